@@ -1,0 +1,77 @@
+//! Kinds of jobs and the lanes they travel in.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        pub enum $name { $($(#[$vdoc])* #[serde(rename = $word)] $variant),+ }
+
+        impl $name {
+            /// Every value, in order.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+            /// The word used in the API, the stores, logs and metrics.
+            pub const fn as_str(self) -> &'static str { match self { $(Self::$variant => $word),+ } }
+        }
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { f.write_str(self.as_str()) }
+        }
+        impl FromStr for $name {
+            type Err = $crate::UnknownWord;
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                Self::ALL.iter().copied().find(|v| v.as_str() == text)
+                    .ok_or_else(|| $crate::UnknownWord { what: stringify!($name), word: text.to_owned() })
+            }
+        }
+    };
+}
+pub(crate) use words;
+
+words! {
+    /// What a job does.
+    JobKind {
+        /// Ask GitHub for one JIT runner config.
+        Provision = "provision",
+        /// Remove one runner from GitHub.
+        Deprovision = "deprovision",
+        /// Compare one runner with what GitHub says of it.
+        DriftCheck = "drift_check",
+    }
+}
+
+words! {
+    /// A queue of its own with a guaranteed share of the GitHub budget.
+    Lane {
+        /// Provision jobs.
+        Provision = "provision",
+        /// Deprovision jobs.
+        Deprovision = "deprovision",
+        /// Drift checks.
+        Drift = "drift",
+    }
+}
+
+impl JobKind {
+    /// The lane jobs of this kind travel in.
+    pub const fn lane(self) -> Lane {
+        match self {
+            Self::Provision => Lane::Provision,
+            Self::Deprovision => Lane::Deprovision,
+            Self::DriftCheck => Lane::Drift,
+        }
+    }
+}
+
+impl Lane {
+    /// Guaranteed share of the GitHub budget, in percent.
+    pub const fn share(self) -> u32 {
+        match self {
+            Self::Provision => 60,
+            Self::Deprovision => 25,
+            Self::Drift => 15,
+        }
+    }
+}

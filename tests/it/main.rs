@@ -1,0 +1,1 @@
+//! Stories told through HTTP, rows and the ledger of the twin.
