@@ -1,1 +1,38 @@
-//! github
+//! How we speak to GitHub: the only GitHub client, the only place that holds the App key.
+//!
+//! A method is named after GitHub's own operation and makes the requests its documentation says, no more: nothing is
+//! resent at any layer, except once with a fresh token after a 401, which proves that nothing happened.
+//! Every answer, of whatever status, is shown to an [`Observer`]; every error carries its [`Verdict`].
+
+mod app;
+mod call;
+mod classify;
+mod client;
+mod clock;
+mod error;
+mod headers;
+mod hooks;
+mod key;
+mod limits;
+mod models;
+mod observer;
+mod path;
+mod runners;
+mod runs;
+mod settings;
+mod token;
+mod wire;
+
+pub use app::{Account, App, Installation};
+pub use client::GitHub;
+pub use error::{GitHubError, LimitKind, Verdict};
+pub use headers::RateHeaders;
+pub use hooks::{Deliveries, Delivery};
+pub use key::KeyError;
+pub use models::{
+    Deletion, JitConfig, JitConfigRequest, Label, Listing, Page, RegistrationToken, Runner, RunnerGroup,
+};
+pub use observer::{Answer, Observer, Silent};
+pub use runs::Cancellation;
+pub use settings::{Credential, GitHubSettings, KeySource, Scope, SettingsError, Timeouts};
+pub use token::{StoredToken, TokenFuture, TokenStore};

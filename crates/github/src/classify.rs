@@ -1,0 +1,196 @@
+//! From an answer to a verdict.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use http::StatusCode;
+use serde::Deserialize;
+
+use crate::{
+    call::{Call, Reply},
+    error::{GitHubError, LimitKind},
+    headers,
+};
+
+/// What GitHub asks for when it limits without saying for how long.
+const UNTOLD_WAIT: Duration = Duration::from_mins(1);
+/// A window that is just over is given this long to open.
+const LEAST_WAIT: Duration = Duration::from_secs(1);
+/// Messages are cut here.
+const MAX_MESSAGE_CHARS: usize = 500;
+
+/// The limit this answer tells of, if any. In GitHub's order: `retry-after`, then an empty window, then a minute.
+///
+/// Times are relative to the answer's own `Date`; `now` stands in for a missing one.
+pub(crate) fn limit(reply: &Reply, now: DateTime<Utc>) -> Option<(LimitKind, Duration)> {
+    if !matches!(reply.status, StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS) {
+        return None;
+    }
+    let now = headers::date(&reply.headers).unwrap_or(now);
+    let message = message(reply).to_lowercase();
+    let told_secondary = message.contains("secondary rate limit") || message.contains("abuse detection");
+    let empty = headers::rate(&reply.headers).filter(|rate| rate.remaining == 0);
+    let kind = if empty.is_some() && !told_secondary { LimitKind::Primary } else { LimitKind::Secondary };
+    if let Some(wait) = headers::retry_after(&reply.headers, now) {
+        return Some((kind, wait.max(LEAST_WAIT)));
+    }
+    if let Some(rate) = empty {
+        return Some((kind, headers::until(rate.reset_at, now).max(LEAST_WAIT)));
+    }
+    let limited = reply.status == StatusCode::TOO_MANY_REQUESTS
+        || told_secondary
+        || message.contains("rate limit exceeded")
+        || message.contains("temporarily blocked from content creation");
+    limited.then_some((if told_secondary { LimitKind::Secondary } else { kind }, UNTOLD_WAIT))
+}
+
+/// Lets good answers (2xx, 304) through and names the others.
+pub(crate) fn check(call: &Call, reply: Reply, now: DateTime<Utc>) -> Result<Reply, GitHubError> {
+    let status = reply.status;
+    if status.is_success() || status == StatusCode::NOT_MODIFIED {
+        return Ok(reply);
+    }
+    if let Some((kind, wait)) = limit(&reply, now) {
+        return Err(GitHubError::Limited { kind, wait });
+    }
+    let message = message(&reply);
+    let request_id = reply.request_id();
+    Err(match status {
+        StatusCode::UNAUTHORIZED => GitHubError::Unauthorized { message },
+        StatusCode::FORBIDDEN if message.to_lowercase().contains("suspended") => {
+            GitHubError::Suspended { message }
+        }
+        StatusCode::CONFLICT => GitHubError::Conflict {
+            already_exists: message.starts_with("Already exists"),
+            message,
+            request_id,
+        },
+        _ if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT => GitHubError::Unclear {
+            reason: format!("status {}: {message}", status.as_u16()),
+            status: Some(status.as_u16()),
+            read_only: call.read_only(),
+        },
+        _ => GitHubError::Refused {
+            status: status.as_u16(),
+            message: if status.is_redirection() { "GitHub has moved this".to_owned() } else { message },
+            request_id,
+            permanent: !matches!(status.as_u16(), 421 | 423 | 425),
+        },
+    })
+}
+
+#[derive(Deserialize)]
+struct ErrorBody {
+    message: String,
+}
+
+/// GitHub's own message: one line, shortened. Pages of a proxy on the way are not repeated.
+fn message(reply: &Reply) -> String {
+    let Ok(body) = serde_json::from_slice::<ErrorBody>(&reply.body) else {
+        return "no message from GitHub".to_owned();
+    };
+    let clean = body.message.chars().map(|c| if c.is_control() { ' ' } else { c });
+    clean.take(MAX_MESSAGE_CHARS).collect::<String>().trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+
+    use super::*;
+    use crate::error::Verdict;
+
+    fn reply(status: u16, headers: &[(&'static str, &str)], body: &'static str) -> Reply {
+        let headers: HeaderMap =
+            headers.iter().map(|(k, v)| (http::HeaderName::from_static(k), v.parse().unwrap())).collect();
+        Reply { status: StatusCode::from_u16(status).unwrap(), headers, body: body.into() }
+    }
+
+    fn error(status: u16, headers: &[(&'static str, &str)], body: &'static str) -> GitHubError {
+        let call = Call::post("op", "/x".into());
+        check(&call, reply(status, headers, body), DateTime::UNIX_EPOCH).err().unwrap()
+    }
+
+    const EMPTY: [(&str, &str); 4] = [
+        ("x-ratelimit-limit", "5000"),
+        ("x-ratelimit-remaining", "0"),
+        ("x-ratelimit-reset", "1795341690"),
+        ("date", "Sun, 22 Nov 2026 10:00:00 GMT"),
+    ];
+
+    #[test]
+    fn retry_after_comes_first() {
+        let mut headers = EMPTY.to_vec();
+        headers.push(("retry-after", "7"));
+        assert_eq!(error(403, &headers, "{}").verdict(), Verdict::Wait(Duration::from_secs(7)));
+        let secondary = r#"{"message":"You have exceeded a secondary rate limit. Please wait"}"#;
+        let found = error(429, &[("retry-after", "60")], secondary);
+        assert!(matches!(found, GitHubError::Limited { kind: LimitKind::Secondary, .. }));
+    }
+
+    #[test]
+    fn an_empty_window_waits_for_its_reset_by_the_servers_clock() {
+        let found = error(403, &EMPTY, r#"{"message":"API rate limit exceeded for installation ID 1."}"#);
+        let GitHubError::Limited { kind, wait } = found else { panic!("{found:?}") };
+        let date = headers::date(&reply(200, &EMPTY, "").headers).unwrap();
+        let expected = u64::try_from(1_795_341_690 - date.timestamp()).unwrap();
+        assert_eq!((kind, wait.as_secs()), (LimitKind::Primary, expected));
+    }
+
+    #[test]
+    fn an_untold_limit_is_a_minute() {
+        for (status, body) in [
+            (429, "busy"),
+            (403, r#"{"message":"You have exceeded a secondary rate limit"}"#),
+            (403, r#"{"message":"... and have been temporarily blocked from content creation."}"#),
+        ] {
+            let found = error(status, &[("x-ratelimit-remaining", "4000")], body);
+            assert!(
+                matches!(found, GitHubError::Limited { kind: LimitKind::Secondary, wait } if wait == UNTOLD_WAIT)
+            );
+        }
+    }
+
+    #[test]
+    fn a_403_without_a_limit_is_for_the_operator() {
+        let found = error(403, &[], r#"{"message":"Resource not accessible by integration"}"#);
+        assert!(matches!(found, GitHubError::Refused { status: 403, permanent: true, .. }));
+        assert_eq!(found.verdict(), Verdict::Operator);
+        let found = error(403, &[], r#"{"message":"This installation has been suspended"}"#);
+        assert!(matches!(found, GitHubError::Suspended { .. }));
+    }
+
+    #[test]
+    fn each_status_has_its_verdict() {
+        for (status, body, verdict) in [
+            (301, "", Verdict::Operator),
+            (400, "{}", Verdict::Never),
+            (401, r#"{"message":"Bad credentials"}"#, Verdict::Operator),
+            (404, r#"{"message":"Not Found"}"#, Verdict::Operator),
+            (408, "", Verdict::Unclear),
+            (409, r#"{"message":"x"}"#, Verdict::Never),
+            (410, "{}", Verdict::Operator),
+            (422, r#"{"message":"Validation Failed"}"#, Verdict::Never),
+            (423, "{}", Verdict::Retry),
+            (500, "", Verdict::Unclear),
+            (502, "<html>", Verdict::Unclear),
+        ] {
+            assert_eq!(error(status, &[], body).verdict(), verdict, "{status}");
+        }
+    }
+
+    #[test]
+    fn only_githubs_own_404_means_gone() {
+        assert!(error(404, &[], r#"{"message":"Not Found","documentation_url":"x"}"#).is_not_found());
+        assert!(!error(404, &[], "<html>Not Found</html>").is_not_found());
+        assert!(!error(404, &[], r#"{"message":"Not Found here"}"#).is_not_found());
+    }
+
+    #[test]
+    fn messages_are_one_short_line() {
+        let long: &'static str =
+            Box::leak(format!(r#"{{"message":"a\nb{}"}}"#, "x".repeat(9000)).into_boxed_str());
+        let text = message(&reply(422, &[], long));
+        assert!(text.starts_with("a b") && text.chars().count() == MAX_MESSAGE_CHARS);
+    }
+}

@@ -1,0 +1,63 @@
+//! Deliveries of the App's webhook: GitHub keeps them for three days and never redelivers by itself.
+
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+
+use crate::{call::Call, client::GitHub, error::GitHubError, headers, path::encode};
+
+/// One attempt to deliver one event.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Delivery {
+    /// Id of the attempt: what [`GitHub::redeliver_hook`] takes.
+    pub id: i64,
+    /// Id of the event, the same for all attempts (`X-GitHub-Delivery`).
+    pub guid: String,
+    /// When it was tried.
+    pub delivered_at: DateTime<Utc>,
+    /// Not the first attempt.
+    pub redelivery: bool,
+    /// `OK`, or what went wrong.
+    pub status: String,
+    /// What the receiver answered with.
+    pub status_code: i64,
+    /// The event.
+    pub event: String,
+    /// Its action.
+    #[serde(default)]
+    pub action: Option<String>,
+}
+
+/// One page of deliveries, newest first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Deliveries {
+    /// The attempts.
+    pub deliveries: Vec<Delivery>,
+    /// Where the next page begins.
+    pub next_cursor: Option<String>,
+}
+
+impl GitHub {
+    /// One page (`per_page` 1 to 100) of delivery attempts, from `cursor` on.
+    pub async fn list_hook_deliveries(
+        &self,
+        cursor: Option<&str>,
+        per_page: u32,
+    ) -> Result<Deliveries, GitHubError> {
+        let mut path = format!("/app/hook/deliveries?per_page={}", per_page.clamp(1, 100));
+        if let Some(cursor) = cursor {
+            path = format!("{path}&cursor={}", encode(cursor));
+        }
+        let call = Call::get("list_hook_deliveries", path);
+        let reply = self.call_as_app(&call).await?;
+        Ok(Deliveries {
+            deliveries: call.parse(&reply)?,
+            next_cursor: headers::next_param(&reply.headers, "cursor"),
+        })
+    }
+
+    /// Asks GitHub to deliver that event once more (202).
+    pub async fn redeliver_hook(&self, delivery_id: i64) -> Result<(), GitHubError> {
+        let path = format!("/app/hook/deliveries/{delivery_id}/attempts");
+        self.call_as_app(&Call::post("redeliver_hook", path)).await.map(drop)
+    }
+}

@@ -1,0 +1,47 @@
+//! What others may learn from each answer.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use http::Method;
+
+use crate::headers::RateHeaders;
+
+/// One exchange with GitHub, whatever came of it.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The operation, in GitHub's words.
+    pub operation: &'static str,
+    /// The method sent.
+    pub method: Method,
+    /// The status; `None` when no answer came.
+    pub status: Option<u16>,
+    /// The window this call was counted in; absent on servers without limits.
+    pub rate: Option<RateHeaders>,
+    /// How long GitHub asks to wait.
+    pub retry_after: Option<Duration>,
+    /// A secondary limit was met.
+    pub secondary: bool,
+    /// `x-github-request-id`.
+    pub request_id: Option<String>,
+    /// From sending to the last byte.
+    pub took: Duration,
+    /// GitHub's clock.
+    pub server_date: Option<DateTime<Utc>>,
+}
+
+/// Sees every answer, errors, 304 and token mints included, and every transport failure.
+///
+/// Called on the caller's task: return at once.
+pub trait Observer: Send + Sync {
+    /// One exchange is over.
+    fn answered(&self, answer: &Answer);
+}
+
+/// An observer that looks away.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+impl Observer for Silent {
+    fn answered(&self, _: &Answer) {}
+}

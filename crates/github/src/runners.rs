@@ -1,0 +1,178 @@
+//! Self-hosted runners and their groups.
+
+use chrono::{DateTime, Utc};
+use domain::Secret;
+use http::StatusCode;
+use serde::Deserialize;
+
+use crate::{
+    call::Call,
+    client::GitHub,
+    error::GitHubError,
+    headers,
+    models::{Deletion, JitConfig, JitConfigRequest, Listing, Page, RegistrationToken, Runner, RunnerGroup},
+    path::encode,
+    settings::Scope,
+};
+
+/// GitHub's largest page.
+const PER_PAGE: u32 = 100;
+/// GitHub keeps 10,000 runners in a group: a walk over more pages is going round in circles.
+const MAX_PAGES: u32 = 100;
+
+#[derive(Deserialize)]
+struct JitConfigWire {
+    runner: Runner,
+    encoded_jit_config: String,
+}
+
+#[derive(Deserialize)]
+struct PageWire {
+    total_count: u64,
+    runners: Vec<Runner>,
+}
+
+#[derive(Deserialize)]
+struct TokenWire {
+    token: String,
+    expires_at: DateTime<Utc>,
+}
+
+#[derive(Deserialize)]
+struct GroupsWire {
+    runner_groups: Vec<RunnerGroup>,
+}
+
+impl GitHub {
+    /// Registers a runner and answers with its configuration, once and for all: it cannot be fetched again.
+    ///
+    /// Sent once, and once more only after a 401. After an error with verdict `Unclear`, or a `Conflict` on a name
+    /// that only we can have made, look the name up.
+    pub async fn create_jit_config(&self, request: &JitConfigRequest) -> Result<JitConfig, GitHubError> {
+        let path = self.actions("/runners/generate-jitconfig");
+        let call = Call::post("create_jit_config", path).json(request)?;
+        let reply = self.call(&call).await?;
+        let wire: JitConfigWire = call.parse(&reply)?;
+        Ok(JitConfig {
+            runner: wire.runner,
+            encoded: Secret::new(wire.encoded_jit_config),
+            request_id: reply.request_id(),
+        })
+    }
+
+    /// One runner; `None` on GitHub's own plain 404.
+    pub async fn get_runner(&self, id: i64) -> Result<Option<Runner>, GitHubError> {
+        let call = Call::get("get_runner", self.actions(&format!("/runners/{id}")));
+        match self.call(&call).await {
+            Ok(reply) => call.parse(&reply).map(Some),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The runner of exactly this name (case aside). Whether GitHub's filter is exact is not documented, so the answer
+    /// is compared here, over as many pages as it takes, at most 100.
+    pub async fn find_runner(&self, name: &str) -> Result<Option<Runner>, GitHubError> {
+        let wanted = name.to_lowercase();
+        let mut page = Some(1);
+        for _ in 0..MAX_PAGES {
+            let Some(number) = page else { return Ok(None) };
+            let query = format!("/runners?name={}&per_page={PER_PAGE}&page={number}", encode(name));
+            let call = Call::get("find_runner", self.actions(&query));
+            let found = self.page(&call, number).await?;
+            let hit = found.runners.into_iter().find(|runner| runner.name.to_lowercase() == wanted);
+            if hit.is_some() {
+                return Ok(hit);
+            }
+            page = found.next;
+        }
+        Err(endless("find_runner"))
+    }
+
+    /// Page `page` (from 1) of all runners, `per_page` (1 to 100) each; conditional if `etag` is given.
+    pub async fn list_runners(
+        &self,
+        page: u32,
+        per_page: u32,
+        etag: Option<&str>,
+    ) -> Result<Listing, GitHubError> {
+        let (page, per_page) = (page.max(1), per_page.clamp(1, PER_PAGE));
+        let path = self.actions(&format!("/runners?per_page={per_page}&page={page}"));
+        let call = Call::get("list_runners", path).if_none_match(etag);
+        let reply = self.call(&call).await?;
+        if reply.status == StatusCode::NOT_MODIFIED {
+            return match etag {
+                Some(_) => Ok(Listing::NotModified),
+                None => Err(call.malformed("304 to a request that set no condition")),
+            };
+        }
+        read_page(&call, &reply, page).map(Listing::Page)
+    }
+
+    /// Removes a runner by force, unless it runs a job.
+    pub async fn delete_runner(&self, id: i64) -> Result<Deletion, GitHubError> {
+        let call = Call::delete("delete_runner", self.actions(&format!("/runners/{id}")));
+        match self.call(&call).await {
+            Ok(_) => Ok(Deletion::Deleted),
+            Err(error) if error.is_not_found() => Ok(Deletion::Gone),
+            Err(GitHubError::Refused { status: 422, .. }) => Ok(Deletion::Busy),
+            // Older servers.
+            Err(GitHubError::Refused { status: 400, message, .. }) if message.contains("running a job") => {
+                Ok(Deletion::Busy)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A token for `config.sh`, good for an hour and any number of runners.
+    pub async fn create_registration_token(&self) -> Result<RegistrationToken, GitHubError> {
+        let call = Call::post("create_registration_token", self.actions("/runners/registration-token"));
+        let reply = self.call(&call).await?;
+        let wire: TokenWire = call.parse(&reply)?;
+        Ok(RegistrationToken { token: Secret::new(wire.token), expires_at: wire.expires_at })
+    }
+
+    /// All runner groups, at most 10,000. Repositories have none of their own: nothing is asked there.
+    pub async fn list_runner_groups(&self) -> Result<Vec<RunnerGroup>, GitHubError> {
+        let mut groups = Vec::new();
+        let mut page = if matches!(self.scope(), Scope::Repo { .. }) { None } else { Some(1) };
+        for _ in 0..MAX_PAGES {
+            let Some(number) = page else { return Ok(groups) };
+            let query = format!("/runner-groups?per_page={PER_PAGE}&page={number}");
+            let call = Call::get("list_runner_groups", self.actions(&query));
+            let reply = self.call(&call).await?;
+            let wire: GroupsWire = call.parse(&reply)?;
+            groups.extend(wire.runner_groups);
+            page = next_page(&call, &reply, number)?;
+        }
+        Err(endless("list_runner_groups"))
+    }
+
+    async fn page(&self, call: &Call, number: u32) -> Result<Page, GitHubError> {
+        let reply = self.call(call).await?;
+        read_page(call, &reply, number)
+    }
+}
+
+fn read_page(call: &Call, reply: &crate::call::Reply, number: u32) -> Result<Page, GitHubError> {
+    let wire: PageWire = call.parse(reply)?;
+    Ok(Page {
+        total_count: wire.total_count,
+        runners: wire.runners,
+        next: next_page(call, reply, number)?,
+        etag: headers::etag(&reply.headers),
+    })
+}
+
+/// The next page's number. It must be later than this one's, or a walk would never end.
+fn next_page(call: &Call, reply: &crate::call::Reply, number: u32) -> Result<Option<u32>, GitHubError> {
+    match headers::next_param(&reply.headers, "page").map(|next| next.parse()) {
+        None => Ok(None),
+        Some(Ok(next)) if next > number => Ok(Some(next)),
+        Some(_) => Err(call.malformed("its next link leads nowhere")),
+    }
+}
+
+fn endless(operation: &'static str) -> GitHubError {
+    GitHubError::Malformed { operation, reason: "more than 100 pages".to_owned(), read_only: true }
+}

@@ -1,0 +1,252 @@
+//! One request out, one answer in: bounded in time and size, never resent.
+
+use std::{error::Error as StdError, sync::Arc, time::Instant};
+
+use bytes::Bytes;
+use domain::Secret;
+use http::{HeaderName, HeaderValue, Request, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited, combinators::BoxBody};
+use hyper_rustls::HttpsConnectorBuilder;
+use hyper_util::{
+    client::legacy::{
+        Client, Error as LegacyError,
+        connect::{CaptureConnection, HttpConnector, capture_connection},
+    },
+    rt::{TokioExecutor, TokioTimer},
+};
+use octocrab::{AuthState, OctoBody, Octocrab, OctocrabBuilder, service::middleware::base_uri::BaseUriLayer};
+use tower::{timeout::Timeout, util::BoxCloneSyncService};
+use tracing::{Instrument, Span, field};
+use url::Url;
+
+use crate::{
+    call::{Call, Reply},
+    classify,
+    clock::ServerClock,
+    error::{GitHubError, LimitKind},
+    headers,
+    observer::{Answer, Observer},
+    settings::{GitHubSettings, SettingsError, Timeouts},
+};
+
+/// The largest answer we read: a hundred runners with a hundred labels each is well below.
+const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
+/// Connections idle for longer are closed by us, before GitHub closes them under a POST.
+const IDLE: std::time::Duration = std::time::Duration::from_secs(20);
+/// Idle connections kept.
+const MAX_IDLE: usize = 32;
+
+const API_VERSION: (HeaderName, HeaderValue) =
+    (HeaderName::from_static("x-github-api-version"), HeaderValue::from_static("2022-11-28"));
+const ACCEPT: HeaderValue = HeaderValue::from_static("application/vnd.github+json");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// The connection pool, and all that every exchange has in common.
+pub(crate) struct Wire {
+    crab: Octocrab,
+    prefix: String,
+    user_agent: HeaderValue,
+    timeouts: Timeouts,
+    observer: Arc<dyn Observer>,
+    pub(crate) clock: ServerClock,
+}
+
+impl Wire {
+    pub(crate) fn new(settings: &GitHubSettings, observer: Arc<dyn Observer>) -> Result<Self, SettingsError> {
+        let mut agent = concat!("runner-token-service/", env!("CARGO_PKG_VERSION")).to_owned();
+        if let Some(suffix) = &settings.user_agent_suffix {
+            agent = format!("{agent} ({suffix})");
+        }
+        Ok(Self {
+            crab: stack(&settings.api_url, settings.timeouts)?,
+            prefix: settings.api_url.path().trim_end_matches('/').to_owned(),
+            user_agent: agent.parse().map_err(|_| SettingsError::Unsendable("user agent suffix"))?,
+            timeouts: settings.timeouts,
+            observer,
+            clock: ServerClock::default(),
+        })
+    }
+
+    /// Sends `call` once. Any status is `Ok`; an error means that no whole answer came.
+    ///
+    /// # Errors
+    /// [`GitHubError::NotSent`], [`GitHubError::Unclear`] or, for an answer that is too large, `Malformed`.
+    pub(crate) async fn send(&self, call: &Call, token: &Secret) -> Result<Reply, GitHubError> {
+        let span = tracing::info_span!(
+            "github",
+            operation = call.operation,
+            status = field::Empty,
+            github_request_id = field::Empty
+        );
+        let started = Instant::now();
+        let (reply, status) = self.exchange(call, token).instrument(span.clone()).await;
+        self.report(call, &reply, status, started);
+        span.in_scope(|| record(&reply, started));
+        reply
+    }
+
+    async fn exchange(&self, call: &Call, token: &Secret) -> (Result<Reply, GitHubError>, Option<u16>) {
+        let (request, capture) = match self.request(call) {
+            Ok(request) => request,
+            Err(error) => return (Err(error), None),
+        };
+        let mut status = None;
+        let whole = async {
+            let crab = self.crab.user_access_token(token.expose()).map_err(|e| lost(call, &e, &capture))?;
+            let response = crab.execute(request).await.map_err(|e| lost(call, &e, &capture))?;
+            let (parts, body) = response.into_parts();
+            status = Some(parts.status.as_u16());
+            let body = read(call, body, parts.status.as_u16()).await?;
+            Ok(Reply { status: parts.status, headers: parts.headers, body })
+        };
+        let reply = tokio::time::timeout(self.timeouts.total, whole).await;
+        let reply = reply.unwrap_or_else(|_| Err(late(call, &capture, status)));
+        (reply, status)
+    }
+
+    fn request(&self, call: &Call) -> Result<(Request<OctoBody>, CaptureConnection), GitHubError> {
+        let mut request = Request::builder()
+            .method(call.method.clone())
+            .uri(format!("{}{}", self.prefix, call.path))
+            .header(header::USER_AGENT, self.user_agent.clone())
+            .header(header::ACCEPT, ACCEPT)
+            .header(API_VERSION.0, API_VERSION.1);
+        if let Some(etag) = &call.etag {
+            request = request.header(header::IF_NONE_MATCH, etag);
+        }
+        let body = match &call.body {
+            Some(json) => {
+                request = request.header(header::CONTENT_TYPE, JSON);
+                OctoBody::from(json.clone())
+            }
+            None => OctoBody::empty(),
+        };
+        let mut request =
+            request.body(body).map_err(|_| GitHubError::Argument("it makes no valid request"))?;
+        let capture = capture_connection(&mut request);
+        Ok((request, capture))
+    }
+
+    fn report(&self, call: &Call, reply: &Result<Reply, GitHubError>, status: Option<u16>, started: Instant) {
+        let took = started.elapsed();
+        let class = status.map_or_else(|| "none".to_owned(), |s| format!("{}xx", s / 100));
+        metrics::counter!("rts_github_requests_total", "operation" => call.operation, "status_class" => class)
+            .increment(1);
+        metrics::histogram!("rts_github_request_seconds", "operation" => call.operation)
+            .record(took.as_secs_f64());
+        let mut answer = Answer {
+            operation: call.operation,
+            method: call.method.clone(),
+            status,
+            rate: None,
+            retry_after: None,
+            secondary: false,
+            request_id: None,
+            took,
+            server_date: None,
+        };
+        if let Ok(reply) = reply {
+            answer.server_date = headers::date(&reply.headers);
+            if let Some(date) = answer.server_date {
+                self.clock.learn(date);
+            }
+            let now = answer.server_date.unwrap_or_else(|| self.clock.now());
+            answer.rate = headers::rate(&reply.headers);
+            answer.retry_after = headers::retry_after(&reply.headers, now);
+            answer.secondary = matches!(classify::limit(reply, now), Some((LimitKind::Secondary, _)));
+            answer.request_id = reply.request_id();
+        }
+        self.observer.answered(&answer);
+    }
+}
+
+fn record(reply: &Result<Reply, GitHubError>, started: Instant) {
+    let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    match reply {
+        Ok(reply) => {
+            let span = Span::current();
+            span.record("status", reply.status.as_u16());
+            if let Some(id) = reply.request_id() {
+                span.record("github_request_id", id);
+            }
+            tracing::debug!(millis, "GitHub answered");
+        }
+        Err(error) => tracing::warn!(millis, %error, "no answer from GitHub"),
+    }
+}
+
+/// Octocrab over a client of our own: no retries, no redirects, one pool.
+///
+/// A request that meets a connection that has just closed fails instead of being sent again, and connecting has
+/// a time-out that covers TLS.
+fn stack(api_url: &Url, timeouts: Timeouts) -> Result<Octocrab, SettingsError> {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    let tls = HttpsConnectorBuilder::new()
+        .with_provider_and_webpki_roots(provider)
+        .map_err(|e| SettingsError::Tls(e.to_string()))?;
+    let tls = if api_url.scheme() == "https" { tls.https_only() } else { tls.https_or_http() };
+    let connector = Timeout::new(tls.enable_http1().wrap_connector(tcp), timeouts.connect);
+    let client = Client::builder(TokioExecutor::new())
+        .retry_canceled_requests(false)
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE)
+        .pool_max_idle_per_host(MAX_IDLE)
+        .build::<_, OctoBody>(BoxCloneSyncService::new(connector));
+    // Paths below the base are put in front of every request by ourselves: the layer adds host and scheme only.
+    let mut origin = api_url.clone();
+    origin.set_path("/");
+    let base = origin.as_str().parse().map_err(|_| SettingsError::Url)?;
+    let Ok(crab) = OctocrabBuilder::new_empty()
+        .with_service(client)
+        .with_layer(&BaseUriLayer::new(base))
+        .with_auth(AuthState::None)
+        .build();
+    Ok(crab)
+}
+
+async fn read(call: &Call, body: BoxBody<Bytes, octocrab::Error>, status: u16) -> Result<Bytes, GitHubError> {
+    match Limited::new(body, MAX_BODY_BYTES).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(call.malformed("it is larger than 8 MiB")),
+        Err(error) => Err(unclear(call, chain(error.as_ref()), Some(status))),
+    }
+}
+
+/// Tells a request that never left from one whose answer was lost.
+fn lost(call: &Call, error: &octocrab::Error, capture: &CaptureConnection) -> GitHubError {
+    let mut unsent = capture.connection_metadata().is_none();
+    let mut source: Option<&(dyn StdError + 'static)> = Some(error);
+    while let Some(cause) = source {
+        unsent |= cause.downcast_ref::<LegacyError>().is_some_and(LegacyError::is_connect)
+            || cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled);
+        source = cause.source();
+    }
+    let reason = chain(error.source().unwrap_or(error));
+    if unsent { GitHubError::NotSent { reason } } else { unclear(call, reason, None) }
+}
+
+/// An error and its causes, in one line.
+fn chain(error: &(dyn StdError + 'static)) -> String {
+    let mut words = Vec::new();
+    let mut cause = Some(error);
+    while let Some(error) = cause.filter(|_| words.len() < 8) {
+        words.push(error.to_string());
+        cause = error.source();
+    }
+    words.dedup();
+    words.join(": ").chars().take(500).collect()
+}
+
+fn late(call: &Call, capture: &CaptureConnection, status: Option<u16>) -> GitHubError {
+    if capture.connection_metadata().is_none() {
+        return GitHubError::NotSent { reason: "timed out before a connection was there".to_owned() };
+    }
+    unclear(call, "timed out", status)
+}
+
+fn unclear(call: &Call, reason: impl Into<String>, status: Option<u16>) -> GitHubError {
+    GitHubError::Unclear { reason: reason.into(), status, read_only: call.read_only() }
+}
