@@ -1,0 +1,81 @@
+use std::{io, path::PathBuf};
+
+/// Why a private server could not be started, reached or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No folder with `initdb` and `postgres` was found.
+    #[error("no PostgreSQL server programs found: apt install postgresql, or brew install postgresql@17")]
+    NoPostgres,
+    /// No Redis or Valkey server program was found.
+    #[error("no Redis or Valkey server program found: apt install redis-tools, or brew install valkey")]
+    NoRedis,
+    /// PostgreSQL is there, but not a version the service supports.
+    #[error("PostgreSQL in {} is {version:?}; version 15 or newer is needed", path.display())]
+    OldPostgres {
+        /// Folder of the programs.
+        path: PathBuf,
+        /// What `postgres --version` said.
+        version: String,
+    },
+    /// A file operation failed.
+    #[error("cannot {action} {}", path.display())]
+    File {
+        /// A verb: `create`, `copy`, `lock`.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A program could not be run at all.
+    #[error("cannot run {}", program.display())]
+    Run {
+        /// The program.
+        program: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A server ended while starting, or did not answer in time.
+    #[error("{server} {reason}\n{log}")]
+    NotReady {
+        /// `postgres`, `redis` or `initdb`.
+        server: &'static str,
+        /// What was seen.
+        reason: &'static str,
+        /// The last lines of its log.
+        log: String,
+    },
+    /// Another running stack uses the same data folder.
+    #[error("{} is in use by another run", .0.display())]
+    InUse(PathBuf),
+    /// A server did not go away although it was killed.
+    #[error("{0} does not stop")]
+    Stuck(&'static str),
+    /// The server has been stopped or killed and not restarted.
+    #[error("{0} is not running")]
+    NotRunning(&'static str),
+    /// The connection to PostgreSQL broke.
+    #[error("cannot talk to PostgreSQL")]
+    Talk(#[from] io::Error),
+    /// PostgreSQL refused a statement; the text is PostgreSQL's own.
+    #[error("PostgreSQL: {0}")]
+    Sql(String),
+    /// A script of [`Options::scripts`](crate::Options::scripts) failed; nothing of it was done.
+    #[error("cannot apply {}", path.display())]
+    Script {
+        /// The file.
+        path: PathBuf,
+        /// PostgreSQL's answer.
+        source: Box<Error>,
+    },
+    /// No command was given to run.
+    #[error("no command to run")]
+    NoCommand,
+}
+
+impl Error {
+    pub(crate) fn file(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::File { action, path, source }
+    }
+}

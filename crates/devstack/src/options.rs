@@ -1,0 +1,24 @@
+use std::path::PathBuf;
+
+/// What to start, and where to keep it. The default is a throw-away stack of the programs found.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Folder that holds `initdb` and `postgres`. `None`: looked for in the usual places, newest first.
+    pub pg_bin: Option<PathBuf>,
+    /// The Redis or Valkey server program. `None`: looked for in the usual places.
+    pub redis_bin: Option<PathBuf>,
+    /// Keep the data here between runs. `None`: it goes when the stack stops.
+    pub data: Option<PathBuf>,
+    /// Write to disk as production does (fsync, append-only file every second). Always so when `data` is set.
+    pub durable: bool,
+    /// Keep the result of `initdb` in this folder, so that later starts copy it instead of running it.
+    pub seed_cache: Option<PathBuf>,
+    /// SQL files to run, in this order, in the database `postgres` once it answers. For throw-away stacks.
+    pub scripts: Vec<PathBuf>,
+}
+
+impl Options {
+    pub(crate) fn is_durable(&self) -> bool {
+        self.durable || self.data.is_some()
+    }
+}

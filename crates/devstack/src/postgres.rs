@@ -1,0 +1,133 @@
+//! How PostgreSQL is set up and started.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use nix::sys::signal::Signal;
+
+use crate::{Error, account::Account, folder, keeper, keeper::Recipe, process, programs::Programs, wire};
+
+/// The superuser of a private server; the folder's mode is its password.
+pub(crate) const USER: &str = "rts";
+pub(crate) const SOCKET: &str = ".s.PGSQL.5432";
+pub(crate) const SOCKET_LOCK: &str = ".s.PGSQL.5432.lock";
+pub(crate) const NAMES: &[&str] = &["postgres"];
+
+/// Changes to `INIT` need a new seed.
+const SEED: &str = "pg-seed-1";
+const INIT: &[&str] = &["--auth=trust", "--encoding=UTF8", "--no-locale", "--wal-segsize=1", "--no-sync"];
+
+const SETTINGS: &[&str] = &[
+    "port=5432",
+    "listen_addresses=",
+    "shared_buffers=64MB",
+    "max_connections=300",
+    "max_wal_size=256MB",
+    "jit=off",
+    "timezone=UTC",
+    "log_timezone=UTC",
+    // Containers have a small /dev/shm.
+    "dynamic_shared_memory_type=mmap",
+];
+
+const THROW_AWAY: &[&str] = &[
+    "fsync=off",
+    "synchronous_commit=off",
+    "full_page_writes=off",
+    "autovacuum=off",
+    "wal_level=minimal",
+    "max_wal_senders=0",
+];
+
+/// Where a server keeps its things and as whom.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place<'a> {
+    /// Sockets and logs.
+    pub(crate) dir: &'a Path,
+    /// Data; the same as `dir` for a throw-away stack.
+    pub(crate) home: &'a Path,
+    pub(crate) account: Account,
+}
+
+impl Place<'_> {
+    pub(crate) fn pg_data(&self) -> PathBuf {
+        self.home.join("pg")
+    }
+}
+
+/// Makes the data folder ready, from the seed when there is one.
+pub(crate) fn prepare(programs: &Programs, place: Place<'_>, cache: Option<&Path>) -> Result<(), Error> {
+    let data = place.pg_data();
+    if data.join("PG_VERSION").exists() {
+        return Ok(());
+    }
+    // What an interrupted initdb left behind would stop the next one.
+    if data.exists() {
+        fs::remove_dir_all(&data).map_err(Error::file("remove", &data))?;
+    }
+    let Some(cache) = cache else { return initdb(programs, place) };
+    let version: String = programs.pg_version.chars().filter(|c| c.is_ascii_digit() || *c == '.').collect();
+    let seed = cache.join(format!("{SEED}-{version}"));
+    if seed.join("PG_VERSION").exists() {
+        return folder::copy(&seed, &data, place.account);
+    }
+    initdb(programs, place)?;
+    keep_seed(&data, &seed);
+    Ok(())
+}
+
+/// A seed only saves time: when it cannot be kept, the next start makes it again.
+fn keep_seed(data: &Path, seed: &Path) {
+    let draft = seed.with_extension(format!("draft-{}", std::process::id()));
+    let kept = folder::copy(data, &draft, Account::Own).is_ok() && fs::rename(&draft, seed).is_ok();
+    if !kept {
+        let _ = fs::remove_dir_all(&draft);
+    }
+}
+
+fn initdb(programs: &Programs, place: Place<'_>) -> Result<(), Error> {
+    let program = programs.pg_bin.join("initdb");
+    let mut command = keeper::command(&program, place.dir, place.account);
+    command.args(["-U", USER]).args(INIT).arg("-D").arg(place.pg_data()).stdin(Stdio::null());
+    let output = command.output().map_err(|source| Error::Run { program, source })?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let log = String::from_utf8_lossy(&output.stderr).into_owned();
+    Err(Error::NotReady { server: "initdb", reason: "failed", log })
+}
+
+/// The caller holds the folder's lock, so a server found there has lost its run and is ended. A pid file
+/// whose process is a zombie, or has been given to another program, would make PostgreSQL refuse to start.
+pub(crate) fn clear_stale(place: Place<'_>) -> Result<(), Error> {
+    let pid_file = place.pg_data().join("postmaster.pid");
+    if !process::end_orphan(&pid_file, NAMES, Signal::SIGINT) {
+        return Err(Error::Stuck("postgres"));
+    }
+    for file in [pid_file, place.dir.join(SOCKET_LOCK), place.dir.join(SOCKET)] {
+        if file.exists() {
+            fs::remove_file(&file).map_err(Error::file("remove", &file))?;
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn recipe(programs: &Programs, place: Place<'_>, durable: bool) -> Recipe {
+    let mut command = vec![programs.pg_bin.join("postgres").into()];
+    command.extend(["-D".into(), place.pg_data().into(), "-k".into(), place.dir.into()]);
+    let throw_away: &[&str] = if durable { &[] } else { THROW_AWAY };
+    for setting in SETTINGS.iter().chain(throw_away) {
+        command.extend(["-c".into(), setting.into()]);
+    }
+    // SIGINT is PostgreSQL's fast shutdown: clients are sent away, data is written.
+    Recipe { name: "postgres", command, stop: Signal::SIGINT, log: place.dir.join("postgres.log") }
+}
+
+/// True when the server takes a connection and is ready for a statement.
+pub(crate) fn answers(dir: &Path) -> bool {
+    wire::Connection::open(&dir.join(SOCKET), USER, "postgres", Duration::from_secs(2)).is_ok()
+}

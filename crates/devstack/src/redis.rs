@@ -1,0 +1,63 @@
+//! How Redis or Valkey is set up and started.
+
+use std::{
+    io::{Read, Write},
+    os::unix::{fs::symlink, net::UnixStream},
+    path::Path,
+    time::Duration,
+};
+
+use nix::sys::signal::Signal;
+
+use crate::{Error, folder, keeper::Recipe, postgres::Place, programs::Programs};
+
+pub(crate) const SOCKET: &str = "redis.sock";
+pub(crate) const PID_FILE: &str = "redis.pid";
+pub(crate) const NAMES: &[&str] = &["redis", "valkey"];
+
+/// The program decides by its own name whether it serves or checks a file, so it is started by a link.
+const LINK: &str = "redis-server";
+
+const SETTINGS: &[&str] = &[
+    "--port",
+    "0",
+    "--databases",
+    "1024",
+    "--maxmemory-policy",
+    "noeviction",
+    "--save",
+    "",
+    "--daemonize",
+    "no",
+];
+
+pub(crate) fn prepare(programs: &Programs, place: Place<'_>) -> Result<(), Error> {
+    let link = place.dir.join(LINK);
+    symlink(&programs.redis, &link).map_err(Error::file("link", &link))?;
+    folder::create(&place.home.join("redis"), place.account)
+}
+
+pub(crate) fn recipe(place: Place<'_>, durable: bool) -> Recipe {
+    let mut command = vec![place.dir.join(LINK).into()];
+    command.extend(SETTINGS.iter().map(Into::into));
+    let journal = if durable { "yes" } else { "no" };
+    command.extend(["--appendonly".into(), journal.into(), "--appendfsync".into(), "everysec".into()]);
+    command.extend(["--unixsocket".into(), place.dir.join(SOCKET).into()]);
+    command.extend(["--pidfile".into(), place.dir.join(PID_FILE).into()]);
+    command.extend(["--dir".into(), place.home.join("redis").into()]);
+    Recipe { name: "redis", command, stop: Signal::SIGTERM, log: place.dir.join("redis.log") }
+}
+
+/// True when the server has read its data and answers `PING`.
+pub(crate) fn answers(dir: &Path) -> bool {
+    let ask = || -> std::io::Result<bool> {
+        let mut stream = UnixStream::connect(dir.join(SOCKET))?;
+        stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+        stream.set_write_timeout(Some(Duration::from_secs(2)))?;
+        stream.write_all(b"PING\r\n")?;
+        let mut answer = [0; 5];
+        stream.read_exact(&mut answer)?;
+        Ok(&answer == b"+PONG")
+    };
+    ask().unwrap_or(false)
+}

@@ -1,0 +1,206 @@
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use nix::sys::signal::Signal;
+
+use crate::{
+    Error, Options,
+    account::Account,
+    folder,
+    keeper::{Keeper, Recipe},
+    postgres::{self, Place},
+    programs::Programs,
+    redis, sweep, wire,
+};
+
+/// One of the two servers of a stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Server {
+    /// PostgreSQL.
+    Postgres,
+    /// Redis or Valkey.
+    Redis,
+}
+
+impl Server {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Postgres => "postgres",
+            Self::Redis => "redis",
+        }
+    }
+}
+
+/// A running PostgreSQL and a running Redis, both answering. Dropping it stops them and removes their folder.
+#[derive(Debug)]
+pub struct Stack {
+    dir: PathBuf,
+    home: PathBuf,
+    account: Account,
+    postgres: Unit,
+    redis: Unit,
+    locks: Vec<folder::Lock>,
+}
+
+#[derive(Debug)]
+struct Unit {
+    recipe: Recipe,
+    keeper: Option<Keeper>,
+}
+
+impl Stack {
+    /// Starts both servers and waits until they answer: about a second, less with a seed.
+    pub fn start(options: &Options) -> Result<Self, Error> {
+        let programs = Programs::find(options)?;
+        let account = Account::pick();
+        sweep::dead_runs(account);
+        let (dir, lock) = folder::create_private(account)?;
+        let home = options.data.clone().unwrap_or_else(|| dir.clone());
+        let place = Place { dir: &dir, home: &home, account };
+        let durable = options.is_durable();
+        let postgres = Unit { recipe: postgres::recipe(&programs, place, durable), keeper: None };
+        let redis = Unit { recipe: redis::recipe(place, durable), keeper: None };
+        // From here on, dropping cleans up whatever has been made.
+        let mut stack = Self { home, account, postgres, redis, locks: vec![lock], dir };
+        if options.data.is_some() {
+            folder::create(&stack.home, account)?;
+            stack.locks.push(folder::lock(&stack.home)?);
+        }
+        redis::prepare(&programs, stack.place())?;
+        postgres::prepare(&programs, stack.place(), options.seed_cache.as_deref())?;
+        for server in [Server::Postgres, Server::Redis] {
+            stack.launch(server)?;
+        }
+        for server in [Server::Postgres, Server::Redis] {
+            stack.wait_ready(server)?;
+        }
+        for script in &options.scripts {
+            let sql = fs::read_to_string(script).map_err(Error::file("read", script))?;
+            stack
+                .execute("postgres", &sql)
+                .map_err(|source| Error::Script { path: script.clone(), source: Box::new(source) })?;
+        }
+        Ok(stack)
+    }
+
+    fn place(&self) -> Place<'_> {
+        Place { dir: &self.dir, home: &self.home, account: self.account }
+    }
+
+    fn unit(&mut self, server: Server) -> &mut Unit {
+        match server {
+            Server::Postgres => &mut self.postgres,
+            Server::Redis => &mut self.redis,
+        }
+    }
+
+    fn launch(&mut self, server: Server) -> Result<(), Error> {
+        if server == Server::Postgres {
+            postgres::clear_stale(self.place())?;
+        }
+        let (dir, account) = (self.dir.clone(), self.account);
+        let unit = self.unit(server);
+        unit.keeper = Some(Keeper::start(&unit.recipe, &dir, account)?);
+        Ok(())
+    }
+
+    fn wait_ready(&mut self, server: Server) -> Result<(), Error> {
+        let dir = self.dir.clone();
+        let keeper = self.unit(server).keeper.as_mut().ok_or(Error::NotRunning(server.name()))?;
+        keeper.wait_ready(|| match server {
+            Server::Postgres => postgres::answers(&dir),
+            Server::Redis => redis::answers(&dir),
+        })
+    }
+
+    /// The address of a database of this PostgreSQL. `postgres` always exists.
+    pub fn database_url(&self, database: &str) -> String {
+        format!("postgres://{}@localhost/{database}?host={}", postgres::USER, self.dir.display())
+    }
+
+    /// The address of one of the 1,024 databases of this Redis.
+    pub fn redis_url(&self, database: u16) -> String {
+        format!("redis+unix://{}/{}?db={database}", self.dir.display(), redis::SOCKET)
+    }
+
+    /// The folder of the sockets and logs.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Runs statements separated by `;` in a database, all or none of them.
+    pub fn execute(&self, database: &str, sql: &str) -> Result<(), Error> {
+        const LIMIT: Duration = Duration::from_mins(1);
+        wire::Connection::open(&self.dir.join(postgres::SOCKET), postgres::USER, database, LIMIT)?
+            .execute(sql)
+    }
+
+    /// The process id of a server, for tests that watch or signal it. `None` while it is down.
+    pub fn pid(&self, server: Server) -> Option<i32> {
+        let unit = if server == Server::Postgres { &self.postgres } else { &self.redis };
+        unit.keeper.as_ref().map(|keeper| keeper.server().as_raw())
+    }
+
+    /// Stops one server in an orderly way. Its data and its address stay.
+    pub fn halt(&mut self, server: Server) -> Result<(), Error> {
+        self.unit(server).keeper.take().ok_or(Error::NotRunning(server.name()))?.stop()
+    }
+
+    /// Ends one server and its helpers as a crash would.
+    pub fn kill(&mut self, server: Server) -> Result<(), Error> {
+        self.unit(server).keeper.take().ok_or(Error::NotRunning(server.name()))?.kill()
+    }
+
+    /// Starts one server again, stopping it first if it runs, and waits until it answers.
+    pub fn restart(&mut self, server: Server) -> Result<(), Error> {
+        if let Some(keeper) = self.unit(server).keeper.take() {
+            keeper.stop()?;
+        }
+        self.launch(server)?;
+        self.wait_ready(server)
+    }
+
+    /// Freezes one server: connections stay open, nothing answers.
+    pub fn pause(&mut self, server: Server) -> Result<(), Error> {
+        self.send(server, Signal::SIGSTOP)
+    }
+
+    /// Lets a frozen server go on.
+    pub fn resume(&mut self, server: Server) -> Result<(), Error> {
+        self.send(server, Signal::SIGCONT)
+    }
+
+    fn send(&mut self, server: Server, signal: Signal) -> Result<(), Error> {
+        self.unit(server).keeper.as_ref().ok_or(Error::NotRunning(server.name()))?.send(signal);
+        Ok(())
+    }
+
+    /// Stops both servers and removes the folder; persistent data stays.
+    pub fn stop(mut self) -> Result<(), Error> {
+        self.clean_up()
+    }
+
+    fn clean_up(&mut self) -> Result<(), Error> {
+        let mut result = Ok(());
+        for server in [Server::Redis, Server::Postgres] {
+            if let Some(keeper) = self.unit(server).keeper.take() {
+                keeper.send(Signal::SIGCONT);
+                result = result.and(keeper.stop());
+            }
+        }
+        if self.dir.exists() {
+            result = result.and(fs::remove_dir_all(&self.dir).map_err(Error::file("remove", &self.dir)));
+        }
+        result
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        // Nobody is left to be told; the next start sweeps.
+        let _ = self.clean_up();
+    }
+}

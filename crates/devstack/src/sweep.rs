@@ -1,0 +1,33 @@
+//! Removes what killed runs left behind.
+
+use std::{fs, os::unix::fs::MetadataExt, path::Path};
+
+use nix::{sys::signal::Signal, unistd::Pid};
+
+use crate::{account::Account, folder, postgres, process, redis};
+
+/// Ends the servers of dead runs and removes their folders. A run is dead when its process is gone *and*
+/// its lock is free: the number alone may be another process's by now, or from another container.
+pub(crate) fn dead_runs(account: Account) {
+    for entry in fs::read_dir(folder::PARENT).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let Some(rest) = name.to_str().and_then(|name| name.strip_prefix(folder::PREFIX)) else { continue };
+        let Some(pid) = rest.split('-').next().and_then(|number| number.parse().ok()) else { continue };
+        let ours =
+            fs::symlink_metadata(entry.path()).is_ok_and(|meta| meta.is_dir() && account.owns(meta.uid()));
+        if ours && !process::alive(Pid::from_raw(pid)) {
+            remove(&entry.path());
+        }
+    }
+}
+
+fn remove(dir: &Path) {
+    let Ok(lock) = folder::lock(dir) else { return };
+    let gone = process::end_orphan(&dir.join(postgres::SOCKET_LOCK), postgres::NAMES, Signal::SIGINT)
+        && process::end_orphan(&dir.join(redis::PID_FILE), redis::NAMES, Signal::SIGTERM);
+    if gone {
+        // Another user's leftovers stay; they are small and not ours.
+        let _ = fs::remove_dir_all(dir);
+    }
+    drop(lock);
+}
