@@ -58,11 +58,15 @@ pub struct BadInstallationId;
 
 impl InstallationId {
     /// The text, as stored.
-    pub fn as_str(&self) -> &str { &self.0 }
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 impl Default for InstallationId {
-    fn default() -> Self { Self("default".to_owned()) }
+    fn default() -> Self {
+        Self("default".to_owned())
+    }
 }
 
 impl FromStr for InstallationId {
@@ -76,5 +80,7 @@ impl FromStr for InstallationId {
 }
 
 impl fmt::Display for InstallationId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { f.write_str(&self.0) }
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
 }

@@ -1,0 +1,102 @@
+//! What is written down about what was done and tried.
+
+use std::net::IpAddr;
+
+use crate::{Caller, JobId, Problem, ProblemCode, Requester, RunnerId, TeamId, lane::words};
+
+words! {
+    /// How grave a security event is.
+    Severity {
+        /// Worth a look some time.
+        Low = "low",
+        /// Worth a look today.
+        Medium = "medium",
+        /// Worth a look now.
+        High = "high",
+        /// Somebody must act.
+        Critical = "critical",
+    }
+}
+
+/// Where a request came from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// Client address, trusted proxies taken into account.
+    pub ip: Option<IpAddr>,
+    /// User agent, shortened to 200 characters.
+    pub user_agent: Option<String>,
+    /// Request id.
+    pub request_id: Option<String>,
+    /// W3C trace context.
+    pub trace: Option<String>,
+}
+
+/// One row of the audit log. Its event types: `runner.provision`, `runner.registered`, `runner.deleted`, `job.cancel`,
+/// `job.failed`, `credential.fetch`, `team.create`, `team.update`, `member.add`, `member.remove`, `user.create`,
+/// `client.create`, and with `rts`: `admin.create`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AuditEntry {
+    /// What, as `noun.verb`.
+    pub event_type: &'static str,
+    /// Who; none for the service itself.
+    pub requester: Option<Requester>,
+    /// The words that name them.
+    pub identity: Option<String>,
+    /// Which runner.
+    pub runner: Option<RunnerId>,
+    /// Its name.
+    pub runner_name: Option<String>,
+    /// Which team.
+    pub team: Option<TeamId>,
+    /// Which job.
+    pub job: Option<JobId>,
+    /// From where.
+    pub origin: Origin,
+    /// Details; never a secret.
+    pub data: serde_json::Value,
+    /// Why it was refused or failed; none is success.
+    pub error: Option<String>,
+}
+
+impl AuditEntry {
+    /// An entry about something a caller did.
+    pub fn by(caller: &Caller, origin: &Origin, event_type: &'static str) -> Self {
+        Self {
+            event_type,
+            requester: Some(caller.requester),
+            identity: Some(caller.identity.clone()),
+            origin: origin.clone(),
+            ..Self::default()
+        }
+    }
+
+    /// An entry about something the service did on its own.
+    pub fn service(event_type: &'static str) -> Self {
+        Self { event_type, ..Self::default() }
+    }
+}
+
+/// One security event.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SecurityEvent {
+    /// What.
+    pub event_type: &'static str,
+    /// How grave.
+    pub severity: Severity,
+    /// What was done about it.
+    pub action_taken: &'static str,
+}
+
+impl SecurityEvent {
+    /// The event a refusal deserves, if any.
+    pub fn of_refusal(problem: &Problem) -> Option<Self> {
+        let (event_type, severity) = match problem.code {
+            ProblemCode::LabelPolicyViolation => ("label_policy_violation", Severity::Medium),
+            ProblemCode::RunnerGroupNotAllowed => ("runner_group_not_allowed", Severity::Medium),
+            ProblemCode::QuotaExceeded => ("quota_exceeded", Severity::Low),
+            ProblemCode::CredentialDenied => ("credential_denied", Severity::High),
+            _ => return None,
+        };
+        Some(Self { event_type, severity, action_taken: "refused" })
+    }
+}

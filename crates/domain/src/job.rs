@@ -1,0 +1,261 @@
+//! Jobs: states, counters, deadlines, retries. The job's data lives here; who performs it lives in `worker`.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    CallId, InstallationId, JobId, JobKind, Problem, Requester, RunnerId, RunnerName, TeamId, lane::words,
+};
+
+words! {
+    /// Where a job stands. The last four are final: they never change again.
+    JobState {
+        /// Accepted, waiting for a worker.
+        Queued = "queued",
+        /// A worker holds it.
+        Running = "running",
+        /// Done; for a provision, the config is ready.
+        Succeeded = "succeeded",
+        /// Given up; `error` says why.
+        Failed = "failed",
+        /// Withdrawn by its requester before it ran.
+        Cancelled = "cancelled",
+        /// Not done before its deadline; it will not be run late.
+        Expired = "expired",
+    }
+}
+
+impl JobState {
+    /// True for the states that never change again.
+    pub const fn is_final(self) -> bool {
+        !matches!(self, Self::Queued | Self::Running)
+    }
+}
+
+words! {
+    /// Why a queued job does not run yet.
+    BlockedOn {
+        /// Every worker is busy, or none is there.
+        Worker = "worker",
+        /// GitHub's rate limit is used up for now.
+        Budget = "budget",
+        /// GitHub does not answer properly.
+        GithubOutage = "github_outage",
+        /// An admin paused the lane.
+        Paused = "paused",
+        /// An attempt failed; the next one is due later.
+        Retry = "retry",
+        /// The runner is busy with a workflow job.
+        Busy = "busy",
+    }
+}
+
+/// A job that died this often with its worker is not tried again.
+pub const MAX_RESCUES: i32 = 3;
+
+impl JobKind {
+    /// How long after acceptance a job of this kind may still be run.
+    pub const fn patience(self) -> TimeDelta {
+        match self {
+            Self::Provision => TimeDelta::minutes(15),
+            Self::Deprovision => TimeDelta::hours(24),
+            Self::DriftCheck => TimeDelta::minutes(10),
+        }
+    }
+
+    /// GitHub calls a job of this kind is expected to make: its cost in the fair queue.
+    pub const fn cost(self) -> u32 {
+        match self {
+            Self::Provision | Self::DriftCheck => 1,
+            Self::Deprovision => 2,
+        }
+    }
+}
+
+/// Waiting time after the `attempts`-th failure (1 is the first): 1, 2, 4, 8, 15, 30, 30 … seconds, ± 50 %.
+/// `jitter` is a random number in `0.0..1.0`.
+pub fn retry_delay(attempts: i32, jitter: f64) -> TimeDelta {
+    let base = match attempts {
+        i32::MIN..=1 => 1.0,
+        2 => 2.0,
+        3 => 4.0,
+        4 => 8.0,
+        5 => 15.0,
+        _ => 30.0,
+    };
+    #[expect(clippy::cast_possible_truncation, reason = "at most 45,000 ms")]
+    TimeDelta::milliseconds((base * (0.5 + jitter.clamp(0.0, 1.0)) * 1000.0) as i64)
+}
+
+/// What a job was asked to do; stored as JSON with the job, never a secret in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum JobParams {
+    /// One JIT config for the job's runner row.
+    Provision {
+        /// How the runner is to be called.
+        name: NameWish,
+        /// Work folder on the runner's machine.
+        work_folder: String,
+    },
+    /// Remove one runner from GitHub.
+    Deprovision(Removal),
+    /// Compare the job's runner row with GitHub.
+    DriftCheck {},
+}
+
+impl JobParams {
+    /// The kind of job these belong to.
+    pub const fn kind(&self) -> JobKind {
+        match self {
+            Self::Provision { .. } => JobKind::Provision,
+            Self::Deprovision(_) => JobKind::Deprovision,
+            Self::DriftCheck {} => JobKind::DriftCheck,
+        }
+    }
+}
+
+/// What is to be removed from GitHub, and on what proof.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "target", rename_all = "snake_case")]
+pub enum Removal {
+    /// The runner of the job's runner row.
+    Runner,
+    /// What a call of ours may have left behind: found by its name, which only that call can have made.
+    Stray {
+        /// The call.
+        call: CallId,
+        /// The name the call asked for.
+        runner_name: RunnerName,
+    },
+}
+
+/// How a caller wants a runner to be called.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NameWish {
+    /// Exactly so.
+    Exact(RunnerName),
+    /// A generated name behind this prefix.
+    Prefix(String),
+}
+
+/// Longest prefix: a generated name adds `-` and 12 characters and stays within 64.
+pub const MAX_PREFIX: usize = 51;
+
+impl NameWish {
+    /// The name for the `generation`-th try (from 1) of `job`: unique for ever, derived from both.
+    pub fn name(&self, job: JobId, generation: i16) -> RunnerName {
+        match self {
+            Self::Exact(name) => name.clone(),
+            Self::Prefix(prefix) => RunnerName::generated(prefix, job, generation),
+        }
+    }
+
+    /// True when every try must use the same name.
+    pub const fn is_exact(&self) -> bool {
+        matches!(self, Self::Exact(_))
+    }
+}
+
+/// One job as stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Job {
+    /// Its id.
+    pub id: JobId,
+    /// What it does.
+    pub kind: JobKind,
+    /// Whose GitHub budget it uses.
+    pub installation: InstallationId,
+    /// On whose account it runs; none for the service's own.
+    pub team: Option<TeamId>,
+    /// Who asked; none for the service itself.
+    pub requester: Option<Requester>,
+    /// The runner it is about.
+    pub runner: Option<RunnerId>,
+    /// That runner's name.
+    pub runner_name: Option<String>,
+    /// Where it stands.
+    pub state: JobState,
+    /// Why it waits, as last recorded.
+    pub blocked_on: Option<BlockedOn>,
+    /// Real failures, and the start under way.
+    pub attempts: i32,
+    /// Waits that were nobody's failure.
+    pub snoozes: i32,
+    /// Starts after its worker died.
+    pub rescues: i32,
+    /// Counts starts; only the newest may write a result.
+    pub fence: i64,
+    /// Not to be run before.
+    pub run_at: DateTime<Utc>,
+    /// Not to be run after.
+    pub deadline_at: DateTime<Utc>,
+    /// Accepted.
+    pub created_at: DateTime<Utc>,
+    /// First started.
+    pub started_at: Option<DateTime<Utc>>,
+    /// Final since.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// What it was asked to do.
+    pub params: JobParams,
+    /// Why it failed.
+    pub error: Option<Problem>,
+    /// W3C trace context of the request that made it.
+    pub trace: Option<String>,
+    /// The stores' clock when it was read.
+    pub now: DateTime<Utc>,
+}
+
+/// Why a job that was just started must not be run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// It killed its worker too often.
+    Poison,
+    /// Its deadline has passed.
+    Late,
+}
+
+impl Job {
+    /// Whether this just-started job may run.
+    pub fn fitness(&self) -> Result<(), Unfit> {
+        if self.rescues >= MAX_RESCUES {
+            Err(Unfit::Poison)
+        } else if self.now >= self.deadline_at {
+            Err(Unfit::Late)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retries_slow_down_and_stay_bounded() {
+        let middle: Vec<i64> = (1..=8).map(|n| retry_delay(n, 0.5).num_milliseconds()).collect();
+        assert_eq!(middle, [1000, 2000, 4000, 8000, 15000, 30000, 30000, 30000]);
+        assert_eq!(retry_delay(6, 0.0).num_milliseconds(), 15_000);
+        assert_eq!(retry_delay(600, 1.0).num_milliseconds(), 45_000);
+    }
+
+    #[test]
+    fn params_survive_the_store() {
+        let wish = JobParams::Provision { name: NameWish::Prefix("ci".into()), work_folder: "_work".into() };
+        let text = serde_json::to_string(&wish).unwrap();
+        assert_eq!(text, r#"{"kind":"provision","name":{"prefix":"ci"},"work_folder":"_work"}"#);
+        assert_eq!(serde_json::from_str::<JobParams>(&text).unwrap(), wish);
+    }
+
+    #[test]
+    fn every_generation_has_a_name_of_its_own() {
+        let job = JobId::new();
+        let wish = NameWish::Prefix("x".repeat(MAX_PREFIX));
+        let names: std::collections::HashSet<String> =
+            (1..=50).map(|generation| wish.name(job, generation).to_string()).collect();
+        assert_eq!(names.len(), 50);
+        assert!(names.iter().all(|name| name.len() <= 64));
+    }
+}
