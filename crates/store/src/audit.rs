@@ -1,0 +1,244 @@
+//! The audit log and the security events: written here, never changed.
+
+use chrono::{DateTime, Utc};
+use domain::{AuditEntry, RunnerId, SecurityEvent, Severity, TeamId};
+use serde_json::Value;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::{Listed, Page, Result, Visible, page::owner_columns};
+
+/// The audit log, on one connection.
+#[derive(Debug)]
+pub struct Audit<'c>(pub(crate) &'c mut PgConnection);
+
+/// Which audit rows to list.
+#[derive(Clone, Debug, Default)]
+pub struct AuditFilter {
+    /// Only of this event type.
+    pub event_type: Option<String>,
+    /// Only of this team.
+    pub team: Option<TeamId>,
+    /// Only about this runner.
+    pub runner: Option<RunnerId>,
+    /// Only by this identity.
+    pub identity: Option<String>,
+    /// Only successes, or only failures.
+    pub success: Option<bool>,
+    /// Only since then.
+    pub since: Option<DateTime<Utc>>,
+}
+
+/// Which security events to list.
+#[derive(Clone, Debug, Default)]
+pub struct SecurityFilter {
+    /// Only of this event type.
+    pub event_type: Option<String>,
+    /// Only of this severity.
+    pub severity: Option<Severity>,
+    /// Only of this team.
+    pub team: Option<TeamId>,
+}
+
+/// One audit row as stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AuditRow {
+    /// Its id.
+    pub id: Uuid,
+    /// What.
+    pub event_type: String,
+    /// Who.
+    pub user_identity: Option<String>,
+    /// Which runner.
+    pub runner_id: Option<Uuid>,
+    /// Its name.
+    pub runner_name: Option<String>,
+    /// Which team.
+    pub team_id: Option<Uuid>,
+    /// Its name today.
+    pub team_name: Option<String>,
+    /// Which job.
+    pub job_id: Option<Uuid>,
+    /// From where.
+    pub request_ip: Option<String>,
+    /// With what.
+    pub user_agent: Option<String>,
+    /// In which request.
+    pub request_id: Option<String>,
+    /// Details.
+    pub event_data: Option<Value>,
+    /// Whether it was done.
+    pub success: bool,
+    /// Why not.
+    pub error_message: Option<String>,
+    /// When.
+    pub timestamp: DateTime<Utc>,
+}
+
+/// One security event as stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SecurityRow {
+    /// Its id.
+    pub id: Uuid,
+    /// What.
+    pub event_type: String,
+    /// How grave.
+    pub severity: String,
+    /// Who.
+    pub user_identity: Option<String>,
+    /// Which runner.
+    pub runner_id: Option<Uuid>,
+    /// Its name.
+    pub runner_name: Option<String>,
+    /// Which team.
+    pub team_id: Option<Uuid>,
+    /// Details.
+    pub violation_data: Option<Value>,
+    /// What was done about it.
+    pub action_taken: String,
+    /// When.
+    pub timestamp: DateTime<Utc>,
+}
+
+impl Audit<'_> {
+    /// Writes one row.
+    pub async fn write(&mut self, entry: &AuditEntry) -> Result<()> {
+        let (user, client) = owner_columns(entry.requester);
+        let data = Some(&entry.data).filter(|data| !data.is_null());
+        sqlx::query!(
+            "INSERT INTO audit_log (id, event_type, user_id, client_id, user_identity, runner_id, runner_name, team_id,
+                job_id, request_ip, user_agent, request_id, event_data, success, error_message)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+            Uuid::now_v7(),
+            entry.event_type,
+            user,
+            client,
+            entry.identity,
+            entry.runner.map(Uuid::from),
+            entry.runner_name,
+            entry.team.map(Uuid::from),
+            entry.job.map(Uuid::from),
+            entry.origin.ip.map(|ip| ip.to_string()),
+            entry.origin.user_agent,
+            entry.origin.request_id,
+            data,
+            entry.error.is_none(),
+            entry.error,
+        )
+        .execute(&mut *self.0)
+        .await?;
+        Ok(())
+    }
+
+    /// Writes one security event about what `entry` tells.
+    pub async fn alarm(&mut self, event: &SecurityEvent, entry: &AuditEntry) -> Result<()> {
+        let data = Some(&entry.data).filter(|data| !data.is_null());
+        sqlx::query!(
+            "INSERT INTO security_events (id, event_type, severity, user_identity, runner_id, runner_name, team_id,
+                violation_data, action_taken) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            Uuid::now_v7(),
+            event.event_type,
+            event.severity.as_str(),
+            entry.identity,
+            entry.runner.map(Uuid::from),
+            entry.runner_name,
+            entry.team.map(Uuid::from),
+            data,
+            event.action_taken,
+        )
+        .execute(&mut *self.0)
+        .await?;
+        Ok(())
+    }
+
+    /// Audit rows the caller may see: all, their own, their teams'.
+    pub async fn list(
+        &mut self,
+        visible: &Visible,
+        filter: &AuditFilter,
+        page: Page,
+    ) -> Result<Listed<AuditRow>> {
+        let (team, runner) = (filter.team.map(Uuid::from), filter.runner.map(Uuid::from));
+        let items = sqlx::query_as!(
+            AuditRow,
+            r#"SELECT id, event_type, user_identity, runner_id, runner_name, team_id,
+                (SELECT name FROM teams WHERE teams.id = team_id) AS "team_name?", job_id, request_ip, user_agent,
+                request_id, event_data, success, error_message, "timestamp"
+             FROM audit_log
+             WHERE ($1 OR user_id = $2 OR client_id = $3 OR team_id = ANY($4))
+                AND ($5::text IS NULL OR event_type = $5) AND ($6::uuid IS NULL OR team_id = $6)
+                AND ($7::uuid IS NULL OR runner_id = $7) AND ($8::text IS NULL OR user_identity = $8)
+                AND ($9::bool IS NULL OR success = $9) AND ($10::timestamptz IS NULL OR "timestamp" >= $10)
+                AND ($11::uuid IS NULL OR id < $11)
+             ORDER BY id DESC LIMIT $12 OFFSET $13"#,
+            visible.all,
+            visible.user,
+            visible.client,
+            &visible.teams,
+            filter.event_type,
+            team,
+            runner,
+            filter.identity,
+            filter.success,
+            filter.since,
+            page.before,
+            page.limit,
+            page.offset,
+        )
+        .fetch_all(&mut *self.0)
+        .await?;
+        let total = sqlx::query_scalar!(
+            r#"SELECT count(*) AS "n!" FROM audit_log
+             WHERE ($1 OR user_id = $2 OR client_id = $3 OR team_id = ANY($4))
+                AND ($5::text IS NULL OR event_type = $5) AND ($6::uuid IS NULL OR team_id = $6)
+                AND ($7::uuid IS NULL OR runner_id = $7) AND ($8::text IS NULL OR user_identity = $8)
+                AND ($9::bool IS NULL OR success = $9) AND ($10::timestamptz IS NULL OR "timestamp" >= $10)"#,
+            visible.all,
+            visible.user,
+            visible.client,
+            &visible.teams,
+            filter.event_type,
+            team,
+            runner,
+            filter.identity,
+            filter.success,
+            filter.since,
+        )
+        .fetch_one(&mut *self.0)
+        .await?;
+        Ok(Listed { items, total })
+    }
+
+    /// Security events.
+    pub async fn alarms(&mut self, filter: &SecurityFilter, page: Page) -> Result<Listed<SecurityRow>> {
+        let (severity, team) = (filter.severity.map(Severity::as_str), filter.team.map(Uuid::from));
+        let items = sqlx::query_as!(
+            SecurityRow,
+            r#"SELECT id, event_type, severity, user_identity, runner_id, runner_name, team_id, violation_data,
+                action_taken, "timestamp"
+             FROM security_events
+             WHERE ($1::text IS NULL OR event_type = $1) AND ($2::text IS NULL OR severity = $2)
+                AND ($3::uuid IS NULL OR team_id = $3) AND ($4::uuid IS NULL OR id < $4)
+             ORDER BY id DESC LIMIT $5 OFFSET $6"#,
+            filter.event_type,
+            severity,
+            team,
+            page.before,
+            page.limit,
+            page.offset,
+        )
+        .fetch_all(&mut *self.0)
+        .await?;
+        let total = sqlx::query_scalar!(
+            r#"SELECT count(*) AS "n!" FROM security_events
+             WHERE ($1::text IS NULL OR event_type = $1) AND ($2::text IS NULL OR severity = $2)
+                AND ($3::uuid IS NULL OR team_id = $3)"#,
+            filter.event_type,
+            severity,
+            team,
+        )
+        .fetch_one(&mut *self.0)
+        .await?;
+        Ok(Listed { items, total })
+    }
+}

@@ -1,0 +1,62 @@
+//! What can go wrong with the database, as far as callers act on it.
+
+use std::fmt::Display;
+
+/// Why a call to the store failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database cannot be reached or did not answer in time; later it may.
+    #[error("the database is unavailable")]
+    Unavailable(#[source] sqlx::Error),
+    /// A unique constraint or index, by its name in `migrations/`.
+    #[error("the constraint {0} forbids it")]
+    Conflict(String),
+    /// A row that cannot be a domain value.
+    #[error("a row is not what it should be: {0}")]
+    Inconsistent(String),
+    /// A statement failed.
+    #[error("a statement failed")]
+    Database(#[source] sqlx::Error),
+    /// The tables could not be brought up to date.
+    #[error("the migration failed")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+}
+
+impl StoreError {
+    /// The constraint that forbade it, if one did.
+    pub fn constraint(&self) -> Option<&str> {
+        match self {
+            Self::Conflict(name) => Some(name),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn inconsistent(why: impl Display) -> Self {
+        Self::Inconsistent(why.to_string())
+    }
+}
+
+/// Classes of SQLSTATE after which waiting helps: connection, resources, operator intervention.
+const PASSING: &[&str] = &["08", "53", "57"];
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        match &error {
+            sqlx::Error::Database(inner) if inner.is_unique_violation() => {
+                Self::Conflict(inner.constraint().unwrap_or_default().to_owned())
+            }
+            sqlx::Error::Database(inner) => {
+                let passing =
+                    inner.code().is_some_and(|code| PASSING.iter().any(|class| code.starts_with(class)));
+                if passing { Self::Unavailable(error) } else { Self::Database(error) }
+            }
+            sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed => Self::Unavailable(error),
+            _ => Self::Database(error),
+        }
+    }
+}

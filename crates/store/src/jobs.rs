@@ -1,0 +1,382 @@
+//! Jobs. Every write of a result is fenced: it counts only for the newest start.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::{
+    BlockedOn, CallId, InstallationId, Job, JobId, JobKind, JobParams, JobState, Problem, Requester,
+    RunnerId, TeamId,
+};
+use serde_json::Value;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::{Listed, Page, Result, StoreError, Visible, page::owner_columns};
+
+/// The jobs, on one connection.
+#[derive(Debug)]
+pub struct Jobs<'c>(pub(crate) &'c mut PgConnection);
+
+/// A job about to be accepted. Its patience is its kind's.
+#[derive(Clone, Debug)]
+pub struct NewJob {
+    /// Its id.
+    pub id: JobId,
+    /// Whose GitHub budget it uses.
+    pub installation: InstallationId,
+    /// On whose account.
+    pub team: Option<TeamId>,
+    /// Who asked.
+    pub requester: Option<Requester>,
+    /// The runner it is about.
+    pub runner: Option<RunnerId>,
+    /// The call it cleans up after.
+    pub call: Option<CallId>,
+    /// What it is to do.
+    pub params: JobParams,
+    /// W3C trace context.
+    pub trace: Option<String>,
+}
+
+/// Whether a postponed start counts as a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Burn {
+    /// It does.
+    Attempt,
+    /// It was nobody's failure: a limit, an outage, a busy runner.
+    Snooze,
+}
+
+/// Which jobs to list.
+#[derive(Clone, Debug, Default)]
+pub struct JobFilter {
+    /// Only in this state.
+    pub state: Option<JobState>,
+    /// Only of this kind.
+    pub kind: Option<JobKind>,
+    /// Only of this team.
+    pub team: Option<TeamId>,
+}
+
+/// A job that is not final, as the queue needs it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OpenJob {
+    /// Its id.
+    pub id: JobId,
+    /// What it does.
+    pub kind: JobKind,
+    /// Whose GitHub budget it uses.
+    pub installation: InstallationId,
+    /// On whose account.
+    pub team: Option<TeamId>,
+    /// That team's weight.
+    pub weight: f64,
+    /// Accepted.
+    pub created_at: DateTime<Utc>,
+    /// Not to be run after.
+    pub deadline_at: DateTime<Utc>,
+    /// Not to be run before.
+    pub run_at: DateTime<Utc>,
+    /// Whether a worker is said to hold it.
+    pub running: bool,
+    /// How long its row has not changed.
+    pub quiet_for: TimeDelta,
+}
+
+struct JobRow {
+    id: Uuid,
+    kind: String,
+    installation: String,
+    team_id: Option<Uuid>,
+    requester_user: Option<Uuid>,
+    requester_client: Option<Uuid>,
+    runner_id: Option<Uuid>,
+    runner_name: Option<String>,
+    state: String,
+    blocked_on: Option<String>,
+    attempts: i32,
+    snoozes: i32,
+    rescues: i32,
+    fence: i64,
+    run_at: DateTime<Utc>,
+    deadline_at: DateTime<Utc>,
+    created_at: DateTime<Utc>,
+    started_at: Option<DateTime<Utc>>,
+    finished_at: Option<DateTime<Utc>>,
+    params: Value,
+    error: Option<Value>,
+    trace: Option<String>,
+    now: DateTime<Utc>,
+}
+
+impl TryFrom<JobRow> for Job {
+    type Error = StoreError;
+
+    fn try_from(row: JobRow) -> Result<Self> {
+        let wrong = StoreError::inconsistent;
+        Ok(Self {
+            id: row.id.into(),
+            kind: row.kind.parse().map_err(wrong)?,
+            installation: row.installation.parse().map_err(StoreError::inconsistent)?,
+            team: row.team_id.map(Into::into),
+            requester: Requester::from_columns(
+                row.requester_user.map(Into::into),
+                row.requester_client.map(Into::into),
+            ),
+            runner: row.runner_id.map(Into::into),
+            runner_name: row.runner_name,
+            state: row.state.parse().map_err(wrong)?,
+            blocked_on: row.blocked_on.map(|word| word.parse().map_err(wrong)).transpose()?,
+            attempts: row.attempts,
+            snoozes: row.snoozes,
+            rescues: row.rescues,
+            fence: row.fence,
+            run_at: row.run_at,
+            deadline_at: row.deadline_at,
+            created_at: row.created_at,
+            started_at: row.started_at,
+            finished_at: row.finished_at,
+            params: serde_json::from_value(row.params).map_err(StoreError::inconsistent)?,
+            error: row.error.map(serde_json::from_value).transpose().map_err(StoreError::inconsistent)?,
+            trace: row.trace,
+            now: row.now,
+        })
+    }
+}
+
+/// A statement over `jobs` that answers whole jobs: `$head`, the columns, `$tail`.
+macro_rules! job_rows {
+    ($head:tt, $tail:tt $(, $arg:expr)* $(,)?) => {
+        sqlx::query_as!(
+            JobRow,
+            $head + r#" jobs.id, jobs.kind, jobs.installation, jobs.team_id, jobs.requester_user, jobs.requester_client,
+                jobs.runner_id, (SELECT name FROM runners WHERE runners.id = jobs.runner_id) AS "runner_name?",
+                jobs.state, jobs.blocked_on, jobs.attempts, jobs.snoozes, jobs.rescues, jobs.fence, jobs.run_at,
+                jobs.deadline_at, jobs.created_at, jobs.started_at, jobs.finished_at, jobs.params, jobs.error,
+                jobs.trace, clock_timestamp() AS "now!" "# + $tail
+            $(, $arg)*
+        )
+    };
+}
+
+fn one(row: Option<JobRow>) -> Result<Option<Job>> {
+    row.map(Job::try_from).transpose()
+}
+
+impl Jobs<'_> {
+    /// Adds a job, waiting.
+    ///
+    /// # Errors
+    /// `Conflict` by `jobs_one_open_deprovision`, `jobs_one_open_drift_check` or `jobs_one_open_reap`.
+    pub async fn insert(&mut self, job: &NewJob) -> Result<Job> {
+        let (user, client) = owner_columns(job.requester);
+        let kind = job.params.kind();
+        let params = serde_json::to_value(&job.params).map_err(StoreError::inconsistent)?;
+        let row = job_rows!(
+            "INSERT INTO jobs (id, kind, installation, team_id, requester_user, requester_client, runner_id, call_id,
+                params, trace, deadline_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, now() + make_interval(secs => $11)) RETURNING",
+            "",
+            job.id.uuid(),
+            kind.as_str(),
+            job.installation.as_str(),
+            job.team.map(TeamId::uuid),
+            user,
+            client,
+            job.runner.map(RunnerId::uuid),
+            job.call.map(CallId::uuid),
+            params,
+            job.trace,
+            seconds(kind.patience()),
+        )
+        .fetch_one(&mut *self.0)
+        .await?;
+        row.try_into()
+    }
+
+    /// The job, if there is one.
+    pub async fn get(&mut self, id: JobId) -> Result<Option<Job>> {
+        one(job_rows!("SELECT", "FROM jobs WHERE id = $1", id.uuid()).fetch_optional(&mut *self.0).await?)
+    }
+
+    /// Starts a job that is not final: one more on the fence and on `attempts`; when it was running already, its last
+    /// worker died, and that is one more on `rescues` instead of an attempt of its own. None: it is final or unknown.
+    pub async fn start(&mut self, id: JobId, worker: &str) -> Result<Option<Job>> {
+        let row = job_rows!(
+            "UPDATE jobs SET state = 'running', blocked_on = NULL, fence = fence + 1, started_by = $2,
+                attempts = attempts + (state = 'queued')::int, rescues = rescues + (state = 'running')::int,
+                started_at = coalesce(started_at, now()), updated_at = now()
+             WHERE id = $1 AND finished_at IS NULL RETURNING",
+            "",
+            id.uuid(),
+            worker,
+        )
+        .fetch_optional(&mut *self.0)
+        .await?;
+        one(row)
+    }
+
+    /// Writes a final state. False: the fence moved on, or it was final already; nothing was written.
+    pub async fn finish(&mut self, job: &Job, state: JobState, error: Option<&Problem>) -> Result<bool> {
+        let error = error.map(serde_json::to_value).transpose().map_err(StoreError::inconsistent)?;
+        let done = sqlx::query!(
+            "UPDATE jobs SET state = $3, error = $4, blocked_on = NULL, finished_at = now(), updated_at = now()
+             WHERE id = $1 AND fence = $2 AND state = 'running'",
+            job.id.uuid(),
+            job.fence,
+            state.as_str(),
+            error,
+        )
+        .execute(&mut *self.0)
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Puts a running job back to wait `delay`. False: the fence moved on.
+    pub async fn postpone(
+        &mut self,
+        job: &Job,
+        delay: TimeDelta,
+        why: BlockedOn,
+        burn: Burn,
+    ) -> Result<bool> {
+        let snooze = i32::from(burn == Burn::Snooze);
+        let done = sqlx::query!(
+            "UPDATE jobs SET state = 'queued', blocked_on = $4, run_at = now() + make_interval(secs => $3),
+                attempts = attempts - $5, snoozes = snoozes + $5, updated_at = now()
+             WHERE id = $1 AND fence = $2 AND state = 'running'",
+            job.id.uuid(),
+            job.fence,
+            seconds(delay),
+            why.as_str(),
+            snooze,
+        )
+        .execute(&mut *self.0)
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Puts a running job back as if it had not been started: its worker is stopping. False: the fence moved on.
+    pub async fn release(&mut self, job: &Job) -> Result<bool> {
+        let done = sqlx::query!(
+            "UPDATE jobs SET state = 'queued', attempts = greatest(attempts - 1, 0), updated_at = now()
+             WHERE id = $1 AND fence = $2 AND state = 'running'",
+            job.id.uuid(),
+            job.fence,
+        )
+        .execute(&mut *self.0)
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Cancels a job that still waits. None: it runs, is final or unknown.
+    pub async fn cancel(&mut self, id: JobId) -> Result<Option<Job>> {
+        let row = job_rows!(
+            "UPDATE jobs SET state = 'cancelled', blocked_on = NULL, finished_at = now(), updated_at = now()
+             WHERE id = $1 AND state = 'queued' RETURNING",
+            "",
+            id.uuid(),
+        )
+        .fetch_optional(&mut *self.0)
+        .await?;
+        one(row)
+    }
+
+    /// Locks up to `most` waiting jobs whose deadline has passed, and makes them final.
+    pub async fn expire(&mut self, error: &Problem, most: i64) -> Result<Vec<Job>> {
+        let error = serde_json::to_value(error).map_err(StoreError::inconsistent)?;
+        let rows = job_rows!(
+            "UPDATE jobs SET state = 'expired', blocked_on = NULL, error = $1, finished_at = now(), updated_at = now()
+             WHERE id IN (SELECT id FROM jobs WHERE finished_at IS NULL AND state = 'queued' AND deadline_at <= now()
+                          ORDER BY deadline_at LIMIT $2 FOR UPDATE SKIP LOCKED) RETURNING",
+            "",
+            error,
+            most,
+        )
+        .fetch_all(&mut *self.0)
+        .await?;
+        rows.into_iter().map(Job::try_from).collect()
+    }
+
+    /// Up to `most` jobs that are not final, by id from after `after`.
+    pub async fn open(&mut self, after: Option<JobId>, most: i64) -> Result<Vec<OpenJob>> {
+        let rows = sqlx::query!(
+            r#"SELECT jobs.id, kind, jobs.installation, team_id, coalesce(weight, 1) AS "weight!", jobs.created_at,
+                deadline_at, run_at, state = 'running' AS "running!",
+                extract(epoch FROM now() - jobs.updated_at)::float8 AS "quiet!"
+             FROM jobs LEFT JOIN teams ON teams.id = jobs.team_id
+             WHERE finished_at IS NULL AND ($1::uuid IS NULL OR jobs.id > $1) ORDER BY jobs.id LIMIT $2"#,
+            after.map(JobId::uuid),
+            most,
+        )
+        .fetch_all(&mut *self.0)
+        .await?;
+        rows.into_iter()
+            .map(|row| {
+                Ok(OpenJob {
+                    id: row.id.into(),
+                    kind: row.kind.parse().map_err(StoreError::inconsistent)?,
+                    installation: row.installation.parse().map_err(StoreError::inconsistent)?,
+                    team: row.team_id.map(Into::into),
+                    weight: row.weight,
+                    created_at: row.created_at,
+                    deadline_at: row.deadline_at,
+                    run_at: row.run_at,
+                    running: row.running,
+                    quiet_for: span(row.quiet),
+                })
+            })
+            .collect()
+    }
+
+    /// Jobs the caller may see.
+    pub async fn list(&mut self, visible: &Visible, filter: &JobFilter, page: Page) -> Result<Listed<Job>> {
+        let (state, kind) = (filter.state.map(JobState::as_str), filter.kind.map(JobKind::as_str));
+        let team = filter.team.map(TeamId::uuid);
+        let rows = job_rows!(
+            "SELECT",
+            "FROM jobs
+             WHERE ($1 OR requester_user = $2 OR requester_client = $3 OR team_id = ANY($4))
+                AND ($5::text IS NULL OR state = $5) AND ($6::text IS NULL OR kind = $6)
+                AND ($7::uuid IS NULL OR team_id = $7) AND ($8::uuid IS NULL OR id < $8)
+             ORDER BY id DESC LIMIT $9 OFFSET $10",
+            visible.all,
+            visible.user,
+            visible.client,
+            &visible.teams,
+            state,
+            kind,
+            team,
+            page.before,
+            page.limit,
+            page.offset,
+        )
+        .fetch_all(&mut *self.0)
+        .await?;
+        let total = sqlx::query_scalar!(
+            r#"SELECT count(*) AS "n!" FROM jobs
+             WHERE ($1 OR requester_user = $2 OR requester_client = $3 OR team_id = ANY($4))
+                AND ($5::text IS NULL OR state = $5) AND ($6::text IS NULL OR kind = $6)
+                AND ($7::uuid IS NULL OR team_id = $7)"#,
+            visible.all,
+            visible.user,
+            visible.client,
+            &visible.teams,
+            state,
+            kind,
+            team,
+        )
+        .fetch_one(&mut *self.0)
+        .await?;
+        Ok(Listed { items: rows.into_iter().map(Job::try_from).collect::<Result<_>>()?, total })
+    }
+}
+
+/// A span of time as the seconds `make_interval` takes.
+#[expect(clippy::cast_precision_loss, reason = "spans here are hours at most")]
+pub(crate) fn seconds(span: TimeDelta) -> f64 {
+    span.num_milliseconds() as f64 / 1000.0
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "an age in milliseconds fits by far")]
+fn span(seconds: f64) -> TimeDelta {
+    TimeDelta::milliseconds((seconds * 1000.0) as i64)
+}

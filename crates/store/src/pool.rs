@@ -1,0 +1,125 @@
+//! Connections and transactions.
+
+use std::{str::FromStr, time::Duration};
+
+use domain::Secret;
+use sqlx::{
+    PgConnection, PgPool, Postgres, Transaction,
+    migrate::Migrator,
+    pool::PoolConnection,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+use crate::{
+    Audit, Calls, Clients, Credentials, Idempotency, Jobs, Result, Runners, StoreError, Teams, Users,
+};
+
+/// The tables, in the order they came to be.
+pub static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
+
+/// The database. Clones share one pool.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pool: PgPool,
+}
+
+/// One open transaction. Dropped without [`Tx::commit`], it never happened.
+#[derive(Debug)]
+pub struct Tx(Transaction<'static, Postgres>);
+
+/// One connection to read with, outside any transaction.
+#[derive(Debug)]
+pub struct Read(PoolConnection<Postgres>);
+
+impl Store {
+    /// Prepares a pool; connects on first use, so that a process can start while the database is away.
+    /// Statements are cut off after 10 s, locks after 5 s, waiting for a connection after 3 s.
+    ///
+    /// # Errors
+    /// When the address cannot be read.
+    pub fn new(url: &Secret, most_connections: u32) -> Result<Self> {
+        let options = PgConnectOptions::from_str(url.expose())
+            .map_err(StoreError::Database)?
+            .application_name("runner-token-service")
+            .options([
+                ("statement_timeout", "10s"),
+                ("lock_timeout", "5s"),
+                ("idle_in_transaction_session_timeout", "30s"),
+            ]);
+        let pool = PgPoolOptions::new()
+            .max_connections(most_connections)
+            .acquire_timeout(Duration::from_secs(3))
+            .connect_lazy_with(options);
+        Ok(Self { pool })
+    }
+
+    /// Brings the tables up to date, under a lock: any number of processes may call it at once.
+    pub async fn migrate(&self) -> Result<()> {
+        Ok(MIGRATIONS.run(&self.pool).await?)
+    }
+
+    /// Asks for a sign of life.
+    pub async fn ping(&self) -> Result<()> {
+        sqlx::query("SELECT 1").execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Opens a transaction.
+    pub async fn begin(&self) -> Result<Tx> {
+        Ok(Tx(self.pool.begin().await?))
+    }
+
+    /// Takes a connection to read with.
+    pub async fn read(&self) -> Result<Read> {
+        Ok(Read(self.pool.acquire().await?))
+    }
+
+    /// Waits for connections in use and closes all.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// Connections open and connections idle.
+    pub fn connections(&self) -> (u32, usize) {
+        (self.pool.size(), self.pool.num_idle())
+    }
+}
+
+impl Tx {
+    /// Makes it true.
+    pub async fn commit(self) -> Result<()> {
+        Ok(self.0.commit().await?)
+    }
+}
+
+macro_rules! nouns {
+    ($holder:ident: $($(#[$doc:meta])* $noun:ident -> $type:ident),+ $(,)?) => {
+        impl $holder {
+            fn connection(&mut self) -> &mut PgConnection { &mut self.0 }
+            $($(#[$doc])* pub fn $noun(&mut self) -> $type<'_> { $type(self.connection()) })+
+        }
+    };
+    ($($holder:ident),+) => {$(
+        nouns!($holder:
+            /// The jobs.
+            jobs -> Jobs,
+            /// The runners.
+            runners -> Runners,
+            /// The teams and who belongs to them.
+            teams -> Teams,
+            /// The people.
+            users -> Users,
+            /// The machine clients.
+            clients -> Clients,
+            /// The audit log and the security events.
+            audit -> Audit,
+            /// The intents.
+            calls -> Calls,
+            /// The sealed configs.
+            credentials -> Credentials,
+            /// The Idempotency-Keys.
+            idempotency -> Idempotency,
+        );
+    )+};
+}
+nouns!(Tx, Read);

@@ -1,0 +1,244 @@
+//! Runners.
+
+use chrono::{DateTime, Utc};
+use domain::{InstallationId, Requester, Runner, RunnerId, RunnerName, RunnerStatus, TeamId};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::{Listed, Page, Result, StoreError, Visible, page::owner_columns};
+
+/// The runners, on one connection.
+#[derive(Debug)]
+pub struct Runners<'c>(pub(crate) &'c mut PgConnection);
+
+/// A runner about to be asked for.
+#[derive(Clone, Debug)]
+pub struct NewRunner {
+    /// Its id.
+    pub id: RunnerId,
+    /// Where it will live.
+    pub installation: InstallationId,
+    /// Its team.
+    pub team: TeamId,
+    /// Who asks.
+    pub owner: Requester,
+    /// Its name.
+    pub name: RunnerName,
+    /// Its runner group.
+    pub runner_group_id: i64,
+    /// Its labels.
+    pub labels: Vec<String>,
+}
+
+/// Which runners to list.
+#[derive(Clone, Debug, Default)]
+pub struct RunnerFilter {
+    /// Only in this state; without it, deleted ones are left out.
+    pub status: Option<RunnerStatus>,
+    /// Only ephemeral ones, or only others.
+    pub ephemeral: Option<bool>,
+    /// Only of this team.
+    pub team: Option<TeamId>,
+}
+
+struct RunnerRow {
+    id: Uuid,
+    installation: String,
+    team_id: Uuid,
+    team_name: String,
+    owner_user: Option<Uuid>,
+    owner_client: Option<Uuid>,
+    name: String,
+    status: String,
+    busy: bool,
+    github_runner_id: Option<i64>,
+    runner_group_id: i64,
+    labels: Vec<String>,
+    ephemeral: bool,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+    registered_at: Option<DateTime<Utc>>,
+    deleted_at: Option<DateTime<Utc>>,
+}
+
+impl TryFrom<RunnerRow> for Runner {
+    type Error = StoreError;
+
+    fn try_from(row: RunnerRow) -> Result<Self> {
+        Ok(Self {
+            id: row.id.into(),
+            installation: row.installation.parse().map_err(StoreError::inconsistent)?,
+            team: row.team_id.into(),
+            team_name: row.team_name,
+            provisioned_by: Requester::from_columns(
+                row.owner_user.map(Into::into),
+                row.owner_client.map(Into::into),
+            )
+            .ok_or_else(|| StoreError::inconsistent("a runner without an owner"))?,
+            name: row.name,
+            status: row.status.parse().map_err(StoreError::inconsistent)?,
+            busy: row.busy,
+            github_runner_id: row.github_runner_id,
+            runner_group_id: row.runner_group_id,
+            labels: row.labels,
+            ephemeral: row.ephemeral,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+            registered_at: row.registered_at,
+            deleted_at: row.deleted_at,
+        })
+    }
+}
+
+macro_rules! runner_rows {
+    ($tail:tt $(, $arg:expr)* $(,)?) => {
+        sqlx::query_as!(
+            RunnerRow,
+            r#"SELECT runners.id, runners.installation, runners.team_id, teams.name AS team_name, runners.owner_user,
+                runners.owner_client, runners.name, runners.status, runners.busy, runners.github_runner_id,
+                runners.runner_group_id, runners.labels, runners.ephemeral, runners.created_at, runners.updated_at,
+                runners.registered_at, runners.deleted_at
+             FROM runners JOIN teams ON teams.id = runners.team_id "# + $tail
+            $(, $arg)*
+        )
+    };
+}
+
+impl Runners<'_> {
+    /// Adds a runner, `requested`.
+    ///
+    /// # Errors
+    /// `Conflict` by `runners_name_key` when a live runner bears the name.
+    pub async fn insert(&mut self, runner: &NewRunner) -> Result<()> {
+        let (user, client) = owner_columns(Some(runner.owner));
+        sqlx::query!(
+            "INSERT INTO runners (id, installation, team_id, owner_user, owner_client, name, status, runner_group_id,
+                labels) VALUES ($1, $2, $3, $4, $5, $6, 'requested', $7, $8)",
+            runner.id.uuid(),
+            runner.installation.as_str(),
+            runner.team.uuid(),
+            user,
+            client,
+            runner.name.as_str(),
+            runner.runner_group_id,
+            &runner.labels,
+        )
+        .execute(&mut *self.0)
+        .await?;
+        Ok(())
+    }
+
+    /// The runner, if there is one.
+    pub async fn get(&mut self, id: RunnerId) -> Result<Option<Runner>> {
+        let row = runner_rows!("WHERE runners.id = $1", id.uuid()).fetch_optional(&mut *self.0).await?;
+        row.map(Runner::try_from).transpose()
+    }
+
+    /// Runners the caller may see.
+    pub async fn list(
+        &mut self,
+        visible: &Visible,
+        filter: &RunnerFilter,
+        page: Page,
+    ) -> Result<Listed<Runner>> {
+        let status = filter.status.map(RunnerStatus::as_str);
+        let team = filter.team.map(TeamId::uuid);
+        let rows = runner_rows!(
+            "WHERE ($1 OR runners.owner_user = $2 OR runners.owner_client = $3 OR runners.team_id = ANY($4))
+                AND CASE WHEN $5::text IS NULL THEN runners.status <> 'deleted' ELSE runners.status = $5 END
+                AND ($6::bool IS NULL OR runners.ephemeral = $6) AND ($7::uuid IS NULL OR runners.team_id = $7)
+                AND ($8::uuid IS NULL OR runners.id < $8)
+             ORDER BY runners.id DESC LIMIT $9 OFFSET $10",
+            visible.all,
+            visible.user,
+            visible.client,
+            &visible.teams,
+            status,
+            filter.ephemeral,
+            team,
+            page.before,
+            page.limit,
+            page.offset,
+        )
+        .fetch_all(&mut *self.0)
+        .await?;
+        let total = sqlx::query_scalar!(
+            r#"SELECT count(*) AS "n!" FROM runners
+             WHERE ($1 OR owner_user = $2 OR owner_client = $3 OR team_id = ANY($4))
+                AND CASE WHEN $5::text IS NULL THEN status <> 'deleted' ELSE status = $5 END
+                AND ($6::bool IS NULL OR ephemeral = $6) AND ($7::uuid IS NULL OR team_id = $7)"#,
+            visible.all,
+            visible.user,
+            visible.client,
+            &visible.teams,
+            status,
+            filter.ephemeral,
+            team,
+        )
+        .fetch_one(&mut *self.0)
+        .await?;
+        Ok(Listed { items: rows.into_iter().map(Runner::try_from).collect::<Result<_>>()?, total })
+    }
+
+    /// How many runners of the team are not deleted.
+    pub async fn count_live(&mut self, team: TeamId) -> Result<i64> {
+        Ok(sqlx::query_scalar!(
+            r#"SELECT count(*) AS "n!" FROM runners WHERE team_id = $1 AND status <> 'deleted'"#,
+            team.uuid()
+        )
+        .fetch_one(&mut *self.0)
+        .await?)
+    }
+
+    /// Gives a runner that is still `requested` the name of its next try. False: it is no longer `requested`.
+    ///
+    /// # Errors
+    /// `Conflict` by `runners_name_key`.
+    pub async fn rename(&mut self, id: RunnerId, name: &RunnerName) -> Result<bool> {
+        let done = sqlx::query!(
+            "UPDATE runners SET name = $2, updated_at = now() WHERE id = $1 AND status = 'requested'",
+            id.uuid(),
+            name.as_str(),
+        )
+        .execute(&mut *self.0)
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// `requested → pending`: GitHub made it under this id. False: it was no longer `requested`.
+    pub async fn register(&mut self, id: RunnerId, github_runner_id: i64) -> Result<bool> {
+        let done = sqlx::query!(
+            "UPDATE runners SET status = 'pending', github_runner_id = $2, registered_at = now(), updated_at = now()
+             WHERE id = $1 AND status = 'requested'",
+            id.uuid(),
+            github_runner_id,
+        )
+        .execute(&mut *self.0)
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// `→ deleted`: on proof that it is gone, or because it never came to be. False: it was already.
+    pub async fn delete(&mut self, id: RunnerId) -> Result<bool> {
+        let done = sqlx::query!(
+            "UPDATE runners SET status = 'deleted', busy = false, deleted_at = now(), updated_at = now()
+             WHERE id = $1 AND status <> 'deleted'",
+            id.uuid()
+        )
+        .execute(&mut *self.0)
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// The live runner that GitHub knows by this id.
+    pub async fn by_github_id(&mut self, installation: &InstallationId, id: i64) -> Result<Option<Runner>> {
+        let row = runner_rows!(
+            "WHERE runners.installation = $1 AND github_runner_id = $2 AND status <> 'deleted'",
+            installation.as_str(),
+            id
+        )
+        .fetch_optional(&mut *self.0)
+        .await?;
+        row.map(Runner::try_from).transpose()
+    }
+}

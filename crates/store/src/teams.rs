@@ -1,0 +1,280 @@
+//! Teams and who belongs to them.
+
+use chrono::{DateTime, Utc};
+use domain::{Caller, InstallationId, Team, TeamId, User, UserId};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::{Listed, Page, Result, StoreError, users::UserRow};
+
+/// The teams, on one connection.
+#[derive(Debug)]
+pub struct Teams<'c>(pub(crate) &'c mut PgConnection);
+
+/// What an admin writes about a team: all of it, checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TeamDraft {
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub description: Option<String>,
+    /// Labels every runner gets.
+    pub required_labels: Vec<String>,
+    /// What further labels may be.
+    pub optional_label_patterns: Vec<String>,
+    /// Runner groups it may use.
+    pub allowed_runner_group_ids: Vec<i64>,
+    /// Most runners.
+    pub max_runners: Option<i32>,
+    /// Weight in the fair queue.
+    pub weight: f64,
+    /// `observe`, `repair` or `delete`.
+    pub drift_response: domain::DriftResponse,
+    /// Whose GitHub budget it uses.
+    pub installation: InstallationId,
+}
+
+/// A team as it is to be from now on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TeamChange {
+    /// Its policy.
+    pub draft: TeamDraft,
+    /// May do anything at all.
+    pub is_active: bool,
+    /// Why not.
+    pub deactivation_reason: Option<String>,
+}
+
+struct TeamRow {
+    id: Uuid,
+    name: String,
+    description: Option<String>,
+    required_labels: Vec<String>,
+    optional_label_patterns: Vec<String>,
+    allowed_runner_group_ids: Vec<i64>,
+    max_runners: Option<i32>,
+    weight: f64,
+    drift_response: String,
+    installation: String,
+    is_active: bool,
+    deactivation_reason: Option<String>,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+    member_count: i64,
+    active_runner_count: i64,
+}
+
+impl TryFrom<TeamRow> for Team {
+    type Error = StoreError;
+
+    fn try_from(row: TeamRow) -> Result<Self> {
+        Ok(Self {
+            id: row.id.into(),
+            name: row.name,
+            description: row.description,
+            required_labels: row.required_labels,
+            optional_label_patterns: row.optional_label_patterns,
+            allowed_runner_group_ids: row.allowed_runner_group_ids,
+            max_runners: row.max_runners,
+            weight: row.weight,
+            drift_response: row.drift_response.parse().map_err(StoreError::inconsistent)?,
+            installation: row.installation.parse().map_err(StoreError::inconsistent)?,
+            is_active: row.is_active,
+            deactivation_reason: row.deactivation_reason,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+            member_count: row.member_count,
+            active_runner_count: row.active_runner_count,
+        })
+    }
+}
+
+/// Teams with their counts.
+macro_rules! team_rows {
+    ($tail:tt $(, $arg:expr)* $(,)?) => {
+        sqlx::query_as!(
+            TeamRow,
+            r#"SELECT id, name, description, required_labels, optional_label_patterns, allowed_runner_group_ids,
+                max_runners, weight, drift_response, installation, is_active, deactivation_reason, created_at,
+                updated_at, (SELECT count(*) FROM team_members WHERE team_id = teams.id) AS "member_count!",
+                (SELECT count(*) FROM runners WHERE team_id = teams.id AND status <> 'deleted')
+                    AS "active_runner_count!"
+             FROM teams "# + $tail
+            $(, $arg)*
+        )
+    };
+}
+
+/// Teams without their counts: for the hot path.
+macro_rules! bare_team_rows {
+    ($tail:tt $(, $arg:expr)* $(,)?) => {
+        sqlx::query_as!(
+            TeamRow,
+            r#"SELECT id, name, description, required_labels, optional_label_patterns, allowed_runner_group_ids,
+                max_runners, weight, drift_response, installation, is_active, deactivation_reason, created_at,
+                updated_at, 0::int8 AS "member_count!", 0::int8 AS "active_runner_count!"
+             FROM teams "# + $tail
+            $(, $arg)*
+        )
+    };
+}
+
+impl Teams<'_> {
+    /// The team, if there is one.
+    pub async fn get(&mut self, id: TeamId) -> Result<Option<Team>> {
+        let row = team_rows!("WHERE id = $1", id.uuid()).fetch_optional(&mut *self.0).await?;
+        row.map(Team::try_from).transpose()
+    }
+
+    /// The team, without its counts, with its policy held still until the end of the transaction.
+    pub async fn hold(&mut self, id: TeamId) -> Result<Option<Team>> {
+        let row = bare_team_rows!("WHERE id = $1 FOR SHARE", id.uuid()).fetch_optional(&mut *self.0).await?;
+        row.map(Team::try_from).transpose()
+    }
+
+    /// Makes everyone else who counts this team's runners wait until the end of the transaction. A lock of its own
+    /// and not the row's, so that those who only need the policy held still do not queue behind it.
+    pub async fn lock_quota(&mut self, id: TeamId) -> Result<()> {
+        sqlx::query!(
+            "SELECT pg_advisory_xact_lock(hashtextextended('quota:' || $1::text, 0))",
+            id.to_string()
+        )
+        .execute(&mut *self.0)
+        .await?;
+        Ok(())
+    }
+
+    /// All teams.
+    pub async fn list(&mut self, page: Page) -> Result<Listed<Team>> {
+        let rows = team_rows!(
+            "WHERE $1::uuid IS NULL OR id < $1 ORDER BY id DESC LIMIT $2 OFFSET $3",
+            page.before,
+            page.limit,
+            page.offset
+        )
+        .fetch_all(&mut *self.0)
+        .await?;
+        let total =
+            sqlx::query_scalar!(r#"SELECT count(*) AS "n!" FROM teams"#).fetch_one(&mut *self.0).await?;
+        Ok(Listed { items: rows.into_iter().map(Team::try_from).collect::<Result<_>>()?, total })
+    }
+
+    /// The teams the caller belongs to, by name.
+    pub async fn of(&mut self, caller: &Caller) -> Result<Vec<Team>> {
+        let ids: Vec<Uuid> = caller.teams.iter().map(|team| team.id.uuid()).collect();
+        let rows =
+            team_rows!("WHERE id = ANY($1) ORDER BY lower(name)", &ids).fetch_all(&mut *self.0).await?;
+        rows.into_iter().map(Team::try_from).collect()
+    }
+
+    /// Adds a team.
+    ///
+    /// # Errors
+    /// `Conflict` by `teams_name_key`.
+    pub async fn insert(&mut self, id: TeamId, draft: &TeamDraft) -> Result<()> {
+        sqlx::query!(
+            "INSERT INTO teams (id, name, description, required_labels, optional_label_patterns,
+                allowed_runner_group_ids, max_runners, weight, drift_response, installation)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+            id.uuid(),
+            draft.name,
+            draft.description,
+            &draft.required_labels,
+            &draft.optional_label_patterns,
+            &draft.allowed_runner_group_ids,
+            draft.max_runners,
+            draft.weight,
+            draft.drift_response.as_str(),
+            draft.installation.as_str(),
+        )
+        .execute(&mut *self.0)
+        .await?;
+        Ok(())
+    }
+
+    /// Writes a team anew.
+    ///
+    /// # Errors
+    /// `Conflict` by `teams_name_key`.
+    pub async fn update(&mut self, id: TeamId, change: &TeamChange) -> Result<()> {
+        let draft = &change.draft;
+        sqlx::query!(
+            "UPDATE teams SET name = $2, description = $3, required_labels = $4, optional_label_patterns = $5,
+                allowed_runner_group_ids = $6, max_runners = $7, weight = $8, drift_response = $9, installation = $10,
+                is_active = $11, deactivation_reason = $12, updated_at = now() WHERE id = $1",
+            id.uuid(),
+            draft.name,
+            draft.description,
+            &draft.required_labels,
+            &draft.optional_label_patterns,
+            &draft.allowed_runner_group_ids,
+            draft.max_runners,
+            draft.weight,
+            draft.drift_response.as_str(),
+            draft.installation.as_str(),
+            change.is_active,
+            change.deactivation_reason,
+        )
+        .execute(&mut *self.0)
+        .await?;
+        Ok(())
+    }
+
+    /// Whether there is an installation of this name.
+    pub async fn installation_exists(&mut self, id: &InstallationId) -> Result<bool> {
+        Ok(sqlx::query_scalar!(
+            r#"SELECT EXISTS (SELECT FROM installations WHERE id = $1) AS "yes!""#,
+            id.as_str()
+        )
+        .fetch_one(&mut *self.0)
+        .await?)
+    }
+
+    /// Adds a person. False: they belong to it already.
+    pub async fn add_member(&mut self, team: TeamId, user: UserId) -> Result<bool> {
+        let done = sqlx::query!(
+            "INSERT INTO team_members (team_id, user_id) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+            team.uuid(),
+            user.uuid()
+        )
+        .execute(&mut *self.0)
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Takes a person out. False: they did not belong to it.
+    pub async fn remove_member(&mut self, team: TeamId, user: UserId) -> Result<bool> {
+        let done = sqlx::query!(
+            "DELETE FROM team_members WHERE team_id = $1 AND user_id = $2",
+            team.uuid(),
+            user.uuid()
+        )
+        .execute(&mut *self.0)
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// The people of a team, with the time each joined.
+    pub async fn members(&mut self, team: TeamId, page: Page) -> Result<Listed<User>> {
+        let rows = sqlx::query_as!(
+            UserRow,
+            "SELECT id, email, issuer, subject, display_name, is_admin, is_active, can_use_jit,
+                can_use_registration_token, created_at, last_login_at
+             FROM users JOIN team_members ON user_id = id
+             WHERE team_id = $1 AND ($2::uuid IS NULL OR id < $2) ORDER BY id DESC LIMIT $3 OFFSET $4",
+            team.uuid(),
+            page.before,
+            page.limit,
+            page.offset,
+        )
+        .fetch_all(&mut *self.0)
+        .await?;
+        let total = sqlx::query_scalar!(
+            r#"SELECT count(*) AS "n!" FROM team_members WHERE team_id = $1"#,
+            team.uuid()
+        )
+        .fetch_one(&mut *self.0)
+        .await?;
+        Ok(Listed { items: rows.into_iter().map(User::from).collect(), total })
+    }
+}
