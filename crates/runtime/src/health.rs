@@ -1,0 +1,121 @@
+//! Liveness: every loop says that it moves; one that fell silent makes the process unhealthy.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+/// The registry of all loops of one process. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Progress(Arc<Mutex<BTreeMap<&'static str, Loop>>>);
+
+#[derive(Clone, Copy, Debug)]
+struct Loop {
+    last: Instant,
+    bound: Duration,
+}
+
+/// One loop that has been silent for longer than it promised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Silent {
+    /// The loop's name.
+    pub name: &'static str,
+    /// How long ago it last ticked.
+    pub silent_for: Duration,
+    /// The longest silence it promised.
+    pub bound: Duration,
+}
+
+impl Progress {
+    /// An empty registry.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Registers a loop that promises to tick at least every `max_silence`. A loop that registers again under
+    /// its name (after a restart) takes the place over. Dropping the beat does not unregister: a loop that
+    /// died must be noticed.
+    pub fn register(&self, name: &'static str, max_silence: Duration) -> Beat {
+        self.lock().insert(name, Loop { last: Instant::now(), bound: max_silence });
+        Beat { progress: self.clone(), name }
+    }
+
+    /// Every loop that broke its promise, by name; empty means alive.
+    pub fn silent(&self) -> Vec<Silent> {
+        let now = Instant::now();
+        let late = |(name, l): (&&'static str, &Loop)| {
+            let silent_for = now.saturating_duration_since(l.last);
+            (silent_for > l.bound).then_some(Silent { name, silent_for, bound: l.bound })
+        };
+        self.lock().iter().filter_map(late).collect()
+    }
+
+    /// Whether every loop ticked within its bound.
+    pub fn alive(&self) -> bool {
+        self.silent().is_empty()
+    }
+
+    /// The names of all registered loops.
+    pub fn names(&self) -> Vec<&'static str> {
+        self.lock().keys().copied().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, Loop>> {
+        // A poisoned lock holds only instants: they are as good as before.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One loop's pulse.
+#[derive(Clone, Debug)]
+pub struct Beat {
+    progress: Progress,
+    name: &'static str,
+}
+
+impl Beat {
+    /// Says: this loop moves.
+    pub fn tick(&self) {
+        if let Some(entry) = self.progress.lock().get_mut(self.name) {
+            entry.last = Instant::now();
+        }
+    }
+
+    /// Ends the promise: the loop is done on purpose (it drained).
+    pub fn retire(self) {
+        self.progress.lock().remove(self.name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_loop_past_its_bound_is_named_until_it_ticks_again() {
+        let progress = Progress::new();
+        let claim = progress.register("claim", Duration::from_secs(30));
+        let _renew = progress.register("renew", Duration::from_mins(2));
+        tokio::time::advance(Duration::from_secs(31)).await;
+        let silent = progress.silent();
+        assert_eq!(silent.iter().map(|s| s.name).collect::<Vec<_>>(), ["claim"]);
+        assert!(!progress.alive());
+        claim.tick();
+        assert!(progress.alive());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_dropped_beat_is_still_missed_and_a_retired_one_is_not() {
+        let progress = Progress::new();
+        drop(progress.register("died", Duration::from_secs(1)));
+        progress.register("drained", Duration::from_secs(1)).retire();
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert_eq!(progress.silent().len(), 1);
+        assert_eq!(progress.names(), ["died"]);
+        progress.register("died", Duration::from_secs(1));
+        assert!(progress.alive());
+    }
+}
