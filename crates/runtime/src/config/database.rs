@@ -1,0 +1,116 @@
+//! The two stores, and who may come in first.
+
+use domain::Secret;
+use url::Url;
+
+use super::{ConfigError, Section, Setting, Sources};
+
+const DATABASE: Setting = Setting::new(
+    "DATABASE_URL",
+    "a postgres:// or postgresql:// URL",
+    "PostgreSQL, where everything is kept. A socket folder goes into `?host=`.",
+)
+.required()
+.secret();
+const CONNECTIONS: Setting = Setting::new(
+    "DATABASE_MAX_CONNECTIONS",
+    "a number from 1 to 500",
+    "The largest number of connections one process opens.",
+)
+.or("10");
+const REDIS: Setting = Setting::new(
+    "REDIS_URL",
+    "a redis://, rediss:// or unix:// URL",
+    "Redis, which carries the jobs. Losing it loses no job.",
+)
+.required()
+.secret();
+const NAMESPACE: Setting = Setting::new(
+    "REDIS_NAMESPACE",
+    "1 to 40 characters of a-z, A-Z, 0-9, - and _",
+    "The prefix of every key in Redis, so that several services can share one.",
+)
+.or("rts");
+const ADMINS: Setting = Setting::new(
+    "BOOTSTRAP_ADMINS",
+    "up to 100 e-mail addresses",
+    "People who become admins at their first login. Nobody is admin otherwise.",
+)
+.list();
+
+/// PostgreSQL.
+#[derive(Clone, Debug)]
+pub struct DatabaseConfig {
+    /// Connection URL, password included.
+    pub url: Secret,
+    /// The largest number of connections one process opens; 1 to 500.
+    pub max_connections: u32,
+}
+
+impl Section for DatabaseConfig {
+    const TITLE: &'static str = "PostgreSQL";
+    const SETTINGS: &'static [Setting] = &[DATABASE, CONNECTIONS];
+
+    fn load(sources: &Sources) -> Result<Self, ConfigError> {
+        Ok(Self {
+            url: sources.secret(&DATABASE, |text| has_scheme(text, &["postgres", "postgresql"]))?,
+            max_connections: sources.number(&CONNECTIONS, 1..=500)?,
+        })
+    }
+}
+
+/// Redis.
+#[derive(Clone, Debug)]
+pub struct RedisConfig {
+    /// Connection URL, password included.
+    pub url: Secret,
+    /// Prefix of every key; 1 to 40 characters.
+    pub namespace: String,
+}
+
+impl Section for RedisConfig {
+    const TITLE: &'static str = "Redis";
+    const SETTINGS: &'static [Setting] = &[REDIS, NAMESPACE];
+
+    fn load(sources: &Sources) -> Result<Self, ConfigError> {
+        let schemes = ["redis", "rediss", "redis+unix", "unix", "valkey", "valkeys"];
+        Ok(Self {
+            url: sources.secret(&REDIS, |text| has_scheme(text, &schemes))?,
+            namespace: sources.value(&NAMESPACE, namespace)?,
+        })
+    }
+}
+
+/// First admins.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BootstrapConfig {
+    /// E-mail addresses, in lower case.
+    pub admins: Vec<String>,
+}
+
+impl Section for BootstrapConfig {
+    const TITLE: &'static str = "First admins";
+    const SETTINGS: &'static [Setting] = &[ADMINS];
+
+    fn load(sources: &Sources) -> Result<Self, ConfigError> {
+        Ok(Self { admins: sources.items(&ADMINS, 100, email)? })
+    }
+}
+
+fn has_scheme(text: &str, schemes: &[&str]) -> bool {
+    Url::parse(text).is_ok_and(|url| schemes.contains(&url.scheme()))
+}
+
+/// Braces are refused: they would be a hash tag of their own in a Redis Cluster.
+fn namespace(text: &str) -> Option<String> {
+    let fits = (1..=40).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+    fits.then(|| text.to_owned())
+}
+
+fn email(text: &str) -> Option<String> {
+    let (name, host) = text.split_once('@')?;
+    let plain = !text.chars().any(|c| c.is_whitespace() || c.is_control());
+    let fits = plain && text.len() <= 254 && !name.is_empty() && !host.is_empty() && !host.contains('@');
+    fits.then(|| text.to_lowercase())
+}

@@ -1,0 +1,73 @@
+//! The settings, written down for people.
+
+use std::fmt::Write;
+
+use super::{
+    BootstrapConfig, DatabaseConfig, Fallback, GithubAppConfig, GithubConfig, JobsConfig, LogConfig,
+    OidcConfig, RedisConfig, SecretsConfig, Section, ServerConfig, Setting,
+};
+
+/// Read by the sources themselves, before any section.
+pub(super) const CONFIG: Setting = Setting::new(
+    "RTS_CONFIG",
+    "the path of a TOML file",
+    "A TOML file with settings: the same names in lower case. The environment wins over it.",
+);
+
+const SECTIONS: &[(&str, &[Setting])] = &[
+    ("Configuration file", &[CONFIG]),
+    (ServerConfig::TITLE, ServerConfig::SETTINGS),
+    (DatabaseConfig::TITLE, DatabaseConfig::SETTINGS),
+    (RedisConfig::TITLE, RedisConfig::SETTINGS),
+    (GithubConfig::TITLE, GithubConfig::SETTINGS),
+    (GithubAppConfig::TITLE, GithubAppConfig::SETTINGS),
+    (OidcConfig::TITLE, OidcConfig::SETTINGS),
+    (SecretsConfig::TITLE, SecretsConfig::SETTINGS),
+    (JobsConfig::TITLE, JobsConfig::SETTINGS),
+    (LogConfig::TITLE, LogConfig::SETTINGS),
+    (BootstrapConfig::TITLE, BootstrapConfig::SETTINGS),
+];
+
+pub(super) fn all() -> impl Iterator<Item = &'static Setting> {
+    SECTIONS.iter().flat_map(|(_, settings)| settings.iter())
+}
+
+/// Every section's title with its settings, in the order of the documentation.
+pub fn settings() -> &'static [(&'static str, &'static [Setting])] {
+    SECTIONS
+}
+
+/// All settings as plain text, for `--help`.
+pub fn help() -> String {
+    let mut out = String::new();
+    for (title, settings) in SECTIONS {
+        let _ = writeln!(out, "{title}:");
+        for setting in *settings {
+            let _ = writeln!(out, "  {} ({})", setting.name, fallback(setting));
+            let _ = writeln!(out, "      {} Should be {}.", setting.meaning, setting.expects);
+        }
+        out.push('\n');
+    }
+    out
+}
+
+/// All settings as Markdown tables, for the handbook.
+pub fn markdown() -> String {
+    let mut out = String::new();
+    for (title, settings) in SECTIONS {
+        let _ = write!(out, "### {title}\n\n| Name | Default | Should be | Meaning |\n|---|---|---|---|\n");
+        for s in *settings {
+            let _ = writeln!(out, "| `{}` | {} | {} | {} |", s.name, fallback(s), s.expects, s.meaning);
+        }
+        out.push('\n');
+    }
+    out
+}
+
+fn fallback(setting: &Setting) -> String {
+    match setting.fallback {
+        Fallback::Value(value) => format!("`{value}`"),
+        Fallback::Unset => "optional".to_owned(),
+        Fallback::Required => "required".to_owned(),
+    }
+}

@@ -1,0 +1,99 @@
+//! Jobs, sync and policy.
+
+use std::time::Duration;
+
+use super::{ConfigError, Section, Setting, Sources};
+
+const CONCURRENCY: Setting =
+    Setting::new("WORKER_CONCURRENCY", "a number from 1 to 80", "Jobs one worker runs at the same time.")
+        .or("8");
+const TTL: Setting = Setting::new(
+    "JIT_CONFIG_TTL_SECONDS",
+    "seconds from 60 to 86400",
+    "How long an unused runner config lives; then its runner is deleted.",
+)
+.or("3600");
+const SYNC: Setting = Setting::new(
+    "SYNC_INTERVAL_SECONDS",
+    "seconds from 10 to 86400",
+    "How often the fleet is compared with GitHub.",
+)
+.or("300");
+const STALE: Setting = Setting::new(
+    "CLEANUP_STALE_RUNNERS_HOURS",
+    "hours from 1 to 8760",
+    "How long a runner may be offline before it counts as stale.",
+)
+.or("24");
+const ENFORCEMENT: Setting = Setting::new(
+    "LABEL_POLICY_ENFORCEMENT",
+    "`audit` or `enforce`",
+    "Whether label drift is only recorded or also acted upon.",
+)
+.or("enforce");
+const DELETE_BUSY: Setting = Setting::new(
+    "LABEL_DRIFT_DELETE_BUSY_RUNNERS",
+    "`true` or `false`",
+    "Whether a drifted runner is deleted even while it runs a job.",
+)
+.or("false");
+const REGISTRATION: Setting = Setting::new(
+    "ENABLE_REGISTRATION_TOKENS",
+    "`true` or `false`",
+    "Whether the old registration tokens may be had by users who are allowed to.",
+)
+.or("false");
+
+/// What is done about a violated label policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LabelEnforcement {
+    /// Record it.
+    Audit,
+    /// Record it and act.
+    Enforce,
+}
+
+/// Jobs, sync and policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobsConfig {
+    /// Jobs one worker runs at the same time; 1 to 80.
+    pub worker_concurrency: usize,
+    /// How long an unused runner config lives; 60 s to one day.
+    pub jit_config_ttl: Duration,
+    /// How often the fleet is compared with GitHub; 10 s to one day.
+    pub sync_interval: Duration,
+    /// How long a runner may be offline before it counts as stale; 1 h to one year.
+    pub stale_after: Duration,
+    /// What is done about label drift.
+    pub label_enforcement: LabelEnforcement,
+    /// Whether busy runners are deleted on drift, too.
+    pub drift_deletes_busy: bool,
+    /// Whether registration tokens are handed out at all.
+    pub registration_tokens: bool,
+}
+
+impl Section for JobsConfig {
+    const TITLE: &'static str = "Jobs, sync and policy";
+    const SETTINGS: &'static [Setting] =
+        &[CONCURRENCY, TTL, SYNC, STALE, ENFORCEMENT, DELETE_BUSY, REGISTRATION];
+
+    fn load(sources: &Sources) -> Result<Self, ConfigError> {
+        Ok(Self {
+            worker_concurrency: sources.number(&CONCURRENCY, 1..=80)?,
+            jit_config_ttl: sources.seconds(&TTL, 60..=86_400)?,
+            sync_interval: sources.seconds(&SYNC, 10..=86_400)?,
+            stale_after: Duration::from_secs(3600 * sources.number(&STALE, 1..=8760_u64)?),
+            label_enforcement: sources.value(&ENFORCEMENT, enforcement)?,
+            drift_deletes_busy: sources.flag(&DELETE_BUSY)?,
+            registration_tokens: sources.flag(&REGISTRATION)?,
+        })
+    }
+}
+
+fn enforcement(text: &str) -> Option<LabelEnforcement> {
+    match text.to_ascii_lowercase().as_str() {
+        "audit" => Some(LabelEnforcement::Audit),
+        "enforce" => Some(LabelEnforcement::Enforce),
+        _ => None,
+    }
+}

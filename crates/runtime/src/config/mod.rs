@@ -1,0 +1,77 @@
+//! The configuration: read once, at start, from one optional TOML file, `.env` and the environment.
+//!
+//! Each section loads, defaults, documents and validates itself. Names are flat: `SERVICE_PORT` in the
+//! environment, `service_port` in the file. The environment wins over `.env`, and `.env` over the file. An
+//! empty value counts as unset. A bad value ends the start with one line that names where it was given.
+
+mod database;
+mod docs;
+mod error;
+mod github;
+mod jobs;
+mod log;
+mod oidc;
+mod parse;
+mod secrets;
+mod server;
+mod setting;
+mod sources;
+
+pub use database::{BootstrapConfig, DatabaseConfig, RedisConfig};
+pub use docs::{help, markdown, settings};
+pub use error::ConfigError;
+pub use github::{GithubAppConfig, GithubConfig};
+pub use jobs::{JobsConfig, LabelEnforcement};
+pub use log::{LogConfig, LogFormat};
+pub use oidc::{IssuerConfig, OidcConfig};
+pub use secrets::{CredentialKey, SecretsConfig};
+pub use server::{ServerConfig, TrustedProxies};
+pub use setting::{Fallback, Section, Setting};
+pub use sources::{Mode, Sources};
+
+/// Everything, for a process that does everything. A process that needs less asks [`Sources::section`] for
+/// just its sections, so that, say, the API runs on a machine without the App's key.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The HTTP side.
+    pub server: ServerConfig,
+    /// PostgreSQL.
+    pub database: DatabaseConfig,
+    /// Redis.
+    pub redis: RedisConfig,
+    /// GitHub: where, which organisation.
+    pub github: GithubConfig,
+    /// GitHub: the App and its key.
+    pub github_app: GithubAppConfig,
+    /// Trusted token issuers.
+    pub oidc: OidcConfig,
+    /// Keys for secrets at rest.
+    pub secrets: SecretsConfig,
+    /// Jobs, sync and policy.
+    pub jobs: JobsConfig,
+    /// Logging.
+    pub log: LogConfig,
+    /// First admins.
+    pub bootstrap: BootstrapConfig,
+}
+
+impl Config {
+    /// Loads every section; the first bad or missing value is the error.
+    pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
+        Ok(Self {
+            log: sources.section()?,
+            server: sources.section()?,
+            database: sources.section()?,
+            redis: sources.section()?,
+            github: sources.section()?,
+            github_app: sources.section()?,
+            oidc: sources.section()?,
+            secrets: sources.section()?,
+            jobs: sources.section()?,
+            bootstrap: sources.section()?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,111 @@
+//! Small readers shared by the sections: bounds on every number, forms for every text.
+
+use std::{ops::RangeInclusive, str::FromStr, time::Duration};
+
+use domain::Secret;
+use url::{Host, Url};
+
+use super::{ConfigError, Fallback, Setting, Sources};
+
+impl Sources {
+    /// The parsed value; `None` when it is optional and not given.
+    pub(super) fn optional<T>(
+        &self,
+        setting: &Setting,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, ConfigError> {
+        match self.given(setting)? {
+            Some(given) => parse(&given.text).map(Some).ok_or_else(|| given.bad()),
+            None if setting.fallback == Fallback::Required => Err(setting.missing()),
+            None => Ok(None),
+        }
+    }
+
+    /// The parsed value; an error when there is none.
+    pub(super) fn value<T>(
+        &self,
+        setting: &Setting,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<T, ConfigError> {
+        self.optional(setting, parse)?.ok_or_else(|| setting.missing())
+    }
+
+    /// A whole number within `bounds`.
+    pub(super) fn number<T: FromStr + PartialOrd>(
+        &self,
+        setting: &Setting,
+        bounds: RangeInclusive<T>,
+    ) -> Result<T, ConfigError> {
+        self.value(setting, |text| text.parse().ok().filter(|n| bounds.contains(n)))
+    }
+
+    /// Whole seconds within `bounds`.
+    pub(super) fn seconds(
+        &self,
+        setting: &Setting,
+        bounds: RangeInclusive<u64>,
+    ) -> Result<Duration, ConfigError> {
+        self.number(setting, bounds).map(Duration::from_secs)
+    }
+
+    /// `true` or `false`, and the other usual words for them.
+    pub(super) fn flag(&self, setting: &Setting) -> Result<bool, ConfigError> {
+        self.value(setting, |text| match text.to_ascii_lowercase().as_str() {
+            "true" | "yes" | "on" | "1" => Some(true),
+            "false" | "no" | "off" | "0" => Some(false),
+            _ => None,
+        })
+    }
+
+    /// A secret text that fulfils `fits`.
+    pub(super) fn secret(
+        &self,
+        setting: &Setting,
+        fits: impl FnOnce(&str) -> bool,
+    ) -> Result<Secret, ConfigError> {
+        self.value(setting, |text| fits(text).then(|| Secret::new(text)))
+    }
+
+    /// Comma-separated items, blanks around them removed, at most `limit`; empty when not given.
+    pub(super) fn items<T>(
+        &self,
+        setting: &Setting,
+        limit: usize,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Result<Vec<T>, ConfigError> {
+        let all = self.optional(setting, |text| {
+            let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+            let items = parts.map(parse).collect::<Option<Vec<_>>>()?;
+            (items.len() <= limit).then_some(items)
+        })?;
+        Ok(all.unwrap_or_default())
+    }
+}
+
+/// A URL with a host, without user, password or fragment.
+pub(super) fn web_url(text: &str) -> Option<Url> {
+    let url = Url::parse(text).ok()?;
+    let web = matches!(url.scheme(), "http" | "https");
+    let bare = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
+    (web && bare && url.has_host()).then_some(url)
+}
+
+/// The same, and https unless the host is this machine: what travels there must not be read or changed.
+pub(super) fn safe_url(text: &str) -> Option<Url> {
+    web_url(text).filter(|url| url.scheme() == "https" || is_loopback(url))
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        None => false,
+    }
+}
+
+/// 1 to `limit` characters, none of them a control character.
+pub(super) fn short_text(text: &str, limit: usize) -> Option<String> {
+    let fits = (1..=limit).contains(&text.chars().count()) && !text.chars().any(char::is_control);
+    fits.then(|| text.to_owned())
+}

@@ -1,0 +1,78 @@
+//! The keys that seal secrets at rest.
+
+use std::fmt;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use zeroize::Zeroizing;
+
+use super::{ConfigError, Mode, Section, Setting, Sources};
+
+const KEY_LIMIT: usize = 4;
+const KEY_BYTES: usize = 32;
+
+const KEYS: Setting = Setting::new(
+    "CREDENTIAL_KEYS",
+    "1 to 4 pairs `id:base64 of 32 random bytes`, comma-separated, each id once",
+    "The keys that seal runner configs at rest: the first seals, all open. To rotate, put a new one in front and \
+     drop the old one a day later. `openssl rand -base64 32` makes one.",
+)
+.required()
+.secret()
+.list();
+
+/// The keys, the sealing one first.
+#[derive(Clone, Debug)]
+pub struct SecretsConfig {
+    /// 1 to 4 keys, ids unique.
+    pub keys: Vec<CredentialKey>,
+}
+
+/// One key. Debug shows the id alone.
+#[derive(Clone)]
+pub struct CredentialKey {
+    /// The id kept beside what it sealed; 1 to 32 characters.
+    pub id: String,
+    /// 32 bytes.
+    pub key: Zeroizing<Vec<u8>>,
+}
+
+impl fmt::Debug for CredentialKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CredentialKey({})", self.id)
+    }
+}
+
+impl SecretsConfig {
+    /// The keys as `(id, 32 bytes)`, for a key ring.
+    pub fn pairs(&self) -> Vec<(String, Zeroizing<Vec<u8>>)> {
+        self.keys.iter().map(|key| (key.id.clone(), key.key.clone())).collect()
+    }
+}
+
+impl Section for SecretsConfig {
+    const TITLE: &'static str = "Secrets at rest";
+    const SETTINGS: &'static [Setting] = &[KEYS];
+
+    fn load(sources: &Sources) -> Result<Self, ConfigError> {
+        let mode = sources.mode();
+        let given = sources.given(&KEYS)?.ok_or_else(|| KEYS.missing())?;
+        let keys = sources.items(&KEYS, KEY_LIMIT, |text| pair(text, mode))?;
+        let mut ids: Vec<_> = keys.iter().map(|key| &key.id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        if keys.is_empty() || ids.len() != keys.len() {
+            return Err(given.bad());
+        }
+        Ok(Self { keys })
+    }
+}
+
+fn pair(text: &str, mode: Mode) -> Option<CredentialKey> {
+    let (id, key) = text.split_once(':')?;
+    let key = Zeroizing::new(STANDARD.decode(key).ok()?);
+    let id_fits = (1..=32).contains(&id.len())
+        && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+    // One byte repeated is a placeholder somebody forgot to replace.
+    let random = key.iter().any(|byte| Some(byte) != key.first()) || mode == Mode::Development;
+    (id_fits && key.len() == KEY_BYTES && random).then(|| CredentialKey { id: id.to_owned(), key })
+}

@@ -1,0 +1,134 @@
+//! The HTTP side.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    num::NonZeroU32,
+    time::Duration,
+};
+
+use ipnet::IpNet;
+use url::Url;
+
+use super::{
+    ConfigError, Section, Setting, Sources,
+    parse::{short_text, web_url},
+};
+
+const HOST: Setting = Setting::new(
+    "SERVICE_HOST",
+    "a host name or an address",
+    "Where the API listens. `0.0.0.0` or `::` for every interface.",
+)
+.or("127.0.0.1");
+const PORT: Setting = Setting::new(
+    "SERVICE_PORT",
+    "a port from 0 to 65535",
+    "The port the API listens on; 0 picks a free one.",
+)
+.or("8080");
+const WAIT: Setting = Setting::new(
+    "DEFAULT_WAIT_SECONDS",
+    "seconds from 0 to 25",
+    "How long a request waits for its job when the caller does not say.",
+)
+.or("0");
+const PROXIES: Setting = Setting::new(
+    "TRUSTED_PROXIES",
+    "up to 64 networks such as 10.0.0.0/8",
+    "Proxies whose `X-Forwarded-For` is believed.",
+)
+.list();
+const PUBLIC: Setting = Setting::new(
+    "PUBLIC_URL",
+    "an http or https URL without user or fragment",
+    "The service's address as its callers see it.",
+);
+const RATE: Setting = Setting::new(
+    "API_RATE_LIMIT_PER_MINUTE",
+    "a number from 1 to 1000000",
+    "Requests one caller may make in a minute, on each replica.",
+)
+.or("600");
+const BURST: Setting = Setting::new(
+    "API_RATE_LIMIT_BURST",
+    "a number from 1 to 100000",
+    "Requests one caller may make at once, on each replica.",
+)
+.or("100");
+
+/// Where the API listens and what it grants a caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerConfig {
+    /// Host name or address to listen on.
+    pub host: String,
+    /// Port to listen on; 0 picks a free one.
+    pub port: u16,
+    /// How long a request waits for its job when the caller does not say; 0 to 25 s.
+    pub default_wait: Duration,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: TrustedProxies,
+    /// The service's address as its callers see it.
+    pub public_url: Option<Url>,
+    /// Requests one caller may make in a minute.
+    pub rate_per_minute: NonZeroU32,
+    /// Requests one caller may make at once.
+    pub rate_burst: NonZeroU32,
+}
+
+impl ServerConfig {
+    /// `host:port`, for a listener.
+    pub fn listen_on(&self) -> String {
+        match self.host.parse::<IpAddr>() {
+            Ok(ip) => SocketAddr::new(ip, self.port).to_string(),
+            Err(_) => format!("{}:{}", self.host, self.port),
+        }
+    }
+}
+
+impl Section for ServerConfig {
+    const TITLE: &'static str = "Server";
+    const SETTINGS: &'static [Setting] = &[HOST, PORT, WAIT, PROXIES, PUBLIC, RATE, BURST];
+
+    fn load(sources: &Sources) -> Result<Self, ConfigError> {
+        Ok(Self {
+            host: sources.value(&HOST, host)?,
+            port: sources.number(&PORT, 0..=u16::MAX)?,
+            default_wait: sources.seconds(&WAIT, 0..=25)?,
+            trusted_proxies: TrustedProxies(sources.items(&PROXIES, 64, network)?),
+            public_url: sources.optional(&PUBLIC, web_url)?,
+            rate_per_minute: sources.value(&RATE, |text| positive(text, 1_000_000))?,
+            rate_burst: sources.value(&BURST, |text| positive(text, 100_000))?,
+        })
+    }
+}
+
+fn host(text: &str) -> Option<String> {
+    let name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    let fits = text.parse::<IpAddr>().is_ok() || text.chars().all(name);
+    short_text(text, 253).filter(|_| fits)
+}
+
+fn network(text: &str) -> Option<IpNet> {
+    text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+}
+
+fn positive(text: &str, limit: u32) -> Option<NonZeroU32> {
+    text.parse::<NonZeroU32>().ok().filter(|n| n.get() <= limit)
+}
+
+/// The networks of our own proxies.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TrustedProxies(Vec<IpNet>);
+
+impl TrustedProxies {
+    /// Whether `ip` is one of our proxies. An IPv4 address mapped into IPv6 counts as IPv4.
+    pub fn contains(&self, ip: IpAddr) -> bool {
+        let ip = ip.to_canonical();
+        self.0.iter().any(|net| net.contains(&ip))
+    }
+
+    /// Whether no proxy is trusted.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}

@@ -1,0 +1,288 @@
+use std::{fs, path::PathBuf, time::Duration};
+
+use super::*;
+
+const KEY: &str = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+fn sources() -> Sources {
+    Sources::empty(Mode::Production)
+}
+
+fn file(text: &str) -> Result<Sources, ConfigError> {
+    sources().toml(&PathBuf::from("rts.toml"), text)
+}
+
+/// The one line a bad value ends the start with.
+fn refusal<T: Section + std::fmt::Debug>(name: &str, value: &str) -> String {
+    let given = complete().set(name, value);
+    let line = given.section::<T>().expect_err("a bad value must be refused").to_string();
+    assert!(!line.contains('\n'), "{line}");
+    assert!(line.starts_with(name), "{line}");
+    line
+}
+
+/// Every required setting that needs no file.
+fn complete() -> Sources {
+    sources()
+        .set("DATABASE_URL", "postgres://rts@localhost/rts")
+        .set("REDIS_URL", "redis://localhost")
+        .set("GITHUB_ORG", "acme")
+        .set("GITHUB_APP_ID", "1")
+        .set("GITHUB_APP_INSTALLATION_ID", "2")
+        .set("OIDC_ISSUER", "https://idp.example/")
+        .set("OIDC_AUDIENCE", "rts")
+        .set("CREDENTIAL_KEYS", KEY)
+}
+
+/// A folder of this test alone, removed at its end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        let path = std::env::temp_dir().join(format!("rts-config-{:032x}", rand::random::<u128>()));
+        fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    fn write(&self, name: &str, text: &str, mode: u32) -> PathBuf {
+        use std::os::unix::fs::PermissionsExt;
+        let path = self.0.join(name);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn defaults_are_as_documented() {
+    let server: ServerConfig = sources().section().unwrap();
+    assert_eq!(server.listen_on(), "127.0.0.1:8080");
+    assert_eq!((server.rate_per_minute.get(), server.rate_burst.get()), (600, 100));
+    assert_eq!(server.default_wait, Duration::ZERO);
+    let jobs: JobsConfig = sources().section().unwrap();
+    assert_eq!(jobs.worker_concurrency, 8);
+    assert_eq!(jobs.jit_config_ttl, Duration::from_hours(1));
+    assert_eq!(jobs.sync_interval, Duration::from_mins(5));
+    assert_eq!(jobs.stale_after, Duration::from_hours(24));
+    assert_eq!(jobs.label_enforcement, LabelEnforcement::Enforce);
+    assert!(!jobs.drift_deletes_busy && !jobs.registration_tokens);
+    let log: LogConfig = sources().section().unwrap();
+    assert_eq!(log.level, "info");
+}
+
+#[test]
+fn a_complete_configuration_loads() {
+    let folder = Folder::new();
+    let key = folder.write("app.pem", "key", 0o600);
+    let given = complete().set("GITHUB_APP_PRIVATE_KEY_PATH", key.to_str().unwrap());
+    let config = Config::load(&given).unwrap();
+    assert_eq!(config.github.org_url(), "https://github.com/acme");
+    assert_eq!(config.github.installation.as_str(), "default");
+    assert_eq!(config.github_app.private_key_path, key);
+    assert_eq!(config.oidc.issuers[0].issuer, "https://idp.example/");
+    assert_eq!(config.secrets.pairs()[0].0, "k1");
+}
+
+#[test]
+fn a_bad_value_is_named_in_one_line() {
+    refusal::<ServerConfig>("SERVICE_HOST", "not a host");
+    let line = refusal::<ServerConfig>("SERVICE_PORT", "70000");
+    assert_eq!(line, "SERVICE_PORT should be a port from 0 to 65535, not `70000`");
+    refusal::<ServerConfig>("DEFAULT_WAIT_SECONDS", "26");
+    refusal::<ServerConfig>("DEFAULT_WAIT_SECONDS", "-1");
+    refusal::<ServerConfig>("TRUSTED_PROXIES", "10.0.0.0/8,nowhere");
+    refusal::<ServerConfig>("PUBLIC_URL", "ftp://x");
+    refusal::<ServerConfig>("API_RATE_LIMIT_PER_MINUTE", "0");
+    refusal::<ServerConfig>("API_RATE_LIMIT_BURST", "1.5");
+    refusal::<DatabaseConfig>("DATABASE_URL", "mysql://x");
+    refusal::<DatabaseConfig>("DATABASE_MAX_CONNECTIONS", "0");
+    refusal::<RedisConfig>("REDIS_URL", "localhost");
+    refusal::<RedisConfig>("REDIS_NAMESPACE", "a{b}");
+    refusal::<GithubConfig>("GITHUB_API_URL", "http://github.example");
+    refusal::<GithubConfig>("GITHUB_ORG", "a/b");
+    refusal::<GithubConfig>("GITHUB_WEBHOOK_SECRET", "short");
+    refusal::<GithubConfig>("DEFAULT_RUNNER_GROUP_ID", "0");
+    refusal::<GithubAppConfig>("GITHUB_APP_ID", "Iv1.x");
+    refusal::<GithubAppConfig>("GITHUB_APP_INSTALLATION_ID", "0");
+    refusal::<GithubAppConfig>("GITHUB_APP_PRIVATE_KEY_PATH", "/nowhere/app.pem");
+    refusal::<OidcConfig>("OIDC_ISSUER", "http://idp.example");
+    refusal::<OidcConfig>("OIDC_AUDIENCE", &"a".repeat(256));
+    refusal::<OidcConfig>("OIDC_JWKS_URL", "file:///etc/passwd");
+    refusal::<JobsConfig>("WORKER_CONCURRENCY", "81");
+    refusal::<JobsConfig>("JIT_CONFIG_TTL_SECONDS", "59");
+    refusal::<JobsConfig>("SYNC_INTERVAL_SECONDS", "0");
+    refusal::<JobsConfig>("CLEANUP_STALE_RUNNERS_HOURS", "0");
+    refusal::<JobsConfig>("LABEL_POLICY_ENFORCEMENT", "warn");
+    refusal::<JobsConfig>("LABEL_DRIFT_DELETE_BUSY_RUNNERS", "maybe");
+    refusal::<JobsConfig>("ENABLE_REGISTRATION_TOKENS", "2");
+    refusal::<LogConfig>("LOG_LEVEL", "loud");
+    refusal::<LogConfig>("LOG_FORMAT", "xml");
+    refusal::<BootstrapConfig>("BOOTSTRAP_ADMINS", "nobody");
+}
+
+#[test]
+fn credential_keys_are_checked() {
+    let same = "A".repeat(43);
+    let cases = ["k1", ":AA==", "k1:AAAA", &format!("{KEY},{KEY}"), &format!("k1:{same}="), ","];
+    for bad in cases {
+        let line = refusal::<SecretsConfig>("CREDENTIAL_KEYS", bad);
+        assert!(!line.contains(&same), "{line}");
+    }
+    let five = (0..5).map(|n| KEY.replace("k1", &format!("k{n}"))).collect::<Vec<_>>().join(",");
+    refusal::<SecretsConfig>("CREDENTIAL_KEYS", &five);
+    let two = sources().set("CREDENTIAL_KEYS", format!("{}, {KEY}", KEY.replace("k1", "k2")));
+    let keys: SecretsConfig = two.section().unwrap();
+    assert_eq!(format!("{:?}", keys.keys), "[CredentialKey(k2), CredentialKey(k1)]");
+}
+
+#[test]
+fn a_secret_is_in_no_message_and_no_debug() {
+    let canary = "canary-5f2e";
+    let line = refusal::<DatabaseConfig>("DATABASE_URL", &format!("mysql://u:{canary}@h/db"));
+    assert!(!line.contains(canary), "{line}");
+    let given = sources().set("DATABASE_URL", format!("postgres://u:{canary}@h/db"));
+    assert!(!format!("{:?}", given.section::<DatabaseConfig>().unwrap()).contains(canary));
+    let broken = file(&format!("database_url = \"postgres://u:{canary}@h")).err().unwrap().to_string();
+    assert!(!broken.contains(canary) && !broken.contains('\n'), "{broken}");
+}
+
+#[test]
+fn required_settings_are_missed_by_name() {
+    let line = sources().section::<DatabaseConfig>().unwrap_err().to_string();
+    assert_eq!(line, "DATABASE_URL is not set; it should be a postgres:// or postgresql:// URL");
+    let no_audience = sources().set("OIDC_ISSUER", "https://idp.example").section::<OidcConfig>();
+    assert!(no_audience.unwrap_err().to_string().starts_with("OIDC_AUDIENCE is not set"));
+    assert!(sources().section::<OidcConfig>().unwrap_err().to_string().starts_with("OIDC_ISSUER is not set"));
+}
+
+#[test]
+fn the_environment_wins_and_empty_counts_as_unset() {
+    let folder = Folder::new();
+    let dotenv = folder.write(".env", "SERVICE_PORT=2\nexport LOG_LEVEL='warn'\nSERVICE_HOST=\n", 0o600);
+    let layers = file("service_port = 1\nservice_host = '10.0.0.1'\nworker_concurrency = 3").unwrap();
+    let layers = layers.dotenv_file(&dotenv).unwrap();
+    assert_eq!(layers.section::<ServerConfig>().unwrap().port, 2);
+    assert_eq!(layers.section::<ServerConfig>().unwrap().host, "10.0.0.1");
+    assert_eq!(layers.section::<JobsConfig>().unwrap().worker_concurrency, 3);
+    assert_eq!(layers.section::<LogConfig>().unwrap().level, "warn");
+    let layers = layers.set("SERVICE_PORT", "3").set("LOG_LEVEL", " ").set("UNKNOWN", "ignored");
+    assert_eq!(layers.section::<ServerConfig>().unwrap().port, 3);
+    assert_eq!(layers.section::<LogConfig>().unwrap().level, "warn");
+    assert!(layers.has("SERVICE_PORT") && !layers.has("DATABASE_URL"));
+}
+
+#[test]
+fn a_message_says_which_layer_is_wrong() {
+    let folder = Folder::new();
+    let dotenv = folder.write(".env", "SERVICE_PORT=x\n", 0o600);
+    let line = sources().dotenv_file(&dotenv).unwrap().section::<ServerConfig>().unwrap_err().to_string();
+    assert!(line.starts_with("SERVICE_PORT in .env should be"), "{line}");
+    let line = file("service_port = 'x'").unwrap().section::<ServerConfig>().unwrap_err().to_string();
+    assert!(line.starts_with("service_port in rts.toml should be"), "{line}");
+    let line = file("service_port = [1]").unwrap().section::<ServerConfig>().unwrap_err().to_string();
+    assert!(line.starts_with("service_port in rts.toml should be"), "{line}");
+}
+
+#[test]
+fn a_bad_dotenv_line_is_refused_without_quoting_it() {
+    let folder = Folder::new();
+    let dotenv = folder.write(".env", "SERVICE_PORT=1\nDATABASE_URL='canary\n", 0o600);
+    let line = sources().dotenv_file(&dotenv).err().unwrap().to_string();
+    assert!(line.ends_with("has a bad line after SERVICE_PORT"), "{line}");
+}
+
+#[test]
+fn unknown_keys_of_the_file_are_errors() {
+    assert_eq!(file("servce_port = 1").err().unwrap().to_string(), "`servce_port` in rts.toml is no setting");
+    assert!(file("rts_config = 'other.toml'").is_err());
+    assert!(
+        file("[[oidc_issuers]]\nissuer='https://a'\naudience='b'\nsurprise=1")
+            .unwrap()
+            .section::<OidcConfig>()
+            .is_err()
+    );
+}
+
+#[test]
+fn further_issuers_come_from_the_file() {
+    let text = r#"
+        oidc_audience = ["rts", "rts-ci"]
+        [[oidc_issuers]]
+        issuer = "https://token.actions.githubusercontent.com"
+        audience = "rts"
+        name = "actions"
+        [[oidc_issuers]]
+        issuer = "http://127.0.0.1:9000"
+        audience = ["a", "b"]
+        jwks_url = "http://127.0.0.1:9000/keys"
+    "#;
+    let given = file(text).unwrap().set("OIDC_ISSUER", "https://idp.example/");
+    let issuers = given.section::<OidcConfig>().unwrap().issuers;
+    let names: Vec<_> = issuers.iter().map(|one| (one.name.as_str(), one.audiences.len())).collect();
+    assert_eq!(names, [("default", 2), ("actions", 1), ("issuer-2", 2)]);
+    let twice = given.set("OIDC_ISSUER", "https://token.actions.githubusercontent.com");
+    assert!(twice.section::<OidcConfig>().unwrap_err().to_string().starts_with("oidc_issuers should be"));
+    let bad = file("[[oidc_issuers]]\nissuer='http://idp.example'\naudience='x'").unwrap();
+    let line = bad.section::<OidcConfig>().unwrap_err().to_string();
+    assert!(line.starts_with("oidc_issuers[0].issuer should be"), "{line}");
+}
+
+#[test]
+fn a_world_readable_key_is_only_for_development() {
+    let folder = Folder::new();
+    let key = folder.write("app.pem", "key", 0o644);
+    refusal::<GithubAppConfig>("GITHUB_APP_PRIVATE_KEY_PATH", key.to_str().unwrap());
+    let dev = Sources::empty(Mode::Development)
+        .set("GITHUB_APP_ID", "1")
+        .set("GITHUB_APP_INSTALLATION_ID", "2")
+        .set("GITHUB_APP_PRIVATE_KEY_PATH", key.to_str().unwrap());
+    assert!(dev.section::<GithubAppConfig>().is_ok());
+}
+
+#[test]
+fn proxies_are_networks_or_addresses() {
+    let given = sources().set("TRUSTED_PROXIES", "10.0.0.0/8, 192.168.1.1, fd00::/8");
+    let proxies = given.section::<ServerConfig>().unwrap().trusted_proxies;
+    for inside in ["10.1.2.3", "192.168.1.1", "::ffff:10.1.2.3", "fd00::1"] {
+        assert!(proxies.contains(inside.parse().unwrap()), "{inside}");
+    }
+    assert!(!proxies.contains("192.168.1.2".parse().unwrap()));
+}
+
+#[test]
+fn loopback_may_be_plain_http() {
+    for url in ["http://localhost:8080", "http://127.0.0.1:1/api/v3", "http://[::1]:9"] {
+        let given = complete().set("GITHUB_API_URL", url);
+        assert!(given.section::<GithubConfig>().is_ok(), "{url}");
+    }
+    for url in
+        ["http://localhost.evil.example", "http://127.0.0.1@evil.example", "https://u:p@github.example"]
+    {
+        refusal::<GithubConfig>("GITHUB_API_URL", url);
+    }
+}
+
+#[test]
+fn log_levels_of_other_loggers_are_understood() {
+    for (given, level) in [("WARNING", "warn"), ("critical", "error"), ("info,api=debug", "info,api=debug")] {
+        assert_eq!(sources().set("LOG_LEVEL", given).section::<LogConfig>().unwrap().level, level);
+    }
+}
+
+#[test]
+fn every_setting_is_documented_once() {
+    let names: Vec<_> = settings().iter().flat_map(|(_, all)| all.iter().map(|s| s.name)).collect();
+    let mut once = names.clone();
+    once.sort_unstable();
+    once.dedup();
+    assert_eq!(once.len(), names.len());
+    for name in names {
+        assert!(help().contains(name) && markdown().contains(&format!("| `{name}` |")), "{name}");
+    }
+}
