@@ -1,1 +1,12 @@
-//! runtime
+//! How a process lives: its configuration, telemetry, shutdown, health and clock.
+//!
+//! Nothing here knows what the service is for; every process of it starts and ends the same way.
+
+pub mod clock;
+pub mod config;
+pub mod health;
+pub mod shutdown;
+pub mod telemetry;
+pub mod trace;
+
+pub use clock::{Clock, FixedClock};

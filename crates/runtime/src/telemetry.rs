@@ -1,0 +1,142 @@
+//! Logs and metrics of one process.
+
+use std::{fmt, panic::PanicHookInfo, time::Duration};
+
+use metrics_exporter_prometheus::{
+    BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
+};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
+
+use crate::config::{LogConfig, LogFormat};
+
+/// Buckets of every histogram whose name ends in `_seconds`: from a Redis round trip to a slow fleet snapshot.
+const SECONDS: &[f64] = &[
+    0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0,
+];
+
+/// How often histograms are folded when nobody scrapes.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// Why telemetry could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// The filter does not parse, though the configuration accepted it.
+    #[error("the log filter does not parse")]
+    Filter(#[from] tracing_subscriber::filter::ParseError),
+    /// This process has a logger already.
+    #[error("logging is already set up")]
+    Logger(#[from] tracing_subscriber::util::TryInitError),
+    /// The recorder cannot be built, or this process has one already.
+    #[error("metrics cannot be set up: {0}")]
+    Metrics(String),
+}
+
+impl From<BuildError> for TelemetryError {
+    fn from(error: BuildError) -> Self {
+        Self::Metrics(error.to_string())
+    }
+}
+
+/// The process's metrics, ready to be scraped. Cheap to clone.
+#[derive(Clone)]
+pub struct Metrics(PrometheusHandle);
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Metrics")
+    }
+}
+
+impl Metrics {
+    /// A recorder that is not installed, and its metrics; for tests with `metrics::with_local_recorder`.
+    pub fn local() -> Result<(PrometheusRecorder, Self), TelemetryError> {
+        let recorder = builder()?.build_recorder();
+        let metrics = Self(recorder.handle());
+        Ok((recorder, metrics))
+    }
+
+    /// Everything in Prometheus' text format.
+    pub fn render(&self) -> String {
+        self.0.render()
+    }
+
+    /// Folds histograms every 5 s until draining, so that memory stays bounded when nobody scrapes.
+    pub async fn upkeep(&self, draining: &CancellationToken) {
+        let mut tick = tokio::time::interval(UPKEEP);
+        while !draining.is_cancelled() {
+            tokio::select! {
+                _ = tick.tick() => self.0.run_upkeep(),
+                () = draining.cancelled() => {}
+            }
+        }
+    }
+}
+
+/// Sets up logs on stderr, the panic hook and metrics. Once in a process. `part` names it in
+/// `rts_build_info{version, part}`: `api`, `worker`, `scheduler`, `dev`, ….
+pub fn init(config: &LogConfig, part: &'static str) -> Result<Metrics, TelemetryError> {
+    logs(config)?;
+    std::panic::set_hook(Box::new(log_panic));
+    let handle = builder()?.install_recorder()?;
+    metrics::gauge!("rts_build_info", "version" => env!("CARGO_PKG_VERSION"), "part" => part).set(1.0);
+    Ok(Metrics(handle))
+}
+
+/// Logs alone, for short commands that nobody scrapes.
+pub fn logs(config: &LogConfig) -> Result<(), TelemetryError> {
+    let filter = EnvFilter::try_new(&config.level)?;
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = match config.format {
+        LogFormat::Json => {
+            lines.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed()
+        }
+        LogFormat::Pretty => lines.with_target(false).boxed(),
+    };
+    tracing_subscriber::registry().with(filter).with(lines).try_init()?;
+    Ok(())
+}
+
+fn builder() -> Result<PrometheusBuilder, BuildError> {
+    PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)
+}
+
+/// A panic is a log line like any other; where it happened and its text, no backtrace of values.
+fn log_panic(info: &PanicHookInfo<'_>) {
+    let place = info.location().map(ToString::to_string).unwrap_or_default();
+    let text: String = info.payload_as_str().unwrap_or("no text").chars().take(500).collect();
+    let thread = std::thread::current().name().unwrap_or("unnamed").to_owned();
+    tracing::error!(place, thread, panic = text, "panic");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_become_a_histogram_with_buckets() {
+        let (recorder, shown) = Metrics::local().unwrap();
+        metrics::with_local_recorder(&recorder, || {
+            metrics::histogram!("rts_http_request_seconds", "route" => "/health").record(0.03);
+            metrics::counter!("rts_jobs_total").increment(2);
+        });
+        let text = shown.render();
+        assert!(text.contains(r#"rts_http_request_seconds_bucket{route="/health",le="0.05"} 1"#), "{text}");
+        assert!(text.contains("rts_jobs_total 2"), "{text}");
+    }
+
+    #[test]
+    fn a_second_setup_is_refused_not_a_panic() {
+        let config = LogConfig { level: "info".to_owned(), format: LogFormat::Json };
+        init(&config, "test").unwrap();
+        assert!(init(&config, "test").is_err());
+    }
+
+    #[tokio::test]
+    async fn upkeep_ends_with_draining() {
+        let (_recorder, metrics) = Metrics::local().unwrap();
+        let draining = CancellationToken::new();
+        draining.cancel();
+        metrics.upkeep(&draining).await;
+    }
+}
