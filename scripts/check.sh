@@ -1,0 +1,32 @@
+# What a change must pass besides the tests. Sourced by ./dev, at the root of the repository.
+# shellcheck shell=sh
+
+step() {
+    say "$*"
+    "$@"
+}
+
+check_scripts() {
+    for script in dev scripts/*.sh; do
+        sh -n "$script"
+        if have dash; then dash -n "$script"; fi
+    done
+    if have bash; then bash -n .ci/run; fi
+    if have shellcheck; then shellcheck -x dev scripts/*.sh .ci/run; fi
+}
+
+check_dependencies() {
+    listed=$(cargo tree --locked --workspace --target all -e normal,build,dev --prefix none -f '{p}|{l}')
+    printf '%s\n' "$listed" | awk -f scripts/dependencies.awk deny.toml Cargo.lock -
+}
+
+check() {
+    step cargo fmt --all --check
+    step cargo clippy --workspace --all-targets --locked -- -D warnings
+    step check_dependencies
+    if cargo deny --version >/dev/null 2>&1; then
+        step cargo deny --locked check licenses bans
+    fi
+    step check_scripts
+    say "all good"
+}
