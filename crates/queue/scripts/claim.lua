@@ -1,0 +1,276 @@
+-- Leases the jobs whose turn it is, or says how long to wait.
+--
+-- ARGV: claimer, request number, jobs wanted (1 to 100), lease ms, longest wait ms, then the share of each lane
+-- Result: { wait ms, { job, installation, lane, rank, accepted ms, half-deadline ms, cost, claims, rescues }... }
+--   The same claimer asking again with the same request number gets the jobs of the lost answer.
+-- Complexity: O((n + e + d) log N) for n claimed, at most 64 expired and 256 due jobs, plus O(i) for the at most
+--   64 installations looked at.
+local claimer, request = ARGV[1], ARGV[2]
+local want, lease, longest = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local token = claimer .. '.' .. request
+local SHARES = {}
+for n, lane in ipairs(LANES) do
+  SHARES[lane] = tonumber(ARGV[5 + n])
+end
+local INSTALLATIONS, EXPIRED, DUE = 64, 64, 256
+local wait = longest
+
+local function sooner(ms)
+  if ms < wait then
+    wait = math.max(ms, 0)
+  end
+end
+
+local function describe(id)
+  local h = redis.call('HMGET', job_key(id), 'i', 'l', 'k', 'a', 'h', 'c', 'n', 'x')
+  return { id, h[1], h[2], h[3], h[4], h[5], h[6], tonumber(h[7]), tonumber(h[8]) }
+end
+
+-- 0 The answer to this very request was lost on its way: give it again.
+local function repeated()
+  local last = redis.call('GET', P .. 'c:' .. claimer)
+  if not last or string.match(last, '^%S+') ~= request then
+    return nil
+  end
+  local again = {}
+  for id in string.gmatch(string.sub(last, #request + 1), '%S+') do
+    if redis.call('HGET', job_key(id), 'o') == token then
+      local job = describe(id)
+      enter_leased(id, job[2], job[3], token, now + lease)
+      again[#again + 1] = job
+    end
+  end
+  return again
+end
+
+-- A member whose hash is gone (an evicting Redis) is dropped: the sweep over the truth puts the job back.
+local function back_to_ready(id, inst, lane)
+  local h = redis.call('HMGET', job_key(id), 'k', 'a', 'h')
+  if h[1] then
+    enter_ready(id, inst, lane, h[1], h[2], h[3])
+  end
+end
+
+-- 1 Leases that ran out: their holder died or hangs. Back to the old rank, one rescue more.
+local expired_left = EXPIRED
+local function take_back(inst, lane)
+  local ids = redis.call('ZRANGEBYSCORE', key('l', inst, lane), '-inf', now, 'LIMIT', 0, expired_left)
+  expired_left = expired_left - #ids
+  for _, id in ipairs(ids) do
+    redis.call('ZREM', key('l', inst, lane), id)
+    if redis.call('EXISTS', job_key(id)) == 1 then
+      redis.call('HINCRBY', job_key(id), 'x', 1)
+    end
+    back_to_ready(id, inst, lane)
+  end
+end
+
+-- 2 Delayed jobs that fell due.
+local due_left = DUE
+local function promote(inst, lane)
+  local ids = redis.call('ZRANGEBYSCORE', key('d', inst, lane), '-inf', now, 'LIMIT', 0, due_left)
+  due_left = due_left - #ids
+  for _, id in ipairs(ids) do
+    redis.call('ZREM', key('d', inst, lane), id)
+    back_to_ready(id, inst, lane)
+  end
+end
+
+local pauses = {}
+local function load_pauses()
+  local flat = redis.call('HGETALL', P .. 'p')
+  for at = 1, #flat, 2 do
+    local until_ms = tonumber(flat[at + 1])
+    if until_ms <= now then
+      redis.call('HDEL', P .. 'p', flat[at])
+    else
+      local scope = string.match(flat[at], '^i:[^:]+') or flat[at]
+      pauses[scope] = math.max(pauses[scope] or 0, until_ms)
+    end
+  end
+end
+
+-- 3a May a job of this cost start now? 0, or the ms until asking again makes sense. Budget buckets belong here,
+-- and what they charge into `charge`.
+local function admit(inst, lane, cost)
+  local until_ms = math.max(pauses['i:' .. inst] or 0, pauses['l:' .. lane] or 0)
+  return math.max(until_ms - now, 0)
+end
+
+-- The clocks of one installation, read once and written once per claim.
+local function load_clocks(inst)
+  local h = redis.call('HMGET', P .. 'm:' .. inst, 'v', 'k:provision', 'k:deprovision', 'k:drift',
+    'v:provision', 'v:deprovision', 'v:drift')
+  local site = { inst = inst, served = false, v = tonumber(h[1] or '0'), clock = {}, finish = {}, waiting = {} }
+  for n, lane in ipairs(LANES) do
+    site.clock[lane] = tonumber(h[1 + n] or '0')
+    site.finish[lane] = tonumber(h[4 + n] or '0')
+    site.waiting[lane] = redis.call('ZCARD', key('r', inst, lane))
+  end
+  return site
+end
+
+local function store_clocks(site)
+  local m = P .. 'm:' .. site.inst
+  redis.call('HSET', m, 'v', site.v)
+  for _, lane in ipairs(LANES) do
+    redis.call('HSET', m, 'k:' .. lane, site.clock[lane], 'v:' .. lane, site.finish[lane])
+    local teams = key('t', site.inst, lane)
+    local idle = redis.call('ZRANGEBYSCORE', teams, '-inf', site.clock[lane], 'LIMIT', 0, 64)
+    if #idle > 0 then
+      redis.call('ZREM', teams, unpack(idle))
+    end
+  end
+end
+
+-- 3b Lanes with work, the one furthest behind its share first. A lane that idled starts at the common virtual
+-- time: it gets its share from now on, not what it left unused.
+local function lanes_in_turn(site)
+  local turn = {}
+  for n, lane in ipairs(LANES) do
+    if site.waiting[lane] > 0 then
+      turn[#turn + 1] = { lane = lane, start = math.max(site.finish[lane], site.v), n = n }
+    end
+  end
+  table.sort(turn, function(a, b)
+    if a.start ~= b.start then
+      return a.start < b.start
+    end
+    return a.n < b.n
+  end)
+  return turn
+end
+
+-- 3c The lane's next job: one past half its deadline, else the lowest rank.
+local function next_job(inst, lane)
+  local id = redis.call('ZRANGEBYSCORE', key('h', inst, lane), '-inf', now, 'LIMIT', 0, 1)[1]
+  if id then
+    return id, true
+  end
+  return redis.call('ZRANGE', key('r', inst, lane), 0, 0)[1], false
+end
+
+-- 3d Moves the clocks on. An overdue job jumped the line: its rank says nothing about where the line is, and
+-- taking it for the clock would put every newcomer behind the backlog of the team that queued too much.
+local function charge(site, turn, job, overdue)
+  site.v = turn.start
+  site.finish[turn.lane] = turn.start + tonumber(job[7]) / SHARES[turn.lane]
+  if not overdue then
+    site.clock[turn.lane] = math.max(site.clock[turn.lane], tonumber(job[4]))
+  end
+end
+
+-- One job of one installation, leased; nil when nothing may start there now.
+local function serve(site)
+  for _, turn in ipairs(lanes_in_turn(site)) do
+    local id, overdue = next_job(site.inst, turn.lane)
+    local job = describe(id)
+    local ms = job[2] and admit(site.inst, turn.lane, tonumber(job[7])) or longest
+    if not job[2] then
+      leave_ready(id, site.inst, turn.lane)
+      site.waiting[turn.lane] = site.waiting[turn.lane] - 1
+      sooner(0)
+    elseif ms == 0 then
+      leave_ready(id, site.inst, turn.lane)
+      site.waiting[turn.lane] = site.waiting[turn.lane] - 1
+      charge(site, turn, job, overdue)
+      job[8] = redis.call('HINCRBY', job_key(id), 'n', 1)
+      enter_leased(id, site.inst, turn.lane, token, now + lease)
+      site.served = true
+      return job
+    else
+      sooner(ms)
+    end
+  end
+  return nil
+end
+
+-- 4 When does something happen by itself here? Also forgets installations that hold nothing any more.
+local function next_event(inst)
+  local keys = {}
+  for _, lane in ipairs(LANES) do
+    for _, kind in ipairs({ 'd', 'l' }) do
+      local first = redis.call('ZRANGE', key(kind, inst, lane), 0, 0, 'WITHSCORES')
+      if first[2] then
+        sooner(tonumber(first[2]) - now)
+      end
+      keys[#keys + 1] = key(kind, inst, lane)
+    end
+    keys[#keys + 1] = key('r', inst, lane)
+  end
+  if redis.call('EXISTS', unpack(keys)) == 0 then
+    redis.call('ZREM', P .. 'i', inst)
+    redis.call('DEL', P .. 'm:' .. inst)
+    for _, lane in ipairs(LANES) do
+      redis.call('DEL', key('t', inst, lane))
+    end
+  end
+end
+
+local again = repeated()
+if again then
+  return { 0, again }
+end
+
+local names = redis.call('ZRANGE', P .. 'i', 0, INSTALLATIONS - 1)
+local sites = {}
+if #names > 0 then
+  load_pauses()
+end
+for _, inst in ipairs(names) do
+  for _, lane in ipairs(LANES) do
+    if expired_left > 0 then
+      take_back(inst, lane)
+    end
+    if due_left > 0 then
+      promote(inst, lane)
+    end
+  end
+  sites[#sites + 1] = load_clocks(inst)
+end
+
+local jobs, kept = {}, { request }
+local moved = true
+while moved and #jobs < want do
+  moved = false
+  for _, site in ipairs(sites) do
+    local job = #jobs < want and serve(site)
+    if job then
+      moved = true
+      jobs[#jobs + 1] = job
+      kept[#kept + 1] = job[1]
+    end
+  end
+end
+
+for _, site in ipairs(sites) do
+  if site.served then
+    store_clocks(site)
+  end
+  if site.served or #names == INSTALLATIONS then
+    redis.call('ZADD', P .. 'i', 'XX', redis.call('INCR', P .. 'turn'), site.inst)
+  end
+end
+if #jobs > 0 then
+  redis.call('SET', P .. 'c:' .. claimer, table.concat(kept, ' '), 'PX', lease)
+end
+if #jobs == want then
+  -- More may be left, or fall due: the next worker looks, and so on until one goes empty.
+  for _, site in ipairs(sites) do
+    for _, lane in ipairs(LANES) do
+      if (site.waiting[lane] > 0 and admit(site.inst, lane, 1) == 0)
+        or redis.call('EXISTS', key('d', site.inst, lane)) == 1 then
+        ring()
+      end
+    end
+  end
+  wait = 0
+else
+  for _, inst in ipairs(names) do
+    next_event(inst)
+  end
+  if #names == INSTALLATIONS then
+    sooner(100)
+  end
+end
+return { wait, jobs }

@@ -1,0 +1,69 @@
+-- What every script begins with: the clock, the keys and the moves of one job.
+--
+-- KEYS[1] is the prefix `{namespace}:`; its hash tag puts every key of a namespace into one cluster slot.
+--   i                    ZSET  installations that hold anything, by the turn they were last served
+--   turn                 INT   number of the last turn
+--   p                    HASH  pauses: `i:<installation>:<reason>` or `l:<lane>` -> until, ms
+--   w                    LIST  the bell: at most one token, popped by one waiting worker
+--   epoch                TEXT  set once the store was filled; missing means it was lost
+--   c:<claimer>          TEXT  the last claim of a worker, so that asking again gives the same answer
+--   j:<job>              HASH  i installation, l lane, t team, k rank, a accepted ms, h half-deadline ms,
+--                              c cost, n claims, x rescues, s place (r, d or l), o lease token (place l)
+--   r:<inst>:<lane>      ZSET  ready jobs by rank
+--   a:<inst>:<lane>      ZSET  the same jobs by accepted ms (oldest age)
+--   h:<inst>:<lane>      ZSET  the same jobs by half-deadline ms (who is overdue)
+--   d:<inst>:<lane>      ZSET  delayed jobs by due ms
+--   l:<inst>:<lane>      ZSET  leased jobs by expiry ms
+--   t:<inst>:<lane>      ZSET  teams by their last rank; entries at or below the clock say nothing and go
+--   m:<inst>             HASH  k:<lane> lane clock, v:<lane> lane's virtual finish, v virtual time
+-- A job is in exactly one of ready, delayed and leased, and its hash says which.
+local P = KEYS[1]
+local LANES = { 'provision', 'deprovision', 'drift' }
+local TIME = redis.call('TIME')
+local now = TIME[1] * 1000 + math.floor(TIME[2] / 1000)
+
+local function job_key(id)
+  return P .. 'j:' .. id
+end
+
+local function key(kind, inst, lane)
+  return P .. kind .. ':' .. inst .. ':' .. lane
+end
+
+local function ring()
+  if redis.call('EXISTS', P .. 'w') == 0 then
+    redis.call('RPUSH', P .. 'w', 1)
+  end
+end
+
+local function enter_ready(id, inst, lane, rank, accepted, half)
+  redis.call('ZADD', key('r', inst, lane), rank, id)
+  redis.call('ZADD', key('a', inst, lane), accepted, id)
+  redis.call('ZADD', key('h', inst, lane), half, id)
+  redis.call('HSET', job_key(id), 's', 'r')
+  redis.call('HDEL', job_key(id), 'o')
+end
+
+local function leave_ready(id, inst, lane)
+  redis.call('ZREM', key('r', inst, lane), id)
+  redis.call('ZREM', key('a', inst, lane), id)
+  redis.call('ZREM', key('h', inst, lane), id)
+end
+
+-- Answers true when the job is now the first to fall due in its lane: somebody's alarm must be set anew.
+local function enter_delayed(id, inst, lane, due)
+  redis.call('ZADD', key('d', inst, lane), due, id)
+  redis.call('HSET', job_key(id), 's', 'd')
+  redis.call('HDEL', job_key(id), 'o')
+  return redis.call('ZRANGE', key('d', inst, lane), 0, 0)[1] == id
+end
+
+local function enter_leased(id, inst, lane, token, expiry)
+  redis.call('ZADD', key('l', inst, lane), expiry, id)
+  redis.call('HSET', job_key(id), 's', 'l', 'o', token)
+end
+
+local function remember(inst)
+  redis.call('ZADD', P .. 'i', 'NX', 0, inst)
+end
+

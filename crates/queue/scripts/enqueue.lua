@@ -1,0 +1,43 @@
+-- Puts jobs into their lanes. A job that waits, is delayed or is leased already stays as it is.
+--
+-- ARGV: groups of 10, at most 200: job, installation, lane, team, weight, cost, accepted ms, half-deadline ms,
+--       due ms (0 = at once), urgent (0 or 1)
+-- Result: number of jobs that are new here.
+-- Complexity: O(n log N) for n jobs into N waiting.
+
+-- Rank by start-time fair queueing: a team's next job starts where its last one ends, but never before the
+-- lane's clock, so idling earns no credit. An urgent job takes the clock itself and costs its team nothing.
+local function rank_of(inst, lane, team, price, urgent)
+  local clock = tonumber(redis.call('HGET', P .. 'm:' .. inst, 'k:' .. lane) or '0')
+  if urgent then
+    return clock
+  end
+  local last = tonumber(redis.call('ZSCORE', key('t', inst, lane), team) or '0')
+  local rank = math.max(clock, last) + price
+  redis.call('ZADD', key('t', inst, lane), rank, team)
+  return rank
+end
+
+local placed, alarm = 0, false
+for at = 1, #ARGV, 10 do
+  local id, inst, lane, team = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
+  local weight, cost = tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5])
+  local accepted, half, due = ARGV[at + 6], ARGV[at + 7], tonumber(ARGV[at + 8])
+  if redis.call('EXISTS', job_key(id)) == 0 then
+    local rank = rank_of(inst, lane, team, cost / weight, ARGV[at + 9] == '1')
+    redis.call('HSET', job_key(id), 'i', inst, 'l', lane, 't', team, 'k', rank, 'a', accepted,
+      'h', half, 'c', cost, 'n', 0, 'x', 0)
+    remember(inst)
+    if due > now then
+      alarm = enter_delayed(id, inst, lane, due) or alarm
+    else
+      enter_ready(id, inst, lane, rank, accepted, half)
+      alarm = true
+    end
+    placed = placed + 1
+  end
+end
+if alarm then
+  ring()
+end
+return placed

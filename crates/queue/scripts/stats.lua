@@ -1,0 +1,21 @@
+-- Depth and age of every lane of every installation that holds anything.
+--
+-- ARGV: none
+-- Result: { { installation, lane, waiting, delayed, running, age of the oldest waiting job ms }... }, at most 1,000
+--   installations.
+-- Complexity: O(log N) per lane.
+local rows = {}
+for _, inst in ipairs(redis.call('ZRANGE', P .. 'i', 0, 999)) do
+  for _, lane in ipairs(LANES) do
+    local oldest = redis.call('ZRANGE', key('a', inst, lane), 0, 0, 'WITHSCORES')[2]
+    rows[#rows + 1] = {
+      inst,
+      lane,
+      redis.call('ZCARD', key('r', inst, lane)),
+      redis.call('ZCARD', key('d', inst, lane)),
+      redis.call('ZCARD', key('l', inst, lane)),
+      oldest and math.max(now - tonumber(oldest), 0) or 0,
+    }
+  end
+end
+return rows

@@ -1,0 +1,151 @@
+//! Waiting for a job without asking again and again: one subscription per process, any number of watchers.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use domain::JobId;
+use futures::StreamExt;
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, timeout},
+};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::{QueueError, Spine};
+
+/// Every process says something this often, so that a silent subscription is known to be a dead one.
+const HEARTBEAT: Duration = Duration::from_secs(20);
+
+/// What a watcher hears.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
+    /// The job is in this state now.
+    State(String),
+    /// The subscription was interrupted: something may have been missed, read the row.
+    Unsure,
+}
+
+/// The process's subscription. Clones share it; it ends with the last clone and the last [`Watch`].
+#[derive(Clone, Debug)]
+pub struct Announcements(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    watchers: Arc<Watchers>,
+    _stop: DropGuard,
+}
+
+#[derive(Debug, Default)]
+struct Watchers(Mutex<HashMap<JobId, watch::Sender<Option<News>>>>);
+
+/// Hears of one job from the moment it was made.
+#[derive(Debug)]
+pub struct Watch {
+    job: JobId,
+    receiver: Option<watch::Receiver<Option<News>>>,
+    shared: Arc<Shared>,
+}
+
+impl Announcements {
+    /// Subscribes in the background, again and again for ever. To be called inside a tokio runtime.
+    pub fn start(spine: &Spine) -> Self {
+        let watchers = Arc::new(Watchers::default());
+        let stop = CancellationToken::new();
+        let listener = listen(spine.clone(), watchers.clone());
+        tokio::spawn(stop.clone().run_until_cancelled_owned(listener));
+        Self(Arc::new(Shared { watchers, _stop: stop.drop_guard() }))
+    }
+
+    /// Starts watching a job. Make the watch first, then read the row: nothing falls between.
+    pub fn watch(&self, job: JobId) -> Watch {
+        let mut watchers = self.0.watchers.lock();
+        let receiver = watchers.entry(job).or_insert_with(|| watch::Sender::new(None)).subscribe();
+        Watch { job, receiver: Some(receiver), shared: self.0.clone() }
+    }
+
+    /// How many jobs are being watched.
+    pub fn watched(&self) -> usize {
+        self.0.watchers.lock().len()
+    }
+}
+
+impl Watch {
+    /// The next announcement since the last one heard here. Several that came at once are heard as the newest.
+    pub async fn next(&mut self) -> News {
+        let Some(receiver) = &mut self.receiver else { return News::Unsure };
+        if receiver.changed().await.is_err() {
+            return News::Unsure;
+        }
+        receiver.borrow_and_update().clone().unwrap_or(News::Unsure)
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let mut watchers = self.shared.watchers.lock();
+        self.receiver = None;
+        if watchers.get(&self.job).is_some_and(|sender| sender.receiver_count() == 0) {
+            watchers.remove(&self.job);
+        }
+    }
+}
+
+impl Watchers {
+    fn lock(&self) -> MutexGuard<'_, HashMap<JobId, watch::Sender<Option<News>>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self, text: &str) {
+        let Some((job, state)) = text.split_once(' ') else { return };
+        let Ok(job) = job.parse::<JobId>() else { return };
+        if let Some(sender) = self.lock().get(&job) {
+            sender.send_replace(Some(News::State(state.to_owned())));
+        }
+    }
+
+    fn tell_all(&self) {
+        for sender in self.lock().values() {
+            sender.send_replace(Some(News::Unsure));
+        }
+    }
+}
+
+async fn listen(spine: Spine, watchers: Arc<Watchers>) {
+    let mut pause = Duration::from_millis(100);
+    loop {
+        let began = Instant::now();
+        if let Err(error) = subscription(&spine, &watchers).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "announcements interrupted");
+        }
+        metrics::counter!("rts_queue_subscription_breaks_total").increment(1);
+        pause = if began.elapsed() > HEARTBEAT { Duration::from_millis(100) } else { pause * 2 };
+        pause = pause.min(Duration::from_secs(2));
+        sleep(pause).await;
+    }
+}
+
+/// One subscription from its beginning to its end.
+async fn subscription(spine: &Spine, watchers: &Watchers) -> Result<(), QueueError> {
+    let mut connection = spine.link().subscriber().await?;
+    connection.subscribe(spine.key("news")).await?;
+    watchers.tell_all();
+    let mut messages = connection.into_on_message();
+    let mut silent = false;
+    loop {
+        match timeout(HEARTBEAT, messages.next()).await {
+            Ok(Some(message)) => {
+                silent = false;
+                watchers.tell(&message.get_payload::<String>()?);
+            }
+            Ok(None) => return Ok(()),
+            Err(_) if silent => return Err(QueueError::Timeout),
+            Err(_) => {
+                silent = true;
+                spine.publish("heartbeat").await?;
+            }
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! From a handler's answer to the end of its lease.
+
+use std::{
+    any::Any,
+    panic::AssertUnwindSafe,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use apalis_core::{
+    error::BoxDynError,
+    task::{Task, into_response::IntoResponse},
+};
+use futures::{FutureExt, future::BoxFuture};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tower::{Layer, Service};
+
+use super::Claimed;
+use crate::{Lease, Settle};
+
+/// A job whose handler failed, panicked or was dropped starts again after this. The row's counters decide what
+/// becomes of it then.
+const AFTER_FAILURE: Duration = Duration::from_secs(1);
+
+/// A handler's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Recorded; the queue forgets the job.
+    Done,
+    /// Start it again after this delay.
+    Later(Duration),
+    /// Start it again at once, here or elsewhere.
+    Release,
+}
+
+impl IntoResponse for Outcome {
+    type Output = Self;
+
+    fn into_response(self) -> Result<Self, BoxDynError> {
+        Ok(self)
+    }
+}
+
+/// One handler's end, for the dispatcher.
+pub(super) struct Ack {
+    pub(super) lease: Lease,
+    pub(super) end: Settle,
+}
+
+/// The handler panicked.
+#[derive(Debug, thiserror::Error)]
+#[error("the handler panicked: {0}")]
+struct Panicked(String);
+
+/// Wraps every handler so that each delivered job is answered exactly once.
+#[derive(Clone, Debug)]
+pub struct AckLayer {
+    pub(super) acks: mpsc::UnboundedSender<Ack>,
+}
+
+impl<S> Layer<S> for AckLayer {
+    type Service = AckService<S>;
+
+    fn layer(&self, inner: S) -> AckService<S> {
+        AckService { inner, acks: self.acks.clone() }
+    }
+}
+
+/// See [`AckLayer`].
+#[derive(Clone, Debug)]
+pub struct AckService<S> {
+    inner: S,
+    acks: mpsc::UnboundedSender<Ack>,
+}
+
+impl<S> Service<Task<Claimed>> for AckService<S>
+where
+    S: Service<Task<Claimed>, Response = Outcome>,
+    S::Error: Into<BoxDynError>,
+    S::Future: Send + 'static,
+{
+    type Response = Outcome;
+    type Error = BoxDynError;
+    type Future = BoxFuture<'static, Result<Outcome, BoxDynError>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxDynError>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, task: Task<Claimed>) -> Self::Future {
+        let mut answer = Answer::new(&task.args, self.acks.clone());
+        let run = self.inner.call(task);
+        Box::pin(async move {
+            let result = match AssertUnwindSafe(run).catch_unwind().await {
+                Ok(result) => result.map_err(Into::into),
+                Err(panic) => Err(Panicked(text_of(panic.as_ref())).into()),
+            };
+            match &result {
+                Ok(Outcome::Done) => answer.send(Settle::Finish),
+                Ok(Outcome::Later(delay)) => answer.send(Settle::Snooze(*delay)),
+                Ok(Outcome::Release) => answer.send(Settle::Release),
+                Err(error) => {
+                    tracing::error!(job = %answer.lease.job, error = error.as_ref() as &dyn std::error::Error,
+                        "handler failed");
+                    answer.send(Settle::Snooze(AFTER_FAILURE));
+                }
+            }
+            result
+        })
+    }
+}
+
+fn text_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no text".to_owned())
+}
+
+/// The promise of one answer, kept even if the handler is dropped.
+struct Answer {
+    lease: Lease,
+    cancelled: CancellationToken,
+    acks: mpsc::UnboundedSender<Ack>,
+    sent: bool,
+}
+
+impl Answer {
+    fn new(job: &Claimed, acks: mpsc::UnboundedSender<Ack>) -> Self {
+        Self { lease: job.lease.clone(), cancelled: job.cancelled.clone(), acks, sent: false }
+    }
+
+    fn send(&mut self, end: Settle) {
+        self.sent = true;
+        // Nobody listens once the dispatcher gave up at shutdown; the lease then runs out by itself.
+        let _ = self.acks.send(Ack { lease: self.lease.clone(), end });
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        if !self.sent {
+            // A handler moved to a task of its own may still run: tell it to stop.
+            self.cancelled.cancel();
+            self.send(Settle::Snooze(AFTER_FAILURE));
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Waiting for new work without asking: a blocking pop on a connection of its own.
+
+use std::time::Duration;
+
+use redis::{aio::MultiplexedConnection, cmd};
+use tokio::{
+    sync::mpsc,
+    time::{sleep, timeout},
+};
+
+use crate::{QueueError, Spine};
+
+/// The dispatcher's ear. Listens only when asked: a token popped by a busy worker wakes nobody.
+pub(super) struct Bell {
+    ask: mpsc::Sender<Duration>,
+    rung: mpsc::Receiver<()>,
+}
+
+impl Bell {
+    /// The ear and the task that listens; the task ends with the ear.
+    pub(super) fn new(spine: Spine) -> (Self, impl Future<Output = ()> + Send) {
+        let (ask, asked) = mpsc::channel(1);
+        let (ring, rung) = mpsc::channel(1);
+        (Self { ask, rung }, listen(spine, asked, ring))
+    }
+
+    /// Listens for so long, unless it listens already.
+    pub(super) fn listen(&self, duration: Duration) {
+        // A full channel means the wish is already known.
+        let _ = self.ask.try_send(duration);
+    }
+
+    /// The next ring. Never, if the listener is gone: the dispatcher's own clock then still runs.
+    pub(super) async fn rung(&mut self) {
+        if self.rung.recv().await.is_none() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+async fn listen(spine: Spine, mut asked: mpsc::Receiver<Duration>, ring: mpsc::Sender<()>) {
+    let mut connection = None;
+    let mut pause = Duration::from_millis(200);
+    while let Some(duration) = asked.recv().await {
+        match pop(&spine, &mut connection, duration).await {
+            Ok(true) => {
+                pause = Duration::from_millis(200);
+                metrics::counter!("rts_queue_wakeups_total").increment(1);
+                let _ = ring.try_send(());
+            }
+            Ok(false) => pause = Duration::from_millis(200),
+            Err(error) => {
+                tracing::debug!(error = &error as &dyn std::error::Error, "the bell's connection broke");
+                connection = None;
+                sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_secs(2));
+            }
+        }
+    }
+}
+
+/// True: a token was there. Waits for the given time at most, plus two seconds for a slow answer.
+async fn pop(
+    spine: &Spine,
+    connection: &mut Option<MultiplexedConnection>,
+    duration: Duration,
+) -> Result<bool, QueueError> {
+    if connection.is_none() {
+        *connection = Some(spine.link().own().await?);
+    }
+    let connection = connection.as_mut().ok_or(QueueError::Unexpected("no connection"))?;
+    let mut pop = cmd("BLPOP");
+    pop.arg(spine.key("w")).arg(duration.as_secs_f64().max(0.01));
+    let limit = duration + Duration::from_secs(2);
+    let token: Option<(String, String)> =
+        timeout(limit, pop.query_async(connection)).await.map_err(|_| QueueError::Timeout)??;
+    Ok(token.is_some())
+}

@@ -1,0 +1,253 @@
+//! The one task that speaks to Redis for a worker: claims, delivers, settles.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use apalis_core::worker::context::WorkerContext;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{ack::Ack, bell::Bell, held::Held, inbox::Inbox, renewer};
+use crate::{Claimer, Lease, QueueError, Settle, Spine};
+
+/// apalis has no event for "stop": its flag is read this often.
+const LOOK: Duration = Duration::from_millis(250);
+/// First and longest pause after a Redis fault.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
+/// How long answers may still be flushed once the worker is closed.
+const FLUSH: Duration = Duration::from_secs(5);
+
+/// A view of a running dispatcher.
+#[derive(Clone, Debug)]
+pub struct Dispatcher(Arc<View>);
+
+#[derive(Debug)]
+struct View {
+    born: Instant,
+    turned: AtomicU64,
+    in_flight: AtomicUsize,
+}
+
+impl Dispatcher {
+    pub(super) fn new() -> Self {
+        let view = View { born: Instant::now(), turned: AtomicU64::new(0), in_flight: AtomicUsize::new(0) };
+        Self(Arc::new(view))
+    }
+
+    /// When the dispatcher last went round (or was made). More than about ten seconds ago: it hangs, whatever the
+    /// process says.
+    pub fn last_progress(&self) -> Instant {
+        self.0.born + Duration::from_millis(self.0.turned.load(Ordering::Relaxed))
+    }
+
+    /// Jobs held now, unstarted and unsettled ones included.
+    pub fn in_flight(&self) -> usize {
+        self.0.in_flight.load(Ordering::Relaxed)
+    }
+
+    fn turn(&self, in_flight: usize) {
+        self.0.turned.store(crate::spine::millis(self.0.born.elapsed()), Ordering::Relaxed);
+        self.0.in_flight.store(in_flight, Ordering::Relaxed);
+    }
+}
+
+/// What a dispatcher is made of.
+pub(super) struct Parts {
+    pub(super) spine: Spine,
+    pub(super) claimer: Claimer,
+    pub(super) concurrency: usize,
+    pub(super) stop: CancellationToken,
+    pub(super) closing: CancellationToken,
+    pub(super) inbox: Arc<Inbox>,
+    pub(super) answers: mpsc::UnboundedReceiver<Ack>,
+    pub(super) dispatcher: Dispatcher,
+}
+
+/// Dispatches until the backend is closed and every answer is flushed.
+pub(super) async fn run(parts: Parts, worker: WorkerContext) {
+    let held = Arc::new(Held::default());
+    let (bell, listener) = Bell::new(parts.spine.clone());
+    let renewer = renewer::renew(parts.spine.clone(), held.clone(), parts.claimer.lease);
+    let background = CancellationToken::new();
+    let _ends_them = background.clone().drop_guard();
+    tokio::spawn(background.clone().run_until_cancelled_owned(listener));
+    tokio::spawn(background.run_until_cancelled_owned(renewer));
+    let now = Instant::now();
+    let dispatching = Dispatching {
+        parts,
+        worker,
+        held,
+        bell,
+        pending: Vec::new(),
+        claim_at: now,
+        settle_at: now,
+        back_off: BACK_OFF.0,
+        give_up: None,
+    };
+    dispatching.run().await;
+}
+
+struct Dispatching {
+    parts: Parts,
+    worker: WorkerContext,
+    held: Arc<Held>,
+    bell: Bell,
+    /// Answers Redis has not confirmed.
+    pending: Vec<(Lease, Settle)>,
+    claim_at: Instant,
+    settle_at: Instant,
+    back_off: Duration,
+    give_up: Option<Instant>,
+}
+
+impl Dispatching {
+    async fn run(mut self) {
+        loop {
+            let stopping = self.stopping();
+            self.parts.dispatcher.turn(self.held.len());
+            self.collect(stopping);
+            self.settle().await;
+            if self.finished() {
+                break;
+            }
+            if !stopping && self.free() > 0 && self.claim_at <= Instant::now() {
+                self.claim().await;
+                continue;
+            }
+            self.wait(stopping).await;
+        }
+        // A token this worker popped and did not use belongs to the others.
+        if let Err(error) = self.parts.spine.ring().await {
+            tracing::debug!(error = &error as &dyn std::error::Error, "the bell was not handed on");
+        }
+    }
+
+    fn stopping(&self) -> bool {
+        self.parts.stop.is_cancelled() || self.parts.closing.is_cancelled() || self.worker.is_shutting_down()
+    }
+
+    fn free(&self) -> usize {
+        self.parts.concurrency.saturating_sub(self.held.len())
+    }
+
+    /// Takes in what the handlers answered and, when stopping, what they will never see.
+    fn collect(&mut self, stopping: bool) {
+        if stopping {
+            for job in self.parts.inbox.take_back() {
+                self.pending.push((job.lease, Settle::Release));
+            }
+        }
+        while let Ok(ack) = self.parts.answers.try_recv() {
+            self.accept(ack);
+        }
+    }
+
+    fn accept(&mut self, ack: Ack) {
+        if self.held.is_lost(&ack.lease) {
+            self.held.remove(&ack.lease);
+        } else {
+            self.pending.push((ack.lease, ack.end));
+        }
+    }
+
+    async fn settle(&mut self) {
+        if self.pending.is_empty() || self.settle_at > Instant::now() {
+            return;
+        }
+        let gate = self.held.gate.lock().await;
+        match self.parts.spine.settle(&self.pending).await {
+            Ok(ours) => {
+                for ((lease, end), ours) in self.pending.drain(..).zip(ours) {
+                    self.held.remove(&lease);
+                    let outcome = if ours { end.word() } else { "lost" };
+                    metrics::counter!("rts_queue_settled_total", "outcome" => outcome).increment(1);
+                }
+                drop(gate);
+                self.back_off = BACK_OFF.0;
+            }
+            Err(error) => {
+                drop(gate);
+                self.settle_at = self.later(&error);
+            }
+        }
+    }
+
+    async fn claim(&mut self) {
+        let want = self.free().min(100);
+        let began = Instant::now();
+        match self.parts.spine.claim(&self.parts.claimer, want).await {
+            Ok(claim) => {
+                self.back_off = BACK_OFF.0;
+                self.claim_at = Instant::now() + claim.wait;
+                for lease in claim.jobs {
+                    count(&lease);
+                    let job = self.held.add(lease, began);
+                    self.parts.inbox.put(job);
+                }
+                metrics::gauge!("rts_queue_in_flight")
+                    .set(u32::try_from(self.held.len()).unwrap_or(u32::MAX));
+            }
+            Err(error) => self.claim_at = self.later(&error),
+        }
+    }
+
+    /// Redis failed: when to try again. Never anybody else's business.
+    fn later(&mut self, error: &QueueError) -> Instant {
+        tracing::warn!(error = error as &dyn std::error::Error, "redis fault, trying again");
+        let at = Instant::now() + self.back_off;
+        self.back_off = (self.back_off * 2).min(BACK_OFF.1);
+        at
+    }
+
+    fn finished(&mut self) -> bool {
+        if !self.parts.closing.is_cancelled() {
+            return false;
+        }
+        let give_up = *self.give_up.get_or_insert_with(|| Instant::now() + FLUSH);
+        self.held.len() == 0 || Instant::now() >= give_up
+    }
+
+    async fn wait(&mut self, stopping: bool) {
+        let now = Instant::now();
+        let hungry = !stopping && self.free() > 0;
+        let mut until = now + LOOK;
+        if hungry {
+            self.bell.listen(self.claim_at.saturating_duration_since(now));
+            until = until.min(self.claim_at);
+        }
+        if !self.pending.is_empty() {
+            until = until.min(self.settle_at.max(now));
+        }
+        tokio::select! {
+            Some(ack) = self.parts.answers.recv() => self.accept(ack),
+            () = self.bell.rung() => self.rung(hungry).await,
+            () = self.parts.stop.cancelled(), if !stopping => {}
+            () = self.parts.closing.cancelled(), if !self.parts.closing.is_cancelled() => {}
+            () = sleep_until(until) => {}
+        }
+    }
+
+    /// A bell heard while busy is rung again for somebody with free hands.
+    async fn rung(&mut self, hungry: bool) {
+        if hungry {
+            self.claim_at = Instant::now();
+        } else if let Err(error) = self.parts.spine.ring().await {
+            tracing::debug!(error = &error as &dyn std::error::Error, "the bell was not handed on");
+        }
+    }
+}
+
+fn count(lease: &Lease) {
+    metrics::counter!("rts_queue_claimed_total", "lane" => lease.lane.as_str()).increment(1);
+    if lease.rescues > 0 {
+        metrics::counter!("rts_queue_rescued_total", "lane" => lease.lane.as_str()).increment(1);
+    }
+}

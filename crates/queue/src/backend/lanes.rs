@@ -1,0 +1,186 @@
+//! What apalis sees.
+
+use std::{
+    convert::Infallible,
+    fmt,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use apalis_core::{
+    backend::{Backend, BackendConfig, finalize::Ephemeral},
+    task::{Task, builder::TaskBuilder, task_id::TaskId},
+    worker::context::WorkerContext,
+};
+use domain::JobId;
+use futures::FutureExt;
+use tokio::{sync::mpsc, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    AckLayer, Claimed, Dispatcher,
+    dispatcher::{self, Parts},
+    inbox::Inbox,
+};
+use crate::{Claimer, Spine};
+
+/// How one worker takes jobs.
+#[derive(Clone, Debug)]
+pub struct BackendSettings {
+    /// Jobs at once. Give the worker builder the same number.
+    pub concurrency: usize,
+    /// How long a lease lasts if it is not renewed; renewed every third of it.
+    pub lease: Duration,
+    /// Where this worker runs, for people who look into Redis.
+    pub owner: String,
+    /// Fires at the first sign of shutdown: claiming stops and unstarted jobs go back at once. Without it that
+    /// happens up to a quarter of a second after apalis was told to stop.
+    pub stop: CancellationToken,
+}
+
+impl BackendSettings {
+    /// So many jobs at once, leases of 15 s, a stop signal of its own.
+    pub fn new(owner: impl Into<String>, concurrency: usize) -> Self {
+        Self {
+            concurrency: concurrency.max(1),
+            lease: Duration::from_secs(15),
+            owner: owner.into(),
+            stop: CancellationToken::new(),
+        }
+    }
+}
+
+/// The queue as a source of jobs for one apalis worker.
+pub struct LaneBackend {
+    settings: BackendSettings,
+    inbox: Arc<Inbox>,
+    layer: AckLayer,
+    parts: Option<Parts>,
+    running: Option<JoinHandle<()>>,
+    closing: CancellationToken,
+    dispatcher: Dispatcher,
+}
+
+/// Makes the backend of one worker. Nothing is claimed before the worker runs.
+///
+/// ```no_run
+/// use apalis::prelude::{Monitor, ParallelizeExt, WorkerBuilder};
+/// use queue::{BackendSettings, Claimed, Outcome, Spine, SpineConfig};
+///
+/// async fn run(job: Claimed) -> Result<Outcome, std::io::Error> {
+///     tokio::select! {
+///         () = job.cancelled.cancelled() => Ok(Outcome::Release),
+///         () = async { /* the work */ } => Ok(Outcome::Done),
+///     }
+/// }
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use apalis::prelude::*;
+/// let spine = Spine::connect(&SpineConfig::new("redis://localhost", "rts"))?;
+/// let settings = BackendSettings::new("worker-1", 8);
+/// let stop = settings.stop.clone();
+/// Monitor::new()
+///     .register(move |_| {
+///         WorkerBuilder::new("lanes")
+///             .backend(queue::backend(spine.clone(), settings.clone()))
+///             .concurrency(8)
+///             .parallelize(tokio::spawn)
+///             .build(run)
+///     })
+///     .run_with_signal(async move {
+///         let signal = tokio::signal::ctrl_c().await;
+///         stop.cancel();
+///         signal
+///     })
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
+pub fn backend(spine: Spine, settings: BackendSettings) -> LaneBackend {
+    let (acks, answers) = mpsc::unbounded_channel();
+    let inbox = Arc::new(Inbox::default());
+    let closing = CancellationToken::new();
+    let claimer = Claimer::new(&settings.owner, settings.lease);
+    let dispatcher = Dispatcher::new();
+    let parts = Parts {
+        spine,
+        claimer,
+        concurrency: settings.concurrency.max(1),
+        stop: settings.stop.clone(),
+        closing: closing.clone(),
+        inbox: inbox.clone(),
+        answers,
+        dispatcher: dispatcher.clone(),
+    };
+    let layer = AckLayer { acks };
+    LaneBackend { settings, inbox, layer, parts: Some(parts), running: None, closing, dispatcher }
+}
+
+impl LaneBackend {
+    /// A view of the dispatcher, for the liveness probe.
+    pub fn dispatcher(&self) -> Dispatcher {
+        self.dispatcher.clone()
+    }
+}
+
+impl Backend for LaneBackend {
+    type Task = Task<Claimed>;
+    type Error = Infallible;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>, worker: &WorkerContext) -> Poll<Result<(), Infallible>> {
+        if let Some(parts) = self.parts.take() {
+            self.running = Some(tokio::spawn(dispatcher::run(parts, worker.clone())));
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+        _: &WorkerContext,
+    ) -> Poll<Option<Result<Self::Task, Infallible>>> {
+        let job = ready!(self.inbox.poll_take(cx));
+        // The same job may come back while an older run of it still ends, so the token is part of the name.
+        let id = TaskId::from_string(format!("{}/{}", job.lease.job, job.lease.token.0));
+        Poll::Ready(Some(Ok(TaskBuilder::new(job).task_id(id).build())))
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>, _: &WorkerContext) -> Poll<Result<(), Infallible>> {
+        self.closing.cancel();
+        if let Some(running) = &mut self.running {
+            // A dispatcher that panicked has nothing left to flush; its leases run out.
+            let _ = ready!(running.poll_unpin(cx));
+            self.running = None;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl BackendConfig for LaneBackend {
+    type Args = Claimed;
+    type Id = JobId;
+    type Kind = Ephemeral;
+    type Config = BackendSettings;
+    type Layer = AckLayer;
+
+    fn config(&self) -> &BackendSettings {
+        &self.settings
+    }
+
+    fn middleware(&mut self, _: &mut WorkerContext) -> AckLayer {
+        self.layer.clone()
+    }
+}
+
+impl Drop for LaneBackend {
+    fn drop(&mut self) {
+        self.closing.cancel();
+    }
+}
+
+impl fmt::Debug for LaneBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LaneBackend").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}

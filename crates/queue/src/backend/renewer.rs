@@ -1,0 +1,50 @@
+//! Keeps the leases alive, in a task of its own: neither a busy handler nor a slow settle delays it.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::held::Held;
+use crate::{Lease, QueueError, Spine};
+
+/// Renews every third of a lease; what could not be renewed for 80 % of one is given up. Runs until dropped.
+pub(super) async fn renew(spine: Spine, held: Arc<Held>, lease: Duration) {
+    let give_up = lease.mul_f64(0.8);
+    let mut due = Instant::now() + lease / 3;
+    loop {
+        let end = held.cut_off(give_up);
+        let wake = end.map_or(due, |end| end.min(due));
+        sleep_until(wake).await;
+        held.cut_off(give_up);
+        let began = Instant::now();
+        if began < due {
+            continue;
+        }
+        let until = held.cut_off(give_up).unwrap_or(began + give_up);
+        due = match timeout_at(until, renew_all(&spine, &held, lease)).await {
+            Ok(Ok(())) => began + lease / 3,
+            Ok(Err(error)) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "leases not renewed, trying again");
+                Instant::now() + lease / 15
+            }
+            Err(_) => Instant::now() + lease / 15,
+        };
+    }
+}
+
+async fn renew_all(spine: &Spine, held: &Held, lease: Duration) -> Result<(), QueueError> {
+    let _gate = held.gate.lock().await;
+    let leases = held.ours();
+    if leases.is_empty() {
+        return Ok(());
+    }
+    let since = Instant::now();
+    let lost = spine.extend(&leases.iter().collect::<Vec<_>>(), lease).await?;
+    let (gone, kept): (Vec<Lease>, Vec<Lease>) =
+        leases.into_iter().partition(|lease| lost.contains(&lease.job));
+    held.renewed(&kept, since);
+    for lease in &gone {
+        held.lose(lease);
+    }
+    Ok(())
+}

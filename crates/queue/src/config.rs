@@ -1,0 +1,38 @@
+//! Where Redis is and how long it may take.
+
+use std::{fmt, time::Duration};
+
+use crate::QueueError;
+
+/// Settings of a [`crate::Spine`].
+#[derive(Clone)]
+pub struct SpineConfig {
+    /// Address: `redis://`, `rediss://` or `redis+unix:///path?db=0`. May hold a password, so it is never printed.
+    pub url: String,
+    /// 1 to 64 characters of `a-z`, `0-9`, `-`, `_`: becomes the hash tag of every key.
+    pub namespace: String,
+    /// Longest wait for one answer, connecting included.
+    pub call_timeout: Duration,
+}
+
+impl SpineConfig {
+    /// The address and namespace given, 2 s for every call.
+    pub fn new(url: impl Into<String>, namespace: impl Into<String>) -> Self {
+        Self { url: url.into(), namespace: namespace.into(), call_timeout: Duration::from_secs(2) }
+    }
+
+    pub(crate) fn prefix(&self) -> Result<String, QueueError> {
+        let fits = (1..=64).contains(&self.namespace.len())
+            && self
+                .namespace
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_".contains(&b));
+        if fits { Ok(format!("{{{}}}:", self.namespace)) } else { Err(QueueError::BadNamespace) }
+    }
+}
+
+impl fmt::Debug for SpineConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SpineConfig").field("namespace", &self.namespace).finish_non_exhaustive()
+    }
+}

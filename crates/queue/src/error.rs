@@ -1,0 +1,29 @@
+//! What can go wrong between here and Redis.
+
+/// A failed call. Nothing is known of its effect; every script may be called again.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum QueueError {
+    /// The address cannot be parsed. It is not repeated here: it may hold a password.
+    #[error("the address of the queue is no redis URL")]
+    BadUrl,
+    /// The namespace is not 1 to 64 characters of `a-z`, `0-9`, `-`, `_`.
+    #[error("a queue namespace is 1 to 64 characters of a-z, 0-9, - and _")]
+    BadNamespace,
+    /// Redis refused, or the connection broke.
+    #[error("redis failed")]
+    Redis(#[from] redis::RedisError),
+    /// No answer within the call's time-out.
+    #[error("redis did not answer in time")]
+    Timeout,
+    /// Redis holds something this version cannot read.
+    #[error("redis answered something unexpected: {0}")]
+    Unexpected(&'static str),
+}
+
+impl QueueError {
+    /// Whether the same call may succeed later without anybody changing a setting.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Redis(_) | Self::Timeout)
+    }
+}

@@ -1,0 +1,126 @@
+//! Who must wait, why and how long.
+
+use std::{fmt, time::Duration};
+
+use domain::{InstallationId, Lane};
+
+use crate::{QueueError, Spine, scripts, spine::millis};
+
+/// Why an installation is paused. Each reason has a pause of its own; the longest counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// The primary window is used up.
+    Budget,
+    /// GitHub does not answer, or with 5xx.
+    GithubOutage,
+    /// GitHub told us to slow down.
+    SecondaryLimit,
+    /// A person wants it so.
+    Admin,
+}
+
+impl Reason {
+    /// Every reason.
+    pub const ALL: [Self; 4] = [Self::Budget, Self::GithubOutage, Self::SecondaryLimit, Self::Admin];
+
+    /// The word used in keys and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Budget => "budget",
+            Self::GithubOutage => "github_outage",
+            Self::SecondaryLimit => "secondary_limit",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What is paused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// All lanes of one installation.
+    Installation(InstallationId),
+    /// One lane of every installation.
+    Lane(Lane),
+}
+
+/// Why something does not start, and how long still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pause {
+    /// Why.
+    pub reason: Reason,
+    /// How long still.
+    pub left: Duration,
+}
+
+/// A pause and what it holds up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Paused {
+    /// What.
+    pub scope: Scope,
+    /// Why and how long.
+    pub pause: Pause,
+}
+
+impl Spine {
+    /// No claim takes a job of this installation for so long. Never shortens a pause; the answer is what is left of
+    /// it now. At most 30 days.
+    pub async fn pause(
+        &self,
+        installation: &InstallationId,
+        duration: Duration,
+        reason: Reason,
+    ) -> Result<Duration, QueueError> {
+        self.set_pause(format!("i:{installation}:{reason}"), duration).await
+    }
+
+    /// Lifts the pause of this reason; the others stay.
+    pub async fn resume(&self, installation: &InstallationId, reason: Reason) -> Result<(), QueueError> {
+        self.set_pause(format!("i:{installation}:{reason}"), Duration::ZERO).await.map(drop)
+    }
+
+    /// As [`Self::pause`], for one lane everywhere, for [`Reason::Admin`].
+    pub async fn pause_lane(&self, lane: Lane, duration: Duration) -> Result<Duration, QueueError> {
+        self.set_pause(format!("l:{lane}"), duration).await
+    }
+
+    /// Lifts a lane's pause.
+    pub async fn resume_lane(&self, lane: Lane) -> Result<(), QueueError> {
+        self.set_pause(format!("l:{lane}"), Duration::ZERO).await.map(drop)
+    }
+
+    /// Every pause that holds now.
+    pub async fn pauses(&self) -> Result<Vec<Paused>, QueueError> {
+        let rows: Vec<(String, u64)> = self.run(&scripts::PAUSES, &[]).await?;
+        rows.into_iter().map(|(scope, left)| read(&scope, Duration::from_millis(left))).collect()
+    }
+
+    async fn set_pause(&self, scope: String, duration: Duration) -> Result<Duration, QueueError> {
+        let longest = Duration::from_secs(30 * 24 * 3_600);
+        let left: u64 =
+            self.run(&scripts::PAUSE, &[scope, millis(duration.min(longest)).to_string()]).await?;
+        Ok(Duration::from_millis(left))
+    }
+}
+
+fn read(scope: &str, left: Duration) -> Result<Paused, QueueError> {
+    let mut parts = scope.split(':');
+    let scope = match (parts.next(), parts.next()) {
+        (Some("i"), Some(name)) => name.parse().ok().map(Scope::Installation),
+        (Some("l"), Some(name)) => name.parse().ok().map(Scope::Lane),
+        _ => None,
+    };
+    let reason = match parts.next() {
+        None => Some(Reason::Admin),
+        Some(word) => Reason::ALL.into_iter().find(|reason| reason.as_str() == word),
+    };
+    match (scope, reason) {
+        (Some(scope), Some(reason)) => Ok(Paused { scope, pause: Pause { reason, left } }),
+        _ => Err(QueueError::Unexpected("a pause")),
+    }
+}

@@ -1,0 +1,190 @@
+//! The typed calls of the scripts that move jobs.
+
+use std::{sync::Arc, time::Duration};
+
+use domain::{JobId, Lane};
+use redis::{Client, FromRedisValue, Script, cmd};
+use uuid::Uuid;
+
+use crate::{
+    Cancelled, Claim, Claimer, Lease, LeaseToken, QueueError, Settle, SpineConfig, Ticket, connection::Link,
+    lease::LeaseRow, scripts,
+};
+
+/// Most jobs one script call touches.
+const BATCH: usize = 200;
+/// Longest wait a claim may answer.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// A handle on the queue. Cheap to clone; all clones share one connection.
+#[derive(Clone)]
+pub struct Spine(Arc<Inner>);
+
+struct Inner {
+    link: Link,
+    prefix: String,
+}
+
+impl Spine {
+    /// Makes a handle. Connects when first used, so a Redis that is down is no reason not to start.
+    ///
+    /// # Errors
+    /// A bad address or namespace.
+    pub fn connect(config: &SpineConfig) -> Result<Self, QueueError> {
+        let prefix = config.prefix()?;
+        let client = Client::open(config.url.as_str()).map_err(|_| QueueError::BadUrl)?;
+        Ok(Self(Arc::new(Inner { link: Link::new(client, config.call_timeout), prefix })))
+    }
+
+    /// Puts jobs into their lanes and wakes one worker. A job that is here already stays as it is. Answers how many
+    /// were new.
+    pub async fn enqueue(&self, tickets: &[Ticket]) -> Result<usize, QueueError> {
+        let mut placed = 0;
+        for batch in tickets.chunks(BATCH) {
+            let args: Vec<String> = batch.iter().flat_map(Ticket::args).collect();
+            placed += self.run::<usize>(&scripts::ENQUEUE, &args).await?;
+        }
+        Ok(placed)
+    }
+
+    /// Leases up to `want` jobs (1 to 100). After an error, the next claim of the same taker first asks for the
+    /// answer that was lost.
+    pub async fn claim(&self, claimer: &Claimer, want: usize) -> Result<Claim, QueueError> {
+        let mut request = claimer.request.lock().await;
+        let token = LeaseToken(format!("{}.{}", claimer.name(), *request).into());
+        let mut args = vec![
+            claimer.name().to_owned(),
+            request.to_string(),
+            want.clamp(1, 100).to_string(),
+            millis(claimer.lease).max(1).to_string(),
+            millis(LONGEST_WAIT).to_string(),
+        ];
+        args.extend(Lane::ALL.iter().map(|lane| lane.share().to_string()));
+        let (wait, rows): (u64, Vec<LeaseRow>) = self.run(&scripts::CLAIM, &args).await?;
+        *request += 1;
+        let jobs = rows.into_iter().map(|row| Lease::read(row, &token)).collect::<Result<_, _>>()?;
+        Ok(Claim { jobs, wait: Duration::from_millis(wait) })
+    }
+
+    /// Renews leases from now on; answers the jobs that are not ours any more. A lease Redis does not know at all is
+    /// put back, so never extend a lease after settling it.
+    pub async fn extend(&self, leases: &[&Lease], lease: Duration) -> Result<Vec<JobId>, QueueError> {
+        let mut lost = Vec::new();
+        for batch in leases.chunks(BATCH) {
+            let mut args = vec![millis(lease).max(1).to_string()];
+            args.extend(batch.iter().flat_map(|lease| lease.args()));
+            let ids: Vec<String> = self.run(&scripts::EXTEND, &args).await?;
+            for id in ids {
+                lost.push(id.parse().map_err(|_| QueueError::Unexpected("a job id"))?);
+            }
+        }
+        Ok(lost)
+    }
+
+    /// The job is done with. False: the lease was not ours any more.
+    pub async fn finish(&self, lease: &Lease) -> Result<bool, QueueError> {
+        self.settle_one(lease, Settle::Finish).await
+    }
+
+    /// The job starts again after the delay, with its old rank. False: the lease was not ours any more.
+    pub async fn snooze(&self, lease: &Lease, delay: Duration) -> Result<bool, QueueError> {
+        self.settle_one(lease, Settle::Snooze(delay)).await
+    }
+
+    /// The job starts again at once, with its old rank. False: the lease was not ours any more.
+    pub async fn release(&self, lease: &Lease) -> Result<bool, QueueError> {
+        self.settle_one(lease, Settle::Release).await
+    }
+
+    /// Ends many leases; one answer each, in order: false where the lease was not ours any more.
+    pub async fn settle(&self, ends: &[(Lease, Settle)]) -> Result<Vec<bool>, QueueError> {
+        let mut answers = Vec::with_capacity(ends.len());
+        for batch in ends.chunks(BATCH) {
+            let args: Vec<String> = batch
+                .iter()
+                .flat_map(|(lease, end)| {
+                    let delay = millis(end.delay()).to_string();
+                    [lease.job.to_string(), lease.token.0.to_string(), end.word().to_owned(), delay]
+                })
+                .collect();
+            answers.extend(self.run::<Vec<bool>>(&scripts::SETTLE, &args).await?);
+        }
+        Ok(answers)
+    }
+
+    async fn settle_one(&self, lease: &Lease, end: Settle) -> Result<bool, QueueError> {
+        Ok(self.settle(&[(lease.clone(), end)]).await?.first().copied().unwrap_or(false))
+    }
+
+    /// Takes a job out unless a worker holds it.
+    pub async fn cancel(&self, job: JobId) -> Result<Cancelled, QueueError> {
+        match self.run::<String>(&scripts::CANCEL, &[job.to_string()]).await?.as_str() {
+            "removed" => Ok(Cancelled::Removed),
+            "leased" => Ok(Cancelled::Leased),
+            "unknown" => Ok(Cancelled::Unknown),
+            _ => Err(QueueError::Unexpected("an answer to cancel")),
+        }
+    }
+
+    /// Wakes one waiting worker.
+    pub async fn ring(&self) -> Result<(), QueueError> {
+        self.run::<u8>(&scripts::RING, &[]).await.map(drop)
+    }
+
+    /// The mark of the last filling; none means Redis was lost since.
+    pub async fn epoch(&self) -> Result<Option<String>, QueueError> {
+        self.0.link.command(cmd("GET").arg(self.key("epoch"))).await
+    }
+
+    /// Sets the mark unless it is there. To be called once everything missing was put back.
+    pub async fn mark_epoch(&self) -> Result<(), QueueError> {
+        let mark = Uuid::new_v4().to_string();
+        let mut set = cmd("SET");
+        set.arg(self.key("epoch")).arg(mark).arg("NX");
+        self.0.link.command::<Option<String>>(&set).await.map(drop)
+    }
+
+    /// Whether Redis answers.
+    pub async fn ping(&self) -> Result<(), QueueError> {
+        self.0.link.command::<String>(&cmd("PING")).await.map(drop)
+    }
+
+    /// Tells every process that a job moved. `state` is one word.
+    pub async fn announce(&self, job: JobId, state: &str) -> Result<(), QueueError> {
+        self.publish(&format!("{job} {state}")).await
+    }
+
+    pub(crate) async fn publish(&self, text: &str) -> Result<(), QueueError> {
+        let mut publish = cmd("PUBLISH");
+        publish.arg(self.key("news")).arg(text);
+        self.0.link.command::<u64>(&publish).await.map(drop)
+    }
+
+    pub(crate) fn key(&self, name: &str) -> String {
+        format!("{}{name}", self.0.prefix)
+    }
+
+    pub(crate) fn link(&self) -> &Link {
+        &self.0.link
+    }
+
+    pub(crate) async fn run<T: FromRedisValue>(
+        &self,
+        script: &'static Script,
+        args: &[String],
+    ) -> Result<T, QueueError> {
+        let mut call = script.key(self.0.prefix.as_str());
+        call.arg(args);
+        self.0.link.script(&call).await
+    }
+}
+
+impl std::fmt::Debug for Spine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Spine").field(&self.0.prefix).finish()
+    }
+}
+
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,118 @@
+//! What the queue can say of itself.
+
+use std::time::Duration;
+
+use domain::{InstallationId, JobId, Lane};
+
+use crate::{Pause, QueueError, Scope, Spine, scripts};
+
+/// Where a job is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// It may start; so many of its lane go first (overdue ones not counted).
+    Ready {
+        /// Jobs of the same lane with a lower rank.
+        ahead: u64,
+    },
+    /// It may not start yet.
+    Delayed {
+        /// Until then.
+        due_in: Duration,
+    },
+    /// A worker holds it.
+    Leased,
+}
+
+/// Where a job is and what holds it up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Where.
+    pub place: Place,
+    /// The longest pause of its installation or lane, if any.
+    pub pause: Option<Pause>,
+}
+
+/// One lane of one installation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaneStats {
+    /// The installation.
+    pub installation: InstallationId,
+    /// The lane.
+    pub lane: Lane,
+    /// Jobs that may start.
+    pub waiting: u64,
+    /// Jobs that may not start yet.
+    pub delayed: u64,
+    /// Jobs workers hold.
+    pub running: u64,
+    /// Time since the oldest waiting job was accepted; zero without one.
+    pub oldest_age: Duration,
+}
+
+/// The whole queue: three rows for every installation that holds anything (at most 1,000 of them).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// One row per installation and lane.
+    pub lanes: Vec<LaneStats>,
+}
+
+impl Spine {
+    /// Where one job stands; none if the queue does not hold it.
+    pub async fn standing(&self, job: JobId) -> Result<Option<Standing>, QueueError> {
+        let row: Vec<String> = self.run(&scripts::STANDING, &[job.to_string()]).await?;
+        let [installation, lane, place, number] = row.as_slice() else { return Ok(None) };
+        let number = number.parse().map_err(|_| QueueError::Unexpected("a number"))?;
+        let place = match place.as_str() {
+            "r" => Place::Ready { ahead: number },
+            "d" => Place::Delayed { due_in: Duration::from_millis(number) },
+            "l" => Place::Leased,
+            _ => return Err(QueueError::Unexpected("a place")),
+        };
+        let holds = |scope: &Scope| match scope {
+            Scope::Installation(id) => id.as_str() == installation,
+            Scope::Lane(id) => id.as_str() == lane,
+        };
+        let pauses = self.pauses().await?;
+        let pause = pauses.into_iter().filter(|p| holds(&p.scope)).map(|p| p.pause).max_by_key(|p| p.left);
+        Ok(Some(Standing { place, pause }))
+    }
+
+    /// Depth and oldest age of every lane.
+    pub async fn stats(&self) -> Result<Stats, QueueError> {
+        let rows: Vec<(String, String, u64, u64, u64, u64)> = self.run(&scripts::STATS, &[]).await?;
+        let read =
+            |(installation, lane, waiting, delayed, running, age): (String, String, u64, u64, u64, u64)| {
+                Ok(LaneStats {
+                    installation: installation
+                        .parse()
+                        .map_err(|_| QueueError::Unexpected("an installation"))?,
+                    lane: lane.parse().map_err(|_| QueueError::Unexpected("a lane"))?,
+                    waiting,
+                    delayed,
+                    running,
+                    oldest_age: Duration::from_millis(age),
+                })
+            };
+        Ok(Stats { lanes: rows.into_iter().map(read).collect::<Result<_, QueueError>>()? })
+    }
+
+    /// Which of these jobs the queue does not hold.
+    pub async fn unknown(&self, jobs: &[JobId]) -> Result<Vec<JobId>, QueueError> {
+        self.in_place(jobs, "-").await
+    }
+
+    /// Which of these jobs a worker holds.
+    pub async fn leased(&self, jobs: &[JobId]) -> Result<Vec<JobId>, QueueError> {
+        self.in_place(jobs, "l").await
+    }
+
+    async fn in_place(&self, jobs: &[JobId], wanted: &str) -> Result<Vec<JobId>, QueueError> {
+        let mut found = Vec::new();
+        for batch in jobs.chunks(500) {
+            let args: Vec<String> = batch.iter().map(JobId::to_string).collect();
+            let places: Vec<String> = self.run(&scripts::PLACES, &args).await?;
+            found.extend(batch.iter().zip(places).filter(|(_, place)| place == wanted).map(|(job, _)| *job));
+        }
+        Ok(found)
+    }
+}
