@@ -1,0 +1,268 @@
+use std::{
+    os::unix::fs::PermissionsExt,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use github::{
+    GitHub, GitHubError, JitConfigRequest, KeyError, KeySource, SettingsError, Silent, StoredToken,
+    TokenFuture, TokenStore, Verdict,
+};
+use tokio::task::JoinSet;
+
+use crate::fake::{Fake, Key, app_settings, client, give, minted, runner};
+
+fn jit() -> JitConfigRequest {
+    JitConfigRequest { name: "n".into(), runner_group_id: 1, labels: vec![], work_folder: "_work".into() }
+}
+
+async fn twenty(github: &GitHub) -> Vec<Result<(), GitHubError>> {
+    let mut calls = JoinSet::new();
+    for _ in 0..20 {
+        let github = github.clone();
+        calls.spawn(async move { github.get_runner(1).await.map(drop) });
+    }
+    calls.join_all().await
+}
+
+#[tokio::test]
+async fn twenty_calls_mint_once() {
+    let fake = Fake::start(|_, _| give(200, runner(1, "a"))).await;
+    let (github, _) = fake.app();
+    assert!(twenty(&github).await.iter().all(Result::is_ok));
+    assert_eq!((fake.mints(), fake.calls().len()), (1, 20));
+    assert!(fake.calls().iter().all(|call| call.bearer() == "ghs_token_1"));
+}
+
+#[tokio::test]
+async fn those_who_waited_for_a_failed_mint_share_its_failure() {
+    let fake = Fake::with_mint(|_, _| give(500, ""), |_, _| give(200, runner(1, "a"))).await;
+    let (github, _) = fake.app();
+    // On this one thread all twenty are waiting before the first answer can be read.
+    assert!(twenty(&github).await.iter().all(Result::is_err));
+    assert_eq!((fake.mints(), fake.calls().len()), (1, 0));
+    assert!(github.get_runner(1).await.is_err());
+    assert_eq!(fake.mints(), 2, "who comes later tries again");
+}
+
+#[tokio::test]
+async fn a_jwt_is_what_github_asks_for() {
+    let fake = Fake::start(|_, _| give(200, r#"{"id":1,"name":"app"}"#)).await;
+    let (github, key) = fake.app();
+    github.get_app().await.unwrap();
+    github.get_app().await.unwrap();
+    let claims: Vec<_> = fake.calls().iter().map(|call| key.open(call.bearer()).unwrap()).collect();
+    let now = Utc::now().timestamp();
+    let at = |name: &str| claims[0][name].as_i64().unwrap();
+    assert_eq!(claims[0]["iss"], "4711");
+    assert!(at("iat") <= now - 60 && at("exp") <= now + 600 && at("exp") > now);
+    assert_ne!(claims[0]["jti"], claims[1]["jti"]);
+}
+
+#[tokio::test]
+async fn a_401_is_answered_once_with_a_fresh_token() {
+    let body = format!(r#"{{"runner":{},"encoded_jit_config":"x"}}"#, runner(1, "n"));
+    let fake = Fake::start(move |seen, _| match seen.bearer() {
+        "ghs_token_1" => give(401, r#"{"message":"Bad credentials"}"#),
+        _ => give(201, body.clone()),
+    })
+    .await;
+    let (github, _) = fake.app();
+    github.create_jit_config(&jit()).await.unwrap();
+    github.create_jit_config(&jit()).await.unwrap();
+    assert_eq!((fake.mints(), fake.calls().len()), (2, 3));
+}
+
+#[tokio::test]
+async fn a_second_401_is_for_the_operator() {
+    let fake = Fake::start(|_, _| give(401, r#"{"message":"Bad credentials"}"#)).await;
+    let (github, _) = fake.app();
+    let error = github.delete_runner(1).await.unwrap_err();
+    assert!(matches!(error, GitHubError::Unauthorized { .. }));
+    assert_eq!(error.verdict(), Verdict::Operator);
+    assert_eq!((fake.mints(), fake.calls().len()), (2, 2));
+    assert!(matches!(fake.pat().get_runner(1).await, Err(GitHubError::Unauthorized { .. })));
+    assert_eq!(fake.calls().len(), 3, "a personal token cannot be renewed");
+}
+
+#[tokio::test]
+async fn without_a_token_the_call_is_not_sent() {
+    for (status, body, verdict) in [
+        (500, "", Verdict::Retry),
+        (201, "{}", Verdict::Retry),
+        (404, r#"{"message":"Not Found"}"#, Verdict::Operator),
+        (401, r#"{"message":"Bad credentials"}"#, Verdict::Operator),
+        (403, r#"{"message":"This installation has been suspended"}"#, Verdict::Operator),
+        (429, "", Verdict::Wait(std::time::Duration::from_mins(1))),
+    ] {
+        let fake = Fake::with_mint(move |_, _| give(status, body), |_, _| give(500, "")).await;
+        let error = fake.app().0.create_jit_config(&jit()).await.unwrap_err();
+        assert_eq!(error.verdict(), verdict, "{status}: {error:?}");
+        assert_eq!((fake.mints(), fake.calls().len()), (1, 0));
+    }
+}
+
+#[tokio::test]
+async fn a_token_near_its_end_is_renewed() {
+    let life = |n| if n == 1 { TimeDelta::zero() } else { TimeDelta::hours(1) };
+    let fake = Fake::with_mint(move |_, n| minted(n, life(n)), |_, _| give(200, runner(1, "a"))).await;
+    let (github, _) = fake.app();
+    for _ in 0..3 {
+        github.get_runner(1).await.unwrap();
+    }
+    assert_eq!(fake.mints(), 2);
+}
+
+#[tokio::test]
+async fn a_wrong_clock_is_set_right_by_githubs() {
+    let key = Key::new();
+    let opener = key.clone();
+    let shift = TimeDelta::minutes(-30);
+    let fake = Fake::with_mint(
+        move |seen, n| {
+            let there = Utc::now() + shift;
+            let claims = opener.open(seen.bearer()).unwrap();
+            let answer = if claims["iat"].as_i64().unwrap() > there.timestamp() {
+                give(401, r#"{"message":"'Issued at' claim is in the future"}"#)
+            } else {
+                minted(n, shift + TimeDelta::hours(1))
+            };
+            answer.with("date", there.format("%a, %d %b %Y %H:%M:%S GMT").to_string())
+        },
+        |_, _| give(200, runner(1, "a")),
+    )
+    .await;
+    let github = client(app_settings(&fake.url(), KeySource::Pem(domain::Secret::new(key.pem.clone()))));
+    github.get_runner(1).await.unwrap();
+    assert_eq!(fake.mints(), 2);
+}
+
+#[derive(Default)]
+struct Shelf(Mutex<Option<StoredToken>>);
+
+impl TokenStore for Shelf {
+    fn get(&self, _: u64) -> TokenFuture<'_, Option<StoredToken>> {
+        Box::pin(async { self.0.lock().unwrap().clone() })
+    }
+    fn put(&self, installation: u64, token: StoredToken) -> TokenFuture<'_, ()> {
+        assert_eq!(installation, 99);
+        Box::pin(async { *self.0.lock().unwrap() = Some(token) })
+    }
+}
+
+#[tokio::test]
+async fn processes_can_share_a_token() {
+    let fake = Fake::start(|seen, _| match seen.bearer() {
+        "ghs_token_1" => give(200, runner(1, "a")),
+        other => give(401, format!(r#"{{"message":"{other}"}}"#)),
+    })
+    .await;
+    let shelf: Arc<dyn TokenStore> = Arc::new(Shelf::default());
+    let pem = Key::new().pem;
+    let process = || {
+        let settings = app_settings(&fake.url(), KeySource::Pem(domain::Secret::new(pem.clone())));
+        GitHub::with_token_store(settings, Arc::new(Silent), Arc::clone(&shelf)).unwrap()
+    };
+    let (one, two) = (process(), process());
+    one.get_runner(1).await.unwrap();
+    two.get_runner(1).await.unwrap();
+    assert_eq!(fake.mints(), 1);
+}
+
+#[tokio::test]
+async fn a_shared_token_that_is_refused_is_replaced() {
+    let fake = Fake::start(|seen, _| match seen.bearer() {
+        "stale" => give(401, "{}"),
+        _ => give(200, runner(1, "a")),
+    })
+    .await;
+    let expires_at = Utc::now() + TimeDelta::hours(1);
+    let shelf =
+        Arc::new(Shelf(Mutex::new(Some(StoredToken { token: domain::Secret::new("stale"), expires_at }))));
+    let settings = app_settings(&fake.url(), KeySource::Pem(domain::Secret::new(Key::new().pem)));
+    let github = GitHub::with_token_store(settings, Arc::new(Silent), Arc::clone(&shelf) as _).unwrap();
+    github.get_runner(1).await.unwrap();
+    assert_eq!(fake.mints(), 1);
+    assert_eq!(shelf.0.lock().unwrap().as_ref().unwrap().token.expose(), "ghs_token_1");
+}
+
+/// A key file of its own, removed at the end.
+struct KeyFile(PathBuf);
+
+impl KeyFile {
+    fn new(text: &str) -> Self {
+        let file = Self(std::env::temp_dir().join(format!("key-{}.pem", uuid::Uuid::new_v4())));
+        file.write(text);
+        file.mode(0o600);
+        file
+    }
+    fn write(&self, text: &str) {
+        std::fs::write(&self.0, text).unwrap();
+    }
+    fn mode(&self, mode: u32) {
+        std::fs::set_permissions(&self.0, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+    fn touch(&self, at: DateTime<Utc>) {
+        std::fs::File::open(&self.0).unwrap().set_modified(at.into()).unwrap();
+    }
+}
+
+impl Drop for KeyFile {
+    fn drop(&mut self) {
+        let _gone = std::fs::remove_file(&self.0);
+    }
+}
+
+#[tokio::test]
+async fn a_changed_key_is_taken_over_and_a_broken_one_is_not() {
+    let fake = Fake::start(|_, _| give(200, r#"{"id":1,"name":"app"}"#)).await;
+    let (first, second) = (Key::new(), Key::new());
+    let file = KeyFile::new(&first.pem);
+    let github = client(app_settings(&fake.url(), KeySource::File(file.0.clone())));
+    github.get_app().await.unwrap();
+    file.write(&second.pem);
+    file.touch(Utc::now() + TimeDelta::seconds(10));
+    github.get_app().await.unwrap();
+    file.write("half a ke");
+    github.get_app().await.unwrap();
+    let calls = fake.calls();
+    assert!(first.open(calls[0].bearer()).is_some());
+    assert!(second.open(calls[1].bearer()).is_some());
+    assert!(second.open(calls[2].bearer()).is_some());
+}
+
+#[tokio::test]
+async fn a_key_everyone_may_read_is_refused_unless_allowed() {
+    let file = KeyFile::new(&Key::new().pem);
+    file.mode(0o644);
+    let mut settings = app_settings("http://127.0.0.1:1", KeySource::File(file.0.clone()));
+    let error = GitHub::new(settings.clone(), Arc::new(Silent)).unwrap_err();
+    assert!(matches!(error, SettingsError::Key(KeyError::WorldReadable(_))));
+    settings.allow_insecure_key = true;
+    assert!(GitHub::new(settings, Arc::new(Silent)).is_ok());
+}
+
+#[tokio::test]
+async fn what_is_no_rsa_key_stops_the_start() {
+    for text in ["", "nonsense", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"] {
+        let settings = app_settings("http://127.0.0.1:1", KeySource::Pem(domain::Secret::new(text)));
+        let error = GitHub::new(settings, Arc::new(Silent)).unwrap_err();
+        assert!(matches!(error, SettingsError::Key(KeyError::NotRsa)), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_secret_is_printed() {
+    let body = format!(r#"{{"runner":{},"encoded_jit_config":"canary-jit"}}"#, runner(1, "n"));
+    let fake = Fake::start(move |_, _| give(201, body.clone())).await;
+    let (github, key) = fake.app();
+    let config = github.create_jit_config(&jit()).await.unwrap();
+    let line = &key.pem[40..60];
+    let settings = app_settings(&fake.url(), KeySource::Pem(domain::Secret::new(key.pem.clone())));
+    let token = StoredToken { token: domain::Secret::new("canary-token"), expires_at: Utc::now() };
+    let printed = format!("{config:?} {github:?} {settings:?} {token:?}");
+    for secret in ["canary-jit", "canary-token", "ghs_token", line] {
+        assert!(!printed.contains(secret), "{printed}");
+    }
+}
