@@ -137,7 +137,7 @@ mod tests {
     fn retry_after_is_seconds_or_a_date() {
         let now = http_date("Sun, 22 Nov 2026 10:00:00 GMT").unwrap();
         let wait = |value| retry_after(&headers(&[("retry-after", value)]), now);
-        assert_eq!(wait("60"), Some(Duration::from_secs(60)));
+        assert_eq!(wait("60"), Some(Duration::from_mins(1)));
         assert_eq!(wait("Sun, 22 Nov 2026 10:01:30 GMT"), Some(Duration::from_secs(90)));
         assert_eq!(wait("99999999999"), Some(MAX_WAIT));
         assert_eq!(wait("soon"), None);

@@ -1,6 +1,10 @@
 //! One request out, one answer in: bounded in time and size, never resent.
 
-use std::{error::Error as StdError, sync::Arc, time::Instant};
+use std::{
+    error::Error as StdError,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use domain::Secret;
@@ -32,7 +36,7 @@ use crate::{
 /// The largest answer we read: a hundred runners with a hundred labels each is well below.
 const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
 /// Connections idle for longer are closed by us, before GitHub closes them under a POST.
-const IDLE: std::time::Duration = std::time::Duration::from_secs(20);
+const IDLE: Duration = Duration::from_secs(20);
 /// Idle connections kept.
 const MAX_IDLE: usize = 32;
 
@@ -79,29 +83,32 @@ impl Wire {
             github_request_id = field::Empty
         );
         let started = Instant::now();
-        let (reply, status) = self.exchange(call, token).instrument(span.clone()).await;
-        self.report(call, &reply, status, started);
-        span.in_scope(|| record(&reply, started));
+        let mut head = None;
+        let reply = self.exchange(call, token, &mut head).instrument(span.clone()).await;
+        self.report(call, reply.as_ref().ok().or(head.as_ref()), started.elapsed());
+        span.in_scope(|| record(&reply, started.elapsed()));
         reply
     }
 
-    async fn exchange(&self, call: &Call, token: &Secret) -> (Result<Reply, GitHubError>, Option<u16>) {
-        let (request, capture) = match self.request(call) {
-            Ok(request) => request,
-            Err(error) => return (Err(error), None),
-        };
-        let mut status = None;
+    /// Leaves status and headers in `head` as soon as they are there: a body that breaks off does not unsay them.
+    async fn exchange(
+        &self,
+        call: &Call,
+        token: &Secret,
+        head: &mut Option<Reply>,
+    ) -> Result<Reply, GitHubError> {
+        let (request, capture) = self.request(call)?;
         let whole = async {
             let crab = self.crab.user_access_token(token.expose()).map_err(|e| lost(call, &e, &capture))?;
             let response = crab.execute(request).await.map_err(|e| lost(call, &e, &capture))?;
             let (parts, body) = response.into_parts();
-            status = Some(parts.status.as_u16());
-            let body = read(call, body, parts.status.as_u16()).await?;
-            Ok(Reply { status: parts.status, headers: parts.headers, body })
+            let (status, headers) = (parts.status, parts.headers);
+            *head = Some(Reply { status, headers: headers.clone(), body: Bytes::new() });
+            let body = read(call, body, status.as_u16()).await?;
+            Ok(Reply { status, headers, body })
         };
         let reply = tokio::time::timeout(self.timeouts.total, whole).await;
-        let reply = reply.unwrap_or_else(|_| Err(late(call, &capture, status)));
-        (reply, status)
+        reply.unwrap_or_else(|_| Err(late(call, &capture, head.as_ref().map(|h| h.status.as_u16()))))
     }
 
     fn request(&self, call: &Call) -> Result<(Request<OctoBody>, CaptureConnection), GitHubError> {
@@ -127,41 +134,35 @@ impl Wire {
         Ok((request, capture))
     }
 
-    fn report(&self, call: &Call, reply: &Result<Reply, GitHubError>, status: Option<u16>, started: Instant) {
-        let took = started.elapsed();
+    fn report(&self, call: &Call, seen: Option<&Reply>, took: Duration) {
+        let status = seen.map(|reply| reply.status.as_u16());
         let class = status.map_or_else(|| "none".to_owned(), |s| format!("{}xx", s / 100));
         metrics::counter!("rts_github_requests_total", "operation" => call.operation, "status_class" => class)
             .increment(1);
         metrics::histogram!("rts_github_request_seconds", "operation" => call.operation)
             .record(took.as_secs_f64());
-        let mut answer = Answer {
+        let server_date = seen.and_then(|reply| headers::date(&reply.headers));
+        if let Some(date) = server_date {
+            self.clock.learn(date);
+        }
+        let now = server_date.unwrap_or_else(|| self.clock.now());
+        let limit = seen.and_then(|reply| classify::limit(reply, now));
+        self.observer.answered(&Answer {
             operation: call.operation,
             method: call.method.clone(),
             status,
-            rate: None,
-            retry_after: None,
-            secondary: false,
-            request_id: None,
+            rate: seen.and_then(|reply| headers::rate(&reply.headers)),
+            retry_after: seen.and_then(|reply| headers::retry_after(&reply.headers, now)),
+            secondary: matches!(limit, Some((LimitKind::Secondary, _))),
+            request_id: seen.and_then(Reply::request_id),
             took,
-            server_date: None,
-        };
-        if let Ok(reply) = reply {
-            answer.server_date = headers::date(&reply.headers);
-            if let Some(date) = answer.server_date {
-                self.clock.learn(date);
-            }
-            let now = answer.server_date.unwrap_or_else(|| self.clock.now());
-            answer.rate = headers::rate(&reply.headers);
-            answer.retry_after = headers::retry_after(&reply.headers, now);
-            answer.secondary = matches!(classify::limit(reply, now), Some((LimitKind::Secondary, _)));
-            answer.request_id = reply.request_id();
-        }
-        self.observer.answered(&answer);
+            server_date,
+        });
     }
 }
 
-fn record(reply: &Result<Reply, GitHubError>, started: Instant) {
-    let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+fn record(reply: &Result<Reply, GitHubError>, took: Duration) {
+    let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     match reply {
         Ok(reply) => {
             let span = Span::current();
