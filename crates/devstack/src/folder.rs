@@ -3,7 +3,7 @@
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
     io,
-    os::unix::fs::DirBuilderExt,
+    os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
 };
@@ -39,9 +39,14 @@ pub(crate) fn create_private(account: Account) -> Result<(PathBuf, Lock), Error>
     }
 }
 
-/// Makes sure of a folder with mode 0700 that belongs to `account`.
+/// Makes sure of a folder with mode 0700 that belongs to `account`. One that somebody else has put there,
+/// or a link, is refused: root's data lies where anybody may make folders.
 pub(crate) fn create(path: &Path, account: Account) -> Result<(), Error> {
     DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(Error::file("create", path))?;
+    let found = fs::symlink_metadata(path).map_err(Error::file("look at", path))?;
+    if !found.is_dir() || !account.owns(found.uid()) {
+        return Err(Error::file("use", path)(io::ErrorKind::PermissionDenied.into()));
+    }
     account.give(path)
 }
 

@@ -1,4 +1,6 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use nix::unistd::geteuid;
 
 /// What to start, and where to keep it. The default is a throw-away stack of the programs found.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +20,19 @@ pub struct Options {
 }
 
 impl Options {
+    /// Where the data of a checkout is kept between runs: `.dev/data` in it. As root it is a folder of
+    /// `/var/tmp` named after the checkout, since the servers run as a user who may not reach the checkout.
+    pub fn data_of(checkout: &Path) -> PathBuf {
+        if !geteuid().is_root() {
+            return checkout.join(".dev/data");
+        }
+        let path = checkout.to_string_lossy();
+        let name: String = path.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+        // A file's name may have 255 bytes; the end tells checkouts apart.
+        let end = name.len().saturating_sub(100);
+        PathBuf::from(format!("/var/tmp/rts-dev-data{}", &name[end..]))
+    }
+
     pub(crate) fn is_durable(&self) -> bool {
         self.durable || self.data.is_some()
     }

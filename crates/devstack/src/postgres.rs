@@ -59,24 +59,30 @@ impl Place<'_> {
     }
 }
 
-/// Makes the data folder ready, from the seed when there is one.
+/// Makes the data folder ready, from the seed when there is one. It gets its name last, so that a folder
+/// of that name is always whole.
 pub(crate) fn prepare(programs: &Programs, place: Place<'_>, cache: Option<&Path>) -> Result<(), Error> {
     let data = place.pg_data();
-    if data.join("PG_VERSION").exists() {
+    if data.exists() {
         return Ok(());
     }
-    // What an interrupted initdb left behind would stop the next one.
-    if data.exists() {
-        fs::remove_dir_all(&data).map_err(Error::file("remove", &data))?;
+    let draft = place.home.join("pg.draft");
+    if draft.exists() {
+        fs::remove_dir_all(&draft).map_err(Error::file("remove", &draft))?;
     }
-    let Some(cache) = cache else { return initdb(programs, place) };
+    fill(&draft, programs, place, cache)?;
+    fs::rename(&draft, &data).map_err(Error::file("rename to", data))
+}
+
+fn fill(draft: &Path, programs: &Programs, place: Place<'_>, cache: Option<&Path>) -> Result<(), Error> {
+    let Some(cache) = cache else { return initdb(draft, programs, place) };
     let version: String = programs.pg_version.chars().filter(|c| c.is_ascii_digit() || *c == '.').collect();
     let seed = cache.join(format!("{SEED}-{version}"));
-    if seed.join("PG_VERSION").exists() {
-        return folder::copy(&seed, &data, place.account);
+    if seed.exists() {
+        return folder::copy(&seed, draft, place.account);
     }
-    initdb(programs, place)?;
-    keep_seed(&data, &seed);
+    initdb(draft, programs, place)?;
+    keep_seed(draft, &seed);
     Ok(())
 }
 
@@ -89,10 +95,10 @@ fn keep_seed(data: &Path, seed: &Path) {
     }
 }
 
-fn initdb(programs: &Programs, place: Place<'_>) -> Result<(), Error> {
+fn initdb(data: &Path, programs: &Programs, place: Place<'_>) -> Result<(), Error> {
     let program = programs.pg_bin.join("initdb");
     let mut command = keeper::command(&program, place.dir, place.account);
-    command.args(["-U", USER]).args(INIT).arg("-D").arg(place.pg_data()).stdin(Stdio::null());
+    command.args(["-U", USER]).args(INIT).arg("-D").arg(data).stdin(Stdio::null());
     let output = command.output().map_err(|source| Error::Run { program, source })?;
     if output.status.success() {
         return Ok(());

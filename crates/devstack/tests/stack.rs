@@ -187,8 +187,11 @@ fn the_commands_exit_code_comes_through() {
 #[test]
 fn a_request_to_end_reaches_the_command_before_the_servers() {
     let (mut helper, dir) = helper();
+    // Waiting closes the standard input, which would end the command too.
+    let stdin = helper.stdin.take();
     kill(Pid::from_raw(helper.id().cast_signed()), Signal::SIGTERM).unwrap();
     assert_eq!(helper.wait().unwrap().code(), Some(128 + 15));
+    drop(stdin);
     assert!(!dir.exists());
 }
 
