@@ -26,14 +26,16 @@ local function describe(id)
   return { id, h[1], h[2], h[3], h[4], h[5], h[6], tonumber(h[7]), tonumber(h[8]) }
 end
 
--- 0 The answer to this very request was lost on its way: give it again.
+-- 0 The answer to this very request was lost on its way: give it again. An older request comes late: its asker
+-- has gone on, and nobody would run what it took.
 local function repeated()
   local last = redis.call('GET', P .. 'c:' .. claimer)
-  if not last or string.match(last, '^%S+') ~= request then
+  local asked = last and string.match(last, '^%d+')
+  if not asked or tonumber(asked) < tonumber(request) then
     return nil
   end
   local again = {}
-  for id in string.gmatch(string.sub(last, #request + 1), '%S+') do
+  for id in string.gmatch(string.sub(last, #asked + 1), '%S+') do
     if redis.call('HGET', job_key(id), 'o') == token then
       local job = describe(id)
       enter_leased(id, job[2], job[3], token, now + lease)

@@ -104,7 +104,7 @@ pub struct Claim {
 }
 
 /// Longest delay between two starts.
-const LONGEST_SNOOZE: Duration = Duration::from_secs(30 * 24 * 3_600);
+const LONGEST_SNOOZE: Duration = Duration::from_hours(30 * 24);
 
 /// How a lease ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -101,7 +101,7 @@ impl Spine {
     }
 
     async fn set_pause(&self, scope: String, duration: Duration) -> Result<Duration, QueueError> {
-        let longest = Duration::from_secs(30 * 24 * 3_600);
+        let longest = Duration::from_hours(30 * 24);
         let left: u64 =
             self.run(&scripts::PAUSE, &[scope, millis(duration.min(longest)).to_string()]).await?;
         Ok(Duration::from_millis(left))

@@ -60,10 +60,10 @@ impl Spine {
             millis(LONGEST_WAIT).to_string(),
         ];
         args.extend(Lane::ALL.iter().map(|lane| lane.share().to_string()));
-        let (wait, rows): (u64, Vec<LeaseRow>) = self.run(&scripts::CLAIM, &args).await?;
+        let (pause, rows): (u64, Vec<LeaseRow>) = self.run(&scripts::CLAIM, &args).await?;
         *request += 1;
         let jobs = rows.into_iter().map(|row| Lease::read(row, &token)).collect::<Result<_, _>>()?;
-        Ok(Claim { jobs, wait: Duration::from_millis(wait) })
+        Ok(Claim { jobs, wait: Duration::from_millis(pause) })
     }
 
     /// Renews leases from now on; answers the jobs that are not ours any more. A lease Redis does not know at all is

@@ -20,8 +20,8 @@ impl Bell {
     /// The ear and the task that listens; the task ends with the ear.
     pub(super) fn new(spine: Spine) -> (Self, impl Future<Output = ()> + Send) {
         let (ask, asked) = mpsc::channel(1);
-        let (ring, rung) = mpsc::channel(1);
-        (Self { ask, rung }, listen(spine, asked, ring))
+        let (hand, rung) = mpsc::channel(1);
+        (Self { ask, rung }, listen(spine, asked, hand))
     }
 
     /// Listens for so long, unless it listens already.
@@ -38,7 +38,7 @@ impl Bell {
     }
 }
 
-async fn listen(spine: Spine, mut asked: mpsc::Receiver<Duration>, ring: mpsc::Sender<()>) {
+async fn listen(spine: Spine, mut asked: mpsc::Receiver<Duration>, hand: mpsc::Sender<()>) {
     let mut connection = None;
     let mut pause = Duration::from_millis(200);
     while let Some(duration) = asked.recv().await {
@@ -46,7 +46,7 @@ async fn listen(spine: Spine, mut asked: mpsc::Receiver<Duration>, ring: mpsc::S
             Ok(true) => {
                 pause = Duration::from_millis(200);
                 metrics::counter!("rts_queue_wakeups_total").increment(1);
-                let _ = ring.try_send(());
+                let _ = hand.try_send(());
             }
             Ok(false) => pause = Duration::from_millis(200),
             Err(error) => {

@@ -65,7 +65,7 @@ pub struct LaneBackend {
 /// Makes the backend of one worker. Nothing is claimed before the worker runs.
 ///
 /// ```no_run
-/// use apalis::prelude::{Monitor, ParallelizeExt, WorkerBuilder};
+/// use apalis::prelude::{Monitor, ParallelizeExt, WorkerBuilder, WorkerBuilderExt};
 /// use queue::{BackendSettings, Claimed, Outcome, Spine, SpineConfig};
 ///
 /// async fn run(job: Claimed) -> Result<Outcome, std::io::Error> {
@@ -76,7 +76,6 @@ pub struct LaneBackend {
 /// }
 ///
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-/// use apalis::prelude::*;
 /// let spine = Spine::connect(&SpineConfig::new("redis://localhost", "rts"))?;
 /// let settings = BackendSettings::new("worker-1", 8);
 /// let stop = settings.stop.clone();

@@ -1,0 +1,138 @@
+//! Redis fails; the worker does not.
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use domain::{JobId, TeamId};
+use queue::{BackendSettings, Claimed, Outcome, QueueError, Spine, Ticket};
+
+use crate::{
+    support::{Corner, Server, tickets},
+    worker::{Handler, Worker, gone, handler, settings},
+};
+
+/// A worker whose finished jobs are remembered as rows would be.
+fn rows() -> (Handler, Arc<Mutex<HashSet<JobId>>>) {
+    let rows: Arc<Mutex<HashSet<JobId>>> = Arc::default();
+    let write = rows.clone();
+    let run = handler(move |job: Claimed| {
+        let write = write.clone();
+        async move {
+            tokio::task::yield_now().await;
+            write.lock().unwrap().insert(job.lease.job);
+            Ok(Outcome::Done)
+        }
+    });
+    (run, rows)
+}
+
+/// What the sweep does: whatever is not final and not here is put in again.
+async fn sweep(spine: &Spine, all: &[Ticket], done: &Mutex<HashSet<JobId>>) -> Result<(), QueueError> {
+    let open: Vec<Ticket> =
+        all.iter().filter(|ticket| !done.lock().unwrap().contains(&ticket.job)).cloned().collect();
+    spine.enqueue(&open).await.map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_redis_costs_time_and_no_job() {
+    let mut server = Server::start().await;
+    let corner = Corner::at(server.url());
+    let (run, done) = rows();
+    let worker = Worker::start(&corner.spine, settings(8), run);
+    let all = tickets(3_000, TeamId::new());
+    corner.spine.enqueue(&all).await.unwrap();
+    while done.lock().unwrap().len() < 300 {
+        tokio::task::yield_now().await;
+    }
+    server.kill();
+    server.restart().await;
+    while done.lock().unwrap().len() < all.len() {
+        let _ = sweep(&corner.spine, &all, &done).await;
+    }
+    let jobs: Vec<JobId> = all.iter().map(|ticket| ticket.job).collect();
+    gone(&corner.spine, &jobs).await;
+    assert!(worker.is_alive());
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_stands_still_is_waited_for() {
+    let server = Server::start().await;
+    let corner = Corner::at(server.url());
+    let (run, done) = rows();
+    let worker = Worker::start(&corner.spine, settings(8), run);
+    let all = tickets(2_000, TeamId::new());
+    corner.spine.enqueue(&all).await.unwrap();
+    while done.lock().unwrap().len() < 200 {
+        tokio::task::yield_now().await;
+    }
+    corner.ask::<String>(&["CLIENT", "PAUSE", "700"]).await;
+    let jobs: Vec<JobId> = all.iter().map(|ticket| ticket.job).collect();
+    gone(&corner.spine, &jobs).await;
+    assert_eq!(done.lock().unwrap().len(), all.len());
+    assert!(worker.is_alive());
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flush_in_mid_run_loses_nothing() {
+    let server = Server::start().await;
+    let corner = Corner::at(server.url());
+    let (run, done) = rows();
+    let worker = Worker::start(&corner.spine, settings(8), run);
+    let all = tickets(2_000, TeamId::new());
+    corner.spine.enqueue(&all).await.unwrap();
+    while done.lock().unwrap().len() < 200 {
+        tokio::task::yield_now().await;
+    }
+    corner.ask::<String>(&["FLUSHALL"]).await;
+    corner.ask::<String>(&["SCRIPT", "FLUSH"]).await;
+    corner.ask::<i64>(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]).await;
+    while done.lock().unwrap().len() < all.len() {
+        let _ = sweep(&corner.spine, &all, &done).await;
+    }
+    assert!(worker.is_alive());
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn a_worker_may_start_before_its_redis_and_stop_without_it() {
+    let mut server = Server::start().await;
+    let corner = Corner::at(server.url());
+    server.kill();
+    let (run, done) = rows();
+    let worker = Worker::start(&corner.spine, settings(2), run);
+    server.restart().await;
+    let all = tickets(1, TeamId::new());
+    corner.spine.enqueue(&all).await.unwrap();
+    gone(&corner.spine, &[all[0].job]).await;
+    assert_eq!(done.lock().unwrap().len(), 1);
+    server.kill();
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn a_handler_is_stopped_before_a_lease_that_cannot_be_renewed_ends() {
+    let mut server = Server::start().await;
+    let corner = Corner::at(server.url());
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let run = handler(move |job: Claimed| {
+        let tell = tell.clone();
+        async move {
+            tell.send("started").unwrap();
+            job.cancelled.cancelled().await;
+            tell.send("stopped").unwrap();
+            Ok(Outcome::Done)
+        }
+    });
+    let short = BackendSettings { lease: Duration::from_millis(600), ..settings(1) };
+    let worker = Worker::start(&corner.spine, short, run);
+    corner.spine.enqueue(&tickets(1, TeamId::new())).await.unwrap();
+    assert_eq!(told.recv().await, Some("started"));
+    server.kill();
+    assert_eq!(told.recv().await, Some("stopped"));
+    worker.stop().await;
+}

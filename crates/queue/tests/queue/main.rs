@@ -1,0 +1,12 @@
+//! The queue against a real Redis: `TEST_REDIS_URL`, a namespace for every test.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test's helpers fail the test")]
+
+mod announcements;
+mod faults;
+mod leases;
+mod model;
+mod order;
+mod pauses;
+mod support;
+mod worker;

@@ -1,0 +1,259 @@
+//! Any order of calls leaves every job in exactly one place.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use domain::{JobId, Lane, TeamId};
+use proptest::{
+    collection::vec,
+    prelude::{Just, Strategy, any, prop_oneof},
+    test_runner::{Config, TestRunner},
+};
+use queue::{Cancelled, Lease, LeaseToken, Place, Ticket};
+
+use crate::support::{Corner, claimer, delayed, ticket};
+
+const JOBS: usize = 6;
+const LONG: Duration = Duration::from_hours(1);
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Enqueue { job: usize, later: bool },
+    Claim { want: usize },
+    Finish { lease: usize },
+    Snooze { lease: usize },
+    Release { lease: usize },
+    Extend { lease: usize },
+    Cancel { job: usize },
+    LeasesEnd,
+    DelaysEnd,
+    Flush,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let lease = || 0..JOBS;
+    prop_oneof![
+        6 => (0..JOBS, any::<bool>()).prop_map(|(job, later)| Step::Enqueue { job, later }),
+        6 => (1..4_usize).prop_map(|want| Step::Claim { want }),
+        2 => lease().prop_map(|lease| Step::Finish { lease }),
+        2 => lease().prop_map(|lease| Step::Snooze { lease }),
+        2 => lease().prop_map(|lease| Step::Release { lease }),
+        2 => lease().prop_map(|lease| Step::Extend { lease }),
+        2 => (0..JOBS).prop_map(|job| Step::Cancel { job }),
+        1 => Just(Step::LeasesEnd),
+        1 => Just(Step::DelaysEnd),
+        1 => Just(Step::Flush),
+    ]
+}
+
+/// Where the model thinks a job is.
+#[derive(Clone, Debug, PartialEq)]
+enum At {
+    Ready,
+    Delayed { due: bool },
+    Leased { token: LeaseToken, ended: bool },
+}
+
+struct Model {
+    corner: Corner,
+    tickets: Vec<Ticket>,
+    at: BTreeMap<JobId, At>,
+    rescues: BTreeMap<JobId, u32>,
+    /// Leases some holder has not settled; it may have lost them without knowing.
+    held: Vec<Lease>,
+    claimer: queue::Claimer,
+}
+
+impl Model {
+    fn new() -> Self {
+        let team = TeamId::new();
+        let lane = |n: usize| if n.is_multiple_of(2) { Lane::Provision } else { Lane::Drift };
+        let tickets = (0..JOBS).map(|n| Ticket { lane: lane(n), ..ticket(team) }).collect();
+        Self {
+            corner: Corner::new(),
+            tickets,
+            at: BTreeMap::new(),
+            rescues: BTreeMap::new(),
+            held: Vec::new(),
+            claimer: claimer(),
+        }
+    }
+
+    fn lease(&mut self, index: usize) -> Option<Lease> {
+        (index < self.held.len()).then(|| self.held[index].clone())
+    }
+
+    fn owns(&self, lease: &Lease) -> bool {
+        matches!(self.at.get(&lease.job), Some(At::Leased { token, .. }) if *token == lease.token)
+    }
+
+    async fn apply(&mut self, step: Step) {
+        match step {
+            Step::Enqueue { job, later } => self.enqueue(job, later).await,
+            Step::Claim { want } => self.claim(want).await,
+            Step::Finish { lease } | Step::Snooze { lease } | Step::Release { lease } => {
+                if let Some(lease) = self.lease(lease) {
+                    self.settle(step, &lease).await;
+                }
+            }
+            Step::Extend { lease } => {
+                if let Some(lease) = self.lease(lease) {
+                    self.extend(&lease).await;
+                }
+            }
+            Step::Cancel { job } => self.cancel(job).await,
+            Step::LeasesEnd => {
+                self.let_pass("l").await;
+                for at in self.at.values_mut() {
+                    if let At::Leased { ended, .. } = at {
+                        *ended = true;
+                    }
+                }
+            }
+            Step::DelaysEnd => {
+                self.let_pass("d").await;
+                for at in self.at.values_mut() {
+                    if let At::Delayed { due } = at {
+                        *due = true;
+                    }
+                }
+            }
+            Step::Flush => {
+                self.corner.flush().await;
+                self.at.clear();
+                self.rescues.clear();
+            }
+        }
+    }
+
+    async fn let_pass(&self, kind: &str) {
+        for lane in Lane::ALL {
+            self.corner.let_pass(kind, *lane).await;
+        }
+    }
+
+    async fn enqueue(&mut self, job: usize, later: bool) {
+        let mut ticket = self.tickets[job].clone();
+        if later {
+            ticket.run_at = delayed(TeamId::new()).run_at;
+        }
+        let placed = self.corner.spine.enqueue(std::slice::from_ref(&ticket)).await.unwrap();
+        assert_eq!(placed == 1, !self.at.contains_key(&ticket.job));
+        let place = if later { At::Delayed { due: false } } else { At::Ready };
+        self.at.entry(ticket.job).or_insert(place);
+    }
+
+    async fn claim(&mut self, want: usize) {
+        for (job, at) in &mut self.at {
+            if let At::Leased { ended: true, .. } = at {
+                *self.rescues.entry(*job).or_default() += 1;
+                *at = At::Ready;
+            }
+            if *at == (At::Delayed { due: true }) {
+                *at = At::Ready;
+            }
+        }
+        let ready = self.at.values().filter(|at| **at == At::Ready).count();
+        let jobs = self.corner.spine.claim(&self.claimer, want).await.unwrap().jobs;
+        assert_eq!(jobs.len(), ready.min(want));
+        for lease in jobs {
+            assert_eq!(lease.rescues, self.rescues.get(&lease.job).copied().unwrap_or(0));
+            let held = At::Leased { token: lease.token.clone(), ended: false };
+            assert_eq!(self.at.insert(lease.job, held), Some(At::Ready));
+            self.held.push(lease);
+        }
+    }
+
+    async fn settle(&mut self, step: Step, lease: &Lease) {
+        let ours = self.owns(lease);
+        let spine = &self.corner.spine;
+        let (answer, next) = match step {
+            Step::Finish { .. } => (spine.finish(lease).await, None),
+            Step::Snooze { .. } => (spine.snooze(lease, LONG).await, Some(At::Delayed { due: false })),
+            _ => (spine.release(lease).await, Some(At::Ready)),
+        };
+        assert_eq!(answer.unwrap(), ours);
+        if ours {
+            self.at.remove(&lease.job);
+            if let Some(at) = next {
+                self.at.insert(lease.job, at);
+            } else {
+                self.rescues.remove(&lease.job);
+            }
+        }
+        self.held.retain(|held| held.token != lease.token || held.job != lease.job);
+    }
+
+    async fn extend(&mut self, lease: &Lease) {
+        let known = self.at.contains_key(&lease.job);
+        let ours = self.owns(lease) || !known;
+        let lost = self.corner.spine.extend(&[lease], LONG).await.unwrap();
+        assert_eq!(lost.is_empty(), ours);
+        if ours {
+            let held = At::Leased { token: lease.token.clone(), ended: false };
+            self.at.insert(lease.job, held);
+            if !known {
+                self.rescues.insert(lease.job, lease.rescues);
+            }
+        } else {
+            self.held.retain(|held| held.token != lease.token || held.job != lease.job);
+        }
+    }
+
+    async fn cancel(&mut self, job: usize) {
+        let job = self.tickets[job].job;
+        let expected = match self.at.get(&job) {
+            None => Cancelled::Unknown,
+            Some(At::Leased { .. }) => Cancelled::Leased,
+            Some(_) => Cancelled::Removed,
+        };
+        assert_eq!(self.corner.spine.cancel(job).await.unwrap(), expected);
+        if expected == Cancelled::Removed {
+            self.at.remove(&job);
+            self.rescues.remove(&job);
+        }
+    }
+
+    /// The hashes say what the model says, and the sets hold exactly as much.
+    async fn check(&self) {
+        let mut counts = [0_u64; 3];
+        for ticket in &self.tickets {
+            let place = self.corner.spine.standing(ticket.job).await.unwrap().map(|standing| standing.place);
+            match (self.at.get(&ticket.job), place) {
+                (None, None) => {}
+                (Some(At::Ready), Some(Place::Ready { .. })) => counts[0] += 1,
+                (Some(At::Delayed { .. }), Some(Place::Delayed { .. })) => counts[1] += 1,
+                (Some(At::Leased { .. }), Some(Place::Leased)) => counts[2] += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+        let lanes = self.corner.spine.stats().await.unwrap().lanes;
+        let sum = |of: fn(&queue::LaneStats) -> u64| lanes.iter().map(of).sum::<u64>();
+        assert_eq!(counts, [sum(|l| l.waiting), sum(|l| l.delayed), sum(|l| l.running)]);
+        for kind in ["a", "h"] {
+            let mut size = 0_u64;
+            for lane in Lane::ALL {
+                let key = self.corner.key(&format!("{kind}:default:{lane}"));
+                size += self.corner.ask::<u64>(&["ZCARD", &key]).await;
+            }
+            assert_eq!(size, counts[0], "the side index {kind} holds the ready jobs");
+        }
+    }
+}
+
+#[test]
+fn every_job_is_in_exactly_one_place() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let config = Config { cases: 48, failure_persistence: None, ..Config::default() };
+    TestRunner::new(config)
+        .run(&vec(step(), 1..40), |steps| {
+            runtime.block_on(async {
+                let mut model = Model::new();
+                for step in steps {
+                    model.apply(step).await;
+                    model.check().await;
+                }
+            });
+            Ok(())
+        })
+        .unwrap();
+}

@@ -1,0 +1,148 @@
+//! Whose turn it is.
+
+use chrono::{TimeDelta, Utc};
+use domain::{JobId, Lane, TeamId};
+use queue::{Lease, Ticket};
+
+use crate::support::{Corner, in_lane, ticket, tickets};
+
+fn ids(tickets: &[Ticket]) -> Vec<JobId> {
+    tickets.iter().map(|ticket| ticket.job).collect()
+}
+
+fn per_lane(leases: &[Lease]) -> Vec<usize> {
+    Lane::ALL.iter().map(|lane| leases.iter().filter(|lease| lease.lane == *lane).count()).collect()
+}
+
+#[tokio::test]
+async fn a_flood_delays_only_the_team_that_made_it() {
+    let corner = Corner::new();
+    let (a, b, c) = (TeamId::new(), TeamId::new(), TeamId::new());
+    assert_eq!(corner.spine.enqueue(&tickets(10_000, a)).await.unwrap(), 10_000);
+    corner.take(100).await;
+    let of_b = tickets(10, b);
+    let of_c: Vec<_> = tickets(30, c).into_iter().map(|ticket| Ticket { weight: 3.0, ..ticket }).collect();
+    corner.spine.enqueue(&of_b).await.unwrap();
+    corner.spine.enqueue(&of_c).await.unwrap();
+
+    let first: Vec<JobId> = corner.take(60).await.iter().map(|lease| lease.job).collect();
+    let others = [ids(&of_b), ids(&of_c)].concat();
+    assert!(others.iter().all(|job| first.contains(job)), "all of B and C are among the first 60");
+    assert!(first.iter().filter(|job| !others.contains(job)).count() >= 10, "A goes on meanwhile");
+}
+
+#[tokio::test]
+async fn a_team_that_idled_gains_no_credit() {
+    let corner = Corner::new();
+    let (busy, idle) = (TeamId::new(), TeamId::new());
+    corner.spine.enqueue(&tickets(50, busy)).await.unwrap();
+    corner.take(40).await;
+    let late = tickets(20, idle);
+    corner.spine.enqueue(&late).await.unwrap();
+    let next = corner.take(10).await;
+    let of_idle = next.iter().filter(|lease| ids(&late).contains(&lease.job)).count();
+    assert_eq!(of_idle, 5, "they alternate from now on");
+}
+
+#[tokio::test]
+async fn teams_at_the_clock_are_forgotten() {
+    let corner = Corner::new();
+    for _ in 0..20 {
+        corner.spine.enqueue(&[ticket(TeamId::new())]).await.unwrap();
+    }
+    let taken = corner.take(20).await;
+    let left: usize = corner.ask(&["ZCARD", &corner.key("t:default:provision")]).await;
+    assert_eq!((taken.len(), left), (20, 0));
+}
+
+#[tokio::test]
+async fn lanes_get_their_shares_while_all_have_work() {
+    let corner = Corner::new();
+    for lane in Lane::ALL {
+        corner.spine.enqueue(&in_lane(*lane, 200)).await.unwrap();
+    }
+    let counts = per_lane(&corner.take(100).await);
+    for (count, share) in counts.iter().zip([60, 25, 15]) {
+        assert!(count.abs_diff(share) <= 1, "{counts:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_lane_does_not_use_flows_to_the_others_and_is_not_owed() {
+    let corner = Corner::new();
+    corner.spine.enqueue(&in_lane(Lane::Drift, 60)).await.unwrap();
+    assert_eq!(per_lane(&corner.take(50).await), [0, 0, 50], "alone it gets everything");
+
+    corner.spine.enqueue(&in_lane(Lane::Provision, 300)).await.unwrap();
+    corner.spine.enqueue(&in_lane(Lane::Deprovision, 300)).await.unwrap();
+    corner.spine.enqueue(&in_lane(Lane::Drift, 300)).await.unwrap();
+    let counts = per_lane(&corner.take(100).await);
+    for (count, share) in counts.iter().zip([60, 25, 15]) {
+        assert!(count.abs_diff(share) <= 2, "nobody catches up: {counts:?}");
+    }
+}
+
+#[tokio::test]
+async fn costs_count_not_jobs() {
+    let corner = Corner::new();
+    let dear: Vec<_> = in_lane(Lane::Provision, 100).into_iter().map(|t| Ticket { cost: 4, ..t }).collect();
+    corner.spine.enqueue(&dear).await.unwrap();
+    corner.spine.enqueue(&in_lane(Lane::Drift, 100)).await.unwrap();
+    let counts = per_lane(&corner.take(40).await);
+    assert!(counts[0].abs_diff(20) <= 1, "60 / 4 : 15 is one to one: {counts:?}");
+}
+
+#[tokio::test]
+async fn a_job_past_half_its_deadline_goes_first_and_leaves_the_clock_alone() {
+    let corner = Corner::new();
+    let (flood, other) = (TeamId::new(), TeamId::new());
+    corner.spine.enqueue(&tickets(1_000, flood)).await.unwrap();
+    let old = Ticket {
+        accepted_at: Utc::now() - TimeDelta::minutes(8),
+        deadline_at: Utc::now() + TimeDelta::minutes(7),
+        ..ticket(flood)
+    };
+    corner.spine.enqueue(std::slice::from_ref(&old)).await.unwrap();
+    assert_eq!(corner.take(1).await[0].job, old.job);
+
+    let newcomer = ticket(other);
+    corner.spine.enqueue(std::slice::from_ref(&newcomer)).await.unwrap();
+    let next = corner.take(2).await;
+    assert!(next.iter().any(|lease| lease.job == newcomer.job), "a newcomer is not behind the flood");
+}
+
+#[tokio::test]
+async fn an_urgent_job_goes_ahead_and_costs_its_team_nothing() {
+    let corner = Corner::new();
+    let team = TeamId::new();
+    corner.spine.enqueue(&tickets(10, team)).await.unwrap();
+    let urgent = Ticket { urgent: true, ..ticket(TeamId::new()) };
+    corner.spine.enqueue(std::slice::from_ref(&urgent)).await.unwrap();
+    assert_eq!(corner.take(1).await[0].job, urgent.job);
+}
+
+#[tokio::test]
+async fn installations_take_turns() {
+    let corner = Corner::new();
+    let mut other = in_lane(Lane::Provision, 50);
+    for ticket in &mut other {
+        ticket.installation = "other".parse().unwrap();
+    }
+    corner.spine.enqueue(&in_lane(Lane::Provision, 50)).await.unwrap();
+    corner.spine.enqueue(&other).await.unwrap();
+    let of_other = corner.take(20).await.iter().filter(|l| l.installation.as_str() == "other").count();
+    assert_eq!(of_other, 10);
+}
+
+#[tokio::test]
+async fn a_snoozed_job_keeps_its_rank() {
+    let corner = Corner::new();
+    corner.spine.enqueue(&tickets(20, TeamId::new())).await.unwrap();
+    let first = corner.take(5).await.remove(0);
+    assert!(corner.spine.snooze(&first, std::time::Duration::from_hours(1)).await.unwrap());
+    let second = corner.take(1).await.remove(0);
+    assert_ne!(second.job, first.job);
+    corner.let_pass("d", Lane::Provision).await;
+    let again = corner.take(1).await.remove(0);
+    assert_eq!((again.job, again.claims, again.rescues), (first.job, 2, 0));
+}

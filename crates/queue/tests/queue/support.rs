@@ -1,0 +1,172 @@
+//! A namespace of its own for every test, and a Redis of its own for those that break it.
+
+use std::{
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use chrono::{TimeDelta, Utc};
+use domain::{InstallationId, JobId, Lane, TeamId};
+use queue::{Claimer, Lease, Spine, SpineConfig, Ticket};
+use redis::{FromRedisValue, aio::MultiplexedConnection, cmd};
+use uuid::Uuid;
+
+/// One test's corner of a Redis.
+pub(crate) struct Corner {
+    pub(crate) spine: Spine,
+    pub(crate) namespace: String,
+    url: String,
+}
+
+impl Corner {
+    #[expect(clippy::disallowed_methods, reason = "tests are told their servers by the environment alone")]
+    pub(crate) fn new() -> Self {
+        let url = std::env::var("TEST_REDIS_URL").expect("TEST_REDIS_URL is not set: run ./dev test");
+        Self::at(url)
+    }
+
+    pub(crate) fn at(url: String) -> Self {
+        let namespace = Uuid::new_v4().to_string();
+        let spine = Spine::connect(&SpineConfig::new(url.as_str(), namespace.as_str())).unwrap();
+        Self { spine, namespace, url }
+    }
+
+    pub(crate) fn key(&self, name: &str) -> String {
+        format!("{{{}}}:{name}", self.namespace)
+    }
+
+    pub(crate) async fn raw(&self) -> MultiplexedConnection {
+        redis::Client::open(self.url.as_str()).unwrap().get_multiplexed_async_connection().await.unwrap()
+    }
+
+    pub(crate) async fn ask<T: FromRedisValue>(&self, words: &[&str]) -> T {
+        let mut connection = self.raw().await;
+        cmd(words[0]).arg(&words[1..]).query_async(&mut connection).await.unwrap()
+    }
+
+    /// Moves every delayed or leased job (kind `d` or `l`) of a lane to the past, as time would.
+    pub(crate) async fn let_pass(&self, kind: &str, lane: Lane) {
+        let script = "for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do \
+                      redis.call('ZADD', KEYS[1], 1, id) end return 1";
+        let key = self.key(&format!("{kind}:default:{lane}"));
+        self.ask::<i64>(&["EVAL", script, "1", &key]).await;
+    }
+
+    /// Forgets everything of this namespace, as a flush would.
+    pub(crate) async fn flush(&self) {
+        let keys: Vec<String> = self.ask(&["KEYS", &self.key("*")]).await;
+        for key in keys {
+            self.ask::<i64>(&["DEL", &key]).await;
+        }
+    }
+
+    /// Claims one by one until so many are leased.
+    pub(crate) async fn take(&self, count: usize) -> Vec<Lease> {
+        let claimer = claimer();
+        let mut taken = Vec::new();
+        for _ in 0..count {
+            taken.extend(self.spine.claim(&claimer, 1).await.unwrap().jobs);
+        }
+        taken
+    }
+}
+
+pub(crate) fn claimer() -> Claimer {
+    Claimer::new("test", Duration::from_mins(1))
+}
+
+/// A provision job of this team, accepted now, with 15 minutes to live.
+pub(crate) fn ticket(team: TeamId) -> Ticket {
+    Ticket {
+        job: JobId::new(),
+        installation: InstallationId::default(),
+        lane: Lane::Provision,
+        team: Some(team),
+        weight: 1.0,
+        cost: 1,
+        accepted_at: Utc::now(),
+        deadline_at: Utc::now() + TimeDelta::minutes(15),
+        run_at: None,
+        urgent: false,
+    }
+}
+
+pub(crate) fn tickets(count: usize, team: TeamId) -> Vec<Ticket> {
+    (0..count).map(|_| ticket(team)).collect()
+}
+
+pub(crate) fn in_lane(lane: Lane, count: usize) -> Vec<Ticket> {
+    let team = TeamId::new();
+    (0..count).map(|_| Ticket { lane, ..ticket(team) }).collect()
+}
+
+pub(crate) fn delayed(team: TeamId) -> Ticket {
+    Ticket { run_at: Some(Utc::now() + TimeDelta::hours(1)), ..ticket(team) }
+}
+
+/// A private Redis on a socket, stopped when dropped.
+pub(crate) struct Server {
+    child: Child,
+    folder: PathBuf,
+}
+
+impl Server {
+    pub(crate) async fn start() -> Self {
+        let folder = PathBuf::from(format!("/tmp/queue-test-{}", Uuid::new_v4().simple()));
+        std::fs::create_dir(&folder).unwrap();
+        let server = Self { child: spawn(&folder), folder };
+        server.ready().await;
+        server
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("redis+unix://{}", self.folder.join("redis.sock").display())
+    }
+
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    pub(crate) async fn restart(&mut self) {
+        self.child = spawn(&self.folder);
+        self.ready().await;
+    }
+
+    async fn ready(&self) {
+        let spine = Spine::connect(&SpineConfig::new(self.url(), "ready")).unwrap();
+        while spine.ping().await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// Some systems ship the server only as the check tool, which is the same program under another name.
+fn spawn(folder: &Path) -> Child {
+    let names = ["redis-server", "valkey-server", "redis-check-rdb", "valkey-check-rdb"];
+    let places = ["/usr/bin", "/usr/local/bin", "/opt/homebrew/bin"];
+    let program = names
+        .iter()
+        .flat_map(|name| places.iter().map(move |place| Path::new(place).join(name)))
+        .find(|path| path.is_file())
+        .expect("no redis server found: apt install redis-server");
+    Command::new(program)
+        .arg0("redis-server")
+        .args(["--port", "0", "--appendonly", "no", "--save", "", "--unixsocket", "redis.sock"])
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}

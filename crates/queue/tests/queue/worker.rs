@@ -1,0 +1,347 @@
+//! The queue under a real apalis worker.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use apalis::prelude::{Monitor, ParallelizeExt, WorkerBuilder, WorkerBuilderExt};
+use domain::{JobId, Lane, TeamId};
+use futures::future::BoxFuture;
+use queue::{BackendSettings, Claimed, Dispatcher, Outcome, Place, Spine};
+use tokio::{
+    sync::{Notify, Semaphore, mpsc},
+    task::JoinHandle,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::support::{Corner, Server, ticket, tickets};
+
+pub(crate) type Answer = Result<Outcome, std::io::Error>;
+pub(crate) type Handler = Arc<dyn Fn(Claimed) -> BoxFuture<'static, Answer> + Send + Sync>;
+
+/// A worker in a task, as a process would run it.
+pub(crate) struct Worker {
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+    pub(crate) dispatcher: Dispatcher,
+}
+
+impl Worker {
+    pub(crate) fn start(spine: &Spine, settings: BackendSettings, handler: Handler) -> Self {
+        let stop = settings.stop.clone();
+        let stopped = stop.clone();
+        let seen = Arc::new(Mutex::new(None));
+        let (spine, saw) = (spine.clone(), seen.clone());
+        let monitor = Monitor::new().register(move |_| {
+            let backend = queue::backend(spine.clone(), settings.clone());
+            *saw.lock().unwrap() = Some(backend.dispatcher());
+            let handler = handler.clone();
+            WorkerBuilder::new("test")
+                .backend(backend)
+                .concurrency(settings.concurrency)
+                .parallelize(tokio::spawn)
+                .build(move |job: Claimed| handler(job))
+        });
+        let signal = async move {
+            stopped.cancelled().await;
+            Ok(())
+        };
+        let task = tokio::spawn(async move { monitor.run_with_signal(signal).await.unwrap() });
+        let dispatcher = seen.lock().unwrap().clone().unwrap();
+        Self { stop, task, dispatcher }
+    }
+
+    pub(crate) async fn stop(self) {
+        self.stop.cancel();
+        self.task.await.unwrap();
+    }
+
+    pub(crate) fn is_alive(&self) -> bool {
+        !self.task.is_finished()
+    }
+}
+
+pub(crate) fn settings(concurrency: usize) -> BackendSettings {
+    BackendSettings::new("test", concurrency)
+}
+
+pub(crate) fn handler<F, Fut>(run: F) -> Handler
+where
+    F: Fn(Claimed) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Answer> + Send + 'static,
+{
+    Arc::new(move |job| Box::pin(run(job)))
+}
+
+/// A handler that reports each job and is done.
+pub(crate) fn reporter() -> (Handler, mpsc::UnboundedReceiver<JobId>) {
+    let (tell, told) = mpsc::unbounded_channel();
+    let run = handler(move |job: Claimed| {
+        let _ = tell.send(job.lease.job);
+        async { Ok(Outcome::Done) }
+    });
+    (run, told)
+}
+
+/// Waits until the queue holds none of these any more.
+pub(crate) async fn gone(spine: &Spine, jobs: &[JobId]) {
+    while spine.unknown(jobs).await.map_or(0, |unknown| unknown.len()) < jobs.len() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn every_job_is_handled_once_and_settled() {
+    let corner = Corner::new();
+    let (run, mut told) = reporter();
+    let worker = Worker::start(&corner.spine, settings(8), run);
+    let all = tickets(500, TeamId::new());
+    let jobs: Vec<JobId> = all.iter().map(|ticket| ticket.job).collect();
+    corner.spine.enqueue(&all).await.unwrap();
+    let mut counts: HashMap<JobId, usize> = HashMap::new();
+    for _ in 0..500 {
+        *counts.entry(told.recv().await.unwrap()).or_default() += 1;
+    }
+    gone(&corner.spine, &jobs).await;
+    worker.stop().await;
+    assert!(told.try_recv().is_err() && counts.len() == 500 && counts.values().all(|count| *count == 1));
+}
+
+#[tokio::test]
+async fn a_push_reaches_an_idle_worker_by_the_bell_alone() {
+    let server = Server::start().await;
+    let corner = Corner::at(server.url());
+    let (run, mut told) = reporter();
+    let worker = Worker::start(&corner.spine, settings(4), run);
+    let blocked = async || {
+        let clients: String = corner.ask(&["INFO", "clients"]).await;
+        clients.contains("blocked_clients:1")
+    };
+    // The first job makes Redis know the scripts.
+    let first = ticket(TeamId::new());
+    corner.spine.enqueue(std::slice::from_ref(&first)).await.unwrap();
+    gone(&corner.spine, &[first.job]).await;
+    assert_eq!(told.recv().await, Some(first.job));
+    while !blocked().await {}
+
+    corner.ask::<String>(&["CONFIG", "RESETSTAT"]).await;
+    let job = ticket(TeamId::new());
+    corner.spine.enqueue(std::slice::from_ref(&job)).await.unwrap();
+    assert_eq!(told.recv().await, Some(job.job));
+    let stats: String = corner.ask(&["INFO", "commandstats"]).await;
+    let calls = |name: &str| {
+        let line = stats.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{name}:calls=")));
+        line.map_or(0, |rest| rest.split(',').next().unwrap().parse::<u32>().unwrap())
+    };
+    assert!(calls("blpop") <= 1 && calls("evalsha") <= 4, "one push, one claim, one settle: {stats}");
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn an_idle_dispatcher_shows_that_it_lives() {
+    let corner = Corner::new();
+    let (run, _told) = reporter();
+    let worker = Worker::start(&corner.spine, settings(4), run);
+    let before = worker.dispatcher.last_progress();
+    while worker.dispatcher.last_progress() == before {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(worker.dispatcher.in_flight(), 0);
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn a_panic_frees_the_slot_and_the_job_starts_again() {
+    let corner = Corner::new();
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let run = handler(move |job: Claimed| {
+        let tell = tell.clone();
+        async move {
+            tell.send(job.lease.claims).unwrap();
+            assert!(job.lease.claims > 1, "the first start ends badly");
+            Ok(Outcome::Done)
+        }
+    });
+    let worker = Worker::start(&corner.spine, settings(1), run);
+    let job = ticket(TeamId::new());
+    corner.spine.enqueue(std::slice::from_ref(&job)).await.unwrap();
+    assert_eq!((told.recv().await, told.recv().await), (Some(1), Some(2)));
+    gone(&corner.spine, &[job.job]).await;
+    assert!(worker.is_alive());
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn an_error_and_a_wish_for_later_both_come_again() {
+    let corner = Corner::new();
+    let run = handler(|job: Claimed| async move {
+        match job.lease.claims {
+            1 => Err(std::io::Error::other("no luck")),
+            2 => Ok(Outcome::Later(Duration::from_millis(1))),
+            3 => Ok(Outcome::Release),
+            _ => Ok(Outcome::Done),
+        }
+    });
+    let worker = Worker::start(&corner.spine, settings(1), run);
+    let job = ticket(TeamId::new());
+    corner.spine.enqueue(std::slice::from_ref(&job)).await.unwrap();
+    gone(&corner.spine, &[job.job]).await;
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn stopping_waits_for_what_runs_and_takes_nothing_new() {
+    let corner = Corner::new();
+    let (started, open) = (Arc::new(Semaphore::new(0)), Arc::new(Notify::new()));
+    let done = Arc::new(AtomicUsize::new(0));
+    let (begun, gate, count) = (started.clone(), open.clone(), done.clone());
+    let run = handler(move |_| {
+        let (begun, gate, count) = (begun.clone(), gate.clone(), count.clone());
+        async move {
+            let passed = gate.notified();
+            begun.add_permits(1);
+            passed.await;
+            count.fetch_add(1, Ordering::SeqCst);
+            Ok(Outcome::Done)
+        }
+    });
+    let worker = Worker::start(&corner.spine, settings(64), run);
+    let all = tickets(100, TeamId::new());
+    corner.spine.enqueue(&all).await.unwrap();
+    started.acquire_many(64).await.unwrap().forget();
+    worker.stop.cancel();
+    open.notify_waiters();
+    worker.stop().await;
+    let jobs: Vec<JobId> = all.iter().map(|ticket| ticket.job).collect();
+    assert_eq!(done.load(Ordering::SeqCst), 64);
+    assert_eq!(corner.spine.unknown(&jobs).await.unwrap().len(), 64, "every answer was flushed");
+    assert!(corner.spine.leased(&jobs).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_job_apalis_never_started_goes_back_at_once() {
+    let corner = Corner::new();
+    let open = Arc::new(Notify::new());
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let gate = open.clone();
+    let run = handler(move |job: Claimed| {
+        let (gate, tell) = (gate.clone(), tell.clone());
+        async move {
+            let passed = gate.notified();
+            tell.send(job.lease.job).unwrap();
+            passed.await;
+            Ok(Outcome::Done)
+        }
+    });
+    let (spine, settings) = (corner.spine.clone(), settings(8));
+    let stop = settings.stop.clone();
+    let signal = stop.clone();
+    // The dispatcher takes eight, apalis starts one: seven are in between.
+    let monitor = Monitor::new().register(move |_| {
+        let run = run.clone();
+        WorkerBuilder::new("test")
+            .backend(queue::backend(spine.clone(), settings.clone()))
+            .concurrency(1)
+            .parallelize(tokio::spawn)
+            .build(move |job: Claimed| run(job))
+    });
+    let task = tokio::spawn(monitor.run_with_signal(async move {
+        signal.cancelled().await;
+        Ok(())
+    }));
+    let all = tickets(8, TeamId::new());
+    let jobs: Vec<JobId> = all.iter().map(|ticket| ticket.job).collect();
+    corner.spine.enqueue(&all).await.unwrap();
+    let first = told.recv().await.unwrap();
+    while corner.spine.leased(&jobs).await.unwrap().len() < 8 {}
+
+    stop.cancel();
+    while corner.spine.leased(&jobs).await.unwrap() != [first] {}
+    assert!(!task.is_finished(), "the one that runs still runs");
+    open.notify_waiters();
+    task.await.unwrap().unwrap();
+    assert_eq!(corner.spine.unknown(&jobs).await.unwrap(), [first]);
+}
+
+#[tokio::test]
+async fn a_dropped_worker_tells_its_handlers_and_gives_back() {
+    let corner = Corner::new();
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let run = handler(move |job: Claimed| {
+        let tell = tell.clone();
+        async move {
+            tell.send(job.clone()).unwrap();
+            std::future::pending().await
+        }
+    });
+    let worker = Worker::start(&corner.spine, settings(2), run);
+    let job = ticket(TeamId::new());
+    corner.spine.enqueue(std::slice::from_ref(&job)).await.unwrap();
+    let claimed = told.recv().await.unwrap();
+    worker.task.abort();
+    claimed.cancelled.cancelled().await;
+    while corner.spine.standing(job.job).await.unwrap().unwrap().place == Place::Leased {}
+    assert!(!worker.is_alive());
+}
+
+#[tokio::test]
+async fn a_lost_lease_cancels_the_handler_and_its_answer_is_void() {
+    let corner = Corner::new();
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let run = handler(move |job: Claimed| {
+        let tell = tell.clone();
+        async move {
+            tell.send(()).unwrap();
+            job.cancelled.cancelled().await;
+            tell.send(()).unwrap();
+            Ok(Outcome::Done)
+        }
+    });
+    let short = BackendSettings { lease: Duration::from_millis(600), ..settings(1) };
+    let worker = Worker::start(&corner.spine, short, run);
+    let job = ticket(TeamId::new());
+    corner.spine.enqueue(std::slice::from_ref(&job)).await.unwrap();
+    told.recv().await.unwrap();
+    corner.let_pass("l", Lane::Provision).await;
+    let heir = corner.take(1).await.remove(0);
+    told.recv().await.unwrap();
+    worker.stop().await;
+    assert_eq!(corner.spine.leased(&[job.job]).await.unwrap(), [job.job], "the heir's lease stands");
+    assert!(corner.spine.finish(&heir).await.unwrap());
+}
+
+#[tokio::test]
+async fn renewal_outlives_a_long_job() {
+    let corner = Corner::new();
+    let lived = Arc::new(AtomicBool::new(false));
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let seen = lived.clone();
+    let run = handler(move |job: Claimed| {
+        let (tell, seen) = (tell.clone(), seen.clone());
+        async move {
+            tell.send(job.lease.rescues).unwrap();
+            tokio::select! {
+                () = job.cancelled.cancelled() => {}
+                () = tokio::time::sleep(Duration::from_millis(1_200)) => seen.store(true, Ordering::SeqCst),
+            }
+            Ok(Outcome::Done)
+        }
+    });
+    let short = BackendSettings { lease: Duration::from_millis(500), ..settings(2) };
+    let (one, two) = (
+        Worker::start(&corner.spine, short.clone(), run.clone()),
+        Worker::start(&corner.spine, BackendSettings { stop: CancellationToken::new(), ..short }, run),
+    );
+    let job = ticket(TeamId::new());
+    corner.spine.enqueue(std::slice::from_ref(&job)).await.unwrap();
+    assert_eq!(told.recv().await, Some(0));
+    gone(&corner.spine, &[job.job]).await;
+    one.stop().await;
+    two.stop().await;
+    assert!(lived.load(Ordering::SeqCst) && told.try_recv().is_err(), "run once, to its end");
+}
