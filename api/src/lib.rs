@@ -1,1 +1,76 @@
-//! api
+//! Who may ask: a stranger becomes a caller, a body a value, an error a problem. Nothing here waits for GitHub.
+//!
+//! The walk of a request: [`layers`] → [`caller`] → `routes/` → domain → store → queue → answer.
+
+mod app;
+mod body;
+mod caller;
+mod error;
+mod handout;
+mod health;
+mod layers;
+mod limit;
+pub mod oidc;
+mod openapi;
+mod origin;
+mod page;
+mod prefer;
+mod queueing;
+mod routes;
+mod serve;
+mod views;
+mod waiting;
+
+use std::time::Duration;
+
+use axum::{Router, middleware};
+use tower::ServiceBuilder;
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_swagger_ui::SwaggerUi;
+
+pub use app::{App, Parts};
+pub use serve::serve;
+
+fn documented() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(openapi::Description::openapi())
+        .nest("/api/v1", routes::router())
+        .merge(health::router())
+}
+
+/// The OpenAPI 3.1 description of everything the API answers.
+pub fn description() -> utoipa::openapi::OpenApi {
+    documented().into_openapi()
+}
+
+/// The whole HTTP side: the API, its description at `/openapi.json`, Swagger UI at `/docs`, health and metrics.
+pub fn router(app: App) -> Router {
+    let (router, description) = documented().split_for_parts();
+    router
+        .merge(SwaggerUi::new("/docs").url("/openapi.json", description))
+        .fallback(layers::no_route)
+        .method_not_allowed_fallback(layers::no_method)
+        .layer(
+            ServiceBuilder::new()
+                .layer(middleware::from_fn(layers::outermost))
+                .layer(middleware::from_fn(layers::count))
+                .layer(CatchPanicLayer::custom(layers::panicked)),
+        )
+        .with_state(app)
+}
+
+/// Looks after what the API keeps in memory, until `draining`.
+pub async fn upkeep(app: App) {
+    let beat = app.progress.register("api_upkeep", Duration::from_secs(120));
+    let mut interval = tokio::time::interval(Duration::from_secs(30));
+    loop {
+        tokio::select! {
+            _ = interval.tick() => {}
+            () = app.draining.cancelled() => break,
+        }
+        app.limiter().forget_idle();
+        beat.tick();
+    }
+    beat.retire();
+}

@@ -29,7 +29,7 @@ pub use policy::{
 };
 pub use problem::{FieldError, Problem, ProblemCode};
 pub use runner::{BadRunnerName, Runner, RunnerName, RunnerStatus, is_name_prefix};
-pub use seal::{KeyRing, SealError, Sealed};
+pub use seal::{KeyRing, SealError, Sealed, credential_context};
 pub use secret::Secret;
 pub use team::{Admission, DriftResponse, ProvisionRequest, Team};
 

@@ -115,6 +115,8 @@ pub struct Runner {
     pub team_name: String,
     /// Who asked for it.
     pub provisioned_by: Requester,
+    /// What to call them: e-mail, name or subject; a client's id.
+    pub provisioned_by_name: Option<String>,
     /// Its name on GitHub (while `requested`: the name of the newest try).
     pub name: String,
     /// Where it stands.

@@ -8,7 +8,7 @@ use aws_lc_rs::{
 };
 use zeroize::Zeroizing;
 
-use crate::Secret;
+use crate::{JobId, Secret};
 
 /// The keys that wrap data keys. The first seals, all open, so that keys can be changed one after the other.
 #[derive(Clone)]
@@ -86,6 +86,11 @@ impl KeyRing {
         let text = std::str::from_utf8(&plain).map_err(|_| SealError::Broken)?;
         Ok(Secret::new(text))
     }
+}
+
+/// What a JIT config is sealed for: this job's runner of this name, and nothing else.
+pub fn credential_context(job: JobId, runner_name: &str) -> String {
+    format!("{job}|{runner_name}")
 }
 
 fn key(bytes: &[u8]) -> Result<LessSafeKey, SealError> {

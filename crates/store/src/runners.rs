@@ -48,6 +48,7 @@ struct RunnerRow {
     team_name: String,
     owner_user: Option<Uuid>,
     owner_client: Option<Uuid>,
+    owner_identity: Option<String>,
     name: String,
     status: String,
     busy: bool,
@@ -75,6 +76,7 @@ impl TryFrom<RunnerRow> for Runner {
                 row.owner_client.map(Into::into),
             )
             .ok_or_else(|| StoreError::inconsistent("a runner without an owner"))?,
+            provisioned_by_name: row.owner_identity,
             name: row.name,
             status: row.status.parse().map_err(StoreError::inconsistent)?,
             busy: row.busy,
@@ -95,10 +97,14 @@ macro_rules! runner_rows {
         sqlx::query_as!(
             RunnerRow,
             r#"SELECT runners.id, runners.installation, runners.team_id, teams.name AS team_name, runners.owner_user,
-                runners.owner_client, runners.name, runners.status, runners.busy, runners.github_runner_id,
-                runners.runner_group_id, runners.labels, runners.ephemeral, runners.created_at, runners.updated_at,
-                runners.registered_at, runners.deleted_at
-             FROM runners JOIN teams ON teams.id = runners.team_id "# + $tail
+                runners.owner_client,
+                coalesce(users.email, users.display_name, users.subject, oauth_clients.client_id) AS owner_identity,
+                runners.name, runners.status, runners.busy, runners.github_runner_id, runners.runner_group_id,
+                runners.labels, runners.ephemeral, runners.created_at, runners.updated_at, runners.registered_at,
+                runners.deleted_at
+             FROM runners JOIN teams ON teams.id = runners.team_id
+                LEFT JOIN users ON users.id = runners.owner_user
+                LEFT JOIN oauth_clients ON oauth_clients.id = runners.owner_client "# + $tail
             $(, $arg)*
         )
     };

@@ -126,14 +126,14 @@ impl Teams<'_> {
         row.map(Team::try_from).transpose()
     }
 
-    /// The team, without its counts, with its policy held still until the end of the transaction.
-    pub async fn hold(&mut self, id: TeamId) -> Result<Option<Team>> {
-        let row = bare_team_rows!("WHERE id = $1 FOR SHARE", id.uuid()).fetch_optional(&mut *self.0).await?;
+    /// The team without its counts: what a decision needs.
+    pub async fn policy(&mut self, id: TeamId) -> Result<Option<Team>> {
+        let row = bare_team_rows!("WHERE id = $1", id.uuid()).fetch_optional(&mut *self.0).await?;
         row.map(Team::try_from).transpose()
     }
 
     /// Makes everyone else who counts this team's runners wait until the end of the transaction. A lock of its own
-    /// and not the row's, so that those who only need the policy held still do not queue behind it.
+    /// and not the row's, so that reading and changing the team does not wait for it.
     pub async fn lock_quota(&mut self, id: TeamId) -> Result<()> {
         sqlx::query!(
             "SELECT pg_advisory_xact_lock(hashtextextended('quota:' || $1::text, 0))",

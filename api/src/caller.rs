@@ -1,0 +1,109 @@
+//! The one way from a token to an authorised caller. A handler without [`Authorised`] or [`Admin`] is public.
+
+use axum::{
+    extract::FromRequestParts,
+    http::{HeaderMap, header, request::Parts},
+};
+use domain::{Caller, MachineClient, Membership, Problem, ProblemCode, Requester, TokenFacts, User};
+use store::Read;
+
+use crate::{app::App, error::ApiError};
+
+/// A caller with a valid token whom we know, who is active and does not ask too often.
+#[derive(Clone, Debug)]
+pub(crate) struct Authorised(pub(crate) Caller);
+
+/// The same, and an admin.
+#[derive(Clone, Debug)]
+pub(crate) struct Admin(pub(crate) Caller);
+
+impl FromRequestParts<App> for Authorised {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let token = bearer(&parts.headers)?;
+        let facts = app.verifier.verify(token).await?.facts();
+        let mut read = app.store.read().await?;
+        let caller = identify(&mut read, &facts).await?;
+        drop(read);
+        app.limiter().admit(caller.requester)?;
+        tracing::Span::current().record("caller", tracing::field::display(caller.requester));
+        Ok(Self(caller))
+    }
+}
+
+impl FromRequestParts<App> for Admin {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let Authorised(caller) = Authorised::from_request_parts(parts, app).await?;
+        if caller.is_admin {
+            Ok(Self(caller))
+        } else {
+            Err(Problem::new(ProblemCode::AdminRequired, "This needs an admin.").into())
+        }
+    }
+}
+
+/// The token of the one `Authorization: Bearer` header.
+fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
+    let missing =
+        || Problem::new(ProblemCode::Unauthenticated, "Send `Authorization: Bearer <token>`, once.");
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return Err(missing()) };
+    let (scheme, token) = value.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(missing)?;
+    if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim()) } else { Err(missing()) }
+}
+
+/// A person by identity, else a machine client, else a person an admin named by e-mail and who comes for the first time.
+async fn identify(read: &mut Read, facts: &TokenFacts) -> Result<Caller, ApiError> {
+    if let Some((user, teams)) = read.users().by_identity(&facts.issuer, &facts.subject).await? {
+        return Ok(person(user, teams)?);
+    }
+    let candidates = read.clients().candidates(facts).await?;
+    if let Some(client) = facts.choose(&candidates) {
+        let team = read.clients().used(client).await?;
+        return Ok(machine(client, team)?);
+    }
+    if read.users().bind(facts).await?.is_some()
+        && let Some((user, teams)) = read.users().by_identity(&facts.issuer, &facts.subject).await?
+    {
+        tracing::info!(user = %user.id, "a person came for the first time and is now known by issuer and subject");
+        return Ok(person(user, teams)?);
+    }
+    tracing::info!(issuer = %facts.issuer, "a valid token of someone unknown");
+    Err(Problem::new(
+        ProblemCode::UnknownPrincipal,
+        "Your token is valid, but nobody here has this identity; ask an admin.",
+    )
+    .into())
+}
+
+fn person(user: User, teams: Vec<Membership>) -> Result<Caller, Problem> {
+    if !user.is_active {
+        return Err(Problem::new(ProblemCode::Inactive, "This user has been deactivated."));
+    }
+    let named = || Some(format!("{}#{}", user.issuer.as_deref()?, user.subject.as_deref()?));
+    Ok(Caller {
+        requester: Requester::User(user.id),
+        identity: user.email.clone().or_else(named).unwrap_or_else(|| user.id.to_string()),
+        display_name: user.display_name,
+        is_admin: user.is_admin,
+        can_use_jit: user.can_use_jit,
+        teams,
+    })
+}
+
+fn machine(client: &MachineClient, team: Membership) -> Result<Caller, Problem> {
+    if !client.is_active {
+        return Err(Problem::new(ProblemCode::Inactive, "This machine client has been deactivated."));
+    }
+    Ok(Caller {
+        requester: Requester::Client(client.id),
+        identity: client.client_id.clone(),
+        display_name: client.description.clone(),
+        is_admin: false,
+        can_use_jit: true,
+        teams: vec![team],
+    })
+}

@@ -1,0 +1,130 @@
+//! For probes and Prometheus; outside the API prefix and without a token.
+
+use std::time::Duration;
+
+use axum::{
+    Json,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use tokio::time::timeout;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::app::App;
+
+pub(crate) fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(live))
+        .routes(routes!(ready))
+        .routes(routes!(health))
+        .routes(routes!(metrics))
+}
+
+/// How the service is.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Health {
+    /// `ok` or `failing`.
+    status: &'static str,
+    /// What was looked at, each `ok` or what is wrong.
+    checks: Vec<Check>,
+}
+
+/// One thing looked at.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Check {
+    /// Its name.
+    name: &'static str,
+    /// `ok`, or what is wrong.
+    status: String,
+}
+
+impl Health {
+    fn of(checks: Vec<Check>) -> Response {
+        let fine = checks.iter().all(|check| check.status == "ok");
+        let (code, status) =
+            if fine { (StatusCode::OK, "ok") } else { (StatusCode::SERVICE_UNAVAILABLE, "failing") };
+        (code, [(header::CACHE_CONTROL, "no-store")], Json(Self { status, checks })).into_response()
+    }
+}
+
+/// Alive: every loop of this process has made progress lately.
+#[utoipa::path(
+    get, path = "/health/live", tag = "health", security(()),
+    responses(
+        (status = 200, description = "Alive", body = Health),
+        (status = 503, description = "A loop stands still; restart this process", body = Health),
+    ),
+)]
+pub(crate) async fn live(State(app): State<App>) -> Response {
+    Health::of(loops(&app))
+}
+
+fn loops(app: &App) -> Vec<Check> {
+    let silent = app.progress.silent();
+    app.progress
+        .names()
+        .into_iter()
+        .map(|name| Check {
+            name,
+            status: if silent.iter().any(|silent| silent.name == name) { "no progress" } else { "ok" }
+                .to_owned(),
+        })
+        .collect()
+}
+
+/// Ready: the database, the queue and the identity provider's keys are there.
+#[utoipa::path(
+    get, path = "/health/ready", tag = "health", security(()),
+    responses(
+        (status = 200, description = "Ready", body = Health),
+        (status = 503, description = "Something is away", body = Health),
+    ),
+)]
+pub(crate) async fn ready(State(app): State<App>) -> Response {
+    Health::of(needs(&app).await)
+}
+
+async fn needs(app: &App) -> Vec<Check> {
+    let patience = Duration::from_secs(2);
+    let (database, queue) =
+        tokio::join!(timeout(patience, app.store.ping()), timeout(patience, app.spine.ping()));
+    let word = |fine: bool| if fine { "ok" } else { "unavailable" }.to_owned();
+    vec![
+        Check { name: "database", status: word(matches!(database, Ok(Ok(())))) },
+        Check { name: "queue", status: word(matches!(queue, Ok(Ok(())))) },
+        Check { name: "issuer_keys", status: word(app.verifier.ready()) },
+        Check {
+            name: "serving",
+            status: if app.draining.is_cancelled() { "draining" } else { "ok" }.to_owned(),
+        },
+    ]
+}
+
+/// Both at once, for people.
+#[utoipa::path(
+    get, path = "/health", tag = "health", security(()),
+    responses(
+        (status = 200, description = "All is well", body = Health),
+        (status = 503, description = "Something is wrong", body = Health),
+    ),
+)]
+pub(crate) async fn health(State(app): State<App>) -> Response {
+    let mut checks = needs(&app).await;
+    checks.extend(loops(&app));
+    Health::of(checks)
+}
+
+/// Metrics in Prometheus' text format.
+#[utoipa::path(
+    get, path = "/metrics", tag = "health", security(()),
+    responses((status = 200, description = "Metrics", body = String, content_type = "text/plain")),
+)]
+pub(crate) async fn metrics(State(app): State<App>) -> Response {
+    let (open, idle) = app.store.connections();
+    metrics::gauge!("rts_db_connections", "state" => "open").set(open);
+    metrics::gauge!("rts_db_connections", "state" => "idle").set(u32::try_from(idle).unwrap_or(u32::MAX));
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], app.metrics.render()).into_response()
+}

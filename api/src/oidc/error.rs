@@ -1,0 +1,57 @@
+//! Why a token was refused. Nothing here quotes the token.
+
+/// A refused token, or one we cannot judge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OidcError {
+    /// Longer than 16 KB.
+    #[error("the token is longer than 16 KB")]
+    TooLarge,
+    /// Not a signed token of the form we take, or a claim that is missing or malformed.
+    #[error("the token is not valid: {0}")]
+    Invalid(&'static str),
+    /// An algorithm we do not take, `none` and HS* among them.
+    #[error("the token's algorithm is not accepted")]
+    UnsupportedAlgorithm,
+    /// `iss` is none of the trusted issuers.
+    #[error("the token's issuer is not trusted here")]
+    UnknownIssuer,
+    /// The issuer has no such key.
+    #[error("the token's key is not one of its issuer's")]
+    UnknownKey,
+    /// The signature does not fit.
+    #[error("the token's signature does not fit")]
+    BadSignature,
+    /// `aud` names none of our audiences.
+    #[error("the token is for another audience")]
+    WrongAudience,
+    /// `exp` has passed.
+    #[error("the token has expired")]
+    Expired,
+    /// `nbf` or `iat` is in the future.
+    #[error("the token is not valid yet")]
+    NotYetValid,
+    /// The issuer's keys cannot be had; not the caller's fault.
+    #[error("the issuer's keys are unavailable")]
+    KeysUnavailable,
+}
+
+impl OidcError {
+    /// A stable word for problems, logs and metrics.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::TooLarge => "token_too_large",
+            Self::Invalid(_) | Self::UnknownKey | Self::BadSignature => "invalid_token",
+            Self::UnsupportedAlgorithm => "unsupported_algorithm",
+            Self::UnknownIssuer => "unknown_issuer",
+            Self::WrongAudience => "wrong_audience",
+            Self::Expired => "token_expired",
+            Self::NotYetValid => "token_not_yet_valid",
+            Self::KeysUnavailable => "keys_unavailable",
+        }
+    }
+
+    /// Whether the service, not the caller, is at fault: 503 instead of 401.
+    pub const fn is_ours(&self) -> bool {
+        matches!(self, Self::KeysUnavailable)
+    }
+}

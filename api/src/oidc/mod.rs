@@ -1,0 +1,147 @@
+//! Who a bearer token says is calling, and whether to believe it.
+//!
+//! A token is measured, taken apart, its issuer chosen from the trusted ones, its signature checked with that
+//! issuer's published keys, and only then are its claims read. Nothing in a token ever names a place to fetch
+//! from: `jku`, `x5u`, `jwk` and `x5c` are not looked at, and `kid` is only compared with the `kid`s we hold.
+
+mod cache;
+mod claims;
+mod error;
+mod keys;
+mod source;
+mod token;
+
+use std::{sync::Arc, time::Duration};
+
+use futures::future::join_all;
+use runtime::{Clock, config::IssuerConfig, health::Beat};
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+pub use claims::VerifiedToken;
+pub use error::OidcError;
+
+use cache::IssuerKeys;
+use claims::Claims;
+use source::KeySource;
+use token::Parts;
+
+/// How often the background task looks whether keys grow old.
+const WARM_INTERVAL: Duration = Duration::from_secs(20);
+
+/// An issuer whose tokens are believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrustedIssuer {
+    /// Compared letter for letter with `iss`.
+    pub issuer: String,
+    /// One of them must be in `aud`.
+    pub audiences: Vec<String>,
+    /// Where its keys are; `None` means discovery.
+    pub jwks_url: Option<Url>,
+    /// A short name for logs and metrics.
+    pub name: String,
+}
+
+impl From<IssuerConfig> for TrustedIssuer {
+    fn from(config: IssuerConfig) -> Self {
+        let IssuerConfig { name, issuer, audiences, jwks_url } = config;
+        Self { issuer, audiences, jwks_url, name }
+    }
+}
+
+/// How keys are fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HttpSettings {
+    /// For the connection alone.
+    pub connect: Duration,
+    /// For discovery and keys together.
+    pub total: Duration,
+    /// Whether the proxy variables of the environment are obeyed.
+    pub system_proxy: bool,
+}
+
+impl Default for HttpSettings {
+    fn default() -> Self {
+        Self { connect: Duration::from_secs(3), total: Duration::from_secs(5), system_proxy: false }
+    }
+}
+
+/// Checks bearer tokens. Cheap to clone.
+#[derive(Clone)]
+pub struct Verifier {
+    issuers: Arc<[(TrustedIssuer, Arc<IssuerKeys>)]>,
+    clock: Clock,
+}
+
+impl std::fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.issuers.iter().map(|(issuer, _)| &issuer.name)).finish()
+    }
+}
+
+impl Verifier {
+    /// A verifier that has no keys yet; the first token or [`Verifier::warm_up`] fetches them.
+    ///
+    /// # Errors
+    /// The HTTP client cannot be built (no certificate store).
+    pub fn new(
+        issuers: Vec<TrustedIssuer>,
+        http: HttpSettings,
+        clock: Clock,
+    ) -> Result<Self, reqwest::Error> {
+        let client = source::client(http)?;
+        let issuers = issuers.into_iter().map(|issuer| {
+            let source = KeySource::new(client.clone(), http.total, &issuer);
+            let keys = Arc::new(IssuerKeys::new(issuer.name.clone(), source, clock.clone()));
+            (issuer, keys)
+        });
+        Ok(Self { issuers: issuers.collect(), clock })
+    }
+
+    /// Checks a compact JWS of at most 16 KB and returns what it says.
+    ///
+    /// # Errors
+    /// Why it is refused; [`OidcError::KeysUnavailable`] if we cannot tell. No error quotes the token.
+    pub async fn verify(&self, token: &str) -> Result<VerifiedToken, OidcError> {
+        let verdict = self.check(token).await;
+        let outcome = verdict.as_ref().map_or_else(OidcError::code, |_| "ok");
+        metrics::counter!("rts_oidc_verifications_total", "outcome" => outcome).increment(1);
+        verdict
+    }
+
+    async fn check(&self, token: &str) -> Result<VerifiedToken, OidcError> {
+        let parts = Parts::split(token)?;
+        let claims = Claims::parse(&parts.payload)?;
+        let said = claims.issuer()?;
+        let chosen = self.issuers.iter().find(|(trusted, _)| trusted.issuer == said);
+        let (trusted, keys) = chosen.ok_or(OidcError::UnknownIssuer)?;
+        let key = keys.find(parts.kid.as_deref(), parts.algorithm).await?;
+        key.verify(&parts)?;
+        claims.check(trusted, self.clock.now())
+    }
+
+    /// Whether keys of at least one issuer are at hand. One of several being away stops only its own callers.
+    pub fn ready(&self) -> bool {
+        self.issuers.iter().any(|(_, keys)| keys.usable())
+    }
+
+    /// Fetches, for all issuers at once, the keys that are missing or soon too old.
+    pub async fn warm_up(&self) {
+        join_all(self.issuers.iter().map(|(_, keys)| keys.warm_up())).await;
+    }
+
+    /// Keeps keys warm until draining, so that requests do not wait for them. Ticks `beat` every 20 s or so.
+    pub async fn keep_warm(&self, draining: &CancellationToken, beat: &Beat) {
+        let mut interval = tokio::time::interval(WARM_INTERVAL);
+        while !draining.is_cancelled() {
+            tokio::select! {
+                _ = interval.tick() => self.warm_up().await,
+                () = draining.cancelled() => {}
+            }
+            beat.tick();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

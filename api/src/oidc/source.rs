@@ -1,0 +1,101 @@
+//! Where an issuer's keys come from: its JWKS URL, given or discovered.
+
+use std::time::Duration;
+
+use reqwest::{Client, StatusCode, header::ACCEPT, redirect::Policy};
+use runtime::config::{is_loopback, safe_url};
+use serde::Deserialize;
+use tokio::time::timeout;
+use url::Url;
+
+use super::{HttpSettings, TrustedIssuer, keys::KeySet};
+
+/// The largest answer read, in bytes.
+const BODY_LIMIT: usize = 256 * 1024;
+
+/// Why keys could not be had.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FetchError {
+    #[error("no answer in time")]
+    TimedOut,
+    #[error("the request failed")]
+    Http(#[source] reqwest::Error),
+    #[error("the answer was {0}")]
+    Status(StatusCode),
+    #[error("the answer is too large")]
+    TooLarge,
+    #[error("{0} is malformed")]
+    Malformed(&'static str),
+}
+
+/// Redirects are not followed: keys come from where the configuration or the issuer's own document says.
+pub(super) fn client(http: HttpSettings) -> Result<Client, reqwest::Error> {
+    let builder = Client::builder()
+        .connect_timeout(http.connect)
+        .timeout(http.total)
+        .redirect(Policy::none())
+        .user_agent(concat!("runner-token-service/", env!("CARGO_PKG_VERSION")));
+    if http.system_proxy { builder.build() } else { builder.no_proxy().build() }
+}
+
+/// Fetches one issuer's keys.
+pub(super) struct KeySource {
+    client: Client,
+    total: Duration,
+    issuer: String,
+    jwks_url: Option<Url>,
+}
+
+#[derive(Deserialize)]
+struct Discovered {
+    issuer: String,
+    jwks_uri: String,
+}
+
+impl KeySource {
+    pub(super) fn new(client: Client, total: Duration, trusted: &TrustedIssuer) -> Self {
+        Self { client, total, issuer: trusted.issuer.clone(), jwks_url: trusted.jwks_url.clone() }
+    }
+
+    /// The keys as published now, discovery included, within the total time.
+    pub(super) async fn fetch(&self) -> Result<KeySet, FetchError> {
+        let fetch = async {
+            let url = match &self.jwks_url {
+                Some(url) => url.clone(),
+                None => self.discover().await?,
+            };
+            KeySet::parse(&self.get(url).await?)
+        };
+        timeout(self.total, fetch).await.map_err(|_| FetchError::TimedOut)?
+    }
+
+    /// OpenID Connect Discovery 1.0, 4: the document must name the very issuer we asked.
+    async fn discover(&self) -> Result<Url, FetchError> {
+        let malformed = || FetchError::Malformed("the discovery document");
+        let base = self.issuer.trim_end_matches('/');
+        let url = Url::parse(&format!("{base}/.well-known/openid-configuration")).map_err(|_| malformed())?;
+        let from_loopback = is_loopback(&url);
+        let found: Discovered = serde_json::from_slice(&self.get(url).await?).map_err(|_| malformed())?;
+        if found.issuer != self.issuer {
+            return Err(malformed());
+        }
+        // Only an issuer on this machine may send us to this machine.
+        safe_url(&found.jwks_uri).filter(|uri| from_loopback || !is_loopback(uri)).ok_or_else(malformed)
+    }
+
+    async fn get(&self, url: Url) -> Result<Vec<u8>, FetchError> {
+        let mut response =
+            self.client.get(url).header(ACCEPT, "application/json").send().await.map_err(FetchError::Http)?;
+        if response.status() != StatusCode::OK {
+            return Err(FetchError::Status(response.status()));
+        }
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(FetchError::Http)? {
+            if body.len() + chunk.len() > BODY_LIMIT {
+                return Err(FetchError::TooLarge);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+}

@@ -1,0 +1,217 @@
+//! Where keys come from and how long they are kept.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use futures::future::join_all;
+use runtime::health::Progress;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use super::issuer::{Answer, TestIssuer, TestKey};
+use crate::oidc::{HttpSettings, OidcError};
+
+fn header(kid: &str) -> Value {
+    json!({"alg": "ES256", "kid": kid})
+}
+
+#[tokio::test]
+async fn fifty_first_callers_make_one_fetch() {
+    let key = TestKey::p256();
+    let issuer = TestIssuer::start(&[key.jwk("k")]).await;
+    let verifier = issuer.verifier();
+    let token = key.token(&header("k"), &issuer.claims());
+    let verdicts = join_all((0..50).map(|_| verifier.verify(&token))).await;
+    assert!(verdicts.iter().all(Result::is_ok));
+    assert_eq!(issuer.key_hits(), 1);
+}
+
+#[tokio::test]
+async fn a_new_key_is_found_but_asked_for_every_thirty_seconds_at_most() {
+    let (old, new) = (TestKey::p256(), TestKey::p256());
+    let issuer = TestIssuer::start(&[old.jwk("old")]).await;
+    let verifier = issuer.verifier();
+    assert!(verifier.verify(&old.token(&header("old"), &issuer.claims())).await.is_ok());
+    issuer.publish_keys(&[new.jwk("new")]);
+    let token = new.token(&header("new"), &issuer.claims());
+    assert_eq!(verifier.verify(&token).await, Err(OidcError::UnknownKey));
+    issuer.clock.advance(TimeDelta::seconds(29));
+    assert_eq!(verifier.verify(&token).await, Err(OidcError::UnknownKey));
+    assert_eq!(issuer.key_hits(), 1);
+    issuer.clock.advance(TimeDelta::seconds(1));
+    let verdicts = join_all((0..20).map(|_| verifier.verify(&token))).await;
+    assert!(verdicts.iter().all(Result::is_ok));
+    assert_eq!(issuer.key_hits(), 2);
+    let gone = old.token(&header("old"), &issuer.claims());
+    assert_eq!(verifier.verify(&gone).await, Err(OidcError::UnknownKey));
+}
+
+#[tokio::test]
+async fn keys_are_renewed_after_ten_minutes() {
+    let key = TestKey::p256();
+    let issuer = TestIssuer::start(&[key.jwk("k")]).await;
+    let verifier = issuer.verifier();
+    let mut claims = issuer.claims();
+    claims["exp"] = json!(super::issuer::NOW + 86_400);
+    let token = key.token(&header("k"), &claims);
+    for (seconds, hits) in [(0, 1), (599, 1), (1, 2), (599, 2)] {
+        issuer.clock.advance(TimeDelta::seconds(seconds));
+        assert!(verifier.verify(&token).await.is_ok());
+        assert_eq!(issuer.key_hits(), hits);
+    }
+}
+
+#[tokio::test]
+async fn old_keys_serve_a_day_while_new_ones_cannot_be_had() {
+    let key = TestKey::p256();
+    let broken = [
+        Answer::Status(500),
+        Answer::Status(302),
+        Answer::Raw(b"<html>".to_vec()),
+        Answer::Json(json!({"keys": "none"})),
+        Answer::Raw(vec![b' '; 300 * 1024]),
+        Answer::Json(json!({"keys": vec![key.jwk("k"); 101]})),
+    ];
+    for answer in broken {
+        let issuer = TestIssuer::start(&[key.jwk("k")]).await;
+        let verifier = issuer.verifier();
+        let mut claims = issuer.claims();
+        claims["exp"] = json!(super::issuer::NOW + 172_800);
+        let token = key.token(&header("k"), &claims);
+        assert!(verifier.verify(&token).await.is_ok());
+        issuer.publish(answer);
+        issuer.clock.advance(TimeDelta::hours(23));
+        assert!(verifier.verify(&token).await.is_ok() && verifier.verify(&token).await.is_ok());
+        assert_eq!(issuer.key_hits(), 2, "one try every 30 s");
+        let unknown = key.token(&header("new"), &claims);
+        assert_eq!(verifier.verify(&unknown).await, Err(OidcError::KeysUnavailable));
+        assert!(verifier.ready());
+        issuer.clock.advance(TimeDelta::hours(1));
+        assert_eq!(verifier.verify(&token).await, Err(OidcError::KeysUnavailable));
+        assert!(!verifier.ready());
+        assert_eq!(issuer.strays(), 0, "no redirect is followed");
+        issuer.publish_keys(&[key.jwk("k")]);
+        issuer.clock.advance(TimeDelta::seconds(2));
+        assert!(verifier.verify(&token).await.is_ok() && verifier.ready());
+    }
+}
+
+#[tokio::test]
+async fn without_keys_we_cannot_tell() {
+    let key = TestKey::p256();
+    let issuer = TestIssuer::start(&[]).await;
+    issuer.publish(Answer::Status(503));
+    let verifier = issuer.verifier();
+    let token = key.token(&header("k"), &issuer.claims());
+    let verdicts = join_all((0..10).map(|_| verifier.verify(&token))).await;
+    assert!(verdicts.iter().all(|verdict| *verdict == Err(OidcError::KeysUnavailable)));
+    assert!(verdicts[0].as_ref().is_err_and(OidcError::is_ours));
+    assert_eq!(issuer.key_hits(), 1, "a failed fetch is not repeated at once");
+}
+
+#[tokio::test]
+async fn an_issuer_that_is_down_or_slow_is_given_up_on() {
+    let key = TestKey::p256();
+    let issuer = TestIssuer::start(&[key.jwk("k")]).await;
+    let token = key.token(&header("k"), &issuer.claims());
+    let soon = HttpSettings { total: Duration::from_millis(100), ..HttpSettings::default() };
+    issuer.publish(Answer::Never);
+    let slow = issuer.verifier_with(issuer.trusted(), soon);
+    assert_eq!(slow.verify(&token).await, Err(OidcError::KeysUnavailable));
+    let closed = {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        listener.local_addr().unwrap()
+    };
+    let mut trusted = issuer.trusted();
+    trusted.jwks_url = Some(format!("http://{closed}/keys").parse().unwrap());
+    let down = issuer.verifier_with(trusted, HttpSettings::default());
+    assert_eq!(down.verify(&token).await, Err(OidcError::KeysUnavailable));
+}
+
+#[tokio::test]
+async fn a_discovery_document_must_be_the_issuers_own() {
+    let key = TestKey::p256();
+    let issuer = TestIssuer::start(&[key.jwk("k")]).await;
+    let token = key.token(&header("k"), &issuer.claims());
+    let (url, keys) = (issuer.url.clone(), format!("{}/keys", issuer.url));
+    let bad = [
+        json!({"issuer": "https://other.example", "jwks_uri": keys}),
+        json!({"issuer": format!("{url}/"), "jwks_uri": keys}),
+        json!({"issuer": url, "jwks_uri": "http://keys.example/keys"}),
+        json!({"issuer": url, "jwks_uri": "file:///etc/passwd"}),
+        json!({"issuer": url}),
+        json!([]),
+    ];
+    for document in bad {
+        issuer.discover(Answer::Json(document.clone()));
+        let verdict = issuer.verifier().verify(&token).await;
+        assert_eq!(verdict, Err(OidcError::KeysUnavailable), "{document}");
+    }
+    assert_eq!(issuer.key_hits(), 0);
+    // A given URL needs no document.
+    let mut trusted = issuer.trusted();
+    trusted.jwks_url = Some(keys.parse().unwrap());
+    assert!(issuer.verifier_with(trusted, HttpSettings::default()).verify(&token).await.is_ok());
+}
+
+#[tokio::test]
+async fn keys_of_other_kinds_do_not_spoil_the_set() {
+    let key = TestKey::p256();
+    let others = [
+        json!({"kty": "oct", "k": "AAAA", "kid": "k"}),
+        json!({"kty": "EC", "crv": "P-521", "x": "AA", "y": "AA", "kid": "k"}),
+        json!({"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA", "kid": "k"}),
+        json!({"kty": 7}),
+        json!("text"),
+        key.jwk("k"),
+    ];
+    let issuer = TestIssuer::start(&others).await;
+    let token = key.token(&header("k"), &issuer.claims());
+    assert!(issuer.verifier().verify(&token).await.is_ok());
+}
+
+#[tokio::test]
+async fn an_issuer_that_withdraws_its_keys_is_obeyed() {
+    let key = TestKey::p256();
+    let issuer = TestIssuer::start(&[key.jwk("k")]).await;
+    let verifier = issuer.verifier();
+    assert!(verifier.verify(&key.token(&header("k"), &issuer.claims())).await.is_ok());
+    issuer.publish_keys(&[]);
+    issuer.clock.advance(TimeDelta::minutes(10));
+    let mut claims = issuer.claims();
+    claims["exp"] = json!(super::issuer::NOW + 86_400);
+    assert_eq!(verifier.verify(&key.token(&header("k"), &claims)).await, Err(OidcError::UnknownKey));
+}
+
+#[tokio::test]
+async fn a_caller_who_hangs_up_does_not_stop_the_fetch() {
+    let key = TestKey::p256();
+    let issuer = TestIssuer::start(&[key.jwk("k")]).await;
+    let verifier = issuer.verifier();
+    let token = key.token(&header("k"), &issuer.claims());
+    // Polled once: the fetch has begun, the caller goes.
+    let mut first = Box::pin(verifier.verify(&token));
+    assert!(futures::poll!(first.as_mut()).is_pending());
+    drop(first);
+    assert!(verifier.verify(&token).await.is_ok());
+    assert_eq!(issuer.key_hits(), 1);
+}
+
+#[tokio::test]
+async fn the_background_task_warms_the_keys_and_ends_with_draining() {
+    let issuer = TestIssuer::start(&[TestKey::p256().jwk("k")]).await;
+    let verifier = issuer.verifier();
+    assert!(!verifier.ready());
+    verifier.warm_up().await;
+    assert!(verifier.ready());
+    issuer.clock.advance(TimeDelta::minutes(7));
+    verifier.warm_up().await;
+    assert_eq!(issuer.key_hits(), 1);
+    issuer.clock.advance(TimeDelta::minutes(1));
+    verifier.warm_up().await;
+    assert_eq!(issuer.key_hits(), 2, "renewed before a request has to wait");
+    let draining = CancellationToken::new();
+    draining.cancel();
+    let beat = Progress::new().register("keys", Duration::from_mins(1));
+    verifier.keep_warm(&draining, &beat).await;
+}

@@ -1,0 +1,4 @@
+mod attacks;
+mod claims;
+mod fetching;
+mod issuer;

@@ -1,0 +1,130 @@
+//! The OpenAPI description, made from the code.
+
+use std::collections::BTreeMap;
+
+use domain::{BlockedOn, DriftResponse, JobKind, JobState, ProblemCode, RunnerStatus, Severity};
+use utoipa::{
+    Modify, OpenApi, ToSchema,
+    openapi::{
+        ContentBuilder, ObjectBuilder, RefOr, Response, ResponseBuilder, Schema,
+        schema::{SchemaType, Type},
+        security::{Http, HttpAuthScheme, SecurityScheme},
+    },
+};
+
+use crate::error::ProblemBody;
+
+fn words<'w>(words: impl Iterator<Item = &'w str>) -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words))
+}
+
+fn schema(object: ObjectBuilder) -> Schema {
+    Schema::Object(object.build())
+}
+
+macro_rules! word_schemas {
+    ($($name:ident: $type:ident),+ $(,)?) => {
+        $(pub(crate) fn $name() -> Schema { schema(words($type::ALL.iter().map(|word| word.as_str()))) })+
+    };
+}
+
+word_schemas! {
+    job_kind: JobKind,
+    job_state: JobState,
+    runner_status: RunnerStatus,
+    severity: Severity,
+    drift_response: DriftResponse,
+    problem_code: ProblemCode,
+}
+
+pub(crate) fn blocked_on() -> Schema {
+    let or_null = SchemaType::from_iter([Type::String, Type::Null]);
+    schema(words(BlockedOn::ALL.iter().map(|word| word.as_str())).schema_type(or_null))
+}
+
+/// Answers of every call that needs a token.
+pub(crate) const COMMON: &[ProblemCode] = &[
+    ProblemCode::Unauthenticated,
+    ProblemCode::InvalidToken,
+    ProblemCode::TokenExpired,
+    ProblemCode::UnknownPrincipal,
+    ProblemCode::Inactive,
+    ProblemCode::RequestTimeout,
+    ProblemCode::RateLimited,
+    ProblemCode::InternalError,
+    ProblemCode::DatabaseUnavailable,
+    ProblemCode::KeysUnavailable,
+];
+
+/// The problem answers a call may give, by status.
+pub(crate) fn problem_responses(groups: &[&[ProblemCode]]) -> BTreeMap<String, RefOr<Response>> {
+    let mut by_status: BTreeMap<u16, Vec<&str>> = BTreeMap::new();
+    for code in groups.iter().copied().flatten() {
+        by_status.entry(code.status()).or_default().push(code.as_str());
+    }
+    let body = || {
+        let problem = utoipa::openapi::Ref::from_schema_name(ProblemBody::name());
+        ContentBuilder::new().schema(Some(problem)).build()
+    };
+    by_status
+        .into_iter()
+        .map(|(status, codes)| {
+            let response = ResponseBuilder::new()
+                .description(format!("`{}`", codes.join("`, `")))
+                .content("application/problem+json", body());
+            (status.to_string(), response.build().into())
+        })
+        .collect()
+}
+
+/// Declares the problems a call may answer with, besides those every call has.
+macro_rules! problems {
+    ($($name:ident: $($code:ident),* ;)+) => {$(
+        pub(crate) struct $name;
+        impl utoipa::IntoResponses for $name {
+            fn responses() -> std::collections::BTreeMap<String, utoipa::openapi::RefOr<utoipa::openapi::Response>> {
+                $crate::openapi::problem_responses(&[$crate::openapi::COMMON, &[$(domain::ProblemCode::$code),*]])
+            }
+        }
+    )+};
+}
+pub(crate) use problems;
+
+struct Bearer;
+
+impl Modify for Bearer {
+    fn modify(&self, description: &mut utoipa::openapi::OpenApi) {
+        let mut http = Http::new(HttpAuthScheme::Bearer);
+        http.bearer_format = Some("JWT".to_owned());
+        http.description = Some("An OIDC token of a trusted issuer.".to_owned());
+        description
+            .components
+            .get_or_insert_default()
+            .add_security_scheme("token", SecurityScheme::Http(http));
+    }
+}
+
+/// What the routes do not say themselves.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Runner Token Service",
+        description = "Hands out GitHub self-hosted runners without handing out GitHub credentials.\n\n\
+            Ask for a runner with `POST /api/v1/runners/jit`, follow the job at the `Location` of the answer, and fetch \
+            the config once with `POST /api/v1/jobs/{job_id}/credential`; or send `Prefer: wait=25` and have it all in \
+            one answer. Errors are problem documents (RFC 9457) with a stable `code`.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    components(schemas(ProblemBody)),
+    modifiers(&Bearer),
+    security(("token" = [])),
+    tags(
+        (name = "runners", description = "Ask for runners and look at them."),
+        (name = "jobs", description = "Follow, cancel and collect."),
+        (name = "me", description = "Who you are and what you may do."),
+        (name = "audit", description = "What was done and tried."),
+        (name = "admin", description = "For admins: teams, people, machine clients, security events."),
+        (name = "health", description = "For probes and Prometheus."),
+    ),
+)]
+pub(crate) struct Description;

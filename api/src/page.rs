@@ -1,0 +1,122 @@
+//! Lists: newest first, in pages.
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use domain::Problem;
+use store::Page;
+use uuid::Uuid;
+
+/// Rows of a page when the caller does not say.
+const DEFAULT_LIMIT: i64 = 100;
+/// Most rows of a page.
+const MAX_LIMIT: i64 = 1000;
+
+/// Reads the three page parameters.
+pub(crate) fn page(limit: Option<i64>, offset: Option<i64>, cursor: Option<&str>) -> Result<Page, Problem> {
+    let limit = limit.unwrap_or(DEFAULT_LIMIT);
+    if !(1..=MAX_LIMIT).contains(&limit) {
+        return Err(Problem::field("query:limit", "1 to 1000"));
+    }
+    let offset = offset.unwrap_or(0);
+    if !(0..=1_000_000).contains(&offset) {
+        return Err(Problem::field("query:offset", "0 to 1000000; for longer lists use cursor"));
+    }
+    let before = cursor.map(read_cursor).transpose()?;
+    Ok(Page { limit, offset, before })
+}
+
+fn read_cursor(text: &str) -> Result<Uuid, Problem> {
+    URL_SAFE_NO_PAD
+        .decode(text)
+        .ok()
+        .and_then(|bytes| Uuid::from_slice(&bytes).ok())
+        .ok_or_else(|| Problem::field("query:cursor", "not a next_cursor of ours"))
+}
+
+/// The cursor of the page after one that ends with `last`; none when that page was not full.
+pub(crate) fn next_cursor(page: &Page, rows: usize, last: Option<Uuid>) -> Option<String> {
+    let full = i64::try_from(rows).is_ok_and(|rows| rows == page.limit);
+    last.filter(|_| full).map(|id| URL_SAFE_NO_PAD.encode(id.as_bytes()))
+}
+
+/// Declares the parameters of a list: its filters and the three of every page.
+macro_rules! list_params {
+    ($(#[$doc:meta])* $name:ident { $($(#[$fdoc:meta])* $field:ident: $type:ty = $shape:ty),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
+        #[serde(deny_unknown_fields)]
+        #[into_params(parameter_in = Query)]
+        pub(crate) struct $name {
+            $($(#[$fdoc])* #[param(value_type = Option<$shape>)] pub(crate) $field: Option<$type>,)*
+            /// Rows of a page, 1 to 1000.
+            #[param(minimum = 1, maximum = 1000, default = 100)]
+            pub(crate) limit: Option<i64>,
+            /// Rows to skip.
+            #[param(minimum = 0, maximum = 1_000_000, default = 0)]
+            pub(crate) offset: Option<i64>,
+            /// `next_cursor` of the page before.
+            pub(crate) cursor: Option<String>,
+        }
+
+        impl $name {
+            pub(crate) fn page(&self) -> Result<store::Page, domain::Problem> {
+                $crate::page::page(self.limit, self.offset, self.cursor.as_deref())
+            }
+        }
+    };
+}
+pub(crate) use list_params;
+
+/// Declares the body of a list: rows under their plural, `total`, `next_cursor`.
+macro_rules! list_body {
+    ($(#[$doc:meta])* $name:ident { $plural:ident: $row:ty, by $id:ident }) => {
+        $(#[$doc])*
+        #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+        pub(crate) struct $name {
+            /// The rows, newest first.
+            pub(crate) $plural: Vec<$row>,
+            /// How many there are on all pages.
+            pub(crate) total: i64,
+            /// For the next page; null on the last one.
+            pub(crate) next_cursor: Option<String>,
+        }
+
+        impl $name {
+            pub(crate) fn new<T>(listed: store::Listed<T>, page: &store::Page) -> Self
+            where
+                $row: From<T>,
+            {
+                let $plural: Vec<$row> = listed.items.into_iter().map(<$row>::from).collect();
+                let next_cursor = $crate::page::next_cursor(page, $plural.len(), $plural.last().map(|row| row.$id));
+                Self { $plural, total: listed.total, next_cursor }
+            }
+        }
+    };
+}
+pub(crate) use list_body;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_have_bounds() {
+        assert_eq!(page(None, None, None).unwrap(), Page { limit: 100, offset: 0, before: None });
+        for (limit, offset, cursor) in [
+            (Some(-1), None, None),
+            (Some(1001), None, None),
+            (None, Some(-1), None),
+            (None, None, Some("x")),
+        ] {
+            assert!(page(limit, offset, cursor).is_err());
+        }
+    }
+
+    #[test]
+    fn a_cursor_leads_back_to_its_row() {
+        let id = Uuid::now_v7();
+        let first = Page { limit: 1, offset: 0, before: None };
+        let cursor = next_cursor(&first, 1, Some(id)).unwrap();
+        assert_eq!(page(None, None, Some(&cursor)).unwrap().before, Some(id));
+        assert_eq!(next_cursor(&first, 0, None), None);
+    }
+}

@@ -1,0 +1,60 @@
+//! Security events.
+
+use axum::{Json, extract::State};
+use domain::{Severity, TeamId};
+use store::SecurityFilter;
+use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
+
+use crate::{
+    app::App,
+    body::Params,
+    caller::Admin,
+    error::ApiResult,
+    openapi::problems,
+    page::{list_body, list_params},
+    views::SecurityView,
+};
+
+pub(crate) fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(list))
+}
+
+list_params! {
+    /// Which security events.
+    SecurityParams {
+        /// Only of this event type.
+        event_type: String = String,
+        /// Only of this severity.
+        severity: Severity = String,
+        /// Only of this team.
+        team: Uuid = Uuid,
+    }
+}
+
+list_body! {
+    /// A page of security events.
+    SecurityList { events: SecurityView, by id }
+}
+
+problems! { SecurityProblems: AdminRequired, ValidationFailed; }
+
+/// List security events.
+#[utoipa::path(
+    get, path = "/admin/security-events", tag = "admin", params(SecurityParams),
+    responses((status = 200, description = "Newest first", body = SecurityList), SecurityProblems),
+)]
+pub(crate) async fn list(
+    State(app): State<App>,
+    _: Admin,
+    Params(params): Params<SecurityParams>,
+) -> ApiResult<Json<SecurityList>> {
+    let page = params.page()?;
+    let filter = SecurityFilter {
+        event_type: params.event_type,
+        severity: params.severity,
+        team: params.team.map(TeamId::from),
+    };
+    let listed = app.store.read().await?.audit().alarms(&filter, page).await?;
+    Ok(Json(SecurityList::new(listed, &page)))
+}

@@ -1,0 +1,70 @@
+//! The audit log.
+
+use axum::{Json, extract::State};
+use chrono::{DateTime, Utc};
+use domain::{RunnerId, TeamId};
+use store::{AuditFilter, Visible};
+use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
+
+use crate::{
+    app::App,
+    body::Params,
+    caller::Authorised,
+    error::ApiResult,
+    openapi::problems,
+    page::{list_body, list_params},
+    views::AuditView,
+};
+
+pub(crate) fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(list))
+}
+
+list_params! {
+    /// Which rows.
+    AuditParams {
+        /// Only of this event type.
+        event_type: String = String,
+        /// Only of this team.
+        team: Uuid = Uuid,
+        /// Only about this runner.
+        runner: Uuid = Uuid,
+        /// Only by this identity.
+        user: String = String,
+        /// Only successes, or only failures.
+        success: bool = bool,
+        /// Only since then (RFC 3339).
+        since: DateTime<Utc> = String,
+    }
+}
+
+list_body! {
+    /// A page of the audit log.
+    AuditList { logs: AuditView, by id }
+}
+
+problems! { AuditProblems: ValidationFailed; }
+
+/// List what was done and tried: by you and in your teams; admins see all.
+#[utoipa::path(
+    get, path = "/audit-logs", tag = "audit", params(AuditParams),
+    responses((status = 200, description = "Newest first", body = AuditList), AuditProblems),
+)]
+pub(crate) async fn list(
+    State(app): State<App>,
+    Authorised(caller): Authorised,
+    Params(params): Params<AuditParams>,
+) -> ApiResult<Json<AuditList>> {
+    let page = params.page()?;
+    let filter = AuditFilter {
+        event_type: params.event_type,
+        team: params.team.map(TeamId::from),
+        runner: params.runner.map(RunnerId::from),
+        identity: params.user,
+        success: params.success,
+        since: params.since,
+    };
+    let listed = app.store.read().await?.audit().list(&Visible::to(&caller), &filter, page).await?;
+    Ok(Json(AuditList::new(listed, &page)))
+}

@@ -1,0 +1,115 @@
+//! Who am I, and what may I do?
+
+use axum::{Json, extract::State};
+use domain::{Requester, TeamId};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
+
+use crate::{
+    app::App, body::Params, caller::Authorised, error::ApiResult, openapi::problems, views::TeamRef,
+};
+
+pub(crate) fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(me)).routes(routes!(my_label_policy))
+}
+
+/// The caller.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Me {
+    /// `user` or `client`.
+    kind: &'static str,
+    /// Our id.
+    id: Uuid,
+    /// The words by which audit rows name you.
+    identity: String,
+    /// Name to show.
+    display_name: Option<String>,
+    /// May administer.
+    is_admin: bool,
+    /// May have JIT configs.
+    can_use_jit: bool,
+    /// Your teams, by name.
+    teams: Vec<TeamRef>,
+}
+
+/// What you may ask for.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct LabelPolicyView {
+    /// The team.
+    team_id: Uuid,
+    /// Its name.
+    team_name: String,
+    /// Labels every runner gets.
+    required_labels: Vec<String>,
+    /// What further labels may be: `*`, `glob:gpu-*`, or a regular expression over the whole label.
+    optional_label_patterns: Vec<String>,
+    /// Runner groups you may use.
+    allowed_runner_group_ids: Vec<i64>,
+    /// Most runners at a time; null means unlimited.
+    max_runners: Option<i32>,
+    /// How many there are.
+    active_runner_count: i64,
+}
+
+/// Which team.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct PolicyParams {
+    /// Needed by those who belong to several teams.
+    #[param(value_type = Option<Uuid>)]
+    team_id: Option<Uuid>,
+}
+
+problems! {
+    MeProblems: ;
+    PolicyProblems: TeamForbidden, ValidationFailed, TeamRequired;
+}
+
+/// Show who you are.
+#[utoipa::path(
+    get, path = "/auth/me", tag = "me",
+    responses((status = 200, description = "You", body = Me), MeProblems),
+)]
+pub(crate) async fn me(Authorised(caller): Authorised) -> Json<Me> {
+    let (kind, id) = match caller.requester {
+        Requester::User(id) => ("user", id.uuid()),
+        Requester::Client(id) => ("client", id.uuid()),
+    };
+    Json(Me {
+        kind,
+        id,
+        teams: caller.teams.iter().map(TeamRef::from).collect(),
+        identity: caller.identity,
+        display_name: caller.display_name,
+        is_admin: caller.is_admin,
+        can_use_jit: caller.can_use_jit,
+    })
+}
+
+/// Show what labels, groups and how many runners your team may have.
+#[utoipa::path(
+    get, path = "/auth/my-label-policy", tag = "me", params(PolicyParams),
+    responses((status = 200, description = "The policy", body = LabelPolicyView), PolicyProblems),
+)]
+pub(crate) async fn my_label_policy(
+    State(app): State<App>,
+    Authorised(caller): Authorised,
+    Params(params): Params<PolicyParams>,
+) -> ApiResult<Json<LabelPolicyView>> {
+    let id = caller.choose_team(params.team_id.map(TeamId::from))?;
+    let team = app.store.read().await?.teams().get(id).await?;
+    let team = team.ok_or_else(|| domain::Problem::not_found("team"))?;
+    let groups = team.allowed_runner_group_ids;
+    Ok(Json(LabelPolicyView {
+        team_id: team.id.uuid(),
+        team_name: team.name,
+        required_labels: team.required_labels,
+        optional_label_patterns: team.optional_label_patterns,
+        allowed_runner_group_ids: if groups.is_empty() { vec![app.default_group] } else { groups },
+        max_runners: team.max_runners,
+        active_runner_count: team.active_runner_count,
+    }))
+}

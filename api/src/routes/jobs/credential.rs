@@ -1,0 +1,89 @@
+//! Collecting the config.
+
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use domain::{AuditEntry, Caller, Job, JobId, JobState, Origin, Problem, ProblemCode, SecurityEvent};
+
+use crate::{
+    app::App,
+    body::Id,
+    caller::Authorised,
+    error::{ApiError, ApiResult},
+    handout::{self, CredentialView},
+    openapi::problems,
+    origin::From_,
+};
+
+problems! { CredentialProblems: CredentialDenied, NotFound, CredentialNotReady, CredentialGone, RunnerNameConflict,
+JobCancelled, JobPoisoned, GithubRefused, GithubUnavailable, JobExpired; }
+
+/// Collect the JIT config of a job that has succeeded.
+///
+/// Only who asked for the runner gets it; once, and again within 120 seconds of the first time. Each time is written
+/// down, and so is somebody else's try.
+#[utoipa::path(
+    post, path = "/jobs/{job_id}/credential", tag = "jobs", params(("job_id" = uuid::Uuid, Path)),
+    responses(
+        (status = 200, description = "The config", body = CredentialView, headers(("Cache-Control" = String))),
+        CredentialProblems,
+    ),
+)]
+pub(crate) async fn credential(
+    State(app): State<App>,
+    Authorised(caller): Authorised,
+    From_(origin): From_,
+    Id(id): Id<JobId>,
+) -> ApiResult<Response> {
+    let job = super::visible(&app, &caller, id).await?;
+    if job.requester != Some(caller.requester) {
+        return Err(denied(&app, &caller, &origin, &job).await);
+    }
+    match (job.state, job.error.clone()) {
+        (JobState::Succeeded, _) => {}
+        (JobState::Cancelled, None) => {
+            return Err(Problem::new(ProblemCode::JobCancelled, "The job was cancelled.").into());
+        }
+        (_, Some(problem)) => return Err(problem.into()),
+        (state, None) => {
+            return Err(Problem::new(
+                ProblemCode::CredentialNotReady,
+                format!("The job is {state}; wait for it."),
+            )
+            .retry_after(1)
+            .into());
+        }
+    }
+    let gone = || {
+        let detail = "The config was handed out more than 120 s ago, has expired, or never existed; ask for a new runner.";
+        Problem::new(ProblemCode::CredentialGone, detail)
+    };
+    let credential = handout::fetch(&app, &caller, &origin, &job).await?.ok_or_else(gone)?;
+    Ok((handout::NO_STORE, Json(credential)).into_response())
+}
+
+/// Writes somebody else's try down.
+async fn denied(app: &App, caller: &Caller, origin: &Origin, job: &Job) -> ApiError {
+    let problem =
+        Problem::new(ProblemCode::CredentialDenied, "Only who asked for this runner may fetch its config.");
+    let entry = AuditEntry {
+        runner: job.runner,
+        runner_name: job.runner_name.clone(),
+        team: job.team,
+        job: Some(job.id),
+        error: Some(problem.detail.clone()),
+        ..AuditEntry::by(caller, origin, "credential.fetch")
+    };
+    let noted: ApiResult<()> = async {
+        let mut tx = app.store.begin().await?;
+        tx.audit().write(&entry).await?;
+        if let Some(event) = SecurityEvent::of_refusal(&problem) {
+            tx.audit().alarm(&event, &entry).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+    .await;
+    noted.err().unwrap_or_else(|| problem.into())
+}

@@ -1,0 +1,25 @@
+//! Jobs.
+
+mod cancel;
+mod credential;
+mod events;
+mod show;
+
+use domain::{Caller, Job, JobId, Problem};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{app::App, error::ApiResult};
+
+pub(crate) fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(show::list))
+        .routes(routes!(show::show, cancel::cancel))
+        .routes(routes!(events::events))
+        .routes(routes!(credential::credential))
+}
+
+/// The job, if the caller may see it.
+async fn visible(app: &App, caller: &Caller, id: JobId) -> ApiResult<Job> {
+    let job = app.store.read().await?.jobs().get(id).await?;
+    Ok(job.filter(|job| caller.may_see(job.team, job.requester)).ok_or_else(|| Problem::not_found("job"))?)
+}

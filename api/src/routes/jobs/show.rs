@@ -1,0 +1,133 @@
+//! Following jobs.
+
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use domain::{Job, JobId, JobKind, JobState, Problem, TeamId};
+use queue::Reason;
+use serde::Deserialize;
+use store::{JobFilter, Visible};
+use utoipa::IntoParams;
+use uuid::Uuid;
+
+use crate::{
+    app::App,
+    body::{Id, Params},
+    caller::Authorised,
+    error::ApiResult,
+    openapi::problems,
+    page::{list_body, list_params},
+    prefer::seconds_to_wait,
+    queueing,
+    views::JobView,
+    waiting,
+};
+
+list_params! {
+    /// Which jobs.
+    JobParams {
+        /// Only in this state.
+        state: JobState = String,
+        /// Only of this kind.
+        kind: JobKind = String,
+        /// Only of this team.
+        team: Uuid = Uuid,
+    }
+}
+
+list_body! {
+    /// A page of jobs.
+    JobList { jobs: JobView, by job_id }
+}
+
+/// How long to wait.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct WaitParams {
+    /// Answer when the job is final, or after so many seconds (0 to 25).
+    #[param(value_type = Option<u64>, maximum = 25)]
+    wait: Option<String>,
+}
+
+problems! {
+    ListProblems: ValidationFailed;
+    ShowProblems: NotFound, ValidationFailed;
+}
+
+/// List jobs: your own and your teams'; admins see all.
+#[utoipa::path(
+    get, path = "/jobs", tag = "jobs", params(JobParams),
+    responses((status = 200, description = "Newest first", body = JobList), ListProblems),
+)]
+pub(crate) async fn list(
+    State(app): State<App>,
+    Authorised(caller): Authorised,
+    Params(params): Params<JobParams>,
+) -> ApiResult<Json<JobList>> {
+    let page = params.page()?;
+    let filter = JobFilter { state: params.state, kind: params.kind, team: params.team.map(TeamId::from) };
+    let listed = app.store.read().await?.jobs().list(&Visible::to(&caller), &filter, page).await?;
+    Ok(Json(JobList::new(listed, &page)))
+}
+
+/// Show a job, at once or when it is final.
+#[utoipa::path(
+    get, path = "/jobs/{job_id}", tag = "jobs", params(("job_id" = Uuid, Path), WaitParams),
+    responses(
+        (status = 200, description = "The job", body = JobView,
+            headers(("ETag" = String), ("Retry-After" = u64, description = "Seconds; while the job is not final"))),
+        (status = 304, description = "Unchanged since `If-None-Match`"),
+        ShowProblems,
+    ),
+)]
+pub(crate) async fn show(
+    State(app): State<App>,
+    Authorised(caller): Authorised,
+    Id(id): Id<JobId>,
+    Params(params): Params<WaitParams>,
+    headers: HeaderMap,
+) -> ApiResult<Response> {
+    let wait = params.wait.as_deref().map(|text| seconds_to_wait("query:wait", text)).transpose()?;
+    let mut job = super::visible(&app, &caller, id).await?;
+    if let Some(wait) = wait.filter(|wait| !wait.is_zero() && !job.state.is_final()) {
+        job = waiting::until_final(&app, id, wait).await?.ok_or_else(|| Problem::not_found("job"))?;
+    }
+    let tag = etag(&job);
+    if headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes()) {
+        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
+    }
+    let retry_after = if job.state.is_final() { None } else { Some(queueing::retry_after(&app, &job).await) };
+    let mut response = ([(header::ETAG, tag)], Json(present(&app, job).await)).into_response();
+    if let Some(seconds) = retry_after {
+        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+    }
+    Ok(response)
+}
+
+/// The job as callers see it; while it waits, with what the queue knows of why.
+pub(super) async fn present(app: &App, job: Job) -> JobView {
+    let asks = job.state == JobState::Queued;
+    let id = job.id;
+    let mut view = JobView::from(job);
+    if asks
+        && let Ok(Some(standing)) = app.spine.standing(id).await
+        && let Some(pause) = standing.pause
+    {
+        view.blocked_on = Some(match pause.reason {
+            Reason::Budget | Reason::SecondaryLimit => domain::BlockedOn::Budget,
+            Reason::GithubOutage => domain::BlockedOn::GithubOutage,
+            Reason::Admin => domain::BlockedOn::Paused,
+        });
+    }
+    view
+}
+
+fn etag(job: &Job) -> String {
+    let Job { state, blocked_on, attempts, snoozes, rescues, fence, .. } = job;
+    let waits = blocked_on.map_or("-", domain::BlockedOn::as_str);
+    format!("\"{state}-{waits}-{attempts}.{snoozes}.{rescues}.{fence}\"")
+}

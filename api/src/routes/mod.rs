@@ -1,0 +1,22 @@
+//! Every noun owns its `router()`; here they are merged.
+
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::app::App;
+
+mod admin;
+mod audit;
+mod auth;
+mod jobs;
+mod runners;
+mod teams;
+
+pub(crate) fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .merge(runners::router())
+        .merge(jobs::router())
+        .merge(auth::router())
+        .merge(teams::router())
+        .merge(audit::router())
+        .merge(admin::router())
+}

@@ -1,0 +1,99 @@
+//! The body of a provision request, and its reading.
+
+use domain::{
+    FieldError, MAX_LABELS, NameWish, Problem, ProvisionRequest, TeamId, check_label, is_name_prefix,
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// What a runner is to be like. Give exactly one of `runner_name` and `runner_name_prefix`.
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ProvisionBody {
+    /// The exact name: 1 to 64 characters of `A-Z a-z 0-9 . _ -`.
+    #[schema(max_length = 64, example = "gpu-builder-7")]
+    pub(crate) runner_name: Option<String>,
+    /// A generated name behind this prefix (1 to 51 characters): safer, since a generated name is never used twice.
+    #[schema(max_length = 51, example = "ci")]
+    pub(crate) runner_name_prefix: Option<String>,
+    /// Labels besides the team's required ones, which are always added.
+    #[serde(default)]
+    #[schema(max_items = 100, example = json!(["self-hosted", "linux"]))]
+    pub(crate) labels: Vec<String>,
+    /// GitHub's runner group; without it, the default group.
+    pub(crate) runner_group_id: Option<i64>,
+    /// Needed by those who belong to several teams.
+    pub(crate) team_id: Option<Uuid>,
+    /// Work folder on the runner's machine, relative.
+    #[schema(default = "_work", max_length = 100)]
+    pub(crate) work_folder: Option<String>,
+}
+
+impl ProvisionBody {
+    /// Every value within its bounds, or all that are not.
+    pub(crate) fn check(&self) -> Result<(ProvisionRequest, Option<TeamId>), Problem> {
+        let mut wrong = Vec::new();
+        let name = self.name().map_err(|error| wrong.push(error));
+        self.check_labels(&mut wrong);
+        if self.runner_group_id.is_some_and(|id| id < 1) {
+            wrong.push(FieldError::new("/runner_group_id", "a positive number"));
+        }
+        let folder = self.work_folder.as_deref().unwrap_or("_work");
+        if !is_work_folder(folder) {
+            wrong.push(FieldError::new(
+                "/work_folder",
+                "a relative path of 1 to 100 printable characters without `..`",
+            ));
+        }
+        match name {
+            Ok(name) if wrong.is_empty() => {
+                let request = ProvisionRequest {
+                    name,
+                    labels: self.labels.clone(),
+                    runner_group_id: self.runner_group_id,
+                    work_folder: folder.to_owned(),
+                };
+                Ok((request, self.team_id.map(TeamId::from)))
+            }
+            _ => Err(Problem::invalid(wrong)),
+        }
+    }
+
+    fn name(&self) -> Result<NameWish, FieldError> {
+        match (&self.runner_name, &self.runner_name_prefix) {
+            (Some(name), None) => name
+                .parse()
+                .map(NameWish::Exact)
+                .map_err(|error: domain::BadRunnerName| FieldError::new("/runner_name", error.to_string())),
+            (None, Some(prefix)) if is_name_prefix(prefix) => Ok(NameWish::Prefix(prefix.clone())),
+            (None, Some(_)) => Err(FieldError::new(
+                "/runner_name_prefix",
+                "1 to 51 characters of A-Z a-z 0-9 . _ - beginning with a letter or digit",
+            )),
+            (Some(_), Some(_)) => {
+                Err(FieldError::new("/runner_name_prefix", "not together with runner_name"))
+            }
+            (None, None) => Err(FieldError::new("/runner_name_prefix", "this or runner_name is needed")),
+        }
+    }
+
+    fn check_labels(&self, wrong: &mut Vec<FieldError>) {
+        if self.labels.len() > MAX_LABELS {
+            wrong.push(FieldError::new("/labels", "at most 100"));
+            return;
+        }
+        for (at, label) in self.labels.iter().enumerate() {
+            if let Err(why) = check_label(label) {
+                wrong.push(FieldError::new(format!("/labels/{at}"), why));
+            }
+        }
+    }
+}
+
+fn is_work_folder(folder: &str) -> bool {
+    (1..=100).contains(&folder.len())
+        && !folder.starts_with(['/', '\\'])
+        && folder.chars().all(|c| c.is_alphanumeric() || " ._-/\\".contains(c))
+        && folder.split(['/', '\\']).all(|part| part != "..")
+}

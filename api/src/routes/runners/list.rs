@@ -1,0 +1,82 @@
+//! Looking at runners.
+
+use axum::{Json, extract::State};
+use domain::{Problem, RunnerId, RunnerStatus, TeamId};
+use store::{AuditFilter, Page, RunnerFilter, Visible};
+use uuid::Uuid;
+
+use crate::{
+    app::App,
+    body::{Id, Params},
+    caller::Authorised,
+    error::ApiResult,
+    openapi::problems,
+    page::{list_body, list_params},
+    views::{AuditView, RunnerView, RunnerWithEvents},
+};
+
+list_params! {
+    /// Which runners.
+    RunnerParams {
+        /// Only in this state (`requested`, `pending`, `active`, `offline`, `deleted`); without it, all but deleted.
+        status: RunnerStatus = String,
+        /// Only ephemeral ones, or only others.
+        ephemeral: bool = bool,
+        /// Only of this team.
+        team: Uuid = Uuid,
+    }
+}
+
+list_body! {
+    /// A page of runners.
+    RunnerList { runners: RunnerView, by runner_id }
+}
+
+problems! {
+    ListProblems: ValidationFailed;
+    ShowProblems: NotFound;
+}
+
+/// List runners: your own and your teams'; admins see all.
+#[utoipa::path(
+    get, path = "/runners", tag = "runners", params(RunnerParams),
+    responses((status = 200, description = "Newest first", body = RunnerList), ListProblems),
+)]
+pub(crate) async fn list(
+    State(app): State<App>,
+    Authorised(caller): Authorised,
+    Params(params): Params<RunnerParams>,
+) -> ApiResult<Json<RunnerList>> {
+    let page = params.page()?;
+    let filter = RunnerFilter {
+        status: params.status,
+        ephemeral: params.ephemeral,
+        team: params.team.map(TeamId::from),
+    };
+    let listed = app.store.read().await?.runners().list(&Visible::to(&caller), &filter, page).await?;
+    Ok(Json(RunnerList::new(listed, &page)))
+}
+
+/// Show a runner and what happened to it.
+#[utoipa::path(
+    get, path = "/runners/{runner_id}", tag = "runners", params(("runner_id" = Uuid, Path)),
+    responses((status = 200, description = "The runner", body = RunnerWithEvents), ShowProblems),
+)]
+pub(crate) async fn show(
+    State(app): State<App>,
+    Authorised(caller): Authorised,
+    Id(id): Id<RunnerId>,
+) -> ApiResult<Json<RunnerWithEvents>> {
+    let mut read = app.store.read().await?;
+    let runner = read.runners().get(id).await?;
+    let runner = runner
+        .filter(|runner| caller.may_see(Some(runner.team), Some(runner.provisioned_by)))
+        .ok_or_else(|| Problem::not_found("runner"))?;
+    let filter = AuditFilter { runner: Some(id), ..AuditFilter::default() };
+    let page = Page { limit: 100, offset: 0, before: None };
+    let events = read.audit().list(&Visible::everything(), &filter, page).await?;
+    Ok(Json(RunnerWithEvents {
+        runner: runner.into(),
+        events: events.items.into_iter().map(AuditView::from).collect(),
+    }))
+}

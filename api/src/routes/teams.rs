@@ -1,0 +1,39 @@
+//! The caller's teams.
+
+use axum::{Json, extract::State};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{app::App, caller::Authorised, error::ApiResult, openapi::problems, views::TeamView};
+
+pub(crate) fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(my_teams))
+}
+
+/// Your teams.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct MyTeams {
+    /// By name.
+    teams: Vec<TeamView>,
+    /// How many.
+    total: usize,
+    /// Always null: this list has one page.
+    next_cursor: Option<String>,
+}
+
+problems! { MyTeamsProblems: ; }
+
+/// List the teams you belong to.
+#[utoipa::path(
+    get, path = "/teams/my-teams", tag = "me",
+    responses((status = 200, description = "By name", body = MyTeams), MyTeamsProblems),
+)]
+pub(crate) async fn my_teams(
+    State(app): State<App>,
+    Authorised(caller): Authorised,
+) -> ApiResult<Json<MyTeams>> {
+    let teams = app.store.read().await?.teams().of(&caller).await?;
+    let teams: Vec<TeamView> = teams.into_iter().map(TeamView::from).collect();
+    Ok(Json(MyTeams { total: teams.len(), teams, next_cursor: None }))
+}
