@@ -1,8 +1,11 @@
 //! The one place that reads the wall clock.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, Ordering},
+use std::{
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -22,6 +25,18 @@ impl Clock {
     pub fn fixed(at: DateTime<Utc>) -> (Self, FixedClock) {
         let handle = FixedClock(Arc::new(AtomicI64::new(at.timestamp_micros())));
         (Self::Fixed(handle.clone()), handle)
+    }
+
+    /// How long the process has lived, for ages and pauses: it never goes back when somebody sets the wall
+    /// clock. Only differences mean anything. A fixed clock counts from 1970.
+    pub fn monotonic(&self) -> Duration {
+        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+        match self {
+            Self::System => START.elapsed(),
+            Self::Fixed(clock) => {
+                clock.now().signed_duration_since(DateTime::UNIX_EPOCH).to_std().unwrap_or_default()
+            }
+        }
     }
 
     /// The time now, UTC.
@@ -72,6 +87,15 @@ mod tests {
         assert_eq!(clock.now(), start + TimeDelta::seconds(90));
         handle.set(start);
         assert_eq!(clock.clone().now(), start);
+    }
+
+    #[test]
+    fn ages_follow_a_fixed_clock() {
+        let (clock, handle) = Clock::fixed(DateTime::UNIX_EPOCH);
+        let before = clock.monotonic();
+        handle.advance(TimeDelta::seconds(3));
+        assert_eq!(clock.monotonic(), before + Duration::from_secs(3));
+        assert!(Clock::System.monotonic() <= Clock::System.monotonic());
     }
 
     #[test]

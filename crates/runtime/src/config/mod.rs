@@ -24,6 +24,7 @@ pub use github::{GithubAppConfig, GithubConfig};
 pub use jobs::{JobsConfig, LabelEnforcement};
 pub use log::{LogConfig, LogFormat};
 pub use oidc::{IssuerConfig, OidcConfig};
+pub use parse::{is_loopback, safe_url};
 pub use secrets::{CredentialKey, SecretsConfig};
 pub use server::{ServerConfig, TrustedProxies};
 pub use setting::{Fallback, Section, Setting};

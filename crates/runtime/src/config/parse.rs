@@ -90,12 +90,14 @@ pub(super) fn web_url(text: &str) -> Option<Url> {
     (web && bare && url.has_host()).then_some(url)
 }
 
-/// The same, and https unless the host is this machine: what travels there must not be read or changed.
-pub(super) fn safe_url(text: &str) -> Option<Url> {
+/// A URL to which what we send must not be read or changed on the way: https (http only on loopback), with a host,
+/// without user, password or fragment.
+pub fn safe_url(text: &str) -> Option<Url> {
     web_url(text).filter(|url| url.scheme() == "https" || is_loopback(url))
 }
 
-fn is_loopback(url: &Url) -> bool {
+/// Whether the URL's host is this machine, by name or address.
+pub fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
         Some(Host::Ipv4(ip)) => ip.is_loopback(),
