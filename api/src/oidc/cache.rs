@@ -95,19 +95,15 @@ impl IssuerKeys {
             return Ok(kept);
         }
         let before = self.generation();
-        match self.kept_within(STALE) {
-            // One asks for new keys; the others use the old ones meanwhile.
-            Some(old) => {
-                if let Ok(gate) = self.gate.clone().try_lock_owned() {
-                    self.fetch_through(gate, PAUSE).await;
-                }
-                Ok(self.kept_within(STALE).unwrap_or(old))
-            }
-            None => {
-                self.refresh(before, COLD_PAUSE).await;
-                self.kept_within(STALE).ok_or(OidcError::KeysUnavailable)
-            }
+        let Some(old) = self.kept_within(STALE) else {
+            self.refresh(before, COLD_PAUSE).await;
+            return self.kept_within(STALE).ok_or(OidcError::KeysUnavailable);
+        };
+        // One asks for new keys; the others use the old ones meanwhile.
+        if let Ok(gate) = self.gate.clone().try_lock_owned() {
+            self.fetch_through(gate, PAUSE).await;
         }
+        Ok(self.kept_within(STALE).unwrap_or(old))
     }
 
     /// Waits until keys other than `seen` are there, fetching them unless somebody did less than `pause` ago.

@@ -103,7 +103,7 @@ impl Claims {
         })
     }
 
-    /// A NumericDate (RFC 7519): seconds, fractions cut off.
+    /// A `NumericDate` (RFC 7519): seconds, fractions cut off.
     fn time(&self, name: &str) -> Result<Option<DateTime<Utc>>, OidcError> {
         let Some(value) = self.0.get(name) else { return Ok(None) };
         let seconds = value.as_i64().or_else(|| value.as_f64().and_then(whole));

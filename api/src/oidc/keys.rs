@@ -24,7 +24,7 @@ pub(super) struct Key {
     kid: Option<String>,
     kind: Kind,
     algorithm: Option<String>,
-    key: DecodingKey,
+    material: DecodingKey,
 }
 
 /// What the material is.
@@ -108,7 +108,7 @@ impl Key {
             }
             _ => return None,
         };
-        Some(Self { kid: raw.kid, kind, algorithm: raw.alg, key: key.ok()? })
+        Some(Self { kid: raw.kid, kind, algorithm: raw.alg, material: key.ok()? })
     }
 
     fn fits(&self, algorithm: Algorithm) -> bool {
@@ -132,7 +132,7 @@ impl Key {
 
     /// Checks the signature. RSA keys outside 2048 to 8192 bits never fit.
     pub(super) fn verify(&self, parts: &Parts<'_>) -> Result<(), OidcError> {
-        let holds = crypto::verify(parts.signature, parts.signed.as_bytes(), &self.key, parts.algorithm);
+        let holds = crypto::verify(parts.signature, parts.signed.as_bytes(), &self.material, parts.algorithm);
         match holds {
             Ok(true) => Ok(()),
             Ok(false) | Err(_) => Err(OidcError::BadSignature),

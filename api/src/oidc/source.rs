@@ -69,7 +69,7 @@ impl KeySource {
         timeout(self.total, fetch).await.map_err(|_| FetchError::TimedOut)?
     }
 
-    /// OpenID Connect Discovery 1.0, 4: the document must name the very issuer we asked.
+    /// OIDC Discovery 1.0, section 4: the document must name the very issuer we asked.
     async fn discover(&self) -> Result<Url, FetchError> {
         let malformed = || FetchError::Malformed("the discovery document");
         let base = self.issuer.trim_end_matches('/');
