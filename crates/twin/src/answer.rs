@@ -1,0 +1,76 @@
+//! Answers in the shapes of GitHub.
+
+use serde_json::{Value, json};
+
+use crate::ledger::ViolationKind;
+
+const DOCS: &str = "https://docs.github.com/rest";
+
+/// What a handler decided; headers that every answer carries come later.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: Option<Value>,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) violation: Option<(ViolationKind, String)>,
+}
+
+impl Answer {
+    pub(crate) fn new(status: u16, body: Value) -> Self {
+        Self { status, body: Some(body), headers: Vec::new(), violation: None }
+    }
+
+    pub(crate) fn ok(body: Value) -> Self {
+        Self::new(200, body)
+    }
+
+    pub(crate) fn empty(status: u16) -> Self {
+        Self { status, body: None, headers: Vec::new(), violation: None }
+    }
+
+    /// The shape of every refusal.
+    pub(crate) fn error(status: u16, message: impl Into<String>) -> Self {
+        let message: String = message.into();
+        Self::new(
+            status,
+            json!({"message": message, "documentation_url": DOCS, "status": status.to_string()}),
+        )
+    }
+
+    pub(crate) fn not_found() -> Self {
+        Self::error(404, "Not Found")
+    }
+
+    /// 422 of the runner calls, whose `errors` are plain texts.
+    pub(crate) fn invalid(message: impl Into<String>, errors: &[&str]) -> Self {
+        let mut answer = Self::error(422, message);
+        if let Some(Value::Object(body)) = answer.body.as_mut().filter(|_| !errors.is_empty()) {
+            body.insert("errors".into(), json!(errors));
+        }
+        answer
+    }
+
+    /// 422 of the App calls, whose `errors` are objects.
+    pub(crate) fn validation_failed(resource: &str, field: &str, code: &str) -> Self {
+        let mut answer = Self::error(422, "Validation Failed");
+        if let Some(Value::Object(body)) = answer.body.as_mut() {
+            body.insert("errors".into(), json!([{"resource": resource, "field": field, "code": code}]));
+        }
+        answer
+    }
+
+    pub(crate) fn forbidden(permission: &str, level: &str) -> Self {
+        Self::error(403, "Resource not accessible by integration")
+            .with("x-accepted-github-permissions", format!("{permission}={level}"))
+    }
+
+    pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    pub(crate) fn blame(mut self, kind: ViolationKind, detail: impl Into<String>) -> Self {
+        self.violation = Some((kind, detail.into()));
+        self
+    }
+}

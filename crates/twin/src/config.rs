@@ -1,0 +1,108 @@
+//! What a twin is told at start.
+
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Debug, Formatter},
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+use crate::limits::Limits;
+
+/// Settings of one twin. `TwinConfig::default()` is ready to start: loopback, free ports, the limits of GitHub.
+#[derive(Clone, Debug)]
+pub struct TwinConfig {
+    /// Where the API listens; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Where the control port listens; `None` opens none.
+    pub control_listen: Option<SocketAddr>,
+    /// Path before every API route, such as `/api/v3` of an Enterprise Server; empty for none.
+    pub base_path: String,
+    /// The organisation of the first installation; its repositories exist under any name.
+    pub org: String,
+    /// Id of the one App.
+    pub app_id: u64,
+    /// URL name of the App.
+    pub app_slug: String,
+    /// The first installation.
+    pub installation_id: u64,
+    /// More installations of the same App: (installation id, organisation).
+    pub more_installations: Vec<(u64, String)>,
+    /// SPKI or PKCS #1 PEM that App JWTs are checked against; `None`: [`crate::AppKey::shared`].
+    pub app_public_key_pem: Option<String>,
+    /// Permissions of every installation: name to `read` or `write`.
+    pub permissions: BTreeMap<String, String>,
+    /// Runner groups of every organisation: (id, name); the first is the default group.
+    pub groups: Vec<(u64, String)>,
+    /// Life of an installation token.
+    pub token_life: Duration,
+    /// A just-in-time runner that never came online is removed after this time.
+    pub unused_runner_life: Duration,
+    /// The rate limits.
+    pub limits: Limits,
+    /// Text put into every private field of a JIT config, so that tests can search outputs for leaks.
+    pub canary: String,
+    /// Where webhooks go; `None` sends none.
+    pub webhook: Option<WebhookConfig>,
+    /// How many requests and violations the ledger keeps; the counters go on beyond it.
+    pub ledger_capacity: usize,
+}
+
+impl Default for TwinConfig {
+    fn default() -> Self {
+        let permissions = [
+            ("actions", "write"),
+            ("administration", "write"),
+            ("metadata", "read"),
+            ("organization_self_hosted_runners", "write"),
+        ];
+        Self {
+            listen: loopback(),
+            control_listen: None,
+            base_path: String::new(),
+            org: "acme".into(),
+            app_id: 424_242,
+            app_slug: "runner-tokens".into(),
+            installation_id: 5_151_515,
+            more_installations: Vec::new(),
+            app_public_key_pem: None,
+            permissions: permissions.into_iter().map(|(k, v)| (k.into(), v.into())).collect(),
+            groups: vec![(1, "Default".into())],
+            token_life: Duration::from_hours(1),
+            unused_runner_life: Duration::from_hours(24),
+            limits: Limits::github(),
+            canary: "CANARY-jit-private-key-of-the-twin".into(),
+            webhook: None,
+            ledger_capacity: 200_000,
+        }
+    }
+}
+
+/// Where and how webhooks are sent. `Debug` hides the secret.
+#[derive(Clone)]
+pub struct WebhookConfig {
+    /// Receives the POSTs.
+    pub url: String,
+    /// Key of `X-Hub-Signature-256`.
+    pub secret: String,
+    /// A delivery without an answer in this time has failed (GitHub: 10 s).
+    pub timeout: Duration,
+}
+
+impl WebhookConfig {
+    /// Deliveries to `url`, signed with `secret`, given up after GitHub's 10 s.
+    pub fn new(url: impl Into<String>, secret: impl Into<String>) -> Self {
+        Self { url: url.into(), secret: secret.into(), timeout: Duration::from_secs(10) }
+    }
+}
+
+impl Debug for WebhookConfig {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebhookConfig").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+/// A free port on this machine only.
+pub(crate) fn loopback() -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
+}

@@ -1,0 +1,70 @@
+//! The signing keys of the issuer.
+
+use std::sync::{Mutex, PoisonError};
+
+use aws_lc_rs::{
+    rand::SystemRandom,
+    signature::{
+        ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair,
+        EcdsaSigningAlgorithm, Ed25519KeyPair,
+    },
+};
+use jsonwebtoken::{Algorithm, EncodingKey, jwk::Jwk};
+use serde_json::{Value, json};
+
+use crate::keys::{KeyError, pem, rsa_der};
+
+/// One key: an id, the algorithm its JWK names, the private half.
+#[derive(Clone)]
+pub(crate) struct Key {
+    pub(crate) kid: String,
+    pub(crate) alg: Algorithm,
+    pub(crate) private: EncodingKey,
+    pub(crate) public_pem: Option<String>,
+    jwk: Value,
+}
+
+impl Key {
+    pub(crate) fn make(kid: String, alg: Algorithm, nth: usize) -> Result<Self, KeyError> {
+        let (private, public_pem) = match alg {
+            Algorithm::ES256 => (ec(&ECDSA_P256_SHA256_FIXED_SIGNING)?, None),
+            Algorithm::ES384 => (ec(&ECDSA_P384_SHA384_FIXED_SIGNING)?, None),
+            Algorithm::EdDSA => (ed()?, None),
+            Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 => return Err(KeyError::Unmade),
+            _ => {
+                let (private, public) = pooled_rsa(nth)?;
+                let private = EncodingKey::from_rsa_pem(pem("PRIVATE KEY", &private).as_bytes())?;
+                (private, Some(pem("PUBLIC KEY", &public)))
+            }
+        };
+        let mut jwk = serde_json::to_value(Jwk::from_encoding_key(&private, alg)?).unwrap_or_default();
+        jwk["kid"] = json!(kid);
+        jwk["use"] = json!("sig");
+        jwk["alg"] = json!(format!("{alg:?}"));
+        Ok(Self { kid, alg, private, public_pem, jwk })
+    }
+
+    pub(crate) fn jwk(&self) -> Value {
+        self.jwk.clone()
+    }
+}
+
+fn ec(kind: &'static EcdsaSigningAlgorithm) -> Result<EncodingKey, KeyError> {
+    let der = EcdsaKeyPair::generate_pkcs8(kind, &SystemRandom::new()).map_err(|_| KeyError::Unmade)?;
+    Ok(EncodingKey::from_ec_der(der.as_ref()))
+}
+
+fn ed() -> Result<EncodingKey, KeyError> {
+    let der = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map_err(|_| KeyError::Unmade)?;
+    Ok(EncodingKey::from_ed_der(der.as_ref()))
+}
+
+/// The nth RSA pair of this process: making one is slow, so all issuers share them.
+fn pooled_rsa(nth: usize) -> Result<(Vec<u8>, Vec<u8>), KeyError> {
+    static POOL: Mutex<Vec<(Vec<u8>, Vec<u8>)>> = Mutex::new(Vec::new());
+    let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
+    while pool.len() <= nth {
+        pool.push(rsa_der()?);
+    }
+    Ok(pool[nth].clone())
+}

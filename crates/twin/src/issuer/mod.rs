@@ -1,0 +1,333 @@
+//! A small OIDC issuer for development and tests: people and machines get tokens without passwords.
+
+mod keys;
+mod server;
+
+use std::{
+    fmt::{self, Debug, Formatter},
+    io,
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+pub use self::server::PERSON_GRANT;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use chrono::Utc;
+pub use jsonwebtoken::Algorithm;
+use jsonwebtoken::EncodingKey;
+use serde_json::{Value, json};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use self::keys::Key;
+use crate::{config::loopback, keys::KeyError, serve};
+
+/// A machine that may ask for tokens with its id and secret.
+#[derive(Clone)]
+pub struct Client {
+    /// `client_id`.
+    pub id: String,
+    /// `client_secret`.
+    pub secret: String,
+}
+
+/// A person who gets tokens by name alone.
+#[derive(Clone, Debug)]
+pub struct Person {
+    /// `sub` of the tokens.
+    pub sub: String,
+    /// `email` of the tokens.
+    pub email: String,
+    /// `name` of the tokens.
+    pub name: String,
+}
+
+/// Settings of an issuer. `IssuerConfig::default()` is ready to start.
+#[derive(Clone)]
+pub struct IssuerConfig {
+    /// Where it listens; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// `aud` of the tokens.
+    pub audience: String,
+    /// Machines.
+    pub clients: Vec<Client>,
+    /// People.
+    pub people: Vec<Person>,
+    /// Algorithms; one key for each, the first signs.
+    pub algorithms: Vec<Algorithm>,
+    /// Life of a token.
+    pub life: Duration,
+}
+
+impl Default for IssuerConfig {
+    fn default() -> Self {
+        let person = |sub: &str, name: &str| Person {
+            sub: sub.into(),
+            email: format!("{sub}@example.com"),
+            name: name.into(),
+        };
+        Self {
+            listen: loopback(),
+            audience: "runner-tokens".into(),
+            clients: vec![Client { id: "ci".into(), secret: "ci-secret".into() }],
+            people: vec![person("ada", "Ada"), person("bob", "Bob")],
+            algorithms: vec![Algorithm::RS256],
+            life: Duration::from_hours(1),
+        }
+    }
+}
+
+/// What goes wrong with the discovery document or the key set.
+#[derive(Clone, Debug, PartialEq)]
+pub enum IssuerFault {
+    /// 503.
+    Down,
+    /// The connection is closed without an answer.
+    Hangup,
+    /// The right answer after this time.
+    Slow(Duration),
+    /// JSON of at least this many bytes.
+    Huge(usize),
+    /// Not JSON.
+    Malformed,
+    /// Names another issuer, or an empty key set.
+    Wrong,
+}
+
+/// How a hand-made token is signed.
+#[derive(Clone, Debug)]
+pub enum Sign<'a> {
+    /// With the key named, by this algorithm.
+    With(Algorithm),
+    /// HS256 with this secret, such as the text of a public key.
+    Hmac(&'a [u8]),
+    /// Not at all: an empty signature.
+    Nothing,
+}
+
+/// Fetches so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fetches {
+    /// Of the discovery document.
+    pub discovery: u64,
+    /// Of the key set.
+    pub jwks: u64,
+    /// Tokens asked for.
+    pub tokens: u64,
+}
+
+struct Inner {
+    config: IssuerConfig,
+    url: String,
+    keys: Vec<Key>,
+    made: usize,
+    rsa_made: usize,
+    discovery_fault: Option<IssuerFault>,
+    jwks_fault: Option<IssuerFault>,
+    fetches: Fetches,
+    devices: Vec<server::Device>,
+}
+
+type Shared = Arc<Mutex<Inner>>;
+
+fn locked(shared: &Shared) -> MutexGuard<'_, Inner> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A running issuer. Dropping it closes its port.
+pub struct Issuer {
+    shared: Shared,
+    url: String,
+    stop: DropGuard,
+}
+
+impl Debug for Issuer {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Issuer").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+impl Issuer {
+    /// Makes the keys, opens the port and serves.
+    ///
+    /// # Errors
+    /// A port that cannot be opened, or an algorithm no key can be made for.
+    pub async fn start(config: IssuerConfig) -> io::Result<Self> {
+        let (listener, address) = serve::bind(config.listen).await?;
+        let url = format!("http://{address}");
+        let algorithms = config.algorithms.clone();
+        let mut inner = Inner {
+            config,
+            url: url.clone(),
+            keys: Vec::new(),
+            made: 0,
+            rsa_made: 0,
+            discovery_fault: None,
+            jwks_fault: None,
+            fetches: Fetches::default(),
+            devices: Vec::new(),
+        };
+        for alg in algorithms {
+            inner.add_key(alg).map_err(io::Error::other)?;
+        }
+        let (shared, stop) = (Arc::new(Mutex::new(inner)), CancellationToken::new());
+        serve::run(listener, server::router(shared.clone()), stop.clone());
+        Ok(Self { shared, url, stop: stop.drop_guard() })
+    }
+
+    /// The issuer's name: what `iss` says, without a slash at the end.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Address of the key set.
+    pub fn jwks_url(&self) -> String {
+        format!("{}/jwks", self.url)
+    }
+
+    /// A token signed with the first key. `claims` are laid over the usual ones (`iss aud iat nbf exp jti`);
+    /// `null` leaves one out.
+    ///
+    /// # Errors
+    /// [`KeyError`] if signing fails.
+    pub fn token(&self, claims: &Value) -> Result<String, KeyError> {
+        locked(&self.shared).token(claims)
+    }
+
+    /// A token of one of the people in the config: `sub`, `email`, `email_verified`, `name`.
+    ///
+    /// # Errors
+    /// [`KeyError::UnknownKey`] for a stranger.
+    pub fn person_token(&self, sub: &str) -> Result<String, KeyError> {
+        let inner = locked(&self.shared);
+        let claims = inner.person_claims(sub).ok_or(KeyError::UnknownKey)?;
+        inner.token(&claims)
+    }
+
+    /// A token as the machine `client_id` would get from the token endpoint.
+    ///
+    /// # Errors
+    /// [`KeyError`] if signing fails.
+    pub fn machine_token(&self, client_id: &str) -> Result<String, KeyError> {
+        locked(&self.shared).token(&machine_claims(client_id))
+    }
+
+    /// A token whose header and claims are exactly these, whatever they are.
+    ///
+    /// # Errors
+    /// [`KeyError::UnknownKey`], or a key that cannot sign by the algorithm.
+    pub fn sign_with(
+        &self,
+        kid: &str,
+        how: &Sign<'_>,
+        header: &Value,
+        claims: &Value,
+    ) -> Result<String, KeyError> {
+        let inner = locked(&self.shared);
+        let key = inner.keys.iter().find(|k| k.kid == kid).ok_or(KeyError::UnknownKey)?;
+        sign(&key.private, how, header, claims)
+    }
+
+    /// Ids of the keys in the key set, the signing one first.
+    pub fn kids(&self) -> Vec<String> {
+        locked(&self.shared).keys.iter().map(|k| k.kid.clone()).collect()
+    }
+
+    /// The id of the key for an algorithm.
+    pub fn kid_for(&self, alg: Algorithm) -> Option<String> {
+        locked(&self.shared).keys.iter().find(|k| k.alg == alg).map(|k| k.kid.clone())
+    }
+
+    /// PEM of an RSA key's public half, as an attacker can compute it from the key set.
+    pub fn public_pem(&self, kid: &str) -> Option<String> {
+        locked(&self.shared).keys.iter().find(|k| k.kid == kid)?.public_pem.clone()
+    }
+
+    /// Signs with a new key of this algorithm from now on; the old ones stay in the key set, or go.
+    /// Returns the new id.
+    ///
+    /// # Errors
+    /// [`KeyError`] if no key can be made.
+    pub fn rotate(&self, alg: Algorithm, keep_old: bool) -> Result<String, KeyError> {
+        let mut inner = locked(&self.shared);
+        if !keep_old {
+            inner.keys.clear();
+        }
+        inner.add_key(alg)?;
+        inner.keys.rotate_right(1);
+        Ok(inner.keys[0].kid.clone())
+    }
+
+    /// Spoils the discovery document, or `None` to mend it.
+    pub fn fault_discovery(&self, fault: Option<IssuerFault>) {
+        locked(&self.shared).discovery_fault = fault;
+    }
+
+    /// Spoils the key set, or `None` to mend it.
+    pub fn fault_jwks(&self, fault: Option<IssuerFault>) {
+        locked(&self.shared).jwks_fault = fault;
+    }
+
+    /// Fetches so far, spoilt ones included.
+    pub fn fetches(&self) -> Fetches {
+        locked(&self.shared).fetches
+    }
+
+    /// Closes the port, as dropping does.
+    pub fn shutdown(self) {
+        drop(self.stop);
+    }
+}
+
+impl Inner {
+    fn add_key(&mut self, alg: Algorithm) -> Result<(), KeyError> {
+        let key = Key::make(format!("key-{}", self.made + 1), alg, self.rsa_made)?;
+        self.made += 1;
+        self.rsa_made += usize::from(key.public_pem.is_some());
+        self.keys.push(key);
+        Ok(())
+    }
+
+    fn token(&self, claims: &Value) -> Result<String, KeyError> {
+        let now = Utc::now().timestamp();
+        let life = i64::try_from(self.config.life.as_secs()).unwrap_or(3600);
+        let mut all = json!({
+            "iss": self.url, "aud": self.config.audience, "iat": now, "nbf": now, "exp": now + life,
+            "jti": uuid::Uuid::new_v4().to_string(),
+        });
+        if let (Some(all), Some(extra)) = (all.as_object_mut(), claims.as_object()) {
+            all.extend(extra.clone());
+            all.retain(|_, v| !v.is_null());
+        }
+        let key = self.keys.first().ok_or(KeyError::UnknownKey)?;
+        let header = json!({"alg": format!("{:?}", key.alg), "typ": "JWT", "kid": key.kid});
+        sign(&key.private, &Sign::With(key.alg), &header, &all)
+    }
+
+    fn person_claims(&self, name: &str) -> Option<Value> {
+        let person = self.config.people.iter().find(|p| p.sub == name || p.email == name)?;
+        Some(json!({"sub": person.sub, "email": person.email, "email_verified": true, "name": person.name}))
+    }
+}
+
+/// Claims of a machine, in the manner of Auth0.
+fn machine_claims(client_id: &str) -> Value {
+    json!({
+        "sub": format!("{client_id}@clients"), "azp": client_id, "client_id": client_id,
+        "gty": "client-credentials",
+    })
+}
+
+fn sign(key: &EncodingKey, how: &Sign<'_>, header: &Value, claims: &Value) -> Result<String, KeyError> {
+    let part = |v: &Value| URL_SAFE_NO_PAD.encode(v.to_string());
+    let message = format!("{}.{}", part(header), part(claims));
+    let signature = match how {
+        Sign::With(alg) => jsonwebtoken::crypto::sign(message.as_bytes(), key, *alg)?,
+        Sign::Hmac(secret) => {
+            let key = EncodingKey::from_secret(secret);
+            jsonwebtoken::crypto::sign(message.as_bytes(), &key, Algorithm::HS256)?
+        }
+        Sign::Nothing => String::new(),
+    };
+    Ok(format!("{message}.{signature}"))
+}

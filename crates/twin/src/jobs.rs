@@ -1,0 +1,218 @@
+//! Simulated workflow jobs: queued, in progress on a runner, completed; each step sends its webhook.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::{
+    state::{Runner, RunnerStatus, State},
+    views::{self, stable_id, time},
+};
+
+/// Jobs kept at most; completed ones go first.
+const MAX_JOBS: usize = 50_000;
+
+/// Where a job stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobStatus {
+    /// Waits for a runner.
+    Queued,
+    /// Runs.
+    InProgress,
+    /// Over.
+    Completed,
+}
+
+/// How a job ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Conclusion {
+    /// Every step succeeded.
+    Success,
+    /// A step failed.
+    Failure,
+    /// Somebody stopped it.
+    Cancelled,
+    /// It was never meant to run.
+    Skipped,
+    /// It ran too long.
+    TimedOut,
+}
+
+/// A workflow job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// Unique in this twin.
+    pub id: u64,
+    /// The run it belongs to; every job has one of its own.
+    pub run_id: u64,
+    /// `owner/name`.
+    pub repository: String,
+    /// Its `runs-on` labels.
+    pub labels: Vec<String>,
+    /// Where it stands.
+    pub status: JobStatus,
+    /// How it ended.
+    pub conclusion: Option<Conclusion>,
+    /// (id, name, group id) of the runner it got.
+    pub runner: Option<(u64, String, u64)>,
+    /// On the twin's clock.
+    pub created_at: DateTime<Utc>,
+    /// When a runner took it.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it ended.
+    pub completed_at: Option<DateTime<Utc>>,
+}
+
+/// A control command that cannot be done.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ControlError {
+    /// No runner, job, installation or fault has this id.
+    #[error("there is no such {0}")]
+    NotFound(&'static str),
+    /// It exists, but not so.
+    #[error("{0}")]
+    Refused(String),
+}
+
+pub(crate) fn refused(why: impl Into<String>) -> ControlError {
+    ControlError::Refused(why.into())
+}
+
+impl Job {
+    /// As `GET /repos/{owner}/{repo}/actions/jobs/{job_id}` shows it.
+    pub(crate) fn view(&self, base: &str) -> Value {
+        let repo = format!("{base}/repos/{}", self.repository);
+        let page = format!("https://github.com/{}/actions/runs/{}", self.repository, self.run_id);
+        let (runner_id, name, group) = self
+            .runner
+            .clone()
+            .map_or((None, None, None), |(id, name, group)| (Some(id), Some(name), Some(group)));
+        let started = self.started_at.unwrap_or(self.created_at);
+        json!({
+            "id": self.id, "run_id": self.run_id, "run_url": format!("{repo}/actions/runs/{}", self.run_id),
+            "run_attempt": 1, "node_id": format!("CR_kwDO{:08X}", self.id),
+            "head_sha": format!("{:040x}", stable_id(&self.repository)), "head_branch": "main",
+            "url": format!("{repo}/actions/jobs/{}", self.id), "html_url": format!("{page}/job/{}", self.id),
+            "status": self.status, "conclusion": self.conclusion, "created_at": time(self.created_at),
+            "started_at": time(started), "completed_at": self.completed_at.map(time),
+            "name": "build", "steps": self.steps(), "workflow_name": "CI",
+            "check_run_url": format!("{repo}/check-runs/{}", self.id), "labels": self.labels,
+            "runner_id": runner_id, "runner_name": name, "runner_group_id": group,
+            "runner_group_name": group.map(|g| if g == 1 { "Default".to_owned() } else { format!("group-{g}") }),
+        })
+    }
+
+    fn steps(&self) -> Value {
+        let Some(started) = self.started_at else { return json!([]) };
+        let (status, end) = match self.completed_at {
+            Some(at) => ("completed", Some(at)),
+            None => ("in_progress", None),
+        };
+        json!([{
+            "name": "Set up job", "status": status, "conclusion": self.conclusion, "number": 1,
+            "started_at": time(started), "completed_at": end.map(time),
+        }])
+    }
+}
+
+impl State {
+    /// Queues a job; `repository` is `owner/name` of an organisation with an installation.
+    pub(crate) fn queue_job(&mut self, repository: &str, labels: Vec<String>) -> Result<Job, ControlError> {
+        let owner = repository.split('/').next().unwrap_or("");
+        if self.installation_of(owner).is_none() || repository.split('/').count() != 2 {
+            return Err(ControlError::NotFound("repository"));
+        }
+        if self.jobs.len() >= MAX_JOBS {
+            self.jobs.retain(|_, j| j.status != JobStatus::Completed);
+        }
+        if self.jobs.len() >= MAX_JOBS || labels.len() > 100 {
+            return Err(refused("too many jobs or labels"));
+        }
+        let (id, run_id, created_at) = (self.next_id(), self.next_id(), self.now());
+        let job = Job {
+            id,
+            run_id,
+            repository: repository.to_owned(),
+            labels,
+            status: JobStatus::Queued,
+            conclusion: None,
+            runner: None,
+            created_at,
+            started_at: None,
+            completed_at: None,
+        };
+        self.jobs.insert(id, job.clone());
+        self.announce_job(&job);
+        Ok(job)
+    }
+
+    /// Gives a queued job to an idle, online runner that has all its labels.
+    pub(crate) fn start_job(&mut self, job: u64, runner: u64) -> Result<Job, ControlError> {
+        let now = self.now();
+        let runner = self.runners.get_mut(&runner).ok_or(ControlError::NotFound("runner"))?;
+        let job = self.jobs.get_mut(&job).ok_or(ControlError::NotFound("job"))?;
+        if job.status != JobStatus::Queued {
+            return Err(refused("the job is not queued"));
+        }
+        if runner.busy || runner.status != RunnerStatus::Online {
+            return Err(refused("the runner is not idle"));
+        }
+        if let Some(label) = job.labels.iter().find(|l| !has(runner, l)) {
+            return Err(refused(format!("the runner has no label {label}")));
+        }
+        runner.busy = true;
+        job.runner = Some((runner.id, runner.name.clone(), runner.runner_group_id));
+        job.status = JobStatus::InProgress;
+        job.started_at = Some(now);
+        let job = job.clone();
+        self.announce_job(&job);
+        Ok(job)
+    }
+
+    /// Ends a job; its ephemeral runner is removed, another one is idle again.
+    pub(crate) fn complete_job(&mut self, job: u64, conclusion: Conclusion) -> Result<Job, ControlError> {
+        let now = self.now();
+        let job = self.jobs.get_mut(&job).ok_or(ControlError::NotFound("job"))?;
+        if job.status == JobStatus::Completed {
+            return Err(refused("the job is completed"));
+        }
+        job.status = JobStatus::Completed;
+        job.conclusion = Some(conclusion);
+        job.completed_at = Some(now);
+        let job = job.clone();
+        if let Some((id, ..)) = job.runner {
+            match self.runners.get_mut(&id) {
+                Some(runner) if !runner.ephemeral => runner.busy = false,
+                _ => drop(self.remove_runner(id)),
+            }
+        }
+        self.announce_job(&job);
+        Ok(job)
+    }
+
+    fn announce_job(&mut self, job: &Job) {
+        let base = self.base.clone();
+        let owner = job.repository.split('/').next().unwrap_or("").to_owned();
+        let Some(installation) = self.installation_of(&owner).map(|i| i.id) else { return };
+        let action = match job.status {
+            JobStatus::Queued => "queued",
+            JobStatus::InProgress => "in_progress",
+            JobStatus::Completed => "completed",
+        };
+        let payload = json!({
+            "action": action, "workflow_job": job.view(&base),
+            "repository": views::repository(&base, &job.repository, self.started),
+            "organization": views::organization(&base, &owner),
+            "installation": {"id": installation, "node_id": format!("I_kwDO{installation:08X}")},
+            "sender": views::account(&base, "octo-person", "User"),
+        });
+        let ids = (Some(installation), Some(stable_id(&job.repository)));
+        self.emit("workflow_job", action, ids, &payload);
+    }
+}
+
+fn has(runner: &Runner, label: &str) -> bool {
+    runner.labels.iter().any(|l| l.name.eq_ignore_ascii_case(label))
+}

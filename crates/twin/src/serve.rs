@@ -1,0 +1,70 @@
+//! The accept loop of every server here. Unlike `axum::serve` it can close a connection without an answer.
+
+use std::{convert::Infallible, io, net::SocketAddr};
+
+use axum::{Router, body::Body, extract::Request, response::Response};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+/// Mark on a response: close the connection instead of sending it.
+#[derive(Clone, Copy, Debug)]
+struct Hangup;
+
+/// A response that is never sent.
+pub(crate) fn hangup() -> Response {
+    let mut response = Response::new(Body::empty());
+    response.extensions_mut().insert(Hangup);
+    response
+}
+
+pub(crate) fn is_hangup(response: &Response) -> bool {
+    response.extensions().get::<Hangup>().is_some()
+}
+
+/// Opens the port; call [`run`] to serve it.
+pub(crate) async fn bind(listen: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(listen).await?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
+}
+
+/// Serves until `stop`; open connections are closed then.
+pub(crate) fn run(listener: TcpListener, router: Router, stop: CancellationToken) {
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) => connection(stream, router.clone(), stop.clone()),
+                    Err(e) => {
+                        // Out of file handles, most likely: let some close.
+                        tracing::warn!(error = %e, "accept failed");
+                        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                    }
+                },
+            }
+        }
+    });
+}
+
+fn connection(stream: TcpStream, router: Router, stop: CancellationToken) {
+    tokio::spawn(async move {
+        drop(stream.set_nodelay(true));
+        let service = service_fn(move |request: hyper::Request<Incoming>| answer(router.clone(), request));
+        let served = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+        tokio::select! {
+            () = stop.cancelled() => {}
+            // The client left, or was hung up on.
+            _ = served => {}
+        }
+    });
+}
+
+async fn answer(router: Router, request: hyper::Request<Incoming>) -> Result<Response, io::Error> {
+    let request: Request = request.map(Body::new);
+    let response = router.oneshot(request).await.unwrap_or_else(|never: Infallible| match never {});
+    if is_hangup(&response) { Err(io::ErrorKind::ConnectionAborted.into()) } else { Ok(response) }
+}
