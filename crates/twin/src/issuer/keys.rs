@@ -6,9 +6,10 @@ use aws_lc_rs::{
     rand::SystemRandom,
     signature::{
         ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair,
-        EcdsaSigningAlgorithm, Ed25519KeyPair,
+        EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair as _,
     },
 };
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, EncodingKey, jwk::Jwk};
 use serde_json::{Value, json};
 
@@ -26,18 +27,16 @@ pub(crate) struct Key {
 
 impl Key {
     pub(crate) fn make(kid: String, alg: Algorithm, nth: usize) -> Result<Self, KeyError> {
-        let (private, public_pem) = match alg {
-            Algorithm::ES256 => (ec(&ECDSA_P256_SHA256_FIXED_SIGNING)?, None),
-            Algorithm::ES384 => (ec(&ECDSA_P384_SHA384_FIXED_SIGNING)?, None),
-            Algorithm::EdDSA => (ed()?, None),
+        let (private, public_pem, jwk) = match alg {
+            Algorithm::ES256 => (ec(&ECDSA_P256_SHA256_FIXED_SIGNING)?, None, None),
+            Algorithm::ES384 => (ec(&ECDSA_P384_SHA384_FIXED_SIGNING)?, None, None),
+            Algorithm::EdDSA => ed()?,
             Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 => return Err(KeyError::Unmade),
-            _ => {
-                let (private, public) = pooled_rsa(nth)?;
-                let private = EncodingKey::from_rsa_pem(pem("PRIVATE KEY", &private).as_bytes())?;
-                (private, Some(pem("PUBLIC KEY", &public)))
-            }
+            _ => rsa(nth)?,
         };
-        let mut jwk = serde_json::to_value(Jwk::from_encoding_key(&private, alg)?).unwrap_or_default();
+        let derived =
+            || Jwk::from_encoding_key(&private, alg).map(|k| serde_json::to_value(k).unwrap_or_default());
+        let mut jwk = jwk.map_or_else(derived, Ok)?;
         jwk["kid"] = json!(kid);
         jwk["use"] = json!("sig");
         jwk["alg"] = json!(format!("{alg:?}"));
@@ -54,9 +53,20 @@ fn ec(kind: &'static EcdsaSigningAlgorithm) -> Result<EncodingKey, KeyError> {
     Ok(EncodingKey::from_ec_der(der.as_ref()))
 }
 
-fn ed() -> Result<EncodingKey, KeyError> {
+/// A private key, its public half as PEM for RSA, and its JWK where the library does not derive one.
+type Made = (EncodingKey, Option<String>, Option<Value>);
+
+fn ed() -> Result<Made, KeyError> {
     let der = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map_err(|_| KeyError::Unmade)?;
-    Ok(EncodingKey::from_ed_der(der.as_ref()))
+    let pair = Ed25519KeyPair::from_pkcs8(der.as_ref()).map_err(|_| KeyError::Unmade)?;
+    let x = URL_SAFE_NO_PAD.encode(pair.public_key().as_ref());
+    Ok((EncodingKey::from_ed_der(der.as_ref()), None, Some(json!({"kty": "OKP", "crv": "Ed25519", "x": x}))))
+}
+
+fn rsa(nth: usize) -> Result<Made, KeyError> {
+    let (private, public) = pooled_rsa(nth)?;
+    let private = EncodingKey::from_rsa_pem(pem("PRIVATE KEY", &private).as_bytes())?;
+    Ok((private, Some(pem("PUBLIC KEY", &public)), None))
 }
 
 /// The nth RSA pair of this process: making one is slow, so all issuers share them.

@@ -34,12 +34,22 @@ fn get(state: &mut State, _: &Call) -> Answer {
 fn list(state: &mut State, call: &Call) -> Answer {
     let (size, page) = call.page();
     let shown = state.installations.iter().skip((page - 1) * size).take(size);
-    let views: Vec<Value> = shown.map(|i| state.installation_view(i)).collect();
+    let views: Vec<Value> = shown.map(|i| listed(state, i)).collect();
     let answer = Answer::ok(Value::Array(views));
     match call.link(&state.base, state.installations.len()) {
         Some(link) => answer.with("link", link),
         None => answer,
     }
+}
+
+/// In the list alone GitHub describes `account` as a user and an enterprise at once, so it holds the fields of
+/// both.
+fn listed(state: &State, i: &Installation) -> Value {
+    let (mut view, since) = (state.installation_view(i), views::time(state.started));
+    let account = &mut view["account"];
+    (account["name"], account["slug"]) = (json!(i.org), json!(i.org));
+    (account["created_at"], account["updated_at"]) = (json!(since), json!(since));
+    view
 }
 
 fn shown(state: &State, found: Option<&Installation>) -> Answer {
