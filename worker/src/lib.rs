@@ -1,1 +1,76 @@
-//! worker
+//! Who does: a job is claimed, run and recorded. Between claiming and recording no transaction is open.
+//!
+//! The walk of a job: [`queue::backend()`] → [`handle`] → `jobs/` → GitHub → [`record`] → answer to the queue.
+
+mod app;
+mod fleet;
+mod handle;
+mod jobs;
+mod record;
+
+use std::time::Duration;
+
+use apalis::prelude::{Data, Monitor, ParallelizeExt, WorkerBuilder, WorkerBuilderExt};
+use queue::{BackendSettings, Claimed, Dispatcher, Outcome};
+use runtime::{health::Progress, shutdown::Shutdown};
+
+use app::App;
+pub use app::Parts;
+pub use fleet::Fleet;
+
+/// Longest silence of a worker's dispatcher before the process counts as stuck.
+const MAX_SILENCE: Duration = Duration::from_secs(60);
+
+/// Runs one worker until `shutdown` drains it: it stops claiming at once, lets what runs end, and gives back what does
+/// not end in time.
+///
+/// # Errors
+/// When the runtime of the jobs breaks; a job, GitHub or a store never do that.
+pub async fn run(parts: Parts, shutdown: Shutdown) -> anyhow::Result<()> {
+    let mut settings = BackendSettings::new(parts.name.clone(), parts.concurrency);
+    settings.lease = parts.lease;
+    settings.stop = shutdown.draining().clone();
+    let (spine, name, concurrency) = (parts.spine.clone(), parts.name.clone(), parts.concurrency);
+    let progress = parts.progress.clone();
+    let app = App::new(parts, shutdown.forced().clone());
+    let draining = shutdown.draining().clone();
+    Monitor::new()
+        .register(move |_| {
+            let backend = queue::backend(spine.clone(), settings.clone());
+            tokio::spawn(pulse(backend.dispatcher(), progress.clone(), settings.stop.clone()));
+            WorkerBuilder::new(name.as_str())
+                .backend(backend)
+                .concurrency(concurrency)
+                .data(app.clone())
+                .parallelize(tokio::spawn)
+                .build(perform)
+        })
+        .run_with_signal(async move {
+            draining.cancelled().await;
+            Ok(())
+        })
+        .await?;
+    Ok(())
+}
+
+async fn perform(claimed: Claimed, app: Data<App>) -> Result<Outcome, std::convert::Infallible> {
+    Ok(handle::handle(&app, claimed).await)
+}
+
+/// Passes the dispatcher's pulse on to the liveness probe.
+async fn pulse(dispatcher: Dispatcher, progress: Progress, stop: tokio_util::sync::CancellationToken) {
+    let beat = progress.register("worker_dispatcher", MAX_SILENCE);
+    let mut last = dispatcher.last_progress();
+    while !stop.is_cancelled() {
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            () = stop.cancelled() => {}
+        }
+        let now = dispatcher.last_progress();
+        if now != last {
+            last = now;
+            beat.tick();
+        }
+    }
+    beat.retire();
+}

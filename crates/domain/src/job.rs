@@ -100,8 +100,6 @@ pub enum JobParams {
     },
     /// Remove one runner from GitHub.
     Deprovision(Removal),
-    /// Compare the job's runner row with GitHub.
-    DriftCheck {},
 }
 
 impl JobParams {
@@ -110,7 +108,6 @@ impl JobParams {
         match self {
             Self::Provision { .. } => JobKind::Provision,
             Self::Deprovision(_) => JobKind::Deprovision,
-            Self::DriftCheck {} => JobKind::DriftCheck,
         }
     }
 }

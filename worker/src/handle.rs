@@ -1,0 +1,100 @@
+//! One claimed job from its start to its answer.
+
+use std::{panic::AssertUnwindSafe, time::Duration};
+
+use chrono::TimeDelta;
+use domain::{Job, JobState, Problem, ProblemCode, Unfit};
+use futures::FutureExt;
+use queue::{Claimed, Outcome};
+use store::StoreError;
+use tracing::Instrument;
+
+use crate::{
+    app::App,
+    jobs::{self, Answer},
+    record,
+};
+
+/// A job waits this long when the database is away.
+const STORE_AWAY: Duration = Duration::from_secs(2);
+
+/// Starts the job in its row, runs it, records what came of it.
+pub(crate) async fn handle(app: &App, claimed: Claimed) -> Outcome {
+    let started = match start(app, &claimed).await {
+        Ok(started) => started,
+        Err(error) => {
+            tracing::warn!(job = %claimed.lease.job, %error, "a job could not be started");
+            return Outcome::Later(STORE_AWAY);
+        }
+    };
+    // Final or unknown: the queue was behind the row.
+    let Some(job) = started else { return Outcome::Done };
+    let span = tracing::info_span!("job", job = %job.id, kind = %job.kind, team = ?job.team.map(|team| team.to_string()),
+        trace_id = job.trace.as_deref().and_then(|trace| trace.split('-').nth(1)), fence = job.fence);
+    let begun = std::time::Instant::now();
+    let outcome = proceed(app, &claimed, &job).instrument(span).await;
+    metrics::histogram!("rts_job_seconds", "kind" => job.kind.as_str()).record(begun.elapsed().as_secs_f64());
+    outcome
+}
+
+async fn start(app: &App, claimed: &Claimed) -> Result<Option<Job>, StoreError> {
+    app.store.read().await?.jobs().start(claimed.lease.job, &app.name).await
+}
+
+async fn proceed(app: &App, claimed: &Claimed, job: &Job) -> Outcome {
+    let waited = (job.now - job.created_at).num_milliseconds();
+    tracing::info!(attempt = job.attempts, rescues = job.rescues, waited_ms = waited, "started");
+    let answer = match job.fitness() {
+        Err(unfit) => unfit_answer(unfit),
+        Ok(()) => {
+            let work = AssertUnwindSafe(jobs::run(app, job)).catch_unwind();
+            tokio::select! {
+                biased;
+                () = claimed.cancelled.cancelled() => {
+                    tracing::warn!("the lease was lost; whoever has it now goes on from the row");
+                    return Outcome::Release;
+                }
+                () = app.forced().cancelled() => return release(app, job).await,
+                done = work => done.unwrap_or_else(|_| panicked(job)),
+            }
+        }
+    };
+    match record::record(app, job, answer).await {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            tracing::warn!(%error, "the result could not be recorded; the job starts again and finds out what is true");
+            Outcome::Later(STORE_AWAY)
+        }
+    }
+}
+
+fn unfit_answer(unfit: Unfit) -> Answer {
+    match unfit {
+        Unfit::Poison => {
+            let detail = "The job's worker died three times while it ran; it is not tried again.";
+            Answer::Final(JobState::Failed, Some(Problem::new(ProblemCode::JobPoisoned, detail)))
+        }
+        Unfit::Late => Answer::Final(JobState::Expired, Some(jobs::too_late())),
+    }
+}
+
+fn panicked(job: &Job) -> Answer {
+    tracing::error!("the job panicked");
+    let detail = "Something went wrong on our side; it has been logged.";
+    Answer::retry(job, Problem::new(ProblemCode::InternalError, detail))
+}
+
+/// The process must end now: the job goes back as if it had not been started.
+async fn release(app: &App, job: &Job) -> Outcome {
+    let released = async { app.store.read().await?.jobs().release(job).await }.await;
+    match released {
+        Ok(_) => tracing::info!("given back: the process ends"),
+        Err(error) => tracing::warn!(%error, "could not be given back; it starts again when the lease ends"),
+    }
+    Outcome::Release
+}
+
+/// The time until a postponed job may start, as the queue wants it.
+pub(crate) fn wait(delay: TimeDelta) -> Duration {
+    delay.to_std().unwrap_or_default()
+}

@@ -1,0 +1,152 @@
+//! Deprovision: remove one runner from GitHub, on proof of what it is. Gone already is success; busy waits.
+
+use chrono::TimeDelta;
+use domain::{
+    AuditEntry, BlockedOn, Call, CallId, CallState, Job, JobState, Problem, ProblemCode, RunnerName,
+    RunnerStatus,
+};
+use github::{Deletion, GitHub, GitHubError};
+use serde_json::json;
+use store::Burn;
+
+use super::{Answer, Run, after_error, no_credential};
+use crate::app::App;
+
+/// How long a busy runner is left alone before the next try.
+const BUSY: TimeDelta = TimeDelta::seconds(30);
+
+/// Removes the runner of the job's runner row: by GitHub's id, and only if it bears the row's name.
+pub(super) async fn runner(app: &App, job: &Job) -> Run {
+    let Some(github) = app.fleet.get(&job.installation) else { return Ok(no_credential(job)) };
+    let Some(id) = job.runner else {
+        return Ok(Answer::failed(ProblemCode::InternalError, "The job has no runner."));
+    };
+    let row = app.store.read().await?.runners().get(id).await?;
+    let Some(row) = row.filter(|row| row.status != RunnerStatus::Deleted) else {
+        return Ok(Answer::Final(JobState::Succeeded, None));
+    };
+    let Some(github_id) = row.github_runner_id else {
+        return Ok(Answer::failed(
+            ProblemCode::RunnerBusy,
+            "The runner is still being made; cancel its job instead.",
+        ));
+    };
+    let found = match github.get_runner(github_id).await {
+        Ok(found) => found,
+        Err(error) => return Ok(after_error(app, job, &error).await),
+    };
+    if let Some(found) = found {
+        if found.name != row.name {
+            tracing::error!(
+                github_runner_id = github_id,
+                "GitHub's id belongs to a runner of another name; left alone"
+            );
+            return Ok(Answer::failed(
+                ProblemCode::GithubRefused,
+                "GitHub knows this id by another name; nothing was deleted.",
+            ));
+        }
+        match remove(github, github_id).await {
+            Ok(true) => {}
+            Ok(false) => return Ok(busy()),
+            Err(error) => return Ok(after_error(app, job, &error).await),
+        }
+    }
+    let mut tx = app.store.begin().await?;
+    if !tx.jobs().finish(job, JobState::Succeeded, None).await? {
+        return Ok(Answer::Lost);
+    }
+    tx.runners().delete(row.id).await?;
+    let entry = AuditEntry {
+        requester: job.requester,
+        runner: Some(row.id),
+        runner_name: Some(row.name),
+        team: Some(row.team),
+        job: Some(job.id),
+        data: json!({ "github_runner_id": github_id }),
+        ..AuditEntry::service("runner.deleted")
+    };
+    tx.audit().write(&entry).await?;
+    tx.commit().await?;
+    Ok(Answer::Recorded)
+}
+
+/// Removes what a call of ours may have left behind. It is ours if it bears the name only that call can have asked for
+/// and belongs to no row; it is left alone while it is online or busy.
+pub(super) async fn stray(app: &App, job: &Job, id: CallId, name: &RunnerName) -> Run {
+    let Some(github) = app.fleet.get(&job.installation) else { return Ok(no_credential(job)) };
+    let call = app.store.read().await?.calls().get(id).await?;
+    let Some(call) = call.filter(|call| call.state == CallState::EffectSuspected) else {
+        return Ok(Answer::Final(JobState::Succeeded, None));
+    };
+    let found = match look_up(github, &call, name).await {
+        Ok(found) => found,
+        Err(error) => return Ok(after_error(app, job, &error).await),
+    };
+    let Some(found) = found.filter(|found| found.name == name.as_str()) else {
+        app.store.read().await?.calls().looked_up(&call).await?;
+        return Ok(Answer::Final(JobState::Succeeded, None));
+    };
+    let bound = app.store.read().await?.runners().by_github_id(&job.installation, found.id).await?;
+    if bound.is_some() {
+        return settled(app, job, &call, None).await;
+    }
+    if found.busy || found.status != "offline" {
+        tracing::warn!(github_runner_id = found.id, %name, "a stray is in use; it is left alone for now");
+        app.store.read().await?.calls().looked_up(&call).await?;
+        return Ok(Answer::Final(JobState::Succeeded, None));
+    }
+    match remove(github, found.id).await {
+        Ok(true) => settled(app, job, &call, Some(found.id)).await,
+        Ok(false) => Ok(busy()),
+        Err(error) => Ok(after_error(app, job, &error).await),
+    }
+}
+
+async fn look_up(
+    github: &GitHub,
+    call: &Call,
+    name: &RunnerName,
+) -> Result<Option<github::Runner>, GitHubError> {
+    match call.github_runner_id {
+        Some(id) => github.get_runner(id).await,
+        None => github.find_runner(name.as_str()).await,
+    }
+}
+
+/// Nothing of the call is left, or what it made belongs to a row: it is looked up no more.
+async fn settled(app: &App, job: &Job, call: &Call, removed: Option<i64>) -> Run {
+    let mut tx = app.store.begin().await?;
+    if !tx.jobs().finish(job, JobState::Succeeded, None).await? {
+        return Ok(Answer::Lost);
+    }
+    tx.calls().conclude(call.id, CallState::Settled, removed).await?;
+    if let Some(github_id) = removed {
+        let entry = AuditEntry {
+            runner_name: Some(call.runner_name.to_string()),
+            job: Some(call.job),
+            data: json!({ "github_runner_id": github_id, "generation": call.generation }),
+            ..AuditEntry::service("stray.deleted")
+        };
+        tx.audit().write(&entry).await?;
+    }
+    tx.commit().await?;
+    Ok(Answer::Recorded)
+}
+
+/// True: it is gone. False: it is busy.
+async fn remove(github: &GitHub, id: i64) -> Result<bool, GitHubError> {
+    Ok(match github.delete_runner(id).await? {
+        Deletion::Deleted | Deletion::Gone => true,
+        Deletion::Busy => false,
+    })
+}
+
+fn busy() -> Answer {
+    Answer::Later {
+        delay: BUSY,
+        why: BlockedOn::Busy,
+        burn: Burn::Snooze,
+        problem: Problem::new(ProblemCode::RunnerBusy, "The runner ran a workflow job the whole time."),
+    }
+}

@@ -1,0 +1,132 @@
+//! One job, one file, one `run()`. A job answers in three words: final, later, or lost to another start.
+
+mod deprovision;
+mod provision;
+
+use chrono::TimeDelta;
+use domain::{BlockedOn, Job, JobParams, JobState, Problem, ProblemCode, Removal, retry_delay};
+use github::{GitHubError, LimitKind, Verdict};
+use queue::Reason;
+use store::{Burn, StoreError};
+
+use crate::{app::App, fleet};
+
+/// What came of a job.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// Succeeded, and the job has recorded that itself, together with its result.
+    Recorded,
+    /// Another start has taken over.
+    Lost,
+    /// Final.
+    Final(JobState, Option<Problem>),
+    /// Not now.
+    Later {
+        /// How long not.
+        delay: TimeDelta,
+        /// Why, for whoever looks at the job meanwhile.
+        why: BlockedOn,
+        /// Whether it counts as a failure.
+        burn: Burn,
+        /// The result, if there is no time left to try again.
+        problem: Problem,
+    },
+}
+
+impl Answer {
+    pub(crate) fn failed(code: ProblemCode, detail: impl Into<String>) -> Self {
+        Self::Final(JobState::Failed, Some(Problem::new(code, detail)))
+    }
+
+    /// A failure worth another attempt.
+    pub(crate) fn retry(job: &Job, problem: Problem) -> Self {
+        let delay = retry_delay(job.attempts, rand::random());
+        Self::Later { delay, why: BlockedOn::Retry, burn: Burn::Attempt, problem }
+    }
+
+    /// GitHub does not answer properly: nobody's failure, so it burns no attempt, but the gaps grow all the same.
+    pub(crate) fn outage(job: &Job) -> Self {
+        Self::Later {
+            delay: retry_delay(job.snoozes + 1, rand::random()),
+            why: BlockedOn::GithubOutage,
+            burn: Burn::Snooze,
+            problem: unavailable(),
+        }
+    }
+}
+
+/// What keeps a job from an answer: only the database, since everything GitHub says is an answer.
+pub(crate) type Run = Result<Answer, StoreError>;
+
+/// Runs a started job.
+pub(crate) async fn run(app: &App, job: &Job) -> Answer {
+    let ran = match &job.params {
+        JobParams::Provision { name, work_folder } => provision::run(app, job, name, work_folder).await,
+        JobParams::Deprovision(Removal::Runner) => deprovision::runner(app, job).await,
+        JobParams::Deprovision(Removal::Stray { call, runner_name }) => {
+            deprovision::stray(app, job, *call, runner_name).await
+        }
+    };
+    ran.unwrap_or_else(|error| {
+        tracing::warn!(error = %chain(&error), "the job was interrupted by the database");
+        let detail = "Our database was unavailable.";
+        Answer::retry(job, Problem::new(ProblemCode::DatabaseUnavailable, detail).retry_after(5))
+    })
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+pub(crate) fn too_late() -> Problem {
+    Problem::new(
+        ProblemCode::JobExpired,
+        "The job was not done before its deadline and will not be run late; ask again.",
+    )
+}
+
+fn unavailable() -> Problem {
+    Problem::new(ProblemCode::GithubUnavailable, "GitHub did not answer properly in time; try again later.")
+        .retry_after(60)
+}
+
+fn no_credential(job: &Job) -> Answer {
+    tracing::error!(installation = %job.installation, "this worker has no credential for the installation");
+    Answer::retry(job, unavailable())
+}
+
+/// The answer to an error after which it is certain that nothing happened on GitHub. A limit makes everybody wait.
+async fn after_error(app: &App, job: &Job, error: &GitHubError) -> Answer {
+    tracing::warn!(%error, verdict = ?error.verdict(), "GitHub did not do it");
+    match (error, error.verdict()) {
+        (GitHubError::Limited { kind, wait }, _) => {
+            let reason = match kind {
+                LimitKind::Primary => Reason::Budget,
+                LimitKind::Secondary => Reason::SecondaryLimit,
+            };
+            fleet::pause(&app.spine, &job.installation, *wait, reason).await;
+            Answer::Later {
+                delay: TimeDelta::zero(),
+                why: BlockedOn::Budget,
+                burn: Burn::Snooze,
+                problem: unavailable(),
+            }
+        }
+        (GitHubError::Credential { .. }, _) | (_, Verdict::Retry | Verdict::Wait(_) | Verdict::Unclear) => {
+            Answer::outage(job)
+        }
+        (_, Verdict::Never | Verdict::Operator) => {
+            if error.verdict() == Verdict::Operator {
+                tracing::error!(installation = %job.installation, %error, "GitHub refuses us until somebody changes something");
+                metrics::counter!("rts_github_operator_needed_total").increment(1);
+            }
+            Answer::failed(ProblemCode::GithubRefused, format!("GitHub refused: {error}."))
+        }
+    }
+}

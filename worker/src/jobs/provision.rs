@@ -1,0 +1,245 @@
+//! Provision: one config delivered, whatever happens.
+//!
+//! `generate-jitconfig` registers a runner and answers once. So each try (a *generation*) is written down before it is
+//! made, has a name of its own, and is never made twice; a try whose answer was lost is left behind for the reaper.
+
+use chrono::TimeDelta;
+use domain::{
+    AuditEntry, BlockedOn, Call, CallId, CallState, Job, JobState, NameWish, ProblemCode, Runner, RunnerName,
+    Sealed, credential_context,
+};
+use github::{GitHub, GitHubError, JitConfig, JitConfigRequest, Verdict};
+use serde_json::json;
+use store::{Burn, Intent, StoreError};
+
+use super::{Answer, Run, after_error, no_credential, unavailable};
+use crate::app::App;
+
+/// Tries of one start after which the job waits before the next.
+const AT_ONCE: usize = 3;
+/// Tries of one job after which it is given up.
+const MOST_TRIES: i16 = 20;
+/// How long GitHub gets to make up its mind about a name that may be ours.
+const GRACE: TimeDelta = TimeDelta::seconds(10);
+
+/// What one try led to.
+enum Tried {
+    Answer(Answer),
+    /// The answer was lost, or a name only we can have made is taken: the next generation, under a new name.
+    Next,
+}
+
+/// Gets the config for the job's runner row.
+pub(super) async fn run(app: &App, job: &Job, wish: &NameWish, work_folder: &str) -> Run {
+    let Some(github) = app.fleet.get(&job.installation) else { return Ok(no_credential(job)) };
+    let (Some(runner), mut calls) = read(app, job).await? else {
+        return Ok(Answer::failed(ProblemCode::InternalError, "The job has no runner."));
+    };
+    suspect_unanswered(app, &mut calls).await?;
+    if let NameWish::Exact(name) = wish
+        && let Some(answer) = clear_name(app, github, job, (name, &calls)).await?
+    {
+        return Ok(answer);
+    }
+    let mut generation = calls.last().map_or(0, |call| call.generation);
+    for _ in 0..AT_ONCE {
+        generation += 1;
+        if generation > MOST_TRIES {
+            return Ok(Answer::Final(JobState::Failed, Some(unavailable())));
+        }
+        let intent = Intent { id: CallId::new(), generation, runner_name: wish.name(job.id, generation) };
+        let doubt = calls.iter().any(|call| call.state == CallState::EffectSuspected);
+        let attempt =
+            Attempt { runner: &runner, intent: &intent, work_folder, exact: wish.is_exact(), doubt };
+        match attempt.make(app, github, job).await? {
+            Tried::Answer(answer) => return Ok(answer),
+            Tried::Next if wish.is_exact() => return Ok(settle_first()),
+            Tried::Next => {}
+        }
+    }
+    Ok(Answer::outage(job))
+}
+
+async fn read(app: &App, job: &Job) -> Result<(Option<Runner>, Vec<Call>), StoreError> {
+    let mut read = app.store.read().await?;
+    let runner = match job.runner {
+        Some(id) => read.runners().get(id).await?,
+        None => None,
+    };
+    let calls = if job.fence > 1 { read.calls().of(job).await? } else { Vec::new() };
+    Ok((runner, calls))
+}
+
+/// An intent without an outcome is from a start that died: it may have been made.
+async fn suspect_unanswered(app: &App, calls: &mut [Call]) -> Result<(), StoreError> {
+    for call in calls.iter_mut().filter(|call| call.state == CallState::Intent) {
+        app.store.read().await?.calls().conclude(call.id, CallState::EffectSuspected, None).await?;
+        call.state = CallState::EffectSuspected;
+    }
+    Ok(())
+}
+
+/// One try.
+struct Attempt<'a> {
+    runner: &'a Runner,
+    intent: &'a Intent,
+    work_folder: &'a str,
+    /// The name is the caller's choice.
+    exact: bool,
+    /// An earlier try may have been made after all.
+    doubt: bool,
+}
+
+impl Attempt<'_> {
+    async fn make(&self, app: &App, github: &GitHub, job: &Job) -> Result<Tried, StoreError> {
+        if !intend(app, job, self.runner, self.intent).await? {
+            return Ok(Tried::Answer(Answer::Lost));
+        }
+        let request = JitConfigRequest {
+            name: self.intent.runner_name.to_string(),
+            runner_group_id: self.runner.runner_group_id,
+            labels: self.runner.labels.clone(),
+            work_folder: self.work_folder.to_owned(),
+        };
+        match github.create_jit_config(&request).await {
+            Ok(config) => deliver(app, job, (self.runner, self.intent), config).await.map(Tried::Answer),
+            Err(error) => self.failed(app, job, &error).await,
+        }
+    }
+
+    async fn failed(&self, app: &App, job: &Job, error: &GitHubError) -> Result<Tried, StoreError> {
+        let taken = matches!(error, GitHubError::Conflict { already_exists: true, .. });
+        let suspected = error.verdict() == Verdict::Unclear || (taken && !self.exact);
+        let state = if suspected { CallState::EffectSuspected } else { CallState::Refused };
+        app.store.read().await?.calls().conclude(self.intent.id, state, None).await?;
+        let name = &self.intent.runner_name;
+        if suspected {
+            tracing::warn!(%name, %error, "the answer was lost; the name is left to the reaper");
+            let outage = matches!(error, GitHubError::Unclear { status: Some(_), .. });
+            return Ok(if outage { Tried::Answer(Answer::outage(job)) } else { Tried::Next });
+        }
+        match (taken, self.doubt) {
+            (true, true) => Ok(Tried::Next),
+            (true, false) => Ok(Tried::Answer(name_conflict(name))),
+            (false, _) => Ok(Tried::Answer(after_error(app, job, error).await)),
+        }
+    }
+}
+
+/// Commits what is about to be asked.
+async fn intend(app: &App, job: &Job, runner: &Runner, intent: &Intent) -> Result<bool, StoreError> {
+    let mut tx = app.store.begin().await?;
+    if !tx.calls().intend(job, intent).await? {
+        return Ok(false);
+    }
+    if runner.name != intent.runner_name.as_str() {
+        tx.runners().rename(runner.id, &intent.runner_name).await?;
+    }
+    tx.commit().await?;
+    Ok(true)
+}
+
+/// Records a config in one fenced transaction; when the fence has moved on, gives up what GitHub made.
+async fn deliver(app: &App, job: &Job, (runner, intent): (&Runner, &Intent), config: JitConfig) -> Run {
+    let context = credential_context(job.id, intent.runner_name.as_str());
+    let github_id = config.runner.id;
+    let sealed = match app.keys.seal(&context, &config.encoded) {
+        Ok(sealed) => sealed,
+        Err(error) => {
+            tracing::error!(%error, "a config could not be sealed; its runner is given up");
+            return discard(app, intent, github_id).await.map(|()| Answer::retry(job, unavailable()));
+        }
+    };
+    if keep(app, job, (runner, intent), (&sealed, github_id)).await? {
+        tracing::info!(
+            github_runner_id = github_id,
+            github_request_id = config.request_id.as_deref(),
+            "config ready"
+        );
+        Ok(Answer::Recorded)
+    } else {
+        discard(app, intent, github_id).await.map(|()| Answer::Lost)
+    }
+}
+
+async fn keep(
+    app: &App,
+    job: &Job,
+    (runner, intent): (&Runner, &Intent),
+    (sealed, github_id): (&Sealed, i64),
+) -> Result<bool, StoreError> {
+    let mut tx = app.store.begin().await?;
+    let ours = tx.jobs().finish(job, JobState::Succeeded, None).await?
+        && tx.runners().register(runner.id, github_id).await?
+        && tx.calls().conclude(intent.id, CallState::Delivered, Some(github_id)).await?;
+    if !ours {
+        return Ok(false);
+    }
+    tx.credentials().keep(job.id, &intent.runner_name, sealed, app.config_life).await?;
+    let entry = AuditEntry {
+        requester: job.requester,
+        runner: Some(runner.id),
+        runner_name: Some(intent.runner_name.to_string()),
+        team: job.team,
+        job: Some(job.id),
+        data: json!({ "github_runner_id": github_id, "generation": intent.generation }),
+        ..AuditEntry::service("runner.registered")
+    };
+    tx.audit().write(&entry).await?;
+    tx.commit().await?;
+    Ok(true)
+}
+
+/// The runner GitHub made is nobody's: the reaper removes it by its id.
+async fn discard(app: &App, intent: &Intent, github_id: i64) -> Result<(), StoreError> {
+    tracing::warn!(github_runner_id = github_id, name = %intent.runner_name, "a config came too late and is discarded");
+    app.store
+        .read()
+        .await?
+        .calls()
+        .conclude(intent.id, CallState::EffectSuspected, Some(github_id))
+        .await
+        .map(drop)
+}
+
+/// With a name the caller chose there is no next one: who bears it now is looked up first. None: nobody does.
+///
+/// The first try is only made when nobody bears the name; so a runner that bears it after a try without an answer, is
+/// idle and belongs to no row of ours, is what that try left behind.
+async fn clear_name(
+    app: &App,
+    github: &GitHub,
+    job: &Job,
+    (name, calls): (&RunnerName, &[Call]),
+) -> Result<Option<Answer>, StoreError> {
+    let bearer = match github.find_runner(name.as_str()).await {
+        Ok(bearer) => bearer,
+        Err(error) => return Ok(Some(after_error(app, job, &error).await)),
+    };
+    let suspected = calls.iter().rev().find(|call| call.state == CallState::EffectSuspected);
+    let (bearer, call) = match (bearer, suspected) {
+        (None, Some(call)) if job.now - call.started_at < GRACE => return Ok(Some(settle_first())),
+        (None, _) => return Ok(None),
+        (Some(_), None) => return Ok(Some(name_conflict(name))),
+        (Some(bearer), Some(call)) => (bearer, call),
+    };
+    let bound = app.store.read().await?.runners().by_github_id(&job.installation, bearer.id).await?;
+    if bound.is_some() || bearer.busy || bearer.status != "offline" {
+        return Ok(Some(name_conflict(name)));
+    }
+    if let Err(error) = github.delete_runner(bearer.id).await {
+        return Ok(Some(after_error(app, job, &error).await));
+    }
+    tracing::info!(github_runner_id = bearer.id, %name, "what a lost answer left behind is removed");
+    app.store.read().await?.calls().conclude(call.id, CallState::Settled, Some(bearer.id)).await?;
+    Ok(Some(settle_first()))
+}
+
+/// Waits until GitHub knows its own mind about a name.
+fn settle_first() -> Answer {
+    Answer::Later { delay: GRACE, why: BlockedOn::Retry, burn: Burn::Snooze, problem: unavailable() }
+}
+
+fn name_conflict(name: &RunnerName) -> Answer {
+    Answer::failed(ProblemCode::RunnerNameConflict, format!("GitHub has a runner called {name} already."))
+}

@@ -1,0 +1,84 @@
+//! Writing down what came of a job: in one fenced transaction, then told to whoever waits.
+
+use domain::{AuditEntry, BlockedOn, Job, JobKind, JobState, Problem};
+use queue::Outcome;
+use store::{Burn, StoreError, Tx};
+
+use crate::{app::App, handle::wait, jobs::Answer};
+
+/// Records an answer, and tells what the queue is to do with the job.
+pub(crate) async fn record(app: &App, job: &Job, answer: Answer) -> Result<Outcome, StoreError> {
+    let (state, error) = match answer {
+        Answer::Recorded => {
+            tell(app, job, JobState::Succeeded).await;
+            return Ok(Outcome::Done);
+        }
+        Answer::Lost => {
+            tracing::warn!("another start has taken over; nothing was recorded");
+            return Ok(Outcome::Done);
+        }
+        // Past its deadline nobody waits any more: the last failure is the result.
+        Answer::Later { delay, problem, .. } if job.now + delay >= job.deadline_at => {
+            (JobState::Failed, Some(problem))
+        }
+        Answer::Later { delay, why, burn, .. } => return postpone(app, job, delay, (why, burn)).await,
+        Answer::Final(state, error) => (state, error),
+    };
+    let mut tx = app.store.begin().await?;
+    if !tx.jobs().finish(job, state, error.as_ref()).await? {
+        tracing::warn!("another start has taken over; nothing was recorded");
+        return Ok(Outcome::Done);
+    }
+    if state != JobState::Succeeded {
+        give_up(&mut tx, job, error.as_ref()).await?;
+    }
+    tx.commit().await?;
+    tell(app, job, state).await;
+    Ok(Outcome::Done)
+}
+
+async fn postpone(
+    app: &App,
+    job: &Job,
+    delay: chrono::TimeDelta,
+    (why, burn): (BlockedOn, Burn),
+) -> Result<Outcome, StoreError> {
+    let ours = app.store.read().await?.jobs().postpone(job, delay, why, burn).await?;
+    tracing::info!(ours, delay_ms = delay.num_milliseconds(), blocked_on = %why, "postponed");
+    if !ours {
+        return Ok(Outcome::Done);
+    }
+    announce(app, job, JobState::Queued).await;
+    Ok(Outcome::Later(wait(delay)))
+}
+
+/// What a job that will not be done leaves behind: a runner that never came to be gives its place in the quota back.
+async fn give_up(tx: &mut Tx, job: &Job, error: Option<&Problem>) -> Result<(), StoreError> {
+    if let (JobKind::Provision, Some(runner)) = (job.kind, job.runner) {
+        tx.runners().delete(runner).await?;
+    }
+    let entry = AuditEntry {
+        requester: job.requester,
+        runner: job.runner,
+        runner_name: job.runner_name.clone(),
+        team: job.team,
+        job: Some(job.id),
+        data: serde_json::json!({ "kind": job.kind, "code": error.map(|problem| problem.code) }),
+        error: Some(error.map_or_else(|| "failed".to_owned(), |problem| problem.detail.clone())),
+        ..AuditEntry::service("job.failed")
+    };
+    tx.audit().write(&entry).await
+}
+
+async fn tell(app: &App, job: &Job, state: JobState) {
+    metrics::counter!("rts_jobs_finished_total", "kind" => job.kind.as_str(), "state" => state.as_str())
+        .increment(1);
+    tracing::info!(state = %state, "finished");
+    announce(app, job, state).await;
+}
+
+async fn announce(app: &App, job: &Job, state: JobState) {
+    if let Err(error) = app.spine.announce(job.id, state.as_str()).await {
+        tracing::debug!(%error, "not announced; waiting requests will see it at their next poll");
+    }
+}
