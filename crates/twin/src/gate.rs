@@ -120,7 +120,8 @@ impl State {
     /// Everything up to the handler.
     fn arrive(&mut self, heard: Heard) -> Visit {
         let now = self.now();
-        let request_id = format!("{:04X}:{:08X}", self.next_id() & 0xffff, rand_u32());
+        self.last_request = self.last_request.wrapping_add(1);
+        let request_id = format!("{:04X}:{:08X}", self.last_request & 0xffff, rand_u32());
         let who = self.identify(credential(&heard.headers));
         let owner = match &who {
             Ok(who) => who.owner,

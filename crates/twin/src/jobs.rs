@@ -55,14 +55,27 @@ pub struct Job {
     pub status: JobStatus,
     /// How it ended.
     pub conclusion: Option<Conclusion>,
-    /// (id, name, group id) of the runner it got.
-    pub runner: Option<(u64, String, u64)>,
+    /// The runner it got.
+    pub runner: Option<JobRunner>,
     /// On the twin's clock.
     pub created_at: DateTime<Utc>,
     /// When a runner took it.
     pub started_at: Option<DateTime<Utc>>,
     /// When it ended.
     pub completed_at: Option<DateTime<Utc>>,
+}
+
+/// The runner of a job, as it was then.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobRunner {
+    /// Of the runner.
+    pub id: u64,
+    /// Of the runner.
+    pub name: String,
+    /// Of its group.
+    pub group_id: u64,
+    /// Of its group.
+    pub group_name: String,
 }
 
 /// A control command that cannot be done.
@@ -85,10 +98,7 @@ impl Job {
     pub(crate) fn view(&self, base: &str) -> Value {
         let repo = format!("{base}/repos/{}", self.repository);
         let page = format!("https://github.com/{}/actions/runs/{}", self.repository, self.run_id);
-        let (runner_id, name, group) = self
-            .runner
-            .clone()
-            .map_or((None, None, None), |(id, name, group)| (Some(id), Some(name), Some(group)));
+        let runner = self.runner.as_ref();
         let started = self.started_at.unwrap_or(self.created_at);
         json!({
             "id": self.id, "run_id": self.run_id, "run_url": format!("{repo}/actions/runs/{}", self.run_id),
@@ -99,8 +109,9 @@ impl Job {
             "started_at": time(started), "completed_at": self.completed_at.map(time),
             "name": "build", "steps": self.steps(), "workflow_name": "CI",
             "check_run_url": format!("{repo}/check-runs/{}", self.id), "labels": self.labels,
-            "runner_id": runner_id, "runner_name": name, "runner_group_id": group,
-            "runner_group_name": group.map(|g| if g == 1 { "Default".to_owned() } else { format!("group-{g}") }),
+            "runner_id": runner.map(|r| r.id), "runner_name": runner.map(|r| &r.name),
+            "runner_group_id": runner.map(|r| r.group_id),
+            "runner_group_name": runner.map(|r| &r.group_name),
         })
     }
 
@@ -151,7 +162,10 @@ impl State {
     /// Gives a queued job to an idle, online runner that has all its labels.
     pub(crate) fn start_job(&mut self, job: u64, runner: u64) -> Result<Job, ControlError> {
         let now = self.now();
-        let runner = self.runners.get_mut(&runner).ok_or(ControlError::NotFound("runner"))?;
+        let runner = self.runners.get(&runner).ok_or(ControlError::NotFound("runner"))?;
+        let org = runner.scope.strip_prefix("orgs/").unwrap_or("");
+        let group = self.groups_of(org).iter().find(|g| g.id == runner.runner_group_id);
+        let group_name = group.map_or("Default", |g| &g.name).to_owned();
         let job = self.jobs.get_mut(&job).ok_or(ControlError::NotFound("job"))?;
         if job.status != JobStatus::Queued {
             return Err(refused("the job is not queued"));
@@ -162,8 +176,16 @@ impl State {
         if let Some(label) = job.labels.iter().find(|l| !has(runner, l)) {
             return Err(refused(format!("the runner has no label {label}")));
         }
-        runner.busy = true;
-        job.runner = Some((runner.id, runner.name.clone(), runner.runner_group_id));
+        let taken = JobRunner {
+            id: runner.id,
+            name: runner.name.clone(),
+            group_id: runner.runner_group_id,
+            group_name,
+        };
+        if let Some(runner) = self.runners.get_mut(&taken.id) {
+            runner.busy = true;
+        }
+        job.runner = Some(taken);
         job.status = JobStatus::InProgress;
         job.started_at = Some(now);
         let job = job.clone();
@@ -182,7 +204,7 @@ impl State {
         job.conclusion = Some(conclusion);
         job.completed_at = Some(now);
         let job = job.clone();
-        if let Some((id, ..)) = job.runner {
+        if let Some(JobRunner { id, .. }) = job.runner {
             match self.runners.get_mut(&id) {
                 Some(runner) if !runner.ephemeral => runner.busy = false,
                 _ => drop(self.remove_runner(id)),

@@ -33,10 +33,10 @@
 //! # The runner comes online, takes a job, finishes it.
 //! json='Content-Type: application/json'
 //! curl -s localhost:4011/runners
-//! curl -sX PATCH localhost:4011/runners/2 -H "$json" -d '{"status":"online"}'
+//! curl -sX PATCH localhost:4011/runners/1 -H "$json" -d '{"status":"online"}'
 //! curl -sX POST  localhost:4011/jobs -H "$json" -d '{"repository":"acme/web","labels":["gpu"]}'
-//! curl -sX POST  localhost:4011/jobs/7/start -H "$json" -d '{"runner":2}'
-//! curl -sX POST  localhost:4011/jobs/7/complete -H "$json" -d '{"conclusion":"success"}'
+//! curl -sX POST  localhost:4011/jobs/2/start -H "$json" -d '{"runner":1}'
+//! curl -sX POST  localhost:4011/jobs/2/complete -H "$json" -d '{"conclusion":"success"}'
 //!
 //! # The next JIT call makes the runner, but its answer is lost; then GitHub asks for a pause.
 //! curl -sX POST localhost:4011/faults -H "$json" \
@@ -77,7 +77,7 @@ pub use crate::{
     faults::{ActiveFault, Fault, FaultKind},
     issuer::{Algorithm, Client, Fetches, Issuer, IssuerConfig, IssuerFault, PERSON_GRANT, Person, Sign},
     jitblob::needles,
-    jobs::{Conclusion, ControlError, Job, JobStatus},
+    jobs::{Conclusion, ControlError, Job, JobRunner, JobStatus},
     keys::{AppKey, KeyError},
     ledger::{Entry, Ledger, Summary, Violation, ViolationKind},
     limits::{Bucket, Limits},

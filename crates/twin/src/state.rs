@@ -149,6 +149,8 @@ pub(crate) struct State {
     pub(crate) deliveries: VecDeque<Delivery>,
     pub(crate) outbox: mpsc::Sender<Outgoing>,
     last_id: u64,
+    last_label: u64,
+    pub(crate) last_request: u64,
     next_sweep: DateTime<Utc>,
 }
 
@@ -191,6 +193,8 @@ impl State {
             deliveries: VecDeque::new(),
             outbox,
             last_id: 0,
+            last_label: 0,
+            last_request: 0,
             next_sweep: now,
         }
     }
@@ -200,7 +204,7 @@ impl State {
         let mut fresh =
             Self::new(self.config.clone(), self.public_pem.clone(), self.base.clone(), self.outbox.clone());
         fresh.clock = self.clock.clone();
-        fresh.last_id = self.last_id;
+        (fresh.last_id, fresh.last_request) = (self.last_id, self.last_request);
         *self = fresh;
     }
 
@@ -281,7 +285,8 @@ impl State {
             if !to.iter().any(|l| l.name.eq_ignore_ascii_case(name)) {
                 let system = SYSTEM_LABELS.iter().any(|s| s.eq_ignore_ascii_case(name));
                 let kind = if system { LabelKind::ReadOnly } else { LabelKind::Custom };
-                to.push(Label { id: self.next_id(), name: name.clone(), kind });
+                self.last_label += 1;
+                to.push(Label { id: self.last_label, name: name.clone(), kind });
             }
         }
     }
