@@ -13,12 +13,19 @@ pub struct SpineConfig {
     pub namespace: String,
     /// Longest wait for one answer, connecting included.
     pub call_timeout: Duration,
+    /// Longest wait a claim answers: how late a worker is at most if a wake-up gets lost.
+    pub longest_wait: Duration,
 }
 
 impl SpineConfig {
-    /// The address and namespace given, 2 s for every call.
+    /// The address and namespace given, 2 s for every call, 5 s as the longest wait.
     pub fn new(url: impl Into<String>, namespace: impl Into<String>) -> Self {
-        Self { url: url.into(), namespace: namespace.into(), call_timeout: Duration::from_secs(2) }
+        Self {
+            url: url.into(),
+            namespace: namespace.into(),
+            call_timeout: Duration::from_secs(2),
+            longest_wait: Duration::from_secs(5),
+        }
     }
 
     pub(crate) fn prefix(&self) -> Result<String, QueueError> {

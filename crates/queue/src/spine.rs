@@ -13,8 +13,6 @@ use crate::{
 
 /// Most jobs one script call touches.
 const BATCH: usize = 200;
-/// Longest wait a claim may answer.
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// A handle on the queue. Cheap to clone; all clones share one connection.
 #[derive(Clone)]
@@ -23,6 +21,7 @@ pub struct Spine(Arc<Inner>);
 struct Inner {
     link: Link,
     prefix: String,
+    longest_wait: Duration,
 }
 
 impl Spine {
@@ -33,7 +32,11 @@ impl Spine {
     pub fn connect(config: &SpineConfig) -> Result<Self, QueueError> {
         let prefix = config.prefix()?;
         let client = Client::open(config.url.as_str()).map_err(|_| QueueError::BadUrl)?;
-        Ok(Self(Arc::new(Inner { link: Link::new(client, config.call_timeout), prefix })))
+        Ok(Self(Arc::new(Inner {
+            link: Link::new(client, config.call_timeout),
+            prefix,
+            longest_wait: config.longest_wait,
+        })))
     }
 
     /// Puts jobs into their lanes and wakes one worker. A job that is here already stays as it is. Answers how many
@@ -57,7 +60,7 @@ impl Spine {
             request.to_string(),
             want.clamp(1, 100).to_string(),
             millis(claimer.lease).max(1).to_string(),
-            millis(LONGEST_WAIT).to_string(),
+            millis(self.0.longest_wait).to_string(),
         ];
         args.extend(Lane::ALL.iter().map(|lane| lane.share().to_string()));
         let (pause, rows): (u64, Vec<LeaseRow>) = self.run(&scripts::CLAIM, &args).await?;

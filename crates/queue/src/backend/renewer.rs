@@ -15,7 +15,6 @@ pub(super) async fn renew(spine: Spine, held: Arc<Held>, lease: Duration) {
         let end = held.cut_off(give_up);
         let wake = end.map_or(due, |end| end.min(due));
         sleep_until(wake).await;
-        held.cut_off(give_up);
         let began = Instant::now();
         if began < due {
             continue;

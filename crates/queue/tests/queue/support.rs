@@ -4,6 +4,10 @@ use std::{
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -11,6 +15,11 @@ use chrono::{TimeDelta, Utc};
 use domain::{InstallationId, JobId, Lane, TeamId};
 use queue::{Claimer, Lease, Spine, SpineConfig, Ticket};
 use redis::{FromRedisValue, aio::MultiplexedConnection, cmd};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{UnixListener, UnixStream},
+    task::{JoinHandle, JoinSet},
+};
 use uuid::Uuid;
 
 /// One test's corner of a Redis.
@@ -148,6 +157,60 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
         let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// A way to a server that can lose answers.
+pub(crate) struct Line {
+    path: PathBuf,
+    deaf: Arc<AtomicBool>,
+    task: JoinHandle<()>,
+}
+
+impl Line {
+    pub(crate) fn to(server: &Server) -> Self {
+        let (path, far) = (server.folder.join("line.sock"), server.folder.join("redis.sock"));
+        let deaf = Arc::new(AtomicBool::new(false));
+        let listener = UnixListener::bind(&path).unwrap();
+        let swallow = deaf.clone();
+        let task = tokio::spawn(async move {
+            let mut calls = JoinSet::new();
+            while let Ok((near, _)) = listener.accept().await {
+                let (far, swallow) = (UnixStream::connect(&far).await.unwrap(), swallow.clone());
+                calls.spawn(carry(near, far, swallow));
+            }
+        });
+        Self { path, deaf, task }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("redis+unix://{}", self.path.display())
+    }
+
+    pub(crate) fn swallow_answers(&self, yes: bool) {
+        self.deaf.store(yes, Ordering::SeqCst);
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn carry(near: UnixStream, far: UnixStream, swallow: Arc<AtomicBool>) {
+    let ((mut asks, mut hears), (mut answers, mut takes)) = (near.into_split(), far.into_split());
+    let back = async move {
+        let mut bytes = [0; 4_096];
+        while let Ok(count @ 1..) = answers.read(&mut bytes).await {
+            if !swallow.load(Ordering::SeqCst) && hears.write_all(&bytes[..count]).await.is_err() {
+                break;
+            }
+        }
+    };
+    tokio::select! {
+        _ = tokio::io::copy(&mut asks, &mut takes) => {}
+        () = back => {}
     }
 }
 

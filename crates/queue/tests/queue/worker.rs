@@ -12,7 +12,7 @@ use std::{
 use apalis::prelude::{Monitor, ParallelizeExt, WorkerBuilder, WorkerBuilderExt};
 use domain::{JobId, Lane, TeamId};
 use futures::future::BoxFuture;
-use queue::{BackendSettings, Claimed, Dispatcher, Outcome, Place, Spine};
+use queue::{BackendSettings, Claimed, Dispatcher, Outcome, Place, Spine, SpineConfig};
 use tokio::{
     sync::{Notify, Semaphore, mpsc},
     task::JoinHandle,
@@ -117,7 +117,12 @@ async fn a_push_reaches_an_idle_worker_by_the_bell_alone() {
     let server = Server::start().await;
     let corner = Corner::at(server.url());
     let (run, mut told) = reporter();
-    let worker = Worker::start(&corner.spine, settings(4), run);
+    // No clock helps here within an hour: without the bell this test does not end.
+    let patient = SpineConfig {
+        longest_wait: Duration::from_hours(1),
+        ..SpineConfig::new(server.url(), corner.namespace.as_str())
+    };
+    let worker = Worker::start(&Spine::connect(&patient).unwrap(), settings(4), run);
     let blocked = async || {
         let clients: String = corner.ask(&["INFO", "clients"]).await;
         clients.contains("blocked_clients:1")
