@@ -1,0 +1,52 @@
+//! A job that was not done before its deadline is final: nobody is waiting any more.
+
+use domain::{AuditEntry, JobKind, Problem, ProblemCode};
+use queue::Spine;
+use serde_json::json;
+
+use crate::{Parts, StepError};
+
+/// Jobs of one step.
+const MOST: i64 = 500;
+
+/// Expires waiting jobs whose deadline has passed; a provision's runner gives its place in the quota back.
+/// Answers how many.
+pub async fn run(parts: Parts) -> Result<u64, StepError> {
+    let problem = Problem::new(
+        ProblemCode::JobExpired,
+        "The job was not done before its deadline and will not be run late; ask again.",
+    );
+    let mut tx = parts.store.begin().await?;
+    let expired = tx.jobs().expire(&problem, MOST).await?;
+    for job in &expired {
+        if let (JobKind::Provision, Some(runner)) = (job.kind, job.runner) {
+            tx.runners().delete(runner).await?;
+        }
+        let entry = AuditEntry {
+            requester: job.requester,
+            runner: job.runner,
+            runner_name: job.runner_name.clone(),
+            team: job.team,
+            job: Some(job.id),
+            data: json!({ "kind": job.kind, "code": problem.code }),
+            error: Some(problem.detail.clone()),
+            ..AuditEntry::service("job.failed")
+        };
+        tx.audit().write(&entry).await?;
+    }
+    tx.commit().await?;
+    for job in &expired {
+        tell(&parts.spine, job.id).await;
+    }
+    Ok(expired.len() as u64)
+}
+
+/// What the queue does not hear now it finds out when it claims the job: the row is final.
+async fn tell(spine: &Spine, job: domain::JobId) {
+    if let Err(error) = spine.cancel(job).await {
+        tracing::debug!(%job, %error, "an expired job is still in the queue");
+    }
+    if let Err(error) = spine.announce(job, domain::JobState::Expired.as_str()).await {
+        tracing::debug!(%job, %error, "not announced");
+    }
+}

@@ -1,0 +1,64 @@
+//! What a lost answer may have left on GitHub is looked for, by a job of its own, until it is certain.
+
+use domain::{Call, JobId, JobKind, JobParams, Removal};
+use queue::Ticket;
+use store::{NewJob, StoreError};
+
+use crate::{Parts, StepError};
+
+/// Calls of one step.
+const MOST: i64 = 200;
+
+/// Suspects the intents of dead starts, and sends a job after every suspected call whose look-up is due.
+/// Answers how many jobs.
+pub async fn run(parts: Parts) -> Result<u64, StepError> {
+    let mut read = parts.store.read().await?;
+    read.calls().suspect_orphans(MOST).await?;
+    let due = read.calls().due(MOST).await?;
+    drop(read);
+    let mut tickets = Vec::with_capacity(due.len());
+    for call in &due {
+        if let Some(ticket) = send(&parts, call).await? {
+            tickets.push(ticket);
+        }
+    }
+    if !tickets.is_empty() {
+        parts.spine.enqueue(&tickets).await?;
+    }
+    Ok(tickets.len() as u64)
+}
+
+/// Commits the job that looks after one call. None: another scheduler was faster.
+async fn send(parts: &Parts, call: &Call) -> Result<Option<Ticket>, StoreError> {
+    let job = NewJob {
+        id: JobId::new(),
+        installation: call.installation.clone(),
+        team: None,
+        requester: None,
+        runner: None,
+        call: Some(call.id),
+        params: JobParams::Deprovision(Removal::Stray {
+            call: call.id,
+            runner_name: call.runner_name.clone(),
+        }),
+        trace: None,
+    };
+    let inserted = parts.store.read().await?.jobs().insert(&job).await;
+    let job = match inserted {
+        Ok(job) => job,
+        Err(error) if error.constraint() == Some("jobs_one_open_reap") => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    Ok(Some(Ticket {
+        job: job.id,
+        installation: job.installation,
+        lane: JobKind::Deprovision.lane(),
+        team: None,
+        weight: 1.0,
+        cost: JobKind::Deprovision.cost(),
+        accepted_at: job.created_at,
+        deadline_at: job.deadline_at,
+        run_at: None,
+        urgent: false,
+    }))
+}

@@ -1,0 +1,16 @@
+//! Secrets and records that are not needed any more.
+
+use crate::{Parts, StepError};
+
+/// Rows of one step.
+const MOST: i64 = 1000;
+
+/// Empties configs that were handed out 120 s ago or have expired. Answers how many.
+pub async fn run(parts: Parts) -> Result<u64, StepError> {
+    Ok(parts.store.read().await?.credentials().shred(MOST).await?)
+}
+
+/// Forgets Idempotency-Keys older than seven days. Answers how many.
+pub async fn forget(parts: Parts) -> Result<u64, StepError> {
+    Ok(parts.store.read().await?.idempotency().forget(MOST * 10).await?)
+}

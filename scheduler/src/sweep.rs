@@ -1,0 +1,138 @@
+//! The truth put back into the queue: every open row is waiting, delayed or leased there, or it is put there.
+
+use std::{collections::HashSet, convert::Infallible, time::Duration};
+
+use chrono::TimeDelta;
+use domain::JobId;
+use queue::Ticket;
+use store::OpenJob;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use crate::{Parts, StepError, beats};
+
+/// How often all open rows are compared.
+const EVERY: Duration = Duration::from_secs(10);
+/// How often the queue is asked whether it was lost.
+const LOOK: Duration = Duration::from_secs(1);
+/// Time a worker gets to put its leases back after the queue was lost: one lease.
+const GRACE: Duration = Duration::from_secs(15);
+/// Rows compared at a time.
+const PAGE: i64 = 500;
+/// Rows of one sweep; more wait for the next.
+const MOST: usize = 200_000;
+
+/// What one scheduler remembers of the queue's history.
+#[derive(Debug)]
+pub struct Memory {
+    epoch: Option<String>,
+    since: Instant,
+    grace: Duration,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self::with_grace(GRACE)
+    }
+}
+
+impl Memory {
+    /// A memory that gives workers so long to put their leases back.
+    pub fn with_grace(grace: Duration) -> Self {
+        Self { epoch: None, since: Instant::now(), grace }
+    }
+
+    /// Takes the queue's mark in. True: it is gone, or not the one we knew.
+    fn changed(&mut self, epoch: Option<String>) -> bool {
+        let changed = epoch.is_none() || epoch != self.epoch;
+        if changed {
+            self.since = Instant::now();
+        }
+        self.epoch = epoch;
+        changed
+    }
+
+    /// Whether a running row without a lease has had its time.
+    fn overdue(&self, job: &OpenJob) -> bool {
+        let quiet = TimeDelta::from_std(self.grace).unwrap_or(TimeDelta::MAX);
+        self.since.elapsed() >= self.grace && job.quiet_for >= quiet
+    }
+}
+
+/// Compares every 10 s, and at once when the queue was lost, until draining.
+pub(crate) async fn keep(parts: Parts, draining: CancellationToken) -> Result<(), Infallible> {
+    let beat = parts.progress.register("sweep", EVERY * 3 + beats::STEP * 2);
+    let mut ticks = interval(LOOK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut memory = Memory::default();
+    let mut last: Option<Instant> = None;
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = draining.cancelled() => break,
+        }
+        let due = last.is_none_or(|last| last.elapsed() >= EVERY);
+        match parts.spine.epoch().await {
+            Ok(epoch) if due || epoch != memory.epoch || epoch.is_none() => {
+                beats::take("sweep", run(&parts, &mut memory)).await;
+                last = Some(Instant::now());
+            }
+            Ok(_) => {}
+            Err(error) if due => {
+                tracing::warn!(%error, "the queue is away; its sweep waits");
+                last = Some(Instant::now());
+            }
+            Err(_) => {}
+        }
+        beat.tick();
+    }
+    beat.retire();
+    Ok(())
+}
+
+/// Compares every open row with the queue, once. Answers how many jobs were put back.
+pub async fn run(parts: &Parts, memory: &mut Memory) -> Result<u64, StepError> {
+    let lost = memory.changed(parts.spine.epoch().await?);
+    let (mut after, mut seen, mut back) = (None, 0, 0);
+    while seen < MOST {
+        let rows = parts.store.read().await?.jobs().open(after, PAGE).await?;
+        let Some(last) = rows.last() else { break };
+        after = Some(last.id);
+        seen += rows.len();
+        back += put_back(parts, memory, &rows).await?;
+    }
+    if lost {
+        parts.spine.mark_epoch().await?;
+        memory.epoch = parts.spine.epoch().await?;
+    }
+    Ok(back)
+}
+
+async fn put_back(parts: &Parts, memory: &Memory, rows: &[OpenJob]) -> Result<u64, StepError> {
+    let ids: Vec<JobId> = rows.iter().map(|row| row.id).collect();
+    let unknown: HashSet<JobId> = parts.spine.unknown(&ids).await?.into_iter().collect();
+    let tickets: Vec<Ticket> = rows
+        .iter()
+        .filter(|row| unknown.contains(&row.id) && (!row.running || memory.overdue(row)))
+        .map(ticket)
+        .collect();
+    if tickets.is_empty() {
+        return Ok(0);
+    }
+    Ok(parts.spine.enqueue(&tickets).await? as u64)
+}
+
+fn ticket(row: &OpenJob) -> Ticket {
+    Ticket {
+        job: row.id,
+        installation: row.installation.clone(),
+        lane: row.kind.lane(),
+        team: row.team,
+        weight: row.weight,
+        cost: row.kind.cost(),
+        accepted_at: row.created_at,
+        deadline_at: row.deadline_at,
+        run_at: Some(row.run_at),
+        urgent: false,
+    }
+}
