@@ -62,7 +62,7 @@ pub fn router(app: App) -> Router {
 
 /// Looks after what the API keeps in memory, until `draining`.
 pub async fn upkeep(app: App) {
-    let beat = app.progress.register("api_upkeep", Duration::from_secs(120));
+    let beat = app.progress.register("api_upkeep", Duration::from_mins(2));
     let mut interval = tokio::time::interval(Duration::from_secs(30));
     loop {
         tokio::select! {

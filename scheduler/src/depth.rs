@@ -6,14 +6,17 @@ use crate::{Parts, StepError};
 pub async fn run(parts: Parts) -> Result<u64, StepError> {
     let stats = parts.spine.stats().await?;
     for lane in &stats.lanes {
-        let labels =
-            [("installation", lane.installation.to_string()), ("lane", lane.lane.as_str().to_owned())];
-        let places = [("waiting", lane.waiting), ("delayed", lane.delayed), ("running", lane.running)];
-        for (place, jobs) in places {
-            let [installation, name] = labels.clone();
-            let gauge = metrics::gauge!("rts_queue_jobs", "place" => place, installation.0 => installation.1, name.0 => name.1);
-            gauge.set(u32::try_from(jobs).unwrap_or(u32::MAX));
+        let installation = lane.installation.to_string();
+        for (place, jobs) in [("waiting", lane.waiting), ("delayed", lane.delayed), ("running", lane.running)]
+        {
+            let labels = [
+                ("installation", installation.clone()),
+                ("lane", lane.lane.to_string()),
+                ("place", place.into()),
+            ];
+            metrics::gauge!("rts_queue_jobs", &labels).set(u32::try_from(jobs).unwrap_or(u32::MAX));
         }
+        let labels = [("installation", installation), ("lane", lane.lane.to_string())];
         metrics::gauge!("rts_queue_oldest_age_seconds", &labels).set(lane.oldest_age.as_secs_f64());
     }
     Ok(0)

@@ -72,17 +72,10 @@ pub(crate) async fn keep(parts: Parts, draining: CancellationToken) -> Result<()
             () = draining.cancelled() => break,
         }
         let due = last.is_none_or(|last| last.elapsed() >= EVERY);
-        match parts.spine.epoch().await {
-            Ok(epoch) if due || epoch != memory.epoch || epoch.is_none() => {
-                beats::take("sweep", run(&parts, &mut memory)).await;
-                last = Some(Instant::now());
-            }
-            Ok(_) => {}
-            Err(error) if due => {
-                tracing::warn!(%error, "the queue is away; its sweep waits");
-                last = Some(Instant::now());
-            }
-            Err(_) => {}
+        let gone = parts.spine.epoch().await.is_ok_and(|epoch| epoch.is_none() || epoch != memory.epoch);
+        if due || gone {
+            beats::take("sweep", run(&parts, &mut memory)).await;
+            last = Some(Instant::now());
         }
         beat.tick();
     }
@@ -96,8 +89,8 @@ pub async fn run(parts: &Parts, memory: &mut Memory) -> Result<u64, StepError> {
     let (mut after, mut seen, mut back) = (None, 0, 0);
     while seen < MOST {
         let rows = parts.store.read().await?.jobs().open(after, PAGE).await?;
-        let Some(last) = rows.last() else { break };
-        after = Some(last.id);
+        let Some(newest) = rows.last() else { break };
+        after = Some(newest.id);
         seen += rows.len();
         back += put_back(parts, memory, &rows).await?;
     }

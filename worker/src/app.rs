@@ -18,7 +18,7 @@ pub struct Parts {
     pub store: Store,
     /// Where jobs come from.
     pub spine: Spine,
-    /// The GitHubs.
+    /// The clients of every installation.
     pub fleet: Fleet,
     /// Seals configs.
     pub keys: KeyRing,

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 /// Answers not yet looked at; further ones are dropped, since the next answer says the same again.
 const BACKLOG: usize = 1024;
 
-/// The GitHubs this process speaks to.
+/// The clients of every installation this process speaks for.
 #[derive(Clone)]
 pub struct Fleet(Arc<HashMap<InstallationId, GitHub>>);
 
@@ -69,7 +69,7 @@ async fn obey(spine: Spine, installation: InstallationId, mut heard: mpsc::Recei
 pub(crate) async fn pause(spine: &Spine, installation: &InstallationId, wait: Duration, reason: Reason) {
     match spine.pause(installation, wait, reason).await {
         Ok(_) => {
-            tracing::warn!(%installation, wait_s = wait.as_secs(), reason = reason.as_str(), "GitHub told us to wait")
+            tracing::warn!(%installation, wait_s = wait.as_secs(), %reason, "GitHub told us to wait");
         }
         Err(error) => tracing::warn!(%installation, %error, "a pause could not be shared"),
     }

@@ -44,19 +44,18 @@ async fn start(app: &App, claimed: &Claimed) -> Result<Option<Job>, StoreError> 
 async fn proceed(app: &App, claimed: &Claimed, job: &Job) -> Outcome {
     let waited = (job.now - job.created_at).num_milliseconds();
     tracing::info!(attempt = job.attempts, rescues = job.rescues, waited_ms = waited, "started");
-    let answer = match job.fitness() {
-        Err(unfit) => unfit_answer(unfit),
-        Ok(()) => {
-            let work = AssertUnwindSafe(jobs::run(app, job)).catch_unwind();
-            tokio::select! {
-                biased;
-                () = claimed.cancelled.cancelled() => {
-                    tracing::warn!("the lease was lost; whoever has it now goes on from the row");
-                    return Outcome::Release;
-                }
-                () = app.forced().cancelled() => return release(app, job).await,
-                done = work => done.unwrap_or_else(|_| panicked(job)),
+    let answer = if let Err(unfit) = job.fitness() {
+        unfit_answer(unfit)
+    } else {
+        let work = AssertUnwindSafe(jobs::run(app, job)).catch_unwind();
+        tokio::select! {
+            biased;
+            () = claimed.cancelled.cancelled() => {
+                tracing::warn!("the lease was lost; whoever has it now goes on from the row");
+                return Outcome::Release;
             }
+            () = app.forced().cancelled() => return release(app, job).await,
+            done = work => done.unwrap_or_else(|_| panicked(job)),
         }
     };
     match record::record(app, job, answer).await {

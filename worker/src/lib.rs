@@ -19,7 +19,7 @@ pub use app::Parts;
 pub use fleet::Fleet;
 
 /// Longest silence of a worker's dispatcher before the process counts as stuck.
-const MAX_SILENCE: Duration = Duration::from_secs(60);
+const MAX_SILENCE: Duration = Duration::from_mins(1);
 
 /// Runs one worker until `shutdown` drains it: it stops claiming at once, lets what runs end, and gives back what does
 /// not end in time.

@@ -90,6 +90,7 @@ fn default_installation() -> String {
 }
 
 /// What changes about a team: only what is named; null where null is a value.
+#[expect(clippy::option_option, reason = "a field that is not there and a null are two things in a PATCH")]
 #[derive(Debug, Default, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ChangedTeam {
@@ -130,6 +131,7 @@ pub(crate) struct ChangedTeam {
 }
 
 /// Tells a null (`Some(None)`) from a field that is not there (`None`).
+#[expect(clippy::option_option, reason = "a field that is not there and a null are two things in a PATCH")]
 fn named<'de, D: Deserializer<'de>, T: Deserialize<'de>>(reader: D) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(reader).map(Some)
 }

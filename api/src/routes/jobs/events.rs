@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Longest life of one stream; a client that wants more connects again.
-const MAX_STREAM: Duration = Duration::from_secs(20 * 60);
+const MAX_STREAM: Duration = Duration::from_mins(20);
 
 problems! { EventProblems: NotFound; }
 
