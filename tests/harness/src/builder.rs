@@ -1,0 +1,97 @@
+//! What kind of world.
+
+use std::time::Duration;
+
+use twin::{Algorithm, IssuerConfig, Limits, TwinConfig};
+
+use crate::World;
+
+/// Choices for a [`World`]; without any: one worker, no scheduler, one issuer, GitHub's own limits.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Builder {
+    pub(crate) workers: usize,
+    pub(crate) lease: Duration,
+    pub(crate) concurrency: usize,
+    pub(crate) github_patience: Duration,
+    pub(crate) scheduler: bool,
+    pub(crate) issuers: usize,
+    pub(crate) algorithms: Vec<Algorithm>,
+    pub(crate) twin: TwinConfig,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            workers: 1,
+            lease: Duration::from_secs(15),
+            concurrency: 4,
+            github_patience: Duration::from_secs(20),
+            scheduler: false,
+            issuers: 1,
+            // Making an RSA key takes long; most stories do not care how tokens are signed.
+            algorithms: vec![Algorithm::ES256],
+            twin: TwinConfig::default(),
+        }
+    }
+}
+
+impl Builder {
+    /// So many workers from the start; none is possible.
+    pub fn workers(self, workers: usize) -> Self {
+        Self { workers, ..self }
+    }
+
+    /// Leases of the workers; 15 s when not said.
+    pub fn lease(self, lease: Duration) -> Self {
+        Self { lease, ..self }
+    }
+
+    /// Jobs a worker runs at once; 4 when not said.
+    pub fn concurrency(self, concurrency: usize) -> Self {
+        Self { concurrency, ..self }
+    }
+
+    /// How long a worker waits for an answer of GitHub; 20 s when not said.
+    pub fn github_patience(self, github_patience: Duration) -> Self {
+        Self { github_patience, ..self }
+    }
+
+    /// A scheduler too. Without it, tests call its steps themselves.
+    pub fn scheduler(self) -> Self {
+        Self { scheduler: true, ..self }
+    }
+
+    /// So many trusted issuers.
+    pub fn issuers(self, issuers: usize) -> Self {
+        Self { issuers, ..self }
+    }
+
+    /// Keys of every issuer; the first signs.
+    pub fn algorithms(self, algorithms: &[Algorithm]) -> Self {
+        Self { algorithms: algorithms.to_vec(), ..self }
+    }
+
+    /// GitHub's limits.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.twin.limits = limits;
+        self
+    }
+
+    /// Everything about GitHub.
+    pub fn twin(self, twin: TwinConfig) -> Self {
+        Self { twin, ..self }
+    }
+
+    pub(crate) fn issuer(&self) -> IssuerConfig {
+        IssuerConfig { algorithms: self.algorithms.clone(), ..IssuerConfig::default() }
+    }
+
+    /// Starts it.
+    ///
+    /// # Panics
+    /// When any part of it does not start.
+    pub async fn start(self) -> World {
+        World::build(self).await
+    }
+}

@@ -1,0 +1,104 @@
+//! One test's corner of Redis.
+
+use queue::{Spine, SpineConfig};
+use redis::{FromRedisValue, aio::MultiplexedConnection, cmd};
+use uuid::Uuid;
+
+/// A namespace of its own on the Redis of `TEST_REDIS_URL`.
+#[derive(Clone, Debug)]
+pub struct Corner {
+    url: String,
+    namespace: String,
+}
+
+impl Corner {
+    /// A fresh one.
+    ///
+    /// # Panics
+    /// When `TEST_REDIS_URL` is not set.
+    pub fn new() -> Self {
+        Self { url: crate::server("TEST_REDIS_URL"), namespace: format!("t-{}", Uuid::new_v4().simple()) }
+    }
+
+    /// A handle on the queue; each process makes its own.
+    ///
+    /// # Panics
+    /// When the address is no Redis address.
+    pub fn spine(&self) -> Spine {
+        Spine::connect(&SpineConfig::new(self.url.as_str(), self.namespace.as_str())).unwrap()
+    }
+
+    /// Forgets everything, as a flush of this Redis would.
+    pub async fn flush(&self) {
+        let keys = self.keys().await;
+        if !keys.is_empty() {
+            self.ask::<u64>("DEL", &keys.iter().map(String::as_str).collect::<Vec<_>>()).await;
+        }
+    }
+
+    /// All keys.
+    pub async fn keys(&self) -> Vec<String> {
+        let mut connection = self.connect().await;
+        let pattern = format!("{{{}}}:*", self.namespace);
+        let (mut keys, mut cursor) = (Vec::new(), 0_u64);
+        loop {
+            let mut scan = cmd("SCAN");
+            scan.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(1000);
+            let (next, page): (u64, Vec<String>) = scan.query_async(&mut connection).await.unwrap();
+            keys.extend(page);
+            cursor = next;
+            if cursor == 0 {
+                return keys;
+            }
+        }
+    }
+
+    /// Every key and everything in it, as text.
+    pub async fn dump(&self) -> String {
+        let mut text = String::new();
+        for key in self.keys().await {
+            let kind: String = self.ask("TYPE", &[&key]).await;
+            let value: redis::Value = match kind.as_str() {
+                "string" => self.ask("GET", &[&key]).await,
+                "hash" => self.ask("HGETALL", &[&key]).await,
+                "list" => self.ask("LRANGE", &[&key, "0", "-1"]).await,
+                "set" => self.ask("SMEMBERS", &[&key]).await,
+                "zset" => self.ask("ZRANGE", &[&key, "0", "-1", "WITHSCORES"]).await,
+                "stream" => self.ask("XRANGE", &[&key, "-", "+"]).await,
+                "none" => continue,
+                other => panic!("a key of type {other}"),
+            };
+            text.push_str(&format!("{key} = {}\n", plain(&value)));
+        }
+        text
+    }
+
+    async fn ask<T: FromRedisValue>(&self, word: &str, args: &[&str]) -> T {
+        cmd(word).arg(args).query_async(&mut self.connect().await).await.unwrap()
+    }
+
+    async fn connect(&self) -> MultiplexedConnection {
+        let client = redis::Client::open(self.url.as_str()).unwrap();
+        client.get_multiplexed_async_connection().await.expect("the Redis of TEST_REDIS_URL")
+    }
+}
+
+impl Default for Corner {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Byte strings as text, so that they can be searched.
+fn plain(value: &redis::Value) -> String {
+    match value {
+        redis::Value::BulkString(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        redis::Value::Array(items) | redis::Value::Set(items) => {
+            items.iter().map(plain).collect::<Vec<_>>().join(" ")
+        }
+        redis::Value::Map(pairs) => {
+            pairs.iter().map(|(k, v)| format!("{}={}", plain(k), plain(v))).collect::<Vec<_>>().join(" ")
+        }
+        other => format!("{other:?}"),
+    }
+}

@@ -1,0 +1,133 @@
+//! One test's own database, copied from a template that is migrated once per server.
+
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    str::FromStr,
+};
+
+use domain::Secret;
+use sqlx::{
+    AssertSqlSafe, Connection, PgConnection, PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use store::Store;
+use url::Url;
+use uuid::Uuid;
+
+/// Taken while the template is made; any number will do, as long as nobody else uses it.
+const TEMPLATE_LOCK: i64 = 0x5275_6e6e_6572;
+
+/// A database that exists for one test.
+#[derive(Clone, Debug)]
+pub struct Database {
+    name: String,
+    url: String,
+}
+
+/// A copy of the migrated template.
+///
+/// # Panics
+/// When `TEST_DATABASE_URL` is not set or its server refuses.
+pub async fn copy_of() -> Database {
+    let mut admin = connect_admin().await;
+    let template = template(&mut admin).await;
+    let database = Database::named(&fresh_name());
+    let sql = format!("CREATE DATABASE {} TEMPLATE {template} STRATEGY FILE_COPY", database.name);
+    run(&mut admin, sql).await;
+    database
+}
+
+/// A database without tables.
+///
+/// # Panics
+/// When `TEST_DATABASE_URL` is not set or its server refuses.
+pub async fn empty() -> Database {
+    let database = Database::named(&fresh_name());
+    let mut admin = connect_admin().await;
+    run(&mut admin, format!("CREATE DATABASE {}", database.name)).await;
+    database
+}
+
+impl Database {
+    fn named(name: &str) -> Self {
+        let mut url = Url::parse(&crate::server("TEST_DATABASE_URL")).expect("a URL in TEST_DATABASE_URL");
+        url.set_path(name);
+        Self { name: name.to_owned(), url: url.into() }
+    }
+
+    /// Its name on the server.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its address.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// A store on it, with a pool of its own; each process makes its own.
+    ///
+    /// # Panics
+    /// When the address cannot be read.
+    pub fn store(&self, connections: u32) -> Store {
+        Store::new(&Secret::new(self.url.as_str()), connections).unwrap()
+    }
+
+    /// A plain pool, for looking at rows.
+    ///
+    /// # Panics
+    /// When the address cannot be read.
+    pub fn pool(&self) -> PgPool {
+        let options = PgConnectOptions::from_str(&self.url).unwrap();
+        PgPoolOptions::new().max_connections(3).connect_lazy_with(options)
+    }
+
+    /// Removes it, whoever is connected.
+    pub async fn remove(&self) {
+        let mut admin = connect_admin().await;
+        run(&mut admin, format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name)).await;
+    }
+}
+
+fn fresh_name() -> String {
+    format!("t_{}", Uuid::new_v4().simple())
+}
+
+async fn connect_admin() -> PgConnection {
+    let url = crate::server("TEST_DATABASE_URL");
+    PgConnection::connect(&url).await.expect("the PostgreSQL of TEST_DATABASE_URL")
+}
+
+async fn run(admin: &mut PgConnection, sql: String) {
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(admin).await.unwrap();
+}
+
+/// The template of today's migrations; made under a lock by whoever comes first, and named only once it is whole.
+async fn template(admin: &mut PgConnection) -> String {
+    let mut hash = DefaultHasher::new();
+    store::MIGRATIONS.iter().for_each(|step| (step.version, &step.checksum).hash(&mut hash));
+    let name = format!("rts_template_{:016x}", hash.finish());
+    if exists(admin, &name).await {
+        return name;
+    }
+    sqlx::query("SELECT pg_advisory_lock($1)").bind(TEMPLATE_LOCK).execute(&mut *admin).await.unwrap();
+    if !exists(admin, &name).await {
+        let building = Database::named(&format!("{name}_building"));
+        run(admin, format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", building.name)).await;
+        run(admin, format!("CREATE DATABASE {}", building.name)).await;
+        let store = building.store(1);
+        store.migrate().await.unwrap();
+        store.close().await;
+        run(admin, format!("ALTER DATABASE {} RENAME TO {name}", building.name)).await;
+    }
+    sqlx::query("SELECT pg_advisory_unlock($1)").bind(TEMPLATE_LOCK).execute(admin).await.unwrap();
+    name
+}
+
+async fn exists(admin: &mut PgConnection, name: &str) -> bool {
+    sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
+        .bind(name)
+        .fetch_one(admin)
+        .await
+        .unwrap()
+}

@@ -1,0 +1,69 @@
+//! Asking for runners and following jobs.
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::{Answer, Bearer, World, eventually};
+
+/// A provision request that was accepted.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// The job.
+    pub job: Uuid,
+    /// The runner.
+    pub runner: Uuid,
+    /// Its name as answered.
+    pub name: String,
+}
+
+/// The plainest body: a generated name behind `prefix`, no labels of its own.
+pub fn wish(prefix: &str) -> Value {
+    json!({ "runner_name_prefix": prefix })
+}
+
+impl World {
+    /// `POST /runners/jit`, whatever the answer.
+    pub async fn jit(&self, who: &(impl Bearer + ?Sized), body: &Value) -> Answer {
+        self.post("/runners/jit", who, body).await
+    }
+
+    /// Asks for a runner, and insists on 202.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub async fn provision(&self, who: &(impl Bearer + ?Sized), body: Value) -> Asked {
+        let answer = self.jit(who, &body).await.expect(202);
+        Asked {
+            job: id(&answer.body["job_id"]),
+            runner: id(&answer.body["runner_id"]),
+            name: answer.body["runner_name"].as_str().unwrap().to_owned(),
+        }
+    }
+
+    /// The job once it is final, by long polls of 5 s each.
+    ///
+    /// # Panics
+    /// When it does not become final.
+    pub async fn settled(&self, who: &(impl Bearer + ?Sized), job: Uuid) -> Value {
+        let path = format!("/jobs/{job}?wait=5");
+        eventually("a final state", || async {
+            let job = self.get(&path, who).await.expect(200).body;
+            (!job["finished_at"].is_null()).then_some(job)
+        })
+        .await
+    }
+
+    /// The job as it stands.
+    pub async fn job(&self, who: &(impl Bearer + ?Sized), job: Uuid) -> Value {
+        self.get(&format!("/jobs/{job}"), who).await.expect(200).body
+    }
+
+    /// `POST /jobs/{id}/credential`, whatever the answer.
+    pub async fn credential(&self, who: &(impl Bearer + ?Sized), job: Uuid) -> Answer {
+        self.ask("POST", &format!("/jobs/{job}/credential")).by(who).send().await
+    }
+}
+
+fn id(value: &Value) -> Uuid {
+    value.as_str().unwrap().parse().unwrap()
+}

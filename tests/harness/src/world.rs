@@ -1,0 +1,320 @@
+//! The world of one test.
+
+use std::{
+    io::Write,
+    num::NonZeroU32,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use api::oidc::{HttpSettings, TrustedIssuer, Verifier};
+use chrono::TimeDelta;
+use domain::{InstallationId, KeyRing, Secret};
+use github::{Credential, GitHubSettings, KeySource, Scope, Timeouts};
+use queue::{Announcements, Spine};
+use runtime::{
+    Clock,
+    config::{ServerConfig, TrustedProxies},
+    health::Progress,
+    shutdown::Shutdown,
+};
+use sqlx::PgPool;
+use store::Store;
+use tokio::net::TcpListener;
+use twin::{Issuer, Twin};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use crate::{Builder, Corner, Database, Process, logs, telemetry};
+
+/// Life of a config that nobody fetches.
+const CONFIG_LIFE: TimeDelta = TimeDelta::minutes(60);
+
+/// Everything there is for one test. Dropping it stops all of it.
+#[derive(Debug)]
+pub struct World {
+    pub(crate) client: reqwest::Client,
+    choices: Builder,
+    database: Database,
+    corner: Corner,
+    store: Store,
+    spine: Spine,
+    sql: PgPool,
+    url: String,
+    /// GitHub.
+    pub twin: Twin,
+    /// The trusted issuers.
+    pub issuers: Vec<Issuer>,
+    api: Option<Process>,
+    parts: Mutex<Vec<Process>>,
+    made: AtomicUsize,
+}
+
+impl World {
+    /// One worker, no scheduler.
+    ///
+    /// # Panics
+    /// When any part of it does not start.
+    pub async fn start() -> Self {
+        Self::builder().start().await
+    }
+
+    /// Choices.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    pub(crate) async fn build(choices: Builder) -> Self {
+        logs::keep_usual();
+        let (database, corner) = (crate::copy_of().await, Corner::new());
+        let mut issuers = Vec::new();
+        for _ in 0..choices.issuers {
+            issuers.push(Issuer::start(choices.issuer()).await.unwrap());
+        }
+        let twin = Twin::start(choices.twin.clone()).await.unwrap();
+        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(40)).build().unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let mut world = Self {
+            client,
+            store: database.store(3),
+            sql: database.pool(),
+            spine: corner.spine(),
+            url: format!("http://{}", listener.local_addr().unwrap()),
+            choices,
+            database,
+            corner,
+            twin,
+            issuers,
+            api: None,
+            parts: Mutex::default(),
+            made: AtomicUsize::new(0),
+        };
+        world.api = Some(world.start_api(listener));
+        for _ in 0..world.choices.workers {
+            let worker = world.start_worker();
+            world.keep(worker);
+        }
+        if world.choices.scheduler {
+            let scheduler = world.start_scheduler();
+            world.keep(scheduler);
+        }
+        world
+    }
+
+    /// Where the API is, without a slash at the end.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The first trusted issuer.
+    pub fn issuer(&self) -> &Issuer {
+        &self.issuers[0]
+    }
+
+    /// The rows, through the store.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The rows, as they are.
+    pub fn sql(&self) -> &PgPool {
+        &self.sql
+    }
+
+    /// The queue.
+    pub fn spine(&self) -> &Spine {
+        &self.spine
+    }
+
+    /// Redis as it is.
+    pub fn corner(&self) -> &Corner {
+        &self.corner
+    }
+
+    /// Where the rows are.
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// The text in every secret part of a JIT config.
+    pub fn canary(&self) -> &str {
+        &self.choices.twin.canary
+    }
+
+    /// Counts rows: `sql` is one `SELECT count(*)`.
+    ///
+    /// # Panics
+    /// When it is not.
+    pub async fn count(&self, sql: &'static str) -> i64 {
+        sqlx::query_scalar(sql).fetch_one(&self.sql).await.unwrap()
+    }
+
+    /// Reads one text about one row: `$1` is the id.
+    ///
+    /// # Panics
+    /// When there is no such row.
+    pub async fn text(&self, sql: &'static str, id: Uuid) -> String {
+        sqlx::query_scalar(sql).bind(id).fetch_one(&self.sql).await.unwrap()
+    }
+
+    /// Changes one row, as time or an accident would: `$1` is the id.
+    ///
+    /// # Panics
+    /// When it was not exactly one.
+    pub async fn change(&self, sql: &'static str, id: Uuid) {
+        let done = sqlx::query(sql).bind(id).execute(&self.sql).await.unwrap();
+        assert_eq!(done.rows_affected(), 1, "{sql}");
+    }
+
+    /// What the steps of the scheduler take.
+    pub fn scheduling(&self) -> scheduler::Parts {
+        scheduler::Parts { store: self.store.clone(), spine: self.spine.clone(), progress: Progress::new() }
+    }
+
+    /// Starts one more worker.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn start_worker(&self) -> Process {
+        let name = format!("worker-{}", self.made.fetch_add(1, Ordering::Relaxed));
+        let (database, corner, github) = (self.database.clone(), self.corner.clone(), self.github());
+        let (concurrency, lease) = (self.choices.concurrency, self.choices.lease);
+        let called = name.clone();
+        Process::start(&name, move |shutdown| async move {
+            let spine = corner.spine();
+            let fleet = worker::Fleet::new(&spine, vec![(InstallationId::default(), github)])?;
+            let parts = worker::Parts {
+                store: database.store(8),
+                spine,
+                fleet,
+                keys: keys(),
+                config_life: CONFIG_LIFE,
+                concurrency,
+                lease,
+                name: called,
+                progress: Progress::new(),
+            };
+            worker::run(parts, shutdown).await
+        })
+    }
+
+    /// Starts a scheduler.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn start_scheduler(&self) -> Process {
+        let (database, corner) = (self.database.clone(), self.corner.clone());
+        Process::start("scheduler", move |shutdown| async move {
+            let parts = scheduler::Parts {
+                store: database.store(3),
+                spine: corner.spine(),
+                progress: Progress::new(),
+            };
+            scheduler::run(parts, shutdown).await
+        })
+    }
+
+    /// Lets a process live as long as the world.
+    pub fn keep(&self, process: Process) {
+        self.parts.lock().unwrap().push(process);
+    }
+
+    /// How the service is told to speak to this world's GitHub.
+    ///
+    /// # Panics
+    /// Never in practice.
+    pub fn github(&self) -> GitHubSettings {
+        let key = self.twin.app_key().unwrap().private_pem();
+        let credential = Credential::App {
+            app_id: self.choices.twin.app_id.to_string(),
+            installation_id: self.choices.twin.installation_id,
+            private_key: KeySource::Pem(Secret::new(key)),
+        };
+        let scope = Scope::Org(self.choices.twin.org.clone());
+        let mut settings = GitHubSettings::new(self.twin.url().parse().unwrap(), scope, credential);
+        settings.timeouts = Timeouts { total: self.choices.github_patience, ..settings.timeouts };
+        settings
+    }
+
+    fn start_api(&self, listener: std::net::TcpListener) -> Process {
+        let (database, corner) = (self.database.clone(), self.corner.clone());
+        let issuers: Vec<_> =
+            self.issuers.iter().enumerate().map(|(nth, issuer)| trusted(nth, issuer)).collect();
+        Process::start("api", move |shutdown| async move {
+            let listener = TcpListener::from_std(listener)?;
+            let app = app(&database, &corner, issuers, &shutdown)?;
+            tokio::spawn(api::upkeep(app.clone()));
+            Ok(api::serve(listener, api::router(app), shutdown.draining().clone()).await?)
+        })
+    }
+}
+
+fn trusted(nth: usize, issuer: &Issuer) -> TrustedIssuer {
+    TrustedIssuer {
+        issuer: issuer.url().to_owned(),
+        audiences: vec!["runner-tokens".to_owned()],
+        jwks_url: None,
+        name: format!("issuer-{nth}"),
+    }
+}
+
+fn keys() -> KeyRing {
+    KeyRing::new(&[("test".to_owned(), Zeroizing::new(vec![7; 32]))]).unwrap()
+}
+
+fn app(
+    database: &Database,
+    corner: &Corner,
+    issuers: Vec<TrustedIssuer>,
+    shutdown: &Shutdown,
+) -> anyhow::Result<api::App> {
+    let spine = corner.spine();
+    let many = |n| NonZeroU32::new(n).unwrap();
+    Ok(api::App::new(api::Parts {
+        store: database.store(10),
+        announcements: Announcements::start(&spine),
+        spine,
+        default_issuer: issuers.first().map(|first| first.issuer.clone()).unwrap_or_default(),
+        verifier: Verifier::new(issuers, HttpSettings::default(), Clock::System)?,
+        keys: keys(),
+        server: ServerConfig {
+            host: "127.0.0.1".to_owned(),
+            port: 0,
+            default_wait: Duration::ZERO,
+            trusted_proxies: TrustedProxies::default(),
+            public_url: None,
+            rate_per_minute: many(1_000_000),
+            rate_burst: many(100_000),
+        },
+        default_group: 1,
+        config_life: CONFIG_LIFE,
+        metrics: telemetry::metrics(),
+        progress: Progress::new(),
+        draining: shutdown.draining().clone(),
+    }))
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if let Ok(parts) = self.parts.get_mut() {
+            parts.clear();
+        }
+        self.api = None;
+        if std::thread::panicking() {
+            let name = self.database.name();
+            // Nothing can be done about a closed stderr.
+            let _ = writeln!(std::io::stderr(), "{}\nthe database {name} was kept", logs::tail(80));
+            return;
+        }
+        let (database, corner) = (self.database.clone(), self.corner.clone());
+        let clean = move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async { tokio::join!(database.remove(), corner.flush()) });
+        };
+        drop(std::thread::spawn(clean).join());
+    }
+}
