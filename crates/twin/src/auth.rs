@@ -12,7 +12,7 @@ use crate::{
     clock::delta,
     keys::opaque,
     ledger::ViolationKind,
-    limits::Owner,
+    meter::Owner,
     state::{State, Token},
     views::client_id,
 };

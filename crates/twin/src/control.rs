@@ -13,10 +13,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
+    commands::{Commands, RunnerChange, RunnerSpec},
     faults::Fault,
     jobs::{Conclusion, ControlError},
     limits::Limits,
-    twin::{Commands, RunnerChange, RunnerSpec},
 };
 
 impl IntoResponse for ControlError {

@@ -16,7 +16,7 @@ use crate::{
     auth::{Who, credential},
     faults::{FaultKind, Picked},
     ledger::{Entry, Violation, ViolationKind},
-    limits::{Ask, Owner, Refusal},
+    meter::{Ask, Owner, Refusal},
     routes::{Call, Need, Route, find, meta::VERSIONS},
     serve::hangup,
     state::State,

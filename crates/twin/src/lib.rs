@@ -54,6 +54,7 @@
 mod answer;
 mod auth;
 mod clock;
+mod commands;
 mod config;
 mod control;
 mod faults;
@@ -64,6 +65,7 @@ mod jobs;
 mod keys;
 mod ledger;
 mod limits;
+mod meter;
 mod routes;
 mod serve;
 mod state;
@@ -73,6 +75,7 @@ mod webhooks;
 mod write;
 
 pub use crate::{
+    commands::{Commands, RunnerChange, RunnerSpec},
     config::{TwinConfig, WebhookConfig},
     faults::{ActiveFault, Fault, FaultKind},
     issuer::{Algorithm, Client, Fetches, Issuer, IssuerConfig, IssuerFault, PERSON_GRANT, Person, Sign},
@@ -82,6 +85,6 @@ pub use crate::{
     ledger::{Entry, Ledger, Summary, Violation, ViolationKind},
     limits::{Bucket, Limits},
     state::{Label, LabelKind, Runner, RunnerStatus},
-    twin::{Commands, RunnerChange, RunnerSpec, Twin},
+    twin::Twin,
     webhooks::{Delivery, signature},
 };

@@ -15,7 +15,7 @@ use crate::{
     faults::Faults,
     jobs::Job,
     ledger::Ledger,
-    limits::Meter,
+    meter::Meter,
     routes::Call,
     webhooks::{Delivery, Outgoing},
 };

@@ -4,7 +4,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
 use crate::{
-    limits::Owner,
+    meter::Owner,
     state::{Group, Installation, Runner, State},
 };
 

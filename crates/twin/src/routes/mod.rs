@@ -14,7 +14,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::Value;
 
-use crate::{answer::Answer, auth::Who, limits::Owner, state::State};
+use crate::{answer::Answer, auth::Who, meter::Owner, state::State};
 
 /// What a caller must hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
