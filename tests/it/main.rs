@@ -2,4 +2,10 @@
 
 #[cfg(test)]
 mod happy;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod idempotency;
+#[cfg(test)]
+mod policy;
 mod twin;
