@@ -8,4 +8,8 @@ mod hostile;
 mod idempotency;
 #[cfg(test)]
 mod policy;
+#[cfg(test)]
+mod signin;
 mod twin;
+#[cfg(test)]
+mod visibility;
