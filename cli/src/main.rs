@@ -1,2 +1,35 @@
-//! The operator's hand.
-fn main() {}
+//! The operator's hand: `rts` parses a word, calls one thing, prints.
+
+mod args;
+mod assemble;
+mod commands;
+#[cfg(feature = "dev")]
+mod dev;
+mod exit;
+mod probe;
+mod process;
+mod say;
+
+use std::{process::ExitCode, time::Duration};
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let args = args::Args::parse();
+    // Refused only when there is one already.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    match run(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say::note(format_args!("rts: {error:#}"));
+            ExitCode::from(exit::code(&error))
+        }
+    }
+}
+
+fn run(args: args::Args) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(commands::run(args));
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
+}

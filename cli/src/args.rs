@@ -1,0 +1,133 @@
+//! The words of the command line.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Parser, Subcommand};
+
+use crate::exit;
+
+/// Hands out GitHub self-hosted runners without handing out GitHub credentials.
+#[derive(Debug, Parser)]
+#[command(name = "rts", version, after_help = exit::HELP, propagate_version = true)]
+pub(crate) struct Args {
+    /// A TOML file with settings; the environment wins over it.
+    #[arg(long, global = true, env = "RTS_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve the HTTP API. Needs no GitHub App key.
+    #[command(
+        after_help = "Examples:\n  rts api\n  SERVICE_HOST=0.0.0.0 SERVICE_PORT=80 rts api\n  rts --config /etc/rts/rts.toml api\n\n`rts settings` lists what it is configured with. The first SIGTERM or SIGINT drains, the second ends at once."
+    )]
+    Api,
+    /// Run jobs against GitHub. Start as many as you like.
+    #[command(
+        after_help = "Examples:\n  rts worker\n  WORKER_CONCURRENCY=16 rts worker --listen 127.0.0.1:9100\n\nThe first SIGTERM or SIGINT stops claiming and lets what runs end (25 s); the second gives it back at once."
+    )]
+    Worker(Part),
+    /// Start periodic work. Several may run; one leads.
+    #[command(after_help = "Examples:\n  rts scheduler\n  rts scheduler --listen 127.0.0.1:9101")]
+    Scheduler(Part),
+    /// Bring the database up to date. May be repeated at any time.
+    #[command(after_help = "Example:\n  DATABASE_URL=postgres://rts@localhost/rts rts init-db")]
+    InitDb,
+    /// Make somebody an admin, known already or not.
+    #[command(
+        after_help = "Examples:\n  rts create-admin --email ops@example.com\n  rts create-admin --issuer https://login.example.com/ --subject 'auth0|1234'"
+    )]
+    CreateAdmin(CreateAdmin),
+    /// Print the OpenAPI description of the API.
+    #[command(after_help = "Example:\n  rts openapi > openapi.json")]
+    Openapi,
+    /// Ask a running API whether it is well: for container health checks.
+    #[command(
+        after_help = "Examples:\n  rts health\n  rts health --url http://127.0.0.1:9100/health/live\n\nExits 0 when the answer is 200, else 3."
+    )]
+    Health {
+        /// What to ask.
+        #[arg(long, default_value = "http://127.0.0.1:8080/health/ready")]
+        url: String,
+    },
+    /// List every setting, its default and what it should be.
+    #[command(after_help = "Examples:\n  rts settings\n  rts settings --markdown > settings.md")]
+    Settings {
+        /// As Markdown tables.
+        #[arg(long)]
+        markdown: bool,
+    },
+    /// Print a completion script for a shell.
+    #[command(
+        after_help = "Example:\n  rts completions bash > ~/.local/share/bash-completion/completions/rts"
+    )]
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+    /// Run everything on this machine without credentials, and the main job once.
+    #[cfg(feature = "dev")]
+    Dev(crate::dev::DevArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Part {
+    /// Serve /health/live and /metrics there.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Option<SocketAddr>,
+}
+
+#[derive(Debug, clap::Args)]
+#[group(id = "who", required = true, multiple = true)]
+pub(crate) struct CreateAdmin {
+    /// Their e-mail address, as their tokens say it; binds to them at their first login.
+    #[arg(long, group = "who", value_parser = email)]
+    pub(crate) email: Option<String>,
+    /// The subject of their tokens.
+    #[arg(long, group = "who")]
+    pub(crate) subject: Option<String>,
+    /// The issuer of their tokens. With --subject alone: the first one configured.
+    #[arg(long)]
+    pub(crate) issuer: Option<String>,
+}
+
+fn email(text: &str) -> Result<String, &'static str> {
+    let whole = text.split_once('@').is_some_and(|(name, host)| !name.is_empty() && host.len() > 1);
+    let plain = text.len() <= 254 && !text.chars().any(|c| c.is_whitespace() || c.is_control());
+    if whole && plain { Ok(text.to_owned()) } else { Err("not an e-mail address") }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_words_fit_together() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn an_admin_needs_a_name() {
+        assert!(Args::try_parse_from(["rts", "create-admin"]).is_err());
+        assert!(Args::try_parse_from(["rts", "create-admin", "--issuer", "https://i"]).is_err());
+        assert!(Args::try_parse_from(["rts", "create-admin", "--email", "nobody"]).is_err());
+        assert!(Args::try_parse_from(["rts", "create-admin", "--email", "a@example.com"]).is_ok());
+        assert!(
+            Args::try_parse_from(["rts", "create-admin", "--subject", "s", "--issuer", "https://i"]).is_ok()
+        );
+    }
+
+    #[test]
+    fn every_command_says_what_it_does_and_how() {
+        for command in Args::command().get_subcommands() {
+            assert!(command.get_about().is_some(), "{}", command.get_name());
+            let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(after.contains("Example"), "{} has no example", command.get_name());
+        }
+    }
+}

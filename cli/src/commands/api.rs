@@ -1,0 +1,96 @@
+//! `rts api`.
+
+use std::net::SocketAddr;
+
+use ::api::{App, oidc::Verifier};
+use anyhow::Context;
+use domain::{AuditEntry, UserId};
+use runtime::config::{BootstrapConfig, ServerConfig, Sources};
+use serde_json::json;
+use store::{Store, UserDraft};
+use tokio::net::TcpListener;
+
+use super::database;
+use crate::{assemble, process::Process};
+
+/// Serves until a signal.
+pub(crate) async fn run(sources: &Sources) -> anyhow::Result<()> {
+    let mut process = Process::start(sources, "api")?;
+    let server: ServerConfig = sources.section()?;
+    let bootstrap: BootstrapConfig = sources.section()?;
+    let (parts, verifier) = assemble::api(sources, &process)?;
+    // Before anything waits: a port that is taken is told at once.
+    let listener = bind(&server.listen_on()).await?;
+    let store = parts.store.clone();
+    let draining = process.shutdown.draining().clone();
+    tokio::select! {
+        prepared = prepare(&store, &bootstrap) => prepared?,
+        () = draining.cancelled() => return process.end().await,
+    }
+    start(&mut process, listener, (parts, verifier))?;
+    process.end().await
+}
+
+/// Opens the port.
+pub(crate) async fn bind(address: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+}
+
+async fn prepare(store: &Store, bootstrap: &BootstrapConfig) -> anyhow::Result<()> {
+    database::migrate(store).await?;
+    for email in &bootstrap.admins {
+        first_admin(store, email).await?;
+    }
+    Ok(())
+}
+
+/// Adds the parts of the API to a process; answers where it listens.
+pub(crate) fn start(
+    process: &mut Process,
+    listener: TcpListener,
+    (parts, verifier): (::api::Parts, Verifier),
+) -> anyhow::Result<SocketAddr> {
+    let address = listener.local_addr()?;
+    let (progress, draining) = (parts.progress.clone(), process.shutdown.draining().clone());
+    let app = App::new(parts);
+    let router = ::api::router(app.clone());
+    let until = draining.clone();
+    process.run("http", async move { Ok(::api::serve(listener, router, until).await?) });
+    process.run("upkeep", async move {
+        ::api::upkeep(app).await;
+        Ok(())
+    });
+    process.run("issuer keys", async move {
+        let beat = progress.register("issuer_keys", std::time::Duration::from_mins(2));
+        verifier.keep_warm(&draining, &beat).await;
+        beat.retire();
+        Ok(())
+    });
+    tracing::info!(%address, "listening");
+    Ok(address)
+}
+
+/// Somebody known already stays as the admins have left them: a restart raises nobody again.
+async fn first_admin(store: &Store, email: &str) -> anyhow::Result<()> {
+    let draft = UserDraft {
+        email: Some(email.to_owned()),
+        is_admin: true,
+        can_use_jit: true,
+        ..UserDraft::default()
+    };
+    let mut tx = store.begin().await?;
+    match tx.users().insert(UserId::new(), &draft).await {
+        Ok(_) => {}
+        Err(error) if error.constraint() == Some("users_email_key") => return Ok(()),
+        Err(error) => return Err(error.into()),
+    }
+    let entry = AuditEntry {
+        identity: Some(email.to_owned()),
+        data: json!({ "by": "BOOTSTRAP_ADMINS" }),
+        ..AuditEntry::service("admin.create")
+    };
+    tx.audit().write(&entry).await?;
+    tx.commit().await?;
+    tracing::info!(email, "becomes admin at the first login");
+    Ok(())
+}

@@ -1,0 +1,43 @@
+//! One file per command.
+
+mod admin;
+pub(crate) mod api;
+pub(crate) mod database;
+mod health;
+mod print;
+mod scheduler;
+mod worker;
+
+use clap::CommandFactory;
+use runtime::config::{Mode, Sources};
+
+use crate::{
+    args::{Args, Command},
+    say,
+};
+
+/// Does what the words say.
+pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
+    let production = || Sources::from_process(Mode::Production, args.config.as_deref());
+    match args.command {
+        Command::Api => api::run(&production()?).await,
+        Command::Worker(part) => worker::run(&production()?, part).await,
+        Command::Scheduler(part) => scheduler::run(&production()?, part).await,
+        Command::InitDb => database::init(&production()?).await,
+        Command::CreateAdmin(who) => admin::create(&production()?, who).await,
+        Command::Openapi => print::openapi(),
+        Command::Health { url } => health::run(&url).await,
+        Command::Settings { markdown } => {
+            say::line(
+                if markdown { runtime::config::markdown() } else { runtime::config::help() }.trim_end(),
+            );
+            Ok(())
+        }
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Args::command(), "rts", &mut std::io::stdout());
+            Ok(())
+        }
+        #[cfg(feature = "dev")]
+        Command::Dev(dev) => crate::dev::run(dev, args.config.as_deref()).await,
+    }
+}

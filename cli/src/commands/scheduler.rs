@@ -1,0 +1,18 @@
+//! `rts scheduler`.
+
+use runtime::config::Sources;
+
+use crate::{args::Part, assemble, probe, process::Process};
+
+/// Starts periodic work until a signal.
+pub(crate) async fn run(sources: &Sources, part: Part) -> anyhow::Result<()> {
+    let mut process = Process::start(sources, "scheduler")?;
+    let parts = assemble::scheduler(sources)?;
+    if let Some(listen) = part.listen {
+        probe::start(&mut process, listen, parts.progress.clone()).await?;
+    }
+    let shutdown = process.shutdown.clone();
+    tracing::info!("scheduling");
+    process.run("scheduler", scheduler::run(parts, shutdown));
+    process.end().await
+}

@@ -1,0 +1,29 @@
+//! `rts worker`.
+
+use runtime::config::Sources;
+
+use crate::{args::Part, assemble, probe, process::Process};
+
+/// Runs jobs until a signal.
+pub(crate) async fn run(sources: &Sources, part: Part) -> anyhow::Result<()> {
+    let mut process = Process::start(sources, "worker")?;
+    let parts = assemble::worker(sources, assemble::installations(sources)?, name())?;
+    if let Some(listen) = part.listen {
+        probe::start(&mut process, listen, parts.progress.clone()).await?;
+    }
+    let store = parts.store.clone();
+    let shutdown = process.shutdown.clone();
+    tracing::info!(name = parts.name, concurrency = parts.concurrency, "working");
+    process.run("worker", worker::run(parts, shutdown));
+    let ended = process.end().await;
+    store.close().await;
+    ended
+}
+
+/// Where it runs and which process it is; the last part tells containers with equal names apart.
+fn name() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = if host.trim().is_empty() { "worker" } else { host.trim() };
+    let random = uuid::Uuid::new_v4().simple().to_string();
+    format!("{host}-{}-{}", std::process::id(), &random[..4])
+}

@@ -1,0 +1,136 @@
+//! PostgreSQL and Redis: those of the settings, or private ones.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, Read, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, bail};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use devstack::{Options, Stack};
+use runtime::config::Sources;
+
+use super::{DevArgs, Programs};
+use crate::say;
+
+/// The file of the keys that seal configs at rest.
+const KEYS: &str = "credential-keys";
+
+/// The servers of one run.
+pub(crate) struct Servers {
+    stack: Option<Stack>,
+    /// Where data is kept between runs; none: it goes with this one.
+    data: Option<PathBuf>,
+}
+
+impl Servers {
+    /// Starts what the settings do not name: about a second.
+    pub(super) async fn start(sources: &Sources, args: &DevArgs) -> anyhow::Result<Self> {
+        let data = match &args.data {
+            Some(data) => Some(std::path::absolute(data)?),
+            None if args.once => None,
+            None => Some(Options::data_of(&std::env::current_dir()?)),
+        };
+        if sources.has("DATABASE_URL") && sources.has("REDIS_URL") {
+            return Ok(Self { stack: None, data });
+        }
+        if args.fresh
+            && let Some(data) = &data
+        {
+            wipe(data)?;
+        }
+        let options = options(&args.programs, data.clone());
+        let stack = tokio::task::spawn_blocking(move || Stack::start(&options)).await??;
+        Ok(Self { stack: Some(stack), data })
+    }
+
+    /// Their addresses, where the settings name none, and keys that fit what is stored there.
+    pub(super) fn settings(&self, mut sources: Sources) -> anyhow::Result<Sources> {
+        if let Some(stack) = &self.stack {
+            for (name, url) in
+                [("DATABASE_URL", stack.database_url("postgres")), ("REDIS_URL", stack.redis_url(0))]
+            {
+                if !sources.has(name) {
+                    sources = sources.set(name, url);
+                }
+            }
+        }
+        if sources.has("CREDENTIAL_KEYS") {
+            return Ok(sources);
+        }
+        let keys = match &self.data {
+            Some(data) => kept_keys(data)?,
+            None => new_keys(),
+        };
+        Ok(sources.set("CREDENTIAL_KEYS", keys))
+    }
+
+    /// What a person wants to know of them.
+    pub(super) fn describe(&self) -> String {
+        match (&self.stack, &self.data) {
+            (None, _) => "those of DATABASE_URL and REDIS_URL".to_owned(),
+            (Some(_), Some(data)) => format!("private PostgreSQL and Redis, data in {}", data.display()),
+            (Some(_), None) => "private PostgreSQL and Redis, thrown away at the end".to_owned(),
+        }
+    }
+
+    /// Stops what was started.
+    pub(super) async fn stop(self) -> anyhow::Result<()> {
+        let Some(stack) = self.stack else { return Ok(()) };
+        Ok(tokio::task::spawn_blocking(move || stack.stop()).await??)
+    }
+}
+
+/// How private servers are started: data kept or thrown away, with the seed that tests use as well.
+pub(crate) fn options(programs: &Programs, data: Option<PathBuf>) -> Options {
+    let target = Path::new("target");
+    Options {
+        pg_bin: programs.pg_bin.clone(),
+        redis_bin: programs.redis_bin.clone(),
+        data,
+        seed_cache: target.is_dir().then(|| target.join("devstack")),
+        ..Options::default()
+    }
+}
+
+/// Removes the data of earlier runs, unless one of them still runs.
+fn wipe(data: &Path) -> anyhow::Result<()> {
+    if !data.exists() {
+        return Ok(());
+    }
+    let lock = File::options().create(true).truncate(false).write(true).open(data.join("lock"))?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => bail!("{} is in use by another run", data.display()),
+        Err(TryLockError::Error(error)) => return Err(error.into()),
+    }
+    fs::remove_dir_all(data).with_context(|| format!("cannot remove {}", data.display()))?;
+    say::line(format_args!("removed {}", data.display()));
+    Ok(())
+}
+
+fn new_keys() -> String {
+    format!("dev:{}", STANDARD.encode(rand::random::<[u8; 32]>()))
+}
+
+/// The keys of earlier runs, since what they sealed is still there; made when there are none.
+fn kept_keys(data: &Path) -> anyhow::Result<String> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(data)?;
+    let path = data.join(KEYS);
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+    match made {
+        Ok(mut file) => {
+            let keys = new_keys();
+            file.write_all(keys.as_bytes())?;
+            Ok(keys)
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let mut keys = String::new();
+            File::open(&path)?.take(4096).read_to_string(&mut keys)?;
+            Ok(keys)
+        }
+        Err(error) => Err(error).with_context(|| format!("cannot write {}", path.display())),
+    }
+}

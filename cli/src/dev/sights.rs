@@ -1,0 +1,75 @@
+//! What there is to see once everything runs: addresses, tokens, lines to paste.
+
+use super::{people, stage::Stage};
+use crate::say;
+
+/// Prints them.
+pub(super) fn print(stage: &Stage) -> anyhow::Result<()> {
+    let (api, issuer) = (&stage.api, stage.issuer.url());
+    say::line("\nEverything runs:");
+    let mut places = vec![
+        ("API", format!("{api}/api/v1")),
+        ("Swagger UI", format!("{api}/docs")),
+        ("OpenAPI", format!("{api}/openapi.json")),
+        ("health", format!("{api}/health")),
+        ("metrics", format!("{api}/metrics")),
+        ("issuer", issuer.to_owned()),
+    ];
+    match &stage.twin {
+        Some(twin) => {
+            places.push(("GitHub twin", format!("{}  (organisation {})", twin.url(), stage.org)));
+            places.push(("its control", twin.control_url().unwrap_or_default()));
+        }
+        None => places.push(("GitHub", format!("the real one, organisation {}", stage.org))),
+    }
+    for (name, place) in places {
+        say::line(format_args!("  {name:<12} {place}"));
+    }
+    tokens(stage)?;
+    paste(stage);
+    say::line("\nCtrl-C ends everything.");
+    Ok(())
+}
+
+fn tokens(stage: &Stage) -> anyhow::Result<()> {
+    let shown = [
+        ("demo user", stage.issuer.person_token(people::DEMO)?),
+        ("admin", stage.issuer.person_token(people::ADMIN)?),
+        ("machine", stage.issuer.machine_token(people::MACHINE)?),
+    ];
+    say::line("\nTokens for twelve hours:");
+    for (name, token) in shown {
+        say::line(format_args!("  {name}\n    {token}"));
+    }
+    Ok(())
+}
+
+fn paste(stage: &Stage) {
+    let (api, issuer) = (&stage.api, stage.issuer.url());
+    let cut = r#"sed 's/.*"access_token":"\([^"]*\)".*/\1/'"#;
+    let machine = format!("{}:{}", people::MACHINE, people::MACHINE_SECRET);
+    say::line(format_args!(
+        "\nTo paste:
+  # a fresh token: for a person (sub=demo or sub=admin), or for the machine client
+  TOKEN=$(curl -s {issuer}/token -d grant_type={grant} -d sub=demo | {cut})
+  TOKEN=$(curl -s {issuer}/token -u {machine} -d grant_type=client_credentials | {cut})
+
+  # who am I; a runner in one answer; or as a job to follow
+  curl -s {api}/api/v1/auth/me -H \"Authorization: Bearer $TOKEN\"
+  curl -s {api}/api/v1/runners/jit -H \"Authorization: Bearer $TOKEN\" -H 'Prefer: wait=20' --json '{body}'
+  curl -si {api}/api/v1/runners/jit -H \"Authorization: Bearer $TOKEN\" -H 'Idempotency-Key: build-7' --json '{body}'
+  curl -s {api}/api/v1/jobs -H \"Authorization: Bearer $TOKEN\"
+  curl -s {api}/api/v1/runners -H \"Authorization: Bearer $TOKEN\"",
+        grant = twin::PERSON_GRANT,
+        body = r#"{"runner_name_prefix":"ci","labels":["self-hosted","linux","gpu-large"]}"#,
+    ));
+    let Some(control) = stage.twin.as_ref().and_then(twin::Twin::control_url) else { return };
+    say::line(format_args!(
+        "
+  # the twin: its runners; one comes online; the next answer is lost; what it saw
+  curl -s {control}/runners
+  curl -s -X PATCH {control}/runners/2 --json '{{\"status\":\"online\"}}'
+  curl -s {control}/faults --json '{{\"path\":\"generate-jitconfig\",\"times\":1,\"kind\":\"effect_then_drop\"}}'
+  curl -s {control}/ledger/summary"
+    ));
+}

@@ -1,0 +1,207 @@
+//! The world outside and all parts of the service, put up in one process.
+
+use std::{io, time::Duration};
+
+use anyhow::Context;
+use api::oidc::TrustedIssuer;
+use domain::{InstallationId, Secret};
+use github::{Credential, GitHubSettings, KeySource, Scope};
+use runtime::config::Sources;
+use store::{NewClient, RunnerFilter, Store, UserDraft, Visible};
+use twin::{Issuer, RunnerChange, RunnerSpec, Twin, TwinConfig};
+
+use super::{DevArgs, people, ports, seed, servers::Servers};
+use crate::{
+    assemble::{self, Installations},
+    commands,
+    process::Process,
+    say,
+};
+
+/// Where the twin, its control port and the issuer listen when nobody else does.
+const TWIN_PORT: u16 = 8090;
+const CONTROL_PORT: u16 = 8091;
+const ISSUER_PORT: u16 = 8092;
+
+/// Everything that runs.
+pub(crate) struct Stage {
+    /// Where the API is, as one calls it from here.
+    pub(super) api: String,
+    /// The fake GitHub; none when the settings name a real one.
+    pub(super) twin: Option<Twin>,
+    /// The development issuer.
+    pub(super) issuer: Issuer,
+    /// The organisation served.
+    pub(super) org: String,
+}
+
+impl Stage {
+    /// Puts everything up, the API last.
+    pub(super) async fn build(
+        process: &mut Process,
+        servers: &Servers,
+        sources: Sources,
+        args: &DevArgs,
+    ) -> anyhow::Result<Self> {
+        let (listener, moved) = ports::open(&args.host, args.port).await?;
+        let port = listener.local_addr()?.port();
+        if moved {
+            say::line(format_args!("port {} is taken; the API listens on {port} instead", args.port));
+        }
+        let issuer = issuer(args).await?;
+        let given_issuer = sources.has("OIDC_ISSUER");
+        let given_github = sources.has("GITHUB_APP_ID");
+        let mut sources = servers.settings(sources)?.set("SERVICE_HOST", args.host.as_str());
+        sources = sources.set("SERVICE_PORT", port.to_string());
+        if !given_issuer {
+            sources = sources.set("OIDC_ISSUER", issuer.url()).set("OIDC_AUDIENCE", people::AUDIENCE);
+        }
+        let twin = if given_github { None } else { Some(twin(args).await?) };
+        if let Some(twin) = &twin {
+            sources = sources.set("GITHUB_API_URL", twin.url()).set("GITHUB_ORG", TwinConfig::default().org);
+        }
+        let (mut parts, mut verifier) = assemble::api(&sources, process)?;
+        if given_issuer {
+            verifier = both(&sources, &issuer)?;
+            parts.verifier = verifier.clone();
+        }
+        prepare(&parts.store, issuer.url(), twin.as_ref()).await?;
+        start_others(process, &sources, twin.as_ref())?;
+        commands::api::start(process, listener, (parts, verifier))?;
+        say::line(format_args!("servers   {}", servers.describe()));
+        let org = sources.section::<runtime::config::GithubConfig>()?.org;
+        Ok(Self { api: here(&args.host, port), twin, issuer, org })
+    }
+}
+
+/// The address of this machine for somebody on it.
+fn here(host: &str, port: u16) -> String {
+    match host {
+        "0.0.0.0" => format!("http://127.0.0.1:{port}"),
+        "::" => format!("http://[::1]:{port}"),
+        host if host.contains(':') => format!("http://[{host}]:{port}"),
+        host => format!("http://{host}:{port}"),
+    }
+}
+
+/// Runs that stay up keep their ports if they can, so that what was pasted once works again.
+fn place(args: &DevArgs, port: u16) -> std::net::SocketAddr {
+    if args.once { ports::any() } else { ports::wish(port) }
+}
+
+async fn issuer(args: &DevArgs) -> io::Result<Issuer> {
+    let config = twin::IssuerConfig { listen: place(args, ISSUER_PORT), ..people::issuer() };
+    Issuer::start(config).await
+}
+
+async fn twin(args: &DevArgs) -> io::Result<Twin> {
+    Twin::start(TwinConfig {
+        listen: place(args, TWIN_PORT),
+        control_listen: Some(place(args, CONTROL_PORT)),
+        ..TwinConfig::default()
+    })
+    .await
+}
+
+/// A verifier of the configured issuers' tokens and of the development issuer's.
+fn both(sources: &Sources, issuer: &Issuer) -> anyhow::Result<api::oidc::Verifier> {
+    let given: runtime::config::OidcConfig = sources.section()?;
+    let mut issuers: Vec<_> = given.issuers.into_iter().map(TrustedIssuer::from).collect();
+    issuers.push(TrustedIssuer {
+        issuer: issuer.url().to_owned(),
+        audiences: vec![people::AUDIENCE.to_owned()],
+        jwks_url: None,
+        name: "development".to_owned(),
+    });
+    assemble::verifier(issuers)
+}
+
+/// Brings tables and people up to date.
+async fn prepare(store: &Store, issuer: &str, twin: Option<&Twin>) -> anyhow::Result<()> {
+    commands::database::migrate(store).await?;
+    let team = seed::team(store, &seed::team_draft(people::TEAM)).await?;
+    for (sub, name, is_admin) in [(people::DEMO, "Demo User", false), (people::ADMIN, "Admin", true)] {
+        let draft = UserDraft {
+            email: Some(people::email(sub)),
+            issuer: Some(issuer.to_owned()),
+            subject: Some(sub.to_owned()),
+            display_name: Some(name.to_owned()),
+            is_admin,
+            can_use_jit: true,
+            can_use_registration_token: false,
+        };
+        let user = seed::person(store, &draft).await?;
+        store.read().await?.teams().add_member(team, user).await?;
+    }
+    let machine = NewClient {
+        client_id: people::MACHINE.to_owned(),
+        issuer: issuer.to_owned(),
+        team,
+        description: Some("pipelines of the demo team".to_owned()),
+        rule: None,
+    };
+    seed::machine(store, &machine).await?;
+    match twin {
+        Some(twin) => count_on(store, twin).await,
+        None => Ok(()),
+    }
+}
+
+/// A new twin counts its runners from the start; those of earlier runs are still in the database, and GitHub
+/// never gives an id twice.
+async fn count_on(store: &Store, twin: &Twin) -> anyhow::Result<()> {
+    /// Beyond this the ids are not a twin's.
+    const MOST: u64 = 1_000_000;
+    let newest = store
+        .read()
+        .await?
+        .runners()
+        .list(&Visible::everything(), &RunnerFilter::default(), seed::FIRST)
+        .await?;
+    let last = newest.items.iter().filter_map(|runner| runner.github_runner_id).max().unwrap_or(0);
+    let last = u64::try_from(last).unwrap_or(0).min(MOST);
+    loop {
+        let spec = RunnerSpec {
+            name: "counter".to_owned(),
+            scope: None,
+            labels: Vec::new(),
+            ephemeral: true,
+            state: RunnerChange::default(),
+        };
+        let made = twin.create_runner(spec).context("the twin makes no runner")?.id;
+        twin.remove_runner(made).context("the twin does not remove a runner")?;
+        if made >= last {
+            return Ok(());
+        }
+    }
+}
+
+/// Two workers and the scheduler, as processes of their own would run them.
+fn start_others(process: &mut Process, sources: &Sources, twin: Option<&Twin>) -> anyhow::Result<()> {
+    let installations = match twin {
+        Some(twin) => twin_installations(twin)?,
+        None => assemble::installations(sources)?,
+    };
+    for name in ["worker-1", "worker-2"] {
+        let parts = assemble::worker(sources, installations.clone(), format!("dev-{name}"))?;
+        let shutdown = process.shutdown.clone();
+        process.run(name, worker::run(parts, shutdown));
+    }
+    let (parts, shutdown) = (assemble::scheduler(sources)?, process.shutdown.clone());
+    process.run("scheduler", scheduler::run(parts, shutdown));
+    Ok(())
+}
+
+/// The twin as the worker's GitHub.
+fn twin_installations(twin: &Twin) -> anyhow::Result<Installations> {
+    let key = twin.app_key().context("the twin has no key")?;
+    let config = TwinConfig::default();
+    let credential = Credential::App {
+        app_id: config.app_id.to_string(),
+        installation_id: config.installation_id,
+        private_key: KeySource::Pem(Secret::new(key.private_pem())),
+    };
+    let mut settings = GitHubSettings::new(twin.url().parse()?, Scope::Org(config.org), credential);
+    settings.timeouts.total = Duration::from_secs(10);
+    Ok(vec![(InstallationId::default(), settings)])
+}

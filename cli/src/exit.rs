@@ -1,0 +1,98 @@
+//! What the exit code tells a program.
+
+use std::{error::Error, fmt};
+
+use queue::QueueError;
+use runtime::config::ConfigError;
+use store::StoreError;
+
+/// The codes, for `--help`.
+pub(crate) const HELP: &str = "\
+Exit codes:
+  0  done
+  1  failed
+  2  wrong usage or configuration
+  3  something it needs is unavailable; trying again may help
+  4  refused, not found, or there already";
+
+const FAILED: u8 = 1;
+const CONFIG: u8 = 2;
+const UNAVAILABLE: u8 = 3;
+const REFUSED: u8 = 4;
+
+/// An end with a code of its own.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// A server is not there, or not well.
+    Unavailable(String),
+    /// A server said no.
+    #[cfg(feature = "dev")]
+    Refused(String),
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unavailable(text) => f.write_str(text),
+            #[cfg(feature = "dev")]
+            Self::Refused(text) => f.write_str(text),
+        }
+    }
+}
+
+impl Error for End {}
+
+impl End {
+    const fn code(&self) -> u8 {
+        match self {
+            Self::Unavailable(_) => UNAVAILABLE,
+            #[cfg(feature = "dev")]
+            Self::Refused(_) => REFUSED,
+        }
+    }
+}
+
+/// The code of the first cause that has one.
+pub(crate) fn code(error: &anyhow::Error) -> u8 {
+    error.chain().find_map(code_of).unwrap_or(FAILED)
+}
+
+fn code_of(cause: &(dyn Error + 'static)) -> Option<u8> {
+    if let Some(end) = cause.downcast_ref::<End>() {
+        return Some(end.code());
+    }
+    if cause.is::<ConfigError>() || cause.is::<github::SettingsError>() {
+        return Some(CONFIG);
+    }
+    if let Some(error) = cause.downcast_ref::<StoreError>() {
+        return match error {
+            StoreError::Unavailable(_) => Some(UNAVAILABLE),
+            StoreError::Conflict(_) => Some(REFUSED),
+            _ => None,
+        };
+    }
+    if let Some(error) = cause.downcast_ref::<QueueError>() {
+        return Some(if error.is_transient() { UNAVAILABLE } else { CONFIG });
+    }
+    let away = |error: &reqwest::Error| error.is_connect() || error.is_timeout();
+    cause.downcast_ref::<reqwest::Error>().filter(|error| away(error)).map(|_| UNAVAILABLE)
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+
+    #[test]
+    fn the_code_is_found_below_the_context() {
+        let missing = ConfigError::Missing { name: "DATABASE_URL", expects: "a URL".to_owned() };
+        let error = Err::<(), _>(missing).context("cannot start").unwrap_err();
+        assert_eq!(code(&error), CONFIG);
+        assert_eq!(code(&anyhow::anyhow!("something")), FAILED);
+        assert_eq!(code(&StoreError::Conflict("teams_name_key".into()).into()), REFUSED);
+        assert_eq!(code(&QueueError::Timeout.into()), UNAVAILABLE);
+        assert_eq!(code(&QueueError::BadNamespace.into()), CONFIG);
+        assert_eq!(code(&End::Unavailable("away".into()).into()), UNAVAILABLE);
+    }
+}
