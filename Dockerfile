@@ -7,7 +7,7 @@ COPY . .
 # The caches live outside the image, so the binary is copied out of the target folder in the same step.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
-    cargo build --release --locked -p cli --bin rts && cp target/release/rts /usr/local/bin/rts
+    cargo build --release --locked -p cli --bin rts --no-default-features && cp target/release/rts /usr/local/bin/rts
 
 FROM debian:bookworm-slim
 RUN apt-get update \
