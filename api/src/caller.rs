@@ -26,7 +26,7 @@ impl FromRequestParts<App> for Authorised {
         let mut read = app.store.read().await?;
         let caller = identify(&mut read, &facts).await?;
         drop(read);
-        app.limiter().admit(caller.requester)?;
+        app.limiter().admit(caller.requester, parts.extensions.get())?;
         tracing::Span::current().record("caller", tracing::field::display(caller.requester));
         Ok(Self(caller))
     }

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 use tracing::Instrument;
 use uuid::Uuid;
 
-use crate::{error::ApiError, origin::RequestId};
+use crate::{error::ApiError, limit::Left, origin::RequestId};
 
 /// The request id's header, in and out.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -30,6 +30,8 @@ pub(crate) async fn outermost(mut request: Request, next: Next) -> Response {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     request.extensions_mut().insert(RequestId(id.clone()));
     request.extensions_mut().insert(context);
+    let left = Left::default();
+    request.extensions_mut().insert(left.clone());
     let span = tracing::info_span!("request", %method, path, request_id = %id, trace_id = %context.trace_id(),
         caller = tracing::field::Empty, job = tracing::field::Empty, team = tracing::field::Empty);
     async move {
@@ -39,6 +41,7 @@ pub(crate) async fn outermost(mut request: Request, next: Next) -> Response {
                 .into_response()
         });
         finish(&mut response, &id);
+        left.write(response.headers_mut());
         tracing::info!(
             status = response.status().as_u16(),
             took_ms = start.elapsed().as_secs_f64() * 1000.0,

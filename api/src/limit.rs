@@ -1,27 +1,57 @@
 //! How much one caller may ask of one replica.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
+use axum::http::{HeaderMap, HeaderValue};
 use domain::{Problem, ProblemCode, Requester};
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock};
+use governor::{
+    DefaultKeyedRateLimiter, Quota, RateLimiter,
+    clock::{Clock, DefaultClock},
+    middleware::{StateInformationMiddleware, StateSnapshot},
+};
 use runtime::config::ServerConfig;
+
+type Buckets = DefaultKeyedRateLimiter<Requester, StateInformationMiddleware>;
 
 /// A bucket for each caller. It protects this process; GitHub's budget is guarded elsewhere.
 #[derive(Debug)]
-pub(crate) struct Limiter(DefaultKeyedRateLimiter<Requester>);
+pub(crate) struct Limiter {
+    buckets: Buckets,
+    quota: Quota,
+}
+
+/// What is left of a caller's bucket, for the headers of the answer. Put into the request by the outermost layer, filled
+/// by the extractor of the caller.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Left(Arc<OnceLock<Standing>>);
+
+#[derive(Clone, Copy, Debug)]
+struct Standing {
+    quota: Quota,
+    remaining: u32,
+}
 
 impl Limiter {
     pub(crate) fn new(server: &ServerConfig) -> Self {
-        Self(RateLimiter::keyed(Quota::per_minute(server.rate_per_minute).allow_burst(server.rate_burst)))
+        let quota = Quota::per_minute(server.rate_per_minute).allow_burst(server.rate_burst);
+        Self { buckets: RateLimiter::keyed(quota).with_middleware(), quota }
     }
 
     /// Counts one request.
     ///
     /// # Errors
     /// `rate_limited` with the seconds to wait.
-    pub(crate) fn admit(&self, caller: Requester) -> Result<(), Problem> {
-        self.0.check_key(&caller).map_err(|refused| {
-            let wait = refused.wait_time_from(self.0.clock().now());
+    pub(crate) fn admit(&self, caller: Requester, left: Option<&Left>) -> Result<(), Problem> {
+        let outcome = self.buckets.check_key(&caller);
+        let remaining = outcome.as_ref().map_or(0, StateSnapshot::remaining_burst_capacity);
+        if let Some(left) = left {
+            let _ = left.0.set(Standing { quota: self.quota, remaining });
+        }
+        outcome.map(drop).map_err(|refused| {
+            let wait = refused.wait_time_from(DefaultClock::default().now());
             Problem::new(ProblemCode::RateLimited, "You are asking too often; slow down.")
                 .retry_after(ceil(wait))
         })
@@ -29,8 +59,30 @@ impl Limiter {
 
     /// Forgets callers whose bucket is full again, so that the table stays as small as the recent callers.
     pub(crate) fn forget_idle(&self) {
-        self.0.retain_recent();
-        self.0.shrink_to_fit();
+        self.buckets.retain_recent();
+        self.buckets.shrink_to_fit();
+    }
+}
+
+impl Left {
+    /// Writes `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers): how many requests in how many
+    /// seconds; how many are left now and when the bucket will be full again.
+    pub(crate) fn write(&self, headers: &mut HeaderMap) {
+        let Some(Standing { quota, remaining }) = self.0.get() else { return };
+        let burst = quota.burst_size().get();
+        let full = quota.replenish_interval() * burst.saturating_sub(*remaining);
+        let lines = [
+            (
+                "ratelimit-policy",
+                format!("\"caller\";q={burst};w={}", ceil(quota.burst_size_replenished_in())),
+            ),
+            ("ratelimit", format!("\"caller\";r={remaining};t={}", full.as_secs())),
+        ];
+        for (name, line) in lines {
+            if let Ok(value) = HeaderValue::from_str(&line) {
+                headers.insert(name, value);
+            }
+        }
     }
 }
 
