@@ -12,6 +12,7 @@ mod pool;
 mod runners;
 mod teams;
 mod users;
+mod workers;
 
 pub use audit::{Audit, AuditFilter, AuditRow, SecurityFilter, SecurityRow};
 pub use calls::{Calls, Intent};
@@ -25,6 +26,7 @@ pub use pool::{MIGRATIONS, Read, Store, Tx};
 pub use runners::{NewRunner, RunnerFilter, Runners};
 pub use teams::{TeamChange, TeamDraft, Teams};
 pub use users::{UserDraft, Users};
+pub use workers::{WorkerRow, Workers};
 
 /// What every method here answers.
 pub type Result<T> = std::result::Result<T, StoreError>;

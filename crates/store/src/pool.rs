@@ -11,7 +11,7 @@ use sqlx::{
 };
 
 use crate::{
-    Audit, Calls, Clients, Credentials, Idempotency, Jobs, Result, Runners, StoreError, Teams, Users,
+    Audit, Calls, Clients, Credentials, Idempotency, Jobs, Result, Runners, StoreError, Teams, Users, Workers,
 };
 
 /// The tables, in the order they came to be.
@@ -117,6 +117,8 @@ macro_rules! nouns {
             calls -> Calls,
             /// The sealed configs.
             credentials -> Credentials,
+            /// The workers.
+            workers -> Workers,
             /// The Idempotency-Keys.
             idempotency -> Idempotency,
         );
