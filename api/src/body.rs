@@ -132,8 +132,8 @@ impl<A: FromStr, B: FromStr> FromRequestParts<App> for Ids<A, B> {
 }
 
 fn no_id() -> ApiError {
-    Problem::new(ProblemCode::NotFound, "There is nothing of this id: ids are UUIDs.")
-        .with_errors(vec![FieldError::new("path:id", "not a UUID")])
+    Problem::new(ProblemCode::NotFound, "There is nothing of this id.")
+        .with_errors(vec![FieldError::new("path:id", "not an id: ids are UUIDs, lanes have names")])
         .into()
 }
 

@@ -6,6 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use domain::{FieldError, Problem, ProblemCode};
+use queue::QueueError;
 use serde::Serialize;
 use store::StoreError;
 use utoipa::ToSchema;
@@ -89,6 +90,16 @@ impl From<StoreError> for ApiError {
             }
             other => internal(&other),
         }
+    }
+}
+
+impl From<QueueError> for ApiError {
+    fn from(error: QueueError) -> Self {
+        tracing::warn!(%error, "the queue is unavailable");
+        Self(
+            Problem::new(ProblemCode::QueueUnavailable, "The queue is unavailable; try again shortly.")
+                .retry_after(5),
+        )
     }
 }
 

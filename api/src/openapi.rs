@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::{BlockedOn, DriftResponse, JobKind, JobState, ProblemCode, RunnerStatus, Severity};
+use domain::{BlockedOn, DriftResponse, JobKind, JobState, Lane, ProblemCode, RunnerStatus, Severity};
 use utoipa::{
     Modify, OpenApi, ToSchema,
     openapi::{
@@ -31,6 +31,7 @@ macro_rules! word_schemas {
 word_schemas! {
     job_kind: JobKind,
     job_state: JobState,
+    lane: Lane,
     runner_status: RunnerStatus,
     severity: Severity,
     drift_response: DriftResponse,

@@ -10,7 +10,8 @@ pub async fn run(parts: Parts) -> Result<u64, StepError> {
     Ok(parts.store.read().await?.credentials().shred(MOST).await?)
 }
 
-/// Forgets Idempotency-Keys older than seven days. Answers how many.
+/// Forgets Idempotency-Keys older than seven days, and workers not heard of for an hour. Answers how many.
 pub async fn forget(parts: Parts) -> Result<u64, StepError> {
-    Ok(parts.store.read().await?.idempotency().forget(MOST * 10).await?)
+    let mut read = parts.store.read().await?;
+    Ok(read.idempotency().forget(MOST * 10).await? + read.workers().forget().await?)
 }

@@ -3,23 +3,19 @@
 //! The walk of a job: [`queue::backend()`] → [`handle`] → `jobs/` → GitHub → [`record`] → answer to the queue.
 
 mod app;
+mod beat;
 mod fleet;
 mod handle;
 mod jobs;
 mod record;
 
-use std::time::Duration;
-
 use apalis::prelude::{Data, Monitor, ParallelizeExt, WorkerBuilder, WorkerBuilderExt};
-use queue::{BackendSettings, Claimed, Dispatcher, Outcome};
-use runtime::{health::Progress, shutdown::Shutdown};
+use queue::{BackendSettings, Claimed, Outcome};
+use runtime::shutdown::Shutdown;
 
 use app::App;
 pub use app::Parts;
 pub use fleet::Fleet;
-
-/// Longest silence of a worker's dispatcher before the process counts as stuck.
-const MAX_SILENCE: Duration = Duration::from_mins(1);
 
 /// Runs one worker until `shutdown` drains it: it stops claiming at once, lets what runs end, and gives back what does
 /// not end in time.
@@ -37,7 +33,8 @@ pub async fn run(parts: Parts, shutdown: Shutdown) -> anyhow::Result<()> {
     Monitor::new()
         .register(move |_| {
             let backend = queue::backend(spine.clone(), settings.clone());
-            tokio::spawn(pulse(backend.dispatcher(), progress.clone(), settings.stop.clone()));
+            tokio::spawn(beat::pulse(backend.dispatcher(), progress.clone(), settings.stop.clone()));
+            tokio::spawn(beat::heart(app.clone(), backend.dispatcher(), settings.stop.clone()));
             WorkerBuilder::new(name.as_str())
                 .backend(backend)
                 .concurrency(concurrency)
@@ -55,22 +52,4 @@ pub async fn run(parts: Parts, shutdown: Shutdown) -> anyhow::Result<()> {
 
 async fn perform(claimed: Claimed, app: Data<App>) -> Result<Outcome, std::convert::Infallible> {
     Ok(handle::handle(&app, claimed).await)
-}
-
-/// Passes the dispatcher's pulse on to the liveness probe.
-async fn pulse(dispatcher: Dispatcher, progress: Progress, stop: tokio_util::sync::CancellationToken) {
-    let beat = progress.register("worker_dispatcher", MAX_SILENCE);
-    let mut last = dispatcher.last_progress();
-    while !stop.is_cancelled() {
-        tokio::select! {
-            () = tokio::time::sleep(Duration::from_secs(1)) => {}
-            () = stop.cancelled() => {}
-        }
-        let now = dispatcher.last_progress();
-        if now != last {
-            last = now;
-            beat.tick();
-        }
-    }
-    beat.retire();
 }

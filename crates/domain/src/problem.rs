@@ -98,6 +98,8 @@ problems! {
     JobExpired = "job_expired", 503, "The job was not done in time";
     /// The database is away.
     DatabaseUnavailable = "database_unavailable", 503, "The database is unavailable";
+    /// The queue is away; only what needs it at once answers so.
+    QueueUnavailable = "queue_unavailable", 503, "The queue is unavailable";
     /// The identity provider's keys cannot be had.
     KeysUnavailable = "keys_unavailable", 503, "The identity provider is unavailable";
 }

@@ -2,9 +2,11 @@
 
 mod clients;
 mod members;
+mod queues;
 mod security;
 mod teams;
 mod users;
+mod workers;
 
 use domain::{FieldError, Problem, ProblemCode};
 use store::StoreError;
@@ -19,6 +21,8 @@ pub(crate) fn router() -> OpenApiRouter<App> {
         .merge(users::router())
         .merge(clients::router())
         .merge(security::router())
+        .merge(queues::router())
+        .merge(workers::router())
 }
 
 /// A broken unique constraint, told by the value that broke it.
