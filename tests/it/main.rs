@@ -6,6 +6,7 @@ mod happy;
 mod hostile;
 #[cfg(test)]
 mod idempotency;
+mod once;
 #[cfg(test)]
 mod policy;
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! One test's corner of Redis.
 
+use domain::Lane;
 use queue::{Spine, SpineConfig};
 use redis::{FromRedisValue, aio::MultiplexedConnection, cmd};
 use uuid::Uuid;
@@ -71,6 +72,23 @@ impl Corner {
             text.push_str(&format!("{key} = {}\n", plain(&value)));
         }
         text
+    }
+
+    /// Lets every delayed job of a lane be due, as time would. Ring the bell afterwards.
+    pub async fn hurry(&self, lane: Lane) {
+        self.let_pass("d", lane).await;
+    }
+
+    /// Lets every lease of a lane run out, as time would.
+    pub async fn run_out(&self, lane: Lane) {
+        self.let_pass("l", lane).await;
+    }
+
+    async fn let_pass(&self, kind: &str, lane: Lane) {
+        let key = format!("{{{}}}:{kind}:default:{lane}", self.namespace);
+        let script = "for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do \
+                      redis.call('ZADD', KEYS[1], 1, id) end return 1";
+        self.ask::<i64>("EVAL", &[script, "1", &key]).await;
     }
 
     async fn ask<T: FromRedisValue>(&self, word: &str, args: &[&str]) -> T {

@@ -4,7 +4,7 @@ use std::{
     io::Write,
     num::NonZeroU32,
     sync::{
-        Mutex,
+        Mutex, OnceLock,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -12,11 +12,11 @@ use std::{
 
 use api::oidc::{HttpSettings, TrustedIssuer, Verifier};
 use chrono::TimeDelta;
-use domain::{InstallationId, KeyRing, Secret};
+use domain::{InstallationId, KeyRing, Lane, Secret};
 use github::{Credential, GitHubSettings, KeySource, Scope, Timeouts};
 use queue::{Announcements, Spine};
 use runtime::{
-    Clock,
+    Clock, FixedClock,
     config::{ServerConfig, TrustedProxies},
     health::Progress,
     shutdown::Shutdown,
@@ -48,8 +48,12 @@ pub struct World {
     pub twin: Twin,
     /// The trusted issuers.
     pub issuers: Vec<Issuer>,
+    /// The clock by which the API judges tokens and the age of keys; it stands still unless moved.
+    pub clock: FixedClock,
+    watch: Clock,
     api: Option<Process>,
     parts: Mutex<Vec<Process>>,
+    fleet: OnceLock<scheduler::Fleet>,
     made: AtomicUsize,
 }
 
@@ -74,16 +78,20 @@ impl World {
         for _ in 0..choices.issuers {
             issuers.push(Issuer::start(choices.issuer()).await.unwrap());
         }
-        let twin = Twin::start(choices.twin.clone()).await.unwrap();
-        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(40)).build().unwrap();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let twin = Twin::start(choices.twin(&url)).await.unwrap();
+        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(40)).build().unwrap();
+        let (watch, clock) = Clock::fixed(Clock::System.now());
         let mut world = Self {
             client,
+            clock,
+            watch,
             store: database.store(3),
             sql: database.pool(),
             spine: corner.spine(),
-            url: format!("http://{}", listener.local_addr().unwrap()),
+            url,
             choices,
             database,
             corner,
@@ -91,6 +99,7 @@ impl World {
             issuers,
             api: None,
             parts: Mutex::default(),
+            fleet: OnceLock::new(),
             made: AtomicUsize::new(0),
         };
         world.api = Some(world.start_api(listener));
@@ -170,9 +179,38 @@ impl World {
         assert_eq!(done.rows_affected(), 1, "{sql}");
     }
 
+    /// Lets every delayed job of a lane start now, as time would.
+    ///
+    /// # Panics
+    /// When Redis is away.
+    pub async fn hurry(&self, lane: Lane) {
+        self.corner.hurry(lane).await;
+        self.spine.ring().await.unwrap();
+    }
+
+    /// Lets every lease of a lane run out, as time would when nobody renews it.
+    ///
+    /// # Panics
+    /// When Redis is away.
+    pub async fn run_out(&self, lane: Lane) {
+        self.corner.run_out(lane).await;
+        self.spine.ring().await.unwrap();
+    }
+
     /// What the steps of the scheduler take.
     pub fn scheduling(&self) -> scheduler::Parts {
-        scheduler::Parts { store: self.store.clone(), spine: self.spine.clone(), progress: Progress::new() }
+        scheduler::Parts {
+            store: self.store.clone(),
+            spine: self.spine.clone(),
+            fleet: self.fleet(),
+            enforcement: self.choices.enforcement,
+            progress: Progress::new(),
+        }
+    }
+
+    fn fleet(&self) -> scheduler::Fleet {
+        let make = || scheduler::Fleet::new(&self.spine, vec![(InstallationId::default(), self.github())]);
+        self.fleet.get_or_init(|| make().unwrap()).clone()
     }
 
     /// Starts one more worker.
@@ -207,11 +245,15 @@ impl World {
     /// # Panics
     /// When it cannot be started.
     pub fn start_scheduler(&self) -> Process {
-        let (database, corner) = (self.database.clone(), self.corner.clone());
+        let (database, corner, github) = (self.database.clone(), self.corner.clone(), self.github());
+        let enforcement = self.choices.enforcement;
         Process::start("scheduler", move |shutdown| async move {
+            let spine = corner.spine();
             let parts = scheduler::Parts {
                 store: database.store(3),
-                spine: corner.spine(),
+                fleet: scheduler::Fleet::new(&spine, vec![(InstallationId::default(), github)])?,
+                spine,
+                enforcement,
                 progress: Progress::new(),
             };
             scheduler::run(parts, shutdown).await
@@ -241,12 +283,13 @@ impl World {
     }
 
     fn start_api(&self, listener: std::net::TcpListener) -> Process {
-        let (database, corner) = (self.database.clone(), self.corner.clone());
+        let (database, corner, watch) = (self.database.clone(), self.corner.clone(), self.watch.clone());
         let issuers: Vec<_> =
             self.issuers.iter().enumerate().map(|(nth, issuer)| trusted(nth, issuer)).collect();
         Process::start("api", move |shutdown| async move {
             let listener = TcpListener::from_std(listener)?;
-            let app = app(&database, &corner, issuers, &shutdown)?;
+            let verifier = Verifier::new(issuers.clone(), HttpSettings::default(), watch)?;
+            let app = app(&database, &corner, (verifier, &issuers), &shutdown);
             tokio::spawn(api::upkeep(app.clone()));
             Ok(api::serve(listener, api::router(app), shutdown.draining().clone()).await?)
         })
@@ -269,17 +312,17 @@ fn keys() -> KeyRing {
 fn app(
     database: &Database,
     corner: &Corner,
-    issuers: Vec<TrustedIssuer>,
+    (verifier, issuers): (Verifier, &[TrustedIssuer]),
     shutdown: &Shutdown,
-) -> anyhow::Result<api::App> {
+) -> api::App {
     let spine = corner.spine();
     let many = |n| NonZeroU32::new(n).unwrap();
-    Ok(api::App::new(api::Parts {
+    api::App::new(api::Parts {
         store: database.store(10),
         announcements: Announcements::start(&spine),
         spine,
         default_issuer: issuers.first().map(|first| first.issuer.clone()).unwrap_or_default(),
-        verifier: Verifier::new(issuers, HttpSettings::default(), Clock::System)?,
+        verifier,
         keys: keys(),
         server: ServerConfig {
             host: "127.0.0.1".to_owned(),
@@ -295,7 +338,7 @@ fn app(
         metrics: telemetry::metrics(),
         progress: Progress::new(),
         draining: shutdown.draining().clone(),
-    }))
+    })
 }
 
 impl Drop for World {

@@ -1,0 +1,127 @@
+//! Exactly one config for each job, whatever crashes, freezes or gets lost on the way.
+#![cfg(test)]
+
+mod crashes;
+mod exact;
+mod lost;
+mod reaped;
+
+use domain::Lane;
+use harness::{Asked, Person, World, draft, eventually, holds};
+use serde_json::Value;
+use twin::Fault;
+use uuid::Uuid;
+
+/// A world whose workers are started by the story.
+struct Scene {
+    world: World,
+    ada: Person,
+}
+
+/// One row of `github_calls`.
+#[derive(Debug, PartialEq, sqlx::FromRow)]
+struct Call {
+    generation: i16,
+    runner_name: String,
+    state: String,
+    github_runner_id: Option<i64>,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let world = World::builder().workers(0).start().await;
+        let red = world.team(draft("red")).await;
+        Self { ada: world.user("ada", &[&red]).await, world }
+    }
+
+    async fn asked(&self) -> Asked {
+        self.world.provision(&self.ada, harness::wish("ci")).await
+    }
+
+    fn worker(&self) {
+        self.world.keep(self.world.start_worker());
+    }
+
+    /// Spoils calls that make a runner.
+    fn fault(&self, kind: twin::FaultKind, times: u32) {
+        self.world.twin.fault(Fault::new(kind).on("POST", "generate-jitconfig").times(times));
+    }
+
+    /// Waits until a fault is at work: the request has reached GitHub and is not answered yet.
+    async fn struck(&self) {
+        let faults = || async { self.world.twin.control().faults().iter().all(|fault| fault.struck > 0) };
+        holds("a request reached GitHub", faults).await;
+    }
+
+    async fn calls(&self, job: Uuid) -> Vec<Call> {
+        let sql =
+            "SELECT generation, runner_name, state, github_runner_id FROM github_calls WHERE job_id = $1
+             ORDER BY generation";
+        sqlx::query_as(sql).bind(job).fetch_all(self.world.sql()).await.unwrap()
+    }
+
+    async fn states(&self, job: Uuid) -> Vec<String> {
+        self.calls(job).await.into_iter().map(|call| call.state).collect()
+    }
+
+    async fn succeeded(&self, job: Uuid) -> Value {
+        let job = self.world.settled(&self.ada, job).await;
+        assert_eq!(job["state"], "succeeded", "{job}");
+        job
+    }
+
+    /// The one config of a job; checks that it is one, bound to its row and to a runner GitHub has.
+    async fn config(&self, asked: &Asked) -> String {
+        let config = self.world.credential(&self.ada, asked.job).await.expect(200).body;
+        let name = config["runner_name"].as_str().unwrap().to_owned();
+        let made = self.world.twin.runner(&name).expect("GitHub has the runner of the config");
+        let row = self.world.get(&format!("/runners/{}", asked.runner), &self.ada).await.expect(200).body;
+        assert_eq!(
+            (&row["runner_name"], &row["github_runner_id"]),
+            (&config["runner_name"], &made.id.into())
+        );
+        let kept = "SELECT count(*) FROM credentials";
+        let succeeded = "SELECT count(*) FROM jobs WHERE kind = 'provision' AND state = 'succeeded'";
+        assert_eq!(self.world.count(kept).await, self.world.count(succeeded).await);
+        let delivered: Vec<Call> =
+            self.calls(asked.job).await.into_iter().filter(|call| call.state == "delivered").collect();
+        assert_eq!(delivered.len(), 1);
+        assert_eq!(delivered[0].runner_name, name);
+        name
+    }
+
+    /// Lets the time of every look-up come, and waits until all of them are done. A worker must run.
+    async fn reap(&self) -> u64 {
+        let due = "UPDATE github_calls SET next_reap_at = now() WHERE next_reap_at IS NOT NULL";
+        sqlx::query(due).execute(self.world.sql()).await.unwrap();
+        let sent = scheduler::reap::run(self.world.scheduling()).await.unwrap();
+        let open = "SELECT count(*) FROM jobs WHERE call_id IS NOT NULL AND finished_at IS NULL";
+        holds("the look-ups are done", || async { self.world.count(open).await == 0 }).await;
+        sent
+    }
+
+    /// The names of all runners GitHub has.
+    fn on_github(&self) -> Vec<String> {
+        self.world.twin.runners().into_iter().map(|runner| runner.name).collect()
+    }
+
+    async fn snoozed(&self, job: Uuid, times: i32) {
+        let sql = "SELECT snoozes FROM jobs WHERE id = $1 AND state = 'queued'";
+        eventually("the job waits again", || async {
+            let snoozes: Option<i32> =
+                sqlx::query_scalar(sql).bind(job).fetch_optional(self.world.sql()).await.unwrap();
+            snoozes.filter(|snoozes| *snoozes == times)
+        })
+        .await;
+        // The row is written first: the queue must have it back before time can pass there.
+        holds("the queue has it back", || async {
+            let standing = self.world.spine().standing(job.into()).await.unwrap();
+            matches!(standing.map(|standing| standing.place), Some(queue::Place::Delayed { .. }))
+        })
+        .await;
+    }
+
+    async fn hurry(&self) {
+        self.world.hurry(Lane::Provision).await;
+    }
+}
