@@ -1,17 +1,15 @@
 //! From settings to parts.
 
-use std::time::Duration;
-
 use anyhow::Context;
 use api::oidc::{HttpSettings, TrustedIssuer, Verifier};
 use chrono::TimeDelta;
-use domain::{InstallationId, KeyRing};
+use domain::{DriftRules, InstallationId, KeyRing};
 use github::{Credential, GitHubSettings, KeySource, Scope};
 use queue::{Announcements, Spine, SpineConfig};
 use runtime::{
     Clock,
     config::{
-        ConfigError, DatabaseConfig, GithubAppConfig, GithubConfig, JobsConfig, OidcConfig, RedisConfig,
+        ConfigError, DatabaseConfig, GithubAppConfig, GithubConfig, JobsConfig, LabelEnforcement, OidcConfig, RedisConfig,
         SecretsConfig, ServerConfig, Sources,
     },
     health::Progress,
@@ -20,9 +18,6 @@ use store::Store;
 use worker::Fleet;
 
 use crate::process::Process;
-
-/// How long a claim lasts when it is not renewed.
-const LEASE: Duration = Duration::from_secs(15);
 
 /// GitHub, once for each installation of this process, each with the name its jobs bear.
 pub(crate) type Installations = Vec<(InstallationId, GitHubSettings)>;
@@ -73,6 +68,7 @@ pub(crate) fn api(sources: &Sources, process: &Process) -> anyhow::Result<(api::
         keys: keys(sources)?,
         server: sources.section::<ServerConfig>()?,
         default_group: github.default_runner_group_id,
+        webhook_secret: github.webhook_secret,
         default_issuer,
         config_life: config_life(&sources.section()?),
         metrics: process.metrics.clone(),
@@ -101,21 +97,40 @@ pub(crate) fn worker(
         spine,
         keys: keys(sources)?,
         config_life: config_life(&jobs),
+        drift: drift(&jobs),
         concurrency: jobs.worker_concurrency,
-        lease: LEASE,
+        lease: jobs.worker_lease,
         name,
         progress: Progress::new(),
     })
 }
 
-/// What the scheduler is made of.
-pub(crate) fn scheduler(sources: &Sources) -> anyhow::Result<scheduler::Parts> {
-    Ok(scheduler::Parts { store: store(sources)?, spine: spine(sources)?, progress: Progress::new() })
+/// What the scheduler is made of. Must be called within a tokio runtime.
+pub(crate) fn scheduler(
+    sources: &Sources,
+    installations: Installations,
+) -> anyhow::Result<scheduler::Parts> {
+    let jobs: JobsConfig = sources.section()?;
+    let spine = spine(sources)?;
+    Ok(scheduler::Parts {
+        store: store(sources)?,
+        fleet: scheduler::Fleet::new(&spine, installations)?,
+        spine,
+        enforcement: jobs.label_enforcement,
+        progress: Progress::new(),
+    })
 }
 
 fn keys(sources: &Sources) -> anyhow::Result<KeyRing> {
     let config: SecretsConfig = sources.section()?;
     Ok(KeyRing::new(&config.pairs())?)
+}
+
+fn drift(jobs: &JobsConfig) -> DriftRules {
+    DriftRules {
+        enforce: jobs.label_enforcement == LabelEnforcement::Enforce,
+        delete_busy: jobs.drift_deletes_busy,
+    }
 }
 
 fn config_life(jobs: &JobsConfig) -> TimeDelta {

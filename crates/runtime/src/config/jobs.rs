@@ -7,6 +7,12 @@ use super::{ConfigError, Section, Setting, Sources};
 const CONCURRENCY: Setting =
     Setting::new("WORKER_CONCURRENCY", "a number from 1 to 80", "Jobs one worker runs at the same time.")
         .or("8");
+const LEASE: Setting = Setting::new(
+    "WORKER_LEASE_SECONDS",
+    "seconds from 1 to 60",
+    "How long a claimed job stays with a worker that is not heard of; then another one takes it.",
+)
+.or("15");
 const TTL: Setting = Setting::new(
     "JIT_CONFIG_TTL_SECONDS",
     "seconds from 60 to 86400",
@@ -58,6 +64,8 @@ pub enum LabelEnforcement {
 pub struct JobsConfig {
     /// Jobs one worker runs at the same time; 1 to 80.
     pub worker_concurrency: usize,
+    /// How long a claim lasts when it is not renewed; 1 to 60 s.
+    pub worker_lease: Duration,
     /// How long an unused runner config lives; 60 s to one day.
     pub jit_config_ttl: Duration,
     /// How often the fleet is compared with GitHub; 10 s to one day.
@@ -75,11 +83,12 @@ pub struct JobsConfig {
 impl Section for JobsConfig {
     const TITLE: &'static str = "Jobs, sync and policy";
     const SETTINGS: &'static [Setting] =
-        &[CONCURRENCY, TTL, SYNC, STALE, ENFORCEMENT, DELETE_BUSY, REGISTRATION];
+        &[CONCURRENCY, LEASE, TTL, SYNC, STALE, ENFORCEMENT, DELETE_BUSY, REGISTRATION];
 
     fn load(sources: &Sources) -> Result<Self, ConfigError> {
         Ok(Self {
             worker_concurrency: sources.number(&CONCURRENCY, 1..=80)?,
+            worker_lease: sources.seconds(&LEASE, 1..=60)?,
             jit_config_ttl: sources.seconds(&TTL, 60..=86_400)?,
             sync_interval: sources.seconds(&SYNC, 10..=86_400)?,
             stale_after: Duration::from_secs(3600 * sources.number(&STALE, 1..=8760_u64)?),

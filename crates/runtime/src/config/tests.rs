@@ -115,6 +115,8 @@ fn a_bad_value_is_named_in_one_line() {
     refusal::<OidcConfig>("OIDC_AUDIENCE", &"a".repeat(256));
     refusal::<OidcConfig>("OIDC_JWKS_URL", "file:///etc/passwd");
     refusal::<JobsConfig>("WORKER_CONCURRENCY", "81");
+    refusal::<JobsConfig>("WORKER_LEASE_SECONDS", "0");
+    refusal::<JobsConfig>("WORKER_LEASE_SECONDS", "61");
     refusal::<JobsConfig>("JIT_CONFIG_TTL_SECONDS", "59");
     refusal::<JobsConfig>("SYNC_INTERVAL_SECONDS", "0");
     refusal::<JobsConfig>("CLEANUP_STALE_RUNNERS_HOURS", "0");
