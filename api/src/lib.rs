@@ -41,12 +41,15 @@ fn documented() -> OpenApiRouter<App> {
 
 /// The OpenAPI 3.1 description of everything the API answers.
 pub fn description() -> utoipa::openapi::OpenApi {
-    documented().into_openapi()
+    let mut description = documented().into_openapi();
+    openapi::name_calls(&mut description);
+    description
 }
 
 /// The whole HTTP side: the API, its description at `/openapi.json`, Swagger UI at `/docs`, health and metrics.
 pub fn router(app: App) -> Router {
-    let (router, description) = documented().split_for_parts();
+    let (router, mut description) = documented().split_for_parts();
+    openapi::name_calls(&mut description);
     router
         .merge(SwaggerUi::new("/docs").url("/openapi.json", description))
         .fallback(layers::no_route)

@@ -105,6 +105,26 @@ impl Modify for Bearer {
     }
 }
 
+/// Gives every call an id of its own, made of its method and path: the names of handlers repeat.
+pub(crate) fn name_calls(description: &mut utoipa::openapi::OpenApi) {
+    for (path, calls) in &mut description.paths.paths {
+        let path = path.trim_start_matches("/api/v1");
+        let words: Vec<&str> = path.split(['/', '{', '}', '-']).filter(|word| !word.is_empty()).collect();
+        let by_method = [
+            ("get", &mut calls.get),
+            ("post", &mut calls.post),
+            ("put", &mut calls.put),
+            ("patch", &mut calls.patch),
+            ("delete", &mut calls.delete),
+        ];
+        for (method, call) in by_method {
+            if let Some(call) = call {
+                call.operation_id = Some(format!("{method}_{}", words.join("_")));
+            }
+        }
+    }
+}
+
 /// What the routes do not say themselves.
 #[derive(OpenApi)]
 #[openapi(
@@ -125,6 +145,7 @@ impl Modify for Bearer {
         (name = "me", description = "Who you are and what you may do."),
         (name = "audit", description = "What was done and tried."),
         (name = "admin", description = "For admins: teams, people, machine clients, security events."),
+        (name = "webhooks", description = "For GitHub."),
         (name = "health", description = "For probes and Prometheus."),
     ),
 )]
