@@ -5,10 +5,24 @@ mod happy;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod house;
+#[cfg(test)]
 mod idempotency;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
+mod migrations;
 mod once;
 #[cfg(test)]
+mod openapi;
+#[cfg(test)]
 mod policy;
+#[cfg(test)]
+mod queue_loss;
+#[cfg(test)]
+mod refused;
+#[cfg(test)]
+mod secrets;
 #[cfg(test)]
 mod signin;
 mod twin;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::{Answer, Bearer, World, eventually};
+use crate::{Answer, Bearer, World, eventually, holds};
 
 /// A provision request that was accepted.
 #[derive(Clone, Debug)]
@@ -51,6 +51,15 @@ impl World {
             (!job["finished_at"].is_null()).then_some(job)
         })
         .await
+    }
+
+    /// Waits until every fault ordered so far has struck as often as it was told to: with latency, the request is
+    /// under way then.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub async fn struck(&self) {
+        holds("the fault strikes", || async { self.twin.control().faults().is_empty() }).await;
     }
 
     /// The job as it stands.

@@ -18,7 +18,7 @@ async fn a_worker_killed_before_the_answer_leaves_one_config_and_no_stray() {
     scene.fault(LONG, 1);
     let asked = scene.asked().await;
     let first = scene.world.start_worker();
-    scene.struck().await;
+    scene.world.struck().await;
     first.kill().await;
     assert_eq!(scene.states(asked.job).await, ["intent"]);
 
@@ -45,7 +45,7 @@ async fn a_worker_told_to_stop_finishes_first() {
     scene.fault(LONG, 1);
     let asked = scene.asked().await;
     let worker = scene.world.start_worker();
-    scene.struck().await;
+    scene.world.struck().await;
     worker.stop().await;
     scene.succeeded(asked.job).await;
     assert_eq!(scene.states(asked.job).await, ["delivered"]);
@@ -57,7 +57,7 @@ async fn a_frozen_worker_wakes_up_to_find_it_done() {
     scene.fault(FaultKind::Latency { ms: 300 }, 1);
     let asked = scene.asked().await;
     let zombie = scene.world.start_worker();
-    scene.struck().await;
+    scene.world.struck().await;
     zombie.freeze().await;
     scene.world.run_out(Lane::Provision).await;
     scene.worker();
@@ -80,7 +80,7 @@ async fn a_result_behind_the_fence_is_discarded_and_its_runner_reaped() {
     scene.fault(LONG, 1);
     let asked = scene.asked().await;
     let late = scene.world.start_worker();
-    scene.struck().await;
+    scene.world.struck().await;
     // As another start would, while the answer is on its way.
     scene.world.change("UPDATE jobs SET fence = fence + 1 WHERE id = $1", asked.job).await;
     let suspected = eventually("the late config is discarded", || async {

@@ -47,12 +47,6 @@ impl Scene {
         self.world.twin.fault(Fault::new(kind).on("POST", "generate-jitconfig").times(times));
     }
 
-    /// Waits until a fault is at work: the request has reached GitHub and is not answered yet.
-    async fn struck(&self) {
-        let faults = || async { self.world.twin.control().faults().iter().all(|fault| fault.struck > 0) };
-        holds("a request reached GitHub", faults).await;
-    }
-
     async fn calls(&self, job: Uuid) -> Vec<Call> {
         let sql =
             "SELECT generation, runner_name, state, github_runner_id FROM github_calls WHERE job_id = $1

@@ -1,0 +1,164 @@
+//! GitHub says wait: nobody asks it anything until then, no attempt is burned, and callers are told why.
+
+use std::time::Duration;
+
+use domain::InstallationId;
+use harness::{Asked, Person, World, draft, holds, wish};
+use queue::{Pause, Reason};
+use serde_json::json;
+use twin::{Bucket, Fault, FaultKind, Limits};
+use uuid::Uuid;
+
+struct Scene {
+    world: World,
+    ada: Person,
+}
+
+async fn scene(limits: Limits) -> Scene {
+    let world = World::builder().workers(2).limits(limits).start().await;
+    let red = world.team(draft("red")).await;
+    Scene { ada: world.user("ada", &[&red]).await, world }
+}
+
+impl Scene {
+    async fn asked(&self) -> Asked {
+        self.world.provision(&self.ada, wish("ci")).await
+    }
+
+    fn fault(&self, kind: FaultKind) {
+        self.world.twin.fault(Fault::once("POST", "generate-jitconfig", kind));
+    }
+
+    async fn paused(&self, reason: Reason) -> Pause {
+        harness::eventually("everybody is told to wait", || async {
+            let pauses = self.world.spine().pauses().await.unwrap();
+            pauses.into_iter().map(|paused| paused.pause).find(|pause| pause.reason == reason)
+        })
+        .await
+    }
+
+    /// The time GitHub asked for is over, for both sides.
+    async fn time_passes(&self, span: Duration, reason: Reason) {
+        self.world.twin.advance(span);
+        self.world.spine().resume(&InstallationId::default(), reason).await.unwrap();
+    }
+
+    async fn waits_for_budget(&self, job: Uuid) {
+        holds("the job is queued again", || async {
+            self.world.job(&self.ada, job).await["state"] == "queued"
+        })
+        .await;
+        let answer = self.world.get(&format!("/jobs/{job}"), &self.ada).await.expect(200);
+        assert_eq!(answer.body["blocked_on"], "budget", "{}", answer.text);
+        let wait: u64 = answer.header("retry-after").parse().unwrap();
+        assert!(wait > 30, "{wait}");
+    }
+
+    async fn done(&self, job: Uuid) {
+        let job = self.world.settled(&self.ada, job).await;
+        assert_eq!((&job["state"], &job["attempts"]), (&json!("succeeded"), &json!(1)), "{job}");
+    }
+
+    fn requests(&self) -> u64 {
+        self.world.twin.summary().requests
+    }
+
+    fn well_behaved(&self) {
+        let violations = self.world.twin.ledger().violations;
+        assert!(violations.is_empty(), "{violations:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_secondary_limit_stops_all_workers_for_as_long_as_it_says() {
+    for (status, retry_after) in [(429, Some(120)), (403, Some(120)), (403, None)] {
+        let scene = scene(Limits::github()).await;
+        scene.fault(FaultKind::SecondaryLimit { status, retry_after });
+        let first = scene.asked().await;
+        let pause = scene.paused(Reason::SecondaryLimit).await;
+        let told = Duration::from_secs(retry_after.unwrap_or(60));
+        assert!(pause.left <= told && pause.left > told - Duration::from_secs(10), "{pause:?}");
+        scene.waits_for_budget(first.job).await;
+
+        let before = scene.requests();
+        let others = [scene.asked().await, scene.asked().await, scene.asked().await];
+        for other in &others {
+            scene.waits_for_budget(other.job).await;
+        }
+        assert_eq!(scene.requests(), before, "no request while told to wait");
+        scene.time_passes(told + Duration::from_secs(1), Reason::SecondaryLimit).await;
+        for asked in std::iter::once(&first).chain(&others) {
+            scene.done(asked.job).await;
+        }
+        scene.well_behaved();
+        let refused = "SELECT count(*) FROM github_calls WHERE state = 'refused'";
+        assert_eq!(scene.world.count(refused).await, 1, "a limit is a definite no: nothing is suspected");
+    }
+}
+
+#[tokio::test]
+async fn an_exhausted_window_stops_all_workers_until_it_opens() {
+    let scene = scene(Limits::github()).await;
+    scene.fault(FaultKind::PrimaryLimit { status: 403, reset_in: Some(600) });
+    let asked = scene.asked().await;
+    let pause = scene.paused(Reason::Budget).await;
+    assert!(pause.left <= Duration::from_secs(602) && pause.left > Duration::from_secs(580), "{pause:?}");
+    scene.waits_for_budget(asked.job).await;
+    scene.time_passes(Duration::from_secs(602), Reason::Budget).await;
+    scene.done(asked.job).await;
+    scene.well_behaved();
+}
+
+#[tokio::test]
+async fn the_last_answer_of_a_window_is_warning_enough() {
+    let scene = scene(Limits { primary: Some(Bucket::new(2, 600)), ..Limits::github() }).await;
+    for _ in 0..2 {
+        let asked = scene.asked().await;
+        scene.done(asked.job).await;
+    }
+    scene.paused(Reason::Budget).await;
+    let before = scene.requests();
+    let third = scene.asked().await;
+    scene.waits_for_budget(third.job).await;
+    assert_eq!(scene.requests(), before);
+    scene.time_passes(Duration::from_secs(602), Reason::Budget).await;
+    scene.done(third.job).await;
+    scene.well_behaved();
+}
+
+#[tokio::test]
+async fn a_short_wait_ends_by_itself() {
+    let scene = scene(Limits::github()).await;
+    scene.fault(FaultKind::SecondaryLimit { status: 429, retry_after: Some(1) });
+    let asked = scene.asked().await;
+    scene.done(asked.job).await;
+    let snoozes: i32 =
+        sqlx::query_scalar("SELECT snoozes FROM jobs").fetch_one(scene.world.sql()).await.unwrap();
+    assert_eq!(snoozes, 1);
+    scene.well_behaved();
+}
+
+#[tokio::test]
+async fn a_lane_that_an_admin_paused_waits_and_says_so() {
+    let scene = scene(Limits::github()).await;
+    let hour = Duration::from_hours(1);
+    scene.world.spine().pause_lane(domain::Lane::Provision, hour).await.unwrap();
+    let asked = scene.asked().await;
+    assert_eq!(scene.world.job(&scene.ada, asked.job).await["blocked_on"], "paused");
+    scene.world.spine().resume_lane(domain::Lane::Provision).await.unwrap();
+    scene.done(asked.job).await;
+}
+
+#[tokio::test]
+async fn a_github_that_is_away_burns_no_attempt() {
+    let scene = scene(Limits::github()).await;
+    scene.world.twin.fault(Fault::new(FaultKind::Drop));
+    let asked = scene.asked().await;
+    holds("the job says why it waits", || async {
+        scene.world.job(&scene.ada, asked.job).await["blocked_on"] == "github_outage"
+    })
+    .await;
+    scene.world.twin.clear_faults();
+    scene.world.hurry(domain::Lane::Provision).await;
+    scene.done(asked.job).await;
+}

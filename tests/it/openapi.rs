@@ -1,0 +1,127 @@
+//! The description of the API is true, complete, and the one that is checked in.
+
+use std::{collections::BTreeSet, fs, path::PathBuf};
+
+use domain::ProblemCode;
+use harness::World;
+use serde_json::{Value, json};
+
+/// Calls of the contract, each of which must be described.
+const CALLS: &[&str] = &[
+    "post /api/v1/runners/jit",
+    "get /api/v1/runners",
+    "get /api/v1/runners/{runner_id}",
+    "get /api/v1/jobs",
+    "get /api/v1/jobs/{job_id}",
+    "delete /api/v1/jobs/{job_id}",
+    "get /api/v1/jobs/{job_id}/events",
+    "post /api/v1/jobs/{job_id}/credential",
+    "get /api/v1/auth/me",
+    "get /api/v1/auth/my-label-policy",
+    "get /api/v1/teams/my-teams",
+    "get /api/v1/audit-logs",
+    "get /api/v1/admin/users",
+    "post /api/v1/admin/users",
+    "get /api/v1/admin/teams",
+    "post /api/v1/admin/teams",
+    "get /api/v1/admin/teams/{team_id}",
+    "patch /api/v1/admin/teams/{team_id}",
+    "get /api/v1/admin/teams/{team_id}/members",
+    "post /api/v1/admin/teams/{team_id}/members",
+    "delete /api/v1/admin/teams/{team_id}/members/{user_id}",
+    "get /api/v1/admin/oauth-clients",
+    "post /api/v1/admin/oauth-clients",
+    "get /api/v1/admin/security-events",
+    "get /health",
+    "get /health/live",
+    "get /health/ready",
+    "get /metrics",
+];
+
+fn checked_in() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/openapi.json"))
+}
+
+fn description() -> Value {
+    serde_json::to_value(api::description()).unwrap()
+}
+
+/// Method, path and operation of every call.
+fn calls(description: &Value) -> Vec<(String, String, &Value)> {
+    let paths = description["paths"].as_object().unwrap();
+    paths
+        .iter()
+        .flat_map(|(path, item)| {
+            let methods = item.as_object().unwrap().iter();
+            methods.map(move |(method, operation)| (method.clone(), path.clone(), operation))
+        })
+        .filter(|(method, ..)| ["get", "post", "put", "patch", "delete"].contains(&method.as_str()))
+        .collect()
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a switch of this test alone")]
+fn the_checked_in_description_is_fresh() {
+    let fresh = serde_json::to_string_pretty(&api::description()).unwrap() + "\n";
+    if std::env::var("UPDATE_OPENAPI").is_ok() {
+        fs::write(checked_in(), &fresh).unwrap();
+    }
+    let kept = fs::read_to_string(checked_in()).unwrap_or_default();
+    assert!(kept == fresh, "docs/openapi.json is stale: UPDATE_OPENAPI=1 ./dev test -p it openapi");
+}
+
+#[test]
+fn every_call_of_the_contract_is_described() {
+    let description = description();
+    assert!(description["openapi"].as_str().unwrap().starts_with("3.1"));
+    let described: BTreeSet<String> =
+        calls(&description).into_iter().map(|(method, path, _)| format!("{method} {path}")).collect();
+    let missing: Vec<_> = CALLS.iter().filter(|call| !described.contains(**call)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
+fn every_call_says_what_it_does_and_what_it_answers() {
+    let description = description();
+    let mut ids = BTreeSet::new();
+    for (method, path, operation) in calls(&description) {
+        let call = format!("{method} {path}");
+        assert!(operation["summary"].as_str().is_some_and(|text| !text.is_empty()), "{call}: no summary");
+        let id = operation["operationId"].as_str().unwrap();
+        assert!(ids.insert(id.to_owned()), "{call}: {id} is not unique");
+        let answers = operation["responses"].as_object().unwrap();
+        assert!(answers.keys().any(|status| status.starts_with('2')), "{call}: no good answer");
+        let public = operation["security"] == json!([{}]);
+        if path.starts_with("/api/v1/") && !public {
+            for status in ["401", "403", "429", "500", "503"] {
+                let content = &answers[status]["content"]["application/problem+json"];
+                assert!(content.is_object(), "{call}: {status} is not described");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_problem_code_is_described() {
+    let description = description();
+    let words = &description["components"]["schemas"]["ProblemBody"]["properties"]["code"]["enum"];
+    let all: Vec<&str> = ProblemCode::ALL.iter().map(|code| code.as_str()).collect();
+    assert_eq!(*words, json!(all));
+}
+
+#[tokio::test]
+async fn the_description_and_its_reader_are_served_without_help_from_outside() {
+    let world = World::builder().workers(0).start().await;
+    let served = world.root("GET", "/openapi.json").send().await.expect(200);
+    assert_eq!(served.body, description());
+    for path in ["/docs/", "/docs/index.html", "/docs/swagger-initializer.js", "/docs/swagger-ui.css"] {
+        let page = world.root("GET", path).send().await.expect(200);
+        for way in
+            ["src=\"http", "href=\"http", "src=\"//", "href=\"//", "url: \"http", "@import", "url(http"]
+        {
+            assert!(!page.text.contains(way), "{path} loads {way}");
+        }
+    }
+    let start = world.root("GET", "/docs/swagger-initializer.js").send().await.expect(200);
+    assert!(start.text.contains("/openapi.json"));
+}

@@ -1,0 +1,174 @@
+//! Redis loses everything, jobs run out of time, callers change their mind.
+
+use std::time::Duration;
+
+use domain::{InstallationId, Lane};
+use futures::future::join_all;
+use harness::{Person, World, draft, holds, wish};
+use queue::Reason;
+use scheduler::{expire, sweep};
+use serde_json::json;
+use twin::{Fault, FaultKind};
+
+async fn scene(builder: harness::Builder) -> (World, Person) {
+    let world = builder.start().await;
+    let red = world.team(draft("red")).await;
+    let ada = world.user("ada", &[&red]).await;
+    (world, ada)
+}
+
+#[tokio::test]
+async fn queued_jobs_are_put_back_once() {
+    let (world, ada) = scene(World::builder().workers(0)).await;
+    let all = join_all((0..5).map(|_| world.provision(&ada, wish("ci")))).await;
+    let mut memory = sweep::Memory::default();
+    assert_eq!(sweep::run(&world.scheduling(), &mut memory).await.unwrap(), 0, "nothing is missing");
+    world.corner().flush().await;
+    assert_eq!(sweep::run(&world.scheduling(), &mut memory).await.unwrap(), 5);
+    assert_eq!(sweep::run(&world.scheduling(), &mut memory).await.unwrap(), 0);
+    world.keep(world.start_worker());
+    for asked in &all {
+        assert_eq!(world.settled(&ada, asked.job).await["state"], "succeeded");
+    }
+    assert_eq!(world.twin.ledger().of("POST", "generate-jitconfig").count(), 5);
+}
+
+#[tokio::test]
+async fn the_scheduler_notices_a_flush_by_itself() {
+    let (world, ada) = scene(World::builder().workers(0).scheduler()).await;
+    holds("the queue is marked", || async { world.spine().epoch().await.unwrap().is_some() }).await;
+    let asked = world.provision(&ada, wish("ci")).await;
+    world.corner().flush().await;
+    world.keep(world.start_worker());
+    assert_eq!(world.settled(&ada, asked.job).await["state"], "succeeded");
+}
+
+#[tokio::test]
+async fn a_running_job_outlives_a_flush_and_is_not_run_twice() {
+    let (world, ada) = scene(World::builder().workers(2)).await;
+    world.twin.fault(Fault::once("POST", "generate-jitconfig", FaultKind::Latency { ms: 800 }));
+    let asked = world.provision(&ada, wish("ci")).await;
+    world.struck().await;
+    world.corner().flush().await;
+    let mut memory = sweep::Memory::default();
+    assert_eq!(sweep::run(&world.scheduling(), &mut memory).await.unwrap(), 0, "its worker gets time");
+    assert_eq!(world.settled(&ada, asked.job).await["attempts"], 1);
+    assert_eq!(world.twin.ledger().of("POST", "generate-jitconfig").count(), 1);
+    world.credential(&ada, asked.job).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_job_that_was_never_queued_is_found() {
+    let (world, ada) = scene(World::builder().workers(0)).await;
+    let asked = world.provision(&ada, wish("ci")).await;
+    world.spine().cancel(asked.job.into()).await.unwrap();
+    assert_eq!(sweep::run(&world.scheduling(), &mut sweep::Memory::default()).await.unwrap(), 1);
+    world.keep(world.start_worker());
+    assert_eq!(world.settled(&ada, asked.job).await["state"], "succeeded");
+}
+
+#[tokio::test]
+async fn a_job_past_its_deadline_expires_and_is_never_run() {
+    let (world, ada) = scene(World::builder().workers(0)).await;
+    let asked = world.provision(&ada, wish("ci")).await;
+    assert_eq!(expire::run(world.scheduling()).await.unwrap(), 0);
+    world.change("UPDATE jobs SET deadline_at = now() WHERE id = $1", asked.job).await;
+    assert_eq!(expire::run(world.scheduling()).await.unwrap(), 1);
+    let job = world.job(&ada, asked.job).await;
+    assert_eq!((&job["state"], &job["error"]["code"]), (&json!("expired"), &json!("job_expired")));
+    world.credential(&ada, asked.job).await.refused(503, "job_expired");
+    assert_eq!(world.count("SELECT count(*) FROM runners WHERE status = 'deleted'").await, 1);
+    world.keep(world.start_worker());
+    let next = world.provision(&ada, wish("ci")).await;
+    world.settled(&ada, next.job).await;
+    assert_eq!(world.twin.ledger().of("POST", "generate-jitconfig").count(), 1, "only the next one");
+}
+
+#[tokio::test]
+async fn a_worker_does_not_start_what_is_late() {
+    let (world, ada) = scene(World::builder().workers(0)).await;
+    let asked = world.provision(&ada, wish("ci")).await;
+    world.change("UPDATE jobs SET deadline_at = now() WHERE id = $1", asked.job).await;
+    world.keep(world.start_worker());
+    let job = world.settled(&ada, asked.job).await;
+    assert_eq!((&job["state"], &job["error"]["code"]), (&json!("expired"), &json!("job_expired")));
+    assert!(world.twin.ledger().entries.is_empty());
+    assert_eq!(world.count("SELECT count(*) FROM runners WHERE status = 'deleted'").await, 1);
+}
+
+#[tokio::test]
+async fn deadlines_are_a_quarter_of_an_hour() {
+    let (world, ada) = scene(World::builder().workers(0)).await;
+    let asked = world.provision(&ada, wish("ci")).await;
+    let span = "SELECT (deadline_at - created_at)::text FROM jobs WHERE id = $1";
+    assert_eq!(world.text(span, asked.job).await, "00:15:00");
+}
+
+#[tokio::test]
+async fn a_waiting_job_is_cancelled_and_whoever_waits_is_told() {
+    let (world, ada) = scene(World::builder().workers(0)).await;
+    let waiting =
+        world.ask("POST", "/runners/jit").by(&ada).header("prefer", "wait=20").json(&wish("ci")).send();
+    let cancelling = async {
+        let job = harness::eventually("the job", || async {
+            let jobs = world.get("/jobs", &ada).await.expect(200).body;
+            jobs["jobs"][0]["job_id"].as_str().map(str::to_owned)
+        })
+        .await;
+        let path = format!("/jobs/{job}");
+        assert_eq!(world.delete(&path, &ada).await.expect(200).body["state"], "cancelled");
+        world.delete(&path, &ada).await.refused(409, "job_not_cancellable");
+        world.credential(&ada, job.parse().unwrap()).await.refused(409, "job_cancelled");
+    };
+    let (told, ()) = tokio::join!(waiting, cancelling);
+    told.refused(409, "job_cancelled");
+    assert_eq!(world.count("SELECT count(*) FROM runners WHERE status = 'deleted'").await, 1);
+    assert_eq!(world.count("SELECT count(*) FROM audit_log WHERE event_type = 'job.cancel'").await, 1);
+    world.keep(world.start_worker());
+    let next = world.provision(&ada, wish("ci")).await;
+    world.settled(&ada, next.job).await;
+    assert_eq!(world.twin.ledger().of("POST", "generate-jitconfig").count(), 1);
+}
+
+#[tokio::test]
+async fn what_runs_or_is_done_is_not_cancelled() {
+    let (world, ada) = scene(World::builder()).await;
+    world.twin.fault(Fault::once("POST", "generate-jitconfig", FaultKind::Latency { ms: 600 }));
+    let asked = world.provision(&ada, wish("ci")).await;
+    let path = format!("/jobs/{}", asked.job);
+    holds("it runs", || async { world.job(&ada, asked.job).await["state"] == "running" }).await;
+    world.delete(&path, &ada).await.refused(409, "job_not_cancellable");
+    assert_eq!(world.settled(&ada, asked.job).await["state"], "succeeded");
+    world.delete(&path, &ada).await.refused(409, "job_not_cancellable");
+}
+
+#[tokio::test]
+async fn pauses_are_relearned_after_a_flush() {
+    let (world, ada) = scene(World::builder()).await;
+    let hour = Duration::from_hours(1);
+    world.spine().pause(&InstallationId::default(), hour, Reason::Admin).await.unwrap();
+    let asked = world.provision(&ada, wish("ci")).await;
+    assert_eq!(world.job(&ada, asked.job).await["blocked_on"], "paused");
+    world.twin.fault(Fault::once(
+        "POST",
+        "generate-jitconfig",
+        FaultKind::SecondaryLimit { status: 429, retry_after: Some(90) },
+    ));
+    world.corner().flush().await;
+    sweep::run(&world.scheduling(), &mut sweep::Memory::default()).await.unwrap();
+    holds("one answer is enough to know", || async {
+        world
+            .spine()
+            .pauses()
+            .await
+            .unwrap()
+            .iter()
+            .any(|paused| paused.pause.reason == Reason::SecondaryLimit)
+    })
+    .await;
+    world.twin.advance(Duration::from_secs(91));
+    world.spine().resume(&InstallationId::default(), Reason::SecondaryLimit).await.unwrap();
+    world.hurry(Lane::Provision).await;
+    assert_eq!(world.settled(&ada, asked.job).await["state"], "succeeded");
+    assert!(world.twin.ledger().violations.is_empty());
+}

@@ -1,0 +1,114 @@
+//! A canary sits in every private part of every JIT config. It may be in the answers that hand a config out, and
+//! nowhere else: no log line, metric, row, key, problem or event.
+
+use harness::{World, draft, logs, wish};
+use sqlx::AssertSqlSafe;
+use twin::{Fault, FaultKind, needles};
+
+/// What was looked through: a name and all of its text.
+type Places = Vec<(String, String)>;
+
+/// The text and its hexadecimal form, in which the database shows bytes.
+fn traces(world: &World) -> Vec<String> {
+    let hex = |text: &String| text.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let plain = needles(world.canary());
+    plain.iter().cloned().chain(plain.iter().map(hex)).collect()
+}
+
+/// Every row of every table, bytes included.
+async fn rows(world: &World) -> Places {
+    let tables: Vec<String> = sqlx::query_scalar(
+        "SELECT table_name::text FROM information_schema.tables WHERE table_schema = 'public'",
+    )
+    .fetch_all(world.sql())
+    .await
+    .unwrap();
+    let mut places = Vec::new();
+    for table in tables {
+        let sql = AssertSqlSafe(format!("SELECT coalesce(string_agg(t::text, ' '), '') FROM {table} t"));
+        let text: String = sqlx::query_scalar(sql).fetch_one(world.sql()).await.unwrap();
+        places.push((format!("table {table}"), text));
+    }
+    places
+}
+
+async fn everywhere(world: &World) -> Places {
+    let mut places = rows(world).await;
+    places.push(("redis".into(), world.corner().dump().await));
+    places.push(("metrics".into(), world.root("GET", "/metrics").send().await.expect(200).text));
+    places.push(("logs".into(), logs::text()));
+    places
+}
+
+fn assert_clean(world: &World, places: &Places) {
+    let traces = traces(world);
+    for (place, text) in places {
+        let found = traces.iter().find(|trace| text.contains(trace.as_str()));
+        assert!(found.is_none(), "{place} holds {found:?}");
+    }
+}
+
+#[tokio::test]
+async fn configs_are_nowhere_but_in_the_answers_that_hand_them_out() {
+    logs::keep("trace");
+    let world = World::builder().workers(2).scheduler().start().await;
+    let red = world.team(draft("red")).await;
+    let (ada, bob, root) =
+        (world.user("ada", &[&red]).await, world.user("bob", &[&red]).await, world.admin().await);
+    let faults = [
+        FaultKind::EffectThenDrop,
+        FaultKind::EffectThenStatus { status: 502 },
+        FaultKind::SecondaryLimit { status: 429, retry_after: Some(1) },
+        FaultKind::SlowDrip { ms: 1, bytes: 500 },
+    ];
+    let (mut answers, mut handed) = (Places::new(), Vec::new());
+    for fault in std::iter::once(None).chain(faults.into_iter().map(Some)) {
+        if let Some(kind) = fault {
+            world.twin.fault(Fault::once("POST", "generate-jitconfig", kind));
+        }
+        let asked = world.provision(&ada, wish("ci")).await;
+        let path = format!("/jobs/{}", asked.job);
+        let stream = world.ask("GET", &format!("{path}/events")).by(&ada).send().await.expect(200);
+        let job = world.get(&path, &ada).await.expect(200);
+        assert_eq!(job.body["state"], "succeeded", "{}", job.text);
+        let denied = world.credential(&bob, asked.job).await.refused(403, "credential_denied");
+        handed.push(world.credential(&ada, asked.job).await.expect(200).text);
+        let runner = world.get(&format!("/runners/{}", asked.runner), &root).await.expect(200);
+        let texts = [stream.text, job.text, denied.text, runner.text];
+        answers.extend(
+            texts.into_iter().enumerate().map(|(nth, text)| (format!("answer {nth} of {path}"), text)),
+        );
+    }
+    let waited = world.ask("POST", "/runners/jit").by(&ada).header("prefer", "wait=20").json(&wish("ci"));
+    handed.push(waited.send().await.expect(201).text);
+    for path in ["/audit-logs", "/admin/security-events", "/jobs", "/runners"] {
+        answers.push((path.into(), world.get(path, &root).await.expect(200).text));
+    }
+
+    // The search works: what is handed out is found.
+    assert!(handed.iter().all(|text| traces(&world).iter().any(|trace| text.contains(trace.as_str()))));
+    let kept = "SELECT count(*) FROM credentials WHERE ciphertext IS NOT NULL";
+    assert_eq!(world.count(kept).await, 6);
+    assert_clean(&world, &answers);
+    assert_clean(&world, &everywhere(&world).await);
+}
+
+#[tokio::test]
+async fn tokens_and_keys_are_not_logged_either() {
+    logs::keep("trace");
+    let world = World::start().await;
+    let red = world.team(draft("red")).await;
+    let ada = world.user("ada", &[&red]).await;
+    let asked = world.provision(&ada, wish("ci")).await;
+    world.settled(&ada, asked.job).await;
+    let broken = format!("{}x", ada.token);
+    let refused = world.get("/auth/me", &broken).await.refused(401, "invalid_token");
+
+    let text: String = everywhere(&world).await.into_iter().map(|(_, text)| text).collect();
+    let key: String = world.twin.app_key().unwrap().private_pem().lines().nth(3).unwrap().to_owned();
+    let signature = ada.token.rsplit('.').next().unwrap();
+    for secret in [key.as_str(), signature, "Bearer ey", "ghs_"] {
+        assert!(!text.contains(secret), "{secret}");
+        assert!(!refused.text.contains(secret));
+    }
+}
