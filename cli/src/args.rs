@@ -71,6 +71,9 @@ pub(crate) enum Command {
     /// Run everything on this machine without credentials, and the main job once.
     #[cfg(feature = "dev")]
     Dev(crate::dev::DevArgs),
+    /// Measure the service beside yardsticks, on private servers that write to disk.
+    #[cfg(feature = "dev")]
+    Bench(crate::bench::BenchArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -81,13 +84,12 @@ pub(crate) struct Part {
 }
 
 #[derive(Debug, clap::Args)]
-#[group(id = "who", required = true, multiple = true)]
 pub(crate) struct CreateAdmin {
     /// Their e-mail address, as their tokens say it; binds to them at their first login.
-    #[arg(long, group = "who", value_parser = email)]
+    #[arg(long, required_unless_present = "subject", value_parser = email)]
     pub(crate) email: Option<String>,
     /// The subject of their tokens.
-    #[arg(long, group = "who")]
+    #[arg(long)]
     pub(crate) subject: Option<String>,
     /// The issuer of their tokens. With --subject alone: the first one configured.
     #[arg(long)]

@@ -2,6 +2,8 @@
 
 mod args;
 mod assemble;
+#[cfg(feature = "dev")]
+mod bench;
 mod commands;
 #[cfg(feature = "dev")]
 mod dev;

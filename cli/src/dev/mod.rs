@@ -4,7 +4,7 @@ mod main_job;
 pub(crate) mod people;
 mod ports;
 pub(crate) mod seed;
-mod servers;
+pub(crate) mod servers;
 mod sights;
 mod stage;
 

@@ -63,12 +63,14 @@ fn paste(stage: &Stage) {
         grant = twin::PERSON_GRANT,
         body = r#"{"runner_name_prefix":"ci","labels":["self-hosted","linux","gpu-large"]}"#,
     ));
-    let Some(control) = stage.twin.as_ref().and_then(twin::Twin::control_url) else { return };
+    let Some(twin) = &stage.twin else { return };
+    let control = twin.control_url().unwrap_or_default();
+    let id = twin.runners().last().map_or(1, |runner| runner.id);
     say::line(format_args!(
         "
   # the twin: its runners; one comes online; the next answer is lost; what it saw
   curl -s {control}/runners
-  curl -s -X PATCH {control}/runners/2 --json '{{\"status\":\"online\"}}'
+  curl -s -X PATCH {control}/runners/{id} --json '{{\"status\":\"online\"}}'
   curl -s {control}/faults --json '{{\"path\":\"generate-jitconfig\",\"times\":1,\"kind\":\"effect_then_drop\"}}'
   curl -s {control}/ledger/summary"
     ));

@@ -1,0 +1,48 @@
+//! What a worker without work asks of the stores.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use redis::{Client, aio::MultiplexedConnection};
+use sqlx::{Connection, PgConnection};
+use tokio::time::{Instant, sleep};
+
+use super::{
+    Scale,
+    report::{Report, Row},
+    world::Site,
+};
+
+/// Until PostgreSQL's processes have told what they counted, and the last job is forgotten.
+const SETTLE: Duration = Duration::from_secs(2);
+
+pub(super) async fn measure(site: &Site<'_>, scale: Scale, report: &mut Report) -> anyhow::Result<()> {
+    let mut redis = Client::open(site.redis_url())?.get_multiplexed_async_connection().await?;
+    // Another database of the server, so that asking does not count.
+    let mut postgres = PgConnection::connect(&site.world().database_url("postgres")).await?;
+    sleep(SETTLE).await;
+    let begun = Instant::now();
+    let before = (commands(&mut redis).await?, transactions(&mut postgres, &site.database).await?);
+    sleep(Duration::from_secs(scale.idle)).await;
+    // The first count has itself been counted by the second.
+    let asked = commands(&mut redis).await? - before.0 - 1.0;
+    let done = transactions(&mut postgres, &site.database).await? - before.1;
+    let seconds = begun.elapsed().as_secs_f64();
+    report.push(Row::new("Redis commands of an idle worker", "/s", &[asked.max(0.0) / seconds]));
+    report.push(Row::new("PostgreSQL transactions of an idle worker", "/s", &[done.max(0.0) / seconds]));
+    postgres.close().await?;
+    Ok(())
+}
+
+async fn commands(redis: &mut MultiplexedConnection) -> anyhow::Result<f64> {
+    let stats: String = redis::cmd("INFO").arg("stats").query_async(redis).await?;
+    let line = stats.lines().find_map(|line| line.strip_prefix("total_commands_processed:"));
+    line.and_then(|number| number.trim().parse().ok()).context("Redis does not count its commands")
+}
+
+async fn transactions(postgres: &mut PgConnection, database: &str) -> anyhow::Result<f64> {
+    let counted = sqlx::query_scalar::<_, f64>(
+        "SELECT (xact_commit + xact_rollback)::float8 FROM pg_stat_database WHERE datname = $1",
+    );
+    Ok(counted.bind(database).fetch_one(postgres).await?)
+}

@@ -1,0 +1,112 @@
+//! `rts bench`: what the service takes and gives, beside yardsticks measured in the same run.
+//!
+//! Everything is on this machine: private servers that write to disk as production does, a fake GitHub without
+//! latency or limits, api and worker as processes of their own, and the load.
+
+mod accept;
+mod idle;
+mod load;
+mod memory;
+mod part;
+mod pickup;
+mod ready;
+mod report;
+mod world;
+mod yardstick;
+
+use anyhow::Context;
+use domain::Secret;
+use runtime::shutdown::Shutdown;
+
+use crate::{dev::Programs, say};
+use report::Report;
+use world::World;
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  ./dev bench\n  rts bench --quick\n  rts bench --output json > bench.json\n\nA release build tells the truth; a debug build only shows that it works. Takes some minutes, --quick half a one."
+)]
+pub(crate) struct BenchArgs {
+    /// Once instead of three times, and less of everything.
+    #[arg(long)]
+    quick: bool,
+    /// How the result is printed.
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    output: Output,
+    #[command(flatten)]
+    programs: Programs,
+    /// Be the yardstick on this database.
+    #[arg(long, hide = true, value_name = "URL")]
+    yardstick: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Output {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+}
+
+/// How much of everything.
+#[derive(Clone, Copy, Debug)]
+struct Scale {
+    /// Times each figure is taken.
+    repetitions: usize,
+    /// Seconds of load in each.
+    seconds: u64,
+    /// Jobs one after the other for each latency.
+    singles: usize,
+    /// Jobs before memory is looked at.
+    jobs: usize,
+    /// Seconds of idleness.
+    idle: u64,
+}
+
+const FULL: Scale = Scale { repetitions: 3, seconds: 5, singles: 300, jobs: 10_000, idle: 15 };
+const QUICK: Scale = Scale { repetitions: 1, seconds: 2, singles: 60, jobs: 1_000, idle: 3 };
+
+/// Measures and prints; ends early on a signal.
+pub(crate) async fn run(args: BenchArgs) -> anyhow::Result<()> {
+    if let Some(url) = args.yardstick {
+        return yardstick::serve(&Secret::new(url)).await;
+    }
+    let shutdown = Shutdown::new();
+    shutdown.listen().context("cannot listen for signals")?;
+    let scale = if args.quick { QUICK } else { FULL };
+    let world = World::start(&args.programs).await?;
+    let measured = tokio::select! {
+        measured = measure(&world, scale) => measured,
+        () = shutdown.draining().cancelled() => Err(anyhow::anyhow!("interrupted")),
+    };
+    // The processes are gone with the measurement; the servers go last, also when it failed.
+    world.stop().await?;
+    let report = measured?;
+    match args.output {
+        Output::Table => say::line(report.table()),
+        Output::Json => say::line(serde_json::to_string_pretty(&report)?),
+    }
+    Ok(())
+}
+
+async fn measure(world: &World, scale: Scale) -> anyhow::Result<Report> {
+    let mut report = Report::new();
+    say::note("accepting, beside a bare insert …");
+    accept::measure(world, scale, &mut report).await?;
+    say::note("picking up, beside a bare push and pop …");
+    pickup::measure(world, scale, &mut report).await?;
+    say::note(format_args!("running {} jobs …", scale.jobs));
+    let site = world.site("whole", 2)?;
+    let mut api = site.api().await?;
+    let mut worker = site.worker()?;
+    worker.wait_for("working").await?;
+    let (address, callers) = (api.address().await?, site.callers().await?);
+    memory::measure(&site, (&api, &worker), (&address, &callers, scale), &mut report).await?;
+    say::note("single jobs on an idle system …");
+    ready::measure(&address, (&callers, scale), &mut report).await?;
+    say::note("doing nothing …");
+    api.stop().await?;
+    idle::measure(&site, scale, &mut report).await?;
+    worker.stop().await?;
+    Ok(report)
+}
