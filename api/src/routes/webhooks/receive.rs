@@ -1,0 +1,184 @@
+//! Taking a delivery: checked, stored, answered. What it means is found out afterwards, by the scheduler.
+
+use axum::{
+    Json,
+    body::{Body, Bytes, HttpBody},
+    extract::State,
+    http::{HeaderMap, StatusCode, header},
+};
+use domain::{Content, Delivery, FieldError, Origin, Problem, ProblemCode};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::Serialize;
+use store::{InboxState, NewDelivery};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{alarm, signature};
+use crate::{
+    app::App,
+    error::{ApiError, ApiResult},
+    openapi,
+    origin::From_,
+};
+
+/// Largest delivery taken, in bytes. GitHub sends up to 25 MB, but no event we act upon is near this.
+const MAX_DELIVERY: usize = 1024 * 1024;
+
+const EVENT: &str = "x-github-event";
+const DELIVERY: &str = "x-github-delivery";
+const SIGNATURE: &str = "x-hub-signature-256";
+
+/// What became of a delivery so far.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Received {
+    /// GitHub's id of the event.
+    delivery_id: Uuid,
+    /// `stored` (to be looked at), `ignored` (does not matter to us) or `duplicate` (came before).
+    state: &'static str,
+}
+
+pub(crate) struct WebhookProblems;
+impl utoipa::IntoResponses for WebhookProblems {
+    fn responses() -> std::collections::BTreeMap<String, utoipa::openapi::RefOr<utoipa::openapi::Response>> {
+        openapi::problem_responses(&[&[
+            ProblemCode::MalformedRequest,
+            ProblemCode::MalformedBody,
+            ProblemCode::WebhookSignatureInvalid,
+            ProblemCode::RequestTimeout,
+            ProblemCode::PayloadTooLarge,
+            ProblemCode::UnsupportedMediaType,
+            ProblemCode::InternalError,
+            ProblemCode::WebhooksDisabled,
+            ProblemCode::DatabaseUnavailable,
+        ]])
+    }
+}
+
+/// The headers of a delivery.
+struct Headers {
+    event: String,
+    delivery: Uuid,
+    signature: String,
+}
+
+/// Take a delivery of GitHub's webhook.
+///
+/// Signed with the webhook's secret instead of a token; at most 1 MiB. A delivery id is acted upon once.
+#[utoipa::path(
+    post, path = "/webhooks/github", tag = "webhooks", security(()),
+    params(
+        ("X-GitHub-Event" = String, Header, description = "The event"),
+        ("X-GitHub-Delivery" = Uuid, Header, description = "The same on redelivery"),
+        ("X-Hub-Signature-256" = String, Header, description = "`sha256=` and the HMAC of the body in hexadecimal"),
+    ),
+    request_body(content = serde_json::Value, description = "The event's payload"),
+    responses((status = 202, description = "Stored", body = Received), WebhookProblems),
+)]
+pub(crate) async fn receive(
+    State(app): State<App>,
+    From_(origin): From_,
+    headers: HeaderMap,
+    body: Body,
+) -> ApiResult<(StatusCode, Json<Received>)> {
+    let answer = take(&app, &origin, (&headers, body)).await;
+    let outcome = match &answer {
+        Ok(received) => received.state,
+        Err(ApiError(problem)) => problem.code.as_str(),
+    };
+    metrics::counter!("rts_webhook_deliveries_total", "outcome" => outcome).increment(1);
+    Ok((StatusCode::ACCEPTED, Json(answer?)))
+}
+
+async fn take(app: &App, origin: &Origin, (headers, body): (&HeaderMap, Body)) -> ApiResult<Received> {
+    let secret = app.webhook_secret.as_ref().ok_or_else(|| {
+        Problem::new(
+            ProblemCode::WebhooksDisabled,
+            "No webhook secret is configured; nothing is taken unchecked.",
+        )
+    })?;
+    let given = Headers::read(headers)?;
+    let body = whole(body).await?;
+    if !signature::holds(secret, &given.signature, &body) {
+        alarm::ring(app, origin, &given.event).await?;
+        let detail = "The signature is not that of the body under our webhook secret.";
+        return Err(Problem::new(ProblemCode::WebhookSignatureInvalid, detail).into());
+    }
+    let delivery = Delivery::read(&given.event, &body)
+        .map_err(|error| Problem::new(ProblemCode::MalformedBody, error.to_string()))?;
+    store(app, &given, &delivery).await
+}
+
+async fn store(app: &App, given: &Headers, delivery: &Delivery) -> ApiResult<Received> {
+    let (notice, state, note) = match &delivery.content {
+        Content::Notice(notice) => (Some(notice), InboxState::Pending, None),
+        Content::Unneeded => (None, InboxState::Ignored, Some("not needed")),
+        Content::Odd(why) => {
+            tracing::warn!(event = given.event, why, "a webhook is not as GitHub documents it");
+            (None, InboxState::Failed, Some(why.as_str()))
+        }
+    };
+    let new = NewDelivery {
+        id: given.delivery,
+        event: &given.event,
+        action: delivery.action.as_deref(),
+        github_installation: delivery.github_installation,
+        notice,
+        state,
+        note,
+    };
+    let stored = app.store.read().await?.webhooks().receive(&new).await?;
+    let state = match (stored, state) {
+        (false, _) => "duplicate",
+        (true, InboxState::Pending) => "stored",
+        (true, _) => "ignored",
+    };
+    Ok(Received { delivery_id: given.delivery, state })
+}
+
+impl Headers {
+    fn read(headers: &HeaderMap) -> Result<Self, Problem> {
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let event = text(EVENT).filter(|event| {
+            (1..=100).contains(&event.len()) && event.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        });
+        let delivery = text(DELIVERY).and_then(|id| id.parse().ok());
+        let mut wrong = Vec::new();
+        if event.is_none() {
+            wrong.push(FieldError::new("header:X-GitHub-Event", "the name of an event"));
+        }
+        if delivery.is_none() {
+            wrong.push(FieldError::new("header:X-GitHub-Delivery", "a GUID"));
+        }
+        let (Some(event), Some(delivery)) = (event, delivery) else {
+            let detail = "These headers come with every webhook of GitHub.";
+            return Err(Problem::new(ProblemCode::MalformedRequest, detail).with_errors(wrong));
+        };
+        let kind = text(header::CONTENT_TYPE.as_str()).and_then(|kind| kind.split(';').next());
+        if !kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json")) {
+            let detail = "Set the webhook's content type to `application/json`.";
+            return Err(Problem::new(ProblemCode::UnsupportedMediaType, detail));
+        }
+        // Missing is wrong: told apart from wrong by nobody.
+        let signature = text(SIGNATURE).unwrap_or_default();
+        Ok(Self { event: event.to_owned(), delivery, signature: signature.to_owned() })
+    }
+}
+
+/// The body as sent; one that says beforehand that it is too large is not read at all.
+async fn whole(body: Body) -> Result<Bytes, Problem> {
+    let too_large = || {
+        let detail = format!("A delivery is at most {MAX_DELIVERY} bytes.");
+        Problem::new(ProblemCode::PayloadTooLarge, detail)
+    };
+    if body.size_hint().lower() > MAX_DELIVERY as u64 {
+        return Err(too_large());
+    }
+    let read = Limited::new(body, MAX_DELIVERY).collect().await;
+    read.map(http_body_util::Collected::to_bytes).map_err(|error| {
+        if error.is::<LengthLimitError>() {
+            too_large()
+        } else {
+            Problem::new(ProblemCode::MalformedBody, "The body ended before it was complete.")
+        }
+    })
+}

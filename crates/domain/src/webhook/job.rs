@@ -1,0 +1,259 @@
+//! What a workflow job on one of our runners leads to.
+
+use chrono::{DateTime, Utc};
+
+use super::WorkflowJob;
+use crate::{Runner, RunnerStatus, Team, glob, is_system_label};
+
+/// The newest workflow job seen on a runner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WorkflowMark {
+    /// GitHub's id of the job.
+    pub job: i64,
+    /// It is over.
+    pub completed: bool,
+    /// When that happened, by GitHub's clock.
+    pub at: DateTime<Utc>,
+}
+
+/// Why an event changes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stale {
+    /// Something newer is known of the runner.
+    Older,
+    /// The runner's config has not been issued, or it is gone.
+    NotThere,
+}
+
+/// What a job does that it should not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Offence {
+    /// It asks for labels the runner was never given: somebody has changed them.
+    Labels(Vec<String>),
+    /// Its repository or workflow is not on the team's list.
+    Unexpected,
+}
+
+impl Offence {
+    /// The security event it is.
+    pub const fn event_type(&self) -> &'static str {
+        match self {
+            Self::Labels(_) => "label_policy_violation_workflow",
+            Self::Unexpected => "unexpected_job",
+        }
+    }
+}
+
+/// What an event changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// Where the runner stands from now on.
+    pub status: RunnerStatus,
+    /// Whether it runs a job.
+    pub busy: bool,
+    /// The newest job from now on.
+    pub mark: WorkflowMark,
+    /// It was the one job of its runner: GitHub removes the runner by itself.
+    pub finished: bool,
+    /// What is wrong with the job; told once for each job.
+    pub offences: Vec<Offence>,
+}
+
+impl WorkflowMark {
+    /// Whether `next` is news. Events of one job have an order of their own; those of two jobs go by time, and a job may
+    /// begin in the second in which another ends.
+    fn precedes(&self, next: &Self) -> bool {
+        if self.job == next.job {
+            return next.completed && !self.completed;
+        }
+        next.at > self.at || (next.at == self.at && self.completed && !next.completed)
+    }
+}
+
+impl WorkflowJob {
+    /// Decides what this event means for the runner it names. `seen` is the newest job seen on it, `received` when the
+    /// event came.
+    ///
+    /// # Errors
+    /// [`Stale`]: nothing is to be changed.
+    pub fn decide(
+        &self,
+        (runner, team): (&Runner, &Team),
+        seen: Option<&WorkflowMark>,
+        received: DateTime<Utc>,
+    ) -> Result<Decision, Stale> {
+        use RunnerStatus::{Active, Deleted, Offline, Pending, Requested};
+        let status = match runner.status {
+            Requested | Deleted => return Err(Stale::NotThere),
+            Offline if self.completed => Offline,
+            // It runs or ran a job, so it must be or have been online.
+            Pending | Active | Offline => Active,
+        };
+        let mark = WorkflowMark { job: self.id, completed: self.completed, at: self.at.unwrap_or(received) };
+        if seen.is_some_and(|seen| !seen.precedes(&mark)) {
+            return Err(Stale::Older);
+        }
+        let known = seen.is_some_and(|seen| seen.job == self.id);
+        Ok(Decision {
+            status,
+            busy: !self.completed,
+            mark,
+            finished: self.completed && runner.ephemeral,
+            offences: if known { Vec::new() } else { self.offences(runner, team) },
+        })
+    }
+
+    fn offences(&self, runner: &Runner, team: &Team) -> Vec<Offence> {
+        let given = |label: &String| {
+            is_system_label(label) || runner.labels.iter().any(|have| have.eq_ignore_ascii_case(label))
+        };
+        let foreign: Vec<String> = self.labels.iter().filter(|label| !given(label)).cloned().collect();
+        let labels = (!foreign.is_empty()).then_some(Offence::Labels(foreign));
+        labels.into_iter().chain((!self.expected(team)).then_some(Offence::Unexpected)).collect()
+    }
+
+    /// Whether the team's lists name the job's repository and workflow. An unknown workflow is on no list.
+    fn expected(&self, team: &Team) -> bool {
+        let workflow = self.workflow.as_deref();
+        let (repositories, workflows) = (&team.allowed_repositories, &team.allowed_workflows);
+        (repositories.is_empty()
+            || repositories.iter().any(|one| glob::repository_fits(one, &self.repository)))
+            && (workflows.is_empty()
+                || workflows.iter().any(|one| workflow.is_some_and(|name| glob::fits(one, name))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ClientId, DriftResponse, InstallationId, Requester, RunnerId, TeamId};
+
+    fn team(repositories: &[&str], workflows: &[&str]) -> Team {
+        let texts = |list: &[&str]| list.iter().map(ToString::to_string).collect();
+        Team {
+            id: TeamId::new(),
+            name: "t".into(),
+            description: None,
+            required_labels: vec![],
+            optional_label_patterns: vec![],
+            allowed_runner_group_ids: vec![],
+            allowed_repositories: texts(repositories),
+            allowed_workflows: texts(workflows),
+            max_runners: None,
+            weight: 1.0,
+            drift_response: DriftResponse::Observe,
+            installation: InstallationId::default(),
+            is_active: true,
+            deactivation_reason: None,
+            created_at: DateTime::UNIX_EPOCH,
+            updated_at: DateTime::UNIX_EPOCH,
+            member_count: 0,
+            active_runner_count: 0,
+        }
+    }
+
+    fn runner(status: RunnerStatus) -> Runner {
+        Runner {
+            id: RunnerId::new(),
+            installation: InstallationId::default(),
+            team: TeamId::new(),
+            team_name: "t".into(),
+            provisioned_by: Requester::Client(ClientId::new()),
+            provisioned_by_name: None,
+            name: "box".into(),
+            status,
+            busy: false,
+            github_runner_id: Some(3),
+            runner_group_id: 1,
+            labels: vec!["team-t".into(), "gpu".into()],
+            ephemeral: true,
+            created_at: DateTime::UNIX_EPOCH,
+            updated_at: DateTime::UNIX_EPOCH,
+            registered_at: None,
+            deleted_at: None,
+        }
+    }
+
+    fn job(id: i64, completed: bool, at: i64) -> WorkflowJob {
+        WorkflowJob {
+            id,
+            run_id: 9,
+            completed,
+            repository: "octo/web".into(),
+            workflow: Some("CI".into()),
+            name: None,
+            labels: vec!["GPU".into(), "self-hosted".into()],
+            runner_id: Some(3),
+            runner_name: Some("box".into()),
+            hosted: false,
+            at: DateTime::from_timestamp(at, 0),
+            conclusion: None,
+        }
+    }
+
+    fn decide(
+        job: &WorkflowJob,
+        status: RunnerStatus,
+        seen: Option<&WorkflowMark>,
+    ) -> Result<Decision, Stale> {
+        job.decide((&runner(status), &team(&[], &[])), seen, DateTime::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn a_job_makes_its_runner_busy_and_its_end_makes_it_idle() {
+        let began = decide(&job(1, false, 10), RunnerStatus::Pending, None).unwrap();
+        assert_eq!((began.status, began.busy, began.finished), (RunnerStatus::Active, true, false));
+        let ended = decide(&job(1, true, 20), RunnerStatus::Active, Some(&began.mark)).unwrap();
+        assert_eq!((ended.status, ended.busy, ended.finished), (RunnerStatus::Active, false, true));
+    }
+
+    #[test]
+    fn a_late_start_does_not_undo_an_end() {
+        let ended = decide(&job(1, true, 20), RunnerStatus::Pending, None).unwrap();
+        assert_eq!(decide(&job(1, false, 10), RunnerStatus::Active, Some(&ended.mark)), Err(Stale::Older));
+        assert_eq!(decide(&job(1, false, 20), RunnerStatus::Active, Some(&ended.mark)), Err(Stale::Older));
+    }
+
+    #[test]
+    fn a_late_end_does_not_free_a_runner_that_runs_the_next_job() {
+        let next = decide(&job(2, false, 20), RunnerStatus::Active, None).unwrap();
+        assert_eq!(decide(&job(1, true, 20), RunnerStatus::Active, Some(&next.mark)), Err(Stale::Older));
+        let first = decide(&job(1, true, 20), RunnerStatus::Active, None).unwrap();
+        assert!(decide(&job(2, false, 20), RunnerStatus::Active, Some(&first.mark)).unwrap().busy);
+    }
+
+    #[test]
+    fn a_runner_without_a_config_runs_nothing() {
+        assert_eq!(decide(&job(1, false, 1), RunnerStatus::Requested, None), Err(Stale::NotThere));
+        assert_eq!(decide(&job(1, false, 1), RunnerStatus::Deleted, None), Err(Stale::NotThere));
+    }
+
+    #[test]
+    fn labels_beyond_the_runners_own_are_an_offence_told_once() {
+        let wrong = WorkflowJob { labels: vec!["gpu".into(), "prod".into()], ..job(1, false, 1) };
+        let began = decide(&wrong, RunnerStatus::Pending, None).unwrap();
+        assert_eq!(began.offences, [Offence::Labels(vec!["prod".into()])]);
+        let ended = WorkflowJob { completed: true, ..wrong };
+        assert!(decide(&ended, RunnerStatus::Active, Some(&began.mark)).unwrap().offences.is_empty());
+        assert_eq!(decide(&ended, RunnerStatus::Active, None).unwrap().offences.len(), 1);
+    }
+
+    #[test]
+    fn a_team_may_say_whose_jobs_it_expects() {
+        let offences = |job: &WorkflowJob, team: &Team| {
+            let runner = runner(RunnerStatus::Pending);
+            job.decide((&runner, team), None, DateTime::UNIX_EPOCH).unwrap().offences
+        };
+        let job = job(1, false, 1);
+        for (repositories, workflows) in
+            [(vec![], vec![]), (vec!["octo/*"], vec!["c?"]), (vec!["*/web"], vec![])]
+        {
+            assert!(offences(&job, &team(&repositories, &workflows)).is_empty());
+        }
+        for (repositories, workflows) in [(vec!["octo/api"], vec![]), (vec![], vec!["release"])] {
+            assert_eq!(offences(&job, &team(&repositories, &workflows)), [Offence::Unexpected]);
+        }
+        let nameless = WorkflowJob { workflow: None, ..job };
+        assert_eq!(offences(&nameless, &team(&[], &["*"])), [Offence::Unexpected]);
+    }
+}

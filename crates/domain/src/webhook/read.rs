@@ -1,0 +1,247 @@
+//! A delivery's body, read for the little we need. The rest, up to megabytes, is not kept.
+
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{InstallationChange, InstallationNews, Notice, WorkflowJob};
+use crate::{MAX_LABEL, MAX_LABELS};
+
+/// Longest name kept, in characters.
+const MAX_NAME: usize = 256;
+
+/// What a body is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// Something we act upon.
+    Notice(Notice),
+    /// An event or action that does not matter to us.
+    Unneeded,
+    /// It should matter, but it is not as GitHub documents it; says where.
+    Odd(String),
+}
+
+/// One delivery, read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// The event's action, at most 100 characters.
+    pub action: Option<String>,
+    /// GitHub's id of the App's installation it is about.
+    pub github_installation: Option<i64>,
+    /// What it says.
+    pub content: Content,
+}
+
+/// The body is no JSON.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("the body is no JSON")]
+pub struct NoJson;
+
+#[derive(Deserialize)]
+struct Body {
+    #[serde(default)]
+    action: Value,
+    #[serde(default)]
+    installation: Value,
+    #[serde(default)]
+    sender: Value,
+    #[serde(default)]
+    repository: Value,
+    #[serde(default)]
+    workflow_job: Value,
+}
+
+impl Delivery {
+    /// Reads the body of an event (`X-GitHub-Event`).
+    ///
+    /// # Errors
+    /// [`NoJson`]; whatever JSON it is, it can be read.
+    pub fn read(event: &str, body: &[u8]) -> Result<Self, NoJson> {
+        let body: Body = match serde_json::from_slice(body) {
+            Ok(body) => body,
+            Err(error) if error.is_data() => {
+                let content = Content::Odd("the body is no object".to_owned());
+                return Ok(Self { action: None, github_installation: None, content });
+            }
+            Err(_) => return Err(NoJson),
+        };
+        let action = body.action.as_str().map(|text| text.chars().take(100).collect::<String>());
+        let content = match (event, action.as_deref()) {
+            ("workflow_job", Some("in_progress")) => job(&body, false),
+            ("workflow_job", Some("completed")) => job(&body, true),
+            ("installation", Some("suspend")) => installation(&body, InstallationChange::Suspend),
+            ("installation", Some("deleted")) => installation(&body, InstallationChange::Deleted),
+            ("installation", Some("unsuspend")) => installation(&body, InstallationChange::Unsuspend),
+            ("installation", Some("new_permissions_accepted")) => {
+                installation(&body, InstallationChange::NewPermissionsAccepted)
+            }
+            _ => Ok(Content::Unneeded),
+        };
+        Ok(Self {
+            action,
+            github_installation: number(&body.installation["id"]),
+            content: content.unwrap_or_else(|place| Content::Odd(format!("{place} is missing"))),
+        })
+    }
+}
+
+fn job(body: &Body, completed: bool) -> Result<Content, &'static str> {
+    let job = &body.workflow_job;
+    let times: &[&str] =
+        if completed { &["completed_at", "started_at", "created_at"] } else { &["started_at", "created_at"] };
+    let labels = job["labels"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let runner_name = text(&job["runner_name"]);
+    let in_group = |name: &str| job["runner_group_name"].as_str() == Some(name);
+    Ok(Content::Notice(Notice::WorkflowJob(WorkflowJob {
+        id: number(&job["id"]).ok_or("workflow_job.id")?,
+        run_id: number(&job["run_id"]).ok_or("workflow_job.run_id")?,
+        completed,
+        repository: text(&body.repository["full_name"]).ok_or("repository.full_name")?,
+        workflow: text(&job["workflow_name"]),
+        name: text(&job["name"]),
+        labels: labels.iter().filter_map(label).take(MAX_LABELS).collect(),
+        runner_id: number(&job["runner_id"]).filter(|id| *id != 0),
+        // No runner of ours has a space in its name.
+        hosted: in_group("GitHub Actions") || runner_name.as_deref().is_some_and(is_hosted),
+        runner_name,
+        at: times.iter().find_map(|name| time(&job[*name])),
+        conclusion: text(&job["conclusion"]),
+    })))
+}
+
+fn is_hosted(name: &str) -> bool {
+    name.strip_prefix("GitHub Actions ").is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit()))
+}
+
+fn installation(body: &Body, change: InstallationChange) -> Result<Content, &'static str> {
+    number(&body.installation["id"]).ok_or("installation.id")?;
+    let suspended = time(&body.installation["suspended_at"]);
+    let updated = time(&body.installation["updated_at"]);
+    Ok(Content::Notice(Notice::Installation(InstallationNews {
+        change,
+        at: if change == InstallationChange::Suspend { suspended.max(updated) } else { updated },
+        by: text(&body.sender["login"]),
+    })))
+}
+
+/// A positive whole number, or one written as text.
+fn number(value: &Value) -> Option<i64> {
+    value.as_i64().or_else(|| value.as_str()?.parse().ok()).filter(|number| *number >= 0)
+}
+
+/// A text that is not empty, cut to its bound.
+fn text(value: &Value) -> Option<String> {
+    let text: String = value.as_str()?.chars().filter(|c| !c.is_control()).take(MAX_NAME).collect();
+    (!text.is_empty()).then_some(text)
+}
+
+fn label(value: &Value) -> Option<String> {
+    let name = value.as_str().or_else(|| value["name"].as_str())?;
+    Some(name.chars().take(MAX_LABEL).collect())
+}
+
+/// RFC 3339, or seconds since 1970 as in older events.
+fn time(value: &Value) -> Option<DateTime<Utc>> {
+    match value.as_i64() {
+        Some(seconds) => DateTime::from_timestamp(seconds, 0),
+        None => DateTime::parse_from_rfc3339(value.as_str()?).ok().map(|time| time.to_utc()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(event: &str, body: &Value) -> Delivery {
+        Delivery::read(event, body.to_string().as_bytes()).unwrap()
+    }
+
+    fn running() -> Value {
+        json!({
+            "action": "in_progress", "installation": { "id": 7 },
+            "repository": { "full_name": "octo/web" },
+            "workflow_job": {
+                "id": 1, "run_id": 2, "status": "in_progress", "labels": ["gpu"], "runner_id": 3, "runner_name": "box",
+                "runner_group_name": "Default", "workflow_name": "CI", "started_at": "2026-01-01T00:00:00Z",
+            },
+        })
+    }
+
+    fn job(body: &Value) -> WorkflowJob {
+        match read("workflow_job", body).content {
+            Content::Notice(Notice::WorkflowJob(job)) => job,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_running_job_is_read() {
+        let delivery = read("workflow_job", &running());
+        assert_eq!(
+            (delivery.action.as_deref(), delivery.github_installation),
+            (Some("in_progress"), Some(7))
+        );
+        let job = job(&running());
+        assert_eq!((job.id, job.run_id, job.completed, job.hosted), (1, 2, false, false));
+        assert_eq!((job.repository.as_str(), job.workflow.as_deref()), ("octo/web", Some("CI")));
+        assert_eq!((job.runner_id, job.runner_name.as_deref()), (Some(3), Some("box")));
+        assert_eq!(job.at.unwrap().timestamp(), 1_767_225_600);
+    }
+
+    #[test]
+    fn no_runner_is_null_empty_or_zero() {
+        for (id, name) in [(json!(null), json!(null)), (json!(0), json!(""))] {
+            let mut body = running();
+            body["workflow_job"]["runner_id"] = id;
+            body["workflow_job"]["runner_name"] = name;
+            assert_eq!((job(&body).runner_id, job(&body).runner_name), (None, None));
+        }
+    }
+
+    #[test]
+    fn jobs_on_machines_of_github_are_known() {
+        let mut body = running();
+        body["workflow_job"]["runner_name"] = json!("GitHub Actions 12");
+        assert!(job(&body).hosted);
+        let mut body = running();
+        body["workflow_job"]["runner_group_name"] = json!("GitHub Actions");
+        assert!(job(&body).hosted);
+    }
+
+    #[test]
+    fn what_does_not_matter_and_what_is_odd_are_two_things() {
+        let mut queued = running();
+        queued["action"] = json!("queued");
+        assert_eq!(read("workflow_job", &queued).content, Content::Unneeded);
+        assert_eq!(read("ping", &json!({ "zen": "x" })).content, Content::Unneeded);
+        let mut odd = running();
+        odd["workflow_job"] = json!([]);
+        assert!(matches!(read("workflow_job", &odd).content, Content::Odd(_)));
+        assert!(matches!(read("installation", &json!({ "action": "suspend" })).content, Content::Odd(_)));
+        assert!(matches!(read("workflow_job", &json!("x")).content, Content::Odd(_)));
+        assert_eq!(Delivery::read("workflow_job", b"payload=%7B%7D"), Err(NoJson));
+    }
+
+    #[test]
+    fn an_installation_tells_when() {
+        let body = json!({ "action": "suspend", "sender": { "login": "octocat" },
+            "installation": { "id": 7, "updated_at": 1_557_933_591, "suspended_at": "2021-04-28T22:32:50.000-04:00" } });
+        let Content::Notice(Notice::Installation(news)) = read("installation", &body).content else {
+            panic!()
+        };
+        assert_eq!(news.change, InstallationChange::Suspend);
+        assert_eq!(news.at.unwrap().to_rfc3339(), "2021-04-29T02:32:50+00:00");
+        assert_eq!(news.by.as_deref(), Some("octocat"));
+    }
+
+    #[test]
+    fn what_is_kept_has_bounds() {
+        let mut body = running();
+        body["workflow_job"]["labels"] = json!(vec!["x".repeat(9999); 9999]);
+        body["workflow_job"]["workflow_name"] = json!("y".repeat(9999));
+        let job = job(&body);
+        assert_eq!((job.labels.len(), job.labels[0].len(), job.workflow.unwrap().len()), (100, 256, 256));
+    }
+}

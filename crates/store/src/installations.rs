@@ -1,0 +1,145 @@
+//! The installations of the App: what GitHub says of them, and how far its list of deliveries has been read.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::InstallationId;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::{Result, StoreError, jobs::seconds};
+
+/// The installations, on one connection.
+#[derive(Debug)]
+pub struct Installations<'c>(pub(crate) &'c mut PgConnection);
+
+/// An installation GitHub lets us do nothing for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Suspended {
+    /// Our name of it.
+    pub installation: InstallationId,
+    /// GitHub's id of it then.
+    pub github_id: i64,
+}
+
+impl Installations<'_> {
+    /// Suspends it (with GitHub's id of it) or ends that (none), unless something newer than `at` is known. False:
+    /// there is, or it was so already.
+    pub async fn suspend(
+        &mut self,
+        installation: &InstallationId,
+        github_id: Option<i64>,
+        at: DateTime<Utc>,
+    ) -> Result<bool> {
+        let changed = sqlx::query_scalar!(
+            r#"WITH old AS (
+                SELECT id, suspended_github_id AS was FROM installations
+                WHERE id = $1 AND (changed_at IS NULL OR changed_at <= $3) FOR UPDATE)
+             UPDATE installations AS i SET suspended_github_id = $2, changed_at = $3,
+                suspended_at = CASE WHEN $2::int8 IS NULL THEN NULL ELSE coalesce(i.suspended_at, now()) END
+             FROM old WHERE i.id = old.id RETURNING old.was IS DISTINCT FROM $2 AS "changed!""#,
+            installation.as_str(),
+            github_id,
+            at,
+        )
+        .fetch_optional(&mut *self.0)
+        .await?;
+        Ok(changed.unwrap_or(false))
+    }
+
+    /// Every suspended one.
+    pub async fn suspended(&mut self) -> Result<Vec<Suspended>> {
+        let rows = sqlx::query!(
+            r#"SELECT id, suspended_github_id AS "github_id!" FROM installations WHERE suspended_at IS NOT NULL LIMIT 1000"#
+        )
+        .fetch_all(&mut *self.0)
+        .await?;
+        rows.into_iter()
+            .map(|row| {
+                let installation = row.id.parse().map_err(StoreError::inconsistent)?;
+                Ok(Suspended { installation, github_id: row.github_id })
+            })
+            .collect()
+    }
+
+    /// Ends a suspension of which no event told the end. False: somebody else did.
+    pub async fn end_suspension(&mut self, of: &Suspended) -> Result<bool> {
+        let done = sqlx::query!(
+            "UPDATE installations SET suspended_at = NULL, suspended_github_id = NULL
+             WHERE id = $1 AND suspended_github_id = $2",
+            of.installation.as_str(),
+            of.github_id,
+        )
+        .execute(&mut *self.0)
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Takes the turn to read the list of deliveries, once in `every`. None: it is not due, or somebody else has it.
+    /// Some: how far it was read the last time.
+    pub async fn take_sweep(
+        &mut self,
+        installation: &InstallationId,
+        every: TimeDelta,
+    ) -> Result<Option<Option<DateTime<Utc>>>> {
+        Ok(sqlx::query_scalar!(
+            "INSERT INTO webhook_sweeps (installation, next_at) VALUES ($1, now() + make_interval(secs => $2))
+             ON CONFLICT (installation) DO UPDATE SET next_at = EXCLUDED.next_at WHERE webhook_sweeps.next_at <= now()
+             RETURNING checked_until",
+            installation.as_str(),
+            seconds(every),
+        )
+        .fetch_optional(&mut *self.0)
+        .await?)
+    }
+
+    /// Notes how far it was read.
+    pub async fn swept(&mut self, installation: &InstallationId, until: DateTime<Utc>) -> Result<()> {
+        sqlx::query!(
+            "UPDATE webhook_sweeps SET checked_until = greatest(checked_until, $2) WHERE installation = $1",
+            installation.as_str(),
+            until,
+        )
+        .execute(&mut *self.0)
+        .await?;
+        Ok(())
+    }
+
+    /// Which of these deliveries are worth asking for: not in the inbox, asked for fewer than `most` times and not within
+    /// `pause`.
+    pub async fn missing(&mut self, ids: &[Uuid], most: i16, pause: TimeDelta) -> Result<Vec<Uuid>> {
+        Ok(sqlx::query_scalar!(
+            r#"SELECT id AS "id!" FROM unnest($1::uuid[]) AS wanted (id)
+             WHERE NOT EXISTS (SELECT FROM webhook_inbox WHERE delivery_id = id)
+                AND NOT EXISTS (SELECT FROM webhook_redeliveries WHERE delivery_id = id
+                    AND (attempts >= $2 OR last_at > now() - make_interval(secs => $3)))"#,
+            ids,
+            most,
+            seconds(pause),
+        )
+        .fetch_all(&mut *self.0)
+        .await?)
+    }
+
+    /// Notes that a delivery was asked for once more.
+    pub async fn asked_again(&mut self, id: Uuid) -> Result<()> {
+        sqlx::query!(
+            "INSERT INTO webhook_redeliveries (delivery_id) VALUES ($1)
+             ON CONFLICT (delivery_id) DO UPDATE SET attempts = webhook_redeliveries.attempts + 1, last_at = now()",
+            id
+        )
+        .execute(&mut *self.0)
+        .await?;
+        Ok(())
+    }
+
+    /// Forgets up to `most` notes of more than seven days ago. Answers how many.
+    pub async fn forget_redeliveries(&mut self, most: i64) -> Result<u64> {
+        let done = sqlx::query!(
+            "DELETE FROM webhook_redeliveries WHERE delivery_id IN (
+                SELECT delivery_id FROM webhook_redeliveries WHERE last_at < now() - interval '7 days' LIMIT $1)",
+            most
+        )
+        .execute(&mut *self.0)
+        .await?;
+        Ok(done.rows_affected())
+    }
+}

@@ -1,0 +1,113 @@
+//! Workflow runs that should not go on are cancelled, as often as GitHub has to be asked, up to a bound.
+
+use chrono::TimeDelta;
+use domain::{AuditEntry, SecurityEvent, Severity};
+use futures::future::join_all;
+use github::{Cancellation as Answer, GitHubError};
+use serde_json::json;
+use store::{Cancellation, StoreError};
+
+use crate::{
+    Parts, StepError,
+    fleet::{heed, resting},
+};
+
+/// Cancellations of one step, asked for at the same time.
+const MOST: i64 = 8;
+/// GitHub is asked this often: within some 20 minutes.
+const ATTEMPTS: i16 = 12;
+/// When one is due again whose taker died.
+const LEASE: TimeDelta = TimeDelta::minutes(1);
+/// How long one waits while nothing may be asked.
+const REST: TimeDelta = TimeDelta::seconds(10);
+
+/// What came of asking.
+enum Verdict {
+    Done(&'static str),
+    Later { delay: TimeDelta, note: String, counts: bool },
+}
+
+/// Asks GitHub for every cancellation that is due. Answers how many were settled.
+pub async fn run(parts: Parts) -> Result<u64, StepError> {
+    let due = parts.store.read().await?.cancellations().take(MOST, LEASE).await?;
+    let settled = join_all(due.iter().map(|one| async {
+        let verdict = ask(&parts, one).await;
+        record(&parts, one, verdict).await
+    }));
+    let mut done = 0;
+    for settled in settled.await {
+        done += u64::from(settled?);
+    }
+    Ok(done)
+}
+
+async fn ask(parts: &Parts, one: &Cancellation) -> Verdict {
+    if one.over {
+        return Verdict::Done("the job is over");
+    }
+    let rest = |note: &str| Verdict::Later { delay: REST, note: note.to_owned(), counts: false };
+    let Some(github) = parts.fleet.get(&one.installation) else { return rest("no credential here") };
+    match resting(&parts.spine, &one.installation).await {
+        Ok(false) => {}
+        Ok(true) => return rest("GitHub told us to wait"),
+        Err(_) => return rest("the queue is away"),
+    }
+    let Some((owner, name)) = one.repository.split_once('/') else {
+        return later(one, "no repository".to_owned());
+    };
+    match github.cancel_workflow_run(owner, name, one.run).await {
+        Ok(Answer::Accepted) => Verdict::Done("cancelled"),
+        Ok(Answer::NotCancellable) => later(one, "not cancellable now".to_owned()),
+        Err(error) if heed(&parts.spine, &one.installation, &error).await => rest("GitHub told us to wait"),
+        Err(error) => refused(one, &error),
+    }
+}
+
+fn refused(one: &Cancellation, error: &GitHubError) -> Verdict {
+    tracing::warn!(run = one.run, repository = one.repository, %error, "a workflow run could not be cancelled");
+    later(one, error.to_string())
+}
+
+/// 2, 4, 8 … seconds, two minutes at most.
+fn later(one: &Cancellation, note: String) -> Verdict {
+    let delay = TimeDelta::seconds(1 << one.attempt.clamp(1, 7)).min(TimeDelta::minutes(2));
+    Verdict::Later { delay, note, counts: true }
+}
+
+/// True: it is settled.
+async fn record(parts: &Parts, one: &Cancellation, verdict: Verdict) -> Result<bool, StoreError> {
+    let (done, note) = match verdict {
+        Verdict::Done(note) => (true, note.to_owned()),
+        Verdict::Later { note, counts, .. } if one.old || (counts && one.attempt >= ATTEMPTS) => {
+            (false, note)
+        }
+        Verdict::Later { delay, note, counts } => {
+            parts.store.read().await?.cancellations().put_off(one.id, delay, &note, counts).await?;
+            return Ok(false);
+        }
+    };
+    let mut tx = parts.store.begin().await?;
+    if !tx.cancellations().settle(one.id, done, &note).await? {
+        return Ok(false);
+    }
+    let entry = AuditEntry {
+        runner: Some(one.runner),
+        runner_name: Some(one.runner_name.clone()),
+        team: Some(one.team),
+        data: json!({ "run_id": one.run, "repository": one.repository, "reason": one.reason,
+            "attempts": one.attempt, "result": note }),
+        error: (!done).then(|| note.clone()),
+        ..AuditEntry::service("workflow.cancel")
+    };
+    tx.audit().write(&entry).await?;
+    if !done {
+        let event = SecurityEvent {
+            event_type: "workflow_not_cancelled",
+            severity: Severity::Critical,
+            action_taken: "given up",
+        };
+        tx.audit().alarm(&event, &entry).await?;
+    }
+    tx.commit().await?;
+    Ok(true)
+}

@@ -1,0 +1,172 @@
+//! What GitHub told us is looked at, soon after it came, each delivery in a transaction of its own.
+
+use domain::{
+    AuditEntry, InstallationChange, InstallationId, InstallationNews, JobId, JobParams, Notice,
+    SecurityEvent, Severity, Source,
+};
+use queue::Ticket;
+use serde_json::json;
+use store::{InboxState, NewJob, Next, Pending, StoreError, Tx};
+use uuid::Uuid;
+
+use crate::{Parts, StepError, suspension, workflow};
+
+/// Deliveries of one step; more wait for the next, a second later.
+const MOST: u64 = 500;
+/// Rows removed in one step.
+const FORGOTTEN: i64 = 5000;
+
+/// What became of a delivery, and what is to be done once that is committed.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) state: InboxState,
+    pub(crate) note: String,
+    /// A runner to be looked at on GitHub.
+    pub(crate) check: Option<NewJob>,
+    /// An installation that must wait (true) or may go on.
+    pub(crate) pause: Option<(InstallationId, bool)>,
+}
+
+impl Outcome {
+    pub(crate) fn processed(note: impl Into<String>) -> Self {
+        Self { state: InboxState::Processed, note: note.into(), check: None, pause: None }
+    }
+
+    pub(crate) fn ignored(note: impl Into<String>) -> Self {
+        Self { state: InboxState::Ignored, ..Self::processed(note) }
+    }
+}
+
+/// Looks at what is due. Any number of schedulers may do so at once. Answers how many deliveries were settled.
+pub async fn run(parts: Parts) -> Result<u64, StepError> {
+    let mut done = 0;
+    while done < MOST {
+        let mut tx = parts.store.begin().await?;
+        let Some(next) = tx.webhooks().next().await? else { break };
+        let id = match &next {
+            Next::Pending(pending) => pending.id,
+            Next::Unreadable(id) => *id,
+        };
+        match settle(&parts, tx, next).await {
+            Ok(()) => {}
+            Err(StepError::Store(error @ StoreError::Unavailable(_))) => return Err(error.into()),
+            Err(error) => put_off(&parts, id, &error).await?,
+        }
+        done += 1;
+    }
+    Ok(done)
+}
+
+/// Forgets deliveries of more than seven days ago. Answers how many.
+pub async fn forget(parts: Parts) -> Result<u64, StepError> {
+    let mut read = parts.store.read().await?;
+    let forgotten = read.webhooks().forget(FORGOTTEN).await?;
+    Ok(forgotten + read.installations().forget_redeliveries(FORGOTTEN).await?)
+}
+
+async fn put_off(parts: &Parts, id: Uuid, error: &StepError) -> Result<(), StoreError> {
+    tracing::warn!(delivery = %id, error = error as &dyn std::error::Error, "a webhook could not be looked at");
+    metrics::counter!("rts_webhook_failures_total").increment(1);
+    parts.store.read().await?.webhooks().put_off(id, &error.to_string()).await
+}
+
+async fn settle(parts: &Parts, mut tx: Tx, next: Next) -> Result<(), StepError> {
+    let pending = match next {
+        Next::Pending(pending) => pending,
+        Next::Unreadable(id) => {
+            tx.webhooks().settle(id, InboxState::Failed, Some("the stored row cannot be read")).await?;
+            return Ok(tx.commit().await?);
+        }
+    };
+    let outcome = look(parts, &mut tx, &pending).await?;
+    tx.webhooks().settle(pending.id, outcome.state, Some(&outcome.note)).await?;
+    let ticket = match &outcome.check {
+        Some(job) => tx.jobs().insert_new(std::slice::from_ref(job)).await?.into_iter().next(),
+        None => None,
+    };
+    tx.commit().await?;
+    tracing::debug!(delivery = %pending.id, state = outcome.state.as_str(), note = outcome.note, "a webhook was looked at");
+    metrics::counter!("rts_webhooks_settled_total", "state" => outcome.state.as_str()).increment(1);
+    if let Some(job) = ticket {
+        enqueue(parts, &job).await;
+    }
+    if let Some((installation, pause)) = &outcome.pause {
+        suspension::obey(&parts.spine, installation, *pause).await;
+    }
+    Ok(())
+}
+
+async fn look(parts: &Parts, tx: &mut Tx, pending: &Pending) -> Result<Outcome, StoreError> {
+    let Some(installation) = parts.fleet.named(pending.github_installation) else {
+        return Ok(Outcome::ignored("of an installation that is not ours"));
+    };
+    match &pending.notice {
+        Notice::WorkflowJob(job) => workflow::look(parts, tx, (installation, job, pending.received_at)).await,
+        Notice::Installation(news) => changed(tx, installation, (news, pending)).await,
+    }
+}
+
+async fn changed(
+    tx: &mut Tx,
+    installation: &InstallationId,
+    (news, pending): (&InstallationNews, &Pending),
+) -> Result<Outcome, StoreError> {
+    let at = news.at.unwrap_or(pending.received_at);
+    let ends = matches!(news.change, InstallationChange::Suspend | InstallationChange::Deleted);
+    let github_id = pending.github_installation.filter(|_| ends);
+    if news.change != InstallationChange::NewPermissionsAccepted
+        && !tx.installations().suspend(installation, github_id, at).await?
+    {
+        return Ok(Outcome::ignored("nothing new"));
+    }
+    let entry = AuditEntry {
+        data: json!({ "installation": installation, "change": news.change, "by": news.by, "at": at }),
+        ..AuditEntry::service("installation.changed")
+    };
+    tx.audit().write(&entry).await?;
+    let (event_type, severity, action_taken) = match news.change {
+        InstallationChange::Suspend | InstallationChange::Deleted => {
+            tracing::error!(%installation, change = news.change.as_str(), "GitHub lets us do nothing any more; jobs wait");
+            ("installation_suspended", Severity::Critical, "paused")
+        }
+        InstallationChange::Unsuspend => ("installation_unsuspended", Severity::Medium, "resumed"),
+        InstallationChange::NewPermissionsAccepted => ("installation_permissions", Severity::Low, "recorded"),
+    };
+    tx.audit().alarm(&SecurityEvent { event_type, severity, action_taken }, &entry).await?;
+    let matters = news.change != InstallationChange::NewPermissionsAccepted;
+    let pause = matters.then(|| (installation.clone(), ends));
+    Ok(Outcome { pause, ..Outcome::processed(news.change.as_str()) })
+}
+
+/// A look at the runner of a workflow job that is over: whether it is gone is known only by asking.
+pub(crate) fn check_of(runner: &domain::Runner) -> NewJob {
+    NewJob {
+        id: JobId::new(),
+        installation: runner.installation.clone(),
+        team: Some(runner.team),
+        requester: None,
+        runner: Some(runner.id),
+        call: None,
+        params: JobParams::DriftCheck { source: Source::Webhook },
+        trace: None,
+    }
+}
+
+/// What the queue does not hear now the sweep tells it.
+async fn enqueue(parts: &Parts, job: &domain::Job) {
+    let ticket = Ticket {
+        job: job.id,
+        installation: job.installation.clone(),
+        lane: job.kind.lane(),
+        team: job.team,
+        weight: 1.0,
+        cost: job.kind.cost(),
+        accepted_at: job.created_at,
+        deadline_at: job.deadline_at,
+        run_at: None,
+        urgent: false,
+    };
+    if let Err(error) = parts.spine.enqueue(&[ticket]).await {
+        tracing::warn!(job = %job.id, %error, "the queue is away; the job waits for the next sweep");
+    }
+}

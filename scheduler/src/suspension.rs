@@ -1,0 +1,74 @@
+//! An installation GitHub has suspended is paused, for as long as it is.
+
+use std::time::Duration;
+
+use domain::{AuditEntry, InstallationId, SecurityEvent, Severity};
+use queue::{Reason, Spine};
+use serde_json::json;
+use store::Suspended;
+
+use crate::{Parts, StepError};
+
+/// How long a pause lasts that is not renewed.
+const PAUSE: Duration = Duration::from_mins(2);
+
+/// Renews the pause of every suspended installation, after asking GitHub whether it is still suspended: the event that
+/// says so may be lost. One whose id at GitHub is no longer the configured one was installed anew. Answers how many may
+/// go on.
+pub async fn run(parts: Parts) -> Result<u64, StepError> {
+    let suspended = parts.store.read().await?.installations().suspended().await?;
+    let mut ended = 0;
+    for one in &suspended {
+        if is_over(&parts, one).await {
+            ended += u64::from(end(&parts, one).await?);
+        } else {
+            parts.spine.pause(&one.installation, PAUSE, Reason::Admin).await?;
+        }
+    }
+    Ok(ended)
+}
+
+async fn is_over(parts: &Parts, one: &Suspended) -> bool {
+    let (id, github) = (parts.fleet.github_id(&one.installation), parts.fleet.get(&one.installation));
+    let (Some(id), Some(github)) = (id, github) else { return false };
+    if id != one.github_id {
+        return true;
+    }
+    match github.get_installation().await {
+        Ok(found) => found.id == one.github_id && found.suspended_at.is_none(),
+        Err(error) => {
+            tracing::debug!(installation = %one.installation, %error, "nobody knows whether it is still suspended");
+            false
+        }
+    }
+}
+
+async fn end(parts: &Parts, one: &Suspended) -> Result<bool, StepError> {
+    let mut tx = parts.store.begin().await?;
+    if !tx.installations().end_suspension(one).await? {
+        return Ok(false);
+    }
+    let entry = AuditEntry {
+        data: json!({ "installation": one.installation, "github_id": one.github_id }),
+        ..AuditEntry::service("installation.changed")
+    };
+    tx.audit().write(&entry).await?;
+    let (event_type, severity) = ("installation_unsuspended", Severity::Medium);
+    tx.audit().alarm(&SecurityEvent { event_type, severity, action_taken: "resumed" }, &entry).await?;
+    tx.commit().await?;
+    parts.spine.resume(&one.installation, Reason::Admin).await?;
+    Ok(true)
+}
+
+/// Makes everybody wait, or lets them go on. With the queue away nobody works anyway; the next step sees to it, and a
+/// pause that is not renewed ends by itself.
+pub(crate) async fn obey(spine: &Spine, installation: &InstallationId, pause: bool) {
+    let told = if pause {
+        spine.pause(installation, PAUSE, Reason::Admin).await.map(drop)
+    } else {
+        spine.resume(installation, Reason::Admin).await
+    };
+    if let Err(error) = told {
+        tracing::warn!(%installation, pause, %error, "a pause could not be shared");
+    }
+}

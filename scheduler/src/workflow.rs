@@ -1,0 +1,94 @@
+//! What a workflow job on one of our runners changes: its state, and what is held against the job.
+
+use chrono::{DateTime, Utc};
+use domain::{
+    AuditEntry, InstallationId, Offence, Runner, SecurityEvent, Severity, Shift, Source, Stale, WorkflowJob,
+};
+use runtime::config::LabelEnforcement;
+use serde_json::json;
+use store::{NewCancellation, StoreError, Tx};
+
+use crate::{
+    Parts,
+    inbox::{Outcome, check_of},
+};
+
+/// Looks at one event of one job.
+pub(crate) async fn look(
+    parts: &Parts,
+    tx: &mut Tx,
+    (installation, job, received): (&InstallationId, &WorkflowJob, DateTime<Utc>),
+) -> Result<Outcome, StoreError> {
+    if job.hosted {
+        return Ok(Outcome::ignored("on a machine of GitHub's own"));
+    }
+    let (id, name) = (job.runner_id, job.runner_name.as_deref());
+    let bound = tx.webhooks().runner(installation, id, name).await?;
+    let Some(bound) = bound else { return Ok(Outcome::ignored("on no runner of ours")) };
+    let Some(runner) = tx.runners().get(bound.runner).await? else {
+        return Ok(Outcome::ignored("on no runner of ours"));
+    };
+    let Some(team) = tx.teams().policy(runner.team).await? else {
+        return Ok(Outcome::ignored("on a runner without a team"));
+    };
+    let decision = match job.decide((&runner, &team), bound.seen.as_ref(), received) {
+        Ok(decision) => decision,
+        Err(Stale::Older) => return Ok(Outcome::ignored("something newer is known")),
+        Err(Stale::NotThere) => return Ok(Outcome::ignored("the runner has no config yet")),
+    };
+    tx.webhooks().mark(runner.id, &decision.mark).await?;
+    let (moved, busy) = (decision.status != runner.status, decision.busy != runner.busy);
+    if moved || busy {
+        let shift = Shift {
+            runner: runner.id,
+            from: Some(runner.status),
+            to: decision.status,
+            busy: decision.busy,
+            detail: Some(format!("workflow job {}", job.id)),
+        };
+        tx.runners().shift(&shift, Source::Webhook).await?;
+    }
+    for offence in &decision.offences {
+        accuse(parts, tx, (&runner, job, offence)).await?;
+    }
+    let check = decision.finished.then(|| check_of(&runner));
+    Ok(Outcome { check, ..Outcome::processed(if job.completed { "completed" } else { "in progress" }) })
+}
+
+/// Writes down what a job does that it should not, and asks for its end if that is wanted and it still runs.
+async fn accuse(
+    parts: &Parts,
+    tx: &mut Tx,
+    (runner, job, offence): (&Runner, &WorkflowJob, &Offence),
+) -> Result<(), StoreError> {
+    let action_taken = match parts.enforcement {
+        LabelEnforcement::Audit => "recorded",
+        LabelEnforcement::Enforce if job.completed => "recorded: it was over already",
+        LabelEnforcement::Enforce => "cancelling",
+    };
+    let event_type = offence.event_type();
+    let foreign = if let Offence::Labels(labels) = offence { Some(labels) } else { None };
+    let entry = AuditEntry {
+        runner: Some(runner.id),
+        runner_name: Some(runner.name.clone()),
+        team: Some(runner.team),
+        data: json!({ "workflow_job_id": job.id, "run_id": job.run_id, "repository": job.repository,
+            "workflow": job.workflow, "job": job.name, "job_labels": job.labels, "labels_not_given": foreign }),
+        ..AuditEntry::default()
+    };
+    tracing::warn!(runner = %runner.id, team = %runner.team, event_type, action_taken, "a workflow job should not run here");
+    let event = SecurityEvent { event_type, severity: Severity::High, action_taken };
+    tx.audit().alarm(&event, &entry).await?;
+    if parts.enforcement == LabelEnforcement::Audit || job.completed {
+        return Ok(());
+    }
+    let wanted = NewCancellation {
+        installation: &runner.installation,
+        repository: &job.repository,
+        run: job.run_id,
+        job: job.id,
+        runner: runner.id,
+        reason: event_type,
+    };
+    tx.cancellations().insert(&wanted).await
+}
