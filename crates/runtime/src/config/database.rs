@@ -27,7 +27,7 @@ const REDIS: Setting = Setting::new(
 .secret();
 const NAMESPACE: Setting = Setting::new(
     "REDIS_NAMESPACE",
-    "1 to 40 characters of a-z, A-Z, 0-9, - and _",
+    "1 to 40 characters of a-z, 0-9, - and _",
     "The prefix of every key in Redis, so that several services can share one.",
 )
 .or("rts");
@@ -104,7 +104,7 @@ fn has_scheme(text: &str, schemes: &[&str]) -> bool {
 /// Braces are refused: they would be a hash tag of their own in a Redis Cluster.
 fn namespace(text: &str) -> Option<String> {
     let fits = (1..=40).contains(&text.len())
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_'));
     fits.then(|| text.to_owned())
 }
 
