@@ -1,0 +1,242 @@
+//! The schedule, carried out.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use chrono::{DateTime, Utc};
+use nix::sys::signal::Signal;
+use sqlx::Row;
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep, sleep_until, timeout},
+};
+use twin::{Fault, FaultKind};
+use uuid::Uuid;
+
+use crate::{
+    log::wall,
+    plan::{Action, Backing, Role, Step, Trouble},
+    processes::Slot,
+    stage::Stage,
+};
+
+/// Longest time a killed worker's job is watched for its next start.
+const WATCH: Duration = Duration::from_mins(2);
+
+/// What was done, and what followed at once.
+#[derive(Debug, Default)]
+pub(crate) struct Deeds {
+    /// Faults by kind.
+    pub(crate) done: BTreeMap<String, usize>,
+    /// Faults that could not be carried out.
+    pub(crate) failed: Vec<String>,
+    /// For every job, how often its worker was killed or frozen while the job ran.
+    pub(crate) deaths: HashMap<Uuid, u32>,
+    /// From kill -9 of a worker to the next start, or the end, of each job it ran.
+    pub(crate) recoveries: Vec<Duration>,
+    /// Jobs that were not taken up again while they were watched.
+    pub(crate) abandoned: Vec<Uuid>,
+    /// When Redis lost everything: from, until it answered again.
+    pub(crate) losses: Vec<(DateTime<Utc>, DateTime<Utc>)>,
+}
+
+/// Who carries the faults out.
+pub(crate) struct Hand {
+    stage: Arc<Stage>,
+    deeds: Mutex<Deeds>,
+    /// One disturbance of a store at a time.
+    stores: [tokio::sync::Mutex<()>; 2],
+}
+
+impl Hand {
+    pub(crate) fn new(stage: Arc<Stage>) -> Arc<Self> {
+        Arc::new(Self { stage, deeds: Mutex::default(), stores: Default::default() })
+    }
+
+    /// Carries the schedule out; returns when the last fault is over and everything is up again.
+    pub(crate) async fn run(self: &Arc<Self>, steps: Vec<Step>) {
+        let start = Instant::now();
+        let mut under_way = JoinSet::new();
+        for step in steps {
+            sleep_until(start + step.at).await;
+            let hand = self.clone();
+            under_way.spawn(async move { hand.act(step.action).await });
+        }
+        while under_way.join_next().await.is_some() {}
+    }
+
+    /// What was done.
+    pub(crate) fn deeds(&self) -> Deeds {
+        std::mem::take(&mut *self.lock())
+    }
+
+    async fn act(self: &Arc<Self>, action: Action) {
+        self.stage.log.note(&action);
+        let done = match &action {
+            Action::Kill { role, which, down } => self.kill(*role, *which, *down).await,
+            Action::Freeze { which, frozen } => self.freeze(*which, *frozen).await,
+            Action::Flush => self.flush().await,
+            Action::Restart(backing) => self.restart(*backing).await,
+            Action::Crash => self.crash().await,
+            Action::Disturb { backing, line, lasts } => {
+                let _turn = self.turn(*backing).await;
+                self.stage.proxy(*backing).set(Some(*line));
+                sleep(*lasts).await;
+                self.stage.proxy(*backing).set(None);
+                Ok(())
+            }
+            Action::Reset(backing) => {
+                self.stage.proxy(*backing).reset();
+                Ok(())
+            }
+            Action::GitHub { trouble, times, ms } => {
+                self.trouble(*trouble, *times, *ms);
+                Ok(())
+            }
+        };
+        self.stage.log.note(format_args!("over: {action}"));
+        let mut deeds = self.lock();
+        *deeds.done.entry(action.kind()).or_default() += 1;
+        if let Err(error) = done {
+            deeds.failed.push(format!("{action}: {error:#}"));
+        }
+    }
+
+    async fn turn(&self, backing: Backing) -> tokio::sync::MutexGuard<'_, ()> {
+        self.stores[usize::from(backing == Backing::Redis)].lock().await
+    }
+
+    fn slot(&self, role: Role, which: usize) -> anyhow::Result<&Slot> {
+        self.stage.of(role).nth(which).ok_or_else(|| anyhow::anyhow!("no {} {which}", role.word()))
+    }
+
+    async fn kill(self: &Arc<Self>, role: Role, which: usize, down: Duration) -> anyhow::Result<()> {
+        let slot = self.slot(role, which)?;
+        let _turn = slot.turn.lock().await;
+        let (pid, at) = (slot.kill(), Instant::now());
+        if let (Role::Worker, Some(pid)) = (role, pid) {
+            let orphans = self.jobs_of(pid).await?;
+            tokio::spawn(self.clone().recovery(at, orphans));
+        }
+        sleep(down).await;
+        slot.start()
+    }
+
+    async fn freeze(&self, which: usize, frozen: Duration) -> anyhow::Result<()> {
+        let slot = self.slot(Role::Worker, which)?;
+        let _turn = slot.turn.lock().await;
+        slot.signal(Signal::SIGSTOP);
+        if let Some(pid) = slot.pid() {
+            self.jobs_of(pid).await?;
+        }
+        sleep(frozen).await;
+        slot.signal(Signal::SIGCONT);
+        Ok(())
+    }
+
+    /// The jobs that run in a process that has just died, with their fences; counted as one death each.
+    async fn jobs_of(&self, pid: u32) -> anyhow::Result<Vec<(Uuid, i64)>> {
+        let query =
+            "SELECT id, fence FROM jobs WHERE state = 'running' AND started_by LIKE '%-' || $1 || '-%'";
+        let ask = || sqlx::query(query).bind(pid.to_string()).fetch_all(&self.stage.sql);
+        let rows = loop {
+            // Postgres may be restarting.
+            match timeout(Duration::from_secs(5), ask()).await {
+                Ok(Ok(rows)) => break rows,
+                _ => sleep(Duration::from_millis(100)).await,
+            }
+        };
+        let mut jobs = Vec::with_capacity(rows.len());
+        for row in rows {
+            jobs.push((row.try_get(0)?, row.try_get(1)?));
+        }
+        let mut deeds = self.lock();
+        for (job, _) in &jobs {
+            *deeds.deaths.entry(*job).or_default() += 1;
+        }
+        Ok(jobs)
+    }
+
+    /// Watches until each job was started again, or is final.
+    async fn recovery(self: Arc<Self>, killed: Instant, mut orphans: Vec<(Uuid, i64)>) {
+        let query = "SELECT id, fence, state <> 'running' FROM jobs WHERE id = ANY($1)";
+        while !orphans.is_empty() && killed.elapsed() < WATCH {
+            sleep(Duration::from_millis(50)).await;
+            let ids: Vec<Uuid> = orphans.iter().map(|(id, _)| *id).collect();
+            let Ok(rows) = sqlx::query(query).bind(ids).fetch_all(&self.stage.sql).await else { continue };
+            let now: HashMap<Uuid, (i64, bool)> = rows
+                .iter()
+                .filter_map(|row| Some((row.try_get(0).ok()?, (row.try_get(1).ok()?, row.try_get(2).ok()?))))
+                .collect();
+            let up = |(id, fence): &(Uuid, i64)| now.get(id).is_some_and(|(new, off)| new > fence || *off);
+            let (recovered, left): (Vec<_>, Vec<_>) = orphans.into_iter().partition(up);
+            orphans = left;
+            self.lock().recoveries.extend(recovered.iter().map(|_| killed.elapsed()));
+        }
+        self.lock().abandoned.extend(orphans.into_iter().map(|(id, _)| id));
+    }
+
+    async fn flush(&self) -> anyhow::Result<()> {
+        let _turn = self.turn(Backing::Redis).await;
+        let from = wall();
+        let mut connection = self.stage.redis.get_multiplexed_async_connection().await?;
+        redis::cmd("FLUSHALL").exec_async(&mut connection).await?;
+        self.lost(from);
+        Ok(())
+    }
+
+    async fn restart(&self, backing: Backing) -> anyhow::Result<()> {
+        let _turn = self.turn(backing).await;
+        let from = wall();
+        let server = match backing {
+            Backing::Postgres => devstack::Server::Postgres,
+            Backing::Redis => devstack::Server::Redis,
+        };
+        self.stage.servers(move |stack| stack.restart(server)).await?;
+        if backing == Backing::Redis {
+            self.lost(from);
+        }
+        Ok(())
+    }
+
+    async fn crash(&self) -> anyhow::Result<()> {
+        let _turn = self.turn(Backing::Redis).await;
+        let from = wall();
+        let crash = |stack: &mut devstack::Stack| {
+            stack.kill(devstack::Server::Redis)?;
+            stack.restart(devstack::Server::Redis)
+        };
+        self.stage.servers(crash).await?;
+        self.lost(from);
+        Ok(())
+    }
+
+    fn lost(&self, from: DateTime<Utc>) {
+        self.lock().losses.push((from, wall()));
+    }
+
+    fn trouble(&self, trouble: Trouble, times: u32, ms: u64) {
+        let retry_after = Some(ms / 1000);
+        let kind = match trouble {
+            Trouble::Latency => FaultKind::Latency { ms },
+            Trouble::ServerErrors => FaultKind::Status { status: 502 },
+            Trouble::TooMany => FaultKind::SecondaryLimit { status: 429, retry_after },
+            Trouble::Secondary => FaultKind::SecondaryLimit { status: 403, retry_after },
+            Trouble::EffectThenDrop => FaultKind::EffectThenDrop,
+            Trouble::LateEffect => FaultKind::LateEffect { ms },
+            Trouble::EffectThenStatus => FaultKind::EffectThenStatus { status: 502 },
+            Trouble::Drop => FaultKind::Drop,
+        };
+        let fault = Fault::new(kind).times(times);
+        let anywhere = matches!(trouble, Trouble::Latency | Trouble::ServerErrors);
+        let fault = Fault { path: Some("actions/runners".to_owned()), ..fault };
+        self.stage.twin.fault(if anywhere { fault } else { fault.on("POST", "generate-jitconfig") });
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Deeds> {
+        self.deeds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

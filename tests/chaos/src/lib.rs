@@ -1,0 +1,96 @@
+//! A chaos run: the service's real processes under load, while workers, stores, paths and GitHub fail by a schedule
+//! that follows from a seed; then oracles say whether every promise was kept.
+//!
+//! Everything is private to the run: servers, ports, folder. Every process is ended by its own id, however the run
+//! ends.
+
+mod client;
+mod evidence;
+mod faults;
+mod load;
+mod log;
+mod needles;
+mod oracles;
+mod people;
+mod plan;
+mod processes;
+mod proxy;
+mod quiet;
+mod report;
+mod stage;
+mod tally;
+mod watch;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context;
+use tokio::time::Instant;
+
+use crate::{client::Client, evidence::Evidence, faults::Hand, load::Load, stage::Stage, watch::Watch};
+pub use crate::{
+    oracles::Verdict,
+    plan::{Action, Backing, Line, Plan, Role, Step, Trouble},
+    report::Report,
+};
+
+/// Runs a plan to its end and judges it. Builds `rts` first.
+///
+/// # Errors
+/// When something could not be put up or read at the end; the folder with the logs is named and kept.
+pub async fn run(plan: &Plan) -> anyhow::Result<Report> {
+    let folder = folder(plan.seed)?;
+    let keep = folder.clone();
+    let program = tokio::task::spawn_blocking(move || processes::program(&keep)).await??;
+    let kept = || format!("logs and events are in {}", folder.display());
+    let report = judged(plan, program, &folder).await.with_context(kept)?;
+    if report.passed() {
+        // Nothing depends on it.
+        let _ = std::fs::remove_dir_all(&folder);
+    }
+    Ok(report)
+}
+
+async fn judged(plan: &Plan, program: PathBuf, folder: &Path) -> anyhow::Result<Report> {
+    let begun = Instant::now();
+    let stage = Stage::build(plan, program, folder).await?;
+    stage.log.note(format_args!("seed {}: everything is up", plan.seed));
+    let until = Instant::now() + plan.chaos + plan.quiet / 2;
+    let removable = removable(&stage).await?;
+    let load = Load::new(Client::new(stage.clone(), until), plan, removable);
+    let (watch, hand) = (Watch::start(stage.clone()), Hand::new(stage.clone()));
+    let asking = async { load.run(plan).await };
+    let failing = async {
+        hand.run(plan.schedule()).await;
+        stage.log.note("the faults are over");
+        quiet::heal(&stage)
+    };
+    let ((), healed) = tokio::join!(asking, failing);
+    healed?;
+    stage.log.note("the callers are done");
+    let settled = quiet::settle(&stage, plan.quiet).await?;
+    let seen = watch.end().await?;
+    let evidence = Evidence::collect(&stage, load.client.tally.told(), hand.deeds(), seen).await?;
+    Ok(Report::new(plan, &evidence, settled, begun.elapsed(), folder.to_path_buf()))
+}
+
+/// Whether there is a call that removes a runner.
+async fn removable(stage: &Arc<Stage>) -> anyhow::Result<bool> {
+    let url = format!("{}/api/v1/runners/{}", stage.api(0), uuid::Uuid::nil());
+    let answer = stage.client.delete(url).bearer_auth(&stage.root.token).send().await?;
+    Ok(answer.status() != reqwest::StatusCode::METHOD_NOT_ALLOWED)
+}
+
+/// A new folder for logs, keys and events.
+fn folder(seed: u64) -> anyhow::Result<PathBuf> {
+    let name = format!("rts-chaos-{seed}-{}", uuid::Uuid::now_v7().simple());
+    let folder = std::env::temp_dir().join(name);
+    std::fs::create_dir(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    Ok(folder)
+}
+
+/// Longest time a bounded run takes, building not counted.
+pub const BOUNDED: Duration = Duration::from_mins(3);

@@ -1,0 +1,75 @@
+//! `./dev chaos`: a chaos run of any length.
+
+use std::{io::Write, process::ExitCode};
+
+use chaos::Plan;
+use clap::Parser;
+use rand::RngExt;
+
+/// Breaks everything for a while, under load, and says whether every promise was kept.
+#[derive(Debug, Parser)]
+#[command(
+    name = "chaos",
+    after_help = "Examples:\n  ./dev chaos\n  ./dev chaos --seed 7\n  ./dev chaos --minutes 20 --ops 10000\n\nExits 0 when every promise was kept, 1 when one was not, 2 when it could not be found out."
+)]
+struct Args {
+    /// The schedule of faults and operations follows from it. Without it: a new one.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// How long faults strike. Without it: the bounded run, one minute.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1440))]
+    minutes: Option<u64>,
+    /// How many operations.
+    #[arg(long, value_parser = 1..=1_000_000)]
+    ops: Option<i64>,
+    /// Only print the schedule.
+    #[arg(long)]
+    schedule: bool,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let seed = args.seed.unwrap_or_else(|| rand::rng().random_range(0..1_000_000));
+    let ops = args.ops.and_then(|ops| usize::try_from(ops).ok());
+    let mut plan = match args.minutes {
+        Some(minutes) => Plan::long(minutes, 500 * usize::try_from(minutes).unwrap_or(1), seed),
+        None => Plan::bounded(seed),
+    };
+    plan.operations = ops.unwrap_or(plan.operations);
+    if args.schedule {
+        for step in plan.schedule() {
+            say(format_args!("{:>9.3} s  {}", step.at.as_secs_f64(), step.action));
+        }
+        return ExitCode::SUCCESS;
+    }
+    say(format_args!("seed {seed}: {} operations, {} s of faults", plan.operations, plan.chaos.as_secs()));
+    match run(&plan) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            say(format_args!("chaos: {error:#}"));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Ctrl-C drops the run, and with it every process it started.
+fn run(plan: &Plan) -> anyhow::Result<bool> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let report = runtime.block_on(async {
+        tokio::select! {
+            report = chaos::run(plan) => report,
+            pressed = tokio::signal::ctrl_c() => {
+                pressed?;
+                anyhow::bail!("interrupted")
+            }
+        }
+    })?;
+    say(&report);
+    Ok(report.passed())
+}
+
+fn say(text: impl std::fmt::Display) {
+    // Nobody reads: nothing to be done.
+    let _ = writeln!(std::io::stdout(), "{text}");
+}

@@ -1,0 +1,82 @@
+//! GitHub's runners and our rows say the same, and no team has too many.
+
+use std::collections::HashMap;
+
+use super::Verdict;
+use crate::evidence::{Evidence, RunnerRow};
+
+/// Every runner on GitHub belongs to a live row: nothing else makes runners there.
+pub(super) fn nothing_stray(evidence: &Evidence) -> Verdict {
+    let live: HashMap<i64, &RunnerRow> = evidence
+        .runners
+        .iter()
+        .filter(|row| row.is_live())
+        .filter_map(|row| row.github_id.map(|id| (id, row)))
+        .collect();
+    let mut offenders = Vec::new();
+    for runner in &evidence.github {
+        match i64::try_from(runner.id).ok().and_then(|id| live.get(&id)) {
+            None => {
+                let calls: Vec<_> = evidence.calls.iter().filter(|call| call.name == runner.name).collect();
+                offenders.push(format!("{} ({}) is nobody's; its calls: {calls:?}", runner.name, runner.id));
+            }
+            Some(row) if row.name != runner.name => {
+                offenders.push(format!("{} ({}) belongs to {row:?}", runner.name, runner.id));
+            }
+            Some(_) => {}
+        }
+    }
+    Verdict::new("every runner on GitHub belongs to a live row", evidence.github.len(), offenders)
+}
+
+/// Every row that says its config was delivered has its runner on GitHub; none waits for a job that is over.
+pub(super) fn pending_exist(evidence: &Evidence) -> Verdict {
+    let there = |row: &&RunnerRow| {
+        evidence.github.iter().any(|runner| i64::try_from(runner.id).ok() == row.github_id)
+    };
+    let live = || evidence.runners.iter().filter(|row| row.is_live());
+    let offenders = live()
+        .filter(|row| !there(row) || row.status == "requested")
+        .map(|row| format!("{row:?} has no runner on GitHub"))
+        .collect();
+    Verdict::new("every live row has its runner on GitHub", live().count(), offenders)
+}
+
+/// No team ever had more runners than it may.
+pub(super) fn quota_holds(evidence: &Evidence) -> Verdict {
+    let looks = usize::try_from(evidence.seen.looks).unwrap_or(usize::MAX);
+    let mut offenders = evidence.seen.exceeded.clone();
+    for team in &evidence.teams {
+        let live = evidence.runners.iter().filter(|row| row.is_live() && row.team == team.id).count();
+        if team.most.is_some_and(|most| i64::try_from(live).is_ok_and(|live| live > i64::from(most))) {
+            offenders.push(format!("{} has {live} runners of {:?} at the end", team.name, team.most));
+        }
+    }
+    Verdict::new("no quota is exceeded at any moment", looks, offenders)
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::people::Team;
+
+    fn row(status: &str, github_id: Option<i64>) -> RunnerRow {
+        RunnerRow { id: Uuid::now_v7(), status: status.to_owned(), github_id, ..RunnerRow::default() }
+    }
+
+    #[test]
+    fn a_row_without_its_runner_is_found() {
+        let runners = vec![row("pending", Some(1)), row("requested", None), row("deleted", Some(2))];
+        assert_eq!(pending_exist(&Evidence { runners, ..Evidence::default() }).offenders.len(), 2);
+    }
+
+    #[test]
+    fn a_quota_exceeded_at_the_end_is_found() {
+        let team = Team { id: Uuid::nil(), name: "coral", most: Some(1) };
+        let runners = vec![row("pending", Some(1)), row("requested", None), row("deleted", None)];
+        let evidence = Evidence { runners, teams: vec![team], ..Evidence::default() };
+        assert_eq!(quota_holds(&evidence).offenders.len(), 1);
+    }
+}

@@ -1,0 +1,165 @@
+//! Jobs: all final, one config each, counters that fit.
+
+use std::collections::HashMap;
+
+use uuid::Uuid;
+
+use super::Verdict;
+use crate::evidence::{CallRow, Evidence, JobRow};
+
+/// Most starts after a worker's death.
+const MOST_RESCUES: i32 = 3;
+
+/// Whatever was accepted is final, and nothing was done past its deadline.
+pub(super) fn accepted_are_final(evidence: &Evidence) -> Verdict {
+    let jobs: HashMap<Uuid, &JobRow> = evidence.jobs.iter().map(|job| (job.id, job)).collect();
+    let keys: HashMap<&str, Uuid> = evidence.keys.iter().map(|(key, job)| (key.as_str(), *job)).collect();
+    let mut offenders = Vec::new();
+    for job in evidence.jobs.iter().filter(|job| !job.is_final) {
+        offenders.push(format!("{} job {} is still {} ({:?})", job.kind, job.id, job.state, job.blocked_on));
+    }
+    for job in evidence.jobs.iter().filter(|job| job.late && job.state == "succeeded") {
+        offenders.push(format!("{} job {} succeeded past its deadline", job.kind, job.id));
+    }
+    for (id, key) in &evidence.told.accepted {
+        if !jobs.contains_key(id) {
+            offenders.push(format!("job {id} was accepted for key {key} and does not exist"));
+        }
+        if let Some(other) = keys.get(key.as_str()).filter(|other| *other != id) {
+            offenders.push(format!("key {key} was answered with job {id} and belongs to {other}"));
+        }
+    }
+    for (key, id) in &evidence.keys {
+        if !jobs.contains_key(id) {
+            offenders.push(format!("key {key} belongs to job {id}, which does not exist"));
+        }
+    }
+    Verdict::new("every accepted operation is final, none past its deadline", evidence.jobs.len(), offenders)
+}
+
+/// No job handed two configs out, and each that succeeded was delivered by exactly one generation.
+pub(super) fn one_config_each(evidence: &Evidence) -> Verdict {
+    let mut delivered: HashMap<Uuid, Vec<&CallRow>> = HashMap::new();
+    for call in evidence.calls.iter().filter(|call| call.state == "delivered") {
+        delivered.entry(call.job).or_default().push(call);
+    }
+    let mut offenders = Vec::new();
+    for (job, configs) in evidence.told.configs.iter().filter(|(_, configs)| configs.len() > 1) {
+        offenders.push(format!("job {job} handed {} different configs out", configs.len()));
+    }
+    let provisions = || evidence.jobs.iter().filter(|job| job.kind == "provision");
+    for job in provisions() {
+        let calls = delivered.get(&job.id).map_or(0, Vec::len);
+        if calls != usize::from(job.state == "succeeded") {
+            offenders
+                .push(format!("job {} is {} and was delivered by {calls} generations", job.id, job.state));
+        }
+        if job.state != "succeeded" && evidence.told.configs.contains_key(&job.id) {
+            offenders.push(format!("job {} is {} and its config was handed out", job.id, job.state));
+        }
+    }
+    for job in provisions().filter(|job| job.state == "succeeded") {
+        let row = evidence.runners.iter().find(|row| Some(row.id) == job.runner);
+        let call = delivered.get(&job.id).and_then(|calls| calls.first());
+        if let (Some(row), Some(call)) = (row, call)
+            && (row.github_id != call.github_id || row.name != call.name)
+        {
+            offenders.push(format!("job {} delivered {call:?} and its row is {row:?}", job.id));
+        }
+    }
+    Verdict::new("at most one config per job, by one generation", evidence.told.configs.len(), offenders)
+}
+
+/// A final state never changes.
+pub(super) fn finals_never_change(evidence: &Evidence) -> Verdict {
+    Verdict::new("final states never change", evidence.seen.finals(), evidence.seen.changed.clone())
+}
+
+/// Every start counts once on the fence, and once as an attempt, a snooze or a rescue: nothing is given back here.
+pub(super) fn counters_fit(evidence: &Evidence) -> Verdict {
+    let wrong = |job: &&JobRow| {
+        let starts = i64::from(job.attempts) + i64::from(job.snoozes) + i64::from(job.rescues);
+        let negative = job.attempts < 0 || job.snoozes < 0 || job.rescues < 0;
+        let unstarted = job.state == "succeeded" && job.fence == 0;
+        negative || unstarted || starts != job.fence || job.rescues > MOST_RESCUES
+    };
+    let offenders = evidence.jobs.iter().filter(wrong).map(|job| format!("{job:?}")).collect();
+    Verdict::new("fences equal starts, rescues stay within three", evidence.jobs.len(), offenders)
+}
+
+/// Only a job whose worker really died three times is poison.
+pub(super) fn poison_is_deserved(evidence: &Evidence) -> Verdict {
+    let poisoned = || evidence.jobs.iter().filter(|job| job.code.as_deref() == Some("job_poisoned"));
+    let deaths = |job: &JobRow| evidence.deeds.deaths.get(&job.id).copied().unwrap_or(0);
+    let offenders = poisoned()
+        .filter(|job| deaths(job) < MOST_RESCUES.cast_unsigned())
+        .map(|job| {
+            format!("{} job {} is poison after {} deaths of its worker", job.kind, job.id, deaths(job))
+        })
+        .collect();
+    Verdict::new("poison is what saw three workers die", poisoned().count(), offenders)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    fn job(state: &str) -> JobRow {
+        let kind = "provision".to_owned();
+        let is_final = !matches!(state, "queued" | "running");
+        JobRow {
+            id: Uuid::now_v7(),
+            kind,
+            state: state.to_owned(),
+            is_final,
+            attempts: 1,
+            fence: 1,
+            ..JobRow::default()
+        }
+    }
+
+    fn delivered(job: &JobRow) -> CallRow {
+        CallRow { job: job.id, state: "delivered".to_owned(), ..CallRow::default() }
+    }
+
+    #[test]
+    fn what_is_open_late_or_lost_is_found() {
+        let late = JobRow { late: true, ..job("succeeded") };
+        let mut evidence =
+            Evidence { jobs: vec![job("running"), late, job("expired")], ..Evidence::default() };
+        evidence.told.accepted.insert(Uuid::now_v7(), "key".to_owned());
+        assert_eq!(accepted_are_final(&evidence).offenders.len(), 3);
+    }
+
+    #[test]
+    fn a_second_config_is_found() {
+        let (twice, lost, fine) = (job("succeeded"), job("succeeded"), job("succeeded"));
+        let calls = vec![delivered(&twice), delivered(&twice), delivered(&fine)];
+        let mut evidence = Evidence { calls, ..Evidence::default() };
+        evidence.told.configs.insert(fine.id, HashSet::from([1, 2]));
+        evidence.jobs = vec![twice, lost, fine];
+        assert_eq!(one_config_each(&evidence).offenders.len(), 3);
+    }
+
+    #[test]
+    fn counters_that_do_not_add_up_are_found() {
+        let jobs = vec![
+            job("failed"),
+            JobRow { fence: 2, ..job("failed") },
+            JobRow { rescues: 4, fence: 5, ..job("failed") },
+        ];
+        assert_eq!(counters_fit(&Evidence { jobs, ..Evidence::default() }).offenders.len(), 2);
+    }
+
+    #[test]
+    fn undeserved_poison_is_found() {
+        let poison = JobRow { code: Some("job_poisoned".to_owned()), ..job("failed") };
+        let mut evidence = Evidence { jobs: vec![poison.clone()], ..Evidence::default() };
+        evidence.deeds.deaths.insert(poison.id, 2);
+        assert!(!poison_is_deserved(&evidence).holds());
+        evidence.deeds.deaths.insert(poison.id, 3);
+        assert!(poison_is_deserved(&evidence).holds());
+    }
+}

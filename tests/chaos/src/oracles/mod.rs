@@ -1,0 +1,54 @@
+//! What must be true at the end, whatever was done.
+
+mod counts;
+mod fleet;
+mod jobs;
+mod ledger;
+mod secrets;
+
+use crate::evidence::Evidence;
+
+/// What one oracle says.
+#[derive(Clone, Debug)]
+pub struct Verdict {
+    /// What must be true.
+    pub promise: &'static str,
+    /// How many things it looked at.
+    pub looked_at: usize,
+    /// Everything for which it is not true.
+    pub offenders: Vec<String>,
+}
+
+impl Verdict {
+    pub(crate) fn new(promise: &'static str, looked_at: usize, offenders: Vec<String>) -> Self {
+        Self { promise, looked_at, offenders }
+    }
+
+    /// Whether the promise was kept.
+    pub fn holds(&self) -> bool {
+        self.offenders.is_empty()
+    }
+}
+
+/// All of them, in the order of the report.
+pub(crate) fn all(evidence: &Evidence) -> Vec<Verdict> {
+    [
+        jobs::accepted_are_final,
+        jobs::one_config_each,
+        jobs::finals_never_change,
+        jobs::counters_fit,
+        jobs::poison_is_deserved,
+        fleet::nothing_stray,
+        fleet::pending_exist,
+        fleet::quota_holds,
+        ledger::nothing_inside_a_pause,
+        secrets::canary_is_nowhere,
+        counts::equal_recounts,
+        counts::queue_is_empty,
+        counts::callers_were_told_right,
+        counts::processes_lived,
+    ]
+    .into_iter()
+    .map(|oracle| oracle(evidence))
+    .collect()
+}

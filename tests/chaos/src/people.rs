@@ -1,0 +1,80 @@
+//! Teams with and without a quota, and who asks on their account.
+
+use serde_json::json;
+use sqlx::PgPool;
+use twin::Issuer;
+use uuid::Uuid;
+
+use crate::plan::Plan;
+
+/// A team.
+#[derive(Clone, Debug)]
+pub(crate) struct Team {
+    pub(crate) id: Uuid,
+    pub(crate) name: &'static str,
+    pub(crate) most: Option<i32>,
+}
+
+/// Somebody with a token.
+#[derive(Clone, Debug)]
+pub(crate) struct Person {
+    /// Index of the team.
+    pub(crate) team: usize,
+    pub(crate) token: String,
+}
+
+/// Inserts the teams, two people and one machine for each, and an admin.
+pub(crate) async fn settle(
+    sql: &PgPool,
+    issuer: &Issuer,
+    plan: &Plan,
+) -> anyhow::Result<(Vec<Team>, Vec<Person>, Person)> {
+    let part = |share: usize| i32::try_from((plan.operations / share).max(2)).ok();
+    let teams: Vec<Team> =
+        [("amber", part(12)), ("blue", part(40)), ("coral", Some(3)), ("drab", None), ("ebony", None)]
+            .into_iter()
+            .map(|(name, most)| Team { id: Uuid::now_v7(), name, most })
+            .collect();
+    let mut people = Vec::new();
+    for (nth, team) in teams.iter().enumerate() {
+        let insert =
+            "INSERT INTO teams (id, name, required_labels, max_runners) VALUES ($1, $2, ARRAY[$2], $3)";
+        sqlx::query(insert).bind(team.id).bind(team.name).bind(team.most).execute(sql).await?;
+        for member in ["ann", "ben"] {
+            let sub = format!("{member}-{}", team.name);
+            let id = user(sql, issuer, &sub, false).await?;
+            let insert = "INSERT INTO team_members (team_id, user_id) VALUES ($1, $2)";
+            sqlx::query(insert).bind(team.id).bind(id).execute(sql).await?;
+            people.push(Person { team: nth, token: token(issuer, &sub)? });
+        }
+        let client = format!("machine-{}", team.name);
+        let insert = "INSERT INTO oauth_clients (id, client_id, issuer, team_id) VALUES ($1, $2, $3, $4)";
+        sqlx::query(insert)
+            .bind(Uuid::now_v7())
+            .bind(&client)
+            .bind(issuer.url())
+            .bind(team.id)
+            .execute(sql)
+            .await?;
+        people.push(Person { team: nth, token: issuer.machine_token(&client)? });
+    }
+    user(sql, issuer, "root", true).await?;
+    let root = Person { team: 0, token: token(issuer, "root")? };
+    Ok((teams, people, root))
+}
+
+async fn user(sql: &PgPool, issuer: &Issuer, sub: &str, admin: bool) -> anyhow::Result<Uuid> {
+    let id = Uuid::now_v7();
+    let insert = "INSERT INTO users (id, email, issuer, subject, is_admin) VALUES ($1, $2, $3, $4, $5)";
+    let insert = sqlx::query(insert).bind(id).bind(email(sub)).bind(issuer.url()).bind(sub).bind(admin);
+    insert.execute(sql).await?;
+    Ok(id)
+}
+
+fn token(issuer: &Issuer, sub: &str) -> anyhow::Result<String> {
+    Ok(issuer.token(&json!({ "sub": sub, "email": email(sub), "email_verified": true, "name": sub }))?)
+}
+
+fn email(sub: &str) -> String {
+    format!("{sub}@example.com")
+}

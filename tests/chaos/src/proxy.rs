@@ -1,0 +1,111 @@
+//! A TCP port before a Unix socket, whose path can be cut, stalled and reset.
+
+use std::{io, net::SocketAddr, path::PathBuf};
+
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::{TcpListener, TcpStream, UnixStream},
+    sync::watch,
+    task::JoinHandle,
+};
+
+use crate::plan::Line;
+
+/// How the path is.
+#[derive(Clone, Copy, Debug, Default)]
+struct Path {
+    line: Option<Line>,
+    /// Counts resets: a connection older than the newest is broken.
+    resets: u64,
+}
+
+/// One path. Dropping it closes its port.
+#[derive(Debug)]
+pub(crate) struct Proxy {
+    address: SocketAddr,
+    path: watch::Sender<Path>,
+    task: JoinHandle<()>,
+}
+
+impl Proxy {
+    /// Listens on a free port of this machine and passes everything on to `socket`.
+    pub(crate) async fn start(socket: PathBuf) -> io::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let (path, seen) = watch::channel(Path::default());
+        let task = tokio::spawn(async move {
+            loop {
+                // Out of file descriptors for a moment: the next one may be accepted.
+                let Ok((client, _)) = listener.accept().await else {
+                    tokio::task::yield_now().await;
+                    continue;
+                };
+                tokio::spawn(carry(client, socket.clone(), seen.clone()));
+            }
+        });
+        Ok(Self { address, path, task })
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// Disturbs the path until told otherwise; `None` heals it.
+    pub(crate) fn set(&self, line: Option<Line>) {
+        self.path.send_modify(|path| {
+            path.line = line;
+            path.resets += u64::from(line == Some(Line::Cut));
+        });
+    }
+
+    /// Breaks every connection, once.
+    pub(crate) fn reset(&self) {
+        self.path.send_modify(|path| path.resets += 1);
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.task.abort();
+        self.reset();
+    }
+}
+
+async fn carry(client: TcpStream, socket: PathBuf, mut path: watch::Receiver<Path>) {
+    let began = *path.borrow_and_update();
+    if began.line == Some(Line::Cut) {
+        return;
+    }
+    let Ok(server) = UnixStream::connect(&socket).await else { return };
+    // Best effort: small messages only lose some time without it.
+    let _ = client.set_nodelay(true);
+    let (client_in, client_out) = client.into_split();
+    let (server_in, server_out) = server.into_split();
+    let broken = {
+        let mut path = path.clone();
+        async move { drop(path.wait_for(|path| path.resets != began.resets).await) }
+    };
+    tokio::select! {
+        () = broken => {}
+        _ = pump(client_in, server_out, path.clone()) => {}
+        _ = pump(server_in, client_out, path.clone()) => {}
+    }
+}
+
+async fn pump(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    mut path: watch::Receiver<Path>,
+) -> io::Result<()> {
+    let mut buffer = vec![0; 16 * 1024];
+    loop {
+        let read = from.read(&mut buffer).await?;
+        if read == 0 {
+            return Ok(());
+        }
+        if path.wait_for(|path| path.line != Some(Line::Stall)).await.is_err() {
+            return Ok(());
+        }
+        to.write_all(&buffer[..read]).await?;
+    }
+}

@@ -1,0 +1,125 @@
+//! What must hold at every moment is looked at many times a second.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use sqlx::Row;
+use tokio::{task::JoinHandle, time::interval};
+use uuid::Uuid;
+
+use crate::stage::Stage;
+
+/// Between two counts of the quotas.
+const QUOTA: Duration = Duration::from_millis(50);
+/// Between two looks at final states, in counts of the quotas.
+const FINAL: u64 = 6;
+
+/// What was seen.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Seen {
+    /// Looks at the quotas that succeeded.
+    pub(crate) looks: u64,
+    /// Looks that failed: Postgres was away.
+    pub(crate) blind: u64,
+    /// Quotas that were exceeded.
+    pub(crate) exceeded: Vec<String>,
+    /// The fullest each team was.
+    pub(crate) fullest: HashMap<String, i64>,
+    /// Final states as they were seen first.
+    finals: HashMap<Uuid, (String, String)>,
+    /// Final states that changed.
+    pub(crate) changed: Vec<String>,
+}
+
+impl Seen {
+    /// How many jobs were seen final.
+    pub(crate) fn finals(&self) -> usize {
+        self.finals.len()
+    }
+}
+
+/// Looks until dropped.
+pub(crate) struct Watch {
+    stage: Arc<Stage>,
+    seen: Arc<Mutex<Seen>>,
+    task: JoinHandle<()>,
+}
+
+impl Watch {
+    pub(crate) fn start(stage: Arc<Stage>) -> Self {
+        let seen = Arc::<Mutex<Seen>>::default();
+        let task = tokio::spawn(keep_looking(stage.clone(), seen.clone()));
+        Self { stage, seen, task }
+    }
+
+    /// Looks once more, and answers all that was seen.
+    pub(crate) async fn end(self) -> anyhow::Result<Seen> {
+        self.task.abort();
+        quotas(&self.stage, &self.seen).await?;
+        finals(&self.stage, &self.seen).await?;
+        Ok(self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn keep_looking(stage: Arc<Stage>, seen: Arc<Mutex<Seen>>) {
+    let mut ticks = interval(QUOTA);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    for nth in 0_u64.. {
+        ticks.tick().await;
+        let mut looked = quotas(&stage, &seen).await;
+        if nth.is_multiple_of(FINAL) {
+            looked = looked.and(finals(&stage, &seen).await);
+        }
+        let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+        match looked {
+            Ok(()) => seen.looks += 1,
+            Err(_) => seen.blind += 1,
+        }
+    }
+}
+
+async fn quotas(stage: &Stage, seen: &Mutex<Seen>) -> sqlx::Result<()> {
+    let query = "SELECT team_id, count(*) FROM runners WHERE status <> 'deleted' GROUP BY team_id";
+    let rows = sqlx::query(query).fetch_all(&stage.sql).await?;
+    let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+    for row in rows {
+        let (id, live): (Uuid, i64) = (row.try_get(0)?, row.try_get(1)?);
+        let Some(team) = stage.teams.iter().find(|team| team.id == id) else { continue };
+        let fullest = seen.fullest.entry(team.name.to_owned()).or_default();
+        *fullest = live.max(*fullest);
+        if let Some(most) = team.most.filter(|most| live > i64::from(*most)) {
+            let at = stage.log.elapsed().as_secs_f64();
+            seen.exceeded.push(format!("{at:.3} s: {} had {live} runners of {most}", team.name));
+        }
+    }
+    Ok(())
+}
+
+async fn finals(stage: &Stage, seen: &Mutex<Seen>) -> sqlx::Result<()> {
+    let query = "SELECT id, state, finished_at::text FROM jobs WHERE finished_at IS NOT NULL";
+    let rows = sqlx::query(query).fetch_all(&stage.sql).await?;
+    let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut now = HashMap::with_capacity(rows.len());
+    for row in rows {
+        now.insert(row.try_get::<Uuid, _>(0)?, (row.try_get(1)?, row.try_get(2)?));
+    }
+    let at = stage.log.elapsed().as_secs_f64();
+    let mut changed = Vec::new();
+    for (id, before) in &seen.finals {
+        if now.get(id) != Some(before) {
+            changed.push(format!("{at:.3} s: job {id} was {before:?} and is {:?}", now.get(id)));
+        }
+    }
+    seen.changed.extend(changed);
+    seen.finals = now;
+    Ok(())
+}
