@@ -4,7 +4,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CallId, InstallationId, JobId, JobKind, Problem, Requester, RunnerId, RunnerName, TeamId, lane::words,
+    CallId, InstallationId, JobId, JobKind, Problem, Requester, RunnerId, RunnerName, Source, TeamId,
+    lane::words,
 };
 
 words! {
@@ -100,6 +101,11 @@ pub enum JobParams {
     },
     /// Remove one runner from GitHub.
     Deprovision(Removal),
+    /// Look at the job's runner on GitHub, and act on what is found.
+    DriftCheck {
+        /// Who wants to know.
+        source: Source,
+    },
 }
 
 impl JobParams {
@@ -108,7 +114,18 @@ impl JobParams {
         match self {
             Self::Provision { .. } => JobKind::Provision,
             Self::Deprovision(_) => JobKind::Deprovision,
+            Self::DriftCheck { .. } => JobKind::DriftCheck,
         }
+    }
+}
+
+words! {
+    /// Why a runner nobody asked to remove is removed.
+    Leftover {
+        /// Its config was never used.
+        Unused = "unused_config",
+        /// It has been offline for too long.
+        Stale = "stale",
     }
 }
 
@@ -118,6 +135,11 @@ impl JobParams {
 pub enum Removal {
     /// The runner of the job's runner row.
     Runner,
+    /// The same, as long as it is neither online nor busy: nobody asked for its removal.
+    Leftover {
+        /// Why it is to go.
+        why: Leftover,
+    },
     /// What a call of ours may have left behind: found by its name, which only that call can have made.
     Stray {
         /// The call.

@@ -5,6 +5,8 @@
 mod audit;
 mod call;
 mod caller;
+mod fleet;
+mod glob;
 mod ids;
 mod job;
 mod lane;
@@ -14,13 +16,20 @@ mod runner;
 mod seal;
 mod secret;
 mod team;
+mod webhook;
 
 pub use audit::{AuditEntry, Origin, SecurityEvent, Severity};
 pub use call::{Call, CallState, reap_due};
 pub use caller::{Caller, ClaimRule, MachineClient, Membership, Requester, TokenFacts, User};
+pub use fleet::{
+    Deviation, DriftRules, FEW, Findings, LiveRunner, MISSES, Observation, Pass, Remedy, SETTLING, SHARE,
+    SeenLabel, SeenRunner, Shift, Source, Suspect, transition,
+};
+pub use glob::{check_glob, check_repository_glob};
 pub use ids::{BadInstallationId, CallId, ClientId, InstallationId, JobId, RunnerId, TeamId, UserId};
 pub use job::{
-    BlockedOn, Job, JobParams, JobState, MAX_PREFIX, MAX_RESCUES, NameWish, Removal, Unfit, retry_delay,
+    BlockedOn, Job, JobParams, JobState, Leftover, MAX_PREFIX, MAX_RESCUES, NameWish, Removal, Unfit,
+    retry_delay,
 };
 pub use lane::{JobKind, Lane};
 pub use policy::{
@@ -32,6 +41,10 @@ pub use runner::{BadRunnerName, Runner, RunnerName, RunnerStatus, is_name_prefix
 pub use seal::{KeyRing, SealError, Sealed, credential_context};
 pub use secret::Secret;
 pub use team::{Admission, DriftResponse, ProvisionRequest, Team};
+pub use webhook::{
+    Content, Decision, Delivery, InstallationChange, InstallationNews, NoJson, Notice, Offence, Stale,
+    WorkflowJob, WorkflowMark,
+};
 
 /// A word that is none of the values of an enum.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
