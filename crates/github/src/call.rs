@@ -36,6 +36,10 @@ impl Call {
         Self::new(operation, Method::POST, path)
     }
 
+    pub(crate) fn put(operation: &'static str, path: String) -> Self {
+        Self::new(operation, Method::PUT, path)
+    }
+
     pub(crate) fn json(mut self, body: &impl Serialize) -> Result<Self, GitHubError> {
         let text = serde_json::to_string(body).map_err(|_| GitHubError::Argument("the body is no JSON"))?;
         self.body = Some(text);

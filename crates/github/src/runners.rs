@@ -10,7 +10,9 @@ use crate::{
     client::GitHub,
     error::GitHubError,
     headers,
-    models::{Deletion, JitConfig, JitConfigRequest, Listing, Page, RegistrationToken, Runner, RunnerGroup},
+    models::{
+        Deletion, JitConfig, JitConfigRequest, Label, Listing, Page, RegistrationToken, Runner, RunnerGroup,
+    },
     path::encode,
     settings::Scope,
 };
@@ -30,6 +32,11 @@ struct JitConfigWire {
 struct PageWire {
     total_count: u64,
     runners: Vec<Runner>,
+}
+
+#[derive(Deserialize)]
+struct LabelsWire {
+    labels: Vec<Label>,
 }
 
 #[derive(Deserialize)]
@@ -120,6 +127,18 @@ impl GitHub {
             Err(GitHubError::Refused { status: 400, message, .. }) if message.contains("running a job") => {
                 Ok(Deletion::Busy)
             }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Replaces the custom labels of a runner (0 to 100) and answers with all it has then; `None` on GitHub's own plain
+    /// 404. The same call again changes nothing more.
+    pub async fn set_labels(&self, id: i64, labels: &[String]) -> Result<Option<Vec<Label>>, GitHubError> {
+        let call = Call::put("set_labels", self.actions(&format!("/runners/{id}/labels")))
+            .json(&serde_json::json!({ "labels": labels }))?;
+        match self.call(&call).await {
+            Ok(reply) => Ok(Some(call.parse::<LabelsWire>(&reply)?.labels)),
+            Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }
     }
