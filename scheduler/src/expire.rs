@@ -1,6 +1,6 @@
 //! A job that was not done before its deadline is final: nobody is waiting any more.
 
-use domain::{AuditEntry, JobKind, Problem, ProblemCode};
+use domain::{AuditEntry, JobKind, Problem, ProblemCode, Source};
 use queue::Spine;
 use serde_json::json;
 
@@ -20,7 +20,7 @@ pub async fn run(parts: Parts) -> Result<u64, StepError> {
     let expired = tx.jobs().expire(&problem, MOST).await?;
     for job in &expired {
         if let (JobKind::Provision, Some(runner)) = (job.kind, job.runner) {
-            tx.runners().delete(runner).await?;
+            tx.runners().delete(runner, Source::Job, "its job expired").await?;
         }
         let entry = AuditEntry {
             requester: job.requester,

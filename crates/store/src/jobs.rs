@@ -192,6 +192,51 @@ impl Jobs<'_> {
         row.try_into()
     }
 
+    /// Adds those of the jobs, all of one kind, that no constraint forbids, waiting: one statement for any number.
+    /// Answers the ones added.
+    pub async fn insert_new(&mut self, jobs: &[NewJob]) -> Result<Vec<Job>> {
+        let Some(kind) = jobs.first().map(|job| job.params.kind()) else { return Ok(Vec::new()) };
+        let ids: Vec<Uuid> = jobs.iter().map(|job| job.id.uuid()).collect();
+        let installations: Vec<String> = jobs.iter().map(|job| job.installation.to_string()).collect();
+        let teams: Vec<Option<Uuid>> = jobs.iter().map(|job| job.team.map(TeamId::uuid)).collect();
+        let runners: Vec<Option<Uuid>> = jobs.iter().map(|job| job.runner.map(RunnerId::uuid)).collect();
+        let params: Vec<Value> = jobs
+            .iter()
+            .map(|job| serde_json::to_value(&job.params).map_err(StoreError::inconsistent))
+            .collect::<Result<_>>()?;
+        let rows = job_rows!(
+            "INSERT INTO jobs (id, kind, installation, team_id, runner_id, params, deadline_at)
+             SELECT id, $1, installation, team, runner, params, now() + make_interval(secs => $2)
+             FROM unnest($3::uuid[], $4::text[], $5::uuid[], $6::uuid[], $7::jsonb[])
+                AS n(id, installation, team, runner, params)
+             ON CONFLICT DO NOTHING RETURNING",
+            "",
+            kind.as_str(),
+            seconds(kind.patience()),
+            &ids,
+            &installations,
+            &teams as &[Option<Uuid>],
+            &runners as &[Option<Uuid>],
+            &params,
+        )
+        .fetch_all(&mut *self.0)
+        .await?;
+        rows.into_iter().map(Job::try_from).collect()
+    }
+
+    /// The open job of this kind about a runner, if there is one.
+    pub async fn open_about(&mut self, runner: RunnerId, kind: JobKind) -> Result<Option<Job>> {
+        let row = job_rows!(
+            "SELECT",
+            "FROM jobs WHERE runner_id = $1 AND kind = $2 AND finished_at IS NULL ORDER BY id LIMIT 1",
+            runner.uuid(),
+            kind.as_str()
+        )
+        .fetch_optional(&mut *self.0)
+        .await?;
+        one(row)
+    }
+
     /// The job, if there is one.
     pub async fn get(&mut self, id: JobId) -> Result<Option<Job>> {
         one(job_rows!("SELECT", "FROM jobs WHERE id = $1", id.uuid()).fetch_optional(&mut *self.0).await?)

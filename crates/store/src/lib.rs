@@ -2,30 +2,40 @@
 
 mod audit;
 mod calls;
+mod cancellations;
 mod clients;
 mod credentials;
 mod error;
+mod fleet;
 mod idempotency;
+mod installations;
 mod jobs;
+mod leases;
 mod page;
 mod pool;
 mod runners;
 mod teams;
 mod users;
+mod webhooks;
 mod workers;
 
 pub use audit::{Audit, AuditFilter, AuditRow, SecurityFilter, SecurityRow};
 pub use calls::{Calls, Intent};
+pub use cancellations::{Cancellation, Cancellations, NewCancellation};
 pub use clients::{Clients, NewClient};
 pub use credentials::{CredentialState, Credentials, SealedCredential};
 pub use error::StoreError;
+pub use fleet::{Fleet, PassEnd, PassStart, SyncRow, UnmanagedRow};
 pub use idempotency::{Idempotency, Seen};
+pub use installations::{Installations, Suspended};
 pub use jobs::{Burn, JobFilter, Jobs, NewJob, OpenJob};
+pub use leases::{LeaseRow, Leases};
 pub use page::{Listed, Page, Visible};
 pub use pool::{MIGRATIONS, Read, Store, Tx};
-pub use runners::{NewRunner, RunnerFilter, Runners};
+pub use runners::{NewRunner, RunnerFilter, Runners, TransitionRow};
 pub use teams::{TeamChange, TeamDraft, Teams};
 pub use users::{UserDraft, Users};
+pub use webhooks::{Bound, InboxState, NewDelivery, Next, Pending, Webhooks};
 pub use workers::{WorkerRow, Workers};
 
 /// What every method here answers.

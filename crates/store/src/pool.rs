@@ -11,7 +11,8 @@ use sqlx::{
 };
 
 use crate::{
-    Audit, Calls, Clients, Credentials, Idempotency, Jobs, Result, Runners, StoreError, Teams, Users, Workers,
+    Audit, Calls, Cancellations, Clients, Credentials, Fleet, Idempotency, Installations, Jobs, Leases,
+    Result, Runners, StoreError, Teams, Users, Webhooks, Workers,
 };
 
 /// The tables, in the order they came to be.
@@ -121,6 +122,16 @@ macro_rules! nouns {
             workers -> Workers,
             /// The Idempotency-Keys.
             idempotency -> Idempotency,
+            /// The webhook deliveries.
+            webhooks -> Webhooks,
+            /// The cancellations of workflow runs.
+            cancellations -> Cancellations,
+            /// The installations of the App.
+            installations -> Installations,
+            /// The fleet as a whole.
+            fleet -> Fleet,
+            /// Who does what only one should do.
+            leases -> Leases,
         );
     )+};
 }

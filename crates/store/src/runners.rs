@@ -1,11 +1,11 @@
 //! Runners.
 
-use chrono::{DateTime, Utc};
-use domain::{InstallationId, Requester, Runner, RunnerId, RunnerName, RunnerStatus, TeamId};
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::{InstallationId, Requester, Runner, RunnerId, RunnerName, RunnerStatus, Shift, Source, TeamId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{Listed, Page, Result, StoreError, Visible, page::owner_columns};
+use crate::{Listed, Page, Result, StoreError, Visible, fleet, jobs::seconds, page::owner_columns};
 
 /// The runners, on one connection.
 #[derive(Debug)]
@@ -39,6 +39,21 @@ pub struct RunnerFilter {
     pub ephemeral: Option<bool>,
     /// Only of this team.
     pub team: Option<TeamId>,
+}
+
+/// One change of a runner's status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TransitionRow {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// From where; none for the first.
+    pub from_status: Option<String>,
+    /// To where.
+    pub to_status: String,
+    /// By whom it was noticed or made.
+    pub source: String,
+    /// Why.
+    pub detail: Option<String>,
 }
 
 struct RunnerRow {
@@ -118,8 +133,11 @@ impl Runners<'_> {
     pub async fn insert(&mut self, runner: &NewRunner) -> Result<()> {
         let (user, client) = owner_columns(Some(runner.owner));
         sqlx::query!(
-            "INSERT INTO runners (id, installation, team_id, owner_user, owner_client, name, status, runner_group_id,
-                labels) VALUES ($1, $2, $3, $4, $5, $6, 'requested', $7, $8)",
+            "WITH made AS (
+                INSERT INTO runners (id, installation, team_id, owner_user, owner_client, name, status,
+                    runner_group_id, labels) VALUES ($1, $2, $3, $4, $5, $6, 'requested', $7, $8) RETURNING id
+             )
+             INSERT INTO runner_events (runner_id, to_status, source) SELECT id, 'requested', 'api' FROM made",
             runner.id.uuid(),
             runner.installation.as_str(),
             runner.team.uuid(),
@@ -214,8 +232,12 @@ impl Runners<'_> {
     /// `requested → pending`: GitHub made it under this id. False: it was no longer `requested`.
     pub async fn register(&mut self, id: RunnerId, github_runner_id: i64) -> Result<bool> {
         let done = sqlx::query!(
-            "UPDATE runners SET status = 'pending', github_runner_id = $2, registered_at = now(), updated_at = now()
-             WHERE id = $1 AND status = 'requested'",
+            "WITH moved AS (
+                UPDATE runners SET status = 'pending', github_runner_id = $2, registered_at = now(), updated_at = now()
+                WHERE id = $1 AND status = 'requested' RETURNING id
+             )
+             INSERT INTO runner_events (runner_id, from_status, to_status, source)
+             SELECT id, 'requested', 'pending', 'job' FROM moved",
             id.uuid(),
             github_runner_id,
         )
@@ -224,16 +246,72 @@ impl Runners<'_> {
         Ok(done.rows_affected() == 1)
     }
 
-    /// `→ deleted`: on proof that it is gone, or because it never came to be. False: it was already.
-    pub async fn delete(&mut self, id: RunnerId) -> Result<bool> {
+    /// `→ deleted`: on proof that it is gone, or because it never came to be; `detail` says which. What is left of its
+    /// config is emptied. False: it was deleted already.
+    pub async fn delete(&mut self, id: RunnerId, source: Source, detail: &str) -> Result<bool> {
+        self.shift(&Shift::deleted(id, detail), source).await
+    }
+
+    /// Moves a runner, if it still stands where the shift begins, and tells its trail. False: it does not.
+    pub async fn shift(&mut self, shift: &Shift, source: Source) -> Result<bool> {
+        Ok(!fleet::shift(self.0, std::slice::from_ref(shift), source, None).await?.is_empty())
+    }
+
+    /// Remembers the deviation that is told now; none: there is none any more. False: it was told before.
+    pub async fn note_drift(&mut self, id: RunnerId, fingerprint: Option<&str>) -> Result<bool> {
         let done = sqlx::query!(
-            "UPDATE runners SET status = 'deleted', busy = false, deleted_at = now(), updated_at = now()
-             WHERE id = $1 AND status <> 'deleted'",
-            id.uuid()
+            "UPDATE runners SET drift_seen = $2 WHERE id = $1 AND drift_seen IS DISTINCT FROM $2",
+            id.uuid(),
+            fingerprint
         )
         .execute(&mut *self.0)
         .await?;
         Ok(done.rows_affected() == 1)
+    }
+
+    /// A runner's changes of status, newest first, at most `most`.
+    pub async fn transitions(&mut self, id: RunnerId, most: i64) -> Result<Vec<TransitionRow>> {
+        Ok(sqlx::query_as!(
+            TransitionRow,
+            "SELECT at, from_status, to_status, source, detail FROM runner_events WHERE runner_id = $1
+             ORDER BY id DESC LIMIT $2",
+            id.uuid(),
+            most
+        )
+        .fetch_all(&mut *self.0)
+        .await?)
+    }
+
+    /// Runners whose config was issued longer than `life` ago and that were never seen online, oldest first; without
+    /// those somebody tried to remove within the last hour.
+    pub async fn unused(&mut self, life: TimeDelta, most: i64) -> Result<Vec<Runner>> {
+        let rows = runner_rows!(
+            "WHERE runners.status = 'pending' AND registered_at < now() - make_interval(secs => $1)
+                AND NOT EXISTS (SELECT FROM jobs WHERE jobs.runner_id = runners.id AND kind = 'deprovision'
+                    AND (finished_at IS NULL OR finished_at > now() - interval '1 hour'))
+             ORDER BY registered_at LIMIT $2",
+            seconds(life),
+            most
+        )
+        .fetch_all(&mut *self.0)
+        .await?;
+        rows.into_iter().map(Runner::try_from).collect()
+    }
+
+    /// Runners that have been offline for longer than `age`, oldest first; without those somebody tried to remove
+    /// within the last hour.
+    pub async fn stale(&mut self, age: TimeDelta, most: i64) -> Result<Vec<Runner>> {
+        let rows = runner_rows!(
+            "WHERE runners.status = 'offline' AND offline_since < now() - make_interval(secs => $1)
+                AND NOT EXISTS (SELECT FROM jobs WHERE jobs.runner_id = runners.id AND kind = 'deprovision'
+                    AND (finished_at IS NULL OR finished_at > now() - interval '1 hour'))
+             ORDER BY offline_since LIMIT $2",
+            seconds(age),
+            most
+        )
+        .fetch_all(&mut *self.0)
+        .await?;
+        rows.into_iter().map(Runner::try_from).collect()
     }
 
     /// The live runner that GitHub knows by this id.

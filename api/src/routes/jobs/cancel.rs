@@ -1,7 +1,7 @@
 //! Withdrawing a job.
 
 use axum::{Json, extract::State};
-use domain::{AuditEntry, JobId, JobKind, Problem, ProblemCode};
+use domain::{AuditEntry, JobId, JobKind, Problem, ProblemCode, Source};
 
 use crate::{
     app::App, body::Id, caller::Authorised, error::ApiResult, openapi::problems, origin::From_,
@@ -31,7 +31,7 @@ pub(crate) async fn cancel(
         .into());
     };
     if let (JobKind::Provision, Some(runner)) = (job.kind, job.runner) {
-        tx.runners().delete(runner).await?;
+        tx.runners().delete(runner, Source::Api, "its job was cancelled").await?;
     }
     let entry = AuditEntry {
         runner: job.runner,
