@@ -3,7 +3,7 @@
 use std::{ops::Deref, sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
-use domain::KeyRing;
+use domain::{DriftRules, KeyRing};
 use queue::Spine;
 use runtime::health::Progress;
 use store::Store;
@@ -24,6 +24,8 @@ pub struct Parts {
     pub keys: KeyRing,
     /// Longest life of a config that nobody fetched.
     pub config_life: TimeDelta,
+    /// What may be done about drift.
+    pub drift: DriftRules,
     /// Jobs at once.
     pub concurrency: usize,
     /// How long a claim lasts when it is not renewed.

@@ -1,22 +1,23 @@
 //! Deprovision: remove one runner from GitHub, on proof of what it is. Gone already is success; busy waits.
 
-use chrono::TimeDelta;
 use domain::{
-    AuditEntry, BlockedOn, Call, CallId, CallState, Job, JobState, Problem, ProblemCode, RunnerName,
-    RunnerStatus,
+    AuditEntry, BlockedOn, Call, CallId, CallState, Job, JobState, Leftover, Problem, ProblemCode, Runner,
+    RunnerName, RunnerStatus, SeenRunner, Shift, Source,
 };
-use github::{Deletion, GitHub, GitHubError};
+use github::{GitHub, GitHubError};
 use serde_json::json;
 use store::Burn;
 
-use super::{Answer, Run, after_error, no_credential};
+use super::{
+    Answer, BUSY, Run, after_error, busy,
+    look::{self, Look},
+    no_credential,
+};
 use crate::app::App;
 
-/// How long a busy runner is left alone before the next try.
-const BUSY: TimeDelta = TimeDelta::seconds(30);
-
-/// Removes the runner of the job's runner row: by GitHub's id, and only if it bears the row's name.
-pub(super) async fn runner(app: &App, job: &Job) -> Run {
+/// Removes the runner of the job's runner row: by GitHub's id, and only if it bears the row's name. A leftover is
+/// removed only while it is neither online nor busy.
+pub(super) async fn runner(app: &App, job: &Job, leftover: Option<Leftover>) -> Run {
     let Some(github) = app.fleet.get(&job.installation) else { return Ok(no_credential(job)) };
     let Some(id) = job.runner else {
         return Ok(Answer::failed(ProblemCode::InternalError, "The job has no runner."));
@@ -31,43 +32,67 @@ pub(super) async fn runner(app: &App, job: &Job) -> Run {
             "The runner is still being made; cancel its job instead.",
         ));
     };
-    let found = match github.get_runner(github_id).await {
-        Ok(found) => found,
+    let seen = match look::at(github, &row, job.now).await {
+        Ok(Look::There(seen)) => seen,
+        Ok(Look::Gone) => return removed(app, job, &row, "GitHub does not know it any more").await,
+        Ok(Look::Unsettled) => return Ok(unsettled()),
         Err(error) => return Ok(after_error(app, job, &error).await),
     };
-    if let Some(found) = found {
-        if found.name != row.name {
-            tracing::error!(
-                github_runner_id = github_id,
-                "GitHub's id belongs to a runner of another name; left alone"
-            );
-            return Ok(Answer::failed(
-                ProblemCode::GithubRefused,
-                "GitHub knows this id by another name; nothing was deleted.",
-            ));
-        }
-        match remove(github, github_id).await {
-            Ok(true) => {}
-            Ok(false) => return Ok(busy()),
-            Err(error) => return Ok(after_error(app, job, &error).await),
-        }
+    if seen.name != row.name {
+        tracing::error!(
+            github_runner_id = github_id,
+            "GitHub's id belongs to a runner of another name; left alone"
+        );
+        return Ok(Answer::failed(
+            ProblemCode::GithubRefused,
+            "GitHub knows this id by another name; nothing was deleted.",
+        ));
     }
+    if leftover.is_some() && (seen.online || seen.busy) {
+        return spared(app, job, &row, &seen).await;
+    }
+    match look::remove(github, github_id).await {
+        Ok(true) => removed(app, job, &row, leftover.map_or("removed on request", Leftover::as_str)).await,
+        Ok(false) if leftover.is_some() => {
+            spared(app, job, &row, &SeenRunner { online: true, busy: true, ..seen }).await
+        }
+        Ok(false) => Ok(busy()),
+        Err(error) => Ok(after_error(app, job, &error).await),
+    }
+}
+
+async fn removed(app: &App, job: &Job, row: &Runner, why: &str) -> Run {
     let mut tx = app.store.begin().await?;
     if !tx.jobs().finish(job, JobState::Succeeded, None).await? {
         return Ok(Answer::Lost);
     }
-    tx.runners().delete(row.id).await?;
-    let entry = AuditEntry {
-        requester: job.requester,
-        runner: Some(row.id),
-        runner_name: Some(row.name),
-        team: Some(row.team),
-        job: Some(job.id),
-        data: json!({ "github_runner_id": github_id }),
-        ..AuditEntry::service("runner.deleted")
-    };
-    tx.audit().write(&entry).await?;
+    if tx.runners().delete(row.id, Source::Job, why).await? {
+        let entry = AuditEntry {
+            requester: job.requester,
+            runner: Some(row.id),
+            runner_name: Some(row.name.clone()),
+            team: Some(row.team),
+            job: Some(job.id),
+            data: json!({ "github_runner_id": row.github_runner_id, "why": why }),
+            ..AuditEntry::service("runner.deleted")
+        };
+        tx.audit().write(&entry).await?;
+    }
     tx.commit().await?;
+    Ok(Answer::Recorded)
+}
+
+/// A leftover that is in use after all is no leftover.
+async fn spared(app: &App, job: &Job, row: &Runner, seen: &SeenRunner) -> Run {
+    let mut tx = app.store.begin().await?;
+    if !tx.jobs().finish(job, JobState::Succeeded, None).await? {
+        return Ok(Answer::Lost);
+    }
+    if let Some(shift) = Shift::observed(row.id, (row.status, row.busy), seen.observation()) {
+        tx.runners().shift(&shift, Source::Job).await?;
+    }
+    tx.commit().await?;
+    tracing::info!(runner = %row.id, "it is in use after all; left alone");
     Ok(Answer::Recorded)
 }
 
@@ -96,7 +121,7 @@ pub(super) async fn stray(app: &App, job: &Job, id: CallId, name: &RunnerName) -
         app.store.read().await?.calls().looked_up(&call).await?;
         return Ok(Answer::Final(JobState::Succeeded, None));
     }
-    match remove(github, found.id).await {
+    match look::remove(github, found.id).await {
         Ok(true) => settled(app, job, &call, Some(found.id)).await,
         Ok(false) => Ok(busy()),
         Err(error) => Ok(after_error(app, job, &error).await),
@@ -134,19 +159,8 @@ async fn settled(app: &App, job: &Job, call: &Call, removed: Option<i64>) -> Run
     Ok(Answer::Recorded)
 }
 
-/// True: it is gone. False: it is busy.
-async fn remove(github: &GitHub, id: i64) -> Result<bool, GitHubError> {
-    Ok(match github.delete_runner(id).await? {
-        Deletion::Deleted | Deletion::Gone => true,
-        Deletion::Busy => false,
-    })
-}
-
-fn busy() -> Answer {
-    Answer::Later {
-        delay: BUSY,
-        why: BlockedOn::Busy,
-        burn: Burn::Snooze,
-        problem: Problem::new(ProblemCode::RunnerBusy, "The runner ran a workflow job the whole time."),
-    }
+/// GitHub may not know yet what it has only just made.
+fn unsettled() -> Answer {
+    let problem = Problem::new(ProblemCode::GithubUnavailable, "GitHub did not know the runner in time.");
+    Answer::Later { delay: BUSY, why: BlockedOn::Retry, burn: Burn::Snooze, problem }
 }

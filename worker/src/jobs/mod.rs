@@ -1,6 +1,8 @@
 //! One job, one file, one `run()`. A job answers in three words: final, later, or lost to another start.
 
 mod deprovision;
+mod drift_check;
+mod look;
 mod provision;
 
 use chrono::TimeDelta;
@@ -10,6 +12,9 @@ use queue::Reason;
 use store::{Burn, StoreError};
 
 use crate::{app::App, fleet};
+
+/// How long a busy runner is left alone before the next try.
+const BUSY: TimeDelta = TimeDelta::seconds(30);
 
 /// What came of a job.
 #[derive(Debug)]
@@ -62,7 +67,9 @@ pub(crate) type Run = Result<Answer, StoreError>;
 pub(crate) async fn run(app: &App, job: &Job) -> Answer {
     let ran = match &job.params {
         JobParams::Provision { name, work_folder } => provision::run(app, job, name, work_folder).await,
-        JobParams::Deprovision(Removal::Runner) => deprovision::runner(app, job).await,
+        JobParams::Deprovision(Removal::Runner) => deprovision::runner(app, job, None).await,
+        JobParams::Deprovision(Removal::Leftover { why }) => deprovision::runner(app, job, Some(*why)).await,
+        JobParams::DriftCheck { source } => drift_check::run(app, job, *source).await,
         JobParams::Deprovision(Removal::Stray { call, runner_name }) => {
             deprovision::stray(app, job, *call, runner_name).await
         }
@@ -128,5 +135,15 @@ async fn after_error(app: &App, job: &Job, error: &GitHubError) -> Answer {
             }
             Answer::failed(ProblemCode::GithubRefused, format!("GitHub refused: {error}."))
         }
+    }
+}
+
+/// GitHub refuses because the runner runs a workflow job: nobody's failure.
+fn busy() -> Answer {
+    Answer::Later {
+        delay: BUSY,
+        why: BlockedOn::Busy,
+        burn: Burn::Snooze,
+        problem: Problem::new(ProblemCode::RunnerBusy, "The runner ran a workflow job the whole time."),
     }
 }

@@ -1,0 +1,178 @@
+//! Drift check: look at one runner on GitHub by its id, write down where it stands, and act when it is not what it was
+//! made to be. What bears another name is never touched; what GitHub refuses is never recorded as done.
+
+use domain::{
+    AuditEntry, Deviation, DriftResponse, Job, JobState, Remedy, Runner, RunnerStatus, SecurityEvent,
+    SeenRunner, Severity, Shift, Source,
+};
+use github::GitHub;
+use serde_json::{Value, json};
+use store::{StoreError, Tx};
+
+use super::{
+    Answer, Run, after_error,
+    look::{self, Look},
+    no_credential,
+};
+use crate::app::App;
+
+/// Looks at the job's runner.
+pub(super) async fn run(app: &App, job: &Job, source: Source) -> Run {
+    let Some(github) = app.fleet.get(&job.installation) else { return Ok(no_credential(job)) };
+    let Some((runner, response)) = read(app, job).await? else {
+        return Ok(Answer::Final(JobState::Succeeded, None));
+    };
+    let Some(github_id) = runner.github_runner_id else {
+        return Ok(Answer::Final(JobState::Succeeded, None));
+    };
+    let check = Check { job, runner: &runner, github_id, source };
+    let seen = match look::at(github, &runner, job.now).await {
+        Ok(Look::There(seen)) => seen,
+        Ok(Look::Gone) => return check.gone(app, "GitHub does not know it any more").await,
+        Ok(Look::Unsettled) => return Ok(Answer::Final(JobState::Succeeded, None)),
+        Err(error) => return Ok(after_error(app, job, &error).await),
+    };
+    let Some(deviation) = Deviation::of(&runner.name, &runner.labels, &seen) else {
+        return check.note(app, Some(&seen), None).await;
+    };
+    let remedy = match deviation {
+        Deviation::Name { .. } => Remedy::Record,
+        Deviation::Labels { .. } => app.drift.remedy(response, seen.busy),
+    };
+    check.tell(app, &deviation, remedy).await?;
+    match (&deviation, remedy) {
+        (Deviation::Name { .. }, _) => check.note(app, None, Some(&deviation)).await,
+        (_, Remedy::Record | Remedy::Spare) => check.note(app, Some(&seen), Some(&deviation)).await,
+        (_, Remedy::Repair) => check.repair(app, github, &seen).await,
+        (_, Remedy::Delete) => check.delete(app, github, (&seen, &deviation)).await,
+    }
+}
+
+/// The live runner and its team's answer to drift.
+async fn read(app: &App, job: &Job) -> Result<Option<(Runner, DriftResponse)>, StoreError> {
+    let Some(id) = job.runner else { return Ok(None) };
+    let mut read = app.store.read().await?;
+    let Some(runner) = read.runners().get(id).await? else { return Ok(None) };
+    if matches!(runner.status, RunnerStatus::Requested | RunnerStatus::Deleted) {
+        return Ok(None);
+    }
+    let team = read.teams().policy(runner.team).await?;
+    Ok(team.map(|team| (runner, team.drift_response)))
+}
+
+struct Check<'c> {
+    job: &'c Job,
+    runner: &'c Runner,
+    github_id: i64,
+    source: Source,
+}
+
+impl Check<'_> {
+    /// Tells a deviation, once: before anything is done about it, so that whatever interrupts us, somebody knows.
+    async fn tell(&self, app: &App, deviation: &Deviation, remedy: Remedy) -> Result<(), StoreError> {
+        let mut tx = app.store.begin().await?;
+        if !tx.runners().note_drift(self.runner.id, Some(&deviation.fingerprint())).await? {
+            return Ok(());
+        }
+        let (event_type, severity) = match deviation {
+            Deviation::Name { .. } => ("runner_name_mismatch", Severity::High),
+            Deviation::Labels { .. } => ("label_drift_detected", Severity::Medium),
+        };
+        let action_taken = match remedy {
+            Remedy::Record => "recorded",
+            Remedy::Spare => "left alone while it is busy",
+            Remedy::Repair => "labels are set back",
+            Remedy::Delete => "runner is deleted",
+        };
+        let entry = AuditEntry { data: self.details(deviation), ..self.entry(event_type) };
+        tx.audit().alarm(&SecurityEvent { event_type, severity, action_taken }, &entry).await?;
+        tx.commit().await?;
+        tracing::warn!(runner = %self.runner.id, github_runner_id = self.github_id, event_type, action_taken, "drift");
+        Ok(())
+    }
+
+    fn details(&self, deviation: &Deviation) -> Value {
+        json!({ "github_runner_id": self.github_id, "found": deviation })
+    }
+
+    fn entry(&self, event_type: &'static str) -> AuditEntry {
+        AuditEntry {
+            requester: self.job.requester,
+            runner: Some(self.runner.id),
+            runner_name: Some(self.runner.name.clone()),
+            team: Some(self.runner.team),
+            job: Some(self.job.id),
+            ..AuditEntry::service(event_type)
+        }
+    }
+
+    /// Writes down where the runner stands, and whether a deviation is left.
+    async fn note(&self, app: &App, seen: Option<&SeenRunner>, left: Option<&Deviation>) -> Run {
+        let Some(mut tx) = self.finish(app).await? else { return Ok(Answer::Lost) };
+        if let Some(seen) = seen {
+            self.observe(&mut tx, seen).await?;
+        }
+        if left.is_none() {
+            tx.runners().note_drift(self.runner.id, None).await?;
+        }
+        tx.commit().await?;
+        Ok(Answer::Recorded)
+    }
+
+    async fn repair(&self, app: &App, github: &GitHub, seen: &SeenRunner) -> Run {
+        let own = |label: &&String| {
+            !seen.labels.iter().any(|there| there.read_only && there.name.eq_ignore_ascii_case(label))
+        };
+        let labels: Vec<String> = self.runner.labels.iter().filter(own).cloned().collect();
+        match github.set_labels(self.github_id, &labels).await {
+            Ok(Some(_)) => {}
+            Ok(None) => return Ok(Answer::outage(self.job)),
+            Err(error) => return Ok(after_error(app, self.job, &error).await),
+        }
+        let Some(mut tx) = self.finish(app).await? else { return Ok(Answer::Lost) };
+        self.observe(&mut tx, seen).await?;
+        tx.runners().note_drift(self.runner.id, None).await?;
+        let data = json!({ "github_runner_id": self.github_id, "labels": labels });
+        tx.audit().write(&AuditEntry { data, ..self.entry("runner.labels_repaired") }).await?;
+        tx.commit().await?;
+        Ok(Answer::Recorded)
+    }
+
+    /// Deletes the runner. One that has taken up a workflow job meanwhile is spared, unless the operator wants even the
+    /// busy gone: then it is tried again until the job's deadline, and by the next pass after that.
+    async fn delete(&self, app: &App, github: &GitHub, (seen, deviation): (&SeenRunner, &Deviation)) -> Run {
+        match look::remove(github, self.github_id).await {
+            Ok(true) => self.gone(app, "its labels were changed").await,
+            Ok(false) if app.drift.delete_busy => Ok(super::busy()),
+            Ok(false) => {
+                let busy = SeenRunner { busy: true, online: true, ..seen.clone() };
+                self.note(app, Some(&busy), Some(deviation)).await
+            }
+            Err(error) => Ok(after_error(app, self.job, &error).await),
+        }
+    }
+
+    async fn gone(&self, app: &App, why: &'static str) -> Run {
+        let Some(mut tx) = self.finish(app).await? else { return Ok(Answer::Lost) };
+        if tx.runners().delete(self.runner.id, self.source, why).await? {
+            let data = json!({ "github_runner_id": self.github_id, "why": why });
+            tx.audit().write(&AuditEntry { data, ..self.entry("runner.deleted") }).await?;
+        }
+        tx.commit().await?;
+        Ok(Answer::Recorded)
+    }
+
+    async fn observe(&self, tx: &mut Tx, seen: &SeenRunner) -> Result<(), StoreError> {
+        let now = (self.runner.status, self.runner.busy);
+        if let Some(shift) = Shift::observed(self.runner.id, now, seen.observation()) {
+            tx.runners().shift(&shift, self.source).await?;
+        }
+        Ok(())
+    }
+
+    /// Finishes the job in a transaction that is still open; none: another start has taken over.
+    async fn finish(&self, app: &App) -> Result<Option<Tx>, StoreError> {
+        let mut tx = app.store.begin().await?;
+        Ok(tx.jobs().finish(self.job, JobState::Succeeded, None).await?.then_some(tx))
+    }
+}
