@@ -9,8 +9,8 @@ use queue::{Announcements, Spine, SpineConfig};
 use runtime::{
     Clock,
     config::{
-        ConfigError, DatabaseConfig, GithubAppConfig, GithubConfig, JobsConfig, LabelEnforcement, OidcConfig, RedisConfig,
-        SecretsConfig, ServerConfig, Sources,
+        ConfigError, DatabaseConfig, GithubAppConfig, GithubConfig, JobsConfig, LabelEnforcement, OidcConfig,
+        RedisConfig, SecretsConfig, ServerConfig, Sources,
     },
     health::Progress,
 };
@@ -106,10 +106,7 @@ pub(crate) fn worker(
 }
 
 /// What the scheduler is made of. Must be called within a tokio runtime.
-pub(crate) fn scheduler(
-    sources: &Sources,
-    installations: Installations,
-) -> anyhow::Result<scheduler::Parts> {
+pub(crate) fn scheduler(sources: &Sources, installations: Installations) -> anyhow::Result<scheduler::Parts> {
     let jobs: JobsConfig = sources.section()?;
     let spine = spine(sources)?;
     Ok(scheduler::Parts {
@@ -117,8 +114,19 @@ pub(crate) fn scheduler(
         fleet: scheduler::Fleet::new(&spine, installations)?,
         spine,
         enforcement: jobs.label_enforcement,
+        watch: watch(&jobs),
         progress: Progress::new(),
     })
+}
+
+fn watch(jobs: &JobsConfig) -> scheduler::Watch {
+    scheduler::Watch {
+        every: jobs.sync_interval,
+        rules: drift(jobs),
+        config_life: config_life(jobs),
+        stale_after: TimeDelta::from_std(jobs.stale_after).unwrap_or(TimeDelta::days(1)),
+        name: crate::process::place("scheduler"),
+    }
 }
 
 fn keys(sources: &Sources) -> anyhow::Result<KeyRing> {

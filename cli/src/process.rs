@@ -80,3 +80,10 @@ async fn last_call(shutdown: &Shutdown) {
     shutdown.forced().cancelled().await;
     tokio::time::sleep(LAST_WAIT).await;
 }
+
+/// Where this process runs: its host's name and its number; `part` where the host has no name.
+pub(crate) fn place(part: &str) -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = if host.trim().is_empty() { part } else { host.trim() };
+    format!("{host}-{}", std::process::id())
+}

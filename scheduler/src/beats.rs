@@ -5,7 +5,7 @@ use std::{convert::Infallible, time::Duration};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Parts, StepError};
+use crate::{Lead, Parts, StepError};
 
 /// Longest time one step may take.
 pub(crate) const STEP: Duration = Duration::from_secs(30);
@@ -36,12 +36,43 @@ where
     Ok(())
 }
 
+/// The same, but only while this scheduler leads.
+pub(crate) async fn every_led<F>(
+    period: Duration,
+    name: &'static str,
+    (parts, draining, lead): (Parts, CancellationToken, Lead),
+    step: impl Fn(Parts) -> F,
+) -> Result<(), Infallible>
+where
+    F: Future<Output = Result<u64, StepError>>,
+{
+    let led = |parts: Parts| {
+        let taken = lead.leads().then(|| step(parts));
+        async {
+            match taken {
+                Some(step) => step.await,
+                None => Ok(0),
+            }
+        }
+    };
+    every(period, name, (parts, draining), led).await
+}
+
 /// Takes one step within its time, and notes how it went. Answers what it did.
 pub(crate) async fn take(
     name: &'static str,
     step: impl Future<Output = Result<u64, StepError>>,
 ) -> Option<u64> {
-    let outcome = timeout(STEP, step).await;
+    take_within(STEP, name, step).await
+}
+
+/// The same with a time of its own.
+pub(crate) async fn take_within(
+    most: Duration,
+    name: &'static str,
+    step: impl Future<Output = Result<u64, StepError>>,
+) -> Option<u64> {
+    let outcome = timeout(most, step).await;
     match outcome {
         Ok(Ok(done)) => {
             metrics::counter!("rts_scheduler_done_total", "step" => name).increment(done);

@@ -2,16 +2,32 @@
 //! may take it at once.
 
 mod beats;
+pub mod cancel;
 pub mod depth;
 pub mod expire;
+mod fleet;
+pub mod inbox;
+pub mod lead;
 pub mod reap;
+pub mod redeliver;
+mod send;
 pub mod shred;
+pub mod snapshot;
+pub mod stale;
+pub mod suspension;
 pub mod sweep;
+pub mod unused;
+mod workflow;
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
+use domain::DriftRules;
+pub use fleet::Fleet;
+pub use lead::Lead;
 use queue::{QueueError, Spine};
 use runtime::{
+    config::LabelEnforcement,
     health::Progress,
     shutdown::{Backoff, Shutdown, TaskGroup},
 };
@@ -24,8 +40,41 @@ pub struct Parts {
     pub store: Store,
     /// The queue that is kept in line with it.
     pub spine: Spine,
+    /// The clients of every installation.
+    pub fleet: Fleet,
+    /// What is done about workflow jobs that violate a policy.
+    pub enforcement: LabelEnforcement,
+    /// How the fleet is watched.
+    pub watch: Watch,
     /// Whether the process's loops still move.
     pub progress: Progress,
+}
+
+/// How the fleet is watched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watch {
+    /// How often it is compared with GitHub.
+    pub every: Duration,
+    /// What may be done about drift.
+    pub rules: DriftRules,
+    /// Longest life of a config that nobody used.
+    pub config_life: TimeDelta,
+    /// How long a runner may be offline.
+    pub stale_after: TimeDelta,
+    /// Where this scheduler runs, for rows and logs.
+    pub name: String,
+}
+
+impl Default for Watch {
+    fn default() -> Self {
+        Self {
+            every: Duration::from_mins(5),
+            rules: DriftRules::default(),
+            config_life: TimeDelta::hours(1),
+            stale_after: TimeDelta::hours(24),
+            name: "scheduler".to_owned(),
+        }
+    }
 }
 
 /// Why a step was not taken; the next tick takes it again.
@@ -59,8 +108,33 @@ pub async fn run(parts: Parts, shutdown: Shutdown) -> anyhow::Result<()> {
     every!(5, "depth", depth::run);
     every!(10, "shred", shred::run);
     every!(3600, "forget", shred::forget);
+    every!(1, "inbox", inbox::run);
+    every!(2, "cancel", cancel::run);
+    every!(20, "suspension", suspension::run);
+    every!(30, "redeliver", redeliver::run);
+    every!(60, "forget_webhooks", inbox::forget);
     let swept = (parts.clone(), draining.clone());
     group.supervise("sweep", Backoff::default(), move || sweep::keep(swept.0.clone(), swept.1.clone()));
+    let lead = Lead::new(&parts.watch.name);
+    let kept = (parts.clone(), lead.clone(), draining.clone());
+    group.supervise("lead", Backoff::default(), move || {
+        lead::keep(kept.0.clone(), kept.1.clone(), kept.2.clone())
+    });
+    let shot = (parts.clone(), lead.clone(), draining.clone());
+    group.supervise("snapshot", Backoff::default(), move || {
+        snapshot::keep(shot.0.clone(), shot.1.clone(), shot.2.clone())
+    });
+    macro_rules! every_led {
+        ($seconds:literal, $name:literal, $step:expr) => {{
+            let (parts, draining, lead) = (parts.clone(), draining.clone(), lead.clone());
+            group.supervise($name, Backoff::default(), move || {
+                let with = (parts.clone(), draining.clone(), lead.clone());
+                beats::every_led(Duration::from_secs($seconds), $name, with, $step)
+            });
+        }};
+    }
+    every_led!(15, "unused", unused::run);
+    every_led!(600, "stale", stale::run);
     let stuck = group.wait().await;
     anyhow::ensure!(stuck.is_empty(), "these loops did not end: {}", stuck.join(", "));
     Ok(())

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use twin::{Algorithm, IssuerConfig, Limits, TwinConfig};
+use domain::DriftRules;
+use runtime::config::LabelEnforcement;
+use scheduler::Watch;
+use twin::{Algorithm, IssuerConfig, Limits, TwinConfig, WebhookConfig};
 
 use crate::World;
 
@@ -14,10 +17,14 @@ pub struct Builder {
     pub(crate) lease: Duration,
     pub(crate) concurrency: usize,
     pub(crate) github_patience: Duration,
+    pub(crate) drift: DriftRules,
+    pub(crate) sync_every: Duration,
     pub(crate) scheduler: bool,
     pub(crate) issuers: usize,
     pub(crate) algorithms: Vec<Algorithm>,
     pub(crate) twin: TwinConfig,
+    pub(crate) enforcement: LabelEnforcement,
+    pub(crate) webhook_secret: Option<String>,
 }
 
 impl Default for Builder {
@@ -27,11 +34,15 @@ impl Default for Builder {
             lease: Duration::from_secs(15),
             concurrency: 4,
             github_patience: Duration::from_secs(20),
+            drift: DriftRules::default(),
+            sync_every: Duration::from_mins(5),
             scheduler: false,
             issuers: 1,
             // Making an RSA key takes long; most stories do not care how tokens are signed.
             algorithms: vec![Algorithm::ES256],
             twin: TwinConfig::default(),
+            enforcement: LabelEnforcement::Enforce,
+            webhook_secret: None,
         }
     }
 }
@@ -55,6 +66,20 @@ impl Builder {
     /// How long a worker waits for an answer of GitHub; 20 s when not said.
     pub fn github_patience(self, github_patience: Duration) -> Self {
         Self { github_patience, ..self }
+    }
+
+    /// What may be done about drift; acted upon and the busy spared when not said.
+    pub fn drift(self, drift: DriftRules) -> Self {
+        Self { drift, ..self }
+    }
+
+    /// How often the scheduler compares the fleet with GitHub; 5 min when not said.
+    pub fn sync_every(self, sync_every: Duration) -> Self {
+        Self { sync_every, ..self }
+    }
+
+    pub(crate) fn watch(&self) -> Watch {
+        Watch { every: self.sync_every, rules: self.drift, ..Watch::default() }
     }
 
     /// A scheduler too. Without it, tests call its steps themselves.
@@ -81,6 +106,23 @@ impl Builder {
     /// Everything about GitHub.
     pub fn twin(self, twin: TwinConfig) -> Self {
         Self { twin, ..self }
+    }
+
+    /// What is done about workflow jobs that violate a policy; enforced when not said.
+    pub fn enforcement(self, enforcement: LabelEnforcement) -> Self {
+        Self { enforcement, ..self }
+    }
+
+    /// The API takes webhooks signed with this secret, and GitHub sends them there.
+    pub fn webhooks(self, secret: &str) -> Self {
+        Self { webhook_secret: Some(secret.to_owned()), ..self }
+    }
+
+    /// What GitHub is told, with the API at `url`.
+    pub(crate) fn twin_of(&self, url: &str) -> TwinConfig {
+        let to_us = |secret: &String| WebhookConfig::new(format!("{url}/api/v1/webhooks/github"), secret);
+        let webhook = self.webhook_secret.as_ref().map(to_us).or_else(|| self.twin.webhook.clone());
+        TwinConfig { webhook, ..self.twin.clone() }
     }
 
     pub(crate) fn issuer(&self) -> IssuerConfig {

@@ -81,7 +81,7 @@ impl World {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let twin = Twin::start(choices.twin(&url)).await.unwrap();
+        let twin = Twin::start(choices.twin_of(&url)).await.unwrap();
         let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(40)).build().unwrap();
         let (watch, clock) = Clock::fixed(Clock::System.now());
         let mut world = Self {
@@ -204,6 +204,7 @@ impl World {
             spine: self.spine.clone(),
             fleet: self.fleet(),
             enforcement: self.choices.enforcement,
+            watch: self.choices.watch(),
             progress: Progress::new(),
         }
     }
@@ -220,7 +221,7 @@ impl World {
     pub fn start_worker(&self) -> Process {
         let name = format!("worker-{}", self.made.fetch_add(1, Ordering::Relaxed));
         let (database, corner, github) = (self.database.clone(), self.corner.clone(), self.github());
-        let (concurrency, lease) = (self.choices.concurrency, self.choices.lease);
+        let (concurrency, lease, drift) = (self.choices.concurrency, self.choices.lease, self.choices.drift);
         let called = name.clone();
         Process::start(&name, move |shutdown| async move {
             let spine = corner.spine();
@@ -231,6 +232,7 @@ impl World {
                 fleet,
                 keys: keys(),
                 config_life: CONFIG_LIFE,
+                drift,
                 concurrency,
                 lease,
                 name: called,
@@ -246,7 +248,7 @@ impl World {
     /// When it cannot be started.
     pub fn start_scheduler(&self) -> Process {
         let (database, corner, github) = (self.database.clone(), self.corner.clone(), self.github());
-        let enforcement = self.choices.enforcement;
+        let (enforcement, watch) = (self.choices.enforcement, self.choices.watch());
         Process::start("scheduler", move |shutdown| async move {
             let spine = corner.spine();
             let parts = scheduler::Parts {
@@ -254,6 +256,7 @@ impl World {
                 fleet: scheduler::Fleet::new(&spine, vec![(InstallationId::default(), github)])?,
                 spine,
                 enforcement,
+                watch,
                 progress: Progress::new(),
             };
             scheduler::run(parts, shutdown).await
@@ -286,10 +289,11 @@ impl World {
         let (database, corner, watch) = (self.database.clone(), self.corner.clone(), self.watch.clone());
         let issuers: Vec<_> =
             self.issuers.iter().enumerate().map(|(nth, issuer)| trusted(nth, issuer)).collect();
+        let secret = self.choices.webhook_secret.as_deref().map(Secret::new);
         Process::start("api", move |shutdown| async move {
             let listener = TcpListener::from_std(listener)?;
             let verifier = Verifier::new(issuers.clone(), HttpSettings::default(), watch)?;
-            let app = app(&database, &corner, (verifier, &issuers), &shutdown);
+            let app = app(&database, &corner, (verifier, &issuers), secret, &shutdown);
             tokio::spawn(api::upkeep(app.clone()));
             Ok(api::serve(listener, api::router(app), shutdown.draining().clone()).await?)
         })
@@ -313,6 +317,7 @@ fn app(
     database: &Database,
     corner: &Corner,
     (verifier, issuers): (Verifier, &[TrustedIssuer]),
+    webhook_secret: Option<Secret>,
     shutdown: &Shutdown,
 ) -> api::App {
     let spine = corner.spine();
@@ -334,6 +339,7 @@ fn app(
             rate_burst: many(100_000),
         },
         default_group: 1,
+        webhook_secret,
         config_life: CONFIG_LIFE,
         metrics: telemetry::metrics(),
         progress: Progress::new(),

@@ -1,0 +1,106 @@
+//! Which of several schedulers takes the steps that cost requests to GitHub: a lease in the database, by its clock.
+//!
+//! Who renewed it trusts it for a little less than it lasts, by its own monotonic clock, counted from before it asked.
+//! So two schedulers can both believe to lead only if a clock runs wild, and then the steps' own constraints hold.
+
+use std::{
+    convert::Infallible,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use chrono::TimeDelta;
+use store::Store;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::{Parts, StepError};
+
+/// The one lease there is.
+pub const NAME: &str = "scheduler";
+/// How long a lease lasts; with one tick more, the longest time nobody leads.
+const LIFE: Duration = Duration::from_secs(12);
+/// How long before its end it is not trusted any more.
+const MARGIN: Duration = Duration::from_secs(2);
+/// How often it is renewed, or asked for.
+const EVERY: Duration = Duration::from_secs(3);
+/// Longest time one renewal may take.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Whether this scheduler leads. Clones share one answer.
+#[derive(Clone, Debug)]
+pub struct Lead {
+    holder: Arc<str>,
+    trusted: Arc<Mutex<Option<Instant>>>,
+}
+
+impl Lead {
+    /// Nobody's yet. `name` says where this scheduler runs; what makes it unique is added here.
+    pub fn new(name: &str) -> Self {
+        let random = uuid::Uuid::new_v4().simple().to_string();
+        Self { holder: format!("{name}.{}", &random[..8]).into(), trusted: Arc::default() }
+    }
+
+    /// Who asks for the lease.
+    pub fn holder(&self) -> &str {
+        &self.holder
+    }
+
+    /// Whether the lease is ours, for sure.
+    pub fn leads(&self) -> bool {
+        let until = *self.trusted.lock().unwrap_or_else(PoisonError::into_inner);
+        until.is_some_and(|until| Instant::now() < until)
+    }
+
+    fn trust(&self, until: Option<Instant>) {
+        *self.trusted.lock().unwrap_or_else(PoisonError::into_inner) = until;
+    }
+
+    /// Takes the lease if it is free, or renews it. Answers whether it is ours. While the database does not answer, what
+    /// was trusted stays so until its time is over.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn seek(&self, store: &Store) -> Result<bool, StepError> {
+        let asked = Instant::now();
+        let life = TimeDelta::from_std(LIFE).unwrap_or(TimeDelta::zero());
+        let term = store.read().await?.leases().take(NAME, &self.holder, life).await?;
+        let led = self.leads();
+        self.trust(term.map(|_| asked + LIFE - MARGIN));
+        match term {
+            Some(term) if !led => tracing::info!(holder = %self.holder, term, "this scheduler leads"),
+            None if led => tracing::warn!(holder = %self.holder, "another scheduler leads"),
+            _ => {}
+        }
+        Ok(term.is_some())
+    }
+}
+
+/// Keeps or seeks the lease until draining; then gives it up.
+pub(crate) async fn keep(parts: Parts, lead: Lead, draining: CancellationToken) -> Result<(), Infallible> {
+    let beat = parts.progress.register("lead", EVERY * 3 + PATIENCE * 2);
+    let mut ticks = interval(EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = draining.cancelled() => break,
+        }
+        match timeout(PATIENCE, lead.seek(&parts.store)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the lease could not be renewed"),
+            Err(_) => tracing::warn!("the lease could not be renewed in time"),
+        }
+        metrics::gauge!("rts_scheduler_leads").set(u8::from(lead.leads()));
+        beat.tick();
+    }
+    if lead.leads() {
+        lead.trust(None);
+        let given = async { parts.store.read().await?.leases().give_up(NAME, lead.holder()).await };
+        if !matches!(timeout(PATIENCE, given).await, Ok(Ok(()))) {
+            tracing::warn!("the lease could not be given up; it ends by itself");
+        }
+    }
+    beat.retire();
+    Ok(())
+}

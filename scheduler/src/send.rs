@@ -1,0 +1,40 @@
+//! Jobs the service gives itself.
+
+use domain::Job;
+use queue::Ticket;
+use store::NewJob;
+
+use crate::{Parts, StepError};
+
+/// Commits those of the jobs that no other job makes needless, and puts them on their way. Answers how many.
+pub(crate) async fn send(parts: &Parts, jobs: &[NewJob]) -> Result<u64, StepError> {
+    let made = parts.store.read().await?.jobs().insert_new(jobs).await?;
+    forward(parts, &made, |_| 1.0).await
+}
+
+/// Puts committed jobs on their way. What the queue does not hear now, the sweep tells it.
+pub(crate) async fn forward(
+    parts: &Parts,
+    jobs: &[Job],
+    weight: impl Fn(&Job) -> f64,
+) -> Result<u64, StepError> {
+    let tickets: Vec<Ticket> = jobs
+        .iter()
+        .map(|job| Ticket {
+            job: job.id,
+            installation: job.installation.clone(),
+            lane: job.kind.lane(),
+            team: job.team,
+            weight: weight(job),
+            cost: job.kind.cost(),
+            accepted_at: job.created_at,
+            deadline_at: job.deadline_at,
+            run_at: None,
+            urgent: false,
+        })
+        .collect();
+    if !tickets.is_empty() {
+        parts.spine.enqueue(&tickets).await?;
+    }
+    Ok(jobs.len() as u64)
+}

@@ -1,0 +1,99 @@
+//! One pass over the whole fleet: every page of GitHub's listing, compared with the rows. What it merely did not see is
+//! counted and looked at again by a job; nothing is removed here.
+
+mod apply;
+mod listing;
+
+use std::{collections::HashMap, convert::Infallible, time::Duration};
+
+use chrono::TimeDelta;
+use domain::InstallationId;
+use serde_json::json;
+use store::PassEnd;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
+
+pub use apply::Passed;
+use listing::Listed;
+pub use listing::Memory;
+
+use crate::{Lead, Parts, StepError, beats};
+
+/// How often it is looked whether a pass is due.
+const LOOK: Duration = Duration::from_secs(2);
+/// Longest time one pass may take: a thousand pages.
+const PASS: Duration = Duration::from_mins(10);
+
+/// Takes a pass over every installation when it is due, while this scheduler leads.
+pub(crate) async fn keep(parts: Parts, lead: Lead, draining: CancellationToken) -> Result<(), Infallible> {
+    let beat = parts.progress.register("snapshot", PASS * 2);
+    let mut ticks = interval(LOOK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut memories: HashMap<InstallationId, Memory> = HashMap::new();
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = draining.cancelled() => break,
+        }
+        for (installation, _) in parts.fleet.iter() {
+            let memory = memories.entry(installation.clone()).or_default();
+            tokio::select! {
+                () = when_due(&parts, &lead, installation, memory) => {}
+                () = draining.cancelled() => {}
+            }
+        }
+        beat.tick();
+    }
+    beat.retire();
+    Ok(())
+}
+
+async fn when_due(parts: &Parts, lead: &Lead, installation: &InstallationId, memory: &mut Memory) {
+    if !lead.leads() {
+        return;
+    }
+    let due = async { parts.store.read().await?.fleet().is_due(installation, every(parts)).await };
+    match timeout(beats::STEP, due).await {
+        Ok(Ok(true)) => {}
+        Ok(Ok(false)) => return,
+        Ok(Err(error)) => return tracing::warn!(%error, "whether a pass is due could not be read"),
+        Err(_) => return,
+    }
+    let step = async { run(parts, installation, memory).await.map(|passed| passed.sent) };
+    beats::take_within(PASS, "snapshot", step).await;
+}
+
+fn every(parts: &Parts) -> TimeDelta {
+    TimeDelta::from_std(parts.watch.every).unwrap_or(TimeDelta::minutes(5))
+}
+
+/// Takes one pass over one installation and notes how it went. `memory` makes the next one cheaper.
+///
+/// # Errors
+/// The database's and the queue's; what GitHub does is a result, not an error.
+pub async fn run(
+    parts: &Parts,
+    installation: &InstallationId,
+    memory: &mut Memory,
+) -> Result<Passed, StepError> {
+    let began = parts.store.read().await?.fleet().begin(installation, every(parts)).await?;
+    let Some(github) = parts.fleet.get(installation) else {
+        return note(parts, installation, "failed", "there is no credential for it").await;
+    };
+    match listing::all(parts, (installation, github), memory).await? {
+        Some(listed) => apply::apply(parts, installation, (&listed, began)).await,
+        None => note(parts, installation, "paused", "GitHub told us to wait").await,
+    }
+}
+
+/// Notes a pass that saw nothing to compare.
+async fn note(
+    parts: &Parts,
+    installation: &InstallationId,
+    result: &'static str,
+    why: &str,
+) -> Result<Passed, StepError> {
+    let end = PassEnd { result, error: Some(why.to_owned()), counts: json!({}), held: 0, word_used: false };
+    parts.store.read().await?.fleet().end(installation, &end).await?;
+    Ok(Passed { result, ..Passed::default() })
+}

@@ -1,0 +1,98 @@
+//! Reading all pages, each only if it has changed.
+
+use std::collections::HashMap;
+
+use domain::{InstallationId, SeenLabel, SeenRunner};
+use github::{GitHub, GitHubError, Listing, Page};
+
+use crate::{Parts, StepError, fleet};
+
+/// Runners of a page: GitHub's most.
+const PER_PAGE: u32 = 100;
+/// More pages than this are not read, and the pass is not complete.
+const MOST_PAGES: u32 = 1000;
+
+/// The pages of the last pass with their entity tags. A tag is worth something only with the same token, so this saves
+/// most of what passes within one hour cost.
+#[derive(Debug, Default)]
+pub struct Memory {
+    pages: HashMap<u32, Page>,
+}
+
+/// What was read.
+#[derive(Debug, Default)]
+pub(super) struct Listed {
+    /// By GitHub's id.
+    pub(super) seen: HashMap<i64, SeenRunner>,
+    /// `total_count` of the pages.
+    pub(super) total: u64,
+    /// Every page arrived, all tell the same count, and so many different runners were on them.
+    pub(super) complete: bool,
+    /// Requests made.
+    pub(super) requests: u32,
+    /// Why a page did not arrive; what came before it may still update rows.
+    pub(super) error: Option<String>,
+}
+
+/// Reads all pages, one after the other; before each it is looked whether GitHub wants to be left alone. None: it does.
+pub(super) async fn all(
+    parts: &Parts,
+    (installation, github): (&InstallationId, &GitHub),
+    memory: &mut Memory,
+) -> Result<Option<Listed>, StepError> {
+    let (mut listed, mut agree, mut number) = (Listed::default(), true, 1);
+    let mut fresh = HashMap::new();
+    loop {
+        if fleet::resting(&parts.spine, installation).await? {
+            return Ok(None);
+        }
+        listed.requests += 1;
+        let page = match read(github, number, memory).await {
+            Ok(page) => page,
+            Err(error) if fleet::heed(&parts.spine, installation, &error).await => return Ok(None),
+            Err(error) => {
+                tracing::warn!(%installation, number, %error, "a page of the fleet did not arrive");
+                listed.error = Some(format!("page {number} did not arrive: {error}"));
+                return Ok(Some(listed));
+            }
+        };
+        agree &= number == 1 || page.total_count == listed.total;
+        listed.total = page.total_count;
+        listed.seen.extend(page.runners.iter().map(|runner| (runner.id, seen(runner))));
+        let next = page.next;
+        fresh.insert(number, page);
+        match next {
+            Some(next) if next <= MOST_PAGES => number = next,
+            Some(_) => {
+                agree = false;
+                break;
+            }
+            None => break,
+        }
+    }
+    memory.pages = fresh;
+    listed.complete = agree && u64::try_from(listed.seen.len()).is_ok_and(|n| n == listed.total);
+    Ok(Some(listed))
+}
+
+async fn read(github: &GitHub, number: u32, memory: &Memory) -> Result<Page, GitHubError> {
+    let known = memory.pages.get(&number);
+    let tag = known.and_then(|page| page.etag.as_deref());
+    match (github.list_runners(number, PER_PAGE, tag).await?, known) {
+        (Listing::Page(page), _) => Ok(page),
+        (Listing::NotModified, Some(known)) => Ok(known.clone()),
+        // The client answers so only to a request with a tag.
+        (Listing::NotModified, None) => Err(GitHubError::Argument("no page for this tag")),
+    }
+}
+
+fn seen(runner: &github::Runner) -> SeenRunner {
+    let label = |label: &github::Label| SeenLabel { name: label.name.clone(), read_only: label.read_only };
+    SeenRunner {
+        github_id: runner.id,
+        name: runner.name.clone(),
+        online: runner.status.eq_ignore_ascii_case("online"),
+        busy: runner.busy,
+        labels: runner.labels.iter().map(label).collect(),
+    }
+}
