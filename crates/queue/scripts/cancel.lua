@@ -4,7 +4,7 @@
 -- Result: `removed`, `leased` (left as it is) or `unknown`.
 -- Complexity: O(log N).
 local id = ARGV[1]
-local h = redis.call('HMGET', job_key(id), 'i', 'l', 's')
+local h = redis.call('HMGET', job_key(id), 'i', 'l', 's', 't')
 if not h[1] then
   return 'unknown'
 end
@@ -13,5 +13,10 @@ if h[3] == 'l' then
 end
 leave_ready(id, h[1], h[2])
 redis.call('ZREM', key('d', h[1], h[2]), id)
+if redis.call('ZREM', key('s', h[1], h[2]) .. ':' .. h[4], id) == 1 then
+  count(h[1], 'a:', h[4], -1)
+end
+count(h[1], 'w:', h[4], -1)
+store_counts()
 redis.call('DEL', job_key(id))
 return 'removed'

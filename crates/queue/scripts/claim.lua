@@ -1,10 +1,11 @@
 -- Leases the jobs whose turn it is, or says how long to wait.
 --
 -- ARGV: claimer, request number, jobs wanted (1 to 100), lease ms, longest wait ms, then the share of each lane
--- Result: { wait ms, { job, installation, lane, rank, accepted ms, half-deadline ms, cost, claims, rescues }... }
+-- Result: { wait ms, { job, installation, lane, rank, accepted ms, half-deadline ms, cost, claims, rescues, team }... }
+--   The first request of each job is paid for.
 --   The same claimer asking again with the same request number gets the jobs of the lost answer.
--- Complexity: O((n + e + d) log N) for n claimed, at most 64 expired and 256 due jobs, plus O(i) for the at most
---   64 installations looked at.
+-- Complexity: O((n + e + d + s) log N) for n claimed, at most 64 expired and 256 due jobs, and at most 32 jobs of
+--   each lane that step aside, plus O(i) for the at most 64 installations looked at.
 local claimer, request = ARGV[1], ARGV[2]
 local want, lease, longest = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local token = claimer .. '.' .. request
@@ -12,8 +13,8 @@ local SHARES = {}
 for n, lane in ipairs(LANES) do
   SHARES[lane] = tonumber(ARGV[5 + n])
 end
-local INSTALLATIONS, EXPIRED, DUE = 64, 64, 256
-local wait = longest
+local INSTALLATIONS, EXPIRED, DUE, ASIDE = 64, 64, 256, 32
+local wait, full = longest, false
 
 local function sooner(ms)
   if ms < wait then
@@ -22,8 +23,8 @@ local function sooner(ms)
 end
 
 local function describe(id)
-  local h = redis.call('HMGET', job_key(id), 'i', 'l', 'k', 'a', 'h', 'c', 'n', 'x')
-  return { id, h[1], h[2], h[3], h[4], h[5], h[6], tonumber(h[7]), tonumber(h[8]) }
+  local h = redis.call('HMGET', job_key(id), 'i', 'l', 'k', 'a', 'h', 'c', 'n', 'x', 't')
+  return { id, h[1], h[2], h[3], h[4], h[5], h[6], tonumber(h[7]), tonumber(h[8]), h[9] }
 end
 
 -- 0 The answer to this very request was lost on its way: give it again. An older request comes late: its asker
@@ -47,10 +48,11 @@ end
 
 -- A member whose hash is gone (an evicting Redis) is dropped: the sweep over the truth puts the job back.
 local function back_to_ready(id, inst, lane)
-  local h = redis.call('HMGET', job_key(id), 'k', 'a', 'h')
+  local h = redis.call('HMGET', job_key(id), 'k', 'a', 'h', 't')
   if h[1] then
     enter_ready(id, inst, lane, h[1], h[2], h[3])
   end
+  return h[4]
 end
 
 -- 1 Leases that ran out: their holder died or hangs. Back to the old rank, one rescue more.
@@ -58,12 +60,27 @@ local expired_left = EXPIRED
 local function take_back(inst, lane)
   local ids = redis.call('ZRANGEBYSCORE', key('l', inst, lane), '-inf', now, 'LIMIT', 0, expired_left)
   expired_left = expired_left - #ids
+  local teams, lost = {}, false
   for _, id in ipairs(ids) do
     redis.call('ZREM', key('l', inst, lane), id)
-    if redis.call('EXISTS', job_key(id)) == 1 then
+    local team = back_to_ready(id, inst, lane)
+    if team then
       redis.call('HINCRBY', job_key(id), 'x', 1)
+      count(inst, 'r:', team, -1)
+      count(inst, 'w:', team, 1)
+      teams[team] = true
+    else
+      lost = true
     end
-    back_to_ready(id, inst, lane)
+  end
+  if #ids > 0 then
+    store_counts()
+    for team in pairs(teams) do
+      come_back(inst, team)
+    end
+  end
+  if lost then
+    recount(inst)
   end
 end
 
@@ -78,7 +95,7 @@ local function promote(inst, lane)
   end
 end
 
-local pauses = {}
+local pauses, sites = {}, {}
 local function load_pauses()
   local flat = redis.call('HGETALL', P .. 'p')
   for at = 1, #flat, 2 do
@@ -92,37 +109,52 @@ local function load_pauses()
   end
 end
 
--- 3a May a job of this cost start now? 0, or the ms until asking again makes sense. Budget buckets belong here,
--- and what they charge into `charge`.
-local function admit(inst, lane, cost)
-  local until_ms = math.max(pauses['i:' .. inst] or 0, pauses['l:' .. lane] or 0)
-  return math.max(until_ms - now, 0)
+-- 3a May a job of this lane start now? 0, or the ms until asking again makes sense. A job has at most one request
+-- under way, so leases are what GitHub sees at once.
+local function admit(site, lane)
+  local until_ms = math.max(pauses['i:' .. site.inst] or 0, pauses['l:' .. lane] or 0)
+  if until_ms > now then
+    return until_ms - now
+  end
+  if site.running >= site.budget.concurrency then
+    full = true
+    return longest
+  end
+  return budget_wait(site.budget, FIRST[lane])
 end
 
--- The clocks of one installation, read once and written once per claim.
-local function load_clocks(inst)
+-- The clocks and the budget of one installation, read once and written once per claim.
+local function load_site(inst)
   local h = redis.call('HMGET', P .. 'm:' .. inst, 'v', 'k:provision', 'k:deprovision', 'k:drift',
     'v:provision', 'v:deprovision', 'v:drift')
-  local site = { inst = inst, served = false, v = tonumber(h[1] or '0'), clock = {}, finish = {}, waiting = {} }
+  local site = {
+    inst = inst, v = tonumber(h[1] or '0'), clock = {}, finish = {}, waiting = {}, served = {}, look = {},
+    running = 0, teams = {}, budget = load_budget(inst, FIRST_FIELDS),
+  }
   for n, lane in ipairs(LANES) do
     site.clock[lane] = tonumber(h[1 + n] or '0')
     site.finish[lane] = tonumber(h[4 + n] or '0')
     site.waiting[lane] = redis.call('ZCARD', key('r', inst, lane))
+    site.running = site.running + redis.call('ZCARD', key('l', inst, lane))
+    site.look[lane] = ASIDE
   end
   return site
 end
 
-local function store_clocks(site)
-  local m = P .. 'm:' .. site.inst
-  redis.call('HSET', m, 'v', site.v)
-  for _, lane in ipairs(LANES) do
-    redis.call('HSET', m, 'k:' .. lane, site.clock[lane], 'v:' .. lane, site.finish[lane])
+local function store_site(site)
+  local clocks = { 'v', site.v }
+  for lane in pairs(site.served) do
+    for _, word in ipairs({ 'k:' .. lane, site.clock[lane], 'v:' .. lane, site.finish[lane] }) do
+      clocks[#clocks + 1] = word
+    end
     local teams = key('t', site.inst, lane)
     local idle = redis.call('ZRANGEBYSCORE', teams, '-inf', site.clock[lane], 'LIMIT', 0, 64)
     if #idle > 0 then
       redis.call('ZREM', teams, unpack(idle))
     end
   end
+  redis.call('HSET', P .. 'm:' .. site.inst, unpack(clocks))
+  store_budget(site.budget)
 end
 
 -- 3b Lanes with work, the one furthest behind its share first. A lane that idled starts at the common virtual
@@ -143,8 +175,8 @@ local function lanes_in_turn(site)
   return turn
 end
 
--- 3c The lane's next job: one past half its deadline, else the lowest rank.
-local function next_job(inst, lane)
+-- 3c The lane's first job: one past half its deadline, else the lowest rank.
+local function first_job(inst, lane)
   local id = redis.call('ZRANGEBYSCORE', key('h', inst, lane), '-inf', now, 'LIMIT', 0, 1)[1]
   if id then
     return id, true
@@ -152,9 +184,43 @@ local function next_job(inst, lane)
   return redis.call('ZRANGE', key('r', inst, lane), 0, 0)[1], false
 end
 
--- 3d Moves the clocks on. An overdue job jumped the line: its rank says nothing about where the line is, and
+-- Whether the team runs all it may. Jobs without a team are nobody's share.
+local function runs_enough(site, team)
+  if team == '-' then
+    return false
+  end
+  if not site.teams[team] then
+    site.teams[team] = tonumber(redis.call('HGET', P .. 'y:' .. site.inst, 'r:' .. team) or '0')
+  end
+  return site.teams[team] >= site.budget.team
+end
+
+-- The lane's first job whose team may run one more.
+local function next_job(site, lane)
+  while site.waiting[lane] > 0 and site.look[lane] > 0 do
+    local id, overdue = first_job(site.inst, lane)
+    local job = describe(id)
+    if job[2] and not runs_enough(site, job[10]) then
+      return job, overdue
+    elseif job[2] then
+      step_aside(id, site.inst, lane, job[10], job[4])
+      full = true
+    else
+      leave_ready(id, site.inst, lane)
+    end
+    site.waiting[lane] = site.waiting[lane] - 1
+    site.look[lane] = site.look[lane] - 1
+  end
+  if site.waiting[lane] > 0 then
+    sooner(0)
+  end
+  return nil
+end
+
+-- 3d Pays for the first request and moves the clocks on. An overdue job jumped the line: its rank says nothing about where the line is, and
 -- taking it for the clock would put every newcomer behind the backlog of the team that queued too much.
 local function charge(site, turn, job, overdue)
+  charge_budget(site.budget, FIRST[turn.lane])
   site.v = turn.start
   site.finish[turn.lane] = turn.start + tonumber(job[7]) / SHARES[turn.lane]
   if not overdue then
@@ -162,26 +228,33 @@ local function charge(site, turn, job, overdue)
   end
 end
 
+local function lease_job(site, lane, job)
+  local id, team = job[1], job[10]
+  leave_ready(id, site.inst, lane)
+  job[8] = redis.call('HINCRBY', job_key(id), 'n', 1)
+  enter_leased(id, site.inst, lane, token, now + lease)
+  count(site.inst, 'w:', team, -1)
+  count(site.inst, 'r:', team, 1)
+  if site.teams[team] then
+    site.teams[team] = site.teams[team] + 1
+  end
+  site.waiting[lane], site.running, site.served[lane] = site.waiting[lane] - 1, site.running + 1, true
+end
+
 -- One job of one installation, leased; nil when nothing may start there now.
 local function serve(site)
   for _, turn in ipairs(lanes_in_turn(site)) do
-    local id, overdue = next_job(site.inst, turn.lane)
-    local job = describe(id)
-    local ms = job[2] and admit(site.inst, turn.lane, tonumber(job[7])) or longest
-    if not job[2] then
-      leave_ready(id, site.inst, turn.lane)
-      site.waiting[turn.lane] = site.waiting[turn.lane] - 1
-      sooner(0)
-    elseif ms == 0 then
-      leave_ready(id, site.inst, turn.lane)
-      site.waiting[turn.lane] = site.waiting[turn.lane] - 1
-      charge(site, turn, job, overdue)
-      job[8] = redis.call('HINCRBY', job_key(id), 'n', 1)
-      enter_leased(id, site.inst, turn.lane, token, now + lease)
-      site.served = true
-      return job
+    local ms = admit(site, turn.lane)
+    local job, overdue
+    if ms == 0 then
+      job, overdue = next_job(site, turn.lane)
     else
       sooner(ms)
+    end
+    if job then
+      charge(site, turn, job, overdue)
+      lease_job(site, turn.lane, job)
+      return job
     end
   end
   return nil
@@ -200,13 +273,26 @@ local function next_event(inst)
     end
     keys[#keys + 1] = key('r', inst, lane)
   end
-  if redis.call('EXISTS', unpack(keys)) == 0 then
+  if redis.call('EXISTS', unpack(keys)) == 0 and not recount(inst) then
     redis.call('ZREM', P .. 'i', inst)
-    redis.call('DEL', P .. 'm:' .. inst)
+    redis.call('DEL', P .. 'm:' .. inst, P .. 'y:' .. inst)
     for _, lane in ipairs(LANES) do
       redis.call('DEL', key('t', inst, lane))
     end
   end
+end
+
+-- Whether another worker should look: something may start within a second, or falls due some time.
+local function more_to_come()
+  for _, site in ipairs(sites) do
+    for _, lane in ipairs(LANES) do
+      if (site.waiting[lane] > 0 and admit(site, lane) <= 1000)
+        or redis.call('EXISTS', key('d', site.inst, lane)) == 1 then
+        return true
+      end
+    end
+  end
+  return false
 end
 
 local again = repeated()
@@ -215,7 +301,6 @@ if again then
 end
 
 local names = redis.call('ZRANGE', P .. 'i', 0, INSTALLATIONS - 1)
-local sites = {}
 if #names > 0 then
   load_pauses()
 end
@@ -228,7 +313,7 @@ for _, inst in ipairs(names) do
       promote(inst, lane)
     end
   end
-  sites[#sites + 1] = load_clocks(inst)
+  sites[#sites + 1] = load_site(inst)
 end
 
 local jobs, kept = {}, { request }
@@ -246,25 +331,22 @@ while moved and #jobs < want do
 end
 
 for _, site in ipairs(sites) do
-  if site.served then
-    store_clocks(site)
+  local served = next(site.served) ~= nil
+  if served then
+    store_site(site)
   end
-  if site.served or #names == INSTALLATIONS then
+  if served or #names == INSTALLATIONS then
     redis.call('ZADD', P .. 'i', 'XX', redis.call('INCR', P .. 'turn'), site.inst)
   end
 end
+store_counts()
 if #jobs > 0 then
   redis.call('SET', P .. 'c:' .. claimer, table.concat(kept, ' '), 'PX', lease)
 end
 if #jobs == want then
   -- More may be left, or fall due: the next worker looks, and so on until one goes empty.
-  for _, site in ipairs(sites) do
-    for _, lane in ipairs(LANES) do
-      if (site.waiting[lane] > 0 and admit(site.inst, lane, 1) == 0)
-        or redis.call('EXISTS', key('d', site.inst, lane)) == 1 then
-        ring()
-      end
-    end
+  if more_to_come() then
+    ring()
   end
   wait = 0
 else
@@ -275,4 +357,7 @@ else
     sooner(100)
   end
 end
-return { wait, jobs }
+if full then
+  redis.call('SET', P .. 'full', 1, 'PX', 60000)
+end
+return { math.ceil(wait), jobs }

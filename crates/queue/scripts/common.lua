@@ -16,6 +16,13 @@
 --   l:<inst>:<lane>      ZSET  leased jobs by expiry ms
 --   t:<inst>:<lane>      ZSET  teams by their last rank; entries at or below the clock say nothing and go
 --   m:<inst>             HASH  k:<lane> lane clock, v:<lane> lane's virtual finish, v virtual time
+--   s:<inst>:<lane>:<team> ZSET jobs standing aside by rank: their team runs all it may (place r, in a, not in r or h)
+--   y:<inst>             HASH  w:<team> jobs waiting (r or d), r:<team> jobs running, a:<team> jobs standing aside
+--   b:<inst>             HASH  settings of the budget, see budget.lua
+--   g:<inst>             HASH  what is known of GitHub's limits, see budget.lua
+--   sites                ZSET  installations with a budget by when they were last heard of, at most 1,000
+--   full                 TEXT  set while a claim found work that only the end of another job lets start
+--   v:<name>, o:<name>   TEXT  small values replicas share, and the locks around them
 -- A job is in exactly one of ready, delayed and leased, and its hash says which.
 local P = KEYS[1]
 local LANES = { 'provision', 'deprovision', 'drift' }
@@ -61,6 +68,28 @@ end
 local function enter_leased(id, inst, lane, token, expiry)
   redis.call('ZADD', key('l', inst, lane), expiry, id)
   redis.call('HSET', job_key(id), 's', 'l', 'o', token)
+end
+
+-- Counts of one team: gathered here, written once by `store_counts`.
+local counts = {}
+local function count(inst, field, team, by)
+  local of = counts[inst]
+  if not of then
+    of = {}
+    counts[inst] = of
+  end
+  of[field .. team] = (of[field .. team] or 0) + by
+end
+
+local function store_counts()
+  for inst, fields in pairs(counts) do
+    for field, by in pairs(fields) do
+      if by ~= 0 and redis.call('HINCRBY', P .. 'y:' .. inst, field, by) <= 0 then
+        redis.call('HDEL', P .. 'y:' .. inst, field)
+      end
+    end
+  end
+  counts = {}
 end
 
 local function remember(inst)

@@ -34,9 +34,11 @@ for at = 1, #ARGV, 10 do
       enter_ready(id, inst, lane, rank, accepted, half)
       alarm = true
     end
+    count(inst, 'w:', team, 1)
     placed = placed + 1
   end
 end
+store_counts()
 if alarm then
   ring()
 end

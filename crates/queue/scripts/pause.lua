@@ -1,6 +1,7 @@
 -- Pauses an installation or a lane, or lifts a pause. A pause is never shortened, only lifted.
 --
--- ARGV: scope (`i:<installation>:<reason>` or `l:<lane>`), duration ms (0 lifts)
+-- ARGV: scope (`i:<installation>:<reason>` or `l:<lane>`), duration ms (0 lifts), installation that sends a probe
+--   first when the pause is over (or empty)
 -- Result: ms until the pause of this scope ends.
 -- Complexity: O(1).
 local scope, duration = ARGV[1], tonumber(ARGV[2])
@@ -8,6 +9,11 @@ if duration == 0 then
   redis.call('HDEL', P .. 'p', scope)
   ring()
   return 0
+end
+if ARGV[3] ~= '' then
+  local B = load_budget(ARGV[3], { 'pw', 'pp' })
+  ask_for_probe(B)
+  store_budget(B)
 end
 local until_ms = math.max(tonumber(redis.call('HGET', P .. 'p', scope) or '0'), now + duration)
 redis.call('HSET', P .. 'p', scope, until_ms)

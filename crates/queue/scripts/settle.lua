@@ -3,25 +3,37 @@
 -- ARGV: groups of 4, at most 200: job, token, outcome (`finish`, `snooze` or `release`), delay ms
 -- Result: { 1 or 0... }, 0 where the lease was not the caller's any more (then nothing changed).
 -- Complexity: O(n log N) for n leases among N jobs.
-local answers, alarm = {}, false
+local answers, alarm, ended = {}, false, {}
 for at = 1, #ARGV, 4 do
   local id, outcome, delay = ARGV[at], ARGV[at + 2], tonumber(ARGV[at + 3])
-  local h = redis.call('HMGET', job_key(id), 'i', 'l', 'k', 'a', 'h', 'o')
+  local h = redis.call('HMGET', job_key(id), 'i', 'l', 'k', 'a', 'h', 'o', 't')
   local inst, lane = h[1], h[2]
   if h[6] ~= ARGV[at + 1] then
     answers[#answers + 1] = 0
   else
     redis.call('ZREM', key('l', inst, lane), id)
+    count(inst, 'r:', h[7], -1)
+    ended[inst .. ' ' .. h[7]] = { inst, h[7] }
     if outcome == 'finish' then
       redis.call('DEL', job_key(id))
     elseif delay > 0 then
+      count(inst, 'w:', h[7], 1)
       alarm = enter_delayed(id, inst, lane, now + delay) or alarm
     else
+      count(inst, 'w:', h[7], 1)
       enter_ready(id, inst, lane, h[3], h[4], h[5])
       alarm = true
     end
     answers[#answers + 1] = 1
   end
+end
+store_counts()
+for _, of in pairs(ended) do
+  alarm = come_back(of[1], of[2]) or alarm
+end
+-- Somebody found work that only waits for a place.
+if next(ended) and redis.call('DEL', P .. 'full') == 1 then
+  alarm = true
 end
 if alarm then
   ring()

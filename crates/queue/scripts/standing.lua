@@ -1,18 +1,40 @@
 -- Where one job stands.
 --
--- ARGV: job
--- Result: {} when unknown, else { installation, lane, place (`r`, `d` or `l`), number }; the number is how many
---   ready jobs of its lane go before it, or the ms until it is due, or 0.
+-- ARGV: job, then the share of each lane
+-- Result: nil when unknown, else { place (`r`, `d` or `l`), number, ms until it starts, reason of the longest pause or
+--   '', ms left of it }; the number is how many ready jobs of its lane go before it, or the ms until it is due, or 0.
 -- Complexity: O(log N).
 local id = ARGV[1]
-local h = redis.call('HMGET', job_key(id), 'i', 'l', 's')
-if not h[1] then
-  return {}
+for n, name in ipairs(LANES) do
+  SHARES[name] = tonumber(ARGV[1 + n])
 end
-local number = 0
-if h[3] == 'r' then
-  number = redis.call('ZRANK', key('r', h[1], h[2]), id)
-elseif h[3] == 'd' then
-  number = math.max(tonumber(redis.call('ZSCORE', key('d', h[1], h[2]), id)) - now, 0)
+local h = redis.call('HMGET', job_key(id), 'i', 'l', 's', 'k', 't')
+local inst, lane, place = h[1], h[2], h[3]
+if not inst then
+  return false
 end
-return { h[1], h[2], h[3], number }
+
+-- Ready jobs that go first. One past half its deadline waits for those that are longer past it alone.
+local function ranks()
+  local rank = redis.call('ZRANK', key('r', inst, lane), id)
+  if not rank then
+    local aside = key('s', inst, lane) .. ':' .. h[5]
+    rank = redis.call('ZCOUNT', key('r', inst, lane), '-inf', h[4]) + (redis.call('ZRANK', aside, id) or 0)
+    return rank, rank
+  end
+  local overdue = tonumber(redis.call('ZSCORE', key('h', inst, lane), id) or 'inf') <= now
+  return rank, overdue and redis.call('ZRANK', key('h', inst, lane), id) or rank
+end
+
+local number, ahead, due = 0, 0, 0
+if place == 'r' then
+  number, ahead = ranks()
+elseif place == 'd' then
+  due = math.max(tonumber(redis.call('ZSCORE', key('d', inst, lane), id)) - now, 0)
+  number, ahead = due, redis.call('ZCOUNT', key('r', inst, lane), '-inf', h[4])
+end
+local starts, why, left = outlook(inst, lane, ahead)
+if place == 'l' then
+  starts = 0
+end
+return { place, number, math.max(starts, due), why, left }

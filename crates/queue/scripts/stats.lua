@@ -11,7 +11,7 @@ for _, inst in ipairs(redis.call('ZRANGE', P .. 'i', 0, 999)) do
     rows[#rows + 1] = {
       inst,
       lane,
-      redis.call('ZCARD', key('r', inst, lane)),
+      redis.call('ZCARD', key('a', inst, lane)),
       redis.call('ZCARD', key('d', inst, lane)),
       redis.call('ZCARD', key('l', inst, lane)),
       oldest and math.max(now - tonumber(oldest), 0) or 0,

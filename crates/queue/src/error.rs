@@ -10,6 +10,12 @@ pub enum QueueError {
     /// The namespace is not 1 to 64 characters of `a-z`, `0-9`, `-`, `_`.
     #[error("a queue namespace is 1 to 64 characters of a-z, 0-9, - and _")]
     BadNamespace,
+    /// A name of an endpoint or resource, or of a shared value, is not what the call asks for.
+    #[error("a name is {0}")]
+    BadName(&'static str),
+    /// A shared value is too large.
+    #[error("a shared value is at most 16 KiB")]
+    TooLarge,
     /// Redis refused, or the connection broke.
     #[error("redis failed")]
     Redis(#[from] redis::RedisError),

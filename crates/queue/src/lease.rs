@@ -60,16 +60,16 @@ pub struct Lease {
     pub claims: u32,
     /// How often a holder let the lease run out. Counts from anew after a loss of Redis.
     pub rescues: u32,
-    /// What a lost Redis needs to have the job back: rank, accepted ms, half-deadline ms, cost.
-    pub(crate) standing: [String; 4],
+    /// What a lost Redis needs to have the job back: team, rank, accepted ms, half-deadline ms, cost.
+    pub(crate) standing: [String; 5],
 }
 
 /// A lease as the claim script tells it.
-pub(crate) type LeaseRow = (String, String, String, String, String, String, String, u32, u32);
+pub(crate) type LeaseRow = (String, String, String, String, String, String, String, u32, u32, String);
 
 impl Lease {
     pub(crate) fn read(row: LeaseRow, token: &LeaseToken) -> Result<Self, QueueError> {
-        let (job, installation, lane, rank, accepted, half, cost, claims, rescues) = row;
+        let (job, installation, lane, rank, accepted, half, cost, claims, rescues, team) = row;
         Ok(Self {
             job: job.parse().map_err(|_| QueueError::Unexpected("a job id"))?,
             token: token.clone(),
@@ -77,7 +77,7 @@ impl Lease {
             lane: lane.parse().map_err(|_| QueueError::Unexpected("a lane"))?,
             claims,
             rescues,
-            standing: [rank, accepted, half, cost],
+            standing: [team, rank, accepted, half, cost],
         })
     }
 

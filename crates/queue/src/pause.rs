@@ -6,6 +6,9 @@ use domain::{InstallationId, Lane};
 
 use crate::{QueueError, Spine, scripts, spine::millis};
 
+/// Longest pause.
+pub(crate) const LONGEST: Duration = Duration::from_hours(30 * 24);
+
 /// Why an installation is paused. Each reason has a pause of its own; the longest counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
@@ -22,6 +25,10 @@ pub enum Reason {
 impl Reason {
     /// Every reason.
     pub const ALL: [Self; 4] = [Self::Budget, Self::GithubOutage, Self::SecondaryLimit, Self::Admin];
+
+    pub(crate) fn read(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == word)
+    }
 
     /// The word used in keys and metrics.
     pub const fn as_str(self) -> &'static str {
@@ -68,30 +75,32 @@ pub struct Paused {
 }
 
 impl Spine {
-    /// No claim takes a job of this installation for so long. Never shortens a pause; the answer is what is left of
-    /// it now. At most 30 days.
+    /// No claim takes a job of this installation for so long, and no running job gets a permit unless the reason is
+    /// [`Reason::Admin`]. When a pause for any other reason is over, one request goes first as a probe. Never shortens
+    /// a pause; the answer is what is left of it now. At most 30 days.
     pub async fn pause(
         &self,
         installation: &InstallationId,
         duration: Duration,
         reason: Reason,
     ) -> Result<Duration, QueueError> {
-        self.set_pause(format!("i:{installation}:{reason}"), duration).await
+        let probe = if reason == Reason::Admin { "" } else { installation.as_str() };
+        self.set_pause(format!("i:{installation}:{reason}"), duration, probe).await
     }
 
     /// Lifts the pause of this reason; the others stay.
     pub async fn resume(&self, installation: &InstallationId, reason: Reason) -> Result<(), QueueError> {
-        self.set_pause(format!("i:{installation}:{reason}"), Duration::ZERO).await.map(drop)
+        self.set_pause(format!("i:{installation}:{reason}"), Duration::ZERO, "").await.map(drop)
     }
 
     /// As [`Self::pause`], for one lane everywhere, for [`Reason::Admin`].
     pub async fn pause_lane(&self, lane: Lane, duration: Duration) -> Result<Duration, QueueError> {
-        self.set_pause(format!("l:{lane}"), duration).await
+        self.set_pause(format!("l:{lane}"), duration, "").await
     }
 
     /// Lifts a lane's pause.
     pub async fn resume_lane(&self, lane: Lane) -> Result<(), QueueError> {
-        self.set_pause(format!("l:{lane}"), Duration::ZERO).await.map(drop)
+        self.set_pause(format!("l:{lane}"), Duration::ZERO, "").await.map(drop)
     }
 
     /// Every pause that holds now.
@@ -100,10 +109,14 @@ impl Spine {
         rows.into_iter().map(|(scope, left)| read(&scope, Duration::from_millis(left))).collect()
     }
 
-    async fn set_pause(&self, scope: String, duration: Duration) -> Result<Duration, QueueError> {
-        let longest = Duration::from_hours(30 * 24);
-        let left: u64 =
-            self.run(&scripts::PAUSE, &[scope, millis(duration.min(longest)).to_string()]).await?;
+    async fn set_pause(
+        &self,
+        scope: String,
+        duration: Duration,
+        probe: &str,
+    ) -> Result<Duration, QueueError> {
+        let args = [scope, millis(duration.min(LONGEST)).to_string(), probe.to_owned()];
+        let left: u64 = self.run(&scripts::PAUSE, &args).await?;
         Ok(Duration::from_millis(left))
     }
 }
@@ -117,7 +130,7 @@ fn read(scope: &str, left: Duration) -> Result<Paused, QueueError> {
     };
     let reason = match parts.next() {
         None => Some(Reason::Admin),
-        Some(word) => Reason::ALL.into_iter().find(|reason| reason.as_str() == word),
+        Some(word) => Reason::read(word),
     };
     match (scope, reason) {
         (Some(scope), Some(reason)) => Ok(Paused { scope, pause: Pause { reason, left } }),

@@ -5,25 +5,36 @@ use std::sync::LazyLock;
 use redis::Script;
 
 macro_rules! scripts {
-    ($($name:ident = $file:literal),+ $(,)?) => {$(
+    ($($name:ident = [$($file:literal),+]),+ $(,)?) => {$(
         pub(crate) static $name: LazyLock<Script> = LazyLock::new(|| {
-            Script::new(concat!(include_str!("../scripts/common.lua"), include_str!(concat!("../scripts/", $file))))
+            Script::new(concat!(
+                include_str!("../scripts/common.lua"),
+                $(include_str!(concat!("../scripts/", $file))),+
+            ))
         });
     )+};
 }
 
 scripts! {
-    CANCEL = "cancel.lua",
-    CLAIM = "claim.lua",
-    ENQUEUE = "enqueue.lua",
-    EXTEND = "extend.lua",
-    PAUSE = "pause.lua",
-    PAUSES = "pauses.lua",
-    PLACES = "places.lua",
-    RING = "ring.lua",
-    SETTLE = "settle.lua",
-    STANDING = "standing.lua",
-    STATS = "stats.lua",
+    BUDGETS = ["budget.lua", "budgets.lua"],
+    CANCEL = ["cancel.lua"],
+    CLAIM = ["budget.lua", "teams.lua", "claim.lua"],
+    ENQUEUE = ["enqueue.lua"],
+    EXTEND = ["extend.lua"],
+    FORECAST = ["budget.lua", "outlook.lua", "forecast.lua"],
+    OBSERVE = ["budget.lua", "observe.lua"],
+    OUTCOME = ["budget.lua", "outcome.lua"],
+    PAUSE = ["budget.lua", "pause.lua"],
+    PAUSES = ["pauses.lua"],
+    PERMIT = ["budget.lua", "permit.lua"],
+    PLACES = ["places.lua"],
+    RING = ["ring.lua"],
+    SETTINGS = ["budget.lua", "settings.lua"],
+    SETTLE = ["budget.lua", "teams.lua", "settle.lua"],
+    SLOW = ["budget.lua", "slow.lua"],
+    STANDING = ["budget.lua", "outlook.lua", "standing.lua"],
+    STATS = ["stats.lua"],
+    UNLOCK = ["unlock.lua"],
 }
 
 #[cfg(test)]

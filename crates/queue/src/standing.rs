@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use domain::{InstallationId, JobId, Lane};
 
-use crate::{Pause, QueueError, Scope, Spine, scripts};
+use crate::{Pause, QueueError, Spine, forecast, scripts};
 
 /// Where a job is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,8 +28,10 @@ pub enum Place {
 pub struct Standing {
     /// Where.
     pub place: Place,
-    /// The longest pause of its installation or lane, if any.
+    /// The longest pause of its installation or lane, or the used-up primary window, if any.
     pub pause: Option<Pause>,
+    /// When it starts if every lane takes its share, as [`crate::Forecast::starts_in`]; zero when a worker holds it.
+    pub starts_in: Duration,
 }
 
 /// One lane of one installation.
@@ -59,22 +61,21 @@ pub struct Stats {
 impl Spine {
     /// Where one job stands; none if the queue does not hold it.
     pub async fn standing(&self, job: JobId) -> Result<Option<Standing>, QueueError> {
-        let row: Vec<String> = self.run(&scripts::STANDING, &[job.to_string()]).await?;
-        let [installation, lane, place, number] = row.as_slice() else { return Ok(None) };
-        let number = number.parse().map_err(|_| QueueError::Unexpected("a number"))?;
+        let mut args = vec![job.to_string()];
+        args.extend(forecast::shares());
+        let Some((place, number, starts_in, why, left)) =
+            self.run::<Option<(String, u64, u64, String, u64)>>(&scripts::STANDING, &args).await?
+        else {
+            return Ok(None);
+        };
         let place = match place.as_str() {
             "r" => Place::Ready { ahead: number },
             "d" => Place::Delayed { due_in: Duration::from_millis(number) },
             "l" => Place::Leased,
             _ => return Err(QueueError::Unexpected("a place")),
         };
-        let holds = |scope: &Scope| match scope {
-            Scope::Installation(id) => id.as_str() == installation,
-            Scope::Lane(id) => id.as_str() == lane,
-        };
-        let pauses = self.pauses().await?;
-        let pause = pauses.into_iter().filter(|p| holds(&p.scope)).map(|p| p.pause).max_by_key(|p| p.left);
-        Ok(Some(Standing { place, pause }))
+        let pause = forecast::pause(&why, left)?;
+        Ok(Some(Standing { place, pause, starts_in: Duration::from_millis(starts_in) }))
     }
 
     /// Depth and oldest age of every lane.

@@ -32,18 +32,29 @@ impl Ticket {
     pub(crate) fn args(&self) -> [String; 10] {
         let accepted = self.accepted_at.timestamp_millis();
         let deadline = self.deadline_at.timestamp_millis().max(accepted);
-        let weight = if self.weight.is_finite() { self.weight.clamp(0.01, 1_000.0) } else { 1.0 };
         [
             self.job.to_string(),
             self.installation.to_string(),
             self.lane.to_string(),
-            self.team.map_or_else(|| "-".to_owned(), |team| team.to_string()),
-            weight.to_string(),
-            self.cost.clamp(1, 1_000).to_string(),
+            team(self.team),
+            weight(self.weight).to_string(),
+            cost(self.cost).to_string(),
             accepted.to_string(),
             (accepted + (deadline - accepted) / 2).to_string(),
             self.run_at.map_or(0, |at| at.timestamp_millis()).to_string(),
             u8::from(self.urgent).to_string(),
         ]
     }
+}
+
+pub(crate) fn team(team: Option<TeamId>) -> String {
+    team.map_or_else(|| "-".to_owned(), |team| team.to_string())
+}
+
+pub(crate) fn weight(weight: f64) -> f64 {
+    if weight.is_finite() { weight.clamp(0.01, 1_000.0) } else { 1.0 }
+}
+
+pub(crate) fn cost(cost: u32) -> u32 {
+    cost.clamp(1, 1_000)
 }

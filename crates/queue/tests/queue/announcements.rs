@@ -7,7 +7,7 @@ use crate::support::{Corner, Server};
 
 #[tokio::test]
 async fn watchers_hear_of_their_job_alone() {
-    let corner = Corner::new();
+    let corner = Corner::new().await;
     let announcements = Announcements::start(&corner.spine);
     let (mine, other) = (JobId::new(), JobId::new());
     let mut one = announcements.watch(mine);
@@ -22,7 +22,7 @@ async fn watchers_hear_of_their_job_alone() {
 
 #[tokio::test]
 async fn watchers_leave_nothing_behind() {
-    let corner = Corner::new();
+    let corner = Corner::new().await;
     let announcements = Announcements::start(&corner.spine);
     let job = JobId::new();
     let (one, two) = (announcements.watch(job), announcements.watch(job));
@@ -36,7 +36,7 @@ async fn watchers_leave_nothing_behind() {
 #[tokio::test]
 async fn a_restart_is_survived_and_told() {
     let mut server = Server::start().await;
-    let corner = Corner::at(server.url());
+    let corner = Corner::at(server.url()).await;
     let announcements = Announcements::start(&corner.spine);
     let job = JobId::new();
     let mut watch = announcements.watch(job);

@@ -6,11 +6,11 @@ use std::{
     time::Duration,
 };
 
-use domain::{JobId, TeamId};
+use domain::{InstallationId, JobId, TeamId};
 use queue::{BackendSettings, Claimed, Outcome, QueueError, Spine, Ticket};
 
 use crate::{
-    support::{Corner, Server, tickets},
+    support::{Corner, Server, tickets, unlimited},
     worker::{Handler, Worker, gone, handler, settings},
 };
 
@@ -29,8 +29,9 @@ fn rows() -> (Handler, Arc<Mutex<HashSet<JobId>>>) {
     (run, rows)
 }
 
-/// What the sweep does: whatever is not final and not here is put in again.
+/// What a start and the sweep do: limits are written, whatever is not final and not here is put in again.
 async fn sweep(spine: &Spine, all: &[Ticket], done: &Mutex<HashSet<JobId>>) -> Result<(), QueueError> {
+    spine.set_budget(&InstallationId::default(), &unlimited()).await?;
     let open: Vec<Ticket> =
         all.iter().filter(|ticket| !done.lock().unwrap().contains(&ticket.job)).cloned().collect();
     spine.enqueue(&open).await.map(drop)
@@ -39,7 +40,7 @@ async fn sweep(spine: &Spine, all: &[Ticket], done: &Mutex<HashSet<JobId>>) -> R
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_redis_costs_time_and_no_job() {
     let mut server = Server::start().await;
-    let corner = Corner::at(server.url());
+    let corner = Corner::at(server.url()).await;
     let (run, done) = rows();
     let worker = Worker::start(&corner.spine, settings(8), run);
     let all = tickets(3_000, TeamId::new());
@@ -61,7 +62,7 @@ async fn a_killed_redis_costs_time_and_no_job() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_redis_that_stands_still_is_waited_for() {
     let server = Server::start().await;
-    let corner = Corner::at(server.url());
+    let corner = Corner::at(server.url()).await;
     let (run, done) = rows();
     let worker = Worker::start(&corner.spine, settings(8), run);
     let all = tickets(2_000, TeamId::new());
@@ -80,7 +81,7 @@ async fn a_redis_that_stands_still_is_waited_for() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flush_in_mid_run_loses_nothing() {
     let server = Server::start().await;
-    let corner = Corner::at(server.url());
+    let corner = Corner::at(server.url()).await;
     let (run, done) = rows();
     let worker = Worker::start(&corner.spine, settings(8), run);
     let all = tickets(2_000, TeamId::new());
@@ -101,7 +102,7 @@ async fn a_flush_in_mid_run_loses_nothing() {
 #[tokio::test]
 async fn a_worker_may_start_before_its_redis_and_stop_without_it() {
     let mut server = Server::start().await;
-    let corner = Corner::at(server.url());
+    let corner = Corner::at(server.url()).await;
     server.kill();
     let (run, done) = rows();
     let worker = Worker::start(&corner.spine, settings(2), run);
@@ -117,7 +118,7 @@ async fn a_worker_may_start_before_its_redis_and_stop_without_it() {
 #[tokio::test]
 async fn a_handler_is_stopped_before_a_lease_that_cannot_be_renewed_ends() {
     let mut server = Server::start().await;
-    let corner = Corner::at(server.url());
+    let corner = Corner::at(server.url()).await;
     let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
     let run = handler(move |job: Claimed| {
         let tell = tell.clone();

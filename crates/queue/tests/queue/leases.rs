@@ -9,7 +9,7 @@ use crate::support::{Corner, Line, Server, claimer, delayed, ticket, tickets};
 
 #[tokio::test]
 async fn an_expired_lease_is_taken_back_once_and_counted() {
-    let corner = Corner::new();
+    let corner = Corner::new().await;
     corner.spine.enqueue(&[ticket(TeamId::new())]).await.unwrap();
     let zombie = corner.take(1).await.remove(0);
     assert!(corner.take(1).await.is_empty(), "a held job is nobody else's");
@@ -31,7 +31,7 @@ async fn an_expired_lease_is_taken_back_once_and_counted() {
 
 #[tokio::test]
 async fn real_time_ends_a_lease_too() {
-    let corner = Corner::new();
+    let corner = Corner::new().await;
     corner.spine.enqueue(&[ticket(TeamId::new())]).await.unwrap();
     let short = Claimer::new("short", Duration::from_millis(5));
     assert_eq!(corner.spine.claim(&short, 1).await.unwrap().jobs.len(), 1);
@@ -45,7 +45,7 @@ async fn real_time_ends_a_lease_too() {
 
 #[tokio::test]
 async fn a_renewed_lease_stays() {
-    let corner = Corner::new();
+    let corner = Corner::new().await;
     corner.spine.enqueue(&[ticket(TeamId::new())]).await.unwrap();
     let lease = corner.take(1).await.remove(0);
     corner.let_pass("l", Lane::Provision).await;
@@ -57,7 +57,7 @@ async fn a_renewed_lease_stays() {
 #[tokio::test]
 async fn leases_come_back_after_a_flush() {
     let server = Server::start().await;
-    let corner = Corner::at(server.url());
+    let corner = Corner::at(server.url()).await;
     corner.spine.enqueue(&tickets(3, TeamId::new())).await.unwrap();
     corner.spine.mark_epoch().await.unwrap();
     assert!(corner.spine.epoch().await.unwrap().is_some());
@@ -78,7 +78,7 @@ async fn leases_come_back_after_a_flush() {
 #[tokio::test]
 async fn an_answer_that_was_lost_is_given_again() {
     let server = Server::start().await;
-    let corner = Corner::at(server.url());
+    let corner = Corner::at(server.url()).await;
     let line = Line::to(&server);
     corner.spine.enqueue(&tickets(4, TeamId::new())).await.unwrap();
     let hasty = SpineConfig {
@@ -105,7 +105,7 @@ async fn an_answer_that_was_lost_is_given_again() {
 
 #[tokio::test]
 async fn a_job_is_put_in_once_wherever_it_is() {
-    let corner = Corner::new();
+    let corner = Corner::new().await;
     let team = TeamId::new();
     let (waiting, late, held) = (ticket(team), delayed(team), ticket(TeamId::new()));
     corner.spine.enqueue(std::slice::from_ref(&held)).await.unwrap();
@@ -127,7 +127,7 @@ async fn a_job_is_put_in_once_wherever_it_is() {
 
 #[tokio::test]
 async fn what_waits_can_be_cancelled() {
-    let corner = Corner::new();
+    let corner = Corner::new().await;
     let team = TeamId::new();
     let (waiting, late, held) = (ticket(team), delayed(team), ticket(TeamId::new()));
     corner.spine.enqueue(std::slice::from_ref(&held)).await.unwrap();
@@ -143,7 +143,7 @@ async fn what_waits_can_be_cancelled() {
 
 #[tokio::test]
 async fn thousands_of_jobs_may_fall_due_at_once() {
-    let corner = Corner::new();
+    let corner = Corner::new().await;
     let team = TeamId::new();
     let late: Vec<_> = (0..9_500).map(|_| delayed(team)).collect();
     corner.spine.enqueue(&late).await.unwrap();
@@ -164,7 +164,7 @@ async fn thousands_of_jobs_may_fall_due_at_once() {
 
 #[tokio::test]
 async fn the_wait_ends_with_the_next_event() {
-    let corner = Corner::new();
+    let corner = Corner::new().await;
     let claimer = Claimer::new("short", Duration::from_millis(900));
     corner.spine.enqueue(&[ticket(TeamId::new())]).await.unwrap();
     assert_eq!(corner.spine.claim(&claimer, 1).await.unwrap().wait, Duration::ZERO, "more may be ready");
@@ -174,7 +174,7 @@ async fn the_wait_ends_with_the_next_event() {
 
 #[tokio::test]
 async fn nothing_is_left_of_finished_work() {
-    let corner = Corner::new();
+    let corner = Corner::new().await;
     corner.spine.enqueue(&tickets(10, TeamId::new())).await.unwrap();
     for lease in corner.take(10).await {
         assert!(corner.spine.finish(&lease).await.unwrap());
@@ -183,19 +183,19 @@ async fn nothing_is_left_of_finished_work() {
     assert!(claim.jobs.is_empty());
     assert!(corner.spine.stats().await.unwrap().lanes.is_empty());
     let mut left: Vec<String> = corner.ask(&["KEYS", &corner.key("*")]).await;
-    left.retain(|key| !key.contains("}:c:"));
+    left.retain(|key| !key.contains("}:c:") && !key.contains("}:b:"));
     left.sort();
     assert_eq!(
         left,
-        [corner.key("turn"), corner.key("w")],
-        "a counter, the bell and last answers that expire"
+        [corner.key("sites"), corner.key("turn"), corner.key("w")],
+        "settings, a bounded list, a counter, the bell and last answers that expire"
     );
 }
 
 #[tokio::test]
 async fn an_idle_claim_is_cheap() {
     let server = Server::start().await;
-    let corner = Corner::at(server.url());
+    let corner = Corner::at(server.url()).await;
     let claimer = claimer();
     corner.spine.claim(&claimer, 1).await.unwrap();
     corner.ask::<String>(&["CONFIG", "RESETSTAT"]).await;

@@ -10,7 +10,7 @@ use proptest::{
 };
 use queue::{Cancelled, Lease, LeaseToken, Place, Ticket};
 
-use crate::support::{Corner, claimer, delayed, ticket};
+use crate::support::{Corner, claimer, delayed, ticket, unlimited};
 
 const JOBS: usize = 6;
 const LONG: Duration = Duration::from_hours(1);
@@ -64,12 +64,12 @@ struct Model {
 }
 
 impl Model {
-    fn new() -> Self {
+    async fn new() -> Self {
         let team = TeamId::new();
         let lane = |n: usize| if n.is_multiple_of(2) { Lane::Provision } else { Lane::Drift };
         let tickets = (0..JOBS).map(|n| Ticket { lane: lane(n), ..ticket(team) }).collect();
         Self {
-            corner: Corner::new(),
+            corner: Corner::new().await,
             tickets,
             at: BTreeMap::new(),
             rescues: BTreeMap::new(),
@@ -119,6 +119,7 @@ impl Model {
             }
             Step::Flush => {
                 self.corner.flush().await;
+                self.corner.limit(&unlimited()).await;
                 self.at.clear();
                 self.rescues.clear();
             }
@@ -247,7 +248,7 @@ fn every_job_is_in_exactly_one_place() {
     TestRunner::new(config)
         .run(&vec(step(), 1..40), |steps| {
             runtime.block_on(async {
-                let mut model = Model::new();
+                let mut model = Model::new().await;
                 for step in steps {
                     model.apply(step).await;
                     model.check().await;

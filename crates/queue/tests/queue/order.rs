@@ -16,7 +16,7 @@ fn per_lane(leases: &[Lease]) -> Vec<usize> {
 
 #[tokio::test]
 async fn a_flood_delays_only_the_team_that_made_it() {
-    let corner = Corner::new();
+    let corner = Corner::new().await;
     let (a, b, c) = (TeamId::new(), TeamId::new(), TeamId::new());
     assert_eq!(corner.spine.enqueue(&tickets(10_000, a)).await.unwrap(), 10_000);
     corner.take(100).await;
@@ -33,7 +33,7 @@ async fn a_flood_delays_only_the_team_that_made_it() {
 
 #[tokio::test]
 async fn a_team_that_idled_gains_no_credit() {
-    let corner = Corner::new();
+    let corner = Corner::new().await;
     let (busy, idle) = (TeamId::new(), TeamId::new());
     corner.spine.enqueue(&tickets(50, busy)).await.unwrap();
     corner.take(40).await;
@@ -46,7 +46,7 @@ async fn a_team_that_idled_gains_no_credit() {
 
 #[tokio::test]
 async fn teams_at_the_clock_are_forgotten() {
-    let corner = Corner::new();
+    let corner = Corner::new().await;
     for _ in 0..20 {
         corner.spine.enqueue(&[ticket(TeamId::new())]).await.unwrap();
     }
@@ -57,7 +57,7 @@ async fn teams_at_the_clock_are_forgotten() {
 
 #[tokio::test]
 async fn lanes_get_their_shares_while_all_have_work() {
-    let corner = Corner::new();
+    let corner = Corner::new().await;
     for lane in Lane::ALL {
         corner.spine.enqueue(&in_lane(*lane, 200)).await.unwrap();
     }
@@ -69,7 +69,7 @@ async fn lanes_get_their_shares_while_all_have_work() {
 
 #[tokio::test]
 async fn what_a_lane_does_not_use_flows_to_the_others_and_is_not_owed() {
-    let corner = Corner::new();
+    let corner = Corner::new().await;
     corner.spine.enqueue(&in_lane(Lane::Drift, 60)).await.unwrap();
     assert_eq!(per_lane(&corner.take(50).await), [0, 0, 50], "alone it gets everything");
 
@@ -84,7 +84,7 @@ async fn what_a_lane_does_not_use_flows_to_the_others_and_is_not_owed() {
 
 #[tokio::test]
 async fn costs_count_not_jobs() {
-    let corner = Corner::new();
+    let corner = Corner::new().await;
     let dear: Vec<_> = in_lane(Lane::Provision, 100).into_iter().map(|t| Ticket { cost: 4, ..t }).collect();
     corner.spine.enqueue(&dear).await.unwrap();
     corner.spine.enqueue(&in_lane(Lane::Drift, 100)).await.unwrap();
@@ -94,7 +94,7 @@ async fn costs_count_not_jobs() {
 
 #[tokio::test]
 async fn a_job_past_half_its_deadline_goes_first_and_leaves_the_clock_alone() {
-    let corner = Corner::new();
+    let corner = Corner::new().await;
     let (flood, other) = (TeamId::new(), TeamId::new());
     corner.spine.enqueue(&tickets(1_000, flood)).await.unwrap();
     let old = Ticket {
@@ -113,7 +113,7 @@ async fn a_job_past_half_its_deadline_goes_first_and_leaves_the_clock_alone() {
 
 #[tokio::test]
 async fn an_urgent_job_goes_ahead_and_costs_its_team_nothing() {
-    let corner = Corner::new();
+    let corner = Corner::new().await;
     let team = TeamId::new();
     corner.spine.enqueue(&tickets(10, team)).await.unwrap();
     let urgent = Ticket { urgent: true, ..ticket(TeamId::new()) };
@@ -123,7 +123,7 @@ async fn an_urgent_job_goes_ahead_and_costs_its_team_nothing() {
 
 #[tokio::test]
 async fn installations_take_turns() {
-    let corner = Corner::new();
+    let corner = Corner::new().await;
     let mut other = in_lane(Lane::Provision, 50);
     for ticket in &mut other {
         ticket.installation = "other".parse().unwrap();
@@ -136,7 +136,7 @@ async fn installations_take_turns() {
 
 #[tokio::test]
 async fn a_snoozed_job_keeps_its_rank() {
-    let corner = Corner::new();
+    let corner = Corner::new().await;
     corner.spine.enqueue(&tickets(20, TeamId::new())).await.unwrap();
     let first = corner.take(5).await.remove(0);
     assert!(corner.spine.snooze(&first, std::time::Duration::from_hours(1)).await.unwrap());

@@ -13,7 +13,7 @@ const MINUTE: Duration = Duration::from_mins(1);
 
 #[tokio::test]
 async fn a_pause_is_obeyed_told_and_lifted() {
-    let corner = Corner::new();
+    let corner = Corner::new().await;
     let home = InstallationId::default();
     let job = ticket(TeamId::new());
     corner.spine.enqueue(std::slice::from_ref(&job)).await.unwrap();
@@ -34,7 +34,7 @@ async fn a_pause_is_obeyed_told_and_lifted() {
 
 #[tokio::test]
 async fn a_pause_is_never_shortened() {
-    let corner = Corner::new();
+    let corner = Corner::new().await;
     let home = InstallationId::default();
     corner.spine.pause(&home, HOUR, Reason::Budget).await.unwrap();
     let left = corner.spine.pause(&home, MINUTE, Reason::Budget).await.unwrap();
@@ -47,7 +47,7 @@ async fn a_pause_is_never_shortened() {
 
 #[tokio::test]
 async fn a_pause_ends_by_itself() {
-    let corner = Corner::new();
+    let corner = Corner::new().await;
     let home = InstallationId::default();
     corner.spine.enqueue(&[ticket(TeamId::new())]).await.unwrap();
     corner.spine.pause(&home, Duration::from_millis(20), Reason::GithubOutage).await.unwrap();
@@ -57,7 +57,7 @@ async fn a_pause_ends_by_itself() {
 
 #[tokio::test]
 async fn other_lanes_and_installations_go_on() {
-    let corner = Corner::new();
+    let corner = Corner::new().await;
     let mut elsewhere = in_lane(Lane::Provision, 1);
     elsewhere[0].installation = "other".parse().unwrap();
     corner.spine.enqueue(&elsewhere).await.unwrap();
@@ -77,7 +77,7 @@ async fn other_lanes_and_installations_go_on() {
 
 #[tokio::test]
 async fn depth_and_age_are_told_per_lane() {
-    let corner = Corner::new();
+    let corner = Corner::new().await;
     let team = TeamId::new();
     corner.spine.enqueue(&tickets(3, team)).await.unwrap();
     let old = Ticket { accepted_at: Utc::now() - TimeDelta::minutes(2), ..ticket(team) };

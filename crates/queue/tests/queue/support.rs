@@ -13,7 +13,7 @@ use std::{
 
 use chrono::{TimeDelta, Utc};
 use domain::{InstallationId, JobId, Lane, TeamId};
-use queue::{Claimer, Lease, Spine, SpineConfig, Ticket};
+use queue::{BudgetSettings, Claimer, Lease, Spine, SpineConfig, Ticket};
 use redis::{FromRedisValue, aio::MultiplexedConnection, cmd};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -30,13 +30,31 @@ pub(crate) struct Corner {
 }
 
 impl Corner {
-    #[expect(clippy::disallowed_methods, reason = "tests are told their servers by the environment alone")]
-    pub(crate) fn new() -> Self {
-        let url = std::env::var("TEST_REDIS_URL").expect("TEST_REDIS_URL is not set: run ./dev test");
-        Self::at(url)
+    /// Without limits: they have tests of their own.
+    pub(crate) async fn new() -> Self {
+        Self::under(&unlimited()).await
     }
 
-    pub(crate) fn at(url: String) -> Self {
+    /// With these limits.
+    pub(crate) async fn under(budget: &BudgetSettings) -> Self {
+        let corner = Self::bare(server_url());
+        corner.limit(budget).await;
+        corner
+    }
+
+    pub(crate) async fn at(url: String) -> Self {
+        let corner = Self::bare(url);
+        corner.limit(&unlimited()).await;
+        corner
+    }
+
+    pub(crate) async fn limit(&self, budget: &BudgetSettings) {
+        for name in ["default", "other"] {
+            self.spine.set_budget(&name.parse().unwrap(), budget).await.unwrap();
+        }
+    }
+
+    fn bare(url: String) -> Self {
         let namespace = Uuid::new_v4().to_string();
         let spine = Spine::connect(&SpineConfig::new(url.as_str(), namespace.as_str())).unwrap();
         Self { spine, namespace, url }
@@ -79,6 +97,21 @@ impl Corner {
             taken.extend(self.spine.claim(&claimer, 1).await.unwrap().jobs);
         }
         taken
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "tests are told their servers by the environment alone")]
+fn server_url() -> String {
+    std::env::var("TEST_REDIS_URL").expect("TEST_REDIS_URL is not set: run ./dev test")
+}
+
+/// Nothing but pauses and the breaker holds anything up.
+pub(crate) fn unlimited() -> BudgetSettings {
+    BudgetSettings {
+        enabled: false,
+        concurrency: 1_000_000,
+        team_running: 1_000_000,
+        ..BudgetSettings::default()
     }
 }
 

@@ -97,7 +97,7 @@ pub(crate) async fn gone(spine: &Spine, jobs: &[JobId]) {
 
 #[tokio::test]
 async fn every_job_is_handled_once_and_settled() {
-    let corner = Corner::new();
+    let corner = Corner::new().await;
     let (run, mut told) = reporter();
     let worker = Worker::start(&corner.spine, settings(8), run);
     let all = tickets(500, TeamId::new());
@@ -115,7 +115,7 @@ async fn every_job_is_handled_once_and_settled() {
 #[tokio::test]
 async fn a_push_reaches_an_idle_worker_by_the_bell_alone() {
     let server = Server::start().await;
-    let corner = Corner::at(server.url());
+    let corner = Corner::at(server.url()).await;
     let (run, mut told) = reporter();
     // No clock helps here within an hour: without the bell this test does not end.
     let patient = SpineConfig {
@@ -149,7 +149,7 @@ async fn a_push_reaches_an_idle_worker_by_the_bell_alone() {
 
 #[tokio::test]
 async fn an_idle_dispatcher_shows_that_it_lives() {
-    let corner = Corner::new();
+    let corner = Corner::new().await;
     let (run, _told) = reporter();
     let worker = Worker::start(&corner.spine, settings(4), run);
     let before = worker.dispatcher.last_progress();
@@ -162,7 +162,7 @@ async fn an_idle_dispatcher_shows_that_it_lives() {
 
 #[tokio::test]
 async fn a_panic_frees_the_slot_and_the_job_starts_again() {
-    let corner = Corner::new();
+    let corner = Corner::new().await;
     let (tell, mut told) = mpsc::unbounded_channel();
     let run = handler(move |job: Claimed| {
         let tell = tell.clone();
@@ -183,7 +183,7 @@ async fn a_panic_frees_the_slot_and_the_job_starts_again() {
 
 #[tokio::test]
 async fn an_error_and_a_wish_for_later_both_come_again() {
-    let corner = Corner::new();
+    let corner = Corner::new().await;
     let run = handler(|job: Claimed| async move {
         match job.lease.claims {
             1 => Err(std::io::Error::other("no luck")),
@@ -201,7 +201,7 @@ async fn an_error_and_a_wish_for_later_both_come_again() {
 
 #[tokio::test]
 async fn stopping_waits_for_what_runs_and_takes_nothing_new() {
-    let corner = Corner::new();
+    let corner = Corner::new().await;
     let (started, open) = (Arc::new(Semaphore::new(0)), Arc::new(Notify::new()));
     let done = Arc::new(AtomicUsize::new(0));
     let (begun, gate, count) = (started.clone(), open.clone(), done.clone());
@@ -230,7 +230,7 @@ async fn stopping_waits_for_what_runs_and_takes_nothing_new() {
 
 #[tokio::test]
 async fn a_job_apalis_never_started_goes_back_at_once() {
-    let corner = Corner::new();
+    let corner = Corner::new().await;
     let open = Arc::new(Notify::new());
     let (tell, mut told) = mpsc::unbounded_channel();
     let gate = open.clone();
@@ -275,7 +275,7 @@ async fn a_job_apalis_never_started_goes_back_at_once() {
 
 #[tokio::test]
 async fn a_dropped_worker_tells_its_handlers_and_gives_back() {
-    let corner = Corner::new();
+    let corner = Corner::new().await;
     let (tell, mut told) = mpsc::unbounded_channel();
     let run = handler(move |job: Claimed| {
         let tell = tell.clone();
@@ -296,7 +296,7 @@ async fn a_dropped_worker_tells_its_handlers_and_gives_back() {
 
 #[tokio::test]
 async fn a_lost_lease_cancels_the_handler_and_its_answer_is_void() {
-    let corner = Corner::new();
+    let corner = Corner::new().await;
     let (tell, mut told) = mpsc::unbounded_channel();
     let run = handler(move |job: Claimed| {
         let tell = tell.clone();
@@ -322,7 +322,7 @@ async fn a_lost_lease_cancels_the_handler_and_its_answer_is_void() {
 
 #[tokio::test]
 async fn renewal_outlives_a_long_job() {
-    let corner = Corner::new();
+    let corner = Corner::new().await;
     let lived = Arc::new(AtomicBool::new(false));
     let (tell, mut told) = mpsc::unbounded_channel();
     let seen = lived.clone();

@@ -1,0 +1,54 @@
+-- The budgets of every installation that holds jobs or was heard of, at most 1,000.
+--
+-- ARGV: none
+-- Result: { { installation, running, writes a minute, registrations used in the last period, breaker, ms left of its
+--   pause, ms left for the probe (-1: none is asked for), { { resource, limit, remaining, ms until reset }... },
+--   { { endpoint, points used in the last minute }... } }... }
+-- Complexity: O(installations * fields).
+local seen, rows = {}, {}
+
+local function used(B, field, period)
+  local level = level_of(B, field)
+  local _, this, before = tally(level, period)
+  return math.ceil(this + before * (1 - (now % period) / period))
+end
+
+local function breaker(B, inst)
+  local ms = math.max(tonumber(redis.call('HGET', P .. 'p', 'i:' .. inst .. ':github_outage') or '0') - now, 0)
+  if not get(B, 'bo') then
+    return 'closed', ms
+  end
+  return ms > 0 and 'open' or 'half_open', ms
+end
+
+local function view(inst)
+  local running, windows, points = 0, {}, {}
+  for _, lane in ipairs(LANES) do
+    running = running + redis.call('ZCARD', key('l', inst, lane))
+  end
+  local fields = redis.call('HKEYS', P .. 'g:' .. inst)
+  fields[#fields + 1] = 'n'
+  local B = load_budget(inst, fields)
+  for _, field in ipairs(fields) do
+    local kind, name = string.sub(field, 1, 2), string.sub(field, 3)
+    local window = kind == 'w:' and window_of(B, name)
+    if window then
+      windows[#windows + 1] = { name, window.limit, window.left, window.reset - now }
+    elseif kind == 'k:' then
+      points[#points + 1] = { name, used(B, field, B.minute) }
+    end
+  end
+  local state, left = breaker(B, inst)
+  local probe = get(B, 'pw') and probe_wait(B) or -1
+  return { inst, running, math.floor((mutation_rate(B))), used(B, 'n', B.span), state, left, probe, windows, points }
+end
+
+for _, set in ipairs({ 'sites', 'i' }) do
+  for _, inst in ipairs(redis.call('ZREVRANGE', P .. set, 0, 999)) do
+    if not seen[inst] and #rows < 1000 then
+      seen[inst] = true
+      rows[#rows + 1] = view(inst)
+    end
+  end
+end
+return rows

@@ -1,0 +1,16 @@
+-- What a new job would meet.
+--
+-- ARGV: installation, lane, team, weight, cost, then the share of each lane
+-- Result: { ms until it starts, jobs of its team that wait, reason of the longest pause or '', ms left of it }
+-- Complexity: O(log N).
+local inst, lane, team = ARGV[1], ARGV[2], ARGV[3]
+for n, name in ipairs(LANES) do
+  SHARES[name] = tonumber(ARGV[5 + n])
+end
+local clock = tonumber(redis.call('HGET', P .. 'm:' .. inst, 'k:' .. lane) or '0')
+local last = tonumber(redis.call('ZSCORE', key('t', inst, lane), team) or '0')
+local rank = math.max(clock, last) + tonumber(ARGV[5]) / tonumber(ARGV[4])
+local ahead = redis.call('ZCOUNT', key('r', inst, lane), '-inf', rank)
+  + redis.call('ZCARD', key('s', inst, lane) .. ':' .. team)
+local starts, why, left = outlook(inst, lane, ahead)
+return { starts, tonumber(redis.call('HGET', P .. 'y:' .. inst, 'w:' .. team) or '0'), why, left }

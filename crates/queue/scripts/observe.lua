@@ -1,0 +1,33 @@
+-- What an answer's headers say of the primary window.
+--
+-- ARGV: installation, endpoint (or empty), resource, limit, remaining, ms until reset
+-- Result: 1. The smallest remaining of the newest window wins; a window that is over says nothing.
+-- Complexity: O(log n) for n installations.
+local inst, endpoint, resource = ARGV[1], ARGV[2], ARGV[3]
+local limit, left, reset = tonumber(ARGV[4]), tonumber(ARGV[5]), now + tonumber(ARGV[6])
+local SAME = 2000 -- resets are told in whole seconds, by machines whose clocks differ
+local B = load_budget(inst, { 'pw', 'pp', 'bo', 'w:' .. resource, 'u:' .. resource, 'x:' .. endpoint })
+local known = get(B, 'w:' .. resource) or redis.call('HLEN', P .. 'g:' .. inst) < 256
+if known and reset > now then
+  local window = window_of(B, resource)
+  if window and math.abs(window.reset - reset) <= SAME then
+    window.left, window.limit = math.min(window.left, left), limit
+  elseif not window or reset > window.reset then
+    window = { limit = limit, left = left, reset = reset }
+  end
+  put(B, 'w:' .. resource, string.format('%d %d %d', window.limit, window.left, window.reset))
+  if unanswered(B, resource) >= BURST then
+    ring()
+  end
+  put(B, 'u:' .. resource, false)
+  if endpoint ~= '' and get(B, 'x:' .. endpoint) ~= resource then
+    put(B, 'x:' .. endpoint, resource)
+  end
+end
+-- An open breaker is closed by the outcome alone: 5xx answers have these headers too.
+if not get(B, 'bo') then
+  end_probe(B)
+end
+store_budget(B)
+heard_of(inst)
+return 1

@@ -1,0 +1,61 @@
+-- A good or a bad answer, for the circuit breaker.
+--
+-- ARGV: installation, 1 good or 0 bad
+-- Result: { breaker (`closed`, `open` or `half_open`), ms left of the pause }
+-- Complexity: O(answers kept).
+local inst, good = ARGV[1], ARGV[2] == '1'
+local B = load_budget(inst, { 'pw', 'pp', 'bo', 'ba' })
+local opened = tonumber(get(B, 'bo') or '0')
+local scope = 'i:' .. inst .. ':github_outage'
+local left = math.max(tonumber(redis.call('HGET', P .. 'p', scope) or '0') - now, 0)
+
+local function open(ms)
+  put(B, 'bo', ms)
+  put(B, 'ba', false)
+  ask_for_probe(B)
+  opened, left = ms, hold_installation(inst, 'github_outage', ms)
+end
+
+-- Answers how many of the last ones were bad, this one included.
+local function note()
+  local kept, bad = {}, 0
+  for at, kind in string.gmatch(get(B, 'ba') or '', '(%d+):(%d)') do
+    if tonumber(at) > now - B.within then
+      kept[#kept + 1] = at .. ':' .. kind
+    end
+  end
+  kept[#kept + 1] = string.format('%d:%s', now, ARGV[2])
+  local from = math.max(#kept - B.answers + 1, 1)
+  for n = from, #kept do
+    if string.sub(kept[n], -1) == '0' then
+      bad = bad + 1
+    end
+  end
+  put(B, 'ba', table.concat(kept, ' ', from))
+  return bad
+end
+
+if opened == 0 then
+  local bad = note()
+  if good then
+    end_probe(B)
+  elseif bad >= B.bad then
+    open(B.open)
+  elseif get(B, 'pp') then
+    -- The probe failed, but not enough did: the next one goes.
+    put(B, 'pp', false)
+    ring()
+  end
+elseif left == 0 and get(B, 'pp') then
+  if good then
+    opened = 0
+    put(B, 'bo', false)
+    end_probe(B)
+  else
+    open(math.min(opened * 2, B.longest))
+  end
+end
+store_budget(B)
+heard_of(inst)
+local state = opened == 0 and 'closed' or left > 0 and 'open' or 'half_open'
+return { state, left }

@@ -1,0 +1,19 @@
+-- GitHub told us to slow down: everybody waits, and writes go on at half their rate.
+--
+-- ARGV: installation, ms to wait
+-- Result: ms left of the pause. Answers that come while it holds were under way before it and halve nothing.
+-- Complexity: O(log n) for n installations.
+local inst, ms = ARGV[1], tonumber(ARGV[2])
+local B = load_budget(inst, { 'mr', 'mt' })
+local scope = 'i:' .. inst .. ':secondary_limit'
+local held = tonumber(redis.call('HGET', P .. 'p', scope) or '0') > now
+local left = hold_installation(inst, 'secondary_limit', ms)
+if not held then
+  local rate, most = mutation_rate(B)
+  put(B, 'mr', math.min(math.max(rate / 2, SLOWEST), most))
+end
+put(B, 'mt', now + left)
+ask_for_probe(B)
+store_budget(B)
+heard_of(inst)
+return left

@@ -1,0 +1,68 @@
+-- How many jobs a team may run at once. Goes behind budget.lua.
+--
+-- A job whose team runs all it may steps aside: it would otherwise stand in front of the other teams' jobs, more of
+-- them with every turn. When a job of the team ends, as many come back to their old ranks as may start.
+local function aside_key(inst, lane, team)
+  return key('s', inst, lane) .. ':' .. team
+end
+
+local function step_aside(id, inst, lane, team, rank)
+  redis.call('ZREM', key('r', inst, lane), id)
+  redis.call('ZREM', key('h', inst, lane), id)
+  redis.call('ZADD', aside_key(inst, lane, team), rank, id)
+  count(inst, 'a:', team, 1)
+end
+
+-- To be called once the counts are stored. Answers whether anything came back. At most 32 jobs of each lane.
+local function come_back(inst, team)
+  local h = redis.call('HMGET', P .. 'y:' .. inst, 'a:' .. team, 'r:' .. team)
+  if not h[1] then
+    return false
+  end
+  local room = math.min(setting(inst, 'team') - tonumber(h[2] or '0'), 32)
+  if room <= 0 then
+    return false
+  end
+  for _, lane in ipairs(LANES) do
+    local aside = aside_key(inst, lane, team)
+    for _, id in ipairs(redis.call('ZRANGE', aside, 0, room - 1)) do
+      redis.call('ZREM', aside, id)
+      count(inst, 'a:', team, -1)
+      local job = redis.call('HMGET', job_key(id), 'k', 'a', 'h')
+      if job[1] then
+        enter_ready(id, inst, lane, job[1], job[2], job[3])
+      end
+    end
+  end
+  store_counts()
+  return true
+end
+
+-- Counts anew what runs, after a job's hash was lost (an evicting Redis) and nobody knows its team any more.
+-- Answers whether a job that stood aside came back. O(leases).
+local function recount(inst)
+  local teams = {}
+  local fields = redis.call('HKEYS', P .. 'y:' .. inst)
+  for _, field in ipairs(fields) do
+    if string.sub(field, 1, 2) == 'r:' then
+      redis.call('HDEL', P .. 'y:' .. inst, field)
+    elseif string.sub(field, 1, 2) == 'a:' then
+      teams[#teams + 1] = string.sub(field, 3)
+    end
+  end
+  for _, lane in ipairs(LANES) do
+    for _, id in ipairs(redis.call('ZRANGE', key('l', inst, lane), 0, -1)) do
+      local team = redis.call('HGET', job_key(id), 't')
+      if team then
+        count(inst, 'r:', team, 1)
+      end
+    end
+  end
+  store_counts()
+  local moved = false
+  for _, team in ipairs(teams) do
+    moved = come_back(inst, team) or moved
+  end
+  return moved
+end
+

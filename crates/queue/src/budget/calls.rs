@@ -1,0 +1,115 @@
+//! Asking before a request, telling after it.
+
+use std::time::Duration;
+
+use domain::InstallationId;
+
+use super::{Breaker, check};
+use crate::{QueueError, Spine, pause::LONGEST, scripts, spine::millis};
+
+/// What the headers of one answer say of the primary window.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observation {
+    /// The endpoint that answered, as in [`Call`]: its calls are charged to this resource from now on, to `core` before.
+    /// None where the answer speaks of windows only (`/rate_limit`).
+    pub endpoint: Option<&'static str>,
+    /// `x-ratelimit-resource`.
+    pub resource: String,
+    /// `x-ratelimit-limit`.
+    pub limit: u64,
+    /// `x-ratelimit-remaining`.
+    pub remaining: u64,
+    /// `x-ratelimit-reset` less the time of the answer. Zero: the window is over and says nothing.
+    pub reset_in: Duration,
+}
+
+/// One request a running job wants to make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// Name of the endpoint, without ids: 1 to 40 of `a-z`, `0-9`, `_` and `-`. The first request of a job is charged
+    /// to `generate-jitconfig` or `runner`.
+    pub endpoint: &'static str,
+    /// Anything but GET and HEAD.
+    pub write: bool,
+    /// Whether it registers a runner.
+    pub registers: bool,
+    /// Whether it may use the reserve of the primary window.
+    pub urgent: bool,
+}
+
+/// Whether a request may be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Permit {
+    /// Now; it is paid for.
+    Go,
+    /// Ask again after this. Nothing was taken.
+    Wait(Duration),
+}
+
+/// How GitHub answered, for the circuit breaker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// With any answer of its own.
+    Good,
+    /// Not at all, or with 5xx.
+    Bad,
+}
+
+impl Spine {
+    /// Asks for one more request of a running job. The first request after a claim is paid for already.
+    pub async fn permit(&self, installation: &InstallationId, call: &Call) -> Result<Permit, QueueError> {
+        let bit = |yes: bool| u8::from(yes).to_string();
+        let args = [
+            installation.to_string(),
+            check(call.endpoint)?.to_owned(),
+            bit(call.write),
+            bit(call.registers),
+            bit(call.urgent),
+        ];
+        let ms: u64 = self.run(&scripts::PERMIT, &args).await?;
+        Ok(if ms == 0 { Permit::Go } else { Permit::Wait(Duration::from_millis(ms)) })
+    }
+
+    /// Learns from the headers of an answer; to be told of every one that has them. Ends a probe, so tell a bad or
+    /// limited answer to [`Self::outcome`], [`Self::slow_down`] or [`Self::pause`] first.
+    pub async fn observe(
+        &self,
+        installation: &InstallationId,
+        observation: &Observation,
+    ) -> Result<(), QueueError> {
+        let endpoint = observation.endpoint.map(check).transpose()?.unwrap_or_default();
+        let args = [
+            installation.to_string(),
+            endpoint.to_owned(),
+            check(&observation.resource)?.to_owned(),
+            observation.limit.min(1_000_000_000).to_string(),
+            observation.remaining.min(1_000_000_000).to_string(),
+            millis(observation.reset_in.min(LONGEST)).to_string(),
+        ];
+        self.run::<u8>(&scripts::OBSERVE, &args).await.map(drop)
+    }
+
+    /// GitHub named a secondary limit: pauses the installation (never shortening a pause, 30 days at most) and halves
+    /// its rate of writes, once per pause, to 6 a minute at least. Answers what is left of the pause.
+    pub async fn slow_down(
+        &self,
+        installation: &InstallationId,
+        wait: Duration,
+    ) -> Result<Duration, QueueError> {
+        let wait = millis(wait.min(LONGEST)).max(1).to_string();
+        let left: u64 = self.run(&scripts::SLOW, &[installation.to_string(), wait]).await?;
+        Ok(Duration::from_millis(left))
+    }
+
+    /// Tells the circuit breaker of an answer; to be told of every request, answered or not.
+    pub async fn outcome(
+        &self,
+        installation: &InstallationId,
+        health: Health,
+    ) -> Result<Breaker, QueueError> {
+        let good = u8::from(health == Health::Good).to_string();
+        let (state, left): (String, u64) =
+            self.run(&scripts::OUTCOME, &[installation.to_string(), good]).await?;
+        Breaker::read(&state, left)
+    }
+}

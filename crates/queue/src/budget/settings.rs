@@ -1,0 +1,135 @@
+//! The limits one installation lives under.
+
+use std::time::Duration;
+
+use domain::InstallationId;
+
+use crate::{QueueError, Spine, scripts, spine::millis};
+
+/// Limits of one installation. The defaults are GitHub's documented limits with some room; tests use smaller ones.
+/// Out-of-range values are brought into range when written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BudgetSettings {
+    /// Whether GitHub limits this installation. Without (GitHub Enterprise Server with its limits off) windows, points,
+    /// registrations and the mutation rate say nothing; concurrency, team caps, pauses and the breaker still do.
+    pub enabled: bool,
+    /// Points per minute and endpoint, at least 10. A write costs 5, a read 1.
+    pub points_per_minute: u32,
+    /// How long that minute is: 10 ms to a day. Also the clean minute after which the mutation rate grows.
+    pub minute: Duration,
+    /// Runner registrations per `registrations_period`, at least 2.
+    pub registrations: u32,
+    /// 10 ms to a day.
+    pub registrations_period: Duration,
+    /// Jobs at once, at least 1.
+    pub concurrency: u32,
+    /// Part of the primary window kept for deprovision jobs and urgent calls, in percent, at most 90.
+    pub reserve_percent: u32,
+    /// Running jobs of one team at once, over all lanes, at least 1. Jobs without a team are not counted.
+    pub team_running: u32,
+    /// When the circuit breaker opens, and for how long.
+    pub breaker: BreakerSettings,
+    /// After so long without an answer a probe counts as lost and the next one goes. At most a day.
+    pub probe: Duration,
+}
+
+/// When GitHub counts as down. Out-of-range values are brought into range when written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BreakerSettings {
+    /// So many bad answers open it: 1 to 100.
+    pub bad: u32,
+    /// Of so many last answers: 1 to 100.
+    pub answers: u32,
+    /// Older answers are forgotten. At most a day.
+    pub within: Duration,
+    /// First pause. At most a day.
+    pub pause: Duration,
+    /// Every failed probe doubles the pause up to this. At most a day.
+    pub longest: Duration,
+}
+
+impl Default for BudgetSettings {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            points_per_minute: 900,
+            minute: Duration::from_mins(1),
+            registrations: 1_500,
+            registrations_period: Duration::from_mins(5),
+            concurrency: 80,
+            reserve_percent: 10,
+            team_running: 40,
+            breaker: BreakerSettings::default(),
+            probe: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Default for BreakerSettings {
+    fn default() -> Self {
+        Self {
+            bad: 5,
+            answers: 20,
+            within: Duration::from_mins(1),
+            pause: Duration::from_secs(5),
+            longest: Duration::from_mins(1),
+        }
+    }
+}
+
+impl BudgetSettings {
+    /// In the order of SETTINGS in `budget.lua`.
+    fn args(&self) -> [u64; 14] {
+        let ms = |duration: Duration, least: u64| millis(duration).clamp(least, 86_400_000);
+        let number = |value: u32, least: u32, most: u32| u64::from(value.clamp(least, most));
+        [
+            u64::from(self.enabled),
+            number(self.points_per_minute, 10, 1_000_000),
+            ms(self.minute, 10),
+            number(self.registrations, 2, 1_000_000),
+            ms(self.registrations_period, 10),
+            number(self.concurrency, 1, 1_000_000),
+            number(self.reserve_percent, 0, 90),
+            number(self.team_running, 1, 1_000_000),
+            number(self.breaker.bad, 1, 100),
+            number(self.breaker.answers, 1, 100),
+            ms(self.breaker.within, 1),
+            ms(self.breaker.pause, 1),
+            ms(self.breaker.longest, 1),
+            ms(self.probe, 1),
+        ]
+    }
+}
+
+impl Spine {
+    /// Writes the limits of an installation. Redis may lose them, and the defaults hold then: write them at every start
+    /// and whenever the epoch is missing.
+    pub async fn set_budget(
+        &self,
+        installation: &InstallationId,
+        settings: &BudgetSettings,
+    ) -> Result<(), QueueError> {
+        let mut args = vec![installation.to_string()];
+        args.extend(settings.args().map(|value| value.to_string()));
+        self.run::<u8>(&scripts::SETTINGS, &args).await.map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::BudgetSettings;
+
+    #[test]
+    fn the_script_has_the_same_defaults_in_the_same_order() {
+        let script = include_str!("../../scripts/budget.lua");
+        let table = |name: &str| {
+            let from = script.split_once(&format!("local {name} = {{")).unwrap().1;
+            from.split_once('}').unwrap().0.replace(['\n', ' ', '\''], "")
+        };
+        let (names, values) = (table("SETTINGS"), BudgetSettings::default().args());
+        let pairs: Vec<String> =
+            names.split_terminator(',').zip(values).map(|(name, value)| format!("{name}={value}")).collect();
+        assert_eq!(table("DEFAULTS").split_terminator(',').collect::<Vec<_>>(), pairs);
+        assert_eq!(pairs.len(), values.len());
+    }
+}

@@ -1,0 +1,116 @@
+//! The budget as people want to see it.
+
+use std::time::Duration;
+
+use domain::InstallationId;
+
+use crate::{Pause, QueueError, Scope, Spine, scripts};
+
+/// A primary window.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// `x-ratelimit-resource`.
+    pub resource: String,
+    /// Requests in a whole window.
+    pub limit: u64,
+    /// Requests left, charges already made taken off.
+    pub remaining: u64,
+    /// Until the next window.
+    pub reset_in: Duration,
+}
+
+/// Points of one endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Points {
+    /// The endpoint.
+    pub endpoint: String,
+    /// Points used in about the last minute.
+    pub used: u64,
+}
+
+/// The circuit breaker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Breaker {
+    /// GitHub answers.
+    Closed,
+    /// GitHub counts as down; nothing is asked.
+    Open {
+        /// Until a probe goes.
+        left: Duration,
+    },
+    /// The next answer of a probe decides.
+    HalfOpen,
+}
+
+impl Breaker {
+    pub(super) fn read(word: &str, left: u64) -> Result<Self, QueueError> {
+        match word {
+            "closed" => Ok(Self::Closed),
+            "open" => Ok(Self::Open { left: Duration::from_millis(left) }),
+            "half_open" => Ok(Self::HalfOpen),
+            _ => Err(QueueError::Unexpected("a breaker")),
+        }
+    }
+}
+
+/// What is known of one installation's budget.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BudgetView {
+    /// The installation.
+    pub installation: InstallationId,
+    /// Its primary windows that are known and not over.
+    pub resources: Vec<Window>,
+    /// Writes a minute; less than the points allow after a secondary limit.
+    pub mutation_rate_per_minute: u64,
+    /// Endpoints and their points.
+    pub points: Vec<Points>,
+    /// Registrations in about the last period.
+    pub registrations_used: u64,
+    /// Jobs workers hold.
+    pub running: u64,
+    /// The circuit breaker.
+    pub breaker: Breaker,
+    /// Every pause of the installation.
+    pub pauses: Vec<Pause>,
+    /// After a pause: how long still for the probe under way to be answered; zero when the next request is the probe.
+    pub probe: Option<Duration>,
+}
+
+type Row = (String, u64, u64, u64, String, u64, i64, Vec<(String, u64, u64, u64)>, Vec<(String, u64)>);
+
+impl Spine {
+    /// The budget of every installation that holds jobs or was heard of; at most 1,000.
+    pub async fn budget(&self) -> Result<Vec<BudgetView>, QueueError> {
+        let rows: Vec<Row> = self.run(&scripts::BUDGETS, &[]).await?;
+        let pauses = self.pauses().await?;
+        rows.into_iter()
+            .map(|row| {
+                let mut view = read(row)?;
+                let here = Scope::Installation(view.installation.clone());
+                view.pauses = pauses.iter().filter(|p| p.scope == here).map(|p| p.pause).collect();
+                Ok(view)
+            })
+            .collect()
+    }
+}
+
+fn read(row: Row) -> Result<BudgetView, QueueError> {
+    let (installation, running, rate, registrations, state, left, probe, windows, points) = row;
+    let window = |(resource, limit, remaining, reset): (String, u64, u64, u64)| Window {
+        resource,
+        limit,
+        remaining,
+        reset_in: Duration::from_millis(reset),
+    };
+    Ok(BudgetView {
+        installation: installation.parse().map_err(|_| QueueError::Unexpected("an installation"))?,
+        resources: windows.into_iter().map(window).collect(),
+        mutation_rate_per_minute: rate,
+        points: points.into_iter().map(|(endpoint, used)| Points { endpoint, used }).collect(),
+        registrations_used: registrations,
+        running,
+        breaker: Breaker::read(&state, left)?,
+        pauses: Vec::new(),
+        probe: u64::try_from(probe).ok().map(Duration::from_millis),
+    })
+}
