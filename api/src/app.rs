@@ -3,13 +3,13 @@
 use std::{ops::Deref, sync::Arc};
 
 use chrono::TimeDelta;
-use domain::KeyRing;
+use domain::{KeyRing, Secret};
 use queue::{Announcements, Spine};
 use runtime::{config::ServerConfig, health::Progress, telemetry::Metrics};
 use store::Store;
 use tokio_util::sync::CancellationToken;
 
-use crate::{limit::Limiter, oidc::Verifier};
+use crate::{limit::Limiter, oidc::Verifier, routes::webhooks::Alarm};
 
 /// Everything the API is made of, put together by the process that runs it.
 #[derive(Debug)]
@@ -28,6 +28,8 @@ pub struct Parts {
     pub server: ServerConfig,
     /// Runner group of requests that name none.
     pub default_group: i64,
+    /// The secret GitHub signs its webhooks with; without it they are refused.
+    pub webhook_secret: Option<Secret>,
     /// Issuer for machine clients registered without one.
     pub default_issuer: String,
     /// Longest life of a config that nobody fetched.
@@ -48,17 +50,22 @@ pub struct App(Arc<Inner>);
 pub(crate) struct Inner {
     parts: Parts,
     pub(crate) limiter: Limiter,
+    alarm: Alarm,
 }
 
 impl App {
     /// Takes the parts over.
     pub fn new(parts: Parts) -> Self {
         let limiter = Limiter::new(&parts.server);
-        Self(Arc::new(Inner { parts, limiter }))
+        Self(Arc::new(Inner { parts, limiter, alarm: Alarm::new() }))
     }
 
     pub(crate) fn limiter(&self) -> &Limiter {
         &self.0.limiter
+    }
+
+    pub(crate) fn alarm(&self) -> &Alarm {
+        &self.0.alarm
     }
 }
 

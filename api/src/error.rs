@@ -154,7 +154,7 @@ impl IntoResponse for ApiError {
         if let Some(seconds) = self.0.retry_after {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }
-        if status == StatusCode::UNAUTHORIZED {
+        if status == StatusCode::UNAUTHORIZED && self.0.code != ProblemCode::WebhookSignatureInvalid {
             let challenge = match self.0.code {
                 ProblemCode::Unauthenticated => "Bearer",
                 _ => r#"Bearer error="invalid_token""#,

@@ -167,6 +167,10 @@ pub(crate) struct TeamView {
     pub(crate) optional_label_patterns: Vec<String>,
     /// Runner groups it may use; empty means only the default group.
     pub(crate) allowed_runner_group_ids: Vec<i64>,
+    /// Repositories whose jobs may run on its runners: globs of `owner/name`; empty means all.
+    pub(crate) allowed_repositories: Vec<String>,
+    /// Workflows whose jobs may run on its runners: globs of their names; empty means all.
+    pub(crate) allowed_workflows: Vec<String>,
     /// Most runners at a time; null means unlimited.
     pub(crate) max_runners: Option<i32>,
     /// Its weight in the fair queue.
@@ -199,6 +203,8 @@ impl From<Team> for TeamView {
             required_labels: team.required_labels,
             optional_label_patterns: team.optional_label_patterns,
             allowed_runner_group_ids: team.allowed_runner_group_ids,
+            allowed_repositories: team.allowed_repositories,
+            allowed_workflows: team.allowed_workflows,
             max_runners: team.max_runners,
             weight: team.weight,
             drift_response: team.drift_response,

@@ -4,12 +4,11 @@ use domain::{
     AuditEntry, InstallationChange, InstallationId, InstallationNews, JobId, JobParams, Notice,
     SecurityEvent, Severity, Source,
 };
-use queue::Ticket;
 use serde_json::json;
 use store::{InboxState, NewJob, Next, Pending, StoreError, Tx};
 use uuid::Uuid;
 
-use crate::{Parts, StepError, suspension, workflow};
+use crate::{Parts, StepError, send, suspension, workflow};
 
 /// Deliveries of one step; more wait for the next, a second later.
 const MOST: u64 = 500;
@@ -80,15 +79,17 @@ async fn settle(parts: &Parts, mut tx: Tx, next: Next) -> Result<(), StepError> 
     };
     let outcome = look(parts, &mut tx, &pending).await?;
     tx.webhooks().settle(pending.id, outcome.state, Some(&outcome.note)).await?;
-    let ticket = match &outcome.check {
-        Some(job) => tx.jobs().insert_new(std::slice::from_ref(job)).await?.into_iter().next(),
+    let job = match &outcome.check {
+        Some(new) => tx.jobs().insert_new(std::slice::from_ref(new)).await?.into_iter().next(),
         None => None,
     };
     tx.commit().await?;
     tracing::debug!(delivery = %pending.id, state = outcome.state.as_str(), note = outcome.note, "a webhook was looked at");
     metrics::counter!("rts_webhooks_settled_total", "state" => outcome.state.as_str()).increment(1);
-    if let Some(job) = ticket {
-        enqueue(parts, &job).await;
+    if let Some(job) = job
+        && let Err(error) = send::forward(parts, &[job], |_| 1.0).await
+    {
+        tracing::warn!(%error, "the queue is away; the look at the runner waits for the next sweep");
     }
     if let Some((installation, pause)) = &outcome.pause {
         suspension::obey(&parts.spine, installation, *pause).await;
@@ -149,24 +150,5 @@ pub(crate) fn check_of(runner: &domain::Runner) -> NewJob {
         call: None,
         params: JobParams::DriftCheck { source: Source::Webhook },
         trace: None,
-    }
-}
-
-/// What the queue does not hear now the sweep tells it.
-async fn enqueue(parts: &Parts, job: &domain::Job) {
-    let ticket = Ticket {
-        job: job.id,
-        installation: job.installation.clone(),
-        lane: job.kind.lane(),
-        team: job.team,
-        weight: 1.0,
-        cost: job.kind.cost(),
-        accepted_at: job.created_at,
-        deadline_at: job.deadline_at,
-        run_at: None,
-        urgent: false,
-    };
-    if let Err(error) = parts.spine.enqueue(&[ticket]).await {
-        tracing::warn!(job = %job.id, %error, "the queue is away; the job waits for the next sweep");
     }
 }

@@ -10,6 +10,7 @@ mod auth;
 mod jobs;
 mod runners;
 mod teams;
+pub(crate) mod webhooks;
 
 pub(crate) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -19,4 +20,5 @@ pub(crate) fn router() -> OpenApiRouter<App> {
         .merge(teams::router())
         .merge(audit::router())
         .merge(admin::router())
+        .merge(webhooks::router())
 }

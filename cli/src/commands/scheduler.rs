@@ -7,7 +7,7 @@ use crate::{args::Part, assemble, probe, process::Process};
 /// Starts periodic work until a signal.
 pub(crate) async fn run(sources: &Sources, part: Part) -> anyhow::Result<()> {
     let mut process = Process::start(sources, "scheduler")?;
-    let parts = assemble::scheduler(sources)?;
+    let parts = assemble::scheduler(sources, assemble::installations(sources)?)?;
     if let Some(listen) = part.listen {
         probe::start(&mut process, listen, parts.progress.clone()).await?;
     }

@@ -15,6 +15,8 @@ pub(crate) fn team_draft(name: &str) -> TeamDraft {
         required_labels: vec![name.to_owned()],
         optional_label_patterns: vec!["glob:gpu-*".to_owned(), "large".to_owned()],
         allowed_runner_group_ids: Vec::new(),
+        allowed_repositories: Vec::new(),
+        allowed_workflows: Vec::new(),
         max_runners: None,
         weight: 1.0,
         drift_response: DriftResponse::Delete,

@@ -187,7 +187,7 @@ fn start_others(process: &mut Process, sources: &Sources, twin: Option<&Twin>) -
         let shutdown = process.shutdown.clone();
         process.run(name, worker::run(parts, shutdown));
     }
-    let (parts, shutdown) = (assemble::scheduler(sources)?, process.shutdown.clone());
+    let (parts, shutdown) = (assemble::scheduler(sources, installations)?, process.shutdown.clone());
     process.run("scheduler", scheduler::run(parts, shutdown));
     Ok(())
 }

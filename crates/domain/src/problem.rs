@@ -32,6 +32,8 @@ problems! {
     InvalidToken = "invalid_token", 401, "The token is not valid";
     /// The token's time is over.
     TokenExpired = "token_expired", 401, "The token has expired";
+    /// The webhook is not GitHub's.
+    WebhookSignatureInvalid = "webhook_signature_invalid", 401, "The signature is not valid";
     /// A valid token of someone we do not know.
     UnknownPrincipal = "unknown_principal", 403, "Nobody here has this identity";
     /// The user, client or team was switched off.
@@ -100,6 +102,8 @@ problems! {
     DatabaseUnavailable = "database_unavailable", 503, "The database is unavailable";
     /// The queue is away; only what needs it at once answers so.
     QueueUnavailable = "queue_unavailable", 503, "The queue is unavailable";
+    /// No webhook secret is configured.
+    WebhooksDisabled = "webhooks_disabled", 503, "Webhooks are not taken";
     /// The identity provider's keys cannot be had.
     KeysUnavailable = "keys_unavailable", 503, "The identity provider is unavailable";
 }

@@ -31,6 +31,10 @@ pub struct Team {
     pub optional_label_patterns: Vec<String>,
     /// Runner groups it may use; none means only the default group.
     pub allowed_runner_group_ids: Vec<i64>,
+    /// Repositories whose jobs may run on its runners, as globs of `owner/name`; none means all.
+    pub allowed_repositories: Vec<String>,
+    /// Workflows whose jobs may run on its runners, as globs of their names; none means all.
+    pub allowed_workflows: Vec<String>,
     /// Most runners at a time, those asked for included; none is unlimited.
     pub max_runners: Option<i32>,
     /// Its weight in the fair queue.
@@ -140,6 +144,8 @@ mod tests {
             required_labels: vec!["t".into()],
             optional_label_patterns: vec!["gpu".into()],
             allowed_runner_group_ids: vec![],
+            allowed_repositories: vec![],
+            allowed_workflows: vec![],
             max_runners: Some(2),
             weight: 1.0,
             drift_response: DriftResponse::Delete,

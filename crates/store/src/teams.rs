@@ -24,6 +24,10 @@ pub struct TeamDraft {
     pub optional_label_patterns: Vec<String>,
     /// Runner groups it may use.
     pub allowed_runner_group_ids: Vec<i64>,
+    /// Repositories whose jobs may run on its runners.
+    pub allowed_repositories: Vec<String>,
+    /// Workflows whose jobs may run on its runners.
+    pub allowed_workflows: Vec<String>,
     /// Most runners.
     pub max_runners: Option<i32>,
     /// Weight in the fair queue.
@@ -52,6 +56,8 @@ struct TeamRow {
     required_labels: Vec<String>,
     optional_label_patterns: Vec<String>,
     allowed_runner_group_ids: Vec<i64>,
+    allowed_repositories: Vec<String>,
+    allowed_workflows: Vec<String>,
     max_runners: Option<i32>,
     weight: f64,
     drift_response: String,
@@ -75,6 +81,8 @@ impl TryFrom<TeamRow> for Team {
             required_labels: row.required_labels,
             optional_label_patterns: row.optional_label_patterns,
             allowed_runner_group_ids: row.allowed_runner_group_ids,
+            allowed_repositories: row.allowed_repositories,
+            allowed_workflows: row.allowed_workflows,
             max_runners: row.max_runners,
             weight: row.weight,
             drift_response: row.drift_response.parse().map_err(StoreError::inconsistent)?,
@@ -95,7 +103,8 @@ macro_rules! team_rows {
         sqlx::query_as!(
             TeamRow,
             r#"SELECT id, name, description, required_labels, optional_label_patterns, allowed_runner_group_ids,
-                max_runners, weight, drift_response, installation, is_active, deactivation_reason, created_at,
+                allowed_repositories, allowed_workflows, max_runners, weight, drift_response, installation, is_active,
+                deactivation_reason, created_at,
                 updated_at, (SELECT count(*) FROM team_members WHERE team_id = teams.id) AS "member_count!",
                 (SELECT count(*) FROM runners WHERE team_id = teams.id AND status <> 'deleted')
                     AS "active_runner_count!"
@@ -111,7 +120,8 @@ macro_rules! bare_team_rows {
         sqlx::query_as!(
             TeamRow,
             r#"SELECT id, name, description, required_labels, optional_label_patterns, allowed_runner_group_ids,
-                max_runners, weight, drift_response, installation, is_active, deactivation_reason, created_at,
+                allowed_repositories, allowed_workflows, max_runners, weight, drift_response, installation, is_active,
+                deactivation_reason, created_at,
                 updated_at, 0::int8 AS "member_count!", 0::int8 AS "active_runner_count!"
              FROM teams "# + $tail
             $(, $arg)*
@@ -174,8 +184,9 @@ impl Teams<'_> {
     pub async fn insert(&mut self, id: TeamId, draft: &TeamDraft) -> Result<()> {
         sqlx::query!(
             "INSERT INTO teams (id, name, description, required_labels, optional_label_patterns,
-                allowed_runner_group_ids, max_runners, weight, drift_response, installation)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                allowed_runner_group_ids, max_runners, weight, drift_response, installation, allowed_repositories,
+                allowed_workflows)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
             id.uuid(),
             draft.name,
             draft.description,
@@ -186,6 +197,8 @@ impl Teams<'_> {
             draft.weight,
             draft.drift_response.as_str(),
             draft.installation.as_str(),
+            &draft.allowed_repositories,
+            &draft.allowed_workflows,
         )
         .execute(&mut *self.0)
         .await?;
@@ -201,7 +214,8 @@ impl Teams<'_> {
         sqlx::query!(
             "UPDATE teams SET name = $2, description = $3, required_labels = $4, optional_label_patterns = $5,
                 allowed_runner_group_ids = $6, max_runners = $7, weight = $8, drift_response = $9, installation = $10,
-                is_active = $11, deactivation_reason = $12, updated_at = now() WHERE id = $1",
+                is_active = $11, deactivation_reason = $12, allowed_repositories = $13, allowed_workflows = $14,
+                updated_at = now() WHERE id = $1",
             id.uuid(),
             draft.name,
             draft.description,
@@ -214,6 +228,8 @@ impl Teams<'_> {
             draft.installation.as_str(),
             change.is_active,
             change.deactivation_reason,
+            &draft.allowed_repositories,
+            &draft.allowed_workflows,
         )
         .execute(&mut *self.0)
         .await?;

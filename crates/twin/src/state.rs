@@ -109,6 +109,7 @@ pub(crate) struct Installation {
     pub(crate) id: u64,
     pub(crate) org: String,
     pub(crate) suspended_at: Option<DateTime<Utc>>,
+    pub(crate) updated_at: DateTime<Utc>,
     pub(crate) permissions: BTreeMap<String, String>,
 }
 
@@ -170,6 +171,7 @@ impl State {
                 id,
                 org,
                 suspended_at: None,
+                updated_at: now,
                 permissions: config.permissions.clone(),
             })
             .collect();

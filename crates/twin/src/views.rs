@@ -153,7 +153,7 @@ impl State {
             "html_url": format!("https://github.com/organizations/{}/settings/installations/{}", i.org, i.id),
             "app_id": config.app_id, "app_slug": config.app_slug, "client_id": client_id(config.app_id),
             "target_id": stable_id(&i.org), "target_type": "Organization", "permissions": i.permissions,
-            "events": ["workflow_job"], "created_at": since, "updated_at": since, "single_file_name": null,
+            "events": ["workflow_job"], "created_at": since, "updated_at": time(i.updated_at), "single_file_name": null,
             "has_multiple_single_files": false, "single_file_paths": [],
             "suspended_by": suspended_by, "suspended_at": i.suspended_at.map(time),
         })

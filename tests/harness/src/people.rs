@@ -60,6 +60,8 @@ pub fn draft(name: &str) -> TeamDraft {
         required_labels: vec![format!("team-{name}")],
         optional_label_patterns: vec!["glob:gpu-*".to_owned()],
         allowed_runner_group_ids: Vec::new(),
+        allowed_repositories: Vec::new(),
+        allowed_workflows: Vec::new(),
         max_runners: None,
         weight: 1.0,
         drift_response: DriftResponse::Delete,

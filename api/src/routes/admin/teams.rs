@@ -3,7 +3,7 @@
 use axum::{Json, extract::State, http::StatusCode};
 use domain::{
     AuditEntry, DriftResponse, FieldError, LabelPattern, MAX_LABELS, MAX_PATTERNS, Problem, Team, TeamId,
-    check_label,
+    check_glob, check_label, check_repository_glob,
 };
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::json;
@@ -63,6 +63,14 @@ pub(crate) struct NewTeam {
     /// Runner groups it may use; empty means only the default group.
     #[serde(default)]
     allowed_runner_group_ids: Vec<i64>,
+    /// Repositories whose jobs may run on its runners: globs of `owner/name`; empty means all.
+    #[serde(default)]
+    #[schema(example = json!(["octo-org/*"]))]
+    allowed_repositories: Vec<String>,
+    /// Workflows whose jobs may run on its runners: globs of their names; empty means all.
+    #[serde(default)]
+    #[schema(example = json!(["CI*"]))]
+    allowed_workflows: Vec<String>,
     /// Most runners at a time; null means unlimited.
     max_runners: Option<i32>,
     /// Its weight in the fair queue, above 0 to 100.
@@ -110,6 +118,12 @@ pub(crate) struct ChangedTeam {
     /// Runner groups it may use.
     #[serde(skip_serializing_if = "Option::is_none")]
     allowed_runner_group_ids: Option<Vec<i64>>,
+    /// Repositories whose jobs may run on its runners.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    allowed_repositories: Option<Vec<String>>,
+    /// Workflows whose jobs may run on its runners.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    allowed_workflows: Option<Vec<String>>,
     /// Most runners at a time; null means unlimited.
     #[serde(deserialize_with = "named", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<i32>)]
@@ -157,6 +171,8 @@ pub(crate) async fn create(
         required_labels: body.required_labels,
         optional_label_patterns: body.optional_label_patterns,
         allowed_runner_group_ids: body.allowed_runner_group_ids,
+        allowed_repositories: body.allowed_repositories,
+        allowed_workflows: body.allowed_workflows,
         max_runners: body.max_runners,
         weight: body.weight,
         drift_response: body.drift_response,
@@ -248,6 +264,8 @@ fn merged(before: Team, body: ChangedTeam) -> TeamChange {
             allowed_runner_group_ids: body
                 .allowed_runner_group_ids
                 .unwrap_or(before.allowed_runner_group_ids),
+            allowed_repositories: body.allowed_repositories.unwrap_or(before.allowed_repositories),
+            allowed_workflows: body.allowed_workflows.unwrap_or(before.allowed_workflows),
             max_runners: body.max_runners.unwrap_or(before.max_runners),
             weight: body.weight.unwrap_or(before.weight),
             drift_response: body.drift_response.unwrap_or(before.drift_response),
@@ -264,6 +282,8 @@ fn check(draft: &TeamDraft, reason: Option<&str>) -> Result<(), Problem> {
     check_optional(&mut wrong, "/description", draft.description.as_deref(), 1000);
     check_optional(&mut wrong, "/deactivation_reason", reason, 500);
     check_policy(&mut wrong, draft);
+    check_globs(&mut wrong, "/allowed_repositories", &draft.allowed_repositories, check_repository_glob);
+    check_globs(&mut wrong, "/allowed_workflows", &draft.allowed_workflows, check_glob);
     if draft.max_runners.is_some_and(|most| most < 0) {
         wrong.push(FieldError::new("/max_runners", "0 or more; null means unlimited"));
     }
@@ -291,6 +311,22 @@ fn check_policy(wrong: &mut Vec<FieldError>, draft: &TeamDraft) {
     for (at, pattern) in draft.optional_label_patterns.iter().enumerate() {
         if let Err(why) = LabelPattern::parse(pattern) {
             wrong.push(FieldError::new(format!("/optional_label_patterns/{at}"), why));
+        }
+    }
+}
+
+fn check_globs(
+    wrong: &mut Vec<FieldError>,
+    pointer: &str,
+    globs: &[String],
+    check: fn(&str) -> Result<(), &'static str>,
+) {
+    if globs.len() > MAX_PATTERNS {
+        wrong.push(FieldError::new(pointer, "at most 100"));
+    }
+    for (at, glob) in globs.iter().enumerate() {
+        if let Err(why) = check(glob) {
+            wrong.push(FieldError::new(format!("{pointer}/{at}"), why));
         }
     }
 }

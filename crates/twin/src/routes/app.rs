@@ -127,6 +127,9 @@ impl State {
         let Some(found) = self.installations.iter_mut().find(|i| i.id == id) else { return false };
         let changed = found.suspended_at.is_some() != on;
         found.suspended_at = on.then(|| found.suspended_at.unwrap_or(now));
+        if changed {
+            found.updated_at = now;
+        }
         let found = found.clone();
         if changed {
             self.announce_installation(&found, if on { "suspend" } else { "unsuspend" });
