@@ -3,7 +3,8 @@
 use std::str::FromStr;
 
 use axum::{
-    extract::{FromRequest, FromRequestParts, Path, Request},
+    body::HttpBody,
+    extract::{FromRequest, FromRequestParts, OptionalFromRequest, Path, Request},
     http::{header, request::Parts},
 };
 use domain::{FieldError, Problem, ProblemCode};
@@ -34,6 +35,18 @@ impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
             Problem::new(ProblemCode::PayloadTooLarge, format!("A body is at most {MAX_BODY} bytes."))
         })?;
         Ok(Self(parse(&bytes)?))
+    }
+}
+
+impl<T: DeserializeOwned> OptionalFromRequest<App> for Body<T> {
+    type Rejection = ApiError;
+
+    /// None: there is no body at all.
+    async fn from_request(request: Request, app: &App) -> Result<Option<Self>, ApiError> {
+        if request.headers().get(header::CONTENT_TYPE).is_none() && request.body().is_end_stream() {
+            return Ok(None);
+        }
+        <Self as FromRequest<App>>::from_request(request, app).await.map(Some)
     }
 }
 

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use axum::{extract::FromRequestParts, http::request::Parts};
+use axum::{
+    extract::FromRequestParts,
+    http::{HeaderName, request::Parts},
+    response::Response,
+};
 use domain::Problem;
 
 use crate::{app::App, error::ApiError};
@@ -17,6 +21,18 @@ pub(crate) struct Prefer {
     pub(crate) wait: Duration,
     /// Whether the caller said so, to be confirmed by `Preference-Applied`.
     pub(crate) said: bool,
+}
+
+impl Prefer {
+    /// Says in an answer that the wish to wait was granted, if there was one.
+    pub(crate) fn confirm(self, mut response: Response) -> Response {
+        if self.said
+            && let Ok(applied) = format!("wait={}", self.wait.as_secs()).parse()
+        {
+            response.headers_mut().insert(HeaderName::from_static("preference-applied"), applied);
+        }
+        response
+    }
 }
 
 impl FromRequestParts<App> for Prefer {

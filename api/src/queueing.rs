@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use domain::{Job, JobState};
+use domain::{Job, JobParams, JobState, Source};
 use queue::{Place, Ticket};
 
 use crate::{app::App, limit::ceil};
@@ -23,7 +23,8 @@ pub(crate) async fn enqueue(app: &App, job: &Job, weight: f64) {
         accepted_at: job.created_at,
         deadline_at: job.deadline_at,
         run_at: None,
-        urgent: false,
+        // Somebody looks at the answer.
+        urgent: matches!(job.params, JobParams::DriftCheck { source: Source::Refresh }),
     };
     if let Err(error) = app.spine.enqueue(&[ticket]).await {
         tracing::warn!(job = %job.id, %error, "the queue is away; the job waits for the next sweep");

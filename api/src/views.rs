@@ -6,7 +6,7 @@ use domain::{
 };
 use serde::Serialize;
 use serde_json::Value;
-use store::{AuditRow, SecurityRow};
+use store::{AuditRow, SecurityRow, TransitionRow};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -134,6 +134,37 @@ pub(crate) struct RunnerWithEvents {
     pub(crate) runner: RunnerView,
     /// Its last 100 audit rows, newest first.
     pub(crate) events: Vec<AuditView>,
+    /// Its last 100 changes of status, newest first.
+    pub(crate) transitions: Vec<TransitionView>,
+}
+
+/// A change of a runner's status.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Transition)]
+pub(crate) struct TransitionView {
+    /// When.
+    pub(crate) at: DateTime<Utc>,
+    /// From where; null for the first.
+    pub(crate) from_status: Option<String>,
+    /// To where.
+    pub(crate) to_status: String,
+    /// Who noticed or made it: `sync`, `webhook`, `refresh`, `api` or `job`.
+    #[schema(example = "sync")]
+    pub(crate) source: String,
+    /// Why.
+    pub(crate) detail: Option<String>,
+}
+
+impl From<TransitionRow> for TransitionView {
+    fn from(row: TransitionRow) -> Self {
+        Self {
+            at: row.at,
+            from_status: row.from_status,
+            to_status: row.to_status,
+            source: row.source,
+            detail: row.detail,
+        }
+    }
 }
 
 /// A team the caller belongs to.

@@ -19,13 +19,13 @@ use crate::{Parts, StepError};
 /// The one lease there is.
 pub const NAME: &str = "scheduler";
 /// How long a lease lasts; with one tick more, the longest time nobody leads.
-const LIFE: Duration = Duration::from_secs(12);
+const LIFE: Duration = Duration::from_secs(9);
 /// How long before its end it is not trusted any more.
 const MARGIN: Duration = Duration::from_secs(2);
 /// How often it is renewed, or asked for.
-const EVERY: Duration = Duration::from_secs(3);
+const EVERY: Duration = Duration::from_secs(2);
 /// Longest time one renewal may take.
-const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Whether this scheduler leads. Clones share one answer.
 #[derive(Clone, Debug)]

@@ -4,6 +4,7 @@ mod clients;
 mod members;
 mod queues;
 mod security;
+mod sync;
 mod teams;
 mod users;
 mod workers;
@@ -21,6 +22,7 @@ pub(crate) fn router() -> OpenApiRouter<App> {
         .merge(users::router())
         .merge(clients::router())
         .merge(security::router())
+        .merge(sync::router())
         .merge(queues::router())
         .merge(workers::router())
 }

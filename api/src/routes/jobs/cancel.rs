@@ -1,7 +1,7 @@
 //! Withdrawing a job.
 
 use axum::{Json, extract::State};
-use domain::{AuditEntry, JobId, JobKind, Problem, ProblemCode, Source};
+use domain::{AuditEntry, Caller, Job, JobId, JobKind, Origin, Problem, ProblemCode, Source};
 
 use crate::{
     app::App, body::Id, caller::Authorised, error::ApiResult, openapi::problems, origin::From_,
@@ -22,14 +22,25 @@ pub(crate) async fn cancel(
     Id(id): Id<JobId>,
 ) -> ApiResult<Json<JobView>> {
     let seen = super::visible(&app, &caller, id).await?;
-    let mut tx = app.store.begin().await?;
-    let Some(job) = tx.jobs().cancel(id).await? else {
+    let Some(job) = withdraw(&app, &caller, &origin, id).await? else {
         return Err(Problem::new(
             ProblemCode::JobNotCancellable,
             format!("The job is {}; only a queued job can be cancelled.", seen.state),
         )
         .into());
     };
+    Ok(Json(job.into()))
+}
+
+/// Cancels a job if it still waits, and tells everybody. None: it runs or is over.
+pub(in crate::routes) async fn withdraw(
+    app: &App,
+    caller: &Caller,
+    origin: &Origin,
+    id: JobId,
+) -> ApiResult<Option<Job>> {
+    let mut tx = app.store.begin().await?;
+    let Some(job) = tx.jobs().cancel(id).await? else { return Ok(None) };
     if let (JobKind::Provision, Some(runner)) = (job.kind, job.runner) {
         tx.runners().delete(runner, Source::Api, "its job was cancelled").await?;
     }
@@ -38,7 +49,7 @@ pub(crate) async fn cancel(
         runner_name: job.runner_name.clone(),
         team: job.team,
         job: Some(id),
-        ..AuditEntry::by(&caller, &origin, "job.cancel")
+        ..AuditEntry::by(caller, origin, "job.cancel")
     };
     tx.audit().write(&entry).await?;
     tx.commit().await?;
@@ -48,5 +59,5 @@ pub(crate) async fn cancel(
     if let Err(error) = app.spine.announce(id, job.state.as_str()).await {
         tracing::debug!(job = %id, %error, "not announced; waiting requests will see it at their next poll");
     }
-    Ok(Json(job.into()))
+    Ok(Some(job))
 }

@@ -5,7 +5,8 @@ mod credential;
 mod events;
 mod show;
 
-use domain::{Caller, Job, JobId, Problem};
+pub(super) use cancel::withdraw;
+use domain::{Caller, Job, JobId, JobState, Problem, ProblemCode};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{app::App, error::ApiResult};
@@ -16,6 +17,12 @@ pub(crate) fn router() -> OpenApiRouter<App> {
         .routes(routes!(show::show, cancel::cancel))
         .routes(routes!(events::events))
         .routes(routes!(credential::credential))
+}
+
+/// Why a job that has ended did not succeed; none for those that did, or are not over.
+pub(super) fn ended(job: &Job) -> Option<Problem> {
+    let cancelled = || Problem::new(ProblemCode::JobCancelled, "The job was cancelled.");
+    job.error.clone().or_else(|| (job.state == JobState::Cancelled).then(cancelled))
 }
 
 /// The job, if the caller may see it.

@@ -12,7 +12,7 @@ use crate::{
     error::ApiResult,
     openapi::problems,
     page::{list_body, list_params},
-    views::{AuditView, RunnerView, RunnerWithEvents},
+    views::{AuditView, RunnerView, RunnerWithEvents, TransitionView},
 };
 
 list_params! {
@@ -75,8 +75,10 @@ pub(crate) async fn show(
     let filter = AuditFilter { runner: Some(id), ..AuditFilter::default() };
     let page = Page { limit: 100, offset: 0, before: None };
     let events = read.audit().list(&Visible::everything(), &filter, page).await?;
+    let transitions = read.runners().transitions(id, page.limit).await?;
     Ok(Json(RunnerWithEvents {
         runner: runner.into(),
+        transitions: transitions.into_iter().map(TransitionView::from).collect(),
         events: events.items.into_iter().map(AuditView::from).collect(),
     }))
 }

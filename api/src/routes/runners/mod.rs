@@ -2,7 +2,10 @@
 
 mod ask;
 mod list;
+mod order;
 mod provision;
+mod refresh;
+mod remove;
 
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -12,5 +15,6 @@ pub(crate) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(provision::provision))
         .routes(routes!(list::list))
-        .routes(routes!(list::show))
+        .routes(routes!(list::show, remove::remove))
+        .routes(routes!(refresh::refresh))
 }

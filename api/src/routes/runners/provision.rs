@@ -4,7 +4,7 @@ use aws_lc_rs::digest;
 use axum::{
     Json,
     extract::State,
-    http::{HeaderName, StatusCode, header},
+    http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
 use domain::{
@@ -27,7 +27,9 @@ use crate::{
     openapi::{self, problems},
     origin::From_,
     prefer::{IdempotencyKey, Prefer},
-    queueing, waiting,
+    queueing,
+    routes::jobs::ended,
+    waiting,
 };
 
 /// A provision request that was accepted.
@@ -88,17 +90,15 @@ pub(crate) async fn provision(
         return accepted(&app, job).await;
     }
     let job = waiting::until_final(&app, job.id, prefer.wait).await?.unwrap_or(job);
-    match (job.state, &job.error) {
-        (JobState::Succeeded, _) => match handout::fetch(&app, &caller, &origin, &job).await? {
-            Some(credential) => Ok(delivered(credential, prefer)),
-            None => accepted(&app, job).await,
-        },
-        (_, Some(problem)) => Err(problem.clone().into()),
-        (JobState::Cancelled, None) => {
-            Err(Problem::new(ProblemCode::JobCancelled, "The job was cancelled.").into())
-        }
-        _ => accepted(&app, job).await,
+    if let Some(problem) = ended(&job) {
+        return Err(problem.into());
     }
+    if job.state == JobState::Succeeded
+        && let Some(credential) = handout::fetch(&app, &caller, &origin, &job).await?
+    {
+        return Ok(delivered(credential, prefer));
+    }
+    accepted(&app, job).await
 }
 
 fn hash(body: &ProvisionBody) -> ApiResult<Vec<u8>> {
@@ -106,7 +106,8 @@ fn hash(body: &ProvisionBody) -> ApiResult<Vec<u8>> {
     Ok(digest::digest(&digest::SHA256, &text).as_ref().to_vec())
 }
 
-async fn accepted(app: &App, job: Job) -> ApiResult<Response> {
+/// 202 with the job to follow.
+pub(super) async fn accepted(app: &App, job: Job) -> ApiResult<Response> {
     let status_url = format!("/api/v1/jobs/{}", job.id);
     let retry_after = queueing::retry_after(app, &job).await;
     let body = Accepted {
@@ -121,13 +122,7 @@ async fn accepted(app: &App, job: Job) -> ApiResult<Response> {
 }
 
 fn delivered(credential: CredentialView, prefer: Prefer) -> Response {
-    let mut response = (StatusCode::CREATED, handout::NO_STORE, Json(credential)).into_response();
-    if prefer.said
-        && let Ok(applied) = format!("wait={}", prefer.wait.as_secs()).parse()
-    {
-        response.headers_mut().insert(HeaderName::from_static("preference-applied"), applied);
-    }
-    response
+    prefer.confirm((StatusCode::CREATED, handout::NO_STORE, Json(credential)).into_response())
 }
 
 /// One request, read and checked.

@@ -1,0 +1,224 @@
+//! The comparison of the fleet with GitHub: how it stands, and asking for it now.
+
+use axum::{Json, extract::State, http::StatusCode};
+use chrono::{DateTime, Utc};
+use domain::AuditEntry;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use store::{SyncRow, UnmanagedRow};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
+
+use crate::{
+    app::App,
+    body::{Body, Params},
+    caller::Admin,
+    error::ApiResult,
+    openapi::problems,
+    origin::From_,
+    page::{list_body, list_params},
+};
+
+/// The scheduler's lease, by its name in the rows.
+const LEASE: &str = "scheduler";
+
+pub(crate) fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(status)).routes(routes!(trigger)).routes(routes!(unmanaged))
+}
+
+/// How the comparison of one installation stands.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct InstallationSync {
+    /// Which.
+    installation: String,
+    /// How often it is compared, in seconds.
+    interval_seconds: Option<i32>,
+    /// An admin asked for a pass that has not begun yet.
+    triggered: bool,
+    /// The last complete pass.
+    last_sync_time: Option<DateTime<Utc>>,
+    /// How the last pass ended: `ok`, `held`, `incomplete`, `paused` or `failed`.
+    #[schema(example = "ok")]
+    last_sync_result: Option<String>,
+    /// What went wrong with it.
+    last_sync_error: Option<String>,
+    /// What it counted.
+    #[schema(value_type = Option<Object>)]
+    counts: Option<Value>,
+    /// How many runners were not sent after: too many at once. An admin must confirm.
+    removals_held: i32,
+    /// The next complete pass may send after any number of runners.
+    removals_confirmed: bool,
+}
+
+/// How the comparison of the fleet with GitHub stands; the first lines are about the first installation.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SyncStatus {
+    /// Whether a scheduler is there to do it.
+    enabled: bool,
+    /// How often, in seconds.
+    interval_seconds: Option<i32>,
+    /// The scheduler that does it.
+    worker_hostname: Option<String>,
+    /// When it last said that it is there.
+    worker_heartbeat: Option<DateTime<Utc>>,
+    /// The last complete pass.
+    last_sync_time: Option<DateTime<Utc>>,
+    /// How the last pass ended.
+    #[schema(example = "ok")]
+    last_sync_result: Option<String>,
+    /// What went wrong with it.
+    last_sync_error: Option<String>,
+    /// Every installation, by name.
+    installations: Vec<InstallationSync>,
+}
+
+/// What to do.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TriggerBody {
+    /// Let the next complete pass send after any number of runners, once.
+    #[serde(default)]
+    confirm_removals: bool,
+}
+
+/// What was asked for.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Triggered {
+    /// The installations whose next pass begins at once.
+    installations: Vec<String>,
+    /// Whether they may send after any number of runners.
+    removals_confirmed: bool,
+}
+
+/// A runner on GitHub that is not ours; it is only ever shown.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct UnmanagedRunner {
+    /// Of this row.
+    id: Uuid,
+    /// Where it was seen.
+    installation: String,
+    /// GitHub's id.
+    github_runner_id: i64,
+    /// Its name.
+    runner_name: String,
+    /// Connected.
+    online: bool,
+    /// Runs a workflow job.
+    busy: bool,
+    /// All its labels.
+    labels: Vec<String>,
+    /// First listed.
+    first_seen_at: DateTime<Utc>,
+    /// Last listed.
+    last_seen_at: DateTime<Utc>,
+}
+
+list_params! {
+    /// Which of the runners that are not ours.
+    UnmanagedParams {}
+}
+
+list_body! {
+    /// A page of runners that are not ours.
+    UnmanagedList { runners: UnmanagedRunner, by id }
+}
+
+problems! {
+    StatusProblems: AdminRequired;
+    TriggerProblems: MalformedBody, AdminRequired, PayloadTooLarge, UnsupportedMediaType, ValidationFailed;
+    UnmanagedProblems: AdminRequired, ValidationFailed;
+}
+
+impl From<SyncRow> for InstallationSync {
+    fn from(row: SyncRow) -> Self {
+        Self {
+            installation: row.installation,
+            interval_seconds: row.interval_seconds,
+            triggered: row.triggered,
+            last_sync_time: row.last_sync_time,
+            last_sync_result: row.last_sync_result,
+            last_sync_error: row.last_sync_error,
+            counts: row.counts,
+            removals_held: row.removals_held,
+            removals_confirmed: row.removals_confirmed,
+        }
+    }
+}
+
+impl From<UnmanagedRow> for UnmanagedRunner {
+    fn from(row: UnmanagedRow) -> Self {
+        Self {
+            id: row.id,
+            installation: row.installation,
+            github_runner_id: row.github_runner_id,
+            runner_name: row.name,
+            online: row.online,
+            busy: row.busy,
+            labels: row.labels,
+            first_seen_at: row.first_seen_at,
+            last_seen_at: row.last_seen_at,
+        }
+    }
+}
+
+/// Show how the comparison of the fleet with GitHub stands.
+#[utoipa::path(
+    get, path = "/admin/sync/status", tag = "admin",
+    responses((status = 200, description = "As of now", body = SyncStatus), StatusProblems),
+)]
+pub(crate) async fn status(State(app): State<App>, _: Admin) -> ApiResult<Json<SyncStatus>> {
+    let mut read = app.store.read().await?;
+    let rows = read.fleet().statuses().await?;
+    let lease = read.leases().get(LEASE).await?;
+    let first = rows.first().cloned();
+    Ok(Json(SyncStatus {
+        enabled: lease.as_ref().is_some_and(|lease| lease.holds),
+        interval_seconds: first.as_ref().and_then(|row| row.interval_seconds),
+        worker_hostname: lease.as_ref().map(|lease| lease.holder.clone()),
+        worker_heartbeat: lease.map(|lease| lease.renewed_at),
+        last_sync_time: first.as_ref().and_then(|row| row.last_sync_time),
+        last_sync_result: first.as_ref().and_then(|row| row.last_sync_result.clone()),
+        last_sync_error: first.and_then(|row| row.last_sync_error),
+        installations: rows.into_iter().map(InstallationSync::from).collect(),
+    }))
+}
+
+/// Compare the fleet with GitHub now; with `confirm_removals`, also when that may cost many runners at once.
+#[utoipa::path(
+    post, path = "/admin/sync/trigger", tag = "admin", request_body = Option<TriggerBody>,
+    responses((status = 202, description = "The next pass begins within seconds", body = Triggered), TriggerProblems),
+)]
+pub(crate) async fn trigger(
+    State(app): State<App>,
+    Admin(caller): Admin,
+    From_(origin): From_,
+    body: Option<Body<TriggerBody>>,
+) -> ApiResult<(StatusCode, Json<Triggered>)> {
+    let confirm = body.is_some_and(|Body(body)| body.confirm_removals);
+    let mut tx = app.store.begin().await?;
+    let installations = tx.fleet().trigger(confirm).await?;
+    let entry = AuditEntry {
+        data: json!({ "confirm_removals": confirm, "installations": installations }),
+        ..AuditEntry::by(&caller, &origin, "sync.trigger")
+    };
+    tx.audit().write(&entry).await?;
+    tx.commit().await?;
+    Ok((StatusCode::ACCEPTED, Json(Triggered { installations, removals_confirmed: confirm })))
+}
+
+/// List runners on GitHub that are not ours, as of the last complete pass. They are never touched.
+#[utoipa::path(
+    get, path = "/admin/runners/unmanaged", tag = "admin", params(UnmanagedParams),
+    responses((status = 200, description = "Last found first", body = UnmanagedList), UnmanagedProblems),
+)]
+pub(crate) async fn unmanaged(
+    State(app): State<App>,
+    _: Admin,
+    Params(params): Params<UnmanagedParams>,
+) -> ApiResult<Json<UnmanagedList>> {
+    let page = params.page()?;
+    let listed = app.store.read().await?.fleet().unmanaged(page).await?;
+    Ok(Json(UnmanagedList::new(listed, &page)))
+}

@@ -1,0 +1,66 @@
+//! `POST /runners/{id}/refresh`.
+
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use domain::{JobParams, JobState, Problem, RunnerId, Source};
+
+use super::{
+    order::{Order, target},
+    provision::{Accepted, accepted},
+};
+use crate::{
+    app::App, body::Id, caller::Authorised, error::ApiResult, openapi::problems, origin::From_,
+    prefer::Prefer, routes::jobs::ended, views::RunnerView, waiting,
+};
+
+problems! {
+    RefreshProblems: NotFound, RunnerBusy, RunnerDeleted, JobCancelled, ValidationFailed, JobPoisoned, GithubRefused,
+        GithubUnavailable, JobExpired;
+}
+
+/// Look at a runner on GitHub now, ahead of the periodic look at all of them.
+///
+/// Answers at once with the job that looks, or with `Prefer: wait=N` with the runner as it was found. A runner that
+/// GitHub does not know any more is `deleted` afterwards.
+#[utoipa::path(
+    post, path = "/runners/{runner_id}/refresh", tag = "runners",
+    params(
+        ("runner_id" = uuid::Uuid, Path),
+        ("Prefer" = Option<String>, Header, description = "`wait=N` (0 to 25 s) or `respond-async`"),
+    ),
+    responses(
+        (status = 200, description = "Looked within the time to wait", body = RunnerView,
+            headers(("Preference-Applied" = String))),
+        (status = 202, description = "Accepted; the same job for all who ask while it is open", body = Accepted,
+            headers(("Location" = String, description = "The job"), ("Retry-After" = u64, description = "Seconds"))),
+        RefreshProblems,
+    ),
+)]
+pub(crate) async fn refresh(
+    State(app): State<App>,
+    Authorised(caller): Authorised,
+    From_(origin): From_,
+    prefer: Prefer,
+    Id(id): Id<RunnerId>,
+) -> ApiResult<Response> {
+    let runner = target(&app, &caller, id).await?;
+    let params = JobParams::DriftCheck { source: Source::Refresh };
+    let order = Order { caller: &caller, origin: &origin, params, event_type: "runner.refresh" };
+    let (job, _) = order.place(&app, &runner).await?;
+    if prefer.wait.is_zero() {
+        return accepted(&app, job).await;
+    }
+    let job = waiting::until_final(&app, job.id, prefer.wait).await?.unwrap_or(job);
+    if job.state == JobState::Succeeded {
+        let runner = app.store.read().await?.runners().get(id).await?;
+        let runner = runner.ok_or_else(|| Problem::not_found("runner"))?;
+        return Ok(prefer.confirm(Json(RunnerView::from(runner)).into_response()));
+    }
+    match ended(&job) {
+        Some(problem) => Err(problem.into()),
+        None => accepted(&app, job).await,
+    }
+}
