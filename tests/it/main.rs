@@ -28,3 +28,4 @@ mod signin;
 mod twin;
 #[cfg(test)]
 mod visibility;
+mod webhooks;

@@ -1,0 +1,127 @@
+//! Who is let in.
+
+use harness::World;
+use serde_json::json;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    net::TcpStream,
+};
+use twin::signature;
+use uuid::Uuid;
+
+use super::{SECRET, builder, deliver, look, outcome, payload, send};
+
+#[tokio::test]
+async fn without_a_secret_nothing_is_taken() {
+    let world = World::builder().workers(0).start().await;
+    send(&world, "ping", Uuid::new_v4(), b"{}").await.refused(503, "webhooks_disabled");
+    assert_eq!(world.count("SELECT count(*) FROM webhook_inbox").await, 0);
+}
+
+#[tokio::test]
+async fn only_what_github_signed_is_taken() {
+    let world = builder().start().await;
+    let body = payload("workflow_job.in_progress.json").to_string();
+    let good = signature(SECRET, body.as_bytes());
+    for bad in [
+        signature("another secret of the tests", body.as_bytes()),
+        signature(SECRET, b"another body"),
+        good.replace("sha256=", "sha1="),
+        good[..70].to_owned(),
+        String::new(),
+    ] {
+        let ask = world.ask("POST", "/webhooks/github").header("x-github-event", "workflow_job");
+        let ask = ask.header("x-github-delivery", &Uuid::new_v4().to_string());
+        let ask = if bad.is_empty() { ask } else { ask.header("x-hub-signature-256", &bad) };
+        let answer = ask.raw("application/json", body.as_bytes()).send().await;
+        let answer = answer.refused(401, "webhook_signature_invalid");
+        assert_eq!(answer.header("www-authenticate"), "", "a token would not help");
+    }
+    assert_eq!(world.count("SELECT count(*) FROM webhook_inbox").await, 0);
+    let alarms = "SELECT count(*) FROM security_events WHERE event_type = 'webhook_signature_invalid'";
+    assert_eq!(world.count(alarms).await, 1, "one address rings once a minute");
+}
+
+#[tokio::test]
+async fn what_does_not_matter_is_kept_as_such() {
+    let world = builder().start().await;
+    let id = deliver(&world, "ping", &payload("ping.json")).await;
+    assert_eq!(outcome(&world, id).await, "ignored: not needed");
+    let id = deliver(&world, "workflow_job", &payload("workflow_job.queued.json")).await;
+    assert_eq!(outcome(&world, id).await, "ignored: not needed");
+    let id = deliver(&world, "workflow_job", &json!({ "action": "completed", "workflow_job": 7 })).await;
+    assert_eq!(outcome(&world, id).await, "failed: workflow_job.id is missing");
+    look(&world).await;
+}
+
+/// Sends the head of a delivery and as much of its body as given, and reads the first line of the answer. The connection
+/// stays open for writing, so that an answer that comes early is not lost.
+async fn first_line(world: &World, length: &str, body: &[u8]) -> String {
+    let address = world.url().trim_start_matches("http://");
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = format!(
+        "POST /api/v1/webhooks/github HTTP/1.1\r\nhost: {address}\r\nx-github-event: ping\r\n\
+         x-github-delivery: {}\r\ncontent-type: application/json\r\n{length}\r\n\r\n",
+        Uuid::new_v4()
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(body).await.unwrap();
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).await.unwrap();
+    line
+}
+
+#[tokio::test]
+async fn what_is_too_large_is_refused() {
+    let world = builder().start().await;
+    let frame = json!({ "zen": "" }).to_string().len();
+    let largest = json!({ "zen": "x".repeat(1024 * 1024 - frame) }).to_string();
+    send(&world, "ping", Uuid::new_v4(), largest.as_bytes()).await.expect(202);
+    let said = first_line(&world, "content-length: 26214400", b"").await;
+    assert!(said.starts_with("HTTP/1.1 413"), "{said}");
+    let chunk = [b"100001\r\n".as_slice(), &vec![b'x'; 0x10_0001]].concat();
+    let found_out = first_line(&world, "transfer-encoding: chunked", &chunk).await;
+    assert!(found_out.starts_with("HTTP/1.1 413"), "{found_out}");
+    assert_eq!(world.count("SELECT count(*) FROM webhook_inbox").await, 1);
+}
+
+#[tokio::test]
+async fn what_is_not_a_delivery_is_refused() {
+    let world = builder().start().await;
+    let ask = || world.ask("POST", "/webhooks/github");
+    let bare = ask().raw("application/json", "{}").send().await.refused(400, "malformed_request");
+    assert_eq!(bare.pointers(), ["header:X-GitHub-Event", "header:X-GitHub-Delivery"]);
+    let form =
+        ask().header("x-github-event", "ping").header("x-github-delivery", &Uuid::new_v4().to_string());
+    let form = form.raw("application/x-www-form-urlencoded", "payload=%7B%7D").send().await;
+    form.refused(415, "unsupported_media_type");
+    send(&world, "ping", Uuid::new_v4(), b"{\"zen\":").await.refused(400, "malformed_body");
+    send(&world, "ping", Uuid::new_v4(), &b"[".repeat(100_000)).await.refused(400, "malformed_body");
+}
+
+#[tokio::test]
+async fn a_delivery_that_comes_twice_counts_once() {
+    let world = builder().start().await;
+    let (id, body) = (Uuid::new_v4(), payload("workflow_job.in_progress.json").to_string());
+    assert_eq!(send(&world, "workflow_job", id, body.as_bytes()).await.expect(202).body["state"], "stored");
+    assert_eq!(
+        send(&world, "workflow_job", id, body.as_bytes()).await.expect(202).body["state"],
+        "duplicate"
+    );
+    look(&world).await;
+    assert_eq!(
+        send(&world, "workflow_job", id, body.as_bytes()).await.expect(202).body["state"],
+        "duplicate"
+    );
+    assert_eq!(world.count("SELECT count(*) FROM webhook_inbox").await, 1);
+}
+
+#[tokio::test]
+async fn what_is_settled_is_forgotten_after_a_week() {
+    let world = builder().start().await;
+    let (old, new) = (deliver(&world, "ping", &json!({})).await, deliver(&world, "ping", &json!({})).await);
+    let age = "UPDATE webhook_inbox SET settled_at = now() - interval '8 days' WHERE delivery_id = $1";
+    world.change(age, old).await;
+    assert_eq!(scheduler::inbox::forget(world.scheduling()).await.unwrap(), 1);
+    assert_eq!(outcome(&world, new).await, "ignored: not needed");
+}
