@@ -74,9 +74,9 @@ impl Scene {
             (&row["runner_name"], &row["github_runner_id"]),
             (&config["runner_name"], &made.id.into())
         );
-        let kept = "SELECT count(*) FROM credentials";
-        let succeeded = "SELECT count(*) FROM jobs WHERE kind = 'provision' AND state = 'succeeded'";
-        assert_eq!(self.world.count(kept).await, self.world.count(succeeded).await);
+        let odd = "SELECT count(*) FROM jobs FULL JOIN credentials ON credentials.job_id = jobs.id
+             WHERE coalesce(state = 'succeeded' AND call_id IS NULL, false) <> (credentials.job_id IS NOT NULL)";
+        assert_eq!(self.world.count(odd).await, 0, "one config for each job that succeeded, and no other");
         let delivered: Vec<Call> =
             self.calls(asked.job).await.into_iter().filter(|call| call.state == "delivered").collect();
         assert_eq!(delivered.len(), 1);
