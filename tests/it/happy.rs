@@ -97,18 +97,22 @@ async fn the_stream_tells_every_state_and_ends_with_the_last() {
     let asked = world.provision(&ada, wish("ci")).await;
 
     let path = format!("/jobs/{}/events", asked.job);
-    let reading = world.ask("GET", &path).by(&ada).send();
-    let starting = async { world.keep(world.start_worker()) };
-    let (stream, ()) = tokio::join!(reading, starting);
-    assert_eq!(stream.header("content-type"), "text/event-stream");
-    assert!(
-        stream.text.lines().filter(|line| line.starts_with("event:")).all(|line| line == "event: status")
-    );
-    let data = stream.text.lines().filter_map(|line| line.strip_prefix("data: "));
-    let states: Vec<Value> = data.map(|text| serde_json::from_str::<Value>(text).unwrap()).collect();
+    let mut stream = world.ask("GET", &path).by(&ada).open().await;
+    assert_eq!(stream.headers()["content-type"], "text/event-stream");
+    let mut text = Vec::new();
+    while let Some(bytes) = stream.chunk().await.unwrap() {
+        if text.is_empty() {
+            world.keep(world.start_worker());
+        }
+        text.extend_from_slice(&bytes);
+    }
+    let text = String::from_utf8(text).unwrap();
+    assert!(text.lines().filter(|line| line.starts_with("event:")).all(|line| line == "event: status"));
+    let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
+    let states: Vec<Value> = data.map(|text| serde_json::from_str(text).unwrap()).collect();
     assert_eq!(states.first().unwrap()["state"], "queued");
     assert_eq!(states.last().unwrap()["state"], "succeeded");
-    assert!(!stream.text.contains(world.canary()));
+    assert!(!text.contains(world.canary()));
 }
 
 #[tokio::test]

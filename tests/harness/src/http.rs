@@ -1,7 +1,7 @@
 //! A small client of the API, as plain as a caller's.
 
 use reqwest::{
-    Client, Method, RequestBuilder,
+    Client, Method, RequestBuilder, Response,
     header::{HeaderMap, HeaderValue},
 };
 use serde_json::Value;
@@ -80,7 +80,15 @@ impl Ask {
         self.try_send().await.expect("an answer")
     }
 
-    /// The same for a server that may be gone.
+    /// Sends it and leaves the answer to be read as it comes.
+    ///
+    /// # Panics
+    /// When there is no answer, or not a good one.
+    pub async fn open(self) -> Response {
+        self.0.send().await.and_then(Response::error_for_status).expect("a good answer")
+    }
+
+    /// As [`Self::send`], for a server that may be gone.
     pub async fn try_send(self) -> reqwest::Result<Answer> {
         let response = self.0.send().await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
