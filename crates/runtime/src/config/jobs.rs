@@ -34,7 +34,7 @@ const STALE: Setting = Setting::new(
 const ENFORCEMENT: Setting = Setting::new(
     "LABEL_POLICY_ENFORCEMENT",
     "`audit` or `enforce`",
-    "Whether label drift is only recorded or also acted upon.",
+    "Whether label drift, and workflow jobs a team does not allow, are only recorded or also acted upon.",
 )
 .or("enforce");
 const DELETE_BUSY: Setting = Setting::new(
