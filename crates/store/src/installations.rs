@@ -104,13 +104,13 @@ impl Installations<'_> {
     }
 
     /// Which of these deliveries are worth asking for: not in the inbox, asked for fewer than `most` times and not within
-    /// `pause`.
+    /// `pause`, which grows tenfold each time.
     pub async fn missing(&mut self, ids: &[Uuid], most: i16, pause: TimeDelta) -> Result<Vec<Uuid>> {
         Ok(sqlx::query_scalar!(
             r#"SELECT id AS "id!" FROM unnest($1::uuid[]) AS wanted (id)
              WHERE NOT EXISTS (SELECT FROM webhook_inbox WHERE delivery_id = id)
                 AND NOT EXISTS (SELECT FROM webhook_redeliveries WHERE delivery_id = id
-                    AND (attempts >= $2 OR last_at > now() - make_interval(secs => $3)))"#,
+                    AND (attempts >= $2 OR last_at > now() - make_interval(secs => $3 * power(10, attempts - 1))))"#,
             ids,
             most,
             seconds(pause),
