@@ -41,7 +41,7 @@ end
 
 -- The budget of one installation, read once and written once per script. Fields not named here are read when needed.
 local function load_budget(inst, fields)
-  local B = { inst = inst, have = {}, changed = {}, levels = {}, windows = {} }
+  local B = { inst = inst, have = {}, changed = {}, levels = {}, windows = {}, lists = {}, new = true }
   local settings = redis.call('HMGET', P .. 'b:' .. inst, unpack(SETTINGS))
   for n, name in ipairs(SETTINGS) do
     B[name] = tonumber(settings[n]) or DEFAULTS[name]
@@ -49,6 +49,7 @@ local function load_budget(inst, fields)
   local values = redis.call('HMGET', P .. 'g:' .. inst, unpack(fields))
   for n, field in ipairs(fields) do
     B.have[field] = values[n]
+    B.new = B.new and not values[n]
   end
   return B
 end
@@ -67,6 +68,16 @@ local function put(B, field, value)
 end
 
 local function store_budget(B)
+  for field, level in pairs(B.levels) do
+    if level.taken then
+      put(B, field, string.format('%.3f %d %d %d', level.free, level.slot, level.used, level.before))
+    end
+  end
+  for resource, window in pairs(B.windows) do
+    if window and window.taken then
+      put(B, 'w:' .. resource, string.format('%d %d %d', window.limit, window.left, window.reset))
+    end
+  end
   local set, gone = {}, {}
   for field in pairs(B.changed) do
     local value = B.have[field]
@@ -82,14 +93,16 @@ local function store_budget(B)
   end
   if #set > 0 then
     redis.call('HSET', P .. 'g:' .. B.inst, unpack(set))
-    redis.call('PEXPIRE', P .. 'g:' .. B.inst, KEEP)
+    if B.new then
+      redis.call('PEXPIRE', P .. 'g:' .. B.inst, KEEP)
+    end
   end
-  B.changed = {}
 end
 
 local function heard_of(inst)
   redis.call('ZADD', P .. 'sites', now, inst)
   redis.call('ZREMRANGEBYRANK', P .. 'sites', 0, -1001)
+  redis.call('PEXPIRE', P .. 'g:' .. inst, KEEP)
 end
 
 -- A GCRA that lets at most `limit` through in any period: a burst ahead, and the rest at an even pace.
@@ -111,6 +124,9 @@ end
 
 -- The buckets a call takes from, and how much from each.
 local function buckets_of(B, call)
+  if B.lists[call] then
+    return B.lists[call]
+  end
   local points = shape(B.points, B.minute, WRITE)
   local list = { { field = 'k:' .. call.endpoint, cost = call.write and WRITE or READ, shape = points } }
   if call.write then
@@ -126,6 +142,7 @@ local function buckets_of(B, call)
   if call.registers then
     list[#list + 1] = { field = 'n', cost = 1, shape = shape(B.registrations, B.span, 1) }
   end
+  B.lists[call] = list
   return list
 end
 
@@ -133,7 +150,9 @@ local function level_of(B, field)
   local level = B.levels[field]
   if not level then
     local free, slot, used, before = string.match(get(B, field) or '', '^(%S+) (%S+) (%S+) (%S+)$')
-    level = { free = tonumber(free or 0), slot = tonumber(slot or 0), used = tonumber(used or 0), before = tonumber(before or 0) }
+    level = {
+      free = tonumber(free or 0), slot = tonumber(slot or 0), used = tonumber(used or 0), before = tonumber(before or 0),
+    }
     B.levels[field] = level
   end
   return level
@@ -165,8 +184,7 @@ local function take(B, bucket)
   local level = level_of(B, bucket.field)
   local slot, used, before = tally(level, bucket.shape.period)
   level.free = now + debt(bucket, level, now) + bucket.cost * bucket.shape.pace
-  level.slot, level.used, level.before = slot, used + bucket.cost, before
-  put(B, bucket.field, string.format('%.3f %d %d %d', level.free, slot, level.used, before))
+  level.slot, level.used, level.before, level.taken = slot, used + bucket.cost, before, true
 end
 
 local function resource_of(B, endpoint)
@@ -213,8 +231,7 @@ local function charge_window(B, call)
   local resource = resource_of(B, call.endpoint)
   local window = window_of(B, resource)
   if window then
-    window.left = math.max(window.left - 1, 0)
-    put(B, 'w:' .. resource, string.format('%d %d %d', window.limit, window.left, window.reset))
+    window.left, window.taken = math.max(window.left - 1, 0), true
   else
     put(B, 'u:' .. resource, string.format('%d %d', unanswered(B, resource) + 1, now))
   end

@@ -39,7 +39,7 @@ local function repeated()
   for id in string.gmatch(string.sub(last, #asked + 1), '%S+') do
     if redis.call('HGET', job_key(id), 'o') == token then
       local job = describe(id)
-      enter_leased(id, job[2], job[3], token, now + lease)
+      enter_leased(id, job[2], job[3], token, now + lease, job[8])
       again[#again + 1] = job
     end
   end
@@ -231,8 +231,8 @@ end
 local function lease_job(site, lane, job)
   local id, team = job[1], job[10]
   leave_ready(id, site.inst, lane)
-  job[8] = redis.call('HINCRBY', job_key(id), 'n', 1)
-  enter_leased(id, site.inst, lane, token, now + lease)
+  job[8] = job[8] + 1
+  enter_leased(id, site.inst, lane, token, now + lease, job[8])
   count(site.inst, 'w:', team, -1)
   count(site.inst, 'r:', team, 1)
   if site.teams[team] then

@@ -65,9 +65,9 @@ local function enter_delayed(id, inst, lane, due)
   return redis.call('ZRANGE', key('d', inst, lane), 0, 0)[1] == id
 end
 
-local function enter_leased(id, inst, lane, token, expiry)
+local function enter_leased(id, inst, lane, token, expiry, claims)
   redis.call('ZADD', key('l', inst, lane), expiry, id)
-  redis.call('HSET', job_key(id), 's', 'l', 'o', token)
+  redis.call('HSET', job_key(id), 's', 'l', 'o', token, 'n', claims)
 end
 
 -- Counts of one team: gathered here, written once by `store_counts`.

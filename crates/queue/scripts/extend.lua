@@ -11,12 +11,12 @@ for at = 2, #ARGV, 11 do
   local held = redis.call('HMGET', job_key(id), 'i', 'o')
   if not held[1] then
     redis.call('HSET', job_key(id), 'i', inst, 'l', lane, 't', ARGV[at + 4], 'k', ARGV[at + 5],
-      'a', ARGV[at + 6], 'h', ARGV[at + 7], 'c', ARGV[at + 8], 'n', ARGV[at + 9], 'x', ARGV[at + 10])
+      'a', ARGV[at + 6], 'h', ARGV[at + 7], 'c', ARGV[at + 8], 'x', ARGV[at + 10])
     count(inst, 'r:', ARGV[at + 4], 1)
     remember(inst)
-    enter_leased(id, inst, lane, token, now + lease)
+    enter_leased(id, inst, lane, token, now + lease, ARGV[at + 9])
   elseif held[2] == token then
-    enter_leased(id, inst, lane, token, now + lease)
+    enter_leased(id, inst, lane, token, now + lease, ARGV[at + 9])
   else
     lost[#lost + 1] = id
   end

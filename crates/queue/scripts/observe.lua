@@ -11,11 +11,10 @@ local known = get(B, 'w:' .. resource) or redis.call('HLEN', P .. 'g:' .. inst) 
 if known and reset > now then
   local window = window_of(B, resource)
   if window and math.abs(window.reset - reset) <= SAME then
-    window.left, window.limit = math.min(window.left, left), limit
+    window.left, window.limit, window.taken = math.min(window.left, left), limit, true
   elseif not window or reset > window.reset then
-    window = { limit = limit, left = left, reset = reset }
+    B.windows[resource] = { limit = limit, left = left, reset = reset, taken = true }
   end
-  put(B, 'w:' .. resource, string.format('%d %d %d', window.limit, window.left, window.reset))
   if unanswered(B, resource) >= BURST then
     ring()
   end

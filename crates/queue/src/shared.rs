@@ -36,8 +36,8 @@ impl Spine {
         let token = Uuid::new_v4().simple().to_string();
         let mut set = cmd("SET");
         set.arg(self.key(&format!("o:{}", check(name)?))).arg(&token).arg("NX").arg("PX").arg(lifetime(ttl));
-        let taken: Option<String> = self.link().command(&set).await?;
-        Ok(taken.map(|_| LockToken(token)))
+        let answer: Option<String> = self.link().command(&set).await?;
+        Ok(answer.map(|_| LockToken(token)))
     }
 
     /// Opens a lock. False: it had run out.

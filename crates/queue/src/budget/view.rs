@@ -79,18 +79,17 @@ pub struct BudgetView {
 type Row = (String, u64, u64, u64, String, u64, i64, Vec<(String, u64, u64, u64)>, Vec<(String, u64)>);
 
 impl Spine {
-    /// The budget of every installation that holds jobs or was heard of; at most 1,000.
+    /// The budget of every installation that holds jobs or was heard of, by name; at most 1,000.
     pub async fn budget(&self) -> Result<Vec<BudgetView>, QueueError> {
         let rows: Vec<Row> = self.run(&scripts::BUDGETS, &[]).await?;
         let pauses = self.pauses().await?;
-        rows.into_iter()
-            .map(|row| {
-                let mut view = read(row)?;
-                let here = Scope::Installation(view.installation.clone());
-                view.pauses = pauses.iter().filter(|p| p.scope == here).map(|p| p.pause).collect();
-                Ok(view)
-            })
-            .collect()
+        let mut views = rows.into_iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        for view in &mut views {
+            let here = Scope::Installation(view.installation.clone());
+            view.pauses = pauses.iter().filter(|p| p.scope == here).map(|p| p.pause).collect();
+        }
+        views.sort_by(|a, b| a.installation.cmp(&b.installation));
+        Ok(views)
     }
 }
 

@@ -3,10 +3,17 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test's helpers fail the test")]
 
 mod announcements;
+mod breaker;
+mod buckets;
+mod budget;
+mod clock;
 mod faults;
+mod forecasts;
 mod leases;
 mod model;
 mod order;
 mod pauses;
+mod shared;
 mod support;
+mod teams;
 mod worker;

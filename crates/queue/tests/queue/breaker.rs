@@ -1,0 +1,158 @@
+//! After trouble: one goes first.
+
+use std::time::Duration;
+
+use domain::{InstallationId, Lane, TeamId};
+use queue::{Breaker, BudgetSettings, Call, Health, Observation, Permit, Reason};
+
+use crate::{
+    clock::{Ask, Clock},
+    support::{Corner, claimer, in_lane, tickets, unlimited},
+};
+
+const MOMENT: Duration = Duration::from_millis(20);
+const GET: Call = Call { endpoint: "runner", write: false, registers: false, urgent: true };
+
+fn fine() -> Observation {
+    Observation {
+        endpoint: Some("runner"),
+        resource: "core".to_owned(),
+        limit: 5_000,
+        remaining: 4_000,
+        reset_in: Duration::from_hours(1),
+    }
+}
+
+/// Five jobs, and a pause that is over.
+async fn after_a_pause(budget: &BudgetSettings) -> Corner {
+    let corner = Corner::under(budget).await;
+    corner.spine.enqueue(&tickets(5, TeamId::new())).await.unwrap();
+    corner.spine.pause(&InstallationId::default(), MOMENT, Reason::GithubOutage).await.unwrap();
+    corner
+}
+
+#[tokio::test]
+async fn one_probe_goes_first_and_its_answer_frees_the_others() {
+    let corner = after_a_pause(&unlimited()).await;
+    let home = InstallationId::default();
+    let (one, two) = (claimer(), claimer());
+    let probe = loop {
+        if let Some(lease) = corner.spine.claim(&one, 5).await.unwrap().jobs.pop() {
+            break lease;
+        }
+    };
+    let held = corner.spine.claim(&two, 5).await.unwrap();
+    assert!(held.jobs.is_empty() && held.wait <= Duration::from_secs(30));
+    assert!(matches!(corner.spine.permit(&home, &GET).await.unwrap(), Permit::Wait(_)));
+    let view = &corner.spine.budget().await.unwrap()[0];
+    assert!(view.probe.is_some_and(|left| left > Duration::from_secs(20)));
+    assert_eq!(view.running, 1);
+
+    corner.spine.observe(&home, &fine()).await.unwrap();
+    assert_eq!(corner.spine.budget().await.unwrap().iter().filter_map(|view| view.probe).count(), 0);
+    assert_eq!(corner.spine.claim(&two, 5).await.unwrap().jobs.len(), 4);
+    assert_eq!(corner.spine.permit(&home, &GET).await.unwrap(), Permit::Go);
+    assert!(corner.spine.finish(&probe).await.unwrap());
+}
+
+#[tokio::test]
+async fn only_one_job_is_claimed_even_by_one_that_wants_more() {
+    let corner = after_a_pause(&unlimited()).await;
+    let claimer = claimer();
+    let first = loop {
+        let jobs = corner.spine.claim(&claimer, 5).await.unwrap().jobs;
+        if !jobs.is_empty() {
+            break jobs;
+        }
+    };
+    assert_eq!(first.len(), 1);
+    corner.spine.outcome(&InstallationId::default(), Health::Good).await.unwrap();
+    assert_eq!(corner.spine.claim(&claimer, 5).await.unwrap().jobs.len(), 4);
+}
+
+#[tokio::test]
+async fn a_probe_that_got_lost_is_followed_by_another() {
+    let corner = after_a_pause(&BudgetSettings { probe: MOMENT, ..unlimited() }).await;
+    let claimer = claimer();
+    let mut sizes = Vec::new();
+    while sizes.len() < 5 {
+        let jobs = corner.spine.claim(&claimer, 5).await.unwrap().jobs.len();
+        sizes.extend((jobs > 0).then_some(jobs));
+    }
+    assert_eq!(sizes, [1; 5], "one at a time");
+}
+
+#[tokio::test]
+async fn a_person_s_pause_asks_for_no_probe_and_stops_no_running_job() {
+    let corner = Corner::new().await;
+    let home = InstallationId::default();
+    corner.spine.enqueue(&in_lane(Lane::Drift, 3)).await.unwrap();
+    corner.spine.pause(&home, Duration::from_hours(1), Reason::Admin).await.unwrap();
+    assert_eq!(corner.spine.permit(&home, &GET).await.unwrap(), Permit::Go);
+    corner.spine.resume(&home, Reason::Admin).await.unwrap();
+    assert_eq!(corner.spine.claim(&claimer(), 3).await.unwrap().jobs.len(), 3);
+    corner.spine.pause(&home, Duration::from_hours(1), Reason::Budget).await.unwrap();
+    assert!(matches!(corner.spine.permit(&home, &GET).await.unwrap(), Permit::Wait(_)));
+}
+
+#[tokio::test]
+async fn five_bad_answers_of_twenty_open_the_breaker() {
+    let corner = Corner::new().await;
+    let home = InstallationId::default();
+    for health in [Health::Bad, Health::Good].repeat(4) {
+        assert_eq!(corner.spine.outcome(&home, health).await.unwrap(), Breaker::Closed);
+    }
+    let opened = corner.spine.outcome(&home, Health::Bad).await.unwrap();
+    assert!(matches!(opened, Breaker::Open { left } if left <= Duration::from_secs(5)));
+    corner.spine.enqueue(&tickets(1, TeamId::new())).await.unwrap();
+    assert!(corner.take(1).await.is_empty());
+    let view = corner.spine.budget().await.unwrap().remove(0);
+    assert!(matches!(view.breaker, Breaker::Open { .. }));
+    assert_eq!(view.pauses[0].reason, Reason::GithubOutage);
+}
+
+#[tokio::test]
+async fn old_answers_and_more_than_twenty_are_forgotten() {
+    let mut clock = Clock::of(Corner::new().await).await;
+    for _ in 0..4 {
+        clock.outcome(false).await;
+    }
+    clock.minutes(1.1);
+    assert_eq!(clock.outcome(false).await.0, "closed", "the four are too old");
+    for _ in 0..3 {
+        clock.outcome(false).await;
+    }
+    for _ in 0..19 {
+        clock.outcome(true).await;
+    }
+    assert_eq!(clock.outcome(false).await.0, "closed", "the four are not among the last twenty");
+}
+
+#[tokio::test]
+async fn the_breaker_waits_longer_each_time_until_a_probe_does_well() {
+    let mut clock = Clock::of(Corner::new().await).await;
+    let mut state = (String::new(), 0);
+    for _ in 0..5 {
+        state = clock.outcome(false).await;
+    }
+    for expected in [5_000, 10_000, 20_000, 40_000, 60_000, 60_000] {
+        assert_eq!(state, ("open".to_owned(), expected));
+        assert_eq!(clock.outcome(false).await.1, expected, "those under way change nothing");
+        assert_eq!(clock.outcome(true).await.0, "open");
+        clock.now += f64::from(u32::try_from(expected).unwrap());
+        assert_eq!(clock.outcome(false).await, ("half_open".to_owned(), 0), "not the probe's");
+        clock.go(Ask::READ).await;
+        assert!(!clock.goes(Ask::READ).await, "one probe");
+        clock.observe(5_000, 4_000, 3_600_000).await;
+        assert!(!clock.goes(Ask::READ).await, "headers alone do not close it");
+        state = clock.outcome(false).await;
+    }
+    clock.minutes(1.0);
+    clock.go(Ask::READ).await;
+    assert_eq!(clock.outcome(true).await.0, "closed");
+    assert!(clock.goes(Ask::READ).await);
+    for _ in 0..5 {
+        state = clock.outcome(false).await;
+    }
+    assert_eq!(state, ("open".to_owned(), 5_000), "it starts small again");
+}

@@ -1,0 +1,260 @@
+//! GitHub's limits, met where jobs are claimed.
+
+use std::time::Duration;
+
+use domain::{InstallationId, JobId, Lane, TeamId};
+use queue::{BudgetSettings, Call, Lease, Observation, Permit, Reason, Spine};
+
+use crate::{
+    clock::{Ask, Clock},
+    support::{Corner, claimer, in_lane, tickets, unlimited},
+};
+
+const HOUR: Duration = Duration::from_hours(1);
+const DELETE: Call = Call { endpoint: "runner", write: true, registers: false, urgent: true };
+
+fn home() -> InstallationId {
+    InstallationId::default()
+}
+
+fn answer(resource: &str, limit: u64, remaining: u64) -> Observation {
+    Observation { endpoint: None, resource: resource.to_owned(), limit, remaining, reset_in: HOUR }
+}
+
+/// Everything that may start now.
+async fn drain(spine: &Spine) -> Vec<Lease> {
+    let (claimer, mut all) = (claimer(), Vec::new());
+    loop {
+        let jobs = spine.claim(&claimer, 100).await.unwrap().jobs;
+        if jobs.is_empty() {
+            return all;
+        }
+        all.extend(jobs);
+    }
+}
+
+fn in_lanes(leases: &[Lease]) -> Vec<usize> {
+    Lane::ALL.iter().map(|lane| leases.iter().filter(|lease| lease.lane == *lane).count()).collect()
+}
+
+/// So slow that nothing comes back within a test.
+fn slow() -> BudgetSettings {
+    let day = Duration::from_hours(24);
+    BudgetSettings { minute: day, registrations_period: day, ..BudgetSettings::default() }
+}
+
+#[tokio::test]
+async fn a_claim_pays_for_the_first_request() {
+    let corner = Corner::under(&slow()).await;
+    corner.spine.observe(&home(), &answer("core", 5_000, 5_000)).await.unwrap();
+    corner.spine.enqueue(&tickets(30, TeamId::new())).await.unwrap();
+    let claim = corner.spine.claim(&claimer(), 30).await.unwrap();
+    assert_eq!(claim.jobs.len(), 9, "45 points ahead, 5 a write");
+    let view = corner.spine.budget().await.unwrap().remove(0);
+    assert_eq!((view.running, view.registrations_used), (9, 9));
+    assert_eq!((view.points[0].endpoint.as_str(), view.points[0].used), ("generate-jitconfig", 45));
+    assert_eq!((view.resources[0].limit, view.resources[0].remaining), (5_000, 4_991));
+    assert_eq!(view.mutation_rate_per_minute, 180);
+
+    corner.spine.enqueue(&in_lane(Lane::Drift, 30)).await.unwrap();
+    let next = drain(&corner.spine).await;
+    assert_eq!(in_lanes(&next), [0, 0, 10], "one lane's endpoint does not hold up the others");
+}
+
+#[tokio::test]
+async fn what_was_taken_is_told_apart_from_what_is_learned() {
+    let corner = Corner::under(&BudgetSettings::default()).await;
+    corner.spine.enqueue(&in_lane(Lane::Provision, 20)).await.unwrap();
+    corner.spine.enqueue(&in_lane(Lane::Drift, 20)).await.unwrap();
+    let taken = drain(&corner.spine).await;
+    assert_eq!(taken.len(), 10, "nothing is known of the window");
+    let wait = corner.spine.permit(&home(), &DELETE).await.unwrap();
+    assert!(matches!(wait, Permit::Wait(left) if left <= Duration::from_secs(30)), "{wait:?}");
+    corner.spine.observe(&home(), &answer("core", 5_000, 4_000)).await.unwrap();
+    assert!(!drain(&corner.spine).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_flush_lets_one_small_burst_through() {
+    let corner = Corner::under(&BudgetSettings::default()).await;
+    for lane in Lane::ALL {
+        corner.spine.enqueue(&in_lane(*lane, 50)).await.unwrap();
+    }
+    corner.spine.observe(&home(), &answer("core", 5_000, 4_000)).await.unwrap();
+    drain(&corner.spine).await;
+    corner.flush().await;
+    for lane in Lane::ALL {
+        corner.spine.enqueue(&in_lane(*lane, 50)).await.unwrap();
+    }
+    assert_eq!(drain(&corner.spine).await.len(), 10);
+}
+
+#[tokio::test]
+async fn the_reserve_is_for_deprovision_and_urgent_calls_alone() {
+    let corner = Corner::under(&BudgetSettings::default()).await;
+    corner.spine.observe(&home(), &answer("core", 100, 12)).await.unwrap();
+    for lane in Lane::ALL {
+        corner.spine.enqueue(&in_lane(*lane, 20)).await.unwrap();
+    }
+    corner.spine.pause_lane(Lane::Deprovision, HOUR).await.unwrap();
+    let taken = drain(&corner.spine).await;
+    assert_eq!(taken.len(), 2, "90 of 100 are for everybody");
+    let normal = Call { urgent: false, ..DELETE };
+    assert!(matches!(corner.spine.permit(&home(), &normal).await.unwrap(), Permit::Wait(_)));
+    assert_eq!(corner.spine.permit(&home(), &DELETE).await.unwrap(), Permit::Go);
+    corner.spine.resume_lane(Lane::Deprovision).await.unwrap();
+    let job = tickets(1, TeamId::new()).remove(0);
+    corner.spine.enqueue(std::slice::from_ref(&job)).await.unwrap();
+    let standing = corner.spine.standing(job.job).await.unwrap().unwrap();
+    assert_eq!(standing.pause.unwrap().reason, Reason::Budget);
+
+    let mut deletes = 0;
+    while corner.spine.budget().await.unwrap()[0].resources[0].remaining > 0 {
+        let jobs = corner.spine.claim(&claimer(), 1).await.unwrap().jobs;
+        assert!(jobs.iter().all(|lease| lease.lane == Lane::Deprovision));
+        deletes += jobs.len();
+    }
+    assert_eq!(deletes, 9);
+    let Permit::Wait(wait) = corner.spine.permit(&home(), &DELETE).await.unwrap() else {
+        panic!("all is used")
+    };
+    assert!(wait > Duration::from_mins(59), "until the reset: {wait:?}");
+}
+
+#[tokio::test]
+async fn the_smallest_remaining_of_the_newest_window_wins() {
+    let mut clock = Clock::of(Corner::under(&BudgetSettings::default()).await).await;
+    let hour = 3_600_000;
+    assert_eq!(clock.left().await, None);
+    clock.observe(5_000, 4_000, hour).await;
+    clock.observe(5_000, 4_100, hour).await;
+    assert_eq!(clock.left().await, Some(4_000), "an answer that came late");
+    clock.observe(5_000, 3_900, hour - 900).await;
+    assert_eq!(clock.left().await, Some(3_900), "the same window, told by another clock");
+    assert!(clock.goes(Ask::READ).await);
+    assert_eq!(clock.left().await, Some(3_899), "taken at once");
+    clock.observe(5_000, 10, 60_000).await;
+    assert_eq!(clock.left().await, Some(3_899), "an older window");
+    clock.observe(5_000, 4_999, hour + 60_000).await;
+    assert_eq!(clock.left().await, Some(4_999), "a newer one");
+    clock.observe(5_000, 1, 0).await;
+    assert_eq!(clock.left().await, Some(4_999), "a window that is over");
+    clock.now += f64::from(hour + 60_000);
+    assert_eq!(clock.left().await, None, "over, and the next one unknown");
+    for _ in 0..10 {
+        assert!(clock.goes(Ask::READ).await);
+    }
+    clock.minutes(0.1);
+    assert!(!clock.goes(Ask::READ).await, "a small burst until an answer comes");
+    clock.observe(5_000, 4_980, hour).await;
+    assert!(clock.goes(Ask::READ).await);
+    assert_eq!(clock.left().await, Some(4_979));
+}
+
+#[tokio::test]
+async fn answers_that_never_come_hold_nothing_up_for_ever() {
+    let mut clock = Clock::of(Corner::under(&BudgetSettings::default()).await).await;
+    for _ in 0..10 {
+        assert!(clock.goes(Ask::READ).await);
+    }
+    clock.now += 29_000.0;
+    assert!(!clock.goes(Ask::URGENT).await);
+    clock.now += 1_000.0;
+    assert!(clock.goes(Ask::URGENT).await);
+}
+
+#[tokio::test]
+async fn each_resource_has_a_window_and_endpoints_learn_theirs() {
+    let corner = Corner::under(&slow()).await;
+    let jit = Observation {
+        endpoint: Some("generate-jitconfig"),
+        ..answer("actions_runner_registration", 10_000, 1_003)
+    };
+    corner.spine.observe(&home(), &jit).await.unwrap();
+    corner.spine.observe(&home(), &answer("core", 5_000, 5_000)).await.unwrap();
+    corner.spine.enqueue(&tickets(20, TeamId::new())).await.unwrap();
+    assert_eq!(drain(&corner.spine).await.len(), 3, "1,000 are the reserve");
+    corner.spine.enqueue(&in_lane(Lane::Drift, 4)).await.unwrap();
+    assert_eq!(drain(&corner.spine).await.len(), 4);
+    let mut resources = corner.spine.budget().await.unwrap().remove(0).resources;
+    resources.sort_by(|a, b| a.resource.cmp(&b.resource));
+    let left: Vec<u64> = resources.iter().map(|window| window.remaining).collect();
+    assert_eq!(left, [1_000, 4_996]);
+}
+
+#[tokio::test]
+async fn leases_are_the_concurrency() {
+    let corner = Corner::under(&BudgetSettings { concurrency: 3, ..unlimited() }).await;
+    corner.spine.enqueue(&tickets(4, TeamId::new())).await.unwrap();
+    corner.spine.enqueue(&in_lane(Lane::Deprovision, 4)).await.unwrap();
+    let held = drain(&corner.spine).await;
+    assert_eq!(held.len(), 3);
+    assert!(corner.spine.finish(&held[0]).await.unwrap());
+    assert_eq!(corner.ask::<i64>(&["LLEN", &corner.key("w")]).await, 1, "somebody is told of the place");
+    assert_eq!(drain(&corner.spine).await.len(), 1);
+    for lane in Lane::ALL {
+        corner.let_pass("l", *lane).await;
+    }
+    assert_eq!(drain(&corner.spine).await.len(), 3, "the dead free their places");
+}
+
+#[tokio::test]
+async fn an_installation_without_limits_has_none() {
+    let corner = Corner::under(&BudgetSettings { enabled: false, ..slow() }).await;
+    corner.spine.enqueue(&tickets(40, TeamId::new())).await.unwrap();
+    assert_eq!(drain(&corner.spine).await.len(), 40);
+    assert_eq!(corner.spine.permit(&home(), &DELETE).await.unwrap(), Permit::Go);
+}
+
+#[tokio::test]
+async fn budgets_are_one_installation_s_own() {
+    let corner = Corner::under(&slow()).await;
+    let mut other = tickets(20, TeamId::new());
+    for ticket in &mut other {
+        ticket.installation = "other".parse().unwrap();
+    }
+    corner.spine.enqueue(&tickets(20, TeamId::new())).await.unwrap();
+    corner.spine.enqueue(&other).await.unwrap();
+    let taken = drain(&corner.spine).await;
+    let of_other = taken.iter().filter(|lease| lease.installation.as_str() == "other").count();
+    assert_eq!((taken.len(), of_other), (18, 9));
+}
+
+#[tokio::test]
+async fn a_flood_delays_only_its_team_under_a_budget_too() {
+    let second = Duration::from_millis(200);
+    let budget = BudgetSettings {
+        minute: second,
+        registrations_period: second,
+        team_running: 400,
+        concurrency: 400,
+        ..BudgetSettings::default()
+    };
+    let corner = Corner::under(&budget).await;
+    corner.spine.observe(&home(), &answer("core", 100_000, 100_000)).await.unwrap();
+    let (a, b) = (TeamId::new(), TeamId::new());
+    corner.spine.enqueue(&tickets(2_000, a)).await.unwrap();
+    let claimer = claimer();
+    let mut taken: Vec<JobId> = Vec::new();
+    while taken.len() < 50 {
+        taken.extend(corner.spine.claim(&claimer, 10).await.unwrap().jobs.iter().map(|lease| lease.job));
+    }
+    let of_b = tickets(10, b);
+    corner.spine.enqueue(&of_b).await.unwrap();
+    let from = taken.len();
+    while taken.len() < from + 30 {
+        taken.extend(corner.spine.claim(&claimer, 10).await.unwrap().jobs.iter().map(|lease| lease.job));
+    }
+    let next = &taken[from..from + 25];
+    assert!(of_b.iter().all(|ticket| next.contains(&ticket.job)), "all of B among the next 25");
+    assert!(next.len() - of_b.len() >= 10, "A goes on meanwhile");
+}
+
+#[tokio::test]
+async fn names_are_checked() {
+    let spine = Corner::new().await.spine;
+    for resource in ["", "Core", "a b", "x:y", &"r".repeat(41)] {
+        assert!(spine.observe(&home(), &answer(resource, 1, 1)).await.is_err(), "{resource}");
+    }
+    assert!(spine.permit(&home(), &Call { endpoint: "/runner", ..DELETE }).await.is_err());
+}

@@ -1,0 +1,113 @@
+//! The scripts under a clock the test moves: the shared beginning takes the time of Redis, the next line another.
+
+use queue::Permit;
+use redis::{FromRedisValue, aio::MultiplexedConnection, cmd};
+
+use crate::support::Corner;
+
+const COMMON: &str = include_str!("../../scripts/common.lua");
+const BUDGET: &str = include_str!("../../scripts/budget.lua");
+const MINUTE: f64 = 60_000.0;
+
+/// One installation and its time, in ms.
+pub(crate) struct Clock {
+    pub(crate) corner: Corner,
+    connection: MultiplexedConnection,
+    pub(crate) now: f64,
+}
+
+/// What a permit is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ask {
+    pub(crate) endpoint: &'static str,
+    pub(crate) write: bool,
+    pub(crate) registers: bool,
+    pub(crate) urgent: bool,
+}
+
+impl Ask {
+    pub(crate) const READ: Self = Self { endpoint: "runner", write: false, registers: false, urgent: false };
+    pub(crate) const WRITE: Self = Self { write: true, ..Self::READ };
+    pub(crate) const URGENT: Self = Self { urgent: true, ..Self::READ };
+    pub(crate) const PROVISION: Self =
+        Self { endpoint: "generate-jitconfig", write: true, registers: true, urgent: false };
+}
+
+macro_rules! script {
+    ($name:literal) => {
+        include_str!(concat!("../../scripts/", $name, ".lua"))
+    };
+}
+
+impl Clock {
+    pub(crate) async fn of(corner: Corner) -> Self {
+        let connection = corner.raw().await;
+        // Behind the clock of Redis, so that nothing the corner wrote lies in the past.
+        Self { corner, connection, now: 1_000_000_000_000.0 }
+    }
+
+    pub(crate) async fn run<T: FromRedisValue>(&mut self, body: &str, args: &[&str]) -> T {
+        let text = format!("{COMMON}\nnow = tonumber(table.remove(ARGV))\n{BUDGET}{body}");
+        let prefix = self.corner.key("");
+        let mut call = cmd("EVAL");
+        call.arg(text).arg(1).arg(prefix).arg(args).arg(self.now);
+        call.query_async(&mut self.connection).await.unwrap()
+    }
+
+    pub(crate) async fn permit(&mut self, ask: Ask) -> Permit {
+        let bit = |yes| if yes { "1" } else { "0" };
+        let args = ["default", ask.endpoint, bit(ask.write), bit(ask.registers), bit(ask.urgent)];
+        match self.run::<u64>(script!("permit"), &args).await {
+            0 => Permit::Go,
+            ms => Permit::Wait(std::time::Duration::from_millis(ms)),
+        }
+    }
+
+    /// Asks, waits as told and asks again until it may go.
+    pub(crate) async fn go(&mut self, ask: Ask) {
+        while let Permit::Wait(wait) = self.permit(ask).await {
+            self.now += wait.as_secs_f64() * 1_000.0;
+        }
+    }
+
+    pub(crate) async fn goes(&mut self, ask: Ask) -> bool {
+        self.permit(ask).await == Permit::Go
+    }
+
+    /// An answer on `core`.
+    pub(crate) async fn observe(&mut self, limit: u32, remaining: u32, reset_ms: u32) {
+        let [limit, remaining, reset] = [limit, remaining, reset_ms].map(|n| n.to_string());
+        let args = ["default", "", "core", limit.as_str(), remaining.as_str(), reset.as_str()];
+        self.run::<u8>(script!("observe"), &args).await;
+    }
+
+    /// A window with room for everything.
+    pub(crate) async fn plenty(&mut self) {
+        self.observe(1_000_000, 1_000_000, 86_400_000).await;
+    }
+
+    pub(crate) async fn slow_down(&mut self, ms: u32) -> u64 {
+        self.run(script!("slow"), &["default", &ms.to_string()]).await
+    }
+
+    pub(crate) async fn outcome(&mut self, good: bool) -> (String, u64) {
+        self.run(script!("outcome"), &["default", if good { "1" } else { "0" }]).await
+    }
+
+    /// Writes a minute, in thousandths.
+    pub(crate) async fn mutation_rate(&mut self) -> u64 {
+        let body = "return math.floor(1000 * mutation_rate(load_budget(ARGV[1], { 'mr' })) + 0.5)";
+        self.run(body, &["default"]).await
+    }
+
+    /// What is left of `core`; none when it is not known.
+    pub(crate) async fn left(&mut self) -> Option<u64> {
+        let body =
+            "local w = window_of(load_budget(ARGV[1], { 'w:core' }), 'core') return w and w.left or false";
+        self.run(body, &["default"]).await
+    }
+
+    pub(crate) fn minutes(&mut self, count: f64) {
+        self.now += count * MINUTE;
+    }
+}

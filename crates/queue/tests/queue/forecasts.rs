@@ -1,0 +1,129 @@
+//! When will it start?
+
+use std::time::Duration;
+
+use domain::{InstallationId, Lane, TeamId};
+use queue::{BudgetSettings, Forecast, Observation, Prospect, Reason};
+
+use crate::support::{Corner, delayed, in_lane, tickets};
+
+fn prospect(lane: Lane, team: TeamId) -> Prospect {
+    Prospect { installation: InstallationId::default(), lane, team: Some(team), weight: 1.0, cost: 1 }
+}
+
+async fn forecast(corner: &Corner, lane: Lane) -> Forecast {
+    corner.spine.forecast(&prospect(lane, TeamId::new())).await.unwrap()
+}
+
+fn window(remaining: u64) -> Observation {
+    Observation {
+        endpoint: None,
+        resource: "core".to_owned(),
+        limit: 1_000,
+        remaining,
+        reset_in: Duration::from_mins(30),
+    }
+}
+
+#[tokio::test]
+async fn an_idle_queue_starts_at_once() {
+    let corner = Corner::under(&BudgetSettings::default()).await;
+    for lane in Lane::ALL {
+        let told = forecast(&corner, *lane).await;
+        assert_eq!(told, Forecast { starts_in: Duration::ZERO, team_waiting: 0, pause: None });
+    }
+}
+
+#[tokio::test]
+async fn more_backlog_is_never_sooner() {
+    let corner = Corner::under(&BudgetSettings::default()).await;
+    let team = TeamId::new();
+    let mut last = [Duration::ZERO; 3];
+    for step in 0..40_usize {
+        corner.spine.enqueue(&in_lane(Lane::ALL[step % 3], 1 + step)).await.unwrap();
+        for (n, lane) in Lane::ALL.iter().enumerate() {
+            let told = corner.spine.forecast(&prospect(*lane, team)).await.unwrap().starts_in;
+            assert!(told >= last[n], "{lane} {step}: {told:?} after {:?}", last[n]);
+            last[n] = told;
+        }
+    }
+    assert!(last.iter().all(|told| *told > Duration::ZERO));
+}
+
+#[tokio::test]
+async fn a_team_waits_behind_its_own_jobs() {
+    let corner = Corner::under(&BudgetSettings::default()).await;
+    let team = TeamId::new();
+    corner.spine.enqueue(&tickets(100, team)).await.unwrap();
+    corner.spine.enqueue(&[delayed(team)]).await.unwrap();
+    let own = corner.spine.forecast(&prospect(Lane::Provision, team)).await.unwrap();
+    let other = forecast(&corner, Lane::Provision).await;
+    assert_eq!((own.team_waiting, other.team_waiting), (101, 0));
+    // 101 writes of 5 points, a burst of 45 points, 855 points a minute.
+    assert_eq!(own.starts_in.as_secs(), (101 * 5 - 45) * 60 / 855);
+    assert!(other.starts_in < Duration::from_secs(1));
+    let light = Prospect { weight: 0.1, ..prospect(Lane::Provision, TeamId::new()) };
+    assert!(corner.spine.forecast(&light).await.unwrap().starts_in >= other.starts_in);
+}
+
+#[tokio::test]
+async fn never_before_a_pause_or_the_next_window() {
+    let corner = Corner::under(&BudgetSettings::default()).await;
+    let home = InstallationId::default();
+    corner.spine.observe(&home, &window(100)).await.unwrap();
+    let told = forecast(&corner, Lane::Provision).await;
+    assert_eq!(told.pause.unwrap().reason, Reason::Budget);
+    assert!(told.starts_in > Duration::from_mins(29));
+    let delete = forecast(&corner, Lane::Deprovision).await;
+    assert_eq!((delete.pause, delete.starts_in), (None, Duration::ZERO), "it may use the reserve");
+
+    corner.spine.pause(&home, Duration::from_hours(2), Reason::SecondaryLimit).await.unwrap();
+    for lane in Lane::ALL {
+        let told = forecast(&corner, *lane).await;
+        let pause = told.pause.unwrap();
+        assert_eq!(pause.reason, Reason::SecondaryLimit);
+        assert!(told.starts_in >= pause.left && pause.left > Duration::from_mins(119));
+    }
+}
+
+#[tokio::test]
+async fn a_window_that_does_not_last_moves_the_rest_to_the_next() {
+    let corner = Corner::under(&BudgetSettings::default()).await;
+    corner.spine.observe(&InstallationId::default(), &window(150)).await.unwrap();
+    corner.spine.enqueue(&in_lane(Lane::Drift, 49)).await.unwrap();
+    assert!(
+        forecast(&corner, Lane::Drift).await.starts_in < Duration::from_mins(29),
+        "behind other teams' first"
+    );
+    let team = TeamId::new();
+    let own: Vec<_> =
+        in_lane(Lane::Drift, 50).into_iter().map(|t| queue::Ticket { team: Some(team), ..t }).collect();
+    corner.spine.enqueue(&own).await.unwrap();
+    let told = corner.spine.forecast(&prospect(Lane::Drift, team)).await.unwrap();
+    assert!(told.starts_in > Duration::from_mins(29), "{told:?}");
+    assert!(told.starts_in < Duration::from_mins(31), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_job_in_line_is_told_the_same() {
+    let corner = Corner::under(&BudgetSettings::default()).await;
+    let team = TeamId::new();
+    let all = tickets(60, team);
+    corner.spine.enqueue(&all).await.unwrap();
+    let mut last = Duration::ZERO;
+    for ticket in &all {
+        let standing = corner.spine.standing(ticket.job).await.unwrap().unwrap();
+        assert!(standing.starts_in >= last);
+        last = standing.starts_in;
+    }
+    assert_eq!(last.as_secs(), (60 * 5 - 45) * 60 / 855);
+    let late = delayed(team);
+    corner.spine.enqueue(std::slice::from_ref(&late)).await.unwrap();
+    let standing = corner.spine.standing(late.job).await.unwrap().unwrap();
+    assert!(standing.starts_in > Duration::from_mins(59));
+    let held = corner.take(1).await.remove(0);
+    assert_eq!(corner.spine.standing(held.job).await.unwrap().unwrap().starts_in, Duration::ZERO);
+    corner.spine.pause(&InstallationId::default(), Duration::from_hours(1), Reason::Admin).await.unwrap();
+    let standing = corner.spine.standing(all[1].job).await.unwrap().unwrap();
+    assert!(standing.starts_in >= standing.pause.unwrap().left);
+}
