@@ -10,6 +10,9 @@ use crate::{MAX_LABEL, MAX_LABELS};
 /// Longest name kept, in characters.
 const MAX_NAME: usize = 256;
 
+/// Labels kept, in bytes together.
+const MAX_LABEL_BYTES: usize = 32 * 1024;
+
 /// What a body is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
@@ -89,7 +92,6 @@ fn job(body: &Body, completed: bool) -> Result<Content, &'static str> {
     let job = &body.workflow_job;
     let times: &[&str] =
         if completed { &["completed_at", "started_at", "created_at"] } else { &["started_at", "created_at"] };
-    let labels = job["labels"].as_array().map(Vec::as_slice).unwrap_or_default();
     let runner_name = text(&job["runner_name"]);
     let in_group = |name: &str| job["runner_group_name"].as_str() == Some(name);
     Ok(Content::Notice(Notice::WorkflowJob(WorkflowJob {
@@ -99,7 +101,7 @@ fn job(body: &Body, completed: bool) -> Result<Content, &'static str> {
         repository: text(&body.repository["full_name"]).ok_or("repository.full_name")?,
         workflow: text(&job["workflow_name"]),
         name: text(&job["name"]),
-        labels: labels.iter().filter_map(label).take(MAX_LABELS).collect(),
+        labels: labels(&job["labels"]),
         runner_id: number(&job["runner_id"]).filter(|id| *id != 0),
         // No runner of ours has a space in its name.
         hosted: in_group("GitHub Actions") || runner_name.as_deref().is_some_and(is_hosted),
@@ -133,6 +135,22 @@ fn number(value: &Value) -> Option<i64> {
 fn text(value: &Value) -> Option<String> {
     let text: String = value.as_str()?.chars().filter(|c| !c.is_control()).take(MAX_NAME).collect();
     (!text.is_empty()).then_some(text)
+}
+
+/// The labels, as many as are kept. What is left out leaves a label behind that no runner has, so that a job cannot hide
+/// one behind many.
+fn labels(value: &Value) -> Vec<String> {
+    let mut all = value.as_array().map(Vec::as_slice).unwrap_or_default().iter().filter_map(label);
+    let (mut kept, mut bytes) = (Vec::new(), 0);
+    for label in all.by_ref() {
+        bytes += label.len();
+        if kept.len() == MAX_LABELS || bytes > MAX_LABEL_BYTES {
+            kept.push("…".to_owned());
+            break;
+        }
+        kept.push(label);
+    }
+    kept
 }
 
 fn label(value: &Value) -> Option<String> {
@@ -169,7 +187,7 @@ mod tests {
         })
     }
 
-    fn job(body: &Value) -> WorkflowJob {
+    fn job_in(body: &Value) -> WorkflowJob {
         match read("workflow_job", body).content {
             Content::Notice(Notice::WorkflowJob(job)) => job,
             other => panic!("{other:?}"),
@@ -183,7 +201,7 @@ mod tests {
             (delivery.action.as_deref(), delivery.github_installation),
             (Some("in_progress"), Some(7))
         );
-        let job = job(&running());
+        let job = job_in(&running());
         assert_eq!((job.id, job.run_id, job.completed, job.hosted), (1, 2, false, false));
         assert_eq!((job.repository.as_str(), job.workflow.as_deref()), ("octo/web", Some("CI")));
         assert_eq!((job.runner_id, job.runner_name.as_deref()), (Some(3), Some("box")));
@@ -196,7 +214,7 @@ mod tests {
             let mut body = running();
             body["workflow_job"]["runner_id"] = id;
             body["workflow_job"]["runner_name"] = name;
-            assert_eq!((job(&body).runner_id, job(&body).runner_name), (None, None));
+            assert_eq!((job_in(&body).runner_id, job_in(&body).runner_name), (None, None));
         }
     }
 
@@ -204,10 +222,10 @@ mod tests {
     fn jobs_on_machines_of_github_are_known() {
         let mut body = running();
         body["workflow_job"]["runner_name"] = json!("GitHub Actions 12");
-        assert!(job(&body).hosted);
+        assert!(job_in(&body).hosted);
         let mut body = running();
         body["workflow_job"]["runner_group_name"] = json!("GitHub Actions");
-        assert!(job(&body).hosted);
+        assert!(job_in(&body).hosted);
     }
 
     #[test]
@@ -241,7 +259,12 @@ mod tests {
         let mut body = running();
         body["workflow_job"]["labels"] = json!(vec!["x".repeat(9999); 9999]);
         body["workflow_job"]["workflow_name"] = json!("y".repeat(9999));
-        let job = job(&body);
-        assert_eq!((job.labels.len(), job.labels[0].len(), job.workflow.unwrap().len()), (100, 256, 256));
+        let job = job_in(&body);
+        assert_eq!((job.labels.len(), job.labels[0].len(), job.workflow.unwrap().len()), (101, 256, 256));
+        assert_eq!(job.labels[100], "…", "what was left out is not forgotten");
+        let mut body = running();
+        body["workflow_job"]["labels"] = json!(vec!["é".repeat(256); 100]);
+        let labels = job_in(&body).labels;
+        assert_eq!((labels.len(), labels.last().map(String::as_str)), (65, Some("…")));
     }
 }
