@@ -173,6 +173,8 @@ impl State {
             }
             _ => return,
         };
+        // The pause begins now, so the client is told now: a refusal waits for no other fault.
+        visit.picked.delay_ms = 0;
         visit.next = Next::Say(limited(&refusal, visit.owner));
     }
 
