@@ -125,6 +125,7 @@ fn watch(jobs: &JobsConfig) -> scheduler::Watch {
         rules: drift(jobs),
         config_life: config_life(jobs),
         stale_after: TimeDelta::from_std(jobs.stale_after).unwrap_or(TimeDelta::days(1)),
+        lease: jobs.worker_lease,
         name: crate::process::place("scheduler"),
     }
 }

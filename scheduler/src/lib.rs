@@ -61,6 +61,8 @@ pub struct Watch {
     pub config_life: TimeDelta,
     /// How long a runner may be offline.
     pub stale_after: TimeDelta,
+    /// How long a claim lasts when it is not renewed: what a worker gets to put its leases back.
+    pub lease: Duration,
     /// Where this scheduler runs, for rows and logs.
     pub name: String,
 }
@@ -72,6 +74,7 @@ impl Default for Watch {
             rules: DriftRules::default(),
             config_life: TimeDelta::hours(1),
             stale_after: TimeDelta::hours(24),
+            lease: Duration::from_secs(15),
             name: "scheduler".to_owned(),
         }
     }

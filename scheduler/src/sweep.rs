@@ -15,7 +15,7 @@ use crate::{Parts, StepError, beats};
 const EVERY: Duration = Duration::from_secs(10);
 /// How often the queue is asked whether it was lost.
 const LOOK: Duration = Duration::from_secs(1);
-/// Time a worker gets to put its leases back after the queue was lost: one lease.
+/// Time a worker gets to put its leases back after the queue was lost: one lease, as long as leases are by default.
 const GRACE: Duration = Duration::from_secs(15);
 /// Rows compared at a time.
 const PAGE: i64 = 500;
@@ -64,7 +64,7 @@ pub(crate) async fn keep(parts: Parts, draining: CancellationToken) -> Result<()
     let beat = parts.progress.register("sweep", EVERY * 3 + beats::STEP * 2);
     let mut ticks = interval(LOOK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut memory = Memory::default();
+    let mut memory = Memory::with_grace(parts.watch.lease);
     let mut last: Option<Instant> = None;
     loop {
         tokio::select! {
