@@ -3,9 +3,10 @@
 use anyhow::Context;
 use api::oidc::{HttpSettings, TrustedIssuer, Verifier};
 use chrono::TimeDelta;
-use domain::{DriftRules, InstallationId, KeyRing};
+use domain::{DriftRules, KeyRing};
+use fleet::{Fleet, Installation};
 use github::{Credential, GitHubSettings, KeySource, Scope};
-use queue::{Announcements, Spine, SpineConfig};
+use queue::{Announcements, BudgetSettings, Spine, SpineConfig};
 use runtime::{
     Clock,
     config::{
@@ -15,12 +16,11 @@ use runtime::{
     health::Progress,
 };
 use store::Store;
-use worker::Fleet;
 
 use crate::process::Process;
 
-/// GitHub, once for each installation of this process, each with the name its jobs bear.
-pub(crate) type Installations = Vec<(InstallationId, GitHubSettings)>;
+/// GitHub, once for each installation of this process.
+pub(crate) type Installations = Vec<Installation>;
 
 /// The database; connects on first use.
 pub(crate) fn store(sources: &Sources) -> anyhow::Result<Store> {
@@ -49,7 +49,15 @@ pub(crate) fn installations(sources: &Sources) -> anyhow::Result<Installations> 
         installation_id: app.app_installation_id,
         private_key: KeySource::File(app.private_key_path),
     };
-    Ok(vec![(config.installation, GitHubSettings::new(config.api_url, Scope::Org(config.org), credential))])
+    Ok(vec![Installation {
+        id: config.installation,
+        github: GitHubSettings::new(config.api_url, Scope::Org(config.org), credential),
+        budget: BudgetSettings {
+            enabled: app.rate_limits,
+            team_running: app.team_running,
+            ..BudgetSettings::default()
+        },
+    }])
 }
 
 /// What the API is made of, and what the process needs of it besides.
@@ -90,12 +98,12 @@ pub(crate) fn worker(
     name: String,
 ) -> anyhow::Result<worker::Parts> {
     let jobs: JobsConfig = sources.section()?;
-    let spine = spine(sources)?;
+    let (spine, keys) = (spine(sources)?, keys(sources)?);
     Ok(worker::Parts {
         store: store(sources)?,
-        fleet: Fleet::new(&spine, installations)?,
+        fleet: Fleet::new(&spine, &keys, installations)?,
         spine,
-        keys: keys(sources)?,
+        keys,
         config_life: config_life(&jobs),
         drift: drift(&jobs),
         concurrency: jobs.worker_concurrency,
@@ -111,7 +119,7 @@ pub(crate) fn scheduler(sources: &Sources, installations: Installations) -> anyh
     let spine = spine(sources)?;
     Ok(scheduler::Parts {
         store: store(sources)?,
-        fleet: scheduler::Fleet::new(&spine, installations)?,
+        fleet: Fleet::new(&spine, &keys(sources)?, installations)?,
         spine,
         enforcement: jobs.label_enforcement,
         watch: watch(&jobs),

@@ -7,10 +7,9 @@ use github::{Cancellation as Answer, GitHubError};
 use serde_json::json;
 use store::{Cancellation, StoreError};
 
-use crate::{
-    Parts, StepError,
-    fleet::{heed, resting},
-};
+use fleet::{heed, resting};
+
+use crate::{Parts, StepError};
 
 /// Cancellations of one step, asked for at the same time.
 const MOST: i64 = 8;
@@ -58,12 +57,18 @@ async fn ask(parts: &Parts, one: &Cancellation) -> Verdict {
     match github.cancel_workflow_run(owner, name, one.run).await {
         Ok(Answer::Accepted) => Verdict::Done("cancelled"),
         Ok(Answer::NotCancellable) => later(one, "not cancellable now".to_owned()),
-        Err(error) if heed(&parts.spine, &one.installation, &error).await => rest("GitHub told us to wait"),
-        Err(error) => refused(one, &error),
+        Err(error) => {
+            heed(&parts.spine, &one.installation, &error).await;
+            refused(one, &error)
+        }
     }
 }
 
 fn refused(one: &Cancellation, error: &GitHubError) -> Verdict {
+    if let github::Verdict::Wait(wait) = error.verdict() {
+        let delay = TimeDelta::from_std(wait).map_or(REST, |wait| wait.clamp(TimeDelta::seconds(1), REST));
+        return Verdict::Later { delay, note: error.to_string(), counts: false };
+    }
     tracing::warn!(run = one.run, repository = one.repository, %error, "a workflow run could not be cancelled");
     later(one, error.to_string())
 }

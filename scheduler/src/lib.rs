@@ -5,7 +5,6 @@ mod beats;
 pub mod cancel;
 pub mod depth;
 pub mod expire;
-mod fleet;
 pub mod inbox;
 pub mod lead;
 pub mod reap;
@@ -23,7 +22,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use domain::DriftRules;
-pub use fleet::Fleet;
+use fleet::Fleet;
 pub use lead::Lead;
 use queue::{QueueError, Spine};
 use runtime::{

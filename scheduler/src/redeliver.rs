@@ -7,10 +7,9 @@ use domain::InstallationId;
 use github::{Delivery, GitHub, GitHubError};
 use uuid::Uuid;
 
-use crate::{
-    Parts, StepError,
-    fleet::{heed, limited},
-};
+use fleet::{heed, limited};
+
+use crate::{Parts, StepError};
 
 /// How often the list is read.
 const EVERY: TimeDelta = TimeDelta::minutes(3);
@@ -21,7 +20,7 @@ const PAGE: u32 = 100;
 const PAGES: usize = 10;
 /// Events asked for in one sweep.
 const MOST: usize = 50;
-/// How often one event is asked for, and the time between.
+/// How often one event is asked for, and the time between: this, then ten times this.
 const ATTEMPTS: i16 = 3;
 const PAUSE: TimeDelta = TimeDelta::minutes(2);
 

@@ -4,12 +4,11 @@ use std::{ops::Deref, sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
 use domain::{DriftRules, KeyRing};
+use fleet::Fleet;
 use queue::Spine;
 use runtime::health::Progress;
 use store::Store;
 use tokio_util::sync::CancellationToken;
-
-use crate::Fleet;
 
 /// Everything a worker is made of, put together by the process that runs it.
 #[derive(Debug)]

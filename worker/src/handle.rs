@@ -47,7 +47,7 @@ async fn proceed(app: &App, claimed: &Claimed, job: &Job) -> Outcome {
     let answer = if let Err(unfit) = job.fitness() {
         unfit_answer(unfit)
     } else {
-        let work = AssertUnwindSafe(jobs::run(app, job)).catch_unwind();
+        let work = AssertUnwindSafe(fleet::paid(job.kind.lane(), jobs::run(app, job))).catch_unwind();
         tokio::select! {
             biased;
             () = claimed.cancelled.cancelled() => {

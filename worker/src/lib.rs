@@ -4,7 +4,6 @@
 
 mod app;
 mod beat;
-mod fleet;
 mod handle;
 mod jobs;
 mod record;
@@ -15,7 +14,6 @@ use runtime::shutdown::Shutdown;
 
 use app::App;
 pub use app::Parts;
-pub use fleet::Fleet;
 
 /// Runs one worker until `shutdown` drains it: it stops claiming at once, lets what runs end, and gives back what does
 /// not end in time.

@@ -5,10 +5,12 @@ use std::{io, time::Duration};
 use anyhow::Context;
 use api::oidc::TrustedIssuer;
 use domain::{InstallationId, Secret};
+use fleet::Installation;
 use github::{Credential, GitHubSettings, KeySource, Scope};
+use queue::BudgetSettings;
 use runtime::config::Sources;
 use store::{NewClient, RunnerFilter, Store, UserDraft, Visible};
-use twin::{Issuer, RunnerChange, RunnerSpec, Twin, TwinConfig};
+use twin::{Issuer, RunnerChange, RunnerSpec, Twin, TwinConfig, WebhookConfig};
 
 use super::{DevArgs, people, ports, seed, servers::Servers};
 use crate::{
@@ -56,8 +58,12 @@ impl Stage {
         if !given_issuer {
             sources = sources.set("OIDC_ISSUER", issuer.url()).set("OIDC_AUDIENCE", people::AUDIENCE);
         }
-        let twin = if given_github { None } else { Some(twin(args).await?) };
+        let secret = uuid::Uuid::new_v4().to_string();
+        let hooks = format!("{}/api/v1/webhooks/github", here(&args.host, port));
+        let hooks = WebhookConfig::new(hooks, secret.as_str());
+        let twin = if given_github { None } else { Some(twin(args, hooks).await?) };
         if let Some(twin) = &twin {
+            sources = sources.set("GITHUB_WEBHOOK_SECRET", secret);
             sources = sources.set("GITHUB_API_URL", twin.url()).set("GITHUB_ORG", TwinConfig::default().org);
         }
         let (mut parts, mut verifier) = assemble::api(&sources, process)?;
@@ -94,10 +100,11 @@ async fn issuer(args: &DevArgs) -> io::Result<Issuer> {
     Issuer::start(config).await
 }
 
-async fn twin(args: &DevArgs) -> io::Result<Twin> {
+async fn twin(args: &DevArgs, webhook: WebhookConfig) -> io::Result<Twin> {
     Twin::start(TwinConfig {
         listen: place(args, TWIN_PORT),
         control_listen: Some(place(args, CONTROL_PORT)),
+        webhook: Some(webhook),
         ..TwinConfig::default()
     })
     .await
@@ -203,5 +210,9 @@ fn twin_installations(twin: &Twin) -> anyhow::Result<Installations> {
     };
     let mut settings = GitHubSettings::new(twin.url().parse()?, Scope::Org(config.org), credential);
     settings.timeouts.total = Duration::from_secs(10);
-    Ok(vec![(InstallationId::default(), settings)])
+    Ok(vec![Installation {
+        id: InstallationId::default(),
+        github: settings,
+        budget: BudgetSettings::default(),
+    }])
 }

@@ -10,7 +10,7 @@ use crate::{
     classify,
     error::GitHubError,
     key::AppKey,
-    observer::Observer,
+    observer::{Gate, Observer, Open},
     settings::{self, Credential, GitHubSettings, Scope, SettingsError},
     token::{AppTokens, TokenStore},
     wire::Wire,
@@ -22,6 +22,7 @@ pub struct GitHub(Arc<Inner>);
 
 struct Inner {
     wire: Wire,
+    gate: Arc<dyn Gate>,
     identity: Identity,
     scope: Scope,
     /// The scope's path, encoded.
@@ -41,7 +42,7 @@ impl GitHub {
     /// # Errors
     /// [`SettingsError`]: settings that contradict themselves, or a key that cannot be used.
     pub fn new(settings: GitHubSettings, observer: Arc<dyn Observer>) -> Result<Self, SettingsError> {
-        Self::build(settings, observer, None)
+        Self::build(settings, observer, (Arc::new(Open), None))
     }
 
     /// The same, with a token shared between processes through `store`.
@@ -53,13 +54,26 @@ impl GitHub {
         observer: Arc<dyn Observer>,
         store: Arc<dyn TokenStore>,
     ) -> Result<Self, SettingsError> {
-        Self::build(settings, observer, Some(store))
+        Self::build(settings, observer, (Arc::new(Open), Some(store)))
+    }
+
+    /// The same, with a gate in front of every request.
+    ///
+    /// # Errors
+    /// As [`GitHub::new`].
+    pub fn metered(
+        settings: GitHubSettings,
+        observer: Arc<dyn Observer>,
+        gate: Arc<dyn Gate>,
+        store: Arc<dyn TokenStore>,
+    ) -> Result<Self, SettingsError> {
+        Self::build(settings, observer, (gate, Some(store)))
     }
 
     fn build(
         settings: GitHubSettings,
         observer: Arc<dyn Observer>,
-        store: Option<Arc<dyn TokenStore>>,
+        (gate, store): (Arc<dyn Gate>, Option<Arc<dyn TokenStore>>),
     ) -> Result<Self, SettingsError> {
         settings::validate(&settings)?;
         let wire = Wire::new(&settings, observer)?;
@@ -72,7 +86,7 @@ impl GitHub {
         };
         let scope = settings.scope;
         let scope_path = scope.path().map_err(|_| SettingsError::Scope(format!("{scope:?}")))?;
-        Ok(Self(Arc::new(Inner { wire, identity, scope, scope_path })))
+        Ok(Self(Arc::new(Inner { wire, gate, identity, scope, scope_path })))
     }
 
     /// The level this client works at.
@@ -91,9 +105,13 @@ impl GitHub {
     pub(crate) async fn call(&self, call: &Call) -> Result<Reply, GitHubError> {
         let wire = &self.0.wire;
         let reply = match &self.0.identity {
-            Identity::Pat(token) => wire.send(call, token).await?,
+            Identity::Pat(token) => {
+                self.admit(call).await?;
+                wire.send(call, token).await?
+            }
             Identity::App(app) => {
                 let token = app.token(wire, None).await?;
+                self.admit(call).await?;
                 let reply = wire.send(call, &token).await?;
                 if reply.status == StatusCode::UNAUTHORIZED {
                     let fresh = app.token(wire, Some(&token)).await?;
@@ -104,6 +122,10 @@ impl GitHub {
             }
         };
         classify::check(call, reply, wire.clock.now())
+    }
+
+    async fn admit(&self, call: &Call) -> Result<(), GitHubError> {
+        self.0.gate.admit(call.operation, &call.method).await.map_err(|wait| GitHubError::Held { wait })
     }
 
     /// Sends `call` as the App itself.

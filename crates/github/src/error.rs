@@ -58,6 +58,12 @@ pub enum GitHubError {
         /// How long to make no call.
         wait: Duration,
     },
+    /// Our own budget has no room for it now; it was not sent.
+    #[error("held back by our own budget: wait {} ms", wait.as_millis())]
+    Held {
+        /// How long to make no call of this kind.
+        wait: Duration,
+    },
     /// 409.
     #[error("conflict: {message}")]
     Conflict {
@@ -122,7 +128,7 @@ impl GitHubError {
             | Self::Malformed { read_only: true, .. }
             | Self::Refused { permanent: false, .. } => Verdict::Retry,
             Self::Unclear { .. } | Self::Malformed { .. } => Verdict::Unclear,
-            Self::Limited { wait, .. } => Verdict::Wait(*wait),
+            Self::Limited { wait, .. } | Self::Held { wait } => Verdict::Wait(*wait),
             Self::Conflict { .. } | Self::Argument(_) | Self::Refused { status: 400 | 422, .. } => {
                 Verdict::Never
             }

@@ -32,7 +32,7 @@ pub use key::KeyError;
 pub use models::{
     Deletion, JitConfig, JitConfigRequest, Label, Listing, Page, RegistrationToken, Runner, RunnerGroup,
 };
-pub use observer::{Answer, Observer, Silent};
+pub use observer::{Answer, Gate, GateFuture, Observer, Open, Silent};
 pub use runs::Cancellation;
 pub use settings::{Credential, GitHubSettings, KeySource, Scope, SettingsError, Timeouts};
 pub use token::{StoredToken, TokenFuture, TokenStore};

@@ -1,6 +1,6 @@
 //! What others may learn from each answer.
 
-use std::time::Duration;
+use std::{pin::Pin, time::Duration};
 
 use chrono::{DateTime, Utc};
 use http::Method;
@@ -36,6 +36,26 @@ pub struct Answer {
 pub trait Observer: Send + Sync {
     /// One exchange is over.
     fn answered(&self, answer: &Answer);
+}
+
+/// What a [`Gate`] answers with: nothing, or how long to send nothing.
+pub type GateFuture<'a> = Pin<Box<dyn Future<Output = Result<(), Duration>> + Send + 'a>>;
+
+/// Decides before each request made with an installation's token or a personal one. A request it holds back is not sent
+/// and fails with `GitHubError::Held`. Requests of the App itself (JWT) pass by it.
+pub trait Gate: Send + Sync {
+    /// May this operation be sent now?
+    fn admit(&self, operation: &'static str, method: &Method) -> GateFuture<'_>;
+}
+
+/// A gate that is always open.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Open;
+
+impl Gate for Open {
+    fn admit(&self, _: &'static str, _: &Method) -> GateFuture<'_> {
+        Box::pin(std::future::ready(Ok(())))
+    }
 }
 
 /// An observer that looks away.

@@ -1,16 +1,22 @@
 //! Reading all pages, each only if it has changed.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use domain::{InstallationId, SeenLabel, SeenRunner};
-use github::{GitHub, GitHubError, Listing, Page};
+use github::{GitHub, GitHubError, Listing, Page, Verdict};
 
-use crate::{Parts, StepError, fleet};
+use crate::{Parts, StepError};
 
 /// Runners of a page: GitHub's most.
 const PER_PAGE: u32 = 100;
 /// More pages than this are not read, and the pass is not complete.
 const MOST_PAGES: u32 = 1000;
+/// Longest wait for room in the shared budget; when it takes longer, the pass is left to another time.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Shortest such wait.
+const SHORTEST: Duration = Duration::from_millis(20);
+/// Most such waits of one pass.
+const MOST_TURNS: u32 = 1000;
 
 /// The pages of the last pass with their entity tags. A tag is worth something only with the same token, so this saves
 /// most of what passes within one hour cost.
@@ -40,22 +46,31 @@ pub(super) async fn all(
     (installation, github): (&InstallationId, &GitHub),
     memory: &mut Memory,
 ) -> Result<Option<Listed>, StepError> {
-    let (mut listed, mut agree, mut number) = (Listed::default(), true, 1);
+    let (mut listed, mut agree, mut number, mut turns) = (Listed::default(), true, 1, MOST_TURNS);
     let mut fresh = HashMap::new();
     loop {
         if fleet::resting(&parts.spine, installation).await? {
             return Ok(None);
         }
-        listed.requests += 1;
         let page = match read(github, number, memory).await {
             Ok(page) => page,
-            Err(error) if fleet::heed(&parts.spine, installation, &error).await => return Ok(None),
+            // The shared budget has room again soon: others go first meanwhile.
+            Err(GitHubError::Held { wait, .. }) if wait <= PATIENCE && turns > 0 => {
+                turns -= 1;
+                tokio::time::sleep(wait.max(SHORTEST)).await;
+                continue;
+            }
+            Err(error) if matches!(error.verdict(), Verdict::Wait(_)) => {
+                fleet::heed(&parts.spine, installation, &error).await;
+                return Ok(None);
+            }
             Err(error) => {
                 tracing::warn!(%installation, number, %error, "a page of the fleet did not arrive");
                 listed.error = Some(format!("page {number} did not arrive: {error}"));
                 return Ok(Some(listed));
             }
         };
+        listed.requests += 1;
         agree &= number == 1 || page.total_count == listed.total;
         listed.total = page.total_count;
         listed.seen.extend(page.runners.iter().map(|runner| (runner.id, seen(runner))));

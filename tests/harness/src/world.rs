@@ -13,8 +13,9 @@ use std::{
 use api::oidc::{HttpSettings, TrustedIssuer, Verifier};
 use chrono::TimeDelta;
 use domain::{InstallationId, KeyRing, Lane, Secret};
+use fleet::{Fleet, Installation};
 use github::{Credential, GitHubSettings, KeySource, Scope, Timeouts};
-use queue::{Announcements, Spine};
+use queue::{Announcements, BudgetSettings, Spine};
 use runtime::{
     Clock, FixedClock,
     config::{ServerConfig, TrustedProxies},
@@ -53,7 +54,7 @@ pub struct World {
     watch: Clock,
     api: Option<Process>,
     parts: Mutex<Vec<Process>>,
-    fleet: OnceLock<scheduler::Fleet>,
+    fleet: OnceLock<Fleet>,
     made: AtomicUsize,
 }
 
@@ -209,8 +210,8 @@ impl World {
         }
     }
 
-    fn fleet(&self) -> scheduler::Fleet {
-        let make = || scheduler::Fleet::new(&self.spine, vec![(InstallationId::default(), self.github())]);
+    fn fleet(&self) -> Fleet {
+        let make = || Fleet::new(&self.spine, &keys(), vec![installation(self.github())]);
         self.fleet.get_or_init(|| make().unwrap()).clone()
     }
 
@@ -225,7 +226,7 @@ impl World {
         let called = name.clone();
         Process::start(&name, move |shutdown| async move {
             let spine = corner.spine();
-            let fleet = worker::Fleet::new(&spine, vec![(InstallationId::default(), github)])?;
+            let fleet = Fleet::new(&spine, &keys(), vec![installation(github)])?;
             let parts = worker::Parts {
                 store: database.store(8),
                 spine,
@@ -253,7 +254,7 @@ impl World {
             let spine = corner.spine();
             let parts = scheduler::Parts {
                 store: database.store(3),
-                fleet: scheduler::Fleet::new(&spine, vec![(InstallationId::default(), github)])?,
+                fleet: Fleet::new(&spine, &keys(), vec![installation(github)])?,
                 spine,
                 enforcement,
                 watch,
@@ -366,4 +367,15 @@ impl Drop for World {
         };
         drop(std::thread::spawn(clean).join());
     }
+}
+
+/// An installation whose budget is far wider than what one test asks for: stories about limits narrow it themselves.
+fn installation(github: GitHubSettings) -> Installation {
+    let budget = BudgetSettings {
+        points_per_minute: 1_000_000,
+        registrations: 1_000_000,
+        team_running: 1000,
+        ..BudgetSettings::default()
+    };
+    Installation { id: InstallationId::default(), github, budget }
 }

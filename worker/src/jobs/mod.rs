@@ -7,11 +7,10 @@ mod provision;
 
 use chrono::TimeDelta;
 use domain::{BlockedOn, Job, JobParams, JobState, Problem, ProblemCode, Removal, retry_delay};
-use github::{GitHubError, LimitKind, Verdict};
-use queue::Reason;
+use github::{GitHubError, Verdict};
 use store::{Burn, StoreError};
 
-use crate::{app::App, fleet};
+use crate::app::App;
 
 /// How long a busy runner is left alone before the next try.
 const BUSY: TimeDelta = TimeDelta::seconds(30);
@@ -111,20 +110,15 @@ fn no_credential(job: &Job) -> Answer {
 /// The answer to an error after which it is certain that nothing happened on GitHub. A limit makes everybody wait.
 async fn after_error(app: &App, job: &Job, error: &GitHubError) -> Answer {
     tracing::warn!(%error, verdict = ?error.verdict(), "GitHub did not do it");
+    if fleet::heed(&app.spine, &job.installation, error).await {
+        let delay = match error {
+            GitHubError::Held { wait } => TimeDelta::from_std(*wait).unwrap_or_default(),
+            // The pause that is shared now holds the job as well as every other.
+            _ => TimeDelta::zero(),
+        };
+        return Answer::Later { delay, why: BlockedOn::Budget, burn: Burn::Snooze, problem: unavailable() };
+    }
     match (error, error.verdict()) {
-        (GitHubError::Limited { kind, wait }, _) => {
-            let reason = match kind {
-                LimitKind::Primary => Reason::Budget,
-                LimitKind::Secondary => Reason::SecondaryLimit,
-            };
-            fleet::pause(&app.spine, &job.installation, *wait, reason).await;
-            Answer::Later {
-                delay: TimeDelta::zero(),
-                why: BlockedOn::Budget,
-                burn: Burn::Snooze,
-                problem: unavailable(),
-            }
-        }
         (GitHubError::Credential { .. }, _) | (_, Verdict::Retry | Verdict::Wait(_) | Verdict::Unclear) => {
             Answer::outage(job)
         }

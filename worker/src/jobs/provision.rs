@@ -12,13 +12,13 @@ use github::{GitHub, GitHubError, JitConfig, JitConfigRequest, Verdict};
 use serde_json::json;
 use store::{Burn, Intent, StoreError};
 
-use super::{Answer, Run, after_error, no_credential, unavailable};
+use super::{Answer, Run, after_error, look, no_credential, unavailable};
 use crate::app::App;
 
 /// Tries of one start after which the job waits before the next.
 const AT_ONCE: usize = 3;
 /// Tries of one job after which it is given up.
-const MOST_TRIES: i16 = 20;
+const MOST_TRIES: usize = 20;
 /// How long GitHub gets to make up its mind about a name that may be ours.
 const GRACE: TimeDelta = TimeDelta::seconds(10);
 
@@ -44,7 +44,8 @@ pub(super) async fn run(app: &App, job: &Job, wish: &NameWish, work_folder: &str
     let mut generation = calls.last().map_or(0, |call| call.generation);
     for _ in 0..AT_ONCE {
         generation += 1;
-        if generation > MOST_TRIES {
+        // Refused ones cost nothing: waiting for a limit is no try.
+        if calls.iter().filter(|call| call.state != CallState::Refused).count() >= MOST_TRIES {
             return Ok(Answer::Final(JobState::Failed, Some(unavailable())));
         }
         let intent = Intent { id: CallId::new(), generation, runner_name: wish.name(job.id, generation) };
@@ -227,8 +228,10 @@ async fn clear_name(
     if bound.is_some() || bearer.busy || bearer.status != "offline" {
         return Ok(Some(name_conflict(name)));
     }
-    if let Err(error) = github.delete_runner(bearer.id).await {
-        return Ok(Some(after_error(app, job, &error).await));
+    match look::remove(github, bearer.id).await {
+        Ok(true) => {}
+        Ok(false) => return Ok(Some(name_conflict(name))),
+        Err(error) => return Ok(Some(after_error(app, job, &error).await)),
     }
     tracing::info!(github_runner_id = bearer.id, %name, "what a lost answer left behind is removed");
     app.store.read().await?.calls().conclude(call.id, CallState::Settled, Some(bearer.id)).await?;

@@ -48,6 +48,19 @@ const KEY_PATH: Setting = Setting::new(
 )
 .required();
 
+const LIMITS: Setting = Setting::new(
+    "GITHUB_RATE_LIMITS",
+    "true or false",
+    "Whether GitHub limits requests. GitHub Enterprise Server does not, unless its operator says so: then false.",
+)
+.or("true");
+const TEAM_RUNNING: Setting = Setting::new(
+    "TEAM_MAX_RUNNING_JOBS",
+    "a number from 1 to 100000",
+    "Jobs of one team that run at a time; further ones let other teams go first.",
+)
+.or("40");
+
 /// Where GitHub is and which organisation is served. Needs no key.
 #[derive(Clone, Debug)]
 pub struct GithubConfig {
@@ -101,11 +114,15 @@ pub struct GithubAppConfig {
     pub app_installation_id: u64,
     /// The private key's file; existed and was not world-readable when the section was loaded.
     pub private_key_path: PathBuf,
+    /// Whether GitHub limits requests.
+    pub rate_limits: bool,
+    /// Jobs of one team that run at a time.
+    pub team_running: u32,
 }
 
 impl Section for GithubAppConfig {
     const TITLE: &'static str = "GitHub App";
-    const SETTINGS: &'static [Setting] = &[APP, INSTALLATION, KEY_PATH];
+    const SETTINGS: &'static [Setting] = &[APP, INSTALLATION, KEY_PATH, LIMITS, TEAM_RUNNING];
 
     fn load(sources: &Sources) -> Result<Self, ConfigError> {
         let mode = sources.mode();
@@ -113,6 +130,8 @@ impl Section for GithubAppConfig {
             app_id: sources.number(&APP, 1..=u64::MAX)?,
             app_installation_id: sources.number(&INSTALLATION, 1..=u64::MAX)?,
             private_key_path: sources.value(&KEY_PATH, |text| key_file(Path::new(text), mode))?,
+            rate_limits: sources.flag(&LIMITS)?,
+            team_running: sources.number(&TEAM_RUNNING, 1..=100_000)?,
         })
     }
 }

@@ -1,0 +1,160 @@
+//! How the whole fleet stays within GitHub's limits: one client for each installation, and every request of every process
+//! paid for from one shared budget.
+//!
+//! * Before a request: a started job's first one was paid for when the job was claimed ([`paid`]); every other asks the
+//!   budget, and is not sent when there is none left (`GitHubError::Held`).
+//! * After it: what GitHub's headers say goes back into the budget, whatever the answer was.
+//! * Installation tokens are minted once and shared, sealed ([`tokens`]).
+
+mod endpoints;
+mod meter;
+mod paid;
+mod tokens;
+
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
+
+use domain::{InstallationId, KeyRing};
+use github::{Credential, GitHub, GitHubError, GitHubSettings, LimitKind, SettingsError};
+use queue::{BudgetSettings, Paused, QueueError, Reason, Scope, Spine};
+
+use meter::Meter;
+pub use paid::paid;
+use tokens::SharedTokens;
+
+/// How often the settings of a budget are written again: a queue that was lost has forgotten them.
+const REMIND: Duration = Duration::from_secs(10);
+
+/// One installation this process has a credential for.
+#[derive(Clone, Debug)]
+pub struct Installation {
+    /// Our name for it.
+    pub id: InstallationId,
+    /// Where and as whom to speak to its GitHub.
+    pub github: GitHubSettings,
+    /// What its GitHub allows.
+    pub budget: BudgetSettings,
+}
+
+/// The clients of every installation this process speaks for. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Fleet(Arc<HashMap<InstallationId, Member>>);
+
+struct Member {
+    github: GitHub,
+    /// GitHub's id of the App's installation; none for a personal access token.
+    github_id: Option<i64>,
+}
+
+impl fmt::Debug for Fleet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+impl Fleet {
+    /// Makes the clients. `keys` seal the tokens they share. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// Settings that contradict themselves, or a key that cannot be used.
+    pub fn new(
+        spine: &Spine,
+        keys: &KeyRing,
+        installations: Vec<Installation>,
+    ) -> Result<Self, SettingsError> {
+        let mut members = HashMap::new();
+        for Installation { id, github: settings, budget } in installations {
+            let github_id = match &settings.credential {
+                Credential::App { installation_id, .. } => i64::try_from(*installation_id).ok(),
+                Credential::Pat(_) => None,
+            };
+            let meter = Arc::new(Meter::start(spine, &id, &budget));
+            let tokens = Arc::new(SharedTokens::new(spine, keys));
+            tokio::spawn(remind(spine.clone(), id.clone(), budget));
+            let github = GitHub::metered(settings, meter.clone(), meter, tokens)?;
+            members.insert(id, Member { github, github_id });
+        }
+        Ok(Self(Arc::new(members)))
+    }
+
+    /// The client of an installation; none when this process has no credential for it.
+    pub fn get(&self, installation: &InstallationId) -> Option<&GitHub> {
+        self.0.get(installation).map(|member| &member.github)
+    }
+
+    /// Every installation with its client.
+    pub fn iter(&self) -> impl Iterator<Item = (&InstallationId, &GitHub)> {
+        self.0.iter().map(|(installation, member)| (installation, &member.github))
+    }
+
+    /// GitHub's id of the App's installation.
+    pub fn github_id(&self, installation: &InstallationId) -> Option<i64> {
+        self.0.get(installation)?.github_id
+    }
+
+    /// The installation GitHub knows by this id. Events of organisations' own hooks name none: then it is ours, if there
+    /// is but one.
+    pub fn named(&self, github_id: Option<i64>) -> Option<&InstallationId> {
+        match github_id {
+            Some(id) => self.0.iter().find(|(_, member)| member.github_id == Some(id)).map(|(name, _)| name),
+            None => self.0.keys().next().filter(|_| self.0.len() == 1),
+        }
+    }
+}
+
+/// Keeps the budget's settings written for as long as the process lives.
+async fn remind(spine: Spine, installation: InstallationId, budget: BudgetSettings) {
+    loop {
+        if let Err(error) = spine.set_budget(&installation, &budget).await {
+            tracing::debug!(%installation, %error, "the budget's settings were not written");
+        }
+        tokio::time::sleep(REMIND).await;
+    }
+}
+
+/// Makes every worker of every process wait.
+pub async fn pause(spine: &Spine, installation: &InstallationId, wait: Duration, reason: Reason) {
+    let left = match reason {
+        Reason::SecondaryLimit => spine.slow_down(installation, wait).await,
+        _ => spine.pause(installation, wait, reason).await,
+    };
+    match left {
+        Ok(_) => tracing::warn!(%installation, wait_s = wait.as_secs(), %reason, "GitHub told us to wait"),
+        Err(error) => tracing::warn!(%installation, %error, "a pause could not be shared"),
+    }
+}
+
+/// Passes a limit GitHub named on to everybody. True: it was one, or the budget held the request back.
+pub async fn heed(spine: &Spine, installation: &InstallationId, error: &GitHubError) -> bool {
+    match error {
+        GitHubError::Held { .. } => true,
+        GitHubError::Limited { kind, wait } => {
+            let reason = match kind {
+                LimitKind::Primary => Reason::Budget,
+                LimitKind::Secondary => Reason::SecondaryLimit,
+            };
+            pause(spine, installation, *wait, reason).await;
+            true
+        }
+        _ => false,
+    }
+}
+
+/// Whether nothing may be asked of this installation's GitHub now.
+///
+/// # Errors
+/// When the queue cannot be asked.
+pub async fn resting(spine: &Spine, installation: &InstallationId) -> Result<bool, QueueError> {
+    let wanted = Scope::Installation(installation.clone());
+    Ok(spine.pauses().await?.iter().any(|paused| paused.scope == wanted))
+}
+
+/// Whether GitHub told us to ask nothing now. Unlike [`resting`], a suspended installation does not count: the App
+/// itself may still ask.
+///
+/// # Errors
+/// When the queue cannot be asked.
+pub async fn limited(spine: &Spine, installation: &InstallationId) -> Result<bool, QueueError> {
+    let wanted = Scope::Installation(installation.clone());
+    let holds = |paused: &Paused| paused.scope == wanted && paused.pause.reason != Reason::Admin;
+    Ok(spine.pauses().await?.iter().any(holds))
+}

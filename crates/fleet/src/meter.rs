@@ -1,0 +1,136 @@
+//! The meter in front of one installation's GitHub.
+
+use std::{num::NonZeroU32, time::Duration};
+
+use domain::InstallationId;
+use github::{Answer, Gate, GateFuture, Observer};
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use http::Method;
+use queue::{BudgetSettings, Health, Observation, Permit, Spine};
+use tokio::sync::mpsc;
+
+use crate::{endpoints, paid};
+
+/// Answers not yet taken in; further ones are dropped, since the next answer says the same again.
+const BACKLOG: usize = 1024;
+/// Longest time a request waits here for its permit instead of going back to the queue.
+const MOMENT: Duration = Duration::from_millis(250);
+/// A request waits this long when the budget cannot be asked.
+const BLIND: Duration = Duration::from_secs(2);
+/// Requests a second of one process: whatever the shared budget grants, no process sends it all at once.
+const SMOOTH: NonZeroU32 = match NonZeroU32::new(50) {
+    Some(number) => number,
+    None => NonZeroU32::MIN,
+};
+
+/// Asks before and hears after each request.
+pub(crate) struct Meter {
+    spine: Spine,
+    installation: InstallationId,
+    smoother: Option<DefaultDirectRateLimiter>,
+    heard: mpsc::Sender<News>,
+}
+
+/// What an answer says of the installation.
+struct News {
+    health: Option<Health>,
+    window: Option<Observation>,
+}
+
+impl Meter {
+    pub(crate) fn start(spine: &Spine, installation: &InstallationId, budget: &BudgetSettings) -> Self {
+        let (heard, news) = mpsc::channel(BACKLOG);
+        tokio::spawn(take_in(spine.clone(), installation.clone(), news));
+        Self {
+            spine: spine.clone(),
+            installation: installation.clone(),
+            smoother: budget.enabled.then(|| RateLimiter::direct(Quota::per_second(SMOOTH))),
+            heard,
+        }
+    }
+
+    async fn ask(&self, operation: &'static str) -> Result<(), Duration> {
+        let call = endpoints::call(operation);
+        if !paid::spend(call.endpoint) {
+            self.permit(&call).await?;
+        }
+        if let Some(smoother) = &self.smoother {
+            smoother.until_ready().await;
+        }
+        Ok(())
+    }
+
+    /// Waits a moment for the budget, once; longer than that the job goes back to the queue.
+    async fn permit(&self, call: &queue::Call) -> Result<(), Duration> {
+        let ask = || async {
+            match self.spine.permit(&self.installation, call).await {
+                Ok(Permit::Go) => Ok(()),
+                Ok(Permit::Wait(wait)) => Err(wait),
+                Err(error) => {
+                    tracing::warn!(%error, "the budget cannot be asked");
+                    Err(BLIND)
+                }
+            }
+        };
+        match ask().await {
+            Err(wait) if wait <= MOMENT => {
+                tokio::time::sleep(wait).await;
+                ask().await
+            }
+            answer => answer,
+        }
+    }
+}
+
+impl Gate for Meter {
+    fn admit(&self, operation: &'static str, _: &Method) -> GateFuture<'_> {
+        Box::pin(self.ask(operation))
+    }
+}
+
+impl Observer for Meter {
+    fn answered(&self, answer: &Answer) {
+        // The App's own requests are not counted with the installation's.
+        if answer.operation == "create_installation_access_token" {
+            return;
+        }
+        let health = match answer.status {
+            None | Some(500..) => Some(Health::Bad),
+            Some(403 | 429) if answer.secondary || answer.retry_after.is_some() => None,
+            Some(_) => Some(Health::Good),
+        };
+        let window = answer.rate.as_ref().and_then(|rate| {
+            let reset_in = (rate.reset_at - answer.server_date?).to_std().unwrap_or_default();
+            Some(Observation {
+                endpoint: Some(endpoints::call(answer.operation).endpoint),
+                resource: rate.resource.clone(),
+                limit: rate.limit,
+                remaining: rate.remaining,
+                reset_in,
+            })
+        });
+        // Full: somebody says the same already.
+        let _ = self.heard.try_send(News { health, window });
+    }
+}
+
+/// Takes answers in, in their order: bad news first, then the window, good news last.
+async fn take_in(spine: Spine, installation: InstallationId, mut news: mpsc::Receiver<News>) {
+    while let Some(News { health, window }) = news.recv().await {
+        let told = async {
+            if health == Some(Health::Bad) {
+                spine.outcome(&installation, Health::Bad).await?;
+            }
+            if let Some(window) = &window {
+                spine.observe(&installation, window).await?;
+            }
+            if health == Some(Health::Good) {
+                spine.outcome(&installation, Health::Good).await?;
+            }
+            Ok::<(), queue::QueueError>(())
+        };
+        if let Err(error) = told.await {
+            tracing::debug!(%installation, %error, "an answer was not taken into the budget; the next one says the same");
+        }
+    }
+}

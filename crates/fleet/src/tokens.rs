@@ -1,0 +1,114 @@
+//! One installation token for all processes: minted once, sealed in the queue's store, renewed before its end.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use domain::{KeyRing, Sealed, Secret};
+use github::{StoredToken, TokenFuture, TokenStore};
+use queue::{LockToken, Spine};
+use serde::{Deserialize, Serialize};
+use tokio::{
+    sync::Mutex,
+    time::{Instant, sleep},
+};
+
+/// Whoever mints has this long before another may.
+const LOCK: Duration = Duration::from_secs(20);
+/// How long others wait for the one that mints, before they mint themselves.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How often they look.
+const LOOK: Duration = Duration::from_millis(50);
+/// A shared token is kept this long at most; GitHub's live for an hour.
+const KEEP: Duration = Duration::from_mins(55);
+
+/// The shared place. Away or broken, it is as good as empty: a token can always be minted.
+pub(crate) struct SharedTokens {
+    spine: Spine,
+    keys: KeyRing,
+    lock: Mutex<Option<LockToken>>,
+}
+
+/// A token as it lies there.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    key_id: String,
+    wrapped_key: Vec<u8>,
+    ciphertext: Vec<u8>,
+    expires_at: DateTime<Utc>,
+}
+
+impl SharedTokens {
+    pub(crate) fn new(spine: &Spine, keys: &KeyRing) -> Self {
+        Self { spine: spine.clone(), keys: keys.clone(), lock: Mutex::default() }
+    }
+
+    async fn read(&self, installation: u64) -> Option<StoredToken> {
+        let bytes = self.spine.shared_get(&name(installation)).await.ok()??;
+        let kept: Kept = serde_json::from_slice(&bytes).ok()?;
+        let sealed =
+            Sealed { key_id: kept.key_id, wrapped_key: kept.wrapped_key, ciphertext: kept.ciphertext };
+        let token = self.keys.open(&context(installation, kept.expires_at), &sealed).ok()?;
+        Some(StoredToken { token, expires_at: kept.expires_at })
+    }
+
+    /// The token, or none to the one process that is to mint it.
+    async fn take(&self, installation: u64) -> Option<StoredToken> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            if let Some(token) = self.read(installation).await {
+                return Some(token);
+            }
+            match self.spine.shared_lock(&mint(installation), LOCK).await {
+                Ok(Some(lock)) => {
+                    *self.lock.lock().await = Some(lock);
+                    // Minted between the look and the lock?
+                    return self.read(installation).await;
+                }
+                Ok(None) if Instant::now() < until => sleep(LOOK).await,
+                Ok(None) | Err(_) => return None,
+            }
+        }
+    }
+
+    async fn keep(&self, installation: u64, token: &StoredToken) {
+        if let Some(bytes) = self.seal(installation, token)
+            && let Err(error) = self.spine.shared_put(&name(installation), &bytes, KEEP).await
+        {
+            tracing::debug!(%error, "a token could not be shared");
+        }
+        if let Some(lock) = self.lock.lock().await.take() {
+            // Run out or away: it ends by itself.
+            let _ = self.spine.shared_unlock(&mint(installation), &lock).await;
+        }
+    }
+
+    fn seal(&self, installation: u64, token: &StoredToken) -> Option<Vec<u8>> {
+        let secret = Secret::new(token.token.expose());
+        let Sealed { key_id, wrapped_key, ciphertext } =
+            self.keys.seal(&context(installation, token.expires_at), &secret).ok()?;
+        serde_json::to_vec(&Kept { key_id, wrapped_key, ciphertext, expires_at: token.expires_at }).ok()
+    }
+}
+
+fn name(installation: u64) -> String {
+    format!("token:{installation}")
+}
+
+fn mint(installation: u64) -> String {
+    format!("mint:{installation}")
+}
+
+/// What a token is sealed for.
+fn context(installation: u64, expires_at: DateTime<Utc>) -> String {
+    format!("installation-token|{installation}|{}", expires_at.timestamp())
+}
+
+impl TokenStore for SharedTokens {
+    fn get(&self, installation: u64) -> TokenFuture<'_, Option<StoredToken>> {
+        Box::pin(self.take(installation))
+    }
+
+    fn put(&self, installation: u64, token: StoredToken) -> TokenFuture<'_, ()> {
+        Box::pin(async move { self.keep(installation, &token).await })
+    }
+}
