@@ -2,13 +2,13 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use domain::{JobId, Lane, TeamId};
+use domain::{InstallationId, JobId, Lane, TeamId};
 use proptest::{
     collection::vec,
     prelude::{Just, Strategy, any, prop_oneof},
     test_runner::{Config, TestRunner},
 };
-use queue::{Cancelled, Lease, LeaseToken, Place, Ticket};
+use queue::{BudgetSettings, Cancelled, Lease, LeaseToken, Place, Ticket};
 
 use crate::support::{Corner, claimer, delayed, ticket, unlimited};
 
@@ -45,6 +45,10 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+fn capped(cap: usize) -> BudgetSettings {
+    BudgetSettings { team_running: u32::try_from(cap).unwrap(), ..unlimited() }
+}
+
 /// Where the model thinks a job is.
 #[derive(Clone, Debug, PartialEq)]
 enum At {
@@ -55,6 +59,9 @@ enum At {
 
 struct Model {
     corner: Corner,
+    team: TeamId,
+    /// Most jobs the team may run.
+    cap: usize,
     tickets: Vec<Ticket>,
     at: BTreeMap<JobId, At>,
     rescues: BTreeMap<JobId, u32>,
@@ -64,12 +71,14 @@ struct Model {
 }
 
 impl Model {
-    async fn new() -> Self {
+    async fn new(cap: usize) -> Self {
         let team = TeamId::new();
         let lane = |n: usize| if n.is_multiple_of(2) { Lane::Provision } else { Lane::Drift };
         let tickets = (0..JOBS).map(|n| Ticket { lane: lane(n), ..ticket(team) }).collect();
         Self {
-            corner: Corner::new().await,
+            corner: Corner::under(&capped(cap)).await,
+            team,
+            cap,
             tickets,
             at: BTreeMap::new(),
             rescues: BTreeMap::new(),
@@ -119,7 +128,7 @@ impl Model {
             }
             Step::Flush => {
                 self.corner.flush().await;
-                self.corner.limit(&unlimited()).await;
+                self.corner.limit(&capped(self.cap)).await;
                 self.at.clear();
                 self.rescues.clear();
             }
@@ -155,7 +164,8 @@ impl Model {
         }
         let ready = self.at.values().filter(|at| **at == At::Ready).count();
         let jobs = self.corner.spine.claim(&self.claimer, want).await.unwrap().jobs;
-        assert_eq!(jobs.len(), ready.min(want));
+        let running = self.at.values().filter(|at| matches!(at, At::Leased { .. })).count();
+        assert_eq!(jobs.len(), ready.min(want).min(self.cap.saturating_sub(running)));
         for lease in jobs {
             assert_eq!(lease.rescues, self.rescues.get(&lease.job).copied().unwrap_or(0));
             let held = At::Leased { token: lease.token.clone(), ended: false };
@@ -230,14 +240,24 @@ impl Model {
         let lanes = self.corner.spine.stats().await.unwrap().lanes;
         let sum = |of: fn(&queue::LaneStats) -> u64| lanes.iter().map(of).sum::<u64>();
         assert_eq!(counts, [sum(|l| l.waiting), sum(|l| l.delayed), sum(|l| l.running)]);
-        for kind in ["a", "h"] {
-            let mut size = 0_u64;
-            for lane in Lane::ALL {
-                let key = self.corner.key(&format!("{kind}:default:{lane}"));
-                size += self.corner.ask::<u64>(&["ZCARD", &key]).await;
-            }
-            assert_eq!(size, counts[0], "the side index {kind} holds the ready jobs");
+        let load = self.corner.spine.team_load(&InstallationId::default(), self.team).await.unwrap();
+        assert_eq!((load.waiting, load.running), (counts[0] + counts[1], counts[2]));
+        let [mut all, mut first, mut overdue, mut aside] = [0; 4];
+        for lane in Lane::ALL {
+            all += self.size(&format!("a:default:{lane}")).await;
+            first += self.size(&format!("r:default:{lane}")).await;
+            overdue += self.size(&format!("h:default:{lane}")).await;
+            aside += self.size(&format!("s:default:{lane}:{}", self.team)).await;
         }
+        assert_eq!(
+            (all, first + aside, overdue),
+            (counts[0], counts[0], first),
+            "the indexes hold the ready jobs"
+        );
+    }
+
+    async fn size(&self, key: &str) -> u64 {
+        self.corner.ask(&["ZCARD", &self.corner.key(key)]).await
     }
 }
 
@@ -246,9 +266,9 @@ fn every_job_is_in_exactly_one_place() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let config = Config { cases: 48, failure_persistence: None, ..Config::default() };
     TestRunner::new(config)
-        .run(&vec(step(), 1..40), |steps| {
+        .run(&(any::<bool>(), vec(step(), 1..40)), |(tight, steps)| {
             runtime.block_on(async {
-                let mut model = Model::new().await;
+                let mut model = Model::new(if tight { 2 } else { 1_000 }).await;
                 for step in steps {
                     model.apply(step).await;
                     model.check().await;
