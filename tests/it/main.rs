@@ -1,6 +1,8 @@
 //! Stories told through HTTP, rows and the ledger of the twin.
 
 #[cfg(test)]
+mod chaos;
+#[cfg(test)]
 mod happy;
 #[cfg(test)]
 mod hostile;

@@ -24,7 +24,6 @@ mod watch;
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
 use anyhow::Context;
@@ -91,6 +90,3 @@ fn folder(seed: u64) -> anyhow::Result<PathBuf> {
     std::fs::create_dir(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     Ok(folder)
 }
-
-/// Longest time a bounded run takes, building not counted.
-pub const BOUNDED: Duration = Duration::from_mins(3);

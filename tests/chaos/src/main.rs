@@ -1,6 +1,6 @@
 //! `./dev chaos`: a chaos run of any length.
 
-use std::{io::Write, process::ExitCode};
+use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use chaos::Plan;
 use clap::Parser;
@@ -22,6 +22,12 @@ struct Args {
     /// How many operations.
     #[arg(long, value_parser = 1..=1_000_000)]
     ops: Option<i64>,
+    /// The folder of PostgreSQL's server programs. Without it: looked for.
+    #[arg(long, env = "DEV_PG_BIN", value_name = "DIR")]
+    pg_bin: Option<PathBuf>,
+    /// The Redis or Valkey server program. Without it: looked for.
+    #[arg(long, env = "DEV_REDIS_BIN", value_name = "FILE")]
+    redis_bin: Option<PathBuf>,
     /// Only print the schedule.
     #[arg(long)]
     schedule: bool,
@@ -32,10 +38,11 @@ fn main() -> ExitCode {
     let seed = args.seed.unwrap_or_else(|| rand::rng().random_range(0..1_000_000));
     let ops = args.ops.and_then(|ops| usize::try_from(ops).ok());
     let mut plan = match args.minutes {
-        Some(minutes) => Plan::long(minutes, 500 * usize::try_from(minutes).unwrap_or(1), seed),
+        Some(minutes) => Plan::long(minutes, 150 * usize::try_from(minutes).unwrap_or(1), seed),
         None => Plan::bounded(seed),
     };
     plan.operations = ops.unwrap_or(plan.operations);
+    (plan.pg_bin, plan.redis_bin) = (args.pg_bin, args.redis_bin);
     if args.schedule {
         for step in plan.schedule() {
             say(format_args!("{:>9.3} s  {}", step.at.as_secs_f64(), step.action));

@@ -1,6 +1,6 @@
 //! What one run does and when: all of it follows from the seed.
 
-use std::{fmt, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
 use rand::{RngExt, SeedableRng, rngs::SmallRng, seq::SliceRandom};
 
@@ -26,6 +26,10 @@ pub struct Plan {
     pub quiet: Duration,
     /// Leases of the workers, whole seconds.
     pub lease: Duration,
+    /// Folder of PostgreSQL's server programs; `None`: looked for.
+    pub pg_bin: Option<PathBuf>,
+    /// The Redis or Valkey server program; `None`: looked for.
+    pub redis_bin: Option<PathBuf>,
 }
 
 impl Plan {
@@ -34,10 +38,12 @@ impl Plan {
         Self {
             seed,
             chaos: Duration::from_secs(60),
-            operations: 400,
+            operations: 300,
             pace: Duration::from_millis(900),
             quiet: Duration::from_mins(1),
             lease: Duration::from_secs(3),
+            pg_bin: None,
+            redis_bin: None,
         }
     }
 
@@ -66,6 +72,21 @@ impl Plan {
             at += self.pace.mul_f64(rng.random_range(0.4..1.6));
         }
         steps
+    }
+}
+
+impl Plan {
+    /// The most losses of Redis in any `seconds` of the schedule.
+    pub(crate) fn losses_within(&self, seconds: u64) -> u32 {
+        let loses = |action: &Action| {
+            matches!(action, Action::Flush | Action::Crash | Action::Restart(Backing::Redis))
+        };
+        let losses: Vec<_> =
+            self.schedule().into_iter().filter(|step| loses(&step.action)).map(|step| step.at).collect();
+        let within = |from: &Duration| {
+            losses.iter().filter(|at| **at >= *from && **at <= *from + Duration::from_secs(seconds)).count()
+        };
+        losses.iter().map(within).max().and_then(|most| u32::try_from(most).ok()).unwrap_or(0)
     }
 }
 

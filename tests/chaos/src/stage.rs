@@ -5,6 +5,7 @@ use std::{
     io::Write,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
+    process::Stdio,
     str::FromStr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -13,12 +14,10 @@ use std::{
 use anyhow::Context;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use devstack::Stack;
-use domain::Secret;
 use sqlx::{
     PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
-use store::Store;
 use twin::{Algorithm, Bucket, Fault, FaultKind, Issuer, IssuerConfig, Limits, Twin, TwinConfig};
 
 use crate::{
@@ -35,6 +34,8 @@ const DATABASE: &str = "chaos";
 const AUDIENCE: &str = "runner-tokens";
 /// GitHub's usual time for a JIT config here: long enough that a kill finds jobs running.
 const GITHUB_TAKES: Duration = Duration::from_millis(1000);
+/// Requests of one small burst.
+const BURST: u32 = 10;
 /// Longest time until every process answers.
 const READY: Duration = Duration::from_mins(1);
 
@@ -61,24 +62,28 @@ impl Stage {
     /// Puts everything up and waits until it answers.
     pub(crate) async fn build(plan: &Plan, program: PathBuf, folder: &Path) -> anyhow::Result<Arc<Self>> {
         let log = Log::create(&folder.join("events.log"))?;
-        let stack = tokio::task::spawn_blocking(start_servers).await??;
+        let stack = tokio::task::spawn_blocking({
+            let plan = plan.clone();
+            move || start_servers(plan)
+        })
+        .await??;
         let servers = stack.dir().to_path_buf();
         let direct = stack.database_url(DATABASE);
         let proxies = [
             Proxy::start(servers.join(".s.PGSQL.5432")).await?,
             Proxy::start(servers.join("redis.sock")).await?,
         ];
-        let config = twin_config();
+        let config = twin_config(plan);
         let canary = config.canary.clone();
         let twin = Twin::start(config).await?;
         twin.fault(slow());
         let issuer = Issuer::start(issuer_config()).await?;
-        prepare(&direct).await?;
         let sql = PgPoolOptions::new()
             .max_connections(6)
             .acquire_timeout(Duration::from_secs(10))
             .connect_lazy_with(PgConnectOptions::from_str(&direct)?);
         let settings = settings(&direct, &proxies, (&twin, &issuer), (plan, folder))?;
+        init_db(&program, &settings, folder).await?;
         let slots = slots(&program, &settings, folder).await?;
         let (teams, people, root) = people::settle(&sql, &issuer, plan).await?;
         let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(40)).build()?;
@@ -102,7 +107,7 @@ impl Stage {
         for slot in &stage.slots {
             slot.start()?;
         }
-        tokio::time::timeout(READY, stage.ready()).await.context("the service does not get ready")?;
+        tokio::time::timeout(READY, stage.ready()).await.context("the service does not get ready")??;
         Ok(Arc::new(stage))
     }
 
@@ -147,39 +152,54 @@ impl Stage {
         self.twin.fault(slow());
     }
 
-    async fn ready(&self) {
+    async fn ready(&self) -> anyhow::Result<()> {
         for slot in &self.slots {
             let path = if slot.recipe.role == Role::Api { "health/ready" } else { "health/live" };
             let url = format!("http://{}/{path}", slot.recipe.address);
             while !self.client.get(&url).send().await.is_ok_and(|answer| answer.status().is_success()) {
+                anyhow::ensure!(slot.surprises().is_empty(), "{} does not start", slot.name());
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }
+        Ok(())
     }
 }
 
-fn start_servers() -> Result<Stack, devstack::Error> {
+fn start_servers(plan: Plan) -> Result<Stack, devstack::Error> {
     let cache = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/devstack");
     let seed_cache = fs::create_dir_all(&cache).is_ok().then_some(cache);
-    let stack = Stack::start(&devstack::Options { seed_cache, ..devstack::Options::default() })?;
+    let (pg_bin, redis_bin) = (plan.pg_bin, plan.redis_bin);
+    let options = devstack::Options { pg_bin, redis_bin, seed_cache, ..devstack::Options::default() };
+    let stack = Stack::start(&options)?;
     stack.execute("postgres", &format!("CREATE DATABASE {DATABASE}"))?;
     Ok(stack)
 }
 
-async fn prepare(url: &str) -> anyhow::Result<()> {
-    let store = Store::new(&Secret::new(url), 1)?;
-    store.migrate().await?;
-    store.close().await;
+/// The tables, made as an operator would.
+async fn init_db(program: &Path, settings: &Settings, folder: &Path) -> anyhow::Result<()> {
+    let mut command = tokio::process::Command::new(program);
+    command.arg("init-db").env_clear().envs(settings.iter().cloned()).current_dir(folder).kill_on_drop(true);
+    let output = command.stdin(Stdio::null()).output().await.context("cannot run rts init-db")?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    anyhow::ensure!(output.status.success(), "rts init-db failed: {said}");
     Ok(())
 }
 
-/// GitHub's limits, but wide enough for the load: what is watched here is whether anybody asks during a pause.
-fn twin_config() -> TwinConfig {
+/// GitHub's limits. Each loss of Redis may cost one small burst, as what was used is forgotten with it. The hour's
+/// window is wide: a long run would only wait for its end.
+fn twin_config(plan: &Plan) -> TwinConfig {
+    let github = Limits::github();
+    let wider = |bucket: Option<Bucket>, each: u32| {
+        bucket.map(|bucket| Bucket {
+            limit: bucket.limit + each * plan.losses_within(bucket.window_seconds),
+            ..bucket
+        })
+    };
     let limits = Limits {
         primary: Some(Bucket::new(1_000_000, 3600)),
-        points: Some(Bucket::new(1_000_000, 60)),
-        registrations: Some(Bucket::new(1_000_000, 300)),
-        ..Limits::github()
+        points: wider(github.points, 5 * BURST),
+        registrations: wider(github.registrations, BURST),
+        ..github
     };
     TwinConfig { limits, ..TwinConfig::default() }
 }
@@ -227,7 +247,7 @@ fn settings(
         ("GITHUB_API_URL", twin.url().to_owned()),
         ("OIDC_ISSUER", issuer.url().to_owned()),
         ("OIDC_AUDIENCE", AUDIENCE.to_owned()),
-        ("CREDENTIAL_KEYS", format!("chaos:{}", STANDARD.encode([42; 32]))),
+        ("CREDENTIAL_KEYS", format!("chaos:{}", STANDARD.encode(key_bytes()))),
         ("API_RATE_LIMIT_PER_MINUTE", "1000000".to_owned()),
         ("API_RATE_LIMIT_BURST", "100000".to_owned()),
         ("WORKER_LEASE_SECONDS", plan.lease.as_secs().to_string()),
@@ -238,6 +258,11 @@ fn settings(
         ("LOG_FORMAT", "json".to_owned()),
     ];
     Ok(pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+}
+
+/// Any 32 bytes that are not all the same.
+fn key_bytes() -> Vec<u8> {
+    (1..=32).collect()
 }
 
 async fn slots(program: &Path, settings: &Settings, folder: &Path) -> anyhow::Result<Vec<Slot>> {

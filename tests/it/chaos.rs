@@ -1,0 +1,22 @@
+//! Everything fails for a minute, and every promise is kept.
+
+use std::path::PathBuf;
+
+use chaos::Plan;
+
+/// Known to have passed; `./dev chaos` takes a new one each time.
+const SEED: u64 = 1;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_minute_of_chaos_breaks_no_promise() {
+    let (pg_bin, redis_bin) = (program("DEV_PG_BIN"), program("DEV_REDIS_BIN"));
+    let plan = Plan { pg_bin, redis_bin, ..Plan::bounded(SEED) };
+    let report = chaos::run(&plan).await.unwrap();
+    assert!(report.passed(), "{report}");
+}
+
+/// Servers of its own: the run restarts them.
+#[expect(clippy::disallowed_methods, reason = "the script says where the server programs are by the environment")]
+fn program(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).map(PathBuf::from)
+}
