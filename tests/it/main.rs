@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod chaos;
 #[cfg(test)]
+mod github_seam;
+#[cfg(test)]
 mod happy;
 #[cfg(test)]
 mod hostile;
@@ -10,6 +12,7 @@ mod hostile;
 mod house;
 #[cfg(test)]
 mod idempotency;
+mod lifecycle;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]

@@ -1,0 +1,149 @@
+//! `DELETE /runners/{id}` and `POST /runners/{id}/refresh`.
+
+use domain::Lane;
+use harness::{Answer, Bearer, World, draft, wish};
+use twin::RunnerChange;
+use uuid::Uuid;
+
+use super::{ONE, Ours, Scene};
+
+impl Scene {
+    async fn now(&self, method: &str, runner: Uuid, end: &str, who: &impl Bearer) -> Answer {
+        let path = format!("/runners/{runner}{end}");
+        self.world.ask(method, &path).by(who).header("prefer", "wait=20").send().await
+    }
+
+    async fn remove(&self, runner: &Ours) -> Answer {
+        self.now("DELETE", runner.id, "", &self.ada).await
+    }
+
+    async fn refresh(&self, runner: &Ours) -> Answer {
+        self.now("POST", runner.id, "/refresh", &self.ada).await
+    }
+}
+
+#[tokio::test]
+async fn a_runner_is_removed_while_the_caller_waits() {
+    let scene = Scene::new().await;
+    let runner = scene.runner().await;
+    let answer = scene.remove(&runner).await.expect(200);
+    assert_eq!(
+        (&answer.body["runner_id"], &answer.body["success"]),
+        (&runner.id.to_string().into(), &true.into())
+    );
+    assert_eq!(
+        (&answer.body["runner_name"], answer.header("preference-applied")),
+        (&runner.name.as_str().into(), "wait=20")
+    );
+    assert_eq!((scene.on_github(&runner), scene.status(&runner).await.as_str()), (None, "deleted"));
+    assert_eq!(scene.trail(&runner).await.last().unwrap(), "pending deleted job");
+    assert_eq!(scene.world.count("SELECT count(*) FROM credentials WHERE ciphertext IS NOT NULL").await, 0);
+    scene.remove(&runner).await.refused(409, "runner_deleted");
+    scene.refresh(&runner).await.refused(409, "runner_deleted");
+}
+
+#[tokio::test]
+async fn all_who_ask_get_the_same_job() {
+    let scene = Scene::new().await;
+    let runner = scene.runner().await;
+    scene.set(&runner, RunnerChange::busy());
+    let path = format!("/runners/{}", runner.id);
+    let first = scene.world.delete(&path, &scene.ada).await.expect(202);
+    let job: Uuid = first.body["job_id"].as_str().unwrap().parse().unwrap();
+    harness::holds("busy", || async { scene.world.job(&scene.ada, job).await["blocked_on"] == "busy" }).await;
+    let second = scene.world.delete(&path, &scene.root).await.expect(202);
+    assert_eq!(
+        (&first.body["job_id"], &first.body["runner_id"]),
+        (&second.body["job_id"], &second.body["runner_id"])
+    );
+    scene.remove(&runner).await.refused(409, "runner_busy");
+    assert_eq!(scene.world.job(&scene.ada, job).await["state"], "queued", "another's job goes on");
+
+    scene.set(&runner, RunnerChange::online());
+    scene.world.hurry(Lane::Deprovision).await;
+    assert_eq!(scene.world.settled(&scene.ada, job).await["state"], "succeeded");
+    assert_eq!(scene.on_github(&runner), None);
+    assert_eq!(scene.world.count("SELECT count(*) FROM jobs WHERE kind = 'deprovision'").await, 1);
+}
+
+#[tokio::test]
+async fn who_waits_for_a_busy_runner_is_told_and_nothing_happens_later() {
+    let scene = Scene::new().await;
+    let runner = scene.runner().await;
+    scene.set(&runner, RunnerChange::busy());
+    scene.remove(&runner).await.refused(409, "runner_busy");
+    scene.quiet().await;
+    let cancelled = "SELECT count(*) FROM jobs WHERE kind = 'deprovision' AND state = 'cancelled'";
+    assert_eq!(scene.world.count(cancelled).await, 1);
+    assert!(scene.on_github(&runner).is_some());
+}
+
+#[tokio::test]
+async fn only_its_team_and_its_owner_may_act_on_a_runner() {
+    let world = World::start().await;
+    let (red, blue) = (world.team(draft("red")).await, world.team(draft("blue")).await);
+    let (ada, bob) = (world.user("ada", &[&red]).await, world.user("bob", &[&red]).await);
+    let (eve, root) = (world.user("eve", &[&blue]).await, world.admin().await);
+    let scene = Scene { world, ada, root };
+    let runner = scene.runner().await;
+    for (method, end) in [("DELETE", ""), ("POST", "/refresh")] {
+        scene.now(method, runner.id, end, &eve).await.refused(404, "not_found");
+        scene.now(method, Uuid::now_v7(), end, &bob).await.refused(404, "not_found");
+    }
+    scene.now("POST", runner.id, "/refresh", &bob).await.expect(200);
+    scene.now("DELETE", runner.id, "", &bob).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_runner_that_is_still_being_made_is_not_removed_but_cancelled() {
+    let scene = Scene::with(World::builder().workers(0), draft("red")).await;
+    let asked = scene.world.provision(&scene.ada, wish("ci")).await;
+    scene.now("DELETE", asked.runner, "", &scene.ada).await.refused(409, "runner_busy");
+    scene.world.delete(&format!("/jobs/{}", asked.job), &scene.ada).await.expect(200);
+    scene.now("DELETE", asked.runner, "", &scene.ada).await.refused(409, "runner_deleted");
+}
+
+#[tokio::test]
+async fn a_look_now_tells_where_a_runner_stands() {
+    let scene = Scene::new().await;
+    let runner = scene.runner().await;
+    assert_eq!(scene.refresh(&runner).await.expect(200).body["status"], "pending");
+    scene.set(&runner, RunnerChange::busy());
+    let body = scene.refresh(&runner).await.expect(200).body;
+    assert_eq!((&body["status"], &body["busy"]), (&"active".into(), &true.into()));
+    scene.world.twin.remove_runner(runner.github).unwrap();
+    assert_eq!(scene.refresh(&runner).await.expect(200).body["status"], "deleted");
+    assert_eq!(scene.trail(&runner).await[2..], ["pending active refresh", "active deleted refresh"]);
+    assert_eq!(scene.requests("GET", ONE), 3);
+}
+
+#[tokio::test]
+async fn a_runner_made_just_now_is_not_taken_for_gone() {
+    let scene = Scene::new().await;
+    let runner = scene.runner().await;
+    scene.world.change("UPDATE runners SET registered_at = now() WHERE id = $1", runner.id).await;
+    scene.world.twin.remove_runner(runner.github).unwrap();
+    assert_eq!(scene.refresh(&runner).await.expect(200).body["status"], "pending");
+}
+
+#[tokio::test]
+async fn whoever_bears_the_name_next_is_not_touched() {
+    for method in ["DELETE", "POST"] {
+        let scene = Scene::new().await;
+        let runner = scene.runner().await;
+        scene.world.twin.remove_runner(runner.github).unwrap();
+        let spec = twin::RunnerSpec {
+            name: runner.name.clone(),
+            scope: None,
+            labels: vec!["theirs".into()],
+            ephemeral: false,
+            state: RunnerChange::online(),
+        };
+        let heir = scene.world.twin.create_runner(spec).unwrap();
+        let end = if method == "POST" { "/refresh" } else { "" };
+        scene.now(method, runner.id, end, &scene.ada).await.expect(200);
+        assert_eq!(scene.status(&runner).await, "deleted");
+        assert_eq!(scene.world.twin.runner(&runner.name), Some(heir));
+        assert_eq!(scene.deletions(), 0);
+    }
+}

@@ -1,0 +1,154 @@
+//! One pass over the whole fleet, and what it may conclude.
+
+use chrono::TimeDelta;
+use queue::Reason;
+use twin::{Fault, FaultKind, RunnerChange};
+
+use super::{LIST, ONE, Scene};
+
+#[tokio::test]
+async fn ours_is_found_on_the_last_page_and_the_others_are_left_alone() {
+    let scene = Scene::new().await;
+    scene.foreign("theirs", 350);
+    let runner = scene.runner().await;
+    scene.world.twin.control().clear_ledger();
+
+    let passed = scene.pass().await;
+    assert_eq!((passed.result, passed.listed, passed.requests), ("ok", 351, 4));
+    assert_eq!(scene.requests("GET", LIST), 4);
+    assert_eq!(scene.status(&runner).await, "pending", "GitHub calls what was never online offline");
+    scene.set(&runner, RunnerChange::online());
+    assert_eq!(scene.pass().await.changed, 1);
+    assert_eq!(scene.status(&runner).await, "active");
+    scene.set(&runner, RunnerChange::offline());
+    scene.pass().await;
+    scene.set(&runner, RunnerChange::busy());
+    scene.pass().await;
+
+    let trail = scene.trail(&runner).await;
+    let expected = [
+        "- requested api",
+        "requested pending job",
+        "pending active sync",
+        "active offline sync",
+        "offline active sync",
+    ];
+    assert_eq!(trail, expected);
+    let others = scene.world.get("/admin/runners/unmanaged?limit=1000", &scene.root).await.expect(200).body;
+    assert_eq!(others["total"], 350);
+    assert!(others["runners"].as_array().unwrap().iter().all(|row| row["labels"][0] == "theirs"));
+    scene.world.get("/admin/runners/unmanaged", &scene.ada).await.refused(403, "admin_required");
+    assert_eq!((scene.deletions(), scene.requests("GET", ONE)), (0, 0));
+}
+
+#[tokio::test]
+async fn a_config_is_emptied_once_its_runner_is_online() {
+    let scene = Scene::new().await;
+    let runner = scene.runner().await;
+    scene.set(&runner, RunnerChange::online());
+    scene.pass().await;
+    assert_eq!(scene.world.count("SELECT count(*) FROM credentials WHERE ciphertext IS NOT NULL").await, 0);
+    scene.world.credential(&scene.ada, runner.job).await.refused(410, "credential_gone");
+}
+
+#[tokio::test]
+async fn a_runner_that_slips_between_pages_is_not_missed() {
+    let scene = Scene::new().await;
+    scene.foreign("before", 100);
+    let runner = scene.runner().await;
+    scene.foreign("after", 50);
+    scene.set(&runner, RunnerChange::online());
+    scene.pass().await;
+
+    scene.world.twin.fault(Fault::once("GET", LIST, FaultKind::PageSlip { by: 1, agree: false }).skip(1));
+    let passed = scene.pass().await;
+    assert_eq!((passed.result, passed.missing), ("incomplete", 0));
+
+    // A slip that the count hides: only a look at the runner itself tells.
+    let hidden = Fault::new(FaultKind::PageSlip { by: 1, agree: true }).on("GET", LIST);
+    scene.world.twin.fault(hidden);
+    assert_eq!((scene.pass().await.result, scene.pass().await.sent), ("ok", 1));
+    scene.quiet().await;
+    assert_eq!(scene.status(&runner).await, "active");
+    scene.world.twin.clear_faults();
+    assert_eq!(scene.pass().await.sent, 0);
+    assert_eq!(scene.world.count("SELECT count(*) FROM runners WHERE missed > 0").await, 0);
+    assert_eq!(scene.deletions(), 0);
+}
+
+#[tokio::test]
+async fn a_pass_that_breaks_off_may_update_and_concludes_nothing() {
+    let scene = Scene::new().await;
+    let first = scene.runner().await;
+    scene.foreign("between", 150);
+    let last = scene.runner().await;
+    for runner in [&first, &last] {
+        scene.set(runner, RunnerChange::online());
+    }
+    scene.world.twin.fault(Fault::once("GET", LIST, FaultKind::Status { status: 502 }).skip(1));
+    let passed = scene.pass().await;
+    assert_eq!((passed.result, passed.missing, passed.changed), ("failed", 0, 1));
+    assert_eq!((scene.status(&first).await, scene.status(&last).await), ("active".into(), "pending".into()));
+    let status = scene.world.get("/admin/sync/status", &scene.root).await.expect(200).body;
+    assert_eq!((&status["last_sync_result"], &status["last_sync_time"]), (&"failed".into(), &().into()));
+    assert!(status["last_sync_error"].as_str().unwrap().starts_with("page 2 did not arrive"), "{status}");
+    assert_eq!(status["interval_seconds"], 300);
+}
+
+#[tokio::test]
+async fn what_github_removed_after_its_job_is_deleted_on_proof() {
+    let mut team = harness::draft("red");
+    team.max_runners = Some(1);
+    let scene = Scene::with(harness::World::builder(), team).await;
+    let runner = scene.runner().await;
+    scene.set(&runner, RunnerChange::busy());
+    scene.pass().await;
+    scene.world.jit(&scene.ada, &harness::wish("ci")).await.refused(403, "quota_exceeded");
+    scene.world.twin.remove_runner(runner.github).unwrap();
+
+    let first = scene.pass().await;
+    assert_eq!((first.missing, first.sent), (1, 0));
+    assert_eq!(scene.status(&runner).await, "active");
+    assert_eq!(scene.pass().await.sent, 1);
+    scene.reaches(&runner, "deleted").await;
+    assert_eq!(scene.trail(&runner).await.last().unwrap(), "active deleted sync");
+    scene.world.jit(&scene.ada, &harness::wish("ci")).await.expect(202);
+}
+
+#[tokio::test]
+async fn a_404_proves_nothing_while_the_listing_is_refused_too() {
+    let scene = Scene::new().await;
+    let runner = scene.runner().await;
+    scene.set(&runner, RunnerChange::online());
+    scene.pass().await;
+    scene.world.twin.remove_runner(runner.github).unwrap();
+    // The look at the runner passes, the listing that must confirm it does not.
+    scene.world.twin.fault(Fault::new(FaultKind::Status { status: 403 }).on("GET", LIST).skip(1));
+    let asked = scene.world.ask("POST", &format!("/runners/{}/refresh", runner.id)).by(&scene.ada);
+    asked.header("prefer", "wait=20").send().await.refused(502, "github_refused");
+    assert_eq!(scene.status(&runner).await, "active");
+}
+
+#[tokio::test]
+async fn nothing_is_asked_while_github_wants_to_be_left_alone() {
+    let scene = Scene::new().await;
+    scene.runner().await;
+    let minute = TimeDelta::minutes(1).to_std().unwrap();
+    let default = domain::InstallationId::default();
+    scene.world.spine().pause(&default, minute, Reason::SecondaryLimit).await.unwrap();
+    let before = scene.requests("GET", LIST);
+    assert_eq!(scene.pass().await.result, "paused");
+    assert_eq!(scene.requests("GET", LIST), before);
+}
+
+#[tokio::test]
+async fn a_limit_met_by_a_pass_is_obeyed_by_everybody() {
+    let scene = Scene::new().await;
+    scene.foreign("theirs", 150);
+    let limit = FaultKind::SecondaryLimit { status: 403, retry_after: Some(60) };
+    scene.world.twin.fault(Fault::once("GET", LIST, limit));
+    assert_eq!(scene.pass().await.result, "paused");
+    assert_eq!(scene.world.spine().pauses().await.unwrap().len(), 1);
+    assert_eq!(scene.pass().await.result, "paused");
+    assert!(scene.world.twin.ledger().violations.is_empty());
+}
