@@ -1,17 +1,17 @@
 -- What GitHub allows one installation, and what is left of it. Goes behind common.lua.
 --
 -- b:<inst> holds the settings under the names below; what is not written there is as below. g:<inst> holds:
---   k:<endpoint>   points of an endpoint   q:<endpoint> its reads      n registrations      m writes, while slowed down
---                  each `until slot now before`: a GCRA's time in ms, and how much was used in this and the last period
+--   k:<endpoint>   points of an endpoint; q:<endpoint> its reads; n registrations; m writes, while slowed down.
+--                  Each `free slot used before`: a GCRA's time in ms, and what was used in this and the last period
 --   w:<resource>   `limit remaining reset-ms`, the newest primary window an answer told of
 --   u:<resource>   `count last-ms`, charges to a window nobody knows
 --   x:<endpoint>   the resource its last answer named
 --   mr, mt         writes a minute after the last slow-down, and since when it may grow
 --   pw, pp         a pause asks for a probe; ms until the probe that was sent counts as lost
---   bo, ba         ms the circuit breaker opened for (missing: closed); `ms:0` or `ms:1` for the last bad and good answers
+--   bo, ba         ms the circuit breaker opened for (missing: closed); the last answers, `ms:0` bad, `ms:1` good
 local DEFAULTS = {
-  on = 1, points = 900, minute = 60000, registrations = 1500, span = 300000, concurrency = 80, reserve = 10, team = 40,
-  bad = 5, answers = 20, within = 60000, open = 5000, longest = 60000, probe = 30000,
+  on = 1, points = 900, minute = 60000, registrations = 1500, span = 300000, concurrency = 80, reserve = 10,
+  team = 40, bad = 5, answers = 20, within = 60000, open = 5000, longest = 60000, probe = 30000,
 }
 local SETTINGS = {
   'on', 'points', 'minute', 'registrations', 'span', 'concurrency', 'reserve', 'team', 'bad', 'answers', 'within',
@@ -151,7 +151,8 @@ local function level_of(B, field)
   if not level then
     local free, slot, used, before = string.match(get(B, field) or '', '^(%S+) (%S+) (%S+) (%S+)$')
     level = {
-      free = tonumber(free or 0), slot = tonumber(slot or 0), used = tonumber(used or 0), before = tonumber(before or 0),
+      free = tonumber(free or 0), slot = tonumber(slot or 0), used = tonumber(used or 0),
+      before = tonumber(before or 0),
     }
     B.levels[field] = level
   end

@@ -13,7 +13,7 @@ local SHARES = {}
 for n, lane in ipairs(LANES) do
   SHARES[lane] = tonumber(ARGV[5 + n])
 end
-local INSTALLATIONS, EXPIRED, DUE, ASIDE = 64, 64, 256, 32
+local INSTALLATIONS, ASIDE = 64, 32
 local wait, full = longest, false
 
 local function sooner(ms)
@@ -46,54 +46,7 @@ local function repeated()
   return again
 end
 
--- A member whose hash is gone (an evicting Redis) is dropped: the sweep over the truth puts the job back.
-local function back_to_ready(id, inst, lane)
-  local h = redis.call('HMGET', job_key(id), 'k', 'a', 'h', 't')
-  if h[1] then
-    enter_ready(id, inst, lane, h[1], h[2], h[3])
-  end
-  return h[4]
-end
-
--- 1 Leases that ran out: their holder died or hangs. Back to the old rank, one rescue more.
-local expired_left = EXPIRED
-local function take_back(inst, lane)
-  local ids = redis.call('ZRANGEBYSCORE', key('l', inst, lane), '-inf', now, 'LIMIT', 0, expired_left)
-  expired_left = expired_left - #ids
-  local teams, lost = {}, false
-  for _, id in ipairs(ids) do
-    redis.call('ZREM', key('l', inst, lane), id)
-    local team = back_to_ready(id, inst, lane)
-    if team then
-      redis.call('HINCRBY', job_key(id), 'x', 1)
-      count(inst, 'r:', team, -1)
-      count(inst, 'w:', team, 1)
-      teams[team] = true
-    else
-      lost = true
-    end
-  end
-  if #ids > 0 then
-    store_counts()
-    for team in pairs(teams) do
-      come_back(inst, team)
-    end
-  end
-  if lost then
-    recount(inst)
-  end
-end
-
--- 2 Delayed jobs that fell due.
-local due_left = DUE
-local function promote(inst, lane)
-  local ids = redis.call('ZRANGEBYSCORE', key('d', inst, lane), '-inf', now, 'LIMIT', 0, due_left)
-  due_left = due_left - #ids
-  for _, id in ipairs(ids) do
-    redis.call('ZREM', key('d', inst, lane), id)
-    back_to_ready(id, inst, lane)
-  end
-end
+-- 1 Leases that ran out and 2 delayed jobs that fell due come back, see returns.lua.
 
 local pauses, sites = {}, {}
 local function load_pauses()
@@ -217,8 +170,9 @@ local function next_job(site, lane)
   return nil
 end
 
--- 3d Pays for the first request and moves the clocks on. An overdue job jumped the line: its rank says nothing about where the line is, and
--- taking it for the clock would put every newcomer behind the backlog of the team that queued too much.
+-- 3d Pays for the first request and moves the clocks on. An overdue job jumped the line: its rank says nothing about
+-- where the line is, and taking it for the clock would put every newcomer behind the backlog of the team that queued
+-- too much.
 local function charge(site, turn, job, overdue)
   charge_budget(site.budget, FIRST[turn.lane])
   site.v = turn.start
@@ -306,12 +260,8 @@ if #names > 0 then
 end
 for _, inst in ipairs(names) do
   for _, lane in ipairs(LANES) do
-    if expired_left > 0 then
-      take_back(inst, lane)
-    end
-    if due_left > 0 then
-      promote(inst, lane)
-    end
+    take_back(inst, lane)
+    promote(inst, lane)
   end
   sites[#sites + 1] = load_site(inst)
 end

@@ -16,7 +16,7 @@
 --   l:<inst>:<lane>      ZSET  leased jobs by expiry ms
 --   t:<inst>:<lane>      ZSET  teams by their last rank; entries at or below the clock say nothing and go
 --   m:<inst>             HASH  k:<lane> lane clock, v:<lane> lane's virtual finish, v virtual time
---   s:<inst>:<lane>:<team> ZSET jobs standing aside by rank: their team runs all it may (place r, in a, not in r or h)
+--   s:<inst>:<lane>:<team> ZSET jobs standing aside by rank: their team runs all it may (place r, in a)
 --   y:<inst>             HASH  w:<team> jobs waiting (r or d), r:<team> jobs running, a:<team> jobs standing aside
 --   b:<inst>             HASH  settings of the budget, see budget.lua
 --   g:<inst>             HASH  what is known of GitHub's limits, see budget.lua

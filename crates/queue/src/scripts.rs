@@ -18,7 +18,7 @@ macro_rules! scripts {
 scripts! {
     BUDGETS = ["budget.lua", "budgets.lua"],
     CANCEL = ["cancel.lua"],
-    CLAIM = ["budget.lua", "teams.lua", "claim.lua"],
+    CLAIM = ["budget.lua", "teams.lua", "returns.lua", "claim.lua"],
     ENQUEUE = ["enqueue.lua"],
     EXTEND = ["extend.lua"],
     FORECAST = ["budget.lua", "outlook.lua", "forecast.lua"],

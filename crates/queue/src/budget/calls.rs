@@ -10,8 +10,8 @@ use crate::{QueueError, Spine, pause::LONGEST, scripts, spine::millis};
 /// What the headers of one answer say of the primary window.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observation {
-    /// The endpoint that answered, as in [`Call`]: its calls are charged to this resource from now on, to `core` before.
-    /// None where the answer speaks of windows only (`/rate_limit`).
+    /// The endpoint that answered, as in [`Call`]: its calls are charged to this resource from now on, to `core`
+    /// before. None where the answer speaks of windows only (`/rate_limit`).
     pub endpoint: Option<&'static str>,
     /// `x-ratelimit-resource`.
     pub resource: String,
@@ -67,6 +67,8 @@ impl Spine {
             bit(call.urgent),
         ];
         let ms: u64 = self.run(&scripts::PERMIT, &args).await?;
+        metrics::counter!("rts_queue_permits_total", "answer" => if ms == 0 { "go" } else { "wait" })
+            .increment(1);
         Ok(if ms == 0 { Permit::Go } else { Permit::Wait(Duration::from_millis(ms)) })
     }
 

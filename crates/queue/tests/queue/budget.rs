@@ -1,9 +1,11 @@
 //! GitHub's limits, met where jobs are claimed.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use domain::{InstallationId, JobId, Lane, TeamId};
 use queue::{BudgetSettings, Call, Lease, Observation, Permit, Reason, Spine};
+use redis::aio::MultiplexedConnection;
+use tokio::task::JoinSet;
 
 use crate::{
     clock::{Ask, Clock},
@@ -222,10 +224,10 @@ async fn budgets_are_one_installation_s_own() {
 
 #[tokio::test]
 async fn a_flood_delays_only_its_team_under_a_budget_too() {
-    let second = Duration::from_millis(200);
+    let brief = Duration::from_millis(200);
     let budget = BudgetSettings {
-        minute: second,
-        registrations_period: second,
+        minute: brief,
+        registrations_period: brief,
         team_running: 400,
         concurrency: 400,
         ..BudgetSettings::default()
@@ -248,6 +250,50 @@ async fn a_flood_delays_only_its_team_under_a_budget_too() {
     let next = &taken[from..from + 25];
     assert!(of_b.iter().all(|ticket| next.contains(&ticket.job)), "all of B among the next 25");
     assert!(next.len() - of_b.len() >= 10, "A goes on meanwhile");
+}
+
+/// When a request was let through, by the clock of Redis: not before, not after, and its points.
+type Grant = (u64, u64, u64);
+
+async fn micros(connection: &mut MultiplexedConnection) -> u64 {
+    let (seconds, micros): (u64, u64) = redis::cmd("TIME").query_async(connection).await.unwrap();
+    seconds * 1_000_000 + micros
+}
+
+/// Takes turns asking for writes and claiming jobs whose first request is a read, until so many points are spent.
+async fn spend(corner: Arc<Corner>, points: u64) -> Vec<Grant> {
+    let (mut clock, claimer) = (corner.raw().await, claimer());
+    let mut grants: Vec<Grant> = Vec::new();
+    while grants.iter().map(|grant| grant.2).sum::<u64>() < points {
+        let before = micros(&mut clock).await;
+        if corner.spine.permit(&home(), &DELETE).await.unwrap() == Permit::Go {
+            grants.push((before, micros(&mut clock).await, 5));
+        }
+        let before = micros(&mut clock).await;
+        let reads = corner.spine.claim(&claimer, 3).await.unwrap().jobs.len() as u64;
+        grants.push((before, micros(&mut clock).await, reads));
+    }
+    grants
+}
+
+#[tokio::test]
+async fn no_window_has_more_than_the_limit_whoever_asks() {
+    let minute = Duration::from_millis(300);
+    let settings = BudgetSettings { enabled: true, points_per_minute: 100, minute, ..unlimited() };
+    let corner = Arc::new(Corner::under(&settings).await);
+    corner.spine.observe(&home(), &answer("core", 100_000, 100_000)).await.unwrap();
+    corner.spine.enqueue(&in_lane(Lane::Deprovision, 1_000)).await.unwrap();
+    let mut tasks = JoinSet::new();
+    for _ in 0..3 {
+        tasks.spawn(spend(corner.clone(), 100));
+    }
+    let grants: Vec<Grant> = tasks.join_all().await.concat();
+    for (from, ..) in &grants {
+        let end = from + 300_000;
+        let inside = grants.iter().filter(|grant| grant.0 >= *from && grant.1 <= end);
+        let points: u64 = inside.map(|grant| grant.2).sum();
+        assert!(points <= 100, "{points}");
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,58 @@
+-- What comes back to its lane by itself. Goes behind teams.lua.
+
+-- A member whose hash is gone (an evicting Redis) is dropped: the sweep over the truth puts the job back.
+local function back_to_ready(id, inst, lane)
+  local h = redis.call('HMGET', job_key(id), 'k', 'a', 'h', 't')
+  if h[1] then
+    enter_ready(id, inst, lane, h[1], h[2], h[3])
+  end
+  return h[4]
+end
+
+-- Leases that ran out: their holder died or hangs. Back to the old rank, one rescue more. At most
+-- 64 in one claim.
+local expired_left = 64
+local function take_back(inst, lane)
+  if expired_left == 0 then
+    return
+  end
+  local ids = redis.call('ZRANGEBYSCORE', key('l', inst, lane), '-inf', now, 'LIMIT', 0, expired_left)
+  expired_left = expired_left - #ids
+  local teams, lost = {}, false
+  for _, id in ipairs(ids) do
+    redis.call('ZREM', key('l', inst, lane), id)
+    local team = back_to_ready(id, inst, lane)
+    if team then
+      redis.call('HINCRBY', job_key(id), 'x', 1)
+      count(inst, 'r:', team, -1)
+      count(inst, 'w:', team, 1)
+      teams[team] = true
+    else
+      lost = true
+    end
+  end
+  if #ids > 0 then
+    store_counts()
+    for team in pairs(teams) do
+      come_back(inst, team)
+    end
+  end
+  if lost then
+    recount(inst)
+  end
+end
+
+-- Delayed jobs that fell due, at most 256 in one claim.
+local due_left = 256
+local function promote(inst, lane)
+  if due_left == 0 then
+    return
+  end
+  local ids = redis.call('ZRANGEBYSCORE', key('d', inst, lane), '-inf', now, 'LIMIT', 0, due_left)
+  due_left = due_left - #ids
+  for _, id in ipairs(ids) do
+    redis.call('ZREM', key('d', inst, lane), id)
+    back_to_ready(id, inst, lane)
+  end
+end
+
