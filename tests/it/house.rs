@@ -16,9 +16,10 @@ const TABLE: &[(&str, &[&str])] = &[
     ("store", &["domain"]),
     ("queue", &["domain"]),
     ("github", &["domain"]),
+    ("fleet", &["domain", "queue", "github"]),
     ("api", &["domain", "store", "queue", "runtime"]),
-    ("worker", &["domain", "store", "queue", "github", "runtime"]),
-    ("scheduler", &["domain", "store", "queue", "github", "runtime"]),
+    ("worker", &["domain", "store", "queue", "github", "fleet", "runtime"]),
+    ("scheduler", &["domain", "store", "queue", "github", "fleet", "runtime"]),
 ];
 
 /// Libraries that one room alone may use.

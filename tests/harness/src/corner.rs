@@ -84,6 +84,15 @@ impl Corner {
         self.let_pass("l", lane).await;
     }
 
+    /// Lets every primary window that is known be over, as time would.
+    pub async fn open_windows(&self) {
+        let key = format!("{{{}}}:g:default", self.namespace);
+        let fields: Vec<String> = self.ask("HKEYS", &[&key]).await;
+        for window in fields.iter().filter(|field| field.starts_with("w:")) {
+            self.ask::<u64>("HDEL", &[&key, window]).await;
+        }
+    }
+
     async fn let_pass(&self, kind: &str, lane: Lane) {
         let key = format!("{{{}}}:{kind}:default:{lane}", self.namespace);
         let script = "for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do \
