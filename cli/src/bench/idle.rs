@@ -10,13 +10,23 @@ use tokio::time::{Instant, sleep};
 use super::{
     Scale,
     report::{Report, Row},
-    world::Site,
+    world::{Site, World},
 };
 
-/// Until PostgreSQL's processes have told what they counted, and the last job is forgotten.
+/// Until the worker has settled in, and PostgreSQL's processes have told what they counted.
 const SETTLE: Duration = Duration::from_secs(2);
 
-pub(super) async fn measure(site: &Site<'_>, scale: Scale, report: &mut Report) -> anyhow::Result<()> {
+pub(super) async fn measure(world: &World, scale: Scale, report: &mut Report) -> anyhow::Result<()> {
+    // A place where nothing ever happened: tables just filled would be vacuumed meanwhile, and that counts.
+    let site = world.site("idle", 5)?;
+    site.api().await?.stop().await?;
+    let mut worker = site.worker()?;
+    worker.wait_for("working").await?;
+    watch(&site, scale, report).await?;
+    worker.stop().await
+}
+
+async fn watch(site: &Site<'_>, scale: Scale, report: &mut Report) -> anyhow::Result<()> {
     let mut redis = Client::open(site.redis_url())?.get_multiplexed_async_connection().await?;
     // Another database of the server, so that asking does not count.
     let mut postgres = PgConnection::connect(&site.world().database_url("postgres")).await?;

@@ -23,9 +23,9 @@ pub(super) async fn measure(
     (address, callers, scale): (&str, &[String], Scale),
     report: &mut Report,
 ) -> anyhow::Result<()> {
+    let spine = site.spine().await?;
     let begun = Instant::now();
     load::closed_loop(&Ask::provision(address, callers), PATIENCE, scale.jobs).await?;
-    let spine = site.spine()?;
     loop {
         let held: u64 =
             spine.stats().await?.lanes.iter().map(|lane| lane.waiting + lane.delayed + lane.running).sum();

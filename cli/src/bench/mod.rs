@@ -104,9 +104,9 @@ async fn measure(world: &World, scale: Scale) -> anyhow::Result<Report> {
     memory::measure(&site, (&api, &worker), (&address, &callers, scale), &mut report).await?;
     say::note("single jobs on an idle system …");
     ready::measure(&address, (&callers, scale), &mut report).await?;
-    say::note("doing nothing …");
     api.stop().await?;
-    idle::measure(&site, scale, &mut report).await?;
     worker.stop().await?;
+    say::note("doing nothing …");
+    idle::measure(world, scale, &mut report).await?;
     Ok(report)
 }

@@ -2,11 +2,11 @@
 
 use std::{convert::Infallible, time::Duration};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use apalis::prelude::{Data, Monitor, ParallelizeExt, WorkerBuilder, WorkerBuilderExt};
 use chrono::{TimeDelta, Utc};
 use domain::{InstallationId, JobId, Lane, TeamId};
-use queue::{BackendSettings, Claimed, Outcome, Spine, SpineConfig, Ticket};
+use queue::{BackendSettings, Claimed, Outcome, Spine, Ticket};
 use redis::{AsyncConnectionConfig, AsyncTypedCommands, Client};
 use tokio::{
     sync::mpsc,
@@ -29,7 +29,7 @@ type Started = mpsc::UnboundedSender<Instant>;
 pub(super) async fn measure(world: &World, scale: Scale, report: &mut Report) -> anyhow::Result<()> {
     let (mut ours, mut bare) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
     for _ in 0..scale.repetitions {
-        let spine = Spine::connect(&SpineConfig::new(world.redis_url(3), "pickup"))?;
+        let spine = world.spine(3, "pickup").await?;
         keep(&mut ours, &through_worker(&spine, scale.singles).await?);
         keep(&mut bare, &through_redis(&world.redis_url(4), scale.singles).await?);
     }
@@ -68,8 +68,12 @@ async fn through_worker(spine: &Spine, jobs: usize) -> anyhow::Result<Vec<f64>> 
     for nth in 0..jobs + 10 {
         sleep(REST).await;
         let begun = Instant::now();
-        spine.enqueue(&[ticket(team)]).await?;
-        let at = timeout(PATIENCE, told.recv()).await.context("a job was not picked up")?;
+        let ticket = ticket(team);
+        let job = ticket.job;
+        spine.enqueue(&[ticket]).await?;
+        let Ok(at) = timeout(PATIENCE, told.recv()).await else {
+            bail!("job {nth} was not picked up; it is {:?}", spine.standing(job).await);
+        };
         // The first ones only warm up.
         if nth >= 10 {
             times.push(load::millis(at.context("the worker ended")?.saturating_duration_since(begun)));

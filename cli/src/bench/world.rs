@@ -10,8 +10,8 @@ use std::{
 use anyhow::Context;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use devstack::{Options, Stack};
-use domain::Secret;
-use queue::{Spine, SpineConfig};
+use domain::{InstallationId, Secret};
+use queue::{BudgetSettings, Spine, SpineConfig};
 use store::{Store, UserDraft};
 use twin::{Issuer, IssuerConfig, Limits, Twin, TwinConfig};
 
@@ -61,6 +61,14 @@ impl World {
         })?;
         let keys = format!("bench:{}", STANDARD.encode(rand::random::<[u8; 32]>()));
         Ok(Site { world: self, database: database.to_owned(), redis, keys })
+    }
+
+    /// A queue that is told what the twin knows: that GitHub limits nothing here.
+    pub(super) async fn spine(&self, redis: u16, namespace: &str) -> anyhow::Result<Spine> {
+        let spine = Spine::connect(&SpineConfig::new(self.redis_url(redis), namespace))?;
+        let unlimited = BudgetSettings { enabled: false, ..BudgetSettings::default() };
+        spine.set_budget(&InstallationId::default(), &unlimited).await?;
+        Ok(spine)
     }
 
     /// Address of a database.
@@ -115,6 +123,8 @@ impl Site<'_> {
         let mut env = self.env();
         env.push(("GITHUB_APP_ID", config.app_id.to_string()));
         env.push(("GITHUB_APP_INSTALLATION_ID", config.installation_id.to_string()));
+        // Under GitHub's own limits every figure would be GitHub's.
+        env.push(("GITHUB_RATE_LIMITS", "false".to_owned()));
         env.push(("GITHUB_APP_PRIVATE_KEY_PATH", self.world.key.display().to_string()));
         Part::start("worker", &["worker"], &env, self.world.dir())
     }
@@ -139,9 +149,9 @@ impl Site<'_> {
         Ok(tokens)
     }
 
-    /// The site's queue.
-    pub(super) fn spine(&self) -> anyhow::Result<Spine> {
-        Ok(Spine::connect(&SpineConfig::new(self.world.redis_url(self.redis), "rts"))?)
+    /// The site's queue, without GitHub's limits.
+    pub(super) async fn spine(&self) -> anyhow::Result<Spine> {
+        self.world.spine(self.redis, "rts").await
     }
 
     /// Its surroundings.
