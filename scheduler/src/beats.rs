@@ -46,16 +46,16 @@ pub(crate) async fn every_led<F>(
 where
     F: Future<Output = Result<u64, StepError>>,
 {
-    let led = |parts: Parts| {
-        let taken = lead.leads().then(|| step(parts));
+    let if_leading = |parts: Parts| {
+        let begun = lead.leads().then(|| step(parts));
         async {
-            match taken {
-                Some(step) => step.await,
+            match begun {
+                Some(begun) => begun.await,
                 None => Ok(0),
             }
         }
     };
-    every(period, name, (parts, draining), led).await
+    every(period, name, (parts, draining), if_leading).await
 }
 
 /// Takes one step within its time, and notes how it went. Answers what it did.

@@ -55,9 +55,8 @@ async fn when_due(parts: &Parts, lead: &Lead, installation: &InstallationId, mem
     let due = async { parts.store.read().await?.fleet().is_due(installation, every(parts)).await };
     match timeout(beats::STEP, due).await {
         Ok(Ok(true)) => {}
-        Ok(Ok(false)) => return,
         Ok(Err(error)) => return tracing::warn!(%error, "whether a pass is due could not be read"),
-        Err(_) => return,
+        Ok(Ok(false)) | Err(_) => return,
     }
     let step = async { run(parts, installation, memory).await.map(|passed| passed.sent) };
     beats::take_within(PASS, "snapshot", step).await;

@@ -1,7 +1,10 @@
 //! What is concluded from what GitHub says of our runners. Do no harm: what was merely not seen is looked at again,
 //! never taken for gone.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt::Write as _,
+};
 
 use aws_lc_rs::digest;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -149,7 +152,10 @@ impl Deviation {
             }
         };
         let hash = digest::digest(&digest::SHA256, text.as_bytes());
-        hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+        hash.as_ref().iter().fold(String::with_capacity(64), |mut text, byte| {
+            let _infallible = write!(text, "{byte:02x}");
+            text
+        })
     }
 }
 
@@ -491,7 +497,10 @@ mod tests {
     fn absence_means_something_only_twice_and_only_in_complete_passes() {
         let once = row(Active);
         let twice = LiveRunner { missed: 1, ..row(Active) };
-        assert_eq!(compare(&[twice.clone()], &[], false), Findings { live: 1, ..Findings::default() });
+        assert_eq!(
+            compare(std::slice::from_ref(&twice), &[], false),
+            Findings { live: 1, ..Findings::default() }
+        );
         let findings = compare(&[once.clone(), twice.clone()], &[], true);
         assert_eq!(findings.missing, [once.id, twice.id]);
         assert_eq!(findings.suspects.len(), 1);

@@ -251,7 +251,8 @@ impl State {
         if self.names.contains_key(&key) {
             return Err(NotMade::Duplicate);
         }
-        if self.runners.len() >= MAX_RUNNERS * 5 || self.in_scope(scope).count() >= MAX_RUNNERS {
+        let all = self.runners.len();
+        if all >= MAX_RUNNERS * 5 || (all >= MAX_RUNNERS && self.in_scope(scope).count() >= MAX_RUNNERS) {
             return Err(NotMade::Full);
         }
         let mut labels = Vec::new();
