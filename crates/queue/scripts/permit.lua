@@ -1,6 +1,7 @@
 -- May a running job make one more request? Takes from every bucket or from none.
 --
--- ARGV: installation, endpoint, write (0 or 1), registers (0 or 1), urgent (0 or 1: may use the reserve)
+-- ARGV: installation, endpoint, write (0 or 1), registers (0 or 1), urgent (0 or 1: may use the reserve), first (0 or
+--   1: the job has sent nothing since it was claimed)
 -- Result: 0 go, else the ms to wait. A person's pause holds up no job that runs.
 -- Complexity: O(1).
 local inst = ARGV[1]
@@ -11,6 +12,11 @@ if held > 0 then
 end
 local fields = { 'pw', 'pp', 'mr', 'mt', 'w:core', 'u:core', 'x:' .. call.endpoint, 'k:' .. call.endpoint }
 local B = load_budget(inst, fields)
+local first = ARGV[6] == '1'
+if first and get(B, 'pp') then
+  -- The claim sent this very job ahead as the probe, whose first request is not the one that was paid for.
+  put(B, 'pp', false)
+end
 -- The probe's answer may come at any time, and nobody tells this caller.
 if probe_wait(B) > 0 then
   return math.min(probe_wait(B), 1000)
@@ -18,6 +24,9 @@ end
 local ms = budget_wait(B, call)
 if ms == 0 then
   charge_budget(B, call)
+end
+if ms == 0 or first then
+  -- A probe that may not go leaves its place to the next.
   store_budget(B)
 end
 return ms

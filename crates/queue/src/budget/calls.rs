@@ -58,6 +58,25 @@ pub enum Health {
 impl Spine {
     /// Asks for one more request of a running job. The first request after a claim is paid for already.
     pub async fn permit(&self, installation: &InstallationId, call: &Call) -> Result<Permit, QueueError> {
+        self.ask_permit(installation, call, false).await
+    }
+
+    /// Asks for the first request of a claimed job when it is not the one the claim has paid for. If the claim sent the
+    /// job ahead as the probe after a pause, this is the probe.
+    pub async fn permit_first(
+        &self,
+        installation: &InstallationId,
+        call: &Call,
+    ) -> Result<Permit, QueueError> {
+        self.ask_permit(installation, call, true).await
+    }
+
+    async fn ask_permit(
+        &self,
+        installation: &InstallationId,
+        call: &Call,
+        first: bool,
+    ) -> Result<Permit, QueueError> {
         let bit = |yes: bool| u8::from(yes).to_string();
         let args = [
             installation.to_string(),
@@ -65,6 +84,7 @@ impl Spine {
             bit(call.write),
             bit(call.registers),
             bit(call.urgent),
+            bit(first),
         ];
         let ms: u64 = self.run(&scripts::PERMIT, &args).await?;
         metrics::counter!("rts_queue_permits_total", "answer" => if ms == 0 { "go" } else { "wait" })

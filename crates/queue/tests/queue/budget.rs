@@ -191,6 +191,7 @@ async fn leases_are_the_concurrency() {
     corner.spine.enqueue(&in_lane(Lane::Deprovision, 4)).await.unwrap();
     let held = drain(&corner.spine).await;
     assert_eq!(held.len(), 3);
+    corner.ask::<i64>(&["DEL", &corner.key("w")]).await;
     assert!(corner.spine.finish(&held[0]).await.unwrap());
     assert_eq!(corner.ask::<i64>(&["LLEN", &corner.key("w")]).await, 1, "somebody is told of the place");
     assert_eq!(drain(&corner.spine).await.len(), 1);
