@@ -51,8 +51,10 @@ impl Meter {
 
     async fn ask(&self, operation: &'static str) -> Result<(), Duration> {
         let call = endpoints::call(operation);
+        let first = paid::is_first();
         if !paid::spend(call.endpoint) {
-            self.permit(&call).await?;
+            self.permit(&call, first).await?;
+            paid::sent();
         }
         if let Some(smoother) = &self.smoother {
             smoother.until_ready().await;
@@ -61,9 +63,14 @@ impl Meter {
     }
 
     /// Waits a moment for the budget, once; longer than that the job goes back to the queue.
-    async fn permit(&self, call: &queue::Call) -> Result<(), Duration> {
+    async fn permit(&self, call: &queue::Call, first: bool) -> Result<(), Duration> {
         let ask = || async {
-            match self.spine.permit(&self.installation, call).await {
+            let asked = if first {
+                self.spine.permit_first(&self.installation, call).await
+            } else {
+                self.spine.permit(&self.installation, call).await
+            };
+            match asked {
                 Ok(Permit::Go) => Ok(()),
                 Ok(Permit::Wait(wait)) => Err(wait),
                 Err(error) => {

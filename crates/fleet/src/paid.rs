@@ -8,11 +8,24 @@ use crate::endpoints::prepaid;
 
 tokio::task_local! {
     static PAID: Cell<Option<&'static str>>;
+    /// Nothing has been sent since the claim.
+    static FIRST: Cell<bool>;
 }
 
 /// Runs a claimed job: its first request to the endpoint of its lane was paid for by the claim and asks nobody again.
 pub async fn paid<T>(lane: Lane, job: impl Future<Output = T>) -> T {
-    PAID.scope(Cell::new(Some(prepaid(lane))), job).await
+    FIRST.scope(Cell::new(true), PAID.scope(Cell::new(Some(prepaid(lane))), job)).await
+}
+
+/// Whether this is a claimed job that has sent nothing yet: the probe, if its claim was one.
+pub(crate) fn is_first() -> bool {
+    FIRST.try_with(Cell::get).unwrap_or(false)
+}
+
+/// Something is sent now.
+pub(crate) fn sent() {
+    // Outside a job there is nothing to note.
+    let _ = FIRST.try_with(|first| first.set(false));
 }
 
 /// Uses up what was paid for, if it is this.
@@ -21,6 +34,7 @@ pub(crate) fn spend(endpoint: &str) -> bool {
         let fits = paid.get() == Some(endpoint);
         if fits {
             paid.set(None);
+            sent();
         }
         fits
     })
