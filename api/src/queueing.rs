@@ -1,15 +1,46 @@
 //! Telling the queue, and asking it how long things take. The row is the truth: a queue that is away delays a job
 //! until the next sweep, it never loses one.
 
-use std::time::Duration;
-
-use domain::{Job, JobParams, JobState, Source};
-use queue::{Place, Ticket};
+use domain::{Job, JobKind, JobParams, JobState, Problem, ProblemCode, Source, Team};
+use queue::{Prospect, Ticket};
 
 use crate::{app::App, limit::ceil};
 
-/// Jobs of one lane that start each second while nothing holds them up: a cautious guess until GitHub's budget says.
-const PER_SECOND: u64 = 20;
+/// Most jobs one team may have waiting.
+const MOST_WAITING: u64 = 20_000;
+
+/// Whether a new job can start before its deadline, as things stand. With the queue away nobody knows, and the job is
+/// accepted: its row counts, and it expires if need be.
+///
+/// # Errors
+/// `team_backlog` when others could still start in time, else `service_backlog`.
+pub(crate) async fn foresee(app: &App, team: &Team, kind: JobKind) -> Result<(), Problem> {
+    let prospect = Prospect {
+        installation: team.installation.clone(),
+        lane: kind.lane(),
+        team: Some(team.id),
+        weight: team.weight,
+        cost: kind.cost(),
+    };
+    let Ok(forecast) = app.spine.forecast(&prospect).await else { return Ok(()) };
+    let patience = kind.patience().to_std().unwrap_or_default();
+    if forecast.team_waiting < MOST_WAITING && forecast.starts_in < patience {
+        return Ok(());
+    }
+    let stranger = Prospect { team: None, ..prospect };
+    let others = app.spine.forecast(&stranger).await.map_or(patience, |others| others.starts_in);
+    let wait = ceil(forecast.starts_in.saturating_sub(patience));
+    Err(if others < patience {
+        let detail = format!(
+            "Your team has {} jobs waiting; one more could not start in time.",
+            forecast.team_waiting
+        );
+        Problem::new(ProblemCode::TeamBacklog, detail).retry_after(wait)
+    } else {
+        let detail = "So much is waiting for GitHub's limits that the job could not start in time.";
+        Problem::new(ProblemCode::ServiceBacklog, detail).retry_after(wait)
+    })
+}
 
 /// Puts a committed job on its way.
 pub(crate) async fn enqueue(app: &App, job: &Job, weight: f64) {
@@ -37,11 +68,5 @@ pub(crate) async fn retry_after(app: &App, job: &Job) -> u64 {
         return 1;
     }
     let Ok(Some(standing)) = app.spine.standing(job.id).await else { return 1 };
-    let pause = standing.pause.map_or(Duration::ZERO, |pause| pause.left);
-    let turn = match standing.place {
-        Place::Ready { ahead } => Duration::from_secs(ahead / PER_SECOND),
-        Place::Delayed { due_in } => due_in,
-        Place::Leased => Duration::ZERO,
-    };
-    ceil(pause.max(turn))
+    ceil(standing.starts_in)
 }

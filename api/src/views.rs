@@ -27,6 +27,8 @@ pub(crate) struct JobView {
     /// While queued: why it does not run yet.
     #[schema(schema_with = openapi::blocked_on)]
     pub(crate) blocked_on: Option<BlockedOn>,
+    /// While queued: about when it will start, as the queue and GitHub's limits stand; null where that was not asked.
+    pub(crate) estimated_start_at: Option<DateTime<Utc>>,
     /// Failures so far, the attempt under way included.
     pub(crate) attempts: i32,
     /// Accepted.
@@ -55,6 +57,7 @@ impl From<Job> for JobView {
             kind: job.kind,
             state: job.state,
             blocked_on: waits,
+            estimated_start_at: None,
             attempts: job.attempts,
             created_at: job.created_at,
             started_at: job.started_at,

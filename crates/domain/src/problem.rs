@@ -88,6 +88,8 @@ problems! {
     IdempotencyMismatch = "idempotency_mismatch", 422, "The Idempotency-Key was used for another request";
     /// Too many requests of this caller.
     RateLimited = "rate_limited", 429, "Too many requests";
+    /// The team has so much waiting that the job could not start in time.
+    TeamBacklog = "team_backlog", 429, "The team has too much waiting";
     /// A fault of ours.
     InternalError = "internal_error", 500, "An error of ours";
     /// The job killed its worker again and again.
@@ -100,6 +102,8 @@ problems! {
     JobExpired = "job_expired", 503, "The job was not done in time";
     /// The database is away.
     DatabaseUnavailable = "database_unavailable", 503, "The database is unavailable";
+    /// So much is waiting, or GitHub's limits are used up for so long, that the job could not start in time.
+    ServiceBacklog = "service_backlog", 503, "Too much is waiting";
     /// The queue is away; only what needs it at once answers so.
     QueueUnavailable = "queue_unavailable", 503, "The queue is unavailable";
     /// No webhook secret is configured.

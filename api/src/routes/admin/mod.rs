@@ -1,5 +1,6 @@
 //! Administration. Every handler here takes [`Admin`](crate::caller::Admin), and every change is written down.
 
+mod budget;
 mod clients;
 mod members;
 mod queues;
@@ -24,6 +25,7 @@ pub(crate) fn router() -> OpenApiRouter<App> {
         .merge(security::router())
         .merge(sync::router())
         .merge(queues::router())
+        .merge(budget::router())
         .merge(workers::router())
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::{Json, extract::State};
 use domain::{AuditEntry, FieldError, Lane, Problem};
-use queue::{LaneStats, Paused, Scope};
+use queue::{LaneStats, Pause, Paused, Scope};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
@@ -103,12 +103,16 @@ impl From<Paused> for PauseView {
             Scope::Installation(installation) => (Some(installation.to_string()), None),
             Scope::Lane(lane) => (None, Some(lane.to_string())),
         };
-        Self {
-            installation,
-            lane,
-            reason: paused.pause.reason.as_str(),
-            seconds_left: ceil(paused.pause.left),
-        }
+        let (reason, seconds_left) = (paused.pause.reason.as_str(), ceil(paused.pause.left));
+        Self { installation, lane, reason, seconds_left }
+    }
+}
+
+impl PauseView {
+    /// A pause of all lanes of one installation.
+    pub(super) fn of_installation(installation: &str, pause: &Pause) -> Self {
+        let (reason, seconds_left) = (pause.reason.as_str(), ceil(pause.left));
+        Self { installation: Some(installation.to_owned()), lane: None, reason, seconds_left }
     }
 }
 

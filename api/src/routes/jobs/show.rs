@@ -6,6 +6,7 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use chrono::TimeDelta;
 use domain::{Job, JobId, JobKind, JobState, Problem, TeamId};
 use queue::Reason;
 use serde::Deserialize;
@@ -108,15 +109,15 @@ pub(crate) async fn show(
     Ok(response)
 }
 
-/// The job as callers see it; while it waits, with what the queue knows of why.
+/// The job as callers see it; while it waits, with what the queue knows of why and how long.
 pub(super) async fn present(app: &App, job: Job) -> JobView {
     let asks = job.state == JobState::Queued;
-    let id = job.id;
+    let (id, now) = (job.id, job.now);
     let mut view = JobView::from(job);
-    if asks
-        && let Ok(Some(standing)) = app.spine.standing(id).await
-        && let Some(pause) = standing.pause
-    {
+    let Some(standing) = app.spine.standing(id).await.ok().flatten().filter(|_| asks) else { return view };
+    view.estimated_start_at =
+        TimeDelta::from_std(standing.starts_in).ok().and_then(|wait| now.checked_add_signed(wait));
+    if let Some(pause) = standing.pause {
         view.blocked_on = Some(match pause.reason {
             Reason::Budget | Reason::SecondaryLimit => domain::BlockedOn::Budget,
             Reason::GithubOutage => domain::BlockedOn::GithubOutage,

@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use domain::{
-    Admission, AuditEntry, Caller, Job, JobId, JobParams, JobState, Origin, Problem, ProblemCode,
+    Admission, AuditEntry, Caller, Job, JobId, JobKind, JobParams, JobState, Origin, Problem, ProblemCode,
     ProvisionRequest, RunnerId, SecurityEvent, Team, TeamId,
 };
 use serde::Serialize;
@@ -51,7 +51,7 @@ pub(crate) struct Accepted {
 problems! {
     ProvisionProblems: MalformedBody, JitNotAllowed, LabelPolicyViolation, RunnerGroupNotAllowed, QuotaExceeded,
         TeamForbidden, TeamInactive, RunnerNameConflict, PayloadTooLarge, UnsupportedMediaType, ValidationFailed,
-        TeamRequired, IdempotencyMismatch, JobCancelled, JobPoisoned, GithubRefused, GithubUnavailable, JobExpired;
+        TeamRequired, IdempotencyMismatch, TeamBacklog, ServiceBacklog, JobCancelled, JobPoisoned, GithubRefused, GithubUnavailable, JobExpired;
 }
 
 /// Ask for a runner.
@@ -155,6 +155,7 @@ impl Ask<'_> {
         let team = tx.teams().policy(team_id).await?.ok_or_else(gone)?;
         let in_use = self.in_use(&mut tx, &team).await?;
         let admission = team.admit(&self.request, in_use, app.default_group)?;
+        queueing::foresee(app, &team, JobKind::Provision).await?;
         let job = self.record(&mut tx, id, &team, &admission).await?;
         tx.commit().await?;
         queueing::enqueue(app, &job, team.weight).await;
