@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use chaos::Plan;
 
 /// Known to have passed; `./dev chaos` takes a new one each time.
-const SEED: u64 = 1;
+const SEED: u64 = 2;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_minute_of_chaos_breaks_no_promise() {
@@ -16,7 +16,10 @@ async fn a_minute_of_chaos_breaks_no_promise() {
 }
 
 /// Servers of its own: the run restarts them.
-#[expect(clippy::disallowed_methods, reason = "the script says where the server programs are by the environment")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the script says where the server programs are by the environment"
+)]
 fn program(name: &str) -> Option<PathBuf> {
     std::env::var_os(name).map(PathBuf::from)
 }

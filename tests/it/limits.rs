@@ -143,8 +143,8 @@ async fn a_short_wait_ends_by_itself() {
 #[tokio::test]
 async fn a_lane_that_an_admin_paused_waits_and_says_so() {
     let scene = scene(Limits::github()).await;
-    let hour = Duration::from_hours(1);
-    scene.world.spine().pause_lane(domain::Lane::Provision, hour).await.unwrap();
+    let shortly = Duration::from_mins(10);
+    scene.world.spine().pause_lane(domain::Lane::Provision, shortly).await.unwrap();
     let asked = scene.asked().await;
     assert_eq!(scene.world.job(&scene.ada, asked.job).await["blocked_on"], "paused");
     scene.world.spine().resume_lane(domain::Lane::Provision).await.unwrap();
@@ -161,6 +161,7 @@ async fn a_github_that_is_away_burns_no_attempt() {
     })
     .await;
     scene.world.twin.clear_faults();
+    scene.world.spine().resume(&InstallationId::default(), Reason::GithubOutage).await.unwrap();
     scene.world.hurry(domain::Lane::Provision).await;
     scene.done(asked.job).await;
 }

@@ -1,6 +1,8 @@
 //! Stories told through HTTP, rows and the ledger of the twin.
 
 #[cfg(test)]
+mod budget;
+#[cfg(test)]
 mod chaos;
 #[cfg(test)]
 mod github_seam;

@@ -145,8 +145,8 @@ async fn what_runs_or_is_done_is_not_cancelled() {
 #[tokio::test]
 async fn pauses_are_relearned_after_a_flush() {
     let (world, ada) = scene(World::builder()).await;
-    let hour = Duration::from_hours(1);
-    world.spine().pause(&InstallationId::default(), hour, Reason::Admin).await.unwrap();
+    let shortly = Duration::from_mins(10);
+    world.spine().pause(&InstallationId::default(), shortly, Reason::Admin).await.unwrap();
     let asked = world.provision(&ada, wish("ci")).await;
     assert_eq!(world.job(&ada, asked.job).await["blocked_on"], "paused");
     world.twin.fault(Fault::once(

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use domain::DriftRules;
+use queue::BudgetSettings;
 use runtime::config::LabelEnforcement;
 use scheduler::Watch;
 use twin::{Algorithm, IssuerConfig, Limits, TwinConfig, WebhookConfig};
@@ -17,6 +18,7 @@ pub struct Builder {
     pub(crate) lease: Duration,
     pub(crate) concurrency: usize,
     pub(crate) github_patience: Duration,
+    pub(crate) budget: BudgetSettings,
     pub(crate) drift: DriftRules,
     pub(crate) sync_every: Duration,
     pub(crate) scheduler: bool,
@@ -34,6 +36,13 @@ impl Default for Builder {
             lease: Duration::from_secs(15),
             concurrency: 4,
             github_patience: Duration::from_secs(20),
+            // Far wider than what one test asks for: stories about limits narrow it themselves.
+            budget: BudgetSettings {
+                points_per_minute: 1_000_000,
+                registrations: 1_000_000,
+                team_running: 1000,
+                ..BudgetSettings::default()
+            },
             drift: DriftRules::default(),
             sync_every: Duration::from_mins(5),
             scheduler: false,
@@ -66,6 +75,11 @@ impl Builder {
     /// How long a worker waits for an answer of GitHub; 20 s when not said.
     pub fn github_patience(self, github_patience: Duration) -> Self {
         Self { github_patience, ..self }
+    }
+
+    /// What the service believes GitHub allows; next to everything when not said.
+    pub fn budget(self, budget: BudgetSettings) -> Self {
+        Self { budget, ..self }
     }
 
     /// What may be done about drift; acted upon and the busy spared when not said.

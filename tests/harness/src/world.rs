@@ -15,7 +15,7 @@ use chrono::TimeDelta;
 use domain::{InstallationId, KeyRing, Lane, Secret};
 use fleet::{Fleet, Installation};
 use github::{Credential, GitHubSettings, KeySource, Scope, Timeouts};
-use queue::{Announcements, BudgetSettings, Spine};
+use queue::{Announcements, Spine};
 use runtime::{
     Clock, FixedClock,
     config::{ServerConfig, TrustedProxies},
@@ -211,7 +211,7 @@ impl World {
     }
 
     fn fleet(&self) -> Fleet {
-        let make = || Fleet::new(&self.spine, &keys(), vec![installation(self.github())]);
+        let make = || Fleet::new(&self.spine, &keys(), vec![self.installation()]);
         self.fleet.get_or_init(|| make().unwrap()).clone()
     }
 
@@ -221,12 +221,13 @@ impl World {
     /// When it cannot be started.
     pub fn start_worker(&self) -> Process {
         let name = format!("worker-{}", self.made.fetch_add(1, Ordering::Relaxed));
-        let (database, corner, github) = (self.database.clone(), self.corner.clone(), self.github());
+        let (database, corner, installation) =
+            (self.database.clone(), self.corner.clone(), self.installation());
         let (concurrency, lease, drift) = (self.choices.concurrency, self.choices.lease, self.choices.drift);
         let called = name.clone();
         Process::start(&name, move |shutdown| async move {
             let spine = corner.spine();
-            let fleet = Fleet::new(&spine, &keys(), vec![installation(github)])?;
+            let fleet = Fleet::new(&spine, &keys(), vec![installation])?;
             let parts = worker::Parts {
                 store: database.store(8),
                 spine,
@@ -248,13 +249,14 @@ impl World {
     /// # Panics
     /// When it cannot be started.
     pub fn start_scheduler(&self) -> Process {
-        let (database, corner, github) = (self.database.clone(), self.corner.clone(), self.github());
+        let (database, corner, installation) =
+            (self.database.clone(), self.corner.clone(), self.installation());
         let (enforcement, watch) = (self.choices.enforcement, self.choices.watch());
         Process::start("scheduler", move |shutdown| async move {
             let spine = corner.spine();
             let parts = scheduler::Parts {
                 store: database.store(3),
-                fleet: Fleet::new(&spine, &keys(), vec![installation(github)])?,
+                fleet: Fleet::new(&spine, &keys(), vec![installation])?,
                 spine,
                 enforcement,
                 watch,
@@ -284,6 +286,14 @@ impl World {
         let mut settings = GitHubSettings::new(self.twin.url().parse().unwrap(), scope, credential);
         settings.timeouts = Timeouts { total: self.choices.github_patience, ..settings.timeouts };
         settings
+    }
+
+    fn installation(&self) -> Installation {
+        Installation {
+            id: InstallationId::default(),
+            github: self.github(),
+            budget: self.choices.budget.clone(),
+        }
     }
 
     fn start_api(&self, listener: std::net::TcpListener) -> Process {
@@ -367,15 +377,4 @@ impl Drop for World {
         };
         drop(std::thread::spawn(clean).join());
     }
-}
-
-/// An installation whose budget is far wider than what one test asks for: stories about limits narrow it themselves.
-fn installation(github: GitHubSettings) -> Installation {
-    let budget = BudgetSettings {
-        points_per_minute: 1_000_000,
-        registrations: 1_000_000,
-        team_running: 1000,
-        ..BudgetSettings::default()
-    };
-    Installation { id: InstallationId::default(), github, budget }
 }

@@ -1,0 +1,148 @@
+//! One budget for the whole fleet: no bucket is exceeded however many workers there are, one token serves them all, and
+//! what cannot start in time is not accepted.
+
+use std::time::Duration;
+
+use domain::InstallationId;
+use harness::{World, draft, wish};
+use queue::{BudgetSettings, Reason};
+use serde_json::json;
+use twin::{Bucket, Limits};
+
+/// GitHub's limits on a clock that runs fast: 20 writes in two seconds.
+fn fast_budget() -> BudgetSettings {
+    BudgetSettings {
+        points_per_minute: 100,
+        minute: Duration::from_secs(2),
+        registrations: 40,
+        registrations_period: Duration::from_secs(4),
+        ..BudgetSettings::default()
+    }
+}
+
+#[tokio::test]
+async fn many_workers_exceed_no_bucket_together() {
+    let limits = Limits {
+        points: Some(Bucket::new(100, 2)),
+        registrations: Some(Bucket::new(40, 4)),
+        grace_ms: 0,
+        ..Limits::github()
+    };
+    let world = World::builder().workers(3).concurrency(8).limits(limits).budget(fast_budget()).start().await;
+    let red = world.team(draft("red")).await;
+    let ada = world.user("ada", &[&red]).await;
+    let mut asked = Vec::new();
+    for _ in 0..50 {
+        asked.push(world.provision(&ada, wish("ci")).await);
+    }
+    for one in &asked {
+        assert_eq!(world.settled(&ada, one.job).await["state"], "succeeded");
+    }
+    let ledger = world.twin.ledger();
+    assert!(ledger.violations.is_empty(), "{:?}", ledger.violations);
+    assert_eq!(ledger.of("POST", "generate-jitconfig").count(), 50, "one call for each runner");
+    assert_eq!(ledger.of("POST", "access_tokens").count(), 1, "one token for three workers");
+    assert_eq!(
+        world.count("SELECT count(*) FROM jobs WHERE attempts <> 1").await,
+        0,
+        "waiting is no failure"
+    );
+}
+
+#[tokio::test]
+async fn what_cannot_start_in_time_is_not_accepted() {
+    // Six writes a minute: about fifty provisions in their fifteen minutes of patience.
+    let slow = BudgetSettings { points_per_minute: 30, ..BudgetSettings::default() };
+    let world = World::builder().workers(0).budget(slow.clone()).start().await;
+    let spine = world.spine();
+    spine.set_budget(&InstallationId::default(), &slow).await.unwrap();
+    let (red, blue) = (world.team(draft("red")).await, world.team(draft("blue")).await);
+    let (ada, bob) = (world.user("ada", &[&red]).await, world.user("bob", &[&blue]).await);
+
+    let mut accepted = 0;
+    let refused = loop {
+        let answer = world.jit(&ada, &wish("ci")).await;
+        match answer.status {
+            202 if accepted < 200 => accepted += 1,
+            _ => break answer,
+        }
+    };
+    let refused = refused.refused(429, "team_backlog");
+    assert!(accepted > 10, "{accepted}");
+    assert!(refused.header("retry-after").parse::<u64>().unwrap() >= 1);
+    assert_eq!(world.count("SELECT count(*) FROM jobs").await, accepted, "a refusal leaves nothing behind");
+    world.jit(&bob, &wish("ci")).await.expect(202);
+
+    spine.pause(&InstallationId::default(), Duration::from_hours(1), Reason::Admin).await.unwrap();
+    world.jit(&bob, &wish("ci")).await.refused(503, "service_backlog");
+    spine.resume(&InstallationId::default(), Reason::Admin).await.unwrap();
+    world.jit(&bob, &wish("ci")).await.expect(202);
+}
+
+#[tokio::test]
+async fn a_waiting_job_says_when_it_will_start() {
+    let slow = BudgetSettings { points_per_minute: 30, ..BudgetSettings::default() };
+    let world = World::builder().workers(0).start().await;
+    world.spine().set_budget(&InstallationId::default(), &slow).await.unwrap();
+    let red = world.team(draft("red")).await;
+    let ada = world.user("ada", &[&red]).await;
+    let mut last = None;
+    for _ in 0..12 {
+        last = Some(world.provision(&ada, wish("ci")).await);
+    }
+    let answer = world.get(&format!("/jobs/{}", last.unwrap().job), &ada).await.expect(200);
+    assert!(answer.header("retry-after").parse::<u64>().unwrap() > 30, "{}", answer.text);
+    assert!(
+        answer.body["estimated_start_at"].as_str() > answer.body["created_at"].as_str(),
+        "{}",
+        answer.text
+    );
+}
+
+#[tokio::test]
+async fn admins_see_budget_queue_and_workers() {
+    let world = World::builder().workers(1).start().await;
+    let red = world.team(draft("red")).await;
+    let (ada, root) = (world.user("ada", &[&red]).await, world.admin().await);
+    let asked = world.provision(&ada, wish("ci")).await;
+    world.settled(&ada, asked.job).await;
+    harness::holds("the window is learned", || async {
+        let budget = world.get("/admin/budget", &root).await.expect(200);
+        budget.body["budgets"][0]["windows"][0]["limit"] == 5000
+    })
+    .await;
+    harness::holds("the worker has said that it is there", || async {
+        world.get("/admin/workers", &root).await.expect(200).body["workers"][0]["alive"] == true
+    })
+    .await;
+    let paused = world.post("/admin/queues/drift/pause", &root, &json!({ "seconds": 60 })).await.expect(200);
+    assert_eq!(paused.body["pauses"][0]["lane"], "drift");
+    world
+        .post("/admin/queues/drift/pause", &root, &json!({ "seconds": 0 }))
+        .await
+        .refused(422, "validation_failed");
+    world
+        .post("/admin/queues/nowhere/pause", &root, &json!({ "seconds": 1 }))
+        .await
+        .refused(404, "not_found");
+    let resumed = world.ask("POST", "/admin/queues/drift/resume").by(&root).send().await.expect(200);
+    assert_eq!(resumed.body["pauses"], json!([]));
+    for path in ["/admin/budget", "/admin/workers", "/admin/queues"] {
+        world.get(path, &ada).await.refused(403, "admin_required");
+    }
+    assert_eq!(world.count("SELECT count(*) FROM audit_log WHERE event_type LIKE 'lane.%'").await, 2);
+}
+
+#[tokio::test]
+async fn a_caller_is_told_what_is_left_of_its_rate() {
+    let world = World::start().await;
+    let red = world.team(draft("red")).await;
+    let ada = world.user("ada", &[&red]).await;
+    let answer = world.get("/auth/me", &ada).await.expect(200);
+    assert!(
+        answer.header("ratelimit-policy").starts_with("\"caller\";q="),
+        "{}",
+        answer.header("ratelimit-policy")
+    );
+    assert!(answer.header("ratelimit").contains(";r="), "{}", answer.header("ratelimit"));
+}
