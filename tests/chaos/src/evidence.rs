@@ -11,7 +11,9 @@ use sqlx::{AssertSqlSafe, PgPool, Row, postgres::PgRow};
 use twin::{Ledger, Runner};
 use uuid::Uuid;
 
-use crate::{faults::Deeds, needles::Needles, people::Team, stage::Stage, tally::Told, watch::Seen};
+use crate::{
+    faults::Deeds, needles::Needles, people::Team, processes::Slot, stage::Stage, tally::Told, watch::Seen,
+};
 
 /// One row of `jobs`.
 #[derive(Clone, Debug, Default)]
@@ -98,7 +100,7 @@ impl Evidence {
         evidence.leaks.clone_from(&told.leaks);
         evidence.told = told;
         evidence.search(stage).await.context("the search for the canary broke off")?;
-        evidence.surprises = stage.slots.iter().flat_map(|slot| slot.surprises()).collect();
+        evidence.surprises = stage.slots.iter().flat_map(Slot::surprises).collect();
         Ok(evidence)
     }
 

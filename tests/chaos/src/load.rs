@@ -44,8 +44,9 @@ impl Load {
         let start = Instant::now();
         let mut callers = JoinSet::new();
         for nth in 0..plan.operations {
-            let share = nth as f64 / plan.operations as f64;
-            sleep_until(start + plan.chaos.mul_f64(share)).await;
+            let (part, whole) = (u32::try_from(nth).unwrap_or(u32::MAX), plan.operations.max(1));
+            let gap = plan.chaos / u32::try_from(whole).unwrap_or(u32::MAX);
+            sleep_until(start + gap * part).await;
             let load = self.clone();
             callers.spawn(async move { load.operation(nth).run().await });
         }

@@ -38,7 +38,7 @@ fn main() -> ExitCode {
     let seed = args.seed.unwrap_or_else(|| rand::rng().random_range(0..1_000_000));
     let ops = args.ops.and_then(|ops| usize::try_from(ops).ok());
     let mut plan = match args.minutes {
-        Some(minutes) => Plan::long(minutes, 150 * usize::try_from(minutes).unwrap_or(1), seed),
+        Some(minutes) => Plan::long(minutes, 60 * usize::try_from(minutes).unwrap_or(1), seed),
         None => Plan::bounded(seed),
     };
     plan.operations = ops.unwrap_or(plan.operations);

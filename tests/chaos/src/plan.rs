@@ -37,8 +37,8 @@ impl Plan {
     pub fn bounded(seed: u64) -> Self {
         Self {
             seed,
-            chaos: Duration::from_secs(60),
-            operations: 300,
+            chaos: Duration::from_mins(1),
+            operations: 160,
             pace: Duration::from_millis(900),
             quiet: Duration::from_mins(1),
             lease: Duration::from_secs(3),
@@ -81,12 +81,12 @@ impl Plan {
         let loses = |action: &Action| {
             matches!(action, Action::Flush | Action::Crash | Action::Restart(Backing::Redis))
         };
-        let losses: Vec<_> =
+        let times: Vec<_> =
             self.schedule().into_iter().filter(|step| loses(&step.action)).map(|step| step.at).collect();
         let within = |from: &Duration| {
-            losses.iter().filter(|at| **at >= *from && **at <= *from + Duration::from_secs(seconds)).count()
+            times.iter().filter(|at| **at >= *from && **at <= *from + Duration::from_secs(seconds)).count()
         };
-        losses.iter().map(within).max().and_then(|most| u32::try_from(most).ok()).unwrap_or(0)
+        times.iter().map(within).max().and_then(|most| u32::try_from(most).ok()).unwrap_or(0)
     }
 }
 
@@ -287,8 +287,8 @@ fn full_deck() -> Vec<Card> {
         (1, Card::Reset(Backing::Postgres)),
         (1, Card::GitHub(Trouble::Latency)),
         (2, Card::GitHub(Trouble::ServerErrors)),
-        (3, Card::GitHub(Trouble::TooMany)),
-        (2, Card::GitHub(Trouble::Secondary)),
+        (1, Card::GitHub(Trouble::TooMany)),
+        (1, Card::GitHub(Trouble::Secondary)),
         (3, Card::GitHub(Trouble::EffectThenDrop)),
         (2, Card::GitHub(Trouble::LateEffect)),
         (2, Card::GitHub(Trouble::EffectThenStatus)),

@@ -33,7 +33,7 @@ const DATABASE: &str = "chaos";
 /// Who the tokens are for.
 const AUDIENCE: &str = "runner-tokens";
 /// GitHub's usual time for a JIT config here: long enough that a kill finds jobs running.
-const GITHUB_TAKES: Duration = Duration::from_millis(1000);
+const GITHUB_TAKES: Duration = Duration::from_secs(1);
 /// Requests of one small burst.
 const BURST: u32 = 10;
 /// Longest time until every process answers.
