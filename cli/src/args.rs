@@ -3,6 +3,8 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Parser, Subcommand};
+use domain::RunnerStatus;
+use uuid::Uuid;
 
 use crate::exit;
 
@@ -41,6 +43,25 @@ pub(crate) enum Command {
         after_help = "Examples:\n  rts create-admin --email ops@example.com\n  rts create-admin --issuer https://login.example.com/ --subject 'auth0|1234'"
     )]
     CreateAdmin(CreateAdmin),
+    /// Compare the fleet with GitHub now instead of at the next turn. The scheduler does it.
+    #[command(
+        after_help = "Examples:\n  rts sync-github\n  rts sync-github --confirm-removals    # after a pass was held because it would remove too much"
+    )]
+    SyncGithub {
+        /// Let the pass go on although it would remove more than a fifth of the fleet.
+        #[arg(long)]
+        confirm_removals: bool,
+    },
+    /// List runners, newest first.
+    #[command(
+        after_help = "Examples:\n  rts list-runners\n  rts list-runners --status offline --team 0192f0c4-… --output json"
+    )]
+    ListRunners(ListRunners),
+    /// Remove runners that have been offline for long, through jobs that look again before they delete.
+    #[command(
+        after_help = "Examples:\n  rts cleanup-stale-runners --hours 48 --dry-run\n  rts cleanup-stale-runners --hours 48"
+    )]
+    CleanupStaleRunners(CleanupStale),
     /// Print the OpenAPI description of the API.
     #[command(after_help = "Example:\n  rts openapi > openapi.json")]
     Openapi,
@@ -94,6 +115,47 @@ pub(crate) struct CreateAdmin {
     /// The issuer of their tokens. With --subject alone: the first one configured.
     #[arg(long)]
     pub(crate) issuer: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ListRunners {
+    /// Only in this state; without it, all but deleted ones.
+    #[arg(long, value_parser = status)]
+    pub(crate) status: Option<RunnerStatus>,
+    /// Only of this team, by its id.
+    #[arg(long, value_name = "TEAM_ID")]
+    pub(crate) team: Option<Uuid>,
+    /// Most rows.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(i64).range(1..=1000))]
+    pub(crate) limit: i64,
+    /// A table for people, or JSON for programs.
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CleanupStale {
+    /// Offline for longer than so many hours; without it, `CLEANUP_STALE_RUNNERS_HOURS`.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=8760))]
+    pub(crate) hours: Option<u32>,
+    /// Only list them.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// A table for people, or JSON for programs.
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    pub(crate) output: Output,
+}
+
+/// How to show a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Output {
+    Table,
+    Json,
+}
+
+fn status(text: &str) -> Result<RunnerStatus, String> {
+    let words: Vec<&str> = RunnerStatus::ALL.iter().map(|status| status.as_str()).collect();
+    text.parse().map_err(|_| format!("one of {}", words.join(", ")))
 }
 
 fn email(text: &str) -> Result<String, &'static str> {

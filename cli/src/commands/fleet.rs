@@ -1,0 +1,110 @@
+//! `rts sync-github`, `rts list-runners`, `rts cleanup-stale-runners`.
+
+use anyhow::Context;
+use chrono::{SecondsFormat, TimeDelta};
+use comfy_table::{Table, presets::NOTHING};
+use domain::{AuditEntry, Runner, TeamId};
+use runtime::config::{JobsConfig, Sources};
+use serde_json::{Value, json};
+use store::{Page, RunnerFilter, Visible};
+
+use crate::{
+    args::{CleanupStale, ListRunners, Output},
+    assemble, say,
+};
+
+/// Asks the scheduler for a pass over every installation, and writes down who let it remove much.
+pub(crate) async fn sync(sources: &Sources, confirm: bool) -> anyhow::Result<()> {
+    let store = assemble::store(sources)?;
+    let mut tx = store.begin().await?;
+    let asked = tx.fleet().trigger(confirm).await.context("cannot ask for a pass")?;
+    let entry = AuditEntry {
+        data: json!({ "by": "rts sync-github", "confirm_removals": confirm }),
+        ..AuditEntry::service("sync.trigger")
+    };
+    tx.audit().write(&entry).await?;
+    tx.commit().await?;
+    store.close().await;
+    say::line(format_args!(
+        "asked for: {}; `GET /api/v1/admin/sync/status` shows the result",
+        asked.join(", ")
+    ));
+    Ok(())
+}
+
+/// Lists runners.
+pub(crate) async fn list(sources: &Sources, which: ListRunners) -> anyhow::Result<()> {
+    let store = assemble::store(sources)?;
+    let filter = RunnerFilter { status: which.status, ephemeral: None, team: which.team.map(TeamId::from) };
+    let page = Page { limit: which.limit, offset: 0, before: None };
+    let listed = store.read().await?.runners().list(&Visible::everything(), &filter, page).await?;
+    store.close().await;
+    show(&listed.items, which.output)?;
+    say::note(format_args!("{} of {}", listed.items.len(), listed.total));
+    Ok(())
+}
+
+/// Sends a job after every runner that has been offline for long, or only lists them. The scheduler puts the jobs into the
+/// queue within seconds if the queue is away now.
+pub(crate) async fn clean_up(sources: &Sources, which: CleanupStale) -> anyhow::Result<()> {
+    let parts = assemble::scheduler(sources, Vec::new())?;
+    let configured = sources.section::<JobsConfig>()?.stale_after;
+    let age = match which.hours {
+        Some(hours) => TimeDelta::hours(hours.into()),
+        None => TimeDelta::from_std(configured)?,
+    };
+    let stale = scheduler::stale::list(&parts, age).await?;
+    show(&stale, which.output)?;
+    if which.dry_run {
+        say::note(format_args!("{} would be removed", stale.len()));
+    } else {
+        let sent = scheduler::stale::clean_up(&parts, age).await?;
+        say::note(format_args!("{sent} are being removed; those that are back by then are left alone"));
+    }
+    parts.store.close().await;
+    Ok(())
+}
+
+fn show(runners: &[Runner], output: Output) -> anyhow::Result<()> {
+    match output {
+        Output::Table => say::line(table(runners)),
+        Output::Json => {
+            let rows: Vec<Value> = runners.iter().map(row).collect();
+            say::line(serde_json::to_string_pretty(&rows)?);
+        }
+    }
+    Ok(())
+}
+
+fn table(runners: &[Runner]) -> Table {
+    let mut table = Table::new();
+    table.load_style(NOTHING).set_header(["RUNNER", "NAME", "STATUS", "BUSY", "TEAM", "LABELS", "CREATED"]);
+    for runner in runners {
+        table.add_row([
+            runner.id.to_string(),
+            runner.name.clone(),
+            runner.status.to_string(),
+            if runner.busy { "yes" } else { "no" }.to_owned(),
+            runner.team_name.clone(),
+            runner.labels.join(","),
+            runner.created_at.to_rfc3339_opts(SecondsFormat::Secs, true),
+        ]);
+    }
+    table
+}
+
+/// The same names as in the API.
+fn row(runner: &Runner) -> Value {
+    json!({
+        "runner_id": runner.id,
+        "runner_name": runner.name,
+        "status": runner.status,
+        "busy": runner.busy,
+        "github_runner_id": runner.github_runner_id,
+        "team_id": runner.team,
+        "team_name": runner.team_name,
+        "labels": runner.labels,
+        "provisioned_by": runner.provisioned_by_name,
+        "created_at": runner.created_at,
+    })
+}
