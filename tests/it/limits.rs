@@ -154,7 +154,7 @@ async fn a_lane_that_an_admin_paused_waits_and_says_so() {
 #[tokio::test]
 async fn a_github_that_is_away_burns_no_attempt() {
     let scene = scene(Limits::github()).await;
-    scene.world.twin.fault(Fault::new(FaultKind::Drop));
+    scene.world.twin.fault(Fault::new(FaultKind::Drop).on("POST", "generate-jitconfig"));
     let asked = scene.asked().await;
     holds("the job says why it waits", || async {
         scene.world.job(&scene.ada, asked.job).await["blocked_on"] == "github_outage"

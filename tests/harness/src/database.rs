@@ -32,7 +32,7 @@ pub async fn copy_of() -> Database {
     let mut admin = connect_admin().await;
     let template = template(&mut admin).await;
     let database = Database::named(&fresh_name());
-    let sql = format!("CREATE DATABASE {} TEMPLATE {template} STRATEGY WAL_LOG", database.name);
+    let sql = format!("CREATE DATABASE {} TEMPLATE {template} STRATEGY FILE_COPY", database.name);
     run(&mut admin, sql).await;
     database
 }
