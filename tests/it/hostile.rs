@@ -109,15 +109,15 @@ async fn bodies_that_are_none_are_refused() {
     let answer = scene.jit().raw(json, labels).send().await;
     assert!(matches!(answer.status, 400 | 422), "{}", answer.text);
     scene.refuses(scene.jit().raw(json, b"\xff\xfe{}".to_vec()), 400, "malformed_body").await;
-    let lone = b"{\"runner_name_prefix\":\"\xc3\x28\"}".to_vec();
-    scene.refuses(scene.jit().raw(json, lone), 400, "malformed_body").await;
+    let bad_text = b"{\"runner_name_prefix\":\"\xc3\x28\"}".to_vec();
+    scene.refuses(scene.jit().raw(json, bad_text), 400, "malformed_body").await;
     for body in ["null", "[]", "7", "\"x\"", "true"] {
         scene.refuses(scene.jit().raw(json, body), 422, "validation_failed").await;
     }
     let twice = r#"{"runner_name_prefix":"a","runner_name_prefix":"b"}"#;
     scene.refuses(scene.jit().raw(json, twice), 422, "validation_failed").await;
-    let long = format!(r#"{{"runner_name_prefix":"{}"}}"#, "x".repeat(1 << 20));
-    scene.refuses(scene.jit().raw(json, long), 413, "payload_too_large").await;
+    let large = format!(r#"{{"runner_name_prefix":"{}"}}"#, "x".repeat(1 << 20));
+    scene.refuses(scene.jit().raw(json, large), 413, "payload_too_large").await;
     scene.nothing_written().await;
 }
 

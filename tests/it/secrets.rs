@@ -10,7 +10,8 @@ type Places = Vec<(String, String)>;
 
 /// The text and its hexadecimal form, in which the database shows bytes.
 fn traces(world: &World) -> Vec<String> {
-    let hex = |text: &String| text.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let digit = |half: u8| char::from(b"0123456789abcdef"[usize::from(half)]);
+    let hex = |text: &String| text.bytes().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect();
     let plain = needles(world.canary());
     plain.iter().cloned().chain(plain.iter().map(hex)).collect()
 }

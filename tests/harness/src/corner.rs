@@ -38,6 +38,9 @@ impl Corner {
     }
 
     /// All keys.
+    ///
+    /// # Panics
+    /// When Redis is away.
     pub async fn keys(&self) -> Vec<String> {
         let mut connection = self.connect().await;
         let pattern = format!("{{{}}}:*", self.namespace);
@@ -55,6 +58,9 @@ impl Corner {
     }
 
     /// Every key and everything in it, as text.
+    ///
+    /// # Panics
+    /// When Redis is away.
     pub async fn dump(&self) -> String {
         let mut text = String::new();
         for key in self.keys().await {
@@ -69,7 +75,7 @@ impl Corner {
                 "none" => continue,
                 other => panic!("a key of type {other}"),
             };
-            text.push_str(&format!("{key} = {}\n", plain(&value)));
+            text += &[key.as_str(), " = ", &plain(&value), "\n"].concat();
         }
         text
     }

@@ -134,6 +134,7 @@ impl Answer {
     /// # Panics
     /// When it is another.
     #[track_caller]
+    #[expect(clippy::return_self_not_must_use, reason = "the status is often all there is to see")]
     pub fn expect(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{}", self.text);
         self
@@ -144,6 +145,7 @@ impl Answer {
     /// # Panics
     /// When it is none, or another.
     #[track_caller]
+    #[expect(clippy::return_self_not_must_use, reason = "the status is often all there is to see")]
     pub fn refused(self, status: u16, code: &str) -> Self {
         assert_eq!((self.status, self.code()), (status, code), "{}", self.text);
         assert_eq!(self.body["status"], status, "{}", self.text);

@@ -267,6 +267,9 @@ impl World {
     }
 
     /// Lets a process live as long as the world.
+    ///
+    /// # Panics
+    /// Never in practice.
     pub fn keep(&self, process: Process) {
         self.parts.lock().unwrap().push(process);
     }
