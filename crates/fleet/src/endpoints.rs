@@ -27,6 +27,7 @@ pub(crate) fn call(operation: &str) -> Call {
 pub(crate) const fn prepaid(lane: Lane) -> &'static str {
     match lane {
         Lane::Provision => "generate-jitconfig",
-        Lane::Deprovision | Lane::Drift => "runner",
+        Lane::Deprovision => "delete-runner",
+        Lane::Drift => "runner",
     }
 }

@@ -1,7 +1,7 @@
 //! How the whole fleet stays within GitHub's limits: one client for each installation, and every request of every process
 //! paid for from one shared budget.
 //!
-//! * Before a request: a started job's first one was paid for when the job was claimed ([`paid`]); every other asks the
+//! * Before a request: a started job's dearest one was paid for when the job was claimed ([`paid`]); every other asks the
 //!   budget, and is not sent when there is none left (`GitHubError::Held`).
 //! * After it: what GitHub's headers say goes back into the budget, whatever the answer was.
 //! * Installation tokens are minted once and shared, sealed ([`tokens`]).

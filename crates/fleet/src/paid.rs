@@ -12,7 +12,7 @@ tokio::task_local! {
     static FIRST: Cell<bool>;
 }
 
-/// Runs a claimed job: its first request to the endpoint of its lane was paid for by the claim and asks nobody again.
+/// Runs a claimed job: the first request to the endpoint of its lane was paid for by the claim and asks nobody again.
 pub async fn paid<T>(lane: Lane, job: impl Future<Output = T>) -> T {
     FIRST.scope(Cell::new(true), PAID.scope(Cell::new(Some(prepaid(lane))), job)).await
 }

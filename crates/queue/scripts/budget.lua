@@ -7,7 +7,7 @@
 --   u:<resource>   `count last-ms`, charges to a window nobody knows
 --   x:<endpoint>   the resource its last answer named
 --   mr, mt         writes a minute after the last slow-down, and since when it may grow
---   pw, pp         a pause asks for a probe; ms until the probe that was sent counts as lost
+--   pw, pp, pj     a pause asks for a probe; ms until the probe that was sent counts as lost; the job that was sent
 --   bo, ba         ms the circuit breaker opened for (missing: closed); the last answers, `ms:0` bad, `ms:1` good
 local DEFAULTS = {
   on = 1, points = 900, minute = 60000, registrations = 1500, span = 300000, concurrency = 80, reserve = 10,
@@ -24,15 +24,15 @@ local HOUR = 3600000
 local UNANSWERED = 30000 -- longer than any request lasts
 local KEEP = 31 * 24 * HOUR -- longer than any pause
 local REASONS = { 'budget', 'github_outage', 'secondary_limit', 'admin' }
--- What a job's first request is, by lane. The claim pays for it.
+-- What a job's dearest request is, by lane. The claim pays for it.
 local FIRST = {
   provision = { endpoint = 'generate-jitconfig', write = true, registers = true, urgent = false },
-  deprovision = { endpoint = 'runner', write = false, registers = false, urgent = true },
+  deprovision = { endpoint = 'delete-runner', write = true, registers = false, urgent = true },
   drift = { endpoint = 'runner', write = false, registers = false, urgent = false },
 }
 local FIRST_FIELDS = {
   'pw', 'pp', 'mr', 'mt', 'm', 'n', 'w:core', 'u:core', 'k:generate-jitconfig', 'x:generate-jitconfig', 'k:runner',
-  'q:runner', 'x:runner',
+  'q:runner', 'x:runner', 'k:delete-runner', 'x:delete-runner',
 }
 
 local function setting(inst, name)
@@ -298,6 +298,7 @@ end
 local function ask_for_probe(B)
   put(B, 'pw', '1')
   put(B, 'pp', false)
+  put(B, 'pj', false)
 end
 
 -- An answer came: everybody may go on, if it was the probe's.
@@ -305,8 +306,19 @@ local function end_probe(B)
   if get(B, 'pw') and get(B, 'pp') and installation_pause(B.inst, false) == 0 then
     put(B, 'pw', false)
     put(B, 'pp', false)
+    put(B, 'pj', false)
     ring()
   end
+end
+
+-- The job sent ahead has ended or lost its worker: if no answer came of it, another goes. Answers whether it was the one.
+local function leave_probe(inst, id)
+  local g = P .. 'g:' .. inst
+  if redis.call('HGET', g, 'pj') ~= id then
+    return false
+  end
+  redis.call('HDEL', g, 'pp', 'pj')
+  return true
 end
 
 -- Never shortens. Answers ms left.

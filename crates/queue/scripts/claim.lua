@@ -175,6 +175,9 @@ end
 -- too much.
 local function charge(site, turn, job, overdue)
   charge_budget(site.budget, FIRST[turn.lane])
+  if get(site.budget, 'pw') then
+    put(site.budget, 'pj', job[1])
+  end
   site.v = turn.start
   site.finish[turn.lane] = turn.start + tonumber(job[7]) / SHARES[turn.lane]
   if not overdue then

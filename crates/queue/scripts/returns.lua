@@ -21,6 +21,7 @@ local function take_back(inst, lane)
   local teams, lost = {}, false
   for _, id in ipairs(ids) do
     redis.call('ZREM', key('l', inst, lane), id)
+    leave_probe(inst, id)
     local team = back_to_ready(id, inst, lane)
     if team then
       redis.call('HINCRBY', job_key(id), 'x', 1)

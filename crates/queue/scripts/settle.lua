@@ -14,6 +14,7 @@ for at = 1, #ARGV, 4 do
     redis.call('ZREM', key('l', inst, lane), id)
     count(inst, 'r:', h[7], -1)
     ended[inst .. ' ' .. h[7]] = { inst, h[7] }
+    alarm = leave_probe(inst, id) or alarm
     if outcome == 'finish' then
       redis.call('DEL', job_key(id))
     elseif delay > 0 then

@@ -83,6 +83,20 @@ async fn a_probe_that_got_lost_is_followed_by_another() {
 }
 
 #[tokio::test]
+async fn a_probe_that_ends_without_an_answer_makes_room_for_another() {
+    let corner = after_a_pause(&unlimited()).await;
+    let claimer = claimer();
+    let probe = loop {
+        if let Some(lease) = corner.spine.claim(&claimer, 5).await.unwrap().jobs.pop() {
+            break lease;
+        }
+    };
+    assert!(corner.spine.claim(&claimer, 5).await.unwrap().jobs.is_empty(), "one at a time");
+    assert!(corner.spine.finish(&probe).await.unwrap());
+    assert_eq!(corner.spine.claim(&claimer, 5).await.unwrap().jobs.len(), 1, "and not all the others");
+}
+
+#[tokio::test]
 async fn a_person_s_pause_asks_for_no_probe_and_stops_no_running_job() {
     let corner = Corner::new().await;
     let home = InstallationId::default();

@@ -283,7 +283,7 @@ async fn no_window_has_more_than_the_limit_whoever_asks() {
     let settings = BudgetSettings { enabled: true, points_per_minute: 100, minute, ..unlimited() };
     let corner = Arc::new(Corner::under(&settings).await);
     corner.spine.observe(&home(), &answer("core", 100_000, 100_000)).await.unwrap();
-    corner.spine.enqueue(&in_lane(Lane::Deprovision, 1_000)).await.unwrap();
+    corner.spine.enqueue(&in_lane(Lane::Drift, 1_000)).await.unwrap();
     let mut tasks = JoinSet::new();
     for _ in 0..3 {
         tasks.spawn(spend(corner.clone(), 100));
