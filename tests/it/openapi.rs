@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
 use domain::ProblemCode;
-use harness::World;
+use harness::{Ask, World, draft};
 use serde_json::{Value, json};
 
 /// Calls of the contract, each of which must be described.
@@ -22,8 +22,6 @@ const CALLS: &[&str] = &[
     "get /api/v1/auth/my-label-policy",
     "get /api/v1/teams/my-teams",
     "get /api/v1/audit-logs",
-    "get /api/v1/admin/users",
-    "post /api/v1/admin/users",
     "get /api/v1/admin/teams",
     "post /api/v1/admin/teams",
     "get /api/v1/admin/teams/{team_id}",
@@ -31,17 +29,28 @@ const CALLS: &[&str] = &[
     "get /api/v1/admin/teams/{team_id}/members",
     "post /api/v1/admin/teams/{team_id}/members",
     "delete /api/v1/admin/teams/{team_id}/members/{user_id}",
+    "get /api/v1/admin/users",
+    "post /api/v1/admin/users",
     "get /api/v1/admin/oauth-clients",
     "post /api/v1/admin/oauth-clients",
     "get /api/v1/admin/security-events",
     "get /api/v1/admin/sync/status",
     "post /api/v1/admin/sync/trigger",
     "get /api/v1/admin/runners/unmanaged",
-    "get /health",
+    "get /api/v1/admin/queues",
+    "post /api/v1/admin/queues/{lane}/pause",
+    "post /api/v1/admin/queues/{lane}/resume",
+    "get /api/v1/admin/budget",
+    "get /api/v1/admin/workers",
+    "post /api/v1/webhooks/github",
     "get /health/live",
     "get /health/ready",
+    "get /health",
     "get /metrics",
 ];
+
+/// The id of nothing.
+const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
 
 fn checked_in() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/openapi.json"))
@@ -112,6 +121,45 @@ fn every_problem_code_is_described() {
     let words = &description["components"]["schemas"]["ProblemBody"]["properties"]["code"]["enum"];
     let all: Vec<&str> = ProblemCode::ALL.iter().map(|code| code.as_str()).collect();
     assert_eq!(*words, json!(all));
+}
+
+/// A request to every described call, about things that are not there.
+fn knock(world: &World, method: &str, path: &str) -> Ask {
+    let real = path.replace("{lane}", "provision");
+    let real: Vec<&str> =
+        real.split('/').map(|part| if part.starts_with('{') { NOBODY } else { part }).collect();
+    world.root(&method.to_uppercase(), &real.join("/")).json(&json!({}))
+}
+
+#[tokio::test]
+async fn every_call_but_the_public_ones_needs_a_token() {
+    let world = World::builder().workers(0).start().await;
+    let mut public = Vec::new();
+    for (method, path, operation) in calls(&description()) {
+        if operation["security"] == json!([{}]) {
+            public.push(path);
+        } else {
+            knock(&world, &method, &path).send().await.refused(401, "unauthenticated");
+        }
+    }
+    let known = ["/api/v1/webhooks/github", "/health", "/health/live", "/health/ready", "/metrics"];
+    assert_eq!(public, known, "what is public is known to be so");
+}
+
+#[tokio::test]
+async fn every_call_of_administration_needs_an_admin() {
+    let world = World::builder().workers(0).start().await;
+    let red = world.team(draft("red")).await;
+    let (ada, ci) = (world.user("ada", &[&red]).await, world.machine("ci", &red).await);
+    let mut seen = 0;
+    for (method, path, _) in calls(&description()) {
+        if path.starts_with("/api/v1/admin/") {
+            knock(&world, &method, &path).by(&ada).send().await.refused(403, "admin_required");
+            knock(&world, &method, &path).by(&ci).send().await.refused(403, "admin_required");
+            seen += 1;
+        }
+    }
+    assert!(seen >= 20, "{seen}");
 }
 
 #[tokio::test]
