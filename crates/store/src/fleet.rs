@@ -140,7 +140,7 @@ impl Fleet<'_> {
     /// Whether a pass is due: the interval is over, the last one went wrong a minute ago, or an admin asked.
     pub async fn is_due(&mut self, installation: &InstallationId, interval: TimeDelta) -> Result<bool> {
         let due = sqlx::query_scalar!(
-            r#"SELECT coalesce(attempted_at IS NULL OR triggered_at > attempted_at
+            r#"SELECT coalesce(attempted_at IS NULL OR coalesce(triggered_at > attempted_at, false)
                 OR attempted_at + make_interval(secs => CASE WHEN last_sync_result IN ('ok', 'held') THEN $2::float8
                     ELSE least($2::float8, 60) END) <= now(), true) AS "due!"
              FROM sync_status WHERE installation = $1"#,

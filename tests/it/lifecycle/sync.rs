@@ -1,7 +1,9 @@
 //! One pass over the whole fleet, and what it may conclude.
 
 use chrono::TimeDelta;
+use domain::InstallationId;
 use queue::Reason;
+use serde_json::json;
 use twin::{Fault, FaultKind, RunnerChange};
 
 use super::{LIST, ONE, Scene};
@@ -151,4 +153,23 @@ async fn a_limit_met_by_a_pass_is_obeyed_by_everybody() {
     assert_eq!(scene.world.spine().pauses().await.unwrap().len(), 1);
     assert_eq!(scene.pass().await.result, "paused");
     assert!(scene.world.twin.ledger().violations.is_empty());
+}
+
+#[tokio::test]
+async fn a_pass_is_due_when_its_time_has_come_or_somebody_asks() {
+    let scene = Scene::new().await;
+    let (home, five_minutes) = (InstallationId::default(), TimeDelta::minutes(5));
+    let due = || async {
+        scene.world.store().read().await.unwrap().fleet().is_due(&home, five_minutes).await.unwrap()
+    };
+    assert!(due().await, "there was none yet");
+    scene.pass().await;
+    assert!(!due().await, "one has just been taken");
+    scene.world.post("/admin/sync/trigger", &scene.root, &json!({})).await.expect(202);
+    assert!(due().await, "an admin asks");
+    scene.pass().await;
+    assert!(!due().await);
+    let passed = "UPDATE sync_status SET attempted_at = attempted_at - interval '5 minutes'";
+    sqlx::query(passed).execute(scene.world.sql()).await.unwrap();
+    assert!(due().await, "its time has come");
 }
