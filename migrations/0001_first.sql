@@ -1,4 +1,5 @@
--- The first tables. All times are the database's clock. Ids are UUIDv7 made by the service.
+-- The first tables. All times are the database's clock. Ids are UUIDv7 made by the service. Rows that are written for every
+-- request name their installation without a foreign key: it would make all of them lock the same row.
 
 CREATE TABLE installations (
     id         text PRIMARY KEY CHECK (id ~ '^[a-z0-9-]{1,40}$'),
@@ -67,7 +68,7 @@ CREATE INDEX oauth_clients_team ON oauth_clients (team_id);
 
 CREATE TABLE runners (
     id               uuid PRIMARY KEY,
-    installation     text NOT NULL REFERENCES installations,
+    installation     text NOT NULL,
     team_id          uuid NOT NULL REFERENCES teams,
     owner_user       uuid REFERENCES users,
     owner_client     uuid REFERENCES oauth_clients,
@@ -97,7 +98,7 @@ CREATE UNIQUE INDEX runners_github_key ON runners (installation, github_runner_i
 CREATE TABLE jobs (
     id               uuid PRIMARY KEY,
     kind             text NOT NULL CHECK (kind IN ('provision', 'deprovision', 'drift_check')),
-    installation     text NOT NULL REFERENCES installations,
+    installation     text NOT NULL,
     team_id          uuid REFERENCES teams,
     requester_user   uuid REFERENCES users,
     requester_client uuid REFERENCES oauth_clients,
@@ -148,7 +149,7 @@ CREATE INDEX idempotency_keys_age ON idempotency_keys (created_at);
 CREATE TABLE github_calls (
     id               uuid PRIMARY KEY,
     job_id           uuid NOT NULL REFERENCES jobs,
-    installation     text NOT NULL REFERENCES installations,
+    installation     text NOT NULL,
     generation       smallint NOT NULL CHECK (generation > 0),
     runner_name      text NOT NULL,
     fence            bigint NOT NULL,

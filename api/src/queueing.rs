@@ -12,9 +12,11 @@ const MOST_WAITING: u64 = 20_000;
 /// Whether a new job can start before its deadline, as things stand. With the queue away nobody knows, and the job is
 /// accepted: its row counts, and it expires if need be.
 ///
+/// Answers when, in whole seconds.
+///
 /// # Errors
 /// `team_backlog` when others could still start in time, else `service_backlog`.
-pub(crate) async fn foresee(app: &App, team: &Team, kind: JobKind) -> Result<(), Problem> {
+pub(crate) async fn foresee(app: &App, team: &Team, kind: JobKind) -> Result<u64, Problem> {
     let prospect = Prospect {
         installation: team.installation.clone(),
         lane: kind.lane(),
@@ -22,10 +24,10 @@ pub(crate) async fn foresee(app: &App, team: &Team, kind: JobKind) -> Result<(),
         weight: team.weight,
         cost: kind.cost(),
     };
-    let Ok(forecast) = app.spine.forecast(&prospect).await else { return Ok(()) };
+    let Ok(forecast) = app.spine.forecast(&prospect).await else { return Ok(1) };
     let patience = kind.patience().to_std().unwrap_or_default();
     if forecast.team_waiting < MOST_WAITING && forecast.starts_in < patience {
-        return Ok(());
+        return Ok(ceil(forecast.starts_in));
     }
     let stranger = Prospect { team: None, ..prospect };
     let others = app.spine.forecast(&stranger).await.map_or(patience, |others| others.starts_in);

@@ -76,6 +76,11 @@ impl SharedTokens {
         {
             tracing::debug!(%error, "a token could not be shared");
         }
+        self.unlock(installation).await;
+    }
+
+    /// Lets another process mint.
+    async fn unlock(&self, installation: u64) {
         if let Some(lock) = self.lock.lock().await.take() {
             // Run out or away: it ends by itself.
             let _ = self.spine.shared_unlock(&mint(installation), &lock).await;
@@ -110,5 +115,9 @@ impl TokenStore for SharedTokens {
 
     fn put(&self, installation: u64, token: StoredToken) -> TokenFuture<'_, ()> {
         Box::pin(async move { self.keep(installation, &token).await })
+    }
+
+    fn give_up(&self, installation: u64) -> TokenFuture<'_, ()> {
+        Box::pin(self.unlock(installation))
     }
 }

@@ -41,6 +41,11 @@ pub trait TokenStore: Send + Sync {
     fn get(&self, installation: u64) -> TokenFuture<'_, Option<StoredToken>>;
     /// Replaces it.
     fn put(&self, installation: u64, token: StoredToken) -> TokenFuture<'_, ()>;
+    /// The mint that followed an empty [`TokenStore::get`] failed: another process may try.
+    fn give_up(&self, installation: u64) -> TokenFuture<'_, ()> {
+        let _ = installation;
+        Box::pin(std::future::ready(()))
+    }
 }
 
 /// The App: signs for itself, and mints for its installation.
@@ -95,6 +100,9 @@ impl AppTokens {
                 Ok(held.take(token.expires_at - MARGIN.min((token.expires_at - now) / 4), token))
             }
             Err(error) => {
+                if let Some(store) = &self.store {
+                    store.give_up(self.installation_id).await;
+                }
                 held.failed = Some((Instant::now(), error.clone()));
                 Err(error)
             }

@@ -4,7 +4,7 @@ use std::{str::FromStr, time::Duration};
 
 use domain::Secret;
 use sqlx::{
-    PgConnection, PgPool, Postgres, Transaction,
+    Connection, PgConnection, PgPool, Postgres, Transaction,
     migrate::Migrator,
     pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
@@ -17,6 +17,9 @@ use crate::{
 
 /// The tables, in the order they came to be.
 pub static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
+
+/// A connection idle for longer is asked for a sign of life before it is used.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// The database. Clones share one pool.
 #[derive(Clone, Debug)]
@@ -50,6 +53,16 @@ impl Store {
         let pool = PgPoolOptions::new()
             .max_connections(most_connections)
             .acquire_timeout(Duration::from_secs(3))
+            // A round trip before every use would double the cost of small ones; what was used a moment ago is alive.
+            .test_before_acquire(false)
+            .before_acquire(|connection, seen| {
+                Box::pin(async move {
+                    if seen.idle_for > FRESH {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
             .connect_lazy_with(options);
         Ok(Self { pool })
     }

@@ -82,12 +82,15 @@ pub(crate) async fn provision(
 ) -> ApiResult<Response> {
     let (request, team) = body.check()?;
     let ask = Ask { caller: &caller, origin: &origin, key, hash: hash(&body)?, request, team };
-    let job = match ask.accept(&app).await {
-        Ok(job) => job,
+    let (job, starts_in) = match ask.accept(&app).await {
+        Ok(accepted) => accepted,
         Err(error) => return Err(ask.refused(&app, error).await),
     };
     if prefer.wait.is_zero() {
-        return accepted(&app, job).await;
+        return match starts_in {
+            Some(seconds) => Ok(follow(job, seconds)),
+            None => accepted(&app, job).await,
+        };
     }
     let job = waiting::until_final(&app, job.id, prefer.wait).await?.unwrap_or(job);
     if let Some(problem) = ended(&job) {
@@ -108,8 +111,12 @@ fn hash(body: &ProvisionBody) -> ApiResult<Vec<u8>> {
 
 /// 202 with the job to follow.
 pub(super) async fn accepted(app: &App, job: Job) -> ApiResult<Response> {
-    let status_url = format!("/api/v1/jobs/{}", job.id);
     let retry_after = queueing::retry_after(app, &job).await;
+    Ok(follow(job, retry_after))
+}
+
+fn follow(job: Job, retry_after: u64) -> Response {
+    let status_url = format!("/api/v1/jobs/{}", job.id);
     let body = Accepted {
         job_id: job.id.uuid(),
         runner_id: job.runner.map(RunnerId::uuid),
@@ -118,7 +125,7 @@ pub(super) async fn accepted(app: &App, job: Job) -> ApiResult<Response> {
         status_url: status_url.clone(),
     };
     let headers = [(header::LOCATION, status_url), (header::RETRY_AFTER, retry_after.to_string())];
-    Ok((StatusCode::ACCEPTED, headers, Json(body)).into_response())
+    (StatusCode::ACCEPTED, headers, Json(body)).into_response()
 }
 
 fn delivered(credential: CredentialView, prefer: Prefer) -> Response {
@@ -135,14 +142,36 @@ struct Ask<'r> {
     team: Option<TeamId>,
 }
 
+/// What is known of a request before it is recorded.
+struct Plan {
+    team: Team,
+    /// Seconds until the job could start, or why it could not in time.
+    starts_in: Result<u64, Problem>,
+}
+
 impl Ask<'_> {
-    /// Commits the key, the quota, the runner, the job and the audit row together; then tells the queue.
-    async fn accept(&self, app: &App) -> ApiResult<Job> {
+    /// Commits the key, the quota, the runner, the job and the audit row together; then tells the queue. Answers the job,
+    /// and for a new one the seconds until it is expected to start.
+    async fn accept(&self, app: &App) -> ApiResult<(Job, Option<u64>)> {
+        // Asked before the transaction, judged in it: a known key is answered whatever has changed since.
+        let plan = self.plan(app).await;
         let id = JobId::new();
         let mut tx = app.store.begin().await?;
         if let Some(before) = self.take_key(&mut tx, id).await? {
-            return Ok(before);
+            return Ok((before, None));
         }
+        let Plan { team, starts_in } = plan?;
+        let in_use = self.in_use(&mut tx, &team).await?;
+        let admission = team.admit(&self.request, in_use, app.default_group)?;
+        let starts_in = starts_in?;
+        let job = self.record(&mut tx, id, &team, &admission).await?;
+        tx.commit().await?;
+        queueing::enqueue(app, &job, team.weight).await;
+        Ok((job, Some(starts_in)))
+    }
+
+    /// Whose request it is, and when it could start.
+    async fn plan(&self, app: &App) -> ApiResult<Plan> {
         if !self.caller.can_use_jit {
             return Err(Problem::new(
                 ProblemCode::JitNotAllowed,
@@ -152,14 +181,9 @@ impl Ask<'_> {
         }
         let team_id = self.caller.choose_team(self.team)?;
         let gone = || Problem::new(ProblemCode::TeamForbidden, "There is no such team.");
-        let team = tx.teams().policy(team_id).await?.ok_or_else(gone)?;
-        let in_use = self.in_use(&mut tx, &team).await?;
-        let admission = team.admit(&self.request, in_use, app.default_group)?;
-        queueing::foresee(app, &team, JobKind::Provision).await?;
-        let job = self.record(&mut tx, id, &team, &admission).await?;
-        tx.commit().await?;
-        queueing::enqueue(app, &job, team.weight).await;
-        Ok(job)
+        let team = app.store.read().await?.teams().policy(team_id).await?.ok_or_else(gone)?;
+        let starts_in = queueing::foresee(app, &team, JobKind::Provision).await;
+        Ok(Plan { team, starts_in })
     }
 
     async fn take_key(&self, tx: &mut Tx, job: JobId) -> ApiResult<Option<Job>> {
