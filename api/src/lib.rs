@@ -16,6 +16,7 @@ mod origin;
 mod page;
 mod prefer;
 mod queueing;
+mod refusal;
 mod routes;
 mod serve;
 mod views;

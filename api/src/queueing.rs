@@ -2,7 +2,7 @@
 //! until the next sweep, it never loses one.
 
 use domain::{Job, JobKind, JobParams, JobState, Problem, ProblemCode, Source, Team};
-use queue::{Prospect, Ticket};
+use queue::{Prospect, Standing, Ticket};
 
 use crate::{app::App, limit::ceil};
 
@@ -64,11 +64,15 @@ pub(crate) async fn enqueue(app: &App, job: &Job, weight: f64) {
     }
 }
 
-/// Seconds after which asking again makes sense.
-pub(crate) async fn retry_after(app: &App, job: &Job) -> u64 {
+/// Where a job that waits stands; none for any other, or when the queue is away.
+pub(crate) async fn standing(app: &App, job: &Job) -> Option<Standing> {
     if job.state != JobState::Queued {
-        return 1;
+        return None;
     }
-    let Ok(Some(standing)) = app.spine.standing(job.id).await else { return 1 };
-    ceil(standing.starts_in)
+    app.spine.standing(job.id).await.ok().flatten()
+}
+
+/// Seconds after which asking again makes sense.
+pub(crate) fn retry_after(standing: Option<&Standing>) -> u64 {
+    standing.map_or(1, |standing| ceil(standing.starts_in))
 }

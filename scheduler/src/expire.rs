@@ -1,6 +1,6 @@
 //! A job that was not done before its deadline is final: nobody is waiting any more.
 
-use domain::{AuditEntry, JobKind, Problem, ProblemCode, Source};
+use domain::{AuditEntry, JobKind, Problem, Source};
 use queue::Spine;
 use serde_json::json;
 
@@ -12,10 +12,7 @@ const MOST: i64 = 500;
 /// Expires waiting jobs whose deadline has passed; a provision's runner gives its place in the quota back.
 /// Answers how many.
 pub async fn run(parts: Parts) -> Result<u64, StepError> {
-    let problem = Problem::new(
-        ProblemCode::JobExpired,
-        "The job was not done before its deadline and will not be run late; ask again.",
-    );
+    let problem = Problem::job_expired();
     let mut tx = parts.store.begin().await?;
     let expired = tx.jobs().expire(&problem, MOST).await?;
     for job in &expired {

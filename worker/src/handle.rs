@@ -73,7 +73,7 @@ fn unfit_answer(unfit: Unfit) -> Answer {
             let detail = "The job's worker died three times while it ran; it is not tried again.";
             Answer::Final(JobState::Failed, Some(Problem::new(ProblemCode::JobPoisoned, detail)))
         }
-        Unfit::Late => Answer::Final(JobState::Expired, Some(jobs::too_late())),
+        Unfit::Late => Answer::Final(JobState::Expired, Some(Problem::job_expired())),
     }
 }
 

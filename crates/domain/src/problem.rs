@@ -165,6 +165,12 @@ impl Problem {
         Self::new(ProblemCode::NotFound, format!("There is no such {what}, or it is not yours to see."))
     }
 
+    /// `job_expired`, in the same words whoever notices it.
+    pub fn job_expired() -> Self {
+        let detail = "The job was not done before its deadline and will not be run late; ask again.";
+        Self::new(ProblemCode::JobExpired, detail)
+    }
+
     /// With the values that are wrong.
     #[must_use]
     pub fn with_errors(self, errors: Vec<FieldError>) -> Self {

@@ -90,13 +90,6 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-pub(crate) fn too_late() -> Problem {
-    Problem::new(
-        ProblemCode::JobExpired,
-        "The job was not done before its deadline and will not be run late; ask again.",
-    )
-}
-
 fn unavailable() -> Problem {
     Problem::new(ProblemCode::GithubUnavailable, "GitHub did not answer properly in time; try again later.")
         .retry_after(60)

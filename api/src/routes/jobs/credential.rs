@@ -5,7 +5,7 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use domain::{AuditEntry, Caller, Job, JobId, JobState, Origin, Problem, ProblemCode, SecurityEvent};
+use domain::{AuditEntry, Caller, Job, JobId, JobState, Origin, Problem, ProblemCode};
 
 use crate::{
     app::App,
@@ -15,6 +15,7 @@ use crate::{
     handout::{self, CredentialView},
     openapi::problems,
     origin::From_,
+    refusal,
 };
 
 problems! { CredentialProblems: CredentialDenied, NotFound, CredentialNotReady, CredentialGone, RunnerNameConflict,
@@ -76,14 +77,6 @@ async fn denied(app: &App, caller: &Caller, origin: &Origin, job: &Job) -> ApiEr
         error: Some(problem.detail.clone()),
         ..AuditEntry::by(caller, origin, "credential.fetch")
     };
-    let noted: ApiResult<()> = async {
-        let mut tx = app.store.begin().await?;
-        tx.audit().write(&entry).await?;
-        if let Some(event) = SecurityEvent::of_refusal(&problem) {
-            tx.audit().alarm(&event, &entry).await?;
-        }
-        Ok(tx.commit().await?)
-    }
-    .await;
+    let noted = refusal::note(app, &entry, &problem).await;
     noted.err().unwrap_or_else(|| problem.into())
 }

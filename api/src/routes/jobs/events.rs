@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout};
 
 use super::show::present;
 use crate::{
-    app::App, body::Id, caller::Authorised, error::ApiResult, openapi::problems, views::JobView,
+    app::App, body::Id, caller::Authorised, error::ApiResult, openapi::problems, queueing, views::JobView,
     waiting::SAFETY_POLL,
 };
 
@@ -69,7 +69,8 @@ impl Told {
             let mut watch = self.app.announcements.watch(self.id);
             if let Some(job) = self.read().await {
                 self.ended = job.state.is_final();
-                let text = serde_json::to_string(&present(&self.app, job).await).ok()?;
+                let standing = queueing::standing(&self.app, &job).await;
+                let text = serde_json::to_string(&present(job, standing.as_ref())).ok()?;
                 if self.last.as_ref() != Some(&text) {
                     return Some(text);
                 }

@@ -8,7 +8,7 @@ use axum::{
 };
 use chrono::TimeDelta;
 use domain::{Job, JobId, JobKind, JobState, Problem, TeamId};
-use queue::Reason;
+use queue::{Reason, Standing};
 use serde::Deserialize;
 use store::{JobFilter, Visible};
 use utoipa::IntoParams;
@@ -101,8 +101,9 @@ pub(crate) async fn show(
     if headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes()) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
     }
-    let retry_after = if job.state.is_final() { None } else { Some(queueing::retry_after(&app, &job).await) };
-    let mut response = ([(header::ETAG, tag)], Json(present(&app, job).await)).into_response();
+    let standing = queueing::standing(&app, &job).await;
+    let retry_after = (!job.state.is_final()).then(|| queueing::retry_after(standing.as_ref()));
+    let mut response = ([(header::ETAG, tag)], Json(present(job, standing.as_ref()))).into_response();
     if let Some(seconds) = retry_after {
         response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     }
@@ -110,11 +111,10 @@ pub(crate) async fn show(
 }
 
 /// The job as callers see it; while it waits, with what the queue knows of why and how long.
-pub(super) async fn present(app: &App, job: Job) -> JobView {
-    let asks = job.state == JobState::Queued;
-    let (id, now) = (job.id, job.now);
+pub(super) fn present(job: Job, standing: Option<&Standing>) -> JobView {
+    let now = job.now;
     let mut view = JobView::from(job);
-    let Some(standing) = app.spine.standing(id).await.ok().flatten().filter(|_| asks) else { return view };
+    let Some(standing) = standing else { return view };
     view.estimated_start_at =
         TimeDelta::from_std(standing.starts_in).ok().and_then(|wait| now.checked_add_signed(wait));
     if let Some(pause) = standing.pause {

@@ -9,7 +9,7 @@ use axum::{
 };
 use domain::{
     Admission, AuditEntry, Caller, Job, JobId, JobKind, JobParams, JobState, Origin, Problem, ProblemCode,
-    ProvisionRequest, RunnerId, SecurityEvent, Team, TeamId,
+    ProvisionRequest, RunnerId, Team, TeamId,
 };
 use serde::Serialize;
 use serde_json::json;
@@ -27,7 +27,7 @@ use crate::{
     openapi::{self, problems},
     origin::From_,
     prefer::{IdempotencyKey, Prefer},
-    queueing,
+    queueing, refusal,
     routes::jobs::ended,
     waiting,
 };
@@ -111,7 +111,8 @@ fn hash(body: &ProvisionBody) -> ApiResult<Vec<u8>> {
 
 /// 202 with the job to follow.
 pub(super) async fn accepted(app: &App, job: Job) -> ApiResult<Response> {
-    let retry_after = queueing::retry_after(app, &job).await;
+    let standing = queueing::standing(app, &job).await;
+    let retry_after = queueing::retry_after(standing.as_ref());
     Ok(follow(job, retry_after))
 }
 
@@ -265,20 +266,11 @@ impl Ask<'_> {
             error: Some(problem.detail.clone()),
             ..AuditEntry::by(self.caller, self.origin, "runner.provision")
         };
-        match note_refusal(app, &entry, problem).await {
+        match refusal::note(app, &entry, problem).await {
             Ok(()) => error,
             Err(fault) => fault,
         }
     }
-}
-
-async fn note_refusal(app: &App, entry: &AuditEntry, problem: &Problem) -> ApiResult<()> {
-    let mut tx = app.store.begin().await?;
-    tx.audit().write(entry).await?;
-    if let Some(event) = SecurityEvent::of_refusal(problem) {
-        tx.audit().alarm(&event, entry).await?;
-    }
-    Ok(tx.commit().await?)
 }
 
 fn name_taken(error: StoreError) -> ApiError {
