@@ -53,7 +53,11 @@ impl Meter {
         let call = endpoints::call(operation);
         let first = paid::is_first();
         if !paid::spend(call.endpoint) {
-            self.permit(&call, first).await?;
+            let instead = !first && call.write && paid::owes_a_write();
+            self.permit(&call, (first, instead)).await?;
+            if instead {
+                paid::swap();
+            }
             paid::sent();
         }
         if let Some(smoother) = &self.smoother {
@@ -63,10 +67,12 @@ impl Meter {
     }
 
     /// Waits a moment for the budget, once; longer than that the job goes back to the queue.
-    async fn permit(&self, call: &queue::Call, first: bool) -> Result<(), Duration> {
+    async fn permit(&self, call: &queue::Call, (first, instead): (bool, bool)) -> Result<(), Duration> {
         let ask = || async {
             let asked = if first {
                 self.spine.permit_first(&self.installation, call).await
+            } else if instead {
+                self.spine.permit_instead(&self.installation, call).await
             } else {
                 self.spine.permit(&self.installation, call).await
             };

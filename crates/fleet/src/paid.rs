@@ -28,6 +28,17 @@ pub(crate) fn sent() {
     let _ = FIRST.try_with(|first| first.set(false));
 }
 
+/// Whether a write was paid for that has not been made.
+pub(crate) fn owes_a_write() -> bool {
+    PAID.try_with(|paid| paid.get().is_some_and(|endpoint| endpoint != prepaid(Lane::Drift))).unwrap_or(false)
+}
+
+/// Another write was made instead of the one that was paid for.
+pub(crate) fn swap() {
+    // Outside a job nothing is paid for.
+    let _ = PAID.try_with(|paid| paid.set(None));
+}
+
 /// Uses up what was paid for, if it is this.
 pub(crate) fn spend(endpoint: &str) -> bool {
     PAID.try_with(|paid| {
@@ -52,6 +63,18 @@ mod tests {
             assert!(!spend("delete-runner"));
             assert!(spend("runner"));
             assert!(!spend("runner"));
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_write_that_was_paid_for_may_be_another() {
+        assert!(!owes_a_write(), "outside a job nothing is");
+        paid(Lane::Drift, async { assert!(!owes_a_write(), "a look is no write") }).await;
+        paid(Lane::Provision, async {
+            assert!(owes_a_write());
+            swap();
+            assert!(!owes_a_write() && !spend("generate-jitconfig"));
         })
         .await;
     }

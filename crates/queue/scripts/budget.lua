@@ -129,7 +129,7 @@ local function buckets_of(B, call)
   end
   local points = shape(B.points, B.minute, WRITE)
   local list = { { field = 'k:' .. call.endpoint, cost = call.write and WRITE or READ, shape = points } }
-  if call.write then
+  if call.write and not call.instead then
     local rate, most = mutation_rate(B)
     if rate < most then
       list[#list + 1] = { field = 'm', cost = 1, shape = shape(rate, B.minute, 1) }

@@ -1,11 +1,13 @@
 -- May a running job make one more request? Takes from every bucket or from none.
 --
 -- ARGV: installation, endpoint, write (0 or 1), registers (0 or 1), urgent (0 or 1: may use the reserve), first (0 or
---   1: the job has sent nothing since it was claimed)
+--   1: the job has sent nothing since it was claimed), instead (0 or 1: the write the claim has paid for will not be
+--   made; it pays for this one where all writes share)
 -- Result: 0 go, else the ms to wait. A person's pause holds up no job that runs.
 -- Complexity: O(1).
 local inst = ARGV[1]
 local call = { endpoint = ARGV[2], write = ARGV[3] == '1', registers = ARGV[4] == '1', urgent = ARGV[5] == '1' }
+call.instead = ARGV[7] == '1'
 local held = installation_pause(inst, false)
 if held > 0 then
   return held

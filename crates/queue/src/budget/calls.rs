@@ -58,7 +58,7 @@ pub enum Health {
 impl Spine {
     /// Asks for one more request of a running job. The first request after a claim is paid for already.
     pub async fn permit(&self, installation: &InstallationId, call: &Call) -> Result<Permit, QueueError> {
-        self.ask_permit(installation, call, false).await
+        self.ask_permit(installation, call, (false, false)).await
     }
 
     /// Asks for the first request of a claimed job when it is not the one the claim has paid for. If the claim sent the
@@ -68,14 +68,24 @@ impl Spine {
         installation: &InstallationId,
         call: &Call,
     ) -> Result<Permit, QueueError> {
-        self.ask_permit(installation, call, true).await
+        self.ask_permit(installation, call, (true, false)).await
+    }
+
+    /// Asks for a write instead of the one the claim has paid for, which will not be made: while writes are slowed down,
+    /// a job that had to wait for a second one would pay for the first again and again.
+    pub async fn permit_instead(
+        &self,
+        installation: &InstallationId,
+        call: &Call,
+    ) -> Result<Permit, QueueError> {
+        self.ask_permit(installation, call, (false, true)).await
     }
 
     async fn ask_permit(
         &self,
         installation: &InstallationId,
         call: &Call,
-        first: bool,
+        (first, instead): (bool, bool),
     ) -> Result<Permit, QueueError> {
         let bit = |yes: bool| u8::from(yes).to_string();
         let args = [
@@ -85,6 +95,7 @@ impl Spine {
             bit(call.registers),
             bit(call.urgent),
             bit(first),
+            bit(instead),
         ];
         let ms: u64 = self.run(&scripts::PERMIT, &args).await?;
         metrics::counter!("rts_queue_permits_total", "answer" => if ms == 0 { "go" } else { "wait" })

@@ -106,6 +106,23 @@ async fn a_secondary_limit_halves_writes_once_and_they_grow_again() {
 }
 
 #[tokio::test]
+async fn a_write_instead_of_another_pays_only_what_is_its_own() {
+    let other = Ask { endpoint: "delete-runner", ..Ask::WRITE };
+    let mut clock = clock(&BudgetSettings::default()).await;
+    clock.slow_down(1_000).await;
+    clock.now += 1_001.0;
+    clock.go(Ask::WRITE).await;
+    clock.plenty().await;
+    while clock.goes(Ask::WRITE).await {}
+    assert!(!clock.goes(other).await, "all writes share one rate while they are slowed down");
+    assert_eq!(clock.permit_as(other, true).await, Permit::Go);
+    while clock.permit_as(other, true).await == Permit::Go {}
+    clock.now += 1_000.0;
+    assert_eq!(clock.permit_as(other, true).await, Permit::Go, "its own points come back");
+    assert!(clock.goes(Ask::WRITE).await, "and the shared rate was left alone");
+}
+
+#[tokio::test]
 async fn a_clock_that_steps_back_holds_nothing_up_for_long() {
     let mut clock = clock(&BudgetSettings::default()).await;
     while clock.goes(Ask::WRITE).await {}

@@ -55,8 +55,14 @@ impl Clock {
     }
 
     pub(crate) async fn permit(&mut self, ask: Ask) -> Permit {
+        self.permit_as(ask, false).await
+    }
+
+    /// `instead`: of a write that is paid for and will not be made.
+    pub(crate) async fn permit_as(&mut self, ask: Ask, instead: bool) -> Permit {
         let bit = |yes| if yes { "1" } else { "0" };
-        let args = ["default", ask.endpoint, bit(ask.write), bit(ask.registers), bit(ask.urgent)];
+        let asked = [bit(ask.write), bit(ask.registers), bit(ask.urgent), "0", bit(instead)];
+        let args: Vec<&str> = ["default", ask.endpoint].into_iter().chain(asked).collect();
         match self.run::<u64>(script!("permit"), &args).await {
             0 => Permit::Go,
             ms => Permit::Wait(std::time::Duration::from_millis(ms)),
