@@ -18,11 +18,13 @@ pub(crate) struct Ask<'a> {
     pub(crate) key: Option<&'a str>,
     pub(crate) wait: Option<u8>,
     pub(crate) body: Option<&'a Value>,
+    /// What was not clearly refused is not asked again: it might be done twice.
+    pub(crate) once: bool,
 }
 
 impl<'a> Ask<'a> {
     pub(crate) fn new(method: Method, path: String, token: &'a str) -> Self {
-        Self { method, path, token, key: None, wait: None, body: None }
+        Self { method, path, token, key: None, wait: None, body: None, once: false }
     }
 }
 
@@ -49,7 +51,7 @@ pub(crate) struct Client {
     pub(crate) tally: Tally,
     /// Nobody asks again after this.
     pub(crate) until: Instant,
-    needles: Needles,
+    pub(crate) needles: Needles,
 }
 
 impl Client {
@@ -66,6 +68,10 @@ impl Client {
                 Ok(Heard::Again(after)) => after,
                 Err(error) => {
                     self.tally.hangup(&error);
+                    if ask.once && !error.is_connect() {
+                        self.tally.unclear();
+                        return None;
+                    }
                     Duration::ZERO
                 }
             };
@@ -99,6 +105,7 @@ impl Client {
         }
         self.tally.answered(ask, &answer);
         Ok(match status {
+            503 if ask.once && answer.code() == "database_unavailable" => Heard::Settled(answer),
             408 | 429 | 500 | 503 if !final_problem(answer.code()) => {
                 Heard::Again(Duration::from_secs(after.unwrap_or(0)))
             }

@@ -1,18 +1,24 @@
 //! Everything the oracles judge, read once when all is quiet.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
 use futures::TryStreamExt;
-use queue::{Spine, SpineConfig};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgPool, Row, postgres::PgRow};
 use twin::{Ledger, Runner};
 use uuid::Uuid;
 
 use crate::{
-    faults::Deeds, needles::Needles, people::Team, processes::Slot, stage::Stage, tally::Told, watch::Seen,
+    faults::Deeds,
+    held::{Span, outside},
+    needles::Needles,
+    people::Team,
+    processes::Slot,
+    stage::Stage,
+    tally::Told,
+    watch::Seen,
 };
 
 /// One row of `jobs`.
@@ -22,7 +28,8 @@ pub(crate) struct JobRow {
     pub(crate) kind: String,
     pub(crate) state: String,
     pub(crate) is_final: bool,
-    pub(crate) late: bool,
+    /// Seconds it ended, or is, past its deadline; negative before it.
+    pub(crate) late: f64,
     pub(crate) code: Option<String>,
     pub(crate) runner: Option<Uuid>,
     pub(crate) blocked_on: Option<String>,
@@ -79,6 +86,12 @@ pub(crate) struct Evidence {
     pub(crate) leaks: Vec<String>,
     /// Texts it was looked for in.
     pub(crate) searched: usize,
+    /// Webhooks GitHub was told of that they arrived.
+    pub(crate) arrived: Vec<Uuid>,
+    /// Webhooks kept, and how they stand.
+    pub(crate) inbox: HashMap<Uuid, String>,
+    /// When GitHub made everybody wait.
+    pub(crate) held: Vec<Span>,
     /// Processes that ended by themselves.
     pub(crate) surprises: Vec<String>,
 }
@@ -89,14 +102,15 @@ impl Evidence {
         stage: &Arc<Stage>,
         told: Told,
         deeds: Deeds,
-        seen: Seen,
+        (seen, held): (Seen, Vec<Span>),
     ) -> anyhow::Result<Self> {
-        let mut evidence = Self { deeds, seen, teams: stage.teams.clone(), ..Self::default() };
+        let mut evidence = Self { deeds, seen, held, teams: stage.teams.clone(), ..Self::default() };
         evidence.rows(&stage.sql).await.context("the rows cannot be read")?;
         evidence.counted = counted(stage).await.context("the teams cannot be read")?;
         evidence.queued = queued(stage).await.context("the queue cannot be read")?;
         evidence.github = stage.twin.runners();
         evidence.ledger = stage.twin.ledger();
+        evidence.arrived = arrived(stage);
         evidence.leaks.clone_from(&told.leaks);
         evidence.told = told;
         evidence.search(stage).await.context("the search for the canary broke off")?;
@@ -104,9 +118,16 @@ impl Evidence {
         Ok(evidence)
     }
 
+    /// How long each job of a killed worker waited for its next start: in all, and outside pauses and outages.
+    pub(crate) fn recoveries(&self) -> Vec<(Duration, Duration)> {
+        let idle: Vec<Span> = self.held.iter().chain(&self.deeds.disturbed).copied().collect();
+        let times = |span: &Span| (span.1 - span.0, outside(&idle, *span));
+        self.deeds.recoveries.iter().map(times).collect()
+    }
+
     async fn rows(&mut self, sql: &PgPool) -> sqlx::Result<()> {
-        let jobs =
-            "SELECT id, kind, state, finished_at IS NOT NULL, coalesce(finished_at, now()) > deadline_at,
+        let jobs = "SELECT id, kind, state, finished_at IS NOT NULL, 
+            extract(epoch FROM coalesce(finished_at, now()) - deadline_at)::float8,
             error->>'code', runner_id, blocked_on, attempts, snoozes, rescues, fence FROM jobs ORDER BY id";
         self.jobs = all(sql, jobs, job).await?;
         let runners = "SELECT id, team_id, name, status, github_runner_id FROM runners ORDER BY id";
@@ -116,6 +137,9 @@ impl Evidence {
         self.calls = all(sql, calls, call).await?;
         let keys = "SELECT key, job_id FROM idempotency_keys";
         self.keys = all(sql, keys, |row| Ok((row.try_get(0)?, row.try_get(1)?))).await?;
+        let inbox = "SELECT delivery_id, state FROM webhook_inbox";
+        self.inbox =
+            all(sql, inbox, |row| Ok((row.try_get(0)?, row.try_get(1)?))).await?.into_iter().collect();
         Ok(())
     }
 
@@ -160,6 +184,12 @@ impl Evidence {
             self.leaks.push(place.to_owned());
         }
     }
+}
+
+fn arrived(stage: &Stage) -> Vec<Uuid> {
+    let deliveries = stage.twin.control().deliveries();
+    let heard = deliveries.iter().filter(|one| (200..300).contains(&one.status_code));
+    heard.filter_map(|one| one.guid.parse().ok()).collect()
 }
 
 async fn all<T>(
@@ -218,9 +248,7 @@ async fn counted(stage: &Stage) -> anyhow::Result<Vec<(Uuid, i64)>> {
 
 /// Every place of the queue that holds a job.
 async fn queued(stage: &Stage) -> anyhow::Result<Vec<String>> {
-    let address = stage.redis.get_connection_info().addr().to_string();
-    let spine = Spine::connect(&SpineConfig::new(format!("redis+unix://{address}"), "rts"))?;
-    let stats = spine.stats().await?;
+    let stats = stage.spine()?.stats().await?;
     let busy = stats.lanes.iter().filter(|lane| lane.waiting + lane.delayed + lane.running > 0);
     Ok(busy.map(|lane| format!("{lane:?}")).collect())
 }

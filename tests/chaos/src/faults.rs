@@ -17,6 +17,7 @@ use twin::{Fault, FaultKind};
 use uuid::Uuid;
 
 use crate::{
+    held::Span,
     log::wall,
     plan::{Action, Backing, Role, Step, Trouble},
     processes::Slot,
@@ -36,7 +37,9 @@ pub(crate) struct Deeds {
     /// For every job, how often its worker was killed or frozen while the job ran.
     pub(crate) deaths: HashMap<Uuid, u32>,
     /// From kill -9 of a worker to the next start, or the end, of each job it ran.
-    pub(crate) recoveries: Vec<Duration>,
+    pub(crate) recoveries: Vec<Span>,
+    /// When a store or the path to it was disturbed.
+    pub(crate) disturbed: Vec<Span>,
     /// Jobs that were not taken up again while they were watched.
     pub(crate) abandoned: Vec<Uuid>,
     /// When Redis lost everything: from, until it answered again.
@@ -68,6 +71,11 @@ impl Hand {
         while under_way.join_next().await.is_some() {}
     }
 
+    /// How many faults so far.
+    pub(crate) fn count(&self) -> usize {
+        self.lock().done.values().sum()
+    }
+
     /// What was done.
     pub(crate) fn deeds(&self) -> Deeds {
         std::mem::take(&mut *self.lock())
@@ -75,6 +83,7 @@ impl Hand {
 
     async fn act(self: &Arc<Self>, action: Action) {
         self.stage.log.note(&action);
+        let begun = Instant::now();
         let done = match &action {
             Action::Kill { role, which, down } => self.kill(*role, *which, *down).await,
             Action::Freeze { which, frozen } => self.freeze(*which, *frozen).await,
@@ -99,6 +108,9 @@ impl Hand {
         };
         self.stage.log.note(format_args!("over: {action}"));
         let mut deeds = self.lock();
+        if action.disturbs_a_store() {
+            deeds.disturbed.push((begun, Instant::now()));
+        }
         *deeds.done.entry(action.kind()).or_default() += 1;
         if let Err(error) = done {
             deeds.failed.push(format!("{action}: {error:#}"));
@@ -174,7 +186,10 @@ impl Hand {
             let up = |(id, fence): &(Uuid, i64)| now.get(id).is_some_and(|(new, off)| new > fence || *off);
             let (recovered, left): (Vec<_>, Vec<_>) = orphans.into_iter().partition(up);
             orphans = left;
-            self.lock().recoveries.extend(recovered.iter().map(|_| killed.elapsed()));
+            for (job, _) in &recovered {
+                self.stage.log.note(format_args!("{job} was taken up after {:?}", killed.elapsed()));
+            }
+            self.lock().recoveries.extend(recovered.iter().map(|_| (killed, Instant::now())));
         }
         self.lock().abandoned.extend(orphans.into_iter().map(|(id, _)| id));
     }

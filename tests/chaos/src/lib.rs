@@ -7,6 +7,7 @@
 mod client;
 mod evidence;
 mod faults;
+mod held;
 mod load;
 mod log;
 mod needles;
@@ -14,22 +15,24 @@ mod oracles;
 mod people;
 mod plan;
 mod processes;
+mod progress;
 mod proxy;
 mod quiet;
 mod report;
 mod stage;
+mod story;
 mod tally;
 mod watch;
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use tokio::time::Instant;
 
-use crate::{client::Client, evidence::Evidence, faults::Hand, load::Load, stage::Stage, watch::Watch};
+use crate::{
+    client::Client, evidence::Evidence, faults::Hand, held::Held, load::Load, progress::Progress,
+    stage::Stage, watch::Watch,
+};
 pub use crate::{
     oracles::Verdict,
     plan::{Action, Backing, Line, Plan, Role, Step, Trouble},
@@ -43,7 +46,8 @@ pub use crate::{
 pub async fn run(plan: &Plan) -> anyhow::Result<Report> {
     let folder = folder(plan.seed)?;
     let keep = folder.clone();
-    let program = tokio::task::spawn_blocking(move || processes::program(&keep)).await??;
+    let given = plan.rts.clone();
+    let program = tokio::task::spawn_blocking(move || processes::program(given.as_deref(), &keep)).await??;
     let kept = || format!("logs and events are in {}", folder.display());
     let report = judged(plan, program, &folder).await.with_context(kept)?;
     if report.passed() {
@@ -58,9 +62,9 @@ async fn judged(plan: &Plan, program: PathBuf, folder: &Path) -> anyhow::Result<
     let stage = Stage::build(plan, program, folder).await?;
     stage.log.note(format_args!("seed {}: everything is up", plan.seed));
     let until = Instant::now() + plan.chaos + plan.quiet / 2;
-    let removable = removable(&stage).await?;
-    let load = Load::new(Client::new(stage.clone(), until), plan, removable);
+    let load = Load::new(Client::new(stage.clone(), until), plan);
     let (watch, hand) = (Watch::start(stage.clone()), Hand::new(stage.clone()));
+    let (held, told) = (Held::start(stage.spine()?), Progress::start((&stage, &hand, &load), plan));
     let asking = async { load.run(plan).await };
     let failing = async {
         hand.run(plan.schedule()).await;
@@ -71,16 +75,10 @@ async fn judged(plan: &Plan, program: PathBuf, folder: &Path) -> anyhow::Result<
     healed?;
     stage.log.note("the callers are done");
     let settled = quiet::settle(&stage, plan.quiet).await?;
-    let seen = watch.end().await?;
+    drop(told);
+    let seen = (watch.end().await?, held.spans());
     let evidence = Evidence::collect(&stage, load.client.tally.told(), hand.deeds(), seen).await?;
     Ok(Report::new(plan, &evidence, settled, begun.elapsed(), folder.to_path_buf()))
-}
-
-/// Whether there is a call that removes a runner.
-async fn removable(stage: &Arc<Stage>) -> anyhow::Result<bool> {
-    let url = format!("{}/api/v1/runners/{}", stage.api(0), uuid::Uuid::nil());
-    let answer = stage.client.delete(url).bearer_auth(&stage.root.token).send().await?;
-    Ok(answer.status() != reqwest::StatusCode::METHOD_NOT_ALLOWED)
 }
 
 /// A new folder for logs, keys and events.

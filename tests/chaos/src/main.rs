@@ -19,7 +19,7 @@ struct Args {
     /// How long faults strike. Without it: the bounded run, one minute.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1440))]
     minutes: Option<u64>,
-    /// How many operations.
+    /// How many operations, about. Without it: 600 a minute, what GitHub's limits let through.
     #[arg(long, value_parser = 1..=1_000_000)]
     ops: Option<i64>,
     /// The folder of PostgreSQL's server programs. Without it: looked for.
@@ -28,6 +28,9 @@ struct Args {
     /// The Redis or Valkey server program. Without it: looked for.
     #[arg(long, env = "DEV_REDIS_BIN", value_name = "FILE")]
     redis_bin: Option<PathBuf>,
+    /// The rts to run. Without it: the one of this checkout, built first.
+    #[arg(long, value_name = "FILE")]
+    rts: Option<PathBuf>,
     /// Only print the schedule.
     #[arg(long)]
     schedule: bool,
@@ -38,18 +41,23 @@ fn main() -> ExitCode {
     let seed = args.seed.unwrap_or_else(|| rand::rng().random_range(0..1_000_000));
     let ops = args.ops.and_then(|ops| usize::try_from(ops).ok());
     let mut plan = match args.minutes {
-        Some(minutes) => Plan::long(minutes, 60 * usize::try_from(minutes).unwrap_or(1), seed),
+        Some(minutes) => Plan::long(minutes, 600 * usize::try_from(minutes).unwrap_or(1), seed),
         None => Plan::bounded(seed),
     };
     plan.operations = ops.unwrap_or(plan.operations);
-    (plan.pg_bin, plan.redis_bin) = (args.pg_bin, args.redis_bin);
+    (plan.pg_bin, plan.redis_bin, plan.rts) = (args.pg_bin, args.redis_bin, args.rts);
+    plan.progress = Some(|line| say(line));
     if args.schedule {
         for step in plan.schedule() {
             say(format_args!("{:>9.3} s  {}", step.at.as_secs_f64(), step.action));
         }
         return ExitCode::SUCCESS;
     }
-    say(format_args!("seed {seed}: {} operations, {} s of faults", plan.operations, plan.chaos.as_secs()));
+    say(format_args!(
+        "seed {seed}: about {} operations, {} s of faults",
+        plan.operations,
+        plan.chaos.as_secs()
+    ));
     match run(&plan) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,

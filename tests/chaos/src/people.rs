@@ -29,7 +29,7 @@ pub(crate) async fn settle(
     issuer: &Issuer,
     plan: &Plan,
 ) -> anyhow::Result<(Vec<Team>, Vec<Person>, Person)> {
-    let part = |share: usize| i32::try_from((plan.operations / share).max(2)).ok();
+    let part = |share: usize| i32::try_from((plan.stories() / share).max(2)).ok();
     let teams: Vec<Team> =
         [("amber", part(12)), ("blue", part(40)), ("coral", Some(3)), ("drab", None), ("ebony", None)]
             .into_iter()

@@ -10,6 +10,8 @@ pub(crate) const APIS: usize = 2;
 pub(crate) const WORKERS: usize = 3;
 /// Schedulers.
 pub(crate) const SCHEDULERS: usize = 2;
+/// Operations of one story, about: a runner is asked for, looked at, collected, used, removed.
+const OPERATIONS_EACH: usize = 4;
 
 /// The size of a run.
 #[derive(Clone, Debug)]
@@ -18,7 +20,7 @@ pub struct Plan {
     pub seed: u64,
     /// How long faults strike and operations arrive.
     pub chaos: Duration,
-    /// How many operations.
+    /// How many operations, about.
     pub operations: usize,
     /// Mean time between faults.
     pub pace: Duration,
@@ -30,6 +32,10 @@ pub struct Plan {
     pub pg_bin: Option<PathBuf>,
     /// The Redis or Valkey server program; `None`: looked for.
     pub redis_bin: Option<PathBuf>,
+    /// The `rts` to run; `None`: the one beside this program, brought up to date.
+    pub rts: Option<PathBuf>,
+    /// Hears every few seconds how far the run is.
+    pub progress: Option<fn(&str)>,
 }
 
 impl Plan {
@@ -38,12 +44,14 @@ impl Plan {
         Self {
             seed,
             chaos: Duration::from_mins(1),
-            operations: 160,
+            operations: 160 * OPERATIONS_EACH,
             pace: Duration::from_millis(900),
             quiet: Duration::from_mins(1),
             lease: Duration::from_secs(3),
             pg_bin: None,
             redis_bin: None,
+            rts: None,
+            progress: None,
         }
     }
 
@@ -52,6 +60,7 @@ impl Plan {
         Self {
             chaos: Duration::from_mins(minutes),
             operations,
+            pace: Duration::from_millis(1500),
             quiet: Duration::from_mins(3),
             ..Self::bounded(seed)
         }
@@ -71,11 +80,18 @@ impl Plan {
             steps.push(Step { at, action: kind.dealt(&mut rng, self.lease) });
             at += self.pace.mul_f64(rng.random_range(0.4..1.6));
         }
+        // What slowed us down is forgotten at the end: it would take an hour to grow again, and the run with it.
+        steps.push(Step { at: self.chaos, action: Action::Flush });
         steps
     }
 }
 
 impl Plan {
+    /// How many runners are asked for.
+    pub(crate) fn stories(&self) -> usize {
+        (self.operations / OPERATIONS_EACH).max(1)
+    }
+
     /// The most losses of Redis in any `seconds` of the schedule.
     pub(crate) fn losses_within(&self, seconds: u64) -> u32 {
         let loses = |action: &Action| {
@@ -226,6 +242,10 @@ pub enum Action {
 }
 
 impl Action {
+    pub(crate) const fn disturbs_a_store(&self) -> bool {
+        !matches!(self, Self::Kill { .. } | Self::Freeze { .. } | Self::GitHub { .. })
+    }
+
     /// What it counts as in the report.
     pub fn kind(&self) -> String {
         match self {

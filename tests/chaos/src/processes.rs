@@ -135,23 +135,27 @@ impl Drop for Slot {
     }
 }
 
-/// The `rts` of the profile this program was built in, brought up to date and then kept in `keep`, so that a build
-/// during the run changes nothing.
-pub(crate) fn program(keep: &Path) -> anyhow::Result<PathBuf> {
-    let own = std::env::current_exe().context("cannot find this program")?;
-    let mut folder = own.parent().context("this program has no folder")?;
-    if folder.ends_with("deps") {
-        folder = folder.parent().context("this program has no target folder")?;
-    }
-    let program = folder.join("rts");
-    build(folder)?;
-    anyhow::ensure!(program.is_file(), "{} was not built", program.display());
+/// The `rts` that was given, or that of the profile this program was built in, brought up to date; kept in `keep`, so
+/// that a build during the run changes nothing.
+pub(crate) fn program(given: Option<&Path>, keep: &Path) -> anyhow::Result<PathBuf> {
+    let program = given.map_or_else(beside, |given| Ok(given.to_path_buf()))?;
+    anyhow::ensure!(program.is_file(), "there is no {}", program.display());
     let kept = keep.join("rts");
     if fs::hard_link(&program, &kept).is_err() {
         // The folder is on another disk.
         fs::copy(&program, &kept).with_context(|| format!("cannot copy {}", program.display()))?;
     }
     Ok(kept)
+}
+
+fn beside() -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe().context("cannot find this program")?;
+    let mut folder = own.parent().context("this program has no folder")?;
+    if folder.ends_with("deps") {
+        folder = folder.parent().context("this program has no target folder")?;
+    }
+    build(folder)?;
+    Ok(folder.join("rts"))
 }
 
 /// Cargo does nothing when the binary is fresh; an old one would prove nothing.

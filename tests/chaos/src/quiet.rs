@@ -1,6 +1,6 @@
 //! After the faults: everything heals, every job ends, every doubt is settled.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, fmt, sync::Arc, time::Duration};
 
 use nix::sys::signal::Signal;
 use sqlx::Row;
@@ -22,15 +22,15 @@ pub(crate) fn heal(stage: &Stage) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Waits until no job is open and no call in doubt, with the look-ups of calls in doubt made due at once. True when
+/// Waits until no job is open, no call in doubt, no webhook unread and no row left of a runner that is gone, with the look-ups of calls in doubt made due at once. True when
 /// that came about in time.
 pub(crate) async fn settle(stage: &Arc<Stage>, limit: Duration) -> anyhow::Result<bool> {
     let until = Instant::now() + limit;
     let mut calm = 0;
     while Instant::now() < until {
-        let (open, doubtful) = open(stage).await?;
-        stage.log.note(format_args!("{open} jobs are open, {doubtful} calls in doubt"));
-        calm = if open + doubtful == 0 { calm + 1 } else { 0 };
+        let left = left(stage).await?;
+        stage.log.note(&left);
+        calm = if left.is_nothing() { calm + 1 } else { 0 };
         // Twice: between two look-ups of one call nothing is open for a moment.
         if calm == 2 {
             return Ok(true);
@@ -44,9 +44,46 @@ pub(crate) async fn settle(stage: &Arc<Stage>, limit: Duration) -> anyhow::Resul
     Ok(false)
 }
 
-async fn open(stage: &Stage) -> anyhow::Result<(i64, i64)> {
+/// What is not settled yet.
+#[derive(Debug, Default)]
+pub(crate) struct Left {
+    jobs: i64,
+    calls: i64,
+    webhooks: i64,
+    rows: usize,
+}
+
+impl Left {
+    fn is_nothing(&self) -> bool {
+        self.jobs + self.calls + self.webhooks == 0 && self.rows == 0
+    }
+}
+
+impl fmt::Display for Left {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { jobs, calls, webhooks, rows } = self;
+        write!(
+            f,
+            "{jobs} jobs open, {calls} calls in doubt, {webhooks} webhooks unread, {rows} rows without a runner"
+        )
+    }
+}
+
+/// What is not settled yet.
+pub(crate) async fn left(stage: &Stage) -> sqlx::Result<Left> {
     let query = "SELECT (SELECT count(*) FROM jobs WHERE finished_at IS NULL),
-        (SELECT count(*) FROM github_calls WHERE state IN ('intent', 'effect_suspected'))";
+        (SELECT count(*) FROM github_calls WHERE state IN ('intent', 'effect_suspected')),
+        (SELECT count(*) FROM webhook_inbox WHERE state = 'pending')";
     let row = sqlx::query(query).fetch_one(&stage.sql).await?;
-    Ok((row.try_get(0)?, row.try_get(1)?))
+    let bound =
+        "SELECT github_runner_id FROM runners WHERE status <> 'deleted' AND github_runner_id IS NOT NULL";
+    let bound: Vec<i64> = sqlx::query_scalar(bound).fetch_all(&stage.sql).await?;
+    let there: HashSet<u64> = stage.twin.runners().iter().map(|runner| runner.id).collect();
+    let gone = |id: &&i64| !u64::try_from(**id).is_ok_and(|id| there.contains(&id));
+    Ok(Left {
+        jobs: row.try_get(0)?,
+        calls: row.try_get(1)?,
+        webhooks: row.try_get(2)?,
+        rows: bound.iter().filter(gone).count(),
+    })
 }

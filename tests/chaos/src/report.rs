@@ -22,6 +22,8 @@ pub struct Report {
     pub folder: PathBuf,
     took: Duration,
     settled: bool,
+    operations: usize,
+    faults: usize,
     /// Title, then name and figure of each line.
     tables: Vec<(&'static str, Vec<(String, String)>)>,
 }
@@ -41,7 +43,10 @@ impl Report {
             ("jobs", jobs(evidence)),
             ("figures", others(evidence)),
         ];
-        Self { seed: plan.seed, verdicts: oracles::all(evidence), folder, took, settled, tables }
+        let operations = evidence.told.operations.values().sum();
+        let faults = evidence.deeds.done.values().sum();
+        let verdicts = oracles::all(evidence);
+        Self { seed: plan.seed, verdicts, folder, took, settled, operations, faults, tables }
     }
 
     /// Whether every promise was kept.
@@ -62,6 +67,9 @@ impl fmt::Display for Report {
         for verdict in &self.verdicts {
             let word = if verdict.holds() { "ok" } else { "FAILED" };
             writeln!(f, "  {:<58} {:>8} looked at  {word}", verdict.promise, verdict.looked_at)?;
+            if verdict.looked_at == 0 {
+                writeln!(f, "      nothing was looked at, so nothing is proved")?;
+            }
             for offender in verdict.offenders.iter().take(LISTED) {
                 writeln!(f, "      {offender}")?;
             }
@@ -73,10 +81,27 @@ impl fmt::Display for Report {
         if !self.settled {
             writeln!(f, "\nNot everything was settled in time; see the events.")?;
         }
+        if !self.passed() {
+            writeln!(f, "\nLogs and events are in {}", self.folder.display())?;
+        }
         let word = if self.passed() { "passed" } else { "FAILED" };
-        write!(f, "\n{word}: seed {}, {:.1} s", self.seed, self.took.as_secs_f64())?;
-        if self.passed() { Ok(()) } else { write!(f, "; logs and events are in {}", self.folder.display()) }
+        let kept = self.verdicts.iter().filter(|verdict| verdict.holds()).count();
+        let (oracles, took) = (self.verdicts.len(), self.took.as_secs_f64());
+        write!(
+            f,
+            "\n{word}: seed {}, {took:.0} s, {} operations, {} faults, {kept} of {oracles} promises kept",
+            self.seed, self.operations, self.faults
+        )
     }
+}
+
+/// Median, the slowest tenth and the slowest.
+fn spread(mut times: Vec<Duration>) -> String {
+    times.sort_unstable();
+    let at =
+        |share: usize| times.get(times.len().saturating_sub(1) * share / 100).copied().unwrap_or_default();
+    let [median, tenth, slowest] = [50, 90, 100].map(|share| at(share).as_secs_f64());
+    format!("{median:.1} s, {tenth:.1} s, {slowest:.1} s")
 }
 
 fn figures<K: fmt::Display>(counts: &BTreeMap<K, usize>) -> Vec<(String, String)> {
@@ -97,20 +122,23 @@ fn jobs(evidence: &Evidence) -> Vec<(String, String)> {
 }
 
 fn others(evidence: &Evidence) -> Vec<(String, String)> {
-    let mut recoveries = evidence.deeds.recoveries.clone();
-    recoveries.sort_unstable();
-    let at = |share: usize| match recoveries.len() {
-        0 => "-".to_owned(),
-        count => format!("{:.2} s", recoveries[((count - 1) * share) / 100].as_secs_f64()),
-    };
+    let (all, outside): (Vec<_>, Vec<_>) = evidence.recoveries().into_iter().unzip();
+    let late = evidence.jobs.iter().map(|job| job.late).fold(f64::MIN, f64::max);
+    let jobs_seconds = |limit: f64| evidence.jobs.iter().filter(|job| job.late > limit).count();
     let sum = |of: fn(&crate::evidence::JobRow) -> i32| -> i64 {
         evidence.jobs.iter().map(|job| i64::from(of(job))).sum()
     };
     let summary = &evidence.ledger.summary;
     let mut lines = vec![
-        ("jobs running at a kill -9".to_owned(), recoveries.len().to_string()),
-        ("their next start, median".to_owned(), at(50)),
-        ("their next start, slowest".to_owned(), at(100)),
+        ("jobs running at a kill -9".to_owned(), all.len().to_string()),
+        ("their next start".to_owned(), spread(all)),
+        ("the same outside pauses and outages".to_owned(), spread(outside)),
+        ("ended past their deadline".to_owned(), jobs_seconds(0.0).to_string()),
+        ("the latest of them".to_owned(), if late > 0.0 { format!("{late:.1} s") } else { "-".to_owned() }),
+        ("GitHub's fullest minute, points".to_owned(), oracles::fullest_minute(evidence)),
+        ("webhooks arrived".to_owned(), evidence.arrived.len().to_string()),
+        ("strangers turned away".to_owned(), evidence.told.turned_away.to_string()),
+        ("sent without a key, end unknown".to_owned(), evidence.told.unclear.to_string()),
         ("rescues".to_owned(), sum(|job| job.rescues).to_string()),
         ("snoozes".to_owned(), sum(|job| job.snoozes).to_string()),
         ("attempts".to_owned(), sum(|job| job.attempts).to_string()),

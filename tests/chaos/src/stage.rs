@@ -14,11 +14,14 @@ use std::{
 use anyhow::Context;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use devstack::Stack;
+use queue::{Spine, SpineConfig};
 use sqlx::{
     PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
-use twin::{Algorithm, Bucket, Fault, FaultKind, Issuer, IssuerConfig, Limits, Twin, TwinConfig};
+use twin::{
+    Algorithm, Bucket, Fault, FaultKind, Issuer, IssuerConfig, Limits, Twin, TwinConfig, WebhookConfig,
+};
 
 use crate::{
     log::Log,
@@ -35,7 +38,9 @@ const AUDIENCE: &str = "runner-tokens";
 /// GitHub's usual time for a JIT config here: long enough that a kill finds jobs running.
 const GITHUB_TAKES: Duration = Duration::from_secs(1);
 /// Requests of one small burst.
-const BURST: u32 = 10;
+pub(crate) const BURST: u32 = 10;
+/// What webhooks are signed with.
+const WEBHOOK_SECRET: &str = "signed-by-the-twin-alone";
 /// Longest time until every process answers.
 const READY: Duration = Duration::from_mins(1);
 
@@ -73,7 +78,9 @@ impl Stage {
             Proxy::start(servers.join(".s.PGSQL.5432")).await?,
             Proxy::start(servers.join("redis.sock")).await?,
         ];
-        let config = twin_config(plan);
+        // GitHub knows one address; what is lost while nobody answers there is asked for again, or noticed otherwise.
+        let hooked = free_port().await?;
+        let config = twin_config(plan, hooked);
         let canary = config.canary.clone();
         let twin = Twin::start(config).await?;
         twin.fault(slow());
@@ -84,7 +91,7 @@ impl Stage {
             .connect_lazy_with(PgConnectOptions::from_str(&direct)?);
         let settings = settings(&direct, &proxies, (&twin, &issuer), (plan, folder))?;
         init_db(&program, &settings, folder).await?;
-        let slots = slots(&program, &settings, folder).await?;
+        let slots = slots(&program, &settings, folder, hooked).await?;
         let (teams, people, root) = people::settle(&sql, &issuer, plan).await?;
         let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(40)).build()?;
         let redis = redis::Client::open(stack.redis_url(0))?;
@@ -139,6 +146,12 @@ impl Stage {
         Ok(tokio::task::spawn_blocking(done).await??)
     }
 
+    /// The queue, past the proxy.
+    pub(crate) fn spine(&self) -> anyhow::Result<Spine> {
+        let address = self.redis.get_connection_info().addr().to_string();
+        Ok(Spine::connect(&SpineConfig::new(format!("redis+unix://{address}"), "rts"))?)
+    }
+
     /// Logs of the processes and of the servers.
     pub(crate) fn logs(&self) -> Vec<PathBuf> {
         let mut logs: Vec<_> = self.slots.iter().map(Slot::log).collect();
@@ -187,7 +200,7 @@ async fn init_db(program: &Path, settings: &Settings, folder: &Path) -> anyhow::
 
 /// GitHub's limits. Each loss of Redis may cost one small burst, as what was used is forgotten with it. The hour's
 /// window is wide: a long run would only wait for its end.
-fn twin_config(plan: &Plan) -> TwinConfig {
+fn twin_config(plan: &Plan, hooked: u16) -> TwinConfig {
     let github = Limits::github();
     let wider = |bucket: Option<Bucket>, each: u32| {
         bucket.map(|bucket| Bucket {
@@ -201,7 +214,9 @@ fn twin_config(plan: &Plan) -> TwinConfig {
         registrations: wider(github.registrations, BURST),
         ..github
     };
-    TwinConfig { limits, ..TwinConfig::default() }
+    let webhook =
+        WebhookConfig::new(format!("http://127.0.0.1:{hooked}/api/v1/webhooks/github"), WEBHOOK_SECRET);
+    TwinConfig { limits, webhook: Some(webhook), ..TwinConfig::default() }
 }
 
 fn slow() -> Fault {
@@ -245,6 +260,8 @@ fn settings(
         ("GITHUB_APP_PRIVATE_KEY_PATH", key.display().to_string()),
         ("GITHUB_ORG", config.org),
         ("GITHUB_API_URL", twin.url().to_owned()),
+        ("GITHUB_WEBHOOK_SECRET", WEBHOOK_SECRET.to_owned()),
+        ("SYNC_INTERVAL_SECONDS", "15".to_owned()),
         ("OIDC_ISSUER", issuer.url().to_owned()),
         ("OIDC_AUDIENCE", AUDIENCE.to_owned()),
         ("CREDENTIAL_KEYS", format!("chaos:{}", STANDARD.encode(key_bytes()))),
@@ -265,11 +282,12 @@ fn key_bytes() -> Vec<u8> {
     (1..=32).collect()
 }
 
-async fn slots(program: &Path, settings: &Settings, folder: &Path) -> anyhow::Result<Vec<Slot>> {
+async fn slots(program: &Path, settings: &Settings, folder: &Path, hooked: u16) -> anyhow::Result<Vec<Slot>> {
     let mut slots = Vec::new();
     for (role, count) in [(Role::Api, APIS), (Role::Worker, WORKERS), (Role::Scheduler, SCHEDULERS)] {
         for which in 0..count {
-            let port = free_port().await?;
+            let is_hooked = role == Role::Api && which == 0;
+            let port = if is_hooked { hooked } else { free_port().await? };
             let address = format!("127.0.0.1:{port}");
             let mut arguments = vec![role.word().to_owned()];
             let mut settings = settings.clone();

@@ -9,7 +9,10 @@ use std::{
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::client::{Answer, Ask};
+use crate::{
+    client::{Answer, Ask},
+    needles::Needles,
+};
 
 /// Most lines kept of one sort.
 const MOST: usize = 200;
@@ -35,6 +38,12 @@ pub(crate) struct Told {
     pub(crate) configs: HashMap<Uuid, HashSet<u64>>,
     /// Hand-outs.
     pub(crate) handed_out: usize,
+    /// Those of them in which the canary was found, as it must be.
+    pub(crate) recognised: usize,
+    /// Refusals of strangers who wanted a config.
+    pub(crate) turned_away: usize,
+    /// Requests without a key that nobody knows the end of, and so were not sent again.
+    pub(crate) unclear: usize,
     /// Broken promises seen by a caller.
     pub(crate) broken: Vec<String>,
     /// Answers that held the canary.
@@ -47,12 +56,21 @@ impl Tally {
         self.lock().clone()
     }
 
+    /// How many operations so far.
+    pub(crate) fn count(&self) -> usize {
+        self.lock().operations.values().sum()
+    }
+
     pub(crate) fn operation(&self, what: &'static str) {
         *self.lock().operations.entry(what).or_default() += 1;
     }
 
     pub(crate) fn hangup(&self, _error: &reqwest::Error) {
         self.lock().hangups += 1;
+    }
+
+    pub(crate) fn unclear(&self) {
+        self.lock().unclear += 1;
     }
 
     pub(crate) fn leak(&self, text: String) {
@@ -69,7 +87,8 @@ impl Tally {
         let line = format!("{} {}", answer.status, answer.code()).trim_end().to_owned();
         *told.answers.entry(line).or_default() += 1;
         let problem = !answer.code().is_empty();
-        if answer.status == 500 || (answer.status >= 400 && !problem) {
+        let fault = answer.status == 500 && answer.code() != "job_poisoned";
+        if fault || (answer.status >= 400 && !problem) {
             told.breaks(format!("{} {} answered {} {}", ask.method, ask.path, answer.status, answer.body));
         }
     }
@@ -82,12 +101,31 @@ impl Tally {
         }
     }
 
+    /// A job that may be the same for several who asked.
+    pub(crate) fn joined(&self, what: &str, job: Uuid) {
+        self.lock().accepted.entry(job).or_insert_with(|| what.to_owned());
+    }
+
+    /// A stranger's try to get a config was answered.
+    pub(crate) fn intruded(&self, job: Uuid, answer: &Answer) {
+        let mut told = self.lock();
+        if matches!((answer.status, answer.code()), (403, "credential_denied") | (404, "not_found")) {
+            told.turned_away += 1;
+        } else {
+            told.breaks(format!(
+                "a stranger who wanted the config of {job} was answered {} {}",
+                answer.status,
+                answer.code()
+            ));
+        }
+    }
+
     pub(crate) fn broke(&self, text: String) {
         self.lock().breaks(text);
     }
 
     /// A config was handed out.
-    pub(crate) fn config(&self, job: Uuid, body: &Value) {
+    pub(crate) fn config(&self, job: Uuid, body: &Value, needles: &Needles) {
         let mut told = self.lock();
         let Some(blob) = body["encoded_jit_config"].as_str() else {
             told.breaks(format!("job {job} was answered without a config"));
@@ -96,6 +134,7 @@ impl Tally {
         let mut hash = DefaultHasher::new();
         blob.hash(&mut hash);
         told.configs.entry(job).or_default().insert(hash.finish());
+        told.recognised += usize::from(needles.in_text(blob));
         told.handed_out += 1;
     }
 

@@ -3,7 +3,10 @@
 use std::collections::HashMap;
 
 use super::Verdict;
-use crate::evidence::{Evidence, RunnerRow};
+use crate::{
+    evidence::{Evidence, RunnerRow},
+    people::Team,
+};
 
 /// Every runner on GitHub belongs to a live row: nothing else makes runners there.
 pub(super) fn nothing_stray(evidence: &Evidence) -> Verdict {
@@ -44,7 +47,10 @@ pub(super) fn pending_exist(evidence: &Evidence) -> Verdict {
 
 /// No team ever had more runners than it may.
 pub(super) fn quota_holds(evidence: &Evidence) -> Verdict {
-    let looks = usize::try_from(evidence.seen.looks).unwrap_or(usize::MAX);
+    // Looks count only if some team had as many as it may.
+    let full = |team: &&Team| evidence.seen.fullest.get(team.name).copied() >= team.most.map(i64::from);
+    let tried = evidence.teams.iter().filter(|team| team.most.is_some()).any(|team| full(&team));
+    let looks = if tried { usize::try_from(evidence.seen.looks).unwrap_or(usize::MAX) } else { 0 };
     let mut offenders = evidence.seen.exceeded.clone();
     for team in &evidence.teams {
         let live = evidence.runners.iter().filter(|row| row.is_live() && row.team == team.id).count();
@@ -60,7 +66,6 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::people::Team;
 
     fn row(status: &str, github_id: Option<i64>) -> RunnerRow {
         RunnerRow { id: Uuid::now_v7(), status: status.to_owned(), github_id, ..RunnerRow::default() }

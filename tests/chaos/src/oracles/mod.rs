@@ -7,6 +7,7 @@ mod ledger;
 mod secrets;
 
 use crate::evidence::Evidence;
+pub(crate) use ledger::fullest_minute;
 
 /// What one oracle says.
 #[derive(Clone, Debug)]
@@ -24,9 +25,9 @@ impl Verdict {
         Self { promise, looked_at, offenders }
     }
 
-    /// Whether the promise was kept.
+    /// Whether the promise was kept, and there was something to keep it for.
     pub fn holds(&self) -> bool {
-        self.offenders.is_empty()
+        self.offenders.is_empty() && self.looked_at > 0
     }
 }
 
@@ -34,6 +35,7 @@ impl Verdict {
 pub(crate) fn all(evidence: &Evidence) -> Vec<Verdict> {
     [
         jobs::accepted_are_final,
+        jobs::ended_in_time,
         jobs::one_config_each,
         jobs::finals_never_change,
         jobs::counters_fit,
@@ -42,11 +44,15 @@ pub(crate) fn all(evidence: &Evidence) -> Vec<Verdict> {
         fleet::pending_exist,
         fleet::quota_holds,
         ledger::nothing_inside_a_pause,
+        ledger::no_window_exceeded,
         secrets::canary_is_nowhere,
+        secrets::strangers_get_nothing,
         counts::equal_recounts,
         counts::queue_is_empty,
+        counts::webhooks_are_settled,
         counts::callers_were_told_right,
         counts::processes_lived,
+        counts::orphans_are_taken_up,
     ]
     .into_iter()
     .map(|oracle| oracle(evidence))
