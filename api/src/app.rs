@@ -1,11 +1,15 @@
 //! What every handler can reach.
 
-use std::{ops::Deref, sync::Arc};
+use std::{collections::BTreeMap, ops::Deref, sync::Arc};
 
 use chrono::TimeDelta;
-use domain::{KeyRing, Secret};
+use domain::{InstallationId, KeyRing, Problem, ProblemCode};
 use queue::{Announcements, Spine};
-use runtime::{config::ServerConfig, health::Progress, telemetry::Metrics};
+use runtime::{
+    config::{ServerConfig, WebhookSecret},
+    health::Progress,
+    telemetry::Metrics,
+};
 use store::Store;
 use tokio_util::sync::CancellationToken;
 
@@ -26,10 +30,14 @@ pub struct Parts {
     pub keys: KeyRing,
     /// Where it listens and what it grants.
     pub server: ServerConfig,
-    /// Runner group of requests that name none.
-    pub default_group: i64,
-    /// The secret GitHub signs its webhooks with; without it they are refused.
-    pub webhook_secret: Option<Secret>,
+    /// Every installation configured, with the runner group of requests that name none.
+    pub installations: BTreeMap<InstallationId, i64>,
+    /// The pages on the web that runners register themselves with, of every installation.
+    pub web_urls: BTreeMap<InstallationId, String>,
+    /// Whether registration tokens are handed out at all.
+    pub registration_tokens: bool,
+    /// What GitHub signs its webhooks with; without any they are refused.
+    pub webhook_secrets: Vec<WebhookSecret>,
     /// Issuer for machine clients registered without one.
     pub default_issuer: String,
     /// Longest life of a config that nobody fetched.
@@ -58,6 +66,15 @@ impl App {
     pub fn new(parts: Parts) -> Self {
         let limiter = Limiter::new(&parts.server);
         Self(Arc::new(Inner { parts, limiter, alarm: Alarm::new() }))
+    }
+
+    /// Runner group of requests that name none. A team of an installation nobody serves any more gets nothing: its jobs
+    /// would wait in vain.
+    pub(crate) fn default_group(&self, installation: &InstallationId) -> Result<i64, Problem> {
+        self.installations.get(installation).copied().ok_or_else(|| {
+            let detail = format!("The team's GitHub installation `{installation}` is not configured here.");
+            Problem::new(ProblemCode::GithubUnavailable, detail)
+        })
     }
 
     pub(crate) fn limiter(&self) -> &Limiter {

@@ -90,6 +90,7 @@ fn person(user: User, teams: Vec<Membership>) -> Result<Caller, Problem> {
         display_name: user.display_name,
         is_admin: user.is_admin,
         can_use_jit: user.can_use_jit,
+        can_use_registration_token: user.can_use_registration_token,
         teams,
     })
 }
@@ -104,6 +105,8 @@ fn machine(client: &MachineClient, team: Membership) -> Result<Caller, Problem> 
         display_name: client.description.clone(),
         is_admin: false,
         can_use_jit: true,
+        // With such a token any number of runners can be registered: it is for people.
+        can_use_registration_token: false,
         teams: vec![team],
     })
 }

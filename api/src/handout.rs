@@ -2,7 +2,7 @@
 
 use axum::http::{HeaderName, header};
 use chrono::{DateTime, Utc};
-use domain::{AuditEntry, Caller, Job, Origin};
+use domain::{AuditEntry, Caller, Job, JobKind, Origin, Runner};
 use serde::Serialize;
 use serde_json::json;
 use store::SealedCredential;
@@ -35,6 +35,43 @@ pub(crate) struct CredentialView {
     job_id: Uuid,
 }
 
+/// A registration token. It is a secret: whoever has it can register runners for an hour.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RegistrationToken)]
+pub(crate) struct TokenView {
+    /// Our id of the runner.
+    runner_id: Uuid,
+    /// The name it is to register itself under.
+    runner_name: String,
+    /// For `./config.sh --token`.
+    registration_token: String,
+    /// Register the runner before.
+    expires_at: DateTime<Utc>,
+    /// For `./config.sh --url`.
+    github_url: String,
+    /// The runner group it lands in.
+    runner_group_id: i64,
+    /// Takes one workflow job and is gone.
+    ephemeral: bool,
+    /// Labels it is to give itself.
+    labels: Vec<String>,
+    /// Registers it, in a shell.
+    #[schema(example = "./config.sh --unattended --url https://github.com/acme --token A… --name builder-7")]
+    configuration_command: String,
+    /// The job that got it.
+    job_id: Uuid,
+}
+
+/// What a job that makes a runner hands out.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+pub(crate) enum Handout {
+    /// Of `POST /runners/jit`.
+    Jit(CredentialView),
+    /// Of `POST /runners/provision`.
+    Token(TokenView),
+}
+
 /// Opens the job's config for its requester and writes the hand-out down in the same transaction.
 /// None: it is gone, or there never was one.
 pub(crate) async fn fetch(
@@ -42,40 +79,65 @@ pub(crate) async fn fetch(
     caller: &Caller,
     origin: &Origin,
     job: &Job,
-) -> ApiResult<Option<CredentialView>> {
+) -> ApiResult<Option<Handout>> {
     let Some(runner_id) = job.runner else { return Ok(None) };
     let mut tx = app.store.begin().await?;
     let Some(credential) = tx.credentials().hand_out(job.id).await? else { return Ok(None) };
     let Some(runner) = tx.runners().get(runner_id).await? else { return Ok(None) };
     let entry = AuditEntry {
         runner: Some(runner.id),
-        runner_name: Some(runner.name),
+        runner_name: Some(runner.name.clone()),
         team: job.team,
         job: Some(job.id),
         data: json!({ "first": credential.first }),
         ..AuditEntry::by(caller, origin, "credential.fetch")
     };
     tx.audit().write(&entry).await?;
-    let view = open(app, job, &credential, (runner.id.uuid(), runner.labels))?;
+    let view = open(app, job, &credential, runner)?;
     tx.commit().await?;
     Ok(Some(view))
 }
 
-fn open(
-    app: &App,
-    job: &Job,
-    credential: &SealedCredential,
-    (runner_id, labels): (Uuid, Vec<String>),
-) -> ApiResult<CredentialView> {
+fn open(app: &App, job: &Job, credential: &SealedCredential, runner: Runner) -> ApiResult<Handout> {
     let context = domain::credential_context(job.id, &credential.runner_name);
     let secret = app.keys.open(&context, &credential.sealed)?;
-    Ok(CredentialView {
+    let (runner_id, runner_name, expires_at) =
+        (runner.id.uuid(), credential.runner_name.clone(), credential.expires_at);
+    if job.kind == JobKind::Register {
+        let github_url = app.web_urls.get(&runner.installation).cloned().unwrap_or_default();
+        return Ok(Handout::Token(TokenView {
+            runner_id,
+            configuration_command: configuration(&runner, &github_url, secret.expose()),
+            runner_name,
+            registration_token: secret.expose().to_owned(),
+            expires_at,
+            github_url,
+            runner_group_id: runner.runner_group_id,
+            ephemeral: runner.ephemeral,
+            labels: runner.labels,
+            job_id: job.id.uuid(),
+        }));
+    }
+    Ok(Handout::Jit(CredentialView {
         runner_id,
-        runner_name: credential.runner_name.clone(),
+        runner_name,
         encoded_jit_config: secret.expose().to_owned(),
-        labels,
-        expires_at: credential.expires_at,
+        labels: runner.labels,
+        expires_at,
         run_command: format!("./run.sh --jitconfig {}", secret.expose()),
         job_id: job.id.uuid(),
-    })
+    }))
+}
+
+/// The command for a shell. Labels may hold anything but commas and control characters.
+fn configuration(runner: &Runner, url: &str, token: &str) -> String {
+    let quoted = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
+    let mut words = vec!["./config.sh --unattended".to_owned()];
+    let options =
+        [("url", url), ("token", token), ("name", &runner.name), ("labels", &runner.labels.join(","))];
+    words.extend(options.map(|(option, value)| format!("--{option} {}", quoted(value))));
+    if runner.ephemeral {
+        words.push("--ephemeral".to_owned());
+    }
+    words.join(" ")
 }

@@ -74,6 +74,7 @@ pub async fn upkeep(app: App) {
             () = app.draining.cancelled() => break,
         }
         app.limiter().forget_idle();
+        app.verifier.set_clock(&app.store).await;
         beat.tick();
     }
     beat.retire();

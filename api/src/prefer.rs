@@ -21,9 +21,16 @@ pub(crate) struct Prefer {
     pub(crate) wait: Duration,
     /// Whether the caller said so, to be confirmed by `Preference-Applied`.
     pub(crate) said: bool,
+    /// Whether the caller wants no waiting.
+    asynchronous: bool,
 }
 
 impl Prefer {
+    /// The longest wait, unless the caller said something else.
+    pub(crate) fn or_longest(self) -> Self {
+        if self.said || self.asynchronous { self } else { Self { wait: MAX_WAIT, ..self } }
+    }
+
     /// Says in an answer that the wish to wait was granted, if there was one.
     pub(crate) fn confirm(self, mut response: Response) -> Response {
         if self.said
@@ -45,17 +52,20 @@ impl FromRequestParts<App> for Prefer {
 }
 
 fn read<'t>(lines: impl Iterator<Item = &'t str>, default: Duration) -> Result<Prefer, Problem> {
-    let mut prefer = Prefer { wait: default, said: false };
+    let mut prefer = Prefer { wait: default, said: false, asynchronous: false };
     for item in lines.flat_map(|line| line.split(',')) {
         let item = item.split(';').next().unwrap_or_default().trim();
         let (name, value) =
             item.split_once('=').map_or((item, None), |(name, value)| (name.trim(), Some(value)));
         match (name.to_ascii_lowercase().as_str(), value) {
-            ("respond-async", _) => return Ok(Prefer { wait: Duration::ZERO, said: false }),
+            ("respond-async", _) => {
+                return Ok(Prefer { wait: Duration::ZERO, said: false, asynchronous: true });
+            }
             ("wait", Some(seconds)) if !prefer.said => {
                 prefer = Prefer {
                     wait: seconds_to_wait("header:Prefer", seconds.trim().trim_matches('"'))?,
                     said: true,
+                    asynchronous: false,
                 };
             }
             _ => {}

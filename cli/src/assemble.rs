@@ -1,23 +1,31 @@
 //! From settings to parts.
 
+use std::time::Duration;
+
 use anyhow::Context;
 use api::oidc::{HttpSettings, TrustedIssuer, Verifier};
 use chrono::TimeDelta;
 use domain::{DriftRules, KeyRing};
 use fleet::{Fleet, Installation};
-use github::{Credential, GitHubSettings, KeySource, Scope};
+use github::{Credential, GitHubSettings, KeySource, Scope, TokenSource};
 use queue::{Announcements, BudgetSettings, Spine, SpineConfig};
 use runtime::{
     Clock,
     config::{
-        ConfigError, DatabaseConfig, GithubAppConfig, GithubConfig, JobsConfig, LabelEnforcement, OidcConfig,
-        RedisConfig, SecretsConfig, ServerConfig, Sources,
+        ConfigError, CredentialConfig, DatabaseConfig, GithubAppConfig, GithubConfig, GithubOwner,
+        InstallationConfig, JobsConfig, LabelEnforcement, MemberConfig, Mode, OidcConfig, RedisConfig,
+        SecretsConfig, ServerConfig, Sources, WebhookConfig,
     },
     health::Progress,
 };
 use store::Store;
 
+use tokio::time::timeout;
+
 use crate::process::Process;
+
+/// How long a start waits for GitHub to tell what is left of its windows.
+const PRIMING: Duration = Duration::from_secs(3);
 
 /// GitHub, once for each installation of this process.
 pub(crate) type Installations = Vec<Installation>;
@@ -40,24 +48,44 @@ pub(crate) fn spine(sources: &Sources) -> anyhow::Result<Spine> {
     Ok(Spine::connect(&SpineConfig::new(config.url.expose(), config.namespace))?)
 }
 
-/// The GitHub App of the settings.
+/// Every installation of the settings with its credential.
 pub(crate) fn installations(sources: &Sources) -> anyhow::Result<Installations> {
     let config: GithubConfig = sources.section()?;
     let app: GithubAppConfig = sources.section()?;
-    let credential = Credential::App {
-        app_id: app.app_id.to_string(),
-        installation_id: app.app_installation_id,
-        private_key: KeySource::File(app.private_key_path),
-    };
-    Ok(vec![Installation {
-        id: config.installation,
-        github: GitHubSettings::new(config.api_url, Scope::Org(config.org), credential),
-        budget: BudgetSettings {
-            enabled: app.rate_limits,
+    let insecure = sources.mode() == Mode::Development;
+    // Both sections have them in the same order.
+    let all = config.installations.into_iter().zip(app.members);
+    let one = |(installation, member): (InstallationConfig, MemberConfig)| {
+        let (scope, credential) = (scope(installation.owner), credential(member.credential));
+        let mut github = GitHubSettings::new(installation.api_url, scope, credential);
+        github.allow_insecure_key = insecure;
+        let budget = BudgetSettings {
+            enabled: member.rate_limits,
             team_running: app.team_running,
             ..BudgetSettings::default()
+        };
+        Installation { id: installation.id, github, budget }
+    };
+    Ok(all.map(one).collect())
+}
+
+fn scope(owner: GithubOwner) -> Scope {
+    match owner {
+        GithubOwner::Org(org) => Scope::Org(org),
+        GithubOwner::Repository(owner, name) => Scope::Repo { owner, name },
+        GithubOwner::Enterprise(slug) => Scope::Enterprise(slug),
+    }
+}
+
+fn credential(config: CredentialConfig) -> Credential {
+    match config {
+        CredentialConfig::App { app_id, app_installation_id, private_key_path } => Credential::App {
+            app_id: app_id.to_string(),
+            installation_id: app_installation_id,
+            private_key: KeySource::File(private_key_path),
         },
-    }])
+        CredentialConfig::Token { path } => Credential::Pat(TokenSource::File(path)),
+    }
 }
 
 /// What the API is made of, and what the process needs of it besides.
@@ -75,8 +103,14 @@ pub(crate) fn api(sources: &Sources, process: &Process) -> anyhow::Result<(api::
         verifier: verifier.clone(),
         keys: keys(sources)?,
         server: sources.section::<ServerConfig>()?,
-        default_group: github.default_runner_group_id,
-        webhook_secret: github.webhook_secret,
+        web_urls: github.installations.iter().map(|one| (one.id.clone(), one.web_url())).collect(),
+        registration_tokens: sources.section::<JobsConfig>()?.registration_tokens,
+        installations: github
+            .installations
+            .into_iter()
+            .map(|one| (one.id, one.default_runner_group_id))
+            .collect(),
+        webhook_secrets: sources.section::<WebhookConfig>()?.secrets,
         default_issuer,
         config_life: config_life(&sources.section()?),
         metrics: process.metrics.clone(),
@@ -88,7 +122,7 @@ pub(crate) fn api(sources: &Sources, process: &Process) -> anyhow::Result<(api::
 
 /// A verifier of the tokens of these issuers.
 pub(crate) fn verifier(issuers: Vec<TrustedIssuer>) -> anyhow::Result<Verifier> {
-    Verifier::new(issuers, HttpSettings::default(), Clock::System).context("cannot build an HTTP client")
+    Verifier::new(issuers, HttpSettings::default(), Clock::shared()).context("cannot build an HTTP client")
 }
 
 /// What one worker is made of. Must be called within a tokio runtime.
@@ -113,6 +147,17 @@ pub(crate) fn worker(
     })
 }
 
+/// Asks GitHub what is left of its windows before the first job, and again whenever the queue has forgotten. A start does
+/// not wait long for it.
+pub(crate) async fn prime(fleet: &Fleet, spine: &Spine) {
+    let (asking, told) = (fleet.clone(), spine.clone());
+    let first = tokio::spawn(async move { asking.prime(&told).await });
+    if timeout(PRIMING, first).await.is_err() {
+        tracing::warn!("GitHub's windows are not known yet; its answers will tell");
+    }
+    tokio::spawn(fleet.clone().keep_primed(spine.clone()));
+}
+
 /// What the scheduler is made of. Must be called within a tokio runtime.
 pub(crate) fn scheduler(sources: &Sources, installations: Installations) -> anyhow::Result<scheduler::Parts> {
     let jobs: JobsConfig = sources.section()?;
@@ -134,6 +179,11 @@ fn watch(jobs: &JobsConfig) -> scheduler::Watch {
         config_life: config_life(jobs),
         stale_after: TimeDelta::from_std(jobs.stale_after).unwrap_or(TimeDelta::days(1)),
         lease: jobs.worker_lease,
+        retention: scheduler::Retention {
+            jobs: jobs.keep_jobs.and_then(span),
+            runners: jobs.keep_runners.and_then(span),
+            audit: jobs.keep_audit.and_then(span),
+        },
         name: crate::process::place("scheduler"),
     }
 }
@@ -148,6 +198,10 @@ fn drift(jobs: &JobsConfig) -> DriftRules {
         enforce: jobs.label_enforcement == LabelEnforcement::Enforce,
         delete_busy: jobs.drift_deletes_busy,
     }
+}
+
+fn span(time: std::time::Duration) -> Option<TimeDelta> {
+    TimeDelta::from_std(time).ok()
 }
 
 fn config_life(jobs: &JobsConfig) -> TimeDelta {

@@ -1,6 +1,6 @@
 //! A job that was not done before its deadline is final: nobody is waiting any more.
 
-use domain::{AuditEntry, JobKind, Problem, Source};
+use domain::{AuditEntry, Problem, Source};
 use queue::Spine;
 use serde_json::json;
 
@@ -16,7 +16,7 @@ pub async fn run(parts: Parts) -> Result<u64, StepError> {
     let mut tx = parts.store.begin().await?;
     let expired = tx.jobs().expire(&problem, MOST).await?;
     for job in &expired {
-        if let (JobKind::Provision, Some(runner)) = (job.kind, job.runner) {
+        if let Some(runner) = job.runner.filter(|_| job.kind.makes_runner()) {
             tx.runners().delete(runner, Source::Job, "its job expired").await?;
         }
         let entry = AuditEntry {

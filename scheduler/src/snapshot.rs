@@ -3,11 +3,14 @@
 
 mod apply;
 mod listing;
+mod newcomers;
 
-use std::{collections::HashMap, convert::Infallible, time::Duration};
+use std::{convert::Infallible, time::Duration};
 
 use chrono::TimeDelta;
 use domain::InstallationId;
+use futures::future::join_all;
+use runtime::health::Beat;
 use serde_json::json;
 use store::PassEnd;
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -24,28 +27,27 @@ const LOOK: Duration = Duration::from_secs(2);
 /// Longest time one pass may take: a thousand pages.
 const PASS: Duration = Duration::from_mins(10);
 
-/// Takes a pass over every installation when it is due, while this scheduler leads.
+/// Takes a pass over every installation when it is due, while this scheduler leads. Each has a rhythm of its own: a slow
+/// GitHub holds up nobody else's pass.
 pub(crate) async fn keep(parts: Parts, lead: Lead, draining: CancellationToken) -> Result<(), Infallible> {
     let beat = parts.progress.register("snapshot", PASS * 2);
-    let mut ticks = interval(LOOK);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut memories: HashMap<InstallationId, Memory> = HashMap::new();
-    loop {
-        tokio::select! {
-            _ = ticks.tick() => {}
-            () = draining.cancelled() => break,
-        }
-        for (installation, _) in parts.fleet.iter() {
-            let memory = memories.entry(installation.clone()).or_default();
-            tokio::select! {
-                () = when_due(&parts, &lead, installation, memory) => {}
-                () = draining.cancelled() => {}
-            }
-        }
-        beat.tick();
-    }
+    let all = parts.fleet.iter().map(|(installation, _)| keep_one(&parts, &lead, installation, &beat));
+    draining.run_until_cancelled(join_all(all)).await;
+    // Without any installation there is nothing to do but to wait for the end.
+    draining.cancelled().await;
     beat.retire();
     Ok(())
+}
+
+async fn keep_one(parts: &Parts, lead: &Lead, installation: &InstallationId, beat: &Beat) {
+    let mut ticks = interval(LOOK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut memory = Memory::default();
+    loop {
+        ticks.tick().await;
+        when_due(parts, lead, installation, &mut memory).await;
+        beat.tick();
+    }
 }
 
 async fn when_due(parts: &Parts, lead: &Lead, installation: &InstallationId, memory: &mut Memory) {
@@ -75,7 +77,11 @@ pub async fn run(
     installation: &InstallationId,
     memory: &mut Memory,
 ) -> Result<Passed, StepError> {
-    let began = parts.store.read().await?.fleet().begin(installation, every(parts)).await?;
+    let mut read = parts.store.read().await?;
+    // One that was configured just now has no row yet.
+    read.installations().ensure(std::slice::from_ref(installation)).await?;
+    let began = read.fleet().begin(installation, every(parts)).await?;
+    drop(read);
     let Some(github) = parts.fleet.get(installation) else {
         return note(parts, installation, "failed", "there is no credential for it").await;
     };

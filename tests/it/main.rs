@@ -4,6 +4,7 @@
 mod budget;
 #[cfg(test)]
 mod chaos;
+mod failures;
 #[cfg(test)]
 mod github_seam;
 #[cfg(test)]
@@ -14,6 +15,7 @@ mod hostile;
 mod house;
 #[cfg(test)]
 mod idempotency;
+mod installations;
 mod lifecycle;
 #[cfg(test)]
 mod limits;
@@ -28,6 +30,10 @@ mod policy;
 mod queue_loss;
 #[cfg(test)]
 mod refused;
+#[cfg(test)]
+mod registration;
+#[cfg(test)]
+mod retention;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]

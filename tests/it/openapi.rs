@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 /// Calls of the contract, each of which must be described.
 const CALLS: &[&str] = &[
     "post /api/v1/runners/jit",
+    "post /api/v1/runners/provision",
     "get /api/v1/runners",
     "get /api/v1/runners/{runner_id}",
     "delete /api/v1/runners/{runner_id}",

@@ -1,6 +1,6 @@
 //! Writing down what came of a job: in one fenced transaction, then told to whoever waits.
 
-use domain::{AuditEntry, BlockedOn, Job, JobKind, JobState, Problem, Source};
+use domain::{AuditEntry, BlockedOn, Job, JobState, Problem, Source};
 use queue::Outcome;
 use store::{Burn, StoreError, Tx};
 
@@ -54,7 +54,7 @@ async fn postpone(
 
 /// What a job that will not be done leaves behind: a runner that never came to be gives its place in the quota back.
 async fn give_up(tx: &mut Tx, job: &Job, error: Option<&Problem>) -> Result<(), StoreError> {
-    if let (JobKind::Provision, Some(runner)) = (job.kind, job.runner) {
+    if let Some(runner) = job.runner.filter(|_| job.kind.makes_runner()) {
         tx.runners().delete(runner, Source::Job, "its job failed").await?;
     }
     let entry = AuditEntry {

@@ -15,6 +15,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures::future::join_all;
 use runtime::{Clock, config::IssuerConfig, health::Beat};
+use store::Store;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -118,6 +119,14 @@ impl Verifier {
         let key = keys.find(parts.kid.as_deref(), parts.algorithm).await?;
         key.verify(&parts)?;
         claims.check(trusted, self.clock.now())
+    }
+
+    /// Puts the clock that judges tokens right by the database's: a machine whose own clock is wrong by minutes would
+    /// refuse good tokens and take ended ones.
+    pub async fn set_clock(&self, store: &Store) {
+        if let Ok(now) = store.now().await {
+            self.clock.learn(now);
+        }
     }
 
     /// Whether keys of at least one issuer are at hand. One of several being away stops only its own callers.

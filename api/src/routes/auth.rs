@@ -30,6 +30,8 @@ pub(crate) struct Me {
     is_admin: bool,
     /// May have JIT configs.
     can_use_jit: bool,
+    /// May have registration tokens, where they are handed out at all.
+    can_use_registration_token: bool,
     /// Your teams, by name.
     teams: Vec<TeamRef>,
 }
@@ -86,6 +88,7 @@ pub(crate) async fn me(Authorised(caller): Authorised) -> Json<Me> {
         display_name: caller.display_name,
         is_admin: caller.is_admin,
         can_use_jit: caller.can_use_jit,
+        can_use_registration_token: caller.can_use_registration_token,
     })
 }
 
@@ -102,13 +105,16 @@ pub(crate) async fn my_label_policy(
     let id = caller.choose_team(params.team_id.map(TeamId::from))?;
     let team = app.store.read().await?.teams().get(id).await?;
     let team = team.ok_or_else(|| domain::Problem::not_found("team"))?;
-    let groups = team.allowed_runner_group_ids;
+    let mut groups = team.allowed_runner_group_ids;
+    if groups.is_empty() {
+        groups.extend(app.default_group(&team.installation).ok());
+    }
     Ok(Json(LabelPolicyView {
         team_id: team.id.uuid(),
         team_name: team.name,
         required_labels: team.required_labels,
         optional_label_patterns: team.optional_label_patterns,
-        allowed_runner_group_ids: if groups.is_empty() { vec![app.default_group] } else { groups },
+        allowed_runner_group_ids: groups,
         max_runners: team.max_runners,
         active_runner_count: team.active_runner_count,
     }))

@@ -31,7 +31,7 @@ pub struct Origin {
     pub trace: Option<String>,
 }
 
-/// One row of the audit log. Its event types: `runner.provision`, `runner.registered`, `runner.deleted`, `stray.deleted`, `job.cancel`,
+/// One row of the audit log. Its event types: `runner.provision`, `runner.register`, `token.issued`, `runner.registered`, `runner.deleted`, `stray.deleted`, `job.cancel`,
 /// `runner.deprovision`, `runner.refresh`, `runner.labels_repaired`, `sync.trigger`, `job.failed`, `credential.fetch`, `team.create`, `team.update`, `member.add`, `member.remove`, `user.create`,
 /// `client.create`, `lane.pause`, `lane.resume`, `workflow.cancel`, `installation.changed`, and with `rts`: `admin.create`.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -228,6 +228,8 @@ pub struct Caller {
     pub is_admin: bool,
     /// May have JIT configs.
     pub can_use_jit: bool,
+    /// May have registration tokens, where they are handed out at all.
+    pub can_use_registration_token: bool,
     /// The teams they belong to, by name.
     pub teams: Vec<Membership>,
 }
@@ -352,6 +354,7 @@ mod tests {
             display_name: None,
             is_admin: true,
             can_use_jit: true,
+            can_use_registration_token: false,
             teams: vec![team("one")],
         };
         assert_eq!(caller.choose_team(None), Ok(caller.teams[0].id));

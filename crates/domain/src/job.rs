@@ -58,7 +58,7 @@ impl JobKind {
     /// How long after acceptance a job of this kind may still be run.
     pub const fn patience(self) -> TimeDelta {
         match self {
-            Self::Provision => TimeDelta::minutes(15),
+            Self::Provision | Self::Register => TimeDelta::minutes(15),
             Self::Deprovision => TimeDelta::hours(24),
             Self::DriftCheck => TimeDelta::minutes(10),
         }
@@ -68,7 +68,7 @@ impl JobKind {
     pub const fn cost(self) -> u32 {
         match self {
             Self::Provision | Self::DriftCheck => 1,
-            Self::Deprovision => 2,
+            Self::Deprovision | Self::Register => 2,
         }
     }
 }
@@ -99,6 +99,8 @@ pub enum JobParams {
         /// Work folder on the runner's machine.
         work_folder: String,
     },
+    /// One registration token, with which the job's runner registers itself.
+    Register,
     /// Remove one runner from GitHub.
     Deprovision(Removal),
     /// Look at the job's runner on GitHub, and act on what is found.
@@ -113,6 +115,7 @@ impl JobParams {
     pub const fn kind(&self) -> JobKind {
         match self {
             Self::Provision { .. } => JobKind::Provision,
+            Self::Register => JobKind::Register,
             Self::Deprovision(_) => JobKind::Deprovision,
             Self::DriftCheck { .. } => JobKind::DriftCheck,
         }

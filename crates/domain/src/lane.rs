@@ -31,6 +31,8 @@ words! {
     JobKind {
         /// Ask GitHub for one JIT runner config.
         Provision = "provision",
+        /// Ask GitHub for one registration token.
+        Register = "register",
         /// Remove one runner from GitHub.
         Deprovision = "deprovision",
         /// Compare one runner with what GitHub says of it.
@@ -54,10 +56,15 @@ impl JobKind {
     /// The lane jobs of this kind travel in.
     pub const fn lane(self) -> Lane {
         match self {
-            Self::Provision => Lane::Provision,
+            Self::Provision | Self::Register => Lane::Provision,
             Self::Deprovision => Lane::Deprovision,
             Self::DriftCheck => Lane::Drift,
         }
+    }
+
+    /// Whether without such a job's success its runner never comes to be.
+    pub const fn makes_runner(self) -> bool {
+        matches!(self, Self::Provision | Self::Register)
     }
 }
 

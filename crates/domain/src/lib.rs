@@ -33,7 +33,7 @@ pub use job::{
 };
 pub use lane::{JobKind, Lane};
 pub use policy::{
-    LabelPattern, LabelPolicy, MAX_LABEL, MAX_LABELS, MAX_PATTERN, MAX_PATTERNS, check_label,
+    LabelBreach, LabelPattern, LabelPolicy, MAX_LABEL, MAX_LABELS, MAX_PATTERN, MAX_PATTERNS, check_label,
     is_reserved_label, is_system_label,
 };
 pub use problem::{FieldError, Problem, ProblemCode};
@@ -42,7 +42,7 @@ pub use seal::{KeyRing, SealError, Sealed, credential_context};
 pub use secret::Secret;
 pub use team::{Admission, DriftResponse, ProvisionRequest, Team};
 pub use webhook::{
-    Content, Decision, Delivery, InstallationChange, InstallationNews, NoJson, Notice, Offence, Stale,
+    Content, Decision, Delivery, InstallationChange, InstallationNews, NoJson, Notice, Offence, Stale, Whose,
     WorkflowJob, WorkflowMark,
 };
 

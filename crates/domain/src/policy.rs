@@ -2,7 +2,9 @@
 
 use regex::{Regex, RegexBuilder};
 
-use crate::{FieldError, Problem, ProblemCode};
+use serde::Serialize;
+
+use crate::{FieldError, Problem, ProblemCode, SeenLabel};
 
 /// Most labels on one runner; GitHub's own bound.
 pub const MAX_LABELS: usize = 100;
@@ -96,6 +98,15 @@ impl LabelPattern {
     }
 }
 
+/// How the labels of a runner that gave them to itself break its team's policy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LabelBreach {
+    /// Required ones it has not.
+    pub missing: Vec<String>,
+    /// Those it has and may not have.
+    pub refused: Vec<String>,
+}
+
 /// What one team may ask for.
 #[derive(Clone, Debug)]
 pub struct LabelPolicy {
@@ -144,6 +155,18 @@ impl LabelPolicy {
             ));
         }
         Ok(labels)
+    }
+
+    /// What is wrong with labels somebody gave a runner without asking us; none: nothing.
+    pub fn breach(&self, seen: &[SeenLabel]) -> Option<LabelBreach> {
+        let has = |label: &str| seen.iter().any(|seen| seen.name.eq_ignore_ascii_case(label));
+        let missing: Vec<String> = self.required.iter().filter(|label| !has(label)).cloned().collect();
+        let refused: Vec<String> = seen
+            .iter()
+            .filter(|label| !label.read_only && !self.allows(&label.name))
+            .map(|label| label.name.clone())
+            .collect();
+        (!missing.is_empty() || !refused.is_empty()).then_some(LabelBreach { missing, refused })
     }
 
     fn allows(&self, label: &str) -> bool {
@@ -203,6 +226,18 @@ mod tests {
     #[test]
     fn every_refused_label_is_named() {
         assert_eq!(admit(&["r"], &["ok"], &["no", "ok", "also-no"]), Err(texts(&["/labels/0", "/labels/2"])));
+    }
+
+    #[test]
+    fn labels_a_runner_gave_itself_are_held_against_the_policy() {
+        let policy = LabelPolicy::new(&texts(&["team-a"]), &texts(&["glob:gpu-*"]));
+        let seen = |names: &[&str]| -> Vec<SeenLabel> {
+            names.iter().map(|name| SeenLabel { name: (*name).into(), read_only: *name == "X64" }).collect()
+        };
+        assert_eq!(policy.breach(&seen(&["Team-A", "X64", "linux", "gpu-1"])), None);
+        let breach = policy.breach(&seen(&["X64", "prod"])).unwrap();
+        assert_eq!((breach.missing, breach.refused), (texts(&["team-a"]), texts(&["prod"])));
+        assert!(policy.breach(&seen(&["team-a", "ubuntu-latest"])).is_some());
     }
 
     #[test]

@@ -42,6 +42,10 @@ problems! {
     AdminRequired = "admin_required", 403, "Only admins may do this";
     /// The user may not have JIT configs.
     JitNotAllowed = "jit_not_allowed", 403, "JIT configs are not allowed for this identity";
+    /// Registration tokens are not handed out here.
+    RegistrationTokensDisabled = "registration_tokens_disabled", 403, "Registration tokens are not handed out";
+    /// The user may not have registration tokens.
+    RegistrationTokenNotAllowed = "registration_token_not_allowed", 403, "Registration tokens are not allowed for this identity";
     /// The team's policy forbids a label.
     LabelPolicyViolation = "label_policy_violation", 403, "The label policy forbids this";
     /// The team may not use this runner group.
@@ -72,6 +76,8 @@ problems! {
     JobCancelled = "job_cancelled", 409, "The job was cancelled";
     /// The job is not done.
     CredentialNotReady = "credential_not_ready", 409, "The credential is not ready";
+    /// The team has runners or jobs where it is.
+    TeamInUse = "team_in_use", 409, "The team has runners or jobs";
     /// Something of that name exists.
     AlreadyExists = "already_exists", 409, "It exists already";
     /// The credential was handed out or expired.

@@ -131,6 +131,8 @@ pub struct Runner {
     pub labels: Vec<String>,
     /// Takes one workflow job and is gone.
     pub ephemeral: bool,
+    /// It registers itself, with a token: until it has been seen, GitHub has no id for it.
+    pub registers_itself: bool,
     /// Asked for.
     pub created_at: DateTime<Utc>,
     /// Last changed.

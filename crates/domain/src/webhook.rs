@@ -5,7 +5,7 @@ mod job;
 mod read;
 
 pub use job::{Decision, Offence, Stale, WorkflowMark};
-pub use read::{Content, Delivery, NoJson};
+pub use read::{Content, Delivery, NoJson, Whose};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};

@@ -75,21 +75,29 @@ impl Cancellations<'_> {
         Ok(())
     }
 
-    /// Takes up to `most` that are due. Each is due again in `lease`, should its taker die.
-    pub async fn take(&mut self, most: i64, lease: TimeDelta) -> Result<Vec<Cancellation>> {
+    /// Takes up to `most` that are due, none of an installation in `resting`. Each is due again in `lease`, should its
+    /// taker die.
+    pub async fn take(
+        &mut self,
+        most: i64,
+        lease: TimeDelta,
+        resting: &[InstallationId],
+    ) -> Result<Vec<Cancellation>> {
+        let resting: Vec<String> = resting.iter().map(ToString::to_string).collect();
         let rows = sqlx::query!(
             r#"UPDATE workflow_cancellations AS c
              SET attempts = c.attempts + 1, next_at = now() + make_interval(secs => $2)
              FROM runners
              WHERE runners.id = c.runner_id AND c.id IN (
                 SELECT id FROM workflow_cancellations WHERE state = 'pending' AND next_at <= now()
-                ORDER BY next_at LIMIT $1 FOR UPDATE SKIP LOCKED)
+                AND installation <> ALL($3::text[]) ORDER BY next_at LIMIT $1 FOR UPDATE SKIP LOCKED)
              RETURNING c.id, c.installation, c.repository, c.run_id, c.runner_id, runners.name, runners.team_id,
                 c.reason, c.attempts,
                 coalesce(runners.workflow_completed AND runners.workflow_job_id = c.workflow_job_id, false) AS "over!",
                 c.created_at < now() - interval '6 hours' AS "old!""#,
             most,
             seconds(lease),
+            &resting,
         )
         .fetch_all(&mut *self.0)
         .await?;

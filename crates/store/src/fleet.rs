@@ -351,7 +351,7 @@ impl Fleet<'_> {
             r#"SELECT installation, interval_seconds,
                 coalesce(triggered_at > attempted_at, triggered_at IS NOT NULL) AS "triggered!", last_sync_time,
                 last_sync_result, last_sync_error, counts, removals_held, removals_confirmed
-             FROM sync_status ORDER BY installation LIMIT 1000"#
+             FROM sync_status ORDER BY installation <> 'default', installation LIMIT 1000"#
         )
         .fetch_all(&mut *self.0)
         .await?)

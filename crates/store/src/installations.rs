@@ -21,6 +21,15 @@ pub struct Suspended {
 }
 
 impl Installations<'_> {
+    /// Makes a row for each of these that has none.
+    pub async fn ensure(&mut self, ids: &[InstallationId]) -> Result<()> {
+        let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        sqlx::query!("INSERT INTO installations (id) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING", &ids)
+            .execute(&mut *self.0)
+            .await?;
+        Ok(())
+    }
+
     /// Suspends it (with GitHub's id of it) or ends that (none), unless something newer than `at` is known. False:
     /// there is, or it was so already.
     pub async fn suspend(

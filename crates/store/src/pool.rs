@@ -2,6 +2,7 @@
 
 use std::{str::FromStr, time::Duration};
 
+use chrono::{DateTime, Utc};
 use domain::Secret;
 use sqlx::{
     Connection, PgConnection, PgPool, Postgres, Transaction,
@@ -12,7 +13,7 @@ use sqlx::{
 
 use crate::{
     Audit, Calls, Cancellations, Clients, Credentials, Fleet, Idempotency, Installations, Jobs, Leases,
-    Result, Runners, StoreError, Teams, Users, Webhooks, Workers,
+    Newcomers, Result, Retention, Runners, StoreError, Teams, Users, Webhooks, Workers,
 };
 
 /// The tables, in the order they came to be.
@@ -76,6 +77,11 @@ impl Store {
     pub async fn ping(&self) -> Result<()> {
         sqlx::query("SELECT 1").execute(&self.pool).await?;
         Ok(())
+    }
+
+    /// The time by the database's clock, which all processes share.
+    pub async fn now(&self) -> Result<DateTime<Utc>> {
+        Ok(sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#).fetch_one(&self.pool).await?)
     }
 
     /// Opens a transaction.
@@ -143,8 +149,12 @@ macro_rules! nouns {
             installations -> Installations,
             /// The fleet as a whole.
             fleet -> Fleet,
+            /// The runners that register themselves.
+            newcomers -> Newcomers,
             /// Who does what only one should do.
             leases -> Leases,
+            /// What is kept for a while.
+            retention -> Retention,
         );
     )+};
 }

@@ -28,6 +28,10 @@ pub struct NewRunner {
     pub runner_group_id: i64,
     /// Its labels.
     pub labels: Vec<String>,
+    /// Takes one workflow job and is gone.
+    pub ephemeral: bool,
+    /// It registers itself, with a token.
+    pub registers_itself: bool,
 }
 
 /// Which runners to list.
@@ -71,6 +75,7 @@ struct RunnerRow {
     runner_group_id: i64,
     labels: Vec<String>,
     ephemeral: bool,
+    registers_itself: bool,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
     registered_at: Option<DateTime<Utc>>,
@@ -99,6 +104,7 @@ impl TryFrom<RunnerRow> for Runner {
             runner_group_id: row.runner_group_id,
             labels: row.labels,
             ephemeral: row.ephemeral,
+            registers_itself: row.registers_itself,
             created_at: row.created_at,
             updated_at: row.updated_at,
             registered_at: row.registered_at,
@@ -115,7 +121,7 @@ macro_rules! runner_rows {
                 runners.owner_client,
                 coalesce(users.email, users.display_name, users.subject, oauth_clients.client_id) AS owner_identity,
                 runners.name, runners.status, runners.busy, runners.github_runner_id, runners.runner_group_id,
-                runners.labels, runners.ephemeral, runners.created_at, runners.updated_at, runners.registered_at,
+                runners.labels, runners.ephemeral, runners.registers_itself, runners.created_at, runners.updated_at, runners.registered_at,
                 runners.deleted_at
              FROM runners JOIN teams ON teams.id = runners.team_id
                 LEFT JOIN users ON users.id = runners.owner_user
@@ -135,7 +141,8 @@ impl Runners<'_> {
         sqlx::query!(
             "WITH made AS (
                 INSERT INTO runners (id, installation, team_id, owner_user, owner_client, name, status,
-                    runner_group_id, labels) VALUES ($1, $2, $3, $4, $5, $6, 'requested', $7, $8) RETURNING id
+                    runner_group_id, labels, ephemeral, registers_itself)
+                VALUES ($1, $2, $3, $4, $5, $6, 'requested', $7, $8, $9, $10) RETURNING id
              )
              INSERT INTO runner_events (runner_id, to_status, source) SELECT id, 'requested', 'api' FROM made",
             runner.id.uuid(),
@@ -146,6 +153,8 @@ impl Runners<'_> {
             runner.name.as_str(),
             runner.runner_group_id,
             &runner.labels,
+            runner.ephemeral,
+            runner.registers_itself,
         )
         .execute(&mut *self.0)
         .await?;
@@ -246,6 +255,22 @@ impl Runners<'_> {
         Ok(done.rows_affected() == 1)
     }
 
+    /// `requested → pending`: there is a token with which it may register itself. False: it was no longer `requested`.
+    pub async fn await_registration(&mut self, id: RunnerId) -> Result<bool> {
+        let done = sqlx::query!(
+            "WITH moved AS (
+                UPDATE runners SET status = 'pending', registered_at = now(), updated_at = now()
+                WHERE id = $1 AND status = 'requested' AND registers_itself RETURNING id
+             )
+             INSERT INTO runner_events (runner_id, from_status, to_status, source)
+             SELECT id, 'requested', 'pending', 'job' FROM moved",
+            id.uuid(),
+        )
+        .execute(&mut *self.0)
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
     /// `→ deleted`: on proof that it is gone, or because it never came to be; `detail` says which. What is left of its
     /// config is emptied. False: it was deleted already.
     pub async fn delete(&mut self, id: RunnerId, source: Source, detail: &str) -> Result<bool> {
@@ -283,10 +308,13 @@ impl Runners<'_> {
     }
 
     /// Runners whose config was issued longer than `life` ago and that were never seen online, oldest first; without
-    /// those somebody tried to remove within the last hour.
+    /// those somebody tried to remove within the last hour. One that registers itself has used its token once GitHub has
+    /// an id for it; until then it has the token's hour, and a little more.
     pub async fn unused(&mut self, life: TimeDelta, most: i64) -> Result<Vec<Runner>> {
         let rows = runner_rows!(
-            "WHERE runners.status = 'pending' AND registered_at < now() - make_interval(secs => $1)
+            "WHERE runners.status = 'pending' AND (NOT registers_itself OR github_runner_id IS NULL)
+                AND registered_at < now()
+                    - make_interval(secs => CASE WHEN registers_itself THEN greatest($1::float8, 4200) ELSE $1::float8 END)
                 AND NOT EXISTS (SELECT FROM jobs WHERE jobs.runner_id = runners.id AND kind = 'deprovision'
                     AND (finished_at IS NULL OR finished_at > now() - interval '1 hour'))
              ORDER BY registered_at LIMIT $2",

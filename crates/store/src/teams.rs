@@ -236,11 +236,12 @@ impl Teams<'_> {
         Ok(())
     }
 
-    /// Whether there is an installation of this name.
-    pub async fn installation_exists(&mut self, id: &InstallationId) -> Result<bool> {
+    /// Whether the team has runners or jobs that are not over.
+    pub async fn in_use(&mut self, id: TeamId) -> Result<bool> {
         Ok(sqlx::query_scalar!(
-            r#"SELECT EXISTS (SELECT FROM installations WHERE id = $1) AS "yes!""#,
-            id.as_str()
+            r#"SELECT EXISTS (SELECT FROM runners WHERE team_id = $1 AND status <> 'deleted')
+                OR EXISTS (SELECT FROM jobs WHERE team_id = $1 AND finished_at IS NULL) AS "yes!""#,
+            id.uuid()
         )
         .fetch_one(&mut *self.0)
         .await?)

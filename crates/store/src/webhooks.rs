@@ -1,7 +1,7 @@
 //! Deliveries of GitHub's webhooks: stored first, looked at afterwards, kept for seven days.
 
 use chrono::{DateTime, Utc};
-use domain::{InstallationId, Notice, RunnerId, WorkflowMark};
+use domain::{InstallationId, Notice, RunnerId, Whose, WorkflowMark};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -48,8 +48,10 @@ pub struct NewDelivery<'a> {
     pub event: &'a str,
     /// Its action.
     pub action: Option<&'a str>,
-    /// GitHub's id of the App's installation it is about.
-    pub github_installation: Option<i64>,
+    /// Where it says it comes from.
+    pub whose: &'a Whose,
+    /// The installations whose secret signed it.
+    pub signed_for: &'a [InstallationId],
     /// What it says; none is stored as final at once.
     pub notice: Option<&'a Notice>,
     /// Where it stands.
@@ -63,8 +65,10 @@ pub struct NewDelivery<'a> {
 pub struct Pending {
     /// Its id.
     pub id: Uuid,
-    /// GitHub's id of the App's installation it is about.
-    pub github_installation: Option<i64>,
+    /// Where it says it comes from.
+    pub whose: Whose,
+    /// The installations whose secret signed it; empty when that was not noted.
+    pub signed_for: Vec<InstallationId>,
     /// What it says.
     pub notice: Notice,
     /// When it came.
@@ -93,17 +97,22 @@ impl Webhooks<'_> {
     /// Stores a delivery. False: it came before.
     pub async fn receive(&mut self, new: &NewDelivery<'_>) -> Result<bool> {
         let payload = serde_json::to_value(new.notice).map_err(StoreError::inconsistent)?;
+        let signed_for: Vec<String> = new.signed_for.iter().map(ToString::to_string).collect();
         let done = sqlx::query!(
-            "INSERT INTO webhook_inbox (delivery_id, event, action, github_installation, payload, state, note, settled_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, CASE WHEN $6 = 'pending' THEN NULL ELSE now() END)
+            "INSERT INTO webhook_inbox (delivery_id, event, action, github_installation, payload, state, note, signed_for,
+                organization, enterprise, settled_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, CASE WHEN $6 = 'pending' THEN NULL ELSE now() END)
              ON CONFLICT (delivery_id) DO NOTHING",
             new.id,
             new.event,
             new.action,
-            new.github_installation,
+            new.whose.installation,
             payload,
             new.state.as_str(),
             new.note,
+            &signed_for,
+            new.whose.organization,
+            new.whose.enterprise,
         )
         .execute(&mut *self.0)
         .await?;
@@ -113,19 +122,29 @@ impl Webhooks<'_> {
     /// The oldest delivery that is due and that nobody else looks at.
     pub async fn next(&mut self) -> Result<Option<Next>> {
         let row = sqlx::query!(
-            "SELECT delivery_id, github_installation, payload, received_at FROM webhook_inbox
+            "SELECT delivery_id, github_installation, signed_for, organization, enterprise, payload, received_at
+             FROM webhook_inbox
              WHERE state = 'pending' AND next_at <= now() ORDER BY next_at LIMIT 1 FOR UPDATE SKIP LOCKED"
         )
         .fetch_optional(&mut *self.0)
         .await?;
-        Ok(row.map(|row| match serde_json::from_value(row.payload) {
-            Ok(notice) => Next::Pending(Box::new(Pending {
+        Ok(row.map(|row| {
+            let signed_for =
+                row.signed_for.iter().map(|id| id.parse()).collect::<std::result::Result<Vec<_>, _>>();
+            let (Ok(notice), Ok(signed_for)) = (serde_json::from_value(row.payload), signed_for) else {
+                return Next::Unreadable(row.delivery_id);
+            };
+            Next::Pending(Box::new(Pending {
                 id: row.delivery_id,
-                github_installation: row.github_installation,
+                whose: Whose {
+                    installation: row.github_installation,
+                    organization: row.organization,
+                    enterprise: row.enterprise,
+                },
+                signed_for,
                 notice,
                 received_at: row.received_at,
-            })),
-            Err(_) => Next::Unreadable(row.delivery_id),
+            }))
         }))
     }
 

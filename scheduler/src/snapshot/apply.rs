@@ -10,7 +10,7 @@ use domain::{
 use serde_json::json;
 use store::{NewJob, PassEnd, PassStart, Tx};
 
-use super::Listed;
+use super::{Listed, newcomers};
 use crate::{Parts, StepError, send::forward};
 
 /// Most rows compared.
@@ -50,6 +50,7 @@ pub(super) async fn apply(
         tracing::info!(%installation, "a newer pass has been here; this one's findings are dropped");
         return Ok(Passed { result: "incomplete", requests: listed.requests, ..Passed::default() });
     };
+    let mut jobs = newcomers::take_in(parts, &mut tx, installation, &listed.seen).await?;
     let rows = tx.fleet().live(installation, MOST_ROWS).await?;
     let pass = Pass { seen: &listed.seen, complete: listed.complete, began, rules: parts.watch.rules };
     let findings = pass.compare(&rows);
@@ -73,7 +74,7 @@ pub(super) async fn apply(
         let others = unmanaged(&listed.seen, &rows, &doubtful.into_iter().collect());
         tx.fleet().replace_unmanaged(installation, &others).await?;
     }
-    let jobs = send(&mut tx, installation, (&findings, &start), &mut passed).await?;
+    jobs.extend(send(&mut tx, installation, (&findings, &start), &mut passed).await?);
     let word_used = start.confirmed && listed.complete && findings.suspects.len() <= MOST_SUSPECTS;
     tx.fleet().end(installation, &PassEnd { word_used, ..end(&passed, listed) }).await?;
     tx.commit().await?;

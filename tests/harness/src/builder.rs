@@ -1,10 +1,11 @@
 //! What kind of world.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use domain::DriftRules;
+use domain::{DriftRules, InstallationId, Secret};
+use github::Scope;
 use queue::BudgetSettings;
-use runtime::config::LabelEnforcement;
+use runtime::config::{LabelEnforcement, WebhookSecret};
 use scheduler::Watch;
 use twin::{Algorithm, IssuerConfig, Limits, TwinConfig, WebhookConfig};
 
@@ -13,6 +14,10 @@ use crate::World;
 /// Choices for a [`World`]; without any: one worker, no scheduler, one issuer, GitHub's own limits.
 #[derive(Clone, Debug)]
 #[must_use]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "choices between yes and no that have nothing to do with each other"
+)]
 pub struct Builder {
     pub(crate) workers: usize,
     pub(crate) lease: Duration,
@@ -27,6 +32,39 @@ pub struct Builder {
     pub(crate) twin: TwinConfig,
     pub(crate) enforcement: LabelEnforcement,
     pub(crate) webhook_secret: Option<String>,
+    pub(crate) own_servers: bool,
+    pub(crate) more: Vec<More>,
+    pub(crate) primed: bool,
+    pub(crate) registration_tokens: bool,
+}
+
+/// A further installation.
+#[derive(Clone, Debug)]
+pub struct More {
+    /// Our name for it.
+    pub id: String,
+    /// Whose runners it manages on the twin.
+    pub scope: Scope,
+    /// How; none: as the twin's App, by the installation the twin has for this organisation.
+    pub token: Option<String>,
+    /// The runner group of requests that name none.
+    pub default_group: i64,
+    /// The secret of its webhooks; none: the common one.
+    pub webhook_secret: Option<String>,
+}
+
+impl More {
+    /// An organisation of the twin's App.
+    pub fn org(id: &str, login: &str) -> Self {
+        let scope = Scope::Org(login.to_owned());
+        Self { id: id.to_owned(), scope, token: None, default_group: 1, webhook_secret: None }
+    }
+
+    /// An enterprise, by personal access token.
+    pub fn enterprise(id: &str, slug: &str, token: &str) -> Self {
+        let scope = Scope::Enterprise(slug.to_owned());
+        Self { scope, token: Some(token.to_owned()), ..Self::org(id, slug) }
+    }
 }
 
 impl Default for Builder {
@@ -52,6 +90,10 @@ impl Default for Builder {
             twin: TwinConfig::default(),
             enforcement: LabelEnforcement::Enforce,
             webhook_secret: None,
+            more: Vec::new(),
+            primed: false,
+            registration_tokens: false,
+            own_servers: false,
         }
     }
 }
@@ -132,11 +174,49 @@ impl Builder {
         Self { webhook_secret: Some(secret.to_owned()), ..self }
     }
 
+    /// A PostgreSQL and a Redis of its own, which the story may stop, freeze and start.
+    pub fn own_servers(self) -> Self {
+        Self { own_servers: true, ..self }
+    }
+
+    /// A further installation; the twin must know it too.
+    pub fn more(mut self, more: More) -> Self {
+        self.more.push(more);
+        self
+    }
+
+    /// Workers ask for GitHub's windows before they begin, as `rts worker` does.
+    pub fn primed(self) -> Self {
+        Self { primed: true, ..self }
+    }
+
+    /// Registration tokens are handed out to who may have them.
+    pub fn registration_tokens(self) -> Self {
+        Self { registration_tokens: true, ..self }
+    }
+
     /// What GitHub is told, with the API at `url`.
     pub(crate) fn twin_of(&self, url: &str) -> TwinConfig {
         let to_us = |secret: &String| WebhookConfig::new(format!("{url}/api/v1/webhooks/github"), secret);
         let webhook = self.webhook_secret.as_ref().map(to_us).or_else(|| self.twin.webhook.clone());
         TwinConfig { webhook, ..self.twin.clone() }
+    }
+
+    /// Every installation with its default group.
+    pub(crate) fn default_groups(&self) -> BTreeMap<InstallationId, i64> {
+        let more = self.more.iter().map(|more| (more.id.parse().unwrap(), more.default_group));
+        std::iter::once((InstallationId::default(), 1)).chain(more).collect()
+    }
+
+    /// The common secret and those of their own.
+    pub(crate) fn webhook_secrets(&self) -> Vec<WebhookSecret> {
+        let of = |secret: &str, installations| WebhookSecret { secret: Secret::new(secret), installations };
+        let own = |more: &More| more.webhook_secret.clone().map(|s| of(&s, vec![more.id.parse().unwrap()]));
+        let shares = self.more.iter().filter(|more| more.webhook_secret.is_none());
+        let mut common = vec![InstallationId::default()];
+        common.extend(shares.map(|more| more.id.parse().unwrap()));
+        let common = self.webhook_secret.as_deref().map(|secret| of(secret, common));
+        common.into_iter().chain(self.more.iter().filter_map(own)).collect()
     }
 
     pub(crate) fn issuer(&self) -> IssuerConfig {

@@ -18,7 +18,16 @@ impl Corner {
     /// # Panics
     /// When `TEST_REDIS_URL` is not set.
     pub fn new() -> Self {
-        Self { url: crate::server("TEST_REDIS_URL"), namespace: format!("t-{}", Uuid::new_v4().simple()) }
+        Self::on(&crate::server("TEST_REDIS_URL"))
+    }
+
+    pub(crate) fn on(url: &str) -> Self {
+        Self { url: url.to_owned(), namespace: format!("t-{}", Uuid::new_v4().simple()) }
+    }
+
+    /// Its address and the prefix of its keys.
+    pub(crate) fn place(&self) -> (&str, &str) {
+        (&self.url, &self.namespace)
     }
 
     /// A handle on the queue; each process makes its own.

@@ -22,6 +22,7 @@ const TEMPLATE_LOCK: i64 = 0x5275_6e6e_6572;
 pub struct Database {
     name: String,
     url: String,
+    server: String,
 }
 
 /// A copy of the migrated template.
@@ -29,9 +30,13 @@ pub struct Database {
 /// # Panics
 /// When `TEST_DATABASE_URL` is not set or its server refuses.
 pub async fn copy_of() -> Database {
-    let mut admin = connect_admin().await;
-    let template = template(&mut admin).await;
-    let database = Database::named(&fresh_name());
+    copy_on(&crate::server("TEST_DATABASE_URL")).await
+}
+
+pub(crate) async fn copy_on(server: &str) -> Database {
+    let mut admin = connect_admin(server).await;
+    let template = template(&mut admin, server).await;
+    let database = Database::named(server, &fresh_name());
     let sql = format!("CREATE DATABASE {} TEMPLATE {template} STRATEGY FILE_COPY", database.name);
     run(&mut admin, sql).await;
     database
@@ -42,17 +47,18 @@ pub async fn copy_of() -> Database {
 /// # Panics
 /// When `TEST_DATABASE_URL` is not set or its server refuses.
 pub async fn empty() -> Database {
-    let database = Database::named(&fresh_name());
-    let mut admin = connect_admin().await;
+    let server = crate::server("TEST_DATABASE_URL");
+    let database = Database::named(&server, &fresh_name());
+    let mut admin = connect_admin(&server).await;
     run(&mut admin, format!("CREATE DATABASE {}", database.name)).await;
     database
 }
 
 impl Database {
-    fn named(name: &str) -> Self {
-        let mut url = Url::parse(&crate::server("TEST_DATABASE_URL")).expect("a URL in TEST_DATABASE_URL");
+    fn named(server: &str, name: &str) -> Self {
+        let mut url = Url::parse(server).expect("a URL in TEST_DATABASE_URL");
         url.set_path(name);
-        Self { name: name.to_owned(), url: url.into() }
+        Self { name: name.to_owned(), url: url.into(), server: server.to_owned() }
     }
 
     /// Its name on the server.
@@ -84,7 +90,7 @@ impl Database {
 
     /// Removes it, whoever is connected.
     pub async fn remove(&self) {
-        let mut admin = connect_admin().await;
+        let mut admin = connect_admin(&self.server).await;
         run(&mut admin, format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name)).await;
     }
 }
@@ -93,9 +99,8 @@ fn fresh_name() -> String {
     format!("t_{}", Uuid::new_v4().simple())
 }
 
-async fn connect_admin() -> PgConnection {
-    let url = crate::server("TEST_DATABASE_URL");
-    PgConnection::connect(&url).await.expect("the PostgreSQL of TEST_DATABASE_URL")
+async fn connect_admin(server: &str) -> PgConnection {
+    PgConnection::connect(server).await.expect("the PostgreSQL of TEST_DATABASE_URL")
 }
 
 async fn run(admin: &mut PgConnection, sql: String) {
@@ -103,7 +108,7 @@ async fn run(admin: &mut PgConnection, sql: String) {
 }
 
 /// The template of today's migrations; made under a lock by whoever comes first, and named only once it is whole.
-async fn template(admin: &mut PgConnection) -> String {
+async fn template(admin: &mut PgConnection, server: &str) -> String {
     let mut hash = DefaultHasher::new();
     store::MIGRATIONS.iter().for_each(|step| (step.version, &step.checksum).hash(&mut hash));
     let name = format!("rts_template_{:016x}", hash.finish());
@@ -112,7 +117,7 @@ async fn template(admin: &mut PgConnection) -> String {
     }
     sqlx::query("SELECT pg_advisory_lock($1)").bind(TEMPLATE_LOCK).execute(&mut *admin).await.unwrap();
     if !exists(admin, &name).await {
-        let building = Database::named(&format!("{name}_building"));
+        let building = Database::named(server, &format!("{name}_building"));
         run(admin, format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", building.name)).await;
         run(admin, format!("CREATE DATABASE {}", building.name)).await;
         let store = building.store(1);

@@ -1,8 +1,10 @@
 //! The world of one test.
 
 use std::{
+    collections::BTreeMap,
     io::Write,
     num::NonZeroU32,
+    path::PathBuf,
     sync::{
         Mutex, OnceLock,
         atomic::{AtomicUsize, Ordering},
@@ -14,11 +16,11 @@ use api::oidc::{HttpSettings, TrustedIssuer, Verifier};
 use chrono::TimeDelta;
 use domain::{InstallationId, KeyRing, Lane, Secret};
 use fleet::{Fleet, Installation};
-use github::{Credential, GitHubSettings, KeySource, Scope, Timeouts};
+use github::{Credential, GitHubSettings, KeySource, Scope, Timeouts, TokenSource};
 use queue::{Announcements, Spine};
 use runtime::{
     Clock, FixedClock,
-    config::{ServerConfig, TrustedProxies},
+    config::{ServerConfig, TrustedProxies, WebhookSecret},
     health::Progress,
     shutdown::Shutdown,
 };
@@ -29,16 +31,19 @@ use twin::{Issuer, Twin};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::{Builder, Corner, Database, Process, logs, telemetry};
+use crate::{Builder, Corner, Database, Process, logs, servers::Servers, telemetry};
 
 /// Life of a config that nobody fetches.
 const CONFIG_LIFE: TimeDelta = TimeDelta::minutes(60);
+/// What configs are sealed with: any 32 bytes that are not all the same.
+pub(crate) const KEY: &[u8; 32] = b"a key that only tests ever use..";
 
 /// Everything there is for one test. Dropping it stops all of it.
 #[derive(Debug)]
 pub struct World {
     pub(crate) client: reqwest::Client,
-    choices: Builder,
+    pub(crate) choices: Builder,
+    pub(crate) folder: OnceLock<PathBuf>,
     database: Database,
     corner: Corner,
     store: Store,
@@ -56,6 +61,8 @@ pub struct World {
     parts: Mutex<Vec<Process>>,
     fleet: OnceLock<Fleet>,
     made: AtomicUsize,
+    /// Last, so that whatever uses them is gone before they are.
+    pub(crate) servers: Servers,
 }
 
 impl World {
@@ -74,7 +81,9 @@ impl World {
 
     pub(crate) async fn build(choices: Builder) -> Self {
         logs::keep_usual();
-        let (database, corner) = (crate::copy_of().await, Corner::new());
+        let servers = if choices.own_servers { Servers::own().await } else { Servers::shared() };
+        let (database, corner) =
+            (crate::database::copy_on(&servers.postgres).await, Corner::on(&servers.redis));
         let mut issuers = Vec::new();
         for _ in 0..choices.issuers {
             issuers.push(Issuer::start(choices.issuer()).await.unwrap());
@@ -94,6 +103,7 @@ impl World {
             spine: corner.spine(),
             url,
             choices,
+            folder: OnceLock::new(),
             database,
             corner,
             twin,
@@ -102,7 +112,10 @@ impl World {
             parts: Mutex::default(),
             fleet: OnceLock::new(),
             made: AtomicUsize::new(0),
+            servers,
         };
+        let names: Vec<_> = world.choices.default_groups().into_keys().collect();
+        world.store.read().await.unwrap().installations().ensure(&names).await.unwrap();
         world.api = Some(world.start_api(listener));
         for _ in 0..world.choices.workers {
             let worker = world.start_worker();
@@ -211,7 +224,7 @@ impl World {
     }
 
     fn fleet(&self) -> Fleet {
-        let make = || Fleet::new(&self.spine, &keys(), vec![self.installation()]);
+        let make = || Fleet::new(&self.spine, &keys(), self.installations());
         self.fleet.get_or_init(|| make().unwrap()).clone()
     }
 
@@ -220,14 +233,26 @@ impl World {
     /// # Panics
     /// When it cannot be started.
     pub fn start_worker(&self) -> Process {
+        self.start_worker_for(|_| true)
+    }
+
+    /// The same with the credentials of some installations only.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn start_worker_for(&self, knows: impl Fn(&str) -> bool) -> Process {
         let name = format!("worker-{}", self.made.fetch_add(1, Ordering::Relaxed));
-        let (database, corner, installation) =
-            (self.database.clone(), self.corner.clone(), self.installation());
+        let (database, corner, mut installations) =
+            (self.database.clone(), self.corner.clone(), self.installations());
+        installations.retain(|one| knows(one.id.as_str()));
         let (concurrency, lease, drift) = (self.choices.concurrency, self.choices.lease, self.choices.drift);
-        let called = name.clone();
+        let (called, primed) = (name.clone(), self.choices.primed);
         Process::start(&name, move |shutdown| async move {
             let spine = corner.spine();
-            let fleet = Fleet::new(&spine, &keys(), vec![installation])?;
+            let fleet = Fleet::new(&spine, &keys(), installations)?;
+            if primed {
+                fleet.prime(&spine).await;
+            }
             let parts = worker::Parts {
                 store: database.store(8),
                 spine,
@@ -249,14 +274,14 @@ impl World {
     /// # Panics
     /// When it cannot be started.
     pub fn start_scheduler(&self) -> Process {
-        let (database, corner, installation) =
-            (self.database.clone(), self.corner.clone(), self.installation());
+        let (database, corner, installations) =
+            (self.database.clone(), self.corner.clone(), self.installations());
         let (enforcement, watch) = (self.choices.enforcement, self.choices.watch());
         Process::start("scheduler", move |shutdown| async move {
             let spine = corner.spine();
             let parts = scheduler::Parts {
                 store: database.store(3),
-                fleet: Fleet::new(&spine, &keys(), vec![installation])?,
+                fleet: Fleet::new(&spine, &keys(), installations)?,
                 spine,
                 enforcement,
                 watch,
@@ -279,35 +304,54 @@ impl World {
     /// # Panics
     /// Never in practice.
     pub fn github(&self) -> GitHubSettings {
-        let key = self.twin.app_key().unwrap().private_pem();
-        let credential = Credential::App {
-            app_id: self.choices.twin.app_id.to_string(),
-            installation_id: self.choices.twin.installation_id,
-            private_key: KeySource::Pem(Secret::new(key)),
-        };
         let scope = Scope::Org(self.choices.twin.org.clone());
+        self.spoken_to(scope, self.app_of(self.choices.twin.installation_id))
+    }
+
+    fn spoken_to(&self, scope: Scope, credential: Credential) -> GitHubSettings {
         let mut settings = GitHubSettings::new(self.twin.url().parse().unwrap(), scope, credential);
         settings.timeouts = Timeouts { total: self.choices.github_patience, ..settings.timeouts };
         settings
     }
 
-    fn installation(&self) -> Installation {
-        Installation {
-            id: InstallationId::default(),
-            github: self.github(),
-            budget: self.choices.budget.clone(),
-        }
+    fn app_of(&self, installation_id: u64) -> Credential {
+        let key = self.twin.app_key().unwrap().private_pem();
+        let (app_id, private_key) = (self.choices.twin.app_id.to_string(), KeySource::Pem(Secret::new(key)));
+        Credential::App { app_id, installation_id, private_key }
+    }
+
+    fn installations(&self) -> Vec<Installation> {
+        let budget = &self.choices.budget;
+        let default =
+            Installation { id: InstallationId::default(), github: self.github(), budget: budget.clone() };
+        let more = self.choices.more.iter().map(|more| {
+            let credential = match (&more.token, &more.scope) {
+                (Some(token), _) => Credential::Pat(TokenSource::Text(Secret::new(token.as_str()))),
+                (None, Scope::Org(org)) => self.app_of(self.github_id(org)),
+                (None, scope) => panic!("the twin's App is not installed in {scope:?}"),
+            };
+            let github = self.spoken_to(more.scope.clone(), credential);
+            Installation { id: more.id.parse().unwrap(), github, budget: budget.clone() }
+        });
+        std::iter::once(default).chain(more).collect()
+    }
+
+    fn github_id(&self, org: &str) -> u64 {
+        let known = self.choices.twin.more_installations.iter().find(|(_, login)| login == org);
+        known.expect("an installation of the twin").0
     }
 
     fn start_api(&self, listener: std::net::TcpListener) -> Process {
         let (database, corner, watch) = (self.database.clone(), self.corner.clone(), self.watch.clone());
         let issuers: Vec<_> =
             self.issuers.iter().enumerate().map(|(nth, issuer)| trusted(nth, issuer)).collect();
-        let secret = self.choices.webhook_secret.as_deref().map(Secret::new);
+        let (installations, secrets) = (self.choices.default_groups(), self.choices.webhook_secrets());
+        let tokens = self.choices.registration_tokens;
         Process::start("api", move |shutdown| async move {
             let listener = TcpListener::from_std(listener)?;
             let verifier = Verifier::new(issuers.clone(), HttpSettings::default(), watch)?;
-            let app = app(&database, &corner, (verifier, &issuers), secret, &shutdown);
+            let app =
+                app((&database, &corner), (verifier, &issuers), (installations, secrets, tokens), &shutdown);
             tokio::spawn(api::upkeep(app.clone()));
             Ok(api::serve(listener, api::router(app), shutdown.draining().clone()).await?)
         })
@@ -324,14 +368,17 @@ fn trusted(nth: usize, issuer: &Issuer) -> TrustedIssuer {
 }
 
 fn keys() -> KeyRing {
-    KeyRing::new(&[("test".to_owned(), Zeroizing::new(vec![7; 32]))]).unwrap()
+    KeyRing::new(&[("test".to_owned(), Zeroizing::new(KEY.to_vec()))]).unwrap()
 }
 
 fn app(
-    database: &Database,
-    corner: &Corner,
+    (database, corner): (&Database, &Corner),
     (verifier, issuers): (Verifier, &[TrustedIssuer]),
-    webhook_secret: Option<Secret>,
+    (installations, webhook_secrets, registration_tokens): (
+        BTreeMap<InstallationId, i64>,
+        Vec<WebhookSecret>,
+        bool,
+    ),
     shutdown: &Shutdown,
 ) -> api::App {
     let spine = corner.spine();
@@ -352,8 +399,10 @@ fn app(
             rate_per_minute: many(1_000_000),
             rate_burst: many(100_000),
         },
-        default_group: 1,
-        webhook_secret,
+        web_urls: installations.keys().map(|id| (id.clone(), format!("https://github.test/{id}"))).collect(),
+        registration_tokens,
+        installations,
+        webhook_secrets,
         config_life: CONFIG_LIFE,
         metrics: telemetry::metrics(),
         progress: Progress::new(),
@@ -371,6 +420,13 @@ impl Drop for World {
             let name = self.database.name();
             // Nothing can be done about a closed stderr.
             let _ = writeln!(std::io::stderr(), "{}\nthe database {name} was kept", logs::tail(80));
+            return;
+        }
+        if let Some(folder) = self.folder.get() {
+            // Nothing depends on it.
+            let _ = std::fs::remove_dir_all(folder);
+        }
+        if self.servers.are_own() {
             return;
         }
         let (database, corner) = (self.database.clone(), self.corner.clone());

@@ -26,7 +26,15 @@ pub(super) async fn runner(app: &App, job: &Job, leftover: Option<Leftover>) -> 
     let Some(row) = row.filter(|row| row.status != RunnerStatus::Deleted) else {
         return Ok(Answer::Final(JobState::Succeeded, None));
     };
+    // It has used its token after all; when it is started is its owner's affair.
+    let came = row.registers_itself && row.github_runner_id.is_some();
+    if came && leftover == Some(Leftover::Unused) {
+        return Ok(Answer::Final(JobState::Succeeded, None));
+    }
     let Some(github_id) = row.github_runner_id else {
+        if row.registers_itself && row.status == RunnerStatus::Pending {
+            return unregistered(app, github, job, &row).await;
+        }
         return Ok(Answer::failed(
             ProblemCode::RunnerBusy,
             "The runner is still being made; cancel its job instead.",
@@ -57,6 +65,16 @@ pub(super) async fn runner(app: &App, job: &Job, leftover: Option<Leftover>) -> 
             spared(app, job, &row, &SeenRunner { online: true, busy: true, ..seen }).await
         }
         Ok(false) => Ok(busy()),
+        Err(error) => Ok(after_error(app, job, &error).await),
+    }
+}
+
+/// A runner that was to register itself: if GitHub lists nobody of its name, it has not. If somebody bears it, the next
+/// pass finds out whether it is ours, and this job waits for that.
+async fn unregistered(app: &App, github: &GitHub, job: &Job, row: &Runner) -> Run {
+    match github.find_runner(&row.name).await {
+        Ok(Some(found)) if found.name == row.name => Ok(unsettled()),
+        Ok(_) => removed(app, job, row, "it never registered itself").await,
         Err(error) => Ok(after_error(app, job, &error).await),
     }
 }

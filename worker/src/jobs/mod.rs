@@ -4,6 +4,7 @@ mod deprovision;
 mod drift_check;
 mod look;
 mod provision;
+mod register;
 
 use chrono::TimeDelta;
 use domain::{BlockedOn, Job, JobParams, JobState, Problem, ProblemCode, Removal, retry_delay};
@@ -14,6 +15,9 @@ use crate::app::App;
 
 /// How long a busy runner is left alone before the next try.
 const BUSY: TimeDelta = TimeDelta::seconds(30);
+
+/// How long a job waits that this worker cannot do.
+const ELSEWHERE: TimeDelta = TimeDelta::seconds(5);
 
 /// What came of a job.
 #[derive(Debug)]
@@ -66,6 +70,7 @@ pub(crate) type Run = Result<Answer, StoreError>;
 pub(crate) async fn run(app: &App, job: &Job) -> Answer {
     let ran = match &job.params {
         JobParams::Provision { name, work_folder } => provision::run(app, job, name, work_folder).await,
+        JobParams::Register => register::run(app, job).await,
         JobParams::Deprovision(Removal::Runner) => deprovision::runner(app, job, None).await,
         JobParams::Deprovision(Removal::Leftover { why }) => deprovision::runner(app, job, Some(*why)).await,
         JobParams::DriftCheck { source } => drift_check::run(app, job, *source).await,
@@ -95,9 +100,12 @@ fn unavailable() -> Problem {
         .retry_after(60)
 }
 
+/// Nobody's failure: another worker may have it, or this one once it is configured.
 fn no_credential(job: &Job) -> Answer {
-    tracing::error!(installation = %job.installation, "this worker has no credential for the installation");
-    Answer::retry(job, unavailable())
+    tracing::error!(installation = %job.installation,
+        "this worker has no credential for the installation; the job is left to one that has");
+    metrics::counter!("rts_jobs_without_credential_total").increment(1);
+    Answer::Later { delay: ELSEWHERE, why: BlockedOn::Worker, burn: Burn::Snooze, problem: unavailable() }
 }
 
 /// The answer to an error after which it is certain that nothing happened on GitHub. A limit makes everybody wait.

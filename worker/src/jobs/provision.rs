@@ -243,6 +243,6 @@ fn settle_first() -> Answer {
     Answer::Later { delay: GRACE, why: BlockedOn::Retry, burn: Burn::Snooze, problem: unavailable() }
 }
 
-fn name_conflict(name: &RunnerName) -> Answer {
+pub(super) fn name_conflict(name: &RunnerName) -> Answer {
     Answer::failed(ProblemCode::RunnerNameConflict, format!("GitHub has a runner called {name} already."))
 }

@@ -2,8 +2,8 @@
 
 use axum::{Json, extract::State, http::StatusCode};
 use domain::{
-    AuditEntry, DriftResponse, FieldError, LabelPattern, MAX_LABELS, MAX_PATTERNS, Problem, Team, TeamId,
-    check_glob, check_label, check_repository_glob,
+    AuditEntry, DriftResponse, FieldError, InstallationId, LabelPattern, MAX_LABELS, MAX_PATTERNS, Problem,
+    ProblemCode, Team, TeamId, check_glob, check_label, check_repository_glob,
 };
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::json;
@@ -41,8 +41,8 @@ problems! {
     CreateProblems: MalformedBody, AdminRequired, AlreadyExists, PayloadTooLarge, UnsupportedMediaType, ValidationFailed;
     ListProblems: AdminRequired, ValidationFailed;
     ShowProblems: AdminRequired, NotFound;
-    ChangeProblems: MalformedBody, AdminRequired, NotFound, AlreadyExists, PayloadTooLarge, UnsupportedMediaType,
-        ValidationFailed;
+    ChangeProblems: MalformedBody, AdminRequired, NotFound, AlreadyExists, TeamInUse, PayloadTooLarge,
+        UnsupportedMediaType, ValidationFailed;
 }
 
 /// A new team.
@@ -80,7 +80,7 @@ pub(crate) struct NewTeam {
     #[schema(schema_with = openapi::drift_response)]
     #[serde(default = "delete")]
     drift_response: DriftResponse,
-    /// Whose GitHub budget it uses.
+    /// The GitHub installation its runners belong to, by the name the settings give it.
     #[serde(default = "default_installation")]
     installation: String,
 }
@@ -135,6 +135,10 @@ pub(crate) struct ChangedTeam {
     #[schema(value_type = Option<String>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     drift_response: Option<DriftResponse>,
+    /// The GitHub installation its runners belong to. Changed only while it has no live runner and no open job; the runner
+    /// groups it may use are that installation's from then on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    installation: Option<String>,
     /// Switches it off or on.
     #[serde(skip_serializing_if = "Option::is_none")]
     is_active: Option<bool>,
@@ -161,10 +165,7 @@ pub(crate) async fn create(
     From_(origin): From_,
     Body(body): Body<NewTeam>,
 ) -> ApiResult<(StatusCode, Json<TeamView>)> {
-    let installation = body
-        .installation
-        .parse()
-        .map_err(|error: domain::BadInstallationId| Problem::field("/installation", error.to_string()))?;
+    let installation = configured(&app, &body.installation)?;
     let draft = TeamDraft {
         name: body.name,
         description: body.description,
@@ -181,9 +182,7 @@ pub(crate) async fn create(
     check(&draft, None)?;
     let id = TeamId::new();
     let mut tx = app.store.begin().await?;
-    if !tx.teams().installation_exists(&draft.installation).await? {
-        return Err(Problem::field("/installation", "there is none of this name").into());
-    }
+    tx.installations().ensure(std::slice::from_ref(&draft.installation)).await?;
     tx.teams().insert(id, &draft).await.map_err(taken)?;
     let entry = AuditEntry {
         team: Some(id),
@@ -235,10 +234,18 @@ pub(crate) async fn change(
     Id(id): Id<TeamId>,
     Body(body): Body<ChangedTeam>,
 ) -> ApiResult<Json<TeamView>> {
+    let data = serde_json::to_value(&body).map_err(|error| crate::error::internal(&error))?;
+    let target = body.installation.as_deref().map(|name| configured(&app, name)).transpose()?;
     let mut tx = app.store.begin().await?;
     let before = get(&mut tx, id).await?;
-    let data = serde_json::to_value(&body).map_err(|error| crate::error::internal(&error))?;
-    let change = merged(before, body);
+    if let Some(target) = &target
+        && *target != before.installation
+    {
+        leave(&mut tx, id).await?;
+        tx.installations().ensure(std::slice::from_ref(target)).await?;
+    }
+    let mut change = merged(before, body);
+    change.draft.installation = target.unwrap_or(change.draft.installation);
     check(&change.draft, change.deactivation_reason.as_deref())?;
     tx.teams().update(id, &change).await.map_err(taken)?;
     let entry = AuditEntry { team: Some(id), data, ..AuditEntry::by(&caller, &origin, "team.update") };
@@ -246,6 +253,22 @@ pub(crate) async fn change(
     let team = get(&mut tx, id).await?;
     tx.commit().await?;
     Ok(Json(team.into()))
+}
+
+/// An installation of this deployment.
+fn configured(app: &App, name: &str) -> Result<InstallationId, Problem> {
+    let id = name.parse().ok().filter(|id| app.installations.contains_key(id));
+    id.ok_or_else(|| Problem::field("/installation", "there is none of this name in the settings"))
+}
+
+/// A team leaves its installation with nothing left behind there; a request under way right now stays where its rows
+/// say.
+async fn leave(tx: &mut Tx, id: TeamId) -> ApiResult<()> {
+    if tx.teams().in_use(id).await? {
+        let detail = "The team has live runners or open jobs where it is; remove them before it moves.";
+        return Err(Problem::new(ProblemCode::TeamInUse, detail).into());
+    }
+    Ok(())
 }
 
 async fn get(tx: &mut Tx, id: TeamId) -> ApiResult<Team> {

@@ -1,7 +1,7 @@
 //! Withdrawing a job.
 
 use axum::{Json, extract::State};
-use domain::{AuditEntry, Caller, Job, JobId, JobKind, Origin, Problem, ProblemCode, Source};
+use domain::{AuditEntry, Caller, Job, JobId, Origin, Problem, ProblemCode, Source};
 
 use crate::{
     app::App, body::Id, caller::Authorised, error::ApiResult, openapi::problems, origin::From_,
@@ -41,7 +41,7 @@ pub(in crate::routes) async fn withdraw(
 ) -> ApiResult<Option<Job>> {
     let mut tx = app.store.begin().await?;
     let Some(job) = tx.jobs().cancel(id).await? else { return Ok(None) };
-    if let (JobKind::Provision, Some(runner)) = (job.kind, job.runner) {
+    if let Some(runner) = job.runner.filter(|_| job.kind.makes_runner()) {
         tx.runners().delete(runner, Source::Api, "its job was cancelled").await?;
     }
     let entry = AuditEntry {

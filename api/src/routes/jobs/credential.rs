@@ -12,7 +12,7 @@ use crate::{
     body::Id,
     caller::Authorised,
     error::{ApiError, ApiResult},
-    handout::{self, CredentialView},
+    handout::{self, Handout},
     openapi::problems,
     origin::From_,
     refusal,
@@ -21,14 +21,14 @@ use crate::{
 problems! { CredentialProblems: CredentialDenied, NotFound, CredentialNotReady, CredentialGone, RunnerNameConflict,
 JobCancelled, JobPoisoned, GithubRefused, GithubUnavailable, JobExpired; }
 
-/// Collect the JIT config of a job that has succeeded.
+/// Collect the JIT config, or registration token, of a job that has succeeded.
 ///
 /// Only who asked for the runner gets it; once, and again within 120 seconds of the first time. Each time is written
 /// down, and so is somebody else's try.
 #[utoipa::path(
     post, path = "/jobs/{job_id}/credential", tag = "jobs", params(("job_id" = uuid::Uuid, Path)),
     responses(
-        (status = 200, description = "The config", body = CredentialView, headers(("Cache-Control" = String))),
+        (status = 200, description = "The config, or the registration token", body = Handout, headers(("Cache-Control" = String))),
         CredentialProblems,
     ),
 )]

@@ -30,6 +30,44 @@ pub(crate) struct ProvisionBody {
     pub(crate) work_folder: Option<String>,
 }
 
+/// What a runner that registers itself is to be like.
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RegisterBody {
+    /// The exact name: 1 to 64 characters of `A-Z a-z 0-9 . _ -`.
+    #[schema(max_length = 64, example = "old-builder-7")]
+    runner_name: String,
+    /// Labels besides the team's required ones, which are always added.
+    #[serde(default)]
+    #[schema(max_items = 100, example = json!(["self-hosted", "linux"]))]
+    labels: Vec<String>,
+    /// Needed by those who belong to several teams.
+    team_id: Option<Uuid>,
+    /// Takes one workflow job and is gone.
+    #[serde(default = "ephemeral")]
+    #[schema(default = true)]
+    pub(crate) ephemeral: bool,
+}
+
+fn ephemeral() -> bool {
+    true
+}
+
+impl RegisterBody {
+    /// Every value within its bounds, or all that are not. A token binds no group: the runner lands in the default one.
+    pub(crate) fn check(&self) -> Result<(ProvisionRequest, Option<TeamId>), Problem> {
+        let alike = ProvisionBody {
+            runner_name: Some(self.runner_name.clone()),
+            runner_name_prefix: None,
+            labels: self.labels.clone(),
+            runner_group_id: None,
+            team_id: self.team_id,
+            work_folder: None,
+        };
+        alike.check()
+    }
+}
+
 impl ProvisionBody {
     /// Every value within its bounds, or all that are not.
     pub(crate) fn check(&self) -> Result<(ProvisionRequest, Option<TeamId>), Problem> {

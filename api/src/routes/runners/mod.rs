@@ -1,10 +1,12 @@
 //! Runners.
 
+mod accept;
 mod ask;
 mod list;
 mod order;
 mod provision;
 mod refresh;
+mod register;
 mod remove;
 
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -14,6 +16,7 @@ use crate::app::App;
 pub(crate) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(provision::provision))
+        .routes(routes!(register::register))
         .routes(routes!(list::list))
         .routes(routes!(list::show, remove::remove))
         .routes(routes!(refresh::refresh))

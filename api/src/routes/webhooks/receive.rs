@@ -6,7 +6,7 @@ use axum::{
     extract::State,
     http::{HeaderMap, StatusCode, header},
 };
-use domain::{Content, Delivery, FieldError, Origin, Problem, ProblemCode};
+use domain::{Content, Delivery, FieldError, InstallationId, Origin, Problem, ProblemCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::Serialize;
 use store::{InboxState, NewDelivery};
@@ -90,25 +90,28 @@ pub(crate) async fn receive(
 }
 
 async fn take(app: &App, origin: &Origin, (headers, body): (&HeaderMap, Body)) -> ApiResult<Received> {
-    let secret = app.webhook_secret.as_ref().ok_or_else(|| {
-        Problem::new(
-            ProblemCode::WebhooksDisabled,
-            "No webhook secret is configured; nothing is taken unchecked.",
-        )
-    })?;
+    if app.webhook_secrets.is_empty() {
+        let detail = "No webhook secret is configured; nothing is taken unchecked.";
+        return Err(Problem::new(ProblemCode::WebhooksDisabled, detail).into());
+    }
     let given = Headers::read(headers)?;
     let body = whole(body).await?;
-    if !signature::holds(secret, &given.signature, &body) {
+    let signed_for = signature::signed_for(&app.webhook_secrets, &given.signature, &body);
+    if signed_for.is_empty() {
         alarm::ring(app, origin, &given.event).await?;
-        let detail = "The signature is not that of the body under our webhook secret.";
+        let detail = "The signature is not that of the body under any of our webhook secrets.";
         return Err(Problem::new(ProblemCode::WebhookSignatureInvalid, detail).into());
     }
     let delivery = Delivery::read(&given.event, &body)
         .map_err(|error| Problem::new(ProblemCode::MalformedBody, error.to_string()))?;
-    store(app, &given, &delivery).await
+    store(app, &given, (&delivery, &signed_for)).await
 }
 
-async fn store(app: &App, given: &Headers, delivery: &Delivery) -> ApiResult<Received> {
+async fn store(
+    app: &App,
+    given: &Headers,
+    (delivery, signed_for): (&Delivery, &[InstallationId]),
+) -> ApiResult<Received> {
     let (notice, state, note) = match &delivery.content {
         Content::Notice(notice) => (Some(notice), InboxState::Pending, None),
         Content::Unneeded => (None, InboxState::Ignored, Some("not needed")),
@@ -121,7 +124,8 @@ async fn store(app: &App, given: &Headers, delivery: &Delivery) -> ApiResult<Rec
         id: given.delivery,
         event: &given.event,
         action: delivery.action.as_deref(),
-        github_installation: delivery.github_installation,
+        whose: &delivery.whose,
+        signed_for,
         notice,
         state,
         note,

@@ -1,10 +1,17 @@
 //! `X-Hub-Signature-256`: HMAC-SHA256 of the body as it was sent.
 
 use aws_lc_rs::hmac;
-use domain::Secret;
+use domain::{InstallationId, Secret};
+use runtime::config::WebhookSecret;
+
+/// The installations whose secret signed the body; none: nobody's did. Every secret is tried, whichever fits.
+pub(super) fn signed_for(secrets: &[WebhookSecret], header: &str, body: &[u8]) -> Vec<InstallationId> {
+    let fits = secrets.iter().filter(|one| holds(&one.secret, header, body));
+    fits.flat_map(|one| one.installations.clone()).collect()
+}
 
 /// Whether `header` is what the holder of `secret` writes over `body`. Compares in constant time.
-pub(super) fn holds(secret: &Secret, header: &str, body: &[u8]) -> bool {
+fn holds(secret: &Secret, header: &str, body: &[u8]) -> bool {
     let Some(tag) = header.strip_prefix("sha256=").and_then(read) else { return false };
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose().as_bytes());
     hmac::verify(&key, body, &tag).is_ok()

@@ -167,6 +167,7 @@ mod tests {
             runner_group_id: 1,
             labels: vec!["team-t".into(), "gpu".into()],
             ephemeral: true,
+            registers_itself: false,
             created_at: DateTime::UNIX_EPOCH,
             updated_at: DateTime::UNIX_EPOCH,
             registered_at: None,

@@ -29,10 +29,21 @@ pub enum Content {
 pub struct Delivery {
     /// The event's action, at most 100 characters.
     pub action: Option<String>,
-    /// GitHub's id of the App's installation it is about.
-    pub github_installation: Option<i64>,
+    /// Where it comes from.
+    pub whose: Whose,
     /// What it says.
     pub content: Content,
+}
+
+/// What a delivery says of where it comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Whose {
+    /// GitHub's id of the App's installation. Hooks that belong to no App tell none.
+    pub installation: Option<i64>,
+    /// The login of the organisation.
+    pub organization: Option<String>,
+    /// The slug of the enterprise.
+    pub enterprise: Option<String>,
 }
 
 /// The body is no JSON.
@@ -46,6 +57,10 @@ struct Body {
     action: Value,
     #[serde(default)]
     installation: Value,
+    #[serde(default)]
+    organization: Value,
+    #[serde(default)]
+    enterprise: Value,
     #[serde(default)]
     sender: Value,
     #[serde(default)]
@@ -64,7 +79,7 @@ impl Delivery {
             Ok(body) => body,
             Err(error) if error.is_data() => {
                 let content = Content::Odd("the body is no object".to_owned());
-                return Ok(Self { action: None, github_installation: None, content });
+                return Ok(Self { action: None, whose: Whose::default(), content });
             }
             Err(_) => return Err(NoJson),
         };
@@ -82,9 +97,23 @@ impl Delivery {
         };
         Ok(Self {
             action,
-            github_installation: number(&body.installation["id"]),
+            whose: whose(&body),
             content: content.unwrap_or_else(|place| Content::Odd(format!("{place} is missing"))),
         })
+    }
+}
+
+/// An event of a repository that belongs to no organisation names its owner all the same.
+fn whose(body: &Body) -> Whose {
+    let logins = [
+        &body.organization["login"],
+        &body.installation["account"]["login"],
+        &body.repository["owner"]["login"],
+    ];
+    Whose {
+        installation: number(&body.installation["id"]),
+        organization: logins.into_iter().find_map(text),
+        enterprise: text(&body.enterprise["slug"]),
     }
 }
 
@@ -197,15 +226,29 @@ mod tests {
     #[test]
     fn a_running_job_is_read() {
         let delivery = read("workflow_job", &running());
-        assert_eq!(
-            (delivery.action.as_deref(), delivery.github_installation),
-            (Some("in_progress"), Some(7))
-        );
+        assert_eq!((delivery.action.as_deref(), delivery.whose.installation), (Some("in_progress"), Some(7)));
         let job = job_in(&running());
         assert_eq!((job.id, job.run_id, job.completed, job.hosted), (1, 2, false, false));
         assert_eq!((job.repository.as_str(), job.workflow.as_deref()), ("octo/web", Some("CI")));
         assert_eq!((job.runner_id, job.runner_name.as_deref()), (Some(3), Some("box")));
         assert_eq!(job.at.unwrap().timestamp(), 1_767_225_600);
+    }
+
+    #[test]
+    fn where_it_comes_from_is_read() {
+        let mut body = json!({ "organization": { "login": "acme" }, "enterprise": { "slug": "initech" },
+            "repository": { "owner": { "login": "else" } } });
+        let from = |body: &Value| read("ping", body).whose;
+        let whose = |organization: &str| Whose {
+            installation: None,
+            organization: Some(organization.to_owned()),
+            enterprise: Some("initech".to_owned()),
+        };
+        assert_eq!(from(&body), whose("acme"));
+        body["organization"] = json!(null);
+        assert_eq!(from(&body), whose("else"));
+        body["installation"] = json!({ "id": "x", "account": { "login": "globex" } });
+        assert_eq!(from(&body), whose("globex"));
     }
 
     #[test]

@@ -1,0 +1,59 @@
+//! `POST /runners/provision`: a registration token, for machines that cannot take a JIT config yet.
+
+use axum::{extract::State, response::Response};
+
+use super::{
+    accept::{Ask, Way},
+    ask::RegisterBody,
+    provision::{Accepted, hash, serve},
+};
+use crate::{
+    app::App,
+    body::Body,
+    caller::Authorised,
+    error::ApiResult,
+    handout::TokenView,
+    openapi::problems,
+    origin::From_,
+    prefer::{IdempotencyKey, Prefer},
+};
+
+problems! {
+    RegisterProblems: MalformedBody, RegistrationTokensDisabled, RegistrationTokenNotAllowed, LabelPolicyViolation,
+        RunnerGroupNotAllowed, QuotaExceeded, TeamForbidden, TeamInactive, RunnerNameConflict, PayloadTooLarge,
+        UnsupportedMediaType, ValidationFailed, TeamRequired, IdempotencyMismatch, TeamBacklog, ServiceBacklog,
+        JobCancelled, JobPoisoned, GithubRefused, GithubUnavailable, JobExpired;
+}
+
+/// Ask for a registration token (legacy).
+///
+/// Off unless `ENABLE_REGISTRATION_TOKENS` is set, and only for users who may. Waits up to 25 s for the token unless told
+/// otherwise by `Prefer`. Labels are bound by whoever runs `config.sh`: they are held against the policy as soon as the
+/// runner is listed, and a runner that breaks it is removed. Prefer `POST /runners/jit`.
+#[utoipa::path(
+    post, path = "/runners/provision", tag = "runners",
+    request_body = RegisterBody,
+    params(
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible characters; kept for 7 days"),
+        ("Prefer" = Option<String>, Header, description = "`wait=N` (0 to 25 s) or `respond-async`"),
+    ),
+    responses(
+        (status = 201, description = "The token, shown once and on asking again for 120 s", body = TokenView,
+            headers(("Preference-Applied" = String), ("Cache-Control" = String))),
+        (status = 202, description = "Not done in time, or not waited for", body = Accepted,
+            headers(("Location" = String, description = "The job"), ("Retry-After" = u64, description = "Seconds"))),
+        RegisterProblems,
+    ),
+)]
+pub(crate) async fn register(
+    State(app): State<App>,
+    Authorised(caller): Authorised,
+    From_(origin): From_,
+    (prefer, IdempotencyKey(key)): (Prefer, IdempotencyKey),
+    Body(body): Body<RegisterBody>,
+) -> ApiResult<Response> {
+    let (request, team) = body.check()?;
+    let (hash, way) = (hash(&body)?, Way::Token { ephemeral: body.ephemeral });
+    let ask = Ask { caller: &caller, origin: &origin, key, hash, request, team, way };
+    serve(&app, &ask, prefer.or_longest()).await
+}

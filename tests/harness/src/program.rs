@@ -1,0 +1,193 @@
+//! Parts of the service as real processes of the system: `rts` itself, hit by real signals.
+
+use std::{
+    fs::{self, File},
+    io::Write,
+    net::SocketAddr,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde_json::Value;
+
+use crate::{Ask, Bearer, World, eventually, world};
+
+/// One running `rts`. Dropping it kills it; when the test fails, the end of its log is printed.
+#[derive(Debug)]
+pub struct Program {
+    child: Child,
+    word: String,
+    log: PathBuf,
+}
+
+impl Program {
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether it still runs.
+    ///
+    /// # Panics
+    /// When the system cannot say.
+    pub fn runs(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// SIGKILL; returns when it is gone.
+    ///
+    /// # Panics
+    /// When it was gone before.
+    pub fn kill(mut self) {
+        assert!(self.runs(), "rts {} ended by itself\n{}", self.word, self.said());
+        self.signal(Signal::SIGKILL);
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM; returns when it has ended, in good order.
+    ///
+    /// # Panics
+    /// When it ended in any other way.
+    pub async fn stop(mut self) {
+        self.signal(Signal::SIGTERM);
+        let status =
+            eventually("the process ends", || std::future::ready(self.child.try_wait().unwrap())).await;
+        assert!(status.success(), "rts {}: {status}\n{}", self.word, self.said());
+    }
+
+    /// SIGSTOP: nothing of it moves until [`Self::thaw`].
+    pub fn freeze(&self) {
+        self.signal(Signal::SIGSTOP);
+    }
+
+    /// SIGCONT.
+    pub fn thaw(&self) {
+        self.signal(Signal::SIGCONT);
+    }
+
+    /// What it has logged so far, as lines of JSON.
+    pub fn said(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Where it listens, once it does.
+    ///
+    /// # Panics
+    /// When it does not get there.
+    pub async fn address(&self) -> SocketAddr {
+        eventually("it listens", || async {
+            self.said().lines().find_map(|line| {
+                let line: Value = serde_json::from_str(line).ok()?;
+                let address = line["fields"]["address"].as_str().or(line["address"].as_str())?;
+                address.parse().ok()
+            })
+        })
+        .await
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.pid().cast_signed()), signal).unwrap();
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // Both fail only when it is gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            let said = self.said();
+            let lines: Vec<&str> = said.lines().collect();
+            let tail = lines[lines.len().saturating_sub(40)..].join("\n");
+            let _ = writeln!(std::io::stderr(), "rts {} said:\n{tail}", self.word);
+        }
+    }
+}
+
+impl World {
+    /// Starts `rts {word}` as a process of its own, in this world; `changes` come last in its environment.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn program(&self, word: &str, changes: &[(&str, &str)]) -> Program {
+        let folder = self.folder();
+        let key = folder.join("app-key.pem");
+        if !key.exists() {
+            let mut file =
+                File::options().write(true).create(true).truncate(true).mode(0o600).open(&key).unwrap();
+            file.write_all(self.twin.app_key().unwrap().private_pem().as_bytes()).unwrap();
+        }
+        let log = folder.join(format!("{word}-{}.log", uuid::Uuid::new_v4().simple()));
+        let file = File::create(&log).unwrap();
+        let mut command = Command::new(rts());
+        command.arg(word).current_dir(folder).env_clear().envs(self.environment(&key));
+        if word != "api" {
+            command.args(["--listen", "127.0.0.1:0"]);
+        }
+        command.envs(changes.iter().copied());
+        command.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file);
+        Program { child: command.spawn().unwrap(), word: word.to_owned(), log }
+    }
+
+    /// The environment of a real process of this world.
+    fn environment(&self, app_key: &Path) -> Vec<(&'static str, String)> {
+        let (redis, namespace) = self.corner().place();
+        let twin = &self.choices.twin;
+        vec![
+            ("PATH", "/usr/bin:/bin".to_owned()),
+            ("DATABASE_URL", self.database().url().to_owned()),
+            ("REDIS_URL", redis.to_owned()),
+            ("REDIS_NAMESPACE", namespace.to_owned()),
+            ("GITHUB_APP_ID", twin.app_id.to_string()),
+            ("GITHUB_APP_INSTALLATION_ID", twin.installation_id.to_string()),
+            ("GITHUB_APP_PRIVATE_KEY_PATH", app_key.display().to_string()),
+            ("GITHUB_ORG", twin.org.clone()),
+            ("GITHUB_API_URL", self.twin.url().to_owned()),
+            ("OIDC_ISSUER", self.issuer().url().to_owned()),
+            ("OIDC_AUDIENCE", "runner-tokens".to_owned()),
+            ("CREDENTIAL_KEYS", format!("test:{}", STANDARD.encode(world::KEY))),
+            ("SERVICE_PORT", "0".to_owned()),
+            ("WORKER_LEASE_SECONDS", self.choices.lease.as_secs().to_string()),
+            ("LOG_LEVEL", "debug,hyper=info,sqlx=info,tower=info,apalis=info,reqwest=info".to_owned()),
+            ("LOG_FORMAT", "json".to_owned()),
+        ]
+    }
+
+    /// A folder of this world alone.
+    fn folder(&self) -> &Path {
+        self.folder.get_or_init(|| {
+            let folder = std::env::temp_dir().join(format!("rts-world-{}", self.database().name()));
+            std::fs::create_dir(&folder).unwrap();
+            folder
+        })
+    }
+
+    /// A request to `/api/v1{path}` of another API than the world's own.
+    pub fn ask_at(&self, address: SocketAddr, method: &str, path: &str, who: &(impl Bearer + ?Sized)) -> Ask {
+        Ask::new(&self.client, method, format!("http://{address}/api/v1{path}")).by(who)
+    }
+}
+
+/// The program, brought up to date unless the script that runs the tests has just done so.
+#[expect(clippy::disallowed_methods, reason = "the script says so by the environment")]
+fn rts() -> PathBuf {
+    if let Some(given) = std::env::var_os("TEST_RTS") {
+        return given.into();
+    }
+    let own = std::env::current_exe().unwrap();
+    let folder = own.ancestors().find(|folder| folder.join("deps").is_dir()).unwrap();
+    let mut cargo = Command::new(option_env!("CARGO").unwrap_or("cargo"));
+    cargo.args(["build", "-q", "--locked", "-p", "cli", "--bin", "rts"]);
+    if folder.ends_with("release") {
+        cargo.arg("--release");
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    assert!(cargo.current_dir(root).stdin(Stdio::null()).status().unwrap().success(), "cargo build -p cli");
+    folder.join("rts")
+}

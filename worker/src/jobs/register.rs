@@ -1,0 +1,85 @@
+//! Register: one registration token, with which a runner registers itself under the name that was asked for.
+//!
+//! A token makes nothing on GitHub and ends by itself within the hour. So a try whose answer was lost is simply made
+//! again, and a token that comes too late is forgotten.
+
+use chrono::TimeDelta;
+use domain::{AuditEntry, Job, JobState, ProblemCode, Runner, RunnerName, Sealed, credential_context};
+use github::RegistrationToken;
+use serde_json::json;
+use store::StoreError;
+
+use super::{Answer, Run, after_error, no_credential, provision::name_conflict, unavailable};
+use crate::app::App;
+
+/// A token is offered no longer than this, whatever the clocks say: GitHub's live for an hour.
+const LONGEST: TimeDelta = TimeDelta::hours(1);
+
+/// Gets the token for the job's runner row.
+pub(super) async fn run(app: &App, job: &Job) -> Run {
+    let Some(github) = app.fleet.get(&job.installation) else { return Ok(no_credential(job)) };
+    let runner = match job.runner {
+        Some(id) => app.store.read().await?.runners().get(id).await?,
+        None => None,
+    };
+    let named = |runner: Runner| Some((runner.name.parse::<RunnerName>().ok()?, runner));
+    let Some((name, runner)) = runner.and_then(named) else {
+        return Ok(Answer::failed(ProblemCode::InternalError, "The job has no runner."));
+    };
+    // Whoever bears the name already is not the runner that will register itself.
+    match github.find_runner(name.as_str()).await {
+        Ok(None) => {}
+        Ok(Some(_)) => return Ok(name_conflict(&name)),
+        Err(error) => return Ok(after_error(app, job, &error).await),
+    }
+    match github.create_registration_token().await {
+        Ok(token) => deliver(app, job, (&runner, &name), &token).await,
+        Err(error) => Ok(after_error(app, job, &error).await),
+    }
+}
+
+/// Records the token in one fenced transaction.
+async fn deliver(
+    app: &App,
+    job: &Job,
+    (runner, name): (&Runner, &RunnerName),
+    token: &RegistrationToken,
+) -> Run {
+    let sealed = match app.keys.seal(&credential_context(job.id, name.as_str()), &token.token) {
+        Ok(sealed) => sealed,
+        Err(error) => {
+            tracing::error!(%error, "a token could not be sealed; it is forgotten");
+            return Ok(Answer::retry(job, unavailable()));
+        }
+    };
+    let life = (token.expires_at - job.now).clamp(TimeDelta::minutes(1), LONGEST);
+    let kept = keep(app, job, (runner, name), (&sealed, life)).await?;
+    Ok(if kept { Answer::Recorded } else { Answer::Lost })
+}
+
+async fn keep(
+    app: &App,
+    job: &Job,
+    (runner, name): (&Runner, &RunnerName),
+    (sealed, life): (&Sealed, TimeDelta),
+) -> Result<bool, StoreError> {
+    let mut tx = app.store.begin().await?;
+    let ours = tx.jobs().finish(job, JobState::Succeeded, None).await?
+        && tx.runners().await_registration(runner.id).await?;
+    if !ours {
+        return Ok(false);
+    }
+    tx.credentials().keep(job.id, name, sealed, life).await?;
+    let entry = AuditEntry {
+        requester: job.requester,
+        runner: Some(runner.id),
+        runner_name: Some(runner.name.clone()),
+        team: job.team,
+        job: Some(job.id),
+        data: json!({ "life_s": life.num_seconds() }),
+        ..AuditEntry::service("token.issued")
+    };
+    tx.audit().write(&entry).await?;
+    tx.commit().await?;
+    Ok(true)
+}
