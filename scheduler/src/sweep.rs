@@ -28,6 +28,8 @@ pub struct Memory {
     epoch: Option<String>,
     since: Instant,
     grace: Duration,
+    /// Workers still have time to put their leases back.
+    granting: bool,
 }
 
 impl Default for Memory {
@@ -39,7 +41,7 @@ impl Default for Memory {
 impl Memory {
     /// A memory that gives workers so long to put their leases back.
     pub fn with_grace(grace: Duration) -> Self {
-        Self { epoch: None, since: Instant::now(), grace }
+        Self { epoch: None, since: Instant::now(), grace, granting: true }
     }
 
     /// Takes the queue's mark in. True: it is gone, or not the one we knew.
@@ -47,19 +49,31 @@ impl Memory {
         let changed = epoch.is_none() || epoch != self.epoch;
         if changed {
             self.since = Instant::now();
+            self.granting = true;
         }
         self.epoch = epoch;
         changed
     }
 
+    /// Whether workers have had their time since the queue was lost.
+    fn granted(&self) -> bool {
+        self.since.elapsed() >= self.grace
+    }
+
+    /// Whether it is time for the look that finds what nobody put back.
+    fn again(&self) -> bool {
+        self.granting && self.granted()
+    }
+
     /// Whether a running row without a lease has had its time.
     fn overdue(&self, job: &OpenJob) -> bool {
         let quiet = TimeDelta::from_std(self.grace).unwrap_or(TimeDelta::MAX);
-        self.since.elapsed() >= self.grace && job.quiet_for >= quiet
+        self.granted() && job.quiet_for >= quiet
     }
 }
 
-/// Compares every 10 s, and at once when the queue was lost, until draining.
+/// Compares every 10 s, at once when the queue was lost, and again when workers had their time to put leases back; until
+/// draining.
 pub(crate) async fn keep(parts: Parts, draining: CancellationToken) -> Result<(), Infallible> {
     let beat = parts.progress.register("sweep", EVERY * 3 + beats::STEP * 2);
     let mut ticks = interval(LOOK);
@@ -71,7 +85,7 @@ pub(crate) async fn keep(parts: Parts, draining: CancellationToken) -> Result<()
             _ = ticks.tick() => {}
             () = draining.cancelled() => break,
         }
-        let due = last.is_none_or(|last| last.elapsed() >= EVERY);
+        let due = last.is_none_or(|last| last.elapsed() >= EVERY) || memory.again();
         let gone = parts.spine.epoch().await.is_ok_and(|epoch| epoch.is_none() || epoch != memory.epoch);
         if due || gone {
             beats::take("sweep", run(&parts, &mut memory)).await;
@@ -86,6 +100,7 @@ pub(crate) async fn keep(parts: Parts, draining: CancellationToken) -> Result<()
 /// Compares every open row with the queue, once. Answers how many jobs were put back.
 pub async fn run(parts: &Parts, memory: &mut Memory) -> Result<u64, StepError> {
     let lost = memory.changed(parts.spine.epoch().await?);
+    let granted = memory.granted();
     let (mut after, mut seen, mut back) = (None, 0, 0);
     while seen < MOST {
         let rows = parts.store.read().await?.jobs().open(after, PAGE).await?;
@@ -93,6 +108,9 @@ pub async fn run(parts: &Parts, memory: &mut Memory) -> Result<u64, StepError> {
         after = Some(newest.id);
         seen += rows.len();
         back += put_back(parts, memory, &rows).await?;
+    }
+    if granted {
+        memory.granting = false;
     }
     if lost {
         parts.spine.mark_epoch().await?;
@@ -126,6 +144,23 @@ fn ticket(row: &OpenJob) -> Ticket {
         accepted_at: row.created_at,
         deadline_at: row.deadline_at,
         run_at: Some(row.run_at),
-        urgent: false,
+        // It had its turn before its worker died.
+        urgent: row.running,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_put_back_is_looked_for_when_the_time_to_do_so_is_over() {
+        let mut memory = Memory::with_grace(Duration::ZERO);
+        memory.granting = false;
+        assert!(!memory.again(), "nothing was lost");
+        assert!(memory.changed(Some("new".to_owned())) && memory.again());
+        assert!(!memory.changed(Some("new".to_owned())));
+        let mut patient = Memory::with_grace(Duration::from_hours(1));
+        assert!(patient.changed(None) && !patient.again());
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::{InstallationId, Lane};
 use futures::future::join_all;
 use harness::{Person, World, draft, holds, wish};
-use queue::Reason;
+use queue::{Place, Reason};
 use scheduler::{expire, sweep};
 use serde_json::json;
 use twin::{Fault, FaultKind};
@@ -55,6 +55,25 @@ async fn a_running_job_outlives_a_flush_and_is_not_run_twice() {
     assert_eq!(world.settled(&ada, asked.job).await["attempts"], 1);
     assert_eq!(world.twin.ledger().of("POST", "generate-jitconfig").count(), 1);
     world.credential(&ada, asked.job).await.expect(200);
+}
+
+#[tokio::test]
+async fn what_had_started_goes_first_after_a_flush() {
+    let (world, ada) = scene(World::builder().workers(0)).await;
+    let waiting = join_all((0..3).map(|_| world.provision(&ada, wish("ci")))).await;
+    let orphan = world.provision(&ada, wish("ci")).await.job;
+    world.change("UPDATE jobs SET state = 'running', attempts = 1, fence = 1 WHERE id = $1", orphan).await;
+    world.corner().flush().await;
+    let mut memory = sweep::Memory::with_grace(Duration::ZERO);
+    assert_eq!(sweep::run(&world.scheduling(), &mut memory).await.unwrap(), 4);
+    let place = |job: uuid::Uuid| {
+        let spine = world.spine();
+        async move { spine.standing(job.into()).await.unwrap().unwrap().place }
+    };
+    assert_eq!(place(orphan).await, Place::Ready { ahead: 0 });
+    for asked in &waiting {
+        assert_ne!(place(asked.job).await, Place::Ready { ahead: 0 });
+    }
 }
 
 #[tokio::test]
