@@ -7,6 +7,7 @@ pub mod depth;
 pub mod expire;
 pub mod inbox;
 pub mod lead;
+pub mod prune;
 pub mod reap;
 pub mod redeliver;
 mod send;
@@ -24,6 +25,7 @@ use chrono::TimeDelta;
 use domain::DriftRules;
 use fleet::Fleet;
 pub use lead::Lead;
+pub use prune::Retention;
 use queue::{QueueError, Spine};
 use runtime::{
     config::LabelEnforcement,
@@ -62,6 +64,8 @@ pub struct Watch {
     pub stale_after: TimeDelta,
     /// How long a claim lasts when it is not renewed: what a worker gets to put its leases back.
     pub lease: Duration,
+    /// How long what is over is kept.
+    pub retention: Retention,
     /// Where this scheduler runs, for rows and logs.
     pub name: String,
 }
@@ -74,6 +78,7 @@ impl Default for Watch {
             config_life: TimeDelta::hours(1),
             stale_after: TimeDelta::hours(24),
             lease: Duration::from_secs(15),
+            retention: Retention::default(),
             name: "scheduler".to_owned(),
         }
     }
@@ -137,6 +142,7 @@ pub async fn run(parts: Parts, shutdown: Shutdown) -> anyhow::Result<()> {
     }
     every_led!(15, "unused", unused::run);
     every_led!(600, "stale", stale::run);
+    every_led!(30, "prune", prune::run);
     let stuck = group.wait().await;
     anyhow::ensure!(stuck.is_empty(), "these loops did not end: {}", stuck.join(", "));
     Ok(())

@@ -49,6 +49,24 @@ const REGISTRATION: Setting = Setting::new(
     "Whether the old registration tokens may be had by users who are allowed to.",
 )
 .or("false");
+const KEEP_JOBS: Setting = Setting::new(
+    "JOB_RETENTION_DAYS",
+    "0 (for ever), or days from 8 to 3650",
+    "How long final jobs are kept, and what they asked of GitHub.",
+)
+.or("30");
+const KEEP_RUNNERS: Setting = Setting::new(
+    "RUNNER_HISTORY_DAYS",
+    "0 (for ever), or days from 8 to 3650, not fewer than JOB_RETENTION_DAYS",
+    "How long deleted runners are kept, with all their transitions.",
+)
+.or("90");
+const KEEP_AUDIT: Setting = Setting::new(
+    "AUDIT_RETENTION_DAYS",
+    "0 (for ever), or days from 8 to 3650",
+    "How long the audit log and the security events are kept.",
+)
+.or("0");
 
 /// What is done about a violated label policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,14 +96,36 @@ pub struct JobsConfig {
     pub drift_deletes_busy: bool,
     /// Whether registration tokens are handed out at all.
     pub registration_tokens: bool,
+    /// How long final jobs are kept; none: for ever.
+    pub keep_jobs: Option<Duration>,
+    /// How long deleted runners are kept, never shorter than jobs; none: for ever.
+    pub keep_runners: Option<Duration>,
+    /// How long audit rows and security events are kept; none: for ever.
+    pub keep_audit: Option<Duration>,
 }
 
 impl Section for JobsConfig {
     const TITLE: &'static str = "Jobs, sync and policy";
-    const SETTINGS: &'static [Setting] =
-        &[CONCURRENCY, LEASE, TTL, SYNC, STALE, ENFORCEMENT, DELETE_BUSY, REGISTRATION];
+    const SETTINGS: &'static [Setting] = &[
+        CONCURRENCY,
+        LEASE,
+        TTL,
+        SYNC,
+        STALE,
+        ENFORCEMENT,
+        DELETE_BUSY,
+        REGISTRATION,
+        KEEP_JOBS,
+        KEEP_RUNNERS,
+        KEEP_AUDIT,
+    ];
 
     fn load(sources: &Sources) -> Result<Self, ConfigError> {
+        let keep_jobs = sources.value(&KEEP_JOBS, days)?;
+        // A job refers to its runner.
+        let outlives = |days: &u64| *days == 0 || (1..=*days).contains(&keep_jobs);
+        let keep_runners = sources.value(&KEEP_RUNNERS, |text| days(text).filter(outlives))?;
+        let span = |days: u64| (days > 0).then(|| Duration::from_hours(24 * days));
         Ok(Self {
             worker_concurrency: sources.number(&CONCURRENCY, 1..=80)?,
             worker_lease: sources.seconds(&LEASE, 1..=60)?,
@@ -95,8 +135,16 @@ impl Section for JobsConfig {
             label_enforcement: sources.value(&ENFORCEMENT, enforcement)?,
             drift_deletes_busy: sources.flag(&DELETE_BUSY)?,
             registration_tokens: sources.flag(&REGISTRATION)?,
+            keep_jobs: span(keep_jobs),
+            keep_runners: span(keep_runners),
+            keep_audit: span(sources.value(&KEEP_AUDIT, days)?),
         })
     }
+}
+
+/// 0, or longer than the seven days for which an Idempotency-Key leads to its job.
+fn days(text: &str) -> Option<u64> {
+    text.parse().ok().filter(|days| matches!(days, 0 | 8..=3650))
 }
 
 fn enforcement(text: &str) -> Option<LabelEnforcement> {
