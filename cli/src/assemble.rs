@@ -184,11 +184,6 @@ fn watch(jobs: &JobsConfig) -> scheduler::Watch {
             runners: jobs.keep_runners.and_then(span),
             audit: jobs.keep_audit.and_then(span),
         },
-        retention: scheduler::Retention {
-            jobs: jobs.keep_jobs.and_then(span),
-            runners: jobs.keep_runners.and_then(span),
-            audit: jobs.keep_audit.and_then(span),
-        },
         name: crate::process::place("scheduler"),
     }
 }
@@ -203,10 +198,6 @@ fn drift(jobs: &JobsConfig) -> DriftRules {
         enforce: jobs.label_enforcement == LabelEnforcement::Enforce,
         delete_busy: jobs.drift_deletes_busy,
     }
-}
-
-fn span(time: std::time::Duration) -> Option<TimeDelta> {
-    TimeDelta::from_std(time).ok()
 }
 
 fn span(time: std::time::Duration) -> Option<TimeDelta> {
