@@ -7,7 +7,7 @@ use github::{Cancellation as Answer, GitHubError};
 use serde_json::json;
 use store::{Cancellation, StoreError};
 
-use fleet::{heed, resting};
+use fleet::{all_resting, heed, resting};
 
 use crate::{Parts, StepError};
 
@@ -28,7 +28,10 @@ enum Verdict {
 
 /// Asks GitHub for every cancellation that is due. Answers how many were settled.
 pub async fn run(parts: Parts) -> Result<u64, StepError> {
-    let due = parts.store.read().await?.cancellations().take(MOST, LEASE).await?;
+    // Those of an installation that must wait would only stand in the way of the others. With the queue away each waits
+    // by itself.
+    let resting = all_resting(&parts.spine).await.unwrap_or_default();
+    let due = parts.store.read().await?.cancellations().take(MOST, LEASE, &resting).await?;
     let settled = join_all(due.iter().map(|one| async {
         let verdict = ask(&parts, one).await;
         record(&parts, one, verdict).await

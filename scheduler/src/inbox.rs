@@ -98,8 +98,11 @@ async fn settle(parts: &Parts, mut tx: Tx, next: Next) -> Result<(), StepError> 
 }
 
 async fn look(parts: &Parts, tx: &mut Tx, pending: &Pending) -> Result<Outcome, StoreError> {
-    let Some(installation) = parts.fleet.named(pending.github_installation) else {
-        return Ok(Outcome::ignored("of an installation that is not ours"));
+    let Some(installation) = parts.fleet.named(&pending.whose, &pending.signed_for) else {
+        return Ok(Outcome::ignored(match pending.whose.installation {
+            Some(_) => "of an installation that is not ours",
+            None => "it does not say which installation it is about",
+        }));
     };
     match &pending.notice {
         Notice::WorkflowJob(job) => workflow::look(parts, tx, (installation, job, pending.received_at)).await,
@@ -114,7 +117,7 @@ async fn changed(
 ) -> Result<Outcome, StoreError> {
     let at = news.at.unwrap_or(pending.received_at);
     let ends = matches!(news.change, InstallationChange::Suspend | InstallationChange::Deleted);
-    let github_id = pending.github_installation.filter(|_| ends);
+    let github_id = pending.whose.installation.filter(|_| ends);
     if news.change != InstallationChange::NewPermissionsAccepted
         && !tx.installations().suspend(installation, github_id, at).await?
     {

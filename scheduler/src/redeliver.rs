@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::InstallationId;
+use futures::future::join_all;
 use github::{Delivery, GitHub, GitHubError};
 use uuid::Uuid;
 
@@ -38,23 +39,34 @@ pub async fn run(parts: Parts) -> Result<u64, StepError> {
 
 /// The same, with the time that must have passed since the last reading.
 async fn sweep(parts: &Parts, every: TimeDelta) -> Result<u64, StepError> {
-    let mut asked = 0;
-    for (installation, github) in parts.fleet.iter() {
-        // A personal access token has no webhook of its own.
-        if parts.fleet.github_id(installation).is_none() || limited(&parts.spine, installation).await? {
-            continue;
-        }
-        let turn = parts.store.read().await?.installations().take_sweep(installation, every).await?;
-        let Some(until) = turn else { continue };
-        match one(parts, (installation, github), until).await? {
-            Ok(done) => asked += done,
-            Err(error) => {
-                heed(&parts.spine, installation, &error).await;
-                tracing::warn!(%installation, %error, "lost webhooks could not be asked for; the next sweep tries again");
-            }
+    // All at the same time: one that is slow holds nobody up.
+    let all = parts.fleet.iter().map(|(installation, github)| in_turn(parts, (installation, github), every));
+    let asked = join_all(all).await.into_iter().collect::<Result<Vec<u64>, StepError>>()?;
+    Ok(asked.into_iter().sum())
+}
+
+async fn in_turn(
+    parts: &Parts,
+    (installation, github): (&InstallationId, &GitHub),
+    every: TimeDelta,
+) -> Result<u64, StepError> {
+    // A personal access token has no webhook of its own.
+    if parts.fleet.github_id(installation).is_none() || limited(&parts.spine, installation).await? {
+        return Ok(0);
+    }
+    let mut read = parts.store.read().await?;
+    read.installations().ensure(std::slice::from_ref(installation)).await?;
+    let turn = read.installations().take_sweep(installation, every).await?;
+    drop(read);
+    let Some(until) = turn else { return Ok(0) };
+    match one(parts, (installation, github), until).await? {
+        Ok(done) => Ok(done),
+        Err(error) => {
+            heed(&parts.spine, installation, &error).await;
+            tracing::warn!(%installation, %error, "lost webhooks could not be asked for; the next sweep tries again");
+            Ok(0)
         }
     }
-    Ok(asked)
 }
 
 /// One installation's list. It counts as read only if everything in it could be asked for.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use ::api::{App, oidc::Verifier};
 use anyhow::Context;
-use domain::{AuditEntry, UserId};
+use domain::{AuditEntry, InstallationId, UserId};
 use runtime::config::{BootstrapConfig, ServerConfig, Sources};
 use serde_json::json;
 use store::{Store, UserDraft};
@@ -22,11 +22,13 @@ pub(crate) async fn run(sources: &Sources) -> anyhow::Result<()> {
     // Before anything waits: a port that is taken is told at once.
     let listener = bind(&server.listen_on()).await?;
     let store = parts.store.clone();
+    let installations: Vec<_> = parts.installations.keys().cloned().collect();
     let draining = process.shutdown.draining().clone();
     tokio::select! {
-        prepared = prepare(&store, &bootstrap) => prepared?,
+        prepared = prepare(&store, &bootstrap, &installations) => prepared?,
         () = draining.cancelled() => return process.end().await,
     }
+    verifier.set_clock(&store).await;
     start(&mut process, listener, (parts, verifier))?;
     process.end().await
 }
@@ -36,8 +38,13 @@ pub(crate) async fn bind(address: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
 }
 
-async fn prepare(store: &Store, bootstrap: &BootstrapConfig) -> anyhow::Result<()> {
+async fn prepare(
+    store: &Store,
+    bootstrap: &BootstrapConfig,
+    installations: &[InstallationId],
+) -> anyhow::Result<()> {
     database::migrate(store).await?;
+    store.read().await?.installations().ensure(installations).await?;
     for email in &bootstrap.admins {
         first_admin(store, email).await?;
     }

@@ -78,7 +78,16 @@ fn show(runners: &[Runner], output: Output) -> anyhow::Result<()> {
 
 fn table(runners: &[Runner]) -> Table {
     let mut table = Table::new();
-    table.load_style(NOTHING).set_header(["RUNNER", "NAME", "STATUS", "BUSY", "TEAM", "LABELS", "CREATED"]);
+    table.load_style(NOTHING).set_header([
+        "RUNNER",
+        "NAME",
+        "STATUS",
+        "BUSY",
+        "TEAM",
+        "INSTALLATION",
+        "LABELS",
+        "CREATED",
+    ]);
     for runner in runners {
         table.add_row([
             runner.id.to_string(),
@@ -86,6 +95,7 @@ fn table(runners: &[Runner]) -> Table {
             runner.status.to_string(),
             if runner.busy { "yes" } else { "no" }.to_owned(),
             runner.team_name.clone(),
+            runner.installation.to_string(),
             runner.labels.join(","),
             runner.created_at.to_rfc3339_opts(SecondsFormat::Secs, true),
         ]);
@@ -103,6 +113,7 @@ fn row(runner: &Runner) -> Value {
         "github_runner_id": runner.github_runner_id,
         "team_id": runner.team,
         "team_name": runner.team_name,
+        "installation": runner.installation,
         "labels": runner.labels,
         "provisioned_by": runner.provisioned_by_name,
         "created_at": runner.created_at,

@@ -13,6 +13,7 @@ pub(crate) async fn run(sources: &Sources, part: Part) -> anyhow::Result<()> {
     }
     let shutdown = process.shutdown.clone();
     tracing::info!("scheduling");
+    assemble::prime(&parts.fleet, &parts.spine).await;
     process.run("scheduler", scheduler::run(parts, shutdown));
     process.end().await
 }

@@ -14,6 +14,7 @@ pub(crate) async fn run(sources: &Sources, part: Part) -> anyhow::Result<()> {
     let store = parts.store.clone();
     let shutdown = process.shutdown.clone();
     tracing::info!(name = parts.name, concurrency = parts.concurrency, "working");
+    assemble::prime(&parts.fleet, &parts.spine).await;
     process.run("worker", worker::run(parts, shutdown));
     let ended = process.end().await;
     store.close().await;

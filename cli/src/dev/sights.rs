@@ -1,5 +1,7 @@
 //! What there is to see once everything runs: addresses, tokens, lines to paste.
 
+use twin::TwinConfig;
+
 use super::{people, stage::Stage};
 use crate::say;
 
@@ -17,10 +19,13 @@ pub(super) fn print(stage: &Stage) -> anyhow::Result<()> {
     ];
     match &stage.twin {
         Some(twin) => {
-            places.push(("GitHub twin", format!("{}  (organisation {})", twin.url(), stage.org)));
+            places.push((
+                "GitHub twin",
+                format!("{}  (organisation {})", twin.url(), TwinConfig::default().org),
+            ));
             places.push(("its control", twin.control_url().unwrap_or_default()));
         }
-        None => places.push(("GitHub", format!("the real one, organisation {}", stage.org))),
+        None => places.push(("GitHub", format!("the real one: {}", stage.github))),
     }
     for (name, place) in places {
         say::line(format_args!("  {name:<12} {place}"));

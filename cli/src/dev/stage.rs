@@ -8,7 +8,7 @@ use domain::{InstallationId, Secret};
 use fleet::Installation;
 use github::{Credential, GitHubSettings, KeySource, Scope};
 use queue::BudgetSettings;
-use runtime::config::Sources;
+use runtime::config::{GithubConfig, InstallationConfig, Sources};
 use store::{NewClient, RunnerFilter, Store, UserDraft, Visible};
 use twin::{Issuer, RunnerChange, RunnerSpec, Twin, TwinConfig, WebhookConfig};
 
@@ -33,8 +33,8 @@ pub(crate) struct Stage {
     pub(super) twin: Option<Twin>,
     /// The development issuer.
     pub(super) issuer: Issuer,
-    /// The organisation served.
-    pub(super) org: String,
+    /// Whose runners are managed, by their pages.
+    pub(super) github: String,
 }
 
 impl Stage {
@@ -52,7 +52,7 @@ impl Stage {
         }
         let issuer = issuer(args).await?;
         let given_issuer = sources.has("OIDC_ISSUER");
-        let given_github = sources.has("GITHUB_APP_ID");
+        let given_github = sources.has("GITHUB_APP_ID") || sources.has("GITHUB_TOKEN_PATH");
         let mut sources = servers.settings(sources)?.set("SERVICE_HOST", args.host.as_str());
         sources = sources.set("SERVICE_PORT", port.to_string());
         if !given_issuer {
@@ -75,8 +75,9 @@ impl Stage {
         start_others(process, &sources, twin.as_ref())?;
         commands::api::start(process, listener, (parts, verifier))?;
         say::line(format_args!("servers   {}", servers.describe()));
-        let org = sources.section::<runtime::config::GithubConfig>()?.org;
-        Ok(Self { api: here(&args.host, port), twin, issuer, org })
+        let github: GithubConfig = sources.section()?;
+        let pages: Vec<_> = github.installations.iter().map(InstallationConfig::web_url).collect();
+        Ok(Self { api: here(&args.host, port), twin, issuer, github: pages.join(", ") })
     }
 }
 

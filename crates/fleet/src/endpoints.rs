@@ -16,6 +16,7 @@ pub(crate) fn call(operation: &str) -> Call {
         "list_runner_groups" => ("runner-groups", false),
         "list_hook_deliveries" => ("hook-deliveries", false),
         "redeliver_hook" => ("redeliver-hook", true),
+        "rate_limit" => ("rate-limit", false),
         _ => ("other", true),
     };
     // What takes away may use what is kept back for it.

@@ -5,10 +5,13 @@
 //!   budget, and is not sent when there is none left (`GitHubError::Held`).
 //! * After it: what GitHub's headers say goes back into the budget, whatever the answer was.
 //! * Installation tokens are minted once and shared, sealed ([`tokens`]).
+//! * Before the first answer, GitHub is asked once for its windows ([`Fleet::prime`]).
 
 mod endpoints;
 mod meter;
 mod paid;
+mod prime;
+mod sender;
 mod tokens;
 
 use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
@@ -43,6 +46,8 @@ struct Member {
     github: GitHub,
     /// GitHub's id of the App's installation; none for a personal access token.
     github_id: Option<i64>,
+    /// Whether its GitHub limits requests.
+    limited: bool,
 }
 
 impl fmt::Debug for Fleet {
@@ -68,10 +73,11 @@ impl Fleet {
                 Credential::Pat(_) => None,
             };
             let meter = Arc::new(Meter::start(spine, &id, &budget));
-            let tokens = Arc::new(SharedTokens::new(spine, keys));
+            let tokens = Arc::new(SharedTokens::new(spine, keys, &id));
+            let limited = budget.enabled;
             tokio::spawn(remind(spine.clone(), id.clone(), budget));
             let github = GitHub::metered(settings, meter.clone(), meter, tokens)?;
-            members.insert(id, Member { github, github_id });
+            members.insert(id, Member { github, github_id, limited });
         }
         Ok(Self(Arc::new(members)))
     }
@@ -89,15 +95,6 @@ impl Fleet {
     /// GitHub's id of the App's installation.
     pub fn github_id(&self, installation: &InstallationId) -> Option<i64> {
         self.0.get(installation)?.github_id
-    }
-
-    /// The installation GitHub knows by this id. Events of organisations' own hooks name none: then it is ours, if there
-    /// is but one.
-    pub fn named(&self, github_id: Option<i64>) -> Option<&InstallationId> {
-        match github_id {
-            Some(id) => self.0.iter().find(|(_, member)| member.github_id == Some(id)).map(|(name, _)| name),
-            None => self.0.keys().next().filter(|_| self.0.len() == 1),
-        }
     }
 }
 
@@ -146,6 +143,18 @@ pub async fn heed(spine: &Spine, installation: &InstallationId, error: &GitHubEr
 pub async fn resting(spine: &Spine, installation: &InstallationId) -> Result<bool, QueueError> {
     let wanted = Scope::Installation(installation.clone());
     Ok(spine.pauses().await?.iter().any(|paused| paused.scope == wanted))
+}
+
+/// Every installation of whose GitHub nothing may be asked now.
+///
+/// # Errors
+/// When the queue cannot be asked.
+pub async fn all_resting(spine: &Spine) -> Result<Vec<InstallationId>, QueueError> {
+    let of = |paused: Paused| match paused.scope {
+        Scope::Installation(installation) => Some(installation),
+        Scope::Lane(_) => None,
+    };
+    Ok(spine.pauses().await?.into_iter().filter_map(of).collect())
 }
 
 /// Whether GitHub told us to ask nothing now. Unlike [`resting`], a suspended installation does not count: the App

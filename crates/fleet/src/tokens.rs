@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use domain::{KeyRing, Sealed, Secret};
+use domain::{InstallationId, KeyRing, Sealed, Secret};
 use github::{StoredToken, TokenFuture, TokenStore};
 use queue::{LockToken, Spine};
 use serde::{Deserialize, Serialize};
@@ -24,6 +24,8 @@ const KEEP: Duration = Duration::from_mins(55);
 /// The shared place. Away or broken, it is as good as empty: a token can always be minted.
 pub(crate) struct SharedTokens {
     spine: Spine,
+    /// Ours: ids of GitHub's are unique on one GitHub only.
+    id: InstallationId,
     keys: KeyRing,
     lock: Mutex<Option<LockToken>>,
 }
@@ -38,16 +40,29 @@ struct Kept {
 }
 
 impl SharedTokens {
-    pub(crate) fn new(spine: &Spine, keys: &KeyRing) -> Self {
-        Self { spine: spine.clone(), keys: keys.clone(), lock: Mutex::default() }
+    pub(crate) fn new(spine: &Spine, keys: &KeyRing, id: &InstallationId) -> Self {
+        Self { spine: spine.clone(), id: id.clone(), keys: keys.clone(), lock: Mutex::default() }
+    }
+
+    fn name(&self, installation: u64) -> String {
+        format!("token:{}:{installation}", self.id)
+    }
+
+    fn mint(&self, installation: u64) -> String {
+        format!("mint:{}:{installation}", self.id)
+    }
+
+    /// What a token is sealed for.
+    fn context(&self, installation: u64, expires_at: DateTime<Utc>) -> String {
+        format!("installation-token|{}|{installation}|{}", self.id, expires_at.timestamp())
     }
 
     async fn read(&self, installation: u64) -> Option<StoredToken> {
-        let bytes = self.spine.shared_get(&name(installation)).await.ok()??;
+        let bytes = self.spine.shared_get(&self.name(installation)).await.ok()??;
         let kept: Kept = serde_json::from_slice(&bytes).ok()?;
         let sealed =
             Sealed { key_id: kept.key_id, wrapped_key: kept.wrapped_key, ciphertext: kept.ciphertext };
-        let token = self.keys.open(&context(installation, kept.expires_at), &sealed).ok()?;
+        let token = self.keys.open(&self.context(installation, kept.expires_at), &sealed).ok()?;
         Some(StoredToken { token, expires_at: kept.expires_at })
     }
 
@@ -58,7 +73,7 @@ impl SharedTokens {
             if let Some(token) = self.read(installation).await {
                 return Some(token);
             }
-            match self.spine.shared_lock(&mint(installation), LOCK).await {
+            match self.spine.shared_lock(&self.mint(installation), LOCK).await {
                 Ok(Some(lock)) => {
                     *self.lock.lock().await = Some(lock);
                     // Minted between the look and the lock?
@@ -72,7 +87,7 @@ impl SharedTokens {
 
     async fn keep(&self, installation: u64, token: &StoredToken) {
         if let Some(bytes) = self.seal(installation, token)
-            && let Err(error) = self.spine.shared_put(&name(installation), &bytes, KEEP).await
+            && let Err(error) = self.spine.shared_put(&self.name(installation), &bytes, KEEP).await
         {
             tracing::debug!(%error, "a token could not be shared");
         }
@@ -83,29 +98,16 @@ impl SharedTokens {
     async fn unlock(&self, installation: u64) {
         if let Some(lock) = self.lock.lock().await.take() {
             // Run out or away: it ends by itself.
-            let _ = self.spine.shared_unlock(&mint(installation), &lock).await;
+            let _ = self.spine.shared_unlock(&self.mint(installation), &lock).await;
         }
     }
 
     fn seal(&self, installation: u64, token: &StoredToken) -> Option<Vec<u8>> {
         let secret = Secret::new(token.token.expose());
         let Sealed { key_id, wrapped_key, ciphertext } =
-            self.keys.seal(&context(installation, token.expires_at), &secret).ok()?;
+            self.keys.seal(&self.context(installation, token.expires_at), &secret).ok()?;
         serde_json::to_vec(&Kept { key_id, wrapped_key, ciphertext, expires_at: token.expires_at }).ok()
     }
-}
-
-fn name(installation: u64) -> String {
-    format!("token:{installation}")
-}
-
-fn mint(installation: u64) -> String {
-    format!("mint:{installation}")
-}
-
-/// What a token is sealed for.
-fn context(installation: u64, expires_at: DateTime<Utc>) -> String {
-    format!("installation-token|{installation}|{}", expires_at.timestamp())
 }
 
 impl TokenStore for SharedTokens {

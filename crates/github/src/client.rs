@@ -2,14 +2,14 @@
 
 use std::{fmt, sync::Arc};
 
-use domain::Secret;
+use chrono::{DateTime, Utc};
 use http::StatusCode;
 
 use crate::{
     call::{Call, Reply},
     classify,
     error::GitHubError,
-    key::AppKey,
+    key::{AppKey, Pat},
     observer::{Gate, Observer, Open},
     settings::{self, Credential, GitHubSettings, Scope, SettingsError},
     token::{AppTokens, TokenStore},
@@ -31,7 +31,7 @@ struct Inner {
 
 enum Identity {
     App(AppTokens),
-    Pat(Secret),
+    Pat(Pat),
 }
 
 impl GitHub {
@@ -82,7 +82,7 @@ impl GitHub {
                 let key = AppKey::new(app_id, private_key, &settings)?;
                 Identity::App(AppTokens::new(key, *installation_id, store))
             }
-            Credential::Pat(token) => Identity::Pat(token.clone()),
+            Credential::Pat(source) => Identity::Pat(Pat::new(source, &settings)?),
         };
         let scope = settings.scope;
         let scope_path = scope.path().map_err(|_| SettingsError::Scope(format!("{scope:?}")))?;
@@ -92,6 +92,11 @@ impl GitHub {
     /// The level this client works at.
     pub fn scope(&self) -> &Scope {
         &self.0.scope
+    }
+
+    /// The time by GitHub's clock, as well as it is known.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.0.wire.clock.now()
     }
 
     /// `{scope}/actions{rest}`.
@@ -105,9 +110,10 @@ impl GitHub {
     pub(crate) async fn call(&self, call: &Call) -> Result<Reply, GitHubError> {
         let wire = &self.0.wire;
         let reply = match &self.0.identity {
-            Identity::Pat(token) => {
+            Identity::Pat(pat) => {
+                let token = pat.token().await?;
                 self.admit(call).await?;
-                wire.send(call, token).await?
+                wire.send(call, &token).await?
             }
             Identity::App(app) => {
                 let token = app.token(wire, None).await?;

@@ -10,6 +10,7 @@ mod classify;
 mod client;
 mod clock;
 mod error;
+mod file;
 mod headers;
 mod hooks;
 mod key;
@@ -34,5 +35,5 @@ pub use models::{
 };
 pub use observer::{Answer, Gate, GateFuture, Observer, Open, Silent};
 pub use runs::Cancellation;
-pub use settings::{Credential, GitHubSettings, KeySource, Scope, SettingsError, Timeouts};
+pub use settings::{Credential, GitHubSettings, KeySource, Scope, SettingsError, Timeouts, TokenSource};
 pub use token::{StoredToken, TokenFuture, TokenStore};

@@ -86,7 +86,7 @@ pub enum Credential {
         private_key: KeySource,
     },
     /// A personal access token.
-    Pat(Secret),
+    Pat(TokenSource),
 }
 
 /// Where the App's RSA private key is.
@@ -96,6 +96,15 @@ pub enum KeySource {
     File(PathBuf),
     /// The PEM text itself.
     Pem(Secret),
+}
+
+/// Where a personal access token is.
+#[derive(Clone, Debug)]
+pub enum TokenSource {
+    /// A file that holds nothing else, read again when it changes.
+    File(PathBuf),
+    /// The token itself.
+    Text(Secret),
 }
 
 /// Settings that contradict themselves or GitHub.
@@ -110,14 +119,14 @@ pub enum SettingsError {
     /// Enterprise runners need a personal access token.
     #[error("GitHub accepts no App tokens at enterprise level: use a personal access token")]
     EnterpriseNeedsPat,
-    /// Empty App id, token, or one with characters no header can carry.
+    /// Empty App id, or one with characters no header can carry.
     #[error("the {0} is empty or holds characters that cannot be sent")]
     Unsendable(&'static str),
     /// A time-out of zero.
     #[error("time-outs must be more than zero")]
     Timeouts,
-    /// The key cannot be used.
-    #[error("the App's private key cannot be used")]
+    /// The key or token cannot be used.
+    #[error("the credential cannot be used")]
     Key(#[from] KeyError),
     /// The TLS library refused its own defaults.
     #[error("TLS cannot be set up: {0}")]
@@ -139,7 +148,6 @@ pub(crate) fn validate(settings: &GitHubSettings) -> Result<(), SettingsError> {
             Err(SettingsError::EnterpriseNeedsPat)
         }
         Credential::App { app_id, .. } if !visible(app_id) => Err(SettingsError::Unsendable("App id")),
-        Credential::Pat(token) if !visible(token.expose()) => Err(SettingsError::Unsendable("token")),
         _ => Ok(()),
     }
 }
@@ -216,7 +224,7 @@ mod tests {
         let settings = GitHubSettings::new(
             "https://h".parse().unwrap(),
             Scope::Org("o".into()),
-            Credential::Pat(Secret::new("canary")),
+            Credential::Pat(TokenSource::Text(Secret::new("canary"))),
         );
         assert!(!format!("{settings:?}").contains("canary"));
     }

@@ -1,4 +1,4 @@
-//! Who calls: an installation by its token, the App by its JWT, or nobody.
+//! Who calls: an installation by its token, the App by its JWT, somebody by a personal token, or nobody.
 
 use std::collections::BTreeMap;
 
@@ -56,6 +56,9 @@ impl State {
         let Some(text) = credential else { return Ok(Who::of(Owner::Anonymous)) };
         if let Some(token) = self.tokens.get(text) {
             return self.by_token(token);
+        }
+        if let Some(nth) = self.config.personal_tokens.iter().position(|one| one.token == text) {
+            return Ok(Who::of(Owner::Person(nth)));
         }
         if text.starts_with("ghs_") || text.split('.').count() != 3 {
             let answer = Answer::error(401, "Bad credentials");

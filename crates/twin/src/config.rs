@@ -28,6 +28,10 @@ pub struct TwinConfig {
     pub installation_id: u64,
     /// More installations of the same App: (installation id, organisation).
     pub more_installations: Vec<(u64, String)>,
+    /// Enterprises, by their slugs. No App is installed there.
+    pub enterprises: Vec<String>,
+    /// Classic personal access tokens.
+    pub personal_tokens: Vec<PersonalToken>,
     /// SPKI or PKCS #1 PEM that App JWTs are checked against; `None`: [`crate::AppKey::shared`].
     pub app_public_key_pem: Option<String>,
     /// Permissions of every installation: name to `read` or `write`.
@@ -65,6 +69,8 @@ impl Default for TwinConfig {
             app_slug: "runner-tokens".into(),
             installation_id: 5_151_515,
             more_installations: Vec::new(),
+            enterprises: Vec::new(),
+            personal_tokens: Vec::new(),
             app_public_key_pem: None,
             permissions: permissions.into_iter().map(|(k, v)| (k.into(), v.into())).collect(),
             groups: vec![(1, "Default".into())],
@@ -75,6 +81,28 @@ impl Default for TwinConfig {
             webhook: None,
             ledger_capacity: 200_000,
         }
+    }
+}
+
+/// A classic personal access token of somebody who may do anything its scopes allow. `Debug` hides the token.
+#[derive(Clone)]
+pub struct PersonalToken {
+    /// The token.
+    pub token: String,
+    /// Such as `admin:org` or `manage_runners:enterprise`.
+    pub scopes: Vec<String>,
+}
+
+impl PersonalToken {
+    /// A token with one scope.
+    pub fn new(token: impl Into<String>, scope: &str) -> Self {
+        Self { token: token.into(), scopes: vec![scope.to_owned()] }
+    }
+}
+
+impl Debug for PersonalToken {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PersonalToken").field("scopes", &self.scopes).finish_non_exhaustive()
     }
 }
 

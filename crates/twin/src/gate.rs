@@ -212,12 +212,21 @@ impl State {
     fn permit(&self, call: &Call) -> Result<(), Answer> {
         match (call.route.need, call.owner()) {
             (Need::Open, _) | (Need::App, Owner::App) => Ok(()),
-            (Need::App, Owner::Installation(_)) => {
+            (Need::App, Owner::Installation(_) | Owner::Person(_)) => {
                 Err(Answer::error(401, "A JSON web token could not be decoded"))
             }
             (_, Owner::Anonymous) => Err(Answer::error(401, "Requires authentication")),
-            (Need::Permission(..), Owner::App) => {
+            (Need::Permission(..) | Need::Enterprise, Owner::App)
+            | (Need::Enterprise, Owner::Installation(_)) => {
                 Err(Answer::error(403, "Resource not accessible by integration"))
+            }
+            (Need::Enterprise, Owner::Person(nth)) => {
+                self.scoped(nth, "manage_runners:enterprise")?;
+                let known = |slug: &String| slug.eq_ignore_ascii_case(call.param("enterprise"));
+                self.config.enterprises.iter().any(known).then_some(()).ok_or_else(Answer::not_found)
+            }
+            (Need::Permission(..), Owner::Person(nth)) => {
+                self.scoped(nth, if call.param("org").is_empty() { "repo" } else { "admin:org" })
             }
             (Need::Permission(name, write), Owner::Installation(id)) => {
                 let org = self.installation(id).map_or("", |i| i.org.as_str());
@@ -230,6 +239,13 @@ impl State {
                 Err(Answer::forbidden(name, if write { "write" } else { "read" }))
             }
         }
+    }
+
+    /// What is out of a personal token's reach is not told to be there.
+    fn scoped(&self, nth: usize, scope: &str) -> Result<(), Answer> {
+        let token = self.config.personal_tokens.get(nth);
+        let may = token.is_some_and(|token| token.scopes.iter().any(|one| one == scope));
+        if may { Ok(()) } else { Err(Answer::not_found()) }
     }
 
     /// The handler, the fault around it, and the record. `None`: close without an answer.

@@ -76,7 +76,7 @@ mod write;
 
 pub use crate::{
     commands::{Commands, RunnerChange, RunnerSpec},
-    config::{TwinConfig, WebhookConfig},
+    config::{PersonalToken, TwinConfig, WebhookConfig},
     faults::{ActiveFault, Fault, FaultKind},
     issuer::{Algorithm, Client, Fetches, Issuer, IssuerConfig, IssuerFault, PERSON_GRANT, Person, Sign},
     jitblob::needles,

@@ -14,6 +14,8 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Owner {
     Installation(u64),
+    /// Somebody, by a personal access token: which one of the config.
+    Person(usize),
     App,
     Anonymous,
 }

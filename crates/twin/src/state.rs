@@ -64,7 +64,7 @@ pub struct Label {
 pub struct Runner {
     /// Unique in this twin.
     pub id: u64,
-    /// `orgs/<org>` or `repos/<owner>/<repo>`, in lower case.
+    /// `orgs/<org>`, `repos/<owner>/<repo>` or `enterprises/<slug>`, in lower case.
     pub scope: String,
     /// Unique in its scope, without case.
     pub name: String,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use twin::{AppKey, TwinConfig, ViolationKind};
+use twin::{AppKey, PersonalToken, TwinConfig, ViolationKind};
 
 use super::support::{Github, JIT, RUNNERS, jwt, now, read, wanted};
 
@@ -48,6 +48,31 @@ async fn tokens_are_long_opaque_and_end() {
     assert_eq!(github.twin.ledger().count(ViolationKind::ExpiredToken), 1);
     let fresh = github.mint().await;
     assert_eq!(github.with_token(&fresh, "GET", RUNNERS, &Value::Null).await.status, 200);
+}
+
+#[tokio::test]
+async fn an_enterprise_takes_a_personal_token_and_no_app() {
+    const RUNNERS_THERE: &str = "/enterprises/initech/actions/runners";
+    let personal_tokens = vec![
+        PersonalToken::new("ghp_enterprise", "manage_runners:enterprise"),
+        PersonalToken::new("ghp_org", "admin:org"),
+    ];
+    let enterprises = vec!["initech".to_owned()];
+    let github = Github::with(TwinConfig { enterprises, personal_tokens, ..TwinConfig::default() }).await;
+    let refused = github.get(RUNNERS_THERE).await;
+    assert_eq!((refused.status, refused.message()), (403, "Resource not accessible by integration"));
+    assert_eq!(github.app("GET", RUNNERS_THERE, &Value::Null).await.status, 403);
+    for (token, path, status) in [
+        ("ghp_enterprise", RUNNERS_THERE, 200),
+        ("ghp_enterprise", "/enterprises/other/actions/runners", 404),
+        ("ghp_enterprise", RUNNERS, 404),
+        ("ghp_org", RUNNERS_THERE, 404),
+        ("ghp_org", RUNNERS, 200),
+        ("ghp_nobody", RUNNERS_THERE, 401),
+    ] {
+        let reply = github.with_token(token, "GET", path, &Value::Null).await;
+        assert_eq!(reply.status, status, "{token} {path}");
+    }
 }
 
 #[tokio::test]

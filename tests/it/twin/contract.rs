@@ -3,12 +3,15 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use twin::{Conclusion, RunnerChange, TwinConfig, WebhookConfig};
+use twin::{Conclusion, PersonalToken, RunnerChange, TwinConfig, WebhookConfig};
 
 use super::{
     schema::Contract,
     support::{Github, Reply, read, wanted},
 };
+
+/// What the enterprise is managed with.
+const PERSONAL: &str = "ghp_personal";
 
 /// Calls the twin and checks each answer.
 struct Checked {
@@ -19,13 +22,20 @@ struct Checked {
 }
 
 const ORG: &str = "/orgs/{org}/actions/runners";
+const ENTERPRISE: &str = "/enterprises/{enterprise}/actions/runners";
 const REPO: &str = "/repos/{owner}/{repo}/actions/runners";
 
 impl Checked {
     async fn start() -> Self {
         // Nobody listens there: deliveries fail, which is all that is needed here.
         let webhook = Some(WebhookConfig::new("http://127.0.0.1:9/hook", "s"));
-        let github = Github::with(TwinConfig { webhook, ..TwinConfig::default() }).await;
+        let github = Github::with(TwinConfig {
+            webhook,
+            enterprises: vec!["initech".to_owned()],
+            personal_tokens: vec![PersonalToken::new(PERSONAL, "manage_runners:enterprise")],
+            ..TwinConfig::default()
+        })
+        .await;
         Self { github, own: Contract::own(), whole: Contract::whole(), seen: BTreeSet::new() }
     }
 
@@ -210,6 +220,9 @@ async fn every_endpoint_answers_as_github_describes() {
     let mut c = Checked::start().await;
     runners(&mut c, ORG, "/orgs/acme/actions/runners").await;
     runners(&mut c, REPO, "/repos/acme/web/actions/runners").await;
+    let installation = std::mem::replace(&mut c.github.token, PERSONAL.to_owned());
+    runners(&mut c, ENTERPRISE, "/enterprises/initech/actions/runners").await;
+    c.github.token = installation;
     groups(&mut c).await;
     workflow(&mut c).await;
     deliveries(&mut c).await;

@@ -20,7 +20,7 @@ use axum::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chrono::{TimeDelta, Utc};
 use domain::Secret;
-use github::{Answer, Credential, GitHub, GitHubSettings, KeySource, Observer, Scope};
+use github::{Answer, Credential, GitHub, GitHubSettings, KeySource, Observer, Scope, TokenSource};
 use http::{HeaderMap, Method};
 use tokio::net::TcpListener;
 
@@ -163,7 +163,7 @@ async fn answer(State(shared): State<Shared>, request: Request) -> Response {
 }
 
 pub(crate) fn pat_settings(url: &str) -> GitHubSettings {
-    settings(url, Credential::Pat(Secret::new("ghp_canary")))
+    settings(url, Credential::Pat(TokenSource::Text(Secret::new("ghp_canary"))))
 }
 
 pub(crate) fn app_settings(url: &str, private_key: KeySource) -> GitHubSettings {

@@ -6,12 +6,12 @@ use std::{
 
 use chrono::{DateTime, TimeDelta, Utc};
 use github::{
-    GitHub, GitHubError, JitConfigRequest, KeyError, KeySource, SettingsError, Silent, StoredToken,
-    TokenFuture, TokenStore, Verdict,
+    Credential, GitHub, GitHubError, JitConfigRequest, KeyError, KeySource, SettingsError, Silent,
+    StoredToken, TokenFuture, TokenSource, TokenStore, Verdict,
 };
 use tokio::task::JoinSet;
 
-use crate::fake::{Fake, Key, app_settings, client, give, minted, runner};
+use crate::fake::{Fake, Key, app_settings, client, give, minted, pat_settings, runner};
 
 fn jit() -> JitConfigRequest {
     JitConfigRequest { name: "n".into(), runner_group_id: 1, labels: vec![], work_folder: "_work".into() }
@@ -230,6 +230,22 @@ async fn a_changed_key_is_taken_over_and_a_broken_one_is_not() {
     assert!(first.open(calls[0].bearer()).is_some());
     assert!(second.open(calls[1].bearer()).is_some());
     assert!(second.open(calls[2].bearer()).is_some());
+}
+
+#[tokio::test]
+async fn a_changed_personal_token_is_taken_over_and_an_empty_one_is_not() {
+    let fake = Fake::start(|_, _| give(200, r#"{"total_count":0,"runners":[]}"#)).await;
+    let file = KeyFile::new("ghp_first\n");
+    let mut settings = pat_settings(&fake.url());
+    settings.credential = Credential::Pat(TokenSource::File(file.0.clone()));
+    let github = client(settings);
+    github.list_runners(1, 1, None).await.unwrap();
+    file.write("ghp_another\n");
+    github.list_runners(1, 1, None).await.unwrap();
+    file.write("\n");
+    github.list_runners(1, 1, None).await.unwrap();
+    let sent: Vec<_> = fake.calls().iter().map(|call| call.bearer().to_owned()).collect();
+    assert_eq!(sent, ["ghp_first", "ghp_another", "ghp_another"]);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::{
     BootstrapConfig, DatabaseConfig, Fallback, GithubAppConfig, GithubConfig, JobsConfig, LogConfig,
-    OidcConfig, RedisConfig, SecretsConfig, Section, ServerConfig, Setting,
+    OidcConfig, RedisConfig, SecretsConfig, Section, ServerConfig, Setting, WebhookConfig,
 };
 
 /// Read by the sources themselves, before any section.
@@ -21,6 +21,7 @@ const SECTIONS: &[(&str, &[Setting])] = &[
     (RedisConfig::TITLE, RedisConfig::SETTINGS),
     (GithubConfig::TITLE, GithubConfig::SETTINGS),
     (GithubAppConfig::TITLE, GithubAppConfig::SETTINGS),
+    (WebhookConfig::TITLE, WebhookConfig::SETTINGS),
     (OidcConfig::TITLE, OidcConfig::SETTINGS),
     (SecretsConfig::TITLE, SecretsConfig::SETTINGS),
     (JobsConfig::TITLE, JobsConfig::SETTINGS),

@@ -1,14 +1,26 @@
-//! GitHub: where it is, which organisation, and the App that may act there.
+//! GitHub: where it is, and whose runners are managed there. None of it is secret; what is has sections of its own.
+
+mod app;
+mod entry;
+mod webhooks;
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
 
-use domain::{InstallationId, Secret};
+use domain::InstallationId;
 use url::Url;
 
+pub use app::{CredentialConfig, GithubAppConfig, MemberConfig};
+pub(super) use entry::INSTALLATIONS_KEY;
+pub use webhooks::{WebhookConfig, WebhookSecret};
+
 use super::{ConfigError, Mode, Section, Setting, Sources, parse::safe_url};
+
+/// Most installations of one deployment: what one claim of the queue looks at.
+const MOST: usize = 64;
 
 const API: Setting = Setting::new(
     "GITHUB_API_URL",
@@ -19,121 +31,118 @@ const API: Setting = Setting::new(
 const ORG: Setting = Setting::new(
     "GITHUB_ORG",
     "an organisation's login: up to 39 letters, digits and hyphens",
-    "The organisation the runners belong to.",
+    "The organisation the runners belong to. This and the App below are the installation `default`; more go into the \
+     file as `[[github_installations]]` tables.",
 )
 .required();
-const WEBHOOK: Setting = Setting::new(
-    "GITHUB_WEBHOOK_SECRET",
-    "a secret of 16 to 1024 characters",
-    "The secret webhooks are signed with. Without it webhooks are refused.",
-)
-.secret();
+const ENTERPRISE: Setting = Setting::new(
+    "GITHUB_ENTERPRISE",
+    "an enterprise's slug: up to 60 letters, digits, hyphens and underscores",
+    "The enterprise the runners belong to, instead of `GITHUB_ORG`. Needs `GITHUB_TOKEN_PATH`.",
+);
 const GROUP: Setting = Setting::new(
     "DEFAULT_RUNNER_GROUP_ID",
     "a positive number",
     "The runner group used when a request names none.",
 )
 .or("1");
-const APP: Setting = Setting::new("GITHUB_APP_ID", "a positive number", "The GitHub App's id.").required();
-const INSTALLATION: Setting = Setting::new(
-    "GITHUB_APP_INSTALLATION_ID",
-    "a positive number",
-    "The id of the App's installation in the organisation.",
-)
-.required();
-const KEY_PATH: Setting = Setting::new(
-    "GITHUB_APP_PRIVATE_KEY_PATH",
-    "the path of a readable PEM file that others cannot read (mode 0600 or 0640)",
-    "The App's private key. It is read again when the file changes.",
-)
-.required();
 
-const LIMITS: Setting = Setting::new(
-    "GITHUB_RATE_LIMITS",
-    "true or false",
-    "Whether GitHub limits requests. GitHub Enterprise Server does not, unless its operator says so: then false.",
-)
-.or("true");
-const TEAM_RUNNING: Setting = Setting::new(
-    "TEAM_MAX_RUNNING_JOBS",
-    "a number from 1 to 100000",
-    "Jobs of one team that run at a time; further ones let other teams go first.",
-)
-.or("40");
-
-/// Where GitHub is and which organisation is served. Needs no key.
+/// Every installation this deployment serves. Needs no key.
 #[derive(Clone, Debug)]
 pub struct GithubConfig {
-    /// The name of this installation in rows, keys and metrics; `default` while there is one.
-    pub installation: InstallationId,
+    /// `default` first; ids, and owners on one GitHub, are unique.
+    pub installations: Vec<InstallationConfig>,
+}
+
+/// One organisation, repository or enterprise on one GitHub.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstallationConfig {
+    /// Our name for it in rows, keys and metrics.
+    pub id: InstallationId,
     /// GitHub's API.
     pub api_url: Url,
-    /// The organisation's login.
-    pub org: String,
-    /// The webhooks' secret; without it webhooks are refused.
-    pub webhook_secret: Option<Secret>,
+    /// Whose runners they are.
+    pub owner: GithubOwner,
     /// The runner group used when a request names none.
     pub default_runner_group_id: i64,
 }
 
-impl GithubConfig {
-    /// The organisation's page on the web, which runners are configured with: `https://github.com/ORG`.
-    pub fn org_url(&self) -> String {
+/// Whose runners they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GithubOwner {
+    /// An organisation, by its login.
+    Org(String),
+    /// One repository: its owner's login and its name.
+    Repository(String, String),
+    /// An enterprise, by its slug.
+    Enterprise(String),
+}
+
+impl InstallationConfig {
+    /// The owner's page on the web, which runners are configured with: `https://github.com/ORG`.
+    pub fn web_url(&self) -> String {
         let host = self.api_url.host_str().unwrap_or_default();
         let port = self.api_url.port().map(|port| format!(":{port}")).unwrap_or_default();
-        let web = if host == "api.github.com" { "github.com" } else { host };
-        format!("{}://{web}{port}/{}", self.api_url.scheme(), self.org)
+        let web = match host.strip_prefix("api.") {
+            Some(rest) if rest == "github.com" || rest.ends_with(".ghe.com") => rest,
+            _ => host,
+        };
+        let path = match &self.owner {
+            GithubOwner::Org(org) => org.clone(),
+            GithubOwner::Repository(owner, name) => format!("{owner}/{name}"),
+            GithubOwner::Enterprise(slug) => format!("enterprises/{slug}"),
+        };
+        format!("{}://{web}{port}/{path}", self.api_url.scheme())
     }
 }
 
 impl Section for GithubConfig {
     const TITLE: &'static str = "GitHub";
-    const SETTINGS: &'static [Setting] = &[API, ORG, WEBHOOK, GROUP];
+    const SETTINGS: &'static [Setting] = &[API, ORG, ENTERPRISE, GROUP];
 
     fn load(sources: &Sources) -> Result<Self, ConfigError> {
-        let secret_fits = |text: &str| {
-            let long_enough = text.len() >= 16 || sources.mode() == Mode::Development;
-            (long_enough && text.len() <= 1024).then(|| Secret::new(text))
-        };
-        Ok(Self {
-            installation: InstallationId::default(),
-            api_url: sources.value(&API, |text| safe_url(text).filter(|url| url.query().is_none()))?,
-            org: sources.value(&ORG, login)?,
-            webhook_secret: sources.optional(&WEBHOOK, secret_fits)?,
+        let default = InstallationConfig {
+            id: InstallationId::default(),
+            api_url: sources.value(&API, api_url)?,
+            owner: owner(sources)?,
             default_runner_group_id: sources.number(&GROUP, 1..=i64::MAX)?,
-        })
+        };
+        let mut installations = vec![default];
+        for (index, entry) in entry::all(sources)?.iter().enumerate() {
+            let one = entry.installation(index, &installations[0].api_url)?;
+            installations.push(one);
+        }
+        unique(&installations)?;
+        Ok(Self { installations })
     }
 }
 
-/// The App and its key; only processes that call GitHub load it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GithubAppConfig {
-    /// The App's id.
-    pub app_id: u64,
-    /// The installation's id at GitHub.
-    pub app_installation_id: u64,
-    /// The private key's file; existed and was not world-readable when the section was loaded.
-    pub private_key_path: PathBuf,
-    /// Whether GitHub limits requests.
-    pub rate_limits: bool,
-    /// Jobs of one team that run at a time.
-    pub team_running: u32,
+/// The owner of the installation `default`.
+fn owner(sources: &Sources) -> Result<GithubOwner, ConfigError> {
+    match (sources.given(&ORG)?, sources.given(&ENTERPRISE)?) {
+        (Some(_), Some(_)) => Err(contradiction(ENTERPRISE.name, "unset while GITHUB_ORG is set")),
+        (None, Some(given)) => slug(&given.text).map(GithubOwner::Enterprise).ok_or_else(|| given.bad()),
+        (Some(given), None) => login(&given.text).map(GithubOwner::Org).ok_or_else(|| given.bad()),
+        (None, None) => Err(ORG.missing()),
+    }
 }
 
-impl Section for GithubAppConfig {
-    const TITLE: &'static str = "GitHub App";
-    const SETTINGS: &'static [Setting] = &[APP, INSTALLATION, KEY_PATH, LIMITS, TEAM_RUNNING];
+fn unique(installations: &[InstallationConfig]) -> Result<(), ConfigError> {
+    let ids: BTreeSet<_> = installations.iter().map(|one| &one.id).collect();
+    let pages: BTreeSet<_> = installations.iter().map(|one| one.web_url().to_lowercase()).collect();
+    let fits =
+        installations.len() <= MOST && ids.len() == installations.len() && pages.len() == installations.len();
+    let expects = format!("with `default` at most {MOST} installations, each id and each owner once");
+    fits.then_some(()).ok_or_else(|| contradiction(INSTALLATIONS_KEY, expects))
+}
 
-    fn load(sources: &Sources) -> Result<Self, ConfigError> {
-        let mode = sources.mode();
-        Ok(Self {
-            app_id: sources.number(&APP, 1..=u64::MAX)?,
-            app_installation_id: sources.number(&INSTALLATION, 1..=u64::MAX)?,
-            private_key_path: sources.value(&KEY_PATH, |text| key_file(Path::new(text), mode))?,
-            rate_limits: sources.flag(&LIMITS)?,
-            team_running: sources.number(&TEAM_RUNNING, 1..=100_000)?,
-        })
-    }
+/// A refusal that quotes no value.
+fn contradiction(place: impl Into<String>, expects: impl Into<String>) -> ConfigError {
+    ConfigError::Bad { place: place.into(), expects: expects.into(), given: None }
+}
+
+fn api_url(text: &str) -> Option<Url> {
+    safe_url(text).filter(|url| url.query().is_none())
 }
 
 fn login(text: &str) -> Option<String> {
@@ -141,8 +150,14 @@ fn login(text: &str) -> Option<String> {
     fits.then(|| text.to_owned())
 }
 
+fn slug(text: &str) -> Option<String> {
+    let fits = (1..=60).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+    fits.then(|| text.to_owned())
+}
+
 /// The path, if it is a file of ours to trust: not readable or writable by everyone (unless in development).
-fn key_file(path: &Path, mode: Mode) -> Option<PathBuf> {
+fn secret_file(path: &Path, mode: Mode) -> Option<PathBuf> {
     let data = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
     let safe = !open_to_others(&data) || mode == Mode::Development;
     (safe && fs::File::open(path).is_ok()).then(|| path.to_path_buf())

@@ -20,7 +20,10 @@ mod sources;
 pub use database::{BootstrapConfig, DatabaseConfig, RedisConfig};
 pub use docs::{help, markdown, settings};
 pub use error::ConfigError;
-pub use github::{GithubAppConfig, GithubConfig};
+pub use github::{
+    CredentialConfig, GithubAppConfig, GithubConfig, GithubOwner, InstallationConfig, MemberConfig,
+    WebhookConfig, WebhookSecret,
+};
 pub use jobs::{JobsConfig, LabelEnforcement};
 pub use log::{LogConfig, LogFormat};
 pub use oidc::{IssuerConfig, OidcConfig};
@@ -40,10 +43,12 @@ pub struct Config {
     pub database: DatabaseConfig,
     /// Redis.
     pub redis: RedisConfig,
-    /// GitHub: where, which organisation.
+    /// GitHub: where, and whose runners.
     pub github: GithubConfig,
-    /// GitHub: the App and its key.
+    /// GitHub: as whom.
     pub github_app: GithubAppConfig,
+    /// What webhooks are signed with.
+    pub webhooks: WebhookConfig,
     /// Trusted token issuers.
     pub oidc: OidcConfig,
     /// Keys for secrets at rest.
@@ -66,6 +71,7 @@ impl Config {
             redis: sources.section()?,
             github: sources.section()?,
             github_app: sources.section()?,
+            webhooks: sources.section()?,
             oidc: sources.section()?,
             secrets: sources.section()?,
             jobs: sources.section()?,

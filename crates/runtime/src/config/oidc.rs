@@ -57,7 +57,7 @@ pub struct IssuerConfig {
 /// One `[[oidc_issuers]]` table as written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct IssuerEntry {
+struct IssuerEntry {
     issuer: String,
     audience: OneOrMany,
     jwks_url: Option<String>,
@@ -85,7 +85,7 @@ impl Section for OidcConfig {
             let jwks_url = sources.optional(&JWKS, safe_url)?;
             issuers.push(IssuerConfig { name: "default".to_owned(), issuer, audiences, jwks_url });
         }
-        for (index, entry) in sources.issuer_entries()?.into_iter().enumerate() {
+        for (index, entry) in sources.tables::<IssuerEntry>(ISSUERS_KEY)?.into_iter().enumerate() {
             issuers.push(entry.check(index)?);
         }
         if issuers.is_empty() {

@@ -10,11 +10,11 @@ use figment::{
     providers::{Format, Toml},
     value::{Dict, Map, Value},
 };
+use serde::de::DeserializeOwned;
 
 use super::{
-    ConfigError, Fallback, Section, Setting, docs,
-    error::shorten,
-    oidc::{ISSUERS_KEY, IssuerEntry},
+    ConfigError, Fallback, Section, Setting, docs, error::shorten, github::INSTALLATIONS_KEY,
+    oidc::ISSUERS_KEY,
 };
 
 /// The file's largest size in bytes.
@@ -109,7 +109,9 @@ impl Sources {
             wrong(format!("is no TOML: {}", shorten(first.lines().next().unwrap_or_default())))
         })?;
         let dict = dict.into_values().next().unwrap_or_default();
-        let stranger = dict.keys().find(|key| *key != ISSUERS_KEY && setting_of_key(key).is_none());
+        let tables = [ISSUERS_KEY, INSTALLATIONS_KEY];
+        let stranger =
+            dict.keys().find(|key| !tables.contains(&key.as_str()) && setting_of_key(key).is_none());
         if let Some(key) = stranger {
             return Err(ConfigError::UnknownKey { key: shorten(key), path: path.to_path_buf() });
         }
@@ -160,13 +162,13 @@ impl Sources {
         }
     }
 
-    /// The `[[oidc_issuers]]` tables of the file.
-    pub(super) fn issuer_entries(&self) -> Result<Vec<IssuerEntry>, ConfigError> {
+    /// The tables of the file under one key, in their order.
+    pub(super) fn tables<T: DeserializeOwned>(&self, key: &str) -> Result<Vec<T>, ConfigError> {
         let Some((path, dict)) = &self.file else { return Ok(Vec::new()) };
-        let Some(value) = dict.get(ISSUERS_KEY) else { return Ok(Vec::new()) };
+        let Some(value) = dict.get(key) else { return Ok(Vec::new()) };
         value.deserialize().map_err(|error| ConfigError::File {
             path: path.clone(),
-            why: format!("has a bad {ISSUERS_KEY}: {}", shorten(&error.kind.to_string())),
+            why: format!("has a bad {key}: {}", shorten(&error.kind.to_string())),
         })
     }
 

@@ -20,7 +20,7 @@ pub(super) fn generate(state: &mut State, call: &Call) -> Answer {
         Ok(read) => read,
         Err(answer) => return answer,
     };
-    // Repositories have no groups of their own; clients send 1 there.
+    // Repositories have no groups of their own; clients send 1 there. The twin's enterprises have the default group alone.
     let known = match call.param("org") {
         "" => new.group == 1,
         org => state.groups_of(org).iter().any(|g| g.id == new.group),

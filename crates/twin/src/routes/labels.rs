@@ -5,7 +5,7 @@ use serde_json::json;
 use super::{
     Call, Route,
     jit::label_list,
-    runners::{named, org, repo},
+    runners::{enterprise, named, org, repo},
 };
 use crate::{
     answer::Answer,
@@ -23,6 +23,11 @@ pub(super) static ROUTES: &[Route] = &[
     repo("PUT", "/repos/{owner}/{repo}/actions/runners/{runner_id}/labels", true, replace),
     repo("DELETE", "/repos/{owner}/{repo}/actions/runners/{runner_id}/labels", true, clear),
     repo("DELETE", "/repos/{owner}/{repo}/actions/runners/{runner_id}/labels/{name}", true, remove),
+    enterprise("GET", "/enterprises/{enterprise}/actions/runners/{runner_id}/labels", list),
+    enterprise("POST", "/enterprises/{enterprise}/actions/runners/{runner_id}/labels", add),
+    enterprise("PUT", "/enterprises/{enterprise}/actions/runners/{runner_id}/labels", replace),
+    enterprise("DELETE", "/enterprises/{enterprise}/actions/runners/{runner_id}/labels", clear),
+    enterprise("DELETE", "/enterprises/{enterprise}/actions/runners/{runner_id}/labels/{name}", remove),
 ];
 
 fn list(state: &mut State, call: &Call) -> Answer {

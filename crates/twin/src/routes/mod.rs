@@ -25,6 +25,8 @@ pub(crate) enum Need {
     App,
     /// An installation token with this permission; `true` = write.
     Permission(&'static str, bool),
+    /// A personal token with `manage_runners:enterprise`: GitHub takes no App's token here.
+    Enterprise,
 }
 
 /// One operation.
@@ -63,11 +65,12 @@ impl Call {
         self.query.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
     }
 
-    /// `orgs/<org>` or `repos/<owner>/<repo>`, in lower case.
+    /// `orgs/<org>`, `repos/<owner>/<repo>` or `enterprises/<slug>`, in lower case.
     pub(crate) fn scope(&self) -> String {
-        let text = match self.param("org") {
-            "" => format!("repos/{}/{}", self.param("owner"), self.param("repo")),
-            org => format!("orgs/{org}"),
+        let text = match (self.param("org"), self.param("enterprise")) {
+            ("", "") => format!("repos/{}/{}", self.param("owner"), self.param("repo")),
+            ("", slug) => format!("enterprises/{slug}"),
+            (org, _) => format!("orgs/{org}"),
         };
         text.to_lowercase()
     }

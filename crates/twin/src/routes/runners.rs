@@ -31,6 +31,14 @@ pub(super) const fn repo(
     Route { method, template, need: Need::Permission(REPO, write), run }
 }
 
+pub(super) const fn enterprise(
+    method: &'static str,
+    template: &'static str,
+    run: fn(&mut State, &Call) -> Answer,
+) -> Route {
+    Route { method, template, need: Need::Enterprise, run }
+}
+
 pub(super) static ROUTES: &[Route] = &[
     org("POST", "/orgs/{org}/actions/runners/generate-jitconfig", true, jit::generate),
     org("POST", "/orgs/{org}/actions/runners/registration-token", true, registration_token),
@@ -48,6 +56,14 @@ pub(super) static ROUTES: &[Route] = &[
     repo("GET", "/repos/{owner}/{repo}/actions/runners", false, list),
     repo("GET", "/repos/{owner}/{repo}/actions/runners/{runner_id}", false, get),
     repo("DELETE", "/repos/{owner}/{repo}/actions/runners/{runner_id}", true, delete),
+    enterprise("POST", "/enterprises/{enterprise}/actions/runners/generate-jitconfig", jit::generate),
+    enterprise("POST", "/enterprises/{enterprise}/actions/runners/registration-token", registration_token),
+    enterprise("POST", "/enterprises/{enterprise}/actions/runners/remove-token", registration_token),
+    enterprise("GET", "/enterprises/{enterprise}/actions/runners/downloads", downloads),
+    enterprise("GET", "/enterprises/{enterprise}/actions/runners/deprecations/{version}", deprecations),
+    enterprise("GET", "/enterprises/{enterprise}/actions/runners", list),
+    enterprise("GET", "/enterprises/{enterprise}/actions/runners/{runner_id}", get),
+    enterprise("DELETE", "/enterprises/{enterprise}/actions/runners/{runner_id}", delete),
 ];
 
 /// The runner a path names, if it is in the scope the path names.

@@ -1,0 +1,92 @@
+//! What is left of GitHub's windows, asked for before the first answer tells it.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use domain::InstallationId;
+use github::{GitHub, GitHubError, RateHeaders};
+use queue::{Observation, QueueError, Spine};
+
+use crate::{Fleet, REMIND};
+
+/// The windows the service uses.
+const RESOURCES: [&str; 2] = ["core", "actions_runner_registration"];
+/// Whoever asks has this long before another may: longer than a request takes.
+const LOCK: Duration = Duration::from_secs(30);
+/// How often and how far apart the others look whether it has the answer.
+const LOOKS: u32 = 40;
+const LOOK: Duration = Duration::from_millis(50);
+/// What was learned is as good as the answers that came since, for this long.
+const KEEP: Duration = Duration::from_hours(1);
+
+impl Fleet {
+    /// Asks every GitHub that limits requests for what is left of its windows, unless a process of this deployment has done
+    /// so already. However many processes start at once, one asks. Answers how many installations it asked for; what
+    /// fails is logged, and the first answer of a job tells the same.
+    pub async fn prime(&self, spine: &Spine) -> usize {
+        let all = self.0.iter().filter(|(_, member)| member.limited);
+        let asked = all.map(|(installation, member)| async move {
+            match one(spine, installation, &member.github).await {
+                Ok(asked) => usize::from(asked),
+                // Told to wait: whoever waits learns the same from the first answer after it.
+                Err(Unprimed::GitHub(GitHubError::Held { .. })) => 0,
+                Err(error) => {
+                    tracing::warn!(%installation, %error, "GitHub's windows could not be asked for");
+                    0
+                }
+            }
+        });
+        futures::future::join_all(asked).await.into_iter().sum()
+    }
+
+    /// The same again and again, for the windows a lost queue has forgotten. Never ends.
+    pub async fn keep_primed(self, spine: Spine) {
+        loop {
+            self.prime(&spine).await;
+            tokio::time::sleep(REMIND).await;
+        }
+    }
+}
+
+/// Why nothing was learned.
+#[derive(Debug, thiserror::Error)]
+enum Unprimed {
+    #[error("the queue did not do it: {0}")]
+    Queue(#[from] QueueError),
+    #[error("GitHub did not tell: {0}")]
+    GitHub(#[from] GitHubError),
+}
+
+async fn one(spine: &Spine, installation: &InstallationId, github: &GitHub) -> Result<bool, Unprimed> {
+    let mark = format!("primed:{installation}");
+    if spine.shared_get(&mark).await?.is_some() {
+        return Ok(false);
+    }
+    if spine.shared_lock(&mark, LOCK).await?.is_none() {
+        // Whoever asks is told for all; a failure there is nobody's reason to wait for long.
+        for _ in 0..LOOKS {
+            tokio::time::sleep(LOOK).await;
+            if spine.shared_get(&mark).await?.is_some() {
+                break;
+            }
+        }
+        return Ok(false);
+    }
+    // A failure leaves the lock to run out, so that not every process tries at once.
+    let windows = github.rate_limit().await?;
+    for window in windows.iter().filter(|window| RESOURCES.contains(&window.resource.as_str())) {
+        spine.observe(installation, &observation(window, github.now())).await?;
+    }
+    spine.shared_put(&mark, b"1", KEEP).await?;
+    Ok(true)
+}
+
+fn observation(window: &RateHeaders, now: DateTime<Utc>) -> Observation {
+    Observation {
+        endpoint: None,
+        resource: window.resource.clone(),
+        limit: window.limit,
+        remaining: window.remaining,
+        reset_in: (window.reset_at - now).to_std().unwrap_or_default(),
+    }
+}

@@ -1,0 +1,121 @@
+//! How to act at GitHub: an App with its key, or a personal access token, for each installation.
+
+use std::path::{Path, PathBuf};
+
+use domain::InstallationId;
+
+use super::{ENTERPRISE, contradiction, entry, secret_file};
+use crate::config::{ConfigError, Section, Setting, Sources};
+
+pub(super) const APP: Setting =
+    Setting::new("GITHUB_APP_ID", "a positive number", "The GitHub App's id.").required();
+pub(super) const INSTALLATION: Setting = Setting::new(
+    "GITHUB_APP_INSTALLATION_ID",
+    "a positive number",
+    "The id of the App's installation in the organisation.",
+)
+.required();
+pub(super) const KEY_PATH: Setting = Setting::new(
+    "GITHUB_APP_PRIVATE_KEY_PATH",
+    "the path of a readable PEM file that others cannot read (mode 0600 or 0640)",
+    "The App's private key. It is read again when the file changes.",
+)
+.required();
+pub(super) const TOKEN_PATH: Setting = Setting::new(
+    "GITHUB_TOKEN_PATH",
+    "the path of a readable file that others cannot read (mode 0600 or 0640)",
+    "A file with a personal access token, instead of the three settings of the App. It is read again when it changes. \
+     An enterprise takes nothing else: a classic token with `manage_runners:enterprise`.",
+);
+const LIMITS: Setting = Setting::new(
+    "GITHUB_RATE_LIMITS",
+    "true or false",
+    "Whether GitHub limits requests. GitHub Enterprise Server does not, unless its operator says so: then false.",
+)
+.or("true");
+const TEAM_RUNNING: Setting = Setting::new(
+    "TEAM_MAX_RUNNING_JOBS",
+    "a number from 1 to 100000",
+    "Jobs of one team that run at a time; further ones let other teams go first.",
+)
+.or("40");
+
+/// The credentials; only processes that call GitHub load them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GithubAppConfig {
+    /// One for each installation, `default` first.
+    pub members: Vec<MemberConfig>,
+    /// Jobs of one team that run at a time.
+    pub team_running: u32,
+}
+
+/// How to act for one installation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberConfig {
+    /// Our name for it.
+    pub id: InstallationId,
+    /// As whom.
+    pub credential: CredentialConfig,
+    /// Whether its GitHub limits requests.
+    pub rate_limits: bool,
+}
+
+/// A credential; its file existed and was not world-readable when the section was loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CredentialConfig {
+    /// A GitHub App.
+    App {
+        /// The App's id.
+        app_id: u64,
+        /// The installation's id at GitHub.
+        app_installation_id: u64,
+        /// The private key's file.
+        private_key_path: PathBuf,
+    },
+    /// A personal access token.
+    Token {
+        /// Its file.
+        path: PathBuf,
+    },
+}
+
+impl Section for GithubAppConfig {
+    const TITLE: &'static str = "GitHub App";
+    const SETTINGS: &'static [Setting] = &[APP, INSTALLATION, KEY_PATH, TOKEN_PATH, LIMITS, TEAM_RUNNING];
+
+    fn load(sources: &Sources) -> Result<Self, ConfigError> {
+        let default = MemberConfig {
+            id: InstallationId::default(),
+            credential: credential(sources)?,
+            rate_limits: sources.flag(&LIMITS)?,
+        };
+        let mut members = vec![default];
+        for (index, entry) in entry::all(sources)?.iter().enumerate() {
+            let member = entry.member(index, sources.mode())?;
+            members.push(member);
+        }
+        Ok(Self { members, team_running: sources.number(&TEAM_RUNNING, 1..=100_000)? })
+    }
+}
+
+/// The credential of the installation `default`.
+fn credential(sources: &Sources) -> Result<CredentialConfig, ConfigError> {
+    let mode = sources.mode();
+    let file = |setting: &Setting| sources.value(setting, |text| secret_file(Path::new(text), mode));
+    let given = [&APP, &INSTALLATION, &KEY_PATH].into_iter().find(|one| sources.has(one.name));
+    match (sources.has(TOKEN_PATH.name), given) {
+        (true, Some(one)) => {
+            Err(contradiction(one.name, "unset while GITHUB_TOKEN_PATH is set: one credential for each"))
+        }
+        (true, None) => Ok(CredentialConfig::Token { path: file(&TOKEN_PATH)? }),
+        (false, _) if sources.has(ENTERPRISE.name) => {
+            let expects = "set: GitHub accepts no App for an enterprise, only a personal access token";
+            Err(contradiction(TOKEN_PATH.name, expects))
+        }
+        (false, _) => Ok(CredentialConfig::App {
+            app_id: sources.number(&APP, 1..=u64::MAX)?,
+            app_installation_id: sources.number(&INSTALLATION, 1..=u64::MAX)?,
+            private_key_path: file(&KEY_PATH)?,
+        }),
+    }
+}

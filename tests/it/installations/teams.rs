@@ -1,0 +1,60 @@
+//! Which installation a team belongs to.
+
+use harness::{Answer, Person, Team, World, draft, holds, wish};
+use serde_json::json;
+use store::TeamDraft;
+use uuid::Uuid;
+
+use super::{SECOND, builder, second};
+
+/// A team through the API, as an admin writes it.
+async fn written(world: &World, root: &Person, name: &str, installation: &str) -> Answer {
+    world.post("/admin/teams", root, &json!({ "name": name, "installation": installation })).await
+}
+
+#[tokio::test]
+async fn a_team_moves_only_when_nothing_of_it_is_left() {
+    let world = builder().start().await;
+    let root = world.admin().await;
+    for nowhere in ["third", "Not a name", ""] {
+        let refused = written(&world, &root, "green", nowhere).await.refused(422, "validation_failed");
+        assert_eq!(refused.pointers(), ["/installation"]);
+    }
+    let team = written(&world, &root, "green", SECOND).await.expect(201).body;
+    assert_eq!(team["installation"], SECOND);
+    let path = format!("/admin/teams/{}", team["id"].as_str().unwrap());
+    let body = json!({ "installation": "third" });
+    assert_eq!(
+        world.patch(&path, &root, &body).await.refused(422, "validation_failed").pointers(),
+        ["/installation"]
+    );
+
+    let id = team["id"].as_str().unwrap().parse::<Uuid>().unwrap();
+    let green = Team { id: id.into(), name: "green".to_owned() };
+    let eve = world.user("eve", &[&green]).await;
+    let mut body = wish("ci");
+    body["labels"] = json!(["self-hosted"]);
+    let asked = world.provision(&eve, body).await;
+    assert_eq!(world.settled(&eve, asked.job).await["state"], "succeeded");
+    let home = json!({ "installation": "default" });
+    world.patch(&path, &root, &home).await.refused(409, "team_in_use");
+    world.patch(&path, &root, &json!({ "installation": SECOND, "weight": 2.0 })).await.expect(200);
+    let runner = format!("/runners/{}", asked.runner);
+    world.ask("DELETE", &runner).by(&eve).header("prefer", "wait=20").send().await.expect(200);
+    holds("its last job is over", || async {
+        let moved = world.patch(&path, &root, &home).await;
+        moved.status == 200 && moved.body["installation"] == "default"
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_team_of_an_installation_nobody_serves_gets_nothing() {
+    let world = World::builder().workers(0).start().await;
+    world.store().read().await.unwrap().installations().ensure(&[second()]).await.unwrap();
+    let blue = world.team(TeamDraft { installation: second(), ..draft("blue") }).await;
+    let bob = world.user("bob", &[&blue]).await;
+    let refused = world.jit(&bob, &wish("ci")).await.refused(503, "github_unavailable");
+    assert!(refused.text.contains("`second` is not configured"), "{}", refused.text);
+    assert_eq!(world.count("SELECT count(*) FROM jobs").await, 0);
+}
