@@ -1,0 +1,34 @@
+# Puts the queues of tests/peers into target/peers, for `./dev bench --peers`. Sourced by ./dev.
+# What cannot be installed is not measured; the benchmark says so.
+# shellcheck shell=sh
+
+PEERS=target/peers
+
+install_bullmq() {
+    have node && have npm || { say "BullMQ needs node and npm"; return 1; }
+    mkdir -p "$PEERS/bullmq"
+    cp tests/peers/bullmq/*.json tests/peers/bullmq/*.mjs "$PEERS/bullmq"
+    # Not `npm ci`: it refuses a lock file that does not list optional packages of other machines.
+    npm install --prefix "$PEERS/bullmq" --ignore-scripts --no-audit --no-fund --loglevel=error >&2
+}
+
+install_arq() {
+    have python3 || { say "arq needs python3"; return 1; }
+    [ -x "$PEERS/arq/bin/python" ] || python3 -m venv "$PEERS/arq" || return 1
+    cp tests/peers/arq/peer.py "$PEERS/arq"
+    "$PEERS/arq/bin/python" -m pip install -q --disable-pip-version-check --only-binary :all: --require-hashes \
+        -r tests/peers/arq/requirements.txt
+}
+
+# A target folder of its own: another lock file, and no part of the workspace.
+install_apalis_redis() {
+    cargo build -q --release --locked --manifest-path tests/peers/apalis-redis/Cargo.toml \
+        --target-dir "$PEERS/apalis-redis"
+}
+
+install_peers() {
+    for peer in bullmq arq apalis_redis; do
+        say "installing $peer into $PEERS"
+        "install_$peer" || say "$peer is not installed and will not be measured"
+    done
+}
