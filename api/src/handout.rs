@@ -9,7 +9,7 @@ use store::SealedCredential;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::{app::App, error::ApiResult};
+use crate::{app::App, error::ApiResult, views::Warning};
 
 /// Nobody on the way keeps a copy.
 pub(crate) const NO_STORE: [(HeaderName, &str); 1] = [(header::CACHE_CONTROL, "no-store")];
@@ -33,6 +33,9 @@ pub(crate) struct CredentialView {
     run_command: String,
     /// The job that got it.
     job_id: Uuid,
+    /// What you should know about what you asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<Warning>,
 }
 
 /// A registration token. It is a secret: whoever has it can register runners for an hour.
@@ -70,6 +73,15 @@ pub(crate) enum Handout {
     Jit(CredentialView),
     /// Of `POST /runners/provision`.
     Token(TokenView),
+}
+
+impl Handout {
+    /// With what its receiver should know. A token's runner states no version.
+    pub(crate) fn warn(&mut self, warnings: Vec<Warning>) {
+        if let Self::Jit(view) = self {
+            view.warnings = warnings;
+        }
+    }
 }
 
 /// Opens the job's config for its requester and writes the hand-out down in the same transaction.
@@ -126,6 +138,7 @@ fn open(app: &App, job: &Job, credential: &SealedCredential, runner: Runner) -> 
         expires_at,
         run_command: format!("./run.sh --jitconfig {}", secret.expose()),
         job_id: job.id.uuid(),
+        warnings: Vec::new(),
     }))
 }
 

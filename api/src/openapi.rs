@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use domain::{BlockedOn, DriftResponse, JobKind, JobState, Lane, ProblemCode, RunnerStatus, Severity};
+use domain::{
+    BlockedOn, DriftResponse, JobKind, JobState, Lane, ProblemCode, RunnerStatus, Severity, VersionState,
+};
 use utoipa::{
     Modify, OpenApi, ToSchema,
     openapi::{
@@ -35,6 +37,7 @@ word_schemas! {
     runner_status: RunnerStatus,
     severity: Severity,
     drift_response: DriftResponse,
+    version_state: VersionState,
     problem_code: ProblemCode,
 }
 

@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use domain::{
-    BlockedOn, Job, JobKind, JobState, MachineClient, Membership, Runner, RunnerStatus, Team, User,
+    BlockedOn, CutOff, Job, JobKind, JobState, MachineClient, Membership, Runner, RunnerStatus,
+    RunnerVersion, Team, User, VersionState,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -71,6 +72,35 @@ impl From<Job> for JobView {
     }
 }
 
+/// Something a caller should know, although nothing was refused.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct Warning {
+    /// `runner_version_deprecated_soon` or `runner_version_deprecated`.
+    code: &'static str,
+    /// A sentence for a person.
+    detail: String,
+}
+
+impl Warning {
+    /// What is to be said about a version, if anything.
+    pub(crate) fn of(version: &RunnerVersion, cut_off: CutOff, now: DateTime<Utc>) -> Option<Self> {
+        let code = match cut_off.state(now) {
+            VersionState::Unknown | VersionState::Current => return None,
+            VersionState::Soon => "runner_version_deprecated_soon",
+            VersionState::Deprecated => "runner_version_deprecated",
+        };
+        let on = |at: Option<DateTime<Utc>>| {
+            at.map_or("an unknown day".to_owned(), |at| at.date_naive().to_string())
+        };
+        let detail = format!(
+            "GitHub registers runners of version {version} until {}, and lets them run until {}; start a newer one.",
+            on(cut_off.registration),
+            on(cut_off.runtime)
+        );
+        Some(Self { code, detail })
+    }
+}
+
 /// A runner.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = Runner)]
@@ -92,6 +122,10 @@ pub(crate) struct RunnerView {
     pub(crate) labels: Vec<String>,
     /// Takes one workflow job and is gone.
     pub(crate) ephemeral: bool,
+    /// Its software, as the caller stated it.
+    pub(crate) stated_version: Option<String>,
+    /// Its software, as GitHub told it.
+    pub(crate) version: Option<String>,
     /// Who asked for it.
     pub(crate) provisioned_by: Option<String>,
     /// Its team.
@@ -119,6 +153,8 @@ impl From<Runner> for RunnerView {
             runner_group_id: runner.runner_group_id,
             labels: runner.labels,
             ephemeral: runner.ephemeral,
+            stated_version: runner.stated_version,
+            version: runner.version,
             provisioned_by: runner.provisioned_by_name,
             team_id: runner.team.uuid(),
             team_name: runner.team_name,

@@ -17,6 +17,7 @@ pub mod stale;
 pub mod suspension;
 pub mod sweep;
 pub mod unused;
+pub mod versions;
 mod workflow;
 
 use std::time::Duration;
@@ -143,6 +144,7 @@ pub async fn run(parts: Parts, shutdown: Shutdown) -> anyhow::Result<()> {
     every_led!(15, "unused", unused::run);
     every_led!(600, "stale", stale::run);
     every_led!(30, "prune", prune::run);
+    every_led!(300, "versions", versions::run);
     let stuck = group.wait().await;
     anyhow::ensure!(stuck.is_empty(), "these loops did not end: {}", stuck.join(", "));
     Ok(())

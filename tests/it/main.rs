@@ -1,6 +1,8 @@
 //! Stories told through HTTP, rows and the ledger of the twin.
 
 #[cfg(test)]
+mod abandoned;
+#[cfg(test)]
 mod budget;
 #[cfg(test)]
 mod chaos;
@@ -39,6 +41,8 @@ mod secrets;
 #[cfg(test)]
 mod signin;
 mod twin;
+#[cfg(test)]
+mod versions;
 #[cfg(test)]
 mod visibility;
 mod webhooks;

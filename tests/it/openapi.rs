@@ -38,6 +38,7 @@ const CALLS: &[&str] = &[
     "get /api/v1/admin/sync/status",
     "post /api/v1/admin/sync/trigger",
     "get /api/v1/admin/runners/unmanaged",
+    "get /api/v1/admin/runners/versions",
     "get /api/v1/admin/queues",
     "post /api/v1/admin/queues/{lane}/pause",
     "post /api/v1/admin/queues/{lane}/resume",

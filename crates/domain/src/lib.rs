@@ -16,6 +16,7 @@ mod runner;
 mod seal;
 mod secret;
 mod team;
+mod version;
 mod webhook;
 
 pub use audit::{AuditEntry, Origin, SecurityEvent, Severity};
@@ -41,6 +42,7 @@ pub use runner::{BadRunnerName, Runner, RunnerName, RunnerStatus, is_name_prefix
 pub use seal::{KeyRing, SealError, Sealed, credential_context};
 pub use secret::Secret;
 pub use team::{Admission, DriftResponse, ProvisionRequest, Team};
+pub use version::{BadVersion, CutOff, NOTICE, RunnerVersion, VersionState};
 pub use webhook::{
     Content, Decision, Delivery, InstallationChange, InstallationNews, NoJson, Notice, Offence, Stale, Whose,
     WorkflowJob, WorkflowMark,

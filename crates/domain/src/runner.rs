@@ -133,6 +133,10 @@ pub struct Runner {
     pub ephemeral: bool,
     /// It registers itself, with a token: until it has been seen, GitHub has no id for it.
     pub registers_itself: bool,
+    /// The runner software, as the caller stated it.
+    pub stated_version: Option<String>,
+    /// The runner software, as GitHub told it.
+    pub version: Option<String>,
     /// Asked for.
     pub created_at: DateTime<Utc>,
     /// Last changed.

@@ -2,7 +2,9 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::{InstallationId, LabelPolicy, NameWish, Problem, ProblemCode, TeamId, lane::words};
+use crate::{
+    InstallationId, LabelPolicy, NameWish, Problem, ProblemCode, RunnerVersion, TeamId, lane::words,
+};
 
 words! {
     /// What happens to an idle runner whose labels were changed on GitHub.
@@ -68,6 +70,8 @@ pub struct ProvisionRequest {
     pub runner_group_id: Option<i64>,
     /// Work folder on the runner's machine.
     pub work_folder: String,
+    /// The runner software that will be started, if stated.
+    pub runner_version: Option<RunnerVersion>,
 }
 
 /// What the policy made of a request: only [`Team::admit`] makes one, so holding it is the permission.
@@ -165,6 +169,7 @@ mod tests {
             labels: vec!["gpu".into()],
             runner_group_id: group,
             work_folder: "_work".into(),
+            runner_version: None,
         }
     }
 

@@ -13,6 +13,7 @@ pub(crate) fn call(operation: &str) -> Call {
         "set_labels" => ("set-labels", true),
         "create_registration_token" => ("registration-token", true),
         "cancel_workflow_run" => ("cancel-run", true),
+        "get_runner_deprecation" => ("deprecations", false),
         "list_runner_groups" => ("runner-groups", false),
         "list_hook_deliveries" => ("hook-deliveries", false),
         "redeliver_hook" => ("redeliver-hook", true),
@@ -22,6 +23,18 @@ pub(crate) fn call(operation: &str) -> Call {
     // What takes away may use what is kept back for it.
     let urgent = matches!(endpoint, "delete-runner" | "cancel-run");
     Call { endpoint, write, registers: endpoint == "generate-jitconfig", urgent }
+}
+
+/// Whether the App asks as itself: GitHub counts that apart from its installations.
+pub(crate) fn as_app(operation: &str) -> bool {
+    matches!(
+        operation,
+        "create_installation_access_token"
+            | "get_app"
+            | "get_installation"
+            | "list_hook_deliveries"
+            | "redeliver_hook"
+    )
 }
 
 /// What the claim of a job has paid for.

@@ -31,7 +31,8 @@ pub use headers::RateHeaders;
 pub use hooks::{Deliveries, Delivery};
 pub use key::KeyError;
 pub use models::{
-    Deletion, JitConfig, JitConfigRequest, Label, Listing, Page, RegistrationToken, Runner, RunnerGroup,
+    Deletion, Deprecation, JitConfig, JitConfigRequest, Label, Listing, Page, RegistrationToken, Runner,
+    RunnerGroup,
 };
 pub use observer::{Answer, Gate, GateFuture, Observer, Open, Silent};
 pub use runs::Cancellation;

@@ -119,6 +119,17 @@ pub struct RegistrationToken {
     pub expires_at: DateTime<Utc>,
 }
 
+/// Until when GitHub takes a version of the runner software.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub struct Deprecation {
+    /// New runners of it may be registered until then.
+    #[serde(default)]
+    pub registration_deprecates_at: Option<DateTime<Utc>>,
+    /// Registered runners of it may run until then.
+    #[serde(default)]
+    pub runtime_deprecates_at: Option<DateTime<Utc>>,
+}
+
 /// A group of runners.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct RunnerGroup {

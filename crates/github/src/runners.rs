@@ -11,7 +11,8 @@ use crate::{
     error::GitHubError,
     headers,
     models::{
-        Deletion, JitConfig, JitConfigRequest, Label, Listing, Page, RegistrationToken, Runner, RunnerGroup,
+        Deletion, Deprecation, JitConfig, JitConfigRequest, Label, Listing, Page, RegistrationToken, Runner,
+        RunnerGroup,
     },
     path::encode,
     settings::Scope,
@@ -149,6 +150,17 @@ impl GitHub {
         let reply = self.call(&call).await?;
         let wire: TokenWire = call.parse(&reply)?;
         Ok(RegistrationToken { token: Secret::new(wire.token), expires_at: wire.expires_at })
+    }
+
+    /// Until when GitHub takes a version; `None` where it does not say: only GitHub Enterprise Cloud has this call.
+    pub async fn get_runner_deprecation(&self, version: &str) -> Result<Option<Deprecation>, GitHubError> {
+        let path = self.actions(&format!("/runners/deprecations/{}", encode(version)));
+        let call = Call::get("get_runner_deprecation", path);
+        match self.call(&call).await {
+            Ok(reply) => call.parse(&reply).map(Some),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// All runner groups, at most 10,000. Repositories have none of their own: nothing is asked there.

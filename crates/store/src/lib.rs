@@ -18,7 +18,9 @@ mod retention;
 mod runners;
 mod teams;
 mod users;
+mod versions;
 mod webhooks;
+mod whole;
 mod workers;
 
 pub use audit::{Audit, AuditFilter, AuditRow, SecurityFilter, SecurityRow};
@@ -39,6 +41,7 @@ pub use retention::Retention;
 pub use runners::{NewRunner, RunnerFilter, Runners, TransitionRow};
 pub use teams::{TeamChange, TeamDraft, Teams};
 pub use users::{UserDraft, Users};
+pub use versions::{VersionRow, Versions};
 pub use webhooks::{Bound, InboxState, NewDelivery, Next, Pending, Webhooks};
 pub use workers::{WorkerRow, Workers};
 

@@ -1,7 +1,10 @@
 //! Runners.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::{InstallationId, Requester, Runner, RunnerId, RunnerName, RunnerStatus, Shift, Source, TeamId};
+use domain::{
+    InstallationId, Requester, Runner, RunnerId, RunnerName, RunnerStatus, RunnerVersion, Shift, Source,
+    TeamId,
+};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -32,6 +35,8 @@ pub struct NewRunner {
     pub ephemeral: bool,
     /// It registers itself, with a token.
     pub registers_itself: bool,
+    /// The runner software, as the caller stated it.
+    pub stated_version: Option<RunnerVersion>,
 }
 
 /// Which runners to list.
@@ -76,6 +81,8 @@ struct RunnerRow {
     labels: Vec<String>,
     ephemeral: bool,
     registers_itself: bool,
+    stated_version: Option<String>,
+    version: Option<String>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
     registered_at: Option<DateTime<Utc>>,
@@ -105,6 +112,8 @@ impl TryFrom<RunnerRow> for Runner {
             labels: row.labels,
             ephemeral: row.ephemeral,
             registers_itself: row.registers_itself,
+            stated_version: row.stated_version,
+            version: row.version,
             created_at: row.created_at,
             updated_at: row.updated_at,
             registered_at: row.registered_at,
@@ -121,7 +130,8 @@ macro_rules! runner_rows {
                 runners.owner_client,
                 coalesce(users.email, users.display_name, users.subject, oauth_clients.client_id) AS owner_identity,
                 runners.name, runners.status, runners.busy, runners.github_runner_id, runners.runner_group_id,
-                runners.labels, runners.ephemeral, runners.registers_itself, runners.created_at, runners.updated_at, runners.registered_at,
+                runners.labels, runners.ephemeral, runners.registers_itself, runners.stated_version,
+                runners.version, runners.created_at, runners.updated_at, runners.registered_at,
                 runners.deleted_at
              FROM runners JOIN teams ON teams.id = runners.team_id
                 LEFT JOIN users ON users.id = runners.owner_user
@@ -141,8 +151,8 @@ impl Runners<'_> {
         sqlx::query!(
             "WITH made AS (
                 INSERT INTO runners (id, installation, team_id, owner_user, owner_client, name, status,
-                    runner_group_id, labels, ephemeral, registers_itself)
-                VALUES ($1, $2, $3, $4, $5, $6, 'requested', $7, $8, $9, $10) RETURNING id
+                    runner_group_id, labels, ephemeral, registers_itself, stated_version)
+                VALUES ($1, $2, $3, $4, $5, $6, 'requested', $7, $8, $9, $10, $11) RETURNING id
              )
              INSERT INTO runner_events (runner_id, to_status, source) SELECT id, 'requested', 'api' FROM made",
             runner.id.uuid(),
@@ -155,6 +165,7 @@ impl Runners<'_> {
             &runner.labels,
             runner.ephemeral,
             runner.registers_itself,
+            runner.stated_version.as_ref().map(RunnerVersion::as_str),
         )
         .execute(&mut *self.0)
         .await?;

@@ -12,7 +12,7 @@ use crate::{
     ledger::{Ledger, Summary},
     limits::Limits,
     meter::Meter,
-    state::{NewRunner, NotMade, Runner, RunnerStatus, State},
+    state::{Deprecation, NewRunner, NotMade, Runner, RunnerStatus, State},
     webhooks::Delivery,
 };
 
@@ -257,6 +257,11 @@ impl Commands {
     /// [`ControlError::NotFound`].
     pub fn redeliver(&self, delivery: u64) -> Result<(), ControlError> {
         if self.shared.lock().redeliver(delivery) { Ok(()) } else { Err(ControlError::NotFound("delivery")) }
+    }
+
+    /// Says until when a version is taken; `None`: the call is not there, as where there is no Enterprise Cloud.
+    pub fn deprecate(&self, version: &str, told: Option<Deprecation>) {
+        self.shared.lock().deprecations.insert(version.to_owned(), told);
     }
 
     /// As at the start; only the clock goes on.

@@ -17,6 +17,7 @@ use crate::{
     faults::Fault,
     jobs::{Conclusion, ControlError},
     limits::Limits,
+    state::Deprecation,
 };
 
 impl IntoResponse for ControlError {
@@ -54,6 +55,7 @@ pub(crate) fn router(commands: Commands) -> Router {
         .route("/installations/{id}/suspended", put(suspend).delete(unsuspend))
         .route("/installations/{id}/permissions/{name}", put(permit))
         .route("/tokens/expire", post(expire_tokens))
+        .route("/deprecations/{version}", put(deprecate))
         .route("/reset", post(reset))
         .with_state(commands)
 }
@@ -194,6 +196,15 @@ async fn permit(
 
 async fn expire_tokens(State(c): Words) -> StatusCode {
     c.expire_tokens();
+    StatusCode::NO_CONTENT
+}
+
+async fn deprecate(
+    State(c): Words,
+    Path(version): Path<String>,
+    Json(told): Json<Option<Deprecation>>,
+) -> StatusCode {
+    c.deprecate(&version, told);
     StatusCode::NO_CONTENT
 }
 

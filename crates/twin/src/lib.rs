@@ -84,7 +84,7 @@ pub use crate::{
     keys::{AppKey, KeyError},
     ledger::{Entry, Ledger, Summary, Violation, ViolationKind},
     limits::{Bucket, Limits},
-    state::{Label, LabelKind, Runner, RunnerStatus},
+    state::{Deprecation, Label, LabelKind, Runner, RunnerStatus},
     twin::Twin,
     webhooks::{Delivery, signature},
 };

@@ -88,6 +88,16 @@ pub struct Runner {
     pub seen_online: bool,
 }
 
+/// Until when a version of the runner program is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Deprecation {
+    /// To register.
+    pub registration_deprecates_at: DateTime<Utc>,
+    /// To run.
+    pub runtime_deprecates_at: DateTime<Utc>,
+}
+
 /// What is needed to make a runner.
 #[derive(Clone, Debug)]
 pub(crate) struct NewRunner {
@@ -148,6 +158,7 @@ pub(crate) struct State {
     pub(crate) pending: Vec<(DateTime<Utc>, Call)>,
     pub(crate) jobs: BTreeMap<u64, Job>,
     pub(crate) deliveries: VecDeque<Delivery>,
+    pub(crate) deprecations: BTreeMap<String, Option<Deprecation>>,
     pub(crate) outbox: mpsc::Sender<Outgoing>,
     last_id: u64,
     last_label: u64,
@@ -193,6 +204,7 @@ impl State {
             pending: Vec::new(),
             jobs: BTreeMap::new(),
             deliveries: VecDeque::new(),
+            deprecations: BTreeMap::new(),
             outbox,
             last_id: 0,
             last_label: 0,

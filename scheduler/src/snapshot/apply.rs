@@ -51,6 +51,8 @@ pub(super) async fn apply(
         return Ok(Passed { result: "incomplete", requests: listed.requests, ..Passed::default() });
     };
     let mut jobs = newcomers::take_in(parts, &mut tx, installation, &listed.seen).await?;
+    let (ids, versions): (Vec<i64>, Vec<String>) = listed.versions.clone().into_iter().unzip();
+    tx.versions().seen(installation, (&ids, &versions)).await?;
     let rows = tx.fleet().live(installation, MOST_ROWS).await?;
     let pass = Pass { seen: &listed.seen, complete: listed.complete, began, rules: parts.watch.rules };
     let findings = pass.compare(&rows);

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use domain::{InstallationId, SeenLabel, SeenRunner};
+use domain::{InstallationId, RunnerVersion, SeenLabel, SeenRunner};
 use github::{GitHub, GitHubError, Listing, Page, Verdict};
 
 use crate::{Parts, StepError};
@@ -30,6 +30,8 @@ pub struct Memory {
 pub(super) struct Listed {
     /// By GitHub's id.
     pub(super) seen: HashMap<i64, SeenRunner>,
+    /// The runner software of those that have been connected, by GitHub's id.
+    pub(super) versions: HashMap<i64, String>,
     /// `total_count` of the pages.
     pub(super) total: u64,
     /// Every page arrived, all tell the same count, and so many different runners were on them.
@@ -74,6 +76,7 @@ pub(super) async fn all(
         agree &= number == 1 || page.total_count == listed.total;
         listed.total = page.total_count;
         listed.seen.extend(page.runners.iter().map(|runner| (runner.id, seen(runner))));
+        listed.versions.extend(page.runners.iter().filter_map(|runner| Some((runner.id, version(runner)?))));
         let next = page.next;
         fresh.insert(number, page);
         match next {
@@ -99,6 +102,11 @@ async fn read(github: &GitHub, number: u32, memory: &Memory) -> Result<Page, Git
         // The client answers so only to a request with a tag.
         (Listing::NotModified, None) => Err(GitHubError::Argument("no page for this tag")),
     }
+}
+
+/// What it tells of its software, if that is what a version looks like.
+fn version(runner: &github::Runner) -> Option<String> {
+    runner.version.clone().filter(|text| text.parse::<RunnerVersion>().is_ok())
 }
 
 fn seen(runner: &github::Runner) -> SeenRunner {

@@ -8,6 +8,7 @@ mod security;
 mod sync;
 mod teams;
 mod users;
+mod versions;
 mod workers;
 
 use domain::{FieldError, Problem, ProblemCode};
@@ -26,6 +27,7 @@ pub(crate) fn router() -> OpenApiRouter<App> {
         .merge(sync::router())
         .merge(queues::router())
         .merge(budget::router())
+        .merge(versions::router())
         .merge(workers::router())
 }
 

@@ -11,6 +11,7 @@ use crate::{
     app::App,
     error::{ApiError, ApiResult},
     queueing, refusal,
+    views::Warning,
 };
 
 /// One request, read and checked.
@@ -99,6 +100,13 @@ impl Ask<'_> {
         Ok((job, Some(starts_in)))
     }
 
+    /// What the caller should know about what it asked for.
+    pub(super) async fn warnings(&self, app: &App, job: &Job) -> ApiResult<Vec<Warning>> {
+        let Some(version) = &self.request.runner_version else { return Ok(Vec::new()) };
+        let known = app.store.read().await?.versions().cut_off(&job.installation, version).await?;
+        Ok(known.and_then(|(cut_off, now)| Warning::of(version, cut_off, now)).into_iter().collect())
+    }
+
     /// Whose request it is, and when it could start.
     async fn plan(&self, app: &App) -> ApiResult<Plan> {
         self.way.permit(app, self.caller)?;
@@ -142,6 +150,7 @@ impl Ask<'_> {
             labels: admission.labels().to_vec(),
             ephemeral: !matches!(self.way, Way::Token { ephemeral: false }),
             registers_itself: self.way != Way::Jit,
+            stated_version: self.request.runner_version.clone(),
         };
         tx.runners().insert(&runner).await.map_err(name_taken)?;
         let job = NewJob {

@@ -1,7 +1,8 @@
 //! The body of a provision request, and its reading.
 
 use domain::{
-    FieldError, MAX_LABELS, NameWish, Problem, ProvisionRequest, TeamId, check_label, is_name_prefix,
+    FieldError, MAX_LABELS, NameWish, Problem, ProvisionRequest, RunnerVersion, TeamId, check_label,
+    is_name_prefix,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -28,6 +29,10 @@ pub(crate) struct ProvisionBody {
     /// Work folder on the runner's machine, relative.
     #[schema(default = "_work", max_length = 100)]
     pub(crate) work_folder: Option<String>,
+    /// The runner software you will start, to be told when GitHub is about to take it no more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "2.336.0")]
+    pub(crate) runner_version: Option<String>,
 }
 
 /// What a runner that registers itself is to be like.
@@ -63,6 +68,7 @@ impl RegisterBody {
             runner_group_id: None,
             team_id: self.team_id,
             work_folder: None,
+            runner_version: None,
         };
         alike.check()
     }
@@ -84,6 +90,9 @@ impl ProvisionBody {
                 "a relative path of 1 to 100 printable characters without `..`",
             ));
         }
+        let version = self.runner_version.as_deref().map(str::parse::<RunnerVersion>).transpose();
+        let version =
+            version.map_err(|error| wrong.push(FieldError::new("/runner_version", error.to_string())));
         match name {
             Ok(name) if wrong.is_empty() => {
                 let request = ProvisionRequest {
@@ -91,6 +100,7 @@ impl ProvisionBody {
                     labels: self.labels.clone(),
                     runner_group_id: self.runner_group_id,
                     work_folder: folder.to_owned(),
+                    runner_version: version.unwrap_or_default(),
                 };
                 Ok((request, self.team_id.map(TeamId::from)))
             }

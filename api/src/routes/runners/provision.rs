@@ -27,6 +27,7 @@ use crate::{
     prefer::{IdempotencyKey, Prefer},
     queueing,
     routes::jobs::ended,
+    views::Warning,
     waiting,
 };
 
@@ -44,6 +45,9 @@ pub(crate) struct Accepted {
     state: JobState,
     /// Where to follow it.
     status_url: String,
+    /// What you should know about what you asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<Warning>,
 }
 
 problems! {
@@ -90,10 +94,11 @@ pub(super) async fn serve(app: &App, ask: &Ask<'_>, prefer: Prefer) -> ApiResult
         Ok(accepted) => accepted,
         Err(error) => return Err(ask.refused(app, error).await),
     };
+    let warnings = ask.warnings(app, &job).await?;
     if prefer.wait.is_zero() {
         return match starts_in {
-            Some(seconds) => Ok(follow(job, seconds)),
-            None => accepted(app, job).await,
+            Some(seconds) => Ok(follow(job, seconds, warnings)),
+            None => accepted_with(app, job, warnings).await,
         };
     }
     let job = waiting::until_final(app, job.id, prefer.wait).await?.unwrap_or(job);
@@ -101,11 +106,12 @@ pub(super) async fn serve(app: &App, ask: &Ask<'_>, prefer: Prefer) -> ApiResult
         return Err(problem.into());
     }
     if job.state == JobState::Succeeded
-        && let Some(handout) = handout::fetch(app, ask.caller, ask.origin, &job).await?
+        && let Some(mut handout) = handout::fetch(app, ask.caller, ask.origin, &job).await?
     {
+        handout.warn(warnings);
         return Ok(prefer.confirm((StatusCode::CREATED, handout::NO_STORE, Json(handout)).into_response()));
     }
-    accepted(app, job).await
+    accepted_with(app, job, warnings).await
 }
 
 /// What makes two requests the same.
@@ -116,12 +122,16 @@ pub(super) fn hash(body: &impl Serialize) -> ApiResult<Vec<u8>> {
 
 /// 202 with the job to follow.
 pub(super) async fn accepted(app: &App, job: Job) -> ApiResult<Response> {
-    let standing = queueing::standing(app, &job).await;
-    let retry_after = queueing::retry_after(standing.as_ref());
-    Ok(follow(job, retry_after))
+    accepted_with(app, job, Vec::new()).await
 }
 
-fn follow(job: Job, retry_after: u64) -> Response {
+async fn accepted_with(app: &App, job: Job, warnings: Vec<Warning>) -> ApiResult<Response> {
+    let standing = queueing::standing(app, &job).await;
+    let retry_after = queueing::retry_after(standing.as_ref());
+    Ok(follow(job, retry_after, warnings))
+}
+
+fn follow(job: Job, retry_after: u64, warnings: Vec<Warning>) -> Response {
     let status_url = format!("/api/v1/jobs/{}", job.id);
     let body = Accepted {
         job_id: job.id.uuid(),
@@ -129,6 +139,7 @@ fn follow(job: Job, retry_after: u64) -> Response {
         runner_name: job.runner_name,
         state: job.state,
         status_url: status_url.clone(),
+        warnings,
     };
     let headers = [(header::LOCATION, status_url), (header::RETRY_AFTER, retry_after.to_string())];
     (StatusCode::ACCEPTED, headers, Json(body)).into_response()

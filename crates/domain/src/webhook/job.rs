@@ -168,6 +168,8 @@ mod tests {
             labels: vec!["team-t".into(), "gpu".into()],
             ephemeral: true,
             registers_itself: false,
+            stated_version: None,
+            version: None,
             created_at: DateTime::UNIX_EPOCH,
             updated_at: DateTime::UNIX_EPOCH,
             registered_at: None,

@@ -6,7 +6,7 @@ use super::{Call, Need, Route, jit};
 use crate::{
     answer::Answer,
     keys::opaque,
-    state::{Runner, State},
+    state::{Deprecation, Runner, State},
     views,
 };
 
@@ -141,8 +141,14 @@ fn deprecations(state: &mut State, call: &Call) -> Answer {
     if version.split('.').count() != 3 || version.split('.').any(|p| p.parse::<u32>().is_err()) {
         return Answer::not_found();
     }
-    let after = |days| views::time(state.started + chrono::TimeDelta::days(days));
-    Answer::ok(json!({
-        "runner_version": version, "registration_deprecates_at": after(90), "runtime_deprecates_at": after(120),
-    }))
+    let after = |days| state.started + chrono::TimeDelta::days(days);
+    let usual = Deprecation { registration_deprecates_at: after(90), runtime_deprecates_at: after(120) };
+    match state.deprecations.get(version).copied().unwrap_or(Some(usual)) {
+        Some(told) => Answer::ok(json!({
+            "runner_version": version,
+            "registration_deprecates_at": views::time(told.registration_deprecates_at),
+            "runtime_deprecates_at": views::time(told.runtime_deprecates_at),
+        })),
+        None => Answer::not_found(),
+    }
 }

@@ -1,0 +1,125 @@
+//! Versions of the runner software, and until when GitHub takes them.
+
+use std::{fmt, str::FromStr};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::lane::words;
+
+/// How long before a cut-off it is told.
+pub const NOTICE: TimeDelta = TimeDelta::days(14);
+
+/// A version as GitHub writes it: three numbers of up to five digits, `2.336.0`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct RunnerVersion(String);
+
+/// What is no version.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("a version is three numbers of up to five digits, such as 2.336.0")]
+pub struct BadVersion;
+
+impl RunnerVersion {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for RunnerVersion {
+    type Error = BadVersion;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let number = |part: &str| (1..=5).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
+        let fits = text.split('.').count() == 3 && text.split('.').all(number);
+        if fits { Ok(Self(text)) } else { Err(BadVersion) }
+    }
+}
+
+impl FromStr for RunnerVersion {
+    type Err = BadVersion;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.to_owned().try_into()
+    }
+}
+
+impl From<RunnerVersion> for String {
+    fn from(version: RunnerVersion) -> Self {
+        version.0
+    }
+}
+
+impl fmt::Display for RunnerVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+words! {
+    /// How a version stands.
+    VersionState {
+        /// GitHub does not say until when it takes it.
+        Unknown = "unknown",
+        /// GitHub takes it.
+        Current = "current",
+        /// GitHub will not take it for much longer.
+        Soon = "deprecated_soon",
+        /// GitHub takes it no more.
+        Deprecated = "deprecated",
+    }
+}
+
+/// Until when GitHub takes a version; none: it does not say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CutOff {
+    /// New runners of it may be registered until then.
+    pub registration: Option<DateTime<Utc>>,
+    /// Registered runners of it may run until then.
+    pub runtime: Option<DateTime<Utc>>,
+}
+
+impl CutOff {
+    /// The first of both.
+    pub fn first(&self) -> Option<DateTime<Utc>> {
+        self.registration.into_iter().chain(self.runtime).min()
+    }
+
+    /// How the version stands.
+    pub fn state(&self, now: DateTime<Utc>) -> VersionState {
+        match self.first() {
+            None => VersionState::Unknown,
+            Some(at) if at <= now => VersionState::Deprecated,
+            Some(at) if at <= now + NOTICE => VersionState::Soon,
+            Some(_) => VersionState::Current,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_three_numbers() {
+        for good in ["2.336.0", "0.0.0", "99999.1.12345"] {
+            assert!(good.parse::<RunnerVersion>().is_ok(), "{good}");
+        }
+        for bad in ["", "2.336", "2.336.0.1", "v2.336.0", "2.336.0-rc1", "2..0", "123456.0.0", "2.336.0 "] {
+            assert_eq!(bad.parse::<RunnerVersion>(), Err(BadVersion), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn the_first_cut_off_counts_and_is_told_in_time() {
+        let now = DateTime::UNIX_EPOCH;
+        let at = |days| Some(now + TimeDelta::days(days));
+        let state = |registration, runtime| CutOff { registration, runtime }.state(now);
+        assert_eq!(state(None, None), VersionState::Unknown);
+        assert_eq!(state(at(15), at(30)), VersionState::Current);
+        assert_eq!(state(at(14), at(30)), VersionState::Soon);
+        assert_eq!(state(None, at(1)), VersionState::Soon);
+        assert_eq!(state(at(0), at(30)), VersionState::Deprecated);
+    }
+}
