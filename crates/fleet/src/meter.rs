@@ -103,16 +103,15 @@ impl Gate for Meter {
 
 impl Observer for Meter {
     fn answered(&self, answer: &Answer) {
-        // The App's own requests are not counted with the installation's.
-        if answer.operation == "create_installation_access_token" {
-            return;
-        }
+        // Of what is not counted with the installation's requests, an outage alone says something of it.
+        let apart = endpoints::as_app(answer.operation);
         let health = match answer.status {
             None | Some(500..) => Some(Health::Bad),
+            Some(_) if apart => None,
             Some(403 | 429) if answer.secondary || answer.retry_after.is_some() => None,
             Some(_) => Some(Health::Good),
         };
-        let window = answer.rate.as_ref().and_then(|rate| {
+        let window = answer.rate.as_ref().filter(|_| !apart).and_then(|rate| {
             let reset_in = (rate.reset_at - answer.server_date?).to_std().unwrap_or_default();
             Some(Observation {
                 endpoint: Some(endpoints::call(answer.operation).endpoint),
