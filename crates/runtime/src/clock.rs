@@ -10,12 +10,17 @@ use std::{
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+/// Differences below this are the time a question takes.
+const NOISE: TimeDelta = TimeDelta::seconds(2);
+
 /// Where "now" comes from. Decisions that two processes must agree on use the stores' clocks instead.
 #[derive(Clone, Debug, Default)]
 pub enum Clock {
     /// The machine's wall clock.
     #[default]
     System,
+    /// The machine's wall clock, put right by one that all machines share.
+    Shared(SharedClock),
     /// A clock that only moves when told to; for tests.
     Fixed(FixedClock),
 }
@@ -27,12 +32,24 @@ impl Clock {
         (Self::Fixed(handle.clone()), handle)
     }
 
+    /// The machine's wall clock until it is told better.
+    pub fn shared() -> Self {
+        Self::Shared(SharedClock::default())
+    }
+
+    /// Takes in what the clock shared by all machines shows now. Only a [`Clock::Shared`] follows it.
+    pub fn learn(&self, theirs: DateTime<Utc>) {
+        if let Self::Shared(clock) = self {
+            clock.learn(theirs - system_now());
+        }
+    }
+
     /// How long the process has lived, for ages and pauses: it never goes back when somebody sets the wall
     /// clock. Only differences mean anything. A fixed clock counts from 1970.
     pub fn monotonic(&self) -> Duration {
         static START: LazyLock<Instant> = LazyLock::new(Instant::now);
         match self {
-            Self::System => START.elapsed(),
+            Self::System | Self::Shared(_) => START.elapsed(),
             Self::Fixed(clock) => {
                 clock.now().signed_duration_since(DateTime::UNIX_EPOCH).to_std().unwrap_or_default()
             }
@@ -43,6 +60,7 @@ impl Clock {
     pub fn now(&self) -> DateTime<Utc> {
         match self {
             Self::System => system_now(),
+            Self::Shared(clock) => clock.now(),
             Self::Fixed(clock) => clock.now(),
         }
     }
@@ -51,6 +69,25 @@ impl Clock {
 #[expect(clippy::disallowed_methods, reason = "the only reader of the wall clock; all others take a Clock")]
 fn system_now() -> DateTime<Utc> {
     std::time::SystemTime::now().into()
+}
+
+/// What the machine's wall clock lacks; microsecond precision, shared by all its clones.
+#[derive(Clone, Debug, Default)]
+pub struct SharedClock(Arc<AtomicI64>);
+
+impl SharedClock {
+    fn now(&self) -> DateTime<Utc> {
+        system_now() + TimeDelta::microseconds(self.0.load(Ordering::Relaxed))
+    }
+
+    fn learn(&self, lacks: TimeDelta) {
+        let lacks = if lacks.abs() < NOISE { TimeDelta::zero() } else { lacks };
+        let known = self.0.swap(lacks.num_microseconds().unwrap_or_default(), Ordering::Relaxed);
+        if known == 0 && !lacks.is_zero() {
+            let seconds = lacks.num_seconds();
+            tracing::warn!(seconds, "this machine's clock differs from the one all machines share");
+        }
+    }
 }
 
 /// Moves a [`Clock::Fixed`]; microsecond precision, shared by all its clones.
@@ -96,6 +133,19 @@ mod tests {
         handle.advance(TimeDelta::seconds(3));
         assert_eq!(clock.monotonic(), before + Duration::from_secs(3));
         assert!(Clock::System.monotonic() <= Clock::System.monotonic());
+    }
+
+    #[test]
+    fn a_shared_clock_shows_what_it_was_told_last() {
+        let clock = Clock::shared();
+        let off = |clock: &Clock| (clock.now() - Clock::System.now()).num_seconds();
+        assert_eq!(off(&clock), 0);
+        for minutes in [10, -10] {
+            clock.clone().learn(Clock::System.now() + TimeDelta::minutes(minutes));
+            assert!((off(&clock) - minutes * 60).abs() <= 1);
+        }
+        clock.learn(Clock::System.now() + TimeDelta::seconds(1));
+        assert_eq!(off(&clock), 0, "the time a question takes is no difference");
     }
 
     #[test]
