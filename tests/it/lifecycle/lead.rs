@@ -49,6 +49,24 @@ async fn another_takes_over_when_the_leader_is_killed() {
 }
 
 #[tokio::test]
+async fn a_process_that_leads_is_killed_and_the_fleet_is_still_watched() {
+    let world = World::builder().workers(0).start().await;
+    let root = world.admin().await;
+    let leader = world.program("scheduler", &[]);
+    let first = eventually("a leader", || holder(&world)).await;
+    let heir = world.program("scheduler", &[]);
+    let passed = "SELECT count(*) FROM sync_status WHERE last_sync_result = 'ok'
+        AND last_sync_time > coalesce(triggered_at, '-infinity')";
+    harness::holds("a pass", || async { world.count(passed).await == 1 }).await;
+    leader.kill();
+    world.post("/admin/sync/trigger", &root, &serde_json::json!({})).await.expect(202);
+    eventually("another leader", || async { holder(&world).await.filter(|name| *name != first) }).await;
+    harness::holds("it takes the next pass", || async { world.count(passed).await == 1 }).await;
+    heir.stop().await;
+    assert_eq!(holder(&world).await, None);
+}
+
+#[tokio::test]
 async fn a_leader_that_is_stopped_gives_way_at_once() {
     let world = World::builder().workers(0).start().await;
     let leader = world.start_scheduler();

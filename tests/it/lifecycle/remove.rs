@@ -95,6 +95,25 @@ async fn only_its_team_and_its_owner_may_act_on_a_runner() {
 }
 
 #[tokio::test]
+async fn the_runners_of_a_deactivated_team_are_watched_and_removed_as_before() {
+    let scene = Scene::new().await;
+    let (kept, removed) = (scene.runner().await, scene.runner().await);
+    sqlx::query("UPDATE teams SET is_active = false, deactivation_reason = 'over'")
+        .execute(scene.world.sql())
+        .await
+        .unwrap();
+    scene.world.jit(&scene.ada, &wish("ci")).await.refused(403, "team_inactive");
+    scene.set(&kept, RunnerChange::online());
+    assert_eq!(scene.pass().await.changed, 1);
+    assert_eq!(scene.status(&kept).await, "active", "nothing is taken from who works");
+    scene.set(&kept, RunnerChange::labels(["team-red", "production"]));
+    assert_eq!(scene.pass().await.sent, 1);
+    scene.reaches(&kept, "deleted").await;
+    scene.now("DELETE", removed.id, "", &scene.root).await.expect(200);
+    assert!(scene.on_github(&removed).is_none());
+}
+
+#[tokio::test]
 async fn a_runner_that_is_still_being_made_is_not_removed_but_cancelled() {
     let scene = Scene::with(World::builder().workers(0), draft("red")).await;
     let asked = scene.world.provision(&scene.ada, wish("ci")).await;

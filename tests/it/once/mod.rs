@@ -7,65 +7,71 @@ mod lost;
 mod reaped;
 
 use domain::Lane;
-use harness::{Asked, Person, World, draft, eventually, holds};
+use harness::{Asked, Builder, Person, World, draft, eventually, holds};
 use serde_json::Value;
+use store::TeamDraft;
 use twin::Fault;
 use uuid::Uuid;
 
 /// A world whose workers are started by the story.
-struct Scene {
-    world: World,
-    ada: Person,
+pub(super) struct Scene {
+    pub(super) world: World,
+    pub(super) ada: Person,
 }
 
 /// One row of `github_calls`.
 #[derive(Debug, PartialEq, sqlx::FromRow)]
-struct Call {
+pub(super) struct Call {
     generation: i16,
-    runner_name: String,
+    pub(super) runner_name: String,
     state: String,
     github_runner_id: Option<i64>,
 }
 
 impl Scene {
     async fn new() -> Self {
-        let world = World::builder().workers(0).start().await;
-        let red = world.team(draft("red")).await;
+        Self::with(World::builder(), draft("red")).await
+    }
+
+    /// The same with choices and another team.
+    pub(super) async fn with(builder: Builder, team: TeamDraft) -> Self {
+        let world = builder.workers(0).start().await;
+        let red = world.team(team).await;
         Self { ada: world.user("ada", &[&red]).await, world }
     }
 
-    async fn asked(&self) -> Asked {
+    pub(super) async fn asked(&self) -> Asked {
         self.world.provision(&self.ada, harness::wish("ci")).await
     }
 
-    fn worker(&self) {
+    pub(super) fn worker(&self) {
         self.world.keep(self.world.start_worker());
     }
 
     /// Spoils calls that make a runner.
-    fn fault(&self, kind: twin::FaultKind, times: u32) {
+    pub(super) fn fault(&self, kind: twin::FaultKind, times: u32) {
         self.world.twin.fault(Fault::new(kind).on("POST", "generate-jitconfig").times(times));
     }
 
-    async fn calls(&self, job: Uuid) -> Vec<Call> {
+    pub(super) async fn calls(&self, job: Uuid) -> Vec<Call> {
         let sql =
             "SELECT generation, runner_name, state, github_runner_id FROM github_calls WHERE job_id = $1
              ORDER BY generation";
         sqlx::query_as(sql).bind(job).fetch_all(self.world.sql()).await.unwrap()
     }
 
-    async fn states(&self, job: Uuid) -> Vec<String> {
+    pub(super) async fn states(&self, job: Uuid) -> Vec<String> {
         self.calls(job).await.into_iter().map(|call| call.state).collect()
     }
 
-    async fn succeeded(&self, job: Uuid) -> Value {
+    pub(super) async fn succeeded(&self, job: Uuid) -> Value {
         let job = self.world.settled(&self.ada, job).await;
         assert_eq!(job["state"], "succeeded", "{job}");
         job
     }
 
     /// The one config of a job; checks that it is one, bound to its row and to a runner GitHub has.
-    async fn config(&self, asked: &Asked) -> String {
+    pub(super) async fn config(&self, asked: &Asked) -> String {
         let config = self.world.credential(&self.ada, asked.job).await.expect(200).body;
         let name = config["runner_name"].as_str().unwrap().to_owned();
         let made = self.world.twin.runner(&name).expect("GitHub has the runner of the config");
@@ -85,7 +91,7 @@ impl Scene {
     }
 
     /// Lets the time of every look-up come, and waits until all of them are done. A worker must run.
-    async fn reap(&self) -> u64 {
+    pub(super) async fn reap(&self) -> u64 {
         let due = "UPDATE github_calls SET next_reap_at = now() WHERE next_reap_at IS NOT NULL";
         sqlx::query(due).execute(self.world.sql()).await.unwrap();
         let sent = scheduler::reap::run(self.world.scheduling()).await.unwrap();
@@ -95,7 +101,7 @@ impl Scene {
     }
 
     /// The names of all runners GitHub has.
-    fn on_github(&self) -> Vec<String> {
+    pub(super) fn on_github(&self) -> Vec<String> {
         self.world.twin.runners().into_iter().map(|runner| runner.name).collect()
     }
 

@@ -1,0 +1,88 @@
+//! The wall clock of a machine is wrong by minutes: nothing but the times in its logs changes.
+//!
+//! The processes are real; a small library that they load first moves their clock and nothing else.
+#![cfg(target_os = "linux")]
+
+use std::{path::PathBuf, process::Command, time::Duration};
+
+use harness::{World, draft, eventually, holds, wish};
+use serde_json::{Value, json};
+use twin::ViolationKind;
+
+use crate::once::Scene;
+
+#[tokio::test]
+async fn one_that_is_slow_by_ten_minutes_serves_as_usual() {
+    serves_as_usual(-600).await;
+}
+
+#[tokio::test]
+async fn one_that_is_fast_by_ten_minutes_serves_as_usual() {
+    serves_as_usual(600).await;
+}
+
+async fn serves_as_usual(seconds: i64) {
+    let lease = Duration::from_secs(3);
+    let scene = Scene::with(World::builder().lease(lease), draft("red")).await;
+    let world = &scene.world;
+    let (library, off) = (library(), seconds.to_string());
+    let wrong = [("LD_PRELOAD", library.to_str().unwrap()), ("CLOCK_OFF", off.as_str())];
+    let [api, worker, scheduler] = ["api", "worker", "scheduler"].map(|word| world.program(word, &wrong));
+    let at = api.address().await;
+    let logged = api.said().lines().find_map(|line| timestamp(&serde_json::from_str(line).ok()?)).unwrap();
+    let now = runtime::Clock::System.now();
+    assert!((logged - now).num_seconds().abs_diff(seconds) < 120, "its clock is wrong: {logged}");
+
+    // A token made just now, and one that ends soon.
+    for claims in [json!({}), json!({ "exp": now.timestamp() + 120 })] {
+        let token = world.token(&claims_of(&scene, claims));
+        world.ask_at(at, "GET", "/auth/me", &token).send().await.expect(200);
+    }
+    let ended = world.token(&claims_of(&scene, json!({ "exp": now.timestamp() - 120 })));
+    world.ask_at(at, "GET", "/auth/me", &ended).send().await.refused(401, "token_expired");
+
+    let asked =
+        world.ask_at(at, "POST", "/runners/jit", &scene.ada).json(&wish("ci")).send().await.expect(202);
+    let job = asked.body["job_id"].as_str().unwrap().parse().unwrap();
+    let done = scene.succeeded(job).await;
+    assert_eq!((&done["attempts"], &done["error"]), (&json!(1), &Value::Null));
+    let times = "SELECT (deadline_at - created_at = interval '15 min' AND created_at <= started_at
+        AND started_at <= finished_at AND finished_at <= clock_timestamp()
+        AND created_at > clock_timestamp() - interval '2 min')::text FROM jobs WHERE id = $1";
+    assert_eq!(world.text(times, job).await, "true", "all times are the database's");
+    world.credential(&scene.ada, job).await.expect(200);
+    let hour = "SELECT (expires_at - registered_at BETWEEN interval '59 min' AND interval '61 min')::text
+        FROM credentials JOIN jobs ON jobs.id = job_id JOIN runners ON runners.id = runner_id WHERE job_id = $1";
+    assert_eq!(world.text(hour, job).await, "true");
+
+    let passed = "SELECT count(*) FROM sync_status WHERE last_sync_result = 'ok'";
+    holds("the scheduler takes a pass", || async { world.count(passed).await == 1 }).await;
+    let holds_on = "SELECT count(*) FROM scheduler_leases
+        WHERE expires_at BETWEEN clock_timestamp() AND clock_timestamp() + interval '10 s'";
+    eventually("it leads", || async { (world.count(holds_on).await == 1).then_some(()) }).await;
+    let violations = world.twin.ledger().violations;
+    assert!(violations.iter().all(|one| one.kind == ViolationKind::BadToken), "{violations:?}");
+    assert_eq!(world.count("SELECT count(*) FROM runners WHERE status = 'pending'").await, 1);
+    for part in [api, worker, scheduler] {
+        part.stop().await;
+    }
+}
+
+fn claims_of(scene: &Scene, mut more: Value) -> Value {
+    more["sub"] = json!(scene.ada.sub);
+    more["email"] = json!(scene.ada.email);
+    more
+}
+
+fn timestamp(line: &Value) -> Option<chrono::DateTime<chrono::Utc>> {
+    line["timestamp"].as_str()?.parse().ok()
+}
+
+/// The library, made by the compiler that links every test.
+fn library() -> PathBuf {
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/failures/clock.c");
+    let made = std::env::temp_dir().join(format!("rts-clock-{}.so", uuid::Uuid::new_v4().simple()));
+    let built = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&made).arg(source).status().unwrap();
+    assert!(built.success(), "cc");
+    made
+}

@@ -1,0 +1,52 @@
+//! Postgres is restarted under real processes.
+
+use devstack::Server;
+use harness::{World, draft, eventually, holds};
+use serde_json::json;
+use twin::FaultKind;
+
+use crate::once::Scene;
+
+const HOLDER: &str = "SELECT holder FROM scheduler_leases WHERE expires_at > clock_timestamp()";
+
+#[tokio::test]
+async fn callers_are_told_to_come_again_and_every_process_goes_on() {
+    let lease = std::time::Duration::from_secs(2);
+    let scene = Scene::with(World::builder().own_servers().lease(lease), draft("red")).await;
+    let world = &scene.world;
+    let root = world.admin().await;
+    let mut parts = ["api", "worker", "scheduler"].map(|word| world.program(word, &[]));
+    let api = parts[0].address().await;
+    let leader = || async { sqlx::query_scalar::<_, String>(HOLDER).fetch_optional(world.sql()).await.ok()? };
+    let led = eventually("a leader", leader).await;
+    scene.fault(FaultKind::Latency { ms: 500 }, 1);
+    let asked = scene.asked().await;
+    world.struck().await;
+
+    world.servers(|stack| stack.halt(Server::Postgres)).await;
+    let wish = harness::wish("ci");
+    for _ in 0..3 {
+        let refused = world.ask_at(api, "POST", "/runners/jit", &scene.ada).json(&wish).send().await;
+        let refused = refused.refused(503, "database_unavailable");
+        assert!(refused.header("retry-after").parse::<u64>().unwrap() >= 1);
+    }
+    world.servers(|stack| stack.restart(Server::Postgres)).await;
+
+    let accepted = eventually("normal service", || async {
+        let answer = world.ask_at(api, "POST", "/runners/jit", &scene.ada).json(&wish).send().await;
+        (answer.status == 202).then_some(answer)
+    })
+    .await;
+    let next = accepted.body["job_id"].as_str().unwrap().parse().unwrap();
+    scene.succeeded(next).await;
+    scene.succeeded(asked.job).await;
+    scene.config(&asked).await;
+    for part in &mut parts {
+        assert!(part.runs(), "no process of ours had to be started again");
+    }
+
+    assert_eq!(eventually("the leader goes on", leader).await, led);
+    let passes = "SELECT count(*) FROM sync_status WHERE last_sync_time > triggered_at";
+    world.post("/admin/sync/trigger", &root, &json!({})).await.expect(202);
+    holds("it takes a pass", || async { world.count(passes).await == 1 }).await;
+}

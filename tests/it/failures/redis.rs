@@ -1,0 +1,84 @@
+//! Redis is restarted, or loses everything it holds, while jobs wait and run.
+
+use std::time::Duration;
+
+use devstack::{Server, Stack};
+use futures::future::join_all;
+use harness::{World, draft, holds, wish};
+use queue::BudgetSettings;
+use twin::{Bucket, Limits};
+
+const JOBS: usize = 50;
+/// What may be made anew at once when nobody remembers what was used.
+const BURST: u32 = 10;
+
+/// GitHub on a clock that runs fast: 20 writes in two seconds, and one burst more.
+fn limits() -> Limits {
+    Limits {
+        points: Some(Bucket::new(100 + 5 * BURST, 2)),
+        registrations: Some(Bucket::new(40 + BURST, 4)),
+        grace_ms: 0,
+        ..Limits::github()
+    }
+}
+
+fn budget() -> BudgetSettings {
+    BudgetSettings {
+        points_per_minute: 100,
+        minute: Duration::from_secs(2),
+        registrations: 40,
+        registrations_period: Duration::from_secs(4),
+        ..BudgetSettings::default()
+    }
+}
+
+/// Nothing is lost or doubled by it, jobs flow again, and GitHub is asked no more than one small burst too much.
+async fn survived<F>(loss: F)
+where
+    F: FnOnce(&mut Stack) -> Result<(), devstack::Error> + Send + 'static,
+{
+    let builder = World::builder().own_servers().workers(2).concurrency(8).scheduler();
+    let world = builder.limits(limits()).budget(budget()).start().await;
+    let red = world.team(draft("red")).await;
+    let ada = world.user("ada", &[&red]).await;
+    holds("the queue is marked", || async { world.spine().epoch().await.unwrap().is_some() }).await;
+    let asked = join_all((0..JOBS).map(|_| world.provision(&ada, wish("ci")))).await;
+    let done = "SELECT count(*) FROM jobs WHERE state = 'succeeded'";
+    holds("some are done", || async { world.count(done).await >= 10 }).await;
+    world.servers(loss).await;
+
+    let late = world.provision(&ada, wish("ci")).await;
+    for one in asked.iter().chain([&late]) {
+        assert_eq!(world.settled(&ada, one.job).await["state"], "succeeded");
+    }
+    let ledger = world.twin.ledger();
+    assert!(ledger.violations.is_empty(), "{:?}", ledger.violations);
+    assert_eq!(ledger.of("POST", "generate-jitconfig").count(), JOBS + 1, "one call for each runner");
+    let delivered = "SELECT count(DISTINCT job_id) FROM github_calls WHERE state = 'delivered'";
+    assert_eq!(world.count(delivered).await, i64::try_from(JOBS + 1).unwrap());
+    assert_eq!(world.count("SELECT count(*) FROM github_calls").await, i64::try_from(JOBS + 1).unwrap());
+}
+
+#[tokio::test]
+async fn a_restart_loses_and_doubles_nothing() {
+    survived(|stack| stack.restart(Server::Redis)).await;
+}
+
+#[tokio::test]
+async fn a_crash_loses_and_doubles_nothing() {
+    survived(|stack| {
+        stack.kill(Server::Redis)?;
+        stack.restart(Server::Redis)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_flush_loses_and_doubles_nothing() {
+    survived(|stack| {
+        let mut redis = redis::Client::open(stack.redis_url(0)).unwrap().get_connection().unwrap();
+        redis::cmd("FLUSHALL").exec(&mut redis).unwrap();
+        Ok(())
+    })
+    .await;
+}
