@@ -28,7 +28,17 @@ pub(super) const CONNECTIONS: usize = 64;
 /// For one answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// One kind of request, sent again and again.
+/// What is sent again and again.
+pub(super) trait Requests: Send + Sync + 'static {
+    /// `host:port`.
+    fn address(&self) -> &str;
+    /// The status that counts as success.
+    fn expects(&self) -> StatusCode;
+    /// The nth one.
+    fn request(&self, nth: usize) -> anyhow::Result<Request<Full<Bytes>>>;
+}
+
+/// One kind of request of a caller.
 #[derive(Clone)]
 pub(super) struct Ask {
     /// `host:port`.
@@ -53,6 +63,16 @@ impl Ask {
             prefer: None,
             expects: StatusCode::ACCEPTED,
         }
+    }
+}
+
+impl Requests for Ask {
+    fn address(&self) -> &str {
+        &self.address
+    }
+
+    fn expects(&self) -> StatusCode {
+        self.expects
     }
 
     fn request(&self, nth: usize) -> anyhow::Result<Request<Full<Bytes>>> {
@@ -82,7 +102,7 @@ impl Line {
     }
 
     /// Sends the nth request and reads the whole answer.
-    pub(super) async fn send(&mut self, ask: &Ask, nth: usize) -> anyhow::Result<()> {
+    pub(super) async fn send(&mut self, ask: &impl Requests, nth: usize) -> anyhow::Result<()> {
         let exchange = async {
             self.0.ready().await?;
             let answer = self.0.send_request(ask.request(nth)?).await?;
@@ -92,27 +112,31 @@ impl Line {
         };
         let (status, body) = timeout(PATIENCE, exchange).await.context("no answer in time")??;
         let text = || String::from_utf8_lossy(&body).chars().take(300).collect::<String>();
-        ensure!(status == ask.expects, "{} answers {status}: {}", ask.path, text());
+        ensure!(status == ask.expects(), "{} answers {status}: {}", ask.address(), text());
         Ok(())
     }
 }
 
 /// Every connection sends as soon as it has its answer, for so long, or so many in all. Answers requests a second.
-pub(super) async fn closed_loop(ask: &Ask, time: Duration, most: usize) -> anyhow::Result<f64> {
+pub(super) async fn closed_loop<R: Requests + Clone>(
+    ask: &R,
+    time: Duration,
+    most: usize,
+) -> anyhow::Result<f64> {
     let (ask, sent) = (Arc::new(ask.clone()), Arc::new(AtomicUsize::new(0)));
     let mut lines = JoinSet::new();
     let begun = Instant::now();
     for _ in 0..CONNECTIONS {
         let (ask, sent) = (ask.clone(), sent.clone());
         lines.spawn(async move {
-            let mut line = Line::open(&ask.address).await?;
+            let mut line = Line::open(ask.address()).await?;
             let mut done = 0_u32;
             while begun.elapsed() < time {
                 let nth = sent.fetch_add(1, Ordering::Relaxed);
                 if nth >= most {
                     break;
                 }
-                line.send(&ask, nth).await?;
+                line.send(ask.as_ref(), nth).await?;
                 done += 1;
             }
             anyhow::Ok(done)
@@ -127,7 +151,11 @@ pub(super) async fn closed_loop(ask: &Ask, time: Duration, most: usize) -> anyho
 
 /// Requests are due at a fixed pace, whether earlier ones are answered or not. Answers each time in milliseconds; a
 /// request that had to wait for a free connection waited from when it was due.
-pub(super) async fn open_loop(ask: &Ask, pace: u32, time: Duration) -> anyhow::Result<Vec<f64>> {
+pub(super) async fn open_loop<R: Requests + Clone>(
+    ask: &R,
+    pace: u32,
+    time: Duration,
+) -> anyhow::Result<Vec<f64>> {
     let (ask, next) = (Arc::new(ask.clone()), Arc::new(AtomicUsize::new(0)));
     let gap = Duration::from_secs(1) / pace;
     let total = usize::try_from(time.as_nanos() / gap.as_nanos().max(1)).unwrap_or(usize::MAX);
@@ -136,7 +164,7 @@ pub(super) async fn open_loop(ask: &Ask, pace: u32, time: Duration) -> anyhow::R
     for _ in 0..CONNECTIONS {
         let (ask, next) = (ask.clone(), next.clone());
         lines.spawn(async move {
-            let mut line = Line::open(&ask.address).await?;
+            let mut line = Line::open(ask.address()).await?;
             let mut times = Vec::new();
             loop {
                 let nth = next.fetch_add(1, Ordering::Relaxed);
@@ -151,7 +179,7 @@ pub(super) async fn open_loop(ask: &Ask, pace: u32, time: Duration) -> anyhow::R
                 } else {
                     due
                 };
-                line.send(&ask, nth).await?;
+                line.send(ask.as_ref(), nth).await?;
                 times.push(millis(from.elapsed()));
             }
         });

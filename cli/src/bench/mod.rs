@@ -5,12 +5,15 @@
 
 mod accept;
 mod idle;
+mod lead;
 mod load;
 mod memory;
 mod part;
 mod pickup;
 mod ready;
 mod report;
+mod sync;
+mod webhooks;
 mod world;
 mod yardstick;
 
@@ -108,5 +111,11 @@ async fn measure(world: &World, scale: Scale) -> anyhow::Result<Report> {
     worker.stop().await?;
     say::note("doing nothing …");
     idle::measure(world, scale, &mut report).await?;
+    say::note("killing the leader …");
+    lead::measure(world, scale, &mut report).await?;
+    say::note("taking webhooks …");
+    webhooks::measure(world, scale, &mut report).await?;
+    say::note("comparing 10,000 runners …");
+    sync::measure(world, scale, &mut report).await?;
     Ok(report)
 }

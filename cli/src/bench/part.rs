@@ -68,11 +68,20 @@ impl Part {
 
     /// Its resident memory in megabytes, as Linux tells it.
     pub(super) fn resident(&self) -> anyhow::Result<f64> {
+        self.memory("VmRSS:")
+    }
+
+    /// The most it ever had.
+    pub(super) fn most_resident(&self) -> anyhow::Result<f64> {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, word: &str) -> anyhow::Result<f64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid()?))
             .context("resident memory is known on Linux only")?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(word));
         let number = line.and_then(|rest| rest.split_whitespace().next()?.parse::<f64>().ok());
-        Ok(number.context("no VmRSS")? / 1024.0)
+        Ok(number.with_context(|| format!("no {word}"))? / 1024.0)
     }
 
     /// Ends it as an operator would.
@@ -85,6 +94,11 @@ impl Part {
             bail!("{} ended with {status}", self.name);
         }
         Ok(())
+    }
+
+    /// Ends it as a lost machine would.
+    pub(super) async fn kill(mut self) -> anyhow::Result<()> {
+        Ok(self.child.kill().await?)
     }
 
     fn pid(&self) -> anyhow::Result<u32> {

@@ -104,6 +104,7 @@ impl Site<'_> {
             ("OIDC_AUDIENCE", people::AUDIENCE.to_owned()),
             ("CREDENTIAL_KEYS", self.keys.clone()),
             ("SERVICE_PORT", "0".to_owned()),
+            ("GITHUB_WEBHOOK_SECRET", super::webhooks::SECRET.to_owned()),
             ("API_RATE_LIMIT_PER_MINUTE", "1000000".to_owned()),
             ("API_RATE_LIMIT_BURST", "100000".to_owned()),
             ("LOG_FORMAT", "json".to_owned()),
@@ -119,6 +120,15 @@ impl Site<'_> {
 
     /// Starts `rts worker`.
     pub(super) fn worker(&self) -> anyhow::Result<Part> {
+        Part::start("worker", &["worker"], &self.github_env(), self.world.dir())
+    }
+
+    /// Starts `rts scheduler`.
+    pub(super) fn scheduler(&self) -> anyhow::Result<Part> {
+        Part::start("scheduler", &["scheduler"], &self.github_env(), self.world.dir())
+    }
+
+    fn github_env(&self) -> Vec<(&'static str, String)> {
         let config = TwinConfig::default();
         let mut env = self.env();
         env.push(("GITHUB_APP_ID", config.app_id.to_string()));
@@ -126,7 +136,7 @@ impl Site<'_> {
         // Under GitHub's own limits every figure would be GitHub's.
         env.push(("GITHUB_RATE_LIMITS", "false".to_owned()));
         env.push(("GITHUB_APP_PRIVATE_KEY_PATH", self.world.key.display().to_string()));
-        Part::start("worker", &["worker"], &env, self.world.dir())
+        env
     }
 
     /// Makes the teams and their people, once there are tables; gives back a token of each.

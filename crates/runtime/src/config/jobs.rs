@@ -154,3 +154,26 @@ fn enforcement(text: &str) -> Option<LabelEnforcement> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Mode;
+
+    fn keep(jobs: &str, runners: &str) -> Result<JobsConfig, ConfigError> {
+        let sources = Sources::empty(Mode::Production).set("JOB_RETENTION_DAYS", jobs);
+        sources.set("RUNNER_HISTORY_DAYS", runners).section()
+    }
+
+    #[test]
+    fn a_runner_is_kept_as_long_as_its_jobs() {
+        let days = |days| Some(Duration::from_hours(24 * days));
+        let kept = keep("30", "30").unwrap();
+        assert_eq!((kept.keep_jobs, kept.keep_runners, kept.keep_audit), (days(30), days(30), None));
+        assert_eq!(keep("0", "0").unwrap().keep_jobs, None);
+        assert_eq!(keep("3650", "0").unwrap().keep_runners, None);
+        for (jobs, runners) in [("31", "30"), ("0", "90"), ("7", "90"), ("30", "4000"), ("-1", "90")] {
+            assert!(keep(jobs, runners).is_err(), "{jobs} {runners}");
+        }
+    }
+}
