@@ -86,4 +86,13 @@ async fn what_is_left_of_the_window_is_known_before_the_first_job() {
     let ledger = world.twin.ledger();
     assert_eq!((asks(), ledger.of("POST", JIT).count()), (1, 0));
     assert!(ledger.violations.is_empty(), "{:?}", ledger.violations);
+    for worker in workers {
+        worker.stop().await;
+    }
+
+    let parts = world.scheduling();
+    assert_eq!(parts.fleet.prime(&parts.spine).await, 0, "it is known");
+    world.corner().flush().await;
+    assert_eq!(parts.fleet.prime(&parts.spine).await, 1, "a lost queue has forgotten it");
+    assert_eq!(asks(), 2);
 }
