@@ -51,9 +51,9 @@ impl Fleet {
 /// Why nothing was learned.
 #[derive(Debug, thiserror::Error)]
 enum Unprimed {
-    #[error("the queue did not do it: {0}")]
+    #[error(transparent)]
     Queue(#[from] QueueError),
-    #[error("GitHub did not tell: {0}")]
+    #[error(transparent)]
     GitHub(#[from] GitHubError),
 }
 
