@@ -21,6 +21,7 @@ mod users;
 mod versions;
 mod webhooks;
 mod whole;
+mod whole;
 mod workers;
 
 pub use audit::{Audit, AuditFilter, AuditRow, SecurityFilter, SecurityRow};

@@ -14,6 +14,7 @@ use sqlx::{
 use crate::{
     Audit, Calls, Cancellations, Clients, Credentials, Fleet, Idempotency, Installations, Jobs, Leases,
     Newcomers, Result, Retention, Runners, StoreError, Teams, Users, Webhooks, Workers,
+    whole::Whole,
 };
 
 /// The tables, in the order they came to be.
@@ -84,9 +85,11 @@ impl Store {
         Ok(sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#).fetch_one(&self.pool).await?)
     }
 
-    /// Opens a transaction.
+    /// Opens a transaction. Its beginning is never left half way: the driver would give the connection back with a
+    /// transaction nobody knows of, and whatever is written with it next would be lost.
     pub async fn begin(&self) -> Result<Tx> {
-        Ok(Tx(self.pool.begin().await?))
+        let pool = self.pool.clone();
+        Ok(Tx(Whole::new(async move { pool.begin().await }).await?))
     }
 
     /// Takes a connection to read with.
