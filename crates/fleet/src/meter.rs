@@ -6,7 +6,7 @@ use domain::InstallationId;
 use github::{Answer, Gate, GateFuture, Observer};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use http::Method;
-use queue::{BudgetSettings, Health, Observation, Permit, Spine};
+use queue::{BudgetSettings, Health, Observation, Paused, Permit, Reason, Scope, Spine};
 use tokio::sync::mpsc;
 
 use crate::{endpoints, paid};
@@ -52,7 +52,12 @@ impl Meter {
     async fn ask(&self, operation: &'static str) -> Result<(), Duration> {
         let call = endpoints::call(operation);
         let first = paid::is_first();
-        if !paid::spend(call.endpoint) {
+        if paid::spend(call.endpoint) {
+            // GitHub may have told somebody to wait since the claim.
+            if paid::age() > MOMENT {
+                self.heed().await?;
+            }
+        } else {
             let instead = !first && call.write && paid::owes_a_write();
             self.permit(&call, (first, instead)).await?;
             if instead {
@@ -64,6 +69,14 @@ impl Meter {
             smoother.until_ready().await;
         }
         Ok(())
+    }
+
+    /// Goes on unless a pause holds that GitHub gave cause for. What cannot be asked holds nothing up: it is paid for.
+    async fn heed(&self) -> Result<(), Duration> {
+        let ours = Scope::Installation(self.installation.clone());
+        let pauses = self.spine.pauses().await.unwrap_or_default();
+        let holds = |one: &&Paused| one.scope == ours && one.pause.reason != Reason::Admin;
+        pauses.iter().filter(holds).map(|one| one.pause.left).max().map_or(Ok(()), Err)
     }
 
     /// Waits a moment for the budget, once; longer than that the job goes back to the queue.

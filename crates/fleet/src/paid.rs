@@ -1,8 +1,9 @@
 //! The request a claim has paid for.
 
-use std::cell::Cell;
+use std::{cell::Cell, time::Duration};
 
 use domain::Lane;
+use tokio::time::Instant;
 
 use crate::endpoints::prepaid;
 
@@ -10,11 +11,19 @@ tokio::task_local! {
     static PAID: Cell<Option<&'static str>>;
     /// Nothing has been sent since the claim.
     static FIRST: Cell<bool>;
+    /// When the job began.
+    static BEGUN: Instant;
 }
 
 /// Runs a claimed job: the first request to the endpoint of its lane was paid for by the claim and asks nobody again.
 pub async fn paid<T>(lane: Lane, job: impl Future<Output = T>) -> T {
-    FIRST.scope(Cell::new(true), PAID.scope(Cell::new(Some(prepaid(lane))), job)).await
+    let job = PAID.scope(Cell::new(Some(prepaid(lane))), job);
+    BEGUN.scope(Instant::now(), FIRST.scope(Cell::new(true), job)).await
+}
+
+/// How long ago the claim was.
+pub(crate) fn age() -> Duration {
+    BEGUN.try_with(Instant::elapsed).unwrap_or_default()
 }
 
 /// Whether this is a claimed job that has sent nothing yet: the probe, if its claim was one.
