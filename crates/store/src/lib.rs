@@ -21,7 +21,6 @@ mod users;
 mod versions;
 mod webhooks;
 mod whole;
-mod whole;
 mod workers;
 
 pub use audit::{Audit, AuditFilter, AuditRow, SecurityFilter, SecurityRow};

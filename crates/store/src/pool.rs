@@ -13,7 +13,7 @@ use sqlx::{
 
 use crate::{
     Audit, Calls, Cancellations, Clients, Credentials, Fleet, Idempotency, Installations, Jobs, Leases,
-    Newcomers, Result, Retention, Runners, StoreError, Teams, Users, Webhooks, Workers,
+    Newcomers, Result, Retention, Runners, StoreError, Teams, Users, Versions, Webhooks, Workers,
     whole::Whole,
 };
 
@@ -152,6 +152,8 @@ macro_rules! nouns {
             installations -> Installations,
             /// The fleet as a whole.
             fleet -> Fleet,
+            /// Which runner software runs.
+            versions -> Versions,
             /// The runners that register themselves.
             newcomers -> Newcomers,
             /// Who does what only one should do.
