@@ -119,7 +119,7 @@ async fn everyone_can_see_who_they_are() {
     assert_eq!(
         me,
         json!({ "kind": "user", "id": scene.ada.id, "identity": "ada@example.com", "display_name": null,
-            "is_admin": false, "can_use_jit": true, "teams": red })
+            "is_admin": false, "can_use_jit": true, "can_use_registration_token": false, "teams": red })
     );
     let me = scene.world.get("/auth/me", &scene.ci).await.expect(200).body;
     assert_eq!((me["kind"].as_str(), me["identity"].as_str()), (Some("client"), Some("ci")));

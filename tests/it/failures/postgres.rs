@@ -9,6 +9,9 @@ use crate::once::Scene;
 
 const HOLDER: &str = "SELECT holder FROM scheduler_leases WHERE expires_at > clock_timestamp()";
 
+/// More than a pool of the story has. It uses them in turn, and each that broke costs one answer.
+const CONNECTIONS: usize = 20;
+
 #[tokio::test]
 async fn callers_are_told_to_come_again_and_every_process_goes_on() {
     let lease = std::time::Duration::from_secs(2);
@@ -35,6 +38,15 @@ async fn callers_are_told_to_come_again_and_every_process_goes_on() {
     let accepted = eventually("normal service", || async {
         let answer = world.ask_at(api, "POST", "/runners/jit", &scene.ada).json(&wish).send().await;
         (answer.status == 202).then_some(answer)
+    })
+    .await;
+    eventually("every connection is a new one", || async {
+        for _ in 0..CONNECTIONS {
+            if world.get("/auth/me", &scene.ada).await.status != 200 {
+                return None;
+            }
+        }
+        Some(())
     })
     .await;
     let next = accepted.body["job_id"].as_str().unwrap().parse().unwrap();

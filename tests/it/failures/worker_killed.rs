@@ -101,7 +101,7 @@ async fn after_the_answer_and_before_the_commit() {
     scene.world.struck().await;
     let held = scene.hold("SELECT FROM jobs FOR UPDATE").await;
     scene.kept().await;
-    assert_eq!(scene.on_github(), [asked.name.clone()], "GitHub has answered");
+    assert_eq!(scene.on_github(), std::slice::from_ref(&asked.name), "GitHub has answered");
     doomed.kill();
     scene.let_go(held).await;
     assert_eq!(scene.taken_over(&asked).await, ["effect_suspected", "delivered"]);
