@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     Scale,
-    report::{Report, Row},
+    report::{Report, Row, Target},
     world::{Site, World},
 };
 
@@ -38,8 +38,11 @@ async fn watch(site: &Site<'_>, scale: Scale, report: &mut Report) -> anyhow::Re
     let asked = commands(&mut redis).await? - before.0 - 1.0;
     let done = transactions(&mut postgres, &site.database).await? - before.1;
     let seconds = begun.elapsed().as_secs_f64();
-    report.push(Row::new("Redis commands of an idle worker", "/s", &[asked.max(0.0) / seconds]));
-    report.push(Row::new("PostgreSQL transactions of an idle worker", "/s", &[done.max(0.0) / seconds]));
+    let redis = Row::new("Redis commands of an idle worker", "/s", &[asked.max(0.0) / seconds]);
+    report.push(redis.target(Target::AtMost(5.0)));
+    let postgres_row =
+        Row::new("PostgreSQL transactions of an idle worker", "/s", &[done.max(0.0) / seconds]);
+    report.push(postgres_row.target(Target::AtMost(1.0)));
     postgres.close().await?;
     Ok(())
 }

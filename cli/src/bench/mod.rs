@@ -4,18 +4,26 @@
 //! latency or limits, api and worker as processes of their own, and the load.
 
 mod accept;
+mod budget;
+mod claims;
+mod fairness;
 mod idle;
 mod lead;
 mod load;
 mod memory;
 mod part;
+mod peers;
 mod pickup;
 mod ready;
+mod recovery;
 mod report;
 mod sync;
+mod tickets;
 mod webhooks;
 mod world;
 mod yardstick;
+
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use domain::Secret;
@@ -41,6 +49,12 @@ pub(crate) struct BenchArgs {
     /// Be the yardstick on this database.
     #[arg(long, hide = true, value_name = "URL")]
     yardstick: Option<String>,
+    /// Only our queue beside others, as `./dev bench --peers` has installed them in this folder.
+    #[arg(long, value_name = "FOLDER", num_args = 0..=1, default_missing_value = peers::FOLDER)]
+    peers: Option<PathBuf>,
+    /// Be our own queue among them, and do this.
+    #[arg(long, hide = true, value_name = "JSON")]
+    peer: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -74,12 +88,15 @@ pub(crate) async fn run(args: BenchArgs) -> anyhow::Result<()> {
     if let Some(url) = args.yardstick {
         return yardstick::serve(&Secret::new(url)).await;
     }
+    if let Some(ask) = args.peer {
+        return peers::be(&ask).await;
+    }
     let shutdown = Shutdown::new();
     shutdown.listen().context("cannot listen for signals")?;
     let scale = if args.quick { QUICK } else { FULL };
     let world = World::start(&args.programs).await?;
     let measured = tokio::select! {
-        measured = measure(&world, scale) => measured,
+        measured = measure(&world, scale, args.peers.as_deref()) => measured,
         () = shutdown.draining().cancelled() => Err(anyhow::anyhow!("interrupted")),
     };
     // The processes are gone with the measurement; the servers go last, also when it failed.
@@ -92,12 +109,22 @@ pub(crate) async fn run(args: BenchArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn measure(world: &World, scale: Scale) -> anyhow::Result<Report> {
+async fn measure(world: &World, scale: Scale, peers: Option<&Path>) -> anyhow::Result<Report> {
     let mut report = Report::new();
+    if let Some(folder) = peers {
+        report.beside(peers::measure(world, folder, scale).await?);
+        return Ok(report);
+    }
     say::note("accepting, beside a bare insert …");
     accept::measure(world, scale, &mut report).await?;
     say::note("picking up, beside a bare push and pop …");
     pickup::measure(world, scale, &mut report).await?;
+    say::note("claiming, with few waiting and with many …");
+    claims::measure(world, scale, &mut report).await?;
+    say::note("a flood of one team beside two small ones …");
+    fairness::measure(world, scale, &mut report).await?;
+    say::note("using up GitHub's limits …");
+    budget::measure(world, scale, &mut report).await?;
     say::note(format_args!("running {} jobs …", scale.jobs));
     let site = world.site("whole", 2)?;
     let mut api = site.api().await?;
@@ -111,6 +138,8 @@ async fn measure(world: &World, scale: Scale) -> anyhow::Result<Report> {
     worker.stop().await?;
     say::note("doing nothing …");
     idle::measure(world, scale, &mut report).await?;
+    say::note("killing workers, then Redis …");
+    recovery::measure(world, scale, &mut report).await?;
     say::note("killing the leader …");
     lead::measure(world, scale, &mut report).await?;
     say::note("taking webhooks …");

@@ -101,7 +101,8 @@ impl Part {
         Ok(self.child.kill().await?)
     }
 
-    fn pid(&self) -> anyhow::Result<u32> {
+    /// Its process.
+    pub(super) fn pid(&self) -> anyhow::Result<u32> {
         self.child.id().with_context(|| format!("{} has ended", self.name))
     }
 }

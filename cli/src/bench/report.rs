@@ -4,6 +4,8 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
+use super::peers;
+
 /// What a figure should be.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -60,6 +62,8 @@ pub(super) struct Report {
     optimised: bool,
     processors: usize,
     rows: Vec<Row>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peers: Option<peers::Table>,
 }
 
 impl Report {
@@ -69,11 +73,17 @@ impl Report {
             optimised: !cfg!(debug_assertions),
             processors: std::thread::available_parallelism().map_or(1, usize::from),
             rows: Vec::new(),
+            peers: None,
         }
     }
 
     pub(super) fn push(&mut self, row: Row) {
         self.rows.push(row);
+    }
+
+    /// Our queue beside others.
+    pub(super) fn beside(&mut self, peers: peers::Table) {
+        self.peers = Some(peers);
     }
 
     /// For people.
@@ -83,6 +93,10 @@ impl Report {
             "\nRunner Token Service {}, {build}, {} processors, everything on this machine\n\n",
             self.version, self.processors
         );
+        if let Some(peers) = &self.peers {
+            out.push_str(&peers.text());
+            return out;
+        }
         let _ = writeln!(out, "{:<50} {:>15} {:>15} {:<7} {:>12}", "", "measured", "target", "", "yardstick");
         for row in &self.rows {
             let line = format!(
@@ -108,7 +122,7 @@ fn goal(target: Target, unit: &str) -> String {
 }
 
 /// Three digits that matter, more for large numbers.
-fn number(value: f64) -> String {
+pub(super) fn number(value: f64) -> String {
     match value {
         v if v >= 100.0 || v.fract() == 0.0 => format!("{v:.0}"),
         v if v >= 10.0 => format!("{v:.1}"),

@@ -5,11 +5,12 @@ use std::{
     io::Write,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use anyhow::Context;
 use base64::{Engine, engine::general_purpose::STANDARD};
-use devstack::{Options, Stack};
+use devstack::{Options, Server, Stack};
 use domain::{InstallationId, Secret};
 use queue::{BudgetSettings, Spine, SpineConfig};
 use store::{Store, UserDraft};
@@ -23,7 +24,8 @@ const TEAMS: usize = 8;
 
 /// What is shared by all sites.
 pub(super) struct World {
-    stack: Stack,
+    stack: Mutex<Stack>,
+    dir: PathBuf,
     pub(super) twin: Twin,
     issuer: Issuer,
     key: PathBuf,
@@ -47,17 +49,18 @@ impl World {
         let twin = twin.await?;
         let people = (1..=TEAMS).map(|n| people::person(&name(n), &name(n))).collect();
         let issuer = Issuer::start(IssuerConfig { people, ..people::issuer() }).await?;
-        let key = stack.dir().join("github-app.pem");
+        let dir = stack.dir().to_owned();
+        let key = dir.join("github-app.pem");
         let pem = twin.app_key().context("the twin has no key")?;
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&key)?;
         file.write_all(pem.private_pem().as_bytes())?;
-        Ok(Self { stack, twin, issuer, key })
+        Ok(Self { stack: Mutex::new(stack), dir, twin, issuer, key })
     }
 
     /// A site with an empty database of this name and this number of Redis's databases.
     pub(super) fn site(&self, database: &str, redis: u16) -> anyhow::Result<Site<'_>> {
         tokio::task::block_in_place(|| {
-            self.stack.execute("postgres", &format!("CREATE DATABASE {database}"))
+            self.stack().execute("postgres", &format!("CREATE DATABASE {database}"))
         })?;
         let keys = format!("bench:{}", STANDARD.encode(rand::random::<[u8; 32]>()));
         Ok(Site { world: self, database: database.to_owned(), redis, keys })
@@ -73,22 +76,35 @@ impl World {
 
     /// Address of a database.
     pub(super) fn database_url(&self, database: &str) -> String {
-        self.stack.database_url(database)
+        self.stack().database_url(database)
     }
 
     /// Address of one of Redis's databases.
     pub(super) fn redis_url(&self, number: u16) -> String {
-        self.stack.redis_url(number)
+        self.stack().redis_url(number)
     }
 
     /// Where logs and sockets are.
     pub(super) fn dir(&self) -> &Path {
-        self.stack.dir()
+        &self.dir
+    }
+
+    /// Does something to Redis, which takes up to seconds.
+    pub(super) fn redis<F>(&self, what: F) -> anyhow::Result<()>
+    where
+        F: FnOnce(&mut Stack, Server) -> Result<(), devstack::Error>,
+    {
+        Ok(tokio::task::block_in_place(|| what(&mut self.stack(), Server::Redis))?)
     }
 
     /// Stops the servers.
     pub(super) async fn stop(self) -> anyhow::Result<()> {
-        Ok(tokio::task::spawn_blocking(move || self.stack.stop()).await??)
+        let stack = self.stack.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Ok(tokio::task::spawn_blocking(move || stack.stop()).await??)
+    }
+
+    fn stack(&self) -> MutexGuard<'_, Stack> {
+        self.stack.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -162,6 +178,16 @@ impl Site<'_> {
     /// The site's queue, without GitHub's limits.
     pub(super) async fn spine(&self) -> anyhow::Result<Spine> {
         self.world.spine(self.redis, "rts").await
+    }
+
+    /// The site's queue as whoever works on it has set it up.
+    pub(super) fn spine_only(&self) -> anyhow::Result<Spine> {
+        Ok(Spine::connect(&SpineConfig::new(self.redis_url(), "rts"))?)
+    }
+
+    /// What configs are sealed with, in base64.
+    pub(super) fn key(&self) -> &str {
+        self.keys.trim_start_matches("bench:")
     }
 
     /// Its surroundings.
