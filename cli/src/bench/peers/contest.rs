@@ -23,7 +23,7 @@ const SINGLES: f64 = 30.0;
 /// Jobs held by the worker that is killed.
 const HELD: u32 = 10;
 /// How long its jobs are waited for.
-pub(super) const BOUND: Duration = Duration::from_secs(90);
+pub(super) const BOUND: Duration = Duration::from_mins(3);
 
 /// How fast it takes, does and picks up.
 pub(super) async fn rates(world: &World, contender: &Contender, scale: Scale) -> anyhow::Result<Rates> {

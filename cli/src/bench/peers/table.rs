@@ -136,6 +136,6 @@ mod tests {
         table.recovery("there", Recovery::NotWithin);
         let text = table.text();
         assert!(text.contains("gone") && text.contains("not measured"), "{text}");
-        assert!(text.contains("2 /s") && text.contains("1.50 ms") && text.contains("not in 90 s"), "{text}");
+        assert!(text.contains("2 /s") && text.contains("1.50 ms") && text.contains("not in 180 s"), "{text}");
     }
 }
