@@ -17,25 +17,28 @@ mod pickup;
 mod ready;
 mod recovery;
 mod report;
+mod section;
 mod sync;
 mod tickets;
 mod webhooks;
 mod world;
 mod yardstick;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context;
+use clap::ValueEnum;
 use domain::Secret;
 use runtime::shutdown::Shutdown;
 
 use crate::{dev::Programs, say};
 use report::Report;
+use section::Section;
 use world::World;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  ./dev bench\n  rts bench --quick\n  rts bench --output json > bench.json\n\nA release build tells the truth; a debug build only shows that it works. Takes some minutes, --quick half a one."
+    after_help = "Examples:\n  ./dev bench\n  rts bench --quick\n  rts bench --only claims,budget\n  rts bench --output json > bench.json\n\nA release build tells the truth; a debug build only shows that it works. Takes some minutes, --quick half a one."
 )]
 pub(crate) struct BenchArgs {
     /// Once instead of three times, and less of everything.
@@ -44,17 +47,26 @@ pub(crate) struct BenchArgs {
     /// How the result is printed.
     #[arg(long, value_enum, default_value_t = Output::Table)]
     output: Output,
+    /// Only these parts.
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "PART")]
+    only: Vec<Section>,
     #[command(flatten)]
     programs: Programs,
     /// Be the yardstick on this database.
     #[arg(long, hide = true, value_name = "URL")]
     yardstick: Option<String>,
     /// Only our queue beside others, as `./dev bench --peers` has installed them in this folder.
-    #[arg(long, value_name = "FOLDER", num_args = 0..=1, default_missing_value = peers::FOLDER)]
+    #[arg(long, value_name = "FOLDER", num_args = 0..=1, default_missing_value = peers::FOLDER, conflicts_with = "only")]
     peers: Option<PathBuf>,
     /// Be our own queue among them, and do this.
     #[arg(long, hide = true, value_name = "JSON")]
     peer: Option<String>,
+}
+
+impl BenchArgs {
+    fn sections(&self) -> &[Section] {
+        if self.only.is_empty() { Section::value_variants() } else { &self.only }
+    }
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -85,18 +97,18 @@ const QUICK: Scale = Scale { repetitions: 1, seconds: 2, singles: 60, jobs: 1_00
 
 /// Measures and prints; ends early on a signal.
 pub(crate) async fn run(args: BenchArgs) -> anyhow::Result<()> {
-    if let Some(url) = args.yardstick {
-        return yardstick::serve(&Secret::new(url)).await;
+    if let Some(url) = &args.yardstick {
+        return yardstick::serve(&Secret::new(url.as_str())).await;
     }
-    if let Some(ask) = args.peer {
-        return peers::be(&ask).await;
+    if let Some(ask) = &args.peer {
+        return peers::be(ask).await;
     }
     let shutdown = Shutdown::new();
     shutdown.listen().context("cannot listen for signals")?;
     let scale = if args.quick { QUICK } else { FULL };
     let world = World::start(&args.programs).await?;
     let measured = tokio::select! {
-        measured = measure(&world, scale, args.peers.as_deref()) => measured,
+        measured = measure(&world, scale, &args) => measured,
         () = shutdown.draining().cancelled() => Err(anyhow::anyhow!("interrupted")),
     };
     // The processes are gone with the measurement; the servers go last, also when it failed.
@@ -109,42 +121,15 @@ pub(crate) async fn run(args: BenchArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn measure(world: &World, scale: Scale, peers: Option<&Path>) -> anyhow::Result<Report> {
+async fn measure(world: &World, scale: Scale, args: &BenchArgs) -> anyhow::Result<Report> {
     let mut report = Report::new();
-    if let Some(folder) = peers {
+    if let Some(folder) = &args.peers {
         report.beside(peers::measure(world, folder, scale).await?);
         return Ok(report);
     }
-    say::note("accepting, beside a bare insert …");
-    accept::measure(world, scale, &mut report).await?;
-    say::note("picking up, beside a bare push and pop …");
-    pickup::measure(world, scale, &mut report).await?;
-    say::note("claiming, with few waiting and with many …");
-    claims::measure(world, scale, &mut report).await?;
-    say::note("a flood of one team beside two small ones …");
-    fairness::measure(world, scale, &mut report).await?;
-    say::note("using up GitHub's limits …");
-    budget::measure(world, scale, &mut report).await?;
-    say::note(format_args!("running {} jobs …", scale.jobs));
-    let site = world.site("whole", 2)?;
-    let mut api = site.api().await?;
-    let mut worker = site.worker()?;
-    worker.wait_for("working").await?;
-    let (address, callers) = (api.address().await?, site.callers().await?);
-    memory::measure(&site, (&api, &worker), (&address, &callers, scale), &mut report).await?;
-    say::note("single jobs on an idle system …");
-    ready::measure(&address, (&callers, scale), &mut report).await?;
-    api.stop().await?;
-    worker.stop().await?;
-    say::note("doing nothing …");
-    idle::measure(world, scale, &mut report).await?;
-    say::note("killing workers, then Redis …");
-    recovery::measure(world, scale, &mut report).await?;
-    say::note("killing the leader …");
-    lead::measure(world, scale, &mut report).await?;
-    say::note("taking webhooks …");
-    webhooks::measure(world, scale, &mut report).await?;
-    say::note("comparing 10,000 runners …");
-    sync::measure(world, scale, &mut report).await?;
+    for section in args.sections() {
+        say::note(format_args!("{} …", section.title()));
+        section.measure(world, scale, &mut report).await?;
+    }
     Ok(report)
 }
