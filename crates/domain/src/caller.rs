@@ -4,7 +4,7 @@ use std::fmt;
 
 use chrono::{DateTime, Utc};
 
-use crate::{ClientId, Problem, ProblemCode, TeamId, UserId};
+use crate::{ClientId, Job, Problem, ProblemCode, TeamId, UserId};
 
 /// Who owns a request: a person or a machine client. Never an identity string.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -238,6 +238,12 @@ impl Caller {
     /// Whether the caller may see what belongs to `team` and `owner`.
     pub fn may_see(&self, team: Option<TeamId>, owner: Option<Requester>) -> bool {
         self.is_admin || owner == Some(self.requester) || team.is_some_and(|team| self.is_member(team))
+    }
+
+    /// Whether the caller may withdraw a job: what somebody of the team asked for, as they may remove the runner it makes.
+    /// What the service ordered itself, because a policy or a rule says so, only admins withdraw.
+    pub fn may_cancel(&self, job: &Job) -> bool {
+        self.is_admin || (job.requester.is_some() && self.may_see(job.team, job.requester))
     }
 
     /// Whether the caller belongs to `team`.

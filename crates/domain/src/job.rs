@@ -193,6 +193,8 @@ pub struct Job {
     pub team: Option<TeamId>,
     /// Who asked; none for the service itself.
     pub requester: Option<Requester>,
+    /// Callers beside them who were answered with this job and count on it.
+    pub joined: i32,
     /// The runner it is about.
     pub runner: Option<RunnerId>,
     /// That runner's name.
@@ -247,6 +249,22 @@ impl Job {
             Err(Unfit::Late)
         } else {
             Ok(())
+        }
+    }
+
+    /// Whether somebody looks at its result now: then it goes ahead of its lane.
+    pub const fn is_urgent(&self) -> bool {
+        match self.params {
+            JobParams::DriftCheck { source } => matches!(source, Source::Refresh) || self.joined > 0,
+            _ => false,
+        }
+    }
+
+    /// Why its runner is removed although nobody asked for that; none as soon as somebody does.
+    pub fn leftover(&self) -> Option<Leftover> {
+        match self.params {
+            JobParams::Deprovision(Removal::Leftover { why }) if self.joined == 0 => Some(why),
+            _ => None,
         }
     }
 }
