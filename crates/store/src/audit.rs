@@ -101,14 +101,17 @@ pub struct SecurityRow {
 }
 
 impl Audit<'_> {
-    /// Writes one row.
+    /// Writes one row. Whose identity is not at hand is looked up: a job knows its requester by id alone.
     pub async fn write(&mut self, entry: &AuditEntry) -> Result<()> {
         let (user, client) = owner_columns(entry.requester);
         let data = Some(&entry.data).filter(|data| !data.is_null());
         sqlx::query!(
             "INSERT INTO audit_log (id, event_type, user_id, client_id, user_identity, runner_id, runner_name, team_id,
                 job_id, request_ip, user_agent, request_id, event_data, success, error_message)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+             VALUES ($1, $2, $3, $4,
+                coalesce($5, (SELECT coalesce(email, issuer || '#' || subject) FROM users WHERE id = $3),
+                    (SELECT oauth_clients.client_id FROM oauth_clients WHERE id = $4)),
+                $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
             Uuid::now_v7(),
             entry.event_type,
             user,
@@ -132,10 +135,15 @@ impl Audit<'_> {
 
     /// Writes one security event about what `entry` tells.
     pub async fn alarm(&mut self, event: &SecurityEvent, entry: &AuditEntry) -> Result<()> {
+        let (user, client) = owner_columns(entry.requester);
         let data = Some(&entry.data).filter(|data| !data.is_null());
         sqlx::query!(
             "INSERT INTO security_events (id, event_type, severity, user_identity, runner_id, runner_name, team_id,
-                violation_data, action_taken) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+                violation_data, action_taken)
+             VALUES ($1, $2, $3,
+                coalesce($4, (SELECT coalesce(email, issuer || '#' || subject) FROM users WHERE id = $10),
+                    (SELECT oauth_clients.client_id FROM oauth_clients WHERE id = $11)),
+                $5, $6, $7, $8, $9)",
             Uuid::now_v7(),
             event.event_type,
             event.severity.as_str(),
@@ -145,10 +153,26 @@ impl Audit<'_> {
             entry.team.map(Uuid::from),
             data,
             event.action_taken,
+            user,
+            client,
         )
         .execute(&mut *self.0)
         .await?;
         Ok(())
+    }
+
+    /// Whether a security event of this type was written before about a workflow job on a runner.
+    pub async fn told(&mut self, event_type: &str, runner: RunnerId, workflow_job: i64) -> Result<bool> {
+        Ok(sqlx::query_scalar!(
+            r#"SELECT EXISTS (SELECT FROM security_events
+                WHERE runner_id = $1 AND violation_data ->> 'workflow_job_id' = $2
+                    AND violation_data ? 'workflow_job_id' AND event_type = $3) AS "told!""#,
+            runner.uuid(),
+            workflow_job.to_string(),
+            event_type,
+        )
+        .fetch_one(&mut *self.0)
+        .await?)
     }
 
     /// Audit rows the caller may see: all, their own, their teams'.
@@ -158,8 +182,39 @@ impl Audit<'_> {
         filter: &AuditFilter,
         page: Page,
     ) -> Result<Listed<AuditRow>> {
+        let items = self.rows(visible, filter, page).await?;
         let (team, runner) = (filter.team.map(Uuid::from), filter.runner.map(Uuid::from));
-        let items = sqlx::query_as!(
+        let total = sqlx::query_scalar!(
+            r#"SELECT count(*) AS "n!" FROM audit_log
+             WHERE ($1 OR user_id = $2 OR client_id = $3 OR team_id = ANY($4))
+                AND ($5::text IS NULL OR event_type = $5) AND ($6::uuid IS NULL OR team_id = $6)
+                AND ($7::uuid IS NULL OR runner_id = $7) AND ($8::text IS NULL OR user_identity = $8)
+                AND ($9::bool IS NULL OR success = $9) AND ($10::timestamptz IS NULL OR "timestamp" >= $10)"#,
+            visible.all,
+            visible.user,
+            visible.client,
+            &visible.teams,
+            filter.event_type,
+            team,
+            runner,
+            filter.identity,
+            filter.success,
+            filter.since,
+        )
+        .fetch_one(&mut *self.0)
+        .await?;
+        Ok(Listed { items, total })
+    }
+
+    /// The same without counting what is on all pages.
+    pub async fn rows(
+        &mut self,
+        visible: &Visible,
+        filter: &AuditFilter,
+        page: Page,
+    ) -> Result<Vec<AuditRow>> {
+        let (team, runner) = (filter.team.map(Uuid::from), filter.runner.map(Uuid::from));
+        Ok(sqlx::query_as!(
             AuditRow,
             r#"SELECT id, event_type, user_identity, runner_id, runner_name, team_id,
                 (SELECT name FROM teams WHERE teams.id = team_id) AS "team_name?", job_id, request_ip, user_agent,
@@ -186,27 +241,7 @@ impl Audit<'_> {
             page.offset,
         )
         .fetch_all(&mut *self.0)
-        .await?;
-        let total = sqlx::query_scalar!(
-            r#"SELECT count(*) AS "n!" FROM audit_log
-             WHERE ($1 OR user_id = $2 OR client_id = $3 OR team_id = ANY($4))
-                AND ($5::text IS NULL OR event_type = $5) AND ($6::uuid IS NULL OR team_id = $6)
-                AND ($7::uuid IS NULL OR runner_id = $7) AND ($8::text IS NULL OR user_identity = $8)
-                AND ($9::bool IS NULL OR success = $9) AND ($10::timestamptz IS NULL OR "timestamp" >= $10)"#,
-            visible.all,
-            visible.user,
-            visible.client,
-            &visible.teams,
-            filter.event_type,
-            team,
-            runner,
-            filter.identity,
-            filter.success,
-            filter.since,
-        )
-        .fetch_one(&mut *self.0)
-        .await?;
-        Ok(Listed { items, total })
+        .await?)
     }
 
     /// Security events.

@@ -11,6 +11,24 @@ use crate::{Result, StoreError, jobs::seconds};
 #[derive(Debug)]
 pub struct Installations<'c>(pub(crate) &'c mut PgConnection);
 
+/// A turn to read the list of failed deliveries.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SweepTurn {
+    /// How far it was read the last time.
+    pub until: Option<DateTime<Utc>>,
+    /// Where a reading that was cut short goes on.
+    pub resume: Option<SweepResume>,
+}
+
+/// Where a reading goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SweepResume {
+    /// GitHub's name for the page.
+    pub from: String,
+    /// The newest delivery the reading has seen.
+    pub newest: DateTime<Utc>,
+}
+
 /// An installation GitHub lets us do nothing for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Suspended {
@@ -83,27 +101,31 @@ impl Installations<'_> {
     }
 
     /// Takes the turn to read the list of deliveries, once in `every`. None: it is not due, or somebody else has it.
-    /// Some: how far it was read the last time.
     pub async fn take_sweep(
         &mut self,
         installation: &InstallationId,
         every: TimeDelta,
-    ) -> Result<Option<Option<DateTime<Utc>>>> {
-        Ok(sqlx::query_scalar!(
+    ) -> Result<Option<SweepTurn>> {
+        let row = sqlx::query!(
             "INSERT INTO webhook_sweeps (installation, next_at) VALUES ($1, now() + make_interval(secs => $2))
              ON CONFLICT (installation) DO UPDATE SET next_at = EXCLUDED.next_at WHERE webhook_sweeps.next_at <= now()
-             RETURNING checked_until",
+             RETURNING checked_until, resume_from, resume_newest",
             installation.as_str(),
             seconds(every),
         )
         .fetch_optional(&mut *self.0)
-        .await?)
+        .await?;
+        Ok(row.map(|row| SweepTurn {
+            until: row.checked_until,
+            resume: row.resume_from.zip(row.resume_newest).map(|(from, newest)| SweepResume { from, newest }),
+        }))
     }
 
-    /// Notes how far it was read.
-    pub async fn swept(&mut self, installation: &InstallationId, until: DateTime<Utc>) -> Result<()> {
+    /// Notes that it was read whole, up to its newest delivery.
+    pub async fn swept(&mut self, installation: &InstallationId, until: Option<DateTime<Utc>>) -> Result<()> {
         sqlx::query!(
-            "UPDATE webhook_sweeps SET checked_until = greatest(checked_until, $2) WHERE installation = $1",
+            "UPDATE webhook_sweeps SET checked_until = greatest(checked_until, $2), resume_from = NULL,
+                resume_newest = NULL WHERE installation = $1",
             installation.as_str(),
             until,
         )
@@ -112,14 +134,33 @@ impl Installations<'_> {
         Ok(())
     }
 
+    /// Notes that it is to be read further, from there on or from its beginning, by whoever comes next.
+    pub async fn sweep_on(
+        &mut self,
+        installation: &InstallationId,
+        resume: Option<&SweepResume>,
+    ) -> Result<()> {
+        sqlx::query!(
+            "UPDATE webhook_sweeps SET next_at = now(), resume_from = $2, resume_newest = $3 WHERE installation = $1",
+            installation.as_str(),
+            resume.map(|resume| resume.from.as_str()),
+            resume.map(|resume| resume.newest),
+        )
+        .execute(&mut *self.0)
+        .await?;
+        Ok(())
+    }
+
     /// Which of these deliveries are worth asking for: not in the inbox, asked for fewer than `most` times and not within
-    /// `pause`, which grows tenfold each time.
+    /// `pause`, which grows tenfold each time. Those never asked for come first.
     pub async fn missing(&mut self, ids: &[Uuid], most: i16, pause: TimeDelta) -> Result<Vec<Uuid>> {
         Ok(sqlx::query_scalar!(
             r#"SELECT id AS "id!" FROM unnest($1::uuid[]) AS wanted (id)
-             WHERE NOT EXISTS (SELECT FROM webhook_inbox WHERE delivery_id = id)
-                AND NOT EXISTS (SELECT FROM webhook_redeliveries WHERE delivery_id = id
-                    AND (attempts >= $2 OR last_at > now() - make_interval(secs => $3 * power(10, attempts - 1))))"#,
+                LEFT JOIN webhook_redeliveries ON delivery_id = id
+             WHERE NOT EXISTS (SELECT FROM webhook_inbox WHERE webhook_inbox.delivery_id = id)
+                AND (attempts IS NULL OR (attempts < $2
+                    AND last_at <= now() - make_interval(secs => $3 * power(10, attempts - 1))))
+             ORDER BY attempts NULLS FIRST"#,
             ids,
             most,
             seconds(pause),

@@ -77,6 +77,8 @@ pub struct OpenJob {
     pub run_at: DateTime<Utc>,
     /// Whether a worker is said to hold it.
     pub running: bool,
+    /// Whether a caller wants to know now, or joined in.
+    pub asked: bool,
     /// How long its row has not changed.
     pub quiet_for: TimeDelta,
 }
@@ -88,6 +90,7 @@ struct JobRow {
     team_id: Option<Uuid>,
     requester_user: Option<Uuid>,
     requester_client: Option<Uuid>,
+    joined: i32,
     runner_id: Option<Uuid>,
     runner_name: Option<String>,
     state: String,
@@ -121,6 +124,7 @@ impl TryFrom<JobRow> for Job {
                 row.requester_user.map(Into::into),
                 row.requester_client.map(Into::into),
             ),
+            joined: row.joined,
             runner: row.runner_id.map(Into::into),
             runner_name: row.runner_name,
             state: row.state.parse().map_err(wrong)?,
@@ -148,7 +152,7 @@ macro_rules! job_rows {
         sqlx::query_as!(
             JobRow,
             $head + r#" jobs.id, jobs.kind, jobs.installation, jobs.team_id, jobs.requester_user, jobs.requester_client,
-                jobs.runner_id, (SELECT name FROM runners WHERE runners.id = jobs.runner_id) AS "runner_name?",
+                jobs.joined, jobs.runner_id, (SELECT name FROM runners WHERE runners.id = jobs.runner_id) AS "runner_name?",
                 jobs.state, jobs.blocked_on, jobs.attempts, jobs.snoozes, jobs.rescues, jobs.fence, jobs.run_at,
                 jobs.deadline_at, jobs.created_at, jobs.started_at, jobs.finished_at, jobs.params, jobs.error,
                 jobs.trace, clock_timestamp() AS "now!" "# + $tail
@@ -224,17 +228,47 @@ impl Jobs<'_> {
         rows.into_iter().map(Job::try_from).collect()
     }
 
-    /// The open job of this kind about a runner, if there is one.
-    pub async fn open_about(&mut self, runner: RunnerId, kind: JobKind) -> Result<Option<Job>> {
+    /// Counts one caller more who is answered with the open removal, or check, of a runner. None: there is none.
+    pub async fn join(&mut self, runner: RunnerId, kind: JobKind) -> Result<Option<Job>> {
         let row = job_rows!(
-            "SELECT",
-            "FROM jobs WHERE runner_id = $1 AND kind = $2 AND finished_at IS NULL ORDER BY id LIMIT 1",
+            "UPDATE jobs SET joined = joined + 1 WHERE runner_id = $1 AND kind = $2 AND finished_at IS NULL RETURNING",
+            "",
             runner.uuid(),
             kind.as_str()
         )
         .fetch_optional(&mut *self.0)
         .await?;
         one(row)
+    }
+
+    /// One who counted on a waiting job does so no more; with the last of them it is cancelled. None: it does not wait.
+    pub async fn leave(&mut self, id: JobId) -> Result<Option<Job>> {
+        let row = job_rows!(
+            "UPDATE jobs SET joined = greatest(joined - 1, 0), updated_at = now(),
+                state = CASE WHEN joined = 0 THEN 'cancelled' ELSE state END,
+                blocked_on = CASE WHEN joined = 0 THEN NULL ELSE blocked_on END,
+                finished_at = CASE WHEN joined = 0 THEN now() END
+             WHERE id = $1 AND state = 'queued' RETURNING",
+            "",
+            id.uuid(),
+        )
+        .fetch_optional(&mut *self.0)
+        .await?;
+        one(row)
+    }
+
+    /// Makes the open removals of these runners the service's own: who asked for one merely counts on it from now on.
+    pub async fn take_over(&mut self, runners: &[RunnerId]) -> Result<()> {
+        let runners: Vec<Uuid> = runners.iter().map(|id| id.uuid()).collect();
+        sqlx::query!(
+            "UPDATE jobs SET requester_user = NULL, requester_client = NULL, joined = joined + 1
+             WHERE runner_id = ANY($1) AND kind = 'deprovision' AND finished_at IS NULL
+                AND num_nonnulls(requester_user, requester_client) > 0",
+            &runners,
+        )
+        .execute(&mut *self.0)
+        .await?;
+        Ok(())
     }
 
     /// The job, if there is one.
@@ -346,6 +380,7 @@ impl Jobs<'_> {
         let rows = sqlx::query!(
             r#"SELECT jobs.id, kind, jobs.installation, team_id, coalesce(weight, 1) AS "weight!", jobs.created_at,
                 deadline_at, run_at, state = 'running' AS "running!",
+                joined > 0 OR coalesce(params ->> 'source' = 'refresh', false) AS "asked!",
                 extract(epoch FROM now() - jobs.updated_at)::float8 AS "quiet!"
              FROM jobs LEFT JOIN teams ON teams.id = jobs.team_id
              WHERE finished_at IS NULL AND ($1::uuid IS NULL OR jobs.id > $1) ORDER BY jobs.id LIMIT $2"#,
@@ -366,6 +401,7 @@ impl Jobs<'_> {
                     deadline_at: row.deadline_at,
                     run_at: row.run_at,
                     running: row.running,
+                    asked: row.asked,
                     quiet_for: span(row.quiet),
                 })
             })

@@ -31,7 +31,7 @@ pub use credentials::{CredentialState, Credentials, SealedCredential};
 pub use error::StoreError;
 pub use fleet::{Fleet, PassEnd, PassStart, SyncRow, UnmanagedRow};
 pub use idempotency::{Idempotency, Seen};
-pub use installations::{Installations, Suspended};
+pub use installations::{Installations, Suspended, SweepResume, SweepTurn};
 pub use jobs::{Burn, JobFilter, Jobs, NewJob, OpenJob};
 pub use leases::{LeaseRow, Leases};
 pub use newcomers::{Awaited, Newcomers};

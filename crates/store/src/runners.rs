@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
     InstallationId, Requester, Runner, RunnerId, RunnerName, RunnerStatus, RunnerVersion, Shift, Source,
-    TeamId,
+    TeamId, UserId,
 };
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -48,6 +48,8 @@ pub struct RunnerFilter {
     pub ephemeral: Option<bool>,
     /// Only of this team.
     pub team: Option<TeamId>,
+    /// Only asked for by this person.
+    pub user: Option<UserId>,
 }
 
 /// One change of a runner's status.
@@ -186,13 +188,13 @@ impl Runners<'_> {
         page: Page,
     ) -> Result<Listed<Runner>> {
         let status = filter.status.map(RunnerStatus::as_str);
-        let team = filter.team.map(TeamId::uuid);
+        let (team, user) = (filter.team.map(TeamId::uuid), filter.user.map(UserId::uuid));
         let rows = runner_rows!(
             "WHERE ($1 OR runners.owner_user = $2 OR runners.owner_client = $3 OR runners.team_id = ANY($4))
                 AND CASE WHEN $5::text IS NULL THEN runners.status <> 'deleted' ELSE runners.status = $5 END
                 AND ($6::bool IS NULL OR runners.ephemeral = $6) AND ($7::uuid IS NULL OR runners.team_id = $7)
-                AND ($8::uuid IS NULL OR runners.id < $8)
-             ORDER BY runners.id DESC LIMIT $9 OFFSET $10",
+                AND ($8::uuid IS NULL OR runners.owner_user = $8) AND ($9::uuid IS NULL OR runners.id < $9)
+             ORDER BY runners.id DESC LIMIT $10 OFFSET $11",
             visible.all,
             visible.user,
             visible.client,
@@ -200,6 +202,7 @@ impl Runners<'_> {
             status,
             filter.ephemeral,
             team,
+            user,
             page.before,
             page.limit,
             page.offset,
@@ -210,7 +213,8 @@ impl Runners<'_> {
             r#"SELECT count(*) AS "n!" FROM runners
              WHERE ($1 OR owner_user = $2 OR owner_client = $3 OR team_id = ANY($4))
                 AND CASE WHEN $5::text IS NULL THEN status <> 'deleted' ELSE status = $5 END
-                AND ($6::bool IS NULL OR ephemeral = $6) AND ($7::uuid IS NULL OR team_id = $7)"#,
+                AND ($6::bool IS NULL OR ephemeral = $6) AND ($7::uuid IS NULL OR team_id = $7)
+                AND ($8::uuid IS NULL OR owner_user = $8)"#,
             visible.all,
             visible.user,
             visible.client,
@@ -218,6 +222,7 @@ impl Runners<'_> {
             status,
             filter.ephemeral,
             team,
+            user,
         )
         .fetch_one(&mut *self.0)
         .await?;

@@ -83,6 +83,14 @@ impl Users<'_> {
         Ok(row.map(User::from))
     }
 
+    /// The person with this e-mail, if there is one.
+    pub async fn by_email(&mut self, email: &str) -> Result<Option<User>> {
+        let row = user_rows!("SELECT", "FROM users WHERE lower(email) = lower($1)", email)
+            .fetch_optional(&mut *self.0)
+            .await?;
+        Ok(row.map(User::from))
+    }
+
     /// The person bound to an identity, and their teams by name.
     pub async fn by_identity(
         &mut self,

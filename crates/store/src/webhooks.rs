@@ -222,6 +222,26 @@ impl Webhooks<'_> {
         }))
     }
 
+    /// The deleted runner a workflow job names, by GitHub's id and its exact name: the event came after its runner's end.
+    pub async fn gone(
+        &mut self,
+        installation: &InstallationId,
+        github_id: Option<i64>,
+        name: Option<&str>,
+    ) -> Result<Option<RunnerId>> {
+        let id = sqlx::query_scalar!(
+            "SELECT id FROM runners
+             WHERE installation = $1 AND status = 'deleted' AND github_runner_id = $2 AND name = $3
+             ORDER BY id DESC LIMIT 1 FOR UPDATE",
+            installation.as_str(),
+            github_id,
+            name,
+        )
+        .fetch_optional(&mut *self.0)
+        .await?;
+        Ok(id.map(RunnerId::from))
+    }
+
     /// Notes the newest workflow job of a runner.
     pub async fn mark(&mut self, runner: RunnerId, mark: &WorkflowMark) -> Result<()> {
         sqlx::query!(

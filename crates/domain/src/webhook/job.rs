@@ -103,7 +103,8 @@ impl WorkflowJob {
         })
     }
 
-    fn offences(&self, runner: &Runner, team: &Team) -> Vec<Offence> {
+    /// What is wrong with the job, whatever is known of its runner by now.
+    pub fn offences(&self, runner: &Runner, team: &Team) -> Vec<Offence> {
         let given = |label: &String| {
             is_system_label(label) || runner.labels.iter().any(|have| have.eq_ignore_ascii_case(label))
         };
