@@ -1,4 +1,5 @@
--- Puts jobs into their lanes. A job that waits, is delayed or is leased already stays as it is.
+-- Puts jobs into their lanes. A job that waits, is delayed or is leased already stays as it is, unless it is urgent now:
+-- then it goes ahead of its lane, as if it had come so.
 --
 -- ARGV: groups of 10, at most 200: job, installation, lane, team, weight, cost, accepted ms, half-deadline ms,
 --       due ms (0 = at once), urgent (0 or 1)
@@ -16,6 +17,17 @@ local function rank_of(inst, lane, team, price, urgent)
   local rank = math.max(clock, last) + price
   redis.call('ZADD', key('t', inst, lane), rank, team)
   return rank
+end
+
+-- Whatever place it is in, it comes back with this rank. Its team has paid for the old one.
+local function raise(id)
+  local h = redis.call('HMGET', job_key(id), 'i', 'l', 't', 'k')
+  local rank = rank_of(h[1], h[2], h[3], 0, true)
+  if rank < tonumber(h[4]) then
+    redis.call('HSET', job_key(id), 'k', rank)
+    redis.call('ZADD', key('r', h[1], h[2]), 'XX', rank, id)
+    redis.call('ZADD', key('s', h[1], h[2]) .. ':' .. h[3], 'XX', rank, id)
+  end
 end
 
 local placed, alarm = 0, false
@@ -36,6 +48,8 @@ for at = 1, #ARGV, 10 do
     end
     count(inst, 'w:', team, 1)
     placed = placed + 1
+  elseif ARGV[at + 9] == '1' then
+    raise(id)
   end
 end
 store_counts()

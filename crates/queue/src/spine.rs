@@ -39,8 +39,8 @@ impl Spine {
         })))
     }
 
-    /// Puts jobs into their lanes and wakes one worker. A job that is here already stays as it is. Answers how many
-    /// were new.
+    /// Puts jobs into their lanes and wakes one worker. A job that is here already stays as it is, or goes ahead of its
+    /// lane if it is urgent by now. Answers how many were new.
     pub async fn enqueue(&self, tickets: &[Ticket]) -> Result<usize, QueueError> {
         let mut placed = 0;
         for batch in tickets.chunks(BATCH) {

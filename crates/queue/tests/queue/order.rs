@@ -146,3 +146,21 @@ async fn a_snoozed_job_keeps_its_rank() {
     let again = corner.take(1).await.remove(0);
     assert_eq!((again.job, again.claims, again.rescues), (first.job, 2, 0));
 }
+
+#[tokio::test]
+async fn what_becomes_urgent_goes_ahead_of_its_lane_wherever_it_is() {
+    let corner = Corner::new().await;
+    let team = TeamId::new();
+    let line = tickets(20, team);
+    corner.spine.enqueue(&line).await.unwrap();
+    let late = Ticket { run_at: Some(Utc::now() + TimeDelta::hours(1)), ..ticket(team) };
+    corner.spine.enqueue(std::slice::from_ref(&late)).await.unwrap();
+    let urgent = |ticket: &Ticket| Ticket { urgent: true, ..ticket.clone() };
+    assert_eq!(corner.spine.enqueue(&[urgent(&line[19]), urgent(&late)]).await.unwrap(), 0, "none is new");
+    assert_eq!(corner.take(1).await[0].job, line[19].job);
+    corner.let_pass("d", Lane::Provision).await;
+    assert_eq!(corner.take(1).await[0].job, late.job, "it keeps its place while it is delayed");
+    // Once taken, it stays taken.
+    corner.spine.enqueue(&[urgent(&late)]).await.unwrap();
+    assert_eq!(corner.take(1).await[0].job, line[0].job);
+}
