@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 
 use domain::{
-    AuditEntry, InstallationId, Job, JobId, JobParams, LabelBreach, Removal, SecurityEvent, SeenRunner,
-    Severity,
+    AuditEntry, InstallationId, Job, JobId, JobParams, LabelBreach, Removal, RunnerId, SecurityEvent,
+    SeenRunner, Severity,
 };
 use runtime::config::LabelEnforcement;
 use serde_json::json;
@@ -49,6 +49,9 @@ pub(super) async fn take_in(
             removals.push(removal(installation, runner));
         }
     }
+    // A removal somebody of the team asked for before could be withdrawn by them.
+    let refused: Vec<RunnerId> = removals.iter().filter_map(|job| job.runner).collect();
+    tx.jobs().take_over(&refused).await?;
     Ok(tx.jobs().insert_new(&removals).await?)
 }
 

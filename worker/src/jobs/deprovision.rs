@@ -1,5 +1,6 @@
 //! Deprovision: remove one runner from GitHub, on proof of what it is. Gone already is success; busy waits.
 
+use chrono::TimeDelta;
 use domain::{
     AuditEntry, BlockedOn, Call, CallId, CallState, Job, JobState, Leftover, Problem, ProblemCode, Runner,
     RunnerName, RunnerStatus, SeenRunner, Shift, Source,
@@ -29,7 +30,7 @@ pub(super) async fn runner(app: &App, job: &Job, leftover: Option<Leftover>) -> 
     // It has used its token after all; when it is started is its owner's affair.
     let came = row.registers_itself && row.github_runner_id.is_some();
     if came && leftover == Some(Leftover::Unused) {
-        return Ok(Answer::Final(JobState::Succeeded, None));
+        return spared(app, job, &row, None).await;
     }
     let Some(github_id) = row.github_runner_id else {
         if row.registers_itself && row.status == RunnerStatus::Pending {
@@ -57,12 +58,12 @@ pub(super) async fn runner(app: &App, job: &Job, leftover: Option<Leftover>) -> 
         ));
     }
     if leftover.is_some() && (seen.online || seen.busy) {
-        return spared(app, job, &row, &seen).await;
+        return spared(app, job, &row, Some(&seen)).await;
     }
     match look::remove(github, github_id).await {
         Ok(true) => removed(app, job, &row, leftover.map_or("removed on request", Leftover::as_str)).await,
         Ok(false) if leftover.is_some() => {
-            spared(app, job, &row, &SeenRunner { online: true, busy: true, ..seen }).await
+            spared(app, job, &row, Some(&SeenRunner { online: true, busy: true, ..seen })).await
         }
         Ok(false) => Ok(busy()),
         Err(error) => Ok(after_error(app, job, &error).await),
@@ -100,13 +101,17 @@ async fn removed(app: &App, job: &Job, row: &Runner, why: &str) -> Run {
     Ok(Answer::Recorded)
 }
 
-/// A leftover that is in use after all is no leftover.
-async fn spared(app: &App, job: &Job, row: &Runner, seen: &SeenRunner) -> Run {
+/// A leftover that is in use after all is no leftover; unless somebody has asked for its removal since the job began.
+async fn spared(app: &App, job: &Job, row: &Runner, seen: Option<&SeenRunner>) -> Run {
     let mut tx = app.store.begin().await?;
     if !tx.jobs().finish(job, JobState::Succeeded, None).await? {
         return Ok(Answer::Lost);
     }
-    if let Some(shift) = Shift::observed(row.id, (row.status, row.busy), seen.observation()) {
+    if tx.jobs().get(job.id).await?.is_some_and(|now| now.joined > 0) {
+        return Ok(wanted());
+    }
+    let observed = seen.and_then(|seen| Shift::observed(row.id, (row.status, row.busy), seen.observation()));
+    if let Some(shift) = observed {
         tx.runners().shift(&shift, Source::Job).await?;
     }
     tx.commit().await?;
@@ -175,6 +180,12 @@ async fn settled(app: &App, job: &Job, call: &Call, removed: Option<i64>) -> Run
     }
     tx.commit().await?;
     Ok(Answer::Recorded)
+}
+
+/// Once more, and this time because somebody asked.
+fn wanted() -> Answer {
+    let problem = Problem::new(ProblemCode::JobExpired, "There was no time left to remove it.");
+    Answer::Later { delay: TimeDelta::zero(), why: BlockedOn::Worker, burn: Burn::Snooze, problem }
 }
 
 /// GitHub may not know yet what it has only just made.

@@ -71,8 +71,9 @@ pub(crate) async fn run(app: &App, job: &Job) -> Answer {
     let ran = match &job.params {
         JobParams::Provision { name, work_folder } => provision::run(app, job, name, work_folder).await,
         JobParams::Register => register::run(app, job).await,
-        JobParams::Deprovision(Removal::Runner) => deprovision::runner(app, job, None).await,
-        JobParams::Deprovision(Removal::Leftover { why }) => deprovision::runner(app, job, Some(*why)).await,
+        JobParams::Deprovision(Removal::Runner | Removal::Leftover { .. }) => {
+            deprovision::runner(app, job, job.leftover()).await
+        }
         JobParams::DriftCheck { source } => drift_check::run(app, job, *source).await,
         JobParams::Deprovision(Removal::Stray { call, runner_name }) => {
             deprovision::stray(app, job, *call, runner_name).await
