@@ -1,7 +1,7 @@
 //! Telling the queue, and asking it how long things take. The row is the truth: a queue that is away delays a job
 //! until the next sweep, it never loses one.
 
-use domain::{Job, JobKind, JobParams, JobState, Problem, ProblemCode, Source, Team};
+use domain::{Job, JobKind, JobState, Problem, ProblemCode, Team};
 use queue::{Prospect, Standing, Ticket};
 
 use crate::{app::App, limit::ceil};
@@ -44,7 +44,7 @@ pub(crate) async fn foresee(app: &App, team: &Team, kind: JobKind) -> Result<u64
     })
 }
 
-/// Puts a committed job on its way.
+/// Puts a committed job on its way; one that is on it already, and urgent by now, comes to the front.
 pub(crate) async fn enqueue(app: &App, job: &Job, weight: f64) {
     let ticket = Ticket {
         job: job.id,
@@ -56,8 +56,7 @@ pub(crate) async fn enqueue(app: &App, job: &Job, weight: f64) {
         accepted_at: job.created_at,
         deadline_at: job.deadline_at,
         run_at: None,
-        // Somebody looks at the answer.
-        urgent: matches!(job.params, JobParams::DriftCheck { source: Source::Refresh }),
+        urgent: job.is_urgent(),
     };
     if let Err(error) = app.spine.enqueue(&[ticket]).await {
         tracing::warn!(job = %job.id, %error, "the queue is away; the job waits for the next sweep");

@@ -5,6 +5,7 @@ mod drift;
 mod fleet;
 mod lead;
 mod leftovers;
+mod orders;
 mod remove;
 mod sync;
 

@@ -5,7 +5,7 @@ mod credential;
 mod events;
 mod show;
 
-pub(super) use cancel::withdraw;
+pub(super) use cancel::leave;
 use domain::{Caller, Job, JobId, JobState, Problem, ProblemCode};
 use utoipa_axum::{router::OpenApiRouter, routes};
 

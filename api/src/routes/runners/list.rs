@@ -49,6 +49,7 @@ pub(crate) async fn list(
 ) -> ApiResult<Json<RunnerList>> {
     let page = params.page()?;
     let filter = RunnerFilter {
+        user: None,
         status: params.status,
         ephemeral: params.ephemeral,
         team: params.team.map(TeamId::from),

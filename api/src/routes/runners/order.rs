@@ -1,11 +1,13 @@
 //! Sending a job after one runner. One open job of a kind is enough for all who ask.
 
 use domain::{
-    AuditEntry, Caller, Job, JobId, JobParams, Origin, Problem, ProblemCode, Runner, RunnerId, RunnerStatus,
+    AuditEntry, Caller, Job, JobId, JobParams, JobState, Origin, Problem, ProblemCode, Runner, RunnerId,
+    RunnerStatus,
 };
+use serde_json::json;
 use store::NewJob;
 
-use crate::{app::App, error::ApiResult, queueing};
+use crate::{app::App, error::ApiResult, queueing, refusal};
 
 /// Tries to find the open job that forbade ours before it ends.
 const TRIES: usize = 3;
@@ -19,38 +21,70 @@ pub(super) struct Order<'o> {
     pub(super) event_type: &'static str,
 }
 
-/// The runner, if the caller may act on it and it is on GitHub.
-pub(super) async fn target(app: &App, caller: &Caller, id: RunnerId) -> ApiResult<Runner> {
-    let runner = app.store.read().await?.runners().get(id).await?;
-    let runner = runner
-        .filter(|runner| caller.may_see(Some(runner.team), Some(runner.provisioned_by)))
-        .ok_or_else(|| Problem::not_found("runner"))?;
-    let (code, detail) = match runner.status {
-        RunnerStatus::Deleted => (ProblemCode::RunnerDeleted, "The runner is deleted already."),
-        RunnerStatus::Requested => {
-            (ProblemCode::RunnerBusy, "The runner is still being made; cancel its job instead.")
-        }
-        _ => return Ok(runner),
-    };
-    Err(Problem::new(code, detail).into())
-}
-
 impl Order<'_> {
-    /// Commits the job and its audit row, or finds the open job that does the same. True: it is ours.
-    pub(super) async fn place(&self, app: &App, runner: &Runner) -> ApiResult<(Job, bool)> {
-        let kind = self.params.kind();
+    /// The runner, if the caller may act on it and it is on GitHub. A try that is refused is written down.
+    pub(super) async fn target(&self, app: &App, id: RunnerId) -> ApiResult<Runner> {
+        let runner = app.store.read().await?.runners().get(id).await?;
+        let Some(runner) = runner else { return Err(Problem::not_found("runner").into()) };
+        let problem = match runner.status {
+            _ if !self.caller.may_see(Some(runner.team), Some(runner.provisioned_by)) => {
+                Problem::not_found("runner")
+            }
+            RunnerStatus::Deleted => {
+                Problem::new(ProblemCode::RunnerDeleted, "The runner is deleted already.")
+            }
+            RunnerStatus::Requested => {
+                let detail = "The runner is still being made; cancel its job instead.";
+                Problem::new(ProblemCode::RunnerBusy, detail)
+            }
+            _ => return Ok(runner),
+        };
+        let entry = AuditEntry { error: Some(problem.detail.clone()), ..self.entry(&runner) };
+        refusal::note(app, &entry, &problem).await?;
+        Err(problem.into())
+    }
+
+    /// Commits the job and its audit row, or joins the open job that does the same.
+    pub(super) async fn place(&self, app: &App, runner: &Runner) -> ApiResult<Job> {
         for _ in 0..TRIES {
             if let Some(job) = self.insert(app, runner).await? {
-                let team = app.store.read().await?.teams().policy(runner.team).await?;
-                queueing::enqueue(app, &job, team.map_or(1.0, |team| team.weight)).await;
-                return Ok((job, true));
+                self.enqueue(app, runner, &job).await?;
+                return Ok(job);
             }
-            if let Some(job) = app.store.read().await?.jobs().open_about(runner.id, kind).await? {
-                return Ok((job, false));
+            if let Some(job) = self.join(app, runner).await? {
+                if job.state == JobState::Queued && job.is_urgent() {
+                    self.enqueue(app, runner, &job).await?;
+                }
+                return Ok(job);
             }
         }
         let detail = "The runner's jobs come and go too fast; try again.";
         Err(Problem::new(ProblemCode::RunnerBusy, detail).retry_after(1).into())
+    }
+
+    async fn enqueue(&self, app: &App, runner: &Runner, job: &Job) -> ApiResult<()> {
+        let team = app.store.read().await?.teams().policy(runner.team).await?;
+        queueing::enqueue(app, job, team.map_or(1.0, |team| team.weight)).await;
+        Ok(())
+    }
+
+    /// None: there is no open job any more.
+    async fn join(&self, app: &App, runner: &Runner) -> ApiResult<Option<Job>> {
+        let mut tx = app.store.begin().await?;
+        let Some(job) = tx.jobs().join(runner.id, self.params.kind()).await? else { return Ok(None) };
+        let data = json!({ "joined": true });
+        tx.audit().write(&AuditEntry { job: Some(job.id), data, ..self.entry(runner) }).await?;
+        tx.commit().await?;
+        Ok(Some(job))
+    }
+
+    fn entry(&self, runner: &Runner) -> AuditEntry {
+        AuditEntry {
+            runner: Some(runner.id),
+            runner_name: Some(runner.name.clone()),
+            team: Some(runner.team),
+            ..AuditEntry::by(self.caller, self.origin, self.event_type)
+        }
     }
 
     /// None: there is an open job already.
@@ -73,14 +107,7 @@ impl Order<'_> {
             }
             Err(error) => return Err(error.into()),
         };
-        let entry = AuditEntry {
-            runner: Some(runner.id),
-            runner_name: Some(runner.name.clone()),
-            team: Some(runner.team),
-            job: Some(job.id),
-            ..AuditEntry::by(self.caller, self.origin, self.event_type)
-        };
-        tx.audit().write(&entry).await?;
+        tx.audit().write(&AuditEntry { job: Some(job.id), ..self.entry(runner) }).await?;
         tx.commit().await?;
         Ok(Some(job))
     }

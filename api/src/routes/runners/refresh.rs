@@ -8,7 +8,7 @@ use axum::{
 use domain::{JobParams, JobState, Problem, RunnerId, Source};
 
 use super::{
-    order::{Order, target},
+    order::Order,
     provision::{Accepted, accepted},
 };
 use crate::{
@@ -46,10 +46,10 @@ pub(crate) async fn refresh(
     prefer: Prefer,
     Id(id): Id<RunnerId>,
 ) -> ApiResult<Response> {
-    let runner = target(&app, &caller, id).await?;
     let params = JobParams::DriftCheck { source: Source::Refresh };
     let order = Order { caller: &caller, origin: &origin, params, event_type: "runner.refresh" };
-    let (job, _) = order.place(&app, &runner).await?;
+    let runner = order.target(&app, id).await?;
+    let job = order.place(&app, &runner).await?;
     if prefer.wait.is_zero() {
         return accepted(&app, job).await;
     }

@@ -5,13 +5,16 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use domain::{BlockedOn, Job, JobParams, JobState, Problem, ProblemCode, Removal, RunnerId};
+use domain::{
+    BlockedOn, Job, JobParams, JobState, Problem, ProblemCode, Removal, Runner, RunnerId, RunnerStatus,
+};
 use serde::Serialize;
+use tokio::time::Instant;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
-    order::{Order, target},
+    order::Order,
     provision::{Accepted, accepted},
 };
 use crate::{
@@ -22,9 +25,12 @@ use crate::{
     openapi::problems,
     origin::From_,
     prefer::Prefer,
-    routes::jobs::{ended, withdraw},
+    routes::jobs::{ended, leave},
     waiting,
 };
+
+/// Jobs waited for by one request.
+const TRIES: usize = 3;
 
 /// A runner that was removed.
 #[derive(Debug, Serialize, ToSchema)]
@@ -69,24 +75,24 @@ pub(crate) async fn remove(
     prefer: Prefer,
     Id(id): Id<RunnerId>,
 ) -> ApiResult<Response> {
-    let runner = target(&app, &caller, id).await?;
     let params = JobParams::Deprovision(Removal::Runner);
     let order = Order { caller: &caller, origin: &origin, params, event_type: "runner.deprovision" };
-    let (job, ours) = order.place(&app, &runner).await?;
+    let runner = order.target(&app, id).await?;
+    let until = Instant::now() + prefer.wait;
+    let mut job = order.place(&app, &runner).await?;
     if prefer.wait.is_zero() {
         return accepted(&app, job).await;
     }
-    let job = waiting::until(&app, job.id, prefer.wait, |job| job.state.is_final() || waits_for_runner(job))
-        .await?
-        .unwrap_or(job);
-    if job.state == JobState::Succeeded {
-        let removed = Removed {
-            runner_id: id.uuid(),
-            runner_name: runner.name,
-            success: true,
-            message: "The runner is removed from GitHub.".to_owned(),
-        };
-        return Ok(prefer.confirm(Json(removed).into_response()));
+    for _ in 0..TRIES {
+        job = wait(&app, job, until).await?;
+        if job.state != JobState::Succeeded {
+            break;
+        }
+        if is_gone(&app, id).await? {
+            return Ok(prefer.confirm(Json(removed(runner)).into_response()));
+        }
+        // The job was about to end, and nobody had asked for the runner when it looked: it was spared.
+        job = order.place(&app, &runner).await?;
     }
     if !waits_for_runner(&job) {
         return match ended(&job) {
@@ -94,19 +100,40 @@ pub(crate) async fn remove(
             None => accepted(&app, job).await,
         };
     }
-    // Whoever waits is told that nothing happens, so nothing may happen later. A job that others asked for goes on.
-    if ours && withdraw(&app, &caller, &origin, job.id).await?.is_none() {
-        return accepted(&app, job).await;
+    // Whoever waits is told that nothing happens, so nothing may happen later. A job others count on goes on.
+    match leave(&app, (&caller, &origin), job.id).await? {
+        Some(left) => Err(busy(left.state.is_final()).into()),
+        None => accepted(&app, job).await,
     }
-    Err(busy(ours).into())
+}
+
+/// The job once it is over, waits for its runner, or the time is.
+async fn wait(app: &App, job: Job, until: Instant) -> ApiResult<Job> {
+    let left = until.saturating_duration_since(Instant::now());
+    let wished = |job: &Job| job.state.is_final() || waits_for_runner(job);
+    Ok(waiting::until(app, job.id, left, wished).await?.unwrap_or(job))
+}
+
+async fn is_gone(app: &App, id: RunnerId) -> ApiResult<bool> {
+    let runner = app.store.read().await?.runners().get(id).await?;
+    Ok(runner.is_none_or(|runner| runner.status == RunnerStatus::Deleted))
+}
+
+fn removed(runner: Runner) -> Removed {
+    Removed {
+        runner_id: runner.id.uuid(),
+        runner_name: runner.name,
+        success: true,
+        message: "The runner is removed from GitHub.".to_owned(),
+    }
 }
 
 fn waits_for_runner(job: &Job) -> bool {
     job.state == JobState::Queued && job.blocked_on == Some(BlockedOn::Busy)
 }
 
-fn busy(ours: bool) -> Problem {
-    let detail = if ours {
+fn busy(cancelled: bool) -> Problem {
+    let detail = if cancelled {
         "The runner runs a workflow job; nothing was removed. Without `Prefer: wait` the removal waits for its end."
     } else {
         "The runner runs a workflow job; a job somebody else asked for waits for its end."
