@@ -3,7 +3,7 @@
 use std::{collections::HashSet, convert::Infallible, time::Duration};
 
 use chrono::TimeDelta;
-use domain::JobId;
+use domain::{JobId, JobKind};
 use queue::Ticket;
 use store::OpenJob;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -144,14 +144,38 @@ fn ticket(row: &OpenJob) -> Ticket {
         accepted_at: row.created_at,
         deadline_at: row.deadline_at,
         run_at: Some(row.run_at),
-        // It had its turn before its worker died.
-        urgent: row.running,
+        // It had its turn before its worker died, or somebody looks at its answer.
+        urgent: row.running || (row.kind == JobKind::DriftCheck && row.asked),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use chrono::Utc;
+
     use super::*;
+
+    #[test]
+    fn who_looks_at_a_runner_goes_ahead_after_a_loss_as_before() {
+        let now = Utc::now();
+        let row = |kind, running, asked| OpenJob {
+            id: JobId::new(),
+            kind,
+            installation: domain::InstallationId::default(),
+            team: None,
+            weight: 1.0,
+            created_at: now,
+            deadline_at: now,
+            run_at: now,
+            running,
+            asked,
+            quiet_for: TimeDelta::zero(),
+        };
+        assert!(ticket(&row(JobKind::DriftCheck, false, true)).urgent);
+        assert!(ticket(&row(JobKind::Provision, true, false)).urgent, "it had its turn");
+        assert!(!ticket(&row(JobKind::DriftCheck, false, false)).urgent);
+        assert!(!ticket(&row(JobKind::Deprovision, false, true)).urgent);
+    }
 
     #[test]
     fn what_nobody_put_back_is_looked_for_when_the_time_to_do_so_is_over() {
