@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use domain::{
-    AuditEntry, InstallationId, Offence, Runner, SecurityEvent, Severity, Shift, Source, Stale, WorkflowJob,
+    AuditEntry, InstallationId, Offence, Runner, SecurityEvent, Severity, Shift, Source, Stale, Team,
+    WorkflowJob,
 };
 use runtime::config::LabelEnforcement;
 use serde_json::json;
@@ -24,7 +25,7 @@ pub(crate) async fn look(
     }
     let (id, name) = (job.runner_id, job.runner_name.as_deref());
     let bound = tx.webhooks().runner(installation, id, name).await?;
-    let Some(bound) = bound else { return Ok(Outcome::ignored("on no runner of ours")) };
+    let Some(bound) = bound else { return late(parts, tx, (installation, job)).await };
     let Some(runner) = tx.runners().get(bound.runner).await? else {
         return Ok(Outcome::ignored("on no runner of ours"));
     };
@@ -33,7 +34,10 @@ pub(crate) async fn look(
     };
     let decision = match job.decide((&runner, &team), bound.seen.as_ref(), received) {
         Ok(decision) => decision,
-        Err(Stale::Older) => return Ok(Outcome::ignored("something newer is known")),
+        Err(Stale::Older) => {
+            accuse_late(parts, tx, (&runner, &team, job)).await?;
+            return Ok(Outcome::ignored("something newer is known"));
+        }
         Err(Stale::NotThere) => return Ok(Outcome::ignored("the runner has no config yet")),
     };
     tx.webhooks().mark(runner.id, &decision.mark).await?;
@@ -49,24 +53,56 @@ pub(crate) async fn look(
         tx.runners().shift(&shift, Source::Webhook).await?;
     }
     for offence in &decision.offences {
-        accuse(parts, tx, (&runner, job, offence)).await?;
+        accuse(parts, tx, (&runner, job, offence), job.completed).await?;
     }
     let check = decision.finished.then(|| check_of(&runner));
     Ok(Outcome { check, ..Outcome::processed(if job.completed { "completed" } else { "in progress" }) })
 }
 
-/// Writes down what a job does that it should not, and asks for its end if that is wanted and it still runs.
+/// Looks at an event that found no live runner. If its runner is gone, nothing changes any more, but what only this event
+/// can tell is told.
+async fn late(
+    parts: &Parts,
+    tx: &mut Tx,
+    (installation, job): (&InstallationId, &WorkflowJob),
+) -> Result<Outcome, StoreError> {
+    let nobody = Outcome::ignored("on no runner of ours");
+    let gone = tx.webhooks().gone(installation, job.runner_id, job.runner_name.as_deref()).await?;
+    let Some(gone) = gone else { return Ok(nobody) };
+    let Some(runner) = tx.runners().get(gone).await? else { return Ok(nobody) };
+    let Some(team) = tx.teams().policy(runner.team).await? else { return Ok(nobody) };
+    accuse_late(parts, tx, (&runner, &team, job)).await?;
+    Ok(Outcome::ignored("the runner is gone"))
+}
+
+/// What came after something newer, or after its runner's end, was about a job that is over.
+async fn accuse_late(
+    parts: &Parts,
+    tx: &mut Tx,
+    (runner, team, job): (&Runner, &Team, &WorkflowJob),
+) -> Result<(), StoreError> {
+    for offence in &job.offences(runner, team) {
+        accuse(parts, tx, (runner, job, offence), true).await?;
+    }
+    Ok(())
+}
+
+/// Writes down what a job does that it should not, once, and asks for its end if that is wanted and it is not over.
 async fn accuse(
     parts: &Parts,
     tx: &mut Tx,
     (runner, job, offence): (&Runner, &WorkflowJob, &Offence),
+    over: bool,
 ) -> Result<(), StoreError> {
     let action_taken = match parts.enforcement {
         LabelEnforcement::Audit => "recorded",
-        LabelEnforcement::Enforce if job.completed => "recorded: it was over already",
+        LabelEnforcement::Enforce if over => "recorded: it was over already",
         LabelEnforcement::Enforce => "cancelling",
     };
     let event_type = offence.event_type();
+    if tx.audit().told(event_type, runner.id, job.id).await? {
+        return Ok(());
+    }
     let foreign = if let Offence::Labels(labels) = offence { Some(labels) } else { None };
     let entry = AuditEntry {
         runner: Some(runner.id),
@@ -79,7 +115,7 @@ async fn accuse(
     tracing::warn!(runner = %runner.id, team = %runner.team, event_type, action_taken, "a workflow job should not run here");
     let event = SecurityEvent { event_type, severity: Severity::High, action_taken };
     tx.audit().alarm(&event, &entry).await?;
-    if parts.enforcement == LabelEnforcement::Audit || job.completed {
+    if parts.enforcement == LabelEnforcement::Audit || over {
         return Ok(());
     }
     let wanted = NewCancellation {

@@ -6,7 +6,7 @@ use serde_json::json;
 use store::TeamDraft;
 use twin::{Fault, FaultKind, JobStatus, RunnerChange};
 
-use super::{Scene, builder, look, scene};
+use super::{Scene, builder, deliver, look, outcome, scene};
 
 /// Somebody gives the runner a label by hand, and a job that wants it comes; answers the job.
 async fn strange_job(scene: &Scene) -> u64 {
@@ -144,4 +144,57 @@ async fn admins_write_the_lists_and_are_told_what_is_wrong_with_them() {
     let wrong = json!({ "allowed_repositories": ["acme/*", "acme"], "allowed_workflows": [" x"] });
     let refused = world.patch(&path, &root, &wrong).await.refused(422, "validation_failed");
     assert_eq!(refused.pointers(), ["/allowed_repositories/1", "/allowed_workflows/0"]);
+}
+
+#[tokio::test]
+async fn what_came_after_the_runners_end_is_told_all_the_same() {
+    let draft = TeamDraft { allowed_repositories: vec!["acme/web".into()], ..draft("red") };
+    let scene = Scene::start(builder(), draft).await;
+    let gone = "UPDATE runners SET status = 'deleted', deleted_at = now() WHERE id = $1";
+    scene.world.change(gone, scene.runner).await;
+    let strange = |file: &str| {
+        let mut body = scene.event(file, 7, 30);
+        body["repository"]["full_name"] = json!("acme/other");
+        body["workflow_job"]["labels"] = json!(["gpu-7", "prod"]);
+        body
+    };
+    for file in ["workflow_job.completed.json", "workflow_job.in_progress.json"] {
+        let id = deliver(&scene.world, "workflow_job", &strange(file)).await;
+        look(&scene.world).await;
+        assert_eq!(outcome(&scene.world, id).await, "ignored: the runner is gone");
+    }
+    for event_type in ["label_policy_violation_workflow", "unexpected_job"] {
+        let alarms = scene.alarms(event_type).await;
+        assert_eq!(alarms.len(), 1, "{event_type} is told once");
+        assert_eq!(alarms[0]["action_taken"], "recorded: it was over already");
+        assert_eq!(alarms[0]["runner_id"], json!(scene.runner));
+    }
+    assert_eq!(scene.stands().await, ("deleted".to_owned(), false));
+    assert_eq!(scene.world.count("SELECT count(*) FROM workflow_cancellations").await, 0);
+
+    let mut other = strange("workflow_job.completed.json");
+    other["workflow_job"]["id"] = json!(8);
+    other["workflow_job"]["runner_name"] = json!("another");
+    let id = deliver(&scene.world, "workflow_job", &other).await;
+    look(&scene.world).await;
+    assert_eq!(outcome(&scene.world, id).await, "ignored: on no runner of ours");
+    assert_eq!(scene.alarms("unexpected_job").await.len(), 1);
+}
+
+#[tokio::test]
+async fn what_came_after_the_next_job_is_told_all_the_same() {
+    let draft = TeamDraft { allowed_repositories: vec!["acme/web".into()], ..draft("red") };
+    let scene = Scene::start(builder(), draft).await;
+    let of = |job: i64, second: u32, repository: &str| {
+        let mut body = scene.event("workflow_job.completed.json", job, second);
+        body["repository"]["full_name"] = json!(repository);
+        body["workflow_job"]["labels"] = json!(["gpu-7"]);
+        body
+    };
+    deliver(&scene.world, "workflow_job", &of(2, 40, "acme/web")).await;
+    look(&scene.world).await;
+    let late = deliver(&scene.world, "workflow_job", &of(1, 20, "acme/other")).await;
+    look(&scene.world).await;
+    assert_eq!(outcome(&scene.world, late).await, "ignored: something newer is known");
+    assert_eq!(scene.alarms("unexpected_job").await.len(), 1);
 }
