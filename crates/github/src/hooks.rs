@@ -37,13 +37,13 @@ pub struct Deliveries {
 }
 
 impl GitHub {
-    /// One page (`per_page` 1 to 100) of delivery attempts, from `cursor` on.
-    pub async fn list_hook_deliveries(
+    /// One page (`per_page` 1 to 100) of the delivery attempts that failed (answered with 400 to 599), from `cursor` on.
+    pub async fn list_failed_hook_deliveries(
         &self,
         cursor: Option<&str>,
         per_page: u32,
     ) -> Result<Deliveries, GitHubError> {
-        let mut path = format!("/app/hook/deliveries?per_page={}", per_page.clamp(1, 100));
+        let mut path = format!("/app/hook/deliveries?status=failure&per_page={}", per_page.clamp(1, 100));
         if let Some(cursor) = cursor {
             path = format!("{path}&cursor={}", encode(cursor));
         }

@@ -84,14 +84,14 @@ async fn deliveries_are_listed_and_sent_again_as_the_app() {
         "duration":0.27,"status":"OK","status_code":200,"event":"workflow_job","action":null,
         "installation_id":123,"repository_id":456}]"#;
     let fake = Fake::start(move |seen, _| match seen.path.as_str() {
-        "/app/hook/deliveries?per_page=100&cursor=v1_a%2Bb" => give(200, delivery)
+        "/app/hook/deliveries?status=failure&per_page=100&cursor=v1_a%2Bb" => give(200, delivery)
             .with("link", "<http://h/app/hook/deliveries?per_page=100&cursor=v1_c>; rel=\"next\""),
         "/app/hook/deliveries/12345678/attempts" => give(202, "{}"),
         other => panic!("{other}"),
     })
     .await;
     let (github, key) = fake.app();
-    let page = github.list_hook_deliveries(Some("v1_a+b"), 1000).await.unwrap();
+    let page = github.list_failed_hook_deliveries(Some("v1_a+b"), 1000).await.unwrap();
     assert_eq!((page.deliveries[0].id, page.next_cursor.as_deref()), (12_345_678, Some("v1_c")));
     github.redeliver_hook(12_345_678).await.unwrap();
     assert_eq!(fake.mints(), 0);
