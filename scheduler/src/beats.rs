@@ -2,10 +2,14 @@
 
 use std::{convert::Infallible, time::Duration};
 
+use domain::InstallationId;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Lead, Parts, StepError};
+
+/// When a step, or a step for one installation, succeeded the last time.
+const LAST_SUCCESS: &str = "rts_scheduler_last_success_seconds";
 
 /// Longest time one step may take.
 pub(crate) const STEP: Duration = Duration::from_secs(30);
@@ -15,28 +19,60 @@ pub(crate) const STEP: Duration = Duration::from_secs(30);
 pub(crate) async fn every<F>(
     period: Duration,
     name: &'static str,
-    (parts, draining): (Parts, CancellationToken),
+    with: (Parts, CancellationToken),
     step: impl Fn(Parts) -> F,
 ) -> Result<(), Infallible>
 where
     F: Future<Output = Result<u64, StepError>>,
 {
-    let beat = parts.progress.register(name, period * 3 + STEP * 2);
-    let mut ticks = interval(period);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            _ = ticks.tick() => {}
-            () = draining.cancelled() => break,
+    again_and_again(period, name, with, |parts| {
+        let begun = step(parts);
+        async {
+            take(name, begun).await;
+            false
         }
-        take(name, step(parts.clone())).await;
-        beat.tick();
-    }
-    beat.retire();
-    Ok(())
+    })
+    .await
 }
 
-/// The same, but only while this scheduler leads.
+/// The same, but a step that did as much as one may, `most`, is taken again at once.
+pub(crate) async fn until_none_is_left<F>(
+    (period, most): (Duration, u64),
+    name: &'static str,
+    with: (Parts, CancellationToken),
+    step: impl Fn(Parts) -> F,
+) -> Result<(), Infallible>
+where
+    F: Future<Output = Result<u64, StepError>>,
+{
+    again_and_again(period, name, with, |parts| {
+        let begun = step(parts);
+        async move { take(name, begun).await.is_some_and(|done| done >= most) }
+    })
+    .await
+}
+
+/// The same as [`every`], but the step itself notes for which installations it succeeded.
+pub(crate) async fn every_for_each<F>(
+    period: Duration,
+    name: &'static str,
+    with: (Parts, CancellationToken),
+    step: impl Fn(Parts) -> F,
+) -> Result<(), Infallible>
+where
+    F: Future<Output = Result<u64, StepError>>,
+{
+    again_and_again(period, name, with, |parts| {
+        let begun = step(parts);
+        async {
+            take_within(STEP, name, begun).await;
+            false
+        }
+    })
+    .await
+}
+
+/// The same as [`every`], but only while this scheduler leads. Who does not lead says nothing of how the step goes.
 pub(crate) async fn every_led<F>(
     period: Duration,
     name: &'static str,
@@ -46,16 +82,43 @@ pub(crate) async fn every_led<F>(
 where
     F: Future<Output = Result<u64, StepError>>,
 {
-    let if_leading = |parts: Parts| {
+    again_and_again(period, name, (parts, draining), |parts| {
         let begun = lead.leads().then(|| step(parts));
         async {
-            match begun {
-                Some(begun) => begun.await,
-                None => Ok(0),
+            if let Some(begun) = begun {
+                take(name, begun).await;
             }
+            false
         }
-    };
-    every(period, name, (parts, draining), if_leading).await
+    })
+    .await
+}
+
+/// Ticks until draining; at once again when `tick` says so.
+async fn again_and_again<F>(
+    period: Duration,
+    name: &'static str,
+    (parts, draining): (Parts, CancellationToken),
+    tick: impl Fn(Parts) -> F,
+) -> Result<(), Infallible>
+where
+    F: Future<Output = bool>,
+{
+    let beat = parts.progress.register(name, period * 3 + STEP * 2);
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = draining.cancelled() => break,
+        }
+        while tick(parts.clone()).await && !draining.is_cancelled() {
+            beat.tick();
+        }
+        beat.tick();
+    }
+    beat.retire();
+    Ok(())
 }
 
 /// Takes one step within its time, and notes how it went. Answers what it did.
@@ -63,10 +126,18 @@ pub(crate) async fn take(
     name: &'static str,
     step: impl Future<Output = Result<u64, StepError>>,
 ) -> Option<u64> {
-    take_within(STEP, name, step).await
+    let done = take_within(STEP, name, step).await?;
+    metrics::gauge!(LAST_SUCCESS, "step" => name).set(epoch_seconds());
+    Some(done)
 }
 
-/// The same with a time of its own.
+/// Notes that a step succeeded for one installation.
+pub(crate) fn succeeded(name: &'static str, installation: &InstallationId) {
+    let labels = [("step", name.to_owned()), ("installation", installation.to_string())];
+    metrics::gauge!(LAST_SUCCESS, &labels).set(epoch_seconds());
+}
+
+/// The same as [`take`] with a time of its own, and nothing noted of its success.
 pub(crate) async fn take_within(
     most: Duration,
     name: &'static str,
@@ -76,7 +147,6 @@ pub(crate) async fn take_within(
     match outcome {
         Ok(Ok(done)) => {
             metrics::counter!("rts_scheduler_done_total", "step" => name).increment(done);
-            metrics::gauge!("rts_scheduler_last_success_seconds", "step" => name).set(epoch_seconds());
             if done > 0 {
                 tracing::info!(step = name, done, "step taken");
             }
@@ -95,4 +165,30 @@ pub(crate) async fn take_within(
 #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 fit a float for a very long time")]
 fn epoch_seconds() -> f64 {
     runtime::Clock::System.now().timestamp() as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use runtime::telemetry::Metrics;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn only_what_succeeded_is_said_to_have() {
+        let (recorder, metrics) = Metrics::local().unwrap();
+        let _installed = metrics::set_default_local_recorder(&recorder);
+        let said = |label: &str| {
+            let mut lines = metrics.render();
+            lines.retain(|c| c != '"');
+            lines.lines().any(|line| line.starts_with(LAST_SUCCESS) && line.contains(label))
+        };
+        assert_eq!(take("done", async { Ok(2) }).await, Some(2));
+        assert_eq!(take("failed", async { Err(StepError::Unfinished) }).await, None);
+        assert_eq!(take_within(Duration::ZERO, "late", std::future::pending()).await, None);
+        assert_eq!(take_within(STEP, "of_its_own", async { Ok(1) }).await, Some(1));
+        succeeded("of_its_own", &"games".parse().unwrap());
+        assert!(said("step=done") && !said("step=failed") && !said("step=late"));
+        assert!(said("installation=games") && !said("{step=of_its_own}"));
+        assert!(metrics.render().contains("rts_scheduler_failures_total{step=\"failed\"} 1"));
+    }
 }

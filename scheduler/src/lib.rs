@@ -25,6 +25,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use domain::DriftRules;
 use fleet::Fleet;
+use github::GitHubError;
 pub use lead::Lead;
 pub use prune::Retention;
 use queue::{QueueError, Spine};
@@ -94,6 +95,12 @@ pub enum StepError {
     /// The queue.
     #[error("the queue did not do it")]
     Queue(#[from] QueueError),
+    /// GitHub.
+    #[error("GitHub did not do it")]
+    GitHub(#[from] GitHubError),
+    /// Why, was said where it happened.
+    #[error("it was not done whole")]
+    Unfinished,
 }
 
 /// Runs every step at its own pace until `shutdown` drains.
@@ -116,11 +123,17 @@ pub async fn run(parts: Parts, shutdown: Shutdown) -> anyhow::Result<()> {
     every!(5, "depth", depth::run);
     every!(10, "shred", shred::run);
     every!(3600, "forget", shred::forget);
-    every!(1, "inbox", inbox::run);
     every!(2, "cancel", cancel::run);
     every!(20, "suspension", suspension::run);
-    every!(30, "redeliver", redeliver::run);
     every!(60, "forget_webhooks", inbox::forget);
+    let with = (parts.clone(), draining.clone());
+    group.supervise("inbox", Backoff::default(), move || {
+        beats::until_none_is_left((Duration::from_secs(1), inbox::MOST), "inbox", with.clone(), inbox::run)
+    });
+    let with = (parts.clone(), draining.clone());
+    group.supervise("redeliver", Backoff::default(), move || {
+        beats::every_for_each(Duration::from_secs(30), "redeliver", with.clone(), redeliver::run)
+    });
     let swept = (parts.clone(), draining.clone());
     group.supervise("sweep", Backoff::default(), move || sweep::keep(swept.0.clone(), swept.1.clone()));
     let lead = Lead::new(&parts.watch.name);

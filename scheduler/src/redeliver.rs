@@ -1,29 +1,53 @@
 //! GitHub never sends a lost webhook again by itself, but does so when asked, for three days.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::InstallationId;
 use futures::future::join_all;
 use github::{Delivery, GitHub, GitHubError};
+use store::{SweepResume, SweepTurn};
+use tokio::time::sleep;
 use uuid::Uuid;
 
 use fleet::{heed, limited};
 
-use crate::{Parts, StepError};
+use crate::{Parts, StepError, beats};
 
 /// How often the list is read.
 const EVERY: TimeDelta = TimeDelta::minutes(3);
 /// Read again each time, for deliveries whose redelivery failed and for times that are not in order.
 const OVERLAP: TimeDelta = TimeDelta::hours(1);
-/// Deliveries of one page and pages of one sweep; on a first sweep older ones stay lost.
-const PAGE: u32 = 100;
-const PAGES: usize = 10;
-/// Events asked for in one sweep.
-const MOST: usize = 50;
 /// How often one event is asked for, and the time between: this, then ten times this.
 const ATTEMPTS: i16 = 3;
 const PAUSE: TimeDelta = TimeDelta::minutes(2);
+
+/// How much one step does for one installation; the next goes on where it ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Deliveries of one page.
+    pub page: u32,
+    /// Pages read.
+    pub pages: usize,
+    /// Events asked for.
+    pub posts: usize,
+    /// Time between two of them.
+    pub gap: Duration,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { page: 100, pages: 10, posts: 15, gap: Duration::from_secs(1) }
+    }
+}
+
+/// A part of the list of failed deliveries, newest first.
+#[derive(Debug, Default)]
+struct Reading {
+    deliveries: Vec<Delivery>,
+    /// Where it goes on, if it was cut short.
+    next: Option<String>,
+}
 
 /// What the list says: the attempt to repeat for each event that never came, and the newest time read.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -32,23 +56,29 @@ struct Lost {
     newest: Option<DateTime<Utc>>,
 }
 
-/// Reads the list of deliveries of every installation whose turn it is. Answers how many events were asked for again.
+/// Reads the list of failed deliveries of every installation whose turn it is. Answers how many events were asked for
+/// again.
+///
+/// # Errors
+/// Of one installation, after all had their turn.
 pub async fn run(parts: Parts) -> Result<u64, StepError> {
-    sweep(&parts, EVERY).await
+    run_within(&parts, &Bounds::default()).await
 }
 
-/// The same, with the time that must have passed since the last reading.
-async fn sweep(parts: &Parts, every: TimeDelta) -> Result<u64, StepError> {
+/// The same within other bounds.
+///
+/// # Errors
+/// The same.
+pub async fn run_within(parts: &Parts, bounds: &Bounds) -> Result<u64, StepError> {
     // All at the same time: one that is slow holds nobody up.
-    let all = parts.fleet.iter().map(|(installation, github)| in_turn(parts, (installation, github), every));
-    let asked = join_all(all).await.into_iter().collect::<Result<Vec<u64>, StepError>>()?;
-    Ok(asked.into_iter().sum())
+    let all = parts.fleet.iter().map(|(installation, github)| in_turn(parts, (installation, github), bounds));
+    join_all(all).await.into_iter().sum()
 }
 
 async fn in_turn(
     parts: &Parts,
     (installation, github): (&InstallationId, &GitHub),
-    every: TimeDelta,
+    bounds: &Bounds,
 ) -> Result<u64, StepError> {
     // A personal access token has no webhook of its own.
     if parts.fleet.github_id(installation).is_none() || limited(&parts.spine, installation).await? {
@@ -56,68 +86,114 @@ async fn in_turn(
     }
     let mut read = parts.store.read().await?;
     read.installations().ensure(std::slice::from_ref(installation)).await?;
-    let turn = read.installations().take_sweep(installation, every).await?;
+    let turn = read.installations().take_sweep(installation, EVERY).await?;
     drop(read);
-    let Some(until) = turn else { return Ok(0) };
-    match one(parts, (installation, github), until).await? {
-        Ok(done) => Ok(done),
-        Err(error) => {
+    let Some(turn) = turn else { return Ok(0) };
+    let sweep = Sweep { parts, installation, github, bounds };
+    match sweep.part(&turn).await {
+        Err(StepError::GitHub(error)) => {
             heed(&parts.spine, installation, &error).await;
             tracing::warn!(%installation, %error, "lost webhooks could not be asked for; the next sweep tries again");
-            Ok(0)
+            Err(error.into())
+        }
+        Err(error) => Err(error),
+        Ok(asked) => {
+            beats::succeeded("redeliver", installation);
+            Ok(asked)
         }
     }
 }
 
-/// One installation's list. It counts as read only if everything in it could be asked for.
-async fn one(
-    parts: &Parts,
-    (installation, github): (&InstallationId, &GitHub),
-    until: Option<DateTime<Utc>>,
-) -> Result<Result<u64, GitHubError>, StepError> {
-    let lost = match read(github, until.map(|until| until - OVERLAP)).await {
-        Ok(lost) => lost,
-        Err(error) => return Ok(Err(error)),
-    };
-    let ids: Vec<Uuid> = lost.attempts.keys().copied().collect();
-    let missing = parts.store.read().await?.installations().missing(&ids, ATTEMPTS, PAUSE).await?;
-    let mut asked = 0;
-    for id in missing.iter().take(MOST) {
-        let Some(attempt) = lost.attempts.get(id) else { continue };
-        // Noted before: an event that cannot be sent again is not asked for for ever.
-        parts.store.read().await?.installations().asked_again(*id).await?;
-        match github.redeliver_hook(*attempt).await {
-            Ok(()) => asked += 1,
-            Err(error @ GitHubError::Refused { .. }) => {
-                tracing::warn!(delivery = %id, %error, "a lost webhook cannot be had");
+/// One installation's turn.
+struct Sweep<'s> {
+    parts: &'s Parts,
+    installation: &'s InstallationId,
+    github: &'s GitHub,
+    bounds: &'s Bounds,
+}
+
+impl Sweep<'_> {
+    /// Reads one part of the list, and asks for what it shows to be lost. The part counts as read only if everything in
+    /// it was asked for, and the list only when all of its parts were read.
+    async fn part(&self, turn: &SweepTurn) -> Result<u64, StepError> {
+        let reading = self.read(turn).await?;
+        let lost = lost(&reading.deliveries);
+        let (asked, whole) = self.ask(&lost).await?;
+        let newest = turn.resume.as_ref().map(|resume| resume.newest).max(lost.newest);
+        let next = reading.next.zip(newest).map(|(from, newest)| SweepResume { from, newest });
+        let mut read = self.parts.store.read().await?;
+        match (whole, &next) {
+            (false, _) => read.installations().sweep_on(self.installation, turn.resume.as_ref()).await?,
+            (true, Some(next)) => read.installations().sweep_on(self.installation, Some(next)).await?,
+            (true, None) => read.installations().swept(self.installation, newest).await?,
+        }
+        Ok(asked)
+    }
+
+    /// Reads on, newest first, back to an hour before where the last reading began.
+    async fn read(&self, turn: &SweepTurn) -> Result<Reading, StepError> {
+        let since = turn.until.map(|until| until - OVERLAP);
+        let mut reading =
+            Reading { next: turn.resume.as_ref().map(|resume| resume.from.clone()), ..Reading::default() };
+        for _ in 0..self.bounds.pages {
+            let cursor = reading.next.take();
+            let page = match self
+                .github
+                .list_failed_hook_deliveries(cursor.as_deref(), self.bounds.page)
+                .await
+            {
+                Ok(page) => page,
+                Err(error @ GitHubError::Refused { .. }) if cursor.is_some() => {
+                    // GitHub knows the page no more: from the beginning.
+                    self.parts.store.read().await?.installations().sweep_on(self.installation, None).await?;
+                    return Err(error.into());
+                }
+                Err(error) => return Err(error.into()),
+            };
+            let end = page.deliveries.last().is_none_or(|last| since.is_some_and(|s| last.delivered_at < s));
+            reading.deliveries.extend(page.deliveries);
+            reading.next = page.next_cursor.filter(|_| !end);
+            if reading.next.is_none() {
+                break;
             }
-            Err(error) => return Ok(Err(error)),
         }
+        Ok(reading)
     }
-    if missing.len() <= MOST
-        && let Some(newest) = lost.newest
-    {
-        parts.store.read().await?.installations().swept(installation, newest).await?;
+
+    /// Asks for what is not in the inbox: whatever we answered to is there, be it an attempt this list does not show.
+    /// Answers how many, and whether that was all.
+    async fn ask(&self, lost: &Lost) -> Result<(u64, bool), StepError> {
+        let ids: Vec<Uuid> = lost.attempts.keys().copied().collect();
+        let mut read = self.parts.store.read().await?;
+        let missing = read.installations().missing(&ids, ATTEMPTS, PAUSE).await?;
+        drop(read);
+        let mut asked = 0;
+        for (nth, id) in missing.iter().enumerate() {
+            if nth == self.bounds.posts || (nth > 0 && !self.may_go_on().await?) {
+                return Ok((asked, false));
+            }
+            let Some(attempt) = lost.attempts.get(id) else { continue };
+            // Noted before: an event that cannot be sent again is not asked for for ever.
+            self.parts.store.read().await?.installations().asked_again(*id).await?;
+            match self.github.redeliver_hook(*attempt).await {
+                Ok(()) => asked += 1,
+                Err(error @ GitHubError::Refused { .. }) => {
+                    tracing::warn!(delivery = %id, %error, "a lost webhook cannot be had");
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok((asked, true))
     }
-    Ok(Ok(asked))
+
+    /// Leaves GitHub time between two writes. False: it wants more.
+    async fn may_go_on(&self) -> Result<bool, StepError> {
+        sleep(self.bounds.gap).await;
+        Ok(!limited(&self.parts.spine, self.installation).await?)
+    }
 }
 
-/// Reads the list back to `since`, newest first.
-async fn read(github: &GitHub, since: Option<DateTime<Utc>>) -> Result<Lost, GitHubError> {
-    let (mut all, mut cursor) = (Vec::new(), None);
-    for _ in 0..PAGES {
-        let page = github.list_hook_deliveries(cursor.as_deref(), PAGE).await?;
-        let reached = page.deliveries.last().is_none_or(|last| since.is_some_and(|s| last.delivered_at < s));
-        all.extend(page.deliveries);
-        cursor = page.next_cursor;
-        if reached || cursor.is_none() {
-            break;
-        }
-    }
-    Ok(lost(&all))
-}
-
-/// Events of which no attempt succeeded; with the newest attempt of each.
+/// Events of which no attempt shown succeeded; with the newest attempt of each.
 fn lost(deliveries: &[Delivery]) -> Lost {
     let mut lost = Lost { newest: deliveries.iter().map(|one| one.delivered_at).max(), ..Lost::default() };
     let arrived = |code: i64| (200..400).contains(&code);

@@ -22,6 +22,8 @@ pub use listing::Memory;
 
 use crate::{Lead, Parts, StepError, beats};
 
+/// Its name in logs and metrics.
+const STEP: &str = "snapshot";
 /// How often it is looked whether a pass is due.
 const LOOK: Duration = Duration::from_secs(2);
 /// Longest time one pass may take: a thousand pages.
@@ -60,8 +62,24 @@ async fn when_due(parts: &Parts, lead: &Lead, installation: &InstallationId, mem
         Ok(Err(error)) => return tracing::warn!(%error, "whether a pass is due could not be read"),
         Ok(Ok(false)) | Err(_) => return,
     }
-    let step = async { run(parts, installation, memory).await.map(|passed| passed.sent) };
-    beats::take_within(PASS, "snapshot", step).await;
+    let step =
+        async { run(parts, installation, memory).await.and_then(|passed| judge(installation, &passed)) };
+    beats::take_within(PASS, STEP, step).await;
+}
+
+/// Only a pass that saw everything counts. One that was told to wait is nobody's failure.
+fn judge(installation: &InstallationId, passed: &Passed) -> Result<u64, StepError> {
+    match passed.result {
+        "ok" | "held" => {
+            beats::succeeded(STEP, installation);
+            Ok(passed.sent)
+        }
+        "paused" => Ok(passed.sent),
+        result => {
+            tracing::warn!(%installation, result, "a pass did not see the whole fleet; `sync_status` says why");
+            Err(StepError::Unfinished)
+        }
+    }
 }
 
 fn every(parts: &Parts) -> TimeDelta {

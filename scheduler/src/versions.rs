@@ -14,8 +14,14 @@ const MOST: i64 = 20;
 /// Asks GitHub about every version in use, once a day each, and tells what will not be taken for much longer. Answers how
 /// many were told.
 pub async fn run(parts: Parts) -> Result<u64, StepError> {
+    // What one GitHub does not say keeps nobody from being told what is known.
+    let mut silent = None;
     for (installation, github) in parts.fleet.iter() {
-        ask(&parts, installation, github).await?;
+        match ask(&parts, installation, github).await {
+            Ok(()) => {}
+            Err(StepError::GitHub(error)) => silent = Some(error),
+            Err(error) => return Err(error),
+        }
     }
     parts.store.read().await?.versions().forget().await?;
     let in_use = parts.store.read().await?.versions().in_use().await?.items;
@@ -29,7 +35,10 @@ pub async fn run(parts: Parts) -> Result<u64, StepError> {
         let number = f64::from(i32::try_from(runners).unwrap_or(i32::MAX));
         metrics::gauge!("rts_runners_on_old_versions", "state" => state.as_str()).set(number);
     }
-    Ok(told)
+    match silent {
+        Some(error) => Err(error.into()),
+        None => Ok(told),
+    }
 }
 
 fn state_of(row: &VersionRow) -> VersionState {
@@ -47,7 +56,7 @@ async fn ask(parts: &Parts, installation: &InstallationId, github: &GitHub) -> R
             Err(error) => {
                 heed(&parts.spine, installation, &error).await;
                 tracing::debug!(%installation, version, %error, "GitHub did not say how long it takes a version");
-                return Ok(());
+                return Err(error.into());
             }
         };
         let cut_off = told.map_or_else(CutOff::default, |told| CutOff {

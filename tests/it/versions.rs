@@ -161,3 +161,14 @@ async fn where_github_does_not_say_nothing_is_said() {
     assert!(scene.world.jit(&scene.ada, &wish("2.300.0")).await.expect(202).body["warnings"].is_null());
     assert_eq!(scene.alarms().await, json!([]));
 }
+
+#[tokio::test]
+async fn what_github_does_not_answer_is_a_failure_and_asked_again() {
+    let scene = Scene::new().await;
+    scene.until("2.300.0", 3);
+    scene.runner("2.300.0").await;
+    let fault = twin::Fault::once("GET", "deprecations", twin::FaultKind::Status { status: 500 });
+    scene.world.twin.control().fault(fault).unwrap();
+    assert!(matches!(versions::run(scene.world.scheduling()).await, Err(scheduler::StepError::GitHub(_))));
+    assert_eq!(scene.step().await, 1);
+}

@@ -164,3 +164,29 @@ async fn a_worker_without_the_credential_leaves_the_job_to_one_that_has_it() {
     let done = world.settled(&scene.bob, asked.job).await;
     assert_eq!((&done["state"], &done["attempts"]), (&json!("succeeded"), &json!(1)), "{done}");
 }
+
+#[tokio::test]
+async fn only_a_pass_that_saw_everything_counts_as_a_success() {
+    let more = More::enterprise("unheard", "initech", "ghp_a-token-nobody-knows");
+    let world = World::builder().workers(0).more(more).scheduler().start().await;
+    let root = world.admin().await;
+    let results = || async {
+        let status = world.get("/admin/sync/status", &root).await.expect(200).body;
+        let all = status["installations"].as_array().unwrap().clone();
+        all.iter().map(|one| one["last_sync_result"].clone()).collect::<Vec<_>>()
+    };
+    holds("both had their pass", || async { results().await == [json!("ok"), json!("failed")] }).await;
+    let said = |installation: &str| {
+        let world = &world;
+        let labels = [format!("installation=\"{installation}\""), "step=\"snapshot\"".to_owned()];
+        async move {
+            let text = world.root("GET", "/metrics").send().await.text;
+            text.lines().any(|line| {
+                line.starts_with("rts_scheduler_last_success_seconds")
+                    && labels.iter().all(|l| line.contains(l))
+            })
+        }
+    };
+    holds("the good one is told", || said("default")).await;
+    assert!(!said("unheard").await);
+}
