@@ -302,3 +302,28 @@ async fn pages_follow_each_other_without_gap_or_overlap() {
     assert_eq!(world.get("/runners", &ada).await.expect(200).body["total"], 6);
     assert_eq!(world.get("/runners?status=deleted", &ada).await.expect(200).body["total"], 1);
 }
+
+#[tokio::test]
+async fn an_address_counts_only_as_far_as_it_comes_from_our_own_proxies() {
+    let cases = [
+        ("", "203.0.113.7", "127.0.0.1"),
+        ("192.0.2.0/24", "203.0.113.7", "127.0.0.1"),
+        ("127.0.0.1", "203.0.113.7", "203.0.113.7"),
+        ("127.0.0.1", "198.51.100.66, 203.0.113.7", "203.0.113.7"),
+        ("127.0.0.1, 10.0.0.0/8", "198.51.100.66, 203.0.113.7, 10.1.2.3", "203.0.113.7"),
+        ("127.0.0.1", "203.0.113.7, nonsense", "127.0.0.1"),
+    ];
+    for (proxies, forwarded, wanted) in cases {
+        let world = World::builder().workers(0).proxies(proxies).start().await;
+        let red = world.team(draft("red")).await;
+        let ada = world.user("ada", &[&red]).await;
+        let ask = world.ask("POST", "/runners/jit").by(&ada).header("x-forwarded-for", forwarded);
+        let ask = ask.header("user-agent", "a pipeline").header("x-request-id", "request-7");
+        ask.json(&wish("ci")).send().await.expect(202);
+        let row = world.get("/audit-logs", &ada).await.expect(200).body["logs"][0].clone();
+        assert_eq!(row["request_ip"], wanted, "{forwarded} through {proxies}");
+        assert_eq!((&row["user_agent"], &row["request_id"]), (&json!("a pipeline"), &json!("request-7")));
+        assert_eq!((&row["user_identity"], &row["team_name"]), (&json!("ada@example.com"), &json!("red")));
+        assert_eq!((&row["success"], &row["error_message"]), (&json!(true), &Value::Null));
+    }
+}

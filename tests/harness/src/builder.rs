@@ -36,6 +36,7 @@ pub struct Builder {
     pub(crate) more: Vec<More>,
     pub(crate) primed: bool,
     pub(crate) registration_tokens: bool,
+    pub(crate) proxies: String,
 }
 
 /// A further installation.
@@ -93,6 +94,7 @@ impl Default for Builder {
             more: Vec::new(),
             primed: false,
             registration_tokens: false,
+            proxies: String::new(),
             own_servers: false,
         }
     }
@@ -193,6 +195,11 @@ impl Builder {
     /// Registration tokens are handed out to who may have them.
     pub fn registration_tokens(self) -> Self {
         Self { registration_tokens: true, ..self }
+    }
+
+    /// Proxies the API trusts, as addresses and networks; none when not said.
+    pub fn proxies(self, proxies: &str) -> Self {
+        Self { proxies: proxies.to_owned(), ..self }
     }
 
     /// What GitHub is told, with the API at `url`.

@@ -39,7 +39,7 @@ pub use database::{Database, copy_of, empty};
 pub use http::{Answer, Anyone, Ask, Bearer};
 pub use people::{Machine, Person, Team, draft};
 pub use process::Process;
-pub use program::Program;
+pub use program::{Program, Said};
 pub use wait::{eventually, holds};
 pub use work::{Asked, wish};
 pub use world::World;

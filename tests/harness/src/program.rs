@@ -26,6 +26,38 @@ pub struct Program {
     log: PathBuf,
 }
 
+/// What a command of `rts` came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// Its exit code; none: a signal ended it.
+    pub code: Option<i32>,
+    /// What it wrote to stdout.
+    pub answer: String,
+    /// What it wrote to stderr.
+    pub remarks: String,
+}
+
+impl Said {
+    /// Insists on an exit code.
+    ///
+    /// # Panics
+    /// When it is another.
+    #[track_caller]
+    #[expect(clippy::return_self_not_must_use, reason = "the code is often all there is to see")]
+    pub fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "{}{}", self.answer, self.remarks);
+        self
+    }
+
+    /// The answer as JSON.
+    ///
+    /// # Panics
+    /// When it is none.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.answer).unwrap()
+    }
+}
+
 impl Program {
     /// Its process id.
     pub fn pid(&self) -> u32 {
@@ -116,13 +148,7 @@ impl World {
     /// # Panics
     /// When it cannot be started.
     pub fn program(&self, word: &str, changes: &[(&str, &str)]) -> Program {
-        let folder = self.folder();
-        let key = folder.join("app-key.pem");
-        if !key.exists() {
-            let mut file =
-                File::options().write(true).create(true).truncate(true).mode(0o600).open(&key).unwrap();
-            file.write_all(self.twin.app_key().unwrap().private_pem().as_bytes()).unwrap();
-        }
+        let (folder, key) = (self.folder(), self.app_key());
         let log = folder.join(format!("{word}-{}.log", uuid::Uuid::new_v4().simple()));
         let file = File::create(&log).unwrap();
         let mut command = Command::new(rts());
@@ -133,6 +159,29 @@ impl World {
         command.envs(changes.iter().copied());
         command.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file);
         Program { child: command.spawn().unwrap(), word: word.to_owned(), log }
+    }
+
+    /// Runs `rts` with these words to its end, in this world; `changes` come last in its environment.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub async fn command(&self, words: &[&str], changes: &[(&str, &str)]) -> Said {
+        let mut command = Command::new(rts());
+        command.args(words).current_dir(self.folder()).env_clear().envs(self.environment(&self.app_key()));
+        command.envs(changes.iter().copied()).stdin(Stdio::null());
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Said { code: output.status.code(), answer: text(output.stdout), remarks: text(output.stderr) }
+    }
+
+    fn app_key(&self) -> PathBuf {
+        let key = self.folder().join("app-key.pem");
+        if !key.exists() {
+            let mut file =
+                File::options().write(true).create(true).truncate(true).mode(0o600).open(&key).unwrap();
+            file.write_all(self.twin.app_key().unwrap().private_pem().as_bytes()).unwrap();
+        }
+        key
     }
 
     /// The environment of a real process of this world.
@@ -160,7 +209,10 @@ impl World {
     }
 
     /// A folder of this world alone.
-    fn folder(&self) -> &Path {
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub fn folder(&self) -> &Path {
         self.folder.get_or_init(|| {
             let folder = std::env::temp_dir().join(format!("rts-world-{}", self.database().name()));
             std::fs::create_dir(&folder).unwrap();

@@ -347,11 +347,16 @@ impl World {
             self.issuers.iter().enumerate().map(|(nth, issuer)| trusted(nth, issuer)).collect();
         let (installations, secrets) = (self.choices.default_groups(), self.choices.webhook_secrets());
         let tokens = self.choices.registration_tokens;
+        let proxies = TrustedProxies::parse(&self.choices.proxies).unwrap_or_default();
         Process::start("api", move |shutdown| async move {
             let listener = TcpListener::from_std(listener)?;
             let verifier = Verifier::new(issuers.clone(), HttpSettings::default(), watch)?;
-            let app =
-                app((&database, &corner), (verifier, &issuers), (installations, secrets, tokens), &shutdown);
+            let app = app(
+                (&database, &corner),
+                (verifier, &issuers),
+                (installations, secrets, tokens, proxies),
+                &shutdown,
+            );
             tokio::spawn(api::upkeep(app.clone()));
             Ok(api::serve(listener, api::router(app), shutdown.draining().clone()).await?)
         })
@@ -374,10 +379,11 @@ fn keys() -> KeyRing {
 fn app(
     (database, corner): (&Database, &Corner),
     (verifier, issuers): (Verifier, &[TrustedIssuer]),
-    (installations, webhook_secrets, registration_tokens): (
+    (installations, webhook_secrets, registration_tokens, trusted_proxies): (
         BTreeMap<InstallationId, i64>,
         Vec<WebhookSecret>,
         bool,
+        TrustedProxies,
     ),
     shutdown: &Shutdown,
 ) -> api::App {
@@ -394,7 +400,7 @@ fn app(
             host: "127.0.0.1".to_owned(),
             port: 0,
             default_wait: Duration::ZERO,
-            trusted_proxies: TrustedProxies::default(),
+            trusted_proxies,
             public_url: None,
             rate_per_minute: many(1_000_000),
             rate_burst: many(100_000),

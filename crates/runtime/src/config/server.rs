@@ -127,6 +127,11 @@ impl TrustedProxies {
         self.0.iter().any(|net| net.contains(&ip))
     }
 
+    /// These; `text` is addresses and networks, separated by commas. None: one of them is neither.
+    pub fn parse(text: &str) -> Option<Self> {
+        text.split(',').map(|one| network(one.trim())).collect::<Option<_>>().map(Self)
+    }
+
     /// Whether no proxy is trusted.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
