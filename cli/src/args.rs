@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use chrono::{DateTime, Utc};
 use clap::{Parser, Subcommand};
 use domain::RunnerStatus;
 use uuid::Uuid;
@@ -52,9 +53,17 @@ pub(crate) enum Command {
         #[arg(long)]
         confirm_removals: bool,
     },
+    /// List the people, newest first.
+    #[command(after_help = "Examples:\n  rts list-users\n  rts list-users --output json")]
+    ListUsers(ListUsers),
+    /// Write the audit log to a file, newest first, as a JSON array.
+    #[command(
+        after_help = "Examples:\n  rts export-audit-log --output audit.json\n  rts export-audit-log --output audit.json --since 2026-01-01T00:00:00Z --event-type runner.provision --user ada@example.com"
+    )]
+    ExportAuditLog(ExportAudit),
     /// List runners, newest first.
     #[command(
-        after_help = "Examples:\n  rts list-runners\n  rts list-runners --status offline --team 0192f0c4-… --output json"
+        after_help = "Examples:\n  rts list-runners\n  rts list-runners --status offline --team 0192f0c4-… --output json\n  rts list-runners --user ada@example.com"
     )]
     ListRunners(ListRunners),
     /// Remove runners that have been offline for long, through jobs that look again before they delete.
@@ -125,12 +134,44 @@ pub(crate) struct ListRunners {
     /// Only of this team, by its id.
     #[arg(long, value_name = "TEAM_ID")]
     pub(crate) team: Option<Uuid>,
+    /// Only asked for by this person, by e-mail or id.
+    #[arg(long, value_name = "EMAIL|USER_ID")]
+    pub(crate) user: Option<String>,
     /// Most rows.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(i64).range(1..=1000))]
     pub(crate) limit: i64,
     /// A table for people, or JSON for programs.
     #[arg(long, value_enum, default_value_t = Output::Table)]
     pub(crate) output: Output,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ListUsers {
+    /// Most rows.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(i64).range(1..=1000))]
+    pub(crate) limit: i64,
+    /// A table for people, or JSON for programs.
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ExportAudit {
+    /// Where to. An existing file is not overwritten.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+    /// Only since then, as in 2026-01-31T12:00:00Z.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<DateTime<Utc>>,
+    /// Only of this type, such as runner.provision.
+    #[arg(long)]
+    pub(crate) event_type: Option<String>,
+    /// Only by this identity, as the log names it.
+    #[arg(long, value_name = "IDENTITY")]
+    pub(crate) user: Option<String>,
+    /// Most rows.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) limit: Option<u64>,
 }
 
 #[derive(Debug, clap::Args)]

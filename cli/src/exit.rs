@@ -25,17 +25,14 @@ const REFUSED: u8 = 4;
 pub(crate) enum End {
     /// A server is not there, or not well.
     Unavailable(String),
-    /// A server said no.
-    #[cfg(feature = "dev")]
+    /// Somebody said no, or there is no such thing.
     Refused(String),
 }
 
 impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unavailable(text) => f.write_str(text),
-            #[cfg(feature = "dev")]
-            Self::Refused(text) => f.write_str(text),
+            Self::Unavailable(text) | Self::Refused(text) => f.write_str(text),
         }
     }
 }
@@ -46,7 +43,6 @@ impl End {
     const fn code(&self) -> u8 {
         match self {
             Self::Unavailable(_) => UNAVAILABLE,
-            #[cfg(feature = "dev")]
             Self::Refused(_) => REFUSED,
         }
     }

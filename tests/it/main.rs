@@ -6,6 +6,8 @@ mod abandoned;
 mod budget;
 #[cfg(test)]
 mod chaos;
+#[cfg(test)]
+mod commands;
 mod failures;
 #[cfg(test)]
 mod github_seam;

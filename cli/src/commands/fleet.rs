@@ -3,14 +3,17 @@
 use anyhow::Context;
 use chrono::{SecondsFormat, TimeDelta};
 use comfy_table::{Table, presets::NOTHING};
-use domain::{AuditEntry, Runner, TeamId};
+use domain::{AuditEntry, Runner, TeamId, UserId};
 use runtime::config::{JobsConfig, Sources};
 use serde_json::{Value, json};
-use store::{Page, RunnerFilter, Visible};
+use store::{Page, RunnerFilter, Store, Visible};
+use uuid::Uuid;
 
 use crate::{
     args::{CleanupStale, ListRunners, Output},
-    assemble, say,
+    assemble,
+    exit::End,
+    say,
 };
 
 /// Asks the scheduler for a pass over every installation, and writes down who let it remove much.
@@ -35,13 +38,29 @@ pub(crate) async fn sync(sources: &Sources, confirm: bool) -> anyhow::Result<()>
 /// Lists runners.
 pub(crate) async fn list(sources: &Sources, which: ListRunners) -> anyhow::Result<()> {
     let store = assemble::store(sources)?;
-    let filter = RunnerFilter { status: which.status, ephemeral: None, team: which.team.map(TeamId::from) };
+    let user = match &which.user {
+        Some(text) => Some(person(&store, text).await?),
+        None => None,
+    };
+    let team = which.team.map(TeamId::from);
+    let filter = RunnerFilter { status: which.status, ephemeral: None, team, user };
     let page = Page { limit: which.limit, offset: 0, before: None };
     let listed = store.read().await?.runners().list(&Visible::everything(), &filter, page).await?;
     store.close().await;
     show(&listed.items, which.output)?;
     say::note(format_args!("{} of {}", listed.items.len(), listed.total));
     Ok(())
+}
+
+/// Whom an e-mail or an id names.
+async fn person(store: &Store, text: &str) -> anyhow::Result<UserId> {
+    let mut read = store.read().await?;
+    let found = match text.parse::<Uuid>() {
+        Ok(id) => read.users().get(id.into()).await?,
+        Err(_) => read.users().by_email(text).await?,
+    };
+    let unknown = || End::Refused(format!("nobody here is called {text}; `rts list-users` shows who is"));
+    Ok(found.ok_or_else(unknown)?.id)
 }
 
 /// Sends a job after every runner that has been offline for long, or only lists them. The scheduler puts the jobs into the
@@ -58,8 +77,15 @@ pub(crate) async fn clean_up(sources: &Sources, which: CleanupStale) -> anyhow::
     if which.dry_run {
         say::note(format_args!("{} would be removed", stale.len()));
     } else {
-        let sent = scheduler::stale::clean_up(&parts, age).await?;
-        say::note(format_args!("{sent} are being removed; those that are back by then are left alone"));
+        let ordered = scheduler::stale::order(&parts, age, "rts cleanup-stale-runners").await?;
+        let jobs = ordered.jobs;
+        say::note(format_args!("{jobs} are being removed; those that are back by then are left alone"));
+        if let Some(error) = ordered.late {
+            say::note(format_args!(
+                "they are removed once the queue is back: {:#}",
+                anyhow::Error::from(error)
+            ));
+        }
     }
     parts.store.close().await;
     Ok(())

@@ -2,9 +2,11 @@
 
 mod admin;
 pub(crate) mod api;
+mod audit;
 pub(crate) mod database;
 mod fleet;
 mod health;
+mod people;
 mod print;
 mod scheduler;
 mod worker;
@@ -27,6 +29,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         Command::InitDb => database::init(&production()?).await,
         Command::CreateAdmin(who) => admin::create(&production()?, who).await,
         Command::SyncGithub { confirm_removals } => fleet::sync(&production()?, confirm_removals).await,
+        Command::ListUsers(which) => people::list(&production()?, &which).await,
+        Command::ExportAuditLog(which) => audit::export(&production()?, which).await,
         Command::ListRunners(which) => fleet::list(&production()?, which).await,
         Command::CleanupStaleRunners(which) => fleet::clean_up(&production()?, which).await,
         Command::Openapi => print::openapi(),
