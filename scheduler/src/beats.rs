@@ -169,9 +169,70 @@ fn epoch_seconds() -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use runtime::telemetry::Metrics;
+    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+    use domain::{KeyRing, Secret};
+    use fleet::Fleet;
+    use queue::{Spine, SpineConfig};
+    use runtime::{config::LabelEnforcement, health::Progress, telemetry::Metrics};
+    use store::Store;
+    use zeroize::Zeroizing;
 
     use super::*;
+
+    /// Parts of servers that are not there; what never asks them does not notice.
+    fn parts() -> Parts {
+        let spine = Spine::connect(&SpineConfig::new("redis://127.0.0.1:1", "beats".to_owned())).unwrap();
+        let keys = KeyRing::new(&[("test".to_owned(), Zeroizing::new((0..32).collect()))]).unwrap();
+        Parts {
+            store: Store::new(&Secret::new("postgres://nobody@127.0.0.1:1/none"), 1).unwrap(),
+            fleet: Fleet::new(&spine, &keys, Vec::new()).unwrap(),
+            spine,
+            enforcement: LabelEnforcement::Audit,
+            watch: crate::Watch::default(),
+            progress: Progress::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_full_step_is_taken_again_at_once() {
+        let (draining, left) = (CancellationToken::new(), AtomicU64::new(7));
+        // The next tick would come in an hour.
+        let every = (Duration::from_hours(1), 3);
+        let run = until_none_is_left(every, "full", (parts(), draining.clone()), |_| {
+            let done = left.load(Relaxed).min(3);
+            if left.fetch_sub(done, Relaxed) == done {
+                draining.cancel();
+            }
+            async move { Ok(done) }
+        });
+        run.await.unwrap();
+        assert_eq!(left.load(Relaxed), 0);
+    }
+
+    #[tokio::test]
+    async fn who_does_not_lead_says_nothing() {
+        let (recorder, metrics) = Metrics::local().unwrap();
+        let _installed = metrics::set_default_local_recorder(&recorder);
+        let draining = CancellationToken::new();
+        let taken = AtomicU64::new(0);
+        let with = (parts(), draining.clone(), Lead::new("test"));
+        let run = every_led(Duration::from_millis(1), "led", with, |_| {
+            taken.fetch_add(1, Relaxed);
+            async { Ok(1) }
+        });
+        let ticked = async {
+            // Some ticks of the other.
+            let mut ticks = interval(Duration::from_millis(1));
+            for _ in 0..5 {
+                ticks.tick().await;
+            }
+            draining.cancel();
+        };
+        let (ran, ()) = tokio::join!(run, ticked);
+        ran.unwrap();
+        assert_eq!((taken.load(Relaxed), metrics.render().contains(LAST_SUCCESS)), (0, false));
+    }
 
     #[tokio::test]
     async fn only_what_succeeded_is_said_to_have() {
