@@ -328,16 +328,19 @@ impl Jobs<'_> {
         one(row)
     }
 
-    /// Locks up to `most` waiting jobs whose deadline has passed, and makes them final.
-    pub async fn expire(&mut self, error: &Problem, most: i64) -> Result<Vec<Job>> {
+    /// Locks up to `most` jobs whose deadline has passed, and makes them final: those that wait at once, those that run
+    /// `grace` later. A worker that still runs one then finds that its result is refused.
+    pub async fn expire(&mut self, error: &Problem, grace: TimeDelta, most: i64) -> Result<Vec<Job>> {
         let error = serde_json::to_value(error).map_err(StoreError::inconsistent)?;
         let rows = job_rows!(
             "UPDATE jobs SET state = 'expired', blocked_on = NULL, error = $1, finished_at = now(), updated_at = now()
-             WHERE id IN (SELECT id FROM jobs WHERE finished_at IS NULL AND state = 'queued' AND deadline_at <= now()
+             WHERE id IN (SELECT id FROM jobs WHERE finished_at IS NULL AND deadline_at <= now()
+                            AND (state = 'queued' OR deadline_at <= now() - make_interval(secs => $3))
                           ORDER BY deadline_at LIMIT $2 FOR UPDATE SKIP LOCKED) RETURNING",
             "",
             error,
             most,
+            seconds(grace),
         )
         .fetch_all(&mut *self.0)
         .await?;
