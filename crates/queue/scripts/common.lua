@@ -15,6 +15,7 @@
 --   d:<inst>:<lane>      ZSET  delayed jobs by due ms
 --   l:<inst>:<lane>      ZSET  leased jobs by expiry ms
 --   t:<inst>:<lane>      ZSET  teams by their last rank; entries at or below the clock say nothing and go
+--   e:<inst>:<lane>      ZSET  teams by the rank of their overdue job that went first; the same
 --   m:<inst>             HASH  k:<lane> lane clock, v:<lane> lane's virtual finish, v virtual time
 --   s:<inst>:<lane>:<team> ZSET jobs standing aside by rank: their team runs all it may (place r, in a)
 --   y:<inst>             HASH  w:<team> jobs waiting (r or d), r:<team> jobs running, a:<team> jobs standing aside
