@@ -1,7 +1,5 @@
 //! Workers that die or stand still while GitHub is at work.
 
-use std::time::Duration;
-
 use domain::Lane;
 use futures::future::join_all;
 use harness::{World, draft, eventually, holds, wish};
