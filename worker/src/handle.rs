@@ -53,7 +53,8 @@ pub(crate) async fn handle(app: &App, claimed: Claimed) -> Outcome {
 }
 
 async fn start(app: &App, claimed: &Claimed) -> Result<Option<Job>, StoreError> {
-    app.store.read().await?.jobs().start(claimed.lease.job, &app.name).await
+    let lease = &claimed.lease;
+    app.store.read().await?.jobs().start(lease.job, &app.name, lease.was_given_back()).await
 }
 
 async fn proceed(app: &App, claimed: &Claimed, job: &Job) -> Outcome {

@@ -8,7 +8,8 @@
 --   epoch                TEXT  set once the store was filled; missing means it was lost
 --   c:<claimer>          TEXT  the last claim of a worker, so that asking again gives the same answer
 --   j:<job>              HASH  i installation, l lane, t team, k rank, a accepted ms, h half-deadline ms,
---                              c cost, n claims, x rescues, s place (r, d or l), o lease token (place l)
+--                              c cost, n claims, x leases that ran out since the last snooze, s place (r, d or l),
+--                              o lease token (place l)
 --   r:<inst>:<lane>      ZSET  ready jobs by rank
 --   a:<inst>:<lane>      ZSET  the same jobs by accepted ms (oldest age)
 --   h:<inst>:<lane>      ZSET  the same jobs by half-deadline ms (who is overdue)

@@ -243,19 +243,20 @@ impl Jobs<'_> {
     }
 
     /// Starts a job that is not final: one more on the fence, and on one counter. `attempts`, when it waited. `rescues`,
-    /// when another worker was running it, which must have died. `snoozes`, when this very worker was: it lives, and
-    /// only could not write down what had come of it. None: the job is final or unknown.
-    pub async fn start(&mut self, id: JobId, worker: &str) -> Result<Option<Job>> {
+    /// when it was running: its worker died. `snoozes`, when that worker is this very one or has given the job back: it
+    /// lives, and only could not write down what had come of it. None: the job is final or unknown.
+    pub async fn start(&mut self, id: JobId, worker: &str, given_back: bool) -> Result<Option<Job>> {
         let row = job_rows!(
             "UPDATE jobs SET state = 'running', blocked_on = NULL, fence = fence + 1, started_by = $2,
                 attempts = attempts + (state = 'queued')::int,
-                snoozes = snoozes + (state = 'running' AND started_by IS NOT DISTINCT FROM $2)::int,
-                rescues = rescues + (state = 'running' AND started_by IS DISTINCT FROM $2)::int,
+                snoozes = snoozes + (state = 'running' AND ($3 OR started_by IS NOT DISTINCT FROM $2))::int,
+                rescues = rescues + (state = 'running' AND NOT $3 AND started_by IS DISTINCT FROM $2)::int,
                 started_at = coalesce(started_at, now()), updated_at = now()
              WHERE id = $1 AND finished_at IS NULL RETURNING",
             "",
             id.uuid(),
             worker,
+            given_back,
         )
         .fetch_optional(&mut *self.0)
         .await?;

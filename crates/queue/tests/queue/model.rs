@@ -188,10 +188,11 @@ impl Model {
         assert_eq!(answer.unwrap(), ours);
         if ours {
             self.at.remove(&lease.job);
+            if !matches!(step, Step::Release { .. }) {
+                self.rescues.remove(&lease.job);
+            }
             if let Some(at) = next {
                 self.at.insert(lease.job, at);
-            } else {
-                self.rescues.remove(&lease.job);
             }
         }
         self.held.retain(|held| held.token != lease.token || held.job != lease.job);
