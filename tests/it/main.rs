@@ -8,6 +8,8 @@ mod budget;
 mod chaos;
 mod failures;
 #[cfg(test)]
+mod fences;
+#[cfg(test)]
 mod github_seam;
 #[cfg(test)]
 mod happy;
