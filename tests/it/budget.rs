@@ -150,6 +150,8 @@ async fn an_installation_that_holds_nothing_any_more_is_shown_as_empty() {
         run_at: None,
         urgent: false,
     };
+    // Once the API answers, somebody takes the metrics in.
+    world.root("GET", "/metrics").send().await.expect(200);
     let (spine, shown) = (world.spine(), scheduler::depth::Shown::default());
     let told = async |metric: &str| {
         scheduler::depth::run(world.scheduling(), shown.clone()).await.unwrap();
