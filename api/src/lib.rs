@@ -64,9 +64,11 @@ pub fn router(app: App) -> Router {
         .with_state(app)
 }
 
-/// Looks after what the API keeps in memory, until `draining`.
+/// Looks after what the API keeps in memory, and whether it still hears the news of jobs, until `draining`.
 pub async fn upkeep(app: App) {
     let beat = app.progress.register("api_upkeep", Duration::from_mins(2));
+    let news = app.progress.register("api_news", Duration::from_mins(2));
+    let mut heard = app.announcements.last_progress();
     let mut interval = tokio::time::interval(Duration::from_secs(30));
     loop {
         tokio::select! {
@@ -75,7 +77,12 @@ pub async fn upkeep(app: App) {
         }
         app.limiter().forget_idle();
         app.verifier.set_clock(&app.store).await;
+        if app.announcements.last_progress() != heard {
+            heard = app.announcements.last_progress();
+            news.tick();
+        }
         beat.tick();
     }
+    news.retire();
     beat.retire();
 }

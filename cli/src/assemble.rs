@@ -142,6 +142,7 @@ pub(crate) fn worker(
         drift: drift(&jobs),
         concurrency: jobs.worker_concurrency,
         lease: jobs.worker_lease,
+        patience: worker::Patience::default(),
         name,
         progress: Progress::new(),
     })

@@ -1,23 +1,53 @@
 //! How deep the queue is, for the metrics.
 
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use domain::{InstallationId, Lane};
+use queue::LaneStats;
+
 use crate::{Parts, StepError};
 
-/// Reads the depth and the oldest age of every lane into gauges. Answers 0: nothing was changed.
-pub async fn run(parts: Parts) -> Result<u64, StepError> {
-    let stats = parts.spine.stats().await?;
-    for lane in &stats.lanes {
-        let installation = lane.installation.to_string();
-        for (place, jobs) in [("waiting", lane.waiting), ("delayed", lane.delayed), ("running", lane.running)]
-        {
-            let labels = [
-                ("installation", installation.clone()),
-                ("lane", lane.lane.to_string()),
-                ("place", place.into()),
-            ];
-            metrics::gauge!("rts_queue_jobs", &labels).set(u32::try_from(jobs).unwrap_or(u32::MAX));
-        }
-        let labels = [("installation", installation), ("lane", lane.lane.to_string())];
-        metrics::gauge!("rts_queue_oldest_age_seconds", &labels).set(lane.oldest_age.as_secs_f64());
+/// The lanes whose gauges show something. The queue forgets an installation that holds nothing any more, a gauge keeps
+/// its last value for ever.
+#[derive(Clone, Debug, Default)]
+pub struct Shown(Arc<Mutex<BTreeSet<(InstallationId, Lane)>>>);
+
+impl Shown {
+    /// Takes in what the queue holds now; answers the lanes it held before and does not hold any more.
+    fn gone(&self, lanes: &[LaneStats]) -> Vec<(InstallationId, Lane)> {
+        let now: BTreeSet<_> = lanes.iter().map(|lane| (lane.installation.clone(), lane.lane)).collect();
+        let mut shown = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let gone = shown.difference(&now).cloned().collect();
+        *shown = now;
+        gone
     }
+}
+
+/// Reads the depth and the oldest age of every lane into gauges. Answers 0: nothing was changed.
+pub async fn run(parts: Parts, shown: Shown) -> Result<u64, StepError> {
+    let lanes = parts.spine.stats().await?.lanes;
+    for (installation, lane) in shown.gone(&lanes) {
+        let (waiting, delayed, running) = (0, 0, 0);
+        show(&LaneStats { installation, lane, waiting, delayed, running, oldest_age: Duration::ZERO });
+    }
+    lanes.iter().for_each(show);
     Ok(0)
+}
+
+fn show(lane: &LaneStats) {
+    let installation = lane.installation.to_string();
+    for (place, jobs) in [("waiting", lane.waiting), ("delayed", lane.delayed), ("running", lane.running)] {
+        let labels = [
+            ("installation", installation.clone()),
+            ("lane", lane.lane.to_string()),
+            ("place", place.into()),
+        ];
+        metrics::gauge!("rts_queue_jobs", &labels).set(u32::try_from(jobs).unwrap_or(u32::MAX));
+    }
+    let labels = [("installation", installation), ("lane", lane.lane.to_string())];
+    metrics::gauge!("rts_queue_oldest_age_seconds", &labels).set(lane.oldest_age.as_secs_f64());
 }

@@ -1,5 +1,6 @@
 //! A job that was not done before its deadline is final: nobody is waiting any more.
 
+use chrono::TimeDelta;
 use domain::{AuditEntry, Problem, Source};
 use queue::Spine;
 use serde_json::json;
@@ -9,12 +10,15 @@ use crate::{Parts, StepError};
 /// Jobs of one step.
 const MOST: i64 = 500;
 
-/// Expires waiting jobs whose deadline has passed; a provision's runner gives its place in the quota back.
-/// Answers how many.
+/// What runs at its deadline may end so much later. Whoever holds it then has a lease that is long over, or hangs.
+const GRACE: TimeDelta = TimeDelta::minutes(1);
+
+/// Expires jobs whose deadline has passed; a provision's runner gives its place in the quota back. What runs is left its
+/// time: if no worker is there any more, nobody else ends it. Answers how many.
 pub async fn run(parts: Parts) -> Result<u64, StepError> {
     let problem = Problem::job_expired();
     let mut tx = parts.store.begin().await?;
-    let expired = tx.jobs().expire(&problem, MOST).await?;
+    let expired = tx.jobs().expire(&problem, GRACE, MOST).await?;
     for job in &expired {
         if let Some(runner) = job.runner.filter(|_| job.kind.makes_runner()) {
             tx.runners().delete(runner, Source::Job, "its job expired").await?;

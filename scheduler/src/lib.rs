@@ -120,7 +120,11 @@ pub async fn run(parts: Parts, shutdown: Shutdown) -> anyhow::Result<()> {
     }
     every!(5, "expire", expire::run);
     every!(5, "reap", reap::run);
-    every!(5, "depth", depth::run);
+    let shown = depth::Shown::default();
+    every!(5, "depth", {
+        let shown = shown.clone();
+        move |parts| depth::run(parts, shown.clone())
+    });
     every!(10, "shred", shred::run);
     every!(3600, "forget", shred::forget);
     every!(2, "cancel", cancel::run);

@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
-use domain::InstallationId;
+use chrono::{TimeDelta, Utc};
+use domain::{InstallationId, JobId, Lane};
 use harness::{World, draft, wish};
-use queue::{BudgetSettings, Reason};
+use queue::{BudgetSettings, Claimer, Reason, Ticket};
 use serde_json::json;
 use twin::{Bucket, Limits};
 
@@ -131,6 +132,45 @@ async fn admins_see_budget_queue_and_workers() {
         world.get(path, &ada).await.refused(403, "admin_required");
     }
     assert_eq!(world.count("SELECT count(*) FROM audit_log WHERE event_type LIKE 'lane.%'").await, 2);
+}
+
+#[tokio::test]
+async fn an_installation_that_holds_nothing_any_more_is_shown_as_empty() {
+    let world = World::builder().workers(0).start().await;
+    let installation: InstallationId = "soon-empty".parse().unwrap();
+    let job = Ticket {
+        job: JobId::new(),
+        installation,
+        lane: Lane::Drift,
+        team: None,
+        weight: 1.0,
+        cost: 1,
+        accepted_at: Utc::now() - TimeDelta::minutes(2),
+        deadline_at: Utc::now() + TimeDelta::minutes(8),
+        run_at: None,
+        urgent: false,
+    };
+    // Once the API answers, somebody takes the metrics in.
+    world.root("GET", "/metrics").send().await.expect(200);
+    let (spine, shown) = (world.spine(), scheduler::depth::Shown::default());
+    let told = async |metric: &str| {
+        scheduler::depth::run(world.scheduling(), shown.clone()).await.unwrap();
+        let text = world.root("GET", "/metrics").send().await.expect(200).text;
+        let mut lines =
+            text.lines().filter(|line| line.starts_with(metric) && line.contains("\"soon-empty\""));
+        let line = lines
+            .find(|line| line.contains("drift") && !line.contains("delayed") && !line.contains("running"));
+        line.unwrap().rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()
+    };
+    spine.enqueue(std::slice::from_ref(&job)).await.unwrap();
+    assert!(told("rts_queue_jobs{").await > 0.5 && told("rts_queue_oldest_age_seconds{").await > 60.0);
+    spine.cancel(job.job).await.unwrap();
+    let idle = spine.claim(&Claimer::new("story", Duration::from_secs(1)), 1).await.unwrap();
+    assert!(
+        idle.jobs.is_empty() && spine.stats().await.unwrap().lanes.is_empty(),
+        "the queue has forgotten it"
+    );
+    assert!(told("rts_queue_jobs{").await < 0.5 && told("rts_queue_oldest_age_seconds{").await < 0.5);
 }
 
 #[tokio::test]

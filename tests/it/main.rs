@@ -10,6 +10,8 @@ mod chaos;
 mod commands;
 mod failures;
 #[cfg(test)]
+mod fences;
+#[cfg(test)]
 mod github_seam;
 #[cfg(test)]
 mod happy;

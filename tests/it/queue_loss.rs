@@ -103,6 +103,45 @@ async fn a_job_past_its_deadline_expires_and_is_never_run() {
     assert_eq!(world.twin.ledger().of("POST", "generate-jitconfig").count(), 1, "only the next one");
 }
 
+/// Its deadline was so long ago.
+const LATE: &str = "UPDATE jobs SET deadline_at = now() - interval '61 seconds' WHERE id = $1";
+
+#[tokio::test]
+async fn what_runs_without_a_worker_expires_a_minute_later() {
+    let (world, ada) = scene(World::builder().workers(0)).await;
+    let asked = world.provision(&ada, wish("ci")).await;
+    world.change("UPDATE jobs SET state = 'running', attempts = 1, fence = 1 WHERE id = $1", asked.job).await;
+    world.change("UPDATE jobs SET deadline_at = now() WHERE id = $1", asked.job).await;
+    assert_eq!(expire::run(world.scheduling()).await.unwrap(), 0, "it may be about to end");
+    world.change(LATE, asked.job).await;
+    assert_eq!(expire::run(world.scheduling()).await.unwrap(), 1);
+    let job = world.job(&ada, asked.job).await;
+    assert_eq!((&job["state"], &job["error"]["code"]), (&json!("expired"), &json!("job_expired")));
+    assert_eq!(world.count("SELECT count(*) FROM runners WHERE status = 'deleted'").await, 1);
+}
+
+#[tokio::test]
+async fn the_config_of_a_job_that_expired_while_it_ran_is_discarded() {
+    let (world, ada) = scene(World::builder()).await;
+    world.twin.fault(Fault::once("POST", "generate-jitconfig", FaultKind::Latency { ms: 800 }));
+    let asked = world.provision(&ada, wish("ci")).await;
+    world.struck().await;
+    world.change(LATE, asked.job).await;
+    assert_eq!(expire::run(world.scheduling()).await.unwrap(), 1);
+    let known = "SELECT count(*) FROM github_calls
+        WHERE state = 'effect_suspected' AND github_runner_id IS NOT NULL";
+    holds("its worker finds that nobody waits for it", || async { world.count(known).await == 1 }).await;
+    assert_eq!(world.job(&ada, asked.job).await["state"], "expired");
+    world.credential(&ada, asked.job).await.refused(503, "job_expired");
+    sqlx::query("UPDATE github_calls SET next_reap_at = now()").execute(world.sql()).await.unwrap();
+    assert_eq!(scheduler::reap::run(world.scheduling()).await.unwrap(), 1);
+    holds("its runner is gone from GitHub", || async { world.twin.runners().is_empty() }).await;
+    holds("the queue has forgotten it", || async {
+        world.spine().standing(asked.job.into()).await.unwrap().is_none()
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_worker_does_not_start_what_is_late() {
     let (world, ada) = scene(World::builder().workers(0)).await;

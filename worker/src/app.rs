@@ -29,10 +29,28 @@ pub struct Parts {
     pub concurrency: usize,
     /// How long a claim lasts when it is not renewed.
     pub lease: Duration,
+    /// How long a step of a job may take.
+    pub patience: Patience,
     /// The worker's name, for rows and logs.
     pub name: String,
     /// Whether the process's loops still move.
     pub progress: Progress,
+}
+
+/// What ends a step that would never end: a host that vanishes closes no connection, and its silence must not keep a
+/// slot, whose lease is renewed as long as the handler runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// For writing a job's start or its result; longer than the database lets any statement take.
+    pub row: Duration,
+    /// For what is between: three tries at GitHub, and looking names up before them.
+    pub work: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { row: Duration::from_secs(15), work: Duration::from_mins(2) }
+    }
 }
 
 /// The parts, cheap to clone.

@@ -10,31 +10,34 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 
-/// Longest silence of a worker's dispatcher before the process counts as stuck.
+/// Longest silence of one of a worker's loops before the process counts as stuck.
 const MAX_SILENCE: Duration = Duration::from_mins(1);
 /// How often a worker says in the database that it is there.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
-/// Passes the dispatcher's pulse on to the liveness probe.
+/// Passes the pulse of the queue's loops on to the liveness probe.
 pub(crate) async fn pulse(dispatcher: Dispatcher, progress: Progress, stop: CancellationToken) {
-    let beat = progress.register("worker_dispatcher", MAX_SILENCE);
-    let mut last = dispatcher.last_progress();
+    let mut seen = dispatcher.loops().map(|(name, last)| (progress.register(name, MAX_SILENCE), last));
     while !stop.is_cancelled() {
         tokio::select! {
             () = tokio::time::sleep(Duration::from_secs(1)) => {}
             () = stop.cancelled() => {}
         }
-        let now = dispatcher.last_progress();
-        if now != last {
-            last = now;
-            beat.tick();
+        for ((beat, last), (_, now)) in seen.iter_mut().zip(dispatcher.loops()) {
+            if *last != now {
+                *last = now;
+                beat.tick();
+            }
         }
     }
-    beat.retire();
+    for (beat, _) in seen {
+        beat.retire();
+    }
 }
 
 /// Writes the worker's row until it stops, then takes it away. A beat that fails is left to the next.
 pub(crate) async fn heart(app: App, dispatcher: Dispatcher, stop: CancellationToken) {
+    let pulse = app.progress.register("worker_heartbeat", MAX_SILENCE);
     let mut ticks = interval(HEARTBEAT);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -43,7 +46,9 @@ pub(crate) async fn heart(app: App, dispatcher: Dispatcher, stop: CancellationTo
             () = stop.cancelled() => break,
         }
         note(timeout(HEARTBEAT, beat(&app, dispatcher.in_flight())).await);
+        pulse.tick();
     }
+    pulse.retire();
     note(timeout(HEARTBEAT, leave(&app)).await);
 }
 
@@ -62,5 +67,35 @@ fn note(outcome: Result<Result<(), StoreError>, tokio::time::error::Elapsed>) {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!(%error, "a heartbeat was not written"),
         Err(_) => tracing::debug!("a heartbeat took too long"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use queue::{BackendSettings, Spine, SpineConfig};
+
+    use super::*;
+
+    async fn pass(seconds: u64) {
+        for _ in 0..seconds {
+            tokio::time::advance(Duration::from_secs(1)).await;
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_worker_whose_loops_stand_still_is_not_alive() {
+        let spine = Spine::connect(&SpineConfig::new("redis://localhost", "nowhere")).unwrap();
+        let stopped = queue::backend(spine, BackendSettings::new("test", 1));
+        let (progress, stop) = (Progress::new(), CancellationToken::new());
+        let watching = tokio::spawn(pulse(stopped.dispatcher(), progress.clone(), stop.clone()));
+        pass(30).await;
+        assert!(progress.alive() && progress.names().len() == 3);
+        pass(60).await;
+        let silent: Vec<_> = progress.silent().iter().map(|silent| silent.name).collect();
+        assert_eq!(silent, ["worker_bell", "worker_dispatcher", "worker_renewer"]);
+        stop.cancel();
+        watching.await.unwrap();
+        assert!(progress.alive(), "a worker that stops promises nothing any more");
     }
 }

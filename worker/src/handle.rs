@@ -3,10 +3,11 @@
 use std::{panic::AssertUnwindSafe, time::Duration};
 
 use chrono::TimeDelta;
-use domain::{Job, JobState, Problem, ProblemCode, Unfit};
+use domain::{BlockedOn, Job, JobState, Problem, ProblemCode, Unfit};
 use futures::FutureExt;
 use queue::{Claimed, Outcome};
-use store::StoreError;
+use store::{Burn, StoreError};
+use tokio::time::{error::Elapsed, timeout};
 use tracing::Instrument;
 
 use crate::{
@@ -18,9 +19,23 @@ use crate::{
 /// A job waits this long when the database is away.
 const STORE_AWAY: Duration = Duration::from_secs(2);
 
-/// Starts the job in its row, runs it, records what came of it.
+/// Why a row could not be read or written.
+#[derive(Debug, thiserror::Error)]
+enum RowError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the database did not answer in time")]
+    Silent(#[from] Elapsed),
+}
+
+/// Reads or writes a row for as long as a worker has patience.
+async fn within<T>(app: &App, step: impl Future<Output = Result<T, StoreError>>) -> Result<T, RowError> {
+    Ok(timeout(app.patience.row, step).await??)
+}
+
+/// Starts the job in its row, runs it, records what came of it. Ends in time whatever is away.
 pub(crate) async fn handle(app: &App, claimed: Claimed) -> Outcome {
-    let started = match start(app, &claimed).await {
+    let started = match within(app, start(app, &claimed)).await {
         Ok(started) => started,
         Err(error) => {
             tracing::warn!(job = %claimed.lease.job, %error, "a job could not be started");
@@ -38,7 +53,8 @@ pub(crate) async fn handle(app: &App, claimed: Claimed) -> Outcome {
 }
 
 async fn start(app: &App, claimed: &Claimed) -> Result<Option<Job>, StoreError> {
-    app.store.read().await?.jobs().start(claimed.lease.job, &app.name).await
+    let lease = &claimed.lease;
+    app.store.read().await?.jobs().start(lease.job, &app.name, lease.was_given_back()).await
 }
 
 async fn proceed(app: &App, claimed: &Claimed, job: &Job) -> Outcome {
@@ -50,15 +66,15 @@ async fn proceed(app: &App, claimed: &Claimed, job: &Job) -> Outcome {
         let work = AssertUnwindSafe(fleet::paid(job.kind.lane(), jobs::run(app, job))).catch_unwind();
         tokio::select! {
             biased;
-            () = claimed.cancelled.cancelled() => {
-                tracing::warn!("the lease was lost; whoever has it now goes on from the row");
-                return Outcome::Release;
-            }
+            () = claimed.cancelled.cancelled() => return leave(app, job).await,
             () = app.forced().cancelled() => return release(app, job).await,
-            done = work => done.unwrap_or_else(|_| panicked(job)),
+            done = timeout(app.patience.work, work) => match done {
+                Ok(done) => done.unwrap_or_else(|_| panicked(job)),
+                Err(_) => overran(job),
+            },
         }
     };
-    match record::record(app, job, answer).await {
+    match within(app, record::record(app, job, answer)).await {
         Ok(outcome) => outcome,
         Err(error) => {
             tracing::warn!(%error, "the result could not be recorded; the job starts again and finds out what is true");
@@ -83,10 +99,28 @@ fn panicked(job: &Job) -> Answer {
     Answer::retry(job, Problem::new(ProblemCode::InternalError, detail))
 }
 
+/// GitHub's answers have time-outs of their own; what is left to wait for is the database.
+fn overran(job: &Job) -> Answer {
+    tracing::warn!("the job took too long and was stopped");
+    Answer::store_away(job)
+}
+
+/// The lease is lost, and nobody died: a row that nobody has started since waits again, so that its next start is no
+/// rescue.
+async fn leave(app: &App, job: &Job) -> Outcome {
+    let left = async {
+        let mut read = app.store.read().await?;
+        read.jobs().postpone(job, TimeDelta::zero(), BlockedOn::Worker, Burn::Snooze).await
+    };
+    let ours = within(app, left).await.is_ok_and(|ours| ours);
+    tracing::warn!(ours, "the lease was lost; whoever has the job next goes on from the row");
+    Outcome::Release
+}
+
 /// The process must end now: the job goes back as if it had not been started.
 async fn release(app: &App, job: &Job) -> Outcome {
-    let released = async { app.store.read().await?.jobs().release(job).await }.await;
-    match released {
+    let released = async { app.store.read().await?.jobs().release(job).await };
+    match within(app, released).await {
         Ok(_) => tracing::info!("given back: the process ends"),
         Err(error) => tracing::warn!(%error, "could not be given back; it starts again when the lease ends"),
     }

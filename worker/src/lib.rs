@@ -13,7 +13,7 @@ use queue::{BackendSettings, Claimed, Outcome};
 use runtime::shutdown::Shutdown;
 
 use app::App;
-pub use app::Parts;
+pub use app::{Parts, Patience};
 
 /// Runs one worker until `shutdown` drains it: it stops claiming at once, lets what runs end, and gives back what does
 /// not end in time.

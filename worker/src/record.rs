@@ -1,10 +1,15 @@
 //! Writing down what came of a job: in one fenced transaction, then told to whoever waits.
 
+use std::time::Duration;
+
 use domain::{AuditEntry, BlockedOn, Job, JobState, Problem, Source};
 use queue::Outcome;
 use store::{Burn, StoreError, Tx};
 
 use crate::{app::App, handle::wait, jobs::Answer};
+
+/// After so long the row is looked at again, by whoever has the job then.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// Records an answer, and tells what the queue is to do with the job.
 pub(crate) async fn record(app: &App, job: &Job, answer: Answer) -> Result<Outcome, StoreError> {
@@ -13,10 +18,7 @@ pub(crate) async fn record(app: &App, job: &Job, answer: Answer) -> Result<Outco
             tell(app, job, JobState::Succeeded).await;
             return Ok(Outcome::Done);
         }
-        Answer::Lost => {
-            tracing::warn!("another start has taken over; nothing was recorded");
-            return Ok(Outcome::Done);
-        }
+        Answer::Lost => return Ok(lost()),
         // Past its deadline nobody waits any more: the last failure is the result.
         Answer::Later { delay, problem, .. } if job.now + delay >= job.deadline_at => {
             (JobState::Failed, Some(problem))
@@ -26,8 +28,7 @@ pub(crate) async fn record(app: &App, job: &Job, answer: Answer) -> Result<Outco
     };
     let mut tx = app.store.begin().await?;
     if !tx.jobs().finish(job, state, error.as_ref()).await? {
-        tracing::warn!("another start has taken over; nothing was recorded");
-        return Ok(Outcome::Done);
+        return Ok(lost());
     }
     if state != JobState::Succeeded {
         give_up(&mut tx, job, error.as_ref()).await?;
@@ -37,6 +38,13 @@ pub(crate) async fn record(app: &App, job: &Job, answer: Answer) -> Result<Outco
     Ok(Outcome::Done)
 }
 
+/// The lease tells who goes on. If it is still ours, the start that moved the fence was one whose answer never came, and
+/// the queue must not forget the job before its row is final.
+fn lost() -> Outcome {
+    tracing::warn!("another start has taken over, or the job is over; nothing was recorded");
+    Outcome::Later(LOOK_AGAIN)
+}
+
 async fn postpone(
     app: &App,
     job: &Job,
@@ -44,10 +52,10 @@ async fn postpone(
     (why, burn): (BlockedOn, Burn),
 ) -> Result<Outcome, StoreError> {
     let ours = app.store.read().await?.jobs().postpone(job, delay, why, burn).await?;
-    tracing::info!(ours, delay_ms = delay.num_milliseconds(), blocked_on = %why, "postponed");
     if !ours {
-        return Ok(Outcome::Done);
+        return Ok(lost());
     }
+    tracing::info!(delay_ms = delay.num_milliseconds(), blocked_on = %why, "postponed");
     announce(app, job, JobState::Queued).await;
     Ok(Outcome::Later(wait(delay)))
 }

@@ -156,6 +156,7 @@ fn worker(site: &Site<'_>, installation: &Installation, nth: usize) -> anyhow::R
         drift: DriftRules::default(),
         concurrency: 8,
         lease: Duration::from_secs(15),
+        patience: worker::Patience::default(),
         name: format!("bench-{nth}"),
         progress: Progress::new(),
     })

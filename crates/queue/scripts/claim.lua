@@ -5,7 +5,8 @@
 --   The first request of each job is paid for.
 --   The same claimer asking again with the same request number gets the jobs of the lost answer.
 -- Complexity: O((n + e + d + s) log N) for n claimed, at most 64 expired and 256 due jobs, and at most 32 jobs of
---   each lane that step aside, plus O(i) for the at most 64 installations looked at.
+--   each lane that step aside, plus O(i) for the at most 64 installations looked at. Of overdue jobs at most 8 are
+--   looked at for each job claimed.
 local claimer, request = ARGV[1], ARGV[2]
 local want, lease, longest = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local token = claimer .. '.' .. request
@@ -13,7 +14,7 @@ local SHARES = {}
 for n, lane in ipairs(LANES) do
   SHARES[lane] = tonumber(ARGV[5 + n])
 end
-local INSTALLATIONS, ASIDE = 64, 32
+local INSTALLATIONS, ASIDE, OVERDUE = 64, 32, 8
 local wait, full = longest, false
 
 local function sooner(ms)
@@ -100,10 +101,11 @@ local function store_site(site)
     for _, word in ipairs({ 'k:' .. lane, site.clock[lane], 'v:' .. lane, site.finish[lane] }) do
       clocks[#clocks + 1] = word
     end
-    local teams = key('t', site.inst, lane)
-    local idle = redis.call('ZRANGEBYSCORE', teams, '-inf', site.clock[lane], 'LIMIT', 0, 64)
-    if #idle > 0 then
-      redis.call('ZREM', teams, unpack(idle))
+    for _, teams in ipairs({ key('t', site.inst, lane), key('e', site.inst, lane) }) do
+      local past = redis.call('ZRANGEBYSCORE', teams, '-inf', site.clock[lane], 'LIMIT', 0, 64)
+      if #past > 0 then
+        redis.call('ZREM', teams, unpack(past))
+      end
     end
   end
   redis.call('HSET', P .. 'm:' .. site.inst, unpack(clocks))
@@ -128,13 +130,25 @@ local function lanes_in_turn(site)
   return turn
 end
 
--- 3c The lane's first job: one past half its deadline, else the lowest rank.
-local function first_job(inst, lane)
-  local id = redis.call('ZRANGEBYSCORE', key('h', inst, lane), '-inf', now, 'LIMIT', 0, 1)[1]
-  if id then
-    return id, true
+-- Whether a job of the team went first whose turn has not come yet. Until it has, the team's others keep to their turn.
+local function is_ahead(site, lane, team)
+  local rank = redis.call('ZSCORE', key('e', site.inst, lane), team)
+  return rank and tonumber(rank) > site.clock[lane]
+end
+
+-- 3c The lane's first job: one past half its deadline whose team is not ahead of its turn, else the lowest rank.
+local function first_job(site, lane)
+  local ahead = {}
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', key('h', site.inst, lane), '-inf', now, 'LIMIT', 0, OVERDUE)) do
+    local team = redis.call('HGET', job_key(id), 't')
+    if team and ahead[team] == nil then
+      ahead[team] = is_ahead(site, lane, team)
+    end
+    if not team or not ahead[team] then
+      return id, true
+    end
   end
-  return redis.call('ZRANGE', key('r', inst, lane), 0, 0)[1], false
+  return redis.call('ZRANGE', key('r', site.inst, lane), 0, 0)[1], false
 end
 
 -- Whether the team runs all it may. Jobs without a team are nobody's share.
@@ -151,7 +165,7 @@ end
 -- The lane's first job whose team may run one more.
 local function next_job(site, lane)
   while site.waiting[lane] > 0 and site.look[lane] > 0 do
-    local id, overdue = first_job(site.inst, lane)
+    local id, overdue = first_job(site, lane)
     local job = describe(id)
     if job[2] and not runs_enough(site, job[10]) then
       return job, overdue
@@ -172,7 +186,7 @@ end
 
 -- 3d Pays for the first request and moves the clocks on. An overdue job jumped the line: its rank says nothing about
 -- where the line is, and taking it for the clock would put every newcomer behind the backlog of the team that queued
--- too much.
+-- too much. It is the team's next turn, taken early.
 local function charge(site, turn, job, overdue)
   charge_budget(site.budget, FIRST[turn.lane])
   if get(site.budget, 'pw') then
@@ -180,8 +194,11 @@ local function charge(site, turn, job, overdue)
   end
   site.v = turn.start
   site.finish[turn.lane] = turn.start + tonumber(job[7]) / SHARES[turn.lane]
+  local rank = tonumber(job[4])
   if not overdue then
-    site.clock[turn.lane] = math.max(site.clock[turn.lane], tonumber(job[4]))
+    site.clock[turn.lane] = math.max(site.clock[turn.lane], rank)
+  elseif rank > site.clock[turn.lane] then
+    redis.call('ZADD', key('e', site.inst, turn.lane), rank, job[10])
   end
 end
 
@@ -234,7 +251,7 @@ local function next_event(inst)
     redis.call('ZREM', P .. 'i', inst)
     redis.call('DEL', P .. 'm:' .. inst, P .. 'y:' .. inst)
     for _, lane in ipairs(LANES) do
-      redis.call('DEL', key('t', inst, lane))
+      redis.call('DEL', key('t', inst, lane), key('e', inst, lane))
     end
   end
 end

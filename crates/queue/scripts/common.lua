@@ -8,13 +8,15 @@
 --   epoch                TEXT  set once the store was filled; missing means it was lost
 --   c:<claimer>          TEXT  the last claim of a worker, so that asking again gives the same answer
 --   j:<job>              HASH  i installation, l lane, t team, k rank, a accepted ms, h half-deadline ms,
---                              c cost, n claims, x rescues, s place (r, d or l), o lease token (place l)
+--                              c cost, n claims, x leases that ran out since the last snooze, s place (r, d or l),
+--                              o lease token (place l)
 --   r:<inst>:<lane>      ZSET  ready jobs by rank
 --   a:<inst>:<lane>      ZSET  the same jobs by accepted ms (oldest age)
 --   h:<inst>:<lane>      ZSET  the same jobs by half-deadline ms (who is overdue)
 --   d:<inst>:<lane>      ZSET  delayed jobs by due ms
 --   l:<inst>:<lane>      ZSET  leased jobs by expiry ms
 --   t:<inst>:<lane>      ZSET  teams by their last rank; entries at or below the clock say nothing and go
+--   e:<inst>:<lane>      ZSET  teams by the rank of their overdue job that went first; the same
 --   m:<inst>             HASH  k:<lane> lane clock, v:<lane> lane's virtual finish, v virtual time
 --   s:<inst>:<lane>:<team> ZSET jobs standing aside by rank: their team runs all it may (place r, in a)
 --   y:<inst>             HASH  w:<team> jobs waiting (r or d), r:<team> jobs running, a:<team> jobs standing aside

@@ -1,4 +1,4 @@
--- What a new job would meet.
+-- What a new job would meet. Overdue jobs go before it by their ranks; one more of each team may.
 --
 -- ARGV: installation, lane, team, weight, cost, then the share of each lane
 -- Result: { ms until it starts, jobs of its team that wait, reason of the longest pause or '', ms left of it }

@@ -33,19 +33,42 @@ local function window_outlook(B, call, calls, at)
   return wait + math.max(math.ceil(over / each) - 1, 0) * HOUR
 end
 
-local function rate_outlook(B, lane, ahead, waiting, at)
-  local call, same, ms = FIRST[lane], {}, 0
-  for _, other in ipairs(LANES) do
-    same[other] = FIRST[other].endpoint == call.endpoint
+local function lanes_where(fits)
+  local lanes = {}
+  for _, lane in ipairs(LANES) do
+    lanes[lane] = fits(FIRST[lane])
   end
-  local calls = calls_until(lane, ahead, waiting, same)
+  return lanes
+end
+
+local function rate_outlook(B, lane, ahead, waiting, at)
+  local call, ms = FIRST[lane], 0
+  local function calls_where(fits)
+    return calls_until(lane, ahead, waiting, lanes_where(fits))
+  end
+  local same = calls_where(function(other)
+    return other.endpoint == call.endpoint
+  end)
+  local writes = calls_where(function(other)
+    return other.write
+  end)
   for _, bucket in ipairs(buckets_of(B, call)) do
+    local calls = bucket.field == 'm' and writes or same
     ms = math.max(ms, bucket_wait(bucket, level_of(B, bucket.field), calls, at))
   end
-  for _, other in ipairs(LANES) do
-    same[other] = resource_of(B, FIRST[other].endpoint) == resource_of(B, call.endpoint)
+  local sharing = calls_where(function(other)
+    return resource_of(B, other.endpoint) == resource_of(B, call.endpoint)
+  end)
+  return math.max(ms, window_outlook(B, call, sharing, at))
+end
+
+-- What of the budget keeps the lane's next job from starting: its reason, nil for nothing, and ms left of it.
+local function shortage(B, lane)
+  local ms = budget_wait(B, FIRST[lane])
+  if ms == 0 then
+    return nil, 0
   end
-  return math.max(ms, window_outlook(B, call, calls_until(lane, ahead, waiting, same), at))
+  return probe_wait(B) > 0 and get(B, 'bo') and 'github_outage' or 'budget', ms
 end
 
 -- Ms until a job with so many of its lane ahead starts, the longest thing that holds it up (or '') and ms left of it.
@@ -67,6 +90,12 @@ local function outlook(inst, lane, ahead)
     if short and ms > left then
       left, why = ms, 'budget'
     end
+  end
+  if not why then
+    -- What is under way may end it sooner: it makes nobody wait longer than the rates do.
+    local ms
+    why, ms = shortage(B, lane)
+    left = math.min(ms, starts)
   end
   return math.ceil(math.max(starts, left)), why or '', math.ceil(left)
 end

@@ -17,13 +17,18 @@ for at = 1, #ARGV, 4 do
     alarm = leave_probe(inst, id) or alarm
     if outcome == 'finish' then
       redis.call('DEL', job_key(id))
-    elseif delay > 0 then
-      count(inst, 'w:', h[7], 1)
-      alarm = enter_delayed(id, inst, lane, now + delay) or alarm
     else
+      if outcome == 'snooze' then
+        -- Whoever answers lives: what counts is what happens from now on.
+        redis.call('HSET', job_key(id), 'x', 0)
+      end
       count(inst, 'w:', h[7], 1)
-      enter_ready(id, inst, lane, h[3], h[4], h[5])
-      alarm = true
+      if delay > 0 then
+        alarm = enter_delayed(id, inst, lane, now + delay) or alarm
+      else
+        enter_ready(id, inst, lane, h[3], h[4], h[5])
+        alarm = true
+      end
     end
     answers[#answers + 1] = 1
   end

@@ -14,21 +14,20 @@ if not inst then
   return false
 end
 
--- Ready jobs that go first. One past half its deadline waits for those that are longer past it alone.
-local function ranks()
+-- Ready jobs of lower rank. Being overdue counts for nothing here: who else is goes first as well, each team once.
+local function ready_before()
   local rank = redis.call('ZRANK', key('r', inst, lane), id)
-  if not rank then
-    local aside = key('s', inst, lane) .. ':' .. h[5]
-    rank = redis.call('ZCOUNT', key('r', inst, lane), '-inf', h[4]) + (redis.call('ZRANK', aside, id) or 0)
-    return rank, rank
+  if rank then
+    return rank
   end
-  local overdue = tonumber(redis.call('ZSCORE', key('h', inst, lane), id) or 'inf') <= now
-  return rank, overdue and redis.call('ZRANK', key('h', inst, lane), id) or rank
+  local aside = key('s', inst, lane) .. ':' .. h[5]
+  return redis.call('ZCOUNT', key('r', inst, lane), '-inf', h[4]) + (redis.call('ZRANK', aside, id) or 0)
 end
 
 local number, ahead, due = 0, 0, 0
 if place == 'r' then
-  number, ahead = ranks()
+  ahead = ready_before()
+  number = ahead
 elseif place == 'd' then
   due = math.max(tonumber(redis.call('ZSCORE', key('d', inst, lane), id)) - now, 0)
   number, ahead = due, redis.call('ZCOUNT', key('r', inst, lane), '-inf', h[4])

@@ -14,7 +14,7 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::{QueueError, Spine};
+use crate::{QueueError, Spine, pulse::Pulse};
 
 /// Every process says something this often, so that a silent subscription is known to be a dead one.
 const HEARTBEAT: Duration = Duration::from_secs(20);
@@ -39,7 +39,10 @@ struct Shared {
 }
 
 #[derive(Debug, Default)]
-struct Watchers(Mutex<HashMap<JobId, watch::Sender<Option<News>>>>);
+struct Watchers {
+    of: Mutex<HashMap<JobId, watch::Sender<Option<News>>>>,
+    pulse: Pulse,
+}
 
 /// Hears of one job from the moment it was made.
 #[derive(Debug)]
@@ -64,6 +67,12 @@ impl Announcements {
         let mut watchers = self.0.watchers.lock();
         let receiver = watchers.entry(job).or_insert_with(|| watch::Sender::new(None)).subscribe();
         Watch { job, receiver: Some(receiver), shared: self.0.clone() }
+    }
+
+    /// When the subscription last heard something or was tried again (or was made). More than a minute ago: it hangs,
+    /// and those who wait find out by themselves.
+    pub fn last_progress(&self) -> Instant {
+        self.0.watchers.pulse.last()
     }
 
     /// How many jobs are being watched.
@@ -95,7 +104,7 @@ impl Drop for Watch {
 
 impl Watchers {
     fn lock(&self) -> MutexGuard<'_, HashMap<JobId, watch::Sender<Option<News>>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.of.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn tell(&self, text: &str) {
@@ -116,6 +125,7 @@ impl Watchers {
 async fn listen(spine: Spine, watchers: Arc<Watchers>) {
     let mut pause = Duration::from_millis(100);
     loop {
+        watchers.pulse.turn();
         let began = Instant::now();
         if let Err(error) = subscription(&spine, &watchers).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "announcements interrupted");
@@ -129,12 +139,12 @@ async fn listen(spine: Spine, watchers: Arc<Watchers>) {
 
 /// One subscription from its beginning to its end.
 async fn subscription(spine: &Spine, watchers: &Watchers) -> Result<(), QueueError> {
-    let mut connection = spine.link().subscriber().await?;
-    connection.subscribe(spine.key("news")).await?;
+    let connection = spine.link().subscriber(&spine.key("news")).await?;
     watchers.tell_all();
     let mut messages = connection.into_on_message();
     let mut silent = false;
     loop {
+        watchers.pulse.turn();
         match timeout(HEARTBEAT, messages.next()).await {
             Ok(Some(message)) => {
                 silent = false;

@@ -53,9 +53,14 @@ impl Link {
         Ok(made.map_err(|_| QueueError::Timeout)??)
     }
 
-    /// A connection for subscriptions.
-    pub(crate) async fn subscriber(&self) -> Result<PubSub, QueueError> {
-        Ok(timeout(self.limit, self.client.get_async_pubsub()).await.map_err(|_| QueueError::Timeout)??)
+    /// A connection that has subscribed to a channel.
+    pub(crate) async fn subscriber(&self, channel: &str) -> Result<PubSub, QueueError> {
+        let subscribe = async {
+            let mut connection = self.client.get_async_pubsub().await?;
+            connection.subscribe(channel).await?;
+            Ok(connection)
+        };
+        timeout(self.limit, subscribe).await.map_err(|_| QueueError::Timeout)?
     }
 
     /// A connection that broke while idle is found out by its next call, so that call gets a second try.

@@ -30,7 +30,7 @@ pub struct Forecast {
     pub starts_in: Duration,
     /// Jobs of the same team that wait, in all lanes, delayed ones included.
     pub team_waiting: u64,
-    /// The longest pause of the installation or lane, or the used-up primary window, if any.
+    /// The longest pause of the installation or lane, else what GitHub's limits lack for the next job, if anything.
     pub pause: Option<Pause>,
 }
 

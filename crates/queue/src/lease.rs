@@ -58,7 +58,8 @@ pub struct Lease {
     pub lane: Lane,
     /// How often it was started, this start included. Counts from anew after a loss of Redis.
     pub claims: u32,
-    /// How often a holder let the lease run out. Counts from anew after a loss of Redis.
+    /// How often a holder let the lease run out since the last one snoozed the job. Counts from anew after a loss of
+    /// Redis.
     pub rescues: u32,
     /// What a lost Redis needs to have the job back: team, rank, accepted ms, half-deadline ms, cost.
     pub(crate) standing: [String; 5],
@@ -79,6 +80,11 @@ impl Lease {
             rescues,
             standing: [team, rank, accepted, half, cost],
         })
+    }
+
+    /// Whether the last holder gave the job back, which the dead do not do. False when nobody knows.
+    pub fn was_given_back(&self) -> bool {
+        self.claims > 1 && self.rescues == 0
     }
 
     pub(crate) fn args(&self) -> Vec<String> {

@@ -19,6 +19,7 @@ mod error;
 mod forecast;
 mod lease;
 mod pause;
+mod pulse;
 mod scripts;
 mod shared;
 mod spine;

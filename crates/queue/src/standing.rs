@@ -9,7 +9,7 @@ use crate::{Pause, QueueError, Spine, forecast, scripts};
 /// Where a job is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// It may start; so many of its lane go first (overdue ones not counted).
+    /// It may start; so many of its lane go first (a few overdue ones not counted).
     Ready {
         /// Jobs of the same lane with a lower rank.
         ahead: u64,
@@ -28,7 +28,7 @@ pub enum Place {
 pub struct Standing {
     /// Where.
     pub place: Place,
-    /// The longest pause of its installation or lane, or the used-up primary window, if any.
+    /// The longest pause of its installation or lane, else what GitHub's limits lack for the next job, if anything.
     pub pause: Option<Pause>,
     /// When it starts if every lane takes its share, as [`crate::Forecast::starts_in`]; zero when a worker holds it.
     pub starts_in: Duration,

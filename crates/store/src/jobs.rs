@@ -276,17 +276,21 @@ impl Jobs<'_> {
         one(job_rows!("SELECT", "FROM jobs WHERE id = $1", id.uuid()).fetch_optional(&mut *self.0).await?)
     }
 
-    /// Starts a job that is not final: one more on the fence and on `attempts`; when it was running already, its last
-    /// worker died, and that is one more on `rescues` instead of an attempt of its own. None: it is final or unknown.
-    pub async fn start(&mut self, id: JobId, worker: &str) -> Result<Option<Job>> {
+    /// Starts a job that is not final: one more on the fence, and on one counter. `attempts`, when it waited. `rescues`,
+    /// when it was running: its worker died. `snoozes`, when that worker is this very one or has given the job back: it
+    /// lives, and only could not write down what had come of it. None: the job is final or unknown.
+    pub async fn start(&mut self, id: JobId, worker: &str, given_back: bool) -> Result<Option<Job>> {
         let row = job_rows!(
             "UPDATE jobs SET state = 'running', blocked_on = NULL, fence = fence + 1, started_by = $2,
-                attempts = attempts + (state = 'queued')::int, rescues = rescues + (state = 'running')::int,
+                attempts = attempts + (state = 'queued')::int,
+                snoozes = snoozes + (state = 'running' AND ($3 OR started_by IS NOT DISTINCT FROM $2))::int,
+                rescues = rescues + (state = 'running' AND NOT $3 AND started_by IS DISTINCT FROM $2)::int,
                 started_at = coalesce(started_at, now()), updated_at = now()
              WHERE id = $1 AND finished_at IS NULL RETURNING",
             "",
             id.uuid(),
             worker,
+            given_back,
         )
         .fetch_optional(&mut *self.0)
         .await?;
@@ -359,16 +363,19 @@ impl Jobs<'_> {
         one(row)
     }
 
-    /// Locks up to `most` waiting jobs whose deadline has passed, and makes them final.
-    pub async fn expire(&mut self, error: &Problem, most: i64) -> Result<Vec<Job>> {
+    /// Locks up to `most` jobs whose deadline has passed, and makes them final: those that wait at once, those that run
+    /// `grace` later. A worker that still runs one then finds that its result is refused.
+    pub async fn expire(&mut self, error: &Problem, grace: TimeDelta, most: i64) -> Result<Vec<Job>> {
         let error = serde_json::to_value(error).map_err(StoreError::inconsistent)?;
         let rows = job_rows!(
             "UPDATE jobs SET state = 'expired', blocked_on = NULL, error = $1, finished_at = now(), updated_at = now()
-             WHERE id IN (SELECT id FROM jobs WHERE finished_at IS NULL AND state = 'queued' AND deadline_at <= now()
+             WHERE id IN (SELECT id FROM jobs WHERE finished_at IS NULL AND deadline_at <= now()
+                            AND (state = 'queued' OR deadline_at <= now() - make_interval(secs => $3))
                           ORDER BY deadline_at LIMIT $2 FOR UPDATE SKIP LOCKED) RETURNING",
             "",
             error,
             most,
+            seconds(grace),
         )
         .fetch_all(&mut *self.0)
         .await?;

@@ -23,6 +23,7 @@ pub struct Builder {
     pub(crate) lease: Duration,
     pub(crate) concurrency: usize,
     pub(crate) github_patience: Duration,
+    pub(crate) patience: worker::Patience,
     pub(crate) budget: BudgetSettings,
     pub(crate) drift: DriftRules,
     pub(crate) sync_every: Duration,
@@ -75,6 +76,7 @@ impl Default for Builder {
             lease: Duration::from_secs(15),
             concurrency: 4,
             github_patience: Duration::from_secs(20),
+            patience: worker::Patience::default(),
             // Far wider than what one test asks for: stories about limits narrow it themselves.
             budget: BudgetSettings {
                 points_per_minute: 1_000_000,
@@ -119,6 +121,11 @@ impl Builder {
     /// How long a worker waits for an answer of GitHub; 20 s when not said.
     pub fn github_patience(self, github_patience: Duration) -> Self {
         Self { github_patience, ..self }
+    }
+
+    /// How long a worker waits for its row, and how long for the work itself; as in real life when not said.
+    pub fn patience(self, row: Duration, work: Duration) -> Self {
+        Self { patience: worker::Patience { row, work }, ..self }
     }
 
     /// What the service believes GitHub allows; next to everything when not said.

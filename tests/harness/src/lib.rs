@@ -40,7 +40,7 @@ pub use http::{Answer, Anyone, Ask, Bearer};
 pub use people::{Machine, Person, Team, draft};
 pub use process::Process;
 pub use program::{Program, Said};
-pub use wait::{eventually, holds};
+pub use wait::{eventually, eventually_within, holds};
 pub use work::{Asked, wish};
 pub use world::World;
 

@@ -13,17 +13,29 @@ const STEP: Duration = Duration::from_millis(20);
 ///
 /// # Panics
 /// With `what`, when it does not come.
-pub async fn eventually<T, F, Fut>(what: &str, mut look: F) -> T
+pub async fn eventually<T, F, Fut>(what: &str, look: F) -> T
 where
     F: FnMut() -> Fut,
     Fut: Future<Output = Option<T>>,
 {
-    let end = Instant::now() + BOUND;
+    eventually_within(BOUND, what, look).await
+}
+
+/// The same with a bound of its own.
+///
+/// # Panics
+/// With `what`, when it does not come.
+pub async fn eventually_within<T, F, Fut>(bound: Duration, what: &str, mut look: F) -> T
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Option<T>>,
+{
+    let end = Instant::now() + bound;
     loop {
         if let Some(found) = look().await {
             return found;
         }
-        assert!(Instant::now() < end, "did not happen within {BOUND:?}: {what}");
+        assert!(Instant::now() < end, "did not happen within {bound:?}: {what}");
         sleep(STEP).await;
     }
 }

@@ -246,7 +246,7 @@ impl World {
             (self.database.clone(), self.corner.clone(), self.installations());
         installations.retain(|one| knows(one.id.as_str()));
         let (concurrency, lease, drift) = (self.choices.concurrency, self.choices.lease, self.choices.drift);
-        let (called, primed) = (name.clone(), self.choices.primed);
+        let (called, primed, patience) = (name.clone(), self.choices.primed, self.choices.patience);
         Process::start(&name, move |shutdown| async move {
             let spine = corner.spine();
             let fleet = Fleet::new(&spine, &keys(), installations)?;
@@ -262,6 +262,7 @@ impl World {
                 drift,
                 concurrency,
                 lease,
+                patience,
                 name: called,
                 progress: Progress::new(),
             };

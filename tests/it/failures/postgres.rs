@@ -1,4 +1,6 @@
-//! Postgres is restarted under real processes.
+//! Postgres is restarted under real processes, or stands still.
+
+use std::time::Duration;
 
 use devstack::Server;
 use harness::{World, draft, eventually, holds};
@@ -14,7 +16,7 @@ const CONNECTIONS: usize = 20;
 
 #[tokio::test]
 async fn callers_are_told_to_come_again_and_every_process_goes_on() {
-    let lease = std::time::Duration::from_secs(2);
+    let lease = Duration::from_secs(2);
     let scene = Scene::with(World::builder().own_servers().lease(lease), draft("red")).await;
     let world = &scene.world;
     let root = world.admin().await;
@@ -61,4 +63,33 @@ async fn callers_are_told_to_come_again_and_every_process_goes_on() {
     let passes = "SELECT count(*) FROM sync_status WHERE last_sync_time > triggered_at";
     world.post("/admin/sync/trigger", &root, &json!({})).await.expect(202);
     holds("it takes a pass", || async { world.count(passes).await == 1 }).await;
+}
+
+#[tokio::test]
+async fn a_silent_database_keeps_no_slot_and_its_silence_is_no_death() {
+    let brief = Duration::from_secs(1);
+    let builder = World::builder().own_servers().concurrency(1).patience(brief, 2 * brief);
+    let scene = Scene::with(builder, draft("red")).await;
+    let world = &scene.world;
+    scene.fault(FaultKind::Latency { ms: 500 }, 1);
+    let asked = scene.asked().await;
+    scene.worker();
+    world.struck().await;
+    world.servers(|stack| stack.pause(Server::Postgres)).await;
+    holds("the worker gives up, and the queue has the job back", || async {
+        let standing = world.spine().standing(asked.job.into()).await.unwrap();
+        matches!(standing.map(|standing| standing.place), Some(queue::Place::Delayed { .. }))
+    })
+    .await;
+    assert_eq!(scene.on_github().len(), 1, "GitHub had answered");
+
+    // Whoever goes on, nobody has died.
+    scene.worker();
+    world.servers(|stack| stack.resume(Server::Postgres)).await;
+    scene.succeeded(asked.job).await;
+    let rescues = "SELECT rescues::text FROM jobs WHERE id = $1";
+    assert_eq!(world.text(rescues, asked.job).await, "0");
+    let name = scene.config(&asked).await;
+    scene.reap().await;
+    assert_eq!(scene.on_github(), [name], "what nobody could write down is gone");
 }

@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use harness::{Asked, Program, World, draft, holds, wish};
+use chrono::{DateTime, TimeDelta, Utc};
+use harness::{Asked, Program, World, draft, eventually_within, holds, wish};
 use sqlx::{Postgres, Transaction};
 use store::TeamDraft;
 use twin::FaultKind;
@@ -121,4 +122,25 @@ async fn after_the_commit_and_before_the_queue_hears() {
     scene.world.servers(|stack| stack.resume(devstack::Server::Redis)).await;
     assert_eq!(scene.taken_over(&asked).await, ["delivered"]);
     assert_eq!(scene.world.twin.ledger().of("POST", "generate-jitconfig").count(), 1);
+}
+
+#[tokio::test]
+async fn with_leases_of_the_usual_length_its_job_is_done_within_twenty_seconds() {
+    let most = Duration::from_secs(20);
+    let scene = Scene::with(World::builder(), draft("red")).await;
+    scene.fault(FaultKind::Latency { ms: 60_000 }, 1);
+    let asked = scene.asked().await;
+    let doomed = scene.doomed();
+    scene.world.struck().await;
+    let heir = scene.doomed();
+    let killed = scene.world.store().now().await.unwrap();
+    doomed.kill();
+    let over = "SELECT finished_at FROM jobs WHERE state = 'succeeded'";
+    let over: DateTime<Utc> = eventually_within(most, "somebody else has done it", || async {
+        sqlx::query_scalar(over).fetch_optional(scene.world.sql()).await.unwrap()
+    })
+    .await;
+    assert!(over - killed <= TimeDelta::from_std(most).unwrap(), "{}", over - killed);
+    assert_eq!(scene.states(asked.job).await, ["effect_suspected", "delivered"]);
+    heir.stop().await;
 }

@@ -52,6 +52,12 @@ impl Answer {
         Self::Later { delay, why: BlockedOn::Retry, burn: Burn::Attempt, problem }
     }
 
+    /// The database kept the job from its answer.
+    pub(crate) fn store_away(job: &Job) -> Self {
+        let detail = "Our database was unavailable.";
+        Self::retry(job, Problem::new(ProblemCode::DatabaseUnavailable, detail).retry_after(5))
+    }
+
     /// GitHub does not answer properly: nobody's failure, so it burns no attempt, but the gaps grow all the same.
     pub(crate) fn outage(job: &Job) -> Self {
         Self::Later {
@@ -81,8 +87,7 @@ pub(crate) async fn run(app: &App, job: &Job) -> Answer {
     };
     ran.unwrap_or_else(|error| {
         tracing::warn!(error = %chain(&error), "the job was interrupted by the database");
-        let detail = "Our database was unavailable.";
-        Answer::retry(job, Problem::new(ProblemCode::DatabaseUnavailable, detail).retry_after(5))
+        Answer::store_away(job)
     })
 }
 

@@ -8,7 +8,11 @@ use tokio::{
     time::{sleep, timeout},
 };
 
+use super::Dispatcher;
 use crate::{QueueError, Spine};
+
+/// A listener that nobody asks shows this often that it lives.
+const IDLE: Duration = Duration::from_secs(10);
 
 /// The dispatcher's ear. Listens only when asked: a token popped by a busy worker wakes nobody.
 pub(super) struct Bell {
@@ -18,10 +22,10 @@ pub(super) struct Bell {
 
 impl Bell {
     /// The ear and the task that listens; the task ends with the ear.
-    pub(super) fn new(spine: Spine) -> (Self, impl Future<Output = ()> + Send) {
+    pub(super) fn new(spine: Spine, shown: Dispatcher) -> (Self, impl Future<Output = ()> + Send) {
         let (ask, asked) = mpsc::channel(1);
         let (hand, rung) = mpsc::channel(1);
-        (Self { ask, rung }, listen(spine, asked, hand))
+        (Self { ask, rung }, listen(spine, (asked, hand), shown))
     }
 
     /// Listens for so long, unless it listens already.
@@ -38,10 +42,20 @@ impl Bell {
     }
 }
 
-async fn listen(spine: Spine, mut asked: mpsc::Receiver<Duration>, hand: mpsc::Sender<()>) {
+async fn listen(
+    spine: Spine,
+    (mut asked, hand): (mpsc::Receiver<Duration>, mpsc::Sender<()>),
+    shown: Dispatcher,
+) {
     let mut connection = None;
     let mut pause = Duration::from_millis(200);
-    while let Some(duration) = asked.recv().await {
+    loop {
+        shown.bell().turn();
+        let duration = match timeout(IDLE, asked.recv()).await {
+            Ok(Some(duration)) => duration,
+            Ok(None) => break,
+            Err(_) => continue,
+        };
         match pop(&spine, &mut connection, duration).await {
             Ok(true) => {
                 pause = Duration::from_millis(200);

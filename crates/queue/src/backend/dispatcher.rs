@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -16,7 +16,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{ack::Ack, bell::Bell, held::Held, inbox::Inbox, renewer};
-use crate::{Claimer, Lease, QueueError, Settle, Spine};
+use crate::{Claimer, Lease, QueueError, Settle, Spine, pulse::Pulse};
 
 /// apalis has no event for "stop": its flag is read this often.
 const LOOK: Duration = Duration::from_millis(250);
@@ -29,23 +29,36 @@ const FLUSH: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub struct Dispatcher(Arc<View>);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct View {
-    born: Instant,
-    turned: AtomicU64,
+    dispatcher: Pulse,
+    renewer: Pulse,
+    bell: Pulse,
     in_flight: AtomicUsize,
 }
 
 impl Dispatcher {
     pub(super) fn new() -> Self {
-        let view = View { born: Instant::now(), turned: AtomicU64::new(0), in_flight: AtomicUsize::new(0) };
-        Self(Arc::new(view))
+        Self(Arc::default())
     }
 
-    /// When the dispatcher last went round (or was made). More than about ten seconds ago: it hangs, whatever the
-    /// process says.
-    pub fn last_progress(&self) -> Instant {
-        self.0.born + Duration::from_millis(self.0.turned.load(Ordering::Relaxed))
+    /// When each loop of the worker last went round: the dispatcher, the task that renews leases, and the one that
+    /// listens for new work. None is ever silent for half a minute, whatever Redis does.
+    pub fn loops(&self) -> [(&'static str, Instant); 3] {
+        let view = &*self.0;
+        [
+            ("worker_dispatcher", view.dispatcher.last()),
+            ("worker_renewer", view.renewer.last()),
+            ("worker_bell", view.bell.last()),
+        ]
+    }
+
+    pub(super) fn renewer(&self) -> &Pulse {
+        &self.0.renewer
+    }
+
+    pub(super) fn bell(&self) -> &Pulse {
+        &self.0.bell
     }
 
     /// Jobs held now, unstarted and unsettled ones included.
@@ -54,7 +67,7 @@ impl Dispatcher {
     }
 
     fn turn(&self, in_flight: usize) {
-        self.0.turned.store(crate::spine::millis(self.0.born.elapsed()), Ordering::Relaxed);
+        self.0.dispatcher.turn();
         self.0.in_flight.store(in_flight, Ordering::Relaxed);
     }
 }
@@ -74,8 +87,9 @@ pub(super) struct Parts {
 /// Dispatches until the backend is closed and every answer is flushed.
 pub(super) async fn run(parts: Parts, worker: WorkerContext) {
     let held = Arc::new(Held::default());
-    let (bell, listener) = Bell::new(parts.spine.clone());
-    let renewer = renewer::renew(parts.spine.clone(), held.clone(), parts.claimer.lease);
+    let (bell, listener) = Bell::new(parts.spine.clone(), parts.dispatcher.clone());
+    let (lease, dispatcher) = (parts.claimer.lease, parts.dispatcher.clone());
+    let renewer = renewer::renew(parts.spine.clone(), held.clone(), lease, dispatcher);
     let background = CancellationToken::new();
     let _ends_them = background.clone().drop_guard();
     tokio::spawn(background.clone().run_until_cancelled_owned(listener));

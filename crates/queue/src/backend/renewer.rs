@@ -4,14 +4,15 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::held::Held;
+use super::{Dispatcher, held::Held};
 use crate::{Lease, QueueError, Spine};
 
 /// Renews every third of a lease; what could not be renewed for 80 % of one is given up. Runs until dropped.
-pub(super) async fn renew(spine: Spine, held: Arc<Held>, lease: Duration) {
+pub(super) async fn renew(spine: Spine, held: Arc<Held>, lease: Duration, shown: Dispatcher) {
     let give_up = lease.mul_f64(0.8);
     let mut due = Instant::now() + lease / 3;
     loop {
+        shown.renewer().turn();
         let end = held.cut_off(give_up);
         let wake = end.map_or(due, |end| end.min(due));
         sleep_until(wake).await;

@@ -1,9 +1,11 @@
 //! Hearing of a job.
 
-use domain::JobId;
-use queue::{Announcements, News};
+use std::time::Duration;
 
-use crate::support::{Corner, Server};
+use domain::JobId;
+use queue::{Announcements, News, Spine, SpineConfig};
+
+use crate::support::{Corner, Line, Server};
 
 #[tokio::test]
 async fn watchers_hear_of_their_job_alone() {
@@ -44,6 +46,31 @@ async fn a_restart_is_survived_and_told() {
     server.kill();
     server.restart().await;
     assert_eq!(watch.next().await, News::Unsure, "something may have been missed");
+    corner.spine.announce(job, "succeeded").await.unwrap();
+    assert_eq!(watch.next().await, News::State("succeeded".into()));
+}
+
+#[tokio::test]
+async fn a_subscription_that_gets_no_answer_is_tried_again_and_shows_it() {
+    let server = Server::start().await;
+    let corner = Corner::at(server.url()).await;
+    let line = Line::to(&server);
+    line.swallow_answers(true);
+    let namespace = corner.namespace.as_str();
+    let config =
+        SpineConfig { call_timeout: Duration::from_millis(50), ..SpineConfig::new(line.url(), namespace) };
+    let announcements = Announcements::start(&Spine::connect(&config).unwrap());
+    let mut last = announcements.last_progress();
+    for _ in 0..3 {
+        while announcements.last_progress() == last {
+            tokio::task::yield_now().await;
+        }
+        last = announcements.last_progress();
+    }
+    let job = JobId::new();
+    let mut watch = announcements.watch(job);
+    line.swallow_answers(false);
+    assert_eq!(watch.next().await, News::Unsure, "it has got through");
     corner.spine.announce(job, "succeeded").await.unwrap();
     assert_eq!(watch.next().await, News::State("succeeded".into()));
 }

@@ -127,3 +127,46 @@ async fn a_job_in_line_is_told_the_same() {
     let standing = corner.spine.standing(all[1].job).await.unwrap().unwrap();
     assert!(standing.starts_in >= standing.pause.unwrap().left);
 }
+
+#[tokio::test]
+async fn what_the_limits_hold_up_says_so() {
+    let slow = BudgetSettings { points_per_minute: 30, ..BudgetSettings::default() };
+    let corner = Corner::under(&slow).await;
+    let all = tickets(4, TeamId::new());
+    corner.spine.enqueue(&all).await.unwrap();
+    let standing = async || corner.spine.standing(all[3].job).await.unwrap().unwrap();
+    assert_eq!(standing().await.pause, None, "it waits for a worker");
+    corner.take(2).await;
+    let told = standing().await;
+    assert_eq!(told.pause.unwrap().reason, Reason::Budget);
+    assert!(told.starts_in >= told.pause.unwrap().left && !told.starts_in.is_zero(), "{told:?}");
+    assert_eq!(forecast(&corner, Lane::Drift).await.pause, None, "another endpoint");
+}
+
+#[tokio::test]
+async fn a_probe_under_way_holds_the_others_up() {
+    let corner = Corner::under(&BudgetSettings::default()).await;
+    let home = InstallationId::default();
+    let all = tickets(2, TeamId::new());
+    corner.spine.enqueue(&all).await.unwrap();
+    corner.spine.pause(&home, Duration::from_hours(1), Reason::SecondaryLimit).await.unwrap();
+    corner.spine.resume(&home, Reason::SecondaryLimit).await.unwrap();
+    assert_eq!(corner.take(2).await.len(), 1, "one goes first");
+    let mut told = Vec::new();
+    for ticket in &all {
+        told.push(corner.spine.standing(ticket.job).await.unwrap().unwrap());
+    }
+    told.retain(|standing| standing.place != queue::Place::Leased);
+    assert_eq!((told.len(), told[0].pause.unwrap().reason), (1, Reason::Budget));
+}
+
+#[tokio::test]
+async fn slowed_down_writes_are_shared_by_all_lanes() {
+    let corner = Corner::under(&BudgetSettings::default()).await;
+    corner.spine.enqueue(&in_lane(Lane::Deprovision, 60)).await.unwrap();
+    assert!(forecast(&corner, Lane::Provision).await.starts_in.is_zero());
+    corner.ask::<i64>(&["HSET", &corner.key("g:default"), "mr", "6"]).await;
+    // Six a minute, of which one may be ahead: a provision and its share of the removals before it.
+    assert_eq!(forecast(&corner, Lane::Provision).await.starts_in, Duration::from_secs(12));
+    assert!(forecast(&corner, Lane::Drift).await.starts_in.is_zero(), "it reads");
+}

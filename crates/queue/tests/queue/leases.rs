@@ -22,9 +22,17 @@ async fn an_expired_lease_is_taken_back_once_and_counted() {
     let heir = jobs.remove(0);
     assert_eq!((heir.job, heir.rescues, heir.claims), (zombie.job, 1, 2));
 
+    assert!(!heir.was_given_back());
+
     assert!(!corner.spine.finish(&zombie).await.unwrap(), "a late finish is refused");
     assert!(!corner.spine.release(&zombie).await.unwrap());
     assert_eq!(corner.spine.extend(&[&zombie], Duration::from_mins(1)).await.unwrap(), [zombie.job]);
+    assert!(corner.spine.release(&heir).await.unwrap());
+    let heir = corner.take(1).await.remove(0);
+    assert!(!heir.was_given_back(), "it may never have been started");
+    assert!(corner.spine.snooze(&heir, Duration::ZERO).await.unwrap());
+    let heir = corner.take(1).await.remove(0);
+    assert!(heir.was_given_back(), "its holder answered");
     assert!(corner.spine.finish(&heir).await.unwrap());
     assert!(!corner.spine.finish(&heir).await.unwrap(), "only once");
 }

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use chrono::{TimeDelta, Utc};
 use domain::{InstallationId, JobId, Lane, TeamId};
 use proptest::{
     collection::vec,
@@ -74,7 +75,9 @@ impl Model {
     async fn new(cap: usize) -> Self {
         let team = TeamId::new();
         let lane = |n: usize| if n.is_multiple_of(2) { Lane::Provision } else { Lane::Drift };
-        let tickets = (0..JOBS).map(|n| Ticket { lane: lane(n), ..ticket(team) }).collect();
+        let accepted = |n: usize| Utc::now() - TimeDelta::minutes(if n.is_multiple_of(3) { 20 } else { 0 });
+        let tickets =
+            (0..JOBS).map(|n| Ticket { lane: lane(n), accepted_at: accepted(n), ..ticket(team) }).collect();
         Self {
             corner: Corner::under(&capped(cap)).await,
             team,
@@ -185,10 +188,11 @@ impl Model {
         assert_eq!(answer.unwrap(), ours);
         if ours {
             self.at.remove(&lease.job);
+            if !matches!(step, Step::Release { .. }) {
+                self.rescues.remove(&lease.job);
+            }
             if let Some(at) = next {
                 self.at.insert(lease.job, at);
-            } else {
-                self.rescues.remove(&lease.job);
             }
         }
         self.held.retain(|held| held.token != lease.token || held.job != lease.job);

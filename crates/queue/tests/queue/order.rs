@@ -2,7 +2,7 @@
 
 use chrono::{TimeDelta, Utc};
 use domain::{JobId, Lane, TeamId};
-use queue::{Lease, Ticket};
+use queue::{Lease, Place, Ticket};
 
 use crate::support::{Corner, in_lane, ticket, tickets};
 
@@ -109,6 +109,42 @@ async fn a_job_past_half_its_deadline_goes_first_and_leaves_the_clock_alone() {
     corner.spine.enqueue(std::slice::from_ref(&newcomer)).await.unwrap();
     let next = corner.take(2).await;
     assert!(next.iter().any(|lease| lease.job == newcomer.job), "a newcomer is not behind the flood");
+}
+
+fn overdue(count: usize, team: TeamId) -> Vec<Ticket> {
+    let (accepted_at, deadline_at) = (Utc::now() - TimeDelta::minutes(8), Utc::now() + TimeDelta::minutes(7));
+    tickets(count, team).into_iter().map(|ticket| Ticket { accepted_at, deadline_at, ..ticket }).collect()
+}
+
+#[tokio::test]
+async fn an_overdue_flood_does_not_go_before_the_newcomers() {
+    let corner = Corner::new().await;
+    let (flood, other) = (TeamId::new(), TeamId::new());
+    corner.spine.enqueue(&overdue(1_250, flood)).await.unwrap();
+    corner.spine.enqueue(&tickets(1_250, flood)).await.unwrap();
+    corner.take(30).await;
+    let newcomers = tickets(10, other);
+    corner.spine.enqueue(&newcomers).await.unwrap();
+    let told = corner.spine.standing(newcomers[0].job).await.unwrap().unwrap();
+    assert!(matches!(told.place, Place::Ready { ahead: 0..=2 }), "{told:?}");
+    let next: Vec<JobId> = corner.take(22).await.iter().map(|lease| lease.job).collect();
+    assert!(next[..3].contains(&newcomers[0].job), "the first is among the next three");
+    assert!(newcomers.iter().all(|ticket| next.contains(&ticket.job)), "and all of them in turn");
+}
+
+#[tokio::test]
+async fn of_each_team_one_overdue_job_goes_first_until_its_turn_has_come() {
+    let corner = Corner::new().await;
+    let (light, busy) = (TeamId::new(), TeamId::new());
+    let of_light: Vec<_> = overdue(3, light).into_iter().map(|t| Ticket { weight: 0.1, ..t }).collect();
+    corner.spine.enqueue(&tickets(60, busy)).await.unwrap();
+    corner.spine.enqueue(&of_light).await.unwrap();
+    let order: Vec<JobId> = corner.take(40).await.iter().map(|lease| lease.job).collect();
+    let places: Vec<_> = of_light.iter().filter_map(|t| order.iter().position(|job| *job == t.job)).collect();
+    // Their turns are after 10, 20 and 30 of the others; each is taken one turn early.
+    assert_eq!(places.len(), 3, "{places:?}");
+    assert_eq!(places[0], 0);
+    assert!((10..=12).contains(&places[1]) && (20..=23).contains(&places[2]), "{places:?}");
 }
 
 #[tokio::test]

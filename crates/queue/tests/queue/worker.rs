@@ -148,14 +148,20 @@ async fn a_push_reaches_an_idle_worker_by_the_bell_alone() {
 }
 
 #[tokio::test]
-async fn an_idle_dispatcher_shows_that_it_lives() {
+async fn every_loop_of_a_worker_shows_that_it_lives() {
     let corner = Corner::new().await;
     let (run, _told) = reporter();
-    let worker = Worker::start(&corner.spine, settings(4), run);
-    let before = worker.dispatcher.last_progress();
-    while worker.dispatcher.last_progress() == before {
-        tokio::task::yield_now().await;
+    let short = BackendSettings { lease: Duration::from_millis(300), ..settings(4) };
+    let worker = Worker::start(&corner.spine, short, run);
+    let before = worker.dispatcher.loops();
+    let job = ticket(TeamId::new());
+    corner.spine.enqueue(std::slice::from_ref(&job)).await.unwrap();
+    for (nth, (name, last)) in before.into_iter().enumerate() {
+        while worker.dispatcher.loops()[nth] == (name, last) {
+            tokio::task::yield_now().await;
+        }
     }
+    gone(&corner.spine, &[job.job]).await;
     assert_eq!(worker.dispatcher.in_flight(), 0);
     worker.stop().await;
 }
