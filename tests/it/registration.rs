@@ -62,8 +62,12 @@ impl Scene {
     }
 
     async fn alarms(&self) -> i64 {
-        let path = "/admin/security-events?event_type=label_policy_violation";
-        self.world.get(path, &self.root).await.expect(200).body["total"].as_i64().unwrap()
+        self.alarmed("label_policy_violation").await
+    }
+
+    async fn alarmed(&self, event_type: &str) -> i64 {
+        let path = format!("/admin/security-events?event_type={event_type}");
+        self.world.get(&path, &self.root).await.expect(200).body["total"].as_i64().unwrap()
     }
 
     async fn quiet(&self) {
@@ -201,6 +205,41 @@ async fn once_listed_it_is_known_by_its_id_and_lives_like_any_other() {
     scene.pass().await;
     scene.quiet().await;
     assert!(scene.there(id));
+    let path = format!("/runners/{}", made["runner_id"].as_str().unwrap());
+    scene.world.delete(&path, &scene.ada).await.expect(202);
+    scene.quiet().await;
+    assert!(!scene.there(id));
+}
+
+#[tokio::test]
+async fn a_job_before_the_first_pass_does_not_hide_the_runner() {
+    let scene = Scene::with(World::builder().webhooks("a webhook secret of the tests")).await;
+    let made = scene.token("old-1").await;
+    scene.pass().await;
+    let id = scene.registers("old-1", &["self-hosted", "team-red", "gpu-2"], RunnerChange::online());
+    let due = || async {
+        let (home, long) = (InstallationId::default(), TimeDelta::hours(1));
+        scene.world.store().read().await.unwrap().fleet().is_due(&home, long).await.unwrap()
+    };
+    assert!(!due().await);
+    let control = scene.world.twin.control();
+    let job = control.queue_job("acme/web", &["gpu-2"]).unwrap();
+    control.start_job(job.id, id).unwrap();
+    scene.world.twin.webhooks_sent().await;
+    scheduler::inbox::run(scene.world.scheduling()).await.unwrap();
+    assert_eq!(scene.runner(&made).await["status"], "pending", "its name alone does not say that it is ours");
+    assert!(due().await, "a pass comes at once");
+    assert_eq!(scene.alarmed("label_policy_violation_workflow").await, 0, "its team allows the label");
+
+    scene.pass().await;
+    let there = scene.runner(&made).await;
+    assert_eq!((&there["github_runner_id"], &there["status"]), (&json!(id), &json!("active")));
+    assert_eq!(
+        (&there["busy"], &there["labels"]),
+        (&json!(true), &json!(["self-hosted", "team-red", "gpu-2"]))
+    );
+    assert!(scene.there(id));
+    control.complete_job(job.id, twin::Conclusion::Success).unwrap();
     let path = format!("/runners/{}", made["runner_id"].as_str().unwrap());
     scene.world.delete(&path, &scene.ada).await.expect(202);
     scene.quiet().await;

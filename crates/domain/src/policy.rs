@@ -169,7 +169,8 @@ impl LabelPolicy {
         (!missing.is_empty() || !refused.is_empty()).then_some(LabelBreach { missing, refused })
     }
 
-    fn allows(&self, label: &str) -> bool {
+    /// Whether a runner may have the label.
+    pub fn allows(&self, label: &str) -> bool {
         if self.required.iter().any(|required| required.eq_ignore_ascii_case(label)) || is_system_label(label)
         {
             return true;

@@ -357,6 +357,21 @@ impl Fleet<'_> {
         .await?)
     }
 
+    /// Asks for a pass over the installation now, unless the last one was asked for within half a minute: what GitHub
+    /// tells of a name may come often.
+    pub async fn hasten(&mut self, installation: &InstallationId) -> Result<()> {
+        sqlx::query!(
+            "INSERT INTO sync_status (installation, triggered_at) VALUES ($1, clock_timestamp())
+             ON CONFLICT (installation) DO UPDATE SET triggered_at = clock_timestamp()
+             WHERE sync_status.triggered_at IS NULL
+                OR sync_status.triggered_at < clock_timestamp() - interval '30 seconds'",
+            installation.as_str()
+        )
+        .execute(&mut *self.0)
+        .await?;
+        Ok(())
+    }
+
     /// Asks for a pass over every installation now, and with `confirm` lets it send after any number of runners.
     /// Answers the installations.
     pub async fn trigger(&mut self, confirm: bool) -> Result<Vec<String>> {
