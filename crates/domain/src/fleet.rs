@@ -74,6 +74,8 @@ pub struct SeenLabel {
     pub name: String,
     /// GitHub put it there.
     pub read_only: bool,
+    /// GitHub says that somebody else did. It need not say either.
+    pub custom: bool,
 }
 
 /// A runner as GitHub tells it.
@@ -87,6 +89,8 @@ pub struct SeenRunner {
     pub online: bool,
     /// It runs a workflow job.
     pub busy: bool,
+    /// Its group, if GitHub tells.
+    pub runner_group_id: Option<i64>,
     /// Its labels.
     pub labels: Vec<SeenLabel>,
 }
@@ -118,7 +122,7 @@ pub enum Deviation {
 
 impl Deviation {
     /// The first deviation of what is `seen` from the `name` and `labels` it was made with. Labels compare without
-    /// case; what GitHub itself gave is none of anybody's doing.
+    /// case; what GitHub itself gave, or does not call anybody's, is none of anybody's doing.
     pub fn of(name: &str, labels: &[String], seen: &SeenRunner) -> Option<Self> {
         if seen.name != name {
             return Some(Self::Name { found: seen.name.chars().take(200).collect() });
@@ -133,7 +137,7 @@ impl Deviation {
         let mut extra: Vec<String> = seen
             .labels
             .iter()
-            .filter(|label| !label.read_only)
+            .filter(|label| label.custom)
             .map(|label| label.name.to_lowercase())
             .filter(|label| !ours.contains(label))
             .collect();
@@ -421,9 +425,14 @@ mod tests {
             name: "ci-1".into(),
             online: true,
             busy: false,
+            runner_group_id: Some(1),
             labels: labels
                 .iter()
-                .map(|(name, read_only)| SeenLabel { name: (*name).into(), read_only: *read_only })
+                .map(|(name, read_only)| SeenLabel {
+                    name: (*name).into(),
+                    read_only: *read_only,
+                    custom: !*read_only,
+                })
                 .collect(),
         }
     }
@@ -443,6 +452,16 @@ mod tests {
         assert_eq!(deviation, expected);
         let renamed = SeenRunner { name: "other".into(), ..drifted };
         assert_eq!(Deviation::of("ci-1", &ours, &renamed), Some(Deviation::Name { found: "other".into() }));
+    }
+
+    #[test]
+    fn a_label_of_which_github_does_not_say_who_gave_it_is_no_drift() {
+        let untold = |name: &str| SeenLabel { name: name.into(), read_only: false, custom: false };
+        let names = ["GPU", "self-hosted", "Linux", "X64", "RISCV64"];
+        let there = SeenRunner { labels: names.map(untold).to_vec(), ..seen(&[]) };
+        assert_eq!(Deviation::of("ci-1", &labels(&["gpu"]), &there), None);
+        let missing = Deviation::Labels { missing: labels(&["b"]), extra: Vec::new() };
+        assert_eq!(Deviation::of("ci-1", &labels(&["gpu", "b"]), &there), Some(missing));
     }
 
     #[test]

@@ -233,7 +233,14 @@ mod tests {
     fn labels_a_runner_gave_itself_are_held_against_the_policy() {
         let policy = LabelPolicy::new(&texts(&["team-a"]), &texts(&["glob:gpu-*"]));
         let seen = |names: &[&str]| -> Vec<SeenLabel> {
-            names.iter().map(|name| SeenLabel { name: (*name).into(), read_only: *name == "X64" }).collect()
+            names
+                .iter()
+                .map(|name| SeenLabel {
+                    name: (*name).into(),
+                    read_only: *name == "X64",
+                    custom: *name != "X64",
+                })
+                .collect()
         };
         assert_eq!(policy.breach(&seen(&["Team-A", "X64", "linux", "gpu-1"])), None);
         let breach = policy.breach(&seen(&["X64", "prod"])).unwrap();
