@@ -363,7 +363,10 @@ impl Pass<'_> {
             Deviation::Labels { .. } => self.rules.remedy(row.response, seen.busy),
         };
         if !told || matches!(remedy, Remedy::Repair | Remedy::Delete) {
-            findings.suspects.push(suspect(row, remedy == Remedy::Delete));
+            // The check decides anew: who is busy now may be idle by then.
+            let may_remove = matches!(deviation, Deviation::Labels { .. })
+                && self.rules.remedy(row.response, false) == Remedy::Delete;
+            findings.suspects.push(suspect(row, may_remove));
         }
     }
 
@@ -549,8 +552,13 @@ mod tests {
         );
         let observed = LiveRunner { response: DriftResponse::Observe, ..known.clone() };
         assert!(compare(&[observed], std::slice::from_ref(&drifted), true).suspects.is_empty());
-        let busy = SeenRunner { busy: true, ..drifted };
-        assert!(compare(std::slice::from_ref(&known), &[busy], true).suspects.is_empty());
+        let busy = [SeenRunner { busy: true, ..drifted }];
+        assert!(compare(std::slice::from_ref(&known), &busy, true).suspects.is_empty());
+        assert_eq!(
+            compare(&[row(Active)], &busy, true).removals(),
+            1,
+            "it may be idle by the time it is looked at"
+        );
         let over = compare(&[known], &[seen(&[("A", false)])], true);
         assert_eq!((over.suspects.len(), over.removals()), (1, 0));
     }
