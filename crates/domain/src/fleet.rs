@@ -36,6 +36,8 @@ pub const SETTLING: TimeDelta = TimeDelta::seconds(60);
 pub const FEW: usize = 5;
 /// Of one hundred live runners, most that one pass may send after.
 pub const SHARE: usize = 20;
+/// How long an admin's word lets a pass send after more.
+pub const WORD: TimeDelta = TimeDelta::minutes(15);
 
 /// What somebody saw of one runner on GitHub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -310,9 +312,12 @@ impl Findings {
         self.suspects.iter().filter(|suspect| suspect.may_remove).count()
     }
 
-    /// Whether that is more than one pass may send after without an admin.
-    pub fn is_too_much(&self) -> bool {
-        self.removals() > FEW && self.removals() * 100 > self.live * SHARE
+    /// Whether that is more than one pass may send after. `allowed`: an admin was shown so many and has agreed; a few
+    /// more may have been found since.
+    pub fn is_too_much(&self, allowed: Option<usize>) -> bool {
+        let removals = self.removals();
+        let much = removals > FEW && removals * 100 > self.live * SHARE;
+        much && allowed.is_none_or(|allowed| removals > allowed + FEW.max(allowed / 10))
     }
 }
 
@@ -568,12 +573,17 @@ mod tests {
         let suspects = |n| {
             (0..n).map(|_| Suspect { may_remove: true, ..suspect(&row(Active), true) }).collect::<Vec<_>>()
         };
-        let of = |n, live| Findings { suspects: suspects(n), live, ..Findings::default() }.is_too_much();
+        let found = |n, live| Findings { suspects: suspects(n), live, ..Findings::default() };
+        let of = |n, live| found(n, live).is_too_much(None);
         assert!(!of(5, 5));
         assert!(of(6, 6));
         assert!(of(6, 29));
         assert!(!of(6, 30));
         assert!(!of(2000, 10_000));
         assert!(of(2001, 10_000));
+        for (shown, found_now, stops) in [(6, 11, false), (6, 12, true), (300, 330, false), (300, 331, true)]
+        {
+            assert_eq!(found(found_now, 400).is_too_much(Some(shown)), stops, "{shown} {found_now}");
+        }
     }
 }

@@ -24,7 +24,7 @@ pub use call::{Call, CallState, reap_due};
 pub use caller::{Caller, ClaimRule, MachineClient, Membership, Requester, TokenFacts, User};
 pub use fleet::{
     Deviation, DriftRules, FEW, Findings, LiveRunner, MISSES, Observation, Pass, Remedy, SETTLING, SHARE,
-    SeenLabel, SeenRunner, Shift, Source, Suspect, transition,
+    SeenLabel, SeenRunner, Shift, Source, Suspect, WORD, transition,
 };
 pub use glob::{check_glob, check_repository_glob};
 pub use ids::{BadInstallationId, CallId, ClientId, InstallationId, JobId, RunnerId, TeamId, UserId};

@@ -77,7 +77,9 @@ pub(super) async fn apply(
         tx.fleet().replace_unmanaged(installation, &others).await?;
     }
     jobs.extend(send(&mut tx, installation, (&findings, &start), &mut passed).await?);
-    let word_used = start.confirmed && listed.complete && findings.suspects.len() <= MOST_SUSPECTS;
+    // What it was given for is done, or it is not enough: either way the next needs a new one.
+    let done = listed.complete && findings.suspects.len() <= MOST_SUSPECTS;
+    let word_used = start.allowed.is_some() && (done || passed.held > 0);
     tx.fleet().end(installation, &PassEnd { word_used, ..end(&passed, listed) }).await?;
     tx.commit().await?;
     let weights: HashMap<RunnerId, f64> = rows.iter().map(|row| (row.id, row.weight)).collect();
@@ -130,10 +132,10 @@ async fn send(
     (findings, start): (&Findings, &PassStart),
     passed: &mut Passed,
 ) -> Result<Vec<Job>, StepError> {
-    let hold = findings.is_too_much() && !start.confirmed;
+    let hold = findings.is_too_much(start.allowed);
     if hold {
         (passed.held, passed.result) = (findings.removals(), hold_result(passed.result));
-        if start.held == 0 {
+        if start.held == 0 || start.allowed.is_some() {
             alarm(tx, installation, findings).await?;
         }
     }
