@@ -175,6 +175,7 @@ mod tests {
             busy: false,
             github_runner_id: Some(3),
             runner_group_id: 1,
+            runner_group_name: None,
             labels: vec!["team-t".into(), "gpu".into()],
             ephemeral: true,
             registers_itself: false,
