@@ -11,6 +11,7 @@ ALTER TABLE runners
     ADD COLUMN refused boolean NOT NULL DEFAULT false,
     -- By what name `config.sh` knows its group; none: the default one.
     ADD COLUMN runner_group_name text;
+CREATE INDEX runners_refused ON runners (installation) WHERE refused AND status <> 'deleted';
 
 -- A webhook moved those that registered themselves before a pass had found them: they are awaited again.
 WITH stuck AS (

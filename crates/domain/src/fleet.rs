@@ -232,6 +232,10 @@ pub struct LiveRunner {
     pub missed: i16,
     /// The deviation told last.
     pub drift_seen: Option<String>,
+    /// It registered itself against the policy, and is to go.
+    pub refused: bool,
+    /// Its removal is under way already.
+    pub leaving: bool,
     /// Config issued.
     pub registered_at: DateTime<Utc>,
     /// Last changed.
@@ -302,14 +306,16 @@ pub struct Findings {
     pub missing: Vec<RunnerId>,
     /// To be looked at.
     pub suspects: Vec<Suspect>,
+    /// To be removed: they registered themselves against the policy.
+    pub refused: Vec<Suspect>,
     /// How many of ours are live.
     pub live: usize,
 }
 
 impl Findings {
-    /// How many runners the suspects may cost.
+    /// How many runners this may cost.
     pub fn removals(&self) -> usize {
-        self.suspects.iter().filter(|suspect| suspect.may_remove).count()
+        self.refused.len() + self.suspects.iter().filter(|suspect| suspect.may_remove).count()
     }
 
     /// Whether that is more than one pass may send after. `allowed`: an admin was shown so many and has agreed; a few
@@ -355,6 +361,10 @@ impl Pass<'_> {
         if !matches!(deviation, Some(Deviation::Name { .. })) && row.updated_at <= self.began {
             findings.shifts.extend(Shift::observed(row.id, (row.status, row.busy), seen.observation()));
         }
+        // By every pass until it is gone: an order may have met another job, or been held back.
+        if row.refused && !row.leaving && !matches!(deviation, Some(Deviation::Name { .. })) {
+            findings.refused.push(suspect(row, true));
+        }
         let Some(deviation) = deviation else {
             // What was told is over: the check forgets it, so that the next drift is told again.
             if row.drift_seen.is_some() {
@@ -362,6 +372,9 @@ impl Pass<'_> {
             }
             return;
         };
+        if row.refused && matches!(deviation, Deviation::Labels { .. }) {
+            return;
+        }
         let told = row.drift_seen.as_deref() == Some(deviation.fingerprint().as_str());
         let remedy = match deviation {
             Deviation::Name { .. } => Remedy::Record,
@@ -509,6 +522,8 @@ mod tests {
             busy: false,
             missed: 0,
             drift_seen: None,
+            refused: false,
+            leaving: false,
             registered_at: DateTime::UNIX_EPOCH,
             updated_at: DateTime::UNIX_EPOCH,
         }
@@ -566,6 +581,21 @@ mod tests {
         );
         let over = compare(&[known], &[seen(&[("A", false)])], true);
         assert_eq!((over.suspects.len(), over.removals()), (1, 0));
+    }
+
+    #[test]
+    fn what_the_policy_refused_is_ordered_until_it_goes() {
+        let refused = LiveRunner { refused: true, ..row(Active) };
+        for there in [seen(&[("a", false)]), seen(&[("prod", false)])] {
+            let findings = compare(std::slice::from_ref(&refused), &[there], false);
+            assert_eq!((findings.refused.len(), findings.removals()), (1, 1));
+            assert!(findings.suspects.is_empty(), "one order is enough");
+        }
+        let leaving = LiveRunner { leaving: true, ..refused.clone() };
+        assert!(compare(&[leaving], &[seen(&[("prod", false)])], true).refused.is_empty());
+        let renamed = SeenRunner { name: "other".into(), ..seen(&[]) };
+        let findings = compare(&[refused], &[renamed], true);
+        assert_eq!((findings.refused.len(), findings.suspects.len()), (0, 1));
     }
 
     #[test]

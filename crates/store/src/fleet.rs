@@ -230,8 +230,10 @@ impl Fleet<'_> {
     pub async fn live(&mut self, installation: &InstallationId, most: i64) -> Result<Vec<LiveRunner>> {
         let rows = sqlx::query!(
             r#"SELECT runners.id, github_runner_id AS "github_id!", team_id, weight, drift_response, runners.name,
-                labels, status, busy, missed, drift_seen, coalesce(registered_at, runners.created_at) AS "registered_at!",
-                runners.updated_at
+                labels, status, busy, missed, drift_seen, refused,
+                refused AND EXISTS (SELECT FROM jobs WHERE runner_id = runners.id AND kind = 'deprovision'
+                    AND finished_at IS NULL) AS "leaving!",
+                coalesce(registered_at, runners.created_at) AS "registered_at!", runners.updated_at
              FROM runners JOIN teams ON teams.id = runners.team_id
              WHERE runners.installation = $1 AND status IN ('pending', 'active', 'offline')
                 AND github_runner_id IS NOT NULL
@@ -255,6 +257,8 @@ impl Fleet<'_> {
                     busy: row.busy,
                     missed: row.missed,
                     drift_seen: row.drift_seen,
+                    refused: row.refused,
+                    leaving: row.leaving,
                     registered_at: row.registered_at,
                     updated_at: row.updated_at,
                 })
