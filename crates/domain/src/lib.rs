@@ -30,7 +30,7 @@ pub use glob::{check_glob, check_repository_glob};
 pub use ids::{BadInstallationId, CallId, ClientId, InstallationId, JobId, RunnerId, TeamId, UserId};
 pub use job::{
     BlockedOn, Job, JobParams, JobState, Leftover, MAX_PREFIX, MAX_RESCUES, NameWish, Removal, Unfit,
-    retry_delay,
+    busy_delay, retry_delay,
 };
 pub use lane::{JobKind, Lane};
 pub use policy::{

@@ -2,14 +2,14 @@
 
 use domain::{
     AuditEntry, BlockedOn, Call, CallId, CallState, Job, JobState, Leftover, Problem, ProblemCode, Runner,
-    RunnerName, RunnerStatus, SeenRunner, Shift, Source,
+    RunnerName, RunnerStatus, SETTLING, SeenRunner, Shift, Source,
 };
 use github::{GitHub, GitHubError};
 use serde_json::json;
 use store::Burn;
 
 use super::{
-    Answer, BUSY, Run, after_error, busy,
+    Answer, Run, after_error, busy,
     look::{self, Look},
     no_credential,
 };
@@ -59,12 +59,16 @@ pub(super) async fn runner(app: &App, job: &Job, leftover: Option<Leftover>) -> 
     if leftover.is_some() && (seen.online || seen.busy) {
         return spared(app, job, &row, &seen).await;
     }
+    // GitHub would refuse; but not every server does, and each refusal costs a request.
+    if seen.busy {
+        return Ok(busy(job));
+    }
     match look::remove(github, github_id).await {
         Ok(true) => removed(app, job, &row, leftover.map_or("removed on request", Leftover::as_str)).await,
         Ok(false) if leftover.is_some() => {
             spared(app, job, &row, &SeenRunner { online: true, busy: true, ..seen }).await
         }
-        Ok(false) => Ok(busy()),
+        Ok(false) => Ok(busy(job)),
         Err(error) => Ok(after_error(app, job, &error).await),
     }
 }
@@ -145,7 +149,7 @@ pub(super) async fn stray(app: &App, job: &Job, id: CallId, name: &RunnerName) -
     drop(read);
     match look::remove(github, found.id).await {
         Ok(true) => settled(app, job, &call, Some(found.id)).await,
-        Ok(false) => Ok(busy()),
+        Ok(false) => Ok(busy(job)),
         Err(error) => Ok(after_error(app, job, &error).await),
     }
 }
@@ -184,5 +188,5 @@ async fn settled(app: &App, job: &Job, call: &Call, removed: Option<i64>) -> Run
 /// GitHub may not know yet what it has only just made.
 fn unsettled() -> Answer {
     let problem = Problem::new(ProblemCode::GithubUnavailable, "GitHub did not know the runner in time.");
-    Answer::Later { delay: BUSY, why: BlockedOn::Retry, burn: Burn::Snooze, problem }
+    Answer::Later { delay: SETTLING / 2, why: BlockedOn::Retry, burn: Burn::Snooze, problem }
 }

@@ -143,7 +143,7 @@ impl Check<'_> {
     async fn delete(&self, app: &App, github: &GitHub, (seen, deviation): (&SeenRunner, &Deviation)) -> Run {
         match look::remove(github, self.github_id).await {
             Ok(true) => self.gone(app, "its labels were changed").await,
-            Ok(false) if app.drift.delete_busy => Ok(super::busy()),
+            Ok(false) if app.drift.delete_busy => Ok(super::busy(self.job)),
             Ok(false) => {
                 let busy = SeenRunner { busy: true, online: true, ..seen.clone() };
                 self.note(app, Some(&busy), Some(deviation)).await
