@@ -192,3 +192,26 @@ async fn a_busy_runner_is_asked_less_and_less_often_and_not_deleted() {
     }
     assert_eq!(scene.deletions(), 0, "a look tells as much");
 }
+
+#[tokio::test]
+async fn a_name_that_serves_somebody_else_by_now_leads_to_nobody() {
+    let scene = Scene::new().await;
+    let blue = scene.world.team(draft("blue")).await;
+    let bob = scene.world.user("bob", &[&blue]).await;
+    let exact = || serde_json::json!({ "runner_name": "builder-1" });
+    let first = scene.world.provision(&scene.ada, exact()).await;
+    scene.world.settled(&scene.ada, first.job).await;
+    scene.now("DELETE", first.runner, "", &scene.ada).await.expect(200);
+    let second = scene.world.provision(&bob, exact()).await;
+    scene.world.settled(&bob, second.job).await;
+    let heir = scene.world.twin.runner("builder-1").unwrap();
+    let deletions = scene.deletions();
+
+    for (method, end) in [("DELETE", ""), ("POST", "/refresh")] {
+        scene.now(method, first.runner, end, &scene.ada).await.refused(409, "runner_deleted");
+        scene.now(method, second.runner, end, &scene.ada).await.refused(404, "not_found");
+    }
+    assert_eq!((scene.pass().await.sent, scene.deletions()), (0, deletions));
+    assert_eq!(scene.world.twin.runner("builder-1"), Some(heir));
+    assert_eq!(scene.world.text("SELECT status FROM runners WHERE id = $1", second.runner).await, "pending");
+}
