@@ -149,6 +149,7 @@ fn configuration(runner: &Runner, url: &str, token: &str) -> String {
     let options =
         [("url", url), ("token", token), ("name", &runner.name), ("labels", &runner.labels.join(","))];
     words.extend(options.map(|(option, value)| format!("--{option} {}", quoted(value))));
+    words.extend(runner.runner_group_name.as_deref().map(|group| format!("--runnergroup {}", quoted(group))));
     if runner.ephemeral {
         words.push("--ephemeral".to_owned());
     }

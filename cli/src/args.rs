@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use chrono::{DateTime, Utc};
 use clap::{Parser, Subcommand};
-use domain::RunnerStatus;
+use domain::{InstallationId, RunnerStatus};
 use uuid::Uuid;
 
 use crate::exit;
@@ -49,9 +49,13 @@ pub(crate) enum Command {
         after_help = "Examples:\n  rts sync-github\n  rts sync-github --confirm-removals    # after a pass was held because it would remove too much"
     )]
     SyncGithub {
-        /// Let the pass go on although it would remove more than a fifth of the fleet.
+        /// Where the last pass was held because it would remove more than a fifth of the fleet, let the next one remove
+        /// about as many; the word holds for 15 minutes.
         #[arg(long)]
         confirm_removals: bool,
+        /// Only this installation.
+        #[arg(long)]
+        installation: Option<InstallationId>,
     },
     /// List the people, newest first.
     #[command(after_help = "Examples:\n  rts list-users\n  rts list-users --output json")]

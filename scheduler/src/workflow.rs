@@ -41,6 +41,9 @@ pub(crate) async fn look(
         Err(Stale::NotThere) => return Ok(Outcome::ignored("the runner has no config yet")),
     };
     tx.webhooks().mark(runner.id, &decision.mark).await?;
+    if decision.awaited {
+        tx.fleet().hasten(installation).await?;
+    }
     let (moved, busy) = (decision.status != runner.status, decision.busy != runner.busy);
     if moved || busy {
         let shift = Shift {

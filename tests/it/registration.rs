@@ -3,7 +3,7 @@
 
 use chrono::TimeDelta;
 use domain::InstallationId;
-use harness::{Builder, Person, World, draft, holds};
+use harness::{Builder, More, Person, World, draft, holds};
 use runtime::config::LabelEnforcement;
 use scheduler::{
     snapshot::{self, Memory},
@@ -11,8 +11,8 @@ use scheduler::{
 };
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
-use store::UserDraft;
-use twin::{Fault, FaultKind, RunnerChange, RunnerSpec};
+use store::{TeamDraft, UserDraft};
+use twin::{Fault, FaultKind, RunnerChange, RunnerSpec, TwinConfig};
 use uuid::Uuid;
 
 /// A team, one person who may have tokens and one who may not.
@@ -62,8 +62,12 @@ impl Scene {
     }
 
     async fn alarms(&self) -> i64 {
-        let path = "/admin/security-events?event_type=label_policy_violation";
-        self.world.get(path, &self.root).await.expect(200).body["total"].as_i64().unwrap()
+        self.alarmed("label_policy_violation").await
+    }
+
+    async fn alarmed(&self, event_type: &str) -> i64 {
+        let path = format!("/admin/security-events?event_type={event_type}");
+        self.world.get(&path, &self.root).await.expect(200).body["total"].as_i64().unwrap()
     }
 
     async fn quiet(&self) {
@@ -208,6 +212,41 @@ async fn once_listed_it_is_known_by_its_id_and_lives_like_any_other() {
 }
 
 #[tokio::test]
+async fn a_job_before_the_first_pass_does_not_hide_the_runner() {
+    let scene = Scene::with(World::builder().webhooks("a webhook secret of the tests")).await;
+    let made = scene.token("old-1").await;
+    scene.pass().await;
+    let id = scene.registers("old-1", &["self-hosted", "team-red", "gpu-2"], RunnerChange::online());
+    let due = || async {
+        let (home, long) = (InstallationId::default(), TimeDelta::hours(1));
+        scene.world.store().read().await.unwrap().fleet().is_due(&home, long).await.unwrap()
+    };
+    assert!(!due().await);
+    let control = scene.world.twin.control();
+    let job = control.queue_job("acme/web", &["gpu-2"]).unwrap();
+    control.start_job(job.id, id).unwrap();
+    scene.world.twin.webhooks_sent().await;
+    scheduler::inbox::run(scene.world.scheduling()).await.unwrap();
+    assert_eq!(scene.runner(&made).await["status"], "pending", "its name alone does not say that it is ours");
+    assert!(due().await, "a pass comes at once");
+    assert_eq!(scene.alarmed("label_policy_violation_workflow").await, 0, "its team allows the label");
+
+    scene.pass().await;
+    let there = scene.runner(&made).await;
+    assert_eq!((&there["github_runner_id"], &there["status"]), (&json!(id), &json!("active")));
+    assert_eq!(
+        (&there["busy"], &there["labels"]),
+        (&json!(true), &json!(["self-hosted", "team-red", "gpu-2"]))
+    );
+    assert!(scene.there(id));
+    control.complete_job(job.id, twin::Conclusion::Success).unwrap();
+    let path = format!("/runners/{}", made["runner_id"].as_str().unwrap());
+    scene.world.delete(&path, &scene.ada).await.expect(202);
+    scene.quiet().await;
+    assert!(!scene.there(id));
+}
+
+#[tokio::test]
 async fn labels_that_break_the_policy_cost_the_runner_its_place() {
     let scene = Scene::new().await;
     let made = scene.token("old-1").await;
@@ -228,6 +267,89 @@ async fn labels_that_break_the_policy_cost_the_runner_its_place() {
     let told = scene.world.get("/admin/security-events?event_type=label_policy_violation", &scene.root).await;
     let data = &told.body["events"][0]["violation_data"];
     assert_eq!((&data["missing"], &data["refused"]), (&json!(["team-red"]), &json!(["prod"])));
+}
+
+#[tokio::test]
+async fn a_refused_runner_goes_although_its_first_order_met_another_job() {
+    let scene = Scene::new().await;
+    let made = scene.token("old-1").await;
+    sqlx::query("UPDATE runners SET registered_at = registered_at - interval '71 minutes'")
+        .execute(scene.world.sql())
+        .await
+        .unwrap();
+    let id = scene.registers("old-1", &["team-red", "prod"], RunnerChange::offline());
+    assert_eq!(unused::run(scene.world.scheduling()).await.unwrap(), 1);
+    let waits = "SELECT count(*) FROM jobs WHERE kind = 'deprovision' AND state = 'queued' AND snoozes = 1";
+    holds("the other job waits", || async { scene.world.count(waits).await == 1 }).await;
+    scene.pass().await;
+    assert_eq!(scene.alarms().await, 1);
+    holds("the other job is over", || async {
+        scene.world.hurry(domain::Lane::Deprovision).await;
+        scene.world.count("SELECT count(*) FROM jobs WHERE finished_at IS NULL").await == 0
+    })
+    .await;
+    assert!(scene.there(id), "for that one it is no leftover");
+    scene.pass().await;
+    holds("it is removed", || async { scene.runner(&made).await["status"] == "deleted" }).await;
+    assert!(!scene.there(id));
+    assert_eq!(scene.alarms().await, 1, "told once");
+}
+
+#[tokio::test]
+async fn a_refused_runner_that_mends_its_ways_may_stay() {
+    let scene = Scene::new().await;
+    let made = scene.token("old-1").await;
+    let id = scene.registers("old-1", &["team-red", "prod"], RunnerChange::online());
+    // Its removal is ordered by a pass that is held up.
+    let path = format!("/runners/{}", made["runner_id"].as_str().unwrap());
+    scene
+        .world
+        .spine()
+        .pause_lane(domain::Lane::Deprovision, std::time::Duration::from_mins(5))
+        .await
+        .unwrap();
+    scene.pass().await;
+    scene.world.twin.set_runner(id, RunnerChange::labels(["team-red", "gpu-2"])).unwrap();
+    let gone = "UPDATE jobs SET state = 'cancelled', finished_at = now() WHERE kind = 'deprovision' AND runner_id = $1";
+    scene.world.change(gone, made["runner_id"].as_str().unwrap().parse().unwrap()).await;
+    scene.pass().await;
+    scene.quiet().await;
+    let there = scene.world.get(&path, &scene.ada).await.expect(200).body;
+    assert_eq!((&there["status"], &there["labels"]), (&json!("active"), &json!(["team-red", "gpu-2"])));
+    assert!(scene.there(id));
+}
+
+#[tokio::test]
+async fn a_runner_lands_in_its_group_or_goes() {
+    let twin = TwinConfig {
+        more_installations: vec![(6_161_616, "globex".to_owned())],
+        groups: vec![(1, "Default".to_owned()), (2, "Build's own".to_owned())],
+        ..TwinConfig::default()
+    };
+    let globex = More { default_group: 2, ..More::org("second", "globex") };
+    let world = World::builder().registration_tokens().twin(twin).more(globex).start().await;
+    let second: InstallationId = "second".parse().unwrap();
+    let blue = world.team(TeamDraft { installation: second.clone(), ..draft("blue") }).await;
+    let may = UserDraft { can_use_registration_token: true, ..world.user_draft("eve") };
+    let (eve, root) = (world.person(may, &[&blue]).await, world.admin().await);
+    let mut ids = Vec::new();
+    for (name, group) in [("well", 2), ("astray", 1)] {
+        let made = world.post("/runners/provision", &eve, &wish(name)).await.expect(201).body;
+        let command = made["configuration_command"].as_str().unwrap();
+        assert!(command.contains(r"--runnergroup 'Build'\''s own'"), "{command}");
+        let state = RunnerChange { runner_group_id: Some(group), ..RunnerChange::online() };
+        let (scope, labels) = (Some("orgs/globex".to_owned()), vec!["team-blue".to_owned()]);
+        let spec = RunnerSpec { name: name.to_owned(), scope, labels, ephemeral: true, state };
+        ids.push(world.twin.create_runner(spec).unwrap().id);
+    }
+    snapshot::run(&world.scheduling(), &second, &mut Memory::default()).await.unwrap();
+    holds("the one that went astray is gone", || async {
+        world.twin.runners().into_iter().map(|runner| runner.id).eq([ids[0]])
+    })
+    .await;
+    let told = world.get("/admin/security-events?event_type=runner_group_violation", &root).await.expect(200);
+    let data = &told.body["events"][0]["violation_data"];
+    assert_eq!((&data["granted_group_id"], &data["found_group_id"]), (&json!(2), &json!(1)));
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use anyhow::Context;
 use chrono::{SecondsFormat, TimeDelta};
 use comfy_table::{Table, presets::NOTHING};
-use domain::{AuditEntry, Runner, TeamId, UserId};
+use domain::{AuditEntry, InstallationId, Runner, TeamId, UserId};
 use runtime::config::{JobsConfig, Sources};
 use serde_json::{Value, json};
 use store::{Page, RunnerFilter, Store, Visible};
@@ -16,13 +16,22 @@ use crate::{
     say,
 };
 
-/// Asks the scheduler for a pass over every installation, and writes down who let it remove much.
-pub(crate) async fn sync(sources: &Sources, confirm: bool) -> anyhow::Result<()> {
+/// Asks the scheduler for a pass over one installation or every one, and writes down who let it remove much.
+pub(crate) async fn sync(
+    sources: &Sources,
+    only: Option<&InstallationId>,
+    confirm: bool,
+) -> anyhow::Result<()> {
     let store = assemble::store(sources)?;
     let mut tx = store.begin().await?;
-    let asked = tx.fleet().trigger(confirm).await.context("cannot ask for a pass")?;
+    let asked = tx.fleet().trigger(only, confirm).await.context("cannot ask for a pass")?;
+    anyhow::ensure!(!asked.is_empty(), "there is no such installation");
+    let confirmed: Vec<&str> =
+        asked.iter().filter(|one| one.confirmed).map(|one| one.installation.as_str()).collect();
+    let installations: Vec<&str> = asked.iter().map(|one| one.installation.as_str()).collect();
     let entry = AuditEntry {
-        data: json!({ "by": "rts sync-github", "confirm_removals": confirm }),
+        data: json!({ "by": "rts sync-github", "confirm_removals": confirm, "installations": installations,
+            "confirmed": confirmed }),
         ..AuditEntry::service("sync.trigger")
     };
     tx.audit().write(&entry).await?;
@@ -30,8 +39,13 @@ pub(crate) async fn sync(sources: &Sources, confirm: bool) -> anyhow::Result<()>
     store.close().await;
     say::line(format_args!(
         "asked for: {}; `GET /api/v1/admin/sync/status` shows the result",
-        asked.join(", ")
+        installations.join(", ")
     ));
+    if confirm {
+        let held =
+            if confirmed.is_empty() { "nowhere: nothing was held back".into() } else { confirmed.join(", ") };
+        say::note(format_args!("removals confirmed: {held}"));
+    }
     Ok(())
 }
 

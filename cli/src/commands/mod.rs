@@ -28,7 +28,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         Command::Scheduler(part) => scheduler::run(&production()?, part).await,
         Command::InitDb => database::init(&production()?).await,
         Command::CreateAdmin(who) => admin::create(&production()?, who).await,
-        Command::SyncGithub { confirm_removals } => fleet::sync(&production()?, confirm_removals).await,
+        Command::SyncGithub { confirm_removals, installation } => {
+            fleet::sync(&production()?, installation.as_ref(), confirm_removals).await
+        }
         Command::ListUsers(which) => people::list(&production()?, &which).await,
         Command::ExportAuditLog(which) => audit::export(&production()?, which).await,
         Command::ListRunners(which) => fleet::list(&production()?, which).await,

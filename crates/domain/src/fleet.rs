@@ -36,6 +36,8 @@ pub const SETTLING: TimeDelta = TimeDelta::seconds(60);
 pub const FEW: usize = 5;
 /// Of one hundred live runners, most that one pass may send after.
 pub const SHARE: usize = 20;
+/// How long an admin's word lets a pass send after more.
+pub const WORD: TimeDelta = TimeDelta::minutes(15);
 
 /// What somebody saw of one runner on GitHub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +76,8 @@ pub struct SeenLabel {
     pub name: String,
     /// GitHub put it there.
     pub read_only: bool,
+    /// GitHub says that somebody else did. It need not say either.
+    pub custom: bool,
 }
 
 /// A runner as GitHub tells it.
@@ -87,6 +91,8 @@ pub struct SeenRunner {
     pub online: bool,
     /// It runs a workflow job.
     pub busy: bool,
+    /// Its group, if GitHub tells.
+    pub runner_group_id: Option<i64>,
     /// Its labels.
     pub labels: Vec<SeenLabel>,
 }
@@ -118,7 +124,7 @@ pub enum Deviation {
 
 impl Deviation {
     /// The first deviation of what is `seen` from the `name` and `labels` it was made with. Labels compare without
-    /// case; what GitHub itself gave is none of anybody's doing.
+    /// case; what GitHub itself gave, or does not call anybody's, is none of anybody's doing.
     pub fn of(name: &str, labels: &[String], seen: &SeenRunner) -> Option<Self> {
         if seen.name != name {
             return Some(Self::Name { found: seen.name.chars().take(200).collect() });
@@ -133,7 +139,7 @@ impl Deviation {
         let mut extra: Vec<String> = seen
             .labels
             .iter()
-            .filter(|label| !label.read_only)
+            .filter(|label| label.custom)
             .map(|label| label.name.to_lowercase())
             .filter(|label| !ours.contains(label))
             .collect();
@@ -226,6 +232,10 @@ pub struct LiveRunner {
     pub missed: i16,
     /// The deviation told last.
     pub drift_seen: Option<String>,
+    /// It registered itself against the policy, and is to go.
+    pub refused: bool,
+    /// Its removal is under way already.
+    pub leaving: bool,
     /// Config issued.
     pub registered_at: DateTime<Utc>,
     /// Last changed.
@@ -296,19 +306,24 @@ pub struct Findings {
     pub missing: Vec<RunnerId>,
     /// To be looked at.
     pub suspects: Vec<Suspect>,
+    /// To be removed: they registered themselves against the policy.
+    pub refused: Vec<Suspect>,
     /// How many of ours are live.
     pub live: usize,
 }
 
 impl Findings {
-    /// How many runners the suspects may cost.
+    /// How many runners this may cost.
     pub fn removals(&self) -> usize {
-        self.suspects.iter().filter(|suspect| suspect.may_remove).count()
+        self.refused.len() + self.suspects.iter().filter(|suspect| suspect.may_remove).count()
     }
 
-    /// Whether that is more than one pass may send after without an admin.
-    pub fn is_too_much(&self) -> bool {
-        self.removals() > FEW && self.removals() * 100 > self.live * SHARE
+    /// Whether that is more than one pass may send after. `allowed`: an admin was shown so many and has agreed; a few
+    /// more may have been found since.
+    pub fn is_too_much(&self, allowed: Option<usize>) -> bool {
+        let removals = self.removals();
+        let much = removals > FEW && removals * 100 > self.live * SHARE;
+        much && allowed.is_none_or(|allowed| removals > allowed + FEW.max(allowed / 10))
     }
 }
 
@@ -346,6 +361,10 @@ impl Pass<'_> {
         if !matches!(deviation, Some(Deviation::Name { .. })) && row.updated_at <= self.began {
             findings.shifts.extend(Shift::observed(row.id, (row.status, row.busy), seen.observation()));
         }
+        // By every pass until it is gone: an order may have met another job, or been held back.
+        if row.refused && !row.leaving && !matches!(deviation, Some(Deviation::Name { .. })) {
+            findings.refused.push(suspect(row, true));
+        }
         let Some(deviation) = deviation else {
             // What was told is over: the check forgets it, so that the next drift is told again.
             if row.drift_seen.is_some() {
@@ -353,13 +372,19 @@ impl Pass<'_> {
             }
             return;
         };
+        if row.refused && matches!(deviation, Deviation::Labels { .. }) {
+            return;
+        }
         let told = row.drift_seen.as_deref() == Some(deviation.fingerprint().as_str());
         let remedy = match deviation {
             Deviation::Name { .. } => Remedy::Record,
             Deviation::Labels { .. } => self.rules.remedy(row.response, seen.busy),
         };
         if !told || matches!(remedy, Remedy::Repair | Remedy::Delete) {
-            findings.suspects.push(suspect(row, remedy == Remedy::Delete));
+            // The check decides anew: who is busy now may be idle by then.
+            let may_remove = matches!(deviation, Deviation::Labels { .. })
+                && self.rules.remedy(row.response, false) == Remedy::Delete;
+            findings.suspects.push(suspect(row, may_remove));
         }
     }
 
@@ -421,9 +446,14 @@ mod tests {
             name: "ci-1".into(),
             online: true,
             busy: false,
+            runner_group_id: Some(1),
             labels: labels
                 .iter()
-                .map(|(name, read_only)| SeenLabel { name: (*name).into(), read_only: *read_only })
+                .map(|(name, read_only)| SeenLabel {
+                    name: (*name).into(),
+                    read_only: *read_only,
+                    custom: !*read_only,
+                })
                 .collect(),
         }
     }
@@ -443,6 +473,16 @@ mod tests {
         assert_eq!(deviation, expected);
         let renamed = SeenRunner { name: "other".into(), ..drifted };
         assert_eq!(Deviation::of("ci-1", &ours, &renamed), Some(Deviation::Name { found: "other".into() }));
+    }
+
+    #[test]
+    fn a_label_of_which_github_does_not_say_who_gave_it_is_no_drift() {
+        let untold = |name: &str| SeenLabel { name: name.into(), read_only: false, custom: false };
+        let names = ["GPU", "self-hosted", "Linux", "X64", "RISCV64"];
+        let there = SeenRunner { labels: names.map(untold).to_vec(), ..seen(&[]) };
+        assert_eq!(Deviation::of("ci-1", &labels(&["gpu"]), &there), None);
+        let missing = Deviation::Labels { missing: labels(&["b"]), extra: Vec::new() };
+        assert_eq!(Deviation::of("ci-1", &labels(&["gpu", "b"]), &there), Some(missing));
     }
 
     #[test]
@@ -482,6 +522,8 @@ mod tests {
             busy: false,
             missed: 0,
             drift_seen: None,
+            refused: false,
+            leaving: false,
             registered_at: DateTime::UNIX_EPOCH,
             updated_at: DateTime::UNIX_EPOCH,
         }
@@ -530,10 +572,30 @@ mod tests {
         );
         let observed = LiveRunner { response: DriftResponse::Observe, ..known.clone() };
         assert!(compare(&[observed], std::slice::from_ref(&drifted), true).suspects.is_empty());
-        let busy = SeenRunner { busy: true, ..drifted };
-        assert!(compare(std::slice::from_ref(&known), &[busy], true).suspects.is_empty());
+        let busy = [SeenRunner { busy: true, ..drifted }];
+        assert!(compare(std::slice::from_ref(&known), &busy, true).suspects.is_empty());
+        assert_eq!(
+            compare(&[row(Active)], &busy, true).removals(),
+            1,
+            "it may be idle by the time it is looked at"
+        );
         let over = compare(&[known], &[seen(&[("A", false)])], true);
         assert_eq!((over.suspects.len(), over.removals()), (1, 0));
+    }
+
+    #[test]
+    fn what_the_policy_refused_is_ordered_until_it_goes() {
+        let refused = LiveRunner { refused: true, ..row(Active) };
+        for there in [seen(&[("a", false)]), seen(&[("prod", false)])] {
+            let findings = compare(std::slice::from_ref(&refused), &[there], false);
+            assert_eq!((findings.refused.len(), findings.removals()), (1, 1));
+            assert!(findings.suspects.is_empty(), "one order is enough");
+        }
+        let leaving = LiveRunner { leaving: true, ..refused.clone() };
+        assert!(compare(&[leaving], &[seen(&[("prod", false)])], true).refused.is_empty());
+        let renamed = SeenRunner { name: "other".into(), ..seen(&[]) };
+        let findings = compare(&[refused], &[renamed], true);
+        assert_eq!((findings.refused.len(), findings.suspects.len()), (0, 1));
     }
 
     #[test]
@@ -541,12 +603,17 @@ mod tests {
         let suspects = |n| {
             (0..n).map(|_| Suspect { may_remove: true, ..suspect(&row(Active), true) }).collect::<Vec<_>>()
         };
-        let of = |n, live| Findings { suspects: suspects(n), live, ..Findings::default() }.is_too_much();
+        let found = |n, live| Findings { suspects: suspects(n), live, ..Findings::default() };
+        let of = |n, live| found(n, live).is_too_much(None);
         assert!(!of(5, 5));
         assert!(of(6, 6));
         assert!(of(6, 29));
         assert!(!of(6, 30));
         assert!(!of(2000, 10_000));
         assert!(of(2001, 10_000));
+        for (shown, found_now, stops) in [(6, 11, false), (6, 12, true), (300, 330, false), (300, 331, true)]
+        {
+            assert_eq!(found(found_now, 400).is_too_much(Some(shown)), stops, "{shown} {found_now}");
+        }
     }
 }

@@ -88,6 +88,20 @@ pub fn retry_delay(attempts: i32, jitter: f64) -> TimeDelta {
     TimeDelta::milliseconds((base * (0.5 + jitter.clamp(0.0, 1.0)) * 1000.0) as i64)
 }
 
+/// How long a job leaves a busy runner alone after its `waits`-th wait (0 is none yet): 30 s, 1, 2, 4, then 5 minutes,
+/// ± 20 %. Workflow jobs may run for days. `jitter` is a random number in `0.0..1.0`.
+pub fn busy_delay(waits: i32, jitter: f64) -> TimeDelta {
+    let base = match waits {
+        i32::MIN..=0 => 30.0,
+        1 => 60.0,
+        2 => 120.0,
+        3 => 240.0,
+        _ => 300.0,
+    };
+    #[expect(clippy::cast_possible_truncation, reason = "at most 360,000 ms")]
+    TimeDelta::milliseconds((base * (0.8 + 0.4 * jitter.clamp(0.0, 1.0)) * 1000.0) as i64)
+}
+
 /// What a job was asked to do; stored as JSON with the job, never a secret in it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -279,6 +293,13 @@ mod tests {
         assert_eq!(middle, [1000, 2000, 4000, 8000, 15000, 30000, 30000, 30000]);
         assert_eq!(retry_delay(6, 0.0).num_milliseconds(), 15_000);
         assert_eq!(retry_delay(600, 1.0).num_milliseconds(), 45_000);
+    }
+
+    #[test]
+    fn the_busy_are_asked_less_and_less_often() {
+        let middle: Vec<i64> = (0..7).map(|n| busy_delay(n, 0.5).num_seconds()).collect();
+        assert_eq!(middle, [30, 60, 120, 240, 300, 300, 300]);
+        assert_eq!((busy_delay(0, 0.0).num_seconds(), busy_delay(900, 1.0).num_seconds()), (24, 360));
     }
 
     #[test]

@@ -24,13 +24,13 @@ pub use call::{Call, CallState, reap_due};
 pub use caller::{Caller, ClaimRule, MachineClient, Membership, Requester, TokenFacts, User};
 pub use fleet::{
     Deviation, DriftRules, FEW, Findings, LiveRunner, MISSES, Observation, Pass, Remedy, SETTLING, SHARE,
-    SeenLabel, SeenRunner, Shift, Source, Suspect, transition,
+    SeenLabel, SeenRunner, Shift, Source, Suspect, WORD, transition,
 };
 pub use glob::{check_glob, check_repository_glob};
 pub use ids::{BadInstallationId, CallId, ClientId, InstallationId, JobId, RunnerId, TeamId, UserId};
 pub use job::{
     BlockedOn, Job, JobParams, JobState, Leftover, MAX_PREFIX, MAX_RESCUES, NameWish, Removal, Unfit,
-    retry_delay,
+    busy_delay, retry_delay,
 };
 pub use lane::{JobKind, Lane};
 pub use policy::{

@@ -169,7 +169,8 @@ impl LabelPolicy {
         (!missing.is_empty() || !refused.is_empty()).then_some(LabelBreach { missing, refused })
     }
 
-    fn allows(&self, label: &str) -> bool {
+    /// Whether a runner may have the label.
+    pub fn allows(&self, label: &str) -> bool {
         if self.required.iter().any(|required| required.eq_ignore_ascii_case(label)) || is_system_label(label)
         {
             return true;
@@ -232,7 +233,14 @@ mod tests {
     fn labels_a_runner_gave_itself_are_held_against_the_policy() {
         let policy = LabelPolicy::new(&texts(&["team-a"]), &texts(&["glob:gpu-*"]));
         let seen = |names: &[&str]| -> Vec<SeenLabel> {
-            names.iter().map(|name| SeenLabel { name: (*name).into(), read_only: *name == "X64" }).collect()
+            names
+                .iter()
+                .map(|name| SeenLabel {
+                    name: (*name).into(),
+                    read_only: *name == "X64",
+                    custom: *name != "X64",
+                })
+                .collect()
         };
         assert_eq!(policy.breach(&seen(&["Team-A", "X64", "linux", "gpu-1"])), None);
         let breach = policy.breach(&seen(&["X64", "prod"])).unwrap();

@@ -127,6 +127,8 @@ pub struct Runner {
     pub github_runner_id: Option<i64>,
     /// GitHub's runner group.
     pub runner_group_id: i64,
+    /// That group's name, where it must be told to the runner.
+    pub runner_group_name: Option<String>,
     /// Labels bound at the request.
     pub labels: Vec<String>,
     /// Takes one workflow job and is gone.

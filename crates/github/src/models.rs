@@ -38,6 +38,8 @@ pub struct Label {
     pub name: String,
     /// GitHub put it there and nobody can take it away.
     pub read_only: bool,
+    /// Somebody put it there. GitHub need not say either: then nobody knows.
+    pub custom: bool,
 }
 
 #[derive(Deserialize)]
@@ -49,7 +51,8 @@ struct LabelWire {
 
 impl From<LabelWire> for Label {
     fn from(wire: LabelWire) -> Self {
-        Self { read_only: wire.kind.as_deref() == Some("read-only"), name: wire.name }
+        let is = |word: &str| wire.kind.as_deref() == Some(word);
+        Self { read_only: is("read-only"), custom: is("custom"), name: wire.name }
     }
 }
 
@@ -146,4 +149,21 @@ pub struct RunnerGroup {
     /// Managed by the enterprise.
     #[serde(default)]
     pub inherited: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_gave_a_label_is_known_only_if_github_says_so() {
+        for (text, read_only, custom) in [
+            (r#"{"id":1,"name":"Linux","type":"read-only"}"#, true, false),
+            (r#"{"id":2,"name":"gpu","type":"custom"}"#, false, true),
+            (r#"{"name":"gpu"}"#, false, false),
+        ] {
+            let label: Label = serde_json::from_str(text).unwrap();
+            assert_eq!((label.read_only, label.custom), (read_only, custom), "{text}");
+        }
+    }
 }

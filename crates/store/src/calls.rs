@@ -134,6 +134,23 @@ impl Calls<'_> {
         Ok(())
     }
 
+    /// Whether somebody else may have made, or be about to make, a runner under the call's name: a live row bears it, or
+    /// another call that asks for it is under way.
+    pub async fn name_is_claimed(&mut self, call: &Call) -> Result<bool> {
+        Ok(sqlx::query_scalar!(
+            r#"SELECT EXISTS (SELECT FROM runners
+                    WHERE installation = $1 AND lower(name) = lower($2) AND status <> 'deleted')
+                OR EXISTS (SELECT FROM github_calls
+                    WHERE installation = $1 AND lower(runner_name) = lower($2) AND id <> $3 AND state = 'intent')
+                AS "claimed!""#,
+            call.installation.as_str(),
+            call.runner_name.as_str(),
+            call.id.uuid(),
+        )
+        .fetch_one(&mut *self.0)
+        .await?)
+    }
+
     /// Suspected calls whose look-up is due and has no open job yet, oldest first, at most `most`.
     pub async fn due(&mut self, most: i64) -> Result<Vec<Call>> {
         let rows = call_rows!(

@@ -1,7 +1,7 @@
 //! The fleet as a whole: live rows, changes of many rows at once, how the last pass went, and what is not ours.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::{InstallationId, LiveRunner, RunnerId, SeenRunner, Shift, Source};
+use domain::{InstallationId, LiveRunner, RunnerId, SeenRunner, Shift, Source, WORD};
 use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -17,8 +17,8 @@ pub struct Fleet<'c>(pub(crate) &'c mut PgConnection);
 pub struct PassStart {
     /// When it began, by the database's clock.
     pub began: DateTime<Utc>,
-    /// An admin allowed it to send after any number of runners.
-    pub confirmed: bool,
+    /// After how many runners an admin allowed it to send, not long ago.
+    pub allowed: Option<usize>,
     /// How many the last one held back.
     pub held: i32,
 }
@@ -34,7 +34,7 @@ pub struct PassEnd {
     pub counts: Value,
     /// How many runners it did not send after for want of an admin's word.
     pub held: i32,
-    /// It had an admin's word and has nothing left to do by it.
+    /// It had an admin's word and has nothing left to do by it, or found more than that was given for.
     pub word_used: bool,
 }
 
@@ -57,8 +57,17 @@ pub struct SyncRow {
     pub counts: Option<Value>,
     /// How many runners were not sent after for want of an admin's word.
     pub removals_held: i32,
-    /// The next complete pass may send after any number.
+    /// An admin has agreed to about so many, not long ago.
     pub removals_confirmed: bool,
+}
+
+/// An installation whose next pass was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TriggeredRow {
+    /// Which.
+    pub installation: String,
+    /// It may send after about as many runners as the last pass held back.
+    pub confirmed: bool,
 }
 
 /// A runner on GitHub that is not ours.
@@ -179,16 +188,18 @@ impl Fleet<'_> {
         began: DateTime<Utc>,
     ) -> Result<Option<PassStart>> {
         let row = sqlx::query!(
-            r#"SELECT attempted_at = $2 AND coalesce(last_sync_time < $2, true) AS "newest!", removals_confirmed,
-                removals_held FROM sync_status WHERE installation = $1 FOR UPDATE"#,
+            r#"SELECT attempted_at = $2 AND coalesce(last_sync_time < $2, true) AS "newest!", removals_held,
+                CASE WHEN removals_allowed_at > now() - make_interval(secs => $3) THEN removals_allowed END AS allowed
+             FROM sync_status WHERE installation = $1 FOR UPDATE"#,
             installation.as_str(),
             began,
+            seconds(WORD),
         )
         .fetch_optional(&mut *self.0)
         .await?;
         Ok(row.filter(|row| row.newest).map(|row| PassStart {
             began,
-            confirmed: row.removals_confirmed,
+            allowed: row.allowed.and_then(|allowed| usize::try_from(allowed).ok()),
             held: row.removals_held,
         }))
     }
@@ -200,7 +211,7 @@ impl Fleet<'_> {
             "UPDATE sync_status SET last_sync_result = $2, last_sync_error = $3, counts = $4,
                 last_sync_time = CASE WHEN $5 THEN now() ELSE last_sync_time END,
                 removals_held = CASE WHEN $5 OR $6 > 0 THEN $6 ELSE removals_held END,
-                removals_confirmed = removals_confirmed AND NOT $7
+                removals_allowed_at = CASE WHEN NOT $7 THEN removals_allowed_at END
              WHERE installation = $1",
             installation.as_str(),
             end.result,
@@ -219,8 +230,10 @@ impl Fleet<'_> {
     pub async fn live(&mut self, installation: &InstallationId, most: i64) -> Result<Vec<LiveRunner>> {
         let rows = sqlx::query!(
             r#"SELECT runners.id, github_runner_id AS "github_id!", team_id, weight, drift_response, runners.name,
-                labels, status, busy, missed, drift_seen, coalesce(registered_at, runners.created_at) AS "registered_at!",
-                runners.updated_at
+                labels, status, busy, missed, drift_seen, refused,
+                refused AND EXISTS (SELECT FROM jobs WHERE runner_id = runners.id AND kind = 'deprovision'
+                    AND finished_at IS NULL) AS "leaving!",
+                coalesce(registered_at, runners.created_at) AS "registered_at!", runners.updated_at
              FROM runners JOIN teams ON teams.id = runners.team_id
              WHERE runners.installation = $1 AND status IN ('pending', 'active', 'offline')
                 AND github_runner_id IS NOT NULL
@@ -244,6 +257,8 @@ impl Fleet<'_> {
                     busy: row.busy,
                     missed: row.missed,
                     drift_seen: row.drift_seen,
+                    refused: row.refused,
+                    leaving: row.leaving,
                     registered_at: row.registered_at,
                     updated_at: row.updated_at,
                 })
@@ -350,23 +365,49 @@ impl Fleet<'_> {
             SyncRow,
             r#"SELECT installation, interval_seconds,
                 coalesce(triggered_at > attempted_at, triggered_at IS NOT NULL) AS "triggered!", last_sync_time,
-                last_sync_result, last_sync_error, counts, removals_held, removals_confirmed
-             FROM sync_status ORDER BY installation <> 'default', installation LIMIT 1000"#
+                last_sync_result, last_sync_error, counts, removals_held,
+                coalesce(removals_allowed_at > now() - make_interval(secs => $1), false) AS "removals_confirmed!"
+             FROM sync_status ORDER BY installation <> 'default', installation LIMIT 1000"#,
+            seconds(WORD),
         )
         .fetch_all(&mut *self.0)
         .await?)
     }
 
-    /// Asks for a pass over every installation now, and with `confirm` lets it send after any number of runners.
-    /// Answers the installations.
-    pub async fn trigger(&mut self, confirm: bool) -> Result<Vec<String>> {
-        Ok(sqlx::query_scalar!(
-            "INSERT INTO sync_status (installation, triggered_at, removals_confirmed)
-             SELECT id, clock_timestamp(), $1 FROM installations
+    /// Asks for a pass over the installation now, unless the last one was asked for within half a minute: what GitHub
+    /// tells of a name may come often.
+    pub async fn hasten(&mut self, installation: &InstallationId) -> Result<()> {
+        sqlx::query!(
+            "INSERT INTO sync_status (installation, triggered_at) VALUES ($1, clock_timestamp())
+             ON CONFLICT (installation) DO UPDATE SET triggered_at = clock_timestamp()
+             WHERE sync_status.triggered_at IS NULL
+                OR sync_status.triggered_at < clock_timestamp() - interval '30 seconds'",
+            installation.as_str()
+        )
+        .execute(&mut *self.0)
+        .await?;
+        Ok(())
+    }
+
+    /// Asks for a pass over one installation, or every one, now. With `confirm`, where the last one held removals back, the
+    /// next may send after about as many, if it comes soon. Answers the installations.
+    pub async fn trigger(
+        &mut self,
+        installation: Option<&InstallationId>,
+        confirm: bool,
+    ) -> Result<Vec<TriggeredRow>> {
+        Ok(sqlx::query_as!(
+            TriggeredRow,
+            r#"INSERT INTO sync_status AS was (installation, triggered_at)
+             SELECT id, clock_timestamp() FROM installations WHERE $2::text IS NULL OR id = $2
              ON CONFLICT (installation) DO UPDATE SET triggered_at = clock_timestamp(),
-                removals_confirmed = sync_status.removals_confirmed OR $1
-             RETURNING installation",
-            confirm
+                removals_allowed = CASE WHEN $1 AND was.removals_held > 0 THEN was.removals_held
+                    ELSE was.removals_allowed END,
+                removals_allowed_at = CASE WHEN $1 AND was.removals_held > 0 THEN now()
+                    ELSE was.removals_allowed_at END
+             RETURNING installation, $1 AND removals_held > 0 AS "confirmed!""#,
+            confirm,
+            installation.map(InstallationId::as_str),
         )
         .fetch_all(&mut *self.0)
         .await?)

@@ -257,20 +257,6 @@ impl Jobs<'_> {
         one(row)
     }
 
-    /// Makes the open removals of these runners the service's own: who asked for one merely counts on it from now on.
-    pub async fn take_over(&mut self, runners: &[RunnerId]) -> Result<()> {
-        let runners: Vec<Uuid> = runners.iter().map(|id| id.uuid()).collect();
-        sqlx::query!(
-            "UPDATE jobs SET requester_user = NULL, requester_client = NULL, joined = joined + 1
-             WHERE runner_id = ANY($1) AND kind = 'deprovision' AND finished_at IS NULL
-                AND num_nonnulls(requester_user, requester_client) > 0",
-            &runners,
-        )
-        .execute(&mut *self.0)
-        .await?;
-        Ok(())
-    }
-
     /// The job, if there is one.
     pub async fn get(&mut self, id: JobId) -> Result<Option<Job>> {
         one(job_rows!("SELECT", "FROM jobs WHERE id = $1", id.uuid()).fetch_optional(&mut *self.0).await?)

@@ -29,7 +29,7 @@ pub use cancellations::{Cancellation, Cancellations, NewCancellation};
 pub use clients::{Clients, NewClient};
 pub use credentials::{CredentialState, Credentials, SealedCredential};
 pub use error::StoreError;
-pub use fleet::{Fleet, PassEnd, PassStart, SyncRow, UnmanagedRow};
+pub use fleet::{Fleet, PassEnd, PassStart, SyncRow, TriggeredRow, UnmanagedRow};
 pub use idempotency::{Idempotency, Seen};
 pub use installations::{Installations, Suspended, SweepResume, SweepTurn};
 pub use jobs::{Burn, JobFilter, Jobs, NewJob, OpenJob};

@@ -1,7 +1,8 @@
-//! Runners that register themselves: awaited, then known by GitHub's id.
+//! Runners that register themselves: awaited, then known by GitHub's id, and to go when they broke the policy.
 
 use domain::{InstallationId, LabelPolicy, RunnerId, TeamId};
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use crate::Result;
 
@@ -9,50 +10,100 @@ use crate::Result;
 #[derive(Debug)]
 pub struct Newcomers<'c>(pub(crate) &'c mut PgConnection);
 
-/// A runner that has a token and no id yet.
+/// A runner that registers itself, and what it may be like.
 #[derive(Clone, Debug)]
 pub struct Awaited {
     /// Which.
     pub id: RunnerId,
+    /// GitHub's id, once it is known.
+    pub github_id: Option<i64>,
     /// Its team.
     pub team: TeamId,
     /// Its name.
     pub name: String,
     /// Labels it was asked for with.
     pub labels: Vec<String>,
+    /// The group it was told to land in; none: it was told none.
+    pub runner_group_id: Option<i64>,
     /// What its team's runners may be called by.
     pub policy: LabelPolicy,
 }
 
+struct AwaitedRow {
+    id: Uuid,
+    github_runner_id: Option<i64>,
+    team_id: Uuid,
+    name: String,
+    labels: Vec<String>,
+    told_group: Option<i64>,
+    required_labels: Vec<String>,
+    optional_label_patterns: Vec<String>,
+}
+
+impl From<AwaitedRow> for Awaited {
+    fn from(row: AwaitedRow) -> Self {
+        Self {
+            id: row.id.into(),
+            github_id: row.github_runner_id,
+            team: row.team_id.into(),
+            name: row.name,
+            labels: row.labels,
+            runner_group_id: row.told_group,
+            policy: LabelPolicy::new(&row.required_labels, &row.optional_label_patterns),
+        }
+    }
+}
+
+/// Who is told no group lands in the default one, whose id is 1 everywhere.
+macro_rules! awaited_rows {
+    ($tail:tt $(, $arg:expr)* $(,)?) => {
+        sqlx::query_as!(
+            AwaitedRow,
+            "SELECT runners.id, github_runner_id, team_id, runners.name, labels,
+                CASE WHEN runner_group_id = 1 OR runner_group_name IS NOT NULL THEN runner_group_id END AS told_group,
+                required_labels, optional_label_patterns
+             FROM runners JOIN teams ON teams.id = runners.team_id " + $tail
+            $(, $arg)*
+        )
+    };
+}
+
 impl Newcomers<'_> {
-    /// Those of an installation, longest awaited first.
+    /// Those of an installation that have a token and no id yet, longest awaited first.
     pub async fn awaited(&mut self, installation: &InstallationId, most: i64) -> Result<Vec<Awaited>> {
-        let rows = sqlx::query!(
-            "SELECT runners.id, team_id, runners.name, labels, required_labels, optional_label_patterns
-             FROM runners JOIN teams ON teams.id = runners.team_id
-             WHERE runners.installation = $1 AND registers_itself AND status = 'pending'
-                AND github_runner_id IS NULL
+        let rows = awaited_rows!(
+            "WHERE runners.installation = $1 AND registers_itself AND status = 'pending' AND github_runner_id IS NULL
              ORDER BY registered_at LIMIT $2",
             installation.as_str(),
             most,
         )
         .fetch_all(&mut *self.0)
         .await?;
-        let awaited = rows.into_iter().map(|row| Awaited {
-            id: row.id.into(),
-            team: row.team_id.into(),
-            name: row.name,
-            labels: row.labels,
-            policy: LabelPolicy::new(&row.required_labels, &row.optional_label_patterns),
-        });
-        Ok(awaited.collect())
+        Ok(rows.into_iter().map(Awaited::from).collect())
     }
 
-    /// Notes under which id and labels an awaited runner has registered itself. False: it is no longer awaited, the id is
-    /// another row's, or GitHub listed it before there was a token.
-    pub async fn take_in(&mut self, id: RunnerId, github_id: i64, labels: &[String]) -> Result<bool> {
+    /// Those of an installation that broke the policy and are still there.
+    pub async fn refused(&mut self, installation: &InstallationId, most: i64) -> Result<Vec<Awaited>> {
+        let rows = awaited_rows!(
+            "WHERE runners.installation = $1 AND refused AND status <> 'deleted' ORDER BY registered_at LIMIT $2",
+            installation.as_str(),
+            most,
+        )
+        .fetch_all(&mut *self.0)
+        .await?;
+        Ok(rows.into_iter().map(Awaited::from).collect())
+    }
+
+    /// Notes under which id and labels an awaited runner has registered itself, and whether it is to go for it. False: it
+    /// is no longer awaited, the id is another row's, or GitHub listed it before there was a token.
+    pub async fn take_in(
+        &mut self,
+        id: RunnerId,
+        github_id: i64,
+        (labels, refused): (&[String], bool),
+    ) -> Result<bool> {
         let done = sqlx::query!(
-            "UPDATE runners SET github_runner_id = $2, labels = $3
+            "UPDATE runners SET github_runner_id = $2, labels = $3, refused = $4
              WHERE id = $1 AND registers_itself AND status = 'pending' AND github_runner_id IS NULL
                 AND NOT EXISTS (SELECT FROM runners other WHERE other.installation = runners.installation
                     AND other.github_runner_id = $2 AND other.status <> 'deleted')
@@ -61,9 +112,22 @@ impl Newcomers<'_> {
             id.uuid(),
             github_id,
             labels,
+            refused,
         )
         .execute(&mut *self.0)
         .await?;
         Ok(done.rows_affected() == 1)
+    }
+
+    /// Lets a refused runner stay after all, as it is now.
+    pub async fn accept(&mut self, id: RunnerId, labels: &[String]) -> Result<()> {
+        sqlx::query!(
+            "UPDATE runners SET refused = false, labels = $2 WHERE id = $1 AND refused",
+            id.uuid(),
+            labels
+        )
+        .execute(&mut *self.0)
+        .await?;
+        Ok(())
     }
 }

@@ -80,6 +80,7 @@ struct RunnerRow {
     busy: bool,
     github_runner_id: Option<i64>,
     runner_group_id: i64,
+    runner_group_name: Option<String>,
     labels: Vec<String>,
     ephemeral: bool,
     registers_itself: bool,
@@ -111,6 +112,7 @@ impl TryFrom<RunnerRow> for Runner {
             busy: row.busy,
             github_runner_id: row.github_runner_id,
             runner_group_id: row.runner_group_id,
+            runner_group_name: row.runner_group_name,
             labels: row.labels,
             ephemeral: row.ephemeral,
             registers_itself: row.registers_itself,
@@ -131,7 +133,7 @@ macro_rules! runner_rows {
             r#"SELECT runners.id, runners.installation, runners.team_id, teams.name AS team_name, runners.owner_user,
                 runners.owner_client,
                 coalesce(users.email, users.display_name, users.subject, oauth_clients.client_id) AS owner_identity,
-                runners.name, runners.status, runners.busy, runners.github_runner_id, runners.runner_group_id,
+                runners.name, runners.status, runners.busy, runners.github_runner_id, runners.runner_group_id, runners.runner_group_name,
                 runners.labels, runners.ephemeral, runners.registers_itself, runners.stated_version,
                 runners.version, runners.created_at, runners.updated_at, runners.registered_at,
                 runners.deleted_at
@@ -271,16 +273,19 @@ impl Runners<'_> {
         Ok(done.rows_affected() == 1)
     }
 
-    /// `requested → pending`: there is a token with which it may register itself. False: it was no longer `requested`.
-    pub async fn await_registration(&mut self, id: RunnerId) -> Result<bool> {
+    /// `requested → pending`: there is a token with which it may register itself, and it is told this group unless that is
+    /// the default one. False: it was no longer `requested`.
+    pub async fn await_registration(&mut self, id: RunnerId, group: Option<&str>) -> Result<bool> {
         let done = sqlx::query!(
             "WITH moved AS (
-                UPDATE runners SET status = 'pending', registered_at = now(), updated_at = now()
+                UPDATE runners SET status = 'pending', runner_group_name = $2, registered_at = now(),
+                    updated_at = now()
                 WHERE id = $1 AND status = 'requested' AND registers_itself RETURNING id
              )
              INSERT INTO runner_events (runner_id, from_status, to_status, source)
              SELECT id, 'requested', 'pending', 'job' FROM moved",
             id.uuid(),
+            group,
         )
         .execute(&mut *self.0)
         .await?;

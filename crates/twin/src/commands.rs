@@ -54,6 +54,9 @@ pub struct RunnerChange {
     /// Of the runner program.
     #[serde(default)]
     pub version: Option<String>,
+    /// The group it is in.
+    #[serde(default)]
+    pub runner_group_id: Option<u64>,
 }
 
 impl RunnerChange {
@@ -289,5 +292,6 @@ fn change(state: &mut State, id: u64, to: RunnerChange) -> Result<Runner, Contro
     runner.os = to.os.unwrap_or_else(|| runner.os.clone());
     runner.version = to.version.or_else(|| runner.version.clone());
     runner.labels = labels.unwrap_or_else(|| runner.labels.clone());
+    runner.runner_group_id = to.runner_group_id.unwrap_or(runner.runner_group_id);
     Ok(runner.clone())
 }

@@ -42,6 +42,8 @@ pub struct TwinConfig {
     pub token_life: Duration,
     /// A just-in-time runner that never came online is removed after this time.
     pub unused_runner_life: Duration,
+    /// How long a runner whose one job is over is still listed.
+    pub removes_after: Duration,
     /// The rate limits.
     pub limits: Limits,
     /// Text put into every private field of a JIT config, so that tests can search outputs for leaks.
@@ -76,6 +78,7 @@ impl Default for TwinConfig {
             groups: vec![(1, "Default".into())],
             token_life: Duration::from_hours(1),
             unused_runner_life: Duration::from_hours(24),
+            removes_after: Duration::ZERO,
             limits: Limits::github(),
             canary: "CANARY-jit-private-key-of-the-twin".into(),
             webhook: None,

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
+    clock::delta,
     state::{Runner, RunnerStatus, State},
     views::{self, stable_id, time},
 };
@@ -193,7 +194,7 @@ impl State {
         Ok(job)
     }
 
-    /// Ends a job; its ephemeral runner is removed, another one is idle again.
+    /// Ends a job; its ephemeral runner is removed, at once or a moment later, another one is idle again.
     pub(crate) fn complete_job(&mut self, job: u64, conclusion: Conclusion) -> Result<Job, ControlError> {
         let now = self.now();
         let job = self.jobs.get_mut(&job).ok_or(ControlError::NotFound("job"))?;
@@ -205,8 +206,13 @@ impl State {
         job.completed_at = Some(now);
         let job = job.clone();
         if let Some(JobRunner { id, .. }) = job.runner {
+            let later = self.config.removes_after;
             match self.runners.get_mut(&id) {
                 Some(runner) if !runner.ephemeral => runner.busy = false,
+                Some(runner) if !later.is_zero() => {
+                    (runner.busy, runner.status) = (false, RunnerStatus::Offline);
+                    self.leaving.push((now + delta(later), id));
+                }
                 _ => drop(self.remove_runner(id)),
             }
         }

@@ -157,6 +157,8 @@ pub(crate) struct State {
     pub(crate) faults: Faults,
     pub(crate) pending: Vec<(DateTime<Utc>, Call)>,
     pub(crate) jobs: BTreeMap<u64, Job>,
+    /// Runners whose one job is over, and when they go.
+    pub(crate) leaving: Vec<(DateTime<Utc>, u64)>,
     pub(crate) deliveries: VecDeque<Delivery>,
     pub(crate) deprecations: BTreeMap<String, Option<Deprecation>>,
     pub(crate) outbox: mpsc::Sender<Outgoing>,
@@ -203,6 +205,7 @@ impl State {
             faults: Faults::default(),
             pending: Vec::new(),
             jobs: BTreeMap::new(),
+            leaving: Vec::new(),
             deliveries: VecDeque::new(),
             deprecations: BTreeMap::new(),
             outbox,
@@ -231,12 +234,16 @@ impl State {
         self.last_id
     }
 
-    /// Lets happen what is due: late effects, and the removal of runners that were never used.
+    /// Lets happen what is due: late effects, and the removal of runners that are done or were never used.
     pub(crate) fn settle(&mut self) {
         let now = self.now();
         while let Some(i) = self.pending.iter().position(|(due, _)| *due <= now) {
             let (_, call) = self.pending.remove(i);
             (call.route.run)(self, &call);
+        }
+        while let Some(i) = self.leaving.iter().position(|(due, _)| *due <= now) {
+            let (_, runner) = self.leaving.remove(i);
+            self.remove_runner(runner);
         }
         if now >= self.next_sweep {
             self.next_sweep = now + TimeDelta::seconds(10);

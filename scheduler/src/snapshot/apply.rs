@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use domain::{
-    AuditEntry, Findings, InstallationId, Job, JobId, JobParams, LiveRunner, Pass, RunnerId, SecurityEvent,
-    SeenRunner, Severity, Source, Suspect,
+    AuditEntry, Findings, InstallationId, Job, JobId, JobParams, LiveRunner, Pass, Removal, RunnerId,
+    SecurityEvent, SeenRunner, Severity, Source, Suspect,
 };
 use serde_json::json;
 use store::{NewJob, PassEnd, PassStart, Tx};
@@ -50,7 +50,7 @@ pub(super) async fn apply(
         tracing::info!(%installation, "a newer pass has been here; this one's findings are dropped");
         return Ok(Passed { result: "incomplete", requests: listed.requests, ..Passed::default() });
     };
-    let mut jobs = newcomers::take_in(parts, &mut tx, installation, &listed.seen).await?;
+    newcomers::take_in(parts, &mut tx, installation, &listed.seen).await?;
     let (ids, versions): (Vec<i64>, Vec<String>) = listed.versions.clone().into_iter().unzip();
     tx.versions().seen(installation, (&ids, &versions)).await?;
     let rows = tx.fleet().live(installation, MOST_ROWS).await?;
@@ -76,8 +76,10 @@ pub(super) async fn apply(
         let others = unmanaged(&listed.seen, &rows, &doubtful.into_iter().collect());
         tx.fleet().replace_unmanaged(installation, &others).await?;
     }
-    jobs.extend(send(&mut tx, installation, (&findings, &start), &mut passed).await?);
-    let word_used = start.confirmed && listed.complete && findings.suspects.len() <= MOST_SUSPECTS;
+    let jobs = send(&mut tx, installation, (&findings, &start), &mut passed).await?;
+    // What it was given for is done, or it is not enough: either way the next needs a new one.
+    let done = listed.complete && findings.suspects.len() <= MOST_SUSPECTS;
+    let word_used = start.allowed.is_some() && (done || passed.held > 0);
     tx.fleet().end(installation, &PassEnd { word_used, ..end(&passed, listed) }).await?;
     tx.commit().await?;
     let weights: HashMap<RunnerId, f64> = rows.iter().map(|row| (row.id, row.weight)).collect();
@@ -123,28 +125,30 @@ fn unmanaged<'s>(
     others
 }
 
-/// Commits a check for every suspect; when they are too many at once, only for those it cannot cost anything.
+/// Commits a check for every suspect, and the removal of what the policy refused; when they are too many at once, only what
+/// cannot cost a runner.
 async fn send(
     tx: &mut Tx,
     installation: &InstallationId,
     (findings, start): (&Findings, &PassStart),
     passed: &mut Passed,
 ) -> Result<Vec<Job>, StepError> {
-    let hold = findings.is_too_much() && !start.confirmed;
+    let hold = findings.is_too_much(start.allowed);
     if hold {
         (passed.held, passed.result) = (findings.removals(), hold_result(passed.result));
-        if start.held == 0 {
+        if start.held == 0 || start.allowed.is_some() {
             alarm(tx, installation, findings).await?;
         }
     }
-    let jobs: Vec<NewJob> = findings
-        .suspects
-        .iter()
-        .filter(|suspect| !hold || !suspect.may_remove)
-        .take(MOST_SUSPECTS)
-        .map(|suspect| check(installation, suspect))
-        .collect();
-    Ok(tx.jobs().insert_new(&jobs).await?)
+    let order = |suspects: &[Suspect], params: JobParams| -> Vec<NewJob> {
+        let may = suspects.iter().filter(|suspect| !hold || !suspect.may_remove).take(MOST_SUSPECTS);
+        may.map(|suspect| job(installation, suspect, params.clone())).collect()
+    };
+    let removals = order(&findings.refused, JobParams::Deprovision(Removal::Runner));
+    let checks = order(&findings.suspects, JobParams::DriftCheck { source: Source::Sync });
+    let mut jobs = tx.jobs().insert_new(&removals).await?;
+    jobs.extend(tx.jobs().insert_new(&checks).await?);
+    Ok(jobs)
 }
 
 /// A pass that is not complete stays so.
@@ -152,7 +156,7 @@ fn hold_result(result: &'static str) -> &'static str {
     if result == "ok" { "held" } else { result }
 }
 
-fn check(installation: &InstallationId, suspect: &Suspect) -> NewJob {
+fn job(installation: &InstallationId, suspect: &Suspect, params: JobParams) -> NewJob {
     NewJob {
         id: JobId::new(),
         installation: installation.clone(),
@@ -160,7 +164,7 @@ fn check(installation: &InstallationId, suspect: &Suspect) -> NewJob {
         requester: None,
         runner: Some(suspect.runner),
         call: None,
-        params: JobParams::DriftCheck { source: Source::Sync },
+        params,
         trace: None,
     }
 }

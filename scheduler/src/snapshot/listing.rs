@@ -110,12 +110,17 @@ fn version(runner: &github::Runner) -> Option<String> {
 }
 
 fn seen(runner: &github::Runner) -> SeenRunner {
-    let label = |label: &github::Label| SeenLabel { name: label.name.clone(), read_only: label.read_only };
+    let label = |label: &github::Label| SeenLabel {
+        name: label.name.clone(),
+        read_only: label.read_only,
+        custom: label.custom,
+    };
     SeenRunner {
         github_id: runner.id,
         name: runner.name.clone(),
         online: runner.status.eq_ignore_ascii_case("online"),
         busy: runner.busy,
+        runner_group_id: runner.runner_group_id,
         labels: runner.labels.iter().map(label).collect(),
     }
 }

@@ -1,102 +1,110 @@
-//! Runners that registered themselves: known from now on by GitHub's id, and their labels held against the policy, which
-//! could not be bound for them beforehand.
+//! Runners that registered themselves: known from now on by GitHub's id, and their labels and group held against what was
+//! granted, which could not be bound for them beforehand.
 
 use std::collections::HashMap;
 
-use domain::{
-    AuditEntry, InstallationId, Job, JobId, JobParams, LabelBreach, Removal, RunnerId, SecurityEvent,
-    SeenRunner, Severity,
-};
+use domain::{AuditEntry, InstallationId, LabelBreach, SecurityEvent, SeenRunner, Severity};
 use runtime::config::LabelEnforcement;
-use serde_json::json;
-use store::{Awaited, NewJob, Tx};
+use serde_json::{Value, json};
+use store::{Awaited, Tx};
 
 use crate::{Parts, StepError};
 
 /// Most of one pass; the others are found by the next.
 const MOST: i64 = 1000;
 
-/// Takes in whoever is awaited and listed. Answers the jobs that remove those whose labels break the policy.
+/// In what a runner is not what it was allowed to be.
+#[derive(Default)]
+struct Breach {
+    labels: Option<LabelBreach>,
+    /// The group it is in instead of the one it was told.
+    group: Option<i64>,
+}
+
+impl Breach {
+    fn of(runner: &Awaited, found: &SeenRunner) -> Self {
+        let elsewhere = runner.runner_group_id.zip(found.runner_group_id).filter(|(told, is)| told != is);
+        Self { labels: runner.policy.breach(&found.labels), group: elsewhere.map(|(_, is)| is) }
+    }
+
+    const fn is_none(&self) -> bool {
+        self.labels.is_none() && self.group.is_none()
+    }
+}
+
+/// Takes in whoever is awaited and listed, and marks those that break the policy; whoever was marked before and does not
+/// break it any more may stay. The pass orders the removal of the marked.
 pub(super) async fn take_in(
     parts: &Parts,
     tx: &mut Tx,
     installation: &InstallationId,
     seen: &HashMap<i64, SeenRunner>,
-) -> Result<Vec<Job>, StepError> {
+) -> Result<(), StepError> {
+    let enforce = parts.enforcement == LabelEnforcement::Enforce;
+    for runner in &tx.newcomers().refused(installation, MOST).await? {
+        let Some(found) = runner.github_id.and_then(|id| seen.get(&id)) else { continue };
+        if found.name == runner.name && (!enforce || Breach::of(runner, found).is_none()) {
+            tx.newcomers().accept(runner.id, &names(found)).await?;
+        }
+    }
     let awaited = tx.newcomers().awaited(installation, MOST).await?;
     if awaited.is_empty() {
-        return Ok(Vec::new());
+        return Ok(());
     }
     let by_name: HashMap<&str, &SeenRunner> =
         seen.values().map(|runner| (runner.name.as_str(), runner)).collect();
-    let enforce = parts.enforcement == LabelEnforcement::Enforce;
-    let mut removals = Vec::new();
     for runner in &awaited {
         let Some(found) = by_name.get(runner.name.as_str()) else { continue };
-        let breach = runner.policy.breach(&found.labels);
-        // What breaks the policy stays a deviation until it is gone; anything else is what the runner is like from now on.
-        let refused = breach.is_some() && enforce;
-        let labels: Vec<String> = found.labels.iter().map(|label| label.name.clone()).collect();
-        let kept = if refused { &runner.labels } else { &labels };
-        if !tx.newcomers().take_in(runner.id, found.github_id, kept).await? {
-            continue;
-        }
-        tx.audit().write(&entry(runner, found, "runner.registered")).await?;
-        if let Some(breach) = breach {
-            alarm(tx, (runner, found), &breach, enforce).await?;
-        }
-        if refused {
-            removals.push(removal(installation, runner));
-        }
+        take(tx, (runner, found), enforce).await?;
     }
-    // A removal somebody of the team asked for before could be withdrawn by them.
-    let refused: Vec<RunnerId> = removals.iter().filter_map(|job| job.runner).collect();
-    tx.jobs().take_over(&refused).await?;
-    Ok(tx.jobs().insert_new(&removals).await?)
+    Ok(())
 }
 
-fn entry(runner: &Awaited, found: &SeenRunner, event_type: &'static str) -> AuditEntry {
+async fn take(tx: &mut Tx, (runner, found): (&Awaited, &SeenRunner), enforce: bool) -> Result<(), StepError> {
+    let breach = Breach::of(runner, found);
+    let refused = !breach.is_none() && enforce;
+    // What is refused stays what it was asked to be; anything else is what the runner is like from now on.
+    let labels = if refused { runner.labels.clone() } else { names(found) };
+    if !tx.newcomers().take_in(runner.id, found.github_id, (&labels, refused)).await? {
+        return Ok(());
+    }
+    tx.audit().write(&entry(runner, found, json!({}))).await?;
+    if let Some(labels) = breach.labels {
+        let details = json!({ "missing": labels.missing, "refused": labels.refused });
+        alarm(tx, (runner, found), ("label_policy_violation", details), enforce).await?;
+    }
+    if let Some(group) = breach.group {
+        let details = json!({ "granted_group_id": runner.runner_group_id, "found_group_id": group });
+        alarm(tx, (runner, found), ("runner_group_violation", details), enforce).await?;
+    }
+    Ok(())
+}
+
+fn names(found: &SeenRunner) -> Vec<String> {
+    found.labels.iter().map(|label| label.name.clone()).collect()
+}
+
+fn entry(runner: &Awaited, found: &SeenRunner, mut data: Value) -> AuditEntry {
+    data["github_runner_id"] = json!(found.github_id);
+    data["registered_itself"] = json!(true);
     AuditEntry {
         runner: Some(runner.id),
         runner_name: Some(runner.name.clone()),
         team: Some(runner.team),
-        data: json!({ "github_runner_id": found.github_id, "registered_itself": true }),
-        ..AuditEntry::service(event_type)
+        data,
+        ..AuditEntry::service("runner.registered")
     }
 }
 
 async fn alarm(
     tx: &mut Tx,
     (runner, found): (&Awaited, &SeenRunner),
-    breach: &LabelBreach,
+    (event_type, details): (&'static str, Value),
     enforce: bool,
 ) -> Result<(), StepError> {
-    tracing::warn!(runner = %runner.id, github_runner_id = found.github_id, "a runner gave itself labels its team may not use");
-    let event = SecurityEvent {
-        event_type: "label_policy_violation",
-        severity: Severity::High,
-        action_taken: if enforce { "its removal was ordered" } else { "recorded" },
-    };
-    let told = AuditEntry {
-        data: json!({
-            "github_runner_id": found.github_id,
-            "missing": breach.missing,
-            "refused": breach.refused,
-        }),
-        ..entry(runner, found, "runner.registered")
-    };
-    Ok(tx.audit().alarm(&event, &told).await?)
-}
-
-fn removal(installation: &InstallationId, runner: &Awaited) -> NewJob {
-    NewJob {
-        id: JobId::new(),
-        installation: installation.clone(),
-        team: Some(runner.team),
-        requester: None,
-        runner: Some(runner.id),
-        call: None,
-        params: JobParams::Deprovision(Removal::Runner),
-        trace: None,
-    }
+    tracing::warn!(runner = %runner.id, github_runner_id = found.github_id, event_type,
+        "a runner registered itself as it may not be");
+    let action_taken = if enforce { "its removal was ordered" } else { "recorded" };
+    let event = SecurityEvent { event_type, severity: Severity::High, action_taken };
+    Ok(tx.audit().alarm(&event, &entry(runner, found, details)).await?)
 }

@@ -1,44 +1,132 @@
 //! Many runners at once.
 
 use scheduler::snapshot::Memory;
-use serde_json::json;
+use serde_json::{Value, json};
 use twin::RunnerChange;
 use uuid::Uuid;
 
-use super::{LIST, ONE, Scene};
+use super::{LIST, ONE, Ours, Scene};
+
+impl Scene {
+    /// So many runners, the first `gone` of which GitHub has lost; held back since the second of two passes.
+    async fn held(&self, many: usize, gone: usize) -> Vec<Ours> {
+        let mut fleet = Vec::new();
+        for _ in 0..many {
+            fleet.push(self.runner().await);
+        }
+        self.lose(&fleet[..gone]);
+        assert_eq!((self.pass().await.missing, self.pass().await.result), (gone, "held"));
+        fleet
+    }
+
+    fn lose(&self, runners: &[Ours]) {
+        for runner in runners {
+            self.world.twin.remove_runner(runner.github).unwrap();
+        }
+    }
+
+    /// An admin's word; answers whom it counts for.
+    async fn confirm(&self, body: Value) -> Value {
+        self.world.post(TRIGGER, &self.root, &body).await.expect(202).body["confirmed"].clone()
+    }
+
+    async fn sync(&self) -> Value {
+        let status = self.world.get("/admin/sync/status", &self.root).await.expect(200).body;
+        status["installations"][0].clone()
+    }
+}
+
+const TRIGGER: &str = "/admin/sync/trigger";
 
 #[tokio::test]
 async fn a_pass_that_would_remove_too_much_waits_for_an_admin() {
     let scene = Scene::new().await;
-    let mut fleet = Vec::new();
-    for _ in 0..8 {
-        fleet.push(scene.runner().await);
-    }
-    for runner in &fleet[..6] {
-        scene.world.twin.remove_runner(runner.github).unwrap();
-    }
-    assert_eq!((scene.pass().await.missing, scene.pass().await.result), (6, "held"));
+    let fleet = scene.held(8, 6).await;
     let held = scene.pass().await;
     assert_eq!((held.result, held.sent, held.held), ("held", 0, 6));
     assert_eq!(scene.alarms("sync_blast_radius").await, 1);
-    let status = scene.world.get("/admin/sync/status", &scene.root).await.expect(200).body;
-    assert_eq!(status["installations"][0]["removals_held"], 6);
+    assert_eq!(scene.sync().await["removals_held"], 6);
 
-    let (path, body) = ("/admin/sync/trigger", json!({ "confirm_removals": true }));
-    scene.world.post(path, &scene.ada, &body).await.refused(403, "admin_required");
-    scene.world.post(path, &scene.root, &json!({ "sure": true })).await.refused(422, "validation_failed");
-    scene.world.ask("POST", path).by(&scene.root).send().await.expect(202);
+    let body = json!({ "confirm_removals": true });
+    scene.world.post(TRIGGER, &scene.ada, &body).await.refused(403, "admin_required");
+    scene.world.post(TRIGGER, &scene.root, &json!({ "sure": true })).await.refused(422, "validation_failed");
+    scene.world.ask("POST", TRIGGER).by(&scene.root).send().await.expect(202);
     assert_eq!(scene.pass().await.result, "held", "asking for a pass is not confirming what it may do");
-    scene.world.post(path, &scene.root, &body).await.expect(202);
+    let elsewhere = json!({ "confirm_removals": true, "installation": "elsewhere" });
+    scene.world.post(TRIGGER, &scene.root, &elsewhere).await.refused(422, "validation_failed");
+    assert_eq!(scene.confirm(body).await, json!(["default"]));
+    assert_eq!(scene.sync().await["removals_confirmed"], true);
     let passed = scene.pass().await;
     assert_eq!((passed.result, passed.sent), ("ok", 6));
     for runner in &fleet[..6] {
         scene.reaches(runner, "deleted").await;
     }
     assert_eq!(scene.status(&fleet[7]).await, "pending");
-    let status = scene.world.get(path.replace("trigger", "status").as_str(), &scene.root).await.body;
-    assert_eq!(status["installations"][0]["removals_confirmed"], false, "one word, one pass");
+    assert_eq!(scene.sync().await["removals_confirmed"], false, "one word, one pass");
     assert_eq!(scene.deletions(), 0);
+}
+
+#[tokio::test]
+async fn a_word_counts_only_where_something_is_held() {
+    let scene = Scene::new().await;
+    let mut fleet = Vec::new();
+    for _ in 0..7 {
+        fleet.push(scene.runner().await);
+    }
+    scene.pass().await;
+    assert_eq!(scene.confirm(json!({ "confirm_removals": true })).await, json!([]));
+    scene.lose(&fleet[..6]);
+    assert_eq!((scene.pass().await.missing, scene.pass().await.result), (6, "held"));
+    let here = json!({ "confirm_removals": true, "installation": "default" });
+    assert_eq!(scene.confirm(here).await, json!(["default"]));
+    assert_eq!(scene.pass().await.sent, 6);
+}
+
+#[tokio::test]
+async fn a_word_ends_after_a_quarter_of_an_hour() {
+    let scene = Scene::new().await;
+    scene.held(7, 6).await;
+    scene.confirm(json!({ "confirm_removals": true })).await;
+    let late = "UPDATE sync_status SET removals_allowed_at = removals_allowed_at - interval '15 minutes'";
+    sqlx::query(late).execute(scene.world.sql()).await.unwrap();
+    assert_eq!(scene.sync().await["removals_confirmed"], false);
+    let passed = scene.pass().await;
+    assert_eq!((passed.result, passed.sent), ("held", 0));
+}
+
+#[tokio::test]
+async fn a_word_is_no_good_for_many_more_than_were_shown() {
+    let scene = Scene::new().await;
+    let fleet = scene.held(20, 6).await;
+    scene.lose(&fleet[6..18]);
+    assert_eq!(scene.pass().await.result, "held");
+    // The word is given for the six; the next pass has missed twelve more twice.
+    scene.confirm(json!({ "confirm_removals": true })).await;
+    let passed = scene.pass().await;
+    assert_eq!((passed.result, passed.sent, passed.held), ("held", 0, 18));
+    assert_eq!(scene.alarms("sync_blast_radius").await, 2, "the admin has not seen that");
+    assert_eq!(scene.pass().await.result, "held", "the word is gone");
+    scene.confirm(json!({ "confirm_removals": true })).await;
+    assert_eq!(scene.pass().await.sent, 18);
+}
+
+#[tokio::test]
+async fn drifted_runners_that_are_busy_now_count_as_if_they_were_idle() {
+    let scene = Scene::new().await;
+    let mut fleet = Vec::new();
+    for _ in 0..7 {
+        fleet.push(scene.runner().await);
+    }
+    for runner in &fleet[..6] {
+        scene.set(runner, RunnerChange::busy());
+        scene.set(runner, RunnerChange::labels(["production"]));
+    }
+    let passed = scene.pass().await;
+    assert_eq!(
+        (passed.result, passed.sent, passed.held),
+        ("held", 0, 6),
+        "they are idle by the time of a check"
+    );
 }
 
 #[tokio::test]

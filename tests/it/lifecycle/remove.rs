@@ -166,3 +166,52 @@ async fn whoever_bears_the_name_next_is_not_touched() {
         assert_eq!(scene.deletions(), 0);
     }
 }
+
+#[tokio::test]
+async fn a_busy_runner_is_asked_less_and_less_often_and_not_deleted() {
+    let scene = Scene::new().await;
+    let runner = scene.runner().await;
+    scene.set(&runner, RunnerChange::busy());
+    let asked = scene.world.delete(&format!("/runners/{}", runner.id), &scene.ada).await.expect(202).body;
+    let job: Uuid = asked["job_id"].as_str().unwrap().parse().unwrap();
+    let gap = "SELECT extract(epoch FROM run_at - updated_at)::float8 FROM jobs
+        WHERE id = $1 AND state = 'queued' AND snoozes = $2";
+    for (nth, seconds) in [30.0, 60.0, 120.0].into_iter().enumerate() {
+        let nth = i32::try_from(nth).unwrap() + 1;
+        let waits: f64 = harness::eventually("it waits", || async {
+            sqlx::query_scalar(gap).bind(job).bind(nth).fetch_optional(scene.world.sql()).await.unwrap()
+        })
+        .await;
+        assert!((seconds * 0.8..=seconds * 1.2).contains(&waits), "{nth}: {waits}");
+        harness::holds("the queue has it back", || async {
+            let standing = scene.world.spine().standing(job.into()).await.unwrap();
+            matches!(standing.map(|standing| standing.place), Some(queue::Place::Delayed { .. }))
+        })
+        .await;
+        scene.world.hurry(Lane::Deprovision).await;
+    }
+    assert_eq!(scene.deletions(), 0, "a look tells as much");
+}
+
+#[tokio::test]
+async fn a_name_that_serves_somebody_else_by_now_leads_to_nobody() {
+    let scene = Scene::new().await;
+    let blue = scene.world.team(draft("blue")).await;
+    let bob = scene.world.user("bob", &[&blue]).await;
+    let exact = || serde_json::json!({ "runner_name": "builder-1" });
+    let first = scene.world.provision(&scene.ada, exact()).await;
+    scene.world.settled(&scene.ada, first.job).await;
+    scene.now("DELETE", first.runner, "", &scene.ada).await.expect(200);
+    let second = scene.world.provision(&bob, exact()).await;
+    scene.world.settled(&bob, second.job).await;
+    let heir = scene.world.twin.runner("builder-1").unwrap();
+    let deletions = scene.deletions();
+
+    for (method, end) in [("DELETE", ""), ("POST", "/refresh")] {
+        scene.now(method, first.runner, end, &scene.ada).await.refused(409, "runner_deleted");
+        scene.now(method, second.runner, end, &scene.ada).await.refused(404, "not_found");
+    }
+    assert_eq!((scene.pass().await.sent, scene.deletions()), (0, deletions));
+    assert_eq!(scene.world.twin.runner("builder-1"), Some(heir));
+    assert_eq!(scene.world.text("SELECT status FROM runners WHERE id = $1", second.runner).await, "pending");
+}

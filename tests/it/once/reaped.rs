@@ -1,6 +1,9 @@
 //! Looking for what lost answers may have left, doing no harm.
 
-use twin::{FaultKind, RunnerChange};
+use harness::{World, draft, eventually};
+use serde_json::json;
+use store::UserDraft;
+use twin::{FaultKind, RunnerChange, RunnerSpec};
 
 use super::Scene;
 
@@ -66,4 +69,50 @@ async fn schedulers_at_once_send_one_look_up() {
     let step = || scheduler::reap::run(scene.world.scheduling());
     let (a, b, c) = tokio::join!(step(), step(), step());
     assert_eq!(a.unwrap() + b.unwrap() + c.unwrap(), 1);
+}
+
+/// A name somebody chose, which a lost answer may have given to a runner and which is free again.
+async fn freed(scene: &Scene, name: &str) {
+    scene.fault(FaultKind::EffectThenDrop, 1);
+    let first = scene.world.provision(&scene.ada, json!({ "runner_name": name })).await;
+    scene.snoozed(first.job, 1).await;
+    let made = scene.world.twin.runner(name).unwrap().id;
+    scene.world.twin.set_runner(made, RunnerChange::online()).unwrap();
+    scene.hurry().await;
+    let failed = scene.world.settled(&scene.ada, first.job).await;
+    assert_eq!(failed["error"]["code"], "runner_name_conflict");
+    assert_eq!(scene.states(first.job).await, ["effect_suspected"]);
+    scene.world.twin.remove_runner(made).unwrap();
+}
+
+#[tokio::test]
+async fn a_runner_being_delivered_under_a_freed_name_is_no_stray() {
+    let scene = Scene::new().await;
+    scene.worker();
+    freed(&scene, "builder-1").await;
+    let blue = scene.world.team(draft("blue")).await;
+    let bob = scene.world.user("bob", &[&blue]).await;
+    scene.fault(FaultKind::SlowDrip { ms: 600, bytes: 500 }, 1);
+    let second = scene.world.provision(&bob, json!({ "runner_name": "builder-1" })).await;
+    let id = eventually("GitHub has made it", || async { scene.world.twin.runner("builder-1") }).await.id;
+    assert_eq!(scene.reap().await, 1);
+    assert_eq!(scene.states(second.job).await, ["intent"], "its config is still on the way");
+    assert_eq!(scene.world.settled(&bob, second.job).await["state"], "succeeded");
+    assert_eq!(scene.world.twin.runner("builder-1").map(|there| there.id), Some(id));
+    assert_eq!(scene.world.twin.ledger().of("DELETE", "runners").count(), 0);
+}
+
+#[tokio::test]
+async fn a_runner_that_has_just_registered_itself_is_no_stray() {
+    let scene = Scene::with(World::builder().registration_tokens(), draft("red")).await;
+    scene.worker();
+    freed(&scene, "builder-1").await;
+    let blue = scene.world.team(draft("blue")).await;
+    let may = UserDraft { can_use_registration_token: true, ..scene.world.user_draft("bob") };
+    let bob = scene.world.person(may, &[&blue]).await;
+    scene.world.post("/runners/provision", &bob, &json!({ "runner_name": "builder-1" })).await.expect(201);
+    let spec = serde_json::from_value::<RunnerSpec>(json!({ "name": "builder-1", "labels": ["team-blue"] }));
+    let id = scene.world.twin.create_runner(spec.unwrap()).unwrap().id;
+    assert_eq!(scene.reap().await, 1);
+    assert_eq!(scene.world.twin.runner("builder-1").map(|there| there.id), Some(id));
 }

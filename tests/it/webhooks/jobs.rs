@@ -1,9 +1,62 @@
 //! Workflow jobs on our runners.
 
-use serde_json::json;
-use twin::Conclusion;
+use std::time::Duration;
 
-use super::{deliver, look, outcome, payload, scene};
+use domain::Lane;
+use harness::{draft, holds};
+use serde_json::json;
+use twin::{Conclusion, TwinConfig};
+
+use super::{Scene, builder, deliver, look, outcome, payload, scene};
+
+/// How long GitHub lists a runner whose job is over.
+const LINGERS: Duration = Duration::from_mins(1);
+
+/// A runner whose one job is over while GitHub still lists it, and a worker that has looked once.
+async fn lingering() -> Scene {
+    let twin = TwinConfig { removes_after: LINGERS, ..TwinConfig::default() };
+    let scene = Scene::start(builder().twin(twin), draft("red")).await;
+    let control = scene.world.twin.control();
+    let job = control.queue_job("acme/web", &["gpu-7"]).unwrap();
+    control.start_job(job.id, scene.github_id).unwrap();
+    look(&scene.world).await;
+    control.complete_job(job.id, Conclusion::Success).unwrap();
+    look(&scene.world).await;
+    scene.world.keep(scene.world.start_worker());
+    let again = "SELECT count(*) FROM jobs WHERE kind = 'drift_check' AND state = 'queued' AND snoozes = 1";
+    holds("it is to be looked at again", || async { scene.world.count(again).await == 1 }).await;
+    scene
+}
+
+#[tokio::test]
+async fn a_runner_github_removes_a_moment_after_its_job_is_gone_without_two_passes() {
+    let scene = lingering().await;
+    assert_eq!(scene.stands().await, ("active".to_owned(), false));
+    scene.world.twin.control().advance(LINGERS);
+    holds("it is gone", || async {
+        scene.world.hurry(Lane::Drift).await;
+        scene.stands().await.0 == "deleted"
+    })
+    .await;
+    let trail = "SELECT count(*) FROM runner_events WHERE source = 'webhook' AND to_status = 'deleted'";
+    assert_eq!(scene.world.count(trail).await, 1);
+}
+
+#[tokio::test]
+async fn a_runner_that_stays_after_its_job_is_looked_at_four_times() {
+    let scene = lingering().await;
+    holds("that is over", || async {
+        scene.world.hurry(Lane::Drift).await;
+        scene.world.count("SELECT count(*) FROM jobs WHERE finished_at IS NULL").await == 0
+    })
+    .await;
+    assert_eq!(scene.world.count("SELECT snoozes::int8 FROM jobs WHERE kind = 'drift_check'").await, 3);
+    assert_eq!(
+        scene.stands().await,
+        ("offline".to_owned(), false),
+        "where it stands is noted; a pass does the rest"
+    );
+}
 
 #[tokio::test]
 async fn a_job_on_our_runner_is_followed() {

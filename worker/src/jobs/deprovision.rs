@@ -3,14 +3,14 @@
 use chrono::TimeDelta;
 use domain::{
     AuditEntry, BlockedOn, Call, CallId, CallState, Job, JobState, Leftover, Problem, ProblemCode, Runner,
-    RunnerName, RunnerStatus, SeenRunner, Shift, Source,
+    RunnerName, RunnerStatus, SETTLING, SeenRunner, Shift, Source,
 };
 use github::{GitHub, GitHubError};
 use serde_json::json;
 use store::Burn;
 
 use super::{
-    Answer, BUSY, Run, after_error, busy,
+    Answer, Run, after_error, busy,
     look::{self, Look},
     no_credential,
 };
@@ -60,12 +60,16 @@ pub(super) async fn runner(app: &App, job: &Job, leftover: Option<Leftover>) -> 
     if leftover.is_some() && (seen.online || seen.busy) {
         return spared(app, job, &row, Some(&seen)).await;
     }
+    // GitHub would refuse; but not every server does, and each refusal costs a request.
+    if seen.busy {
+        return Ok(busy(job));
+    }
     match look::remove(github, github_id).await {
         Ok(true) => removed(app, job, &row, leftover.map_or("removed on request", Leftover::as_str)).await,
         Ok(false) if leftover.is_some() => {
             spared(app, job, &row, Some(&SeenRunner { online: true, busy: true, ..seen })).await
         }
-        Ok(false) => Ok(busy()),
+        Ok(false) => Ok(busy(job)),
         Err(error) => Ok(after_error(app, job, &error).await),
     }
 }
@@ -119,8 +123,9 @@ async fn spared(app: &App, job: &Job, row: &Runner, seen: Option<&SeenRunner>) -
     Ok(Answer::Recorded)
 }
 
-/// Removes what a call of ours may have left behind. It is ours if it bears the name only that call can have asked for
-/// and belongs to no row; it is left alone while it is online or busy.
+/// Removes what a call of ours may have left behind. It is ours if it bears the name that call asked for and belongs to
+/// no row. It is left alone while it is online or busy, and while somebody else may have made it: a name the caller chose
+/// is free again once its job has failed.
 pub(super) async fn stray(app: &App, job: &Job, id: CallId, name: &RunnerName) -> Run {
     let Some(github) = app.fleet.get(&job.installation) else { return Ok(no_credential(job)) };
     let call = app.store.read().await?.calls().get(id).await?;
@@ -135,18 +140,21 @@ pub(super) async fn stray(app: &App, job: &Job, id: CallId, name: &RunnerName) -
         app.store.read().await?.calls().looked_up(&call).await?;
         return Ok(Answer::Final(JobState::Succeeded, None));
     };
-    let bound = app.store.read().await?.runners().by_github_id(&job.installation, found.id).await?;
-    if bound.is_some() {
+    let mut read = app.store.read().await?;
+    if read.runners().by_github_id(&job.installation, found.id).await?.is_some() {
         return settled(app, job, &call, None).await;
     }
-    if found.busy || found.status != "offline" {
-        tracing::warn!(github_runner_id = found.id, %name, "a stray is in use; it is left alone for now");
-        app.store.read().await?.calls().looked_up(&call).await?;
+    // Looked at after GitHub was: whoever made what was found had written that down before.
+    let claimed = call.github_runner_id.is_none() && read.calls().name_is_claimed(&call).await?;
+    if claimed || found.busy || found.status != "offline" {
+        tracing::warn!(github_runner_id = found.id, %name, claimed, "a stray may be in use; it is left alone for now");
+        read.calls().looked_up(&call).await?;
         return Ok(Answer::Final(JobState::Succeeded, None));
     }
+    drop(read);
     match look::remove(github, found.id).await {
         Ok(true) => settled(app, job, &call, Some(found.id)).await,
-        Ok(false) => Ok(busy()),
+        Ok(false) => Ok(busy(job)),
         Err(error) => Ok(after_error(app, job, &error).await),
     }
 }
@@ -191,5 +199,5 @@ fn wanted() -> Answer {
 /// GitHub may not know yet what it has only just made.
 fn unsettled() -> Answer {
     let problem = Problem::new(ProblemCode::GithubUnavailable, "GitHub did not know the runner in time.");
-    Answer::Later { delay: BUSY, why: BlockedOn::Retry, burn: Burn::Snooze, problem }
+    Answer::Later { delay: SETTLING / 2, why: BlockedOn::Retry, burn: Burn::Snooze, problem }
 }

@@ -1,13 +1,14 @@
 //! Drift check: look at one runner on GitHub by its id, write down where it stands, and act when it is not what it was
 //! made to be. What bears another name is never touched; what GitHub refuses is never recorded as done.
 
+use chrono::TimeDelta;
 use domain::{
-    AuditEntry, Deviation, DriftResponse, Job, JobState, Remedy, Runner, RunnerStatus, SecurityEvent,
-    SeenRunner, Severity, Shift, Source,
+    AuditEntry, BlockedOn, Deviation, DriftResponse, Job, JobState, Problem, ProblemCode, Remedy, Runner,
+    RunnerStatus, SecurityEvent, SeenRunner, Severity, Shift, Source,
 };
 use github::GitHub;
 use serde_json::{Value, json};
-use store::{StoreError, Tx};
+use store::{Burn, StoreError, Tx};
 
 use super::{
     Answer, Run, after_error,
@@ -15,6 +16,9 @@ use super::{
     no_credential,
 };
 use crate::app::App;
+
+/// The gaps after which it is looked again whether GitHub has removed a runner whose workflow job is over.
+const GOING: [TimeDelta; 3] = [TimeDelta::seconds(10), TimeDelta::seconds(20), TimeDelta::seconds(40)];
 
 /// Looks at the job's runner.
 pub(super) async fn run(app: &App, job: &Job, source: Source) -> Run {
@@ -33,7 +37,10 @@ pub(super) async fn run(app: &App, job: &Job, source: Source) -> Run {
         Err(error) => return Ok(after_error(app, job, &error).await),
     };
     let Some(deviation) = Deviation::of(&runner.name, &runner.labels, &seen) else {
-        return check.note(app, Some(&seen), None).await;
+        return match check.still_going() {
+            Some(answer) => Ok(answer),
+            None => check.note(app, Some(&seen), None).await,
+        };
     };
     let remedy = match deviation {
         Deviation::Name { .. } => Remedy::Record,
@@ -119,6 +126,16 @@ impl Check<'_> {
         Ok(Answer::Recorded)
     }
 
+    /// A runner whose one workflow job is over is removed by GitHub itself, a moment later: looked at again soon, so that
+    /// its place in the quota need not wait for two passes. None: it is no such runner, or that took too long.
+    fn still_going(&self) -> Option<Answer> {
+        let leaves = self.source == Source::Webhook && self.runner.ephemeral;
+        let delay =
+            usize::try_from(self.job.snoozes).ok().and_then(|nth| GOING.get(nth)).filter(|_| leaves)?;
+        let problem = Problem::new(ProblemCode::GithubUnavailable, "GitHub still lists the runner.");
+        Some(Answer::Later { delay: *delay, why: BlockedOn::Retry, burn: Burn::Snooze, problem })
+    }
+
     async fn repair(&self, app: &App, github: &GitHub, seen: &SeenRunner) -> Run {
         let own = |label: &&String| {
             !seen.labels.iter().any(|there| there.read_only && there.name.eq_ignore_ascii_case(label))
@@ -143,7 +160,7 @@ impl Check<'_> {
     async fn delete(&self, app: &App, github: &GitHub, (seen, deviation): (&SeenRunner, &Deviation)) -> Run {
         match look::remove(github, self.github_id).await {
             Ok(true) => self.gone(app, "its labels were changed").await,
-            Ok(false) if app.drift.delete_busy => Ok(super::busy()),
+            Ok(false) if app.drift.delete_busy => Ok(super::busy(self.job)),
             Ok(false) => {
                 let busy = SeenRunner { busy: true, online: true, ..seen.clone() };
                 self.note(app, Some(&busy), Some(deviation)).await

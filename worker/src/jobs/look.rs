@@ -36,10 +36,11 @@ fn seen(runner: github::Runner) -> SeenRunner {
         name: runner.name,
         online: runner.status.eq_ignore_ascii_case("online"),
         busy: runner.busy,
+        runner_group_id: runner.runner_group_id,
         labels: runner
             .labels
             .into_iter()
-            .map(|label| SeenLabel { name: label.name, read_only: label.read_only })
+            .map(|label| SeenLabel { name: label.name, read_only: label.read_only, custom: label.custom })
             .collect(),
     }
 }

@@ -7,14 +7,11 @@ mod provision;
 mod register;
 
 use chrono::TimeDelta;
-use domain::{BlockedOn, Job, JobParams, JobState, Problem, ProblemCode, Removal, retry_delay};
+use domain::{BlockedOn, Job, JobParams, JobState, Problem, ProblemCode, Removal, busy_delay, retry_delay};
 use github::{GitHubError, Verdict};
 use store::{Burn, StoreError};
 
 use crate::app::App;
-
-/// How long a busy runner is left alone before the next try.
-const BUSY: TimeDelta = TimeDelta::seconds(30);
 
 /// How long a job waits that this worker cannot do.
 const ELSEWHERE: TimeDelta = TimeDelta::seconds(5);
@@ -139,10 +136,10 @@ async fn after_error(app: &App, job: &Job, error: &GitHubError) -> Answer {
     }
 }
 
-/// GitHub refuses because the runner runs a workflow job: nobody's failure.
-fn busy() -> Answer {
+/// The runner runs a workflow job: nobody's failure.
+fn busy(job: &Job) -> Answer {
     Answer::Later {
-        delay: BUSY,
+        delay: busy_delay(job.snoozes, rand::random()),
         why: BlockedOn::Busy,
         burn: Burn::Snooze,
         problem: Problem::new(ProblemCode::RunnerBusy, "The runner ran a workflow job the whole time."),

@@ -5,7 +5,7 @@
 
 use chrono::TimeDelta;
 use domain::{AuditEntry, Job, JobState, ProblemCode, Runner, RunnerName, Sealed, credential_context};
-use github::RegistrationToken;
+use github::{GitHub, GitHubError, RegistrationToken};
 use serde_json::json;
 use store::StoreError;
 
@@ -14,6 +14,9 @@ use crate::app::App;
 
 /// A token is offered no longer than this, whatever the clocks say: GitHub's live for an hour.
 const LONGEST: TimeDelta = TimeDelta::hours(1);
+
+/// The group a runner lands in when it is told none.
+const DEFAULT_GROUP: i64 = 1;
 
 /// Gets the token for the job's runner row.
 pub(super) async fn run(app: &App, job: &Job) -> Run {
@@ -32,10 +35,39 @@ pub(super) async fn run(app: &App, job: &Job) -> Run {
         Ok(Some(_)) => return Ok(name_conflict(&name)),
         Err(error) => return Ok(after_error(app, job, &error).await),
     }
+    let group = match group(github, runner.runner_group_id).await {
+        Ok(Group::Named(group)) => Some(group),
+        Ok(Group::Nameless) => None,
+        Ok(Group::Unknown) => {
+            let detail = format!("GitHub has no runner group {}.", runner.runner_group_id);
+            return Ok(Answer::failed(ProblemCode::GithubRefused, detail));
+        }
+        Err(error) => return Ok(after_error(app, job, &error).await),
+    };
     match github.create_registration_token().await {
-        Ok(token) => deliver(app, job, (&runner, &name), &token).await,
+        Ok(token) => deliver(app, job, (&runner, &name), (&token, group.as_deref())).await,
         Err(error) => Ok(after_error(app, job, &error).await),
     }
+}
+
+/// By what a runner is told its group: `config.sh` knows names only.
+enum Group {
+    Named(String),
+    /// It need not be told: it is the default one, or there are none where it registers.
+    Nameless,
+    Unknown,
+}
+
+async fn group(github: &GitHub, id: i64) -> Result<Group, GitHubError> {
+    if id == DEFAULT_GROUP {
+        return Ok(Group::Nameless);
+    }
+    let groups = github.list_runner_groups().await?;
+    if groups.is_empty() {
+        return Ok(Group::Nameless);
+    }
+    let named = groups.into_iter().find(|group| group.id == id);
+    Ok(named.map_or(Group::Unknown, |group| Group::Named(group.name)))
 }
 
 /// Records the token in one fenced transaction.
@@ -43,7 +75,7 @@ async fn deliver(
     app: &App,
     job: &Job,
     (runner, name): (&Runner, &RunnerName),
-    token: &RegistrationToken,
+    (token, group): (&RegistrationToken, Option<&str>),
 ) -> Run {
     let sealed = match app.keys.seal(&credential_context(job.id, name.as_str()), &token.token) {
         Ok(sealed) => sealed,
@@ -53,19 +85,19 @@ async fn deliver(
         }
     };
     let life = (token.expires_at - job.now).clamp(TimeDelta::minutes(1), LONGEST);
-    let kept = keep(app, job, (runner, name), (&sealed, life)).await?;
+    let kept = keep(app, job, (runner, name, group), (&sealed, life)).await?;
     Ok(if kept { Answer::Recorded } else { Answer::Lost })
 }
 
 async fn keep(
     app: &App,
     job: &Job,
-    (runner, name): (&Runner, &RunnerName),
+    (runner, name, group): (&Runner, &RunnerName, Option<&str>),
     (sealed, life): (&Sealed, TimeDelta),
 ) -> Result<bool, StoreError> {
     let mut tx = app.store.begin().await?;
     let ours = tx.jobs().finish(job, JobState::Succeeded, None).await?
-        && tx.runners().await_registration(runner.id).await?;
+        && tx.runners().await_registration(runner.id, group).await?;
     if !ours {
         return Ok(false);
     }

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
+use super::teams::configured;
 use crate::{
     app::App,
     body::{Body, Params},
@@ -48,7 +49,7 @@ pub(crate) struct InstallationSync {
     counts: Option<Value>,
     /// How many runners were not sent after: too many at once. An admin must confirm.
     removals_held: i32,
-    /// The next complete pass may send after any number of runners.
+    /// An admin has agreed to them less than 15 minutes ago, and no complete pass has come since.
     removals_confirmed: bool,
 }
 
@@ -78,9 +79,12 @@ pub(crate) struct SyncStatus {
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TriggerBody {
-    /// Let the next complete pass send after any number of runners, once.
+    /// Where the last pass held removals back, let the next complete one send after about as many, once and within 15
+    /// minutes.
     #[serde(default)]
     confirm_removals: bool,
+    /// Only this installation; every one when not said.
+    installation: Option<String>,
 }
 
 /// What was asked for.
@@ -88,8 +92,8 @@ pub(crate) struct TriggerBody {
 pub(crate) struct Triggered {
     /// The installations whose next pass begins at once.
     installations: Vec<String>,
-    /// Whether they may send after any number of runners.
-    removals_confirmed: bool,
+    /// Those of them that may send after about as many runners as were held back.
+    confirmed: Vec<String>,
 }
 
 /// A runner on GitHub that is not ours; it is only ever shown.
@@ -185,7 +189,8 @@ pub(crate) async fn status(State(app): State<App>, _: Admin) -> ApiResult<Json<S
     }))
 }
 
-/// Compare the fleet with GitHub now; with `confirm_removals`, also when that may cost many runners at once.
+/// Compare the fleet with GitHub now; with `confirm_removals`, also where that may cost as many runners at once as the last
+/// pass held back. A pass that finds many more stops again.
 #[utoipa::path(
     post, path = "/admin/sync/trigger", tag = "admin", request_body = Option<TriggerBody>,
     responses((status = 202, description = "The next pass begins within seconds", body = Triggered), TriggerProblems),
@@ -196,16 +201,22 @@ pub(crate) async fn trigger(
     From_(origin): From_,
     body: Option<Body<TriggerBody>>,
 ) -> ApiResult<(StatusCode, Json<Triggered>)> {
-    let confirm = body.is_some_and(|Body(body)| body.confirm_removals);
+    let asked = body.map(|Body(body)| body).unwrap_or_default();
+    let only = asked.installation.as_deref().map(|name| configured(&app, name)).transpose()?;
     let mut tx = app.store.begin().await?;
-    let installations = tx.fleet().trigger(confirm).await?;
+    let triggered = tx.fleet().trigger(only.as_ref(), asked.confirm_removals).await?;
+    let confirmed =
+        triggered.iter().filter(|one| one.confirmed).map(|one| one.installation.clone()).collect();
+    let installations = triggered.into_iter().map(|one| one.installation).collect();
+    let answer = Triggered { installations, confirmed };
     let entry = AuditEntry {
-        data: json!({ "confirm_removals": confirm, "installations": installations }),
+        data: json!({ "confirm_removals": asked.confirm_removals, "installations": answer.installations,
+            "confirmed": answer.confirmed }),
         ..AuditEntry::by(&caller, &origin, "sync.trigger")
     };
     tx.audit().write(&entry).await?;
     tx.commit().await?;
-    Ok((StatusCode::ACCEPTED, Json(Triggered { installations, removals_confirmed: confirm })))
+    Ok((StatusCode::ACCEPTED, Json(answer)))
 }
 
 /// List runners on GitHub that are not ours, as of the last complete pass. They are never touched.

@@ -256,7 +256,7 @@ pub(crate) async fn change(
 }
 
 /// An installation of this deployment.
-fn configured(app: &App, name: &str) -> Result<InstallationId, Problem> {
+pub(super) fn configured(app: &App, name: &str) -> Result<InstallationId, Problem> {
     let id = name.parse().ok().filter(|id| app.installations.contains_key(id));
     id.ok_or_else(|| Problem::field("/installation", "there is none of this name in the settings"))
 }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::WorkflowJob;
-use crate::{Runner, RunnerStatus, Team, glob, is_system_label};
+use crate::{LabelPolicy, Runner, RunnerStatus, Team, glob, is_system_label};
 
 /// The newest workflow job seen on a runner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +55,9 @@ pub struct Decision {
     pub mark: WorkflowMark,
     /// It was the one job of its runner: GitHub removes the runner by itself.
     pub finished: bool,
+    /// Only the name says that the runner is ours: it registered itself, and no pass has found it yet. So nothing about
+    /// it is changed, and a pass should come soon.
+    pub awaited: bool,
     /// What is wrong with the job; told once for each job.
     pub offences: Vec<Offence>,
 }
@@ -94,19 +97,26 @@ impl WorkflowJob {
             return Err(Stale::Older);
         }
         let known = seen.is_some_and(|seen| seen.job == self.id);
+        let awaited = runner.github_runner_id.is_none();
         Ok(Decision {
-            status,
-            busy: !self.completed,
+            status: if awaited { runner.status } else { status },
+            busy: !awaited && !self.completed,
             mark,
-            finished: self.completed && runner.ephemeral,
+            finished: !awaited && self.completed && runner.ephemeral,
+            awaited,
             offences: if known { Vec::new() } else { self.offences(runner, team) },
         })
     }
 
     /// What is wrong with the job, whatever is known of its runner by now.
     pub fn offences(&self, runner: &Runner, team: &Team) -> Vec<Offence> {
+        // One that registered itself may have given itself other labels than it was asked for with, if its team allows them.
+        let itself = runner.github_runner_id.is_none();
+        let policy = itself.then(|| LabelPolicy::new(&team.required_labels, &team.optional_label_patterns));
         let given = |label: &String| {
-            is_system_label(label) || runner.labels.iter().any(|have| have.eq_ignore_ascii_case(label))
+            is_system_label(label)
+                || runner.labels.iter().any(|have| have.eq_ignore_ascii_case(label))
+                || policy.as_ref().is_some_and(|policy| policy.allows(label))
         };
         let foreign: Vec<String> = self.labels.iter().filter(|label| !given(label)).cloned().collect();
         let labels = (!foreign.is_empty()).then_some(Offence::Labels(foreign));
@@ -166,6 +176,7 @@ mod tests {
             busy: false,
             github_runner_id: Some(3),
             runner_group_id: 1,
+            runner_group_name: None,
             labels: vec!["team-t".into(), "gpu".into()],
             ephemeral: true,
             registers_itself: false,
@@ -209,6 +220,25 @@ mod tests {
         assert_eq!((began.status, began.busy, began.finished), (RunnerStatus::Active, true, false));
         let ended = decide(&job(1, true, 20), RunnerStatus::Active, Some(&began.mark)).unwrap();
         assert_eq!((ended.status, ended.busy, ended.finished), (RunnerStatus::Active, false, true));
+    }
+
+    #[test]
+    fn a_name_alone_moves_no_runner_but_its_job_is_judged() {
+        let awaited = Runner { github_runner_id: None, ..runner(RunnerStatus::Pending) };
+        let wrong = WorkflowJob { labels: vec!["prod".into()], ..job(1, false, 10) };
+        for wrong in [wrong.clone(), WorkflowJob { completed: true, ..wrong }] {
+            let decision = wrong.decide((&awaited, &team(&[], &[])), None, DateTime::UNIX_EPOCH).unwrap();
+            assert_eq!(
+                (decision.status, decision.busy, decision.finished),
+                (RunnerStatus::Pending, false, false)
+            );
+            assert!(decision.awaited);
+            assert_eq!(decision.offences.len(), 1);
+            let free = Team { optional_label_patterns: vec!["prod".into()], ..team(&[], &[]) };
+            let allowed = wrong.decide((&awaited, &free), None, DateTime::UNIX_EPOCH).unwrap();
+            assert!(allowed.offences.is_empty(), "it may have given itself what its team allows");
+        }
+        assert!(!decide(&job(1, false, 10), RunnerStatus::Pending, None).unwrap().awaited);
     }
 
     #[test]
