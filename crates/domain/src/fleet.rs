@@ -613,7 +613,7 @@ mod tests {
         assert!(of(2001, 10_000));
         for (shown, found_now, stops) in [(6, 11, false), (6, 12, true), (300, 330, false), (300, 331, true)]
         {
-            assert_eq!(found(found_now, 400).is_too_much(Some(shown)), stops, "{shown} {found_now}");
+            assert_eq!(found(found_now, found_now).is_too_much(Some(shown)), stops, "{shown} {found_now}");
         }
     }
 }
