@@ -8,7 +8,7 @@ use futures::future::join_all;
 use github::{Delivery, GitHub, GitHubError};
 use uuid::Uuid;
 
-use fleet::{heed, limited};
+use fleet::limited;
 
 use crate::{Parts, StepError};
 
@@ -62,7 +62,6 @@ async fn in_turn(
     match one(parts, (installation, github), until).await? {
         Ok(done) => Ok(done),
         Err(error) => {
-            heed(&parts.spine, installation, &error).await;
             tracing::warn!(%installation, %error, "lost webhooks could not be asked for; the next sweep tries again");
             Ok(0)
         }
@@ -84,6 +83,10 @@ async fn one(
     let mut asked = 0;
     for id in missing.iter().take(MOST) {
         let Some(attempt) = lost.attempts.get(id) else { continue };
+        // A limit may hold by now; what could not be asked for is no try.
+        if limited(&parts.spine, installation).await? {
+            return Ok(Ok(asked));
+        }
         // Noted before: an event that cannot be sent again is not asked for for ever.
         parts.store.read().await?.installations().asked_again(*id).await?;
         match github.redeliver_hook(*attempt).await {

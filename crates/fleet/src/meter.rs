@@ -1,6 +1,6 @@
 //! The meter in front of one installation's GitHub.
 
-use std::{num::NonZeroU32, time::Duration};
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use domain::InstallationId;
 use github::{Answer, Gate, GateFuture, Observer};
@@ -9,7 +9,7 @@ use http::Method;
 use queue::{BudgetSettings, Health, Observation, Paused, Permit, Reason, Scope, Spine};
 use tokio::sync::mpsc;
 
-use crate::{endpoints, paid};
+use crate::{endpoints, paid, told::Told};
 
 /// Answers not yet taken in; further ones are dropped, since the next answer says the same again.
 const BACKLOG: usize = 1024;
@@ -28,6 +28,7 @@ pub(crate) struct Meter {
     spine: Spine,
     installation: InstallationId,
     smoother: Option<DefaultDirectRateLimiter>,
+    told: Arc<Told>,
     heard: mpsc::Sender<News>,
 }
 
@@ -40,16 +41,19 @@ struct News {
 impl Meter {
     pub(crate) fn start(spine: &Spine, installation: &InstallationId, budget: &BudgetSettings) -> Self {
         let (heard, news) = mpsc::channel(BACKLOG);
-        tokio::spawn(take_in(spine.clone(), installation.clone(), news));
+        let told = Arc::new(Told::default());
+        tokio::spawn(take_in(spine.clone(), installation.clone(), told.clone(), news));
         Self {
             spine: spine.clone(),
             installation: installation.clone(),
             smoother: budget.enabled.then(|| RateLimiter::direct(Quota::per_second(SMOOTH))),
+            told,
             heard,
         }
     }
 
     async fn ask(&self, operation: &'static str) -> Result<(), Duration> {
+        self.told.heed()?;
         let call = endpoints::call(operation);
         let first = paid::is_first();
         if paid::spend(call.endpoint) {
@@ -116,12 +120,15 @@ impl Gate for Meter {
 
 impl Observer for Meter {
     fn answered(&self, answer: &Answer) {
+        if let Some((kind, wait)) = answer.limit {
+            self.told.note(kind, wait);
+        }
         // Of what is not counted with the installation's requests, an outage alone says something of it.
         let apart = endpoints::as_app(answer.operation);
         let health = match answer.status {
             None | Some(500..) => Some(Health::Bad),
             Some(_) if apart => None,
-            Some(403 | 429) if answer.secondary || answer.retry_after.is_some() => None,
+            Some(_) if answer.limit.is_some() => None,
             Some(_) => Some(Health::Good),
         };
         let window = answer.rate.as_ref().filter(|_| !apart).and_then(|rate| {
@@ -134,14 +141,21 @@ impl Observer for Meter {
                 reset_in,
             })
         });
-        // Full: somebody says the same already.
+        // Full: somebody says the same already, and a limit is noted.
         let _ = self.heard.try_send(News { health, window });
     }
 }
 
-/// Takes answers in, in their order: bad news first, then the window, good news last.
-async fn take_in(spine: Spine, installation: InstallationId, mut news: mpsc::Receiver<News>) {
+/// Takes answers in, in their order: a limit before all else, since every other news may end a probe; then bad news, then
+/// the window, good news last.
+async fn take_in(
+    spine: Spine,
+    installation: InstallationId,
+    told: Arc<Told>,
+    mut news: mpsc::Receiver<News>,
+) {
     while let Some(News { health, window }) = news.recv().await {
+        told.share(&spine, &installation).await;
         let told = async {
             if health == Some(Health::Bad) {
                 spine.outcome(&installation, Health::Bad).await?;

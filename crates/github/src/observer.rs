@@ -5,7 +5,7 @@ use std::{pin::Pin, time::Duration};
 use chrono::{DateTime, Utc};
 use http::Method;
 
-use crate::headers::RateHeaders;
+use crate::{error::LimitKind, headers::RateHeaders};
 
 /// One exchange with GitHub, whatever came of it.
 #[derive(Clone, Debug)]
@@ -18,10 +18,8 @@ pub struct Answer {
     pub status: Option<u16>,
     /// The window this call was counted in; absent on servers without limits.
     pub rate: Option<RateHeaders>,
-    /// How long GitHub asks to wait.
-    pub retry_after: Option<Duration>,
-    /// A secondary limit was met.
-    pub secondary: bool,
+    /// A limit was met: which, and how long to make no call.
+    pub limit: Option<(LimitKind, Duration)>,
     /// `x-github-request-id`.
     pub request_id: Option<String>,
     /// From sending to the last byte.

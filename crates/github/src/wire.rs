@@ -27,7 +27,7 @@ use crate::{
     call::{Call, Reply},
     classify,
     clock::ServerClock,
-    error::{GitHubError, LimitKind},
+    error::GitHubError,
     headers,
     observer::{Answer, Observer},
     settings::{GitHubSettings, SettingsError, Timeouts},
@@ -146,14 +146,12 @@ impl Wire {
             self.clock.learn(date);
         }
         let now = server_date.unwrap_or_else(|| self.clock.now());
-        let limit = seen.and_then(|reply| classify::limit(reply, now));
         self.observer.answered(&Answer {
             operation: call.operation,
             method: call.method.clone(),
             status,
             rate: seen.and_then(|reply| headers::rate(&reply.headers)),
-            retry_after: seen.and_then(|reply| headers::retry_after(&reply.headers, now)),
-            secondary: matches!(limit, Some((LimitKind::Secondary, _))),
+            limit: seen.and_then(|reply| classify::limit(reply, now)),
             request_id: seen.and_then(Reply::request_id),
             took,
             server_date,

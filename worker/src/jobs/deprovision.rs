@@ -44,7 +44,7 @@ pub(super) async fn runner(app: &App, job: &Job, leftover: Option<Leftover>) -> 
         Ok(Look::There(seen)) => seen,
         Ok(Look::Gone) => return removed(app, job, &row, "GitHub does not know it any more").await,
         Ok(Look::Unsettled) => return Ok(unsettled()),
-        Err(error) => return Ok(after_error(app, job, &error).await),
+        Err(error) => return Ok(after_error(job, &error)),
     };
     if seen.name != row.name {
         tracing::error!(
@@ -65,7 +65,7 @@ pub(super) async fn runner(app: &App, job: &Job, leftover: Option<Leftover>) -> 
             spared(app, job, &row, &SeenRunner { online: true, busy: true, ..seen }).await
         }
         Ok(false) => Ok(busy()),
-        Err(error) => Ok(after_error(app, job, &error).await),
+        Err(error) => Ok(after_error(job, &error)),
     }
 }
 
@@ -75,7 +75,7 @@ async fn unregistered(app: &App, github: &GitHub, job: &Job, row: &Runner) -> Ru
     match github.find_runner(&row.name).await {
         Ok(Some(found)) if found.name == row.name => Ok(unsettled()),
         Ok(_) => removed(app, job, row, "it never registered itself").await,
-        Err(error) => Ok(after_error(app, job, &error).await),
+        Err(error) => Ok(after_error(job, &error)),
     }
 }
 
@@ -124,7 +124,7 @@ pub(super) async fn stray(app: &App, job: &Job, id: CallId, name: &RunnerName) -
     };
     let found = match look_up(github, &call, name).await {
         Ok(found) => found,
-        Err(error) => return Ok(after_error(app, job, &error).await),
+        Err(error) => return Ok(after_error(job, &error)),
     };
     let Some(found) = found.filter(|found| found.name == name.as_str()) else {
         app.store.read().await?.calls().looked_up(&call).await?;
@@ -142,7 +142,7 @@ pub(super) async fn stray(app: &App, job: &Job, id: CallId, name: &RunnerName) -
     match look::remove(github, found.id).await {
         Ok(true) => settled(app, job, &call, Some(found.id)).await,
         Ok(false) => Ok(busy()),
-        Err(error) => Ok(after_error(app, job, &error).await),
+        Err(error) => Ok(after_error(job, &error)),
     }
 }
 

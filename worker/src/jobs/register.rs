@@ -30,11 +30,11 @@ pub(super) async fn run(app: &App, job: &Job) -> Run {
     match github.find_runner(name.as_str()).await {
         Ok(None) => {}
         Ok(Some(_)) => return Ok(name_conflict(&name)),
-        Err(error) => return Ok(after_error(app, job, &error).await),
+        Err(error) => return Ok(after_error(job, &error)),
     }
     match github.create_registration_token().await {
         Ok(token) => deliver(app, job, (&runner, &name), &token).await,
-        Err(error) => Ok(after_error(app, job, &error).await),
+        Err(error) => Ok(after_error(job, &error)),
     }
 }
 
