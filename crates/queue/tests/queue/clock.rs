@@ -6,7 +6,11 @@ use redis::{FromRedisValue, aio::MultiplexedConnection, cmd};
 use crate::support::Corner;
 
 const COMMON: &str = include_str!("../../scripts/common.lua");
-const BUDGET: &str = include_str!("../../scripts/budget.lua");
+const BUDGET: &str = concat!(
+    include_str!("../../scripts/budget.lua"),
+    include_str!("../../scripts/window.lua"),
+    include_str!("../../scripts/probe.lua")
+);
 const MINUTE: f64 = 60_000.0;
 
 /// One installation and its time, in ms.
