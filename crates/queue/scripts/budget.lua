@@ -21,6 +21,7 @@ local WRITE, READ = 5, 1
 local BURST = 10 -- requests; the most anything may run ahead of its rate
 local SLOWEST = 6 -- writes a minute
 local HOUR = 3600000
+local LATE = 1000 -- a request sent so long after it was paid for
 local UNANSWERED = 30000 -- longer than any request lasts
 local KEEP = 31 * 24 * HOUR -- longer than any pause
 local REASONS = { 'budget', 'github_outage', 'secondary_limit', 'admin' }
@@ -159,9 +160,13 @@ local function level_of(B, field)
   return level
 end
 
--- Ms of the bucket's time in use at this moment. Never more than the burst, should Redis's clock step back.
+-- Ms of the bucket's time in use at this moment. Never more than the burst and what was charged late, and no more than the
+-- burst should Redis's clock step back.
 local function debt(bucket, level, at)
-  return math.min(math.max(level.free - at, 0), bucket.shape.burst * bucket.shape.pace)
+  local s = bucket.shape
+  local stepped_back = level.slot > math.floor(now / s.period)
+  local most = s.burst * s.pace + (stepped_back and 0 or s.period / 2)
+  return math.min(math.max(level.free - at, 0), most)
 end
 
 -- Ms from `at` until the last of `calls` such calls may go.
@@ -186,4 +191,12 @@ local function take(B, bucket)
   local slot, used, before = tally(level, bucket.shape.period)
   level.free = now + debt(bucket, level, now) + bucket.cost * bucket.shape.pace
   level.slot, level.used, level.before, level.taken = slot, used + bucket.cost, before, true
+end
+
+-- Makes a charge count from now that is `age` old: what of it has drained away comes back.
+local function postpone(B, bucket, age)
+  local level = level_of(B, bucket.field)
+  level.free = now + debt(bucket, level, now) + math.min(bucket.cost * bucket.shape.pace, age)
+  level.slot, level.used, level.before = tally(level, bucket.shape.period)
+  level.taken = true
 end

@@ -22,17 +22,33 @@ local function budget_wait(B, call)
   return ms < 0.01 and 0 or math.ceil(ms)
 end
 
--- Takes what `budget_wait` found free.
-local function charge_budget(B, call)
+-- Something is sent. After a pause it is the probe; the job it is sent for (if any) makes room when it ends.
+local function send_ahead(B, job)
   if get(B, 'pw') then
     put(B, 'pp', now + B.probe)
+    put(B, 'pj', job ~= '' and job)
   end
+end
+
+-- Takes what `budget_wait` found free.
+local function charge_budget(B, call)
   if B.on == 0 then
     return
   end
   charge_window(B, call)
   for _, bucket in ipairs(buckets_of(B, call)) do
     take(B, bucket)
+  end
+end
+
+-- What was paid for so long ago is sent only now. Its charge has drained away meanwhile, and others were let through for
+-- it; so it is charged again, as far as it has. Nothing waits for that: those who come next do.
+local function charge_late(B, call, age)
+  if B.on == 0 or age < LATE then
+    return
+  end
+  for _, bucket in ipairs(buckets_of(B, call)) do
+    postpone(B, bucket, age)
   end
 end
 

@@ -64,8 +64,18 @@ impl Clock {
 
     /// `instead`: of a write that is paid for and will not be made.
     pub(crate) async fn permit_as(&mut self, ask: Ask, instead: bool) -> Permit {
+        self.permit_for(ask, ("", instead, "")).await
+    }
+
+    /// A request that a claim paid for at that time.
+    pub(crate) async fn late(&mut self, ask: Ask, paid: f64) -> Permit {
+        let ago = self.now - paid;
+        self.permit_for(ask, ("", false, &ago.to_string())).await
+    }
+
+    async fn permit_for(&mut self, ask: Ask, (job, instead, paid): (&str, bool, &str)) -> Permit {
         let bit = |yes| if yes { "1" } else { "0" };
-        let asked = [bit(ask.write), bit(ask.registers), bit(ask.urgent), "0", bit(instead)];
+        let asked = [bit(ask.write), bit(ask.registers), bit(ask.urgent), job, bit(instead), paid];
         let args: Vec<&str> = ["default", ask.endpoint].into_iter().chain(asked).collect();
         match self.run::<u64>(script!("permit"), &args).await {
             0 => Permit::Go,
