@@ -1,8 +1,9 @@
 //! How the whole fleet stays within GitHub's limits: one client for each installation, and every request of every process
 //! paid for from one shared budget.
 //!
-//! * Before a request: a started job's dearest one was paid for when the job was claimed ([`paid`]); every other asks the
-//!   budget, and is not sent when there is none left (`GitHubError::Held`).
+//! * Before a request: a started job's dearest one was paid for when the job was claimed ([`paid`]), and goes without asking
+//!   while that is a moment ago; every other asks the budget, and is not sent when there is none left
+//!   (`GitHubError::Held`).
 //! * After it: what GitHub's headers say goes back into the budget, whatever the answer was. A limit makes everybody wait
 //!   before anything else is learned of the answer ([`told`]).
 //! * Installation tokens are minted once and shared, sealed ([`tokens`]).
@@ -23,7 +24,7 @@ use github::{Credential, GitHub, GitHubSettings, SettingsError};
 use queue::{BudgetSettings, Paused, QueueError, Reason, Scope, Spine};
 
 use meter::Meter;
-pub use paid::paid;
+pub use paid::{Held, paid};
 use tokens::SharedTokens;
 
 /// How often the settings of a budget are written again: a queue that was lost has forgotten them.

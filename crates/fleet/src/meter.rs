@@ -2,11 +2,11 @@
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
-use domain::InstallationId;
+use domain::{InstallationId, JobId, Lane};
 use github::{Answer, Gate, GateFuture, Observer};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use http::Method;
-use queue::{BudgetSettings, Health, Observation, Paused, Permit, Reason, Scope, Spine};
+use queue::{BudgetSettings, Health, Observation, Paid, Permit, Spine};
 use tokio::sync::mpsc;
 
 use crate::{endpoints, paid, told::Told};
@@ -54,20 +54,20 @@ impl Meter {
 
     async fn ask(&self, operation: &'static str) -> Result<(), Duration> {
         self.told.heed()?;
-        let call = endpoints::call(operation);
-        let first = paid::is_first();
-        if paid::spend(call.endpoint) {
-            // GitHub may have told somebody to wait since the claim.
-            if paid::age() > MOMENT {
-                self.heed().await?;
-            }
-        } else {
-            let instead = !first && call.write && paid::owes_a_write();
-            self.permit(&call, (first, instead)).await?;
-            if instead {
-                paid::swap();
-            }
-            paid::sent();
+        let (mut call, held) = (endpoints::call(operation), paid::held());
+        // What takes away may use what is kept back for it, the looks that must come before included.
+        call.urgent |= held.is_some_and(|held| held.lane == Lane::Deprovision);
+        let paid = match held {
+            Some(held) if paid::spend(call.endpoint) => Paid::This { ago: held.since.elapsed() },
+            Some(_) if call.write && paid::owes_a_write() => Paid::Another,
+            _ => Paid::Nothing,
+        };
+        // What a claim saw and paid for just now still holds.
+        if !matches!(paid, Paid::This { ago } if ago <= MOMENT) {
+            self.permit(&call, held.map(|held| (held.job, paid))).await?;
+        }
+        if paid == Paid::Another {
+            paid::swap();
         }
         if let Some(smoother) = &self.smoother {
             smoother.until_ready().await;
@@ -75,23 +75,12 @@ impl Meter {
         Ok(())
     }
 
-    /// Goes on unless a pause holds that GitHub gave cause for. What cannot be asked holds nothing up: it is paid for.
-    async fn heed(&self) -> Result<(), Duration> {
-        let ours = Scope::Installation(self.installation.clone());
-        let pauses = self.spine.pauses().await.unwrap_or_default();
-        let holds = |one: &&Paused| one.scope == ours && one.pause.reason != Reason::Admin;
-        pauses.iter().filter(holds).map(|one| one.pause.left).max().map_or(Ok(()), Err)
-    }
-
     /// Waits a moment for the budget, once; longer than that the job goes back to the queue.
-    async fn permit(&self, call: &queue::Call, (first, instead): (bool, bool)) -> Result<(), Duration> {
+    async fn permit(&self, call: &queue::Call, of: Option<(JobId, Paid)>) -> Result<(), Duration> {
         let ask = || async {
-            let asked = if first {
-                self.spine.permit_first(&self.installation, call).await
-            } else if instead {
-                self.spine.permit_instead(&self.installation, call).await
-            } else {
-                self.spine.permit(&self.installation, call).await
+            let asked = match of {
+                Some(job) => self.spine.permit_job(&self.installation, call, job).await,
+                None => self.spine.permit(&self.installation, call).await,
             };
             match asked {
                 Ok(Permit::Go) => Ok(()),
