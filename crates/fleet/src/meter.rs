@@ -7,7 +7,7 @@ use github::{Answer, Gate, GateFuture, Observer};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use http::Method;
 use queue::{BudgetSettings, Health, Observation, Paid, Permit, Spine};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 
 use crate::{endpoints, paid, told::Told};
 
@@ -36,6 +36,8 @@ pub(crate) struct Meter {
 struct News {
     health: Option<Health>,
     window: Option<Observation>,
+    /// When it came.
+    at: Instant,
 }
 
 impl Meter {
@@ -128,10 +130,11 @@ impl Observer for Meter {
                 limit: rate.limit,
                 remaining: rate.remaining,
                 reset_in,
+                reset: rate.reset_at.timestamp(),
             })
         });
         // Full: somebody says the same already, and a limit is noted.
-        let _ = self.heard.try_send(News { health, window });
+        let _ = self.heard.try_send(News { health, window, at: Instant::now() });
     }
 }
 
@@ -143,13 +146,14 @@ async fn take_in(
     told: Arc<Told>,
     mut news: mpsc::Receiver<News>,
 ) {
-    while let Some(News { health, window }) = news.recv().await {
+    while let Some(News { health, mut window, at }) = news.recv().await {
         told.share(&spine, &installation).await;
         let told = async {
             if health == Some(Health::Bad) {
                 spine.outcome(&installation, Health::Bad).await?;
             }
-            if let Some(window) = &window {
+            if let Some(window) = &mut window {
+                window.reset_in = window.reset_in.saturating_sub(at.elapsed());
                 spine.observe(&installation, window).await?;
             }
             if health == Some(Health::Good) {

@@ -3,7 +3,8 @@
 -- b:<inst> holds the settings under the names below; what is not written there is as below. g:<inst> holds:
 --   k:<endpoint>   points of an endpoint; q:<endpoint> its reads; n registrations; m writes, while slowed down.
 --                  Each `free slot used before`: a GCRA's time in ms, and what was used in this and the last period
---   w:<resource>   `limit remaining reset-ms`, the newest primary window an answer told of
+--   w:<resource>   `limit remaining reset-ms mark`, the newest primary window an answer told of; the mark is its reset
+--                  by GitHub's clock, in s
 --   u:<resource>   `count last-ms`, charges to a window nobody knows
 --   x:<endpoint>   the resource its last answer named
 --   mr, mt         writes a minute after the last slow-down, and since when it may grow
@@ -76,7 +77,7 @@ local function store_budget(B)
   end
   for resource, window in pairs(B.windows) do
     if window and window.taken then
-      put(B, 'w:' .. resource, string.format('%d %d %d', window.limit, window.left, window.reset))
+      put(B, 'w:' .. resource, string.format('%d %d %d %d', window.limit, window.left, window.reset, window.mark))
     end
   end
   local set, gone = {}, {}

@@ -8,8 +8,10 @@ end
 local function window_of(B, resource)
   local window = B.windows[resource]
   if window == nil then
-    local limit, left, reset = string.match(get(B, 'w:' .. resource) or '', '^(%S+) (%S+) (%S+)$')
-    window = limit and { limit = tonumber(limit), left = tonumber(left), reset = tonumber(reset) } or false
+    local limit, left, reset, mark = string.match(get(B, 'w:' .. resource) or '', '^(%S+) (%S+) (%S+) ?(%S*)$')
+    window = limit and {
+      limit = tonumber(limit), left = tonumber(left), reset = tonumber(reset), mark = tonumber(mark) or 0,
+    } or false
     B.windows[resource] = window
   end
   return window and window.reset > now and window or nil

@@ -21,6 +21,8 @@ pub struct Observation {
     pub remaining: u64,
     /// `x-ratelimit-reset` less the time of the answer. Zero: the window is over and says nothing.
     pub reset_in: Duration,
+    /// `x-ratelimit-reset`, in seconds: which window it is, however late the news.
+    pub reset: i64,
 }
 
 /// One request a running job wants to make.
@@ -128,6 +130,7 @@ impl Spine {
             observation.limit.min(1_000_000_000).to_string(),
             observation.remaining.min(1_000_000_000).to_string(),
             millis(observation.reset_in.min(LONGEST)).to_string(),
+            observation.reset.to_string(),
         ];
         self.run::<u8>(&scripts::OBSERVE, &args).await.map(drop)
     }

@@ -20,6 +20,7 @@ fn fine() -> Observation {
         limit: 5_000,
         remaining: 4_000,
         reset_in: Duration::from_hours(1),
+        reset: 1_800_000_000,
     }
 }
 

@@ -20,7 +20,8 @@ fn home() -> InstallationId {
 }
 
 fn answer(resource: &str, limit: u64, remaining: u64) -> Observation {
-    Observation { endpoint: None, resource: resource.to_owned(), limit, remaining, reset_in: HOUR }
+    let resource = resource.to_owned();
+    Observation { endpoint: None, resource, limit, remaining, reset_in: HOUR, reset: 1_800_000_000 }
 }
 
 /// Everything that may start now.
@@ -151,6 +152,26 @@ async fn the_smallest_remaining_of_the_newest_window_wins() {
     clock.observe(5_000, 4_980, hour).await;
     assert!(clock.goes(Ask::READ).await);
     assert_eq!(clock.left().await, Some(4_979));
+}
+
+#[tokio::test]
+async fn late_news_is_not_taken_for_a_newer_window() {
+    let mut clock = Clock::of(Corner::under(&BudgetSettings::default()).await).await;
+    let (hour, mark) = (3_600_000, 1_800_000_000.0);
+    clock.observe_as((5_000, 100), (hour, mark), "").await;
+    clock.minutes(1.0);
+    clock.observe_as((5_000, 130), (hour, mark), "").await;
+    assert_eq!(clock.left().await, Some(100), "it waited for a minute until Redis heard of it");
+    clock.observe_as((5_000, 90), (hour - 60_000, mark + 1.0), "").await;
+    assert_eq!(clock.left().await, Some(90), "what is true is not taken for old");
+    clock.minutes(59.1);
+    assert_eq!(clock.left().await, None, "the window ends when its first news said");
+
+    clock.observe_as((5_000, 4_000), (hour, mark + 3_600.0), "").await;
+    clock.minutes(1.0);
+    clock.observe_as((5_000, 4_500), (hour - 90_000, mark + 3_600.0), "").await;
+    clock.minutes(58.6);
+    assert_eq!(clock.left().await, None, "the earliest end that was told counts");
 }
 
 #[tokio::test]

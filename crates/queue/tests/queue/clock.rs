@@ -96,8 +96,20 @@ impl Clock {
 
     /// An answer on `core`.
     pub(crate) async fn observe(&mut self, limit: u32, remaining: u32, reset_ms: u32) {
+        let mark = (self.now + f64::from(reset_ms)) / 1_000.0;
+        self.observe_as((limit, remaining), (reset_ms, mark), "").await;
+    }
+
+    /// An answer on `core`, with what it says of the window's end and GitHub's own name for that, in s.
+    pub(crate) async fn observe_as(
+        &mut self,
+        (limit, remaining): (u32, u32),
+        (reset_ms, mark): (u32, f64),
+        endpoint: &str,
+    ) {
         let [limit, remaining, reset] = [limit, remaining, reset_ms].map(|n| n.to_string());
-        let args = ["default", "", "core", limit.as_str(), remaining.as_str(), reset.as_str()];
+        let mark = mark.floor().to_string();
+        let args = ["default", endpoint, "core", &limit, &remaining, &reset, &mark];
         self.run::<u8>(script!("observe"), &args).await;
     }
 
