@@ -3,9 +3,9 @@
 -- b:<inst> holds the settings under the names below; what is not written there is as below. g:<inst> holds:
 --   k:<endpoint>   points of an endpoint; q:<endpoint> its reads; n registrations; m writes, while slowed down.
 --                  Each `free slot used before`: a GCRA's time in ms, and what was used in this and the last period
---   w:<resource>   `limit remaining reset-ms mark`, the newest primary window an answer told of; the mark is its reset
---                  by GitHub's clock, in s
---   u:<resource>   `count last-ms`, charges to a window nobody knows
+--   w:<resource>   `limit remaining reset-ms mark`, the newest primary window as answers told of it; the mark is its
+--                  reset by GitHub's clock, in s
+--   u:<resource>   `count before slot last-ms`, requests under way, charged in this slot of time and in the last one
 --   x:<endpoint>   the resource its last answer named
 --   mr, mt         writes a minute after the last slow-down, and since when it may grow
 --   pw, pp, pj     a pause asks for a probe; ms until the probe that was sent counts as lost; the job that was sent
@@ -43,7 +43,8 @@ end
 
 -- The budget of one installation, read once and written once per script. Fields not named here are read when needed.
 local function load_budget(inst, fields)
-  local B = { inst = inst, have = {}, changed = {}, levels = {}, windows = {}, lists = {}, new = true }
+  local B = { inst = inst, have = {}, changed = {}, levels = {}, windows = {}, flights = {}, lists = {} }
+  B.new = true
   local settings = redis.call('HMGET', P .. 'b:' .. inst, unpack(SETTINGS))
   for n, name in ipairs(SETTINGS) do
     B[name] = tonumber(settings[n]) or DEFAULTS[name]
@@ -77,7 +78,12 @@ local function store_budget(B)
   end
   for resource, window in pairs(B.windows) do
     if window and window.taken then
-      put(B, 'w:' .. resource, string.format('%d %d %d %d', window.limit, window.left, window.reset, window.mark))
+      put(B, 'w:' .. resource, string.format('%d %d %d %d', window.limit, window.told, window.reset, window.mark))
+    end
+  end
+  for resource, flight in pairs(B.flights) do
+    if flight.taken then
+      put(B, 'u:' .. resource, string.format('%d %d %d %d', flight.count, flight.before, flight.slot, flight.last))
     end
   end
   local set, gone = {}, {}

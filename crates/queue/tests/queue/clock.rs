@@ -134,8 +134,8 @@ impl Clock {
 
     /// What is left of `core`; none when it is not known.
     pub(crate) async fn left(&mut self) -> Option<u64> {
-        let body =
-            "local w = window_of(load_budget(ARGV[1], { 'w:core' }), 'core') return w and w.left or false";
+        let body = "local B = load_budget(ARGV[1], { 'w:core' }) local w = window_of(B, 'core') \
+                    return w and left_of(B, w, 'core') or false";
         self.run(body, &["default"]).await
     }
 
