@@ -6,7 +6,7 @@ use domain::{InstallationId, JobId, Lane};
 use github::{Answer, Gate, GateFuture, Observer};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use http::Method;
-use queue::{BudgetSettings, Health, Observation, Paid, Permit, Spine};
+use queue::{BudgetSettings, Health, Observation, Paid, Paused, Permit, Reason, Scope, Spine};
 use tokio::{sync::mpsc, time::Instant};
 
 use crate::{endpoints, paid, told::Told};
@@ -56,6 +56,9 @@ impl Meter {
 
     async fn ask(&self, operation: &'static str) -> Result<(), Duration> {
         self.told.heed()?;
+        if endpoints::as_app(operation) {
+            return self.heed().await;
+        }
         let (mut call, held) = (endpoints::call(operation), paid::held());
         // What takes away may use what is kept back for it, the looks that must come before included.
         call.urgent |= held.is_some_and(|held| held.lane == Lane::Deprovision);
@@ -75,6 +78,15 @@ impl Meter {
             smoother.until_ready().await;
         }
         Ok(())
+    }
+
+    /// What the App asks as itself is nobody's budget, but a pause that GitHub gave cause for holds it as well. A queue that
+    /// is away holds nothing up: a token may be needed to do what was paid for.
+    async fn heed(&self) -> Result<(), Duration> {
+        let ours = Scope::Installation(self.installation.clone());
+        let pauses = self.spine.pauses().await.unwrap_or_default();
+        let holds = |one: &&Paused| one.scope == ours && one.pause.reason != Reason::Admin;
+        pauses.iter().filter(holds).map(|one| one.pause.left).max().map_or(Ok(()), Err)
     }
 
     /// Waits a moment for the budget, once; longer than that the job goes back to the queue.

@@ -39,8 +39,8 @@ pub trait Observer: Send + Sync {
 /// What a [`Gate`] answers with: nothing, or how long to send nothing.
 pub type GateFuture<'a> = Pin<Box<dyn Future<Output = Result<(), Duration>> + Send + 'a>>;
 
-/// Decides before each request made with an installation's token or a personal one. A request it holds back is not sent
-/// and fails with `GitHubError::Held`. Requests of the App itself (JWT) pass by it.
+/// Decides before each request, token mints included; only its repetition after a 401 is not asked about. A request it
+/// holds back is not sent and fails with `GitHubError::Held`.
 pub trait Gate: Send + Sync {
     /// May this operation be sent now?
     fn admit(&self, operation: &'static str, method: &Method) -> GateFuture<'_>;

@@ -29,7 +29,7 @@ use crate::{
     clock::ServerClock,
     error::GitHubError,
     headers,
-    observer::{Answer, Observer},
+    observer::{Answer, Gate, Observer},
     settings::{GitHubSettings, SettingsError, Timeouts},
 };
 
@@ -52,11 +52,16 @@ pub(crate) struct Wire {
     user_agent: HeaderValue,
     timeouts: Timeouts,
     observer: Arc<dyn Observer>,
+    gate: Arc<dyn Gate>,
     pub(crate) clock: ServerClock,
 }
 
 impl Wire {
-    pub(crate) fn new(settings: &GitHubSettings, observer: Arc<dyn Observer>) -> Result<Self, SettingsError> {
+    pub(crate) fn new(
+        settings: &GitHubSettings,
+        observer: Arc<dyn Observer>,
+        gate: Arc<dyn Gate>,
+    ) -> Result<Self, SettingsError> {
         let mut agent = concat!("runner-token-service/", env!("CARGO_PKG_VERSION")).to_owned();
         if let Some(suffix) = &settings.user_agent_suffix {
             agent = format!("{agent} ({suffix})");
@@ -67,8 +72,17 @@ impl Wire {
             user_agent: agent.parse().map_err(|_| SettingsError::Unsendable("user agent suffix"))?,
             timeouts: settings.timeouts,
             observer,
+            gate,
             clock: ServerClock::default(),
         })
+    }
+
+    /// Waits for leave to send `call`.
+    ///
+    /// # Errors
+    /// [`GitHubError::Held`].
+    pub(crate) async fn admit(&self, call: &Call) -> Result<(), GitHubError> {
+        self.gate.admit(call.operation, &call.method).await.map_err(|wait| GitHubError::Held { wait })
     }
 
     /// Sends `call` once. Any status is `Ok`; an error means that no whole answer came.
