@@ -7,7 +7,7 @@ use github::{Cancellation as Answer, GitHubError};
 use serde_json::json;
 use store::{Cancellation, StoreError};
 
-use fleet::{all_resting, heed, resting};
+use fleet::{all_resting, resting};
 
 use crate::{Parts, StepError};
 
@@ -60,10 +60,7 @@ async fn ask(parts: &Parts, one: &Cancellation) -> Verdict {
     match github.cancel_workflow_run(owner, name, one.run).await {
         Ok(Answer::Accepted) => Verdict::Done("cancelled"),
         Ok(Answer::NotCancellable) => later(one, "not cancellable now".to_owned()),
-        Err(error) => {
-            heed(&parts.spine, &one.installation, &error).await;
-            refused(one, &error)
-        }
+        Err(error) => refused(one, &error),
     }
 }
 

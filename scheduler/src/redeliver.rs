@@ -10,7 +10,7 @@ use store::{SweepResume, SweepTurn};
 use tokio::time::sleep;
 use uuid::Uuid;
 
-use fleet::{heed, limited};
+use fleet::limited;
 
 use crate::{Parts, StepError, beats};
 
@@ -92,7 +92,6 @@ async fn in_turn(
     let sweep = Sweep { parts, installation, github, bounds };
     match sweep.part(&turn).await {
         Err(StepError::GitHub(error)) => {
-            heed(&parts.spine, installation, &error).await;
             tracing::warn!(%installation, %error, "lost webhooks could not be asked for; the next sweep tries again");
             Err(error.into())
         }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use domain::{AuditEntry, InstallationId, SecurityEvent, Severity};
+use fleet::limited;
 use futures::future::join_all;
 use queue::{Reason, Spine};
 use serde_json::json;
@@ -34,6 +35,9 @@ async fn is_over(parts: &Parts, one: &Suspended) -> bool {
     let (Some(id), Some(github)) = (id, github) else { return false };
     if id != one.github_id {
         return true;
+    }
+    if limited(&parts.spine, &one.installation).await.unwrap_or(true) {
+        return false;
     }
     match github.get_installation().await {
         Ok(found) => found.id == one.github_id && found.suspended_at.is_none(),

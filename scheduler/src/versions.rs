@@ -1,7 +1,7 @@
 //! GitHub takes a version of the runner software for some months only. Whoever runs an old one is told before it stops.
 
 use domain::{AuditEntry, CutOff, InstallationId, SecurityEvent, Severity, VersionState};
-use fleet::{heed, resting};
+use fleet::resting;
 use github::GitHub;
 use serde_json::json;
 use store::VersionRow;
@@ -54,7 +54,6 @@ async fn ask(parts: &Parts, installation: &InstallationId, github: &GitHub) -> R
         let told = match github.get_runner_deprecation(&version).await {
             Ok(told) => told,
             Err(error) => {
-                heed(&parts.spine, installation, &error).await;
                 tracing::debug!(%installation, version, %error, "GitHub did not say how long it takes a version");
                 return Err(error.into());
             }

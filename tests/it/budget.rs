@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
 use domain::{InstallationId, JobId, Lane};
+use futures::future::join_all;
 use harness::{World, draft, wish};
 use queue::{BudgetSettings, Claimer, Reason, Ticket};
 use serde_json::json;
-use twin::{Bucket, Limits};
+use twin::{Bucket, Fault, FaultKind, Limits};
 
 /// GitHub's limits on a clock that runs fast: 20 writes in two seconds.
 fn fast_budget() -> BudgetSettings {
@@ -48,6 +49,22 @@ async fn many_workers_exceed_no_bucket_together() {
         0,
         "waiting is no failure"
     );
+}
+
+#[tokio::test]
+async fn one_token_is_made_for_all_when_the_last_is_refused() {
+    let world = World::builder().workers(3).concurrency(1).start().await;
+    let red = world.team(draft("red")).await;
+    let ada = world.user("ada", &[&red]).await;
+    for _ in 0..2 {
+        let asked = join_all((0..6).map(|_| world.provision(&ada, wish("ci")))).await;
+        for one in &asked {
+            assert_eq!(world.settled(&ada, one.job).await["state"], "succeeded");
+        }
+        world.twin.control().expire_tokens();
+        world.twin.fault(Fault::new(FaultKind::Latency { ms: 500 }).on("POST", "access_tokens"));
+    }
+    assert_eq!(world.twin.ledger().of("POST", "access_tokens").count(), 2);
 }
 
 #[tokio::test]

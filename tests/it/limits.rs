@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use domain::InstallationId;
+use domain::{InstallationId, JobId, Lane};
+use fleet::Held;
+use github::{GitHub, GitHubError, JitConfigRequest};
 use harness::{Asked, Person, World, draft, holds, wish};
 use queue::{Pause, Reason};
 use serde_json::json;
+use tokio::time::Instant;
 use twin::{Bucket, Fault, FaultKind, Limits};
 use uuid::Uuid;
 
@@ -126,6 +129,96 @@ async fn the_headers_of_good_answers_are_warning_enough() {
     scene.time_passes(Duration::from_secs(602), Reason::Budget).await;
     scene.done(fourth.job).await;
     scene.well_behaved();
+}
+
+#[tokio::test]
+async fn what_is_kept_back_removes_a_runner() {
+    let scene = scene(Limits { primary: Some(Bucket::new(12, 600)), ..Limits::github() }).await;
+    let first = scene.asked().await;
+    scene.done(first.job).await;
+    for _ in 1..10 {
+        let asked = scene.asked().await;
+        scene.done(asked.job).await;
+    }
+    let last = scene.asked().await;
+    scene.waits_for_budget(last.job).await;
+    let path = format!("/runners/{}", first.runner);
+    scene.world.delete(&path, &scene.ada).await.expect(202);
+    holds("a look and a removal, with the last two requests", || async {
+        scene.world.get(&path, &scene.ada).await.body["status"] == "deleted"
+    })
+    .await;
+    scene.well_behaved();
+}
+
+#[tokio::test]
+async fn a_limit_is_shared_whatever_the_database_does() {
+    let scene = scene(Limits::github()).await;
+    let broken = "ALTER TABLE github_calls ADD CONSTRAINT broken CHECK (state <> 'refused')";
+    sqlx::query(broken).execute(scene.world.sql()).await.unwrap();
+    scene.fault(FaultKind::SecondaryLimit { status: 429, retry_after: Some(120) });
+    scene.asked().await;
+    scene.paused(Reason::SecondaryLimit).await;
+    scene.well_behaved();
+}
+
+/// A client of its own, and a job of its own.
+fn client(world: &World) -> (GitHub, Held) {
+    let github = world.scheduling().fleet.get(&InstallationId::default()).unwrap().clone();
+    (github, Held { job: JobId::new(), lane: Lane::Provision, since: Instant::now() })
+}
+
+async fn register(github: &GitHub, held: Held, name: &str) -> Result<i64, GitHubError> {
+    let request = JitConfigRequest {
+        name: name.into(),
+        runner_group_id: 1,
+        labels: vec!["self-hosted".into()],
+        work_folder: "_work".into(),
+    };
+    fleet::paid(held, github.create_jit_config(&request)).await.map(|config| config.runner.id)
+}
+
+#[tokio::test]
+async fn a_limit_redis_does_not_take_yet_is_not_forgotten() {
+    let world = World::builder().workers(0).start().await;
+    let (github, held) = client(&world);
+    world.corner().refuse_pauses(true).await;
+    let limit = FaultKind::SecondaryLimit { status: 429, retry_after: Some(120) };
+    world.twin.fault(Fault::once("POST", "generate-jitconfig", limit));
+    let told = register(&github, held, "one").await.unwrap_err();
+    assert!(matches!(told, GitHubError::Limited { .. }), "{told:?}");
+    let again = Held { since: Instant::now(), ..held };
+    let refused = register(&github, again, "two").await.unwrap_err();
+    assert!(matches!(refused, GitHubError::Held { .. }), "this process knows: {refused:?}");
+    assert!(!world.corner().dump().await.contains("w:core"), "nothing is learned of the answer before");
+
+    world.corner().refuse_pauses(false).await;
+    holds("everybody is told to wait", || async {
+        let pauses = world.spine().pauses().await.unwrap();
+        pauses.iter().any(|paused| paused.pause.reason == Reason::SecondaryLimit)
+    })
+    .await;
+    holds("then the window is learned", || async { world.corner().dump().await.contains("w:core") }).await;
+    assert!(world.twin.ledger().violations.is_empty());
+}
+
+#[tokio::test]
+async fn what_was_claimed_before_a_limit_and_its_token_heed_it() {
+    let world = World::builder().workers(0).start().await;
+    let (github, held) = client(&world);
+    world.spine().slow_down(&InstallationId::default(), Duration::from_mins(1)).await.unwrap();
+    let refused = register(&github, held, "one").await.unwrap_err();
+    assert!(matches!(refused, GitHubError::Held { .. }), "a token would have to be minted: {refused:?}");
+    assert_eq!(world.twin.summary().requests, 0);
+
+    world.spine().resume(&InstallationId::default(), Reason::SecondaryLimit).await.unwrap();
+    github.rate_limit().await.unwrap();
+    world.spine().slow_down(&InstallationId::default(), Duration::from_mins(1)).await.unwrap();
+    let before = world.twin.summary().requests;
+    let long_ago = Held { since: Instant::now() - Duration::from_secs(3), ..held };
+    let refused = register(&github, long_ago, "two").await.unwrap_err();
+    assert!(matches!(refused, GitHubError::Held { .. }), "its start took long: {refused:?}");
+    assert_eq!(world.twin.summary().requests, before);
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use std::{panic::AssertUnwindSafe, time::Duration};
 
 use chrono::TimeDelta;
 use domain::{BlockedOn, Job, JobState, Problem, ProblemCode, Unfit};
+use fleet::Held;
 use futures::FutureExt;
 use queue::{Claimed, Outcome};
 use store::{Burn, StoreError};
@@ -63,7 +64,9 @@ async fn proceed(app: &App, claimed: &Claimed, job: &Job) -> Outcome {
     let answer = if let Err(unfit) = job.fitness() {
         unfit_answer(unfit)
     } else {
-        let work = AssertUnwindSafe(fleet::paid(job.kind.lane(), jobs::run(app, job))).catch_unwind();
+        // What was paid for is the lane's dearest request, whatever the row says.
+        let held = Held { job: job.id, lane: claimed.lease.lane, since: claimed.since };
+        let work = AssertUnwindSafe(fleet::paid(held, jobs::run(app, job))).catch_unwind();
         tokio::select! {
             biased;
             () = claimed.cancelled.cancelled() => return leave(app, job).await,

@@ -153,6 +153,7 @@ async fn fresh(world: &World) -> anyhow::Result<Spine> {
         limit: 1_000_000_000,
         remaining: 1_000_000_000,
         reset_in: Duration::from_hours(1),
+        reset: 1_800_000_000,
     };
     spine.observe(&installation, &window).await?;
     Ok(spine)

@@ -1,9 +1,11 @@
 //! How the whole fleet stays within GitHub's limits: one client for each installation, and every request of every process
 //! paid for from one shared budget.
 //!
-//! * Before a request: a started job's dearest one was paid for when the job was claimed ([`paid`]); every other asks the
-//!   budget, and is not sent when there is none left (`GitHubError::Held`).
-//! * After it: what GitHub's headers say goes back into the budget, whatever the answer was.
+//! * Before a request: a started job's dearest one was paid for when the job was claimed ([`paid`]), and goes without asking
+//!   while that is a moment ago; every other asks the budget, and is not sent when there is none left
+//!   (`GitHubError::Held`).
+//! * After it: what GitHub's headers say goes back into the budget, whatever the answer was. A limit makes everybody wait
+//!   before anything else is learned of the answer ([`told`]).
 //! * Installation tokens are minted once and shared, sealed ([`tokens`]).
 //! * Before the first answer, GitHub is asked once for its windows ([`Fleet::prime`]).
 
@@ -13,15 +15,16 @@ mod paid;
 mod prime;
 mod sender;
 mod tokens;
+mod told;
 
 use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use domain::{InstallationId, KeyRing};
-use github::{Credential, GitHub, GitHubError, GitHubSettings, LimitKind, SettingsError};
+use github::{Credential, GitHub, GitHubSettings, SettingsError};
 use queue::{BudgetSettings, Paused, QueueError, Reason, Scope, Spine};
 
 use meter::Meter;
-pub use paid::paid;
+pub use paid::{Held, paid};
 use tokens::SharedTokens;
 
 /// How often the settings of a budget are written again: a queue that was lost has forgotten them.
@@ -105,34 +108,6 @@ async fn remind(spine: Spine, installation: InstallationId, budget: BudgetSettin
             tracing::debug!(%installation, %error, "the budget's settings were not written");
         }
         tokio::time::sleep(REMIND).await;
-    }
-}
-
-/// Makes every worker of every process wait.
-pub async fn pause(spine: &Spine, installation: &InstallationId, wait: Duration, reason: Reason) {
-    let left = match reason {
-        Reason::SecondaryLimit => spine.slow_down(installation, wait).await,
-        _ => spine.pause(installation, wait, reason).await,
-    };
-    match left {
-        Ok(_) => tracing::warn!(%installation, wait_s = wait.as_secs(), %reason, "GitHub told us to wait"),
-        Err(error) => tracing::warn!(%installation, %error, "a pause could not be shared"),
-    }
-}
-
-/// Passes a limit GitHub named on to everybody. True: it was one, or the budget held the request back.
-pub async fn heed(spine: &Spine, installation: &InstallationId, error: &GitHubError) -> bool {
-    match error {
-        GitHubError::Held { .. } => true,
-        GitHubError::Limited { kind, wait } => {
-            let reason = match kind {
-                LimitKind::Primary => Reason::Budget,
-                LimitKind::Secondary => Reason::SecondaryLimit,
-            };
-            pause(spine, installation, *wait, reason).await;
-            true
-        }
-        _ => false,
     }
 }
 

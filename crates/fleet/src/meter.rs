@@ -1,15 +1,15 @@
 //! The meter in front of one installation's GitHub.
 
-use std::{num::NonZeroU32, time::Duration};
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
-use domain::InstallationId;
+use domain::{InstallationId, JobId, Lane};
 use github::{Answer, Gate, GateFuture, Observer};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use http::Method;
-use queue::{BudgetSettings, Health, Observation, Paused, Permit, Reason, Scope, Spine};
-use tokio::sync::mpsc;
+use queue::{BudgetSettings, Health, Observation, Paid, Paused, Permit, Reason, Scope, Spine};
+use tokio::{sync::mpsc, time::Instant};
 
-use crate::{endpoints, paid};
+use crate::{endpoints, paid, told::Told};
 
 /// Answers not yet taken in; further ones are dropped, since the next answer says the same again.
 const BACKLOG: usize = 1024;
@@ -28,6 +28,7 @@ pub(crate) struct Meter {
     spine: Spine,
     installation: InstallationId,
     smoother: Option<DefaultDirectRateLimiter>,
+    told: Arc<Told>,
     heard: mpsc::Sender<News>,
 }
 
@@ -35,35 +36,43 @@ pub(crate) struct Meter {
 struct News {
     health: Option<Health>,
     window: Option<Observation>,
+    /// When it came.
+    at: Instant,
 }
 
 impl Meter {
     pub(crate) fn start(spine: &Spine, installation: &InstallationId, budget: &BudgetSettings) -> Self {
         let (heard, news) = mpsc::channel(BACKLOG);
-        tokio::spawn(take_in(spine.clone(), installation.clone(), news));
+        let told = Arc::new(Told::default());
+        tokio::spawn(take_in(spine.clone(), installation.clone(), told.clone(), news));
         Self {
             spine: spine.clone(),
             installation: installation.clone(),
             smoother: budget.enabled.then(|| RateLimiter::direct(Quota::per_second(SMOOTH))),
+            told,
             heard,
         }
     }
 
     async fn ask(&self, operation: &'static str) -> Result<(), Duration> {
-        let call = endpoints::call(operation);
-        let first = paid::is_first();
-        if paid::spend(call.endpoint) {
-            // GitHub may have told somebody to wait since the claim.
-            if paid::age() > MOMENT {
-                self.heed().await?;
-            }
-        } else {
-            let instead = !first && call.write && paid::owes_a_write();
-            self.permit(&call, (first, instead)).await?;
-            if instead {
-                paid::swap();
-            }
-            paid::sent();
+        self.told.heed()?;
+        if endpoints::as_app(operation) {
+            return self.heed().await;
+        }
+        let (mut call, held) = (endpoints::call(operation), paid::held());
+        // What takes away may use what is kept back for it, the looks that must come before included.
+        call.urgent |= held.is_some_and(|held| held.lane == Lane::Deprovision);
+        let paid = match held {
+            Some(held) if paid::spend(call.endpoint) => Paid::This { ago: held.since.elapsed() },
+            Some(_) if call.write && paid::owes_a_write() => Paid::Another,
+            _ => Paid::Nothing,
+        };
+        // What a claim saw and paid for just now still holds.
+        if !matches!(paid, Paid::This { ago } if ago <= MOMENT) {
+            self.permit(&call, held.map(|held| (held.job, paid))).await?;
+        }
+        if paid == Paid::Another {
+            paid::swap();
         }
         if let Some(smoother) = &self.smoother {
             smoother.until_ready().await;
@@ -71,7 +80,8 @@ impl Meter {
         Ok(())
     }
 
-    /// Goes on unless a pause holds that GitHub gave cause for. What cannot be asked holds nothing up: it is paid for.
+    /// What the App asks as itself is nobody's budget, but a pause that GitHub gave cause for holds it as well. A queue that
+    /// is away holds nothing up: a token may be needed to do what was paid for.
     async fn heed(&self) -> Result<(), Duration> {
         let ours = Scope::Installation(self.installation.clone());
         let pauses = self.spine.pauses().await.unwrap_or_default();
@@ -80,14 +90,11 @@ impl Meter {
     }
 
     /// Waits a moment for the budget, once; longer than that the job goes back to the queue.
-    async fn permit(&self, call: &queue::Call, (first, instead): (bool, bool)) -> Result<(), Duration> {
+    async fn permit(&self, call: &queue::Call, of: Option<(JobId, Paid)>) -> Result<(), Duration> {
         let ask = || async {
-            let asked = if first {
-                self.spine.permit_first(&self.installation, call).await
-            } else if instead {
-                self.spine.permit_instead(&self.installation, call).await
-            } else {
-                self.spine.permit(&self.installation, call).await
+            let asked = match of {
+                Some(job) => self.spine.permit_job(&self.installation, call, job).await,
+                None => self.spine.permit(&self.installation, call).await,
             };
             match asked {
                 Ok(Permit::Go) => Ok(()),
@@ -116,12 +123,15 @@ impl Gate for Meter {
 
 impl Observer for Meter {
     fn answered(&self, answer: &Answer) {
+        if let Some((kind, wait)) = answer.limit {
+            self.told.note(kind, wait);
+        }
         // Of what is not counted with the installation's requests, an outage alone says something of it.
         let apart = endpoints::as_app(answer.operation);
         let health = match answer.status {
             None | Some(500..) => Some(Health::Bad),
             Some(_) if apart => None,
-            Some(403 | 429) if answer.secondary || answer.retry_after.is_some() => None,
+            Some(_) if answer.limit.is_some() => None,
             Some(_) => Some(Health::Good),
         };
         let window = answer.rate.as_ref().filter(|_| !apart).and_then(|rate| {
@@ -132,21 +142,30 @@ impl Observer for Meter {
                 limit: rate.limit,
                 remaining: rate.remaining,
                 reset_in,
+                reset: rate.reset_at.timestamp(),
             })
         });
-        // Full: somebody says the same already.
-        let _ = self.heard.try_send(News { health, window });
+        // Full: somebody says the same already, and a limit is noted.
+        let _ = self.heard.try_send(News { health, window, at: Instant::now() });
     }
 }
 
-/// Takes answers in, in their order: bad news first, then the window, good news last.
-async fn take_in(spine: Spine, installation: InstallationId, mut news: mpsc::Receiver<News>) {
-    while let Some(News { health, window }) = news.recv().await {
+/// Takes answers in, in their order: a limit before all else, since every other news may end a probe; then bad news, then
+/// the window, good news last.
+async fn take_in(
+    spine: Spine,
+    installation: InstallationId,
+    told: Arc<Told>,
+    mut news: mpsc::Receiver<News>,
+) {
+    while let Some(News { health, mut window, at }) = news.recv().await {
+        told.share(&spine, &installation).await;
         let told = async {
             if health == Some(Health::Bad) {
                 spine.outcome(&installation, Health::Bad).await?;
             }
-            if let Some(window) = &window {
+            if let Some(window) = &mut window {
+                window.reset_in = window.reset_in.saturating_sub(at.elapsed());
                 spine.observe(&installation, window).await?;
             }
             if health == Some(Health::Good) {

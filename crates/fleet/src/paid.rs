@@ -1,74 +1,80 @@
-//! The request a claim has paid for.
+//! The claimed job a request is made for, and the request its claim has paid for.
 
-use std::{cell::Cell, time::Duration};
+use std::cell::Cell;
 
-use domain::Lane;
+use domain::{JobId, Lane};
 use tokio::time::Instant;
 
 use crate::endpoints::prepaid;
 
+/// A job a worker holds.
+#[derive(Clone, Copy, Debug)]
+pub struct Held {
+    /// The job.
+    pub job: JobId,
+    /// The lane it came from.
+    pub lane: Lane,
+    /// When its claim was asked for: what is older than its requests may not know what GitHub said since.
+    pub since: Instant,
+}
+
+struct Running {
+    held: Held,
+    paid: Cell<Option<&'static str>>,
+}
+
 tokio::task_local! {
-    static PAID: Cell<Option<&'static str>>;
-    /// Nothing has been sent since the claim.
-    static FIRST: Cell<bool>;
-    /// When the job began.
-    static BEGUN: Instant;
+    static RUNNING: Running;
 }
 
-/// Runs a claimed job: the first request to the endpoint of its lane was paid for by the claim and asks nobody again.
-pub async fn paid<T>(lane: Lane, job: impl Future<Output = T>) -> T {
-    let job = PAID.scope(Cell::new(Some(prepaid(lane))), job);
-    BEGUN.scope(Instant::now(), FIRST.scope(Cell::new(true), job)).await
+/// Runs a claimed job: the first request to the endpoint of its lane was paid for by the claim.
+pub async fn paid<T>(held: Held, job: impl Future<Output = T>) -> T {
+    let paid = Cell::new(Some(prepaid(held.lane)));
+    RUNNING.scope(Running { held, paid }, job).await
 }
 
-/// How long ago the claim was.
-pub(crate) fn age() -> Duration {
-    BEGUN.try_with(Instant::elapsed).unwrap_or_default()
+/// The job this is done for; none outside a job.
+pub(crate) fn held() -> Option<Held> {
+    RUNNING.try_with(|running| running.held).ok()
 }
 
-/// Whether this is a claimed job that has sent nothing yet: the probe, if its claim was one.
-pub(crate) fn is_first() -> bool {
-    FIRST.try_with(Cell::get).unwrap_or(false)
-}
-
-/// Something is sent now.
-pub(crate) fn sent() {
-    // Outside a job there is nothing to note.
-    let _ = FIRST.try_with(|first| first.set(false));
+/// Uses up what was paid for, if it is this.
+pub(crate) fn spend(endpoint: &str) -> bool {
+    let spend = |running: &Running| {
+        let fits = running.paid.get() == Some(endpoint);
+        if fits {
+            running.paid.set(None);
+        }
+        fits
+    };
+    RUNNING.try_with(spend).unwrap_or(false)
 }
 
 /// Whether a write was paid for that has not been made.
 pub(crate) fn owes_a_write() -> bool {
-    PAID.try_with(|paid| paid.get().is_some_and(|endpoint| endpoint != prepaid(Lane::Drift))).unwrap_or(false)
+    let owes =
+        |running: &Running| running.paid.get().is_some_and(|endpoint| endpoint != prepaid(Lane::Drift));
+    RUNNING.try_with(owes).unwrap_or(false)
 }
 
 /// Another write was made instead of the one that was paid for.
 pub(crate) fn swap() {
     // Outside a job nothing is paid for.
-    let _ = PAID.try_with(|paid| paid.set(None));
-}
-
-/// Uses up what was paid for, if it is this.
-pub(crate) fn spend(endpoint: &str) -> bool {
-    PAID.try_with(|paid| {
-        let fits = paid.get() == Some(endpoint);
-        if fits {
-            paid.set(None);
-            sent();
-        }
-        fits
-    })
-    .unwrap_or(false)
+    let _ = RUNNING.try_with(|running| running.paid.set(None));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn held(lane: Lane) -> Held {
+        Held { job: JobId::new(), lane, since: Instant::now() }
+    }
+
     #[tokio::test]
     async fn only_the_first_request_of_its_kind_is_paid_for() {
         assert!(!spend("runner"), "outside a job nothing is");
-        paid(Lane::Drift, async {
+        paid(held(Lane::Drift), async {
             assert!(!spend("delete-runner"));
             assert!(spend("runner"));
             assert!(!spend("runner"));
@@ -79,8 +85,8 @@ mod tests {
     #[tokio::test]
     async fn a_write_that_was_paid_for_may_be_another() {
         assert!(!owes_a_write(), "outside a job nothing is");
-        paid(Lane::Drift, async { assert!(!owes_a_write(), "a look is no write") }).await;
-        paid(Lane::Provision, async {
+        paid(held(Lane::Drift), async { assert!(!owes_a_write(), "a look is no write") }).await;
+        paid(held(Lane::Provision), async {
             assert!(owes_a_write());
             swap();
             assert!(!owes_a_write() && !spend("generate-jitconfig"));

@@ -88,5 +88,6 @@ fn observation(window: &RateHeaders, now: DateTime<Utc>) -> Observation {
         limit: window.limit,
         remaining: window.remaining,
         reset_in: (window.reset_at - now).to_std().unwrap_or_default(),
+        reset: window.reset_at.timestamp(),
     }
 }

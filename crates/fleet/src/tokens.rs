@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use domain::{InstallationId, KeyRing, Sealed, Secret};
-use github::{StoredToken, TokenFuture, TokenStore};
+use github::{Fit, StoredToken, TokenFuture, TokenStore};
 use queue::{LockToken, Spine};
 use serde::{Deserialize, Serialize};
 use tokio::{
@@ -12,10 +12,9 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-/// Whoever mints has this long before another may.
-const LOCK: Duration = Duration::from_secs(20);
-/// How long others wait for the one that mints, before they mint themselves.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Whoever mints has this long before another may: longer than the request takes. Others wait as long before they mint
+/// themselves.
+const LOCK: Duration = Duration::from_secs(25);
 /// How often they look.
 const LOOK: Duration = Duration::from_millis(50);
 /// A shared token is kept this long at most; GitHub's live for an hour.
@@ -67,17 +66,21 @@ impl SharedTokens {
     }
 
     /// The token, or none to the one process that is to mint it.
-    async fn take(&self, installation: u64) -> Option<StoredToken> {
-        let until = Instant::now() + PATIENCE;
+    async fn take(&self, installation: u64, fit: Fit<'_>) -> Option<StoredToken> {
+        let until = Instant::now() + LOCK;
         loop {
-            if let Some(token) = self.read(installation).await {
+            if let Some(token) = self.read(installation).await.filter(fit) {
                 return Some(token);
             }
             match self.spine.shared_lock(&self.mint(installation), LOCK).await {
                 Ok(Some(lock)) => {
                     *self.lock.lock().await = Some(lock);
                     // Minted between the look and the lock?
-                    return self.read(installation).await;
+                    let token = self.read(installation).await.filter(fit);
+                    if token.is_some() {
+                        self.unlock(installation).await;
+                    }
+                    return token;
                 }
                 Ok(None) if Instant::now() < until => sleep(LOOK).await,
                 Ok(None) | Err(_) => return None,
@@ -111,8 +114,8 @@ impl SharedTokens {
 }
 
 impl TokenStore for SharedTokens {
-    fn get(&self, installation: u64) -> TokenFuture<'_, Option<StoredToken>> {
-        Box::pin(self.take(installation))
+    fn get<'a>(&'a self, installation: u64, fit: Fit<'a>) -> TokenFuture<'a, Option<StoredToken>> {
+        Box::pin(self.take(installation, fit))
     }
 
     fn put(&self, installation: u64, token: StoredToken) -> TokenFuture<'_, ()> {

@@ -22,7 +22,6 @@ pub struct GitHub(Arc<Inner>);
 
 struct Inner {
     wire: Wire,
-    gate: Arc<dyn Gate>,
     identity: Identity,
     scope: Scope,
     /// The scope's path, encoded.
@@ -76,7 +75,7 @@ impl GitHub {
         (gate, store): (Arc<dyn Gate>, Option<Arc<dyn TokenStore>>),
     ) -> Result<Self, SettingsError> {
         settings::validate(&settings)?;
-        let wire = Wire::new(&settings, observer)?;
+        let wire = Wire::new(&settings, observer, gate)?;
         let identity = match &settings.credential {
             Credential::App { app_id, installation_id, private_key } => {
                 let key = AppKey::new(app_id, private_key, &settings)?;
@@ -86,7 +85,7 @@ impl GitHub {
         };
         let scope = settings.scope;
         let scope_path = scope.path().map_err(|_| SettingsError::Scope(format!("{scope:?}")))?;
-        Ok(Self(Arc::new(Inner { wire, gate, identity, scope, scope_path })))
+        Ok(Self(Arc::new(Inner { wire, identity, scope, scope_path })))
     }
 
     /// The level this client works at.
@@ -112,12 +111,12 @@ impl GitHub {
         let reply = match &self.0.identity {
             Identity::Pat(pat) => {
                 let token = pat.token().await?;
-                self.admit(call).await?;
+                wire.admit(call).await?;
                 wire.send(call, &token).await?
             }
             Identity::App(app) => {
                 let token = app.token(wire, None).await?;
-                self.admit(call).await?;
+                wire.admit(call).await?;
                 let reply = wire.send(call, &token).await?;
                 if reply.status == StatusCode::UNAUTHORIZED {
                     let fresh = app.token(wire, Some(&token)).await?;
@@ -128,10 +127,6 @@ impl GitHub {
             }
         };
         classify::check(call, reply, wire.clock.now())
-    }
-
-    async fn admit(&self, call: &Call) -> Result<(), GitHubError> {
-        self.0.gate.admit(call.operation, &call.method).await.map_err(|wait| GitHubError::Held { wait })
     }
 
     /// Sends `call` as the App itself.

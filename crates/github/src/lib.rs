@@ -37,4 +37,4 @@ pub use models::{
 pub use observer::{Answer, Gate, GateFuture, Observer, Open, Silent};
 pub use runs::Cancellation;
 pub use settings::{Credential, GitHubSettings, KeySource, Scope, SettingsError, Timeouts, TokenSource};
-pub use token::{StoredToken, TokenFuture, TokenStore};
+pub use token::{Fit, StoredToken, TokenFuture, TokenStore};

@@ -5,7 +5,7 @@ use std::{pin::Pin, time::Duration};
 use chrono::{DateTime, Utc};
 use http::Method;
 
-use crate::headers::RateHeaders;
+use crate::{error::LimitKind, headers::RateHeaders};
 
 /// One exchange with GitHub, whatever came of it.
 #[derive(Clone, Debug)]
@@ -18,10 +18,8 @@ pub struct Answer {
     pub status: Option<u16>,
     /// The window this call was counted in; absent on servers without limits.
     pub rate: Option<RateHeaders>,
-    /// How long GitHub asks to wait.
-    pub retry_after: Option<Duration>,
-    /// A secondary limit was met.
-    pub secondary: bool,
+    /// A limit was met: which, and how long to make no call.
+    pub limit: Option<(LimitKind, Duration)>,
     /// `x-github-request-id`.
     pub request_id: Option<String>,
     /// From sending to the last byte.
@@ -41,8 +39,8 @@ pub trait Observer: Send + Sync {
 /// What a [`Gate`] answers with: nothing, or how long to send nothing.
 pub type GateFuture<'a> = Pin<Box<dyn Future<Output = Result<(), Duration>> + Send + 'a>>;
 
-/// Decides before each request made with an installation's token or a personal one. A request it holds back is not sent
-/// and fails with `GitHubError::Held`. Requests of the App itself (JWT) pass by it.
+/// Decides before each request, token mints included; only its repetition after a 401 is not asked about. A request it
+/// holds back is not sent and fails with `GitHubError::Held`.
 pub trait Gate: Send + Sync {
     /// May this operation be sent now?
     fn admit(&self, operation: &'static str, method: &Method) -> GateFuture<'_>;

@@ -32,13 +32,16 @@ pub struct StoredToken {
 /// What a [`TokenStore`] answers with.
 pub type TokenFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
+/// Whether a token is still good for use, and not the one that was refused.
+pub type Fit<'a> = &'a (dyn Fn(&StoredToken) -> bool + Send + Sync);
+
 /// A place where processes share one installation's token, so that each need not mint its own.
 ///
 /// Asked only when this process holds none that is fit. The store seals what it keeps, bounds its own time, and on
 /// failure behaves as if it were empty: a token can always be minted.
 pub trait TokenStore: Send + Sync {
-    /// The newest token of `installation`, if there is one.
-    fn get(&self, installation: u64) -> TokenFuture<'_, Option<StoredToken>>;
+    /// The newest token of `installation`, if there is one that is `fit`. Without one, whoever is told so mints.
+    fn get<'a>(&'a self, installation: u64, fit: Fit<'a>) -> TokenFuture<'a, Option<StoredToken>>;
     /// Replaces it.
     fn put(&self, installation: u64, token: StoredToken) -> TokenFuture<'_, ()>;
     /// The mint that followed an empty [`TokenStore::get`] failed: another process may try.
@@ -86,9 +89,8 @@ impl AppTokens {
         if let Some((_, error)) = held.failed.as_ref().filter(|(when, _)| *when >= asked) {
             return Err(error.clone());
         }
-        if let Some(token) =
-            self.shared().await.filter(|t| fit(t) && wire.clock.now() < t.expires_at - MARGIN)
-        {
+        let lasting = |t: &StoredToken| fit(t) && wire.clock.now() < t.expires_at - MARGIN;
+        if let Some(token) = self.shared(&lasting).await {
             return Ok(held.take(token.expires_at - MARGIN, token));
         }
         match self.mint(wire).await {
@@ -109,11 +111,8 @@ impl AppTokens {
         }
     }
 
-    async fn shared(&self) -> Option<StoredToken> {
-        match &self.store {
-            Some(store) => store.get(self.installation_id).await,
-            None => None,
-        }
+    async fn shared(&self, fit: Fit<'_>) -> Option<StoredToken> {
+        self.store.as_ref()?.get(self.installation_id, fit).await.filter(fit)
     }
 
     async fn mint(&self, wire: &Wire) -> Result<StoredToken, GitHubError> {
@@ -129,6 +128,7 @@ impl AppTokens {
 
     /// Sends `call` as the App itself. A 401 that taught us GitHub's clock is answered once, with a JWT by that clock.
     pub(crate) async fn as_app(&self, wire: &Wire, call: &Call) -> Result<Reply, GitHubError> {
+        wire.admit(call).await?;
         let before = wire.clock.offset();
         let mut reply = wire.send(call, &self.jwt(wire).await?).await?;
         if reply.status == http::StatusCode::UNAUTHORIZED

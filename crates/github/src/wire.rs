@@ -27,9 +27,9 @@ use crate::{
     call::{Call, Reply},
     classify,
     clock::ServerClock,
-    error::{GitHubError, LimitKind},
+    error::GitHubError,
     headers,
-    observer::{Answer, Observer},
+    observer::{Answer, Gate, Observer},
     settings::{GitHubSettings, SettingsError, Timeouts},
 };
 
@@ -52,11 +52,16 @@ pub(crate) struct Wire {
     user_agent: HeaderValue,
     timeouts: Timeouts,
     observer: Arc<dyn Observer>,
+    gate: Arc<dyn Gate>,
     pub(crate) clock: ServerClock,
 }
 
 impl Wire {
-    pub(crate) fn new(settings: &GitHubSettings, observer: Arc<dyn Observer>) -> Result<Self, SettingsError> {
+    pub(crate) fn new(
+        settings: &GitHubSettings,
+        observer: Arc<dyn Observer>,
+        gate: Arc<dyn Gate>,
+    ) -> Result<Self, SettingsError> {
         let mut agent = concat!("runner-token-service/", env!("CARGO_PKG_VERSION")).to_owned();
         if let Some(suffix) = &settings.user_agent_suffix {
             agent = format!("{agent} ({suffix})");
@@ -67,8 +72,17 @@ impl Wire {
             user_agent: agent.parse().map_err(|_| SettingsError::Unsendable("user agent suffix"))?,
             timeouts: settings.timeouts,
             observer,
+            gate,
             clock: ServerClock::default(),
         })
+    }
+
+    /// Waits for leave to send `call`.
+    ///
+    /// # Errors
+    /// [`GitHubError::Held`].
+    pub(crate) async fn admit(&self, call: &Call) -> Result<(), GitHubError> {
+        self.gate.admit(call.operation, &call.method).await.map_err(|wait| GitHubError::Held { wait })
     }
 
     /// Sends `call` once. Any status is `Ok`; an error means that no whole answer came.
@@ -146,14 +160,12 @@ impl Wire {
             self.clock.learn(date);
         }
         let now = server_date.unwrap_or_else(|| self.clock.now());
-        let limit = seen.and_then(|reply| classify::limit(reply, now));
         self.observer.answered(&Answer {
             operation: call.operation,
             method: call.method.clone(),
             status,
             rate: seen.and_then(|reply| headers::rate(&reply.headers)),
-            retry_after: seen.and_then(|reply| headers::retry_after(&reply.headers, now)),
-            secondary: matches!(limit, Some((LimitKind::Secondary, _))),
+            limit: seen.and_then(|reply| classify::limit(reply, now)),
             request_id: seen.and_then(Reply::request_id),
             took,
             server_date,

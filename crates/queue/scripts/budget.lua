@@ -3,8 +3,9 @@
 -- b:<inst> holds the settings under the names below; what is not written there is as below. g:<inst> holds:
 --   k:<endpoint>   points of an endpoint; q:<endpoint> its reads; n registrations; m writes, while slowed down.
 --                  Each `free slot used before`: a GCRA's time in ms, and what was used in this and the last period
---   w:<resource>   `limit remaining reset-ms`, the newest primary window an answer told of
---   u:<resource>   `count last-ms`, charges to a window nobody knows
+--   w:<resource>   `limit remaining reset-ms mark`, the newest primary window as answers told of it; the mark is its
+--                  reset by GitHub's clock, in s
+--   u:<resource>   `count before slot last-ms`, requests under way, charged in this slot of time and in the last one
 --   x:<endpoint>   the resource its last answer named
 --   mr, mt         writes a minute after the last slow-down, and since when it may grow
 --   pw, pp, pj     a pause asks for a probe; ms until the probe that was sent counts as lost; the job that was sent
@@ -21,6 +22,7 @@ local WRITE, READ = 5, 1
 local BURST = 10 -- requests; the most anything may run ahead of its rate
 local SLOWEST = 6 -- writes a minute
 local HOUR = 3600000
+local LATE = 1000 -- a request sent so long after it was paid for
 local UNANSWERED = 30000 -- longer than any request lasts
 local KEEP = 31 * 24 * HOUR -- longer than any pause
 local REASONS = { 'budget', 'github_outage', 'secondary_limit', 'admin' }
@@ -41,7 +43,8 @@ end
 
 -- The budget of one installation, read once and written once per script. Fields not named here are read when needed.
 local function load_budget(inst, fields)
-  local B = { inst = inst, have = {}, changed = {}, levels = {}, windows = {}, lists = {}, new = true }
+  local B = { inst = inst, have = {}, changed = {}, levels = {}, windows = {}, flights = {}, lists = {} }
+  B.new = true
   local settings = redis.call('HMGET', P .. 'b:' .. inst, unpack(SETTINGS))
   for n, name in ipairs(SETTINGS) do
     B[name] = tonumber(settings[n]) or DEFAULTS[name]
@@ -75,7 +78,12 @@ local function store_budget(B)
   end
   for resource, window in pairs(B.windows) do
     if window and window.taken then
-      put(B, 'w:' .. resource, string.format('%d %d %d', window.limit, window.left, window.reset))
+      put(B, 'w:' .. resource, string.format('%d %d %d %d', window.limit, window.told, window.reset, window.mark))
+    end
+  end
+  for resource, flight in pairs(B.flights) do
+    if flight.taken then
+      put(B, 'u:' .. resource, string.format('%d %d %d %d', flight.count, flight.before, flight.slot, flight.last))
     end
   end
   local set, gone = {}, {}
@@ -159,9 +167,13 @@ local function level_of(B, field)
   return level
 end
 
--- Ms of the bucket's time in use at this moment. Never more than the burst, should Redis's clock step back.
+-- Ms of the bucket's time in use at this moment. Never more than the burst and what was charged late, and no more than the
+-- burst should Redis's clock step back.
 local function debt(bucket, level, at)
-  return math.min(math.max(level.free - at, 0), bucket.shape.burst * bucket.shape.pace)
+  local s = bucket.shape
+  local stepped_back = level.slot > math.floor(now / s.period)
+  local most = s.burst * s.pace + (stepped_back and 0 or s.period / 2)
+  return math.min(math.max(level.free - at, 0), most)
 end
 
 -- Ms from `at` until the last of `calls` such calls may go.
@@ -188,144 +200,10 @@ local function take(B, bucket)
   level.slot, level.used, level.before, level.taken = slot, used + bucket.cost, before, true
 end
 
-local function resource_of(B, endpoint)
-  return get(B, 'x:' .. endpoint) or 'core'
+-- Makes a charge count from now that is `age` old: what of it has drained away comes back.
+local function postpone(B, bucket, age)
+  local level = level_of(B, bucket.field)
+  level.free = now + debt(bucket, level, now) + math.min(bucket.cost * bucket.shape.pace, age)
+  level.slot, level.used, level.before = tally(level, bucket.shape.period)
+  level.taken = true
 end
-
--- The primary window as last told; nil when none is known or it is over.
-local function window_of(B, resource)
-  local window = B.windows[resource]
-  if window == nil then
-    local limit, left, reset = string.match(get(B, 'w:' .. resource) or '', '^(%S+) (%S+) (%S+)$')
-    window = limit and { limit = tonumber(limit), left = tonumber(left), reset = tonumber(reset) } or false
-    B.windows[resource] = window
-  end
-  return window and window.reset > now and window or nil
-end
-
-local function reserve_of(B, window, call)
-  return call.urgent and 0 or math.ceil(window.limit * B.reserve / 100)
-end
-
--- Charges to an unknown window that may still be under way.
-local function unanswered(B, resource)
-  local number, last = string.match(get(B, 'u:' .. resource) or '', '^(%S+) (%S+)$')
-  if not last or tonumber(last) + UNANSWERED <= now then
-    return 0, now
-  end
-  return tonumber(number), tonumber(last)
-end
-
--- Ms until the primary window has room; second: true when a known window is used up.
-local function window_wait(B, call)
-  local resource = resource_of(B, call.endpoint)
-  local window = window_of(B, resource)
-  if window then
-    local short = window.left <= reserve_of(B, window, call)
-    return short and window.reset - now or 0, short
-  end
-  local number, last = unanswered(B, resource)
-  return number < BURST and 0 or last + UNANSWERED - now, false
-end
-
-local function charge_window(B, call)
-  local resource = resource_of(B, call.endpoint)
-  local window = window_of(B, resource)
-  if window then
-    window.left, window.taken = math.max(window.left - 1, 0), true
-  else
-    put(B, 'u:' .. resource, string.format('%d %d', unanswered(B, resource) + 1, now))
-  end
-end
-
--- Ms until no probe is under way: after a pause one request goes first.
-local function probe_wait(B)
-  if not get(B, 'pw') then
-    return 0
-  end
-  return math.max(tonumber(get(B, 'pp') or '0') - now, 0)
-end
-
--- Ms until this call may go, as far as GitHub's limits say.
-local function budget_wait(B, call)
-  local ms = probe_wait(B)
-  if B.on == 0 then
-    return ms
-  end
-  ms = math.max(ms, (window_wait(B, call)))
-  for _, bucket in ipairs(buckets_of(B, call)) do
-    ms = math.max(ms, bucket_wait(bucket, level_of(B, bucket.field), 1, now))
-  end
-  -- Thousandths are lost when a level is stored.
-  return ms < 0.01 and 0 or math.ceil(ms)
-end
-
--- Takes what `budget_wait` found free.
-local function charge_budget(B, call)
-  if get(B, 'pw') then
-    put(B, 'pp', now + B.probe)
-  end
-  if B.on == 0 then
-    return
-  end
-  charge_window(B, call)
-  for _, bucket in ipairs(buckets_of(B, call)) do
-    take(B, bucket)
-  end
-end
-
-local function pause_fields(inst)
-  local fields = {}
-  for n, reason in ipairs(REASONS) do
-    fields[n] = 'i:' .. inst .. ':' .. reason
-  end
-  return fields
-end
-
--- Ms left of the installation's longest pause, people's pauses included or not, and its reason.
-local function installation_pause(inst, admin)
-  local left, why = 0, nil
-  for n, until_ms in ipairs(redis.call('HMGET', P .. 'p', unpack(pause_fields(inst)))) do
-    local ms = tonumber(until_ms or '0') - now
-    if ms > left and (admin or REASONS[n] ~= 'admin') then
-      left, why = ms, REASONS[n]
-    end
-  end
-  return left, why
-end
-
--- A pause GitHub gave cause for: one request goes first when it ends.
-local function ask_for_probe(B)
-  put(B, 'pw', '1')
-  put(B, 'pp', false)
-  put(B, 'pj', false)
-end
-
--- An answer came: everybody may go on, if it was the probe's.
-local function end_probe(B)
-  if get(B, 'pw') and get(B, 'pp') and installation_pause(B.inst, false) == 0 then
-    put(B, 'pw', false)
-    put(B, 'pp', false)
-    put(B, 'pj', false)
-    ring()
-  end
-end
-
--- The job sent ahead has ended or lost its worker: if no answer came of it, another goes. Answers whether it was the one.
-local function leave_probe(inst, id)
-  local g = P .. 'g:' .. inst
-  if redis.call('HGET', g, 'pj') ~= id then
-    return false
-  end
-  redis.call('HDEL', g, 'pp', 'pj')
-  return true
-end
-
--- Never shortens. Answers ms left.
-local function hold_installation(inst, reason, ms)
-  local scope = 'i:' .. inst .. ':' .. reason
-  local until_ms = math.max(tonumber(redis.call('HGET', P .. 'p', scope) or '0'), now + ms)
-  redis.call('HSET', P .. 'p', scope, until_ms)
-  return until_ms - now
-end
-

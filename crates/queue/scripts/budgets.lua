@@ -33,7 +33,7 @@ local function view(inst)
     local kind, name = string.sub(field, 1, 2), string.sub(field, 3)
     local window = kind == 'w:' and window_of(B, name)
     if window then
-      windows[#windows + 1] = { name, window.limit, window.left, window.reset - now }
+      windows[#windows + 1] = { name, window.limit, left_of(B, window, name), window.reset - now }
     elseif kind == 'k:' then
       points[#points + 1] = { name, used(B, field, B.minute) }
     end

@@ -189,9 +189,7 @@ end
 -- too much. It is the team's next turn, taken early.
 local function charge(site, turn, job, overdue)
   charge_budget(site.budget, FIRST[turn.lane])
-  if get(site.budget, 'pw') then
-    put(site.budget, 'pj', job[1])
-  end
+  send_ahead(site.budget, job[1])
   site.v = turn.start
   site.finish[turn.lane] = turn.start + tonumber(job[7]) / SHARES[turn.lane]
   local rank = tonumber(job[4])

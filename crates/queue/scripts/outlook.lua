@@ -18,12 +18,13 @@ end
 
 -- Ms from `at` until the window lets so many calls through.
 local function window_outlook(B, call, calls, at)
-  local window = window_of(B, resource_of(B, call.endpoint))
+  local resource = resource_of(B, call.endpoint)
+  local window = window_of(B, resource)
   if not window then
     return 0
   end
   local kept, wait = reserve_of(B, window, call), 0
-  local over = calls - math.max(window.left - kept, 0)
+  local over = calls - math.max(left_of(B, window, resource) - kept, 0)
   if over > 0 and window.reset > at then
     wait = window.reset - at
   elseif window.reset <= at then

@@ -1,33 +1,38 @@
--- May a running job make one more request? Takes from every bucket or from none.
+-- May a request be made that no claim has just paid for? Takes from every bucket or from none.
 --
--- ARGV: installation, endpoint, write (0 or 1), registers (0 or 1), urgent (0 or 1: may use the reserve), first (0 or
---   1: the job has sent nothing since it was claimed), instead (0 or 1: the write the claim has paid for will not be
---   made; it pays for this one where all writes share)
+-- ARGV: installation, endpoint, write (0 or 1), registers (0 or 1), urgent (0 or 1: may use the reserve), job it is
+--   made for (or empty), instead (0 or 1: the write the claim has paid for will not be made; it pays for this one where
+--   all writes share), ms since the claim paid for this very request (or empty: it did not)
 -- Result: 0 go, else the ms to wait. A person's pause holds up no job that runs.
 -- Complexity: O(1).
-local inst = ARGV[1]
+local inst, job, paid = ARGV[1], ARGV[6], tonumber(ARGV[8])
 local call = { endpoint = ARGV[2], write = ARGV[3] == '1', registers = ARGV[4] == '1', urgent = ARGV[5] == '1' }
 call.instead = ARGV[7] == '1'
 local held = installation_pause(inst, false)
 if held > 0 then
   return held
 end
-local fields = { 'pw', 'pp', 'mr', 'mt', 'w:core', 'u:core', 'x:' .. call.endpoint, 'k:' .. call.endpoint }
+local fields = { 'pw', 'pp', 'pj', 'mr', 'mt', 'w:core', 'u:core', 'x:' .. call.endpoint, 'k:' .. call.endpoint }
 local B = load_budget(inst, fields)
-local first = ARGV[6] == '1'
-if first and get(B, 'pp') then
-  -- The claim sent this very job ahead as the probe, whose first request is not the one that was paid for.
+-- The claim sent this very job ahead as the probe: it does not wait for itself.
+local probe = job ~= '' and get(B, 'pj') == job
+if probe then
   put(B, 'pp', false)
 end
 -- The probe's answer may come at any time, and nobody tells this caller.
 if probe_wait(B) > 0 then
   return math.min(probe_wait(B), 1000)
 end
-local ms = budget_wait(B, call)
+local ms = paid and 0 or budget_wait(B, call)
 if ms == 0 then
-  charge_budget(B, call)
+  if paid then
+    charge_late(B, call, paid)
+  else
+    charge_budget(B, call)
+  end
+  send_ahead(B, job)
 end
-if ms == 0 or first then
+if ms == 0 or probe then
   -- A probe that may not go leaves its place to the next.
   store_budget(B)
 end

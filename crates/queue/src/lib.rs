@@ -31,7 +31,8 @@ pub use backend::{
     AckLayer, AckService, BackendSettings, Claimed, Dispatcher, LaneBackend, Outcome, backend,
 };
 pub use budget::{
-    Breaker, BreakerSettings, BudgetSettings, BudgetView, Call, Health, Observation, Permit, Points, Window,
+    Breaker, BreakerSettings, BudgetSettings, BudgetView, Call, Health, Observation, Paid, Permit, Points,
+    Window,
 };
 pub use config::SpineConfig;
 pub use error::QueueError;

@@ -62,10 +62,7 @@ pub(super) async fn all(
                 tokio::time::sleep(wait.max(SHORTEST)).await;
                 continue;
             }
-            Err(error) if matches!(error.verdict(), Verdict::Wait(_)) => {
-                fleet::heed(&parts.spine, installation, &error).await;
-                return Ok(None);
-            }
+            Err(error) if matches!(error.verdict(), Verdict::Wait(_)) => return Ok(None),
             Err(error) => {
                 tracing::warn!(%installation, number, %error, "a page of the fleet did not arrive");
                 listed.error = Some(format!("page {number} did not arrive: {error}"));

@@ -99,6 +99,15 @@ impl Corner {
         self.let_pass("l", lane).await;
     }
 
+    /// Makes Redis refuse every pause, or forgets that it did.
+    pub async fn refuse_pauses(&self, refuse: bool) {
+        let key = format!("{{{}}}:p", self.namespace);
+        self.ask::<u64>("DEL", &[&key]).await;
+        if refuse {
+            self.ask::<String>("SET", &[&key, "of another type"]).await;
+        }
+    }
+
     /// Lets every primary window that is known be over, as time would.
     pub async fn open_windows(&self) {
         let key = format!("{{{}}}:g:default", self.namespace);

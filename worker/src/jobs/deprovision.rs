@@ -45,7 +45,7 @@ pub(super) async fn runner(app: &App, job: &Job, leftover: Option<Leftover>) -> 
         Ok(Look::There(seen)) => seen,
         Ok(Look::Gone) => return removed(app, job, &row, "GitHub does not know it any more").await,
         Ok(Look::Unsettled) => return Ok(unsettled()),
-        Err(error) => return Ok(after_error(app, job, &error).await),
+        Err(error) => return Ok(after_error(job, &error)),
     };
     if seen.name != row.name {
         tracing::error!(
@@ -70,7 +70,7 @@ pub(super) async fn runner(app: &App, job: &Job, leftover: Option<Leftover>) -> 
             spared(app, job, &row, Some(&SeenRunner { online: true, busy: true, ..seen })).await
         }
         Ok(false) => Ok(busy(job)),
-        Err(error) => Ok(after_error(app, job, &error).await),
+        Err(error) => Ok(after_error(job, &error)),
     }
 }
 
@@ -80,7 +80,7 @@ async fn unregistered(app: &App, github: &GitHub, job: &Job, row: &Runner) -> Ru
     match github.find_runner(&row.name).await {
         Ok(Some(found)) if found.name == row.name => Ok(unsettled()),
         Ok(_) => removed(app, job, row, "it never registered itself").await,
-        Err(error) => Ok(after_error(app, job, &error).await),
+        Err(error) => Ok(after_error(job, &error)),
     }
 }
 
@@ -134,7 +134,7 @@ pub(super) async fn stray(app: &App, job: &Job, id: CallId, name: &RunnerName) -
     };
     let found = match look_up(github, &call, name).await {
         Ok(found) => found,
-        Err(error) => return Ok(after_error(app, job, &error).await),
+        Err(error) => return Ok(after_error(job, &error)),
     };
     let Some(found) = found.filter(|found| found.name == name.as_str()) else {
         app.store.read().await?.calls().looked_up(&call).await?;
@@ -155,7 +155,7 @@ pub(super) async fn stray(app: &App, job: &Job, id: CallId, name: &RunnerName) -
     match look::remove(github, found.id).await {
         Ok(true) => settled(app, job, &call, Some(found.id)).await,
         Ok(false) => Ok(busy(job)),
-        Err(error) => Ok(after_error(app, job, &error).await),
+        Err(error) => Ok(after_error(job, &error)),
     }
 }
 

@@ -34,7 +34,7 @@ pub(super) async fn run(app: &App, job: &Job, source: Source) -> Run {
         Ok(Look::There(seen)) => seen,
         Ok(Look::Gone) => return check.gone(app, "GitHub does not know it any more").await,
         Ok(Look::Unsettled) => return Ok(Answer::Final(JobState::Succeeded, None)),
-        Err(error) => return Ok(after_error(app, job, &error).await),
+        Err(error) => return Ok(after_error(job, &error)),
     };
     let Some(deviation) = Deviation::of(&runner.name, &runner.labels, &seen) else {
         return match check.still_going() {
@@ -144,7 +144,7 @@ impl Check<'_> {
         match github.set_labels(self.github_id, &labels).await {
             Ok(Some(_)) => {}
             Ok(None) => return Ok(Answer::outage(self.job)),
-            Err(error) => return Ok(after_error(app, self.job, &error).await),
+            Err(error) => return Ok(after_error(self.job, &error)),
         }
         let Some(mut tx) = self.finish(app).await? else { return Ok(Answer::Lost) };
         self.observe(&mut tx, seen).await?;
@@ -165,7 +165,7 @@ impl Check<'_> {
                 let busy = SeenRunner { busy: true, online: true, ..seen.clone() };
                 self.note(app, Some(&busy), Some(deviation)).await
             }
-            Err(error) => Ok(after_error(app, self.job, &error).await),
+            Err(error) => Ok(after_error(self.job, &error)),
         }
     }
 

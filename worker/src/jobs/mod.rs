@@ -6,12 +6,17 @@ mod look;
 mod provision;
 mod register;
 
+use std::time::Duration;
+
 use chrono::TimeDelta;
 use domain::{BlockedOn, Job, JobParams, JobState, Problem, ProblemCode, Removal, busy_delay, retry_delay};
 use github::{GitHubError, Verdict};
 use store::{Burn, StoreError};
 
 use crate::app::App;
+
+/// A limit holds everybody up as soon as everybody has heard of it; until then it holds up the job that met it.
+const HEARD: Duration = Duration::from_secs(1);
 
 /// How long a job waits that this worker cannot do.
 const ELSEWHERE: TimeDelta = TimeDelta::seconds(5);
@@ -111,21 +116,13 @@ fn no_credential(job: &Job) -> Answer {
     Answer::Later { delay: ELSEWHERE, why: BlockedOn::Worker, burn: Burn::Snooze, problem: unavailable() }
 }
 
-/// The answer to an error after which it is certain that nothing happened on GitHub. A limit makes everybody wait.
-async fn after_error(app: &App, job: &Job, error: &GitHubError) -> Answer {
+/// The answer to an error after which it is certain that nothing happened on GitHub.
+fn after_error(job: &Job, error: &GitHubError) -> Answer {
     tracing::warn!(%error, verdict = ?error.verdict(), "GitHub did not do it");
-    if fleet::heed(&app.spine, &job.installation, error).await {
-        let delay = match error {
-            GitHubError::Held { wait } => TimeDelta::from_std(*wait).unwrap_or_default(),
-            // The pause that is shared now holds the job as well as every other.
-            _ => TimeDelta::zero(),
-        };
-        return Answer::Later { delay, why: BlockedOn::Budget, burn: Burn::Snooze, problem: unavailable() };
-    }
     match (error, error.verdict()) {
-        (GitHubError::Credential { .. }, _) | (_, Verdict::Retry | Verdict::Wait(_) | Verdict::Unclear) => {
-            Answer::outage(job)
-        }
+        (GitHubError::Limited { .. }, Verdict::Wait(wait)) => held(wait.min(HEARD)),
+        (_, Verdict::Wait(wait)) => held(wait),
+        (GitHubError::Credential { .. }, _) | (_, Verdict::Retry | Verdict::Unclear) => Answer::outage(job),
         (_, Verdict::Never | Verdict::Operator) => {
             if error.verdict() == Verdict::Operator {
                 tracing::error!(installation = %job.installation, %error, "GitHub refuses us until somebody changes something");
@@ -134,6 +131,11 @@ async fn after_error(app: &App, job: &Job, error: &GitHubError) -> Answer {
             Answer::failed(ProblemCode::GithubRefused, format!("GitHub refused: {error}."))
         }
     }
+}
+
+fn held(wait: Duration) -> Answer {
+    let delay = TimeDelta::from_std(wait).unwrap_or_default();
+    Answer::Later { delay, why: BlockedOn::Budget, burn: Burn::Snooze, problem: unavailable() }
 }
 
 /// The runner runs a workflow job: nobody's failure.

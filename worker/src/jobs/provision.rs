@@ -122,7 +122,7 @@ impl Attempt<'_> {
         match (taken, self.doubt) {
             (true, true) => Ok(Tried::Next),
             (true, false) => Ok(Tried::Answer(name_conflict(name))),
-            (false, _) => Ok(Tried::Answer(after_error(app, job, error).await)),
+            (false, _) => Ok(Tried::Answer(after_error(job, error))),
         }
     }
 }
@@ -215,7 +215,7 @@ async fn clear_name(
 ) -> Result<Option<Answer>, StoreError> {
     let bearer = match github.find_runner(name.as_str()).await {
         Ok(bearer) => bearer,
-        Err(error) => return Ok(Some(after_error(app, job, &error).await)),
+        Err(error) => return Ok(Some(after_error(job, &error))),
     };
     let suspected = calls.iter().rev().find(|call| call.state == CallState::EffectSuspected);
     let (bearer, call) = match (bearer, suspected) {
@@ -231,7 +231,7 @@ async fn clear_name(
     match look::remove(github, bearer.id).await {
         Ok(true) => {}
         Ok(false) => return Ok(Some(name_conflict(name))),
-        Err(error) => return Ok(Some(after_error(app, job, &error).await)),
+        Err(error) => return Ok(Some(after_error(job, &error))),
     }
     tracing::info!(github_runner_id = bearer.id, %name, "what a lost answer left behind is removed");
     app.store.read().await?.calls().conclude(call.id, CallState::Settled, Some(bearer.id)).await?;

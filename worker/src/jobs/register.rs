@@ -33,7 +33,7 @@ pub(super) async fn run(app: &App, job: &Job) -> Run {
     match github.find_runner(name.as_str()).await {
         Ok(None) => {}
         Ok(Some(_)) => return Ok(name_conflict(&name)),
-        Err(error) => return Ok(after_error(app, job, &error).await),
+        Err(error) => return Ok(after_error(job, &error)),
     }
     let group = match group(github, runner.runner_group_id).await {
         Ok(Group::Named(group)) => Some(group),
@@ -42,11 +42,11 @@ pub(super) async fn run(app: &App, job: &Job) -> Run {
             let detail = format!("GitHub has no runner group {}.", runner.runner_group_id);
             return Ok(Answer::failed(ProblemCode::GithubRefused, detail));
         }
-        Err(error) => return Ok(after_error(app, job, &error).await),
+        Err(error) => return Ok(after_error(job, &error)),
     };
     match github.create_registration_token().await {
         Ok(token) => deliver(app, job, (&runner, &name), (&token, group.as_deref())).await,
-        Err(error) => Ok(after_error(app, job, &error).await),
+        Err(error) => Ok(after_error(job, &error)),
     }
 }
 

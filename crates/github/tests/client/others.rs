@@ -33,9 +33,9 @@ async fn every_answer_is_shown_with_its_headers() {
     assert_eq!((rate.remaining, rate.used, rate.resource.as_str()), (4999, 1, "core"));
     assert_eq!(answers[1].request_id.as_deref(), Some("AB:12"));
     assert!(answers[1].server_date.is_some());
-    assert_eq!((answers[2].status, answers[2].secondary), (Some(403), true));
-    assert_eq!(answers[2].retry_after, Some(Duration::from_secs(30)));
-    assert_eq!((answers[3].rate.as_ref(), answers[3].secondary), (None, false), "a server without limits");
+    let told = Some((LimitKind::Secondary, Duration::from_secs(30)));
+    assert_eq!((answers[2].status, answers[2].limit), (Some(403), told));
+    assert_eq!((answers[3].rate.as_ref(), answers[3].limit), (None, None), "a server without limits");
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::{
 
 use chrono::{DateTime, TimeDelta, Utc};
 use github::{
-    Credential, GitHub, GitHubError, JitConfigRequest, KeyError, KeySource, SettingsError, Silent,
+    Credential, Fit, GitHub, GitHubError, JitConfigRequest, KeyError, KeySource, SettingsError, Silent,
     StoredToken, TokenFuture, TokenSource, TokenStore, Verdict,
 };
 use tokio::task::JoinSet;
@@ -142,8 +142,8 @@ async fn a_wrong_clock_is_set_right_by_githubs() {
 struct Shelf(Mutex<Option<StoredToken>>);
 
 impl TokenStore for Shelf {
-    fn get(&self, _: u64) -> TokenFuture<'_, Option<StoredToken>> {
-        Box::pin(async { self.0.lock().unwrap().clone() })
+    fn get<'a>(&'a self, _: u64, fit: Fit<'a>) -> TokenFuture<'a, Option<StoredToken>> {
+        Box::pin(async move { self.0.lock().unwrap().clone().filter(fit) })
     }
     fn put(&self, installation: u64, token: StoredToken) -> TokenFuture<'_, ()> {
         assert_eq!(installation, 99);

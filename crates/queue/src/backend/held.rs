@@ -38,7 +38,7 @@ fn name(lease: &Lease) -> Name {
 impl Held {
     pub(super) fn add(&self, lease: Lease, sure_since: Instant) -> Claimed {
         let cancelled = CancellationToken::new();
-        let claimed = Claimed { lease: lease.clone(), cancelled: cancelled.clone() };
+        let claimed = Claimed { lease: lease.clone(), since: sure_since, cancelled: cancelled.clone() };
         self.lock().insert(name(&lease), Slot { lease, cancelled, sure_since, lost: false });
         claimed
     }

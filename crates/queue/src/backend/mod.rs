@@ -16,6 +16,7 @@ pub use ack::{AckLayer, AckService, Outcome};
 pub use dispatcher::Dispatcher;
 pub use lanes::{BackendSettings, LaneBackend, backend};
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::Lease;
@@ -25,6 +26,8 @@ use crate::Lease;
 pub struct Claimed {
     /// The job and the proof that it is ours.
     pub lease: Lease,
+    /// When its claim was asked for. What the claim saw and paid for may be older than the job's start.
+    pub since: Instant,
     /// Fires when the lease is lost or about to end: stop, and record nothing.
     pub cancelled: CancellationToken,
 }

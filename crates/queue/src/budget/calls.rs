@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::InstallationId;
+use domain::{InstallationId, JobId};
 
 use super::{Breaker, check};
 use crate::{QueueError, Spine, pause::LONGEST, scripts, spine::millis};
@@ -21,6 +21,8 @@ pub struct Observation {
     pub remaining: u64,
     /// `x-ratelimit-reset` less the time of the answer. Zero: the window is over and says nothing.
     pub reset_in: Duration,
+    /// `x-ratelimit-reset`, in seconds: which window it is, however late the news.
+    pub reset: i64,
 }
 
 /// One request a running job wants to make.
@@ -35,6 +37,21 @@ pub struct Call {
     pub registers: bool,
     /// Whether it may use the reserve of the primary window.
     pub urgent: bool,
+}
+
+/// What the claim of a job has paid for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Paid {
+    /// Nothing of this request.
+    Nothing,
+    /// Another write, which will not be made. While writes are slowed down it pays for this one: a job that had to wait
+    /// for a second one would pay for the first again and again.
+    Another,
+    /// This very request, so long ago. It waits for pauses and probes alone, but when it is late the next ones wait longer.
+    This {
+        /// Since the claim.
+        ago: Duration,
+    },
 }
 
 /// Whether a request may be made.
@@ -56,36 +73,27 @@ pub enum Health {
 }
 
 impl Spine {
-    /// Asks for one more request of a running job. The first request after a claim is paid for already.
+    /// Asks for a request that is made for no job.
     pub async fn permit(&self, installation: &InstallationId, call: &Call) -> Result<Permit, QueueError> {
-        self.ask_permit(installation, call, (false, false)).await
+        self.ask_permit(installation, call, (None, Paid::Nothing)).await
     }
 
-    /// Asks for the first request of a claimed job when it is not the one the claim has paid for. If the claim sent the
-    /// job ahead as the probe after a pause, this is the probe.
-    pub async fn permit_first(
+    /// Asks for a request of a claimed job. If the claim sent the job ahead as the probe after a pause, this is the
+    /// probe.
+    pub async fn permit_job(
         &self,
         installation: &InstallationId,
         call: &Call,
+        (job, paid): (JobId, Paid),
     ) -> Result<Permit, QueueError> {
-        self.ask_permit(installation, call, (true, false)).await
-    }
-
-    /// Asks for a write instead of the one the claim has paid for, which will not be made: while writes are slowed down,
-    /// a job that had to wait for a second one would pay for the first again and again.
-    pub async fn permit_instead(
-        &self,
-        installation: &InstallationId,
-        call: &Call,
-    ) -> Result<Permit, QueueError> {
-        self.ask_permit(installation, call, (false, true)).await
+        self.ask_permit(installation, call, (Some(job), paid)).await
     }
 
     async fn ask_permit(
         &self,
         installation: &InstallationId,
         call: &Call,
-        (first, instead): (bool, bool),
+        (job, paid): (Option<JobId>, Paid),
     ) -> Result<Permit, QueueError> {
         let bit = |yes: bool| u8::from(yes).to_string();
         let args = [
@@ -94,8 +102,12 @@ impl Spine {
             bit(call.write),
             bit(call.registers),
             bit(call.urgent),
-            bit(first),
-            bit(instead),
+            job.map(|job| job.to_string()).unwrap_or_default(),
+            bit(paid == Paid::Another),
+            match paid {
+                Paid::This { ago } => millis(ago).to_string(),
+                Paid::Nothing | Paid::Another => String::new(),
+            },
         ];
         let ms: u64 = self.run(&scripts::PERMIT, &args).await?;
         metrics::counter!("rts_queue_permits_total", "answer" => if ms == 0 { "go" } else { "wait" })
@@ -118,6 +130,7 @@ impl Spine {
             observation.limit.min(1_000_000_000).to_string(),
             observation.remaining.min(1_000_000_000).to_string(),
             millis(observation.reset_in.min(LONGEST)).to_string(),
+            observation.reset.to_string(),
         ];
         self.run::<u8>(&scripts::OBSERVE, &args).await.map(drop)
     }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use domain::{InstallationId, Lane, TeamId};
-use queue::{Breaker, BudgetSettings, Call, Health, Observation, Permit, Reason};
+use domain::{InstallationId, JobId, Lane, TeamId};
+use queue::{Breaker, BudgetSettings, Call, Health, Observation, Paid, Permit, Reason};
 
 use crate::{
     clock::{Ask, Clock},
@@ -20,6 +20,7 @@ fn fine() -> Observation {
         limit: 5_000,
         remaining: 4_000,
         reset_in: Duration::from_hours(1),
+        reset: 1_800_000_000,
     }
 }
 
@@ -94,6 +95,29 @@ async fn a_probe_that_ends_without_an_answer_makes_room_for_another() {
     assert!(corner.spine.claim(&claimer, 5).await.unwrap().jobs.is_empty(), "one at a time");
     assert!(corner.spine.finish(&probe).await.unwrap());
     assert_eq!(corner.spine.claim(&claimer, 5).await.unwrap().jobs.len(), 1, "and not all the others");
+}
+
+#[tokio::test]
+async fn only_the_job_sent_ahead_does_not_wait_for_the_probe() {
+    let corner = after_a_pause(&unlimited()).await;
+    let (home, claimer) = (InstallationId::default(), claimer());
+    let probe = loop {
+        if let Some(lease) = corner.spine.claim(&claimer, 5).await.unwrap().jobs.pop() {
+            break lease;
+        }
+    };
+    let ask = async |job, paid| corner.spine.permit_job(&home, &GET, (job, paid)).await.unwrap();
+    let another = JobId::new();
+    let ago = Duration::from_secs(2);
+    for paid in [Paid::Nothing, Paid::This { ago }] {
+        assert!(matches!(ask(another, paid).await, Permit::Wait(_)), "{paid:?}");
+        assert_eq!(ask(probe.job, paid).await, Permit::Go, "{paid:?}");
+        assert!(matches!(ask(another, paid).await, Permit::Wait(_)), "it is still the probe's turn");
+        assert!(corner.spine.claim(&claimer, 5).await.unwrap().jobs.is_empty());
+    }
+    assert!(corner.spine.finish(&probe).await.unwrap());
+    assert_eq!(ask(another, Paid::This { ago }).await, Permit::Go, "no answer came of it");
+    assert!(corner.spine.claim(&claimer, 5).await.unwrap().jobs.is_empty(), "now it is the probe");
 }
 
 #[tokio::test]

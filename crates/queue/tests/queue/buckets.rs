@@ -123,6 +123,34 @@ async fn a_write_instead_of_another_pays_only_what_is_its_own() {
 }
 
 #[tokio::test]
+async fn what_is_sent_late_counts_when_it_is_sent() {
+    let mut clock = clock(&BudgetSettings::default()).await;
+    clock.plenty().await;
+    let paid = greedy(&mut clock, Ask::WRITE, 1.0 / 3.0).await;
+    assert!(paid.len() > 60, "{}", paid.len());
+    let mut sent = Vec::new();
+    for at in &paid {
+        assert_eq!(clock.late(Ask::WRITE, *at).await, Permit::Go, "it was paid for: it never waits");
+        sent.push(clock.now);
+    }
+    sent.extend(greedy(&mut clock, Ask::WRITE, 1.0).await);
+    assert!(most_in(&sent, MINUTE - 1.0) <= 181, "{}", most_in(&sent, MINUTE - 1.0));
+    assert!(sent.len() > 160, "{}", sent.len());
+}
+
+#[tokio::test]
+async fn what_is_sent_at_once_counts_once() {
+    let mut clock = clock(&BudgetSettings::default()).await;
+    clock.plenty().await;
+    clock.go(Ask::WRITE).await;
+    let paid = clock.now;
+    while clock.goes(Ask::WRITE).await {}
+    let before = clock.permit(Ask::WRITE).await;
+    assert_eq!(clock.late(Ask::WRITE, paid).await, Permit::Go);
+    assert_eq!(clock.permit(Ask::WRITE).await, before);
+}
+
+#[tokio::test]
 async fn a_clock_that_steps_back_holds_nothing_up_for_long() {
     let mut clock = clock(&BudgetSettings::default()).await;
     while clock.goes(Ask::WRITE).await {}

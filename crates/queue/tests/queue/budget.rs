@@ -20,7 +20,8 @@ fn home() -> InstallationId {
 }
 
 fn answer(resource: &str, limit: u64, remaining: u64) -> Observation {
-    Observation { endpoint: None, resource: resource.to_owned(), limit, remaining, reset_in: HOUR }
+    let resource = resource.to_owned();
+    Observation { endpoint: None, resource, limit, remaining, reset_in: HOUR, reset: 1_800_000_000 }
 }
 
 /// Everything that may start now.
@@ -117,6 +118,7 @@ async fn the_reserve_is_for_deprovision_and_urgent_calls_alone() {
         deletes += jobs.len();
     }
     assert_eq!(deletes, 9);
+    corner.spine.observe(&home(), &answer("core", 100, 0)).await.unwrap();
     let Permit::Wait(wait) = corner.spine.permit(&home(), &DELETE).await.unwrap() else {
         panic!("all is used")
     };
@@ -138,9 +140,9 @@ async fn the_smallest_remaining_of_the_newest_window_wins() {
     clock.observe(5_000, 10, 60_000).await;
     assert_eq!(clock.left().await, Some(3_899), "an older window");
     clock.observe(5_000, 4_999, hour + 60_000).await;
-    assert_eq!(clock.left().await, Some(4_999), "a newer one");
+    assert_eq!(clock.left().await, Some(4_998), "a newer one; one is under way");
     clock.observe(5_000, 1, 0).await;
-    assert_eq!(clock.left().await, Some(4_999), "a window that is over");
+    assert_eq!(clock.left().await, Some(4_998), "a window that is over");
     clock.now += f64::from(hour + 60_000);
     assert_eq!(clock.left().await, None, "over, and the next one unknown");
     for _ in 0..10 {
@@ -150,7 +152,72 @@ async fn the_smallest_remaining_of_the_newest_window_wins() {
     assert!(!clock.goes(Ask::READ).await, "a small burst until an answer comes");
     clock.observe(5_000, 4_980, hour).await;
     assert!(clock.goes(Ask::READ).await);
-    assert_eq!(clock.left().await, Some(4_979));
+    assert_eq!(clock.left().await, Some(4_969), "eleven may not be counted yet");
+}
+
+#[tokio::test]
+async fn late_news_is_not_taken_for_a_newer_window() {
+    let mut clock = Clock::of(Corner::under(&BudgetSettings::default()).await).await;
+    let (hour, mark) = (3_600_000, 1_800_000_000.0);
+    clock.observe_as((5_000, 100), (hour, mark), "").await;
+    clock.minutes(1.0);
+    clock.observe_as((5_000, 130), (hour, mark), "").await;
+    assert_eq!(clock.left().await, Some(100), "it waited for a minute until Redis heard of it");
+    clock.observe_as((5_000, 90), (hour - 60_000, mark + 1.0), "").await;
+    assert_eq!(clock.left().await, Some(90), "what is true is not taken for old");
+    clock.minutes(59.1);
+    assert_eq!(clock.left().await, None, "the window ends when its first news said");
+
+    clock.observe_as((5_000, 4_000), (hour, mark + 3_600.0), "").await;
+    clock.minutes(1.0);
+    clock.observe_as((5_000, 4_500), (hour - 90_000, mark + 3_600.0), "").await;
+    clock.minutes(58.6);
+    assert_eq!(clock.left().await, None, "the earliest end that was told counts");
+}
+
+#[tokio::test]
+async fn what_cost_nothing_or_was_never_sent_is_given_back() {
+    let mut clock = Clock::of(Corner::under(&BudgetSettings::default()).await).await;
+    let (hour, mark) = (3_600_000, 1_800_000_000.0);
+    clock.observe_as((5_000, 1_000), (hour, mark), "").await;
+    for _ in 0..4 {
+        assert!(clock.goes(Ask::READ).await);
+    }
+    assert_eq!(clock.left().await, Some(996), "under way");
+    clock.observe_as((5_000, 999), (hour, mark), "runner").await;
+    assert_eq!(clock.left().await, Some(996), "one counted, three under way");
+    clock.observe_as((5_000, 999), (hour, mark), "runner").await;
+    assert_eq!(clock.left().await, Some(997), "an answer that cost nothing");
+    clock.observe_as((5_000, 1_000), (hour, mark), "runner").await;
+    assert_eq!(clock.left().await, Some(998), "an answer that came late is no news");
+    clock.minutes(0.5);
+    assert_eq!(clock.left().await, Some(999), "no answer will come any more");
+
+    for _ in 0..80 {
+        clock.go(Ask::READ).await;
+        clock.minutes(0.02);
+        clock.observe_as((5_000, 999), (hour, mark), "runner").await;
+        clock.go(Ask::READ).await;
+    }
+    let left = clock.left().await.unwrap();
+    assert!(left > 999 - 60, "those that got lost in a busy minute come back too: {left}");
+}
+
+#[tokio::test]
+async fn room_is_waited_for_as_long_as_answers_may_take() {
+    let mut clock = Clock::of(Corner::under(&BudgetSettings::default()).await).await;
+    let (hour, mark) = (3_600_000, 1_800_000_000.0);
+    clock.observe_as((5_000, 502), (hour, mark), "").await;
+    for _ in 0..2 {
+        assert!(clock.goes(Ask::READ).await);
+    }
+    let Permit::Wait(wait) = clock.permit(Ask::READ).await else { panic!("500 are the reserve") };
+    assert!(wait <= Duration::from_secs(30), "{wait:?}");
+    clock.observe_as((5_000, 502), (hour, mark), "runner").await;
+    assert!(clock.goes(Ask::READ).await);
+    clock.observe_as((5_000, 500), (hour, mark), "runner").await;
+    let Permit::Wait(wait) = clock.permit(Ask::READ).await else { panic!("all but the reserve is used") };
+    assert!(wait > Duration::from_mins(50), "{wait:?}");
 }
 
 #[tokio::test]

@@ -6,7 +6,11 @@ use redis::{FromRedisValue, aio::MultiplexedConnection, cmd};
 use crate::support::Corner;
 
 const COMMON: &str = include_str!("../../scripts/common.lua");
-const BUDGET: &str = include_str!("../../scripts/budget.lua");
+const BUDGET: &str = concat!(
+    include_str!("../../scripts/budget.lua"),
+    include_str!("../../scripts/window.lua"),
+    include_str!("../../scripts/probe.lua")
+);
 const MINUTE: f64 = 60_000.0;
 
 /// One installation and its time, in ms.
@@ -60,8 +64,18 @@ impl Clock {
 
     /// `instead`: of a write that is paid for and will not be made.
     pub(crate) async fn permit_as(&mut self, ask: Ask, instead: bool) -> Permit {
+        self.permit_for(ask, ("", instead, "")).await
+    }
+
+    /// A request that a claim paid for at that time.
+    pub(crate) async fn late(&mut self, ask: Ask, paid: f64) -> Permit {
+        let ago = self.now - paid;
+        self.permit_for(ask, ("", false, &ago.to_string())).await
+    }
+
+    async fn permit_for(&mut self, ask: Ask, (job, instead, paid): (&str, bool, &str)) -> Permit {
         let bit = |yes| if yes { "1" } else { "0" };
-        let asked = [bit(ask.write), bit(ask.registers), bit(ask.urgent), "0", bit(instead)];
+        let asked = [bit(ask.write), bit(ask.registers), bit(ask.urgent), job, bit(instead), paid];
         let args: Vec<&str> = ["default", ask.endpoint].into_iter().chain(asked).collect();
         match self.run::<u64>(script!("permit"), &args).await {
             0 => Permit::Go,
@@ -82,8 +96,20 @@ impl Clock {
 
     /// An answer on `core`.
     pub(crate) async fn observe(&mut self, limit: u32, remaining: u32, reset_ms: u32) {
+        let mark = (self.now + f64::from(reset_ms)) / 1_000.0;
+        self.observe_as((limit, remaining), (reset_ms, mark), "").await;
+    }
+
+    /// An answer on `core`, with what it says of the window's end and GitHub's own name for that, in s.
+    pub(crate) async fn observe_as(
+        &mut self,
+        (limit, remaining): (u32, u32),
+        (reset_ms, mark): (u32, f64),
+        endpoint: &str,
+    ) {
         let [limit, remaining, reset] = [limit, remaining, reset_ms].map(|n| n.to_string());
-        let args = ["default", "", "core", limit.as_str(), remaining.as_str(), reset.as_str()];
+        let mark = mark.floor().to_string();
+        let args = ["default", endpoint, "core", &limit, &remaining, &reset, &mark];
         self.run::<u8>(script!("observe"), &args).await;
     }
 
@@ -108,8 +134,8 @@ impl Clock {
 
     /// What is left of `core`; none when it is not known.
     pub(crate) async fn left(&mut self) -> Option<u64> {
-        let body =
-            "local w = window_of(load_budget(ARGV[1], { 'w:core' }), 'core') return w and w.left or false";
+        let body = "local B = load_budget(ARGV[1], { 'w:core' }) local w = window_of(B, 'core') \
+                    return w and left_of(B, w, 'core') or false";
         self.run(body, &["default"]).await
     }
 

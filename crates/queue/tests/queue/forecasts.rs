@@ -22,6 +22,7 @@ fn window(remaining: u64) -> Observation {
         limit: 1_000,
         remaining,
         reset_in: Duration::from_mins(30),
+        reset: 1_800_000_000,
     }
 }
 

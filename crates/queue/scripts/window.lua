@@ -1,0 +1,88 @@
+-- GitHub's primary window: how many requests are left until it starts anew. Goes behind budget.lua.
+
+local function resource_of(B, endpoint)
+  return get(B, 'x:' .. endpoint) or 'core'
+end
+
+-- The primary window as last told; nil when none is known or it is over.
+local function window_of(B, resource)
+  local window = B.windows[resource]
+  if window == nil then
+    local limit, told, reset, mark = string.match(get(B, 'w:' .. resource) or '', '^(%S+) (%S+) (%S+) ?(%S*)$')
+    window = limit and {
+      limit = tonumber(limit), told = tonumber(told), reset = tonumber(reset), mark = tonumber(mark) or 0,
+    } or false
+    B.windows[resource] = window
+  end
+  return window and window.reset > now and window or nil
+end
+
+-- Requests that are charged and not answered. One whose answer is lost, or that is never sent, counts for once to twice
+-- UNANSWERED, and no longer than UNANSWERED after the last charge.
+local function under_way(B, resource)
+  local flight = B.flights[resource]
+  if not flight then
+    local count, before, slot, last = string.match(get(B, 'u:' .. resource) or '', '^(%S+) (%S+) (%S+) (%S+)$')
+    flight = {
+      count = tonumber(count or 0), before = tonumber(before or 0), slot = tonumber(slot or 0),
+      last = tonumber(last or 0),
+    }
+    local this = math.floor(now / UNANSWERED)
+    if flight.slot ~= this then
+      flight.before = flight.slot == this - 1 and flight.count or 0
+      flight.count, flight.slot = 0, this
+    end
+    if flight.last + UNANSWERED <= now then
+      flight.count, flight.before = 0, 0
+    end
+    B.flights[resource] = flight
+  end
+  return flight, flight.count + flight.before
+end
+
+-- What GitHub told, less what it may not have counted yet.
+local function left_of(B, window, resource)
+  local _, number = under_way(B, resource)
+  return math.max(window.told - number, 0)
+end
+
+local function reserve_of(B, window, call)
+  return call.urgent and 0 or math.ceil(window.limit * B.reserve / 100)
+end
+
+-- Ms until the primary window has room; second: true when a known window has none.
+local function window_wait(B, call)
+  local resource = resource_of(B, call.endpoint)
+  local window, flight, number = window_of(B, resource), under_way(B, resource)
+  local answers = flight.last + UNANSWERED - now
+  if not window then
+    return number < BURST and 0 or answers, false
+  end
+  local kept = reserve_of(B, window, call)
+  if window.told <= kept then
+    return window.reset - now, true
+  end
+  local short = left_of(B, window, resource) <= kept
+  return short and math.min(answers, window.reset - now) or 0, short
+end
+
+-- Requests that may go, the reserve left out, before the window or the answers to those under way are waited for.
+local function room_in(B, resource)
+  local window, _, number = window_of(B, resource), under_way(B, resource)
+  return window and left_of(B, window, resource) - reserve_of(B, window, {}) or BURST - number
+end
+
+local function charge_window(B, call)
+  local flight = under_way(B, resource_of(B, call.endpoint))
+  flight.count, flight.last, flight.taken = flight.count + 1, now, true
+end
+
+-- An answer came: whatever it cost, GitHub has told.
+local function answered(B, endpoint)
+  local flight = under_way(B, resource_of(B, endpoint))
+  if flight.count > 0 then
+    flight.count, flight.taken = flight.count - 1, true
+  elseif flight.before > 0 then
+    flight.before, flight.taken = flight.before - 1, true
+  end
+end
