@@ -71,10 +71,13 @@ async fn a_comparison_is_asked_for_and_written_down() {
     let scene = Scene::new().await;
     let said = scene.world.command(&["sync-github"], &[]).await.expect(0);
     assert!(said.answer.contains("default"), "{}", said.answer);
-    let asked = "SELECT count(*) FROM sync_status WHERE triggered_at IS NOT NULL AND NOT removals_confirmed";
+    let asked = "SELECT count(*) FROM sync_status WHERE triggered_at IS NOT NULL AND removals_allowed = 0";
     assert_eq!(scene.world.count(asked).await, 1);
+    sqlx::query("UPDATE sync_status SET removals_held = 7").execute(scene.world.sql()).await.unwrap();
     scene.world.command(&["sync-github", "--confirm-removals"], &[]).await.expect(0);
-    assert_eq!(scene.world.count("SELECT count(*) FROM sync_status WHERE removals_confirmed").await, 1);
+    let allowed =
+        "SELECT count(*) FROM sync_status WHERE removals_allowed = 7 AND removals_allowed_at IS NOT NULL";
+    assert_eq!(scene.world.count(allowed).await, 1);
     let told = "SELECT count(*) FROM audit_log WHERE event_type = 'sync.trigger' AND success";
     assert_eq!(scene.world.count(told).await, 2);
 }

@@ -134,6 +134,19 @@ impl Calls<'_> {
         Ok(())
     }
 
+    /// Puts a look-up off that could conclude nothing yet. It does not count: the last one must not be spent while the
+    /// name serves somebody.
+    pub async fn put_off(&mut self, call: &Call) -> Result<()> {
+        sqlx::query!(
+            "UPDATE github_calls SET next_reap_at = now() + interval '30 seconds'
+             WHERE id = $1 AND state = 'effect_suspected'",
+            call.id.uuid(),
+        )
+        .execute(&mut *self.0)
+        .await?;
+        Ok(())
+    }
+
     /// Whether somebody else may have made, or be about to make, a runner under the call's name: a live row bears it, or
     /// another call that asks for it is under way.
     pub async fn name_is_claimed(&mut self, call: &Call) -> Result<bool> {

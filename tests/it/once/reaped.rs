@@ -115,4 +115,6 @@ async fn a_runner_that_has_just_registered_itself_is_no_stray() {
     let id = scene.world.twin.create_runner(spec.unwrap()).unwrap().id;
     assert_eq!(scene.reap().await, 1);
     assert_eq!(scene.world.twin.runner("builder-1").map(|there| there.id), Some(id));
+    let again = "SELECT count(*) FROM github_calls WHERE next_reap_at > now() AND reap_attempts = 0";
+    assert_eq!(scene.world.count(again).await, 1, "a look that could conclude nothing is not the last one");
 }

@@ -146,8 +146,13 @@ pub(super) async fn stray(app: &App, job: &Job, id: CallId, name: &RunnerName) -
     }
     // Looked at after GitHub was: whoever made what was found had written that down before.
     let claimed = call.github_runner_id.is_none() && read.calls().name_is_claimed(&call).await?;
-    if claimed || found.busy || found.status != "offline" {
-        tracing::warn!(github_runner_id = found.id, %name, claimed, "a stray may be in use; it is left alone for now");
+    if claimed {
+        tracing::info!(github_runner_id = found.id, %name, "what may be a stray bears a name in use; looked at again soon");
+        read.calls().put_off(&call).await?;
+        return Ok(Answer::Final(JobState::Succeeded, None));
+    }
+    if found.busy || found.status != "offline" {
+        tracing::warn!(github_runner_id = found.id, %name, "a stray is in use; it is left alone for now");
         read.calls().looked_up(&call).await?;
         return Ok(Answer::Final(JobState::Succeeded, None));
     }
