@@ -17,9 +17,9 @@ use twin::{Fault, FaultKind};
 use uuid::Uuid;
 
 use crate::{
+    action::{Action, Backing, Role, Step, Trouble},
     held::Span,
     log::wall,
-    plan::{Action, Backing, Role, Step, Trouble},
     processes::Slot,
     stage::Stage,
 };
@@ -86,7 +86,7 @@ impl Hand {
         let begun = Instant::now();
         let done = match &action {
             Action::Kill { role, which, down } => self.kill(*role, *which, *down).await,
-            Action::Freeze { which, frozen } => self.freeze(*which, *frozen).await,
+            Action::Freeze { role, which, frozen } => self.freeze(*role, *which, *frozen).await,
             Action::Flush => self.flush().await,
             Action::Restart(backing) => self.restart(*backing).await,
             Action::Crash => self.crash().await,
@@ -103,6 +103,10 @@ impl Hand {
             }
             Action::GitHub { trouble, times, ms } => {
                 self.trouble(*trouble, *times, *ms);
+                Ok(())
+            }
+            Action::Relief => {
+                self.stage.relief();
                 Ok(())
             }
         };
@@ -137,11 +141,11 @@ impl Hand {
         slot.start()
     }
 
-    async fn freeze(&self, which: usize, frozen: Duration) -> anyhow::Result<()> {
-        let slot = self.slot(Role::Worker, which)?;
+    async fn freeze(&self, role: Role, which: usize, frozen: Duration) -> anyhow::Result<()> {
+        let slot = self.slot(role, which)?;
         let _turn = slot.turn.lock().await;
         slot.signal(Signal::SIGSTOP);
-        if let Some(pid) = slot.pid() {
+        if let (Role::Worker, Some(pid)) = (role, slot.pid()) {
             self.jobs_of(pid).await?;
         }
         sleep(frozen).await;
@@ -244,9 +248,19 @@ impl Hand {
             Trouble::LateEffect => FaultKind::LateEffect { ms },
             Trouble::EffectThenStatus => FaultKind::EffectThenStatus { status: 502 },
             Trouble::Drop => FaultKind::Drop,
+            Trouble::Exhausted => FaultKind::PrimaryLimit { status: 403, reset_in: None },
+            Trouble::TokenExpired => FaultKind::TokenExpired,
         };
         let fault = Fault::new(kind).times(times);
-        let anywhere = matches!(trouble, Trouble::Latency | Trouble::ServerErrors);
+        let anywhere = !matches!(
+            trouble,
+            Trouble::TooMany
+                | Trouble::Secondary
+                | Trouble::EffectThenDrop
+                | Trouble::LateEffect
+                | Trouble::EffectThenStatus
+                | Trouble::Drop
+        );
         let fault = Fault { path: Some("actions/runners".to_owned()), ..fault };
         self.stage.twin.fault(if anywhere { fault } else { fault.on("POST", "generate-jitconfig") });
     }

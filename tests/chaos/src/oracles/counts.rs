@@ -8,9 +8,9 @@ use crate::evidence::Evidence;
 /// Longest time until a dead worker's job starts again.
 const TAKEN_UP: Duration = Duration::from_secs(20);
 
-/// What the service counts is what a recount gives.
+/// What the service counts is what a recount gives: of live runners, and of open jobs while it came to rest.
 pub(super) fn equal_recounts(evidence: &Evidence) -> Verdict {
-    let mut offenders = Vec::new();
+    let mut offenders = evidence.settled.behind.clone();
     for team in &evidence.teams {
         let live = evidence.runners.iter().filter(|row| row.is_live() && row.team == team.id).count();
         let told = evidence.counted.iter().find(|(id, _)| *id == team.id).map(|(_, count)| *count);
@@ -18,12 +18,25 @@ pub(super) fn equal_recounts(evidence: &Evidence) -> Verdict {
             offenders.push(format!("{} has {live} live runners and is said to have {told:?}", team.name));
         }
     }
-    Verdict::new("the teams' counters equal a recount", evidence.teams.len(), offenders)
+    let open = evidence.jobs.iter().filter(|job| !job.is_final).count();
+    if usize::try_from(evidence.queued).ok() != Some(open) {
+        offenders.push(format!("{open} jobs are open and the queue is said to hold {}", evidence.queued));
+    }
+    let looked_at = evidence.settled.compared.min(1) * (evidence.settled.compared + evidence.teams.len());
+    Verdict::new("counters of teams and lanes equal a recount", looked_at, offenders)
 }
 
-/// Nothing waits, is delayed or is leased once every job is final.
+/// At every moment each counter in Redis (jobs of a team that wait, run, stand aside) and each set of a lane says what the
+/// jobs' own hashes say.
+pub(super) fn redis_counts_right(evidence: &Evidence) -> Verdict {
+    let (looks, offenders) = (evidence.looks.counted, evidence.looks.miscounts.clone());
+    Verdict::new("the queue's counters equal a recount at any moment", looks, offenders)
+}
+
+/// Nothing in Redis waits, is delayed, stands aside, is leased or is counted once every job is final.
 pub(super) fn queue_is_empty(evidence: &Evidence) -> Verdict {
-    Verdict::new("the queue is empty at the end", evidence.jobs.len(), evidence.queued.clone())
+    let left = evidence.leftovers.iter().map(|key| format!("{key} is left"));
+    Verdict::new("the queue is empty at the end", evidence.jobs.len(), left.collect())
 }
 
 /// No caller saw an answer the contract does not know, and equal keys led to equal jobs.
