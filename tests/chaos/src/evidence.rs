@@ -71,6 +71,8 @@ pub(crate) struct CallRow {
 #[derive(Debug, Default)]
 pub(crate) struct Evidence {
     pub(crate) deeds: Deeds,
+    /// Of the workers.
+    pub(crate) lease: Duration,
     pub(crate) told: Told,
     pub(crate) seen: Seen,
     pub(crate) jobs: Vec<JobRow>,
@@ -110,12 +112,12 @@ pub(crate) struct Evidence {
 impl Evidence {
     /// Reads it all. Everything must be up.
     pub(crate) async fn collect(
-        stage: &Arc<Stage>,
+        (stage, lease): (&Arc<Stage>, Duration),
         (told, deeds, settled): (Told, Deeds, Settled),
         (seen, held, looks): (Seen, Holds, Looks),
     ) -> anyhow::Result<Self> {
         let teams = stage.teams.clone();
-        let mut evidence = Self { deeds, seen, teams, looks, settled, held, ..Self::default() };
+        let mut evidence = Self { deeds, lease, seen, teams, looks, settled, held, ..Self::default() };
         evidence.rows(&stage.sql).await.context("the rows cannot be read")?;
         evidence.lives = Life::all(&stage.sql).await.context("the runners' history cannot be read")?;
         evidence.counted = counted(stage).await.context("the teams cannot be read")?;
@@ -140,9 +142,13 @@ impl Evidence {
         outside(&idle, span)
     }
 
-    /// How long each job of a killed worker waited for its next start: in all, and outside pauses and outages.
-    pub(crate) fn recoveries(&self) -> Vec<(Duration, Duration)> {
-        let times = |span: &Span| (span.1 - span.0, self.free(*span));
+    /// How long each job of a killed worker waited for its next start: in all, outside pauses and outages, and whether its
+    /// lease was lost meanwhile; then the second is counted from the last loss, when the wait began anew.
+    pub(crate) fn recoveries(&self) -> Vec<(Duration, Duration, bool)> {
+        let times = |span: &Span| {
+            let lost = self.deeds.lost.iter().filter(|at| (span.0..=span.1).contains(at)).max();
+            (span.1 - span.0, self.free((lost.copied().unwrap_or(span.0), span.1)), lost.is_some())
+        };
         self.deeds.recoveries.iter().map(times).collect()
     }
 

@@ -44,6 +44,8 @@ pub(crate) struct Deeds {
     pub(crate) abandoned: Vec<Uuid>,
     /// When Redis lost everything: from, until it answered again.
     pub(crate) losses: Vec<(DateTime<Utc>, DateTime<Utc>)>,
+    /// The same by the clock of the other spans.
+    pub(crate) lost: Vec<Instant>,
 }
 
 /// Who carries the faults out.
@@ -234,7 +236,9 @@ impl Hand {
     }
 
     fn lost(&self, from: DateTime<Utc>) {
-        self.lock().losses.push((from, wall()));
+        let mut deeds = self.lock();
+        deeds.losses.push((from, wall()));
+        deeds.lost.push(Instant::now());
     }
 
     fn trouble(&self, trouble: Trouble, times: u32, ms: u64) {

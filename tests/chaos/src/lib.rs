@@ -85,7 +85,9 @@ async fn judged(plan: &Plan, program: PathBuf, folder: &Path) -> anyhow::Result<
     let settled = quiet::settle(&stage, plan.quiet).await?;
     drop(told);
     let seen = (watch.end().await?, held.holds(), peek.looks());
-    let evidence = Evidence::collect(&stage, (load.client.tally.told(), hand.deeds(), settled), seen).await?;
+    let evidence =
+        Evidence::collect((&stage, plan.lease), (load.client.tally.told(), hand.deeds(), settled), seen)
+            .await?;
     Ok(Report::new(plan, &evidence, begun.elapsed(), folder.to_path_buf()))
 }
 

@@ -30,7 +30,7 @@ impl Load {
     /// caller is done.
     pub(crate) async fn run(self: &Arc<Self>, plan: &Plan) {
         let start = Instant::now();
-        let gap = plan.all() / u32::try_from(plan.stories()).unwrap_or(u32::MAX);
+        let gap = plan.calls() / u32::try_from(plan.stories()).unwrap_or(u32::MAX);
         let mut callers = JoinSet::new();
         let mut flooded = false;
         for nth in 0..plan.stories() {

@@ -19,10 +19,12 @@ pub(crate) const SCHEDULERS: usize = 2;
 const OPERATIONS_EACH: usize = 4;
 /// Runners one team asks for at once when the rush begins: about what GitHub's limits let through while it lasts, beside
 /// what the others ask for.
-pub(crate) const FLOOD: usize = 120;
+pub(crate) const FLOOD: usize = 110;
 /// From the end of the chaos until the queue is lost for the last time: longer than the longest pause GitHub asks for, so
 /// that none is lost with it.
 const BREATH: Duration = Duration::from_secs(3);
+/// Nobody begins so shortly before the end: what is queued by then is enough.
+const LAST_CALL: Duration = Duration::from_secs(12);
 /// After that loss, and its one burst, GitHub's minute begins anew.
 const ANEW: Duration = Duration::from_secs(5);
 
@@ -117,6 +119,11 @@ impl Plan {
     /// How long faults strike and operations arrive.
     pub fn all(&self) -> Duration {
         self.chaos + self.rush
+    }
+
+    /// Until when callers begin; who began last has some time to end.
+    pub(crate) fn calls(&self) -> Duration {
+        self.all().saturating_sub(LAST_CALL)
     }
 
     /// When one team floods the queue.

@@ -116,7 +116,10 @@ fn jobs(evidence: &Evidence) -> Vec<(String, String)> {
 }
 
 fn others(evidence: &Evidence) -> Vec<(String, String)> {
-    let (all, outside): (Vec<_>, Vec<_>) = evidence.recoveries().into_iter().unzip();
+    let recoveries = evidence.recoveries();
+    let all: Vec<_> = recoveries.iter().map(|one| one.0).collect();
+    let outside = recoveries.iter().map(|one| one.1).collect();
+    let leased = recoveries.iter().filter(|one| !one.2).map(|one| one.1).collect();
     let late: Vec<_> = evidence.jobs.iter().filter_map(|job| job.late).collect();
     let [latest, waited] = [
         late.iter().map(|span| span.1 - span.0).max().unwrap_or_default(),
@@ -131,6 +134,7 @@ fn others(evidence: &Evidence) -> Vec<(String, String)> {
         ("jobs running at a kill -9".to_owned(), all.len().to_string()),
         ("their next start".to_owned(), spread(all)),
         ("the same outside pauses and outages".to_owned(), spread(outside)),
+        ("and with the lease still known".to_owned(), spread(leased)),
         ("ended past their deadline".to_owned(), late.len().to_string()),
         ("the latest of them".to_owned(), latest),
         ("the same outside pauses and outages".to_owned(), waited),

@@ -260,7 +260,7 @@ fn settings(
         ("GITHUB_ORG", config.org),
         ("GITHUB_API_URL", twin.url().to_owned()),
         ("GITHUB_WEBHOOK_SECRET", WEBHOOK_SECRET.to_owned()),
-        ("SYNC_INTERVAL_SECONDS", "15".to_owned()),
+        ("SYNC_INTERVAL_SECONDS", "10".to_owned()),
         ("OIDC_ISSUER", issuer.url().to_owned()),
         ("OIDC_AUDIENCE", AUDIENCE.to_owned()),
         ("CREDENTIAL_KEYS", format!("chaos:{}", STANDARD.encode(key_bytes()))),
