@@ -1,6 +1,10 @@
 //! Everything the oracles judge, read once when all is quiet.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
@@ -11,6 +15,7 @@ use twin::{Ledger, Runner};
 use uuid::Uuid;
 
 use crate::{
+    action::Role,
     faults::Deeds,
     held::{Holds, Span, outside},
     history::Life,
@@ -105,6 +110,8 @@ pub(crate) struct Evidence {
     pub(crate) inbox: HashMap<Uuid, String>,
     /// When GitHub made everybody wait.
     pub(crate) held: Holds,
+    /// Starts, by job and fence, that their worker broke off as their lease could not be renewed.
+    pub(crate) cut_off: HashSet<(Uuid, i64)>,
     /// Processes that ended by themselves.
     pub(crate) surprises: Vec<String>,
 }
@@ -132,6 +139,7 @@ impl Evidence {
         evidence.searched = search.searched + evidence.looks.searched;
         evidence.leaks = [told.leaks.clone(), evidence.looks.leaks.clone(), search.leaks].concat();
         evidence.told = told;
+        evidence.cut_off = cut_off(stage).await.context("the workers' logs cannot be read")?;
         evidence.surprises = stage.slots.iter().flat_map(Slot::surprises).collect();
         Ok(evidence)
     }
@@ -169,6 +177,22 @@ impl Evidence {
             all(sql, inbox, |row| Ok((row.try_get(0)?, row.try_get(1)?))).await?.into_iter().collect();
         Ok(())
     }
+}
+
+/// What the workers' logs tell of leases that ended under them.
+async fn cut_off(stage: &Stage) -> std::io::Result<HashSet<(Uuid, i64)>> {
+    let mut starts = HashSet::new();
+    for slot in stage.of(Role::Worker) {
+        let text = tokio::fs::read(slot.log()).await?;
+        let text = String::from_utf8_lossy(&text);
+        let lines = text.lines().filter(|line| line.contains("the lease was lost; whoever has it"));
+        starts.extend(lines.filter_map(|line| {
+            let line: Value = serde_json::from_str(line).ok()?;
+            let span = &line["span"];
+            Some((span["job"].as_str()?.parse().ok()?, span["fence"].as_i64()?))
+        }));
+    }
+    Ok(starts)
 }
 
 fn arrived(stage: &Stage) -> Vec<Uuid> {

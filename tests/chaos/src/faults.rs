@@ -1,7 +1,7 @@
 //! The schedule, carried out.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -34,8 +34,8 @@ pub(crate) struct Deeds {
     pub(crate) done: BTreeMap<String, usize>,
     /// Faults that could not be carried out.
     pub(crate) failed: Vec<String>,
-    /// For every job, how often its worker was killed or frozen while the job ran.
-    pub(crate) deaths: HashMap<Uuid, u32>,
+    /// Starts, by job and fence, whose worker was killed or frozen.
+    pub(crate) deaths: HashSet<(Uuid, i64)>,
     /// From kill -9 of a worker to the next start, or the end, of each job it ran.
     pub(crate) recoveries: Vec<Span>,
     /// When a store or the path to it was disturbed.
@@ -171,10 +171,7 @@ impl Hand {
         for row in rows {
             jobs.push((row.try_get(0)?, row.try_get(1)?));
         }
-        let mut deeds = self.lock();
-        for (job, _) in &jobs {
-            *deeds.deaths.entry(*job).or_default() += 1;
-        }
+        self.lock().deaths.extend(&jobs);
         Ok(jobs)
     }
 

@@ -1,6 +1,9 @@
 //! Jobs: all final, one config each, counters that fit.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use uuid::Uuid;
 
@@ -108,23 +111,23 @@ pub(super) fn counters_fit(evidence: &Evidence) -> Verdict {
     Verdict::new("fences equal starts, rescues stay within three", evidence.jobs.len(), offenders)
 }
 
-/// Only a job whose worker really died three times is poison.
+/// Only a job whose worker died three times, or could not renew its lease, is poison: to the queue that is the same.
 pub(super) fn poison_is_deserved(evidence: &Evidence) -> Verdict {
+    let lost: HashSet<_> = evidence.deeds.deaths.union(&evidence.cut_off).collect();
+    let deaths = |job: &JobRow| lost.iter().filter(|(id, _)| *id == job.id).count();
+    let enough = usize::try_from(MOST_RESCUES).unwrap_or(usize::MAX);
     let poisoned = evidence.jobs.iter().filter(|job| job.code.as_deref() == Some("job_poisoned"));
-    let deaths = |job: &JobRow| evidence.deeds.deaths.get(&job.id).copied().unwrap_or(0);
     let offenders = poisoned
-        .filter(|job| deaths(job) < MOST_RESCUES.cast_unsigned())
+        .filter(|job| deaths(job) < enough)
         .map(|job| {
             format!("{} job {} is poison after {} deaths of its worker", job.kind, job.id, deaths(job))
         })
         .collect();
-    Verdict::new("poison is what saw three workers die", evidence.deeds.deaths.len(), offenders)
+    Verdict::new("poison is what saw three workers die", lost.len(), offenders)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
-
     use tokio::time::Instant;
 
     use super::*;
@@ -193,9 +196,10 @@ mod tests {
     fn undeserved_poison_is_found() {
         let poison = JobRow { code: Some("job_poisoned".to_owned()), ..job("failed") };
         let mut evidence = Evidence { jobs: vec![poison.clone()], ..Evidence::default() };
-        evidence.deeds.deaths.insert(poison.id, 2);
+        evidence.deeds.deaths.extend([(poison.id, 1), (poison.id, 2)]);
+        evidence.cut_off.insert((poison.id, 2));
         assert!(!poison_is_deserved(&evidence).holds());
-        evidence.deeds.deaths.insert(poison.id, 3);
+        evidence.cut_off.insert((poison.id, 4));
         assert!(poison_is_deserved(&evidence).holds());
     }
 }
