@@ -34,7 +34,7 @@ const EVERYTHING: &[Often] = &[
     (2, Card::GitHub(Trouble::ServerErrors)),
     (1, Card::GitHub(Trouble::TooMany)),
     (1, Card::GitHub(Trouble::Secondary)),
-    (1, Card::GitHub(Trouble::Exhausted)),
+    (2, Card::GitHub(Trouble::Exhausted)),
     (1, Card::GitHub(Trouble::TokenExpired)),
     (3, Card::GitHub(Trouble::EffectThenDrop)),
     (2, Card::GitHub(Trouble::LateEffect)),

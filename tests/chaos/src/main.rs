@@ -19,7 +19,7 @@ struct Args {
     /// How long faults strike. Two are the bounded run that every test run makes.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(2..=1440))]
     minutes: u64,
-    /// How many operations, about. Without it: 600 a minute, what GitHub's limits let through.
+    /// How many operations, about. Without it: 550 a minute, about what GitHub's limits let through.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     ops: Option<u64>,
     /// The folder of PostgreSQL's server programs. Without it: looked for.
@@ -39,7 +39,7 @@ struct Args {
 fn main() -> ExitCode {
     let args = Args::parse();
     let seed = args.seed.unwrap_or_else(|| rand::rng().random_range(0..1_000_000));
-    let operations = usize::try_from(args.ops.unwrap_or(600 * args.minutes)).unwrap_or(usize::MAX);
+    let operations = usize::try_from(args.ops.unwrap_or(550 * args.minutes)).unwrap_or(usize::MAX);
     let mut plan = Plan::long(args.minutes, operations, seed);
     (plan.pg_bin, plan.redis_bin, plan.rts) = (args.pg_bin, args.redis_bin, args.rts);
     plan.progress = Some(|line| say(line));

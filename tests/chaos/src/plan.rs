@@ -18,8 +18,8 @@ pub(crate) const SCHEDULERS: usize = 2;
 /// Operations of one story, about: a runner is asked for, looked at, collected, used, removed.
 const OPERATIONS_EACH: usize = 4;
 /// Runners one team asks for at once when the rush begins: about what GitHub's limits let through while it lasts, beside
-/// what the others ask for.
-pub(crate) const FLOOD: usize = 110;
+/// what is left from the chaos and what the others ask for.
+pub(crate) const FLOOD: usize = 85;
 /// From the end of the chaos until the queue is lost for the last time: longer than the longest pause GitHub asks for, so
 /// that none is lost with it.
 const BREATH: Duration = Duration::from_secs(3);
@@ -62,10 +62,10 @@ impl Plan {
         Self {
             seed,
             chaos: Duration::from_secs(50),
-            rush: Duration::from_secs(68),
-            operations: 300 * OPERATIONS_EACH,
+            rush: Duration::from_secs(67),
+            operations: 275 * OPERATIONS_EACH,
             pace: Duration::from_millis(850),
-            quiet: Duration::from_secs(50),
+            quiet: Duration::from_mins(1),
             lease: Duration::from_secs(3),
             pg_bin: None,
             redis_bin: None,

@@ -10,7 +10,8 @@ use crate::evidence::{At, Evidence};
 /// Requests of one small burst.
 const BURST: u32 = 10;
 /// Points of a minute without a loss that must have been used in it, of 900: less, and GitHub's limit was never in the way.
-const SATURATED: u32 = 720;
+/// Each worker that is killed takes with it what its jobs had paid for, and what callers ask for without the flood is 540.
+const SATURATED: u32 = 600;
 /// What was sent just before a loss may arrive so much later.
 const ON_ITS_WAY: TimeDelta = TimeDelta::seconds(2);
 
