@@ -60,7 +60,8 @@ impl Client {
         Self { stage, tally: Tally::default(), until, needles }
     }
 
-    /// Asks until there is an answer that settles the matter. None: time is up.
+    /// Asks until there is an answer that settles the matter. None: time is up. What is drawn here, how often depends on
+    /// the machine, so nothing else is drawn from this.
     pub(crate) async fn send(&self, rng: &mut SmallRng, ask: &Ask<'_>) -> Option<Answer> {
         while Instant::now() < self.until {
             let pause = match self.once(rng.random_range(0..2), ask).await {

@@ -1,21 +1,29 @@
 //! Everything the oracles judge, read once when all is quiet.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
-use futures::TryStreamExt;
 use serde_json::Value;
-use sqlx::{AssertSqlSafe, PgPool, Row, postgres::PgRow};
+use sqlx::{PgPool, Row, postgres::PgRow};
+use tokio::time::Instant;
 use twin::{Ledger, Runner};
 use uuid::Uuid;
 
 use crate::{
+    action::Role,
     faults::Deeds,
-    held::{Span, outside},
-    needles::Needles,
+    held::{Holds, Span, outside},
+    history::Life,
+    inside::{Inside, Looks},
     people::Team,
     processes::Slot,
+    quiet::Settled,
+    search::Search,
     stage::Stage,
     tally::Told,
     watch::Seen,
@@ -28,8 +36,8 @@ pub(crate) struct JobRow {
     pub(crate) kind: String,
     pub(crate) state: String,
     pub(crate) is_final: bool,
-    /// Seconds it ended, or is, past its deadline; negative before it.
-    pub(crate) late: f64,
+    /// From its deadline until it ended, if that was later.
+    pub(crate) late: Option<Span>,
     pub(crate) code: Option<String>,
     pub(crate) runner: Option<Uuid>,
     pub(crate) blocked_on: Option<String>,
@@ -68,18 +76,28 @@ pub(crate) struct CallRow {
 #[derive(Debug, Default)]
 pub(crate) struct Evidence {
     pub(crate) deeds: Deeds,
+    /// Of the workers.
+    pub(crate) lease: Duration,
     pub(crate) told: Told,
     pub(crate) seen: Seen,
     pub(crate) jobs: Vec<JobRow>,
     pub(crate) runners: Vec<RunnerRow>,
+    /// From when until when each runner counted for its team's quota.
+    pub(crate) lives: Vec<Life>,
     pub(crate) calls: Vec<CallRow>,
     /// Idempotency-Key and its job.
     pub(crate) keys: Vec<(String, Uuid)>,
     pub(crate) teams: Vec<Team>,
     /// What `GET /admin/teams` counts: id and live runners.
     pub(crate) counted: Vec<(Uuid, i64)>,
-    /// Places in the queue that should be empty.
-    pub(crate) queued: Vec<String>,
+    /// What `GET /admin/queues` counts in all lanes.
+    pub(crate) queued: i64,
+    /// Keys in Redis that hold jobs or counts of jobs.
+    pub(crate) leftovers: Vec<String>,
+    /// What was seen in Redis meanwhile.
+    pub(crate) looks: Looks,
+    /// How it came to rest.
+    pub(crate) settled: Settled,
     pub(crate) github: Vec<Runner>,
     pub(crate) ledger: Ledger,
     /// Where the canary was found.
@@ -91,7 +109,9 @@ pub(crate) struct Evidence {
     /// Webhooks kept, and how they stand.
     pub(crate) inbox: HashMap<Uuid, String>,
     /// When GitHub made everybody wait.
-    pub(crate) held: Vec<Span>,
+    pub(crate) held: Holds,
+    /// Starts, by job and fence, that their worker broke off as their lease could not be renewed.
+    pub(crate) cut_off: HashSet<(Uuid, i64)>,
     /// Processes that ended by themselves.
     pub(crate) surprises: Vec<String>,
 }
@@ -99,36 +119,51 @@ pub(crate) struct Evidence {
 impl Evidence {
     /// Reads it all. Everything must be up.
     pub(crate) async fn collect(
-        stage: &Arc<Stage>,
-        told: Told,
-        deeds: Deeds,
-        (seen, held): (Seen, Vec<Span>),
+        (stage, lease): (&Arc<Stage>, Duration),
+        (told, deeds, settled): (Told, Deeds, Settled),
+        (seen, held, looks): (Seen, Holds, Looks),
     ) -> anyhow::Result<Self> {
-        let mut evidence = Self { deeds, seen, held, teams: stage.teams.clone(), ..Self::default() };
+        let teams = stage.teams.clone();
+        let mut evidence = Self { deeds, lease, seen, teams, looks, settled, held, ..Self::default() };
         evidence.rows(&stage.sql).await.context("the rows cannot be read")?;
+        evidence.lives = Life::all(&stage.sql).await.context("the runners' history cannot be read")?;
         evidence.counted = counted(stage).await.context("the teams cannot be read")?;
         evidence.queued = queued(stage).await.context("the queue cannot be read")?;
+        let inside = Inside::read(stage).await.context("Redis cannot be read")?;
+        evidence.leftovers = inside.of_jobs();
         evidence.github = stage.twin.runners();
         evidence.ledger = stage.twin.ledger();
         evidence.arrived = arrived(stage);
-        evidence.leaks.clone_from(&told.leaks);
+        let search = Search::everywhere(stage, &inside).await;
+        let search = search.context("the search for the canary broke off")?;
+        evidence.searched = search.searched + evidence.looks.searched;
+        evidence.leaks = [told.leaks.clone(), evidence.looks.leaks.clone(), search.leaks].concat();
         evidence.told = told;
-        evidence.search(stage).await.context("the search for the canary broke off")?;
+        evidence.cut_off = cut_off(stage).await.context("the workers' logs cannot be read")?;
         evidence.surprises = stage.slots.iter().flat_map(Slot::surprises).collect();
         Ok(evidence)
     }
 
-    /// How long each job of a killed worker waited for its next start: in all, and outside pauses and outages.
-    pub(crate) fn recoveries(&self) -> Vec<(Duration, Duration)> {
-        let idle: Vec<Span> = self.held.iter().chain(&self.deeds.disturbed).copied().collect();
-        let times = |span: &Span| (span.1 - span.0, outside(&idle, *span));
+    /// The part of a time in which something could go on.
+    pub(crate) fn free(&self, span: Span) -> Duration {
+        let idle: Vec<Span> = self.held.spans.iter().chain(&self.deeds.disturbed).copied().collect();
+        outside(&idle, span)
+    }
+
+    /// How long each job of a killed worker waited for its next start: in all, outside pauses and outages, and whether its
+    /// lease was lost meanwhile; then the second is counted from the last loss, when the wait began anew.
+    pub(crate) fn recoveries(&self) -> Vec<(Duration, Duration, bool)> {
+        let times = |span: &Span| {
+            let lost = self.deeds.lost.iter().filter(|at| (span.0..=span.1).contains(at)).max();
+            (span.1 - span.0, self.free((lost.copied().unwrap_or(span.0), span.1)), lost.is_some())
+        };
         self.deeds.recoveries.iter().map(times).collect()
     }
 
     async fn rows(&mut self, sql: &PgPool) -> sqlx::Result<()> {
-        let jobs = "SELECT id, kind, state, finished_at IS NOT NULL, 
-            extract(epoch FROM coalesce(finished_at, now()) - deadline_at)::float8,
-            error->>'code', runner_id, blocked_on, attempts, snoozes, rescues, fence FROM jobs ORDER BY id";
+        let jobs = "SELECT id, kind, state, finished_at IS NOT NULL,
+            extract(epoch FROM now() - deadline_at)::float8,
+            extract(epoch FROM now() - coalesce(finished_at, now()))::float8, error->>'code', runner_id, blocked_on, attempts, snoozes, rescues, fence FROM jobs ORDER BY id";
         self.jobs = all(sql, jobs, job).await?;
         let runners = "SELECT id, team_id, name, status, github_runner_id FROM runners ORDER BY id";
         self.runners = all(sql, runners, runner).await?;
@@ -142,48 +177,22 @@ impl Evidence {
             all(sql, inbox, |row| Ok((row.try_get(0)?, row.try_get(1)?))).await?.into_iter().collect();
         Ok(())
     }
+}
 
-    async fn search(&mut self, stage: &Stage) -> anyhow::Result<()> {
-        let needles = Needles::of(&stage.canary);
-        for path in stage.logs() {
-            let text = String::from_utf8_lossy(&tokio::fs::read(&path).await?).into_owned();
-            self.look(&needles, &path.display().to_string(), &text);
-        }
-        for slot in &stage.slots {
-            let url = format!("http://{}/metrics", slot.recipe.address);
-            let text = stage.client.get(&url).send().await?.error_for_status()?.text().await?;
-            self.look(&needles, &format!("metrics of {}", slot.name()), &text);
-        }
-        let tables = "SELECT table_name::text FROM information_schema.tables WHERE table_schema = 'public'";
-        for table in all(&stage.sql, tables, |row| row.try_get::<String, _>(0)).await? {
-            // What is sealed is the one place where it may be, and there nobody can read it.
-            let query =
-                format!("SELECT (to_jsonb(t) - 'ciphertext' - 'wrapped_key')::text FROM \"{table}\" t");
-            let mut rows = sqlx::query(AssertSqlSafe(query)).fetch(&stage.sql);
-            while let Some(row) = rows.try_next().await? {
-                self.look(&needles, &format!("table {table}"), &row.try_get::<String, _>(0)?);
-            }
-        }
-        let mut redis = stage.redis.get_multiplexed_async_connection().await?;
-        let keys: Vec<String> = redis::cmd("KEYS").arg("*").query_async(&mut redis).await?;
-        for key in keys {
-            let dump: Vec<u8> =
-                redis::cmd("DUMP").arg(&key).query_async(&mut redis).await.unwrap_or_default();
-            self.look(
-                &needles,
-                &format!("redis key {key}"),
-                &format!("{key} {}", String::from_utf8_lossy(&dump)),
-            );
-        }
-        Ok(())
+/// What the workers' logs tell of leases that ended under them.
+async fn cut_off(stage: &Stage) -> std::io::Result<HashSet<(Uuid, i64)>> {
+    let mut starts = HashSet::new();
+    for slot in stage.of(Role::Worker) {
+        let text = tokio::fs::read(slot.log()).await?;
+        let text = String::from_utf8_lossy(&text);
+        let lines = text.lines().filter(|line| line.contains("the lease was lost; whoever has it"));
+        starts.extend(lines.filter_map(|line| {
+            let line: Value = serde_json::from_str(line).ok()?;
+            let span = &line["span"];
+            Some((span["job"].as_str()?.parse().ok()?, span["fence"].as_i64()?))
+        }));
     }
-
-    fn look(&mut self, needles: &Needles, place: &str, text: &str) {
-        self.searched += 1;
-        if needles.in_text(text) {
-            self.leaks.push(place.to_owned());
-        }
-    }
+    Ok(starts)
 }
 
 fn arrived(stage: &Stage) -> Vec<Uuid> {
@@ -206,15 +215,22 @@ fn job(row: &PgRow) -> sqlx::Result<JobRow> {
         kind: row.try_get(1)?,
         state: row.try_get(2)?,
         is_final: row.try_get(3)?,
-        late: row.try_get(4)?,
-        code: row.try_get(5)?,
-        runner: row.try_get(6)?,
-        blocked_on: row.try_get(7)?,
-        attempts: row.try_get(8)?,
-        snoozes: row.try_get(9)?,
-        rescues: row.try_get(10)?,
-        fence: row.try_get(11)?,
+        late: late(row.try_get(4)?, row.try_get(5)?),
+        code: row.try_get(6)?,
+        runner: row.try_get(7)?,
+        blocked_on: row.try_get(8)?,
+        attempts: row.try_get(9)?,
+        snoozes: row.try_get(10)?,
+        rescues: row.try_get(11)?,
+        fence: row.try_get(12)?,
     })
+}
+
+/// The deadline and the end so many seconds ago, by the database's clock.
+fn late(deadline: f64, end: f64) -> Option<Span> {
+    let now = Instant::now();
+    let ago = |seconds: f64| now.checked_sub(Duration::try_from_secs_f64(seconds).ok()?);
+    (deadline > end).then(|| Some((ago(deadline)?, ago(end)?))).flatten()
 }
 
 fn runner(row: &PgRow) -> sqlx::Result<RunnerRow> {
@@ -246,11 +262,16 @@ async fn counted(stage: &Stage) -> anyhow::Result<Vec<(Uuid, i64)>> {
     teams.iter().map(one).collect::<Option<_>>().context("a team without a count")
 }
 
-/// Every place of the queue that holds a job.
-async fn queued(stage: &Stage) -> anyhow::Result<Vec<String>> {
-    let stats = stage.spine()?.stats().await?;
-    let busy = stats.lanes.iter().filter(|lane| lane.waiting + lane.delayed + lane.running > 0);
-    Ok(busy.map(|lane| format!("{lane:?}")).collect())
+/// What the service tells an admin of the queue: jobs in all lanes.
+pub(crate) async fn queued(stage: &Stage) -> anyhow::Result<i64> {
+    let url = format!("{}/api/v1/admin/queues", stage.api(0));
+    let answer = stage.client.get(url).bearer_auth(&stage.root.token).send().await?.error_for_status()?;
+    let body: Value = answer.json().await?;
+    let lanes = body["lanes"].as_array().context("no lanes")?;
+    let number = |lane: &Value, name: &str| lane[name].as_i64();
+    let all =
+        |lane: &Value| Some(number(lane, "waiting")? + number(lane, "delayed")? + number(lane, "running")?);
+    lanes.iter().map(all).sum::<Option<i64>>().context("a lane without counts")
 }
 
 /// The machine's clock and the twin's are one.

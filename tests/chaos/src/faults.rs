@@ -1,7 +1,7 @@
 //! The schedule, carried out.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -17,9 +17,9 @@ use twin::{Fault, FaultKind};
 use uuid::Uuid;
 
 use crate::{
+    action::{Action, Backing, Role, Step, Trouble},
     held::Span,
     log::wall,
-    plan::{Action, Backing, Role, Step, Trouble},
     processes::Slot,
     stage::Stage,
 };
@@ -34,8 +34,8 @@ pub(crate) struct Deeds {
     pub(crate) done: BTreeMap<String, usize>,
     /// Faults that could not be carried out.
     pub(crate) failed: Vec<String>,
-    /// For every job, how often its worker was killed or frozen while the job ran.
-    pub(crate) deaths: HashMap<Uuid, u32>,
+    /// Starts, by job and fence, whose worker was killed or frozen.
+    pub(crate) deaths: HashSet<(Uuid, i64)>,
     /// From kill -9 of a worker to the next start, or the end, of each job it ran.
     pub(crate) recoveries: Vec<Span>,
     /// When a store or the path to it was disturbed.
@@ -44,6 +44,8 @@ pub(crate) struct Deeds {
     pub(crate) abandoned: Vec<Uuid>,
     /// When Redis lost everything: from, until it answered again.
     pub(crate) losses: Vec<(DateTime<Utc>, DateTime<Utc>)>,
+    /// The same by the clock of the other spans.
+    pub(crate) lost: Vec<Instant>,
 }
 
 /// Who carries the faults out.
@@ -86,7 +88,7 @@ impl Hand {
         let begun = Instant::now();
         let done = match &action {
             Action::Kill { role, which, down } => self.kill(*role, *which, *down).await,
-            Action::Freeze { which, frozen } => self.freeze(*which, *frozen).await,
+            Action::Freeze { role, which, frozen } => self.freeze(*role, *which, *frozen).await,
             Action::Flush => self.flush().await,
             Action::Restart(backing) => self.restart(*backing).await,
             Action::Crash => self.crash().await,
@@ -103,6 +105,10 @@ impl Hand {
             }
             Action::GitHub { trouble, times, ms } => {
                 self.trouble(*trouble, *times, *ms);
+                Ok(())
+            }
+            Action::Relief => {
+                self.stage.relief();
                 Ok(())
             }
         };
@@ -137,11 +143,11 @@ impl Hand {
         slot.start()
     }
 
-    async fn freeze(&self, which: usize, frozen: Duration) -> anyhow::Result<()> {
-        let slot = self.slot(Role::Worker, which)?;
+    async fn freeze(&self, role: Role, which: usize, frozen: Duration) -> anyhow::Result<()> {
+        let slot = self.slot(role, which)?;
         let _turn = slot.turn.lock().await;
         slot.signal(Signal::SIGSTOP);
-        if let Some(pid) = slot.pid() {
+        if let (Role::Worker, Some(pid)) = (role, slot.pid()) {
             self.jobs_of(pid).await?;
         }
         sleep(frozen).await;
@@ -165,10 +171,7 @@ impl Hand {
         for row in rows {
             jobs.push((row.try_get(0)?, row.try_get(1)?));
         }
-        let mut deeds = self.lock();
-        for (job, _) in &jobs {
-            *deeds.deaths.entry(*job).or_default() += 1;
-        }
+        self.lock().deaths.extend(&jobs);
         Ok(jobs)
     }
 
@@ -230,7 +233,9 @@ impl Hand {
     }
 
     fn lost(&self, from: DateTime<Utc>) {
-        self.lock().losses.push((from, wall()));
+        let mut deeds = self.lock();
+        deeds.losses.push((from, wall()));
+        deeds.lost.push(Instant::now());
     }
 
     fn trouble(&self, trouble: Trouble, times: u32, ms: u64) {
@@ -244,9 +249,19 @@ impl Hand {
             Trouble::LateEffect => FaultKind::LateEffect { ms },
             Trouble::EffectThenStatus => FaultKind::EffectThenStatus { status: 502 },
             Trouble::Drop => FaultKind::Drop,
+            Trouble::Exhausted => FaultKind::PrimaryLimit { status: 403, reset_in: None },
+            Trouble::TokenExpired => FaultKind::TokenExpired,
         };
         let fault = Fault::new(kind).times(times);
-        let anywhere = matches!(trouble, Trouble::Latency | Trouble::ServerErrors);
+        let anywhere = !matches!(
+            trouble,
+            Trouble::TooMany
+                | Trouble::Secondary
+                | Trouble::EffectThenDrop
+                | Trouble::LateEffect
+                | Trouble::EffectThenStatus
+                | Trouble::Drop
+        );
         let fault = Fault { path: Some("actions/runners".to_owned()), ..fault };
         self.stage.twin.fault(if anywhere { fault } else { fault.on("POST", "generate-jitconfig") });
     }

@@ -1,11 +1,11 @@
-//! When nothing could go on: GitHub made everybody wait, or a store was away.
+//! When nothing could go on: GitHub made everybody wait or go slowly, or a store was away.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use queue::{Scope, Spine};
+use queue::{Breaker, BudgetView, Reason, Spine};
 use tokio::{
     task::JoinHandle,
     time::{Instant, sleep, timeout},
@@ -13,26 +13,39 @@ use tokio::{
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(200);
+/// Writes a minute as long as GitHub has not slowed us down: 900 points, 5 each.
+const FULL_RATE: u64 = 180;
 
 /// From when until when.
 pub(crate) type Span = (Instant, Instant);
 
-/// Looks at the pauses until dropped.
+/// What was seen of the budget.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Holds {
+    /// When jobs had to wait for it.
+    pub(crate) spans: Vec<Span>,
+    /// Looks at which nothing but the reserve was left of the primary window.
+    pub(crate) used_up: usize,
+    /// Primary windows that began after one that was used up.
+    pub(crate) renewed: usize,
+}
+
+/// Looks at the budget until dropped.
 pub(crate) struct Held {
-    spans: Arc<Mutex<Vec<Span>>>,
+    holds: Arc<Mutex<Holds>>,
     task: JoinHandle<()>,
 }
 
 impl Held {
     pub(crate) fn start(spine: Spine) -> Self {
-        let spans = Arc::<Mutex<Vec<Span>>>::default();
-        let task = tokio::spawn(keep_looking(spine, spans.clone()));
-        Self { spans, task }
+        let holds = Arc::<Mutex<Holds>>::default();
+        let task = tokio::spawn(keep_looking(spine, holds.clone()));
+        Self { holds, task }
     }
 
-    /// Times of a pause so far.
-    pub(crate) fn spans(&self) -> Vec<Span> {
-        self.spans.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// What was seen so far.
+    pub(crate) fn holds(&self) -> Holds {
+        self.holds.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -42,19 +55,36 @@ impl Drop for Held {
     }
 }
 
-async fn keep_looking(spine: Spine, spans: Arc<Mutex<Vec<Span>>>) {
+async fn keep_looking(spine: Spine, holds: Arc<Mutex<Holds>>) {
+    let mut empty = false;
     loop {
         let from = Instant::now();
         // Redis is away: then nobody knows of a pause.
-        let pauses = timeout(Duration::from_secs(1), spine.pauses()).await;
-        let whole = |scope: &Scope| matches!(scope, Scope::Installation(_));
-        if let Ok(Ok(pauses)) = pauses
-            && let Some(left) = pauses.iter().filter(|one| whole(&one.scope)).map(|one| one.pause.left).max()
-        {
-            spans.lock().unwrap_or_else(PoisonError::into_inner).push((from, from + left.min(LOOK * 2)));
+        if let Ok(Ok(budgets)) = timeout(Duration::from_secs(1), spine.budget()).await {
+            let mut holds = holds.lock().unwrap_or_else(PoisonError::into_inner);
+            if budgets.iter().any(holds_up) {
+                holds.spans.push((from, from + LOOK * 2));
+            }
+            let known = budgets.iter().any(|budget| !budget.resources.is_empty());
+            let now_empty = budgets.iter().any(used_up);
+            holds.used_up += usize::from(now_empty);
+            holds.renewed += usize::from(empty && known && !now_empty);
+            empty = now_empty || (empty && !known);
         }
         sleep(LOOK).await;
     }
+}
+
+/// Whether a job that may start would have to wait longer than for its turn.
+fn holds_up(budget: &BudgetView) -> bool {
+    let paused = budget.pauses.iter().any(|pause| pause.reason != Reason::Admin);
+    let slowed = budget.mutation_rate_per_minute < FULL_RATE;
+    paused || slowed || budget.probe.is_some() || budget.breaker != Breaker::Closed || used_up(budget)
+}
+
+/// A tenth is kept for removals.
+fn used_up(budget: &BudgetView) -> bool {
+    budget.resources.iter().any(|window| window.remaining <= window.limit.div_ceil(10))
 }
 
 /// The time between two moments that lies in none of the spans.

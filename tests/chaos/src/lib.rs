@@ -4,10 +4,15 @@
 //! Everything is private to the run: servers, ports, folder. Every process is ended by its own id, however the run
 //! ends.
 
+mod action;
+mod choices;
 mod client;
+mod deck;
 mod evidence;
 mod faults;
 mod held;
+mod history;
+mod inside;
 mod load;
 mod log;
 mod needles;
@@ -19,6 +24,7 @@ mod progress;
 mod proxy;
 mod quiet;
 mod report;
+mod search;
 mod stage;
 mod story;
 mod tally;
@@ -29,14 +35,15 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use tokio::time::Instant;
 
-use crate::{
-    client::Client, evidence::Evidence, faults::Hand, held::Held, load::Load, progress::Progress,
-    stage::Stage, watch::Watch,
-};
 pub use crate::{
+    action::{Action, Backing, Line, Role, Step, Trouble},
     oracles::Verdict,
-    plan::{Action, Backing, Line, Plan, Role, Step, Trouble},
+    plan::Plan,
     report::Report,
+};
+use crate::{
+    client::Client, evidence::Evidence, faults::Hand, held::Held, inside::Peek, load::Load,
+    progress::Progress, stage::Stage, watch::Watch,
 };
 
 /// Runs a plan to its end and judges it. Builds `rts` first.
@@ -61,10 +68,11 @@ async fn judged(plan: &Plan, program: PathBuf, folder: &Path) -> anyhow::Result<
     let begun = Instant::now();
     let stage = Stage::build(plan, program, folder).await?;
     stage.log.note(format_args!("seed {}: everything is up", plan.seed));
-    let until = Instant::now() + plan.chaos + plan.quiet / 2;
+    let until = Instant::now() + plan.all() + plan.quiet / 2;
     let load = Load::new(Client::new(stage.clone(), until), plan);
     let (watch, hand) = (Watch::start(stage.clone()), Hand::new(stage.clone()));
-    let (held, told) = (Held::start(stage.spine()?), Progress::start((&stage, &hand, &load), plan));
+    let (held, peek) = (Held::start(stage.spine()?), Peek::start(stage.clone()));
+    let told = Progress::start((&stage, &hand, &load), plan);
     let asking = async { load.run(plan).await };
     let failing = async {
         hand.run(plan.schedule()).await;
@@ -76,9 +84,11 @@ async fn judged(plan: &Plan, program: PathBuf, folder: &Path) -> anyhow::Result<
     stage.log.note("the callers are done");
     let settled = quiet::settle(&stage, plan.quiet).await?;
     drop(told);
-    let seen = (watch.end().await?, held.spans());
-    let evidence = Evidence::collect(&stage, load.client.tally.told(), hand.deeds(), seen).await?;
-    Ok(Report::new(plan, &evidence, settled, begun.elapsed(), folder.to_path_buf()))
+    let seen = (watch.end().await?, held.holds(), peek.looks());
+    let evidence =
+        Evidence::collect((&stage, plan.lease), (load.client.tally.told(), hand.deeds(), settled), seen)
+            .await?;
+    Ok(Report::new(plan, &evidence, begun.elapsed(), folder.to_path_buf()))
 }
 
 /// A new folder for logs, keys and events.

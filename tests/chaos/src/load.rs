@@ -1,15 +1,19 @@
-//! Callers of several teams, who begin one after the other.
+//! Callers of several teams, who begin one after the other, and one team that asks for too much at once.
 
 use std::sync::Arc;
 
-use rand::{RngExt, SeedableRng, rngs::SmallRng};
 use serde_json::json;
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep_until},
 };
 
-use crate::{client::Client, plan::Plan, story::Story};
+use crate::{
+    choices::{Choices, patience},
+    client::Client,
+    plan::{FLOOD, Plan},
+    story::Story,
+};
 
 /// Who starts the stories.
 pub(crate) struct Load {
@@ -22,37 +26,44 @@ impl Load {
         Arc::new(Self { client, seed: plan.seed })
     }
 
-    /// Starts all stories, spread evenly over the chaos; returns when every caller is done.
+    /// Starts all stories, most of them spread evenly, the last ones at once when the rush begins; returns when every
+    /// caller is done.
     pub(crate) async fn run(self: &Arc<Self>, plan: &Plan) {
         let start = Instant::now();
-        let gap = plan.chaos / u32::try_from(plan.stories()).unwrap_or(u32::MAX);
+        let gap = plan.calls() / u32::try_from(plan.stories()).unwrap_or(u32::MAX);
         let mut callers = JoinSet::new();
+        let mut flooded = false;
         for nth in 0..plan.stories() {
-            sleep_until(start + gap * u32::try_from(nth).unwrap_or(u32::MAX)).await;
-            let load = self.clone();
-            callers.spawn(async move { load.story(nth).run().await });
+            let begin = gap * u32::try_from(nth).unwrap_or(u32::MAX);
+            if begin >= plan.rush_at() && !flooded {
+                flooded = true;
+                sleep_until(start + plan.rush_at()).await;
+                (plan.stories()..plan.stories() + FLOOD).for_each(|nth| self.begin(&mut callers, nth, true));
+            }
+            sleep_until(start + begin).await;
+            self.begin(&mut callers, nth, false);
         }
         while callers.join_next().await.is_some() {}
     }
 
-    fn story(&self, nth: usize) -> Story<'_> {
-        let mut rng = SmallRng::seed_from_u64(self.seed.wrapping_mul(1_000_003).wrapping_add(nth as u64));
-        let people = &self.client.stage.people;
-        let person = &people[rng.random_range(0..people.len())];
-        let team = self.client.stage.teams[person.team].name;
-        // Few enough exact names that callers get in each other's way.
-        let body = if rng.random_bool(0.25) {
-            json!({ "runner_name": format!("exact-{team}-{}", rng.random_range(0..12)) })
-        } else {
-            json!({ "runner_name_prefix": format!("chaos-{team}") })
+    fn begin(self: &Arc<Self>, callers: &mut JoinSet<()>, nth: usize, floods: bool) {
+        let load = self.clone();
+        callers.spawn(async move { load.story(nth, floods).run().await });
+    }
+
+    fn story(&self, nth: usize, floods: bool) -> Story<'_> {
+        let stage = &self.client.stage;
+        let flooder = stage.people.iter().position(|person| stage.teams[person.team].floods);
+        let flooder = flooder.unwrap_or(stage.people.len());
+        let people = if floods { flooder..stage.people.len() } else { 0..flooder };
+        let choices = Choices::draw(self.seed, nth, &people, stage.people.len());
+        let person = &stage.people[choices.person];
+        let team = stage.teams[person.team].name;
+        let body = match choices.exact.filter(|_| !floods) {
+            Some(number) => json!({ "runner_name": format!("exact-{team}-{number}") }),
+            None => json!({ "runner_name_prefix": format!("chaos-{team}") }),
         };
-        Story {
-            client: &self.client,
-            keyed: rng.random_bool(0.8),
-            rng,
-            person,
-            id: format!("{}-{nth}", self.seed),
-            body,
-        }
+        let (id, patience) = (format!("{}-{nth}", self.seed), patience(self.seed, nth));
+        Story { client: &self.client, choices, patience, person, id, body }
     }
 }

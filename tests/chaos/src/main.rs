@@ -10,18 +10,18 @@ use rand::RngExt;
 #[derive(Debug, Parser)]
 #[command(
     name = "chaos",
-    after_help = "Examples:\n  ./dev chaos\n  ./dev chaos --seed 7\n  ./dev chaos --minutes 20 --ops 10000\n\nExits 0 when every promise was kept, 1 when one was not, 2 when it could not be found out."
+    after_help = "Examples:\n  ./dev chaos\n  ./dev chaos --seed 7 --minutes 2\n  ./dev chaos --minutes 20 --ops 10000\n\nExits 0 when every promise was kept, 1 when one was not, 2 when it could not be found out."
 )]
 struct Args {
     /// The schedule of faults and operations follows from it. Without it: a new one.
     #[arg(long)]
     seed: Option<u64>,
-    /// How long faults strike. Without it: the bounded run, one minute.
-    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1440))]
-    minutes: Option<u64>,
-    /// How many operations, about. Without it: 600 a minute, what GitHub's limits let through.
-    #[arg(long, value_parser = 1..=1_000_000)]
-    ops: Option<i64>,
+    /// How long faults strike. Two are the bounded run that every test run makes.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(2..=1440))]
+    minutes: u64,
+    /// How many operations, about. Without it: 550 a minute, about what GitHub's limits let through.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    ops: Option<u64>,
     /// The folder of PostgreSQL's server programs. Without it: looked for.
     #[arg(long, env = "DEV_PG_BIN", value_name = "DIR")]
     pg_bin: Option<PathBuf>,
@@ -39,12 +39,8 @@ struct Args {
 fn main() -> ExitCode {
     let args = Args::parse();
     let seed = args.seed.unwrap_or_else(|| rand::rng().random_range(0..1_000_000));
-    let ops = args.ops.and_then(|ops| usize::try_from(ops).ok());
-    let mut plan = match args.minutes {
-        Some(minutes) => Plan::long(minutes, 600 * usize::try_from(minutes).unwrap_or(1), seed),
-        None => Plan::bounded(seed),
-    };
-    plan.operations = ops.unwrap_or(plan.operations);
+    let operations = usize::try_from(args.ops.unwrap_or(550 * args.minutes)).unwrap_or(usize::MAX);
+    let mut plan = Plan::long(args.minutes, operations, seed);
     (plan.pg_bin, plan.redis_bin, plan.rts) = (args.pg_bin, args.redis_bin, args.rts);
     plan.progress = Some(|line| say(line));
     if args.schedule {
@@ -56,7 +52,7 @@ fn main() -> ExitCode {
     say(format_args!(
         "seed {seed}: about {} operations, {} s of faults",
         plan.operations,
-        plan.chaos.as_secs()
+        plan.all().as_secs()
     ));
     match run(&plan) {
         Ok(true) => ExitCode::SUCCESS,

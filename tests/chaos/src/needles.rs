@@ -1,17 +1,25 @@
 //! Looking for the canary, in whatever form it may have got out.
 
-/// Every text by which it is known.
+/// Every text by which it is known: plain, inside up to three layers of base64, and each of these in hex.
 #[derive(Clone, Debug)]
 pub(crate) struct Needles(Vec<String>);
 
 impl Needles {
     pub(crate) fn of(canary: &str) -> Self {
-        Self(twin::needles(canary))
+        let plain = twin::needles(canary);
+        let hex: Vec<_> = plain.iter().map(|text| hex(text)).collect();
+        Self([plain, hex].concat())
     }
 
     pub(crate) fn in_text(&self, text: &str) -> bool {
         self.0.iter().any(|needle| text.contains(needle))
     }
+}
+
+/// As the database tells bytes.
+fn hex(text: &str) -> String {
+    let digit = |half: u8| char::from(b"0123456789abcdef"[usize::from(half)]);
+    text.bytes().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 #[cfg(test)]
@@ -23,8 +31,11 @@ mod tests {
     #[test]
     fn the_canary_is_found_wrapped_or_plain() {
         let needles = Needles::of("CANARY-of-this-very-test");
+        let wrapped = STANDARD.encode("..CANARY-of-this-very-test..");
         assert!(needles.in_text("x CANARY-of-this-very-test y"));
-        assert!(needles.in_text(&STANDARD.encode("..CANARY-of-this-very-test..")));
+        assert!(needles.in_text(&wrapped));
+        assert!(needles.in_text(&hex("..CANARY-of-this-very-test..")));
+        assert!(needles.in_text(&hex(&wrapped)));
         assert!(!needles.in_text("CANARY"));
     }
 }

@@ -13,6 +13,8 @@ pub(crate) struct Team {
     pub(crate) id: Uuid,
     pub(crate) name: &'static str,
     pub(crate) most: Option<i32>,
+    /// It asks for nothing until the rush, and then for too much.
+    pub(crate) floods: bool,
 }
 
 /// Somebody with a token.
@@ -23,6 +25,9 @@ pub(crate) struct Person {
     pub(crate) token: String,
 }
 
+/// The team that floods the queue; the last one, so that its people are.
+const FLOOD: (&str, Option<i32>) = ("flood", None);
+
 /// Inserts the teams, two people and one machine for each, and an admin.
 pub(crate) async fn settle(
     sql: &PgPool,
@@ -31,9 +36,9 @@ pub(crate) async fn settle(
 ) -> anyhow::Result<(Vec<Team>, Vec<Person>, Person)> {
     let part = |share: usize| i32::try_from((plan.stories() / share).max(2)).ok();
     let teams: Vec<Team> =
-        [("amber", part(12)), ("blue", part(40)), ("coral", Some(3)), ("drab", None), ("ebony", None)]
+        [("amber", part(12)), ("blue", part(40)), ("coral", Some(3)), ("drab", None), ("ebony", None), FLOOD]
             .into_iter()
-            .map(|(name, most)| Team { id: Uuid::now_v7(), name, most })
+            .map(|(name, most)| Team { id: Uuid::now_v7(), name, most, floods: name == FLOOD.0 })
             .collect();
     let mut people = Vec::new();
     for (nth, team) in teams.iter().enumerate() {

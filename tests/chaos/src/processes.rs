@@ -13,7 +13,7 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::plan::Role;
+use crate::action::Role;
 
 /// How one process is started, each time.
 #[derive(Clone, Debug)]

@@ -9,7 +9,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::plan::Line;
+use crate::action::Line;
 
 /// How the path is.
 #[derive(Clone, Copy, Debug, Default)]

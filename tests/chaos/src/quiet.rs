@@ -6,10 +6,25 @@ use nix::sys::signal::Signal;
 use sqlx::Row;
 use tokio::time::{Instant, sleep};
 
-use crate::stage::Stage;
+use crate::{evidence::queued, inside::Inside, stage::Stage};
 
 /// How often it is looked, and reaping moved on.
 const LOOK: Duration = Duration::from_millis(500);
+
+/// How long rows and queue may tell different things: what a lost message left behind, the sweep finds within 10 s, and what
+/// a dead worker held comes back with its lease.
+const BEHIND: Duration = Duration::from_secs(15);
+
+/// How a run came to rest.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Settled {
+    /// In time.
+    pub(crate) in_time: bool,
+    /// How often the queue's counters were held against the rows.
+    pub(crate) compared: usize,
+    /// Where they differed for too long.
+    pub(crate) behind: Vec<String>,
+}
 
 /// Ends every fault and starts whatever is down.
 pub(crate) fn heal(stage: &Stage) -> anyhow::Result<()> {
@@ -22,18 +37,21 @@ pub(crate) fn heal(stage: &Stage) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Waits until no job is open, no call in doubt, no webhook unread and no row left of a runner that is gone, with the look-ups of calls in doubt made due at once. True when
-/// that came about in time.
-pub(crate) async fn settle(stage: &Arc<Stage>, limit: Duration) -> anyhow::Result<bool> {
+/// Waits until no job is open, no call in doubt, no webhook unread, no row left of a runner that is gone and nothing in the
+/// queue, with the look-ups of calls in doubt made due at once.
+pub(crate) async fn settle(stage: &Arc<Stage>, limit: Duration) -> anyhow::Result<Settled> {
     let until = Instant::now() + limit;
-    let mut calm = 0;
+    let (mut settled, mut calm, mut differ) = (Settled::default(), 0, None);
     while Instant::now() < until {
         let left = left(stage).await?;
         stage.log.note(&left);
-        calm = if left.is_nothing() { calm + 1 } else { 0 };
+        let held = Inside::read(stage).await?.of_jobs().len();
+        calm = if left.is_nothing() && held == 0 { calm + 1 } else { 0 };
+        compare(stage, &mut settled, &mut differ).await?;
         // Twice: between two look-ups of one call nothing is open for a moment.
         if calm == 2 {
-            return Ok(true);
+            settled.in_time = true;
+            break;
         }
         // Not before a late effect can have happened.
         let hurry = "UPDATE github_calls SET next_reap_at = now() - interval '1 second'
@@ -41,7 +59,22 @@ pub(crate) async fn settle(stage: &Arc<Stage>, limit: Duration) -> anyhow::Resul
         sqlx::query(hurry).execute(&stage.sql).await?;
         sleep(LOOK).await;
     }
-    Ok(false)
+    Ok(settled)
+}
+
+/// Holds what the service tells of its queue against the rows, before and after: jobs come and go meanwhile.
+async fn compare(stage: &Stage, settled: &mut Settled, differ: &mut Option<Instant>) -> anyhow::Result<()> {
+    let open = "SELECT count(*) FROM jobs WHERE finished_at IS NULL";
+    let before: i64 = sqlx::query_scalar(open).fetch_one(&stage.sql).await?;
+    let told = queued(stage).await?;
+    let after: i64 = sqlx::query_scalar(open).fetch_one(&stage.sql).await?;
+    settled.compared += 1;
+    if (before.min(after)..=before.max(after)).contains(&told) {
+        *differ = None;
+    } else if differ.get_or_insert_with(Instant::now).elapsed() > BEHIND {
+        settled.behind.push(format!("the queue tells of {told} jobs, and {after} rows are open"));
+    }
+    Ok(())
 }
 
 /// What is not settled yet.

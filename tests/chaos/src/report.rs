@@ -29,13 +29,7 @@ pub struct Report {
 }
 
 impl Report {
-    pub(crate) fn new(
-        plan: &Plan,
-        evidence: &Evidence,
-        settled: bool,
-        took: Duration,
-        folder: PathBuf,
-    ) -> Self {
+    pub(crate) fn new(plan: &Plan, evidence: &Evidence, took: Duration, folder: PathBuf) -> Self {
         let tables = vec![
             ("operations", figures(&evidence.told.operations)),
             ("faults", figures(&evidence.deeds.done)),
@@ -45,7 +39,7 @@ impl Report {
         ];
         let operations = evidence.told.operations.values().sum();
         let faults = evidence.deeds.done.values().sum();
-        let verdicts = oracles::all(evidence);
+        let (verdicts, settled) = (oracles::all(evidence), evidence.settled.in_time);
         Self { seed: plan.seed, verdicts, folder, took, settled, operations, faults, tables }
     }
 
@@ -122,9 +116,16 @@ fn jobs(evidence: &Evidence) -> Vec<(String, String)> {
 }
 
 fn others(evidence: &Evidence) -> Vec<(String, String)> {
-    let (all, outside): (Vec<_>, Vec<_>) = evidence.recoveries().into_iter().unzip();
-    let late = evidence.jobs.iter().map(|job| job.late).fold(f64::MIN, f64::max);
-    let jobs_seconds = |limit: f64| evidence.jobs.iter().filter(|job| job.late > limit).count();
+    let recoveries = evidence.recoveries();
+    let all: Vec<_> = recoveries.iter().map(|one| one.0).collect();
+    let outside = recoveries.iter().map(|one| one.1).collect();
+    let leased = recoveries.iter().filter(|one| !one.2).map(|one| one.1).collect();
+    let late: Vec<_> = evidence.jobs.iter().filter_map(|job| job.late).collect();
+    let [latest, waited] = [
+        late.iter().map(|span| span.1 - span.0).max().unwrap_or_default(),
+        late.iter().map(|span| evidence.free(*span)).max().unwrap_or_default(),
+    ]
+    .map(|time| format!("{:.1} s", time.as_secs_f64()));
     let sum = |of: fn(&crate::evidence::JobRow) -> i32| -> i64 {
         evidence.jobs.iter().map(|job| i64::from(of(job))).sum()
     };
@@ -133,9 +134,14 @@ fn others(evidence: &Evidence) -> Vec<(String, String)> {
         ("jobs running at a kill -9".to_owned(), all.len().to_string()),
         ("their next start".to_owned(), spread(all)),
         ("the same outside pauses and outages".to_owned(), spread(outside)),
-        ("ended past their deadline".to_owned(), jobs_seconds(0.0).to_string()),
-        ("the latest of them".to_owned(), if late > 0.0 { format!("{late:.1} s") } else { "-".to_owned() }),
-        ("GitHub's fullest minute, points".to_owned(), oracles::fullest_minute(evidence)),
+        ("and with the lease still known".to_owned(), spread(leased)),
+        ("ended past their deadline".to_owned(), late.len().to_string()),
+        ("the latest of them".to_owned(), latest),
+        ("the same outside pauses and outages".to_owned(), waited),
+        ("fullest minute without a loss, points".to_owned(), oracles::fullest_minute(evidence)),
+        ("looks with the primary window used up".to_owned(), evidence.held.used_up.to_string()),
+        ("windows begun after such a one".to_owned(), evidence.held.renewed.to_string()),
+        ("looks into Redis".to_owned(), evidence.looks.counted.to_string()),
         ("webhooks arrived".to_owned(), evidence.arrived.len().to_string()),
         ("strangers turned away".to_owned(), evidence.told.turned_away.to_string()),
         ("sent without a key, end unknown".to_owned(), evidence.told.unclear.to_string()),

@@ -24,9 +24,10 @@ use twin::{
 };
 
 use crate::{
+    action::{Backing, Role},
     log::Log,
     people::{self, Person, Team},
-    plan::{APIS, Backing, Plan, Role, SCHEDULERS, WORKERS},
+    plan::{APIS, Plan, SCHEDULERS, WORKERS},
     processes::{Recipe, Slot},
     proxy::Proxy,
 };
@@ -37,8 +38,11 @@ const DATABASE: &str = "chaos";
 const AUDIENCE: &str = "runner-tokens";
 /// GitHub's usual time for a JIT config here: long enough that a kill finds jobs running.
 const GITHUB_TAKES: Duration = Duration::from_secs(1);
-/// Requests of one small burst.
-pub(crate) const BURST: u32 = 10;
+/// GitHub's primary window while everything fails: an hour's share of so few seconds that it is used up, learned, lost and
+/// renewed many times in a run.
+const NARROW: Bucket = Bucket::new(110, 20);
+/// Requests the ledger keeps of each operation: none is to be forgotten.
+const LEDGER_EACH: usize = 50;
 /// What webhooks are signed with.
 const WEBHOOK_SECRET: &str = "signed-by-the-twin-alone";
 /// Longest time until every process answers.
@@ -165,6 +169,12 @@ impl Stage {
         self.twin.fault(slow());
     }
 
+    /// The same, and all its windows begin anew, as wide as GitHub's.
+    pub(crate) fn relief(&self) {
+        self.good_day();
+        self.twin.control().set_limits(Limits::github());
+    }
+
     async fn ready(&self) -> anyhow::Result<()> {
         for slot in &self.slots {
             let path = if slot.recipe.role == Role::Api { "health/ready" } else { "health/live" };
@@ -198,25 +208,14 @@ async fn init_db(program: &Path, settings: &Settings, folder: &Path) -> anyhow::
     Ok(())
 }
 
-/// GitHub's limits. Each loss of Redis may cost one small burst, as what was used is forgotten with it. The hour's
-/// window is wide: a long run would only wait for its end.
+/// GitHub as it is, but for the hour: nobody waits for the end of one here.
 fn twin_config(plan: &Plan, hooked: u16) -> TwinConfig {
-    let github = Limits::github();
-    let wider = |bucket: Option<Bucket>, each: u32| {
-        bucket.map(|bucket| Bucket {
-            limit: bucket.limit + each * plan.losses_within(bucket.window_seconds),
-            ..bucket
-        })
-    };
-    let limits = Limits {
-        primary: Some(Bucket::new(1_000_000, 3600)),
-        points: wider(github.points, 5 * BURST),
-        registrations: wider(github.registrations, BURST),
-        ..github
-    };
+    let limits = Limits { primary: Some(NARROW), ..Limits::github() };
     let webhook =
         WebhookConfig::new(format!("http://127.0.0.1:{hooked}/api/v1/webhooks/github"), WEBHOOK_SECRET);
-    TwinConfig { limits, webhook: Some(webhook), ..TwinConfig::default() }
+    let config = TwinConfig { limits, webhook: Some(webhook), ..TwinConfig::default() };
+    let ledger_capacity = config.ledger_capacity.max(plan.operations.saturating_mul(LEDGER_EACH));
+    TwinConfig { ledger_capacity, ..config }
 }
 
 fn slow() -> Fault {
@@ -261,7 +260,7 @@ fn settings(
         ("GITHUB_ORG", config.org),
         ("GITHUB_API_URL", twin.url().to_owned()),
         ("GITHUB_WEBHOOK_SECRET", WEBHOOK_SECRET.to_owned()),
-        ("SYNC_INTERVAL_SECONDS", "15".to_owned()),
+        ("SYNC_INTERVAL_SECONDS", "10".to_owned()),
         ("OIDC_ISSUER", issuer.url().to_owned()),
         ("OIDC_AUDIENCE", AUDIENCE.to_owned()),
         ("CREDENTIAL_KEYS", format!("chaos:{}", STANDARD.encode(key_bytes()))),

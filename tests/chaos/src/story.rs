@@ -10,6 +10,7 @@ use twin::{Conclusion, RunnerChange};
 use uuid::Uuid;
 
 use crate::{
+    choices::Choices,
     client::{Answer, Ask, Client},
     people::Person,
 };
@@ -17,29 +18,30 @@ use crate::{
 /// A runner asked for, and what its caller does then.
 pub(crate) struct Story<'l> {
     pub(crate) client: &'l Client,
-    pub(crate) rng: SmallRng,
+    /// Everything that is decided.
+    pub(crate) choices: Choices,
+    /// How it waits and retries.
+    pub(crate) patience: SmallRng,
     pub(crate) person: &'l Person,
     pub(crate) id: String,
-    /// Whether the caller sends an Idempotency-Key, and so may ask again whatever it heard.
-    pub(crate) keyed: bool,
     pub(crate) body: Value,
 }
 
 impl Story<'_> {
     /// All of it.
     pub(crate) async fn run(mut self) {
-        let wait = self.rng.random_bool(0.3).then(|| self.rng.random_range(1..=15));
-        self.count(if self.keyed { "provision" } else { "provision without a key" });
-        let Some(answer) = self.provision(wait).await else {
-            if self.keyed {
+        let keyed = self.choices.keyed;
+        self.count(if keyed { "provision" } else { "provision without a key" });
+        let Some(answer) = self.provision(self.choices.wait).await else {
+            if keyed {
                 self.client.tally.unknown(&self.id);
             }
             return;
         };
         let mut job = self.take(&answer);
-        if self.keyed && self.rng.random_bool(0.3) {
+        if let Some(after) = self.choices.again.filter(|_| keyed) {
             self.count("provision, key sent again");
-            self.linger(3000).await;
+            sleep(after).await;
             if let Some(again) = self.provision(None).await {
                 job = self.same(job, self.take(&again));
             }
@@ -53,20 +55,16 @@ impl Story<'_> {
         self.client.tally.operation(what);
     }
 
-    async fn linger(&mut self, most_ms: u64) {
-        sleep(Duration::from_millis(self.rng.random_range(0..most_ms))).await;
-    }
-
     async fn provision(&mut self, wait: Option<u8>) -> Option<Answer> {
         let (person, key, body) = (self.person, self.id.clone(), self.body.clone());
         let ask = Ask {
-            key: self.keyed.then_some(key.as_str()),
+            key: self.choices.keyed.then_some(key.as_str()),
             wait,
             body: Some(&body),
-            once: !self.keyed,
+            once: !self.choices.keyed,
             ..Ask::new(Method::POST, "/runners/jit".to_owned(), &person.token)
         };
-        self.client.send(&mut self.rng, &ask).await
+        self.client.send(&mut self.patience, &ask).await
     }
 
     /// The job of an answer that accepted one.
@@ -80,8 +78,11 @@ impl Story<'_> {
     }
 
     fn accepted(&self, what: &str, job: Uuid) {
-        let key =
-            if what == "provision" && self.keyed { self.id.clone() } else { format!("{} {what}", self.id) };
+        let key = if what == "provision" && self.choices.keyed {
+            self.id.clone()
+        } else {
+            format!("{} {what}", self.id)
+        };
         self.client.tally.accepted(&key, job);
     }
 
@@ -96,39 +97,46 @@ impl Story<'_> {
     }
 
     async fn follow_up(&mut self, job: Uuid) {
-        if self.rng.random_bool(0.05) {
-            self.hurry(job).await;
+        if let Some(seconds) = self.choices.hurry {
+            self.hurry(job, seconds).await;
         }
-        if self.rng.random_bool(0.12) {
+        if let Some(after) = self.choices.cancel {
             self.count("cancel");
-            self.linger(2000).await;
+            sleep(after).await;
             self.ask(Method::DELETE, format!("/jobs/{job}")).await;
         }
         let Some(status) = self.settled(job).await else { return };
-        if self.rng.random_bool(0.25) {
-            self.intrude(job).await;
+        if let Some(nth) = self.choices.stranger {
+            self.intrude(job, nth).await;
         }
         let (true, Some(runner)) = (status["state"] == "succeeded", status["runner_id"].as_str()) else {
             return;
         };
-        let times = self.rng.random_range(1..=3);
-        for _ in 0..times {
+        self.collect(job).await;
+        let name = status["runner_name"].as_str().unwrap_or_default();
+        let workflow = if self.choices.works { self.work(name) } else { None };
+        self.part(runner, workflow).await;
+    }
+
+    async fn collect(&mut self, job: Uuid) {
+        for _ in 0..self.choices.fetches {
             self.count("config fetched");
             let answer = self.ask(Method::POST, format!("/jobs/{job}/credential")).await;
             if let Some(answer) = answer.filter(|answer| answer.status == 200) {
                 self.client.tally.config(job, &answer.body, &self.client.needles);
             }
         }
-        let name = status["runner_name"].as_str().unwrap_or_default();
-        let workflow = if self.rng.random_bool(0.25) { self.work(name) } else { None };
-        if self.rng.random_bool(0.5) {
+    }
+
+    /// The runner is looked at and removed while its workflow job ends.
+    async fn part(&mut self, runner: &str, workflow: Option<u64>) {
+        if self.choices.refreshes {
             self.count("refresh");
             self.order("refresh", Method::POST, format!("/runners/{runner}/refresh")).await;
         }
-        let removes = self.rng.random_bool(if workflow.is_some() { 0.3 } else { 0.9 });
         let commands = self.client.stage.twin.control();
         let removal = async {
-            if removes {
+            if self.choices.removes {
                 self.count("deprovision");
                 self.order("deprovision", Method::DELETE, format!("/runners/{runner}")).await;
             }
@@ -144,26 +152,24 @@ impl Story<'_> {
     }
 
     /// The job has little time from now on.
-    async fn hurry(&mut self, job: Uuid) {
+    async fn hurry(&mut self, job: Uuid, seconds: f64) {
         self.count("deadline brought forward");
         let query = "UPDATE jobs SET deadline_at = now() + make_interval(secs => $2)
              WHERE id = $1 AND finished_at IS NULL";
-        let seconds = self.rng.random_range(1.0..8.0);
         // Postgres may be away: then it has as much time as any.
         let _ = sqlx::query(query).bind(job).bind(seconds).execute(&self.client.stage.sql).await;
     }
 
     /// Somebody else wants the config.
-    async fn intrude(&mut self, job: Uuid) {
+    async fn intrude(&mut self, job: Uuid, nth: usize) {
         self.count("config asked for by a stranger");
-        let people = &self.client.stage.people;
-        let nth = self.rng.random_range(0..=people.len());
-        let stranger = people.get(nth).unwrap_or(&self.client.stage.root);
+        let stage = &self.client.stage;
+        let stranger = stage.people.get(nth).unwrap_or(&stage.root);
         if stranger.token == self.person.token {
             return;
         }
         let ask = Ask::new(Method::POST, format!("/jobs/{job}/credential"), &stranger.token);
-        if let Some(answer) = self.client.send(&mut self.rng, &ask).await {
+        if let Some(answer) = self.client.send(&mut self.patience, &ask).await {
             self.client.tally.intruded(job, &answer);
         }
     }
@@ -193,7 +199,7 @@ impl Story<'_> {
     /// The job once it is final.
     async fn settled(&mut self, job: Uuid) -> Option<Value> {
         loop {
-            let wait = self.rng.random_range(1..=10);
+            let wait = self.patience.random_range(1..=10);
             let answer = self.ask(Method::GET, format!("/jobs/{job}?wait={wait}")).await?;
             if answer.status != 200 {
                 let (status, code) = (answer.status, answer.code());
@@ -208,6 +214,6 @@ impl Story<'_> {
 
     async fn ask(&mut self, method: Method, path: String) -> Option<Answer> {
         let ask = Ask::new(method, path, &self.person.token);
-        self.client.send(&mut self.rng, &ask).await
+        self.client.send(&mut self.patience, &ask).await
     }
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::Verdict;
 use crate::{
     evidence::{Evidence, RunnerRow},
+    history::most_at_once,
     people::Team,
 };
 
@@ -50,15 +51,25 @@ pub(super) fn quota_holds(evidence: &Evidence) -> Verdict {
     // Looks count only if some team had as many as it may.
     let full = |team: &&Team| evidence.seen.fullest.get(team.name).copied() >= team.most.map(i64::from);
     let tried = evidence.teams.iter().filter(|team| team.most.is_some()).any(|team| full(&team));
-    let looks = if tried { usize::try_from(evidence.seen.looks).unwrap_or(usize::MAX) } else { 0 };
+    let looks = usize::try_from(evidence.seen.looks).unwrap_or(usize::MAX);
+    // The looks were blind now and then; the history is not.
+    let looked_at = if tried { looks.saturating_add(evidence.lives.len()) } else { 0 };
     let mut offenders = evidence.seen.exceeded.clone();
+    let fullest = most_at_once(&evidence.lives);
+    for team in &evidence.teams {
+        let (live, most) =
+            (fullest.get(&team.id).copied().unwrap_or(0), team.most.map_or(i64::MAX, i64::from));
+        if live > most {
+            offenders.push(format!("{} had {live} runners of {most} at once by their history", team.name));
+        }
+    }
     for team in &evidence.teams {
         let live = evidence.runners.iter().filter(|row| row.is_live() && row.team == team.id).count();
         if team.most.is_some_and(|most| i64::try_from(live).is_ok_and(|live| live > i64::from(most))) {
             offenders.push(format!("{} has {live} runners of {:?} at the end", team.name, team.most));
         }
     }
-    Verdict::new("no quota is exceeded at any moment", looks, offenders)
+    Verdict::new("no quota is exceeded at any moment", looked_at, offenders)
 }
 
 #[cfg(test)]
@@ -66,6 +77,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::history::Life;
 
     fn row(status: &str, github_id: Option<i64>) -> RunnerRow {
         RunnerRow { id: Uuid::now_v7(), status: status.to_owned(), github_id, ..RunnerRow::default() }
@@ -79,9 +91,22 @@ mod tests {
 
     #[test]
     fn a_quota_exceeded_at_the_end_is_found() {
-        let team = Team { id: Uuid::nil(), name: "coral", most: Some(1) };
+        let team = Team { id: Uuid::nil(), name: "coral", most: Some(1), floods: false };
         let runners = vec![row("pending", Some(1)), row("requested", None), row("deleted", None)];
         let evidence = Evidence { runners, teams: vec![team], ..Evidence::default() };
         assert_eq!(quota_holds(&evidence).offenders.len(), 1);
+    }
+
+    #[test]
+    fn a_quota_exceeded_while_nobody_looked_is_found() {
+        let team = Team { id: Uuid::nil(), name: "coral", most: Some(1), floods: false };
+        let life = |from, until| Life { team: team.id, from, until: Some(until) };
+        let lives = |second| vec![life(0, 5), life(second, 9)];
+        let exceeded = |second| {
+            let evidence =
+                Evidence { lives: lives(second), teams: vec![team.clone()], ..Evidence::default() };
+            quota_holds(&evidence).offenders.len()
+        };
+        assert_eq!((exceeded(4), exceeded(5)), (1, 0));
     }
 }

@@ -5,9 +5,10 @@ mod fleet;
 mod jobs;
 mod ledger;
 mod secrets;
+mod windows;
 
 use crate::evidence::Evidence;
-pub(crate) use ledger::fullest_minute;
+pub(crate) use windows::fullest_minute;
 
 /// What one oracle says.
 #[derive(Clone, Debug)]
@@ -43,11 +44,12 @@ pub(crate) fn all(evidence: &Evidence) -> Vec<Verdict> {
         fleet::nothing_stray,
         fleet::pending_exist,
         fleet::quota_holds,
-        ledger::nothing_inside_a_pause,
-        ledger::no_window_exceeded,
+        ledger::nothing_github_minds,
+        windows::no_window_exceeded,
         secrets::canary_is_nowhere,
         secrets::strangers_get_nothing,
         counts::equal_recounts,
+        counts::redis_counts_right,
         counts::queue_is_empty,
         counts::webhooks_are_settled,
         counts::callers_were_told_right,
