@@ -49,7 +49,7 @@ impl Choices {
         let cancel = some(rng, 0.12, |rng| ms(rng, 2000));
         let stranger = some(rng, 0.25, |rng| rng.random_range(0..=all));
         let fetches = rng.random_range(1..=3);
-        let works = rng.random_bool(0.25);
+        let works = rng.random_bool(0.5);
         let refreshes = rng.random_bool(0.5);
         let removes = rng.random_bool(if works { 0.3 } else { 0.9 });
         Self {

@@ -15,6 +15,15 @@ use crate::{
     story::Story,
 };
 
+/// When a story begins. After the chaos no runner works: whose webhooks are lost counts as gone a minute after its
+/// registration at the earliest, and the run would wait for that.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Time {
+    Chaos,
+    Rush,
+    Flood,
+}
+
 /// Who starts the stories.
 pub(crate) struct Load {
     pub(crate) client: Client,
@@ -35,28 +44,32 @@ impl Load {
         let mut flooded = false;
         for nth in 0..plan.stories() {
             let begin = gap * u32::try_from(nth).unwrap_or(u32::MAX);
-            if begin >= plan.rush_at() && !flooded {
+            let rushes = begin >= plan.rush_at();
+            if rushes && !flooded {
                 flooded = true;
                 sleep_until(start + plan.rush_at()).await;
-                (plan.stories()..plan.stories() + FLOOD).for_each(|nth| self.begin(&mut callers, nth, true));
+                (plan.stories()..plan.stories() + FLOOD)
+                    .for_each(|nth| self.begin(&mut callers, nth, Time::Flood));
             }
             sleep_until(start + begin).await;
-            self.begin(&mut callers, nth, false);
+            self.begin(&mut callers, nth, if rushes { Time::Rush } else { Time::Chaos });
         }
         while callers.join_next().await.is_some() {}
     }
 
-    fn begin(self: &Arc<Self>, callers: &mut JoinSet<()>, nth: usize, floods: bool) {
+    fn begin(self: &Arc<Self>, callers: &mut JoinSet<()>, nth: usize, time: Time) {
         let load = self.clone();
-        callers.spawn(async move { load.story(nth, floods).run().await });
+        callers.spawn(async move { load.story(nth, time).run().await });
     }
 
-    fn story(&self, nth: usize, floods: bool) -> Story<'_> {
+    fn story(&self, nth: usize, time: Time) -> Story<'_> {
+        let floods = time == Time::Flood;
         let stage = &self.client.stage;
         let flooder = stage.people.iter().position(|person| stage.teams[person.team].floods);
         let flooder = flooder.unwrap_or(stage.people.len());
         let people = if floods { flooder..stage.people.len() } else { 0..flooder };
-        let choices = Choices::draw(self.seed, nth, &people, stage.people.len());
+        let drawn = Choices::draw(self.seed, nth, &people, stage.people.len());
+        let choices = Choices { works: drawn.works && time == Time::Chaos, ..drawn };
         let person = &stage.people[choices.person];
         let team = stage.teams[person.team].name;
         let body = match choices.exact.filter(|_| !floods) {
