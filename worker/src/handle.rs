@@ -8,7 +8,7 @@ use fleet::Held;
 use futures::FutureExt;
 use queue::{Claimed, Outcome};
 use store::{Burn, StoreError};
-use tokio::time::{error::Elapsed, timeout};
+use tokio::time::{error::Elapsed, sleep, timeout};
 use tracing::Instrument;
 
 use crate::{
@@ -19,6 +19,8 @@ use crate::{
 
 /// A job waits this long when the database is away.
 const STORE_AWAY: Duration = Duration::from_secs(2);
+/// Between two tries to give a row back.
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// Why a row could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -80,7 +82,8 @@ async fn proceed(app: &App, claimed: &Claimed, job: &Job) -> Outcome {
     match within(app, record::record(app, job, answer)).await {
         Ok(outcome) => outcome,
         Err(error) => {
-            tracing::warn!(%error, "the result could not be recorded; the job starts again and finds out what is true");
+            let ours = give_back(app, job, STORE_AWAY).await;
+            tracing::warn!(%error, ours, "the result could not be recorded; the job starts again and finds out what is true");
             Outcome::Later(STORE_AWAY)
         }
     }
@@ -108,16 +111,34 @@ fn overran(job: &Job) -> Answer {
     Answer::store_away(job)
 }
 
-/// The lease is lost, and nobody died: a row that nobody has started since waits again, so that its next start is no
-/// rescue.
+/// The lease is lost, and nobody died.
 async fn leave(app: &App, job: &Job) -> Outcome {
-    let left = async {
-        let mut read = app.store.read().await?;
-        read.jobs().postpone(job, TimeDelta::zero(), BlockedOn::Worker, Burn::Snooze).await
-    };
-    let ours = within(app, left).await.is_ok_and(|ours| ours);
+    let ours = give_back(app, job, Duration::ZERO).await;
     tracing::warn!(ours, "the lease was lost; whoever has the job next goes on from the row");
     Outcome::Release
+}
+
+/// A row that nobody has started since waits again, so that its next start is no rescue, whatever the queue forgets, and
+/// its deadline ends it. Every connection that broke costs a try. False: somebody else has it, or the database stays away.
+async fn give_back(app: &App, job: &Job, delay: Duration) -> bool {
+    let delay = TimeDelta::from_std(delay).unwrap_or_default();
+    let postpone = || async {
+        let mut read = app.store.read().await?;
+        read.jobs().postpone(job, delay, BlockedOn::Worker, Burn::Snooze).await
+    };
+    let trying = async {
+        loop {
+            match postpone().await {
+                Ok(ours) => return ours,
+                Err(error) => tracing::debug!(%error, "the row was not given back"),
+            }
+            sleep(AGAIN).await;
+        }
+    };
+    tokio::select! {
+        () = app.forced().cancelled() => false,
+        ours = timeout(app.patience.row, trying) => ours.unwrap_or(false),
+    }
 }
 
 /// The process must end now: the job goes back as if it had not been started.
