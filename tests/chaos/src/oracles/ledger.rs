@@ -13,8 +13,13 @@ const BURST: usize = 10;
 /// How long after Redis is back a pause or an empty window may be unknown: the first answers tell of it, and they come within
 /// the second that a process may need to find Redis again, and the four that a delayed answer takes.
 const LEARNED: TimeDelta = TimeDelta::seconds(5);
-/// How long after a token is void somebody may still send it: each process that has it learns that by an answer of its own.
+/// How long after a token is void what is under way may still bear it.
 const TOLD: TimeDelta = TimeDelta::seconds(5);
+/// Each process that has a token learns by an answer of its own that it is void, whenever it next asks: three workers and
+/// two schedulers.
+const PROCESSES: usize = 5;
+/// As long as a token lives.
+const LIFE: TimeDelta = TimeDelta::hours(1);
 
 /// Nobody asks while told to wait, and nothing else is done that GitHub would mind. One small burst is allowed after Redis
 /// lost everything, as what GitHub had told was lost with it.
@@ -45,28 +50,42 @@ struct Excuse {
     from: At,
     until: At,
     kinds: &'static [ViolationKind],
+    /// Requests it may explain, of each endpoint or of all together.
+    most: usize,
+    each: bool,
     /// Requests it has explained, by endpoint.
     used: HashMap<String, usize>,
 }
 
 impl Excuse {
     fn new(from: At, until: At, kinds: &'static [ViolationKind]) -> Self {
-        Self { from, until, kinds, used: HashMap::new() }
+        Self { from, until, kinds, most: BURST, each: true, used: HashMap::new() }
+    }
+
+    /// A token became void.
+    fn void(from: At) -> [Self; 2] {
+        let last = Self {
+            most: PROCESSES,
+            each: false,
+            ..Self::new(from, from + LIFE, &[ViolationKind::ExpiredToken])
+        };
+        [last, Self::new(from, from + TOLD, &[ViolationKind::ExpiredToken])]
     }
 
     fn takes(&mut self, violation: &Violation, endpoint: &str) -> bool {
         if !(self.from..=self.until).contains(&violation.at) || !self.kinds.contains(&violation.kind) {
             return false;
         }
-        let used = self.used.entry(endpoint.to_owned()).or_default();
+        let of = if self.each { endpoint } else { "" };
+        let used = self.used.entry(of.to_owned()).or_default();
         *used += 1;
-        *used <= BURST
+        *used <= self.most
     }
 }
 
 /// Violations that nothing explains.
 fn unexplained<'l>(ledger: &'l Ledger, losses: &[(At, At)]) -> Vec<&'l Violation> {
-    use ViolationKind::{ExpiredToken, InsidePause, PointsExceeded, RegistrationsExceeded, WindowExhausted};
+    use ViolationKind::{InsidePause, PointsExceeded, RegistrationsExceeded, WindowExhausted};
     let mut excuses = Vec::new();
     for (from, until) in losses {
         let told = *until + LEARNED;
@@ -76,7 +95,7 @@ fn unexplained<'l>(ledger: &'l Ledger, losses: &[(At, At)]) -> Vec<&'l Violation
         excuses.push(Excuse::new(*from, told + TimeDelta::minutes(5), &[RegistrationsExceeded]));
     }
     let void = ledger.entries.iter().filter(|entry| entry.fault.as_deref() == Some("token_expired"));
-    excuses.extend(void.map(|entry| Excuse::new(entry.at, entry.at + TOLD, &[ExpiredToken])));
+    excuses.extend(void.flat_map(|entry| Excuse::void(entry.at)));
     let endpoints: HashMap<&str, String> = ledger
         .entries
         .iter()
@@ -154,11 +173,21 @@ mod tests {
     }
 
     #[test]
-    fn a_void_token_is_sent_no_longer_than_it_takes_to_hear_of_it() {
+    fn a_void_token_is_sent_by_each_process_once_after_it_was_to_be_heard_of() {
         let expired = |seconds| (seconds, ViolationKind::ExpiredToken, "/a");
-        let mut all = ledger(&[expired(2), expired(9)]);
-        assert_eq!(unexplained(&all, &[]).len(), 2);
+        let mut all = ledger(&[
+            expired(2),
+            expired(9),
+            expired(20),
+            expired(21),
+            expired(22),
+            expired(23),
+            expired(24),
+        ]);
+        assert_eq!(unexplained(&all, &[]).len(), 7);
         all.entries.push_back(entry(9, 1, "/a", Some("token_expired")));
-        assert_eq!(unexplained(&all, &[]).len(), 1);
+        assert_eq!(unexplained(&all, &[]).len(), 1, "what came before it");
+        all.violations.push_back(all.violations[6].clone());
+        assert_eq!(unexplained(&all, &[]).len(), 2, "one more than there are processes");
     }
 }
