@@ -150,12 +150,19 @@ impl Evidence {
         outside(&idle, span)
     }
 
-    /// How long each job of a killed worker waited for its next start: in all, outside pauses and outages, and whether its
-    /// lease was lost meanwhile; then the second is counted from the last loss, when the wait began anew.
+    /// How long each job of a killed worker waited for its next start: in all, outside pauses, outages and times in which
+    /// GitHub's limits were used up, and whether its lease was lost meanwhile; then the second is counted from the last
+    /// loss, when the wait began anew.
     pub(crate) fn recoveries(&self) -> Vec<(Duration, Duration, bool)> {
+        let idle: Vec<Span> = [&self.held.spans, &self.held.full, &self.deeds.disturbed]
+            .into_iter()
+            .flatten()
+            .copied()
+            .collect();
         let times = |span: &Span| {
             let lost = self.deeds.lost.iter().filter(|at| (span.0..=span.1).contains(at)).max();
-            (span.1 - span.0, self.free((lost.copied().unwrap_or(span.0), span.1)), lost.is_some())
+            let counted = (lost.copied().unwrap_or(span.0), span.1);
+            (span.1 - span.0, outside(&idle, counted), lost.is_some())
         };
         self.deeds.recoveries.iter().map(times).collect()
     }

@@ -5,7 +5,8 @@ use std::{
     time::Duration,
 };
 
-use queue::{Breaker, BudgetView, Reason, Spine};
+use domain::{InstallationId, Lane};
+use queue::{Breaker, BudgetView, Prospect, Reason, Spine};
 use tokio::{
     task::JoinHandle,
     time::{Instant, sleep, timeout},
@@ -24,6 +25,8 @@ pub(crate) type Span = (Instant, Instant);
 pub(crate) struct Holds {
     /// When jobs had to wait for it.
     pub(crate) spans: Vec<Span>,
+    /// When GitHub's limits had no room for the next job: who may start then waits for its turn.
+    pub(crate) full: Vec<Span>,
     /// Looks at which nothing but the reserve was left of the primary window.
     pub(crate) used_up: usize,
     /// Primary windows that began after one that was used up.
@@ -61,7 +64,11 @@ async fn keep_looking(spine: Spine, holds: Arc<Mutex<Holds>>) {
         let from = Instant::now();
         // Redis is away: then nobody knows of a pause.
         if let Ok(Ok(budgets)) = timeout(Duration::from_secs(1), spine.budget()).await {
+            let full = is_full(&spine).await;
             let mut holds = holds.lock().unwrap_or_else(PoisonError::into_inner);
+            if full {
+                holds.full.push((from, from + LOOK * 2));
+            }
             if budgets.iter().any(holds_up) {
                 holds.spans.push((from, from + LOOK * 2));
             }
@@ -73,6 +80,18 @@ async fn keep_looking(spine: Spine, holds: Arc<Mutex<Holds>>) {
         }
         sleep(LOOK).await;
     }
+}
+
+/// Whether a job that makes or removes a runner could not start now, were it the first.
+async fn is_full(spine: &Spine) -> bool {
+    for lane in [Lane::Provision, Lane::Deprovision] {
+        let installation = InstallationId::default();
+        let first = Prospect { installation, lane, team: None, weight: 1.0, cost: 1 };
+        if spine.forecast(&first).await.is_ok_and(|forecast| forecast.pause.is_some()) {
+            return true;
+        }
+    }
+    false
 }
 
 /// Whether a job that may start would have to wait longer than for its turn.
