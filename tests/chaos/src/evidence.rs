@@ -151,10 +151,10 @@ impl Evidence {
     }
 
     /// How long each job of a killed worker waited for its next start: in all, outside pauses, outages and times in which
-    /// GitHub's limits were used up, and whether its lease was lost meanwhile; then the second is counted from the last
-    /// loss, when the wait began anew.
+    /// GitHub's limits were used up or another worker was frozen, and whether its lease was lost meanwhile; then the second
+    /// is counted from the last loss, when the wait began anew.
     pub(crate) fn recoveries(&self) -> Vec<(Duration, Duration, bool)> {
-        let idle: Vec<Span> = [&self.held.spans, &self.held.full, &self.deeds.disturbed]
+        let idle: Vec<Span> = [&self.held.spans, &self.held.full, &self.deeds.disturbed, &self.deeds.frozen]
             .into_iter()
             .flatten()
             .copied()

@@ -40,6 +40,8 @@ pub(crate) struct Deeds {
     pub(crate) recoveries: Vec<Span>,
     /// When a store or the path to it was disturbed.
     pub(crate) disturbed: Vec<Span>,
+    /// When a worker was frozen: what it had just claimed waits for the end of another lease.
+    pub(crate) frozen: Vec<Span>,
     /// Jobs that were not taken up again while they were watched.
     pub(crate) abandoned: Vec<Uuid>,
     /// When Redis lost everything: from, until it answered again.
@@ -116,6 +118,9 @@ impl Hand {
         let mut deeds = self.lock();
         if action.disturbs_a_store() {
             deeds.disturbed.push((begun, Instant::now()));
+        }
+        if matches!(action, Action::Freeze { role: Role::Worker, .. }) {
+            deeds.frozen.push((begun, Instant::now()));
         }
         *deeds.done.entry(action.kind()).or_default() += 1;
         if let Err(error) = done {

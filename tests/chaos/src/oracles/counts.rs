@@ -67,7 +67,7 @@ pub(super) fn orphans_are_taken_up(evidence: &Evidence) -> Verdict {
         if outside > most {
             let [all, outside, most] = [all, outside, most].map(|time| time.as_secs_f64());
             offenders.push(format!(
-                "a job was taken up after {all:.1} s, {outside:.1} s of them with room in GitHub's limits, of {most} s"
+                "a job was taken up after {all:.1} s, {outside:.1} s of them undisturbed, of {most} s"
             ));
         }
     }
