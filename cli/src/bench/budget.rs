@@ -1,5 +1,5 @@
 //! How much of what GitHub allows is used, by one worker and by many, and whether any limit is ever crossed. The fake
-//! GitHub limits as GitHub does, with its minute lasting six seconds.
+//! GitHub limits as GitHub does, with its minute lasting twelve seconds.
 
 use std::time::Duration;
 
@@ -23,8 +23,10 @@ use super::{
 };
 
 /// What a minute lasts here, in seconds.
-const MINUTE: u64 = 6;
-const MINUTE_S: f64 = 6.0;
+const MINUTE: u64 = 12;
+const MINUTE_S: f64 = 12.0;
+/// How many such minutes one figure is taken over.
+const MINUTES: u64 = 3;
 const FIRST_REDIS: u16 = 30;
 const PATIENCE: Duration = Duration::from_secs(30);
 const JIT: &str = "POST /orgs/{org}/actions/runners/generate-jitconfig";
@@ -34,7 +36,7 @@ const JIT: &str = "POST /orgs/{org}/actions/runners/generate-jitconfig";
 enum Met {
     /// 900 points a minute: 180 runners.
     Points,
-    /// A primary window of 200 in ten seconds, of which a tenth is kept for removals.
+    /// A primary window of 100 in ten seconds, of which a tenth is kept for removals.
     Window,
 }
 
@@ -43,7 +45,7 @@ impl Met {
         let minutes = |n: u64| n * MINUTE;
         let primary = match self {
             Self::Points => Bucket::new(5000, minutes(60)),
-            Self::Window => Bucket::new(200, 10),
+            Self::Window => Bucket::new(100, 10),
         };
         Limits {
             primary: Some(primary),
@@ -57,7 +59,7 @@ impl Met {
     const fn allowed(self) -> f64 {
         match self {
             Self::Points => 180.0 / MINUTE_S,
-            Self::Window => 18.0,
+            Self::Window => 9.0,
         }
     }
 
@@ -95,13 +97,13 @@ pub(super) async fn measure(world: &World, scale: Scale, report: &mut Report) ->
     Ok(())
 }
 
-/// Percent of what was allowed in five of GitHub's minutes.
+/// Percent of what was allowed in some of GitHub's minutes.
 async fn one(site: &Site<'_>, met: Met, workers: usize) -> anyhow::Result<f64> {
     let mut api = site.api().await?;
     let (address, callers, spine) = (api.address().await?, site.callers().await?, site.spine().await?);
     let (installation, budget) = installation(site.world())?;
     spine.set_budget(&installation.id, &budget).await?;
-    let time = Duration::from_secs(MINUTE * 5);
+    let time = Duration::from_secs(MINUTE * MINUTES);
     // Enough that there is always more to do.
     load::closed_loop(&Ask::provision(&address, &callers), PATIENCE, 1200).await?;
     api.stop().await?;

@@ -8,6 +8,8 @@ use super::{
 /// A part of the benchmark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Section {
+    /// What a worker without work asks of the stores. First: Redis counts what all clients ask.
+    Idle,
     /// Requests accepted, beside a bare insert.
     Accept,
     /// From the queue to an idle worker, beside a bare push and pop.
@@ -20,8 +22,6 @@ pub(super) enum Section {
     Budget,
     /// Thousands of jobs, the memory they take, and single ones on an idle system.
     Jobs,
-    /// What a worker without work asks of the stores.
-    Idle,
     /// Work stands still while something is killed.
     Recovery,
     /// The leading scheduler is killed.

@@ -113,10 +113,12 @@ local function heard_of(inst)
   redis.call('PEXPIRE', P .. 'g:' .. inst, KEEP)
 end
 
--- A GCRA that lets at most `limit` through in any period: a burst ahead, and the rest at an even pace.
+-- A GCRA that lets at most `limit` through in any period: a burst ahead, and the rest at an even pace. GitHub counts when
+-- a request arrives, not when it was paid for: a sixtieth of the period is given away, so that one that was held up and one
+-- that was quick do not meet in the same minute.
 local function shape(limit, period, unit)
-  local burst = math.max(unit, math.min(BURST * unit, math.floor(limit / 20)))
-  return { burst = burst, pace = period / (limit - burst), period = period }
+  local burst = math.max(unit, math.min(BURST * unit, math.floor(limit / 45)))
+  return { burst = burst, pace = period * 61 / 60 / (limit - burst), period = period }
 end
 
 -- Writes a minute now, and how many the points would allow.

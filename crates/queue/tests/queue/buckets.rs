@@ -189,14 +189,16 @@ fn small() -> BudgetSettings {
 
 impl Model {
     fn leaks(ask: Ask) -> Vec<Leak> {
-        let pace = 1_000.0 / 190.0;
+        // A sixtieth of the second is given away.
+        let second = 1_000.0 * 61.0 / 60.0;
+        let pace = second / 195.0;
         let cost = if ask.write { 5.0 } else { 1.0 };
-        let mut leaks = vec![Leak { name: (ask.endpoint, 0), cost, burst: 10.0, pace }];
+        let mut leaks = vec![Leak { name: (ask.endpoint, 0), cost, burst: 5.0, pace }];
         if !ask.write {
             leaks.push(Leak { name: (ask.endpoint, 1), cost: 1.0, burst: 10.0, pace });
         }
         if ask.registers {
-            leaks.push(Leak { name: ("", 2), cost: 1.0, burst: 2.0, pace: 1_000.0 / 38.0 });
+            leaks.push(Leak { name: ("", 2), cost: 1.0, burst: 1.0, pace: second / 39.0 });
         }
         leaks
     }

@@ -52,11 +52,11 @@ async fn a_claim_pays_for_the_first_request() {
     corner.spine.observe(&home(), &answer("core", 5_000, 5_000)).await.unwrap();
     corner.spine.enqueue(&tickets(30, TeamId::new())).await.unwrap();
     let claim = corner.spine.claim(&claimer(), 30).await.unwrap();
-    assert_eq!(claim.jobs.len(), 9, "45 points ahead, 5 a write");
+    assert_eq!(claim.jobs.len(), 4, "20 points ahead, 5 a write");
     let view = corner.spine.budget().await.unwrap().remove(0);
-    assert_eq!((view.running, view.registrations_used), (9, 9));
-    assert_eq!((view.points[0].endpoint.as_str(), view.points[0].used), ("generate-jitconfig", 45));
-    assert_eq!((view.resources[0].limit, view.resources[0].remaining), (5_000, 4_991));
+    assert_eq!((view.running, view.registrations_used), (4, 4));
+    assert_eq!((view.points[0].endpoint.as_str(), view.points[0].used), ("generate-jitconfig", 20));
+    assert_eq!((view.resources[0].limit, view.resources[0].remaining), (5_000, 4_996));
     assert_eq!(view.mutation_rate_per_minute, 180);
 
     corner.spine.enqueue(&in_lane(Lane::Drift, 30)).await.unwrap();
@@ -287,7 +287,7 @@ async fn budgets_are_one_installation_s_own() {
     corner.spine.enqueue(&other).await.unwrap();
     let taken = drain(&corner.spine).await;
     let of_other = taken.iter().filter(|lease| lease.installation.as_str() == "other").count();
-    assert_eq!((taken.len(), of_other), (18, 9));
+    assert_eq!((taken.len(), of_other), (8, 4));
 }
 
 #[tokio::test]

@@ -60,8 +60,8 @@ async fn a_team_waits_behind_its_own_jobs() {
     let own = corner.spine.forecast(&prospect(Lane::Provision, team)).await.unwrap();
     let other = forecast(&corner, Lane::Provision).await;
     assert_eq!((own.team_waiting, other.team_waiting), (101, 0));
-    // 101 writes of 5 points, a burst of 45 points, 855 points a minute.
-    assert_eq!(own.starts_in.as_secs(), (101 * 5 - 45) * 60 / 855);
+    // 101 writes of 5 points, a burst of 20 points, 880 points in 61 s.
+    assert_eq!(own.starts_in.as_secs(), (101 * 5 - 20) * 61 / 880);
     assert!(other.starts_in < Duration::from_secs(1));
     let light = Prospect { weight: 0.1, ..prospect(Lane::Provision, TeamId::new()) };
     assert!(corner.spine.forecast(&light).await.unwrap().starts_in >= other.starts_in);
@@ -117,7 +117,7 @@ async fn a_job_in_line_is_told_the_same() {
         assert!(standing.starts_in >= last);
         last = standing.starts_in;
     }
-    assert_eq!(last.as_secs(), (60 * 5 - 45) * 60 / 855);
+    assert_eq!(last.as_secs(), (60 * 5 - 20) * 61 / 880);
     let late = delayed(team);
     corner.spine.enqueue(std::slice::from_ref(&late)).await.unwrap();
     let standing = corner.spine.standing(late.job).await.unwrap().unwrap();
@@ -168,6 +168,6 @@ async fn slowed_down_writes_are_shared_by_all_lanes() {
     assert!(forecast(&corner, Lane::Provision).await.starts_in.is_zero());
     corner.ask::<i64>(&["HSET", &corner.key("g:default"), "mr", "6"]).await;
     // Six a minute, of which one may be ahead: a provision and its share of the removals before it.
-    assert_eq!(forecast(&corner, Lane::Provision).await.starts_in, Duration::from_secs(12));
+    assert_eq!(forecast(&corner, Lane::Provision).await.starts_in, Duration::from_millis(12_200));
     assert!(forecast(&corner, Lane::Drift).await.starts_in.is_zero(), "it reads");
 }
