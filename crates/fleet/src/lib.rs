@@ -138,7 +138,15 @@ pub async fn all_resting(spine: &Spine) -> Result<Vec<InstallationId>, QueueErro
 /// # Errors
 /// When the queue cannot be asked.
 pub async fn limited(spine: &Spine, installation: &InstallationId) -> Result<bool, QueueError> {
+    Ok(told_to_wait(spine, installation).await?.is_some())
+}
+
+/// How long GitHub still wants nothing to be asked; a person's pause does not count.
+pub(crate) async fn told_to_wait(
+    spine: &Spine,
+    installation: &InstallationId,
+) -> Result<Option<Duration>, QueueError> {
     let wanted = Scope::Installation(installation.clone());
-    let holds = |paused: &Paused| paused.scope == wanted && paused.pause.reason != Reason::Admin;
-    Ok(spine.pauses().await?.iter().any(holds))
+    let holds = |one: &&Paused| one.scope == wanted && one.pause.reason != Reason::Admin;
+    Ok(spine.pauses().await?.iter().filter(holds).map(|one| one.pause.left).max())
 }

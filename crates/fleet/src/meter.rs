@@ -6,10 +6,10 @@ use domain::{InstallationId, JobId, Lane};
 use github::{Answer, Gate, GateFuture, Observer};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use http::Method;
-use queue::{BudgetSettings, Health, Observation, Paid, Paused, Permit, Reason, Scope, Spine};
+use queue::{BudgetSettings, Health, Observation, Paid, Permit, Spine};
 use tokio::{sync::mpsc, time::Instant};
 
-use crate::{endpoints, paid, told::Told};
+use crate::{endpoints, paid, told::Told, told_to_wait};
 
 /// Answers not yet taken in; further ones are dropped, since the next answer says the same again.
 const BACKLOG: usize = 1024;
@@ -83,10 +83,8 @@ impl Meter {
     /// What the App asks as itself is nobody's budget, but a pause that GitHub gave cause for holds it as well. A queue that
     /// is away holds nothing up: a token may be needed to do what was paid for.
     async fn heed(&self) -> Result<(), Duration> {
-        let ours = Scope::Installation(self.installation.clone());
-        let pauses = self.spine.pauses().await.unwrap_or_default();
-        let holds = |one: &&Paused| one.scope == ours && one.pause.reason != Reason::Admin;
-        pauses.iter().filter(holds).map(|one| one.pause.left).max().map_or(Ok(()), Err)
+        let left = told_to_wait(&self.spine, &self.installation).await.unwrap_or_default();
+        left.map_or(Ok(()), Err)
     }
 
     /// Waits a moment for the budget, once; longer than that the job goes back to the queue.
