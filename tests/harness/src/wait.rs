@@ -1,15 +1,16 @@
-//! Waiting for what must come, and for nothing else.
+//! Waiting for a condition, with a bound that a busy machine can keep.
 
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-/// Longest wait for anything.
-const BOUND: Duration = Duration::from_secs(15);
+/// Longest wait for a condition. It costs nothing when the condition comes true, and a machine that is busy with
+/// other work needs most of it.
+const BOUND: Duration = Duration::from_mins(2);
 /// Between two looks.
 const STEP: Duration = Duration::from_millis(20);
 
-/// Looks again and again until there is something, 15 s at most.
+/// Returns what `look` finds, asked again and again for up to two minutes.
 ///
 /// # Panics
 /// With `what`, when it does not come.

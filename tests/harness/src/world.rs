@@ -92,7 +92,7 @@ impl World {
         listener.set_nonblocking(true).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let twin = Twin::start(choices.twin_of(&url)).await.unwrap();
-        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(40)).build().unwrap();
+        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_mins(2)).build().unwrap();
         let (watch, clock) = Clock::fixed(Clock::System.now());
         let mut world = Self {
             client,

@@ -9,7 +9,7 @@ use crate::once::Scene;
 
 #[tokio::test]
 async fn it_is_dead_after_three_and_the_others_are_unaffected() {
-    let lease = Duration::from_secs(1);
+    let lease = Duration::from_secs(3);
     let scene = Scene::with(World::builder().lease(lease), draft("red")).await;
     let world = &scene.world;
     let bad = scene.asked().await;

@@ -16,7 +16,7 @@ const CONNECTIONS: usize = 20;
 
 #[tokio::test]
 async fn callers_are_told_to_come_again_and_every_process_goes_on() {
-    let lease = Duration::from_secs(2);
+    let lease = Duration::from_secs(3);
     let scene = Scene::with(World::builder().own_servers().lease(lease), draft("red")).await;
     let world = &scene.world;
     let root = world.admin().await;

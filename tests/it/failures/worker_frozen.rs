@@ -9,7 +9,7 @@ use crate::once::Scene;
 
 #[tokio::test]
 async fn a_process_stopped_beyond_its_lease_writes_nothing_afterwards() {
-    let lease = Duration::from_secs(2);
+    let lease = Duration::from_secs(3);
     let scene = Scene::with(World::builder().lease(lease), draft("red")).await;
     scene.fault(FaultKind::Latency { ms: 500 }, 1);
     let asked = scene.asked().await;
