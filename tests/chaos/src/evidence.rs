@@ -114,6 +114,8 @@ pub(crate) struct Evidence {
     pub(crate) cut_off: HashSet<(Uuid, i64)>,
     /// Processes that ended by themselves.
     pub(crate) surprises: Vec<String>,
+    /// How much slower than an idle machine this one was; 0 when it was not measured.
+    pub(crate) slowness: f64,
 }
 
 impl Evidence {
@@ -142,6 +144,11 @@ impl Evidence {
         evidence.cut_off = cut_off(stage).await.context("the workers' logs cannot be read")?;
         evidence.surprises = stage.slots.iter().flat_map(Slot::surprises).collect();
         Ok(evidence)
+    }
+
+    /// Returns a bound for an idle machine as it is on this one.
+    pub(crate) fn scaled(&self, bound: Duration) -> Duration {
+        bound.mul_f64(self.slowness.max(1.0))
     }
 
     /// The part of a time in which something could go on.

@@ -25,6 +25,7 @@ mod proxy;
 mod quiet;
 mod report;
 mod search;
+mod slowness;
 mod stage;
 mod story;
 mod tally;
@@ -43,7 +44,7 @@ pub use crate::{
 };
 use crate::{
     client::Client, evidence::Evidence, faults::Hand, held::Held, inside::Peek, load::Load,
-    progress::Progress, stage::Stage, watch::Watch,
+    progress::Progress, slowness::Slowness, stage::Stage, watch::Watch,
 };
 
 /// Runs a plan to its end and judges it. Builds `rts` first.
@@ -65,7 +66,7 @@ pub async fn run(plan: &Plan) -> anyhow::Result<Report> {
 }
 
 async fn judged(plan: &Plan, program: PathBuf, folder: &Path) -> anyhow::Result<Report> {
-    let begun = Instant::now();
+    let (begun, slowness) = (Instant::now(), Slowness::start());
     let stage = Stage::build(plan, program, folder).await?;
     stage.log.note(format_args!("seed {}: everything is up", plan.seed));
     let until = Instant::now() + plan.all() + plan.quiet / 2;
@@ -82,12 +83,13 @@ async fn judged(plan: &Plan, program: PathBuf, folder: &Path) -> anyhow::Result<
     let ((), healed) = tokio::join!(asking, failing);
     healed?;
     stage.log.note("the callers are done");
-    let settled = quiet::settle(&stage, plan.quiet).await?;
+    let settled = quiet::settle(&stage, plan.quiet, &slowness).await?;
     drop(told);
     let seen = (watch.end().await?, held.holds(), peek.looks());
     let evidence =
         Evidence::collect((&stage, plan.lease), (load.client.tally.told(), hand.deeds(), settled), seen)
             .await?;
+    let evidence = Evidence { slowness: slowness.factor(), ..evidence };
     Ok(Report::new(plan, &evidence, begun.elapsed(), folder.to_path_buf()))
 }
 

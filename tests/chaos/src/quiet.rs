@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 use sqlx::Row;
 use tokio::time::{Instant, sleep};
 
-use crate::{evidence::queued, inside::Inside, stage::Stage};
+use crate::{evidence::queued, inside::Inside, slowness::Slowness, stage::Stage};
 
 /// How often it is looked, and reaping moved on.
 const LOOK: Duration = Duration::from_millis(500);
@@ -39,15 +39,19 @@ pub(crate) fn heal(stage: &Stage) -> anyhow::Result<()> {
 
 /// Waits until no job is open, no call in doubt, no webhook unread, no row left of a runner that is gone and nothing in the
 /// queue, with the look-ups of calls in doubt made due at once.
-pub(crate) async fn settle(stage: &Arc<Stage>, limit: Duration) -> anyhow::Result<Settled> {
-    let until = Instant::now() + limit;
+pub(crate) async fn settle(
+    stage: &Arc<Stage>,
+    limit: Duration,
+    slowness: &Slowness,
+) -> anyhow::Result<Settled> {
+    let begun = Instant::now();
     let (mut settled, mut calm, mut differ) = (Settled::default(), 0, None);
-    while Instant::now() < until {
+    while begun.elapsed() < limit.mul_f64(slowness.factor()) {
         let left = left(stage).await?;
         stage.log.note(&left);
         let held = Inside::read(stage).await?.of_jobs().len();
         calm = if left.is_nothing() && held == 0 { calm + 1 } else { 0 };
-        compare(stage, &mut settled, &mut differ).await?;
+        compare(stage, &mut settled, &mut differ, BEHIND.mul_f64(slowness.factor())).await?;
         // Twice: between two look-ups of one call nothing is open for a moment.
         if calm == 2 {
             settled.in_time = true;
@@ -63,7 +67,12 @@ pub(crate) async fn settle(stage: &Arc<Stage>, limit: Duration) -> anyhow::Resul
 }
 
 /// Holds what the service tells of its queue against the rows, before and after: jobs come and go meanwhile.
-async fn compare(stage: &Stage, settled: &mut Settled, differ: &mut Option<Instant>) -> anyhow::Result<()> {
+async fn compare(
+    stage: &Stage,
+    settled: &mut Settled,
+    differ: &mut Option<Instant>,
+    most: Duration,
+) -> anyhow::Result<()> {
     let open = "SELECT count(*) FROM jobs WHERE finished_at IS NULL";
     let before: i64 = sqlx::query_scalar(open).fetch_one(&stage.sql).await?;
     let told = queued(stage).await?;
@@ -71,7 +80,7 @@ async fn compare(stage: &Stage, settled: &mut Settled, differ: &mut Option<Insta
     settled.compared += 1;
     if (before.min(after)..=before.max(after)).contains(&told) {
         *differ = None;
-    } else if differ.get_or_insert_with(Instant::now).elapsed() > BEHIND {
+    } else if differ.get_or_insert_with(Instant::now).elapsed() > most {
         settled.behind.push(format!("the queue tells of {told} jobs, and {after} rows are open"));
     }
     Ok(())

@@ -153,6 +153,7 @@ fn others(evidence: &Evidence) -> Vec<(String, String)> {
         ("configs handed out".to_owned(), evidence.told.handed_out.to_string()),
         ("requests to GitHub".to_owned(), summary.requests.to_string()),
         ("looks while Postgres was away".to_owned(), evidence.seen.blind.to_string()),
+        ("slowness of the machine".to_owned(), format!("{:.1} x", evidence.slowness.max(1.0))),
     ];
     for (kind, count) in &summary.violations {
         lines.push((format!("GitHub's ledger: {kind:?}"), count.to_string()));

@@ -46,7 +46,7 @@ const LEDGER_EACH: usize = 50;
 /// What webhooks are signed with.
 const WEBHOOK_SECRET: &str = "signed-by-the-twin-alone";
 /// Longest time until every process answers.
-const READY: Duration = Duration::from_mins(1);
+const READY: Duration = Duration::from_mins(4);
 
 /// Everything that runs. Dropping it ends every process.
 pub(crate) struct Stage {
@@ -91,13 +91,13 @@ impl Stage {
         let issuer = Issuer::start(issuer_config()).await?;
         let sql = PgPoolOptions::new()
             .max_connections(6)
-            .acquire_timeout(Duration::from_secs(10))
+            .acquire_timeout(Duration::from_mins(1))
             .connect_lazy_with(PgConnectOptions::from_str(&direct)?);
         let settings = settings(&direct, &proxies, (&twin, &issuer), (plan, folder))?;
         init_db(&program, &settings, folder).await?;
         let slots = slots(&program, &settings, folder, hooked).await?;
         let (teams, people, root) = people::settle(&sql, &issuer, plan).await?;
-        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(40)).build()?;
+        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_mins(1)).build()?;
         let redis = redis::Client::open(stack.redis_url(0))?;
         let stage = Self {
             slots,

@@ -63,7 +63,7 @@ pub(super) fn orphans_are_taken_up(evidence: &Evidence) -> Verdict {
     let mut offenders: Vec<String> =
         evidence.deeds.abandoned.iter().map(|job| format!("job {job} was not taken up again")).collect();
     for (all, outside, lost) in evidence.recoveries() {
-        let most = if lost { FOUND } else { evidence.lease + TAKEN_UP };
+        let most = evidence.scaled(if lost { FOUND } else { evidence.lease + TAKEN_UP });
         if outside > most {
             let [all, outside, most] = [all, outside, most].map(|time| time.as_secs_f64());
             offenders.push(format!(

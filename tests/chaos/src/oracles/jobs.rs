@@ -50,7 +50,7 @@ pub(super) fn ended_in_time(evidence: &Evidence) -> Verdict {
     for job in &evidence.jobs {
         let Some(late) = job.late else { continue };
         let free = evidence.free(late);
-        if free > IN_TIME {
+        if free > evidence.scaled(IN_TIME) {
             let [all, free] = [late.1 - late.0, free].map(|time| time.as_secs_f64());
             offenders.push(format!(
                 "{} job {} is {} {all:.1} s past its deadline, {free:.1} s of them outside pauses and outages",

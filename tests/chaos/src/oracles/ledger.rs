@@ -1,9 +1,9 @@
 //! What GitHub would say of us.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use chrono::TimeDelta;
-use twin::{Ledger, Violation, ViolationKind};
+use twin::{Violation, ViolationKind};
 
 use super::Verdict;
 use crate::evidence::{At, Evidence};
@@ -12,9 +12,9 @@ use crate::evidence::{At, Evidence};
 const BURST: usize = 10;
 /// How long after Redis is back a pause or an empty window may be unknown: the first answers tell of it, and they come within
 /// the second that a process may need to find Redis again, and the four that a delayed answer takes.
-const LEARNED: TimeDelta = TimeDelta::seconds(5);
+const LEARNED: Duration = Duration::from_secs(5);
 /// How long after a token is void what is under way may still bear it.
-const TOLD: TimeDelta = TimeDelta::seconds(5);
+const TOLD: Duration = Duration::from_secs(5);
 /// Each process that has a token learns by an answer of its own that it is void, whenever it next asks: three workers and
 /// two schedulers.
 const PROCESSES: usize = 5;
@@ -25,7 +25,7 @@ const LIFE: TimeDelta = TimeDelta::hours(1);
 /// lost everything, as what GitHub had told was lost with it.
 pub(super) fn nothing_github_minds(evidence: &Evidence) -> Verdict {
     let ledger = &evidence.ledger;
-    let mut offenders: Vec<String> = unexplained(ledger, &evidence.deeds.losses)
+    let mut offenders: Vec<String> = unexplained(evidence)
         .iter()
         .map(|violation| format!("{} {:?}: {}", violation.at.to_rfc3339(), violation.kind, violation.detail))
         .collect();
@@ -63,13 +63,13 @@ impl Excuse {
     }
 
     /// A token became void.
-    fn void(from: At) -> [Self; 2] {
+    fn void(from: At, told: TimeDelta) -> [Self; 2] {
         let last = Self {
             most: PROCESSES,
             each: false,
             ..Self::new(from, from + LIFE, &[ViolationKind::ExpiredToken])
         };
-        [last, Self::new(from, from + TOLD, &[ViolationKind::ExpiredToken])]
+        [last, Self::new(from, from + told, &[ViolationKind::ExpiredToken])]
     }
 
     fn takes(&mut self, violation: &Violation, endpoint: &str) -> bool {
@@ -84,18 +84,20 @@ impl Excuse {
 }
 
 /// Violations that nothing explains.
-fn unexplained<'l>(ledger: &'l Ledger, losses: &[(At, At)]) -> Vec<&'l Violation> {
+fn unexplained(evidence: &Evidence) -> Vec<&Violation> {
     use ViolationKind::{InsidePause, PointsExceeded, RegistrationsExceeded, WindowExhausted};
+    let ledger = &evidence.ledger;
+    let scaled = |bound| TimeDelta::from_std(evidence.scaled(bound)).unwrap_or(TimeDelta::MAX);
     let mut excuses = Vec::new();
-    for (from, until) in losses {
-        let told = *until + LEARNED;
+    for (from, until) in &evidence.deeds.losses {
+        let told = *until + scaled(LEARNED);
         excuses.push(Excuse::new(*from, told, &[InsidePause, WindowExhausted]));
         // What was used before is forgotten for as long as GitHub remembers it.
         excuses.push(Excuse::new(*from, told + TimeDelta::minutes(1), &[PointsExceeded]));
         excuses.push(Excuse::new(*from, told + TimeDelta::minutes(5), &[RegistrationsExceeded]));
     }
     let void = ledger.entries.iter().filter(|entry| entry.fault.as_deref() == Some("token_expired"));
-    excuses.extend(void.flat_map(|entry| Excuse::void(entry.at)));
+    excuses.extend(void.flat_map(|entry| Excuse::void(entry.at, scaled(TOLD))));
     let endpoints: HashMap<&str, String> = ledger
         .entries
         .iter()
@@ -116,7 +118,7 @@ fn unexplained<'l>(ledger: &'l Ledger, losses: &[(At, At)]) -> Vec<&'l Violation
 #[cfg(test)]
 mod tests {
     use chrono::DateTime;
-    use twin::Entry;
+    use twin::{Entry, Ledger};
 
     use super::*;
 
@@ -132,6 +134,12 @@ mod tests {
             ledger.violations.push_back(Violation { at: at(*seconds), kind: *kind, request_id, detail });
         }
         ledger
+    }
+
+    fn left(ledger: &Ledger, losses: &[(At, At)]) -> usize {
+        let mut evidence = Evidence { ledger: ledger.clone(), ..Evidence::default() };
+        evidence.deeds.losses = losses.to_vec();
+        unexplained(&evidence).len()
     }
 
     fn entry(nth: usize, seconds: i64, template: &str, fault: Option<&str>) -> Entry {
@@ -154,13 +162,13 @@ mod tests {
     #[test]
     fn a_loss_explains_one_burst_of_each_endpoint_and_no_more() {
         let inside = [(1, ViolationKind::InsidePause, "/a"); 12];
-        let left = |losses: &[(At, At)]| unexplained(&ledger(&inside), losses).len();
+        let left = |losses: &[(At, At)]| super::tests::left(&ledger(&inside), losses);
         assert_eq!(left(&[(at(0), at(0))]), 2);
         assert_eq!(left(&[(at(0), at(0)), (at(1), at(1))]), 0);
         assert_eq!(left(&[(at(5), at(6))]), 12);
         assert_eq!(left(&[]), 12);
         let apart = [inside, [(1, ViolationKind::WindowExhausted, "/b"); 12]].concat();
-        assert_eq!(unexplained(&ledger(&apart), &[(at(0), at(0))]).len(), 4);
+        assert_eq!(super::tests::left(&ledger(&apart), &[(at(0), at(0))]), 4);
     }
 
     #[test]
@@ -169,7 +177,7 @@ mod tests {
         let inside = |seconds| (seconds, ViolationKind::InsidePause, "/a");
         let name = (1, ViolationKind::DuplicateName, "/a");
         let all = ledger(&[points(60), points(70), inside(4), inside(9), name]);
-        assert_eq!(unexplained(&all, &[(at(0), at(0))]).len(), 3);
+        assert_eq!(left(&all, &[(at(0), at(0))]), 3);
     }
 
     #[test]
@@ -184,10 +192,10 @@ mod tests {
             expired(23),
             expired(24),
         ]);
-        assert_eq!(unexplained(&all, &[]).len(), 7);
+        assert_eq!(left(&all, &[]), 7);
         all.entries.push_back(entry(9, 1, "/a", Some("token_expired")));
-        assert_eq!(unexplained(&all, &[]).len(), 1, "what came before it");
+        assert_eq!(left(&all, &[]), 1, "what came before it");
         all.violations.push_back(all.violations[6].clone());
-        assert_eq!(unexplained(&all, &[]).len(), 2, "one more than there are processes");
+        assert_eq!(left(&all, &[]), 2, "one more than there are processes");
     }
 }

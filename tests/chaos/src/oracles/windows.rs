@@ -32,7 +32,9 @@ pub(super) fn no_window_exceeded(evidence: &Evidence) -> Verdict {
             }
         }
     }
-    let looked_at = if strictly >= SATURATED { looked_at } else { 0 };
+    // A machine that is too slow for the load does not use a minute up.
+    let used_up = f64::from(strictly) * evidence.slowness.max(1.0) >= f64::from(SATURATED);
+    let looked_at = if used_up { looked_at } else { 0 };
     Verdict::new("no window of GitHub's limits is exceeded", looked_at, offenders)
 }
 
