@@ -1,7 +1,7 @@
 //! Everything the oracles judge, read once when all is quiet.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -114,6 +114,10 @@ pub(crate) struct Evidence {
     pub(crate) cut_off: HashSet<(Uuid, i64)>,
     /// Processes that ended by themselves.
     pub(crate) surprises: Vec<String>,
+    /// Names of runners that did not come through the service and must still be on GitHub.
+    pub(crate) unmanaged: BTreeSet<String>,
+    /// Whether GitHub sends webhooks.
+    pub(crate) has_webhooks: bool,
     /// How much slower than an idle machine this one was; 0 when it was not measured.
     pub(crate) slowness: f64,
 }
@@ -135,6 +139,7 @@ impl Evidence {
         evidence.leftovers = inside.of_jobs();
         evidence.github = stage.twin.runners();
         evidence.ledger = stage.twin.ledger();
+        evidence.has_webhooks = stage.has_webhooks;
         evidence.arrived = arrived(stage);
         let search = Search::everywhere(stage, &inside).await;
         let search = search.context("the search for the canary broke off")?;

@@ -4,8 +4,10 @@
 //! Everything is private to the run: servers, ports, folder. Every process is ended by its own id, however the run
 //! ends.
 
+mod abuse;
 mod action;
 mod choices;
+mod churn;
 mod client;
 mod deck;
 mod evidence;
@@ -43,7 +45,7 @@ pub use crate::{
     report::Report,
 };
 use crate::{
-    client::Client, evidence::Evidence, faults::Hand, held::Held, inside::Peek, load::Load,
+    churn::Churn, client::Client, evidence::Evidence, faults::Hand, held::Held, inside::Peek, load::Load,
     progress::Progress, slowness::Slowness, stage::Stage, watch::Watch,
 };
 
@@ -74,14 +76,17 @@ async fn judged(plan: &Plan, program: PathBuf, folder: &Path) -> anyhow::Result<
     let (watch, hand) = (Watch::start(stage.clone()), Hand::new(stage.clone()));
     let (held, peek) = (Held::start(stage.spine()?), Peek::start(stage.clone()));
     let told = Progress::start((&stage, &hand, &load), plan);
+    let churn = Churn::start(stage.twin.control())?;
     let asking = async { load.run(plan).await };
     let failing = async {
         hand.run(plan.schedule()).await;
         stage.log.note("the faults are over");
-        quiet::heal(&stage)
+        let unmanaged = churn.end();
+        quiet::heal(&stage)?;
+        anyhow::Ok(unmanaged)
     };
-    let ((), healed) = tokio::join!(asking, failing);
-    healed?;
+    let ((), unmanaged) = tokio::join!(asking, failing);
+    let unmanaged = unmanaged?;
     stage.log.note("the callers are done");
     let settled = quiet::settle(&stage, plan.quiet, &slowness).await?;
     drop(told);
@@ -89,7 +94,7 @@ async fn judged(plan: &Plan, program: PathBuf, folder: &Path) -> anyhow::Result<
     let evidence =
         Evidence::collect((&stage, plan.lease), (load.client.tally.told(), hand.deeds(), settled), seen)
             .await?;
-    let evidence = Evidence { slowness: slowness.factor(), ..evidence };
+    let evidence = Evidence { slowness: slowness.factor(), unmanaged, ..evidence };
     Ok(Report::new(plan, &evidence, begun.elapsed(), folder.to_path_buf()))
 }
 

@@ -9,6 +9,7 @@ use tokio::{
 };
 
 use crate::{
+    abuse::{ABUSERS, abuse},
     choices::{Choices, patience},
     client::Client,
     plan::{FLOOD, Plan},
@@ -41,6 +42,9 @@ impl Load {
         let start = Instant::now();
         let gap = plan.calls() / u32::try_from(plan.stories()).unwrap_or(u32::MAX);
         let mut callers = JoinSet::new();
+        for nth in 0..ABUSERS {
+            callers.spawn(abuse(self.clone(), self.seed ^ (nth << 32), start + plan.chaos));
+        }
         let mut flooded = false;
         for nth in 0..plan.stories() {
             let begin = gap * u32::try_from(nth).unwrap_or(u32::MAX);

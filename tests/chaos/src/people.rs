@@ -28,12 +28,19 @@ pub(crate) struct Person {
 /// The team that floods the queue; the last one, so that its people are.
 const FLOOD: (&str, Option<i32>) = ("flood", None);
 
+/// The team of the one who repeats the dearest requests.
+const ABUSER: (&str, Option<i32>) = ("greedy", Some(3));
+
+/// Who asks.
+pub(crate) struct Settled {
+    pub(crate) teams: Vec<Team>,
+    pub(crate) people: Vec<Person>,
+    pub(crate) root: Person,
+    pub(crate) abuser: Person,
+}
+
 /// Inserts the teams, two people and one machine for each, and an admin.
-pub(crate) async fn settle(
-    sql: &PgPool,
-    issuer: &Issuer,
-    plan: &Plan,
-) -> anyhow::Result<(Vec<Team>, Vec<Person>, Person)> {
+pub(crate) async fn settle(sql: &PgPool, issuer: &Issuer, plan: &Plan) -> anyhow::Result<Settled> {
     let part = |share: usize| i32::try_from((plan.stories() / share).max(2)).ok();
     let teams: Vec<Team> =
         [("amber", part(12)), ("blue", part(40)), ("coral", Some(3)), ("drab", None), ("ebony", None), FLOOD]
@@ -41,6 +48,8 @@ pub(crate) async fn settle(
             .map(|(name, most)| Team { id: Uuid::now_v7(), name, most, floods: name == FLOOD.0 })
             .collect();
     let mut people = Vec::new();
+    let abuser = Team { id: Uuid::now_v7(), name: ABUSER.0, most: ABUSER.1, floods: false };
+    let teams = [vec![abuser], teams].concat();
     for (nth, team) in teams.iter().enumerate() {
         let insert =
             "INSERT INTO teams (id, name, required_labels, max_runners) VALUES ($1, $2, ARRAY[$2], $3)";
@@ -65,7 +74,10 @@ pub(crate) async fn settle(
     }
     user(sql, issuer, "root", true).await?;
     let root = Person { team: 0, token: token(issuer, "root")? };
-    Ok((teams, people, root))
+    // The abuser's team is the first one; its people do nothing else.
+    let (mut abusers, people): (Vec<Person>, _) = people.into_iter().partition(|person| person.team == 0);
+    let abuser = abusers.swap_remove(0);
+    Ok(Settled { teams, people, root, abuser })
 }
 
 async fn user(sql: &PgPool, issuer: &Issuer, sub: &str, admin: bool) -> anyhow::Result<Uuid> {

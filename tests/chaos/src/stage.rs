@@ -26,7 +26,7 @@ use twin::{
 use crate::{
     action::{Backing, Role},
     log::Log,
-    people::{self, Person, Team},
+    people::{self, Person, Settled, Team},
     plan::{APIS, Plan, SCHEDULERS, WORKERS},
     processes::{Recipe, Slot},
     proxy::Proxy,
@@ -60,6 +60,9 @@ pub(crate) struct Stage {
     pub(crate) teams: Vec<Team>,
     pub(crate) people: Vec<Person>,
     pub(crate) root: Person,
+    pub(crate) abuser: Person,
+    /// Whether GitHub sends webhooks.
+    pub(crate) has_webhooks: bool,
     pub(crate) canary: String,
     pub(crate) log: Log,
     stack: Mutex<Stack>,
@@ -96,7 +99,7 @@ impl Stage {
         let settings = settings(&direct, &proxies, (&twin, &issuer), (plan, folder))?;
         init_db(&program, &settings, folder).await?;
         let slots = slots(&program, &settings, folder, hooked).await?;
-        let (teams, people, root) = people::settle(&sql, &issuer, plan).await?;
+        let Settled { teams, people, root, abuser } = people::settle(&sql, &issuer, plan).await?;
         let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_mins(1)).build()?;
         let redis = redis::Client::open(stack.redis_url(0))?;
         let stage = Self {
@@ -109,7 +112,9 @@ impl Stage {
             teams,
             people,
             root,
+            abuser,
             canary,
+            has_webhooks: plan.webhooks,
             log,
             stack: Mutex::new(stack),
             servers,
@@ -213,7 +218,7 @@ fn twin_config(plan: &Plan, hooked: u16) -> TwinConfig {
     let limits = Limits { primary: Some(NARROW), ..Limits::github() };
     let webhook =
         WebhookConfig::new(format!("http://127.0.0.1:{hooked}/api/v1/webhooks/github"), WEBHOOK_SECRET);
-    let config = TwinConfig { limits, webhook: Some(webhook), ..TwinConfig::default() };
+    let config = TwinConfig { limits, webhook: plan.webhooks.then_some(webhook), ..TwinConfig::default() };
     let ledger_capacity = config.ledger_capacity.max(plan.operations.saturating_mul(LEDGER_EACH));
     TwinConfig { ledger_capacity, ..config }
 }

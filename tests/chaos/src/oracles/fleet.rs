@@ -1,9 +1,10 @@
 //! GitHub's runners and our rows say the same, and no team has too many.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::Verdict;
 use crate::{
+    churn::is_unmanaged,
     evidence::{Evidence, RunnerRow},
     history::most_at_once,
     people::Team,
@@ -18,7 +19,8 @@ pub(super) fn nothing_stray(evidence: &Evidence) -> Verdict {
         .filter_map(|row| row.github_id.map(|id| (id, row)))
         .collect();
     let mut offenders = Vec::new();
-    for runner in &evidence.github {
+    let ours = || evidence.github.iter().filter(|runner| !is_unmanaged(&runner.name));
+    for runner in ours() {
         match i64::try_from(runner.id).ok().and_then(|id| live.get(&id)) {
             None => {
                 let calls: Vec<_> = evidence.calls.iter().filter(|call| call.name == runner.name).collect();
@@ -30,7 +32,15 @@ pub(super) fn nothing_stray(evidence: &Evidence) -> Verdict {
             Some(_) => {}
         }
     }
-    Verdict::new("every runner on GitHub belongs to a live row", evidence.github.len(), offenders)
+    Verdict::new("every runner on GitHub belongs to a live row", ours().count(), offenders)
+}
+
+/// What did not come through the service is left alone, complete sync runs or not.
+pub(super) fn unmanaged_are_untouched(evidence: &Evidence) -> Verdict {
+    let there: BTreeSet<&str> = evidence.github.iter().map(|runner| runner.name.as_str()).collect();
+    let gone = evidence.unmanaged.iter().filter(|name| !there.contains(name.as_str()));
+    let offenders = gone.map(|name| format!("{name} was removed from GitHub")).collect();
+    Verdict::new("unmanaged runners are left alone", evidence.unmanaged.len(), offenders)
 }
 
 /// Every row that says its config was delivered has its runner on GitHub; none waits for a job that is over.
@@ -87,6 +97,13 @@ mod tests {
     fn a_row_without_its_runner_is_found() {
         let runners = vec![row("pending", Some(1)), row("requested", None), row("deleted", Some(2))];
         assert_eq!(pending_exist(&Evidence { runners, ..Evidence::default() }).offenders.len(), 2);
+    }
+
+    #[test]
+    fn an_unmanaged_runner_that_is_gone_is_found() {
+        let unmanaged = ["unmanaged-1".to_owned()].into();
+        let evidence = Evidence { unmanaged, ..Evidence::default() };
+        assert_eq!(unmanaged_are_untouched(&evidence).offenders.len(), 1);
     }
 
     #[test]

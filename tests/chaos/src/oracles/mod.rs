@@ -42,6 +42,7 @@ pub(crate) fn all(evidence: &Evidence) -> Vec<Verdict> {
         jobs::counters_fit,
         jobs::poison_is_deserved,
         fleet::nothing_stray,
+        fleet::unmanaged_are_untouched,
         fleet::pending_exist,
         fleet::quota_holds,
         ledger::nothing_github_minds,
