@@ -1,6 +1,8 @@
 //! Telling the queue, and asking it how long things take. The row is the truth: a queue that is away delays a job
 //! until the next sweep, it never loses one.
 
+use std::time::Duration;
+
 use domain::{Job, JobKind, JobState, Problem, ProblemCode, Team};
 use queue::{Prospect, Standing, Ticket};
 
@@ -53,9 +55,10 @@ pub(crate) async fn enqueue(app: &App, job: &Job, weight: f64) {
         team: job.team,
         weight,
         cost: job.kind.cost(),
-        accepted_at: job.created_at,
-        deadline_at: job.deadline_at,
-        run_at: None,
+        // The row was written a moment ago. Both times are the database's: only their difference means anything here.
+        age: Duration::ZERO,
+        time_left: (job.deadline_at - job.created_at).to_std().unwrap_or_default(),
+        delay: Duration::ZERO,
         urgent: job.is_urgent(),
     };
     if let Err(error) = app.spine.enqueue(&[ticket]).await {

@@ -1,5 +1,7 @@
 //! What a lost answer may have left on GitHub is looked for, by a job of its own, until it is certain.
 
+use std::time::Duration;
+
 use domain::{Call, JobId, JobKind, JobParams, Removal};
 use queue::Ticket;
 use store::{NewJob, StoreError};
@@ -56,9 +58,9 @@ async fn send(parts: &Parts, call: &Call) -> Result<Option<Ticket>, StoreError> 
         team: None,
         weight: 1.0,
         cost: JobKind::Deprovision.cost(),
-        accepted_at: job.created_at,
-        deadline_at: job.deadline_at,
-        run_at: None,
+        age: Duration::ZERO,
+        time_left: (job.deadline_at - job.created_at).to_std().unwrap_or_default(),
+        delay: Duration::ZERO,
         urgent: false,
     }))
 }

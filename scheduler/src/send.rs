@@ -1,5 +1,7 @@
 //! Jobs the service gives itself.
 
+use std::time::Duration;
+
 use domain::Job;
 use queue::Ticket;
 use store::NewJob;
@@ -27,9 +29,9 @@ pub(crate) async fn forward(
             team: job.team,
             weight: weight(job),
             cost: job.kind.cost(),
-            accepted_at: job.created_at,
-            deadline_at: job.deadline_at,
-            run_at: None,
+            age: Duration::ZERO,
+            time_left: (job.deadline_at - job.created_at).to_std().unwrap_or_default(),
+            delay: Duration::ZERO,
             urgent: false,
         })
         .collect();

@@ -141,9 +141,9 @@ fn ticket(row: &OpenJob) -> Ticket {
         team: row.team,
         weight: row.weight,
         cost: row.kind.cost(),
-        accepted_at: row.created_at,
-        deadline_at: row.deadline_at,
-        run_at: Some(row.run_at),
+        age: row.age.to_std().unwrap_or_default(),
+        time_left: row.time_left.to_std().unwrap_or_default(),
+        delay: row.delay.to_std().unwrap_or_default(),
         // It had its turn before its worker died, or somebody looks at its answer.
         urgent: row.running || (row.kind == JobKind::DriftCheck && row.asked),
     }
@@ -151,22 +151,19 @@ fn ticket(row: &OpenJob) -> Ticket {
 
 #[cfg(test)]
 mod tests {
-    use chrono::Utc;
-
     use super::*;
 
     #[test]
     fn who_looks_at_a_runner_goes_ahead_after_a_loss_as_before() {
-        let now = Utc::now();
         let row = |kind, running, asked| OpenJob {
             id: JobId::new(),
             kind,
             installation: domain::InstallationId::default(),
             team: None,
             weight: 1.0,
-            created_at: now,
-            deadline_at: now,
-            run_at: now,
+            age: TimeDelta::zero(),
+            time_left: TimeDelta::zero(),
+            delay: TimeDelta::zero(),
             running,
             asked,
             quiet_for: TimeDelta::zero(),

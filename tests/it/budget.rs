@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use chrono::{TimeDelta, Utc};
 use domain::{InstallationId, JobId, Lane};
 use futures::future::join_all;
 use harness::{World, draft, wish};
@@ -162,9 +161,9 @@ async fn an_installation_that_holds_nothing_any_more_is_shown_as_empty() {
         team: None,
         weight: 1.0,
         cost: 1,
-        accepted_at: Utc::now() - TimeDelta::minutes(2),
-        deadline_at: Utc::now() + TimeDelta::minutes(8),
-        run_at: None,
+        age: Duration::from_mins(2),
+        time_left: Duration::from_mins(8),
+        delay: Duration::ZERO,
         urgent: false,
     };
     // Once the API answers, somebody takes the metrics in.

@@ -1,6 +1,7 @@
 //! Jobs for the queue alone, when nothing else is measured.
 
-use chrono::{TimeDelta, Utc};
+use std::time::Duration;
+
 use domain::{InstallationId, JobId, Lane, TeamId};
 use queue::Ticket;
 
@@ -11,7 +12,6 @@ pub(super) fn ticket(team: TeamId) -> Ticket {
 
 /// A provision job of a team of this weight.
 pub(super) fn weighed(team: TeamId, weight: f64) -> Ticket {
-    let now = Utc::now();
     Ticket {
         job: JobId::new(),
         installation: InstallationId::default(),
@@ -19,9 +19,9 @@ pub(super) fn weighed(team: TeamId, weight: f64) -> Ticket {
         team: Some(team),
         weight,
         cost: 1,
-        accepted_at: now,
-        deadline_at: now + TimeDelta::minutes(15),
-        run_at: None,
+        age: Duration::ZERO,
+        time_left: Duration::from_mins(15),
+        delay: Duration::ZERO,
         urgent: false,
     }
 }

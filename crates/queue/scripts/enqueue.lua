@@ -1,8 +1,9 @@
 -- Puts jobs into their lanes. A job that waits, is delayed or is leased already stays as it is, unless it is urgent now:
 -- then it goes ahead of its lane, as if it had come so.
 --
--- ARGV: groups of 10, at most 200: job, installation, lane, team, weight, cost, accepted ms, half-deadline ms,
---       due ms (0 = at once), urgent (0 or 1)
+-- ARGV: groups of 10, at most 200: job, installation, lane, team, weight, cost, age ms, ms until half of the deadline
+--       (negative when past), ms until it may start, urgent (0 or 1)
+--       Durations only: the caller's clock may differ from the clock of Redis.
 -- Result: number of jobs that are new here.
 -- Complexity: O(n log N) for n jobs into N waiting.
 
@@ -34,7 +35,8 @@ local placed, alarm = 0, false
 for at = 1, #ARGV, 10 do
   local id, inst, lane, team = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
   local weight, cost = tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5])
-  local accepted, half, due = ARGV[at + 6], ARGV[at + 7], tonumber(ARGV[at + 8])
+  local accepted, half = now - tonumber(ARGV[at + 6]), now + tonumber(ARGV[at + 7])
+  local due = now + tonumber(ARGV[at + 8])
   if redis.call('EXISTS', job_key(id)) == 0 then
     local rank = rank_of(inst, lane, team, cost / weight, ARGV[at + 9] == '1')
     redis.call('HSET', job_key(id), 'i', inst, 'l', lane, 't', team, 'k', rank, 'a', accepted,

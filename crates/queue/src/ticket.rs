@@ -1,6 +1,7 @@
 //! What goes in.
 
-use chrono::{DateTime, Utc};
+use std::time::Duration;
+
 use domain::{InstallationId, JobId, Lane, TeamId};
 
 /// One job on its way into the queue.
@@ -18,20 +19,22 @@ pub struct Ticket {
     pub weight: f64,
     /// Expected cost in requests; brought into 1 to 1,000.
     pub cost: u32,
-    /// When the job was accepted.
-    pub accepted_at: DateTime<Utc>,
-    /// When it stops making sense. Once half of that time is over the job goes ahead of its lane.
-    pub deadline_at: DateTime<Utc>,
-    /// Not before this time; at once if none or past.
-    pub run_at: Option<DateTime<Utc>>,
+    /// Time since the job was accepted.
+    pub age: Duration,
+    /// Time until the deadline; zero once it has passed. Half way between acceptance and deadline, the job goes ahead of
+    /// its lane.
+    pub time_left: Duration,
+    /// Time until the job may start.
+    pub delay: Duration,
     /// Ahead of everything in its lane that is not overdue, without a charge to the team.
     pub urgent: bool,
 }
 
 impl Ticket {
     pub(crate) fn args(&self) -> [String; 10] {
-        let accepted = self.accepted_at.timestamp_millis();
-        let deadline = self.deadline_at.timestamp_millis().max(accepted);
+        // Durations only: the clock of the database and the clock of Redis may differ by minutes.
+        let age = whole_millis(self.age);
+        let until_half = (whole_millis(self.time_left) - age) / 2;
         [
             self.job.to_string(),
             self.installation.to_string(),
@@ -39,12 +42,18 @@ impl Ticket {
             team(self.team),
             weight(self.weight).to_string(),
             cost(self.cost).to_string(),
-            accepted.to_string(),
-            (accepted + (deadline - accepted) / 2).to_string(),
-            self.run_at.map_or(0, |at| at.timestamp_millis()).to_string(),
+            age.to_string(),
+            until_half.to_string(),
+            whole_millis(self.delay).to_string(),
             u8::from(self.urgent).to_string(),
         ]
     }
+}
+
+/// Returns milliseconds, at most 100 years, so that Redis can add them to its clock.
+fn whole_millis(duration: Duration) -> i64 {
+    const MAX: i64 = 100 * 365 * 24 * 3_600 * 1_000;
+    i64::try_from(duration.as_millis()).unwrap_or(MAX).min(MAX)
 }
 
 pub(crate) fn team(team: Option<TeamId>) -> String {

@@ -69,12 +69,12 @@ pub struct OpenJob {
     pub team: Option<TeamId>,
     /// That team's weight.
     pub weight: f64,
-    /// Accepted.
-    pub created_at: DateTime<Utc>,
-    /// Not to be run after.
-    pub deadline_at: DateTime<Utc>,
-    /// Not to be run before.
-    pub run_at: DateTime<Utc>,
+    /// Time since it was accepted, by the database's clock like the others: no absolute time leaves the database.
+    pub age: TimeDelta,
+    /// Time until its deadline; negative once that has passed.
+    pub time_left: TimeDelta,
+    /// Time until it may start; negative once that has passed.
+    pub delay: TimeDelta,
     /// Whether a worker is said to hold it.
     pub running: bool,
     /// Whether a caller wants to know now, or joined in.
@@ -371,8 +371,11 @@ impl Jobs<'_> {
     /// Up to `most` jobs that are not final, by id from after `after`.
     pub async fn open(&mut self, after: Option<JobId>, most: i64) -> Result<Vec<OpenJob>> {
         let rows = sqlx::query!(
-            r#"SELECT jobs.id, kind, jobs.installation, team_id, coalesce(weight, 1) AS "weight!", jobs.created_at,
-                deadline_at, run_at, state = 'running' AS "running!",
+            r#"SELECT jobs.id, kind, jobs.installation, team_id, coalesce(weight, 1) AS "weight!",
+                extract(epoch FROM now() - jobs.created_at)::float8 AS "age!",
+                extract(epoch FROM deadline_at - now())::float8 AS "time_left!",
+                extract(epoch FROM run_at - now())::float8 AS "delay!",
+                state = 'running' AS "running!",
                 joined > 0 OR coalesce(params ->> 'source' = 'refresh', false) AS "asked!",
                 extract(epoch FROM now() - jobs.updated_at)::float8 AS "quiet!"
              FROM jobs LEFT JOIN teams ON teams.id = jobs.team_id
@@ -390,9 +393,9 @@ impl Jobs<'_> {
                     installation: row.installation.parse().map_err(StoreError::inconsistent)?,
                     team: row.team_id.map(Into::into),
                     weight: row.weight,
-                    created_at: row.created_at,
-                    deadline_at: row.deadline_at,
-                    run_at: row.run_at,
+                    age: span(row.age),
+                    time_left: span(row.time_left),
+                    delay: span(row.delay),
                     running: row.running,
                     asked: row.asked,
                     quiet_for: span(row.quiet),

@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use chrono::{TimeDelta, Utc};
 use domain::{InstallationId, JobId, Lane, TeamId};
 use proptest::{
     collection::vec,
@@ -75,9 +74,11 @@ impl Model {
     async fn new(cap: usize) -> Self {
         let team = TeamId::new();
         let lane = |n: usize| if n.is_multiple_of(2) { Lane::Provision } else { Lane::Drift };
-        let accepted = |n: usize| Utc::now() - TimeDelta::minutes(if n.is_multiple_of(3) { 20 } else { 0 });
-        let tickets =
-            (0..JOBS).map(|n| Ticket { lane: lane(n), accepted_at: accepted(n), ..ticket(team) }).collect();
+        let age = |n: usize| Duration::from_mins(if n.is_multiple_of(3) { 20 } else { 0 });
+        let left = |n: usize| Duration::from_mins(15).saturating_sub(age(n));
+        let tickets = (0..JOBS)
+            .map(|n| Ticket { lane: lane(n), age: age(n), time_left: left(n), ..ticket(team) })
+            .collect();
         Self {
             corner: Corner::under(&capped(cap)).await,
             team,
@@ -147,7 +148,7 @@ impl Model {
     async fn enqueue(&mut self, job: usize, later: bool) {
         let mut ticket = self.tickets[job].clone();
         if later {
-            ticket.run_at = delayed(TeamId::new()).run_at;
+            ticket.delay = delayed(TeamId::new()).delay;
         }
         let placed = self.corner.spine.enqueue(std::slice::from_ref(&ticket)).await.unwrap();
         assert_eq!(placed == 1, !self.at.contains_key(&ticket.job));

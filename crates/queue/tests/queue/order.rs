@@ -1,6 +1,7 @@
 //! Whose turn it is.
 
-use chrono::{TimeDelta, Utc};
+use std::time::Duration;
+
 use domain::{JobId, Lane, TeamId};
 use queue::{Lease, Place, Ticket};
 
@@ -97,11 +98,7 @@ async fn a_job_past_half_its_deadline_goes_first_and_leaves_the_clock_alone() {
     let corner = Corner::new().await;
     let (flood, other) = (TeamId::new(), TeamId::new());
     corner.spine.enqueue(&tickets(1_000, flood)).await.unwrap();
-    let old = Ticket {
-        accepted_at: Utc::now() - TimeDelta::minutes(8),
-        deadline_at: Utc::now() + TimeDelta::minutes(7),
-        ..ticket(flood)
-    };
+    let old = Ticket { age: Duration::from_mins(8), time_left: Duration::from_mins(7), ..ticket(flood) };
     corner.spine.enqueue(std::slice::from_ref(&old)).await.unwrap();
     assert_eq!(corner.take(1).await[0].job, old.job);
 
@@ -112,8 +109,8 @@ async fn a_job_past_half_its_deadline_goes_first_and_leaves_the_clock_alone() {
 }
 
 fn overdue(count: usize, team: TeamId) -> Vec<Ticket> {
-    let (accepted_at, deadline_at) = (Utc::now() - TimeDelta::minutes(8), Utc::now() + TimeDelta::minutes(7));
-    tickets(count, team).into_iter().map(|ticket| Ticket { accepted_at, deadline_at, ..ticket }).collect()
+    let (age, time_left) = (Duration::from_mins(8), Duration::from_mins(7));
+    tickets(count, team).into_iter().map(|ticket| Ticket { age, time_left, ..ticket }).collect()
 }
 
 #[tokio::test]
@@ -189,7 +186,7 @@ async fn what_becomes_urgent_goes_ahead_of_its_lane_wherever_it_is() {
     let team = TeamId::new();
     let line = tickets(20, team);
     corner.spine.enqueue(&line).await.unwrap();
-    let late = Ticket { run_at: Some(Utc::now() + TimeDelta::hours(1)), ..ticket(team) };
+    let late = Ticket { delay: Duration::from_hours(1), ..ticket(team) };
     corner.spine.enqueue(std::slice::from_ref(&late)).await.unwrap();
     let urgent = |ticket: &Ticket| Ticket { urgent: true, ..ticket.clone() };
     assert_eq!(corner.spine.enqueue(&[urgent(&line[19]), urgent(&late)]).await.unwrap(), 0, "none is new");

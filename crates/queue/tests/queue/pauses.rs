@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use chrono::{TimeDelta, Utc};
 use domain::{InstallationId, Lane, TeamId};
 use queue::{Place, Reason, Scope, Ticket};
 
@@ -80,7 +79,7 @@ async fn depth_and_age_are_told_per_lane() {
     let corner = Corner::new().await;
     let team = TeamId::new();
     corner.spine.enqueue(&tickets(3, team)).await.unwrap();
-    let old = Ticket { accepted_at: Utc::now() - TimeDelta::minutes(2), ..ticket(team) };
+    let old = Ticket { age: Duration::from_mins(2), ..ticket(team) };
     corner.spine.enqueue(&[old, delayed(team), delayed(team)]).await.unwrap();
     corner.take(1).await;
     let stats = corner.spine.stats().await.unwrap();

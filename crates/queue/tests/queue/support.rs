@@ -11,7 +11,6 @@ use std::{
     time::Duration,
 };
 
-use chrono::{TimeDelta, Utc};
 use domain::{InstallationId, JobId, Lane, TeamId};
 use queue::{BudgetSettings, Claimer, Lease, Spine, SpineConfig, Ticket};
 use redis::{FromRedisValue, aio::MultiplexedConnection, cmd};
@@ -128,9 +127,9 @@ pub(crate) fn ticket(team: TeamId) -> Ticket {
         team: Some(team),
         weight: 1.0,
         cost: 1,
-        accepted_at: Utc::now(),
-        deadline_at: Utc::now() + TimeDelta::minutes(15),
-        run_at: None,
+        age: Duration::ZERO,
+        time_left: Duration::from_mins(15),
+        delay: Duration::ZERO,
         urgent: false,
     }
 }
@@ -145,7 +144,7 @@ pub(crate) fn in_lane(lane: Lane, count: usize) -> Vec<Ticket> {
 }
 
 pub(crate) fn delayed(team: TeamId) -> Ticket {
-    Ticket { run_at: Some(Utc::now() + TimeDelta::hours(1)), ..ticket(team) }
+    Ticket { delay: Duration::from_hours(1), ..ticket(team) }
 }
 
 /// A private Redis on a socket, stopped when dropped.
