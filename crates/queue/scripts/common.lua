@@ -24,10 +24,14 @@
 --   g:<inst>             HASH  what is known of GitHub's limits, see budget.lua
 --   sites                ZSET  installations with a budget by when they were last heard of, at most 1,000
 --   full                 TEXT  set while a claim found work that only the end of another job lets start
+--   ready                TEXT  written by ready.lua, lives a minute
 --   v:<name>, o:<name>   TEXT  small values replicas share, and the locks around them
 -- A job is in exactly one of ready, delayed and leased, and its hash says which.
 local P = KEYS[1]
 local LANES = { 'provision', 'deprovision', 'drift' }
+-- A write that changes nothing: a demoted primary would answer scripts that happen to write nothing for ever, as if the
+-- queue were empty. A replica refuses this.
+redis.call('DEL', P)
 local TIME = redis.call('TIME')
 local now = TIME[1] * 1000 + math.floor(TIME[2] / 1000)
 

@@ -10,7 +10,7 @@ use domain::JobId;
 use futures::StreamExt;
 use tokio::{
     sync::watch,
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep},
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -18,6 +18,8 @@ use crate::{QueueError, Spine, pulse::Pulse};
 
 /// Every process says something this often, so that a silent subscription is known to be a dead one.
 const HEARTBEAT: Duration = Duration::from_secs(20);
+/// A subscription that does not hear the process's own message within this time is made anew.
+const ECHO: Duration = Duration::from_secs(5);
 
 /// What a watcher hears.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,21 +141,30 @@ async fn listen(spine: Spine, watchers: Arc<Watchers>) {
 
 /// One subscription from its beginning to its end.
 async fn subscription(spine: &Spine, watchers: &Watchers) -> Result<(), QueueError> {
+    let mut generations = spine.link().generations();
     let connection = spine.link().subscriber(&spine.key("news")).await?;
     watchers.tell_all();
     let mut messages = connection.into_on_message();
     let mut silent = false;
     loop {
         watchers.pulse.turn();
-        match timeout(HEARTBEAT, messages.next()).await {
-            Ok(Some(message)) => {
+        let patience = if silent { ECHO } else { HEARTBEAT };
+        let heard = tokio::select! {
+            message = messages.next() => Some(message),
+            // The process talks to another server now, from which this subscription may never hear anything.
+            _ = generations.changed(), if !silent => None,
+            () = sleep(patience) => None,
+        };
+        match heard {
+            Some(Some(message)) => {
                 silent = false;
                 watchers.tell(&message.get_payload::<String>()?);
             }
-            Ok(None) => return Ok(()),
-            Err(_) if silent => return Err(QueueError::Timeout),
-            Err(_) => {
+            Some(None) => return Ok(()),
+            None if silent => return Err(QueueError::Timeout),
+            None => {
                 silent = true;
+                generations.mark_unchanged();
                 spine.publish("heartbeat").await?;
             }
         }

@@ -1,14 +1,18 @@
 //! Where Redis is and how long it may take.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use crate::QueueError;
 
 /// Settings of a [`crate::Spine`].
 #[derive(Clone)]
 pub struct SpineConfig {
-    /// Address: `redis://`, `rediss://` or `redis+unix:///path?db=0`. May hold a password, so it is never printed.
+    /// Address: `redis://`, `rediss://` or `redis+unix:///path?db=0` for one server,
+    /// `redis+sentinel://host,host/name/db` for a primary that Sentinels name, `redis+cluster://host,host` for a cluster
+    /// (`rediss+…` with TLS). May hold a password, so it is never printed.
     pub url: String,
+    /// The certificates to trust in TLS, in PEM. `None`: the library's own.
+    pub roots: Option<Arc<[u8]>>,
     /// 1 to 64 characters of `a-z`, `0-9`, `-`, `_`: becomes the hash tag of every key.
     pub namespace: String,
     /// Longest wait for one answer, connecting included.
@@ -22,6 +26,7 @@ impl SpineConfig {
     pub fn new(url: impl Into<String>, namespace: impl Into<String>) -> Self {
         Self {
             url: url.into(),
+            roots: None,
             namespace: namespace.into(),
             call_timeout: Duration::from_secs(2),
             longest_wait: Duration::from_secs(5),

@@ -19,6 +19,9 @@ pub enum QueueError {
     /// Redis refused, or the connection broke.
     #[error("redis failed")]
     Redis(#[from] redis::RedisError),
+    /// No server that takes writes has been found; one is looked for in the background.
+    #[error("no redis server takes writes at the moment")]
+    Away,
     /// No answer within the call's time-out.
     #[error("redis did not answer in time")]
     Timeout,
@@ -30,6 +33,6 @@ pub enum QueueError {
 impl QueueError {
     /// Whether the same call may succeed later without anybody changing a setting.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Redis(_) | Self::Timeout)
+        matches!(self, Self::Redis(_) | Self::Away | Self::Timeout)
     }
 }

@@ -10,12 +10,14 @@
 //!   for by the claim and by [`Spine::permit`].
 //! * [`Announcements`]: one subscription per process that tells waiting requests when a job moved.
 
+mod address;
 mod announce;
 mod backend;
 mod budget;
 mod config;
 mod connection;
 mod error;
+mod finder;
 mod forecast;
 mod lease;
 mod pause;

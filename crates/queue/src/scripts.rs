@@ -28,6 +28,7 @@ scripts! {
     PAUSES = ["pauses.lua"],
     PERMIT = ["budget.lua", "window.lua", "probe.lua", "permit.lua"],
     PLACES = ["places.lua"],
+    READY = ["ready.lua"],
     RING = ["ring.lua"],
     SETTINGS = ["budget.lua", "settings.lua"],
     SETTLE = ["budget.lua", "window.lua", "probe.lua", "teams.lua", "settle.lua"],

@@ -3,12 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use domain::{JobId, Lane};
-use redis::{Client, FromRedisValue, Script, cmd};
+use redis::{FromRedisValue, Script, cmd};
 use uuid::Uuid;
 
 use crate::{
-    Cancelled, Claim, Claimer, Lease, LeaseToken, QueueError, Settle, SpineConfig, Ticket, connection::Link,
-    lease::LeaseRow, scripts,
+    Cancelled, Claim, Claimer, Lease, LeaseToken, QueueError, Settle, SpineConfig, Ticket, address::Address,
+    connection::Link, finder::Finder, lease::LeaseRow, scripts,
 };
 
 /// Most jobs one script call touches.
@@ -31,9 +31,10 @@ impl Spine {
     /// A bad address or namespace.
     pub fn connect(config: &SpineConfig) -> Result<Self, QueueError> {
         let prefix = config.prefix()?;
-        let client = Client::open(config.url.as_str()).map_err(|_| QueueError::BadUrl)?;
+        let address = Address::parse(&config.url, config.roots.as_deref())?;
+        let finder = Finder::new(address, prefix.clone());
         Ok(Self(Arc::new(Inner {
-            link: Link::new(client, config.call_timeout),
+            link: Link::new(finder, config.call_timeout),
             prefix,
             longest_wait: config.longest_wait,
         })))
@@ -147,9 +148,9 @@ impl Spine {
         self.0.link.command::<Option<String>>(&set).await.map(drop)
     }
 
-    /// Whether Redis answers.
+    /// Proves that Redis takes writes: a `PING` is answered by a server that refuses every job.
     pub async fn ping(&self) -> Result<(), QueueError> {
-        self.0.link.command::<String>(&cmd("PING")).await.map(drop)
+        self.run::<u8>(&scripts::READY, &[]).await.map(drop)
     }
 
     /// Tells every process that a job moved. `state` is one word.

@@ -1,0 +1,7 @@
+-- Proves that this server takes writes: it is a primary, owns our slot, and has memory left.
+--
+-- ARGV: none
+-- Result: 1.
+-- Complexity: O(1).
+redis.call('SET', P .. 'ready', 1, 'PX', 60000)
+return 1

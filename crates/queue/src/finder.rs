@@ -1,0 +1,129 @@
+//! Finding the server that takes our writes, whatever the set-up.
+
+use futures::future::select_ok;
+use redis::{
+    AsyncConnectionConfig, Client, ConnectionInfo, RedisError, ServerErrorKind, aio::MultiplexedConnection,
+    cmd,
+};
+
+use crate::address::{self, Address};
+
+/// Most redirections followed in a row.
+const MAX_REDIRECTS: usize = 5;
+
+/// A write that changes nothing. A replica refuses it, and a cluster node that does not own the slot redirects it. Unlike
+/// a real write it is also taken by a server whose memory is full, where jobs must still be able to end.
+const PROBE: &str = "redis.call('DEL', KEYS[1]) return 1";
+
+/// Finds the server to use, anew each time it is asked.
+pub(crate) struct Finder {
+    address: Address,
+    /// A key of our hash slot that never exists.
+    key: String,
+}
+
+/// A server that took a write a moment ago.
+#[derive(Clone)]
+pub(crate) struct Found {
+    pub(crate) client: Client,
+    pub(crate) connection: MultiplexedConnection,
+}
+
+impl Finder {
+    pub(crate) fn new(address: Address, key: String) -> Self {
+        Self { address, key }
+    }
+
+    /// Returns a connection to a server that has just accepted a write. Sentinels and cluster nodes are asked all at
+    /// once, so that one which is away costs no time.
+    pub(crate) async fn find(&self) -> Result<Found, RedisError> {
+        match &self.address {
+            Address::Single(info) => self.prove(info.clone()).await,
+            Address::Sentinel { sentinels, name, primary } => {
+                let ask = |sentinel: &ConnectionInfo| {
+                    let sentinel = sentinel.clone();
+                    Box::pin(async move {
+                        let (host, port) = primary_of(sentinel, name).await?;
+                        self.prove(address::moved_to(primary, &host, port)).await
+                    })
+                };
+                Ok(select_ok(sentinels.iter().map(ask)).await?.0)
+            }
+            Address::Cluster(nodes) => {
+                let all = nodes.iter().map(|node| Box::pin(self.prove(node.clone())));
+                Ok(select_ok(all).await?.0)
+            }
+        }
+    }
+
+    /// Connects and writes, following a cluster's redirections.
+    async fn prove(&self, mut info: ConnectionInfo) -> Result<Found, RedisError> {
+        let mut redirects = 0;
+        loop {
+            let found = connect(info.clone()).await?;
+            let mut probe = cmd("EVAL");
+            probe.arg(PROBE).arg(1).arg(&self.key);
+            let Err(error) = probe.query_async::<()>(&mut found.connection.clone()).await else {
+                return Ok(found);
+            };
+            redirects += 1;
+            match redirection(&info, &error) {
+                Some(next) if redirects <= MAX_REDIRECTS => info = next,
+                _ => return Err(error),
+            }
+        }
+    }
+}
+
+fn redirection(info: &ConnectionInfo, error: &RedisError) -> Option<ConnectionInfo> {
+    let moved = error.kind() == ServerErrorKind::Moved.into();
+    let (target, _slot) = error.redirect_node().filter(|_| moved)?;
+    address::redirected(info, target)
+}
+
+async fn connect(info: ConnectionInfo) -> Result<Found, RedisError> {
+    let client = Client::open(info)?;
+    let connection = client.get_multiplexed_async_connection_with_config(&settings()).await?;
+    Ok(Found { client, connection })
+}
+
+/// No time limits of the library's own: the caller has one for the whole call.
+pub(crate) fn settings() -> AsyncConnectionConfig {
+    AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None)
+}
+
+/// Asks one Sentinel where the primary is.
+async fn primary_of(sentinel: ConnectionInfo, name: &str) -> Result<(String, u16), RedisError> {
+    let mut connection = connect(sentinel).await?.connection;
+    let mut ask = cmd("SENTINEL");
+    ask.arg("GET-MASTER-ADDR-BY-NAME").arg(name);
+    let told: Option<(String, u16)> = ask.query_async(&mut connection).await?;
+    told.ok_or_else(|| {
+        RedisError::from((redis::ErrorKind::Client, "the Sentinel does not know this primary"))
+    })
+}
+
+/// Whether the server says that it is not, or not now, the one to send commands to.
+pub(crate) fn is_refusal(error: &RedisError) -> bool {
+    const CODES: [&str; 9] = [
+        "READONLY",
+        "MOVED",
+        "ASK",
+        "TRYAGAIN",
+        "CLUSTERDOWN",
+        "MASTERDOWN",
+        "LOADING",
+        // Sent to a waiting BLPOP when its server becomes a replica.
+        "UNBLOCKED",
+        // A primary that has lost its replicas and is told not to write alone.
+        "NOREPLICAS",
+    ];
+    let listed = |word: &str| CODES.contains(&word);
+    if error.code().is_some_and(listed) {
+        return true;
+    }
+    // Redis 6.2 and Valkey wrap the answer to a script's command: `ERR Error running script (…): -READONLY You can't …`.
+    let detail = error.detail().unwrap_or_default();
+    detail.contains("non local key in a cluster node")
+        || detail.split_ascii_whitespace().filter_map(|word| word.strip_prefix('-')).any(listed)
+}
