@@ -10,6 +10,8 @@ use runtime::health::Progress;
 use store::Store;
 use tokio_util::sync::CancellationToken;
 
+use crate::jobs::Confirmations;
+
 /// Everything a worker is made of, put together by the process that runs it.
 #[derive(Debug)]
 pub struct Parts {
@@ -62,15 +64,20 @@ pub(crate) struct Inner {
     parts: Parts,
     /// Cancelled when draining took too long: what runs is given back.
     pub(crate) forced: CancellationToken,
+    confirmations: Confirmations,
 }
 
 impl App {
     pub(crate) fn new(parts: Parts, forced: CancellationToken) -> Self {
-        Self(Arc::new(Inner { parts, forced }))
+        Self(Arc::new(Inner { parts, forced, confirmations: Confirmations::default() }))
     }
 
     pub(crate) fn forced(&self) -> &CancellationToken {
         &self.0.forced
+    }
+
+    pub(crate) fn confirmations(&self) -> &Confirmations {
+        &self.0.confirmations
     }
 }
 

@@ -23,8 +23,8 @@ pub use audit::{AuditEntry, Origin, SecurityEvent, Severity};
 pub use call::{Call, CallState, reap_due};
 pub use caller::{Caller, ClaimRule, MachineClient, Membership, Requester, TokenFacts, User};
 pub use fleet::{
-    Deviation, DriftRules, FEW, Findings, LiveRunner, MISSES, Observation, Pass, Remedy, SETTLING, SHARE,
-    SeenLabel, SeenRunner, Shift, Source, Suspect, WORD, transition,
+    Absence, Deviation, DriftRules, FEW, Findings, LiveRunner, MISSES, MISSES_OF_ANY_KIND, Observation, Pass,
+    Remedy, SETTLING, SHARE, SeenLabel, SeenRunner, Shift, Source, Suspect, WORD, transition,
 };
 pub use glob::{check_glob, check_repository_glob};
 pub use ids::{BadInstallationId, CallId, ClientId, InstallationId, JobId, RunnerId, TeamId, UserId};

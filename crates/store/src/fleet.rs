@@ -47,8 +47,10 @@ pub struct SyncRow {
     pub interval_seconds: Option<i32>,
     /// An admin asked for a pass that has not begun yet.
     pub triggered: bool,
-    /// The last pass that ended well.
+    /// The end of the last run of any kind.
     pub last_sync_time: Option<DateTime<Utc>>,
+    /// The end of the last complete run.
+    pub last_complete_sync_time: Option<DateTime<Utc>>,
     /// How the last one ended.
     pub last_sync_result: Option<String>,
     /// What went wrong.
@@ -146,11 +148,14 @@ pub(crate) async fn shift(
 }
 
 impl Fleet<'_> {
-    /// Whether a pass is due: the interval is over, the last one went wrong a minute ago, or an admin asked.
+    /// Whether a run is due: the interval is over, an admin asked, or the last one ended a minute ago before it had read
+    /// a page. Any run that has read pages costs as much as a complete one, so the next keeps the interval.
     pub async fn is_due(&mut self, installation: &InstallationId, interval: TimeDelta) -> Result<bool> {
         let due = sqlx::query_scalar!(
             r#"SELECT coalesce(attempted_at IS NULL OR coalesce(triggered_at > attempted_at, false)
-                OR attempted_at + make_interval(secs => CASE WHEN last_sync_result IN ('ok', 'held') THEN $2::float8
+                OR attempted_at + make_interval(secs => CASE
+                    WHEN last_sync_result IN ('ok', 'held', 'incomplete')
+                        OR coalesce((counts ->> 'requests')::int, 0) > 0 THEN $2::float8
                     ELSE least($2::float8, 60) END) <= now(), true) AS "due!"
              FROM sync_status WHERE installation = $1"#,
             installation.as_str(),
@@ -209,7 +214,7 @@ impl Fleet<'_> {
         let complete = matches!(end.result, "ok" | "held");
         sqlx::query!(
             "UPDATE sync_status SET last_sync_result = $2, last_sync_error = $3, counts = $4,
-                last_sync_time = CASE WHEN $5 THEN now() ELSE last_sync_time END,
+                last_run_time = now(), last_sync_time = CASE WHEN $5 THEN now() ELSE last_sync_time END,
                 removals_held = CASE WHEN $5 OR $6 > 0 THEN $6 ELSE removals_held END,
                 removals_allowed_at = CASE WHEN NOT $7 THEN removals_allowed_at END
              WHERE installation = $1",
@@ -226,20 +231,26 @@ impl Fleet<'_> {
         Ok(())
     }
 
-    /// Our runners on GitHub that are not deleted, at most `most`.
-    pub async fn live(&mut self, installation: &InstallationId, most: i64) -> Result<Vec<LiveRunner>> {
+    /// Our runners on GitHub that are not deleted: at most `limit` of those behind `after`, by id.
+    pub async fn live(
+        &mut self,
+        installation: &InstallationId,
+        after: Option<RunnerId>,
+        limit: i64,
+    ) -> Result<Vec<LiveRunner>> {
         let rows = sqlx::query!(
             r#"SELECT runners.id, github_runner_id AS "github_id!", team_id, weight, drift_response, runners.name,
-                labels, status, busy, missed, drift_seen, refused,
+                labels, status, busy, ephemeral, missed, unlisted, drift_seen, refused,
                 refused AND EXISTS (SELECT FROM jobs WHERE runner_id = runners.id AND kind = 'deprovision'
                     AND finished_at IS NULL) AS "leaving!",
                 coalesce(registered_at, runners.created_at) AS "registered_at!", runners.updated_at
              FROM runners JOIN teams ON teams.id = runners.team_id
              WHERE runners.installation = $1 AND status IN ('pending', 'active', 'offline')
-                AND github_runner_id IS NOT NULL
+                AND github_runner_id IS NOT NULL AND ($3::uuid IS NULL OR runners.id > $3)
              ORDER BY runners.id LIMIT $2"#,
             installation.as_str(),
-            most,
+            limit,
+            after.map(RunnerId::uuid),
         )
         .fetch_all(&mut *self.0)
         .await?;
@@ -255,7 +266,9 @@ impl Fleet<'_> {
                     labels: row.labels,
                     status: row.status.parse().map_err(StoreError::inconsistent)?,
                     busy: row.busy,
+                    ephemeral: row.ephemeral,
                     missed: row.missed,
+                    unlisted: row.unlisted,
                     drift_seen: row.drift_seen,
                     refused: row.refused,
                     leaving: row.leaving,
@@ -274,15 +287,32 @@ impl Fleet<'_> {
         Ok(shift(self.0, shifts, source, Some(since)).await?.len())
     }
 
-    /// Notes which runners a complete pass missed, and which are back.
-    pub async fn count_misses(&mut self, missing: &[RunnerId], back: &[RunnerId]) -> Result<()> {
-        let missing: Vec<Uuid> = missing.iter().map(|id| id.uuid()).collect();
-        let back: Vec<Uuid> = back.iter().map(|id| id.uuid()).collect();
+    /// Sets, for each runner, the complete runs and the runs of any kind in a row that did not list it.
+    pub async fn count_misses(&mut self, counters: &[(RunnerId, i16, i16)]) -> Result<()> {
+        if counters.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<Uuid> = counters.iter().map(|(id, _, _)| id.uuid()).collect();
+        let missed: Vec<i16> = counters.iter().map(|(_, missed, _)| *missed).collect();
+        let unlisted: Vec<i16> = counters.iter().map(|(_, _, unlisted)| *unlisted).collect();
         sqlx::query!(
-            "UPDATE runners SET missed = CASE WHEN id = ANY($2) THEN 0 ELSE least(missed + 1, 1000) END
-             WHERE (id = ANY($1) OR id = ANY($2)) AND status <> 'deleted'",
-            &missing,
-            &back,
+            "UPDATE runners SET missed = new.missed, unlisted = new.unlisted
+             FROM unnest($1::uuid[], $2::smallint[], $3::smallint[]) AS new(id, missed, unlisted)
+             WHERE runners.id = new.id AND status <> 'deleted'",
+            &ids,
+            &missed,
+            &unlisted,
+        )
+        .execute(&mut *self.0)
+        .await?;
+        Ok(())
+    }
+
+    /// Notes that a runner was found on GitHub by a look at it alone: what runs missed before counts no more.
+    pub async fn found(&mut self, runner: RunnerId) -> Result<()> {
+        sqlx::query!(
+            "UPDATE runners SET missed = 0, unlisted = 0 WHERE id = $1 AND (missed > 0 OR unlisted > 0)",
+            runner.uuid(),
         )
         .execute(&mut *self.0)
         .await?;
@@ -364,8 +394,9 @@ impl Fleet<'_> {
         Ok(sqlx::query_as!(
             SyncRow,
             r#"SELECT installation, interval_seconds,
-                coalesce(triggered_at > attempted_at, triggered_at IS NOT NULL) AS "triggered!", last_sync_time,
-                last_sync_result, last_sync_error, counts, removals_held,
+                coalesce(triggered_at > attempted_at, triggered_at IS NOT NULL) AS "triggered!",
+                greatest(last_run_time, last_sync_time) AS last_sync_time,
+                last_sync_time AS last_complete_sync_time, last_sync_result, last_sync_error, counts, removals_held,
                 coalesce(removals_allowed_at > now() - make_interval(secs => $1), false) AS "removals_confirmed!"
              FROM sync_status ORDER BY installation <> 'default', installation LIMIT 1000"#,
             seconds(WORD),

@@ -25,8 +25,15 @@ pub struct Awaited {
     pub labels: Vec<String>,
     /// The group it was told to land in; none: it was told none.
     pub runner_group_id: Option<i64>,
-    /// What its team's runners may be called by.
-    pub policy: LabelPolicy,
+    required_labels: Vec<String>,
+    optional_label_patterns: Vec<String>,
+}
+
+impl Awaited {
+    /// Its team's label policy, compiled.
+    pub fn policy(&self) -> LabelPolicy {
+        LabelPolicy::new(&self.required_labels, &self.optional_label_patterns)
+    }
 }
 
 struct AwaitedRow {
@@ -49,7 +56,8 @@ impl From<AwaitedRow> for Awaited {
             name: row.name,
             labels: row.labels,
             runner_group_id: row.told_group,
-            policy: LabelPolicy::new(&row.required_labels, &row.optional_label_patterns),
+            required_labels: row.required_labels,
+            optional_label_patterns: row.optional_label_patterns,
         }
     }
 }

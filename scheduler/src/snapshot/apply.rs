@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use domain::{
-    AuditEntry, Findings, InstallationId, Job, JobId, JobParams, LiveRunner, Pass, Removal, RunnerId,
+    AuditEntry, Findings, InstallationId, Job, JobId, JobParams, MISSES_OF_ANY_KIND, Pass, Removal, RunnerId,
     SecurityEvent, SeenRunner, Severity, Source, Suspect,
 };
 use serde_json::json;
@@ -13,12 +13,15 @@ use store::{NewJob, PassEnd, PassStart, Tx};
 use super::{Listed, newcomers};
 use crate::{Parts, StepError, send::forward};
 
-/// Most rows compared.
-const MOST_ROWS: i64 = 100_000;
-/// Most runners one pass sends jobs after; the others are found again by the next.
-const MOST_SUSPECTS: usize = 2000;
-/// Most runners remembered that are not ours.
-const MOST_UNMANAGED: usize = 20_000;
+/// Rows read and compared at once.
+const ROWS_AT_ONCE: i64 = 5000;
+/// Most checks of one run for runners that were listed, and most removals; the others are found again by the next.
+const MAX_CHECKS: usize = 2000;
+/// Most checks of one run for runners that were not listed: two runs reach 5,000 that ended. The others come first in the
+/// next.
+const MAX_ABSENCE_CHECKS: usize = 2500;
+/// Most runners stored that are not ours.
+const MAX_UNMANAGED: usize = 20_000;
 
 /// What one pass came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,6 +34,8 @@ pub struct Passed {
     pub changed: usize,
     /// Live rows a complete pass did not list.
     pub missing: usize,
+    /// Live rows this run did not list, complete or not.
+    pub unlisted: usize,
     /// Jobs sent.
     pub sent: u64,
     /// Jobs not sent because they might remove too much at once.
@@ -39,23 +44,22 @@ pub struct Passed {
     pub requests: u32,
 }
 
-/// Compares the rows with what was listed, writes the differences, and sends jobs after what is suspect.
+/// Compares the rows with what was listed, writes the differences, and orders the checks. Jobs come before runner rows,
+/// in the order in which a worker locks them at the end of a check.
 pub(super) async fn apply(
     parts: &Parts,
     installation: &InstallationId,
-    (listed, began): (&Listed, DateTime<Utc>),
+    (listed, began): (&Listed<'_>, DateTime<Utc>),
 ) -> Result<Passed, StepError> {
+    let newcomers = newcomers::judge(parts, installation, &listed.seen).await?;
     let mut tx = parts.store.begin().await?;
     let Some(start) = tx.fleet().lock(installation, began).await? else {
-        tracing::info!(%installation, "a newer pass has been here; this one's findings are dropped");
+        tracing::info!(%installation, "A newer run has finished; the findings of this one are dropped");
         return Ok(Passed { result: "incomplete", requests: listed.requests, ..Passed::default() });
     };
-    newcomers::take_in(parts, &mut tx, installation, &listed.seen).await?;
-    let (ids, versions): (Vec<i64>, Vec<String>) = listed.versions.clone().into_iter().unzip();
-    tx.versions().seen(installation, (&ids, &versions)).await?;
-    let rows = tx.fleet().live(installation, MOST_ROWS).await?;
+    newcomers.write(&mut tx).await?;
     let pass = Pass { seen: &listed.seen, complete: listed.complete, began, rules: parts.watch.rules };
-    let findings = pass.compare(&rows);
+    let (mut findings, ours) = compare(&mut tx, installation, &pass).await?;
     let mut passed = Passed {
         result: match (listed.complete, &listed.error) {
             (true, _) => "ok",
@@ -63,35 +67,69 @@ pub(super) async fn apply(
             (false, Some(_)) => "failed",
         },
         listed: listed.seen.len(),
-        missing: findings.missing.len(),
+        missing: if listed.complete { findings.absences.len() } else { 0 },
+        unlisted: findings.absences.len(),
         requests: listed.requests,
         ..Passed::default()
     };
-    passed.changed = tx.fleet().shift(&findings.shifts, Source::Sync, began).await?;
-    if !findings.missing.is_empty() || !findings.back.is_empty() {
-        tx.fleet().count_misses(&findings.missing, &findings.back).await?;
-    }
+    let orders = order(&mut tx, installation, (&mut findings, &start), &mut passed).await?;
+    write(&mut tx, installation, (&findings, listed), &mut passed, began).await?;
     if listed.complete {
         let doubtful = tx.fleet().names_in_doubt(installation).await?;
-        let others = unmanaged(&listed.seen, &rows, &doubtful.into_iter().collect());
+        let others = unmanaged(&listed.seen, &ours, &doubtful.into_iter().collect());
         tx.fleet().replace_unmanaged(installation, &others).await?;
     }
-    let jobs = send(&mut tx, installation, (&findings, &start), &mut passed).await?;
-    // What it was given for is done, or it is not enough: either way the next needs a new one.
-    let done = listed.complete && findings.suspects.len() <= MOST_SUSPECTS;
+    // The admin's confirmation is used once its work is done, or when it is not enough.
+    let done = listed.complete && orders.all_ordered;
     let word_used = start.allowed.is_some() && (done || passed.held > 0);
     tx.fleet().end(installation, &PassEnd { word_used, ..end(&passed, listed) }).await?;
     tx.commit().await?;
-    let weights: HashMap<RunnerId, f64> = rows.iter().map(|row| (row.id, row.weight)).collect();
-    let weight = |job: &Job| job.runner.and_then(|id| weights.get(&id).copied()).unwrap_or(1.0);
-    passed.sent = forward(parts, &jobs, weight).await?;
+    let weight = |job: &Job| job.runner.and_then(|id| orders.weights.get(&id).copied()).unwrap_or(1.0);
+    passed.sent = forward(parts, &orders.jobs, weight).await?;
     Ok(passed)
 }
 
-fn end(passed: &Passed, listed: &Listed) -> PassEnd {
+/// Compares all live rows, some thousand at a time. Answers the findings and GitHub's ids of our runners.
+async fn compare(
+    tx: &mut Tx,
+    installation: &InstallationId,
+    pass: &Pass<'_>,
+) -> Result<(Findings, HashSet<i64>), StepError> {
+    let (mut findings, mut ours, mut after) = (Findings::default(), HashSet::new(), None);
+    loop {
+        let rows = tx.fleet().live(installation, after, ROWS_AT_ONCE).await?;
+        let Some(last) = rows.last() else { return Ok((findings.by_urgency(), ours)) };
+        after = Some(last.id);
+        ours.extend(rows.iter().map(|row| row.github_id));
+        pass.compare(&rows, &mut findings);
+    }
+}
+
+/// Writes what changed of the runners.
+async fn write(
+    tx: &mut Tx,
+    installation: &InstallationId,
+    (findings, listed): (&Findings, &Listed<'_>),
+    passed: &mut Passed,
+    began: DateTime<Utc>,
+) -> Result<(), StepError> {
+    passed.changed = tx.fleet().shift(&findings.shifts, Source::Sync, began).await?;
+    let absent = findings.absences.iter().map(|one| (one.suspect.runner, one.missed, one.unlisted));
+    let counters: Vec<_> = absent.chain(findings.back.iter().map(|id| (*id, 0, 0))).collect();
+    tx.fleet().count_misses(&counters).await?;
+    let (ids, versions): (Vec<i64>, Vec<String>) =
+        listed.versions.iter().map(|(id, version)| (*id, (*version).to_owned())).unzip();
+    tx.versions().seen(installation, (&ids, &versions)).await?;
+    Ok(())
+}
+
+fn end(passed: &Passed, listed: &Listed<'_>) -> PassEnd {
     let inconsistent = || {
         let (seen, total) = (listed.seen.len(), listed.total);
-        format!("{seen} different runners were listed of {total}; nothing was concluded from absence")
+        format!(
+            "{seen} different runners were listed of {total}: the list changed while it was read; \
+             runners that {MISSES_OF_ANY_KIND} runs did not list are checked one by one"
+        )
     };
     let error = listed.error.clone().or_else(|| (!listed.complete).then(inconsistent));
     PassEnd {
@@ -101,6 +139,7 @@ fn end(passed: &Passed, listed: &Listed) -> PassEnd {
             "listed": passed.listed,
             "changed": passed.changed,
             "missing": passed.missing,
+            "unlisted": passed.unlisted,
             "held": passed.held,
             "requests": passed.requests,
         }),
@@ -111,28 +150,36 @@ fn end(passed: &Passed, listed: &Listed) -> PassEnd {
 
 /// What is neither ours nor perhaps ours.
 fn unmanaged<'s>(
-    seen: &'s HashMap<i64, SeenRunner>,
-    rows: &[LiveRunner],
+    seen: &HashMap<i64, &'s SeenRunner>,
+    ours: &HashSet<i64>,
     doubtful: &HashSet<String>,
 ) -> Vec<&'s SeenRunner> {
-    let ours: HashSet<i64> = rows.iter().map(|row| row.github_id).collect();
     let mut others: Vec<&SeenRunner> = seen
         .values()
+        .copied()
         .filter(|runner| !ours.contains(&runner.github_id) && !doubtful.contains(&runner.name.to_lowercase()))
         .collect();
     others.sort_unstable_by_key(|runner| runner.github_id);
-    others.truncate(MOST_UNMANAGED);
+    others.truncate(MAX_UNMANAGED);
     others
 }
 
-/// Commits a check for every suspect, and the removal of what the policy refused; when they are too many at once, only what
-/// cannot cost a runner.
-async fn send(
+/// The jobs a run has ordered.
+struct Orders {
+    jobs: Vec<Job>,
+    weights: HashMap<RunnerId, f64>,
+    /// None was left to a later run.
+    all_ordered: bool,
+}
+
+/// Commits a check for every suspect, and the removal of what the policy refused; when they are too many at once, only
+/// those that remove nothing.
+async fn order(
     tx: &mut Tx,
     installation: &InstallationId,
-    (findings, start): (&Findings, &PassStart),
+    (findings, start): (&mut Findings, &PassStart),
     passed: &mut Passed,
-) -> Result<Vec<Job>, StepError> {
+) -> Result<Orders, StepError> {
     let hold = findings.is_too_much(start.allowed);
     if hold {
         (passed.held, passed.result) = (findings.removals(), hold_result(passed.result));
@@ -140,15 +187,25 @@ async fn send(
             alarm(tx, installation, findings).await?;
         }
     }
-    let order = |suspects: &[Suspect], params: JobParams| -> Vec<NewJob> {
-        let may = suspects.iter().filter(|suspect| !hold || !suspect.may_remove).take(MOST_SUSPECTS);
-        may.map(|suspect| job(installation, suspect, params.clone())).collect()
+    let may = |suspect: &Suspect| !hold || !suspect.may_remove;
+    let due = findings.absences.iter().filter(|absence| absence.is_due()).count();
+    let all_ordered =
+        due <= MAX_ABSENCE_CHECKS && findings.suspects.len().max(findings.refused.len()) <= MAX_CHECKS;
+    let removals: Vec<&Suspect> = findings.refused.iter().filter(|one| may(one)).take(MAX_CHECKS).collect();
+    let mut checks: Vec<&Suspect> =
+        findings.suspects.iter().filter(|one| may(one)).take(MAX_CHECKS).collect();
+    let absences = findings.absences.iter_mut().filter(|one| one.is_due() && may(&one.suspect));
+    for absence in absences.take(MAX_ABSENCE_CHECKS) {
+        absence.note_check();
+        checks.push(&absence.suspect);
+    }
+    let weights = removals.iter().chain(&checks).map(|one| (one.runner, one.weight)).collect();
+    let of = |suspects: &[&Suspect], params: JobParams| -> Vec<NewJob> {
+        suspects.iter().map(|suspect| job(installation, suspect, params.clone())).collect()
     };
-    let removals = order(&findings.refused, JobParams::Deprovision(Removal::Runner));
-    let checks = order(&findings.suspects, JobParams::DriftCheck { source: Source::Sync });
-    let mut jobs = tx.jobs().insert_new(&removals).await?;
-    jobs.extend(tx.jobs().insert_new(&checks).await?);
-    Ok(jobs)
+    let mut jobs = tx.jobs().insert_new(&of(&removals, JobParams::Deprovision(Removal::Runner))).await?;
+    jobs.extend(tx.jobs().insert_new(&of(&checks, JobParams::DriftCheck { source: Source::Sync })).await?);
+    Ok(Orders { jobs, weights, all_ordered })
 }
 
 /// A pass that is not complete stays so.

@@ -1,6 +1,9 @@
-//! Reading all pages, each only if it has changed.
+//! The pages of GitHub's runner list, each read again only if it has changed.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use domain::{InstallationId, RunnerVersion, SeenLabel, SeenRunner};
 use github::{GitHub, GitHubError, Listing, Page, Verdict};
@@ -9,30 +12,73 @@ use crate::{Parts, StepError};
 
 /// Runners of a page: GitHub's most.
 const PER_PAGE: u32 = 100;
-/// More pages than this are not read, and the pass is not complete.
-const MOST_PAGES: u32 = 1000;
-/// Longest wait for room in the shared budget; when it takes longer, the pass is left to another time.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Most pages read. The runners beyond are checked one by one, as those that a busy list leaves out.
+const MAX_PAGES: u32 = 1000;
+/// Longest wait for room in the shared budget; when it takes longer, the run is left to another time.
+const MAX_WAIT: Duration = Duration::from_secs(10);
 /// Shortest such wait.
-const SHORTEST: Duration = Duration::from_millis(20);
-/// Most such waits of one pass.
-const MOST_TURNS: u32 = 1000;
+const MIN_WAIT: Duration = Duration::from_millis(20);
+/// Most such waits of one run.
+const MAX_WAITS: u32 = 1000;
 
-/// The pages of the last pass with their entity tags. A tag is worth something only with the same token, so this saves
-/// most of what passes within one hour cost.
+/// The pages of the last run with their entity tags: the only copy, which a run changes in place. A tag is worth
+/// something only with the same token, so this saves most of what runs within one hour cost.
 #[derive(Debug, Default)]
 pub struct Memory {
-    pages: HashMap<u32, Page>,
+    pages: BTreeMap<u32, StoredPage>,
 }
 
-/// What was read.
+#[derive(Debug)]
+struct StoredPage {
+    etag: Option<String>,
+    total: u64,
+    next: Option<u32>,
+    runners: Vec<ListedRunner>,
+}
+
+#[derive(Debug)]
+struct ListedRunner {
+    seen: SeenRunner,
+    /// Its software, once it has been connected.
+    version: Option<String>,
+}
+
+impl From<Page> for StoredPage {
+    fn from(page: Page) -> Self {
+        let runners = page.runners.into_iter().map(ListedRunner::from).collect();
+        Self { etag: page.etag, total: page.total_count, next: page.next, runners }
+    }
+}
+
+impl From<github::Runner> for ListedRunner {
+    fn from(runner: github::Runner) -> Self {
+        let label = |label: github::Label| SeenLabel {
+            name: label.name,
+            read_only: label.read_only,
+            custom: label.custom,
+        };
+        Self {
+            version: runner.version.filter(|text| text.parse::<RunnerVersion>().is_ok()),
+            seen: SeenRunner {
+                github_id: runner.id,
+                name: runner.name,
+                online: runner.status.eq_ignore_ascii_case("online"),
+                busy: runner.busy,
+                runner_group_id: runner.runner_group_id,
+                labels: runner.labels.into_iter().map(label).collect(),
+            },
+        }
+    }
+}
+
+/// What one run has read.
 #[derive(Debug, Default)]
-pub(super) struct Listed {
-    /// By GitHub's id.
-    pub(super) seen: HashMap<i64, SeenRunner>,
+pub(super) struct Listed<'m> {
+    /// The runners by GitHub's id.
+    pub(super) seen: HashMap<i64, &'m SeenRunner>,
     /// The runner software of those that have been connected, by GitHub's id.
-    pub(super) versions: HashMap<i64, String>,
-    /// `total_count` of the pages.
+    pub(super) versions: Vec<(i64, &'m str)>,
+    /// `total_count` of the last page.
     pub(super) total: u64,
     /// Every page arrived, all tell the same count, and so many different runners were on them.
     pub(super) complete: bool,
@@ -42,82 +88,95 @@ pub(super) struct Listed {
     pub(super) error: Option<String>,
 }
 
+/// How the reading of the pages ended.
+struct Reading {
+    pages: Vec<u32>,
+    agree: bool,
+    error: Option<String>,
+}
+
 /// Reads all pages, one after the other; before each it is looked whether GitHub wants to be left alone. None: it does.
-pub(super) async fn all(
+pub(super) async fn all<'m>(
+    parts: &Parts,
+    (installation, github): (&InstallationId, &GitHub),
+    memory: &'m mut Memory,
+) -> Result<Option<Listed<'m>>, StepError> {
+    let Some(reading) = read_all(parts, (installation, github), memory).await? else { return Ok(None) };
+    let mut listed = Listed {
+        requests: u32::try_from(reading.pages.len()).unwrap_or(u32::MAX),
+        error: reading.error,
+        ..Listed::default()
+    };
+    for page in reading.pages.iter().filter_map(|number| memory.pages.get(number)) {
+        listed.total = page.total;
+        for runner in &page.runners {
+            listed.seen.insert(runner.seen.github_id, &runner.seen);
+            listed.versions.extend(runner.version.as_deref().map(|text| (runner.seen.github_id, text)));
+        }
+    }
+    let all_seen = u64::try_from(listed.seen.len()).is_ok_and(|n| n == listed.total);
+    listed.complete = listed.error.is_none() && reading.agree && all_seen;
+    // A runner that moved between two pages is on both.
+    listed.versions.sort_unstable();
+    listed.versions.dedup_by_key(|(id, _)| *id);
+    Ok(Some(listed))
+}
+
+async fn read_all(
     parts: &Parts,
     (installation, github): (&InstallationId, &GitHub),
     memory: &mut Memory,
-) -> Result<Option<Listed>, StepError> {
-    let (mut listed, mut agree, mut number, mut turns) = (Listed::default(), true, 1, MOST_TURNS);
-    let mut fresh = HashMap::new();
+) -> Result<Option<Reading>, StepError> {
+    let (mut reading, mut number, mut waits) =
+        (Reading { pages: Vec::new(), agree: true, error: None }, 1, 0);
+    let mut total = None;
     loop {
         if fleet::resting(&parts.spine, installation).await? {
             return Ok(None);
         }
-        let page = match read(github, number, memory).await {
+        let (count, next) = match read(github, number, memory).await {
             Ok(page) => page,
             // The shared budget has room again soon: others go first meanwhile.
-            Err(GitHubError::Held { wait, .. }) if wait <= PATIENCE && turns > 0 => {
-                turns -= 1;
-                tokio::time::sleep(wait.max(SHORTEST)).await;
+            Err(GitHubError::Held { wait, .. }) if wait <= MAX_WAIT && waits < MAX_WAITS => {
+                waits += 1;
+                tokio::time::sleep(wait.max(MIN_WAIT)).await;
                 continue;
             }
             Err(error) if matches!(error.verdict(), Verdict::Wait(_)) => return Ok(None),
             Err(error) => {
-                tracing::warn!(%installation, number, %error, "a page of the fleet did not arrive");
-                listed.error = Some(format!("page {number} did not arrive: {error}"));
-                return Ok(Some(listed));
+                tracing::warn!(%installation, number, %error, "A page of the runner list did not arrive");
+                reading.error = Some(format!("page {number} did not arrive: {error}"));
+                return Ok(Some(reading));
             }
         };
-        listed.requests += 1;
-        agree &= number == 1 || page.total_count == listed.total;
-        listed.total = page.total_count;
-        listed.seen.extend(page.runners.iter().map(|runner| (runner.id, seen(runner))));
-        listed.versions.extend(page.runners.iter().filter_map(|runner| Some((runner.id, version(runner)?))));
-        let next = page.next;
-        fresh.insert(number, page);
+        reading.pages.push(number);
+        reading.agree &= *total.get_or_insert(count) == count;
         match next {
-            Some(next) if next <= MOST_PAGES => number = next,
-            Some(_) => {
-                agree = false;
+            Some(next) if next > number && next <= MAX_PAGES => number = next,
+            next => {
+                reading.agree &= next.is_none();
                 break;
             }
-            None => break,
         }
     }
-    memory.pages = fresh;
-    listed.complete = agree && u64::try_from(listed.seen.len()).is_ok_and(|n| n == listed.total);
-    Ok(Some(listed))
+    memory.pages.retain(|number, _| reading.pages.binary_search(number).is_ok());
+    Ok(Some(reading))
 }
 
-async fn read(github: &GitHub, number: u32, memory: &Memory) -> Result<Page, GitHubError> {
-    let known = memory.pages.get(&number);
-    let tag = known.and_then(|page| page.etag.as_deref());
-    match (github.list_runners(number, PER_PAGE, tag).await?, known) {
-        (Listing::Page(page), _) => Ok(page),
-        (Listing::NotModified, Some(known)) => Ok(known.clone()),
+/// Brings one page up to date. Answers its `total_count` and the number of the next page.
+async fn read(github: &GitHub, number: u32, memory: &mut Memory) -> Result<(u64, Option<u32>), GitHubError> {
+    let tag = memory.pages.get(&number).and_then(|page| page.etag.as_deref());
+    match github.list_runners(number, PER_PAGE, tag).await? {
+        Listing::Page(page) => {
+            let page = StoredPage::from(page);
+            let read = (page.total, page.next);
+            memory.pages.insert(number, page);
+            Ok(read)
+        }
         // The client answers so only to a request with a tag.
-        (Listing::NotModified, None) => Err(GitHubError::Argument("no page for this tag")),
-    }
-}
-
-/// What it tells of its software, if that is what a version looks like.
-fn version(runner: &github::Runner) -> Option<String> {
-    runner.version.clone().filter(|text| text.parse::<RunnerVersion>().is_ok())
-}
-
-fn seen(runner: &github::Runner) -> SeenRunner {
-    let label = |label: &github::Label| SeenLabel {
-        name: label.name.clone(),
-        read_only: label.read_only,
-        custom: label.custom,
-    };
-    SeenRunner {
-        github_id: runner.id,
-        name: runner.name.clone(),
-        online: runner.status.eq_ignore_ascii_case("online"),
-        busy: runner.busy,
-        runner_group_id: runner.runner_group_id,
-        labels: runner.labels.iter().map(label).collect(),
+        Listing::NotModified => {
+            let known = memory.pages.get(&number).ok_or(GitHubError::Argument("no page for this tag"))?;
+            Ok((known.total, known.next))
+        }
     }
 }

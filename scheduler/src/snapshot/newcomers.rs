@@ -3,7 +3,9 @@
 
 use std::collections::HashMap;
 
-use domain::{AuditEntry, InstallationId, LabelBreach, SecurityEvent, SeenRunner, Severity};
+use domain::{
+    AuditEntry, InstallationId, LabelBreach, LabelPolicy, SecurityEvent, SeenRunner, Severity, TeamId,
+};
 use runtime::config::LabelEnforcement;
 use serde_json::{Value, json};
 use store::{Awaited, Tx};
@@ -22,46 +24,85 @@ struct Breach {
 }
 
 impl Breach {
-    fn of(runner: &Awaited, found: &SeenRunner) -> Self {
-        let elsewhere = runner.runner_group_id.zip(found.runner_group_id).filter(|(told, is)| told != is);
-        Self { labels: runner.policy.breach(&found.labels), group: elsewhere.map(|(_, is)| is) }
-    }
-
     const fn is_none(&self) -> bool {
         self.labels.is_none() && self.group.is_none()
     }
 }
 
-/// Takes in whoever is awaited and listed, and marks those that break the policy; whoever was marked before and does not
-/// break it any more may stay. The pass orders the removal of the marked.
-pub(super) async fn take_in(
-    parts: &Parts,
-    tx: &mut Tx,
-    installation: &InstallationId,
-    seen: &HashMap<i64, SeenRunner>,
-) -> Result<(), StepError> {
-    let enforce = parts.enforcement == LabelEnforcement::Enforce;
-    for runner in &tx.newcomers().refused(installation, MOST).await? {
-        let Some(found) = runner.github_id.and_then(|id| seen.get(&id)) else { continue };
-        if found.name == runner.name && (!enforce || Breach::of(runner, found).is_none()) {
-            tx.newcomers().accept(runner.id, &names(found)).await?;
-        }
-    }
-    let awaited = tx.newcomers().awaited(installation, MOST).await?;
-    if awaited.is_empty() {
-        return Ok(());
-    }
-    let by_name: HashMap<&str, &SeenRunner> =
-        seen.values().map(|runner| (runner.name.as_str(), runner)).collect();
-    for runner in &awaited {
-        let Some(found) = by_name.get(runner.name.as_str()) else { continue };
-        take(tx, (runner, found), enforce).await?;
-    }
-    Ok(())
+/// What a run concludes about runners that registered themselves.
+pub(super) struct Newcomers<'s> {
+    enforce: bool,
+    /// Refused before, and within the policy now.
+    accepted: Vec<(Awaited, &'s SeenRunner)>,
+    /// Awaited, and listed now.
+    arrived: Vec<(Awaited, &'s SeenRunner, Breach)>,
 }
 
-async fn take(tx: &mut Tx, (runner, found): (&Awaited, &SeenRunner), enforce: bool) -> Result<(), StepError> {
-    let breach = Breach::of(runner, found);
+/// The compiled label policies, one per team.
+#[derive(Default)]
+struct Policies(HashMap<TeamId, LabelPolicy>);
+
+impl Policies {
+    fn breach(&mut self, runner: &Awaited, found: &SeenRunner) -> Breach {
+        let elsewhere = runner.runner_group_id.zip(found.runner_group_id).filter(|(told, is)| told != is);
+        let policy = self.0.entry(runner.team).or_insert_with(|| runner.policy());
+        Breach { labels: policy.breach(&found.labels), group: elsewhere.map(|(_, is)| is) }
+    }
+}
+
+/// Holds the awaited and the refused runners against their teams' policies: before the transaction of the run, since a
+/// policy may be a hundred patterns to compile.
+pub(super) async fn judge<'s>(
+    parts: &Parts,
+    installation: &InstallationId,
+    seen: &HashMap<i64, &'s SeenRunner>,
+) -> Result<Newcomers<'s>, StepError> {
+    let enforce = parts.enforcement == LabelEnforcement::Enforce;
+    let mut read = parts.store.read().await?;
+    let refused = read.newcomers().refused(installation, MOST).await?;
+    let awaited = read.newcomers().awaited(installation, MOST).await?;
+    drop(read);
+    let mut policies = Policies::default();
+    let mut newcomers = Newcomers { enforce, accepted: Vec::new(), arrived: Vec::new() };
+    for runner in refused {
+        let Some(found) = runner.github_id.and_then(|id| seen.get(&id).copied()) else { continue };
+        if found.name == runner.name && (!enforce || policies.breach(&runner, found).is_none()) {
+            newcomers.accepted.push((runner, found));
+        }
+    }
+    if awaited.is_empty() {
+        return Ok(newcomers);
+    }
+    let by_name: HashMap<&str, &'s SeenRunner> =
+        seen.values().map(|runner| (runner.name.as_str(), *runner)).collect();
+    for runner in awaited {
+        let Some(found) = by_name.get(runner.name.as_str()).copied() else { continue };
+        let breach = policies.breach(&runner, found);
+        newcomers.arrived.push((runner, found, breach));
+    }
+    Ok(newcomers)
+}
+
+impl Newcomers<'_> {
+    /// Takes in the awaited, and marks those that break the policy; a runner that was marked before and does not break it
+    /// any more may stay. The run orders the removal of the marked.
+    pub(super) async fn write(self, tx: &mut Tx) -> Result<(), StepError> {
+        for (runner, found) in &self.accepted {
+            tx.newcomers().accept(runner.id, &names(found)).await?;
+        }
+        for (runner, found, breach) in self.arrived {
+            take(tx, (&runner, found), breach, self.enforce).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn take(
+    tx: &mut Tx,
+    (runner, found): (&Awaited, &SeenRunner),
+    breach: Breach,
+    enforce: bool,
+) -> Result<(), StepError> {
     let refused = !breach.is_none() && enforce;
     // What is refused stays what it was asked to be; anything else is what the runner is like from now on.
     let labels = if refused { runner.labels.clone() } else { names(found) };

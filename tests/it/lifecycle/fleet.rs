@@ -8,12 +8,19 @@ use uuid::Uuid;
 use super::{LIST, ONE, Ours, Scene};
 
 impl Scene {
-    /// So many runners, the first `gone` of which GitHub has lost; held back since the second of two passes.
-    async fn held(&self, many: usize, gone: usize) -> Vec<Ours> {
+    /// So many runners that should stay.
+    async fn lasting(&self, many: usize) -> Vec<Ours> {
         let mut fleet = Vec::new();
         for _ in 0..many {
             fleet.push(self.runner().await);
         }
+        sqlx::query("UPDATE runners SET ephemeral = false").execute(self.world.sql()).await.unwrap();
+        fleet
+    }
+
+    /// So many runners, the first `gone` of which GitHub has lost; held back since the second of two passes.
+    async fn held(&self, many: usize, gone: usize) -> Vec<Ours> {
+        let fleet = self.lasting(many).await;
         self.lose(&fleet[..gone]);
         assert_eq!((self.pass().await.missing, self.pass().await.result), (gone, "held"));
         fleet
@@ -69,10 +76,7 @@ async fn a_pass_that_would_remove_too_much_waits_for_an_admin() {
 #[tokio::test]
 async fn a_word_counts_only_where_something_is_held() {
     let scene = Scene::new().await;
-    let mut fleet = Vec::new();
-    for _ in 0..7 {
-        fleet.push(scene.runner().await);
-    }
+    let fleet = scene.lasting(7).await;
     scene.pass().await;
     assert_eq!(scene.confirm(json!({ "confirm_removals": true })).await, json!([]));
     scene.lose(&fleet[..6]);
@@ -164,4 +168,5 @@ async fn ten_thousand_runners_cost_a_hundred_requests() {
     let unchanged = scene.world.twin.ledger().entries.iter().filter(|entry| entry.status == 304).count();
     assert_eq!(unchanged, 100, "a page that did not change costs nothing of the hourly window");
     assert_eq!((scene.requests("GET", ONE), scene.deletions()), (0, 0));
+    assert_eq!(scene.world.count("SELECT count(*) FROM unmanaged_runners").await, 0);
 }

@@ -1,6 +1,7 @@
 //! The life of a runner after its config was handed out: watched, checked, removed; and never harmed by mistake.
 #![cfg(test)]
 
+mod churn;
 mod drift;
 mod fleet;
 mod lead;

@@ -41,7 +41,7 @@ pub(super) async fn runner(app: &App, job: &Job, leftover: Option<Leftover>) -> 
             "The runner is still being made; cancel its job instead.",
         ));
     };
-    let seen = match look::at(github, &row, job.now).await {
+    let seen = match look::at(app, github, &row, job.now).await {
         Ok(Look::There(seen)) => seen,
         Ok(Look::Gone) => return removed(app, job, &row, "GitHub does not know it any more").await,
         Ok(Look::Unsettled) => return Ok(unsettled()),

@@ -30,7 +30,7 @@ pub(super) async fn run(app: &App, job: &Job, source: Source) -> Run {
         return Ok(Answer::Final(JobState::Succeeded, None));
     };
     let check = Check { job, runner: &runner, github_id, source };
-    let seen = match look::at(github, &runner, job.now).await {
+    let seen = match look::at(app, github, &runner, job.now).await {
         Ok(Look::There(seen)) => seen,
         Ok(Look::Gone) => return check.gone(app, "GitHub does not know it any more").await,
         Ok(Look::Unsettled) => return Ok(Answer::Final(JobState::Succeeded, None)),
@@ -180,6 +180,7 @@ impl Check<'_> {
     }
 
     async fn observe(&self, tx: &mut Tx, seen: &SeenRunner) -> Result<(), StoreError> {
+        tx.fleet().found(self.runner.id).await?;
         let now = (self.runner.status, self.runner.busy);
         if let Some(shift) = Shift::observed(self.runner.id, now, seen.observation()) {
             tx.runners().shift(&shift, self.source).await?;

@@ -1,8 +1,16 @@
 //! One look at one runner of ours on GitHub, by its id alone, and one way to remove it.
 
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
+
 use chrono::{DateTime, Utc};
-use domain::{Runner, RunnerStatus, SETTLING, SeenLabel, SeenRunner};
+use domain::{InstallationId, Runner, RunnerStatus, SETTLING, SeenLabel, SeenRunner};
 use github::{Deletion, GitHub, GitHubError};
+
+use crate::app::App;
 
 /// What was found.
 pub(super) enum Look {
@@ -14,18 +22,55 @@ pub(super) enum Look {
     Unsettled,
 }
 
-/// Looks. A 404 counts only when the same credential may list the runners of the same scope: GitHub also answers 404
-/// about what we may not see.
-pub(super) async fn at(github: &GitHub, runner: &Runner, now: DateTime<Utc>) -> Result<Look, GitHubError> {
+/// The last confirmations of 404s, by installation.
+#[derive(Debug, Default)]
+pub(crate) struct Confirmations(Mutex<HashMap<InstallationId, Arc<Confirmation>>>);
+
+/// When the last successful listing began. Whoever holds the lock lists, and the others wait for the outcome.
+type Confirmation = tokio::sync::Mutex<Option<Instant>>;
+
+impl Confirmations {
+    /// Lists one runner, unless a listing that began after `since` has succeeded: many checks that find their runners gone
+    /// at the same time share one request.
+    async fn confirm(
+        &self,
+        installation: &InstallationId,
+        github: &GitHub,
+        since: Instant,
+    ) -> Result<(), GitHubError> {
+        let confirmation = {
+            let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(all.entry(installation.clone()).or_default())
+        };
+        let mut last = confirmation.lock().await;
+        if last.is_some_and(|begun| begun >= since) {
+            return Ok(());
+        }
+        let begun = Instant::now();
+        github.list_runners(1, 1, None).await?;
+        *last = Some(begun);
+        Ok(())
+    }
+}
+
+/// Looks. A 404 counts only when the same credential may list the runners of the same scope afterwards: GitHub also
+/// answers 404 about what we may not see.
+pub(super) async fn at(
+    app: &App,
+    github: &GitHub,
+    runner: &Runner,
+    now: DateTime<Utc>,
+) -> Result<Look, GitHubError> {
     let Some(id) = runner.github_runner_id else { return Ok(Look::Unsettled) };
     if let Some(found) = github.get_runner(id).await? {
         return Ok(Look::There(seen(found)));
     }
+    let answered = Instant::now();
     let fresh = runner.registered_at.is_none_or(|at| now - at < SETTLING);
     if runner.status == RunnerStatus::Pending && fresh {
         return Ok(Look::Unsettled);
     }
-    github.list_runners(1, 1, None).await?;
+    app.confirmations().confirm(&runner.installation, github, answered).await?;
     Ok(Look::Gone)
 }
 

@@ -14,6 +14,7 @@ use github::{GitHubError, Verdict};
 use store::{Burn, StoreError};
 
 use crate::app::App;
+pub(crate) use look::Confirmations;
 
 /// A limit holds everybody up as soon as everybody has heard of it; until then it holds up the job that met it.
 const HEARD: Duration = Duration::from_secs(1);

@@ -37,8 +37,10 @@ pub(crate) struct InstallationSync {
     interval_seconds: Option<i32>,
     /// An admin asked for a pass that has not begun yet.
     triggered: bool,
-    /// The last complete pass.
+    /// The end of the last run of any kind.
     last_sync_time: Option<DateTime<Utc>>,
+    /// The end of the last complete run.
+    last_complete_sync_time: Option<DateTime<Utc>>,
     /// How the last pass ended: `ok`, `held`, `incomplete`, `paused` or `failed`.
     #[schema(example = "ok")]
     last_sync_result: Option<String>,
@@ -64,8 +66,10 @@ pub(crate) struct SyncStatus {
     worker_hostname: Option<String>,
     /// When it last said that it is there.
     worker_heartbeat: Option<DateTime<Utc>>,
-    /// The last complete pass.
+    /// The end of the last run of any kind.
     last_sync_time: Option<DateTime<Utc>>,
+    /// The end of the last complete run.
+    last_complete_sync_time: Option<DateTime<Utc>>,
     /// How the last pass ended.
     #[schema(example = "ok")]
     last_sync_result: Option<String>,
@@ -142,6 +146,7 @@ impl From<SyncRow> for InstallationSync {
             interval_seconds: row.interval_seconds,
             triggered: row.triggered,
             last_sync_time: row.last_sync_time,
+            last_complete_sync_time: row.last_complete_sync_time,
             last_sync_result: row.last_sync_result,
             last_sync_error: row.last_sync_error,
             counts: row.counts,
@@ -183,6 +188,7 @@ pub(crate) async fn status(State(app): State<App>, _: Admin) -> ApiResult<Json<S
         worker_hostname: lease.as_ref().map(|lease| lease.holder.clone()),
         worker_heartbeat: lease.map(|lease| lease.renewed_at),
         last_sync_time: first.as_ref().and_then(|row| row.last_sync_time),
+        last_complete_sync_time: first.as_ref().and_then(|row| row.last_complete_sync_time),
         last_sync_result: first.as_ref().and_then(|row| row.last_sync_result.clone()),
         last_sync_error: first.and_then(|row| row.last_sync_error),
         installations: rows.into_iter().map(InstallationSync::from).collect(),

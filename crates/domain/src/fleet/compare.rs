@@ -1,0 +1,394 @@
+//! The comparison of our live runners with the list that one sync run has read.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+
+use super::{Deviation, DriftRules, Remedy, SETTLING, SeenRunner, Shift};
+use crate::{DriftResponse, RunnerId, RunnerStatus, TeamId};
+
+/// Complete runs in a row that must have missed a runner before it is checked.
+pub const MISSES: i16 = 2;
+/// Runs of any kind in a row that must have missed a runner before it is checked. The list of a busy fleet changes while
+/// it is read, so that complete runs are rare there.
+pub const MISSES_OF_ANY_KIND: i16 = 3;
+/// A run that may remove no more runners than this is never held.
+pub const FEW: usize = 5;
+/// Of one hundred live runners, most that one run may remove without an admin.
+pub const SHARE: usize = 20;
+
+/// One live runner of ours, as far as a pass compares it.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "they are columns of a row")]
+pub struct LiveRunner {
+    /// Our id.
+    pub id: RunnerId,
+    /// GitHub's.
+    pub github_id: i64,
+    /// Its team.
+    pub team: TeamId,
+    /// That team's weight.
+    pub weight: f64,
+    /// That team's answer to drift.
+    pub response: DriftResponse,
+    /// Its name.
+    pub name: String,
+    /// Labels it was made with.
+    pub labels: Vec<String>,
+    /// Where it stands.
+    pub status: RunnerStatus,
+    /// Runs a workflow job, as far as we know.
+    pub busy: bool,
+    /// GitHub removes it by itself after one workflow job, or when it is not used.
+    pub ephemeral: bool,
+    /// Complete runs in a row that did not list it.
+    pub missed: i16,
+    /// Runs of any kind in a row that did not list it.
+    pub unlisted: i16,
+    /// The deviation told last.
+    pub drift_seen: Option<String>,
+    /// It registered itself against the policy, and is to go.
+    pub refused: bool,
+    /// Its removal is under way already.
+    pub leaving: bool,
+    /// Config issued.
+    pub registered_at: DateTime<Utc>,
+    /// Last changed.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// A runner that needs a check or a removal of its own.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Suspect {
+    /// Which.
+    pub runner: RunnerId,
+    /// Its team.
+    pub team: TeamId,
+    /// That team's weight.
+    pub weight: f64,
+    /// Whether it counts towards the limit of removals: it may be deleted on GitHub, or a runner that should have stayed
+    /// is gone.
+    pub may_remove: bool,
+}
+
+/// A live runner that a run did not list.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Absence {
+    /// The runner. An ephemeral one that is no longer listed is at the normal end of its life: its check is a GET, and it
+    /// never counts as a removal.
+    pub suspect: Suspect,
+    /// Complete runs in a row that missed it, this one included.
+    pub missed: i16,
+    /// Runs of any kind in a row that missed it, this one included.
+    pub unlisted: i16,
+}
+
+impl Absence {
+    /// Whether enough runs have missed it for a check.
+    pub const fn is_due(&self) -> bool {
+        self.missed >= MISSES || self.unlisted >= MISSES_OF_ANY_KIND
+    }
+
+    /// Lowers the counters to one below the limits once a check is ordered. The next run orders another if the runner is
+    /// still not listed, but those that no run had room for come first.
+    pub fn note_check(&mut self) {
+        self.missed = self.missed.min(MISSES - 1);
+        self.unlisted = self.unlisted.min(MISSES_OF_ANY_KIND - 1);
+    }
+}
+
+/// What one run found.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Findings {
+    /// Changes of rows.
+    pub shifts: Vec<Shift>,
+    /// Listed again after earlier runs missed them.
+    pub back: Vec<RunnerId>,
+    /// Not listed.
+    pub absences: Vec<Absence>,
+    /// Listed, and to be checked. Those whose deviation was not reported yet come first once all rows are compared.
+    pub suspects: Vec<Suspect>,
+    /// To be removed: they registered themselves against the policy.
+    pub refused: Vec<Suspect>,
+    /// How many of ours are live.
+    pub live: usize,
+    /// Suspects whose deviation has been reported before.
+    repeated: Vec<Suspect>,
+}
+
+impl Findings {
+    /// Orders what was found by urgency: the runners that most runs have missed and the new deviations first.
+    #[must_use]
+    pub fn by_urgency(mut self) -> Self {
+        self.suspects.append(&mut self.repeated);
+        self.absences.sort_by_key(|absence| std::cmp::Reverse((absence.unlisted, absence.missed)));
+        self
+    }
+
+    /// The runners that may be checked or removed after this run.
+    fn counted(&self) -> impl Iterator<Item = &Suspect> {
+        let due = self.absences.iter().filter(|absence| absence.is_due()).map(|absence| &absence.suspect);
+        due.chain(&self.suspects).chain(&self.repeated).chain(&self.refused)
+    }
+
+    /// How many runners this run may remove.
+    pub fn removals(&self) -> usize {
+        self.counted().filter(|suspect| suspect.may_remove).count()
+    }
+
+    /// Whether that is more than one run may remove. `allowed`: the number an admin has seen and confirmed; a few more
+    /// may have been found since.
+    pub fn is_too_much(&self, allowed: Option<usize>) -> bool {
+        let removals = self.removals();
+        let much = removals > FEW && removals * 100 > self.live * SHARE;
+        much && allowed.is_none_or(|allowed| removals > allowed + FEW.max(allowed / 10))
+    }
+}
+
+/// One run: what it has listed, and whether that is the whole fleet.
+#[derive(Clone, Debug)]
+pub struct Pass<'p> {
+    /// The runners listed, by GitHub's id.
+    pub seen: &'p HashMap<i64, &'p SeenRunner>,
+    /// Every page arrived and the counts agree: an absence is more likely the end of a runner than a slip between pages.
+    pub complete: bool,
+    /// When it began, by the database's clock: rows changed since are left to the next run.
+    pub began: DateTime<Utc>,
+    /// What the operator allows.
+    pub rules: DriftRules,
+}
+
+impl Pass<'_> {
+    /// Compares live rows with what was listed and adds what is found to `findings`.
+    pub fn compare(&self, rows: &[LiveRunner], findings: &mut Findings) {
+        findings.live += rows.len();
+        for row in rows {
+            match self.seen.get(&row.github_id) {
+                Some(seen) => self.found(row, seen, findings),
+                None => self.not_found(row, findings),
+            }
+        }
+    }
+
+    fn found(&self, row: &LiveRunner, seen: &SeenRunner, findings: &mut Findings) {
+        if row.missed > 0 || row.unlisted > 0 {
+            findings.back.push(row.id);
+        }
+        let deviation = Deviation::of(&row.name, &row.labels, seen);
+        if !matches!(deviation, Some(Deviation::Name { .. })) && row.updated_at <= self.began {
+            findings.shifts.extend(Shift::observed(row.id, (row.status, row.busy), seen.observation()));
+        }
+        // By every run until it is gone: an order may have met another job, or been held back.
+        if row.refused && !row.leaving && !matches!(deviation, Some(Deviation::Name { .. })) {
+            findings.refused.push(suspect(row, true));
+        }
+        let Some(deviation) = deviation else {
+            // The reported deviation is over: the check forgets it, so that the next one is reported again.
+            if row.drift_seen.is_some() {
+                findings.suspects.push(suspect(row, false));
+            }
+            return;
+        };
+        if row.refused && matches!(deviation, Deviation::Labels { .. }) {
+            return;
+        }
+        let reported = row.drift_seen.as_deref() == Some(deviation.fingerprint().as_str());
+        let remedy = match deviation {
+            Deviation::Name { .. } => Remedy::Record,
+            Deviation::Labels { .. } => self.rules.remedy(row.response, seen.busy),
+        };
+        // The check decides anew: a runner that is busy now may be idle by then.
+        let may_remove = matches!(deviation, Deviation::Labels { .. })
+            && self.rules.remedy(row.response, false) == Remedy::Delete;
+        if !reported {
+            findings.suspects.push(suspect(row, may_remove));
+        } else if matches!(remedy, Remedy::Repair | Remedy::Delete) {
+            findings.repeated.push(suspect(row, may_remove));
+        }
+    }
+
+    fn not_found(&self, row: &LiveRunner, findings: &mut Findings) {
+        // A runner registered meanwhile cannot be on pages that were read before.
+        if row.registered_at > self.began - SETTLING {
+            return;
+        }
+        findings.absences.push(Absence {
+            suspect: suspect(row, !row.ephemeral),
+            missed: row.missed.saturating_add(i16::from(self.complete)),
+            unlisted: row.unlisted.saturating_add(1),
+        });
+    }
+}
+
+const fn suspect(row: &LiveRunner, may_remove: bool) -> Suspect {
+    Suspect { runner: row.id, team: row.team, weight: row.weight, may_remove }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+    use crate::SeenLabel;
+    use RunnerStatus::{Active, Pending};
+
+    fn seen(labels: &[(&str, bool)]) -> SeenRunner {
+        SeenRunner {
+            github_id: 7,
+            name: "ci-1".into(),
+            online: true,
+            busy: false,
+            runner_group_id: Some(1),
+            labels: labels
+                .iter()
+                .map(|(name, read_only)| SeenLabel {
+                    name: (*name).into(),
+                    read_only: *read_only,
+                    custom: !*read_only,
+                })
+                .collect(),
+        }
+    }
+
+    fn labels(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    fn row(status: RunnerStatus) -> LiveRunner {
+        LiveRunner {
+            id: RunnerId::new(),
+            github_id: 7,
+            team: TeamId::new(),
+            weight: 1.0,
+            response: DriftResponse::Delete,
+            name: "ci-1".into(),
+            labels: labels(&["a"]),
+            status,
+            busy: false,
+            ephemeral: true,
+            missed: 0,
+            unlisted: 0,
+            drift_seen: None,
+            refused: false,
+            leaving: false,
+            registered_at: DateTime::UNIX_EPOCH,
+            updated_at: DateTime::UNIX_EPOCH,
+        }
+    }
+
+    fn compare(rows: &[LiveRunner], found: &[SeenRunner], complete: bool) -> Findings {
+        let seen = found.iter().map(|seen| (seen.github_id, seen)).collect();
+        let began = DateTime::UNIX_EPOCH + TimeDelta::days(1);
+        let mut findings = Findings::default();
+        Pass { seen: &seen, complete, began, rules: DriftRules::default() }.compare(rows, &mut findings);
+        findings.by_urgency()
+    }
+
+    #[test]
+    fn absence_is_checked_after_two_complete_runs_or_three_of_any_kind() {
+        for (missed, unlisted, complete, due) in [
+            (0, 0, true, false),
+            (1, 1, true, true),
+            (0, 1, false, false),
+            (0, 2, false, true),
+            (1, 1, false, false),
+            (1, 2, false, true),
+        ] {
+            let absent = LiveRunner { missed, unlisted, ..row(Active) };
+            let findings = compare(std::slice::from_ref(&absent), &[], complete);
+            assert_eq!(findings.absences[0].is_due(), due, "{missed} {unlisted} {complete}");
+            assert!(findings.shifts.is_empty(), "only a look at the runner itself proves that it is gone");
+        }
+        let fresh = LiveRunner { registered_at: DateTime::UNIX_EPOCH + TimeDelta::days(1), ..row(Pending) };
+        assert!(compare(&[fresh], &[], true).absences.is_empty());
+    }
+
+    #[test]
+    fn ended_ephemeral_runners_never_count_as_removals() {
+        let ended = |ephemeral| LiveRunner { ephemeral, missed: 1, unlisted: 1, ..row(Active) };
+        let fleet = vec![ended(true); 30];
+        let findings = compare(&fleet, &[], true);
+        assert_eq!((findings.absences.len(), findings.removals()), (30, 0));
+        assert!(!findings.is_too_much(None));
+        let findings = compare(&vec![ended(false); 30], &[], true);
+        assert_eq!(findings.removals(), 30);
+        assert!(findings.is_too_much(None));
+    }
+
+    #[test]
+    fn an_absence_that_waits_for_a_check_comes_before_one_that_had_it() {
+        let waits = LiveRunner { unlisted: 3, ..row(Active) };
+        let mut had = compare(&[row(Active)], &[], false).absences.remove(0);
+        (had.missed, had.unlisted) = (9, 9);
+        had.note_check();
+        let had = LiveRunner { missed: had.missed, unlisted: had.unlisted, ..row(Active) };
+        let findings = compare(&[had, waits.clone()], &[], true);
+        assert!(findings.absences.iter().all(Absence::is_due), "a check may have failed");
+        assert_eq!(findings.absences[0].suspect.runner, waits.id);
+    }
+
+    #[test]
+    fn a_row_that_moved_during_the_pass_is_left_to_the_next() {
+        let moved = LiveRunner { updated_at: DateTime::UNIX_EPOCH + TimeDelta::days(2), ..row(Pending) };
+        let findings = compare(&[moved], &[seen(&[("a", false)])], true);
+        assert!(findings.shifts.is_empty());
+        let findings = compare(&[row(Pending)], &[seen(&[("a", false)])], true);
+        assert_eq!((findings.shifts[0].from, findings.shifts[0].to), (Some(Pending), Active));
+    }
+
+    #[test]
+    fn a_drift_that_was_told_is_looked_at_again_only_to_act() {
+        let drifted = seen(&[("b", false)]);
+        let told = Deviation::of("ci-1", &labels(&["a"]), &drifted).unwrap().fingerprint();
+        let known = LiveRunner { drift_seen: Some(told), ..row(Active) };
+        assert_eq!(
+            compare(std::slice::from_ref(&known), std::slice::from_ref(&drifted), false).removals(),
+            1
+        );
+        let observed = LiveRunner { response: DriftResponse::Observe, ..known.clone() };
+        assert!(compare(&[observed], std::slice::from_ref(&drifted), true).suspects.is_empty());
+        let busy = [SeenRunner { busy: true, ..drifted }];
+        assert!(compare(std::slice::from_ref(&known), &busy, true).suspects.is_empty());
+        assert_eq!(
+            compare(&[row(Active)], &busy, true).removals(),
+            1,
+            "it may be idle by the time it is looked at"
+        );
+        let over = compare(&[known], &[seen(&[("A", false)])], true);
+        assert_eq!((over.suspects.len(), over.removals()), (1, 0));
+    }
+
+    #[test]
+    fn what_the_policy_refused_is_ordered_until_it_goes() {
+        let refused = LiveRunner { refused: true, ..row(Active) };
+        for there in [seen(&[("a", false)]), seen(&[("prod", false)])] {
+            let findings = compare(std::slice::from_ref(&refused), &[there], false);
+            assert_eq!((findings.refused.len(), findings.removals()), (1, 1));
+            assert!(findings.suspects.is_empty(), "one order is enough");
+        }
+        let leaving = LiveRunner { leaving: true, ..refused.clone() };
+        assert!(compare(&[leaving], &[seen(&[("prod", false)])], true).refused.is_empty());
+        let renamed = SeenRunner { name: "other".into(), ..seen(&[]) };
+        let findings = compare(&[refused], &[renamed], true);
+        assert_eq!((findings.refused.len(), findings.suspects.len()), (0, 1));
+    }
+
+    #[test]
+    fn the_blast_radius_counts_only_what_may_be_removed() {
+        let suspects = |n| {
+            (0..n).map(|_| Suspect { may_remove: true, ..suspect(&row(Active), true) }).collect::<Vec<_>>()
+        };
+        let found = |n, live| Findings { suspects: suspects(n), live, ..Findings::default() };
+        let of = |n, live| found(n, live).is_too_much(None);
+        assert!(!of(5, 5));
+        assert!(of(6, 6));
+        assert!(of(6, 29));
+        assert!(!of(6, 30));
+        assert!(!of(2000, 10_000));
+        assert!(of(2001, 10_000));
+        for (shown, found_now, stops) in [(6, 11, false), (6, 12, true), (300, 330, false), (300, 331, true)]
+        {
+            assert_eq!(found(found_now, found_now).is_too_much(Some(shown)), stops, "{shown} {found_now}");
+        }
+    }
+}
