@@ -424,8 +424,12 @@ pub(crate) struct AuditView {
     pub(crate) success: bool,
     /// Why not.
     pub(crate) error_message: Option<String>,
-    /// When.
+    /// When; of several occurrences the first.
     pub(crate) timestamp: DateTime<Utc>,
+    /// How often it happened within that minute: equal refusals are one row.
+    pub(crate) occurrences: i32,
+    /// The last occurrence; null when there was only one.
+    pub(crate) last_at: Option<DateTime<Utc>>,
 }
 
 impl From<AuditRow> for AuditView {
@@ -446,6 +450,8 @@ impl From<AuditRow> for AuditView {
             success: row.success,
             error_message: row.error_message,
             timestamp: row.timestamp,
+            occurrences: row.occurrences,
+            last_at: row.last_at,
         }
     }
 }
@@ -475,8 +481,12 @@ pub(crate) struct SecurityView {
     pub(crate) violation_data: Option<Value>,
     /// What was done about it.
     pub(crate) action_taken: String,
-    /// When.
+    /// When; of several occurrences the first.
     pub(crate) timestamp: DateTime<Utc>,
+    /// How often it happened within that minute: equal refusals are one row.
+    pub(crate) occurrences: i32,
+    /// The last occurrence; null when there was only one.
+    pub(crate) last_at: Option<DateTime<Utc>>,
 }
 
 impl From<SecurityRow> for SecurityView {
@@ -492,6 +502,8 @@ impl From<SecurityRow> for SecurityView {
             violation_data: row.violation_data,
             action_taken: row.action_taken,
             timestamp: row.timestamp,
+            occurrences: row.occurrences,
+            last_at: row.last_at,
         }
     }
 }

@@ -80,5 +80,7 @@ fn row(row: &AuditRow) -> Value {
         "success": row.success,
         "error_message": row.error_message,
         "timestamp": row.timestamp,
+        "occurrences": row.occurrences,
+        "last_at": row.last_at,
     })
 }

@@ -79,9 +79,11 @@ impl Stack {
         }
         for script in &options.scripts {
             let sql = fs::read_to_string(script).map_err(Error::file("read", script))?;
-            stack
-                .execute("postgres", &sql)
-                .map_err(|source| Error::Script { path: script.clone(), source: Box::new(source) })?;
+            for part in parts(&sql) {
+                stack
+                    .execute("postgres", &part)
+                    .map_err(|source| Error::Script { path: script.clone(), source: Box::new(source) })?;
+            }
         }
         Ok(stack)
     }
@@ -203,4 +205,15 @@ impl Drop for Stack {
         // Nobody is left to be told; the next start sweeps.
         let _ = self.clean_up();
     }
+}
+
+/// What is sent of a script at a time: all of it, which is one transaction; or, when its first line says
+/// `-- no-transaction`, each statement, which ends with a semicolon at the end of its line.
+fn parts(script: &str) -> Vec<String> {
+    if !script.starts_with("-- no-transaction") {
+        return vec![script.to_owned()];
+    }
+    let lines: Vec<&str> = script.lines().filter(|line| !line.trim_start().starts_with("--")).collect();
+    let text = lines.join("\n");
+    text.split(";\n").map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
 }

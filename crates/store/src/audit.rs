@@ -71,8 +71,12 @@ pub struct AuditRow {
     pub success: bool,
     /// Why not.
     pub error_message: Option<String>,
-    /// When.
+    /// When; of several occurrences the first.
     pub timestamp: DateTime<Utc>,
+    /// How often within that minute.
+    pub occurrences: i32,
+    /// The last occurrence, when there are several.
+    pub last_at: Option<DateTime<Utc>>,
 }
 
 /// One security event as stored.
@@ -96,8 +100,12 @@ pub struct SecurityRow {
     pub violation_data: Option<Value>,
     /// What was done about it.
     pub action_taken: String,
-    /// When.
+    /// When; of several occurrences the first.
     pub timestamp: DateTime<Utc>,
+    /// How often within that minute.
+    pub occurrences: i32,
+    /// The last occurrence, when there are several.
+    pub last_at: Option<DateTime<Utc>>,
 }
 
 impl Audit<'_> {
@@ -218,7 +226,7 @@ impl Audit<'_> {
             AuditRow,
             r#"SELECT id, event_type, user_identity, runner_id, runner_name, team_id,
                 (SELECT name FROM teams WHERE teams.id = team_id) AS "team_name?", job_id, request_ip, user_agent,
-                request_id, event_data, success, error_message, "timestamp"
+                request_id, event_data, success, error_message, "timestamp", occurrences, last_at
              FROM audit_log
              WHERE ($1 OR user_id = $2 OR client_id = $3 OR team_id = ANY($4))
                 AND ($5::text IS NULL OR event_type = $5) AND ($6::uuid IS NULL OR team_id = $6)
@@ -250,7 +258,7 @@ impl Audit<'_> {
         let items = sqlx::query_as!(
             SecurityRow,
             r#"SELECT id, event_type, severity, user_identity, runner_id, runner_name, team_id, violation_data,
-                action_taken, "timestamp"
+                action_taken, "timestamp", occurrences, last_at
              FROM security_events
              WHERE ($1::text IS NULL OR event_type = $1) AND ($2::text IS NULL OR severity = $2)
                 AND ($3::uuid IS NULL OR team_id = $3) AND ($4::uuid IS NULL OR id < $4)

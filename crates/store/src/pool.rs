@@ -14,6 +14,7 @@ use sqlx::{
 use crate::{
     Audit, Calls, Cancellations, Clients, Credentials, Fleet, Idempotency, Installations, Jobs, Leases,
     Newcomers, Result, Retention, Runners, StoreError, Teams, Users, Versions, Webhooks, Workers,
+    migrate::{self, Schema},
     whole::Whole,
 };
 
@@ -27,6 +28,7 @@ const FRESH: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub struct Store {
     pool: PgPool,
+    options: PgConnectOptions,
 }
 
 /// One open transaction. Dropped without [`Tx::commit`], it never happened.
@@ -65,13 +67,19 @@ impl Store {
                     Ok(true)
                 })
             })
-            .connect_lazy_with(options);
-        Ok(Self { pool })
+            .connect_lazy_with(options.clone());
+        Ok(Self { pool, options })
     }
 
-    /// Brings the tables up to date, under a lock: any number of processes may call it at once.
+    /// Brings the tables up to date, on a connection of its own and under a lock: any number of processes may call it at
+    /// once.
     pub async fn migrate(&self) -> Result<()> {
-        Ok(MIGRATIONS.run(&self.pool).await?)
+        migrate::run(self.options.clone()).await
+    }
+
+    /// Whether the tables are what this program needs.
+    pub async fn schema(&self) -> Result<Schema> {
+        migrate::schema(&mut *self.pool.acquire().await?).await
     }
 
     /// Asks for a sign of life.

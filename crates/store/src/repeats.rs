@@ -1,0 +1,103 @@
+//! Entries that repeat: equal ones of one actor within one minute share a row that counts them, so that a caller who
+//! repeats a refused request writes a bounded number of rows.
+
+use std::fmt::Write;
+
+use domain::{AuditEntry, SecurityEvent};
+use uuid::Uuid;
+
+use crate::{Audit, Result, page::owner_columns};
+
+/// What makes two entries of one minute equal: who, and the parts that tell occurrences apart. The event type is added.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RepeatKey(String);
+
+impl RepeatKey {
+    /// The key of `actor` and `parts`, in this order. Parts may hold any text; they are hashed, not stored.
+    pub fn new(actor: &str, parts: &[&str]) -> Self {
+        let mut text = String::new();
+        for part in std::iter::once(&actor).chain(parts) {
+            // The length first: no two different lists of parts give one text. NUL cannot be sent to the database.
+            let part = part.replace('\0', "");
+            let _ = write!(text, "{}:{part}|", part.len());
+        }
+        Self(text)
+    }
+}
+
+impl Audit<'_> {
+    /// Writes one audit row, or counts one more occurrence on the equal row of this minute. Returns whether the row is
+    /// new. Details are those of the first occurrence.
+    pub async fn write_or_count(&mut self, entry: &AuditEntry, key: &RepeatKey) -> Result<bool> {
+        let (user, client) = owner_columns(entry.requester);
+        let data = Some(&entry.data).filter(|data| !data.is_null());
+        Ok(sqlx::query_scalar!(
+            r#"INSERT INTO audit_log (id, event_type, user_id, client_id, user_identity, runner_id, runner_name, team_id,
+                job_id, request_ip, user_agent, request_id, event_data, success, error_message, repeat_key)
+             VALUES ($1, $2, $3, $4,
+                coalesce($5, (SELECT coalesce(email, issuer || '#' || subject) FROM users WHERE id = $3),
+                    (SELECT oauth_clients.client_id FROM oauth_clients WHERE id = $4)),
+                $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,
+                sha256(convert_to($16 || $2 || '|' || floor(extract(epoch FROM now()) / 60)::bigint, 'UTF8')))
+             ON CONFLICT (repeat_key) WHERE repeat_key IS NOT NULL
+                DO UPDATE SET occurrences = audit_log.occurrences + 1, last_at = now()
+             RETURNING occurrences = 1 AS "new!""#,
+            Uuid::now_v7(),
+            entry.event_type,
+            user,
+            client,
+            entry.identity,
+            entry.runner.map(Uuid::from),
+            entry.runner_name,
+            entry.team.map(Uuid::from),
+            entry.job.map(Uuid::from),
+            entry.origin.ip.map(|ip| ip.to_string()),
+            entry.origin.user_agent,
+            entry.origin.request_id,
+            data,
+            entry.error.is_none(),
+            entry.error,
+            key.0,
+        )
+        .fetch_one(&mut *self.0)
+        .await?)
+    }
+
+    /// Writes one security event about what `entry` tells, or counts one more occurrence on the equal event of this
+    /// minute. Returns whether the event is new.
+    pub async fn alarm_or_count(
+        &mut self,
+        event: &SecurityEvent,
+        entry: &AuditEntry,
+        key: &RepeatKey,
+    ) -> Result<bool> {
+        let (user, client) = owner_columns(entry.requester);
+        let data = Some(&entry.data).filter(|data| !data.is_null());
+        Ok(sqlx::query_scalar!(
+            r#"INSERT INTO security_events (id, event_type, severity, user_identity, runner_id, runner_name, team_id,
+                violation_data, action_taken, repeat_key)
+             VALUES ($1, $2, $3,
+                coalesce($4, (SELECT coalesce(email, issuer || '#' || subject) FROM users WHERE id = $10),
+                    (SELECT oauth_clients.client_id FROM oauth_clients WHERE id = $11)),
+                $5, $6, $7, $8, $9,
+                sha256(convert_to($12 || $2 || '|' || floor(extract(epoch FROM now()) / 60)::bigint, 'UTF8')))
+             ON CONFLICT (repeat_key) WHERE repeat_key IS NOT NULL
+                DO UPDATE SET occurrences = security_events.occurrences + 1, last_at = now()
+             RETURNING occurrences = 1 AS "new!""#,
+            Uuid::now_v7(),
+            event.event_type,
+            event.severity.as_str(),
+            entry.identity,
+            entry.runner.map(Uuid::from),
+            entry.runner_name,
+            entry.team.map(Uuid::from),
+            data,
+            event.action_taken,
+            user,
+            client,
+            key.0,
+        )
+        .fetch_one(&mut *self.0)
+        .await?)
+    }
+}
