@@ -123,6 +123,12 @@ pub enum Action {
     Restart(Backing),
     /// Redis is killed and started again.
     Crash,
+    /// Another Redis takes over without the last second, connections to the old one stay open, and after `lasts` it
+    /// gives back.
+    Failover {
+        /// How long.
+        lasts: Duration,
+    },
     /// The path to a store is disturbed.
     Disturb {
         /// Which store.
@@ -154,7 +160,7 @@ impl Action {
 
     #[cfg(test)]
     pub(crate) const fn loses_the_queue(&self) -> bool {
-        matches!(self, Self::Flush | Self::Crash | Self::Restart(Backing::Redis))
+        matches!(self, Self::Flush | Self::Crash | Self::Failover { .. } | Self::Restart(Backing::Redis))
     }
 
     /// What it counts as in the report.
@@ -165,6 +171,7 @@ impl Action {
             Self::Flush => "redis FLUSHALL".to_owned(),
             Self::Restart(backing) => format!("{} restart", backing.word()),
             Self::Crash => "redis kill -9".to_owned(),
+            Self::Failover { .. } => "redis failover".to_owned(),
             Self::Disturb { backing, line, .. } => format!("{} {line:?}", backing.word()).to_lowercase(),
             Self::Reset(backing) => format!("{} connections reset", backing.word()),
             Self::GitHub { trouble, .. } => format!("github {trouble:?}"),
@@ -179,7 +186,9 @@ impl fmt::Display for Action {
         match self {
             Self::Kill { which, down, .. } => write!(f, " #{which}, back after {} ms", down.as_millis()),
             Self::Freeze { which, frozen, .. } => write!(f, " #{which} for {} ms", frozen.as_millis()),
-            Self::Disturb { lasts, .. } => write!(f, " for {} ms", lasts.as_millis()),
+            Self::Disturb { lasts, .. } | Self::Failover { lasts } => {
+                write!(f, " for {} ms", lasts.as_millis())
+            }
             Self::GitHub { times, ms, .. } => write!(f, ", {times} times, {ms} ms"),
             Self::Flush | Self::Restart(_) | Self::Crash | Self::Reset(_) | Self::Relief => Ok(()),
         }

@@ -22,6 +22,7 @@ const EVERYTHING: &[Often] = &[
     (1, Card::Freeze(Role::Scheduler)),
     (3, Card::Flush),
     (1, Card::Crash),
+    (1, Card::Failover),
     (1, Card::Restart(Backing::Redis)),
     (1, Card::Restart(Backing::Postgres)),
     (1, Card::Disturb(Backing::Redis, Line::Cut)),
@@ -91,6 +92,7 @@ enum Card {
     Flush,
     Restart(Backing),
     Crash,
+    Failover,
     Disturb(Backing, Line),
     Reset(Backing),
     GitHub(Trouble),
@@ -112,6 +114,7 @@ impl Card {
             Self::Flush => Action::Flush,
             Self::Restart(backing) => Action::Restart(backing),
             Self::Crash => Action::Crash,
+            Self::Failover => Action::Failover { lasts: Duration::from_millis(ms(2000, 6000)) },
             Self::Disturb(backing, line) => {
                 Action::Disturb { backing, line, lasts: Duration::from_millis(ms(1000, 4000)) }
             }

@@ -27,6 +27,9 @@ use crate::{
 /// Longest time a killed worker's job is watched for its next start.
 const WATCH: Duration = Duration::from_mins(2);
 
+/// What a replica that takes over has not heard of.
+const MISSED: Duration = Duration::from_secs(1);
+
 /// What was done, and what followed at once.
 #[derive(Debug, Default)]
 pub(crate) struct Deeds {
@@ -94,6 +97,7 @@ impl Hand {
             Action::Flush => self.flush().await,
             Action::Restart(backing) => self.restart(*backing).await,
             Action::Crash => self.crash().await,
+            Action::Failover { lasts } => self.failover(*lasts).await,
             Action::Disturb { backing, line, lasts } => {
                 let _turn = self.turn(*backing).await;
                 self.stage.proxy(*backing).set(Some(*line));
@@ -233,6 +237,25 @@ impl Hand {
             stack.restart(devstack::Server::Redis)
         };
         self.stage.servers(crash).await?;
+        self.lost(from);
+        Ok(())
+    }
+
+    /// The standby copies the queue, misses the last second, and takes over until it gives back.
+    async fn failover(&self, lasts: Duration) -> anyhow::Result<()> {
+        let _turn = self.turn(Backing::Redis).await;
+        let (stage, standby) = (&self.stage, &self.stage.standby);
+        standby.follow(&stage.redis).await?;
+        standby.promote().await?;
+        let from = wall();
+        sleep(MISSED).await;
+        stage.proxy(Backing::Redis).lead_to(standby.socket.clone());
+        standby.demote(&stage.redis).await?;
+        self.lost(from);
+        sleep(lasts).await;
+        let from = wall();
+        stage.proxy(Backing::Redis).lead_to(stage.redis_socket());
+        standby.give_back(&stage.redis).await?;
         self.lost(from);
         Ok(())
     }

@@ -29,6 +29,7 @@ mod report;
 mod search;
 mod slowness;
 mod stage;
+mod standby;
 mod story;
 mod tally;
 mod watch;

@@ -160,7 +160,7 @@ mod tests {
     #[test]
     fn a_bounded_run_sees_every_fault() {
         let all = kinds(&Plan::long(30, 1, 1).schedule());
-        assert_eq!(all.len(), 27);
+        assert_eq!(all.len(), 28);
         for seed in 0..20 {
             assert_eq!(kinds(&Plan::bounded(seed).schedule()), all, "seed {seed}");
             assert_eq!(kinds(&Plan::long(2, 1, seed).schedule()), all, "seed {seed}");

@@ -1,6 +1,11 @@
 //! A TCP port before a Unix socket, whose path can be cut, stalled and reset.
 
-use std::{io, net::SocketAddr, path::PathBuf};
+use std::{
+    io,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -24,6 +29,8 @@ struct Path {
 pub(crate) struct Proxy {
     address: SocketAddr,
     path: watch::Sender<Path>,
+    /// Where new connections go.
+    target: Arc<Mutex<PathBuf>>,
     task: JoinHandle<()>,
 }
 
@@ -33,6 +40,8 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let (path, seen) = watch::channel(Path::default());
+        let target = Arc::new(Mutex::new(socket));
+        let current = target.clone();
         let task = tokio::spawn(async move {
             loop {
                 // Out of file descriptors for a moment: the next one may be accepted.
@@ -40,10 +49,11 @@ impl Proxy {
                     tokio::task::yield_now().await;
                     continue;
                 };
-                tokio::spawn(carry(client, socket.clone(), seen.clone()));
+                let socket = current.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                tokio::spawn(carry(client, socket, seen.clone()));
             }
         });
-        Ok(Self { address, path, task })
+        Ok(Self { address, path, target, task })
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -56,6 +66,11 @@ impl Proxy {
             path.line = line;
             path.resets += u64::from(line == Some(Line::Cut));
         });
+    }
+
+    /// Sends new connections to another socket; those that are open stay where they are.
+    pub(crate) fn lead_to(&self, socket: PathBuf) {
+        *self.target.lock().unwrap_or_else(PoisonError::into_inner) = socket;
     }
 
     /// Breaks every connection, once.

@@ -30,10 +30,13 @@ use crate::{
     plan::{APIS, Plan, SCHEDULERS, WORKERS},
     processes::{Recipe, Slot},
     proxy::Proxy,
+    standby::Standby,
 };
 
 /// The database of a run.
 const DATABASE: &str = "chaos";
+/// Where the first Redis listens, in the folder of the servers.
+const REDIS_SOCKET: &str = "redis.sock";
 /// Who the tokens are for.
 const AUDIENCE: &str = "runner-tokens";
 /// GitHub's usual time for a JIT config here: long enough that a kill finds jobs running.
@@ -65,6 +68,7 @@ pub(crate) struct Stage {
     pub(crate) has_webhooks: bool,
     pub(crate) canary: String,
     pub(crate) log: Log,
+    pub(crate) standby: Standby,
     stack: Mutex<Stack>,
     servers: PathBuf,
     _issuer: Issuer,
@@ -83,7 +87,7 @@ impl Stage {
         let direct = stack.database_url(DATABASE);
         let proxies = [
             Proxy::start(servers.join(".s.PGSQL.5432")).await?,
-            Proxy::start(servers.join("redis.sock")).await?,
+            Proxy::start(servers.join(REDIS_SOCKET)).await?,
         ];
         // GitHub knows one address; what is lost while nobody answers there is asked for again, or noticed otherwise.
         let hooked = free_port().await?;
@@ -102,6 +106,8 @@ impl Stage {
         let Settled { teams, people, root, abuser } = people::settle(&sql, &issuer, plan).await?;
         let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_mins(1)).build()?;
         let redis = redis::Client::open(stack.redis_url(0))?;
+        let ports = [free_port().await?, free_port().await?];
+        let standby = Standby::start(&servers.join("redis-server"), folder, ports)?;
         let stage = Self {
             slots,
             proxies,
@@ -116,6 +122,7 @@ impl Stage {
             canary,
             has_webhooks: plan.webhooks,
             log,
+            standby,
             stack: Mutex::new(stack),
             servers,
             _issuer: issuer,
@@ -159,6 +166,11 @@ impl Stage {
     pub(crate) fn spine(&self) -> anyhow::Result<Spine> {
         let address = self.redis.get_connection_info().addr().to_string();
         Ok(Spine::connect(&SpineConfig::new(format!("redis+unix://{address}"), "rts"))?)
+    }
+
+    /// Where the first Redis listens.
+    pub(crate) fn redis_socket(&self) -> PathBuf {
+        self.servers.join(REDIS_SOCKET)
     }
 
     /// Logs of the processes and of the servers.

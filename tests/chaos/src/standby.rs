@@ -1,0 +1,108 @@
+//! A second Redis that takes over from the first and gives back, as a failover does.
+
+use std::{
+    fs::OpenOptions,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::Context;
+use redis::aio::MultiplexedConnection;
+use tokio::time::{Instant, sleep};
+
+/// Longest time until the replica holds what its primary holds.
+const SYNC: Duration = Duration::from_mins(1);
+/// Between two looks at a replica.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// The second server. Dropping it ends its process.
+#[derive(Debug)]
+pub(crate) struct Standby {
+    child: Child,
+    pub(crate) socket: PathBuf,
+    client: redis::Client,
+    /// TCP ports of the first server, while it takes part, and of this one.
+    ports: [u16; 2],
+}
+
+impl Standby {
+    /// Starts `program` with an empty data set.
+    pub(crate) fn start(program: &Path, folder: &Path, ports: [u16; 2]) -> anyhow::Result<Self> {
+        let socket = folder.join("standby.sock");
+        let log = OpenOptions::new().create(true).append(true).open(folder.join("standby.log"))?;
+        let port = ports[1].to_string();
+        let mut command = Command::new(program);
+        command.args(["--port", &port, "--bind", "127.0.0.1", "--databases", "1024", "--save", ""]);
+        command.args(["--maxmemory-policy", "noeviction", "--appendonly", "no", "--daemonize", "no"]);
+        command.arg("--unixsocket").arg(&socket).arg("--dir").arg(folder);
+        let child = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn();
+        let child = child.with_context(|| format!("cannot run {}", program.display()))?;
+        let client = redis::Client::open(format!("redis+unix://{}", socket.display()))?;
+        Ok(Self { child, socket, client, ports })
+    }
+
+    /// Copies what `first` holds.
+    pub(crate) async fn follow(&self, first: &redis::Client) -> anyhow::Result<()> {
+        let mut first = first.get_multiplexed_async_connection().await?;
+        let port = self.ports[0].to_string();
+        ask(&mut first, &["CONFIG", "SET", "port", &port]).await?;
+        replicate(&mut self.connection().await?, Some(self.ports[0])).await
+    }
+
+    /// Stops copying: what `first` is told from now on, this one never hears of.
+    pub(crate) async fn promote(&self) -> anyhow::Result<()> {
+        replicate(&mut self.connection().await?, None).await
+    }
+
+    /// Makes `first` a replica of this one. Its connections stay open and refuse every write.
+    pub(crate) async fn demote(&self, first: &redis::Client) -> anyhow::Result<()> {
+        replicate(&mut first.get_multiplexed_async_connection().await?, Some(self.ports[1])).await
+    }
+
+    /// Makes `first` the primary again and this one its replica.
+    pub(crate) async fn give_back(&self, first: &redis::Client) -> anyhow::Result<()> {
+        replicate(&mut first.get_multiplexed_async_connection().await?, None).await?;
+        replicate(&mut self.connection().await?, Some(self.ports[0])).await
+    }
+
+    async fn connection(&self) -> anyhow::Result<MultiplexedConnection> {
+        let begun = Instant::now();
+        loop {
+            match self.client.get_multiplexed_async_connection().await {
+                Ok(connection) => return Ok(connection),
+                Err(error) if begun.elapsed() > SYNC => return Err(error).context("the standby is away"),
+                Err(_) => sleep(LOOK).await,
+            }
+        }
+    }
+}
+
+impl Drop for Standby {
+    fn drop(&mut self) {
+        // Both fail only when it is gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+async fn ask(connection: &mut MultiplexedConnection, words: &[&str]) -> anyhow::Result<String> {
+    let mut command = redis::cmd(words[0]);
+    let answer = command.arg(&words[1..]).query_async(connection).await;
+    answer.with_context(|| format!("Redis refused {}", words.join(" ")))
+}
+
+/// Makes a server a replica of a port and waits until it holds the same; without a port, a primary.
+async fn replicate(connection: &mut MultiplexedConnection, of: Option<u16>) -> anyhow::Result<()> {
+    let Some(port) = of else {
+        ask(connection, &["REPLICAOF", "NO", "ONE"]).await?;
+        return Ok(());
+    };
+    ask(connection, &["REPLICAOF", "127.0.0.1", &port.to_string()]).await?;
+    let begun = Instant::now();
+    while !ask(connection, &["INFO", "replication"]).await?.contains("master_link_status:up") {
+        anyhow::ensure!(begun.elapsed() < SYNC, "the replica of port {port} does not catch up");
+        sleep(LOOK).await;
+    }
+    Ok(())
+}
