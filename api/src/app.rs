@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, ops::Deref, sync::Arc};
 
 use chrono::TimeDelta;
 use domain::{InstallationId, KeyRing, Problem, ProblemCode};
+use operations::Operations;
 use queue::{Announcements, Spine};
 use runtime::{
     config::{ServerConfig, WebhookSecret},
@@ -75,6 +76,11 @@ impl App {
             let detail = format!("The team's GitHub installation `{installation}` is not configured here.");
             Problem::new(ProblemCode::GithubUnavailable, detail)
         })
+    }
+
+    /// The operations of administrators.
+    pub(crate) fn operations(&self) -> Operations<'_> {
+        Operations::new(&self.store, &self.spine)
     }
 
     pub(crate) fn limiter(&self) -> &Limiter {

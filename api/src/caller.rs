@@ -5,17 +5,22 @@ use axum::{
     http::{HeaderMap, header, request::Parts},
 };
 use domain::{Caller, MachineClient, Membership, Problem, ProblemCode, Requester, TokenFacts, User};
+use operations::Administrator;
 use store::Read;
 
-use crate::{app::App, error::ApiError};
+use crate::{app::App, error::ApiError, origin::From_};
 
 /// A caller with a valid token whom we know, who is active and does not ask too often.
 #[derive(Clone, Debug)]
 pub(crate) struct Authorised(pub(crate) Caller);
 
-/// The same, and an admin.
+/// An authorised caller who is an admin.
 #[derive(Clone, Debug)]
 pub(crate) struct Admin(pub(crate) Caller);
+
+/// The permission of an authorised caller who is an admin, for the operations.
+#[derive(Clone, Debug)]
+pub(crate) struct Administers(pub(crate) Administrator);
 
 impl FromRequestParts<App> for Authorised {
     type Rejection = ApiError;
@@ -42,6 +47,16 @@ impl FromRequestParts<App> for Admin {
         } else {
             Err(Problem::new(ProblemCode::AdminRequired, "This needs an admin.").into())
         }
+    }
+}
+
+impl FromRequestParts<App> for Administers {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let Admin(caller) = Admin::from_request_parts(parts, app).await?;
+        let From_(origin) = From_::from_request_parts(parts, app).await?;
+        Ok(Self(Administrator::from_caller(&caller, &origin)?))
     }
 }
 

@@ -6,6 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use domain::{FieldError, Problem, ProblemCode};
+use operations::OperationError;
 use queue::QueueError;
 use serde::Serialize;
 use store::StoreError;
@@ -89,6 +90,15 @@ impl From<StoreError> for ApiError {
                 )
             }
             other => internal(&other),
+        }
+    }
+}
+
+impl From<OperationError> for ApiError {
+    fn from(error: OperationError) -> Self {
+        match error {
+            OperationError::Refused(problem) => problem.into(),
+            OperationError::Store(error) => error.into(),
         }
     }
 }

@@ -2,14 +2,14 @@
 
 use axum::http::{HeaderName, header};
 use chrono::{DateTime, Utc};
-use domain::{AuditEntry, Caller, Job, JobKind, Origin, Runner};
+use domain::{AuditEntry, Caller, Job, JobKind, Origin, Problem, Runner};
 use serde::Serialize;
 use serde_json::json;
-use store::SealedCredential;
+use store::{SealedCredential, Tx};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::{app::App, error::ApiResult, views::Warning};
+use crate::{app::App, error::ApiResult, refusal, views::Warning};
 
 /// Nobody on the way keeps a copy.
 pub(crate) const NO_STORE: [(HeaderName, &str); 1] = [(header::CACHE_CONTROL, "no-store")];
@@ -86,6 +86,9 @@ impl Handout {
 
 /// Opens the job's config for its requester and writes the hand-out down in the same transaction.
 /// None: it is gone, or there never was one.
+///
+/// # Errors
+/// When the caller's access to the team has ended since the job was accepted.
 pub(crate) async fn fetch(
     app: &App,
     caller: &Caller,
@@ -94,6 +97,19 @@ pub(crate) async fn fetch(
 ) -> ApiResult<Option<Handout>> {
     let Some(runner_id) = job.runner else { return Ok(None) };
     let mut tx = app.store.begin().await?;
+    if let Err(problem) = still_allowed(&mut tx, caller, job).await? {
+        drop(tx);
+        let entry = AuditEntry {
+            runner: Some(runner_id),
+            runner_name: job.runner_name.clone(),
+            team: job.team,
+            job: Some(job.id),
+            error: Some(problem.detail.clone()),
+            ..AuditEntry::by(caller, origin, "credential.fetch")
+        };
+        refusal::note(app, &entry, &problem).await?;
+        return Err(problem.into());
+    }
     let Some(credential) = tx.credentials().hand_out(job.id).await? else { return Ok(None) };
     let Some(runner) = tx.runners().get(runner_id).await? else { return Ok(None) };
     let entry = AuditEntry {
@@ -108,6 +124,13 @@ pub(crate) async fn fetch(
     let view = open(app, job, &credential, runner)?;
     tx.commit().await?;
     Ok(Some(view))
+}
+
+/// Whether the caller may still have what the job made: the job was accepted some time ago.
+async fn still_allowed(tx: &mut Tx, caller: &Caller, job: &Job) -> ApiResult<Result<(), Problem>> {
+    let Some(team) = job.team else { return Ok(Ok(())) };
+    let access = tx.permissions().access(caller.requester, team).await?;
+    Ok(access.map_or_else(|| Err(Problem::requester_inactive()), |access| access.check(job.kind)))
 }
 
 fn open(app: &App, job: &Job, credential: &SealedCredential, runner: Runner) -> ApiResult<Handout> {

@@ -306,6 +306,8 @@ pub(crate) struct UserView {
     pub(crate) display_name: Option<String>,
     /// May administer.
     pub(crate) is_admin: bool,
+    /// Sees everything, changes nothing, gets no config.
+    pub(crate) is_viewer: bool,
     /// May do anything at all.
     pub(crate) is_active: bool,
     /// May have JIT configs.
@@ -327,6 +329,7 @@ impl From<User> for UserView {
             oidc_sub: user.subject,
             display_name: user.display_name,
             is_admin: user.is_admin,
+            is_viewer: user.is_viewer,
             is_active: user.is_active,
             can_use_jit: user.can_use_jit,
             can_use_registration_token: user.can_use_registration_token,

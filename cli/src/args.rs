@@ -1,5 +1,7 @@
 //! The words of the command line.
 
+pub(crate) mod access;
+
 use std::{net::SocketAddr, path::PathBuf};
 
 use chrono::{DateTime, Utc};
@@ -44,6 +46,8 @@ pub(crate) enum Command {
         after_help = "Examples:\n  rts create-admin --email ops@example.com\n  rts create-admin --issuer https://login.example.com/ --subject 'auth0|1234'"
     )]
     CreateAdmin(CreateAdmin),
+    #[command(flatten)]
+    Access(access::Access),
     /// Compare the fleet with GitHub now instead of at the next turn. The scheduler does it.
     #[command(
         after_help = "Examples:\n  rts sync-github\n  rts sync-github --confirm-removals    # after a pass was held because it would remove too much"

@@ -3,6 +3,7 @@
 use std::{future::Future, time::Duration};
 
 use anyhow::{Context, anyhow};
+use operations::Operator;
 use runtime::{
     config::{LogConfig, Sources},
     shutdown::Shutdown,
@@ -79,6 +80,15 @@ impl Process {
 async fn last_call(shutdown: &Shutdown) {
     shutdown.forced().cancelled().await;
     tokio::time::sleep(LAST_WAIT).await;
+}
+
+/// The person who typed `command`, by the account and the machine.
+pub(crate) fn operator(command: &'static str) -> Operator {
+    let uid = nix::unistd::getuid();
+    let account = nix::unistd::User::from_uid(uid).ok().flatten().map(|user| user.name);
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = if host.trim().is_empty() { "unknown" } else { host.trim() };
+    Operator { command, os_user: account.unwrap_or_else(|| format!("uid {uid}")), host: host.to_owned() }
 }
 
 /// Where this process runs: its host's name and its number; `part` where the host has no name.

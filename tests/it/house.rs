@@ -16,8 +16,9 @@ const TABLE: &[(&str, &[&str])] = &[
     ("store", &["domain"]),
     ("queue", &["domain"]),
     ("github", &["domain"]),
+    ("operations", &["domain", "store", "queue"]),
     ("fleet", &["domain", "queue", "github"]),
-    ("api", &["domain", "store", "queue", "runtime"]),
+    ("api", &["domain", "store", "queue", "operations", "runtime"]),
     ("worker", &["domain", "store", "queue", "github", "fleet", "runtime"]),
     ("scheduler", &["domain", "store", "queue", "github", "fleet", "runtime"]),
 ];

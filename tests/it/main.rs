@@ -40,6 +40,7 @@ mod refused;
 mod registration;
 #[cfg(test)]
 mod retention;
+mod revocation;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]

@@ -236,7 +236,7 @@ async fn a_team_changes_where_it_is_told_to() {
         (&made["weight"], &made["drift_response"], &made["is_active"]),
         (&json!(1.0), &json!("delete"), &json!(true))
     );
-    world.post("/admin/teams", root, &json!({ "name": "GREEN" })).await.refused(409, "already_exists");
+    world.post("/admin/teams", root, &json!({ "name": "green" })).await.refused(409, "already_exists");
 
     let path = format!("/admin/teams/{}", made["id"].as_str().unwrap());
     let changed =
@@ -252,11 +252,13 @@ async fn a_team_changes_where_it_is_told_to() {
     assert_eq!(changed["deactivation_reason"], "moved");
     let on = world.patch(&path, root, &json!({ "is_active": true })).await.expect(200).body;
     assert_eq!(on["deactivation_reason"], Value::Null);
-    world.patch(&path, root, &json!({ "name": "Red" })).await.refused(409, "already_exists");
+    world.patch(&path, root, &json!({ "name": "red" })).await.refused(409, "already_exists");
     assert_eq!((scene.audited("team.create").await, scene.audited("team.update").await), (1, 3));
 
     let log = world.get("/audit-logs?event_type=team.update&success=true", root).await.expect(200).body;
-    assert_eq!(log["logs"][2]["event_data"], json!({ "max_runners": null, "weight": 2.5 }));
+    let data = &log["logs"][2]["event_data"];
+    assert_eq!(data["before"], json!({ "max_runners": 3, "weight": 1.0 }));
+    assert_eq!(data["after"], json!({ "max_runners": null, "weight": 2.5 }));
     assert_eq!(log["logs"][2]["team_name"], "green");
 }
 

@@ -6,7 +6,7 @@ use runtime::config::{OidcConfig, Sources};
 use serde_json::json;
 use store::UserDraft;
 
-use crate::{args::CreateAdmin, assemble, say};
+use crate::{args::CreateAdmin, assemble, process, say};
 
 /// Makes somebody an active admin, and writes it down.
 pub(crate) async fn create(sources: &Sources, who: CreateAdmin) -> anyhow::Result<()> {
@@ -17,12 +17,14 @@ pub(crate) async fn create(sources: &Sources, who: CreateAdmin) -> anyhow::Resul
     let name = who.email.clone().or_else(|| who.subject.clone()).unwrap_or_default();
     let draft = UserDraft { email: who.email, issuer, subject: who.subject, ..UserDraft::default() };
     let store = assemble::store(sources)?;
+    let operator = process::operator("rts create-admin");
     let mut tx = store.begin().await?;
     let made = tx.users().make_admin(&draft).await;
     made.context("cannot make an admin; `rts init-db` makes missing tables")?;
     let entry = AuditEntry {
         identity: Some(name.clone()),
-        data: json!({ "by": "rts create-admin", "issuer": draft.issuer, "subject": draft.subject }),
+        data: json!({ "by": operator.command, "os_user": operator.os_user, "host": operator.host,
+            "issuer": draft.issuer, "subject": draft.subject }),
         ..AuditEntry::service("admin.create")
     };
     tx.audit().write(&entry).await?;

@@ -1,5 +1,6 @@
 //! One file per command.
 
+mod access;
 mod admin;
 pub(crate) mod api;
 mod audit;
@@ -28,6 +29,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         Command::Scheduler(part) => scheduler::run(&production()?, part).await,
         Command::InitDb => database::init(&production()?).await,
         Command::CreateAdmin(who) => admin::create(&production()?, who).await,
+        Command::Access(access) => access::run(&production()?, access).await,
         Command::SyncGithub { confirm_removals, installation } => {
             fleet::sync(&production()?, installation.as_ref(), confirm_removals).await
         }

@@ -63,6 +63,8 @@ pub struct User {
     pub display_name: Option<String>,
     /// May administer.
     pub is_admin: bool,
+    /// Sees everything and changes nothing.
+    pub is_viewer: bool,
     /// May do anything at all.
     pub is_active: bool,
     /// May have JIT configs.

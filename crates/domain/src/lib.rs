@@ -2,6 +2,7 @@
 //!
 //! Nothing here waits, asks the time or holds a handle.
 
+mod access;
 mod audit;
 mod call;
 mod caller;
@@ -19,6 +20,7 @@ mod team;
 mod version;
 mod webhook;
 
+pub use access::Access;
 pub use audit::{AuditEntry, Origin, SecurityEvent, Severity};
 pub use call::{Call, CallState, reap_due};
 pub use caller::{Caller, ClaimRule, MachineClient, Membership, Requester, TokenFacts, User};

@@ -78,6 +78,8 @@ problems! {
     CredentialNotReady = "credential_not_ready", 409, "The credential is not ready";
     /// The team has runners or jobs where it is.
     TeamInUse = "team_in_use", 409, "The team has runners or jobs";
+    /// Nobody could administer the service afterwards.
+    LastAdmin = "last_admin", 409, "The last admin stays";
     /// Something of that name exists.
     AlreadyExists = "already_exists", 409, "It exists already";
     /// The credential was handed out or expired.

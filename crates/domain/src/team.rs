@@ -106,11 +106,7 @@ impl Team {
         default_group: i64,
     ) -> Result<Admission, Problem> {
         if !self.is_active {
-            let reason = self.deactivation_reason.as_deref().unwrap_or("no reason given");
-            return Err(Problem::new(
-                ProblemCode::TeamInactive,
-                format!("The team is deactivated: {reason}."),
-            ));
+            return Err(Problem::team_inactive(self.deactivation_reason.as_deref()));
         }
         let policy = LabelPolicy::new(&self.required_labels, &self.optional_label_patterns);
         let labels = policy.admit(&request.labels)?;

@@ -63,7 +63,8 @@ impl Clients<'_> {
         let rows = sqlx::query_as!(
             ClientRow,
             "SELECT id, client_id, issuer, team_id, description, rule, is_active, created_at, last_used_at
-             FROM oauth_clients WHERE issuer = $1 AND (client_id = ANY($2) OR rule IS NOT NULL) LIMIT 1000",
+             FROM oauth_clients WHERE issuer = $1 AND deleted_at IS NULL
+                AND (client_id = ANY($2) OR rule IS NOT NULL) LIMIT 1000",
             facts.issuer,
             &facts.client_ids(),
         )
@@ -114,21 +115,88 @@ impl Clients<'_> {
         row.try_into()
     }
 
+    /// The client, if there is one.
+    pub async fn get(&mut self, id: ClientId) -> Result<Option<MachineClient>> {
+        let row = sqlx::query_as!(
+            ClientRow,
+            "SELECT id, client_id, issuer, team_id, description, rule, is_active, created_at, last_used_at
+             FROM oauth_clients WHERE id = $1 AND deleted_at IS NULL",
+            id.uuid(),
+        )
+        .fetch_optional(&mut *self.0)
+        .await?;
+        row.map(MachineClient::try_from).transpose()
+    }
+
+    /// The client, whose row nobody else changes until the end of the transaction.
+    pub async fn lock(&mut self, id: ClientId) -> Result<Option<MachineClient>> {
+        let row = sqlx::query_as!(
+            ClientRow,
+            "SELECT id, client_id, issuer, team_id, description, rule, is_active, created_at, last_used_at
+             FROM oauth_clients WHERE id = $1 AND deleted_at IS NULL FOR NO KEY UPDATE",
+            id.uuid(),
+        )
+        .fetch_optional(&mut *self.0)
+        .await?;
+        row.map(MachineClient::try_from).transpose()
+    }
+
+    /// The clients with this client id, of every issuer.
+    pub async fn by_client_id(&mut self, client_id: &str) -> Result<Vec<MachineClient>> {
+        let rows = sqlx::query_as!(
+            ClientRow,
+            "SELECT id, client_id, issuer, team_id, description, rule, is_active, created_at, last_used_at
+             FROM oauth_clients WHERE client_id = $1 AND deleted_at IS NULL ORDER BY issuer LIMIT 100",
+            client_id,
+        )
+        .fetch_all(&mut *self.0)
+        .await?;
+        rows.into_iter().map(MachineClient::try_from).collect()
+    }
+
+    /// Writes everything an admin may change about a client.
+    pub async fn update(&mut self, client: &MachineClient) -> Result<()> {
+        let rule =
+            client.rule.as_ref().map(serde_json::to_value).transpose().map_err(StoreError::inconsistent)?;
+        sqlx::query!(
+            "UPDATE oauth_clients SET description = $2, rule = $3, is_active = $4 WHERE id = $1",
+            client.id.uuid(),
+            client.description,
+            rule,
+            client.is_active,
+        )
+        .execute(&mut *self.0)
+        .await?;
+        Ok(())
+    }
+
+    /// Removes a client from every list. Its row stays for what refers to it.
+    pub async fn remove(&mut self, id: ClientId) -> Result<()> {
+        sqlx::query!(
+            "UPDATE oauth_clients SET is_active = false, deleted_at = now() WHERE id = $1",
+            id.uuid()
+        )
+        .execute(&mut *self.0)
+        .await?;
+        Ok(())
+    }
+
     /// All clients.
     pub async fn list(&mut self, page: Page) -> Result<Listed<MachineClient>> {
         let rows = sqlx::query_as!(
             ClientRow,
             "SELECT id, client_id, issuer, team_id, description, rule, is_active, created_at, last_used_at
-             FROM oauth_clients WHERE $1::uuid IS NULL OR id < $1 ORDER BY id DESC LIMIT $2 OFFSET $3",
+             FROM oauth_clients WHERE deleted_at IS NULL AND ($1::uuid IS NULL OR id < $1) ORDER BY id DESC LIMIT $2 OFFSET $3",
             page.before,
             page.limit,
             page.offset,
         )
         .fetch_all(&mut *self.0)
         .await?;
-        let total = sqlx::query_scalar!(r#"SELECT count(*) AS "n!" FROM oauth_clients"#)
-            .fetch_one(&mut *self.0)
-            .await?;
+        let total =
+            sqlx::query_scalar!(r#"SELECT count(*) AS "n!" FROM oauth_clients WHERE deleted_at IS NULL"#)
+                .fetch_one(&mut *self.0)
+                .await?;
         Ok(Listed { items: rows.into_iter().map(MachineClient::try_from).collect::<Result<_>>()?, total })
     }
 }

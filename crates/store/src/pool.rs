@@ -13,7 +13,8 @@ use sqlx::{
 
 use crate::{
     Audit, Calls, Cancellations, Clients, Credentials, Fleet, Idempotency, Installations, Jobs, Leases,
-    Newcomers, Result, Retention, Runners, StoreError, Teams, Users, Versions, Webhooks, Workers,
+    Newcomers, Permissions, Result, Retention, Revocations, Runners, StoreError, Teams, Users, Versions,
+    Webhooks, Workers,
     migrate::{self, Schema},
     whole::Whole,
 };
@@ -142,6 +143,10 @@ macro_rules! nouns {
             users -> Users,
             /// The machine clients.
             clients -> Clients,
+            /// What a requester may do right now.
+            permissions -> Permissions,
+            /// What still lets a requester get runners.
+            revocations -> Revocations,
             /// The audit log and the security events.
             audit -> Audit,
             /// The intents.

@@ -142,6 +142,20 @@ impl Teams<'_> {
         row.map(Team::try_from).transpose()
     }
 
+    /// The team without its counts; nobody else changes its row until the end of the transaction.
+    pub async fn lock(&mut self, id: TeamId) -> Result<Option<Team>> {
+        let row = bare_team_rows!("WHERE id = $1 FOR NO KEY UPDATE", id.uuid())
+            .fetch_optional(&mut *self.0)
+            .await?;
+        row.map(Team::try_from).transpose()
+    }
+
+    /// The team with this name, whatever its case, without its counts.
+    pub async fn by_name(&mut self, name: &str) -> Result<Option<Team>> {
+        let row = bare_team_rows!("WHERE lower(name) = lower($1)", name).fetch_optional(&mut *self.0).await?;
+        row.map(Team::try_from).transpose()
+    }
+
     /// Makes everyone else who counts this team's runners wait until the end of the transaction. A lock of its own
     /// and not the row's, so that reading and changing the team does not wait for it.
     pub async fn lock_quota(&mut self, id: TeamId) -> Result<()> {
@@ -275,7 +289,7 @@ impl Teams<'_> {
     pub async fn members(&mut self, team: TeamId, page: Page) -> Result<Listed<User>> {
         let rows = sqlx::query_as!(
             UserRow,
-            "SELECT id, email, issuer, subject, display_name, is_admin, is_active, can_use_jit,
+            "SELECT id, email, issuer, subject, display_name, is_admin, is_viewer, is_active, can_use_jit,
                 can_use_registration_token, created_at, last_login_at
              FROM users JOIN team_members ON user_id = id
              WHERE team_id = $1 AND ($2::uuid IS NULL OR id < $2) ORDER BY id DESC LIMIT $3 OFFSET $4",

@@ -30,6 +30,15 @@ pub struct UserDraft {
     pub can_use_registration_token: bool,
 }
 
+/// The active admins besides one person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OtherAdmins {
+    /// All of them.
+    pub all: i64,
+    /// Those bound to an identity: the others are invitations.
+    pub bound: i64,
+}
+
 #[expect(clippy::struct_excessive_bools, reason = "the columns of the table")]
 pub(crate) struct UserRow {
     pub(crate) id: Uuid,
@@ -38,6 +47,7 @@ pub(crate) struct UserRow {
     pub(crate) subject: Option<String>,
     pub(crate) display_name: Option<String>,
     pub(crate) is_admin: bool,
+    pub(crate) is_viewer: bool,
     pub(crate) is_active: bool,
     pub(crate) can_use_jit: bool,
     pub(crate) can_use_registration_token: bool,
@@ -54,6 +64,7 @@ impl From<UserRow> for User {
             subject: row.subject,
             display_name: row.display_name,
             is_admin: row.is_admin,
+            is_viewer: row.is_viewer,
             is_active: row.is_active,
             can_use_jit: row.can_use_jit,
             can_use_registration_token: row.can_use_registration_token,
@@ -68,7 +79,7 @@ macro_rules! user_rows {
     ($head:tt, $tail:tt $(, $arg:expr)* $(,)?) => {
         sqlx::query_as!(
             UserRow,
-            $head + " id, email, issuer, subject, display_name, is_admin, is_active, can_use_jit,
+            $head + " id, email, issuer, subject, display_name, is_admin, is_viewer, is_active, can_use_jit,
                 can_use_registration_token, created_at, last_login_at " + $tail
             $(, $arg)*
         )
@@ -81,6 +92,54 @@ impl Users<'_> {
         let row =
             user_rows!("SELECT", "FROM users WHERE id = $1", id.uuid()).fetch_optional(&mut *self.0).await?;
         Ok(row.map(User::from))
+    }
+
+    /// The person, whose row nobody else changes until the end of the transaction.
+    pub async fn lock(&mut self, id: UserId) -> Result<Option<User>> {
+        let row = user_rows!("SELECT", "FROM users WHERE id = $1 FOR NO KEY UPDATE", id.uuid())
+            .fetch_optional(&mut *self.0)
+            .await?;
+        Ok(row.map(User::from))
+    }
+
+    /// Writes everything an admin may change about a person.
+    ///
+    /// # Errors
+    /// `Conflict` by `users_email_key` or `users_identity_key`.
+    pub async fn update(&mut self, user: &User) -> Result<()> {
+        sqlx::query!(
+            "UPDATE users SET email = $2, issuer = $3, subject = $4, display_name = $5, is_admin = $6, is_viewer = $7,
+                is_active = $8, can_use_jit = $9, can_use_registration_token = $10 WHERE id = $1",
+            user.id.uuid(),
+            user.email,
+            user.issuer,
+            user.subject,
+            user.display_name,
+            user.is_admin,
+            user.is_viewer,
+            user.is_active,
+            user.can_use_jit,
+            user.can_use_registration_token,
+        )
+        .execute(&mut *self.0)
+        .await?;
+        Ok(())
+    }
+
+    /// Counts the active admins besides one person: all of them, and those who have signed in. Everyone else who counts
+    /// them waits until the end of the transaction.
+    pub async fn count_other_admins(&mut self, id: UserId) -> Result<OtherAdmins> {
+        sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended('admins', 0))")
+            .execute(&mut *self.0)
+            .await?;
+        let row = sqlx::query!(
+            r#"SELECT count(*) AS "all!", count(subject) AS "bound!" FROM users
+             WHERE is_admin AND is_active AND id <> $1"#,
+            id.uuid()
+        )
+        .fetch_one(&mut *self.0)
+        .await?;
+        Ok(OtherAdmins { all: row.all, bound: row.bound })
     }
 
     /// The person with this e-mail, if there is one.
@@ -98,7 +157,7 @@ impl Users<'_> {
         subject: &str,
     ) -> Result<Option<(User, Vec<Membership>)>> {
         let row = sqlx::query!(
-            r#"SELECT id, email, issuer, subject, display_name, is_admin, is_active, can_use_jit,
+            r#"SELECT id, email, issuer, subject, display_name, is_admin, is_viewer, is_active, can_use_jit,
                 can_use_registration_token, created_at, last_login_at,
                 coalesce(last_login_at < now() - interval '5 minutes', true) AS "stale!",
                 ARRAY(SELECT team_id FROM team_members JOIN teams t ON t.id = team_id WHERE user_id = users.id
@@ -125,6 +184,7 @@ impl Users<'_> {
             subject: row.subject,
             display_name: row.display_name,
             is_admin: row.is_admin,
+            is_viewer: row.is_viewer,
             is_active: row.is_active,
             can_use_jit: row.can_use_jit,
             can_use_registration_token: row.can_use_registration_token,

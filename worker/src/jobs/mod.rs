@@ -94,6 +94,20 @@ pub(crate) async fn run(app: &App, job: &Job) -> Answer {
     })
 }
 
+/// The answer to a job whose requester lost their access to the team after it was accepted; none while they have it.
+/// Read before GitHub is called, so that nothing is made for them.
+async fn access_ended(app: &App, job: &Job) -> Result<Option<Answer>, StoreError> {
+    let (Some(requester), Some(team)) = (job.requester, job.team) else { return Ok(None) };
+    let access = app.store.read().await?.permissions().access(requester, team).await?;
+    let problem = match access.map(|access| access.check(job.kind)) {
+        Some(Ok(())) => return Ok(None),
+        Some(Err(problem)) => problem,
+        None => Problem::requester_inactive(),
+    };
+    tracing::info!(code = problem.code.as_str(), "the requester's access has ended");
+    Ok(Some(Answer::Final(JobState::Failed, Some(problem))))
+}
+
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

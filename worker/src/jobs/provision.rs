@@ -12,7 +12,7 @@ use github::{GitHub, GitHubError, JitConfig, JitConfigRequest, Verdict};
 use serde_json::json;
 use store::{Burn, Intent, StoreError};
 
-use super::{Answer, Run, after_error, look, no_credential, unavailable};
+use super::{Answer, Run, access_ended, after_error, look, no_credential, unavailable};
 use crate::app::App;
 
 /// Tries of one start after which the job waits before the next.
@@ -32,6 +32,9 @@ enum Tried {
 /// Gets the config for the job's runner row.
 pub(super) async fn run(app: &App, job: &Job, wish: &NameWish, work_folder: &str) -> Run {
     let Some(github) = app.fleet.get(&job.installation) else { return Ok(no_credential(job)) };
+    if let Some(refused) = access_ended(app, job).await? {
+        return Ok(refused);
+    }
     let (Some(runner), mut calls) = read(app, job).await? else {
         return Ok(Answer::failed(ProblemCode::InternalError, "The job has no runner."));
     };

@@ -9,7 +9,7 @@ use github::{GitHub, GitHubError, RegistrationToken};
 use serde_json::json;
 use store::StoreError;
 
-use super::{Answer, Run, after_error, no_credential, provision::name_conflict, unavailable};
+use super::{Answer, Run, access_ended, after_error, no_credential, provision::name_conflict, unavailable};
 use crate::app::App;
 
 /// A token is offered no longer than this, whatever the clocks say: GitHub's live for an hour.
@@ -21,6 +21,9 @@ const DEFAULT_GROUP: i64 = 1;
 /// Gets the token for the job's runner row.
 pub(super) async fn run(app: &App, job: &Job) -> Run {
     let Some(github) = app.fleet.get(&job.installation) else { return Ok(no_credential(job)) };
+    if let Some(refused) = access_ended(app, job).await? {
+        return Ok(refused);
+    }
     let runner = match job.runner {
         Some(id) => app.store.read().await?.runners().get(id).await?,
         None => None,

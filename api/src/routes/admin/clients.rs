@@ -1,7 +1,10 @@
 //! Machine clients.
 
+mod change;
+
 use axum::{Json, extract::State, http::StatusCode};
 use domain::{AuditEntry, ClaimRule, ClientId, FieldError, Problem, TeamId};
+use operations::{OperationError, check_optional, check_text, settle};
 use serde::Deserialize;
 use serde_json::json;
 use store::NewClient;
@@ -9,10 +12,9 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
-use super::{check_optional, check_text, settle, taken};
 use crate::{
     app::App,
-    body::{Body, Params},
+    body::{Body, Id, Params},
     caller::Admin,
     error::ApiResult,
     openapi::problems,
@@ -22,7 +24,7 @@ use crate::{
 };
 
 pub(crate) fn router() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(create, list))
+    OpenApiRouter::new().routes(routes!(create, list)).routes(routes!(show, change::patch, change::remove))
 }
 
 list_params! {
@@ -38,6 +40,7 @@ list_body! {
 problems! {
     CreateProblems: MalformedBody, AdminRequired, AlreadyExists, PayloadTooLarge, UnsupportedMediaType, ValidationFailed;
     ListProblems: AdminRequired, ValidationFailed;
+    ShowProblems: AdminRequired, NotFound;
 }
 
 /// A new machine client, bound to one team.
@@ -73,7 +76,7 @@ pub(crate) async fn create(
     if tx.teams().policy(draft.team).await?.is_none() {
         return Err(Problem::field("/team_id", "there is no such team").into());
     }
-    let client = tx.clients().insert(ClientId::new(), &draft).await.map_err(taken)?;
+    let client = tx.clients().insert(ClientId::new(), &draft).await.map_err(OperationError::from)?;
     let entry = AuditEntry {
         team: Some(client.team),
         data: json!({ "client_id": client.client_id, "issuer": client.issuer, "rule": client.rule }),
@@ -116,4 +119,18 @@ pub(crate) async fn list(
     let page = params.page()?;
     let listed = app.store.read().await?.clients().list(page).await?;
     Ok(Json(ClientList::new(listed, &page)))
+}
+
+/// Show a machine client.
+#[utoipa::path(
+    get, path = "/admin/oauth-clients/{id}", tag = "admin", params(("id" = Uuid, Path)),
+    responses((status = 200, description = "The machine client", body = ClientView), ShowProblems),
+)]
+pub(crate) async fn show(
+    State(app): State<App>,
+    _: Admin,
+    Id(id): Id<ClientId>,
+) -> ApiResult<Json<ClientView>> {
+    let client = app.store.read().await?.clients().get(id).await?;
+    Ok(Json(client.ok_or_else(|| Problem::not_found("machine client"))?.into()))
 }

@@ -1,9 +1,8 @@
 //! Who belongs to a team.
 
 use axum::{Json, extract::State, http::StatusCode};
-use domain::{AuditEntry, Problem, TeamId, UserId};
+use domain::{Problem, TeamId, UserId};
 use serde::Deserialize;
-use serde_json::json;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
@@ -11,10 +10,9 @@ use uuid::Uuid;
 use crate::{
     app::App,
     body::{Body, Id, Ids, Params},
-    caller::Admin,
+    caller::{Admin, Administers},
     error::ApiResult,
     openapi::problems,
-    origin::From_,
     page::{list_body, list_params},
     views::UserView,
 };
@@ -59,25 +57,11 @@ pub(crate) struct NewMember {
 )]
 pub(crate) async fn add(
     State(app): State<App>,
-    Admin(caller): Admin,
-    From_(origin): From_,
+    Administers(admin): Administers,
     Id(team): Id<TeamId>,
     Body(body): Body<NewMember>,
 ) -> ApiResult<(StatusCode, Json<UserView>)> {
-    let mut tx = app.store.begin().await?;
-    tx.teams().policy(team).await?.ok_or_else(|| Problem::not_found("team"))?;
-    let unknown = || Problem::field("/user_id", "there is no such user");
-    let user = tx.users().get(UserId::from(body.user_id)).await?.ok_or_else(unknown)?;
-    let added = tx.teams().add_member(team, user.id).await?;
-    if added {
-        let entry = AuditEntry {
-            team: Some(team),
-            data: json!({ "user_id": user.id, "email": user.email }),
-            ..AuditEntry::by(&caller, &origin, "member.add")
-        };
-        tx.audit().write(&entry).await?;
-    }
-    tx.commit().await?;
+    let (user, added) = app.operations().add_member(&admin, team, UserId::from(body.user_id)).await?;
     Ok((if added { StatusCode::CREATED } else { StatusCode::OK }, Json(user.into())))
 }
 
@@ -100,6 +84,8 @@ pub(crate) async fn list(
 }
 
 /// Take a person out of a team.
+///
+/// Their open requests for it fail before GitHub is asked and their unread configs are shredded, unless they are an admin.
 #[utoipa::path(
     delete, path = "/admin/teams/{team_id}/members/{user_id}", tag = "admin",
     params(("team_id" = Uuid, Path), ("user_id" = Uuid, Path)),
@@ -107,20 +93,9 @@ pub(crate) async fn list(
 )]
 pub(crate) async fn remove(
     State(app): State<App>,
-    Admin(caller): Admin,
-    From_(origin): From_,
+    Administers(admin): Administers,
     Ids(team, user): Ids<TeamId, UserId>,
 ) -> ApiResult<StatusCode> {
-    let mut tx = app.store.begin().await?;
-    if !tx.teams().remove_member(team, user).await? {
-        return Err(Problem::not_found("member").into());
-    }
-    let entry = AuditEntry {
-        team: Some(team),
-        data: json!({ "user_id": user }),
-        ..AuditEntry::by(&caller, &origin, "member.remove")
-    };
-    tx.audit().write(&entry).await?;
-    tx.commit().await?;
+    app.operations().remove_member(&admin, team, user).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -11,11 +11,11 @@ mod users;
 mod versions;
 mod workers;
 
-use domain::{FieldError, Problem, ProblemCode};
-use store::StoreError;
+use serde::{Deserialize, Deserializer};
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::{app::App, error::ApiError};
+use crate::{app::App, body::Body};
 
 pub(crate) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -31,39 +31,23 @@ pub(crate) fn router() -> OpenApiRouter<App> {
         .merge(workers::router())
 }
 
-/// A broken unique constraint, told by the value that broke it.
-fn taken(error: StoreError) -> ApiError {
-    let pointer = match error.constraint() {
-        Some("teams_name_key") => "/name",
-        Some("users_email_key") => "/email",
-        Some("users_identity_key") => "/oidc_sub",
-        Some("oauth_clients_client_key") => "/client_id",
-        _ => return error.into(),
-    };
-    Problem::new(ProblemCode::AlreadyExists, "One with this value exists already.")
-        .with_errors(vec![FieldError::new(pointer, "taken")])
-        .into()
+/// Why an admin does something; goes into the audit row.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Comment {
+    /// For the audit log, 1 to 500 characters.
+    comment: Option<String>,
 }
 
-/// A text of 1 to `most` characters without control characters.
-fn check_text(wrong: &mut Vec<FieldError>, pointer: &str, text: &str, most: usize) {
-    let length = text.chars().count();
-    if length == 0 || length > most || text.chars().any(char::is_control) || text.trim() != text {
-        wrong.push(FieldError::new(
-            pointer,
-            format!("1 to {most} printable characters, no space at either end"),
-        ));
+impl Comment {
+    /// The comment of a body that may be missing.
+    fn of(body: Option<Body<Self>>) -> Option<String> {
+        body.and_then(|Body(body)| body.comment)
     }
 }
 
-/// The same for a text that may be missing.
-fn check_optional(wrong: &mut Vec<FieldError>, pointer: &str, text: Option<&str>, most: usize) {
-    if let Some(text) = text {
-        check_text(wrong, pointer, text, most);
-    }
-}
-
-/// Nothing wrong, or all of it.
-fn settle(wrong: Vec<FieldError>) -> Result<(), Problem> {
-    if wrong.is_empty() { Ok(()) } else { Err(Problem::invalid(wrong)) }
+/// Tells a null (`Some(None)`) from a member that is not there (`None`).
+#[expect(clippy::option_option, reason = "a member that is not there and a null are two things in a PATCH")]
+fn named<'de, D: Deserializer<'de>, T: Deserialize<'de>>(reader: D) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(reader).map(Some)
 }

@@ -1,5 +1,7 @@
 //! People.
 
+mod change;
+
 use axum::{Json, extract::State, http::StatusCode};
 use domain::{AuditEntry, FieldError, Problem, UserId};
 use serde::Deserialize;
@@ -8,10 +10,9 @@ use store::UserDraft;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{check_optional, settle, taken};
 use crate::{
     app::App,
-    body::{Body, Params},
+    body::{Body, Id, Params},
     caller::Admin,
     error::ApiResult,
     openapi::problems,
@@ -19,9 +20,14 @@ use crate::{
     page::{list_body, list_params},
     views::UserView,
 };
+use operations::{OperationError, check_optional, is_email, settle};
 
 pub(crate) fn router() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(create, list))
+    OpenApiRouter::new()
+        .routes(routes!(create, list))
+        .routes(routes!(show, change::patch, change::put, change::deactivate))
+        .routes(routes!(change::activate))
+        .routes(routes!(change::unbind))
 }
 
 list_params! {
@@ -37,6 +43,7 @@ list_body! {
 problems! {
     CreateProblems: MalformedBody, AdminRequired, AlreadyExists, PayloadTooLarge, UnsupportedMediaType, ValidationFailed;
     ListProblems: AdminRequired, ValidationFailed;
+    ShowProblems: AdminRequired, NotFound;
 }
 
 /// A new person: named by e-mail, to be bound at the first login, or by issuer and subject at once.
@@ -86,15 +93,6 @@ impl NewUser {
     }
 }
 
-/// Something before an `@` and something after it; whether it is real, the identity provider knows.
-fn is_email(text: &str) -> bool {
-    let parts = text.split_once('@').is_some_and(|(name, host)| !name.is_empty() && host.len() > 2);
-    parts
-        && text.len() <= 254
-        && text.matches('@').count() == 1
-        && text.chars().all(|c| !c.is_whitespace() && !c.is_control())
-}
-
 /// Add a person.
 #[utoipa::path(
     post, path = "/admin/users", tag = "admin", request_body = NewUser,
@@ -117,7 +115,7 @@ pub(crate) async fn create(
         can_use_registration_token: body.can_use_registration_token,
     };
     let mut tx = app.store.begin().await?;
-    let user = tx.users().insert(UserId::new(), &draft).await.map_err(taken)?;
+    let user = tx.users().insert(UserId::new(), &draft).await.map_err(OperationError::from)?;
     let entry = AuditEntry {
         data: json!({ "user_id": user.id, "email": user.email, "is_admin": user.is_admin }),
         ..AuditEntry::by(&caller, &origin, "user.create")
@@ -140,4 +138,14 @@ pub(crate) async fn list(
     let page = params.page()?;
     let listed = app.store.read().await?.users().list(page).await?;
     Ok(Json(UserList::new(listed, &page)))
+}
+
+/// Show a person.
+#[utoipa::path(
+    get, path = "/admin/users/{user_id}", tag = "admin", params(("user_id" = Uuid, Path)),
+    responses((status = 200, description = "The person", body = UserView), ShowProblems),
+)]
+pub(crate) async fn show(State(app): State<App>, _: Admin, Id(id): Id<UserId>) -> ApiResult<Json<UserView>> {
+    let user = app.store.read().await?.users().get(id).await?;
+    Ok(Json(user.ok_or_else(|| Problem::not_found("user"))?.into()))
 }

@@ -18,13 +18,14 @@ use crate::{
     refusal,
 };
 
-problems! { CredentialProblems: CredentialDenied, NotFound, CredentialNotReady, CredentialGone, RunnerNameConflict,
+problems! { CredentialProblems: CredentialDenied, JitNotAllowed, RegistrationTokenNotAllowed, TeamForbidden, TeamInactive, NotFound, CredentialNotReady, CredentialGone, RunnerNameConflict,
 JobCancelled, JobPoisoned, GithubRefused, GithubUnavailable, JobExpired; }
 
 /// Collect the JIT config, or registration token, of a job that has succeeded.
 ///
 /// Only who asked for the runner gets it; once, and again within 120 seconds of the first time. Each time is written
-/// down, and so is somebody else's try.
+/// down, and so is somebody else's try. Whoever has been deactivated or has left the team since gets nothing, and neither
+/// does anybody of a team that has been deactivated.
 #[utoipa::path(
     post, path = "/jobs/{job_id}/credential", tag = "jobs", params(("job_id" = uuid::Uuid, Path)),
     responses(

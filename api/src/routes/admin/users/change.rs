@@ -1,0 +1,152 @@
+//! Changes of one person.
+
+use axum::{Json, extract::State, http::StatusCode};
+use domain::UserId;
+use operations::UserChange;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::super::{Comment, named};
+use crate::{
+    app::App,
+    body::{Body, Id},
+    caller::Administers,
+    error::ApiResult,
+    openapi::problems,
+    views::UserView,
+};
+
+problems! {
+    ChangeProblems: MalformedBody, AdminRequired, NotFound, AlreadyExists, LastAdmin, PayloadTooLarge,
+        UnsupportedMediaType, ValidationFailed;
+    CommentProblems: MalformedBody, AdminRequired, NotFound, LastAdmin, PayloadTooLarge, UnsupportedMediaType,
+        ValidationFailed;
+}
+
+/// What changes about a person: only what is named.
+#[expect(clippy::option_option, reason = "a member that is not there and a null are two things in a PATCH")]
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ChangedUser {
+    /// E-mail, as their tokens say it.
+    email: Option<String>,
+    /// Token issuer.
+    issuer: Option<String>,
+    /// Token subject: binds the person to it. Null unbinds them, and the next first login with their e-mail binds anew.
+    #[serde(deserialize_with = "named")]
+    #[schema(value_type = Option<String>)]
+    oidc_sub: Option<Option<String>>,
+    /// Name to show.
+    #[serde(deserialize_with = "named")]
+    #[schema(value_type = Option<String>)]
+    display_name: Option<Option<String>>,
+    /// May administer.
+    is_admin: Option<bool>,
+    /// Sees everything, changes nothing, gets no config.
+    is_viewer: Option<bool>,
+    /// May do anything at all. When it becomes false, open requests are cancelled and unread configs shredded.
+    is_active: Option<bool>,
+    /// May have JIT configs.
+    can_use_jit: Option<bool>,
+    /// May have registration tokens.
+    can_use_registration_token: Option<bool>,
+    /// For the audit log, 1 to 500 characters.
+    comment: Option<String>,
+}
+
+async fn change(app: &App, by: &Administers, id: UserId, body: ChangedUser) -> ApiResult<Json<UserView>> {
+    let change = UserChange {
+        email: body.email,
+        issuer: body.issuer,
+        subject: body.oidc_sub,
+        display_name: body.display_name,
+        is_admin: body.is_admin,
+        is_viewer: body.is_viewer,
+        is_active: body.is_active,
+        can_use_jit: body.can_use_jit,
+        can_use_registration_token: body.can_use_registration_token,
+    };
+    let user = app.operations().change_user(&by.0, id, change, body.comment.as_deref()).await?;
+    Ok(Json(user.into()))
+}
+
+/// Change a person.
+#[utoipa::path(
+    patch, path = "/admin/users/{user_id}", tag = "admin", params(("user_id" = Uuid, Path)), request_body = ChangedUser,
+    responses((status = 200, description = "The person as they are now", body = UserView), ChangeProblems),
+)]
+pub(crate) async fn patch(
+    State(app): State<App>,
+    by: Administers,
+    Id(id): Id<UserId>,
+    Body(body): Body<ChangedUser>,
+) -> ApiResult<Json<UserView>> {
+    change(&app, &by, id, body).await
+}
+
+/// Change a person. PUT does what PATCH does: members that are not named keep their values.
+#[utoipa::path(
+    put, path = "/admin/users/{user_id}", tag = "admin", params(("user_id" = Uuid, Path)), request_body = ChangedUser,
+    responses((status = 200, description = "The person as they are now", body = UserView), ChangeProblems),
+)]
+pub(crate) async fn put(
+    State(app): State<App>,
+    by: Administers,
+    Id(id): Id<UserId>,
+    Body(body): Body<ChangedUser>,
+) -> ApiResult<Json<UserView>> {
+    change(&app, &by, id, body).await
+}
+
+/// Deactivate a person.
+///
+/// They may do nothing any more: their streams and waiting requests end, their open requests are cancelled and their
+/// unread configs shredded. Their runners stay. The row stays for the audit log; `activate` undoes it.
+#[utoipa::path(
+    delete, path = "/admin/users/{user_id}", tag = "admin", params(("user_id" = Uuid, Path)),
+    request_body = Option<Comment>,
+    responses((status = 204, description = "Deactivated, or was so already"), CommentProblems),
+)]
+pub(crate) async fn deactivate(
+    State(app): State<App>,
+    Administers(admin): Administers,
+    Id(id): Id<UserId>,
+    body: Option<Body<Comment>>,
+) -> ApiResult<StatusCode> {
+    app.operations().deactivate_user(&admin, id, Comment::of(body).as_deref()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Activate a person again, with the rights and teams they had.
+#[utoipa::path(
+    post, path = "/admin/users/{user_id}/activate", tag = "admin", params(("user_id" = Uuid, Path)),
+    request_body = Option<Comment>,
+    responses((status = 200, description = "The person as they are now", body = UserView), CommentProblems),
+)]
+pub(crate) async fn activate(
+    State(app): State<App>,
+    Administers(admin): Administers,
+    Id(id): Id<UserId>,
+    body: Option<Body<Comment>>,
+) -> ApiResult<Json<UserView>> {
+    let user = app.operations().activate_user(&admin, id, Comment::of(body).as_deref()).await?;
+    Ok(Json(user.into()))
+}
+
+/// Unbind a person from their identity: for one whose provider gave them a new subject.
+///
+/// The next first login with their e-mail address binds the new identity.
+#[utoipa::path(
+    post, path = "/admin/users/{user_id}/unbind", tag = "admin", params(("user_id" = Uuid, Path)),
+    request_body = Option<Comment>,
+    responses((status = 200, description = "The person as they are now", body = UserView), CommentProblems),
+)]
+pub(crate) async fn unbind(
+    State(app): State<App>,
+    Administers(admin): Administers,
+    Id(id): Id<UserId>,
+    body: Option<Body<Comment>>,
+) -> ApiResult<Json<UserView>> {
+    let user = app.operations().unbind_user(&admin, id, Comment::of(body).as_deref()).await?;
+    Ok(Json(user.into()))
+}

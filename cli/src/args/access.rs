@@ -1,0 +1,68 @@
+//! The words that end and restore access.
+
+use clap::Subcommand;
+
+/// Ends or restores the access of a person, a machine client or a team.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Access {
+    /// Deactivate a person: their requests are cancelled and their unread configs shredded at once.
+    #[command(
+        after_help = "Examples:\n  rts deactivate-user ada@example.com --comment 'left the company'\n  rts deactivate-user 0192f0c4-…\n\nTheir runners stay. The last active admin who has signed in cannot be deactivated."
+    )]
+    DeactivateUser(Person),
+    /// Activate a person again, with the rights and teams they had.
+    #[command(after_help = "Example:\n  rts activate-user ada@example.com")]
+    ActivateUser(Person),
+    /// Unbind a person from their identity: the next first login with their e-mail address binds it anew.
+    #[command(
+        after_help = "Example:\n  rts unbind-user ada@example.com --comment 'new account at the identity provider'"
+    )]
+    UnbindUser(Person),
+    /// Deactivate a machine client: its requests are cancelled and its unread configs shredded at once.
+    #[command(
+        after_help = "Examples:\n  rts deactivate-client ci-pipeline --comment 'secret leaked'\n  rts deactivate-client 0192f0c4-…\n\nIts runners stay with the team."
+    )]
+    DeactivateClient(Client),
+    /// Activate a machine client again.
+    #[command(after_help = "Example:\n  rts activate-client ci-pipeline")]
+    ActivateClient(Client),
+    /// Deactivate a team: its requests are cancelled and its unread configs shredded at once.
+    #[command(
+        after_help = "Examples:\n  rts deactivate-team games-ci --reason 'moved to platform'\n\nIts runners stay; its members may still see and remove them."
+    )]
+    DeactivateTeam {
+        /// The team, by name or id.
+        #[arg(value_name = "NAME|TEAM_ID")]
+        team: String,
+        /// Why; its members are told.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Activate a team again.
+    #[command(after_help = "Example:\n  rts reactivate-team games-ci")]
+    ReactivateTeam {
+        /// The team, by name or id.
+        #[arg(value_name = "NAME|TEAM_ID")]
+        team: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Person {
+    /// The person, by e-mail or id.
+    #[arg(value_name = "EMAIL|USER_ID")]
+    pub(crate) user: String,
+    /// Why, for the audit log.
+    #[arg(long)]
+    pub(crate) comment: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Client {
+    /// The machine client, by its client id or our id of it.
+    #[arg(value_name = "CLIENT_ID|ID")]
+    pub(crate) client: String,
+    /// Why, for the audit log.
+    #[arg(long)]
+    pub(crate) comment: Option<String>,
+}

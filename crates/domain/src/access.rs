@@ -1,0 +1,114 @@
+//! The access of a requester to a team at one moment. Access can end between the acceptance of a request and its
+//! answer, so it is read again before GitHub is called and before a config is handed out.
+
+use crate::{JobKind, Problem, ProblemCode};
+
+/// What the rows say about a requester and a team.
+#[expect(clippy::struct_excessive_bools, reason = "independent columns of three tables")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// The user or the machine client is active.
+    pub is_active: bool,
+    /// Belongs to the team, or is an admin.
+    pub belongs: bool,
+    /// May have JIT configs.
+    pub can_use_jit: bool,
+    /// May have registration tokens.
+    pub can_use_registration_token: bool,
+    /// The team is active.
+    pub team_is_active: bool,
+    /// Why the team is not active.
+    pub deactivation_reason: Option<String>,
+}
+
+impl Access {
+    /// Checks that a job of this kind may still make a runner for the requester, and hand its config out.
+    ///
+    /// # Errors
+    /// `inactive`, `team_inactive`, `team_forbidden`, `jit_not_allowed` or `registration_token_not_allowed`, in this
+    /// order.
+    pub fn check(&self, kind: JobKind) -> Result<(), Problem> {
+        if !self.is_active {
+            return Err(Problem::requester_inactive());
+        }
+        if !self.team_is_active {
+            return Err(Problem::team_inactive(self.deactivation_reason.as_deref()));
+        }
+        if !self.belongs {
+            return Err(Problem::membership_ended());
+        }
+        match kind {
+            JobKind::Provision if !self.can_use_jit => Err(Problem::jit_not_allowed()),
+            JobKind::Register if !self.can_use_registration_token => {
+                Err(Problem::registration_token_not_allowed())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The refusals of a requester whose access has ended, in the same words wherever they are noticed.
+impl Problem {
+    /// `inactive`.
+    pub fn requester_inactive() -> Self {
+        Self::new(ProblemCode::Inactive, "This user or machine client has been deactivated; ask an admin.")
+    }
+
+    /// `team_inactive`, with the reason an admin gave.
+    pub fn team_inactive(reason: Option<&str>) -> Self {
+        let reason = reason.unwrap_or("no reason given");
+        Self::new(ProblemCode::TeamInactive, format!("The team is deactivated: {reason}."))
+    }
+
+    /// `team_forbidden` for someone who was a member.
+    pub fn membership_ended() -> Self {
+        Self::new(ProblemCode::TeamForbidden, "You do not belong to this team any more.")
+    }
+
+    /// `jit_not_allowed`.
+    pub fn jit_not_allowed() -> Self {
+        Self::new(ProblemCode::JitNotAllowed, "You may not have JIT configs; ask an admin.")
+    }
+
+    /// `registration_token_not_allowed`.
+    pub fn registration_token_not_allowed() -> Self {
+        let detail = "You may not have registration tokens; ask for a JIT config instead.";
+        Self::new(ProblemCode::RegistrationTokenNotAllowed, detail)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FULL: Access = Access {
+        is_active: true,
+        belongs: true,
+        can_use_jit: true,
+        can_use_registration_token: true,
+        team_is_active: true,
+        deactivation_reason: None,
+    };
+
+    #[test]
+    fn each_missing_right_refuses_with_its_code() {
+        use JobKind::{Provision, Register};
+        let code = |access: Access, kind| access.check(kind).err().map(|problem| problem.code);
+        for (access, kind, wanted) in [
+            (FULL, Provision, None),
+            (Access { is_active: false, ..FULL }, Provision, Some(ProblemCode::Inactive)),
+            (Access { team_is_active: false, ..FULL }, Provision, Some(ProblemCode::TeamInactive)),
+            (Access { belongs: false, ..FULL }, Register, Some(ProblemCode::TeamForbidden)),
+            (Access { can_use_jit: false, ..FULL }, Provision, Some(ProblemCode::JitNotAllowed)),
+            (Access { can_use_jit: false, ..FULL }, Register, None),
+            (Access { can_use_registration_token: false, ..FULL }, Provision, None),
+            (
+                Access { can_use_registration_token: false, ..FULL },
+                Register,
+                Some(ProblemCode::RegistrationTokenNotAllowed),
+            ),
+        ] {
+            assert_eq!(code(access.clone(), kind), wanted, "{kind} with {access:?}");
+        }
+    }
+}

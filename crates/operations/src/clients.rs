@@ -1,0 +1,122 @@
+//! Changes of machine clients.
+
+use domain::{ClaimRule, ClientId, FieldError, MachineClient, Problem, Requester};
+use serde_json::{Value, json};
+use store::Tx;
+
+use crate::{
+    Administrator, Operations, Result,
+    record::{comment, differences, extend},
+    revocation::{Revocation, Revoked},
+    validate::{check_optional, check_reason, settle},
+};
+
+/// A change of a machine client: only what is given.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientChange {
+    /// What it is.
+    pub description: Option<Option<String>>,
+    /// Which tokens are meant. A client by rule stays one: its name is no client id.
+    pub rule: Option<ClaimRule>,
+    /// May do anything at all.
+    pub is_active: Option<bool>,
+}
+
+impl Operations<'_> {
+    /// Changes a machine client. Without `is_active` its open requests are cancelled and its unread configs shredded.
+    ///
+    /// # Errors
+    /// `not_found`, `validation_failed`.
+    pub async fn change_client(
+        &self,
+        admin: &Administrator,
+        id: ClientId,
+        change: ClientChange,
+        reason: Option<&str>,
+    ) -> Result<MachineClient> {
+        check(&change)?;
+        check_reason("/comment", reason)?;
+        let mut tx = self.store.begin().await?;
+        let before = tx.clients().lock(id).await?.ok_or_else(|| Problem::not_found("machine client"))?;
+        if change.rule.is_some() && before.rule.is_none() {
+            let detail = "this client is known by its client id; add another client for a rule";
+            return Err(Problem::field("/rule", detail).into());
+        }
+        let after = MachineClient {
+            description: change.description.unwrap_or_else(|| before.description.clone()),
+            rule: change.rule.or_else(|| before.rule.clone()),
+            is_active: change.is_active.unwrap_or(before.is_active),
+            ..before.clone()
+        };
+        let revoked = if after.is_active { Revoked::default() } else { revoke(&mut tx, &after).await? };
+        let changed = differences(&describe(&before), &describe(&after));
+        if changed.is_some() {
+            tx.clients().update(&after).await?;
+        }
+        if changed.is_some() || !revoked.is_empty() {
+            let (was, is) = changed.unwrap_or_default();
+            let mut details = json!({ "before": was, "after": is });
+            extend(&mut details, comment(reason));
+            record(&mut tx, admin, ("client.update", &after), (&revoked, details)).await?;
+        }
+        tx.commit().await?;
+        revoked.publish(self.spine).await;
+        Ok(after)
+    }
+
+    /// Removes a machine client: it may do nothing any more, its open requests are cancelled and its unread configs
+    /// shredded. Its client id is free again; its runners stay with the team.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub async fn remove_client(
+        &self,
+        admin: &Administrator,
+        id: ClientId,
+        reason: Option<&str>,
+    ) -> Result<()> {
+        check_reason("/comment", reason)?;
+        let mut tx = self.store.begin().await?;
+        let client = tx.clients().lock(id).await?.ok_or_else(|| Problem::not_found("machine client"))?;
+        let revoked = revoke(&mut tx, &client).await?;
+        tx.clients().remove(id).await?;
+        let mut details = json!({ "before": describe(&client) });
+        extend(&mut details, comment(reason));
+        record(&mut tx, admin, ("client.delete", &client), (&revoked, details)).await?;
+        tx.commit().await?;
+        revoked.publish(self.spine).await;
+        Ok(())
+    }
+}
+
+fn check(change: &ClientChange) -> std::result::Result<(), Problem> {
+    let mut errors = Vec::new();
+    let description = change.description.as_ref().and_then(Option::as_deref);
+    check_optional(&mut errors, "/description", description, 1000);
+    if let Some(Err(why)) = change.rule.as_ref().map(ClaimRule::check) {
+        errors.push(FieldError::new("/rule", why));
+    }
+    settle(errors)
+}
+
+async fn revoke(tx: &mut Tx, client: &MachineClient) -> Result<Revoked> {
+    let requester = Requester::Client(client.id);
+    Revocation::of_requester(requester, "its machine client was deactivated").apply(tx).await
+}
+
+async fn record(
+    tx: &mut Tx,
+    admin: &Administrator,
+    (event_type, client): (&'static str, &MachineClient),
+    (revoked, more): (&Revoked, Value),
+) -> Result<()> {
+    let mut details = json!({ "id": client.id, "client_id": client.client_id, "issuer": client.issuer });
+    extend(&mut details, more);
+    extend(&mut details, revoked.details());
+    Ok(tx.audit().write(&admin.record(event_type, Some(client.team), details)).await?)
+}
+
+/// What the audit log compares, under the names of the API.
+fn describe(client: &MachineClient) -> Value {
+    json!({ "description": client.description, "rule": client.rule, "is_active": client.is_active })
+}

@@ -1,0 +1,40 @@
+//! Why an operation was not done.
+
+use domain::{FieldError, Problem, ProblemCode};
+use store::StoreError;
+
+/// Why an operation was not done. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum OperationError {
+    /// The request is refused; the problem says why and what to do.
+    #[error("{}", .0.detail)]
+    Refused(Problem),
+    /// The database failed; waiting may help.
+    #[error(transparent)]
+    Store(StoreError),
+}
+
+/// What every operation answers.
+pub type Result<T> = std::result::Result<T, OperationError>;
+
+impl From<Problem> for OperationError {
+    fn from(problem: Problem) -> Self {
+        Self::Refused(problem)
+    }
+}
+
+impl From<StoreError> for OperationError {
+    /// A broken unique constraint becomes a problem that points at the value.
+    fn from(error: StoreError) -> Self {
+        let pointer = match error.constraint() {
+            Some("teams_name_key") => "/name",
+            Some("users_email_key") => "/email",
+            Some("users_identity_key") => "/oidc_sub",
+            Some("oauth_clients_client_key") => "/client_id",
+            _ => return Self::Store(error),
+        };
+        Problem::new(ProblemCode::AlreadyExists, "One with this value exists already.")
+            .with_errors(vec![FieldError::new(pointer, "taken")])
+            .into()
+    }
+}

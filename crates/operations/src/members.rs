@@ -1,0 +1,60 @@
+//! Changes of who belongs to a team.
+
+use domain::{Problem, Requester, TeamId, User, UserId};
+use serde_json::json;
+
+use crate::{
+    Administrator, Operations, Result,
+    record::extend,
+    revocation::{Revocation, Revoked},
+};
+
+impl Operations<'_> {
+    /// Adds a person to a team. False: they belonged to it already.
+    ///
+    /// # Errors
+    /// `not_found` for the team, `validation_failed` for the person.
+    pub async fn add_member(
+        &self,
+        admin: &Administrator,
+        team: TeamId,
+        user: UserId,
+    ) -> Result<(User, bool)> {
+        let mut tx = self.store.begin().await?;
+        tx.teams().policy(team).await?.ok_or_else(|| Problem::not_found("team"))?;
+        let unknown = || Problem::field("/user_id", "there is no such user");
+        let user = tx.users().get(user).await?.ok_or_else(unknown)?;
+        let added = tx.teams().add_member(team, user.id).await?;
+        if added {
+            let details = json!({ "user_id": user.id, "email": user.email });
+            tx.audit().write(&admin.record("member.add", Some(team), details)).await?;
+        }
+        tx.commit().await?;
+        Ok((user, added))
+    }
+
+    /// Takes a person out of a team. Their open requests for it fail before GitHub is asked and their unread configs are
+    /// shredded, unless they are an admin, who may act for every team.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub async fn remove_member(&self, admin: &Administrator, team: TeamId, user: UserId) -> Result<()> {
+        let mut tx = self.store.begin().await?;
+        if !tx.teams().remove_member(team, user).await? {
+            return Err(Problem::not_found("member").into());
+        }
+        let person = tx.users().get(user).await?;
+        let stays = person.as_ref().is_some_and(|person| person.is_admin);
+        let revoked = if stays {
+            Revoked::default()
+        } else {
+            Revocation::of_member(Requester::User(user), team).apply(&mut tx).await?
+        };
+        let mut details = json!({ "user_id": user, "email": person.and_then(|person| person.email) });
+        extend(&mut details, revoked.details());
+        tx.audit().write(&admin.record("member.remove", Some(team), details)).await?;
+        tx.commit().await?;
+        revoked.publish(self.spine).await;
+        Ok(())
+    }
+}

@@ -1,0 +1,205 @@
+//! Changes of teams.
+
+mod policy;
+
+use domain::{DriftResponse, InstallationId, Problem, ProblemCode, Team, TeamId};
+use serde_json::{Value, json};
+use store::{TeamDraft, Tx};
+
+use crate::{
+    Administrator, Operations, Result,
+    record::{differences, extend},
+    revocation::{Revocation, Revoked},
+    validate::{check_reason, check_text, settle},
+};
+
+/// A change of a team: only what is given.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TeamChange {
+    /// Its name.
+    pub name: Option<String>,
+    /// What it is.
+    pub description: Option<Option<String>>,
+    /// Labels every runner gets.
+    pub required_labels: Option<Vec<String>>,
+    /// What further labels may be.
+    pub optional_label_patterns: Option<Vec<String>>,
+    /// Runner groups it may use.
+    pub allowed_runner_group_ids: Option<Vec<i64>>,
+    /// Repositories whose jobs may run on its runners.
+    pub allowed_repositories: Option<Vec<String>>,
+    /// Workflows whose jobs may run on its runners.
+    pub allowed_workflows: Option<Vec<String>>,
+    /// Most runners at a time; none means unlimited.
+    pub max_runners: Option<Option<i32>>,
+    /// Its weight in the fair queue.
+    pub weight: Option<f64>,
+    /// What happens on label drift.
+    pub drift_response: Option<DriftResponse>,
+    /// The GitHub installation its runners belong to.
+    pub installation: Option<InstallationId>,
+    /// May do anything at all.
+    pub is_active: Option<bool>,
+    /// Why it is not active.
+    pub deactivation_reason: Option<Option<String>>,
+}
+
+impl Operations<'_> {
+    /// Adds a team.
+    ///
+    /// # Errors
+    /// `validation_failed`, `already_exists`.
+    pub async fn create_team(&self, admin: &Administrator, draft: &TeamDraft) -> Result<Team> {
+        policy::check(draft, true)?;
+        let id = TeamId::new();
+        let mut tx = self.store.begin().await?;
+        tx.installations().ensure(std::slice::from_ref(&draft.installation)).await?;
+        tx.teams().insert(id, draft).await?;
+        let entry = admin.record("team.create", Some(id), describe_draft(draft));
+        tx.audit().write(&entry).await?;
+        let team = get(&mut tx, id).await?;
+        tx.commit().await?;
+        Ok(team)
+    }
+
+    /// Changes a team. Runners it has already keep what they were given.
+    ///
+    /// # Errors
+    /// `not_found`, `validation_failed`, `already_exists`, `team_in_use`.
+    pub async fn change_team(&self, admin: &Administrator, id: TeamId, change: TeamChange) -> Result<Team> {
+        self.write_team(admin, id, change, "team.update").await
+    }
+
+    /// Deactivates a team: it gets no runners any more, its open requests are cancelled and its unread configs shredded.
+    /// Its runners stay until somebody removes them.
+    ///
+    /// # Errors
+    /// `not_found`, `validation_failed`.
+    pub async fn deactivate_team(&self, admin: &Administrator, id: TeamId, reason: &str) -> Result<Team> {
+        let mut errors = Vec::new();
+        check_text(&mut errors, "/reason", reason, crate::validate::MAX_REASON);
+        settle(errors)?;
+        let change = TeamChange {
+            is_active: Some(false),
+            deactivation_reason: Some(Some(reason.to_owned())),
+            ..TeamChange::default()
+        };
+        self.write_team(admin, id, change, "team.deactivate").await
+    }
+
+    /// Activates a team again.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub async fn reactivate_team(&self, admin: &Administrator, id: TeamId) -> Result<Team> {
+        let change = TeamChange { is_active: Some(true), ..TeamChange::default() };
+        self.write_team(admin, id, change, "team.reactivate").await
+    }
+
+    async fn write_team(
+        &self,
+        admin: &Administrator,
+        id: TeamId,
+        change: TeamChange,
+        event_type: &'static str,
+    ) -> Result<Team> {
+        let mut tx = self.store.begin().await?;
+        let before = tx.teams().lock(id).await?.ok_or_else(|| Problem::not_found("team"))?;
+        prepare_move(&mut tx, &before, &change).await?;
+        let renamed = change.name.as_ref().is_some_and(|name| *name != before.name);
+        let was = describe(&to_row(before.clone(), TeamChange::default()));
+        let row = to_row(before, change);
+        policy::check(&row.draft, renamed)?;
+        check_reason("/deactivation_reason", row.deactivation_reason.as_deref())?;
+        let revoked = if row.is_active {
+            Revoked::default()
+        } else {
+            Revocation::of_team(id, row.deactivation_reason.as_deref()).apply(&mut tx).await?
+        };
+        let changed = differences(&was, &describe(&row));
+        if changed.is_some() {
+            tx.teams().update(id, &row).await?;
+        }
+        if changed.is_some() || !revoked.is_empty() {
+            let (before, after) = changed.unwrap_or_default();
+            let mut details = json!({ "before": before, "after": after });
+            if !row.is_active {
+                extend(&mut details, revoked.details());
+            }
+            tx.audit().write(&admin.record(event_type, Some(id), details)).await?;
+        }
+        let team = get(&mut tx, id).await?;
+        tx.commit().await?;
+        revoked.publish(self.spine).await;
+        Ok(team)
+    }
+}
+
+/// A team leaves its installation with nothing left behind there, and without its runner groups: their numbers mean
+/// other groups elsewhere. A request under way right now stays where its rows say.
+async fn prepare_move(tx: &mut Tx, before: &Team, change: &TeamChange) -> Result<()> {
+    let Some(target) = change.installation.as_ref().filter(|target| **target != before.installation) else {
+        return Ok(());
+    };
+    if change.allowed_runner_group_ids.is_none() && !before.allowed_runner_group_ids.is_empty() {
+        let detail =
+            "runner groups belong to an installation: name those of the new one, or [] for its default group";
+        return Err(Problem::field("/allowed_runner_group_ids", detail).into());
+    }
+    if tx.teams().in_use(before.id).await? {
+        let detail = "The team has live runners or open jobs where it is; remove them before it moves.";
+        return Err(Problem::new(ProblemCode::TeamInUse, detail).into());
+    }
+    Ok(tx.installations().ensure(std::slice::from_ref(target)).await?)
+}
+
+async fn get(tx: &mut Tx, id: TeamId) -> Result<Team> {
+    Ok(tx.teams().get(id).await?.ok_or_else(|| Problem::not_found("team"))?)
+}
+
+fn to_row(before: Team, change: TeamChange) -> store::TeamChange {
+    let is_active = change.is_active.unwrap_or(before.is_active);
+    let reason = change.deactivation_reason.unwrap_or(before.deactivation_reason);
+    store::TeamChange {
+        draft: TeamDraft {
+            name: change.name.unwrap_or(before.name),
+            description: change.description.unwrap_or(before.description),
+            required_labels: change.required_labels.unwrap_or(before.required_labels),
+            optional_label_patterns: change.optional_label_patterns.unwrap_or(before.optional_label_patterns),
+            allowed_runner_group_ids: change
+                .allowed_runner_group_ids
+                .unwrap_or(before.allowed_runner_group_ids),
+            allowed_repositories: change.allowed_repositories.unwrap_or(before.allowed_repositories),
+            allowed_workflows: change.allowed_workflows.unwrap_or(before.allowed_workflows),
+            max_runners: change.max_runners.unwrap_or(before.max_runners),
+            weight: change.weight.unwrap_or(before.weight),
+            drift_response: change.drift_response.unwrap_or(before.drift_response),
+            installation: change.installation.unwrap_or(before.installation),
+        },
+        deactivation_reason: reason.filter(|_| !is_active),
+        is_active,
+    }
+}
+
+/// What the audit log records of a new team, under the names of the API.
+fn describe_draft(draft: &TeamDraft) -> Value {
+    json!({
+        "name": draft.name,
+        "description": draft.description,
+        "required_labels": draft.required_labels,
+        "optional_label_patterns": draft.optional_label_patterns,
+        "allowed_runner_group_ids": draft.allowed_runner_group_ids,
+        "allowed_repositories": draft.allowed_repositories,
+        "allowed_workflows": draft.allowed_workflows,
+        "max_runners": draft.max_runners,
+        "weight": draft.weight,
+        "drift_response": draft.drift_response,
+        "installation": draft.installation,
+    })
+}
+
+fn describe(row: &store::TeamChange) -> Value {
+    let mut value = describe_draft(&row.draft);
+    extend(&mut value, json!({ "is_active": row.is_active, "deactivation_reason": row.deactivation_reason }));
+    value
+}

@@ -1,0 +1,224 @@
+//! Changes of people.
+
+use domain::{FieldError, JobKind, Problem, ProblemCode, Requester, User, UserId};
+use serde_json::{Value, json};
+use store::Tx;
+
+use crate::{
+    Administrator, Operations, Result,
+    record::{comment, differences, extend},
+    revocation::{Revocation, Revoked},
+    validate::{check_optional, check_reason, check_text, is_email, settle},
+};
+
+/// A change of a person: only what is given.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UserChange {
+    /// E-mail.
+    pub email: Option<String>,
+    /// Token issuer.
+    pub issuer: Option<String>,
+    /// Token subject; none unbinds the person.
+    pub subject: Option<Option<String>>,
+    /// Name to show.
+    pub display_name: Option<Option<String>>,
+    /// May administer.
+    pub is_admin: Option<bool>,
+    /// Sees everything and changes nothing.
+    pub is_viewer: Option<bool>,
+    /// May do anything at all.
+    pub is_active: Option<bool>,
+    /// May have JIT configs.
+    pub can_use_jit: Option<bool>,
+    /// May have registration tokens.
+    pub can_use_registration_token: Option<bool>,
+}
+
+/// What one operation on a person is called, and why it is done.
+struct Purpose<'a> {
+    event_type: &'static str,
+    comment: Option<&'a str>,
+}
+
+impl Operations<'_> {
+    /// Changes a person.
+    ///
+    /// # Errors
+    /// `not_found`, `validation_failed`, `already_exists`, `last_admin`.
+    pub async fn change_user(
+        &self,
+        admin: &Administrator,
+        id: UserId,
+        change: UserChange,
+        comment: Option<&str>,
+    ) -> Result<User> {
+        self.write_user(admin, id, change, &Purpose { event_type: "user.update", comment }).await
+    }
+
+    /// Deactivates a person: they may do nothing any more, their open requests are cancelled and their unread configs
+    /// shredded. Their runners stay.
+    ///
+    /// # Errors
+    /// `not_found`, `last_admin`.
+    pub async fn deactivate_user(
+        &self,
+        admin: &Administrator,
+        id: UserId,
+        comment: Option<&str>,
+    ) -> Result<User> {
+        let change = UserChange { is_active: Some(false), ..UserChange::default() };
+        self.write_user(admin, id, change, &Purpose { event_type: "user.deactivate", comment }).await
+    }
+
+    /// Activates a person again, with the rights and teams they had.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub async fn activate_user(
+        &self,
+        admin: &Administrator,
+        id: UserId,
+        comment: Option<&str>,
+    ) -> Result<User> {
+        let change = UserChange { is_active: Some(true), ..UserChange::default() };
+        self.write_user(admin, id, change, &Purpose { event_type: "user.activate", comment }).await
+    }
+
+    /// Unbinds a person from their identity: the next first login with their e-mail address binds it anew.
+    ///
+    /// # Errors
+    /// `not_found`, `last_admin`; `validation_failed` for a person without an e-mail address.
+    pub async fn unbind_user(
+        &self,
+        admin: &Administrator,
+        id: UserId,
+        comment: Option<&str>,
+    ) -> Result<User> {
+        let change = UserChange { subject: Some(None), ..UserChange::default() };
+        self.write_user(admin, id, change, &Purpose { event_type: "user.unbind", comment }).await
+    }
+
+    async fn write_user(
+        &self,
+        admin: &Administrator,
+        id: UserId,
+        change: UserChange,
+        purpose: &Purpose<'_>,
+    ) -> Result<User> {
+        check(&change)?;
+        check_reason("/comment", purpose.comment)?;
+        let mut tx = self.store.begin().await?;
+        let before = tx.users().lock(id).await?.ok_or_else(|| Problem::not_found("user"))?;
+        let after = merge(before.clone(), change);
+        check_names(&after)?;
+        keep_an_admin(&mut tx, &before, &after).await?;
+        let revoked = revoke(&mut tx, &before, &after).await?;
+        let changed = differences(&describe(&before), &describe(&after));
+        if changed.is_some() {
+            tx.users().update(&after).await?;
+        }
+        if changed.is_some() || !revoked.is_empty() {
+            let mut details = json!({ "user_id": id, "email": after.email });
+            let (before, after) = changed.unwrap_or_default();
+            extend(&mut details, json!({ "before": before, "after": after }));
+            extend(&mut details, comment(purpose.comment));
+            extend(&mut details, revoked.details());
+            tx.audit().write(&admin.record(purpose.event_type, None, details)).await?;
+        }
+        tx.commit().await?;
+        revoked.publish(self.spine).await;
+        Ok(after)
+    }
+}
+
+fn merge(before: User, change: UserChange) -> User {
+    let subject = change.subject.unwrap_or(before.subject);
+    User {
+        email: change.email.or(before.email),
+        issuer: change.issuer.or(before.issuer),
+        subject,
+        display_name: change.display_name.unwrap_or(before.display_name),
+        is_admin: change.is_admin.unwrap_or(before.is_admin),
+        is_viewer: change.is_viewer.unwrap_or(before.is_viewer),
+        is_active: change.is_active.unwrap_or(before.is_active),
+        can_use_jit: change.can_use_jit.unwrap_or(before.can_use_jit),
+        can_use_registration_token: change
+            .can_use_registration_token
+            .unwrap_or(before.can_use_registration_token),
+        ..before
+    }
+}
+
+fn check(change: &UserChange) -> std::result::Result<(), Problem> {
+    let mut errors = Vec::new();
+    if change.email.as_deref().is_some_and(|email| !is_email(email)) {
+        errors.push(FieldError::new("/email", "not an e-mail address"));
+    }
+    check_optional(&mut errors, "/issuer", change.issuer.as_deref(), 500);
+    if let Some(Some(subject)) = &change.subject {
+        check_text(&mut errors, "/oidc_sub", subject, 1024);
+    }
+    let display_name = change.display_name.as_ref().and_then(Option::as_deref);
+    check_optional(&mut errors, "/display_name", display_name, 200);
+    settle(errors)
+}
+
+/// A person is named by an identity, or by an e-mail address to be bound.
+fn check_names(after: &User) -> std::result::Result<(), Problem> {
+    match (&after.subject, &after.email, &after.issuer) {
+        (None, None, _) => {
+            let detail = "this person has no e-mail address by which a login could be bound; set `email` too";
+            Err(Problem::field("/oidc_sub", detail))
+        }
+        (Some(_), _, None) => Err(Problem::field("/issuer", "needed with oidc_sub")),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a change after which no active admin is left who has signed in before. Two such changes at once wait for each
+/// other here.
+async fn keep_an_admin(tx: &mut Tx, before: &User, after: &User) -> Result<()> {
+    let administers = |user: &User| user.is_admin && user.is_active;
+    let unbound = before.subject.is_some() && after.subject.is_none();
+    if !administers(before) || (administers(after) && !unbound) {
+        return Ok(());
+    }
+    let others = tx.users().count_other_admins(before.id).await?;
+    if others.bound > 0 || (before.subject.is_none() && others.all > 0) {
+        return Ok(());
+    }
+    let detail = "This is the last active admin who has signed in; make somebody else an admin first.";
+    Err(Problem::new(ProblemCode::LastAdmin, detail).into())
+}
+
+/// Ends the access that the person loses.
+async fn revoke(tx: &mut Tx, before: &User, after: &User) -> Result<Revoked> {
+    let requester = Requester::User(before.id);
+    if !after.is_active {
+        return Revocation::of_requester(requester, "its requester was deactivated").apply(tx).await;
+    }
+    let mut revoked = Revoked::default();
+    let lost = [
+        (before.can_use_jit && !after.can_use_jit, JobKind::Provision),
+        (before.can_use_registration_token && !after.can_use_registration_token, JobKind::Register),
+    ];
+    for (_, kind) in lost.into_iter().filter(|(lost, _)| *lost) {
+        revoked.add(Revocation::of_kind(requester, kind).apply(tx).await?);
+    }
+    Ok(revoked)
+}
+
+/// What the audit log compares, under the names of the API.
+fn describe(user: &User) -> Value {
+    json!({
+        "email": user.email,
+        "issuer": user.issuer,
+        "oidc_sub": user.subject,
+        "display_name": user.display_name,
+        "is_admin": user.is_admin,
+        "is_viewer": user.is_viewer,
+        "is_active": user.is_active,
+        "can_use_jit": user.can_use_jit,
+        "can_use_registration_token": user.can_use_registration_token,
+    })
+}

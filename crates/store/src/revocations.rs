@@ -1,0 +1,129 @@
+//! The rows that let a requester, or a team, still get runners: open jobs and unread configs.
+
+use domain::{InstallationId, JobId, JobKind, Problem, Requester, RunnerId, Source, TeamId};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::{Result, StoreError, fleet, page::owner_columns};
+
+/// The revocations, on one connection.
+#[derive(Debug)]
+pub struct Revocations<'c>(pub(crate) &'c mut PgConnection);
+
+/// Whose access ends: jobs that fit every part given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RevokedAccess {
+    /// Only jobs of this requester.
+    pub requester: Option<Requester>,
+    /// Only jobs of this team.
+    pub team: Option<TeamId>,
+    /// Only jobs of these kinds, all of which make runners.
+    pub kinds: Vec<JobKind>,
+}
+
+/// A runner whose config was shredded before anyone read it: nobody can ever start it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnreadRunner {
+    /// Its id.
+    pub id: RunnerId,
+    /// Its installation.
+    pub installation: InstallationId,
+    /// Its team.
+    pub team: TeamId,
+    /// Whether GitHub knows it.
+    pub on_github: bool,
+}
+
+/// What became of the configs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ShreddedConfigs {
+    /// Configs shredded.
+    pub count: usize,
+    /// The runners of those that nobody had read.
+    pub unread: Vec<UnreadRunner>,
+}
+
+impl RevokedAccess {
+    fn columns(&self) -> (Option<Uuid>, Option<Uuid>, Option<Uuid>, Vec<String>) {
+        let (user, client) = owner_columns(self.requester);
+        let kinds = self.kinds.iter().map(|kind| kind.as_str().to_owned()).collect();
+        (user, client, self.team.map(TeamId::uuid), kinds)
+    }
+}
+
+impl Revocations<'_> {
+    /// Cancels the open jobs, waiting and running alike, with `problem` as their result, and deletes the runners they
+    /// were to make. A worker that runs one of them finds that its result is refused, and gives up what it made.
+    pub async fn cancel_jobs(
+        &mut self,
+        whose: &RevokedAccess,
+        problem: &Problem,
+        detail: &str,
+    ) -> Result<Vec<JobId>> {
+        let (user, client, team, kinds) = whose.columns();
+        let error = serde_json::to_value(problem).map_err(StoreError::inconsistent)?;
+        let ended = sqlx::query!(
+            "UPDATE jobs SET state = 'cancelled', error = $5, blocked_on = NULL, finished_at = now(), updated_at = now()
+             WHERE id IN (SELECT id FROM jobs WHERE finished_at IS NULL AND kind = ANY($4)
+                AND ($1::uuid IS NULL OR requester_user = $1) AND ($2::uuid IS NULL OR requester_client = $2)
+                AND ($3::uuid IS NULL OR team_id = $3) ORDER BY id FOR UPDATE)
+             RETURNING id, runner_id",
+            user,
+            client,
+            team,
+            &kinds,
+            error,
+        )
+        .fetch_all(&mut *self.0)
+        .await?;
+        let runners: Vec<RunnerId> =
+            ended.iter().filter_map(|row| row.runner_id).map(RunnerId::from).collect();
+        self.delete_runners(&runners, detail).await?;
+        Ok(ended.into_iter().map(|row| row.id.into()).collect())
+    }
+
+    /// Shreds the configs and registration tokens that are still there. Runners that GitHub does not know and whose
+    /// token nobody has read are deleted.
+    pub async fn shred_configs(&mut self, whose: &RevokedAccess, detail: &str) -> Result<ShreddedConfigs> {
+        let (user, client, team, kinds) = whose.columns();
+        let rows = sqlx::query!(
+            r#"WITH gone AS (
+                UPDATE credentials SET key_id = NULL, wrapped_key = NULL, ciphertext = NULL, shredded_at = now()
+                FROM jobs WHERE jobs.id = credentials.job_id AND shredded_at IS NULL AND jobs.kind = ANY($4)
+                    AND ($1::uuid IS NULL OR requester_user = $1) AND ($2::uuid IS NULL OR requester_client = $2)
+                    AND ($3::uuid IS NULL OR team_id = $3)
+                RETURNING jobs.runner_id, first_read_at IS NULL AS unread
+             )
+             SELECT unread AS "unread!", runners.id AS "id!", runners.installation AS "installation!",
+                runners.team_id AS "team_id!", github_runner_id IS NOT NULL AS "on_github!"
+             FROM gone JOIN runners ON runners.id = gone.runner_id"#,
+            user,
+            client,
+            team,
+            &kinds,
+        )
+        .fetch_all(&mut *self.0)
+        .await?;
+        let mut shredded = ShreddedConfigs { count: rows.len(), unread: Vec::new() };
+        for row in rows.into_iter().filter(|row| row.unread) {
+            shredded.unread.push(UnreadRunner {
+                id: row.id.into(),
+                installation: row.installation.parse().map_err(StoreError::inconsistent)?,
+                team: row.team_id.into(),
+                on_github: row.on_github,
+            });
+        }
+        let unknown = shredded.unread.iter().filter(|runner| !runner.on_github);
+        let unknown: Vec<RunnerId> = unknown.map(|runner| runner.id).collect();
+        self.delete_runners(&unknown, detail).await?;
+        Ok(shredded)
+    }
+
+    async fn delete_runners(&mut self, runners: &[RunnerId], detail: &str) -> Result<()> {
+        if runners.is_empty() {
+            return Ok(());
+        }
+        let shifts: Vec<_> = runners.iter().map(|id| domain::Shift::deleted(*id, detail)).collect();
+        fleet::shift(self.0, &shifts, Source::Api, None).await.map(drop)
+    }
+}
