@@ -8,6 +8,8 @@ mod budget;
 mod chaos;
 #[cfg(test)]
 mod commands;
+#[cfg(test)]
+mod dev;
 mod failures;
 #[cfg(test)]
 mod fences;

@@ -78,7 +78,7 @@ pub(crate) fn start(
 }
 
 /// Somebody known already stays as the admins have left them: a restart raises nobody again.
-async fn first_admin(store: &Store, email: &str) -> anyhow::Result<()> {
+pub(crate) async fn first_admin(store: &Store, email: &str) -> anyhow::Result<()> {
     let draft = UserDraft {
         email: Some(email.to_owned()),
         is_admin: true,

@@ -41,7 +41,9 @@ impl Servers {
         {
             wipe(data)?;
         }
-        let options = options(&args.programs, data.clone());
+        // The GitHub twin of an earlier run has gone, and with it whatever Redis knows of its tokens and limits.
+        let empty_redis = !names_github(sources);
+        let options = Options { empty_redis, ..options(&args.programs, data.clone()) };
         let stack = tokio::task::spawn_blocking(move || Stack::start(&options)).await??;
         Ok(Self { stack: Some(stack), data })
     }
@@ -95,6 +97,11 @@ pub(crate) fn options(programs: &Programs, data: Option<PathBuf>) -> Options {
     }
 }
 
+/// Whether the settings name a GitHub; without one there is the twin.
+pub(super) fn names_github(sources: &Sources) -> bool {
+    sources.has("GITHUB_APP_ID") || sources.has("GITHUB_TOKEN_PATH")
+}
+
 /// Removes the data of earlier runs, unless one of them still runs.
 fn wipe(data: &Path) -> anyhow::Result<()> {
     if !data.exists() {
@@ -115,22 +122,51 @@ fn new_keys() -> String {
     format!("dev:{}", STANDARD.encode(rand::random::<[u8; 32]>()))
 }
 
-/// The keys of earlier runs, since what they sealed is still there; made when there are none.
+/// The keys of earlier runs, since what they sealed is still there; made when there are none. The file gets its name last,
+/// so that a file of that name is whole whenever a run was killed.
 fn kept_keys(data: &Path) -> anyhow::Result<String> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(data)?;
     let path = data.join(KEYS);
-    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
-    match made {
-        Ok(mut file) => {
-            let keys = new_keys();
-            file.write_all(keys.as_bytes())?;
-            Ok(keys)
+    let mut keys = String::new();
+    match File::open(&path) {
+        Ok(file) => {
+            file.take(4096)
+                .read_to_string(&mut keys)
+                .with_context(|| format!("cannot read {}", path.display()))?;
         }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let mut keys = String::new();
-            File::open(&path)?.take(4096).read_to_string(&mut keys)?;
-            Ok(keys)
-        }
-        Err(error) => Err(error).with_context(|| format!("cannot write {}", path.display())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+    if !keys.trim().is_empty() {
+        return Ok(keys);
+    }
+    let keys = new_keys();
+    let draft = path.with_extension("draft");
+    let write = || -> io::Result<()> {
+        let mut options = OpenOptions::new();
+        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+        file.write_all(keys.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&draft, &path)
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(keys)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_a_run_that_was_killed_while_it_wrote_them_are_made_again() {
+        let data = std::env::temp_dir().join(format!("rts-keys-{}", uuid::Uuid::new_v4()));
+        let made = kept_keys(&data).unwrap();
+        assert_eq!(kept_keys(&data).unwrap(), made);
+        fs::write(data.join(KEYS), "").unwrap();
+        fs::write(data.join(KEYS).with_extension("draft"), "dev:").unwrap();
+        let again = kept_keys(&data).unwrap();
+        assert!(again.starts_with("dev:") && again.len() > 40);
+        assert_eq!(kept_keys(&data).unwrap(), again);
+        fs::remove_dir_all(&data).unwrap();
     }
 }

@@ -8,11 +8,14 @@ use domain::{InstallationId, Secret};
 use fleet::Installation;
 use github::{Credential, GitHubSettings, KeySource, Scope};
 use queue::BudgetSettings;
-use runtime::config::{GithubConfig, InstallationConfig, Sources};
+use runtime::config::{BootstrapConfig, GithubConfig, InstallationConfig, Sources};
 use store::{NewClient, RunnerFilter, Store, UserDraft, Visible};
 use twin::{Issuer, RunnerChange, RunnerSpec, Twin, TwinConfig, WebhookConfig};
 
-use super::{DevArgs, people, ports, seed, servers::Servers};
+use super::{
+    DevArgs, people, ports, seed,
+    servers::{self, Servers},
+};
 use crate::{
     assemble::{self, Installations},
     commands,
@@ -41,7 +44,7 @@ impl Stage {
     /// Puts everything up, the API last.
     pub(super) async fn build(
         process: &mut Process,
-        servers: &Servers,
+        private: &Servers,
         sources: Sources,
         args: &DevArgs,
     ) -> anyhow::Result<Self> {
@@ -52,8 +55,8 @@ impl Stage {
         }
         let issuer = issuer(args).await?;
         let given_issuer = sources.has("OIDC_ISSUER");
-        let given_github = sources.has("GITHUB_APP_ID") || sources.has("GITHUB_TOKEN_PATH");
-        let mut sources = servers.settings(sources)?.set("SERVICE_HOST", args.host.as_str());
+        let given_github = servers::names_github(&sources);
+        let mut sources = private.settings(sources)?.set("SERVICE_HOST", args.host.as_str());
         sources = sources.set("SERVICE_PORT", port.to_string());
         if !given_issuer {
             sources = sources.set("OIDC_ISSUER", issuer.url()).set("OIDC_AUDIENCE", people::AUDIENCE);
@@ -71,10 +74,11 @@ impl Stage {
             verifier = both(&sources, &issuer)?;
             parts.verifier = verifier.clone();
         }
-        prepare(&parts.store, issuer.url(), twin.as_ref()).await?;
+        let bootstrap: BootstrapConfig = sources.section()?;
+        prepare(&parts.store, (issuer.url(), twin.as_ref()), &bootstrap).await?;
         start_others(process, &sources, twin.as_ref())?;
         commands::api::start(process, listener, (parts, verifier))?;
-        say::line(format_args!("servers   {}", servers.describe()));
+        say::line(format_args!("servers   {}", private.describe()));
         let github: GithubConfig = sources.section()?;
         let pages: Vec<_> = github.installations.iter().map(InstallationConfig::web_url).collect();
         Ok(Self { api: here(&args.host, port), twin, issuer, github: pages.join(", ") })
@@ -97,18 +101,23 @@ fn place(args: &DevArgs, port: u16) -> std::net::SocketAddr {
 }
 
 async fn issuer(args: &DevArgs) -> io::Result<Issuer> {
-    let config = twin::IssuerConfig { listen: place(args, ISSUER_PORT), ..people::issuer() };
-    Issuer::start(config).await
+    let start = |listen| Issuer::start(twin::IssuerConfig { listen, ..people::issuer() });
+    match start(place(args, ISSUER_PORT)).await {
+        // Somebody has taken the port since it was looked at.
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => start(ports::any()).await,
+        started => started,
+    }
 }
 
 async fn twin(args: &DevArgs, webhook: WebhookConfig) -> io::Result<Twin> {
-    Twin::start(TwinConfig {
-        listen: place(args, TWIN_PORT),
-        control_listen: Some(place(args, CONTROL_PORT)),
-        webhook: Some(webhook),
-        ..TwinConfig::default()
-    })
-    .await
+    let start = |listen, control| {
+        let webhook = Some(webhook.clone());
+        Twin::start(TwinConfig { listen, control_listen: Some(control), webhook, ..TwinConfig::default() })
+    };
+    match start(place(args, TWIN_PORT), place(args, CONTROL_PORT)).await {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => start(ports::any(), ports::any()).await,
+        started => started,
+    }
 }
 
 /// A verifier of the configured issuers' tokens and of the development issuer's.
@@ -125,7 +134,11 @@ fn both(sources: &Sources, issuer: &Issuer) -> anyhow::Result<api::oidc::Verifie
 }
 
 /// Brings tables and people up to date.
-async fn prepare(store: &Store, issuer: &str, twin: Option<&Twin>) -> anyhow::Result<()> {
+async fn prepare(
+    store: &Store,
+    (issuer, twin): (&str, Option<&Twin>),
+    bootstrap: &BootstrapConfig,
+) -> anyhow::Result<()> {
     commands::database::migrate(store).await?;
     let team = seed::team(store, &seed::team_draft(people::TEAM)).await?;
     for (sub, name, is_admin) in [(people::DEMO, "Demo User", false), (people::ADMIN, "Admin", true)] {
@@ -134,12 +147,15 @@ async fn prepare(store: &Store, issuer: &str, twin: Option<&Twin>) -> anyhow::Re
             issuer: Some(issuer.to_owned()),
             subject: Some(sub.to_owned()),
             display_name: Some(name.to_owned()),
-            is_admin,
+            is_admin: is_admin || bootstrap.admins.contains(&people::email(sub)),
             can_use_jit: true,
             can_use_registration_token: false,
         };
         let user = seed::person(store, &draft).await?;
         store.read().await?.teams().add_member(team, user).await?;
+    }
+    for email in &bootstrap.admins {
+        commands::api::first_admin(store, email).await?;
     }
     let machine = NewClient {
         client_id: people::MACHINE.to_owned(),

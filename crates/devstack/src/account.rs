@@ -1,10 +1,15 @@
 //! Whose processes the servers are. PostgreSQL refuses to run as root.
 
-use std::{os::unix::fs::chown, os::unix::process::CommandExt, path::Path, process::Command};
+use std::{
+    ffi::OsString,
+    os::unix::{ffi::OsStringExt, fs::chown, process::CommandExt},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
 
 use nix::unistd::{User, geteuid};
 
-use crate::Error;
+use crate::{Error, keeper};
 
 /// The account the servers run under.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +38,31 @@ impl Account {
     /// True for files this account, or the caller, has made.
     pub(crate) fn owns(self, uid: u32) -> bool {
         uid == geteuid().as_raw() || matches!(self, Self::Other { uid: other, .. } if other == uid)
+    }
+
+    /// Makes sure that the account may enter every folder on the way to `path`, which may not exist yet. The account
+    /// itself tries, since modes do not tell of access lists and mounts.
+    ///
+    /// # Errors
+    /// `Closed` with the first folder that it may not enter.
+    pub(crate) fn reach(self, path: &Path) -> Result<(), Error> {
+        const TRY: &str =
+            r#"for folder in "$@"; do [ -x "$folder" ] || { printf %s "$folder"; exit 1; }; done"#;
+        let Self::Other { uid, .. } = self else { return Ok(()) };
+        let mut folders: Vec<&Path> = path.ancestors().filter(|folder| folder.is_dir()).collect();
+        folders.reverse();
+        let mut command = keeper::command(Path::new("/bin/sh"), Path::new("/"), self);
+        command.args(["-c", TRY, "try"]).args(folders).stdin(Stdio::null());
+        let output = command.output().map_err(|source| Error::Run { program: "/bin/sh".into(), source })?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let known = User::from_uid(uid.into()).ok().flatten();
+        Err(Error::Closed {
+            account: known.map_or_else(|| uid.to_string(), |user| user.name),
+            folder: PathBuf::from(OsString::from_vec(output.stdout)),
+            path: path.to_path_buf(),
+        })
     }
 
     pub(crate) fn give(self, path: &Path) -> Result<(), Error> {

@@ -45,6 +45,30 @@ pub enum Error {
         /// The last lines of its log.
         log: String,
     },
+    /// The servers' account lacks the permission to enter a folder on the way to what it needs.
+    #[error(
+        "the servers run as the account {account}, which may not enter {}, on the way to {}: use another folder, or allow \
+         it with: chmod o+x {}", folder.display(), path.display(), folder.display()
+    )]
+    Closed {
+        /// The account, by name or number.
+        account: String,
+        /// The first folder on the way that is closed.
+        folder: PathBuf,
+        /// What the account needs to reach.
+        path: PathBuf,
+    },
+    /// The data folder was made by another major version of PostgreSQL.
+    #[error("{} was made by PostgreSQL {made_by}; the programs found are {found}: use those of {made_by}, or begin anew \
+             with an empty folder", path.display())]
+    OtherPostgres {
+        /// The data folder.
+        path: PathBuf,
+        /// Its major version.
+        made_by: String,
+        /// What `postgres --version` said.
+        found: String,
+    },
     /// Another running stack uses the same data folder.
     #[error("{} is in use by another run", .0.display())]
     InUse(PathBuf),

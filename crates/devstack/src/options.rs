@@ -11,6 +11,9 @@ pub struct Options {
     pub redis_bin: Option<PathBuf>,
     /// Keep the data here between runs. `None`: it goes when the stack stops.
     pub data: Option<PathBuf>,
+    /// Start with an empty Redis even if `data` is set. PostgreSQL is the truth; Redis may hold what is true of another
+    /// GitHub: tokens, windows, pauses.
+    pub empty_redis: bool,
     /// Write to disk as production does (fsync, append-only file every second). Always so when `data` is set.
     pub durable: bool,
     /// Keep the result of `initdb` in this folder, so that later starts copy it instead of running it.

@@ -50,6 +50,8 @@ pub(crate) struct Place<'a> {
     pub(crate) dir: &'a Path,
     /// Data; the same as `dir` for a throw-away stack.
     pub(crate) home: &'a Path,
+    /// Redis's data; the same as `dir` when it starts empty.
+    pub(crate) redis_home: &'a Path,
     pub(crate) account: Account,
 }
 
@@ -64,7 +66,10 @@ impl Place<'_> {
 pub(crate) fn prepare(programs: &Programs, place: Place<'_>, cache: Option<&Path>) -> Result<(), Error> {
     let data = place.pg_data();
     if data.exists() {
-        return Ok(());
+        if is_whole(&data) {
+            return check_version(&data, programs);
+        }
+        set_aside(&data)?;
     }
     let draft = place.home.join("pg.draft");
     if draft.exists() {
@@ -72,6 +77,30 @@ pub(crate) fn prepare(programs: &Programs, place: Place<'_>, cache: Option<&Path
     }
     fill(&draft, programs, place, cache)?;
     fs::rename(&draft, &data).map_err(Error::file("rename to", data))
+}
+
+/// True for a folder that holds a database cluster.
+fn is_whole(data: &Path) -> bool {
+    let has = |name: &str| fs::metadata(data.join(name)).is_ok_and(|file| file.len() > 0);
+    has("PG_VERSION") && has("global/pg_control")
+}
+
+/// What is not whole holds no database, but somebody may want to look at it.
+fn set_aside(data: &Path) -> Result<(), Error> {
+    let mut names = (1..).map(|nth| data.with_extension(format!("broken-{nth}")));
+    let free = names.find(|path| !path.exists()).unwrap_or_else(|| data.with_extension("broken"));
+    fs::rename(data, &free).map_err(Error::file("rename", data))
+}
+
+fn check_version(data: &Path, programs: &Programs) -> Result<(), Error> {
+    let path = data.join("PG_VERSION");
+    let made_by = fs::read_to_string(&path).map_err(Error::file("read", path))?.trim().to_owned();
+    let mut numbers =
+        programs.pg_version.split(|c: char| !c.is_ascii_digit()).filter(|text| !text.is_empty());
+    if numbers.next().is_none_or(|major| major == made_by) {
+        return Ok(());
+    }
+    Err(Error::OtherPostgres { path: data.to_path_buf(), made_by, found: programs.pg_version.clone() })
 }
 
 fn fill(draft: &Path, programs: &Programs, place: Place<'_>, cache: Option<&Path>) -> Result<(), Error> {

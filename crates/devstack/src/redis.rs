@@ -1,9 +1,10 @@
 //! How Redis or Valkey is set up and started.
 
 use std::{
+    fs,
     io::{Read, Write},
     os::unix::{fs::symlink, net::UnixStream},
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -34,7 +35,18 @@ const SETTINGS: &[&str] = &[
 pub(crate) fn prepare(programs: &Programs, place: Place<'_>) -> Result<(), Error> {
     let link = place.dir.join(LINK);
     symlink(&programs.redis, &link).map_err(Error::file("link", &link))?;
-    folder::create(&place.home.join("redis"), place.account)
+    folder::create(&data(place), place.account)
+}
+
+fn data(place: Place<'_>) -> PathBuf {
+    place.redis_home.join("redis")
+}
+
+/// Removes Redis's data. It holds nothing that PostgreSQL does not.
+pub(crate) fn clear(place: Place<'_>) -> Result<(), Error> {
+    let data = data(place);
+    fs::remove_dir_all(&data).map_err(Error::file("remove", &data))?;
+    folder::create(&data, place.account)
 }
 
 pub(crate) fn recipe(place: Place<'_>, durable: bool) -> Recipe {
@@ -44,7 +56,7 @@ pub(crate) fn recipe(place: Place<'_>, durable: bool) -> Recipe {
     command.extend(["--appendonly".into(), journal.into(), "--appendfsync".into(), "everysec".into()]);
     command.extend(["--unixsocket".into(), place.dir.join(SOCKET).into()]);
     command.extend(["--pidfile".into(), place.dir.join(PID_FILE).into()]);
-    command.extend(["--dir".into(), place.home.join("redis").into()]);
+    command.extend(["--dir".into(), data(place).into()]);
     Recipe { name: "redis", command, stop: Signal::SIGTERM, log: place.dir.join("redis.log") }
 }
 

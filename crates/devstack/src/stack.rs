@@ -39,6 +39,7 @@ impl Server {
 pub struct Stack {
     dir: PathBuf,
     home: PathBuf,
+    redis_home: PathBuf,
     account: Account,
     postgres: Unit,
     redis: Unit,
@@ -59,13 +60,18 @@ impl Stack {
         sweep::dead_runs(account);
         let (dir, lock) = folder::create_private(account)?;
         let home = options.data.clone().unwrap_or_else(|| dir.clone());
-        let place = Place { dir: &dir, home: &home, account };
+        let redis_home = if options.empty_redis { dir.clone() } else { home.clone() };
+        let place = Place { dir: &dir, home: &home, redis_home: &redis_home, account };
         let durable = options.is_durable();
         let postgres = Unit { recipe: postgres::recipe(&programs, place, durable), keeper: None };
         let redis = Unit { recipe: redis::recipe(place, durable), keeper: None };
         // From here on, dropping cleans up whatever has been made.
-        let mut stack = Self { home, account, postgres, redis, locks: vec![lock], dir };
+        let mut stack = Self { home, redis_home, account, postgres, redis, locks: vec![lock], dir };
+        for program in [&programs.pg_bin, &programs.redis] {
+            account.reach(program)?;
+        }
         if options.data.is_some() {
+            account.reach(&stack.home)?;
             folder::create(&stack.home, account)?;
             stack.locks.push(folder::lock(&stack.home)?);
         }
@@ -74,9 +80,8 @@ impl Stack {
         for server in [Server::Postgres, Server::Redis] {
             stack.launch(server)?;
         }
-        for server in [Server::Postgres, Server::Redis] {
-            stack.wait_ready(server)?;
-        }
+        stack.wait_ready(Server::Postgres)?;
+        stack.wait_for_redis(options.data.is_some())?;
         for script in &options.scripts {
             let sql = fs::read_to_string(script).map_err(Error::file("read", script))?;
             for part in parts(&sql) {
@@ -89,7 +94,7 @@ impl Stack {
     }
 
     fn place(&self) -> Place<'_> {
-        Place { dir: &self.dir, home: &self.home, account: self.account }
+        Place { dir: &self.dir, home: &self.home, redis_home: &self.redis_home, account: self.account }
     }
 
     fn unit(&mut self, server: Server) -> &mut Unit {
@@ -116,6 +121,21 @@ impl Stack {
             Server::Postgres => postgres::answers(&dir),
             Server::Redis => redis::answers(&dir),
         })
+    }
+
+    /// Waits for Redis. Data of an earlier run that it cannot read is given up: everything in it can be made again.
+    fn wait_for_redis(&mut self, has_earlier_data: bool) -> Result<(), Error> {
+        match self.wait_ready(Server::Redis) {
+            Err(Error::NotReady { .. }) if has_earlier_data => {
+                if let Some(keeper) = self.redis.keeper.take() {
+                    keeper.kill()?;
+                }
+                redis::clear(self.place())?;
+                self.launch(Server::Redis)?;
+                self.wait_ready(Server::Redis)
+            }
+            ready => ready,
+        }
     }
 
     /// The address of a database of this PostgreSQL. `postgres` always exists.

@@ -3,9 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::{
-    fs,
+    fs::{self, DirBuilder},
     io::{BufRead, BufReader, Read, Write},
-    os::unix::net::UnixStream,
+    os::unix::{fs::DirBuilderExt, net::UnixStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
@@ -139,6 +139,55 @@ fn data_stays_in_its_folder_and_only_one_run_may_use_it() {
     assert_eq!(redis(stack.dir(), "EXISTS key"), ":1");
     stack.stop().unwrap();
     fs::remove_dir_all(home).unwrap();
+}
+
+#[test]
+fn a_half_made_folder_is_set_aside_and_unreadable_redis_data_is_given_up() {
+    let home = tempdir("half-made");
+    let options = Options { data: Some(home.clone()), ..options() };
+    Stack::start(&options).unwrap().stop().unwrap();
+    fs::remove_file(home.join("pg/global/pg_control")).unwrap();
+    fs::write(home.join("redis/appendonlydir/appendonly.aof.manifest"), "nonsense").unwrap();
+    let stack = Stack::start(&options).unwrap();
+    stack.execute("postgres", "create table t (n int)").unwrap();
+    assert_eq!(redis(stack.dir(), "SET key value"), "+OK");
+    stack.stop().unwrap();
+    assert!(home.join("pg.broken-1/PG_VERSION").exists(), "somebody may want to look at it");
+
+    fs::write(home.join("pg/PG_VERSION"), "9\n").unwrap();
+    let error = Stack::start(&options).unwrap_err().to_string();
+    assert!(error.contains("was made by PostgreSQL 9"), "{error}");
+    fs::remove_dir_all(home).unwrap();
+}
+
+#[test]
+fn redis_starts_empty_beside_kept_data() {
+    let home = tempdir("empty-redis");
+    let options = Options { data: Some(home.clone()), empty_redis: true, ..options() };
+    for _ in 0..2 {
+        let stack = Stack::start(&options).unwrap();
+        assert_eq!(redis(stack.dir(), "EXISTS key"), ":0");
+        assert_eq!(redis(stack.dir(), "SET key value"), "+OK");
+        stack.stop().unwrap();
+    }
+    fs::remove_dir_all(home).unwrap();
+}
+
+#[test]
+fn a_data_folder_that_the_servers_may_not_enter_is_named_in_one_sentence() {
+    if !nix::unistd::geteuid().is_root() {
+        // Loud even when the test passes.
+        let _ = writeln!(std::io::stderr(), "SKIPPED: only servers that root starts run as another account");
+        return;
+    }
+    let closed = tempdir("closed");
+    DirBuilder::new().mode(0o700).create(&closed).unwrap();
+    let data = closed.join("deep/data");
+    let error = Stack::start(&Options { data: Some(data.clone()), ..options() }).unwrap_err();
+    let text = error.to_string();
+    assert!(matches!(error, devstack::Error::Closed { folder, .. } if folder == closed), "{text}");
+    assert!(text.contains(data.to_str().unwrap()) && text.lines().count() == 1, "{text}");
+    fs::remove_dir_all(closed).unwrap();
 }
 
 /// PostgreSQL's account must be able to reach it, so not the target folder.

@@ -42,7 +42,11 @@ impl Bearer for String {
 pub struct Ask(RequestBuilder);
 
 impl Ask {
-    pub(crate) fn new(client: &Client, method: &str, url: String) -> Self {
+    /// A request to any URL.
+    ///
+    /// # Panics
+    /// When the method is none.
+    pub fn new(client: &Client, method: &str, url: String) -> Self {
         Self(client.request(Method::from_bytes(method.as_bytes()).unwrap(), url))
     }
 

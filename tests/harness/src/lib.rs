@@ -22,6 +22,7 @@
 mod builder;
 mod corner;
 mod database;
+mod dev;
 mod http;
 pub mod logs;
 mod people;
@@ -36,6 +37,7 @@ mod world;
 pub use builder::{Builder, More};
 pub use corner::Corner;
 pub use database::{Database, copy_of, empty};
+pub use dev::{DevRun, Ending, Printed};
 pub use http::{Answer, Anyone, Ask, Bearer};
 pub use people::{Machine, Person, Team, draft};
 pub use process::Process;

@@ -228,7 +228,7 @@ impl World {
 
 /// The program, brought up to date unless the script that runs the tests has just done so.
 #[expect(clippy::disallowed_methods, reason = "the script says so by the environment")]
-fn rts() -> PathBuf {
+pub(crate) fn rts() -> PathBuf {
     if let Some(given) = std::env::var_os("TEST_RTS") {
         return given.into();
     }

@@ -50,8 +50,7 @@ async fn discovery(State(shared): State<Shared>) -> Response {
     let document = json!({
         "issuer": issuer, "jwks_uri": format!("{url}/jwks"), "token_endpoint": format!("{url}/token"),
         "device_authorization_endpoint": format!("{url}/device/code"),
-        "authorization_endpoint": format!("{url}/authorize"),
-        "response_types_supported": ["code"], "subject_types_supported": ["public"],
+        "response_types_supported": [], "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": algorithms,
         "grant_types_supported": ["client_credentials", DEVICE_GRANT, PERSON_GRANT],
         "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],

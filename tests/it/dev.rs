@@ -1,0 +1,96 @@
+//! `rts dev`: started, ended in every way, and started again on what the earlier runs have left.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use harness::{Ask, Bearer, DevRun, Ending, Printed, eventually};
+use serde_json::{Value, json};
+
+/// A folder that PostgreSQL's account can reach when the tests run as root.
+fn folder() -> PathBuf {
+    let path = PathBuf::from(format!("/var/tmp/rts-dev-test-{}", uuid::Uuid::new_v4().simple()));
+    fs::create_dir(&path).unwrap();
+    path
+}
+
+fn start(folder: &Path, changes: &[(&str, &str)]) -> DevRun {
+    let data = folder.join("data");
+    DevRun::start(folder, &["--data", data.to_str().unwrap()], changes)
+}
+
+fn ask(method: &str, url: String, who: &impl Bearer) -> Ask {
+    Ask::new(&reqwest::Client::builder().no_proxy().build().unwrap(), method, url).by(who)
+}
+
+/// Ten runners, one after the other, each handed out while the caller waits.
+async fn serves_ten_runners(run: &DevRun) -> Printed {
+    let (api, demo) = (run.place("API"), run.token("demo user"));
+    for nth in 0..10 {
+        let wish = json!({ "runner_name_prefix": "again", "labels": ["linux"] });
+        let asked = ask("POST", format!("{api}/runners/jit"), &demo).header("prefer", "wait=25").json(&wish);
+        let answer = asked.send().await;
+        assert_eq!(answer.status, 201, "runner {nth}: {}\n{}", answer.body, run.said());
+    }
+    demo
+}
+
+/// What a killed run, or a careless hand, may leave in the data folder.
+fn spoil(data: &Path) {
+    fs::write(data.join("credential-keys"), "").unwrap();
+    fs::write(data.join("pg/postmaster.pid"), format!("{}\n", std::process::id())).unwrap();
+    fs::create_dir_all(data.join("pg.draft/base")).unwrap();
+    fs::create_dir_all(data.join("redis/appendonlydir")).unwrap();
+    fs::write(data.join("redis/appendonlydir/appendonly.aof.manifest"), "nonsense").unwrap();
+}
+
+#[tokio::test]
+async fn rts_dev_starts_well_whatever_its_data_folder_holds() {
+    let folder = folder();
+    let changes = [("DEFAULT_WAIT_SECONDS", "20"), ("BOOTSTRAP_ADMINS", "demo@example.com")];
+    for ending in [Ending::Kill, Ending::Interrupt] {
+        let mut run = start(&folder, &changes);
+        run.ready().await;
+        let demo = serves_ten_runners(&run).await;
+        let teams = ask("GET", format!("{}/admin/teams", run.place("API")), &demo).send().await;
+        assert_eq!(teams.status, 200, "BOOTSTRAP_ADMINS names her: {}", teams.body);
+        let status = run.end(ending).await;
+        assert!(ending == Ending::Kill || status.success(), "{status}");
+    }
+    let data = folder.join("data");
+    let run = start(&folder, &[]);
+    eventually("PostgreSQL starts", || {
+        std::future::ready(data.join("pg/postmaster.pid").exists().then_some(()))
+    })
+    .await;
+    run.end(Ending::Kill).await;
+    let mut run = start(&folder, &[]);
+    run.ready().await;
+    assert!(run.end(Ending::Terminate).await.success());
+    spoil(&data);
+    let mut run = start(&folder, &[]);
+    run.ready().await;
+    serves_ten_runners(&run).await;
+    assert!(run.end(Ending::Interrupt).await.success());
+    fs::remove_dir_all(folder).unwrap();
+}
+
+#[tokio::test]
+async fn the_development_issuer_names_only_endpoints_it_has() {
+    let issuer = twin::Issuer::start(twin::IssuerConfig::default()).await.unwrap();
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let document = client.get(format!("{}/.well-known/openid-configuration", issuer.url())).send().await;
+    let document: Value = document.unwrap().json().await.unwrap();
+    let endpoints: Vec<&str> = document
+        .as_object()
+        .unwrap()
+        .iter()
+        .filter(|(name, _)| name.ends_with("_endpoint") || *name == "jwks_uri")
+        .filter_map(|(_, url)| url.as_str())
+        .collect();
+    assert!(endpoints.len() >= 3, "{document}");
+    for url in endpoints {
+        assert_ne!(client.get(url).send().await.unwrap().status(), 404, "{url}");
+    }
+}
