@@ -9,7 +9,7 @@ use store::{Cancellation, StoreError};
 
 use fleet::{all_resting, resting};
 
-use crate::{Parts, StepError};
+use crate::{Parts, StepError, suspension};
 
 /// Cancellations of one step, asked for at the same time.
 const MOST: i64 = 8;
@@ -58,6 +58,12 @@ async fn ask(parts: &Parts, one: &Cancellation) -> Verdict {
         return later(one, "no repository".to_owned());
     };
     match github.cancel_workflow_run(owner, name, one.run).await {
+        Err(GitHubError::Suspended { message }) => {
+            if let Err(error) = suspension::found(parts, &one.installation, &message).await {
+                tracing::warn!(%error, "a suspension could not be written down");
+            }
+            rest("the installation is suspended")
+        }
         Ok(Answer::Accepted) => Verdict::Done("cancelled"),
         Ok(Answer::NotCancellable) => later(one, "not cancellable now".to_owned()),
         Err(error) => refused(one, &error),

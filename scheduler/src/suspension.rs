@@ -30,6 +30,29 @@ pub async fn run(parts: Parts) -> Result<u64, StepError> {
     join_all(all).await.into_iter().sum()
 }
 
+/// Writes down, once, that an answer of GitHub told of a suspension, and makes everybody wait.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn found(
+    parts: &Parts,
+    installation: &InstallationId,
+    message: &str,
+) -> Result<(), StepError> {
+    let (github_id, github) = (parts.fleet.github_id(installation), parts.fleet.get(installation));
+    let (Some(github_id), Some(github)) = (github_id, github) else { return Ok(()) };
+    let mut tx = parts.store.begin().await?;
+    if tx.installations().suspend(installation, Some(github_id), github.now()).await? {
+        tracing::error!(%installation, message, "GitHub has suspended the installation; its jobs are paused");
+        let (entry, event) = AuditEntry::installation_suspended(installation, message);
+        tx.audit().write(&entry).await?;
+        tx.audit().alarm(&event, &entry).await?;
+        tx.commit().await?;
+    }
+    obey(&parts.spine, installation, true).await;
+    Ok(())
+}
+
 async fn is_over(parts: &Parts, one: &Suspended) -> bool {
     let (id, github) = (parts.fleet.github_id(&one.installation), parts.fleet.get(&one.installation));
     let (Some(id), Some(github)) = (id, github) else { return false };

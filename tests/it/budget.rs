@@ -61,6 +61,7 @@ async fn one_token_is_made_for_all_when_the_last_is_refused() {
             assert_eq!(world.settled(&ada, one.job).await["state"], "succeeded");
         }
         world.twin.control().expire_tokens();
+        world.twin.advance(Duration::from_secs(31));
         world.twin.fault(Fault::new(FaultKind::Latency { ms: 500 }).on("POST", "access_tokens"));
     }
     assert_eq!(world.twin.ledger().of("POST", "access_tokens").count(), 2);

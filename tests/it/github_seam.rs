@@ -149,6 +149,10 @@ async fn tokens_are_made_when_needed_and_made_anew_when_refused() {
     }
     assert_eq!(minted(), 1);
     seam.twin.control().expire_tokens();
+    let too_new = seam.make("b").await.unwrap_err();
+    assert!(matches!(too_new, GitHubError::TokenTooNew { .. }), "it may only not be known yet: {too_new:?}");
+    assert_eq!(minted(), 1);
+    seam.twin.advance(Duration::from_secs(31));
     seam.make("b").await.unwrap();
     assert_eq!(minted(), 2);
     let (app, installation) =
@@ -171,6 +175,8 @@ async fn refusals_are_told_apart_from_absence() {
     assert!(matches!(error, GitHubError::Refused { .. }), "{error:?}");
     let missing = |level| seam.twin.control().permit(5_151_515, "organization_self_hosted_runners", level);
     missing(Some("read")).unwrap();
+    assert!(matches!(seam.make("x").await.unwrap_err(), GitHubError::TokenTooNew { .. }));
+    seam.twin.advance(Duration::from_secs(31));
     assert_eq!(seam.make("x").await.unwrap_err().verdict(), Verdict::Operator);
     missing(None).unwrap();
     assert_eq!(seam.github.get_runner(1).await.unwrap_err().verdict(), Verdict::Operator);

@@ -1,5 +1,7 @@
 //! GitHub says no: the job fails with a problem, and its place in the quota is free again.
 
+use std::time::Duration;
+
 use harness::{Person, World, draft, holds, wish};
 use serde_json::{Value, json};
 use store::TeamDraft;
@@ -53,6 +55,7 @@ async fn a_token_that_ran_out_early_is_replaced_unnoticed() {
         .change("UPDATE runners SET status = 'deleted', deleted_at = now() WHERE id = $1", first.runner)
         .await;
     world.twin.control().expire_tokens();
+    world.twin.advance(Duration::from_secs(31));
     let second = world.provision(&ada, wish("ci")).await;
     let job = world.settled(&ada, second.job).await;
     assert_eq!((&job["state"], &job["attempts"]), (&json!("succeeded"), &json!(1)));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::{AuditEntry, BlockedOn, Job, JobState, Problem, Source};
+use domain::{AuditEntry, BlockedOn, Job, JobState, Problem, Source, retry_delay};
 use queue::Outcome;
 use store::{Burn, StoreError, Tx};
 
@@ -19,6 +19,11 @@ pub(crate) async fn record(app: &App, job: &Job, answer: Answer) -> Result<Outco
             return Ok(Outcome::Done);
         }
         Answer::Lost => return Ok(lost()),
+        Answer::Suspended(message) => {
+            suspended(app, job, &message).await?;
+            let delay = retry_delay(job.snoozes + 1, rand::random());
+            return postpone(app, job, delay, (BlockedOn::Paused, Burn::Snooze)).await;
+        }
         // Past its deadline nobody waits any more: the last failure is the result.
         Answer::Later { delay, problem, .. } if job.now + delay >= job.deadline_at => {
             (JobState::Failed, Some(problem))
@@ -43,6 +48,23 @@ pub(crate) async fn record(app: &App, job: &Job, answer: Answer) -> Result<Outco
 fn lost() -> Outcome {
     tracing::warn!("another start has taken over, or the job is over; nothing was recorded");
     Outcome::Later(LOOK_AGAIN)
+}
+
+/// Writes down, once, that GitHub has suspended the installation. Requests stop when the answer comes; the scheduler keeps
+/// that up and finds out when it is over.
+async fn suspended(app: &App, job: &Job, message: &str) -> Result<(), StoreError> {
+    let installation = &job.installation;
+    let (github_id, github) = (app.fleet.github_id(installation), app.fleet.get(installation));
+    let (Some(github_id), Some(github)) = (github_id, github) else { return Ok(()) };
+    let mut tx = app.store.begin().await?;
+    if !tx.installations().suspend(installation, Some(github_id), github.now()).await? {
+        return Ok(());
+    }
+    tracing::error!(%installation, message, "GitHub has suspended the installation; its jobs are paused");
+    let (entry, event) = AuditEntry::installation_suspended(installation, message);
+    tx.audit().write(&entry).await?;
+    tx.audit().alarm(&event, &entry).await?;
+    tx.commit().await
 }
 
 async fn postpone(

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::{Caller, JobId, Problem, ProblemCode, Requester, RunnerId, TeamId, lane::words};
+use crate::{Caller, InstallationId, JobId, Problem, ProblemCode, Requester, RunnerId, TeamId, lane::words};
 
 words! {
     /// How grave a security event is.
@@ -68,6 +68,18 @@ impl AuditEntry {
             origin: origin.clone(),
             ..Self::default()
         }
+    }
+
+    /// The entry and the event for an installation whose suspension GitHub told in an answer.
+    pub fn installation_suspended(installation: &InstallationId, message: &str) -> (Self, SecurityEvent) {
+        let data = serde_json::json!({ "installation": installation, "change": "suspend", "told_by": "answer",
+            "message": message });
+        let event = SecurityEvent {
+            event_type: "installation_suspended",
+            severity: Severity::Critical,
+            action_taken: "paused",
+        };
+        (Self { data, ..Self::service("installation.changed") }, event)
     }
 
     /// An entry about something the service did on its own.

@@ -10,6 +10,7 @@ mod fleet;
 mod glob;
 mod ids;
 mod job;
+mod json_text;
 mod lane;
 mod policy;
 mod problem;
@@ -34,6 +35,7 @@ pub use job::{
     BlockedOn, Job, JobParams, JobState, Leftover, MAX_PREFIX, MAX_RESCUES, NameWish, Removal, Unfit,
     busy_delay, retry_delay,
 };
+pub use json_text::clean_json;
 pub use lane::{JobKind, Lane};
 pub use policy::{
     LabelBreach, LabelPattern, LabelPolicy, MAX_LABEL, MAX_LABELS, MAX_PATTERN, MAX_PATTERNS, check_label,

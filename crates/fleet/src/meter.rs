@@ -6,7 +6,7 @@ use domain::{InstallationId, JobId, Lane};
 use github::{Answer, Gate, GateFuture, Observer};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use http::Method;
-use queue::{BudgetSettings, Health, Observation, Paid, Permit, Spine};
+use queue::{BudgetSettings, Health, Observation, Paid, Permit, Reason, Spine};
 use tokio::{sync::mpsc, time::Instant};
 
 use crate::{endpoints, paid, told::Told, told_to_wait};
@@ -23,6 +23,10 @@ const SMOOTH: NonZeroU32 = match NonZeroU32::new(50) {
     None => NonZeroU32::MIN,
 };
 
+/// How long an installation rests that GitHub has suspended, before somebody tries again; once that is written down, the
+/// scheduler renews the pause.
+const SUSPENDED: Duration = Duration::from_mins(2);
+
 /// Asks before and hears after each request.
 pub(crate) struct Meter {
     spine: Spine,
@@ -36,6 +40,8 @@ pub(crate) struct Meter {
 struct News {
     health: Option<Health>,
     window: Option<Observation>,
+    /// GitHub has suspended the installation.
+    suspended: bool,
     /// When it came.
     at: Instant,
 }
@@ -144,7 +150,7 @@ impl Observer for Meter {
             })
         });
         // Full: somebody says the same already, and a limit is noted.
-        let _ = self.heard.try_send(News { health, window, at: Instant::now() });
+        let _ = self.heard.try_send(News { health, window, suspended: answer.suspended, at: Instant::now() });
     }
 }
 
@@ -156,9 +162,12 @@ async fn take_in(
     told: Arc<Told>,
     mut news: mpsc::Receiver<News>,
 ) {
-    while let Some(News { health, mut window, at }) = news.recv().await {
+    while let Some(News { health, mut window, suspended, at }) = news.recv().await {
         told.share(&spine, &installation).await;
         let told = async {
+            if suspended {
+                spine.pause(&installation, SUSPENDED, Reason::Admin).await?;
+            }
             if health == Some(Health::Bad) {
                 spine.outcome(&installation, Health::Bad).await?;
             }

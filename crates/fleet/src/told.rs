@@ -83,6 +83,7 @@ async fn pause(
     match kind {
         LimitKind::Primary => spine.pause(installation, wait, Reason::Budget).await.map(drop),
         LimitKind::Secondary => spine.slow_down(installation, wait).await.map(drop),
+        LimitKind::Outage => spine.pause(installation, wait, Reason::GithubOutage).await.map(drop),
     }
 }
 

@@ -66,7 +66,8 @@ impl Call {
 
     /// The body as `T`. An error names the place, never the text, which may be secret.
     pub(crate) fn parse<T: DeserializeOwned>(&self, reply: &Reply) -> Result<T, GitHubError> {
-        let mut json = serde_json::Deserializer::from_slice(&reply.body);
+        let text = domain::clean_json(&reply.body);
+        let mut json = serde_json::Deserializer::from_str(&text);
         serde_path_to_error::deserialize(&mut json).map_err(|error| {
             let (path, inner) = (error.path().to_string(), error.inner());
             let (line, column) = (inner.line(), inner.column());

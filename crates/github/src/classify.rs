@@ -9,7 +9,7 @@ use serde::Deserialize;
 use crate::{
     call::{Call, Reply},
     error::{GitHubError, LimitKind},
-    headers,
+    headers, redirect,
 };
 
 /// What GitHub asks for when it limits without saying for how long.
@@ -19,14 +19,16 @@ const LEAST_WAIT: Duration = Duration::from_secs(1);
 /// Messages are cut here.
 const MAX_MESSAGE_CHARS: usize = 500;
 
-/// The limit this answer tells of, if any. In GitHub's order: `retry-after`, then an empty window, then a minute.
+/// Returns how long this answer wants no request, and why. For 403 and 429 in GitHub's order: `retry-after`, then an empty
+/// window, then a minute. On every other status `retry-after` counts as well.
 ///
 /// Times are relative to the answer's own `Date`; `now` stands in for a missing one.
 pub(crate) fn limit(reply: &Reply, now: DateTime<Utc>) -> Option<(LimitKind, Duration)> {
-    if !matches!(reply.status, StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS) {
-        return None;
-    }
     let now = headers::date(&reply.headers).unwrap_or(now);
+    if !matches!(reply.status, StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS) {
+        let wait = headers::retry_after(&reply.headers, now).filter(|wait| !wait.is_zero())?;
+        return Some((LimitKind::Outage, wait));
+    }
     let message = message(reply).to_lowercase();
     let told_secondary = message.contains("secondary rate limit") || message.contains("abuse detection");
     let empty = headers::rate(&reply.headers).filter(|rate| rate.remaining == 0);
@@ -50,16 +52,15 @@ pub(crate) fn check(call: &Call, reply: Reply, now: DateTime<Utc>) -> Result<Rep
     if status.is_success() || status == StatusCode::NOT_MODIFIED {
         return Ok(reply);
     }
-    if let Some((kind, wait)) = limit(&reply, now) {
+    let told = limit(&reply, now);
+    if let Some((kind @ (LimitKind::Primary | LimitKind::Secondary), wait)) = told {
         return Err(GitHubError::Limited { kind, wait });
     }
     let message = message(&reply);
     let request_id = reply.request_id();
     Err(match status {
         StatusCode::UNAUTHORIZED => GitHubError::Unauthorized { message },
-        StatusCode::FORBIDDEN if message.to_lowercase().contains("suspended") => {
-            GitHubError::Suspended { message }
-        }
+        StatusCode::FORBIDDEN if is_suspended(&reply) => GitHubError::Suspended { message },
         StatusCode::CONFLICT => GitHubError::Conflict {
             already_exists: message.starts_with("Already exists"),
             message,
@@ -69,14 +70,29 @@ pub(crate) fn check(call: &Call, reply: Reply, now: DateTime<Utc>) -> Result<Rep
             reason: format!("status {}: {message}", status.as_u16()),
             status: Some(status.as_u16()),
             read_only: call.read_only(),
+            wait: told.map(|(_, wait)| wait),
         },
         _ => GitHubError::Refused {
             status: status.as_u16(),
-            message: if status.is_redirection() { "GitHub has moved this".to_owned() } else { message },
+            message: if status.is_redirection() { redirect::refusal(call, &reply) } else { message },
             request_id,
             permanent: !matches!(status.as_u16(), 421 | 423 | 425),
         },
     })
+}
+
+/// 401, or 403 that is neither a limit nor a suspension: what a token that GitHub does not know everywhere yet is answered.
+pub(crate) fn is_token_refusal(reply: &Reply, now: DateTime<Utc>) -> bool {
+    match reply.status {
+        StatusCode::UNAUTHORIZED => true,
+        StatusCode::FORBIDDEN => limit(reply, now).is_none() && !is_suspended(reply),
+        _ => false,
+    }
+}
+
+/// GitHub refuses because it has suspended the installation.
+pub(crate) fn is_suspended(reply: &Reply) -> bool {
+    reply.status == StatusCode::FORBIDDEN && message(reply).to_lowercase().contains("suspended")
 }
 
 #[derive(Deserialize)]
@@ -85,8 +101,8 @@ struct ErrorBody {
 }
 
 /// GitHub's own message: one line, shortened. Pages of a proxy on the way are not repeated.
-fn message(reply: &Reply) -> String {
-    let Ok(body) = serde_json::from_slice::<ErrorBody>(&reply.body) else {
+pub(crate) fn message(reply: &Reply) -> String {
+    let Ok(body) = serde_json::from_str::<ErrorBody>(&domain::clean_json(&reply.body)) else {
         return "no message from GitHub".to_owned();
     };
     let clean = body.message.chars().map(|c| if c.is_control() { ' ' } else { c });
@@ -135,6 +151,21 @@ mod tests {
         let date = headers::date(&reply(200, &EMPTY, "").headers).unwrap();
         let expected = u64::try_from(1_795_341_690 - date.timestamp()).unwrap();
         assert_eq!((kind, wait.as_secs()), (LimitKind::Primary, expected));
+    }
+
+    #[test]
+    fn a_wait_is_obeyed_on_every_status() {
+        for status in [200, 204, 301, 401, 404, 409, 422, 500, 502, 503, 504] {
+            let told = limit(&reply(status, &[("retry-after", "15")], "{}"), DateTime::UNIX_EPOCH);
+            assert_eq!(told, Some((LimitKind::Outage, Duration::from_secs(15))), "{status}");
+            assert_eq!(limit(&reply(status, &[], "{}"), DateTime::UNIX_EPOCH), None);
+        }
+        // Relative to the answer's own clock, however wrong ours is.
+        let date =
+            [("date", "Sun, 22 Nov 2026 10:00:00 GMT"), ("retry-after", "Sun, 22 Nov 2026 10:00:20 GMT")];
+        let found = error(503, &date, "");
+        assert_eq!(found.told_wait(), Some(Duration::from_secs(20)));
+        assert_eq!(found.verdict(), Verdict::Unclear, "a wait does not unsay that it may have happened");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use chrono::{DateTime, Utc};
+use domain::Secret;
 use http::StatusCode;
 
 use crate::{
@@ -11,8 +12,9 @@ use crate::{
     error::GitHubError,
     key::{AppKey, Pat},
     observer::{Gate, Observer, Open},
+    permissions::TokenRequest,
     settings::{self, Credential, GitHubSettings, Scope, SettingsError},
-    token::{AppTokens, TokenStore},
+    token::{AppTokens, Token, TokenStore, settling_wait},
     wire::Wire,
 };
 
@@ -29,8 +31,22 @@ struct Inner {
 }
 
 enum Identity {
-    App(AppTokens),
+    App(Box<AppTokens>),
     Pat(Pat),
+}
+
+/// A token and the budget's leave for one request.
+pub struct Ready(Bearer);
+
+enum Bearer {
+    Installation(Token),
+    Person(Secret),
+}
+
+impl fmt::Debug for Ready {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ready").finish_non_exhaustive()
+    }
 }
 
 impl GitHub {
@@ -79,7 +95,8 @@ impl GitHub {
         let identity = match &settings.credential {
             Credential::App { app_id, installation_id, private_key } => {
                 let key = AppKey::new(app_id, private_key, &settings)?;
-                Identity::App(AppTokens::new(key, *installation_id, store))
+                let required = TokenRequest::required(&settings.scope);
+                Identity::App(Box::new(AppTokens::new(key, *installation_id, required, store)))
             }
             Credential::Pat(source) => Identity::Pat(Pat::new(source, &settings)?),
         };
@@ -104,29 +121,75 @@ impl GitHub {
     }
 
     /// Sends `call` and lets only good answers (2xx, 304) through.
-    ///
-    /// A 401 proves that nothing happened, so it is answered once, with a fresh installation token, whatever the method.
     pub(crate) async fn call(&self, call: &Call) -> Result<Reply, GitHubError> {
+        let ready = self.prepare(call).await?;
+        self.call_when_ready(call, ready).await
+    }
+
+    /// Obtains a token and the budget's leave for `call`.
+    pub(crate) async fn prepare(&self, call: &Call) -> Result<Ready, GitHubError> {
         let wire = &self.0.wire;
-        let reply = match &self.0.identity {
-            Identity::Pat(pat) => {
-                let token = pat.token().await?;
-                wire.admit(call).await?;
-                wire.send(call, &token).await?
+        let bearer = match &self.0.identity {
+            Identity::Pat(pat) => Bearer::Person(pat.token().await?),
+            Identity::App(app) => Bearer::Installation(app.token(wire, None).await?),
+        };
+        wire.admit(call).await?;
+        Ok(Ready(bearer))
+    }
+
+    /// Sends `call` with what was obtained for it.
+    pub(crate) async fn call_when_ready(&self, call: &Call, ready: Ready) -> Result<Reply, GitHubError> {
+        let wire = &self.0.wire;
+        let reply = match (ready.0, &self.0.identity) {
+            (Bearer::Person(token), _) => wire.send(call, &token).await?,
+            (Bearer::Installation(token), Identity::App(app)) => {
+                self.as_installation(app, call, token).await?
             }
-            Identity::App(app) => {
-                let token = app.token(wire, None).await?;
-                wire.admit(call).await?;
-                let reply = wire.send(call, &token).await?;
-                if reply.status == StatusCode::UNAUTHORIZED {
-                    let fresh = app.token(wire, Some(&token)).await?;
-                    wire.send(call, &fresh).await?
-                } else {
-                    reply
-                }
-            }
+            (Bearer::Installation(token), Identity::Pat(_)) => wire.send(call, &token.secret).await?,
         };
         classify::check(call, reply, wire.clock.now())
+    }
+
+    /// Sends `call` with an installation token. A refusal while the token is new is not believed; a later 401 proves that
+    /// the token is void and that nothing happened, so it is answered once, with a fresh one, whatever the method.
+    async fn as_installation(
+        &self,
+        app: &AppTokens,
+        call: &Call,
+        token: Token,
+    ) -> Result<Reply, GitHubError> {
+        let wire = &self.0.wire;
+        let reply = wire.send(call, &token.secret).await?;
+        let reply = self.unless_too_new(&token, reply)?;
+        if reply.status != StatusCode::UNAUTHORIZED {
+            token.accept();
+            return Ok(reply);
+        }
+        if token.replaced_in_vain() {
+            app.drop_token(&token).await;
+            return Ok(reply);
+        }
+        let fresh = app.token(wire, Some(&token)).await?;
+        let reply = self.unless_too_new(&fresh, wire.send(call, &fresh.secret).await?)?;
+        if reply.status != StatusCode::UNAUTHORIZED {
+            fresh.accept();
+        }
+        Ok(reply)
+    }
+
+    /// Lets an answer through, unless it is a refusal that may only mean that GitHub does not know the token yet.
+    fn unless_too_new(&self, token: &Token, reply: Reply) -> Result<Reply, GitHubError> {
+        let now = self.0.wire.clock.now();
+        if !classify::is_token_refusal(&reply, now) || !token.is_too_new(now) {
+            return Ok(reply);
+        }
+        let (status, message) = (reply.status.as_u16(), classify::message(&reply));
+        tracing::info!(
+            status,
+            message,
+            "GitHub does not know our new token yet; the same one is tried again"
+        );
+        Err(GitHubError::TokenTooNew { status, message, wait: settling_wait() })
     }
 
     /// Sends `call` as the App itself.

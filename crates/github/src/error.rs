@@ -11,6 +11,8 @@ pub enum LimitKind {
     Primary,
     /// The limits on bursts, whose state cannot be queried.
     Secondary,
+    /// No limit: `Retry-After` on an answer of another status.
+    Outage,
 }
 
 /// What the caller should do.
@@ -49,6 +51,8 @@ pub enum GitHubError {
         status: Option<u16>,
         /// The call only reads, so that no effect can stand.
         read_only: bool,
+        /// `Retry-After` of the answer.
+        wait: Option<Duration>,
     },
     /// 403 or 429 under one of GitHub's limits.
     #[error("GitHub's {kind:?} rate limit: wait {} s", wait.as_secs())]
@@ -62,6 +66,17 @@ pub enum GitHubError {
     #[error("held back by our own budget: wait {} ms", wait.as_millis())]
     Held {
         /// How long to make no call of this kind.
+        wait: Duration,
+    },
+    /// 401, or 403 without a limit, for an installation token minted moments ago: GitHub's copies do not all know it yet.
+    /// Nothing happened, and the same token works soon.
+    #[error("GitHub does not know our new token yet ({status}: {message})")]
+    TokenTooNew {
+        /// 401 or 403.
+        status: u16,
+        /// GitHub's message.
+        message: String,
+        /// When to try the same token again.
         wait: Duration,
     },
     /// 409.
@@ -98,6 +113,14 @@ pub enum GitHubError {
         /// GitHub's message.
         message: String,
     },
+    /// The installation does not grant a permission that every call needs.
+    #[error("the App's installation must grant {permissions}: {message}")]
+    PermissionMissing {
+        /// What it must grant, as `name: level`.
+        permissions: String,
+        /// GitHub's message.
+        message: String,
+    },
     /// The App key, or the installation it should open, is not usable.
     #[error("the credential cannot be used: {reason}")]
     Credential {
@@ -128,13 +151,16 @@ impl GitHubError {
             | Self::Malformed { read_only: true, .. }
             | Self::Refused { permanent: false, .. } => Verdict::Retry,
             Self::Unclear { .. } | Self::Malformed { .. } => Verdict::Unclear,
-            Self::Limited { wait, .. } | Self::Held { wait } => Verdict::Wait(*wait),
+            Self::Limited { wait, .. } | Self::Held { wait } | Self::TokenTooNew { wait, .. } => {
+                Verdict::Wait(*wait)
+            }
             Self::Conflict { .. } | Self::Argument(_) | Self::Refused { status: 400 | 422, .. } => {
                 Verdict::Never
             }
             Self::Refused { .. }
             | Self::Unauthorized { .. }
             | Self::Suspended { .. }
+            | Self::PermissionMissing { .. }
             | Self::Credential { .. } => Verdict::Operator,
         }
     }
@@ -142,6 +168,15 @@ impl GitHubError {
     /// GitHub itself says that the thing does not exist (and not a proxy on the way).
     pub(crate) fn is_not_found(&self) -> bool {
         matches!(self, Self::Refused { status: 404, message, .. } if message == "Not Found")
+    }
+
+    /// How long GitHub wants no request, whatever else it said.
+    pub fn told_wait(&self) -> Option<Duration> {
+        match self {
+            Self::Unclear { wait, .. } => *wait,
+            Self::Limited { wait, .. } => Some(*wait),
+            _ => None,
+        }
     }
 
     /// The same trouble seen by a call that still waited for its token: it was not sent.

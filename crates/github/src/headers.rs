@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDateTime, Utc};
 use http::{HeaderMap, header};
 
 /// No header makes us wait longer than this.
@@ -48,9 +48,12 @@ pub(crate) fn rate(headers: &HeaderMap) -> Option<RateHeaders> {
 /// `retry-after`, in seconds or as a date (then relative to `now`).
 pub(crate) fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
     let value = text(headers, header::RETRY_AFTER.as_str())?;
-    let wait = match value.parse() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => until(http_date(value)?, now),
+    let all_digits = !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit());
+    let wait = if all_digits {
+        // More seconds than fit are more than the bound as well.
+        value.parse().map_or(MAX_WAIT, Duration::from_secs)
+    } else {
+        until(http_date(value)?, now)
     };
     Some(wait.min(MAX_WAIT))
 }
@@ -88,8 +91,16 @@ pub(crate) fn until(then: DateTime<Utc>, now: DateTime<Utc>) -> Duration {
     (then - now).to_std().unwrap_or_default().min(MAX_WAIT)
 }
 
+/// The three forms of RFC 9110: what is sent today, and the two obsolete ones that must still be read.
 fn http_date(value: &str) -> Option<DateTime<Utc>> {
-    DateTime::parse_from_rfc2822(value).ok().map(|date| date.to_utc())
+    let obsolete = || {
+        let forms = ["%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"];
+        forms.iter().find_map(|form| NaiveDateTime::parse_from_str(value, form).ok())
+    };
+    DateTime::parse_from_rfc2822(value)
+        .map(|date| date.to_utc())
+        .ok()
+        .or_else(|| obsolete().map(|date| date.and_utc()))
 }
 
 #[cfg(test)]
@@ -139,8 +150,13 @@ mod tests {
         let wait = |value| retry_after(&headers(&[("retry-after", value)]), now);
         assert_eq!(wait("60"), Some(Duration::from_mins(1)));
         assert_eq!(wait("Sun, 22 Nov 2026 10:01:30 GMT"), Some(Duration::from_secs(90)));
+        assert_eq!(wait("Sunday, 22-Nov-26 10:01:30 GMT"), Some(Duration::from_secs(90)));
+        assert_eq!(wait("Sun Nov 22 10:01:30 2026"), Some(Duration::from_secs(90)));
+        assert_eq!(wait("Sun, 22 Nov 2026 09:00:00 GMT"), Some(Duration::ZERO));
         assert_eq!(wait("99999999999"), Some(MAX_WAIT));
+        assert_eq!(wait("99999999999999999999999"), Some(MAX_WAIT));
         assert_eq!(wait("soon"), None);
+        assert_eq!(wait("-5"), None);
     }
 
     #[test]

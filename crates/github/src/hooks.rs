@@ -3,7 +3,14 @@
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
-use crate::{call::Call, client::GitHub, error::GitHubError, headers, path::encode};
+use crate::{
+    call::Call,
+    client::GitHub,
+    error::GitHubError,
+    headers,
+    lenient::{Elements, optional},
+    path::encode,
+};
 
 /// One attempt to deliver one event.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -23,7 +30,7 @@ pub struct Delivery {
     /// The event.
     pub event: String,
     /// Its action.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "optional")]
     pub action: Option<String>,
 }
 
@@ -50,7 +57,7 @@ impl GitHub {
         let call = Call::get("list_hook_deliveries", path);
         let reply = self.call_as_app(&call).await?;
         Ok(Deliveries {
-            deliveries: call.parse(&reply)?,
+            deliveries: call.parse::<Elements<Delivery>>(&reply)?.readable(call.operation),
             next_cursor: headers::next_param(&reply.headers, "cursor"),
         })
     }

@@ -1,7 +1,8 @@
 //! How we speak to GitHub: the only GitHub client, the only place that holds the App key.
 //!
 //! A method is named after GitHub's own operation and makes the requests its documentation says, no more: nothing is
-//! resent at any layer, except once with a fresh token after a 401, which proves that nothing happened.
+//! resent at any layer, except once with a fresh token after a 401 for a token that had been good for a while: that proves
+//! that nothing happened.
 //! Every answer, of whatever status, is shown to an [`Observer`]; every error carries its [`Verdict`].
 
 mod app;
@@ -13,11 +14,15 @@ mod error;
 mod file;
 mod headers;
 mod hooks;
+mod jit;
 mod key;
+mod lenient;
 mod limits;
 mod models;
 mod observer;
 mod path;
+mod permissions;
+mod redirect;
 mod runners;
 mod runs;
 mod settings;
@@ -25,7 +30,7 @@ mod token;
 mod wire;
 
 pub use app::{Account, App, Installation};
-pub use client::GitHub;
+pub use client::{GitHub, Ready};
 pub use error::{GitHubError, LimitKind, Verdict};
 pub use headers::RateHeaders;
 pub use hooks::{Deliveries, Delivery};

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use chrono::DateTime;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use crate::{call::Call, client::GitHub, error::GitHubError, headers::RateHeaders};
 
 #[derive(Deserialize)]
 struct Overview {
-    resources: BTreeMap<String, Window>,
+    resources: BTreeMap<String, Box<RawValue>>,
 }
 
 #[derive(Deserialize)]
@@ -31,17 +32,18 @@ impl GitHub {
             Err(error) => return Err(error),
         };
         let overview: Overview = call.parse(&reply)?;
-        overview.resources.into_iter().map(|(name, window)| read(&call, name, &window)).collect()
+        Ok(overview.resources.into_iter().filter_map(|(name, window)| read(name, &window)).collect())
     }
 }
 
-fn read(call: &Call, resource: String, window: &Window) -> Result<RateHeaders, GitHubError> {
-    Ok(RateHeaders {
+/// None for a window that cannot be read: the others count all the same.
+fn read(resource: String, window: &RawValue) -> Option<RateHeaders> {
+    let window: Window = serde_json::from_str(window.get()).ok()?;
+    Some(RateHeaders {
         resource,
         limit: window.limit,
         remaining: window.remaining,
         used: window.used.unwrap_or(window.limit.saturating_sub(window.remaining)),
-        reset_at: DateTime::from_timestamp(window.reset, 0)
-            .ok_or_else(|| call.malformed("a reset beyond all time"))?,
+        reset_at: DateTime::from_timestamp(window.reset, 0)?,
     })
 }

@@ -4,6 +4,8 @@ use chrono::{DateTime, Utc};
 use domain::Secret;
 use serde::{Deserialize, Serialize};
 
+use crate::lenient::{optional, or_default};
+
 /// One self-hosted runner.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Runner {
@@ -12,6 +14,7 @@ pub struct Runner {
     /// Its name, unique within one level.
     pub name: String,
     /// `unknown` until it first connects; casing is not promised.
+    #[serde(default, deserialize_with = "or_default")]
     pub os: String,
     /// GitHub's word: `online` or `offline` today.
     pub status: String,
@@ -20,13 +23,13 @@ pub struct Runner {
     /// All labels, GitHub's own among them.
     pub labels: Vec<Label>,
     /// At most one job.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "optional")]
     pub ephemeral: Option<bool>,
     /// Version of the runner program, once connected.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "optional")]
     pub version: Option<String>,
     /// Its group.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "optional")]
     pub runner_group_id: Option<i64>,
 }
 
@@ -45,7 +48,7 @@ pub struct Label {
 #[derive(Deserialize)]
 struct LabelWire {
     name: String,
-    #[serde(default, rename = "type")]
+    #[serde(default, rename = "type", deserialize_with = "optional")]
     kind: Option<String>,
 }
 
@@ -96,6 +99,9 @@ pub struct Page {
     pub total_count: u64,
     /// Those on this page.
     pub runners: Vec<Runner>,
+    /// Entries of this page that cannot be read, by their id where at least that can be read. They are there, and nothing
+    /// may be concluded from what they lack.
+    pub unreadable: Vec<Option<i64>>,
     /// Number of the next page.
     pub next: Option<u32>,
     /// Entity tag; worth something only with the same token.
@@ -141,13 +147,13 @@ pub struct RunnerGroup {
     /// Its name.
     pub name: String,
     /// The group runners land in unless told otherwise.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub default: bool,
     /// GitHub's word: `all`, `selected` or `private` today.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "optional")]
     pub visibility: Option<String>,
     /// Managed by the enterprise.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub inherited: bool,
 }
 

@@ -18,8 +18,10 @@ pub struct Answer {
     pub status: Option<u16>,
     /// The window this call was counted in; absent on servers without limits.
     pub rate: Option<RateHeaders>,
-    /// A limit was met: which, and how long to make no call.
+    /// GitHub wants no call for so long: which limit was met, or `Retry-After` on any status.
     pub limit: Option<(LimitKind, Duration)>,
+    /// GitHub says that it has suspended the installation.
+    pub suspended: bool,
     /// `x-github-request-id`.
     pub request_id: Option<String>,
     /// From sending to the last byte.

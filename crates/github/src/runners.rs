@@ -10,10 +10,8 @@ use crate::{
     client::GitHub,
     error::GitHubError,
     headers,
-    models::{
-        Deletion, Deprecation, JitConfig, JitConfigRequest, Label, Listing, Page, RegistrationToken, Runner,
-        RunnerGroup,
-    },
+    lenient::Elements,
+    models::{Deletion, Deprecation, Label, Listing, Page, RegistrationToken, Runner, RunnerGroup},
     path::encode,
     settings::Scope,
 };
@@ -24,20 +22,14 @@ const PER_PAGE: u32 = 100;
 const MAX_PAGES: u32 = 100;
 
 #[derive(Deserialize)]
-struct JitConfigWire {
-    runner: Runner,
-    encoded_jit_config: String,
-}
-
-#[derive(Deserialize)]
 struct PageWire {
     total_count: u64,
-    runners: Vec<Runner>,
+    runners: Elements<Runner>,
 }
 
 #[derive(Deserialize)]
 struct LabelsWire {
-    labels: Vec<Label>,
+    labels: Elements<Label>,
 }
 
 #[derive(Deserialize)]
@@ -48,31 +40,18 @@ struct TokenWire {
 
 #[derive(Deserialize)]
 struct GroupsWire {
-    runner_groups: Vec<RunnerGroup>,
+    runner_groups: Elements<RunnerGroup>,
 }
 
 impl GitHub {
-    /// Registers a runner and answers with its configuration, once and for all: it cannot be fetched again.
-    ///
-    /// Sent once, and once more only after a 401. After an error with verdict `Unclear`, or a `Conflict` on a name
-    /// that only we can have made, look the name up.
-    pub async fn create_jit_config(&self, request: &JitConfigRequest) -> Result<JitConfig, GitHubError> {
-        let path = self.actions("/runners/generate-jitconfig");
-        let call = Call::post("create_jit_config", path).json(request)?;
-        let reply = self.call(&call).await?;
-        let wire: JitConfigWire = call.parse(&reply)?;
-        Ok(JitConfig {
-            runner: wire.runner,
-            encoded: Secret::new(wire.encoded_jit_config),
-            request_id: reply.request_id(),
-        })
-    }
-
     /// One runner; `None` on GitHub's own plain 404.
     pub async fn get_runner(&self, id: i64) -> Result<Option<Runner>, GitHubError> {
         let call = Call::get("get_runner", self.actions(&format!("/runners/{id}")));
         match self.call(&call).await {
-            Ok(reply) => call.parse(&reply).map(Some),
+            Ok(reply) => match call.parse::<Runner>(&reply)? {
+                found if found.id == id => Ok(Some(found)),
+                _ => Err(call.malformed("it is another runner")),
+            },
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }
@@ -138,7 +117,7 @@ impl GitHub {
         let call = Call::put("set_labels", self.actions(&format!("/runners/{id}/labels")))
             .json(&serde_json::json!({ "labels": labels }))?;
         match self.call(&call).await {
-            Ok(reply) => Ok(Some(call.parse::<LabelsWire>(&reply)?.labels)),
+            Ok(reply) => Ok(Some(call.parse::<LabelsWire>(&reply)?.labels.readable(call.operation))),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }
@@ -149,6 +128,10 @@ impl GitHub {
         let call = Call::post("create_registration_token", self.actions("/runners/registration-token"));
         let reply = self.call(&call).await?;
         let wire: TokenWire = call.parse(&reply)?;
+        let usable = !wire.token.is_empty() && wire.token.bytes().all(|b| b.is_ascii_graphic());
+        if !usable {
+            return Err(call.malformed("the token is empty or cannot be used"));
+        }
         Ok(RegistrationToken { token: Secret::new(wire.token), expires_at: wire.expires_at })
     }
 
@@ -173,7 +156,7 @@ impl GitHub {
             let call = Call::get("list_runner_groups", self.actions(&query));
             let reply = self.call(&call).await?;
             let wire: GroupsWire = call.parse(&reply)?;
-            groups.extend(wire.runner_groups);
+            groups.extend(wire.runner_groups.readable(call.operation));
             page = next_page(&call, &reply, number)?;
         }
         Err(endless("list_runner_groups"))
@@ -189,7 +172,8 @@ fn read_page(call: &Call, reply: &crate::call::Reply, number: u32) -> Result<Pag
     let wire: PageWire = call.parse(reply)?;
     Ok(Page {
         total_count: wire.total_count,
-        runners: wire.runners,
+        unreadable: wire.runners.unreadable.clone(),
+        runners: wire.runners.readable(call.operation),
         next: next_page(call, reply, number)?,
         etag: headers::etag(&reply.headers),
     })

@@ -30,6 +30,7 @@ use crate::{
     error::GitHubError,
     headers,
     observer::{Answer, Gate, Observer},
+    redirect,
     settings::{GitHubSettings, SettingsError, Timeouts},
 };
 
@@ -48,6 +49,8 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// The connection pool, and all that every exchange has in common.
 pub(crate) struct Wire {
     crab: Octocrab,
+    /// The API's base: redirects are followed on its host only.
+    origin: Url,
     prefix: String,
     user_agent: HeaderValue,
     timeouts: Timeouts,
@@ -68,6 +71,7 @@ impl Wire {
         }
         Ok(Self {
             crab: stack(&settings.api_url, settings.timeouts)?,
+            origin: settings.api_url.clone(),
             prefix: settings.api_url.path().trim_end_matches('/').to_owned(),
             user_agent: agent.parse().map_err(|_| SettingsError::Unsendable("user agent suffix"))?,
             timeouts: settings.timeouts,
@@ -85,11 +89,27 @@ impl Wire {
         self.gate.admit(call.operation, &call.method).await.map_err(|wait| GitHubError::Held { wait })
     }
 
-    /// Sends `call` once. Any status is `Ok`; an error means that no whole answer came.
+    /// Sends `call` once. Any status is `Ok`; an error means that no whole answer came. A GET that is redirected to another
+    /// place on the same host is followed, each step admitted like a request of its own.
     ///
     /// # Errors
     /// [`GitHubError::NotSent`], [`GitHubError::Unclear`] or, for an answer that is too large, `Malformed`.
     pub(crate) async fn send(&self, call: &Call, token: &Secret) -> Result<Reply, GitHubError> {
+        let mut reply = self.send_once((call, None), token).await?;
+        for _ in 0..redirect::MAX_REDIRECTS {
+            let Some(target) = redirect::target(call, &reply, &self.origin) else { break };
+            self.admit(call).await?;
+            reply = self.send_once((call, Some(&target)), token).await?;
+        }
+        Ok(reply)
+    }
+
+    /// Sends `call` to its own path, or to another one (whole, with the API's base).
+    async fn send_once(
+        &self,
+        (call, target): (&Call, Option<&str>),
+        token: &Secret,
+    ) -> Result<Reply, GitHubError> {
         let span = tracing::info_span!(
             "github",
             operation = call.operation,
@@ -98,7 +118,7 @@ impl Wire {
         );
         let started = Instant::now();
         let mut head = None;
-        let reply = self.exchange(call, token, &mut head).instrument(span.clone()).await;
+        let reply = self.exchange((call, target), token, &mut head).instrument(span.clone()).await;
         self.report(call, reply.as_ref().ok().or(head.as_ref()), started.elapsed());
         span.in_scope(|| record(&reply, started.elapsed()));
         reply
@@ -107,11 +127,11 @@ impl Wire {
     /// Leaves status and headers in `head` as soon as they are there: a body that breaks off does not unsay them.
     async fn exchange(
         &self,
-        call: &Call,
+        (call, target): (&Call, Option<&str>),
         token: &Secret,
         head: &mut Option<Reply>,
     ) -> Result<Reply, GitHubError> {
-        let (request, capture) = self.request(call)?;
+        let (request, capture) = self.request(call, target)?;
         let whole = async {
             let crab = self.crab.user_access_token(token.expose()).map_err(|e| lost(call, &e, &capture))?;
             let response = crab.execute(request).await.map_err(|e| lost(call, &e, &capture))?;
@@ -125,10 +145,15 @@ impl Wire {
         reply.unwrap_or_else(|_| Err(late(call, &capture, head.as_ref().map(|h| h.status.as_u16()))))
     }
 
-    fn request(&self, call: &Call) -> Result<(Request<OctoBody>, CaptureConnection), GitHubError> {
+    fn request(
+        &self,
+        call: &Call,
+        target: Option<&str>,
+    ) -> Result<(Request<OctoBody>, CaptureConnection), GitHubError> {
+        let uri = target.map_or_else(|| format!("{}{}", self.prefix, call.path), str::to_owned);
         let mut request = Request::builder()
             .method(call.method.clone())
-            .uri(format!("{}{}", self.prefix, call.path))
+            .uri(uri)
             .header(header::USER_AGENT, self.user_agent.clone())
             .header(header::ACCEPT, ACCEPT)
             .header(API_VERSION.0, API_VERSION.1);
@@ -166,6 +191,7 @@ impl Wire {
             status,
             rate: seen.and_then(|reply| headers::rate(&reply.headers)),
             limit: seen.and_then(|reply| classify::limit(reply, now)),
+            suspended: seen.is_some_and(classify::is_suspended),
             request_id: seen.and_then(Reply::request_id),
             took,
             server_date,
@@ -261,5 +287,5 @@ fn late(call: &Call, capture: &CaptureConnection, status: Option<u16>) -> GitHub
 }
 
 fn unclear(call: &Call, reason: impl Into<String>, status: Option<u16>) -> GitHubError {
-    GitHubError::Unclear { reason: reason.into(), status, read_only: call.read_only() }
+    GitHubError::Unclear { reason: reason.into(), status, read_only: call.read_only(), wait: None }
 }

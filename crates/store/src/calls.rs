@@ -116,6 +116,14 @@ impl Calls<'_> {
         Ok(done.rows_affected() == 1)
     }
 
+    /// Takes an intent back whose call was certainly not made, so that its generation can be used again.
+    pub async fn withdraw(&mut self, id: CallId) -> Result<()> {
+        sqlx::query!("DELETE FROM github_calls WHERE id = $1 AND state = 'intent'", id.uuid())
+            .execute(&mut *self.0)
+            .await?;
+        Ok(())
+    }
+
     /// Notes a look-up of a suspected call: the next is due by [`reap_due`], or it is settled after the last one.
     pub async fn looked_up(&mut self, call: &Call) -> Result<()> {
         let next = reap_due(call.reap_attempts + 1).map(seconds);

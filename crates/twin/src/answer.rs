@@ -1,5 +1,7 @@
 //! Answers in the shapes of GitHub.
 
+use std::borrow::Cow;
+
 use serde_json::{Value, json};
 
 use crate::ledger::ViolationKind;
@@ -11,7 +13,7 @@ const DOCS: &str = "https://docs.github.com/rest";
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) body: Option<Value>,
-    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) headers: Vec<(Cow<'static, str>, String)>,
     pub(crate) violation: Option<(ViolationKind, String)>,
 }
 
@@ -64,8 +66,8 @@ impl Answer {
             .with("x-accepted-github-permissions", format!("{permission}={level}"))
     }
 
-    pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.headers.push((name, value.into()));
+    pub(crate) fn with(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<String>) -> Self {
+        self.headers.push((name.into(), value.into()));
         self
     }
 

@@ -53,6 +53,29 @@ pub enum FaultKind {
         /// For example 502.
         status: u16,
     },
+    /// Answered with this status and `retry-after`; nothing happens, and nobody is let in before that time is over.
+    Unavailable {
+        /// For example 503.
+        status: u16,
+        /// Seconds, or a date in any form of HTTP.
+        retry_after: String,
+    },
+    /// It happens, then parts of the answer's body are changed: a JSON merge patch (RFC 7396).
+    EffectThenPatch {
+        /// What replaces what; null removes.
+        patch: serde_json::Value,
+    },
+    /// Answered with this status and these headers and body; nothing happens.
+    Answer {
+        /// Any, for example 301.
+        status: u16,
+        /// Beside those that every answer has.
+        #[serde(default)]
+        headers: Vec<(String, String)>,
+        /// None for an empty one.
+        #[serde(default)]
+        body: Option<serde_json::Value>,
+    },
     /// A runner slips between the pages of a listing: pages after the first start `by` items late.
     PageSlip {
         /// How many items are missed.
@@ -76,6 +99,9 @@ impl FaultKind {
             Self::EffectThenDrop => "effect_then_drop",
             Self::LateEffect { .. } => "late_effect",
             Self::EffectThenStatus { .. } => "effect_then_status",
+            Self::Unavailable { .. } => "unavailable",
+            Self::EffectThenPatch { .. } => "effect_then_patch",
+            Self::Answer { .. } => "answer",
             Self::PageSlip { .. } => "page_slip",
             Self::TokenExpired => "token_expired",
         }

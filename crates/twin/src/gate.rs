@@ -10,6 +10,7 @@ use axum::{
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use http::{HeaderMap, StatusCode};
+use serde_json::Value;
 
 use crate::{
     answer::Answer,
@@ -171,6 +172,14 @@ impl State {
             Some(FaultKind::SecondaryLimit { status, retry_after }) => {
                 self.meter.pause(visit.owner, *status, *retry_after, now)
             }
+            Some(FaultKind::Unavailable { status, retry_after }) => {
+                let wait = seconds(retry_after, now);
+                self.meter.pause(visit.owner, *status, Some(wait), now);
+                let answer = Answer::error(*status, "Service Unavailable");
+                visit.next = Next::Say(answer.with("retry-after", retry_after.clone()));
+                visit.picked.delay_ms = 0;
+                return;
+            }
             _ => return,
         };
         // The pause begins now, so the client is told now: a refusal waits for no other fault.
@@ -295,6 +304,11 @@ impl State {
                 }
                 return Some(Answer::error(401, "Bad credentials"));
             }
+            Some(FaultKind::Answer { status, headers, body }) => {
+                let answer = Answer { body, ..Answer::empty(status.clamp(200, 599)) };
+                let with = |answer: Answer, (name, value): (String, String)| answer.with(name, value);
+                return Some(headers.into_iter().fold(answer, with));
+            }
             Some(FaultKind::PageSlip { by, agree }) => call.slip = Some((by.min(1000), agree)),
             _ => {}
         }
@@ -305,6 +319,10 @@ impl State {
         match visit.picked.act {
             Some(FaultKind::EffectThenDrop) => None,
             Some(FaultKind::EffectThenStatus { status }) => Some(server_error(status)),
+            Some(FaultKind::EffectThenPatch { ref patch }) => {
+                let body = answer.body.map(|body| patched(body, patch));
+                Some(Answer { violation: None, body, ..answer })
+            }
             _ => Some(Answer { violation: None, ..answer }),
         }
     }
@@ -330,15 +348,16 @@ impl State {
                 (status, body) = (304, String::new());
                 self.meter.refund(&visit.ask, now);
             }
-            headers.push(("etag", tag));
-            headers.push(("cache-control", "private, max-age=60, s-maxage=60".to_owned()));
-            headers.push(("vary", "Accept, Authorization, Cookie, X-GitHub-OTP".to_owned()));
+            headers.push(("etag".into(), tag));
+            headers.push(("cache-control".into(), "private, max-age=60, s-maxage=60".to_owned()));
+            headers.push(("vary".into(), "Accept, Authorization, Cookie, X-GitHub-OTP".to_owned()));
         }
         let version = visit.heard.header("x-github-api-version").unwrap_or(VERSIONS[1]);
-        headers.push(("x-github-api-version-selected", version.to_owned()));
-        headers.push(("x-github-request-id", visit.request_id.clone()));
-        headers.push(("date", now.format("%a, %d %b %Y %H:%M:%S GMT").to_string()));
-        headers.extend(self.meter.headers(visit.owner, &visit.ask.resource, now));
+        headers.push(("x-github-api-version-selected".into(), version.to_owned()));
+        headers.push(("x-github-request-id".into(), visit.request_id.clone()));
+        headers.push(("date".into(), now.format("%a, %d %b %Y %H:%M:%S GMT").to_string()));
+        let window = self.meter.headers(visit.owner, &visit.ask.resource, now);
+        headers.extend(window.into_iter().map(|(name, value)| (name.into(), value)));
         Written { status, headers, body: body.into() }
     }
 }
@@ -358,6 +377,25 @@ fn limited(refusal: &Refusal, owner: Owner) -> Answer {
         Some(seconds) => answer.with("retry-after", seconds.to_string()),
         None => answer,
     }
+}
+
+/// The seconds of a `retry-after`, which may be a date.
+fn seconds(retry_after: &str, now: DateTime<Utc>) -> u64 {
+    let until = || DateTime::parse_from_rfc2822(retry_after).ok().map(|at| (at.to_utc() - now).num_seconds());
+    retry_after.parse().ok().or_else(|| until().and_then(|s| u64::try_from(s).ok())).unwrap_or(0)
+}
+
+/// A JSON merge patch (RFC 7396).
+fn patched(target: Value, patch: &Value) -> Value {
+    let Value::Object(changes) = patch else { return patch.clone() };
+    let mut fields = if let Value::Object(fields) = target { fields } else { serde_json::Map::new() };
+    for (name, change) in changes {
+        let old = fields.remove(name).unwrap_or(Value::Null);
+        if !change.is_null() {
+            fields.insert(name.clone(), patched(old, change));
+        }
+    }
+    Value::Object(fields)
 }
 
 fn rand_u32() -> u32 {

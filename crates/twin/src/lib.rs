@@ -48,7 +48,8 @@
 //! ```
 //! Faults by `kind`: `latency` and `slow_drip` (`ms`, `bytes`), `status`, `primary_limit` (`status`, `reset_in`),
 //! `secondary_limit` (`status`, `retry_after`), `drop`, `effect_then_drop`, `late_effect` (`ms`),
-//! `effect_then_status` (`status`), `page_slip` (`by`, `agree`), `token_expired`; each with any of `method`,
+//! `effect_then_status` (`status`), `effect_then_patch` (`patch`: a JSON merge patch of the answer), `unavailable`
+//! (`status`, `retry_after`), `answer` (`status`, `headers`, `body`), `page_slip` (`by`, `agree`), `token_expired`; each with any of `method`,
 //! `path` (part of the path template), `skip`, `times`, `percent`.
 
 mod answer;

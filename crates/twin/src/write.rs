@@ -1,6 +1,6 @@
 //! Turning an answer into bytes.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use crate::keys::hex;
 #[derive(Debug)]
 pub(crate) struct Written {
     pub(crate) status: u16,
-    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) headers: Vec<(Cow<'static, str>, String)>,
     pub(crate) body: Bytes,
 }
 
@@ -45,8 +45,10 @@ pub(crate) fn response(written: Written, drip: Option<(u64, usize)>) -> Response
     }
     headers.insert("server", HeaderValue::from_static("github.com"));
     for (name, value) in written.headers {
-        if let Ok(value) = HeaderValue::from_str(&value) {
-            headers.insert(HeaderName::from_static(name), value);
+        if let (Ok(name), Ok(value)) =
+            (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(&value))
+        {
+            headers.insert(name, value);
         }
     }
     response

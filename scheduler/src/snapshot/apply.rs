@@ -59,7 +59,7 @@ pub(super) async fn apply(
     };
     newcomers.write(&mut tx).await?;
     let pass = Pass { seen: &listed.seen, complete: listed.complete, began, rules: parts.watch.rules };
-    let (mut findings, ours) = compare(&mut tx, installation, &pass).await?;
+    let (mut findings, ours) = compare(&mut tx, installation, (&pass, &listed.unreadable)).await?;
     let mut passed = Passed {
         result: match (listed.complete, &listed.error) {
             (true, _) => "ok",
@@ -93,14 +93,15 @@ pub(super) async fn apply(
 async fn compare(
     tx: &mut Tx,
     installation: &InstallationId,
-    pass: &Pass<'_>,
+    (pass, unreadable): (&Pass<'_>, &HashSet<i64>),
 ) -> Result<(Findings, HashSet<i64>), StepError> {
     let (mut findings, mut ours, mut after) = (Findings::default(), HashSet::new(), None);
     loop {
-        let rows = tx.fleet().live(installation, after, ROWS_AT_ONCE).await?;
+        let mut rows = tx.fleet().live(installation, after, ROWS_AT_ONCE).await?;
         let Some(last) = rows.last() else { return Ok((findings.by_urgency(), ours)) };
         after = Some(last.id);
         ours.extend(rows.iter().map(|row| row.github_id));
+        rows.retain(|row| !unreadable.contains(&row.github_id));
         pass.compare(&rows, &mut findings);
     }
 }

@@ -1,14 +1,14 @@
 //! The pages of GitHub's runner list, each read again only if it has changed.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     time::Duration,
 };
 
 use domain::{InstallationId, RunnerVersion, SeenLabel, SeenRunner};
 use github::{GitHub, GitHubError, Listing, Page, Verdict};
 
-use crate::{Parts, StepError};
+use crate::{Parts, StepError, suspension};
 
 /// Runners of a page: GitHub's most.
 const PER_PAGE: u32 = 100;
@@ -34,6 +34,8 @@ struct StoredPage {
     total: u64,
     next: Option<u32>,
     runners: Vec<ListedRunner>,
+    /// Ids of the entries that cannot be read.
+    unreadable: Vec<i64>,
 }
 
 #[derive(Debug)]
@@ -46,7 +48,8 @@ struct ListedRunner {
 impl From<Page> for StoredPage {
     fn from(page: Page) -> Self {
         let runners = page.runners.into_iter().map(ListedRunner::from).collect();
-        Self { etag: page.etag, total: page.total_count, next: page.next, runners }
+        let unreadable = page.unreadable.into_iter().flatten().collect();
+        Self { etag: page.etag, total: page.total_count, next: page.next, runners, unreadable }
     }
 }
 
@@ -78,6 +81,8 @@ pub(super) struct Listed<'m> {
     pub(super) seen: HashMap<i64, &'m SeenRunner>,
     /// The runner software of those that have been connected, by GitHub's id.
     pub(super) versions: Vec<(i64, &'m str)>,
+    /// Those whose entry cannot be read: they are there, and nothing is concluded about them.
+    pub(super) unreadable: HashSet<i64>,
     /// `total_count` of the last page.
     pub(super) total: u64,
     /// Every page arrived, all tell the same count, and so many different runners were on them.
@@ -109,12 +114,14 @@ pub(super) async fn all<'m>(
     };
     for page in reading.pages.iter().filter_map(|number| memory.pages.get(number)) {
         listed.total = page.total;
+        listed.unreadable.extend(&page.unreadable);
         for runner in &page.runners {
             listed.seen.insert(runner.seen.github_id, &runner.seen);
             listed.versions.extend(runner.version.as_deref().map(|text| (runner.seen.github_id, text)));
         }
     }
-    let all_seen = u64::try_from(listed.seen.len()).is_ok_and(|n| n == listed.total);
+    let known = listed.seen.len() + listed.unreadable.len();
+    let all_seen = u64::try_from(known).is_ok_and(|n| n == listed.total);
     listed.complete = listed.error.is_none() && reading.agree && all_seen;
     // A runner that moved between two pages is on both.
     listed.versions.sort_unstable();
@@ -137,12 +144,18 @@ async fn read_all(
         let (count, next) = match read(github, number, memory).await {
             Ok(page) => page,
             // The shared budget has room again soon: others go first meanwhile.
-            Err(GitHubError::Held { wait, .. }) if wait <= MAX_WAIT && waits < MAX_WAITS => {
+            Err(GitHubError::Held { wait } | GitHubError::TokenTooNew { wait, .. })
+                if wait <= MAX_WAIT && waits < MAX_WAITS =>
+            {
                 waits += 1;
                 tokio::time::sleep(wait.max(MIN_WAIT)).await;
                 continue;
             }
             Err(error) if matches!(error.verdict(), Verdict::Wait(_)) => return Ok(None),
+            Err(GitHubError::Suspended { message }) => {
+                suspension::found(parts, installation, &message).await?;
+                return Ok(None);
+            }
             Err(error) => {
                 tracing::warn!(%installation, number, %error, "A page of the runner list did not arrive");
                 reading.error = Some(format!("page {number} did not arrive: {error}"));

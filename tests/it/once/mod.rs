@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod crashes;
+mod early;
 mod exact;
 mod lost;
 mod reaped;

@@ -29,6 +29,8 @@ pub(crate) enum Answer {
     Recorded,
     /// Another start has taken over.
     Lost,
+    /// GitHub has suspended the installation; its words. The job waits until that is over.
+    Suspended(String),
     /// Final.
     Final(JobState, Option<Problem>),
     /// Not now.
@@ -135,6 +137,8 @@ fn no_credential(job: &Job) -> Answer {
 fn after_error(job: &Job, error: &GitHubError) -> Answer {
     tracing::warn!(%error, verdict = ?error.verdict(), "GitHub did not do it");
     match (error, error.verdict()) {
+        (GitHubError::Suspended { message }, _) => Answer::Suspended(message.clone()),
+        (GitHubError::TokenTooNew { .. }, Verdict::Wait(wait)) => later(wait, BlockedOn::Retry),
         (GitHubError::Limited { .. }, Verdict::Wait(wait)) => held(wait.min(HEARD)),
         (_, Verdict::Wait(wait)) => held(wait),
         (GitHubError::Credential { .. }, _) | (_, Verdict::Retry | Verdict::Unclear) => Answer::outage(job),
@@ -149,8 +153,12 @@ fn after_error(job: &Job, error: &GitHubError) -> Answer {
 }
 
 fn held(wait: Duration) -> Answer {
+    later(wait, BlockedOn::Budget)
+}
+
+fn later(wait: Duration, why: BlockedOn) -> Answer {
     let delay = TimeDelta::from_std(wait).unwrap_or_default();
-    Answer::Later { delay, why: BlockedOn::Budget, burn: Burn::Snooze, problem: unavailable() }
+    Answer::Later { delay, why, burn: Burn::Snooze, problem: unavailable() }
 }
 
 /// The runner runs a workflow job: nobody's failure.

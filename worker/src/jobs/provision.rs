@@ -45,13 +45,15 @@ pub(super) async fn run(app: &App, job: &Job, wish: &NameWish, work_folder: &str
         return Ok(answer);
     }
     let mut generation = calls.last().map_or(0, |call| call.generation);
+    let mut name_of = unspent_name(&calls);
     for _ in 0..AT_ONCE {
         generation += 1;
         // Refused ones cost nothing: waiting for a limit is no try.
         if calls.iter().filter(|call| call.state != CallState::Refused).count() >= MOST_TRIES {
             return Ok(Answer::Final(JobState::Failed, Some(unavailable())));
         }
-        let intent = Intent { id: CallId::new(), generation, runner_name: wish.name(job.id, generation) };
+        let runner_name = wish.name(job.id, name_of.take().unwrap_or(generation));
+        let intent = Intent { id: CallId::new(), generation, runner_name };
         let doubt = calls.iter().any(|call| call.state == CallState::EffectSuspected);
         let attempt =
             Attempt { runner: &runner, intent: &intent, work_folder, exact: wish.is_exact(), doubt };
@@ -72,6 +74,12 @@ async fn read(app: &App, job: &Job) -> Result<(Option<Runner>, Vec<Call>), Store
     };
     let calls = if job.fence > 1 { read.calls().of(job).await? } else { Vec::new() };
     Ok((runner, calls))
+}
+
+/// The generation whose name the next try uses: a try that GitHub refused made nothing, so its name is still unspent.
+fn unspent_name(calls: &[Call]) -> Option<i16> {
+    let refused = |call: &&Call| call.state == CallState::Refused;
+    calls.iter().rev().take_while(refused).last().map(|call| call.generation)
 }
 
 /// An intent without an outcome is from a start that died: it may have been made.
@@ -96,6 +104,11 @@ struct Attempt<'a> {
 
 impl Attempt<'_> {
     async fn make(&self, app: &App, github: &GitHub, job: &Job) -> Result<Tried, StoreError> {
+        // Before anything is written down: a job that has to wait spends no generation and no name.
+        let ready = match github.prepare_jit_config().await {
+            Ok(ready) => ready,
+            Err(error) => return Ok(Tried::Answer(after_error(job, &error))),
+        };
         if !intend(app, job, self.runner, self.intent).await? {
             return Ok(Tried::Answer(Answer::Lost));
         }
@@ -105,14 +118,19 @@ impl Attempt<'_> {
             labels: self.runner.labels.clone(),
             work_folder: self.work_folder.to_owned(),
         };
-        match github.create_jit_config(&request).await {
+        match github.create_jit_config_when_ready(ready, &request).await {
             Ok(config) => deliver(app, job, (self.runner, self.intent), config).await.map(Tried::Answer),
             Err(error) => self.failed(app, job, &error).await,
         }
     }
 
     async fn failed(&self, app: &App, job: &Job, error: &GitHubError) -> Result<Tried, StoreError> {
-        let taken = matches!(error, GitHubError::Conflict { already_exists: true, .. });
+        if was_not_tried(error) {
+            app.store.read().await?.calls().withdraw(self.intent.id).await?;
+            return Ok(Tried::Answer(after_error(job, error)));
+        }
+        // In whatever words: nothing else about a new runner can be in conflict.
+        let taken = matches!(error, GitHubError::Conflict { .. });
         let suspected = error.verdict() == Verdict::Unclear || (taken && !self.exact);
         let state = if suspected { CallState::EffectSuspected } else { CallState::Refused };
         app.store.read().await?.calls().conclude(self.intent.id, state, None).await?;
@@ -128,6 +146,18 @@ impl Attempt<'_> {
             (false, _) => Ok(Tried::Answer(after_error(job, error))),
         }
     }
+}
+
+/// GitHub did not see the request, or not as ours: the same try is made again later.
+fn was_not_tried(error: &GitHubError) -> bool {
+    matches!(
+        error,
+        GitHubError::NotSent { .. }
+            | GitHubError::Held { .. }
+            | GitHubError::TokenTooNew { .. }
+            | GitHubError::Suspended { .. }
+            | GitHubError::Credential { .. }
+    )
 }
 
 /// Commits what is about to be asked.

@@ -48,6 +48,10 @@ pub(super) async fn run(app: &App, job: &Job) -> Run {
         Err(error) => return Ok(after_error(job, &error)),
     };
     match github.create_registration_token().await {
+        Ok(token) if token.expires_at <= github.now() => {
+            tracing::warn!("GitHub gave us a registration token that has expired already");
+            Ok(Answer::outage(job))
+        }
         Ok(token) => deliver(app, job, (&runner, &name), (&token, group.as_deref())).await,
         Err(error) => Ok(after_error(job, &error)),
     }

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{InstallationChange, InstallationNews, Notice, WorkflowJob};
-use crate::{MAX_LABEL, MAX_LABELS};
+use crate::{MAX_LABEL, MAX_LABELS, clean_json};
 
 /// Longest name kept, in characters.
 const MAX_NAME: usize = 256;
@@ -75,7 +75,7 @@ impl Delivery {
     /// # Errors
     /// [`NoJson`]; whatever JSON it is, it can be read.
     pub fn read(event: &str, body: &[u8]) -> Result<Self, NoJson> {
-        let body: Body = match serde_json::from_slice(body) {
+        let body: Body = match serde_json::from_str(&clean_json(body)) {
             Ok(body) => body,
             Err(error) if error.is_data() => {
                 let content = Content::Odd("the body is no object".to_owned());
@@ -295,6 +295,23 @@ mod tests {
         assert_eq!(news.change, InstallationChange::Suspend);
         assert_eq!(news.at.unwrap().to_rfc3339(), "2021-04-29T02:32:50+00:00");
         assert_eq!(news.by.as_deref(), Some("octocat"));
+    }
+
+    #[test]
+    fn text_postgres_cannot_store_is_replaced() {
+        let mut body = running();
+        body["workflow_job"]["labels"] = json!(["a\0b"]);
+        let text = body.to_string().replacen("\"box\"", "\"b\\u0000\\ud800x\"", 1);
+        let Content::Notice(Notice::WorkflowJob(job)) =
+            Delivery::read("workflow_job", text.as_bytes()).unwrap().content
+        else {
+            panic!()
+        };
+        assert_eq!(job.labels, ["a\u{fffd}b"]);
+        assert_eq!(job.runner_name.as_deref(), Some("b\u{fffd}\u{fffd}x"));
+        let odd = br#"{"action":"a\u0000b"}"#;
+        let action = Delivery::read("ping", odd).unwrap().action.unwrap();
+        assert!(!action.contains('\0'), "{action:?}");
     }
 
     #[test]

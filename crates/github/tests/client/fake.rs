@@ -75,6 +75,18 @@ pub(crate) fn minted(n: usize, life: TimeDelta) -> Give {
     give(201, format!(r#"{{"token":"ghs_token_{n}","expires_at":"{expires_at}","permissions":{{}}}}"#))
 }
 
+/// An answer's `date`, so many seconds from now.
+pub(crate) fn date(seconds: i64) -> String {
+    (Utc::now() + TimeDelta::seconds(seconds)).format("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
+/// A good answer to a request for a JIT config, and the config in it.
+pub(crate) fn jit_answer(id: i64, name: &str) -> (String, String) {
+    let settings = STANDARD.encode(format!(r#"{{"AgentId":"{id}","AgentName":"{name}"}}"#));
+    let config = STANDARD.encode(format!(r#"{{".runner":"{settings}",".credentials":"Y2FuYXJ5"}}"#));
+    (format!(r#"{{"runner":{},"encoded_jit_config":"{config}"}}"#, runner(id, name)), config)
+}
+
 type Handler = dyn Fn(&Seen, usize) -> Give + Send + Sync;
 
 #[derive(Clone)]

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use github::{Deletion, GitHub, GitHubError, JitConfigRequest, Listing, Scope, Verdict};
 
-use crate::fake::{Fake, Memory, client, give, pat_settings, runner};
+use crate::fake::{Fake, Memory, client, give, jit_answer, pat_settings, runner};
 
 fn jit() -> JitConfigRequest {
     JitConfigRequest {
@@ -19,10 +19,10 @@ fn page(runners: &[String]) -> String {
 
 #[tokio::test]
 async fn a_jit_config_is_read_as_documented() {
-    let body = format!(r#"{{"runner":{},"encoded_jit_config":"YmxvYg=="}}"#, runner(23, "rts-1"));
+    let (body, encoded) = jit_answer(23, "rts-1");
     let fake = Fake::start(move |_, _| give(201, body.clone()).with("x-github-request-id", "AB:12")).await;
     let config = fake.pat().create_jit_config(&jit()).await.unwrap();
-    assert_eq!((config.runner.id, config.encoded.expose()), (23, "YmxvYg=="));
+    assert_eq!((config.runner.id, config.encoded.expose()), (23, encoded.as_str()));
     assert_eq!(config.request_id.as_deref(), Some("AB:12"));
     let labels = config.runner.labels;
     assert!(labels[0].read_only && !labels[1].read_only, "a label needs neither id nor type");
@@ -38,8 +38,14 @@ async fn a_jit_config_is_read_as_documented() {
 
 #[tokio::test]
 async fn a_jit_answer_that_cannot_be_read_is_unclear_and_stays_secret() {
-    for body in [r#"{"encoded_jit_config":"canary"}"#, r#"{"runner":"canary"}"#, "canary"] {
-        let fake = Fake::start(move |_, _| give(201, body)).await;
+    let other_runner = jit_answer(23, "canary-other").0;
+    let no_id = jit_answer(0, "rts-1").0;
+    let config =
+        |config: &str| format!(r#"{{"runner":{},"encoded_jit_config":"{config}"}}"#, runner(23, "rts-1"));
+    let bodies = [other_runner, no_id, config(""), config("Y2FuYXJ5"), config("canary"), config("e30=")];
+    let unreadable = [r#"{"encoded_jit_config":"canary"}"#, r#"{"runner":"canary"}"#, "canary"];
+    for body in bodies.into_iter().chain(unreadable.map(str::to_owned)) {
+        let fake = Fake::start(move |_, _| give(201, body.clone())).await;
         let error = fake.pat().create_jit_config(&jit()).await.unwrap_err();
         assert_eq!(error.verdict(), Verdict::Unclear);
         assert!(!format!("{error} {error:?}").contains("canary"), "{error}");
@@ -68,6 +74,81 @@ async fn a_runner_is_absent_only_on_githubs_own_word() {
     assert_eq!(github.get_runner(7).await.unwrap(), None);
     assert!(matches!(github.get_runner(7).await, Err(GitHubError::Refused { status: 404, .. })));
     assert_eq!(github.get_runner(7).await.unwrap().unwrap().id, 7);
+}
+
+#[tokio::test]
+async fn a_runner_with_another_id_is_no_answer() {
+    let fake = Fake::start(|_, _| give(200, runner(8, "a"))).await;
+    let error = fake.pat().get_runner(7).await.unwrap_err();
+    assert!(matches!(error, GitHubError::Malformed { .. }), "{error:?}");
+    assert_eq!(error.verdict(), Verdict::Retry);
+}
+
+#[tokio::test]
+async fn one_odd_entry_does_not_fail_a_page() {
+    let odd = [
+        r#"{"id":5,"name":"no labels","os":"linux","status":"online","busy":false,"labels":null}"#,
+        r#"{"id":6,"name":"x","os":"linux","status":"online","busy":false,"labels":[{"id":1}]}"#,
+        r#"{"name":"no id","status":"online","busy":false,"labels":[]}"#,
+        r#"{"id":7,"name":"lone \ud800 surrogate","os":1,"status":"online","busy":false,"labels":[],"version":[]}"#,
+        r#"{"id":8,"name":"a\u0000b","os":null,"status":"offline","busy":false,"labels":[{"name":"gpu","type":7}]}"#,
+        "null",
+    ];
+    let entries: Vec<String> = odd.iter().map(|text| (*text).to_owned()).chain([runner(1, "good")]).collect();
+    let fake = Fake::start(move |_, _| give(200, page(&entries))).await;
+    let Listing::Page(page) = fake.pat().list_runners(1, 100, None).await.unwrap() else { panic!() };
+    let read: Vec<_> = page.runners.iter().map(|runner| (runner.id, runner.name.as_str())).collect();
+    assert_eq!(read, [(7, "lone \u{fffd} surrogate"), (8, "a\u{fffd}b"), (1, "good")]);
+    assert_eq!(page.unreadable, [Some(5), Some(6), None, None]);
+    assert_eq!(page.total_count, 7);
+    assert_eq!(fake.pat().find_runner("good").await.unwrap().unwrap().id, 1);
+}
+
+#[tokio::test]
+async fn an_unusable_registration_token_is_no_answer() {
+    for token in ["", " ", "a b", "a\\u0000"] {
+        let body = format!(r#"{{"token":"{token}","expires_at":"2999-11-22T10:00:00Z"}}"#);
+        let fake = Fake::start(move |_, _| give(201, body.clone())).await;
+        let error = fake.pat().create_registration_token().await.unwrap_err();
+        assert!(matches!(error, GitHubError::Malformed { .. }), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_moved_organisation_is_read_where_it_is_now() {
+    for status in [301, 302, 307, 308] {
+        let fake = Fake::start(move |seen, _| {
+            if seen.path.starts_with("/organizations/7/") {
+                give(200, runner(7, "a"))
+            } else {
+                let there = format!("http://{}/organizations/7/runners/7", seen.all("host")[0]);
+                give(status, r#"{"message":"Moved Permanently"}"#).with("location", there)
+            }
+        })
+        .await;
+        let github = fake.pat();
+        assert_eq!(github.get_runner(7).await.unwrap().unwrap().id, 7);
+        assert_eq!(fake.calls().len(), 2);
+        assert!(fake.calls().iter().all(|call| call.bearer() == "ghp_canary"));
+        let error = github.delete_runner(7).await.unwrap_err();
+        assert_eq!(error.verdict(), Verdict::Operator);
+        let text = error.to_string();
+        assert!(text.contains("renamed") && text.contains("/organizations/7/runners/7"), "{text}");
+        assert_eq!(fake.calls().len(), 3, "a write is not sent anywhere else");
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_to_another_host_or_in_a_circle_is_not_followed_for_ever() {
+    let elsewhere = Fake::start(|_, _| give(200, runner(7, "a"))).await;
+    let url = elsewhere.url();
+    let fake = Fake::start(move |_, _| give(302, "").with("location", format!("{url}/x"))).await;
+    let error = fake.pat().get_runner(7).await.unwrap_err();
+    assert!(matches!(error, GitHubError::Refused { status: 302, .. }), "{error:?}");
+    assert!(elsewhere.calls().is_empty(), "a token goes to no other host");
+    let circle = Fake::start(|seen, _| give(307, "").with("location", seen.path.clone())).await;
+    assert!(circle.pat().get_runner(7).await.is_err());
+    assert_eq!(circle.calls().len(), 4);
 }
 
 #[tokio::test]

@@ -1,7 +1,10 @@
 use std::{
     os::unix::fs::PermissionsExt,
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicI64, Ordering},
+    },
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -11,7 +14,7 @@ use github::{
 };
 use tokio::task::JoinSet;
 
-use crate::fake::{Fake, Key, app_settings, client, give, minted, pat_settings, runner};
+use crate::fake::{Fake, Key, app_settings, client, date, give, jit_answer, minted, pat_settings, runner};
 
 fn jit() -> JitConfigRequest {
     JitConfigRequest { name: "n".into(), runner_group_id: 1, labels: vec![], work_folder: "_work".into() }
@@ -60,14 +63,22 @@ async fn a_jwt_is_what_github_asks_for() {
     assert_ne!(claims[0]["jti"], claims[1]["jti"]);
 }
 
-#[tokio::test]
-async fn a_401_is_answered_once_with_a_fresh_token() {
-    let body = format!(r#"{{"runner":{},"encoded_jit_config":"x"}}"#, runner(1, "n"));
-    let fake = Fake::start(move |seen, _| match seen.bearer() {
-        "ghs_token_1" => give(401, r#"{"message":"Bad credentials"}"#),
-        _ => give(201, body.clone()),
+/// The first token is void, and every answer but a mint's comes `later` seconds after the mint's.
+async fn only_newer_tokens_are_known(later: i64) -> Fake {
+    let body = jit_answer(1, "n").0;
+    Fake::start(move |seen, _| {
+        let answer = match seen.bearer() {
+            "ghs_token_1" => give(401, r#"{"message":"Bad credentials"}"#),
+            _ => give(201, body.clone()),
+        };
+        answer.with("date", date(later))
     })
-    .await;
+    .await
+}
+
+#[tokio::test]
+async fn a_void_token_is_replaced_once() {
+    let fake = only_newer_tokens_are_known(31).await;
     let (github, _) = fake.app();
     github.create_jit_config(&jit()).await.unwrap();
     github.create_jit_config(&jit()).await.unwrap();
@@ -75,15 +86,105 @@ async fn a_401_is_answered_once_with_a_fresh_token() {
 }
 
 #[tokio::test]
-async fn a_second_401_is_for_the_operator() {
-    let fake = Fake::start(|_, _| give(401, r#"{"message":"Bad credentials"}"#)).await;
+async fn a_new_token_that_is_refused_is_tried_again_and_not_replaced() {
+    for (status, message) in [(401, "Bad credentials"), (403, "Resource not accessible by integration")] {
+        let fake = Fake::start(move |seen, n| {
+            assert_eq!(seen.bearer(), "ghs_token_1");
+            if n <= 20 {
+                give(status, format!(r#"{{"message":"{message}"}}"#))
+            } else {
+                give(200, runner(1, "a"))
+            }
+        })
+        .await;
+        let (github, _) = fake.app();
+        for answer in twenty(&github).await {
+            let error = answer.unwrap_err();
+            let Verdict::Wait(wait) = error.verdict() else { panic!("{error:?}") };
+            assert!((1_000..=3_000).contains(&wait.as_millis()), "{wait:?}");
+            assert!(matches!(error, GitHubError::TokenTooNew { .. }));
+        }
+        github.get_runner(1).await.unwrap();
+        assert_eq!((fake.mints(), fake.calls().len()), (1, 21), "no new token, and nothing resent by itself");
+    }
+}
+
+#[tokio::test]
+async fn a_limit_or_a_suspension_is_believed_whatever_the_age_of_the_token() {
+    for text in ["You have exceeded a secondary rate limit", "This installation has been suspended"] {
+        let fake = Fake::start(move |_, _| give(403, format!(r#"{{"message":"{text}"}}"#))).await;
+        let error = fake.app().0.get_runner(1).await.unwrap_err();
+        assert!(!matches!(error, GitHubError::TokenTooNew { .. }), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn tokens_that_are_never_accepted_are_for_the_operator() {
+    let age = Arc::new(AtomicI64::new(0));
+    let (minting, calling) = (Arc::clone(&age), Arc::clone(&age));
+    let fake = Fake::with_mint(
+        move |_, n| {
+            let now = minting.load(Ordering::SeqCst);
+            minted(n, TimeDelta::seconds(3600 + now)).with("date", date(now))
+        },
+        move |_, _| {
+            let now = calling.load(Ordering::SeqCst);
+            give(401, r#"{"message":"Bad credentials"}"#).with("date", date(now))
+        },
+    )
+    .await;
     let (github, _) = fake.app();
-    let error = github.delete_runner(1).await.unwrap_err();
-    assert!(matches!(error, GitHubError::Unauthorized { .. }));
-    assert_eq!(error.verdict(), Verdict::Operator);
-    assert_eq!((fake.mints(), fake.calls().len()), (2, 2));
+    let after = async |seconds: i64| {
+        age.fetch_add(seconds, Ordering::SeqCst);
+        let error = github.delete_runner(1).await.unwrap_err();
+        (matches!(error, GitHubError::TokenTooNew { .. }), error.verdict(), fake.mints())
+    };
+    assert!(matches!(after(0).await, (true, Verdict::Wait(_), 1)));
+    assert!(matches!(after(31).await, (true, Verdict::Wait(_), 2)));
+    assert!(matches!(after(5).await, (true, Verdict::Wait(_), 2)));
+    assert!(matches!(after(31).await, (false, Verdict::Operator, 2)));
+    assert!(matches!(after(0).await, (true, Verdict::Wait(_), 3)), "the void one is never given out again");
     assert!(matches!(fake.pat().get_runner(1).await, Err(GitHubError::Unauthorized { .. })));
-    assert_eq!(fake.calls().len(), 3, "a personal token cannot be renewed");
+}
+
+#[tokio::test]
+async fn a_token_is_asked_for_with_no_more_than_is_needed() {
+    let least = serde_json::json!({ "organization_self_hosted_runners": "write" });
+    let fake = Fake::with_mint(
+        move |seen, n| match serde_json::from_str::<serde_json::Value>(&seen.body).unwrap() {
+            body if body["permissions"]["actions"] == "write" => {
+                give(422, r#"{"message":"The permissions requested are not granted to this installation."}"#)
+            }
+            body if body == serde_json::json!({ "permissions": least }) => minted(n, TimeDelta::hours(1)),
+            other => panic!("{other}"),
+        },
+        |_, _| give(200, runner(1, "a")),
+    )
+    .await;
+    let (github, _) = fake.app();
+    github.get_runner(1).await.unwrap();
+    github.get_runner(1).await.unwrap();
+    assert_eq!(fake.mints(), 2, "what is not granted is left out");
+
+    let fake = Fake::with_mint(|_, _| give(422, r#"{"message":"not granted"}"#), |_, _| give(500, "")).await;
+    let error = fake.app().0.get_runner(1).await.unwrap_err();
+    assert_eq!(error.verdict(), Verdict::Operator);
+    assert!(error.to_string().contains("`organization_self_hosted_runners: write`"), "{error}");
+}
+
+#[tokio::test]
+async fn an_unusable_token_is_not_used() {
+    for body in [
+        r#"{"token":"","expires_at":"2999-01-01T00:00:00Z"}"#,
+        r#"{"token":"a b","expires_at":"2999-01-01T00:00:00Z"}"#,
+        r#"{"token":"ghs_x","expires_at":"2001-01-01T00:00:00Z"}"#,
+        r#"{"token":null,"expires_at":"2999-01-01T00:00:00Z"}"#,
+    ] {
+        let fake = Fake::with_mint(move |_, _| give(201, body), |_, _| give(500, "")).await;
+        let error = fake.app().0.get_runner(1).await.unwrap_err();
+        assert_eq!(error.verdict(), Verdict::Retry, "{body}: {error:?}");
+        assert_eq!(fake.calls().len(), 0);
+    }
 }
 
 #[tokio::test]
@@ -177,7 +278,7 @@ async fn a_shared_token_that_is_refused_is_replaced() {
         _ => give(200, runner(1, "a")),
     })
     .await;
-    let expires_at = Utc::now() + TimeDelta::hours(1);
+    let expires_at = Utc::now() + TimeDelta::minutes(50);
     let shelf =
         Arc::new(Shelf(Mutex::new(Some(StoredToken { token: domain::Secret::new("stale"), expires_at }))));
     let settings = app_settings(&fake.url(), KeySource::Pem(domain::Secret::new(Key::new().pem)));
@@ -270,7 +371,7 @@ async fn what_is_no_rsa_key_stops_the_start() {
 
 #[tokio::test]
 async fn nothing_secret_is_printed() {
-    let body = format!(r#"{{"runner":{},"encoded_jit_config":"canary-jit"}}"#, runner(1, "n"));
+    let (body, encoded) = jit_answer(1, "n");
     let fake = Fake::start(move |_, _| give(201, body.clone())).await;
     let (github, key) = fake.app();
     let config = github.create_jit_config(&jit()).await.unwrap();
@@ -278,7 +379,7 @@ async fn nothing_secret_is_printed() {
     let settings = app_settings(&fake.url(), KeySource::Pem(domain::Secret::new(key.pem.clone())));
     let token = StoredToken { token: domain::Secret::new("canary-token"), expires_at: Utc::now() };
     let printed = format!("{config:?} {github:?} {settings:?} {token:?}");
-    for secret in ["canary-jit", "canary-token", "ghs_token", line] {
+    for secret in [encoded.as_str(), "canary-token", "ghs_token", line] {
         assert!(!printed.contains(secret), "{printed}");
     }
 }
