@@ -22,6 +22,11 @@ pub(crate) struct Admin(pub(crate) Caller);
 #[derive(Clone, Debug)]
 pub(crate) struct Administers(pub(crate) Administrator);
 
+/// An authorised caller who is a person. Of teams they see those they belong to, admins all; a machine client knows its
+/// team from `/auth/me`, and needs no list of people.
+#[derive(Clone, Debug)]
+pub(crate) struct ReadsTeams(pub(crate) Caller);
+
 impl FromRequestParts<App> for Authorised {
     type Rejection = ApiError;
 
@@ -57,6 +62,20 @@ impl FromRequestParts<App> for Administers {
         let Admin(caller) = Admin::from_request_parts(parts, app).await?;
         let From_(origin) = From_::from_request_parts(parts, app).await?;
         Ok(Self(Administrator::from_caller(&caller, &origin)?))
+    }
+}
+
+impl FromRequestParts<App> for ReadsTeams {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let Authorised(caller) = Authorised::from_request_parts(parts, app).await?;
+        match caller.requester {
+            Requester::User(_) => Ok(Self(caller)),
+            Requester::Client(_) => {
+                Err(Problem::new(ProblemCode::AdminRequired, "This needs a person.").into())
+            }
+        }
     }
 }
 

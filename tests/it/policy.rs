@@ -116,6 +116,19 @@ async fn a_foreign_team_is_refused_as_one_that_is_not_there() {
     let foreign = scene.refuses(&of(blue.id.uuid()), ProblemCode::TeamForbidden).await;
     let unknown = scene.refuses(&of(uuid::Uuid::now_v7()), ProblemCode::TeamForbidden).await;
     assert_eq!(foreign.body, unknown.body);
+    let named = "SELECT count(*) FROM audit_log WHERE NOT success AND team_id IS NULL
+         AND event_data ->> 'team_id' IN (SELECT id::text FROM teams WHERE name = 'blue')";
+    assert_eq!(scene.world.count(named).await, 1, "nothing is written into the log of a foreign team");
+}
+
+#[tokio::test]
+async fn refused_request_takes_a_bounded_place_in_the_log() {
+    let scene = scene(draft("red")).await;
+    let labels: Vec<String> = (0..100).map(|n| format!("{n}{}", "x".repeat(200))).collect();
+    let body = json!({ "runner_name_prefix": "ci", "labels": labels });
+    scene.refuses(&body, ProblemCode::LabelPolicyViolation).await;
+    let sql = "SELECT max(pg_column_size(event_data::text))::int8 FROM audit_log WHERE NOT success";
+    assert!(scene.world.count(sql).await < 2_500);
 }
 
 #[tokio::test]

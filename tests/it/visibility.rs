@@ -160,13 +160,50 @@ async fn administration_is_for_admins() {
          + (SELECT count(*) FROM team_members) + (SELECT count(*) FROM oauth_clients)";
     let before = scene.world.count(rows).await;
     for (method, path, body) in &calls {
-        for who in [&scene.ada.token, &scene.ci.token] {
+        let reads_team = *method == "GET" && path.starts_with("/admin/teams");
+        let people = [&scene.ada.token].into_iter().filter(|_| !reads_team);
+        for who in people.chain([&scene.ci.token]) {
             let ask = scene.world.ask(method, path).by(who);
             let ask = if let Some(body) = body { ask.json(body) } else { ask };
             ask.send().await.refused(403, "admin_required");
         }
     }
     assert_eq!(scene.world.count(rows).await, before);
+}
+
+#[tokio::test]
+async fn members_read_their_own_teams_policies_and_members() {
+    let scene = scene().await;
+    let (world, ada, bob) = (&scene.world, &scene.ada, &scene.bob);
+    let green = world.team(draft("green")).await;
+    let member = format!("/admin/teams/{}/members", green.id);
+    world.post(&member, &scene.root, &json!({ "user_id": ada.id })).await.expect(201);
+    let names = |body: &Value, plural: &str, name: &str| -> Vec<String> {
+        body[plural].as_array().unwrap().iter().map(|row| row[name].as_str().unwrap().to_owned()).collect()
+    };
+    let list = world.get("/admin/teams", ada).await.expect(200).body;
+    assert_eq!(
+        (names(&list, "teams", "name"), &list["total"]),
+        (vec!["green".into(), "red".into()], &json!(2))
+    );
+    let first = world.get("/admin/teams?limit=1", ada).await.expect(200).body;
+    assert_eq!(names(&first, "teams", "name"), ["green"]);
+    let next = format!("/admin/teams?limit=1&cursor={}", first["next_cursor"].as_str().unwrap());
+    assert_eq!(names(&world.get(&next, ada).await.expect(200).body, "teams", "name"), ["red"]);
+    assert_eq!(names(&world.get("/admin/teams", bob).await.expect(200).body, "teams", "name"), ["blue"]);
+
+    let red = format!("/admin/teams/{}", scene.red.id);
+    let policy = world.get(&red, ada).await.expect(200).body;
+    assert_eq!(policy["required_labels"], json!(["team-red"]));
+    let members = world.get(&format!("{red}/members"), ada).await.expect(200).body;
+    assert_eq!(names(&members, "members", "email"), ["ada@example.com"]);
+    for path in [red.clone(), format!("{red}/members")] {
+        let none = path.replace(&scene.red.id.to_string(), &Uuid::now_v7().to_string());
+        let (foreign, none) = (world.get(&path, bob).await, world.get(&none, bob).await);
+        assert_eq!(foreign.refused(404, "not_found").body, none.refused(404, "not_found").body, "{path}");
+    }
+    let nobody = world.user("eve", &[]).await;
+    assert_eq!(world.get("/admin/teams", &nobody).await.expect(200).body["total"], 0);
 }
 
 #[tokio::test]

@@ -36,6 +36,24 @@ async fn deactivated_team_gets_no_runners_until_it_is_reactivated() {
 }
 
 #[tokio::test]
+async fn members_of_a_deactivated_team_may_only_tidy_up() {
+    let scene = Scene::new().await;
+    let (world, ada, root) = (&scene.world, &scene.ada, &scene.root);
+    let asked = world.provision(ada, wish("ci")).await;
+    world.settled(ada, asked.job).await;
+    world.credential(ada, asked.job).await.expect(200);
+    let off = json!({ "reason": "moved" });
+    world.post(&format!("{}/deactivate", scene.team()), root, &off).await.expect(200);
+    let runner = format!("/runners/{}", asked.runner);
+    world.get(&runner, ada).await.expect(200);
+    let refresh = format!("{runner}/refresh");
+    world.ask("POST", &refresh).by(ada).send().await.refused(403, "team_inactive");
+    world.ask("POST", &refresh).by(root).send().await.expect(202);
+    world.delete(&runner, ada).await.expect(202);
+    scene.no_runner_left().await;
+}
+
+#[tokio::test]
 async fn concurrent_changes_of_different_fields_are_all_kept() {
     let scene = Scene::new().await;
     let (world, root) = (&scene.world, &scene.root);

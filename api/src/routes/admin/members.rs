@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::{
     app::App,
     body::{Body, Id, Ids, Params},
-    caller::{Admin, Administers},
+    caller::{Administers, ReadsTeams},
     error::ApiResult,
     openapi::problems,
     page::{list_body, list_params},
@@ -65,20 +65,21 @@ pub(crate) async fn add(
     Ok((if added { StatusCode::CREATED } else { StatusCode::OK }, Json(user.into())))
 }
 
-/// List who belongs to a team.
+/// List who belongs to a team: of any for admins, for people of the ones they belong to.
 #[utoipa::path(
     get, path = "/admin/teams/{team_id}/members", tag = "admin", params(("team_id" = Uuid, Path), MemberParams),
     responses((status = 200, description = "Newest first", body = MemberList), ListProblems),
 )]
 pub(crate) async fn list(
     State(app): State<App>,
-    _: Admin,
+    ReadsTeams(caller): ReadsTeams,
     Id(team): Id<TeamId>,
     Params(params): Params<MemberParams>,
 ) -> ApiResult<Json<MemberList>> {
     let page = params.page()?;
     let mut read = app.store.read().await?;
-    read.teams().policy(team).await?.ok_or_else(|| Problem::not_found("team"))?;
+    let known = read.teams().policy(team).await?.filter(|team| caller.may_see(Some(team.id), None));
+    known.ok_or_else(|| Problem::not_found("team"))?;
     let listed = read.teams().members(team, page).await?;
     Ok(Json(MemberList::new(listed, &page)))
 }

@@ -1,10 +1,10 @@
 //! Teams.
 
 use axum::{Json, extract::State, http::StatusCode};
-use domain::{DriftResponse, InstallationId, Problem, TeamId};
+use domain::{DriftResponse, InstallationId, Problem, Team, TeamId};
 use operations::TeamChange;
 use serde::Deserialize;
-use store::TeamDraft;
+use store::{Listed, Page, TeamDraft};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -12,7 +12,7 @@ use super::named;
 use crate::{
     app::App,
     body::{Body, Id, Params},
-    caller::{Admin, Administers},
+    caller::{Administers, ReadsTeams},
     error::ApiResult,
     openapi::{self, problems},
     page::{list_body, list_params},
@@ -176,28 +176,46 @@ pub(crate) async fn create(
     Ok((StatusCode::CREATED, Json(team.into())))
 }
 
-/// List all teams.
+/// List teams: admins all of them, people the ones they belong to.
 #[utoipa::path(
     get, path = "/admin/teams", tag = "admin", params(TeamParams),
     responses((status = 200, description = "Newest first", body = TeamList), ListProblems),
 )]
 pub(crate) async fn list(
     State(app): State<App>,
-    _: Admin,
+    ReadsTeams(caller): ReadsTeams,
     Params(params): Params<TeamParams>,
 ) -> ApiResult<Json<TeamList>> {
     let page = params.page()?;
+    if !caller.is_admin {
+        let teams = app.store.read().await?.teams().of(&caller).await?;
+        return Ok(Json(TeamList::new(page_of(teams, &page), &page)));
+    }
     let listed = app.store.read().await?.teams().list(page).await?;
     Ok(Json(TeamList::new(listed, &page)))
 }
 
-/// Show a team.
+/// The page of a list that is short enough to be held whole.
+fn page_of(mut teams: Vec<Team>, page: &Page) -> Listed<Team> {
+    let total = i64::try_from(teams.len()).unwrap_or(i64::MAX);
+    teams.sort_by_key(|team| std::cmp::Reverse(team.id.uuid()));
+    let older = teams.into_iter().filter(|team| page.before.is_none_or(|before| team.id.uuid() < before));
+    let (skip, limit) = (usize::try_from(page.offset), usize::try_from(page.limit));
+    Listed { items: older.skip(skip.unwrap_or(0)).take(limit.unwrap_or(0)).collect(), total }
+}
+
+/// Show a team: any to admins, to people the ones they belong to.
 #[utoipa::path(
     get, path = "/admin/teams/{team_id}", tag = "admin", params(("team_id" = Uuid, Path)),
     responses((status = 200, description = "The team", body = TeamView), ShowProblems),
 )]
-pub(crate) async fn show(State(app): State<App>, _: Admin, Id(id): Id<TeamId>) -> ApiResult<Json<TeamView>> {
-    let team = app.store.read().await?.teams().get(id).await?;
+pub(crate) async fn show(
+    State(app): State<App>,
+    ReadsTeams(caller): ReadsTeams,
+    Id(id): Id<TeamId>,
+) -> ApiResult<Json<TeamView>> {
+    let team =
+        app.store.read().await?.teams().get(id).await?.filter(|team| caller.may_see(Some(team.id), None));
     Ok(Json(team.ok_or_else(|| Problem::not_found("team"))?.into()))
 }
 

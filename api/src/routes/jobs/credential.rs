@@ -6,6 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use domain::{AuditEntry, Caller, Job, JobId, JobState, Origin, Problem, ProblemCode};
+use serde_json::json;
 
 use crate::{
     app::App,
@@ -39,7 +40,10 @@ pub(crate) async fn credential(
     From_(origin): From_,
     Id(id): Id<JobId>,
 ) -> ApiResult<Response> {
-    let job = super::visible(&app, &caller, id).await?;
+    let job = app.store.read().await?.jobs().get(id).await?.ok_or_else(|| Problem::not_found("job"))?;
+    if !caller.may_see(job.team, job.requester) {
+        return Err(hidden(&app, &caller, &origin, &job).await);
+    }
     if job.requester != Some(caller.requester) {
         return Err(denied(&app, &caller, &origin, &job).await);
     }
@@ -66,10 +70,28 @@ pub(crate) async fn credential(
     Ok((handout::NO_STORE, Json(credential)).into_response())
 }
 
+/// Writes the try of somebody down who may not even see the job: for admins, not in the log of the team.
+async fn hidden(app: &App, caller: &Caller, origin: &Origin, job: &Job) -> ApiError {
+    let problem = not_the_requester();
+    let entry = AuditEntry {
+        runner: job.runner,
+        runner_name: job.runner_name.clone(),
+        job: Some(job.id),
+        data: json!({ "team_id": job.team }),
+        error: Some(problem.detail.clone()),
+        ..AuditEntry::by(caller, origin, "credential.fetch")
+    };
+    let noted = refusal::note(app, &entry, &problem).await;
+    noted.err().unwrap_or_else(|| Problem::not_found("job").into())
+}
+
+fn not_the_requester() -> Problem {
+    Problem::new(ProblemCode::CredentialDenied, "Only who asked for this runner may fetch its config.")
+}
+
 /// Writes somebody else's try down.
 async fn denied(app: &App, caller: &Caller, origin: &Origin, job: &Job) -> ApiError {
-    let problem =
-        Problem::new(ProblemCode::CredentialDenied, "Only who asked for this runner may fetch its config.");
+    let problem = not_the_requester();
     let entry = AuditEntry {
         runner: job.runner,
         runner_name: job.runner_name.clone(),

@@ -14,6 +14,11 @@ use crate::{
     views::Warning,
 };
 
+/// Labels of a refused request that are written down.
+const NOTED_LABELS: usize = 20;
+/// Characters of each of them.
+const NOTED_CHARS: usize = 64;
+
 /// One request, read and checked.
 pub(super) struct Ask<'r> {
     pub(super) caller: &'r Caller,
@@ -188,17 +193,25 @@ impl Ask<'_> {
         if !matches!(problem.code.status(), 403 | 409) {
             return error;
         }
+        let team = self.team.or(match self.caller.teams.as_slice() {
+            [only] => Some(only.id),
+            _ => None,
+        });
+        let mut data = json!({
+            "code": problem.code,
+            "labels": excerpt(&self.request.labels),
+            "label_count": self.request.labels.len(),
+            "runner_group_id": self.request.runner_group_id,
+            "name": self.request.name,
+        });
+        // Whoever does not belong to a team writes nothing into its log, least of all in words of their own.
+        let member = team.is_none_or(|team| self.caller.is_member(team));
+        if !member {
+            data["team_id"] = json!(team);
+        }
         let entry = AuditEntry {
-            team: self.team.or(match self.caller.teams.as_slice() {
-                [only] => Some(only.id),
-                _ => None,
-            }),
-            data: json!({
-                "code": problem.code,
-                "labels": self.request.labels,
-                "runner_group_id": self.request.runner_group_id,
-                "name": self.request.name,
-            }),
+            team: team.filter(|_| member),
+            data,
             error: Some(problem.detail.clone()),
             ..AuditEntry::by(self.caller, self.origin, self.way.event_type())
         };
@@ -207,6 +220,11 @@ impl Ask<'_> {
             Err(fault) => fault,
         }
     }
+}
+
+/// The beginning of what was asked for, so that a refusal takes a bounded place in the log.
+fn excerpt(labels: &[String]) -> Vec<String> {
+    labels.iter().take(NOTED_LABELS).map(|label| label.chars().take(NOTED_CHARS).collect()).collect()
 }
 
 fn name_taken(error: StoreError) -> ApiError {

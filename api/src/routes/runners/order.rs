@@ -1,8 +1,8 @@
 //! Sending a job after one runner. One open job of a kind is enough for all who ask.
 
 use domain::{
-    AuditEntry, Caller, Job, JobId, JobParams, JobState, Origin, Problem, ProblemCode, Runner, RunnerId,
-    RunnerStatus,
+    AuditEntry, Caller, Job, JobId, JobKind, JobParams, JobState, Origin, Problem, ProblemCode, Runner,
+    RunnerId, RunnerStatus,
 };
 use serde_json::json;
 use store::NewJob;
@@ -26,10 +26,9 @@ impl Order<'_> {
     pub(super) async fn target(&self, app: &App, id: RunnerId) -> ApiResult<Runner> {
         let runner = app.store.read().await?.runners().get(id).await?;
         let Some(runner) = runner else { return Err(Problem::not_found("runner").into()) };
+        let stranger = !self.caller.may_see(Some(runner.team), Some(runner.provisioned_by));
         let problem = match runner.status {
-            _ if !self.caller.may_see(Some(runner.team), Some(runner.provisioned_by)) => {
-                Problem::not_found("runner")
-            }
+            _ if stranger => Problem::not_found("runner"),
             RunnerStatus::Deleted => {
                 Problem::new(ProblemCode::RunnerDeleted, "The runner is deleted already.")
             }
@@ -37,11 +36,28 @@ impl Order<'_> {
                 let detail = "The runner is still being made; cancel its job instead.";
                 Problem::new(ProblemCode::RunnerBusy, detail)
             }
-            _ => return Ok(runner),
+            _ => match self.team_refuses(app, &runner).await? {
+                Some(problem) => problem,
+                None => return Ok(runner),
+            },
         };
-        let entry = AuditEntry { error: Some(problem.detail.clone()), ..self.entry(&runner) };
+        let mut entry = AuditEntry { error: Some(problem.detail.clone()), ..self.entry(&runner) };
+        if stranger {
+            // A stranger's try is for admins to see: it does not belong into the log of the team.
+            entry.team = None;
+            entry.data = json!({ "team_id": runner.team });
+        }
         refusal::note(app, &entry, &problem).await?;
         Err(problem.into())
+    }
+
+    /// Why the runner's team may not have this done: a deactivated team only tidies up.
+    async fn team_refuses(&self, app: &App, runner: &Runner) -> ApiResult<Option<Problem>> {
+        if self.caller.is_admin || self.params.kind() == JobKind::Deprovision {
+            return Ok(None);
+        }
+        let team = app.store.read().await?.teams().policy(runner.team).await?.filter(|team| !team.is_active);
+        Ok(team.map(|team| Problem::team_inactive(team.deactivation_reason.as_deref())))
     }
 
     /// Commits the job and its audit row, or joins the open job that does the same.

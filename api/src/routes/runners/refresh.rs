@@ -17,7 +17,7 @@ use crate::{
 };
 
 problems! {
-    RefreshProblems: NotFound, RunnerBusy, RunnerDeleted, JobCancelled, ValidationFailed, JobPoisoned, GithubRefused,
+    RefreshProblems: TeamInactive, NotFound, RunnerBusy, RunnerDeleted, JobCancelled, ValidationFailed, JobPoisoned, GithubRefused,
         GithubUnavailable, JobExpired;
 }
 
