@@ -14,7 +14,7 @@ mod token;
 use std::{sync::Arc, time::Duration};
 
 use futures::future::join_all;
-use runtime::{Clock, config::IssuerConfig, health::Beat};
+use runtime::{Clock, Witness, config::IssuerConfig, health::Beat};
 use store::Store;
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -92,7 +92,7 @@ impl Verifier {
     ) -> Result<Self, reqwest::Error> {
         let client = source::client(http)?;
         let issuers = issuers.into_iter().map(|issuer| {
-            let source = KeySource::new(client.clone(), http.total, &issuer);
+            let source = KeySource::new(client.clone(), http.total, clock.clone(), &issuer);
             let keys = Arc::new(IssuerKeys::new(issuer.name.clone(), source, clock.clone()));
             (issuer, keys)
         });
@@ -122,10 +122,11 @@ impl Verifier {
     }
 
     /// Puts the clock that judges tokens right by the database's: a machine whose own clock is wrong by minutes would
-    /// refuse good tokens and take ended ones.
+    /// refuse good tokens and take ended ones. The issuers' clocks are learned whenever keys are fetched, so that a wrong
+    /// clock of the database alone does no harm either.
     pub async fn set_clock(&self, store: &Store) {
         if let Ok(now) = store.now().await {
-            self.clock.learn(now);
+            self.clock.learn(Witness::Database, now);
         }
     }
 

@@ -2,8 +2,16 @@
 
 use std::time::Duration;
 
-use reqwest::{Client, StatusCode, header::ACCEPT, redirect::Policy};
-use runtime::config::{is_loopback, safe_url};
+use chrono::{DateTime, TimeDelta, Utc};
+use reqwest::{
+    Client, StatusCode,
+    header::{ACCEPT, AGE, DATE, HeaderMap, HeaderName},
+    redirect::Policy,
+};
+use runtime::{
+    Clock, Witness,
+    config::{is_loopback, safe_url},
+};
 use serde::Deserialize;
 use tokio::time::timeout;
 use url::Url;
@@ -42,6 +50,7 @@ pub(super) fn client(http: HttpSettings) -> Result<Client, reqwest::Error> {
 pub(super) struct KeySource {
     client: Client,
     total: Duration,
+    clock: Clock,
     issuer: String,
     jwks_url: Option<Url>,
 }
@@ -53,8 +62,8 @@ struct Discovered {
 }
 
 impl KeySource {
-    pub(super) fn new(client: Client, total: Duration, trusted: &TrustedIssuer) -> Self {
-        Self { client, total, issuer: trusted.issuer.clone(), jwks_url: trusted.jwks_url.clone() }
+    pub(super) fn new(client: Client, total: Duration, clock: Clock, trusted: &TrustedIssuer) -> Self {
+        Self { client, total, clock, issuer: trusted.issuer.clone(), jwks_url: trusted.jwks_url.clone() }
     }
 
     /// The keys as published now, discovery included, within the total time.
@@ -89,6 +98,9 @@ impl KeySource {
         if response.status() != StatusCode::OK {
             return Err(FetchError::Status(response.status()));
         }
+        if let Some(date) = date_now(response.headers()) {
+            self.clock.learn(Witness::Issuer, date);
+        }
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(FetchError::Http)? {
             if body.len() + chunk.len() > BODY_LIMIT {
@@ -98,4 +110,12 @@ impl KeySource {
         }
         Ok(body)
     }
+}
+
+/// The time at the server that made the answer. A cache on the way says how old the answer is.
+fn date_now(headers: &HeaderMap) -> Option<DateTime<Utc>> {
+    let text = |name: &HeaderName| headers.get(name)?.to_str().ok();
+    let date = DateTime::parse_from_rfc2822(text(&DATE)?).ok()?.to_utc();
+    let age = text(&AGE).map_or(Some(0), |age| age.parse::<u32>().ok())?;
+    Some(date + TimeDelta::seconds(age.into()))
 }

@@ -78,8 +78,8 @@ pub enum Error {
     /// The server has been stopped or killed and not restarted.
     #[error("{0} is not running")]
     NotRunning(&'static str),
-    /// The connection to PostgreSQL broke.
-    #[error("cannot talk to PostgreSQL")]
+    /// The connection to a server broke, or Redis refused a command.
+    #[error("cannot talk to a server")]
     Talk(#[from] io::Error),
     /// PostgreSQL refused a statement; the text is PostgreSQL's own.
     #[error("PostgreSQL: {0}")]
@@ -92,6 +92,12 @@ pub enum Error {
         /// PostgreSQL's answer.
         source: Box<Error>,
     },
+    /// Servers run, but do not get into step with each other.
+    #[error("no {0} within a minute")]
+    NoAgreement(&'static str),
+    /// No port is free.
+    #[error("no free port for a server")]
+    NoPort,
     /// No command was given to run.
     #[error("no command to run")]
     NoCommand,

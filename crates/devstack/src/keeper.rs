@@ -51,6 +51,8 @@ pub(crate) struct Recipe {
     /// What asks it to stop soon and orderly.
     pub(crate) stop: Signal,
     pub(crate) log: PathBuf,
+    /// Variables of its own.
+    pub(crate) environment: Vec<(&'static str, std::ffi::OsString)>,
 }
 
 /// One running server.
@@ -76,6 +78,7 @@ impl Keeper {
         let mut shell = command(Path::new(SHELL), folder, account);
         shell.args(["-c", SCRIPT, recipe.name]);
         shell.arg(recipe.stop.as_str().trim_start_matches("SIG")).arg(&recipe.log).args(&recipe.command);
+        shell.envs(recipe.environment.iter().map(|(name, value)| (name, value)));
         shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
         let failed = |source| Error::Run { program: SHELL.into(), source };
         let mut shell = shell.spawn().map_err(failed)?;

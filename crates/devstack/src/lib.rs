@@ -10,18 +10,21 @@
 mod account;
 mod error;
 mod folder;
+mod group;
 mod keeper;
 mod options;
 mod postgres;
 mod process;
 mod programs;
 mod redis;
+mod resp;
 mod run;
 mod stack;
 mod sweep;
 mod wire;
 
 pub use error::Error;
-pub use options::Options;
+pub use group::{Layout, RedisGroup, SENTINEL_NAME};
+pub use options::{Options, WrongClock};
 pub use run::with_stack;
 pub use stack::{Server, Stack};

@@ -1,6 +1,11 @@
-use std::path::{Path, PathBuf};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
 
 use nix::unistd::geteuid;
+
+use crate::Server;
 
 /// What to start, and where to keep it. The default is a throw-away stack of the programs found.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +25,19 @@ pub struct Options {
     pub seed_cache: Option<PathBuf>,
     /// SQL files to run, in this order, in the database `postgres` once it answers. For throw-away stacks.
     pub scripts: Vec<PathBuf>,
+    /// A wall clock that is wrong, for servers of their own.
+    pub clocks: Vec<WrongClock>,
+}
+
+/// A server whose wall clock is wrong.
+#[derive(Clone, Debug)]
+pub struct WrongClock {
+    /// The server.
+    pub server: Server,
+    /// By how many seconds; negative: it is slow.
+    pub seconds: i64,
+    /// A library the server loads first, which adds the seconds in the variable `CLOCK_OFF` to what its clock says.
+    pub library: PathBuf,
 }
 
 impl Options {
@@ -34,6 +52,17 @@ impl Options {
         // A file's name may have 255 bytes; the end tells checkouts apart.
         let end = name.len().saturating_sub(100);
         PathBuf::from(format!("/var/tmp/rts-dev-data{}", &name[end..]))
+    }
+
+    /// The variables that make a server's clock wrong.
+    pub(crate) fn clock_environment(&self, server: Server) -> Vec<(&'static str, OsString)> {
+        let clock = self.clocks.iter().find(|clock| clock.server == server);
+        clock.map_or_else(Vec::new, |clock| {
+            vec![
+                ("LD_PRELOAD", clock.library.clone().into_os_string()),
+                ("CLOCK_OFF", clock.seconds.to_string().into()),
+            ]
+        })
     }
 
     pub(crate) fn is_durable(&self) -> bool {

@@ -9,7 +9,10 @@ use std::{
 
 use nix::sys::signal::Signal;
 
-use crate::{Error, account::Account, folder, keeper, keeper::Recipe, process, programs::Programs, wire};
+use crate::{
+    Error, Options, Server, account::Account, folder, keeper, keeper::Recipe, process, programs::Programs,
+    wire,
+};
 
 /// The superuser of a private server; the folder's mode is its password.
 pub(crate) const USER: &str = "rts";
@@ -151,15 +154,22 @@ pub(crate) fn clear_stale(place: Place<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-pub(crate) fn recipe(programs: &Programs, place: Place<'_>, durable: bool) -> Recipe {
+pub(crate) fn recipe(programs: &Programs, place: Place<'_>, options: &Options) -> Recipe {
     let mut command = vec![programs.pg_bin.join("postgres").into()];
     command.extend(["-D".into(), place.pg_data().into(), "-k".into(), place.dir.into()]);
-    let throw_away: &[&str] = if durable { &[] } else { THROW_AWAY };
+    let throw_away: &[&str] = if options.is_durable() { &[] } else { THROW_AWAY };
     for setting in SETTINGS.iter().chain(throw_away) {
         command.extend(["-c".into(), setting.into()]);
     }
     // SIGINT is PostgreSQL's fast shutdown: clients are sent away, data is written.
-    Recipe { name: "postgres", command, stop: Signal::SIGINT, log: place.dir.join("postgres.log") }
+    let environment = options.clock_environment(Server::Postgres);
+    Recipe {
+        name: "postgres",
+        command,
+        stop: Signal::SIGINT,
+        log: place.dir.join("postgres.log"),
+        environment,
+    }
 }
 
 /// True when the server takes a connection and is ready for a statement.

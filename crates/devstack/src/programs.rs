@@ -51,12 +51,17 @@ impl Programs {
         let mut folders =
             options.pg_bin.clone().map_or_else(|| expand_all(POSTGRES), |dir| vec![dir]).into_iter();
         let pg_bin = folders.find(has_both).ok_or(Error::NoPostgres)?;
+        let redis = Self::find_redis(options)?;
+        Ok(Self { pg_version: supported_version(&pg_bin)?, pg_bin, redis })
+    }
+
+    /// The Redis or Valkey server alone.
+    pub(crate) fn find_redis(options: &Options) -> Result<PathBuf, Error> {
         let redis = match &options.redis_bin {
             Some(file) => Some(file.clone()).filter(|file| file.is_file()),
             None => find_redis(),
         };
-        let redis = redis.ok_or(Error::NoRedis)?;
-        Ok(Self { pg_version: supported_version(&pg_bin)?, pg_bin, redis })
+        redis.ok_or(Error::NoRedis)
     }
 }
 

@@ -10,14 +10,14 @@ use std::{
 
 use nix::sys::signal::Signal;
 
-use crate::{Error, folder, keeper::Recipe, postgres::Place, programs::Programs};
+use crate::{Error, Options, Server, folder, keeper::Recipe, postgres::Place, programs::Programs};
 
 pub(crate) const SOCKET: &str = "redis.sock";
 pub(crate) const PID_FILE: &str = "redis.pid";
 pub(crate) const NAMES: &[&str] = &["redis", "valkey"];
 
 /// The program decides by its own name whether it serves or checks a file, so it is started by a link.
-const LINK: &str = "redis-server";
+pub(crate) const LINK: &str = "redis-server";
 
 const SETTINGS: &[&str] = &[
     "--port",
@@ -33,8 +33,7 @@ const SETTINGS: &[&str] = &[
 ];
 
 pub(crate) fn prepare(programs: &Programs, place: Place<'_>) -> Result<(), Error> {
-    let link = place.dir.join(LINK);
-    symlink(&programs.redis, &link).map_err(Error::file("link", &link))?;
+    link(&programs.redis, place.dir)?;
     folder::create(&data(place), place.account)
 }
 
@@ -49,15 +48,22 @@ pub(crate) fn clear(place: Place<'_>) -> Result<(), Error> {
     folder::create(&data, place.account)
 }
 
-pub(crate) fn recipe(place: Place<'_>, durable: bool) -> Recipe {
+/// Makes the link by which the program is started.
+pub(crate) fn link(program: &Path, dir: &Path) -> Result<(), Error> {
+    let link = dir.join(LINK);
+    symlink(program, &link).map_err(Error::file("link", &link))
+}
+
+pub(crate) fn recipe(place: Place<'_>, options: &Options) -> Recipe {
     let mut command = vec![place.dir.join(LINK).into()];
     command.extend(SETTINGS.iter().map(Into::into));
-    let journal = if durable { "yes" } else { "no" };
+    let journal = if options.is_durable() { "yes" } else { "no" };
     command.extend(["--appendonly".into(), journal.into(), "--appendfsync".into(), "everysec".into()]);
     command.extend(["--unixsocket".into(), place.dir.join(SOCKET).into()]);
     command.extend(["--pidfile".into(), place.dir.join(PID_FILE).into()]);
     command.extend(["--dir".into(), data(place).into()]);
-    Recipe { name: "redis", command, stop: Signal::SIGTERM, log: place.dir.join("redis.log") }
+    let environment = options.clock_environment(Server::Redis);
+    Recipe { name: "redis", command, stop: Signal::SIGTERM, log: place.dir.join("redis.log"), environment }
 }
 
 /// True when the server has read its data and answers `PING`.

@@ -62,9 +62,8 @@ impl Stack {
         let home = options.data.clone().unwrap_or_else(|| dir.clone());
         let redis_home = if options.empty_redis { dir.clone() } else { home.clone() };
         let place = Place { dir: &dir, home: &home, redis_home: &redis_home, account };
-        let durable = options.is_durable();
-        let postgres = Unit { recipe: postgres::recipe(&programs, place, durable), keeper: None };
-        let redis = Unit { recipe: redis::recipe(place, durable), keeper: None };
+        let postgres = Unit { recipe: postgres::recipe(&programs, place, options), keeper: None };
+        let redis = Unit { recipe: redis::recipe(place, options), keeper: None };
         // From here on, dropping cleans up whatever has been made.
         let mut stack = Self { home, redis_home, account, postgres, redis, locks: vec![lock], dir };
         for program in [&programs.pg_bin, &programs.redis] {

@@ -1,6 +1,10 @@
 //! Removes what killed runs left behind.
 
-use std::{fs, os::unix::fs::MetadataExt, path::Path};
+use std::{
+    fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
 
 use nix::{sys::signal::Signal, unistd::Pid};
 
@@ -21,10 +25,20 @@ pub(crate) fn dead_runs(account: Account) {
     }
 }
 
+/// That of a stack's Redis, and those of a group's.
+fn redis_pid_files(dir: &Path) -> Vec<PathBuf> {
+    let is_one = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        name.starts_with("redis") && path.extension().is_some_and(|end| end == "pid")
+    };
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).filter(is_one).collect()
+}
+
 fn remove(dir: &Path) {
     let Ok(lock) = folder::lock(dir) else { return };
     let gone = process::end_orphan(&dir.join(postgres::SOCKET_LOCK), postgres::NAMES, Signal::SIGINT)
-        && process::end_orphan(&dir.join(redis::PID_FILE), redis::NAMES, Signal::SIGTERM);
+        && redis_pid_files(dir).iter().all(|file| process::end_orphan(file, redis::NAMES, Signal::SIGTERM));
     if gone {
         // Another user's leftovers stay; they are small and not ours.
         let _ = fs::remove_dir_all(dir);

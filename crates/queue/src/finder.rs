@@ -127,3 +127,51 @@ pub(crate) fn is_refusal(error: &RedisError) -> bool {
     detail.contains("non local key in a cluster node")
         || detail.split_ascii_whitespace().filter_map(|word| word.strip_prefix('-')).any(listed)
 }
+
+#[cfg(test)]
+mod tests {
+    use redis::{Value, parse_redis_value};
+
+    use super::is_refusal;
+
+    fn refused(answer: &str) -> bool {
+        let Ok(Value::ServerError(error)) = parse_redis_value(format!("-{answer}\r\n").as_bytes()) else {
+            panic!("{answer}")
+        };
+        is_refusal(&error.into())
+    }
+
+    #[test]
+    fn every_way_to_say_ask_another_server_is_a_refusal() {
+        for answer in [
+            "READONLY You can't write against a read only replica.",
+            "READONLY You can't write against a read only replica. script: f1, on @user_script:2.",
+            "ERR Error running script (call to f_1): @user_script:2: @user_script: 2: -READONLY You can't write",
+            "ERR Error running script (call to f_1): @user_script:2: -LOADING Redis is loading the dataset in memory",
+            "ERR Script attempted to access a non local key in a cluster node script: f_1",
+            "MOVED 3999 127.0.0.1:6381",
+            "ASK 3999 127.0.0.1:6381",
+            "TRYAGAIN Multiple keys request during rehashing of slot",
+            "CLUSTERDOWN The cluster is down",
+            "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+            "LOADING Redis is loading the dataset in memory",
+            "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)",
+            "NOREPLICAS Not enough good replicas to write.",
+        ] {
+            assert!(refused(answer), "{answer}");
+        }
+    }
+
+    #[test]
+    fn refusals_any_server_would_give_are_none() {
+        for answer in [
+            "ERR wrong number of arguments",
+            "WRONGTYPE Operation against a key holding the wrong kind of value",
+            "OOM command not allowed when used memory > 'maxmemory'.",
+            "ERR Error running script (call to f_1): @user_script:2: user said READONLY",
+            "NOSCRIPT No matching script.",
+        ] {
+            assert!(!refused(answer), "{answer}");
+        }
+    }
+}

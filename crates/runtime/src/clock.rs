@@ -37,10 +37,10 @@ impl Clock {
         Self::Shared(SharedClock::default())
     }
 
-    /// Takes in what the clock shared by all machines shows now. Only a [`Clock::Shared`] follows it.
-    pub fn learn(&self, theirs: DateTime<Utc>) {
+    /// Takes in what another clock shows now. Only a [`Clock::Shared`] follows it.
+    pub fn learn(&self, witness: Witness, theirs: DateTime<Utc>) {
         if let Self::Shared(clock) = self {
-            clock.learn(theirs - system_now());
+            clock.learn(witness, theirs - system_now());
         }
     }
 
@@ -71,21 +71,56 @@ fn system_now() -> DateTime<Utc> {
     std::time::SystemTime::now().into()
 }
 
-/// What the machine's wall clock lacks; microsecond precision, shared by all its clones.
-#[derive(Clone, Debug, Default)]
-pub struct SharedClock(Arc<AtomicI64>);
+/// Another machine whose clock is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Witness {
+    /// The database, whose clock all processes share.
+    Database,
+    /// A token issuer, by the `Date` of its answers.
+    Issuer,
+}
+
+/// How far the clocks of the witnesses are ahead of this machine's, in microseconds; shared by all its clones.
+///
+/// With one witness its clock counts, with two the middle one of the three, so that one machine whose clock is wrong
+/// does not make good tokens look ended.
+#[derive(Clone, Debug)]
+pub struct SharedClock(Arc<[AtomicI64; 2]>);
+
+/// Says that a witness has not been heard.
+const UNKNOWN: i64 = i64::MIN;
+
+impl Default for SharedClock {
+    fn default() -> Self {
+        Self(Arc::new([AtomicI64::new(UNKNOWN), AtomicI64::new(UNKNOWN)]))
+    }
+}
 
 impl SharedClock {
     fn now(&self) -> DateTime<Utc> {
-        system_now() + TimeDelta::microseconds(self.0.load(Ordering::Relaxed))
+        system_now() + TimeDelta::microseconds(self.ahead())
     }
 
-    fn learn(&self, lacks: TimeDelta) {
-        let lacks = if lacks.abs() < NOISE { TimeDelta::zero() } else { lacks };
-        let known = self.0.swap(lacks.num_microseconds().unwrap_or_default(), Ordering::Relaxed);
-        if known == 0 && !lacks.is_zero() {
-            let seconds = lacks.num_seconds();
-            tracing::warn!(seconds, "this machine's clock differs from the one all machines share");
+    /// What the machine's clock lacks.
+    fn ahead(&self) -> i64 {
+        let [database, issuer] = [0, 1].map(|n: usize| self.0[n].load(Ordering::Relaxed));
+        match (database, issuer) {
+            (UNKNOWN, UNKNOWN) => 0,
+            (one, UNKNOWN) | (UNKNOWN, one) => one,
+            (one, other) => {
+                let mut all = [one, other, 0];
+                all.sort_unstable();
+                all[1]
+            }
+        }
+    }
+
+    fn learn(&self, witness: Witness, ahead: TimeDelta) {
+        let ahead = if ahead.abs() < NOISE { TimeDelta::zero() } else { ahead };
+        let known = &self.0[witness as usize];
+        let before = known.swap(ahead.num_microseconds().unwrap_or_default(), Ordering::Relaxed);
+        if matches!(before, 0 | UNKNOWN) && !ahead.is_zero() {
+            tracing::warn!(?witness, seconds = ahead.num_seconds(), "clocks differ");
         }
     }
 }
@@ -136,15 +171,27 @@ mod tests {
     }
 
     #[test]
+    fn one_wrong_clock_of_three_does_not_count() {
+        let off = |clock: &Clock| (clock.now() - Clock::System.now()).num_seconds();
+        let at = |minutes| Clock::System.now() + TimeDelta::minutes(minutes);
+        for (database, issuer, right) in [(10, 0, 0), (0, -10, 0), (10, 10, 600), (-8, 9, 0), (9, 8, 480)] {
+            let clock = Clock::shared();
+            clock.learn(Witness::Database, at(database));
+            clock.learn(Witness::Issuer, at(issuer));
+            assert!((off(&clock) - right).abs() <= 1, "{database} {issuer}");
+        }
+    }
+
+    #[test]
     fn a_shared_clock_shows_what_it_was_told_last() {
         let clock = Clock::shared();
         let off = |clock: &Clock| (clock.now() - Clock::System.now()).num_seconds();
         assert_eq!(off(&clock), 0);
         for minutes in [10, -10] {
-            clock.clone().learn(Clock::System.now() + TimeDelta::minutes(minutes));
+            clock.clone().learn(Witness::Database, Clock::System.now() + TimeDelta::minutes(minutes));
             assert!((off(&clock) - minutes * 60).abs() <= 1);
         }
-        clock.learn(Clock::System.now() + TimeDelta::seconds(1));
+        clock.learn(Witness::Database, Clock::System.now() + TimeDelta::seconds(1));
         assert_eq!(off(&clock), 0, "the time a question takes is no difference");
     }
 

@@ -9,4 +9,4 @@ pub mod shutdown;
 pub mod telemetry;
 pub mod trace;
 
-pub use clock::{Clock, FixedClock};
+pub use clock::{Clock, FixedClock, SharedClock, Witness};

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use devstack::{Layout, WrongClock};
 use domain::{DriftRules, InstallationId, Secret};
 use github::Scope;
 use queue::BudgetSettings;
@@ -34,6 +35,8 @@ pub struct Builder {
     pub(crate) enforcement: LabelEnforcement,
     pub(crate) webhook_secret: Option<String>,
     pub(crate) own_servers: bool,
+    pub(crate) redis: Option<Layout>,
+    pub(crate) clocks: Vec<WrongClock>,
     pub(crate) more: Vec<More>,
     pub(crate) primed: bool,
     pub(crate) registration_tokens: bool,
@@ -98,6 +101,8 @@ impl Default for Builder {
             registration_tokens: false,
             proxies: String::new(),
             own_servers: false,
+            redis: None,
+            clocks: Vec::new(),
         }
     }
 }
@@ -186,6 +191,17 @@ impl Builder {
     /// A PostgreSQL and a Redis of its own, which the story may stop, freeze and start.
     pub fn own_servers(self) -> Self {
         Self { own_servers: true, ..self }
+    }
+
+    /// Redis servers of its own that belong together, which the story may make fail over.
+    pub fn redis(self, layout: Layout) -> Self {
+        Self { redis: Some(layout), ..self }
+    }
+
+    /// A PostgreSQL and a Redis of its own, one of them with a wall clock that is wrong.
+    pub fn wrong_clock(mut self, clock: WrongClock) -> Self {
+        self.clocks.push(clock);
+        self.own_servers()
     }
 
     /// A further installation; the twin must know it too.

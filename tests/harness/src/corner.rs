@@ -124,7 +124,11 @@ impl Corner {
         self.ask::<i64>("EVAL", &[script, "1", &key]).await;
     }
 
-    async fn ask<T: FromRedisValue>(&self, word: &str, args: &[&str]) -> T {
+    /// Asks Redis as it is.
+    ///
+    /// # Panics
+    /// When Redis is away, or answers something else.
+    pub async fn ask<T: FromRedisValue>(&self, word: &str, args: &[&str]) -> T {
         cmd(word).arg(args).query_async(&mut self.connect().await).await.unwrap()
     }
 

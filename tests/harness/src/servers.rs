@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use devstack::{Options, Stack};
+use devstack::{Layout, Options, RedisGroup, Stack, WrongClock};
 
 use crate::World;
 
@@ -15,6 +15,7 @@ pub(crate) struct Servers {
     pub(crate) postgres: String,
     pub(crate) redis: String,
     own: Option<Arc<Mutex<Stack>>>,
+    group: Option<Arc<Mutex<RedisGroup>>>,
 }
 
 impl Servers {
@@ -24,14 +25,24 @@ impl Servers {
             postgres: crate::server("TEST_DATABASE_URL"),
             redis: crate::server("TEST_REDIS_URL"),
             own: None,
+            group: None,
         }
     }
 
     /// New ones, for one test alone.
-    pub(crate) async fn own() -> Self {
-        let stack = tokio::task::spawn_blocking(|| Stack::start(&options()).unwrap()).await.unwrap();
+    pub(crate) async fn own(clocks: Vec<WrongClock>) -> Self {
+        let options = Options { clocks, ..options() };
+        let stack = tokio::task::spawn_blocking(move || Stack::start(&options).unwrap()).await.unwrap();
         let (postgres, redis) = (stack.database_url("postgres"), stack.redis_url(0));
-        Self { postgres, redis, own: Some(Arc::new(Mutex::new(stack))) }
+        Self { postgres, redis, own: Some(Arc::new(Mutex::new(stack))), group: None }
+    }
+
+    /// Uses new Redis servers that belong together.
+    pub(crate) async fn take_group(&mut self, layout: Layout) {
+        let start = move || RedisGroup::start(layout, options().redis_bin.as_deref()).unwrap();
+        let group = tokio::task::spawn_blocking(start).await.unwrap();
+        self.redis = group.url();
+        self.group = Some(Arc::new(Mutex::new(group)));
     }
 
     /// Does something to its own servers, which takes up to seconds.
@@ -60,6 +71,21 @@ impl World {
         F: FnOnce(&mut Stack) -> Result<(), devstack::Error> + Send + 'static,
     {
         self.servers.act(what).await;
+    }
+}
+
+impl World {
+    /// Does something to the Redis servers of a world that has a group of them, which takes up to seconds.
+    ///
+    /// # Panics
+    /// When the world has none, or it cannot be done.
+    pub async fn redis_group<F>(&self, what: F)
+    where
+        F: FnOnce(&mut RedisGroup) -> Result<(), devstack::Error> + Send + 'static,
+    {
+        let group = self.servers.group.clone().expect("a world with a group of Redis servers");
+        let act = move || what(&mut group.lock().unwrap_or_else(PoisonError::into_inner));
+        tokio::task::spawn_blocking(act).await.unwrap().unwrap();
     }
 }
 

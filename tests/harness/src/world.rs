@@ -81,7 +81,11 @@ impl World {
 
     pub(crate) async fn build(choices: Builder) -> Self {
         logs::keep_usual();
-        let servers = if choices.own_servers { Servers::own().await } else { Servers::shared() };
+        let mut servers =
+            if choices.own_servers { Servers::own(choices.clocks.clone()).await } else { Servers::shared() };
+        if let Some(layout) = choices.redis {
+            servers.take_group(layout).await;
+        }
         let (database, corner) =
             (crate::database::copy_on(&servers.postgres).await, Corner::on(&servers.redis));
         let mut issuers = Vec::new();

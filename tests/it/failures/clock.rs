@@ -5,11 +5,14 @@
 
 use std::{path::PathBuf, process::Command, time::Duration};
 
-use harness::{World, draft, eventually, holds, wish};
+use devstack::{Server, WrongClock};
+use harness::{Program, World, draft, eventually, holds, wish};
 use serde_json::{Value, json};
 use twin::ViolationKind;
 
 use crate::once::Scene;
+
+const LEASE: Duration = Duration::from_secs(3);
 
 #[tokio::test]
 async fn one_that_is_slow_by_ten_minutes_serves_as_usual() {
@@ -22,23 +25,81 @@ async fn one_that_is_fast_by_ten_minutes_serves_as_usual() {
 }
 
 async fn serves_as_usual(seconds: i64) {
-    let lease = Duration::from_secs(3);
-    let scene = Scene::with(World::builder().lease(lease), draft("red")).await;
-    let world = &scene.world;
     let (library, off) = (library(), seconds.to_string());
     let wrong = [("LD_PRELOAD", library.to_str().unwrap()), ("CLOCK_OFF", off.as_str())];
-    let [api, worker, scheduler] = ["api", "worker", "scheduler"].map(|word| world.program(word, &wrong));
-    let at = api.address().await;
-    let logged = api.said().lines().find_map(|line| timestamp(&serde_json::from_str(line).ok()?)).unwrap();
+    let scene = Scene::with(World::builder().lease(LEASE), draft("red")).await;
+    let parts = ["api", "worker", "scheduler"].map(|word| scene.world.program(word, &wrong));
+    parts[0].address().await;
+    let log = parts[0].said();
+    let logged = log.lines().find_map(|line| timestamp(&serde_json::from_str(line).ok()?)).unwrap();
     let now = runtime::Clock::System.now();
     assert!((logged - now).num_seconds().abs_diff(seconds) < 120, "its clock is wrong: {logged}");
+    check(&scene, &parts).await;
+    for part in parts {
+        part.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn redis_ten_minutes_behind_delays_nothing() {
+    store_with_wrong_clock_serves_as_usual(Server::Redis, -600).await;
+}
+
+#[tokio::test]
+async fn redis_eight_minutes_ahead_hurries_nothing() {
+    store_with_wrong_clock_serves_as_usual(Server::Redis, 480).await;
+}
+
+#[tokio::test]
+async fn postgres_ten_minutes_behind_refuses_no_token_and_delays_nothing() {
+    store_with_wrong_clock_serves_as_usual(Server::Postgres, -600).await;
+}
+
+#[tokio::test]
+async fn postgres_eight_minutes_ahead_accepts_no_ended_token_and_hurries_nothing() {
+    store_with_wrong_clock_serves_as_usual(Server::Postgres, 480).await;
+}
+
+async fn store_with_wrong_clock_serves_as_usual(server: Server, seconds: i64) {
+    let clock = WrongClock { server, seconds, library: library() };
+    let scene = Scene::with(World::builder().lease(LEASE).wrong_clock(clock), draft("red")).await;
+    let world = &scene.world;
+    let off = (time_of(world, server).await - runtime::Clock::System.now()).num_seconds();
+    assert!((off - seconds).abs() < 120, "its clock is wrong: {off}");
+    let parts = ["api", "worker", "scheduler"].map(|word| world.program(word, &[]));
+    let at = parts[0].address().await;
+    check(&scene, &parts).await;
+    // What the sweep puts back after Redis was away starts when it should.
+    world.servers(|stack| stack.halt(Server::Redis)).await;
+    let asked = world.ask_at(at, "POST", "/runners/jit", &scene.ada).json(&wish("ci"));
+    let job = asked.send().await.expect(202).body["job_id"].as_str().unwrap().parse().unwrap();
+    world.servers(|stack| stack.restart(Server::Redis)).await;
+    assert_eq!(scene.succeeded(job).await["attempts"], 1);
+    for part in parts {
+        part.stop().await;
+    }
+}
+
+async fn time_of(world: &World, server: Server) -> chrono::DateTime<chrono::Utc> {
+    if server == Server::Postgres {
+        return world.store().now().await.unwrap();
+    }
+    let (seconds, _): (i64, i64) = world.corner().ask("TIME", &[]).await;
+    chrono::DateTime::from_timestamp(seconds, 0).unwrap()
+}
+
+/// Tokens, times, a job, its config, a sync run and the scheduler's lease are as usual.
+async fn check(scene: &Scene, parts: &[Program; 3]) {
+    let world = &scene.world;
+    let at = parts[0].address().await;
+    let now = runtime::Clock::System.now();
 
     // A token made just now, and one that ends soon.
     for claims in [json!({}), json!({ "exp": now.timestamp() + 120 })] {
-        let token = world.token(&claims_of(&scene, claims));
+        let token = world.token(&claims_of(scene, claims));
         world.ask_at(at, "GET", "/auth/me", &token).send().await.expect(200);
     }
-    let ended = world.token(&claims_of(&scene, json!({ "exp": now.timestamp() - 120 })));
+    let ended = world.token(&claims_of(scene, json!({ "exp": now.timestamp() - 120 })));
     world.ask_at(at, "GET", "/auth/me", &ended).send().await.refused(401, "token_expired");
 
     let asked =
@@ -63,9 +124,6 @@ async fn serves_as_usual(seconds: i64) {
     let violations = world.twin.ledger().violations;
     assert!(violations.iter().all(|one| one.kind == ViolationKind::BadToken), "{violations:?}");
     assert_eq!(world.count("SELECT count(*) FROM runners WHERE status = 'pending'").await, 1);
-    for part in [api, worker, scheduler] {
-        part.stop().await;
-    }
 }
 
 fn claims_of(scene: &Scene, mut more: Value) -> Value {

@@ -5,6 +5,7 @@
 //! | worker kill -9 before, between or after any step | [`worker_killed`]; many at random: `once::crashes` |
 //! | worker frozen longer than its lease | [`worker_frozen`]; the fence alone: `once::crashes::a_result_behind_the_fence_is_discarded_and_its_runner_reaped` |
 //! | Redis restarted or FLUSHALL | [`redis`]; what the sweep puts back: `queue_loss` |
+//! | Redis fails over, connections left open included | [`redis_failover`]; each set-up: `queue`'s own tests |
 //! | Postgres restarted | [`postgres`] |
 //! | GitHub 429, secondary limit, exhausted window | `limits` |
 //! | GitHub 5xx or down | [`github`], `once::lost::server_errors_are_waited_out_with_or_without_effect` |
@@ -24,5 +25,6 @@ mod github;
 mod poison;
 mod postgres;
 mod redis;
+mod redis_failover;
 mod worker_frozen;
 mod worker_killed;

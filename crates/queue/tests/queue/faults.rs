@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// A worker whose finished jobs are remembered as rows would be.
-fn rows() -> (Handler, Arc<Mutex<HashSet<JobId>>>) {
+pub(crate) fn rows() -> (Handler, Arc<Mutex<HashSet<JobId>>>) {
     let rows: Arc<Mutex<HashSet<JobId>>> = Arc::default();
     let write = rows.clone();
     let run = handler(move |job: Claimed| {
@@ -30,7 +30,11 @@ fn rows() -> (Handler, Arc<Mutex<HashSet<JobId>>>) {
 }
 
 /// What a start and the sweep do: limits are written, whatever is not final and not here is put in again.
-async fn sweep(spine: &Spine, all: &[Ticket], done: &Mutex<HashSet<JobId>>) -> Result<(), QueueError> {
+pub(crate) async fn sweep(
+    spine: &Spine,
+    all: &[Ticket],
+    done: &Mutex<HashSet<JobId>>,
+) -> Result<(), QueueError> {
     spine.set_budget(&InstallationId::default(), &unlimited()).await?;
     let open: Vec<Ticket> =
         all.iter().filter(|ticket| !done.lock().unwrap().contains(&ticket.job)).cloned().collect();

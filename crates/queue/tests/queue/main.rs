@@ -7,6 +7,7 @@ mod breaker;
 mod buckets;
 mod budget;
 mod clock;
+mod failover;
 mod faults;
 mod forecasts;
 mod leases;

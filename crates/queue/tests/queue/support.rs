@@ -99,6 +99,15 @@ impl Corner {
     }
 }
 
+/// The Redis program that the script which runs the tests has found.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the script says where the server programs are by the environment"
+)]
+pub(crate) fn given_program() -> Option<PathBuf> {
+    std::env::var_os("DEV_REDIS_BIN").map(PathBuf::from)
+}
+
 #[expect(clippy::disallowed_methods, reason = "tests are told their servers by the environment alone")]
 fn server_url() -> String {
     std::env::var("TEST_REDIS_URL").expect("TEST_REDIS_URL is not set: run ./dev test")

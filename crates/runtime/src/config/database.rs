@@ -20,8 +20,9 @@ const CONNECTIONS: Setting = Setting::new(
 .or("10");
 const REDIS: Setting = Setting::new(
     "REDIS_URL",
-    "a redis://, rediss:// or unix:// URL",
-    "Redis, which carries the jobs. Losing it loses no job.",
+    "a redis://, rediss://, redis+unix://, redis+sentinel://host,host/name or redis+cluster://host,host URL",
+    "Redis, which carries the jobs. Losing it loses no job. `rediss+sentinel://` and `rediss+cluster://` use TLS.",
+
 )
 .required()
 .secret();

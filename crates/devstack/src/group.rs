@@ -1,0 +1,298 @@
+//! Several Redis servers that belong together, for tests of failover.
+//!
+//! They listen on loopback, since Sentinel and cluster nodes know each other by port. Like the servers of a stack they
+//! have keepers, and go when the group is dropped or the program ends.
+
+use std::{
+    fs,
+    hash::{BuildHasher, Hasher, RandomState},
+    net::TcpListener,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use nix::sys::signal::Signal;
+
+use crate::{
+    Error, Options,
+    account::Account,
+    folder,
+    keeper::{Keeper, Recipe},
+    process,
+    programs::Programs,
+    redis, resp, sweep,
+};
+
+/// The name by which the Sentinels of a group know its primary.
+pub const SENTINEL_NAME: &str = "main";
+
+const SLOTS: usize = 16_384;
+/// Primaries of a cluster; each has a replica.
+const PRIMARIES: usize = 3;
+/// How long servers get to agree with each other.
+const LIMIT: Duration = Duration::from_mins(1);
+
+/// Which servers a group has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// A primary and a replica, without anything that fails over by itself.
+    Replicated,
+    /// A primary, a replica and three Sentinels that replace a primary silent for half a second.
+    Sentinel,
+    /// Three primaries with a third of the slots each, and a replica of each. Node time-out: one second.
+    Cluster,
+}
+
+/// Running servers. Dropping it stops them and removes their folder.
+#[derive(Debug)]
+pub struct RedisGroup {
+    layout: Layout,
+    dir: PathBuf,
+    account: Account,
+    nodes: Vec<Node>,
+    _lock: folder::Lock,
+}
+
+#[derive(Debug)]
+struct Node {
+    port: u16,
+    sentinel: bool,
+    recipe: Recipe,
+    keeper: Option<Keeper>,
+}
+
+impl RedisGroup {
+    /// Starts the servers and waits until they are in step with each other.
+    ///
+    /// # Errors
+    /// No server program, or servers that do not start or agree within a minute.
+    pub fn start(layout: Layout, redis_bin: Option<&Path>) -> Result<Self, Error> {
+        let options = Options { redis_bin: redis_bin.map(Path::to_path_buf), ..Options::default() };
+        let program = Programs::find_redis(&options)?;
+        let account = Account::pick();
+        sweep::dead_runs(account);
+        let (dir, lock) = folder::create_private(account)?;
+        redis::link(&program, &dir)?;
+        let mut group = Self { layout, dir, account, nodes: Vec::new(), _lock: lock };
+        match layout {
+            Layout::Replicated => group.start_replicated()?,
+            Layout::Sentinel => {
+                group.start_replicated()?;
+                group.start_sentinels()?;
+            }
+            Layout::Cluster => group.start_cluster()?,
+        }
+        Ok(group)
+    }
+
+    /// The address for the service: of the first server, of all Sentinels, or of all cluster nodes.
+    pub fn url(&self) -> String {
+        let hosts = |sentinel: bool| {
+            let of = self.nodes.iter().filter(|node| node.sentinel == sentinel);
+            of.map(|node| format!("127.0.0.1:{}", node.port)).collect::<Vec<_>>().join(",")
+        };
+        match self.layout {
+            Layout::Replicated => format!("redis://127.0.0.1:{}", self.ports()[0]),
+            Layout::Sentinel => format!("redis+sentinel://{}/{SENTINEL_NAME}", hosts(true)),
+            Layout::Cluster => format!("redis+cluster://{}", hosts(false)),
+        }
+    }
+
+    /// The ports of the servers that hold data.
+    pub fn ports(&self) -> Vec<u16> {
+        self.nodes.iter().filter(|node| !node.sentinel).map(|node| node.port).collect()
+    }
+
+    /// Sends one command to the server at a port. Returns its answer, elements of lists on lines of their own.
+    ///
+    /// # Errors
+    /// The server is away, or refuses; then the error has its words.
+    pub fn ask(&self, port: u16, words: &[&str]) -> Result<String, Error> {
+        Ok(resp::ask(port, words)?)
+    }
+
+    /// The ports of the servers that say they are primaries.
+    pub fn primaries(&self) -> Vec<u16> {
+        let says = |port: &u16| self.ask(*port, &["ROLE"]).is_ok_and(|role| role.starts_with("master"));
+        self.ports().into_iter().filter(says).collect()
+    }
+
+    /// Ends one server as a crash would.
+    ///
+    /// # Errors
+    /// It does not run, or does not go.
+    pub fn kill(&mut self, port: u16) -> Result<(), Error> {
+        self.node(port)?.keeper.take().ok_or(Error::NotRunning("redis"))?.kill()
+    }
+
+    /// Freezes one server: its connections stay open, nothing answers.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn pause(&mut self, port: u16) -> Result<(), Error> {
+        self.send(port, Signal::SIGSTOP)
+    }
+
+    /// Lets a frozen server go on.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn resume(&mut self, port: u16) -> Result<(), Error> {
+        self.send(port, Signal::SIGCONT)
+    }
+
+    fn send(&mut self, port: u16, signal: Signal) -> Result<(), Error> {
+        self.node(port)?.keeper.as_ref().ok_or(Error::NotRunning("redis"))?.send(signal);
+        Ok(())
+    }
+
+    fn node(&mut self, port: u16) -> Result<&mut Node, Error> {
+        self.nodes.iter_mut().find(|node| node.port == port).ok_or(Error::NotRunning("redis"))
+    }
+
+    fn start_replicated(&mut self) -> Result<(), Error> {
+        let primary = self.launch(&[])?;
+        let replica = self.launch(&["--replicaof", "127.0.0.1", &primary.to_string()])?;
+        self.wait("a replica in step", |group| group.is_linked(replica))
+    }
+
+    fn start_sentinels(&mut self) -> Result<(), Error> {
+        let primary = self.ports()[0];
+        let sentinels = (0..3).map(|_| self.launch_sentinel(primary)).collect::<Result<Vec<_>, _>>()?;
+        self.wait("Sentinels that know each other", |group| {
+            sentinels.iter().all(|port| {
+                let told = group.ask(*port, &["SENTINEL", "MASTER", SENTINEL_NAME]).unwrap_or_default();
+                told.contains("num-slaves\n1") && told.contains("num-other-sentinels\n2")
+            })
+        })
+    }
+
+    fn start_cluster(&mut self) -> Result<(), Error> {
+        let settings = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1000"];
+        let nodes = (0..PRIMARIES * 2).map(|_| self.launch(&settings)).collect::<Result<Vec<_>, _>>()?;
+        let (primaries, replicas) = nodes.split_at(PRIMARIES);
+        for (n, port) in primaries.iter().enumerate() {
+            let slots = n * SLOTS / PRIMARIES..(n + 1) * SLOTS / PRIMARIES;
+            let slots: Vec<String> = slots.map(|slot| slot.to_string()).collect();
+            let mut words = vec!["CLUSTER", "ADDSLOTS"];
+            words.extend(slots.iter().map(String::as_str));
+            self.ask(*port, &words)?;
+            self.ask(*port, &["CLUSTER", "SET-CONFIG-EPOCH", &(n + 1).to_string()])?;
+        }
+        for port in &nodes[1..] {
+            self.ask(nodes[0], &["CLUSTER", "MEET", "127.0.0.1", &port.to_string()])?;
+        }
+        let known = format!("cluster_known_nodes:{}", nodes.len());
+        self.wait("nodes that know each other", |group| {
+            nodes.iter().all(|port| {
+                let info = group.ask(*port, &["CLUSTER", "INFO"]).unwrap_or_default();
+                info.contains("cluster_state:ok") && info.lines().any(|line| line.trim() == known)
+            })
+        })?;
+        for (replica, primary) in replicas.iter().zip(primaries) {
+            let id = self.ask(*primary, &["CLUSTER", "MYID"])?;
+            self.ask(*replica, &["CLUSTER", "REPLICATE", &id])?;
+        }
+        self.wait("replicas in step", |group| replicas.iter().all(|port| group.is_linked(*port)))
+    }
+
+    fn is_linked(&self, replica: u16) -> bool {
+        self.ask(replica, &["INFO", "replication"]).is_ok_and(|info| info.contains("master_link_status:up"))
+    }
+
+    fn wait(&self, what: &'static str, mut done: impl FnMut(&Self) -> bool) -> Result<(), Error> {
+        if process::wait_until(LIMIT, || done(self)) { Ok(()) } else { Err(Error::NoAgreement(what)) }
+    }
+
+    fn launch(&mut self, more: &[&str]) -> Result<u16, Error> {
+        let port = free_port().ok_or(Error::NoPort)?;
+        let home = self.dir.join(port.to_string());
+        folder::create(&home, self.account)?;
+        let mut command = vec![self.dir.join(redis::LINK).into()];
+        let port_text = port.to_string();
+        let settings = [
+            ["--port", port_text.as_str()],
+            ["--bind", "127.0.0.1"],
+            ["--save", ""],
+            ["--repl-diskless-sync-delay", "0"],
+            ["--repl-ping-replica-period", "1"],
+            ["--maxmemory-policy", "noeviction"],
+        ];
+        command.extend(settings.iter().flatten().map(Into::into));
+        command.extend(["--dir".into(), home.into()]);
+        command.extend(["--pidfile".into(), self.pid_file(port).into()]);
+        command.extend(more.iter().map(Into::into));
+        self.run(port, command, false)
+    }
+
+    fn launch_sentinel(&mut self, primary: u16) -> Result<u16, Error> {
+        let port = free_port().ok_or(Error::NoPort)?;
+        let file = self.dir.join(format!("sentinel-{port}.conf"));
+        let text = format!(
+            "port {port}\nbind 127.0.0.1\ndir {dir}\npidfile {pid}\n\
+             sentinel monitor {SENTINEL_NAME} 127.0.0.1 {primary} 2\n\
+             sentinel down-after-milliseconds {SENTINEL_NAME} 500\n\
+             sentinel failover-timeout {SENTINEL_NAME} 2000\n",
+            dir = self.dir.display(),
+            pid = self.pid_file(port).display(),
+        );
+        fs::write(&file, text).map_err(Error::file("write", &file))?;
+        self.account.give(&file)?;
+        let command = vec![self.dir.join(redis::LINK).into(), file.into(), "--sentinel".into()];
+        self.run(port, command, true)
+    }
+
+    fn run(&mut self, port: u16, command: Vec<std::ffi::OsString>, sentinel: bool) -> Result<u16, Error> {
+        let log = self.dir.join(format!("{port}.log"));
+        let recipe = Recipe { name: "redis", command, stop: Signal::SIGTERM, log, environment: Vec::new() };
+        let mut keeper = Keeper::start(&recipe, &self.dir, self.account)?;
+        keeper.wait_ready(|| resp::ask(port, &["PING"]).is_ok())?;
+        self.nodes.push(Node { port, sentinel, recipe, keeper: Some(keeper) });
+        Ok(port)
+    }
+
+    /// Starts a server again that was killed. Its data may be gone.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn restart(&mut self, port: u16) -> Result<(), Error> {
+        let (dir, account) = (self.dir.clone(), self.account);
+        let node = self.node(port)?;
+        let mut keeper = Keeper::start(&node.recipe, &dir, account)?;
+        keeper.wait_ready(|| resp::ask(port, &["PING"]).is_ok())?;
+        node.keeper = Some(keeper);
+        Ok(())
+    }
+
+    fn pid_file(&self, port: u16) -> PathBuf {
+        self.dir.join(format!("redis-{port}.pid"))
+    }
+}
+
+impl Drop for RedisGroup {
+    fn drop(&mut self) {
+        // Sentinels first, so that they do not fail over while the others stop. Errors: the next start sweeps.
+        let keepers = self.nodes.iter_mut().rev().filter_map(|node| node.keeper.take());
+        for keeper in keepers {
+            keeper.send(Signal::SIGCONT);
+            let _ = keeper.kill();
+        }
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+}
+
+/// A port below those the system gives to clients, with a free one 10,000 above it for the cluster's own talk.
+fn free_port() -> Option<u16> {
+    const FIRST: u64 = 12_000;
+    const COUNT: u64 = 10_000;
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    // Programs that start at the same time begin at different ports.
+    let first = RandomState::new().build_hasher().finish() % COUNT;
+    (0..1_000).find_map(|_| {
+        let step = NEXT.fetch_add(1, Ordering::Relaxed).wrapping_mul(7_919) % COUNT;
+        let port = u16::try_from(FIRST + (first + step) % COUNT).ok()?;
+        (free(port) && free(port + 10_000)).then_some(port)
+    })
+}
