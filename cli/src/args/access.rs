@@ -38,6 +38,18 @@ pub(crate) enum Access {
         #[arg(long)]
         reason: String,
     },
+    /// Shred every config that nobody has collected, and remove the runners they were for.
+    #[command(
+        after_help = "Example:\n  rts shred-credentials --all --comment 'a backup of the database was copied'\n\nFor the day a key or a database has leaked. Jobs go on and make new configs: change CREDENTIAL_KEYS first."
+    )]
+    ShredCredentials {
+        /// Said aloud, since it concerns everybody.
+        #[arg(long, required = true)]
+        all: bool,
+        /// Why, for the audit log.
+        #[arg(long)]
+        comment: Option<String>,
+    },
     /// Activate a team again.
     #[command(after_help = "Example:\n  rts reactivate-team games-ci")]
     ReactivateTeam {

@@ -44,6 +44,11 @@ pub(crate) async fn run(sources: &Sources, access: Access) -> anyhow::Result<()>
             let team = operations.deactivate_team(&admin, id, &reason).await.map_err(refused)?;
             format!("{} is deactivated; {} runners stay", team.name, team.active_runner_count)
         }
+        Access::ShredCredentials { all: _, comment } => {
+            let admin = administrator("rts shred-credentials");
+            let count = operations.shred_all_configs(&admin, comment.as_deref()).await.map_err(refused)?;
+            format!("{count} configs are shredded")
+        }
         Access::ReactivateTeam { team } => {
             let (id, admin) = (team_id(&store, &team).await?, administrator("rts reactivate-team"));
             format!("{} is active", operations.reactivate_team(&admin, id).await.map_err(refused)?.name)

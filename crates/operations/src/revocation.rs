@@ -9,7 +9,11 @@ use queue::{Spine, Ticket};
 use serde_json::{Value, json};
 use store::{NewJob, RevokedAccess, Tx, UnreadRunner};
 
-use crate::Result;
+use crate::{
+    Administrator, Operations, Result,
+    record::{comment, extend},
+    validate::check_reason,
+};
 
 /// Cancelled jobs that the queue is told of at a time.
 const CONCURRENT_NEWS: usize = 16;
@@ -54,6 +58,11 @@ impl Revocation {
         Self::new(None, Some(team), &RUNNER_KINDS, (Some(Problem::team_inactive(reason)), detail))
     }
 
+    /// Every config that is still there, whoever asked for it.
+    fn of_all_configs() -> Self {
+        Self::new(None, None, &RUNNER_KINDS, (None, "all configs were shredded"))
+    }
+
     fn new(
         requester: Option<Requester>,
         team: Option<TeamId>,
@@ -75,6 +84,26 @@ impl Revocation {
             configs.unread.iter().filter(|runner| runner.on_github).map(removal).collect();
         let removals = tx.jobs().insert_new(&removals).await?;
         Ok(Revoked { cancelled, shredded: configs.count, removals })
+    }
+}
+
+impl Operations<'_> {
+    /// Shreds every config that nobody has collected, and removes the runners they were for: for the day a key or a
+    /// database has leaked. Returns how many configs were shredded. Jobs go on and make new configs.
+    ///
+    /// # Errors
+    /// `validation_failed`.
+    pub async fn shred_all_configs(&self, admin: &Administrator, reason: Option<&str>) -> Result<usize> {
+        check_reason("/comment", reason)?;
+        let mut tx = self.store.begin().await?;
+        let revoked = Revocation::of_all_configs().apply(&mut tx).await?;
+        let mut details = comment(reason);
+        extend(&mut details, revoked.details());
+        tx.audit().write(&admin.record("credential.shred", None, details)).await?;
+        tx.commit().await?;
+        let count = revoked.shredded;
+        revoked.publish(self.spine).await;
+        Ok(count)
     }
 }
 

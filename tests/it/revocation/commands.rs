@@ -41,6 +41,27 @@ async fn operator_ends_and_restores_access() {
 }
 
 #[tokio::test]
+async fn all_uncollected_configs_are_shredded_on_demand() {
+    let scene = Scene::new().await;
+    let (world, ada) = (&scene.world, &scene.ada);
+    let mut jobs = Vec::new();
+    for _ in 0..3 {
+        let asked = world.provision(ada, harness::wish("ci")).await;
+        world.settled(ada, asked.job).await;
+        jobs.push(asked.job);
+    }
+    world.command(&["shred-credentials"], &[]).await.expect(2);
+    let said = world.command(&["shred-credentials", "--all", "--comment", "key leaked"], &[]).await.expect(0);
+    assert_eq!(said.answer, "3 configs are shredded\n");
+    for job in jobs {
+        world.credential(ada, job).await.refused(410, "credential_gone");
+    }
+    scene.no_runner_left().await;
+    let data = scene.recorded("credential.shred").await;
+    assert_eq!((&data["comment"], &data["revoked"]["shredded_configs"]), (&json!("key leaked"), &json!(3)));
+}
+
+#[tokio::test]
 async fn unknown_names_are_refused_and_told() {
     let scene = Scene::new().await;
     for words in [
