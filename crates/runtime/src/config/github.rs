@@ -145,8 +145,10 @@ fn api_url(text: &str) -> Option<Url> {
     safe_url(text).filter(|url| url.query().is_none())
 }
 
+/// Logins of users that an enterprise manages end in `_` and its short code.
 fn login(text: &str) -> Option<String> {
-    let fits = (1..=39).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    let fits = (1..=39).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
     fits.then(|| text.to_owned())
 }
 
