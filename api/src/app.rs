@@ -14,7 +14,7 @@ use runtime::{
 use store::Store;
 use tokio_util::sync::CancellationToken;
 
-use crate::{limit::Limiter, oidc::Verifier, routes::webhooks::Alarm};
+use crate::{limit::Limiter, oidc::Verifier, refusal_log::RefusalLog, routes::webhooks::Alarm};
 
 /// Everything the API is made of, put together by the process that runs it.
 #[derive(Debug)]
@@ -60,13 +60,14 @@ pub(crate) struct Inner {
     parts: Parts,
     pub(crate) limiter: Limiter,
     alarm: Alarm,
+    refusals: RefusalLog,
 }
 
 impl App {
     /// Takes the parts over.
     pub fn new(parts: Parts) -> Self {
         let limiter = Limiter::new(&parts.server);
-        Self(Arc::new(Inner { parts, limiter, alarm: Alarm::new() }))
+        Self(Arc::new(Inner { parts, limiter, alarm: Alarm::new(), refusals: RefusalLog::default() }))
     }
 
     /// Runner group of requests that name none. A team of an installation nobody serves any more gets nothing: its jobs
@@ -85,6 +86,10 @@ impl App {
 
     pub(crate) fn limiter(&self) -> &Limiter {
         &self.0.limiter
+    }
+
+    pub(crate) fn refusals(&self) -> &RefusalLog {
+        &self.0.refusals
     }
 
     pub(crate) fn alarm(&self) -> &Alarm {

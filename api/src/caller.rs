@@ -1,14 +1,23 @@
 //! The one way from a token to an authorised caller. A handler without [`Authorised`] or [`Admin`] is public.
 
 use axum::{
-    extract::FromRequestParts,
+    extract::{FromRequestParts, MatchedPath},
     http::{HeaderMap, header, request::Parts},
 };
-use domain::{Caller, MachineClient, Membership, Problem, ProblemCode, Requester, TokenFacts, User};
+use domain::{
+    AuditEntry, Caller, MachineClient, Membership, Origin, Problem, ProblemCode, Requester, SecurityEvent,
+    Severity, TokenFacts, User,
+};
 use operations::Administrator;
-use store::Read;
+use serde_json::json;
+use store::{BindRefusal, Binding};
 
-use crate::{app::App, error::ApiError, origin::From_};
+use crate::{
+    app::App,
+    error::{ApiError, ApiResult},
+    origin::From_,
+    refusal_log::{self, Refused},
+};
 
 /// A caller with a valid token whom we know, who is active and does not ask too often.
 #[derive(Clone, Debug)]
@@ -33,9 +42,8 @@ impl FromRequestParts<App> for Authorised {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         let token = bearer(&parts.headers)?;
         let facts = app.verifier.verify(token).await?.facts();
-        let mut read = app.store.read().await?;
-        let caller = identify(&mut read, &facts).await?;
-        drop(read);
+        let From_(origin) = From_::from_request_parts(parts, app).await?;
+        let caller = identify(app, &facts, &origin).await?;
         app.limiter().admit(caller.requester, parts.extensions.get())?;
         tracing::Span::current().record("caller", tracing::field::display(caller.requester));
         Ok(Self(caller))
@@ -48,10 +56,19 @@ impl FromRequestParts<App> for Admin {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         let Authorised(caller) = Authorised::from_request_parts(parts, app).await?;
         if caller.is_admin {
-            Ok(Self(caller))
-        } else {
-            Err(Problem::new(ProblemCode::AdminRequired, "This needs an admin.").into())
+            return Ok(Self(caller));
         }
+        let problem = Problem::new(ProblemCode::AdminRequired, "This needs an admin.");
+        let From_(origin) = From_::from_request_parts(parts, app).await?;
+        let path = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
+        let entry = AuditEntry {
+            data: json!({ "method": parts.method.as_str(), "path": path }),
+            error: Some(problem.detail.clone()),
+            ..AuditEntry::by(&caller, &origin, "admin.denied")
+        };
+        let key = format!("{} {} {path}", caller.requester, parts.method);
+        refusal_log::note(app, Refused::AdminCall, key, entry, None).await;
+        Err(problem.into())
     }
 }
 
@@ -89,58 +106,199 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
     if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim()) } else { Err(missing()) }
 }
 
-/// A person by identity, else a machine client, else a person an admin named by e-mail and who comes for the first time.
-async fn identify(read: &mut Read, facts: &TokenFacts) -> Result<Caller, ApiError> {
-    if let Some((user, teams)) = read.users().by_identity(&facts.issuer, &facts.subject).await? {
-        return Ok(person(user, teams)?);
+/// A person by identity, else a person an admin invited by e-mail and who comes for the first time, else a machine client.
+async fn identify(app: &App, facts: &TokenFacts, origin: &Origin) -> ApiResult<Caller> {
+    let known = app.store.read().await?.users().by_identity(&facts.issuer, &facts.subject).await?;
+    if let Some((user, teams)) = known {
+        return person(app, facts, origin, (user, teams)).await;
     }
-    let candidates = read.clients().candidates(facts).await?;
-    if let Some(client) = facts.choose(&candidates) {
-        let team = read.clients().used(client).await?;
-        return Ok(machine(client, team)?);
+    let refused = match bind(app, facts, origin).await? {
+        Bound::Person(user, teams) => return person(app, facts, origin, (user, teams)).await,
+        Bound::Refused(user, why) => Some((user, why)),
+        Bound::Nobody => None,
+    };
+    if !facts.is_personal() {
+        let mut read = app.store.read().await?;
+        let candidates = read.clients().candidates(facts).await?;
+        if let Some(client) = facts.choose(&candidates) {
+            let team = read.clients().used(client).await?;
+            drop(read);
+            return machine(app, facts, origin, (client, team)).await;
+        }
     }
-    if read.users().bind(facts).await?.is_some()
-        && let Some((user, teams)) = read.users().by_identity(&facts.issuer, &facts.subject).await?
-    {
-        tracing::info!(user = %user.id, "a person came for the first time and is now known by issuer and subject");
-        return Ok(person(user, teams)?);
+    match refused {
+        Some((user, why)) => Err(bind_refused(app, facts, origin, (&user, why)).await),
+        None => Err(unknown(app, facts, origin).await),
     }
-    tracing::info!(issuer = %facts.issuer, "a valid token of someone unknown");
-    Err(Problem::new(
-        ProblemCode::UnknownPrincipal,
-        "Your token is valid, but nobody here has this identity; ask an admin.",
-    )
-    .into())
 }
 
-fn person(user: User, teams: Vec<Membership>) -> Result<Caller, Problem> {
-    if !user.is_active {
-        return Err(Problem::new(ProblemCode::Inactive, "This user has been deactivated."));
+/// Longer subjects do not fit into the index of identities.
+pub(crate) const MAX_SUBJECT_BYTES: usize = 2000;
+
+/// What became of the token's e-mail.
+enum Bound {
+    Person(User, Vec<Membership>),
+    Refused(User, BindRefusal),
+    Nobody,
+}
+
+/// Binds an invited person and writes it down. Of two first requests at once one binds, and the other finds it done.
+async fn bind(app: &App, facts: &TokenFacts, origin: &Origin) -> ApiResult<Bound> {
+    if facts.binding_email.is_none() || facts.subject.len() > MAX_SUBJECT_BYTES {
+        return Ok(Bound::Nobody);
     }
+    let mut tx = app.store.begin().await?;
+    let refused = match tx.users().bind(facts, app.verifier.binding_issuer()).await? {
+        Binding::Bound(user) => {
+            let entry = AuditEntry {
+                requester: Some(Requester::User(user.id)),
+                identity: user.email.clone(),
+                data: json!({ "user_id": user.id, "email": user.email, "issuer": facts.issuer,
+                    "subject": facts.subject, "is_admin": user.is_admin }),
+                origin: origin.clone(),
+                ..AuditEntry::service("user.bind")
+            };
+            tx.audit().write(&entry).await?;
+            if user.is_admin {
+                let event = SecurityEvent {
+                    event_type: "admin_bound",
+                    severity: Severity::High,
+                    action_taken: "none",
+                };
+                tx.audit().alarm(&event, &entry).await?;
+            }
+            tracing::info!(user = %user.id, "a person came for the first time and is now known by issuer and subject");
+            None
+        }
+        Binding::NotInvited => return Ok(Bound::Nobody),
+        Binding::Refused(user, why) => Some((user, why)),
+    };
+    tx.commit().await?;
+    let known = app.store.read().await?.users().by_identity(&facts.issuer, &facts.subject).await?;
+    Ok(match (known, refused) {
+        (Some((user, teams)), _) => Bound::Person(user, teams),
+        (None, Some((user, why))) => Bound::Refused(user, why),
+        (None, None) => Bound::Nobody,
+    })
+}
+
+/// Somebody has a token with the e-mail of a person who is bound, deactivated, or invited otherwise.
+async fn bind_refused(
+    app: &App,
+    facts: &TokenFacts,
+    origin: &Origin,
+    (user, why): (&User, BindRefusal),
+) -> ApiError {
+    let (reason, detail) = match why {
+        BindRefusal::BoundAlready => ("bound_already", "belongs to a user who signs in with another subject"),
+        BindRefusal::Inactive => ("inactive", "belongs to a user who has been deactivated"),
+        BindRefusal::Expired => {
+            ("invitation_expired", "was invited more than 30 days ago, and the invitation has expired")
+        }
+        BindRefusal::OtherIssuer => ("other_issuer", "was invited for another issuer"),
+    };
+    let problem = Problem::new(
+        ProblemCode::UnknownPrincipal,
+        format!(
+            "Your token is valid, but its e-mail {detail}; ask an admin. Read were {}.",
+            facts.describe()
+        ),
+    );
+    let entry = AuditEntry {
+        identity: user.email.clone(),
+        data: json!({ "user_id": user.id, "is_admin": user.is_admin, "reason": reason, "issuer": facts.issuer }),
+        claims: Some(facts.run_claims()),
+        error: Some(problem.detail.clone()),
+        origin: origin.clone(),
+        ..AuditEntry::service("user.bind")
+    };
+    let severity = if user.is_admin { Severity::High } else { Severity::Medium };
+    let event = SecurityEvent { event_type: "user_bind_refused", severity, action_taken: "refused" };
+    let key = format!("{} {}#{}", user.id, facts.issuer, facts.subject);
+    refusal_log::note(app, Refused::Binding, key, entry, Some(event)).await;
+    problem.into()
+}
+
+async fn unknown(app: &App, facts: &TokenFacts, origin: &Origin) -> ApiError {
+    let problem = Problem::new(
+        ProblemCode::UnknownPrincipal,
+        format!(
+            "Your token is valid, but nobody here has this identity; ask an admin. Read were {}.",
+            facts.describe()
+        ),
+    );
+    let name = format!("{}#{}", facts.issuer, facts.subject);
+    let entry = AuditEntry {
+        identity: Some(name.chars().take(500).collect()),
+        data: json!({ "issuer": facts.issuer, "email": facts.email }),
+        claims: Some(facts.run_claims()),
+        error: Some("a valid token of someone unknown".to_owned()),
+        origin: origin.clone(),
+        ..AuditEntry::service("principal.unknown")
+    };
+    let event =
+        SecurityEvent { event_type: "unknown_principal", severity: Severity::Low, action_taken: "refused" };
+    refusal_log::note(app, Refused::UnknownPrincipal, name, entry, Some(event)).await;
+    tracing::info!(issuer = %facts.issuer, "a valid token of someone unknown");
+    problem.into()
+}
+
+async fn inactive(app: &App, caller: &Caller, origin: &Origin, what: &str) -> ApiError {
+    let problem = Problem::new(ProblemCode::Inactive, format!("This {what} has been deactivated."));
+    let entry = AuditEntry {
+        error: Some(problem.detail.clone()),
+        ..AuditEntry::by(caller, origin, "principal.inactive")
+    };
+    let event = SecurityEvent {
+        event_type: "inactive_principal",
+        severity: Severity::Medium,
+        action_taken: "refused",
+    };
+    refusal_log::note(app, Refused::InactivePrincipal, caller.requester.to_string(), entry, Some(event))
+        .await;
+    problem.into()
+}
+
+async fn person(
+    app: &App,
+    facts: &TokenFacts,
+    origin: &Origin,
+    (user, teams): (User, Vec<Membership>),
+) -> ApiResult<Caller> {
     let named = || Some(format!("{}#{}", user.issuer.as_deref()?, user.subject.as_deref()?));
-    Ok(Caller {
+    let caller = Caller {
         requester: Requester::User(user.id),
         identity: user.email.clone().or_else(named).unwrap_or_else(|| user.id.to_string()),
+        principal: facts.principal(),
+        email: user.email,
+        claims: None,
         display_name: user.display_name,
         is_admin: user.is_admin,
         can_use_jit: user.can_use_jit,
         can_use_registration_token: user.can_use_registration_token,
         teams,
-    })
+    };
+    if user.is_active { Ok(caller) } else { Err(inactive(app, &caller, origin, "user").await) }
 }
 
-fn machine(client: &MachineClient, team: Membership) -> Result<Caller, Problem> {
-    if !client.is_active {
-        return Err(Problem::new(ProblemCode::Inactive, "This machine client has been deactivated."));
-    }
-    Ok(Caller {
+async fn machine(
+    app: &App,
+    facts: &TokenFacts,
+    origin: &Origin,
+    (client, team): (&MachineClient, Membership),
+) -> ApiResult<Caller> {
+    let caller = Caller {
         requester: Requester::Client(client.id),
         identity: client.client_id.clone(),
+        principal: facts.principal(),
+        email: None,
+        claims: Some(facts.run_claims()),
         display_name: client.description.clone(),
         is_admin: false,
         can_use_jit: true,
         // With such a token any number of runners can be registered: it is for people.
         can_use_registration_token: false,
         teams: vec![team],
-    })
+    };
+    if client.is_active { Ok(caller) } else { Err(inactive(app, &caller, origin, "machine client").await) }
 }

@@ -17,6 +17,7 @@ mod page;
 mod prefer;
 mod queueing;
 mod refusal;
+mod refusal_log;
 mod routes;
 mod serve;
 mod views;
@@ -76,6 +77,7 @@ pub async fn upkeep(app: App) {
             () = app.draining.cancelled() => break,
         }
         app.limiter().forget_idle();
+        refusal_log::flush(&app, false).await;
         app.verifier.set_clock(&app.store).await;
         if app.announcements.last_progress() != heard {
             heard = app.announcements.last_progress();
@@ -83,6 +85,7 @@ pub async fn upkeep(app: App) {
         }
         beat.tick();
     }
+    refusal_log::flush(&app, true).await;
     news.retire();
     beat.retire();
 }

@@ -213,11 +213,13 @@ pub(crate) struct TeamRef {
     pub(crate) id: Uuid,
     /// Its name.
     pub(crate) name: String,
+    /// The team may do anything at all.
+    pub(crate) is_active: bool,
 }
 
 impl From<&Membership> for TeamRef {
     fn from(team: &Membership) -> Self {
-        Self { id: team.id.uuid(), name: team.name.clone() }
+        Self { id: team.id.uuid(), name: team.name.clone(), is_active: team.is_active }
     }
 }
 
@@ -368,8 +370,8 @@ pub(crate) struct ClientView {
 #[serde(deny_unknown_fields)]
 #[schema(as = ClaimRule)]
 pub(crate) struct ClaimRuleBody {
-    /// Glob over the whole subject; case counts.
-    #[schema(example = "repo:octo-org/deploy:*")]
+    /// Pattern of the whole subject; case counts. It must be written out past the owner, unless a claim names one.
+    #[schema(example = "repo:octo-org/deploy:environment:prod")]
     pub(crate) subject: String,
     /// Exact values of further claims.
     #[serde(default)]

@@ -123,13 +123,13 @@ pub(crate) struct Part {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct CreateAdmin {
-    /// Their e-mail address, as their tokens say it; binds to them at their first login.
+    /// Their e-mail address, as their tokens say it; binds to them at their first login within 30 days.
     #[arg(long, required_unless_present = "subject", value_parser = email)]
     pub(crate) email: Option<String>,
     /// The subject of their tokens.
     #[arg(long)]
     pub(crate) subject: Option<String>,
-    /// The issuer of their tokens. With --subject alone: the first one configured.
+    /// The issuer of their tokens, one of those configured. Without it: the first that binds people.
     #[arg(long)]
     pub(crate) issuer: Option<String>,
 }

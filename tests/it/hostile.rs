@@ -297,7 +297,7 @@ async fn admins_send_nonsense_too() {
         ("/admin/users", json!({}), "/email"),
         ("/admin/users", json!({ "email": "nobody" }), "/email"),
         ("/admin/users", json!({ "email": "a@b\n.example" }), "/email"),
-        ("/admin/users", json!({ "oidc_sub": "x" }), "/issuer"),
+        ("/admin/users", json!({ "oidc_sub": "x", "issuer": "https://elsewhere.example" }), "/issuer"),
         ("/admin/users", json!({ "oidc_sub": "", "issuer": "https://x" }), "/oidc_sub"),
         ("/admin/oauth-clients", json!({ "client_id": "x", "team_id": Uuid::nil() }), "/team_id"),
         ("/admin/oauth-clients", json!({ "client_id": "", "team_id": Uuid::nil() }), "/client_id"),

@@ -23,6 +23,8 @@ mod hostile;
 mod house;
 #[cfg(test)]
 mod idempotency;
+#[cfg(test)]
+mod identity;
 mod installations;
 mod lifecycle;
 #[cfg(test)]

@@ -99,6 +99,7 @@ async fn claims_that_do_not_hold_are_refused() {
         ("sub", json!(""), "invalid_token"),
         ("sub", json!("a\u{0}b"), "invalid_token"),
         ("sub", json!(7), "invalid_token"),
+        ("exp", json!(now() + 10 * 365 * 86_400), "invalid_token"),
     ] {
         let answer = me(&world, &with(name, value.clone())).await;
         assert_eq!((answer.status, answer.code()), (401, code), "{name} {value}: {}", answer.text);
@@ -177,9 +178,11 @@ async fn a_machine_is_known_by_its_client_id_however_it_is_written() {
     for claims in [
         json!({ "sub": "bot@clients", "gty": "client-credentials" }),
         json!({ "sub": "bot" }),
-        json!({ "sub": "3f2a", "azp": "bot" }),
-        json!({ "sub": "3f2a", "client_id": "bot" }),
-        json!({ "sub": "3f2a", "cid": "bot" }),
+        json!({ "sub": "3f2a", "azp": "bot", "preferred_username": "service-account-bot", "scope": "openid" }),
+        json!({ "sub": "3f2a", "client_id": "bot", "gty": "client-credentials" }),
+        json!({ "sub": "bot", "cid": "bot", "scp": ["runners"] }),
+        json!({ "sub": "3f2a", "oid": "3f2a", "tid": "t", "appid": "bot" }),
+        json!({ "sub": "3f2a", "azp": "bot", "idtyp": "app" }),
     ] {
         let answer = me(&world, &world.token(&claims)).await.expect(200);
         assert_eq!(answer.body["id"], json!(bot.id), "{claims}");
@@ -187,6 +190,12 @@ async fn a_machine_is_known_by_its_client_id_however_it_is_written() {
     }
     for claims in [
         json!({ "sub": "3f2a", "azp": "bot", "email": "eve@example.com" }),
+        json!({ "sub": "auth0|human-123", "azp": "bot", "scope": "openid profile" }),
+        json!({ "sub": "3f2a", "azp": "bot" }),
+        json!({ "sub": "3f2a", "client_id": "bot" }),
+        json!({ "sub": "jane", "cid": "bot", "scp": ["runners"] }),
+        json!({ "sub": "bot", "email": "x@example.com" }),
+        json!({ "sub": "bot", "scope": "openid" }),
         json!({ "sub": "BOT" }),
         json!({ "sub": "bot@clients@clients" }),
         json!({ "sub": "other", "gty": "client-credentials" }),
@@ -251,7 +260,7 @@ async fn a_person_named_by_mail_is_bound_at_the_first_login() {
     let login = |sub: &str, email: &str, verified: Value| {
         world.token(&json!({ "sub": sub, "email": email, "email_verified": verified, "name": "Ada L" }))
     };
-    for verified in [json!(false), json!("false"), json!(0)] {
+    for verified in [json!(false), json!("false"), json!(0), Value::Null] {
         me(&world, &login("evil", "ada@example.com", verified)).await.refused(403, "unknown_principal");
     }
     let first = me(&world, &login("sub-1", "ADA@example.com", json!(true))).await.expect(200);
@@ -270,7 +279,7 @@ async fn a_mail_can_be_tied_to_its_issuer_beforehand() {
     let world = World::builder().workers(0).issuers(2).start().await;
     let tied = UserDraft { subject: None, ..world.user_draft("ada") };
     world.person(tied, &[]).await;
-    let claims = json!({ "sub": "s", "email": "ada@example.com" });
+    let claims = json!({ "sub": "s", "email": "ada@example.com", "email_verified": true });
     me(&world, &world.issuers[1].token(&claims).unwrap()).await.refused(403, "unknown_principal");
     me(&world, &world.token(&claims)).await.expect(200);
 }

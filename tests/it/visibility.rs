@@ -115,10 +115,11 @@ async fn what_is_not_yours_is_not_there() {
 async fn everyone_can_see_who_they_are() {
     let scene = scene().await;
     let me = scene.world.get("/auth/me", &scene.ada).await.expect(200).body;
-    let red = json!([{ "id": scene.red.id, "name": "red" }]);
+    let red = json!([{ "id": scene.red.id, "name": "red", "is_active": true }]);
     assert_eq!(
         me,
         json!({ "kind": "user", "id": scene.ada.id, "identity": "ada@example.com", "display_name": null,
+            "user_id": scene.ada.id, "email": "ada@example.com", "oidc_sub": "ada", "roles": ["member"],
             "is_admin": false, "can_use_jit": true, "can_use_registration_token": false, "teams": red })
     );
     let me = scene.world.get("/auth/me", &scene.ci).await.expect(200).body;

@@ -4,11 +4,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use domain::TokenFacts;
 use serde_json::{Map, Value};
 
-use super::{OidcError, TrustedIssuer};
+use runtime::config::AcceptedTokens;
+
+use super::{OidcError, TrustedIssuer, token::Kind};
 
 /// How far the issuer's clock and ours may be apart.
 const LEEWAY: TimeDelta = TimeDelta::seconds(60);
-const SUBJECT_LIMIT: usize = 255;
+/// `OpenID` Connect allows 255 characters; CI providers put branch names into it.
+const SUBJECT_LIMIT: usize = 1024;
 const TEXT_LIMIT: usize = 255;
 
 /// A token whose signature and claims hold.
@@ -18,7 +21,7 @@ pub struct VerifiedToken {
     pub issuer: String,
     /// The trusted issuer's short name.
     pub issuer_name: String,
-    /// `sub`, 1 to 255 characters, none of them a control character.
+    /// `sub`, 1 to 1,024 characters, none of them a control character.
     pub subject: String,
     /// The audience of ours that `aud` names.
     pub audience: String,
@@ -28,12 +31,10 @@ pub struct VerifiedToken {
     pub email_verified: Option<bool>,
     /// `name`, else `preferred_username`.
     pub name: Option<String>,
-    /// `azp`: who the token was issued to.
-    pub authorized_party: Option<String>,
-    /// `client_id`, else `cid`.
-    pub client_id: Option<String>,
-    /// `gty`, Auth0's grant type; a hint only.
-    pub grant_type: Option<String>,
+    /// Whether the settings say that every e-mail of this issuer is verified.
+    pub email_trusted: bool,
+    /// Whether the settings let this issuer bind people by e-mail.
+    pub binds_people: bool,
     /// All claims as sent; of a name sent twice the last.
     pub claims: Map<String, Value>,
     /// `exp`.
@@ -41,16 +42,17 @@ pub struct VerifiedToken {
 }
 
 impl VerifiedToken {
-    /// What decides who is asking. An e-mail counts unless the issuer says that it is unverified.
+    /// What decides who is asking. An e-mail binds only if the issuer says that it is verified, or the settings say it
+    /// of the issuer.
     pub fn facts(self) -> TokenFacts {
+        let verified = self.email_verified == Some(true) || self.email_trusted;
+        let binding_email = self.email.clone().filter(|_| verified && self.binds_people);
         TokenFacts {
-            personal: self.claims.get("email").is_some_and(|email| !email.is_null()),
-            email: self.email.filter(|_| self.email_verified != Some(false)),
             issuer: self.issuer,
             subject: self.subject,
+            email: self.email,
+            binding_email,
             name: self.name,
-            client_id: self.client_id,
-            authorized_party: self.authorized_party,
             claims: self.claims,
         }
     }
@@ -76,6 +78,7 @@ impl Claims {
         self,
         trusted: &TrustedIssuer,
         now: DateTime<Utc>,
+        header_kind: Kind,
     ) -> Result<VerifiedToken, OidcError> {
         let expires_at = self.time("exp")?.ok_or(OidcError::Invalid("it has no `exp`"))?;
         if now >= expires_at + LEEWAY {
@@ -86,6 +89,8 @@ impl Claims {
                 return Err(OidcError::NotYetValid);
             }
         }
+        self.check_age(trusted, now, expires_at)?;
+        self.check_kind(trusted, header_kind)?;
         let audience = self.audience(&trusted.audiences)?;
         Ok(VerifiedToken {
             issuer: trusted.issuer.clone(),
@@ -95,12 +100,58 @@ impl Claims {
             email: self.text("email").filter(|email| email.contains('@')),
             email_verified: self.0.get("email_verified").map(is_yes),
             name: self.text("name").or_else(|| self.text("preferred_username")),
-            authorized_party: self.text("azp"),
-            client_id: self.text("client_id").or_else(|| self.text("cid")),
-            grant_type: self.text("gty"),
+            email_trusted: trusted.policy.email_trusted,
+            binds_people: trusted.policy.binds_people != Some(false),
             expires_at,
             claims: self.0,
         })
+    }
+
+    /// A token that is valid for years is a password: neither its age nor what is left of its life exceeds the issuer's
+    /// `max_token_age`.
+    fn check_age(
+        &self,
+        trusted: &TrustedIssuer,
+        now: DateTime<Utc>,
+        expires_at: DateTime<Utc>,
+    ) -> Result<(), OidcError> {
+        let Some(most) = trusted.policy.max_token_age else { return Ok(()) };
+        let limit = TimeDelta::from_std(most).unwrap_or(TimeDelta::MAX / 2) + LEEWAY;
+        let old = self.time("iat")?.is_some_and(|from| now - from > limit);
+        if old || expires_at - now > limit {
+            return Err(OidcError::LivesTooLong { hours: most.as_secs().div_ceil(3600) });
+        }
+        Ok(())
+    }
+
+    /// Refresh and logout tokens never count; access or ID tokens alone where the issuer's `accept` says so.
+    fn check_kind(&self, trusted: &TrustedIssuer, header_kind: Kind) -> Result<(), OidcError> {
+        let said = ["typ", "token_use"].map(|name| self.0.get(name).and_then(Value::as_str));
+        let said = said.map(|kind| kind.unwrap_or_default().to_ascii_lowercase());
+        if said.iter().any(|kind| matches!(kind.as_str(), "refresh" | "offline")) {
+            return Err(OidcError::WrongKind("a refresh token"));
+        }
+        if said.iter().any(|kind| kind == "logout") {
+            return Err(OidcError::WrongKind("a logout token"));
+        }
+        let has = |names: &[&str]| names.iter().any(|name| self.0.contains_key(*name));
+        let kind = match header_kind {
+            Kind::Unstated
+                if said.iter().any(|kind| kind == "id") || has(&["nonce", "at_hash", "c_hash"]) =>
+            {
+                Kind::Id
+            }
+            Kind::Unstated if said.iter().any(|kind| matches!(kind.as_str(), "bearer" | "access")) => {
+                Kind::Access
+            }
+            Kind::Unstated if has(&["scope", "scp"]) => Kind::Access,
+            stated => stated,
+        };
+        match (trusted.policy.accept, kind) {
+            (AcceptedTokens::Access, Kind::Id) => Err(OidcError::WrongKind("an ID token")),
+            (AcceptedTokens::Id, Kind::Access) => Err(OidcError::WrongKind("an access token")),
+            _ => Ok(()),
+        }
     }
 
     /// A `NumericDate` (RFC 7519): seconds, fractions cut off.
@@ -127,13 +178,19 @@ impl Claims {
     }
 
     fn subject(&self) -> Result<String, OidcError> {
-        let subject =
-            self.0.get("sub").and_then(Value::as_str).ok_or(OidcError::Invalid("it has no `sub`"))?;
+        let subject = match self.0.get("sub") {
+            None | Some(Value::Null) => return Err(OidcError::Invalid("it has no `sub`")),
+            Some(Value::String(subject)) => subject,
+            Some(Value::Number(_)) => {
+                return Err(OidcError::Invalid("its `sub` is a number, and OpenID Connect wants a string"));
+            }
+            Some(_) => return Err(OidcError::Invalid("its `sub` is no string")),
+        };
         let fits = (1..=SUBJECT_LIMIT).contains(&subject.chars().count());
         if !fits || subject.chars().any(char::is_control) {
             return Err(OidcError::Invalid("its `sub` is empty, too long or not printable"));
         }
-        Ok(subject.to_owned())
+        Ok(subject.clone())
     }
 
     /// A text claim we can do without: absent if it is too long or not printable.

@@ -1,7 +1,7 @@
 //! Why a token was refused. Nothing here quotes the token.
 
 /// A refused token, or one we cannot judge.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OidcError {
     /// Longer than 16 KB.
     #[error("the token is longer than 16 KB")]
@@ -15,6 +15,16 @@ pub enum OidcError {
     /// `iss` is none of the trusted issuers.
     #[error("the token's issuer is not trusted here")]
     UnknownIssuer,
+    /// `iss` differs from a trusted issuer in a final slash alone.
+    #[error(
+        "the token's issuer is `{said}`, and the trusted one is `{trusted}`: they differ in the final slash"
+    )]
+    IssuerSlash {
+        /// `iss` of the token.
+        said: String,
+        /// The issuer as configured.
+        trusted: String,
+    },
     /// The issuer has no such key.
     #[error("the token's key is not one of its issuer's")]
     UnknownKey,
@@ -30,6 +40,15 @@ pub enum OidcError {
     /// `nbf` or `iat` is in the future.
     #[error("the token is not valid yet")]
     NotYetValid,
+    /// Issued too long ago, or to live longer than the settings allow.
+    #[error("the token is older, or lives longer, than the {hours} hours its issuer's tokens may")]
+    LivesTooLong {
+        /// `max_token_age` of the issuer, in hours rounded up.
+        hours: u64,
+    },
+    /// A kind of token that does not count here: a refresh token, or an ID token where only access tokens do.
+    #[error("it is {0}, which is not accepted here")]
+    WrongKind(&'static str),
     /// The issuer's keys cannot be had; not the caller's fault.
     #[error("the issuer's keys are unavailable")]
     KeysUnavailable,
@@ -42,10 +61,12 @@ impl OidcError {
             Self::TooLarge => "token_too_large",
             Self::Invalid(_) | Self::UnknownKey | Self::BadSignature => "invalid_token",
             Self::UnsupportedAlgorithm => "unsupported_algorithm",
-            Self::UnknownIssuer => "unknown_issuer",
+            Self::UnknownIssuer | Self::IssuerSlash { .. } => "unknown_issuer",
             Self::WrongAudience => "wrong_audience",
             Self::Expired => "token_expired",
             Self::NotYetValid => "token_not_yet_valid",
+            Self::LivesTooLong { .. } => "token_lives_too_long",
+            Self::WrongKind(_) => "token_of_another_kind",
             Self::KeysUnavailable => "keys_unavailable",
         }
     }

@@ -1,6 +1,13 @@
 //! An issuer's published keys (JWKS, RFC 7517), reduced to those that can check a signature.
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{
+    Engine,
+    alphabet::URL_SAFE,
+    engine::{
+        DecodePaddingMode,
+        general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_SAFE_NO_PAD},
+    },
+};
 use jsonwebtoken::{Algorithm, DecodingKey, crypto};
 use serde::Deserialize;
 use serde_json::Value;
@@ -13,6 +20,16 @@ use super::{
 
 /// The most keys a set may have.
 const KEY_LIMIT: usize = 100;
+/// Characters of a `kid` in a log line.
+const KID_SHOWN: usize = 100;
+
+/// Key material with padding is unambiguous, and some providers write it.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &URL_SAFE,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
 
 /// The keys of one issuer at one time.
 #[derive(Default)]
@@ -25,6 +42,8 @@ pub(super) struct Key {
     kind: Kind,
     algorithm: Option<String>,
     material: DecodingKey,
+    /// The numbers of the public key without leading zeros: equal numbers are one key.
+    numbers: Vec<Vec<u8>>,
 }
 
 /// What the material is.
@@ -67,48 +86,81 @@ struct RawKey {
 }
 
 impl KeySet {
-    /// Keys of kinds we do not use are left out; they are the issuer's business.
+    /// Leaves out keys that cannot check a signature here, and says so with their `kid`.
     pub(super) fn parse(json: &[u8]) -> Result<Self, FetchError> {
         let raw: RawSet = serde_json::from_slice(json).map_err(|_| FetchError::Malformed("the key set"))?;
         if raw.keys.len() > KEY_LIMIT {
             return Err(FetchError::TooLarge);
         }
-        let keys = raw.keys.into_iter().filter_map(|key| Key::new(serde_json::from_value(key).ok()?));
-        Ok(Self(keys.collect()))
+        let mut keys: Vec<Key> = Vec::new();
+        for value in raw.keys {
+            let kid = shown_kid(&value);
+            match serde_json::from_value(value).map_err(|_| "it is malformed").and_then(Key::new) {
+                Ok(key) if keys.contains(&key) => {
+                    tracing::debug!(kid, "a key is twice in its issuer's set");
+                }
+                Ok(key) => keys.push(key),
+                Err(reason) => tracing::info!(kid, reason, "a key of an issuer's set is left out"),
+            }
+        }
+        Ok(Self(keys))
     }
 
-    /// The key for a token's `kid` and algorithm. Without a `kid` exactly one key must fit. Two keys that both fit
-    /// are both refused: which of them was meant is not for the token to choose.
+    /// The key for a token's `kid` and algorithm. Without a `kid` exactly one key must fit. Two keys of different
+    /// material that both fit are both refused: which of them was meant is not for the token to choose.
     pub(super) fn find(&self, kid: Option<&str>, algorithm: Algorithm) -> Found {
         let named: Vec<&Key> =
             self.0.iter().filter(|key| kid.is_none() || key.kid.as_deref() == kid).collect();
-        let fitting: Vec<&Key> = named.iter().copied().filter(|key| key.fits(algorithm)).collect();
-        match fitting.as_slice() {
-            [one] => Found::One(Box::new((*one).clone())),
-            [] if kid.is_none() || named.is_empty() => Found::None,
+        let mut fitting = named.iter().copied().filter(|key| key.fits(algorithm));
+        match fitting.next() {
+            Some(first) if fitting.all(|other| other.has_material_of(first)) => {
+                Found::One(Box::new(first.clone()))
+            }
+            None if kid.is_none() || named.is_empty() => Found::None,
             _ => Found::Unfit,
         }
     }
 }
 
+/// A `kid` as log lines show it: short, and `none` if there is none.
+fn shown_kid(key: &Value) -> String {
+    let kid = key.get("kid").and_then(Value::as_str).unwrap_or("none");
+    kid.chars().filter(|c| !c.is_control()).take(KID_SHOWN).collect()
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.kid == other.kid && self.algorithm == other.algorithm && self.has_material_of(other)
+    }
+}
+
 impl Key {
-    fn new(raw: RawKey) -> Option<Self> {
+    /// # Errors
+    /// Why it is no use.
+    fn new(raw: RawKey) -> Result<Self, &'static str> {
         let signs = raw.usage.as_deref().is_none_or(|usage| usage == "sig")
             && raw.key_ops.as_ref().is_none_or(|ops| ops.iter().any(|op| op == "verify"));
-        if !signs || raw.kid.as_ref().is_some_and(|kid| kid.len() > KID_LIMIT) {
-            return None;
+        if !signs {
+            return Err("it is not for signatures");
         }
-        let (kind, key) = match (raw.kty.as_str(), raw.crv.as_deref()) {
-            ("RSA", None) => (Kind::Rsa, DecodingKey::from_rsa_components(&raw.n?, &raw.e?)),
-            ("EC", Some("P-256")) => (Kind::P256, point(32, &raw.x?, &raw.y?)?),
-            ("EC", Some("P-384")) => (Kind::P384, point(48, &raw.x?, &raw.y?)?),
-            ("OKP", Some("Ed25519")) => {
-                let x = raw.x.filter(|x| has_bytes(32, x))?;
-                (Kind::Ed25519, DecodingKey::from_ed_components(&x))
-            }
-            _ => return None,
+        if raw.kid.as_ref().is_some_and(|kid| kid.len() > KID_LIMIT) {
+            return Err("its kid is too long");
+        }
+        let number = |text: &Option<String>| number(text.as_deref());
+        let (kind, numbers) = match (raw.kty.as_str(), raw.crv.as_deref()) {
+            ("RSA", None) => (Kind::Rsa, vec![number(&raw.n)?, number(&raw.e)?]),
+            ("EC", Some("P-256")) => (Kind::P256, vec![number(&raw.x)?, number(&raw.y)?]),
+            ("EC", Some("P-384")) => (Kind::P384, vec![number(&raw.x)?, number(&raw.y)?]),
+            // No number: leading zeros are part of it.
+            ("OKP", Some("Ed25519")) => (Kind::Ed25519, vec![bytes(raw.x.as_deref())?]),
+            _ => return Err("its type or curve is not used here"),
         };
-        Some(Self { kid: raw.kid, kind, algorithm: raw.alg, material: key.ok()? })
+        let material = material(kind, &numbers)?;
+        Ok(Self { kid: raw.kid, kind, algorithm: raw.alg, material, numbers })
+    }
+
+    fn has_material_of(&self, other: &Self) -> bool {
+        self.kind == other.kind && self.numbers == other.numbers
     }
 
     fn fits(&self, algorithm: Algorithm) -> bool {
@@ -140,12 +192,43 @@ impl Key {
     }
 }
 
-type Decoded = jsonwebtoken::errors::Result<DecodingKey>;
-
-fn point(bytes: usize, x: &str, y: &str) -> Option<Decoded> {
-    (has_bytes(bytes, x) && has_bytes(bytes, y)).then(|| DecodingKey::from_ec_components(x, y))
+fn material(kind: Kind, numbers: &[Vec<u8>]) -> Result<DecodingKey, &'static str> {
+    let wrong = "its numbers have the wrong length";
+    match (kind, numbers) {
+        (Kind::Rsa, [n, e]) if !n.is_empty() && !e.is_empty() => {
+            Ok(DecodingKey::from_rsa_raw_components(n, e))
+        }
+        (Kind::P256, [x, y]) => point(32, x, y).ok_or(wrong),
+        (Kind::P384, [x, y]) => point(48, x, y).ok_or(wrong),
+        (Kind::Ed25519, [x]) if x.len() == 32 => {
+            DecodingKey::from_ed_components(&URL_SAFE_NO_PAD.encode(x)).map_err(|_| wrong)
+        }
+        _ => Err(wrong),
+    }
 }
 
-fn has_bytes(bytes: usize, text: &str) -> bool {
-    URL_SAFE_NO_PAD.decode(text).is_ok_and(|decoded| decoded.len() == bytes)
+/// Coordinates have the curve's length (RFC 7518, 6.2.1.2); providers that drop leading zeros are understood.
+fn point(length: usize, x: &[u8], y: &[u8]) -> Option<DecodingKey> {
+    let coordinate = |number: &[u8]| {
+        let missing = length.checked_sub(number.len())?;
+        Some(URL_SAFE_NO_PAD.encode([vec![0; missing].as_slice(), number].concat()))
+    };
+    let plausible = |number: &[u8]| number.len() + 4 > length;
+    if !plausible(x) || !plausible(y) {
+        return None;
+    }
+    DecodingKey::from_ec_components(&coordinate(x)?, &coordinate(y)?).ok()
+}
+
+/// A big-endian number without its leading zeros.
+fn number(text: Option<&str>) -> Result<Vec<u8>, &'static str> {
+    let bytes = bytes(text)?;
+    let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+    Ok(bytes[zeros..].to_vec())
+}
+
+fn bytes(text: Option<&str>) -> Result<Vec<u8>, &'static str> {
+    let text = text.ok_or("one of its numbers is missing")?;
+    // Both alphabets are unambiguous here.
+    LENIENT.decode(text.replace('+', "-").replace('/', "_")).map_err(|_| "one of its numbers is no base64url")
 }

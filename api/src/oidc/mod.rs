@@ -14,7 +14,11 @@ mod token;
 use std::{sync::Arc, time::Duration};
 
 use futures::future::join_all;
-use runtime::{Clock, Witness, config::IssuerConfig, health::Beat};
+use runtime::{
+    Clock, Witness,
+    config::{IssuerConfig, IssuerPolicy},
+    health::Beat,
+};
 use store::Store;
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -41,12 +45,14 @@ pub struct TrustedIssuer {
     pub jwks_url: Option<Url>,
     /// A short name for logs and metrics.
     pub name: String,
+    /// What its tokens may do beyond naming an identity.
+    pub policy: IssuerPolicy,
 }
 
 impl From<IssuerConfig> for TrustedIssuer {
     fn from(config: IssuerConfig) -> Self {
-        let IssuerConfig { name, issuer, audiences, jwks_url } = config;
-        Self { issuer, audiences, jwks_url, name }
+        let IssuerConfig { name, issuer, audiences, jwks_url, policy } = config;
+        Self { issuer, audiences, jwks_url, name, policy }
     }
 }
 
@@ -115,10 +121,50 @@ impl Verifier {
         let claims = Claims::parse(&parts.payload)?;
         let said = claims.issuer()?;
         let chosen = self.issuers.iter().find(|(trusted, _)| trusted.issuer == said);
-        let (trusted, keys) = chosen.ok_or(OidcError::UnknownIssuer)?;
+        let (trusted, keys) = chosen.ok_or_else(|| self.unknown_issuer(said))?;
         let key = keys.find(parts.kid.as_deref(), parts.algorithm).await?;
         key.verify(&parts)?;
-        claims.check(trusted, self.clock.now())
+        claims.check(trusted, self.clock.now(), parts.kind)
+    }
+
+    /// Names both issuers where only the final slash differs: the most frequent mistake in the settings.
+    fn unknown_issuer(&self, said: &str) -> OidcError {
+        let bare = said.trim_end_matches('/');
+        let near = self.issuers.iter().find(|(trusted, _)| trusted.issuer.trim_end_matches('/') == bare);
+        near.map_or(OidcError::UnknownIssuer, |(trusted, _)| OidcError::IssuerSlash {
+            said: format!("{bare}{}", if said.len() == bare.len() { "" } else { "/" }),
+            trusted: trusted.issuer.clone(),
+        })
+    }
+
+    /// Whether tokens of this issuer are believed.
+    pub fn trusts(&self, issuer: &str) -> bool {
+        self.issuers.iter().any(|(trusted, _)| trusted.issuer == issuer)
+    }
+
+    /// Why this issuer is not one of the trusted, for an admin: the one meant if only the final slash differs, else all.
+    pub fn expected_issuers(&self, issuer: &str) -> String {
+        let trusted = || self.issuers.iter().map(|(trusted, _)| trusted.issuer.as_str());
+        let bare = issuer.trim_end_matches('/');
+        match trusted().find(|trusted| trusted.trim_end_matches('/') == bare) {
+            Some(near) => format!("not configured here; `{near}` is, and differs in the final slash"),
+            None => {
+                format!("not configured here; configured are: {}", trusted().collect::<Vec<_>>().join(", "))
+            }
+        }
+    }
+
+    /// The issuer of people for whom an admin names none.
+    pub fn binding_issuer(&self) -> Option<&str> {
+        let mut binding =
+            self.issuers.iter().filter(|(trusted, _)| trusted.policy.binds_people == Some(true));
+        binding.next().map(|(trusted, _)| trusted.issuer.as_str())
+    }
+
+    /// Whether an e-mail address may be bound to an identity of this issuer.
+    pub fn binds_people(&self, issuer: &str) -> bool {
+        let may = |trusted: &TrustedIssuer| trusted.policy.binds_people != Some(false);
+        self.issuers.iter().any(|(trusted, _)| trusted.issuer == issuer && may(trusted))
     }
 
     /// Puts the clock that judges tokens right by the database's: a machine whose own clock is wrong by minutes would

@@ -21,6 +21,9 @@ use super::{HttpSettings, TrustedIssuer, keys::KeySet};
 /// The largest answer read, in bytes.
 const BODY_LIMIT: usize = 256 * 1024;
 
+/// RFC 7517, 8.5: some providers answer 406 to whoever accepts `application/json` alone.
+const ACCEPTED: &str = "application/json, application/jwk-set+json";
+
 /// Why keys could not be had.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FetchError {
@@ -34,6 +37,8 @@ pub(super) enum FetchError {
     TooLarge,
     #[error("{0} is malformed")]
     Malformed(&'static str),
+    #[error("the discovery document is of the issuer `{said}`, and the configured issuer is `{configured}`")]
+    OtherIssuer { said: String, configured: String },
 }
 
 /// Redirects are not followed: keys come from where the configuration or the issuer's own document says.
@@ -86,7 +91,8 @@ impl KeySource {
         let from_loopback = is_loopback(&url);
         let found: Discovered = serde_json::from_slice(&self.get(url).await?).map_err(|_| malformed())?;
         if found.issuer != self.issuer {
-            return Err(malformed());
+            let said = found.issuer.chars().filter(|c| !c.is_control()).take(500).collect();
+            return Err(FetchError::OtherIssuer { said, configured: self.issuer.clone() });
         }
         // Only an issuer on this machine may send us to this machine.
         safe_url(&found.jwks_uri).filter(|uri| from_loopback || !is_loopback(uri)).ok_or_else(malformed)
@@ -94,7 +100,7 @@ impl KeySource {
 
     async fn get(&self, url: Url) -> Result<Vec<u8>, FetchError> {
         let mut response =
-            self.client.get(url).header(ACCEPT, "application/json").send().await.map_err(FetchError::Http)?;
+            self.client.get(url).header(ACCEPT, ACCEPTED).send().await.map_err(FetchError::Http)?;
         if response.status() != StatusCode::OK {
             return Err(FetchError::Status(response.status()));
         }

@@ -27,6 +27,19 @@ pub(super) struct Parts<'t> {
     pub(super) signature: &'t str,
     /// The claims' JSON.
     pub(super) payload: Vec<u8>,
+    /// What its header says it is.
+    pub(super) kind: Kind,
+}
+
+/// What kind of token it is, by its header (RFC 9068) or by claims providers are known to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// For resource servers.
+    Access,
+    /// For the client that signed somebody in.
+    Id,
+    /// Nothing says so.
+    Unstated,
 }
 
 impl<'t> Parts<'t> {
@@ -47,7 +60,7 @@ impl<'t> Parts<'t> {
             .map_err(|_| OidcError::Invalid("its header is no JSON object"))?;
         let algorithm = algorithm(&header)?;
         let payload = decode(payload)?;
-        Ok(Self { algorithm, kid: kid(&header)?, signed, signature, payload })
+        Ok(Self { algorithm, kid: kid(&header)?, signed, signature, payload, kind: kind(&header) })
     }
 }
 
@@ -76,6 +89,15 @@ fn algorithm(header: &Map<String, Value>) -> Result<Algorithm, OidcError> {
         Some("EdDSA") => Ok(Algorithm::EdDSA),
         Some(_) => Err(OidcError::UnsupportedAlgorithm),
         None => Err(OidcError::Invalid("its header has no `alg`")),
+    }
+}
+
+fn kind(header: &Map<String, Value>) -> Kind {
+    let kind = header.get("typ").and_then(Value::as_str).unwrap_or_default().to_ascii_lowercase();
+    match kind.strip_prefix("application/").unwrap_or(&kind) {
+        "at+jwt" => Kind::Access,
+        "id+jwt" => Kind::Id,
+        _ => Kind::Unstated,
     }
 }
 

@@ -22,6 +22,14 @@ pub(crate) struct Me {
     kind: &'static str,
     /// Our id.
     id: Uuid,
+    /// Our id of a person; null for a machine client.
+    user_id: Option<Uuid>,
+    /// E-mail of a person, as an admin wrote it.
+    email: Option<String>,
+    /// The subject of your token.
+    oidc_sub: String,
+    /// `admin` or `member` for people, `machine_client` for machines.
+    roles: Vec<&'static str>,
     /// The words by which audit rows name you.
     identity: String,
     /// Name to show.
@@ -80,9 +88,18 @@ pub(crate) async fn me(Authorised(caller): Authorised) -> Json<Me> {
         Requester::User(id) => ("user", id.uuid()),
         Requester::Client(id) => ("client", id.uuid()),
     };
+    let role = match caller.requester {
+        Requester::User(_) if caller.is_admin => "admin",
+        Requester::User(_) => "member",
+        Requester::Client(_) => "machine_client",
+    };
     Json(Me {
         kind,
         id,
+        user_id: caller.requester.user().map(Uuid::from),
+        email: caller.email,
+        oidc_sub: caller.principal.subject,
+        roles: vec![role],
         teams: caller.teams.iter().map(TeamRef::from).collect(),
         identity: caller.identity,
         display_name: caller.display_name,

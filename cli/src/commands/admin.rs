@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use domain::AuditEntry;
-use runtime::config::{OidcConfig, Sources};
+use runtime::config::{ConfigError, OidcConfig, Sources};
 use serde_json::json;
 use store::UserDraft;
 
@@ -10,10 +10,7 @@ use crate::{args::CreateAdmin, assemble, process, say};
 
 /// Makes somebody an active admin, and writes it down.
 pub(crate) async fn create(sources: &Sources, who: CreateAdmin) -> anyhow::Result<()> {
-    let issuer = match (&who.subject, who.issuer) {
-        (Some(_), None) => sources.section::<OidcConfig>()?.issuers.into_iter().next().map(|one| one.issuer),
-        (_, given) => given,
-    };
+    let issuer = issuer(sources, &who)?;
     let name = who.email.clone().or_else(|| who.subject.clone()).unwrap_or_default();
     let draft = UserDraft { email: who.email, issuer, subject: who.subject, ..UserDraft::default() };
     let store = assemble::store(sources)?;
@@ -32,4 +29,29 @@ pub(crate) async fn create(sources: &Sources, who: CreateAdmin) -> anyhow::Resul
     store.close().await;
     say::line(format_args!("{name} is an admin"));
     Ok(())
+}
+
+/// The issuer of the new admin: the one given, or the first that binds people. Where the issuers are not configured, the
+/// API writes its own into an invitation by e-mail.
+fn issuer(sources: &Sources, who: &CreateAdmin) -> anyhow::Result<Option<String>> {
+    let config = match (sources.section::<OidcConfig>(), &who.issuer) {
+        (Ok(config), _) => config,
+        (Err(ConfigError::Missing { .. }), given) if given.is_some() || who.subject.is_none() => {
+            return Ok(given.clone());
+        }
+        (Err(error), _) => return Err(error.into()),
+    };
+    let Some(given) = &who.issuer else {
+        let binding = config.binding_issuer().map(str::to_owned);
+        return binding
+            .context("no issuer binds people: give --issuer and --subject, or set OIDC_BINDS_PEOPLE")
+            .map(Some);
+    };
+    let names: Vec<_> = config.issuers.iter().map(|one| one.issuer.as_str()).collect();
+    anyhow::ensure!(
+        names.contains(&given.as_str()),
+        "the issuer {given} is not configured; configured are: {}",
+        names.join(", ")
+    );
+    Ok(Some(given.clone()))
 }

@@ -25,7 +25,7 @@ pub(crate) async fn run(sources: &Sources) -> anyhow::Result<()> {
     let installations: Vec<_> = parts.installations.keys().cloned().collect();
     let draining = process.shutdown.draining().clone();
     tokio::select! {
-        prepared = prepare(&store, &bootstrap, &installations) => prepared?,
+        prepared = prepare(&store, (&bootstrap, verifier.binding_issuer()), &installations) => prepared?,
         () = draining.cancelled() => return process.end().await,
     }
     verifier.set_clock(&store).await;
@@ -40,13 +40,24 @@ pub(crate) async fn bind(address: &str) -> anyhow::Result<TcpListener> {
 
 async fn prepare(
     store: &Store,
-    bootstrap: &BootstrapConfig,
+    (bootstrap, binding_issuer): (&BootstrapConfig, Option<&str>),
     installations: &[InstallationId],
 ) -> anyhow::Result<()> {
     database::migrate(store).await?;
     store.read().await?.installations().ensure(installations).await?;
+    let Some(issuer) = binding_issuer else {
+        anyhow::ensure!(
+            bootstrap.admins.is_empty(),
+            "BOOTSTRAP_ADMINS is set, but no issuer binds people by e-mail"
+        );
+        return Ok(());
+    };
+    let named = store.read().await?.users().name_issuer(issuer).await?;
+    if named > 0 {
+        tracing::info!(issuer, users = named, "invitations of an earlier release are for this issuer now");
+    }
     for email in &bootstrap.admins {
-        first_admin(store, email).await?;
+        first_admin(store, email, issuer).await?;
     }
     Ok(())
 }
@@ -78,9 +89,10 @@ pub(crate) fn start(
 }
 
 /// Somebody known already stays as the admins have left them: a restart raises nobody again.
-pub(crate) async fn first_admin(store: &Store, email: &str) -> anyhow::Result<()> {
+pub(crate) async fn first_admin(store: &Store, email: &str, issuer: &str) -> anyhow::Result<()> {
     let draft = UserDraft {
         email: Some(email.to_owned()),
+        issuer: Some(issuer.to_owned()),
         is_admin: true,
         can_use_jit: true,
         ..UserDraft::default()
@@ -93,11 +105,11 @@ pub(crate) async fn first_admin(store: &Store, email: &str) -> anyhow::Result<()
     }
     let entry = AuditEntry {
         identity: Some(email.to_owned()),
-        data: json!({ "by": "BOOTSTRAP_ADMINS" }),
+        data: json!({ "by": "BOOTSTRAP_ADMINS", "issuer": issuer }),
         ..AuditEntry::service("admin.create")
     };
     tx.audit().write(&entry).await?;
     tx.commit().await?;
-    tracing::info!(email, "becomes admin at the first login");
+    tracing::info!(email, issuer, "becomes admin at the first login within 30 days");
     Ok(())
 }

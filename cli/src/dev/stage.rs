@@ -8,7 +8,7 @@ use domain::{InstallationId, Secret};
 use fleet::Installation;
 use github::{Credential, GitHubSettings, KeySource, Scope};
 use queue::BudgetSettings;
-use runtime::config::{BootstrapConfig, GithubConfig, InstallationConfig, Sources};
+use runtime::config::{BootstrapConfig, GithubConfig, InstallationConfig, IssuerPolicy, Sources};
 use store::{NewClient, RunnerFilter, Store, UserDraft, Visible};
 use twin::{Issuer, RunnerChange, RunnerSpec, Twin, TwinConfig, WebhookConfig};
 
@@ -75,7 +75,8 @@ impl Stage {
             parts.verifier = verifier.clone();
         }
         let bootstrap: BootstrapConfig = sources.section()?;
-        prepare(&parts.store, (issuer.url(), twin.as_ref()), &bootstrap).await?;
+        let binding = verifier.binding_issuer().unwrap_or(issuer.url());
+        prepare(&parts.store, (issuer.url(), twin.as_ref()), (&bootstrap, binding)).await?;
         start_others(process, &sources, twin.as_ref())?;
         commands::api::start(process, listener, (parts, verifier))?;
         say::line(format_args!("servers   {}", private.describe()));
@@ -129,6 +130,7 @@ fn both(sources: &Sources, issuer: &Issuer) -> anyhow::Result<api::oidc::Verifie
         audiences: vec![people::AUDIENCE.to_owned()],
         jwks_url: None,
         name: "development".to_owned(),
+        policy: IssuerPolicy { binds_people: Some(true), ..IssuerPolicy::default() },
     });
     assemble::verifier(issuers)
 }
@@ -137,7 +139,7 @@ fn both(sources: &Sources, issuer: &Issuer) -> anyhow::Result<api::oidc::Verifie
 async fn prepare(
     store: &Store,
     (issuer, twin): (&str, Option<&Twin>),
-    bootstrap: &BootstrapConfig,
+    (bootstrap, binding_issuer): (&BootstrapConfig, &str),
 ) -> anyhow::Result<()> {
     commands::database::migrate(store).await?;
     let team = seed::team(store, &seed::team_draft(people::TEAM)).await?;
@@ -155,7 +157,7 @@ async fn prepare(
         store.read().await?.teams().add_member(team, user).await?;
     }
     for email in &bootstrap.admins {
-        commands::api::first_admin(store, email).await?;
+        commands::api::first_admin(store, email, binding_issuer).await?;
     }
     let machine = NewClient {
         client_id: people::MACHINE.to_owned(),

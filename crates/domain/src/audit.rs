@@ -33,7 +33,7 @@ pub struct Origin {
 
 /// One row of the audit log. Its event types: `runner.provision`, `runner.register`, `token.issued`, `runner.registered`, `runner.deleted`, `stray.deleted`, `job.cancel`,
 /// `runner.deprovision`, `runner.refresh`, `runner.labels_repaired`, `sync.trigger`, `job.failed`, `credential.fetch`, `team.create`, `team.update`, `team.deactivate`, `team.reactivate`, `member.add`, `member.remove`, `user.create`,
-/// `user.update`, `user.deactivate`, `user.activate`, `user.unbind`, `client.create`, `client.update`, `client.delete`, `credential.shred`, `lane.pause`, `lane.resume`, `workflow.cancel`, `installation.changed`, and with `rts`: `admin.create`.
+/// `user.bind`, `principal.unknown`, `principal.inactive`, `admin.denied`, `user.update`, `user.deactivate`, `user.activate`, `user.unbind`, `client.create`, `client.update`, `client.delete`, `credential.shred`, `lane.pause`, `lane.resume`, `workflow.cancel`, `installation.changed`, and with `rts`: `admin.create`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AuditEntry {
     /// What, as `noun.verb`.
@@ -54,6 +54,8 @@ pub struct AuditEntry {
     pub origin: Origin,
     /// Details; never a secret.
     pub data: serde_json::Value,
+    /// The claims that tell the runs of a machine client apart; written beside the details as `claims`.
+    pub claims: Option<serde_json::Value>,
     /// Why it was refused or failed; none is success.
     pub error: Option<String>,
 }
@@ -65,6 +67,7 @@ impl AuditEntry {
             event_type,
             requester: Some(caller.requester),
             identity: Some(caller.identity.clone()),
+            claims: caller.claims.clone(),
             origin: origin.clone(),
             ..Self::default()
         }
@@ -80,6 +83,20 @@ impl AuditEntry {
             action_taken: "paused",
         };
         (Self { data, ..Self::service("installation.changed") }, event)
+    }
+
+    /// The details with the claims, as they are stored; none if there are neither.
+    pub fn stored_data(&self) -> Option<serde_json::Value> {
+        let Some(claims) = &self.claims else {
+            return Some(self.data.clone()).filter(|data| !data.is_null());
+        };
+        let mut data = match &self.data {
+            serde_json::Value::Object(data) => data.clone(),
+            serde_json::Value::Null => serde_json::Map::new(),
+            other => serde_json::Map::from_iter([("value".to_owned(), other.clone())]),
+        };
+        data.insert("claims".to_owned(), claims.clone());
+        Some(data.into())
     }
 
     /// An entry about something the service did on its own.

@@ -207,6 +207,8 @@ pub struct Job {
     pub team: Option<TeamId>,
     /// Who asked; none for the service itself.
     pub requester: Option<Requester>,
+    /// The fingerprint of the issuer and subject that asked, where a machine client did.
+    pub asked_by: Option<Vec<u8>>,
     /// Callers beside them who were answered with this job and count on it.
     pub joined: i32,
     /// The runner it is about.

@@ -6,6 +6,7 @@ mod access;
 mod audit;
 mod call;
 mod caller;
+mod claim_rule;
 mod fleet;
 mod glob;
 mod ids;
@@ -18,13 +19,15 @@ mod runner;
 mod seal;
 mod secret;
 mod team;
+mod token_facts;
 mod version;
 mod webhook;
 
 pub use access::Access;
 pub use audit::{AuditEntry, Origin, SecurityEvent, Severity};
 pub use call::{Call, CallState, reap_due};
-pub use caller::{Caller, ClaimRule, MachineClient, Membership, Requester, TokenFacts, User};
+pub use caller::{Caller, MachineClient, Membership, Requester, User};
+pub use claim_rule::ClaimRule;
 pub use fleet::{
     Absence, Deviation, DriftRules, FEW, Findings, LiveRunner, MISSES, MISSES_OF_ANY_KIND, Observation, Pass,
     Remedy, SETTLING, SHARE, SeenLabel, SeenRunner, Shift, Source, Suspect, WORD, transition,
@@ -46,6 +49,7 @@ pub use runner::{BadRunnerName, Runner, RunnerName, RunnerStatus, is_name_prefix
 pub use seal::{KeyRing, SealError, Sealed, credential_context};
 pub use secret::Secret;
 pub use team::{Admission, DriftResponse, ProvisionRequest, Team};
+pub use token_facts::{Principal, TokenFacts};
 pub use version::{BadVersion, CutOff, NOTICE, RunnerVersion, VersionState};
 pub use webhook::{
     Content, Decision, Delivery, InstallationChange, InstallationNews, NoJson, Notice, Offence, Stale, Whose,

@@ -112,7 +112,7 @@ impl Audit<'_> {
     /// Writes one row. Whose identity is not at hand is looked up: a job knows its requester by id alone.
     pub async fn write(&mut self, entry: &AuditEntry) -> Result<()> {
         let (user, client) = owner_columns(entry.requester);
-        let data = Some(&entry.data).filter(|data| !data.is_null());
+        let data = entry.stored_data();
         sqlx::query!(
             "INSERT INTO audit_log (id, event_type, user_id, client_id, user_identity, runner_id, runner_name, team_id,
                 job_id, request_ip, user_agent, request_id, event_data, success, error_message)
@@ -144,7 +144,7 @@ impl Audit<'_> {
     /// Writes one security event about what `entry` tells.
     pub async fn alarm(&mut self, event: &SecurityEvent, entry: &AuditEntry) -> Result<()> {
         let (user, client) = owner_columns(entry.requester);
-        let data = Some(&entry.data).filter(|data| !data.is_null());
+        let data = entry.stored_data();
         sqlx::query!(
             "INSERT INTO security_events (id, event_type, severity, user_identity, runner_id, runner_name, team_id,
                 violation_data, action_taken)

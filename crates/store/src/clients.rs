@@ -8,6 +8,9 @@ use uuid::Uuid;
 
 use crate::{Listed, Page, Result, StoreError};
 
+/// Most rules that may fit one token.
+const MAX_RULES: i64 = 256;
+
 /// The machine clients, on one connection.
 #[derive(Debug)]
 pub struct Clients<'c>(pub(crate) &'c mut PgConnection);
@@ -58,25 +61,44 @@ impl TryFrom<ClientRow> for MachineClient {
 }
 
 impl Clients<'_> {
-    /// The clients a token may stand for: named by one of its client ids, or with a rule (at most 1,000).
+    /// The clients a token may stand for: named by one of its client ids, or with a rule found by one of its keys. None
+    /// by rule if more than [`MAX_RULES`] may fit: to leave some out could turn a token that fits two rules into one's.
     pub async fn candidates(&mut self, facts: &TokenFacts) -> Result<Vec<MachineClient>> {
         let rows = sqlx::query_as!(
             ClientRow,
-            "SELECT id, client_id, issuer, team_id, description, rule, is_active, created_at, last_used_at
-             FROM oauth_clients WHERE issuer = $1 AND deleted_at IS NULL
-                AND (client_id = ANY($2) OR rule IS NOT NULL) LIMIT 1000",
+            r#"SELECT id AS "id!", client_id AS "client_id!", issuer AS "issuer!", team_id AS "team_id!", description, rule,
+                is_active AS "is_active!", created_at AS "created_at!", last_used_at
+             FROM oauth_clients WHERE issuer = $1 AND client_id = ANY($2) AND rule IS NULL AND deleted_at IS NULL
+             UNION ALL
+             (SELECT id, client_id, issuer, team_id, description, rule, is_active, created_at, last_used_at
+             FROM oauth_clients WHERE issuer = $1 AND rule IS NOT NULL AND claim_rule_key(rule) = ANY($3)
+                AND deleted_at IS NULL
+                AND starts_with($4, substring(rule ->> 'subject' from '^[^*?]*'))
+             ORDER BY id LIMIT $5)"#,
             facts.issuer,
             &facts.client_ids(),
+            &facts.rule_keys(),
+            facts.subject,
+            MAX_RULES + 1,
         )
         .fetch_all(&mut *self.0)
         .await?;
-        rows.into_iter().map(MachineClient::try_from).collect()
+        let mut clients = rows.into_iter().map(MachineClient::try_from).collect::<Result<Vec<_>>>()?;
+        let rules = clients.iter().filter(|client| client.rule.is_some()).count();
+        if i64::try_from(rules).is_ok_and(|rules| rules > MAX_RULES) {
+            tracing::warn!(
+                issuer = facts.issuer,
+                "more than {MAX_RULES} claim rules may fit one token; none counts"
+            );
+            clients.retain(|client| client.rule.is_none());
+        }
+        Ok(clients)
     }
 
     /// Notes that a client was used (at most every five minutes), and names its team.
     pub async fn used(&mut self, client: &MachineClient) -> Result<Membership> {
         let row = sqlx::query!(
-            r#"SELECT name, coalesce($2::timestamptz < now() - interval '5 minutes', true) AS "stale!"
+            r#"SELECT name, is_active, coalesce($2::timestamptz < now() - interval '5 minutes', true) AS "stale!"
              FROM teams WHERE id = $1"#,
             client.team.uuid(),
             client.last_used_at,
@@ -88,7 +110,7 @@ impl Clients<'_> {
                 .execute(&mut *self.0)
                 .await?;
         }
-        Ok(Membership { id: client.team, name: row.name })
+        Ok(Membership { id: client.team, name: row.name, is_active: row.is_active })
     }
 
     /// Adds a client.

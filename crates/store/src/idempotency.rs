@@ -1,6 +1,6 @@
 //! Idempotency-Keys.
 
-use domain::{JobId, Requester};
+use domain::{JobId, Principal, Requester};
 use sqlx::PgConnection;
 
 use crate::Result;
@@ -18,19 +18,29 @@ pub enum Seen {
     Before(JobId),
     /// Another request used it.
     Mismatch,
+    /// The same request was accepted before, as this job, from another subject of the same machine client.
+    OtherSubject(JobId),
 }
 
 impl Idempotency<'_> {
     /// Takes `key` for `job`, or tells who has it. A second request with the same key waits until the first is
     /// committed or rolled back.
-    pub async fn take(&mut self, who: Requester, key: &str, body_hash: &[u8], job: JobId) -> Result<Seen> {
+    pub async fn take(
+        &mut self,
+        (who, asked_by): (Requester, Option<&Principal>),
+        key: &str,
+        body_hash: &[u8],
+        job: JobId,
+    ) -> Result<Seen> {
+        let asked_by = asked_by.map(Principal::fingerprint);
         let taken = sqlx::query!(
-            "INSERT INTO idempotency_keys (requester, key, body_hash, job_id) VALUES ($1, $2, $3, $4)
+            "INSERT INTO idempotency_keys (requester, key, body_hash, job_id, asked_by) VALUES ($1, $2, $3, $4, $5)
              ON CONFLICT ON CONSTRAINT idempotency_keys_pkey DO NOTHING",
             who.to_string(),
             key,
             body_hash,
             job.uuid(),
+            asked_by,
         )
         .execute(&mut *self.0)
         .await?;
@@ -38,13 +48,20 @@ impl Idempotency<'_> {
             return Ok(Seen::New);
         }
         let row = sqlx::query!(
-            "SELECT body_hash, job_id FROM idempotency_keys WHERE requester = $1 AND key = $2",
+            "SELECT body_hash, job_id, asked_by FROM idempotency_keys WHERE requester = $1 AND key = $2",
             who.to_string(),
             key,
         )
         .fetch_one(&mut *self.0)
         .await?;
-        Ok(if row.body_hash == body_hash { Seen::Before(row.job_id.into()) } else { Seen::Mismatch })
+        let job = row.job_id.into();
+        // An earlier release wrote no subject; the client as a whole asked then.
+        let same_subject = row.asked_by.is_none() || row.asked_by == asked_by;
+        Ok(match (row.body_hash == body_hash, same_subject) {
+            (true, true) => Seen::Before(job),
+            (true, false) => Seen::OtherSubject(job),
+            (false, _) => Seen::Mismatch,
+        })
     }
 
     /// Forgets up to `most` keys older than seven days. Answers how many.

@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
-    BlockedOn, CallId, InstallationId, Job, JobId, JobKind, JobParams, JobState, Problem, Requester,
-    RunnerId, TeamId,
+    BlockedOn, CallId, InstallationId, Job, JobId, JobKind, JobParams, JobState, Principal, Problem,
+    Requester, RunnerId, TeamId,
 };
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -90,6 +90,7 @@ struct JobRow {
     team_id: Option<Uuid>,
     requester_user: Option<Uuid>,
     requester_client: Option<Uuid>,
+    asked_by: Option<Vec<u8>>,
     joined: i32,
     runner_id: Option<Uuid>,
     runner_name: Option<String>,
@@ -124,6 +125,7 @@ impl TryFrom<JobRow> for Job {
                 row.requester_user.map(Into::into),
                 row.requester_client.map(Into::into),
             ),
+            asked_by: row.asked_by,
             joined: row.joined,
             runner: row.runner_id.map(Into::into),
             runner_name: row.runner_name,
@@ -152,7 +154,7 @@ macro_rules! job_rows {
         sqlx::query_as!(
             JobRow,
             $head + r#" jobs.id, jobs.kind, jobs.installation, jobs.team_id, jobs.requester_user, jobs.requester_client,
-                jobs.joined, jobs.runner_id, (SELECT name FROM runners WHERE runners.id = jobs.runner_id) AS "runner_name?",
+                jobs.asked_by, jobs.joined, jobs.runner_id, (SELECT name FROM runners WHERE runners.id = jobs.runner_id) AS "runner_name?",
                 jobs.state, jobs.blocked_on, jobs.attempts, jobs.snoozes, jobs.rescues, jobs.fence, jobs.run_at,
                 jobs.deadline_at, jobs.created_at, jobs.started_at, jobs.finished_at, jobs.params, jobs.error,
                 jobs.trace, clock_timestamp() AS "now!" "# + $tail
@@ -171,13 +173,21 @@ impl Jobs<'_> {
     /// # Errors
     /// `Conflict` by `jobs_one_open_deprovision`, `jobs_one_open_drift_check` or `jobs_one_open_reap`.
     pub async fn insert(&mut self, job: &NewJob) -> Result<Job> {
+        self.insert_for(job, None).await
+    }
+
+    /// Adds a job that this issuer and subject of a machine client asked for, waiting.
+    ///
+    /// # Errors
+    /// As [`Self::insert`].
+    pub async fn insert_for(&mut self, job: &NewJob, asked_by: Option<&Principal>) -> Result<Job> {
         let (user, client) = owner_columns(job.requester);
         let kind = job.params.kind();
         let params = serde_json::to_value(&job.params).map_err(StoreError::inconsistent)?;
         let row = job_rows!(
             "INSERT INTO jobs (id, kind, installation, team_id, requester_user, requester_client, runner_id, call_id,
-                params, trace, deadline_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, now() + make_interval(secs => $11)) RETURNING",
+                params, trace, deadline_at, asked_by)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, now() + make_interval(secs => $11), $12) RETURNING",
             "",
             job.id.uuid(),
             kind.as_str(),
@@ -190,6 +200,7 @@ impl Jobs<'_> {
             params,
             job.trace,
             seconds(kind.patience()),
+            asked_by.map(Principal::fingerprint),
         )
         .fetch_one(&mut *self.0)
         .await?;

@@ -48,7 +48,7 @@ pub use retention::Retention;
 pub use revocations::{Revocations, RevokedAccess, ShreddedConfigs, UnreadRunner};
 pub use runners::{NewRunner, RunnerFilter, Runners, TransitionRow};
 pub use teams::{TeamChange, TeamDraft, Teams};
-pub use users::{OtherAdmins, UserDraft, Users};
+pub use users::{BindRefusal, Binding, OtherAdmins, UserDraft, Users};
 pub use versions::{VersionRow, Versions};
 pub use webhooks::{Bound, InboxState, NewDelivery, Next, Pending, Webhooks};
 pub use workers::{WorkerRow, Workers};

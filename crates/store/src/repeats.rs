@@ -30,7 +30,7 @@ impl Audit<'_> {
     /// new. Details are those of the first occurrence.
     pub async fn write_or_count(&mut self, entry: &AuditEntry, key: &RepeatKey) -> Result<bool> {
         let (user, client) = owner_columns(entry.requester);
-        let data = Some(&entry.data).filter(|data| !data.is_null());
+        let data = entry.stored_data();
         Ok(sqlx::query_scalar!(
             r#"INSERT INTO audit_log (id, event_type, user_id, client_id, user_identity, runner_id, runner_name, team_id,
                 job_id, request_ip, user_agent, request_id, event_data, success, error_message, repeat_key)
@@ -72,7 +72,7 @@ impl Audit<'_> {
         key: &RepeatKey,
     ) -> Result<bool> {
         let (user, client) = owner_columns(entry.requester);
-        let data = Some(&entry.data).filter(|data| !data.is_null());
+        let data = entry.stored_data();
         Ok(sqlx::query_scalar!(
             r#"INSERT INTO security_events (id, event_type, severity, user_identity, runner_id, runner_name, team_id,
                 violation_data, action_taken, repeat_key)

@@ -39,6 +39,30 @@ pub struct OtherAdmins {
     pub bound: i64,
 }
 
+/// What became of a token whose e-mail may bind a person.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Binding {
+    /// It is this person's from now on.
+    Bound(User),
+    /// An admin named this e-mail, but the token is not theirs to bind.
+    Refused(User, BindRefusal),
+    /// No user has this e-mail.
+    NotInvited,
+}
+
+/// Why a token binds no invited person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BindRefusal {
+    /// The e-mail is bound to another subject.
+    BoundAlready,
+    /// The user is deactivated.
+    Inactive,
+    /// The invitation is older than 30 days.
+    Expired,
+    /// The invitation is for another issuer.
+    OtherIssuer,
+}
+
 #[expect(clippy::struct_excessive_bools, reason = "the columns of the table")]
 pub(crate) struct UserRow {
     pub(crate) id: Uuid,
@@ -86,6 +110,10 @@ macro_rules! user_rows {
     };
 }
 
+fn membership(((id, name), is_active): ((Uuid, String), bool)) -> Membership {
+    Membership { id: id.into(), name, is_active }
+}
+
 impl Users<'_> {
     /// The person, if there is one.
     pub async fn get(&mut self, id: UserId) -> Result<Option<User>> {
@@ -102,14 +130,18 @@ impl Users<'_> {
         Ok(row.map(User::from))
     }
 
-    /// Writes everything an admin may change about a person.
+    /// Writes everything an admin may change about a person. An invitation begins anew where the person is unbound, gets
+    /// another e-mail or issuer, or is activated.
     ///
     /// # Errors
     /// `Conflict` by `users_email_key` or `users_identity_key`.
     pub async fn update(&mut self, user: &User) -> Result<()> {
         sqlx::query!(
             "UPDATE users SET email = $2, issuer = $3, subject = $4, display_name = $5, is_admin = $6, is_viewer = $7,
-                is_active = $8, can_use_jit = $9, can_use_registration_token = $10 WHERE id = $1",
+                is_active = $8, can_use_jit = $9, can_use_registration_token = $10,
+                invited_at = CASE WHEN $4::text IS NULL AND (subject IS NOT NULL OR lower(email) IS DISTINCT FROM lower($2)
+                    OR issuer IS DISTINCT FROM $3 OR (NOT is_active AND $8)) THEN now() ELSE invited_at END
+             WHERE id = $1",
             user.id.uuid(),
             user.email,
             user.issuer,
@@ -163,7 +195,9 @@ impl Users<'_> {
                 ARRAY(SELECT team_id FROM team_members JOIN teams t ON t.id = team_id WHERE user_id = users.id
                       ORDER BY lower(name), t.id) AS "team_ids!",
                 ARRAY(SELECT name FROM team_members JOIN teams t ON t.id = team_id WHERE user_id = users.id
-                      ORDER BY lower(name), t.id) AS "team_names!"
+                      ORDER BY lower(name), t.id) AS "team_names!",
+                ARRAY(SELECT t.is_active FROM team_members JOIN teams t ON t.id = team_id WHERE user_id = users.id
+                      ORDER BY lower(name), t.id) AS "team_actives!"
              FROM users WHERE issuer = $1 AND subject = $2"#,
             issuer,
             subject,
@@ -176,7 +210,7 @@ impl Users<'_> {
                 .execute(&mut *self.0)
                 .await?;
         }
-        let teams = row.team_ids.into_iter().zip(row.team_names);
+        let teams = row.team_ids.into_iter().zip(row.team_names).zip(row.team_actives);
         let user = User {
             id: row.id.into(),
             email: row.email,
@@ -191,24 +225,50 @@ impl Users<'_> {
             created_at: row.created_at,
             last_login_at: row.last_login_at,
         };
-        Ok(Some((user, teams.map(|(id, name)| Membership { id: id.into(), name }).collect())))
+        Ok(Some((user, teams.map(membership).collect())))
     }
 
-    /// Binds the person an admin named by e-mail to the identity of a token that carries it. None: nobody is named so
-    /// and still unbound, or an admin named another issuer for them.
-    pub async fn bind(&mut self, facts: &TokenFacts) -> Result<Option<UserId>> {
-        let Some(email) = &facts.email else { return Ok(None) };
-        let id = sqlx::query_scalar!(
+    /// Binds the person an admin invited by e-mail to the identity of a token that may bind it. Invitations that name no
+    /// issuer are for `default_issuer`.
+    pub async fn bind(&mut self, facts: &TokenFacts, default_issuer: Option<&str>) -> Result<Binding> {
+        let Some(email) = &facts.binding_email else { return Ok(Binding::NotInvited) };
+        let bound = user_rows!(
             "UPDATE users SET issuer = $1, subject = $2, display_name = coalesce(display_name, $3), last_login_at = now()
-             WHERE lower(email) = lower($4) AND subject IS NULL AND (issuer IS NULL OR issuer = $1) RETURNING id",
+             WHERE lower(email) = lower($4) AND subject IS NULL AND is_active AND coalesce(issuer, $5) = $1
+                AND coalesce(invited_at, created_at) > now() - interval '30 days' RETURNING",
+            "",
             facts.issuer,
             facts.subject,
             facts.name,
             email,
+            default_issuer,
         )
         .fetch_optional(&mut *self.0)
         .await?;
-        Ok(id.map(Into::into))
+        if let Some(row) = bound {
+            return Ok(Binding::Bound(row.into()));
+        }
+        let refused = self.by_email(email).await?;
+        Ok(refused.map_or(Binding::NotInvited, |user| {
+            let why = if user.subject.is_some() {
+                BindRefusal::BoundAlready
+            } else if !user.is_active {
+                BindRefusal::Inactive
+            } else if user.issuer.as_deref().or(default_issuer) == Some(&facts.issuer) {
+                BindRefusal::Expired
+            } else {
+                BindRefusal::OtherIssuer
+            };
+            Binding::Refused(user, why)
+        }))
+    }
+
+    /// Writes the issuer into invitations of an earlier release, which name none. Answers how many.
+    pub async fn name_issuer(&mut self, issuer: &str) -> Result<u64> {
+        let done = sqlx::query!("UPDATE users SET issuer = $1 WHERE issuer IS NULL", issuer)
+            .execute(&mut *self.0)
+            .await?;
+        Ok(done.rows_affected())
     }
 
     /// Adds a person.
@@ -238,7 +298,8 @@ impl Users<'_> {
     /// changed.
     pub async fn make_admin(&mut self, draft: &UserDraft) -> Result<bool> {
         let done = sqlx::query!(
-            "UPDATE users SET is_admin = true, is_active = true
+            "UPDATE users SET is_admin = true, is_active = true, issuer = coalesce(issuer, $2),
+                invited_at = CASE WHEN subject IS NULL THEN now() END
              WHERE (lower(email) = lower($1) OR (issuer = $2 AND subject = $3))",
             draft.email,
             draft.issuer,

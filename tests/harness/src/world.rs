@@ -20,7 +20,7 @@ use github::{Credential, GitHubSettings, KeySource, Scope, Timeouts, TokenSource
 use queue::{Announcements, Spine};
 use runtime::{
     Clock, FixedClock,
-    config::{ServerConfig, TrustedProxies, WebhookSecret},
+    config::{IssuerPolicy, ServerConfig, TrustedProxies, WebhookSecret},
     health::Progress,
     shutdown::Shutdown,
 };
@@ -374,6 +374,7 @@ fn trusted(nth: usize, issuer: &Issuer) -> TrustedIssuer {
         audiences: vec!["runner-tokens".to_owned()],
         jwks_url: None,
         name: format!("issuer-{nth}"),
+        policy: IssuerPolicy { binds_people: (nth == 0).then_some(true), ..IssuerPolicy::default() },
     }
 }
 

@@ -192,6 +192,6 @@ async fn twenty_kilobytes_are_not_looked_at() {
     let token = key.token(&json!({"alg": "ES256", "kid": "k"}), &claims);
     assert!(token.len() > 20_000);
     let error = issuer.verifier().verify(&token).await.unwrap_err();
-    assert_eq!((error, error.code()), (OidcError::TooLarge, "token_too_large"));
+    assert_eq!((error.clone(), error.code()), (OidcError::TooLarge, "token_too_large"));
     assert_eq!(issuer.key_hits(), 0);
 }

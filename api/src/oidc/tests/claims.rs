@@ -91,8 +91,13 @@ async fn times_that_are_no_times_are_refused() {
 async fn the_issuer_must_be_one_of_ours_letter_for_letter() {
     let desk = Desk::new().await;
     let url = &desk.issuer.url;
-    let near =
-        [format!("{url}/"), url.to_uppercase(), format!("{url}.evil.example"), "https://idp".to_owned()];
+    let said = format!("{url}/");
+    let slash = OidcError::IssuerSlash { said: said.clone(), trusted: url.clone() };
+    assert!(
+        slash.to_string().contains(&format!("`{url}`")) && slash.to_string().contains(&format!("`{said}`"))
+    );
+    assert_eq!(desk.show_with("iss", json!(said)).await, Err(slash));
+    let near = [url.to_uppercase(), format!("{url}.evil.example"), "https://idp".to_owned()];
     for iss in near {
         assert_eq!(desk.show_with("iss", json!(iss)).await, Err(OidcError::UnknownIssuer), "{iss}");
     }
@@ -117,11 +122,14 @@ async fn the_audience_must_name_us() {
 #[tokio::test]
 async fn the_subject_is_short_and_printable() {
     let desk = Desk::new().await;
-    let long = "ü".repeat(255);
+    let long = "ü".repeat(1024);
     assert_eq!(desk.show_with("sub", json!(long)).await.unwrap().subject, long);
-    for bad in [json!(""), json!("x".repeat(256)), json!("a\nb"), json!("a\u{0}"), json!(7)] {
+    for bad in [json!(""), json!("x".repeat(1025)), json!("a\nb"), json!("a\u{0}"), json!(7)] {
         assert_eq!(desk.show_with("sub", bad).await.unwrap_err().code(), "invalid_token");
     }
+    let number = desk.show_with("sub", json!(7)).await.unwrap_err().to_string();
+    let none = desk.show_with("sub", Value::Null).await.unwrap_err().to_string();
+    assert!(number.contains("number") && none.contains("no `sub`"), "{number} {none}");
 }
 
 #[tokio::test]
@@ -138,26 +146,103 @@ async fn what_a_token_says_of_its_bearer_is_handed_on() {
     let token = desk.show(&claims).await.unwrap();
     assert_eq!((token.issuer.as_str(), token.issuer_name.as_str()), (desk.issuer.url.as_str(), "test"));
     assert_eq!(token.email_verified, Some(true));
-    assert_eq!(token.grant_type.as_deref(), Some("client-credentials"));
     let facts = token.facts();
     assert_eq!(facts.email.as_deref(), Some("ada@example.com"));
-    assert_eq!((facts.name.as_deref(), facts.client_id.as_deref()), (Some("ada"), Some("okta")));
-    assert_eq!(facts.authorized_party.as_deref(), Some("cli"));
+    assert_eq!(facts.binding_email.as_deref(), Some("ada@example.com"));
+    assert_eq!(facts.name.as_deref(), Some("ada"));
     assert_eq!(facts.claims["repository"], "acme/app");
-    assert!(facts.personal);
+    assert!(facts.is_personal());
 }
 
 #[tokio::test]
 async fn an_unverified_email_is_no_fact_but_marks_a_person() {
     let desk = Desk::new().await;
-    for no in [json!(false), json!("false"), json!("perhaps"), json!(1)] {
+    for no in [json!(false), json!("false"), json!("perhaps"), json!(1), Value::Null] {
         let mut claims = desk.issuer.claims();
         claims["email"] = json!("ada@example.com");
         claims["email_verified"] = no;
         let facts = desk.show(&claims).await.unwrap().facts();
-        assert!(facts.email.is_none() && facts.personal);
+        assert!(facts.binding_email.is_none() && facts.is_personal());
     }
+    let facts = desk.show_with("email", json!("ada@example.com")).await.unwrap().facts();
+    assert!(facts.binding_email.is_none(), "absence is no yes");
     let facts = desk.show_with("email", json!("a@b\n")).await.unwrap().facts();
-    assert!(facts.email.is_none() && facts.personal);
-    assert!(!desk.show(&desk.issuer.claims()).await.unwrap().facts().personal);
+    assert!(facts.email.is_none() && facts.is_personal());
+    assert!(!desk.show(&desk.issuer.claims()).await.unwrap().facts().is_personal());
+}
+
+#[tokio::test]
+async fn issuer_with_trusted_emails_binds_without_email_verified() {
+    let desk = Desk::new().await;
+    let mut claims = desk.issuer.claims();
+    claims["email"] = json!("ada@example.com");
+    let token = desk.key.token(&json!({"alg": "ES256", "kid": "k"}), &claims);
+    for (email_trusted, binds_people, binds) in
+        [(true, None, true), (true, Some(true), true), (true, Some(false), false), (false, Some(true), false)]
+    {
+        let mut trusted = desk.issuer.trusted();
+        (trusted.policy.email_trusted, trusted.policy.binds_people) = (email_trusted, binds_people);
+        let verifier = desk.issuer.verifier_with(trusted, crate::oidc::HttpSettings::default());
+        let facts = verifier.verify(&token).await.unwrap().facts();
+        assert_eq!(facts.binding_email.is_some(), binds, "{email_trusted} {binds_people:?}");
+    }
+}
+
+#[tokio::test]
+async fn token_older_or_longer_than_its_issuer_allows_is_refused() {
+    let desk = Desk::new().await;
+    let day = 86_400;
+    let mut trusted = desk.issuer.trusted();
+    trusted.policy.max_token_age = Some(std::time::Duration::from_hours(24));
+    let verifier = desk.issuer.verifier_with(trusted, crate::oidc::HttpSettings::default());
+    for (iat, exp, fits) in [
+        (Some(NOW), NOW + day, true),
+        (Some(NOW), NOW + 4_102_444_800, false),
+        (None, NOW + 2 * day, false),
+        (Some(NOW - 2 * day), NOW + 60, false),
+        (None, NOW + 60, true),
+    ] {
+        let mut claims = desk.issuer.claims();
+        (claims["exp"], claims["iat"]) = (json!(exp), json!(iat.unwrap_or(NOW)));
+        if iat.is_none() {
+            claims.as_object_mut().unwrap().remove("iat");
+        }
+        let token = desk.key.token(&json!({"alg": "ES256", "kid": "k"}), &claims);
+        let verdict = verifier.verify(&token).await.map(drop);
+        assert_eq!(
+            verdict,
+            if fits { Ok(()) } else { Err(OidcError::LivesTooLong { hours: 24 }) },
+            "{iat:?} {exp}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn kinds_of_tokens_are_accepted_as_the_issuer_says() {
+    use runtime::config::AcceptedTokens::{Access, Any, Id};
+    let desk = Desk::new().await;
+    let cases = [
+        (json!({"typ": "at+jwt"}), json!({}), [true, true, false]),
+        (json!({"typ": "id+jwt"}), json!({}), [true, false, true]),
+        (json!({"typ": "JWT"}), json!({"typ": "ID"}), [true, false, true]),
+        (json!({}), json!({"typ": "Bearer"}), [true, true, false]),
+        (json!({}), json!({"nonce": "n"}), [true, false, true]),
+        (json!({}), json!({"scope": "x"}), [true, true, false]),
+        (json!({}), json!({}), [true, true, true]),
+        (json!({}), json!({"typ": "Refresh"}), [false, false, false]),
+        (json!({}), json!({"typ": "Offline"}), [false, false, false]),
+    ];
+    for (header, more, fits) in cases {
+        let mut claims = desk.issuer.claims();
+        claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let mut whole = json!({"alg": "ES256", "kid": "k"});
+        whole.as_object_mut().unwrap().extend(header.as_object().unwrap().clone());
+        let token = desk.key.token(&whole, &claims);
+        for (accept, fits) in [Any, Access, Id].into_iter().zip(fits) {
+            let mut trusted = desk.issuer.trusted();
+            trusted.policy.accept = accept;
+            let verifier = desk.issuer.verifier_with(trusted, crate::oidc::HttpSettings::default());
+            assert_eq!(verifier.verify(&token).await.is_ok(), fits, "{accept:?} {header} {more}");
+        }
+    }
 }

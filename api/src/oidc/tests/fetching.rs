@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::TimeDelta;
 use futures::future::join_all;
 use runtime::health::Progress;
@@ -166,6 +167,66 @@ async fn keys_of_other_kinds_do_not_spoil_the_set() {
         key.jwk("k"),
     ];
     let issuer = TestIssuer::start(&others).await;
+    let token = key.token(&header("k"), &issuer.claims());
+    assert!(issuer.verifier().verify(&token).await.is_ok());
+}
+
+#[tokio::test]
+async fn key_that_is_written_oddly_but_unambiguously_is_used() {
+    let key = TestKey::p256();
+    let (plain, x) = (key.jwk("k"), key.jwk("k")["x"].as_str().unwrap().to_owned());
+    let with = |field: &str, value: Value| {
+        let mut jwk = plain.clone();
+        jwk[field] = value;
+        jwk
+    };
+    let bytes = URL_SAFE_NO_PAD.decode(&x).unwrap();
+    let zeros = [vec![0], bytes].concat();
+    let sets = [
+        vec![plain.clone(), plain.clone()],
+        vec![plain.clone(), with("use", json!("sig"))],
+        vec![plain.clone(), with("alg", json!("ES256"))],
+        vec![with("x", json!(format!("{x}=")))],
+        vec![with("x", json!(super::issuer::encode(zeros)))],
+        vec![with("x", json!(x.replace('-', "+").replace('_', "/")))],
+        vec![plain.clone(), with("x", json!(format!("{x}=")))],
+    ];
+    for set in sets {
+        let issuer = TestIssuer::start(&set).await;
+        for header in [header("k"), json!({"alg": "ES256"})] {
+            let token = key.token(&header, &issuer.claims());
+            assert!(issuer.verifier().verify(&token).await.is_ok(), "{header} {set:?}");
+        }
+    }
+    let other = TestIssuer::start(&[plain, TestKey::p256().jwk("k")]).await;
+    let token = key.token(&header("k"), &other.claims());
+    assert_eq!(
+        other.verifier().verify(&token).await,
+        Err(OidcError::UnknownKey),
+        "equal kid, other material"
+    );
+}
+
+#[tokio::test]
+async fn rsa_key_with_leading_zeros_and_padding_is_one_key() {
+    let key = TestKey::rsa();
+    let plain = key.jwk("k");
+    let n = URL_SAFE_NO_PAD.decode(plain["n"].as_str().unwrap()).unwrap();
+    let mut odd = plain.clone();
+    odd["n"] = json!(super::issuer::encode([vec![0], n].concat()));
+    odd["e"] = json!("AAEAAQ==");
+    for set in [vec![odd.clone()], vec![plain, odd]] {
+        let issuer = TestIssuer::start(&set).await;
+        let token = key.token(&json!({"alg": "RS256", "kid": "k"}), &issuer.claims());
+        assert!(issuer.verifier().verify(&token).await.is_ok());
+    }
+}
+
+#[tokio::test]
+async fn issuer_that_serves_only_key_sets_is_asked_for_one() {
+    let key = TestKey::p256();
+    let issuer = TestIssuer::start(&[key.jwk("k")]).await;
+    issuer.publish(Answer::OnlyAs("application/jwk-set+json", json!({"keys": [key.jwk("k")]})));
     let token = key.token(&header("k"), &issuer.claims());
     assert!(issuer.verifier().verify(&token).await.is_ok());
 }

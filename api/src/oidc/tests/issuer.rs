@@ -14,13 +14,13 @@ use axum::{
     Router,
     body::Body,
     extract::State,
-    http::StatusCode,
+    http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
     routing::get,
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
-use runtime::{Clock, FixedClock};
+use runtime::{Clock, FixedClock, config::IssuerPolicy};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinHandle};
 
@@ -116,6 +116,8 @@ pub(super) enum Answer {
     Json(Value),
     Raw(Vec<u8>),
     Status(u16),
+    /// 406 to who does not accept this type.
+    OnlyAs(&'static str, Value),
     Never,
 }
 
@@ -168,6 +170,7 @@ impl TestIssuer {
             audiences: vec!["rts".to_owned(), "rts-too".to_owned()],
             jwks_url: None,
             name: "test".to_owned(),
+            policy: IssuerPolicy { max_token_age: None, ..IssuerPolicy::default() },
         }
     }
 
@@ -207,10 +210,15 @@ impl TestIssuer {
     }
 }
 
-async fn keys_route(State(switches): State<Arc<Switches>>) -> Response {
+async fn keys_route(State(switches): State<Arc<Switches>>, headers: HeaderMap) -> Response {
     switches.key_hits.fetch_add(1, Ordering::SeqCst);
     let answer = switches.keys.lock().unwrap().clone();
-    respond(answer).await
+    let accepted = headers.get("accept").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    match answer {
+        Answer::OnlyAs(kind, _) if !accepted.contains(kind) => respond(Answer::Status(406)).await,
+        Answer::OnlyAs(_, value) => respond(Answer::Json(value)).await,
+        answer => respond(answer).await,
+    }
 }
 
 async fn discovery_route(State(switches): State<Arc<Switches>>) -> Response {
@@ -231,6 +239,6 @@ async fn respond(answer: Answer) -> Response {
         Answer::Status(code) => {
             (StatusCode::from_u16(code).unwrap(), [("location", "/stray")]).into_response()
         }
-        Answer::Never => std::future::pending().await,
+        Answer::OnlyAs(..) | Answer::Never => std::future::pending().await,
     }
 }

@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
+use super::check_issuer;
 use crate::{
     app::App,
     body::{Body, Id, Params},
@@ -50,7 +51,7 @@ pub(crate) struct NewClientBody {
     /// The identity provider's id for it; with a rule, a name for it.
     #[schema(example = "ci-pipeline")]
     client_id: String,
-    /// The issuer whose tokens count; without it, the first one configured.
+    /// The issuer whose tokens count, one of those configured; without it, the first one.
     issuer: Option<String>,
     /// The team it acts for.
     team_id: Uuid,
@@ -90,7 +91,8 @@ pub(crate) async fn create(
 fn draft(app: &App, body: NewClientBody) -> Result<NewClient, Problem> {
     let mut wrong = Vec::new();
     check_text(&mut wrong, "/client_id", &body.client_id, 255);
-    check_optional(&mut wrong, "/issuer", body.issuer.as_deref(), 500);
+    let issuer = body.issuer.unwrap_or_else(|| app.default_issuer.clone());
+    check_issuer(app, &mut wrong, &issuer);
     check_optional(&mut wrong, "/description", body.description.as_deref(), 1000);
     let rule = body.rule.map(|rule| ClaimRule { subject: rule.subject, claims: rule.claims });
     if let Some(Err(why)) = rule.as_ref().map(ClaimRule::check) {
@@ -99,7 +101,7 @@ fn draft(app: &App, body: NewClientBody) -> Result<NewClient, Problem> {
     settle(wrong)?;
     Ok(NewClient {
         client_id: body.client_id,
-        issuer: body.issuer.unwrap_or_else(|| app.default_issuer.clone()),
+        issuer,
         team: TeamId::from(body.team_id),
         description: body.description,
         rule,

@@ -11,6 +11,8 @@ mod users;
 mod versions;
 mod workers;
 
+use domain::FieldError;
+use operations::check_text;
 use serde::{Deserialize, Deserializer};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -50,4 +52,12 @@ impl Comment {
 #[expect(clippy::option_option, reason = "a member that is not there and a null are two things in a PATCH")]
 fn named<'de, D: Deserializer<'de>, T: Deserialize<'de>>(reader: D) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(reader).map(Some)
+}
+
+/// One of the configured issuers, letter for letter: tokens of no other are ever believed.
+fn check_issuer(app: &App, wrong: &mut Vec<FieldError>, issuer: &str) {
+    check_text(wrong, "/issuer", issuer, 500);
+    if !app.verifier.trusts(issuer) {
+        wrong.push(FieldError::new("/issuer", app.verifier.expected_issuers(issuer)));
+    }
 }

@@ -10,10 +10,11 @@ use store::UserDraft;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+use super::check_issuer;
 use crate::{
     app::App,
     body::{Body, Id, Params},
-    caller::Admin,
+    caller::{Admin, MAX_SUBJECT_BYTES},
     error::ApiResult,
     openapi::problems,
     origin::From_,
@@ -46,16 +47,18 @@ problems! {
     ShowProblems: AdminRequired, NotFound;
 }
 
-/// A new person: named by e-mail, to be bound at the first login, or by issuer and subject at once.
+/// A new person: invited by e-mail, to be bound at the first login within 30 days whose e-mail is verified, or named by
+/// issuer and subject at once.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewUser {
     /// E-mail, as their tokens say it.
     #[schema(example = "ada@example.com")]
     email: Option<String>,
-    /// Token issuer; with an e-mail alone, the only issuer whose token may bind it.
+    /// Token issuer, one of those configured; with an e-mail alone, the only issuer whose token may bind it. Without it,
+    /// the first issuer that binds people.
     issuer: Option<String>,
-    /// Token subject; needs `issuer`.
+    /// Token subject.
     oidc_sub: Option<String>,
     /// Name to show.
     display_name: Option<String>,
@@ -70,12 +73,39 @@ pub(crate) struct NewUser {
     can_use_registration_token: bool,
 }
 
+/// A subject as tokens may have it, and no longer than the index of identities takes.
+fn check_subject(wrong: &mut Vec<FieldError>, subject: Option<&str>) {
+    check_optional(wrong, "/oidc_sub", subject, 1024);
+    if subject.is_some_and(|subject| subject.len() > MAX_SUBJECT_BYTES) {
+        wrong.push(FieldError::new("/oidc_sub", "at most 2,000 bytes"));
+    }
+}
+
 const fn yes() -> bool {
     true
 }
 
 impl NewUser {
-    fn check(&self) -> Result<(), Problem> {
+    /// The issuer: the one named, or the first that binds people.
+    fn issuer(&self, app: &App, wrong: &mut Vec<FieldError>) -> Option<String> {
+        let issuer = self.issuer.clone().or_else(|| app.verifier.binding_issuer().map(str::to_owned));
+        match &issuer {
+            None => wrong.push(FieldError::new("/issuer", "needed: no issuer binds people here")),
+            Some(issuer) => {
+                check_issuer(app, wrong, issuer);
+                if self.oidc_sub.is_none()
+                    && app.verifier.trusts(issuer)
+                    && !app.verifier.binds_people(issuer)
+                {
+                    let detail = "this issuer binds nobody by e-mail; give oidc_sub, or set `binds_people`";
+                    wrong.push(FieldError::new("/issuer", detail));
+                }
+            }
+        }
+        issuer
+    }
+
+    fn check(&self, app: &App) -> Result<Option<String>, Problem> {
         let mut wrong = Vec::new();
         if self.email.is_none() && self.oidc_sub.is_none() {
             wrong.push(FieldError::new("/email", "this or oidc_sub is needed"));
@@ -83,13 +113,11 @@ impl NewUser {
         if self.email.as_deref().is_some_and(|email| !is_email(email)) {
             wrong.push(FieldError::new("/email", "not an e-mail address"));
         }
-        if self.oidc_sub.is_some() && self.issuer.is_none() {
-            wrong.push(FieldError::new("/issuer", "needed with oidc_sub"));
-        }
-        check_optional(&mut wrong, "/issuer", self.issuer.as_deref(), 500);
-        check_optional(&mut wrong, "/oidc_sub", self.oidc_sub.as_deref(), 255);
+        let issuer = self.issuer(app, &mut wrong);
+        check_subject(&mut wrong, self.oidc_sub.as_deref());
         check_optional(&mut wrong, "/display_name", self.display_name.as_deref(), 200);
-        settle(wrong)
+        settle(wrong)?;
+        Ok(issuer)
     }
 }
 
@@ -104,10 +132,10 @@ pub(crate) async fn create(
     From_(origin): From_,
     Body(body): Body<NewUser>,
 ) -> ApiResult<(StatusCode, Json<UserView>)> {
-    body.check()?;
+    let issuer = body.check(&app)?;
     let draft = UserDraft {
         email: body.email,
-        issuer: body.issuer,
+        issuer,
         subject: body.oidc_sub,
         display_name: body.display_name,
         is_admin: body.is_admin,
@@ -117,7 +145,8 @@ pub(crate) async fn create(
     let mut tx = app.store.begin().await?;
     let user = tx.users().insert(UserId::new(), &draft).await.map_err(OperationError::from)?;
     let entry = AuditEntry {
-        data: json!({ "user_id": user.id, "email": user.email, "is_admin": user.is_admin }),
+        data: json!({ "user_id": user.id, "email": user.email, "is_admin": user.is_admin,
+            "issuer": user.issuer, "subject": user.subject }),
         ..AuditEntry::by(&caller, &origin, "user.create")
     };
     tx.audit().write(&entry).await?;

@@ -12,11 +12,12 @@ use crate::{
 /// Of the audit row.
 const EVENT: &str = "job.cancel";
 
-problems! { CancelProblems: AdminRequired, NotFound, JobNotCancellable; }
+problems! { CancelProblems: AdminRequired, CredentialDenied, NotFound, JobNotCancellable; }
 
 /// Cancel a job that still waits. Its runner name and its place in the quota are free at once.
 ///
-/// Your own, or one somebody of your team asked for; what the service ordered itself is for admins.
+/// Your own, or one somebody of your team asked for; what the service ordered itself is for admins. A machine client
+/// cancels only what the same subject asked for.
 #[utoipa::path(
     delete, path = "/jobs/{job_id}", tag = "jobs", params(("job_id" = uuid::Uuid, Path)),
     responses((status = 200, description = "Cancelled", body = JobView), CancelProblems),
@@ -36,6 +37,9 @@ pub(crate) async fn cancel(
                 format!("The job is {}; only a queued job can be cancelled.", seen.state),
             ),
         }
+    } else if seen.requester.is_some() {
+        let detail = "Another subject asked for this job; a machine client cancels only what its own subject asked for.";
+        Problem::new(ProblemCode::CredentialDenied, detail)
     } else {
         let detail = "The service ordered this job itself; only an admin may cancel it.";
         Problem::new(ProblemCode::AdminRequired, detail)

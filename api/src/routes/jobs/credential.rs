@@ -24,8 +24,8 @@ JobCancelled, JobPoisoned, GithubRefused, GithubUnavailable, JobExpired; }
 
 /// Collect the JIT config, or registration token, of a job that has succeeded.
 ///
-/// Only who asked for the runner gets it; once, and again within 120 seconds of the first time. Each time is written
-/// down, and so is somebody else's try. Whoever has been deactivated or has left the team since gets nothing, and neither
+/// Only who asked for the runner gets it, of a machine client the same subject; once, and again within 120 seconds of the
+/// first time. Each time is written down, and so is somebody else's try. Whoever has been deactivated or has left the team since gets nothing, and neither
 /// does anybody of a team that has been deactivated.
 #[utoipa::path(
     post, path = "/jobs/{job_id}/credential", tag = "jobs", params(("job_id" = uuid::Uuid, Path)),
@@ -44,7 +44,7 @@ pub(crate) async fn credential(
     if !caller.may_see(job.team, job.requester) {
         return Err(hidden(&app, &caller, &origin, &job).await);
     }
-    if job.requester != Some(caller.requester) {
+    if !caller.asked_for(&job) {
         return Err(denied(&app, &caller, &origin, &job).await);
     }
     match (job.state, job.error.clone()) {

@@ -1,7 +1,7 @@
 //! Accepting a request for a runner: one transaction, one ticket.
 
 use domain::{
-    Admission, AuditEntry, Caller, Job, JobId, JobKind, JobParams, Origin, Problem, ProblemCode,
+    Admission, AuditEntry, Caller, Job, JobId, JobKind, JobParams, Origin, Principal, Problem, ProblemCode,
     ProvisionRequest, RunnerId, Team, TeamId,
 };
 use serde_json::json;
@@ -124,15 +124,26 @@ impl Ask<'_> {
 
     async fn take_key(&self, tx: &mut Tx, job: JobId) -> ApiResult<Option<Job>> {
         let Some(key) = &self.key else { return Ok(None) };
-        match tx.idempotency().take(self.caller.requester, key, &self.hash, job).await? {
+        match tx.idempotency().take((self.caller.requester, self.asked_by()), key, &self.hash, job).await? {
             Seen::New => Ok(None),
             Seen::Before(job) => Ok(tx.jobs().get(job).await?),
+            // The job of another workflow or account of the same client: what it makes is not for this one.
+            Seen::OtherSubject(_) => {
+                let detail =
+                    "This Idempotency-Key was used by another subject of this machine client; use a new one.";
+                Err(Problem::new(ProblemCode::CredentialDenied, detail).into())
+            }
             Seen::Mismatch => Err(Problem::new(
                 ProblemCode::IdempotencyMismatch,
                 "This Idempotency-Key was used with another body; use a new one.",
             )
             .into()),
         }
+    }
+
+    /// The subject that a machine client asks through; people are one subject.
+    fn asked_by(&self) -> Option<&Principal> {
+        self.caller.requester.client().map(|_| &self.caller.principal)
     }
 
     /// The team's runners, counted where it matters, with everyone else who counts them waiting.
@@ -174,7 +185,7 @@ impl Ask<'_> {
             },
             trace: self.origin.trace.clone(),
         };
-        let job = tx.jobs().insert(&job).await?;
+        let job = tx.jobs().insert_for(&job, self.asked_by()).await?;
         let entry = AuditEntry {
             runner: Some(runner.id),
             runner_name: Some(runner.name.to_string()),

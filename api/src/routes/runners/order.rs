@@ -116,7 +116,8 @@ impl Order<'_> {
             trace: self.origin.trace.clone(),
         };
         let mut tx = app.store.begin().await?;
-        let job = match tx.jobs().insert(&job).await {
+        let asked_by = self.caller.requester.client().map(|_| &self.caller.principal);
+        let job = match tx.jobs().insert_for(&job, asked_by).await {
             Ok(job) => job,
             Err(error) if matches!(error.constraint(), Some(OPEN_DEPROVISION | OPEN_DRIFT_CHECK)) => {
                 return Ok(None);

@@ -26,7 +26,7 @@ pub use github::{
 };
 pub use jobs::{JobsConfig, LabelEnforcement};
 pub use log::{LogConfig, LogFormat};
-pub use oidc::{IssuerConfig, OidcConfig};
+pub use oidc::{AcceptedTokens, IssuerConfig, IssuerPolicy, OidcConfig};
 pub use parse::{is_loopback, safe_url};
 pub use secrets::{CredentialKey, SecretsConfig};
 pub use server::{ServerConfig, TrustedProxies};

@@ -1,6 +1,6 @@
 //! Whose tokens are believed.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use serde::Deserialize;
 use url::Url;
@@ -20,7 +20,8 @@ const ISSUER: Setting = Setting::new(
     "OIDC_ISSUER",
     "an https URL without query (http only on loopback)",
     "The issuer of the callers' tokens, letter for letter as in their `iss`. More issuers go into the file as \
-     `[[oidc_issuers]]` tables with `issuer`, `audience`, `jwks_url` and `name`.",
+     `[[oidc_issuers]]` tables with `issuer`, `audience`, `jwks_url`, `name`, `binds_people`, `email_trusted`, \
+     `max_token_age_seconds` and `accept`.",
 );
 const AUDIENCE: Setting = Setting::new(
     "OIDC_AUDIENCE",
@@ -33,6 +34,32 @@ const JWKS: Setting = Setting::new(
     "an https URL (http only on loopback)",
     "Where the issuer's keys are; found by discovery when not set.",
 );
+const BINDS_PEOPLE: Setting = Setting::new(
+    "OIDC_BINDS_PEOPLE",
+    "true or false",
+    "Whether people an admin named by e-mail are bound to identities of `OIDC_ISSUER`. Without it: yes, unless a \
+     `[[oidc_issuers]]` table says `binds_people = true`. The first issuer that binds people is the one of users for \
+     whom an admin names no issuer.",
+);
+const EMAIL_TRUSTED: Setting = Setting::new(
+    "OIDC_EMAIL_TRUSTED",
+    "true or false",
+    "Whether every `email` of `OIDC_ISSUER` is verified, also where the token does not say `email_verified: true`. Only \
+     for providers whose users cannot choose their address.",
+)
+.or("false");
+const MAX_TOKEN_AGE: Setting = Setting::new(
+    "OIDC_MAX_TOKEN_AGE_SECONDS",
+    "0 to 31536000 seconds",
+    "Tokens of `OIDC_ISSUER` that are older, or live longer, are refused. 0: any age.",
+)
+.or("86400");
+const ACCEPT: Setting = Setting::new(
+    "OIDC_ACCEPT",
+    "`any`, `access` or `id`",
+    "Kinds of tokens accepted from `OIDC_ISSUER`: access tokens, ID tokens, or both.",
+)
+.or("any");
 
 /// All trusted issuers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +79,45 @@ pub struct IssuerConfig {
     pub audiences: Vec<String>,
     /// Where its keys are; `None` means discovery.
     pub jwks_url: Option<Url>,
+    /// What its tokens may do beyond naming an identity.
+    pub policy: IssuerPolicy,
 }
+
+/// What tokens of an issuer may do beyond naming an identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IssuerPolicy {
+    /// Whether an e-mail an admin wrote may be bound to an identity of this issuer. `None`: only if the admin named the
+    /// issuer with it. The first issuer with `Some(true)` is the one of users for whom an admin names none.
+    pub binds_people: Option<bool>,
+    /// Every `email` counts as verified.
+    pub email_trusted: bool,
+    /// Older tokens, and those with a longer life, are refused.
+    pub max_token_age: Option<Duration>,
+    /// Kinds of tokens accepted.
+    pub accept: AcceptedTokens,
+}
+
+impl Default for IssuerPolicy {
+    fn default() -> Self {
+        let max_token_age = Some(DEFAULT_TOKEN_AGE);
+        Self { binds_people: None, email_trusted: false, max_token_age, accept: AcceptedTokens::Any }
+    }
+}
+
+/// Kinds of tokens that count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AcceptedTokens {
+    /// Access and ID tokens.
+    Any,
+    /// Access tokens, and tokens that do not say what they are.
+    Access,
+    /// ID tokens, and tokens that do not say what they are.
+    Id,
+}
+
+const DEFAULT_TOKEN_AGE: Duration = Duration::from_hours(24);
+const MAX_TOKEN_AGE_SECONDS: u64 = 31_536_000;
 
 /// One `[[oidc_issuers]]` table as written.
 #[derive(Deserialize)]
@@ -62,6 +127,11 @@ struct IssuerEntry {
     audience: OneOrMany,
     jwks_url: Option<String>,
     name: Option<String>,
+    binds_people: Option<bool>,
+    #[serde(default)]
+    email_trusted: bool,
+    max_token_age_seconds: Option<u64>,
+    accept: Option<AcceptedTokens>,
 }
 
 #[derive(Deserialize)]
@@ -73,7 +143,8 @@ enum OneOrMany {
 
 impl Section for OidcConfig {
     const TITLE: &'static str = "Callers' tokens";
-    const SETTINGS: &'static [Setting] = &[ISSUER, AUDIENCE, JWKS];
+    const SETTINGS: &'static [Setting] =
+        &[ISSUER, AUDIENCE, JWKS, BINDS_PEOPLE, EMAIL_TRUSTED, MAX_TOKEN_AGE, ACCEPT];
 
     fn load(sources: &Sources) -> Result<Self, ConfigError> {
         let mut issuers = Vec::new();
@@ -83,7 +154,8 @@ impl Section for OidcConfig {
                 return Err(AUDIENCE.missing());
             }
             let jwks_url = sources.optional(&JWKS, safe_url)?;
-            issuers.push(IssuerConfig { name: "default".to_owned(), issuer, audiences, jwks_url });
+            let policy = policy(sources)?;
+            issuers.push(IssuerConfig { name: "default".to_owned(), issuer, audiences, jwks_url, policy });
         }
         for (index, entry) in sources.tables::<IssuerEntry>(ISSUERS_KEY)?.into_iter().enumerate() {
             issuers.push(entry.check(index)?);
@@ -92,8 +164,39 @@ impl Section for OidcConfig {
             return Err(ISSUER.missing());
         }
         unique(&issuers)?;
+        let stated = issuers.iter().any(|one| one.policy.binds_people == Some(true));
+        if let Some(first) = issuers.first_mut().filter(|_| !stated) {
+            first.policy.binds_people = first.policy.binds_people.or(Some(true));
+        }
         Ok(Self { issuers })
     }
+}
+
+impl OidcConfig {
+    /// The issuer of people for whom an admin names none: the first that binds people.
+    pub fn binding_issuer(&self) -> Option<&str> {
+        let mut binding = self.issuers.iter().filter(|one| one.policy.binds_people == Some(true));
+        binding.next().map(|one| one.issuer.as_str())
+    }
+}
+
+/// The policy of `OIDC_ISSUER`.
+fn policy(sources: &Sources) -> Result<IssuerPolicy, ConfigError> {
+    let binds_people = sources.given(&BINDS_PEOPLE)?.map(|_| sources.flag(&BINDS_PEOPLE)).transpose()?;
+    let seconds = sources.number(&MAX_TOKEN_AGE, 0..=MAX_TOKEN_AGE_SECONDS)?;
+    let accept = sources.value(&ACCEPT, |text| match text {
+        "any" => Some(AcceptedTokens::Any),
+        "access" => Some(AcceptedTokens::Access),
+        "id" => Some(AcceptedTokens::Id),
+        _ => None,
+    })?;
+    let email_trusted = sources.flag(&EMAIL_TRUSTED)?;
+    Ok(IssuerPolicy { binds_people, email_trusted, max_token_age: age(seconds), accept })
+}
+
+/// 0 means any age.
+fn age(seconds: u64) -> Option<Duration> {
+    (seconds > 0).then(|| Duration::from_secs(seconds))
 }
 
 impl IssuerEntry {
@@ -112,6 +215,16 @@ impl IssuerEntry {
         if !fits {
             return Err(bad("audience", AUDIENCE.expects));
         }
+        let seconds = self.max_token_age_seconds.unwrap_or(DEFAULT_TOKEN_AGE.as_secs());
+        if seconds > MAX_TOKEN_AGE_SECONDS {
+            return Err(bad("max_token_age_seconds", MAX_TOKEN_AGE.expects));
+        }
+        let policy = IssuerPolicy {
+            binds_people: self.binds_people,
+            email_trusted: self.email_trusted,
+            max_token_age: age(seconds),
+            accept: self.accept.unwrap_or(AcceptedTokens::Any),
+        };
         let name = self.name.unwrap_or_else(|| format!("issuer-{}", index + 1));
         Ok(IssuerConfig {
             name: short_text(&name, 40).ok_or_else(|| bad("name", "1 to 40 characters"))?,
@@ -121,6 +234,7 @@ impl IssuerEntry {
                 Some(text) => Some(safe_url(&text).ok_or_else(|| bad("jwks_url", JWKS.expects))?),
                 None => None,
             },
+            policy,
         })
     }
 }

@@ -241,6 +241,53 @@ fn further_issuers_come_from_the_file() {
 }
 
 #[test]
+fn the_first_issuer_binds_people_unless_another_says_so() {
+    let load = |text: &str, env: &[(&str, &str)]| {
+        let mut sources =
+            file(text).unwrap().set("OIDC_ISSUER", "https://idp.example").set("OIDC_AUDIENCE", "rts");
+        for (name, value) in env {
+            sources = sources.set(name, *value);
+        }
+        sources.section::<OidcConfig>()
+    };
+    let binds =
+        |config: &OidcConfig| config.issuers.iter().map(|one| one.policy.binds_people).collect::<Vec<_>>();
+    let table = "[[oidc_issuers]]\nissuer='https://b.example'\naudience='rts'\n";
+    let config = load(table, &[]).unwrap();
+    assert_eq!(binds(&config), [Some(true), None]);
+    assert_eq!(config.binding_issuer(), Some("https://idp.example"));
+    assert_eq!(config.issuers[0].policy.max_token_age, Some(Duration::from_hours(24)));
+
+    let marked =
+        format!("{table}binds_people=true\nemail_trusted=true\nmax_token_age_seconds=0\naccept='access'");
+    let config = load(&marked, &[]).unwrap();
+    assert_eq!(binds(&config), [None, Some(true)]);
+    assert_eq!(config.binding_issuer(), Some("https://b.example"));
+    let policy = config.issuers[1].policy;
+    assert_eq!(
+        (policy.email_trusted, policy.max_token_age, policy.accept),
+        (true, None, AcceptedTokens::Access)
+    );
+
+    let config =
+        load(table, &[("OIDC_BINDS_PEOPLE", "false"), ("OIDC_EMAIL_TRUSTED", "true"), ("OIDC_ACCEPT", "id")])
+            .unwrap();
+    assert_eq!(config.binding_issuer(), None);
+    let policy = config.issuers[0].policy;
+    assert_eq!(
+        (policy.binds_people, policy.email_trusted, policy.accept),
+        (Some(false), true, AcceptedTokens::Id)
+    );
+    for (name, value) in
+        [("OIDC_BINDS_PEOPLE", "perhaps"), ("OIDC_ACCEPT", "jwt"), ("OIDC_MAX_TOKEN_AGE_SECONDS", "31536001")]
+    {
+        assert!(load(table, &[(name, value)]).unwrap_err().to_string().contains(name), "{name}");
+    }
+    assert!(load(&format!("{table}max_token_age_seconds=31536001"), &[]).is_err());
+    assert!(load(&format!("{table}accept='jwt'"), &[]).is_err());
+}
+
+#[test]
 fn a_world_readable_key_is_only_for_development() {
     let folder = Folder::new();
     let key = folder.write("app.pem", "key", 0o644);

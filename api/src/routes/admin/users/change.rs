@@ -2,11 +2,14 @@
 
 use axum::{Json, extract::State, http::StatusCode};
 use domain::UserId;
-use operations::UserChange;
+use operations::{UserChange, settle};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::super::{Comment, named};
+use super::{
+    super::{Comment, check_issuer, named},
+    check_subject,
+};
 use crate::{
     app::App,
     body::{Body, Id},
@@ -30,7 +33,7 @@ problems! {
 pub(crate) struct ChangedUser {
     /// E-mail, as their tokens say it.
     email: Option<String>,
-    /// Token issuer.
+    /// Token issuer, one of those configured.
     issuer: Option<String>,
     /// Token subject: binds the person to it. Null unbinds them, and the next first login with their e-mail binds anew.
     #[serde(deserialize_with = "named")]
@@ -55,6 +58,12 @@ pub(crate) struct ChangedUser {
 }
 
 async fn change(app: &App, by: &Administers, id: UserId, body: ChangedUser) -> ApiResult<Json<UserView>> {
+    let mut errors = Vec::new();
+    if let Some(issuer) = &body.issuer {
+        check_issuer(app, &mut errors, issuer);
+    }
+    check_subject(&mut errors, body.oidc_sub.as_ref().and_then(Option::as_deref));
+    settle(errors)?;
     let change = UserChange {
         email: body.email,
         issuer: body.issuer,

@@ -1,0 +1,190 @@
+//! Audit rows and security events about callers who are refused before they may do anything. Anybody with a token of a
+//! trusted issuer can cause them, so equal ones are counted, and what one process writes in a window is bounded.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use domain::{AuditEntry, SecurityEvent};
+use serde_json::json;
+
+use crate::app::App;
+
+/// Equal refusals within this time are one row, and one more that counts the rest.
+const WINDOW: Duration = Duration::from_mins(10);
+/// Different refusals of one kind that are written in a window; the others are only counted.
+const MAX_ROWS: usize = 20;
+
+/// What was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Refused {
+    /// A valid token of someone unknown.
+    UnknownPrincipal,
+    /// A token of a deactivated user or machine client.
+    InactivePrincipal,
+    /// A token whose e-mail is somebody else's.
+    Binding,
+    /// A call that only admins may make.
+    AdminCall,
+}
+
+/// A row about to be written.
+type Row = (AuditEntry, Option<SecurityEvent>);
+
+/// The refusals of the current windows.
+#[derive(Debug, Default)]
+pub(crate) struct RefusalLog(Mutex<HashMap<Refused, Window>>);
+
+#[derive(Debug)]
+struct Window {
+    since: Instant,
+    rows: HashMap<String, Repeated>,
+    /// Refusals beyond the rows, and the last of them.
+    others: Option<Repeated>,
+}
+
+/// A refusal and how often it came after it was written.
+#[derive(Debug)]
+struct Repeated {
+    entry: AuditEntry,
+    times: u64,
+}
+
+impl Window {
+    fn new(now: Instant) -> Self {
+        Self { since: now, rows: HashMap::new(), others: None }
+    }
+
+    /// The rows that tell what was only counted.
+    fn summary(self) -> Vec<Row> {
+        let repeated = self.rows.into_values().filter(|row| row.times > 0);
+        let repeated = repeated.map(|row| summarised(row, "repeated"));
+        repeated.chain(self.others.map(|row| summarised(row, "others"))).map(|entry| (entry, None)).collect()
+    }
+}
+
+fn summarised(row: Repeated, what: &str) -> AuditEntry {
+    let mut entry = row.entry;
+    match &mut entry.data {
+        serde_json::Value::Object(data) => {
+            data.insert(what.to_owned(), json!(row.times));
+        }
+        data => *data = json!({ what: row.times }),
+    }
+    entry
+}
+
+impl RefusalLog {
+    /// Counts one refusal. Returns the rows to write now: the first of its key, unless the window is full.
+    fn count(&self, what: Refused, key: String, row: Row, now: Instant) -> Vec<Row> {
+        let mut windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut due = Self::take_due(&mut windows, now);
+        let window = windows.entry(what).or_insert_with(|| Window::new(now));
+        if let Some(known) = window.rows.get_mut(&key) {
+            known.times += 1;
+        } else if window.rows.len() < MAX_ROWS {
+            window.rows.insert(key, Repeated { entry: row.0.clone(), times: 0 });
+            due.push(row);
+        } else {
+            let times = window.others.as_ref().map_or(0, |others| others.times);
+            window.others = Some(Repeated { entry: row.0, times: times + 1 });
+        }
+        due
+    }
+
+    /// The summaries of the windows that are over; of all windows when `all` is set.
+    fn due(&self, now: Instant, all: bool) -> Vec<Row> {
+        let mut windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all {
+            return windows.drain().flat_map(|(_, window)| window.summary()).collect();
+        }
+        Self::take_due(&mut windows, now)
+    }
+
+    fn take_due(windows: &mut HashMap<Refused, Window>, now: Instant) -> Vec<Row> {
+        let over = windows.extract_if(|_, window| now.saturating_duration_since(window.since) >= WINDOW);
+        over.flat_map(|(_, window)| window.summary()).collect()
+    }
+}
+
+/// Writes a refusal down, or counts it if an equal one was written in the window. That it cannot be written changes no
+/// answer.
+pub(crate) async fn note(
+    app: &App,
+    what: Refused,
+    key: String,
+    entry: AuditEntry,
+    event: Option<SecurityEvent>,
+) {
+    let due = app.refusals().count(what, key, (entry, event), Instant::now());
+    write(app, due).await;
+}
+
+/// Writes the summaries of the windows that are over; with `all`, of all windows.
+pub(crate) async fn flush(app: &App, all: bool) {
+    let due = app.refusals().due(Instant::now(), all);
+    write(app, due).await;
+}
+
+async fn write(app: &App, rows: Vec<Row>) {
+    if rows.is_empty() {
+        return;
+    }
+    let written = async {
+        let mut tx = app.store.begin().await?;
+        for (entry, event) in &rows {
+            tx.audit().write(entry).await?;
+            if let Some(event) = event {
+                tx.audit().alarm(event, entry).await?;
+            }
+        }
+        tx.commit().await
+    };
+    if let Err(error) = written.await {
+        tracing::warn!(%error, rows = rows.len(), "refusals could not be written to the audit log");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(key: &str) -> Row {
+        let entry = AuditEntry { identity: Some(key.to_owned()), ..AuditEntry::service("principal.unknown") };
+        (entry, None)
+    }
+
+    #[test]
+    fn equal_refusals_are_one_row_and_a_count() {
+        let (log, start) = (RefusalLog::default(), Instant::now());
+        let count = |key: &str, at| log.count(Refused::UnknownPrincipal, key.to_owned(), row(key), at).len();
+        assert_eq!(count("a", start), 1);
+        assert_eq!((0..1000).map(|_| count("a", start)).sum::<usize>(), 0);
+        assert_eq!(count("b", start), 1);
+        assert!(log.due(start, false).is_empty());
+        let due = log.due(start + WINDOW, false);
+        assert_eq!(due.len(), 1);
+        assert_eq!(due[0].0.data, json!({ "repeated": 1000 }));
+        assert_eq!(count("a", start + WINDOW), 1, "a new window begins");
+    }
+
+    #[test]
+    fn different_refusals_write_a_bounded_number_of_rows() {
+        let (log, start) = (RefusalLog::default(), Instant::now());
+        let written: usize = (0..100_000)
+            .map(|n| n.to_string())
+            .map(|key| log.count(Refused::UnknownPrincipal, key.clone(), row(&key), start).len())
+            .sum();
+        assert_eq!(written, MAX_ROWS);
+        assert_eq!(
+            log.count(Refused::Binding, "x".into(), row("x"), start).len(),
+            1,
+            "kinds are counted apart"
+        );
+        let due = log.due(start, true);
+        assert_eq!(due.len(), 1);
+        assert_eq!(due[0].0.data, json!({ "others": 100_000 - MAX_ROWS }));
+    }
+}

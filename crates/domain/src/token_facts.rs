@@ -1,0 +1,241 @@
+//! What a verified token says of its bearer: a person, or a machine, and which.
+
+use aws_lc_rs::digest;
+use serde_json::{Map, Value, json};
+
+use crate::{MachineClient, claim_rule};
+
+/// An identity: what an issuer calls its subject. Everything else about a token may change.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Principal {
+    /// `iss`.
+    pub issuer: String,
+    /// `sub`.
+    pub subject: String,
+}
+
+impl Principal {
+    /// The identity of this issuer and subject.
+    pub fn new(issuer: impl Into<String>, subject: impl Into<String>) -> Self {
+        Self { issuer: issuer.into(), subject: subject.into() }
+    }
+
+    /// 32 bytes that differ for different identities.
+    pub fn fingerprint(&self) -> Vec<u8> {
+        let text = format!("{}:{}{}", self.issuer.len(), self.issuer, self.subject);
+        digest::digest(&digest::SHA256, text.as_bytes()).as_ref().to_vec()
+    }
+}
+
+/// What a verified token says, as far as it decides who is asking.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TokenFacts {
+    /// `iss`.
+    pub issuer: String,
+    /// `sub`.
+    pub subject: String,
+    /// `email`, verified or not.
+    pub email: Option<String>,
+    /// `email`, if it may bind a person: it is verified, and its issuer binds people.
+    pub binding_email: Option<String>,
+    /// `name` or `preferred_username`.
+    pub name: Option<String>,
+    /// All claims.
+    pub claims: Map<String, Value>,
+}
+
+/// Claims that only tokens of people carry.
+const PERSONAL_CLAIMS: [&str; 16] = [
+    "emails",
+    "auth_time",
+    "nonce",
+    "amr",
+    "name",
+    "given_name",
+    "family_name",
+    "middle_name",
+    "nickname",
+    "upn",
+    "unique_name",
+    "phone_number",
+    "birthdate",
+    "gender",
+    "picture",
+    "zoneinfo",
+];
+/// Claims by which providers name the client a token was issued to: `OpenID` Connect, RFC 9068, Okta, Entra ID.
+const CLIENT_CLAIMS: [&str; 4] = ["azp", "client_id", "cid", "appid"];
+/// Claims of a machine's token that tell its runs apart, for audit rows.
+const RUN_CLAIMS: [&str; 16] = [
+    "run_id",
+    "run_attempt",
+    "actor",
+    "repository",
+    "repository_id",
+    "ref",
+    "event_name",
+    "environment",
+    "workflow_ref",
+    "job_workflow_ref",
+    "project_path",
+    "pipeline_id",
+    "job_id",
+    "user_login",
+    "azp",
+    "jti",
+];
+/// Most characters of one claim in an audit row; subjects may be longer.
+const MAX_CLAIM: usize = 255;
+
+impl TokenFacts {
+    /// The identity.
+    pub fn principal(&self) -> Principal {
+        Principal::new(&*self.issuer, &*self.subject)
+    }
+
+    /// Whether it is a person's token, which never passes as a machine client's. Names, an e-mail address or the traces
+    /// of a sign-in say so always; a session or the scope `openid` unless the issuer says that a client got the token
+    /// for itself.
+    pub fn is_personal(&self) -> bool {
+        let has = |name: &&str| self.claims.get(*name).is_some_and(|value| !value.is_null());
+        let email = has(&"email") && !self.is_google_service_account();
+        let username = self.text("preferred_username").is_some_and(|name| !is_service_account(name));
+        let session = has(&"sid") || self.has_scope("openid");
+        email || username || PERSONAL_CLAIMS.iter().any(has) || (session && !self.is_clients_own())
+    }
+
+    /// The client ids this token may stand for. A client claim alone names the program a person signed in with, so it
+    /// counts only in a client's own token; a subject counts only if the token names no other client.
+    pub fn client_ids(&self) -> Vec<String> {
+        if self.is_personal() {
+            return Vec::new();
+        }
+        let subject = self.subject.strip_suffix("@clients").unwrap_or(&self.subject);
+        let named: Vec<&str> = CLIENT_CLAIMS.iter().filter_map(|name| self.text(name)).collect();
+        let own = self.is_clients_own();
+        let mut ids = Vec::new();
+        if own || named.is_empty() || named.iter().all(|id| *id == subject || *id == self.subject) {
+            ids.push(subject.to_owned());
+        }
+        ids.extend(named.iter().filter(|_| own).map(|id| (*id).to_owned()));
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+
+    /// The keys of claim rules that may mean this token; none for a person's.
+    pub fn rule_keys(&self) -> Vec<String> {
+        if self.is_personal() { Vec::new() } else { claim_rule::keys(&self.subject, &self.claims) }
+    }
+
+    /// The one client of `candidates` this token stands for: by client id, else by rule.
+    /// Several that fit make it nobody's, since any choice could be the wrong team.
+    pub fn choose<'c>(&self, candidates: &'c [MachineClient]) -> Option<&'c MachineClient> {
+        if self.is_personal() {
+            return None;
+        }
+        let ids = self.client_ids();
+        let by_id: Vec<_> = candidates
+            .iter()
+            .filter(|client| client.rule.is_none() && ids.contains(&client.client_id))
+            .collect();
+        let by_rule = || {
+            candidates
+                .iter()
+                .filter(|client| {
+                    client.rule.as_ref().is_some_and(|rule| rule.fits(&self.subject, &self.claims))
+                })
+                .collect::<Vec<_>>()
+        };
+        let fitting = if by_id.is_empty() { by_rule() } else { by_id };
+        match fitting.as_slice() {
+            [one] => Some(one),
+            _ => None,
+        }
+    }
+
+    /// The claims that tell the runs of a machine client apart, each of bounded length.
+    pub fn run_claims(&self) -> Value {
+        let mut kept = Map::from_iter([("sub".to_owned(), json!(self.subject))]);
+        for name in RUN_CLAIMS {
+            let value = match self.claims.get(name) {
+                Some(Value::String(text)) => json!(printable(text, MAX_CLAIM)),
+                Some(number @ Value::Number(_)) => number.clone(),
+                _ => continue,
+            };
+            kept.insert(name.to_owned(), value);
+        }
+        Value::Object(kept)
+    }
+
+    /// The token's own words about its bearer, for its bearer: issuer, subject, e-mail and client id as they were read.
+    pub fn describe(&self) -> String {
+        let shown = |text: &str| printable(text, MAX_CLAIM);
+        let email = self.email.as_deref().map_or_else(
+            || "no e-mail".to_owned(),
+            |email| {
+                let verified = if self.binding_email.is_some() { "" } else { " (not verified)" };
+                format!("the e-mail `{}`{verified}", shown(email))
+            },
+        );
+        let client = CLIENT_CLAIMS.iter().find_map(|name| Some((*name, self.text(name)?)));
+        let client = client.map_or_else(
+            || "no client id".to_owned(),
+            |(name, id)| format!("the client id `{}` (`{name}`)", shown(id)),
+        );
+        format!(
+            "the issuer `{}`, the subject `{}`, {email} and {client}",
+            shown(&self.issuer),
+            shown(&self.subject)
+        )
+    }
+
+    /// Whether the issuer says that a client got this token for itself, with no person involved.
+    fn is_clients_own(&self) -> bool {
+        let is = |name: &str, words: &[&str]| self.text(name).is_some_and(|text| words.contains(&text));
+        let service_account = CLIENT_CLAIMS.iter().filter_map(|name| self.text(name)).any(|id| {
+            let name = self.text("preferred_username").and_then(|name| name.strip_prefix(SERVICE_ACCOUNT));
+            name.is_some_and(|name| name.eq_ignore_ascii_case(id))
+        });
+        // Entra ID: an application's subject is its object id, a person's is made up for each application.
+        let entra = self.text("tid").is_some()
+            && self.text("oid") == Some(&self.subject)
+            && !self.claims.contains_key("scp");
+        let auth0 = is("gty", &["client-credentials", "client_credentials"]);
+        auth0 || is("idtyp", &["app"]) || service_account || entra
+    }
+
+    /// A service account of Google Cloud has an e-mail address of its own, and is its own authorised party.
+    fn is_google_service_account(&self) -> bool {
+        self.text("email").is_some_and(|email| email.ends_with(".gserviceaccount.com"))
+            && self.claims.get("email_verified") == Some(&Value::Bool(true))
+            && self.text("azp") == Some(&self.subject)
+    }
+
+    fn has_scope(&self, scope: &str) -> bool {
+        ["scope", "scp"].iter().any(|name| match self.claims.get(*name) {
+            Some(Value::String(text)) => text.split_whitespace().any(|word| word == scope),
+            Some(Value::Array(words)) => words.iter().any(|word| word.as_str() == Some(scope)),
+            _ => false,
+        })
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        self.claims.get(name)?.as_str().filter(|text| !text.is_empty())
+    }
+}
+
+/// How Keycloak names the user behind a client of its own.
+const SERVICE_ACCOUNT: &str = "service-account-";
+
+fn is_service_account(name: &str) -> bool {
+    name.starts_with(SERVICE_ACCOUNT)
+}
+
+/// At most so many characters, without control characters.
+fn printable(text: &str, most: usize) -> String {
+    text.chars().filter(|c| !c.is_control()).take(most).collect()
+}
+
+#[cfg(test)]
+mod tests;
