@@ -306,6 +306,69 @@ async fn rule_is_found_and_doubted_among_ten_thousand() {
 }
 
 #[tokio::test]
+async fn database_gives_each_rule_a_key_that_its_tokens_have() {
+    let world = World::builder().workers(0).start().await;
+    for (subject, claims, token) in [
+        ("repo:acme/deploy:*", json!({}), json!({ "sub": "repo:acme/deploy:ref:refs/heads/main" })),
+        ("repo:acme/de?loy*", json!({}), json!({ "sub": "repo:acme/deploy:x" })),
+        ("repo:acme/deploy", json!({ "ref": "x" }), json!({ "sub": "repo:acme/deploy", "ref": "x" })),
+        ("a:b:c:d:e:f:g:h:i:j:*", json!({}), json!({ "sub": "a:b:c:d:e:f:g:h:i:j:k" })),
+        ("org/ORG/project|x#*", json!({}), json!({ "sub": "org/ORG/project|x#y" })),
+        (
+            "*",
+            json!({ "ref": "m", "repository_id": 7 }),
+            json!({ "sub": "s", "ref": "m", "repository_id": 7 }),
+        ),
+        ("r*", json!({ "tenant": "ü\"\\" }), json!({ "sub": "r", "tenant": "ü\"\\" })),
+        ("r*", json!({ "flag": true }), json!({ "sub": "r", "flag": true })),
+        (
+            &format!("x/y/{}", "ü".repeat(400)),
+            json!({}),
+            json!({ "sub": format!("x/y/{}", "ü".repeat(400)) }),
+        ),
+    ] {
+        let rule = json!({ "subject": subject, "claims": claims });
+        let key: String =
+            sqlx::query_scalar("SELECT claim_rule_key($1)").bind(&rule).fetch_one(world.sql()).await.unwrap();
+        let facts = domain::TokenFacts {
+            issuer: "i".into(),
+            subject: token["sub"].as_str().unwrap().into(),
+            email: None,
+            binding_email: None,
+            name: None,
+            claims: token.as_object().unwrap().clone(),
+        };
+        assert!(facts.rule_keys().contains(&key), "{rule}: {key} is none of {:?}", facts.rule_keys());
+    }
+}
+
+#[tokio::test]
+async fn rule_of_an_earlier_release_without_an_owner_fits_no_token() {
+    let world = World::builder().workers(0).start().await;
+    let red = world.team(draft("red")).await;
+    let rule = domain::ClaimRule { subject: "repo:*".into(), claims: std::collections::BTreeMap::new() };
+    world.client("open", &red, Some(rule)).await;
+    me(&world, &world.token(&json!({ "sub": "repo:evil/x:ref" }))).await.refused(403, "unknown_principal");
+    let open = world.store().read().await.unwrap().clients().with_open_rules().await.unwrap();
+    assert_eq!(open, [("open".to_owned(), world.issuer().url().to_owned())]);
+}
+
+#[tokio::test]
+async fn unbound_person_is_invited_anew_and_binds_another_subject() {
+    let world = World::builder().workers(0).start().await;
+    let root = world.admin().await;
+    let ada = invite(&world, &root, json!({ "email": "ada@example.com" })).await;
+    let id = ada["id"].as_str().unwrap();
+    me(&world, &login(&world, "old", "ada@example.com")).await.expect(200);
+    let old = "UPDATE users SET created_at = now() - interval '1 year', invited_at = NULL WHERE id = $1";
+    world.change(old, id.parse().unwrap()).await;
+    me(&world, &login(&world, "new", "ada@example.com")).await.refused(403, "unknown_principal");
+    world.post(&format!("/admin/users/{id}/unbind"), &root, &json!({})).await.expect(200);
+    me(&world, &login(&world, "new", "ada@example.com")).await.expect(200);
+    me(&world, &login(&world, "old", "ada@example.com")).await.refused(403, "unknown_principal");
+}
+
+#[tokio::test]
 async fn strangers_and_probing_users_write_a_bounded_number_of_rows() {
     let world = World::builder().workers(0).start().await;
     let ada = world.user("ada", &[]).await;

@@ -45,6 +45,7 @@ async fn prepare(
 ) -> anyhow::Result<()> {
     database::migrate(store).await?;
     store.read().await?.installations().ensure(installations).await?;
+    warn_of_open_rules(store).await?;
     let Some(issuer) = binding_issuer else {
         anyhow::ensure!(
             bootstrap.admins.is_empty(),
@@ -58,6 +59,18 @@ async fn prepare(
     }
     for email in &bootstrap.admins {
         first_admin(store, email, issuer).await?;
+    }
+    Ok(())
+}
+
+/// Names the machine clients that an upgrade has closed out.
+async fn warn_of_open_rules(store: &Store) -> anyhow::Result<()> {
+    for (client_id, issuer) in store.read().await?.clients().with_open_rules().await? {
+        tracing::warn!(
+            client_id,
+            issuer,
+            "the claim rule of this machine client pins no owner and fits no token; change it"
+        );
     }
     Ok(())
 }

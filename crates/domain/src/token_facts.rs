@@ -193,6 +193,8 @@ impl TokenFacts {
     /// Whether the issuer says that a client got this token for itself, with no person involved.
     fn is_clients_own(&self) -> bool {
         let is = |name: &str, words: &[&str]| self.text(name).is_some_and(|text| words.contains(&text));
+        // Keycloak notes where a client came from only in sessions of service accounts.
+        let keycloak = ["clientHost", "clientAddress"].iter().all(|name| self.text(name).is_some());
         let service_account = CLIENT_CLAIMS.iter().filter_map(|name| self.text(name)).any(|id| {
             let name = self.text("preferred_username").and_then(|name| name.strip_prefix(SERVICE_ACCOUNT));
             name.is_some_and(|name| name.eq_ignore_ascii_case(id))
@@ -202,7 +204,7 @@ impl TokenFacts {
             && self.text("oid") == Some(&self.subject)
             && !self.claims.contains_key("scp");
         let auth0 = is("gty", &["client-credentials", "client_credentials"]);
-        auth0 || is("idtyp", &["app"]) || service_account || entra
+        auth0 || is("idtyp", &["app"]) || keycloak || service_account || entra
     }
 
     /// A service account of Google Cloud has an e-mail address of its own, and is its own authorised party.

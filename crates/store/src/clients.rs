@@ -95,6 +95,25 @@ impl Clients<'_> {
         Ok(clients)
     }
 
+    /// The active clients, as client id and issuer, whose rule an earlier release accepted although it pins no owner. It fits
+    /// no token any more.
+    pub async fn with_open_rules(&mut self) -> Result<Vec<(String, String)>> {
+        let rows = sqlx::query!(
+            r#"SELECT client_id, issuer, rule AS "rule!" FROM oauth_clients
+             WHERE rule IS NOT NULL AND is_active AND deleted_at IS NULL"#
+        )
+        .fetch_all(&mut *self.0)
+        .await?;
+        let mut open = Vec::new();
+        for row in rows {
+            let rule: ClaimRule = serde_json::from_value(row.rule).map_err(StoreError::inconsistent)?;
+            if !rule.pins_owner() {
+                open.push((row.client_id, row.issuer));
+            }
+        }
+        Ok(open)
+    }
+
     /// Notes that a client was used (at most every five minutes), and names its team.
     pub async fn used(&mut self, client: &MachineClient) -> Result<Membership> {
         let row = sqlx::query!(

@@ -48,6 +48,10 @@ fn tokens_of_machines_name_their_client() {
                 "email_verified": false, "scope": "openid profile email", "clientHost": "10.0.0.1", "acr": "1",
                 "sid": "5", "typ": "Bearer" }),
         ),
+        (
+            "Keycloak without the scope `profile`",
+            json!({ "sub": "3f2a", "azp": "ci", "client_id": "ci", "clientHost": "10.0.0.1", "clientAddress": "10.0.0.1" }),
+        ),
         ("Entra v1", json!({ "sub": "11-22", "oid": "11-22", "tid": "t", "appid": "ci", "appidacr": "1" })),
         (
             "Entra v2",

@@ -48,6 +48,21 @@ fn further_installations_come_from_the_file() {
 }
 
 #[test]
+fn repository_of_a_managed_user_is_accepted() {
+    let folder = Folder::new();
+    let key = folder.write("a.pem", "key", 0o600);
+    for (owner, name) in [("ada_acme", "tools"), ("acme", "x_y.z-1"), ("a", "b")] {
+        let text =
+            several(&folder).replacen("org = \"globex\"", &format!("repository = \"{owner}/{name}\""), 1);
+        let given = complete().toml(&PathBuf::from("rts.toml"), &text).unwrap();
+        let given = given.set("GITHUB_APP_PRIVATE_KEY_PATH", key.to_str().unwrap());
+        let owners: Vec<_> =
+            Config::load(&given).unwrap().github.installations.into_iter().map(|one| one.owner).collect();
+        assert!(owners.contains(&GithubOwner::Repository(owner.into(), name.into())), "{owners:?}");
+    }
+}
+
+#[test]
 fn what_an_installation_lacks_is_named() {
     let folder = Folder::new();
     let good = several(&folder);
