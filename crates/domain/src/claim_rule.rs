@@ -17,14 +17,13 @@ const KEY_SEGMENTS: std::ops::RangeInclusive<usize> = 2..=8;
 const MAX_KEY: usize = 600;
 
 /// Claims by which providers name whose pipeline, project or account it is. Of all others any tenant may choose the value.
-const OWNER_CLAIMS: [&str; 16] = [
+const OWNER_CLAIMS: [&str; 14] = [
     "repository_id",
     "repository",
     "repository_owner_id",
     "repository_owner",
     "enterprise_id",
     "enterprise",
-    "job_workflow_ref",
     "workflow_ref",
     "project_id",
     "project_path",
@@ -33,10 +32,10 @@ const OWNER_CLAIMS: [&str; 16] = [
     "root_namespace_id",
     "organization_id",
     "organization",
-    "ci_config_ref_uri",
 ];
-/// Claims that say nothing of an owner, also for providers we do not know.
-const OPEN_CLAIMS: [&str; 16] = [
+/// Claims that say nothing of an owner, also for providers we do not know. Any repository may call a public reusable
+/// workflow (`job_workflow_ref`), and anybody may set off a workflow of another's repository (`actor`).
+const OPEN_CLAIMS: [&str; 24] = [
     "iss",
     "aud",
     "azp",
@@ -46,6 +45,7 @@ const OPEN_CLAIMS: [&str; 16] = [
     "ref_protected",
     "event_name",
     "environment",
+    "environment_protected",
     "head_ref",
     "base_ref",
     "runner_environment",
@@ -53,6 +53,13 @@ const OPEN_CLAIMS: [&str; 16] = [
     "run_attempt",
     "pipeline_source",
     "workflow",
+    "job_workflow_ref",
+    "ci_config_ref_uri",
+    "context",
+    "actor",
+    "actor_id",
+    "user_login",
+    "user_email",
 ];
 
 /// Which tokens of an issuer are meant: the subject fits a pattern and every named claim has exactly this value.
@@ -113,15 +120,23 @@ impl ClaimRule {
                 names_owner && value.as_str() != Some("")
             })
         };
-        let mut parts = literal.split_inclusive(SEPARATORS);
-        let mut whole = || parts.next().is_some_and(|part| part.len() > 1 && part.ends_with(SEPARATORS));
-        let segments = [whole(), whole(), whole()];
-        let (known_provider, pinned) = match literal.split_once(':').map(|(head, _)| head) {
-            Some("repo" | "repository" | "project_path" | "repository_owner" | "job_workflow_ref") => {
-                (true, segments[..2] == [true, true])
-            }
-            Some("system") => (true, segments == [true, true, true]),
-            _ => (false, segments[..2] == [true, true]),
+        let segments: Vec<&str> =
+            literal.split_inclusive(SEPARATORS).filter_map(|part| part.strip_suffix(SEPARATORS)).collect();
+        let filled = |from: usize, to: usize| {
+            segments.get(from..to).is_some_and(|some| some.iter().all(|segment| !segment.is_empty()))
+        };
+        let head = segments.first().copied().unwrap_or_default();
+        let names_owner = |name: &str| name == "repo" || OWNER_CLAIMS.contains(&name);
+        let (known_provider, pinned) = if head == "system" {
+            (true, filled(0, 3))
+        } else if names_owner(head) {
+            (true, filled(0, 2))
+        } else if OPEN_CLAIMS.contains(&head) {
+            // A subject of several claims that begins with one anybody may have: the owner comes later.
+            let owner = segments.iter().position(|segment| names_owner(segment));
+            (true, owner.is_some_and(|at| filled(at, at + 2)))
+        } else {
+            (false, segments.iter().filter(|segment| !segment.is_empty()).count() >= 2)
         };
         pinned || claimed(known_provider)
     }
@@ -216,7 +231,7 @@ mod tests {
             "::*",
             "//**",
         ] {
-            for claims in [json!({}), json!({ "ref": "refs/heads/main", "environment": "prod" })] {
+            for claims in [json!({}), json!({ "ref": "refs/heads/main", "actor": "ada" })] {
                 let open = rule(subject, &claims);
                 assert!(open.check().unwrap_err().contains("pin an owner"), "{subject} {claims}");
                 let claims = claims.as_object().unwrap();
@@ -236,6 +251,9 @@ mod tests {
             ("project_path:group/*", json!({})),
             ("system:serviceaccount:ci:*", json!({})),
             ("org/ORG/project/P/*", json!({})),
+            ("spiffe://prod.example/ns/ci/*", json!({})),
+            ("environment:prod:repo:acme/*", json!({})),
+            ("repository_id:7:*", json!({})),
             ("3f2a-exact", json!({})),
             ("*", json!({ "repository_owner_id": "77" })),
             ("repo:*:environment:prod", json!({ "repository": "ada_acme/tools" })),

@@ -223,7 +223,7 @@ impl TokenFacts {
     }
 
     fn text(&self, name: &str) -> Option<&str> {
-        self.claims.get(name)?.as_str().filter(|text| !text.is_empty())
+        self.claims.get(name)?.as_str().filter(|text| !text.is_empty() && !text.chars().any(char::is_control))
     }
 }
 

@@ -195,3 +195,18 @@ async fn subject_of_a_long_branch_name_is_accepted() {
     let sub = format!("repo:acme/deploy:ref:refs/heads/{}", "x".repeat(980));
     me(&world, &world.token(&json!({ "sub": sub }))).await.expect(200);
 }
+
+#[tokio::test]
+async fn unreadable_claims_of_a_valid_token_are_no_fault_of_ours() {
+    let world = World::builder().workers(0).start().await;
+    for claims in [
+        json!({ "sub": "x", "azp": "a\0b", "gty": "client-credentials" }),
+        json!({ "sub": "x", "repository": "a\0b", "jti": "\0", "x\0y": "z", "run_id": 1e300 }),
+        json!({ "sub": "x", "email": "a\0b@example.com", "email_verified": true, "name": "\0" }),
+        json!({ "sub": "x", "client_id": "y".repeat(5000), "gty": "client-credentials" }),
+        json!({ "sub": "x", "preferred_username": 7, "scope": 7, "scp": {}, "azp": [] }),
+    ] {
+        me(&world, &world.token(&claims)).await.refused(403, "unknown_principal");
+    }
+    assert_eq!(audited(&world, "principal.unknown").await.len(), 1);
+}
