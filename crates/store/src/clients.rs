@@ -74,12 +74,14 @@ impl Clients<'_> {
              FROM oauth_clients WHERE issuer = $1 AND rule IS NOT NULL AND claim_rule_key(rule) = ANY($3)
                 AND deleted_at IS NULL
                 AND starts_with($4, substring(rule ->> 'subject' from '^[^*?]*'))
+                AND $6::jsonb @> coalesce(rule -> 'claims', '{}')
              ORDER BY id LIMIT $5)"#,
             facts.issuer,
             &facts.client_ids(),
             &facts.rule_keys(),
             facts.subject,
             MAX_RULES + 1,
+            facts.storable_claims(),
         )
         .fetch_all(&mut *self.0)
         .await?;

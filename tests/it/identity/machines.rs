@@ -204,9 +204,29 @@ async fn unreadable_claims_of_a_valid_token_are_no_fault_of_ours() {
         json!({ "sub": "x", "repository": "a\0b", "jti": "\0", "x\0y": "z", "run_id": 1e300 }),
         json!({ "sub": "x", "email": "a\0b@example.com", "email_verified": true, "name": "\0" }),
         json!({ "sub": "x", "client_id": "y".repeat(5000), "gty": "client-credentials" }),
+        json!({ "sub": "x", "deep": { "a\0": ["\0"] }, "text": "\\u0000" }),
         json!({ "sub": "x", "preferred_username": 7, "scope": 7, "scp": {}, "azp": [] }),
     ] {
         me(&world, &world.token(&claims)).await.refused(403, "unknown_principal");
     }
     assert_eq!(audited(&world, "principal.unknown").await.len(), 1);
+}
+
+#[tokio::test]
+async fn rule_with_the_owner_alone_is_found_among_thousands_by_its_claims() {
+    let world = World::builder().workers(0).start().await;
+    let (red, blue) = (world.team(draft("red")).await, world.team(draft("blue")).await);
+    let many = "INSERT INTO oauth_clients (id, client_id, issuer, team_id, rule)
+        SELECT gen_random_uuid(), 'c' || n, $1, $2,
+            jsonb_build_object('subject', 'repo:acme/*', 'claims', jsonb_build_object('repository_id', n::text))
+        FROM generate_series(1, 5000) n";
+    sqlx::query(many).bind(world.issuer().url()).bind(red.id.uuid()).execute(world.sql()).await.unwrap();
+    let token =
+        |id: &str| world.token(&json!({ "sub": "repo:acme/x:ref:refs/heads/main", "repository_id": id }));
+    assert_eq!(me(&world, &token("4711")).await.expect(200).body["identity"], "c4711");
+    me(&world, &token("5001")).await.refused(403, "unknown_principal");
+    let several = "INSERT INTO oauth_clients (id, client_id, issuer, team_id, rule)
+        SELECT gen_random_uuid(), 'd' || n, $1, $2, '{\"subject\": \"repo:acme/x*\", \"claims\": {}}' FROM generate_series(1, 300) n";
+    sqlx::query(several).bind(world.issuer().url()).bind(blue.id.uuid()).execute(world.sql()).await.unwrap();
+    me(&world, &token("4711")).await.refused(403, "unknown_principal");
 }
