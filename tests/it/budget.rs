@@ -203,3 +203,81 @@ async fn a_caller_is_told_what_is_left_of_its_rate() {
     );
     assert!(answer.header("ratelimit").contains(";r="), "{}", answer.header("ratelimit"));
 }
+
+#[tokio::test]
+async fn flooding_team_leaves_the_window_to_others() {
+    let limits = Limits { primary: Some(Bucket::new(200, 3600)), ..Limits::github() };
+    let quick = BudgetSettings { points_per_minute: 100_000, ..BudgetSettings::default() };
+    let limits = Limits { points: None, ..limits };
+    let world =
+        World::builder().workers(2).concurrency(8).limits(limits).budget(quick).primed().start().await;
+    let (red, blue) = (world.team(draft("red")).await, world.team(draft("blue")).await);
+    let (ada, bob) = (world.user("ada", &[&red]).await, world.user("bob", &[&blue]).await);
+    let mut refused = 0;
+    for _ in 0..150 {
+        refused += usize::from(world.jit(&ada, &wish("ci")).await.status != 202);
+    }
+    harness::holds("red has spent its part", || async {
+        let budget = world.spine().budget().await.unwrap().remove(0);
+        let spent = budget.resources.first().and_then(|window| window.teams.first().map(|team| team.1));
+        spent.is_some_and(|spent| spent >= 75)
+    })
+    .await;
+    assert!(refused < 150);
+    for _ in 0..15 {
+        let asked = world.provision(&bob, wish("ci")).await;
+        assert_eq!(world.settled(&bob, asked.job).await["state"], "succeeded");
+    }
+    let root = world.admin().await;
+    let budget = world.get("/admin/budget", &root).await.expect(200).body;
+    let window = &budget["budgets"][0]["windows"][0];
+    let of_blue = window["teams"].as_array().unwrap().iter().find(|team| team["team_id"] == json!(blue.id));
+    assert_eq!(of_blue.unwrap()["spent"], 15, "{budget}");
+    assert_eq!(window["lanes"].as_array().unwrap().len(), 3, "{budget}");
+    assert!(world.twin.ledger().violations.is_empty());
+}
+
+#[tokio::test]
+async fn server_without_limits_is_recognised_and_asked_at_full_speed() {
+    let world = World::builder().workers(2).concurrency(8).limits(Limits::off()).primed().start().await;
+    let red = world.team(draft("red")).await;
+    let ada = world.user("ada", &[&red]).await;
+    harness::holds("it is recognised", || async {
+        !world.spine().set_unlimited(&InstallationId::default()).await.unwrap()
+    })
+    .await;
+    let asked = join_all((0..40).map(|_| world.provision(&ada, wish("ci")))).await;
+    for one in &asked {
+        assert_eq!(world.settled(&ada, one.job).await["state"], "succeeded");
+    }
+    let waited = "SELECT count(*) FROM jobs WHERE snoozes > 0";
+    assert_eq!(world.count(waited).await, 0, "no budget held anything up");
+}
+
+#[tokio::test]
+async fn refused_token_teaches_no_window() {
+    let world = World::builder().workers(1).start().await;
+    let red = world.team(draft("red")).await;
+    let (ada, root) = (world.user("ada", &[&red]).await, world.admin().await);
+    for _ in 0..3 {
+        let asked = world.provision(&ada, wish("ci")).await;
+        assert_eq!(world.settled(&ada, asked.job).await["state"], "succeeded");
+        world.twin.control().expire_tokens();
+    }
+    harness::holds("the window is the installation's", || async {
+        let budget = world.get("/admin/budget", &root).await.expect(200).body;
+        let window = &budget["budgets"][0]["windows"][0];
+        window["limit"] == 5000 && window["remaining"].as_u64().is_some_and(|left| left > 4_900)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn queues_list_every_lane_of_an_idle_installation() {
+    let world = World::builder().workers(0).start().await;
+    let root = world.admin().await;
+    let queues = world.get("/admin/queues", &root).await.expect(200).body;
+    let lanes: Vec<_> = queues["lanes"].as_array().unwrap().iter().map(|lane| lane["lane"].clone()).collect();
+    assert_eq!(lanes, ["provision", "deprovision", "drift"]);
+    assert!(queues["lanes"].as_array().unwrap().iter().all(|lane| lane["installation"] == "default"));
+}

@@ -38,6 +38,7 @@ async fn within<T>(app: &App, step: impl Future<Output = Result<T, StoreError>>)
 
 /// Starts the job in its row, runs it, records what came of it. Ends in time whatever is away.
 pub(crate) async fn handle(app: &App, claimed: Claimed) -> Outcome {
+    claimed.prepaid.mark_unused();
     let started = match within(app, start(app, &claimed)).await {
         Ok(started) => started,
         Err(error) => {
@@ -68,7 +69,8 @@ async fn proceed(app: &App, claimed: &Claimed, job: &Job) -> Outcome {
     } else {
         // What was paid for is the lane's dearest request, whatever the row says.
         let held = Held { job: job.id, lane: claimed.lease.lane, since: claimed.since };
-        let work = AssertUnwindSafe(fleet::paid(held, jobs::run(app, job))).catch_unwind();
+        let prepaid = claimed.prepaid.clone();
+        let work = AssertUnwindSafe(fleet::paid_by(prepaid, held, jobs::run(app, job))).catch_unwind();
         tokio::select! {
             biased;
             () = claimed.cancelled.cancelled() => return leave(app, job).await,

@@ -1,11 +1,10 @@
 //! How the whole fleet stays within GitHub's limits: one client for each installation, and every request of every process
 //! paid for from one shared budget.
 //!
-//! * Before a request: a started job's dearest one was paid for when the job was claimed ([`paid`]), and goes without asking
-//!   while that is a moment ago; every other asks the budget, and is not sent when there is none left
-//!   (`GitHubError::Held`).
-//! * After it: what GitHub's headers say goes back into the budget, whatever the answer was. A limit makes everybody wait
-//!   before anything else is learned of the answer ([`told`]).
+//! * Before a request: it asks the budget and is not sent when there is none left (`GitHubError::Held`). The dearest request
+//!   of a job was paid for when the job was claimed ([`paid`]): it asks whether all still may, and nothing else.
+//! * After it: what GitHub's headers say goes back into the budget, whatever the answer was, except from a 401, which GitHub
+//!   counts elsewhere. A limit makes everybody wait before anything else is learned of the answer ([`told`]).
 //! * Installation tokens are minted once and shared, sealed ([`tokens`]).
 //! * Before the first answer, GitHub is asked once for its windows ([`Fleet::prime`]).
 
@@ -24,10 +23,10 @@ use github::{Credential, GitHub, GitHubSettings, SettingsError};
 use queue::{BudgetSettings, Paused, QueueError, Reason, Scope, Spine};
 
 use meter::Meter;
-pub use paid::{Held, paid};
+pub use paid::{Held, paid, paid_by};
 use tokens::SharedTokens;
 
-/// How often the settings of a budget are written again: a queue that was lost has forgotten them.
+/// How often the settings of a budget are looked for: a queue that was lost has forgotten them.
 const REMIND: Duration = Duration::from_secs(10);
 
 /// One installation this process has a credential for.
@@ -103,9 +102,16 @@ impl Fleet {
 
 /// Keeps the budget's settings written for as long as the process lives.
 async fn remind(spine: Spine, installation: InstallationId, budget: BudgetSettings) {
+    let mut written = false;
     loop {
-        if let Err(error) = spine.set_budget(&installation, &budget).await {
-            tracing::debug!(%installation, %error, "the budget's settings were not written");
+        let result = if written {
+            spine.restore_budget(&installation, &budget).await
+        } else {
+            spine.set_budget(&installation, &budget).await
+        };
+        match result {
+            Ok(()) => written = true,
+            Err(error) => tracing::debug!(%installation, %error, "the budget's settings were not written"),
         }
         tokio::time::sleep(REMIND).await;
     }

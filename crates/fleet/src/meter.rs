@@ -6,7 +6,7 @@ use domain::{InstallationId, JobId, Lane};
 use github::{Answer, Gate, GateFuture, Observer};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use http::Method;
-use queue::{BudgetSettings, Health, Observation, Paid, Permit, Reason, Spine};
+use queue::{BudgetSettings, End, Health, Observation, Paid, Permit, Reason, Spine};
 use tokio::{sync::mpsc, time::Instant};
 
 use crate::{endpoints, paid, told::Told, told_to_wait};
@@ -36,12 +36,14 @@ pub(crate) struct Meter {
     heard: mpsc::Sender<News>,
 }
 
-/// What an answer says of the installation.
+/// What the end of a request says of the installation.
 struct News {
     health: Option<Health>,
     window: Option<Observation>,
     /// GitHub has suspended the installation.
     suspended: bool,
+    /// The endpoint of a counted request that told nothing of a window, and how it ended.
+    end: Option<(&'static str, End)>,
     /// When it came.
     at: Instant,
 }
@@ -73,17 +75,20 @@ impl Meter {
             Some(_) if call.write && paid::owes_a_write() => Paid::Another,
             _ => Paid::Nothing,
         };
-        // What a claim saw and paid for just now still holds.
-        if !matches!(paid, Paid::This { ago } if ago <= MOMENT) {
-            self.permit(&call, held.map(|held| (held.job, paid))).await?;
-        }
-        if paid == Paid::Another {
-            paid::swap();
-        }
+        // Before the permit: what was permitted is sent at once.
         if let Some(smoother) = &self.smoother {
             smoother.until_ready().await;
         }
-        Ok(())
+        let mut unsent = Unsent { meter: self, endpoint: held.is_none().then_some(call.endpoint) };
+        let permitted = self.permit(&call, held.map(|held| (held.job, paid))).await;
+        unsent.endpoint = None;
+        match (&permitted, paid) {
+            (Err(_), Paid::This { .. }) => paid::restore(),
+            (Ok(()), Paid::This { .. }) => paid::send(),
+            (Ok(()), Paid::Another) => paid::swap(),
+            _ => {}
+        }
+        permitted
     }
 
     /// What the App asks as itself is nobody's budget, but a pause that GitHub gave cause for holds it as well. A queue that
@@ -103,6 +108,8 @@ impl Meter {
             match asked {
                 Ok(Permit::Go) => Ok(()),
                 Ok(Permit::Wait(wait)) => Err(wait),
+                // What a claim saw and paid for just now still holds.
+                Err(_) if matches!(of, Some((_, Paid::This { ago })) if ago <= MOMENT) => Ok(()),
                 Err(error) => {
                     tracing::warn!(%error, "the budget cannot be asked");
                     Err(BLIND)
@@ -116,6 +123,34 @@ impl Meter {
             }
             answer => answer,
         }
+    }
+}
+
+/// A permit that is being asked for on behalf of no job. Dropped, it may have been granted and is not used.
+struct Unsent<'m> {
+    meter: &'m Meter,
+    endpoint: Option<&'static str>,
+}
+
+impl Drop for Unsent<'_> {
+    fn drop(&mut self) {
+        if let Some(endpoint) = self.endpoint {
+            self.meter.ended(endpoint, End::Left { sent: false });
+        }
+    }
+}
+
+impl Meter {
+    fn ended(&self, endpoint: &'static str, end: End) {
+        let end = Some((endpoint, end));
+        // Full: it counts as under way for a while longer.
+        let _ = self.heard.try_send(News {
+            health: None,
+            window: None,
+            suspended: false,
+            end,
+            at: Instant::now(),
+        });
     }
 }
 
@@ -138,10 +173,13 @@ impl Observer for Meter {
             Some(_) if answer.limit.is_some() => None,
             Some(_) => Some(Health::Good),
         };
-        let window = answer.rate.as_ref().filter(|_| !apart).and_then(|rate| {
+        let endpoint = endpoints::call(answer.operation).endpoint;
+        // Who is not known is counted by address: such headers speak of another window.
+        let unknown = answer.status == Some(401);
+        let window = answer.rate.as_ref().filter(|_| !apart && !unknown).and_then(|rate| {
             let reset_in = (rate.reset_at - answer.server_date?).to_std().unwrap_or_default();
             Some(Observation {
-                endpoint: Some(endpoints::call(answer.operation).endpoint),
+                endpoint: Some(endpoint),
                 resource: rate.resource.clone(),
                 limit: rate.limit,
                 remaining: rate.remaining,
@@ -149,8 +187,17 @@ impl Observer for Meter {
                 reset: rate.reset_at.timestamp(),
             })
         });
+        let end = if unknown { End::Elsewhere } else { End::Silent };
+        let end = (window.is_none() && !apart).then_some((endpoint, end));
         // Full: somebody says the same already, and a limit is noted.
-        let _ = self.heard.try_send(News { health, window, suspended: answer.suspended, at: Instant::now() });
+        let suspended = answer.suspended;
+        let _ = self.heard.try_send(News { health, window, suspended, end, at: Instant::now() });
+    }
+
+    fn abandoned(&self, operation: &'static str) {
+        if !endpoints::as_app(operation) {
+            self.ended(endpoints::call(operation).endpoint, End::Left { sent: true });
+        }
     }
 }
 
@@ -162,7 +209,7 @@ async fn take_in(
     told: Arc<Told>,
     mut news: mpsc::Receiver<News>,
 ) {
-    while let Some(News { health, mut window, suspended, at }) = news.recv().await {
+    while let Some(News { health, mut window, suspended, end, at }) = news.recv().await {
         told.share(&spine, &installation).await;
         let told = async {
             if suspended {
@@ -174,6 +221,9 @@ async fn take_in(
             if let Some(window) = &mut window {
                 window.reset_in = window.reset_in.saturating_sub(at.elapsed());
                 spine.observe(&installation, window).await?;
+            }
+            if let Some((endpoint, end)) = end {
+                spine.end_request(&installation, endpoint, end).await?;
             }
             if health == Some(Health::Good) {
                 spine.outcome(&installation, Health::Good).await?;

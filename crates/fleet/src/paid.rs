@@ -3,9 +3,10 @@
 use std::cell::Cell;
 
 use domain::{JobId, Lane};
+use queue::Prepaid;
 use tokio::time::Instant;
 
-use crate::endpoints::prepaid;
+use crate::endpoints;
 
 /// A job a worker holds.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +21,7 @@ pub struct Held {
 
 struct Running {
     held: Held,
+    prepaid: Prepaid,
     paid: Cell<Option<&'static str>>,
 }
 
@@ -29,8 +31,14 @@ tokio::task_local! {
 
 /// Runs a claimed job: the first request to the endpoint of its lane was paid for by the claim.
 pub async fn paid<T>(held: Held, job: impl Future<Output = T>) -> T {
-    let paid = Cell::new(Some(prepaid(held.lane)));
-    RUNNING.scope(Running { held, paid }, job).await
+    paid_by(Prepaid::default(), held, job).await
+}
+
+/// As [`paid`]; `prepaid` learns whether that request was made.
+pub async fn paid_by<T>(prepaid: Prepaid, held: Held, job: impl Future<Output = T>) -> T {
+    prepaid.mark_unused();
+    let paid = Cell::new(Some(endpoints::prepaid(held.lane)));
+    RUNNING.scope(Running { held, prepaid, paid }, job).await
 }
 
 /// The job this is done for; none outside a job.
@@ -50,10 +58,23 @@ pub(crate) fn spend(endpoint: &str) -> bool {
     RUNNING.try_with(spend).unwrap_or(false)
 }
 
+/// What was spent was not sent after all: the next such request is paid for still.
+pub(crate) fn restore() {
+    // Outside a job nothing is paid for.
+    let _ = RUNNING.try_with(|running| running.paid.set(Some(endpoints::prepaid(running.held.lane))));
+}
+
+/// What was spent is sent now.
+pub(crate) fn send() {
+    // Outside a job nothing is paid for.
+    let _ = RUNNING.try_with(|running| running.prepaid.mark_used());
+}
+
 /// Whether a write was paid for that has not been made.
 pub(crate) fn owes_a_write() -> bool {
-    let owes =
-        |running: &Running| running.paid.get().is_some_and(|endpoint| endpoint != prepaid(Lane::Drift));
+    let owes = |running: &Running| {
+        running.paid.get().is_some_and(|endpoint| endpoint != endpoints::prepaid(Lane::Drift))
+    };
     RUNNING.try_with(owes).unwrap_or(false)
 }
 
@@ -77,6 +98,9 @@ mod tests {
         paid(held(Lane::Drift), async {
             assert!(!spend("delete-runner"));
             assert!(spend("runner"));
+            assert!(!spend("runner"));
+            restore();
+            assert!(spend("runner"), "it was not sent");
             assert!(!spend("runner"));
         })
         .await;

@@ -74,6 +74,10 @@ async fn one(spine: &Spine, installation: &InstallationId, github: &GitHub) -> R
     }
     // A failure leaves the lock to run out, so that not every process tries at once.
     let windows = github.rate_limit().await?;
+    // GitHub Enterprise Server answers 404 where its limits are off.
+    if windows.is_empty() && spine.set_unlimited(installation).await? {
+        tracing::info!(%installation, "this GitHub limits no requests; they are sent without a budget");
+    }
     for window in windows.iter().filter(|window| RESOURCES.contains(&window.resource.as_str())) {
         spine.observe(installation, &observation(window, github.now())).await?;
     }

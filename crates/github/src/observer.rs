@@ -36,6 +36,10 @@ pub struct Answer {
 pub trait Observer: Send + Sync {
     /// One exchange is over.
     fn answered(&self, answer: &Answer);
+    /// The caller of an exchange was dropped before an answer came; nobody learns whether one comes.
+    fn abandoned(&self, operation: &'static str) {
+        let _ = operation;
+    }
 }
 
 /// What a [`Gate`] answers with: nothing, or how long to send nothing.

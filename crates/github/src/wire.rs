@@ -118,7 +118,9 @@ impl Wire {
         );
         let started = Instant::now();
         let mut head = None;
+        let mut exchange = Exchange { observer: &*self.observer, operation: Some(call.operation) };
         let reply = self.exchange((call, target), token, &mut head).instrument(span.clone()).await;
+        exchange.operation = None;
         self.report(call, reply.as_ref().ok().or(head.as_ref()), started.elapsed());
         span.in_scope(|| record(&reply, started.elapsed()));
         reply
@@ -196,6 +198,21 @@ impl Wire {
             took,
             server_date,
         });
+    }
+}
+
+/// An exchange that is under way; tells the observer when its caller is dropped before it is over.
+struct Exchange<'a> {
+    observer: &'a dyn Observer,
+    /// None: it is over.
+    operation: Option<&'static str>,
+}
+
+impl Drop for Exchange<'_> {
+    fn drop(&mut self) {
+        if let Some(operation) = self.operation {
+            self.observer.abandoned(operation);
+        }
     }
 }
 

@@ -3,12 +3,13 @@
 -- b:<inst> holds the settings under the names below; what is not written there is as below. g:<inst> holds:
 --   k:<endpoint>   points of an endpoint; q:<endpoint> its reads; n registrations; m writes, while slowed down.
 --                  Each `free slot used before`: a GCRA's time in ms, and what was used in this and the last period
---   w:<resource>   `limit remaining reset-ms mark`, the newest primary window as answers told of it; the mark is its
---                  reset by GitHub's clock, in s
+--   w:<resource>   `limit remaining reset-ms mark base since-ms`, the newest primary window as answers told of it; the
+--                  mark is its reset by GitHub's clock, in s; the base is what remained when it was first seen
 --   u:<resource>   `count before slot last-ms`, requests under way, charged in this slot of time and in the last one
 --   x:<endpoint>   the resource its last answer named
 --   mr, mt         writes a minute after the last slow-down, and since when it may grow
 --   pw, pp, pj     a pause asks for a probe; ms until the probe that was sent counts as lost; the job that was sent
+--   ul             set while GitHub is known to have no limits: its answers name none
 --   bo, ba         ms the circuit breaker opened for (missing: closed); the last answers, `ms:0` bad, `ms:1` good
 local DEFAULTS = {
   on = 1, points = 900, minute = 60000, registrations = 1500, span = 300000, concurrency = 80, reserve = 10,
@@ -28,9 +29,9 @@ local KEEP = 31 * 24 * HOUR -- longer than any pause
 local REASONS = { 'budget', 'github_outage', 'secondary_limit', 'admin' }
 -- What a job's dearest request is, by lane. The claim pays for it.
 local FIRST = {
-  provision = { endpoint = 'generate-jitconfig', write = true, registers = true, urgent = false },
-  deprovision = { endpoint = 'delete-runner', write = true, registers = false, urgent = true },
-  drift = { endpoint = 'runner', write = false, registers = false, urgent = false },
+  provision = { lane = 'provision', endpoint = 'generate-jitconfig', write = true, registers = true, urgent = false },
+  deprovision = { lane = 'deprovision', endpoint = 'delete-runner', write = true, registers = false, urgent = true },
+  drift = { lane = 'drift', endpoint = 'runner', write = false, registers = false, urgent = false },
 }
 local FIRST_FIELDS = {
   'pw', 'pp', 'mr', 'mt', 'm', 'n', 'w:core', 'u:core', 'k:generate-jitconfig', 'x:generate-jitconfig', 'k:runner',
@@ -43,16 +44,20 @@ end
 
 -- The budget of one installation, read once and written once per script. Fields not named here are read when needed.
 local function load_budget(inst, fields)
-  local B = { inst = inst, have = {}, changed = {}, levels = {}, windows = {}, flights = {}, lists = {} }
+  local B = { inst = inst, have = {}, changed = {}, levels = {}, windows = {}, flights = {}, lists = {}, accounts = {} }
   B.new = true
   local settings = redis.call('HMGET', P .. 'b:' .. inst, unpack(SETTINGS))
   for n, name in ipairs(SETTINGS) do
     B[name] = tonumber(settings[n]) or DEFAULTS[name]
   end
+  fields = { 'ul', unpack(fields) }
   local values = redis.call('HMGET', P .. 'g:' .. inst, unpack(fields))
   for n, field in ipairs(fields) do
     B.have[field] = values[n]
     B.new = B.new and not values[n]
+  end
+  if B.have.ul then
+    B.on = 0
   end
   return B
 end
@@ -78,12 +83,29 @@ local function store_budget(B)
   end
   for resource, window in pairs(B.windows) do
     if window and window.taken then
-      put(B, 'w:' .. resource, string.format('%d %d %d %d', window.limit, window.told, window.reset, window.mark))
+      put(B, 'w:' .. resource, string.format('%d %d %d %d %d %d', window.limit, window.told, window.reset,
+        window.mark, window.base, window.since))
     end
   end
   for resource, flight in pairs(B.flights) do
     if flight.taken then
       put(B, 'u:' .. resource, string.format('%d %d %d %d', flight.count, flight.before, flight.slot, flight.last))
+    end
+  end
+  for _, account in pairs(B.accounts) do
+    if account.taken then
+      local words = {}
+      for field, value in pairs(account.set) do
+        words[#words + 1] = field
+        words[#words + 1] = value
+      end
+      if account.is_new then
+        redis.call('DEL', account.key)
+      end
+      redis.call('HSET', account.key, unpack(words))
+      if account.is_new then
+        redis.call('PEXPIRE', account.key, math.ceil(account.life))
+      end
     end
   end
   local set, gone = {}, {}
@@ -193,6 +215,14 @@ local function tally(level, period)
     return slot, 0, 0
   end
   return slot, level.used, level.before
+end
+
+-- What `take` took for a request that was not sent.
+local function give_back(B, bucket)
+  local level = level_of(B, bucket.field)
+  local slot, used, before = tally(level, bucket.shape.period)
+  level.free = now + math.max(debt(bucket, level, now) - bucket.cost * bucket.shape.pace, 0)
+  level.slot, level.used, level.before, level.taken = slot, math.max(used - bucket.cost, 0), before, true
 end
 
 local function take(B, bucket)

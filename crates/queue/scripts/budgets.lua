@@ -2,15 +2,39 @@
 --
 -- ARGV: none
 -- Result: { { installation, running, writes a minute, registrations used in the last period, breaker, ms left of its
---   pause, ms left for the probe (-1: none is asked for), { { resource, limit, remaining, ms until reset }... },
+--   pause, ms left for the probe (-1: none is asked for), { { resource, limit, remaining, ms until reset,
+--   { { lane, requests spent in this window }... }, { { team, requests spent }... } }... },
 --   { { endpoint, points used in the last minute }... } }... }
--- Complexity: O(installations * fields).
+--   Of the teams the 50 that spent most.
+-- Complexity: O(installations * (fields + teams that spent anything)).
 local seen, rows = {}, {}
 
 local function used(B, field, period)
   local level = level_of(B, field)
   local _, this, before = tally(level, period)
   return math.ceil(this + before * (1 - (now % period) / period))
+end
+
+-- What the lanes and the teams spent of this window.
+local function spent(B, window, resource)
+  local account, lanes, of, teams = account_of(B, resource, window), {}, {}, {}
+  for _, lane in ipairs(LANES) do
+    lanes[#lanes + 1] = { lane, account.spent[lane] }
+  end
+  local flat = account.is_new and {} or redis.call('HGETALL', account.key)
+  for at = 1, #flat, 2 do
+    local team = string.match(flat[at], '^t:[^:]+:(.+)$')
+    if team and team ~= '-' then
+      of[team] = (of[team] or 0) + tonumber(flat[at + 1])
+    end
+  end
+  for team, number in pairs(of) do
+    teams[#teams + 1] = { team, number }
+  end
+  table.sort(teams, function(a, b)
+    return a[2] > b[2] or a[2] == b[2] and a[1] < b[1]
+  end)
+  return lanes, { unpack(teams, 1, math.min(#teams, 50)) }
 end
 
 local function breaker(B, inst)
@@ -33,7 +57,8 @@ local function view(inst)
     local kind, name = string.sub(field, 1, 2), string.sub(field, 3)
     local window = kind == 'w:' and window_of(B, name)
     if window then
-      windows[#windows + 1] = { name, window.limit, left_of(B, window, name), window.reset - now }
+      local lanes, teams = spent(B, window, name)
+      windows[#windows + 1] = { name, window.limit, left_of(B, window, name), window.reset - now, lanes, teams }
     elseif kind == 'k:' then
       points[#points + 1] = { name, used(B, field, B.minute) }
     end

@@ -24,8 +24,8 @@ local function sooner(ms)
 end
 
 local function describe(id)
-  local h = redis.call('HMGET', job_key(id), 'i', 'l', 'k', 'a', 'h', 'c', 'n', 'x', 't')
-  return { id, h[1], h[2], h[3], h[4], h[5], h[6], tonumber(h[7]), tonumber(h[8]), h[9] }
+  local h = redis.call('HMGET', job_key(id), 'i', 'l', 'k', 'a', 'h', 'c', 'n', 'x', 't', 'w')
+  return { id, h[1], h[2], h[3], h[4], h[5], h[6], tonumber(h[7]), tonumber(h[8]), h[9] }, tonumber(h[10] or '1')
 end
 
 -- 0 The answer to this very request was lost on its way: give it again. An older request comes late: its asker
@@ -162,16 +162,27 @@ local function runs_enough(site, team)
   return site.teams[team] >= site.budget.team
 end
 
--- The lane's first job whose team may run one more.
+-- Whether the team may spend no more of the primary window now. Its jobs come back in a while.
+local function spends_enough(site, lane, team, weight)
+  local ms = team_wait(site.budget, FIRST[lane], team, weight)
+  if ms == 0 then
+    return false
+  end
+  redis.call('ZADD', P .. 'f:' .. site.inst, 'NX', math.ceil(now + ms), team)
+  return true
+end
+
+-- The lane's first job whose team may run one more and pay for it.
 local function next_job(site, lane)
   while site.waiting[lane] > 0 and site.look[lane] > 0 do
     local id, overdue = first_job(site, lane)
-    local job = describe(id)
-    if job[2] and not runs_enough(site, job[10]) then
-      return job, overdue
+    local job, weight = describe(id)
+    local busy = job[2] and runs_enough(site, job[10])
+    if job[2] and not busy and not spends_enough(site, lane, job[10], weight) then
+      return job, overdue, weight
     elseif job[2] then
       step_aside(id, site.inst, lane, job[10], job[4])
-      full = true
+      full = full or busy
     else
       leave_ready(id, site.inst, lane)
     end
@@ -187,8 +198,8 @@ end
 -- 3d Pays for the first request and moves the clocks on. An overdue job jumped the line: its rank says nothing about
 -- where the line is, and taking it for the clock would put every newcomer behind the backlog of the team that queued
 -- too much. It is the team's next turn, taken early.
-local function charge(site, turn, job, overdue)
-  charge_budget(site.budget, FIRST[turn.lane])
+local function charge(site, turn, job, overdue, weight)
+  charge_budget(site.budget, FIRST[turn.lane], job[10], weight)
   send_ahead(site.budget, job[1])
   site.v = turn.start
   site.finish[turn.lane] = turn.start + tonumber(job[7]) / SHARES[turn.lane]
@@ -217,14 +228,14 @@ end
 local function serve(site)
   for _, turn in ipairs(lanes_in_turn(site)) do
     local ms = admit(site, turn.lane)
-    local job, overdue
+    local job, overdue, weight
     if ms == 0 then
-      job, overdue = next_job(site, turn.lane)
+      job, overdue, weight = next_job(site, turn.lane)
     else
       sooner(ms)
     end
     if job then
-      charge(site, turn, job, overdue)
+      charge(site, turn, job, overdue, weight)
       lease_job(site, turn.lane, job)
       return job
     end
@@ -245,6 +256,11 @@ local function next_event(inst)
     end
     keys[#keys + 1] = key('r', inst, lane)
   end
+  local back = redis.call('ZRANGE', P .. 'f:' .. inst, 0, 0, 'WITHSCORES')
+  if back[2] then
+    sooner(tonumber(back[2]) - now)
+    keys[#keys + 1] = P .. 'f:' .. inst
+  end
   if redis.call('EXISTS', unpack(keys)) == 0 and not recount(inst) then
     redis.call('ZREM', P .. 'i', inst)
     redis.call('DEL', P .. 'm:' .. inst, P .. 'y:' .. inst)
@@ -257,6 +273,9 @@ end
 -- Whether another worker should look: something may start within a second, or falls due some time.
 local function more_to_come()
   for _, site in ipairs(sites) do
+    if redis.call('EXISTS', P .. 'f:' .. site.inst) == 1 then
+      return true
+    end
     for _, lane in ipairs(LANES) do
       if (site.waiting[lane] > 0 and admit(site, lane) <= 1000)
         or redis.call('EXISTS', key('d', site.inst, lane)) == 1 then
@@ -272,7 +291,8 @@ if again then
   return { 0, again }
 end
 
-local names = redis.call('ZRANGE', P .. 'i', 0, INSTALLATIONS - 1)
+local names = redis.call('ZRANGE', P .. 'i', 0, INSTALLATIONS)
+local others = table.remove(names, INSTALLATIONS + 1) ~= nil
 if #names > 0 then
   load_pauses()
 end
@@ -281,6 +301,7 @@ for _, inst in ipairs(names) do
     take_back(inst, lane)
     promote(inst, lane)
   end
+  bring_back(inst)
   sites[#sites + 1] = load_site(inst)
 end
 
@@ -303,7 +324,7 @@ for _, site in ipairs(sites) do
   if served then
     store_site(site)
   end
-  if served or #names == INSTALLATIONS then
+  if served or others then
     redis.call('ZADD', P .. 'i', 'XX', redis.call('INCR', P .. 'turn'), site.inst)
   end
 end
@@ -321,7 +342,7 @@ else
   for _, inst in ipairs(names) do
     next_event(inst)
   end
-  if #names == INSTALLATIONS then
+  if others then
     sooner(100)
   end
 end

@@ -9,7 +9,7 @@
 --   c:<claimer>          TEXT  the last claim of a worker, so that asking again gives the same answer
 --   j:<job>              HASH  i installation, l lane, t team, k rank, a accepted ms, h half-deadline ms,
 --                              c cost, n claims, x leases that ran out since the last snooze, s place (r, d or l),
---                              o lease token (place l)
+--                              o lease token (place l), w weight of the team (missing: 1)
 --   r:<inst>:<lane>      ZSET  ready jobs by rank
 --   a:<inst>:<lane>      ZSET  the same jobs by accepted ms (oldest age)
 --   h:<inst>:<lane>      ZSET  the same jobs by half-deadline ms (who is overdue)
@@ -18,8 +18,11 @@
 --   t:<inst>:<lane>      ZSET  teams by their last rank; entries at or below the clock say nothing and go
 --   e:<inst>:<lane>      ZSET  teams by the rank of their overdue job that went first; the same
 --   m:<inst>             HASH  k:<lane> lane clock, v:<lane> lane's virtual finish, v virtual time
---   s:<inst>:<lane>:<team> ZSET jobs standing aside by rank: their team runs all it may (place r, in a)
+--   s:<inst>:<lane>:<team> ZSET jobs standing aside by rank: their team runs or spends all it may (place r, in a)
 --   y:<inst>             HASH  w:<team> jobs waiting (r or d), r:<team> jobs running, a:<team> jobs standing aside
+--   f:<inst>             ZSET  teams that may spend no more of the primary window now, whose jobs stand aside, by the ms
+--                              at which they come back
+--   n:<inst>:<resource>  HASH  who spent what of a primary window, see account.lua
 --   b:<inst>             HASH  settings of the budget, see budget.lua
 --   g:<inst>             HASH  what is known of GitHub's limits, see budget.lua
 --   sites                ZSET  installations with a budget by when they were last heard of, at most 1,000

@@ -41,6 +41,9 @@ for at = 1, #ARGV, 10 do
     local rank = rank_of(inst, lane, team, cost / weight, ARGV[at + 9] == '1')
     redis.call('HSET', job_key(id), 'i', inst, 'l', lane, 't', team, 'k', rank, 'a', accepted,
       'h', half, 'c', cost, 'n', 0, 'x', 0)
+    if weight ~= 1 then
+      redis.call('HSET', job_key(id), 'w', weight)
+    end
     remember(inst)
     if due > now then
       alarm = enter_delayed(id, inst, lane, due) or alarm

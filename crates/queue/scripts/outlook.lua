@@ -16,6 +16,17 @@ local function calls_until(lane, ahead, waiting, rivals)
   return mine + math.min(others, math.ceil(mine * shares / SHARES[lane]))
 end
 
+-- Ms from `at` until the window's lending lets the lane have all of what is left but `spare`.
+local function borrowing_outlook(B, window, resource, call, spare, at)
+  local kept = kept_for_lanes(B, window, resource, call.lane, at)
+  if kept <= spare then
+    return 0
+  end
+  -- What is kept falls evenly to nothing.
+  local ends = window.since + (window.reset - window.since) * LENDING
+  return math.max((ends - at) * (1 - spare / kept), 0)
+end
+
 -- Ms from `at` until the window lets so many calls through.
 local function window_outlook(B, call, calls, at)
   local resource = resource_of(B, call.endpoint)
@@ -24,8 +35,11 @@ local function window_outlook(B, call, calls, at)
     return 0
   end
   local kept, wait = reserve_of(B, window, call), 0
-  local over = calls - math.max(left_of(B, window, resource) - kept, 0)
-  if over > 0 and window.reset > at then
+  local left = math.max(left_of(B, window, resource) - kept, 0)
+  local over = calls - left
+  if over <= 0 and window.reset > at then
+    return borrowing_outlook(B, window, resource, call, left - calls, at)
+  elseif over > 0 and window.reset > at then
     wait = window.reset - at
   elseif window.reset <= at then
     over = calls

@@ -3,11 +3,13 @@
 -- ARGV: installation, endpoint, write (0 or 1), registers (0 or 1), urgent (0 or 1: may use the reserve), job it is
 --   made for (or empty), instead (0 or 1: the write the claim has paid for will not be made; it pays for this one where
 --   all writes share), ms since the claim paid for this very request (or empty: it did not)
+--   A request for no job is charged to the drift lane, or to the deprovision lane when it is urgent.
 -- Result: 0 go, else the ms to wait. A person's pause holds up no job that runs.
 -- Complexity: O(1).
 local inst, job, paid = ARGV[1], ARGV[6], tonumber(ARGV[8])
 local call = { endpoint = ARGV[2], write = ARGV[3] == '1', registers = ARGV[4] == '1', urgent = ARGV[5] == '1' }
 call.instead = ARGV[7] == '1'
+call.lane = call.urgent and 'deprovision' or 'drift'
 local held = installation_pause(inst, false)
 if held > 0 then
   return held
@@ -23,17 +25,26 @@ end
 if probe_wait(B) > 0 then
   return math.min(probe_wait(B), 1000)
 end
-local ms = paid and 0 or budget_wait(B, call)
+local team, weight = '-', 1
+if job ~= '' then
+  local h = redis.call('HMGET', job_key(job), 'l', 't', 'w')
+  call.lane, team, weight = h[1] or call.lane, h[2] or '-', tonumber(h[3] or '1')
+end
+local ms = paid and 0 or math.max(budget_wait(B, call), math.ceil(team_wait(B, call, team, weight)))
 if ms == 0 then
   if paid then
     charge_late(B, call, paid)
   else
-    charge_budget(B, call)
+    charge_budget(B, call, team, weight)
   end
   send_ahead(B, job)
 end
-if ms == 0 or probe then
-  -- A probe that may not go leaves its place to the next.
+if ms == 0 then
   store_budget(B)
+elseif probe then
+  -- A probe that may not go leaves its place to the next.
+  put(B, 'pj', false)
+  store_budget(B)
+  ring()
 end
 return ms

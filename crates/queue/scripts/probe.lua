@@ -31,13 +31,25 @@ local function send_ahead(B, job)
 end
 
 -- Takes what `budget_wait` found free.
-local function charge_budget(B, call)
+local function charge_budget(B, call, team, weight)
   if B.on == 0 then
     return
   end
-  charge_window(B, call)
+  charge_window(B, call, team, weight)
   for _, bucket in ipairs(buckets_of(B, call)) do
     take(B, bucket)
+  end
+end
+
+-- What was charged was not sent.
+local function refund_budget(B, call, team)
+  if B.on == 0 then
+    return
+  end
+  answered(B, call.endpoint)
+  enter_account(B, call, team, 1, -1)
+  for _, bucket in ipairs(buckets_of(B, call)) do
+    give_back(B, bucket)
   end
 end
 

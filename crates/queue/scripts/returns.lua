@@ -57,3 +57,14 @@ local function promote(inst, lane)
   end
 end
 
+
+-- Teams that spent all they might for a while may look again, at most 16 in one claim.
+local function bring_back(inst)
+  local teams = redis.call('ZRANGEBYSCORE', P .. 'f:' .. inst, '-inf', now, 'LIMIT', 0, 16)
+  if #teams > 0 then
+    redis.call('ZREM', P .. 'f:' .. inst, unpack(teams))
+    for _, team in ipairs(teams) do
+      come_back(inst, team)
+    end
+  end
+end

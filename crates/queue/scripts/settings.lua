@@ -1,14 +1,22 @@
--- Writes the settings of one installation's budget.
+-- Writes the settings of one installation's budget where they differ.
 --
--- ARGV: installation, then the settings in the order of SETTINGS
--- Result: 1.
+-- ARGV: installation, 1 to write them only when there are none, then the settings in the order of SETTINGS
+-- Result: 1 when something was written, else 0.
 -- Complexity: O(log n) for n installations.
-local pairs_of = {}
-for n, name in ipairs(SETTINGS) do
-  pairs_of[#pairs_of + 1] = name
-  pairs_of[#pairs_of + 1] = ARGV[1 + n]
+local at = P .. 'b:' .. ARGV[1]
+local held, changed = redis.call('HMGET', at, unpack(SETTINGS)), {}
+if ARGV[2] ~= '1' or redis.call('EXISTS', at) == 0 then
+  for n, name in ipairs(SETTINGS) do
+    if held[n] ~= ARGV[2 + n] then
+      changed[#changed + 1] = name
+      changed[#changed + 1] = ARGV[2 + n]
+    end
+  end
 end
-redis.call('HSET', P .. 'b:' .. ARGV[1], unpack(pairs_of))
 heard_of(ARGV[1])
+if #changed == 0 then
+  return 0
+end
+redis.call('HSET', at, unpack(changed))
 ring()
 return 1

@@ -1,10 +1,17 @@
 -- Ends leases: the job is finished, or waits for its next start with its old rank.
 --
--- ARGV: groups of 4, at most 200: job, token, outcome (`finish`, `snooze` or `release`), delay ms
+-- ARGV: groups of 5, at most 200: job, token, outcome (`finish`, `snooze` or `release`), delay ms, unsent (1: the request
+--   its claim paid for was not made, so it gets the price back)
 -- Result: { 1 or 0... }, 0 where the lease was not the caller's any more (then nothing changed).
 -- Complexity: O(n log N) for n leases among N jobs.
-local answers, alarm, ended = {}, false, {}
-for at = 1, #ARGV, 4 do
+local answers, alarm, ended, budgets = {}, false, {}, {}
+
+local function refund(inst, lane, team)
+  budgets[inst] = budgets[inst] or load_budget(inst, FIRST_FIELDS)
+  refund_budget(budgets[inst], FIRST[lane], team)
+end
+
+for at = 1, #ARGV, 5 do
   local id, outcome, delay = ARGV[at], ARGV[at + 2], tonumber(ARGV[at + 3])
   local h = redis.call('HMGET', job_key(id), 'i', 'l', 'k', 'a', 'h', 'o', 't')
   local inst, lane = h[1], h[2]
@@ -15,6 +22,9 @@ for at = 1, #ARGV, 4 do
     count(inst, 'r:', h[7], -1)
     ended[inst .. ' ' .. h[7]] = { inst, h[7] }
     alarm = leave_probe(inst, id) or alarm
+    if ARGV[at + 4] == '1' then
+      refund(inst, lane, h[7])
+    end
     if outcome == 'finish' then
       redis.call('DEL', job_key(id))
     else
@@ -34,6 +44,9 @@ for at = 1, #ARGV, 4 do
   end
 end
 store_counts()
+for _, budget in pairs(budgets) do
+  store_budget(budget)
+end
 for _, of in pairs(ended) do
   alarm = come_back(of[1], of[2]) or alarm
 end

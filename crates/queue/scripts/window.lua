@@ -8,9 +8,11 @@ end
 local function window_of(B, resource)
   local window = B.windows[resource]
   if window == nil then
-    local limit, told, reset, mark = string.match(get(B, 'w:' .. resource) or '', '^(%S+) (%S+) (%S+) ?(%S*)$')
+    local limit, told, reset, mark, base, since =
+      string.match(get(B, 'w:' .. resource) or '', '^(%S+) (%S+) (%S+) ?(%S*) ?(%S*) ?(%S*)$')
     window = limit and {
       limit = tonumber(limit), told = tonumber(told), reset = tonumber(reset), mark = tonumber(mark) or 0,
+      base = tonumber(base) or 0, since = tonumber(since) or 0,
     } or false
     B.windows[resource] = window
   end
@@ -48,33 +50,6 @@ end
 
 local function reserve_of(B, window, call)
   return call.urgent and 0 or math.ceil(window.limit * B.reserve / 100)
-end
-
--- Ms until the primary window has room; second: true when a known window has none.
-local function window_wait(B, call)
-  local resource = resource_of(B, call.endpoint)
-  local window, flight, number = window_of(B, resource), under_way(B, resource)
-  local answers = flight.last + UNANSWERED - now
-  if not window then
-    return number < BURST and 0 or answers, false
-  end
-  local kept = reserve_of(B, window, call)
-  if window.told <= kept then
-    return window.reset - now, true
-  end
-  local short = left_of(B, window, resource) <= kept
-  return short and math.min(answers, window.reset - now) or 0, short
-end
-
--- Requests that may go, the reserve left out, before the window or the answers to those under way are waited for.
-local function room_in(B, resource)
-  local window, _, number = window_of(B, resource), under_way(B, resource)
-  return window and left_of(B, window, resource) - reserve_of(B, window, {}) or BURST - number
-end
-
-local function charge_window(B, call)
-  local flight = under_way(B, resource_of(B, call.endpoint))
-  flight.count, flight.last, flight.taken = flight.count + 1, now, true
 end
 
 -- An answer came: whatever it cost, GitHub has told.

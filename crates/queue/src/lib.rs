@@ -30,11 +30,11 @@ mod ticket;
 
 pub use announce::{Announcements, News, Watch};
 pub use backend::{
-    AckLayer, AckService, BackendSettings, Claimed, Dispatcher, LaneBackend, Outcome, backend,
+    AckLayer, AckService, BackendSettings, Claimed, Dispatcher, LaneBackend, Outcome, Prepaid, backend,
 };
 pub use budget::{
-    Breaker, BreakerSettings, BudgetSettings, BudgetView, Call, Health, Observation, Paid, Permit, Points,
-    Window,
+    Breaker, BreakerSettings, BudgetSettings, BudgetView, Call, End, Health, Observation, Paid, Permit,
+    Points, Window,
 };
 pub use config::SpineConfig;
 pub use error::QueueError;

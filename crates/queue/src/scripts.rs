@@ -16,25 +16,27 @@ macro_rules! scripts {
 }
 
 scripts! {
-    BUDGETS = ["budget.lua", "window.lua", "probe.lua", "budgets.lua"],
+    ANSWERED = ["budget.lua", "window.lua", "account.lua", "probe.lua", "answered.lua"],
+    BUDGETS = ["budget.lua", "window.lua", "account.lua", "probe.lua", "budgets.lua"],
     CANCEL = ["cancel.lua"],
-    CLAIM = ["budget.lua", "window.lua", "probe.lua", "teams.lua", "returns.lua", "claim.lua"],
+    CLAIM = ["budget.lua", "window.lua", "account.lua", "probe.lua", "teams.lua", "returns.lua", "claim.lua"],
     ENQUEUE = ["enqueue.lua"],
     EXTEND = ["extend.lua"],
-    FORECAST = ["budget.lua", "window.lua", "probe.lua", "outlook.lua", "forecast.lua"],
-    OBSERVE = ["budget.lua", "window.lua", "probe.lua", "observe.lua"],
-    OUTCOME = ["budget.lua", "window.lua", "probe.lua", "outcome.lua"],
-    PAUSE = ["budget.lua", "window.lua", "probe.lua", "pause.lua"],
+    FORECAST = ["budget.lua", "window.lua", "account.lua", "probe.lua", "outlook.lua", "forecast.lua"],
+    OBSERVE = ["budget.lua", "window.lua", "account.lua", "probe.lua", "observe.lua"],
+    OUTCOME = ["budget.lua", "window.lua", "account.lua", "probe.lua", "outcome.lua"],
+    PAUSE = ["budget.lua", "window.lua", "account.lua", "probe.lua", "pause.lua"],
     PAUSES = ["pauses.lua"],
-    PERMIT = ["budget.lua", "window.lua", "probe.lua", "permit.lua"],
+    PERMIT = ["budget.lua", "window.lua", "account.lua", "probe.lua", "permit.lua"],
     PLACES = ["places.lua"],
     READY = ["ready.lua"],
     RING = ["ring.lua"],
     SETTINGS = ["budget.lua", "settings.lua"],
-    SETTLE = ["budget.lua", "window.lua", "probe.lua", "teams.lua", "settle.lua"],
-    SLOW = ["budget.lua", "window.lua", "probe.lua", "slow.lua"],
-    STANDING = ["budget.lua", "window.lua", "probe.lua", "outlook.lua", "standing.lua"],
+    SETTLE = ["budget.lua", "window.lua", "account.lua", "probe.lua", "teams.lua", "settle.lua"],
+    SLOW = ["budget.lua", "window.lua", "account.lua", "probe.lua", "slow.lua"],
+    STANDING = ["budget.lua", "window.lua", "account.lua", "probe.lua", "outlook.lua", "standing.lua"],
     STATS = ["stats.lua"],
+    UNLIMITED = ["budget.lua", "unlimited.lua"],
     UNLOCK = ["unlock.lua"],
 }
 
@@ -47,5 +49,8 @@ mod tests {
         let names: Vec<_> = Lane::ALL.iter().map(|lane| format!("'{lane}'")).collect();
         let line = format!("local LANES = {{ {} }}", names.join(", "));
         assert!(include_str!("../scripts/common.lua").contains(&line), "{line}");
+        let shares: Vec<_> = Lane::ALL.iter().map(|lane| format!("{lane} = {}", lane.share())).collect();
+        let line = format!("local LANE_SHARES = {{ {} }}", shares.join(", "));
+        assert!(include_str!("../scripts/account.lua").contains(&line), "{line}");
     }
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     Cancelled, Claim, Claimer, Lease, LeaseToken, QueueError, Settle, SpineConfig, Ticket, address::Address,
-    connection::Link, finder::Finder, lease::LeaseRow, scripts,
+    backend::Ack, connection::Link, finder::Finder, lease::LeaseRow, scripts,
 };
 
 /// Most jobs one script call touches.
@@ -102,13 +102,25 @@ impl Spine {
 
     /// Ends many leases; one answer each, in order: false where the lease was not ours any more.
     pub async fn settle(&self, ends: &[(Lease, Settle)]) -> Result<Vec<bool>, QueueError> {
+        let ends: Vec<Ack> = ends.iter().map(|(lease, end)| Ack::new(lease.clone(), *end)).collect();
+        self.settle_all(&ends).await
+    }
+
+    /// As [`Self::settle`], for a job whose claim paid for a request that was not made: the budget gets its price back.
+    pub async fn settle_unsent(&self, lease: &Lease, end: Settle) -> Result<bool, QueueError> {
+        let ack = Ack { unsent: true, ..Ack::new(lease.clone(), end) };
+        Ok(self.settle_all(&[ack]).await?.first().copied().unwrap_or(false))
+    }
+
+    pub(crate) async fn settle_all(&self, ends: &[Ack]) -> Result<Vec<bool>, QueueError> {
         let mut answers = Vec::with_capacity(ends.len());
         for batch in ends.chunks(BATCH) {
             let args: Vec<String> = batch
                 .iter()
-                .flat_map(|(lease, end)| {
+                .flat_map(|Ack { lease, end, unsent }| {
                     let delay = millis(end.delay()).to_string();
-                    [lease.job.to_string(), lease.token.0.to_string(), end.word().to_owned(), delay]
+                    let unsent = u8::from(*unsent).to_string();
+                    [lease.job.to_string(), lease.token.0.to_string(), end.word().to_owned(), delay, unsent]
                 })
                 .collect();
             answers.extend(self.run::<Vec<bool>>(&scripts::SETTLE, &args).await?);

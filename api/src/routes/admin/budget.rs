@@ -1,13 +1,19 @@
 //! What is left of GitHub's limits.
 
 use axum::{Json, extract::State};
+use domain::{Lane, TeamId};
 use queue::{Breaker, BudgetView};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::queues::PauseView;
-use crate::{app::App, caller::Admin, error::ApiResult, openapi::problems};
+use crate::{
+    app::App,
+    caller::Admin,
+    error::ApiResult,
+    openapi::{self, problems},
+};
 
 pub(crate) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(show))
@@ -25,6 +31,30 @@ pub(crate) struct WindowView {
     remaining: u64,
     /// Seconds until it opens anew.
     reset_in_seconds: u64,
+    /// Requests each lane spent in this window.
+    lanes: Vec<LaneSpending>,
+    /// Requests each team spent in this window: the 50 teams that spent most, the largest first.
+    teams: Vec<TeamSpending>,
+}
+
+/// What one lane spent of a window.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct LaneSpending {
+    /// The lane.
+    #[schema(schema_with = openapi::lane)]
+    lane: Lane,
+    /// Requests.
+    spent: u64,
+}
+
+/// What one team spent of a window.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TeamSpending {
+    /// The team.
+    #[schema(value_type = uuid::Uuid)]
+    team_id: TeamId,
+    /// Requests.
+    spent: u64,
 }
 
 /// The minute's points of one endpoint.
@@ -78,6 +108,8 @@ impl From<BudgetView> for InstallationView {
             limit: window.limit,
             remaining: window.remaining,
             reset_in_seconds: window.reset_in.as_secs(),
+            lanes: window.lanes.into_iter().map(|(lane, spent)| LaneSpending { lane, spent }).collect(),
+            teams: window.teams.into_iter().map(|(team_id, spent)| TeamSpending { team_id, spent }).collect(),
         };
         Self {
             windows: view.resources.into_iter().map(window).collect(),

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, Service};
 
-use super::Claimed;
+use super::{Claimed, Prepaid};
 use crate::{Lease, Settle};
 
 /// A job whose handler failed, panicked or was dropped starts again after this. The row's counters decide what
@@ -42,10 +42,20 @@ impl IntoResponse for Outcome {
     }
 }
 
-/// One handler's end, for the dispatcher.
-pub(super) struct Ack {
-    pub(super) lease: Lease,
-    pub(super) end: Settle,
+/// The end of one lease.
+#[derive(Debug)]
+pub(crate) struct Ack {
+    pub(crate) lease: Lease,
+    pub(crate) end: Settle,
+    /// Whether the request its claim paid for was not made.
+    pub(crate) unsent: bool,
+}
+
+impl Ack {
+    /// The end of a lease whose request was made, as far as is known.
+    pub(crate) fn new(lease: Lease, end: Settle) -> Self {
+        Self { lease, end, unsent: false }
+    }
 }
 
 /// The handler panicked.
@@ -119,6 +129,7 @@ fn text_of(panic: &(dyn Any + Send)) -> String {
 /// The promise of one answer, kept even if the handler is dropped.
 struct Answer {
     lease: Lease,
+    prepaid: Prepaid,
     cancelled: CancellationToken,
     acks: mpsc::UnboundedSender<Ack>,
     sent: bool,
@@ -126,13 +137,14 @@ struct Answer {
 
 impl Answer {
     fn new(job: &Claimed, acks: mpsc::UnboundedSender<Ack>) -> Self {
-        Self { lease: job.lease.clone(), cancelled: job.cancelled.clone(), acks, sent: false }
+        let Claimed { lease, prepaid, cancelled, .. } = job.clone();
+        Self { lease, prepaid, cancelled, acks, sent: false }
     }
 
     fn send(&mut self, end: Settle) {
         self.sent = true;
         // Nobody listens once the dispatcher gave up at shutdown; the lease then runs out by itself.
-        let _ = self.acks.send(Ack { lease: self.lease.clone(), end });
+        let _ = self.acks.send(Ack { lease: self.lease.clone(), end, unsent: self.prepaid.is_unused() });
     }
 }
 

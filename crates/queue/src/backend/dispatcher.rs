@@ -115,7 +115,7 @@ struct Dispatching {
     held: Arc<Held>,
     bell: Bell,
     /// Answers Redis has not confirmed.
-    pending: Vec<(Lease, Settle)>,
+    pending: Vec<Ack>,
     claim_at: Instant,
     settle_at: Instant,
     back_off: Duration,
@@ -156,7 +156,7 @@ impl Dispatching {
     fn collect(&mut self, stopping: bool) {
         if stopping {
             for job in self.parts.inbox.take_back() {
-                self.pending.push((job.lease, Settle::Release));
+                self.pending.push(Ack { lease: job.lease, end: Settle::Release, unsent: true });
             }
         }
         while let Ok(ack) = self.parts.answers.try_recv() {
@@ -168,7 +168,7 @@ impl Dispatching {
         if self.held.is_lost(&ack.lease) {
             self.held.remove(&ack.lease);
         } else {
-            self.pending.push((ack.lease, ack.end));
+            self.pending.push(ack);
         }
     }
 
@@ -177,9 +177,9 @@ impl Dispatching {
             return;
         }
         let gate = self.held.gate.lock().await;
-        match self.parts.spine.settle(&self.pending).await {
+        match self.parts.spine.settle_all(&self.pending).await {
             Ok(ours) => {
-                for ((lease, end), ours) in self.pending.drain(..).zip(ours) {
+                for (Ack { lease, end, .. }, ours) in self.pending.drain(..).zip(ours) {
                     self.held.remove(&lease);
                     let outcome = if ours { end.word() } else { "lost" };
                     metrics::counter!("rts_queue_settled_total", "outcome" => outcome).increment(1);

@@ -9,7 +9,7 @@ use std::{
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::Claimed;
+use super::{Claimed, Prepaid};
 use crate::{Lease, LeaseToken};
 
 /// One slot in use. It stays in use until the handler answers, lease or no lease.
@@ -38,7 +38,12 @@ fn name(lease: &Lease) -> Name {
 impl Held {
     pub(super) fn add(&self, lease: Lease, sure_since: Instant) -> Claimed {
         let cancelled = CancellationToken::new();
-        let claimed = Claimed { lease: lease.clone(), since: sure_since, cancelled: cancelled.clone() };
+        let claimed = Claimed {
+            lease: lease.clone(),
+            since: sure_since,
+            prepaid: Prepaid::default(),
+            cancelled: cancelled.clone(),
+        };
         self.lock().insert(name(&lease), Slot { lease, cancelled, sure_since, lost: false });
         claimed
     }

@@ -10,11 +10,14 @@ mod dispatcher;
 mod held;
 mod inbox;
 mod lanes;
+mod prepaid;
 mod renewer;
 
+pub(crate) use ack::Ack;
 pub use ack::{AckLayer, AckService, Outcome};
 pub use dispatcher::Dispatcher;
 pub use lanes::{BackendSettings, LaneBackend, backend};
+pub use prepaid::Prepaid;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -28,6 +31,8 @@ pub struct Claimed {
     pub lease: Lease,
     /// When its claim was asked for. What the claim saw and paid for may be older than the job's start.
     pub since: Instant,
+    /// The request its claim paid for.
+    pub prepaid: Prepaid,
     /// Fires when the lease is lost or about to end: stop, and record nothing.
     pub cancelled: CancellationToken,
 }

@@ -63,6 +63,20 @@ pub enum Permit {
     Wait(Duration),
 }
 
+/// How a request ended that told nothing of a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// GitHub answered without headers, or not in time: it may have counted the request.
+    Silent,
+    /// GitHub counted the request elsewhere: it did not accept the credential.
+    Elsewhere,
+    /// The caller left before an answer came.
+    Left {
+        /// Whether the request may have been sent.
+        sent: bool,
+    },
+}
+
 /// How GitHub answered, for the circuit breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Health {
@@ -133,6 +147,30 @@ impl Spine {
             observation.reset.to_string(),
         ];
         self.run::<u8>(&scripts::OBSERVE, &args).await.map(drop)
+    }
+
+    /// Ends a request whose answer has no headers for [`Self::observe`]. To be called for every such request: until then it
+    /// counts as under way, and a probe as unanswered.
+    pub async fn end_request(
+        &self,
+        installation: &InstallationId,
+        endpoint: &'static str,
+        end: End,
+    ) -> Result<(), QueueError> {
+        let (counted, left) = match end {
+            End::Silent => (true, false),
+            End::Elsewhere => (false, false),
+            End::Left { sent } => (sent, true),
+        };
+        let bit = |yes: bool| u8::from(yes).to_string();
+        let args = [installation.to_string(), check(endpoint)?.to_owned(), bit(counted), bit(left)];
+        self.run::<u8>(&scripts::ANSWERED, &args).await.map(drop)
+    }
+
+    /// Notes that GitHub has no limits here: none is kept until the headers of an answer name one. Returns whether that
+    /// was unknown.
+    pub async fn set_unlimited(&self, installation: &InstallationId) -> Result<bool, QueueError> {
+        self.run(&scripts::UNLIMITED, &[installation.to_string()]).await
     }
 
     /// GitHub named a secondary limit: pauses the installation (never shortening a pause, 30 days at most) and halves

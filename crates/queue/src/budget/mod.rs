@@ -11,7 +11,7 @@ mod calls;
 mod settings;
 mod view;
 
-pub use calls::{Call, Health, Observation, Paid, Permit};
+pub use calls::{Call, End, Health, Observation, Paid, Permit};
 pub use settings::{BreakerSettings, BudgetSettings};
 pub use view::{Breaker, BudgetView, Points, Window};
 

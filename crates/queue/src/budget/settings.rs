@@ -102,14 +102,32 @@ impl BudgetSettings {
 }
 
 impl Spine {
-    /// Writes the limits of an installation. Redis may lose them, and the defaults hold then: write them at every start
-    /// and whenever the epoch is missing.
+    /// Writes the limits of an installation where they differ, and wakes a worker then. To be called at every start.
     pub async fn set_budget(
         &self,
         installation: &InstallationId,
         settings: &BudgetSettings,
     ) -> Result<(), QueueError> {
-        let mut args = vec![installation.to_string()];
+        self.write_budget(installation, settings, false).await
+    }
+
+    /// As [`Self::set_budget`], but leaves other limits alone: Redis may lose them, and a process that was started later
+    /// may have newer ones.
+    pub async fn restore_budget(
+        &self,
+        installation: &InstallationId,
+        settings: &BudgetSettings,
+    ) -> Result<(), QueueError> {
+        self.write_budget(installation, settings, true).await
+    }
+
+    async fn write_budget(
+        &self,
+        installation: &InstallationId,
+        settings: &BudgetSettings,
+        only_missing: bool,
+    ) -> Result<(), QueueError> {
+        let mut args = vec![installation.to_string(), u8::from(only_missing).to_string()];
         args.extend(settings.args().map(|value| value.to_string()));
         self.run::<u8>(&scripts::SETTINGS, &args).await.map(drop)
     }

@@ -1,8 +1,8 @@
 //! The budget as people want to see it.
 
-use std::time::Duration;
+use std::{str::FromStr, time::Duration};
 
-use domain::InstallationId;
+use domain::{InstallationId, Lane, TeamId};
 
 use crate::{Pause, QueueError, Scope, Spine, scripts};
 
@@ -17,6 +17,10 @@ pub struct Window {
     pub remaining: u64,
     /// Until the next window.
     pub reset_in: Duration,
+    /// Requests each lane spent in this window.
+    pub lanes: Vec<(Lane, u64)>,
+    /// Requests each team spent in this window: the 50 that spent most, the largest first.
+    pub teams: Vec<(TeamId, u64)>,
 }
 
 /// Points of one endpoint.
@@ -76,7 +80,10 @@ pub struct BudgetView {
     pub probe: Option<Duration>,
 }
 
-type Row = (String, u64, u64, u64, String, u64, i64, Vec<(String, u64, u64, u64)>, Vec<(String, u64)>);
+/// Names and what each spent.
+type Spent = Vec<(String, u64)>;
+type WindowRow = (String, u64, u64, u64, Spent, Spent);
+type Row = (String, u64, u64, u64, String, u64, i64, Vec<WindowRow>, Vec<(String, u64)>);
 
 impl Spine {
     /// The budget of every installation that holds jobs or was heard of, by name; at most 1,000.
@@ -95,15 +102,9 @@ impl Spine {
 
 fn read(row: Row) -> Result<BudgetView, QueueError> {
     let (installation, running, rate, registrations, state, left, probe, windows, points) = row;
-    let window = |(resource, limit, remaining, reset): (String, u64, u64, u64)| Window {
-        resource,
-        limit,
-        remaining,
-        reset_in: Duration::from_millis(reset),
-    };
     Ok(BudgetView {
         installation: installation.parse().map_err(|_| QueueError::Unexpected("an installation"))?,
-        resources: windows.into_iter().map(window).collect(),
+        resources: windows.into_iter().map(read_window).collect::<Result<_, _>>()?,
         mutation_rate_per_minute: rate,
         points: points.into_iter().map(|(endpoint, used)| Points { endpoint, used }).collect(),
         registrations_used: registrations,
@@ -112,4 +113,23 @@ fn read(row: Row) -> Result<BudgetView, QueueError> {
         pauses: Vec::new(),
         probe: u64::try_from(probe).ok().map(Duration::from_millis),
     })
+}
+
+fn read_window(row: WindowRow) -> Result<Window, QueueError> {
+    let (resource, limit, remaining, reset, lanes, teams) = row;
+    Ok(Window {
+        resource,
+        limit,
+        remaining,
+        reset_in: Duration::from_millis(reset),
+        lanes: spent(lanes)?,
+        teams: spent(teams)?,
+    })
+}
+
+fn spent<T: FromStr>(rows: Spent) -> Result<Vec<(T, u64)>, QueueError> {
+    let read = |(name, number): (String, u64)| {
+        Ok((name.parse().map_err(|_| QueueError::Unexpected("an account"))?, number))
+    };
+    rows.into_iter().map(read).collect()
 }

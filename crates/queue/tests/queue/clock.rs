@@ -1,5 +1,6 @@
 //! The scripts under a clock the test moves: the shared beginning takes the time of Redis, the next line another.
 
+use domain::Lane;
 use queue::Permit;
 use redis::{FromRedisValue, aio::MultiplexedConnection, cmd};
 
@@ -9,6 +10,7 @@ const COMMON: &str = include_str!("../../scripts/common.lua");
 const BUDGET: &str = concat!(
     include_str!("../../scripts/budget.lua"),
     include_str!("../../scripts/window.lua"),
+    include_str!("../../scripts/account.lua"),
     include_str!("../../scripts/probe.lua")
 );
 const MINUTE: f64 = 60_000.0;
@@ -18,6 +20,7 @@ pub(crate) struct Clock {
     pub(crate) corner: Corner,
     connection: MultiplexedConnection,
     pub(crate) now: f64,
+    requests: u64,
 }
 
 /// What a permit is asked for.
@@ -47,7 +50,7 @@ impl Clock {
     pub(crate) async fn of(corner: Corner) -> Self {
         let connection = corner.raw().await;
         // Behind the clock of Redis, so that nothing the corner wrote lies in the past.
-        Self { corner, connection, now: 1_000_000_000_000.0 }
+        Self { corner, connection, now: 1_000_000_000_000.0, requests: 0 }
     }
 
     pub(crate) async fn run<T: FromRedisValue>(&mut self, body: &str, args: &[&str]) -> T {
@@ -81,6 +84,19 @@ impl Clock {
             0 => Permit::Go,
             ms => Permit::Wait(std::time::Duration::from_millis(ms)),
         }
+    }
+
+    /// Claims up to so many jobs, under leases longer than any test.
+    pub(crate) async fn claim(&mut self, want: usize) -> usize {
+        let body = concat!(script!("teams"), script!("returns"), script!("claim"));
+        let want = want.to_string();
+        self.requests += 1;
+        let request = self.requests.to_string();
+        let mut args = vec!["clock", &request, &want, "1000000000", "5000"];
+        let shares: Vec<String> = Lane::ALL.iter().map(|lane| lane.share().to_string()).collect();
+        args.extend(shares.iter().map(String::as_str));
+        let (_, jobs): (u64, Vec<redis::Value>) = self.run(body, &args).await;
+        jobs.len()
     }
 
     /// Asks, waits as told and asks again until it may go.

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test's helpers fail the test")]
 
+mod accounts;
 mod announcements;
 mod breaker;
 mod buckets;
@@ -14,7 +15,10 @@ mod leases;
 mod model;
 mod order;
 mod pauses;
+mod probes;
+mod settings;
 mod shared;
 mod support;
 mod teams;
+mod windows;
 mod worker;

@@ -1,0 +1,169 @@
+-- Who spent what of a primary window, and what of it is kept for the others. Goes behind window.lua.
+--
+-- What was left of a window when it was first seen, the reserve taken off, belongs to the lanes by their shares, and each
+-- lane's part to the teams by their weights. What a lane or the other teams have not spent is kept for them, but never
+-- more than their part of the time that is left: what stays idle may be borrowed as the window goes by, and all of it near
+-- its end. So nobody who comes late finds nothing left, and nothing is left over when only one asks.
+--
+--   n:<inst>:<resource>  HASH  k the window (when it was first seen, ms), l:<lane> spent, t:<lane>:<team> spent,
+--                              w:<team> weight, W sum of the weights, O the same of the window before
+local LANE_SHARES = { provision = 60, deprovision = 25, drift = 15 }
+local ALL_SHARES = 100
+local LENDING = 0.9 -- the part of a window's time after which nothing is kept
+local NEWCOMER = 1 / 3 -- the weight of a team that may come
+local WORTH_KEEPING = 3 -- requests; fewer are not kept
+local SOONEST, LATEST = 50, 5000 -- ms; when somebody who may not spend should ask again
+
+local function account_of(B, resource, window)
+  local account = B.accounts[resource]
+  if not account then
+    local at = P .. 'n:' .. B.inst .. ':' .. resource
+    local h = redis.call('HMGET', at, 'k', 'W', 'O', 'l:provision', 'l:deprovision', 'l:drift')
+    local is_new = tonumber(h[1] or '-1') ~= window.since
+    account = { key = at, is_new = is_new, spent = {}, teams = {}, set = {}, life = window.reset + HOUR - now }
+    account.weights = is_new and 0 or tonumber(h[2] or '0')
+    account.before = tonumber(is_new and h[2] or h[3] or '0') or 0
+    for n, lane in ipairs(LANES) do
+      account.spent[lane] = is_new and 0 or tonumber(h[3 + n] or '0')
+    end
+    if is_new then
+      account.set = { k = window.since, W = 0, O = account.before }
+    end
+    B.accounts[resource] = account
+  end
+  return account
+end
+
+-- What a team spent in a lane, and whether it spent anything in the window.
+local function team_of(account, lane, team)
+  local name = lane .. ':' .. team
+  local of = account.teams[name]
+  if not of then
+    local h = account.is_new and {} or redis.call('HMGET', account.key, 't:' .. name, 'w:' .. team)
+    of = { spent = tonumber(h[1] or '0'), known = h[2] or account.set['w:' .. team] }
+    account.teams[name] = of
+  end
+  return of
+end
+
+-- What the lane may spend of the window first, before it borrows.
+local function lane_part(B, window, lane)
+  local kept = math.ceil(window.limit * B.reserve / 100)
+  return math.max(window.base - kept, 0) * LANE_SHARES[lane] / ALL_SHARES
+end
+
+-- 1 at the window's beginning, 0 when nothing is kept any more.
+local function time_left(window, at)
+  return math.max(1 - (at - window.since) / ((window.reset - window.since) * LENDING), 0)
+end
+
+local function still_kept(part, spent, share_of_time)
+  local kept = math.floor(math.min(part - spent, part * share_of_time))
+  return kept >= WORTH_KEEPING and kept or 0
+end
+
+-- Whether the lane's requests use this window. Requests of every kind use `core`.
+local function uses(B, lane, resource)
+  return resource == 'core' or resource_of(B, FIRST[lane].endpoint) == resource
+end
+
+local function kept_for_lanes(B, window, resource, lane, at)
+  local account, kept = account_of(B, resource, window), 0
+  for _, other in ipairs(LANES) do
+    if other ~= lane and uses(B, other, resource) then
+      kept = kept + still_kept(lane_part(B, window, other), account.spent[other], time_left(window, at))
+    end
+  end
+  return kept
+end
+
+-- The part of a lane that belongs to the other teams, one that may come included.
+local function others_part(account, of, weight)
+  local all = math.max(account.weights + (of.known and 0 or weight), account.before) + NEWCOMER
+  return 1 - weight / all
+end
+
+local function kept_for_teams(B, window, resource, lane, team, weight)
+  local account = account_of(B, resource, window)
+  local of = team_of(account, lane, team)
+  local part = lane_part(B, window, lane) * others_part(account, of, weight)
+  return still_kept(part, account.spent[lane] - of.spent, time_left(window, now))
+end
+
+-- Ms until so many requests more may be borrowed, as a guess.
+local function lending_wait(window, short)
+  local each = (window.reset - window.since) * LENDING / math.max(window.base, 1)
+  return math.min(math.max(short * each, SOONEST), LATEST, window.reset - now)
+end
+
+-- Ms until the team's account lets one more through, when its lane may go. Who has no team is nobody's share.
+local function team_wait(B, call, team, weight)
+  local resource = resource_of(B, call.endpoint)
+  local window = B.on ~= 0 and team ~= '-' and window_of(B, resource)
+  if not window then
+    return 0
+  end
+  local room = left_of(B, window, resource) - reserve_of(B, window, call)
+  local kept = kept_for_teams(B, window, resource, call.lane, team, weight)
+  if kept == 0 or room - kept > 0 and room - kept - kept_for_lanes(B, window, resource, call.lane, now) > 0 then
+    return 0
+  end
+  return lending_wait(window, 1)
+end
+
+-- Ms until the primary window has room for the call's lane; second: true when a known window has none.
+local function window_wait(B, call)
+  local resource = resource_of(B, call.endpoint)
+  local window, flight, number = window_of(B, resource), under_way(B, resource)
+  local answers = flight.last + UNANSWERED - now
+  if not window then
+    return number < BURST and 0 or answers, false
+  end
+  local kept = reserve_of(B, window, call)
+  if window.told <= kept then
+    return window.reset - now, true
+  end
+  local left = left_of(B, window, resource)
+  if left <= kept then
+    return math.min(answers, window.reset - now), true
+  end
+  local short = 1 + kept + kept_for_lanes(B, window, resource, call.lane, now) - left
+  if short > 0 then
+    return lending_wait(window, short), true
+  end
+  return 0, false
+end
+
+-- Requests that may go, the reserve left out, before the window or the answers to those under way are waited for.
+local function room_in(B, resource)
+  local window, _, number = window_of(B, resource), under_way(B, resource)
+  return window and left_of(B, window, resource) - reserve_of(B, window, {}) or BURST - number
+end
+
+-- Writes a request to the accounts of its lane and team, or takes it off.
+local function enter_account(B, call, team, weight, by)
+  local resource = resource_of(B, call.endpoint)
+  local window = window_of(B, resource)
+  if not window then
+    return
+  end
+  local account = account_of(B, resource, window)
+  local of = team_of(account, call.lane, team)
+  if by < 0 and of.spent == 0 then
+    return
+  end
+  of.spent, account.spent[call.lane] = of.spent + by, account.spent[call.lane] + by
+  account.set['t:' .. call.lane .. ':' .. team] = of.spent
+  account.set['l:' .. call.lane] = account.spent[call.lane]
+  if not of.known and not account.set['w:' .. team] then
+    account.weights = account.weights + weight
+    account.set['w:' .. team], account.set.W = weight, account.weights
+  end
+  of.known, account.taken = true, true
+end
+
+local function charge_window(B, call, team, weight)
+  local flight = under_way(B, resource_of(B, call.endpoint))
+  flight.count, flight.last, flight.taken = flight.count + 1, now, true
+  enter_account(B, call, team, weight, 1)
+end

@@ -1,0 +1,215 @@
+//! A primary window lasts for everybody: lanes and teams keep their parts of what is left.
+
+use std::time::Duration;
+
+use domain::{InstallationId, Lane, TeamId};
+use queue::{BudgetSettings, Observation, Settle, Ticket};
+
+use crate::{
+    clock::{Ask, Clock},
+    support::{Corner, claimer, ticket, tickets},
+};
+
+const HOUR: u32 = 3_600_000;
+const MARK: f64 = 1_000_003_600.0;
+/// Of a window of 1,000, 100 are the reserve.
+const LIMIT: u32 = 1_000;
+
+/// Nothing but the primary window holds anything up.
+fn wide() -> BudgetSettings {
+    BudgetSettings {
+        points_per_minute: 1_000_000,
+        minute: Duration::from_millis(10),
+        registrations: 1_000_000,
+        registrations_period: Duration::from_millis(10),
+        concurrency: 1_000_000,
+        team_running: 1_000_000,
+        ..BudgetSettings::default()
+    }
+}
+
+/// GitHub, which counts what is sent in a window of an hour.
+struct GitHub {
+    clock: Clock,
+    left: u32,
+    begun: f64,
+}
+
+impl GitHub {
+    async fn new() -> Self {
+        let clock = Clock::of(Corner::under(&wide()).await).await;
+        let begun = clock.now;
+        let mut github = Self { clock, left: LIMIT, begun };
+        github.tell("").await;
+        github
+    }
+
+    async fn tell(&mut self, endpoint: &str) {
+        let reset = self.begun + f64::from(HOUR) - self.clock.now;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "part of an hour")]
+        self.clock.observe_as((LIMIT, self.left), (reset as u32, MARK), endpoint).await;
+    }
+
+    /// Asks for requests of one kind until one must wait.
+    async fn drain(&mut self, ask: Ask) -> u32 {
+        let mut sent = 0;
+        loop {
+            self.clock.now += 1.0;
+            if !self.clock.goes(ask).await {
+                return sent;
+            }
+            (self.left, sent) = (self.left - 1, sent + 1);
+            self.tell(ask.endpoint).await;
+        }
+    }
+
+    /// Claims jobs until none may start.
+    async fn claim_all(&mut self) -> u32 {
+        let mut claimed = 0;
+        loop {
+            self.clock.now += 20.0;
+            let jobs = u32::try_from(self.clock.claim(10).await).unwrap();
+            if jobs == 0 {
+                return claimed;
+            }
+            claimed += jobs;
+            self.left -= jobs;
+            for _ in 0..jobs {
+                self.tell("generate-jitconfig").await;
+            }
+        }
+    }
+
+    fn hours(&mut self, part: f64) {
+        self.clock.now = self.begun + part * f64::from(HOUR);
+    }
+}
+
+#[tokio::test]
+async fn reads_leave_the_shares_of_the_other_lanes() {
+    let mut github = GitHub::new().await;
+    let sent = github.drain(Ask::READ).await;
+    assert!((135..=137).contains(&sent), "15 of 900: {sent}");
+    let deletes = github.drain(Ask { endpoint: "delete-runner", write: true, ..Ask::URGENT }).await;
+    assert!((323..=328).contains(&deletes), "a quarter of 900 and the reserve: {deletes}");
+}
+
+#[tokio::test]
+async fn idle_parts_are_lent_as_the_window_goes_by() {
+    let mut github = GitHub::new().await;
+    let mut sent = github.drain(Ask::READ).await;
+    for (part, least, most) in [(0.45, 500, 530), (0.8, 800, 830), (0.91, 900, 900)] {
+        github.hours(part);
+        sent += github.drain(Ask::READ).await;
+        assert!((least..=most).contains(&sent), "at {part}: {sent}");
+    }
+    assert_eq!(github.left, 100, "all but the reserve");
+}
+
+#[tokio::test]
+async fn team_alone_gets_everything_but_the_reserve() {
+    let mut github = GitHub::new().await;
+    github.clock.corner.spine.enqueue(&tickets(1_000, TeamId::new())).await.unwrap();
+    let at_once = github.claim_all().await;
+    assert!((405..=410).contains(&at_once), "its lane's part, but for somebody who may come: {at_once}");
+    for part in 1..=91 {
+        github.hours(f64::from(part) / 100.0);
+        github.claim_all().await;
+    }
+    assert_eq!(github.left, 100);
+}
+
+#[tokio::test]
+async fn team_that_comes_late_finds_its_part() {
+    let mut github = GitHub::new().await;
+    let (red, blue) = (TeamId::new(), TeamId::new());
+    github.clock.corner.spine.enqueue(&tickets(1_000, red)).await.unwrap();
+    for part in [0.0, 0.1, 0.2, 0.3, 0.4, 0.5] {
+        github.hours(part);
+        github.claim_all().await;
+    }
+    let of_blue = tickets(40, blue);
+    github.clock.corner.spine.enqueue(&of_blue).await.unwrap();
+    github.claim_all().await;
+    let waiting =
+        github.clock.corner.spine.team_load(&InstallationId::default(), blue).await.unwrap().waiting;
+    assert_eq!(waiting, 0, "none of its jobs waits");
+}
+
+fn told(remaining: u64) -> Observation {
+    Observation {
+        endpoint: None,
+        resource: "core".to_owned(),
+        limit: 1_000,
+        remaining,
+        reset_in: Duration::from_hours(1),
+        reset: 1_800_000_000,
+    }
+}
+
+async fn drain(corner: &Corner) -> Vec<queue::Lease> {
+    let (claimer, mut all) = (claimer(), Vec::new());
+    loop {
+        let jobs = corner.spine.claim(&claimer, 100).await.unwrap().jobs;
+        if jobs.is_empty() {
+            return all;
+        }
+        all.extend(jobs);
+    }
+}
+
+#[tokio::test]
+async fn heavier_team_has_the_larger_part() {
+    let corner = Corner::under(&wide()).await;
+    corner.spine.observe(&InstallationId::default(), &told(1_000)).await.unwrap();
+    let (light, heavy) = (TeamId::new(), TeamId::new());
+    let with = |team, weight, count: usize| -> Vec<Ticket> {
+        (0..count).map(|_| Ticket { weight, ..ticket(team) }).collect()
+    };
+    // Both are known before either asks for much.
+    corner.spine.enqueue(&[with(light, 1.0, 1), with(heavy, 3.0, 1)].concat()).await.unwrap();
+    assert_eq!(drain(&corner).await.len(), 2);
+    corner.spine.enqueue(&with(light, 1.0, 600)).await.unwrap();
+    let of_light = drain(&corner).await.len();
+    corner.spine.enqueue(&with(heavy, 3.0, 600)).await.unwrap();
+    let of_heavy = drain(&corner).await.len();
+    assert!((120..=135).contains(&of_light), "one of four and a third: {of_light}");
+    assert!((365..=395).contains(&of_heavy), "three of four and a third: {of_heavy}");
+}
+
+#[tokio::test]
+async fn view_shows_what_lanes_and_teams_spent() {
+    let corner = Corner::under(&wide()).await;
+    let home = InstallationId::default();
+    corner.spine.observe(&home, &told(1_000)).await.unwrap();
+    let (red, blue) = (TeamId::new(), TeamId::new());
+    let drift = |team| Ticket { lane: Lane::Drift, ..ticket(team) };
+    corner.spine.enqueue(&[tickets(3, red), tickets(1, blue), vec![drift(red)]].concat()).await.unwrap();
+    let leases = drain(&corner).await;
+    let unsent = leases.iter().find(|lease| lease.lane == Lane::Drift).unwrap();
+    let view = |views: Vec<queue::BudgetView>| {
+        let window = views[0].resources[0].clone();
+        (window.lanes, window.teams)
+    };
+    let (lanes, teams) = view(corner.spine.budget().await.unwrap());
+    assert_eq!(lanes, [(Lane::Provision, 4), (Lane::Deprovision, 0), (Lane::Drift, 1)]);
+    assert_eq!(teams, [(red, 4), (blue, 1)]);
+    assert!(corner.spine.settle_unsent(unsent, Settle::Finish).await.unwrap());
+    let (lanes, teams) = view(corner.spine.budget().await.unwrap());
+    assert_eq!((lanes[2], teams[0]), ((Lane::Drift, 0), (red, 3)), "what was not sent costs nothing");
+
+    let next = Observation { reset: 1_800_003_600, ..told(1_000) };
+    corner.spine.observe(&home, &next).await.unwrap();
+    let (lanes, teams) = view(corner.spine.budget().await.unwrap());
+    assert!(lanes.iter().all(|(_, spent)| *spent == 0) && teams.is_empty(), "a new window");
+}
+
+#[tokio::test]
+async fn view_names_fifty_teams_at_most() {
+    let corner = Corner::under(&wide()).await;
+    corner.spine.observe(&InstallationId::default(), &told(1_000)).await.unwrap();
+    let many: Vec<Ticket> = (0..60).map(|_| ticket(TeamId::new())).collect();
+    corner.spine.enqueue(&many).await.unwrap();
+    assert_eq!(drain(&corner).await.len(), 60);
+    assert_eq!(corner.spine.budget().await.unwrap()[0].resources[0].teams.len(), 50);
+}

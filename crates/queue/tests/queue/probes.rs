@@ -1,0 +1,276 @@
+//! Whatever becomes of a probe, the next one goes at once; only a dead worker's is waited for.
+
+use std::time::Duration;
+
+use domain::{InstallationId, Lane, TeamId};
+use proptest::{
+    collection::vec,
+    prelude::{Just, Strategy, any, prop_oneof},
+    test_runner::{Config, TestRunner},
+};
+use queue::{BudgetSettings, Call, Claimer, End, Health, Lease, Paid, Permit, Reason, Settle};
+
+use crate::support::{Corner, claimer, tickets};
+
+const JOBS: usize = 6;
+const LONG: Duration = Duration::from_hours(1);
+const GET: Call = Call { endpoint: "runners", write: false, registers: false, urgent: true };
+const JIT: Call = Call { endpoint: "generate-jitconfig", write: true, registers: true, urgent: false };
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Claim,
+    Send { lease: usize },
+    Answer { lease: usize, health: Health },
+    Settle { lease: usize, end: Settle },
+    Die,
+    SendForNoJob,
+    AnswerForNoJob { health: Health },
+    LeaveForNoJob { sent: bool },
+    Pause(Reason),
+    SlowDown,
+    Resume(Reason),
+    DelaysEnd,
+}
+
+fn health() -> impl Strategy<Value = Health> {
+    prop_oneof![Just(Health::Good), Just(Health::Bad)]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let lease = || 0..JOBS;
+    let reason =
+        || prop_oneof![Just(Reason::Budget), Just(Reason::GithubOutage), Just(Reason::SecondaryLimit)];
+    let end = prop_oneof![Just(Settle::Snooze(LONG)), Just(Settle::Release)];
+    prop_oneof![
+        6 => Just(Step::Claim),
+        5 => lease().prop_map(|lease| Step::Send { lease }),
+        5 => (lease(), health()).prop_map(|(lease, health)| Step::Answer { lease, health }),
+        5 => (lease(), end).prop_map(|(lease, end)| Step::Settle { lease, end }),
+        1 => Just(Step::Die),
+        3 => Just(Step::SendForNoJob),
+        2 => health().prop_map(|health| Step::AnswerForNoJob { health }),
+        2 => any::<bool>().prop_map(|sent| Step::LeaveForNoJob { sent }),
+        3 => reason().prop_map(Step::Pause),
+        1 => Just(Step::SlowDown),
+        4 => reason().prop_map(Step::Resume),
+        2 => Just(Step::DelaysEnd),
+    ]
+}
+
+/// A job some worker holds, and whether its request is under way.
+struct Held {
+    lease: Lease,
+    sent: bool,
+    answered: bool,
+}
+
+struct Model {
+    corner: Corner,
+    home: InstallationId,
+    claimer: Claimer,
+    held: Vec<Held>,
+    /// Requests under way that are made for no job.
+    free: usize,
+    deaths: usize,
+}
+
+impl Model {
+    /// A lost probe would be waited for until the test gives up. GitHub's answers name no window, so a request that is
+    /// taken for one under way for ever counts as well.
+    async fn new() -> Self {
+        let day = Duration::from_hours(24);
+        let budget = BudgetSettings {
+            points_per_minute: 1_000_000,
+            registrations: 1_000_000,
+            probe: day,
+            ..BudgetSettings::default()
+        };
+        let corner = Corner::under(&budget).await;
+        corner.spine.enqueue(&tickets(JOBS, TeamId::new())).await.unwrap();
+        let home = InstallationId::default();
+        Self { corner, home, claimer: claimer(), held: Vec::new(), free: 0, deaths: 0 }
+    }
+
+    async fn apply(&mut self, step: Step) {
+        let spine = self.corner.spine.clone();
+        match step {
+            Step::Claim => {
+                for lease in spine.claim(&self.claimer, 2).await.unwrap().jobs {
+                    self.held.push(Held { lease, sent: false, answered: false });
+                }
+            }
+            Step::Send { lease } => self.send(lease).await,
+            Step::Answer { lease, health } => {
+                let under_way = self.held.get_mut(lease).filter(|held| held.sent && !held.answered);
+                if let Some(held) = under_way {
+                    held.answered = true;
+                    self.answer(JIT.endpoint, health).await;
+                }
+            }
+            Step::Settle { lease, end } => self.settle(lease, end).await,
+            Step::Die => self.die().await,
+            Step::SendForNoJob => {
+                self.free += usize::from(spine.permit(&self.home, &GET).await.unwrap() == Permit::Go);
+            }
+            Step::AnswerForNoJob { health } if self.free > 0 => {
+                self.free -= 1;
+                self.answer(GET.endpoint, health).await;
+            }
+            Step::LeaveForNoJob { sent } if self.free > 0 => {
+                self.free -= 1;
+                spine.end_request(&self.home, GET.endpoint, End::Left { sent }).await.unwrap();
+            }
+            Step::AnswerForNoJob { .. } | Step::LeaveForNoJob { .. } => {}
+            Step::Pause(reason) => drop(spine.pause(&self.home, LONG, reason).await.unwrap()),
+            Step::SlowDown => drop(spine.slow_down(&self.home, LONG).await.unwrap()),
+            Step::Resume(reason) => spine.resume(&self.home, reason).await.unwrap(),
+            Step::DelaysEnd => self.corner.let_pass("d", Lane::Provision).await,
+        }
+    }
+
+    async fn send(&mut self, lease: usize) {
+        let Some(held) = self.held.get_mut(lease).filter(|held| !held.sent) else { return };
+        let of = (held.lease.job, Paid::This { ago: Duration::ZERO });
+        held.sent = self.corner.spine.permit_job(&self.home, &JIT, of).await.unwrap() == Permit::Go;
+    }
+
+    async fn answer(&self, endpoint: &'static str, health: Health) {
+        self.corner.spine.outcome(&self.home, health).await.unwrap();
+        self.corner.spine.end_request(&self.home, endpoint, End::Silent).await.unwrap();
+    }
+
+    async fn settle(&mut self, lease: usize, end: Settle) {
+        if lease >= self.held.len() {
+            return;
+        }
+        let held = self.held.remove(lease);
+        let spine = &self.corner.spine;
+        if held.sent && !held.answered {
+            spine.end_request(&self.home, JIT.endpoint, End::Left { sent: true }).await.unwrap();
+        }
+        let ours = if held.sent {
+            spine.settle(&[(held.lease, end)]).await.unwrap()[0]
+        } else {
+            spine.settle_unsent(&held.lease, end).await.unwrap()
+        };
+        assert!(ours);
+    }
+
+    /// Every worker dies: its leases end, and nobody tells how its requests did. They are taken for ones under way for a
+    /// while, so only few may die.
+    async fn die(&mut self) {
+        let silent = self.held.iter().filter(|held| !held.answered).count();
+        if self.deaths + silent > 5 {
+            return;
+        }
+        self.deaths += silent;
+        self.held.clear();
+        self.corner.let_pass("l", Lane::Provision).await;
+        // Taken back by a claim of nothing new, if anything holds the jobs up.
+        self.apply_claim().await;
+    }
+
+    async fn apply_claim(&mut self) {
+        for lease in self.corner.spine.claim(&self.claimer, 1).await.unwrap().jobs {
+            self.held.push(Held { lease, sent: false, answered: false });
+        }
+    }
+
+    /// Whoever holds a probe is known to the model.
+    async fn check(&self) {
+        let view = self.corner.spine.budget().await.unwrap();
+        let waits = view[0].probe.is_some_and(|left| !left.is_zero());
+        let nobody = self.held.is_empty() && self.free == 0;
+        assert!(!(waits && nobody), "nobody has the probe that is waited for");
+    }
+
+    /// Everything ends well: one job goes first at once, and after its answer all the others.
+    async fn recover(mut self) {
+        while !self.held.is_empty() {
+            self.settle(0, Settle::Release).await;
+        }
+        while self.free > 0 {
+            self.apply(Step::LeaveForNoJob { sent: true }).await;
+        }
+        for reason in Reason::ALL {
+            self.apply(Step::Resume(reason)).await;
+        }
+        self.apply(Step::DelaysEnd).await;
+        self.apply_claim().await;
+        assert_eq!(self.held.len(), 1, "the next probe goes at once");
+        self.send(0).await;
+        assert!(self.held[0].sent, "it does not wait for itself");
+        self.held[0].answered = true;
+        self.answer(JIT.endpoint, Health::Good).await;
+        let others = self.corner.spine.claim(&self.claimer, JOBS).await.unwrap().jobs.len();
+        assert_eq!(others, (JOBS - 1).min(10 - self.deaths), "and the others after it");
+    }
+}
+
+#[test]
+fn probe_of_any_end_is_followed_by_the_next() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let config = Config { cases: 96, failure_persistence: None, ..Config::default() };
+    TestRunner::new(config)
+        .run(&vec(step(), 1..40), |steps| {
+            runtime.block_on(async {
+                let mut model = Model::new().await;
+                for step in steps {
+                    model.apply(step).await;
+                    model.check().await;
+                }
+                model.recover().await;
+            });
+            Ok(())
+        })
+        .unwrap();
+}
+
+#[tokio::test]
+async fn answers_without_headers_leave_nothing_under_way() {
+    let quick = BudgetSettings { points_per_minute: 1_000_000, ..BudgetSettings::default() };
+    let corner = Corner::under(&quick).await;
+    let home = InstallationId::default();
+    for _ in 0..40 {
+        assert_eq!(corner.spine.permit(&home, &GET).await.unwrap(), Permit::Go);
+        corner.spine.outcome(&home, Health::Good).await.unwrap();
+        corner.spine.end_request(&home, GET.endpoint, End::Silent).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn job_that_sent_nothing_gets_its_price_back() {
+    let day = Duration::from_hours(24);
+    let slow = BudgetSettings { minute: day, registrations_period: day, ..BudgetSettings::default() };
+    let corner = Corner::under(&slow).await;
+    corner.spine.enqueue(&tickets(1, TeamId::new())).await.unwrap();
+    for _ in 0..40 {
+        let lease = corner.spine.claim(&claimer(), 1).await.unwrap().jobs.remove(0);
+        assert!(corner.spine.settle_unsent(&lease, Settle::Release).await.unwrap());
+    }
+    let view = corner.spine.budget().await.unwrap().remove(0);
+    assert_eq!((view.registrations_used, view.points[0].used), (0, 0));
+}
+
+#[tokio::test]
+async fn github_without_limits_is_asked_at_full_speed_until_it_names_one() {
+    let day = Duration::from_hours(24);
+    let slow = BudgetSettings { minute: day, registrations_period: day, ..BudgetSettings::default() };
+    let corner = Corner::under(&slow).await;
+    let home = InstallationId::default();
+    assert!(corner.spine.set_unlimited(&home).await.unwrap(), "news");
+    assert!(!corner.spine.set_unlimited(&home).await.unwrap(), "known");
+    corner.spine.enqueue(&tickets(80, TeamId::new())).await.unwrap();
+    assert_eq!(corner.spine.claim(&claimer(), 40).await.unwrap().jobs.len(), 40);
+    let named = queue::Observation {
+        endpoint: None,
+        resource: "core".to_owned(),
+        limit: 5_000,
+        remaining: 4_000,
+        reset_in: LONG,
+        reset: 1_800_000_000,
+    };
+    corner.spine.observe(&home, &named).await.unwrap();
+    assert!(corner.spine.set_unlimited(&home).await.unwrap(), "an answer named a limit since");
+}
