@@ -213,6 +213,10 @@ async fn flooding_team_leaves_the_window_to_others() {
         World::builder().workers(2).concurrency(8).limits(limits).budget(quick).primed().start().await;
     let (red, blue) = (world.team(draft("red")).await, world.team(draft("blue")).await);
     let (ada, bob) = (world.user("ada", &[&red]).await, world.user("bob", &[&blue]).await);
+    harness::holds("the window is learned", || async {
+        world.spine().budget().await.unwrap().first().is_some_and(|budget| !budget.resources.is_empty())
+    })
+    .await;
     let mut refused = 0;
     for _ in 0..150 {
         refused += usize::from(world.jit(&ada, &wish("ci")).await.status != 202);

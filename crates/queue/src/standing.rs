@@ -51,6 +51,13 @@ pub struct LaneStats {
     pub oldest_age: Duration,
 }
 
+impl LaneStats {
+    /// A lane that holds nothing.
+    pub fn empty(installation: InstallationId, lane: Lane) -> Self {
+        Self { installation, lane, waiting: 0, delayed: 0, running: 0, oldest_age: Duration::ZERO }
+    }
+}
+
 /// The whole queue: three rows for every installation that holds anything (at most 1,000 of them).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stats {

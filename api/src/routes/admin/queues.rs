@@ -1,9 +1,9 @@
 //! How deep the queue is, and holding a lane up.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use axum::{Json, extract::State};
-use domain::{AuditEntry, FieldError, Lane, Problem};
+use domain::{AuditEntry, FieldError, InstallationId, Lane, Problem};
 use queue::{LaneStats, Pause, Paused, Scope};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -63,7 +63,7 @@ pub(crate) struct PauseView {
 /// The queue.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Queues {
-    /// Every lane of every installation that holds jobs.
+    /// Every lane of every installation, the configured ones first.
     lanes: Vec<LaneView>,
     /// What holds jobs up now.
     pauses: Vec<PauseView>,
@@ -116,11 +116,30 @@ impl PauseView {
     }
 }
 
+/// The rows of the queue, and empty ones for the lanes of installations that hold nothing.
+fn every_lane<'i>(
+    configured: impl Iterator<Item = &'i InstallationId>,
+    held: Vec<LaneStats>,
+) -> Vec<LaneView> {
+    let mut rows: BTreeMap<InstallationId, Vec<LaneStats>> = BTreeMap::new();
+    for stats in held {
+        rows.entry(stats.installation.clone()).or_default().push(stats);
+    }
+    let configured: Vec<_> = configured.cloned().collect();
+    let idle = configured.iter().map(|name| {
+        let found = rows.remove(name);
+        found.unwrap_or_else(|| Lane::ALL.iter().map(|lane| LaneStats::empty(name.clone(), *lane)).collect())
+    });
+    let mut lanes: Vec<LaneStats> = idle.flatten().collect();
+    lanes.extend(rows.into_values().flatten());
+    lanes.into_iter().map(LaneView::from).collect()
+}
+
 async fn look(app: &App) -> ApiResult<Json<Queues>> {
     let stats = app.spine.stats().await?;
     let pauses = app.spine.pauses().await?;
     Ok(Json(Queues {
-        lanes: stats.lanes.into_iter().map(LaneView::from).collect(),
+        lanes: every_lane(app.installations.keys(), stats.lanes),
         pauses: pauses.into_iter().map(PauseView::from).collect(),
     }))
 }
