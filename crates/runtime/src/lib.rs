@@ -5,6 +5,8 @@
 pub mod clock;
 pub mod config;
 pub mod health;
+pub mod open_files;
+pub mod series;
 pub mod shutdown;
 pub mod telemetry;
 pub mod trace;

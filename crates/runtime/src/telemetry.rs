@@ -2,13 +2,14 @@
 
 use std::{fmt, panic::PanicHookInfo, time::Duration};
 
-use metrics_exporter_prometheus::{
-    BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
-};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
 
-use crate::config::{LogConfig, LogFormat};
+use crate::{
+    config::{LogConfig, LogFormat},
+    series::BoundedRecorder,
+};
 
 /// Buckets of every histogram whose name ends in `_seconds`: from a Redis round trip to a slow fleet snapshot.
 const SECONDS: &[f64] = &[
@@ -50,10 +51,10 @@ impl fmt::Debug for Metrics {
 
 impl Metrics {
     /// A recorder that is not installed, and its metrics; for tests with `metrics::with_local_recorder`.
-    pub fn local() -> Result<(PrometheusRecorder, Self), TelemetryError> {
+    pub fn local() -> Result<(BoundedRecorder, Self), TelemetryError> {
         let recorder = builder()?.build_recorder();
         let metrics = Self(recorder.handle());
-        Ok((recorder, metrics))
+        Ok((BoundedRecorder::new(recorder), metrics))
     }
 
     /// Everything in Prometheus' text format.
@@ -78,9 +79,10 @@ impl Metrics {
 pub fn init(config: &LogConfig, part: &'static str) -> Result<Metrics, TelemetryError> {
     logs(config)?;
     std::panic::set_hook(Box::new(log_panic));
-    let handle = builder()?.install_recorder()?;
+    let (recorder, metrics) = Metrics::local()?;
+    metrics::set_global_recorder(recorder).map_err(|error| TelemetryError::Metrics(error.to_string()))?;
     metrics::gauge!("rts_build_info", "version" => env!("CARGO_PKG_VERSION"), "part" => part).set(1.0);
-    Ok(Metrics(handle))
+    Ok(metrics)
 }
 
 /// Logs alone, for short commands that nobody scrapes.

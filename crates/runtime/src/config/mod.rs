@@ -29,7 +29,7 @@ pub use log::{LogConfig, LogFormat};
 pub use oidc::{AcceptedTokens, IssuerConfig, IssuerPolicy, OidcConfig};
 pub use parse::{is_loopback, safe_url};
 pub use secrets::{CredentialKey, SecretsConfig};
-pub use server::{ServerConfig, TrustedProxies};
+pub use server::{ServerConfig, ServerGuards, TrustedProxies};
 pub use setting::{Fallback, Section, Setting};
 pub use sources::{Mode, Sources};
 

@@ -35,7 +35,7 @@ const WAIT: Setting = Setting::new(
 const PROXIES: Setting = Setting::new(
     "TRUSTED_PROXIES",
     "up to 64 networks such as 10.0.0.0/8",
-    "Proxies whose `X-Forwarded-For` is believed.",
+    "Proxies whose `X-Forwarded-For` (else `Forwarded`) is believed.",
 )
 .list();
 const PUBLIC: Setting = Setting::new(
@@ -56,6 +56,59 @@ const BURST: Setting = Setting::new(
 )
 .or("100");
 
+const REFUSALS: Setting = Setting::new(
+    "API_REFUSALS_PER_MINUTE",
+    "a number from 1 to 1000000",
+    "Requests of one address that may be refused for their token in a minute, on each replica; then the address waits.",
+)
+.or("60");
+const REFUSALS_BURST: Setting = Setting::new(
+    "API_REFUSALS_BURST",
+    "a number from 1 to 100000",
+    "Requests of one address that may be refused for their token at once, on each replica.",
+)
+.or("300");
+const CONNECTIONS: Setting = Setting::new(
+    "API_CONNECTIONS_PER_ADDRESS",
+    "a number from 1 to 10000",
+    "Connections one address (IPv6: one /64) may hold; trusted proxies are exempt.",
+)
+.or("256");
+const WAITS: Setting = Setting::new(
+    "API_WAITS_PER_CALLER",
+    "a number from 1 to 10000",
+    "Event streams and waiting requests one caller may have open, on each replica.",
+)
+.or("20");
+
+/// What protects the API from those who ask too much of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerGuards {
+    /// Refusals one address may cause in a minute.
+    pub refusals_per_minute: NonZeroU32,
+    /// Refusals one address may cause at once.
+    pub refusals_burst: NonZeroU32,
+    /// Connections of one address.
+    pub connections_per_address: NonZeroU32,
+    /// Event streams and waiting requests of one caller.
+    pub waits_per_caller: NonZeroU32,
+}
+
+impl Default for ServerGuards {
+    fn default() -> Self {
+        const REFUSALS: NonZeroU32 = NonZeroU32::new(60).unwrap();
+        const BURST: NonZeroU32 = NonZeroU32::new(300).unwrap();
+        const CONNECTIONS: NonZeroU32 = NonZeroU32::new(256).unwrap();
+        const WAITS: NonZeroU32 = NonZeroU32::new(20).unwrap();
+        Self {
+            refusals_per_minute: REFUSALS,
+            refusals_burst: BURST,
+            connections_per_address: CONNECTIONS,
+            waits_per_caller: WAITS,
+        }
+    }
+}
+
 /// Where the API listens and what it grants a caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerConfig {
@@ -73,6 +126,8 @@ pub struct ServerConfig {
     pub rate_per_minute: NonZeroU32,
     /// Requests one caller may make at once.
     pub rate_burst: NonZeroU32,
+    /// What protects it from those who ask too much.
+    pub guards: ServerGuards,
 }
 
 impl ServerConfig {
@@ -87,7 +142,8 @@ impl ServerConfig {
 
 impl Section for ServerConfig {
     const TITLE: &'static str = "Server";
-    const SETTINGS: &'static [Setting] = &[HOST, PORT, WAIT, PROXIES, PUBLIC, RATE, BURST];
+    const SETTINGS: &'static [Setting] =
+        &[HOST, PORT, WAIT, PROXIES, PUBLIC, RATE, BURST, REFUSALS, REFUSALS_BURST, CONNECTIONS, WAITS];
 
     fn load(sources: &Sources) -> Result<Self, ConfigError> {
         Ok(Self {
@@ -98,6 +154,12 @@ impl Section for ServerConfig {
             public_url: sources.optional(&PUBLIC, web_url)?,
             rate_per_minute: sources.value(&RATE, |text| positive(text, 1_000_000))?,
             rate_burst: sources.value(&BURST, |text| positive(text, 100_000))?,
+            guards: ServerGuards {
+                refusals_per_minute: sources.value(&REFUSALS, |text| positive(text, 1_000_000))?,
+                refusals_burst: sources.value(&REFUSALS_BURST, |text| positive(text, 100_000))?,
+                connections_per_address: sources.value(&CONNECTIONS, |text| positive(text, 10_000))?,
+                waits_per_caller: sources.value(&WAITS, |text| positive(text, 10_000))?,
+            },
         })
     }
 }
