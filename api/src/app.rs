@@ -14,7 +14,14 @@ use runtime::{
 use store::Store;
 use tokio_util::sync::CancellationToken;
 
-use crate::{limit::Limiter, oidc::Verifier, refusal_log::RefusalLog, routes::webhooks::Alarm};
+use crate::{
+    limit::Limiter,
+    oidc::Verifier,
+    refusal_log::RefusalLog,
+    routes::webhooks::{Alarm, Intake},
+    strangers::Strangers,
+    waiting::Waits,
+};
 
 /// Everything the API is made of, put together by the process that runs it.
 #[derive(Debug)]
@@ -59,15 +66,21 @@ pub struct App(Arc<Inner>);
 pub(crate) struct Inner {
     parts: Parts,
     pub(crate) limiter: Limiter,
+    strangers: Strangers,
+    waits: Waits,
     alarm: Alarm,
     refusals: RefusalLog,
+    intake: Intake,
 }
 
 impl App {
     /// Takes the parts over.
     pub fn new(parts: Parts) -> Self {
         let limiter = Limiter::new(&parts.server);
-        Self(Arc::new(Inner { parts, limiter, alarm: Alarm::new(), refusals: RefusalLog::default() }))
+        let strangers = Strangers::new(&parts.server.guards);
+        let waits = Waits::new(parts.server.guards.waits_per_caller);
+        let (alarm, intake, refusals) = (Alarm::new(), Intake::default(), RefusalLog::default());
+        Self(Arc::new(Inner { parts, limiter, strangers, waits, alarm, refusals, intake }))
     }
 
     /// Runner group of requests that name none. A team of an installation nobody serves any more gets nothing: its jobs
@@ -90,6 +103,18 @@ impl App {
 
     pub(crate) fn refusals(&self) -> &RefusalLog {
         &self.0.refusals
+    }
+
+    pub(crate) fn strangers(&self) -> &Strangers {
+        &self.0.strangers
+    }
+
+    pub(crate) fn waits(&self) -> &Waits {
+        &self.0.waits
+    }
+
+    pub(crate) fn intake(&self) -> &Intake {
+        &self.0.intake
     }
 
     pub(crate) fn alarm(&self) -> &Alarm {

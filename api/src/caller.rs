@@ -15,8 +15,10 @@ use store::{BindRefusal, Binding};
 use crate::{
     app::App,
     error::{ApiError, ApiResult},
+    limit::Left,
     origin::From_,
     refusal_log::{self, Refused},
+    strangers::{Visit, is_strangers},
 };
 
 /// A caller with a valid token whom we know, who is active and does not ask too often.
@@ -40,14 +42,48 @@ impl FromRequestParts<App> for Authorised {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
-        let token = bearer(&parts.headers)?;
-        let facts = app.verifier.verify(token).await?.facts();
         let From_(origin) = From_::from_request_parts(parts, app).await?;
-        let caller = identify(app, &facts, &origin).await?;
-        app.limiter().admit(caller.requester, parts.extensions.get())?;
+        let token = bearer(&parts.headers)?;
+        let visit = app.strangers().admit(origin.ip, token)?;
+        let caller = match authorise(app, (&visit, token), &origin, parts.extensions.get()).await {
+            Ok(caller) => caller,
+            Err(error) => {
+                if is_strangers(&error.0) {
+                    app.strangers().count_refusal(&visit);
+                }
+                return Err(error);
+            }
+        };
         tracing::Span::current().record("caller", tracing::field::display(caller.requester));
         Ok(Self(caller))
     }
+}
+
+/// The caller of a token, counted once against its limit: before any row is read where the token is known already.
+async fn authorise(
+    app: &App,
+    (visit, token): (&Visit, &str),
+    origin: &Origin,
+    left: Option<&Left>,
+) -> ApiResult<Caller> {
+    if let Some(requester) = visit.requester {
+        app.limiter().admit(requester, left)?;
+    }
+    let facts = app.verifier.verify(token).await?.facts();
+    let principal = (facts.issuer.as_str(), facts.subject.as_str());
+    app.strangers().check(principal)?;
+    let identified = identify(app, &facts, origin).await;
+    if let Err(ApiError(problem)) = &identified
+        && problem.code == ProblemCode::UnknownPrincipal
+    {
+        app.strangers().remember_unknown(principal, problem);
+    }
+    let caller = identified?;
+    if visit.requester != Some(caller.requester) {
+        app.limiter().admit(caller.requester, left)?;
+        app.strangers().remember(visit, caller.requester);
+    }
+    Ok(caller)
 }
 
 impl FromRequestParts<App> for Admin {
@@ -56,6 +92,9 @@ impl FromRequestParts<App> for Admin {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         let Authorised(caller) = Authorised::from_request_parts(parts, app).await?;
         if caller.is_admin {
+            if !parts.method.is_safe() {
+                app.strangers().forget_unknown();
+            }
             return Ok(Self(caller));
         }
         let problem = Problem::new(ProblemCode::AdminRequired, "This needs an admin.");

@@ -2,12 +2,15 @@
 //!
 //! The walk of a request: [`layers`] → [`caller`] → `routes/` → domain → store → queue → answer.
 
+mod access;
+mod address_limit;
 mod app;
 mod body;
 mod caller;
 mod error;
 mod handout;
 mod health;
+mod json;
 mod layers;
 mod limit;
 pub mod oidc;
@@ -20,6 +23,8 @@ mod refusal;
 mod refusal_log;
 mod routes;
 mod serve;
+mod strangers;
+mod text;
 mod views;
 mod waiting;
 
@@ -33,7 +38,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
 
 pub use app::{App, Parts};
-pub use serve::serve;
+pub use serve::{ConnectionLimits, serve, serve_within};
 
 fn documented() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(openapi::Description::openapi())
@@ -45,6 +50,7 @@ fn documented() -> OpenApiRouter<App> {
 pub fn description() -> utoipa::openapi::OpenApi {
     let mut description = documented().into_openapi();
     openapi::name_calls(&mut description);
+    openapi::refine_parameters(&mut description);
     description
 }
 
@@ -52,6 +58,8 @@ pub fn description() -> utoipa::openapi::OpenApi {
 pub fn router(app: App) -> Router {
     let (router, mut description) = documented().split_for_parts();
     openapi::name_calls(&mut description);
+    openapi::refine_parameters(&mut description);
+    let https = app.server.public_url.as_ref().is_some_and(|url| url.scheme() == "https");
     router
         .merge(SwaggerUi::new("/docs").url("/openapi.json", description))
         .fallback(layers::no_route)
@@ -60,6 +68,7 @@ pub fn router(app: App) -> Router {
             ServiceBuilder::new()
                 .layer(middleware::from_fn(layers::outermost))
                 .layer(middleware::from_fn(layers::count))
+                .layer(middleware::from_fn_with_state(https, layers::strict_transport))
                 .layer(CatchPanicLayer::custom(layers::panicked)),
         )
         .with_state(app)
@@ -78,6 +87,8 @@ pub async fn upkeep(app: App) {
         }
         app.limiter().forget_idle();
         refusal_log::flush(&app, false).await;
+        app.strangers().forget_idle();
+        app.intake().forget_idle();
         app.verifier.set_clock(&app.store).await;
         if app.announcements.last_progress() != heard {
             heard = app.announcements.last_progress();

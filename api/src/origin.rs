@@ -1,6 +1,6 @@
 //! Where a request came from.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use axum::{
     extract::{ConnectInfo, FromRequestParts},
@@ -11,9 +11,17 @@ use runtime::{config::TrustedProxies, trace::TraceContext};
 
 use crate::{app::App, error::ApiError};
 
-/// The request's id, put there by the outermost layer.
+/// Maximum proxies between a client and this process.
+const MAX_HOPS: usize = 32;
+
+/// The request's ids, put there by the outermost layer.
 #[derive(Clone, Debug)]
-pub(crate) struct RequestId(pub(crate) String);
+pub(crate) struct RequestId {
+    /// Ours, unique.
+    pub(crate) ours: String,
+    /// The one the client chose, if any.
+    pub(crate) client: Option<String>,
+}
 
 /// The request's [`Origin`].
 #[derive(Clone, Debug)]
@@ -23,30 +31,164 @@ impl FromRequestParts<App> for From_ {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
-        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
         let agent = parts.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
+        let ids = parts.extensions.get::<RequestId>();
         Ok(Self(Origin {
-            ip: peer.map(|peer| client_address(peer, &parts.headers, &app.server.trusted_proxies)),
-            user_agent: agent.map(|agent| agent.chars().take(200).collect()),
-            request_id: parts.extensions.get::<RequestId>().map(|id| id.0.clone()),
+            ip: client_ip(parts, app),
+            user_agent: agent.map(|agent| agent.chars().filter(|c| !c.is_control()).take(200).collect()),
+            request_id: ids.map(|ids| ids.ours.clone()),
+            client_request_id: ids.and_then(|ids| ids.client.clone()),
             trace: parts.extensions.get::<TraceContext>().map(ToString::to_string),
         }))
     }
 }
 
-/// The nearest address that is not a trusted proxy, read from the end of `X-Forwarded-For`: what stands further left
-/// was written by whoever called.
+/// The client's address; none where the connection has none (in tests of single handlers).
+fn client_ip(parts: &Parts, app: &App) -> Option<IpAddr> {
+    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>()?.0.ip();
+    Some(client_address(peer, &parts.headers, &app.server.trusted_proxies))
+}
+
+/// The address itself, or for IPv6 the /64 network of a single customer.
+pub(crate) fn network(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << 64))),
+        ip @ IpAddr::V4(_) => ip,
+    }
+}
+
+/// The nearest address that is not a trusted proxy, read from the end of `X-Forwarded-For` (else of `Forwarded`): what
+/// stands further left was written by whoever called.
 fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &TrustedProxies) -> IpAddr {
     let mut nearest = peer;
-    let hops = headers.get_all("x-forwarded-for").iter().rev().filter_map(|value| value.to_str().ok());
-    for hop in hops.flat_map(|line| line.rsplit(',')).take(32) {
+    for hop in hops(headers).into_iter().take(MAX_HOPS) {
         if !trusted.contains(nearest) {
             break;
         }
-        match hop.trim().parse() {
-            Ok(address) => nearest = address,
-            Err(_) => break,
+        match hop {
+            Some(address) => nearest = address,
+            None => break,
         }
     }
     nearest
+}
+
+/// The hops named by the headers, the last one first; none where a hop is not an address.
+fn hops(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
+    let lines = |name: &str| -> Vec<String> {
+        let lines = headers.get_all(name).iter().rev().filter_map(|value| value.to_str().ok());
+        lines.flat_map(|line| line.rsplit(',')).take(MAX_HOPS).map(|hop| hop.trim().to_owned()).collect()
+    };
+    let forwarded_for = lines("x-forwarded-for");
+    if forwarded_for.is_empty() {
+        return lines("forwarded").iter().map(|element| forwarded_address(element)).collect();
+    }
+    forwarded_for.iter().map(|hop| address(hop)).collect()
+}
+
+/// The `for` parameter of one element of `Forwarded` (RFC 7239).
+fn forwarded_address(element: &str) -> Option<IpAddr> {
+    let mut pairs = element.split(';').filter_map(|pair| pair.trim().split_once('='));
+    let (_, node) = pairs.find(|(name, _)| name.trim().eq_ignore_ascii_case("for"))?;
+    address(node.trim().trim_matches('"'))
+}
+
+/// An address as proxies write it: alone, with a port, in brackets, with a zone.
+fn address(text: &str) -> Option<IpAddr> {
+    if let Some((inner, port)) = text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        let port_fits = port.is_empty() || port.strip_prefix(':').is_some_and(is_port);
+        return if port_fits { ipv6(inner) } else { None };
+    }
+    if let Some((host, port)) = text.split_once(':')
+        && is_port(port)
+        && host.contains('.')
+    {
+        return host.parse().ok().map(IpAddr::V4);
+    }
+    text.parse().ok().or_else(|| ipv6(text))
+}
+
+fn ipv6(text: &str) -> Option<IpAddr> {
+    text.split('%').next().unwrap_or_default().parse().ok().map(IpAddr::V6)
+}
+
+fn is_port(text: &str) -> bool {
+    // Azure writes the port, some proxies an obfuscated one (RFC 7239, 6.2).
+    text.parse::<u16>().is_ok()
+        || text.strip_prefix('_').is_some_and(|rest| {
+            !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(headers: &[(&'static str, &str)]) -> String {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(*name, value.parse().unwrap());
+        }
+        let trusted = TrustedProxies::parse("10.0.0.0/8, fd00::/8").unwrap();
+        client_address("10.0.0.1".parse().unwrap(), &map, &trusted).to_string()
+    }
+
+    #[test]
+    fn forwarded_for_is_read_in_every_form_of_real_proxies() {
+        for (line, expected) in [
+            ("203.0.113.7", "203.0.113.7"),
+            ("203.0.113.7:54321", "203.0.113.7"),
+            ("2001:db8::7", "2001:db8::7"),
+            ("[2001:db8::7]", "2001:db8::7"),
+            ("[2001:db8::7]:54321", "2001:db8::7"),
+            ("2001:db8::7%eth0", "2001:db8::7"),
+            ("203.0.113.7:54321, 10.2.3.4:80", "203.0.113.7"),
+            ("6.6.6.6, 203.0.113.7:1, [fd00::1]:2,10.2.3.4", "203.0.113.7"),
+            ("6.6.6.6, unknown", "10.0.0.1"),
+            ("6.6.6.6, 203.0.113.7:99999", "10.0.0.1"),
+            ("6.6.6.6, [2001:db8::7]x", "10.0.0.1"),
+            ("6.6.6.6, ", "10.0.0.1"),
+        ] {
+            assert_eq!(client(&[("x-forwarded-for", line)]), expected, "{line}");
+        }
+        assert_eq!(
+            client(&[("x-forwarded-for", "203.0.113.7"), ("x-forwarded-for", "10.1.1.1")]),
+            "203.0.113.7"
+        );
+    }
+
+    #[test]
+    fn forwarded_is_read_where_there_is_no_forwarded_for() {
+        for (line, expected) in [
+            ("for=203.0.113.7", "203.0.113.7"),
+            ("For=\"203.0.113.7:47011\";proto=https", "203.0.113.7"),
+            ("proto=https; for=\"[2001:db8:cafe::17]:4711\"", "2001:db8:cafe::17"),
+            ("for=203.0.113.7:_port, for=10.1.2.3", "203.0.113.7"),
+            ("for=6.6.6.6, for=_hidden", "10.0.0.1"),
+            ("for=6.6.6.6, for=unknown", "10.0.0.1"),
+            ("by=203.0.113.43", "10.0.0.1"),
+        ] {
+            assert_eq!(client(&[("forwarded", line)]), expected, "{line}");
+        }
+        assert_eq!(
+            client(&[("forwarded", "for=6.6.6.6"), ("x-forwarded-for", "203.0.113.7")]),
+            "203.0.113.7"
+        );
+    }
+
+    #[test]
+    fn header_of_an_untrusted_peer_is_not_read() {
+        let headers =
+            HeaderMap::from_iter([("x-forwarded-for".parse().unwrap(), "203.0.113.7".parse().unwrap())]);
+        let peer: IpAddr = "198.51.100.1".parse().unwrap();
+        assert_eq!(client_address(peer, &headers, &TrustedProxies::default()), peer);
+    }
+
+    #[test]
+    fn network_of_ipv6_is_its_first_64_bits() {
+        let of = |text: &str| network(text.parse().unwrap());
+        assert_eq!(of("2001:db8:1:2:3::1"), of("2001:db8:1:2:ffff::9"));
+        assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
+        assert_eq!(of("::ffff:10.0.0.1").to_string(), "10.0.0.1");
+    }
 }

@@ -49,6 +49,10 @@ mod revocation;
 mod secrets;
 #[cfg(test)]
 mod signin;
+#[cfg(test)]
+mod strangers;
+#[cfg(test)]
+mod streams;
 mod twin;
 #[cfg(test)]
 mod versions;

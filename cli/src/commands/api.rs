@@ -2,10 +2,13 @@
 
 use std::net::SocketAddr;
 
-use ::api::{App, oidc::Verifier};
+use ::api::{App, ConnectionLimits, oidc::Verifier};
 use anyhow::Context;
 use domain::{AuditEntry, InstallationId, UserId};
-use runtime::config::{BootstrapConfig, ServerConfig, Sources};
+use runtime::{
+    config::{BootstrapConfig, ServerConfig, Sources},
+    open_files,
+};
 use serde_json::json;
 use store::{Store, UserDraft};
 use tokio::net::TcpListener;
@@ -83,10 +86,11 @@ pub(crate) fn start(
 ) -> anyhow::Result<SocketAddr> {
     let address = listener.local_addr()?;
     let (progress, draining) = (parts.progress.clone(), process.shutdown.draining().clone());
+    let limits = connection_limits(&parts.server);
     let app = App::new(parts);
     let router = ::api::router(app.clone());
     let until = draining.clone();
-    process.run("http", async move { Ok(::api::serve(listener, router, until).await?) });
+    process.run("http", async move { Ok(::api::serve_within(listener, router, until, limits).await?) });
     process.run("upkeep", async move {
         ::api::upkeep(app).await;
         Ok(())
@@ -99,6 +103,19 @@ pub(crate) fn start(
     });
     tracing::info!(%address, "listening");
     Ok(address)
+}
+
+/// As many connections as the system lets this process have.
+fn connection_limits(server: &ServerConfig) -> ConnectionLimits {
+    let per_address = usize::try_from(server.guards.connections_per_address.get()).unwrap_or(usize::MAX);
+    let limits = ConnectionLimits {
+        per_address,
+        trusted: server.trusted_proxies.clone(),
+        ..ConnectionLimits::default()
+    };
+    let limits = limits.within(open_files::raise_limit());
+    tracing::info!(connections = limits.total, per_address, "connections are limited");
+    limits
 }
 
 /// Somebody known already stays as the admins have left them: a restart raises nobody again.

@@ -25,8 +25,10 @@ pub struct Origin {
     pub ip: Option<IpAddr>,
     /// User agent, shortened to 200 characters.
     pub user_agent: Option<String>,
-    /// Request id.
+    /// Request id, ours and unique.
     pub request_id: Option<String>,
+    /// Request id the client chose; it may be anything, also another request's.
+    pub client_request_id: Option<String>,
     /// W3C trace context.
     pub trace: Option<String>,
 }
@@ -85,17 +87,19 @@ impl AuditEntry {
         (Self { data, ..Self::service("installation.changed") }, event)
     }
 
-    /// The details with the claims, as they are stored; none if there are neither.
+    /// The details with the claims and the request id the client chose, as they are stored; none if there are none.
     pub fn stored_data(&self) -> Option<serde_json::Value> {
-        let Some(claims) = &self.claims else {
+        if self.claims.is_none() && self.origin.client_request_id.is_none() {
             return Some(self.data.clone()).filter(|data| !data.is_null());
-        };
+        }
         let mut data = match &self.data {
             serde_json::Value::Object(data) => data.clone(),
             serde_json::Value::Null => serde_json::Map::new(),
             other => serde_json::Map::from_iter([("value".to_owned(), other.clone())]),
         };
-        data.insert("claims".to_owned(), claims.clone());
+        data.extend(self.claims.clone().map(|claims| ("claims".to_owned(), claims)));
+        let id = self.origin.client_request_id.clone();
+        data.extend(id.map(|id| ("client_request_id".to_owned(), id.into())));
         Some(data.into())
     }
 

@@ -112,6 +112,8 @@ problems! {
     DatabaseUnavailable = "database_unavailable", 503, "The database is unavailable";
     /// So much is waiting, or GitHub's limits are used up for so long, that the job could not start in time.
     ServiceBacklog = "service_backlog", 503, "Too much is waiting";
+    /// The service has no connection left.
+    Overloaded = "overloaded", 503, "Too many connections";
     /// The queue is away; only what needs it at once answers so.
     QueueUnavailable = "queue_unavailable", 503, "The queue is unavailable";
     /// No webhook secret is configured.

@@ -1,12 +1,12 @@
 //! What kind of world.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
 
 use devstack::{Layout, WrongClock};
 use domain::{DriftRules, InstallationId, Secret};
 use github::Scope;
 use queue::BudgetSettings;
-use runtime::config::{LabelEnforcement, WebhookSecret};
+use runtime::config::{LabelEnforcement, ServerGuards, WebhookSecret};
 use scheduler::Watch;
 use twin::{Algorithm, IssuerConfig, Limits, TwinConfig, WebhookConfig};
 
@@ -41,6 +41,7 @@ pub struct Builder {
     pub(crate) primed: bool,
     pub(crate) registration_tokens: bool,
     pub(crate) proxies: String,
+    pub(crate) guards: ServerGuards,
 }
 
 /// A further installation.
@@ -100,10 +101,22 @@ impl Default for Builder {
             primed: false,
             registration_tokens: false,
             proxies: String::new(),
+            guards: wide_guards(),
             own_servers: false,
             redis: None,
             clocks: Vec::new(),
         }
+    }
+}
+
+/// Guards wider than what one test asks for.
+fn wide_guards() -> ServerGuards {
+    let many = |n| NonZeroU32::new(n).unwrap();
+    ServerGuards {
+        refusals_per_minute: many(1_000_000),
+        refusals_burst: many(100_000),
+        connections_per_address: many(10_000),
+        waits_per_caller: many(10_000),
     }
 }
 
@@ -223,6 +236,11 @@ impl Builder {
     /// Proxies the API trusts, as addresses and networks; none when not said.
     pub fn proxies(self, proxies: &str) -> Self {
         Self { proxies: proxies.to_owned(), ..self }
+    }
+
+    /// What protects the API from those who ask too much; next to nothing when not said.
+    pub fn guards(self, guards: ServerGuards) -> Self {
+        Self { guards, ..self }
     }
 
     /// What GitHub is told, with the API at `url`.

@@ -92,6 +92,11 @@ impl Ask {
         self.0.send().await.and_then(Response::error_for_status).expect("a good answer")
     }
 
+    /// As [`Self::open`]; none when the answer is not a good one.
+    pub async fn try_open(self) -> Option<Response> {
+        self.0.send().await.ok()?.error_for_status().ok()
+    }
+
     /// As [`Self::send`], for a server that may be gone.
     pub async fn try_send(self) -> reqwest::Result<Answer> {
         let response = self.0.send().await?;

@@ -12,7 +12,10 @@ use std::{
     time::Duration,
 };
 
-use api::oidc::{HttpSettings, TrustedIssuer, Verifier};
+use api::{
+    ConnectionLimits,
+    oidc::{HttpSettings, TrustedIssuer, Verifier},
+};
 use chrono::TimeDelta;
 use domain::{InstallationId, KeyRing, Lane, Secret};
 use fleet::{Fleet, Installation};
@@ -20,7 +23,7 @@ use github::{Credential, GitHubSettings, KeySource, Scope, Timeouts, TokenSource
 use queue::{Announcements, Spine};
 use runtime::{
     Clock, FixedClock,
-    config::{IssuerPolicy, ServerConfig, TrustedProxies, WebhookSecret},
+    config::{IssuerPolicy, ServerConfig, ServerGuards, TrustedProxies, WebhookSecret},
     health::Progress,
     shutdown::Shutdown,
 };
@@ -353,17 +356,23 @@ impl World {
         let (installations, secrets) = (self.choices.default_groups(), self.choices.webhook_secrets());
         let tokens = self.choices.registration_tokens;
         let proxies = TrustedProxies::parse(&self.choices.proxies).unwrap_or_default();
+        let guards = self.choices.guards.clone();
+        let limits = ConnectionLimits {
+            per_address: usize::try_from(guards.connections_per_address.get()).unwrap(),
+            trusted: proxies.clone(),
+            ..ConnectionLimits::default()
+        };
         Process::start("api", move |shutdown| async move {
             let listener = TcpListener::from_std(listener)?;
             let verifier = Verifier::new(issuers.clone(), HttpSettings::default(), watch)?;
             let app = app(
                 (&database, &corner),
                 (verifier, &issuers),
-                (installations, secrets, tokens, proxies),
+                (installations, secrets, tokens, (proxies, guards)),
                 &shutdown,
             );
             tokio::spawn(api::upkeep(app.clone()));
-            Ok(api::serve(listener, api::router(app), shutdown.draining().clone()).await?)
+            Ok(api::serve_within(listener, api::router(app), shutdown.draining().clone(), limits).await?)
         })
     }
 }
@@ -385,11 +394,11 @@ fn keys() -> KeyRing {
 fn app(
     (database, corner): (&Database, &Corner),
     (verifier, issuers): (Verifier, &[TrustedIssuer]),
-    (installations, webhook_secrets, registration_tokens, trusted_proxies): (
+    (installations, webhook_secrets, registration_tokens, (trusted_proxies, guards)): (
         BTreeMap<InstallationId, i64>,
         Vec<WebhookSecret>,
         bool,
-        TrustedProxies,
+        (TrustedProxies, ServerGuards),
     ),
     shutdown: &Shutdown,
 ) -> api::App {
@@ -410,6 +419,7 @@ fn app(
             public_url: None,
             rate_per_minute: many(1_000_000),
             rate_burst: many(100_000),
+            guards,
         },
         web_urls: installations.keys().map(|id| (id.clone(), format!("https://github.test/{id}"))).collect(),
         registration_tokens,

@@ -77,12 +77,43 @@ async fn what_is_too_large_is_refused() {
     let frame = json!({ "zen": "" }).to_string().len();
     let largest = json!({ "zen": "x".repeat(1024 * 1024 - frame) }).to_string();
     send(&world, "ping", Uuid::new_v4(), largest.as_bytes()).await.expect(202);
-    let said = first_line(&world, "content-length: 26214400", b"").await;
+    let said = first_line(&world, "content-length: 26214401", b"").await;
     assert!(said.starts_with("HTTP/1.1 413"), "{said}");
-    let chunk = [b"100001\r\n".as_slice(), &vec![b'x'; 0x10_0001]].concat();
+    let chunk = [b"1900001\r\n".as_slice(), &vec![b'x'; 0x190_0001]].concat();
     let found_out = first_line(&world, "transfer-encoding: chunked", &chunk).await;
     assert!(found_out.starts_with("HTTP/1.1 413"), "{found_out}");
     assert_eq!(world.count("SELECT count(*) FROM webhook_inbox").await, 1);
+}
+
+#[tokio::test]
+async fn delivery_larger_than_what_is_read_is_stored_as_ignored() {
+    let world = builder().start().await;
+    let large = json!({ "action": "in_progress", "zen": "x".repeat(5 * 1024 * 1024) }).to_string();
+    let id = Uuid::new_v4();
+    let answer = send(&world, "workflow_job", id, large.as_bytes()).await.expect(202);
+    assert_eq!(answer.body["state"], "ignored");
+    assert_eq!(outcome(&world, id).await, "ignored: too large to be read");
+    assert_eq!(
+        send(&world, "workflow_job", id, large.as_bytes()).await.expect(202).body["state"],
+        "duplicate"
+    );
+    let other = world.ask("POST", "/webhooks/github").header("x-github-event", "workflow_job");
+    let other = other.header("x-github-delivery", &Uuid::new_v4().to_string());
+    let other =
+        other.header("x-hub-signature-256", &signature("another secret of the tests", large.as_bytes()));
+    other.raw("application/json", large).send().await.refused(401, "webhook_signature_invalid");
+}
+
+#[tokio::test]
+async fn control_characters_of_a_delivery_are_not_stored() {
+    let world = builder().start().await;
+    let mut body = payload("workflow_job.in_progress.json");
+    body["workflow_job"]["labels"] = json!(["a\u{0}b"]);
+    body["workflow_job"]["name"] = json!("na\u{0}me");
+    body["repository"]["full_name"] = json!("octo/\u{0}web");
+    let id = deliver(&world, "workflow_job", &body).await;
+    look(&world).await;
+    assert!(!outcome(&world, id).await.starts_with("failed"));
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use domain::Origin;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use serde_json::json;
 
-use crate::{app::App, error::ApiResult};
+use crate::{app::App, error::ApiResult, origin::network};
 
 /// Wrong signatures of one minute that are looked at any further by this process.
 const LOOKED_AT: NonZeroU32 = NonZeroU32::new(60).unwrap();
@@ -27,7 +27,7 @@ pub(super) async fn ring(app: &App, origin: &Origin, event: &str) -> ApiResult<(
     if app.alarm().0.check().is_err() {
         return Ok(());
     }
-    let address = origin.ip.map_or_else(|| "unknown".to_owned(), network);
+    let address = origin.ip.map_or_else(|| "unknown".to_owned(), named);
     let details = json!({ "address": address, "ip": origin.ip, "user_agent": origin.user_agent,
         "request_id": origin.request_id, "event": event });
     if app.store.read().await?.webhooks().alarm_unsigned(&address, &details).await? {
@@ -37,24 +37,9 @@ pub(super) async fn ring(app: &App, origin: &Origin, event: &str) -> ApiResult<(
 }
 
 /// One address, or for IPv6 the network a single customer has.
-fn network(ip: IpAddr) -> String {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => ip.to_string(),
-        IpAddr::V6(ip) => {
-            let [a, b, c, d, ..] = ip.segments();
-            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_network_is_one_source() {
-        let of = |text: &str| network(text.parse().unwrap());
-        assert_eq!(of("2001:db8:1:2:3::1"), of("2001:db8:1:2:ffff::9"));
-        assert_eq!(of("::ffff:10.0.0.1"), "10.0.0.1");
+fn named(ip: IpAddr) -> String {
+    match network(ip) {
+        ip @ IpAddr::V4(_) => ip.to_string(),
+        ip @ IpAddr::V6(_) => format!("{ip}/64"),
     }
 }

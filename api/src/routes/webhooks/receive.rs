@@ -2,27 +2,27 @@
 
 use axum::{
     Json,
-    body::{Body, Bytes, HttpBody},
+    body::{Body, HttpBody},
     extract::State,
     http::{HeaderMap, StatusCode, header},
 };
-use domain::{Content, Delivery, FieldError, InstallationId, Origin, Problem, ProblemCode};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use domain::{Content, Delivery, FieldError, InstallationId, Origin, Problem, ProblemCode, Whose};
 use serde::Serialize;
 use store::{InboxState, NewDelivery};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{alarm, signature};
+use super::{
+    alarm,
+    intake::{self, MAX_DELIVERY},
+    signature::SignatureCheck,
+};
 use crate::{
     app::App,
     error::{ApiError, ApiResult},
     openapi,
     origin::From_,
 };
-
-/// Largest delivery taken, in bytes. GitHub sends up to 25 MB, but no event we act upon is near this.
-const MAX_DELIVERY: usize = 1024 * 1024;
 
 const EVENT: &str = "x-github-event";
 const DELIVERY: &str = "x-github-delivery";
@@ -49,6 +49,7 @@ impl utoipa::IntoResponses for WebhookProblems {
             ProblemCode::UnsupportedMediaType,
             ProblemCode::InternalError,
             ProblemCode::WebhooksDisabled,
+            ProblemCode::Overloaded,
             ProblemCode::DatabaseUnavailable,
         ]])
     }
@@ -63,13 +64,16 @@ struct Headers {
 
 /// Take a delivery of GitHub's webhook.
 ///
-/// Signed with the webhook's secret instead of a token; at most 1 MiB. A delivery id is acted upon once.
+/// Signed with the webhook's secret instead of a token; at most 25 MiB, of which 1 MiB is read: no event that matters here
+/// is larger, and one that is counts as ignored. A delivery id is acted upon once.
 #[utoipa::path(
     post, path = "/webhooks/github", tag = "webhooks", security(()),
     params(
-        ("X-GitHub-Event" = String, Header, description = "The event"),
+        ("X-GitHub-Event" = String, Header, description = "The event", min_length = 1, max_length = 100,
+            pattern = "^[A-Za-z0-9_]+$"),
         ("X-GitHub-Delivery" = Uuid, Header, description = "The same on redelivery"),
-        ("X-Hub-Signature-256" = String, Header, description = "`sha256=` and the HMAC of the body in hexadecimal"),
+        ("X-Hub-Signature-256" = String, Header, description = "`sha256=` and the HMAC of the body in hexadecimal",
+            pattern = "^sha256=[0-9A-Fa-f]{64}$"),
     ),
     request_body(content = serde_json::Value, description = "The event's payload"),
     responses((status = 202, description = "Stored", body = Received), WebhookProblems),
@@ -95,16 +99,36 @@ async fn take(app: &App, origin: &Origin, (headers, body): (&HeaderMap, Body)) -
         return Err(Problem::new(ProblemCode::WebhooksDisabled, detail).into());
     }
     let given = Headers::read(headers)?;
-    let body = whole(body).await?;
-    let signed_for = signature::signed_for(&app.webhook_secrets, &given.signature, &body);
-    if signed_for.is_empty() {
+    if body.size_hint().lower() > MAX_DELIVERY as u64 {
+        return Err(intake::too_large().into());
+    }
+    let check = SignatureCheck::new(&app.webhook_secrets, &given.signature);
+    let signed = app.intake().read(origin.ip, body, check).await?;
+    if signed.signed_for.is_empty() {
         alarm::ring(app, origin, &given.event).await?;
         let detail = "The signature is not that of the body under any of our webhook secrets.";
         return Err(Problem::new(ProblemCode::WebhookSignatureInvalid, detail).into());
     }
+    let Some(body) = signed.body else { return store_unread(app, &given, &signed.signed_for).await };
     let delivery = Delivery::read(&given.event, &body)
         .map_err(|error| Problem::new(ProblemCode::MalformedBody, error.to_string()))?;
-    store(app, &given, (&delivery, &signed_for)).await
+    store(app, &given, (&delivery, &signed.signed_for)).await
+}
+
+/// Stores that a delivery came that is larger than any event that matters.
+async fn store_unread(app: &App, given: &Headers, signed_for: &[InstallationId]) -> ApiResult<Received> {
+    let new = NewDelivery {
+        id: given.delivery,
+        event: &given.event,
+        action: None,
+        whose: &Whose::default(),
+        signed_for,
+        notice: None,
+        state: InboxState::Ignored,
+        note: Some("too large to be read"),
+    };
+    let stored = app.store.read().await?.webhooks().receive(&new).await?;
+    Ok(Received { delivery_id: given.delivery, state: if stored { "ignored" } else { "duplicate" } })
 }
 
 async fn store(
@@ -166,23 +190,4 @@ impl Headers {
         let signature = text(SIGNATURE).unwrap_or_default();
         Ok(Self { event: event.to_owned(), delivery, signature: signature.to_owned() })
     }
-}
-
-/// The body as sent; one that says beforehand that it is too large is not read at all.
-async fn whole(body: Body) -> Result<Bytes, Problem> {
-    let too_large = || {
-        let detail = format!("A delivery is at most {MAX_DELIVERY} bytes.");
-        Problem::new(ProblemCode::PayloadTooLarge, detail)
-    };
-    if body.size_hint().lower() > MAX_DELIVERY as u64 {
-        return Err(too_large());
-    }
-    let read = Limited::new(body, MAX_DELIVERY).collect().await;
-    read.map(http_body_util::Collected::to_bytes).map_err(|error| {
-        if error.is::<LengthLimitError>() {
-            too_large()
-        } else {
-            Problem::new(ProblemCode::MalformedBody, "The body ended before it was complete.")
-        }
-    })
 }

@@ -1,20 +1,53 @@
 //! `X-Hub-Signature-256`: HMAC-SHA256 of the body as it was sent.
 
-use aws_lc_rs::hmac;
-use domain::{InstallationId, Secret};
+use aws_lc_rs::{constant_time::verify_slices_are_equal, hmac};
+use domain::InstallationId;
 use runtime::config::WebhookSecret;
 
-/// The installations whose secret signed the body; none: nobody's did. Every secret is tried, whichever fits.
-pub(super) fn signed_for(secrets: &[WebhookSecret], header: &str, body: &[u8]) -> Vec<InstallationId> {
-    let fits = secrets.iter().filter(|one| holds(&one.secret, header, body));
-    fits.flat_map(|one| one.installations.clone()).collect()
+/// The check of one body under every secret, made while the body arrives.
+pub(super) struct SignatureCheck<'s> {
+    /// What the sender says the signature is; none: it is missing or no signature, and nothing is computed.
+    said: Option<[u8; 32]>,
+    /// One computation for each secret; several installations may share one.
+    contexts: Vec<(hmac::Context, Vec<&'s WebhookSecret>)>,
 }
 
-/// Whether `header` is what the holder of `secret` writes over `body`. Compares in constant time.
-fn holds(secret: &Secret, header: &str, body: &[u8]) -> bool {
-    let Some(tag) = header.strip_prefix("sha256=").and_then(read) else { return false };
-    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose().as_bytes());
-    hmac::verify(&key, body, &tag).is_ok()
+impl<'s> SignatureCheck<'s> {
+    pub(super) fn new(secrets: &'s [WebhookSecret], header: &str) -> Self {
+        let said = header.strip_prefix("sha256=").and_then(read);
+        let mut distinct: Vec<Vec<&WebhookSecret>> = Vec::new();
+        for secret in secrets.iter().filter(|_| said.is_some()) {
+            let same = distinct.iter_mut().find(|same| same[0].secret.expose() == secret.secret.expose());
+            match same {
+                Some(same) => same.push(secret),
+                None => distinct.push(vec![secret]),
+            }
+        }
+        let context = |same: &Vec<&WebhookSecret>| {
+            let key = hmac::Key::new(hmac::HMAC_SHA256, same[0].secret.expose().as_bytes());
+            hmac::Context::with_key(&key)
+        };
+        Self { said, contexts: distinct.into_iter().map(|same| (context(&same), same)).collect() }
+    }
+
+    /// How many times each byte is read.
+    pub(super) fn cost(&self) -> usize {
+        self.contexts.len()
+    }
+
+    pub(super) fn update(&mut self, data: &[u8]) {
+        for (context, _) in &mut self.contexts {
+            context.update(data);
+        }
+    }
+
+    /// The installations whose secret signed the body; none: nobody's did. Compares in constant time.
+    pub(super) fn finish(self) -> Vec<InstallationId> {
+        let Some(said) = self.said else { return Vec::new() };
+        let fits = |context: hmac::Context| verify_slices_are_equal(context.sign().as_ref(), &said).is_ok();
+        let signers = self.contexts.into_iter().filter_map(|(context, same)| fits(context).then_some(same));
+        signers.flatten().flat_map(|one| one.installations.clone()).collect()
+    }
 }
 
 /// 32 bytes in hexadecimal.
@@ -34,25 +67,55 @@ fn read(hex: &str) -> Option<[u8; 32]> {
 
 #[cfg(test)]
 mod tests {
+    use domain::Secret;
+
     use super::*;
 
     const TAG: &str = "757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
 
+    fn secret(text: &str, installation: &str) -> WebhookSecret {
+        WebhookSecret { secret: Secret::new(text), installations: vec![installation.parse().unwrap()] }
+    }
+
+    fn signed_for(secrets: &[WebhookSecret], header: &str, parts: &[&[u8]]) -> Vec<String> {
+        let mut check = SignatureCheck::new(secrets, header);
+        for part in parts {
+            check.update(part);
+        }
+        check.finish().iter().map(ToString::to_string).collect()
+    }
+
     fn published(header: &str, body: &[u8]) -> bool {
-        holds(&Secret::new("It's a Secret to Everybody"), header, body)
+        !signed_for(&[secret("It's a Secret to Everybody", "a")], header, &[body]).is_empty()
     }
 
     #[test]
-    fn the_published_vector_holds() {
+    fn published_vector_holds_in_one_piece_and_in_several() {
         assert!(published(&format!("sha256={TAG}"), b"Hello, World!"));
         assert!(published(&format!("sha256={}", TAG.to_uppercase()), b"Hello, World!"));
+        let ours = [secret("It's a Secret to Everybody", "a")];
+        assert_eq!(signed_for(&ours, &format!("sha256={TAG}"), &[b"Hello", b"", b", World!"]), ["a"]);
     }
 
     #[test]
-    fn anything_else_does_not() {
+    fn every_installation_of_the_fitting_secret_is_named() {
+        let ours = ["other", "It's a Secret to Everybody", "It's a Secret to Everybody"];
+        let ours: Vec<_> = ours.iter().zip(["a", "b", "c"]).map(|(text, id)| secret(text, id)).collect();
+        assert_eq!(signed_for(&ours, &format!("sha256={TAG}"), &[b"Hello, World!"]), ["b", "c"]);
+    }
+
+    #[test]
+    fn equal_secrets_are_computed_once_and_bad_headers_never() {
+        let many: Vec<_> = (0..64).map(|_| secret("same", "a")).collect();
+        assert_eq!(SignatureCheck::new(&many, &format!("sha256={TAG}")).cost(), 1);
+        assert_eq!(SignatureCheck::new(&many, "sha256=x").cost(), 0);
+    }
+
+    #[test]
+    fn anything_else_does_not_hold() {
         let header = format!("sha256={TAG}");
         assert!(!published(&header, b"Hello, World"));
-        assert!(!holds(&Secret::new("other"), &header, b"Hello, World!"));
+        assert!(signed_for(&[secret("other", "a")], &header, &[b"Hello, World!"]).is_empty());
         for bad in ["", "sha256=", TAG, &header[..70], &header.replace('7', "8"), &header.replace('7', "g")] {
             assert!(!published(bad, b"Hello, World!"), "{bad}");
         }

@@ -1,0 +1,101 @@
+//! A limit for each address on what it may do wrong. What it does right costs it nothing.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    num::NonZeroU32,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use governor::{
+    DefaultKeyedRateLimiter, Quota, RateLimiter,
+    clock::{Clock, DefaultClock},
+};
+use tokio::time::Instant;
+
+use crate::origin::network;
+
+/// Maximum addresses that are blocked at a time; beyond them the table begins anew.
+const MAX_BLOCKED: usize = 20_000;
+
+/// Counts wrong requests by address (IPv6: by /64).
+#[derive(Debug)]
+pub(crate) struct AddressLimit {
+    wrong: DefaultKeyedRateLimiter<IpAddr>,
+    burst: NonZeroU32,
+    blocked: Mutex<HashMap<IpAddr, Instant>>,
+}
+
+impl AddressLimit {
+    pub(crate) fn new(quota: Quota) -> Self {
+        Self { wrong: RateLimiter::keyed(quota), burst: quota.burst_size(), blocked: Mutex::default() }
+    }
+
+    /// How long the address is blocked from now on; none when it is not.
+    pub(crate) fn blocked(&self, ip: Option<IpAddr>) -> Option<Duration> {
+        let until = *self.lock().get(&network(ip?))?;
+        Some(until.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero())
+    }
+
+    /// Counts something wrong, `weight` times. An address that has used up its quota is blocked until it has room again.
+    pub(crate) fn count(&self, ip: Option<IpAddr>, weight: u32) {
+        let (Some(ip), Some(weight)) = (ip, NonZeroU32::new(weight)) else { return };
+        let network = network(ip);
+        let Ok(Err(refused)) = self.wrong.check_key_n(&network, weight.min(self.burst)) else { return };
+        let wait = refused.wait_time_from(DefaultClock::default().now()).max(Duration::from_secs(1));
+        let mut blocked = self.lock();
+        if blocked.len() >= MAX_BLOCKED {
+            blocked.clear();
+        }
+        blocked.insert(network, Instant::now() + wait);
+    }
+
+    /// Forgets the addresses that have done nothing wrong lately.
+    pub(crate) fn forget_idle(&self) {
+        self.wrong.retain_recent();
+        self.wrong.shrink_to_fit();
+        let now = Instant::now();
+        self.lock().retain(|_, until| *until > now);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, Instant>> {
+        self.blocked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limit(burst: u32) -> AddressLimit {
+        let burst = NonZeroU32::new(burst).unwrap();
+        AddressLimit::new(Quota::per_hour(NonZeroU32::MIN).allow_burst(burst))
+    }
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn address_beyond_its_quota_is_blocked_and_others_are_not() {
+        let limit = limit(2);
+        for _ in 0..2 {
+            limit.count(Some(ip("2001:db8::1")), 1);
+            assert_eq!(limit.blocked(Some(ip("2001:db8::1"))), None);
+        }
+        limit.count(Some(ip("2001:db8::2")), 1);
+        assert!(limit.blocked(Some(ip("2001:db8::3"))).is_some(), "one network is one address");
+        assert_eq!(limit.blocked(Some(ip("2001:db8:0:1::1"))), None);
+        assert_eq!(limit.blocked(None), None);
+    }
+
+    #[test]
+    fn weight_beyond_the_burst_counts_as_the_burst() {
+        let limit = limit(5);
+        limit.count(Some(ip("192.0.2.1")), 1_000);
+        assert_eq!(limit.blocked(Some(ip("192.0.2.1"))), None);
+        limit.count(Some(ip("192.0.2.1")), 1);
+        assert!(limit.blocked(Some(ip("192.0.2.1"))).is_some());
+    }
+}

@@ -1,0 +1,159 @@
+//! Reading deliveries whose sender is not known until the last byte: few at a time, briefly, and never much of one.
+
+use std::{net::IpAddr, num::NonZeroU32, time::Duration};
+
+use axum::body::{Body, Bytes};
+use domain::{InstallationId, Problem, ProblemCode};
+use governor::Quota;
+use http_body_util::BodyExt;
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::timeout,
+};
+
+use super::signature::SignatureCheck;
+use crate::address_limit::AddressLimit;
+
+/// Largest delivery taken, in bytes: what GitHub may send.
+pub(super) const MAX_DELIVERY: usize = 25 * 1024 * 1024;
+/// Largest body kept, in bytes. No event we act upon is near this.
+const MAX_KEPT: usize = 1024 * 1024;
+/// By how much the kept body grows, in bytes.
+const GROWTH: usize = 128 * 1024;
+/// Longest time to send a body; GitHub itself waits no longer for an answer.
+const MAX_TIME: Duration = Duration::from_secs(10);
+/// Longest time to wait until others have been read.
+const MAX_QUEUE: Duration = Duration::from_secs(5);
+/// Deliveries read at a time.
+const AT_ONCE: usize = 32;
+/// Deliveries read at a time from addresses that sent too much that was not GitHub's.
+const SUSPECTS_AT_ONCE: usize = 4;
+/// What an address may send in a minute that is not GitHub's: one for each delivery and each MiB hashed.
+const WRONG_PER_MINUTE: NonZeroU32 = NonZeroU32::new(60).unwrap();
+/// What a body that did not arrive in time counts.
+const STALLED: u32 = 10;
+
+/// The deliveries that are being read.
+#[derive(Debug)]
+pub(crate) struct Intake {
+    usual: Semaphore,
+    suspects: Semaphore,
+    wrong: AddressLimit,
+}
+
+/// A body, and who signed it.
+pub(super) struct SignedBody {
+    /// The installations whose secret signed it.
+    pub(super) signed_for: Vec<InstallationId>,
+    /// The body; none: it is larger than what is kept.
+    pub(super) body: Option<Vec<u8>>,
+}
+
+impl Default for Intake {
+    fn default() -> Self {
+        Self {
+            usual: Semaphore::new(AT_ONCE),
+            suspects: Semaphore::new(SUSPECTS_AT_ONCE),
+            wrong: AddressLimit::new(Quota::per_minute(WRONG_PER_MINUTE)),
+        }
+    }
+}
+
+impl Intake {
+    /// Reads a body and checks its signature meanwhile.
+    ///
+    /// # Errors
+    /// `overloaded` when too many others are being read, `request_timeout`, `payload_too_large` or `malformed_body`.
+    pub(super) async fn read(
+        &self,
+        ip: Option<IpAddr>,
+        body: Body,
+        check: SignatureCheck<'_>,
+    ) -> Result<SignedBody, Problem> {
+        let _place = self.enter(ip).await?;
+        let cost = check.cost();
+        match timeout(MAX_TIME, read(body, check)).await {
+            Err(_) => {
+                self.wrong.count(ip, STALLED);
+                let detail = format!("A delivery must be complete within {} s.", MAX_TIME.as_secs());
+                Err(Problem::new(ProblemCode::RequestTimeout, detail))
+            }
+            Ok(Err(problem)) => {
+                self.wrong.count(ip, 1);
+                Err(problem)
+            }
+            Ok(Ok((signed, size))) => {
+                if signed.signed_for.is_empty() {
+                    let hashed = u32::try_from(size / MAX_KEPT * cost).unwrap_or(u32::MAX);
+                    self.wrong.count(ip, hashed.saturating_add(1));
+                }
+                Ok(signed)
+            }
+        }
+    }
+
+    async fn enter(&self, ip: Option<IpAddr>) -> Result<SemaphorePermit<'_>, Problem> {
+        let places = if self.wrong.blocked(ip).is_some() { &self.suspects } else { &self.usual };
+        if let Ok(Ok(place)) = timeout(MAX_QUEUE, places.acquire()).await {
+            return Ok(place);
+        }
+        let detail = "Too many deliveries are being read; try again shortly.";
+        Err(Problem::new(ProblemCode::Overloaded, detail).retry_after(5))
+    }
+
+    /// Forgets the addresses that have sent nothing wrong lately.
+    pub(crate) fn forget_idle(&self) {
+        self.wrong.forget_idle();
+    }
+}
+
+/// The body as far as it is kept, its signers, and its size.
+async fn read(mut body: Body, mut check: SignatureCheck<'_>) -> Result<(SignedBody, usize), Problem> {
+    let (mut kept, mut size) = (Some(Vec::new()), 0);
+    while let Some(frame) = body.frame().await {
+        let incomplete =
+            |_| Problem::new(ProblemCode::MalformedBody, "The body ended before it was complete.");
+        let Ok(data) = frame.map_err(incomplete)?.into_data() else { continue };
+        size += data.len();
+        if size > MAX_DELIVERY {
+            return Err(too_large());
+        }
+        check.update(&data);
+        kept = kept.and_then(|kept| append(kept, &data));
+    }
+    Ok((SignedBody { signed_for: check.finish(), body: kept }, size))
+}
+
+/// The body so far; none once it is too large to be kept.
+fn append(mut kept: Vec<u8>, data: &Bytes) -> Option<Vec<u8>> {
+    let size = kept.len() + data.len();
+    if size > MAX_KEPT {
+        return None;
+    }
+    if size > kept.capacity() {
+        kept.reserve_exact(data.len().max(GROWTH));
+    }
+    kept.extend_from_slice(data);
+    Some(kept)
+}
+
+/// The delivery is larger than GitHub sends.
+pub(super) fn too_large() -> Problem {
+    Problem::new(ProblemCode::PayloadTooLarge, format!("A delivery is at most {MAX_DELIVERY} bytes."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn body_beyond_what_is_kept_is_dropped_at_once() {
+        let data = Bytes::from(vec![0; 64 * 1024]);
+        let mut kept = Vec::new();
+        for _ in 0..16 {
+            kept = append(kept, &data).unwrap();
+            assert!(kept.capacity() <= MAX_KEPT);
+        }
+        assert_eq!(append(kept, &Bytes::from_static(b"x")), None);
+    }
+}
