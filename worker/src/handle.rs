@@ -64,6 +64,8 @@ async fn start(app: &App, claimed: &Claimed) -> Result<Option<Job>, StoreError> 
 async fn proceed(app: &App, claimed: &Claimed, job: &Job) -> Outcome {
     let waited = (job.now - job.created_at).num_milliseconds();
     tracing::info!(attempt = job.attempts, rescues = job.rescues, waited_ms = waited, "started");
+    // Beside the work: streams show the start, and nothing waits for it.
+    tokio::spawn(record::announce_start(app.clone(), job.id));
     let answer = if let Err(unfit) = job.fitness() {
         unfit_answer(unfit)
     } else {

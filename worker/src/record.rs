@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::{AuditEntry, BlockedOn, Job, JobState, Problem, Source, retry_delay};
+use domain::{AuditEntry, BlockedOn, Job, JobId, JobState, Problem, Source, retry_delay};
 use queue::Outcome;
 use store::{Burn, StoreError, Tx};
 
@@ -105,6 +105,13 @@ async fn tell(app: &App, job: &Job, state: JobState) {
         .increment(1);
     tracing::info!(state = %state, "finished");
     announce(app, job, state).await;
+}
+
+/// Tells those who follow a job that it runs.
+pub(crate) async fn announce_start(app: App, job: JobId) {
+    if let Err(error) = app.spine.announce(job, JobState::Running.as_str()).await {
+        tracing::debug!(%job, %error, "the start was not announced");
+    }
 }
 
 async fn announce(app: &App, job: &Job, state: JobState) {

@@ -83,7 +83,7 @@ impl Revocation {
         let removals: Vec<NewJob> =
             configs.unread.iter().filter(|runner| runner.on_github).map(removal).collect();
         let removals = tx.jobs().insert_new(&removals).await?;
-        Ok(Revoked { cancelled, shredded: configs.count, removals })
+        Ok(Revoked { access: subject(&self.access), cancelled, shredded: configs.count, removals })
     }
 }
 
@@ -107,6 +107,15 @@ impl Operations<'_> {
     }
 }
 
+/// The id of the person, machine client or team whose access ends.
+fn subject(access: &RevokedAccess) -> Option<String> {
+    match (access.requester, access.team) {
+        (Some(Requester::User(id)), _) => Some(id.to_string()),
+        (Some(Requester::Client(id)), _) => Some(id.to_string()),
+        (None, team) => team.map(|team| team.to_string()),
+    }
+}
+
 fn removal(runner: &UnreadRunner) -> NewJob {
     NewJob {
         id: JobId::new(),
@@ -123,6 +132,8 @@ fn removal(runner: &UnreadRunner) -> NewJob {
 /// What a revocation ended.
 #[derive(Debug, Default)]
 pub(crate) struct Revoked {
+    /// Whose streams and waiting requests ask again whether they may go on.
+    access: Option<String>,
     cancelled: Vec<JobId>,
     shredded: usize,
     removals: Vec<Job>,
@@ -135,6 +146,7 @@ impl Revoked {
     }
 
     pub(crate) fn add(&mut self, other: Self) {
+        self.access = self.access.take().or(other.access);
         self.cancelled.extend(other.cancelled);
         self.shredded += other.shredded;
         self.removals.extend(other.removals);
@@ -149,6 +161,11 @@ impl Revoked {
     /// Tells the queue, once the transaction is committed. Without it everything still happens: workers and waiting
     /// requests read the rows, and the sweep puts the removals into the queue.
     pub(crate) async fn publish(self, spine: &Spine) {
+        if let Some(subject) = &self.access
+            && let Err(error) = spine.announce_access(subject).await
+        {
+            tracing::warn!(%error, "the queue is unavailable; streams ask for their rights within half a minute");
+        }
         let news = self.cancelled.into_iter().map(|job| async move {
             spine.cancel(job).await?;
             spine.announce(job, JobState::Cancelled.as_str()).await

@@ -9,10 +9,11 @@ use std::{
 use domain::JobId;
 use futures::StreamExt;
 use tokio::{
-    sync::watch,
+    sync::{broadcast, watch},
     time::{Instant, sleep},
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
+use uuid::Uuid;
 
 use crate::{QueueError, Spine, pulse::Pulse};
 
@@ -21,6 +22,11 @@ const HEARTBEAT: Duration = Duration::from_secs(20);
 /// A subscription that does not hear the process's own message within this time is made anew.
 const ECHO: Duration = Duration::from_secs(5);
 
+/// Changes of rights kept for a watcher that is slow to hear them; more are heard as [`News::Unsure`].
+const MAX_ACCESS_NEWS: usize = 64;
+/// First word of a message about rights.
+const ACCESS: &str = "access";
+
 /// What a watcher hears.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum News {
@@ -28,6 +34,8 @@ pub enum News {
     State(String),
     /// The subscription was interrupted: something may have been missed, read the row.
     Unsure,
+    /// The rights of this person, machine client or team have changed: ask again who may see the job.
+    Access(Uuid),
 }
 
 /// The process's subscription. Clones share it; it ends with the last clone and the last [`Watch`].
@@ -40,10 +48,21 @@ struct Shared {
     _stop: DropGuard,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Watchers {
     of: Mutex<HashMap<JobId, watch::Sender<Option<News>>>>,
+    access: broadcast::Sender<Uuid>,
     pulse: Pulse,
+}
+
+impl Default for Watchers {
+    fn default() -> Self {
+        Self {
+            of: Mutex::default(),
+            access: broadcast::Sender::new(MAX_ACCESS_NEWS),
+            pulse: Pulse::default(),
+        }
+    }
 }
 
 /// Hears of one job from the moment it was made.
@@ -51,6 +70,7 @@ struct Watchers {
 pub struct Watch {
     job: JobId,
     receiver: Option<watch::Receiver<Option<News>>>,
+    access: broadcast::Receiver<Uuid>,
     shared: Arc<Shared>,
 }
 
@@ -68,7 +88,8 @@ impl Announcements {
     pub fn watch(&self, job: JobId) -> Watch {
         let mut watchers = self.0.watchers.lock();
         let receiver = watchers.entry(job).or_insert_with(|| watch::Sender::new(None)).subscribe();
-        Watch { job, receiver: Some(receiver), shared: self.0.clone() }
+        let access = self.0.watchers.access.subscribe();
+        Watch { job, receiver: Some(receiver), access, shared: self.0.clone() }
     }
 
     /// When the subscription last heard something or was tried again (or was made). More than a minute ago: it hangs,
@@ -87,10 +108,14 @@ impl Watch {
     /// The next announcement since the last one heard here. Several that came at once are heard as the newest.
     pub async fn next(&mut self) -> News {
         let Some(receiver) = &mut self.receiver else { return News::Unsure };
-        if receiver.changed().await.is_err() {
-            return News::Unsure;
+        tokio::select! {
+            biased;
+            changed = receiver.changed() => match changed {
+                Ok(()) => receiver.borrow_and_update().clone().unwrap_or(News::Unsure),
+                Err(_) => News::Unsure,
+            },
+            access = self.access.recv() => access.map_or(News::Unsure, News::Access),
         }
-        receiver.borrow_and_update().clone().unwrap_or(News::Unsure)
     }
 }
 
@@ -111,6 +136,11 @@ impl Watchers {
 
     fn tell(&self, text: &str) {
         let Some((job, state)) = text.split_once(' ') else { return };
+        if job == ACCESS {
+            // Nobody may be watching anything.
+            let _ = state.parse().map(|subject| self.access.send(subject));
+            return;
+        }
         let Ok(job) = job.parse::<JobId>() else { return };
         if let Some(sender) = self.lock().get(&job) {
             sender.send_replace(Some(News::State(state.to_owned())));

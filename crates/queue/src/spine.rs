@@ -170,6 +170,12 @@ impl Spine {
         self.publish(&format!("{job} {state}")).await
     }
 
+    /// Tells every process that the rights of a person, a machine client or a team have changed, so that streams and
+    /// waiting requests ask again whether they may go on. `subject` is its id.
+    pub async fn announce_access(&self, subject: &str) -> Result<(), QueueError> {
+        self.publish(&format!("access {subject}")).await
+    }
+
     pub(crate) async fn publish(&self, text: &str) -> Result<(), QueueError> {
         let mut publish = cmd("PUBLISH");
         publish.arg(self.key("news")).arg(text);

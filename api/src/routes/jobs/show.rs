@@ -95,7 +95,8 @@ pub(crate) async fn show(
     let wait = params.wait.as_deref().map(|text| seconds_to_wait("query:wait", text)).transpose()?;
     let mut job = super::visible(&app, &caller, id).await?;
     if let Some(wait) = wait.filter(|wait| !wait.is_zero() && !job.state.is_final()) {
-        job = waiting::until_final(&app, id, wait).await?.ok_or_else(|| Problem::not_found("job"))?;
+        job =
+            waiting::until_final(&app, &caller, id, wait).await?.ok_or_else(|| Problem::not_found("job"))?;
     }
     let tag = etag(&job);
     if headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes()) {
@@ -127,7 +128,7 @@ pub(super) fn present(job: Job, standing: Option<&Standing>) -> JobView {
     view
 }
 
-fn etag(job: &Job) -> String {
+pub(super) fn etag(job: &Job) -> String {
     let Job { state, blocked_on, attempts, snoozes, rescues, fence, .. } = job;
     let waits = blocked_on.map_or("-", domain::BlockedOn::as_str);
     format!("\"{state}-{waits}-{attempts}.{snoozes}.{rescues}.{fence}\"")

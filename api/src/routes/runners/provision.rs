@@ -101,7 +101,7 @@ pub(super) async fn serve(app: &App, ask: &Ask<'_>, prefer: Prefer) -> ApiResult
             None => accepted_with(app, job, warnings).await,
         };
     }
-    let job = waiting::until_final(app, job.id, prefer.wait).await?.unwrap_or(job);
+    let job = waiting::until_final(app, ask.caller, job.id, prefer.wait).await?.unwrap_or(job);
     if let Some(problem) = ended(&job) {
         return Err(problem.into());
     }

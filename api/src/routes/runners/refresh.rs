@@ -53,7 +53,7 @@ pub(crate) async fn refresh(
     if prefer.wait.is_zero() {
         return accepted(&app, job).await;
     }
-    let job = waiting::until_final(&app, job.id, prefer.wait).await?.unwrap_or(job);
+    let job = waiting::until_final(&app, &caller, job.id, prefer.wait).await?.unwrap_or(job);
     if job.state == JobState::Succeeded {
         let runner = app.store.read().await?.runners().get(id).await?;
         let runner = runner.ok_or_else(|| Problem::not_found("runner"))?;

@@ -6,7 +6,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use domain::{
-    BlockedOn, Job, JobParams, JobState, Problem, ProblemCode, Removal, Runner, RunnerId, RunnerStatus,
+    BlockedOn, Caller, Job, JobParams, JobState, Problem, ProblemCode, Removal, Runner, RunnerId,
+    RunnerStatus,
 };
 use serde::Serialize;
 use tokio::time::Instant;
@@ -84,7 +85,7 @@ pub(crate) async fn remove(
         return accepted(&app, job).await;
     }
     for _ in 0..TRIES {
-        job = wait(&app, job, until).await?;
+        job = wait(&app, &caller, job, until).await?;
         if job.state != JobState::Succeeded {
             break;
         }
@@ -108,10 +109,10 @@ pub(crate) async fn remove(
 }
 
 /// The job once it is over, waits for its runner, or the time is.
-async fn wait(app: &App, job: Job, until: Instant) -> ApiResult<Job> {
+async fn wait(app: &App, caller: &Caller, job: Job, until: Instant) -> ApiResult<Job> {
     let left = until.saturating_duration_since(Instant::now());
     let wished = |job: &Job| job.state.is_final() || waits_for_runner(job);
-    Ok(waiting::until(app, job.id, left, wished).await?.unwrap_or(job))
+    Ok(waiting::until(app, caller, (job.id, left), wished).await?.unwrap_or(job))
 }
 
 async fn is_gone(app: &App, id: RunnerId) -> ApiResult<bool> {
