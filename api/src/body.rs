@@ -1,22 +1,31 @@
 //! Request bodies, query strings and path ids, read into values or refused with a pointer.
 
-use std::str::FromStr;
+use std::{str::FromStr, time::Duration};
 
 use axum::{
-    body::HttpBody,
+    body::{Bytes, HttpBody},
     extract::{FromRequest, FromRequestParts, OptionalFromRequest, Path, Request},
     http::{header, request::Parts},
 };
 use domain::{FieldError, Problem, ProblemCode};
-use serde::de::DeserializeOwned;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_path_to_error::Segment;
+use tokio::time::timeout;
 
-use crate::{app::App, error::ApiError};
+use crate::{
+    app::App,
+    error::ApiError,
+    json::{Json, escape},
+    text::{NO_CONTROLS, is_clean, shown},
+};
 
 /// Largest body read, in bytes.
 pub(crate) const MAX_BODY: usize = 64 * 1024;
+/// Longest time to send a body.
+const MAX_BODY_TIME: Duration = Duration::from_secs(10);
 
-/// A JSON body.
+/// A JSON body; always an object.
 #[derive(Debug)]
 pub(crate) struct Body<T>(pub(crate) T);
 
@@ -31,23 +40,41 @@ impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
             )
             .into());
         }
-        let bytes = axum::body::to_bytes(request.into_body(), MAX_BODY).await.map_err(|_| {
-            Problem::new(ProblemCode::PayloadTooLarge, format!("A body is at most {MAX_BODY} bytes."))
-        })?;
-        Ok(Self(parse(&bytes)?))
+        Ok(Self(parse(&collect(request).await?)?))
     }
 }
 
 impl<T: DeserializeOwned> OptionalFromRequest<App> for Body<T> {
     type Rejection = ApiError;
 
-    /// None: there is no body at all.
+    /// None: there is no body, or it is `null`.
     async fn from_request(request: Request, app: &App) -> Result<Option<Self>, ApiError> {
-        if request.headers().get(header::CONTENT_TYPE).is_none() && request.body().is_end_stream() {
+        if request.body().is_end_stream() {
             return Ok(None);
         }
-        <Self as FromRequest<App>>::from_request(request, app).await.map(Some)
+        if !is_json(&request) {
+            return <Self as FromRequest<App>>::from_request(request, app).await.map(Some);
+        }
+        let bytes = collect(request).await?;
+        let text = bytes.trim_ascii();
+        if text.is_empty() || text == b"null" { Ok(None) } else { Ok(Some(Self(parse(&bytes)?))) }
     }
+}
+
+/// The whole body, within its bounds of size and time.
+async fn collect(request: Request) -> Result<Bytes, Problem> {
+    let read = timeout(MAX_BODY_TIME, Limited::new(request.into_body(), MAX_BODY).collect()).await;
+    let read = read.map_err(|_| {
+        let detail = format!("The body was not complete after {} s.", MAX_BODY_TIME.as_secs());
+        Problem::new(ProblemCode::RequestTimeout, detail)
+    })?;
+    read.map(http_body_util::Collected::to_bytes).map_err(|error| {
+        if error.is::<LengthLimitError>() {
+            Problem::new(ProblemCode::PayloadTooLarge, format!("A body is at most {MAX_BODY} bytes."))
+        } else {
+            Problem::new(ProblemCode::MalformedBody, "The body ended before it was complete.")
+        }
+    })
 }
 
 fn is_json(request: &Request) -> bool {
@@ -57,34 +84,39 @@ fn is_json(request: &Request) -> bool {
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let json = read(bytes)?;
+    let unclean = json.unclean_texts();
+    if !unclean.is_empty() {
+        return Err(Problem::invalid(unclean));
+    }
+    serde_path_to_error::deserialize(json)
+        .map_err(|error| Problem::field(pointer(error.path()), error.inner().to_string()))
+}
+
+fn read(bytes: &[u8]) -> Result<Json, Problem> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-        let pointer = pointer(error.path());
-        if error.inner().is_data() {
-            Problem::field(pointer, without_place(&error.inner().to_string()))
+    let json = Json::deserialize(&mut reader).map_err(|error| {
+        // serde_json has no category of its own for a bound it keeps.
+        if error.to_string().starts_with("recursion limit exceeded") {
+            Problem::field("", "nested too deeply")
         } else {
-            unreadable(error.inner(), pointer)
+            unreadable(&error)
         }
     })?;
-    reader.end().map_err(|error| unreadable(&error, String::new()))?;
-    Ok(value)
+    reader.end().map_err(|error| unreadable(&error))?;
+    Ok(json)
 }
 
-fn unreadable(error: &serde_json::Error, pointer: String) -> Problem {
+fn unreadable(error: &serde_json::Error) -> Problem {
     Problem::new(ProblemCode::MalformedBody, "The body is not one JSON value in UTF-8.")
-        .with_errors(vec![FieldError::new(pointer, error.to_string())])
-}
-
-/// The message without ` at line 1 column 7`.
-fn without_place(message: &str) -> String {
-    message.split(" at line ").next().unwrap_or(message).to_owned()
+        .with_errors(vec![FieldError::new("", error.to_string())])
 }
 
 fn pointer(path: &serde_path_to_error::Path) -> String {
     path.iter()
         .map(|segment| match segment {
             Segment::Seq { index } => format!("/{index}"),
-            Segment::Map { key } => format!("/{}", key.replace('~', "~0").replace('/', "~1")),
+            Segment::Map { key } => format!("/{}", escape(key)),
             Segment::Enum { variant } => format!("/{variant}"),
             Segment::Unknown => String::new(),
         })
@@ -102,6 +134,12 @@ impl<T: DeserializeOwned> FromRequestParts<App> for Params<T> {
         let query = parts.uri.query().unwrap_or_default();
         let pairs: Vec<(String, String)> =
             serde_urlencoded::from_str(query).map_err(|_| Problem::field("query:", "cannot be read"))?;
+        let wrong: Vec<FieldError> =
+            pairs.iter().filter_map(|(name, value)| wrong_pair(name, value)).collect();
+        if !wrong.is_empty() {
+            return Err(Problem::invalid(wrong).into());
+        }
+        // Forms send every field; one that was left empty is no filter.
         let present: Vec<_> = pairs.into_iter().filter(|(_, value)| !value.is_empty()).collect();
         let text =
             serde_urlencoded::to_string(present).map_err(|_| Problem::field("query:", "cannot be read"))?;
@@ -112,6 +150,16 @@ impl<T: DeserializeOwned> FromRequestParts<App> for Params<T> {
                 .into()
         })
     }
+}
+
+/// What is wrong with the text of a parameter, whatever its type.
+fn wrong_pair(name: &str, value: &str) -> Option<FieldError> {
+    let detail = match value {
+        _ if !is_clean(name) => "a name without control characters",
+        _ if !is_clean(value) => NO_CONTROLS,
+        _ => return None,
+    };
+    Some(FieldError::new(format!("query:{}", shown(name)), detail))
 }
 
 /// An id in the path.

@@ -5,10 +5,13 @@ use std::collections::BTreeMap;
 use domain::{
     BlockedOn, DriftResponse, JobKind, JobState, Lane, ProblemCode, RunnerStatus, Severity, VersionState,
 };
+use serde_json::Value;
 use utoipa::{
     Modify, OpenApi, ToSchema,
     openapi::{
-        ContentBuilder, ObjectBuilder, RefOr, Response, ResponseBuilder, Schema,
+        ContentBuilder, KnownFormat, ObjectBuilder, RefOr, Response, ResponseBuilder, Schema, SchemaFormat,
+        extensions::Extensions,
+        path::ParameterIn,
         schema::{SchemaType, Type},
         security::{Http, HttpAuthScheme, SecurityScheme},
     },
@@ -43,7 +46,8 @@ word_schemas! {
 
 pub(crate) fn blocked_on() -> Schema {
     let or_null = SchemaType::from_iter([Type::String, Type::Null]);
-    schema(words(BlockedOn::ALL.iter().map(|word| word.as_str())).schema_type(or_null))
+    let words = BlockedOn::ALL.iter().map(|word| Value::from(word.as_str())).chain([Value::Null]);
+    schema(ObjectBuilder::new().schema_type(or_null).enum_values(Some(words)))
 }
 
 /// Answers of every call that needs a token.
@@ -128,6 +132,40 @@ pub(crate) fn name_calls(description: &mut utoipa::openapi::OpenApi) {
     }
 }
 
+/// Adds what the declarations of parameters cannot say: the words and formats of filters, the form of headers, and that an
+/// empty query value is no value.
+pub(crate) fn refine_parameters(description: &mut utoipa::openapi::OpenApi) {
+    for (path, calls) in &mut description.paths.paths {
+        let calls = [&mut calls.get, &mut calls.post, &mut calls.patch, &mut calls.put, &mut calls.delete];
+        for parameter in calls.into_iter().flatten().filter_map(|call| call.parameters.as_mut()).flatten() {
+            let RefOr::T(parameter) = parameter else { continue };
+            if let Some(schema) = known_schema(path, &parameter.name) {
+                parameter.schema = Some(schema.into());
+            }
+            if parameter.parameter_in == ParameterIn::Query {
+                parameter.extensions = Some(Extensions::from_iter([("allowEmptyValue", true)]));
+            }
+        }
+    }
+}
+
+fn known_schema(path: &str, parameter: &str) -> Option<Schema> {
+    let text = || ObjectBuilder::new().schema_type(Type::String);
+    Some(match (path.trim_start_matches("/api/v1"), parameter) {
+        ("/jobs", "state") => job_state(),
+        ("/jobs", "kind") => job_kind(),
+        ("/runners", "status") => runner_status(),
+        ("/admin/security-events", "severity") => severity(),
+        (_, "since" | "until") => {
+            schema(text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime))))
+        }
+        (_, "Idempotency-Key") => {
+            schema(text().min_length(Some(1)).max_length(Some(255)).pattern(Some("^[!-~]+$")))
+        }
+        _ => return None,
+    })
+}
+
 /// What the routes do not say themselves.
 #[derive(OpenApi)]
 #[openapi(
@@ -139,6 +177,7 @@ pub(crate) fn name_calls(description: &mut utoipa::openapi::OpenApi) {
             one answer. Errors are problem documents (RFC 9457) with a stable `code`.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
+    servers((url = "/", description = "Where this description was read")),
     components(schemas(ProblemBody)),
     modifiers(&Bearer),
     security(("token" = [])),

@@ -47,31 +47,58 @@ impl FromRequestParts<App> for Prefer {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         let lines = parts.headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
-        Ok(read(lines, app.server.default_wait)?)
+        Ok(read(lines, app.server.default_wait))
     }
 }
 
-fn read<'t>(lines: impl Iterator<Item = &'t str>, default: Duration) -> Result<Prefer, Problem> {
-    let mut prefer = Prefer { wait: default, said: false, asynchronous: false };
-    for item in lines.flat_map(|line| line.split(',')) {
-        let item = item.split(';').next().unwrap_or_default().trim();
+/// Reads the preferences (RFC 7240). What is unknown or unreadable is ignored, the first readable wait counts, and a wait
+/// that is too long is cut. `respond-async` alone wants no waiting; with a wait it wants 202 after that.
+fn read<'t>(lines: impl Iterator<Item = &'t str>, default: Duration) -> Prefer {
+    let mut wait = None;
+    let mut asynchronous = false;
+    for preference in lines.flat_map(preferences) {
         let (name, value) =
-            item.split_once('=').map_or((item, None), |(name, value)| (name.trim(), Some(value)));
-        match (name.to_ascii_lowercase().as_str(), value) {
-            ("respond-async", _) => {
-                return Ok(Prefer { wait: Duration::ZERO, said: false, asynchronous: true });
-            }
-            ("wait", Some(seconds)) if !prefer.said => {
-                prefer = Prefer {
-                    wait: seconds_to_wait("header:Prefer", seconds.trim().trim_matches('"'))?,
-                    said: true,
-                    asynchronous: false,
-                };
-            }
+            preference.split_once('=').map_or((preference, ""), |(name, value)| (name, value));
+        match name.trim().to_ascii_lowercase().as_str() {
+            "respond-async" => asynchronous = true,
+            "wait" => wait = wait.or_else(|| delta_seconds(value.trim())),
             _ => {}
         }
     }
-    Ok(prefer)
+    let said = wait.is_some();
+    let unsaid = if asynchronous { Duration::ZERO } else { default };
+    Prefer { wait: wait.unwrap_or(unsaid), said, asynchronous }
+}
+
+/// The preferences of one line without their parameters; commas and semicolons in quotes separate nothing.
+fn preferences(line: &str) -> impl Iterator<Item = &str> {
+    let mut quoted = false;
+    let mut escaped = false;
+    let outside = move |c: char, separator: char| {
+        if escaped {
+            escaped = false;
+        } else if quoted && c == '\\' {
+            escaped = true;
+        } else if c == '"' {
+            quoted = !quoted;
+        }
+        c == separator && !quoted
+    };
+    let mut comma = outside;
+    line.split(move |c| comma(c, ',')).map(move |preference| {
+        let mut semicolon = outside;
+        preference.split(move |c| semicolon(c, ';')).next().unwrap_or_default().trim()
+    })
+}
+
+/// Whole seconds, perhaps in quotes, cut to [`MAX_WAIT`].
+fn delta_seconds(text: &str) -> Option<Duration> {
+    let digits = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text);
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    // More digits than a number has room for are more seconds than anybody waits.
+    Some(digits.parse().map_or(MAX_WAIT, Duration::from_secs).min(MAX_WAIT))
 }
 
 /// Reads 0 to 25 seconds.
@@ -108,15 +135,44 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_wait_counts_and_respond_async_wins() {
+    fn first_readable_wait_counts_and_is_cut() {
         let default = Duration::from_secs(3);
-        let secs = |line: &str| read(std::iter::once(line), default).map(|prefer| prefer.wait.as_secs());
-        assert_eq!(secs(""), Ok(3));
-        assert_eq!(secs("wait=10, wait=5"), Ok(10));
-        assert_eq!(secs("handling=lenient; x, WAIT=\"7\""), Ok(7));
-        assert_eq!(secs("wait=10, respond-async"), Ok(0));
-        for bad in ["wait=26", "wait=-1", "wait=x"] {
-            assert!(secs(bad).is_err(), "{bad}");
+        let secs = |line: &str| read(std::iter::once(line), default).wait.as_secs();
+        for (line, expected) in [
+            ("", 3),
+            ("wait=10, wait=5", 10),
+            ("handling=lenient; x, WAIT=\"7\"", 7),
+            ("wait = 7", 7),
+            ("wait=7; until=\"later, wait=9\"", 7),
+            ("note=\"a, wait=9\"", 3),
+            ("note=\"a\\\", wait=9\", wait=4", 4),
+            ("wait=26", 25),
+            ("wait=600", 25),
+            ("wait=99999999999999999999999", 25),
+            ("wait=-1", 3),
+            ("wait=x", 3),
+            ("wait=1.5", 3),
+            ("wait=1e9", 3),
+            ("wait=\"\"", 3),
+            ("wait", 3),
+            ("wait=x, wait=5", 5),
+            (",,;=, wait=5", 5),
+        ] {
+            assert_eq!(secs(line), expected, "{line}");
         }
+    }
+
+    #[test]
+    fn respond_async_waits_only_where_a_wait_is_said() {
+        let default = Duration::from_secs(3);
+        let of = |line: &str| read(std::iter::once(line), default);
+        assert_eq!((of("respond-async").wait, of("respond-async").said), (Duration::ZERO, false));
+        assert_eq!(of("respond-async").or_longest().wait, Duration::ZERO);
+        for line in ["respond-async, wait=5", "wait=5, respond-async", "Respond-Async;x=y, wait=5"] {
+            assert_eq!((of(line).wait.as_secs(), of(line).said), (5, true), "{line}");
+        }
+        assert_eq!(of("respond-async, wait=x").wait, Duration::ZERO);
+        let lines = ["respond-async", "wait=5"];
+        assert_eq!(read(lines.into_iter(), default).wait.as_secs(), 5);
     }
 }

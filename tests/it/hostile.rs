@@ -205,12 +205,11 @@ async fn query_values_out_of_bounds_are_pointed_at() {
 #[tokio::test]
 async fn waits_have_bounds() {
     let scene = scene().await;
-    for wait in ["wait=26", "wait=-1", "wait=x", "wait=1e9", "wait=\"\""] {
+    for wait in ["wait=-1", "wait=x", "wait=1e9", "wait=\"\"", "wait", "respond-async, wait=x", "\"", "=,;"] {
         let ask = scene.jit().header("prefer", wait).json(&wish("ci"));
-        let answer = scene.refuses(ask, 422, "validation_failed").await;
-        assert_eq!(answer.pointers(), ["header:Prefer"]);
+        let answer = ask.send().await.expect(202);
+        assert_eq!(answer.header("preference-applied"), "", "{wait} cannot be read and is ignored");
     }
-    scene.nothing_written().await;
     let job = scene.world.provision(&scene.ada, wish("ci")).await.job;
     for wait in ["26", "-1", "x"] {
         let ask = scene.world.ask("GET", &format!("/jobs/{job}?wait={wait}")).by(&scene.ada);

@@ -1,0 +1,305 @@
+//! JSON as sent, read into types without serde's leniency: a struct is never read from an array, a field sent twice is an
+//! error, text has no control characters, and messages name JSON's types instead of Rust's.
+
+use std::fmt;
+
+use domain::FieldError;
+use serde::{
+    Deserialize, Deserializer,
+    de::{
+        Error as _, IntoDeserializer, MapAccess, SeqAccess, Unexpected, Visitor,
+        value::{MapDeserializer, SeqDeserializer},
+    },
+    forward_to_deserialize_any,
+};
+use serde_json::{Error, Number};
+
+use crate::text::{NO_CONTROLS, is_clean, shown};
+
+/// A JSON value with its fields in the order sent.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Json {
+    /// `null`.
+    Null,
+    /// `true` or `false`.
+    Bool(bool),
+    /// A number.
+    Number(Number),
+    /// A text.
+    Text(String),
+    /// An array.
+    Array(Vec<Json>),
+    /// An object.
+    Object(Vec<(String, Json)>),
+}
+
+impl Json {
+    /// The texts and field names with control characters.
+    pub(crate) fn unclean_texts(&self) -> Vec<FieldError> {
+        let mut found = Vec::new();
+        self.collect(String::new(), &mut found);
+        found
+    }
+
+    fn collect(&self, pointer: String, found: &mut Vec<FieldError>) {
+        match self {
+            Self::Text(text) if !is_clean(text) => found.push(FieldError::new(pointer, NO_CONTROLS)),
+            Self::Array(items) => {
+                for (at, item) in items.iter().enumerate() {
+                    item.collect(format!("{pointer}/{at}"), found);
+                }
+            }
+            Self::Object(fields) => {
+                for (name, value) in fields {
+                    let pointer = format!("{pointer}/{}", escape(name));
+                    if !is_clean(name) {
+                        found.push(FieldError::new(pointer.clone(), "a name without control characters"));
+                    }
+                    value.collect(pointer, found);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn unexpected(&self) -> Unexpected<'_> {
+        match self {
+            Self::Null => Unexpected::Other("null"),
+            Self::Bool(value) => Unexpected::Bool(*value),
+            Self::Number(_) => Unexpected::Other("a number"),
+            Self::Text(_) => Unexpected::Other("a string"),
+            Self::Array(_) => Unexpected::Other("an array"),
+            Self::Object(_) => Unexpected::Other("an object"),
+        }
+    }
+}
+
+/// A field name as one step of a JSON pointer (RFC 6901).
+pub(crate) fn escape(name: &str) -> String {
+    shown(name).replace('~', "~0").replace('/', "~1")
+}
+
+impl<'de> Deserialize<'de> for Json {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Reader)
+    }
+}
+
+struct Reader;
+
+impl<'de> Visitor<'de> for Reader {
+    type Value = Json;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Json, E> {
+        Ok(Json::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Json, E> {
+        Ok(Json::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Json, E> {
+        Ok(Json::Number(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Json, E> {
+        Ok(Json::Number(value.into()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Json, E> {
+        Ok(Number::from_f64(value).map_or(Json::Null, Json::Number))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Json, E> {
+        Ok(Json::Text(text.to_owned()))
+    }
+
+    fn visit_string<E>(self, text: String) -> Result<Json, E> {
+        Ok(Json::Text(text))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Json, A::Error> {
+        let mut read = Vec::new();
+        while let Some(item) = items.next_element()? {
+            read.push(item);
+        }
+        Ok(Json::Array(read))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Json, A::Error> {
+        let mut read = Vec::new();
+        while let Some(field) = fields.next_entry()? {
+            read.push(field);
+        }
+        Ok(Json::Object(read))
+    }
+}
+
+impl IntoDeserializer<'_, Error> for Json {
+    type Deserializer = Self;
+
+    fn into_deserializer(self) -> Self {
+        self
+    }
+}
+
+impl<'de> Deserializer<'de> for Json {
+    type Error = Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match self {
+            Self::Null => visitor.visit_unit(),
+            Self::Bool(value) => visitor.visit_bool(value),
+            Self::Number(number) => number.deserialize_any(visitor),
+            Self::Text(text) => visitor.visit_string(text),
+            Self::Array(items) => {
+                let mut items = SeqDeserializer::new(items.into_iter());
+                let value = visitor.visit_seq(&mut items)?;
+                items.end().map(|()| value)
+            }
+            Self::Object(fields) => {
+                let mut fields = MapDeserializer::new(fields.into_iter());
+                let value = visitor.visit_map(&mut fields)?;
+                fields.end().map(|()| value)
+            }
+        }
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        if self == Self::Null { visitor.visit_none() } else { visitor.visit_some(self) }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &str, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        self.deserialize_map(visitor)
+    }
+
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match self {
+            Self::Object(_) => self.deserialize_any(visitor),
+            other => Err(Error::invalid_type(other.unexpected(), &"an object")),
+        }
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match self {
+            Self::Array(_) => self.deserialize_any(visitor),
+            other => Err(Error::invalid_type(other.unexpected(), &"an array")),
+        }
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        match self {
+            Self::Text(text) => visitor.visit_enum(text.into_deserializer()),
+            other => Err(Error::invalid_type(other.unexpected(), &"a string")),
+        }
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct
+        tuple tuple_struct identifier ignored_any
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    #[serde(deny_unknown_fields)]
+    struct Inner {
+        subject: String,
+        #[serde(default)]
+        claims: BTreeMap<String, Value>,
+    }
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    #[serde(deny_unknown_fields)]
+    struct Outer {
+        name: Option<String>,
+        #[serde(default)]
+        numbers: Vec<i64>,
+        inner: Option<Inner>,
+    }
+
+    fn read(text: &str) -> Result<Outer, String> {
+        let json: Json = serde_json::from_str(text).unwrap();
+        Outer::deserialize(json).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn object_is_read_as_serde_reads_it() {
+        let text =
+            r#"{"name":"a","numbers":[1,2],"inner":{"subject":"s","claims":{"x":[1.5,null,{"y":true}]}}}"#;
+        let expected: Outer = serde_json::from_str(text).unwrap();
+        assert_eq!(read(text), Ok(expected));
+        assert_eq!(read(r#"{"name":null}"#), Ok(Outer { name: None, numbers: Vec::new(), inner: None }));
+    }
+
+    #[test]
+    fn array_is_no_object_at_any_depth() {
+        assert_eq!(read(r#"["a",[],null]"#), Err("invalid type: an array, expected an object".to_owned()));
+        assert_eq!(
+            read(r#"{"inner":["s",{}]}"#),
+            Err("invalid type: an array, expected an object".to_owned())
+        );
+        assert_eq!(
+            read(r#"{"inner":{"subject":"s","claims":[]}}"#),
+            Err("invalid type: an array, expected an object".to_owned())
+        );
+    }
+
+    #[test]
+    fn field_sent_twice_is_refused() {
+        assert_eq!(read(r#"{"name":"a","name":"b"}"#), Err("duplicate field `name`".to_owned()));
+    }
+
+    #[test]
+    fn messages_name_no_type_of_ours() {
+        for text in [
+            "7",
+            "null",
+            "\"x\"",
+            r#"{"inner":7}"#,
+            r#"{"numbers":{}}"#,
+            r#"{"name":[]}"#,
+            r#"{"numbers":["x"]}"#,
+        ] {
+            let message = read(text).unwrap_err();
+            assert!(
+                !message.contains("struct") && !message.contains("Outer") && !message.contains("Inner"),
+                "{message}"
+            );
+        }
+    }
+
+    #[test]
+    fn control_characters_are_found_wherever_they_are() {
+        let json: Json =
+            serde_json::from_str(r#"{"a":["x","\u0000"],"b/c":{"d\u0007":"e","f":"\u009f"},"g":"h\ni"}"#)
+                .unwrap();
+        let pointers: Vec<String> = json.unclean_texts().into_iter().map(|error| error.pointer).collect();
+        assert_eq!(pointers, ["/a/1", "/b~1c/d\u{fffd}", "/b~1c/f", "/g"]);
+    }
+}
