@@ -53,7 +53,7 @@ async fn commands(redis: &mut MultiplexedConnection) -> anyhow::Result<f64> {
     line.and_then(|number| number.trim().parse().ok()).context("Redis does not count its commands")
 }
 
-async fn transactions(postgres: &mut PgConnection, database: &str) -> anyhow::Result<f64> {
+pub(super) async fn transactions(postgres: &mut PgConnection, database: &str) -> anyhow::Result<f64> {
     let counted = sqlx::query_scalar::<_, f64>(
         "SELECT (xact_commit + xact_rollback)::float8 FROM pg_stat_database WHERE datname = $1",
     );

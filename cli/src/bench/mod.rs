@@ -20,6 +20,7 @@ mod report;
 mod section;
 mod sync;
 mod tickets;
+mod waiting;
 mod webhooks;
 mod world;
 mod yardstick;

@@ -2,7 +2,7 @@
 
 use super::{
     Scale, accept, budget, claims, fairness, idle, lead, memory, pickup, ready, recovery, report::Report,
-    sync, webhooks, world::World,
+    sync, waiting, webhooks, world::World,
 };
 
 /// A part of the benchmark.
@@ -28,6 +28,8 @@ pub(super) enum Section {
     Lead,
     /// Webhooks are taken.
     Webhooks,
+    /// Long polls and event streams wait.
+    Waiting,
     /// A pass over 10,000 runners.
     Sync,
 }
@@ -46,6 +48,7 @@ impl Section {
             Self::Recovery => "killing workers, then Redis",
             Self::Lead => "killing the leader",
             Self::Webhooks => "taking webhooks",
+            Self::Waiting => "letting a thousand callers wait",
             Self::Sync => "comparing 10,000 runners",
         }
     }
@@ -67,6 +70,7 @@ impl Section {
             Self::Recovery => recovery::measure(world, scale, report).await,
             Self::Lead => lead::measure(world, scale, report).await,
             Self::Webhooks => webhooks::measure(world, scale, report).await,
+            Self::Waiting => waiting::measure(world, scale, report).await,
             Self::Sync => sync::measure(world, scale, report).await,
         }
     }

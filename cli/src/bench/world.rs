@@ -123,6 +123,9 @@ impl Site<'_> {
             ("GITHUB_WEBHOOK_SECRET", super::webhooks::SECRET.to_owned()),
             ("API_RATE_LIMIT_PER_MINUTE", "1000000".to_owned()),
             ("API_RATE_LIMIT_BURST", "100000".to_owned()),
+            // All callers come from one address here, and one waits for many.
+            ("API_CONNECTIONS_PER_ADDRESS", "10000".to_owned()),
+            ("API_WAITS_PER_CALLER", "10000".to_owned()),
             ("LOG_FORMAT", "json".to_owned()),
         ]
     }
