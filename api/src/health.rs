@@ -28,6 +28,10 @@ pub(crate) fn router() -> OpenApiRouter<App> {
 pub(crate) struct Health {
     /// `ok` or `failing`.
     status: &'static str,
+    /// The version that runs.
+    version: &'static str,
+    /// The commit it was built from, where the build said so (`RTS_COMMIT`).
+    commit: Option<&'static str>,
     /// What was looked at, each `ok` or what is wrong.
     checks: Vec<Check>,
 }
@@ -35,18 +39,38 @@ pub(crate) struct Health {
 /// One thing looked at.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Check {
-    /// Its name.
-    name: &'static str,
+    /// Its name; keys of an issuer are `issuer_keys:` and the issuer's name.
+    name: String,
     /// `ok`, or what is wrong.
     status: String,
+    /// Whether the whole is failing with it: one of several issuers being away is not enough.
+    #[serde(skip)]
+    needed: bool,
+}
+
+impl Check {
+    fn new(name: &str, fine: bool, otherwise: &str) -> Self {
+        let status = if fine { "ok" } else { otherwise }.to_owned();
+        Self { name: name.to_owned(), status, needed: true }
+    }
 }
 
 impl Health {
     fn of(checks: Vec<Check>) -> Response {
-        let fine = checks.iter().all(|check| check.status == "ok");
+        let fine = checks.iter().all(|check| check.status == "ok" || !check.needed);
         let (code, status) =
             if fine { (StatusCode::OK, "ok") } else { (StatusCode::SERVICE_UNAVAILABLE, "failing") };
-        (code, [(header::CACHE_CONTROL, "no-store")], Json(Self { status, checks })).into_response()
+        (
+            code,
+            [(header::CACHE_CONTROL, "no-store")],
+            Json(Self {
+                status,
+                version: env!("CARGO_PKG_VERSION"),
+                commit: option_env!("RTS_COMMIT"),
+                checks,
+            }),
+        )
+            .into_response()
     }
 }
 
@@ -67,11 +91,7 @@ fn loops(app: &App) -> Vec<Check> {
     app.progress
         .names()
         .into_iter()
-        .map(|name| Check {
-            name,
-            status: if silent.iter().any(|silent| silent.name == name) { "no progress" } else { "ok" }
-                .to_owned(),
-        })
+        .map(|name| Check::new(name, silent.iter().all(|silent| silent.name != name), "no progress"))
         .collect()
 }
 
@@ -91,16 +111,17 @@ async fn needs(app: &App) -> Vec<Check> {
     let patience = Duration::from_secs(2);
     let (database, queue) =
         tokio::join!(timeout(patience, app.store.ping()), timeout(patience, app.spine.ping()));
-    let word = |fine: bool| if fine { "ok" } else { "unavailable" }.to_owned();
-    vec![
-        Check { name: "database", status: word(matches!(database, Ok(Ok(())))) },
-        Check { name: "queue", status: word(matches!(queue, Ok(Ok(())))) },
-        Check { name: "issuer_keys", status: word(app.verifier.ready()) },
-        Check {
-            name: "serving",
-            status: if app.draining.is_cancelled() { "draining" } else { "ok" }.to_owned(),
-        },
-    ]
+    let mut checks = vec![
+        Check::new("database", matches!(database, Ok(Ok(()))), "unavailable"),
+        Check::new("queue", matches!(queue, Ok(Ok(()))), "unavailable"),
+        Check::new("serving", !app.draining.is_cancelled(), "draining"),
+    ];
+    let any = app.verifier.ready();
+    checks.extend(app.verifier.issuers().map(|(name, usable)| Check {
+        needed: !any,
+        ..Check::new(&format!("issuer_keys:{name}"), usable, "unavailable")
+    }));
+    checks
 }
 
 /// Both at once, for people.

@@ -181,6 +181,11 @@ impl Verifier {
         self.issuers.iter().any(|(_, keys)| keys.usable())
     }
 
+    /// The name of every issuer, and whether its keys are at hand.
+    pub fn issuers(&self) -> impl Iterator<Item = (&str, bool)> {
+        self.issuers.iter().map(|(issuer, keys)| (issuer.name.as_str(), keys.usable()))
+    }
+
     /// Fetches, for all issuers at once, the keys that are missing or soon too old.
     pub async fn warm_up(&self) {
         join_all(self.issuers.iter().map(|(_, keys)| keys.warm_up())).await;
