@@ -7,15 +7,16 @@ use axum::{
     extract::{FromRequest, FromRequestParts, OptionalFromRequest, Path, Request},
     http::{header, request::Parts},
 };
-use domain::{FieldError, Problem, ProblemCode};
+use domain::{FieldError, Problem, ProblemCode, TeamId};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_path_to_error::Segment;
 use tokio::time::timeout;
+use uuid::Uuid;
 
 use crate::{
     app::App,
-    error::ApiError,
+    error::{ApiError, ApiResult},
     json::{Json, escape},
     text::{NO_CONTROLS, is_clean, shown},
 };
@@ -160,6 +161,17 @@ fn wrong_pair(name: &str, value: &str) -> Option<FieldError> {
         _ => return None,
     };
     Some(FieldError::new(format!("query:{}", shown(name)), detail))
+}
+
+/// The team a filter names by id or name. A team that is not there is one that has nothing: a filter tells nobody which
+/// names exist.
+pub(crate) async fn filtered_team(app: &App, named: Option<&str>) -> ApiResult<Option<TeamId>> {
+    let Some(named) = named else { return Ok(None) };
+    if let Ok(id) = named.parse() {
+        return Ok(Some(id));
+    }
+    let team = app.store.read().await?.teams().by_name(named).await?;
+    Ok(Some(team.map_or(TeamId::from(Uuid::nil()), |team| team.id)))
 }
 
 /// An id in the path.

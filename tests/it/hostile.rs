@@ -188,7 +188,6 @@ async fn query_values_out_of_bounds_are_pointed_at() {
     let of_its_own = [
         ("/runners?status=gone", "query:status"),
         ("/runners?ephemeral=maybe", "query:ephemeral"),
-        ("/runners?team=red", "query:team"),
         ("/jobs?state=lost", "query:state"),
         ("/jobs?kind=x", "query:kind"),
         ("/audit-logs?since=yesterday", "query:since"),

@@ -9,6 +9,8 @@ mod chaos;
 #[cfg(test)]
 mod commands;
 #[cfg(test)]
+mod contract;
+#[cfg(test)]
 mod dev;
 mod failures;
 #[cfg(test)]

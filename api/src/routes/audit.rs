@@ -2,14 +2,14 @@
 
 use axum::{Json, extract::State};
 use chrono::{DateTime, Utc};
-use domain::{RunnerId, TeamId};
+use domain::RunnerId;
 use store::{AuditFilter, Visible};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use crate::{
     app::App,
-    body::Params,
+    body::{Params, filtered_team},
     caller::Authorised,
     error::ApiResult,
     openapi::problems,
@@ -26,11 +26,13 @@ list_params! {
     AuditParams {
         /// Only of this event type.
         event_type: String = String,
-        /// Only of this team.
-        team: Uuid = Uuid,
+        /// Only of this team, by id or name; also as `team_id`.
+        #[serde(alias = "team_id")]
+        team: String = String,
         /// Only about this runner.
         runner: Uuid = Uuid,
-        /// Only by this identity.
+        /// Only by this identity; also as `user_identity`.
+        #[serde(alias = "user_identity")]
         user: String = String,
         /// Only successes, or only failures.
         success: bool = bool,
@@ -59,7 +61,7 @@ pub(crate) async fn list(
     let page = params.page()?;
     let filter = AuditFilter {
         event_type: params.event_type,
-        team: params.team.map(TeamId::from),
+        team: filtered_team(&app, params.team.as_deref()).await?,
         runner: params.runner.map(RunnerId::from),
         identity: params.user,
         success: params.success,

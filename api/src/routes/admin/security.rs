@@ -1,14 +1,13 @@
 //! Security events.
 
 use axum::{Json, extract::State};
-use domain::{Severity, TeamId};
+use domain::Severity;
 use store::SecurityFilter;
 use utoipa_axum::{router::OpenApiRouter, routes};
-use uuid::Uuid;
 
 use crate::{
     app::App,
-    body::Params,
+    body::{Params, filtered_team},
     caller::Admin,
     error::ApiResult,
     openapi::problems,
@@ -27,8 +26,9 @@ list_params! {
         event_type: String = String,
         /// Only of this severity.
         severity: Severity = String,
-        /// Only of this team.
-        team: Uuid = Uuid,
+        /// Only of this team, by id or name; also as `team_id`.
+        #[serde(alias = "team_id")]
+        team: String = String,
     }
 }
 
@@ -53,7 +53,7 @@ pub(crate) async fn list(
     let filter = SecurityFilter {
         event_type: params.event_type,
         severity: params.severity,
-        team: params.team.map(TeamId::from),
+        team: filtered_team(&app, params.team.as_deref()).await?,
     };
     let listed = app.store.read().await?.audit().alarms(&filter, page).await?;
     Ok(Json(SecurityList::new(listed, &page)))

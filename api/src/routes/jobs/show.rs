@@ -7,16 +7,15 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use chrono::TimeDelta;
-use domain::{Job, JobId, JobKind, JobState, Problem, TeamId};
+use domain::{Job, JobId, JobKind, JobState, Problem};
 use queue::{Reason, Standing};
 use serde::Deserialize;
 use store::{JobFilter, Visible};
 use utoipa::IntoParams;
-use uuid::Uuid;
 
 use crate::{
     app::App,
-    body::{Id, Params},
+    body::{Id, Params, filtered_team},
     caller::Authorised,
     error::ApiResult,
     openapi::problems,
@@ -34,8 +33,9 @@ list_params! {
         state: JobState = String,
         /// Only of this kind.
         kind: JobKind = String,
-        /// Only of this team.
-        team: Uuid = Uuid,
+        /// Only of this team, by id or name; also as `team_id`.
+        #[serde(alias = "team_id")]
+        team: String = String,
     }
 }
 
@@ -70,7 +70,11 @@ pub(crate) async fn list(
     Params(params): Params<JobParams>,
 ) -> ApiResult<Json<JobList>> {
     let page = params.page()?;
-    let filter = JobFilter { state: params.state, kind: params.kind, team: params.team.map(TeamId::from) };
+    let filter = JobFilter {
+        state: params.state,
+        kind: params.kind,
+        team: filtered_team(&app, params.team.as_deref()).await?,
+    };
     let listed = app.store.read().await?.jobs().list(&Visible::to(&caller), &filter, page).await?;
     Ok(Json(JobList::new(listed, &page)))
 }

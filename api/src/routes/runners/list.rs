@@ -1,13 +1,12 @@
 //! Looking at runners.
 
 use axum::{Json, extract::State};
-use domain::{Problem, RunnerId, RunnerStatus, TeamId};
+use domain::{Problem, RunnerId, RunnerStatus};
 use store::{AuditFilter, Page, RunnerFilter, Visible};
-use uuid::Uuid;
 
 use crate::{
     app::App,
-    body::{Id, Params},
+    body::{Id, Params, filtered_team},
     caller::Authorised,
     error::ApiResult,
     openapi::problems,
@@ -22,8 +21,9 @@ list_params! {
         status: RunnerStatus = String,
         /// Only ephemeral ones, or only others.
         ephemeral: bool = bool,
-        /// Only of this team.
-        team: Uuid = Uuid,
+        /// Only of this team, by id or name; also as `team_id`.
+        #[serde(alias = "team_id")]
+        team: String = String,
     }
 }
 
@@ -52,7 +52,7 @@ pub(crate) async fn list(
         user: None,
         status: params.status,
         ephemeral: params.ephemeral,
-        team: params.team.map(TeamId::from),
+        team: filtered_team(&app, params.team.as_deref()).await?,
     };
     let listed = app.store.read().await?.runners().list(&Visible::to(&caller), &filter, page).await?;
     Ok(Json(RunnerList::new(listed, &page)))
