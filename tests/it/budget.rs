@@ -207,8 +207,9 @@ async fn a_caller_is_told_what_is_left_of_its_rate() {
 #[tokio::test]
 async fn flooding_team_leaves_the_window_to_others() {
     let limits = Limits { primary: Some(Bucket::new(200, 3600)), ..Limits::github() };
-    let quick = BudgetSettings { points_per_minute: 100_000, ..BudgetSettings::default() };
-    let limits = Limits { points: None, ..limits };
+    let quick =
+        BudgetSettings { points_per_minute: 100_000, registrations: 100_000, ..BudgetSettings::default() };
+    let limits = Limits { points: None, registrations: None, ..limits };
     let world =
         World::builder().workers(2).concurrency(8).limits(limits).budget(quick).primed().start().await;
     let (red, blue) = (world.team(draft("red")).await, world.team(draft("blue")).await);
@@ -223,7 +224,8 @@ async fn flooding_team_leaves_the_window_to_others() {
     }
     harness::holds("red has spent its part", || async {
         let budget = world.spine().budget().await.unwrap().remove(0);
-        let spent = budget.resources.first().and_then(|window| window.teams.first().map(|team| team.1));
+        let core = budget.resources.iter().find(|window| window.resource == "core");
+        let spent = core.and_then(|window| window.teams.first().map(|team| team.1));
         spent.is_some_and(|spent| spent >= 75)
     })
     .await;
@@ -234,7 +236,8 @@ async fn flooding_team_leaves_the_window_to_others() {
     }
     let root = world.admin().await;
     let budget = world.get("/admin/budget", &root).await.expect(200).body;
-    let window = &budget["budgets"][0]["windows"][0];
+    let windows = budget["budgets"][0]["windows"].as_array().unwrap();
+    let window = windows.iter().find(|window| window["resource"] == "core").unwrap();
     let of_blue = window["teams"].as_array().unwrap().iter().find(|team| team["team_id"] == json!(blue.id));
     assert_eq!(of_blue.unwrap()["spent"], 15, "{budget}");
     assert_eq!(window["lanes"].as_array().unwrap().len(), 3, "{budget}");
