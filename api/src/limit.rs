@@ -1,6 +1,7 @@
 //! How much one caller may ask of one replica.
 
 use std::{
+    num::NonZeroU32,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -14,12 +15,16 @@ use governor::{
 };
 use runtime::config::ServerConfig;
 
+/// Part of a caller's rate that may cost GitHub's budget: one of so many.
+const COSTLY: u32 = 10;
+
 type Buckets = DefaultKeyedRateLimiter<Requester, StateInformationMiddleware>;
 
 /// A bucket for each caller. It protects this process; GitHub's budget is guarded elsewhere.
 #[derive(Debug)]
 pub(crate) struct Limiter {
     buckets: Buckets,
+    costly: DefaultKeyedRateLimiter<Requester>,
     quota: Quota,
 }
 
@@ -37,7 +42,13 @@ struct Standing {
 impl Limiter {
     pub(crate) fn new(server: &ServerConfig) -> Self {
         let quota = Quota::per_minute(server.rate_per_minute).allow_burst(server.rate_burst);
-        Self { buckets: RateLimiter::keyed(quota).with_middleware(), quota }
+        let part = |number: NonZeroU32| NonZeroU32::new(number.get() / COSTLY).unwrap_or(NonZeroU32::MIN);
+        let costly = Quota::per_minute(part(server.rate_per_minute)).allow_burst(part(server.rate_burst));
+        Self {
+            buckets: RateLimiter::keyed(quota).with_middleware(),
+            costly: RateLimiter::keyed(costly),
+            quota,
+        }
     }
 
     /// Counts one request.
@@ -57,10 +68,24 @@ impl Limiter {
         })
     }
 
+    /// Counts one request that makes GitHub be asked; a tenth of a caller's rate.
+    ///
+    /// # Errors
+    /// `rate_limited` with the seconds to wait.
+    pub(crate) fn admit_costly(&self, caller: Requester) -> Result<(), Problem> {
+        self.costly.check_key(&caller).map_err(|refused| {
+            let wait = refused.wait_time_from(DefaultClock::default().now());
+            let detail = "You make the service ask GitHub too often; slow down.";
+            Problem::new(ProblemCode::RateLimited, detail).retry_after(ceil(wait))
+        })
+    }
+
     /// Forgets callers whose bucket is full again, so that the table stays as small as the recent callers.
     pub(crate) fn forget_idle(&self) {
         self.buckets.retain_recent();
         self.buckets.shrink_to_fit();
+        self.costly.retain_recent();
+        self.costly.shrink_to_fit();
     }
 }
 

@@ -252,6 +252,21 @@ impl Jobs<'_> {
         one(row)
     }
 
+    /// The newest check of a runner that succeeded within this time. None: nobody has looked since.
+    pub async fn last_look(&mut self, runner: RunnerId, within: TimeDelta) -> Result<Option<Job>> {
+        let row = job_rows!(
+            "SELECT",
+            "FROM jobs WHERE runner_id = $1 AND kind = 'drift_check' AND state = 'succeeded'
+                AND finished_at > now() - make_interval(secs => $2)
+             ORDER BY finished_at DESC LIMIT 1",
+            runner.uuid(),
+            seconds(within),
+        )
+        .fetch_optional(&mut *self.0)
+        .await?;
+        one(row)
+    }
+
     /// One who counted on a waiting job does so no more; with the last of them it is cancelled. None: it does not wait.
     pub async fn leave(&mut self, id: JobId) -> Result<Option<Job>> {
         let row = job_rows!(

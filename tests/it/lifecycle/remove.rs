@@ -20,6 +20,12 @@ impl Scene {
     async fn refresh(&self, runner: &Ours) -> Answer {
         self.now("POST", runner.id, "/refresh", &self.ada).await
     }
+
+    /// Lets every look be as old as it must be for another, as time would.
+    async fn looks_age(&self) {
+        let older = "UPDATE jobs SET finished_at = finished_at - interval '11 s' WHERE kind = 'drift_check'";
+        sqlx::query(older).execute(self.world.sql()).await.unwrap();
+    }
 }
 
 #[tokio::test]
@@ -128,12 +134,27 @@ async fn a_look_now_tells_where_a_runner_stands() {
     let runner = scene.runner().await;
     assert_eq!(scene.refresh(&runner).await.expect(200).body["status"], "pending");
     scene.set(&runner, RunnerChange::busy());
+    scene.looks_age().await;
     let body = scene.refresh(&runner).await.expect(200).body;
     assert_eq!((&body["status"], &body["busy"]), (&"active".into(), &true.into()));
     scene.world.twin.remove_runner(runner.github).unwrap();
+    scene.looks_age().await;
     assert_eq!(scene.refresh(&runner).await.expect(200).body["status"], "deleted");
     assert_eq!(scene.trail(&runner).await[2..], ["pending active refresh", "active deleted refresh"]);
     assert_eq!(scene.requests("GET", ONE), 3);
+}
+
+#[tokio::test]
+async fn repeated_refresh_is_answered_from_the_last_look() {
+    let scene = Scene::new().await;
+    let runner = scene.runner().await;
+    for _ in 0..20 {
+        assert_eq!(scene.refresh(&runner).await.expect(200).body["status"], "pending");
+    }
+    assert_eq!(scene.requests("GET", ONE), 1);
+    scene.looks_age().await;
+    scene.refresh(&runner).await.expect(200);
+    assert_eq!(scene.requests("GET", ONE), 2);
 }
 
 #[tokio::test]

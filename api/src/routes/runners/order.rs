@@ -1,5 +1,6 @@
 //! Sending a job after one runner. One open job of a kind is enough for all who ask.
 
+use chrono::TimeDelta;
 use domain::{
     AuditEntry, Caller, Job, JobId, JobKind, JobParams, JobState, Origin, Problem, ProblemCode, Runner,
     RunnerId, RunnerStatus,
@@ -76,6 +77,21 @@ impl Order<'_> {
         }
         let detail = "The runner's jobs come and go too fast; try again.";
         Err(Problem::new(ProblemCode::RunnerBusy, detail).retry_after(1).into())
+    }
+
+    /// Joins a look at the runner that is younger than this, as written down as any other.
+    pub(super) async fn join_last_look(
+        &self,
+        app: &App,
+        runner: &Runner,
+        within: TimeDelta,
+    ) -> ApiResult<Option<Job>> {
+        let mut tx = app.store.begin().await?;
+        let Some(job) = tx.jobs().last_look(runner.id, within).await? else { return Ok(None) };
+        let data = json!({ "joined": true });
+        tx.audit().write(&AuditEntry { job: Some(job.id), data, ..self.entry(runner) }).await?;
+        tx.commit().await?;
+        Ok(Some(job))
     }
 
     async fn enqueue(&self, app: &App, runner: &Runner, job: &Job) -> ApiResult<()> {

@@ -5,6 +5,7 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
+use chrono::TimeDelta;
 use domain::{JobParams, JobState, Problem, RunnerId, Source};
 
 use super::{
@@ -16,6 +17,9 @@ use crate::{
     prefer::Prefer, routes::jobs::ended, views::RunnerView, waiting,
 };
 
+/// A look so young answers those who ask for another.
+const YOUNG: TimeDelta = TimeDelta::seconds(10);
+
 problems! {
     RefreshProblems: TeamInactive, NotFound, RunnerBusy, RunnerDeleted, JobCancelled, ValidationFailed, JobPoisoned, GithubRefused,
         GithubUnavailable, JobExpired;
@@ -24,7 +28,8 @@ problems! {
 /// Look at a runner on GitHub now, ahead of the periodic look at all of them.
 ///
 /// Answers at once with the job that looks, or with `Prefer: wait=N` with the runner as it was found. A runner that
-/// GitHub does not know any more is `deleted` afterwards.
+/// GitHub does not know any more is `deleted` afterwards. A look that is younger than ten seconds answers as well, and a
+/// caller may make the service ask GitHub a tenth as often as it may ask the service.
 #[utoipa::path(
     post, path = "/runners/{runner_id}/refresh", tag = "runners",
     params(
@@ -49,7 +54,12 @@ pub(crate) async fn refresh(
     let params = JobParams::DriftCheck { source: Source::Refresh };
     let order = Order { caller: &caller, origin: &origin, params, event_type: "runner.refresh" };
     let runner = order.target(&app, id).await?;
-    let job = order.place(&app, &runner).await?;
+    let job = if let Some(job) = order.join_last_look(&app, &runner, YOUNG).await? {
+        job
+    } else {
+        app.limiter().admit_costly(caller.requester)?;
+        order.place(&app, &runner).await?
+    };
     if prefer.wait.is_zero() {
         return accepted(&app, job).await;
     }
