@@ -25,8 +25,8 @@ pub struct BoundedRecorder {
 
 #[derive(Default)]
 struct Series {
-    /// Hashes of the keys that are recorded as they are.
-    known: HashSet<u64>,
+    /// The keys that are recorded as they are. Their own hashes collide too often to stand for them.
+    known: HashSet<Key>,
     /// Number of known keys of each metric.
     counts: HashMap<String, usize>,
 }
@@ -53,8 +53,7 @@ impl BoundedRecorder {
     }
 
     fn admits(&self, key: &Key) -> bool {
-        let hash = key.get_hash();
-        if self.series.read().unwrap_or_else(PoisonError::into_inner).known.contains(&hash) {
+        if self.series.read().unwrap_or_else(PoisonError::into_inner).known.contains(key) {
             return true;
         }
         let mut series = self.series.write().unwrap_or_else(PoisonError::into_inner);
@@ -63,7 +62,7 @@ impl BoundedRecorder {
             return false;
         }
         *count += 1;
-        series.known.insert(hash);
+        series.known.insert(key.clone());
         true
     }
 }
