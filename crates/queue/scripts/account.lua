@@ -14,11 +14,13 @@ local NEWCOMER = 1 / 3 -- the weight of a team that may come
 local WORTH_KEEPING = 3 -- requests; fewer are not kept
 local SOONEST, LATEST = 50, 5000 -- ms; when somebody who may not spend should ask again
 
-local function account_of(B, resource, window)
+local function account_of(B, resource, window, lane, team)
   local account = B.accounts[resource]
   if not account then
     local at = P .. 'n:' .. B.inst .. ':' .. resource
-    local h = redis.call('HMGET', at, 'k', 'W', 'O', 'l:provision', 'l:deprovision', 'l:drift')
+    local name = (lane or '') .. ':' .. (team or '')
+    local h = redis.call('HMGET', at, 'k', 'W', 'O', 'l:provision', 'l:deprovision', 'l:drift', 't:' .. name,
+      'w:' .. (team or ''))
     local is_new = tonumber(h[1] or '-1') ~= window.since
     account = { key = at, is_new = is_new, spent = {}, teams = {}, set = {}, life = window.reset + HOUR - now }
     account.weights = is_new and 0 or tonumber(h[2] or '0')
@@ -28,6 +30,9 @@ local function account_of(B, resource, window)
     end
     if is_new then
       account.set = { k = window.since, W = 0, O = account.before }
+    end
+    if team then
+      account.teams[name] = { spent = is_new and 0 or tonumber(h[7] or '0'), known = not is_new and h[8] }
     end
     B.accounts[resource] = account
   end
@@ -84,7 +89,7 @@ local function others_part(account, of, weight)
 end
 
 local function kept_for_teams(B, window, resource, lane, team, weight)
-  local account = account_of(B, resource, window)
+  local account = account_of(B, resource, window, lane, team)
   local of = team_of(account, lane, team)
   local part = lane_part(B, window, lane) * others_part(account, of, weight)
   return still_kept(part, account.spent[lane] - of.spent, time_left(window, now))
@@ -127,7 +132,9 @@ local function window_wait(B, call)
   if left <= kept then
     return math.min(answers, window.reset - now), true
   end
-  local short = 1 + kept + kept_for_lanes(B, window, resource, call.lane, now) - left
+  -- No look at the accounts while there is enough for all the others' parts.
+  local short = 1 + kept + window.base - lane_part(B, window, call.lane) - left
+  short = short > 0 and 1 + kept + kept_for_lanes(B, window, resource, call.lane, now) - left or 0
   if short > 0 then
     return lending_wait(window, short), true
   end

@@ -80,10 +80,13 @@ end
 -- The clocks and the budget of one installation, read once and written once per claim.
 local function load_site(inst)
   local h = redis.call('HMGET', P .. 'm:' .. inst, 'v', 'k:provision', 'k:deprovision', 'k:drift',
-    'v:provision', 'v:deprovision', 'v:drift')
+    'v:provision', 'v:deprovision', 'v:drift', 'f')
+  if h[8] and tonumber(h[8]) <= now then
+    bring_back(inst)
+  end
   local site = {
     inst = inst, v = tonumber(h[1] or '0'), clock = {}, finish = {}, waiting = {}, served = {}, look = {},
-    running = 0, teams = {}, budget = load_budget(inst, FIRST_FIELDS),
+    running = 0, back = tonumber(h[8] or 'inf'), teams = {}, budget = load_budget(inst, FIRST_FIELDS),
   }
   for n, lane in ipairs(LANES) do
     site.clock[lane] = tonumber(h[1 + n] or '0')
@@ -168,7 +171,13 @@ local function spends_enough(site, lane, team, weight)
   if ms == 0 then
     return false
   end
-  redis.call('ZADD', P .. 'f:' .. site.inst, 'NX', math.ceil(now + ms), team)
+  local due = math.ceil(now + ms)
+  redis.call('ZADD', P .. 'f:' .. site.inst, 'NX', due, team)
+  if site.back <= now or due < site.back then
+    site.back = due
+    redis.call('HSET', P .. 'm:' .. site.inst, 'f', due)
+  end
+  sooner(ms)
   return true
 end
 
@@ -273,7 +282,7 @@ end
 -- Whether another worker should look: something may start within a second, or falls due some time.
 local function more_to_come()
   for _, site in ipairs(sites) do
-    if redis.call('EXISTS', P .. 'f:' .. site.inst) == 1 then
+    if site.back < math.huge then
       return true
     end
     for _, lane in ipairs(LANES) do
@@ -301,7 +310,6 @@ for _, inst in ipairs(names) do
     take_back(inst, lane)
     promote(inst, lane)
   end
-  bring_back(inst)
   sites[#sites + 1] = load_site(inst)
 end
 

@@ -17,7 +17,8 @@
 --   l:<inst>:<lane>      ZSET  leased jobs by expiry ms
 --   t:<inst>:<lane>      ZSET  teams by their last rank; entries at or below the clock say nothing and go
 --   e:<inst>:<lane>      ZSET  teams by the rank of their overdue job that went first; the same
---   m:<inst>             HASH  k:<lane> lane clock, v:<lane> lane's virtual finish, v virtual time
+--   m:<inst>             HASH  k:<lane> lane clock, v:<lane> lane's virtual finish, v virtual time, f ms at which the
+--                              first team of f:<inst> comes back
 --   s:<inst>:<lane>:<team> ZSET jobs standing aside by rank: their team runs or spends all it may (place r, in a)
 --   y:<inst>             HASH  w:<team> jobs waiting (r or d), r:<team> jobs running, a:<team> jobs standing aside
 --   f:<inst>             ZSET  teams that may spend no more of the primary window now, whose jobs stand aside, by the ms

@@ -67,4 +67,10 @@ local function bring_back(inst)
       come_back(inst, team)
     end
   end
+  local first = redis.call('ZRANGE', P .. 'f:' .. inst, 0, 0, 'WITHSCORES')[2]
+  if first then
+    redis.call('HSET', P .. 'm:' .. inst, 'f', first)
+  else
+    redis.call('HDEL', P .. 'm:' .. inst, 'f')
+  end
 end
