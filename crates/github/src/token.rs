@@ -115,6 +115,29 @@ impl Token {
     }
 }
 
+/// The turn of this process to mint. Dropped before its end (the caller was cancelled), it lets another process mint.
+struct MintingTurn {
+    store: Option<Arc<dyn TokenStore>>,
+    installation: u64,
+}
+
+impl MintingTurn {
+    fn end(mut self) {
+        self.store = None;
+    }
+}
+
+impl Drop for MintingTurn {
+    fn drop(&mut self) {
+        let Some(store) = self.store.take() else { return };
+        let installation = self.installation;
+        // Outside a runtime the process ends, and the turn with its time.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move { store.give_up(installation).await });
+        }
+    }
+}
+
 /// How long to wait before a token that is too new is tried again: 1 to 3 seconds.
 pub(crate) fn settling_wait() -> Duration {
     let jitter = Uuid::new_v4().as_u128() % 2_000;
@@ -169,7 +192,10 @@ impl AppTokens {
             let minted_at = (expires_at - LIFE).min(wire.clock.now());
             return Ok(held.take(expires_at - MARGIN, Token::new(token, minted_at, replaces)));
         }
-        match self.mint(wire).await {
+        let turn = MintingTurn { store: self.store.clone(), installation: self.installation_id };
+        let minted = self.mint(wire).await;
+        turn.end();
+        match minted {
             Ok(token) => {
                 if let Some(store) = &self.store {
                     store.put(self.installation_id, token.clone()).await;
