@@ -18,5 +18,11 @@ if #changed == 0 then
   return 0
 end
 redis.call('HSET', at, unpack(changed))
+-- What was used is kept as time by the old limits, which means nothing by the new ones.
+for _, field in ipairs(redis.call('HKEYS', P .. 'g:' .. ARGV[1])) do
+  if field == 'n' or field == 'm' or string.match(field, '^[kq]:') then
+    redis.call('HDEL', P .. 'g:' .. ARGV[1], field)
+  end
+end
 ring()
 return 1
