@@ -1,9 +1,9 @@
 //! What every handler can reach.
 
-use std::{collections::BTreeMap, ops::Deref, sync::Arc};
+use std::{collections::BTreeMap, ops::Deref, sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
-use domain::{InstallationId, KeyRing, Problem, ProblemCode};
+use domain::{InstallationId, KeyRing, Problem, ProblemCode, Requester, TeamId};
 use operations::Operations;
 use queue::{Announcements, Spine};
 use runtime::{
@@ -16,12 +16,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     limit::Limiter,
+    lists,
     oidc::Verifier,
     refusal_log::RefusalLog,
     routes::webhooks::{Alarm, Intake},
     strangers::Strangers,
+    turns::{Bounds, Turns},
     waiting::Waits,
 };
+
+/// Requests for runners one team has under way in the database.
+const ACCEPT_BOUNDS: Bounds = Bounds { running: 2, waiting: 1000, patience: Duration::from_secs(5) };
 
 /// Everything the API is made of, put together by the process that runs it.
 #[derive(Debug)]
@@ -68,6 +73,8 @@ pub(crate) struct Inner {
     pub(crate) limiter: Limiter,
     strangers: Strangers,
     waits: Waits,
+    list_turns: Turns<Requester>,
+    accept_turns: Turns<TeamId>,
     alarm: Alarm,
     refusals: RefusalLog,
     intake: Intake,
@@ -79,8 +86,17 @@ impl App {
         let limiter = Limiter::new(&parts.server);
         let strangers = Strangers::new(&parts.server.guards);
         let waits = Waits::new(parts.server.guards.waits_per_caller);
-        let (alarm, intake, refusals) = (Alarm::new(), Intake::default(), RefusalLog::default());
-        Self(Arc::new(Inner { parts, limiter, strangers, waits, alarm, refusals, intake }))
+        Self(Arc::new(Inner {
+            parts,
+            limiter,
+            strangers,
+            waits,
+            list_turns: Turns::new(lists::BOUNDS),
+            accept_turns: Turns::new(ACCEPT_BOUNDS),
+            alarm: Alarm::new(),
+            refusals: RefusalLog::default(),
+            intake: Intake::default(),
+        }))
     }
 
     /// Runner group of requests that name none. A team of an installation nobody serves any more gets nothing: its jobs
@@ -115,6 +131,24 @@ impl App {
 
     pub(crate) fn intake(&self) -> &Intake {
         &self.0.intake
+    }
+
+    /// The lists each caller has under way.
+    pub(crate) fn list_turns(&self) -> &Turns<Requester> {
+        &self.0.list_turns
+    }
+
+    /// The requests for runners each team has under way in the database. They wait for each other there, and whoever
+    /// waits there holds a connection: a few may, the others wait here.
+    pub(crate) fn accept_turns(&self) -> &Turns<TeamId> {
+        &self.0.accept_turns
+    }
+
+    /// Forgets what nobody has under way any more.
+    pub(crate) fn forget_idle(&self) {
+        self.limiter().forget_idle();
+        self.list_turns().forget_idle();
+        self.accept_turns().forget_idle();
     }
 
     pub(crate) fn alarm(&self) -> &Alarm {

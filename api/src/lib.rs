@@ -13,6 +13,7 @@ mod health;
 mod json;
 mod layers;
 mod limit;
+mod lists;
 pub mod oidc;
 mod openapi;
 mod origin;
@@ -25,6 +26,7 @@ mod routes;
 mod serve;
 mod strangers;
 mod text;
+mod turns;
 mod views;
 mod waiting;
 
@@ -85,7 +87,7 @@ pub async fn upkeep(app: App) {
             _ = interval.tick() => {}
             () = app.draining.cancelled() => break,
         }
-        app.limiter().forget_idle();
+        app.forget_idle();
         refusal_log::flush(&app, false).await;
         app.strangers().forget_idle();
         app.intake().forget_idle();

@@ -26,6 +26,8 @@ pub(crate) struct Limiter {
     buckets: Buckets,
     costly: DefaultKeyedRateLimiter<Requester>,
     quota: Quota,
+    /// For refusals, which write rows: a sixtieth of the requests, and three tenths of the burst.
+    refusals: DefaultKeyedRateLimiter<Requester>,
 }
 
 /// What is left of a caller's bucket, for the headers of the answer. Put into the request by the outermost layer, filled
@@ -42,13 +44,31 @@ struct Standing {
 impl Limiter {
     pub(crate) fn new(server: &ServerConfig) -> Self {
         let quota = Quota::per_minute(server.rate_per_minute).allow_burst(server.rate_burst);
-        let part = |number: NonZeroU32| NonZeroU32::new(number.get() / COSTLY).unwrap_or(NonZeroU32::MIN);
-        let costly = Quota::per_minute(part(server.rate_per_minute)).allow_burst(part(server.rate_burst));
+        let part = |whole: NonZeroU32, by: u32, of: u32| {
+            let part = u64::from(whole.get()) * u64::from(by) / u64::from(of);
+            u32::try_from(part).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN)
+        };
+        let (minute, burst) = (server.rate_per_minute, server.rate_burst);
+        let costly = Quota::per_minute(part(minute, 1, COSTLY)).allow_burst(part(burst, 1, COSTLY));
+        let refusals = Quota::per_minute(part(minute, 1, 60)).allow_burst(part(burst, 3, 10));
         Self {
             buckets: RateLimiter::keyed(quota).with_middleware(),
             costly: RateLimiter::keyed(costly),
             quota,
+            refusals: RateLimiter::keyed(refusals),
         }
+    }
+
+    /// Counts one refusal that is about to be written down.
+    ///
+    /// # Errors
+    /// `rate_limited` with the seconds to wait.
+    pub(crate) fn admit_refusal(&self, caller: Requester) -> Result<(), Problem> {
+        self.refusals.check_key(&caller).map_err(|refused| {
+            let wait = refused.wait_time_from(DefaultClock::default().now());
+            let detail = "Your requests are refused too often; change them, or ask less often.";
+            Problem::new(ProblemCode::RateLimited, detail).retry_after(ceil(wait))
+        })
     }
 
     /// Counts one request.
@@ -86,6 +106,8 @@ impl Limiter {
         self.buckets.shrink_to_fit();
         self.costly.retain_recent();
         self.costly.shrink_to_fit();
+        self.refusals.retain_recent();
+        self.refusals.shrink_to_fit();
     }
 }
 

@@ -32,10 +32,9 @@ fn read_cursor(text: &str) -> Result<Uuid, Problem> {
         .ok_or_else(|| Problem::field("query:cursor", "not a next_cursor of ours"))
 }
 
-/// The cursor of the page after one that ends with `last`; none when that page was not full.
-pub(crate) fn next_cursor(page: &Page, rows: usize, last: Option<Uuid>) -> Option<String> {
-    let full = i64::try_from(rows).is_ok_and(|rows| rows == page.limit);
-    last.filter(|_| full).map(|id| URL_SAFE_NO_PAD.encode(id.as_bytes()))
+/// The cursor of the page after one that ends with `last`.
+pub(crate) fn cursor(last: Uuid) -> String {
+    URL_SAFE_NO_PAD.encode(last.as_bytes())
 }
 
 /// Declares the parameters of a list: its filters and the three of every page.
@@ -66,28 +65,33 @@ macro_rules! list_params {
 }
 pub(crate) use list_params;
 
-/// Declares the body of a list: rows under their plural, `total`, `next_cursor`.
+/// Declares the body of a list: rows under their plural, `total` and whether it is a bound, `next_cursor`.
 macro_rules! list_body {
-    ($(#[$doc:meta])* $name:ident { $plural:ident: $row:ty, by $id:ident }) => {
+    ($(#[$doc:meta])* $name:ident { $plural:ident: $row:ty }) => {
         $(#[$doc])*
         #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
         pub(crate) struct $name {
             /// The rows, newest first.
             pub(crate) $plural: Vec<$row>,
-            /// How many there are on all pages.
+            /// How many there are on all pages; long lists are counted to 10,000.
             pub(crate) total: i64,
+            /// Whether there are more than `total`.
+            pub(crate) total_is_lower_bound: bool,
             /// For the next page; null on the last one.
             pub(crate) next_cursor: Option<String>,
         }
 
         impl $name {
-            pub(crate) fn new<T>(listed: store::Listed<T>, page: &store::Page) -> Self
+            pub(crate) fn new<T>(listed: store::Listed<T>) -> Self
             where
                 $row: From<T>,
             {
-                let $plural: Vec<$row> = listed.items.into_iter().map(<$row>::from).collect();
-                let next_cursor = $crate::page::next_cursor(page, $plural.len(), $plural.last().map(|row| row.$id));
-                Self { $plural, total: listed.total, next_cursor }
+                Self {
+                    $plural: listed.items.into_iter().map(<$row>::from).collect(),
+                    total: listed.total,
+                    total_is_lower_bound: listed.total_is_lower_bound,
+                    next_cursor: listed.next.map($crate::page::cursor),
+                }
             }
         }
     };
@@ -114,9 +118,6 @@ mod tests {
     #[test]
     fn a_cursor_leads_back_to_its_row() {
         let id = Uuid::now_v7();
-        let first = Page { limit: 1, offset: 0, before: None };
-        let cursor = next_cursor(&first, 1, Some(id)).unwrap();
-        assert_eq!(page(None, None, Some(&cursor)).unwrap().before, Some(id));
-        assert_eq!(next_cursor(&first, 0, None), None);
+        assert_eq!(page(None, None, Some(&cursor(id))).unwrap().before, Some(id));
     }
 }

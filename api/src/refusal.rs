@@ -1,15 +1,96 @@
-//! Writing a refusal down: an audit row always, a security event where the policy was tried.
+//! Writing a refusal down: an audit row always, a security event where the policy was tried. Equal refusals of one caller
+//! within a minute share their rows, and a caller who is refused too often is told to slow down instead: whatever it
+//! tries, it fills no disk.
 
-use domain::{AuditEntry, Problem, SecurityEvent};
+use domain::{AuditEntry, Problem, Requester, SecurityEvent};
+use serde_json::{Value, json};
+use store::RepeatKey;
 
 use crate::{app::App, error::ApiResult};
 
+/// Labels a row keeps of a refused request.
+const MAX_LABELS: usize = 20;
+/// Bytes it keeps of each.
+const MAX_LABEL_BYTES: usize = 64;
+/// Bytes it keeps of the reason.
+const MAX_REASON_BYTES: usize = 300;
+
 /// Writes both in one transaction of their own: what was refused has been rolled back.
+///
+/// # Errors
+/// `rate_limited` when the caller is refused too often; nothing is written then.
 pub(crate) async fn note(app: &App, entry: &AuditEntry, problem: &Problem) -> ApiResult<()> {
+    if let Some(caller) = entry.requester {
+        app.limiter().admit_refusal(caller)?;
+    }
+    let entry = AuditEntry {
+        error: entry.error.as_deref().map(|reason| cut(reason, MAX_REASON_BYTES).to_owned()),
+        ..entry.clone()
+    };
+    let key = key(&entry, problem);
     let mut tx = app.store.begin().await?;
-    tx.audit().write(entry).await?;
+    tx.audit().write_or_count(&entry, &key).await?;
     if let Some(event) = SecurityEvent::of_refusal(problem) {
-        tx.audit().alarm(&event, entry).await?;
+        tx.audit().alarm_or_count(&event, &entry, &key).await?;
     }
     Ok(tx.commit().await?)
+}
+
+/// Refusals are equal when the same caller is refused the same thing for the same reason.
+fn key(entry: &AuditEntry, problem: &Problem) -> RepeatKey {
+    let actor = entry.requester.map(|caller| match caller {
+        Requester::User(id) => format!("user:{id}"),
+        Requester::Client(id) => format!("client:{id}:{}", entry.identity.as_deref().unwrap_or_default()),
+    });
+    let id = |id: Option<String>| id.unwrap_or_default();
+    RepeatKey::new(
+        &actor.unwrap_or_default(),
+        &[
+            problem.code.as_str(),
+            &id(entry.team.map(|id| id.to_string())),
+            &id(entry.runner.map(|id| id.to_string())),
+            &id(entry.job.map(|id| id.to_string())),
+            entry.error.as_deref().unwrap_or_default(),
+            &entry.data.to_string(),
+        ],
+    )
+}
+
+/// What a row keeps of the labels of a refused request: those the problem names, shortened, and how many there were.
+pub(crate) fn labels(wanted: &[String], problem: &Problem) -> Value {
+    let index = |pointer: &str| pointer.strip_prefix("/labels/")?.parse::<usize>().ok();
+    let refused: Vec<&String> =
+        problem.errors.iter().filter_map(|error| wanted.get(index(&error.pointer)?)).collect();
+    let kept: Vec<&str> = refused.iter().take(MAX_LABELS).map(|label| cut(label, MAX_LABEL_BYTES)).collect();
+    json!({ "refused": kept, "refused_count": refused.len(), "count": wanted.len() })
+}
+
+/// The beginning of a text, at most so many bytes of it.
+fn cut(text: &str, bytes: usize) -> &str {
+    let mut end = text.len().min(bytes);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::{FieldError, ProblemCode};
+
+    use super::*;
+
+    #[test]
+    fn only_refused_labels_are_kept_and_shortened() {
+        let wanted: Vec<String> = (0..60).map(|n| format!("{n}{}", "é".repeat(100))).collect();
+        let errors = (10..60).map(|n| FieldError::new(format!("/labels/{n}"), "no")).collect();
+        let problem = Problem::new(ProblemCode::LabelPolicyViolation, "no").with_errors(errors);
+        let kept = labels(&wanted, &problem);
+        assert_eq!((&kept["refused_count"], &kept["count"]), (&json!(50), &json!(60)));
+        let refused = kept["refused"].as_array().unwrap();
+        assert_eq!(refused.len(), MAX_LABELS);
+        assert!(refused.iter().all(|label| label.as_str().unwrap().len() <= MAX_LABEL_BYTES));
+        assert!(refused[0].as_str().unwrap().starts_with("10é"));
+        assert_eq!(labels(&wanted, &Problem::new(ProblemCode::QuotaExceeded, "no"))["refused"], json!([]));
+    }
 }

@@ -11,6 +11,8 @@ mod commands;
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
+mod crowds;
+#[cfg(test)]
 mod dev;
 mod failures;
 #[cfg(test)]
@@ -31,6 +33,8 @@ mod installations;
 mod lifecycle;
 #[cfg(test)]
 mod limits;
+#[cfg(test)]
+mod lists;
 #[cfg(test)]
 mod migrations;
 mod once;

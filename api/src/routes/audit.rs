@@ -43,7 +43,7 @@ list_params! {
 
 list_body! {
     /// A page of the audit log.
-    AuditList { logs: AuditView, by id }
+    AuditList { logs: AuditView }
 }
 
 problems! { AuditProblems: ValidationFailed; }
@@ -67,6 +67,8 @@ pub(crate) async fn list(
         success: params.success,
         since: params.since,
     };
-    let listed = app.store.read().await?.audit().list(&Visible::to(&caller), &filter, page).await?;
-    Ok(Json(AuditList::new(listed, &page)))
+    let mut lists = app.lists(&caller).await?;
+    let listed = lists.audit().list(&Visible::to(&caller), &filter, page).await;
+    let listed = lists.finish(listed)?;
+    Ok(Json(AuditList::new(listed)))
 }

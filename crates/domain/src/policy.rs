@@ -1,5 +1,10 @@
 //! Label policy: what a team may ask for. Deny by default.
 
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
+
 use regex::{Regex, RegexBuilder};
 
 use serde::Serialize;
@@ -14,6 +19,9 @@ pub const MAX_LABEL: usize = 256;
 pub const MAX_PATTERNS: usize = 100;
 /// Longest pattern, in bytes.
 pub const MAX_PATTERN: usize = 512;
+
+/// Compiled patterns that are kept: those of some dozens of teams.
+const MAX_COMPILED: usize = 500;
 
 /// Labels GitHub itself gives and marks read-only; they need no permission.
 const SYSTEM: &[&str] = &["self-hosted", "linux", "windows", "macos", "x64", "x86", "arm", "arm64"];
@@ -89,6 +97,23 @@ impl LabelPattern {
             .map_err(|()| "not a regular expression we can use (for a glob write `glob:gpu-*`)".to_owned())
     }
 
+    /// Returns a stored pattern, if it can be read. Compiling takes its time, and every request of a team needs the same
+    /// patterns: those used lately are kept.
+    fn stored(text: &str) -> Option<Self> {
+        static COMPILED: Mutex<BTreeMap<String, LabelPattern>> = Mutex::new(BTreeMap::new());
+        let compiled = || COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pattern) = compiled().get(text) {
+            return Some(pattern.clone());
+        }
+        let pattern = Self::parse(text).ok()?;
+        let mut kept = compiled();
+        if kept.len() >= MAX_COMPILED {
+            kept.clear();
+        }
+        kept.insert(text.to_owned(), pattern.clone());
+        Some(pattern)
+    }
+
     /// Whether the whole label fits.
     pub fn allows(&self, label: &str) -> bool {
         match &self.0 {
@@ -119,7 +144,7 @@ impl LabelPolicy {
     pub fn new(required: &[String], optional: &[String]) -> Self {
         Self {
             required: required.to_vec(),
-            optional: optional.iter().filter_map(|text| LabelPattern::parse(text).ok()).collect(),
+            optional: optional.iter().filter_map(|text| LabelPattern::stored(text)).collect(),
         }
     }
 

@@ -122,12 +122,21 @@ impl Team {
                 format!("The team may not use runner group {runner_group_id}."),
             ));
         }
+        self.check_quota(in_use)?;
+        Ok(Admission { labels, runner_group_id })
+    }
+
+    /// Decides whether one runner more is within the quota, `in_use` being counted as for [`Team::admit`].
+    ///
+    /// # Errors
+    /// `quota_exceeded`.
+    pub fn check_quota(&self, in_use: i64) -> Result<(), Problem> {
         match self.max_runners {
             Some(most) if in_use >= i64::from(most) => Err(Problem::new(
                 ProblemCode::QuotaExceeded,
                 format!("The team has {in_use} of {most} runners; delete one or wait until one is done."),
             )),
-            _ => Ok(Admission { labels, runner_group_id }),
+            _ => Ok(()),
         }
     }
 }

@@ -6,7 +6,10 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{Listed, Page, Result, Visible, page::owner_columns};
+use crate::{
+    Listed, MAX_TOTAL, Page, Result, Visible,
+    page::{MAX_PAGE_BYTES, first_id, owner_columns},
+};
 
 /// The audit log, on one connection.
 #[derive(Debug)]
@@ -192,12 +195,14 @@ impl Audit<'_> {
     ) -> Result<Listed<AuditRow>> {
         let items = self.rows(visible, filter, page).await?;
         let (team, runner) = (filter.team.map(Uuid::from), filter.runner.map(Uuid::from));
-        let total = sqlx::query_scalar!(
-            r#"SELECT count(*) AS "n!" FROM audit_log
+        let counted = sqlx::query_scalar!(
+            r#"SELECT count(*) AS "n!" FROM (SELECT FROM audit_log
              WHERE ($1 OR user_id = $2 OR client_id = $3 OR team_id = ANY($4))
                 AND ($5::text IS NULL OR event_type = $5) AND ($6::uuid IS NULL OR team_id = $6)
                 AND ($7::uuid IS NULL OR runner_id = $7) AND ($8::text IS NULL OR user_identity = $8)
-                AND ($9::bool IS NULL OR success = $9) AND ($10::timestamptz IS NULL OR "timestamp" >= $10)"#,
+                AND ($9::bool IS NULL OR success = $9)
+                AND ($10::timestamptz IS NULL OR "timestamp" >= $10) AND ($11::uuid IS NULL OR id >= $11)
+             LIMIT $12) counted"#,
             visible.all,
             visible.user,
             visible.client,
@@ -208,13 +213,17 @@ impl Audit<'_> {
             filter.identity,
             filter.success,
             filter.since,
+            first_id(filter.since),
+            MAX_TOTAL + 1,
         )
         .fetch_one(&mut *self.0)
         .await?;
-        Ok(Listed { items, total })
+        let bytes = items.iter().map(AuditRow::weight).sum();
+        let next = page.next(items.len(), bytes, items.last().map(|last| last.id));
+        Ok(Listed::bounded(items, counted, next))
     }
 
-    /// The same without counting what is on all pages.
+    /// The same without counting what is on all pages. A page ends early when its rows are large.
     pub async fn rows(
         &mut self,
         visible: &Visible,
@@ -228,12 +237,19 @@ impl Audit<'_> {
                 (SELECT name FROM teams WHERE teams.id = team_id) AS "team_name?", job_id, request_ip, user_agent,
                 request_id, event_data, success, error_message, "timestamp", occurrences, last_at
              FROM audit_log
-             WHERE ($1 OR user_id = $2 OR client_id = $3 OR team_id = ANY($4))
-                AND ($5::text IS NULL OR event_type = $5) AND ($6::uuid IS NULL OR team_id = $6)
-                AND ($7::uuid IS NULL OR runner_id = $7) AND ($8::text IS NULL OR user_identity = $8)
-                AND ($9::bool IS NULL OR success = $9) AND ($10::timestamptz IS NULL OR "timestamp" >= $10)
-                AND ($11::uuid IS NULL OR id < $11)
-             ORDER BY id DESC LIMIT $12 OFFSET $13"#,
+             WHERE id IN (SELECT id FROM (
+                SELECT id, sum(size) OVER (ORDER BY id DESC) - size AS before FROM (
+                    SELECT id, 1000 + coalesce(octet_length(event_data::text), 0) AS size FROM audit_log
+                    WHERE id IN (SELECT id FROM audit_log
+                        WHERE ($1 OR user_id = $2 OR client_id = $3 OR team_id = ANY($4))
+                            AND ($5::text IS NULL OR event_type = $5) AND ($6::uuid IS NULL OR team_id = $6)
+                            AND ($7::uuid IS NULL OR runner_id = $7) AND ($8::text IS NULL OR user_identity = $8)
+                            AND ($9::bool IS NULL OR success = $9)
+                            AND ($10::timestamptz IS NULL OR "timestamp" >= $10) AND ($11::uuid IS NULL OR id >= $11)
+                            AND ($12::uuid IS NULL OR id < $12)
+                        ORDER BY id DESC LIMIT $13 OFFSET $14)) page) sized
+                WHERE before < $15)
+             ORDER BY id DESC"#,
             visible.all,
             visible.user,
             visible.client,
@@ -244,9 +260,11 @@ impl Audit<'_> {
             filter.identity,
             filter.success,
             filter.since,
+            first_id(filter.since),
             page.before,
             page.limit,
             page.offset,
+            MAX_PAGE_BYTES,
         )
         .fetch_all(&mut *self.0)
         .await?)
@@ -260,28 +278,55 @@ impl Audit<'_> {
             r#"SELECT id, event_type, severity, user_identity, runner_id, runner_name, team_id, violation_data,
                 action_taken, "timestamp", occurrences, last_at
              FROM security_events
-             WHERE ($1::text IS NULL OR event_type = $1) AND ($2::text IS NULL OR severity = $2)
-                AND ($3::uuid IS NULL OR team_id = $3) AND ($4::uuid IS NULL OR id < $4)
-             ORDER BY id DESC LIMIT $5 OFFSET $6"#,
+             WHERE id IN (SELECT id FROM (
+                SELECT id, sum(size) OVER (ORDER BY id DESC) - size AS before FROM (
+                    SELECT id, 1000 + coalesce(octet_length(violation_data::text), 0) AS size FROM security_events
+                    WHERE id IN (SELECT id FROM security_events
+                        WHERE ($1::text IS NULL OR event_type = $1) AND ($2::text IS NULL OR severity = $2)
+                            AND ($3::uuid IS NULL OR team_id = $3) AND ($4::uuid IS NULL OR id < $4)
+                        ORDER BY id DESC LIMIT $5 OFFSET $6)) page) sized
+                WHERE before < $7)
+             ORDER BY id DESC"#,
             filter.event_type,
             severity,
             team,
             page.before,
             page.limit,
             page.offset,
+            MAX_PAGE_BYTES,
         )
         .fetch_all(&mut *self.0)
         .await?;
-        let total = sqlx::query_scalar!(
-            r#"SELECT count(*) AS "n!" FROM security_events
+        let counted = sqlx::query_scalar!(
+            r#"SELECT count(*) AS "n!" FROM (SELECT FROM security_events
              WHERE ($1::text IS NULL OR event_type = $1) AND ($2::text IS NULL OR severity = $2)
-                AND ($3::uuid IS NULL OR team_id = $3)"#,
+                AND ($3::uuid IS NULL OR team_id = $3) LIMIT $4) counted"#,
             filter.event_type,
             severity,
             team,
+            MAX_TOTAL + 1,
         )
         .fetch_one(&mut *self.0)
         .await?;
-        Ok(Listed { items, total })
+        let bytes = items.iter().map(SecurityRow::weight).sum();
+        let next = page.next(items.len(), bytes, items.last().map(|last| last.id));
+        Ok(Listed::bounded(items, counted, next))
+    }
+}
+
+/// Bytes of a row as a page is measured: those of its details, and a round figure for the rest.
+fn weight(details: Option<&Value>) -> usize {
+    1000 + details.map_or(0, |details| details.to_string().len())
+}
+
+impl AuditRow {
+    fn weight(&self) -> usize {
+        weight(self.event_data.as_ref())
+    }
+}
+
+impl SecurityRow {
+    fn weight(&self) -> usize {
+        weight(self.violation_data.as_ref())
     }
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{Listed, Page, Result, StoreError};
+use crate::{Listed, Page, Result, StoreError, readable::readable};
 
 /// Most rules that may fit one token.
 const MAX_RULES: i64 = 256;
@@ -240,6 +240,7 @@ impl Clients<'_> {
             sqlx::query_scalar!(r#"SELECT count(*) AS "n!" FROM oauth_clients WHERE deleted_at IS NULL"#)
                 .fetch_one(&mut *self.0)
                 .await?;
-        Ok(Listed { items: rows.into_iter().map(MachineClient::try_from).collect::<Result<_>>()?, total })
+        let next = page.next(rows.len(), 0, rows.last().map(|last| last.id));
+        Ok(Listed::counted(readable(rows), total, next))
     }
 }

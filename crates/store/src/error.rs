@@ -31,13 +31,29 @@ impl StoreError {
         }
     }
 
+    /// Whether a statement was cut off because it took too long.
+    pub fn is_timeout(&self) -> bool {
+        let (Self::Unavailable(error) | Self::Database(error)) = self else { return false };
+        error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref() == Some("57014")
+    }
+
+    /// Whether another transaction stood in the way: taking the same step again may succeed at once.
+    pub fn is_conflict_in_time(&self) -> bool {
+        let (Self::Unavailable(error) | Self::Database(error)) = self else { return false };
+        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+        matches!(code.as_deref(), Some("40001" | "40P01" | "55P03"))
+    }
+
     pub(crate) fn inconsistent(why: impl Display) -> Self {
         Self::Inconsistent(why.to_string())
     }
 }
 
-/// Classes of SQLSTATE after which waiting helps: connection, resources, operator intervention.
-const PASSING: &[&str] = &["08", "53", "57"];
+/// SQLSTATEs after which waiting helps, whole classes and single ones: connection, resources, operator intervention;
+/// serialisation failure, deadlock, lock time-out, a read-only server (it was the primary a moment ago), the session's
+/// own time-outs, a snapshot that is too old, and faults of the machine below.
+const PASSING: &[&str] =
+    &["08", "53", "57", "58", "40001", "40P01", "55P03", "55006", "25006", "25P03", "25P04", "72000"];
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {

@@ -386,7 +386,8 @@ impl Fleet<'_> {
         let total = sqlx::query_scalar!(r#"SELECT count(*) AS "n!" FROM unmanaged_runners"#)
             .fetch_one(&mut *self.0)
             .await?;
-        Ok(Listed { items, total })
+        let next = page.next(items.len(), 0, items.last().map(|last| last.id));
+        Ok(Listed::counted(items, total, next))
     }
 
     /// How every installation stands, by name; those never compared have no row.

@@ -9,7 +9,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{Listed, Page, Result, StoreError, Visible, page::owner_columns};
+use crate::{Listed, MAX_TOTAL, Page, Result, StoreError, Visible, page::owner_columns, readable::readable};
 
 /// The jobs, on one connection.
 #[derive(Debug)]
@@ -436,11 +436,12 @@ impl Jobs<'_> {
         let team = filter.team.map(TeamId::uuid);
         let rows = job_rows!(
             "SELECT",
-            "FROM jobs
-             WHERE ($1 OR requester_user = $2 OR requester_client = $3 OR team_id = ANY($4))
-                AND ($5::text IS NULL OR state = $5) AND ($6::text IS NULL OR kind = $6)
-                AND ($7::uuid IS NULL OR team_id = $7) AND ($8::uuid IS NULL OR id < $8)
-             ORDER BY id DESC LIMIT $9 OFFSET $10",
+            "FROM jobs WHERE id IN (SELECT id FROM jobs
+                WHERE ($1 OR requester_user = $2 OR requester_client = $3 OR team_id = ANY($4))
+                    AND ($5::text IS NULL OR state = $5) AND ($6::text IS NULL OR kind = $6)
+                    AND ($7::uuid IS NULL OR team_id = $7) AND ($8::uuid IS NULL OR id < $8)
+                ORDER BY id DESC LIMIT $9 OFFSET $10)
+             ORDER BY id DESC",
             visible.all,
             visible.user,
             visible.client,
@@ -454,11 +455,11 @@ impl Jobs<'_> {
         )
         .fetch_all(&mut *self.0)
         .await?;
-        let total = sqlx::query_scalar!(
-            r#"SELECT count(*) AS "n!" FROM jobs
+        let counted = sqlx::query_scalar!(
+            r#"SELECT count(*) AS "n!" FROM (SELECT FROM jobs
              WHERE ($1 OR requester_user = $2 OR requester_client = $3 OR team_id = ANY($4))
                 AND ($5::text IS NULL OR state = $5) AND ($6::text IS NULL OR kind = $6)
-                AND ($7::uuid IS NULL OR team_id = $7)"#,
+                AND ($7::uuid IS NULL OR team_id = $7) LIMIT $8) counted"#,
             visible.all,
             visible.user,
             visible.client,
@@ -466,10 +467,12 @@ impl Jobs<'_> {
             state,
             kind,
             team,
+            MAX_TOTAL + 1,
         )
         .fetch_one(&mut *self.0)
         .await?;
-        Ok(Listed { items: rows.into_iter().map(Job::try_from).collect::<Result<_>>()?, total })
+        let next = page.next(rows.len(), 0, rows.last().map(|last| last.id));
+        Ok(Listed::bounded(readable(rows), counted, next))
     }
 }
 

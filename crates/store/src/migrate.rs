@@ -26,35 +26,31 @@ const SAY_EVERY: Duration = Duration::from_secs(10);
 /// How the tables of a database compare with those a program was built for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Schema {
-    /// They lack these versions: the number that is there (0: none) and the one that is needed.
+    /// Migrations of this program were not applied yet: how many, and the first of them.
     Older {
-        /// Newest version applied.
-        found: i64,
-        /// Newest version this program knows.
-        needed: i64,
+        /// How many.
+        missing: usize,
+        /// The version of the first one.
+        first: i64,
     },
     /// Everything this program needs is there, and perhaps more.
     Ready,
 }
 
-/// The newest version this program knows.
-pub fn newest_version() -> i64 {
-    MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0)
-}
-
 /// Compares the applied versions with those of this program.
 pub(crate) async fn schema(connection: &mut PgConnection) -> StoreResult<Schema> {
     let there = sqlx::query_scalar::<_, bool>("SELECT to_regclass('_sqlx_migrations') IS NOT NULL");
-    let mut found = 0;
+    let mut applied: Vec<i64> = Vec::new();
     if there.fetch_one(&mut *connection).await? {
-        found =
-            sqlx::query_scalar::<_, Option<i64>>("SELECT max(version) FROM _sqlx_migrations WHERE success")
-                .fetch_one(connection)
-                .await?
-                .unwrap_or(0);
+        let versions = "SELECT version FROM _sqlx_migrations WHERE success";
+        applied = sqlx::query_scalar(versions).fetch_all(connection).await?;
     }
-    let needed = newest_version();
-    Ok(if found < needed { Schema::Older { found, needed } } else { Schema::Ready })
+    let missing: Vec<i64> =
+        MIGRATIONS.iter().map(|one| one.version).filter(|version| !applied.contains(version)).collect();
+    Ok(match missing.first() {
+        Some(first) => Schema::Older { missing: missing.len(), first: *first },
+        None => Schema::Ready,
+    })
 }
 
 /// Applies what is missing. Any number of processes may call it at once: one works, the others wait.

@@ -1,7 +1,17 @@
 //! Pages of lists, and what a caller may see of them.
 
+use chrono::{DateTime, TimeDelta, Utc};
 use domain::{Caller, Requester};
 use uuid::Uuid;
+
+/// Largest `total` that is counted exactly: counting everything would cost more than the page itself.
+pub const MAX_TOTAL: i64 = 10_000;
+
+/// Bytes of stored text after which a page ends before its `limit`, as the queries have it.
+pub(crate) const MAX_PAGE_BYTES: i64 = 2_000_000;
+
+/// How much earlier than its database time an id may have been made: ids carry the clock of the process that made them.
+const CLOCK_SKEW: TimeDelta = TimeDelta::hours(1);
 
 /// Which part of a list: newest first, after `before` (a keyset cursor) and then `offset` rows further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,10 +27,44 @@ pub struct Page {
 /// One page and the number of rows on all pages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed<T> {
-    /// The rows.
+    /// The rows; without those this version of the program cannot read.
     pub items: Vec<T>,
-    /// How many there are without `limit`, `offset` and `before`.
+    /// How many there are without `limit`, `offset` and `before`; at most [`MAX_TOTAL`] where that is a bound.
     pub total: i64,
+    /// Whether there are more than `total`.
+    pub total_is_lower_bound: bool,
+    /// The last row of a page after which there may be more.
+    pub next: Option<Uuid>,
+}
+
+impl<T> Listed<T> {
+    /// A page whose rows were counted up to one more than [`MAX_TOTAL`].
+    pub(crate) fn bounded(items: Vec<T>, counted: i64, next: Option<Uuid>) -> Self {
+        let total_is_lower_bound = counted > MAX_TOTAL;
+        Self { items, total: counted.min(MAX_TOTAL), total_is_lower_bound, next }
+    }
+
+    /// A page of a list that is short enough to be counted whole.
+    pub fn counted(items: Vec<T>, total: i64, next: Option<Uuid>) -> Self {
+        Self { items, total, total_is_lower_bound: false, next }
+    }
+}
+
+impl Page {
+    /// The last row of this page, if there may be more after it: the page is full, or its bytes were. Every page that
+    /// the queries cut short by [`MAX_PAGE_BYTES`] has at least half as many by the estimate in `bytes`.
+    pub fn next(&self, rows: usize, bytes: usize, last: Option<Uuid>) -> Option<Uuid> {
+        let full = i64::try_from(rows).is_ok_and(|rows| rows >= self.limit);
+        let heavy = i64::try_from(bytes).is_ok_and(|bytes| bytes >= MAX_PAGE_BYTES / 2);
+        last.filter(|_| full || heavy)
+    }
+}
+
+/// The smallest id a row written at `since` can have, its maker's clock being wrong by less than an hour: ids begin with
+/// their time, so their index finds the rows.
+pub(crate) fn first_id(since: Option<DateTime<Utc>>) -> Option<Uuid> {
+    let millis = since?.checked_sub_signed(CLOCK_SKEW)?.timestamp_millis();
+    Some(Uuid::from_u128(u128::from(u64::try_from(millis).ok()?) << 80))
 }
 
 /// Which rows a caller may see: all, their own, their teams'.
@@ -55,4 +99,28 @@ pub(crate) fn owner_columns(requester: Option<Requester>) -> (Option<Uuid>, Opti
         requester.and_then(Requester::user).map(Uuid::from),
         requester.and_then(Requester::client).map(Uuid::from),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_goes_on_when_its_rows_or_its_bytes_were_full() {
+        let page = Page { limit: 3, offset: 0, before: None };
+        let last = Some(Uuid::now_v7());
+        assert_eq!(page.next(3, 0, last), last);
+        assert_eq!(page.next(1, 1_500_000, last), last);
+        assert_eq!(page.next(2, 900_000, last), None);
+        assert_eq!(page.next(0, 0, None), None);
+    }
+
+    #[test]
+    fn ids_of_rows_since_a_time_are_not_below_its_first_id() {
+        let now = Utc::now();
+        let bound = first_id(Some(now)).unwrap();
+        assert!(Uuid::now_v7() > bound);
+        assert!(bound > first_id(Some(now - TimeDelta::hours(2))).unwrap());
+        assert_eq!(first_id(None), None);
+    }
 }

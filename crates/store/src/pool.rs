@@ -13,8 +13,8 @@ use sqlx::{
 
 use crate::{
     Audit, Calls, Cancellations, Clients, Credentials, Fleet, Idempotency, Installations, Jobs, Leases,
-    Newcomers, Permissions, Result, Retention, Revocations, Runners, StoreError, Teams, Users, Versions,
-    Webhooks, Workers,
+    Lists, Newcomers, Permissions, Result, Retention, Revocations, Runners, StoreError, Teams, Users,
+    Versions, Webhooks, Workers, lists,
     migrate::{self, Schema},
     whole::Whole,
 };
@@ -29,6 +29,7 @@ const FRESH: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub struct Store {
     pool: PgPool,
+    lists: PgPool,
     options: PgConnectOptions,
 }
 
@@ -55,21 +56,10 @@ impl Store {
                 ("lock_timeout", "5s"),
                 ("idle_in_transaction_session_timeout", "30s"),
             ]);
-        let pool = PgPoolOptions::new()
-            .max_connections(most_connections)
-            .acquire_timeout(Duration::from_secs(3))
-            // A round trip before every use would double the cost of small ones; what was used a moment ago is alive.
-            .test_before_acquire(false)
-            .before_acquire(|connection, seen| {
-                Box::pin(async move {
-                    if seen.idle_for > FRESH {
-                        connection.ping().await?;
-                    }
-                    Ok(true)
-                })
-            })
-            .connect_lazy_with(options.clone());
-        Ok(Self { pool, options })
+        let pool =
+            PgPoolOptions::new().max_connections(most_connections).acquire_timeout(Duration::from_secs(3));
+        let pool = connect_lazily(pool, options.clone());
+        Ok(Self { pool, lists: lists::pool(options.clone()), options })
     }
 
     /// Brings the tables up to date, on a connection of its own and under a lock: any number of processes may call it at
@@ -101,13 +91,27 @@ impl Store {
         Ok(Tx(Whole::new(async move { pool.begin().await }).await?))
     }
 
+    /// The same for a request that may have to wait for others: its locks are waited for at most half a second, with
+    /// `Unavailable` after that, so that whoever holds one does not take all connections.
+    pub async fn begin_briefly(&self) -> Result<Tx> {
+        let pool = self.pool.clone();
+        let begin = "BEGIN; SET LOCAL lock_timeout = '500ms'";
+        Ok(Tx(Whole::new(async move { pool.begin_with(begin).await }).await?))
+    }
+
     /// Takes a connection to read with.
     pub async fn read(&self) -> Result<Read> {
         Ok(Read(self.pool.acquire().await?))
     }
 
+    /// Takes a connection to read a list with, of those that only lists use.
+    pub async fn lists(&self) -> Result<Lists> {
+        Lists::acquire(&self.lists, &self.pool).await
+    }
+
     /// Waits for connections in use and closes all.
     pub async fn close(&self) {
+        self.lists.close().await;
         self.pool.close().await;
     }
 
@@ -115,6 +119,21 @@ impl Store {
     pub fn connections(&self) -> (u32, usize) {
         (self.pool.size(), self.pool.num_idle())
     }
+}
+
+/// A pool that connects on first use.
+pub(crate) fn connect_lazily(pool: PgPoolOptions, options: PgConnectOptions) -> PgPool {
+    // A round trip before every use would double the cost of small ones; what was used a moment ago is alive.
+    pool.test_before_acquire(false)
+        .before_acquire(|connection, seen| {
+            Box::pin(async move {
+                if seen.idle_for > FRESH {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
+        .connect_lazy_with(options)
 }
 
 impl Tx {
@@ -176,4 +195,4 @@ macro_rules! nouns {
         );
     )+};
 }
-nouns!(Tx, Read);
+nouns!(Tx, Read, Lists);

@@ -8,7 +8,12 @@ use domain::{
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{Listed, Page, Result, StoreError, Visible, fleet, jobs::seconds, page::owner_columns};
+use crate::{
+    Listed, MAX_TOTAL, Page, Result, StoreError, Visible, fleet,
+    jobs::seconds,
+    page::{MAX_PAGE_BYTES, owner_columns},
+    readable::readable,
+};
 
 /// The runners, on one connection.
 #[derive(Debug)]
@@ -90,6 +95,13 @@ struct RunnerRow {
     updated_at: DateTime<Utc>,
     registered_at: Option<DateTime<Utc>>,
     deleted_at: Option<DateTime<Utc>>,
+}
+
+impl RunnerRow {
+    /// Bytes of a row as a page is measured: those of its labels, quoted, and a round figure for the rest.
+    fn weight(&self) -> usize {
+        1000 + self.labels.iter().map(|label| label.len() + 3).sum::<usize>()
+    }
 }
 
 impl TryFrom<RunnerRow> for Runner {
@@ -192,11 +204,17 @@ impl Runners<'_> {
         let status = filter.status.map(RunnerStatus::as_str);
         let (team, user) = (filter.team.map(TeamId::uuid), filter.user.map(UserId::uuid));
         let rows = runner_rows!(
-            "WHERE ($1 OR runners.owner_user = $2 OR runners.owner_client = $3 OR runners.team_id = ANY($4))
-                AND CASE WHEN $5::text IS NULL THEN runners.status <> 'deleted' ELSE runners.status = $5 END
-                AND ($6::bool IS NULL OR runners.ephemeral = $6) AND ($7::uuid IS NULL OR runners.team_id = $7)
-                AND ($8::uuid IS NULL OR runners.owner_user = $8) AND ($9::uuid IS NULL OR runners.id < $9)
-             ORDER BY runners.id DESC LIMIT $10 OFFSET $11",
+            "WHERE runners.id IN (SELECT id FROM (
+                SELECT id, sum(size) OVER (ORDER BY id DESC) - size AS before FROM (
+                    SELECT id, 1000 + octet_length(labels::text) AS size FROM runners
+                    WHERE id IN (SELECT id FROM runners
+                        WHERE ($1 OR owner_user = $2 OR owner_client = $3 OR team_id = ANY($4))
+                            AND CASE WHEN $5::text IS NULL THEN status <> 'deleted' ELSE status = $5 END
+                            AND ($6::bool IS NULL OR ephemeral = $6) AND ($7::uuid IS NULL OR team_id = $7)
+                            AND ($8::uuid IS NULL OR owner_user = $8) AND ($9::uuid IS NULL OR id < $9)
+                        ORDER BY id DESC LIMIT $10 OFFSET $11)) page) sized
+                WHERE before < $12)
+             ORDER BY runners.id DESC",
             visible.all,
             visible.user,
             visible.client,
@@ -208,15 +226,16 @@ impl Runners<'_> {
             page.before,
             page.limit,
             page.offset,
+            MAX_PAGE_BYTES,
         )
         .fetch_all(&mut *self.0)
         .await?;
-        let total = sqlx::query_scalar!(
-            r#"SELECT count(*) AS "n!" FROM runners
+        let counted = sqlx::query_scalar!(
+            r#"SELECT count(*) AS "n!" FROM (SELECT FROM runners
              WHERE ($1 OR owner_user = $2 OR owner_client = $3 OR team_id = ANY($4))
                 AND CASE WHEN $5::text IS NULL THEN status <> 'deleted' ELSE status = $5 END
                 AND ($6::bool IS NULL OR ephemeral = $6) AND ($7::uuid IS NULL OR team_id = $7)
-                AND ($8::uuid IS NULL OR owner_user = $8)"#,
+                AND ($8::uuid IS NULL OR owner_user = $8) LIMIT $9) counted"#,
             visible.all,
             visible.user,
             visible.client,
@@ -225,10 +244,13 @@ impl Runners<'_> {
             filter.ephemeral,
             team,
             user,
+            MAX_TOTAL + 1,
         )
         .fetch_one(&mut *self.0)
         .await?;
-        Ok(Listed { items: rows.into_iter().map(Runner::try_from).collect::<Result<_>>()?, total })
+        let bytes = rows.iter().map(RunnerRow::weight).sum();
+        let next = page.next(rows.len(), bytes, rows.last().map(|last| last.id));
+        Ok(Listed::bounded(readable(rows), counted, next))
     }
 
     /// How many runners of the team are not deleted.
@@ -344,7 +366,7 @@ impl Runners<'_> {
         )
         .fetch_all(&mut *self.0)
         .await?;
-        rows.into_iter().map(Runner::try_from).collect()
+        Ok(readable(rows))
     }
 
     /// Runners that have been offline for longer than `age`, oldest first; without those somebody tried to remove
@@ -360,7 +382,7 @@ impl Runners<'_> {
         )
         .fetch_all(&mut *self.0)
         .await?;
-        rows.into_iter().map(Runner::try_from).collect()
+        Ok(readable(rows))
     }
 
     /// The live runner that GitHub knows by this id.

@@ -5,7 +5,7 @@ use domain::{Caller, InstallationId, Team, TeamId, User, UserId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{Listed, Page, Result, StoreError, users::UserRow};
+use crate::{Listed, Page, Result, StoreError, readable::readable, users::UserRow};
 
 /// The teams, on one connection.
 #[derive(Debug)]
@@ -157,7 +157,8 @@ impl Teams<'_> {
     }
 
     /// Makes everyone else who counts this team's runners wait until the end of the transaction. A lock of its own
-    /// and not the row's, so that reading and changing the team does not wait for it.
+    /// and not the row's, so that reading and changing the team does not wait for it. To be called in a transaction
+    /// whose locks are waited for briefly.
     pub async fn lock_quota(&mut self, id: TeamId) -> Result<()> {
         sqlx::query!(
             "SELECT pg_advisory_xact_lock(hashtextextended('quota:' || $1::text, 0))",
@@ -180,7 +181,8 @@ impl Teams<'_> {
         .await?;
         let total =
             sqlx::query_scalar!(r#"SELECT count(*) AS "n!" FROM teams"#).fetch_one(&mut *self.0).await?;
-        Ok(Listed { items: rows.into_iter().map(Team::try_from).collect::<Result<_>>()?, total })
+        let next = page.next(rows.len(), 0, rows.last().map(|last| last.id));
+        Ok(Listed::counted(readable(rows), total, next))
     }
 
     /// The teams the caller belongs to, by name.
@@ -306,6 +308,7 @@ impl Teams<'_> {
         )
         .fetch_one(&mut *self.0)
         .await?;
-        Ok(Listed { items: rows.into_iter().map(User::from).collect(), total })
+        let next = page.next(rows.len(), 0, rows.last().map(|last| last.id));
+        Ok(Listed::counted(rows.into_iter().map(User::from).collect(), total, next))
     }
 }

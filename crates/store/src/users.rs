@@ -327,6 +327,7 @@ impl Users<'_> {
         .await?;
         let total =
             sqlx::query_scalar!(r#"SELECT count(*) AS "n!" FROM users"#).fetch_one(&mut *self.0).await?;
-        Ok(Listed { items: rows.into_iter().map(User::from).collect(), total })
+        let next = page.next(rows.len(), 0, rows.last().map(|last| last.id));
+        Ok(Listed::counted(rows.into_iter().map(User::from).collect(), total, next))
     }
 }

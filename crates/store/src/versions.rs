@@ -165,6 +165,6 @@ impl Versions<'_> {
         .fetch_all(&mut *self.0)
         .await?;
         let total = i64::try_from(items.len()).unwrap_or(i64::MAX);
-        Ok(Listed { items, total })
+        Ok(Listed::counted(items, total, None))
     }
 }

@@ -35,7 +35,7 @@ list_params! {
 
 list_body! {
     /// A page of machine clients.
-    ClientList { clients: ClientView, by id }
+    ClientList { clients: ClientView }
 }
 
 problems! {
@@ -115,12 +115,14 @@ fn draft(app: &App, body: NewClientBody) -> Result<NewClient, Problem> {
 )]
 pub(crate) async fn list(
     State(app): State<App>,
-    _: Admin,
+    Admin(caller): Admin,
     Params(params): Params<ClientParams>,
 ) -> ApiResult<Json<ClientList>> {
     let page = params.page()?;
-    let listed = app.store.read().await?.clients().list(page).await?;
-    Ok(Json(ClientList::new(listed, &page)))
+    let mut lists = app.lists(&caller).await?;
+    let listed = lists.clients().list(page).await;
+    let listed = lists.finish(listed)?;
+    Ok(Json(ClientList::new(listed)))
 }
 
 /// Show a machine client.

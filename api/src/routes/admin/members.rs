@@ -28,7 +28,7 @@ list_params! {
 
 list_body! {
     /// A page of members.
-    MemberList { members: UserView, by id }
+    MemberList { members: UserView }
 }
 
 problems! {
@@ -77,11 +77,12 @@ pub(crate) async fn list(
     Params(params): Params<MemberParams>,
 ) -> ApiResult<Json<MemberList>> {
     let page = params.page()?;
-    let mut read = app.store.read().await?;
-    let known = read.teams().policy(team).await?.filter(|team| caller.may_see(Some(team.id), None));
+    let mut lists = app.lists(&caller).await?;
+    let known = lists.teams().policy(team).await?.filter(|team| caller.may_see(Some(team.id), None));
     known.ok_or_else(|| Problem::not_found("team"))?;
-    let listed = read.teams().members(team, page).await?;
-    Ok(Json(MemberList::new(listed, &page)))
+    let listed = lists.teams().members(team, page).await;
+    let listed = lists.finish(listed)?;
+    Ok(Json(MemberList::new(listed)))
 }
 
 /// Take a person out of a team.

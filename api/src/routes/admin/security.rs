@@ -34,7 +34,7 @@ list_params! {
 
 list_body! {
     /// A page of security events.
-    SecurityList { events: SecurityView, by id }
+    SecurityList { events: SecurityView }
 }
 
 problems! { SecurityProblems: AdminRequired, ValidationFailed; }
@@ -46,7 +46,7 @@ problems! { SecurityProblems: AdminRequired, ValidationFailed; }
 )]
 pub(crate) async fn list(
     State(app): State<App>,
-    _: Admin,
+    Admin(caller): Admin,
     Params(params): Params<SecurityParams>,
 ) -> ApiResult<Json<SecurityList>> {
     let page = params.page()?;
@@ -55,6 +55,8 @@ pub(crate) async fn list(
         severity: params.severity,
         team: filtered_team(&app, params.team.as_deref()).await?,
     };
-    let listed = app.store.read().await?.audit().alarms(&filter, page).await?;
-    Ok(Json(SecurityList::new(listed, &page)))
+    let mut lists = app.lists(&caller).await?;
+    let listed = lists.audit().alarms(&filter, page).await;
+    let listed = lists.finish(listed)?;
+    Ok(Json(SecurityList::new(listed)))
 }

@@ -130,7 +130,7 @@ list_params! {
 
 list_body! {
     /// A page of runners that are not ours.
-    UnmanagedList { runners: UnmanagedRunner, by id }
+    UnmanagedList { runners: UnmanagedRunner }
 }
 
 problems! {
@@ -232,10 +232,12 @@ pub(crate) async fn trigger(
 )]
 pub(crate) async fn unmanaged(
     State(app): State<App>,
-    _: Admin,
+    Admin(caller): Admin,
     Params(params): Params<UnmanagedParams>,
 ) -> ApiResult<Json<UnmanagedList>> {
     let page = params.page()?;
-    let listed = app.store.read().await?.fleet().unmanaged(page).await?;
-    Ok(Json(UnmanagedList::new(listed, &page)))
+    let mut lists = app.lists(&caller).await?;
+    let listed = lists.fleet().unmanaged(page).await;
+    let listed = lists.finish(listed)?;
+    Ok(Json(UnmanagedList::new(listed)))
 }

@@ -34,7 +34,7 @@ list_params! {
 
 list_body! {
     /// A page of teams.
-    TeamList { teams: TeamView, by id }
+    TeamList { teams: TeamView }
 }
 
 problems! {
@@ -189,10 +189,12 @@ pub(crate) async fn list(
     let page = params.page()?;
     if !caller.is_admin {
         let teams = app.store.read().await?.teams().of(&caller).await?;
-        return Ok(Json(TeamList::new(page_of(teams, &page), &page)));
+        return Ok(Json(TeamList::new(page_of(teams, &page))));
     }
-    let listed = app.store.read().await?.teams().list(page).await?;
-    Ok(Json(TeamList::new(listed, &page)))
+    let mut lists = app.lists(&caller).await?;
+    let listed = lists.teams().list(page).await;
+    let listed = lists.finish(listed)?;
+    Ok(Json(TeamList::new(listed)))
 }
 
 /// The page of a list that is short enough to be held whole.
@@ -201,7 +203,9 @@ fn page_of(mut teams: Vec<Team>, page: &Page) -> Listed<Team> {
     teams.sort_by_key(|team| std::cmp::Reverse(team.id.uuid()));
     let older = teams.into_iter().filter(|team| page.before.is_none_or(|before| team.id.uuid() < before));
     let (skip, limit) = (usize::try_from(page.offset), usize::try_from(page.limit));
-    Listed { items: older.skip(skip.unwrap_or(0)).take(limit.unwrap_or(0)).collect(), total }
+    let items: Vec<Team> = older.skip(skip.unwrap_or(0)).take(limit.unwrap_or(0)).collect();
+    let next = page.next(items.len(), 0, items.last().map(|last| last.id.uuid()));
+    Listed::counted(items, total, next)
 }
 
 /// Show a team: any to admins, to people the ones they belong to.

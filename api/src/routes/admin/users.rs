@@ -38,7 +38,7 @@ list_params! {
 
 list_body! {
     /// A page of people.
-    UserList { users: UserView, by id }
+    UserList { users: UserView }
 }
 
 problems! {
@@ -161,12 +161,14 @@ pub(crate) async fn create(
 )]
 pub(crate) async fn list(
     State(app): State<App>,
-    _: Admin,
+    Admin(caller): Admin,
     Params(params): Params<UserParams>,
 ) -> ApiResult<Json<UserList>> {
     let page = params.page()?;
-    let listed = app.store.read().await?.users().list(page).await?;
-    Ok(Json(UserList::new(listed, &page)))
+    let mut lists = app.lists(&caller).await?;
+    let listed = lists.users().list(page).await;
+    let listed = lists.finish(listed)?;
+    Ok(Json(UserList::new(listed)))
 }
 
 /// Show a person.

@@ -75,8 +75,10 @@ problems! { VersionProblems: AdminRequired; }
     get, path = "/admin/runners/versions", tag = "admin",
     responses((status = 200, description = "As of the last pass", body = VersionList), VersionProblems),
 )]
-pub(crate) async fn list(State(app): State<App>, _: Admin) -> ApiResult<Json<VersionList>> {
-    let listed = app.store.read().await?.versions().in_use().await?;
+pub(crate) async fn list(State(app): State<App>, Admin(caller): Admin) -> ApiResult<Json<VersionList>> {
+    let mut lists = app.lists(&caller).await?;
+    let listed = lists.versions().in_use().await;
+    let listed = lists.finish(listed)?;
     let versions = listed.items.into_iter().map(VersionView::from).collect();
     Ok(Json(VersionList { versions, total: listed.total, next_cursor: None }))
 }

@@ -41,7 +41,7 @@ list_params! {
 
 list_body! {
     /// A page of jobs.
-    JobList { jobs: JobView, by job_id }
+    JobList { jobs: JobView }
 }
 
 /// How long to wait.
@@ -75,8 +75,10 @@ pub(crate) async fn list(
         kind: params.kind,
         team: filtered_team(&app, params.team.as_deref()).await?,
     };
-    let listed = app.store.read().await?.jobs().list(&Visible::to(&caller), &filter, page).await?;
-    Ok(Json(JobList::new(listed, &page)))
+    let mut lists = app.lists(&caller).await?;
+    let listed = lists.jobs().list(&Visible::to(&caller), &filter, page).await;
+    let listed = lists.finish(listed)?;
+    Ok(Json(JobList::new(listed)))
 }
 
 /// Show a job, at once or when it is final.

@@ -1,11 +1,14 @@
 //! Accepting a request for a runner: one transaction, one ticket.
 
+use std::time::Duration;
+
 use domain::{
     Admission, AuditEntry, Caller, Job, JobId, JobKind, JobParams, Origin, Principal, Problem, ProblemCode,
     ProvisionRequest, RunnerId, Team, TeamId,
 };
 use serde_json::json;
 use store::{NewJob, NewRunner, Seen, StoreError, Tx};
+use tokio::time::{Instant, sleep};
 
 use crate::{
     app::App,
@@ -13,11 +16,6 @@ use crate::{
     queueing, refusal,
     views::Warning,
 };
-
-/// Labels of a refused request that are written down.
-const NOTED_LABELS: usize = 20;
-/// Characters of each of them.
-const NOTED_CHARS: usize = 64;
 
 /// One request, read and checked.
 pub(super) struct Ask<'r> {
@@ -76,11 +74,51 @@ impl Way {
     }
 }
 
+/// How long a request is tried again while others stand in its way.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Pause between two tries.
+const PAUSE: Duration = Duration::from_millis(50);
+
 /// What is known of a request before it is recorded.
 struct Plan {
     team: Team,
+    /// What the policy makes of it, the quota aside.
+    admission: Result<Admission, Problem>,
     /// Seconds until the job could start, or why it could not in time.
     starts_in: Result<u64, Problem>,
+}
+
+/// What one try came to.
+enum Committed<'p> {
+    /// The Idempotency-Key was known.
+    Before(Job),
+    /// The request is recorded.
+    Now(Job, &'p Plan),
+}
+
+/// Why one try came to nothing.
+enum Obstacle {
+    /// Another transaction stood in the way.
+    Passing,
+    /// Anything else.
+    Lasting(ApiError),
+}
+
+impl From<StoreError> for Obstacle {
+    fn from(error: StoreError) -> Self {
+        if error.is_conflict_in_time() { Self::Passing } else { Self::Lasting(error.into()) }
+    }
+}
+
+impl From<Problem> for Obstacle {
+    fn from(problem: Problem) -> Self {
+        Self::Lasting(problem.into())
+    }
+}
+
+fn crowded() -> Problem {
+    let detail = "Other requests of this team are being recorded and take long; try again shortly.";
+    Problem::new(ProblemCode::DatabaseUnavailable, detail).retry_after(2)
 }
 
 impl Ask<'_> {
@@ -88,21 +126,44 @@ impl Ask<'_> {
     /// and for a new one the seconds until it is expected to start.
     pub(super) async fn accept(&self, app: &App) -> ApiResult<(Job, Option<u64>)> {
         // Asked before the transaction, judged in it: a known key is answered whatever has changed since.
-        let plan = self.plan(app).await;
-        let id = JobId::new();
-        let mut tx = app.store.begin().await?;
-        if let Some(before) = self.take_key(&mut tx, id).await? {
-            return Ok((before, None));
+        let mut plan = self.plan(app).await;
+        if self.key.is_none() {
+            plan = Ok(plan?);
         }
-        let Plan { team, starts_in } = plan?;
-        let in_use = self.in_use(&mut tx, &team).await?;
-        let default_group = app.default_group(&team.installation)?;
-        let admission = team.admit(&self.request, in_use, default_group)?;
-        let starts_in = starts_in?;
-        let job = self.record(&mut tx, id, &team, &admission).await?;
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match self.commit(app, &plan).await {
+                Err(Obstacle::Passing) if Instant::now() < until => sleep(PAUSE).await,
+                Err(Obstacle::Passing) => return Err(crowded().into()),
+                Err(Obstacle::Lasting(error)) => return Err(error),
+                Ok(Committed::Before(job)) => return Ok((job, None)),
+                Ok(Committed::Now(job, plan)) => {
+                    queueing::enqueue(app, &job, plan.team.weight).await;
+                    return Ok((job, plan.starts_in.as_ref().ok().copied()));
+                }
+            }
+        }
+    }
+
+    /// Takes one try, in one transaction. A few of a team's have one at a time: the others wait without a connection.
+    async fn commit<'p>(&self, app: &App, plan: &'p ApiResult<Plan>) -> Result<Committed<'p>, Obstacle> {
+        let team = plan.as_ref().ok().map(|plan| plan.team.id).or(self.team);
+        let _turn = match team {
+            Some(team) => Some(app.accept_turns().take(&team).await.ok_or_else(crowded)?),
+            None => None,
+        };
+        let id = JobId::new();
+        let mut tx = app.store.begin_briefly().await?;
+        if let Some(before) = self.take_key(&mut tx, id).await? {
+            return Ok(Committed::Before(before));
+        }
+        let plan = plan.as_ref().map_err(|error| error.0.clone())?;
+        let admission = plan.admission.as_ref().map_err(Clone::clone)?;
+        self.check_quota(&mut tx, &plan.team).await?;
+        plan.starts_in.as_ref().map_err(Clone::clone)?;
+        let job = self.record(&mut tx, id, &plan.team, admission).await?;
         tx.commit().await?;
-        queueing::enqueue(app, &job, team.weight).await;
-        Ok((job, Some(starts_in)))
+        Ok(Committed::Now(job, plan))
     }
 
     /// What the caller should know about what it asked for.
@@ -119,10 +180,14 @@ impl Ask<'_> {
         let gone = || Problem::new(ProblemCode::TeamForbidden, "There is no such team.");
         let team = app.store.read().await?.teams().policy(team_id).await?.ok_or_else(gone)?;
         let starts_in = queueing::foresee(app, &team, self.way.kind()).await;
-        Ok(Plan { team, starts_in })
+        // Here and not beside the quota: reading a policy takes its time, and others would wait for the lock meanwhile.
+        let admission = app
+            .default_group(&team.installation)
+            .and_then(|default_group| team.admit(&self.request, 0, default_group));
+        Ok(Plan { team, admission, starts_in })
     }
 
-    async fn take_key(&self, tx: &mut Tx, job: JobId) -> ApiResult<Option<Job>> {
+    async fn take_key(&self, tx: &mut Tx, job: JobId) -> Result<Option<Job>, Obstacle> {
         let Some(key) = &self.key else { return Ok(None) };
         match tx.idempotency().take((self.caller.requester, self.asked_by()), key, &self.hash, job).await? {
             Seen::New => Ok(None),
@@ -146,16 +211,22 @@ impl Ask<'_> {
         self.caller.requester.client().map(|_| &self.caller.principal)
     }
 
-    /// The team's runners, counted where it matters, with everyone else who counts them waiting.
-    async fn in_use(&self, tx: &mut Tx, team: &Team) -> ApiResult<i64> {
-        if team.max_runners.is_none() {
-            return Ok(0);
+    /// Counts the team's runners where that matters, with everyone else who counts them waiting.
+    async fn check_quota(&self, tx: &mut Tx, team: &Team) -> Result<(), Obstacle> {
+        if team.max_runners.is_some() {
+            tx.teams().lock_quota(team.id).await?;
+            team.check_quota(tx.runners().count_live(team.id).await?)?;
         }
-        tx.teams().lock_quota(team.id).await?;
-        Ok(tx.runners().count_live(team.id).await?)
+        Ok(())
     }
 
-    async fn record(&self, tx: &mut Tx, id: JobId, team: &Team, admission: &Admission) -> ApiResult<Job> {
+    async fn record(
+        &self,
+        tx: &mut Tx,
+        id: JobId,
+        team: &Team,
+        admission: &Admission,
+    ) -> Result<Job, Obstacle> {
         let runner = NewRunner {
             id: RunnerId::new(),
             installation: team.installation.clone(),
@@ -208,10 +279,12 @@ impl Ask<'_> {
             [only] => Some(only.id),
             _ => None,
         });
+        let kept = refusal::labels(&self.request.labels, problem);
         let mut data = json!({
             "code": problem.code,
-            "labels": excerpt(&self.request.labels),
-            "label_count": self.request.labels.len(),
+            "labels": kept["refused"],
+            "refused_label_count": kept["refused_count"],
+            "label_count": kept["count"],
             "runner_group_id": self.request.runner_group_id,
             "name": self.request.name,
         });
@@ -233,12 +306,7 @@ impl Ask<'_> {
     }
 }
 
-/// The beginning of what was asked for, so that a refusal takes a bounded place in the log.
-fn excerpt(labels: &[String]) -> Vec<String> {
-    labels.iter().take(NOTED_LABELS).map(|label| label.chars().take(NOTED_CHARS).collect()).collect()
-}
-
-fn name_taken(error: StoreError) -> ApiError {
+fn name_taken(error: StoreError) -> Obstacle {
     if error.constraint() == Some("runners_name_key") {
         return Problem::new(
             ProblemCode::RunnerNameConflict,

@@ -29,7 +29,7 @@ list_params! {
 
 list_body! {
     /// A page of runners.
-    RunnerList { runners: RunnerView, by runner_id }
+    RunnerList { runners: RunnerView }
 }
 
 problems! {
@@ -54,8 +54,10 @@ pub(crate) async fn list(
         ephemeral: params.ephemeral,
         team: filtered_team(&app, params.team.as_deref()).await?,
     };
-    let listed = app.store.read().await?.runners().list(&Visible::to(&caller), &filter, page).await?;
-    Ok(Json(RunnerList::new(listed, &page)))
+    let mut lists = app.lists(&caller).await?;
+    let listed = lists.runners().list(&Visible::to(&caller), &filter, page).await;
+    let listed = lists.finish(listed)?;
+    Ok(Json(RunnerList::new(listed)))
 }
 
 /// Show a runner and what happened to it.
@@ -75,11 +77,11 @@ pub(crate) async fn show(
         .ok_or_else(|| Problem::not_found("runner"))?;
     let filter = AuditFilter { runner: Some(id), ..AuditFilter::default() };
     let page = Page { limit: 100, offset: 0, before: None };
-    let events = read.audit().list(&Visible::everything(), &filter, page).await?;
+    let events = read.audit().rows(&Visible::everything(), &filter, page).await?;
     let transitions = read.runners().transitions(id, page.limit).await?;
     Ok(Json(RunnerWithEvents {
         runner: runner.into(),
         transitions: transitions.into_iter().map(TransitionView::from).collect(),
-        events: events.items.into_iter().map(AuditView::from).collect(),
+        events: events.into_iter().map(AuditView::from).collect(),
     }))
 }

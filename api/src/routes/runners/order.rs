@@ -102,7 +102,7 @@ impl Order<'_> {
 
     /// None: there is no open job any more.
     async fn join(&self, app: &App, runner: &Runner) -> ApiResult<Option<Job>> {
-        let mut tx = app.store.begin().await?;
+        let mut tx = app.store.begin_briefly().await?;
         let Some(job) = tx.jobs().join(runner.id, self.params.kind()).await? else { return Ok(None) };
         let data = json!({ "joined": true });
         tx.audit().write(&AuditEntry { job: Some(job.id), data, ..self.entry(runner) }).await?;
@@ -131,7 +131,7 @@ impl Order<'_> {
             params: self.params.clone(),
             trace: self.origin.trace.clone(),
         };
-        let mut tx = app.store.begin().await?;
+        let mut tx = app.store.begin_briefly().await?;
         let asked_by = self.caller.requester.client().map(|_| &self.caller.principal);
         let job = match tx.jobs().insert_for(&job, asked_by).await {
             Ok(job) => job,

@@ -66,7 +66,7 @@ const KEEP_AUDIT: Setting = Setting::new(
     "0 (for ever), or days from 8 to 3650",
     "How long the audit log and the security events are kept.",
 )
-.or("0");
+.or("400");
 
 /// What is done about a violated label policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,7 +169,7 @@ mod tests {
     fn a_runner_is_kept_as_long_as_its_jobs() {
         let days = |days: u64| Some(Duration::from_hours(24 * days));
         let kept = keep("30", "30").unwrap();
-        assert_eq!((kept.keep_jobs, kept.keep_runners, kept.keep_audit), (days(30), days(30), None));
+        assert_eq!((kept.keep_jobs, kept.keep_runners, kept.keep_audit), (days(30), days(30), days(400)));
         assert_eq!(keep("0", "0").unwrap().keep_jobs, None);
         assert_eq!(keep("3650", "0").unwrap().keep_runners, None);
         for (jobs, runners) in [("31", "30"), ("0", "90"), ("7", "90"), ("30", "4000"), ("-1", "90")] {

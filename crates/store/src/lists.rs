@@ -1,0 +1,98 @@
+//! Connections for lists: few, with short statements, and a statement whose reader has gone is cancelled. However many
+//! lists are asked for, they take no connection from what provisions.
+
+use std::{
+    ops::{Deref, DerefMut},
+    time::Duration,
+};
+
+use sqlx::{
+    PgConnection, PgPool, Postgres,
+    pool::PoolConnection,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use tokio::runtime::Handle;
+
+use crate::{Result, pool};
+
+/// Connections for lists that one process opens.
+const MAX_CONNECTIONS: u32 = 6;
+/// How long a list waits for one of them.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The pool of these connections; connects on first use.
+pub(crate) fn pool(options: PgConnectOptions) -> PgPool {
+    let options = options.application_name("runner-token-service lists").options([
+        ("statement_timeout", "2500ms"),
+        ("lock_timeout", "1s"),
+        ("default_transaction_read_only", "on"),
+        // A filter that is absent must cost nothing, and partial indexes are only found for known values.
+        ("plan_cache_mode", "force_custom_plan"),
+    ]);
+    pool::connect_lazily(
+        PgPoolOptions::new().max_connections(MAX_CONNECTIONS).acquire_timeout(ACQUIRE_TIMEOUT),
+        options,
+    )
+}
+
+/// One connection to read a list with. Dropped before [`Lists::done`], what it still does is cancelled.
+#[derive(Debug)]
+pub struct Lists(pub(crate) Cancelling);
+
+/// A connection that cancels its statement when it is dropped unfinished.
+#[derive(Debug)]
+pub(crate) struct Cancelling {
+    connection: Option<PoolConnection<Postgres>>,
+    backend: i32,
+    /// Where the cancellation is sent from.
+    control: PgPool,
+}
+
+impl Lists {
+    pub(crate) async fn acquire(lists: &PgPool, control: &PgPool) -> Result<Self> {
+        let mut connection = lists.acquire().await?;
+        let backend =
+            sqlx::query_scalar!(r#"SELECT pg_backend_pid() AS "pid!""#).fetch_one(&mut *connection).await?;
+        Ok(Self(Cancelling { connection: Some(connection), backend, control: control.clone() }))
+    }
+
+    /// Says that everything that was asked has been answered.
+    pub fn done(mut self) {
+        // Back to its pool.
+        drop(self.0.connection.take());
+    }
+}
+
+impl Deref for Cancelling {
+    type Target = PgConnection;
+
+    #[expect(clippy::expect_used, reason = "only `done` and `drop` take it, and both end this value")]
+    fn deref(&self) -> &PgConnection {
+        self.connection.as_ref().expect("taken only at the end")
+    }
+}
+
+impl DerefMut for Cancelling {
+    #[expect(clippy::expect_used, reason = "only `done` and `drop` take it, and both end this value")]
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        self.connection.as_mut().expect("taken only at the end")
+    }
+}
+
+impl Drop for Cancelling {
+    fn drop(&mut self) {
+        let Some(mut connection) = self.connection.take() else { return };
+        connection.close_on_drop();
+        let (backend, control) = (self.backend, self.control.clone());
+        let Ok(runtime) = Handle::try_current() else { return };
+        runtime.spawn(async move {
+            // The connection is held until then, so that nobody else's statement has this number.
+            let cancelled =
+                sqlx::query_scalar!("SELECT pg_cancel_backend($1)", backend).fetch_one(&control).await;
+            if let Err(error) = cancelled {
+                tracing::debug!(%error, "a list nobody waits for runs until its time is over");
+            }
+            drop(connection);
+        });
+    }
+}
