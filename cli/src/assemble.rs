@@ -14,7 +14,7 @@ use runtime::{
     config::{
         ConfigError, CredentialConfig, DatabaseConfig, GithubAppConfig, GithubConfig, GithubOwner,
         InstallationConfig, JobsConfig, LabelEnforcement, MemberConfig, Mode, OidcConfig, RedisConfig,
-        SecretsConfig, ServerConfig, Sources, WebhookConfig,
+        SecretsConfig, ServerConfig, Sources, TokenKeysConfig, WebhookConfig,
     },
     health::Progress,
 };
@@ -132,10 +132,10 @@ pub(crate) fn worker(
     name: String,
 ) -> anyhow::Result<worker::Parts> {
     let jobs: JobsConfig = sources.section()?;
-    let (spine, keys) = (spine(sources)?, keys(sources)?);
+    let (spine, keys, token_keys) = (spine(sources)?, keys(sources)?, token_keys(sources)?);
     Ok(worker::Parts {
         store: store(sources)?,
-        fleet: Fleet::new(&spine, &keys, installations)?,
+        fleet: Fleet::new(&spine, token_keys.as_ref(), installations)?,
         spine,
         keys,
         config_life: config_life(&jobs),
@@ -165,7 +165,7 @@ pub(crate) fn scheduler(sources: &Sources, installations: Installations) -> anyh
     let spine = spine(sources)?;
     Ok(scheduler::Parts {
         store: store(sources)?,
-        fleet: Fleet::new(&spine, &keys(sources)?, installations)?,
+        fleet: Fleet::new(&spine, token_keys(sources)?.as_ref(), installations)?,
         spine,
         enforcement: jobs.label_enforcement,
         watch: watch(&jobs),
@@ -192,6 +192,16 @@ fn watch(jobs: &JobsConfig) -> scheduler::Watch {
 fn keys(sources: &Sources) -> anyhow::Result<KeyRing> {
     let config: SecretsConfig = sources.section()?;
     Ok(KeyRing::new(&config.pairs())?)
+}
+
+/// The keys of the GitHub token that workers and schedulers share; none: they share no token.
+fn token_keys(sources: &Sources) -> anyhow::Result<Option<KeyRing>> {
+    let config: TokenKeysConfig = sources.section()?;
+    if config.keys.is_empty() {
+        tracing::info!("TOKEN_KEYS is not set: this process mints a GitHub token of its own");
+        return Ok(None);
+    }
+    Ok(Some(KeyRing::new(&config.pairs())?))
 }
 
 fn drift(jobs: &JobsConfig) -> DriftRules {

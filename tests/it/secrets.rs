@@ -1,6 +1,7 @@
 //! A canary sits in every private part of every JIT config. It may be in the answers that hand a config out, and
 //! nowhere else: no log line, metric, row, key, problem or event.
 
+use domain::{KeyRing, SealError, Sealed};
 use harness::{World, draft, logs, wish};
 use sqlx::AssertSqlSafe;
 use twin::{Fault, FaultKind, needles};
@@ -111,5 +112,54 @@ async fn tokens_and_keys_are_not_logged_either() {
     for secret in [key.as_str(), signature, "Bearer ey", "ghs_"] {
         assert!(!text.contains(secret), "{secret}");
         assert!(!refused.text.contains(secret));
+    }
+}
+
+#[tokio::test]
+async fn the_apis_keys_do_not_open_the_shared_github_token() {
+    let world = World::builder().workers(1).start().await;
+    let red = world.team(draft("red")).await;
+    let ada = world.user("ada", &[&red]).await;
+    let asked = world.provision(&ada, wish("ci")).await;
+    world.settled(&ada, asked.job).await;
+
+    let installation =
+        world.twin.ledger().of("POST", "generate-jitconfig").next().unwrap().installation.unwrap();
+    let name = format!("github-token:default:{installation}");
+    let stored = harness::eventually("a worker shares its token", || async {
+        world.spine().shared_get(&name).await.unwrap()
+    })
+    .await;
+    let stored: serde_json::Value = serde_json::from_slice(&stored).unwrap();
+    let bytes = |field: &str| serde_json::from_value::<Vec<u8>>(stored[field].clone()).unwrap();
+    let sealed = Sealed {
+        key_id: stored["key_id"].as_str().unwrap().to_owned(),
+        wrapped_key: bytes("wrapped_key"),
+        ciphertext: bytes("ciphertext"),
+    };
+    let expires_at: chrono::DateTime<chrono::Utc> =
+        serde_json::from_value(stored["expires_at"].clone()).unwrap();
+    let context = format!("installation-token|default|{installation}|{}", expires_at.timestamp());
+    // Whatever the key is called: it is the key itself that the API must not have.
+    let ring = |key: &[u8]| KeyRing::new(&[(sealed.key_id.clone(), key.to_vec().into())]).unwrap();
+    assert_eq!(ring(harness::CREDENTIAL_KEY).open(&context, &sealed).unwrap_err(), SealError::Broken);
+    let token = ring(harness::TOKEN_KEY).open(&context, &sealed).unwrap();
+    assert!(token.expose().starts_with("ghs_"));
+}
+
+#[tokio::test]
+async fn a_token_of_the_service_can_do_no_more_than_it_needs() {
+    let world = World::builder().workers(1).start().await;
+    world.twin.control().permit(5_151_515, "administration", Some("write")).unwrap();
+    let red = world.team(draft("red")).await;
+    let ada = world.user("ada", &[&red]).await;
+    let asked = world.provision(&ada, wish("ci")).await;
+    world.settled(&ada, asked.job).await;
+    let permissions = world.twin.control().token_permissions();
+    let all: std::collections::BTreeSet<_> = permissions.iter().flatten().collect();
+    let needed = [("actions", "write"), ("organization_self_hosted_runners", "write")];
+    assert!(!all.is_empty());
+    for (name, level) in all {
+        assert!(name == "metadata" || needed.contains(&(name.as_str(), level.as_str())), "{name}: {level}");
     }
 }

@@ -37,6 +37,7 @@ pub(super) struct Site<'w> {
     pub(super) database: String,
     redis: u16,
     keys: String,
+    token_keys: String,
 }
 
 impl World {
@@ -63,7 +64,8 @@ impl World {
             self.stack().execute("postgres", &format!("CREATE DATABASE {database}"))
         })?;
         let keys = format!("bench:{}", STANDARD.encode(rand::random::<[u8; 32]>()));
-        Ok(Site { world: self, database: database.to_owned(), redis, keys })
+        let token_keys = format!("bench:{}", STANDARD.encode(rand::random::<[u8; 32]>()));
+        Ok(Site { world: self, database: database.to_owned(), redis, keys, token_keys })
     }
 
     /// A queue that is told what the twin knows: that GitHub limits nothing here.
@@ -150,6 +152,7 @@ impl Site<'_> {
     fn github_env(&self) -> Vec<(&'static str, String)> {
         let config = TwinConfig::default();
         let mut env = self.env();
+        env.push(("TOKEN_KEYS", self.token_keys.clone()));
         env.push(("GITHUB_APP_ID", config.app_id.to_string()));
         env.push(("GITHUB_APP_INSTALLATION_ID", config.installation_id.to_string()));
         // Under GitHub's own limits every figure would be GitHub's.

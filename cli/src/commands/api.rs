@@ -6,7 +6,7 @@ use ::api::{App, ConnectionLimits, oidc::Verifier};
 use anyhow::Context;
 use domain::{AuditEntry, InstallationId, UserId};
 use runtime::{
-    config::{BootstrapConfig, ServerConfig, Sources},
+    config::{BootstrapConfig, ServerConfig, Sources, TokenKeysConfig},
     open_files,
 };
 use serde_json::json;
@@ -19,6 +19,11 @@ use crate::{assemble, process::Process};
 /// Serves until a signal.
 pub(crate) async fn run(sources: &Sources) -> anyhow::Result<()> {
     let mut process = Process::start(sources, "api")?;
+    if TokenKeysConfig::is_given(sources) {
+        tracing::warn!(
+            "TOKEN_KEYS is set for the API, which must not have these keys: give them to workers and schedulers only"
+        );
+    }
     let server: ServerConfig = sources.section()?;
     let bootstrap: BootstrapConfig = sources.section()?;
     let (parts, verifier) = assemble::api(sources, &process)?;

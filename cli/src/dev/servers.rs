@@ -59,6 +59,10 @@ impl Servers {
                 }
             }
         }
+        if !sources.has("TOKEN_KEYS") {
+            // Made anew for each run, so that no run meets the GitHub token of an earlier one.
+            sources = sources.set("TOKEN_KEYS", new_keys());
+        }
         if sources.has("CREDENTIAL_KEYS") {
             return Ok(sources);
         }

@@ -59,15 +59,17 @@ impl fmt::Debug for Fleet {
 }
 
 impl Fleet {
-    /// Makes the clients. `keys` seal the tokens they share. Must be called within a tokio runtime.
+    /// Makes the clients. `keys` seal the tokens that processes share; without them each has its own. They are keys the API
+    /// does not have. Must be called within a tokio runtime.
     ///
     /// # Errors
     /// Settings that contradict themselves, or a key that cannot be used.
-    pub fn new(
+    pub fn new<'k>(
         spine: &Spine,
-        keys: &KeyRing,
+        keys: impl Into<Option<&'k KeyRing>>,
         installations: Vec<Installation>,
     ) -> Result<Self, SettingsError> {
+        let keys = keys.into();
         let mut members = HashMap::new();
         for Installation { id, github: settings, budget } in installations {
             let github_id = match &settings.credential {

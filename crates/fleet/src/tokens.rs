@@ -20,12 +20,12 @@ const LOOK: Duration = Duration::from_millis(50);
 /// A shared token is kept this long at most; GitHub's live for an hour.
 const KEEP: Duration = Duration::from_mins(55);
 
-/// The shared place. Away or broken, it is as good as empty: a token can always be minted.
+/// The shared place. Away or broken, it is as good as empty: a token can always be minted. Without keys nothing is shared.
 pub(crate) struct SharedTokens {
     spine: Spine,
     /// Ours: ids of GitHub's are unique on one GitHub only.
     id: InstallationId,
-    keys: KeyRing,
+    keys: Option<KeyRing>,
     lock: Mutex<Option<LockToken>>,
 }
 
@@ -39,12 +39,12 @@ struct Kept {
 }
 
 impl SharedTokens {
-    pub(crate) fn new(spine: &Spine, keys: &KeyRing, id: &InstallationId) -> Self {
-        Self { spine: spine.clone(), id: id.clone(), keys: keys.clone(), lock: Mutex::default() }
+    pub(crate) fn new(spine: &Spine, keys: Option<&KeyRing>, id: &InstallationId) -> Self {
+        Self { spine: spine.clone(), id: id.clone(), keys: keys.cloned(), lock: Mutex::default() }
     }
 
     fn name(&self, installation: u64) -> String {
-        format!("token:{}:{installation}", self.id)
+        format!("github-token:{}:{installation}", self.id)
     }
 
     fn mint(&self, installation: u64) -> String {
@@ -57,16 +57,19 @@ impl SharedTokens {
     }
 
     async fn read(&self, installation: u64) -> Option<StoredToken> {
+        let keys = self.keys.as_ref()?;
         let bytes = self.spine.shared_get(&self.name(installation)).await.ok()??;
         let kept: Kept = serde_json::from_slice(&bytes).ok()?;
         let sealed =
             Sealed { key_id: kept.key_id, wrapped_key: kept.wrapped_key, ciphertext: kept.ciphertext };
-        let token = self.keys.open(&self.context(installation, kept.expires_at), &sealed).ok()?;
+        let token = keys.open(&self.context(installation, kept.expires_at), &sealed).ok()?;
         Some(StoredToken { token, expires_at: kept.expires_at })
     }
 
     /// The token, or none to the one process that is to mint it.
     async fn take(&self, installation: u64, fit: Fit<'_>) -> Option<StoredToken> {
+        // Nobody else could use what this process mints.
+        self.keys.as_ref()?;
         let until = Instant::now() + LOCK;
         loop {
             if let Some(token) = self.read(installation).await.filter(fit) {
@@ -108,7 +111,7 @@ impl SharedTokens {
     fn seal(&self, installation: u64, token: &StoredToken) -> Option<Vec<u8>> {
         let secret = Secret::new(token.token.expose());
         let Sealed { key_id, wrapped_key, ciphertext } =
-            self.keys.seal(&self.context(installation, token.expires_at), &secret).ok()?;
+            self.keys.as_ref()?.seal(&self.context(installation, token.expires_at), &secret).ok()?;
         serde_json::to_vec(&Kept { key_id, wrapped_key, ciphertext, expires_at: token.expires_at }).ok()
     }
 }

@@ -190,6 +190,11 @@ impl Commands {
         }
     }
 
+    /// The permissions of every token minted so far, expired ones included.
+    pub fn token_permissions(&self) -> Vec<BTreeMap<String, String>> {
+        self.shared.lock().tokens.values().map(|token| token.permissions.clone()).collect()
+    }
+
     /// Sets one permission of an installation and of the tokens it has: `None`, `read` or `write`.
     ///
     /// # Errors

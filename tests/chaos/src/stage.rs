@@ -311,6 +311,8 @@ async fn slots(program: &Path, settings: &Settings, folder: &Path, hooked: u16) 
                 settings.push(("SERVICE_PORT".to_owned(), port.to_string()));
             } else {
                 arguments.extend(["--listen".to_owned(), address.clone()]);
+                let keys: Vec<u8> = (33..=64).collect();
+                settings.push(("TOKEN_KEYS".to_owned(), format!("chaos:{}", STANDARD.encode(keys))));
             }
             let (program, folder) = (program.to_path_buf(), folder.to_path_buf());
             slots.push(Slot::new(Recipe { role, which, program, arguments, settings, folder, address }));

@@ -44,7 +44,7 @@ pub use process::Process;
 pub use program::{Program, Said};
 pub use wait::{eventually, eventually_within, holds};
 pub use work::{Asked, wish};
-pub use world::World;
+pub use world::{CREDENTIAL_KEY, TOKEN_KEY, World};
 
 #[expect(clippy::disallowed_methods, reason = "tests are told their servers by the environment alone")]
 fn server(name: &str) -> String {

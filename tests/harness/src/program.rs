@@ -154,6 +154,7 @@ impl World {
         let mut command = Command::new(rts());
         command.arg(word).current_dir(folder).env_clear().envs(self.environment(&key));
         if word != "api" {
+            command.env("TOKEN_KEYS", format!("tokens:{}", STANDARD.encode(world::TOKEN_KEY)));
             command.args(["--listen", "127.0.0.1:0"]);
         }
         command.envs(changes.iter().copied());
@@ -200,7 +201,7 @@ impl World {
             ("GITHUB_API_URL", self.twin.url().to_owned()),
             ("OIDC_ISSUER", self.issuer().url().to_owned()),
             ("OIDC_AUDIENCE", "runner-tokens".to_owned()),
-            ("CREDENTIAL_KEYS", format!("test:{}", STANDARD.encode(world::KEY))),
+            ("CREDENTIAL_KEYS", format!("test:{}", STANDARD.encode(world::CREDENTIAL_KEY))),
             ("SERVICE_PORT", "0".to_owned()),
             ("WORKER_LEASE_SECONDS", self.choices.lease.as_secs().to_string()),
             ("LOG_LEVEL", "debug,hyper=info,sqlx=info,tower=info,apalis=info,reqwest=info".to_owned()),

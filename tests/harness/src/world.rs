@@ -39,7 +39,9 @@ use crate::{Builder, Corner, Database, Process, logs, servers::Servers, telemetr
 /// Life of a config that nobody fetches.
 const CONFIG_LIFE: TimeDelta = TimeDelta::minutes(60);
 /// What configs are sealed with: any 32 bytes that are not all the same.
-pub(crate) const KEY: &[u8; 32] = b"a key that only tests ever use..";
+pub const CREDENTIAL_KEY: &[u8; 32] = b"a key that only tests ever use..";
+/// What the GitHub token that workers and schedulers share is sealed with.
+pub const TOKEN_KEY: &[u8; 32] = b"another key that only tests use.";
 
 /// Everything there is for one test. Dropping it stops all of it.
 #[derive(Debug)]
@@ -231,7 +233,7 @@ impl World {
     }
 
     fn fleet(&self) -> Fleet {
-        let make = || Fleet::new(&self.spine, &keys(), self.installations());
+        let make = || Fleet::new(&self.spine, &token_keys(), self.installations());
         self.fleet.get_or_init(|| make().unwrap()).clone()
     }
 
@@ -256,7 +258,7 @@ impl World {
         let (called, primed, patience) = (name.clone(), self.choices.primed, self.choices.patience);
         Process::start(&name, move |shutdown| async move {
             let spine = corner.spine();
-            let fleet = Fleet::new(&spine, &keys(), installations)?;
+            let fleet = Fleet::new(&spine, &token_keys(), installations)?;
             if primed {
                 fleet.prime(&spine).await;
             }
@@ -289,7 +291,7 @@ impl World {
             let spine = corner.spine();
             let parts = scheduler::Parts {
                 store: database.store(3),
-                fleet: Fleet::new(&spine, &keys(), installations)?,
+                fleet: Fleet::new(&spine, &token_keys(), installations)?,
                 spine,
                 enforcement,
                 watch,
@@ -388,7 +390,11 @@ fn trusted(nth: usize, issuer: &Issuer) -> TrustedIssuer {
 }
 
 fn keys() -> KeyRing {
-    KeyRing::new(&[("test".to_owned(), Zeroizing::new(KEY.to_vec()))]).unwrap()
+    KeyRing::new(&[("test".to_owned(), Zeroizing::new(CREDENTIAL_KEY.to_vec()))]).unwrap()
+}
+
+fn token_keys() -> KeyRing {
+    KeyRing::new(&[("tokens".to_owned(), Zeroizing::new(TOKEN_KEY.to_vec()))]).unwrap()
 }
 
 fn app(

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::{
     BootstrapConfig, DatabaseConfig, Fallback, GithubAppConfig, GithubConfig, JobsConfig, LogConfig,
-    OidcConfig, RedisConfig, SecretsConfig, Section, ServerConfig, Setting, WebhookConfig,
+    OidcConfig, RedisConfig, SecretsConfig, Section, ServerConfig, Setting, TokenKeysConfig, WebhookConfig,
 };
 
 /// Read by the sources themselves, before any section.
@@ -24,6 +24,7 @@ const SECTIONS: &[(&str, &[Setting])] = &[
     (WebhookConfig::TITLE, WebhookConfig::SETTINGS),
     (OidcConfig::TITLE, OidcConfig::SETTINGS),
     (SecretsConfig::TITLE, SecretsConfig::SETTINGS),
+    (TokenKeysConfig::TITLE, TokenKeysConfig::SETTINGS),
     (JobsConfig::TITLE, JobsConfig::SETTINGS),
     (LogConfig::TITLE, LogConfig::SETTINGS),
     (BootstrapConfig::TITLE, BootstrapConfig::SETTINGS),

@@ -28,7 +28,7 @@ pub use jobs::{JobsConfig, LabelEnforcement};
 pub use log::{LogConfig, LogFormat};
 pub use oidc::{AcceptedTokens, IssuerConfig, IssuerPolicy, OidcConfig};
 pub use parse::{is_loopback, safe_url};
-pub use secrets::{CredentialKey, SecretsConfig};
+pub use secrets::{CredentialKey, SecretsConfig, TokenKeysConfig};
 pub use server::{ServerConfig, ServerGuards, TrustedProxies};
 pub use setting::{Fallback, Section, Setting};
 pub use sources::{Mode, Sources};

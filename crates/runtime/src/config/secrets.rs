@@ -20,6 +20,15 @@ const KEYS: Setting = Setting::new(
 .secret()
 .list();
 
+const TOKEN_KEYS: Setting = Setting::new(
+    "TOKEN_KEYS",
+    "1 to 4 pairs `id:base64 of 32 random bytes`, comma-separated, each id once, none of them among CREDENTIAL_KEYS",
+    "The keys that seal the GitHub token which workers and schedulers share through Redis. For them alone: `rts api` must \
+     not have these keys. Without them every process has a token of its own. To rotate, put a new one in front.",
+)
+.secret()
+.list();
+
 /// The keys, the sealing one first.
 #[derive(Clone, Debug)]
 pub struct SecretsConfig {
@@ -45,8 +54,31 @@ impl fmt::Debug for CredentialKey {
 impl SecretsConfig {
     /// The keys as `(id, 32 bytes)`, for a key ring.
     pub fn pairs(&self) -> Vec<(String, Zeroizing<Vec<u8>>)> {
-        self.keys.iter().map(|key| (key.id.clone(), key.key.clone())).collect()
+        pairs(&self.keys)
     }
+}
+
+/// The keys of the shared GitHub token, for workers and schedulers alone.
+#[derive(Clone, Debug)]
+pub struct TokenKeysConfig {
+    /// Up to 4 keys, ids unique; none when processes share no token.
+    pub keys: Vec<CredentialKey>,
+}
+
+impl TokenKeysConfig {
+    /// The keys as `(id, 32 bytes)`, for a key ring.
+    pub fn pairs(&self) -> Vec<(String, Zeroizing<Vec<u8>>)> {
+        pairs(&self.keys)
+    }
+
+    /// Whether a process has been given such keys, needed or not.
+    pub fn is_given(sources: &Sources) -> bool {
+        sources.has(TOKEN_KEYS.name)
+    }
+}
+
+fn pairs(keys: &[CredentialKey]) -> Vec<(String, Zeroizing<Vec<u8>>)> {
+    keys.iter().map(|key| (key.id.clone(), key.key.clone())).collect()
 }
 
 impl Section for SecretsConfig {
@@ -54,17 +86,36 @@ impl Section for SecretsConfig {
     const SETTINGS: &'static [Setting] = &[KEYS];
 
     fn load(sources: &Sources) -> Result<Self, ConfigError> {
-        let mode = sources.mode();
-        let given = sources.given(&KEYS)?.ok_or_else(|| KEYS.missing())?;
-        let keys = sources.items(&KEYS, KEY_LIMIT, |text| pair(text, mode))?;
-        let mut ids: Vec<_> = keys.iter().map(|key| &key.id).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        if keys.is_empty() || ids.len() != keys.len() {
-            return Err(given.bad());
-        }
-        Ok(Self { keys })
+        let keys = load(sources, &KEYS)?;
+        if keys.is_empty() { Err(KEYS.missing()) } else { Ok(Self { keys }) }
     }
+}
+
+impl Section for TokenKeysConfig {
+    const TITLE: &'static str = "Shared GitHub token";
+    const SETTINGS: &'static [Setting] = &[TOKEN_KEYS];
+
+    fn load(sources: &Sources) -> Result<Self, ConfigError> {
+        let keys = load(sources, &TOKEN_KEYS)?;
+        // Where the other keys are given as well: the API has those.
+        let others = load(sources, &KEYS).unwrap_or_default();
+        let shared = keys.iter().any(|key| others.iter().any(|other| other.key == key.key));
+        match sources.given(&TOKEN_KEYS)? {
+            Some(given) if shared => Err(given.bad()),
+            _ => Ok(Self { keys }),
+        }
+    }
+}
+
+/// The keys of a setting; none when it is not given.
+fn load(sources: &Sources, setting: &Setting) -> Result<Vec<CredentialKey>, ConfigError> {
+    let mode = sources.mode();
+    let Some(given) = sources.given(setting)? else { return Ok(Vec::new()) };
+    let keys = sources.items(setting, KEY_LIMIT, |text| pair(text, mode))?;
+    let mut ids: Vec<_> = keys.iter().map(|key| &key.id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    if keys.is_empty() || ids.len() != keys.len() { Err(given.bad()) } else { Ok(keys) }
 }
 
 fn pair(text: &str, mode: Mode) -> Option<CredentialKey> {

@@ -143,6 +143,18 @@ fn credential_keys_are_checked() {
     }
     let five = (0..5).map(|n| KEY.replace("k1", &format!("k{n}"))).collect::<Vec<_>>().join(",");
     refusal::<SecretsConfig>("CREDENTIAL_KEYS", &five);
+    let token_keys = |keys: &str| sources().set("TOKEN_KEYS", keys).section::<TokenKeysConfig>();
+    assert!(
+        sources().section::<TokenKeysConfig>().unwrap().keys.is_empty(),
+        "each process has its own token then"
+    );
+    let other = "t1:MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
+    assert_eq!(token_keys(other).unwrap().keys.len(), 1);
+    let line = token_keys(&KEY.replace("k1", "t1")).unwrap_err().to_string();
+    assert!(line.contains("TOKEN_KEYS") && line.contains("CREDENTIAL_KEYS"), "the API has that key: {line}");
+    for bad in ["k1", &format!("t1:{same}="), &format!("{other},{other}")] {
+        refusal::<TokenKeysConfig>("TOKEN_KEYS", bad);
+    }
     let two = sources().set("CREDENTIAL_KEYS", format!("{}, {KEY}", KEY.replace("k1", "k2")));
     let keys: SecretsConfig = two.section().unwrap();
     assert_eq!(format!("{:?}", keys.keys), "[CredentialKey(k2), CredentialKey(k1)]");
