@@ -129,6 +129,8 @@ async fn a_404_proves_nothing_while_the_listing_is_refused_too() {
     scene.world.twin.remove_runner(runner.github).unwrap();
     // The look at the runner passes, the listing that must confirm it does not.
     scene.world.twin.fault(Fault::new(FaultKind::Status { status: 403 }).on("GET", LIST).skip(1));
+    // A refusal counts only once the token is known everywhere.
+    scene.world.twin.advance(std::time::Duration::from_secs(31));
     let asked = scene.world.ask("POST", &format!("/runners/{}/refresh", runner.id)).by(&scene.ada);
     asked.header("prefer", "wait=20").send().await.refused(502, "github_refused");
     assert_eq!(scene.status(&runner).await, "active");
