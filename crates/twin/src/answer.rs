@@ -39,6 +39,13 @@ impl Answer {
         )
     }
 
+    /// Whether GitHub knows the credential of the request no more, or never did. It counts no such request, and tells of
+    /// no limit in the answer.
+    pub(crate) fn is_bad_credentials(&self) -> bool {
+        let message = self.body.as_ref().and_then(|body| body["message"].as_str());
+        self.status == 401 && message == Some("Bad credentials")
+    }
+
     pub(crate) fn not_found() -> Self {
         Self::error(404, "Not Found")
     }

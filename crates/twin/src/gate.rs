@@ -157,6 +157,10 @@ impl State {
 
     /// Limits first, then the faults: only what GitHub would have handled can go wrong.
     fn count(&mut self, visit: &mut Visit, now: DateTime<Utc>) {
+        // GitHub counts no request whose credentials it does not know.
+        if matches!(&visit.next, Next::Say(answer) if answer.is_bad_credentials()) {
+            return;
+        }
         if let Err(refusal) = self.meter.admit(&visit.ask, now) {
             visit.next = Next::Say(limited(&refusal, visit.owner));
             return;
@@ -339,6 +343,7 @@ impl State {
         if let Some((kind, detail)) = &answer.violation {
             self.blame(visit, *kind, detail);
         }
+        let counted = !answer.is_bad_credentials();
         let mut status = answer.status;
         let mut body = answer.body.map(|v| v.to_string()).unwrap_or_default();
         let mut headers = answer.headers;
@@ -356,8 +361,10 @@ impl State {
         headers.push(("x-github-api-version-selected".into(), version.to_owned()));
         headers.push(("x-github-request-id".into(), visit.request_id.clone()));
         headers.push(("date".into(), now.format("%a, %d %b %Y %H:%M:%S GMT").to_string()));
-        let window = self.meter.headers(visit.owner, &visit.ask.resource, now);
-        headers.extend(window.into_iter().map(|(name, value)| (name.into(), value)));
+        if counted {
+            let window = self.meter.headers(visit.owner, &visit.ask.resource, now);
+            headers.extend(window.into_iter().map(|(name, value)| (name.into(), value)));
+        }
         Written { status, headers, body: body.into() }
     }
 }

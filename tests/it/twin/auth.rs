@@ -89,6 +89,29 @@ async fn the_wrong_credential_is_refused() {
 }
 
 #[tokio::test]
+async fn unknown_credentials_are_not_counted_and_bear_no_limits() {
+    let github = Github::start().await;
+    let refused = github.with_token("ghs_nobody", "GET", RUNNERS, &Value::Null).await;
+    assert_eq!((refused.status, refused.message()), (401, "Bad credentials"));
+    assert!(refused.headers.keys().all(|name| !name.as_str().starts_with("x-ratelimit")), "{refused:?}");
+    let anonymous = read(github.request("GET", RUNNERS)).await.unwrap();
+    assert_eq!(
+        (anonymous.status, anonymous.header("x-ratelimit-remaining")),
+        (401, Some("59")),
+        "{anonymous:?}"
+    );
+}
+
+#[tokio::test]
+async fn no_permissions_in_particular_are_all_permissions() {
+    let github = Github::start().await;
+    let all = github.app("POST", MINT, &json!({})).await;
+    let same = github.app("POST", MINT, &json!({ "permissions": {} })).await;
+    assert_eq!((same.status, &same.body["permissions"]), (201, &all.body["permissions"]));
+    assert!(same.body["permissions"].as_object().is_some_and(|granted| !granted.is_empty()));
+}
+
+#[tokio::test]
 async fn headers_are_checked() {
     let github = Github::start().await;
     let silent = reqwest::Client::builder().timeout(Duration::from_secs(30)).no_proxy().build().unwrap();

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{builder, look, send};
 
-/// Payloads of a folder: `<event>.<anything>.json`. Where the folder is not there, none.
+/// Payloads of a folder: `<event>.<anything>.json`. None when the folder is absent, which `./dev test` says.
 fn payloads(folder: &Path) -> Vec<(String, PathBuf)> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let mut all: Vec<_> = entries
@@ -45,5 +45,7 @@ async fn our_payloads_are_understood() {
 #[tokio::test]
 async fn real_payloads_are_understood() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    replay(root.join("../../../shared/github/webhooks")).await;
+    let folder = root.join("../../../shared/github/webhooks");
+    let expected = if folder.is_dir() { 20 } else { 0 };
+    assert!(replay(folder).await >= expected);
 }
