@@ -29,8 +29,11 @@ pub(crate) struct CredentialView {
     /// Start the runner before.
     expires_at: DateTime<Utc>,
     /// Starts it.
-    #[schema(example = "./run.sh --jitconfig eyJ…")]
+    #[schema(example = "ACTIONS_RUNNER_INPUT_JITCONFIG='eyJ…' ./run.sh")]
     run_command: String,
+    /// The same with the config as an argument, which every local user and the job itself can read while it runs.
+    #[schema(example = "./run.sh --jitconfig 'eyJ…'")]
+    run_command_argv: String,
     /// The job that got it.
     job_id: Uuid,
     /// What you should know about what you asked for.
@@ -159,15 +162,20 @@ fn open(app: &App, job: &Job, credential: &SealedCredential, runner: Runner) -> 
         encoded_jit_config: secret.expose().to_owned(),
         labels: runner.labels,
         expires_at,
-        run_command: format!("./run.sh --jitconfig {}", secret.expose()),
+        run_command: format!("ACTIONS_RUNNER_INPUT_JITCONFIG={} ./run.sh", quoted(secret.expose())),
+        run_command_argv: format!("./run.sh --jitconfig {}", quoted(secret.expose())),
         job_id: job.id.uuid(),
         warnings: Vec::new(),
     }))
 }
 
+/// A text as one word of a shell.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
 /// The command for a shell. Labels may hold anything but commas and control characters.
 fn configuration(runner: &Runner, url: &str, token: &str) -> String {
-    let quoted = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
     let mut words = vec!["./config.sh --unattended".to_owned()];
     let options =
         [("url", url), ("token", token), ("name", &runner.name), ("labels", &runner.labels.join(","))];

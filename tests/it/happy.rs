@@ -32,7 +32,9 @@ async fn a_runner_is_asked_for_followed_and_collected() {
     let credential = world.credential(&ada, job).await.expect(200);
     assert_eq!(credential.header("cache-control"), "no-store");
     let encoded = credential.body["encoded_jit_config"].as_str().unwrap();
-    assert_eq!(credential.body["run_command"], format!("./run.sh --jitconfig {encoded}"));
+    let command = format!("ACTIONS_RUNNER_INPUT_JITCONFIG='{encoded}' ./run.sh");
+    assert_eq!(credential.body["run_command"], command);
+    assert_eq!(credential.body["run_command_argv"], format!("./run.sh --jitconfig '{encoded}'"));
     let name = credential.body["runner_name"].as_str().unwrap();
     let settings = file(encoded, ".runner");
     assert_eq!((settings["AgentName"].as_str(), settings["WorkFolder"].as_str()), (Some(name), Some("w")));

@@ -88,7 +88,10 @@ impl Caller<'_> {
         let credential: Credential = self.send(self.client.post(url)).await?;
         step(begun.elapsed(), "config fetched", &format!("labels {}", credential.labels.join(", ")));
         let blob = shorten(&credential.encoded_jit_config);
-        say::line(format_args!("  start {} with: ./run.sh --jitconfig {blob}", credential.runner_name));
+        say::line(format_args!(
+            "  start {} with: ACTIONS_RUNNER_INPUT_JITCONFIG={blob} ./run.sh",
+            credential.runner_name
+        ));
         Ok(())
     }
 
