@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use domain::{
-    BlockedOn, CutOff, Job, JobKind, JobState, MachineClient, Membership, Runner, RunnerStatus,
-    RunnerVersion, Team, User, VersionState,
+    ActionTaken, BlockedOn, CutOff, Job, JobKind, JobState, LabelOverlap, MachineClient, Membership, Runner,
+    RunnerStatus, RunnerVersion, Team, User, VersionState,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -75,13 +75,33 @@ impl From<Job> for JobView {
 /// Something a caller should know, although nothing was refused.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct Warning {
-    /// `runner_version_deprecated_soon` or `runner_version_deprecated`.
+    /// `runner_version_deprecated_soon`, `runner_version_deprecated`, `pattern_admits_label_of_other_team` or
+    /// `label_required_by_other_team`.
     code: &'static str,
     /// A sentence for a person.
     detail: String,
 }
 
 impl Warning {
+    /// What is to be said about a label that another team requires.
+    pub(crate) fn of_overlap(overlap: &LabelOverlap) -> Self {
+        let (label, team) = (&overlap.label, &overlap.team);
+        match &overlap.pattern {
+            Some(pattern) => Self {
+                code: "pattern_admits_label_of_other_team",
+                detail: format!(
+                    "The pattern {pattern} matches {label}, which the team {team} requires: that label stays refused here."
+                ),
+            },
+            None => Self {
+                code: "label_required_by_other_team",
+                detail: format!(
+                    "The team {team} requires {label} too: runners of both teams take the jobs that ask for it."
+                ),
+            },
+        }
+    }
+
     /// What is to be said about a version, if anything.
     pub(crate) fn of(version: &RunnerVersion, cut_off: CutOff, now: DateTime<Utc>) -> Option<Self> {
         let code = match cut_off.state(now) {
@@ -237,6 +257,8 @@ pub(crate) struct TeamView {
     pub(crate) required_labels: Vec<String>,
     /// What further labels may be: `*`, `glob:gpu-*`, or a regular expression over the whole label.
     pub(crate) optional_label_patterns: Vec<String>,
+    /// Every runner gets the label `self-hosted`.
+    pub(crate) add_self_hosted: bool,
     /// Runner groups it may use; empty means only the default group.
     pub(crate) allowed_runner_group_ids: Vec<i64>,
     /// Repositories whose jobs may run on its runners: globs of `owner/name`; empty means all.
@@ -264,6 +286,9 @@ pub(crate) struct TeamView {
     pub(crate) created_at: DateTime<Utc>,
     /// Last changed.
     pub(crate) updated_at: DateTime<Utc>,
+    /// What an admin should know about its labels, told when the team is written.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) warnings: Vec<Warning>,
 }
 
 impl From<Team> for TeamView {
@@ -274,6 +299,7 @@ impl From<Team> for TeamView {
             description: team.description,
             required_labels: team.required_labels,
             optional_label_patterns: team.optional_label_patterns,
+            add_self_hosted: team.add_self_hosted,
             allowed_runner_group_ids: team.allowed_runner_group_ids,
             allowed_repositories: team.allowed_repositories,
             allowed_workflows: team.allowed_workflows,
@@ -287,6 +313,7 @@ impl From<Team> for TeamView {
             active_runner_count: team.active_runner_count,
             created_at: team.created_at,
             updated_at: team.updated_at,
+            warnings: Vec::new(),
         }
     }
 }
@@ -484,8 +511,11 @@ pub(crate) struct SecurityView {
     /// Details.
     #[schema(value_type = Option<Object>)]
     pub(crate) violation_data: Option<Value>,
-    /// What was done about it.
+    /// A code of what was done about it so far.
+    #[schema(example = "removal_requested")]
     pub(crate) action_taken: String,
+    /// The same as a sentence.
+    pub(crate) action_detail: &'static str,
     /// When; of several occurrences the first.
     pub(crate) timestamp: DateTime<Utc>,
     /// How often it happened within that minute: equal refusals are one row.
@@ -505,6 +535,7 @@ impl From<SecurityRow> for SecurityView {
             runner_name: row.runner_name,
             team_id: row.team_id,
             violation_data: row.violation_data,
+            action_detail: row.action_taken.parse().map_or("", ActionTaken::detail),
             action_taken: row.action_taken,
             timestamp: row.timestamp,
             occurrences: row.occurrences,

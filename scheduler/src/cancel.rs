@@ -1,7 +1,7 @@
 //! Workflow runs that should not go on are cancelled, as often as GitHub has to be asked, up to a bound.
 
 use chrono::TimeDelta;
-use domain::{AuditEntry, SecurityEvent, Severity};
+use domain::{ActionTaken, AuditEntry, SecurityEvent, Severity};
 use futures::future::join_all;
 use github::{Cancellation as Answer, GitHubError};
 use serde_json::json;
@@ -111,11 +111,13 @@ async fn record(parts: &Parts, one: &Cancellation, verdict: Verdict) -> Result<b
         ..AuditEntry::service("workflow.cancel")
     };
     tx.audit().write(&entry).await?;
+    let action = if done { ActionTaken::Cancelled } else { ActionTaken::GaveUp };
+    tx.audit().act((one.team, one.runner), &[&one.reason], action).await?;
     if !done {
         let event = SecurityEvent {
             event_type: "workflow_not_cancelled",
             severity: Severity::Critical,
-            action_taken: "given up",
+            action_taken: ActionTaken::GaveUp.as_str(),
         };
         tx.audit().alarm(&event, &entry).await?;
     }

@@ -143,7 +143,7 @@ async fn changed(
             ("installation_suspended", Severity::Critical, "paused")
         }
         InstallationChange::Unsuspend => ("installation_unsuspended", Severity::Medium, "resumed"),
-        InstallationChange::NewPermissionsAccepted => ("installation_permissions", Severity::Low, "recorded"),
+        InstallationChange::NewPermissionsAccepted => ("installation_permissions", Severity::Low, "none"),
     };
     tx.audit().alarm(&SecurityEvent { event_type, severity, action_taken }, &entry).await?;
     let matters = news.change != InstallationChange::NewPermissionsAccepted;

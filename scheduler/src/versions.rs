@@ -84,7 +84,7 @@ async fn tell(parts: &Parts, row: &VersionRow) -> Result<bool, StepError> {
     }
     tracing::warn!(installation = row.installation, version = row.version, runners = row.runners + row.stated,
         state = %state, "runners run software that GitHub will not take for much longer");
-    let event = SecurityEvent { event_type: "runner_version_deprecated", severity, action_taken: "recorded" };
+    let event = SecurityEvent { event_type: "runner_version_deprecated", severity, action_taken: "none" };
     let entry = AuditEntry {
         data: json!({
             "installation": row.installation,

@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use domain::{
-    AuditEntry, InstallationId, Offence, Runner, SecurityEvent, Severity, Shift, Source, Stale, Team,
-    WorkflowJob,
+    ActionTaken, AuditEntry, InstallationId, Offence, Runner, SecurityEvent, Severity, Shift, Source, Stale,
+    Team, WorkflowJob,
 };
 use runtime::config::LabelEnforcement;
 use serde_json::json;
@@ -58,6 +58,11 @@ pub(crate) async fn look(
     for offence in &decision.offences {
         accuse(parts, tx, (&runner, job, offence), job.completed).await?;
     }
+    // Whatever labels the job asked for: with these on its runner, jobs come that are not the team's.
+    let foreign = tx.fleet().foreign_labels(runner.id).await?;
+    if !foreign.is_empty() && !decision.offences.iter().any(|one| matches!(one, Offence::Labels(_))) {
+        accuse(parts, tx, (&runner, job, &Offence::Labels(foreign)), job.completed).await?;
+    }
     let check = decision.finished.then(|| check_of(&runner));
     Ok(Outcome { check, ..Outcome::processed(if job.completed { "completed" } else { "in progress" }) })
 }
@@ -98,10 +103,10 @@ async fn accuse(
     over: bool,
 ) -> Result<(), StoreError> {
     let action_taken = match parts.enforcement {
-        LabelEnforcement::Audit => "recorded",
-        LabelEnforcement::Enforce if over => "recorded: it was over already",
-        LabelEnforcement::Enforce => "cancelling",
-    };
+        LabelEnforcement::Enforce if !over => ActionTaken::CancellationRequested,
+        LabelEnforcement::Audit | LabelEnforcement::Enforce => ActionTaken::None,
+    }
+    .as_str();
     let event_type = offence.event_type();
     if tx.audit().told(event_type, runner.id, job.id).await? {
         return Ok(());

@@ -81,8 +81,71 @@ async fn names_of_hosted_images_are_refused_even_where_anything_goes() {
         let body = json!({ "runner_name_prefix": "ci", "labels": [label] });
         scene.refuses(&body, ProblemCode::LabelPolicyViolation).await;
     }
-    let fine = json!({ "runner_name_prefix": "ci", "labels": ["ubuntu-of-ours", "anything at all"] });
+    let fine = json!({ "runner_name_prefix": "ci", "labels": ["ubuntu-of-ours", "anything-at-all"] });
     scene.world.jit(&scene.ada, &fine).await.expect(202);
+}
+
+#[tokio::test]
+async fn what_looks_like_a_name_of_github_is_refused_and_blanks_are_no_label() {
+    let scene = scene(TeamDraft { optional_label_patterns: vec!["*".into()], ..draft("red") }).await;
+    for label in ["ubuntu\u{2011}latest", "windowſ-latest", "ubuntu-lаtest", "sеlf-hosted", "ｕbuntu-latest"]
+    {
+        let body = json!({ "runner_name_prefix": "ci", "labels": [label] });
+        scene.refuses(&body, ProblemCode::LabelPolicyViolation).await;
+    }
+    for label in
+        ["full build", "\u{feff}ubuntu-latest", "\u{202e}ubuntu-latest", "ubuntu- latest", "a\u{ad}b"]
+    {
+        let body = json!({ "runner_name_prefix": "ci", "labels": [label] });
+        let refused = scene.world.jit(&scene.ada, &body).await.refused(422, "validation_failed");
+        assert_eq!(refused.pointers(), ["/labels/0"], "{label:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_label_that_another_team_requires_is_refused_to_all_others() {
+    let scene =
+        scene(TeamDraft { optional_label_patterns: vec!["*".into(), "team-blue".into()], ..draft("red") })
+            .await;
+    let wish = |label: &str| json!({ "runner_name_prefix": "ci", "labels": [label] });
+    scene.world.team(draft("blue")).await;
+    let common = TeamDraft { required_labels: vec!["linux".into(), "self-hosted".into()], ..draft("common") };
+    scene.world.team(common).await;
+    for label in ["ｔeam-blue", "Team-BLUE"] {
+        scene.refuses(&wish(label), ProblemCode::LabelPolicyViolation).await;
+    }
+    for label in ["linux", "self-hosted", "x64"] {
+        scene.world.jit(&scene.ada, &wish(label)).await.expect(202);
+    }
+}
+
+#[tokio::test]
+async fn self_hosted_is_added_unless_the_team_says_otherwise_and_overlaps_are_told() {
+    let scene = scene(draft("blue")).await;
+    let (world, root) = (&scene.world, scene.world.admin().await);
+    let body = json!({ "name": "green", "optional_label_patterns": ["*"] });
+    let team = world.post("/admin/teams", &root, &body).await.expect(201).body;
+    assert_eq!(team["add_self_hosted"], true);
+    assert_eq!(team["warnings"][0]["code"], "pattern_admits_label_of_other_team", "{team}");
+    let path = format!("/admin/teams/{}", team["id"].as_str().unwrap());
+    let body = json!({ "required_labels": ["Team-Blue", "ｇreen"], "optional_label_patterns": [] });
+    let changed = world.patch(&path, &root, &body).await.expect(200).body;
+    assert_eq!(changed["required_labels"], json!(["Team-Blue", "green"]));
+    assert_eq!(changed["warnings"][0]["code"], "label_required_by_other_team", "{changed}");
+    world
+        .patch(&path, &root, &json!({ "required_labels": ["sеlf-hosted"] }))
+        .await
+        .refused(422, "validation_failed");
+
+    let team = TeamDraft { add_self_hosted: true, ..draft("gold") };
+    let gold = world.team(team).await;
+    let goldie = world.user("goldie", &[&gold]).await;
+    let asked = world.provision(&goldie, json!({ "runner_name_prefix": "ci", "labels": ["linux"] })).await;
+    let done = world.settled(&goldie, asked.job).await;
+    let name = done["runner_name"].as_str().unwrap();
+    let labels: Vec<String> =
+        world.twin.runner(name).unwrap().labels.into_iter().map(|label| label.name).collect();
+    assert_eq!(labels, ["team-gold", "linux", "self-hosted"]);
 }
 
 #[tokio::test]

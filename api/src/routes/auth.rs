@@ -55,6 +55,8 @@ pub(crate) struct LabelPolicyView {
     required_labels: Vec<String>,
     /// What further labels may be: `*`, `glob:gpu-*`, or a regular expression over the whole label.
     optional_label_patterns: Vec<String>,
+    /// Every runner gets the label `self-hosted`.
+    add_self_hosted: bool,
     /// Runner groups you may use.
     allowed_runner_group_ids: Vec<i64>,
     /// Most runners at a time; null means unlimited.
@@ -131,6 +133,7 @@ pub(crate) async fn my_label_policy(
         team_name: team.name,
         required_labels: team.required_labels,
         optional_label_patterns: team.optional_label_patterns,
+        add_self_hosted: team.add_self_hosted,
         allowed_runner_group_ids: groups,
         max_runners: team.max_runners,
         active_runner_count: team.active_runner_count,

@@ -14,6 +14,7 @@ pub(crate) fn team_draft(name: &str) -> TeamDraft {
         description: None,
         required_labels: vec![name.to_owned()],
         optional_label_patterns: vec!["glob:gpu-*".to_owned(), "large".to_owned()],
+        add_self_hosted: true,
         allowed_runner_group_ids: Vec::new(),
         allowed_repositories: Vec::new(),
         allowed_workflows: Vec::new(),

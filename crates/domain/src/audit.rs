@@ -109,6 +109,56 @@ impl AuditEntry {
     }
 }
 
+words! {
+    /// What was done so far about a security event.
+    ActionTaken {
+        /// Nothing but writing it down.
+        None = "none",
+        /// The request was refused.
+        Refused = "refused",
+        /// The runner is to be removed, but is still there.
+        RemovalRequested = "removal_requested",
+        /// The runner was removed from GitHub.
+        Removed = "removed",
+        /// The labels were set back on GitHub.
+        LabelsRestored = "labels_restored",
+        /// The runner runs a workflow job and was left alone.
+        LeftBusy = "left_busy",
+        /// GitHub is being asked to cancel the workflow run.
+        CancellationRequested = "cancellation_requested",
+        /// The workflow run was cancelled.
+        Cancelled = "cancelled",
+        /// It was tried too often, or for too long.
+        GaveUp = "gave_up",
+        /// An admin must confirm it first.
+        Held = "held",
+        /// Jobs of the installation wait.
+        Paused = "paused",
+        /// Jobs of the installation go on.
+        Resumed = "resumed",
+    }
+}
+
+impl ActionTaken {
+    /// What a person reads.
+    pub const fn detail(self) -> &'static str {
+        match self {
+            Self::None => "It was recorded; nothing else was done.",
+            Self::Refused => "The request was refused.",
+            Self::RemovalRequested => "The removal of the runner was ordered; it is still there.",
+            Self::Removed => "The runner was removed from GitHub.",
+            Self::LabelsRestored => "The labels were set back on GitHub.",
+            Self::LeftBusy => "The runner runs a workflow job and was left alone.",
+            Self::CancellationRequested => "GitHub is being asked to cancel the workflow run.",
+            Self::Cancelled => "GitHub has accepted the cancellation of the workflow run.",
+            Self::GaveUp => "All tries have failed; a person must act.",
+            Self::Held => "Nothing was removed; an admin must confirm it.",
+            Self::Paused => "The installation's jobs wait.",
+            Self::Resumed => "The installation's jobs go on.",
+        }
+    }
+}
+
 /// One security event.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SecurityEvent {
@@ -116,7 +166,7 @@ pub struct SecurityEvent {
     pub event_type: &'static str,
     /// How grave.
     pub severity: Severity,
-    /// What was done about it.
+    /// An [`ActionTaken`] as a word.
     pub action_taken: &'static str,
 }
 

@@ -7,7 +7,7 @@ use aws_lc_rs::digest;
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
-use crate::{DriftResponse, RunnerId, RunnerStatus, is_system_label, lane::words};
+use crate::{DriftResponse, RunnerId, RunnerStatus, fold_label, is_system_label, lane::words};
 
 mod compare;
 
@@ -118,24 +118,24 @@ pub enum Deviation {
 }
 
 impl Deviation {
-    /// The first deviation of what is `seen` from the `name` and `labels` it was made with. Labels compare without
-    /// case; what GitHub itself gave, or does not call anybody's, is none of anybody's doing.
+    /// The first deviation of what is `seen` from the `name` and `labels` it was made with. Labels compare as
+    /// [`fold_label`] writes them; what GitHub itself gave, or does not call anybody's, is none of anybody's doing.
     pub fn of(name: &str, labels: &[String], seen: &SeenRunner) -> Option<Self> {
         if seen.name != name {
             return Some(Self::Name { found: seen.name.chars().take(200).collect() });
         }
-        let theirs: HashSet<String> = seen.labels.iter().map(|label| label.name.to_lowercase()).collect();
-        let ours: HashSet<String> = labels.iter().map(|label| label.to_lowercase()).collect();
+        let theirs: HashSet<String> = seen.labels.iter().map(|label| fold_label(&label.name)).collect();
+        let ours: HashSet<String> = labels.iter().map(|label| fold_label(label)).collect();
         let missing: Vec<String> = labels
             .iter()
-            .filter(|label| !is_system_label(label) && !theirs.contains(&label.to_lowercase()))
+            .filter(|label| !is_system_label(label) && !theirs.contains(&fold_label(label)))
             .cloned()
             .collect();
         let mut extra: Vec<String> = seen
             .labels
             .iter()
             .filter(|label| label.custom)
-            .map(|label| label.name.to_lowercase())
+            .map(|label| fold_label(&label.name))
             .filter(|label| !ours.contains(label))
             .collect();
         extra.sort_unstable();
@@ -147,7 +147,7 @@ impl Deviation {
         let text = match self {
             Self::Name { found } => format!("name\n{found}"),
             Self::Labels { missing, extra } => {
-                let mut gone: Vec<String> = missing.iter().map(|label| label.to_lowercase()).collect();
+                let mut gone: Vec<String> = missing.iter().map(|label| fold_label(label)).collect();
                 gone.sort_unstable();
                 format!("labels\n-{}\n+{}", gone.join("\n-"), extra.join("\n+"))
             }

@@ -12,6 +12,7 @@ mod glob;
 mod ids;
 mod job;
 mod json_text;
+mod label;
 mod lane;
 mod policy;
 mod problem;
@@ -24,7 +25,7 @@ mod version;
 mod webhook;
 
 pub use access::Access;
-pub use audit::{AuditEntry, Origin, SecurityEvent, Severity};
+pub use audit::{ActionTaken, AuditEntry, Origin, SecurityEvent, Severity};
 pub use call::{Call, CallState, reap_due};
 pub use caller::{Caller, MachineClient, Membership, Requester, User};
 pub use claim_rule::ClaimRule;
@@ -39,10 +40,13 @@ pub use job::{
     busy_delay, retry_delay,
 };
 pub use json_text::clean_json;
+pub use label::{
+    MAX_LABEL, check_label, fold_label, is_look_alike, is_reserved_label, is_system_label, normalize_label,
+};
 pub use lane::{JobKind, Lane};
 pub use policy::{
-    LabelBreach, LabelPattern, LabelPolicy, MAX_LABEL, MAX_LABELS, MAX_PATTERN, MAX_PATTERNS, check_label,
-    is_reserved_label, is_system_label,
+    LabelBreach, LabelOverlap, LabelPattern, LabelPolicy, MAX_LABELS, MAX_PATTERN, MAX_PATTERNS,
+    find_overlaps,
 };
 pub use problem::{FieldError, Problem, ProblemCode};
 pub use runner::{BadRunnerName, Runner, RunnerName, RunnerStatus, is_name_prefix};

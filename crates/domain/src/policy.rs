@@ -1,20 +1,20 @@
 //! Label policy: what a team may ask for. Deny by default.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     sync::{Mutex, PoisonError},
 };
 
 use regex::{Regex, RegexBuilder};
-
 use serde::Serialize;
 
-use crate::{FieldError, Problem, ProblemCode, SeenLabel};
+use crate::{
+    FieldError, Problem, ProblemCode, SeenLabel, fold_label, is_look_alike, is_reserved_label,
+    is_system_label, label::SELF_HOSTED,
+};
 
 /// Most labels on one runner; GitHub's own bound.
 pub const MAX_LABELS: usize = 100;
-/// Longest label, in characters; the runner refuses longer ones.
-pub const MAX_LABEL: usize = 256;
 /// Most patterns of one team.
 pub const MAX_PATTERNS: usize = 100;
 /// Longest pattern, in bytes.
@@ -22,42 +22,6 @@ pub const MAX_PATTERN: usize = 512;
 
 /// Compiled patterns that are kept: those of some dozens of teams.
 const MAX_COMPILED: usize = 500;
-
-/// Labels GitHub itself gives and marks read-only; they need no permission.
-const SYSTEM: &[&str] = &["self-hosted", "linux", "windows", "macos", "x64", "x86", "arm", "arm64"];
-
-/// Names of GitHub-hosted images: a self-hosted runner that bears one would take jobs meant for GitHub's machines.
-const HOSTED: &[&str] = &["ubuntu", "windows", "macos"];
-
-/// True for labels GitHub itself gives (`self-hosted`, operating systems, architectures), in any case.
-pub fn is_system_label(label: &str) -> bool {
-    SYSTEM.iter().any(|system| system.eq_ignore_ascii_case(label))
-}
-
-/// True for names of GitHub-hosted images such as `ubuntu-latest` or `windows-2025`.
-pub fn is_reserved_label(label: &str) -> bool {
-    let lower = label.to_ascii_lowercase();
-    HOSTED.iter().any(|image| {
-        lower.strip_prefix(image).and_then(|rest| rest.strip_prefix('-')).is_some_and(|rest| {
-            rest.starts_with("latest")
-                || rest.starts_with("slim")
-                || rest.starts_with(|c: char| c.is_ascii_digit())
-        })
-    })
-}
-
-/// Whether `label` can be a label at all.
-pub fn check_label(label: &str) -> Result<(), &'static str> {
-    if label.is_empty() || label.chars().count() > MAX_LABEL {
-        Err("a label is 1 to 256 characters")
-    } else if label.chars().any(|c| c.is_control() || c == ',') {
-        Err("a label holds no control characters and no comma")
-    } else if label.trim() != label {
-        Err("a label neither begins nor ends with white space")
-    } else {
-        Ok(())
-    }
-}
 
 /// One pattern of a team: `*` (any label), `glob:gpu-*`, or a regular expression over the whole label.
 /// All compare without case; the engine takes linear time.
@@ -137,6 +101,9 @@ pub struct LabelBreach {
 pub struct LabelPolicy {
     required: Vec<String>,
     optional: Vec<LabelPattern>,
+    add_self_hosted: bool,
+    /// The required labels of other teams, folded.
+    reserved: HashSet<String>,
 }
 
 impl LabelPolicy {
@@ -145,7 +112,26 @@ impl LabelPolicy {
         Self {
             required: required.to_vec(),
             optional: optional.iter().filter_map(|text| LabelPattern::stored(text)).collect(),
+            add_self_hosted: false,
+            reserved: HashSet::new(),
         }
+    }
+
+    /// With `self-hosted` on every runner: GitHub adds nothing to a runner with a JIT config, and nearly every job asks
+    /// for that label.
+    #[must_use]
+    pub const fn with_self_hosted(mut self, add: bool) -> Self {
+        self.add_self_hosted = add;
+        self
+    }
+
+    /// Without the labels that other teams require: a runner that bears one takes their jobs. GitHub's own labels belong
+    /// to nobody.
+    #[must_use]
+    pub fn without(mut self, required_by_others: &[String]) -> Self {
+        let theirs = required_by_others.iter().filter(|label| !is_system_label(label));
+        self.reserved = theirs.map(|label| fold_label(label)).collect();
+        self
     }
 
     /// The labels a runner gets that was asked for with `wanted`: the required ones first, each once.
@@ -154,9 +140,11 @@ impl LabelPolicy {
     /// `label_policy_violation` naming every label that is not allowed; `validation_failed` when there would be none
     /// or more than 100.
     pub fn admit(&self, wanted: &[String]) -> Result<Vec<String>, Problem> {
-        let mut labels: Vec<String> = Vec::with_capacity(self.required.len() + wanted.len());
-        for label in self.required.iter().chain(wanted) {
-            if !labels.iter().any(|have| have.eq_ignore_ascii_case(label)) {
+        let mut labels: Vec<String> = Vec::with_capacity(self.required.len() + wanted.len() + 1);
+        let mut known = HashSet::new();
+        let own = self.add_self_hosted.then(|| SELF_HOSTED.to_owned());
+        for label in self.required.iter().chain(wanted).chain(own.as_ref()) {
+            if known.insert(fold_label(label)) {
                 labels.push(label.clone());
             }
         }
@@ -164,7 +152,7 @@ impl LabelPolicy {
             .iter()
             .enumerate()
             .filter(|(_, label)| !self.allows(label))
-            .map(|(at, label)| FieldError::new(format!("/labels/{at}"), refusal(label)))
+            .map(|(at, label)| FieldError::new(format!("/labels/{at}"), self.refusal(label)))
             .collect();
         if !refused.is_empty() {
             return Err(Problem::new(
@@ -184,7 +172,8 @@ impl LabelPolicy {
 
     /// What is wrong with labels somebody gave a runner without asking us; none: nothing.
     pub fn breach(&self, seen: &[SeenLabel]) -> Option<LabelBreach> {
-        let has = |label: &str| seen.iter().any(|seen| seen.name.eq_ignore_ascii_case(label));
+        let there: HashSet<String> = seen.iter().map(|label| fold_label(&label.name)).collect();
+        let has = |label: &String| there.contains(&fold_label(label));
         let missing: Vec<String> = self.required.iter().filter(|label| !has(label)).cloned().collect();
         let refused: Vec<String> = seen
             .iter()
@@ -196,20 +185,58 @@ impl LabelPolicy {
 
     /// Whether a runner may have the label.
     pub fn allows(&self, label: &str) -> bool {
-        if self.required.iter().any(|required| required.eq_ignore_ascii_case(label)) || is_system_label(label)
-        {
+        let folded = fold_label(label);
+        if self.required.iter().any(|required| fold_label(required) == folded) || is_system_label(&folded) {
             return true;
         }
-        !is_reserved_label(label) && self.optional.iter().any(|pattern| pattern.allows(label))
+        !is_reserved_label(label)
+            && !self.reserved.contains(&folded)
+            && self.optional.iter().any(|pattern| pattern.allows(label))
+    }
+
+    fn refusal(&self, label: &str) -> &'static str {
+        if is_look_alike(label) {
+            "this looks like one of GitHub's own names, but is another text"
+        } else if is_reserved_label(label) {
+            "this is the name of a GitHub-hosted image; jobs meant for GitHub's machines would run here"
+        } else if self.reserved.contains(&fold_label(label)) {
+            "another team requires this label, so that it is that team's alone; teams that share jobs are one team"
+        } else {
+            "matches none of the team's patterns"
+        }
     }
 }
 
-fn refusal(label: &str) -> &'static str {
-    if is_reserved_label(label) {
-        "this is the name of a GitHub-hosted image; jobs meant for GitHub's machines would run here"
-    } else {
-        "matches none of the team's patterns"
-    }
+/// A label of another team that a team's runners may bear, or that a pattern seems to admit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LabelOverlap {
+    /// The pattern that matches it; none: both teams require it.
+    pub pattern: Option<String>,
+    /// The label.
+    pub label: String,
+    /// The team that requires it.
+    pub team: String,
+}
+
+/// Compares what a team requires and admits with the (team, label) pairs that the others of its installation require.
+pub fn find_overlaps(
+    required: &[String],
+    patterns: &[String],
+    others: &[(String, String)],
+) -> Vec<LabelOverlap> {
+    let patterns: Vec<(&String, LabelPattern)> = patterns
+        .iter()
+        .filter_map(|text| LabelPattern::parse(text).ok().map(|pattern| (text, pattern)))
+        .collect();
+    let own: HashSet<String> = required.iter().map(|label| fold_label(label)).collect();
+    let found = others.iter().filter(|(_, label)| !is_system_label(label)).filter_map(|(team, label)| {
+        let shared = own.contains(&fold_label(label));
+        let admits =
+            patterns.iter().find(|(_, pattern)| pattern.allows(label)).map(|(text, _)| (*text).clone());
+        let pattern = if shared { None } else { Some(admits?) };
+        Some(LabelOverlap { pattern, label: label.clone(), team: team.clone() })
+    });
+    found.collect()
 }
 
 #[cfg(test)]
@@ -291,10 +318,43 @@ mod tests {
     }
 
     #[test]
-    fn labels_have_bounds() {
-        assert!(check_label(&"é".repeat(256)).is_ok());
-        for bad in ["", " a", "a\u{7}", "a,b", &"x".repeat(257)] {
-            assert!(check_label(bad).is_err(), "{bad:?}");
+    fn self_hosted_is_added_once() {
+        let policy = LabelPolicy::new(&texts(&["red"]), &[]).with_self_hosted(true);
+        assert_eq!(policy.admit(&texts(&["linux"])).unwrap(), texts(&["red", "linux", "self-hosted"]));
+        assert_eq!(policy.admit(&texts(&["Self-Hosted"])).unwrap(), texts(&["red", "Self-Hosted"]));
+        assert_eq!(
+            LabelPolicy::new(&[], &[]).with_self_hosted(true).admit(&[]).unwrap(),
+            texts(&["self-hosted"])
+        );
+    }
+
+    #[test]
+    fn a_label_that_another_team_requires_is_that_teams() {
+        let others = texts(&["blue", "Straße", "linux", "self-hosted"]);
+        for patterns in [&["*"][..], &["blue", "strasse"], &["glob:*"]] {
+            let policy = LabelPolicy::new(&texts(&["red"]), &texts(patterns)).without(&others);
+            for label in ["blue", "BLUE", "ｂlue", "STRASSE"] {
+                assert!(!policy.allows(label), "{label}");
+            }
+            assert!(policy.allows("linux") && policy.allows("self-hosted"), "they belong to nobody");
         }
+        let shared = LabelPolicy::new(&texts(&["blue"]), &[]).without(&others);
+        assert!(shared.allows("blue"), "an admin gave it to both");
+    }
+
+    #[test]
+    fn overlaps_with_other_teams_are_found() {
+        let others = [("b", "blue"), ("c", "gpu-1"), ("d", "linux"), ("e", "red")];
+        let others = others.map(|(team, label)| (team.to_owned(), label.to_owned()));
+        let found = find_overlaps(&texts(&["Red"]), &texts(&["glob:gpu-*"]), &others);
+        let expected = [(Some("glob:gpu-*"), "gpu-1", "c"), (None, "red", "e")];
+        assert_eq!(
+            found,
+            expected.map(|(pattern, label, team)| LabelOverlap {
+                pattern: pattern.map(str::to_owned),
+                label: label.into(),
+                team: team.into()
+            })
+        );
     }
 }

@@ -31,6 +31,10 @@ pub struct Team {
     pub required_labels: Vec<String>,
     /// What further labels may be.
     pub optional_label_patterns: Vec<String>,
+    /// Every runner gets the label `self-hosted`.
+    pub add_self_hosted: bool,
+    /// Labels that other teams of the installation require; empty where the team is only shown.
+    pub required_by_others: Vec<String>,
     /// Runner groups it may use; none means only the default group.
     pub allowed_runner_group_ids: Vec<i64>,
     /// Repositories whose jobs may run on its runners, as globs of `owner/name`; none means all.
@@ -94,6 +98,13 @@ impl Admission {
 }
 
 impl Team {
+    /// What the team may ask for, compiled.
+    pub fn label_policy(&self) -> LabelPolicy {
+        LabelPolicy::new(&self.required_labels, &self.optional_label_patterns)
+            .with_self_hosted(self.add_self_hosted)
+            .without(&self.required_by_others)
+    }
+
     /// Decides about a request. `in_use` counts the team's runners that are not deleted, locked against change;
     /// `default_group` is the group for requests that name none.
     ///
@@ -108,7 +119,7 @@ impl Team {
         if !self.is_active {
             return Err(Problem::team_inactive(self.deactivation_reason.as_deref()));
         }
-        let policy = LabelPolicy::new(&self.required_labels, &self.optional_label_patterns);
+        let policy = self.label_policy();
         let labels = policy.admit(&request.labels)?;
         let runner_group_id = request.runner_group_id.unwrap_or(default_group);
         let allowed = if self.allowed_runner_group_ids.is_empty() {
@@ -152,6 +163,8 @@ mod tests {
             description: None,
             required_labels: vec!["t".into()],
             optional_label_patterns: vec!["gpu".into()],
+            add_self_hosted: true,
+            required_by_others: vec![],
             allowed_runner_group_ids: vec![],
             allowed_repositories: vec![],
             allowed_workflows: vec![],

@@ -24,6 +24,8 @@ pub struct TeamChange {
     pub required_labels: Option<Vec<String>>,
     /// What further labels may be.
     pub optional_label_patterns: Option<Vec<String>>,
+    /// Every runner gets the label `self-hosted`.
+    pub add_self_hosted: Option<bool>,
     /// Runner groups it may use.
     pub allowed_runner_group_ids: Option<Vec<i64>>,
     /// Repositories whose jobs may run on its runners.
@@ -50,7 +52,8 @@ impl Operations<'_> {
     /// # Errors
     /// `validation_failed`, `already_exists`.
     pub async fn create_team(&self, admin: &Administrator, draft: &TeamDraft) -> Result<Team> {
-        policy::check(draft, true)?;
+        policy::check(draft, true, true)?;
+        let draft = &policy::normalize(draft.clone());
         let id = TeamId::new();
         let mut tx = self.store.begin().await?;
         tx.installations().ensure(std::slice::from_ref(&draft.installation)).await?;
@@ -106,10 +109,14 @@ impl Operations<'_> {
         let mut tx = self.store.begin().await?;
         let before = tx.teams().lock(id).await?.ok_or_else(|| Problem::not_found("team"))?;
         prepare_move(&mut tx, &before, &change).await?;
+        let labels_are_new = change.required_labels.is_some();
         let renamed = change.name.as_ref().is_some_and(|name| *name != before.name);
         let was = describe(&to_row(before.clone(), TeamChange::default()));
-        let row = to_row(before, change);
-        policy::check(&row.draft, renamed)?;
+        let mut row = to_row(before, change);
+        policy::check(&row.draft, renamed, labels_are_new)?;
+        if labels_are_new {
+            row.draft = policy::normalize(row.draft);
+        }
         check_reason("/deactivation_reason", row.deactivation_reason.as_deref())?;
         let revoked = if row.is_active {
             Revoked::default()
@@ -166,6 +173,7 @@ fn to_row(before: Team, change: TeamChange) -> store::TeamChange {
             description: change.description.unwrap_or(before.description),
             required_labels: change.required_labels.unwrap_or(before.required_labels),
             optional_label_patterns: change.optional_label_patterns.unwrap_or(before.optional_label_patterns),
+            add_self_hosted: change.add_self_hosted.unwrap_or(before.add_self_hosted),
             allowed_runner_group_ids: change
                 .allowed_runner_group_ids
                 .unwrap_or(before.allowed_runner_group_ids),
@@ -188,6 +196,7 @@ fn describe_draft(draft: &TeamDraft) -> Value {
         "description": draft.description,
         "required_labels": draft.required_labels,
         "optional_label_patterns": draft.optional_label_patterns,
+        "add_self_hosted": draft.add_self_hosted,
         "allowed_runner_group_ids": draft.allowed_runner_group_ids,
         "allowed_repositories": draft.allowed_repositories,
         "allowed_workflows": draft.allowed_workflows,

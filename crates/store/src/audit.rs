@@ -1,7 +1,7 @@
 //! The audit log and the security events: written here, never changed.
 
 use chrono::{DateTime, Utc};
-use domain::{AuditEntry, RunnerId, SecurityEvent, Severity, TeamId};
+use domain::{ActionTaken, AuditEntry, RunnerId, SecurityEvent, Severity, TeamId};
 use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -184,6 +184,30 @@ impl Audit<'_> {
         )
         .fetch_one(&mut *self.0)
         .await?)
+    }
+
+    /// Brings the newest event of these types about a runner up to date with what was done. Events that say of themselves
+    /// that all is done stay.
+    pub async fn act(
+        &mut self,
+        (team, runner): (TeamId, RunnerId),
+        event_types: &[&str],
+        action: ActionTaken,
+    ) -> Result<()> {
+        let event_types: Vec<String> = event_types.iter().map(ToString::to_string).collect();
+        sqlx::query!(
+            "UPDATE security_events SET action_taken = $4 WHERE id = (
+                SELECT id FROM security_events WHERE team_id = $1 AND runner_id = $2 AND event_type = ANY($3)
+                ORDER BY id DESC LIMIT 1)
+             AND action_taken NOT IN ('removed', 'labels_restored', 'cancelled')",
+            team.uuid(),
+            runner.uuid(),
+            &event_types,
+            action.as_str(),
+        )
+        .execute(&mut *self.0)
+        .await?;
+        Ok(())
     }
 
     /// Audit rows the caller may see: all, their own, their teams'.

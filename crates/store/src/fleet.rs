@@ -319,6 +319,24 @@ impl Fleet<'_> {
         Ok(())
     }
 
+    /// Notes the labels a runner has on GitHub although its team's policy does not allow them; none: it has no such labels.
+    pub async fn note_foreign_labels(&mut self, runner: RunnerId, labels: Option<&[String]>) -> Result<()> {
+        sqlx::query!(
+            "UPDATE runners SET foreign_labels = $2 WHERE id = $1 AND foreign_labels IS DISTINCT FROM $2",
+            runner.uuid(),
+            labels,
+        )
+        .execute(&mut *self.0)
+        .await?;
+        Ok(())
+    }
+
+    /// What [`Self::note_foreign_labels`] has noted last.
+    pub async fn foreign_labels(&mut self, runner: RunnerId) -> Result<Vec<String>> {
+        let row = sqlx::query_scalar!("SELECT foreign_labels FROM runners WHERE id = $1", runner.uuid());
+        Ok(row.fetch_optional(&mut *self.0).await?.flatten().unwrap_or_default())
+    }
+
     /// The names that calls of ours under way, or without an answer, may have given to runners; in lower case.
     pub async fn names_in_doubt(&mut self, installation: &InstallationId) -> Result<Vec<String>> {
         Ok(sqlx::query_scalar!(

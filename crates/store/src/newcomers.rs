@@ -1,6 +1,6 @@
 //! Runners that register themselves: awaited, then known by GitHub's id, and to go when they broke the policy.
 
-use domain::{InstallationId, LabelPolicy, RunnerId, TeamId};
+use domain::{InstallationId, RunnerId, TeamId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -25,15 +25,6 @@ pub struct Awaited {
     pub labels: Vec<String>,
     /// The group it was told to land in; none: it was told none.
     pub runner_group_id: Option<i64>,
-    required_labels: Vec<String>,
-    optional_label_patterns: Vec<String>,
-}
-
-impl Awaited {
-    /// Its team's label policy, compiled.
-    pub fn policy(&self) -> LabelPolicy {
-        LabelPolicy::new(&self.required_labels, &self.optional_label_patterns)
-    }
 }
 
 struct AwaitedRow {
@@ -43,8 +34,6 @@ struct AwaitedRow {
     name: String,
     labels: Vec<String>,
     told_group: Option<i64>,
-    required_labels: Vec<String>,
-    optional_label_patterns: Vec<String>,
 }
 
 impl From<AwaitedRow> for Awaited {
@@ -56,8 +45,6 @@ impl From<AwaitedRow> for Awaited {
             name: row.name,
             labels: row.labels,
             runner_group_id: row.told_group,
-            required_labels: row.required_labels,
-            optional_label_patterns: row.optional_label_patterns,
         }
     }
 }
@@ -68,9 +55,8 @@ macro_rules! awaited_rows {
         sqlx::query_as!(
             AwaitedRow,
             "SELECT runners.id, github_runner_id, team_id, runners.name, labels,
-                CASE WHEN runner_group_id = 1 OR runner_group_name IS NOT NULL THEN runner_group_id END AS told_group,
-                required_labels, optional_label_patterns
-             FROM runners JOIN teams ON teams.id = runners.team_id " + $tail
+                CASE WHEN runner_group_id = 1 OR runner_group_name IS NOT NULL THEN runner_group_id END AS told_group
+             FROM runners " + $tail
             $(, $arg)*
         )
     };
@@ -102,16 +88,17 @@ impl Newcomers<'_> {
         Ok(rows.into_iter().map(Awaited::from).collect())
     }
 
-    /// Notes under which id and labels an awaited runner has registered itself, and whether it is to go for it. False: it
+    /// Notes under which id and labels an awaited runner has registered itself, whether it is to go for it, and the labels
+    /// that its team's policy does not allow. False: it
     /// is no longer awaited, the id is another row's, or GitHub listed it before there was a token.
     pub async fn take_in(
         &mut self,
         id: RunnerId,
         github_id: i64,
-        (labels, refused): (&[String], bool),
+        (labels, refused, foreign): (&[String], bool, Option<&[String]>),
     ) -> Result<bool> {
         let done = sqlx::query!(
-            "UPDATE runners SET github_runner_id = $2, labels = $3, refused = $4
+            "UPDATE runners SET github_runner_id = $2, labels = $3, refused = $4, foreign_labels = $5
              WHERE id = $1 AND registers_itself AND status = 'pending' AND github_runner_id IS NULL
                 AND NOT EXISTS (SELECT FROM runners other WHERE other.installation = runners.installation
                     AND other.github_runner_id = $2 AND other.status <> 'deleted')
@@ -121,6 +108,7 @@ impl Newcomers<'_> {
             github_id,
             labels,
             refused,
+            foreign,
         )
         .execute(&mut *self.0)
         .await?;
@@ -130,7 +118,7 @@ impl Newcomers<'_> {
     /// Lets a refused runner stay after all, as it is now.
     pub async fn accept(&mut self, id: RunnerId, labels: &[String]) -> Result<()> {
         sqlx::query!(
-            "UPDATE runners SET refused = false, labels = $2 WHERE id = $1 AND refused",
+            "UPDATE runners SET refused = false, foreign_labels = NULL, labels = $2 WHERE id = $1 AND refused",
             id.uuid(),
             labels
         )

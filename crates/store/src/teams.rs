@@ -22,6 +22,8 @@ pub struct TeamDraft {
     pub required_labels: Vec<String>,
     /// What further labels may be.
     pub optional_label_patterns: Vec<String>,
+    /// Every runner gets the label `self-hosted`.
+    pub add_self_hosted: bool,
     /// Runner groups it may use.
     pub allowed_runner_group_ids: Vec<i64>,
     /// Repositories whose jobs may run on its runners.
@@ -55,6 +57,8 @@ struct TeamRow {
     description: Option<String>,
     required_labels: Vec<String>,
     optional_label_patterns: Vec<String>,
+    add_self_hosted: bool,
+    required_by_others: Vec<String>,
     allowed_runner_group_ids: Vec<i64>,
     allowed_repositories: Vec<String>,
     allowed_workflows: Vec<String>,
@@ -80,6 +84,8 @@ impl TryFrom<TeamRow> for Team {
             description: row.description,
             required_labels: row.required_labels,
             optional_label_patterns: row.optional_label_patterns,
+            add_self_hosted: row.add_self_hosted,
+            required_by_others: row.required_by_others,
             allowed_runner_group_ids: row.allowed_runner_group_ids,
             allowed_repositories: row.allowed_repositories,
             allowed_workflows: row.allowed_workflows,
@@ -104,7 +110,7 @@ macro_rules! team_rows {
             TeamRow,
             r#"SELECT id, name, description, required_labels, optional_label_patterns, allowed_runner_group_ids,
                 allowed_repositories, allowed_workflows, max_runners, weight, drift_response, installation, is_active,
-                deactivation_reason, created_at,
+                deactivation_reason, created_at, add_self_hosted, '{}'::text[] AS "required_by_others!",
                 updated_at, (SELECT count(*) FROM team_members WHERE team_id = teams.id) AS "member_count!",
                 (SELECT count(*) FROM runners WHERE team_id = teams.id AND status <> 'deleted')
                     AS "active_runner_count!"
@@ -121,7 +127,9 @@ macro_rules! bare_team_rows {
             TeamRow,
             r#"SELECT id, name, description, required_labels, optional_label_patterns, allowed_runner_group_ids,
                 allowed_repositories, allowed_workflows, max_runners, weight, drift_response, installation, is_active,
-                deactivation_reason, created_at,
+                deactivation_reason, created_at, add_self_hosted,
+                ARRAY(SELECT DISTINCT unnest(required_labels) FROM teams other
+                    WHERE other.installation = teams.installation AND other.id <> teams.id) AS "required_by_others!",
                 updated_at, 0::int8 AS "member_count!", 0::int8 AS "active_runner_count!"
              FROM teams "# + $tail
             $(, $arg)*
@@ -201,8 +209,8 @@ impl Teams<'_> {
         sqlx::query!(
             "INSERT INTO teams (id, name, description, required_labels, optional_label_patterns,
                 allowed_runner_group_ids, max_runners, weight, drift_response, installation, allowed_repositories,
-                allowed_workflows)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+                allowed_workflows, add_self_hosted)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
             id.uuid(),
             draft.name,
             draft.description,
@@ -215,6 +223,7 @@ impl Teams<'_> {
             draft.installation.as_str(),
             &draft.allowed_repositories,
             &draft.allowed_workflows,
+            draft.add_self_hosted,
         )
         .execute(&mut *self.0)
         .await?;
@@ -231,7 +240,7 @@ impl Teams<'_> {
             "UPDATE teams SET name = $2, description = $3, required_labels = $4, optional_label_patterns = $5,
                 allowed_runner_group_ids = $6, max_runners = $7, weight = $8, drift_response = $9, installation = $10,
                 is_active = $11, deactivation_reason = $12, allowed_repositories = $13, allowed_workflows = $14,
-                updated_at = now() WHERE id = $1",
+                add_self_hosted = $15, updated_at = now() WHERE id = $1",
             id.uuid(),
             draft.name,
             draft.description,
@@ -246,10 +255,28 @@ impl Teams<'_> {
             change.deactivation_reason,
             &draft.allowed_repositories,
             &draft.allowed_workflows,
+            draft.add_self_hosted,
         )
         .execute(&mut *self.0)
         .await?;
         Ok(())
+    }
+
+    /// The labels that other teams of an installation require, each with the name of its team.
+    pub async fn required_by_others(
+        &mut self,
+        id: TeamId,
+        installation: &InstallationId,
+    ) -> Result<Vec<(String, String)>> {
+        let rows = sqlx::query!(
+            r#"SELECT name, unnest(required_labels) AS "label!" FROM teams
+             WHERE installation = $2 AND id <> $1 ORDER BY name"#,
+            id.uuid(),
+            installation.as_str(),
+        )
+        .fetch_all(&mut *self.0)
+        .await?;
+        Ok(rows.into_iter().map(|row| (row.name, row.label)).collect())
     }
 
     /// Whether the team has runners or jobs that are not over.

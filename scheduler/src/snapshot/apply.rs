@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use domain::{
-    AuditEntry, Findings, InstallationId, Job, JobId, JobParams, MISSES_OF_ANY_KIND, Pass, Removal, RunnerId,
-    SecurityEvent, SeenRunner, Severity, Source, Suspect,
+    ActionTaken, AuditEntry, Findings, InstallationId, Job, JobId, JobParams, MISSES_OF_ANY_KIND, Pass,
+    Removal, RunnerId, SecurityEvent, SeenRunner, Severity, Source, Suspect,
 };
 use serde_json::json;
 use store::{NewJob, PassEnd, PassStart, Tx};
@@ -234,7 +234,7 @@ async fn alarm(tx: &mut Tx, installation: &InstallationId, findings: &Findings) 
     let event = SecurityEvent {
         event_type: "sync_blast_radius",
         severity: Severity::Critical,
-        action_taken: "held until an admin confirms",
+        action_taken: ActionTaken::Held.as_str(),
     };
     let entry = AuditEntry {
         data: json!({

@@ -1,14 +1,15 @@
 //! Runners that registered themselves: known from now on by GitHub's id, and their labels and group held against what was
 //! granted, which could not be bound for them beforehand.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use domain::{
-    AuditEntry, InstallationId, LabelBreach, LabelPolicy, SecurityEvent, SeenRunner, Severity, TeamId,
+    ActionTaken, AuditEntry, InstallationId, LabelBreach, LabelPolicy, SecurityEvent, SeenRunner, Severity,
+    TeamId,
 };
 use runtime::config::LabelEnforcement;
 use serde_json::{Value, json};
-use store::{Awaited, Tx};
+use store::{Awaited, Store, Tx};
 
 use crate::{Parts, StepError};
 
@@ -39,14 +40,23 @@ pub(super) struct Newcomers<'s> {
 }
 
 /// The compiled label policies, one per team.
-#[derive(Default)]
 struct Policies(HashMap<TeamId, LabelPolicy>);
 
 impl Policies {
-    fn breach(&mut self, runner: &Awaited, found: &SeenRunner) -> Breach {
+    async fn read(store: &Store, runners: impl Iterator<Item = &Awaited>) -> Result<Self, StepError> {
+        let teams: HashSet<TeamId> = runners.map(|runner| runner.team).collect();
+        let mut policies = HashMap::new();
+        for id in teams {
+            let team = store.read().await?.teams().policy(id).await?;
+            policies.extend(team.map(|team| (id, team.label_policy())));
+        }
+        Ok(Self(policies))
+    }
+
+    fn breach(&self, runner: &Awaited, found: &SeenRunner) -> Breach {
         let elsewhere = runner.runner_group_id.zip(found.runner_group_id).filter(|(told, is)| told != is);
-        let policy = self.0.entry(runner.team).or_insert_with(|| runner.policy());
-        Breach { labels: policy.breach(&found.labels), group: elsewhere.map(|(_, is)| is) }
+        let labels = self.0.get(&runner.team).and_then(|policy| policy.breach(&found.labels));
+        Breach { labels, group: elsewhere.map(|(_, is)| is) }
     }
 }
 
@@ -62,7 +72,7 @@ pub(super) async fn judge<'s>(
     let refused = read.newcomers().refused(installation, MOST).await?;
     let awaited = read.newcomers().awaited(installation, MOST).await?;
     drop(read);
-    let mut policies = Policies::default();
+    let policies = Policies::read(&parts.store, refused.iter().chain(&awaited)).await?;
     let mut newcomers = Newcomers { enforce, accepted: Vec::new(), arrived: Vec::new() };
     for runner in refused {
         let Some(found) = runner.github_id.and_then(|id| seen.get(&id).copied()) else { continue };
@@ -106,7 +116,9 @@ async fn take(
     let refused = !breach.is_none() && enforce;
     // What is refused stays what it was asked to be; anything else is what the runner is like from now on.
     let labels = if refused { runner.labels.clone() } else { names(found) };
-    if !tx.newcomers().take_in(runner.id, found.github_id, (&labels, refused)).await? {
+    let foreign = breach.labels.as_ref().map(|labels| labels.refused.as_slice());
+    let foreign = foreign.filter(|labels| !labels.is_empty());
+    if !tx.newcomers().take_in(runner.id, found.github_id, (&labels, refused, foreign)).await? {
         return Ok(());
     }
     tx.audit().write(&entry(runner, found, json!({}))).await?;
@@ -145,7 +157,7 @@ async fn alarm(
 ) -> Result<(), StepError> {
     tracing::warn!(runner = %runner.id, github_runner_id = found.github_id, event_type,
         "a runner registered itself as it may not be");
-    let action_taken = if enforce { "its removal was ordered" } else { "recorded" };
-    let event = SecurityEvent { event_type, severity: Severity::High, action_taken };
+    let action_taken = if enforce { ActionTaken::RemovalRequested } else { ActionTaken::None };
+    let event = SecurityEvent { event_type, severity: Severity::High, action_taken: action_taken.as_str() };
     Ok(tx.audit().alarm(&event, &entry(runner, found, details)).await?)
 }

@@ -52,13 +52,14 @@ impl Bearer for Machine {
     }
 }
 
-/// A team that requires the label `team-<name>` and allows `gpu-*`, without a limit.
+/// A team that requires the label `team-<name>` and allows `gpu-*`, without a limit and without `self-hosted`.
 pub fn draft(name: &str) -> TeamDraft {
     TeamDraft {
         name: name.to_owned(),
         description: None,
         required_labels: vec![format!("team-{name}")],
         optional_label_patterns: vec!["glob:gpu-*".to_owned()],
+        add_self_hosted: false,
         allowed_runner_group_ids: Vec::new(),
         allowed_repositories: Vec::new(),
         allowed_workflows: Vec::new(),

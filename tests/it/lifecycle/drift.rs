@@ -39,7 +39,8 @@ async fn an_idle_runner_that_drifted_is_deleted() {
     assert_eq!(shown["events"][0]["event_data"]["why"], "its labels were changed");
     let alarm = scene.world.get("/admin/security-events", &scene.root).await.body["events"][0].clone();
     assert_eq!(alarm["violation_data"]["found"]["extra"][0], "production");
-    assert_eq!(alarm["action_taken"], "runner is deleted");
+    assert_eq!((&alarm["action_taken"], &alarm["severity"]), (&"removed".into(), &"high".into()));
+    assert_eq!(alarm["action_detail"], "The runner was removed from GitHub.");
 }
 
 #[tokio::test]
@@ -70,6 +71,9 @@ async fn a_deletion_github_refuses_is_never_recorded_as_done() {
     let refused =
         "SELECT count(*) FROM jobs WHERE kind = 'drift_check' AND state = 'queued' AND blocked_on = 'busy'";
     harness::holds("a refusal", || async { scene.world.count(refused).await == 1 }).await;
+    let requested = "SELECT count(*) FROM security_events WHERE action_taken = 'removal_requested'";
+    let removed = "SELECT count(*) FROM security_events WHERE action_taken = 'removed'";
+    assert_eq!((scene.world.count(requested).await, scene.world.count(removed).await), (1, 0));
     assert_eq!(scene.status(&runner).await, "active");
 
     scene.set(&runner, RunnerChange::online());
@@ -78,6 +82,7 @@ async fn a_deletion_github_refuses_is_never_recorded_as_done() {
     scene.reaches(&runner, "deleted").await;
     assert!(scene.on_github(&runner).is_none());
     assert_eq!((scene.deletions(), scene.alarms(DRIFT).await), (3, 1));
+    assert_eq!((scene.world.count(requested).await, scene.world.count(removed).await), (0, 1));
 }
 
 #[tokio::test]
@@ -94,6 +99,8 @@ async fn labels_are_set_back_where_the_team_wants_that() {
         assert_eq!(labels, ["linux", "Team-Red"]);
     }
     assert_eq!(scene.alarms(DRIFT).await, 2, "two drifts");
+    let restored = "SELECT count(*) FROM security_events WHERE action_taken = 'labels_restored'";
+    assert_eq!(scene.world.count(restored).await, 2);
     assert_eq!((scene.pass().await.sent, scene.deletions()), (0, 0));
     assert_eq!(scene.status(&runner).await, "active");
 }

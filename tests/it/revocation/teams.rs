@@ -108,6 +108,7 @@ async fn new_team_is_recorded_whole() {
         "name": "green", "description": "new", "required_labels": ["g"], "optional_label_patterns": ["glob:x-*"],
         "allowed_runner_group_ids": [1, 7], "allowed_repositories": ["acme/*"], "allowed_workflows": ["CI*"],
         "max_runners": 3, "weight": 2.0, "drift_response": "observe", "installation": "default",
+        "add_self_hosted": false,
     });
     scene.world.post("/admin/teams", &scene.root, &team).await.expect(201);
     assert_eq!(scene.recorded("team.create").await, team);

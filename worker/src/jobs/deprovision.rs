@@ -2,8 +2,8 @@
 
 use chrono::TimeDelta;
 use domain::{
-    AuditEntry, BlockedOn, Call, CallId, CallState, Job, JobState, Leftover, Problem, ProblemCode, Runner,
-    RunnerName, RunnerStatus, SETTLING, SeenRunner, Shift, Source,
+    ActionTaken, AuditEntry, BlockedOn, Call, CallId, CallState, Job, JobState, Leftover, Problem,
+    ProblemCode, Runner, RunnerName, RunnerStatus, SETTLING, SeenRunner, Shift, Source,
 };
 use github::{GitHub, GitHubError};
 use serde_json::json;
@@ -100,6 +100,10 @@ async fn removed(app: &App, job: &Job, row: &Runner, why: &str) -> Run {
             ..AuditEntry::service("runner.deleted")
         };
         tx.audit().write(&entry).await?;
+        let refused = ["label_policy_violation", "runner_group_violation"];
+        for event_type in refused {
+            tx.audit().act((row.team, row.id), &[event_type], ActionTaken::Removed).await?;
+        }
     }
     tx.commit().await?;
     Ok(Answer::Recorded)

@@ -3,8 +3,8 @@
 
 use chrono::TimeDelta;
 use domain::{
-    AuditEntry, BlockedOn, Deviation, DriftResponse, Job, JobState, Problem, ProblemCode, Remedy, Runner,
-    RunnerStatus, SecurityEvent, SeenRunner, Severity, Shift, Source,
+    ActionTaken, AuditEntry, BlockedOn, Deviation, Job, JobState, Problem, ProblemCode, Remedy, Runner,
+    RunnerStatus, SecurityEvent, SeenRunner, Severity, Shift, Source, Team,
 };
 use github::GitHub;
 use serde_json::{Value, json};
@@ -20,10 +20,15 @@ use crate::app::App;
 /// The gaps after which it is looked again whether GitHub has removed a runner whose workflow job is over.
 const GOING: [TimeDelta; 3] = [TimeDelta::seconds(10), TimeDelta::seconds(20), TimeDelta::seconds(40)];
 
+/// The security event of changed labels.
+const LABEL_DRIFT: &str = "label_drift_detected";
+/// Why such a runner was removed.
+const LABELS_CHANGED: &str = "its labels were changed";
+
 /// Looks at the job's runner.
 pub(super) async fn run(app: &App, job: &Job, source: Source) -> Run {
     let Some(github) = app.fleet.get(&job.installation) else { return Ok(no_credential(job)) };
-    let Some((runner, response)) = read(app, job).await? else {
+    let Some((runner, team)) = read(app, job).await? else {
         return Ok(Answer::Final(JobState::Succeeded, None));
     };
     let Some(github_id) = runner.github_runner_id else {
@@ -44,9 +49,10 @@ pub(super) async fn run(app: &App, job: &Job, source: Source) -> Run {
     };
     let remedy = match deviation {
         Deviation::Name { .. } => Remedy::Record,
-        Deviation::Labels { .. } => app.drift.remedy(response, seen.busy),
+        Deviation::Labels { .. } => app.drift.remedy(team.drift_response, seen.busy),
     };
-    check.tell(app, &deviation, remedy).await?;
+    let breach = team.label_policy().breach(&seen.labels).map(|breach| breach.refused).unwrap_or_default();
+    check.tell(app, (&deviation, &breach), remedy).await?;
     match (&deviation, remedy) {
         (Deviation::Name { .. }, _) => check.note(app, None, Some(&deviation)).await,
         (_, Remedy::Record | Remedy::Spare) => check.note(app, Some(&seen), Some(&deviation)).await,
@@ -55,8 +61,8 @@ pub(super) async fn run(app: &App, job: &Job, source: Source) -> Run {
     }
 }
 
-/// The live runner and its team's answer to drift.
-async fn read(app: &App, job: &Job) -> Result<Option<(Runner, DriftResponse)>, StoreError> {
+/// The live runner and its team.
+async fn read(app: &App, job: &Job) -> Result<Option<(Runner, Team)>, StoreError> {
     let Some(id) = job.runner else { return Ok(None) };
     let mut read = app.store.read().await?;
     let Some(runner) = read.runners().get(id).await? else { return Ok(None) };
@@ -64,7 +70,7 @@ async fn read(app: &App, job: &Job) -> Result<Option<(Runner, DriftResponse)>, S
         return Ok(None);
     }
     let team = read.teams().policy(runner.team).await?;
-    Ok(team.map(|team| (runner, team.drift_response)))
+    Ok(team.map(|team| (runner, team)))
 }
 
 struct Check<'c> {
@@ -76,21 +82,32 @@ struct Check<'c> {
 
 impl Check<'_> {
     /// Tells a deviation, once: before anything is done about it, so that whatever interrupts us, somebody knows.
-    async fn tell(&self, app: &App, deviation: &Deviation, remedy: Remedy) -> Result<(), StoreError> {
+    async fn tell(
+        &self,
+        app: &App,
+        (deviation, breach): (&Deviation, &[String]),
+        remedy: Remedy,
+    ) -> Result<(), StoreError> {
         let mut tx = app.store.begin().await?;
+        if matches!(deviation, Deviation::Labels { .. }) {
+            tx.fleet()
+                .note_foreign_labels(self.runner.id, Some(breach).filter(|labels| !labels.is_empty()))
+                .await?;
+        }
         if !tx.runners().note_drift(self.runner.id, Some(&deviation.fingerprint())).await? {
-            return Ok(());
+            return tx.commit().await;
         }
         let (event_type, severity) = match deviation {
             Deviation::Name { .. } => ("runner_name_mismatch", Severity::High),
-            Deviation::Labels { .. } => ("label_drift_detected", Severity::Medium),
+            Deviation::Labels { .. } if breach.is_empty() => (LABEL_DRIFT, Severity::Medium),
+            Deviation::Labels { .. } => (LABEL_DRIFT, Severity::High),
         };
+        // Of what follows, nothing is done yet.
         let action_taken = match remedy {
-            Remedy::Record => "recorded",
-            Remedy::Spare => "left alone while it is busy",
-            Remedy::Repair => "labels are set back",
-            Remedy::Delete => "runner is deleted",
-        };
+            Remedy::Record | Remedy::Repair | Remedy::Delete => ActionTaken::None,
+            Remedy::Spare => ActionTaken::LeftBusy,
+        }
+        .as_str();
         let entry = AuditEntry { data: self.details(deviation), ..self.entry(event_type) };
         tx.audit().alarm(&SecurityEvent { event_type, severity, action_taken }, &entry).await?;
         tx.commit().await?;
@@ -121,6 +138,7 @@ impl Check<'_> {
         }
         if left.is_none() {
             tx.runners().note_drift(self.runner.id, None).await?;
+            tx.fleet().note_foreign_labels(self.runner.id, None).await?;
         }
         tx.commit().await?;
         Ok(Answer::Recorded)
@@ -149,6 +167,8 @@ impl Check<'_> {
         let Some(mut tx) = self.finish(app).await? else { return Ok(Answer::Lost) };
         self.observe(&mut tx, seen).await?;
         tx.runners().note_drift(self.runner.id, None).await?;
+        tx.fleet().note_foreign_labels(self.runner.id, None).await?;
+        self.act(&mut tx, ActionTaken::LabelsRestored).await?;
         let data = json!({ "github_runner_id": self.github_id, "labels": labels });
         tx.audit().write(&AuditEntry { data, ..self.entry("runner.labels_repaired") }).await?;
         tx.commit().await?;
@@ -159,14 +179,31 @@ impl Check<'_> {
     /// busy gone: then it is tried again until the job's deadline, and by the next pass after that.
     async fn delete(&self, app: &App, github: &GitHub, (seen, deviation): (&SeenRunner, &Deviation)) -> Run {
         match look::remove(github, self.github_id).await {
-            Ok(true) => self.gone(app, "its labels were changed").await,
-            Ok(false) if app.drift.delete_busy => Ok(super::busy(self.job)),
+            Ok(true) => self.gone(app, LABELS_CHANGED).await,
+            Ok(false) if app.drift.delete_busy => {
+                self.update_event(app, ActionTaken::RemovalRequested).await?;
+                Ok(super::busy(self.job))
+            }
             Ok(false) => {
+                self.update_event(app, ActionTaken::LeftBusy).await?;
                 let busy = SeenRunner { busy: true, online: true, ..seen.clone() };
                 self.note(app, Some(&busy), Some(deviation)).await
             }
-            Err(error) => Ok(after_error(self.job, &error)),
+            Err(error) => {
+                self.update_event(app, ActionTaken::RemovalRequested).await?;
+                Ok(after_error(self.job, &error))
+            }
         }
+    }
+
+    async fn update_event(&self, app: &App, action: ActionTaken) -> Result<(), StoreError> {
+        let mut tx = app.store.begin().await?;
+        self.act(&mut tx, action).await?;
+        tx.commit().await
+    }
+
+    async fn act(&self, tx: &mut Tx, action: ActionTaken) -> Result<(), StoreError> {
+        tx.audit().act((self.runner.team, self.runner.id), &[LABEL_DRIFT], action).await
     }
 
     async fn gone(&self, app: &App, why: &'static str) -> Run {
@@ -174,6 +211,9 @@ impl Check<'_> {
         if tx.runners().delete(self.runner.id, self.source, why).await? {
             let data = json!({ "github_runner_id": self.github_id, "why": why });
             tx.audit().write(&AuditEntry { data, ..self.entry("runner.deleted") }).await?;
+            if why == LABELS_CHANGED {
+                self.act(&mut tx, ActionTaken::Removed).await?;
+            }
         }
         tx.commit().await?;
         Ok(Answer::Recorded)

@@ -1,7 +1,7 @@
 //! Teams.
 
 use axum::{Json, extract::State, http::StatusCode};
-use domain::{DriftResponse, InstallationId, Problem, Team, TeamId};
+use domain::{DriftResponse, InstallationId, Problem, Team, TeamId, find_overlaps};
 use operations::TeamChange;
 use serde::Deserialize;
 use store::{Listed, Page, TeamDraft};
@@ -16,8 +16,11 @@ use crate::{
     error::ApiResult,
     openapi::{self, problems},
     page::{list_body, list_params},
-    views::TeamView,
+    views::{TeamView, Warning},
 };
+
+/// Most warnings of one answer.
+const MAX_WARNINGS: usize = 20;
 
 pub(crate) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -61,6 +64,9 @@ pub(crate) struct NewTeam {
     /// What further labels may be: `*`, `glob:gpu-*`, or a regular expression over the whole label.
     #[serde(default)]
     optional_label_patterns: Vec<String>,
+    /// Every runner gets the label `self-hosted`: GitHub adds nothing to a runner with a JIT config.
+    #[serde(default = "yes")]
+    add_self_hosted: bool,
     /// Runner groups it may use; empty means only the default group.
     #[serde(default)]
     allowed_runner_group_ids: Vec<i64>,
@@ -84,6 +90,10 @@ pub(crate) struct NewTeam {
     /// The GitHub installation its runners belong to, by the name the settings give it.
     #[serde(default = "default_installation")]
     installation: String,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 fn one() -> f64 {
@@ -122,6 +132,8 @@ pub(crate) struct ChangedTeam {
     required_labels: Option<Vec<String>>,
     /// What further labels may be.
     optional_label_patterns: Option<Vec<String>>,
+    /// Every runner gets the label `self-hosted`.
+    add_self_hosted: Option<bool>,
     /// Runner groups it may use.
     allowed_runner_group_ids: Option<Vec<i64>>,
     /// Repositories whose jobs may run on its runners.
@@ -164,6 +176,7 @@ pub(crate) async fn create(
         description: body.description,
         required_labels: body.required_labels,
         optional_label_patterns: body.optional_label_patterns,
+        add_self_hosted: body.add_self_hosted,
         allowed_runner_group_ids: body.allowed_runner_group_ids,
         allowed_repositories: body.allowed_repositories,
         allowed_workflows: body.allowed_workflows,
@@ -173,7 +186,7 @@ pub(crate) async fn create(
         installation,
     };
     let team = app.operations().create_team(&admin, &draft).await?;
-    Ok((StatusCode::CREATED, Json(team.into())))
+    Ok((StatusCode::CREATED, Json(with_warnings(&app, team).await?)))
 }
 
 /// List teams: admins all of them, people the ones they belong to.
@@ -241,6 +254,7 @@ pub(crate) async fn change(
         description: body.description,
         required_labels: body.required_labels,
         optional_label_patterns: body.optional_label_patterns,
+        add_self_hosted: body.add_self_hosted,
         allowed_runner_group_ids: body.allowed_runner_group_ids,
         allowed_repositories: body.allowed_repositories,
         allowed_workflows: body.allowed_workflows,
@@ -251,7 +265,8 @@ pub(crate) async fn change(
         is_active: body.is_active,
         deactivation_reason: body.deactivation_reason,
     };
-    Ok(Json(app.operations().change_team(&admin, id, change).await?.into()))
+    let team = app.operations().change_team(&admin, id, change).await?;
+    Ok(Json(with_warnings(&app, team).await?))
 }
 
 /// Deactivate a team.
@@ -283,6 +298,14 @@ pub(crate) async fn reactivate(
     Id(id): Id<TeamId>,
 ) -> ApiResult<Json<TeamView>> {
     Ok(Json(app.operations().reactivate_team(&admin, id).await?.into()))
+}
+
+/// The team with what an admin should know about its labels.
+async fn with_warnings(app: &App, team: Team) -> ApiResult<TeamView> {
+    let others = app.store.read().await?.teams().required_by_others(team.id, &team.installation).await?;
+    let overlaps = find_overlaps(&team.required_labels, &team.optional_label_patterns, &others);
+    let warnings = overlaps.iter().take(MAX_WARNINGS).map(Warning::of_overlap).collect();
+    Ok(TeamView { warnings, ..team.into() })
 }
 
 /// An installation of this deployment.

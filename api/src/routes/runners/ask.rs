@@ -1,8 +1,8 @@
 //! The body of a provision request, and its reading.
 
 use domain::{
-    FieldError, MAX_LABELS, NameWish, Problem, ProvisionRequest, RunnerVersion, TeamId, check_label,
-    is_name_prefix,
+    FieldError, MAX_LABELS, NameWish, Problem, ProvisionRequest, RunnerVersion, TeamId, is_name_prefix,
+    normalize_label,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -79,7 +79,7 @@ impl ProvisionBody {
     pub(crate) fn check(&self) -> Result<(ProvisionRequest, Option<TeamId>), Problem> {
         let mut wrong = Vec::new();
         let name = self.name().map_err(|error| wrong.push(error));
-        self.check_labels(&mut wrong);
+        let labels = self.labels(&mut wrong);
         if self.runner_group_id.is_some_and(|id| id < 1) {
             wrong.push(FieldError::new("/runner_group_id", "a positive number"));
         }
@@ -97,7 +97,7 @@ impl ProvisionBody {
             Ok(name) if wrong.is_empty() => {
                 let request = ProvisionRequest {
                     name,
-                    labels: self.labels.clone(),
+                    labels,
                     runner_group_id: self.runner_group_id,
                     work_folder: folder.to_owned(),
                     runner_version: version.unwrap_or_default(),
@@ -126,16 +126,20 @@ impl ProvisionBody {
         }
     }
 
-    fn check_labels(&self, wrong: &mut Vec<FieldError>) {
+    /// The labels in the one spelling they have.
+    fn labels(&self, wrong: &mut Vec<FieldError>) -> Vec<String> {
         if self.labels.len() > MAX_LABELS {
             wrong.push(FieldError::new("/labels", "at most 100"));
-            return;
+            return Vec::new();
         }
+        let mut normal = Vec::with_capacity(self.labels.len());
         for (at, label) in self.labels.iter().enumerate() {
-            if let Err(why) = check_label(label) {
-                wrong.push(FieldError::new(format!("/labels/{at}"), why));
+            match normalize_label(label) {
+                Ok(label) => normal.push(label),
+                Err(why) => wrong.push(FieldError::new(format!("/labels/{at}"), why)),
             }
         }
+        normal
     }
 }
 

@@ -1,9 +1,11 @@
 //! What a workflow job on one of our runners leads to.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 
 use super::WorkflowJob;
-use crate::{LabelPolicy, Runner, RunnerStatus, Team, glob, is_system_label};
+use crate::{Runner, RunnerStatus, Team, fold_label, glob, is_system_label};
 
 /// The newest workflow job seen on a runner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,10 +114,11 @@ impl WorkflowJob {
     pub fn offences(&self, runner: &Runner, team: &Team) -> Vec<Offence> {
         // One that registered itself may have given itself other labels than it was asked for with, if its team allows them.
         let itself = runner.github_runner_id.is_none();
-        let policy = itself.then(|| LabelPolicy::new(&team.required_labels, &team.optional_label_patterns));
+        let policy = itself.then(|| team.label_policy());
+        let own: HashSet<String> = runner.labels.iter().map(|label| fold_label(label)).collect();
         let given = |label: &String| {
             is_system_label(label)
-                || runner.labels.iter().any(|have| have.eq_ignore_ascii_case(label))
+                || own.contains(&fold_label(label))
                 || policy.as_ref().is_some_and(|policy| policy.allows(label))
         };
         let foreign: Vec<String> = self.labels.iter().filter(|label| !given(label)).cloned().collect();
@@ -147,6 +150,8 @@ mod tests {
             description: None,
             required_labels: vec![],
             optional_label_patterns: vec![],
+            add_self_hosted: true,
+            required_by_others: vec![],
             allowed_runner_group_ids: vec![],
             allowed_repositories: texts(repositories),
             allowed_workflows: texts(workflows),

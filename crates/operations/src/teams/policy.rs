@@ -1,24 +1,29 @@
 //! Checks of what an admin writes about a team.
 
+use std::collections::HashSet;
+
 use domain::{
     FieldError, LabelPattern, MAX_LABELS, MAX_PATTERNS, Problem, check_glob, check_label,
-    check_repository_glob,
+    check_repository_glob, fold_label, is_look_alike, normalize_label,
 };
 use store::TeamDraft;
 
 use crate::validate::{check_optional, settle};
 
-/// Checks a whole team; its name only if it is new: a team keeps the name it has.
+/// Checks a whole team; its name and its required labels only if they are new: a team keeps what it has.
 ///
 /// # Errors
 /// `validation_failed` with everything that is wrong.
-pub(super) fn check(draft: &TeamDraft, name_is_new: bool) -> Result<(), Problem> {
+pub(super) fn check(draft: &TeamDraft, name_is_new: bool, labels_are_new: bool) -> Result<(), Problem> {
     let mut errors = Vec::new();
     if name_is_new && !is_team_name(&draft.name) {
         let detail = "2 to 50 lower-case letters, digits and hyphens, with a letter or digit at either end";
         errors.push(FieldError::new("/name", detail));
     }
     check_optional(&mut errors, "/description", draft.description.as_deref(), 1000);
+    if labels_are_new {
+        check_required(&mut errors, &draft.required_labels);
+    }
     check_labels(&mut errors, draft);
     check_globs(&mut errors, "/allowed_repositories", &draft.allowed_repositories, check_repository_glob);
     check_globs(&mut errors, "/allowed_workflows", &draft.allowed_workflows, check_glob);
@@ -40,20 +45,33 @@ fn is_team_name(name: &str) -> bool {
         && name.chars().all(|c| ends(c) || c == '-')
 }
 
-fn check_labels(errors: &mut Vec<FieldError>, draft: &TeamDraft) {
-    if draft.required_labels.len() > MAX_LABELS {
+/// Brings the required labels into the one spelling they have, each once.
+pub(super) fn normalize(mut draft: TeamDraft) -> TeamDraft {
+    let mut known = HashSet::new();
+    let labels = draft.required_labels.iter().filter_map(|label| normalize_label(label).ok());
+    draft.required_labels = labels.filter(|label| known.insert(fold_label(label))).collect();
+    draft
+}
+
+fn check_required(errors: &mut Vec<FieldError>, labels: &[String]) {
+    if labels.len() > MAX_LABELS {
         errors.push(FieldError::new("/required_labels", "at most 100"));
     }
+    for (at, label) in labels.iter().enumerate() {
+        let like =
+            || is_look_alike(label).then_some("looks like one of GitHub's own names, but is another text");
+        if let Some(why) = check_label(label).err().or_else(like) {
+            errors.push(FieldError::new(format!("/required_labels/{at}"), why));
+        }
+    }
+}
+
+fn check_labels(errors: &mut Vec<FieldError>, draft: &TeamDraft) {
     if draft.optional_label_patterns.len() > MAX_PATTERNS {
         errors.push(FieldError::new("/optional_label_patterns", "at most 100"));
     }
     if draft.allowed_runner_group_ids.len() > 100 || draft.allowed_runner_group_ids.iter().any(|id| *id < 1) {
         errors.push(FieldError::new("/allowed_runner_group_ids", "at most 100 positive numbers"));
-    }
-    for (at, label) in draft.required_labels.iter().enumerate() {
-        if let Err(why) = check_label(label) {
-            errors.push(FieldError::new(format!("/required_labels/{at}"), why));
-        }
     }
     for (at, pattern) in draft.optional_label_patterns.iter().enumerate() {
         if let Err(why) = LabelPattern::parse(pattern) {
