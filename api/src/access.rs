@@ -12,14 +12,25 @@ pub(crate) async fn renew(read: &mut Read, caller: &Caller) -> ApiResult<Option<
         Requester::User(id) => {
             let Some(user) = read.users().get(id).await? else { return Ok(None) };
             let (Some(issuer), Some(subject)) = (user.issuer, user.subject) else { return Ok(None) };
+            // Bound to another identity meanwhile: this token is nobody's any more.
+            if (&issuer, &subject) != (&caller.principal.issuer, &caller.principal.subject) {
+                return Ok(None);
+            }
             let found = read.users().by_identity(&issuer, &subject).await?;
             let active = found.filter(|(user, _)| user.is_active);
-            Ok(active.map(|(user, teams)| Caller { is_admin: user.is_admin, teams, ..caller.clone() }))
+            Ok(active.map(|(user, teams)| Caller {
+                is_admin: user.is_admin,
+                is_viewer: user.is_viewer,
+                teams,
+                ..caller.clone()
+            }))
         }
         Requester::Client(id) => {
             let Some(client) = read.clients().get(id).await? else { return Ok(None) };
-            let teams = vec![read.clients().used(&client).await?];
-            Ok(client.is_active.then(|| Caller { teams, ..caller.clone() }))
+            let team = read.clients().used(&client).await?;
+            let active = client.is_active && team.is_active;
+            let teams = vec![team];
+            Ok(active.then(|| Caller { teams, ..caller.clone() }))
         }
     }
 }

@@ -21,9 +21,19 @@ use crate::{
     strangers::{Visit, is_strangers},
 };
 
-/// A caller with a valid token whom we know, who is active and does not ask too often.
+/// A caller with a valid token whom we know, who is active and does not ask too often. It may learn who it is, and
+/// nothing else: a machine client's team may be deactivated.
+#[derive(Clone, Debug)]
+pub(crate) struct Known(pub(crate) Caller);
+
+/// A known caller whose role allows the method: a viewer only reads, and a machine client of a deactivated team does
+/// nothing.
 #[derive(Clone, Debug)]
 pub(crate) struct Authorised(pub(crate) Caller);
+
+/// An authorised caller who sees everything: an admin or a viewer.
+#[derive(Clone, Debug)]
+pub(crate) struct SeesAll(pub(crate) Caller);
 
 /// An authorised caller who is an admin.
 #[derive(Clone, Debug)]
@@ -33,12 +43,12 @@ pub(crate) struct Admin(pub(crate) Caller);
 #[derive(Clone, Debug)]
 pub(crate) struct Administers(pub(crate) Administrator);
 
-/// An authorised caller who is a person. Of teams they see those they belong to, admins all; a machine client knows its
+/// An authorised caller who is a person. Of teams they see those they belong to, admins and viewers all; a machine client knows its
 /// team from `/auth/me`, and needs no list of people.
 #[derive(Clone, Debug)]
 pub(crate) struct ReadsTeams(pub(crate) Caller);
 
-impl FromRequestParts<App> for Authorised {
+impl FromRequestParts<App> for Known {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
@@ -57,6 +67,63 @@ impl FromRequestParts<App> for Authorised {
         tracing::Span::current().record("caller", tracing::field::display(caller.requester));
         Ok(Self(caller))
     }
+}
+
+impl FromRequestParts<App> for Authorised {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let Known(caller) = Known::from_request_parts(parts, app).await?;
+        if caller.only_reads() && !parts.method.is_safe() {
+            return Err(refuse(app, parts, (&caller, "viewer.denied"), Problem::read_only()).await);
+        }
+        if let (Requester::Client(_), [team]) = (caller.requester, caller.teams.as_slice())
+            && !team.is_active
+        {
+            let team = app.store.read().await?.teams().policy(team.id).await?;
+            let reason = team.and_then(|team| team.deactivation_reason);
+            return Err(Problem::team_inactive(reason.as_deref()).into());
+        }
+        Ok(Self(caller))
+    }
+}
+
+impl FromRequestParts<App> for SeesAll {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let Authorised(caller) = Authorised::from_request_parts(parts, app).await?;
+        if caller.sees_everything() {
+            return Ok(Self(caller));
+        }
+        Err(refuse(app, parts, (&caller, "admin.denied"), needs_an_admin()).await)
+    }
+}
+
+fn needs_an_admin() -> Problem {
+    Problem::new(ProblemCode::AdminRequired, "This needs an admin.")
+}
+
+/// Writes a call down that the caller's role does not allow.
+async fn refuse(
+    app: &App,
+    parts: &mut Parts,
+    (caller, event_type): (&Caller, &'static str),
+    problem: Problem,
+) -> ApiError {
+    let origin = match From_::from_request_parts(parts, app).await {
+        Ok(From_(origin)) => origin,
+        Err(error) => return error,
+    };
+    let path = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    let entry = AuditEntry {
+        data: json!({ "method": parts.method.as_str(), "path": path }),
+        error: Some(problem.detail.clone()),
+        ..AuditEntry::by(caller, &origin, event_type)
+    };
+    let key = format!("{} {} {path}", caller.requester, parts.method);
+    refusal_log::note(app, Refused::AdminCall, key, entry, None).await;
+    problem.into()
 }
 
 /// The caller of a token, counted once against its limit: before any row is read where the token is known already.
@@ -97,17 +164,7 @@ impl FromRequestParts<App> for Admin {
             }
             return Ok(Self(caller));
         }
-        let problem = Problem::new(ProblemCode::AdminRequired, "This needs an admin.");
-        let From_(origin) = From_::from_request_parts(parts, app).await?;
-        let path = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
-        let entry = AuditEntry {
-            data: json!({ "method": parts.method.as_str(), "path": path }),
-            error: Some(problem.detail.clone()),
-            ..AuditEntry::by(&caller, &origin, "admin.denied")
-        };
-        let key = format!("{} {} {path}", caller.requester, parts.method);
-        refusal_log::note(app, Refused::AdminCall, key, entry, None).await;
-        Err(problem.into())
+        Err(refuse(app, parts, (&caller, "admin.denied"), needs_an_admin()).await)
     }
 }
 
@@ -313,6 +370,7 @@ async fn person(
         claims: None,
         display_name: user.display_name,
         is_admin: user.is_admin,
+        is_viewer: user.is_viewer,
         can_use_jit: user.can_use_jit,
         can_use_registration_token: user.can_use_registration_token,
         teams,
@@ -334,6 +392,7 @@ async fn machine(
         claims: Some(facts.run_claims()),
         display_name: client.description.clone(),
         is_admin: false,
+        is_viewer: false,
         can_use_jit: true,
         // With such a token any number of runners can be registered: it is for people.
         can_use_registration_token: false,

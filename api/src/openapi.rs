@@ -57,6 +57,8 @@ pub(crate) const COMMON: &[ProblemCode] = &[
     ProblemCode::TokenExpired,
     ProblemCode::UnknownPrincipal,
     ProblemCode::Inactive,
+    ProblemCode::TeamInactive,
+    ProblemCode::ReadOnly,
     ProblemCode::RequestTimeout,
     ProblemCode::RateLimited,
     ProblemCode::InternalError,
@@ -68,7 +70,10 @@ pub(crate) const COMMON: &[ProblemCode] = &[
 pub(crate) fn problem_responses(groups: &[&[ProblemCode]]) -> BTreeMap<String, RefOr<Response>> {
     let mut by_status: BTreeMap<u16, Vec<&str>> = BTreeMap::new();
     for code in groups.iter().copied().flatten() {
-        by_status.entry(code.status()).or_default().push(code.as_str());
+        let codes = by_status.entry(code.status()).or_default();
+        if !codes.contains(&code.as_str()) {
+            codes.push(code.as_str());
+        }
     }
     let body = || {
         let problem = utoipa::openapi::Ref::from_schema_name(ProblemBody::name());

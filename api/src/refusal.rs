@@ -2,7 +2,7 @@
 //! within a minute share their rows, and a caller who is refused too often is told to slow down instead: whatever it
 //! tries, it fills no disk.
 
-use domain::{AuditEntry, Problem, Requester, SecurityEvent};
+use domain::{AuditEntry, Problem, ProblemCode, Requester, SecurityEvent};
 use serde_json::{Value, json};
 use store::RepeatKey;
 
@@ -34,6 +34,15 @@ pub(crate) async fn note(app: &App, entry: &AuditEntry, problem: &Problem) -> Ap
         tx.audit().alarm_or_count(&event, &entry, &key).await?;
     }
     Ok(tx.commit().await?)
+}
+
+/// [`note`] for a caller who is told that there is no such thing. Too many refusals change nothing about that answer: it
+/// would tell what is there from what is not.
+pub(crate) async fn note_of_stranger(app: &App, entry: &AuditEntry, problem: &Problem) -> ApiResult<()> {
+    match note(app, entry, problem).await {
+        Err(error) if error.0.code == ProblemCode::RateLimited => Ok(()),
+        noted => noted,
+    }
 }
 
 /// Refusals are equal when the same caller is refused the same thing for the same reason.
@@ -76,7 +85,7 @@ fn cut(text: &str, bytes: usize) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use domain::{FieldError, ProblemCode};
+    use domain::FieldError;
 
     use super::*;
 

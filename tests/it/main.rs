@@ -52,6 +52,8 @@ mod registration;
 mod retention;
 mod revocation;
 #[cfg(test)]
+mod roles;
+#[cfg(test)]
 mod secrets;
 #[cfg(test)]
 mod signin;

@@ -8,7 +8,12 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use crate::{
-    app::App, body::Params, caller::Authorised, error::ApiResult, openapi::problems, views::TeamRef,
+    app::App,
+    body::Params,
+    caller::{Authorised, Known},
+    error::ApiResult,
+    openapi::problems,
+    views::TeamRef,
 };
 
 pub(crate) fn router() -> OpenApiRouter<App> {
@@ -85,13 +90,14 @@ problems! {
     get, path = "/auth/me", tag = "me",
     responses((status = 200, description = "You", body = Me), MeProblems),
 )]
-pub(crate) async fn me(Authorised(caller): Authorised) -> Json<Me> {
+pub(crate) async fn me(Known(caller): Known) -> Json<Me> {
     let (kind, id) = match caller.requester {
         Requester::User(id) => ("user", id.uuid()),
         Requester::Client(id) => ("client", id.uuid()),
     };
     let role = match caller.requester {
         Requester::User(_) if caller.is_admin => "admin",
+        Requester::User(_) if caller.is_viewer => "viewer",
         Requester::User(_) => "member",
         Requester::Client(_) => "machine_client",
     };

@@ -9,6 +9,8 @@ use crate::{JobKind, Problem, ProblemCode};
 pub struct Access {
     /// The user or the machine client is active.
     pub is_active: bool,
+    /// A viewer, who changes nothing and gets no config.
+    pub only_reads: bool,
     /// Belongs to the team, or is an admin.
     pub belongs: bool,
     /// May have JIT configs.
@@ -25,11 +27,14 @@ impl Access {
     /// Checks that a job of this kind may still make a runner for the requester, and hand its config out.
     ///
     /// # Errors
-    /// `inactive`, `team_inactive`, `team_forbidden`, `jit_not_allowed` or `registration_token_not_allowed`, in this
+    /// `inactive`, `read_only`, `team_inactive`, `team_forbidden`, `jit_not_allowed` or `registration_token_not_allowed`, in this
     /// order.
     pub fn check(&self, kind: JobKind) -> Result<(), Problem> {
         if !self.is_active {
             return Err(Problem::requester_inactive());
+        }
+        if self.only_reads {
+            return Err(Problem::read_only());
         }
         if !self.team_is_active {
             return Err(Problem::team_inactive(self.deactivation_reason.as_deref()));
@@ -52,6 +57,13 @@ impl Problem {
     /// `inactive`.
     pub fn requester_inactive() -> Self {
         Self::new(ProblemCode::Inactive, "This user or machine client has been deactivated; ask an admin.")
+    }
+
+    /// `read_only`.
+    pub fn read_only() -> Self {
+        let detail =
+            "Viewers see everything, change nothing and get no config; ask an admin for another role.";
+        Self::new(ProblemCode::ReadOnly, detail)
     }
 
     /// `team_inactive`, with the reason an admin gave.
@@ -83,6 +95,7 @@ mod tests {
 
     const FULL: Access = Access {
         is_active: true,
+        only_reads: false,
         belongs: true,
         can_use_jit: true,
         can_use_registration_token: true,
@@ -97,6 +110,7 @@ mod tests {
         for (access, kind, wanted) in [
             (FULL, Provision, None),
             (Access { is_active: false, ..FULL }, Provision, Some(ProblemCode::Inactive)),
+            (Access { only_reads: true, ..FULL }, Provision, Some(ProblemCode::ReadOnly)),
             (Access { team_is_active: false, ..FULL }, Provision, Some(ProblemCode::TeamInactive)),
             (Access { belongs: false, ..FULL }, Register, Some(ProblemCode::TeamForbidden)),
             (Access { can_use_jit: false, ..FULL }, Provision, Some(ProblemCode::JitNotAllowed)),

@@ -35,7 +35,7 @@ pub struct Origin {
 
 /// One row of the audit log. Its event types: `runner.provision`, `runner.register`, `token.issued`, `runner.registered`, `runner.deleted`, `stray.deleted`, `job.cancel`,
 /// `runner.deprovision`, `runner.refresh`, `runner.labels_repaired`, `sync.trigger`, `job.failed`, `credential.fetch`, `team.create`, `team.update`, `team.deactivate`, `team.reactivate`, `member.add`, `member.remove`, `user.create`,
-/// `user.bind`, `principal.unknown`, `principal.inactive`, `admin.denied`, `user.update`, `user.deactivate`, `user.activate`, `user.unbind`, `client.create`, `client.update`, `client.delete`, `credential.shred`, `lane.pause`, `lane.resume`, `workflow.cancel`, `installation.changed`, and with `rts`: `admin.create`.
+/// `user.bind`, `principal.unknown`, `principal.inactive`, `admin.denied`, `viewer.denied`, `user.update`, `user.deactivate`, `user.activate`, `user.unbind`, `client.create`, `client.update`, `client.delete`, `credential.shred`, `lane.pause`, `lane.resume`, `workflow.cancel`, `installation.changed`, and with `rts`: `admin.create`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AuditEntry {
     /// What, as `noun.verb`.

@@ -112,6 +112,7 @@ pub struct Membership {
 }
 
 /// An authorised caller.
+#[expect(clippy::struct_excessive_bools, reason = "independent rights of a person")]
 #[derive(Clone, Debug, PartialEq)]
 pub struct Caller {
     /// Who.
@@ -128,6 +129,8 @@ pub struct Caller {
     pub display_name: Option<String>,
     /// May administer.
     pub is_admin: bool,
+    /// Sees everything, changes nothing, gets no config.
+    pub is_viewer: bool,
     /// May have JIT configs.
     pub can_use_jit: bool,
     /// May have registration tokens, where they are handed out at all.
@@ -139,7 +142,19 @@ pub struct Caller {
 impl Caller {
     /// Whether the caller may see what belongs to `team` and `owner`.
     pub fn may_see(&self, team: Option<TeamId>, owner: Option<Requester>) -> bool {
-        self.is_admin || owner == Some(self.requester) || team.is_some_and(|team| self.is_member(team))
+        self.sees_everything()
+            || owner == Some(self.requester)
+            || team.is_some_and(|team| self.is_member(team))
+    }
+
+    /// Whether the caller sees what belongs to anybody.
+    pub const fn sees_everything(&self) -> bool {
+        self.is_admin || self.is_viewer
+    }
+
+    /// Whether the caller may change nothing at all. Being an admin outweighs being a viewer.
+    pub const fn only_reads(&self) -> bool {
+        self.is_viewer && !self.is_admin
     }
 
     /// Whether the caller asked for the job: the same user, or the same machine client with the same issuer and subject.
@@ -206,6 +221,7 @@ mod tests {
             claims: None,
             display_name: None,
             is_admin: true,
+            is_viewer: false,
             can_use_jit: true,
             can_use_registration_token: false,
             teams: vec![team("one")],

@@ -40,6 +40,8 @@ problems! {
     Inactive = "inactive", 403, "This identity has been deactivated";
     /// Only admins may do this.
     AdminRequired = "admin_required", 403, "Only admins may do this";
+    /// A viewer may change nothing.
+    ReadOnly = "read_only", 403, "This role only reads";
     /// The user may not have JIT configs.
     JitNotAllowed = "jit_not_allowed", 403, "JIT configs are not allowed for this identity";
     /// Registration tokens are not handed out here.

@@ -46,7 +46,7 @@ impl Operations<'_> {
         let person = tx.users().get(user).await?;
         let stays = person.as_ref().is_some_and(|person| person.is_admin);
         let revoked = if stays {
-            Revoked::default()
+            Revoked::nothing_of(&user)
         } else {
             Revocation::of_member(Requester::User(user), team).apply(&mut tx).await?
         };

@@ -36,6 +36,16 @@ impl Revocation {
         Self::new(Some(requester), None, &RUNNER_KINDS, (Some(Problem::requester_inactive()), detail))
     }
 
+    /// A user is a viewer from now on.
+    pub(crate) fn of_viewer(requester: Requester) -> Self {
+        Self::new(
+            Some(requester),
+            None,
+            &RUNNER_KINDS,
+            (Some(Problem::read_only()), "its requester is a viewer now"),
+        )
+    }
+
     /// A user may not have runners of these kinds any more.
     pub(crate) fn of_kind(requester: Requester, kind: JobKind) -> Self {
         let problem = if kind == JobKind::Register {
@@ -140,6 +150,11 @@ pub(crate) struct Revoked {
 }
 
 impl Revoked {
+    /// Nothing is ended yet, but the rights of this person, machine client or team have changed.
+    pub(crate) fn nothing_of(subject: &impl ToString) -> Self {
+        Self { access: Some(subject.to_string()), ..Self::default() }
+    }
+
     /// Whether there was anything to end.
     pub(crate) fn is_empty(&self) -> bool {
         self.cancelled.is_empty() && self.shredded == 0

@@ -197,7 +197,12 @@ async fn revoke(tx: &mut Tx, before: &User, after: &User) -> Result<Revoked> {
     if !after.is_active {
         return Revocation::of_requester(requester, "its requester was deactivated").apply(tx).await;
     }
-    let mut revoked = Revoked::default();
+    let only_reads = |user: &User| user.is_viewer && !user.is_admin;
+    if only_reads(after) && !only_reads(before) {
+        return Revocation::of_viewer(requester).apply(tx).await;
+    }
+    // Whoever watches as an admin, or under an identity that is unbound now, is asked again.
+    let mut revoked = Revoked::nothing_of(&before.id);
     let lost = [
         (before.can_use_jit && !after.can_use_jit, JobKind::Provision),
         (before.can_use_registration_token && !after.can_use_registration_token, JobKind::Register),

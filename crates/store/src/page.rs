@@ -80,7 +80,7 @@ impl Visible {
     /// What `caller` may see.
     pub fn to(caller: &Caller) -> Self {
         Self {
-            all: caller.is_admin,
+            all: caller.sees_everything(),
             user: caller.requester.user().map(Uuid::from),
             client: caller.requester.client().map(Uuid::from),
             teams: caller.teams.iter().map(|team| team.id.uuid()).collect(),

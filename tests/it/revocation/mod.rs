@@ -9,6 +9,8 @@ mod handout;
 #[cfg(test)]
 mod people;
 #[cfg(test)]
+mod streams;
+#[cfg(test)]
 mod teams;
 
 #[cfg(test)]

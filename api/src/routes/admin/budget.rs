@@ -10,7 +10,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::queues::PauseView;
 use crate::{
     app::App,
-    caller::Admin,
+    caller::SeesAll,
     error::ApiResult,
     openapi::{self, problems},
 };
@@ -143,7 +143,7 @@ problems! { BudgetProblems: AdminRequired, QueueUnavailable; }
     get, path = "/admin/budget", tag = "admin",
     responses((status = 200, description = "By installation", body = BudgetList), BudgetProblems),
 )]
-pub(crate) async fn show(State(app): State<App>, _: Admin) -> ApiResult<Json<BudgetList>> {
+pub(crate) async fn show(State(app): State<App>, _: SeesAll) -> ApiResult<Json<BudgetList>> {
     let budgets: Vec<_> = app.spine.budget().await?.into_iter().map(InstallationView::from).collect();
     Ok(Json(BudgetList { total: budgets.len(), budgets, next_cursor: None }))
 }

@@ -16,7 +16,7 @@ use super::check_issuer;
 use crate::{
     app::App,
     body::{Body, Id, Params},
-    caller::Admin,
+    caller::{Admin, SeesAll},
     error::ApiResult,
     openapi::problems,
     origin::From_,
@@ -115,7 +115,7 @@ fn draft(app: &App, body: NewClientBody) -> Result<NewClient, Problem> {
 )]
 pub(crate) async fn list(
     State(app): State<App>,
-    Admin(caller): Admin,
+    SeesAll(caller): SeesAll,
     Params(params): Params<ClientParams>,
 ) -> ApiResult<Json<ClientList>> {
     let page = params.page()?;
@@ -132,7 +132,7 @@ pub(crate) async fn list(
 )]
 pub(crate) async fn show(
     State(app): State<App>,
-    _: Admin,
+    _: SeesAll,
     Id(id): Id<ClientId>,
 ) -> ApiResult<Json<ClientView>> {
     let client = app.store.read().await?.clients().get(id).await?;

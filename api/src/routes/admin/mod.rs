@@ -1,4 +1,4 @@
-//! Administration. Every handler here takes [`Admin`](crate::caller::Admin), and every change is written down.
+//! Administration. Every handler here takes a permission of [`caller`](crate::caller), and every change is written down.
 
 mod budget;
 mod clients;

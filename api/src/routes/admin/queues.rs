@@ -13,7 +13,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     app::App,
     body::{Body, Id},
-    caller::Admin,
+    caller::{Admin, SeesAll},
     error::ApiResult,
     limit::ceil,
     openapi::{self, problems},
@@ -149,7 +149,7 @@ async fn look(app: &App) -> ApiResult<Json<Queues>> {
     get, path = "/admin/queues", tag = "admin",
     responses((status = 200, description = "The queue", body = Queues), ShowProblems),
 )]
-pub(crate) async fn show(State(app): State<App>, _: Admin) -> ApiResult<Json<Queues>> {
+pub(crate) async fn show(State(app): State<App>, _: SeesAll) -> ApiResult<Json<Queues>> {
     look(&app).await
 }
 

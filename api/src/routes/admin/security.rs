@@ -8,7 +8,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     app::App,
     body::{Params, filtered_team},
-    caller::Admin,
+    caller::SeesAll,
     error::ApiResult,
     openapi::problems,
     page::{list_body, list_params},
@@ -46,7 +46,7 @@ problems! { SecurityProblems: AdminRequired, ValidationFailed; }
 )]
 pub(crate) async fn list(
     State(app): State<App>,
-    Admin(caller): Admin,
+    SeesAll(caller): SeesAll,
     Params(params): Params<SecurityParams>,
 ) -> ApiResult<Json<SecurityList>> {
     let page = params.page()?;

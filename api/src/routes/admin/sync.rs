@@ -14,7 +14,7 @@ use super::teams::configured;
 use crate::{
     app::App,
     body::{Body, Params},
-    caller::Admin,
+    caller::{Admin, SeesAll},
     error::ApiResult,
     openapi::problems,
     origin::From_,
@@ -177,7 +177,7 @@ impl From<UnmanagedRow> for UnmanagedRunner {
     get, path = "/admin/sync/status", tag = "admin",
     responses((status = 200, description = "As of now", body = SyncStatus), StatusProblems),
 )]
-pub(crate) async fn status(State(app): State<App>, _: Admin) -> ApiResult<Json<SyncStatus>> {
+pub(crate) async fn status(State(app): State<App>, _: SeesAll) -> ApiResult<Json<SyncStatus>> {
     let mut read = app.store.read().await?;
     let rows = read.fleet().statuses().await?;
     let lease = read.leases().get(LEASE).await?;
@@ -232,7 +232,7 @@ pub(crate) async fn trigger(
 )]
 pub(crate) async fn unmanaged(
     State(app): State<App>,
-    Admin(caller): Admin,
+    SeesAll(caller): SeesAll,
     Params(params): Params<UnmanagedParams>,
 ) -> ApiResult<Json<UnmanagedList>> {
     let page = params.page()?;

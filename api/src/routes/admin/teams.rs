@@ -200,7 +200,7 @@ pub(crate) async fn list(
     Params(params): Params<TeamParams>,
 ) -> ApiResult<Json<TeamList>> {
     let page = params.page()?;
-    if !caller.is_admin {
+    if !caller.sees_everything() {
         let teams = app.store.read().await?.teams().of(&caller).await?;
         return Ok(Json(TeamList::new(page_of(teams, &page))));
     }

@@ -14,7 +14,7 @@ use super::check_issuer;
 use crate::{
     app::App,
     body::{Body, Id, Params},
-    caller::{Admin, MAX_SUBJECT_BYTES},
+    caller::{Admin, MAX_SUBJECT_BYTES, SeesAll},
     error::ApiResult,
     openapi::problems,
     origin::From_,
@@ -161,7 +161,7 @@ pub(crate) async fn create(
 )]
 pub(crate) async fn list(
     State(app): State<App>,
-    Admin(caller): Admin,
+    SeesAll(caller): SeesAll,
     Params(params): Params<UserParams>,
 ) -> ApiResult<Json<UserList>> {
     let page = params.page()?;
@@ -176,7 +176,11 @@ pub(crate) async fn list(
     get, path = "/admin/users/{user_id}", tag = "admin", params(("user_id" = Uuid, Path)),
     responses((status = 200, description = "The person", body = UserView), ShowProblems),
 )]
-pub(crate) async fn show(State(app): State<App>, _: Admin, Id(id): Id<UserId>) -> ApiResult<Json<UserView>> {
+pub(crate) async fn show(
+    State(app): State<App>,
+    _: SeesAll,
+    Id(id): Id<UserId>,
+) -> ApiResult<Json<UserView>> {
     let user = app.store.read().await?.users().get(id).await?;
     Ok(Json(user.ok_or_else(|| Problem::not_found("user"))?.into()))
 }

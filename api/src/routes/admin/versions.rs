@@ -10,7 +10,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     app::App,
-    caller::Admin,
+    caller::SeesAll,
     error::ApiResult,
     openapi::{self, problems},
 };
@@ -75,7 +75,7 @@ problems! { VersionProblems: AdminRequired; }
     get, path = "/admin/runners/versions", tag = "admin",
     responses((status = 200, description = "As of the last pass", body = VersionList), VersionProblems),
 )]
-pub(crate) async fn list(State(app): State<App>, Admin(caller): Admin) -> ApiResult<Json<VersionList>> {
+pub(crate) async fn list(State(app): State<App>, SeesAll(caller): SeesAll) -> ApiResult<Json<VersionList>> {
     let mut lists = app.lists(&caller).await?;
     let listed = lists.versions().in_use().await;
     let listed = lists.finish(listed)?;

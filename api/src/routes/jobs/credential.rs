@@ -81,7 +81,7 @@ async fn hidden(app: &App, caller: &Caller, origin: &Origin, job: &Job) -> ApiEr
         error: Some(problem.detail.clone()),
         ..AuditEntry::by(caller, origin, "credential.fetch")
     };
-    let noted = refusal::note(app, &entry, &problem).await;
+    let noted = refusal::note_of_stranger(app, &entry, &problem).await;
     noted.err().unwrap_or_else(|| Problem::not_found("job").into())
 }
 

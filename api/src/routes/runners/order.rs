@@ -47,8 +47,10 @@ impl Order<'_> {
             // A stranger's try is for admins to see: it does not belong into the log of the team.
             entry.team = None;
             entry.data = json!({ "team_id": runner.team });
+            refusal::note_of_stranger(app, &entry, &problem).await?;
+        } else {
+            refusal::note(app, &entry, &problem).await?;
         }
-        refusal::note(app, &entry, &problem).await?;
         Err(problem.into())
     }
 
