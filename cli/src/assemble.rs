@@ -5,16 +5,16 @@ use std::time::Duration;
 use anyhow::Context;
 use api::oidc::{HttpSettings, TrustedIssuer, Verifier};
 use chrono::TimeDelta;
-use domain::{DriftRules, KeyRing};
+use domain::{DriftRules, KeyRing, Secret};
 use fleet::{Fleet, Installation};
-use github::{Credential, GitHubSettings, KeySource, Scope, TokenSource};
+use github::{Credential, GitHubSettings, KeySource, Outgoing, Proxy, Scope, TokenSource};
 use queue::{Announcements, BudgetSettings, Spine, SpineConfig};
 use runtime::{
     Clock,
     config::{
         ConfigError, CredentialConfig, DatabaseConfig, GithubAppConfig, GithubConfig, GithubOwner,
-        InstallationConfig, JobsConfig, LabelEnforcement, MemberConfig, Mode, OidcConfig, RedisConfig,
-        SecretsConfig, ServerConfig, Sources, TokenKeysConfig, WebhookConfig,
+        InstallationConfig, JobsConfig, LabelEnforcement, MemberConfig, Mode, OidcConfig, OutgoingConfig,
+        RedisConfig, SecretsConfig, ServerConfig, Sources, TokenKeysConfig, WebhookConfig,
     },
     health::Progress,
 };
@@ -39,13 +39,18 @@ pub(crate) fn store(sources: &Sources) -> anyhow::Result<Store> {
         expects: "an address PostgreSQL understands".to_owned(),
         given: None,
     };
-    Ok(Store::new(&config.url, config.max_connections).map_err(unreadable)?)
+    let roots = sources.section::<OutgoingConfig>()?.trust.pem();
+    Ok(Store::trusting(&config.url, config.max_connections, &roots).map_err(unreadable)?)
 }
 
 /// The queue; connects on first use.
 pub(crate) fn spine(sources: &Sources) -> anyhow::Result<Spine> {
     let config: RedisConfig = sources.section()?;
-    Ok(Spine::connect(&SpineConfig::new(config.url.expose(), config.namespace))?)
+    let roots = sources.section::<OutgoingConfig>()?.trust.pem();
+    Ok(Spine::connect(&SpineConfig {
+        roots: Some(roots),
+        ..SpineConfig::new(config.url.expose(), config.namespace)
+    })?)
 }
 
 /// Every installation of the settings with its credential.
@@ -53,12 +58,16 @@ pub(crate) fn installations(sources: &Sources) -> anyhow::Result<Installations> 
     let config: GithubConfig = sources.section()?;
     let app: GithubAppConfig = sources.section()?;
     let insecure = sources.mode() == Mode::Development;
+    let OutgoingConfig { trust, proxy } = sources.section()?;
+    let proxy = proxy.map(|proxy| Proxy { url: Secret::new(proxy.url.as_str()), except: proxy.except });
+    let outgoing = Outgoing { roots: Some(trust.roots()), proxy };
     // Both sections have them in the same order.
     let all = config.installations.into_iter().zip(app.members);
     let one = |(installation, member): (InstallationConfig, MemberConfig)| {
         let (scope, credential) = (scope(installation.owner), credential(member.credential));
         let mut github = GitHubSettings::new(installation.api_url, scope, credential);
         github.allow_insecure_key = insecure;
+        github.outgoing = outgoing.clone();
         let budget = BudgetSettings {
             enabled: member.rate_limits,
             team_running: app.team_running,
@@ -93,7 +102,7 @@ pub(crate) fn api(sources: &Sources, process: &Process) -> anyhow::Result<(api::
     let oidc: OidcConfig = sources.section()?;
     let default_issuer = oidc.issuers.first().map(|issuer| issuer.issuer.clone()).unwrap_or_default();
     let issuers = oidc.issuers.into_iter().map(TrustedIssuer::from).collect();
-    let verifier = verifier(issuers)?;
+    let verifier = verifier(sources, issuers)?;
     let github: GithubConfig = sources.section()?;
     let spine = spine(sources)?;
     let parts = api::Parts {
@@ -121,8 +130,9 @@ pub(crate) fn api(sources: &Sources, process: &Process) -> anyhow::Result<(api::
 }
 
 /// A verifier of the tokens of these issuers.
-pub(crate) fn verifier(issuers: Vec<TrustedIssuer>) -> anyhow::Result<Verifier> {
-    Verifier::new(issuers, HttpSettings::default(), Clock::shared()).context("cannot build an HTTP client")
+pub(crate) fn verifier(sources: &Sources, issuers: Vec<TrustedIssuer>) -> anyhow::Result<Verifier> {
+    let http = HttpSettings { outgoing: Some(sources.section()?), ..HttpSettings::default() };
+    Verifier::new(issuers, &http, Clock::shared()).context("cannot build an HTTP client")
 }
 
 /// What one worker is made of. Must be called within a tokio runtime.

@@ -16,7 +16,7 @@ use std::{sync::Arc, time::Duration};
 use futures::future::join_all;
 use runtime::{
     Clock, Witness,
-    config::{IssuerConfig, IssuerPolicy},
+    config::{IssuerConfig, IssuerPolicy, OutgoingConfig},
     health::Beat,
 };
 use store::Store;
@@ -57,19 +57,19 @@ impl From<IssuerConfig> for TrustedIssuer {
 }
 
 /// How keys are fetched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct HttpSettings {
     /// For the connection alone.
     pub connect: Duration,
     /// For discovery and keys together.
     pub total: Duration,
-    /// Whether the proxy variables of the environment are obeyed.
-    pub system_proxy: bool,
+    /// Whom to trust and which proxy to use. `None`: the system's certificates and no proxy.
+    pub outgoing: Option<OutgoingConfig>,
 }
 
 impl Default for HttpSettings {
     fn default() -> Self {
-        Self { connect: Duration::from_secs(3), total: Duration::from_secs(5), system_proxy: false }
+        Self { connect: Duration::from_secs(3), total: Duration::from_secs(5), outgoing: None }
     }
 }
 
@@ -93,7 +93,7 @@ impl Verifier {
     /// The HTTP client cannot be built (no certificate store).
     pub fn new(
         issuers: Vec<TrustedIssuer>,
-        http: HttpSettings,
+        http: &HttpSettings,
         clock: Clock,
     ) -> Result<Self, reqwest::Error> {
         let client = source::client(http)?;

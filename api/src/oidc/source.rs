@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::{
-    Client, StatusCode,
+    Client, NoProxy, Proxy, StatusCode,
     header::{ACCEPT, AGE, DATE, HeaderMap, HeaderName},
     redirect::Policy,
 };
@@ -42,13 +42,23 @@ pub(super) enum FetchError {
 }
 
 /// Redirects are not followed: keys come from where the configuration or the issuer's own document says.
-pub(super) fn client(http: HttpSettings) -> Result<Client, reqwest::Error> {
-    let builder = Client::builder()
+pub(super) fn client(http: &HttpSettings) -> Result<Client, reqwest::Error> {
+    // The proxy variables of the environment count only as far as they are among the settings.
+    let mut builder = Client::builder()
+        .no_proxy()
         .connect_timeout(http.connect)
         .timeout(http.total)
         .redirect(Policy::none())
         .user_agent(concat!("runner-token-service/", env!("CARGO_PKG_VERSION")));
-    if http.system_proxy { builder.build() } else { builder.no_proxy().build() }
+    let Some(outgoing) = &http.outgoing else { return builder.build() };
+    if let Ok(tls) = outgoing.trust.client_config() {
+        builder = builder.tls_backend_preconfigured(tls);
+    }
+    if let Some(proxy) = &outgoing.proxy {
+        let except = NoProxy::from_string(&proxy.except);
+        builder = builder.proxy(Proxy::https(proxy.url.as_str())?.no_proxy(except));
+    }
+    builder.build()
 }
 
 /// Fetches one issuer's keys.

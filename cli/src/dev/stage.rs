@@ -132,7 +132,7 @@ fn both(sources: &Sources, issuer: &Issuer) -> anyhow::Result<api::oidc::Verifie
         name: "development".to_owned(),
         policy: IssuerPolicy { binds_people: Some(true), ..IssuerPolicy::default() },
     });
-    assemble::verifier(issuers)
+    assemble::verifier(sources, issuers)
 }
 
 /// Brings tables and people up to date.

@@ -10,6 +10,7 @@ mod call;
 mod classify;
 mod client;
 mod clock;
+mod connect;
 mod error;
 mod file;
 mod headers;
@@ -41,5 +42,7 @@ pub use models::{
 };
 pub use observer::{Answer, Gate, GateFuture, Observer, Open, Silent};
 pub use runs::Cancellation;
-pub use settings::{Credential, GitHubSettings, KeySource, Scope, SettingsError, Timeouts, TokenSource};
+pub use settings::{
+    Credential, GitHubSettings, KeySource, Outgoing, Proxy, Scope, SettingsError, Timeouts, TokenSource,
+};
 pub use token::{Fit, StoredToken, TokenFuture, TokenStore};

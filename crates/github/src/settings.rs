@@ -1,6 +1,6 @@
 //! Where GitHub is, what we may touch there, and who we are to it.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use domain::Secret;
 use url::{Host, Url};
@@ -25,6 +25,32 @@ pub struct GitHubSettings {
     pub allow_insecure_key: bool,
     /// How often at most the key file is looked at for changes (default 5 s).
     pub key_check_every: Duration,
+    /// Whom to trust and which way to go.
+    pub outgoing: Outgoing,
+}
+
+/// How GitHub is reached.
+#[derive(Clone, Debug, Default)]
+pub struct Outgoing {
+    /// The certificate authorities to trust. `None`: those built in.
+    pub roots: Option<Arc<rustls::RootCertStore>>,
+    /// The proxy for https. `None`: GitHub is reached directly.
+    pub proxy: Option<Proxy>,
+}
+
+/// A proxy that takes `CONNECT`.
+#[derive(Clone)]
+pub struct Proxy {
+    /// Its address, http or https, with user and password if it asks for them.
+    pub url: Secret,
+    /// Hosts, domains and networks that are reached without it, comma-separated.
+    pub except: String,
+}
+
+impl std::fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Proxy").field("except", &self.except).finish_non_exhaustive()
+    }
 }
 
 impl GitHubSettings {
@@ -38,6 +64,7 @@ impl GitHubSettings {
             user_agent_suffix: None,
             allow_insecure_key: false,
             key_check_every: Duration::from_secs(5),
+            outgoing: Outgoing::default(),
         }
     }
 }

@@ -10,11 +10,10 @@ use bytes::Bytes;
 use domain::Secret;
 use http::{HeaderName, HeaderValue, Request, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited, combinators::BoxBody};
-use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::{
     client::legacy::{
         Client, Error as LegacyError,
-        connect::{CaptureConnection, HttpConnector, capture_connection},
+        connect::{CaptureConnection, capture_connection},
     },
     rt::{TokioExecutor, TokioTimer},
 };
@@ -27,6 +26,7 @@ use crate::{
     call::{Call, Reply},
     classify,
     clock::ServerClock,
+    connect,
     error::GitHubError,
     headers,
     observer::{Answer, Gate, Observer},
@@ -70,7 +70,7 @@ impl Wire {
             agent = format!("{agent} ({suffix})");
         }
         Ok(Self {
-            crab: stack(&settings.api_url, settings.timeouts)?,
+            crab: stack(settings)?,
             origin: settings.api_url.clone(),
             prefix: settings.api_url.path().trim_end_matches('/').to_owned(),
             user_agent: agent.parse().map_err(|_| SettingsError::Unsendable("user agent suffix"))?,
@@ -235,16 +235,10 @@ fn record(reply: &Result<Reply, GitHubError>, took: Duration) {
 ///
 /// A request that meets a connection that has just closed fails instead of being sent again, and connecting has
 /// a time-out that covers TLS.
-fn stack(api_url: &Url, timeouts: Timeouts) -> Result<Octocrab, SettingsError> {
-    let mut tcp = HttpConnector::new();
-    tcp.enforce_http(false);
-    tcp.set_nodelay(true);
-    let provider = rustls::crypto::aws_lc_rs::default_provider();
-    let tls = HttpsConnectorBuilder::new()
-        .with_provider_and_webpki_roots(provider)
-        .map_err(|e| SettingsError::Tls(e.to_string()))?;
-    let tls = if api_url.scheme() == "https" { tls.https_only() } else { tls.https_or_http() };
-    let connector = Timeout::new(tls.enable_http1().wrap_connector(tcp), timeouts.connect);
+fn stack(settings: &GitHubSettings) -> Result<Octocrab, SettingsError> {
+    let api_url = &settings.api_url;
+    let connector = connect::connector(&settings.outgoing, api_url.scheme() != "https")?;
+    let connector = Timeout::new(connector, settings.timeouts.connect);
     let client = Client::builder(TokioExecutor::new())
         .retry_canceled_requests(false)
         .pool_timer(TokioTimer::new())

@@ -10,5 +10,7 @@ pub mod series;
 pub mod shutdown;
 pub mod telemetry;
 pub mod trace;
+mod trust;
 
 pub use clock::{Clock, FixedClock, SharedClock, Witness};
+pub use trust::Trust;

@@ -48,7 +48,16 @@ impl Store {
     /// # Errors
     /// When the address cannot be read.
     pub fn new(url: &Secret, most_connections: u32) -> Result<Self> {
-        let options = PgConnectOptions::from_str(url.expose())
+        Self::trusting(url, most_connections, &[])
+    }
+
+    /// Prepares a pool that trusts these certificate authorities (in PEM) besides the usual ones, unless the address names
+    /// a file of its own (`sslrootcert`).
+    ///
+    /// # Errors
+    /// When the address cannot be read.
+    pub fn trusting(url: &Secret, most_connections: u32, roots: &[u8]) -> Result<Self> {
+        let mut options = PgConnectOptions::from_str(url.expose())
             .map_err(StoreError::Database)?
             .application_name("runner-token-service")
             .options([
@@ -56,6 +65,11 @@ impl Store {
                 ("lock_timeout", "5s"),
                 ("idle_in_transaction_session_timeout", "30s"),
             ]);
+        if !roots.is_empty()
+            && !["sslrootcert", "ssl-root-cert", "ssl-ca"].iter().any(|name| url.expose().contains(name))
+        {
+            options = options.ssl_root_cert_from_pem(roots.to_vec());
+        }
         let pool =
             PgPoolOptions::new().max_connections(most_connections).acquire_timeout(Duration::from_secs(3));
         let pool = connect_lazily(pool, options.clone());

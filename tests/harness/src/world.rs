@@ -366,7 +366,7 @@ impl World {
         };
         Process::start("api", move |shutdown| async move {
             let listener = TcpListener::from_std(listener)?;
-            let verifier = Verifier::new(issuers.clone(), HttpSettings::default(), watch)?;
+            let verifier = Verifier::new(issuers.clone(), &HttpSettings::default(), watch)?;
             let app = app(
                 (&database, &corner),
                 (verifier, &issuers),

@@ -117,7 +117,7 @@ async fn an_issuer_that_is_down_or_slow_is_given_up_on() {
     let token = key.token(&header("k"), &issuer.claims());
     let soon = HttpSettings { total: Duration::from_millis(100), ..HttpSettings::default() };
     issuer.publish(Answer::Never);
-    let slow = issuer.verifier_with(issuer.trusted(), soon);
+    let slow = issuer.verifier_with(issuer.trusted(), &soon);
     assert_eq!(slow.verify(&token).await, Err(OidcError::KeysUnavailable));
     let closed = {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -125,7 +125,7 @@ async fn an_issuer_that_is_down_or_slow_is_given_up_on() {
     };
     let mut trusted = issuer.trusted();
     trusted.jwks_url = Some(format!("http://{closed}/keys").parse().unwrap());
-    let down = issuer.verifier_with(trusted, HttpSettings::default());
+    let down = issuer.verifier_with(trusted, &HttpSettings::default());
     assert_eq!(down.verify(&token).await, Err(OidcError::KeysUnavailable));
 }
 
@@ -152,7 +152,7 @@ async fn a_discovery_document_must_be_the_issuers_own() {
     // A given URL needs no document.
     let mut trusted = issuer.trusted();
     trusted.jwks_url = Some(keys.parse().unwrap());
-    assert!(issuer.verifier_with(trusted, HttpSettings::default()).verify(&token).await.is_ok());
+    assert!(issuer.verifier_with(trusted, &HttpSettings::default()).verify(&token).await.is_ok());
 }
 
 #[tokio::test]

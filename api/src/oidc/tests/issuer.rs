@@ -175,10 +175,10 @@ impl TestIssuer {
     }
 
     pub(super) fn verifier(&self) -> Verifier {
-        self.verifier_with(self.trusted(), HttpSettings::default())
+        self.verifier_with(self.trusted(), &HttpSettings::default())
     }
 
-    pub(super) fn verifier_with(&self, trusted: TrustedIssuer, http: HttpSettings) -> Verifier {
+    pub(super) fn verifier_with(&self, trusted: TrustedIssuer, http: &HttpSettings) -> Verifier {
         Verifier::new(vec![trusted], http, self.time.clone()).unwrap()
     }
 

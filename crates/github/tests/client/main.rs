@@ -4,6 +4,7 @@
 
 mod fake;
 mod others;
+mod outgoing;
 mod runners;
 mod tokens;
 mod transport;

@@ -3,7 +3,7 @@
 use domain::Secret;
 use url::Url;
 
-use super::{ConfigError, Section, Setting, Sources};
+use super::{ConfigError, Mode, Section, Setting, Sources, plaintext};
 
 const DATABASE: Setting = Setting::new(
     "DATABASE_URL",
@@ -50,11 +50,11 @@ pub struct DatabaseConfig {
 
 impl Section for DatabaseConfig {
     const TITLE: &'static str = "PostgreSQL";
-    const SETTINGS: &'static [Setting] = &[DATABASE, CONNECTIONS];
+    const SETTINGS: &'static [Setting] = &[DATABASE, CONNECTIONS, plaintext::ALLOW];
 
     fn load(sources: &Sources) -> Result<Self, ConfigError> {
         Ok(Self {
-            url: sources.secret(&DATABASE, |text| has_scheme(text, &["postgres", "postgresql"]))?,
+            url: store_url(sources, &DATABASE, is_postgres, plaintext::database)?,
             max_connections: sources.number(&CONNECTIONS, 1..=500)?,
         })
     }
@@ -74,9 +74,8 @@ impl Section for RedisConfig {
     const SETTINGS: &'static [Setting] = &[REDIS, NAMESPACE];
 
     fn load(sources: &Sources) -> Result<Self, ConfigError> {
-        let schemes = ["redis", "rediss", "redis+unix", "unix", "valkey", "valkeys"];
         Ok(Self {
-            url: sources.secret(&REDIS, |text| has_scheme(text, &schemes))?,
+            url: store_url(sources, &REDIS, is_redis, plaintext::redis)?,
             namespace: sources.value(&NAMESPACE, namespace)?,
         })
     }
@@ -96,6 +95,50 @@ impl Section for BootstrapConfig {
     fn load(sources: &Sources) -> Result<Self, ConfigError> {
         Ok(Self { admins: sources.items(&ADMINS, 100, email)? })
     }
+}
+
+/// The address of a store, which is not talked to in clear over a network unless the operator says so.
+fn store_url(
+    sources: &Sources,
+    setting: &Setting,
+    fits: impl FnOnce(&str) -> bool,
+    is_exposed: impl FnOnce(&str) -> bool,
+) -> Result<Secret, ConfigError> {
+    let url = sources.secret(setting, fits)?;
+    let allowed = sources.mode() == Mode::Development || sources.flag(&plaintext::ALLOW)?;
+    if allowed || !is_exposed(url.expose()) {
+        return Ok(url);
+    }
+    let expects = match setting.name {
+        "REDIS_URL" => "a rediss:// URL for a server on another machine, or ALLOW_PLAINTEXT_STORES be true",
+        _ => {
+            "a URL with sslmode=verify-full (or verify-ca, require) for a server on another machine, or \
+             ALLOW_PLAINTEXT_STORES be true"
+        }
+    };
+    Err(sources.given(setting)?.map_or_else(|| setting.missing(), |given| given.refuse(expects)))
+}
+
+fn is_postgres(text: &str) -> bool {
+    has_scheme(text, &["postgres", "postgresql"])
+}
+
+fn is_redis(text: &str) -> bool {
+    const ONE: [&str; 6] = ["redis", "rediss", "redis+unix", "unix", "valkey", "valkeys"];
+    const SEVERAL: [&str; 8] = [
+        "redis+sentinel",
+        "rediss+sentinel",
+        "redis+cluster",
+        "rediss+cluster",
+        "valkey+sentinel",
+        "valkeys+sentinel",
+        "valkey+cluster",
+        "valkeys+cluster",
+    ];
+    // Several hosts with ports are no URL by the book.
+    let several = text.split_once("://").filter(|(scheme, _)| SEVERAL.contains(scheme));
+    has_scheme(text, &ONE)
+        || several.is_some_and(|(_, rest)| plaintext::hosts(rest).iter().all(|host| !host.is_empty()))
 }
 
 fn has_scheme(text: &str, schemes: &[&str]) -> bool {

@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use super::{
     BootstrapConfig, DatabaseConfig, Fallback, GithubAppConfig, GithubConfig, JobsConfig, LogConfig,
-    OidcConfig, RedisConfig, SecretsConfig, Section, ServerConfig, Setting, TokenKeysConfig, WebhookConfig,
+    OidcConfig, OutgoingConfig, RedisConfig, SecretsConfig, Section, ServerConfig, Setting, TokenKeysConfig,
+    WebhookConfig,
 };
 
 /// Read by the sources themselves, before any section.
@@ -14,11 +15,19 @@ pub(super) const CONFIG: Setting = Setting::new(
     "A TOML file with settings: the same names in lower case. The environment wins over it.",
 );
 
+/// Read by the sources themselves, from the environment alone.
+pub(super) const ENV_FILE: Setting = Setting::new(
+    "RTS_ENV_FILE",
+    "the path of a file with lines NAME=value",
+    "A file with environment variables, instead of `.env` in the working directory. The environment wins over it. Where      it holds secrets, other users must not be able to read it, nor ever to write it.",
+);
+
 const SECTIONS: &[(&str, &[Setting])] = &[
-    ("Configuration file", &[CONFIG]),
+    ("Configuration file", &[CONFIG, ENV_FILE]),
     (ServerConfig::TITLE, ServerConfig::SETTINGS),
     (DatabaseConfig::TITLE, DatabaseConfig::SETTINGS),
     (RedisConfig::TITLE, RedisConfig::SETTINGS),
+    (OutgoingConfig::TITLE, OutgoingConfig::SETTINGS),
     (GithubConfig::TITLE, GithubConfig::SETTINGS),
     (GithubAppConfig::TITLE, GithubAppConfig::SETTINGS),
     (WebhookConfig::TITLE, WebhookConfig::SETTINGS),

@@ -7,11 +7,14 @@
 mod database;
 mod docs;
 mod error;
+mod files;
 mod github;
 mod jobs;
 mod log;
 mod oidc;
+mod outgoing;
 mod parse;
+mod plaintext;
 mod secrets;
 mod server;
 mod setting;
@@ -27,6 +30,7 @@ pub use github::{
 pub use jobs::{JobsConfig, LabelEnforcement};
 pub use log::{LogConfig, LogFormat};
 pub use oidc::{AcceptedTokens, IssuerConfig, IssuerPolicy, OidcConfig};
+pub use outgoing::{OutgoingConfig, ProxyConfig};
 pub use parse::{is_loopback, safe_url};
 pub use secrets::{CredentialKey, SecretsConfig, TokenKeysConfig};
 pub use server::{ServerConfig, ServerGuards, TrustedProxies};

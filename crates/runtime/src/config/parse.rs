@@ -5,7 +5,7 @@ use std::{ops::RangeInclusive, str::FromStr, time::Duration};
 use domain::Secret;
 use url::{Host, Url};
 
-use super::{ConfigError, Fallback, Setting, Sources};
+use super::{ConfigError, Fallback, Mode, Setting, Sources};
 
 impl Sources {
     /// The parsed value; `None` when it is optional and not given.
@@ -63,7 +63,19 @@ impl Sources {
         setting: &Setting,
         fits: impl FnOnce(&str) -> bool,
     ) -> Result<Secret, ConfigError> {
-        self.value(setting, |text| fits(text).then(|| Secret::new(text)))
+        let secret = self.value(setting, |text| fits(text).then(|| Secret::new(text)))?;
+        self.refuse_placeholder(setting)?;
+        Ok(secret)
+    }
+
+    /// Refuses a secret that was copied from an example.
+    pub(super) fn refuse_placeholder(&self, setting: &Setting) -> Result<(), ConfigError> {
+        match self.given(setting)? {
+            Some(given) if self.mode() == Mode::Production && is_placeholder(&given.text) => {
+                Err(given.refuse("a value of your own: it still has the placeholder of an example"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Comma-separated items, blanks around them removed, at most `limit`; empty when not given.
@@ -80,6 +92,12 @@ impl Sources {
         })?;
         Ok(all.unwrap_or_default())
     }
+}
+
+/// Whether a text has what examples put where a secret belongs.
+fn is_placeholder(text: &str) -> bool {
+    let text = text.to_ascii_lowercase().replace(['-', '_', '.'], "");
+    ["changeme", "replaceme", "yourpassword", "yoursecret"].iter().any(|word| text.contains(word))
 }
 
 /// A URL with a host, without user, password or fragment.

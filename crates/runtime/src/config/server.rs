@@ -10,8 +10,8 @@ use ipnet::IpNet;
 use url::Url;
 
 use super::{
-    ConfigError, Section, Setting, Sources,
-    parse::{short_text, web_url},
+    ConfigError, Mode, Section, Setting, Sources,
+    parse::{safe_url, short_text, web_url},
 };
 
 const HOST: Setting = Setting::new(
@@ -40,8 +40,8 @@ const PROXIES: Setting = Setting::new(
 .list();
 const PUBLIC: Setting = Setting::new(
     "PUBLIC_URL",
-    "an http or https URL without user or fragment",
-    "The service's address as its callers see it.",
+    "an https URL without user or fragment (http only on loopback)",
+    "The service's address as its callers see it. Tokens and runner configs cross it, so it must not be plain http.",
 );
 const RATE: Setting = Setting::new(
     "API_RATE_LIMIT_PER_MINUTE",
@@ -151,7 +151,7 @@ impl Section for ServerConfig {
             port: sources.number(&PORT, 0..=u16::MAX)?,
             default_wait: sources.seconds(&WAIT, 0..=25)?,
             trusted_proxies: TrustedProxies(sources.items(&PROXIES, 64, network)?),
-            public_url: sources.optional(&PUBLIC, web_url)?,
+            public_url: sources.optional(&PUBLIC, |text| public_url(text, sources.mode()))?,
             rate_per_minute: sources.value(&RATE, |text| positive(text, 1_000_000))?,
             rate_burst: sources.value(&BURST, |text| positive(text, 100_000))?,
             guards: ServerGuards {
@@ -162,6 +162,10 @@ impl Section for ServerConfig {
             },
         })
     }
+}
+
+fn public_url(text: &str, mode: Mode) -> Option<Url> {
+    if mode == Mode::Development { web_url(text) } else { safe_url(text) }
 }
 
 fn host(text: &str) -> Option<String> {

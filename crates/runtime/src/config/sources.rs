@@ -13,7 +13,10 @@ use figment::{
 use serde::de::DeserializeOwned;
 
 use super::{
-    ConfigError, Fallback, Section, Setting, docs, error::shorten, github::INSTALLATIONS_KEY,
+    ConfigError, Fallback, Section, Setting, docs,
+    error::shorten,
+    files::{self, Named},
+    github::INSTALLATIONS_KEY,
     oidc::ISSUERS_KEY,
 };
 
@@ -49,13 +52,28 @@ impl Sources {
     /// The process's environment, `.env` in the working directory, and the TOML file named by `config` or
     /// else by `RTS_CONFIG`. The process's environment itself is not changed.
     pub fn from_process(mode: Mode, config: Option<&Path>) -> Result<Self, ConfigError> {
-        let mut sources = Self::empty(mode).dotenv_file(Path::new(".env"))?;
+        let mut sources = Self::empty(mode);
         for (name, value) in std::env::vars_os() {
             let Some(name) = name.to_str() else { continue };
-            let Some(setting) = known(name) else { continue };
+            // By custom these two are written in either case.
+            let name = if matches!(name, "https_proxy" | "no_proxy") {
+                name.to_uppercase()
+            } else {
+                name.to_owned()
+            };
+            let Some(setting) = known(&name) else { continue };
             let value = value.into_string().map_err(|_| setting.not_text())?;
-            sources = sources.set(name, value);
+            sources = sources.set(&name, value);
         }
+        sources = match sources.plain(docs::ENV_FILE.name).map(PathBuf::from) {
+            Some(path) if path.exists() => sources.dotenv_file(&path)?,
+            Some(path) => return Err(ConfigError::File { path, why: "cannot be read".to_owned() }),
+            None => {
+                let path = Path::new(".env");
+                files::refuse_foreign(path, Named::ByPlace, mode)?;
+                sources.dotenv_file(path)?
+            }
+        };
         let named = || sources.plain(docs::CONFIG.name).map(PathBuf::from);
         match config.map(Path::to_path_buf).or_else(named) {
             Some(path) => sources.file(&path),
@@ -74,6 +92,7 @@ impl Sources {
     /// Adds the lines of a `.env` file; a missing file is no error.
     pub fn dotenv_file(mut self, path: &Path) -> Result<Self, ConfigError> {
         let wrong = |why: String| ConfigError::File { path: path.to_path_buf(), why };
+        files::refuse_foreign(path, Named::Explicitly, self.mode)?;
         let lines = match dotenvy::from_path_iter(path) {
             Ok(lines) => lines,
             Err(error) if error.not_found() => return Ok(self),
@@ -86,6 +105,9 @@ impl Sources {
             keep(&mut self.dotenv, &name, value);
             last = shorten(&name);
         }
+        if self.dotenv.keys().any(|name| known(name).is_some_and(|setting| setting.secret)) {
+            files::refuse_readable(path, self.mode)?;
+        }
         Ok(self)
     }
 
@@ -96,8 +118,14 @@ impl Sources {
         if size > FILE_LIMIT {
             return Err(wrong("is larger than 1 MiB"));
         }
+        files::refuse_foreign(path, Named::Explicitly, self.mode)?;
         let text = std::fs::read_to_string(path).map_err(|_| wrong("cannot be read as text"))?;
-        self.toml(path, &text)
+        let sources = self.toml(path, &text)?;
+        let secret = |key: &String| setting_of_key(key).is_some_and(|setting| setting.secret);
+        if sources.file.as_ref().is_some_and(|(_, dict)| dict.keys().any(secret)) {
+            files::refuse_readable(path, sources.mode)?;
+        }
+        Ok(sources)
     }
 
     /// Adds TOML text; `path` is the name used in messages. A key that is no setting is an error.
@@ -197,6 +225,11 @@ pub(super) struct Given {
 }
 
 impl Given {
+    /// The refusal of this value, whatever it is, for another reason than its form.
+    pub(super) fn refuse(&self, expects: &str) -> ConfigError {
+        ConfigError::Bad { place: self.place.clone(), expects: expects.to_owned(), given: None }
+    }
+
     /// The refusal of this value.
     pub(super) fn bad(&self) -> ConfigError {
         // A URL with an `@` may carry a password where none is expected.
@@ -243,7 +276,9 @@ fn known(name: &str) -> Option<&'static Setting> {
 }
 
 fn setting_of_key(key: &str) -> Option<&'static Setting> {
-    docs::all().find(|setting| setting.key() == *key && setting.name != docs::CONFIG.name)
+    docs::all().find(|setting| {
+        setting.key() == *key && ![docs::CONFIG.name, docs::ENV_FILE.name].contains(&setting.name)
+    })
 }
 
 /// A value in the notation of the environment; lists join with commas. `None` for what a flat setting cannot be.

@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf, time::Duration};
 
 use super::*;
 
-const KEY: &str = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+const KEY: &str = "k1:8b+DqaSnd8h5QZ9yCkXd0nFvs2ZJpw8hT5mB1XrVtGk=";
 
 fn sources() -> Sources {
     Sources::empty(Mode::Production)
@@ -102,6 +102,11 @@ fn a_bad_value_is_named_in_one_line() {
     refusal::<ServerConfig>("DEFAULT_WAIT_SECONDS", "-1");
     refusal::<ServerConfig>("TRUSTED_PROXIES", "10.0.0.0/8,nowhere");
     refusal::<ServerConfig>("PUBLIC_URL", "ftp://x");
+    refusal::<ServerConfig>("PUBLIC_URL", "http://runners.example.com");
+    refusal::<RedisConfig>("REDIS_URL", "redis+sentinel://a,,b/main");
+    refusal::<OutgoingConfig>("HTTPS_PROXY", "socks5://proxy");
+    refusal::<OutgoingConfig>("EXTRA_CA_FILE", "/nowhere/ca.pem");
+    refusal::<OutgoingConfig>("SSL_CERT_FILE", "/dev/null");
     refusal::<ServerConfig>("API_RATE_LIMIT_PER_MINUTE", "0");
     refusal::<ServerConfig>("API_RATE_LIMIT_BURST", "1.5");
     refusal::<DatabaseConfig>("DATABASE_URL", "mysql://x");
@@ -143,7 +148,7 @@ fn credential_keys_are_checked() {
     }
     let five = (0..5).map(|n| KEY.replace("k1", &format!("k{n}"))).collect::<Vec<_>>().join(",");
     refusal::<SecretsConfig>("CREDENTIAL_KEYS", &five);
-    let token_keys = |keys: &str| sources().set("TOKEN_KEYS", keys).section::<TokenKeysConfig>();
+    let token_keys = |keys: &str| complete().set("TOKEN_KEYS", keys).section::<TokenKeysConfig>();
     assert!(
         sources().section::<TokenKeysConfig>().unwrap().keys.is_empty(),
         "each process has its own token then"
@@ -165,7 +170,7 @@ fn a_secret_is_in_no_message_and_no_debug() {
     let canary = "canary-5f2e";
     let line = refusal::<DatabaseConfig>("DATABASE_URL", &format!("mysql://u:{canary}@h/db"));
     assert!(!line.contains(canary), "{line}");
-    let given = sources().set("DATABASE_URL", format!("postgres://u:{canary}@h/db"));
+    let given = sources().set("DATABASE_URL", format!("postgres://u:{canary}@localhost/db"));
     assert!(!format!("{:?}", given.section::<DatabaseConfig>().unwrap()).contains(canary));
     let broken = file(&format!("database_url = \"postgres://u:{canary}@h")).err().unwrap().to_string();
     assert!(!broken.contains(canary) && !broken.contains('\n'), "{broken}");
@@ -351,4 +356,81 @@ fn every_setting_is_documented_once() {
     for name in names {
         assert!(help().contains(name) && markdown().contains(&format!("| `{name}` |")), "{name}");
     }
+}
+
+#[test]
+fn stores_on_other_machines_need_tls_or_the_operators_word() {
+    let line = refusal::<DatabaseConfig>("DATABASE_URL", "postgres://u:canary@db/x");
+    assert!(line.contains("sslmode=verify-full") && line.contains("ALLOW_PLAINTEXT_STORES"), "{line}");
+    let line = refusal::<RedisConfig>("REDIS_URL", "redis://:canary@cache:6379");
+    assert!(line.contains("rediss://") && line.contains("ALLOW_PLAINTEXT_STORES"), "{line}");
+    assert!(!line.contains("canary"), "{line}");
+    let far = |sources: Sources| {
+        sources.set("DATABASE_URL", "postgres://u@db/x").set("REDIS_URL", "redis+sentinel://s1,s2:7/main")
+    };
+    for allowed in [sources().set("ALLOW_PLAINTEXT_STORES", "true"), Sources::empty(Mode::Development)] {
+        assert!(far(allowed.clone()).section::<DatabaseConfig>().is_ok());
+        assert!(far(allowed).section::<RedisConfig>().is_ok());
+    }
+    let encrypted = sources().set("REDIS_URL", "rediss+cluster://n1,n2").section::<RedisConfig>();
+    assert!(encrypted.is_ok());
+}
+
+#[test]
+fn secrets_of_examples_are_refused() {
+    for url in ["postgres://rts:change-me@localhost:5432/rts", "postgres://rts:CHANGEME@localhost/rts"] {
+        let line = refusal::<DatabaseConfig>("DATABASE_URL", url);
+        assert!(line.contains("placeholder"), "{line}");
+    }
+    refusal::<WebhookConfig>("GITHUB_WEBHOOK_SECRET", "change-me-change-me");
+    // 00 01 02 … 1f, and 1f 1e … 00.
+    for key in
+        ["AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", "Hx4dHBsaGRgXFhUUExIREA8ODQwLCgkIBwYFBAMCAQA="]
+    {
+        refusal::<SecretsConfig>("CREDENTIAL_KEYS", &format!("k1:{key}"));
+        let dev = Sources::empty(Mode::Development).set("CREDENTIAL_KEYS", format!("k1:{key}"));
+        assert!(dev.section::<SecretsConfig>().is_ok());
+    }
+}
+
+#[test]
+fn file_with_secrets_that_others_may_read_stops_the_start() {
+    let folder = Folder::new();
+    let secret = format!("credential_keys = '{KEY}'\n");
+    let open = folder.write("open.toml", &secret, 0o644);
+    let line = sources().file(&open).err().unwrap().to_string();
+    assert!(line.contains("open.toml holds secrets"), "{line}");
+    assert!(Sources::empty(Mode::Development).file(&open).is_ok());
+    for (mode, name) in [(0o600, "own.toml"), (0o640, "group.toml"), (0o400, "read.toml")] {
+        assert!(sources().file(&folder.write(name, &secret, mode)).is_ok(), "{name}");
+    }
+    assert!(sources().file(&folder.write("plain.toml", "service_port = 1\n", 0o644)).is_ok(), "no secret");
+    let dotenv = folder.write("open.env", "DATABASE_URL=postgres://localhost/x\n", 0o644);
+    assert!(sources().dotenv_file(&dotenv).is_err());
+    assert!(sources().dotenv_file(&folder.write("plain.env", "SERVICE_PORT=1\n", 0o644)).is_ok());
+}
+
+#[test]
+fn file_that_others_may_write_stops_the_start() {
+    let folder = Folder::new();
+    for mode in [0o666, 0o602] {
+        let toml = folder.write("rts.toml", "service_port = 1\n", mode);
+        let line = sources().file(&toml).err().unwrap().to_string();
+        assert!(line.contains("may be written by other users"), "{line}");
+        let dotenv = folder.write(".env", "SERVICE_PORT=1\n", mode);
+        assert!(sources().dotenv_file(&dotenv).is_err());
+        assert!(Sources::empty(Mode::Development).dotenv_file(&dotenv).is_ok());
+    }
+}
+
+#[test]
+fn proxy_keeps_its_password_out_of_messages_and_spares_this_machine() {
+    let given =
+        sources().set("HTTPS_PROXY", "http://u:canary@proxy:3128").set("NO_PROXY", "a.example, .b.example");
+    let proxy = given.section::<OutgoingConfig>().unwrap().proxy.unwrap();
+    assert!(!format!("{proxy:?}").contains("canary"));
+    assert_eq!(proxy.url.password(), Some("canary"));
+    assert_eq!(proxy.except, "localhost,.localhost,127.0.0.0/8,::1,a.example,.b.example");
+    let bare = sources().set("HTTPS_PROXY", "proxy:3128").section::<OutgoingConfig>().unwrap().proxy.unwrap();
+    assert_eq!(bare.url.as_str(), "http://proxy:3128/");
 }

@@ -38,6 +38,7 @@ impl Section for WebhookConfig {
     fn load(sources: &Sources) -> Result<Self, ConfigError> {
         let mode = sources.mode();
         let common = sources.optional(&COMMON, |text| fit(text, mode))?;
+        sources.refuse_placeholder(&COMMON)?;
         let mut secrets = Vec::new();
         add(&mut secrets, common.clone(), InstallationId::default());
         for (index, entry) in entry::all(sources)?.iter().enumerate() {
