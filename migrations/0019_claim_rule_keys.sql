@@ -14,5 +14,3 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
             '')
         END, 600)
 $$;
--- A table of thousands of rows at most: no need to build it beside running writers.
-CREATE INDEX oauth_clients_rule ON oauth_clients (issuer, claim_rule_key(rule)) WHERE rule IS NOT NULL;
