@@ -293,9 +293,9 @@ fn settings(
     Ok(pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
 }
 
-/// Any 32 bytes that are not all the same.
+/// 32 bytes without a pattern that an example might have.
 fn key_bytes() -> Vec<u8> {
-    (1..=32).collect()
+    (1..=32_u8).map(|n| n.wrapping_mul(n).wrapping_add(7)).collect()
 }
 
 async fn slots(program: &Path, settings: &Settings, folder: &Path, hooked: u16) -> anyhow::Result<Vec<Slot>> {
