@@ -62,7 +62,7 @@ pub(crate) async fn person(store: &Store, draft: &UserDraft) -> anyhow::Result<U
 /// A machine client of this team.
 pub(crate) async fn machine(store: &Store, draft: &NewClient) -> Result<(), StoreError> {
     match store.read().await?.clients().insert(ClientId::new(), draft).await {
-        Err(error) if error.constraint() != Some("oauth_clients_client_key") => Err(error),
+        Err(error) if error.constraint() != Some("oauth_clients_live_key") => Err(error),
         _ => Ok(()),
     }
 }

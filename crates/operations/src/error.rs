@@ -30,7 +30,7 @@ impl From<StoreError> for OperationError {
             Some("teams_name_key") => "/name",
             Some("users_email_key") => "/email",
             Some("users_identity_key") => "/oidc_sub",
-            Some("oauth_clients_client_key") => "/client_id",
+            Some("oauth_clients_live_key") => "/client_id",
             _ => return Self::Store(error),
         };
         Problem::new(ProblemCode::AlreadyExists, "One with this value exists already.")

@@ -137,7 +137,7 @@ impl Clients<'_> {
     /// Adds a client.
     ///
     /// # Errors
-    /// `Conflict` by `oauth_clients_client_key`.
+    /// `Conflict` by `oauth_clients_live_key`.
     pub async fn insert(&mut self, id: ClientId, draft: &NewClient) -> Result<MachineClient> {
         let rule =
             draft.rule.as_ref().map(serde_json::to_value).transpose().map_err(StoreError::inconsistent)?;

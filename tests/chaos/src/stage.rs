@@ -280,7 +280,7 @@ fn settings(
         ("SYNC_INTERVAL_SECONDS", "10".to_owned()),
         ("OIDC_ISSUER", issuer.url().to_owned()),
         ("OIDC_AUDIENCE", AUDIENCE.to_owned()),
-        ("CREDENTIAL_KEYS", format!("chaos:{}", STANDARD.encode(key_bytes()))),
+        ("CREDENTIAL_KEYS", format!("chaos:{}", STANDARD.encode(rand::random::<[u8; 32]>()))),
         ("API_RATE_LIMIT_PER_MINUTE", "1000000".to_owned()),
         ("API_RATE_LIMIT_BURST", "100000".to_owned()),
         ("WORKER_LEASE_SECONDS", plan.lease.as_secs().to_string()),
@@ -291,11 +291,6 @@ fn settings(
         ("LOG_FORMAT", "json".to_owned()),
     ];
     Ok(pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
-}
-
-/// 32 bytes without a pattern that an example might have.
-fn key_bytes() -> Vec<u8> {
-    (1..=32_u8).map(|n| n.wrapping_mul(n).wrapping_add(7)).collect()
 }
 
 async fn slots(program: &Path, settings: &Settings, folder: &Path, hooked: u16) -> anyhow::Result<Vec<Slot>> {
@@ -311,7 +306,7 @@ async fn slots(program: &Path, settings: &Settings, folder: &Path, hooked: u16) 
                 settings.push(("SERVICE_PORT".to_owned(), port.to_string()));
             } else {
                 arguments.extend(["--listen".to_owned(), address.clone()]);
-                let keys: Vec<u8> = (33..=64).collect();
+                let keys = rand::random::<[u8; 32]>();
                 settings.push(("TOKEN_KEYS".to_owned(), format!("chaos:{}", STANDARD.encode(keys))));
             }
             let (program, folder) = (program.to_path_buf(), folder.to_path_buf());
