@@ -13,8 +13,9 @@ const BURST: usize = 10;
 /// How long after Redis is back a pause or an empty window may be unknown: the first answers tell of it, and they come within
 /// the second that a process may need to find Redis again, and the four that a delayed answer takes.
 const LEARNED: Duration = Duration::from_secs(5);
-/// How long after a token is void what is under way may still bear it.
-const TOLD: Duration = Duration::from_secs(5);
+/// How long after a token is void it may still be sent: a refused token is tried again until it is 30 s old, since GitHub may
+/// not know a new one yet, and what is under way then takes some seconds more.
+const TOLD: Duration = Duration::from_secs(35);
 /// Each process that has a token learns by an answer of its own that it is void, whenever it next asks: three workers and
 /// two schedulers.
 const PROCESSES: usize = 5;
@@ -69,7 +70,9 @@ impl Excuse {
             each: false,
             ..Self::new(from, from + LIFE, &[ViolationKind::ExpiredToken])
         };
-        [last, Self::new(from, from + told, &[ViolationKind::ExpiredToken])]
+        // Each job that waits for the new token tries it every 1 to 3 s.
+        let young = Self { most: usize::MAX, ..Self::new(from, from + told, &[ViolationKind::ExpiredToken]) };
+        [last, young]
     }
 
     fn takes(&mut self, violation: &Violation, endpoint: &str) -> bool {
@@ -185,12 +188,12 @@ mod tests {
         let expired = |seconds| (seconds, ViolationKind::ExpiredToken, "/a");
         let mut all = ledger(&[
             expired(2),
-            expired(9),
-            expired(20),
-            expired(21),
-            expired(22),
-            expired(23),
-            expired(24),
+            expired(39),
+            expired(50),
+            expired(51),
+            expired(52),
+            expired(53),
+            expired(54),
         ]);
         assert_eq!(left(&all, &[]), 7);
         all.entries.push_back(entry(9, 1, "/a", Some("token_expired")));
