@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, ops::Deref, sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
 use domain::{InstallationId, KeyRing, Problem, ProblemCode, Requester, TeamId};
+use oidc::Verifier;
 use operations::Operations;
 use queue::{Announcements, Spine};
 use runtime::{
@@ -17,7 +18,6 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     limit::Limiter,
     lists,
-    oidc::Verifier,
     refusal_log::RefusalLog,
     routes::webhooks::{Alarm, Intake},
     strangers::Strangers,

@@ -6,13 +6,12 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use domain::{FieldError, Problem, ProblemCode};
+use oidc::OidcError;
 use operations::OperationError;
 use queue::QueueError;
 use serde::Serialize;
 use store::StoreError;
 use utoipa::ToSchema;
-
-use crate::oidc::OidcError;
 
 /// What a handler answers when it cannot do what it was asked.
 #[derive(Debug)]

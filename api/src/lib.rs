@@ -14,7 +14,6 @@ mod json;
 mod layers;
 mod limit;
 mod lists;
-pub mod oidc;
 mod openapi;
 mod origin;
 mod page;
@@ -91,7 +90,9 @@ pub async fn upkeep(app: App) {
         refusal_log::flush(&app, false).await;
         app.strangers().forget_idle();
         app.intake().forget_idle();
-        app.verifier.set_clock(&app.store).await;
+        if let Ok(now) = app.store.now().await {
+            app.verifier.set_clock(now);
+        }
         if app.announcements.last_progress() != heard {
             heard = app.announcements.last_progress();
             news.tick();

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use api::oidc::{HttpSettings, TrustedIssuer, Verifier};
 use chrono::TimeDelta;
 use domain::{DriftRules, KeyRing, Secret};
 use fleet::{Fleet, Installation};
 use github::{Credential, GitHubSettings, KeySource, Outgoing, Proxy, Scope, TokenSource};
+use oidc::{HttpSettings, TrustedIssuer, Verifier};
 use queue::{Announcements, BudgetSettings, Spine, SpineConfig};
 use runtime::{
     Clock,

@@ -18,7 +18,8 @@ const TABLE: &[(&str, &[&str])] = &[
     ("github", &["domain"]),
     ("operations", &["domain", "store", "queue"]),
     ("fleet", &["domain", "queue", "github"]),
-    ("api", &["domain", "store", "queue", "operations", "runtime"]),
+    ("oidc", &["domain", "runtime"]),
+    ("api", &["domain", "store", "queue", "oidc", "operations", "runtime"]),
     ("worker", &["domain", "store", "queue", "github", "fleet", "runtime"]),
     ("scheduler", &["domain", "store", "queue", "github", "fleet", "runtime"]),
 ];

@@ -2,9 +2,10 @@
 
 use std::net::SocketAddr;
 
-use ::api::{App, ConnectionLimits, oidc::Verifier};
+use ::api::{App, ConnectionLimits};
 use anyhow::Context;
 use domain::{AuditEntry, InstallationId, UserId};
+use oidc::Verifier;
 use runtime::{
     config::{BootstrapConfig, ServerConfig, Sources, TokenKeysConfig},
     open_files,
@@ -36,7 +37,9 @@ pub(crate) async fn run(sources: &Sources) -> anyhow::Result<()> {
         prepared = prepare(&store, (&bootstrap, verifier.binding_issuer()), &installations) => prepared?,
         () = draining.cancelled() => return process.end().await,
     }
-    verifier.set_clock(&store).await;
+    if let Ok(now) = store.now().await {
+        verifier.set_clock(now);
+    }
     start(&mut process, listener, (parts, verifier))?;
     process.end().await
 }

@@ -3,10 +3,10 @@
 use std::{io, time::Duration};
 
 use anyhow::Context;
-use api::oidc::TrustedIssuer;
 use domain::{InstallationId, Secret};
 use fleet::Installation;
 use github::{Credential, GitHubSettings, KeySource, Scope};
+use oidc::{TrustedIssuer, Verifier};
 use queue::BudgetSettings;
 use runtime::config::{BootstrapConfig, GithubConfig, InstallationConfig, IssuerPolicy, Sources};
 use store::{NewClient, RunnerFilter, Store, UserDraft, Visible};
@@ -122,7 +122,7 @@ async fn twin(args: &DevArgs, webhook: WebhookConfig) -> io::Result<Twin> {
 }
 
 /// A verifier of the configured issuers' tokens and of the development issuer's.
-fn both(sources: &Sources, issuer: &Issuer) -> anyhow::Result<api::oidc::Verifier> {
+fn both(sources: &Sources, issuer: &Issuer) -> anyhow::Result<Verifier> {
     let given: runtime::config::OidcConfig = sources.section()?;
     let mut issuers: Vec<_> = given.issuers.into_iter().map(TrustedIssuer::from).collect();
     issuers.push(TrustedIssuer {

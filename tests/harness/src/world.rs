@@ -12,14 +12,12 @@ use std::{
     time::Duration,
 };
 
-use api::{
-    ConnectionLimits,
-    oidc::{HttpSettings, TrustedIssuer, Verifier},
-};
+use api::ConnectionLimits;
 use chrono::TimeDelta;
 use domain::{InstallationId, KeyRing, Lane, Secret};
 use fleet::{Fleet, Installation};
 use github::{Credential, GitHubSettings, KeySource, Scope, Timeouts, TokenSource};
+use oidc::{HttpSettings, TrustedIssuer, Verifier};
 use queue::{Announcements, Spine};
 use runtime::{
     Clock, FixedClock,

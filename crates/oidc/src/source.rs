@@ -16,30 +16,17 @@ use serde::Deserialize;
 use tokio::time::timeout;
 use url::Url;
 
-use super::{HttpSettings, TrustedIssuer, keys::KeySet};
+use super::{
+    error::FetchError,
+    keys::KeySet,
+    settings::{HttpSettings, TrustedIssuer},
+};
 
 /// The largest answer read, in bytes.
 const BODY_LIMIT: usize = 256 * 1024;
 
 /// RFC 7517, 8.5: some providers answer 406 to whoever accepts `application/json` alone.
 const ACCEPTED: &str = "application/json, application/jwk-set+json";
-
-/// Why keys could not be had.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum FetchError {
-    #[error("no answer in time")]
-    TimedOut,
-    #[error("the request failed")]
-    Http(#[source] reqwest::Error),
-    #[error("the answer was {0}")]
-    Status(StatusCode),
-    #[error("the answer is too large")]
-    TooLarge,
-    #[error("{0} is malformed")]
-    Malformed(&'static str),
-    #[error("the discovery document is of the issuer `{said}`, and the configured issuer is `{configured}`")]
-    OtherIssuer { said: String, configured: String },
-}
 
 /// Redirects are not followed: keys come from where the configuration or the issuer's own document says.
 pub(super) fn client(http: &HttpSettings) -> Result<Client, reqwest::Error> {

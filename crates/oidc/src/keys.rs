@@ -13,8 +13,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    OidcError,
-    source::FetchError,
+    error::{FetchError, OidcError},
     token::{KID_LIMIT, Parts},
 };
 

@@ -1,4 +1,6 @@
-//! Why a token was refused. Nothing here quotes the token.
+//! Why a token was refused, or the keys of its issuer could not be fetched. Nothing here quotes the token.
+
+use reqwest::StatusCode;
 
 /// A refused token, or one we cannot judge.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -75,4 +77,21 @@ impl OidcError {
     pub const fn is_ours(&self) -> bool {
         matches!(self, Self::KeysUnavailable)
     }
+}
+
+/// Why keys could not be had.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FetchError {
+    #[error("no answer in time")]
+    TimedOut,
+    #[error("the request failed")]
+    Http(#[source] reqwest::Error),
+    #[error("the answer was {0}")]
+    Status(StatusCode),
+    #[error("the answer is too large")]
+    TooLarge,
+    #[error("{0} is malformed")]
+    Malformed(&'static str),
+    #[error("the discovery document is of the issuer `{said}`, and the configured issuer is `{configured}`")]
+    OtherIssuer { said: String, configured: String },
 }

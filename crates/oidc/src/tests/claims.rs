@@ -4,12 +4,12 @@ use chrono::TimeDelta;
 use serde_json::{Value, json};
 
 use super::issuer::{NOW, TestIssuer, TestKey, now};
-use crate::oidc::{OidcError, VerifiedToken};
+use crate::{OidcError, VerifiedToken};
 
 struct Desk {
     issuer: TestIssuer,
     key: TestKey,
-    verifier: crate::oidc::Verifier,
+    verifier: crate::Verifier,
 }
 
 impl Desk {
@@ -182,7 +182,7 @@ async fn issuer_with_trusted_emails_binds_without_email_verified() {
     {
         let mut trusted = desk.issuer.trusted();
         (trusted.policy.email_trusted, trusted.policy.binds_people) = (email_trusted, binds_people);
-        let verifier = desk.issuer.verifier_with(trusted, &crate::oidc::HttpSettings::default());
+        let verifier = desk.issuer.verifier_with(trusted, &crate::HttpSettings::default());
         let facts = verifier.verify(&token).await.unwrap().facts();
         assert_eq!(facts.binding_email.is_some(), binds, "{email_trusted} {binds_people:?}");
     }
@@ -194,7 +194,7 @@ async fn token_older_or_longer_than_its_issuer_allows_is_refused() {
     let day = 86_400;
     let mut trusted = desk.issuer.trusted();
     trusted.policy.max_token_age = Some(std::time::Duration::from_hours(24));
-    let verifier = desk.issuer.verifier_with(trusted, &crate::oidc::HttpSettings::default());
+    let verifier = desk.issuer.verifier_with(trusted, &crate::HttpSettings::default());
     for (iat, exp, fits) in [
         (Some(NOW), NOW + day, true),
         (Some(NOW), NOW + 4_102_444_800, false),
@@ -241,7 +241,7 @@ async fn kinds_of_tokens_are_accepted_as_the_issuer_says() {
         for (accept, fits) in [Any, Access, Id].into_iter().zip(fits) {
             let mut trusted = desk.issuer.trusted();
             trusted.policy.accept = accept;
-            let verifier = desk.issuer.verifier_with(trusted, &crate::oidc::HttpSettings::default());
+            let verifier = desk.issuer.verifier_with(trusted, &crate::HttpSettings::default());
             assert_eq!(verifier.verify(&token).await.is_ok(), fits, "{accept:?} {header} {more}");
         }
     }

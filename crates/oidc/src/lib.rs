@@ -1,4 +1,4 @@
-//! Who a bearer token says is calling, and whether to believe it.
+//! Verification of bearer tokens (`OpenID` Connect): the caller a token names, and whether to believe it.
 //!
 //! A token is measured, taken apart, its issuer chosen from the trusted ones, its signature checked with that
 //! issuer's published keys, and only then are its claims read. Nothing in a token ever names a place to fetch
@@ -8,23 +8,20 @@ mod cache;
 mod claims;
 mod error;
 mod keys;
+mod settings;
 mod source;
 mod token;
 
 use std::{sync::Arc, time::Duration};
 
+use chrono::{DateTime, Utc};
 use futures::future::join_all;
-use runtime::{
-    Clock, Witness,
-    config::{IssuerConfig, IssuerPolicy, OutgoingConfig},
-    health::Beat,
-};
-use store::Store;
+use runtime::{Clock, Witness, health::Beat};
 use tokio_util::sync::CancellationToken;
-use url::Url;
 
 pub use claims::VerifiedToken;
 pub use error::OidcError;
+pub use settings::{HttpSettings, TrustedIssuer};
 
 use cache::IssuerKeys;
 use claims::Claims;
@@ -33,45 +30,6 @@ use token::Parts;
 
 /// How often the background task looks whether keys grow old.
 const WARM_INTERVAL: Duration = Duration::from_secs(20);
-
-/// An issuer whose tokens are believed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TrustedIssuer {
-    /// Compared letter for letter with `iss`.
-    pub issuer: String,
-    /// One of them must be in `aud`.
-    pub audiences: Vec<String>,
-    /// Where its keys are; `None` means discovery.
-    pub jwks_url: Option<Url>,
-    /// A short name for logs and metrics.
-    pub name: String,
-    /// What its tokens may do beyond naming an identity.
-    pub policy: IssuerPolicy,
-}
-
-impl From<IssuerConfig> for TrustedIssuer {
-    fn from(config: IssuerConfig) -> Self {
-        let IssuerConfig { name, issuer, audiences, jwks_url, policy } = config;
-        Self { issuer, audiences, jwks_url, name, policy }
-    }
-}
-
-/// How keys are fetched.
-#[derive(Clone, Debug)]
-pub struct HttpSettings {
-    /// For the connection alone.
-    pub connect: Duration,
-    /// For discovery and keys together.
-    pub total: Duration,
-    /// Whom to trust and which proxy to use. `None`: the system's certificates and no proxy.
-    pub outgoing: Option<OutgoingConfig>,
-}
-
-impl Default for HttpSettings {
-    fn default() -> Self {
-        Self { connect: Duration::from_secs(3), total: Duration::from_secs(5), outgoing: None }
-    }
-}
 
 /// Checks bearer tokens. Cheap to clone.
 #[derive(Clone)]
@@ -170,10 +128,8 @@ impl Verifier {
     /// Puts the clock that judges tokens right by the database's: a machine whose own clock is wrong by minutes would
     /// refuse good tokens and take ended ones. The issuers' clocks are learned whenever keys are fetched, so that a wrong
     /// clock of the database alone does no harm either.
-    pub async fn set_clock(&self, store: &Store) {
-        if let Ok(now) = store.now().await {
-            self.clock.learn(Witness::Database, now);
-        }
+    pub fn set_clock(&self, database_now: DateTime<Utc>) {
+        self.clock.learn(Witness::Database, database_now);
     }
 
     /// Whether keys of at least one issuer are at hand. One of several being away stops only its own callers.

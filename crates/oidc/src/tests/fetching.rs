@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::issuer::{Answer, TestIssuer, TestKey};
-use crate::oidc::{HttpSettings, OidcError};
+use crate::{HttpSettings, OidcError};
 
 fn header(kid: &str) -> Value {
     json!({"alg": "ES256", "kid": kid})

@@ -4,7 +4,7 @@ use aws_lc_rs::hmac;
 use serde_json::{Value, json};
 
 use super::issuer::{TestIssuer, TestKey, encode};
-use crate::oidc::OidcError;
+use crate::OidcError;
 
 #[tokio::test]
 async fn every_algorithm_of_the_allow_list_is_accepted() {
