@@ -8,6 +8,7 @@
 //! Every call blocks for up to some seconds: inside an async program use a blocking task.
 
 mod account;
+mod clock;
 mod error;
 mod folder;
 mod group;
@@ -23,8 +24,9 @@ mod stack;
 mod sweep;
 mod wire;
 
+pub use clock::{ClockLibrary, WrongClock};
 pub use error::Error;
 pub use group::{Layout, RedisGroup, SENTINEL_NAME};
-pub use options::{Options, WrongClock};
+pub use options::Options;
 pub use run::with_stack;
 pub use stack::{Server, Stack};

@@ -1,11 +1,8 @@
-use std::{
-    ffi::OsString,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use nix::unistd::geteuid;
 
-use crate::Server;
+use crate::WrongClock;
 
 /// What to start, and where to keep it. The default is a throw-away stack of the programs found.
 #[derive(Clone, Debug, Default)]
@@ -29,17 +26,6 @@ pub struct Options {
     pub clocks: Vec<WrongClock>,
 }
 
-/// A server whose wall clock is wrong.
-#[derive(Clone, Debug)]
-pub struct WrongClock {
-    /// The server.
-    pub server: Server,
-    /// By how many seconds; negative: it is slow.
-    pub seconds: i64,
-    /// A library the server loads first, which adds the seconds in the variable `CLOCK_OFF` to what its clock says.
-    pub library: PathBuf,
-}
-
 impl Options {
     /// Where the data of a checkout is kept between runs: `.dev/data` in it. As root it is a folder of
     /// `/var/tmp` named after the checkout, since the servers run as a user who may not reach the checkout.
@@ -52,17 +38,6 @@ impl Options {
         // A file's name may have 255 bytes; the end tells checkouts apart.
         let end = name.len().saturating_sub(100);
         PathBuf::from(format!("/var/tmp/rts-dev-data{}", &name[end..]))
-    }
-
-    /// The variables that make a server's clock wrong.
-    pub(crate) fn clock_environment(&self, server: Server) -> Vec<(&'static str, OsString)> {
-        let clock = self.clocks.iter().find(|clock| clock.server == server);
-        clock.map_or_else(Vec::new, |clock| {
-            vec![
-                ("LD_PRELOAD", clock.library.clone().into_os_string()),
-                ("CLOCK_OFF", clock.seconds.to_string().into()),
-            ]
-        })
     }
 
     pub(crate) fn is_durable(&self) -> bool {

@@ -10,8 +10,7 @@ use std::{
 use nix::sys::signal::Signal;
 
 use crate::{
-    Error, Options, Server, account::Account, folder, keeper, keeper::Recipe, process, programs::Programs,
-    wire,
+    Error, Options, account::Account, folder, keeper, keeper::Recipe, process, programs::Programs, wire,
 };
 
 /// The superuser of a private server; the folder's mode is its password.
@@ -162,13 +161,12 @@ pub(crate) fn recipe(programs: &Programs, place: Place<'_>, options: &Options) -
         command.extend(["-c".into(), setting.into()]);
     }
     // SIGINT is PostgreSQL's fast shutdown: clients are sent away, data is written.
-    let environment = options.clock_environment(Server::Postgres);
     Recipe {
         name: "postgres",
         command,
         stop: Signal::SIGINT,
         log: place.dir.join("postgres.log"),
-        environment,
+        environment: Vec::new(),
     }
 }
 

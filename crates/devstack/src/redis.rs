@@ -10,7 +10,7 @@ use std::{
 
 use nix::sys::signal::Signal;
 
-use crate::{Error, Options, Server, folder, keeper::Recipe, postgres::Place, programs::Programs};
+use crate::{Error, Options, folder, keeper::Recipe, postgres::Place, programs::Programs};
 
 pub(crate) const SOCKET: &str = "redis.sock";
 pub(crate) const PID_FILE: &str = "redis.pid";
@@ -62,8 +62,8 @@ pub(crate) fn recipe(place: Place<'_>, options: &Options) -> Recipe {
     command.extend(["--unixsocket".into(), place.dir.join(SOCKET).into()]);
     command.extend(["--pidfile".into(), place.dir.join(PID_FILE).into()]);
     command.extend(["--dir".into(), data(place).into()]);
-    let environment = options.clock_environment(Server::Redis);
-    Recipe { name: "redis", command, stop: Signal::SIGTERM, log: place.dir.join("redis.log"), environment }
+    let (log, environment) = (place.dir.join("redis.log"), Vec::new());
+    Recipe { name: "redis", command, stop: Signal::SIGTERM, log, environment }
 }
 
 /// True when the server has read its data and answers `PING`.

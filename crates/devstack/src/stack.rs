@@ -7,7 +7,7 @@ use std::{
 use nix::sys::signal::Signal;
 
 use crate::{
-    Error, Options,
+    ClockLibrary, Error, Options, WrongClock,
     account::Account,
     folder,
     keeper::{Keeper, Recipe},
@@ -44,6 +44,7 @@ pub struct Stack {
     postgres: Unit,
     redis: Unit,
     locks: Vec<folder::Lock>,
+    clock_library: Option<ClockLibrary>,
 }
 
 #[derive(Debug)]
@@ -65,7 +66,11 @@ impl Stack {
         let postgres = Unit { recipe: postgres::recipe(&programs, place, options), keeper: None };
         let redis = Unit { recipe: redis::recipe(place, options), keeper: None };
         // From here on, dropping cleans up whatever has been made.
-        let mut stack = Self { home, redis_home, account, postgres, redis, locks: vec![lock], dir };
+        let (locks, clock_library) = (vec![lock], None);
+        let mut stack = Self { dir, home, redis_home, account, postgres, redis, locks, clock_library };
+        for clock in &options.clocks {
+            stack.set_clock(*clock)?;
+        }
         for program in [&programs.pg_bin, &programs.redis] {
             account.reach(program)?;
         }
@@ -182,6 +187,20 @@ impl Stack {
         }
         self.launch(server)?;
         self.wait_ready(server)
+    }
+
+    /// Makes the wall clock of one server wrong from its next start on. Linux alone.
+    ///
+    /// # Errors
+    /// There is no C compiler, or it fails.
+    pub fn set_clock(&mut self, clock: WrongClock) -> Result<(), Error> {
+        let library = match self.clock_library.take() {
+            Some(library) => library,
+            None => ClockLibrary::build(&self.dir)?,
+        };
+        self.unit(clock.server).recipe.environment = library.environment(clock.seconds).into();
+        self.clock_library = Some(library);
+        Ok(())
     }
 
     /// Freezes one server: connections stay open, nothing answers.

@@ -123,6 +123,8 @@ pub enum Action {
     Restart(Backing),
     /// Redis is killed and started again.
     Crash,
+    /// Redis and its standby restart with clocks that are wrong by so many seconds; negative: they are slow.
+    Clock(i64),
     /// Another Redis takes over without the last second, connections to the old one stay open, and after `lasts` it
     /// gives back.
     Failover {
@@ -160,7 +162,14 @@ impl Action {
 
     #[cfg(test)]
     pub(crate) const fn loses_the_queue(&self) -> bool {
-        matches!(self, Self::Flush | Self::Crash | Self::Failover { .. } | Self::Restart(Backing::Redis))
+        matches!(
+            self,
+            Self::Flush
+                | Self::Crash
+                | Self::Clock(_)
+                | Self::Failover { .. }
+                | Self::Restart(Backing::Redis)
+        )
     }
 
     /// What it counts as in the report.
@@ -171,6 +180,7 @@ impl Action {
             Self::Flush => "redis FLUSHALL".to_owned(),
             Self::Restart(backing) => format!("{} restart", backing.word()),
             Self::Crash => "redis kill -9".to_owned(),
+            Self::Clock(_) => "redis restart, other clock".to_owned(),
             Self::Failover { .. } => "redis failover".to_owned(),
             Self::Disturb { backing, line, .. } => format!("{} {line:?}", backing.word()).to_lowercase(),
             Self::Reset(backing) => format!("{} connections reset", backing.word()),
@@ -189,6 +199,7 @@ impl fmt::Display for Action {
             Self::Disturb { lasts, .. } | Self::Failover { lasts } => {
                 write!(f, " for {} ms", lasts.as_millis())
             }
+            Self::Clock(seconds) => write!(f, ", {seconds:+} s"),
             Self::GitHub { times, ms, .. } => write!(f, ", {times} times, {ms} ms"),
             Self::Flush | Self::Restart(_) | Self::Crash | Self::Reset(_) | Self::Relief => Ok(()),
         }

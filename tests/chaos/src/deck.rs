@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use rand::{RngExt, rngs::SmallRng, seq::SliceRandom};
 
-use crate::action::{Action, Backing, Line, Role, Trouble};
+use crate::{
+    action::{Action, Backing, Line, Role, Trouble},
+    clocks::draw_error,
+};
 
 /// A leader among the schedulers is followed by another after this time; see `scheduler/src/lead.rs`.
 const LEADERS_LEASE: Duration = Duration::from_secs(9);
@@ -22,6 +25,7 @@ const EVERYTHING: &[Often] = &[
     (1, Card::Freeze(Role::Scheduler)),
     (3, Card::Flush),
     (1, Card::Crash),
+    (1, Card::Clock),
     (1, Card::Failover),
     (1, Card::Restart(Backing::Redis)),
     (1, Card::Restart(Backing::Postgres)),
@@ -92,6 +96,7 @@ enum Card {
     Flush,
     Restart(Backing),
     Crash,
+    Clock,
     Failover,
     Disturb(Backing, Line),
     Reset(Backing),
@@ -114,6 +119,7 @@ impl Card {
             Self::Flush => Action::Flush,
             Self::Restart(backing) => Action::Restart(backing),
             Self::Crash => Action::Crash,
+            Self::Clock => Action::Clock(draw_error(rng)),
             Self::Failover => Action::Failover { lasts: Duration::from_millis(ms(2000, 6000)) },
             Self::Disturb(backing, line) => {
                 Action::Disturb { backing, line, lasts: Duration::from_millis(ms(1000, 4000)) }

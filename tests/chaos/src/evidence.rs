@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use crate::{
     action::Role,
+    clocks::Clocks,
     faults::Deeds,
     held::{Holds, Span, outside},
     history::Life,
@@ -118,6 +119,8 @@ pub(crate) struct Evidence {
     pub(crate) unmanaged: BTreeSet<String>,
     /// Whether GitHub sends webhooks.
     pub(crate) has_webhooks: bool,
+    /// By how much the stores' clocks were wrong when the run began.
+    pub(crate) clocks: Clocks,
     /// How much slower than an idle machine this one was; 0 when it was not measured.
     pub(crate) slowness: f64,
 }

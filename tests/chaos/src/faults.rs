@@ -7,6 +7,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
+use devstack::{Server, WrongClock};
 use nix::sys::signal::Signal;
 use sqlx::Row;
 use tokio::{
@@ -18,6 +19,7 @@ use uuid::Uuid;
 
 use crate::{
     action::{Action, Backing, Role, Step, Trouble},
+    clocks::check_redis,
     held::Span,
     log::wall,
     processes::Slot,
@@ -96,6 +98,7 @@ impl Hand {
             Action::Freeze { role, which, frozen } => self.freeze(*role, *which, *frozen).await,
             Action::Flush => self.flush().await,
             Action::Restart(backing) => self.restart(*backing).await,
+            Action::Clock(seconds) => self.clock(*seconds).await,
             Action::Crash => self.crash().await,
             Action::Failover { lasts } => self.failover(*lasts).await,
             Action::Disturb { backing, line, lasts } => {
@@ -219,8 +222,8 @@ impl Hand {
         let _turn = self.turn(backing).await;
         let from = wall();
         let server = match backing {
-            Backing::Postgres => devstack::Server::Postgres,
-            Backing::Redis => devstack::Server::Redis,
+            Backing::Postgres => Server::Postgres,
+            Backing::Redis => Server::Redis,
         };
         self.stage.servers(move |stack| stack.restart(server)).await?;
         if backing == Backing::Redis {
@@ -229,12 +232,27 @@ impl Hand {
         Ok(())
     }
 
+    /// Redis forgets everything, the time included.
+    async fn clock(&self, seconds: i64) -> anyhow::Result<()> {
+        let _turn = self.turn(Backing::Redis).await;
+        let from = wall();
+        let restart = move |stack: &mut devstack::Stack| {
+            stack.set_clock(WrongClock { server: Server::Redis, seconds })?;
+            stack.restart(Server::Redis)
+        };
+        self.stage.servers(restart).await?;
+        self.lost(from);
+        // Servers that replace each other have the same clock.
+        self.stage.standby.restart(seconds)?;
+        check_redis(&self.stage.redis, seconds).await
+    }
+
     async fn crash(&self) -> anyhow::Result<()> {
         let _turn = self.turn(Backing::Redis).await;
         let from = wall();
         let crash = |stack: &mut devstack::Stack| {
-            stack.kill(devstack::Server::Redis)?;
-            stack.restart(devstack::Server::Redis)
+            stack.kill(Server::Redis)?;
+            stack.restart(Server::Redis)
         };
         self.stage.servers(crash).await?;
         self.lost(from);

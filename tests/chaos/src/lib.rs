@@ -9,6 +9,7 @@ mod action;
 mod choices;
 mod churn;
 mod client;
+mod clocks;
 mod deck;
 mod evidence;
 mod faults;
@@ -41,6 +42,7 @@ use tokio::time::Instant;
 
 pub use crate::{
     action::{Action, Backing, Line, Role, Step, Trouble},
+    clocks::Clocks,
     oracles::Verdict,
     plan::Plan,
     report::Report,
@@ -71,7 +73,7 @@ pub async fn run(plan: &Plan) -> anyhow::Result<Report> {
 async fn judged(plan: &Plan, program: PathBuf, folder: &Path) -> anyhow::Result<Report> {
     let (begun, slowness) = (Instant::now(), Slowness::start());
     let stage = Stage::build(plan, program, folder).await?;
-    stage.log.note(format_args!("seed {}: everything is up", plan.seed));
+    stage.log.note(format_args!("seed {}: everything is up; stores' clocks: {}", plan.seed, plan.clocks));
     let until = Instant::now() + plan.all() + plan.quiet / 2;
     let load = Load::new(Client::new(stage.clone(), until), plan);
     let (watch, hand) = (Watch::start(stage.clone()), Hand::new(stage.clone()));
@@ -95,7 +97,7 @@ async fn judged(plan: &Plan, program: PathBuf, folder: &Path) -> anyhow::Result<
     let evidence =
         Evidence::collect((&stage, plan.lease), (load.client.tally.told(), hand.deeds(), settled), seen)
             .await?;
-    let evidence = Evidence { slowness: slowness.factor(), unmanaged, ..evidence };
+    let evidence = Evidence { slowness: slowness.factor(), clocks: plan.clocks, unmanaged, ..evidence };
     Ok(Report::new(plan, &evidence, begun.elapsed(), folder.to_path_buf()))
 }
 

@@ -50,9 +50,10 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     say(format_args!(
-        "seed {seed}: about {} operations, {} s of faults",
+        "seed {seed}: about {} operations, {} s of faults; clocks of PostgreSQL and Redis: {}",
         plan.operations,
-        plan.all().as_secs()
+        plan.all().as_secs(),
+        plan.clocks
     ));
     match run(&plan) {
         Ok(true) => ExitCode::SUCCESS,

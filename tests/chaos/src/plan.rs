@@ -6,6 +6,7 @@ use rand::{RngExt, SeedableRng, rngs::SmallRng};
 
 use crate::{
     action::{Action, Step},
+    clocks::Clocks,
     deck::Deck,
 };
 
@@ -54,6 +55,8 @@ pub struct Plan {
     pub rts: Option<PathBuf>,
     /// Whether GitHub sends webhooks: with every third seed it sends none, and everything must be found without them.
     pub webhooks: bool,
+    /// What the stores' clocks are wrong by when the run begins.
+    pub clocks: Clocks,
     /// Hears every few seconds how far the run is.
     pub progress: Option<fn(&str)>,
 }
@@ -73,6 +76,7 @@ impl Plan {
             redis_bin: None,
             rts: None,
             webhooks: !seed.is_multiple_of(3),
+            clocks: Clocks::draw(seed),
             progress: None,
         }
     }
@@ -160,7 +164,7 @@ mod tests {
     #[test]
     fn a_bounded_run_sees_every_fault() {
         let all = kinds(&Plan::long(30, 1, 1).schedule());
-        assert_eq!(all.len(), 28);
+        assert_eq!(all.len(), 29);
         for seed in 0..20 {
             assert_eq!(kinds(&Plan::bounded(seed).schedule()), all, "seed {seed}");
             assert_eq!(kinds(&Plan::long(2, 1, seed).schedule()), all, "seed {seed}");

@@ -141,6 +141,7 @@ fn others(evidence: &Evidence) -> Vec<(String, String)> {
         ("fullest minute without a loss, points".to_owned(), oracles::fullest_minute(evidence)),
         ("looks with the primary window used up".to_owned(), evidence.held.used_up.to_string()),
         ("windows begun after such a one".to_owned(), evidence.held.renewed.to_string()),
+        ("clocks of PostgreSQL and Redis at first".to_owned(), evidence.clocks.to_string()),
         ("looks into Redis".to_owned(), evidence.looks.counted.to_string()),
         ("webhooks arrived".to_owned(), evidence.arrived.len().to_string()),
         ("strangers turned away".to_owned(), evidence.told.turned_away.to_string()),

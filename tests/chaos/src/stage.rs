@@ -107,7 +107,8 @@ impl Stage {
         let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_mins(1)).build()?;
         let redis = redis::Client::open(stack.redis_url(0))?;
         let ports = [free_port().await?, free_port().await?];
-        let standby = Standby::start(&servers.join("redis-server"), folder, ports)?;
+        let standby = Standby::start(&servers.join("redis-server"), folder, ports, plan.clocks.redis)?;
+        plan.clocks.check(&sql, &redis).await?;
         let stage = Self {
             slots,
             proxies,
@@ -209,7 +210,8 @@ fn start_servers(plan: Plan) -> Result<Stack, devstack::Error> {
     let cache = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/devstack");
     let seed_cache = fs::create_dir_all(&cache).is_ok().then_some(cache);
     let (pg_bin, redis_bin) = (plan.pg_bin, plan.redis_bin);
-    let options = devstack::Options { pg_bin, redis_bin, seed_cache, ..devstack::Options::default() };
+    let clocks = plan.clocks.wrong();
+    let options = devstack::Options { pg_bin, redis_bin, seed_cache, clocks, ..devstack::Options::default() };
     let stack = Stack::start(&options)?;
     stack.execute("postgres", &format!("CREATE DATABASE {DATABASE}"))?;
     Ok(stack)

@@ -4,10 +4,12 @@ use std::{
     fs::OpenOptions,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
 use anyhow::Context;
+use devstack::ClockLibrary;
 use redis::aio::MultiplexedConnection;
 use tokio::time::{Instant, sleep};
 
@@ -19,7 +21,9 @@ const LOOK: Duration = Duration::from_millis(20);
 /// The second server. Dropping it ends its process.
 #[derive(Debug)]
 pub(crate) struct Standby {
-    child: Child,
+    child: Mutex<Child>,
+    program: PathBuf,
+    folder: PathBuf,
     pub(crate) socket: PathBuf,
     client: redis::Client,
     /// TCP ports of the first server, while it takes part, and of this one.
@@ -27,19 +31,26 @@ pub(crate) struct Standby {
 }
 
 impl Standby {
-    /// Starts `program` with an empty data set.
-    pub(crate) fn start(program: &Path, folder: &Path, ports: [u16; 2]) -> anyhow::Result<Self> {
+    /// Starts `program` with an empty data set and a clock that is wrong by so many seconds.
+    pub(crate) fn start(
+        program: &Path,
+        folder: &Path,
+        ports: [u16; 2],
+        seconds: i64,
+    ) -> anyhow::Result<Self> {
         let socket = folder.join("standby.sock");
-        let log = OpenOptions::new().create(true).append(true).open(folder.join("standby.log"))?;
-        let port = ports[1].to_string();
-        let mut command = Command::new(program);
-        command.args(["--port", &port, "--bind", "127.0.0.1", "--databases", "1024", "--save", ""]);
-        command.args(["--maxmemory-policy", "noeviction", "--appendonly", "no", "--daemonize", "no"]);
-        command.arg("--unixsocket").arg(&socket).arg("--dir").arg(folder);
-        let child = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn();
-        let child = child.with_context(|| format!("cannot run {}", program.display()))?;
         let client = redis::Client::open(format!("redis+unix://{}", socket.display()))?;
-        Ok(Self { child, socket, client, ports })
+        let child = Mutex::new(run(program, folder, &socket, ports[1], seconds)?);
+        let (program, folder) = (program.to_path_buf(), folder.to_path_buf());
+        Ok(Self { child, program, folder, socket, client, ports })
+    }
+
+    /// Starts it again with an empty data set and another clock.
+    pub(crate) fn restart(&self, seconds: i64) -> anyhow::Result<()> {
+        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+        end(&mut child);
+        *child = run(&self.program, &self.folder, &self.socket, self.ports[1], seconds)?;
+        Ok(())
     }
 
     /// Copies what `first` holds.
@@ -80,10 +91,28 @@ impl Standby {
 
 impl Drop for Standby {
     fn drop(&mut self) {
-        // Both fail only when it is gone already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        end(self.child.get_mut().unwrap_or_else(PoisonError::into_inner));
     }
+}
+
+fn end(child: &mut Child) {
+    // Both fail only when it is gone already.
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+fn run(program: &Path, folder: &Path, socket: &Path, port: u16, seconds: i64) -> anyhow::Result<Child> {
+    let log = OpenOptions::new().create(true).append(true).open(folder.join("standby.log"))?;
+    let port = port.to_string();
+    let mut command = Command::new(program);
+    command.args(["--port", &port, "--bind", "127.0.0.1", "--databases", "1024", "--save", ""]);
+    command.args(["--maxmemory-policy", "noeviction", "--appendonly", "no", "--daemonize", "no"]);
+    command.arg("--unixsocket").arg(socket).arg("--dir").arg(folder);
+    if seconds != 0 {
+        command.envs(ClockLibrary::build(folder)?.environment(seconds));
+    }
+    let child = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn();
+    child.with_context(|| format!("cannot run {}", program.display()))
 }
 
 async fn ask(connection: &mut MultiplexedConnection, words: &[&str]) -> anyhow::Result<String> {

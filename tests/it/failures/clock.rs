@@ -3,9 +3,9 @@
 //! The processes are real; a small library that they load first moves their clock and nothing else.
 #![cfg(target_os = "linux")]
 
-use std::{path::PathBuf, process::Command, time::Duration};
+use std::time::Duration;
 
-use devstack::{Server, WrongClock};
+use devstack::{ClockLibrary, Server, WrongClock};
 use harness::{Program, World, draft, eventually, holds, wish};
 use serde_json::{Value, json};
 use twin::ViolationKind;
@@ -25,9 +25,10 @@ async fn one_that_is_fast_by_ten_minutes_serves_as_usual() {
 }
 
 async fn serves_as_usual(seconds: i64) {
-    let (library, off) = (library(), seconds.to_string());
-    let wrong = [("LD_PRELOAD", library.to_str().unwrap()), ("CLOCK_OFF", off.as_str())];
     let scene = Scene::with(World::builder().lease(LEASE), draft("red")).await;
+    let library = ClockLibrary::build(scene.world.folder()).unwrap();
+    let wrong = library.environment(seconds);
+    let wrong = wrong.each_ref().map(|(name, value)| (*name, value.to_str().unwrap()));
     let parts = ["api", "worker", "scheduler"].map(|word| scene.world.program(word, &wrong));
     parts[0].address().await;
     let log = parts[0].said();
@@ -61,7 +62,7 @@ async fn postgres_eight_minutes_ahead_accepts_no_ended_token_and_hurries_nothing
 }
 
 async fn store_with_wrong_clock_serves_as_usual(server: Server, seconds: i64) {
-    let clock = WrongClock { server, seconds, library: library() };
+    let clock = WrongClock { server, seconds };
     let scene = Scene::with(World::builder().lease(LEASE).wrong_clock(clock), draft("red")).await;
     let world = &scene.world;
     let off = (time_of(world, server).await - runtime::Clock::System.now()).num_seconds();
@@ -134,13 +135,4 @@ fn claims_of(scene: &Scene, mut more: Value) -> Value {
 
 fn timestamp(line: &Value) -> Option<chrono::DateTime<chrono::Utc>> {
     line["timestamp"].as_str()?.parse().ok()
-}
-
-/// The library, made by the compiler that links every test.
-fn library() -> PathBuf {
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/failures/clock.c");
-    let made = std::env::temp_dir().join(format!("rts-clock-{}.so", uuid::Uuid::new_v4().simple()));
-    let built = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&made).arg(source).status().unwrap();
-    assert!(built.success(), "cc");
-    made
 }
