@@ -1,7 +1,12 @@
 //! Who calls: an installation by its token, the App by its JWT, somebody by a personal token, or nobody.
 
-use std::collections::BTreeMap;
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::Utc;
 use http::{HeaderMap, header::AUTHORIZATION};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
@@ -25,15 +30,27 @@ const MAX_TOKENS: usize = 10_000;
 pub(crate) struct Who {
     pub(crate) owner: Owner,
     pub(crate) permissions: BTreeMap<String, String>,
+    /// Ids of the repositories it is confined to; `None`: all.
+    pub(crate) repositories: Option<Arc<BTreeSet<u64>>>,
+    /// The installation token.
+    pub(crate) token: Option<String>,
 }
 
 impl Who {
     fn of(owner: Owner) -> Self {
-        Self { owner, permissions: BTreeMap::new() }
+        Self { owner, permissions: BTreeMap::new(), repositories: None, token: None }
     }
 
-    /// Whether a permission reaches a level.
+    /// Whether its token covers a repository.
+    pub(crate) fn covers(&self, repository: u64) -> bool {
+        self.repositories.as_ref().is_none_or(|ids| ids.contains(&repository))
+    }
+
+    /// Whether a permission reaches a level. Every installation may read metadata.
     pub(crate) fn may(&self, permission: &str, write: bool) -> bool {
+        if permission == "metadata" && !write {
+            return true;
+        }
         match self.permissions.get(permission).map(String::as_str) {
             Some("write" | "admin") => true,
             Some("read") => !write,
@@ -42,12 +59,22 @@ impl Who {
     }
 }
 
-/// The credential as sent, without its scheme.
-pub(crate) fn credential(headers: &HeaderMap) -> Option<&str> {
+/// The credential as sent, without its scheme; the empty text when the scheme is unknown.
+pub(crate) fn credential(headers: &HeaderMap) -> Option<Cow<'_, str>> {
     let text = headers.get(AUTHORIZATION)?.to_str().unwrap_or("");
     let (scheme, rest) = text.split_once(' ').unwrap_or(("", text));
-    let known = scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("token");
-    Some(if known { rest.trim() } else { "" })
+    Some(match scheme.to_ascii_lowercase().as_str() {
+        "bearer" | "token" => rest.trim().into(),
+        "basic" => basic(rest.trim()).unwrap_or_default().into(),
+        _ => "".into(),
+    })
+}
+
+/// The token in a pair of user and password: the password, or the user where the password says nothing.
+fn basic(encoded: &str) -> Option<String> {
+    let pair = String::from_utf8(STANDARD.decode(encoded).ok()?).ok()?;
+    let (user, password) = pair.split_once(':')?;
+    Some(if matches!(password, "" | "x-oauth-basic") { user } else { password }.to_owned())
 }
 
 impl State {
@@ -55,7 +82,7 @@ impl State {
     pub(crate) fn identify(&self, credential: Option<&str>) -> Result<Who, (Owner, Answer)> {
         let Some(text) = credential else { return Ok(Who::of(Owner::Anonymous)) };
         if let Some(token) = self.tokens.get(text) {
-            return self.by_token(token);
+            return self.by_token(text, token);
         }
         if let Some(nth) = self.config.personal_tokens.iter().position(|one| one.token == text) {
             return Ok(Who::of(Owner::Person(nth)));
@@ -70,7 +97,7 @@ impl State {
         }
     }
 
-    fn by_token(&self, token: &Token) -> Result<Who, (Owner, Answer)> {
+    fn by_token(&self, text: &str, token: &Token) -> Result<Who, (Owner, Answer)> {
         let owner = Owner::Installation(token.installation);
         if token.expires_at <= self.now() {
             let answer = Answer::error(401, "Bad credentials");
@@ -81,7 +108,12 @@ impl State {
             Some(i) if i.suspended_at.is_some() => {
                 Err((owner, Answer::error(403, "This installation has been suspended")))
             }
-            Some(_) => Ok(Who { owner, permissions: token.permissions.clone() }),
+            Some(_) => Ok(Who {
+                owner,
+                permissions: token.permissions.clone(),
+                repositories: token.repositories.clone(),
+                token: Some(text.to_owned()),
+            }),
         }
     }
 
@@ -117,6 +149,7 @@ impl State {
         &mut self,
         installation: u64,
         permissions: BTreeMap<String, String>,
+        repositories: Option<Arc<BTreeSet<u64>>>,
     ) -> (String, Token) {
         let now = self.now();
         if self.tokens.len() >= MAX_TOKENS {
@@ -127,9 +160,18 @@ impl State {
         }
         let parts = (opaque(36), opaque(400), opaque(86));
         let text = format!("ghs_{}_{}.{}.{}", self.config.app_id, parts.0, parts.1, parts.2);
-        let token = Token { installation, expires_at: now + delta(self.config.token_life), permissions };
+        let expires_at = now + delta(self.config.token_life);
+        let token = Token { installation, expires_at, permissions, repositories };
         self.tokens.insert(text.clone(), token.clone());
         (text, token)
+    }
+
+    /// Ends the life of one token.
+    pub(crate) fn expire_token(&mut self, text: &str) {
+        let now = self.now();
+        if let Some(token) = self.tokens.get_mut(text) {
+            token.expires_at = token.expires_at.min(now);
+        }
     }
 
     /// Ends the life of every token, or of those of one installation.

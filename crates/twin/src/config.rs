@@ -18,8 +18,10 @@ pub struct TwinConfig {
     pub control_listen: Option<SocketAddr>,
     /// Path before every API route, such as `/api/v3` of an Enterprise Server; empty for none.
     pub base_path: String,
-    /// The organisation of the first installation; its repositories exist under any name.
+    /// The organisation of the first installation.
     pub org: String,
+    /// Names of the repositories of every organisation. A job that is queued in another one adds it.
+    pub repositories: Vec<String>,
     /// Id of the one App.
     pub app_id: u64,
     /// URL name of the App.
@@ -36,7 +38,7 @@ pub struct TwinConfig {
     pub app_public_key_pem: Option<String>,
     /// Permissions of every installation: name to `read` or `write`.
     pub permissions: BTreeMap<String, String>,
-    /// Runner groups of every organisation: (id, name); the first is the default group.
+    /// Runner groups of every organisation and enterprise: (id, name); the first is the default group.
     pub groups: Vec<(u64, String)>,
     /// Life of an installation token.
     pub token_life: Duration,
@@ -67,6 +69,7 @@ impl Default for TwinConfig {
             control_listen: None,
             base_path: String::new(),
             org: "acme".into(),
+            repositories: vec!["web".into(), "api".into()],
             app_id: 424_242,
             app_slug: "runner-tokens".into(),
             installation_id: 5_151_515,

@@ -10,7 +10,6 @@ use axum::{
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use http::{HeaderMap, StatusCode};
-use serde_json::Value;
 
 use crate::{
     answer::Answer,
@@ -18,7 +17,7 @@ use crate::{
     faults::{FaultKind, Picked},
     ledger::{Entry, Violation, ViolationKind},
     meter::{Ask, Owner, Refusal},
-    routes::{Call, Need, Route, find, meta::VERSIONS},
+    routes::{Call, Route, find, meta::VERSIONS},
     serve::hangup,
     state::State,
     write::{Written, etag, response},
@@ -48,12 +47,12 @@ impl Shared {
 
 /// A request as it came.
 #[derive(Debug)]
-struct Heard {
-    method: String,
+pub(crate) struct Heard {
+    pub(crate) method: String,
     /// Without the base path; `None` when it does not begin with it.
     path: Option<String>,
     query: Arc<[(String, String)]>,
-    headers: HeaderMap,
+    pub(crate) headers: HeaderMap,
     body: Bytes,
 }
 
@@ -65,14 +64,14 @@ impl Heard {
 
 /// A request between arrival and answer.
 #[derive(Debug)]
-struct Visit {
-    heard: Heard,
+pub(crate) struct Visit {
+    pub(crate) heard: Heard,
     owner: Owner,
     ask: Ask,
     request_id: String,
     arrived: DateTime<Utc>,
     template: &'static str,
-    picked: Picked,
+    pub(crate) picked: Picked,
     next: Next,
 }
 
@@ -98,13 +97,21 @@ pub(crate) async fn enter(
     let query = url::form_urlencoded::parse(parts.uri.query().unwrap_or("").as_bytes());
     let heard = Heard {
         method: parts.method.as_str().to_owned(),
-        path: parts.uri.path().strip_prefix(&*base).filter(|p| p.starts_with('/')).map(str::to_owned),
+        path: below(&base, parts.uri.path()),
         query: query.into_owned().take(50).collect(),
         headers: parts.headers,
         body,
     };
     // A task of its own: what a client asked for happens even if it leaves before the answer.
     tokio::spawn(visit(shared, heard)).await.unwrap_or_else(|_| hangup())
+}
+
+/// The path without the base path; `None` when it does not begin with it.
+fn below(base: &str, path: &str) -> Option<String> {
+    match path.strip_prefix(base)? {
+        "" => Some("/".to_owned()),
+        rest => rest.starts_with('/').then(|| rest.to_owned()),
+    }
 }
 
 async fn visit(shared: Arc<Shared>, heard: Heard) -> Response {
@@ -123,7 +130,7 @@ impl State {
         let now = self.now();
         self.last_request = self.last_request.wrapping_add(1);
         let request_id = format!("{:04X}:{:08X}", self.last_request & 0xffff, rand_u32());
-        let who = self.identify(credential(&heard.headers));
+        let who = self.identify(credential(&heard.headers).as_deref());
         let owner = match &who {
             Ok(who) => who.owner,
             Err((owner, _)) => *owner,
@@ -157,8 +164,7 @@ impl State {
 
     /// Limits first, then the faults: only what GitHub would have handled can go wrong.
     fn count(&mut self, visit: &mut Visit, now: DateTime<Utc>) {
-        // GitHub counts no request whose credentials it does not know.
-        if matches!(&visit.next, Next::Say(answer) if answer.is_bad_credentials()) {
+        if matches!(&visit.next, Next::Say(answer) if !is_counted(&visit.heard, answer)) {
             return;
         }
         if let Err(refusal) = self.meter.admit(&visit.ask, now) {
@@ -198,6 +204,9 @@ impl State {
         who: Result<Who, (Owner, Answer)>,
         found: Option<(&'static Route, Vec<(&'static str, String)>)>,
     ) -> Result<Call, Answer> {
+        if heard.method == "OPTIONS" {
+            return Err(preflight());
+        }
         if heard.header("user-agent").is_none_or(|ua| ua.trim().is_empty()) {
             let text = "Request forbidden by administrative rules. Please make sure your request has a User-Agent header";
             return Err(Answer::error(403, text).blame(ViolationKind::NoUserAgent, "no User-Agent"));
@@ -220,45 +229,6 @@ impl State {
         };
         self.permit(&call)?;
         Ok(call)
-    }
-
-    fn permit(&self, call: &Call) -> Result<(), Answer> {
-        match (call.route.need, call.owner()) {
-            (Need::Open, _) | (Need::App, Owner::App) => Ok(()),
-            (Need::App, Owner::Installation(_) | Owner::Person(_)) => {
-                Err(Answer::error(401, "A JSON web token could not be decoded"))
-            }
-            (_, Owner::Anonymous) => Err(Answer::error(401, "Requires authentication")),
-            (Need::Permission(..) | Need::Enterprise, Owner::App)
-            | (Need::Enterprise, Owner::Installation(_)) => {
-                Err(Answer::error(403, "Resource not accessible by integration"))
-            }
-            (Need::Enterprise, Owner::Person(nth)) => {
-                self.scoped(nth, "manage_runners:enterprise")?;
-                let known = |slug: &String| slug.eq_ignore_ascii_case(call.param("enterprise"));
-                self.config.enterprises.iter().any(known).then_some(()).ok_or_else(Answer::not_found)
-            }
-            (Need::Permission(..), Owner::Person(nth)) => {
-                self.scoped(nth, if call.param("org").is_empty() { "repo" } else { "admin:org" })
-            }
-            (Need::Permission(name, write), Owner::Installation(id)) => {
-                let org = self.installation(id).map_or("", |i| i.org.as_str());
-                if call.account().is_some_and(|a| !a.eq_ignore_ascii_case(org)) {
-                    return Err(Answer::not_found());
-                }
-                if call.who.may(name, write) {
-                    return Ok(());
-                }
-                Err(Answer::forbidden(name, if write { "write" } else { "read" }))
-            }
-        }
-    }
-
-    /// What is out of a personal token's reach is not told to be there.
-    fn scoped(&self, nth: usize, scope: &str) -> Result<(), Answer> {
-        let token = self.config.personal_tokens.get(nth);
-        let may = token.is_some_and(|token| token.scopes.iter().any(|one| one == scope));
-        if may { Ok(()) } else { Err(Answer::not_found()) }
     }
 
     /// The handler, the fault around it, and the record. `None`: close without an answer.
@@ -286,52 +256,7 @@ impl State {
         written
     }
 
-    fn perform(&mut self, mut call: Call, visit: &Visit) -> Option<Answer> {
-        let server_error = |status: u16| Answer::error(status.clamp(400, 599), "Server Error");
-        match visit.picked.act.clone() {
-            Some(FaultKind::Drop) => return None,
-            Some(FaultKind::Status { status }) => return Some(server_error(status)),
-            Some(FaultKind::LateEffect { ms }) => {
-                let due = self.now()
-                    + chrono::TimeDelta::milliseconds(i64::try_from(ms).unwrap_or(0).min(86_400_000));
-                if self.pending.len() < 10_000 {
-                    self.pending.push((due, call));
-                }
-                return None;
-            }
-            Some(FaultKind::TokenExpired) => {
-                if let Some(text) = credential(&visit.heard.headers) {
-                    let now = self.now();
-                    if let Some(token) = self.tokens.get_mut(text) {
-                        token.expires_at = token.expires_at.min(now);
-                    }
-                }
-                return Some(Answer::error(401, "Bad credentials"));
-            }
-            Some(FaultKind::Answer { status, headers, body }) => {
-                let answer = Answer { body, ..Answer::empty(status.clamp(200, 599)) };
-                let with = |answer: Answer, (name, value): (String, String)| answer.with(name, value);
-                return Some(headers.into_iter().fold(answer, with));
-            }
-            Some(FaultKind::PageSlip { by, agree }) => call.slip = Some((by.min(1000), agree)),
-            _ => {}
-        }
-        let answer = (call.route.run)(self, &call);
-        if let Some((kind, detail)) = &answer.violation {
-            self.blame(visit, *kind, detail);
-        }
-        match visit.picked.act {
-            Some(FaultKind::EffectThenDrop) => None,
-            Some(FaultKind::EffectThenStatus { status }) => Some(server_error(status)),
-            Some(FaultKind::EffectThenPatch { ref patch }) => {
-                let body = answer.body.map(|body| patched(body, patch));
-                Some(Answer { violation: None, body, ..answer })
-            }
-            _ => Some(Answer { violation: None, ..answer }),
-        }
-    }
-
-    fn blame(&mut self, visit: &Visit, kind: ViolationKind, detail: &str) {
+    pub(crate) fn blame(&mut self, visit: &Visit, kind: ViolationKind, detail: &str) {
         let (at, request_id) = (self.now(), visit.request_id.clone());
         let detail = detail.chars().take(200).collect();
         self.ledger.violate(Violation { at, kind, request_id, detail });
@@ -343,7 +268,7 @@ impl State {
         if let Some((kind, detail)) = &answer.violation {
             self.blame(visit, *kind, detail);
         }
-        let counted = !answer.is_bad_credentials();
+        let counted = is_counted(&visit.heard, &answer);
         let mut status = answer.status;
         let mut body = answer.body.map(|v| v.to_string()).unwrap_or_default();
         let mut headers = answer.headers;
@@ -369,6 +294,21 @@ impl State {
     }
 }
 
+/// GitHub counts neither a request whose credentials it does not know nor a browser's question before a request.
+fn is_counted(heard: &Heard, answer: &Answer) -> bool {
+    heard.method != "OPTIONS" && !answer.is_bad_credentials()
+}
+
+/// What a browser may send from a page of another origin: the same for every path.
+fn preflight() -> Answer {
+    let headers = "Authorization, Content-Type, If-Match, If-Modified-Since, If-None-Match, \
+        If-Unmodified-Since, X-GitHub-OTP, X-Requested-With, X-GitHub-Api-Version";
+    Answer::empty(204)
+        .with("access-control-allow-headers", headers)
+        .with("access-control-allow-methods", "GET, POST, PATCH, PUT, DELETE")
+        .with("access-control-max-age", "86400")
+}
+
 fn limited(refusal: &Refusal, owner: Owner) -> Answer {
     let text = match (refusal.primary, owner) {
         (true, Owner::Installation(id)) => format!("API rate limit exceeded for installation ID {id}."),
@@ -390,19 +330,6 @@ fn limited(refusal: &Refusal, owner: Owner) -> Answer {
 fn seconds(retry_after: &str, now: DateTime<Utc>) -> u64 {
     let until = || DateTime::parse_from_rfc2822(retry_after).ok().map(|at| (at.to_utc() - now).num_seconds());
     retry_after.parse().ok().or_else(|| until().and_then(|s| u64::try_from(s).ok())).unwrap_or(0)
-}
-
-/// A JSON merge patch (RFC 7396).
-fn patched(target: Value, patch: &Value) -> Value {
-    let Value::Object(changes) = patch else { return patch.clone() };
-    let mut fields = if let Value::Object(fields) = target { fields } else { serde_json::Map::new() };
-    for (name, change) in changes {
-        let old = fields.remove(name).unwrap_or(Value::Null);
-        if !change.is_null() {
-            fields.insert(name.clone(), patched(old, change));
-        }
-    }
-    Value::Object(fields)
 }
 
 fn rand_u32() -> u32 {

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     clock::delta,
+    routes::accounts::PERSON,
     state::{Runner, RunnerStatus, State},
     views::{self, stable_id, time},
 };
@@ -104,7 +105,7 @@ impl Job {
         json!({
             "id": self.id, "run_id": self.run_id, "run_url": format!("{repo}/actions/runs/{}", self.run_id),
             "run_attempt": 1, "node_id": format!("CR_kwDO{:08X}", self.id),
-            "head_sha": format!("{:040x}", stable_id(&self.repository)), "head_branch": "main",
+            "head_sha": sha(&self.repository), "head_branch": "main",
             "url": format!("{repo}/actions/jobs/{}", self.id), "html_url": format!("{page}/job/{}", self.id),
             "status": self.status, "conclusion": self.conclusion, "created_at": time(self.created_at),
             "started_at": time(started), "completed_at": self.completed_at.map(time),
@@ -114,6 +115,44 @@ impl Job {
             "runner_group_id": runner.map(|r| r.group_id),
             "runner_group_name": runner.map(|r| &r.group_name),
         })
+    }
+
+    /// As `GET /repos/{owner}/{repo}/actions/runs/{run_id}` shows its run, of which it is the only job.
+    pub(crate) fn run_view(&self, base: &str, since: DateTime<Utc>) -> Value {
+        let repo = format!("{base}/repos/{}", self.repository);
+        let url = format!("{repo}/actions/runs/{}", self.run_id);
+        let repository = views::repository(base, &self.repository, since);
+        let (sha, workflow) = (sha(&self.repository), stable_id(&format!("{}/CI", self.repository)));
+        let person = views::account(base, PERSON, "User");
+        let author = json!({"name": PERSON, "email": format!("{PERSON}@example.com")});
+        let changed = self.completed_at.or(self.started_at).unwrap_or(self.created_at);
+        let mut view = json!({
+            "id": self.run_id, "node_id": format!("WFR_kwDO{:08X}", self.run_id), "name": "CI",
+            "display_title": "Change the build", "head_branch": "main", "head_sha": sha,
+            "path": ".github/workflows/ci.yml", "run_number": self.run_id, "run_attempt": 1, "event": "push",
+            "status": self.status, "conclusion": self.conclusion, "workflow_id": workflow,
+            "check_suite_id": self.run_id, "check_suite_node_id": format!("CS_kwDO{:08X}", self.run_id),
+            "pull_requests": [], "referenced_workflows": [], "previous_attempt_url": null,
+            "created_at": time(self.created_at), "updated_at": time(changed),
+            "run_started_at": time(self.created_at), "actor": person, "triggering_actor": person,
+            "url": url, "html_url": format!("https://github.com/{}/actions/runs/{}", self.repository, self.run_id),
+            "workflow_url": format!("{repo}/actions/workflows/{workflow}"),
+            "check_suite_url": format!("{repo}/check-suites/{}", self.run_id),
+            "head_commit": {
+                "id": sha, "tree_id": sha, "message": "Change the build", "timestamp": time(self.created_at),
+                "author": author, "committer": author,
+            },
+            "head_repository": repository, "repository": repository,
+        });
+        for part in ["jobs", "logs", "artifacts", "cancel", "rerun"] {
+            view[format!("{part}_url")] = json!(format!("{url}/{part}"));
+        }
+        view
+    }
+
+    /// Whether the word is its status or its conclusion.
+    pub(crate) fn is_described_as(&self, word: &str) -> bool {
+        json!(self.status) == word || self.conclusion.is_some_and(|conclusion| json!(conclusion) == word)
     }
 
     fn steps(&self) -> Value {
@@ -156,6 +195,7 @@ impl State {
             completed_at: None,
         };
         self.jobs.insert(id, job.clone());
+        self.add_repository(repository);
         self.announce_job(&job);
         Ok(job)
     }
@@ -164,9 +204,7 @@ impl State {
     pub(crate) fn start_job(&mut self, job: u64, runner: u64) -> Result<Job, ControlError> {
         let now = self.now();
         let runner = self.runners.get(&runner).ok_or(ControlError::NotFound("runner"))?;
-        let org = runner.scope.strip_prefix("orgs/").unwrap_or("");
-        let group = self.groups_of(org).iter().find(|g| g.id == runner.runner_group_id);
-        let group_name = group.map_or("Default", |g| &g.name).to_owned();
+        let group = self.groups_of(&runner.scope).iter().find(|g| g.id == runner.runner_group_id).cloned();
         let job = self.jobs.get_mut(&job).ok_or(ControlError::NotFound("job"))?;
         if job.status != JobStatus::Queued {
             return Err(refused("the job is not queued"));
@@ -177,11 +215,15 @@ impl State {
         if let Some(label) = job.labels.iter().find(|l| !has(runner, l)) {
             return Err(refused(format!("the runner has no label {label}")));
         }
+        let in_scope = runner.scope.starts_with("orgs/");
+        if group.as_ref().is_some_and(|g| in_scope && !g.serves(stable_id(&job.repository))) {
+            return Err(refused("the runner's group is not open to the repository"));
+        }
         let taken = JobRunner {
             id: runner.id,
             name: runner.name.clone(),
             group_id: runner.runner_group_id,
-            group_name,
+            group_name: group.map_or_else(|| "Default".to_owned(), |g| g.name),
         };
         if let Some(runner) = self.runners.get_mut(&taken.id) {
             runner.busy = true;
@@ -234,11 +276,16 @@ impl State {
             "repository": views::repository(&base, &job.repository, self.started),
             "organization": views::organization(&base, &owner),
             "installation": {"id": installation, "node_id": format!("I_kwDO{installation:08X}")},
-            "sender": views::account(&base, "octo-person", "User"),
+            "sender": views::account(&base, PERSON, "User"),
         });
         let ids = (Some(installation), Some(stable_id(&job.repository)));
         self.emit("workflow_job", action, ids, &payload);
     }
+}
+
+/// The one commit of a repository.
+fn sha(repository: &str) -> String {
+    format!("{:040x}", stable_id(repository))
 }
 
 fn has(runner: &Runner, label: &str) -> bool {

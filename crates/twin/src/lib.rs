@@ -21,8 +21,10 @@
 //! ```
 //!
 //! # From the outside
-//! `cargo run -p twin --example twin -- 4010 4011 app-key.pem` serves the API on port 4010, the control port on
-//! 4011 and writes the App's private key to `app-key.pem`. Then, with an App JWT in `$JWT`:
+//! `cargo run -p twin --example twin -- --port 4010 --control-port 4011 --app-key app-key.pem` serves the API on port
+//! 4010 and the control port on 4011, and writes the App's private key to `app-key.pem`. `--help` lists the rest:
+//! webhooks, personal tokens, enterprises, runner groups, more organisations, a base path. Then, with an App JWT in
+//! `$JWT`:
 //! ```sh
 //! TOKEN=$(curl -sX POST -H "Authorization: Bearer $JWT" \
 //!     localhost:4010/app/installations/5151515/access_tokens | jq -r .token)
@@ -60,6 +62,7 @@ mod config;
 mod control;
 mod faults;
 mod gate;
+mod groups;
 mod issuer;
 mod jitblob;
 mod jobs;
@@ -67,6 +70,9 @@ mod keys;
 mod ledger;
 mod limits;
 mod meter;
+mod perform;
+mod permit;
+mod repositories;
 mod routes;
 mod serve;
 mod state;

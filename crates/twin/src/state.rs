@@ -1,7 +1,7 @@
 //! Everything the twin knows. One value behind one mutex, never held while something is awaited.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     sync::Arc,
 };
 
@@ -11,11 +11,13 @@ use tokio::sync::mpsc;
 
 use crate::{
     clock::{Clock, delta},
-    config::TwinConfig,
+    config::{TwinConfig, WebhookConfig},
     faults::Faults,
+    groups::Group,
     jobs::Job,
     ledger::Ledger,
     meter::Meter,
+    repositories::Repository,
     routes::Call,
     webhooks::{Delivery, Outgoing},
 };
@@ -128,16 +130,8 @@ pub(crate) struct Token {
     pub(crate) installation: u64,
     pub(crate) expires_at: DateTime<Utc>,
     pub(crate) permissions: BTreeMap<String, String>,
-}
-
-/// A runner group of an organisation.
-#[derive(Clone, Debug)]
-pub(crate) struct Group {
-    pub(crate) id: u64,
-    pub(crate) name: String,
-    pub(crate) visibility: String,
-    pub(crate) default: bool,
-    pub(crate) public: bool,
+    /// Ids of the repositories it covers; `None`: all.
+    pub(crate) repositories: Option<Arc<BTreeSet<u64>>>,
 }
 
 #[derive(Debug)]
@@ -148,8 +142,11 @@ pub(crate) struct State {
     pub(crate) clock: Clock,
     pub(crate) started: DateTime<Utc>,
     pub(crate) installations: Vec<Installation>,
+    /// By id.
+    pub(crate) repositories: BTreeMap<u64, Repository>,
     pub(crate) runners: BTreeMap<u64, Runner>,
     names: HashMap<(String, String), u64>,
+    /// By scope.
     pub(crate) groups: HashMap<String, Vec<Group>>,
     pub(crate) tokens: HashMap<String, Token>,
     pub(crate) meter: Meter,
@@ -159,6 +156,8 @@ pub(crate) struct State {
     pub(crate) jobs: BTreeMap<u64, Job>,
     /// Runners whose one job is over, and when they go.
     pub(crate) leaving: Vec<(DateTime<Utc>, u64)>,
+    /// Where webhooks go now.
+    pub(crate) webhook: Option<WebhookConfig>,
     pub(crate) deliveries: VecDeque<Delivery>,
     pub(crate) deprecations: BTreeMap<String, Option<Deprecation>>,
     pub(crate) outbox: mpsc::Sender<Outgoing>,
@@ -188,16 +187,23 @@ impl State {
                 permissions: config.permissions.clone(),
             })
             .collect();
-        let groups = installations.iter().map(|i| (i.org.to_lowercase(), groups_of(&config))).collect();
+        let repositories = installations.iter().flat_map(|i| {
+            config.repositories.iter().map(|name| Repository::new(&i.org, name)).map(|r| (r.id, r))
+        });
+        let repositories = repositories.collect();
+        let orgs = installations.iter().map(|i| format!("orgs/{}", i.org.to_lowercase()));
+        let enterprises =
+            config.enterprises.iter().map(|slug| format!("enterprises/{}", slug.to_lowercase()));
+        let groups = orgs.chain(enterprises).map(|scope| (scope, Group::of_config(&config))).collect();
         Self {
             meter: Meter::new(config.limits.clone()),
             ledger: Ledger::new(config.ledger_capacity),
-            config,
             public_pem,
             base,
             clock,
             started: now,
             installations,
+            repositories,
             runners: BTreeMap::new(),
             names: HashMap::new(),
             groups,
@@ -206,8 +212,10 @@ impl State {
             pending: Vec::new(),
             jobs: BTreeMap::new(),
             leaving: Vec::new(),
+            webhook: config.webhook.clone(),
             deliveries: VecDeque::new(),
             deprecations: BTreeMap::new(),
+            config,
             outbox,
             last_id: 0,
             last_label: 0,
@@ -321,18 +329,8 @@ impl State {
         self.installations.iter().find(|i| i.org.eq_ignore_ascii_case(org))
     }
 
-    pub(crate) fn groups_of(&self, org: &str) -> &[Group] {
-        self.groups.get(&org.to_lowercase()).map_or(&[], Vec::as_slice)
+    /// The groups of `orgs/<org>` or `enterprises/<slug>`, in lower case.
+    pub(crate) fn groups_of(&self, scope: &str) -> &[Group] {
+        self.groups.get(scope).map_or(&[], Vec::as_slice)
     }
-}
-
-fn groups_of(config: &TwinConfig) -> Vec<Group> {
-    let group = |(i, (id, name)): (usize, &(u64, String))| Group {
-        id: *id,
-        name: name.clone(),
-        visibility: "all".into(),
-        default: i == 0,
-        public: false,
-    };
-    config.groups.iter().enumerate().map(group).collect()
 }

@@ -49,13 +49,13 @@ impl Twin {
         };
         let url: Arc<str> = format!("http://{address}{}", config.base_path).into();
         let (outbox, inbox) = mpsc::channel(MAX_WAITING);
-        let (base_path, webhook): (Arc<str>, _) = (config.base_path.as_str().into(), config.webhook.clone());
+        let base_path: Arc<str> = config.base_path.as_str().into();
         let state = State::new(Arc::new(config), public_pem.into(), url.clone(), outbox.clone());
         let shared = Arc::new(Shared::new(state));
         let stop = CancellationToken::new();
         let router = Router::new().fallback(gate::enter).with_state((shared.clone(), base_path));
         serve::run(api, router, stop.clone());
-        let sender = webhooks::deliver(Arc::downgrade(&shared), inbox, webhook);
+        let sender = webhooks::deliver(Arc::downgrade(&shared), inbox);
         tokio::spawn(stop.clone().run_until_cancelled_owned(sender));
         let control = control.map(|(listener, address)| {
             serve::run(listener, control::router(Commands::new(shared.clone())), stop.clone());

@@ -4,8 +4,11 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
 use crate::{
+    groups::Group,
     meter::Owner,
-    state::{Group, Installation, Runner, State},
+    repositories::Repository,
+    routes::Call,
+    state::{Installation, Runner, State},
 };
 
 /// RFC 3339 with `Z` and whole seconds, as GitHub writes times.
@@ -66,7 +69,7 @@ pub(crate) fn repository(base: &str, full_name: &str, since: DateTime<Utc>) -> V
     let mut view = json!({
         "id": id, "node_id": node_id("R", id), "name": name, "full_name": full_name, "private": true,
         "owner": account(base, owner, "Organization"), "html_url": page, "description": null, "fork": false,
-        "url": url, "created_at": time(since), "updated_at": time(since), "pushed_at": time(since),
+        "created_at": time(since), "updated_at": time(since), "pushed_at": time(since),
         "clone_url": format!("{page}.git"), "git_url": format!("git://github.com/{full_name}.git"),
         "ssh_url": format!("git@github.com:{full_name}.git"), "svn_url": page, "homepage": null,
         "language": null, "mirror_url": null, "license": null, "archived": false, "disabled": false,
@@ -74,7 +77,7 @@ pub(crate) fn repository(base: &str, full_name: &str, since: DateTime<Utc>) -> V
         "has_pages": false, "size": 1, "default_branch": "main",
     });
     for (key, path) in REPOSITORY_PATHS {
-        view[key] = json!(format!("{url}/{path}"));
+        view[key] = json!(format!("{url}/{path}").trim_end_matches('/'));
     }
     for key in REPOSITORY_COUNTS {
         view[key] = json!(0);
@@ -82,17 +85,44 @@ pub(crate) fn repository(base: &str, full_name: &str, since: DateTime<Utc>) -> V
     view
 }
 
-const REPOSITORY_PATHS: [(&str, &str); 10] = [
-    ("hooks_url", "hooks"),
-    ("events_url", "events"),
-    ("teams_url", "teams"),
-    ("languages_url", "languages"),
-    ("git_refs_url", "git/refs{/sha}"),
+const REPOSITORY_PATHS: [(&str, &str); 37] = [
+    ("archive_url", "{archive_format}{/ref}"),
+    ("assignees_url", "assignees{/user}"),
+    ("blobs_url", "git/blobs{/sha}"),
     ("branches_url", "branches{/branch}"),
+    ("collaborators_url", "collaborators{/collaborator}"),
+    ("comments_url", "comments{/number}"),
     ("commits_url", "commits{/sha}"),
-    ("pulls_url", "pulls{/number}"),
+    ("compare_url", "compare/{base}...{head}"),
+    ("contents_url", "contents/{+path}"),
+    ("contributors_url", "contributors"),
+    ("deployments_url", "deployments"),
+    ("downloads_url", "downloads"),
+    ("events_url", "events"),
+    ("forks_url", "forks"),
+    ("git_commits_url", "git/commits{/sha}"),
+    ("git_refs_url", "git/refs{/sha}"),
+    ("git_tags_url", "git/tags{/sha}"),
+    ("hooks_url", "hooks"),
+    ("issue_comment_url", "issues/comments{/number}"),
+    ("issue_events_url", "issues/events{/number}"),
     ("issues_url", "issues{/number}"),
+    ("keys_url", "keys{/key_id}"),
     ("labels_url", "labels{/name}"),
+    ("languages_url", "languages"),
+    ("merges_url", "merges"),
+    ("milestones_url", "milestones{/number}"),
+    ("notifications_url", "notifications{?since,all,participating}"),
+    ("pulls_url", "pulls{/number}"),
+    ("releases_url", "releases{/id}"),
+    ("stargazers_url", "stargazers"),
+    ("statuses_url", "statuses/{sha}"),
+    ("subscribers_url", "subscribers"),
+    ("subscription_url", "subscription"),
+    ("tags_url", "tags"),
+    ("teams_url", "teams"),
+    ("trees_url", "git/trees{/sha}"),
+    ("url", ""),
 ];
 
 const REPOSITORY_COUNTS: [&str; 7] = [
@@ -117,18 +147,34 @@ pub(crate) fn runner(r: &Runner) -> Value {
     view
 }
 
-/// A runner group of an organisation.
-pub(crate) fn group(base: &str, org: &str, g: &Group) -> Value {
-    let url = format!("{base}/orgs/{org}/actions/runner-groups/{}", g.id);
-    json!({
+/// A runner group of the organisation or enterprise that a call names.
+pub(crate) fn group(base: &str, call: &Call, g: &Group) -> Value {
+    let (kind, owner, selected) = match call.param("org") {
+        "" => ("enterprises", call.param("enterprise"), "organizations"),
+        org => ("orgs", org, "repositories"),
+    };
+    let url = format!("{base}/{kind}/{owner}/actions/runner-groups/{}", g.id);
+    let mut view = json!({
         "id": g.id, "name": g.name, "visibility": g.visibility, "default": g.default,
         "runners_url": format!("{url}/runners"), "hosted_runners_url": format!("{url}/hosted-runners"),
-        "inherited": false, "allows_public_repositories": g.public,
-        "restricted_to_workflows": false, "selected_workflows": [], "workflow_restrictions_read_only": false,
-    })
+        "allows_public_repositories": g.public, "restricted_to_workflows": g.restricted,
+        "selected_workflows": g.workflows, "workflow_restrictions_read_only": false,
+    });
+    if kind == "orgs" {
+        view["inherited"] = json!(false);
+    }
+    if g.visibility == "selected" {
+        view[format!("selected_{selected}_url")] = json!(format!("{url}/{selected}"));
+    }
+    view
 }
 
 impl State {
+    /// A repository with what every call that names it shows.
+    pub(crate) fn repository_view(&self, r: &Repository) -> Value {
+        repository(&self.base, &r.full_name, self.started)
+    }
+
     /// The App itself.
     pub(crate) fn app_view(&self) -> Value {
         let (config, since) = (&self.config, time(self.started));

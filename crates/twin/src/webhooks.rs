@@ -1,6 +1,9 @@
 //! Signed webhooks: sent in order, recorded, and sent again on request.
 
-use std::{sync::Weak, time::Instant};
+use std::{
+    sync::{Arc, Weak},
+    time::{Duration, Instant},
+};
 
 use aws_lc_rs::hmac;
 use chrono::{DateTime, Utc};
@@ -12,6 +15,7 @@ use crate::{
     config::WebhookConfig,
     gate::Shared,
     keys::hex,
+    routes::accounts::PERSON,
     state::{Installation, State},
     views::{self, stable_id, time},
 };
@@ -87,7 +91,7 @@ pub fn signature(secret: &str, body: &[u8]) -> String {
 }
 
 impl State {
-    /// Queues an event for (installation, repository); without a webhook in the config nothing happens.
+    /// Queues an event for (installation, repository); without a webhook nothing happens.
     pub(crate) fn emit(
         &mut self,
         event: &str,
@@ -95,7 +99,7 @@ impl State {
         about: (Option<u64>, Option<u64>),
         payload: &Value,
     ) {
-        if self.config.webhook.is_none() {
+        if self.webhook.is_none() {
             return;
         }
         let delivery = Delivery {
@@ -118,7 +122,7 @@ impl State {
     pub(crate) fn announce_installation(&mut self, i: &Installation, action: &str) {
         let payload = json!({
             "action": action, "installation": self.installation_view(i),
-            "sender": views::account(&self.base, "octo-person", "User"),
+            "sender": views::account(&self.base, PERSON, "User"),
         });
         self.emit("installation", action, (Some(i.id), None), &payload);
     }
@@ -133,12 +137,8 @@ impl State {
 }
 
 /// Sends what comes out of the twin, one after the other, until the twin is gone.
-pub(crate) async fn deliver(
-    shared: Weak<Shared>,
-    mut inbox: mpsc::Receiver<Outgoing>,
-    config: Option<WebhookConfig>,
-) {
-    let client = config.as_ref().and_then(|c| reqwest::Client::builder().timeout(c.timeout).build().ok());
+pub(crate) async fn deliver(shared: Weak<Shared>, mut inbox: mpsc::Receiver<Outgoing>) {
+    let client = reqwest::Client::builder().connect_timeout(Duration::from_secs(10)).build();
     while let Some(order) = inbox.recv().await {
         let mut delivery = match order {
             Outgoing::Send(delivery) => delivery,
@@ -147,9 +147,13 @@ pub(crate) async fn deliver(
                 continue;
             }
         };
-        let (Some(client), Some(config)) = (&client, &config) else { continue };
-        let Some(app_id) = shared.upgrade().map(|s| s.lock().config.app_id) else { return };
-        attempt(client, config, app_id, &mut delivery).await;
+        let config = |s: Arc<Shared>| {
+            let state = s.lock();
+            (state.webhook.clone(), state.config.app_id)
+        };
+        let Some((config, app_id)) = shared.upgrade().map(config) else { return };
+        let (Ok(client), Some(config)) = (&client, config) else { continue };
+        attempt(client, &config, app_id, &mut delivery).await;
         let Some(shared) = shared.upgrade() else { return };
         let mut state = shared.lock();
         delivery.delivered_at = state.now();
@@ -164,6 +168,7 @@ async fn attempt(client: &reqwest::Client, config: &WebhookConfig, app_id: u64, 
     let begun = Instant::now();
     let sent = client
         .post(&config.url)
+        .timeout(config.timeout)
         .header("content-type", "application/json")
         .header("user-agent", "GitHub-Hookshot/twin")
         .header("x-github-event", &delivery.event)

@@ -9,6 +9,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header::CONTENT_TYPE}
 
 use crate::keys::hex;
 
+/// The headers that a page of another origin may read.
+const EXPOSED: &str = "ETag, Link, Location, Retry-After, X-GitHub-OTP, X-RateLimit-Limit, \
+    X-RateLimit-Remaining, X-RateLimit-Used, X-RateLimit-Resource, X-RateLimit-Reset, X-OAuth-Scopes, \
+    X-Accepted-OAuth-Scopes, X-Poll-Interval, X-GitHub-Media-Type, X-GitHub-Request-Id, Deprecation, Sunset";
+
 /// A finished answer.
 #[derive(Debug)]
 pub(crate) struct Written {
@@ -44,6 +49,8 @@ pub(crate) fn response(written: Written, drip: Option<(u64, usize)>) -> Response
         headers.insert("x-github-media-type", HeaderValue::from_static("github.v3; format=json"));
     }
     headers.insert("server", HeaderValue::from_static("github.com"));
+    headers.insert("access-control-allow-origin", HeaderValue::from_static("*"));
+    headers.insert("access-control-expose-headers", HeaderValue::from_static(EXPOSED));
     for (name, value) in written.headers {
         if let (Ok(name), Ok(value)) =
             (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(&value))

@@ -1,13 +1,16 @@
 //! The twin answers like GitHub, counts like GitHub and fails on order.
 #![cfg(test)]
 
+mod accounts;
 mod auth;
 mod contract;
 mod control;
 mod faults;
+mod groups;
 mod issuer;
 mod limits;
 mod runners;
+mod runs;
 mod schema;
 mod support;
 mod webhooks;

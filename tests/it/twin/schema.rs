@@ -24,9 +24,14 @@ fn beside_the_repository(file: &str) -> PathBuf {
     root().join("../shared/github").join(file)
 }
 
-/// A real payload, where the folder of them is present.
-pub(super) fn real_payload(file: &str) -> Option<Value> {
-    read(beside_the_repository("webhooks").join(file))
+/// A payload with the structure of a real one: our copy, and the original where the folder of them is present.
+///
+/// # Panics
+/// When our copy is missing.
+pub(super) fn real_payloads(file: &str) -> Vec<Value> {
+    let own = read(root().join("tests/data/webhooks/real").join(file));
+    let own = own.unwrap_or_else(|| panic!("no payload {file}"));
+    std::iter::once(own).chain(read(beside_the_repository("webhooks").join(file))).collect()
 }
 
 impl Contract {

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::{Call, Need, Route};
 use crate::{
     answer::Answer,
+    config::WebhookConfig,
     state::{Installation, State},
     views,
 };
@@ -24,11 +25,34 @@ pub(super) static ROUTES: &[Route] = &[
     app("PUT", "/app/installations/{installation_id}/suspended", suspend),
     app("DELETE", "/app/installations/{installation_id}/suspended", unsuspend),
     app("GET", "/orgs/{org}/installation", by_account),
+    app("GET", "/users/{username}/installation", by_account),
     app("GET", "/repos/{owner}/{repo}/installation", by_account),
+    app("GET", "/app/hook/config", hook),
+    app("PATCH", "/app/hook/config", set_hook),
+    Route { method: "GET", template: "/apps/{app_slug}", need: Need::Open, run: by_slug },
+    Route {
+        method: "GET",
+        template: "/installation/repositories",
+        need: Need::Installation,
+        run: repositories,
+    },
+    Route { method: "DELETE", template: "/installation/token", need: Need::Installation, run: revoke },
 ];
 
 fn get(state: &mut State, _: &Call) -> Answer {
     Answer::ok(state.app_view())
+}
+
+/// The public page of the App, which says nothing of its installations.
+fn by_slug(state: &mut State, call: &Call) -> Answer {
+    if !state.config.app_slug.eq_ignore_ascii_case(call.param("app_slug")) {
+        return Answer::not_found();
+    }
+    let mut view = state.app_view();
+    if let Some(view) = view.as_object_mut() {
+        view.remove("installations_count");
+    }
+    Answer::ok(view)
 }
 
 fn list(state: &mut State, call: &Call) -> Answer {
@@ -40,6 +64,56 @@ fn list(state: &mut State, call: &Call) -> Answer {
         Some(link) => answer.with("link", link),
         None => answer,
     }
+}
+
+/// The repositories that the token covers.
+fn repositories(state: &mut State, call: &Call) -> Answer {
+    let org =
+        call.owner().installation().and_then(|id| state.installation(id)).map_or("", |i| i.org.as_str());
+    let covered: Vec<_> = state.repositories_of(org).filter(|r| call.who.covers(r.id)).collect();
+    let mut answer = call.list(&state.base, "repositories", &covered, |r| state.repository_view(r));
+    if let Some(body) = &mut answer.body {
+        body["repository_selection"] =
+            json!(if call.who.repositories.is_some() { "selected" } else { "all" });
+    }
+    answer
+}
+
+fn revoke(state: &mut State, call: &Call) -> Answer {
+    state.expire_token(call.who.token.as_deref().unwrap_or(""));
+    Answer::empty(204)
+}
+
+fn hook(state: &mut State, _: &Call) -> Answer {
+    let mut view = json!({"content_type": "json", "insecure_ssl": "0"});
+    if let Some(webhook) = &state.webhook {
+        (view["url"], view["secret"]) = (json!(webhook.url), json!("********"));
+    }
+    Answer::ok(view)
+}
+
+/// Fields that the body does not name stay as they are.
+fn set_hook(state: &mut State, call: &Call) -> Answer {
+    let body = match call.object() {
+        Ok(body) => body,
+        Err(answer) => return answer,
+    };
+    let text = |name: &str| body.get(name).map(|value| value.as_str().filter(|text| !text.is_empty()));
+    let (url, secret) = (text("url"), text("secret"));
+    let readable = |url: &str| url::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
+    if url.is_some_and(|url| url.is_none_or(|url| !readable(url))) || secret == Some(None) {
+        return Answer::invalid("Invalid request.", &["url must be a web address, secret a text"]);
+    }
+    if body.get("content_type").is_some_and(|kind| kind != "json") {
+        return Answer::invalid("Invalid request.", &["the twin sends json only"]);
+    }
+    let old = state.webhook.take().unwrap_or_else(|| WebhookConfig::new("", ""));
+    state.webhook = Some(WebhookConfig {
+        url: url.flatten().map_or(old.url, str::to_owned),
+        secret: secret.flatten().map_or(old.secret, str::to_owned),
+        ..old
+    });
+    hook(state, call)
 }
 
 /// In the list alone GitHub describes `account` as a user and an enterprise at once, so it holds the fields of
@@ -89,18 +163,25 @@ fn mint(state: &mut State, call: &Call) -> Answer {
     if found.suspended_at.is_some() {
         return Answer::error(403, "This installation has been suspended");
     }
-    let permissions = match call.object().and_then(|body| narrowed(&body, &found.permissions)) {
-        Ok(permissions) => permissions,
+    let asked = call.object().and_then(|body| {
+        let permissions = narrowed(&body, &found.permissions)?;
+        Ok((permissions, state.selected_repositories(&found.org, &body)?))
+    });
+    let (permissions, selected) = match asked {
+        Ok(asked) => asked,
         Err(answer) => return answer,
     };
-    let (text, token) = state.mint(found.id, permissions);
-    Answer::new(
-        201,
-        json!({
-            "token": text, "expires_at": views::time(token.expires_at), "permissions": token.permissions,
-            "repository_selection": "all",
-        }),
-    )
+    let (text, token) = state.mint(found.id, permissions, selected.clone());
+    let mut view = json!({
+        "token": text, "expires_at": views::time(token.expires_at), "permissions": token.permissions,
+        "repository_selection": "all",
+    });
+    if let Some(selected) = selected {
+        let shown = state.repositories_of(&found.org).filter(|r| selected.contains(&r.id));
+        view["repositories"] = shown.map(|r| state.repository_view(r)).collect();
+        view["repository_selection"] = json!("selected");
+    }
+    Answer::new(201, view)
 }
 
 /// The permissions asked for, none of them above those granted; all of them when nothing is asked.

@@ -20,10 +20,10 @@ pub(super) fn generate(state: &mut State, call: &Call) -> Answer {
         Ok(read) => read,
         Err(answer) => return answer,
     };
-    // Repositories have no groups of their own; clients send 1 there. The twin's enterprises have the default group alone.
-    let known = match call.param("org") {
-        "" => new.group == 1,
-        org => state.groups_of(org).iter().any(|g| g.id == new.group),
+    // Repositories have no groups of their own; clients send 1 there.
+    let known = match call.param("repo") {
+        "" => state.groups_of(&call.scope()).iter().any(|g| g.id == new.group),
+        _ => new.group == 1,
     };
     if !known {
         return Answer::not_found();

@@ -1,6 +1,8 @@
 //! The paths of the API, who may use them, and the one function behind each.
 
+pub(crate) mod accounts;
 mod app;
+mod group_members;
 mod groups;
 mod hooks;
 mod jit;
@@ -12,7 +14,7 @@ mod workflow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{answer::Answer, auth::Who, meter::Owner, state::State};
 
@@ -23,6 +25,8 @@ pub(crate) enum Need {
     Open,
     /// The App's JWT.
     App,
+    /// Any installation token.
+    Installation,
     /// An installation token with this permission; `true` = write.
     Permission(&'static str, bool),
     /// A personal token with `manage_runners:enterprise`: GitHub takes no App's token here.
@@ -77,7 +81,7 @@ impl Call {
 
     /// The account whose objects the path names, if it names one.
     pub(crate) fn account(&self) -> Option<&str> {
-        [self.param("org"), self.param("owner")].into_iter().find(|a| !a.is_empty())
+        [self.param("org"), self.param("owner"), self.param("username")].into_iter().find(|a| !a.is_empty())
     }
 
     /// The body as an object; an empty one counts as `{}`.
@@ -96,6 +100,17 @@ impl Call {
     pub(crate) fn page(&self) -> (usize, usize) {
         let number = |name| self.query(name).and_then(|v| v.parse::<usize>().ok()).filter(|n| *n > 0);
         (number("per_page").unwrap_or(30).min(100), number("page").unwrap_or(1).min(1_000_000))
+    }
+
+    /// One page of `all` under `key`, with `total_count` and the `link` header.
+    pub(crate) fn list<T>(&self, base: &str, key: &str, all: &[T], view: impl Fn(&T) -> Value) -> Answer {
+        let (size, page) = self.page();
+        let views: Vec<Value> = all.iter().skip((page - 1) * size).take(size).map(view).collect();
+        let answer = Answer::ok(json!({"total_count": all.len(), key: views}));
+        match self.link(base, all.len()) {
+            Some(link) => answer.with("link", link),
+            None => answer,
+        }
     }
 
     /// The `link` header of one page; `None` when everything fits on one.
@@ -155,7 +170,8 @@ type Params = Vec<(&'static str, String)>;
 pub(crate) fn find(method: &str, path: &str) -> Option<(&'static Route, Params)> {
     let method = if method == "HEAD" { "GET" } else { method };
     let tables = [runners::ROUTES, labels::ROUTES, groups::ROUTES, app::ROUTES, hooks::ROUTES];
-    let tables = tables.into_iter().chain([workflow::ROUTES, meta::ROUTES]);
+    let tables =
+        tables.into_iter().chain([group_members::ROUTES, workflow::ROUTES, meta::ROUTES, accounts::ROUTES]);
     let fits = |r: &'static Route| (r.method == method).then(|| bind(r.template, path)).flatten();
     tables.flatten().find_map(|r| fits(r).map(|params| (r, params)))
 }
