@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
@@ -36,6 +37,36 @@ async fn serves_ten_runners(run: &DevRun) -> Printed {
     demo
 }
 
+/// The twin's secrets lie where a person can use them with a client of their own; only their paths are printed.
+async fn keeps_the_secrets_of_the_twin(run: &DevRun) {
+    let kept = ["App key", "hook secret"].map(|name| {
+        let path = PathBuf::from(run.place(name));
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600, "{}", path.display());
+        fs::read_to_string(path).unwrap()
+    });
+    assert!(
+        kept.iter().flat_map(|text| text.lines()).all(|line| line.len() < 20 || !run.said().contains(line))
+    );
+    let [key, secret] = kept;
+    let now = chrono::Utc::now().timestamp();
+    let claims = json!({ "iss": "424242", "iat": now - 60, "exp": now + 300 });
+    let key = jsonwebtoken::EncodingKey::from_rsa_pem(key.as_bytes()).unwrap();
+    let header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::RS256);
+    let jwt = jsonwebtoken::encode(&header, &claims, &key).unwrap();
+    let client = reqwest::Client::builder().no_proxy().user_agent("test").build().unwrap();
+    let app = client.get(format!("{}/app", run.place("GitHub twin"))).bearer_auth(jwt).send().await.unwrap();
+    assert_eq!(app.status(), 200);
+    let ping = br#"{"zen":"Less is easier to carry."}"#;
+    let sent = client
+        .post(format!("{}/webhooks/github", run.place("API")))
+        .header("x-github-event", "ping")
+        .header("x-github-delivery", uuid::Uuid::new_v4().to_string())
+        .header("x-hub-signature-256", twin::signature(&secret, ping))
+        .header("content-type", "application/json")
+        .body(ping.to_vec());
+    assert_eq!(sent.send().await.unwrap().status(), 202);
+}
+
 /// What a killed run, or a careless hand, may leave in the data folder.
 fn spoil(data: &Path) {
     fs::write(data.join("credential-keys"), "").unwrap();
@@ -52,6 +83,7 @@ async fn rts_dev_starts_well_whatever_its_data_folder_holds() {
     for ending in [Ending::Kill, Ending::Interrupt] {
         let mut run = start(&folder, &changes);
         run.ready().await;
+        keeps_the_secrets_of_the_twin(&run).await;
         let demo = serves_ten_runners(&run).await;
         let teams = ask("GET", format!("{}/admin/teams", run.place("API")), &demo).send().await;
         assert_eq!(teams.status, 200, "BOOTSTRAP_ADMINS names her: {}", teams.body);

@@ -73,6 +73,11 @@ impl Servers {
         Ok(sources.set("CREDENTIAL_KEYS", keys))
     }
 
+    /// Keeps a secret of this run where its user finds it; `None` when nothing is kept.
+    pub(super) fn keep(&self, name: &str, text: &str) -> anyhow::Result<Option<PathBuf>> {
+        self.data.as_deref().map(|data| keep_secret(data, name, text)).transpose()
+    }
+
     /// What a person wants to know of them.
     pub(super) fn describe(&self) -> String {
         match (&self.stack, &self.data) {
@@ -126,8 +131,7 @@ fn new_keys() -> String {
     format!("dev:{}", STANDARD.encode(rand::random::<[u8; 32]>()))
 }
 
-/// The keys of earlier runs, since what they sealed is still there; made when there are none. The file gets its name last,
-/// so that a file of that name is whole whenever a run was killed.
+/// The keys of earlier runs, since what they sealed is still there; made when there are none.
 fn kept_keys(data: &Path) -> anyhow::Result<String> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(data)?;
     let path = data.join(KEYS);
@@ -145,16 +149,29 @@ fn kept_keys(data: &Path) -> anyhow::Result<String> {
         return Ok(keys);
     }
     let keys = new_keys();
+    keep_secret(data, KEYS, &keys)?;
+    Ok(keys)
+}
+
+/// Writes a file that only its owner can read. The file gets its name last, so that a file of that name is whole whenever
+/// a run was killed.
+fn keep_secret(data: &Path, name: &str, text: &str) -> anyhow::Result<PathBuf> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(data)?;
+    let path = data.join(name);
     let draft = path.with_extension("draft");
     let write = || -> io::Result<()> {
-        let mut options = OpenOptions::new();
-        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
-        file.write_all(keys.as_bytes())?;
+        // A draft that is left over may have been readable to others.
+        match fs::remove_file(&draft) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+        file.write_all(text.as_bytes())?;
         file.sync_all()?;
         fs::rename(&draft, &path)
     };
     write().with_context(|| format!("cannot write {}", path.display()))?;
-    Ok(keys)
+    Ok(path)
 }
 
 #[cfg(test)]

@@ -19,13 +19,18 @@ pub(super) fn print(stage: &Stage) -> anyhow::Result<()> {
     ];
     match &stage.twin {
         Some(twin) => {
-            places.push((
-                "GitHub twin",
-                format!("{}  (organisation {})", twin.url(), TwinConfig::default().org),
-            ));
+            let config = TwinConfig::default();
+            let whose = format!(
+                "organisation {}, App {}, installation {}",
+                config.org, config.app_id, config.installation_id
+            );
+            places.push(("GitHub twin", format!("{}  ({whose})", twin.url())));
             places.push(("its control", twin.control_url().unwrap_or_default()));
         }
         None => places.push(("GitHub", format!("the real one: {}", stage.github))),
+    }
+    for (what, path) in &stage.secrets {
+        places.push((what, path.display().to_string()));
     }
     for (name, place) in places {
         say::line(format_args!("  {name:<12} {place}"));

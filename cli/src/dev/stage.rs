@@ -1,6 +1,6 @@
 //! The world outside and all parts of the service, put up in one process.
 
-use std::{io, time::Duration};
+use std::{io, path::PathBuf, time::Duration};
 
 use anyhow::Context;
 use domain::{InstallationId, Secret};
@@ -38,6 +38,8 @@ pub(crate) struct Stage {
     pub(super) issuer: Issuer,
     /// Whose runners are managed, by their pages.
     pub(super) github: String,
+    /// Files with the secrets of the twin, for clients that are to use it: what each is, and its path.
+    pub(super) secrets: Vec<(&'static str, PathBuf)>,
 }
 
 impl Stage {
@@ -65,7 +67,9 @@ impl Stage {
         let hooks = format!("{}/api/v1/webhooks/github", here(&args.host, port));
         let hooks = WebhookConfig::new(hooks, secret.as_str());
         let twin = if given_github { None } else { Some(twin(args, hooks).await?) };
+        let mut secrets = Vec::new();
         if let Some(twin) = &twin {
+            secrets = keep_secrets(private, twin, &secret)?;
             sources = sources.set("GITHUB_WEBHOOK_SECRET", secret);
             sources = sources.set("GITHUB_API_URL", twin.url()).set("GITHUB_ORG", TwinConfig::default().org);
         }
@@ -82,7 +86,7 @@ impl Stage {
         say::line(format_args!("servers   {}", private.describe()));
         let github: GithubConfig = sources.section()?;
         let pages: Vec<_> = github.installations.iter().map(InstallationConfig::web_url).collect();
-        Ok(Self { api: here(&args.host, port), twin, issuer, github: pages.join(", ") })
+        Ok(Self { api: here(&args.host, port), twin, issuer, github: pages.join(", "), secrets })
     }
 }
 
@@ -119,6 +123,22 @@ async fn twin(args: &DevArgs, webhook: WebhookConfig) -> io::Result<Twin> {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => start(ports::any(), ports::any()).await,
         started => started,
     }
+}
+
+/// The App's key and the webhook secret of this run, where a person can use them with a client of their own.
+fn keep_secrets(
+    private: &Servers,
+    twin: &Twin,
+    webhook_secret: &str,
+) -> anyhow::Result<Vec<(&'static str, PathBuf)>> {
+    let key = twin.app_key().context("the twin has no key")?;
+    let kept = [
+        ("App key", "github-app.pem", key.private_pem()),
+        ("hook secret", "github-webhook-secret", webhook_secret),
+    ];
+    let kept =
+        kept.into_iter().map(|(what, name, text)| Ok(private.keep(name, text)?.map(|path| (what, path))));
+    Ok(kept.collect::<anyhow::Result<Vec<_>>>()?.into_iter().flatten().collect())
 }
 
 /// A verifier of the configured issuers' tokens and of the development issuer's.
