@@ -28,6 +28,9 @@ const SETTINGS: &[&str] = &[
     "noeviction",
     "--save",
     "",
+    // A server that keeps nothing starts empty, although it was a replica.
+    "--rdb-del-sync-files",
+    "yes",
     "--daemonize",
     "no",
 ];

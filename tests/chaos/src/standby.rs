@@ -107,6 +107,7 @@ fn run(program: &Path, folder: &Path, socket: &Path, port: u16, seconds: i64) ->
     let mut command = Command::new(program);
     command.args(["--port", &port, "--bind", "127.0.0.1", "--databases", "1024", "--save", ""]);
     command.args(["--maxmemory-policy", "noeviction", "--appendonly", "no", "--daemonize", "no"]);
+    command.args(["--rdb-del-sync-files", "yes"]);
     command.arg("--unixsocket").arg(socket).arg("--dir").arg(folder);
     if seconds != 0 {
         command.envs(ClockLibrary::build(folder)?.environment(seconds));
