@@ -1,7 +1,7 @@
 //! The schedule, carried out.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -28,6 +28,9 @@ use crate::{
 
 /// Longest time a killed worker's job is watched for its next start.
 const WATCH: Duration = Duration::from_mins(2);
+
+/// Longest time until PostgreSQL has done what a worker asked for before it was killed.
+const UNDER_WAY: Duration = Duration::from_secs(10);
 
 /// What a replica that takes over has not heard of.
 const MISSED: Duration = Duration::from_secs(1);
@@ -149,7 +152,7 @@ impl Hand {
         let (pid, at) = (slot.kill(), Instant::now());
         if let (Role::Worker, Some(pid)) = (role, pid) {
             let orphans = self.jobs_of(pid).await?;
-            tokio::spawn(self.clone().recovery(at, orphans));
+            tokio::spawn(self.clone().recovery(pid, at, orphans));
         }
         sleep(down).await;
         slot.start()
@@ -163,12 +166,16 @@ impl Hand {
             self.jobs_of(pid).await?;
         }
         sleep(frozen).await;
+        if let (Role::Worker, Some(pid)) = (role, slot.pid()) {
+            // What it had asked PostgreSQL for was done meanwhile.
+            self.jobs_of(pid).await?;
+        }
         slot.signal(Signal::SIGCONT);
         Ok(())
     }
 
     /// The jobs that run in a process that has just died, with their fences; counted as one death each.
-    async fn jobs_of(&self, pid: u32) -> anyhow::Result<Vec<(Uuid, i64)>> {
+    async fn jobs_of(&self, pid: u32) -> anyhow::Result<HashSet<(Uuid, i64)>> {
         let query =
             "SELECT id, fence FROM jobs WHERE state = 'running' AND started_by LIKE '%-' || $1 || '-%'";
         let ask = || sqlx::query(query).bind(pid.to_string()).fetch_all(&self.stage.sql);
@@ -179,34 +186,33 @@ impl Hand {
                 _ => sleep(Duration::from_millis(100)).await,
             }
         };
-        let mut jobs = Vec::with_capacity(rows.len());
+        let mut jobs = HashSet::with_capacity(rows.len());
         for row in rows {
-            jobs.push((row.try_get(0)?, row.try_get(1)?));
+            jobs.insert((row.try_get(0)?, row.try_get(1)?));
         }
         self.lock().deaths.extend(&jobs);
         Ok(jobs)
     }
 
-    /// Watches until each job was started again, or is final.
-    async fn recovery(self: Arc<Self>, killed: Instant, mut orphans: Vec<(Uuid, i64)>) {
-        let query = "SELECT id, fence, state <> 'running' FROM jobs WHERE id = ANY($1)";
-        while !orphans.is_empty() && killed.elapsed() < WATCH {
+    /// Watches until each job of a killed worker was started again, or is final. A start that PostgreSQL had under way
+    /// at the kill shows later, so the jobs are looked up each time.
+    async fn recovery(
+        self: Arc<Self>,
+        pid: u32,
+        killed: Instant,
+        mut orphans: HashSet<(Uuid, i64)>,
+    ) -> anyhow::Result<()> {
+        while killed.elapsed() < UNDER_WAY || (!orphans.is_empty() && killed.elapsed() < WATCH) {
             sleep(Duration::from_millis(50)).await;
-            let ids: Vec<Uuid> = orphans.iter().map(|(id, _)| *id).collect();
-            let Ok(rows) = sqlx::query(query).bind(ids).fetch_all(&self.stage.sql).await else { continue };
-            let now: HashMap<Uuid, (i64, bool)> = rows
-                .iter()
-                .filter_map(|row| Some((row.try_get(0).ok()?, (row.try_get(1).ok()?, row.try_get(2).ok()?))))
-                .collect();
-            let up = |(id, fence): &(Uuid, i64)| now.get(id).is_some_and(|(new, off)| new > fence || *off);
-            let (recovered, left): (Vec<_>, Vec<_>) = orphans.into_iter().partition(up);
-            orphans = left;
-            for (job, _) in &recovered {
+            let running = self.jobs_of(pid).await?;
+            for (job, _) in orphans.difference(&running) {
                 self.stage.log.note(format_args!("{job} was taken up after {:?}", killed.elapsed()));
+                self.lock().recoveries.push((killed, Instant::now()));
             }
-            self.lock().recoveries.extend(recovered.iter().map(|_| (killed, Instant::now())));
+            orphans = running;
         }
         self.lock().abandoned.extend(orphans.into_iter().map(|(id, _)| id));
+        Ok(())
     }
 
     async fn flush(&self) -> anyhow::Result<()> {
