@@ -109,6 +109,10 @@ local function team_wait(B, call, team, weight)
     return 0
   end
   local room = left_of(B, window, resource) - reserve_of(B, window, call)
+  -- What is kept for all is no more than the time that is left: no look at the account while less was spent than that.
+  if room - window.base * time_left(window, now) > 0 then
+    return 0
+  end
   local kept = kept_for_teams(B, window, resource, call.lane, team, weight)
   if kept == 0 or room - kept > 0 and room - kept - kept_for_lanes(B, window, resource, call.lane, now) > 0 then
     return 0
@@ -139,12 +143,6 @@ local function window_wait(B, call)
     return lending_wait(window, short), true
   end
   return 0, false
-end
-
--- Requests that may go, the reserve left out, before the window or the answers to those under way are waited for.
-local function room_in(B, resource)
-  local window, _, number = window_of(B, resource), under_way(B, resource)
-  return window and left_of(B, window, resource) - reserve_of(B, window, {}) or BURST - number
 end
 
 -- Writes a request to the accounts of its lane and team, or takes it off.

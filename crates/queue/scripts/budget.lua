@@ -217,25 +217,9 @@ local function tally(level, period)
   return slot, level.used, level.before
 end
 
--- What `take` took for a request that was not sent.
-local function give_back(B, bucket)
-  local level = level_of(B, bucket.field)
-  local slot, used, before = tally(level, bucket.shape.period)
-  level.free = now + math.max(debt(bucket, level, now) - bucket.cost * bucket.shape.pace, 0)
-  level.slot, level.used, level.before, level.taken = slot, math.max(used - bucket.cost, 0), before, true
-end
-
 local function take(B, bucket)
   local level = level_of(B, bucket.field)
   local slot, used, before = tally(level, bucket.shape.period)
   level.free = now + debt(bucket, level, now) + bucket.cost * bucket.shape.pace
   level.slot, level.used, level.before, level.taken = slot, used + bucket.cost, before, true
-end
-
--- Makes a charge count from now that is `age` old: what of it has drained away comes back.
-local function postpone(B, bucket, age)
-  local level = level_of(B, bucket.field)
-  level.free = now + debt(bucket, level, now) + math.min(bucket.cost * bucket.shape.pace, age)
-  level.slot, level.used, level.before = tally(level, bucket.shape.period)
-  level.taken = true
 end

@@ -14,7 +14,7 @@ local SHARES = {}
 for n, lane in ipairs(LANES) do
   SHARES[lane] = tonumber(ARGV[5 + n])
 end
-local INSTALLATIONS, ASIDE, OVERDUE = 64, 32, 8
+local INSTALLATIONS, ASIDE, OVERDUE, TIDY = 64, 32, 8, 8
 local wait, full = longest, false
 
 local function sooner(ms)
@@ -50,6 +50,7 @@ end
 -- 1 Leases that ran out and 2 delayed jobs that fell due come back, see returns.lua.
 
 local pauses, sites = {}, {}
+local moved = {} -- jobs that this claim leased, set aside or dropped
 local function load_pauses()
   local flat = redis.call('HGETALL', P .. 'p')
   for at = 1, #flat, 2 do
@@ -77,38 +78,103 @@ local function admit(site, lane)
   return budget_wait(site.budget, FIRST[lane])
 end
 
+-- What came due goes back to its lane. Returns the number of leases and whether jobs are delayed.
+local function return_jobs(inst)
+  local running = 0
+  for _, lane in ipairs(LANES) do
+    local leases = redis.call('ZCARD', key('l', inst, lane))
+    if leases > 0 then
+      running = running + leases - take_back(inst, lane)
+    end
+  end
+  local delayed = redis.call('EXISTS', key('d', inst, 'provision'), key('d', inst, 'deprovision'),
+    key('d', inst, 'drift')) > 0
+  if delayed then
+    for _, lane in ipairs(LANES) do
+      promote(inst, lane)
+    end
+  end
+  return running, delayed
+end
+
+-- The first jobs of a lane by rank: all that this claim may take, and one more to know of it.
+local function read_ready(inst, lane)
+  return { ids = redis.call('ZRANGE', key('r', inst, lane), 0, want), at = 1 }
+end
+
+-- Takes the leased jobs out of their lane, all at once.
+local function store_leases(site, lane)
+  local ids = site.leased[lane]
+  if not ids then
+    return
+  end
+  local leases = {}
+  for n, id in ipairs(ids) do
+    leases[2 * n - 1], leases[2 * n] = now + lease, id
+  end
+  leave_ready(ids, site.inst, lane)
+  redis.call('ZADD', key('l', site.inst, lane), unpack(leases))
+  site.leased[lane] = nil
+end
+
+-- The ready job of the lowest rank that this claim has not moved; nil when there is none.
+local function lowest_rank(site, lane)
+  local ready = site.ready[lane]
+  while true do
+    local id = ready.ids[ready.at]
+    if not id and #ready.ids > want then
+      store_leases(site, lane)
+      ready = read_ready(site.inst, lane)
+      site.ready[lane] = ready
+    elseif not id or not moved[id] then
+      return id
+    else
+      ready.at = ready.at + 1
+    end
+  end
+end
+
 -- The clocks and the budget of one installation, read once and written once per claim.
 local function load_site(inst)
+  local running, delayed = return_jobs(inst)
   local h = redis.call('HMGET', P .. 'm:' .. inst, 'v', 'k:provision', 'k:deprovision', 'k:drift',
     'v:provision', 'v:deprovision', 'v:drift', 'f')
   if h[8] and tonumber(h[8]) <= now then
     bring_back(inst)
   end
   local site = {
-    inst = inst, v = tonumber(h[1] or '0'), clock = {}, finish = {}, waiting = {}, served = {}, look = {},
-    running = 0, back = tonumber(h[8] or 'inf'), teams = {}, budget = load_budget(inst, FIRST_FIELDS),
+    inst = inst, v = tonumber(h[1] or '0'), clock = {}, finish = {}, ready = {}, served = {}, look = {}, leased = {},
+    overdue = {}, running = running, delayed = delayed,
+    back = tonumber(h[8] or 'inf'), teams = {}, budget = load_budget(inst, FIRST_FIELDS),
   }
   for n, lane in ipairs(LANES) do
     site.clock[lane] = tonumber(h[1 + n] or '0')
     site.finish[lane] = tonumber(h[4 + n] or '0')
-    site.waiting[lane] = redis.call('ZCARD', key('r', inst, lane))
-    site.running = site.running + redis.call('ZCARD', key('l', inst, lane))
+    site.ready[lane] = read_ready(inst, lane)
     site.look[lane] = ASIDE
   end
   return site
 end
 
+-- Entries at or below the clock say nothing. They are few, so some of the claims remove them.
+local function forget_teams(site, lane)
+  for _, teams in ipairs({ key('t', site.inst, lane), key('e', site.inst, lane) }) do
+    local past = redis.call('ZRANGEBYSCORE', teams, '-inf', site.clock[lane], 'LIMIT', 0, 64 * TIDY)
+    if #past > 0 then
+      redis.call('ZREM', teams, unpack(past))
+    end
+  end
+end
+
 local function store_site(site)
   local clocks = { 'v', site.v }
   for lane in pairs(site.served) do
+    store_leases(site, lane)
     for _, word in ipairs({ 'k:' .. lane, site.clock[lane], 'v:' .. lane, site.finish[lane] }) do
       clocks[#clocks + 1] = word
     end
-    for _, teams in ipairs({ key('t', site.inst, lane), key('e', site.inst, lane) }) do
-      local past = redis.call('ZRANGEBYSCORE', teams, '-inf', site.clock[lane], 'LIMIT', 0, 64)
-      if #past > 0 then
-        redis.call('ZREM', teams, unpack(past))
-      end
+    if TIME[2] % TIDY == 0 then
+      forget_teams(site, lane)
     end
   end
   redis.call('HSET', P .. 'm:' .. site.inst, unpack(clocks))
@@ -120,16 +186,18 @@ end
 local function lanes_in_turn(site)
   local turn = {}
   for n, lane in ipairs(LANES) do
-    if site.waiting[lane] > 0 then
+    if lowest_rank(site, lane) then
       turn[#turn + 1] = { lane = lane, start = math.max(site.finish[lane], site.v), n = n }
     end
   end
-  table.sort(turn, function(a, b)
-    if a.start ~= b.start then
-      return a.start < b.start
-    end
-    return a.n < b.n
-  end)
+  if #turn > 1 then
+    table.sort(turn, function(a, b)
+      if a.start ~= b.start then
+        return a.start < b.start
+      end
+      return a.n < b.n
+    end)
+  end
   return turn
 end
 
@@ -141,8 +209,13 @@ end
 
 -- 3c The lane's first job: one past half its deadline whose team is not ahead of its turn, else the lowest rank.
 local function first_job(site, lane)
-  local ahead = {}
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', key('h', site.inst, lane), '-inf', now, 'LIMIT', 0, OVERDUE)) do
+  if site.overdue[lane] == false then
+    return lowest_rank(site, lane), false
+  end
+  store_leases(site, lane)
+  local ahead, ids = {}, redis.call('ZRANGEBYSCORE', key('h', site.inst, lane), '-inf', now, 'LIMIT', 0, OVERDUE)
+  site.overdue[lane] = #ids > 0
+  for _, id in ipairs(ids) do
     local team = redis.call('HGET', job_key(id), 't')
     if team and ahead[team] == nil then
       ahead[team] = is_ahead(site, lane, team)
@@ -151,16 +224,19 @@ local function first_job(site, lane)
       return id, true
     end
   end
-  return redis.call('ZRANGE', key('r', site.inst, lane), 0, 0)[1], false
+  return lowest_rank(site, lane), false
 end
 
 -- Whether the team runs all it may. Jobs without a team are nobody's share.
 local function runs_enough(site, team)
-  if team == '-' then
+  -- No team runs more than all teams together.
+  if team == '-' or site.running < site.budget.team then
     return false
   end
   if not site.teams[team] then
-    site.teams[team] = tonumber(redis.call('HGET', P .. 'y:' .. site.inst, 'r:' .. team) or '0')
+    -- What this claim leased of it already is written last.
+    local leased = counts[site.inst] and counts[site.inst]['r:' .. team] or 0
+    site.teams[team] = leased + tonumber(redis.call('HGET', P .. 'y:' .. site.inst, 'r:' .. team) or '0')
   end
   return site.teams[team] >= site.budget.team
 end
@@ -183,8 +259,11 @@ end
 
 -- The lane's first job whose team may run one more and pay for it.
 local function next_job(site, lane)
-  while site.waiting[lane] > 0 and site.look[lane] > 0 do
+  while site.look[lane] > 0 do
     local id, overdue = first_job(site, lane)
+    if not id then
+      return nil
+    end
     local job, weight = describe(id)
     local busy = job[2] and runs_enough(site, job[10])
     if job[2] and not busy and not spends_enough(site, lane, job[10], weight) then
@@ -193,12 +272,12 @@ local function next_job(site, lane)
       step_aside(id, site.inst, lane, job[10], job[4])
       full = full or busy
     else
-      leave_ready(id, site.inst, lane)
+      leave_ready({ id }, site.inst, lane)
     end
-    site.waiting[lane] = site.waiting[lane] - 1
+    moved[id] = true
     site.look[lane] = site.look[lane] - 1
   end
-  if site.waiting[lane] > 0 then
+  if lowest_rank(site, lane) then
     sooner(0)
   end
   return nil
@@ -222,15 +301,17 @@ end
 
 local function lease_job(site, lane, job)
   local id, team = job[1], job[10]
-  leave_ready(id, site.inst, lane)
   job[8] = job[8] + 1
-  enter_leased(id, site.inst, lane, token, now + lease, job[8])
+  hold(id, token, job[8])
+  local leased = site.leased[lane] or {}
+  leased[#leased + 1] = id
+  site.leased[lane], moved[id] = leased, true
   count(site.inst, 'w:', team, -1)
   count(site.inst, 'r:', team, 1)
   if site.teams[team] then
     site.teams[team] = site.teams[team] + 1
   end
-  site.waiting[lane], site.running, site.served[lane] = site.waiting[lane] - 1, site.running + 1, true
+  site.running, site.served[lane] = site.running + 1, true
 end
 
 -- One job of one installation, leased; nil when nothing may start there now.
@@ -286,8 +367,8 @@ local function more_to_come()
       return true
     end
     for _, lane in ipairs(LANES) do
-      if (site.waiting[lane] > 0 and admit(site, lane) <= 1000)
-        or redis.call('EXISTS', key('d', site.inst, lane)) == 1 then
+      if (lowest_rank(site, lane) and admit(site, lane) <= 1000)
+        or site.delayed and redis.call('EXISTS', key('d', site.inst, lane)) == 1 then
         return true
       end
     end
@@ -306,21 +387,17 @@ if #names > 0 then
   load_pauses()
 end
 for _, inst in ipairs(names) do
-  for _, lane in ipairs(LANES) do
-    take_back(inst, lane)
-    promote(inst, lane)
-  end
   sites[#sites + 1] = load_site(inst)
 end
 
 local jobs, kept = {}, { request }
-local moved = true
-while moved and #jobs < want do
-  moved = false
+local found = true
+while found and #jobs < want do
+  found = false
   for _, site in ipairs(sites) do
     local job = #jobs < want and serve(site)
     if job then
-      moved = true
+      found = true
       jobs[#jobs + 1] = job
       kept[#kept + 1] = job[1]
     end
@@ -332,7 +409,8 @@ for _, site in ipairs(sites) do
   if served then
     store_site(site)
   end
-  if served or others then
+  -- One alone needs no turn.
+  if (served or others) and #sites > 1 then
     redis.call('ZADD', P .. 'i', 'XX', redis.call('INCR', P .. 'turn'), site.inst)
   end
 end

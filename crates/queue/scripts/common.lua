@@ -61,10 +61,10 @@ local function enter_ready(id, inst, lane, rank, accepted, half)
   redis.call('HDEL', job_key(id), 'o')
 end
 
-local function leave_ready(id, inst, lane)
-  redis.call('ZREM', key('r', inst, lane), id)
-  redis.call('ZREM', key('a', inst, lane), id)
-  redis.call('ZREM', key('h', inst, lane), id)
+local function leave_ready(ids, inst, lane)
+  redis.call('ZREM', key('r', inst, lane), unpack(ids))
+  redis.call('ZREM', key('a', inst, lane), unpack(ids))
+  redis.call('ZREM', key('h', inst, lane), unpack(ids))
 end
 
 -- Answers true when the job is now the first to fall due in its lane: somebody's alarm must be set anew.
@@ -75,9 +75,13 @@ local function enter_delayed(id, inst, lane, due)
   return redis.call('ZRANGE', key('d', inst, lane), 0, 0)[1] == id
 end
 
+local function hold(id, token, claims)
+  redis.call('HSET', job_key(id), 's', 'l', 'o', token, 'n', claims)
+end
+
 local function enter_leased(id, inst, lane, token, expiry, claims)
   redis.call('ZADD', key('l', inst, lane), expiry, id)
-  redis.call('HSET', job_key(id), 's', 'l', 'o', token, 'n', claims)
+  hold(id, token, claims)
 end
 
 -- Counts of one team: gathered here, written once by `store_counts`.

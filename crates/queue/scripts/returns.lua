@@ -10,11 +10,11 @@ local function back_to_ready(id, inst, lane)
 end
 
 -- Leases that ran out: their holder died or hangs. Back to the old rank, one rescue more. At most
--- 64 in one claim.
+-- 64 in one claim. Returns their number.
 local expired_left = 64
 local function take_back(inst, lane)
   if expired_left == 0 then
-    return
+    return 0
   end
   local ids = redis.call('ZRANGEBYSCORE', key('l', inst, lane), '-inf', now, 'LIMIT', 0, expired_left)
   expired_left = expired_left - #ids
@@ -41,6 +41,7 @@ local function take_back(inst, lane)
   if lost then
     recount(inst)
   end
+  return #ids
 end
 
 -- Delayed jobs that fell due, at most 256 in one claim.
@@ -56,7 +57,6 @@ local function promote(inst, lane)
     back_to_ready(id, inst, lane)
   end
 end
-
 
 -- Teams that spent all they might for a while may look again, at most 16 in one claim.
 local function bring_back(inst)

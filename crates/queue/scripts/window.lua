@@ -51,13 +51,3 @@ end
 local function reserve_of(B, window, call)
   return call.urgent and 0 or math.ceil(window.limit * B.reserve / 100)
 end
-
--- An answer came: whatever it cost, GitHub has told.
-local function answered(B, endpoint)
-  local flight = under_way(B, resource_of(B, endpoint))
-  if flight.count > 0 then
-    flight.count, flight.taken = flight.count - 1, true
-  elseif flight.before > 0 then
-    flight.before, flight.taken = flight.before - 1, true
-  end
-end

@@ -1,0 +1,46 @@
+-- Pauses of an installation, and the probe that ends them. Goes behind probe.lua.
+
+local function pause_fields(inst)
+  local fields = {}
+  for n, reason in ipairs(REASONS) do
+    fields[n] = 'i:' .. inst .. ':' .. reason
+  end
+  return fields
+end
+
+-- Ms left of the installation's longest pause, people's pauses included or not, and its reason.
+local function installation_pause(inst, admin)
+  local left, why = 0, nil
+  for n, until_ms in ipairs(redis.call('HMGET', P .. 'p', unpack(pause_fields(inst)))) do
+    local ms = tonumber(until_ms or '0') - now
+    if ms > left and (admin or REASONS[n] ~= 'admin') then
+      left, why = ms, REASONS[n]
+    end
+  end
+  return left, why
+end
+
+-- A pause GitHub gave cause for: one request goes first when it ends.
+local function ask_for_probe(B)
+  put(B, 'pw', '1')
+  put(B, 'pp', false)
+  put(B, 'pj', false)
+end
+
+-- An answer came: everybody may go on, if it was the probe's.
+local function end_probe(B)
+  if get(B, 'pw') and get(B, 'pp') and installation_pause(B.inst, false) == 0 then
+    put(B, 'pw', false)
+    put(B, 'pp', false)
+    put(B, 'pj', false)
+    ring()
+  end
+end
+
+-- Never shortens. Answers ms left.
+local function hold_installation(inst, reason, ms)
+  local scope = 'i:' .. inst .. ':' .. reason
+  local until_ms = math.max(tonumber(redis.call('HGET', P .. 'p', scope) or '0'), now + ms)
+  redis.call('HSET', P .. 'p', scope, until_ms)
+  return until_ms - now
+end
