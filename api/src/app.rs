@@ -3,9 +3,9 @@
 use std::{collections::BTreeMap, ops::Deref, sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
-use domain::{InstallationId, KeyRing, Problem, ProblemCode, Requester, TeamId};
+use domain::{InstallationId, KeyRing, Requester, TeamId};
 use oidc::Verifier;
-use operations::Operations;
+use operations::{Bounds, Operations, ProvisionRules, Turns};
 use queue::{Announcements, Spine};
 use runtime::{
     config::{ServerConfig, WebhookSecret},
@@ -21,7 +21,6 @@ use crate::{
     refusal_log::RefusalLog,
     routes::webhooks::{Alarm, Intake},
     strangers::Strangers,
-    turns::{Bounds, Turns},
     waiting::Waits,
 };
 
@@ -99,18 +98,18 @@ impl App {
         }))
     }
 
-    /// Runner group of requests that name none. A team of an installation nobody serves any more gets nothing: its jobs
-    /// would wait in vain.
-    pub(crate) fn default_group(&self, installation: &InstallationId) -> Result<i64, Problem> {
-        self.installations.get(installation).copied().ok_or_else(|| {
-            let detail = format!("The team's GitHub installation `{installation}` is not configured here.");
-            Problem::new(ProblemCode::GithubUnavailable, detail)
-        })
+    /// What requests for runners are held against.
+    pub(crate) fn provision_rules(&self) -> ProvisionRules<'_> {
+        ProvisionRules {
+            default_groups: &self.installations,
+            registration_tokens: self.registration_tokens,
+            turns: &self.0.accept_turns,
+        }
     }
 
-    /// The operations of administrators.
+    /// The operations, with a bound on refusals.
     pub(crate) fn operations(&self) -> Operations<'_> {
-        Operations::new(&self.store, &self.spine)
+        Operations::new(&self.store, &self.spine).limited_by(&self.0.limiter)
     }
 
     pub(crate) fn limiter(&self) -> &Limiter {
@@ -138,17 +137,11 @@ impl App {
         &self.0.list_turns
     }
 
-    /// The requests for runners each team has under way in the database. They wait for each other there, and whoever
-    /// waits there holds a connection: a few may, the others wait here.
-    pub(crate) fn accept_turns(&self) -> &Turns<TeamId> {
-        &self.0.accept_turns
-    }
-
     /// Forgets what nobody has under way any more.
     pub(crate) fn forget_idle(&self) {
         self.limiter().forget_idle();
         self.list_turns().forget_idle();
-        self.accept_turns().forget_idle();
+        self.0.accept_turns.forget_idle();
     }
 
     pub(crate) fn alarm(&self) -> &Alarm {

@@ -8,7 +8,7 @@ use domain::{
     AuditEntry, Caller, MachineClient, Membership, Origin, Problem, ProblemCode, Requester, SecurityEvent,
     Severity, TokenFacts, User,
 };
-use operations::Administrator;
+use operations::{Administrator, MAX_SUBJECT_BYTES};
 use serde_json::json;
 use store::{BindRefusal, Binding};
 
@@ -227,9 +227,6 @@ async fn identify(app: &App, facts: &TokenFacts, origin: &Origin) -> ApiResult<C
         None => Err(unknown(app, facts, origin).await),
     }
 }
-
-/// Longer subjects do not fit into the index of identities.
-pub(crate) const MAX_SUBJECT_BYTES: usize = 2000;
 
 /// What became of the token's e-mail.
 enum Bound {

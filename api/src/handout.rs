@@ -9,7 +9,7 @@ use store::{SealedCredential, Tx};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::{app::App, error::ApiResult, refusal, views::Warning};
+use crate::{app::App, error::ApiResult, views::Warning};
 
 /// Nobody on the way keeps a copy.
 pub(crate) const NO_STORE: [(HeaderName, &str); 1] = [(header::CACHE_CONTROL, "no-store")];
@@ -102,27 +102,15 @@ pub(crate) async fn fetch(
     let mut tx = app.store.begin().await?;
     if let Err(problem) = still_allowed(&mut tx, caller, job).await? {
         drop(tx);
-        let entry = AuditEntry {
-            runner: Some(runner_id),
-            runner_name: job.runner_name.clone(),
-            team: job.team,
-            job: Some(job.id),
-            error: Some(problem.detail.clone()),
-            ..AuditEntry::by(caller, origin, "credential.fetch")
-        };
-        refusal::note(app, &entry, &problem).await?;
+        let error = Some(problem.detail.clone());
+        let entry = AuditEntry { error, ..AuditEntry::by(caller, origin, "credential.fetch").about_job(job) };
+        app.operations().record_refusal(&entry, &problem).await?;
         return Err(problem.into());
     }
     let Some(credential) = tx.credentials().hand_out(job.id).await? else { return Ok(None) };
     let Some(runner) = tx.runners().get(runner_id).await? else { return Ok(None) };
-    let entry = AuditEntry {
-        runner: Some(runner.id),
-        runner_name: Some(runner.name.clone()),
-        team: job.team,
-        job: Some(job.id),
-        data: json!({ "first": credential.first }),
-        ..AuditEntry::by(caller, origin, "credential.fetch")
-    };
+    let data = json!({ "first": credential.first });
+    let entry = AuditEntry { data, ..AuditEntry::by(caller, origin, "credential.fetch").about_job(job) };
     tx.audit().write(&entry).await?;
     let view = open(app, job, &credential, runner)?;
     tx.commit().await?;

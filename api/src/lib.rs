@@ -19,13 +19,11 @@ mod origin;
 mod page;
 mod prefer;
 mod queueing;
-mod refusal;
 mod refusal_log;
 mod routes;
 mod serve;
 mod strangers;
 mod text;
-mod turns;
 mod views;
 mod waiting;
 

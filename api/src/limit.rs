@@ -3,16 +3,16 @@
 use std::{
     num::NonZeroU32,
     sync::{Arc, OnceLock},
-    time::Duration,
 };
 
 use axum::http::{HeaderMap, HeaderValue};
-use domain::{Problem, ProblemCode, Requester};
+use domain::{Problem, ProblemCode, Requester, whole_seconds};
 use governor::{
     DefaultKeyedRateLimiter, Quota, RateLimiter,
     clock::{Clock, DefaultClock},
     middleware::{StateInformationMiddleware, StateSnapshot},
 };
+use operations::RefusalLimit;
 use runtime::config::ServerConfig;
 
 /// Part of a caller's rate that may cost GitHub's budget: one of so many.
@@ -59,18 +59,6 @@ impl Limiter {
         }
     }
 
-    /// Counts one refusal that is about to be written down.
-    ///
-    /// # Errors
-    /// `rate_limited` with the seconds to wait.
-    pub(crate) fn admit_refusal(&self, caller: Requester) -> Result<(), Problem> {
-        self.refusals.check_key(&caller).map_err(|refused| {
-            let wait = refused.wait_time_from(DefaultClock::default().now());
-            let detail = "Your requests are refused too often; change them, or ask less often.";
-            Problem::new(ProblemCode::RateLimited, detail).retry_after(ceil(wait))
-        })
-    }
-
     /// Counts one request.
     ///
     /// # Errors
@@ -84,7 +72,7 @@ impl Limiter {
         outcome.map(drop).map_err(|refused| {
             let wait = refused.wait_time_from(DefaultClock::default().now());
             Problem::new(ProblemCode::RateLimited, "You are asking too often; slow down.")
-                .retry_after(ceil(wait))
+                .retry_after(whole_seconds(wait))
         })
     }
 
@@ -96,7 +84,7 @@ impl Limiter {
         self.costly.check_key(&caller).map_err(|refused| {
             let wait = refused.wait_time_from(DefaultClock::default().now());
             let detail = "You make the service ask GitHub too often; slow down.";
-            Problem::new(ProblemCode::RateLimited, detail).retry_after(ceil(wait))
+            Problem::new(ProblemCode::RateLimited, detail).retry_after(whole_seconds(wait))
         })
     }
 
@@ -111,6 +99,16 @@ impl Limiter {
     }
 }
 
+impl RefusalLimit for Limiter {
+    fn admit_refusal(&self, caller: Requester) -> Result<(), Problem> {
+        self.refusals.check_key(&caller).map_err(|refused| {
+            let wait = refused.wait_time_from(DefaultClock::default().now());
+            let detail = "Your requests are refused too often; change them, or ask less often.";
+            Problem::new(ProblemCode::RateLimited, detail).retry_after(whole_seconds(wait))
+        })
+    }
+}
+
 impl Left {
     /// Writes `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers): how many requests in how many
     /// seconds; how many are left now and when the bucket will be full again.
@@ -121,7 +119,7 @@ impl Left {
         let lines = [
             (
                 "ratelimit-policy",
-                format!("\"caller\";q={burst};w={}", ceil(quota.burst_size_replenished_in())),
+                format!("\"caller\";q={burst};w={}", whole_seconds(quota.burst_size_replenished_in())),
             ),
             ("ratelimit", format!("\"caller\";r={remaining};t={}", full.as_secs())),
         ];
@@ -131,9 +129,4 @@ impl Left {
             }
         }
     }
-}
-
-/// Whole seconds, at least one.
-pub(crate) fn ceil(wait: Duration) -> u64 {
-    (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
 }

@@ -6,12 +6,12 @@ use std::{
 };
 
 use domain::{Caller, Problem, ProblemCode};
+use operations::{Bounds, Taken};
 use store::{Lists, StoreError};
 
 use crate::{
     app::App,
     error::{ApiError, ApiResult},
-    turns::{Bounds, Taken},
 };
 
 /// What one caller may have under way.

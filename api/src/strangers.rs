@@ -8,12 +8,12 @@ use std::{
     time::Duration,
 };
 
-use domain::{Problem, ProblemCode, Requester};
+use domain::{Problem, ProblemCode, Requester, whole_seconds};
 use governor::Quota;
 use runtime::config::ServerGuards;
 use tokio::time::Instant;
 
-use crate::{address_limit::AddressLimit, limit::ceil};
+use crate::address_limit::AddressLimit;
 
 /// How long an unknown principal is answered without a look into the database.
 const UNKNOWN_LIFE: Duration = Duration::from_secs(10);
@@ -75,7 +75,7 @@ impl Strangers {
             Some(wait) => {
                 let detail =
                     "Too many requests of this address were refused; get a valid token and slow down.";
-                Err(Problem::new(ProblemCode::RateLimited, detail).retry_after(ceil(wait)))
+                Err(Problem::new(ProblemCode::RateLimited, detail).retry_after(whole_seconds(wait)))
             }
             None => Ok(Visit { ip, token, requester }),
         }

@@ -3,7 +3,7 @@
 use std::{future::Future, time::Duration};
 
 use anyhow::{Context, anyhow};
-use operations::Operator;
+use operations::{Administrator, Operator};
 use runtime::{
     config::{LogConfig, Sources},
     shutdown::Shutdown,
@@ -82,13 +82,14 @@ async fn last_call(shutdown: &Shutdown) {
     tokio::time::sleep(LAST_WAIT).await;
 }
 
-/// The person who typed `command`, by the account and the machine.
-pub(crate) fn operator(command: &'static str) -> Operator {
+/// The permission of the person who typed `command`, named by the account and the machine.
+pub(crate) fn administrator(command: &'static str) -> Administrator {
     let uid = nix::unistd::getuid();
     let account = nix::unistd::User::from_uid(uid).ok().flatten().map(|user| user.name);
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host = if host.trim().is_empty() { "unknown" } else { host.trim() };
-    Operator { command, os_user: account.unwrap_or_else(|| format!("uid {uid}")), host: host.to_owned() }
+    let os_user = account.unwrap_or_else(|| format!("uid {uid}"));
+    Administrator::from_operator(&Operator { command, os_user, host: host.to_owned() })
 }
 
 /// Where this process runs: its host's name and its number; `part` where the host has no name.

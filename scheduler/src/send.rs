@@ -1,7 +1,5 @@
 //! Jobs the service gives itself.
 
-use std::time::Duration;
-
 use domain::Job;
 use queue::Ticket;
 use store::NewJob;
@@ -20,21 +18,7 @@ pub(crate) async fn forward(
     jobs: &[Job],
     weight: impl Fn(&Job) -> f64,
 ) -> Result<u64, StepError> {
-    let tickets: Vec<Ticket> = jobs
-        .iter()
-        .map(|job| Ticket {
-            job: job.id,
-            installation: job.installation.clone(),
-            lane: job.kind.lane(),
-            team: job.team,
-            weight: weight(job),
-            cost: job.kind.cost(),
-            age: Duration::ZERO,
-            time_left: (job.deadline_at - job.created_at).to_std().unwrap_or_default(),
-            delay: Duration::ZERO,
-            urgent: false,
-        })
-        .collect();
+    let tickets: Vec<Ticket> = jobs.iter().map(|job| Ticket::for_job(job, weight(job))).collect();
     if !tickets.is_empty() {
         parts.spine.enqueue(&tickets).await?;
     }

@@ -132,7 +132,7 @@ pub(crate) async fn my_label_policy(
     let team = team.ok_or_else(|| domain::Problem::not_found("team"))?;
     let mut groups = team.allowed_runner_group_ids;
     if groups.is_empty() {
-        groups.extend(app.default_group(&team.installation).ok());
+        groups.extend(app.provision_rules().default_group(&team.installation).ok());
     }
     Ok(Json(LabelPolicyView {
         team_id: team.id.uuid(),

@@ -1,7 +1,7 @@
 //! `rts deactivate-user` and the other commands that end and restore access.
 
 use domain::{ClientId, TeamId, User, UserId};
-use operations::{Administrator, ClientChange, OperationError, Operations};
+use operations::{ClientChange, OperationError, Operations};
 use runtime::config::Sources;
 use store::Store;
 use uuid::Uuid;
@@ -19,17 +19,17 @@ pub(crate) async fn run(sources: &Sources, access: Access) -> anyhow::Result<()>
     let operations = Operations::new(&store, &spine);
     let done = match access {
         Access::DeactivateUser(who) => {
-            let (id, admin) = (person(&store, &who).await?, administrator("rts deactivate-user"));
+            let (id, admin) = (person(&store, &who).await?, process::administrator("rts deactivate-user"));
             let user = operations.deactivate_user(&admin, id, who.comment.as_deref()).await;
             format!("{} is deactivated", name(&user.map_err(refused)?))
         }
         Access::ActivateUser(who) => {
-            let (id, admin) = (person(&store, &who).await?, administrator("rts activate-user"));
+            let (id, admin) = (person(&store, &who).await?, process::administrator("rts activate-user"));
             let user = operations.activate_user(&admin, id, who.comment.as_deref()).await;
             format!("{} is active", name(&user.map_err(refused)?))
         }
         Access::UnbindUser(who) => {
-            let (id, admin) = (person(&store, &who).await?, administrator("rts unbind-user"));
+            let (id, admin) = (person(&store, &who).await?, process::administrator("rts unbind-user"));
             let user = operations.unbind_user(&admin, id, who.comment.as_deref()).await;
             format!("{} is unbound; their next login binds anew", name(&user.map_err(refused)?))
         }
@@ -40,17 +40,17 @@ pub(crate) async fn run(sources: &Sources, access: Access) -> anyhow::Result<()>
             switch_client(&operations, &store, &which, ("rts activate-client", true)).await?
         }
         Access::DeactivateTeam { team, reason } => {
-            let (id, admin) = (team_id(&store, &team).await?, administrator("rts deactivate-team"));
+            let (id, admin) = (team_id(&store, &team).await?, process::administrator("rts deactivate-team"));
             let team = operations.deactivate_team(&admin, id, &reason).await.map_err(refused)?;
             format!("{} is deactivated; {} runners stay", team.name, team.active_runner_count)
         }
         Access::ShredCredentials { all: _, comment } => {
-            let admin = administrator("rts shred-credentials");
+            let admin = process::administrator("rts shred-credentials");
             let count = operations.shred_all_configs(&admin, comment.as_deref()).await.map_err(refused)?;
             format!("{count} configs are shredded")
         }
         Access::ReactivateTeam { team } => {
-            let (id, admin) = (team_id(&store, &team).await?, administrator("rts reactivate-team"));
+            let (id, admin) = (team_id(&store, &team).await?, process::administrator("rts reactivate-team"));
             format!("{} is active", operations.reactivate_team(&admin, id).await.map_err(refused)?.name)
         }
     };
@@ -59,12 +59,8 @@ pub(crate) async fn run(sources: &Sources, access: Access) -> anyhow::Result<()>
     Ok(())
 }
 
-fn administrator(command: &'static str) -> Administrator {
-    Administrator::from_operator(&process::operator(command))
-}
-
 /// Gives a refusal the exit code of refusals.
-fn refused(error: OperationError) -> anyhow::Error {
+pub(crate) fn refused(error: OperationError) -> anyhow::Error {
     match error {
         OperationError::Refused(problem) => {
             let errors = problem.errors.iter().map(|error| format!(" {}: {}.", error.pointer, error.detail));
@@ -83,7 +79,7 @@ async fn switch_client(
     let id = client_id(store, &which.client).await?;
     let change = ClientChange { is_active: Some(active), ..ClientChange::default() };
     let comment = which.comment.as_deref();
-    let client = operations.change_client(&administrator(command), id, change, comment).await;
+    let client = operations.change_client(&process::administrator(command), id, change, comment).await;
     let state = if active { "active" } else { "deactivated" };
     Ok(format!("{} is {state}", client.map_err(refused)?.client_id))
 }

@@ -4,17 +4,17 @@ use std::net::SocketAddr;
 
 use ::api::{App, ConnectionLimits};
 use anyhow::Context;
-use domain::{AuditEntry, InstallationId, UserId};
+use domain::InstallationId;
 use oidc::Verifier;
+use operations::Administrator;
 use runtime::{
     config::{BootstrapConfig, ServerConfig, Sources, TokenKeysConfig},
     open_files,
 };
-use serde_json::json;
 use store::{Store, UserDraft};
 use tokio::net::TcpListener;
 
-use super::database;
+use super::{access::refused, database};
 use crate::{assemble, process::Process};
 
 /// Serves until a signal.
@@ -126,28 +126,13 @@ fn connection_limits(server: &ServerConfig) -> ConnectionLimits {
     limits
 }
 
-/// Somebody known already stays as the admins have left them: a restart raises nobody again.
+/// A person who is known already stays as the admins have left them: a restart makes no one an admin again.
 pub(crate) async fn first_admin(store: &Store, email: &str, issuer: &str) -> anyhow::Result<()> {
-    let draft = UserDraft {
-        email: Some(email.to_owned()),
-        issuer: Some(issuer.to_owned()),
-        is_admin: true,
-        can_use_jit: true,
-        ..UserDraft::default()
-    };
-    let mut tx = store.begin().await?;
-    match tx.users().insert(UserId::new(), &draft).await {
-        Ok(_) => {}
-        Err(error) if error.constraint() == Some("users_email_key") => return Ok(()),
-        Err(error) => return Err(error.into()),
+    let draft =
+        UserDraft { email: Some(email.to_owned()), issuer: Some(issuer.to_owned()), ..UserDraft::default() };
+    let admin = Administrator::from_setting("BOOTSTRAP_ADMINS");
+    if operations::invite_first_admin(store, &admin, &draft).await.map_err(refused)? {
+        tracing::info!(email, issuer, "becomes admin at the first login within 30 days");
     }
-    let entry = AuditEntry {
-        identity: Some(email.to_owned()),
-        data: json!({ "by": "BOOTSTRAP_ADMINS", "issuer": issuer }),
-        ..AuditEntry::service("admin.create")
-    };
-    tx.audit().write(&entry).await?;
-    tx.commit().await?;
-    tracing::info!(email, issuer, "becomes admin at the first login within 30 days");
     Ok(())
 }

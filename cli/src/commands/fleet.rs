@@ -3,17 +3,19 @@
 use anyhow::Context;
 use chrono::{SecondsFormat, TimeDelta};
 use comfy_table::{Table, presets::NOTHING};
-use domain::{AuditEntry, InstallationId, Runner, TeamId, UserId};
+use domain::{InstallationId, Runner, TeamId, UserId};
+use operations::Operations;
 use runtime::config::{JobsConfig, Sources};
 use serde_json::{Value, json};
 use store::{Page, RunnerFilter, Store, Visible};
 use uuid::Uuid;
 
+use super::access::refused;
 use crate::{
     args::{CleanupStale, ListRunners, Output},
     assemble,
     exit::End,
-    say,
+    process, say,
 };
 
 /// Asks the scheduler for a pass over one installation or every one, and writes down who let it remove much.
@@ -23,19 +25,13 @@ pub(crate) async fn sync(
     confirm: bool,
 ) -> anyhow::Result<()> {
     let store = assemble::store(sources)?;
-    let mut tx = store.begin().await?;
-    let asked = tx.fleet().trigger(only, confirm).await.context("cannot ask for a pass")?;
+    let admin = process::administrator("rts sync-github");
+    let asked = operations::request_sync(&store, &admin, only, confirm).await;
+    let asked = asked.map_err(refused).context("cannot ask for a pass")?;
     anyhow::ensure!(!asked.is_empty(), "there is no such installation");
     let confirmed: Vec<&str> =
         asked.iter().filter(|one| one.confirmed).map(|one| one.installation.as_str()).collect();
     let installations: Vec<&str> = asked.iter().map(|one| one.installation.as_str()).collect();
-    let entry = AuditEntry {
-        data: json!({ "by": "rts sync-github", "confirm_removals": confirm, "installations": installations,
-            "confirmed": confirmed }),
-        ..AuditEntry::service("sync.trigger")
-    };
-    tx.audit().write(&entry).await?;
-    tx.commit().await?;
     store.close().await;
     say::line(format_args!(
         "asked for: {}; `GET /api/v1/admin/sync/status` shows the result",
@@ -80,28 +76,30 @@ async fn person(store: &Store, text: &str) -> anyhow::Result<UserId> {
 /// Sends a job after every runner that has been offline for long, or only lists them. The scheduler puts the jobs into the
 /// queue within seconds if the queue is away now.
 pub(crate) async fn clean_up(sources: &Sources, which: CleanupStale) -> anyhow::Result<()> {
-    let parts = assemble::scheduler(sources, Vec::new())?;
+    let (store, spine) = (assemble::store(sources)?, assemble::spine(sources)?);
+    let operations = Operations::new(&store, &spine);
     let configured = sources.section::<JobsConfig>()?.stale_after;
     let age = match which.hours {
         Some(hours) => TimeDelta::hours(hours.into()),
         None => TimeDelta::from_std(configured)?,
     };
-    let stale = scheduler::stale::list(&parts, age).await?;
+    let stale = operations.list_stale_runners(age).await.map_err(refused)?;
     show(&stale, which.output)?;
     if which.dry_run {
         say::note(format_args!("{} would be removed", stale.len()));
     } else {
-        let ordered = scheduler::stale::order(&parts, age, "rts cleanup-stale-runners").await?;
+        let admin = process::administrator("rts cleanup-stale-runners");
+        let ordered = operations.remove_stale_runners(&admin, age).await.map_err(refused)?;
         let jobs = ordered.jobs;
         say::note(format_args!("{jobs} are being removed; those that are back by then are left alone"));
-        if let Some(error) = ordered.late {
+        if let Some(error) = ordered.queue_error {
             say::note(format_args!(
                 "they are removed once the queue is back: {:#}",
                 anyhow::Error::from(error)
             ));
         }
     }
-    parts.store.close().await;
+    store.close().await;
     Ok(())
 }
 

@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use crate::{Caller, InstallationId, JobId, Problem, ProblemCode, Requester, RunnerId, TeamId, lane::words};
+use crate::{
+    Caller, InstallationId, Job, JobId, Problem, ProblemCode, Requester, RunnerId, TeamId, lane::words,
+};
 
 words! {
     /// How grave a security event is.
@@ -72,6 +74,23 @@ impl AuditEntry {
             claims: caller.claims.clone(),
             origin: origin.clone(),
             ..Self::default()
+        }
+    }
+
+    /// An entry about what came of a job.
+    pub fn of_job(job: &Job, event_type: &'static str) -> Self {
+        Self { requester: job.requester, ..Self::service(event_type).about_job(job) }
+    }
+
+    /// The entry with the job, its runner and its team.
+    #[must_use]
+    pub fn about_job(self, job: &Job) -> Self {
+        Self {
+            runner: job.runner,
+            runner_name: job.runner_name.clone(),
+            team: job.team,
+            job: Some(job.id),
+            ..self
         }
     }
 

@@ -48,7 +48,7 @@ pub use policy::{
     LabelBreach, LabelOverlap, LabelPattern, LabelPolicy, MAX_LABELS, MAX_PATTERN, MAX_PATTERNS,
     find_overlaps,
 };
-pub use problem::{FieldError, Problem, ProblemCode};
+pub use problem::{FieldError, Problem, ProblemCode, whole_seconds};
 pub use runner::{BadRunnerName, Runner, RunnerName, RunnerStatus, is_name_prefix};
 pub use seal::{KeyRing, SealError, Sealed, credential_context};
 pub use secret::Secret;

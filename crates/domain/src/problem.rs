@@ -1,5 +1,7 @@
 //! What can go wrong, in the words callers see: RFC 9457 problems with stable codes.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 macro_rules! problems {
@@ -194,4 +196,9 @@ impl Problem {
     pub fn retry_after(self, seconds: u64) -> Self {
         Self { retry_after: Some(seconds), ..self }
     }
+}
+
+/// Returns whole seconds, rounded up, at least one: what [`Problem::retry_after`] takes.
+pub fn whole_seconds(wait: Duration) -> u64 {
+    (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
 }

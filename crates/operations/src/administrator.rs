@@ -41,6 +41,11 @@ impl Administrator {
         Self { entry: AuditEntry { identity, ..AuditEntry::service("") }, data }
     }
 
+    /// The permission of a setting, by its name: the settings hold the database's password.
+    pub fn from_setting(name: &'static str) -> Self {
+        Self { entry: AuditEntry::service(""), data: json!({ "by": name }) }
+    }
+
     /// The audit row of a change; `details` is a JSON object.
     pub fn record(&self, event_type: &'static str, team: Option<TeamId>, details: Value) -> AuditEntry {
         let mut data = self.data.clone();

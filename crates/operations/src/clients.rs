@@ -2,13 +2,13 @@
 
 use domain::{ClaimRule, ClientId, FieldError, MachineClient, Problem, Requester};
 use serde_json::{Value, json};
-use store::Tx;
+use store::{NewClient, Tx};
 
 use crate::{
     Administrator, Operations, Result,
     record::{comment, differences, extend},
     revocation::{Revocation, Revoked},
-    validate::{check_optional, check_reason, settle},
+    validate::{check_optional, check_reason, check_text, settle},
 };
 
 /// A change of a machine client: only what is given.
@@ -22,7 +22,33 @@ pub struct ClientChange {
     pub is_active: Option<bool>,
 }
 
+/// Returns what is wrong with the values of a new machine client, the issuer aside.
+pub fn check_client_draft(draft: &NewClient) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    check_text(&mut errors, "/client_id", &draft.client_id, 255);
+    check_description(&mut errors, draft.description.as_deref());
+    check_rule(&mut errors, draft.rule.as_ref());
+    errors
+}
+
 impl Operations<'_> {
+    /// Adds a machine client, bound to one team.
+    ///
+    /// # Errors
+    /// `validation_failed`, `already_exists`.
+    pub async fn create_client(&self, admin: &Administrator, draft: &NewClient) -> Result<MachineClient> {
+        settle(check_client_draft(draft))?;
+        let mut tx = self.store.begin().await?;
+        if tx.teams().policy(draft.team).await?.is_none() {
+            return Err(Problem::field("/team_id", "there is no such team").into());
+        }
+        let client = tx.clients().insert(ClientId::new(), draft).await?;
+        let details = json!({ "client_id": client.client_id, "issuer": client.issuer, "rule": client.rule });
+        tx.audit().write(&admin.record("client.create", Some(client.team), details)).await?;
+        tx.commit().await?;
+        Ok(client)
+    }
+
     /// Changes a machine client. Without `is_active` its open requests are cancelled and its unread configs shredded.
     ///
     /// # Errors
@@ -92,11 +118,19 @@ impl Operations<'_> {
 fn check(change: &ClientChange) -> std::result::Result<(), Problem> {
     let mut errors = Vec::new();
     let description = change.description.as_ref().and_then(Option::as_deref);
-    check_optional(&mut errors, "/description", description, 1000);
-    if let Some(Err(why)) = change.rule.as_ref().map(ClaimRule::check) {
+    check_description(&mut errors, description);
+    check_rule(&mut errors, change.rule.as_ref());
+    settle(errors)
+}
+
+fn check_description(errors: &mut Vec<FieldError>, description: Option<&str>) {
+    check_optional(errors, "/description", description, 1000);
+}
+
+fn check_rule(errors: &mut Vec<FieldError>, rule: Option<&ClaimRule>) {
+    if let Some(Err(why)) = rule.map(ClaimRule::check) {
         errors.push(FieldError::new("/rule", why));
     }
-    settle(errors)
 }
 
 async fn revoke(tx: &mut Tx, client: &MachineClient) -> Result<Revoked> {

@@ -15,7 +15,7 @@ pub enum OperationError {
 }
 
 /// What every operation answers.
-pub type Result<T> = std::result::Result<T, OperationError>;
+pub type Result<T, E = OperationError> = std::result::Result<T, E>;
 
 impl From<Problem> for OperationError {
     fn from(problem: Problem) -> Self {

@@ -1,23 +1,36 @@
-//! Administrative operations: what a caller may change.
+//! Operations: what a caller may do.
 //!
-//! Each operation takes the permission as a value ([`Administrator`]), is one transaction that ends with one audit row,
-//! and then tells the queue. The HTTP API and the command line are its front ends.
+//! Each operation takes the caller ([`Actor`]) or the permission to administer ([`Administrator`]) as a value, is one
+//! transaction that ends with one audit row, and then tells the queue. Refusals are written down here too. The HTTP API and
+//! the command line are its front ends.
 
+mod actor;
 mod administrator;
 mod clients;
 mod error;
+mod jobs;
 mod members;
+mod queueing;
 mod record;
+mod refusal;
 mod revocation;
+mod runners;
+mod sync;
 mod teams;
+mod turns;
 mod users;
 mod validate;
 
+pub use actor::Actor;
 pub use administrator::{Administrator, Operator};
-pub use clients::ClientChange;
+pub use clients::{ClientChange, check_client_draft};
 pub use error::{OperationError, Result};
+pub use refusal::RefusalLimit;
+pub use runners::{OrderedRemovals, ProvisionCommand, ProvisionRules, Registration, RunnerJobRequest};
+pub use sync::request_sync;
 pub use teams::TeamChange;
-pub use users::UserChange;
+pub use turns::{Bounds, Taken, Turns};
+pub use users::{MAX_SUBJECT_BYTES, UserChange, check_user_draft, invite_first_admin, make_admin};
 pub use validate::{check_optional, check_text, is_email, settle};
 
 use queue::Spine;
@@ -28,11 +41,18 @@ use store::Store;
 pub struct Operations<'a> {
     store: &'a Store,
     spine: &'a Spine,
+    refusals: Option<&'a dyn RefusalLimit>,
 }
 
 impl<'a> Operations<'a> {
     /// Operations on `store`, whose jobs `spine` carries.
     pub const fn new(store: &'a Store, spine: &'a Spine) -> Self {
-        Self { store, spine }
+        Self { store, spine, refusals: None }
+    }
+
+    /// With a bound on the refusals that are written down.
+    #[must_use]
+    pub const fn limited_by(self, refusals: &'a dyn RefusalLimit) -> Self {
+        Self { refusals: Some(refusals), ..self }
     }
 }

@@ -1,8 +1,6 @@
 //! Ending an access: open jobs are cancelled and configs shredded in the transaction that ends it; the queue is told
 //! afterwards.
 
-use std::time::Duration;
-
 use domain::{Job, JobId, JobKind, JobParams, JobState, Leftover, Problem, Removal, Requester, TeamId};
 use futures::{StreamExt, stream};
 use queue::{Spine, Ticket};
@@ -127,16 +125,8 @@ fn subject(access: &RevokedAccess) -> Option<String> {
 }
 
 fn removal(runner: &UnreadRunner) -> NewJob {
-    NewJob {
-        id: JobId::new(),
-        installation: runner.installation.clone(),
-        team: Some(runner.team),
-        requester: None,
-        runner: Some(runner.id),
-        call: None,
-        params: JobParams::Deprovision(Removal::Leftover { why: Leftover::Unused }),
-        trace: None,
-    }
+    let params = JobParams::Deprovision(Removal::Leftover { why: Leftover::Unused });
+    NewJob::by_service(&runner.installation, Some(runner.team), Some(runner.id), params)
 }
 
 /// What a revocation ended.
@@ -193,25 +183,9 @@ impl Revoked {
             }
         }
         drop(news);
-        let tickets: Vec<Ticket> = self.removals.iter().map(ticket).collect();
+        let tickets: Vec<Ticket> = self.removals.iter().map(|job| Ticket::for_job(job, 1.0)).collect();
         if let Err(error) = spine.enqueue(&tickets).await {
             tracing::warn!(%error, "the queue is unavailable; the removals wait for the next sweep");
         }
-    }
-}
-
-fn ticket(job: &Job) -> Ticket {
-    Ticket {
-        job: job.id,
-        installation: job.installation.clone(),
-        lane: job.kind.lane(),
-        team: job.team,
-        weight: 1.0,
-        cost: job.kind.cost(),
-        // The row was written a moment ago. Both times are the database's: only their difference means anything here.
-        age: Duration::ZERO,
-        time_left: (job.deadline_at - job.created_at).to_std().unwrap_or_default(),
-        delay: Duration::ZERO,
-        urgent: false,
     }
 }

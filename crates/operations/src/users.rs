@@ -2,13 +2,13 @@
 
 use domain::{FieldError, JobKind, Problem, ProblemCode, Requester, User, UserId};
 use serde_json::{Value, json};
-use store::Tx;
+use store::{Store, Tx, UserDraft};
 
 use crate::{
     Administrator, Operations, Result,
     record::{comment, differences, extend},
     revocation::{Revocation, Revoked},
-    validate::{check_optional, check_reason, check_text, is_email, settle},
+    validate::{check_optional, check_reason, is_email, settle},
 };
 
 /// A change of a person: only what is given.
@@ -40,7 +40,71 @@ struct Purpose<'a> {
     comment: Option<&'a str>,
 }
 
+/// Longest subject, in bytes: longer ones do not fit into the index of identities.
+pub const MAX_SUBJECT_BYTES: usize = 2000;
+
+/// Returns what is wrong with the values of a new person, the issuer aside.
+pub fn check_user_draft(draft: &UserDraft) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    if draft.email.is_none() && draft.subject.is_none() {
+        errors.push(FieldError::new("/email", "this or oidc_sub is needed"));
+    }
+    check_email(&mut errors, draft.email.as_deref());
+    check_subject(&mut errors, draft.subject.as_deref());
+    check_optional(&mut errors, "/display_name", draft.display_name.as_deref(), 200);
+    errors
+}
+
+/// Makes the person with this e-mail address, or this identity, an active admin; adds them if need be.
+///
+/// # Errors
+/// `validation_failed`, `already_exists`; the database's.
+pub async fn make_admin(store: &Store, admin: &Administrator, draft: &UserDraft) -> Result<()> {
+    settle(check_user_draft(draft))?;
+    let mut tx = store.begin().await?;
+    tx.users().make_admin(draft).await?;
+    tx.audit().write(&admin.record("admin.create", None, describe_draft(draft))).await?;
+    Ok(tx.commit().await?)
+}
+
+/// Invites a first admin by e-mail. Returns whether they were unknown: a known person stays as the admins have left them.
+///
+/// # Errors
+/// The database's.
+pub async fn invite_first_admin(store: &Store, admin: &Administrator, draft: &UserDraft) -> Result<bool> {
+    let mut tx = store.begin().await?;
+    let draft = UserDraft { is_admin: true, can_use_jit: true, ..draft.clone() };
+    match tx.users().insert(UserId::new(), &draft).await {
+        Ok(_) => {}
+        Err(error) if error.constraint() == Some("users_email_key") => return Ok(false),
+        Err(error) => return Err(error.into()),
+    }
+    tx.audit().write(&admin.record("admin.create", None, describe_draft(&draft))).await?;
+    tx.commit().await?;
+    Ok(true)
+}
+
+/// What the audit log records of a new admin.
+fn describe_draft(draft: &UserDraft) -> Value {
+    json!({ "email": draft.email, "issuer": draft.issuer, "subject": draft.subject })
+}
+
 impl Operations<'_> {
+    /// Adds a person.
+    ///
+    /// # Errors
+    /// `validation_failed`, `already_exists`.
+    pub async fn create_user(&self, admin: &Administrator, draft: &UserDraft) -> Result<User> {
+        settle(check_user_draft(draft))?;
+        let mut tx = self.store.begin().await?;
+        let user = tx.users().insert(UserId::new(), draft).await?;
+        let details = json!({ "user_id": user.id, "email": user.email, "is_admin": user.is_admin,
+            "issuer": user.issuer, "subject": user.subject });
+        tx.audit().write(&admin.record("user.create", None, details)).await?;
+        tx.commit().await?;
+        Ok(user)
+    }
+
     /// Changes a person.
     ///
     /// # Errors
@@ -151,16 +215,26 @@ fn merge(before: User, change: UserChange) -> User {
 
 fn check(change: &UserChange) -> std::result::Result<(), Problem> {
     let mut errors = Vec::new();
-    if change.email.as_deref().is_some_and(|email| !is_email(email)) {
-        errors.push(FieldError::new("/email", "not an e-mail address"));
-    }
+    check_email(&mut errors, change.email.as_deref());
     check_optional(&mut errors, "/issuer", change.issuer.as_deref(), 500);
-    if let Some(Some(subject)) = &change.subject {
-        check_text(&mut errors, "/oidc_sub", subject, 1024);
-    }
+    check_subject(&mut errors, change.subject.as_ref().and_then(Option::as_deref));
     let display_name = change.display_name.as_ref().and_then(Option::as_deref);
     check_optional(&mut errors, "/display_name", display_name, 200);
     settle(errors)
+}
+
+fn check_email(errors: &mut Vec<FieldError>, email: Option<&str>) {
+    if email.is_some_and(|email| !is_email(email)) {
+        errors.push(FieldError::new("/email", "not an e-mail address"));
+    }
+}
+
+/// A subject as tokens may have it, and no longer than the index of identities takes.
+fn check_subject(errors: &mut Vec<FieldError>, subject: Option<&str>) {
+    check_optional(errors, "/oidc_sub", subject, 1024);
+    if subject.is_some_and(|subject| subject.len() > MAX_SUBJECT_BYTES) {
+        errors.push(FieldError::new("/oidc_sub", "at most 2,000 bytes"));
+    }
 }
 
 /// A person is named by an identity, or by an e-mail address to be bound.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::{InstallationId, JobId, Lane, TeamId};
+use domain::{InstallationId, Job, JobId, Lane, TeamId};
 
 /// One job on its way into the queue.
 #[derive(Clone, Debug)]
@@ -31,6 +31,23 @@ pub struct Ticket {
 }
 
 impl Ticket {
+    /// Returns the ticket of a job whose row was written a moment ago; `weight` is its team's.
+    pub fn for_job(job: &Job, weight: f64) -> Self {
+        Self {
+            job: job.id,
+            installation: job.installation.clone(),
+            lane: job.kind.lane(),
+            team: job.team,
+            weight,
+            cost: job.kind.cost(),
+            age: Duration::ZERO,
+            // Both times are the database's: only their difference means anything here.
+            time_left: (job.deadline_at - job.created_at).to_std().unwrap_or_default(),
+            delay: Duration::ZERO,
+            urgent: job.is_urgent(),
+        }
+    }
+
     pub(crate) fn args(&self) -> [String; 10] {
         // Durations only: the clock of the database and the clock of Redis may differ by minutes.
         let age = whole_millis(self.age);

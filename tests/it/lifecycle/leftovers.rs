@@ -48,8 +48,10 @@ async fn a_runner_that_was_offline_for_too_long_goes() {
     }
     scene.set(&back, RunnerChange::online());
     let (parts, day) = (scene.world.scheduling(), TimeDelta::hours(24));
-    let listed: Vec<_> =
-        stale::list(&parts, day).await.unwrap().into_iter().map(|runner| runner.id.uuid()).collect();
+    let mut read = parts.store.read().await.unwrap();
+    let stale = read.runners().stale(day, 10).await.unwrap();
+    drop(read);
+    let listed: Vec<_> = stale.into_iter().map(|runner| runner.id.uuid()).collect();
     assert_eq!(listed.len(), 2);
     assert!(listed.contains(&gone.id) && listed.contains(&back.id));
     assert_eq!(scene.status(&gone).await, "offline", "listing changes nothing");

@@ -3,10 +3,9 @@
 mod change;
 
 use axum::{Json, extract::State, http::StatusCode};
-use domain::{AuditEntry, ClaimRule, ClientId, FieldError, Problem, TeamId};
-use operations::{OperationError, check_optional, check_text, settle};
+use domain::{ClaimRule, ClientId, Problem, TeamId};
+use operations::{check_client_draft, settle};
 use serde::Deserialize;
-use serde_json::json;
 use store::NewClient;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -16,10 +15,9 @@ use super::check_issuer;
 use crate::{
     app::App,
     body::{Body, Id, Params},
-    caller::{Admin, SeesAll},
+    caller::{Administers, SeesAll},
     error::ApiResult,
     openapi::problems,
-    origin::From_,
     page::{list_body, list_params},
     views::{ClaimRuleBody, ClientView},
 };
@@ -68,44 +66,27 @@ pub(crate) struct NewClientBody {
 )]
 pub(crate) async fn create(
     State(app): State<App>,
-    Admin(caller): Admin,
-    From_(origin): From_,
+    Administers(admin): Administers,
     Body(body): Body<NewClientBody>,
 ) -> ApiResult<(StatusCode, Json<ClientView>)> {
-    let draft = draft(&app, body)?;
-    let mut tx = app.store.begin().await?;
-    if tx.teams().policy(draft.team).await?.is_none() {
-        return Err(Problem::field("/team_id", "there is no such team").into());
-    }
-    let client = tx.clients().insert(ClientId::new(), &draft).await.map_err(OperationError::from)?;
-    let entry = AuditEntry {
-        team: Some(client.team),
-        data: json!({ "client_id": client.client_id, "issuer": client.issuer, "rule": client.rule }),
-        ..AuditEntry::by(&caller, &origin, "client.create")
-    };
-    tx.audit().write(&entry).await?;
-    tx.commit().await?;
+    let client = app.operations().create_client(&admin, &draft(&app, body)?).await?;
     Ok((StatusCode::CREATED, Json(client.into())))
 }
 
 fn draft(app: &App, body: NewClientBody) -> Result<NewClient, Problem> {
     let mut wrong = Vec::new();
-    check_text(&mut wrong, "/client_id", &body.client_id, 255);
     let issuer = body.issuer.unwrap_or_else(|| app.default_issuer.clone());
     check_issuer(app, &mut wrong, &issuer);
-    check_optional(&mut wrong, "/description", body.description.as_deref(), 1000);
-    let rule = body.rule.map(|rule| ClaimRule { subject: rule.subject, claims: rule.claims });
-    if let Some(Err(why)) = rule.as_ref().map(ClaimRule::check) {
-        wrong.push(FieldError::new("/rule", why));
-    }
-    settle(wrong)?;
-    Ok(NewClient {
+    let draft = NewClient {
         client_id: body.client_id,
         issuer,
         team: TeamId::from(body.team_id),
         description: body.description,
-        rule,
-    })
+        rule: body.rule.map(|rule| ClaimRule { subject: rule.subject, claims: rule.claims }),
+    };
+    wrong.extend(check_client_draft(&draft));
+    settle(wrong)?;
+    Ok(draft)
 }
 
 /// List all machine clients.

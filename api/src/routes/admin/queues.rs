@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use axum::{Json, extract::State};
-use domain::{AuditEntry, FieldError, InstallationId, Lane, Problem};
+use domain::{AuditEntry, FieldError, InstallationId, Lane, Problem, whole_seconds};
 use queue::{LaneStats, Pause, Paused, Scope};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -15,7 +15,6 @@ use crate::{
     body::{Body, Id},
     caller::{Admin, SeesAll},
     error::ApiResult,
-    limit::ceil,
     openapi::{self, problems},
     origin::From_,
 };
@@ -103,7 +102,7 @@ impl From<Paused> for PauseView {
             Scope::Installation(installation) => (Some(installation.to_string()), None),
             Scope::Lane(lane) => (None, Some(lane.to_string())),
         };
-        let (reason, seconds_left) = (paused.pause.reason.as_str(), ceil(paused.pause.left));
+        let (reason, seconds_left) = (paused.pause.reason.as_str(), whole_seconds(paused.pause.left));
         Self { installation, lane, reason, seconds_left }
     }
 }
@@ -111,7 +110,7 @@ impl From<Paused> for PauseView {
 impl PauseView {
     /// A pause of all lanes of one installation.
     pub(super) fn of_installation(installation: &str, pause: &Pause) -> Self {
-        let (reason, seconds_left) = (pause.reason.as_str(), ceil(pause.left));
+        let (reason, seconds_left) = (pause.reason.as_str(), whole_seconds(pause.left));
         Self { installation: Some(installation.to_owned()), lane: None, reason, seconds_left }
     }
 }

@@ -2,9 +2,8 @@
 
 use axum::{Json, extract::State, http::StatusCode};
 use chrono::{DateTime, Utc};
-use domain::AuditEntry;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use store::{SyncRow, UnmanagedRow};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -14,10 +13,9 @@ use super::teams::configured;
 use crate::{
     app::App,
     body::{Body, Params},
-    caller::{Admin, SeesAll},
+    caller::{Administers, SeesAll},
     error::ApiResult,
     openapi::problems,
-    origin::From_,
     page::{list_body, list_params},
 };
 
@@ -203,25 +201,17 @@ pub(crate) async fn status(State(app): State<App>, _: SeesAll) -> ApiResult<Json
 )]
 pub(crate) async fn trigger(
     State(app): State<App>,
-    Admin(caller): Admin,
-    From_(origin): From_,
+    Administers(admin): Administers,
     body: Option<Body<TriggerBody>>,
 ) -> ApiResult<(StatusCode, Json<Triggered>)> {
     let asked = body.map(|Body(body)| body).unwrap_or_default();
     let only = asked.installation.as_deref().map(|name| configured(&app, name)).transpose()?;
-    let mut tx = app.store.begin().await?;
-    let triggered = tx.fleet().trigger(only.as_ref(), asked.confirm_removals).await?;
+    let triggered =
+        operations::request_sync(&app.store, &admin, only.as_ref(), asked.confirm_removals).await?;
     let confirmed =
         triggered.iter().filter(|one| one.confirmed).map(|one| one.installation.clone()).collect();
     let installations = triggered.into_iter().map(|one| one.installation).collect();
     let answer = Triggered { installations, confirmed };
-    let entry = AuditEntry {
-        data: json!({ "confirm_removals": asked.confirm_removals, "installations": answer.installations,
-            "confirmed": answer.confirmed }),
-        ..AuditEntry::by(&caller, &origin, "sync.trigger")
-    };
-    tx.audit().write(&entry).await?;
-    tx.commit().await?;
     Ok((StatusCode::ACCEPTED, Json(answer)))
 }
 

@@ -3,9 +3,9 @@
 mod change;
 
 use axum::{Json, extract::State, http::StatusCode};
-use domain::{AuditEntry, FieldError, Problem, UserId};
+use domain::{FieldError, Problem, UserId};
+use operations::{check_user_draft, settle};
 use serde::Deserialize;
-use serde_json::json;
 use store::UserDraft;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -14,14 +14,12 @@ use super::check_issuer;
 use crate::{
     app::App,
     body::{Body, Id, Params},
-    caller::{Admin, MAX_SUBJECT_BYTES, SeesAll},
+    caller::{Administers, SeesAll},
     error::ApiResult,
     openapi::problems,
-    origin::From_,
     page::{list_body, list_params},
     views::UserView,
 };
-use operations::{OperationError, check_optional, is_email, settle};
 
 pub(crate) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -73,14 +71,6 @@ pub(crate) struct NewUser {
     can_use_registration_token: bool,
 }
 
-/// A subject as tokens may have it, and no longer than the index of identities takes.
-fn check_subject(wrong: &mut Vec<FieldError>, subject: Option<&str>) {
-    check_optional(wrong, "/oidc_sub", subject, 1024);
-    if subject.is_some_and(|subject| subject.len() > MAX_SUBJECT_BYTES) {
-        wrong.push(FieldError::new("/oidc_sub", "at most 2,000 bytes"));
-    }
-}
-
 const fn yes() -> bool {
     true
 }
@@ -105,19 +95,22 @@ impl NewUser {
         issuer
     }
 
-    fn check(&self, app: &App) -> Result<Option<String>, Problem> {
+    /// The draft, or everything that is wrong with it.
+    fn draft(self, app: &App) -> Result<UserDraft, Problem> {
         let mut wrong = Vec::new();
-        if self.email.is_none() && self.oidc_sub.is_none() {
-            wrong.push(FieldError::new("/email", "this or oidc_sub is needed"));
-        }
-        if self.email.as_deref().is_some_and(|email| !is_email(email)) {
-            wrong.push(FieldError::new("/email", "not an e-mail address"));
-        }
         let issuer = self.issuer(app, &mut wrong);
-        check_subject(&mut wrong, self.oidc_sub.as_deref());
-        check_optional(&mut wrong, "/display_name", self.display_name.as_deref(), 200);
+        let draft = UserDraft {
+            email: self.email,
+            issuer,
+            subject: self.oidc_sub,
+            display_name: self.display_name,
+            is_admin: self.is_admin,
+            can_use_jit: self.can_use_jit,
+            can_use_registration_token: self.can_use_registration_token,
+        };
+        wrong.extend(check_user_draft(&draft));
         settle(wrong)?;
-        Ok(issuer)
+        Ok(draft)
     }
 }
 
@@ -128,29 +121,10 @@ impl NewUser {
 )]
 pub(crate) async fn create(
     State(app): State<App>,
-    Admin(caller): Admin,
-    From_(origin): From_,
+    Administers(admin): Administers,
     Body(body): Body<NewUser>,
 ) -> ApiResult<(StatusCode, Json<UserView>)> {
-    let issuer = body.check(&app)?;
-    let draft = UserDraft {
-        email: body.email,
-        issuer,
-        subject: body.oidc_sub,
-        display_name: body.display_name,
-        is_admin: body.is_admin,
-        can_use_jit: body.can_use_jit,
-        can_use_registration_token: body.can_use_registration_token,
-    };
-    let mut tx = app.store.begin().await?;
-    let user = tx.users().insert(UserId::new(), &draft).await.map_err(OperationError::from)?;
-    let entry = AuditEntry {
-        data: json!({ "user_id": user.id, "email": user.email, "is_admin": user.is_admin,
-            "issuer": user.issuer, "subject": user.subject }),
-        ..AuditEntry::by(&caller, &origin, "user.create")
-    };
-    tx.audit().write(&entry).await?;
-    tx.commit().await?;
+    let user = app.operations().create_user(&admin, &body.draft(&app)?).await?;
     Ok((StatusCode::CREATED, Json(user.into())))
 }
 

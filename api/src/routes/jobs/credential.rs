@@ -16,7 +16,6 @@ use crate::{
     handout::{self, Handout},
     openapi::problems,
     origin::From_,
-    refusal,
 };
 
 problems! { CredentialProblems: CredentialDenied, JitNotAllowed, RegistrationTokenNotAllowed, TeamForbidden, TeamInactive, NotFound, CredentialNotReady, CredentialGone, RunnerNameConflict,
@@ -74,15 +73,13 @@ pub(crate) async fn credential(
 async fn hidden(app: &App, caller: &Caller, origin: &Origin, job: &Job) -> ApiError {
     let problem = not_the_requester();
     let entry = AuditEntry {
-        runner: job.runner,
-        runner_name: job.runner_name.clone(),
-        job: Some(job.id),
+        team: None,
         data: json!({ "team_id": job.team }),
         error: Some(problem.detail.clone()),
-        ..AuditEntry::by(caller, origin, "credential.fetch")
+        ..AuditEntry::by(caller, origin, "credential.fetch").about_job(job)
     };
-    let noted = refusal::note_of_stranger(app, &entry, &problem).await;
-    noted.err().unwrap_or_else(|| Problem::not_found("job").into())
+    let recorded = app.operations().record_hidden_refusal(&entry, &problem).await;
+    recorded.err().map_or_else(|| Problem::not_found("job").into(), ApiError::from)
 }
 
 fn not_the_requester() -> Problem {
@@ -92,14 +89,8 @@ fn not_the_requester() -> Problem {
 /// Writes somebody else's try down.
 async fn denied(app: &App, caller: &Caller, origin: &Origin, job: &Job) -> ApiError {
     let problem = not_the_requester();
-    let entry = AuditEntry {
-        runner: job.runner,
-        runner_name: job.runner_name.clone(),
-        team: job.team,
-        job: Some(job.id),
-        error: Some(problem.detail.clone()),
-        ..AuditEntry::by(caller, origin, "credential.fetch")
-    };
-    let noted = refusal::note(app, &entry, &problem).await;
-    noted.err().unwrap_or_else(|| problem.into())
+    let error = Some(problem.detail.clone());
+    let entry = AuditEntry { error, ..AuditEntry::by(caller, origin, "credential.fetch").about_job(job) };
+    let recorded = app.operations().record_refusal(&entry, &problem).await;
+    recorded.err().map_or_else(|| problem.into(), ApiError::from)
 }

@@ -47,7 +47,7 @@ pub(crate) async fn events(
     Authorised(caller): Authorised,
     Id(id): Id<JobId>,
 ) -> ApiResult<Response> {
-    super::visible(&app, &caller, id).await?;
+    app.operations().visible_job(&caller, id).await?;
     let place = app.waits().enter(caller.requester).ok_or_else(|| {
         let detail = "You have too many event streams and waiting requests open; close some first.";
         Problem::new(ProblemCode::RateLimited, detail).retry_after(RETRY_AFTER)

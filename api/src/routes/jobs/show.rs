@@ -99,7 +99,7 @@ pub(crate) async fn show(
     headers: HeaderMap,
 ) -> ApiResult<Response> {
     let wait = params.wait.as_deref().map(|text| seconds_to_wait("query:wait", text)).transpose()?;
-    let mut job = super::visible(&app, &caller, id).await?;
+    let mut job = app.operations().visible_job(&caller, id).await?;
     if let Some(wait) = wait.filter(|wait| !wait.is_zero() && !job.state.is_final()) {
         job =
             waiting::until_final(&app, &caller, id, wait).await?.ok_or_else(|| Problem::not_found("job"))?;

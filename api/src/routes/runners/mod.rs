@@ -1,9 +1,7 @@
 //! Runners.
 
-mod accept;
 mod ask;
 mod list;
-mod order;
 mod provision;
 mod refresh;
 mod register;

@@ -7,15 +7,13 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use domain::{Job, JobState, RunnerId};
+use domain::{Job, JobState, RunnerId, RunnerVersion};
+use operations::{Actor, ProvisionCommand, Registration};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{
-    accept::{Ask, Way},
-    ask::ProvisionBody,
-};
+use super::ask::ProvisionBody;
 use crate::{
     app::App,
     body::Body,
@@ -83,35 +81,40 @@ pub(crate) async fn provision(
     Body(body): Body<ProvisionBody>,
 ) -> ApiResult<Response> {
     let (request, team) = body.check()?;
-    let (hash, way) = (hash(&body)?, Way::Jit);
-    let ask = Ask { caller: &caller, origin: &origin, key, hash, request, team, way };
-    serve(&app, &ask, prefer).await
+    let (by, hash) = (Actor { caller: &caller, origin: &origin }, hash(&body)?);
+    let registration = Registration::Jit;
+    let command = ProvisionCommand { by, key, hash, request, team, registration };
+    serve(&app, &command, prefer).await
 }
 
 /// Accepts a request, and waits for its job as long as was asked for.
-pub(super) async fn serve(app: &App, ask: &Ask<'_>, prefer: Prefer) -> ApiResult<Response> {
-    let (job, starts_in) = match ask.accept(app).await {
-        Ok(accepted) => accepted,
-        Err(error) => return Err(ask.refused(app, error).await),
-    };
-    let warnings = ask.warnings(app, &job).await?;
+pub(super) async fn serve(app: &App, command: &ProvisionCommand<'_>, prefer: Prefer) -> ApiResult<Response> {
+    let (job, starts_in) = app.operations().provision(&app.provision_rules(), command).await?;
+    let warnings = warnings(app, command.request.runner_version.as_ref(), &job).await?;
     if prefer.wait.is_zero() {
         return match starts_in {
             Some(seconds) => Ok(follow(job, seconds, warnings)),
             None => accepted_with(app, job, warnings).await,
         };
     }
-    let job = waiting::until_final(app, ask.caller, job.id, prefer.wait).await?.unwrap_or(job);
+    let job = waiting::until_final(app, command.by.caller, job.id, prefer.wait).await?.unwrap_or(job);
     if let Some(problem) = ended(&job) {
         return Err(problem.into());
     }
     if job.state == JobState::Succeeded
-        && let Some(mut handout) = handout::fetch(app, ask.caller, ask.origin, &job).await?
+        && let Some(mut handout) = handout::fetch(app, command.by.caller, command.by.origin, &job).await?
     {
         handout.warn(warnings);
         return Ok(prefer.confirm((StatusCode::CREATED, handout::NO_STORE, Json(handout)).into_response()));
     }
     accepted_with(app, job, warnings).await
+}
+
+/// What the caller should know about what it asked for.
+async fn warnings(app: &App, version: Option<&RunnerVersion>, job: &Job) -> ApiResult<Vec<Warning>> {
+    let Some(version) = version else { return Ok(Vec::new()) };
+    let known = app.store.read().await?.versions().cut_off(&job.installation, version).await?;
+    Ok(known.and_then(|(cut_off, now)| Warning::of(version, cut_off, now)).into_iter().collect())
 }
 
 /// What makes two requests the same.

@@ -6,12 +6,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use chrono::TimeDelta;
-use domain::{JobParams, JobState, Problem, RunnerId, Source};
+use domain::{JobState, Problem, RunnerId};
+use operations::{Actor, RunnerJobRequest};
 
-use super::{
-    order::Order,
-    provision::{Accepted, accepted},
-};
+use super::provision::{Accepted, accepted};
 use crate::{
     app::App, body::Id, caller::Authorised, error::ApiResult, openapi::problems, origin::From_,
     prefer::Prefer, routes::jobs::ended, views::RunnerView, waiting,
@@ -51,14 +49,13 @@ pub(crate) async fn refresh(
     prefer: Prefer,
     Id(id): Id<RunnerId>,
 ) -> ApiResult<Response> {
-    let params = JobParams::DriftCheck { source: Source::Refresh };
-    let order = Order { caller: &caller, origin: &origin, params, event_type: "runner.refresh" };
-    let runner = order.target(&app, id).await?;
-    let job = if let Some(job) = order.join_last_look(&app, &runner, YOUNG).await? {
+    let request = RunnerJobRequest::refresh(Actor { caller: &caller, origin: &origin });
+    let runner = request.authorize(&app.operations(), id).await?;
+    let job = if let Some(job) = request.join_last_look(&app.operations(), &runner, YOUNG).await? {
         job
     } else {
         app.limiter().admit_costly(caller.requester)?;
-        order.place(&app, &runner).await?
+        request.submit_or_join(&app.operations(), &runner).await?
     };
     if prefer.wait.is_zero() {
         return accepted(&app, job).await;

@@ -1,9 +1,9 @@
 //! `POST /runners/provision`: a registration token, for machines that cannot take a JIT config yet.
 
 use axum::{extract::State, response::Response};
+use operations::{Actor, ProvisionCommand, Registration};
 
 use super::{
-    accept::{Ask, Way},
     ask::RegisterBody,
     provision::{Accepted, hash, serve},
 };
@@ -53,7 +53,8 @@ pub(crate) async fn register(
     Body(body): Body<RegisterBody>,
 ) -> ApiResult<Response> {
     let (request, team) = body.check()?;
-    let (hash, way) = (hash(&body)?, Way::Token { ephemeral: body.ephemeral });
-    let ask = Ask { caller: &caller, origin: &origin, key, hash, request, team, way };
-    serve(&app, &ask, prefer.or_longest()).await
+    let (by, hash) = (Actor { caller: &caller, origin: &origin }, hash(&body)?);
+    let registration = Registration::Token { ephemeral: body.ephemeral };
+    let command = ProvisionCommand { by, key, hash, request, team, registration };
+    serve(&app, &command, prefer.or_longest()).await
 }

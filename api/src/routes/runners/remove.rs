@@ -5,29 +5,17 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use domain::{
-    BlockedOn, Caller, Job, JobParams, JobState, Problem, ProblemCode, Removal, Runner, RunnerId,
-    RunnerStatus,
-};
+use domain::{BlockedOn, Caller, Job, JobState, Problem, ProblemCode, Runner, RunnerId, RunnerStatus};
+use operations::{Actor, RunnerJobRequest};
 use serde::Serialize;
 use tokio::time::Instant;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{
-    order::Order,
-    provision::{Accepted, accepted},
-};
+use super::provision::{Accepted, accepted};
 use crate::{
-    app::App,
-    body::Id,
-    caller::Authorised,
-    error::ApiResult,
-    openapi::problems,
-    origin::From_,
-    prefer::Prefer,
-    routes::jobs::{ended, leave},
-    waiting,
+    app::App, body::Id, caller::Authorised, error::ApiResult, openapi::problems, origin::From_,
+    prefer::Prefer, routes::jobs::ended, waiting,
 };
 
 /// Jobs waited for by one request.
@@ -76,11 +64,11 @@ pub(crate) async fn remove(
     prefer: Prefer,
     Id(id): Id<RunnerId>,
 ) -> ApiResult<Response> {
-    let params = JobParams::Deprovision(Removal::Runner);
-    let order = Order { caller: &caller, origin: &origin, params, event_type: "runner.deprovision" };
-    let runner = order.target(&app, id).await?;
+    let by = Actor { caller: &caller, origin: &origin };
+    let request = RunnerJobRequest::removal(by);
+    let runner = request.authorize(&app.operations(), id).await?;
     let until = Instant::now() + prefer.wait;
-    let mut job = order.place(&app, &runner).await?;
+    let mut job = request.submit_or_join(&app.operations(), &runner).await?;
     if prefer.wait.is_zero() {
         return accepted(&app, job).await;
     }
@@ -93,7 +81,7 @@ pub(crate) async fn remove(
             return Ok(prefer.confirm(Json(removed(runner)).into_response()));
         }
         // The job was about to end, and nobody had asked for the runner when it looked: it was spared.
-        job = order.place(&app, &runner).await?;
+        job = request.submit_or_join(&app.operations(), &runner).await?;
     }
     if !waits_for_runner(&job) {
         return match ended(&job) {
@@ -102,7 +90,7 @@ pub(crate) async fn remove(
         };
     }
     // Whoever waits is told that nothing happens, so nothing may happen later. A job others count on goes on.
-    match leave(&app, (&caller, &origin), job.id).await? {
+    match app.operations().leave_job(by, job.id).await? {
         Some(left) => Err(busy(left.state.is_final()).into()),
         None => accepted(&app, job).await,
     }

@@ -6,10 +6,7 @@ use operations::{UserChange, settle};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::{
-    super::{Comment, check_issuer, named},
-    check_subject,
-};
+use super::super::{Comment, check_issuer, named};
 use crate::{
     app::App,
     body::{Body, Id},
@@ -62,7 +59,6 @@ async fn change(app: &App, by: &Administers, id: UserId, body: ChangedUser) -> A
     if let Some(issuer) = &body.issuer {
         check_issuer(app, &mut errors, issuer);
     }
-    check_subject(&mut errors, body.oidc_sub.as_ref().and_then(Option::as_deref));
     settle(errors)?;
     let change = UserChange {
         email: body.email,

@@ -1,36 +1,62 @@
-//! Accepting a request for a runner: one transaction, one ticket.
+//! Acceptance of requests for runners: one transaction, then one ticket.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use domain::{
-    Admission, AuditEntry, Caller, Job, JobId, JobKind, JobParams, Origin, Principal, Problem, ProblemCode,
+    Admission, AuditEntry, Caller, InstallationId, Job, JobId, JobKind, JobParams, Problem, ProblemCode,
     ProvisionRequest, RunnerId, Team, TeamId,
 };
 use serde_json::json;
 use store::{NewJob, NewRunner, Seen, StoreError, Tx};
 use tokio::time::{Instant, sleep};
 
-use crate::{
-    app::App,
-    error::{ApiError, ApiResult},
-    queueing, refusal,
-    views::Warning,
-};
+use crate::{Actor, OperationError, Operations, Result, Turns, queueing, refusal};
 
-/// One request, read and checked.
-pub(super) struct Ask<'r> {
-    pub(super) caller: &'r Caller,
-    pub(super) origin: &'r Origin,
-    pub(super) key: Option<String>,
-    pub(super) hash: Vec<u8>,
-    pub(super) request: ProvisionRequest,
-    pub(super) team: Option<TeamId>,
-    pub(super) way: Way,
+/// What a request for a runner is held against besides the policy of its team.
+#[derive(Clone, Copy, Debug)]
+pub struct ProvisionRules<'a> {
+    /// Every installation configured, with the runner group of requests that name none.
+    pub default_groups: &'a BTreeMap<InstallationId, i64>,
+    /// Whether registration tokens are handed out at all.
+    pub registration_tokens: bool,
+    /// The requests each team has under way in the database. They wait for each other there, and each holds a connection
+    /// meanwhile: a few may, the others wait here.
+    pub turns: &'a Turns<TeamId>,
+}
+
+impl ProvisionRules<'_> {
+    /// Returns the runner group of requests that name none.
+    ///
+    /// # Errors
+    /// `github_unavailable` for an installation that is not configured: the jobs of its teams would wait in vain.
+    pub fn default_group(&self, installation: &InstallationId) -> Result<i64, Problem> {
+        self.default_groups.get(installation).copied().ok_or_else(|| {
+            let detail = format!("The team's GitHub installation `{installation}` is not configured here.");
+            Problem::new(ProblemCode::GithubUnavailable, detail)
+        })
+    }
+}
+
+/// One request for a runner, read and checked.
+#[derive(Debug)]
+pub struct ProvisionCommand<'r> {
+    /// The caller.
+    pub by: Actor<'r>,
+    /// Idempotency-Key.
+    pub key: Option<String>,
+    /// Hash of the body: with the same key it must be the same.
+    pub hash: Vec<u8>,
+    /// What the runner is to be like.
+    pub request: ProvisionRequest,
+    /// The team named; without it, the caller's only one.
+    pub team: Option<TeamId>,
+    /// How the runner comes to be on GitHub.
+    pub registration: Registration,
 }
 
 /// How the runner comes to be on GitHub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
+pub enum Registration {
     /// By a JIT config, with everything bound beforehand.
     Jit,
     /// It registers itself with a token.
@@ -40,7 +66,7 @@ pub(super) enum Way {
     },
 }
 
-impl Way {
+impl Registration {
     const fn kind(self) -> JobKind {
         match self {
             Self::Jit => JobKind::Provision,
@@ -55,12 +81,12 @@ impl Way {
         }
     }
 
-    /// Whether the caller may go it.
-    fn permit(self, app: &App, caller: &Caller) -> Result<(), Problem> {
+    /// Whether the caller may use it.
+    fn permit(self, rules: &ProvisionRules<'_>, caller: &Caller) -> Result<(), Problem> {
         let (code, detail) = match self {
             Self::Jit if caller.can_use_jit => return Ok(()),
             Self::Jit => (ProblemCode::JitNotAllowed, "You may not have JIT configs; ask an admin."),
-            Self::Token { .. } if !app.registration_tokens => (
+            Self::Token { .. } if !rules.registration_tokens => (
                 ProblemCode::RegistrationTokensDisabled,
                 "Registration tokens are not handed out here; ask for a JIT config instead.",
             ),
@@ -74,13 +100,13 @@ impl Way {
     }
 }
 
-/// How long a request is tried again while others stand in its way.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Longest time a request is tried again while others stand in its way.
+const MAX_TRYING: Duration = Duration::from_secs(5);
 /// Pause between two tries.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// What is known of a request before it is recorded.
-struct Plan {
+struct Admissible {
     team: Team,
     /// What the policy makes of it, the quota aside.
     admission: Result<Admission, Problem>,
@@ -93,7 +119,7 @@ enum Committed<'p> {
     /// The Idempotency-Key was known.
     Before(Job),
     /// The request is recorded.
-    Now(Job, &'p Plan),
+    Now(Job, &'p Admissible),
 }
 
 /// Why one try came to nothing.
@@ -101,7 +127,7 @@ enum Obstacle {
     /// Another transaction stood in the way.
     Passing,
     /// Anything else.
-    Lasting(ApiError),
+    Lasting(OperationError),
 }
 
 impl From<StoreError> for Obstacle {
@@ -121,24 +147,48 @@ fn crowded() -> Problem {
     Problem::new(ProblemCode::DatabaseUnavailable, detail).retry_after(2)
 }
 
-impl Ask<'_> {
-    /// Commits the key, the quota, the runner, the job and the audit row together; then tells the queue. Answers the job,
-    /// and for a new one the seconds until it is expected to start.
-    pub(super) async fn accept(&self, app: &App) -> ApiResult<(Job, Option<u64>)> {
-        // Asked before the transaction, judged in it: a known key is answered whatever has changed since.
-        let mut plan = self.plan(app).await;
-        if self.key.is_none() {
-            plan = Ok(plan?);
+impl Operations<'_> {
+    /// Accepts a request for a runner: commits the key, the quota, the runner, the job and the audit row together, then
+    /// tells the queue. Returns the job, and for a new one the seconds until it is expected to start.
+    ///
+    /// # Errors
+    /// Every refusal of policy, quota, team, name or key, written down; the database's.
+    pub async fn provision(
+        &self,
+        rules: &ProvisionRules<'_>,
+        command: &ProvisionCommand<'_>,
+    ) -> Result<(Job, Option<u64>)> {
+        match command.submit(self, rules).await {
+            Err(OperationError::Refused(problem)) => {
+                command.record_refusal(self, &problem).await?;
+                Err(problem.into())
+            }
+            submitted => submitted,
         }
-        let until = Instant::now() + PATIENCE;
+    }
+}
+
+impl ProvisionCommand<'_> {
+    async fn submit(
+        &self,
+        operations: &Operations<'_>,
+        rules: &ProvisionRules<'_>,
+    ) -> Result<(Job, Option<u64>)> {
+        // Asked before the transaction, judged in it: a known key is answered whatever has changed since.
+        let plan = match self.plan(operations, rules).await {
+            Ok(plan) => Ok(plan),
+            Err(OperationError::Refused(problem)) if self.key.is_some() => Err(problem),
+            Err(error) => return Err(error),
+        };
+        let until = Instant::now() + MAX_TRYING;
         loop {
-            match self.commit(app, &plan).await {
+            match self.commit(operations, rules, &plan).await {
                 Err(Obstacle::Passing) if Instant::now() < until => sleep(PAUSE).await,
                 Err(Obstacle::Passing) => return Err(crowded().into()),
                 Err(Obstacle::Lasting(error)) => return Err(error),
                 Ok(Committed::Before(job)) => return Ok((job, None)),
                 Ok(Committed::Now(job, plan)) => {
-                    queueing::enqueue(app, &job, plan.team.weight).await;
+                    queueing::enqueue(operations.spine, &job, plan.team.weight).await;
                     return Ok((job, plan.starts_in.as_ref().ok().copied()));
                 }
             }
@@ -146,18 +196,23 @@ impl Ask<'_> {
     }
 
     /// Takes one try, in one transaction. A few of a team's have one at a time: the others wait without a connection.
-    async fn commit<'p>(&self, app: &App, plan: &'p ApiResult<Plan>) -> Result<Committed<'p>, Obstacle> {
+    async fn commit<'p>(
+        &self,
+        operations: &Operations<'_>,
+        rules: &ProvisionRules<'_>,
+        plan: &'p Result<Admissible, Problem>,
+    ) -> Result<Committed<'p>, Obstacle> {
         let team = plan.as_ref().ok().map(|plan| plan.team.id).or(self.team);
         let _turn = match team {
-            Some(team) => Some(app.accept_turns().take(&team).await.ok_or_else(crowded)?),
+            Some(team) => Some(rules.turns.take(&team).await.ok_or_else(crowded)?),
             None => None,
         };
         let id = JobId::new();
-        let mut tx = app.store.begin_briefly().await?;
+        let mut tx = operations.store.begin_briefly().await?;
         if let Some(before) = self.take_key(&mut tx, id).await? {
             return Ok(Committed::Before(before));
         }
-        let plan = plan.as_ref().map_err(|error| error.0.clone())?;
+        let plan = plan.as_ref().map_err(Clone::clone)?;
         let admission = plan.admission.as_ref().map_err(Clone::clone)?;
         self.check_quota(&mut tx, &plan.team).await?;
         plan.starts_in.as_ref().map_err(Clone::clone)?;
@@ -166,30 +221,28 @@ impl Ask<'_> {
         Ok(Committed::Now(job, plan))
     }
 
-    /// What the caller should know about what it asked for.
-    pub(super) async fn warnings(&self, app: &App, job: &Job) -> ApiResult<Vec<Warning>> {
-        let Some(version) = &self.request.runner_version else { return Ok(Vec::new()) };
-        let known = app.store.read().await?.versions().cut_off(&job.installation, version).await?;
-        Ok(known.and_then(|(cut_off, now)| Warning::of(version, cut_off, now)).into_iter().collect())
-    }
-
     /// Whose request it is, and when it could start.
-    async fn plan(&self, app: &App) -> ApiResult<Plan> {
-        self.way.permit(app, self.caller)?;
-        let team_id = self.caller.choose_team(self.team)?;
+    async fn plan(&self, operations: &Operations<'_>, rules: &ProvisionRules<'_>) -> Result<Admissible> {
+        let caller = self.by.caller;
+        self.registration.permit(rules, caller)?;
+        let team_id = caller.choose_team(self.team)?;
         let gone = || Problem::new(ProblemCode::TeamForbidden, "There is no such team.");
-        let team = app.store.read().await?.teams().policy(team_id).await?.ok_or_else(gone)?;
-        let starts_in = queueing::foresee(app, &team, self.way.kind()).await;
+        let team = operations.store.read().await?.teams().policy(team_id).await?.ok_or_else(gone)?;
+        let starts_in = queueing::foresee(operations.spine, &team, self.registration.kind()).await;
         // Here and not beside the quota: reading a policy takes its time, and others would wait for the lock meanwhile.
-        let admission = app
+        let admission = rules
             .default_group(&team.installation)
             .and_then(|default_group| team.admit(&self.request, 0, default_group));
-        Ok(Plan { team, admission, starts_in })
+        Ok(Admissible { team, admission, starts_in })
     }
 
     async fn take_key(&self, tx: &mut Tx, job: JobId) -> Result<Option<Job>, Obstacle> {
         let Some(key) = &self.key else { return Ok(None) };
-        match tx.idempotency().take((self.caller.requester, self.asked_by()), key, &self.hash, job).await? {
+        match tx
+            .idempotency()
+            .take((self.by.caller.requester, self.by.subject()), key, &self.hash, job)
+            .await?
+        {
             Seen::New => Ok(None),
             Seen::Before(job) => Ok(tx.jobs().get(job).await?),
             // The job of another workflow or account of the same client: what it makes is not for this one.
@@ -204,11 +257,6 @@ impl Ask<'_> {
             )
             .into()),
         }
-    }
-
-    /// The subject that a machine client asks through; people are one subject.
-    fn asked_by(&self) -> Option<&Principal> {
-        self.caller.requester.client().map(|_| &self.caller.principal)
     }
 
     /// Counts the team's runners where that matters, with everyone else who counts them waiting.
@@ -231,12 +279,12 @@ impl Ask<'_> {
             id: RunnerId::new(),
             installation: team.installation.clone(),
             team: team.id,
-            owner: self.caller.requester,
+            owner: self.by.caller.requester,
             name: self.request.name.name(id, 1),
             runner_group_id: admission.runner_group_id(),
             labels: admission.labels().to_vec(),
-            ephemeral: !matches!(self.way, Way::Token { ephemeral: false }),
-            registers_itself: self.way != Way::Jit,
+            ephemeral: !matches!(self.registration, Registration::Token { ephemeral: false }),
+            registers_itself: self.registration != Registration::Jit,
             stated_version: self.request.runner_version.clone(),
         };
         tx.runners().insert(&runner).await.map_err(name_taken)?;
@@ -244,38 +292,38 @@ impl Ask<'_> {
             id,
             installation: team.installation.clone(),
             team: Some(team.id),
-            requester: Some(self.caller.requester),
+            requester: Some(self.by.caller.requester),
             runner: Some(runner.id),
             call: None,
-            params: match self.way {
-                Way::Jit => JobParams::Provision {
+            params: match self.registration {
+                Registration::Jit => JobParams::Provision {
                     name: self.request.name.clone(),
                     work_folder: self.request.work_folder.clone(),
                 },
-                Way::Token { .. } => JobParams::Register,
+                Registration::Token { .. } => JobParams::Register,
             },
-            trace: self.origin.trace.clone(),
+            trace: self.by.origin.trace.clone(),
         };
-        let job = tx.jobs().insert_for(&job, self.asked_by()).await?;
+        let job = tx.jobs().insert_for(&job, self.by.subject()).await?;
         let entry = AuditEntry {
             runner: Some(runner.id),
             runner_name: Some(runner.name.to_string()),
             team: Some(team.id),
             job: Some(id),
             data: json!({ "labels": admission.labels(), "runner_group_id": admission.runner_group_id() }),
-            ..AuditEntry::by(self.caller, self.origin, self.way.event_type())
+            ..self.by.entry(self.registration.event_type())
         };
         tx.audit().write(&entry).await?;
         Ok(job)
     }
 
     /// Writes a refusal down: an audit row always, a security event where the policy was tried.
-    pub(super) async fn refused(&self, app: &App, error: ApiError) -> ApiError {
-        let problem = &error.0;
+    async fn record_refusal(&self, operations: &Operations<'_>, problem: &Problem) -> Result<()> {
         if !matches!(problem.code.status(), 403 | 409) {
-            return error;
+            return Ok(());
         }
-        let team = self.team.or(match self.caller.teams.as_slice() {
+        let caller = self.by.caller;
+        let team = self.team.or(match caller.teams.as_slice() {
             [only] => Some(only.id),
             _ => None,
         });
@@ -288,8 +336,8 @@ impl Ask<'_> {
             "runner_group_id": self.request.runner_group_id,
             "name": self.request.name,
         });
-        // Whoever does not belong to a team writes nothing into its log, least of all in words of their own.
-        let member = team.is_none_or(|team| self.caller.is_member(team));
+        // A caller who does not belong to a team writes nothing into its log, least of all in words of their own.
+        let member = team.is_none_or(|team| caller.is_member(team));
         if !member {
             data["team_id"] = json!(team);
         }
@@ -297,12 +345,9 @@ impl Ask<'_> {
             team: team.filter(|_| member),
             data,
             error: Some(problem.detail.clone()),
-            ..AuditEntry::by(self.caller, self.origin, self.way.event_type())
+            ..self.by.entry(self.registration.event_type())
         };
-        match refusal::note(app, &entry, problem).await {
-            Ok(()) => error,
-            Err(fault) => fault,
-        }
+        operations.record_refusal(&entry, problem).await
     }
 }
 

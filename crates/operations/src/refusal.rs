@@ -2,11 +2,13 @@
 //! within a minute share their rows, and a caller who is refused too often is told to slow down instead: whatever it
 //! tries, it fills no disk.
 
+use std::fmt::Debug;
+
 use domain::{AuditEntry, Problem, ProblemCode, Requester, SecurityEvent};
 use serde_json::{Value, json};
 use store::RepeatKey;
 
-use crate::{app::App, error::ApiResult};
+use crate::{OperationError, Operations, Result};
 
 /// Labels a row keeps of a refused request.
 const MAX_LABELS: usize = 20;
@@ -15,33 +17,48 @@ const MAX_LABEL_BYTES: usize = 64;
 /// Bytes it keeps of the reason.
 const MAX_REASON_BYTES: usize = 300;
 
-/// Writes both in one transaction of their own: what was refused has been rolled back.
-///
-/// # Errors
-/// `rate_limited` when the caller is refused too often; nothing is written then.
-pub(crate) async fn note(app: &App, entry: &AuditEntry, problem: &Problem) -> ApiResult<()> {
-    if let Some(caller) = entry.requester {
-        app.limiter().admit_refusal(caller)?;
-    }
-    let entry = AuditEntry {
-        error: entry.error.as_deref().map(|reason| cut(reason, MAX_REASON_BYTES).to_owned()),
-        ..entry.clone()
-    };
-    let key = key(&entry, problem);
-    let mut tx = app.store.begin().await?;
-    tx.audit().write_or_count(&entry, &key).await?;
-    if let Some(event) = SecurityEvent::of_refusal(problem) {
-        tx.audit().alarm_or_count(&event, &entry, &key).await?;
-    }
-    Ok(tx.commit().await?)
+/// A bound on how often the refusals of one caller are written down.
+pub trait RefusalLimit: Debug + Send + Sync {
+    /// Counts one refusal that is about to be written.
+    ///
+    /// # Errors
+    /// `rate_limited` with the seconds to wait.
+    fn admit_refusal(&self, caller: Requester) -> std::result::Result<(), Problem>;
 }
 
-/// [`note`] for a caller who is told that there is no such thing. Too many refusals change nothing about that answer: it
-/// would tell what is there from what is not.
-pub(crate) async fn note_of_stranger(app: &App, entry: &AuditEntry, problem: &Problem) -> ApiResult<()> {
-    match note(app, entry, problem).await {
-        Err(error) if error.0.code == ProblemCode::RateLimited => Ok(()),
-        noted => noted,
+impl Operations<'_> {
+    /// Writes the audit row and the security event of a refusal in one transaction of their own: what was refused has
+    /// been rolled back.
+    ///
+    /// # Errors
+    /// `rate_limited` when the caller is refused too often; nothing is written then.
+    pub async fn record_refusal(&self, entry: &AuditEntry, problem: &Problem) -> Result<()> {
+        if let (Some(limit), Some(caller)) = (self.refusals, entry.requester) {
+            limit.admit_refusal(caller)?;
+        }
+        let entry = AuditEntry {
+            error: entry.error.as_deref().map(|reason| cut(reason, MAX_REASON_BYTES).to_owned()),
+            ..entry.clone()
+        };
+        let key = key(&entry, problem);
+        let mut tx = self.store.begin().await?;
+        tx.audit().write_or_count(&entry, &key).await?;
+        if let Some(event) = SecurityEvent::of_refusal(problem) {
+            tx.audit().alarm_or_count(&event, &entry, &key).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+
+    /// [`Self::record_refusal`] for a caller who is answered that there is no such thing. Too many refusals change
+    /// nothing about that answer: another one would tell what is there from what is not.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn record_hidden_refusal(&self, entry: &AuditEntry, problem: &Problem) -> Result<()> {
+        match self.record_refusal(entry, problem).await {
+            Err(OperationError::Refused(problem)) if problem.code == ProblemCode::RateLimited => Ok(()),
+            recorded => recorded,
+        }
     }
 }
 

@@ -16,18 +16,18 @@ use tokio::{
 
 /// Bounds of the turns of every key.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Bounds {
+pub struct Bounds {
     /// Turns taken at once.
-    pub(crate) running: usize,
+    pub running: usize,
     /// Requests that wait for one.
-    pub(crate) waiting: usize,
+    pub waiting: usize,
     /// How long they wait.
-    pub(crate) patience: Duration,
+    pub patience: Duration,
 }
 
 /// The turns of every key, in this process.
 #[derive(Debug)]
-pub(crate) struct Turns<K> {
+pub struct Turns<K> {
     bounds: Bounds,
     keys: Mutex<HashMap<K, Turn>>,
 }
@@ -41,17 +41,18 @@ struct Turn {
 
 /// A turn that was taken; dropping it gives it back.
 #[derive(Debug)]
-pub(crate) struct Taken {
+pub struct Taken {
     _permits: [OwnedSemaphorePermit; 2],
 }
 
 impl<K: Clone + Debug + Eq + Hash> Turns<K> {
-    pub(crate) fn new(bounds: Bounds) -> Self {
+    /// Turns of no key yet, each key within `bounds`.
+    pub fn new(bounds: Bounds) -> Self {
         Self { bounds, keys: Mutex::default() }
     }
 
-    /// Waits for a turn. None: that takes too long, or too many wait already.
-    pub(crate) async fn take(&self, key: &K) -> Option<Taken> {
+    /// Waits for a turn. Returns `None` if that takes too long, or if too many wait already.
+    pub async fn take(&self, key: &K) -> Option<Taken> {
         let turn = self.turn(key);
         let place = turn.places.try_acquire_owned().ok()?;
         let permit = timeout(self.bounds.patience, turn.running.acquire_owned()).await.ok()?.ok()?;
@@ -72,7 +73,7 @@ impl<K: Clone + Debug + Eq + Hash> Turns<K> {
     }
 
     /// Forgets keys with nothing under way, so that the table stays as small as what is.
-    pub(crate) fn forget_idle(&self) {
+    pub fn forget_idle(&self) {
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         // A permit holds its semaphore, so the count says whether anything is under way.
         keys.retain(|_, turn| Arc::strong_count(&turn.places) > 1);

@@ -1,0 +1,24 @@
+//! The caller of an operation.
+
+use domain::{AuditEntry, Caller, Origin, Principal};
+
+/// An authorised caller and the request it sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Actor<'a> {
+    /// The caller.
+    pub caller: &'a Caller,
+    /// Where the request came from.
+    pub origin: &'a Origin,
+}
+
+impl<'a> Actor<'a> {
+    /// Returns an audit row of something the caller did.
+    pub(crate) fn entry(&self, event_type: &'static str) -> AuditEntry {
+        AuditEntry::by(self.caller, self.origin, event_type)
+    }
+
+    /// Returns the subject that a machine client asks through; people are one subject.
+    pub(crate) fn subject(&self) -> Option<&'a Principal> {
+        self.caller.requester.client().map(|_| &self.caller.principal)
+    }
+}

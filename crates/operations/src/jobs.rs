@@ -1,0 +1,87 @@
+//! Withdrawal of jobs.
+
+use domain::{AuditEntry, Job, JobId, Problem, ProblemCode, Source};
+use store::Tx;
+
+use crate::{Actor, Operations, Result};
+
+/// Of the audit row.
+const EVENT: &str = "job.cancel";
+
+impl Operations<'_> {
+    /// Returns the job, if the caller may see it.
+    ///
+    /// # Errors
+    /// `not_found`; the database's.
+    pub async fn visible_job(&self, caller: &domain::Caller, id: JobId) -> Result<Job> {
+        let job = self.store.read().await?.jobs().get(id).await?;
+        let seen = job.filter(|job| caller.may_see(job.team, job.requester));
+        Ok(seen.ok_or_else(|| Problem::not_found("job"))?)
+    }
+
+    /// Cancels a job that still waits. Its runner name and its place in the quota are free at once. A refusal is written
+    /// down.
+    ///
+    /// # Errors
+    /// `not_found`, `job_not_cancellable`, `credential_denied`, `admin_required`; the database's.
+    pub async fn cancel_job(&self, by: Actor<'_>, id: JobId) -> Result<Job> {
+        let seen = self.visible_job(by.caller, id).await?;
+        let problem = if by.caller.may_cancel(&seen) {
+            match self.withdraw(by, id).await? {
+                Some(job) => return Ok(job),
+                None => Problem::new(
+                    ProblemCode::JobNotCancellable,
+                    format!("The job is {}; only a queued job can be cancelled.", seen.state),
+                ),
+            }
+        } else if seen.requester.is_some() {
+            let detail = "Another subject asked for this job; a machine client cancels only what its own subject asked for.";
+            Problem::new(ProblemCode::CredentialDenied, detail)
+        } else {
+            let detail = "The service ordered this job itself; only an admin may cancel it.";
+            Problem::new(ProblemCode::AdminRequired, detail)
+        };
+        let entry = AuditEntry { error: Some(problem.detail.clone()), ..by.entry(EVENT).about_job(&seen) };
+        self.record_refusal(&entry, &problem).await?;
+        Err(problem.into())
+    }
+
+    /// Takes the caller off a waiting job, and cancels the job if no other caller counts on it. Returns `None` if the job
+    /// runs or is over.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn leave_job(&self, by: Actor<'_>, id: JobId) -> Result<Option<Job>> {
+        let mut tx = self.store.begin().await?;
+        let Some(job) = tx.jobs().leave(id).await? else { return Ok(None) };
+        if job.state.is_final() {
+            self.finish_cancellation(tx, by, &job).await?;
+        } else {
+            tx.commit().await?;
+        }
+        Ok(Some(job))
+    }
+
+    /// Cancels a job if it still waits. Returns `None` if it runs or is over.
+    async fn withdraw(&self, by: Actor<'_>, id: JobId) -> Result<Option<Job>> {
+        let mut tx = self.store.begin().await?;
+        let Some(job) = tx.jobs().cancel(id).await? else { return Ok(None) };
+        self.finish_cancellation(tx, by, &job).await?;
+        Ok(Some(job))
+    }
+
+    async fn finish_cancellation(&self, mut tx: Tx, by: Actor<'_>, job: &Job) -> Result<()> {
+        if let Some(runner) = job.runner.filter(|_| job.kind.makes_runner()) {
+            tx.runners().delete(runner, Source::Api, "its job was cancelled").await?;
+        }
+        tx.audit().write(&by.entry(EVENT).about_job(job)).await?;
+        tx.commit().await?;
+        if let Err(error) = self.spine.cancel(job.id).await {
+            tracing::warn!(job = %job.id, %error, "the queue is away; its copy of a cancelled job goes when it is claimed");
+        }
+        if let Err(error) = self.spine.announce(job.id, job.state.as_str()).await {
+            tracing::debug!(job = %job.id, %error, "not announced; waiting requests will see it at their next poll");
+        }
+        Ok(())
+    }
+}

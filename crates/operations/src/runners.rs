@@ -1,0 +1,9 @@
+//! What a caller may do about runners.
+
+mod provision;
+mod runner_job;
+mod stale;
+
+pub use provision::{ProvisionCommand, ProvisionRules, Registration};
+pub use runner_job::RunnerJobRequest;
+pub use stale::OrderedRemovals;

@@ -1,0 +1,173 @@
+//! Jobs about one runner: its removal and its check. One open job of a kind serves every caller who asks for it.
+
+use chrono::TimeDelta;
+use domain::{
+    AuditEntry, Job, JobId, JobKind, JobParams, JobState, Problem, ProblemCode, Removal, Runner, RunnerId,
+    RunnerStatus, Source,
+};
+use serde_json::json;
+use store::NewJob;
+
+use crate::{Actor, Operations, Result, queueing};
+
+/// Tries to find the open job that forbade ours before it ends.
+const MAX_TRIES: usize = 3;
+
+/// What a caller wants done about a runner.
+#[derive(Debug)]
+pub struct RunnerJobRequest<'o> {
+    by: Actor<'o>,
+    params: JobParams,
+    /// Of the audit row.
+    event_type: &'static str,
+}
+
+impl<'o> RunnerJobRequest<'o> {
+    /// The runner is to be removed.
+    pub const fn removal(by: Actor<'o>) -> Self {
+        Self { by, params: JobParams::Deprovision(Removal::Runner), event_type: "runner.deprovision" }
+    }
+
+    /// GitHub is to be asked for the runner now.
+    pub const fn refresh(by: Actor<'o>) -> Self {
+        Self { by, params: JobParams::DriftCheck { source: Source::Refresh }, event_type: "runner.refresh" }
+    }
+}
+
+impl RunnerJobRequest<'_> {
+    /// Returns the runner, if the caller may act on it and it is on GitHub. A refusal is written down.
+    ///
+    /// # Errors
+    /// `not_found`, `runner_deleted`, `runner_busy`, `team_inactive`; the database's.
+    pub async fn authorize(&self, operations: &Operations<'_>, id: RunnerId) -> Result<Runner> {
+        let runner = operations.store.read().await?.runners().get(id).await?;
+        let Some(runner) = runner else { return Err(Problem::not_found("runner").into()) };
+        let stranger = !self.by.caller.may_see(Some(runner.team), Some(runner.provisioned_by));
+        let problem = match runner.status {
+            _ if stranger => Problem::not_found("runner"),
+            RunnerStatus::Deleted => {
+                Problem::new(ProblemCode::RunnerDeleted, "The runner is deleted already.")
+            }
+            RunnerStatus::Requested => {
+                let detail = "The runner is still being made; cancel its job instead.";
+                Problem::new(ProblemCode::RunnerBusy, detail)
+            }
+            _ => match self.team_refuses(operations, &runner).await? {
+                Some(problem) => problem,
+                None => return Ok(runner),
+            },
+        };
+        let mut entry = AuditEntry { error: Some(problem.detail.clone()), ..self.entry(&runner) };
+        if stranger {
+            // The try of a caller who cannot see the runner is for admins: it does not belong into the log of the team.
+            entry.team = None;
+            entry.data = json!({ "team_id": runner.team });
+            operations.record_hidden_refusal(&entry, &problem).await?;
+        } else {
+            operations.record_refusal(&entry, &problem).await?;
+        }
+        Err(problem.into())
+    }
+
+    /// Why the runner's team may not have this done: a deactivated team only tidies up.
+    async fn team_refuses(&self, operations: &Operations<'_>, runner: &Runner) -> Result<Option<Problem>> {
+        if self.by.caller.is_admin || self.params.kind() == JobKind::Deprovision {
+            return Ok(None);
+        }
+        let team =
+            operations.store.read().await?.teams().policy(runner.team).await?.filter(|team| !team.is_active);
+        Ok(team.map(|team| Problem::team_inactive(team.deactivation_reason.as_deref())))
+    }
+
+    /// Commits the job and its audit row, or joins the open job that does the same.
+    ///
+    /// # Errors
+    /// `runner_busy` if jobs come and go too fast to join one; the database's.
+    pub async fn submit_or_join(&self, operations: &Operations<'_>, runner: &Runner) -> Result<Job> {
+        for _ in 0..MAX_TRIES {
+            if let Some(job) = self.insert(operations, runner).await? {
+                self.enqueue(operations, runner, &job).await?;
+                return Ok(job);
+            }
+            if let Some(job) = self.join(operations, runner).await? {
+                if job.state == JobState::Queued && job.is_urgent() {
+                    self.enqueue(operations, runner, &job).await?;
+                }
+                return Ok(job);
+            }
+        }
+        let detail = "The runner's jobs come and go too fast; try again.";
+        Err(Problem::new(ProblemCode::RunnerBusy, detail).retry_after(1).into())
+    }
+
+    /// Joins a check of the runner that is younger than `within`, if there is one, and writes that down.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn join_last_look(
+        &self,
+        operations: &Operations<'_>,
+        runner: &Runner,
+        within: TimeDelta,
+    ) -> Result<Option<Job>> {
+        let mut tx = operations.store.begin().await?;
+        let Some(job) = tx.jobs().last_look(runner.id, within).await? else { return Ok(None) };
+        let data = json!({ "joined": true });
+        tx.audit().write(&AuditEntry { job: Some(job.id), data, ..self.entry(runner) }).await?;
+        tx.commit().await?;
+        Ok(Some(job))
+    }
+
+    async fn enqueue(&self, operations: &Operations<'_>, runner: &Runner, job: &Job) -> Result<()> {
+        let team = operations.store.read().await?.teams().policy(runner.team).await?;
+        queueing::enqueue(operations.spine, job, team.map_or(1.0, |team| team.weight)).await;
+        Ok(())
+    }
+
+    /// Returns `None` if there is no open job any more.
+    async fn join(&self, operations: &Operations<'_>, runner: &Runner) -> Result<Option<Job>> {
+        let mut tx = operations.store.begin_briefly().await?;
+        let Some(job) = tx.jobs().join(runner.id, self.params.kind()).await? else { return Ok(None) };
+        let data = json!({ "joined": true });
+        tx.audit().write(&AuditEntry { job: Some(job.id), data, ..self.entry(runner) }).await?;
+        tx.commit().await?;
+        Ok(Some(job))
+    }
+
+    fn entry(&self, runner: &Runner) -> AuditEntry {
+        AuditEntry {
+            runner: Some(runner.id),
+            runner_name: Some(runner.name.clone()),
+            team: Some(runner.team),
+            ..self.by.entry(self.event_type)
+        }
+    }
+
+    /// Returns `None` if there is an open job already.
+    async fn insert(&self, operations: &Operations<'_>, runner: &Runner) -> Result<Option<Job>> {
+        let job = NewJob {
+            id: JobId::new(),
+            installation: runner.installation.clone(),
+            team: Some(runner.team),
+            requester: Some(self.by.caller.requester),
+            runner: Some(runner.id),
+            call: None,
+            params: self.params.clone(),
+            trace: self.by.origin.trace.clone(),
+        };
+        let mut tx = operations.store.begin_briefly().await?;
+        let job = match tx.jobs().insert_for(&job, self.by.subject()).await {
+            Ok(job) => job,
+            Err(error) if matches!(error.constraint(), Some(OPEN_DEPROVISION | OPEN_DRIFT_CHECK)) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        tx.audit().write(&AuditEntry { job: Some(job.id), ..self.entry(runner) }).await?;
+        tx.commit().await?;
+        Ok(Some(job))
+    }
+}
+
+const OPEN_DEPROVISION: &str = "jobs_one_open_deprovision";
+const OPEN_DRIFT_CHECK: &str = "jobs_one_open_drift_check";
