@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    net::IpAddr,
+    net::{IpAddr, Ipv6Addr},
     num::NonZeroU32,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -13,8 +13,6 @@ use governor::{
     clock::{Clock, DefaultClock},
 };
 use tokio::time::Instant;
-
-use crate::origin::network;
 
 /// Maximum addresses that are blocked at a time; beyond them the table begins anew.
 const MAX_BLOCKED: usize = 20_000;
@@ -64,6 +62,14 @@ impl AddressLimit {
     }
 }
 
+/// The address itself, or for IPv6 the /64 network of a single customer.
+pub(crate) fn network(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << 64))),
+        ip @ IpAddr::V4(_) => ip,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,5 +103,13 @@ mod tests {
         assert_eq!(limit.blocked(Some(ip("192.0.2.1"))), None);
         limit.count(Some(ip("192.0.2.1")), 1);
         assert!(limit.blocked(Some(ip("192.0.2.1"))).is_some());
+    }
+
+    #[test]
+    fn network_of_ipv6_is_its_first_64_bits() {
+        let of = |text: &str| network(text.parse().unwrap());
+        assert_eq!(of("2001:db8:1:2:3::1"), of("2001:db8:1:2:ffff::9"));
+        assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
+        assert_eq!(of("::ffff:10.0.0.1").to_string(), "10.0.0.1");
     }
 }

@@ -16,12 +16,8 @@ use store::Store;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    limit::Limiter,
-    lists,
-    refusal_log::RefusalLog,
-    routes::webhooks::{Alarm, Intake},
-    strangers::Strangers,
-    waiting::Waits,
+    limit::Limiter, lists, refusal_log::RefusalLog, signature_alarm::Alarm, strangers::Strangers,
+    waiting::Waits, webhook_intake::Intake,
 };
 
 /// Requests for runners one team has under way in the database.

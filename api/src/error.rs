@@ -5,13 +5,16 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use domain::{FieldError, Problem, ProblemCode};
+use domain::{FieldError, Problem, ProblemCode, error_chain};
 use oidc::OidcError;
 use operations::OperationError;
 use queue::QueueError;
 use serde::Serialize;
 use store::StoreError;
-use utoipa::ToSchema;
+use utoipa::{
+    ToSchema,
+    openapi::{ObjectBuilder, Schema, schema::Type},
+};
 
 /// What a handler answers when it cannot do what it was asked.
 #[derive(Debug)]
@@ -30,13 +33,19 @@ pub(crate) struct ProblemBody {
     #[schema(example = 422)]
     pub(crate) status: u16,
     /// Stable; programs decide by it.
-    #[schema(example = "validation_failed", schema_with = crate::openapi::problem_code)]
+    #[schema(example = "validation_failed", schema_with = problem_code)]
     pub(crate) code: &'static str,
     /// A sentence for a person.
     pub(crate) detail: String,
     /// The values that are wrong.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) errors: Vec<FieldErrorBody>,
+}
+
+/// The schema of a code: one of those there are.
+fn problem_code() -> Schema {
+    let codes = ProblemCode::ALL.iter().map(|code| code.as_str());
+    Schema::Object(ObjectBuilder::new().schema_type(Type::String).enum_values(Some(codes)).build())
 }
 
 /// One wrong value.
@@ -140,13 +149,7 @@ impl From<OidcError> for ApiError {
 
 /// A fault of ours: logged with its causes, told without them.
 pub(crate) fn internal(error: &(dyn std::error::Error + 'static)) -> ApiError {
-    let mut causes = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        causes = format!("{causes}: {cause}");
-        source = cause.source();
-    }
-    tracing::error!(error = %causes, "a request failed through a fault of ours");
+    tracing::error!(error = %error_chain(error), "a request failed through a fault of ours");
     ApiError(Problem::new(
         ProblemCode::InternalError,
         "Something went wrong on our side; it has been logged.",

@@ -22,10 +22,13 @@ mod queueing;
 mod refusal_log;
 mod routes;
 mod serve;
+mod signature_alarm;
 mod strangers;
 mod text;
 mod views;
 mod waiting;
+mod webhook_intake;
+mod webhook_signature;
 
 use std::time::Duration;
 

@@ -41,7 +41,6 @@ word_schemas! {
     severity: Severity,
     drift_response: DriftResponse,
     version_state: VersionState,
-    problem_code: ProblemCode,
 }
 
 pub(crate) fn blocked_on() -> Schema {

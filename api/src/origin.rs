@@ -1,6 +1,6 @@
 //! Where a request came from.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use axum::{
     extract::{ConnectInfo, FromRequestParts},
@@ -47,14 +47,6 @@ impl FromRequestParts<App> for From_ {
 fn client_ip(parts: &Parts, app: &App) -> Option<IpAddr> {
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>()?.0.ip();
     Some(client_address(peer, &parts.headers, &app.server.trusted_proxies))
-}
-
-/// The address itself, or for IPv6 the /64 network of a single customer.
-pub(crate) fn network(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << 64))),
-        ip @ IpAddr::V4(_) => ip,
-    }
 }
 
 /// The nearest address that is not a trusted proxy, read from the end of `X-Forwarded-For` (else of `Forwarded`): what
@@ -182,13 +174,5 @@ mod tests {
             HeaderMap::from_iter([("x-forwarded-for".parse().unwrap(), "203.0.113.7".parse().unwrap())]);
         let peer: IpAddr = "198.51.100.1".parse().unwrap();
         assert_eq!(client_address(peer, &headers, &TrustedProxies::default()), peer);
-    }
-
-    #[test]
-    fn network_of_ipv6_is_its_first_64_bits() {
-        let of = |text: &str| network(text.parse().unwrap());
-        assert_eq!(of("2001:db8:1:2:3::1"), of("2001:db8:1:2:ffff::9"));
-        assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
-        assert_eq!(of("::ffff:10.0.0.1").to_string(), "10.0.0.1");
     }
 }

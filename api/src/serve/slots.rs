@@ -8,7 +8,7 @@ use std::{
 
 use runtime::config::TrustedProxies;
 
-use crate::origin::network;
+use crate::address_limit::network;
 
 /// Maximum connections, whatever the system allows.
 const MAX_CONNECTIONS: usize = 10_000;

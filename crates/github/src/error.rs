@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{key::KeyError, path::NoSegment};
+use crate::{key_error::KeyError, path::NoSegment};
 
 /// Which of GitHub's limits was met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use std::{
 
 use zeroize::Zeroizing;
 
-use crate::{key::KeyError, settings::GitHubSettings};
+use crate::{key_error::KeyError, settings::GitHubSettings};
 
 /// No credential is larger.
 const MAX_BYTES: u64 = 64 * 1024;

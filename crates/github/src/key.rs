@@ -1,6 +1,6 @@
 //! The App's private key, used to sign, and personal access tokens, used as they are.
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use domain::Secret;
@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::{
     file::Watched,
+    key_error::KeyError,
     settings::{GitHubSettings, KeySource, TokenSource},
 };
 
@@ -17,32 +18,6 @@ use crate::{
 const BACKDATED_SECONDS: i64 = 60;
 /// GitHub accepts ten minutes at most.
 const LIFE_SECONDS: i64 = 9 * 60;
-
-/// Why the key cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum KeyError {
-    /// The file cannot be read.
-    #[error("the credential {path} cannot be read: {reason}")]
-    Unreadable {
-        /// Its path.
-        path: PathBuf,
-        /// The system's word for it.
-        reason: io::ErrorKind,
-    },
-    /// Everyone on the machine may read the file.
-    #[error("the credential {0} is readable by everyone: chmod it to 0400, or allow it explicitly")]
-    WorldReadable(PathBuf),
-    /// No key or token is that large.
-    #[error("the credential {0} is larger than 64 KiB")]
-    TooLarge(PathBuf),
-    /// Not an RSA private key in PEM.
-    #[error("the private key is not an RSA key in PEM")]
-    NotRsa,
-    /// Empty, or with characters no header can carry.
-    #[error("the personal access token is empty or holds characters that cannot be sent")]
-    NoToken,
-}
 
 /// Signs App JWTs with the newest usable key.
 pub(crate) struct AppKey {

@@ -17,6 +17,7 @@ mod headers;
 mod hooks;
 mod jit;
 mod key;
+mod key_error;
 mod lenient;
 mod limits;
 mod models;
@@ -35,7 +36,7 @@ pub use client::{GitHub, Ready};
 pub use error::{GitHubError, LimitKind, Verdict};
 pub use headers::RateHeaders;
 pub use hooks::{Deliveries, Delivery};
-pub use key::KeyError;
+pub use key_error::KeyError;
 pub use models::{
     Deletion, Deprecation, JitConfig, JitConfigRequest, Label, Listing, Page, RegistrationToken, Runner,
     RunnerGroup,

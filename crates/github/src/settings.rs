@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use domain::Secret;
 use url::{Host, Url};
 
-use crate::key::KeyError;
+use crate::key_error::KeyError;
 
 /// All the client needs to know. Contradictions are found by [`crate::GitHub::new`].
 #[derive(Clone, Debug)]

@@ -12,16 +12,13 @@ use store::{InboxState, NewDelivery};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{
-    alarm,
-    intake::{self, MAX_DELIVERY},
-    signature::SignatureCheck,
-};
 use crate::{
     app::App,
     error::{ApiError, ApiResult},
     openapi,
     origin::From_,
+    webhook_intake::{self, MAX_DELIVERY},
+    webhook_signature::SignatureCheck,
 };
 
 const EVENT: &str = "x-github-event";
@@ -100,12 +97,12 @@ async fn take(app: &App, origin: &Origin, (headers, body): (&HeaderMap, Body)) -
     }
     let given = Headers::read(headers)?;
     if body.size_hint().lower() > MAX_DELIVERY as u64 {
-        return Err(intake::too_large().into());
+        return Err(webhook_intake::too_large().into());
     }
     let check = SignatureCheck::new(&app.webhook_secrets, &given.signature);
     let signed = app.intake().read(origin.ip, body, check).await?;
     if signed.signed_for.is_empty() {
-        alarm::ring(app, origin, &given.event).await?;
+        app.alarm().ring(&app.store, origin, &given.event).await?;
         let detail = "The signature is not that of the body under any of our webhook secrets.";
         return Err(Problem::new(ProblemCode::WebhookSignatureInvalid, detail).into());
     }

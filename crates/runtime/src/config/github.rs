@@ -2,6 +2,7 @@
 
 mod app;
 mod entry;
+mod settings;
 mod webhooks;
 
 use std::{

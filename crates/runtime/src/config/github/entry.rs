@@ -8,8 +8,9 @@ use url::Url;
 
 use super::{
     API, CredentialConfig, ENTERPRISE, GithubOwner, InstallationConfig, MemberConfig, ORG, api_url,
-    app::{APP, INSTALLATION, KEY_PATH, TOKEN_PATH},
-    contradiction, login, secret_file, slug,
+    contradiction, login, secret_file,
+    settings::{APP, INSTALLATION, KEY_PATH, TOKEN_PATH},
+    slug,
 };
 use crate::config::{ConfigError, Mode, Sources};
 

@@ -7,7 +7,9 @@ use domain::Origin;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use serde_json::json;
 
-use crate::{app::App, error::ApiResult, origin::network};
+use store::{Result, Store};
+
+use crate::address_limit::network;
 
 /// Wrong signatures of one minute that are looked at any further by this process.
 const LOOKED_AT: NonZeroU32 = NonZeroU32::new(60).unwrap();
@@ -20,20 +22,20 @@ impl Alarm {
     pub(crate) fn new() -> Self {
         Self(RateLimiter::direct(Quota::per_minute(LOOKED_AT)))
     }
-}
 
-/// Writes the security event, unless there was one a moment ago.
-pub(super) async fn ring(app: &App, origin: &Origin, event: &str) -> ApiResult<()> {
-    if app.alarm().0.check().is_err() {
-        return Ok(());
+    /// Writes the security event, unless there was one a moment ago.
+    pub(crate) async fn ring(&self, store: &Store, origin: &Origin, event: &str) -> Result<()> {
+        if self.0.check().is_err() {
+            return Ok(());
+        }
+        let address = origin.ip.map_or_else(|| "unknown".to_owned(), named);
+        let details = json!({ "address": address, "ip": origin.ip, "user_agent": origin.user_agent,
+            "request_id": origin.request_id, "event": event });
+        if store.read().await?.webhooks().alarm_unsigned(&address, &details).await? {
+            tracing::warn!(address, "a webhook with a wrong signature was refused");
+        }
+        Ok(())
     }
-    let address = origin.ip.map_or_else(|| "unknown".to_owned(), named);
-    let details = json!({ "address": address, "ip": origin.ip, "user_agent": origin.user_agent,
-        "request_id": origin.request_id, "event": event });
-    if app.store.read().await?.webhooks().alarm_unsigned(&address, &details).await? {
-        tracing::warn!(address, "a webhook with a wrong signature was refused");
-    }
-    Ok(())
 }
 
 /// One address, or for IPv6 the network a single customer has.

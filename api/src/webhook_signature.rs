@@ -5,7 +5,7 @@ use domain::InstallationId;
 use runtime::config::WebhookSecret;
 
 /// The check of one body under every secret, made while the body arrives.
-pub(super) struct SignatureCheck<'s> {
+pub(crate) struct SignatureCheck<'s> {
     /// What the sender says the signature is; none: it is missing or no signature, and nothing is computed.
     said: Option<[u8; 32]>,
     /// One computation for each secret; several installations may share one.
@@ -13,7 +13,7 @@ pub(super) struct SignatureCheck<'s> {
 }
 
 impl<'s> SignatureCheck<'s> {
-    pub(super) fn new(secrets: &'s [WebhookSecret], header: &str) -> Self {
+    pub(crate) fn new(secrets: &'s [WebhookSecret], header: &str) -> Self {
         let said = header.strip_prefix("sha256=").and_then(read);
         let mut distinct: Vec<Vec<&WebhookSecret>> = Vec::new();
         for secret in secrets.iter().filter(|_| said.is_some()) {
@@ -31,18 +31,18 @@ impl<'s> SignatureCheck<'s> {
     }
 
     /// How many times each byte is read.
-    pub(super) fn cost(&self) -> usize {
+    pub(crate) fn cost(&self) -> usize {
         self.contexts.len()
     }
 
-    pub(super) fn update(&mut self, data: &[u8]) {
+    pub(crate) fn update(&mut self, data: &[u8]) {
         for (context, _) in &mut self.contexts {
             context.update(data);
         }
     }
 
     /// The installations whose secret signed the body; none: nobody's did. Compares in constant time.
-    pub(super) fn finish(self) -> Vec<InstallationId> {
+    pub(crate) fn finish(self) -> Vec<InstallationId> {
         let Some(said) = self.said else { return Vec::new() };
         let fits = |context: hmac::Context| verify_slices_are_equal(context.sign().as_ref(), &said).is_ok();
         let signers = self.contexts.into_iter().filter_map(|(context, same)| fits(context).then_some(same));

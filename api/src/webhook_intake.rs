@@ -11,11 +11,10 @@ use tokio::{
     time::timeout,
 };
 
-use super::signature::SignatureCheck;
-use crate::address_limit::AddressLimit;
+use crate::{address_limit::AddressLimit, webhook_signature::SignatureCheck};
 
 /// Largest delivery taken, in bytes: what GitHub may send.
-pub(super) const MAX_DELIVERY: usize = 25 * 1024 * 1024;
+pub(crate) const MAX_DELIVERY: usize = 25 * 1024 * 1024;
 /// Largest body kept, in bytes. No event we act upon is near this.
 const MAX_KEPT: usize = 1024 * 1024;
 /// By how much the kept body grows, in bytes.
@@ -42,11 +41,11 @@ pub(crate) struct Intake {
 }
 
 /// A body, and who signed it.
-pub(super) struct SignedBody {
+pub(crate) struct SignedBody {
     /// The installations whose secret signed it.
-    pub(super) signed_for: Vec<InstallationId>,
+    pub(crate) signed_for: Vec<InstallationId>,
     /// The body; none: it is larger than what is kept.
-    pub(super) body: Option<Vec<u8>>,
+    pub(crate) body: Option<Vec<u8>>,
 }
 
 impl Default for Intake {
@@ -64,7 +63,7 @@ impl Intake {
     ///
     /// # Errors
     /// `overloaded` when too many others are being read, `request_timeout`, `payload_too_large` or `malformed_body`.
-    pub(super) async fn read(
+    pub(crate) async fn read(
         &self,
         ip: Option<IpAddr>,
         body: Body,
@@ -138,7 +137,7 @@ fn append(mut kept: Vec<u8>, data: &Bytes) -> Option<Vec<u8>> {
 }
 
 /// The delivery is larger than GitHub sends.
-pub(super) fn too_large() -> Problem {
+pub(crate) fn too_large() -> Problem {
     Problem::new(ProblemCode::PayloadTooLarge, format!("A delivery is at most {MAX_DELIVERY} bytes."))
 }
 
