@@ -1,8 +1,7 @@
 //! What a lost answer may have left on GitHub is looked for, by a job of its own, until it is certain.
 
-use std::time::Duration;
-
-use domain::{Call, JobId, JobKind, JobParams, Removal};
+use domain::{Call, JobParams, Removal};
+use operations::service_job;
 use queue::Ticket;
 use store::{NewJob, StoreError};
 
@@ -32,35 +31,14 @@ pub async fn run(parts: Parts) -> Result<u64, StepError> {
 
 /// Commits the job that looks after one call. None: another scheduler was faster.
 async fn send(parts: &Parts, call: &Call) -> Result<Option<Ticket>, StoreError> {
-    let job = NewJob {
-        id: JobId::new(),
-        installation: call.installation.clone(),
-        team: None,
-        requester: None,
-        runner: None,
-        call: Some(call.id),
-        params: JobParams::Deprovision(Removal::Stray {
-            call: call.id,
-            runner_name: call.runner_name.clone(),
-        }),
-        trace: None,
-    };
+    let (call_id, runner_name) = (call.id, call.runner_name.clone());
+    let params = JobParams::Deprovision(Removal::Stray { call: call_id, runner_name });
+    let job = NewJob { call: Some(call_id), ..service_job(&call.installation, None, None, params) };
     let inserted = parts.store.read().await?.jobs().insert(&job).await;
     let job = match inserted {
         Ok(job) => job,
         Err(error) if error.constraint() == Some("jobs_one_open_reap") => return Ok(None),
         Err(error) => return Err(error),
     };
-    Ok(Some(Ticket {
-        job: job.id,
-        installation: job.installation,
-        lane: JobKind::Deprovision.lane(),
-        team: None,
-        weight: 1.0,
-        cost: JobKind::Deprovision.cost(),
-        age: Duration::ZERO,
-        time_left: (job.deadline_at - job.created_at).to_std().unwrap_or_default(),
-        delay: Duration::ZERO,
-        urgent: false,
-    }))
+    Ok(Some(Ticket::for_job(&job, 1.0)))
 }

@@ -2,6 +2,7 @@
 
 use chrono::TimeDelta;
 use domain::Leftover;
+use operations::leftover_removal;
 use store::NewJob;
 
 use crate::{Parts, StepError, send::send};
@@ -16,8 +17,7 @@ const MOST: i64 = 500;
 /// The database's and the queue's.
 pub async fn clean_up(parts: &Parts, age: TimeDelta) -> Result<u64, StepError> {
     let stale = parts.store.read().await?.runners().stale(age, MOST).await?;
-    let jobs: Vec<NewJob> =
-        stale.iter().map(|runner| NewJob::leftover_removal(runner, Leftover::Stale)).collect();
+    let jobs: Vec<NewJob> = stale.iter().map(|runner| leftover_removal(runner, Leftover::Stale)).collect();
     send(parts, &jobs).await
 }
 

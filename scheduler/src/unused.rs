@@ -1,6 +1,7 @@
 //! A config nobody used in time: its runner goes, and its place in the quota returns.
 
 use domain::Leftover;
+use operations::leftover_removal;
 use store::NewJob;
 
 use crate::{Parts, StepError, send::send};
@@ -12,7 +13,6 @@ const MOST: i64 = 200;
 /// looks again: one that is online after all is left alone. Answers how many.
 pub async fn run(parts: Parts) -> Result<u64, StepError> {
     let unused = parts.store.read().await?.runners().unused(parts.watch.config_life, MOST).await?;
-    let jobs: Vec<NewJob> =
-        unused.iter().map(|runner| NewJob::leftover_removal(runner, Leftover::Unused)).collect();
+    let jobs: Vec<NewJob> = unused.iter().map(|runner| leftover_removal(runner, Leftover::Unused)).collect();
     send(&parts, &jobs).await
 }

@@ -21,7 +21,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("oidc", &["domain", "runtime"]),
     ("api", &["domain", "store", "queue", "oidc", "operations", "runtime"]),
     ("worker", &["domain", "store", "queue", "github", "fleet", "runtime"]),
-    ("scheduler", &["domain", "store", "queue", "github", "fleet", "runtime"]),
+    ("scheduler", &["domain", "store", "queue", "github", "fleet", "operations", "runtime"]),
 ];
 
 /// Libraries that one room alone may use.

@@ -154,8 +154,3 @@ async fn release(app: &App, job: &Job) -> Outcome {
     }
     Outcome::Release
 }
-
-/// The time until a postponed job may start, as the queue wants it.
-pub(crate) fn wait(delay: TimeDelta) -> Duration {
-    delay.to_std().unwrap_or_default()
-}

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use domain::{AuditEntry, BlockedOn, Job, JobId, JobState, Problem, Source, retry_delay};
 use queue::Outcome;
 use store::{Burn, StoreError, Tx};
 
-use crate::{app::App, handle::wait, jobs::Answer};
+use crate::{app::App, jobs::Answer};
 
 /// After so long the row is looked at again, by whoever has the job then.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
@@ -70,7 +71,7 @@ async fn suspended(app: &App, job: &Job, message: &str) -> Result<(), StoreError
 async fn postpone(
     app: &App,
     job: &Job,
-    delay: chrono::TimeDelta,
+    delay: TimeDelta,
     (why, burn): (BlockedOn, Burn),
 ) -> Result<Outcome, StoreError> {
     let ours = app.store.read().await?.jobs().postpone(job, delay, why, burn).await?;
@@ -79,7 +80,7 @@ async fn postpone(
     }
     tracing::info!(delay_ms = delay.num_milliseconds(), blocked_on = %why, "postponed");
     announce(app, job, JobState::Queued).await;
-    Ok(Outcome::Later(wait(delay)))
+    Ok(Outcome::Later(delay.to_std().unwrap_or_default()))
 }
 
 /// What a job that will not be done leaves behind: a runner that never came to be gives its place in the quota back.
@@ -88,14 +89,9 @@ async fn give_up(tx: &mut Tx, job: &Job, error: Option<&Problem>) -> Result<(), 
         tx.runners().delete(runner, Source::Job, "its job failed").await?;
     }
     let entry = AuditEntry {
-        requester: job.requester,
-        runner: job.runner,
-        runner_name: job.runner_name.clone(),
-        team: job.team,
-        job: Some(job.id),
         data: serde_json::json!({ "kind": job.kind, "code": error.map(|problem| problem.code) }),
         error: Some(error.map_or_else(|| "failed".to_owned(), |problem| problem.detail.clone())),
-        ..AuditEntry::service("job.failed")
+        ..AuditEntry::of_job(job, "job.failed")
     };
     tx.audit().write(&entry).await
 }

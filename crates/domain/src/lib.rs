@@ -7,6 +7,7 @@ mod audit;
 mod call;
 mod caller;
 mod claim_rule;
+mod error_chain;
 mod fleet;
 mod glob;
 mod ids;
@@ -29,6 +30,7 @@ pub use audit::{ActionTaken, AuditEntry, Origin, SecurityEvent, Severity};
 pub use call::{Call, CallState, reap_due};
 pub use caller::{Caller, MachineClient, Membership, Requester, User};
 pub use claim_rule::ClaimRule;
+pub use error_chain::error_chain;
 pub use fleet::{
     Absence, Deviation, DriftRules, FEW, Findings, LiveRunner, MISSES, MISSES_OF_ANY_KIND, Observation, Pass,
     Remedy, SETTLING, SHARE, SeenLabel, SeenRunner, Shift, Source, Suspect, WORD, transition,

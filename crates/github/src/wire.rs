@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use domain::Secret;
+use domain::{Secret, error_chain};
 use http::{HeaderName, HeaderValue, Request, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited, combinators::BoxBody};
 use hyper_util::{
@@ -261,7 +261,7 @@ async fn read(call: &Call, body: BoxBody<Bytes, octocrab::Error>, status: u16) -
     match Limited::new(body, MAX_BODY_BYTES).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(call.malformed("it is larger than 8 MiB")),
-        Err(error) => Err(unclear(call, chain(error.as_ref()), Some(status))),
+        Err(error) => Err(unclear(call, error_chain(error.as_ref()), Some(status))),
     }
 }
 
@@ -274,20 +274,8 @@ fn lost(call: &Call, error: &octocrab::Error, capture: &CaptureConnection) -> Gi
             || cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled);
         source = cause.source();
     }
-    let reason = chain(error.source().unwrap_or(error));
+    let reason = error_chain(error.source().unwrap_or(error));
     if unsent { GitHubError::NotSent { reason } } else { unclear(call, reason, None) }
-}
-
-/// An error and its causes, in one line.
-fn chain(error: &(dyn StdError + 'static)) -> String {
-    let mut words = Vec::new();
-    let mut cause = Some(error);
-    while let Some(error) = cause.filter(|_| words.len() < 8) {
-        words.push(error.to_string());
-        cause = error.source();
-    }
-    words.dedup();
-    words.join(": ").chars().take(500).collect()
 }
 
 fn late(call: &Call, capture: &CaptureConnection, status: Option<u16>) -> GitHubError {

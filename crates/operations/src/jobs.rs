@@ -1,19 +1,39 @@
-//! Withdrawal of jobs.
+//! Jobs the service orders itself, and withdrawal of jobs.
 
-use domain::{AuditEntry, Job, JobId, Problem, ProblemCode, Source};
-use store::Tx;
+use domain::{
+    AuditEntry, Caller, InstallationId, Job, JobId, JobParams, Leftover, Problem, ProblemCode, Removal,
+    Runner, RunnerId, Source, TeamId,
+};
+use store::{NewJob, Tx};
 
 use crate::{Actor, Operations, Result};
 
 /// Of the audit row.
 const EVENT: &str = "job.cancel";
 
+/// Returns a job the service orders itself, with an id of its own.
+pub fn service_job(
+    installation: &InstallationId,
+    team: Option<TeamId>,
+    runner: Option<RunnerId>,
+    params: JobParams,
+) -> NewJob {
+    let installation = installation.clone();
+    NewJob { id: JobId::new(), installation, team, requester: None, runner, call: None, params, trace: None }
+}
+
+/// Returns the job that removes a runner without a caller having asked for that.
+pub fn leftover_removal(runner: &Runner, why: Leftover) -> NewJob {
+    let params = JobParams::Deprovision(Removal::Leftover { why });
+    service_job(&runner.installation, Some(runner.team), Some(runner.id), params)
+}
+
 impl Operations<'_> {
     /// Returns the job, if the caller may see it.
     ///
     /// # Errors
     /// `not_found`; the database's.
-    pub async fn visible_job(&self, caller: &domain::Caller, id: JobId) -> Result<Job> {
+    pub async fn visible_job(&self, caller: &Caller, id: JobId) -> Result<Job> {
         let job = self.store.read().await?.jobs().get(id).await?;
         let seen = job.filter(|job| caller.may_see(job.team, job.requester));
         Ok(seen.ok_or_else(|| Problem::not_found("job"))?)

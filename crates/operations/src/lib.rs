@@ -25,13 +25,14 @@ pub use actor::Actor;
 pub use administrator::{Administrator, Operator};
 pub use clients::{ClientChange, check_client_draft};
 pub use error::{OperationError, Result};
+pub use jobs::{leftover_removal, service_job};
 pub use refusal::RefusalLimit;
 pub use runners::{OrderedRemovals, ProvisionCommand, ProvisionRules, Registration, RunnerJobRequest};
 pub use sync::request_sync;
 pub use teams::TeamChange;
 pub use turns::{Bounds, Taken, Turns};
 pub use users::{MAX_SUBJECT_BYTES, UserChange, check_user_draft, invite_first_admin, make_admin};
-pub use validate::{check_optional, check_text, is_email, settle};
+pub use validate::{check_text, is_email, settle};
 
 use queue::Spine;
 use store::Store;

@@ -9,6 +9,7 @@ use store::{NewJob, RevokedAccess, Tx, UnreadRunner};
 
 use crate::{
     Administrator, Operations, Result,
+    jobs::service_job,
     record::{comment, extend},
     validate::check_reason,
 };
@@ -126,7 +127,7 @@ fn subject(access: &RevokedAccess) -> Option<String> {
 
 fn removal(runner: &UnreadRunner) -> NewJob {
     let params = JobParams::Deprovision(Removal::Leftover { why: Leftover::Unused });
-    NewJob::by_service(&runner.installation, Some(runner.team), Some(runner.id), params)
+    service_job(&runner.installation, Some(runner.team), Some(runner.id), params)
 }
 
 /// What a revocation ended.

@@ -17,7 +17,7 @@ pub fn check_text(errors: &mut Vec<FieldError>, pointer: &str, text: &str, max: 
 }
 
 /// [`check_text`] for a text that may be missing.
-pub fn check_optional(errors: &mut Vec<FieldError>, pointer: &str, text: Option<&str>, max: usize) {
+pub(crate) fn check_optional(errors: &mut Vec<FieldError>, pointer: &str, text: Option<&str>, max: usize) {
     if let Some(text) = text {
         check_text(errors, pointer, text, max);
     }

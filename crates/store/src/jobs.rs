@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
-    BlockedOn, CallId, InstallationId, Job, JobId, JobKind, JobParams, JobState, Leftover, Principal,
-    Problem, Removal, Requester, Runner, RunnerId, TeamId,
+    BlockedOn, CallId, InstallationId, Job, JobId, JobKind, JobParams, JobState, Principal, Problem,
+    Requester, RunnerId, TeamId,
 };
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -34,34 +34,6 @@ pub struct NewJob {
     pub params: JobParams,
     /// W3C trace context.
     pub trace: Option<String>,
-}
-
-impl NewJob {
-    /// Returns a job the service orders itself, with an id of its own.
-    pub fn by_service(
-        installation: &InstallationId,
-        team: Option<TeamId>,
-        runner: Option<RunnerId>,
-        params: JobParams,
-    ) -> Self {
-        let installation = installation.clone();
-        Self {
-            id: JobId::new(),
-            installation,
-            team,
-            requester: None,
-            runner,
-            call: None,
-            params,
-            trace: None,
-        }
-    }
-
-    /// Returns the job that removes a runner without a caller having asked for that.
-    pub fn leftover_removal(runner: &Runner, why: Leftover) -> Self {
-        let params = JobParams::Deprovision(Removal::Leftover { why });
-        Self::by_service(&runner.installation, Some(runner.team), Some(runner.id), params)
-    }
 }
 
 /// Whether a postponed start counts as a failure.

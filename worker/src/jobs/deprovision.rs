@@ -90,15 +90,8 @@ async fn removed(app: &App, job: &Job, row: &Runner, why: &str) -> Run {
         return Ok(Answer::Lost);
     }
     if tx.runners().delete(row.id, Source::Job, why).await? {
-        let entry = AuditEntry {
-            requester: job.requester,
-            runner: Some(row.id),
-            runner_name: Some(row.name.clone()),
-            team: Some(row.team),
-            job: Some(job.id),
-            data: json!({ "github_runner_id": row.github_runner_id, "why": why }),
-            ..AuditEntry::service("runner.deleted")
-        };
+        let data = json!({ "github_runner_id": row.github_runner_id, "why": why });
+        let entry = AuditEntry { data, ..AuditEntry::of_job(job, "runner.deleted") };
         tx.audit().write(&entry).await?;
         let refused = ["label_policy_violation", "runner_group_violation"];
         for event_type in refused {

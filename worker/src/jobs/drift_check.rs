@@ -108,7 +108,7 @@ impl Check<'_> {
             Remedy::Spare => ActionTaken::LeftBusy,
         }
         .as_str();
-        let entry = AuditEntry { data: self.details(deviation), ..self.entry(event_type) };
+        let entry = AuditEntry { data: self.details(deviation), ..AuditEntry::of_job(self.job, event_type) };
         tx.audit().alarm(&SecurityEvent { event_type, severity, action_taken }, &entry).await?;
         tx.commit().await?;
         tracing::warn!(runner = %self.runner.id, github_runner_id = self.github_id, event_type, action_taken, "drift");
@@ -117,17 +117,6 @@ impl Check<'_> {
 
     fn details(&self, deviation: &Deviation) -> Value {
         json!({ "github_runner_id": self.github_id, "found": deviation })
-    }
-
-    fn entry(&self, event_type: &'static str) -> AuditEntry {
-        AuditEntry {
-            requester: self.job.requester,
-            runner: Some(self.runner.id),
-            runner_name: Some(self.runner.name.clone()),
-            team: Some(self.runner.team),
-            job: Some(self.job.id),
-            ..AuditEntry::service(event_type)
-        }
     }
 
     /// Writes down where the runner stands, and whether a deviation is left.
@@ -170,7 +159,9 @@ impl Check<'_> {
         tx.fleet().note_foreign_labels(self.runner.id, None).await?;
         self.act(&mut tx, ActionTaken::LabelsRestored).await?;
         let data = json!({ "github_runner_id": self.github_id, "labels": labels });
-        tx.audit().write(&AuditEntry { data, ..self.entry("runner.labels_repaired") }).await?;
+        tx.audit()
+            .write(&AuditEntry { data, ..AuditEntry::of_job(self.job, "runner.labels_repaired") })
+            .await?;
         tx.commit().await?;
         Ok(Answer::Recorded)
     }
@@ -210,7 +201,7 @@ impl Check<'_> {
         let Some(mut tx) = self.finish(app).await? else { return Ok(Answer::Lost) };
         if tx.runners().delete(self.runner.id, self.source, why).await? {
             let data = json!({ "github_runner_id": self.github_id, "why": why });
-            tx.audit().write(&AuditEntry { data, ..self.entry("runner.deleted") }).await?;
+            tx.audit().write(&AuditEntry { data, ..AuditEntry::of_job(self.job, "runner.deleted") }).await?;
             if why == LABELS_CHANGED {
                 self.act(&mut tx, ActionTaken::Removed).await?;
             }

@@ -9,7 +9,9 @@ mod register;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use domain::{BlockedOn, Job, JobParams, JobState, Problem, ProblemCode, Removal, busy_delay, retry_delay};
+use domain::{
+    BlockedOn, Job, JobParams, JobState, Problem, ProblemCode, Removal, busy_delay, error_chain, retry_delay,
+};
 use github::{GitHubError, Verdict};
 use store::{Burn, StoreError};
 
@@ -91,7 +93,7 @@ pub(crate) async fn run(app: &App, job: &Job) -> Answer {
         }
     };
     ran.unwrap_or_else(|error| {
-        tracing::warn!(error = %chain(&error), "the job was interrupted by the database");
+        tracing::warn!(error = %error_chain(&error), "the job was interrupted by the database");
         Answer::store_away(job)
     })
 }
@@ -108,16 +110,6 @@ async fn access_ended(app: &App, job: &Job) -> Result<Option<Answer>, StoreError
     };
     tracing::info!(code = problem.code.as_str(), "the requester's access has ended");
     Ok(Some(Answer::Final(JobState::Failed, Some(problem))))
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 fn unavailable() -> Problem {

@@ -211,13 +211,9 @@ async fn keep(
     }
     tx.credentials().keep(job.id, &intent.runner_name, sealed, app.config_life).await?;
     let entry = AuditEntry {
-        requester: job.requester,
-        runner: Some(runner.id),
         runner_name: Some(intent.runner_name.to_string()),
-        team: job.team,
-        job: Some(job.id),
         data: json!({ "github_runner_id": github_id, "generation": intent.generation }),
-        ..AuditEntry::service("runner.registered")
+        ..AuditEntry::of_job(job, "runner.registered")
     };
     tx.audit().write(&entry).await?;
     tx.commit().await?;

@@ -109,15 +109,8 @@ async fn keep(
         return Ok(false);
     }
     tx.credentials().keep(job.id, name, sealed, life).await?;
-    let entry = AuditEntry {
-        requester: job.requester,
-        runner: Some(runner.id),
-        runner_name: Some(runner.name.clone()),
-        team: job.team,
-        job: Some(job.id),
-        data: json!({ "life_s": life.num_seconds() }),
-        ..AuditEntry::service("token.issued")
-    };
+    let data = json!({ "life_s": life.num_seconds() });
+    let entry = AuditEntry { data, ..AuditEntry::of_job(job, "token.issued") };
     tx.audit().write(&entry).await?;
     tx.commit().await?;
     Ok(true)

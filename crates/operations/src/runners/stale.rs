@@ -6,7 +6,7 @@ use queue::{QueueError, Ticket};
 use serde_json::json;
 use store::NewJob;
 
-use crate::{Administrator, Operations, Result};
+use crate::{Administrator, Operations, Result, leftover_removal};
 
 /// Most runners of one call.
 const MAX_RUNNERS: i64 = 500;
@@ -41,7 +41,7 @@ impl Operations<'_> {
     ) -> Result<OrderedRemovals> {
         let stale = self.list_stale_runners(age).await?;
         let wanted: Vec<NewJob> =
-            stale.iter().map(|runner| NewJob::leftover_removal(runner, Leftover::Stale)).collect();
+            stale.iter().map(|runner| leftover_removal(runner, Leftover::Stale)).collect();
         let mut tx = self.store.begin().await?;
         let made = tx.jobs().insert_new(&wanted).await?;
         for job in &made {

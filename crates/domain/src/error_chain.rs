@@ -1,0 +1,35 @@
+//! An error and its causes, in one line.
+
+use std::error::Error;
+
+/// Most causes that are shown.
+const MAX_CAUSES: usize = 8;
+/// Most characters that are shown.
+const MAX_CHARACTERS: usize = 500;
+
+/// Returns an error and its causes, outermost first, joined by `: `; a cause that repeats the one before it is left out.
+pub fn error_chain(error: &(dyn Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| (*error).source());
+    let mut texts: Vec<String> = causes.take(MAX_CAUSES).map(ToString::to_string).collect();
+    texts.dedup();
+    texts.join(": ").chars().take(MAX_CHARACTERS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{text}")]
+    struct Link {
+        text: &'static str,
+        source: Option<Box<Self>>,
+    }
+
+    #[test]
+    fn causes_are_joined_and_repetitions_left_out() {
+        let link = |text, source: Option<Link>| Link { text, source: source.map(Box::new) };
+        let error = link("outer", Some(link("outer", Some(link("inner", None)))));
+        assert_eq!(error_chain(&error), "outer: inner");
+    }
+}
