@@ -278,7 +278,7 @@ mod tests {
         }
     }
 
-    fn seen(labels: &[(&str, bool)]) -> SeenRunner {
+    pub(super) fn seen(labels: &[(&str, bool)]) -> SeenRunner {
         SeenRunner {
             github_id: 7,
             name: "ci-1".into(),
@@ -296,7 +296,7 @@ mod tests {
         }
     }
 
-    fn labels(names: &[&str]) -> Vec<String> {
+    pub(super) fn labels(names: &[&str]) -> Vec<String> {
         names.iter().map(|name| (*name).to_owned()).collect()
     }
 

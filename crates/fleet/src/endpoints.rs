@@ -45,3 +45,27 @@ pub(crate) const fn prepaid(lane: Lane) -> &'static str {
         Lane::Drift => "runner",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn claim_script_charges_each_lane_for_the_call_its_jobs_make() {
+        let script = include_str!("../../queue/scripts/budget.lua");
+        let operations = [
+            (Lane::Provision, "create_jit_config"),
+            (Lane::Deprovision, "delete_runner"),
+            (Lane::Drift, "get_runner"),
+        ];
+        assert_eq!(operations.map(|(lane, _)| lane), Lane::ALL);
+        for (lane, operation) in operations {
+            let Call { endpoint, write, registers, urgent } = call(operation);
+            assert_eq!(prepaid(lane), endpoint, "{lane}");
+            let line = format!(
+                "{lane} = {{ lane = '{lane}', endpoint = '{endpoint}', write = {write}, registers = {registers}, urgent = {urgent} }}"
+            );
+            assert!(script.contains(&line), "{line}");
+        }
+    }
+}

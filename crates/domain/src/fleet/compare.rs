@@ -229,30 +229,8 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
-    use crate::SeenLabel;
+    use crate::fleet::tests::{labels, seen};
     use RunnerStatus::{Active, Pending};
-
-    fn seen(labels: &[(&str, bool)]) -> SeenRunner {
-        SeenRunner {
-            github_id: 7,
-            name: "ci-1".into(),
-            online: true,
-            busy: false,
-            runner_group_id: Some(1),
-            labels: labels
-                .iter()
-                .map(|(name, read_only)| SeenLabel {
-                    name: (*name).into(),
-                    read_only: *read_only,
-                    custom: !*read_only,
-                })
-                .collect(),
-        }
-    }
-
-    fn labels(names: &[&str]) -> Vec<String> {
-        names.iter().map(|name| (*name).to_owned()).collect()
-    }
 
     fn row(status: RunnerStatus) -> LiveRunner {
         LiveRunner {
