@@ -23,8 +23,9 @@ async fn the_same_key_finds_the_job_and_it_runs() {
     let asked = tokio::spawn(request.json(&body).try_send());
     let jobs = "SELECT count(*) FROM jobs";
     holds("it is committed", || async { world.count(jobs).await == 1 }).await;
+    // On a busy machine the API may give Redis up and answer before it is killed: the caller does not hear it.
+    asked.abort();
     doomed.kill();
-    assert!(asked.await.unwrap().is_err(), "nobody was answered");
     world.servers(|stack| stack.resume(Server::Redis)).await;
 
     let again = world.ask("POST", "/runners/jit").by(&scene.ada).header("idempotency-key", key);
