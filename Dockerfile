@@ -4,9 +4,12 @@
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
 COPY . .
+# What /health names as the commit, such as $(git rev-parse --short HEAD).
+ARG RTS_COMMIT
 # The caches live outside the image, so the binary is copied out of the target folder in the same step.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
+    if [ -z "$RTS_COMMIT" ]; then unset RTS_COMMIT; fi; \
     cargo build --release --locked -p cli --bin rts --no-default-features && cp target/release/rts /usr/local/bin/rts
 
 FROM debian:bookworm-slim

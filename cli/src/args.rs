@@ -39,8 +39,15 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:\n  rts scheduler\n  rts scheduler --listen 127.0.0.1:9101")]
     Scheduler(Part),
     /// Bring the database up to date. May be repeated at any time.
-    #[command(after_help = "Example:\n  DATABASE_URL=postgres://rts@localhost/rts rts init-db")]
-    InitDb,
+    #[command(
+        after_help = "Examples:\n  DATABASE_URL=postgres://rts_owner@localhost/rts rts init-db\n  DATABASE_URL=postgres://rts_owner@localhost/rts rts init-db --app-role rts_app"
+    )]
+    InitDb {
+        /// Let this database role run the service, and do nothing more: no DDL, and no change of audit rows. It must exist.
+        /// Audit rows then stay as long as `AUDIT_RETENTION_DAYS` of this command says, whatever the scheduler's says.
+        #[arg(long, value_name = "ROLE")]
+        app_role: Option<String>,
+    },
     /// Make somebody an admin, known already or not.
     #[command(
         after_help = "Examples:\n  rts create-admin --email ops@example.com\n  rts create-admin --issuer https://login.example.com/ --subject 'auth0|1234'"

@@ -13,6 +13,10 @@ mod contract;
 #[cfg(test)]
 mod crowds;
 #[cfg(test)]
+mod database_roles;
+#[cfg(test)]
+mod deployment;
+#[cfg(test)]
 mod dev;
 mod failures;
 #[cfg(test)]

@@ -1,34 +1,73 @@
-//! `rts init-db`, and what every start does to the database.
+//! `rts init-db`, and what a start of the API does to the database.
 
 use std::time::Duration;
 
 use anyhow::Context;
-use runtime::config::Sources;
-use store::{Store, StoreError};
+use chrono::TimeDelta;
+use runtime::config::{JobsConfig, Sources};
+use store::{Schema, Store, StoreError};
 use tokio::time::{Instant, sleep};
 
-use crate::{assemble, say};
+use crate::{assemble, exit::End, say};
 
 /// How long a start waits for a database that is away.
 const PATIENCE: Duration = Duration::from_mins(1);
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// Brings the tables up to date.
-pub(crate) async fn init(sources: &Sources) -> anyhow::Result<()> {
+/// Brings the tables up to date. With `app_role`, gives that role what the service needs, and fixes how long audit rows stay.
+pub(crate) async fn init(sources: &Sources, app_role: Option<&str>) -> anyhow::Result<()> {
     let store = assemble::store(sources)?;
     store.ping().await?;
+    refuse_without_privileges(&store).await?;
     store.migrate().await?;
+    if let Some(role) = app_role {
+        store.grant_to(role).await.context("cannot grant to the role of the service")?;
+        let jobs: JobsConfig = sources.section()?;
+        let keep = jobs.keep_audit.map(TimeDelta::from_std).transpose()?;
+        store.keep_audit(keep).await?;
+        let kept = keep.map_or_else(|| "for ever".to_owned(), |keep| format!("{} days", keep.num_days()));
+        say::line(format_args!("{role} may run the service; audit rows are kept {kept}"));
+    }
     store.close().await;
     say::line("the database is up to date");
     Ok(())
 }
 
-/// The same for a process that starts, perhaps before its database does.
+async fn refuse_without_privileges(store: &Store) -> anyhow::Result<()> {
+    let may = store.may_migrate().await?;
+    let advice =
+        "the role of DATABASE_URL may not create tables; run `rts init-db` as the owner of the tables";
+    if may { Ok(()) } else { Err(End::Refused(advice.to_owned()).into()) }
+}
+
+/// Waits for the database of a process that starts, perhaps before its database does, and brings the tables up to date; with
+/// a role that may not, only checks that they are.
+///
+/// # Errors
+/// When the database stays away, or when its tables are older than this program and the role may not change them.
 pub(crate) async fn migrate(store: &Store) -> anyhow::Result<()> {
+    wait_for(store).await?;
+    if store.may_migrate().await? {
+        return Ok(store.migrate().await?);
+    }
+    match store.schema().await? {
+        Schema::Ready => Ok(()),
+        Schema::Older { missing, first } => Err(End::Unavailable(format!(
+            "{missing} migrations from number {first} on are missing, and the role of DATABASE_URL may not apply them; run `rts init-db` as the owner of the tables first"
+        ))
+        .into()),
+    }
+}
+
+/// Waits for a database that may start later than this process.
+///
+/// # Errors
+/// When it stays away for a minute, or refuses the connection.
+pub(crate) async fn wait_for(store: &Store) -> anyhow::Result<()> {
     let until = Instant::now() + PATIENCE;
     loop {
         match store.ping().await {
-            Ok(()) => break,
+            Ok(()) => return Ok(()),
             Err(error @ StoreError::Unavailable(_)) if Instant::now() < until => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "waiting for the database");
                 sleep(PAUSE).await;
@@ -36,5 +75,4 @@ pub(crate) async fn migrate(store: &Store) -> anyhow::Result<()> {
             Err(error) => return Err(error).context("cannot start without the database"),
         }
     }
-    Ok(store.migrate().await?)
 }

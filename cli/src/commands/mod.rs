@@ -27,7 +27,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         Command::Api => api::run(&production()?).await,
         Command::Worker(part) => worker::run(&production()?, part).await,
         Command::Scheduler(part) => scheduler::run(&production()?, part).await,
-        Command::InitDb => database::init(&production()?).await,
+        Command::InitDb { app_role } => database::init(&production()?, app_role.as_deref()).await,
         Command::CreateAdmin(who) => admin::create(&production()?, who).await,
         Command::Access(access) => access::run(&production()?, access).await,
         Command::SyncGithub { confirm_removals, installation } => {

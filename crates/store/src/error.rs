@@ -17,6 +17,9 @@ pub enum StoreError {
     /// A statement failed.
     #[error("a statement failed")]
     Database(#[source] sqlx::Error),
+    /// A database role is missing, or may do what it must not: says which and what.
+    #[error("{0}")]
+    Role(String),
     /// The tables could not be brought up to date.
     #[error("the migration failed")]
     Migration(#[from] sqlx::migrate::MigrateError),

@@ -1,6 +1,8 @@
 //! Migrations: applied on a connection of their own, without a limit on a statement's time, and with locks that are
 //! waited for so shortly, and again and again, that readers and writers hardly notice.
 
+pub(crate) mod grants;
+
 use std::time::Duration;
 
 use sqlx::{

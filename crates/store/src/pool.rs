@@ -2,7 +2,7 @@
 
 use std::{str::FromStr, time::Duration};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use domain::Secret;
 use sqlx::{
     Connection, PgConnection, PgPool, Postgres, Transaction,
@@ -15,7 +15,7 @@ use crate::{
     Audit, Calls, Cancellations, Clients, Credentials, Fleet, Idempotency, Installations, Jobs, Leases,
     Lists, Newcomers, Permissions, Result, Retention, Revocations, Runners, StoreError, Teams, Users,
     Versions, Webhooks, Workers, lists,
-    migrate::{self, Schema},
+    migrate::{self, Schema, grants},
     whole::Whole,
 };
 
@@ -85,6 +85,30 @@ impl Store {
     /// Whether the tables are what this program needs.
     pub async fn schema(&self) -> Result<Schema> {
         migrate::schema(&mut *self.pool.acquire().await?).await
+    }
+
+    /// Whether the role of this store may bring the tables up to date.
+    pub async fn may_migrate(&self) -> Result<bool> {
+        grants::may_migrate(&mut *self.pool.acquire().await?).await
+    }
+
+    /// Gives the role `role` the privileges the service needs and no others. Only the owner of the tables can.
+    ///
+    /// # Errors
+    /// [`StoreError::Role`] when there is no such role, or when it has privileges that it must not have.
+    pub async fn grant_to(&self, role: &str) -> Result<()> {
+        grants::grant(self.options.clone(), role).await
+    }
+
+    /// Lets audit rows and security events be removed once they are `age` old; none: never. Only the owner of the tables can.
+    pub async fn keep_audit(&self, age: Option<TimeDelta>) -> Result<()> {
+        grants::keep_audit(&mut *self.pool.acquire().await?, age).await
+    }
+
+    /// Whether any migration was applied.
+    pub async fn has_tables(&self) -> Result<bool> {
+        let there = sqlx::query_scalar("SELECT to_regclass('users') IS NOT NULL");
+        Ok(there.fetch_one(&self.pool).await?)
     }
 
     /// Asks for a sign of life.

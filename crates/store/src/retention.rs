@@ -93,36 +93,25 @@ impl Retention<'_> {
         Ok(done.rows_affected())
     }
 
-    /// Removes audit rows older than `age`, up to `most`. Their ids begin with their time, so the key finds them. Answers
-    /// how many went.
+    /// Removes audit rows older than `age`, and than the age the owner of the tables allows, up to `most`. Returns how many
+    /// went.
     pub async fn audit(&mut self, age: TimeDelta, most: i64) -> Result<u64> {
-        let done = sqlx::query!(
-            r#"DELETE FROM audit_log WHERE id IN (
-                SELECT id FROM audit_log WHERE id < rpad(lpad(to_hex((extract(epoch FROM now()
-                        - make_interval(secs => $1)) * 1000)::bigint), 12, '0'), 32, '0')::uuid
-                    AND "timestamp" < now() - make_interval(secs => $1)
-                ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED)"#,
+        let gone = sqlx::query_scalar!(
+            r#"SELECT prune_audit_log(make_interval(secs => $1), $2) AS "gone!""#,
             seconds(age),
             most,
-        )
-        .execute(&mut *self.0)
-        .await?;
-        Ok(done.rows_affected())
+        );
+        Ok(gone.fetch_one(&mut *self.0).await?.cast_unsigned())
     }
 
-    /// The same for security events.
+    /// Removes security events older than `age`, and than the age the owner of the tables allows, up to `most`. Returns how
+    /// many went.
     pub async fn security_events(&mut self, age: TimeDelta, most: i64) -> Result<u64> {
-        let done = sqlx::query!(
-            r#"DELETE FROM security_events WHERE id IN (
-                SELECT id FROM security_events WHERE id < rpad(lpad(to_hex((extract(epoch FROM now()
-                        - make_interval(secs => $1)) * 1000)::bigint), 12, '0'), 32, '0')::uuid
-                    AND "timestamp" < now() - make_interval(secs => $1)
-                ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED)"#,
+        let gone = sqlx::query_scalar!(
+            r#"SELECT prune_security_events(make_interval(secs => $1), $2) AS "gone!""#,
             seconds(age),
             most,
-        )
-        .execute(&mut *self.0)
-        .await?;
-        Ok(done.rows_affected())
+        );
+        Ok(gone.fetch_one(&mut *self.0).await?.cast_unsigned())
     }
 }

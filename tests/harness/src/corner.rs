@@ -38,6 +38,26 @@ impl Corner {
         Spine::connect(&SpineConfig::new(self.url.as_str(), self.namespace.as_str())).unwrap()
     }
 
+    /// Makes a user of this Redis that may do what `rules` say, where `{rts}` stands for the prefix of this corner's keys.
+    /// Returns the address for that user.
+    ///
+    /// # Panics
+    /// When Redis refuses the rules.
+    pub async fn admit(&self, rules: &str) -> String {
+        let (user, prefix) = (format!("user-{}", self.namespace), format!("{{{}}}", self.namespace));
+        let rules = rules.replace("{rts}", &prefix);
+        let words = ["SETUSER", user.as_str(), "on", ">secret"];
+        let words: Vec<&str> = words.into_iter().chain(rules.split_whitespace()).collect();
+        self.ask::<String>("ACL", &words).await;
+        let mut url = url::Url::parse(&self.url).unwrap();
+        if url.scheme().ends_with("unix") {
+            url.query_pairs_mut().append_pair("user", &user).append_pair("pass", "secret");
+        } else {
+            url.set_username(&user).and_then(|()| url.set_password(Some("secret"))).unwrap();
+        }
+        url.into()
+    }
+
     /// Forgets everything, as a flush of this Redis would.
     pub async fn flush(&self) {
         let keys = self.keys().await;

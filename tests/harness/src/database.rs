@@ -1,4 +1,5 @@
-//! One test's own database, copied from a template that is migrated once per server.
+//! One test's own database, copied from a template that is migrated once per server. Tests look at it as its owner; the
+//! service runs as a role that may do no more than a role in production.
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
@@ -16,6 +17,9 @@ use uuid::Uuid;
 
 /// Taken while the template is made; any number will do, as long as nobody else uses it.
 const TEMPLATE_LOCK: i64 = 0x5275_6e6e_6572;
+
+/// The role that the service of every test runs as, and its password.
+const SERVICE_ROLE: &str = "rts_test_service";
 
 /// A database that exists for one test.
 #[derive(Clone, Debug)]
@@ -71,12 +75,35 @@ impl Database {
         &self.url
     }
 
-    /// A store on it, with a pool of its own; each process makes its own.
+    /// A store of its owner, with a pool of its own.
     ///
     /// # Panics
     /// When the address cannot be read.
     pub fn store(&self, connections: u32) -> Store {
         Store::new(&Secret::new(self.url.as_str()), connections).unwrap()
+    }
+
+    /// Its address for the role of the service.
+    ///
+    /// # Panics
+    /// When the address of the server has no host.
+    pub fn service_url(&self) -> String {
+        let mut url = Url::parse(&self.url).unwrap();
+        url.set_username(SERVICE_ROLE).and_then(|()| url.set_password(Some(SERVICE_ROLE))).unwrap();
+        url.into()
+    }
+
+    /// The role of the service.
+    pub fn service_role(&self) -> &'static str {
+        SERVICE_ROLE
+    }
+
+    /// A store of the service, with a pool of its own; each process makes its own.
+    ///
+    /// # Panics
+    /// When the address cannot be read.
+    pub fn service_store(&self, connections: u32) -> Store {
+        Store::new(&Secret::new(self.service_url()), connections).unwrap()
     }
 
     /// A plain pool, for looking at rows.
@@ -122,6 +149,11 @@ async fn template(admin: &mut PgConnection, server: &str) -> String {
         run(admin, format!("CREATE DATABASE {}", building.name)).await;
         let store = building.store(1);
         store.migrate().await.unwrap();
+        let role = format!(
+            "DO $$ BEGIN CREATE ROLE {SERVICE_ROLE} LOGIN PASSWORD '{SERVICE_ROLE}'; EXCEPTION WHEN duplicate_object THEN END $$"
+        );
+        run(admin, role).await;
+        store.grant_to(SERVICE_ROLE).await.unwrap();
         store.close().await;
         run(admin, format!("ALTER DATABASE {} RENAME TO {name}", building.name)).await;
     }

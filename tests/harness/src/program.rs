@@ -191,7 +191,7 @@ impl World {
         let twin = &self.choices.twin;
         vec![
             ("PATH", "/usr/bin:/bin".to_owned()),
-            ("DATABASE_URL", self.database().url().to_owned()),
+            ("DATABASE_URL", self.database().service_url()),
             ("REDIS_URL", redis.to_owned()),
             ("REDIS_NAMESPACE", namespace.to_owned()),
             ("GITHUB_APP_ID", twin.app_id.to_string()),

@@ -105,7 +105,7 @@ impl World {
             client,
             clock,
             watch,
-            store: database.store(3),
+            store: database.service_store(3),
             sql: database.pool(),
             spine: corner.spine(),
             url,
@@ -145,12 +145,12 @@ impl World {
         &self.issuers[0]
     }
 
-    /// The rows, through the store.
+    /// The rows, through a store of the service.
     pub fn store(&self) -> &Store {
         &self.store
     }
 
-    /// The rows, as they are.
+    /// The rows, as they are, for their owner.
     pub fn sql(&self) -> &PgPool {
         &self.sql
     }
@@ -261,7 +261,7 @@ impl World {
                 fleet.prime(&spine).await;
             }
             let parts = worker::Parts {
-                store: database.store(8),
+                store: database.service_store(8),
                 spine,
                 fleet,
                 keys: keys(),
@@ -288,7 +288,7 @@ impl World {
         Process::start("scheduler", move |shutdown| async move {
             let spine = corner.spine();
             let parts = scheduler::Parts {
-                store: database.store(3),
+                store: database.service_store(3),
                 fleet: Fleet::new(&spine, &token_keys(), installations)?,
                 spine,
                 enforcement,
@@ -409,7 +409,7 @@ fn app(
     let spine = corner.spine();
     let many = |n| NonZeroU32::new(n).unwrap();
     api::App::new(api::Parts {
-        store: database.store(10),
+        store: database.service_store(10),
         announcements: Announcements::start(&spine),
         spine,
         default_issuer: issuers.first().map(|first| first.issuer.clone()).unwrap_or_default(),
@@ -421,6 +421,7 @@ fn app(
             default_wait: Duration::ZERO,
             trusted_proxies,
             public_url: None,
+            metrics_listen: None,
             rate_per_minute: many(1_000_000),
             rate_burst: many(100_000),
             guards,

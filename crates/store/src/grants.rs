@@ -1,0 +1,102 @@
+//! The privileges of the role that runs the service. The owner of the tables keeps all others to itself: definitions of
+//! tables, and changes of audit rows that were written.
+
+use chrono::TimeDelta;
+use sqlx::{AssertSqlSafe, Connection, PgConnection, postgres::PgConnectOptions};
+
+use crate::{Result, StoreError, jobs::seconds};
+
+/// Taken while privileges are written: PostgreSQL refuses two writers of one table's privileges.
+const GRANT_LOCK: i64 = 0x6772_616e_7473;
+/// Tables to which the service only appends.
+const APPEND_ONLY: &str = "audit_log, security_events";
+/// Tables that the service only reads.
+const READ_ONLY: &str = "_sqlx_migrations, audit_retention";
+/// Columns of audit rows that the service changes: equal rows are counted, and an event shows what was done about it.
+const COUNTED: [&str; 2] = ["occurrences", "last_at"];
+const ACTED: [&str; 2] = ["action_taken", "action_detail"];
+
+/// What a role may do although it should not; no row: nothing.
+const EXCESS: &str = "
+    SELECT what FROM (VALUES
+        ('is the owner of the tables, or a member of its role',
+            EXISTS (SELECT FROM pg_class WHERE relnamespace = to_regnamespace(current_schema())
+                AND relname = 'audit_log' AND pg_has_role($1, relowner, 'MEMBER'))),
+        ('may create tables', has_schema_privilege($1, current_schema(), 'CREATE')),
+        ('may remove audit rows', has_table_privilege($1, 'audit_log', 'DELETE, TRUNCATE')
+            OR has_table_privilege($1, 'security_events', 'DELETE, TRUNCATE')),
+        ('may change audit rows', has_column_privilege($1, 'audit_log', 'event_type', 'UPDATE')
+            OR has_column_privilege($1, 'security_events', 'event_type', 'UPDATE')),
+        ('may change the retention', has_table_privilege($1, 'audit_retention', 'INSERT, UPDATE, DELETE'))
+    ) AS excess (what, has) WHERE has";
+
+/// Gives `role` what the service needs, also of tables that later migrations add, and takes from it what it must not have.
+pub(crate) async fn grant(options: PgConnectOptions, role: &str) -> Result<()> {
+    let mut connection = PgConnection::connect_with(&options).await?;
+    let mut tx = connection.begin().await?;
+    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(GRANT_LOCK).execute(&mut *tx).await?;
+    let there = sqlx::query_scalar::<_, bool>("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)");
+    if !there.bind(role).fetch_one(&mut *tx).await? {
+        return Err(StoreError::Role(format!("there is no database role {role}")));
+    }
+    let schema: String = sqlx::query_scalar("SELECT current_schema()::text").fetch_one(&mut *tx).await?;
+    let counted = columns(&mut tx, "audit_log", &COUNTED).await?;
+    let acted = columns(&mut tx, "security_events", &[COUNTED, ACTED].concat()).await?;
+    let (role_name, schema) = (quoted(role), quoted(&schema));
+    let statements = format!(
+        "REVOKE CREATE ON SCHEMA {schema} FROM PUBLIC, {role_name};
+         GRANT USAGE ON SCHEMA {schema} TO {role_name};
+         GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {role_name};
+         GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA {schema} TO {role_name};
+         ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO {role_name};
+         ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT USAGE, SELECT ON SEQUENCES TO {role_name};
+         REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON {READ_ONLY} FROM {role_name};
+         REVOKE UPDATE, DELETE, TRUNCATE ON {APPEND_ONLY} FROM {role_name};
+         GRANT UPDATE ({counted}) ON audit_log TO {role_name};
+         GRANT UPDATE ({acted}) ON security_events TO {role_name};
+         GRANT EXECUTE ON FUNCTION prune_audit_log(interval, bigint), prune_security_events(interval, bigint)
+            TO {role_name};"
+    );
+    sqlx::raw_sql(AssertSqlSafe(statements)).execute(&mut *tx).await?;
+    let excess: Vec<String> = sqlx::query_scalar(EXCESS).bind(role).fetch_all(&mut *tx).await?;
+    if !excess.is_empty() {
+        return Err(StoreError::Role(format!("the database role {role} {}", excess.join(", and "))));
+    }
+    tx.commit().await?;
+    Ok(connection.close().await?)
+}
+
+/// Lets audit rows be removed once they are `age` old, or never.
+pub(crate) async fn keep_audit(connection: &mut PgConnection, age: Option<TimeDelta>) -> Result<()> {
+    sqlx::query!(
+        "UPDATE audit_retention SET least_age = make_interval(secs => $1)",
+        age.map(seconds) as Option<f64>,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Whether the role of a connection may bring the tables up to date.
+pub(crate) async fn may_migrate(connection: &mut PgConnection) -> Result<bool> {
+    let may = "SELECT coalesce(has_schema_privilege(current_schema(), 'CREATE'), false)";
+    Ok(sqlx::query_scalar(may).fetch_one(connection).await?)
+}
+
+/// Those of `wanted` that the table has, as a list for a statement.
+async fn columns(connection: &mut PgConnection, table: &str, wanted: &[&str]) -> Result<String> {
+    let found: Vec<String> = sqlx::query_scalar(
+        "SELECT attname::text FROM pg_attribute
+         WHERE attrelid = to_regclass($1) AND attname = ANY($2) AND NOT attisdropped ORDER BY attnum",
+    )
+    .bind(table)
+    .bind(wanted)
+    .fetch_all(connection)
+    .await?;
+    Ok(found.join(", "))
+}
+
+/// `name` as an identifier.
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
