@@ -69,6 +69,7 @@ mod jobs;
 mod keys;
 mod ledger;
 mod limits;
+mod local;
 mod meter;
 mod perform;
 mod permit;

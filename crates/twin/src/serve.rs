@@ -9,6 +9,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
+use crate::local;
+
 /// Mark on a response: close the connection instead of sending it.
 #[derive(Clone, Copy, Debug)]
 struct Hangup;
@@ -31,14 +33,14 @@ pub(crate) async fn bind(listen: SocketAddr) -> io::Result<(TcpListener, SocketA
     Ok((listener, address))
 }
 
-/// Serves until `stop`; open connections are closed then.
-pub(crate) fn run(listener: TcpListener, router: Router, stop: CancellationToken) {
+/// Serves until `stop`; open connections are closed then. On loopback, only requests that name loopback are served.
+pub(crate) fn run((listener, listen): (TcpListener, SocketAddr), router: Router, stop: CancellationToken) {
     tokio::spawn(async move {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => connection(stream, router.clone(), stop.clone()),
+                    Ok((stream, _)) => connection((stream, listen), router.clone(), stop.clone()),
                     Err(e) => {
                         // Out of file handles, most likely: let some close.
                         tracing::warn!(error = %e, "accept failed");
@@ -50,10 +52,10 @@ pub(crate) fn run(listener: TcpListener, router: Router, stop: CancellationToken
     });
 }
 
-fn connection(stream: TcpStream, router: Router, stop: CancellationToken) {
+fn connection((stream, listen): (TcpStream, SocketAddr), router: Router, stop: CancellationToken) {
     tokio::spawn(async move {
         drop(stream.set_nodelay(true));
-        let service = service_fn(move |request: hyper::Request<Incoming>| answer(router.clone(), request));
+        let service = service_fn(move |request| answer(listen, router.clone(), request));
         let served = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
         tokio::select! {
             () = stop.cancelled() => {}
@@ -63,7 +65,14 @@ fn connection(stream: TcpStream, router: Router, stop: CancellationToken) {
     });
 }
 
-async fn answer(router: Router, request: hyper::Request<Incoming>) -> Result<Response, io::Error> {
+async fn answer(
+    listen: SocketAddr,
+    router: Router,
+    request: hyper::Request<Incoming>,
+) -> Result<Response, io::Error> {
+    if let Some(refused) = local::refusal(listen, request.headers()) {
+        return Ok(refused);
+    }
     let request: Request = request.map(Body::new);
     let response = router.oneshot(request).await.unwrap_or_else(|never: Infallible| match never {});
     if is_hangup(&response) { Err(io::ErrorKind::ConnectionAborted.into()) } else { Ok(response) }

@@ -54,11 +54,11 @@ impl Twin {
         let shared = Arc::new(Shared::new(state));
         let stop = CancellationToken::new();
         let router = Router::new().fallback(gate::enter).with_state((shared.clone(), base_path));
-        serve::run(api, router, stop.clone());
+        serve::run((api, address), router, stop.clone());
         let sender = webhooks::deliver(Arc::downgrade(&shared), inbox);
         tokio::spawn(stop.clone().run_until_cancelled_owned(sender));
         let control = control.map(|(listener, address)| {
-            serve::run(listener, control::router(Commands::new(shared.clone())), stop.clone());
+            serve::run((listener, address), control::router(Commands::new(shared.clone())), stop.clone());
             address
         });
         Ok(Self { shared, url, control, key, outbox, stop: stop.drop_guard() })

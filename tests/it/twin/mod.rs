@@ -9,6 +9,7 @@ mod faults;
 mod groups;
 mod issuer;
 mod limits;
+mod names;
 mod runners;
 mod runs;
 mod schema;

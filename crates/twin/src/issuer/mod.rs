@@ -171,7 +171,7 @@ impl Issuer {
             inner.add_key(alg).map_err(io::Error::other)?;
         }
         let (shared, stop) = (Arc::new(Mutex::new(inner)), CancellationToken::new());
-        serve::run(listener, server::router(shared.clone()), stop.clone());
+        serve::run((listener, address), server::router(shared.clone()), stop.clone());
         Ok(Self { shared, url, stop: stop.drop_guard() })
     }
 
