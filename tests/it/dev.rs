@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use harness::{Ask, Bearer, DevRun, Ending, Printed, eventually};
+use harness::{Ask, Bearer, DevRun, Ending, Printed, World, eventually};
 use serde_json::{Value, json};
 
 /// A folder that PostgreSQL's account can reach when the tests run as root.
@@ -106,6 +106,24 @@ async fn rts_dev_starts_well_whatever_its_data_folder_holds() {
     serves_ten_runners(&run).await;
     assert!(run.end(Ending::Interrupt).await.success());
     fs::remove_dir_all(folder).unwrap();
+}
+
+#[tokio::test]
+async fn real_github_and_a_database_with_users_are_used_only_when_asked_for() {
+    let world = World::builder().workers(0).start().await;
+    let user = "INSERT INTO users (id, email, issuer, subject)
+        VALUES (gen_random_uuid(), 'ceo@corp.example', 'https://login.corp.example', 'ceo')";
+    sqlx::query(user).execute(world.sql()).await.unwrap();
+    let settings = [("DATABASE_URL", world.database().url())];
+    let mut words = vec!["dev", "--once"];
+    for missing in ["--real-github", "--populated-database"] {
+        let said = world.command(&words, &settings).await.expect(4);
+        assert!(said.remarks.contains(missing), "{}", said.remarks);
+        assert_eq!(world.count("SELECT count(*) FROM users").await, 1, "nothing was added");
+        words.push(missing);
+    }
+    world.command(&words, &settings).await.expect(0);
+    assert_eq!(world.twin.runners().len(), 1);
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use runtime::config::{Mode, Sources};
 
-use crate::{process::Process, say};
+use crate::{exit::End, process::Process, say};
 use servers::Servers;
 use stage::Stage;
 
@@ -31,6 +31,8 @@ pub(crate) struct DevArgs {
     /// Keep the private servers' data in this folder. Without it: a folder that belongs to the checkout.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    #[command(flatten)]
+    allowed: Allowed,
     /// The port of the API. When it is taken, a free one is used.
     #[arg(long, env = "SERVICE_PORT", default_value_t = 8080)]
     port: u16,
@@ -42,6 +44,18 @@ pub(crate) struct DevArgs {
     log_level: String,
     #[command(flatten)]
     programs: Programs,
+}
+
+/// Permissions that only a flag gives.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct Allowed {
+    /// Manage the runners of the GitHub that the settings name. Everybody on this machine can be admin there: tokens of the
+    /// development issuer need no password.
+    #[arg(long)]
+    real_github: bool,
+    /// Add the demo team, its users and an admin without password to the database of `DATABASE_URL` although it has users.
+    #[arg(long)]
+    populated_database: bool,
 }
 
 /// Where the server programs are.
@@ -58,6 +72,10 @@ pub(crate) struct Programs {
 /// Starts everything, shows it, and stays until a signal unless told otherwise.
 pub(crate) async fn run(args: DevArgs, config: Option<&Path>) -> anyhow::Result<()> {
     let sources = Sources::from_process(Mode::Development, config)?.set("LOG_LEVEL", args.log_level.as_str());
+    if servers::names_github(&sources) && !args.allowed.real_github {
+        let why = "the settings name a real GitHub (GITHUB_APP_ID or GITHUB_TOKEN_PATH), and with `rts dev` everybody on this machine is its admin without a password; add --real-github if that is wanted, or unset them to use the GitHub twin";
+        return Err(End::Refused(why.to_owned()).into());
+    }
     let mut process = Process::start(&sources, "dev")?;
     let servers = Servers::start(&sources, &args).await?;
     let shown = show(&mut process, &servers, sources, &args).await;

@@ -19,6 +19,7 @@ use super::{
 use crate::{
     assemble::{self, Installations},
     commands,
+    exit::End,
     process::Process,
     say,
 };
@@ -57,6 +58,7 @@ impl Stage {
         }
         let issuer = issuer(args).await?;
         let given_issuer = sources.has("OIDC_ISSUER");
+        let given_database = sources.has("DATABASE_URL");
         let given_github = servers::names_github(&sources);
         let mut sources = private.settings(sources)?.set("SERVICE_HOST", args.host.as_str());
         sources = sources.set("SERVICE_PORT", port.to_string());
@@ -74,15 +76,19 @@ impl Stage {
             sources = sources.set("GITHUB_API_URL", twin.url()).set("GITHUB_ORG", TwinConfig::default().org);
         }
         let (mut parts, mut verifier) = assemble::api(&sources, process)?;
+        parts.server.metrics_listen = None;
         if given_issuer {
             verifier = both(&sources, &issuer)?;
             parts.verifier = verifier.clone();
+        }
+        if given_database && !args.allowed.populated_database {
+            refuse_users_of_others(&parts.store).await?;
         }
         let bootstrap: BootstrapConfig = sources.section()?;
         let binding = verifier.binding_issuer().unwrap_or(issuer.url());
         prepare(&parts.store, (issuer.url(), twin.as_ref()), (&bootstrap, binding)).await?;
         start_others(process, &sources, twin.as_ref())?;
-        commands::api::start(process, listener, (parts, verifier))?;
+        commands::api::start(process, (listener, None), (parts, verifier))?;
         say::line(format_args!("servers   {}", private.describe()));
         let github: GithubConfig = sources.section()?;
         let pages: Vec<_> = github.installations.iter().map(InstallationConfig::web_url).collect();
@@ -153,6 +159,23 @@ fn both(sources: &Sources, issuer: &Issuer) -> anyhow::Result<Verifier> {
         policy: IssuerPolicy { binds_people: Some(true), ..IssuerPolicy::default() },
     });
     assemble::verifier(sources, issuers)
+}
+
+/// Refuses a database with users of other issuers than development ones: it is somebody's, and would get an admin without a
+/// password.
+async fn refuse_users_of_others(store: &Store) -> anyhow::Result<()> {
+    commands::database::wait_for(store).await?;
+    if !store.has_tables().await? {
+        return Ok(());
+    }
+    let others = store.read().await?.users().count_of_other_issuers("http://127.0.0.1:").await?;
+    if others == 0 {
+        return Ok(());
+    }
+    Err(End::Refused(format!(
+        "the database of DATABASE_URL has {others} users, and `rts dev` would add an admin without a password; add --populated-database if that is wanted"
+    ))
+    .into())
 }
 
 /// Brings tables and people up to date.

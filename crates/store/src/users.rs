@@ -271,6 +271,16 @@ impl Users<'_> {
         Ok(done.rows_affected())
     }
 
+    /// Returns how many users have an issuer that does not begin with `prefix`, or none yet.
+    pub async fn count_of_other_issuers(&mut self, prefix: &str) -> Result<i64> {
+        Ok(sqlx::query_scalar!(
+            r#"SELECT count(*) AS "n!" FROM users WHERE NOT coalesce(starts_with(issuer, $1), false)"#,
+            prefix
+        )
+        .fetch_one(&mut *self.0)
+        .await?)
+    }
+
     /// Adds a person.
     ///
     /// # Errors
