@@ -20,12 +20,22 @@ check_dependencies() {
     printf '%s\n' "$listed" | awk -f scripts/dependencies.awk deny.toml Cargo.lock -
 }
 
+# Advisories come from a database that is fetched. Without a network the check is left out, aloud.
+check_advisories() {
+    if cargo deny --locked fetch db; then
+        step cargo deny --locked check advisories
+    else
+        say "skipped: advisories, whose database cannot be fetched"
+    fi
+}
+
 check() {
     step cargo fmt --all --check
     step cargo clippy --workspace --all-targets --locked -- -D warnings
     step check_dependencies
     if cargo deny --version >/dev/null 2>&1; then
-        step cargo deny --locked check licenses bans
+        step cargo deny --locked check licenses bans sources
+        check_advisories
     fi
     step check_scripts
     say "all good"

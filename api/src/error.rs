@@ -123,7 +123,14 @@ impl From<QueueError> for ApiError {
 
 impl From<domain::SealError> for ApiError {
     fn from(error: domain::SealError) -> Self {
-        internal(&error)
+        let domain::SealError::UnknownKey(key_id) = &error else { return internal(&error) };
+        metrics::counter!("rts_credential_key_missing_total").increment(1);
+        tracing::error!(
+            key_id,
+            "a config was sealed with a key that is not among CREDENTIAL_KEYS here; give every api and worker process the same keys"
+        );
+        let detail = "The config was sealed with a key that this replica does not have; try again shortly.";
+        Self(Problem::new(ProblemCode::CredentialKeyMissing, detail).retry_after(5))
     }
 }
 

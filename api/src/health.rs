@@ -3,17 +3,18 @@
 use std::time::Duration;
 
 use axum::{
-    Json,
+    Json, Router,
     extract::State,
     http::{StatusCode, header},
     response::{IntoResponse, Response},
+    routing::get,
 };
 use serde::Serialize;
 use tokio::time::timeout;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::app::App;
+use crate::{app::App, layers};
 
 pub(crate) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -138,12 +139,26 @@ pub(crate) async fn health(State(app): State<App>) -> Response {
     Health::of(checks)
 }
 
-/// Metrics in Prometheus' text format.
+/// Metrics in Prometheus' text format; not here where they have a listener of their own (`METRICS_LISTEN`).
 #[utoipa::path(
     get, path = "/metrics", tag = "health", security(()),
     responses((status = 200, description = "Metrics", body = String, content_type = "text/plain")),
 )]
 pub(crate) async fn metrics(State(app): State<App>) -> Response {
+    if app.server.metrics_listen.is_some() {
+        return layers::no_route().await.into_response();
+    }
+    render(&app)
+}
+
+/// The listener of `METRICS_LISTEN`: metrics, and whether the process lives.
+pub(crate) fn own_router() -> Router<App> {
+    Router::new()
+        .route("/health/live", get(live))
+        .route("/metrics", get(async |State(app): State<App>| render(&app)))
+}
+
+fn render(app: &App) -> Response {
     let (open, idle) = app.store.connections();
     metrics::gauge!("rts_db_connections", "state" => "open").set(open);
     metrics::gauge!("rts_db_connections", "state" => "idle").set(u32::try_from(idle).unwrap_or(u32::MAX));

@@ -76,6 +76,11 @@ pub fn router(app: App) -> Router {
         .with_state(app)
 }
 
+/// What the listener of `METRICS_LISTEN` serves: `/metrics` and `/health/live`.
+pub fn metrics_router(app: App) -> Router {
+    health::own_router().with_state(app)
+}
+
 /// Looks after what the API keeps in memory, and whether it still hears the news of jobs, until `draining`.
 pub async fn upkeep(app: App) {
     let beat = app.progress.register("api_upkeep", Duration::from_mins(2));

@@ -148,6 +148,26 @@ async fn the_apis_keys_do_not_open_the_shared_github_token() {
 }
 
 #[tokio::test]
+async fn config_of_an_unknown_key_stays_until_the_key_is_there() {
+    let world = World::start().await;
+    let red = world.team(draft("red")).await;
+    let ada = world.user("ada", &[&red]).await;
+    let asked = world.provision(&ada, wish("ci")).await;
+    world.settled(&ada, asked.job).await;
+
+    // Workers seal with a key that this API does not know yet.
+    world.change("UPDATE credentials SET key_id = 'new' WHERE job_id = $1", asked.job).await;
+    let refused = world.credential(&ada, asked.job).await.refused(503, "credential_key_missing");
+    assert_eq!(refused.header("retry-after"), "5");
+    let metrics = world.root("GET", "/metrics").send().await.expect(200).text;
+    assert!(metrics.contains("rts_credential_key_missing_total"), "{metrics}");
+    assert_eq!(world.count("SELECT count(*) FROM credentials WHERE first_read_at IS NOT NULL").await, 0);
+
+    world.change("UPDATE credentials SET key_id = 'test' WHERE job_id = $1", asked.job).await;
+    world.credential(&ada, asked.job).await.expect(200);
+}
+
+#[tokio::test]
 async fn a_token_of_the_service_can_do_no_more_than_it_needs() {
     let world = World::builder().workers(1).start().await;
     world.twin.control().permit(5_151_515, "administration", Some("write")).unwrap();

@@ -218,3 +218,29 @@ async fn our_request_id_is_never_the_clients() {
         assert_eq!(row["event_data"]["client_request_id"], "theirs-1");
     }
 }
+
+#[tokio::test]
+async fn metrics_with_a_listener_of_their_own_are_not_on_the_public_one() {
+    let world = World::builder().workers(0).start().await;
+    let api = world.program("api", &[("METRICS_LISTEN", "127.0.0.1:0")]);
+    let public = api.address().await;
+    let own = eventually("metrics are served", || async {
+        api.said().lines().find_map(|line| {
+            let line: serde_json::Value = serde_json::from_str(line).ok()?;
+            line["fields"]["metrics"].as_str().or(line["metrics"].as_str()).map(str::to_owned)
+        })
+    })
+    .await;
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let ask = async |url: String| client.get(url).send().await.unwrap().status().as_u16();
+    for (url, status) in [
+        (format!("http://{public}/metrics"), 404),
+        (format!("http://{public}/health/live"), 200),
+        (format!("http://{own}/metrics"), 200),
+        (format!("http://{own}/health/live"), 200),
+        (format!("http://{own}/api/v1/auth/me"), 404),
+    ] {
+        assert_eq!(ask(url.clone()).await, status, "{url}");
+    }
+    api.stop().await;
+}

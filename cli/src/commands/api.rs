@@ -30,6 +30,10 @@ pub(crate) async fn run(sources: &Sources) -> anyhow::Result<()> {
     let (parts, verifier) = assemble::api(sources, &process)?;
     // Before anything waits: a port that is taken is told at once.
     let listener = bind(&server.listen_on()).await?;
+    let metrics = match server.metrics_listen {
+        Some(address) => Some(bind(&address.to_string()).await?),
+        None => None,
+    };
     let store = parts.store.clone();
     let installations: Vec<_> = parts.installations.keys().cloned().collect();
     let draining = process.shutdown.draining().clone();
@@ -40,7 +44,7 @@ pub(crate) async fn run(sources: &Sources) -> anyhow::Result<()> {
     if let Ok(now) = store.now().await {
         verifier.set_clock(now);
     }
-    start(&mut process, listener, (parts, verifier))?;
+    start(&mut process, (listener, metrics), (parts, verifier))?;
     process.end().await
 }
 
@@ -86,10 +90,11 @@ async fn warn_of_open_rules(store: &Store) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Adds the parts of the API to a process; answers where it listens.
+/// Adds the parts of the API to a process, with metrics on a listener of their own where there is one. Returns where the API
+/// listens.
 pub(crate) fn start(
     process: &mut Process,
-    listener: TcpListener,
+    (listener, metrics): (TcpListener, Option<TcpListener>),
     (parts, verifier): (::api::Parts, Verifier),
 ) -> anyhow::Result<SocketAddr> {
     let address = listener.local_addr()?;
@@ -97,6 +102,11 @@ pub(crate) fn start(
     let limits = connection_limits(&parts.server);
     let app = App::new(parts);
     let router = ::api::router(app.clone());
+    if let Some(metrics) = metrics {
+        let (router, until) = (::api::metrics_router(app.clone()), draining.clone());
+        tracing::info!(metrics = %metrics.local_addr()?, "serving metrics");
+        process.run("metrics listener", async move { Ok(::api::serve(metrics, router, until).await?) });
+    }
     let until = draining.clone();
     process.run("http", async move { Ok(::api::serve_within(listener, router, until, limits).await?) });
     process.run("upkeep", async move {

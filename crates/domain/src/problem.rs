@@ -110,6 +110,8 @@ problems! {
     GithubRefused = "github_refused", 502, "GitHub refused";
     /// GitHub or its limits did not let the job through in time.
     GithubUnavailable = "github_unavailable", 503, "GitHub is unavailable";
+    /// The config was sealed with a key that this process does not have.
+    CredentialKeyMissing = "credential_key_missing", 503, "The config cannot be opened yet";
     /// The job was not done before its deadline.
     JobExpired = "job_expired", 503, "The job was not done in time";
     /// The database is away.

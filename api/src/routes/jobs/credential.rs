@@ -19,7 +19,7 @@ use crate::{
 };
 
 problems! { CredentialProblems: CredentialDenied, JitNotAllowed, RegistrationTokenNotAllowed, TeamForbidden, TeamInactive, NotFound, CredentialNotReady, CredentialGone, RunnerNameConflict,
-JobCancelled, JobPoisoned, GithubRefused, GithubUnavailable, JobExpired; }
+JobCancelled, JobPoisoned, GithubRefused, GithubUnavailable, JobExpired, CredentialKeyMissing; }
 
 /// Collect the JIT config, or registration token, of a job that has succeeded.
 ///

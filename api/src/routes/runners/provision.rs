@@ -51,7 +51,7 @@ pub(crate) struct Accepted {
 problems! {
     ProvisionProblems: MalformedBody, JitNotAllowed, LabelPolicyViolation, RunnerGroupNotAllowed, QuotaExceeded,
         TeamForbidden, TeamInactive, RunnerNameConflict, PayloadTooLarge, UnsupportedMediaType, ValidationFailed,
-        TeamRequired, CredentialDenied, IdempotencyMismatch, TeamBacklog, ServiceBacklog, JobCancelled, JobPoisoned, GithubRefused, GithubUnavailable, JobExpired;
+        TeamRequired, CredentialDenied, IdempotencyMismatch, TeamBacklog, ServiceBacklog, JobCancelled, JobPoisoned, GithubRefused, GithubUnavailable, JobExpired, CredentialKeyMissing;
 }
 
 /// Ask for a runner.

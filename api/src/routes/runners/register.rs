@@ -22,7 +22,7 @@ problems! {
     RegisterProblems: MalformedBody, RegistrationTokensDisabled, RegistrationTokenNotAllowed, LabelPolicyViolation,
         RunnerGroupNotAllowed, QuotaExceeded, TeamForbidden, TeamInactive, RunnerNameConflict, PayloadTooLarge,
         UnsupportedMediaType, ValidationFailed, TeamRequired, IdempotencyMismatch, TeamBacklog, ServiceBacklog,
-        JobCancelled, JobPoisoned, GithubRefused, GithubUnavailable, JobExpired;
+        JobCancelled, JobPoisoned, GithubRefused, GithubUnavailable, JobExpired, CredentialKeyMissing;
 }
 
 /// Ask for a registration token (legacy).

@@ -13,8 +13,8 @@ const KEY_BYTES: usize = 32;
 const KEYS: Setting = Setting::new(
     "CREDENTIAL_KEYS",
     "1 to 4 pairs `id:base64 of 32 random bytes`, comma-separated, each id once",
-    "The keys that seal runner configs at rest: the first seals, all open. To rotate, put a new one in front and \
-     drop the old one a day later. `openssl rand -base64 32` makes one.",
+    "The keys that seal runner configs at rest: the first seals, all open. To rotate, append a new one \
+     everywhere, then move it to the front, then drop the old one when its configs are over. `openssl rand -base64 32` makes one.",
 )
 .required()
 .secret()

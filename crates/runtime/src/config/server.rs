@@ -43,6 +43,11 @@ const PUBLIC: Setting = Setting::new(
     "an https URL without user or fragment (http only on loopback)",
     "The service's address as its callers see it. Tokens and runner configs cross it, so it must not be plain http.",
 );
+const METRICS: Setting = Setting::new(
+    "METRICS_LISTEN",
+    "an address and a port such as 127.0.0.1:9102",
+    "Where the API serves `/metrics` (and `/health/live`) instead of on its own port.",
+);
 const RATE: Setting = Setting::new(
     "API_RATE_LIMIT_PER_MINUTE",
     "a number from 1 to 1000000",
@@ -122,6 +127,8 @@ pub struct ServerConfig {
     pub trusted_proxies: TrustedProxies,
     /// The service's address as its callers see it.
     pub public_url: Option<Url>,
+    /// Where `/metrics` is served instead of beside the API.
+    pub metrics_listen: Option<SocketAddr>,
     /// Requests one caller may make in a minute.
     pub rate_per_minute: NonZeroU32,
     /// Requests one caller may make at once.
@@ -142,8 +149,20 @@ impl ServerConfig {
 
 impl Section for ServerConfig {
     const TITLE: &'static str = "Server";
-    const SETTINGS: &'static [Setting] =
-        &[HOST, PORT, WAIT, PROXIES, PUBLIC, RATE, BURST, REFUSALS, REFUSALS_BURST, CONNECTIONS, WAITS];
+    const SETTINGS: &'static [Setting] = &[
+        HOST,
+        PORT,
+        WAIT,
+        PROXIES,
+        PUBLIC,
+        METRICS,
+        RATE,
+        BURST,
+        REFUSALS,
+        REFUSALS_BURST,
+        CONNECTIONS,
+        WAITS,
+    ];
 
     fn load(sources: &Sources) -> Result<Self, ConfigError> {
         Ok(Self {
@@ -152,6 +171,7 @@ impl Section for ServerConfig {
             default_wait: sources.seconds(&WAIT, 0..=25)?,
             trusted_proxies: TrustedProxies(sources.items(&PROXIES, 64, network)?),
             public_url: sources.optional(&PUBLIC, |text| public_url(text, sources.mode()))?,
+            metrics_listen: sources.optional(&METRICS, |text| text.parse().ok())?,
             rate_per_minute: sources.value(&RATE, |text| positive(text, 1_000_000))?,
             rate_burst: sources.value(&BURST, |text| positive(text, 100_000))?,
             guards: ServerGuards {
