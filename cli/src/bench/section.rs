@@ -70,7 +70,7 @@ impl Section {
             Self::Recovery => recovery::measure(world, scale, report).await,
             Self::Lead => lead::measure(world, scale, report).await,
             Self::Webhooks => webhooks::measure(world, scale, report).await,
-            Self::Waiting => waiting::measure(world, scale, report).await,
+            Self::Waiting => waiting::measure(world, report).await,
             Self::Sync => sync::measure(world, scale, report).await,
         }
     }

@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use super::{
-    Scale, idle,
+    idle,
     part::Part,
     report::{Report, Row, Target},
     world::{Site, World},
@@ -32,10 +32,11 @@ const POLLS: usize = 1_000;
 const STREAMS: usize = 200;
 /// Until all wait, and PostgreSQL's processes have told what they counted: an idle one does so after 10 s.
 const SETTLE: Duration = Duration::from_secs(12);
-/// A long poll answers after 25 s at the latest; the measurement ends before.
-const MOST: u64 = 11;
+/// Length of the measurement, also in the quick form: PostgreSQL counts an idle connection's work late, and each wait
+/// reads its job again every 15 to 30 s. Shorter than a long poll, which answers after 25 s at the latest.
+const MEASURED: Duration = Duration::from_secs(11);
 
-pub(super) async fn measure(world: &World, scale: Scale, report: &mut Report) -> anyhow::Result<()> {
+pub(super) async fn measure(world: &World, report: &mut Report) -> anyhow::Result<()> {
     let site = world.site("waiting", 10)?;
     let mut api = site.api().await?;
     let (address, callers) = (api.address().await?, site.callers().await?);
@@ -49,7 +50,7 @@ pub(super) async fn measure(world: &World, scale: Scale, report: &mut Report) ->
         let rest = if nth < POLLS { "?wait=25" } else { "/events" };
         waiting.spawn(wait(address.clone(), format!("/api/v1/jobs/{job}{rest}"), caller));
     }
-    watch(&site, &api, scale, report).await?;
+    watch(&site, &api, report).await?;
     if let Some(ended) = waiting.try_join_next() {
         ended??;
         bail!("a wait ended although its job stood still");
@@ -58,13 +59,13 @@ pub(super) async fn measure(world: &World, scale: Scale, report: &mut Report) ->
     api.stop().await
 }
 
-async fn watch(site: &Site<'_>, api: &Part, scale: Scale, report: &mut Report) -> anyhow::Result<()> {
+async fn watch(site: &Site<'_>, api: &Part, report: &mut Report) -> anyhow::Result<()> {
     // Another database of the server, so that asking does not count.
     let mut postgres = PgConnection::connect(&site.world().database_url("postgres")).await?;
     sleep(SETTLE).await;
     let begun = Instant::now();
     let before = (idle::transactions(&mut postgres, &site.database).await?, processor_time(api.pid()?)?);
-    sleep(Duration::from_secs(scale.idle.min(MOST))).await;
+    sleep(MEASURED).await;
     let done = idle::transactions(&mut postgres, &site.database).await? - before.0;
     let used = processor_time(api.pid()?)? - before.1;
     let seconds = begun.elapsed().as_secs_f64();
