@@ -186,7 +186,11 @@ impl TokenFacts {
         let email = self.email.as_deref().map_or_else(
             || "no e-mail".to_owned(),
             |email| {
-                let verified = if self.binding_email.is_some() { "" } else { " (not verified)" };
+                let verified = if self.binding_email.is_some() {
+                    ""
+                } else {
+                    " (not verified, or not for its issuer to bind)"
+                };
                 format!("the e-mail `{}`{verified}", shown(email))
             },
         );

@@ -33,8 +33,8 @@ pub struct VerifiedToken {
     pub name: Option<String>,
     /// Whether the settings say that every e-mail of this issuer is verified.
     pub email_trusted: bool,
-    /// Whether the settings let this issuer bind people by e-mail.
-    pub binds_people: bool,
+    /// Whether the settings let this issuer bind a person by this e-mail.
+    pub binds_email: bool,
     /// All claims as sent; of a name sent twice the last.
     pub claims: Map<String, Value>,
     /// `exp`.
@@ -46,7 +46,7 @@ impl VerifiedToken {
     /// of the issuer.
     pub fn facts(self) -> TokenFacts {
         let verified = self.email_verified == Some(true) || self.email_trusted;
-        let binding_email = self.email.clone().filter(|_| verified && self.binds_people);
+        let binding_email = self.email.clone().filter(|_| verified && self.binds_email);
         TokenFacts {
             issuer: self.issuer,
             subject: self.subject,
@@ -92,16 +92,17 @@ impl Claims {
         self.check_age(trusted, now, expires_at)?;
         self.check_kind(trusted, header_kind)?;
         let audience = self.audience(&trusted.audiences)?;
+        let email = self.text("email").filter(|email| email.contains('@'));
         Ok(VerifiedToken {
             issuer: trusted.issuer.clone(),
             issuer_name: trusted.name.clone(),
             subject: self.subject()?,
             audience,
-            email: self.text("email").filter(|email| email.contains('@')),
+            binds_email: email.as_deref().is_some_and(|email| trusted.policy.binds_email(email)),
+            email,
             email_verified: self.0.get("email_verified").map(is_yes),
             name: self.text("name").or_else(|| self.text("preferred_username")),
             email_trusted: trusted.policy.email_trusted,
-            binds_people: trusted.policy.binds_people != Some(false),
             expires_at,
             claims: self.0,
         })

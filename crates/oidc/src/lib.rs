@@ -125,6 +125,11 @@ impl Verifier {
         self.issuers.iter().any(|(trusted, _)| trusted.issuer == issuer && may(trusted))
     }
 
+    /// Whether this e-mail address may be bound to an identity of this issuer.
+    pub fn binds_email(&self, issuer: &str, email: &str) -> bool {
+        self.issuers.iter().any(|(trusted, _)| trusted.issuer == issuer && trusted.policy.binds_email(email))
+    }
+
     /// Puts the clock that judges tokens right by the database's: a machine whose own clock is wrong by minutes would
     /// refuse good tokens and take ended ones. The issuers' clocks are learned whenever keys are fetched, so that a wrong
     /// clock of the database alone does no harm either.

@@ -189,6 +189,28 @@ async fn issuer_with_trusted_emails_binds_without_email_verified() {
 }
 
 #[tokio::test]
+async fn issuer_with_email_domains_binds_no_other_domain() {
+    let desk = Desk::new().await;
+    let mut trusted = desk.issuer.trusted();
+    trusted.policy.email_domains = vec!["corp.example".to_owned()];
+    let verifier = desk.issuer.verifier_with(trusted, &crate::HttpSettings::default());
+    for (email, binds) in [
+        ("ada@corp.example", true),
+        ("ada@CORP.example", true),
+        ("ada@mail.corp.example", false),
+        ("ada@evilcorp.example", false),
+        ("ada@corp.example@evil.example", false),
+        ("ada@corp.example.", false),
+    ] {
+        let mut claims = desk.issuer.claims();
+        (claims["email"], claims["email_verified"]) = (json!(email), json!(true));
+        let token = desk.key.token(&json!({"alg": "ES256", "kid": "k"}), &claims);
+        let facts = verifier.verify(&token).await.unwrap().facts();
+        assert_eq!(facts.binding_email.is_some(), binds, "{email}");
+    }
+}
+
+#[tokio::test]
 async fn token_older_or_longer_than_its_issuer_allows_is_refused() {
     let desk = Desk::new().await;
     let day = 86_400;

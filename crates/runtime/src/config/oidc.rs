@@ -15,13 +15,14 @@ pub(super) const ISSUERS_KEY: &str = "oidc_issuers";
 
 const ISSUER_LIMIT: usize = 32;
 const AUDIENCE_LIMIT: usize = 16;
+const DOMAIN_LIMIT: usize = 64;
 
 const ISSUER: Setting = Setting::new(
     "OIDC_ISSUER",
     "an https URL without query (http only on loopback)",
     "The issuer of the callers' tokens, letter for letter as in their `iss`. More issuers go into the file as \
      `[[oidc_issuers]]` tables with `issuer`, `audience`, `jwks_url`, `name`, `binds_people`, `email_trusted`, \
-     `max_token_age_seconds` and `accept`.",
+     `email_domains`, `max_token_age_seconds` and `accept`.",
 );
 const AUDIENCE: Setting = Setting::new(
     "OIDC_AUDIENCE",
@@ -48,6 +49,12 @@ const EMAIL_TRUSTED: Setting = Setting::new(
      for providers whose users cannot choose their address.",
 )
 .or("false");
+const EMAIL_DOMAINS: Setting = Setting::new(
+    "OIDC_EMAIL_DOMAINS",
+    "up to 64 domains such as `example.com`",
+    "Domains whose e-mail addresses `OIDC_ISSUER` may bind to people; subdomains are domains of their own. Without it: any.",
+)
+.list();
 const MAX_TOKEN_AGE: Setting = Setting::new(
     "OIDC_MAX_TOKEN_AGE_SECONDS",
     "0 to 31536000 seconds",
@@ -84,13 +91,15 @@ pub struct IssuerConfig {
 }
 
 /// What tokens of an issuer may do beyond naming an identity.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IssuerPolicy {
     /// Whether an e-mail an admin wrote may be bound to an identity of this issuer. `None`: only if the admin named the
     /// issuer with it. The first issuer with `Some(true)` is the one of users for whom an admin names none.
     pub binds_people: Option<bool>,
     /// Every `email` counts as verified.
     pub email_trusted: bool,
+    /// Domains, in lower case, whose addresses may be bound to people; empty means any.
+    pub email_domains: Vec<String>,
     /// Older tokens, and those with a longer life, are refused.
     pub max_token_age: Option<Duration>,
     /// Kinds of tokens accepted.
@@ -100,7 +109,17 @@ pub struct IssuerPolicy {
 impl Default for IssuerPolicy {
     fn default() -> Self {
         let max_token_age = Some(DEFAULT_TOKEN_AGE);
-        Self { binds_people: None, email_trusted: false, max_token_age, accept: AcceptedTokens::Any }
+        let accept = AcceptedTokens::Any;
+        Self { binds_people: None, email_trusted: false, email_domains: Vec::new(), max_token_age, accept }
+    }
+}
+
+impl IssuerPolicy {
+    /// Whether an invitation of this e-mail address may be bound to an identity of the issuer.
+    pub fn binds_email(&self, email: &str) -> bool {
+        let domain = email.rsplit_once('@').map_or("", |(_, domain)| domain);
+        let listed = || self.email_domains.iter().any(|listed| listed.eq_ignore_ascii_case(domain));
+        self.binds_people != Some(false) && (self.email_domains.is_empty() || listed())
     }
 }
 
@@ -130,6 +149,8 @@ struct IssuerEntry {
     binds_people: Option<bool>,
     #[serde(default)]
     email_trusted: bool,
+    #[serde(default)]
+    email_domains: Vec<String>,
     max_token_age_seconds: Option<u64>,
     accept: Option<AcceptedTokens>,
 }
@@ -144,7 +165,7 @@ enum OneOrMany {
 impl Section for OidcConfig {
     const TITLE: &'static str = "Callers' tokens";
     const SETTINGS: &'static [Setting] =
-        &[ISSUER, AUDIENCE, JWKS, BINDS_PEOPLE, EMAIL_TRUSTED, MAX_TOKEN_AGE, ACCEPT];
+        &[ISSUER, AUDIENCE, JWKS, BINDS_PEOPLE, EMAIL_TRUSTED, EMAIL_DOMAINS, MAX_TOKEN_AGE, ACCEPT];
 
     fn load(sources: &Sources) -> Result<Self, ConfigError> {
         let mut issuers = Vec::new();
@@ -191,7 +212,8 @@ fn policy(sources: &Sources) -> Result<IssuerPolicy, ConfigError> {
         _ => None,
     })?;
     let email_trusted = sources.flag(&EMAIL_TRUSTED)?;
-    Ok(IssuerPolicy { binds_people, email_trusted, max_token_age: age(seconds), accept })
+    let email_domains = sources.items(&EMAIL_DOMAINS, DOMAIN_LIMIT, domain)?;
+    Ok(IssuerPolicy { binds_people, email_trusted, email_domains, max_token_age: age(seconds), accept })
 }
 
 /// 0 means any age.
@@ -219,9 +241,12 @@ impl IssuerEntry {
         if seconds > MAX_TOKEN_AGE_SECONDS {
             return Err(bad("max_token_age_seconds", MAX_TOKEN_AGE.expects));
         }
+        let email_domains: Option<Vec<String>> = self.email_domains.iter().map(|text| domain(text)).collect();
+        let email_domains = email_domains.filter(|domains| domains.len() <= DOMAIN_LIMIT);
         let policy = IssuerPolicy {
             binds_people: self.binds_people,
             email_trusted: self.email_trusted,
+            email_domains: email_domains.ok_or_else(|| bad("email_domains", EMAIL_DOMAINS.expects))?,
             max_token_age: age(seconds),
             accept: self.accept.unwrap_or(AcceptedTokens::Any),
         };
@@ -249,6 +274,13 @@ fn unique(issuers: &[IssuerConfig]) -> Result<(), ConfigError> {
         given: None,
     };
     fits.then_some(()).ok_or_else(refused)
+}
+
+/// A domain in lower case.
+fn domain(text: &str) -> Option<String> {
+    let clean = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.');
+    let fits = clean && (1..=253).contains(&text.len()) && text.split('.').all(|label| !label.is_empty());
+    fits.then(|| text.to_ascii_lowercase())
 }
 
 /// Kept as written: `iss` is compared letter for letter, a trailing slash included.

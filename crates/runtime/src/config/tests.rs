@@ -280,7 +280,7 @@ fn the_first_issuer_binds_people_unless_another_says_so() {
     let config = load(&marked, &[]).unwrap();
     assert_eq!(binds(&config), [None, Some(true)]);
     assert_eq!(config.binding_issuer(), Some("https://b.example"));
-    let policy = config.issuers[1].policy;
+    let policy = &config.issuers[1].policy;
     assert_eq!(
         (policy.email_trusted, policy.max_token_age, policy.accept),
         (true, None, AcceptedTokens::Access)
@@ -290,7 +290,7 @@ fn the_first_issuer_binds_people_unless_another_says_so() {
         load(table, &[("OIDC_BINDS_PEOPLE", "false"), ("OIDC_EMAIL_TRUSTED", "true"), ("OIDC_ACCEPT", "id")])
             .unwrap();
     assert_eq!(config.binding_issuer(), None);
-    let policy = config.issuers[0].policy;
+    let policy = &config.issuers[0].policy;
     assert_eq!(
         (policy.binds_people, policy.email_trusted, policy.accept),
         (Some(false), true, AcceptedTokens::Id)
@@ -302,6 +302,24 @@ fn the_first_issuer_binds_people_unless_another_says_so() {
     }
     assert!(load(&format!("{table}max_token_age_seconds=31536001"), &[]).is_err());
     assert!(load(&format!("{table}accept='jwt'"), &[]).is_err());
+}
+
+#[test]
+fn email_domains_are_read_in_lower_case() {
+    let load = |domains: &str, table: &str| {
+        let text = format!("[[oidc_issuers]]\nissuer='https://b.example'\naudience='rts'\n{table}");
+        let sources =
+            file(&text).unwrap().set("OIDC_ISSUER", "https://idp.example").set("OIDC_AUDIENCE", "rts");
+        sources.set("OIDC_EMAIL_DOMAINS", domains).section::<OidcConfig>()
+    };
+    let config = load("Corp.example,example.com", "email_domains=['Partner.example']").unwrap();
+    assert_eq!(config.issuers[0].policy.email_domains, ["corp.example", "example.com"]);
+    assert_eq!(config.issuers[1].policy.email_domains, ["partner.example"]);
+    for bad in ["@corp.example", "corp..example", "corp example"] {
+        assert!(load(bad, "").unwrap_err().to_string().contains("OIDC_EMAIL_DOMAINS"), "{bad}");
+    }
+    let table = load("corp.example", "email_domains=['*.example']").unwrap_err().to_string();
+    assert!(table.contains("email_domains"), "{table}");
 }
 
 #[test]
