@@ -9,12 +9,16 @@ use queue::{LockToken, Spine};
 use serde::{Deserialize, Serialize};
 use tokio::{
     sync::Mutex,
+    task::JoinHandle,
     time::{Instant, sleep},
 };
 
-/// Whoever mints has this long before another may: longer than the request takes. Others wait as long before they mint
-/// themselves.
-const LOCK: Duration = Duration::from_secs(25);
+/// Longest time a process may take to mint: longer than the request takes. Others wait as long before they mint themselves.
+const LONGEST_MINT: Duration = Duration::from_secs(25);
+/// Life of the lock without renewal: when a process that mints is killed, another mints after this time.
+const LOCK: Duration = Duration::from_secs(4);
+/// How often a process that mints renews its lock.
+const RENEW: Duration = Duration::from_secs(1);
 /// How often they look.
 const LOOK: Duration = Duration::from_millis(50);
 /// A shared token is kept this long at most; GitHub's live for an hour.
@@ -26,7 +30,19 @@ pub(crate) struct SharedTokens {
     /// Ours: ids of GitHub's are unique on one GitHub only.
     id: InstallationId,
     keys: Option<KeyRing>,
-    lock: Mutex<Option<LockToken>>,
+    lock: Mutex<Option<MintLock>>,
+}
+
+/// The lock of the process that mints, renewed until this is dropped.
+struct MintLock {
+    token: LockToken,
+    renewal: JoinHandle<()>,
+}
+
+impl Drop for MintLock {
+    fn drop(&mut self) {
+        self.renewal.abort();
+    }
 }
 
 /// A token as it lies there.
@@ -70,14 +86,16 @@ impl SharedTokens {
     async fn take(&self, installation: u64, fit: Fit<'_>) -> Option<StoredToken> {
         // Nobody else could use what this process mints.
         self.keys.as_ref()?;
-        let until = Instant::now() + LOCK;
+        let until = Instant::now() + LONGEST_MINT;
         loop {
             if let Some(token) = self.read(installation).await.filter(fit) {
                 return Some(token);
             }
             match self.spine.shared_lock(&self.mint(installation), LOCK).await {
-                Ok(Some(lock)) => {
-                    *self.lock.lock().await = Some(lock);
+                Ok(Some(token)) => {
+                    let renewal =
+                        tokio::spawn(renew(self.spine.clone(), self.mint(installation), token.clone()));
+                    *self.lock.lock().await = Some(MintLock { token, renewal });
                     // Minted between the look and the lock?
                     let token = self.read(installation).await.filter(fit);
                     if token.is_some() {
@@ -104,7 +122,7 @@ impl SharedTokens {
     async fn unlock(&self, installation: u64) {
         if let Some(lock) = self.lock.lock().await.take() {
             // Run out or away: it ends by itself.
-            let _ = self.spine.shared_unlock(&self.mint(installation), &lock).await;
+            let _ = self.spine.shared_unlock(&self.mint(installation), &lock.token).await;
         }
     }
 
@@ -113,6 +131,18 @@ impl SharedTokens {
         let Sealed { key_id, wrapped_key, ciphertext } =
             self.keys.as_ref()?.seal(&self.context(installation, token.expires_at), &secret).ok()?;
         serde_json::to_vec(&Kept { key_id, wrapped_key, ciphertext, expires_at: token.expires_at }).ok()
+    }
+}
+
+/// Renews the lock of a mint that is under way, for as long as a mint may take.
+async fn renew(spine: Spine, name: String, token: LockToken) {
+    let until = Instant::now() + LONGEST_MINT;
+    while Instant::now() + LOCK < until {
+        sleep(RENEW).await;
+        // Run out: another process mints. A queue that is away may be back the next time.
+        if matches!(spine.shared_renew(&name, &token, LOCK).await, Ok(false)) {
+            return;
+        }
     }
 }
 

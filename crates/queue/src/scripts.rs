@@ -30,6 +30,7 @@ scripts! {
     PERMIT = ["budget.lua", "window.lua", "account.lua", "probe.lua", "correct.lua", "hold.lua", "permit.lua"],
     PLACES = ["places.lua"],
     READY = ["ready.lua"],
+    RENEW_LOCK = ["renew_lock.lua"],
     RING = ["ring.lua"],
     SETTINGS = ["budget.lua", "settings.lua"],
     SETTLE = ["budget.lua", "window.lua", "account.lua", "probe.lua", "correct.lua", "teams.lua", "settle.lua"],

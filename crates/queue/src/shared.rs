@@ -40,6 +40,20 @@ impl Spine {
         Ok(answer.map(|_| LockToken(token)))
     }
 
+    /// Keeps a lock of ours for so long from now on (1 ms to a day). False: it had run out.
+    ///
+    /// # Errors
+    /// When Redis cannot be asked.
+    pub async fn shared_renew(
+        &self,
+        name: &str,
+        token: &LockToken,
+        ttl: Duration,
+    ) -> Result<bool, QueueError> {
+        let args = [check(name)?.to_owned(), token.0.clone(), lifetime(ttl).to_string()];
+        self.run(&scripts::RENEW_LOCK, &args).await
+    }
+
     /// Opens a lock. False: it had run out.
     pub async fn shared_unlock(&self, name: &str, token: &LockToken) -> Result<bool, QueueError> {
         self.run(&scripts::UNLOCK, &[check(name)?.to_owned(), token.0.clone()]).await

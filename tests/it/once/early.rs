@@ -48,6 +48,28 @@ async fn many_jobs_refused_at_once_mint_no_second_token() {
 }
 
 #[tokio::test]
+async fn slow_mint_keeps_its_short_lock_until_it_ends() {
+    let scene = Scene::new().await;
+    let slow = FaultKind::Latency { ms: 10_000 };
+    scene.world.twin.fault(twin::Fault::once("POST", "access_tokens", slow));
+    let asked = scene.asked().await;
+    scene.worker();
+    scene.world.struck().await;
+    scene.worker();
+    let other = scene.asked().await;
+    let corner = scene.world.corner();
+    let keys = corner.keys().await;
+    let lock = keys.iter().find(|key| key.contains(":o:mint:")).expect("a lock while the mint is under way");
+    let left: i64 = corner.ask("PTTL", &[lock]).await;
+    assert!(left <= 4_000, "a process that is killed now holds others up for {left} ms");
+    for job in [asked.job, other.job] {
+        scene.succeeded(job).await;
+    }
+    assert_eq!(mints(&scene), 1, "the lock was renewed until the mint ended");
+    assert!(corner.keys().await.iter().all(|key| !key.contains(":o:mint:")), "it is opened at the end");
+}
+
+#[tokio::test]
 async fn a_removal_waits_for_a_token_that_is_too_new() {
     let scene = Scene::new().await;
     scene.worker();

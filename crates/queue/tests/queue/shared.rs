@@ -27,6 +27,16 @@ async fn a_lock_is_one_s_own() {
     assert!(!spine.shared_unlock("mint", &other).await.unwrap());
     assert!(spine.shared_unlock("mint", &mine).await.unwrap());
     assert!(!spine.shared_unlock("mint", &mine).await.unwrap());
+    let mine = spine.shared_lock("mint", Duration::from_secs(10)).await.unwrap().unwrap();
+    assert!(!spine.shared_renew("mint", &other, MINUTE).await.unwrap(), "only its holder renews it");
+    assert!(spine.shared_renew("mint", &mine, Duration::from_millis(1)).await.unwrap());
+    let next = loop {
+        if let Some(next) = spine.shared_lock("mint", MINUTE).await.unwrap() {
+            break next;
+        }
+    };
+    assert!(!spine.shared_renew("mint", &mine, MINUTE).await.unwrap(), "it ran out");
+    assert!(spine.shared_unlock("mint", &next).await.unwrap());
     let brief = spine.shared_lock("mint", Duration::from_millis(1)).await.unwrap().unwrap();
     while spine.shared_lock("mint", MINUTE).await.unwrap().is_none() {}
     assert!(!spine.shared_unlock("mint", &brief).await.unwrap(), "it ran out");
