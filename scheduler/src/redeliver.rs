@@ -22,7 +22,7 @@ const OVERLAP: TimeDelta = TimeDelta::hours(1);
 const ATTEMPTS: i16 = 3;
 const PAUSE: TimeDelta = TimeDelta::minutes(2);
 
-/// How much one step does for one installation; the next goes on where it ended.
+/// How much one step does for one App; the next goes on where it ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bounds {
     /// Deliveries of one page.
@@ -56,11 +56,11 @@ struct Lost {
     newest: Option<DateTime<Utc>>,
 }
 
-/// Reads the list of failed deliveries of every installation whose turn it is. Answers how many events were asked for
-/// again.
+/// Reads the list of failed deliveries of every App whose turn it is: GitHub keeps one list for all installations of an
+/// App. Answers how many events were asked for again.
 ///
 /// # Errors
-/// Of one installation, after all had their turn.
+/// Of one App, after all had their turn.
 pub async fn run(parts: Parts) -> Result<u64, StepError> {
     run_within(&parts, &Bounds::default()).await
 }
@@ -71,19 +71,19 @@ pub async fn run(parts: Parts) -> Result<u64, StepError> {
 /// The same.
 pub async fn run_within(parts: &Parts, bounds: &Bounds) -> Result<u64, StepError> {
     // All at the same time: one that is slow holds nobody up.
-    let all = parts.fleet.iter().map(|(installation, github)| in_turn(parts, (installation, github), bounds));
+    let apps = parts.fleet.apps();
+    let all = apps.iter().map(|installations| in_turn(parts, installations, bounds));
     join_all(all).await.into_iter().sum()
 }
 
+/// Reads an App's list on behalf of the first of its installations that GitHub did not tell to wait. Which one that is
+/// matters little: each remembers how far it read, and what was asked for is remembered for all.
 async fn in_turn(
     parts: &Parts,
-    (installation, github): (&InstallationId, &GitHub),
+    installations: &[&InstallationId],
     bounds: &Bounds,
 ) -> Result<u64, StepError> {
-    // A personal access token has no webhook of its own.
-    if parts.fleet.github_id(installation).is_none() || limited(&parts.spine, installation).await? {
-        return Ok(0);
-    }
+    let Some((installation, github)) = speaker(parts, installations).await? else { return Ok(0) };
     let mut read = parts.store.read().await?;
     read.installations().ensure(std::slice::from_ref(installation)).await?;
     let turn = read.installations().take_sweep(installation, EVERY).await?;
@@ -97,13 +97,29 @@ async fn in_turn(
         }
         Err(error) => Err(error),
         Ok(asked) => {
-            beats::succeeded("redeliver", installation);
+            for installation in installations {
+                beats::succeeded("redeliver", installation);
+            }
             Ok(asked)
         }
     }
 }
 
-/// One installation's turn.
+async fn speaker<'p>(
+    parts: &'p Parts,
+    installations: &[&'p InstallationId],
+) -> Result<Option<(&'p InstallationId, &'p GitHub)>, StepError> {
+    for &installation in installations {
+        if let Some(github) = parts.fleet.get(installation)
+            && !limited(&parts.spine, installation).await?
+        {
+            return Ok(Some((installation, github)));
+        }
+    }
+    Ok(None)
+}
+
+/// One App's turn, on behalf of one of its installations.
 struct Sweep<'s> {
     parts: &'s Parts,
     installation: &'s InstallationId,

@@ -16,7 +16,12 @@ mod sender;
 mod tokens;
 mod told;
 
-use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    sync::Arc,
+    time::Duration,
+};
 
 use domain::{InstallationId, KeyRing};
 use github::{Credential, GitHub, GitHubSettings, SettingsError};
@@ -48,8 +53,28 @@ struct Member {
     github: GitHub,
     /// GitHub's id of the App's installation; none for a personal access token.
     github_id: Option<i64>,
+    /// The App it belongs to; none for a personal access token.
+    app: Option<App>,
     /// Whether its GitHub limits requests.
     limited: bool,
+}
+
+/// A GitHub App: ids are unique on one GitHub only.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct App {
+    api_url: String,
+    id: String,
+}
+
+impl App {
+    fn of(settings: &GitHubSettings) -> Option<Self> {
+        match &settings.credential {
+            Credential::App { app_id, .. } => {
+                Some(Self { api_url: settings.api_url.to_string(), id: app_id.clone() })
+            }
+            Credential::Pat(_) => None,
+        }
+    }
 }
 
 impl fmt::Debug for Fleet {
@@ -76,12 +101,13 @@ impl Fleet {
                 Credential::App { installation_id, .. } => i64::try_from(*installation_id).ok(),
                 Credential::Pat(_) => None,
             };
+            let app = App::of(&settings);
             let meter = Arc::new(Meter::start(spine, &id, &budget));
             let tokens = Arc::new(SharedTokens::new(spine, keys, &id));
             let limited = budget.enabled;
             tokio::spawn(remind(spine.clone(), id.clone(), budget));
             let github = GitHub::metered(settings, meter.clone(), meter, tokens)?;
-            members.insert(id, Member { github, github_id, limited });
+            members.insert(id, Member { github, github_id, app, limited });
         }
         Ok(Self(Arc::new(members)))
     }
@@ -94,6 +120,21 @@ impl Fleet {
     /// Every installation with its client.
     pub fn iter(&self) -> impl Iterator<Item = (&InstallationId, &GitHub)> {
         self.0.iter().map(|(installation, member)| (installation, &member.github))
+    }
+
+    /// The installations of each App, by name. Those with a personal access token have none and are left out.
+    pub fn apps(&self) -> Vec<Vec<&InstallationId>> {
+        let mut apps: BTreeMap<&App, Vec<&InstallationId>> = BTreeMap::new();
+        for (installation, member) in self.0.iter() {
+            if let Some(app) = &member.app {
+                apps.entry(app).or_default().push(installation);
+            }
+        }
+        let mut apps: Vec<_> = apps.into_values().collect();
+        for installations in &mut apps {
+            installations.sort();
+        }
+        apps
     }
 
     /// GitHub's id of the App's installation.

@@ -57,6 +57,24 @@ async fn an_event_is_of_the_installation_whose_secret_signed_it() {
 }
 
 #[tokio::test]
+async fn failed_deliveries_of_an_app_are_listed_once_for_all_its_installations() {
+    let scene = Scene::start(builder().webhooks(COMMON)).await;
+    let world = &scene.world;
+    let listed = || world.twin.ledger().of("GET", "deliveries").count();
+    scheduler::redeliver::run(world.scheduling()).await.unwrap();
+    assert_eq!(listed(), 1, "acme and globex are installations of one App");
+    sqlx::query("UPDATE webhook_sweeps SET next_at = now()").execute(world.sql()).await.unwrap();
+    let first = domain::InstallationId::default();
+    world
+        .spine()
+        .pause(&first, std::time::Duration::from_mins(10), queue::Reason::SecondaryLimit)
+        .await
+        .unwrap();
+    scheduler::redeliver::run(world.scheduling()).await.unwrap();
+    assert_eq!(listed(), 2, "the other installation reads it while GitHub has told the first to wait");
+}
+
+#[tokio::test]
 async fn an_event_that_names_no_installation_is_of_the_organisation_it_names() {
     let scene = Scene::start(builder().webhooks(COMMON)).await;
     let world = &scene.world;
