@@ -19,8 +19,8 @@ const LOOK: Duration = Duration::from_secs(1);
 const GRACE: Duration = Duration::from_secs(15);
 /// Rows compared at a time.
 const PAGE: i64 = 500;
-/// Rows of one sweep; more wait for the next.
-const MOST: usize = 200_000;
+/// Rows one sweep compares; the next goes on where it ended.
+const MAX_ROWS_PER_SWEEP: usize = 200_000;
 
 /// What one scheduler remembers of the queue's history.
 #[derive(Debug)]
@@ -30,6 +30,18 @@ pub struct Memory {
     grace: Duration,
     /// Workers still have time to put their leases back.
     granting: bool,
+    /// The comparison under way, if the last sweep did not come to its end.
+    unfinished: Option<Comparison>,
+    most: usize,
+}
+
+/// One comparison of all open rows, which may take several sweeps.
+#[derive(Clone, Copy, Debug)]
+struct Comparison {
+    /// The newest row compared so far.
+    after: Option<JobId>,
+    /// Workers had had their time when it began.
+    granted: bool,
 }
 
 impl Default for Memory {
@@ -41,7 +53,20 @@ impl Default for Memory {
 impl Memory {
     /// A memory that gives workers so long to put their leases back.
     pub fn with_grace(grace: Duration) -> Self {
-        Self { epoch: None, since: Instant::now(), grace, granting: true }
+        Self {
+            epoch: None,
+            since: Instant::now(),
+            grace,
+            granting: true,
+            unfinished: None,
+            most: MAX_ROWS_PER_SWEEP,
+        }
+    }
+
+    /// A memory of which one sweep compares so many rows.
+    #[must_use]
+    pub fn with_rows(self, most: usize) -> Self {
+        Self { most, ..self }
     }
 
     /// Takes the queue's mark in. True: it is gone, or not the one we knew.
@@ -50,6 +75,7 @@ impl Memory {
         if changed {
             self.since = Instant::now();
             self.granting = true;
+            self.unfinished = None;
         }
         self.epoch = epoch;
         changed
@@ -85,7 +111,8 @@ pub(crate) async fn keep(parts: Parts, draining: CancellationToken) -> Result<()
             _ = ticks.tick() => {}
             () = draining.cancelled() => break,
         }
-        let due = last.is_none_or(|last| last.elapsed() >= EVERY) || memory.again();
+        let due =
+            last.is_none_or(|last| last.elapsed() >= EVERY) || memory.again() || memory.unfinished.is_some();
         let gone = parts.spine.epoch().await.is_ok_and(|epoch| epoch.is_none() || epoch != memory.epoch);
         if due || gone {
             beats::take("sweep", run(&parts, &mut memory)).await;
@@ -97,24 +124,31 @@ pub(crate) async fn keep(parts: Parts, draining: CancellationToken) -> Result<()
     Ok(())
 }
 
-/// Compares every open row with the queue, once. Answers how many jobs were put back.
+/// Compares open rows with the queue, up to a number of them; the next sweep goes on there. Returns how many jobs were put
+/// back.
+///
+/// # Errors
+/// When the database or the queue is away. The next sweep goes on where this one failed.
 pub async fn run(parts: &Parts, memory: &mut Memory) -> Result<u64, StepError> {
-    let lost = memory.changed(parts.spine.epoch().await?);
-    let granted = memory.granted();
-    let (mut after, mut seen, mut back) = (None, 0, 0);
-    while seen < MOST {
-        let rows = parts.store.read().await?.jobs().open(after, PAGE).await?;
-        let Some(newest) = rows.last() else { break };
-        after = Some(newest.id);
-        seen += rows.len();
-        back += put_back(parts, memory, &rows).await?;
-    }
-    if granted {
-        memory.granting = false;
-    }
-    if lost {
+    if memory.changed(parts.spine.epoch().await?) {
+        // Marked before it is filled: a mark that is gone again, or a scheduler that knows no mark, begins anew.
         parts.spine.mark_epoch().await?;
         memory.epoch = parts.spine.epoch().await?;
+    }
+    let begun = Comparison { after: None, granted: memory.granted() };
+    let mut comparison = *memory.unfinished.insert(memory.unfinished.unwrap_or(begun));
+    let (mut seen, mut back) = (0, 0);
+    while seen < memory.most {
+        let rows = parts.store.read().await?.jobs().open(comparison.after, PAGE).await?;
+        let Some(newest) = rows.last() else {
+            memory.unfinished = None;
+            memory.granting &= !comparison.granted;
+            break;
+        };
+        comparison.after = Some(newest.id);
+        seen += rows.len();
+        back += put_back(parts, memory, &rows).await?;
+        memory.unfinished = Some(comparison);
     }
     Ok(back)
 }

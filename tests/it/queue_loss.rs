@@ -34,6 +34,32 @@ async fn queued_jobs_are_put_back_once() {
 }
 
 #[tokio::test]
+async fn sweeps_of_few_rows_compare_all_rows_in_turns() {
+    let (world, ada) = scene(World::builder().workers(0)).await;
+    world.provision(&ada, wish("ci")).await;
+    sqlx::query(
+        "INSERT INTO jobs (id, kind, installation, team_id, requester_user, runner_id, deadline_at, params)
+         SELECT gen_random_uuid(), kind, installation, team_id, requester_user, runner_id, deadline_at, params
+         FROM jobs, generate_series(1, 1200)",
+    )
+    .execute(world.sql())
+    .await
+    .unwrap();
+    world.corner().flush().await;
+    let mut memory = sweep::Memory::default().with_rows(500);
+    for back in [500, 500, 201, 0, 0] {
+        assert_eq!(sweep::run(&world.scheduling(), &mut memory).await.unwrap(), back);
+    }
+    // Lost again in the midst of a comparison: it begins anew.
+    world.corner().flush().await;
+    assert_eq!(sweep::run(&world.scheduling(), &mut memory).await.unwrap(), 500);
+    world.corner().flush().await;
+    for back in [500, 500, 201] {
+        assert_eq!(sweep::run(&world.scheduling(), &mut memory).await.unwrap(), back);
+    }
+}
+
+#[tokio::test]
 async fn the_scheduler_notices_a_flush_by_itself() {
     let (world, ada) = scene(World::builder().workers(0).scheduler()).await;
     holds("the queue is marked", || async { world.spine().epoch().await.unwrap().is_some() }).await;
