@@ -49,6 +49,22 @@ async fn a_team_moves_only_when_nothing_of_it_is_left() {
 }
 
 #[tokio::test]
+async fn team_with_runner_groups_moves_only_with_groups_of_its_new_installation() {
+    let world = builder().workers(0).start().await;
+    let root = world.admin().await;
+    let new = json!({ "name": "green", "installation": "default", "allowed_runner_group_ids": [7] });
+    let green = world.post("/admin/teams", &root, &new).await.expect(201).body;
+    let path = format!("/admin/teams/{}", green["id"].as_str().unwrap());
+    let refused = world.patch(&path, &root, &json!({ "installation": SECOND })).await;
+    assert_eq!(refused.refused(422, "validation_failed").pointers(), ["/allowed_runner_group_ids"]);
+    let kept = world.get(&path, &root).await.expect(200).body;
+    assert_eq!((&kept["installation"], &kept["allowed_runner_group_ids"]), (&json!("default"), &json!([7])));
+    let moved = json!({ "installation": SECOND, "allowed_runner_group_ids": [] });
+    let moved = world.patch(&path, &root, &moved).await.expect(200).body;
+    assert_eq!((&moved["installation"], &moved["allowed_runner_group_ids"]), (&json!(SECOND), &json!([])));
+}
+
+#[tokio::test]
 async fn a_team_of_an_installation_nobody_serves_gets_nothing() {
     let world = World::builder().workers(0).start().await;
     world.store().read().await.unwrap().installations().ensure(&[second()]).await.unwrap();
