@@ -9,15 +9,38 @@ use store::{SealedCredential, Tx};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::{app::App, error::ApiResult, views::Warning};
+use crate::{app::App, error::ApiResult, openapi, views::Warning};
 
 /// Nobody on the way keeps a copy.
 pub(crate) const NO_STORE: [(HeaderName, &str); 1] = [(header::CACHE_CONTROL, "no-store")];
+
+/// What a job handed out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum CredentialKind {
+    /// A JIT config.
+    JitConfig,
+    /// A registration token.
+    RegistrationToken,
+}
+
+impl CredentialKind {
+    /// The word in answers.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::JitConfig => "jit_config",
+            Self::RegistrationToken => "registration_token",
+        }
+    }
+}
 
 /// A JIT config. The encoded config is a secret: whoever has it can be the runner.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Credential)]
 pub(crate) struct CredentialView {
+    /// Tells it from a registration token.
+    #[schema(schema_with = openapi::jit_config)]
+    kind: CredentialKind,
     /// Our id of the runner.
     runner_id: Uuid,
     /// Its name on GitHub.
@@ -45,6 +68,9 @@ pub(crate) struct CredentialView {
 #[derive(Serialize, ToSchema)]
 #[schema(as = RegistrationToken)]
 pub(crate) struct TokenView {
+    /// Tells it from a JIT config.
+    #[schema(schema_with = openapi::registration_token)]
+    kind: CredentialKind,
     /// Our id of the runner.
     runner_id: Uuid,
     /// The name it is to register itself under.
@@ -71,6 +97,10 @@ pub(crate) struct TokenView {
 /// What a job that makes a runner hands out.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
+#[schema(discriminator(property_name = "kind", mapping(
+    ("jit_config" = "#/components/schemas/Credential"),
+    ("registration_token" = "#/components/schemas/RegistrationToken"),
+)))]
 pub(crate) enum Handout {
     /// Of `POST /runners/jit`.
     Jit(CredentialView),
@@ -132,6 +162,7 @@ fn open(app: &App, job: &Job, credential: &SealedCredential, runner: Runner) -> 
     if job.kind == JobKind::Register {
         let github_url = app.web_urls.get(&runner.installation).cloned().unwrap_or_default();
         return Ok(Handout::Token(TokenView {
+            kind: CredentialKind::RegistrationToken,
             runner_id,
             configuration_command: configuration(&runner, &github_url, secret.expose()),
             runner_name,
@@ -145,6 +176,7 @@ fn open(app: &App, job: &Job, credential: &SealedCredential, runner: Runner) -> 
         }));
     }
     Ok(Handout::Jit(CredentialView {
+        kind: CredentialKind::JitConfig,
         runner_id,
         runner_name,
         encoded_jit_config: secret.expose().to_owned(),

@@ -48,19 +48,22 @@ fn documented() -> OpenApiRouter<App> {
         .merge(health::router())
 }
 
-/// The OpenAPI 3.1 description of everything the API answers.
-pub fn description() -> utoipa::openapi::OpenApi {
-    let mut description = documented().into_openapi();
+fn completed(mut description: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
     openapi::name_calls(&mut description);
     openapi::refine_parameters(&mut description);
+    openapi::split_provision_body(&mut description);
     description
+}
+
+/// The OpenAPI 3.1 description of everything the API answers.
+pub fn description() -> utoipa::openapi::OpenApi {
+    completed(documented().into_openapi())
 }
 
 /// The whole HTTP side: the API, its description at `/openapi.json`, Swagger UI at `/docs`, health and metrics.
 pub fn router(app: App) -> Router {
-    let (router, mut description) = documented().split_for_parts();
-    openapi::name_calls(&mut description);
-    openapi::refine_parameters(&mut description);
+    let (router, description) = documented().split_for_parts();
+    let description = completed(description);
     let https = app.server.public_url.as_ref().is_some_and(|url| url.scheme() == "https");
     router
         .merge(SwaggerUi::new("/docs").url("/openapi.json", description))

@@ -9,7 +9,8 @@ use serde_json::Value;
 use utoipa::{
     Modify, OpenApi, ToSchema,
     openapi::{
-        ContentBuilder, KnownFormat, ObjectBuilder, RefOr, Response, ResponseBuilder, Schema, SchemaFormat,
+        ContentBuilder, KnownFormat, ObjectBuilder, OneOfBuilder, Ref, RefOr, Response, ResponseBuilder,
+        Schema, SchemaFormat,
         extensions::Extensions,
         path::ParameterIn,
         schema::{SchemaType, Type},
@@ -17,7 +18,7 @@ use utoipa::{
     },
 };
 
-use crate::error::ProblemBody;
+use crate::{error::ProblemBody, handout::CredentialKind};
 
 fn words<'w>(words: impl Iterator<Item = &'w str>) -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words))
@@ -44,8 +45,16 @@ word_schemas! {
 }
 
 pub(crate) fn blocked_on() -> Schema {
+    words_or_null(BlockedOn::ALL.iter().map(|word| word.as_str()))
+}
+
+pub(crate) fn drift_response_or_null() -> Schema {
+    words_or_null(DriftResponse::ALL.iter().map(|word| word.as_str()))
+}
+
+fn words_or_null<'w>(words: impl Iterator<Item = &'w str>) -> Schema {
     let or_null = SchemaType::from_iter([Type::String, Type::Null]);
-    let words = BlockedOn::ALL.iter().map(|word| Value::from(word.as_str())).chain([Value::Null]);
+    let words = words.map(Value::from).chain([Value::Null]);
     schema(ObjectBuilder::new().schema_type(or_null).enum_values(Some(words)))
 }
 
@@ -75,7 +84,7 @@ pub(crate) fn problem_responses(groups: &[&[ProblemCode]]) -> BTreeMap<String, R
         }
     }
     let body = || {
-        let problem = utoipa::openapi::Ref::from_schema_name(ProblemBody::name());
+        let problem = Ref::from_schema_name(ProblemBody::name());
         ContentBuilder::new().schema(Some(problem)).build()
     };
     by_status
@@ -163,11 +172,49 @@ fn known_schema(path: &str, parameter: &str) -> Option<Schema> {
         (_, "since" | "until") => {
             schema(text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime))))
         }
+        (_, "Prefer") => schema(text()),
         (_, "Idempotency-Key") => {
             schema(text().min_length(Some(1)).max_length(Some(255)).pattern(Some("^[!-~]+$")))
         }
         _ => return None,
     })
+}
+
+/// Replaces the body of a provision request by two, of which each has one way to name the runner: generators of clients
+/// understand "exactly one of two members" in no other form.
+pub(crate) fn split_provision_body(description: &mut utoipa::openapi::OpenApi) {
+    const NAMES: [&str; 2] = ["runner_name", "runner_name_prefix"];
+    let Some(components) = &mut description.components else { return };
+    let Some(RefOr::T(Schema::Object(whole))) = components.schemas.get("ProvisionBody").cloned() else {
+        return;
+    };
+    let mut either = OneOfBuilder::new().description(whole.description.clone());
+    for (name, given) in [("ProvisionByName", NAMES[0]), ("ProvisionByPrefix", NAMES[1])] {
+        let mut body = whole.clone();
+        body.required.push(given.to_owned());
+        for member in NAMES {
+            if let Some(RefOr::T(Schema::Object(property))) = body.properties.get_mut(member) {
+                let kind = if member == given { Type::String } else { Type::Null };
+                property.schema_type = kind.into();
+                if member != given {
+                    (property.example, property.min_length, property.max_length) = (None, None, None);
+                }
+            }
+        }
+        components.schemas.insert(name.to_owned(), Schema::Object(body).into());
+        either = either.item(Ref::from_schema_name(name));
+    }
+    components.schemas.insert("ProvisionBody".to_owned(), Schema::OneOf(either.build()).into());
+}
+
+/// A text that is always the same.
+pub(crate) fn jit_config() -> Schema {
+    schema(words(std::iter::once(CredentialKind::JitConfig.as_str())))
+}
+
+/// A text that is always the same.
+pub(crate) fn registration_token() -> Schema {
+    schema(words(std::iter::once(CredentialKind::RegistrationToken.as_str())))
 }
 
 /// What the routes do not say themselves.

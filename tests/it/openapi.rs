@@ -103,6 +103,8 @@ fn every_call_says_what_it_does_and_what_it_answers() {
     for (method, path, operation) in calls(&description) {
         let call = format!("{method} {path}");
         assert!(operation["summary"].as_str().is_some_and(|text| !text.is_empty()), "{call}: no summary");
+        let about = operation["description"].as_str().unwrap_or_default();
+        assert!(about.len() > 10 && about != operation["summary"], "{call}: no description");
         let id = operation["operationId"].as_str().unwrap();
         assert!(ids.insert(id.to_owned()), "{call}: {id} is not unique");
         let answers = operation["responses"].as_object().unwrap();
@@ -114,6 +116,59 @@ fn every_call_says_what_it_does_and_what_it_answers() {
                 assert!(content.is_object(), "{call}: {status} is not described");
             }
         }
+    }
+}
+
+#[test]
+fn provision_body_has_exactly_one_way_to_name_the_runner() {
+    let description = description();
+    let schemas = &description["components"]["schemas"];
+    let refs: Vec<&str> = schemas["ProvisionBody"]["oneOf"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["$ref"].as_str().unwrap().rsplit('/').next().unwrap())
+        .collect();
+    assert_eq!(refs, ["ProvisionByName", "ProvisionByPrefix"]);
+    for (schema, given, other) in [
+        ("ProvisionByName", "runner_name", "runner_name_prefix"),
+        ("ProvisionByPrefix", "runner_name_prefix", "runner_name"),
+    ] {
+        let body = &schemas[schema];
+        assert_eq!(body["required"], json!([given]));
+        assert_eq!(body["additionalProperties"], false);
+        let members = &body["properties"];
+        assert_eq!((&members[given]["type"], &members[given]["minLength"]), (&json!("string"), &json!(1)));
+        assert_eq!(members[other]["type"], "null");
+        assert_eq!(members["runner_group_id"]["minimum"], 1);
+    }
+}
+
+#[test]
+fn kinds_of_credentials_are_told_apart_by_a_discriminator() {
+    let description = description();
+    let schemas = &description["components"]["schemas"];
+    let discriminator = &schemas["Handout"]["discriminator"];
+    assert_eq!(discriminator["propertyName"], "kind");
+    for (word, schema) in [("jit_config", "Credential"), ("registration_token", "RegistrationToken")] {
+        assert_eq!(discriminator["mapping"][word], format!("#/components/schemas/{schema}"));
+        assert_eq!(schemas[schema]["properties"]["kind"]["enum"], json!([word]));
+        assert!(schemas[schema]["required"].as_array().unwrap().contains(&json!("kind")));
+    }
+}
+
+#[tokio::test]
+async fn answers_over_a_public_https_address_demand_https_from_browsers() {
+    let header = "strict-transport-security";
+    let world = World::builder().workers(0).public_url("https://runners.example").start().await;
+    for path in ["/health/live", "/api/v1/auth/me", "/nowhere"] {
+        let answer = world.root("GET", path).send().await;
+        assert_eq!(answer.header(header), "max-age=31536000", "{path}");
+    }
+    for builder in [World::builder(), World::builder().public_url("http://127.0.0.1:8080")] {
+        let world = builder.workers(0).start().await;
+        let answer = world.root("GET", "/health/live").send().await;
+        assert!(answer.headers.get(header).is_none());
     }
 }
 

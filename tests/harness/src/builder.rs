@@ -6,7 +6,7 @@ use devstack::{Layout, WrongClock};
 use domain::{DriftRules, InstallationId, Secret};
 use github::Scope;
 use queue::BudgetSettings;
-use runtime::config::{LabelEnforcement, ServerGuards, WebhookSecret};
+use runtime::config::{LabelEnforcement, ServerConfig, ServerGuards, TrustedProxies, WebhookSecret};
 use scheduler::Watch;
 use twin::{Algorithm, IssuerConfig, Limits, TwinConfig, WebhookConfig};
 
@@ -42,6 +42,7 @@ pub struct Builder {
     pub(crate) registration_tokens: bool,
     pub(crate) proxies: String,
     pub(crate) guards: ServerGuards,
+    pub(crate) public_url: Option<String>,
 }
 
 /// A further installation.
@@ -102,6 +103,7 @@ impl Default for Builder {
             registration_tokens: false,
             proxies: String::new(),
             guards: wide_guards(),
+            public_url: None,
             own_servers: false,
             redis: None,
             clocks: Vec::new(),
@@ -241,6 +243,27 @@ impl Builder {
     /// What protects the API from those who ask too much; next to nothing when not said.
     pub fn guards(self, guards: ServerGuards) -> Self {
         Self { guards, ..self }
+    }
+
+    /// The address clients know the API by; none when not said.
+    pub fn public_url(self, url: &str) -> Self {
+        Self { public_url: Some(url.to_owned()), ..self }
+    }
+
+    /// Where the API listens and what it grants each caller.
+    pub(crate) fn server(&self) -> ServerConfig {
+        let many = |n| NonZeroU32::new(n).unwrap();
+        ServerConfig {
+            host: "127.0.0.1".to_owned(),
+            port: 0,
+            default_wait: Duration::ZERO,
+            trusted_proxies: TrustedProxies::parse(&self.proxies).unwrap_or_default(),
+            public_url: self.public_url.as_ref().map(|url| url.parse().unwrap()),
+            metrics_listen: None,
+            rate_per_minute: many(1_000_000),
+            rate_burst: many(100_000),
+            guards: self.guards.clone(),
+        }
     }
 
     /// What GitHub is told, with the API at `url`.

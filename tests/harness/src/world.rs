@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeMap,
     io::Write,
-    num::NonZeroU32,
     path::PathBuf,
     sync::{
         Mutex, OnceLock,
@@ -21,7 +20,7 @@ use oidc::{HttpSettings, TrustedIssuer, Verifier};
 use queue::{Announcements, Spine};
 use runtime::{
     Clock, FixedClock,
-    config::{IssuerPolicy, ServerConfig, ServerGuards, TrustedProxies, WebhookSecret},
+    config::{IssuerPolicy, ServerConfig, WebhookSecret},
     health::Progress,
     shutdown::Shutdown,
 };
@@ -355,11 +354,10 @@ impl World {
             self.issuers.iter().enumerate().map(|(nth, issuer)| trusted(nth, issuer)).collect();
         let (installations, secrets) = (self.choices.default_groups(), self.choices.webhook_secrets());
         let tokens = self.choices.registration_tokens;
-        let proxies = TrustedProxies::parse(&self.choices.proxies).unwrap_or_default();
-        let guards = self.choices.guards.clone();
+        let server = self.choices.server();
         let limits = ConnectionLimits {
-            per_address: usize::try_from(guards.connections_per_address.get()).unwrap(),
-            trusted: proxies.clone(),
+            per_address: usize::try_from(server.guards.connections_per_address.get()).unwrap(),
+            trusted: server.trusted_proxies.clone(),
             ..ConnectionLimits::default()
         };
         Process::start("api", move |shutdown| async move {
@@ -368,7 +366,7 @@ impl World {
             let app = app(
                 (&database, &corner),
                 (verifier, &issuers),
-                (installations, secrets, tokens, (proxies, guards)),
+                (installations, secrets, tokens, server),
                 &shutdown,
             );
             tokio::spawn(api::upkeep(app.clone()));
@@ -398,16 +396,15 @@ fn token_keys() -> KeyRing {
 fn app(
     (database, corner): (&Database, &Corner),
     (verifier, issuers): (Verifier, &[TrustedIssuer]),
-    (installations, webhook_secrets, registration_tokens, (trusted_proxies, guards)): (
+    (installations, webhook_secrets, registration_tokens, server): (
         BTreeMap<InstallationId, i64>,
         Vec<WebhookSecret>,
         bool,
-        (TrustedProxies, ServerGuards),
+        ServerConfig,
     ),
     shutdown: &Shutdown,
 ) -> api::App {
     let spine = corner.spine();
-    let many = |n| NonZeroU32::new(n).unwrap();
     api::App::new(api::Parts {
         store: database.service_store(10),
         announcements: Announcements::start(&spine),
@@ -415,17 +412,7 @@ fn app(
         default_issuer: issuers.first().map(|first| first.issuer.clone()).unwrap_or_default(),
         verifier,
         keys: keys(),
-        server: ServerConfig {
-            host: "127.0.0.1".to_owned(),
-            port: 0,
-            default_wait: Duration::ZERO,
-            trusted_proxies,
-            public_url: None,
-            metrics_listen: None,
-            rate_per_minute: many(1_000_000),
-            rate_burst: many(100_000),
-            guards,
-        },
+        server,
         web_urls: installations.keys().map(|id| (id.clone(), format!("https://github.test/{id}"))).collect(),
         registration_tokens,
         installations,

@@ -13,21 +13,22 @@ use uuid::Uuid;
 #[serde(deny_unknown_fields)]
 pub(crate) struct ProvisionBody {
     /// The exact name: 1 to 64 characters of `A-Z a-z 0-9 . _ -`.
-    #[schema(max_length = 64, example = "gpu-builder-7")]
+    #[schema(min_length = 1, max_length = 64, example = "gpu-builder-7")]
     pub(crate) runner_name: Option<String>,
     /// A generated name behind this prefix (1 to 51 characters): safer, since a generated name is never used twice.
-    #[schema(max_length = 51, example = "ci")]
+    #[schema(min_length = 1, max_length = 51, example = "ci")]
     pub(crate) runner_name_prefix: Option<String>,
     /// Labels besides the team's required ones, which are always added.
     #[serde(default)]
     #[schema(max_items = 100, example = json!(["self-hosted", "linux"]))]
     pub(crate) labels: Vec<String>,
     /// GitHub's runner group; without it, the default group.
+    #[schema(minimum = 1)]
     pub(crate) runner_group_id: Option<i64>,
     /// Needed by those who belong to several teams.
     pub(crate) team_id: Option<Uuid>,
-    /// Work folder on the runner's machine, relative.
-    #[schema(default = "_work", max_length = 100)]
+    /// Work folder on the runner's machine, relative; `_work` without it.
+    #[schema(min_length = 1, max_length = 100)]
     pub(crate) work_folder: Option<String>,
     /// The runner software you will start, to be told when GitHub is about to take it no more.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -40,7 +41,7 @@ pub(crate) struct ProvisionBody {
 #[serde(deny_unknown_fields)]
 pub(crate) struct RegisterBody {
     /// The exact name: 1 to 64 characters of `A-Z a-z 0-9 . _ -`.
-    #[schema(max_length = 64, example = "old-builder-7")]
+    #[schema(min_length = 1, max_length = 64, example = "old-builder-7")]
     runner_name: String,
     /// Labels besides the team's required ones, which are always added.
     #[serde(default)]
@@ -48,9 +49,8 @@ pub(crate) struct RegisterBody {
     labels: Vec<String>,
     /// Needed by those who belong to several teams.
     team_id: Option<Uuid>,
-    /// Takes one workflow job and is gone.
+    /// Takes one workflow job and is gone; true without it.
     #[serde(default = "ephemeral")]
-    #[schema(default = true)]
     pub(crate) ephemeral: bool,
 }
 
