@@ -76,6 +76,8 @@ impl Health {
 }
 
 /// Alive: every loop of this process has made progress lately.
+///
+/// For liveness probes: 503 means that a restart helps.
 #[utoipa::path(
     get, path = "/health/live", tag = "health", security(()),
     responses(
@@ -97,6 +99,8 @@ fn loops(app: &App) -> Vec<Check> {
 }
 
 /// Ready: the database, the queue and the identity provider's keys are there.
+///
+/// For readiness probes: 503 means that requests would fail now.
 #[utoipa::path(
     get, path = "/health/ready", tag = "health", security(()),
     responses(
@@ -126,6 +130,8 @@ async fn needs(app: &App) -> Vec<Check> {
 }
 
 /// Both at once, for people.
+///
+/// With the version, and each check by name; always answered, 503 when one check fails.
 #[utoipa::path(
     get, path = "/health", tag = "health", security(()),
     responses(
@@ -140,6 +146,8 @@ pub(crate) async fn health(State(app): State<App>) -> Response {
 }
 
 /// Metrics in Prometheus' text format; not here where they have a listener of their own (`METRICS_LISTEN`).
+///
+/// Of this process alone; workers and schedulers have listeners of their own.
 #[utoipa::path(
     get, path = "/metrics", tag = "health", security(()),
     responses((status = 200, description = "Metrics", body = String, content_type = "text/plain")),

@@ -24,6 +24,25 @@ pub(crate) fn page(limit: Option<i64>, offset: Option<i64>, cursor: Option<&str>
     Ok(Page { limit, offset, before })
 }
 
+/// Whether a list leaves out what is deactivated, as `active_only` or its opposite `include_inactive` says; by default it
+/// does not.
+///
+/// # Errors
+/// `validation_failed` when the two contradict each other.
+pub(crate) fn only_active(
+    active_only: Option<bool>,
+    include_inactive: Option<bool>,
+) -> Result<bool, Problem> {
+    match (active_only, include_inactive) {
+        (Some(active_only), Some(include_inactive)) if active_only == include_inactive => {
+            Err(Problem::field("query:include_inactive", "contradicts active_only"))
+        }
+        (active_only, include_inactive) => {
+            Ok(active_only.or(include_inactive.map(|include| !include)).unwrap_or(false))
+        }
+    }
+}
+
 fn read_cursor(text: &str) -> Result<Uuid, Problem> {
     URL_SAFE_NO_PAD
         .decode(text)
@@ -113,6 +132,15 @@ mod tests {
         ] {
             assert!(page(limit, offset, cursor).is_err());
         }
+    }
+
+    #[test]
+    fn inactive_rows_are_left_out_when_either_parameter_says_so() {
+        assert_eq!(only_active(None, None), Ok(false));
+        assert_eq!(only_active(Some(true), None), Ok(true));
+        assert_eq!(only_active(None, Some(false)), Ok(true));
+        assert_eq!(only_active(Some(false), Some(true)), Ok(false));
+        assert!(only_active(Some(true), Some(true)).is_err());
     }
 
     #[test]

@@ -398,7 +398,7 @@ pub(crate) struct ClientView {
 #[schema(as = ClaimRule)]
 pub(crate) struct ClaimRuleBody {
     /// Pattern of the whole subject; case counts. It must be written out past the owner, unless a claim names one.
-    #[schema(example = "repo:octo-org/deploy:environment:prod")]
+    #[schema(min_length = 1, example = "repo:octo-org/deploy:environment:prod")]
     pub(crate) subject: String,
     /// Exact values of further claims.
     #[serde(default)]

@@ -22,6 +22,8 @@ mod failures;
 #[cfg(test)]
 mod fences;
 #[cfg(test)]
+mod filters;
+#[cfg(test)]
 mod github_seam;
 #[cfg(test)]
 mod happy;

@@ -2,7 +2,7 @@
 
 use axum::{Json, extract::State};
 use chrono::{DateTime, Utc};
-use domain::RunnerId;
+use domain::{RunnerId, resolve_audit_event};
 use store::{AuditFilter, Visible};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
@@ -24,7 +24,7 @@ pub(crate) fn router() -> OpenApiRouter<App> {
 list_params! {
     /// Which rows.
     AuditParams {
-        /// Only of this event type.
+        /// Only of this event type; names of the predecessor count too.
         event_type: String = String,
         /// Only of this team, by id or name; also as `team_id`.
         #[serde(alias = "team_id")]
@@ -49,6 +49,8 @@ list_body! {
 problems! { AuditProblems: ValidationFailed; }
 
 /// List what was done and tried: by you and in your teams; admins see all.
+///
+/// Newest first. Equal refusals of one minute share a row, which counts them in `occurrences`.
 #[utoipa::path(
     get, path = "/audit-logs", tag = "audit", params(AuditParams),
     responses((status = 200, description = "Newest first", body = AuditList), AuditProblems),
@@ -59,12 +61,19 @@ pub(crate) async fn list(
     Params(params): Params<AuditParams>,
 ) -> ApiResult<Json<AuditList>> {
     let page = params.page()?;
+    let (event_type, success) = match params.event_type {
+        Some(name) => {
+            let (event_type, success) = resolve_audit_event(name, params.success);
+            (Some(event_type), success)
+        }
+        None => (None, params.success),
+    };
     let filter = AuditFilter {
-        event_type: params.event_type,
+        event_type,
         team: filtered_team(&app, params.team.as_deref()).await?,
         runner: params.runner.map(RunnerId::from),
         identity: params.user,
-        success: params.success,
+        success,
         since: params.since,
     };
     let mut lists = app.lists(&caller).await?;

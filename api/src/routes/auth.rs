@@ -1,7 +1,7 @@
 //! Who am I, and what may I do?
 
 use axum::{Json, extract::State};
-use domain::{Requester, TeamId};
+use domain::Requester;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::{
     app::App,
-    body::Params,
+    body::{Params, filtered_team},
     caller::{Authorised, Known},
     error::ApiResult,
     openapi::problems,
@@ -75,9 +75,9 @@ pub(crate) struct LabelPolicyView {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct PolicyParams {
-    /// Needed by those who belong to several teams.
-    #[param(value_type = Option<Uuid>)]
-    team_id: Option<Uuid>,
+    /// Needed by callers who belong to several teams; by id or name, also as `team_id`.
+    #[serde(alias = "team_id")]
+    team: Option<String>,
 }
 
 problems! {
@@ -86,6 +86,8 @@ problems! {
 }
 
 /// Show who you are.
+///
+/// Identity, permissions and teams as they are now. This call answers a machine client of a deactivated team too.
 #[utoipa::path(
     get, path = "/auth/me", tag = "me",
     responses((status = 200, description = "You", body = Me), MeProblems),
@@ -118,6 +120,8 @@ pub(crate) async fn me(Known(caller): Known) -> Json<Me> {
 }
 
 /// Show what labels, groups and how many runners your team may have.
+///
+/// Callers who belong to several teams name one.
 #[utoipa::path(
     get, path = "/auth/my-label-policy", tag = "me", params(PolicyParams),
     responses((status = 200, description = "The policy", body = LabelPolicyView), PolicyProblems),
@@ -127,7 +131,7 @@ pub(crate) async fn my_label_policy(
     Authorised(caller): Authorised,
     Params(params): Params<PolicyParams>,
 ) -> ApiResult<Json<LabelPolicyView>> {
-    let id = caller.choose_team(params.team_id.map(TeamId::from))?;
+    let id = caller.choose_team(filtered_team(&app, params.team.as_deref()).await?)?;
     let team = app.store.read().await?.teams().get(id).await?;
     let team = team.ok_or_else(|| domain::Problem::not_found("team"))?;
     let mut groups = team.allowed_runner_group_ids;

@@ -25,6 +25,8 @@ pub(crate) struct MyTeams {
 problems! { MyTeamsProblems: ; }
 
 /// List the teams you belong to.
+///
+/// One page, by name, with policy and counts; deactivated teams included.
 #[utoipa::path(
     get, path = "/teams/my-teams", tag = "me",
     responses((status = 200, description = "By name", body = MyTeams), MyTeamsProblems),

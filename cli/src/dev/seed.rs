@@ -32,7 +32,7 @@ pub(crate) async fn team(store: &Store, draft: &TeamDraft) -> anyhow::Result<Tea
     match store.teams().insert(id, draft).await {
         Ok(()) => Ok(id),
         Err(error) if error.constraint() == Some("teams_name_key") => {
-            let teams = store.teams().list(FIRST).await?.items;
+            let teams = store.teams().list(false, FIRST).await?.items;
             let same = teams.into_iter().find(|team| team.name.eq_ignore_ascii_case(&draft.name));
             Ok(same.with_context(|| format!("cannot find the team {}", draft.name))?.id)
         }

@@ -8,6 +8,7 @@ mod call;
 mod caller;
 mod claim_rule;
 mod error_chain;
+mod event_alias;
 mod fleet;
 mod glob;
 mod ids;
@@ -31,6 +32,7 @@ pub use call::{Call, CallState, reap_due};
 pub use caller::{Caller, MachineClient, Membership, Requester, User};
 pub use claim_rule::ClaimRule;
 pub use error_chain::error_chain;
+pub use event_alias::{AUDIT_ALIASES, SECURITY_ALIASES, resolve_audit_event, resolve_security_event};
 pub use fleet::{
     Absence, Deviation, DriftRules, FEW, Findings, LiveRunner, MISSES, MISSES_OF_ANY_KIND, Observation, Pass,
     Remedy, SETTLING, SHARE, SeenLabel, SeenRunner, Shift, Source, Suspect, WORD, transition,

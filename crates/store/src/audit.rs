@@ -39,6 +39,8 @@ pub struct SecurityFilter {
     pub event_type: Option<String>,
     /// Only of this severity.
     pub severity: Option<Severity>,
+    /// Only by this identity.
+    pub identity: Option<String>,
     /// Only of this team.
     pub team: Option<TeamId>,
 }
@@ -308,6 +310,7 @@ impl Audit<'_> {
                     WHERE id IN (SELECT id FROM security_events
                         WHERE ($1::text IS NULL OR event_type = $1) AND ($2::text IS NULL OR severity = $2)
                             AND ($3::uuid IS NULL OR team_id = $3) AND ($4::uuid IS NULL OR id < $4)
+                            AND ($8::text IS NULL OR user_identity = $8)
                         ORDER BY id DESC LIMIT $5 OFFSET $6)) page) sized
                 WHERE before < $7)
              ORDER BY id DESC"#,
@@ -318,17 +321,20 @@ impl Audit<'_> {
             page.limit,
             page.offset,
             MAX_PAGE_BYTES,
+            filter.identity,
         )
         .fetch_all(&mut *self.0)
         .await?;
         let counted = sqlx::query_scalar!(
             r#"SELECT count(*) AS "n!" FROM (SELECT FROM security_events
              WHERE ($1::text IS NULL OR event_type = $1) AND ($2::text IS NULL OR severity = $2)
-                AND ($3::uuid IS NULL OR team_id = $3) LIMIT $4) counted"#,
+                AND ($3::uuid IS NULL OR team_id = $3) AND ($5::text IS NULL OR user_identity = $5)
+             LIMIT $4) counted"#,
             filter.event_type,
             severity,
             team,
             MAX_TOTAL + 1,
+            filter.identity,
         )
         .fetch_one(&mut *self.0)
         .await?;

@@ -30,6 +30,15 @@ pub struct NewClient {
     pub rule: Option<ClaimRule>,
 }
 
+/// Which machine clients to list.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ClientFilter {
+    /// Only of this team.
+    pub team: Option<TeamId>,
+    /// Only active ones.
+    pub active_only: bool,
+}
+
 struct ClientRow {
     id: Uuid,
     client_id: String,
@@ -225,21 +234,29 @@ impl Clients<'_> {
     }
 
     /// All clients.
-    pub async fn list(&mut self, page: Page) -> Result<Listed<MachineClient>> {
+    pub async fn list(&mut self, filter: &ClientFilter, page: Page) -> Result<Listed<MachineClient>> {
         let rows = sqlx::query_as!(
             ClientRow,
             "SELECT id, client_id, issuer, team_id, description, rule, is_active, created_at, last_used_at
-             FROM oauth_clients WHERE deleted_at IS NULL AND ($1::uuid IS NULL OR id < $1) ORDER BY id DESC LIMIT $2 OFFSET $3",
+             FROM oauth_clients WHERE deleted_at IS NULL AND ($1::uuid IS NULL OR id < $1)
+                AND ($4::uuid IS NULL OR team_id = $4) AND ($5 = false OR is_active)
+             ORDER BY id DESC LIMIT $2 OFFSET $3",
             page.before,
             page.limit,
             page.offset,
+            filter.team.map(Uuid::from),
+            filter.active_only,
         )
         .fetch_all(&mut *self.0)
         .await?;
-        let total =
-            sqlx::query_scalar!(r#"SELECT count(*) AS "n!" FROM oauth_clients WHERE deleted_at IS NULL"#)
-                .fetch_one(&mut *self.0)
-                .await?;
+        let total = sqlx::query_scalar!(
+            r#"SELECT count(*) AS "n!" FROM oauth_clients WHERE deleted_at IS NULL
+                AND ($1::uuid IS NULL OR team_id = $1) AND ($2 = false OR is_active)"#,
+            filter.team.map(Uuid::from),
+            filter.active_only,
+        )
+        .fetch_one(&mut *self.0)
+        .await?;
         let next = page.next(rows.len(), 0, rows.last().map(|last| last.id));
         Ok(Listed::counted(readable(rows), total, next))
     }

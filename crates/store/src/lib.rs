@@ -32,7 +32,7 @@ mod workers;
 pub use audit::{Audit, AuditFilter, AuditRow, SecurityFilter, SecurityRow};
 pub use calls::{Calls, Intent};
 pub use cancellations::{Cancellation, Cancellations, NewCancellation};
-pub use clients::{Clients, NewClient};
+pub use clients::{ClientFilter, Clients, NewClient};
 pub use credentials::{CredentialState, Credentials, SealedCredential};
 pub use error::StoreError;
 pub use fleet::{Fleet, PassEnd, PassStart, SyncRow, TriggeredRow, UnmanagedRow};

@@ -177,18 +177,23 @@ impl Teams<'_> {
         Ok(())
     }
 
-    /// All teams.
-    pub async fn list(&mut self, page: Page) -> Result<Listed<Team>> {
+    /// All teams, or only the active ones.
+    pub async fn list(&mut self, active_only: bool, page: Page) -> Result<Listed<Team>> {
         let rows = team_rows!(
-            "WHERE $1::uuid IS NULL OR id < $1 ORDER BY id DESC LIMIT $2 OFFSET $3",
+            "WHERE ($4 = false OR is_active) AND ($1::uuid IS NULL OR id < $1) ORDER BY id DESC LIMIT $2 OFFSET $3",
             page.before,
             page.limit,
-            page.offset
+            page.offset,
+            active_only
         )
         .fetch_all(&mut *self.0)
         .await?;
-        let total =
-            sqlx::query_scalar!(r#"SELECT count(*) AS "n!" FROM teams"#).fetch_one(&mut *self.0).await?;
+        let total = sqlx::query_scalar!(
+            r#"SELECT count(*) AS "n!" FROM teams WHERE $1 = false OR is_active"#,
+            active_only
+        )
+        .fetch_one(&mut *self.0)
+        .await?;
         let next = page.next(rows.len(), 0, rows.last().map(|last| last.id));
         Ok(Listed::counted(readable(rows), total, next))
     }

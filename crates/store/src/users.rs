@@ -324,19 +324,24 @@ impl Users<'_> {
         self.insert(UserId::new(), &draft).await.map(|_| true)
     }
 
-    /// All people.
-    pub async fn list(&mut self, page: Page) -> Result<Listed<User>> {
+    /// All people, or only the active ones.
+    pub async fn list(&mut self, active_only: bool, page: Page) -> Result<Listed<User>> {
         let rows = user_rows!(
             "SELECT",
-            "FROM users WHERE $1::uuid IS NULL OR id < $1 ORDER BY id DESC LIMIT $2 OFFSET $3",
+            "FROM users WHERE ($4 = false OR is_active) AND ($1::uuid IS NULL OR id < $1) ORDER BY id DESC LIMIT $2 OFFSET $3",
             page.before,
             page.limit,
             page.offset,
+            active_only,
         )
         .fetch_all(&mut *self.0)
         .await?;
-        let total =
-            sqlx::query_scalar!(r#"SELECT count(*) AS "n!" FROM users"#).fetch_one(&mut *self.0).await?;
+        let total = sqlx::query_scalar!(
+            r#"SELECT count(*) AS "n!" FROM users WHERE $1 = false OR is_active"#,
+            active_only
+        )
+        .fetch_one(&mut *self.0)
+        .await?;
         let next = page.next(rows.len(), 0, rows.last().map(|last| last.id));
         Ok(Listed::counted(rows.into_iter().map(User::from).collect(), total, next))
     }

@@ -139,6 +139,8 @@ impl From<BudgetView> for InstallationView {
 problems! { BudgetProblems: AdminRequired, QueueUnavailable; }
 
 /// Show what is left of GitHub's limits, for each installation.
+///
+/// For admins and viewers: windows, points, running requests and pauses as the queue knows them.
 #[utoipa::path(
     get, path = "/admin/budget", tag = "admin",
     responses((status = 200, description = "By installation", body = BudgetList), BudgetProblems),

@@ -6,7 +6,7 @@ use axum::{Json, extract::State, http::StatusCode};
 use domain::{ClaimRule, ClientId, Problem, TeamId};
 use operations::{check_client_draft, settle};
 use serde::Deserialize;
-use store::NewClient;
+use store::{ClientFilter, NewClient};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
@@ -14,11 +14,11 @@ use uuid::Uuid;
 use super::check_issuer;
 use crate::{
     app::App,
-    body::{Body, Id, Params},
+    body::{Body, Id, Params, filtered_team},
     caller::{Administers, SeesAll},
     error::ApiResult,
     openapi::problems,
-    page::{list_body, list_params},
+    page::{list_body, list_params, only_active},
     views::{ClaimRuleBody, ClientView},
 };
 
@@ -28,7 +28,15 @@ pub(crate) fn router() -> OpenApiRouter<App> {
 
 list_params! {
     /// Which machine clients.
-    ClientParams {}
+    ClientParams {
+        /// Only of this team, by id or name; also as `team_id`.
+        #[serde(alias = "team_id")]
+        team: String = String,
+        /// Only active ones.
+        active_only: bool = bool,
+        /// The opposite of `active_only`.
+        include_inactive: bool = bool,
+    }
 }
 
 list_body! {
@@ -47,19 +55,23 @@ problems! {
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewClientBody {
     /// The identity provider's id for it; with a rule, a name for it.
-    #[schema(example = "ci-pipeline")]
+    #[schema(example = "ci-pipeline", min_length = 1, max_length = 255)]
     client_id: String,
     /// The issuer whose tokens count, one of those configured; without it, the first one.
+    #[schema(min_length = 1, max_length = 500)]
     issuer: Option<String>,
     /// The team it acts for.
     team_id: Uuid,
     /// What it is.
+    #[schema(min_length = 1, max_length = 1000)]
     description: Option<String>,
     /// For tokens without a client id (GitHub Actions, Kubernetes): which ones are meant.
     rule: Option<ClaimRuleBody>,
 }
 
 /// Add a machine client.
+///
+/// For admins. Found by `client_id` in its tokens, or by `rule` where tokens carry no client id of their own.
 #[utoipa::path(
     post, path = "/admin/oauth-clients", tag = "admin", request_body = NewClientBody,
     responses((status = 201, description = "Added", body = ClientView), CreateProblems),
@@ -90,6 +102,8 @@ fn draft(app: &App, body: NewClientBody) -> Result<NewClient, Problem> {
 }
 
 /// List all machine clients.
+///
+/// For admins and viewers, newest first; deactivated ones included unless `active_only` is true.
 #[utoipa::path(
     get, path = "/admin/oauth-clients", tag = "admin", params(ClientParams),
     responses((status = 200, description = "Newest first", body = ClientList), ListProblems),
@@ -100,13 +114,19 @@ pub(crate) async fn list(
     Params(params): Params<ClientParams>,
 ) -> ApiResult<Json<ClientList>> {
     let page = params.page()?;
+    let filter = ClientFilter {
+        team: filtered_team(&app, params.team.as_deref()).await?,
+        active_only: only_active(params.active_only, params.include_inactive)?,
+    };
     let mut lists = app.lists(&caller).await?;
-    let listed = lists.clients().list(page).await;
+    let listed = lists.clients().list(&filter, page).await;
     let listed = lists.finish(listed)?;
     Ok(Json(ClientList::new(listed)))
 }
 
 /// Show a machine client.
+///
+/// For admins and viewers.
 #[utoipa::path(
     get, path = "/admin/oauth-clients/{id}", tag = "admin", params(("id" = Uuid, Path)),
     responses((status = 200, description = "The machine client", body = ClientView), ShowProblems),

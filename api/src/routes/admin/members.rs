@@ -46,6 +46,8 @@ pub(crate) struct NewMember {
 }
 
 /// Add a person to a team. Adding one who belongs to it already changes nothing.
+///
+/// For admins. The person must be known; adding one who is deactivated gives no access.
 #[utoipa::path(
     post, path = "/admin/teams/{team_id}/members", tag = "admin", params(("team_id" = Uuid, Path)),
     request_body = NewMember,
@@ -66,6 +68,8 @@ pub(crate) async fn add(
 }
 
 /// List who belongs to a team: of any for admins, for people of the ones they belong to.
+///
+/// Newest first.
 #[utoipa::path(
     get, path = "/admin/teams/{team_id}/members", tag = "admin", params(("team_id" = Uuid, Path), MemberParams),
     responses((status = 200, description = "Newest first", body = MemberList), ListProblems),

@@ -36,8 +36,10 @@ pub(crate) fn router() -> OpenApiRouter<App> {
 /// Why an admin does something; goes into the audit row.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = CommentBody)]
 pub(super) struct Comment {
     /// For the audit log, 1 to 500 characters.
+    #[schema(min_length = 1, max_length = 500)]
     comment: Option<String>,
 }
 

@@ -144,6 +144,8 @@ async fn look(app: &App) -> ApiResult<Json<Queues>> {
 }
 
 /// Show how deep each lane is and what holds jobs up.
+///
+/// For admins and viewers: every lane of every installation, also those without jobs.
 #[utoipa::path(
     get, path = "/admin/queues", tag = "admin",
     responses((status = 200, description = "The queue", body = Queues), ShowProblems),
@@ -153,6 +155,8 @@ pub(crate) async fn show(State(app): State<App>, _: SeesAll) -> ApiResult<Json<Q
 }
 
 /// Hold a lane up everywhere. Running jobs end; waiting ones wait, up to their deadline.
+///
+/// For admins. It never shortens a pause that lasts longer.
 #[utoipa::path(
     post, path = "/admin/queues/{lane}/pause", tag = "admin",
     params(("lane" = String, Path, description = "`provision`, `deprovision` or `drift`")), request_body = PauseBody,
@@ -178,6 +182,8 @@ pub(crate) async fn pause(
 }
 
 /// Let a lane go on.
+///
+/// For admins. Pauses of GitHub's limits stay.
 #[utoipa::path(
     post, path = "/admin/queues/{lane}/resume", tag = "admin",
     params(("lane" = String, Path, description = "`provision`, `deprovision` or `drift`")),

@@ -1,7 +1,7 @@
 //! Security events.
 
 use axum::{Json, extract::State};
-use domain::Severity;
+use domain::{Severity, resolve_security_event};
 use store::SecurityFilter;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -22,13 +22,16 @@ pub(crate) fn router() -> OpenApiRouter<App> {
 list_params! {
     /// Which security events.
     SecurityParams {
-        /// Only of this event type.
+        /// Only of this event type; names of the predecessor count too.
         event_type: String = String,
         /// Only of this severity.
         severity: Severity = String,
         /// Only of this team, by id or name; also as `team_id`.
         #[serde(alias = "team_id")]
         team: String = String,
+        /// Only by this identity; also as `user_identity`.
+        #[serde(alias = "user_identity")]
+        user: String = String,
     }
 }
 
@@ -40,6 +43,8 @@ list_body! {
 problems! { SecurityProblems: AdminRequired, ValidationFailed; }
 
 /// List security events.
+///
+/// For admins and viewers, newest first. `action_taken` is brought up to date when more is done.
 #[utoipa::path(
     get, path = "/admin/security-events", tag = "admin", params(SecurityParams),
     responses((status = 200, description = "Newest first", body = SecurityList), SecurityProblems),
@@ -51,9 +56,10 @@ pub(crate) async fn list(
 ) -> ApiResult<Json<SecurityList>> {
     let page = params.page()?;
     let filter = SecurityFilter {
-        event_type: params.event_type,
+        event_type: params.event_type.map(resolve_security_event),
         severity: params.severity,
         team: filtered_team(&app, params.team.as_deref()).await?,
+        identity: params.user,
     };
     let mut lists = app.lists(&caller).await?;
     let listed = lists.audit().alarms(&filter, page).await;

@@ -86,6 +86,7 @@ pub(crate) struct TriggerBody {
     #[serde(default)]
     confirm_removals: bool,
     /// Only this installation; every one when not said.
+    #[schema(min_length = 1, max_length = 40)]
     installation: Option<String>,
 }
 
@@ -171,6 +172,8 @@ impl From<UnmanagedRow> for UnmanagedRunner {
 }
 
 /// Show how the comparison of the fleet with GitHub stands.
+///
+/// For admins and viewers: when each installation was compared last, how that ended, and what was held back.
 #[utoipa::path(
     get, path = "/admin/sync/status", tag = "admin",
     responses((status = 200, description = "As of now", body = SyncStatus), StatusProblems),
@@ -195,6 +198,8 @@ pub(crate) async fn status(State(app): State<App>, _: SeesAll) -> ApiResult<Json
 
 /// Compare the fleet with GitHub now; with `confirm_removals`, also where that may cost as many runners at once as the last
 /// pass held back. A pass that finds many more stops again.
+///
+/// For admins. An empty body or `null` means every installation and no confirmation.
 #[utoipa::path(
     post, path = "/admin/sync/trigger", tag = "admin", request_body = Option<TriggerBody>,
     responses((status = 202, description = "The next pass begins within seconds", body = Triggered), TriggerProblems),
@@ -216,6 +221,8 @@ pub(crate) async fn trigger(
 }
 
 /// List runners on GitHub that are not ours, as of the last complete pass. They are never touched.
+///
+/// For admins and viewers.
 #[utoipa::path(
     get, path = "/admin/runners/unmanaged", tag = "admin", params(UnmanagedParams),
     responses((status = 200, description = "Last found first", body = UnmanagedList), UnmanagedProblems),

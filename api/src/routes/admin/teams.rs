@@ -15,7 +15,7 @@ use crate::{
     caller::{Administers, ReadsTeams},
     error::ApiResult,
     openapi::{self, problems},
-    page::{list_body, list_params},
+    page::{list_body, list_params, only_active},
     views::{TeamView, Warning},
 };
 
@@ -32,7 +32,12 @@ pub(crate) fn router() -> OpenApiRouter<App> {
 
 list_params! {
     /// Which teams.
-    TeamParams {}
+    TeamParams {
+        /// Only active ones.
+        active_only: bool = bool,
+        /// The opposite of `active_only`.
+        include_inactive: bool = bool,
+    }
 }
 
 list_body! {
@@ -54,34 +59,39 @@ problems! {
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewTeam {
     /// Unique. 2 to 50 lower-case letters, digits and hyphens, a letter or digit at either end.
-    #[schema(example = "platform")]
+    #[schema(example = "platform", min_length = 2, max_length = 50)]
     name: String,
     /// What it is.
     description: Option<String>,
     /// Labels every runner gets.
     #[serde(default)]
+    #[schema(max_items = 100)]
     required_labels: Vec<String>,
     /// What further labels may be: `*`, `glob:gpu-*`, or a regular expression over the whole label.
     #[serde(default)]
+    #[schema(max_items = 100)]
     optional_label_patterns: Vec<String>,
     /// Every runner gets the label `self-hosted`: GitHub adds nothing to a runner with a JIT config.
     #[serde(default = "yes")]
     add_self_hosted: bool,
     /// Runner groups it may use; empty means only the default group.
     #[serde(default)]
+    #[schema(max_items = 100)]
     allowed_runner_group_ids: Vec<i64>,
     /// Repositories whose jobs may run on its runners: globs of `owner/name`; empty means all.
     #[serde(default)]
-    #[schema(example = json!(["octo-org/*"]))]
+    #[schema(max_items = 100, example = json!(["octo-org/*"]))]
     allowed_repositories: Vec<String>,
     /// Workflows whose jobs may run on its runners: globs of their names; empty means all.
     #[serde(default)]
-    #[schema(example = json!(["CI*"]))]
+    #[schema(max_items = 100, example = json!(["CI*"]))]
     allowed_workflows: Vec<String>,
     /// Most runners at a time; null means unlimited.
+    #[schema(minimum = 0)]
     max_runners: Option<i32>,
     /// Its weight in the fair queue, above 0 to 100.
     #[serde(default = "one")]
+    #[schema(exclusive_minimum = 0, maximum = 100)]
     weight: f64,
     /// What happens to an idle runner whose labels were changed on GitHub.
     #[schema(schema_with = openapi::drift_response)]
@@ -89,6 +99,7 @@ pub(crate) struct NewTeam {
     drift_response: DriftResponse,
     /// The GitHub installation its runners belong to, by the name the settings give it.
     #[serde(default = "default_installation")]
+    #[schema(min_length = 1, max_length = 40)]
     installation: String,
 }
 
@@ -113,7 +124,7 @@ fn default_installation() -> String {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Deactivation {
     /// Its members are told so, 1 to 500 characters.
-    #[schema(example = "moved to platform")]
+    #[schema(example = "moved to platform", min_length = 1, max_length = 500)]
     reason: String,
 }
 
@@ -123,6 +134,7 @@ pub(crate) struct Deactivation {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ChangedTeam {
     /// Unique. 2 to 50 lower-case letters, digits and hyphens, a letter or digit at either end.
+    #[schema(min_length = 2, max_length = 50)]
     name: Option<String>,
     /// What it is.
     #[serde(deserialize_with = "named")]
@@ -142,25 +154,29 @@ pub(crate) struct ChangedTeam {
     allowed_workflows: Option<Vec<String>>,
     /// Most runners at a time; null means unlimited.
     #[serde(deserialize_with = "named")]
-    #[schema(value_type = Option<i32>)]
+    #[schema(value_type = Option<i32>, minimum = 0)]
     max_runners: Option<Option<i32>>,
     /// Its weight in the fair queue, above 0 to 100.
+    #[schema(exclusive_minimum = 0, maximum = 100)]
     weight: Option<f64>,
     /// What happens on label drift.
-    #[schema(value_type = Option<String>)]
+    #[schema(schema_with = openapi::drift_response_or_null)]
     drift_response: Option<DriftResponse>,
     /// The GitHub installation its runners belong to. Changed only while it has no live runner and no open job, and together
     /// with `allowed_runner_group_ids` where those are not empty: groups are an installation's own.
+    #[schema(min_length = 1, max_length = 40)]
     installation: Option<String>,
     /// Switches it off or on.
     is_active: Option<bool>,
     /// Why it is switched off.
     #[serde(deserialize_with = "named")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 500)]
     deactivation_reason: Option<Option<String>>,
 }
 
 /// Add a team.
+///
+/// For admins. `warnings` in the answer name labels that another team requires too.
 #[utoipa::path(
     post, path = "/admin/teams", tag = "admin", request_body = NewTeam,
     responses((status = 201, description = "Added", body = TeamView), CreateProblems),
@@ -190,6 +206,8 @@ pub(crate) async fn create(
 }
 
 /// List teams: admins all of them, people the ones they belong to.
+///
+/// Newest first; deactivated teams included unless `active_only` is true.
 #[utoipa::path(
     get, path = "/admin/teams", tag = "admin", params(TeamParams),
     responses((status = 200, description = "Newest first", body = TeamList), ListProblems),
@@ -200,12 +218,14 @@ pub(crate) async fn list(
     Params(params): Params<TeamParams>,
 ) -> ApiResult<Json<TeamList>> {
     let page = params.page()?;
+    let active_only = only_active(params.active_only, params.include_inactive)?;
     if !caller.sees_everything() {
-        let teams = app.store.read().await?.teams().of(&caller).await?;
+        let mut teams = app.store.read().await?.teams().of(&caller).await?;
+        teams.retain(|team| team.is_active || !active_only);
         return Ok(Json(TeamList::new(page_of(teams, &page))));
     }
     let mut lists = app.lists(&caller).await?;
-    let listed = lists.teams().list(page).await;
+    let listed = lists.teams().list(active_only, page).await;
     let listed = lists.finish(listed)?;
     Ok(Json(TeamList::new(listed)))
 }
@@ -222,6 +242,8 @@ fn page_of(mut teams: Vec<Team>, page: &Page) -> Listed<Team> {
 }
 
 /// Show a team: any to admins, to people the ones they belong to.
+///
+/// Policy, counts, and whether it is active and why not.
 #[utoipa::path(
     get, path = "/admin/teams/{team_id}", tag = "admin", params(("team_id" = Uuid, Path)),
     responses((status = 200, description = "The team", body = TeamView), ShowProblems),
@@ -237,6 +259,8 @@ pub(crate) async fn show(
 }
 
 /// Change a team. Runners it has already keep what they were given.
+///
+/// Only the members sent change. A change of `installation` needs a team without live runners and open jobs.
 #[utoipa::path(
     patch, path = "/admin/teams/{team_id}", tag = "admin", params(("team_id" = Uuid, Path)),
     request_body = ChangedTeam,
@@ -288,6 +312,8 @@ pub(crate) async fn deactivate(
 }
 
 /// Activate a team again.
+///
+/// Its machine clients work again; requests cancelled meanwhile stay cancelled.
 #[utoipa::path(
     post, path = "/admin/teams/{team_id}/reactivate", tag = "admin", params(("team_id" = Uuid, Path)),
     responses((status = 200, description = "The team as it is now", body = TeamView), ShowProblems),

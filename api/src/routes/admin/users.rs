@@ -17,7 +17,7 @@ use crate::{
     caller::{Administers, SeesAll},
     error::ApiResult,
     openapi::problems,
-    page::{list_body, list_params},
+    page::{list_body, list_params, only_active},
     views::UserView,
 };
 
@@ -31,7 +31,12 @@ pub(crate) fn router() -> OpenApiRouter<App> {
 
 list_params! {
     /// Which people.
-    UserParams {}
+    UserParams {
+        /// Only active ones.
+        active_only: bool = bool,
+        /// The opposite of `active_only`.
+        include_inactive: bool = bool,
+    }
 }
 
 list_body! {
@@ -51,14 +56,17 @@ problems! {
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewUser {
     /// E-mail, as their tokens say it.
-    #[schema(example = "ada@example.com")]
+    #[schema(example = "ada@example.com", min_length = 5, max_length = 254)]
     email: Option<String>,
     /// Token issuer, one of those configured; with an e-mail alone, the only issuer whose token may bind it. Without it,
     /// the first issuer that binds people.
+    #[schema(min_length = 1, max_length = 500)]
     issuer: Option<String>,
     /// Token subject.
+    #[schema(min_length = 1, max_length = 1024)]
     oidc_sub: Option<String>,
     /// Name to show.
+    #[schema(min_length = 1, max_length = 200)]
     display_name: Option<String>,
     /// May administer.
     #[serde(default)]
@@ -95,10 +103,25 @@ impl NewUser {
         issuer
     }
 
+    /// An invitation that its issuer may never bind is refused at once.
+    fn check_domain(&self, app: &App, issuer: Option<&str>, wrong: &mut Vec<FieldError>) {
+        if self.oidc_sub.is_none()
+            && let (Some(issuer), Some(email)) = (issuer, self.email.as_deref())
+            && email.contains('@')
+            && app.verifier.binds_people(issuer)
+            && !app.verifier.binds_email(issuer, email)
+        {
+            let detail =
+                "the issuer's `email_domains` do not hold this domain; give oidc_sub, or add it there";
+            wrong.push(FieldError::new("/email", detail));
+        }
+    }
+
     /// The draft, or everything that is wrong with it.
     fn draft(self, app: &App) -> Result<UserDraft, Problem> {
         let mut wrong = Vec::new();
         let issuer = self.issuer(app, &mut wrong);
+        self.check_domain(app, issuer.as_deref(), &mut wrong);
         let draft = UserDraft {
             email: self.email,
             issuer,
@@ -115,6 +138,8 @@ impl NewUser {
 }
 
 /// Add a person.
+///
+/// For admins. By e-mail it is an invitation, which ends after 30 days; by `issuer` and `oidc_sub` it is bound at once.
 #[utoipa::path(
     post, path = "/admin/users", tag = "admin", request_body = NewUser,
     responses((status = 201, description = "Added", body = UserView), CreateProblems),
@@ -129,6 +154,8 @@ pub(crate) async fn create(
 }
 
 /// List all people.
+///
+/// For admins and viewers, newest first; deactivated people included unless `active_only` is true.
 #[utoipa::path(
     get, path = "/admin/users", tag = "admin", params(UserParams),
     responses((status = 200, description = "Newest first", body = UserList), ListProblems),
@@ -139,13 +166,16 @@ pub(crate) async fn list(
     Params(params): Params<UserParams>,
 ) -> ApiResult<Json<UserList>> {
     let page = params.page()?;
+    let active_only = only_active(params.active_only, params.include_inactive)?;
     let mut lists = app.lists(&caller).await?;
-    let listed = lists.users().list(page).await;
+    let listed = lists.users().list(active_only, page).await;
     let listed = lists.finish(listed)?;
     Ok(Json(UserList::new(listed)))
 }
 
 /// Show a person.
+///
+/// For admins and viewers.
 #[utoipa::path(
     get, path = "/admin/users/{user_id}", tag = "admin", params(("user_id" = Uuid, Path)),
     responses((status = 200, description = "The person", body = UserView), ShowProblems),

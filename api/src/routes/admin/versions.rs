@@ -71,6 +71,8 @@ impl From<VersionRow> for VersionView {
 problems! { VersionProblems: AdminRequired; }
 
 /// List the versions of the runner software in use, and until when GitHub takes them.
+///
+/// For admins and viewers. Versions come from what callers state and from what GitHub reports.
 #[utoipa::path(
     get, path = "/admin/runners/versions", tag = "admin",
     responses((status = 200, description = "As of the last pass", body = VersionList), VersionProblems),

@@ -61,6 +61,8 @@ impl From<WorkerRow> for WorkerView {
 problems! { WorkerProblems: AdminRequired; }
 
 /// List the workers heard of in the last hour.
+///
+/// For admins and viewers: their version, concurrency, running jobs and last heartbeat.
 #[utoipa::path(
     get, path = "/admin/workers", tag = "admin",
     responses((status = 200, description = "By name", body = WorkerList), WorkerProblems),

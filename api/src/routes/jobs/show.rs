@@ -60,6 +60,8 @@ problems! {
 }
 
 /// List jobs: your own and your teams'; admins see all.
+///
+/// Newest first: your own and your teams', and all of them for admins and viewers.
 #[utoipa::path(
     get, path = "/jobs", tag = "jobs", params(JobParams),
     responses((status = 200, description = "Newest first", body = JobList), ListProblems),
@@ -82,6 +84,9 @@ pub(crate) async fn list(
 }
 
 /// Show a job, at once or when it is final.
+///
+/// With `wait`, the answer comes when the job is final, or after that many seconds. `If-None-Match` with the last `ETag`
+/// saves the body while nothing has changed.
 #[utoipa::path(
     get, path = "/jobs/{job_id}", tag = "jobs", params(("job_id" = Uuid, Path), WaitParams),
     responses(

@@ -38,6 +38,8 @@ problems! {
 }
 
 /// List runners: your own and your teams'; admins see all.
+///
+/// Newest first. Without `status`, deleted runners are left out.
 #[utoipa::path(
     get, path = "/runners", tag = "runners", params(RunnerParams),
     responses((status = 200, description = "Newest first", body = RunnerList), ListProblems),
@@ -61,6 +63,8 @@ pub(crate) async fn list(
 }
 
 /// Show a runner and what happened to it.
+///
+/// With its last 100 audit rows and its last 100 changes of status. Runners you may not see are 404.
 #[utoipa::path(
     get, path = "/runners/{runner_id}", tag = "runners", params(("runner_id" = Uuid, Path)),
     responses((status = 200, description = "The runner", body = RunnerWithEvents), ShowProblems),

@@ -27,17 +27,20 @@ problems! {
 pub(crate) struct ChangedClient {
     /// What it is.
     #[serde(deserialize_with = "named")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 1000)]
     description: Option<Option<String>>,
     /// Which tokens are meant, for a client that has a rule.
     rule: Option<ClaimRuleBody>,
     /// May do anything at all. When it becomes false, open requests are cancelled and unread configs shredded.
     is_active: Option<bool>,
     /// For the audit log, 1 to 500 characters.
+    #[schema(min_length = 1, max_length = 500)]
     comment: Option<String>,
 }
 
 /// Change a machine client.
+///
+/// Only the members sent change. Client id, issuer and team stay: they are who it is.
 #[utoipa::path(
     patch, path = "/admin/oauth-clients/{id}", tag = "admin", params(("id" = Uuid, Path)),
     request_body = ChangedClient,

@@ -29,16 +29,18 @@ problems! {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ChangedUser {
     /// E-mail, as their tokens say it.
+    #[schema(min_length = 5, max_length = 254)]
     email: Option<String>,
     /// Token issuer, one of those configured.
+    #[schema(min_length = 1, max_length = 500)]
     issuer: Option<String>,
     /// Token subject: binds the person to it. Null unbinds them, and the next first login with their e-mail binds anew.
     #[serde(deserialize_with = "named")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 1024)]
     oidc_sub: Option<Option<String>>,
     /// Name to show.
     #[serde(deserialize_with = "named")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 200)]
     display_name: Option<Option<String>>,
     /// May administer.
     is_admin: Option<bool>,
@@ -51,6 +53,7 @@ pub(crate) struct ChangedUser {
     /// May have registration tokens.
     can_use_registration_token: Option<bool>,
     /// For the audit log, 1 to 500 characters.
+    #[schema(min_length = 1, max_length = 500)]
     comment: Option<String>,
 }
 
@@ -76,6 +79,8 @@ async fn change(app: &App, by: &Administers, id: UserId, body: ChangedUser) -> A
 }
 
 /// Change a person.
+///
+/// Only the members sent change. The last active admin stays one.
 #[utoipa::path(
     patch, path = "/admin/users/{user_id}", tag = "admin", params(("user_id" = Uuid, Path)), request_body = ChangedUser,
     responses((status = 200, description = "The person as they are now", body = UserView), ChangeProblems),
@@ -90,6 +95,8 @@ pub(crate) async fn patch(
 }
 
 /// Change a person. PUT does what PATCH does: members that are not named keep their values.
+///
+/// For clients that know no PATCH.
 #[utoipa::path(
     put, path = "/admin/users/{user_id}", tag = "admin", params(("user_id" = Uuid, Path)), request_body = ChangedUser,
     responses((status = 200, description = "The person as they are now", body = UserView), ChangeProblems),
@@ -123,6 +130,8 @@ pub(crate) async fn deactivate(
 }
 
 /// Activate a person again, with the rights and teams they had.
+///
+/// Requests cancelled meanwhile stay cancelled.
 #[utoipa::path(
     post, path = "/admin/users/{user_id}/activate", tag = "admin", params(("user_id" = Uuid, Path)),
     request_body = Option<Comment>,
