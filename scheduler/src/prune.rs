@@ -1,11 +1,17 @@
 //! What is over is not kept for ever: jobs, runners, and if so configured the audit log.
 
+use std::time::Duration;
+
 use chrono::TimeDelta;
+use store::Pruned;
+use tokio::time::Instant;
 
 use crate::{Parts, StepError};
 
-/// Rows of one step, of all tables together.
-const MOST: i64 = 5000;
+/// Rows of one table that one transaction removes or looks at, about.
+const BATCH: i64 = 5000;
+/// Time after which a step begins no further round. Less than a step may take.
+const MAX_DURATION: Duration = Duration::from_secs(15);
 
 /// How long what is over is kept; none: for ever.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,23 +30,63 @@ impl Default for Retention {
     }
 }
 
-/// Removes what was kept long enough, in the order in which one refers to the other. Answers how many rows went.
+/// Tables that are pruned, those that refer to others first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Table {
+    /// Keys go after seven days and jobs later, so no key leads to a job that is gone.
+    Keys,
+    Jobs,
+    Runners,
+    Audit,
+    SecurityEvents,
+}
+
+/// Removes what was kept long enough: a batch of each table in turn while batches are full, for a bounded time. Returns
+/// the number of rows removed.
 pub async fn run(parts: Parts) -> Result<u64, StepError> {
-    let mut read = parts.store.read().await?;
-    // Keys go after seven days and jobs later, so no key leads to a job that is gone.
-    let mut gone = read.idempotency().forget(MOST).await?;
-    let left = |gone: u64| MOST.saturating_sub_unsigned(gone);
-    if let Some(age) = parts.watch.retention.jobs {
-        gone += read.retention().jobs(age, left(gone)).await?;
+    let begun = Instant::now();
+    let mut full = vec![Table::Keys, Table::Jobs, Table::Runners, Table::Audit, Table::SecurityEvents];
+    let mut removed = 0;
+    while !full.is_empty() && begun.elapsed() < MAX_DURATION {
+        let mut next = Vec::new();
+        for table in full {
+            // Runners wait until no job that is over refers to them.
+            if table == Table::Runners && next.contains(&Table::Jobs) {
+                next.push(table);
+                continue;
+            }
+            let batch = prune(&parts, table).await?;
+            removed += batch.removed;
+            if batch.is_full {
+                next.push(table);
+            }
+        }
+        full = next;
     }
-    if let Some(age) = parts.watch.retention.runners {
-        gone += read.retention().trails(age, left(gone)).await?;
-        gone += read.retention().cancellations(age, left(gone)).await?;
-        gone += read.retention().runners(age, left(gone)).await?;
-    }
-    if let Some(age) = parts.watch.retention.audit {
-        gone += read.retention().audit(age, left(gone)).await?;
-        gone += read.retention().security_events(age, left(gone)).await?;
-    }
-    Ok(gone)
+    Ok(removed)
+}
+
+/// Prunes one batch of a table in a transaction of its own.
+async fn prune(parts: &Parts, table: Table) -> Result<Pruned, StepError> {
+    let keep = &parts.watch.retention;
+    let age = match table {
+        Table::Keys => Some(TimeDelta::zero()),
+        Table::Jobs => keep.jobs,
+        Table::Runners => keep.runners,
+        Table::Audit | Table::SecurityEvents => keep.audit,
+    };
+    let Some(age) = age else { return Ok(Pruned { removed: 0, is_full: false }) };
+    let mut tx = parts.store.begin().await?;
+    let pruned = match table {
+        Table::Keys => {
+            let removed = tx.idempotency().forget(BATCH).await?;
+            Pruned { removed, is_full: removed >= BATCH.unsigned_abs() }
+        }
+        Table::Jobs => tx.retention().jobs(age, BATCH).await?,
+        Table::Runners => tx.retention().runners(age, BATCH).await?,
+        Table::Audit => tx.retention().audit(age, BATCH).await?,
+        Table::SecurityEvents => tx.retention().security_events(age, BATCH).await?,
+    };
+    tx.commit().await?;
+    Ok(pruned)
 }

@@ -56,6 +56,7 @@ impl Scene {
                 id = overlay(id::text placing '01800000-0000' from 1 for 13)::uuid",
             "UPDATE security_events SET \"timestamp\" = \"timestamp\" - make_interval(days => $1),
                 id = overlay(id::text placing '01800000-0000' from 1 for 13)::uuid",
+            "UPDATE prune_positions SET started_at = started_at - make_interval(days => $1)",
         ] {
             sqlx::query(sql).bind(days).execute(self.world.sql()).await.unwrap();
         }
@@ -152,6 +153,7 @@ async fn what_lives_or_is_open_or_suspected_stays_however_old() {
     let settled = "UPDATE github_calls SET state = 'settled', next_reap_at = NULL
         WHERE job_id = $1 AND state = 'effect_suspected'";
     scene.world.change(settled, suspected.job).await;
+    scene.days(2).await;
     scene.prune().await;
     assert!(!scene.has_job(suspected.job).await && scene.has_job(live.job).await);
 }
@@ -168,28 +170,45 @@ async fn a_config_that_is_not_shredded_keeps_its_job() {
     assert!(scene.has_job(asked.job).await);
     scene.world.change("UPDATE credentials SET expires_at = now() WHERE job_id = $1", asked.job).await;
     scheduler::shred::run(scene.world.scheduling()).await.unwrap();
+    scene.days(2).await;
     scene.prune().await;
     assert_eq!(scene.counts().await, [0; 5]);
 }
 
 #[tokio::test]
-async fn one_step_is_bounded() {
+async fn full_batches_follow_each_other_in_one_step() {
     let scene = Scene::new().await;
     let past = scene.past().await;
     let many = "INSERT INTO runner_events (runner_id, to_status, source)
         SELECT $1, 'active', 'sync' FROM generate_series(1, 12000)";
     sqlx::query(many).bind(past.runner).execute(scene.world.sql()).await.unwrap();
     scene.days(1000).await;
-    let mut steps = Vec::new();
-    loop {
-        let gone = prune::run(scene.world.scheduling()).await.unwrap();
-        steps.push(gone);
-        if gone == 0 {
-            break;
-        }
-    }
-    assert_eq!(steps[..2], [5000, 5000]);
-    assert!(steps.iter().all(|gone| *gone <= 5000) && steps.len() < 6, "{steps:?}");
+    let rows: i64 = scene.counts().await.iter().sum();
+    let removed = prune::run(scene.world.scheduling()).await.unwrap();
+    assert_eq!((removed.cast_signed(), scene.counts().await), (rows, [0; 5]));
+    assert_eq!(prune::run(scene.world.scheduling()).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn jobs_of_a_live_runner_are_passed_over_until_the_next_day() {
+    let scene = Scene::new().await;
+    let live = scene.runner().await;
+    let over = scene.past().await;
+    scene.days(1000).await;
+    scene.prune().await;
+    assert!(scene.has_job(live.job).await && !scene.has_job(over.job).await);
+    let position = "SELECT count(*) FROM prune_positions JOIN jobs USING (id) WHERE table_name = 'jobs'";
+    let behind =
+        "SELECT count(*) FROM prune_positions JOIN jobs ON (finished_at, jobs.id) <= (at, prune_positions.id)
+        WHERE table_name = 'jobs'";
+    assert_eq!(scene.world.count(behind).await, 1, "the job that stays is behind the position");
+    assert_eq!(scene.world.count(position).await, 0, "the position may outlive its row");
+
+    scene.delete(&live).await;
+    scene.prune().await;
+    assert!(scene.has_job(live.job).await, "it is looked at once a day");
+    scene.days(100).await;
+    scene.prune().await;
     assert_eq!(scene.counts().await, [0; 5]);
 }
 

@@ -68,7 +68,8 @@ impl Idempotency<'_> {
     pub async fn forget(&mut self, most: i64) -> Result<u64> {
         let done = sqlx::query!(
             "DELETE FROM idempotency_keys WHERE ctid IN
-                (SELECT ctid FROM idempotency_keys WHERE created_at < now() - interval '7 days' LIMIT $1)",
+                (SELECT ctid FROM idempotency_keys WHERE created_at < now() - interval '7 days'
+                ORDER BY created_at LIMIT $1)",
             most
         )
         .execute(&mut *self.0)

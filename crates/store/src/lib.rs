@@ -47,7 +47,7 @@ pub use page::{Listed, MAX_TOTAL, Page, Visible};
 pub use permissions::Permissions;
 pub use pool::{MIGRATIONS, Read, Store, Tx};
 pub use repeats::RepeatKey;
-pub use retention::Retention;
+pub use retention::{Pruned, Retention};
 pub use revocations::{Revocations, RevokedAccess, ShreddedConfigs, UnreadRunner};
 pub use runners::{NewRunner, RunnerFilter, Runners, TransitionRow};
 pub use teams::{TeamChange, TeamDraft, Teams};

@@ -1,32 +1,65 @@
 //! What is over is kept for a while, then removed: oldest first, a bounded number of rows at a time.
+//!
+//! Jobs and runners have a position up to which they were looked at, so that neither rows that may not go yet nor the
+//! remains of removed ones are read by every batch. A day after it began, a table is begun from its oldest row again.
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use crate::{Result, jobs::seconds};
 
-/// Rows a job has at most in this table and those that refer to it: three calls, a config and itself.
-const ROWS_OF_A_JOB: i64 = 5;
+/// Rows of a deleted runner's history, about: a batch looks at so many times fewer runners than rows.
+const ROWS_OF_A_RUNNER: i64 = 5;
 
-/// What is kept for a while, on one connection.
+/// What one batch did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pruned {
+    /// Rows removed, those that refer to them included.
+    pub removed: u64,
+    /// Whether more rows may wait behind this batch.
+    pub is_full: bool,
+}
+
+/// The last row that was looked at.
+struct Position {
+    at: DateTime<Utc>,
+    id: Uuid,
+}
+
+/// Rows kept for a while, in one transaction.
 #[derive(Debug)]
 pub struct Retention<'c>(pub(crate) &'c mut PgConnection);
 
 impl Retention<'_> {
-    /// Removes jobs that became final `age` ago, with their calls and their emptied configs, up to `most` rows of all
-    /// three. Stays: a job whose runner is not deleted, that has a call whose outcome is open or is being looked up, or
-    /// whose config is not shredded. Answers how many rows went.
-    pub async fn jobs(&mut self, age: TimeDelta, most: i64) -> Result<u64> {
-        let gone = sqlx::query_scalar!(
+    /// Looks at `most` jobs that became final `age` ago and removes them with their calls and emptied configs. Stays: a
+    /// job whose runner is not deleted, that has a call whose outcome is open or is being looked up, or whose config is
+    /// not shredded.
+    pub async fn jobs(&mut self, age: TimeDelta, most: i64) -> Result<Pruned> {
+        let position = self.position("jobs").await?;
+        let batch = sqlx::query_as!(
+            Position,
+            r#"SELECT finished_at AS "at!", id FROM jobs
+            WHERE finished_at < now() - make_interval(secs => $1) AND (finished_at, id) > ($2, $3)
+            ORDER BY finished_at, id LIMIT $4"#,
+            seconds(age),
+            position.at,
+            position.id,
+            most,
+        )
+        .fetch_all(&mut *self.0)
+        .await?;
+        let ids: Vec<Uuid> = batch.iter().map(|row| row.id).collect();
+        let removed = sqlx::query_scalar!(
             r#"WITH old AS (
                 SELECT jobs.id FROM jobs
-                WHERE finished_at < now() - make_interval(secs => $1)
+                WHERE jobs.id = ANY($1)
                     AND NOT EXISTS (SELECT FROM runners WHERE runners.id = jobs.runner_id AND status <> 'deleted')
                     AND NOT EXISTS (SELECT FROM credentials WHERE job_id = jobs.id AND shredded_at IS NULL)
                     AND NOT EXISTS (SELECT FROM github_calls WHERE job_id = jobs.id
                         AND (state IN ('intent', 'effect_suspected') OR EXISTS (SELECT FROM jobs reap
                             WHERE reap.call_id = github_calls.id AND reap.finished_at IS NULL)))
-                ORDER BY finished_at LIMIT $2 FOR UPDATE SKIP LOCKED
+                FOR UPDATE SKIP LOCKED
             ), calls AS (
                 DELETE FROM github_calls WHERE job_id IN (SELECT id FROM old) RETURNING 1
             ), configs AS (
@@ -36,56 +69,58 @@ impl Retention<'_> {
             )
             SELECT (SELECT count(*) FROM calls) + (SELECT count(*) FROM configs) + (SELECT count(*) FROM gone)
                 AS "rows!""#,
-            seconds(age),
-            most / ROWS_OF_A_JOB,
+            &ids,
         )
         .fetch_one(&mut *self.0)
         .await?;
-        Ok(gone.cast_unsigned())
+        self.move_on("jobs", batch, most, removed.cast_unsigned()).await
     }
 
-    /// Removes the trails of runners deleted `age` ago, up to `most` rows. Answers how many went.
-    pub async fn trails(&mut self, age: TimeDelta, most: i64) -> Result<u64> {
-        let done = sqlx::query!(
-            "DELETE FROM runner_events WHERE id IN (
-                SELECT told.id FROM runners JOIN runner_events told ON told.runner_id = runners.id
-                WHERE status = 'deleted' AND deleted_at < now() - make_interval(secs => $1)
-                ORDER BY deleted_at LIMIT $2 FOR UPDATE OF told SKIP LOCKED)",
+    /// Looks at runners deleted `age` ago and removes their trails and settled cancellations, at most `most` rows of
+    /// each, and those runners to which nothing refers any more.
+    pub async fn runners(&mut self, age: TimeDelta, most: i64) -> Result<Pruned> {
+        let position = self.position("runners").await?;
+        let runners = most / ROWS_OF_A_RUNNER;
+        let batch = sqlx::query_as!(
+            Position,
+            r#"SELECT deleted_at AS "at!", id FROM runners
+            WHERE status = 'deleted' AND deleted_at < now() - make_interval(secs => $1)
+                AND (deleted_at, id) > ($2, $3)
+            ORDER BY deleted_at, id LIMIT $4"#,
             seconds(age),
-            most,
+            position.at,
+            position.id,
+            runners,
         )
-        .execute(&mut *self.0)
+        .fetch_all(&mut *self.0)
         .await?;
-        Ok(done.rows_affected())
-    }
-
-    /// Removes settled cancellations of workflow runs on runners deleted `age` ago, up to `most`. Answers how many went.
-    pub async fn cancellations(&mut self, age: TimeDelta, most: i64) -> Result<u64> {
-        let done = sqlx::query!(
-            "DELETE FROM workflow_cancellations WHERE id IN (
-                SELECT asked.id FROM runners JOIN workflow_cancellations asked ON asked.runner_id = runners.id
-                WHERE status = 'deleted' AND deleted_at < now() - make_interval(secs => $1)
-                    AND asked.state <> 'pending'
-                ORDER BY deleted_at LIMIT $2 FOR UPDATE OF asked SKIP LOCKED)",
-            seconds(age),
-            most,
-        )
-        .execute(&mut *self.0)
-        .await?;
-        Ok(done.rows_affected())
-    }
-
-    /// Removes runners deleted `age` ago to which nothing refers any more, up to `most`. Answers how many went.
-    pub async fn runners(&mut self, age: TimeDelta, most: i64) -> Result<u64> {
+        let ids: Vec<Uuid> = batch.iter().map(|row| row.id).collect();
+        let mut removed = 0;
+        for rows in [self.trails(&ids, most).await?, self.cancellations(&ids, most).await?] {
+            removed += rows;
+            if rows == most.cast_unsigned() {
+                return Ok(Pruned { removed, is_full: true });
+            }
+        }
         let done = sqlx::query!(
             "DELETE FROM runners WHERE id IN (
-                SELECT id FROM runners
-                WHERE status = 'deleted' AND deleted_at < now() - make_interval(secs => $1)
+                SELECT id FROM runners WHERE id = ANY($1) AND status = 'deleted'
                     AND NOT EXISTS (SELECT FROM jobs WHERE runner_id = runners.id)
                     AND NOT EXISTS (SELECT FROM runner_events WHERE runner_id = runners.id)
                     AND NOT EXISTS (SELECT FROM workflow_cancellations WHERE runner_id = runners.id)
-                ORDER BY deleted_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
-            seconds(age),
+                FOR UPDATE SKIP LOCKED)",
+            &ids,
+        )
+        .execute(&mut *self.0)
+        .await?;
+        self.move_on("runners", batch, runners, removed + done.rows_affected()).await
+    }
+
+    async fn trails(&mut self, runners: &[Uuid], most: i64) -> Result<u64> {
+        let done = sqlx::query!(
+            "DELETE FROM runner_events WHERE id IN (
+                SELECT id FROM runner_events WHERE runner_id = ANY($1) LIMIT $2 FOR UPDATE SKIP LOCKED)",
+            runners,
             most,
         )
         .execute(&mut *self.0)
@@ -93,25 +128,77 @@ impl Retention<'_> {
         Ok(done.rows_affected())
     }
 
-    /// Removes audit rows older than `age`, and than the age the owner of the tables allows, up to `most`. Returns how many
-    /// went.
-    pub async fn audit(&mut self, age: TimeDelta, most: i64) -> Result<u64> {
+    async fn cancellations(&mut self, runners: &[Uuid], most: i64) -> Result<u64> {
+        let done = sqlx::query!(
+            "DELETE FROM workflow_cancellations WHERE id IN (
+                SELECT id FROM workflow_cancellations WHERE runner_id = ANY($1) AND state <> 'pending'
+                LIMIT $2 FOR UPDATE SKIP LOCKED)",
+            runners,
+            most,
+        )
+        .execute(&mut *self.0)
+        .await?;
+        Ok(done.rows_affected())
+    }
+
+    /// Removes audit rows older than `age`, and than the age the owner of the tables allows, up to `most`.
+    pub async fn audit(&mut self, age: TimeDelta, most: i64) -> Result<Pruned> {
         let gone = sqlx::query_scalar!(
             r#"SELECT prune_audit_log(make_interval(secs => $1), $2) AS "gone!""#,
             seconds(age),
             most,
         );
-        Ok(gone.fetch_one(&mut *self.0).await?.cast_unsigned())
+        let removed = gone.fetch_one(&mut *self.0).await?;
+        Ok(Pruned { removed: removed.cast_unsigned(), is_full: removed >= most })
     }
 
-    /// Removes security events older than `age`, and than the age the owner of the tables allows, up to `most`. Returns how
-    /// many went.
-    pub async fn security_events(&mut self, age: TimeDelta, most: i64) -> Result<u64> {
+    /// Removes security events older than `age`, and than the age the owner of the tables allows, up to `most`.
+    pub async fn security_events(&mut self, age: TimeDelta, most: i64) -> Result<Pruned> {
         let gone = sqlx::query_scalar!(
             r#"SELECT prune_security_events(make_interval(secs => $1), $2) AS "gone!""#,
             seconds(age),
             most,
         );
-        Ok(gone.fetch_one(&mut *self.0).await?.cast_unsigned())
+        let removed = gone.fetch_one(&mut *self.0).await?;
+        Ok(Pruned { removed: removed.cast_unsigned(), is_full: removed >= most })
+    }
+
+    /// Returns where the table's next batch begins, and keeps others from it until the transaction ends.
+    async fn position(&mut self, table: &str) -> Result<Position> {
+        let position = sqlx::query_as!(
+            Position,
+            "UPDATE prune_positions SET
+                at = CASE WHEN started_at < now() - interval '1 day' THEN 'epoch' ELSE at END,
+                id = CASE WHEN started_at < now() - interval '1 day'
+                    THEN '00000000-0000-0000-0000-000000000000' ELSE id END,
+                started_at = CASE WHEN started_at < now() - interval '1 day' THEN now() ELSE started_at END
+            WHERE table_name = $1 RETURNING at, id",
+            table,
+        )
+        .fetch_one(&mut *self.0)
+        .await?;
+        Ok(position)
+    }
+
+    /// Keeps the last row of the batch as the table's position.
+    async fn move_on(
+        &mut self,
+        table: &str,
+        batch: Vec<Position>,
+        most: i64,
+        removed: u64,
+    ) -> Result<Pruned> {
+        let is_full = i64::try_from(batch.len()).is_ok_and(|rows| rows >= most);
+        if let Some(last) = batch.into_iter().max_by_key(|row| (row.at, row.id)) {
+            sqlx::query!(
+                "UPDATE prune_positions SET at = $2, id = $3 WHERE table_name = $1",
+                table,
+                last.at,
+                last.id,
+            )
+            .execute(&mut *self.0)
+            .await?;
+        }
+        Ok(Pruned { removed, is_full })
     }
 }
