@@ -13,6 +13,10 @@ local inst, lane, place = h[1], h[2], h[3]
 if not inst then
   return false
 end
+-- Of a job that only a newer version can read, its place is all there is to say.
+if not tonumber(h[4]) or not SHARES[lane] then
+  return { place, 0, 0, '', 0 }
+end
 
 -- Ready jobs of lower rank. Being overdue counts for nothing here: who else is goes first as well, each team once.
 local function ready_before()

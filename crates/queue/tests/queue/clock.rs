@@ -95,7 +95,7 @@ impl Clock {
         let mut args = vec!["clock", &request, &want, "1000000000", "5000"];
         let shares: Vec<String> = Lane::ALL.iter().map(|lane| lane.share().to_string()).collect();
         args.extend(shares.iter().map(String::as_str));
-        let (_, jobs): (u64, Vec<redis::Value>) = self.run(body, &args).await;
+        let (_, jobs, _): (u64, Vec<redis::Value>, u64) = self.run(body, &args).await;
         jobs.len()
     }
 
