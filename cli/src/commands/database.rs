@@ -13,6 +13,8 @@ use crate::{assemble, exit::End, say};
 /// How long a start waits for a database that is away.
 const PATIENCE: Duration = Duration::from_mins(1);
 const PAUSE: Duration = Duration::from_secs(2);
+/// Time between two log lines of one wait.
+const REPORT_EVERY: Duration = Duration::from_secs(30);
 
 /// Brings the tables up to date. With `app_role`, gives that role what the service needs, and fixes how long audit rows stay.
 pub(crate) async fn init(sources: &Sources, app_role: Option<&str>) -> anyhow::Result<()> {
@@ -38,6 +40,38 @@ async fn refuse_without_privileges(store: &Store) -> anyhow::Result<()> {
     let advice =
         "the role of DATABASE_URL may not create tables; run `rts init-db` as the owner of the tables";
     if may { Ok(()) } else { Err(End::Refused(advice.to_owned()).into()) }
+}
+
+/// Waits until the database has every table that this version needs: only `rts api` and `rts init-db` change tables. A
+/// newer database is fine, since a release only adds what the one before it does without.
+///
+/// # Errors
+/// When the database refuses to say.
+pub(crate) async fn await_schema(store: &Store) -> anyhow::Result<()> {
+    let mut reported: Option<Instant> = None;
+    loop {
+        let schema = store.schema().await;
+        if let Ok(Schema::Ready) = schema {
+            return Ok(());
+        }
+        let due = reported.is_none_or(|at| at.elapsed() >= REPORT_EVERY);
+        match schema {
+            Ok(Schema::Older { missing, first }) if due => tracing::warn!(
+                missing,
+                first,
+                "the database is older than this version; waiting for `rts init-db` or an `rts api` of this version"
+            ),
+            Err(error @ StoreError::Unavailable(_)) if due => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "waiting for the database");
+            }
+            Ok(_) | Err(StoreError::Unavailable(_)) => {}
+            Err(error) => return Err(error).context("the version of the database cannot be read"),
+        }
+        if due {
+            reported = Some(Instant::now());
+        }
+        sleep(PAUSE).await;
+    }
 }
 
 /// Waits for the database of a process that starts, perhaps before its database does, and brings the tables up to date; with

@@ -2,6 +2,7 @@
 
 use runtime::config::Sources;
 
+use super::database;
 use crate::{args::Part, assemble, probe, process::Process};
 
 /// Starts periodic work until a signal.
@@ -12,6 +13,10 @@ pub(crate) async fn run(sources: &Sources, part: Part) -> anyhow::Result<()> {
         probe::start(&mut process, listen, parts.progress.clone()).await?;
     }
     let shutdown = process.shutdown.clone();
+    match shutdown.draining().run_until_cancelled(database::await_schema(&parts.store)).await {
+        Some(ready) => ready?,
+        None => return process.end().await,
+    }
     tracing::info!("scheduling");
     assemble::prime(&parts.fleet, &parts.spine).await;
     process.run("scheduler", scheduler::run(parts, shutdown));

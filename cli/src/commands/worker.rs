@@ -2,6 +2,7 @@
 
 use runtime::config::Sources;
 
+use super::database;
 use crate::{args::Part, assemble, probe, process::Process};
 
 /// Runs jobs until a signal.
@@ -13,6 +14,10 @@ pub(crate) async fn run(sources: &Sources, part: Part) -> anyhow::Result<()> {
     }
     let store = parts.store.clone();
     let shutdown = process.shutdown.clone();
+    match shutdown.draining().run_until_cancelled(database::await_schema(&store)).await {
+        Some(ready) => ready?,
+        None => return process.end().await,
+    }
     tracing::info!(name = parts.name, concurrency = parts.concurrency, "working");
     assemble::prime(&parts.fleet, &parts.spine).await;
     process.run("worker", worker::run(parts, shutdown));

@@ -14,6 +14,7 @@
 //! | job that kills its worker | [`poison`] |
 //! | one team floods | [`flood`] |
 //! | clock of a machine wrong by minutes | [`clock`] |
+//! | upgrade, old and new version side by side | [`upgrade`], `newer_rows`, `migrations` |
 //!
 //! Leading schedulers that are killed, and Redis and Postgres under a whole day's work: `lifecycle::lead`, `chaos`.
 #![cfg(test)]
@@ -26,5 +27,6 @@ mod poison;
 mod postgres;
 mod redis;
 mod redis_failover;
+mod upgrade;
 mod worker_frozen;
 mod worker_killed;
