@@ -7,7 +7,7 @@ mod newcomers;
 
 use std::{convert::Infallible, time::Duration};
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use domain::InstallationId;
 use futures::future::join_all;
 use runtime::health::Beat;
@@ -105,9 +105,32 @@ pub async fn run(
         return note(parts, installation, "failed", "there is no credential for it").await;
     };
     match listing::all(parts, (installation, github), memory).await? {
-        Some(listed) => apply::apply(parts, installation, (&listed, began)).await,
+        Some(listed) => apply_or_note(parts, installation, (&listed, began)).await,
         None => note(parts, installation, "paused", "GitHub told us to wait").await,
     }
+}
+
+/// Writes the findings down, once more when another transaction was in the way. What fails then is noted as a failed run,
+/// and the next one follows within a minute.
+async fn apply_or_note(
+    parts: &Parts,
+    installation: &InstallationId,
+    (listed, began): (&Listed<'_>, DateTime<Utc>),
+) -> Result<Passed, StepError> {
+    let mut applied = apply::apply(parts, installation, (listed, began)).await;
+    if let Err(StepError::Store(error)) = &applied
+        && error.is_conflict_in_time()
+    {
+        tracing::info!(%installation, error = error as &dyn std::error::Error,
+            "another transaction was in the way of a run; its findings are written again");
+        applied = apply::apply(parts, installation, (listed, began)).await;
+    }
+    if let Err(StepError::Store(error)) = &applied
+        && let Err(error) = note(parts, installation, "failed", &format!("not written: {error}")).await
+    {
+        tracing::warn!(%installation, %error, "the failed run could not be noted");
+    }
+    applied
 }
 
 /// Notes a pass that saw nothing to compare.

@@ -5,6 +5,7 @@ use domain::InstallationId;
 use harness::holds;
 use queue::Reason;
 use serde_json::json;
+use sqlx::Connection;
 use twin::{Fault, FaultKind, RunnerChange};
 
 use super::{LIST, ONE, Scene};
@@ -190,4 +191,89 @@ async fn a_pass_is_due_when_its_time_has_come_or_somebody_asks() {
         sqlx::query(rest).execute(scene.world.sql()).await.unwrap();
         assert!(due().await);
     }
+}
+
+#[tokio::test]
+async fn a_runner_row_of_a_newer_release_stops_no_run_and_is_not_unmanaged() {
+    let scene = Scene::new().await;
+    let (newer, ours) = (scene.runner().await, scene.runner().await);
+    sqlx::query("ALTER TABLE runners DROP CONSTRAINT runners_status_check")
+        .execute(scene.world.sql())
+        .await
+        .unwrap();
+    scene.world.change("UPDATE runners SET status = 'draining' WHERE id = $1", newer.id).await;
+    for runner in [&newer, &ours] {
+        scene.set(runner, RunnerChange::online());
+    }
+    assert_eq!(scene.pass().await.result, "ok");
+    assert_eq!((scene.status(&newer).await, scene.status(&ours).await), ("draining".into(), "active".into()));
+    let others = scene.world.get("/admin/runners/unmanaged", &scene.root).await.expect(200).body;
+    assert_eq!(others["total"], 0);
+}
+
+/// A session that never finds a deadlock, so that PostgreSQL ends the other transaction.
+async fn rival(database: &harness::Database, admin: &sqlx::PgPool) -> sqlx::PgConnection {
+    let settings = format!("ALTER DATABASE {} SET deadlock_timeout = '3s'", database.name());
+    sqlx::query(sqlx::AssertSqlSafe(settings)).execute(admin).await.unwrap();
+    let mut rival = sqlx::PgConnection::connect(database.url()).await.unwrap();
+    sqlx::raw_sql("SET deadlock_timeout = '1h'; SET lock_timeout = '1min'; BEGIN")
+        .execute(&mut rival)
+        .await
+        .unwrap();
+    rival
+}
+
+#[tokio::test]
+async fn a_run_that_meets_a_deadlock_is_written_again() {
+    let scene = Scene::new().await;
+    let runner = scene.runner().await;
+    scene.set(&runner, RunnerChange::online());
+    scene.pass().await;
+    let (database, sql) = (scene.world.database(), scene.world.sql());
+    let mut rival = rival(database, sql).await;
+    // What a finishing check does, the other way round: first the runner, then its job.
+    let lock = "SELECT 1 FROM runners WHERE id = $1 FOR UPDATE";
+    sqlx::query(lock).bind(runner.id).execute(&mut rival).await.unwrap();
+    scene.set(&runner, RunnerChange::offline());
+    scene.set(&runner, RunnerChange::labels(["production"]));
+
+    // With connections of its own, which know the settings of the database.
+    let parts = scheduler::Parts { store: database.store(3), ..scene.world.scheduling() };
+    let home = InstallationId::default();
+    let mut memory = scheduler::snapshot::Memory::default();
+    let run = scheduler::snapshot::run(&parts, &home, &mut memory);
+    let meeting = async {
+        let waits = "SELECT count(*) FROM pg_stat_activity
+            WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        holds("the run waits for the runner", || async {
+            sqlx::query_scalar::<_, i64>(waits).fetch_one(sql).await.unwrap() == 1
+        })
+        .await;
+        let check = "INSERT INTO jobs (id, kind, installation, runner_id, params, deadline_at)
+            VALUES (gen_random_uuid(), 'drift_check', 'default', $1, '{\"kind\":\"drift_check\",\"source\":\"sync\"}', now())";
+        sqlx::query(check).bind(runner.id).execute(&mut rival).await.unwrap();
+        sqlx::query("ROLLBACK").execute(&mut rival).await.unwrap();
+    };
+    let (passed, ()) = tokio::join!(run, meeting);
+    let passed = passed.unwrap();
+    assert_eq!((passed.result, passed.changed, passed.sent), ("ok", 1, 1));
+    let deadlocks =
+        "SELECT count(*) FROM pg_stat_database WHERE datname = current_database() AND deadlocks > 0";
+    holds("PostgreSQL has counted it", || async { scene.world.count(deadlocks).await == 1 }).await;
+}
+
+#[tokio::test]
+async fn a_run_that_cannot_be_written_is_noted_as_failed() {
+    let scene = Scene::new().await;
+    let runner = scene.runner().await;
+    scene.set(&runner, RunnerChange::online());
+    let refuse = "ALTER TABLE runners ADD CONSTRAINT refused CHECK (status <> 'active') NOT VALID";
+    sqlx::query(refuse).execute(scene.world.sql()).await.unwrap();
+    let home = InstallationId::default();
+    let mut memory = scheduler::snapshot::Memory::default();
+    scheduler::snapshot::run(&scene.world.scheduling(), &home, &mut memory).await.unwrap_err();
+    let status = scene.world.get("/admin/sync/status", &scene.root).await.expect(200).body;
+    assert!(status.to_string().contains(r#""last_sync_result":"failed""#), "{status}");
+    sqlx::query("ALTER TABLE runners DROP CONSTRAINT refused").execute(scene.world.sql()).await.unwrap();
+    assert_eq!(scene.pass().await.result, "ok");
 }
