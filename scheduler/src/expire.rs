@@ -1,9 +1,10 @@
 //! A job that was not done before its deadline is final: nobody is waiting any more.
 
 use chrono::TimeDelta;
-use domain::{AuditEntry, Problem, Source};
+use domain::{AuditEntry, JobKind, Problem, Source};
 use queue::Spine;
 use serde_json::json;
+use store::ExpiredJob;
 
 use crate::{Parts, StepError};
 
@@ -20,7 +21,7 @@ pub async fn run(parts: Parts) -> Result<u64, StepError> {
     let mut tx = parts.store.begin().await?;
     let expired = tx.jobs().expire(&problem, GRACE, MOST).await?;
     for job in &expired {
-        if let Some(runner) = job.runner.filter(|_| job.kind.makes_runner()) {
+        if let Some(runner) = job.runner.filter(|_| made_runner(job)) {
             tx.runners().delete(runner, Source::Job, "its job expired").await?;
         }
         let entry = AuditEntry {
@@ -40,6 +41,11 @@ pub async fn run(parts: Parts) -> Result<u64, StepError> {
         tell(&parts.spine, job.id).await;
     }
     Ok(expired.len() as u64)
+}
+
+/// Whether the job's runner ends with it. Of a kind that this version does not know it ends if nothing was handed out.
+fn made_runner(job: &ExpiredJob) -> bool {
+    job.kind.parse().map_or(job.runner_requested, JobKind::makes_runner)
 }
 
 /// What the queue does not hear now it finds out when it claims the job: the row is final.

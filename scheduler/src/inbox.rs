@@ -1,5 +1,6 @@
 //! What GitHub told us is looked at, soon after it came, each delivery in a transaction of its own.
 
+use chrono::TimeDelta;
 use domain::{
     AuditEntry, InstallationChange, InstallationId, InstallationNews, JobId, JobParams, Notice,
     SecurityEvent, Severity, Source,
@@ -17,6 +18,13 @@ pub(crate) const MOST: u64 = 500;
 const LANES: u64 = 3;
 /// Rows removed in one step.
 const FORGOTTEN: i64 = 5000;
+
+/// Pause before a delivery that a newer version has stored is read again: one of its schedulers may take it meanwhile.
+const UNREADABLE_PAUSE: TimeDelta = TimeDelta::minutes(1);
+/// How long such a delivery waits for a newer version.
+const UNREADABLE_PATIENCE: TimeDelta = TimeDelta::days(1);
+/// What its row says until then.
+const UNREADABLE: &str = "this version cannot read the stored row";
 
 /// What became of a delivery, and what is to be done once that is committed.
 #[derive(Debug)]
@@ -82,7 +90,7 @@ async fn settle(parts: &Parts, mut tx: Tx, next: Next) -> Result<(), StepError> 
     let pending = match next {
         Next::Pending(pending) => pending,
         Next::Unreadable(id) => {
-            tx.webhooks().settle(id, InboxState::Failed, Some("the stored row cannot be read")).await?;
+            tx.webhooks().leave(id, UNREADABLE_PAUSE, UNREADABLE_PATIENCE, UNREADABLE).await?;
             return Ok(tx.commit().await?);
         }
     };

@@ -139,15 +139,15 @@ pub async fn run(parts: &Parts, memory: &mut Memory) -> Result<u64, StepError> {
     let mut comparison = *memory.unfinished.insert(memory.unfinished.unwrap_or(begun));
     let (mut seen, mut back) = (0, 0);
     while seen < memory.most {
-        let rows = parts.store.read().await?.jobs().open(comparison.after, PAGE).await?;
-        let Some(newest) = rows.last() else {
+        let open = parts.store.read().await?.jobs().open(comparison.after, PAGE).await?;
+        let Some(newest) = open.last else {
             memory.unfinished = None;
             memory.granting &= !comparison.granted;
             break;
         };
-        comparison.after = Some(newest.id);
-        seen += rows.len();
-        back += put_back(parts, memory, &rows).await?;
+        comparison.after = Some(newest);
+        seen += open.seen;
+        back += put_back(parts, memory, &open.jobs).await?;
         memory.unfinished = Some(comparison);
     }
     Ok(back)

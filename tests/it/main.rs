@@ -43,6 +43,8 @@ mod limits;
 mod lists;
 #[cfg(test)]
 mod migrations;
+#[cfg(test)]
+mod newer_rows;
 mod once;
 #[cfg(test)]
 mod openapi;

@@ -19,6 +19,8 @@ use crate::{
 
 /// A job waits this long when the database is away.
 const STORE_AWAY: Duration = Duration::from_secs(2);
+/// A job of a newer version waits this long: a worker of that version may claim it then.
+const UNREADABLE: Duration = Duration::from_secs(30);
 /// Between two tries to give a row back.
 const AGAIN: Duration = Duration::from_millis(200);
 
@@ -41,6 +43,10 @@ pub(crate) async fn handle(app: &App, claimed: Claimed) -> Outcome {
     claimed.prepaid.mark_unused();
     let started = match within(app, start(app, &claimed)).await {
         Ok(started) => started,
+        Err(RowError::Store(StoreError::Inconsistent(why))) => {
+            tracing::warn!(job = %claimed.lease.job, why, "this version cannot read the job; it is left to a newer one");
+            return Outcome::Later(UNREADABLE);
+        }
         Err(error) => {
             tracing::warn!(job = %claimed.lease.job, %error, "a job could not be started");
             return Outcome::Later(STORE_AWAY);

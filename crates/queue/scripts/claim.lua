@@ -1,7 +1,8 @@
 -- Leases the jobs whose turn it is, or says how long to wait.
 --
 -- ARGV: claimer, request number, jobs wanted (1 to 100), lease ms, longest wait ms, then the share of each lane
--- Result: { wait ms, { job, installation, lane, rank, accepted ms, half-deadline ms, cost, claims, rescues, team }... }
+-- Result: { wait ms, { job, installation, lane, rank, accepted ms, half-deadline ms, cost, claims, rescues, team }... ,
+--   jobs put off because their hash cannot be read }
 --   The first request of each job is paid for.
 --   The same claimer asking again with the same request number gets the jobs of the lost answer.
 -- Complexity: O((n + e + d + s) log N) for n claimed, at most 64 expired and 256 due jobs, and at most 32 jobs of
@@ -26,6 +27,16 @@ end
 local function describe(id)
   local h = redis.call('HMGET', job_key(id), 'i', 'l', 'k', 'a', 'h', 'c', 'n', 'x', 't', 'w')
   return { id, h[1], h[2], h[3], h[4], h[5], h[6], tonumber(h[7]), tonumber(h[8]), h[9] }, tonumber(h[10] or '1')
+end
+
+-- Whether every field that is counted with is there and a number.
+local function is_readable(job, weight, inst, lane)
+  for at = 4, 9 do
+    if not tonumber(job[at]) then
+      return false
+    end
+  end
+  return weight and job[2] == inst and job[3] == lane and job[10]
 end
 
 -- 0 The answer to this very request was lost on its way: give it again. An older request comes late: its asker
@@ -265,12 +276,17 @@ local function next_job(site, lane)
       return nil
     end
     local job, weight = describe(id)
-    local busy = job[2] and runs_enough(site, job[10])
-    if job[2] and not busy and not spends_enough(site, lane, job[10], weight) then
+    local readable = is_readable(job, weight, site.inst, lane)
+    local busy = readable and runs_enough(site, job[10])
+    if readable and not busy and not spends_enough(site, lane, job[10], weight) then
       return job, overdue, weight
-    elseif job[2] then
+    elseif readable then
       step_aside(id, site.inst, lane, job[10], job[4])
       full = full or busy
+    elseif job[2] then
+      leave_ready({ id }, site.inst, lane)
+      put_off(id, site.inst, lane)
+      site.delayed = true
     else
       leave_ready({ id }, site.inst, lane)
     end
@@ -378,7 +394,7 @@ end
 
 local again = repeated()
 if again then
-  return { 0, again }
+  return { 0, again, 0 }
 end
 
 local names = redis.call('ZRANGE', P .. 'i', 0, INSTALLATIONS)
@@ -435,4 +451,4 @@ end
 if full then
   redis.call('SET', P .. 'full', 1, 'PX', 60000)
 end
-return { math.ceil(wait), jobs }
+return { math.ceil(wait), jobs, unreadable }

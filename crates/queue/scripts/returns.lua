@@ -1,10 +1,21 @@
 -- What comes back to its lane by itself. Goes behind teams.lua.
 
+-- Jobs whose hash this version cannot read, as a newer version may write it: no number where one must be. They wait
+-- aside, so that a worker of that version may claim them.
+local UNREADABLE_PAUSE = 30000
+local unreadable = 0
+local function put_off(id, inst, lane)
+  unreadable = unreadable + 1
+  enter_delayed(id, inst, lane, now + UNREADABLE_PAUSE)
+end
+
 -- A member whose hash is gone (an evicting Redis) is dropped: the sweep over the truth puts the job back.
 local function back_to_ready(id, inst, lane)
   local h = redis.call('HMGET', job_key(id), 'k', 'a', 'h', 't')
-  if h[1] then
+  if tonumber(h[1]) and tonumber(h[2]) and tonumber(h[3]) then
     enter_ready(id, inst, lane, h[1], h[2], h[3])
+  elseif h[1] then
+    put_off(id, inst, lane)
   end
   return h[4]
 end

@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::{InstallationId, Lane, TeamId};
 use redis::cmd;
 
-use crate::{Pause, QueueError, Reason, Spine, scripts, ticket};
+use crate::{Pause, QueueError, Reason, Spine, readable::keep_readable, scripts, ticket};
 
 /// A job somebody thinks of putting in; the fields are those of a [`crate::Ticket`].
 #[derive(Clone, Debug)]
@@ -56,7 +56,7 @@ impl Spine {
         args.extend(shares());
         let (starts_in, team_waiting, why, left): (u64, u64, String, u64) =
             self.run(&scripts::FORECAST, &args).await?;
-        Ok(Forecast { starts_in: Duration::from_millis(starts_in), team_waiting, pause: pause(&why, left)? })
+        Ok(Forecast { starts_in: Duration::from_millis(starts_in), team_waiting, pause: pause(&why, left) })
     }
 
     /// How many jobs a team has here. O(1).
@@ -76,11 +76,11 @@ pub(crate) fn shares() -> impl Iterator<Item = String> {
     Lane::ALL.iter().map(|lane| lane.share().to_string())
 }
 
-/// A pause as the scripts tell it: no reason, no pause.
-pub(crate) fn pause(why: &str, left: u64) -> Result<Option<Pause>, QueueError> {
+/// A pause as the scripts tell it: no reason, or one that this version does not know, is no pause.
+pub(crate) fn pause(why: &str, left: u64) -> Option<Pause> {
     if why.is_empty() {
-        return Ok(None);
+        return None;
     }
-    let reason = Reason::read(why).ok_or(QueueError::Unexpected("a pause"))?;
-    Ok(Some(Pause { reason, left: Duration::from_millis(left) }))
+    let reason = keep_readable(Reason::read(why).ok_or(QueueError::Unexpected("a pause")))?;
+    Some(Pause { reason, left: Duration::from_millis(left) })
 }

@@ -22,6 +22,7 @@ mod forecast;
 mod lease;
 mod pause;
 mod pulse;
+mod readable;
 mod scripts;
 mod shared;
 mod spine;

@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use domain::{InstallationId, Lane};
 
-use crate::{QueueError, Spine, scripts, spine::millis};
+use crate::{QueueError, Spine, readable::readable, scripts, spine::millis};
 
 /// Longest pause.
 pub(crate) const LONGEST: Duration = Duration::from_hours(30 * 24);
@@ -106,7 +106,7 @@ impl Spine {
     /// Every pause that holds now.
     pub async fn pauses(&self) -> Result<Vec<Paused>, QueueError> {
         let rows: Vec<(String, u64)> = self.run(&scripts::PAUSES, &[]).await?;
-        rows.into_iter().map(|(scope, left)| read(&scope, Duration::from_millis(left))).collect()
+        Ok(readable(rows.into_iter().map(|(scope, left)| read(&scope, Duration::from_millis(left)))))
     }
 
     async fn set_pause(

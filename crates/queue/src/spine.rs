@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     Cancelled, Claim, Claimer, Lease, LeaseToken, QueueError, Settle, SpineConfig, Ticket, address::Address,
-    backend::Ack, connection::Link, finder::Finder, lease::LeaseRow, scripts,
+    backend::Ack, connection::Link, finder::Finder, lease::LeaseRow, readable, scripts,
 };
 
 /// Most jobs one script call touches.
@@ -64,9 +64,12 @@ impl Spine {
             millis(self.0.longest_wait).to_string(),
         ];
         args.extend(Lane::ALL.iter().map(|lane| lane.share().to_string()));
-        let (pause, rows): (u64, Vec<LeaseRow>) = self.run(&scripts::CLAIM, &args).await?;
+        let (pause, rows, put_off): (u64, Vec<LeaseRow>, u64) = self.run(&scripts::CLAIM, &args).await?;
+        if put_off > 0 {
+            readable::report(&QueueError::Unexpected("a job"), put_off);
+        }
         *request += 1;
-        let jobs = rows.into_iter().map(|row| Lease::read(row, &token)).collect::<Result<_, _>>()?;
+        let jobs = readable::readable(rows.into_iter().map(|row| Lease::read(row, &token)));
         Ok(Claim { jobs, wait: Duration::from_millis(pause) })
     }
 

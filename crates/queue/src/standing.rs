@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use domain::{InstallationId, JobId, Lane};
 
-use crate::{Pause, QueueError, Spine, forecast, scripts};
+use crate::{Pause, QueueError, Spine, forecast, readable::readable, scripts};
 
 /// Where a job is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +81,7 @@ impl Spine {
             "l" => Place::Leased,
             _ => return Err(QueueError::Unexpected("a place")),
         };
-        let pause = forecast::pause(&why, left)?;
+        let pause = forecast::pause(&why, left);
         Ok(Some(Standing { place, pause, starts_in: Duration::from_millis(starts_in) }))
     }
 
@@ -101,7 +101,7 @@ impl Spine {
                     oldest_age: Duration::from_millis(age),
                 })
             };
-        Ok(Stats { lanes: rows.into_iter().map(read).collect::<Result<_, QueueError>>()? })
+        Ok(Stats { lanes: readable(rows.into_iter().map(read)) })
     }
 
     /// Which of these jobs the queue does not hold.

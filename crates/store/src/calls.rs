@@ -5,7 +5,7 @@ use domain::{Call, CallId, CallState, Job, RunnerName, reap_due};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{Result, StoreError, jobs::seconds};
+use crate::{Result, StoreError, jobs::seconds, readable::readable};
 
 /// The intents, on one connection.
 #[derive(Debug)]
@@ -182,7 +182,7 @@ impl Calls<'_> {
         )
         .fetch_all(&mut *self.0)
         .await?;
-        rows.into_iter().map(Call::try_from).collect()
+        Ok(readable(rows))
     }
 
     /// Intents whose maker is gone: their job is final, or another start took over. They become suspected.

@@ -5,7 +5,7 @@ use domain::{InstallationId, RunnerId, TeamId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{Result, StoreError, jobs::seconds};
+use crate::{Result, StoreError, jobs::seconds, readable::keep_readable};
 
 /// The cancellations, on one connection.
 #[derive(Debug)]
@@ -101,23 +101,22 @@ impl Cancellations<'_> {
         )
         .fetch_all(&mut *self.0)
         .await?;
-        rows.into_iter()
-            .map(|row| {
-                Ok(Cancellation {
-                    id: row.id,
-                    installation: row.installation.parse().map_err(StoreError::inconsistent)?,
-                    repository: row.repository,
-                    run: row.run_id,
-                    runner: row.runner_id.into(),
-                    runner_name: row.name,
-                    team: row.team_id.into(),
-                    reason: row.reason,
-                    attempt: row.attempts,
-                    over: row.over,
-                    old: row.old,
-                })
+        let read = rows.into_iter().map(|row| {
+            Ok(Cancellation {
+                id: row.id,
+                installation: row.installation.parse().map_err(StoreError::inconsistent)?,
+                repository: row.repository,
+                run: row.run_id,
+                runner: row.runner_id.into(),
+                runner_name: row.name,
+                team: row.team_id.into(),
+                reason: row.reason,
+                attempt: row.attempts,
+                over: row.over,
+                old: row.old,
             })
-            .collect()
+        });
+        Ok(read.filter_map(keep_readable).collect())
     }
 
     /// Notes the end of one: done, or given up. False: somebody else did.

@@ -6,7 +6,10 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{Listed, Page, Result, StoreError, readable::readable};
+use crate::{
+    Listed, Page, Result, StoreError,
+    readable::{keep_readable, read_exactly, readable},
+};
 
 /// Most rules that may fit one token.
 const MAX_RULES: i64 = 256;
@@ -61,7 +64,7 @@ impl TryFrom<ClientRow> for MachineClient {
             issuer: row.issuer,
             team: row.team_id.into(),
             description: row.description,
-            rule: row.rule.map(serde_json::from_value).transpose().map_err(StoreError::inconsistent)?,
+            rule: row.rule.as_ref().map(read_exactly).transpose()?,
             is_active: row.is_active,
             created_at: row.created_at,
             last_used_at: row.last_used_at,
@@ -71,7 +74,8 @@ impl TryFrom<ClientRow> for MachineClient {
 
 impl Clients<'_> {
     /// The clients a token may stand for: named by one of its client ids, or with a rule found by one of its keys. None
-    /// by rule if more than [`MAX_RULES`] may fit: to leave some out could turn a token that fits two rules into one's.
+    /// by rule if more than [`MAX_RULES`] may fit, or one that cannot be read: to leave some out could turn a token that
+    /// fits two rules into one's.
     pub async fn candidates(&mut self, facts: &TokenFacts) -> Result<Vec<MachineClient>> {
         let rows = sqlx::query_as!(
             ClientRow,
@@ -94,7 +98,12 @@ impl Clients<'_> {
         )
         .fetch_all(&mut *self.0)
         .await?;
-        let mut clients = rows.into_iter().map(MachineClient::try_from).collect::<Result<Vec<_>>>()?;
+        let found = rows.len();
+        let mut clients: Vec<MachineClient> = readable(rows);
+        if clients.len() < found {
+            // An unreadable rule may fit the token too, and a token that fits two rules fits none.
+            clients.retain(|client| client.rule.is_none());
+        }
         let rules = clients.iter().filter(|client| client.rule.is_some()).count();
         if i64::try_from(rules).is_ok_and(|rules| rules > MAX_RULES) {
             tracing::warn!(
@@ -117,8 +126,8 @@ impl Clients<'_> {
         .await?;
         let mut open = Vec::new();
         for row in rows {
-            let rule: ClaimRule = serde_json::from_value(row.rule).map_err(StoreError::inconsistent)?;
-            if !rule.pins_owner() {
+            let rule: Option<ClaimRule> = keep_readable(read_exactly(&row.rule));
+            if rule.is_some_and(|rule| !rule.pins_owner()) {
                 open.push((row.client_id, row.issuer));
             }
         }
@@ -203,7 +212,7 @@ impl Clients<'_> {
         )
         .fetch_all(&mut *self.0)
         .await?;
-        rows.into_iter().map(MachineClient::try_from).collect()
+        Ok(readable(rows))
     }
 
     /// Writes everything an admin may change about a client.

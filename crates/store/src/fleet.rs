@@ -6,11 +6,22 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{Listed, Page, Result, StoreError, jobs::seconds};
+use crate::{Listed, Page, Result, StoreError, jobs::seconds, readable::keep_readable};
 
 /// The fleet, on one connection.
 #[derive(Debug)]
 pub struct Fleet<'c>(pub(crate) &'c mut PgConnection);
+
+/// Some of the live runners.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LiveRunners {
+    /// Those that this version can read, by id.
+    pub runners: Vec<LiveRunner>,
+    /// GitHub's ids of all of them, the unreadable ones too.
+    pub github_ids: Vec<i64>,
+    /// The last id, of the unreadable ones too. None: there are no more.
+    pub last: Option<RunnerId>,
+}
 
 /// One pass under way.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -237,7 +248,7 @@ impl Fleet<'_> {
         installation: &InstallationId,
         after: Option<RunnerId>,
         limit: i64,
-    ) -> Result<Vec<LiveRunner>> {
+    ) -> Result<LiveRunners> {
         let rows = sqlx::query!(
             r#"SELECT runners.id, github_runner_id AS "github_id!", team_id, weight, drift_response, runners.name,
                 labels, status, busy, ephemeral, missed, unlisted, drift_seen, refused,
@@ -245,7 +256,7 @@ impl Fleet<'_> {
                     AND finished_at IS NULL) AS "leaving!",
                 coalesce(registered_at, runners.created_at) AS "registered_at!", runners.updated_at
              FROM runners JOIN teams ON teams.id = runners.team_id
-             WHERE runners.installation = $1 AND status IN ('pending', 'active', 'offline')
+             WHERE runners.installation = $1 AND status NOT IN ('requested', 'deleted')
                 AND github_runner_id IS NOT NULL AND ($3::uuid IS NULL OR runners.id > $3)
              ORDER BY runners.id LIMIT $2"#,
             installation.as_str(),
@@ -254,29 +265,30 @@ impl Fleet<'_> {
         )
         .fetch_all(&mut *self.0)
         .await?;
-        rows.into_iter()
-            .map(|row| {
-                Ok(LiveRunner {
-                    id: row.id.into(),
-                    github_id: row.github_id,
-                    team: row.team_id.into(),
-                    weight: row.weight,
-                    response: row.drift_response.parse().map_err(StoreError::inconsistent)?,
-                    name: row.name,
-                    labels: row.labels,
-                    status: row.status.parse().map_err(StoreError::inconsistent)?,
-                    busy: row.busy,
-                    ephemeral: row.ephemeral,
-                    missed: row.missed,
-                    unlisted: row.unlisted,
-                    drift_seen: row.drift_seen,
-                    refused: row.refused,
-                    leaving: row.leaving,
-                    registered_at: row.registered_at,
-                    updated_at: row.updated_at,
-                })
+        let github_ids = rows.iter().map(|row| row.github_id).collect();
+        let last = rows.last().map(|row| row.id.into());
+        let read = rows.into_iter().map(|row| {
+            Ok(LiveRunner {
+                id: row.id.into(),
+                github_id: row.github_id,
+                team: row.team_id.into(),
+                weight: row.weight,
+                response: row.drift_response.parse().map_err(StoreError::inconsistent)?,
+                name: row.name,
+                labels: row.labels,
+                status: row.status.parse().map_err(StoreError::inconsistent)?,
+                busy: row.busy,
+                ephemeral: row.ephemeral,
+                missed: row.missed,
+                unlisted: row.unlisted,
+                drift_seen: row.drift_seen,
+                refused: row.refused,
+                leaving: row.leaving,
+                registered_at: row.registered_at,
+                updated_at: row.updated_at,
             })
-            .collect()
+        });
+        Ok(LiveRunners { runners: read.filter_map(keep_readable).collect(), github_ids, last })
     }
 
     /// Moves rows that still stand where they were and did not change after `since`. Answers how many.

@@ -5,7 +5,7 @@ use domain::InstallationId;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{Result, StoreError, jobs::seconds};
+use crate::{Result, StoreError, jobs::seconds, readable::keep_readable};
 
 /// The installations, on one connection.
 #[derive(Debug)]
@@ -79,12 +79,11 @@ impl Installations<'_> {
         )
         .fetch_all(&mut *self.0)
         .await?;
-        rows.into_iter()
-            .map(|row| {
-                let installation = row.id.parse().map_err(StoreError::inconsistent)?;
-                Ok(Suspended { installation, github_id: row.github_id })
-            })
-            .collect()
+        let read = rows.into_iter().map(|row| {
+            let installation = row.id.parse().map_err(StoreError::inconsistent)?;
+            Ok(Suspended { installation, github_id: row.github_id })
+        });
+        Ok(read.filter_map(keep_readable).collect())
     }
 
     /// Ends a suspension of which no event told the end. False: somebody else did.

@@ -9,7 +9,11 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{Listed, MAX_TOTAL, Page, Result, StoreError, Visible, page::owner_columns, readable::readable};
+use crate::{
+    Listed, MAX_TOTAL, Page, Result, StoreError, Visible,
+    page::owner_columns,
+    readable::{read_exactly, readable, report_unreadable},
+};
 
 /// The jobs, on one connection.
 #[derive(Debug)]
@@ -54,33 +58,6 @@ pub struct JobFilter {
     pub kind: Option<JobKind>,
     /// Only of this team.
     pub team: Option<TeamId>,
-}
-
-/// A job that is not final, as the queue needs it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct OpenJob {
-    /// Its id.
-    pub id: JobId,
-    /// What it does.
-    pub kind: JobKind,
-    /// Whose GitHub budget it uses.
-    pub installation: InstallationId,
-    /// On whose account.
-    pub team: Option<TeamId>,
-    /// That team's weight.
-    pub weight: f64,
-    /// Time since it was accepted, by the database's clock like the others: no absolute time leaves the database.
-    pub age: TimeDelta,
-    /// Time until its deadline; negative once that has passed.
-    pub time_left: TimeDelta,
-    /// Time until it may start; negative once that has passed.
-    pub delay: TimeDelta,
-    /// Whether a worker is said to hold it.
-    pub running: bool,
-    /// Whether a caller wants to know now, or joined in.
-    pub asked: bool,
-    /// How long its row has not changed.
-    pub quiet_for: TimeDelta,
 }
 
 struct JobRow {
@@ -140,7 +117,7 @@ impl TryFrom<JobRow> for Job {
             created_at: row.created_at,
             started_at: row.started_at,
             finished_at: row.finished_at,
-            params: serde_json::from_value(row.params).map_err(StoreError::inconsistent)?,
+            params: read_exactly(&row.params)?,
             error: row.error.map(serde_json::from_value).transpose().map_err(StoreError::inconsistent)?,
             trace: row.trace,
             now: row.now,
@@ -291,7 +268,16 @@ impl Jobs<'_> {
     /// Starts a job that is not final: one more on the fence, and on one counter. `attempts`, when it waited. `rescues`,
     /// when it was running: its worker died. `snoozes`, when that worker is this very one or has given the job back: it
     /// lives, and only could not write down what had come of it. None: the job is final or unknown.
+    ///
+    /// # Errors
+    /// `Inconsistent` when this version cannot read the job; then nothing was written.
     pub async fn start(&mut self, id: JobId, worker: &str, given_back: bool) -> Result<Option<Job>> {
+        // Read before it is written: a newer version may have written what only it can do.
+        let waiting = job_rows!("SELECT", "FROM jobs WHERE id = $1 AND finished_at IS NULL", id.uuid());
+        let waiting = one(waiting.fetch_optional(&mut *self.0).await?);
+        if waiting.inspect_err(report_unreadable)?.is_none() {
+            return Ok(None);
+        }
         let row = job_rows!(
             "UPDATE jobs SET state = 'running', blocked_on = NULL, fence = fence + 1, started_by = $2,
                 attempts = attempts + (state = 'queued')::int,
@@ -375,61 +361,6 @@ impl Jobs<'_> {
         one(row)
     }
 
-    /// Locks up to `most` jobs whose deadline has passed, and makes them final: those that wait at once, those that run
-    /// `grace` later. A worker that still runs one then finds that its result is refused.
-    pub async fn expire(&mut self, error: &Problem, grace: TimeDelta, most: i64) -> Result<Vec<Job>> {
-        let error = serde_json::to_value(error).map_err(StoreError::inconsistent)?;
-        let rows = job_rows!(
-            "UPDATE jobs SET state = 'expired', blocked_on = NULL, error = $1, finished_at = now(), updated_at = now()
-             WHERE id IN (SELECT id FROM jobs WHERE finished_at IS NULL AND deadline_at <= now()
-                            AND (state = 'queued' OR deadline_at <= now() - make_interval(secs => $3))
-                          ORDER BY deadline_at LIMIT $2 FOR UPDATE SKIP LOCKED) RETURNING",
-            "",
-            error,
-            most,
-            seconds(grace),
-        )
-        .fetch_all(&mut *self.0)
-        .await?;
-        rows.into_iter().map(Job::try_from).collect()
-    }
-
-    /// Up to `most` jobs that are not final, by id from after `after`.
-    pub async fn open(&mut self, after: Option<JobId>, most: i64) -> Result<Vec<OpenJob>> {
-        let rows = sqlx::query!(
-            r#"SELECT jobs.id, kind, jobs.installation, team_id, coalesce(weight, 1) AS "weight!",
-                extract(epoch FROM now() - jobs.created_at)::float8 AS "age!",
-                extract(epoch FROM deadline_at - now())::float8 AS "time_left!",
-                extract(epoch FROM run_at - now())::float8 AS "delay!",
-                state = 'running' AS "running!",
-                joined > 0 OR coalesce(params ->> 'source' = 'refresh', false) AS "asked!",
-                extract(epoch FROM now() - jobs.updated_at)::float8 AS "quiet!"
-             FROM jobs LEFT JOIN teams ON teams.id = jobs.team_id
-             WHERE finished_at IS NULL AND ($1::uuid IS NULL OR jobs.id > $1) ORDER BY jobs.id LIMIT $2"#,
-            after.map(JobId::uuid),
-            most,
-        )
-        .fetch_all(&mut *self.0)
-        .await?;
-        rows.into_iter()
-            .map(|row| {
-                Ok(OpenJob {
-                    id: row.id.into(),
-                    kind: row.kind.parse().map_err(StoreError::inconsistent)?,
-                    installation: row.installation.parse().map_err(StoreError::inconsistent)?,
-                    team: row.team_id.map(Into::into),
-                    weight: row.weight,
-                    age: span(row.age),
-                    time_left: span(row.time_left),
-                    delay: span(row.delay),
-                    running: row.running,
-                    asked: row.asked,
-                    quiet_for: span(row.quiet),
-                })
-            })
-            .collect()
-    }
-
     /// Jobs the caller may see.
     pub async fn list(&mut self, visible: &Visible, filter: &JobFilter, page: Page) -> Result<Listed<Job>> {
         let (state, kind) = (filter.state.map(JobState::as_str), filter.kind.map(JobKind::as_str));
@@ -480,9 +411,4 @@ impl Jobs<'_> {
 #[expect(clippy::cast_precision_loss, reason = "spans here are hours at most")]
 pub(crate) fn seconds(span: TimeDelta) -> f64 {
     span.num_milliseconds() as f64 / 1000.0
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "an age in milliseconds fits by far")]
-fn span(seconds: f64) -> TimeDelta {
-    TimeDelta::milliseconds((seconds * 1000.0) as i64)
 }

@@ -203,7 +203,7 @@ impl Teams<'_> {
         let ids: Vec<Uuid> = caller.teams.iter().map(|team| team.id.uuid()).collect();
         let rows =
             team_rows!("WHERE id = ANY($1) ORDER BY lower(name)", &ids).fetch_all(&mut *self.0).await?;
-        rows.into_iter().map(Team::try_from).collect()
+        Ok(readable(rows))
     }
 
     /// Adds a team.

@@ -1,11 +1,15 @@
 //! Deliveries of GitHub's webhooks: stored first, looked at afterwards, kept for seven days.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use domain::{InstallationId, Notice, RunnerId, Whose, WorkflowMark};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{Result, StoreError};
+use crate::{
+    Result, StoreError,
+    jobs::seconds,
+    readable::{keep_readable, read_exactly},
+};
 
 /// A delivery that failed this often is not looked at again.
 const MOST_ATTEMPTS: i32 = 5;
@@ -129,9 +133,10 @@ impl Webhooks<'_> {
         .fetch_optional(&mut *self.0)
         .await?;
         Ok(row.map(|row| {
-            let signed_for =
-                row.signed_for.iter().map(|id| id.parse()).collect::<std::result::Result<Vec<_>, _>>();
-            let (Ok(notice), Ok(signed_for)) = (serde_json::from_value(row.payload), signed_for) else {
+            let signed_for = row.signed_for.iter().map(|id| id.parse().map_err(StoreError::inconsistent));
+            let signed_for = keep_readable(signed_for.collect());
+            let (Some(notice), Some(signed_for)) = (keep_readable(read_exactly(&row.payload)), signed_for)
+            else {
                 return Next::Unreadable(row.delivery_id);
             };
             Next::Pending(Box::new(Pending {
@@ -173,6 +178,24 @@ impl Webhooks<'_> {
             id,
             note,
             MOST_ATTEMPTS,
+        )
+        .execute(&mut *self.0)
+        .await?;
+        Ok(())
+    }
+
+    /// Leaves a delivery that this version cannot read to a newer one: it is due again in `pause`, and no attempt counts.
+    /// After `patience` it has failed.
+    pub async fn leave(&mut self, id: Uuid, pause: TimeDelta, patience: TimeDelta, note: &str) -> Result<()> {
+        sqlx::query!(
+            "UPDATE webhook_inbox SET note = $2, next_at = now() + make_interval(secs => $3),
+                state = CASE WHEN received_at < now() - make_interval(secs => $4) THEN 'failed' ELSE state END,
+                settled_at = CASE WHEN received_at < now() - make_interval(secs => $4) THEN now() END
+             WHERE delivery_id = $1 AND state = 'pending'",
+            id,
+            note,
+            seconds(pause),
+            seconds(patience),
         )
         .execute(&mut *self.0)
         .await?;

@@ -97,12 +97,12 @@ async fn compare(
 ) -> Result<(Findings, HashSet<i64>), StepError> {
     let (mut findings, mut ours, mut after) = (Findings::default(), HashSet::new(), None);
     loop {
-        let mut rows = tx.fleet().live(installation, after, ROWS_AT_ONCE).await?;
-        let Some(last) = rows.last() else { return Ok((findings.by_urgency(), ours)) };
-        after = Some(last.id);
-        ours.extend(rows.iter().map(|row| row.github_id));
-        rows.retain(|row| !unreadable.contains(&row.github_id));
-        pass.compare(&rows, &mut findings);
+        let mut live = tx.fleet().live(installation, after, ROWS_AT_ONCE).await?;
+        let Some(last) = live.last else { return Ok((findings.by_urgency(), ours)) };
+        after = Some(last);
+        ours.extend(live.github_ids);
+        live.runners.retain(|row| !unreadable.contains(&row.github_id));
+        pass.compare(&live.runners, &mut findings);
     }
 }
 

@@ -198,7 +198,7 @@ async fn a_look_somebody_waits_for_goes_ahead_even_if_it_was_on_its_way() {
     scene.world.store().read().await.unwrap().jobs().insert(&new).await.unwrap();
     let open = || async {
         let open = scene.world.store().read().await.unwrap().jobs().open(None, 10).await.unwrap();
-        open.into_iter().find(|job| job.kind == JobKind::DriftCheck)
+        open.jobs.into_iter().find(|job| job.kind == JobKind::DriftCheck)
     };
     assert!(!open().await.unwrap().asked);
     let path = format!("/runners/{}/refresh", runner.id);

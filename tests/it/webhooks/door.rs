@@ -156,3 +156,24 @@ async fn what_is_settled_is_forgotten_after_a_week() {
     assert_eq!(scheduler::inbox::forget(world.scheduling()).await.unwrap(), 1);
     assert_eq!(outcome(&world, new).await, "ignored: not needed");
 }
+
+#[tokio::test]
+async fn delivery_stored_by_a_newer_release_waits_for_it_and_holds_up_no_other() {
+    let scene = super::scene().await;
+    let world = &scene.world;
+    let newer = deliver(world, "workflow_job", &scene.event("workflow_job.in_progress.json", 1, 1)).await;
+    let other = deliver(world, "workflow_job", &scene.event("workflow_job.in_progress.json", 2, 2)).await;
+    let stored = r#"UPDATE webhook_inbox SET payload = payload || '{"tenant": "a"}' WHERE delivery_id = $1"#;
+    world.change(stored, newer).await;
+    look(world).await;
+    assert_eq!(outcome(world, newer).await, "pending: this version cannot read the stored row");
+    assert!(!outcome(world, other).await.starts_with("pending"));
+    let unburned = "SELECT attempts::text FROM webhook_inbox WHERE delivery_id = $1 AND next_at > now()";
+    assert_eq!(world.text(unburned, newer).await, "0");
+
+    let two_days = "UPDATE webhook_inbox SET received_at = received_at - interval '2 days', next_at = now()
+        WHERE delivery_id = $1";
+    world.change(two_days, newer).await;
+    look(world).await;
+    assert!(outcome(world, newer).await.starts_with("failed"), "in the end it is given up");
+}

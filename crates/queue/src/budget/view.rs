@@ -4,7 +4,7 @@ use std::{str::FromStr, time::Duration};
 
 use domain::{InstallationId, Lane, TeamId};
 
-use crate::{Pause, QueueError, Scope, Spine, scripts};
+use crate::{Pause, QueueError, Scope, Spine, readable::readable, scripts};
 
 /// A primary window.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,7 +90,7 @@ impl Spine {
     pub async fn budget(&self) -> Result<Vec<BudgetView>, QueueError> {
         let rows: Vec<Row> = self.run(&scripts::BUDGETS, &[]).await?;
         let pauses = self.pauses().await?;
-        let mut views = rows.into_iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        let mut views: Vec<_> = readable(rows.into_iter().map(read));
         for view in &mut views {
             let here = Scope::Installation(view.installation.clone());
             view.pauses = pauses.iter().filter(|p| p.scope == here).map(|p| p.pause).collect();
@@ -104,7 +104,7 @@ fn read(row: Row) -> Result<BudgetView, QueueError> {
     let (installation, running, rate, registrations, state, left, probe, windows, points) = row;
     Ok(BudgetView {
         installation: installation.parse().map_err(|_| QueueError::Unexpected("an installation"))?,
-        resources: windows.into_iter().map(read_window).collect::<Result<_, _>>()?,
+        resources: windows.into_iter().map(read_window).collect(),
         mutation_rate_per_minute: rate,
         points: points.into_iter().map(|(endpoint, used)| Points { endpoint, used }).collect(),
         registrations_used: registrations,
@@ -115,21 +115,20 @@ fn read(row: Row) -> Result<BudgetView, QueueError> {
     })
 }
 
-fn read_window(row: WindowRow) -> Result<Window, QueueError> {
+fn read_window(row: WindowRow) -> Window {
     let (resource, limit, remaining, reset, lanes, teams) = row;
-    Ok(Window {
+    Window {
         resource,
         limit,
         remaining,
         reset_in: Duration::from_millis(reset),
-        lanes: spent(lanes)?,
-        teams: spent(teams)?,
-    })
+        lanes: spent(lanes),
+        teams: spent(teams),
+    }
 }
 
-fn spent<T: FromStr>(rows: Spent) -> Result<Vec<(T, u64)>, QueueError> {
-    let read = |(name, number): (String, u64)| {
+fn spent<T: FromStr>(rows: Spent) -> Vec<(T, u64)> {
+    readable(rows.into_iter().map(|(name, number): (String, u64)| {
         Ok((name.parse().map_err(|_| QueueError::Unexpected("an account"))?, number))
-    };
-    rows.into_iter().map(read).collect()
+    }))
 }

@@ -13,6 +13,7 @@ mod faults;
 mod forecasts;
 mod leases;
 mod model;
+mod newer;
 mod order;
 mod pauses;
 mod probes;
