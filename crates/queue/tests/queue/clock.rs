@@ -11,7 +11,8 @@ const BUDGET: &str = concat!(
     include_str!("../../scripts/budget.lua"),
     include_str!("../../scripts/window.lua"),
     include_str!("../../scripts/account.lua"),
-    include_str!("../../scripts/probe.lua")
+    include_str!("../../scripts/probe.lua"),
+    include_str!("../../scripts/correct.lua")
 );
 const MINUTE: f64 = 60_000.0;
 

@@ -202,8 +202,8 @@ async fn nothing_is_left_of_finished_work() {
     left.sort();
     assert_eq!(
         left,
-        [corner.key("sites"), corner.key("turn"), corner.key("w")],
-        "settings, a bounded list, a counter, the bell and last answers that expire"
+        [corner.key("sites"), corner.key("w")],
+        "settings, a bounded list, the bell and last answers that expire"
     );
 }
 
