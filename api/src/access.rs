@@ -1,13 +1,13 @@
 //! Asking again whether a caller may go on: a stream or a waiting request may outlive a membership.
 
 use domain::{Caller, Requester};
-use store::Read;
+use store::Conn;
 use uuid::Uuid;
 
 use crate::error::ApiResult;
 
 /// The caller as the rows have it now; none when it is gone or deactivated.
-pub(crate) async fn renew(read: &mut Read, caller: &Caller) -> ApiResult<Option<Caller>> {
+pub(crate) async fn renew(read: &mut Conn, caller: &Caller) -> ApiResult<Option<Caller>> {
     match caller.requester {
         Requester::User(id) => {
             let Some(user) = read.users().get(id).await? else { return Ok(None) };

@@ -170,7 +170,7 @@ pub(crate) async fn filtered_team(app: &App, named: Option<&str>) -> ApiResult<O
     if let Ok(id) = named.parse() {
         return Ok(Some(id));
     }
-    let team = app.store.read().await?.teams().by_name(named).await?;
+    let team = app.store.conn().await?.teams().by_name(named).await?;
     Ok(Some(team.map_or(TeamId::from(Uuid::nil()), |team| team.id)))
 }
 

@@ -80,7 +80,7 @@ impl FromRequestParts<App> for Authorised {
         if let (Requester::Client(_), [team]) = (caller.requester, caller.teams.as_slice())
             && !team.is_active
         {
-            let team = app.store.read().await?.teams().policy(team.id).await?;
+            let team = app.store.conn().await?.teams().policy(team.id).await?;
             let reason = team.and_then(|team| team.deactivation_reason);
             return Err(Problem::team_inactive(reason.as_deref()).into());
         }
@@ -204,7 +204,7 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
 
 /// A person by identity, else a person an admin invited by e-mail and who comes for the first time, else a machine client.
 async fn identify(app: &App, facts: &TokenFacts, origin: &Origin) -> ApiResult<Caller> {
-    let known = app.store.read().await?.users().by_identity(&facts.issuer, &facts.subject).await?;
+    let known = app.store.conn().await?.users().by_identity(&facts.issuer, &facts.subject).await?;
     if let Some((user, teams)) = known {
         return person(app, facts, origin, (user, teams)).await;
     }
@@ -214,11 +214,11 @@ async fn identify(app: &App, facts: &TokenFacts, origin: &Origin) -> ApiResult<C
         Bound::Nobody => None,
     };
     if !facts.is_personal() {
-        let mut read = app.store.read().await?;
-        let candidates = read.clients().candidates(facts).await?;
+        let mut conn = app.store.conn().await?;
+        let candidates = conn.clients().candidates(facts).await?;
         if let Some(client) = facts.choose(&candidates) {
-            let team = read.clients().used(client).await?;
-            drop(read);
+            let team = conn.clients().used(client).await?;
+            drop(conn);
             return machine(app, facts, origin, (client, team)).await;
         }
     }
@@ -267,7 +267,7 @@ async fn bind(app: &App, facts: &TokenFacts, origin: &Origin) -> ApiResult<Bound
         Binding::Refused(user, why) => Some((user, why)),
     };
     tx.commit().await?;
-    let known = app.store.read().await?.users().by_identity(&facts.issuer, &facts.subject).await?;
+    let known = app.store.conn().await?.users().by_identity(&facts.issuer, &facts.subject).await?;
     Ok(match (known, refused) {
         (Some((user, teams)), _) => Bound::Person(user, teams),
         (None, Some((user, why))) => Bound::Refused(user, why),

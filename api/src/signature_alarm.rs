@@ -31,7 +31,7 @@ impl Alarm {
         let address = origin.ip.map_or_else(|| "unknown".to_owned(), named);
         let details = json!({ "address": address, "ip": origin.ip, "user_agent": origin.user_agent,
             "request_id": origin.request_id, "event": event });
-        if store.read().await?.webhooks().alarm_unsigned(&address, &details).await? {
+        if store.conn().await?.webhooks().alarm_unsigned(&address, &details).await? {
             tracing::warn!(address, "a webhook with a wrong signature was refused");
         }
         Ok(())

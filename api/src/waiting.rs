@@ -98,10 +98,10 @@ impl JobWatch {
     /// `not_found` when the caller may not see it any more.
     pub(crate) async fn read(&mut self) -> ApiResult<Option<Job>> {
         self.last_read = Instant::now();
-        let mut read = self.app.store.read().await?;
-        let Some(job) = read.jobs().get(self.id).await? else { return Ok(None) };
+        let mut conn = self.app.store.conn().await?;
+        let Some(job) = conn.jobs().get(self.id).await? else { return Ok(None) };
         if self.recheck {
-            let caller = access::renew(&mut read, &self.caller).await?;
+            let caller = access::renew(&mut conn, &self.caller).await?;
             let caller = caller.filter(|caller| caller.may_see(job.team, job.requester));
             self.caller = caller.ok_or_else(|| Problem::not_found("job"))?;
             self.recheck = false;

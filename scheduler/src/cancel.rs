@@ -31,7 +31,7 @@ pub async fn run(parts: Parts) -> Result<u64, StepError> {
     // Those of an installation that must wait would only stand in the way of the others. With the queue away each waits
     // by itself.
     let resting = all_resting(&parts.spine).await.unwrap_or_default();
-    let due = parts.store.read().await?.cancellations().take(MOST, LEASE, &resting).await?;
+    let due = parts.store.conn().await?.cancellations().take(MOST, LEASE, &resting).await?;
     let settled = join_all(due.iter().map(|one| async {
         let verdict = ask(&parts, one).await;
         record(&parts, one, verdict).await
@@ -93,7 +93,7 @@ async fn record(parts: &Parts, one: &Cancellation, verdict: Verdict) -> Result<b
             (false, note)
         }
         Verdict::Later { delay, note, counts } => {
-            parts.store.read().await?.cancellations().put_off(one.id, delay, &note, counts).await?;
+            parts.store.conn().await?.cancellations().put_off(one.id, delay, &note, counts).await?;
             return Ok(false);
         }
     };

@@ -22,7 +22,7 @@ pub async fn run(parts: Parts) -> Result<u64, StepError> {
     let expired = tx.jobs().expire(&problem, GRACE, MOST).await?;
     for job in &expired {
         if let Some(runner) = job.runner.filter(|_| made_runner(job)) {
-            tx.runners().delete(runner, Source::Job, "its job expired").await?;
+            tx.runners().mark_deleted(runner, Source::Job, "its job expired").await?;
         }
         let entry = AuditEntry {
             requester: job.requester,

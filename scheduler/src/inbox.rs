@@ -75,15 +75,15 @@ async fn drain(parts: &Parts, most: u64) -> Result<u64, StepError> {
 
 /// Forgets deliveries of more than seven days ago. Answers how many.
 pub async fn forget(parts: Parts) -> Result<u64, StepError> {
-    let mut read = parts.store.read().await?;
-    let forgotten = read.webhooks().forget(FORGOTTEN).await?;
-    Ok(forgotten + read.installations().forget_redeliveries(FORGOTTEN).await?)
+    let mut conn = parts.store.conn().await?;
+    let forgotten = conn.webhooks().forget(FORGOTTEN).await?;
+    Ok(forgotten + conn.installations().forget_redeliveries(FORGOTTEN).await?)
 }
 
 async fn put_off(parts: &Parts, id: Uuid, error: &StepError) -> Result<(), StoreError> {
     tracing::warn!(delivery = %id, error = error as &dyn std::error::Error, "a webhook could not be looked at");
     metrics::counter!("rts_webhook_failures_total").increment(1);
-    parts.store.read().await?.webhooks().put_off(id, &error.to_string()).await
+    parts.store.conn().await?.webhooks().put_off(id, &error.to_string()).await
 }
 
 async fn settle(parts: &Parts, mut tx: Tx, next: Next) -> Result<(), StepError> {

@@ -64,7 +64,7 @@ impl Lead {
     pub async fn seek(&self, store: &Store) -> Result<bool, StepError> {
         let asked = Instant::now();
         let life = TimeDelta::from_std(LIFE).unwrap_or(TimeDelta::zero());
-        let term = store.read().await?.leases().take(NAME, &self.holder, life).await?;
+        let term = store.conn().await?.leases().take(NAME, &self.holder, life).await?;
         let led = self.leads();
         self.trust(term.map(|_| asked + LIFE - MARGIN));
         match term {
@@ -96,7 +96,7 @@ pub(crate) async fn keep(parts: Parts, lead: Lead, draining: CancellationToken) 
     }
     if lead.leads() {
         lead.trust(None);
-        let given = async { parts.store.read().await?.leases().give_up(NAME, lead.holder()).await };
+        let given = async { parts.store.conn().await?.leases().give_up(NAME, lead.holder()).await };
         if !matches!(timeout(PATIENCE, given).await, Ok(Ok(()))) {
             tracing::warn!("the lease could not be given up; it ends by itself");
         }

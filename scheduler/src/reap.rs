@@ -13,10 +13,10 @@ const MOST: i64 = 200;
 /// Suspects the intents of dead starts, and sends a job after every suspected call whose look-up is due.
 /// Answers how many jobs.
 pub async fn run(parts: Parts) -> Result<u64, StepError> {
-    let mut read = parts.store.read().await?;
-    read.calls().suspect_orphans(MOST).await?;
-    let due = read.calls().due(MOST).await?;
-    drop(read);
+    let mut conn = parts.store.conn().await?;
+    conn.github_calls().suspect_orphans(MOST).await?;
+    let due = conn.github_calls().due(MOST).await?;
+    drop(conn);
     let mut tickets = Vec::with_capacity(due.len());
     for call in &due {
         if let Some(ticket) = send(&parts, call).await? {
@@ -34,7 +34,7 @@ async fn send(parts: &Parts, call: &Call) -> Result<Option<Ticket>, StoreError> 
     let (call_id, runner_name) = (call.id, call.runner_name.clone());
     let params = JobParams::Deprovision(Removal::Stray { call: call_id, runner_name });
     let job = NewJob { call: Some(call_id), ..service_job(&call.installation, None, None, params) };
-    let inserted = parts.store.read().await?.jobs().insert(&job).await;
+    let inserted = parts.store.conn().await?.jobs().insert(&job).await;
     let job = match inserted {
         Ok(job) => job,
         Err(error) if error.constraint() == Some("jobs_one_open_reap") => return Ok(None),

@@ -84,10 +84,10 @@ async fn in_turn(
     bounds: &Bounds,
 ) -> Result<u64, StepError> {
     let Some((installation, github)) = speaker(parts, installations).await? else { return Ok(0) };
-    let mut read = parts.store.read().await?;
-    read.installations().ensure(std::slice::from_ref(installation)).await?;
-    let turn = read.installations().take_sweep(installation, EVERY).await?;
-    drop(read);
+    let mut conn = parts.store.conn().await?;
+    conn.installations().ensure(std::slice::from_ref(installation)).await?;
+    let turn = conn.installations().take_sweep(installation, EVERY).await?;
+    drop(conn);
     let Some(turn) = turn else { return Ok(0) };
     let sweep = Sweep { parts, installation, github, bounds };
     match sweep.part(&turn).await {
@@ -136,11 +136,11 @@ impl Sweep<'_> {
         let (asked, whole) = self.ask(&lost).await?;
         let newest = turn.resume.as_ref().map(|resume| resume.newest).max(lost.newest);
         let next = reading.next.zip(newest).map(|(from, newest)| SweepResume { from, newest });
-        let mut read = self.parts.store.read().await?;
+        let mut conn = self.parts.store.conn().await?;
         match (whole, &next) {
-            (false, _) => read.installations().sweep_on(self.installation, turn.resume.as_ref()).await?,
-            (true, Some(next)) => read.installations().sweep_on(self.installation, Some(next)).await?,
-            (true, None) => read.installations().swept(self.installation, newest).await?,
+            (false, _) => conn.installations().sweep_on(self.installation, turn.resume.as_ref()).await?,
+            (true, Some(next)) => conn.installations().sweep_on(self.installation, Some(next)).await?,
+            (true, None) => conn.installations().swept(self.installation, newest).await?,
         }
         Ok(asked)
     }
@@ -160,7 +160,7 @@ impl Sweep<'_> {
                 Ok(page) => page,
                 Err(error @ GitHubError::Refused { .. }) if cursor.is_some() => {
                     // GitHub knows the page no more: from the beginning.
-                    self.parts.store.read().await?.installations().sweep_on(self.installation, None).await?;
+                    self.parts.store.conn().await?.installations().sweep_on(self.installation, None).await?;
                     return Err(error.into());
                 }
                 Err(error) => return Err(error.into()),
@@ -179,9 +179,9 @@ impl Sweep<'_> {
     /// Answers how many, and whether that was all.
     async fn ask(&self, lost: &Lost) -> Result<(u64, bool), StepError> {
         let ids: Vec<Uuid> = lost.attempts.keys().copied().collect();
-        let mut read = self.parts.store.read().await?;
-        let missing = read.installations().missing(&ids, ATTEMPTS, PAUSE).await?;
-        drop(read);
+        let mut conn = self.parts.store.conn().await?;
+        let missing = conn.installations().missing(&ids, ATTEMPTS, PAUSE).await?;
+        drop(conn);
         let mut asked = 0;
         for (nth, id) in missing.iter().enumerate() {
             if nth == self.bounds.posts || (nth > 0 && !self.may_go_on().await?) {
@@ -189,7 +189,7 @@ impl Sweep<'_> {
             }
             let Some(attempt) = lost.attempts.get(id) else { continue };
             // Noted before: an event that cannot be sent again is not asked for for ever.
-            self.parts.store.read().await?.installations().asked_again(*id).await?;
+            self.parts.store.conn().await?.installations().asked_again(*id).await?;
             match self.github.redeliver_hook(*attempt).await {
                 Ok(()) => asked += 1,
                 Err(error @ GitHubError::Refused { .. }) => {

@@ -8,7 +8,7 @@ use crate::{Parts, StepError};
 
 /// Commits those of the jobs that no other job makes needless, and puts them on their way. Answers how many.
 pub(crate) async fn send(parts: &Parts, jobs: &[NewJob]) -> Result<u64, StepError> {
-    let made = parts.store.read().await?.jobs().insert_new(jobs).await?;
+    let made = parts.store.conn().await?.jobs().insert_new(jobs).await?;
     forward(parts, &made, |_| 1.0).await
 }
 

@@ -7,10 +7,10 @@ const MOST: i64 = 1000;
 
 /// Empties configs that were handed out 120 s ago or have expired. Answers how many.
 pub async fn run(parts: Parts) -> Result<u64, StepError> {
-    Ok(parts.store.read().await?.credentials().shred(MOST).await?)
+    Ok(parts.store.conn().await?.credentials().shred(MOST).await?)
 }
 
 /// Forgets workers not heard of for an hour. Answers how many.
 pub async fn forget(parts: Parts) -> Result<u64, StepError> {
-    Ok(parts.store.read().await?.workers().forget().await?)
+    Ok(parts.store.conn().await?.workers().forget().await?)
 }

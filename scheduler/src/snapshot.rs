@@ -12,7 +12,7 @@ use domain::InstallationId;
 use futures::future::join_all;
 use runtime::health::Beat;
 use serde_json::json;
-use store::PassEnd;
+use store::SyncEnd;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -56,7 +56,7 @@ async fn when_due(parts: &Parts, lead: &Lead, installation: &InstallationId, mem
     if !lead.leads() {
         return;
     }
-    let due = async { parts.store.read().await?.fleet().is_due(installation, every(parts)).await };
+    let due = async { parts.store.conn().await?.sync_runs().is_due(installation, every(parts)).await };
     match timeout(beats::STEP, due).await {
         Ok(Ok(true)) => {}
         Ok(Err(error)) => return tracing::warn!(%error, "whether a pass is due could not be read"),
@@ -96,11 +96,11 @@ pub async fn run(
     installation: &InstallationId,
     memory: &mut Memory,
 ) -> Result<Passed, StepError> {
-    let mut read = parts.store.read().await?;
+    let mut conn = parts.store.conn().await?;
     // One that was configured just now has no row yet.
-    read.installations().ensure(std::slice::from_ref(installation)).await?;
-    let began = read.fleet().begin(installation, every(parts)).await?;
-    drop(read);
+    conn.installations().ensure(std::slice::from_ref(installation)).await?;
+    let began = conn.sync_runs().begin(installation, every(parts)).await?;
+    drop(conn);
     let Some(github) = parts.fleet.get(installation) else {
         return note(parts, installation, "failed", "there is no credential for it").await;
     };
@@ -140,7 +140,8 @@ async fn note(
     result: &'static str,
     why: &str,
 ) -> Result<Passed, StepError> {
-    let end = PassEnd { result, error: Some(why.to_owned()), counts: json!({}), held: 0, word_used: false };
-    parts.store.read().await?.fleet().end(installation, &end).await?;
+    let end =
+        SyncEnd { result, error: Some(why.to_owned()), counts: json!({}), held: 0, approval_used: false };
+    parts.store.conn().await?.sync_runs().end(installation, &end).await?;
     Ok(Passed { result, ..Passed::default() })
 }

@@ -16,7 +16,7 @@ const MOST: i64 = 500;
 /// # Errors
 /// The database's and the queue's.
 pub async fn clean_up(parts: &Parts, age: TimeDelta) -> Result<u64, StepError> {
-    let stale = parts.store.read().await?.runners().stale(age, MOST).await?;
+    let stale = parts.store.conn().await?.runners().stale(age, MOST).await?;
     let jobs: Vec<NewJob> = stale.iter().map(|runner| leftover_removal(runner, Leftover::Stale)).collect();
     send(parts, &jobs).await
 }

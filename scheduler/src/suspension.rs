@@ -18,7 +18,7 @@ const PAUSE: Duration = Duration::from_mins(2);
 /// says so may be lost. One whose id at GitHub is no longer the configured one was installed anew. Answers how many may
 /// go on.
 pub async fn run(parts: Parts) -> Result<u64, StepError> {
-    let suspended = parts.store.read().await?.installations().suspended().await?;
+    let suspended = parts.store.conn().await?.installations().suspended().await?;
     let all = suspended.iter().map(|one| async {
         if is_over(&parts, one).await {
             return Ok(u64::from(end(&parts, one).await?));

@@ -139,7 +139,7 @@ pub async fn run(parts: &Parts, memory: &mut Memory) -> Result<u64, StepError> {
     let mut comparison = *memory.unfinished.insert(memory.unfinished.unwrap_or(begun));
     let (mut seen, mut back) = (0, 0);
     while seen < memory.most {
-        let open = parts.store.read().await?.jobs().open(comparison.after, PAGE).await?;
+        let open = parts.store.conn().await?.jobs().open(comparison.after, PAGE).await?;
         let Some(newest) = open.last else {
             memory.unfinished = None;
             memory.granting &= !comparison.granted;

@@ -12,7 +12,7 @@ const MOST: i64 = 200;
 /// Sends a job after every runner whose config was issued longer ago than it lives and that never came online. The job
 /// looks again: one that is online after all is left alone. Answers how many.
 pub async fn run(parts: Parts) -> Result<u64, StepError> {
-    let unused = parts.store.read().await?.runners().unused(parts.watch.config_life, MOST).await?;
+    let unused = parts.store.conn().await?.runners().unused(parts.watch.config_life, MOST).await?;
     let jobs: Vec<NewJob> = unused.iter().map(|runner| leftover_removal(runner, Leftover::Unused)).collect();
     send(&parts, &jobs).await
 }

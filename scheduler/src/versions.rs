@@ -23,8 +23,8 @@ pub async fn run(parts: Parts) -> Result<u64, StepError> {
             Err(error) => return Err(error),
         }
     }
-    parts.store.read().await?.versions().forget().await?;
-    let in_use = parts.store.read().await?.versions().in_use().await?.items;
+    parts.store.conn().await?.versions().forget().await?;
+    let in_use = parts.store.conn().await?.versions().in_use().await?.items;
     let mut told = 0;
     for row in &in_use {
         told += u64::from(tell(&parts, row).await?);
@@ -46,7 +46,7 @@ fn state_of(row: &VersionRow) -> VersionState {
 }
 
 async fn ask(parts: &Parts, installation: &InstallationId, github: &GitHub) -> Result<(), StepError> {
-    let due = parts.store.read().await?.versions().due(installation, MOST).await?;
+    let due = parts.store.conn().await?.versions().due(installation, MOST).await?;
     for version in due {
         if resting(&parts.spine, installation).await? {
             return Ok(());
@@ -62,7 +62,7 @@ async fn ask(parts: &Parts, installation: &InstallationId, github: &GitHub) -> R
             registration: told.registration_deprecates_at,
             runtime: told.runtime_deprecates_at,
         });
-        parts.store.read().await?.versions().note(installation, &version, cut_off).await?;
+        parts.store.conn().await?.versions().record(installation, &version, cut_off).await?;
     }
     Ok(())
 }
@@ -79,7 +79,7 @@ async fn tell(parts: &Parts, row: &VersionRow) -> Result<bool, StepError> {
         return Ok(false);
     }
     let mut tx = parts.store.begin().await?;
-    if !tx.versions().tell(&row.installation, &row.version, state.as_str()).await? {
+    if !tx.versions().mark_reported(&row.installation, &row.version, state.as_str()).await? {
         return Ok(false);
     }
     tracing::warn!(installation = row.installation, version = row.version, runners = row.runners + row.stated,

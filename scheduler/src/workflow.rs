@@ -42,7 +42,7 @@ pub(crate) async fn look(
     };
     tx.webhooks().mark(runner.id, &decision.mark).await?;
     if decision.awaited {
-        tx.fleet().hasten(installation).await?;
+        tx.sync_runs().request_soon(installation).await?;
     }
     let (moved, busy) = (decision.status != runner.status, decision.busy != runner.busy);
     if moved || busy {
@@ -53,13 +53,13 @@ pub(crate) async fn look(
             busy: decision.busy,
             detail: Some(format!("workflow job {}", job.id)),
         };
-        tx.runners().shift(&shift, Source::Webhook).await?;
+        tx.runners().change_status(&shift, Source::Webhook).await?;
     }
     for offence in &decision.offences {
         accuse(parts, tx, (&runner, job, offence), job.completed).await?;
     }
     // Whatever labels the job asked for: with these on its runner, jobs come that are not the team's.
-    let foreign = tx.fleet().foreign_labels(runner.id).await?;
+    let foreign = tx.sync_runs().foreign_labels(runner.id).await?;
     if !foreign.is_empty() && !decision.offences.iter().any(|one| matches!(one, Offence::Labels(_))) {
         accuse(parts, tx, (&runner, job, &Offence::Labels(foreign)), job.completed).await?;
     }
@@ -108,7 +108,7 @@ async fn accuse(
     }
     .as_str();
     let event_type = offence.event_type();
-    if tx.audit().told(event_type, runner.id, job.id).await? {
+    if tx.audit().was_reported(event_type, runner.id, job.id).await? {
         return Ok(());
     }
     let foreign = if let Offence::Labels(labels) = offence { Some(labels) } else { None };

@@ -13,7 +13,7 @@ use proptest::{
     test_runner::{Config, TestRunner},
 };
 use sqlx::PgPool;
-use store::{Burn, Intent, NewJob, Store};
+use store::{Counter, Intent, NewJob, Store};
 use uuid::Uuid;
 
 const JOBS: usize = 2;
@@ -26,7 +26,7 @@ enum Step {
     Intend { start: usize },
     Deliver { start: usize },
     Fail { start: usize },
-    Postpone { start: usize, burn: bool },
+    Postpone { start: usize, count_as: bool },
     Release { start: usize },
     Cancel { job: usize },
     DeadlinePasses { job: usize, long_ago: bool },
@@ -41,7 +41,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => start().prop_map(|start| Step::Intend { start }),
         4 => start().prop_map(|start| Step::Deliver { start }),
         1 => start().prop_map(|start| Step::Fail { start }),
-        4 => (start(), any::<bool>()).prop_map(|(start, burn)| Step::Postpone { start, burn }),
+        4 => (start(), any::<bool>()).prop_map(|(start, count_as)| Step::Postpone { start, count_as }),
         2 => start().prop_map(|start| Step::Release { start }),
         1 => job().prop_map(|job| Step::Cancel { job }),
         1 => (job(), any::<bool>()).prop_map(|(job, long_ago)| Step::DeadlinePasses { job, long_ago }),
@@ -98,7 +98,7 @@ impl<'a> Model<'a> {
                 params: JobParams::Provision { name: wish(), work_folder: "_work".to_owned() },
                 trace: None,
             };
-            store.read().await.unwrap().jobs().insert(&job).await.unwrap();
+            store.conn().await.unwrap().jobs().insert(&job).await.unwrap();
             let (state, started_by) = ("queued".to_owned(), None);
             jobs.push(job.id);
             rows.insert(job.id, Row { state, fence: 0, attempts: 0, snoozes: 0, rescues: 0, started_by });
@@ -133,7 +133,7 @@ impl<'a> Model<'a> {
     }
 
     async fn start(&mut self, id: JobId, worker: &str, given_back: bool) {
-        let started = self.store.read().await.unwrap().jobs().start(id, worker, given_back).await.unwrap();
+        let started = self.store.conn().await.unwrap().jobs().start(id, worker, given_back).await.unwrap();
         let row = self.rows.get_mut(&id).unwrap();
         assert_eq!(started.is_none(), row.is_final());
         let Some(job) = started else { return };
@@ -151,22 +151,22 @@ impl<'a> Model<'a> {
     async fn speak(&mut self, step: Step, nth: usize) {
         let job = self.starts[nth].job.clone();
         let counts = self.counts(&job);
-        let mut read = self.store.read().await.unwrap();
+        let mut conn = self.store.conn().await.unwrap();
         let answer = match step {
             Step::Intend { .. } => {
-                drop(read);
+                drop(conn);
                 self.intend(&job, nth).await
             }
             Step::Deliver { .. } => {
-                drop(read);
+                drop(conn);
                 self.deliver(&job, nth).await
             }
-            Step::Fail { .. } => read.jobs().finish(&job, JobState::Failed, None).await.unwrap(),
-            Step::Postpone { burn, .. } => {
-                let burn = if burn { Burn::Attempt } else { Burn::Snooze };
-                read.jobs().postpone(&job, TimeDelta::zero(), BlockedOn::Retry, burn).await.unwrap()
+            Step::Fail { .. } => conn.jobs().finish(&job, JobState::Failed, None).await.unwrap(),
+            Step::Postpone { count_as, .. } => {
+                let count_as = if count_as { Counter::Attempt } else { Counter::Snooze };
+                conn.jobs().postpone(&job, TimeDelta::zero(), BlockedOn::Retry, count_as).await.unwrap()
             }
-            _ => read.jobs().release(&job).await.unwrap(),
+            _ => conn.jobs().release(&job).await.unwrap(),
         };
         assert_eq!(answer, counts, "{step:?}");
         if counts {
@@ -180,7 +180,7 @@ impl<'a> Model<'a> {
         let (state, attempt, snooze) = match step {
             Step::Deliver { .. } => ("succeeded", 0, 0),
             Step::Fail { .. } => ("failed", 0, 0),
-            Step::Postpone { burn: true, .. } => ("queued", 0, 0),
+            Step::Postpone { count_as: true, .. } => ("queued", 0, 0),
             Step::Postpone { .. } => ("queued", 1, 1),
             Step::Release { .. } => ("queued", 1, 0),
             _ => return,
@@ -196,7 +196,7 @@ impl<'a> Model<'a> {
         let runner_name = wish().name(job.id, self.generation);
         let intent = Intent { id: CallId::new(), generation: self.generation, runner_name };
         let mut tx = self.store.begin().await.unwrap();
-        let ours = tx.calls().intend(job, &intent).await.unwrap();
+        let ours = tx.github_calls().record_intent(job, &intent).await.unwrap();
         tx.commit().await.unwrap();
         self.starts[nth].intent = ours.then_some(intent);
         ours
@@ -210,7 +210,7 @@ impl<'a> Model<'a> {
         let intent = self.starts[nth].intent.clone().unwrap();
         let mut tx = self.store.begin().await.unwrap();
         let ours = tx.jobs().finish(job, JobState::Succeeded, None).await.unwrap()
-            && tx.calls().conclude(intent.id, CallState::Delivered, Some(1)).await.unwrap();
+            && tx.github_calls().conclude(intent.id, CallState::Delivered, Some(1)).await.unwrap();
         if ours {
             tx.commit().await.unwrap();
         }
@@ -218,7 +218,7 @@ impl<'a> Model<'a> {
     }
 
     async fn cancel(&mut self, id: JobId) {
-        let cancelled = self.store.read().await.unwrap().jobs().cancel(id).await.unwrap();
+        let cancelled = self.store.conn().await.unwrap().jobs().cancel(id).await.unwrap();
         let row = self.rows.get_mut(&id).unwrap();
         assert_eq!(cancelled.is_some(), row.state == "queued");
         if cancelled.is_some() {
@@ -236,7 +236,7 @@ impl<'a> Model<'a> {
 
     async fn expire(&mut self) {
         let (problem, grace) = (Problem::job_expired(), TimeDelta::minutes(1));
-        let over = self.store.read().await.unwrap().jobs().expire(&problem, grace, 1_000).await.unwrap();
+        let over = self.store.conn().await.unwrap().jobs().expire(&problem, grace, 1_000).await.unwrap();
         for (id, row) in &mut self.rows {
             let late = self.late.get(id).copied().unwrap_or(0);
             let due = (row.state == "queued" && late > 0) || (row.state == "running" && late > 1);
@@ -273,7 +273,7 @@ fn wish() -> NameWish {
 async fn prepared() -> (Database, Store, PgPool) {
     let database = harness::copy_of().await;
     let (store, sql) = (database.store(3), database.pool());
-    store.read().await.unwrap().installations().ensure(&[InstallationId::default()]).await.unwrap();
+    store.conn().await.unwrap().installations().ensure(&[InstallationId::default()]).await.unwrap();
     (database, store, sql)
 }
 

@@ -219,7 +219,7 @@ async fn a_job_before_the_first_pass_does_not_hide_the_runner() {
     let id = scene.registers("old-1", &["self-hosted", "team-red", "gpu-2"], RunnerChange::online());
     let due = || async {
         let (home, long) = (InstallationId::default(), TimeDelta::hours(1));
-        scene.world.store().read().await.unwrap().fleet().is_due(&home, long).await.unwrap()
+        scene.world.store().conn().await.unwrap().sync_runs().is_due(&home, long).await.unwrap()
     };
     assert!(!due().await);
     let control = scene.world.twin.control();

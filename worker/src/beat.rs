@@ -55,11 +55,16 @@ pub(crate) async fn heart(app: App, dispatcher: Dispatcher, stop: CancellationTo
 async fn beat(app: &App, running: usize) -> Result<(), StoreError> {
     let count = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
     let (concurrency, running) = (count(app.concurrency), count(running));
-    app.store.read().await?.workers().beat(&app.name, env!("CARGO_PKG_VERSION"), concurrency, running).await
+    app.store
+        .conn()
+        .await?
+        .workers()
+        .record_heartbeat(&app.name, env!("CARGO_PKG_VERSION"), concurrency, running)
+        .await
 }
 
 async fn leave(app: &App) -> Result<(), StoreError> {
-    app.store.read().await?.workers().leave(&app.name).await
+    app.store.conn().await?.workers().remove(&app.name).await
 }
 
 fn note(outcome: Result<Result<(), StoreError>, tokio::time::error::Elapsed>) {

@@ -7,7 +7,7 @@ use domain::{BlockedOn, Job, JobState, Problem, ProblemCode, Unfit};
 use fleet::Held;
 use futures::FutureExt;
 use queue::{Claimed, Outcome};
-use store::{Burn, StoreError};
+use store::{Counter, StoreError};
 use tokio::time::{error::Elapsed, sleep, timeout};
 use tracing::Instrument;
 
@@ -64,7 +64,7 @@ pub(crate) async fn handle(app: &App, claimed: Claimed) -> Outcome {
 
 async fn start(app: &App, claimed: &Claimed) -> Result<Option<Job>, StoreError> {
     let lease = &claimed.lease;
-    app.store.read().await?.jobs().start(lease.job, &app.name, lease.was_given_back()).await
+    app.store.conn().await?.jobs().start(lease.job, &app.name, lease.was_given_back()).await
 }
 
 async fn proceed(app: &App, claimed: &Claimed, job: &Job) -> Outcome {
@@ -133,8 +133,8 @@ async fn leave(app: &App, job: &Job) -> Outcome {
 async fn give_back(app: &App, job: &Job, delay: Duration) -> bool {
     let delay = TimeDelta::from_std(delay).unwrap_or_default();
     let postpone = || async {
-        let mut read = app.store.read().await?;
-        read.jobs().postpone(job, delay, BlockedOn::Worker, Burn::Snooze).await
+        let mut conn = app.store.conn().await?;
+        conn.jobs().postpone(job, delay, BlockedOn::Worker, Counter::Snooze).await
     };
     let trying = async {
         loop {
@@ -153,7 +153,7 @@ async fn give_back(app: &App, job: &Job, delay: Duration) -> bool {
 
 /// The process must end now: the job goes back as if it had not been started.
 async fn release(app: &App, job: &Job) -> Outcome {
-    let released = async { app.store.read().await?.jobs().release(job).await };
+    let released = async { app.store.conn().await?.jobs().release(job).await };
     match within(app, released).await {
         Ok(_) => tracing::info!("given back: the process ends"),
         Err(error) => tracing::warn!(%error, "could not be given back; it starts again when the lease ends"),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use domain::{AuditEntry, BlockedOn, Job, JobId, JobState, Problem, Source, retry_delay};
 use queue::Outcome;
-use store::{Burn, StoreError, Tx};
+use store::{Counter, StoreError, Tx};
 
 use crate::{app::App, jobs::Answer};
 
@@ -23,13 +23,15 @@ pub(crate) async fn record(app: &App, job: &Job, answer: Answer) -> Result<Outco
         Answer::Suspended(message) => {
             suspended(app, job, &message).await?;
             let delay = retry_delay(job.snoozes + 1, rand::random());
-            return postpone(app, job, delay, (BlockedOn::Paused, Burn::Snooze)).await;
+            return postpone(app, job, delay, (BlockedOn::Paused, Counter::Snooze)).await;
         }
         // Past its deadline nobody waits any more: the last failure is the result.
         Answer::Later { delay, problem, .. } if job.now + delay >= job.deadline_at => {
             (JobState::Failed, Some(problem))
         }
-        Answer::Later { delay, why, burn, .. } => return postpone(app, job, delay, (why, burn)).await,
+        Answer::Later { delay, why, count_as, .. } => {
+            return postpone(app, job, delay, (why, count_as)).await;
+        }
         Answer::Final(state, error) => (state, error),
     };
     let mut tx = app.store.begin().await?;
@@ -72,9 +74,9 @@ async fn postpone(
     app: &App,
     job: &Job,
     delay: TimeDelta,
-    (why, burn): (BlockedOn, Burn),
+    (why, count_as): (BlockedOn, Counter),
 ) -> Result<Outcome, StoreError> {
-    let ours = app.store.read().await?.jobs().postpone(job, delay, why, burn).await?;
+    let ours = app.store.conn().await?.jobs().postpone(job, delay, why, count_as).await?;
     if !ours {
         return Ok(lost());
     }
@@ -86,7 +88,7 @@ async fn postpone(
 /// What a job that will not be done leaves behind: a runner that never came to be gives its place in the quota back.
 async fn give_up(tx: &mut Tx, job: &Job, error: Option<&Problem>) -> Result<(), StoreError> {
     if let Some(runner) = job.runner.filter(|_| job.kind.makes_runner()) {
-        tx.runners().delete(runner, Source::Job, "its job failed").await?;
+        tx.runners().mark_deleted(runner, Source::Job, "its job failed").await?;
     }
     let entry = AuditEntry {
         data: serde_json::json!({ "kind": job.kind, "code": error.map(|problem| problem.code) }),

@@ -132,7 +132,7 @@ pub(crate) async fn my_label_policy(
     Params(params): Params<PolicyParams>,
 ) -> ApiResult<Json<LabelPolicyView>> {
     let id = caller.choose_team(filtered_team(&app, params.team.as_deref()).await?)?;
-    let team = app.store.read().await?.teams().get(id).await?;
+    let team = app.store.conn().await?.teams().get(id).await?;
     let team = team.ok_or_else(|| domain::Problem::not_found("team"))?;
     let mut groups = team.allowed_runner_group_ids;
     if groups.is_empty() {

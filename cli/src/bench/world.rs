@@ -174,7 +174,7 @@ impl Site<'_> {
                 ..UserDraft::default()
             };
             let user = seed::person(&store, &draft).await?;
-            store.read().await?.teams().add_member(team, user).await?;
+            store.conn().await?.teams().add_member(team, user).await?;
             tokens.push(self.world.issuer.person_token(&name)?);
         }
         store.close().await;

@@ -85,10 +85,10 @@ async fn switch_client(
 }
 
 async fn person(store: &Store, who: &Person) -> anyhow::Result<UserId> {
-    let mut read = store.read().await?;
+    let mut conn = store.conn().await?;
     let found = match who.user.parse::<Uuid>() {
-        Ok(id) => read.users().get(id.into()).await?,
-        Err(_) => read.users().by_email(&who.user).await?,
+        Ok(id) => conn.users().get(id.into()).await?,
+        Err(_) => conn.users().by_email(&who.user).await?,
     };
     let unknown = || End::Refused(format!("there is no user {}; `rts list-users` shows all", who.user));
     Ok(found.ok_or_else(unknown)?.id)
@@ -98,7 +98,7 @@ async fn client_id(store: &Store, text: &str) -> anyhow::Result<ClientId> {
     if let Ok(id) = text.parse::<Uuid>() {
         return Ok(id.into());
     }
-    let found = store.read().await?.clients().by_client_id(text).await?;
+    let found = store.conn().await?.clients().by_client_id(text).await?;
     match found.as_slice() {
         [one] => Ok(one.id),
         [] => Err(End::Refused(format!("there is no machine client {text}")).into()),
@@ -115,7 +115,7 @@ async fn team_id(store: &Store, text: &str) -> anyhow::Result<TeamId> {
     if let Ok(id) = text.parse::<Uuid>() {
         return Ok(id.into());
     }
-    let found = store.read().await?.teams().by_name(text).await?;
+    let found = store.conn().await?.teams().by_name(text).await?;
     Ok(found.ok_or_else(|| End::Refused(format!("there is no team {text}")))?.id)
 }
 

@@ -59,7 +59,7 @@ async fn prepare(
     installations: &[InstallationId],
 ) -> anyhow::Result<()> {
     database::migrate(store).await?;
-    store.read().await?.installations().ensure(installations).await?;
+    store.conn().await?.installations().ensure(installations).await?;
     warn_of_open_rules(store).await?;
     let Some(issuer) = binding_issuer else {
         anyhow::ensure!(
@@ -68,7 +68,7 @@ async fn prepare(
         );
         return Ok(());
     };
-    let named = store.read().await?.users().name_issuer(issuer).await?;
+    let named = store.conn().await?.users().name_issuer(issuer).await?;
     if named > 0 {
         tracing::info!(issuer, users = named, "invitations of an earlier release are for this issuer now");
     }
@@ -80,7 +80,7 @@ async fn prepare(
 
 /// Names the machine clients that an upgrade has closed out.
 async fn warn_of_open_rules(store: &Store) -> anyhow::Result<()> {
-    for (client_id, issuer) in store.read().await?.clients().with_open_rules().await? {
+    for (client_id, issuer) in store.conn().await?.clients().with_open_rules().await? {
         tracing::warn!(
             client_id,
             issuer,

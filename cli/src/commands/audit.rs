@@ -46,7 +46,7 @@ async fn write(store: &Store, filter: &AuditFilter, most: u64, mut out: impl Wri
     loop {
         let limit = i64::try_from(most - written).unwrap_or(i64::MAX).min(PAGE);
         let page = Page { limit, offset: 0, before };
-        let rows = store.read().await?.audit().rows(&Visible::everything(), filter, page).await?;
+        let rows = store.conn().await?.audit().rows(&Visible::everything(), filter, page).await?;
         for one in &rows {
             out.write_all(if written == 0 { b"\n" } else { b",\n" })?;
             serde_json::to_writer(&mut out, &row(one))?;

@@ -55,7 +55,7 @@ pub(crate) async fn list(sources: &Sources, which: ListRunners) -> anyhow::Resul
     let team = which.team.map(TeamId::from);
     let filter = RunnerFilter { status: which.status, ephemeral: None, team, user };
     let page = Page { limit: which.limit, offset: 0, before: None };
-    let listed = store.read().await?.runners().list(&Visible::everything(), &filter, page).await?;
+    let listed = store.conn().await?.runners().list(&Visible::everything(), &filter, page).await?;
     store.close().await;
     show(&listed.items, which.output)?;
     say::note(format_args!("{} of {}", listed.items.len(), listed.total));
@@ -64,10 +64,10 @@ pub(crate) async fn list(sources: &Sources, which: ListRunners) -> anyhow::Resul
 
 /// Whom an e-mail or an id names.
 async fn person(store: &Store, text: &str) -> anyhow::Result<UserId> {
-    let mut read = store.read().await?;
+    let mut conn = store.conn().await?;
     let found = match text.parse::<Uuid>() {
-        Ok(id) => read.users().get(id.into()).await?,
-        Err(_) => read.users().by_email(text).await?,
+        Ok(id) => conn.users().get(id.into()).await?,
+        Err(_) => conn.users().by_email(text).await?,
     };
     let unknown = || End::Refused(format!("nobody here is called {text}; `rts list-users` shows who is"));
     Ok(found.ok_or_else(unknown)?.id)

@@ -16,7 +16,7 @@ use crate::{
 pub(crate) async fn list(sources: &Sources, which: &ListUsers) -> anyhow::Result<()> {
     let store = assemble::store(sources)?;
     let page = Page { limit: which.limit, offset: 0, before: None };
-    let listed = store.read().await?.users().list(false, page).await?;
+    let listed = store.conn().await?.users().list(false, page).await?;
     store.close().await;
     match which.output {
         Output::Table => say::line(table(&listed.items)),

@@ -28,7 +28,7 @@ pub(crate) fn team_draft(name: &str) -> TeamDraft {
 /// The team of this name; one that is there already stays as it is.
 pub(crate) async fn team(store: &Store, draft: &TeamDraft) -> anyhow::Result<TeamId> {
     let id = TeamId::new();
-    let mut store = store.read().await?;
+    let mut store = store.conn().await?;
     match store.teams().insert(id, draft).await {
         Ok(()) => Ok(id),
         Err(error) if error.constraint() == Some("teams_name_key") => {
@@ -43,7 +43,7 @@ pub(crate) async fn team(store: &Store, draft: &TeamDraft) -> anyhow::Result<Tea
 /// The person with this identity. Their e-mail may be taken, by themselves under an earlier issuer; then they
 /// go without.
 pub(crate) async fn person(store: &Store, draft: &UserDraft) -> anyhow::Result<UserId> {
-    let mut store = store.read().await?;
+    let mut store = store.conn().await?;
     let (issuer, subject) = (draft.issuer.as_deref(), draft.subject.as_deref());
     let (issuer, subject) = (issuer.unwrap_or_default(), subject.unwrap_or_default());
     if let Some((user, _)) = store.users().by_identity(issuer, subject).await? {
@@ -61,7 +61,7 @@ pub(crate) async fn person(store: &Store, draft: &UserDraft) -> anyhow::Result<U
 
 /// A machine client of this team.
 pub(crate) async fn machine(store: &Store, draft: &NewClient) -> Result<(), StoreError> {
-    match store.read().await?.clients().insert(ClientId::new(), draft).await {
+    match store.conn().await?.clients().insert(ClientId::new(), draft).await {
         Err(error) if error.constraint() != Some("oauth_clients_live_key") => Err(error),
         _ => Ok(()),
     }

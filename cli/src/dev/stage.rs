@@ -168,7 +168,7 @@ async fn refuse_users_of_others(store: &Store) -> anyhow::Result<()> {
     if !store.has_tables().await? {
         return Ok(());
     }
-    let others = store.read().await?.users().count_of_other_issuers("http://127.0.0.1:").await?;
+    let others = store.conn().await?.users().count_of_other_issuers("http://127.0.0.1:").await?;
     if others == 0 {
         return Ok(());
     }
@@ -197,7 +197,7 @@ async fn prepare(
             can_use_registration_token: false,
         };
         let user = seed::person(store, &draft).await?;
-        store.read().await?.teams().add_member(team, user).await?;
+        store.conn().await?.teams().add_member(team, user).await?;
     }
     for email in &bootstrap.admins {
         commands::api::first_admin(store, email, binding_issuer).await?;
@@ -222,7 +222,7 @@ async fn count_on(store: &Store, twin: &Twin) -> anyhow::Result<()> {
     /// Beyond this the ids are not a twin's.
     const MOST: u64 = 1_000_000;
     let newest = store
-        .read()
+        .conn()
         .await?
         .runners()
         .list(&Visible::everything(), &RunnerFilter::default(), seed::FIRST)

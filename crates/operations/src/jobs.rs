@@ -34,7 +34,7 @@ impl Operations<'_> {
     /// # Errors
     /// `not_found`; the database's.
     pub async fn visible_job(&self, caller: &Caller, id: JobId) -> Result<Job> {
-        let job = self.store.read().await?.jobs().get(id).await?;
+        let job = self.store.conn().await?.jobs().get(id).await?;
         let seen = job.filter(|job| caller.may_see(job.team, job.requester));
         Ok(seen.ok_or_else(|| Problem::not_found("job"))?)
     }
@@ -73,7 +73,7 @@ impl Operations<'_> {
     /// The database's.
     pub async fn leave_job(&self, by: Actor<'_>, id: JobId) -> Result<Option<Job>> {
         let mut tx = self.store.begin().await?;
-        let Some(job) = tx.jobs().leave(id).await? else { return Ok(None) };
+        let Some(job) = tx.jobs().remove_waiter(id).await? else { return Ok(None) };
         if job.state.is_final() {
             self.finish_cancellation(tx, by, &job).await?;
         } else {
@@ -92,7 +92,7 @@ impl Operations<'_> {
 
     async fn finish_cancellation(&self, mut tx: Tx, by: Actor<'_>, job: &Job) -> Result<()> {
         if let Some(runner) = job.runner.filter(|_| job.kind.makes_runner()) {
-            tx.runners().delete(runner, Source::Api, "its job was cancelled").await?;
+            tx.runners().mark_deleted(runner, Source::Api, "its job was cancelled").await?;
         }
         tx.audit().write(&by.entry(EVENT).about_job(job)).await?;
         tx.commit().await?;

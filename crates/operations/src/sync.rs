@@ -19,7 +19,7 @@ pub async fn request_sync(
     confirm: bool,
 ) -> Result<Vec<TriggeredRow>> {
     let mut tx = store.begin().await?;
-    let triggered = tx.fleet().trigger(only, confirm).await?;
+    let triggered = tx.sync_runs().trigger(only, confirm).await?;
     if triggered.is_empty() {
         return Ok(triggered);
     }

@@ -175,7 +175,12 @@ impl Audit<'_> {
     }
 
     /// Whether a security event of this type was written before about a workflow job on a runner.
-    pub async fn told(&mut self, event_type: &str, runner: RunnerId, workflow_job: i64) -> Result<bool> {
+    pub async fn was_reported(
+        &mut self,
+        event_type: &str,
+        runner: RunnerId,
+        workflow_job: i64,
+    ) -> Result<bool> {
         Ok(sqlx::query_scalar!(
             r#"SELECT EXISTS (SELECT FROM security_events
                 WHERE runner_id = $1 AND violation_data ->> 'workflow_job_id' = $2

@@ -34,7 +34,7 @@ pub enum CredentialState {
 
 impl Credentials<'_> {
     /// Keeps a config for `life`.
-    pub async fn keep(
+    pub async fn insert(
         &mut self,
         job: JobId,
         name: &RunnerName,

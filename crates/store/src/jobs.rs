@@ -42,7 +42,7 @@ pub struct NewJob {
 
 /// Whether a postponed start counts as a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Burn {
+pub enum Counter {
     /// It does.
     Attempt,
     /// It was nobody's failure: a limit, an outage, a busy runner.
@@ -140,7 +140,7 @@ macro_rules! job_rows {
     };
 }
 
-fn one(row: Option<JobRow>) -> Result<Option<Job>> {
+fn single_row(row: Option<JobRow>) -> Result<Option<Job>> {
     row.map(Job::try_from).transpose()
 }
 
@@ -217,7 +217,7 @@ impl Jobs<'_> {
     }
 
     /// Counts one caller more who is answered with the open removal, or check, of a runner. None: there is none.
-    pub async fn join(&mut self, runner: RunnerId, kind: JobKind) -> Result<Option<Job>> {
+    pub async fn add_waiter(&mut self, runner: RunnerId, kind: JobKind) -> Result<Option<Job>> {
         let row = job_rows!(
             "UPDATE jobs SET joined = joined + 1 WHERE runner_id = $1 AND kind = $2 AND finished_at IS NULL RETURNING",
             "",
@@ -226,11 +226,11 @@ impl Jobs<'_> {
         )
         .fetch_optional(&mut *self.0)
         .await?;
-        one(row)
+        single_row(row)
     }
 
     /// The newest check of a runner that succeeded within this time. None: nobody has looked since.
-    pub async fn last_look(&mut self, runner: RunnerId, within: TimeDelta) -> Result<Option<Job>> {
+    pub async fn find_recent_check(&mut self, runner: RunnerId, within: TimeDelta) -> Result<Option<Job>> {
         let row = job_rows!(
             "SELECT",
             "FROM jobs WHERE runner_id = $1 AND kind = 'drift_check' AND state = 'succeeded'
@@ -241,11 +241,11 @@ impl Jobs<'_> {
         )
         .fetch_optional(&mut *self.0)
         .await?;
-        one(row)
+        single_row(row)
     }
 
     /// One who counted on a waiting job does so no more; with the last of them it is cancelled. None: it does not wait.
-    pub async fn leave(&mut self, id: JobId) -> Result<Option<Job>> {
+    pub async fn remove_waiter(&mut self, id: JobId) -> Result<Option<Job>> {
         let row = job_rows!(
             "UPDATE jobs SET joined = greatest(joined - 1, 0), updated_at = now(),
                 state = CASE WHEN joined = 0 THEN 'cancelled' ELSE state END,
@@ -257,12 +257,14 @@ impl Jobs<'_> {
         )
         .fetch_optional(&mut *self.0)
         .await?;
-        one(row)
+        single_row(row)
     }
 
     /// The job, if there is one.
     pub async fn get(&mut self, id: JobId) -> Result<Option<Job>> {
-        one(job_rows!("SELECT", "FROM jobs WHERE id = $1", id.uuid()).fetch_optional(&mut *self.0).await?)
+        single_row(
+            job_rows!("SELECT", "FROM jobs WHERE id = $1", id.uuid()).fetch_optional(&mut *self.0).await?,
+        )
     }
 
     /// Starts a job that is not final: one more on the fence, and on one counter. `attempts`, when it waited. `rescues`,
@@ -274,7 +276,7 @@ impl Jobs<'_> {
     pub async fn start(&mut self, id: JobId, worker: &str, given_back: bool) -> Result<Option<Job>> {
         // Read before it is written: a newer version may have written what only it can do.
         let waiting = job_rows!("SELECT", "FROM jobs WHERE id = $1 AND finished_at IS NULL", id.uuid());
-        let waiting = one(waiting.fetch_optional(&mut *self.0).await?);
+        let waiting = single_row(waiting.fetch_optional(&mut *self.0).await?);
         if waiting.inspect_err(report_unreadable)?.is_none() {
             return Ok(None);
         }
@@ -292,7 +294,7 @@ impl Jobs<'_> {
         )
         .fetch_optional(&mut *self.0)
         .await?;
-        one(row)
+        single_row(row)
     }
 
     /// Writes a final state. False: the fence moved on, or it was final already; nothing was written.
@@ -317,9 +319,9 @@ impl Jobs<'_> {
         job: &Job,
         delay: TimeDelta,
         why: BlockedOn,
-        burn: Burn,
+        count_as: Counter,
     ) -> Result<bool> {
-        let snooze = i32::from(burn == Burn::Snooze);
+        let snooze = i32::from(count_as == Counter::Snooze);
         let done = sqlx::query!(
             "UPDATE jobs SET state = 'queued', blocked_on = $4, run_at = now() + make_interval(secs => $3),
                 attempts = attempts - $5, snoozes = snoozes + $5, updated_at = now()
@@ -358,7 +360,7 @@ impl Jobs<'_> {
         )
         .fetch_optional(&mut *self.0)
         .await?;
-        one(row)
+        single_row(row)
     }
 
     /// Jobs the caller may see.

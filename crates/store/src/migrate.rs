@@ -19,11 +19,11 @@ const TABLE: &str = "_sqlx_migrations";
 /// How long a statement may wait for its lock; everybody else waits behind it meanwhile.
 const LOCK_TIMEOUT: &str = "300ms";
 /// Pause before a lock is asked for again.
-const PAUSE: Duration = Duration::from_secs(1);
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// How long the locks of one migration are asked for before the migration fails.
-const PATIENCE: Duration = Duration::from_mins(15);
+const MAX_LOCK_WAIT: Duration = Duration::from_mins(15);
 /// How often a wait is logged.
-const SAY_EVERY: Duration = Duration::from_secs(10);
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How the tables of a database compare with those a program was built for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +77,7 @@ async fn lock(connection: &mut PgConnection) -> StoreResult<()> {
                 if wait.is_due() {
                     tracing::info!("another process is migrating the database; waiting for it to finish");
                 }
-                sleep(PAUSE / 4).await;
+                sleep(RETRY_PAUSE / 4).await;
             }
             Err(error) => return Err(error.into()),
         }
@@ -110,7 +110,7 @@ async fn apply_patiently(connection: &mut PgConnection, migration: &Migration) -
                 tracing::info!(version, description, seconds, "a migration was applied");
                 return Ok(());
             }
-            Err(error) if is_lock_conflict(&error) && wait.since.elapsed() < PATIENCE => {
+            Err(error) if is_lock_conflict(&error) && wait.since.elapsed() < MAX_LOCK_WAIT => {
                 if wait.is_due() {
                     let waited = wait.since.elapsed().as_secs();
                     tracing::warn!(
@@ -119,7 +119,7 @@ async fn apply_patiently(connection: &mut PgConnection, migration: &Migration) -
                         "a migration waits for a table that a long transaction uses; end that transaction (pg_stat_activity) or wait"
                     );
                 }
-                sleep(PAUSE).await;
+                sleep(RETRY_PAUSE).await;
             }
             Err(error) => return Err(error.into()),
         }
@@ -205,7 +205,7 @@ impl Wait {
 
     /// Whether it is time to say that it goes on.
     fn is_due(&mut self) -> bool {
-        let due = self.said.is_none_or(|said| said.elapsed() >= SAY_EVERY);
+        let due = self.said.is_none_or(|said| said.elapsed() >= LOG_INTERVAL);
         if due {
             self.said = Some(Instant::now());
         }

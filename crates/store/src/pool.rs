@@ -12,18 +12,19 @@ use sqlx::{
 };
 
 use crate::{
-    Audit, Calls, Cancellations, Clients, Credentials, Fleet, Idempotency, Installations, Jobs, Leases,
-    Lists, Newcomers, Permissions, Result, Retention, Revocations, Runners, StoreError, Teams, Users,
-    Versions, Webhooks, Workers, lists,
+    Audit, Cancellations, Clients, Credentials, GithubCalls, Idempotency, Installations, Jobs, Leases, Lists,
+    Permissions, Result, Retention, Revocations, Runners, SelfRegistered, StoreError, SyncRuns, Teams, Users,
+    Versions, Webhooks, Workers,
+    detach::CompleteInBackground,
+    lists,
     migrate::{self, Schema, grants},
-    whole::Whole,
 };
 
 /// The tables, in the order they came to be.
 pub static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
 
 /// A connection idle for longer is asked for a sign of life before it is used.
-const FRESH: Duration = Duration::from_secs(1);
+const PING_AFTER_IDLE: Duration = Duration::from_secs(1);
 
 /// The database. Clones share one pool.
 #[derive(Clone, Debug)]
@@ -37,9 +38,9 @@ pub struct Store {
 #[derive(Debug)]
 pub struct Tx(Transaction<'static, Postgres>);
 
-/// One connection to read with, outside any transaction.
+/// One connection outside any transaction: each statement commits by itself.
 #[derive(Debug)]
-pub struct Read(PoolConnection<Postgres>);
+pub struct Conn(PoolConnection<Postgres>);
 
 impl Store {
     /// Prepares a pool; connects on first use, so that a process can start while the database is away.
@@ -126,7 +127,7 @@ impl Store {
     /// transaction nobody knows of, and whatever is written with it next would be lost.
     pub async fn begin(&self) -> Result<Tx> {
         let pool = self.pool.clone();
-        Ok(Tx(Whole::new(async move { pool.begin().await }).await?))
+        Ok(Tx(CompleteInBackground::new(async move { pool.begin().await }).await?))
     }
 
     /// The same for a request that may have to wait for others: its locks are waited for at most half a second, with
@@ -134,12 +135,12 @@ impl Store {
     pub async fn begin_briefly(&self) -> Result<Tx> {
         let pool = self.pool.clone();
         let begin = "BEGIN; SET LOCAL lock_timeout = '500ms'";
-        Ok(Tx(Whole::new(async move { pool.begin_with(begin).await }).await?))
+        Ok(Tx(CompleteInBackground::new(async move { pool.begin_with(begin).await }).await?))
     }
 
-    /// Takes a connection to read with.
-    pub async fn read(&self) -> Result<Read> {
-        Ok(Read(self.pool.acquire().await?))
+    /// Takes a connection outside any transaction.
+    pub async fn conn(&self) -> Result<Conn> {
+        Ok(Conn(self.pool.acquire().await?))
     }
 
     /// Takes a connection to read a list with, of those that only lists use.
@@ -165,7 +166,7 @@ pub(crate) fn connect_lazily(pool: PgPoolOptions, options: PgConnectOptions) -> 
     pool.test_before_acquire(false)
         .before_acquire(|connection, seen| {
             Box::pin(async move {
-                if seen.idle_for > FRESH {
+                if seen.idle_for > PING_AFTER_IDLE {
                     connection.ping().await?;
                 }
                 Ok(true)
@@ -207,7 +208,7 @@ macro_rules! nouns {
             /// The audit log and the security events.
             audit -> Audit,
             /// The intents.
-            calls -> Calls,
+            github_calls -> GithubCalls,
             /// The sealed configs.
             credentials -> Credentials,
             /// The workers.
@@ -221,11 +222,11 @@ macro_rules! nouns {
             /// The installations of the App.
             installations -> Installations,
             /// The fleet as a whole.
-            fleet -> Fleet,
+            sync_runs -> SyncRuns,
             /// Which runner software runs.
             versions -> Versions,
             /// The runners that register themselves.
-            newcomers -> Newcomers,
+            self_registered -> SelfRegistered,
             /// Who does what only one should do.
             leases -> Leases,
             /// What is kept for a while.
@@ -233,4 +234,4 @@ macro_rules! nouns {
         );
     )+};
 }
-nouns!(Tx, Read, Lists);
+nouns!(Tx, Conn, Lists);

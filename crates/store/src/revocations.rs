@@ -4,7 +4,7 @@ use domain::{InstallationId, JobId, JobKind, Problem, Requester, RunnerId, Sourc
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{Result, StoreError, fleet, page::owner_columns};
+use crate::{Result, StoreError, page::owner_columns, sync};
 
 /// The revocations, on one connection.
 #[derive(Debug)]
@@ -124,6 +124,6 @@ impl Revocations<'_> {
             return Ok(());
         }
         let shifts: Vec<_> = runners.iter().map(|id| domain::Shift::deleted(*id, detail)).collect();
-        fleet::shift(self.0, &shifts, Source::Api, None).await.map(drop)
+        sync::shift(self.0, &shifts, Source::Api, None).await.map(drop)
     }
 }

@@ -9,10 +9,11 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
-    Listed, MAX_TOTAL, Page, Result, StoreError, Visible, fleet,
+    Listed, MAX_TOTAL, Page, Result, StoreError, Visible,
     jobs::seconds,
     page::{MAX_PAGE_BYTES, owner_columns},
     readable::readable,
+    sync,
 };
 
 /// The runners, on one connection.
@@ -316,17 +317,17 @@ impl Runners<'_> {
 
     /// `→ deleted`: on proof that it is gone, or because it never came to be; `detail` says which. What is left of its
     /// config is emptied. False: it was deleted already.
-    pub async fn delete(&mut self, id: RunnerId, source: Source, detail: &str) -> Result<bool> {
-        self.shift(&Shift::deleted(id, detail), source).await
+    pub async fn mark_deleted(&mut self, id: RunnerId, source: Source, detail: &str) -> Result<bool> {
+        self.change_status(&Shift::deleted(id, detail), source).await
     }
 
     /// Moves a runner, if it still stands where the shift begins, and tells its trail. False: it does not.
-    pub async fn shift(&mut self, shift: &Shift, source: Source) -> Result<bool> {
-        Ok(!fleet::shift(self.0, std::slice::from_ref(shift), source, None).await?.is_empty())
+    pub async fn change_status(&mut self, shift: &Shift, source: Source) -> Result<bool> {
+        Ok(!sync::shift(self.0, std::slice::from_ref(shift), source, None).await?.is_empty())
     }
 
     /// Remembers the deviation that is told now; none: there is none any more. False: it was told before.
-    pub async fn note_drift(&mut self, id: RunnerId, fingerprint: Option<&str>) -> Result<bool> {
+    pub async fn record_drift(&mut self, id: RunnerId, fingerprint: Option<&str>) -> Result<bool> {
         let done = sqlx::query!(
             "UPDATE runners SET drift_seen = $2 WHERE id = $1 AND drift_seen IS DISTINCT FROM $2",
             id.uuid(),

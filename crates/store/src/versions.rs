@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use crate::{Listed, Result};
 
 /// Versions shown at most.
-const MOST: i64 = 1000;
+const MAX_ROWS: i64 = 1000;
 
 /// The versions, on one connection.
 #[derive(Debug)]
@@ -81,7 +81,7 @@ impl Versions<'_> {
     }
 
     /// Notes what GitHub said.
-    pub async fn note(
+    pub async fn record(
         &mut self,
         installation: &InstallationId,
         version: &str,
@@ -124,7 +124,7 @@ impl Versions<'_> {
     }
 
     /// Notes that a state was told. False: it was told before.
-    pub async fn tell(&mut self, installation: &str, version: &str, state: &str) -> Result<bool> {
+    pub async fn mark_reported(&mut self, installation: &str, version: &str, state: &str) -> Result<bool> {
         let done = sqlx::query!(
             "UPDATE runner_versions SET told = $3
              WHERE installation = $1 AND version = $2 AND told IS DISTINCT FROM $3",
@@ -160,7 +160,7 @@ impl Versions<'_> {
                 LEFT JOIN runner_versions known ON known.installation = used.installation
                     AND known.version = used.version
              ORDER BY used.installation, used.runners + used.stated DESC, used.version LIMIT $1"#,
-            MOST
+            MAX_ROWS
         )
         .fetch_all(&mut *self.0)
         .await?;

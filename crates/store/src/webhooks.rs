@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// A delivery that failed this often is not looked at again.
-const MOST_ATTEMPTS: i32 = 5;
+const MAX_ATTEMPTS: i32 = 5;
 
 /// The webhook deliveries, on one connection.
 #[derive(Debug)]
@@ -177,7 +177,7 @@ impl Webhooks<'_> {
              WHERE delivery_id = $1 AND state = 'pending'",
             id,
             note,
-            MOST_ATTEMPTS,
+            MAX_ATTEMPTS,
         )
         .execute(&mut *self.0)
         .await?;

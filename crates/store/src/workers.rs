@@ -30,7 +30,13 @@ pub struct WorkerRow {
 
 impl Workers<'_> {
     /// A worker says that it is there.
-    pub async fn beat(&mut self, name: &str, version: &str, concurrency: i32, running: i32) -> Result<()> {
+    pub async fn record_heartbeat(
+        &mut self,
+        name: &str,
+        version: &str,
+        concurrency: i32,
+        running: i32,
+    ) -> Result<()> {
         sqlx::query!(
             "INSERT INTO workers (name, version, concurrency, running) VALUES ($1, $2, $3, $4)
              ON CONFLICT (name) DO UPDATE SET running = $4, heartbeat_at = now()",
@@ -45,7 +51,7 @@ impl Workers<'_> {
     }
 
     /// A worker leaves.
-    pub async fn leave(&mut self, name: &str) -> Result<()> {
+    pub async fn remove(&mut self, name: &str) -> Result<()> {
         sqlx::query!("DELETE FROM workers WHERE name = $1", name).execute(&mut *self.0).await?;
         Ok(())
     }

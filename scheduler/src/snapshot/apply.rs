@@ -8,7 +8,7 @@ use domain::{
     Removal, RunnerId, SecurityEvent, SeenRunner, Severity, Source, Suspect,
 };
 use serde_json::json;
-use store::{NewJob, PassEnd, PassStart, Tx};
+use store::{NewJob, SyncEnd, SyncStart, Tx};
 
 use super::{Listed, newcomers};
 use crate::{Parts, StepError, send::forward};
@@ -53,7 +53,7 @@ pub(super) async fn apply(
 ) -> Result<Passed, StepError> {
     let newcomers = newcomers::judge(parts, installation, &listed.seen).await?;
     let mut tx = parts.store.begin().await?;
-    let Some(start) = tx.fleet().lock(installation, began).await? else {
+    let Some(start) = tx.sync_runs().lock(installation, began).await? else {
         tracing::info!(%installation, "A newer run has finished; the findings of this one are dropped");
         return Ok(Passed { result: "incomplete", requests: listed.requests, ..Passed::default() });
     };
@@ -75,14 +75,14 @@ pub(super) async fn apply(
     let orders = order(&mut tx, installation, (&mut findings, &start), &mut passed).await?;
     write(&mut tx, installation, (&findings, listed), &mut passed, began).await?;
     if listed.complete {
-        let doubtful = tx.fleet().names_in_doubt(installation).await?;
+        let doubtful = tx.sync_runs().unresolved_names(installation).await?;
         let others = unmanaged(&listed.seen, &ours, &doubtful.into_iter().collect());
-        tx.fleet().replace_unmanaged(installation, &others).await?;
+        tx.sync_runs().replace_unmanaged(installation, &others).await?;
     }
     // The admin's confirmation is used once its work is done, or when it is not enough.
     let done = listed.complete && orders.all_ordered;
     let word_used = start.allowed.is_some() && (done || passed.held > 0);
-    tx.fleet().end(installation, &PassEnd { word_used, ..end(&passed, listed) }).await?;
+    tx.sync_runs().end(installation, &SyncEnd { approval_used: word_used, ..end(&passed, listed) }).await?;
     tx.commit().await?;
     let weight = |job: &Job| job.runner.and_then(|id| orders.weights.get(&id).copied()).unwrap_or(1.0);
     passed.sent = forward(parts, &orders.jobs, weight).await?;
@@ -97,7 +97,7 @@ async fn compare(
 ) -> Result<(Findings, HashSet<i64>), StepError> {
     let (mut findings, mut ours, mut after) = (Findings::default(), HashSet::new(), None);
     loop {
-        let mut live = tx.fleet().live(installation, after, ROWS_AT_ONCE).await?;
+        let mut live = tx.sync_runs().live(installation, after, ROWS_AT_ONCE).await?;
         let Some(last) = live.last else { return Ok((findings.by_urgency(), ours)) };
         after = Some(last);
         ours.extend(live.github_ids);
@@ -114,17 +114,17 @@ async fn write(
     passed: &mut Passed,
     began: DateTime<Utc>,
 ) -> Result<(), StepError> {
-    passed.changed = tx.fleet().shift(&findings.shifts, Source::Sync, began).await?;
+    passed.changed = tx.sync_runs().change_statuses(&findings.shifts, Source::Sync, began).await?;
     let absent = findings.absences.iter().map(|one| (one.suspect.runner, one.missed, one.unlisted));
     let counters: Vec<_> = absent.chain(findings.back.iter().map(|id| (*id, 0, 0))).collect();
-    tx.fleet().count_misses(&counters).await?;
+    tx.sync_runs().count_misses(&counters).await?;
     let (ids, versions): (Vec<i64>, Vec<String>) =
         listed.versions.iter().map(|(id, version)| (*id, (*version).to_owned())).unzip();
     tx.versions().seen(installation, (&ids, &versions)).await?;
     Ok(())
 }
 
-fn end(passed: &Passed, listed: &Listed<'_>) -> PassEnd {
+fn end(passed: &Passed, listed: &Listed<'_>) -> SyncEnd {
     let inconsistent = || {
         let (seen, total) = (listed.seen.len(), listed.total);
         format!(
@@ -133,7 +133,7 @@ fn end(passed: &Passed, listed: &Listed<'_>) -> PassEnd {
         )
     };
     let error = listed.error.clone().or_else(|| (!listed.complete).then(inconsistent));
-    PassEnd {
+    SyncEnd {
         result: passed.result,
         error: error.map(|text| text.chars().take(500).collect()),
         counts: json!({
@@ -145,7 +145,7 @@ fn end(passed: &Passed, listed: &Listed<'_>) -> PassEnd {
             "requests": passed.requests,
         }),
         held: i32::try_from(passed.held).unwrap_or(i32::MAX),
-        word_used: false,
+        approval_used: false,
     }
 }
 
@@ -178,7 +178,7 @@ struct Orders {
 async fn order(
     tx: &mut Tx,
     installation: &InstallationId,
-    (findings, start): (&mut Findings, &PassStart),
+    (findings, start): (&mut Findings, &SyncStart),
     passed: &mut Passed,
 ) -> Result<Orders, StepError> {
     let hold = findings.is_too_much(start.allowed);

@@ -9,7 +9,7 @@ use domain::{
 };
 use runtime::config::LabelEnforcement;
 use serde_json::{Value, json};
-use store::{Awaited, Store, Tx};
+use store::{AwaitedRunner, Store, Tx};
 
 use crate::{Parts, StepError};
 
@@ -34,26 +34,26 @@ impl Breach {
 pub(super) struct Newcomers<'s> {
     enforce: bool,
     /// Refused before, and within the policy now.
-    accepted: Vec<(Awaited, &'s SeenRunner)>,
+    accepted: Vec<(AwaitedRunner, &'s SeenRunner)>,
     /// Awaited, and listed now.
-    arrived: Vec<(Awaited, &'s SeenRunner, Breach)>,
+    arrived: Vec<(AwaitedRunner, &'s SeenRunner, Breach)>,
 }
 
 /// The compiled label policies, one per team.
 struct Policies(HashMap<TeamId, LabelPolicy>);
 
 impl Policies {
-    async fn read(store: &Store, runners: impl Iterator<Item = &Awaited>) -> Result<Self, StepError> {
+    async fn read(store: &Store, runners: impl Iterator<Item = &AwaitedRunner>) -> Result<Self, StepError> {
         let teams: HashSet<TeamId> = runners.map(|runner| runner.team).collect();
         let mut policies = HashMap::new();
         for id in teams {
-            let team = store.read().await?.teams().policy(id).await?;
+            let team = store.conn().await?.teams().policy(id).await?;
             policies.extend(team.map(|team| (id, team.label_policy())));
         }
         Ok(Self(policies))
     }
 
-    fn breach(&self, runner: &Awaited, found: &SeenRunner) -> Breach {
+    fn breach(&self, runner: &AwaitedRunner, found: &SeenRunner) -> Breach {
         let elsewhere = runner.runner_group_id.zip(found.runner_group_id).filter(|(told, is)| told != is);
         let labels = self.0.get(&runner.team).and_then(|policy| policy.breach(&found.labels));
         Breach { labels, group: elsewhere.map(|(_, is)| is) }
@@ -68,10 +68,10 @@ pub(super) async fn judge<'s>(
     seen: &HashMap<i64, &'s SeenRunner>,
 ) -> Result<Newcomers<'s>, StepError> {
     let enforce = parts.enforcement == LabelEnforcement::Enforce;
-    let mut read = parts.store.read().await?;
-    let refused = read.newcomers().refused(installation, MOST).await?;
-    let awaited = read.newcomers().awaited(installation, MOST).await?;
-    drop(read);
+    let mut conn = parts.store.conn().await?;
+    let refused = conn.self_registered().refused(installation, MOST).await?;
+    let awaited = conn.self_registered().awaited(installation, MOST).await?;
+    drop(conn);
     let policies = Policies::read(&parts.store, refused.iter().chain(&awaited)).await?;
     let mut newcomers = Newcomers { enforce, accepted: Vec::new(), arrived: Vec::new() };
     for runner in refused {
@@ -98,7 +98,7 @@ impl Newcomers<'_> {
     /// any more may stay. The run orders the removal of the marked.
     pub(super) async fn write(self, tx: &mut Tx) -> Result<(), StepError> {
         for (runner, found) in &self.accepted {
-            tx.newcomers().accept(runner.id, &names(found)).await?;
+            tx.self_registered().accept(runner.id, &names(found)).await?;
         }
         for (runner, found, breach) in self.arrived {
             take(tx, (&runner, found), breach, self.enforce).await?;
@@ -109,7 +109,7 @@ impl Newcomers<'_> {
 
 async fn take(
     tx: &mut Tx,
-    (runner, found): (&Awaited, &SeenRunner),
+    (runner, found): (&AwaitedRunner, &SeenRunner),
     breach: Breach,
     enforce: bool,
 ) -> Result<(), StepError> {
@@ -118,7 +118,7 @@ async fn take(
     let labels = if refused { runner.labels.clone() } else { names(found) };
     let foreign = breach.labels.as_ref().map(|labels| labels.refused.as_slice());
     let foreign = foreign.filter(|labels| !labels.is_empty());
-    if !tx.newcomers().take_in(runner.id, found.github_id, (&labels, refused, foreign)).await? {
+    if !tx.self_registered().bind_github_id(runner.id, found.github_id, (&labels, refused, foreign)).await? {
         return Ok(());
     }
     tx.audit().write(&entry(runner, found, json!({}))).await?;
@@ -137,7 +137,7 @@ fn names(found: &SeenRunner) -> Vec<String> {
     found.labels.iter().map(|label| label.name.clone()).collect()
 }
 
-fn entry(runner: &Awaited, found: &SeenRunner, mut data: Value) -> AuditEntry {
+fn entry(runner: &AwaitedRunner, found: &SeenRunner, mut data: Value) -> AuditEntry {
     data["github_runner_id"] = json!(found.github_id);
     data["registered_itself"] = json!(true);
     AuditEntry {
@@ -151,7 +151,7 @@ fn entry(runner: &Awaited, found: &SeenRunner, mut data: Value) -> AuditEntry {
 
 async fn alarm(
     tx: &mut Tx,
-    (runner, found): (&Awaited, &SeenRunner),
+    (runner, found): (&AwaitedRunner, &SeenRunner),
     (event_type, details): (&'static str, Value),
     enforce: bool,
 ) -> Result<(), StepError> {

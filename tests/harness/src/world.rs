@@ -121,7 +121,7 @@ impl World {
             servers,
         };
         let names: Vec<_> = world.choices.default_groups().into_keys().collect();
-        world.store.read().await.unwrap().installations().ensure(&names).await.unwrap();
+        world.store.conn().await.unwrap().installations().ensure(&names).await.unwrap();
         world.api = Some(world.start_api(listener));
         for _ in 0..world.choices.workers {
             let worker = world.start_worker();
@@ -222,7 +222,7 @@ impl World {
         scheduler::Parts {
             store: self.store.clone(),
             spine: self.spine.clone(),
-            fleet: self.fleet(),
+            fleet: self.sync_runs(),
             enforcement: self.choices.enforcement,
             watch: self.choices.watch(),
             progress: Progress::new(),

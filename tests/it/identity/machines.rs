@@ -180,7 +180,7 @@ async fn rule_of_an_earlier_release_without_an_owner_fits_no_token() {
     let rule = domain::ClaimRule { subject: "repo:*".into(), claims: std::collections::BTreeMap::new() };
     world.client("open", &red, Some(rule)).await;
     me(&world, &world.token(&json!({ "sub": "repo:evil/x:ref" }))).await.refused(403, "unknown_principal");
-    let open = world.store().read().await.unwrap().clients().with_open_rules().await.unwrap();
+    let open = world.store().conn().await.unwrap().clients().with_open_rules().await.unwrap();
     assert_eq!(open, [("open".to_owned(), world.issuer().url().to_owned())]);
 }
 

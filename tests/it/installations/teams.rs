@@ -67,7 +67,7 @@ async fn team_with_runner_groups_moves_only_with_groups_of_its_new_installation(
 #[tokio::test]
 async fn a_team_of_an_installation_nobody_serves_gets_nothing() {
     let world = World::builder().workers(0).start().await;
-    world.store().read().await.unwrap().installations().ensure(&[second()]).await.unwrap();
+    world.store().conn().await.unwrap().installations().ensure(&[second()]).await.unwrap();
     let blue = world.team(TeamDraft { installation: second(), ..draft("blue") }).await;
     let bob = world.user("bob", &[&blue]).await;
     let refused = world.jit(&bob, &wish("ci")).await.refused(503, "github_unavailable");

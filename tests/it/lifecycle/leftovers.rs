@@ -48,9 +48,9 @@ async fn a_runner_that_was_offline_for_too_long_goes() {
     }
     scene.set(&back, RunnerChange::online());
     let (parts, day) = (scene.world.scheduling(), TimeDelta::hours(24));
-    let mut read = parts.store.read().await.unwrap();
-    let stale = read.runners().stale(day, 10).await.unwrap();
-    drop(read);
+    let mut conn = parts.store.conn().await.unwrap();
+    let stale = conn.runners().stale(day, 10).await.unwrap();
+    drop(conn);
     let listed: Vec<_> = stale.into_iter().map(|runner| runner.id.uuid()).collect();
     assert_eq!(listed.len(), 2);
     assert!(listed.contains(&gone.id) && listed.contains(&back.id));

@@ -69,7 +69,7 @@ async fn what_the_service_ordered_only_admins_withdraw() {
     };
     // As a runner's of this team: visible to Ada, and not hers.
     let team = "UPDATE jobs SET team_id = (SELECT team_id FROM runners WHERE id = runner_id) WHERE id = $1";
-    scene.world.store().read().await.unwrap().jobs().insert(&new).await.unwrap();
+    scene.world.store().conn().await.unwrap().jobs().insert(&new).await.unwrap();
     scene.world.change(team, new.id.uuid()).await;
 
     let path = format!("/jobs/{}", new.id);
@@ -195,9 +195,9 @@ async fn a_look_somebody_waits_for_goes_ahead_even_if_it_was_on_its_way() {
         params: JobParams::DriftCheck { source: domain::Source::Sync },
         trace: None,
     };
-    scene.world.store().read().await.unwrap().jobs().insert(&new).await.unwrap();
+    scene.world.store().conn().await.unwrap().jobs().insert(&new).await.unwrap();
     let open = || async {
-        let open = scene.world.store().read().await.unwrap().jobs().open(None, 10).await.unwrap();
+        let open = scene.world.store().conn().await.unwrap().jobs().open(None, 10).await.unwrap();
         open.jobs.into_iter().find(|job| job.kind == JobKind::DriftCheck)
     };
     assert!(!open().await.unwrap().asked);

@@ -166,7 +166,7 @@ async fn a_pass_is_due_when_its_time_has_come_or_somebody_asks() {
     let scene = Scene::new().await;
     let (home, five_minutes) = (InstallationId::default(), TimeDelta::minutes(5));
     let due = || async {
-        scene.world.store().read().await.unwrap().fleet().is_due(&home, five_minutes).await.unwrap()
+        scene.world.store().conn().await.unwrap().sync_runs().is_due(&home, five_minutes).await.unwrap()
     };
     assert!(due().await, "there was none yet");
     scene.pass().await;

@@ -51,9 +51,9 @@ async fn job_that_runs_during_its_revocation_delivers_nothing() {
     world.patch(&scene.user(), root, &json!({ "is_active": false })).await.expect(200);
     scene.ended(asked.job, "inactive").await;
     let job = domain::JobId::from(asked.job);
-    let mut read = world.store().read().await.unwrap();
-    let job = read.jobs().get(job).await.unwrap().unwrap();
-    assert!(!read.jobs().finish(&job, domain::JobState::Succeeded, None).await.unwrap(), "fenced");
+    let mut conn = world.store().conn().await.unwrap();
+    let job = conn.jobs().get(job).await.unwrap().unwrap();
+    assert!(!conn.jobs().finish(&job, domain::JobState::Succeeded, None).await.unwrap(), "fenced");
 }
 
 #[tokio::test]

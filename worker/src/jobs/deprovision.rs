@@ -7,7 +7,7 @@ use domain::{
 };
 use github::{GitHub, GitHubError};
 use serde_json::json;
-use store::Burn;
+use store::Counter;
 
 use super::{
     Answer, Run, after_error, busy,
@@ -23,7 +23,7 @@ pub(super) async fn runner(app: &App, job: &Job, leftover: Option<Leftover>) -> 
     let Some(id) = job.runner else {
         return Ok(Answer::failed(ProblemCode::InternalError, "The job has no runner."));
     };
-    let row = app.store.read().await?.runners().get(id).await?;
+    let row = app.store.conn().await?.runners().get(id).await?;
     let Some(row) = row.filter(|row| row.status != RunnerStatus::Deleted) else {
         return Ok(Answer::Final(JobState::Succeeded, None));
     };
@@ -89,7 +89,7 @@ async fn removed(app: &App, job: &Job, row: &Runner, why: &str) -> Run {
     if !tx.jobs().finish(job, JobState::Succeeded, None).await? {
         return Ok(Answer::Lost);
     }
-    if tx.runners().delete(row.id, Source::Job, why).await? {
+    if tx.runners().mark_deleted(row.id, Source::Job, why).await? {
         let data = json!({ "github_runner_id": row.github_runner_id, "why": why });
         let entry = AuditEntry { data, ..AuditEntry::of_job(job, "runner.deleted") };
         tx.audit().write(&entry).await?;
@@ -113,7 +113,7 @@ async fn spared(app: &App, job: &Job, row: &Runner, seen: Option<&SeenRunner>) -
     }
     let observed = seen.and_then(|seen| Shift::observed(row.id, (row.status, row.busy), seen.observation()));
     if let Some(shift) = observed {
-        tx.runners().shift(&shift, Source::Job).await?;
+        tx.runners().change_status(&shift, Source::Job).await?;
     }
     tx.commit().await?;
     tracing::info!(runner = %row.id, "it is in use after all; left alone");
@@ -125,7 +125,7 @@ async fn spared(app: &App, job: &Job, row: &Runner, seen: Option<&SeenRunner>) -
 /// is free again once its job has failed.
 pub(super) async fn stray(app: &App, job: &Job, id: CallId, name: &RunnerName) -> Run {
     let Some(github) = app.fleet.get(&job.installation) else { return Ok(no_credential(job)) };
-    let call = app.store.read().await?.calls().get(id).await?;
+    let call = app.store.conn().await?.github_calls().get(id).await?;
     let Some(call) = call.filter(|call| call.state == CallState::EffectSuspected) else {
         return Ok(Answer::Final(JobState::Succeeded, None));
     };
@@ -134,26 +134,26 @@ pub(super) async fn stray(app: &App, job: &Job, id: CallId, name: &RunnerName) -
         Err(error) => return Ok(after_error(job, &error)),
     };
     let Some(found) = found.filter(|found| found.name == name.as_str()) else {
-        app.store.read().await?.calls().looked_up(&call).await?;
+        app.store.conn().await?.github_calls().record_lookup(&call).await?;
         return Ok(Answer::Final(JobState::Succeeded, None));
     };
-    let mut read = app.store.read().await?;
-    if read.runners().by_github_id(&job.installation, found.id).await?.is_some() {
+    let mut conn = app.store.conn().await?;
+    if conn.runners().by_github_id(&job.installation, found.id).await?.is_some() {
         return settled(app, job, &call, None).await;
     }
     // Looked at after GitHub was: whoever made what was found had written that down before.
-    let claimed = call.github_runner_id.is_none() && read.calls().name_is_claimed(&call).await?;
+    let claimed = call.github_runner_id.is_none() && conn.github_calls().name_is_claimed(&call).await?;
     if claimed {
         tracing::info!(github_runner_id = found.id, %name, "what may be a stray bears a name in use; looked at again soon");
-        read.calls().put_off(&call).await?;
+        conn.github_calls().postpone_lookup(&call).await?;
         return Ok(Answer::Final(JobState::Succeeded, None));
     }
     if found.busy || found.status != "offline" {
         tracing::warn!(github_runner_id = found.id, %name, "a stray is in use; it is left alone for now");
-        read.calls().looked_up(&call).await?;
+        conn.github_calls().record_lookup(&call).await?;
         return Ok(Answer::Final(JobState::Succeeded, None));
     }
-    drop(read);
+    drop(conn);
     match look::remove(github, found.id).await {
         Ok(true) => settled(app, job, &call, Some(found.id)).await,
         Ok(false) => Ok(busy(job)),
@@ -178,7 +178,7 @@ async fn settled(app: &App, job: &Job, call: &Call, removed: Option<i64>) -> Run
     if !tx.jobs().finish(job, JobState::Succeeded, None).await? {
         return Ok(Answer::Lost);
     }
-    tx.calls().conclude(call.id, CallState::Settled, removed).await?;
+    tx.github_calls().conclude(call.id, CallState::Settled, removed).await?;
     if let Some(github_id) = removed {
         let entry = AuditEntry {
             runner_name: Some(call.runner_name.to_string()),
@@ -195,11 +195,11 @@ async fn settled(app: &App, job: &Job, call: &Call, removed: Option<i64>) -> Run
 /// Once more, and this time because somebody asked.
 fn wanted() -> Answer {
     let problem = Problem::new(ProblemCode::JobExpired, "There was no time left to remove it.");
-    Answer::Later { delay: TimeDelta::zero(), why: BlockedOn::Worker, burn: Burn::Snooze, problem }
+    Answer::Later { delay: TimeDelta::zero(), why: BlockedOn::Worker, count_as: Counter::Snooze, problem }
 }
 
 /// GitHub may not know yet what it has only just made.
 fn unsettled() -> Answer {
     let problem = Problem::new(ProblemCode::GithubUnavailable, "GitHub did not know the runner in time.");
-    Answer::Later { delay: SETTLING / 2, why: BlockedOn::Retry, burn: Burn::Snooze, problem }
+    Answer::Later { delay: SETTLING / 2, why: BlockedOn::Retry, count_as: Counter::Snooze, problem }
 }

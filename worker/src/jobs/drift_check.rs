@@ -8,7 +8,7 @@ use domain::{
 };
 use github::GitHub;
 use serde_json::{Value, json};
-use store::{Burn, StoreError, Tx};
+use store::{Counter, StoreError, Tx};
 
 use super::{
     Answer, Run, after_error,
@@ -64,12 +64,12 @@ pub(super) async fn run(app: &App, job: &Job, source: Source) -> Run {
 /// The live runner and its team.
 async fn read(app: &App, job: &Job) -> Result<Option<(Runner, Team)>, StoreError> {
     let Some(id) = job.runner else { return Ok(None) };
-    let mut read = app.store.read().await?;
-    let Some(runner) = read.runners().get(id).await? else { return Ok(None) };
+    let mut conn = app.store.conn().await?;
+    let Some(runner) = conn.runners().get(id).await? else { return Ok(None) };
     if matches!(runner.status, RunnerStatus::Requested | RunnerStatus::Deleted) {
         return Ok(None);
     }
-    let team = read.teams().policy(runner.team).await?;
+    let team = conn.teams().policy(runner.team).await?;
     Ok(team.map(|team| (runner, team)))
 }
 
@@ -90,11 +90,11 @@ impl Check<'_> {
     ) -> Result<(), StoreError> {
         let mut tx = app.store.begin().await?;
         if matches!(deviation, Deviation::Labels { .. }) {
-            tx.fleet()
-                .note_foreign_labels(self.runner.id, Some(breach).filter(|labels| !labels.is_empty()))
+            tx.sync_runs()
+                .record_foreign_labels(self.runner.id, Some(breach).filter(|labels| !labels.is_empty()))
                 .await?;
         }
-        if !tx.runners().note_drift(self.runner.id, Some(&deviation.fingerprint())).await? {
+        if !tx.runners().record_drift(self.runner.id, Some(&deviation.fingerprint())).await? {
             return tx.commit().await;
         }
         let (event_type, severity) = match deviation {
@@ -126,8 +126,8 @@ impl Check<'_> {
             self.observe(&mut tx, seen).await?;
         }
         if left.is_none() {
-            tx.runners().note_drift(self.runner.id, None).await?;
-            tx.fleet().note_foreign_labels(self.runner.id, None).await?;
+            tx.runners().record_drift(self.runner.id, None).await?;
+            tx.sync_runs().record_foreign_labels(self.runner.id, None).await?;
         }
         tx.commit().await?;
         Ok(Answer::Recorded)
@@ -140,7 +140,7 @@ impl Check<'_> {
         let delay =
             usize::try_from(self.job.snoozes).ok().and_then(|nth| GOING.get(nth)).filter(|_| leaves)?;
         let problem = Problem::new(ProblemCode::GithubUnavailable, "GitHub still lists the runner.");
-        Some(Answer::Later { delay: *delay, why: BlockedOn::Retry, burn: Burn::Snooze, problem })
+        Some(Answer::Later { delay: *delay, why: BlockedOn::Retry, count_as: Counter::Snooze, problem })
     }
 
     async fn repair(&self, app: &App, github: &GitHub, seen: &SeenRunner) -> Run {
@@ -155,8 +155,8 @@ impl Check<'_> {
         }
         let Some(mut tx) = self.finish(app).await? else { return Ok(Answer::Lost) };
         self.observe(&mut tx, seen).await?;
-        tx.runners().note_drift(self.runner.id, None).await?;
-        tx.fleet().note_foreign_labels(self.runner.id, None).await?;
+        tx.runners().record_drift(self.runner.id, None).await?;
+        tx.sync_runs().record_foreign_labels(self.runner.id, None).await?;
         self.act(&mut tx, ActionTaken::LabelsRestored).await?;
         let data = json!({ "github_runner_id": self.github_id, "labels": labels });
         tx.audit()
@@ -199,7 +199,7 @@ impl Check<'_> {
 
     async fn gone(&self, app: &App, why: &'static str) -> Run {
         let Some(mut tx) = self.finish(app).await? else { return Ok(Answer::Lost) };
-        if tx.runners().delete(self.runner.id, self.source, why).await? {
+        if tx.runners().mark_deleted(self.runner.id, self.source, why).await? {
             let data = json!({ "github_runner_id": self.github_id, "why": why });
             tx.audit().write(&AuditEntry { data, ..AuditEntry::of_job(self.job, "runner.deleted") }).await?;
             if why == LABELS_CHANGED {
@@ -211,10 +211,10 @@ impl Check<'_> {
     }
 
     async fn observe(&self, tx: &mut Tx, seen: &SeenRunner) -> Result<(), StoreError> {
-        tx.fleet().found(self.runner.id).await?;
+        tx.sync_runs().found(self.runner.id).await?;
         let now = (self.runner.status, self.runner.busy);
         if let Some(shift) = Shift::observed(self.runner.id, now, seen.observation()) {
-            tx.runners().shift(&shift, self.source).await?;
+            tx.runners().change_status(&shift, self.source).await?;
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use domain::{
     BlockedOn, Job, JobParams, JobState, Problem, ProblemCode, Removal, busy_delay, error_chain, retry_delay,
 };
 use github::{GitHubError, Verdict};
-use store::{Burn, StoreError};
+use store::{Counter, StoreError};
 
 use crate::app::App;
 pub(crate) use look::Confirmations;
@@ -42,7 +42,7 @@ pub(crate) enum Answer {
         /// Why, for whoever looks at the job meanwhile.
         why: BlockedOn,
         /// Whether it counts as a failure.
-        burn: Burn,
+        count_as: Counter,
         /// The result, if there is no time left to try again.
         problem: Problem,
     },
@@ -56,7 +56,7 @@ impl Answer {
     /// A failure worth another attempt.
     pub(crate) fn retry(job: &Job, problem: Problem) -> Self {
         let delay = retry_delay(job.attempts, rand::random());
-        Self::Later { delay, why: BlockedOn::Retry, burn: Burn::Attempt, problem }
+        Self::Later { delay, why: BlockedOn::Retry, count_as: Counter::Attempt, problem }
     }
 
     /// The database kept the job from its answer.
@@ -70,7 +70,7 @@ impl Answer {
         Self::Later {
             delay: retry_delay(job.snoozes + 1, rand::random()),
             why: BlockedOn::GithubOutage,
-            burn: Burn::Snooze,
+            count_as: Counter::Snooze,
             problem: unavailable(),
         }
     }
@@ -102,7 +102,7 @@ pub(crate) async fn run(app: &App, job: &Job) -> Answer {
 /// Read before GitHub is called, so that nothing is made for them.
 async fn access_ended(app: &App, job: &Job) -> Result<Option<Answer>, StoreError> {
     let (Some(requester), Some(team)) = (job.requester, job.team) else { return Ok(None) };
-    let access = app.store.read().await?.permissions().access(requester, team).await?;
+    let access = app.store.conn().await?.permissions().access(requester, team).await?;
     let problem = match access.map(|access| access.check(job.kind)) {
         Some(Ok(())) => return Ok(None),
         Some(Err(problem)) => problem,
@@ -122,7 +122,12 @@ fn no_credential(job: &Job) -> Answer {
     tracing::error!(installation = %job.installation,
         "this worker has no credential for the installation; the job is left to one that has");
     metrics::counter!("rts_jobs_without_credential_total").increment(1);
-    Answer::Later { delay: ELSEWHERE, why: BlockedOn::Worker, burn: Burn::Snooze, problem: unavailable() }
+    Answer::Later {
+        delay: ELSEWHERE,
+        why: BlockedOn::Worker,
+        count_as: Counter::Snooze,
+        problem: unavailable(),
+    }
 }
 
 /// The answer to an error after which it is certain that nothing happened on GitHub.
@@ -150,7 +155,7 @@ fn held(wait: Duration) -> Answer {
 
 fn later(wait: Duration, why: BlockedOn) -> Answer {
     let delay = TimeDelta::from_std(wait).unwrap_or_default();
-    Answer::Later { delay, why, burn: Burn::Snooze, problem: unavailable() }
+    Answer::Later { delay, why, count_as: Counter::Snooze, problem: unavailable() }
 }
 
 /// The runner runs a workflow job: nobody's failure.
@@ -158,7 +163,7 @@ fn busy(job: &Job) -> Answer {
     Answer::Later {
         delay: busy_delay(job.snoozes, rand::random()),
         why: BlockedOn::Busy,
-        burn: Burn::Snooze,
+        count_as: Counter::Snooze,
         problem: Problem::new(ProblemCode::RunnerBusy, "The runner ran a workflow job the whole time."),
     }
 }

@@ -10,7 +10,7 @@ use domain::{
 };
 use github::{GitHub, GitHubError, JitConfig, JitConfigRequest, Verdict};
 use serde_json::json;
-use store::{Burn, Intent, StoreError};
+use store::{Counter, Intent, StoreError};
 
 use super::{Answer, Run, access_ended, after_error, look, no_credential, unavailable};
 use crate::app::App;
@@ -67,12 +67,12 @@ pub(super) async fn run(app: &App, job: &Job, wish: &NameWish, work_folder: &str
 }
 
 async fn read(app: &App, job: &Job) -> Result<(Option<Runner>, Vec<Call>), StoreError> {
-    let mut read = app.store.read().await?;
+    let mut conn = app.store.conn().await?;
     let runner = match job.runner {
-        Some(id) => read.runners().get(id).await?,
+        Some(id) => conn.runners().get(id).await?,
         None => None,
     };
-    let calls = if job.fence > 1 { read.calls().of(job).await? } else { Vec::new() };
+    let calls = if job.fence > 1 { conn.github_calls().of(job).await? } else { Vec::new() };
     Ok((runner, calls))
 }
 
@@ -85,7 +85,7 @@ fn unspent_name(calls: &[Call]) -> Option<i16> {
 /// An intent without an outcome is from a start that died: it may have been made.
 async fn suspect_unanswered(app: &App, calls: &mut [Call]) -> Result<(), StoreError> {
     for call in calls.iter_mut().filter(|call| call.state == CallState::Intent) {
-        app.store.read().await?.calls().conclude(call.id, CallState::EffectSuspected, None).await?;
+        app.store.conn().await?.github_calls().conclude(call.id, CallState::EffectSuspected, None).await?;
         call.state = CallState::EffectSuspected;
     }
     Ok(())
@@ -126,14 +126,14 @@ impl Attempt<'_> {
 
     async fn failed(&self, app: &App, job: &Job, error: &GitHubError) -> Result<Tried, StoreError> {
         if was_not_tried(error) {
-            app.store.read().await?.calls().withdraw(self.intent.id).await?;
+            app.store.conn().await?.github_calls().withdraw(self.intent.id).await?;
             return Ok(Tried::Answer(after_error(job, error)));
         }
         // In whatever words: nothing else about a new runner can be in conflict.
         let taken = matches!(error, GitHubError::Conflict { .. });
         let suspected = error.verdict() == Verdict::Unclear || (taken && !self.exact);
         let state = if suspected { CallState::EffectSuspected } else { CallState::Refused };
-        app.store.read().await?.calls().conclude(self.intent.id, state, None).await?;
+        app.store.conn().await?.github_calls().conclude(self.intent.id, state, None).await?;
         let name = &self.intent.runner_name;
         if suspected {
             tracing::warn!(%name, %error, "the answer was lost; the name is left to the reaper");
@@ -163,7 +163,7 @@ fn was_not_tried(error: &GitHubError) -> bool {
 /// Commits what is about to be asked.
 async fn intend(app: &App, job: &Job, runner: &Runner, intent: &Intent) -> Result<bool, StoreError> {
     let mut tx = app.store.begin().await?;
-    if !tx.calls().intend(job, intent).await? {
+    if !tx.github_calls().record_intent(job, intent).await? {
         return Ok(false);
     }
     if runner.name != intent.runner_name.as_str() {
@@ -205,11 +205,11 @@ async fn keep(
     let mut tx = app.store.begin().await?;
     let ours = tx.jobs().finish(job, JobState::Succeeded, None).await?
         && tx.runners().register(runner.id, github_id).await?
-        && tx.calls().conclude(intent.id, CallState::Delivered, Some(github_id)).await?;
+        && tx.github_calls().conclude(intent.id, CallState::Delivered, Some(github_id)).await?;
     if !ours {
         return Ok(false);
     }
-    tx.credentials().keep(job.id, &intent.runner_name, sealed, app.config_life).await?;
+    tx.credentials().insert(job.id, &intent.runner_name, sealed, app.config_life).await?;
     let entry = AuditEntry {
         runner_name: Some(intent.runner_name.to_string()),
         data: json!({ "github_runner_id": github_id, "generation": intent.generation }),
@@ -224,9 +224,9 @@ async fn keep(
 async fn discard(app: &App, intent: &Intent, github_id: i64) -> Result<(), StoreError> {
     tracing::warn!(github_runner_id = github_id, name = %intent.runner_name, "a config came too late and is discarded");
     app.store
-        .read()
+        .conn()
         .await?
-        .calls()
+        .github_calls()
         .conclude(intent.id, CallState::EffectSuspected, Some(github_id))
         .await
         .map(drop)
@@ -253,7 +253,7 @@ async fn clear_name(
         (Some(_), None) => return Ok(Some(name_conflict(name))),
         (Some(bearer), Some(call)) => (bearer, call),
     };
-    let bound = app.store.read().await?.runners().by_github_id(&job.installation, bearer.id).await?;
+    let bound = app.store.conn().await?.runners().by_github_id(&job.installation, bearer.id).await?;
     if bound.is_some() || bearer.busy || bearer.status != "offline" {
         return Ok(Some(name_conflict(name)));
     }
@@ -263,13 +263,13 @@ async fn clear_name(
         Err(error) => return Ok(Some(after_error(job, &error))),
     }
     tracing::info!(github_runner_id = bearer.id, %name, "what a lost answer left behind is removed");
-    app.store.read().await?.calls().conclude(call.id, CallState::Settled, Some(bearer.id)).await?;
+    app.store.conn().await?.github_calls().conclude(call.id, CallState::Settled, Some(bearer.id)).await?;
     Ok(Some(settle_first()))
 }
 
 /// Waits until GitHub knows its own mind about a name.
 fn settle_first() -> Answer {
-    Answer::Later { delay: GRACE, why: BlockedOn::Retry, burn: Burn::Snooze, problem: unavailable() }
+    Answer::Later { delay: GRACE, why: BlockedOn::Retry, count_as: Counter::Snooze, problem: unavailable() }
 }
 
 pub(super) fn name_conflict(name: &RunnerName) -> Answer {

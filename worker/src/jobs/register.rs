@@ -25,7 +25,7 @@ pub(super) async fn run(app: &App, job: &Job) -> Run {
         return Ok(refused);
     }
     let runner = match job.runner {
-        Some(id) => app.store.read().await?.runners().get(id).await?,
+        Some(id) => app.store.conn().await?.runners().get(id).await?,
         None => None,
     };
     let named = |runner: Runner| Some((runner.name.parse::<RunnerName>().ok()?, runner));
@@ -108,7 +108,7 @@ async fn keep(
     if !ours {
         return Ok(false);
     }
-    tx.credentials().keep(job.id, name, sealed, life).await?;
+    tx.credentials().insert(job.id, name, sealed, life).await?;
     let data = json!({ "life_s": life.num_seconds() });
     let entry = AuditEntry { data, ..AuditEntry::of_job(job, "token.issued") };
     tx.audit().write(&entry).await?;

@@ -136,6 +136,6 @@ pub(crate) async fn show(
     _: SeesAll,
     Id(id): Id<ClientId>,
 ) -> ApiResult<Json<ClientView>> {
-    let client = app.store.read().await?.clients().get(id).await?;
+    let client = app.store.conn().await?.clients().get(id).await?;
     Ok(Json(client.ok_or_else(|| Problem::not_found("machine client"))?.into()))
 }

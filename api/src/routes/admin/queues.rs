@@ -177,7 +177,7 @@ pub(crate) async fn pause(
         data: json!({ "lane": lane, "seconds": body.seconds }),
         ..AuditEntry::by(&caller, &origin, "lane.pause")
     };
-    app.store.read().await?.audit().write(&entry).await?;
+    app.store.conn().await?.audit().write(&entry).await?;
     look(&app).await
 }
 
@@ -198,6 +198,6 @@ pub(crate) async fn resume(
     app.spine.resume_lane(lane).await?;
     let entry =
         AuditEntry { data: json!({ "lane": lane }), ..AuditEntry::by(&caller, &origin, "lane.resume") };
-    app.store.read().await?.audit().write(&entry).await?;
+    app.store.conn().await?.audit().write(&entry).await?;
     look(&app).await
 }

@@ -179,9 +179,9 @@ impl From<UnmanagedRow> for UnmanagedRunner {
     responses((status = 200, description = "As of now", body = SyncStatus), StatusProblems),
 )]
 pub(crate) async fn status(State(app): State<App>, _: SeesAll) -> ApiResult<Json<SyncStatus>> {
-    let mut read = app.store.read().await?;
-    let rows = read.fleet().statuses().await?;
-    let lease = read.leases().get(LEASE).await?;
+    let mut conn = app.store.conn().await?;
+    let rows = conn.sync_runs().statuses().await?;
+    let lease = conn.leases().get(LEASE).await?;
     let first = rows.first().cloned();
     Ok(Json(SyncStatus {
         enabled: lease.as_ref().is_some_and(|lease| lease.holds),
@@ -234,7 +234,7 @@ pub(crate) async fn unmanaged(
 ) -> ApiResult<Json<UnmanagedList>> {
     let page = params.page()?;
     let mut lists = app.lists(&caller).await?;
-    let listed = lists.fleet().unmanaged(page).await;
+    let listed = lists.sync_runs().unmanaged(page).await;
     let listed = lists.finish(listed)?;
     Ok(Json(UnmanagedList::new(listed)))
 }

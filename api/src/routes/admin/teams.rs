@@ -220,7 +220,7 @@ pub(crate) async fn list(
     let page = params.page()?;
     let active_only = only_active(params.active_only, params.include_inactive)?;
     if !caller.sees_everything() {
-        let mut teams = app.store.read().await?.teams().of(&caller).await?;
+        let mut teams = app.store.conn().await?.teams().of(&caller).await?;
         teams.retain(|team| team.is_active || !active_only);
         return Ok(Json(TeamList::new(page_of(teams, &page))));
     }
@@ -254,7 +254,7 @@ pub(crate) async fn show(
     Id(id): Id<TeamId>,
 ) -> ApiResult<Json<TeamView>> {
     let team =
-        app.store.read().await?.teams().get(id).await?.filter(|team| caller.may_see(Some(team.id), None));
+        app.store.conn().await?.teams().get(id).await?.filter(|team| caller.may_see(Some(team.id), None));
     Ok(Json(team.ok_or_else(|| Problem::not_found("team"))?.into()))
 }
 
@@ -328,7 +328,7 @@ pub(crate) async fn reactivate(
 
 /// The team with what an admin should know about its labels.
 async fn with_warnings(app: &App, team: Team) -> ApiResult<TeamView> {
-    let others = app.store.read().await?.teams().required_by_others(team.id, &team.installation).await?;
+    let others = app.store.conn().await?.teams().required_by_others(team.id, &team.installation).await?;
     let overlaps = find_overlaps(&team.required_labels, &team.optional_label_patterns, &others);
     let warnings = overlaps.iter().take(MAX_WARNINGS).map(Warning::of_overlap).collect();
     Ok(TeamView { warnings, ..team.into() })

@@ -185,6 +185,6 @@ pub(crate) async fn show(
     _: SeesAll,
     Id(id): Id<UserId>,
 ) -> ApiResult<Json<UserView>> {
-    let user = app.store.read().await?.users().get(id).await?;
+    let user = app.store.conn().await?.users().get(id).await?;
     Ok(Json(user.ok_or_else(|| Problem::not_found("user"))?.into()))
 }

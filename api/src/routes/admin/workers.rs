@@ -68,7 +68,7 @@ problems! { WorkerProblems: AdminRequired; }
     responses((status = 200, description = "By name", body = WorkerList), WorkerProblems),
 )]
 pub(crate) async fn list(State(app): State<App>, _: SeesAll) -> ApiResult<Json<WorkerList>> {
-    let rows = app.store.read().await?.workers().list().await?;
+    let rows = app.store.conn().await?.workers().list().await?;
     let workers: Vec<WorkerView> = rows.into_iter().map(WorkerView::from).collect();
     Ok(Json(WorkerList { total: workers.len(), workers, next_cursor: None }))
 }

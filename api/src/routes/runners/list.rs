@@ -74,15 +74,15 @@ pub(crate) async fn show(
     Authorised(caller): Authorised,
     Id(id): Id<RunnerId>,
 ) -> ApiResult<Json<RunnerWithEvents>> {
-    let mut read = app.store.read().await?;
-    let runner = read.runners().get(id).await?;
+    let mut conn = app.store.conn().await?;
+    let runner = conn.runners().get(id).await?;
     let runner = runner
         .filter(|runner| caller.may_see(Some(runner.team), Some(runner.provisioned_by)))
         .ok_or_else(|| Problem::not_found("runner"))?;
     let filter = AuditFilter { runner: Some(id), ..AuditFilter::default() };
     let page = Page { limit: 100, offset: 0, before: None };
-    let events = read.audit().rows(&Visible::everything(), &filter, page).await?;
-    let transitions = read.runners().transitions(id, page.limit).await?;
+    let events = conn.audit().rows(&Visible::everything(), &filter, page).await?;
+    let transitions = conn.runners().transitions(id, page.limit).await?;
     Ok(Json(RunnerWithEvents {
         runner: runner.into(),
         transitions: transitions.into_iter().map(TransitionView::from).collect(),

@@ -113,7 +113,7 @@ pub(super) async fn serve(app: &App, command: &ProvisionCommand<'_>, prefer: Pre
 /// What the caller should know about what it asked for.
 async fn warnings(app: &App, version: Option<&RunnerVersion>, job: &Job) -> ApiResult<Vec<Warning>> {
     let Some(version) = version else { return Ok(Vec::new()) };
-    let known = app.store.read().await?.versions().cut_off(&job.installation, version).await?;
+    let known = app.store.conn().await?.versions().cut_off(&job.installation, version).await?;
     Ok(known.and_then(|(cut_off, now)| Warning::of(version, cut_off, now)).into_iter().collect())
 }
 

@@ -62,7 +62,7 @@ pub(crate) async fn refresh(
     }
     let job = waiting::until_final(&app, &caller, job.id, prefer.wait).await?.unwrap_or(job);
     if job.state == JobState::Succeeded {
-        let runner = app.store.read().await?.runners().get(id).await?;
+        let runner = app.store.conn().await?.runners().get(id).await?;
         let runner = runner.ok_or_else(|| Problem::not_found("runner"))?;
         return Ok(prefer.confirm(Json(RunnerView::from(runner)).into_response()));
     }

@@ -104,7 +104,7 @@ async fn wait(app: &App, caller: &Caller, job: Job, until: Instant) -> ApiResult
 }
 
 async fn is_gone(app: &App, id: RunnerId) -> ApiResult<bool> {
-    let runner = app.store.read().await?.runners().get(id).await?;
+    let runner = app.store.conn().await?.runners().get(id).await?;
     Ok(runner.is_none_or(|runner| runner.status == RunnerStatus::Deleted))
 }
 

@@ -124,7 +124,7 @@ async fn store_unread(app: &App, given: &Headers, signed_for: &[InstallationId])
         state: InboxState::Ignored,
         note: Some("too large to be read"),
     };
-    let stored = app.store.read().await?.webhooks().receive(&new).await?;
+    let stored = app.store.conn().await?.webhooks().receive(&new).await?;
     Ok(Received { delivery_id: given.delivery, state: if stored { "ignored" } else { "duplicate" } })
 }
 
@@ -151,7 +151,7 @@ async fn store(
         state,
         note,
     };
-    let stored = app.store.read().await?.webhooks().receive(&new).await?;
+    let stored = app.store.conn().await?.webhooks().receive(&new).await?;
     let state = match (stored, state) {
         (false, _) => "duplicate",
         (true, InboxState::Pending) => "stored",

@@ -227,7 +227,7 @@ impl ProvisionCommand<'_> {
         self.registration.permit(rules, caller)?;
         let team_id = caller.choose_team(self.team)?;
         let gone = || Problem::new(ProblemCode::TeamForbidden, "There is no such team.");
-        let team = operations.store.read().await?.teams().policy(team_id).await?.ok_or_else(gone)?;
+        let team = operations.store.conn().await?.teams().policy(team_id).await?.ok_or_else(gone)?;
         let starts_in = queueing::foresee(operations.spine, &team, self.registration.kind()).await;
         // Here and not beside the quota: reading a policy takes its time, and others would wait for the lock meanwhile.
         let admission = rules

@@ -40,7 +40,7 @@ impl RunnerJobRequest<'_> {
     /// # Errors
     /// `not_found`, `runner_deleted`, `runner_busy`, `team_inactive`; the database's.
     pub async fn authorize(&self, operations: &Operations<'_>, id: RunnerId) -> Result<Runner> {
-        let runner = operations.store.read().await?.runners().get(id).await?;
+        let runner = operations.store.conn().await?.runners().get(id).await?;
         let Some(runner) = runner else { return Err(Problem::not_found("runner").into()) };
         let stranger = !self.by.caller.may_see(Some(runner.team), Some(runner.provisioned_by));
         let problem = match runner.status {
@@ -75,7 +75,7 @@ impl RunnerJobRequest<'_> {
             return Ok(None);
         }
         let team =
-            operations.store.read().await?.teams().policy(runner.team).await?.filter(|team| !team.is_active);
+            operations.store.conn().await?.teams().policy(runner.team).await?.filter(|team| !team.is_active);
         Ok(team.map(|team| Problem::team_inactive(team.deactivation_reason.as_deref())))
     }
 
@@ -111,7 +111,7 @@ impl RunnerJobRequest<'_> {
         within: TimeDelta,
     ) -> Result<Option<Job>> {
         let mut tx = operations.store.begin().await?;
-        let Some(job) = tx.jobs().last_look(runner.id, within).await? else { return Ok(None) };
+        let Some(job) = tx.jobs().find_recent_check(runner.id, within).await? else { return Ok(None) };
         let data = json!({ "joined": true });
         tx.audit().write(&AuditEntry { job: Some(job.id), data, ..self.entry(runner) }).await?;
         tx.commit().await?;
@@ -119,7 +119,7 @@ impl RunnerJobRequest<'_> {
     }
 
     async fn enqueue(&self, operations: &Operations<'_>, runner: &Runner, job: &Job) -> Result<()> {
-        let team = operations.store.read().await?.teams().policy(runner.team).await?;
+        let team = operations.store.conn().await?.teams().policy(runner.team).await?;
         queueing::enqueue(operations.spine, job, team.map_or(1.0, |team| team.weight)).await;
         Ok(())
     }
@@ -127,7 +127,7 @@ impl RunnerJobRequest<'_> {
     /// Returns `None` if there is no open job any more.
     async fn join(&self, operations: &Operations<'_>, runner: &Runner) -> Result<Option<Job>> {
         let mut tx = operations.store.begin_briefly().await?;
-        let Some(job) = tx.jobs().join(runner.id, self.params.kind()).await? else { return Ok(None) };
+        let Some(job) = tx.jobs().add_waiter(runner.id, self.params.kind()).await? else { return Ok(None) };
         let data = json!({ "joined": true });
         tx.audit().write(&AuditEntry { job: Some(job.id), data, ..self.entry(runner) }).await?;
         tx.commit().await?;

@@ -26,7 +26,7 @@ impl Operations<'_> {
     /// # Errors
     /// The database's.
     pub async fn list_stale_runners(&self, age: TimeDelta) -> Result<Vec<Runner>> {
-        Ok(self.store.read().await?.runners().stale(age, MAX_RUNNERS).await?)
+        Ok(self.store.conn().await?.runners().stale(age, MAX_RUNNERS).await?)
     }
 
     /// Orders a removal job for each of [`Self::list_stale_runners`], and writes each down. The job asks GitHub again: a

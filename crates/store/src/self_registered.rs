@@ -8,11 +8,11 @@ use crate::Result;
 
 /// The awaited runners, on one connection.
 #[derive(Debug)]
-pub struct Newcomers<'c>(pub(crate) &'c mut PgConnection);
+pub struct SelfRegistered<'c>(pub(crate) &'c mut PgConnection);
 
 /// A runner that registers itself, and what it may be like.
 #[derive(Clone, Debug)]
-pub struct Awaited {
+pub struct AwaitedRunner {
     /// Which.
     pub id: RunnerId,
     /// GitHub's id, once it is known.
@@ -36,7 +36,7 @@ struct AwaitedRow {
     told_group: Option<i64>,
 }
 
-impl From<AwaitedRow> for Awaited {
+impl From<AwaitedRow> for AwaitedRunner {
     fn from(row: AwaitedRow) -> Self {
         Self {
             id: row.id.into(),
@@ -62,9 +62,9 @@ macro_rules! awaited_rows {
     };
 }
 
-impl Newcomers<'_> {
+impl SelfRegistered<'_> {
     /// Those of an installation that have a token and no id yet, longest awaited first.
-    pub async fn awaited(&mut self, installation: &InstallationId, most: i64) -> Result<Vec<Awaited>> {
+    pub async fn awaited(&mut self, installation: &InstallationId, most: i64) -> Result<Vec<AwaitedRunner>> {
         let rows = awaited_rows!(
             "WHERE runners.installation = $1 AND registers_itself AND status = 'pending' AND github_runner_id IS NULL
              ORDER BY registered_at LIMIT $2",
@@ -73,11 +73,11 @@ impl Newcomers<'_> {
         )
         .fetch_all(&mut *self.0)
         .await?;
-        Ok(rows.into_iter().map(Awaited::from).collect())
+        Ok(rows.into_iter().map(AwaitedRunner::from).collect())
     }
 
     /// Those of an installation that broke the policy and are still there.
-    pub async fn refused(&mut self, installation: &InstallationId, most: i64) -> Result<Vec<Awaited>> {
+    pub async fn refused(&mut self, installation: &InstallationId, most: i64) -> Result<Vec<AwaitedRunner>> {
         let rows = awaited_rows!(
             "WHERE runners.installation = $1 AND refused AND status <> 'deleted' ORDER BY registered_at LIMIT $2",
             installation.as_str(),
@@ -85,13 +85,13 @@ impl Newcomers<'_> {
         )
         .fetch_all(&mut *self.0)
         .await?;
-        Ok(rows.into_iter().map(Awaited::from).collect())
+        Ok(rows.into_iter().map(AwaitedRunner::from).collect())
     }
 
     /// Notes under which id and labels an awaited runner has registered itself, whether it is to go for it, and the labels
     /// that its team's policy does not allow. False: it
     /// is no longer awaited, the id is another row's, or GitHub listed it before there was a token.
-    pub async fn take_in(
+    pub async fn bind_github_id(
         &mut self,
         id: RunnerId,
         github_id: i64,

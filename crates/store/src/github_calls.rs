@@ -9,7 +9,7 @@ use crate::{Result, StoreError, jobs::seconds, readable::readable};
 
 /// The intents, on one connection.
 #[derive(Debug)]
-pub struct Calls<'c>(pub(crate) &'c mut PgConnection);
+pub struct GithubCalls<'c>(pub(crate) &'c mut PgConnection);
 
 /// What is written down before GitHub is asked.
 #[derive(Clone, Debug)]
@@ -63,9 +63,9 @@ macro_rules! call_rows {
     };
 }
 
-impl Calls<'_> {
+impl GithubCalls<'_> {
     /// Writes an intent down, if the job is still ours. False: the fence moved on; do not call.
-    pub async fn intend(&mut self, job: &Job, intent: &Intent) -> Result<bool> {
+    pub async fn record_intent(&mut self, job: &Job, intent: &Intent) -> Result<bool> {
         let done = sqlx::query!(
             "INSERT INTO github_calls (id, job_id, installation, generation, runner_name, fence)
              SELECT $3, id, installation, $4, $5, fence FROM jobs WHERE id = $1 AND fence = $2 AND state = 'running'",
@@ -125,7 +125,7 @@ impl Calls<'_> {
     }
 
     /// Notes a look-up of a suspected call: the next is due by [`reap_due`], or it is settled after the last one.
-    pub async fn looked_up(&mut self, call: &Call) -> Result<()> {
+    pub async fn record_lookup(&mut self, call: &Call) -> Result<()> {
         let next = reap_due(call.reap_attempts + 1).map(seconds);
         sqlx::query!(
             "UPDATE github_calls SET reap_attempts = $2,
@@ -144,7 +144,7 @@ impl Calls<'_> {
 
     /// Puts a look-up off that could conclude nothing yet. It does not count: the last one must not be spent while the
     /// name serves somebody.
-    pub async fn put_off(&mut self, call: &Call) -> Result<()> {
+    pub async fn postpone_lookup(&mut self, call: &Call) -> Result<()> {
         sqlx::query!(
             "UPDATE github_calls SET next_reap_at = now() + interval '30 seconds'
              WHERE id = $1 AND state = 'effect_suspected'",

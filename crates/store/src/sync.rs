@@ -10,7 +10,7 @@ use crate::{Listed, Page, Result, StoreError, jobs::seconds, readable::keep_read
 
 /// The fleet, on one connection.
 #[derive(Debug)]
-pub struct Fleet<'c>(pub(crate) &'c mut PgConnection);
+pub struct SyncRuns<'c>(pub(crate) &'c mut PgConnection);
 
 /// Some of the live runners.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -25,7 +25,7 @@ pub struct LiveRunners {
 
 /// One pass under way.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PassStart {
+pub struct SyncStart {
     /// When it began, by the database's clock.
     pub began: DateTime<Utc>,
     /// After how many runners an admin allowed it to send, not long ago.
@@ -36,7 +36,7 @@ pub struct PassStart {
 
 /// How a pass ended.
 #[derive(Clone, Debug, PartialEq)]
-pub struct PassEnd {
+pub struct SyncEnd {
     /// `ok`, `held`, `incomplete`, `paused` or `failed`.
     pub result: &'static str,
     /// What went wrong.
@@ -46,7 +46,7 @@ pub struct PassEnd {
     /// How many runners it did not send after for want of an admin's word.
     pub held: i32,
     /// It had an admin's word and has nothing left to do by it, or found more than that was given for.
-    pub word_used: bool,
+    pub approval_used: bool,
 }
 
 /// How the comparison of one installation stands.
@@ -158,7 +158,7 @@ pub(crate) async fn shift(
     Ok(moved.into_iter().map(RunnerId::from).collect())
 }
 
-impl Fleet<'_> {
+impl SyncRuns<'_> {
     /// Whether a run is due: the interval is over, an admin asked, or the last one ended a minute ago before it had read
     /// a page. Any run that has read pages costs as much as a complete one, so the next keeps the interval.
     pub async fn is_due(&mut self, installation: &InstallationId, interval: TimeDelta) -> Result<bool> {
@@ -202,7 +202,7 @@ impl Fleet<'_> {
         &mut self,
         installation: &InstallationId,
         began: DateTime<Utc>,
-    ) -> Result<Option<PassStart>> {
+    ) -> Result<Option<SyncStart>> {
         let row = sqlx::query!(
             r#"SELECT attempted_at = $2 AND coalesce(last_sync_time < $2, true) AS "newest!", removals_held,
                 CASE WHEN removals_allowed_at > now() - make_interval(secs => $3) THEN removals_allowed END AS allowed
@@ -213,7 +213,7 @@ impl Fleet<'_> {
         )
         .fetch_optional(&mut *self.0)
         .await?;
-        Ok(row.filter(|row| row.newest).map(|row| PassStart {
+        Ok(row.filter(|row| row.newest).map(|row| SyncStart {
             began,
             allowed: row.allowed.and_then(|allowed| usize::try_from(allowed).ok()),
             held: row.removals_held,
@@ -221,7 +221,7 @@ impl Fleet<'_> {
     }
 
     /// Notes how a pass ended.
-    pub async fn end(&mut self, installation: &InstallationId, end: &PassEnd) -> Result<()> {
+    pub async fn end(&mut self, installation: &InstallationId, end: &SyncEnd) -> Result<()> {
         let complete = matches!(end.result, "ok" | "held");
         sqlx::query!(
             "UPDATE sync_status SET last_sync_result = $2, last_sync_error = $3, counts = $4,
@@ -235,7 +235,7 @@ impl Fleet<'_> {
             end.counts,
             complete,
             end.held,
-            end.word_used,
+            end.approval_used,
         )
         .execute(&mut *self.0)
         .await?;
@@ -292,7 +292,12 @@ impl Fleet<'_> {
     }
 
     /// Moves rows that still stand where they were and did not change after `since`. Answers how many.
-    pub async fn shift(&mut self, shifts: &[Shift], source: Source, since: DateTime<Utc>) -> Result<usize> {
+    pub async fn change_statuses(
+        &mut self,
+        shifts: &[Shift],
+        source: Source,
+        since: DateTime<Utc>,
+    ) -> Result<usize> {
         if shifts.is_empty() {
             return Ok(0);
         }
@@ -332,7 +337,7 @@ impl Fleet<'_> {
     }
 
     /// Notes the labels a runner has on GitHub although its team's policy does not allow them; none: it has no such labels.
-    pub async fn note_foreign_labels(&mut self, runner: RunnerId, labels: Option<&[String]>) -> Result<()> {
+    pub async fn record_foreign_labels(&mut self, runner: RunnerId, labels: Option<&[String]>) -> Result<()> {
         sqlx::query!(
             "UPDATE runners SET foreign_labels = $2 WHERE id = $1 AND foreign_labels IS DISTINCT FROM $2",
             runner.uuid(),
@@ -343,14 +348,14 @@ impl Fleet<'_> {
         Ok(())
     }
 
-    /// What [`Self::note_foreign_labels`] has noted last.
+    /// What [`Self::record_foreign_labels`] has noted last.
     pub async fn foreign_labels(&mut self, runner: RunnerId) -> Result<Vec<String>> {
         let row = sqlx::query_scalar!("SELECT foreign_labels FROM runners WHERE id = $1", runner.uuid());
         Ok(row.fetch_optional(&mut *self.0).await?.flatten().unwrap_or_default())
     }
 
     /// The names that calls of ours under way, or without an answer, may have given to runners; in lower case.
-    pub async fn names_in_doubt(&mut self, installation: &InstallationId) -> Result<Vec<String>> {
+    pub async fn unresolved_names(&mut self, installation: &InstallationId) -> Result<Vec<String>> {
         Ok(sqlx::query_scalar!(
             r#"SELECT lower(runner_name) AS "name!" FROM github_calls
              WHERE installation = $1 AND state IN ('intent', 'effect_suspected')
@@ -438,7 +443,7 @@ impl Fleet<'_> {
 
     /// Asks for a pass over the installation now, unless the last one was asked for within half a minute: what GitHub
     /// tells of a name may come often.
-    pub async fn hasten(&mut self, installation: &InstallationId) -> Result<()> {
+    pub async fn request_soon(&mut self, installation: &InstallationId) -> Result<()> {
         sqlx::query!(
             "INSERT INTO sync_status (installation, triggered_at) VALUES ($1, clock_timestamp())
              ON CONFLICT (installation) DO UPDATE SET triggered_at = clock_timestamp()

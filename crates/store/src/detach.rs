@@ -8,15 +8,15 @@ use std::{
 use tokio::runtime::Handle;
 
 /// A step that goes on by itself when whoever waits for it leaves.
-pub(crate) struct Whole<T: Send + 'static>(Option<Pin<Box<dyn Future<Output = T> + Send>>>);
+pub(crate) struct CompleteInBackground<T: Send + 'static>(Option<Pin<Box<dyn Future<Output = T> + Send>>>);
 
-impl<T: Send + 'static> Whole<T> {
+impl<T: Send + 'static> CompleteInBackground<T> {
     pub(crate) fn new(step: impl Future<Output = T> + Send + 'static) -> Self {
         Self(Some(Box::pin(step)))
     }
 }
 
-impl<T: Send + 'static> Future for Whole<T> {
+impl<T: Send + 'static> Future for CompleteInBackground<T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
@@ -29,7 +29,7 @@ impl<T: Send + 'static> Future for Whole<T> {
     }
 }
 
-impl<T: Send + 'static> Drop for Whole<T> {
+impl<T: Send + 'static> Drop for CompleteInBackground<T> {
     fn drop(&mut self) {
         if let (Some(step), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
             runtime.spawn(async move { drop(step.await) });
@@ -46,13 +46,13 @@ mod tests {
     #[tokio::test]
     async fn a_step_that_nobody_waits_for_is_made_all_the_same() {
         let ((go, gone), (done, over)) = (oneshot::channel::<()>(), oneshot::channel());
-        let step = Whole::new(async move {
+        let step = CompleteInBackground::new(async move {
             let _ = gone.await;
             done.send(7)
         });
         drop(step);
         go.send(()).unwrap();
         assert_eq!(over.await, Ok(7));
-        assert_eq!(Whole::new(async { 8 }).await, 8);
+        assert_eq!(CompleteInBackground::new(async { 8 }).await, 8);
     }
 }
