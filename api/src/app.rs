@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use domain::{InstallationId, KeyRing, Requester, TeamId};
 use oidc::Verifier;
 use operations::{Bounds, Operations, ProvisionRules, Turns};
-use queue::{Announcements, Spine};
+use queue::{Announcements, Queue};
 use runtime::{
     config::{ServerConfig, WebhookSecret},
     health::Progress,
@@ -29,7 +29,7 @@ pub struct Parts {
     /// The truth.
     pub store: Store,
     /// The way to the workers.
-    pub spine: Spine,
+    pub queue: Queue,
     /// News of jobs.
     pub announcements: Announcements,
     /// Reads tokens.
@@ -105,7 +105,7 @@ impl App {
 
     /// The operations, with a bound on refusals.
     pub(crate) fn operations(&self) -> Operations<'_> {
-        Operations::new(&self.store, &self.spine).limited_by(&self.0.limiter)
+        Operations::new(&self.store, &self.queue).limited_by(&self.0.limiter)
     }
 
     pub(crate) fn limiter(&self) -> &Limiter {

@@ -115,7 +115,7 @@ pub(crate) async fn ready(State(app): State<App>) -> Response {
 async fn needs(app: &App) -> Vec<Check> {
     let patience = Duration::from_secs(2);
     let (database, queue) =
-        tokio::join!(timeout(patience, app.store.ping()), timeout(patience, app.spine.ping()));
+        tokio::join!(timeout(patience, app.store.ping()), timeout(patience, app.queue.ping()));
     let mut checks = vec![
         Check::new("database", matches!(database, Ok(Ok(()))), "unavailable"),
         Check::new("queue", matches!(queue, Ok(Ok(()))), "unavailable"),

@@ -1,19 +1,19 @@
 //! Where a job stands in the queue.
 
 use domain::{Job, JobState, whole_seconds};
-use queue::Standing;
+use queue::QueuePosition;
 
 use crate::app::App;
 
 /// Where a job that waits stands; none for any other, or when the queue is away.
-pub(crate) async fn standing(app: &App, job: &Job) -> Option<Standing> {
+pub(crate) async fn standing(app: &App, job: &Job) -> Option<QueuePosition> {
     if job.state != JobState::Queued {
         return None;
     }
-    app.spine.standing(job.id).await.ok().flatten()
+    app.queue.position(job.id).await.ok().flatten()
 }
 
 /// Seconds after which asking again makes sense.
-pub(crate) fn retry_after(standing: Option<&Standing>) -> u64 {
+pub(crate) fn retry_after(standing: Option<&QueuePosition>) -> u64 {
     standing.map_or(1, |standing| whole_seconds(standing.starts_in))
 }

@@ -8,7 +8,7 @@ use domain::{DriftRules, KeyRing, Secret};
 use fleet::{Fleet, Installation};
 use github::{Credential, GitHubSettings, KeySource, Outgoing, Proxy, Scope, TokenSource};
 use oidc::{HttpSettings, TrustedIssuer, Verifier};
-use queue::{Announcements, BudgetSettings, Spine, SpineConfig};
+use queue::{Announcements, BudgetSettings, Queue, QueueConfig};
 use runtime::{
     Clock,
     config::{
@@ -44,12 +44,12 @@ pub(crate) fn store(sources: &Sources) -> anyhow::Result<Store> {
 }
 
 /// The queue; connects on first use.
-pub(crate) fn spine(sources: &Sources) -> anyhow::Result<Spine> {
+pub(crate) fn queue(sources: &Sources) -> anyhow::Result<Queue> {
     let config: RedisConfig = sources.section()?;
     let roots = sources.section::<OutgoingConfig>()?.trust.pem();
-    Ok(Spine::connect(&SpineConfig {
+    Ok(Queue::connect(&QueueConfig {
         roots: Some(roots),
-        ..SpineConfig::new(config.url.expose(), config.namespace)
+        ..QueueConfig::new(config.url.expose(), config.namespace)
     })?)
 }
 
@@ -104,11 +104,11 @@ pub(crate) fn api(sources: &Sources, process: &Process) -> anyhow::Result<(api::
     let issuers = oidc.issuers.into_iter().map(TrustedIssuer::from).collect();
     let verifier = verifier(sources, issuers)?;
     let github: GithubConfig = sources.section()?;
-    let spine = spine(sources)?;
+    let queue = queue(sources)?;
     let parts = api::Parts {
         store: store(sources)?,
-        announcements: Announcements::start(&spine),
-        spine,
+        announcements: Announcements::start(&queue),
+        queue,
         verifier: verifier.clone(),
         keys: keys(sources)?,
         server: sources.section::<ServerConfig>()?,
@@ -142,11 +142,11 @@ pub(crate) fn worker(
     name: String,
 ) -> anyhow::Result<worker::Parts> {
     let jobs: JobsConfig = sources.section()?;
-    let (spine, keys, token_keys) = (spine(sources)?, keys(sources)?, token_keys(sources)?);
+    let (queue, keys, token_keys) = (queue(sources)?, keys(sources)?, token_keys(sources)?);
     Ok(worker::Parts {
         store: store(sources)?,
-        fleet: Fleet::new(&spine, token_keys.as_ref(), installations)?,
-        spine,
+        fleet: Fleet::new(&queue, token_keys.as_ref(), installations)?,
+        queue,
         keys,
         config_life: config_life(&jobs),
         drift: drift(&jobs),
@@ -160,23 +160,23 @@ pub(crate) fn worker(
 
 /// Asks GitHub what is left of its windows before the first job, and again whenever the queue has forgotten. A start does
 /// not wait long for it.
-pub(crate) async fn prime(fleet: &Fleet, spine: &Spine) {
-    let (asking, told) = (fleet.clone(), spine.clone());
+pub(crate) async fn prime(fleet: &Fleet, queue: &Queue) {
+    let (asking, told) = (fleet.clone(), queue.clone());
     let first = tokio::spawn(async move { asking.prime(&told).await });
     if timeout(PRIMING, first).await.is_err() {
         tracing::warn!("GitHub's windows are not known yet; its answers will tell");
     }
-    tokio::spawn(fleet.clone().keep_primed(spine.clone()));
+    tokio::spawn(fleet.clone().keep_primed(queue.clone()));
 }
 
 /// What the scheduler is made of. Must be called within a tokio runtime.
 pub(crate) fn scheduler(sources: &Sources, installations: Installations) -> anyhow::Result<scheduler::Parts> {
     let jobs: JobsConfig = sources.section()?;
-    let spine = spine(sources)?;
+    let queue = queue(sources)?;
     Ok(scheduler::Parts {
         store: store(sources)?,
-        fleet: Fleet::new(&spine, token_keys(sources)?.as_ref(), installations)?,
-        spine,
+        fleet: Fleet::new(&queue, token_keys(sources)?.as_ref(), installations)?,
+        queue,
         enforcement: jobs.label_enforcement,
         watch: watch(&jobs),
         progress: Progress::new(),

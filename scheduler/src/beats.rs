@@ -173,7 +173,7 @@ mod tests {
 
     use domain::{KeyRing, Secret};
     use fleet::Fleet;
-    use queue::{Spine, SpineConfig};
+    use queue::{Queue, QueueConfig};
     use runtime::{config::LabelEnforcement, health::Progress, telemetry::Metrics};
     use store::Store;
     use zeroize::Zeroizing;
@@ -182,12 +182,12 @@ mod tests {
 
     /// Parts of servers that are not there; what never asks them does not notice.
     fn parts() -> Parts {
-        let spine = Spine::connect(&SpineConfig::new("redis://127.0.0.1:1", "beats".to_owned())).unwrap();
+        let queue = Queue::connect(&QueueConfig::new("redis://127.0.0.1:1", "beats".to_owned())).unwrap();
         let keys = KeyRing::new(&[("test".to_owned(), Zeroizing::new((0..32).collect()))]).unwrap();
         Parts {
             store: Store::new(&Secret::new("postgres://nobody@127.0.0.1:1/none"), 1).unwrap(),
-            fleet: Fleet::new(&spine, &keys, Vec::new()).unwrap(),
-            spine,
+            fleet: Fleet::new(&queue, &keys, Vec::new()).unwrap(),
+            queue,
             enforcement: LabelEnforcement::Audit,
             watch: crate::Watch::default(),
             progress: Progress::new(),

@@ -29,7 +29,7 @@ impl Shown {
 
 /// Reads the depth and the oldest age of every lane into gauges. Answers 0: nothing was changed.
 pub async fn run(parts: Parts, shown: Shown) -> Result<u64, StepError> {
-    let lanes = parts.spine.stats().await?.lanes;
+    let lanes = parts.queue.stats().await?.lanes;
     for (installation, lane) in shown.gone(&lanes) {
         let (waiting, delayed, running) = (0, 0, 0);
         show(&LaneStats { installation, lane, waiting, delayed, running, oldest_age: Duration::ZERO });

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use domain::{AuditEntry, JobKind, Problem, Source};
-use queue::Spine;
+use queue::Queue;
 use serde_json::json;
 use store::ExpiredJob;
 
@@ -38,7 +38,7 @@ pub async fn run(parts: Parts) -> Result<u64, StepError> {
     }
     tx.commit().await?;
     for job in &expired {
-        tell(&parts.spine, job.id).await;
+        tell(&parts.queue, job.id).await;
     }
     Ok(expired.len() as u64)
 }
@@ -49,11 +49,11 @@ fn made_runner(job: &ExpiredJob) -> bool {
 }
 
 /// What the queue does not hear now it finds out when it claims the job: the row is final.
-async fn tell(spine: &Spine, job: domain::JobId) {
-    if let Err(error) = spine.cancel(job).await {
+async fn tell(queue: &Queue, job: domain::JobId) {
+    if let Err(error) = queue.cancel(job).await {
         tracing::debug!(%job, %error, "an expired job is still in the queue");
     }
-    if let Err(error) = spine.announce(job, domain::JobState::Expired.as_str()).await {
+    if let Err(error) = queue.announce(job, domain::JobState::Expired.as_str()).await {
         tracing::debug!(%job, %error, "not announced");
     }
 }

@@ -109,7 +109,7 @@ async fn settle(parts: &Parts, mut tx: Tx, next: Next) -> Result<(), StepError> 
         tracing::warn!(%error, "the queue is away; the look at the runner waits for the next sweep");
     }
     if let Some((installation, pause)) = &outcome.pause {
-        suspension::obey(&parts.spine, installation, *pause).await;
+        suspension::obey(&parts.queue, installation, *pause).await;
     }
     Ok(())
 }

@@ -28,7 +28,7 @@ use fleet::Fleet;
 use github::GitHubError;
 pub use lead::Lead;
 pub use prune::Retention;
-use queue::{QueueError, Spine};
+use queue::{Queue, QueueError};
 use runtime::{
     config::LabelEnforcement,
     health::Progress,
@@ -42,7 +42,7 @@ pub struct Parts {
     /// The truth.
     pub store: Store,
     /// The queue that is kept in line with it.
-    pub spine: Spine,
+    pub queue: Queue,
     /// The clients of every installation.
     pub fleet: Fleet,
     /// What is done about workflow jobs that violate a policy.

@@ -24,7 +24,7 @@ pub async fn run(parts: Parts) -> Result<u64, StepError> {
         }
     }
     if !tickets.is_empty() {
-        parts.spine.enqueue(&tickets).await?;
+        parts.queue.enqueue(&tickets).await?;
     }
     Ok(tickets.len() as u64)
 }

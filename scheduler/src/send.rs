@@ -20,7 +20,7 @@ pub(crate) async fn forward(
 ) -> Result<u64, StepError> {
     let tickets: Vec<Ticket> = jobs.iter().map(|job| Ticket::for_job(job, weight(job))).collect();
     if !tickets.is_empty() {
-        parts.spine.enqueue(&tickets).await?;
+        parts.queue.enqueue(&tickets).await?;
     }
     Ok(jobs.len() as u64)
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::{AuditEntry, InstallationId, SecurityEvent, Severity};
 use fleet::limited;
 use futures::future::join_all;
-use queue::{Reason, Spine};
+use queue::{Queue, Reason};
 use serde_json::json;
 use store::Suspended;
 
@@ -23,7 +23,7 @@ pub async fn run(parts: Parts) -> Result<u64, StepError> {
         if is_over(&parts, one).await {
             return Ok(u64::from(end(&parts, one).await?));
         }
-        parts.spine.pause(&one.installation, PAUSE, Reason::Admin).await?;
+        parts.queue.pause(&one.installation, PAUSE, Reason::Admin).await?;
         Ok(0)
     });
     // All at the same time: one whose GitHub is slow holds nobody up.
@@ -49,7 +49,7 @@ pub(crate) async fn found(
         tx.audit().alarm(&event, &entry).await?;
         tx.commit().await?;
     }
-    obey(&parts.spine, installation, true).await;
+    obey(&parts.queue, installation, true).await;
     Ok(())
 }
 
@@ -59,7 +59,7 @@ async fn is_over(parts: &Parts, one: &Suspended) -> bool {
     if id != one.github_id {
         return true;
     }
-    if limited(&parts.spine, &one.installation).await.unwrap_or(true) {
+    if limited(&parts.queue, &one.installation).await.unwrap_or(true) {
         return false;
     }
     match github.get_installation().await {
@@ -84,17 +84,17 @@ async fn end(parts: &Parts, one: &Suspended) -> Result<bool, StepError> {
     let (event_type, severity) = ("installation_unsuspended", Severity::Medium);
     tx.audit().alarm(&SecurityEvent { event_type, severity, action_taken: "resumed" }, &entry).await?;
     tx.commit().await?;
-    parts.spine.resume(&one.installation, Reason::Admin).await?;
+    parts.queue.resume(&one.installation, Reason::Admin).await?;
     Ok(true)
 }
 
 /// Makes everybody wait, or lets them go on. With the queue away nobody works anyway; the next step sees to it, and a
 /// pause that is not renewed ends by itself.
-pub(crate) async fn obey(spine: &Spine, installation: &InstallationId, pause: bool) {
+pub(crate) async fn obey(queue: &Queue, installation: &InstallationId, pause: bool) {
     let told = if pause {
-        spine.pause(installation, PAUSE, Reason::Admin).await.map(drop)
+        queue.pause(installation, PAUSE, Reason::Admin).await.map(drop)
     } else {
-        spine.resume(installation, Reason::Admin).await
+        queue.resume(installation, Reason::Admin).await
     };
     if let Err(error) = told {
         tracing::warn!(%installation, pause, %error, "a pause could not be shared");

@@ -113,7 +113,7 @@ pub(crate) async fn keep(parts: Parts, draining: CancellationToken) -> Result<()
         }
         let due =
             last.is_none_or(|last| last.elapsed() >= EVERY) || memory.again() || memory.unfinished.is_some();
-        let gone = parts.spine.epoch().await.is_ok_and(|epoch| epoch.is_none() || epoch != memory.epoch);
+        let gone = parts.queue.epoch().await.is_ok_and(|epoch| epoch.is_none() || epoch != memory.epoch);
         if due || gone {
             beats::take("sweep", run(&parts, &mut memory)).await;
             last = Some(Instant::now());
@@ -130,10 +130,10 @@ pub(crate) async fn keep(parts: Parts, draining: CancellationToken) -> Result<()
 /// # Errors
 /// When the database or the queue is away. The next sweep goes on where this one failed.
 pub async fn run(parts: &Parts, memory: &mut Memory) -> Result<u64, StepError> {
-    if memory.changed(parts.spine.epoch().await?) {
+    if memory.changed(parts.queue.epoch().await?) {
         // Marked before it is filled: a mark that is gone again, or a scheduler that knows no mark, begins anew.
-        parts.spine.mark_epoch().await?;
-        memory.epoch = parts.spine.epoch().await?;
+        parts.queue.mark_epoch().await?;
+        memory.epoch = parts.queue.epoch().await?;
     }
     let begun = Comparison { after: None, granted: memory.granted() };
     let mut comparison = *memory.unfinished.insert(memory.unfinished.unwrap_or(begun));
@@ -155,7 +155,7 @@ pub async fn run(parts: &Parts, memory: &mut Memory) -> Result<u64, StepError> {
 
 async fn put_back(parts: &Parts, memory: &Memory, rows: &[OpenJob]) -> Result<u64, StepError> {
     let ids: Vec<JobId> = rows.iter().map(|row| row.id).collect();
-    let unknown: HashSet<JobId> = parts.spine.unknown(&ids).await?.into_iter().collect();
+    let unknown: HashSet<JobId> = parts.queue.unknown(&ids).await?.into_iter().collect();
     let tickets: Vec<Ticket> = rows
         .iter()
         .filter(|row| unknown.contains(&row.id) && (!row.running || memory.overdue(row)))
@@ -164,7 +164,7 @@ async fn put_back(parts: &Parts, memory: &Memory, rows: &[OpenJob]) -> Result<u6
     if tickets.is_empty() {
         return Ok(0);
     }
-    Ok(parts.spine.enqueue(&tickets).await? as u64)
+    Ok(parts.queue.enqueue(&tickets).await? as u64)
 }
 
 fn ticket(row: &OpenJob) -> Ticket {

@@ -48,7 +48,7 @@ fn state_of(row: &VersionRow) -> VersionState {
 async fn ask(parts: &Parts, installation: &InstallationId, github: &GitHub) -> Result<(), StepError> {
     let due = parts.store.conn().await?.versions().due(installation, MOST).await?;
     for version in due {
-        if resting(&parts.spine, installation).await? {
+        if resting(&parts.queue, installation).await? {
             return Ok(());
         }
         let told = match github.get_runner_deprecation(&version).await {

@@ -72,8 +72,8 @@ async fn what_cannot_start_in_time_is_not_accepted() {
     // Six writes a minute: about fifty provisions in their fifteen minutes of patience.
     let slow = BudgetSettings { points_per_minute: 30, ..BudgetSettings::default() };
     let world = World::builder().workers(0).budget(slow.clone()).start().await;
-    let spine = world.spine();
-    spine.set_budget(&InstallationId::default(), &slow).await.unwrap();
+    let queue = world.queue();
+    queue.set_budget(&InstallationId::default(), &slow).await.unwrap();
     let (red, blue) = (world.team(draft("red")).await, world.team(draft("blue")).await);
     let (ada, bob) = (world.user("ada", &[&red]).await, world.user("bob", &[&blue]).await);
 
@@ -91,9 +91,9 @@ async fn what_cannot_start_in_time_is_not_accepted() {
     assert_eq!(world.count("SELECT count(*) FROM jobs").await, accepted, "a refusal leaves nothing behind");
     world.jit(&bob, &wish("ci")).await.expect(202);
 
-    spine.pause(&InstallationId::default(), Duration::from_hours(1), Reason::Admin).await.unwrap();
+    queue.pause(&InstallationId::default(), Duration::from_hours(1), Reason::Admin).await.unwrap();
     world.jit(&bob, &wish("ci")).await.refused(503, "service_backlog");
-    spine.resume(&InstallationId::default(), Reason::Admin).await.unwrap();
+    queue.resume(&InstallationId::default(), Reason::Admin).await.unwrap();
     world.jit(&bob, &wish("ci")).await.expect(202);
 }
 
@@ -101,7 +101,7 @@ async fn what_cannot_start_in_time_is_not_accepted() {
 async fn a_waiting_job_says_when_it_will_start() {
     let slow = BudgetSettings { points_per_minute: 30, ..BudgetSettings::default() };
     let world = World::builder().workers(0).start().await;
-    world.spine().set_budget(&InstallationId::default(), &slow).await.unwrap();
+    world.queue().set_budget(&InstallationId::default(), &slow).await.unwrap();
     let red = world.team(draft("red")).await;
     let ada = world.user("ada", &[&red]).await;
     let mut last = None;
@@ -169,7 +169,7 @@ async fn an_installation_that_holds_nothing_any_more_is_shown_as_empty() {
     };
     // Once the API answers, somebody takes the metrics in.
     world.root("GET", "/metrics").send().await.expect(200);
-    let (spine, shown) = (world.spine(), scheduler::depth::Shown::default());
+    let (queue, shown) = (world.queue(), scheduler::depth::Shown::default());
     let told = async |metric: &str| {
         scheduler::depth::run(world.scheduling(), shown.clone()).await.unwrap();
         let text = world.root("GET", "/metrics").send().await.expect(200).text;
@@ -179,12 +179,12 @@ async fn an_installation_that_holds_nothing_any_more_is_shown_as_empty() {
             .find(|line| line.contains("drift") && !line.contains("delayed") && !line.contains("running"));
         line.unwrap().rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()
     };
-    spine.enqueue(std::slice::from_ref(&job)).await.unwrap();
+    queue.enqueue(std::slice::from_ref(&job)).await.unwrap();
     assert!(told("rts_queue_jobs{").await > 0.5 && told("rts_queue_oldest_age_seconds{").await > 60.0);
-    spine.cancel(job.job).await.unwrap();
-    let idle = spine.claim(&Claimer::new("story", Duration::from_secs(1)), 1).await.unwrap();
+    queue.cancel(job.job).await.unwrap();
+    let idle = queue.claim(&Claimer::new("story", Duration::from_secs(1)), 1).await.unwrap();
     assert!(
-        idle.jobs.is_empty() && spine.stats().await.unwrap().lanes.is_empty(),
+        idle.jobs.is_empty() && queue.stats().await.unwrap().lanes.is_empty(),
         "the queue has forgotten it"
     );
     assert!(told("rts_queue_jobs{").await < 0.5 && told("rts_queue_oldest_age_seconds{").await < 0.5);
@@ -215,7 +215,7 @@ async fn flooding_team_leaves_the_window_to_others() {
     let (red, blue) = (world.team(draft("red")).await, world.team(draft("blue")).await);
     let (ada, bob) = (world.user("ada", &[&red]).await, world.user("bob", &[&blue]).await);
     harness::holds("the window is learned", || async {
-        world.spine().budget().await.unwrap().first().is_some_and(|budget| !budget.resources.is_empty())
+        world.queue().budget().await.unwrap().first().is_some_and(|budget| !budget.resources.is_empty())
     })
     .await;
     let mut refused = 0;
@@ -223,7 +223,7 @@ async fn flooding_team_leaves_the_window_to_others() {
         refused += usize::from(world.jit(&ada, &wish("ci")).await.status != 202);
     }
     harness::holds("red has spent its part", || async {
-        let budget = world.spine().budget().await.unwrap().remove(0);
+        let budget = world.queue().budget().await.unwrap().remove(0);
         let core = budget.resources.iter().find(|window| window.resource == "core");
         let spent = core.and_then(|window| window.teams.first().map(|team| team.1));
         spent.is_some_and(|spent| spent >= 75)
@@ -250,7 +250,7 @@ async fn server_without_limits_is_recognised_and_asked_at_full_speed() {
     let red = world.team(draft("red")).await;
     let ada = world.user("ada", &[&red]).await;
     harness::holds("it is recognised", || async {
-        !world.spine().set_unlimited(&InstallationId::default()).await.unwrap()
+        !world.queue().set_unlimited(&InstallationId::default()).await.unwrap()
     })
     .await;
     let asked = join_all((0..40).map(|_| world.provision(&ada, wish("ci")))).await;
@@ -272,7 +272,7 @@ async fn refused_token_teaches_no_window() {
         let _ = github.list_runners(1, 1, None).await;
     }
     harness::holds("the window is the installation's", || async {
-        let budget = world.spine().budget().await.unwrap().remove(0);
+        let budget = world.queue().budget().await.unwrap().remove(0);
         let core = budget.resources.into_iter().find(|window| window.resource == "core");
         core.is_some_and(|core| core.limit == 5_000 && core.remaining > 4_900)
     })

@@ -34,7 +34,7 @@ impl Scene {
 
     async fn paused(&self, reason: Reason) -> Pause {
         harness::eventually("everybody is told to wait", || async {
-            let pauses = self.world.spine().pauses().await.unwrap();
+            let pauses = self.world.queue().pauses().await.unwrap();
             pauses.into_iter().map(|paused| paused.pause).find(|pause| pause.reason == reason)
         })
         .await
@@ -44,8 +44,8 @@ impl Scene {
     async fn time_passes(&self, span: Duration, reason: Reason) {
         self.world.twin.advance(span);
         self.world.corner().open_windows().await;
-        self.world.spine().resume(&InstallationId::default(), reason).await.unwrap();
-        self.world.spine().ring().await.unwrap();
+        self.world.queue().resume(&InstallationId::default(), reason).await.unwrap();
+        self.world.queue().wake_one().await.unwrap();
     }
 
     async fn waits_for_budget(&self, job: Uuid) {
@@ -194,7 +194,7 @@ async fn a_limit_redis_does_not_take_yet_is_not_forgotten() {
 
     world.corner().refuse_pauses(false).await;
     holds("everybody is told to wait", || async {
-        let pauses = world.spine().pauses().await.unwrap();
+        let pauses = world.queue().pauses().await.unwrap();
         pauses.iter().any(|paused| paused.pause.reason == Reason::SecondaryLimit)
     })
     .await;
@@ -206,14 +206,14 @@ async fn a_limit_redis_does_not_take_yet_is_not_forgotten() {
 async fn what_was_claimed_before_a_limit_and_its_token_heed_it() {
     let world = World::builder().workers(0).start().await;
     let (github, held) = client(&world);
-    world.spine().slow_down(&InstallationId::default(), Duration::from_mins(1)).await.unwrap();
+    world.queue().slow_down(&InstallationId::default(), Duration::from_mins(1)).await.unwrap();
     let refused = register(&github, held, "one").await.unwrap_err();
     assert!(matches!(refused, GitHubError::Held { .. }), "a token would have to be minted: {refused:?}");
     assert_eq!(world.twin.summary().requests, 0);
 
-    world.spine().resume(&InstallationId::default(), Reason::SecondaryLimit).await.unwrap();
+    world.queue().resume(&InstallationId::default(), Reason::SecondaryLimit).await.unwrap();
     github.rate_limit().await.unwrap();
-    world.spine().slow_down(&InstallationId::default(), Duration::from_mins(1)).await.unwrap();
+    world.queue().slow_down(&InstallationId::default(), Duration::from_mins(1)).await.unwrap();
     let before = world.twin.summary().requests;
     for ago in [Duration::from_secs(3), Duration::ZERO] {
         let claimed = Held { since: Instant::now() - ago, ..held };
@@ -239,10 +239,10 @@ async fn a_short_wait_ends_by_itself() {
 async fn a_lane_that_an_admin_paused_waits_and_says_so() {
     let scene = scene(Limits::github()).await;
     let shortly = Duration::from_mins(10);
-    scene.world.spine().pause_lane(domain::Lane::Provision, shortly).await.unwrap();
+    scene.world.queue().pause_lane(domain::Lane::Provision, shortly).await.unwrap();
     let asked = scene.asked().await;
     assert_eq!(scene.world.job(&scene.ada, asked.job).await["blocked_on"], "paused");
-    scene.world.spine().resume_lane(domain::Lane::Provision).await.unwrap();
+    scene.world.queue().resume_lane(domain::Lane::Provision).await.unwrap();
     scene.done(asked.job).await;
 }
 
@@ -256,7 +256,7 @@ async fn a_github_that_is_away_burns_no_attempt() {
     })
     .await;
     scene.world.twin.clear_faults();
-    scene.world.spine().resume(&InstallationId::default(), Reason::GithubOutage).await.unwrap();
+    scene.world.queue().resume(&InstallationId::default(), Reason::GithubOutage).await.unwrap();
     scene.world.hurry(domain::Lane::Provision).await;
     scene.done(asked.job).await;
 }

@@ -1,7 +1,7 @@
 //! Rows that a newer release has written meet this one, as during an upgrade or after a step back.
 
 use harness::{World, draft, holds, wish};
-use queue::Place;
+use queue::JobPlace;
 use scheduler::{expire, sweep};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -38,8 +38,8 @@ async fn jobs_of_a_newer_release_are_left_alone_and_stop_no_loop() {
     assert_eq!(world.settled(&ada, ours.job).await["state"], "succeeded");
     for job in &newer {
         holds("a worker of this release puts it off", || async {
-            let standing = world.spine().standing((*job).into()).await.unwrap().unwrap();
-            matches!(standing.place, Place::Delayed { .. })
+            let standing = world.queue().position((*job).into()).await.unwrap().unwrap();
+            matches!(standing.place, JobPlace::Delayed { .. })
         })
         .await;
     }
@@ -50,7 +50,7 @@ async fn jobs_of_a_newer_release_are_left_alone_and_stop_no_loop() {
     world.corner().flush().await;
     let back = sweep::run(&world.scheduling(), &mut memory).await.unwrap();
     assert_eq!(back, 2, "the lane of an unknown kind is unknown; the sweep goes on behind it");
-    assert!(world.spine().epoch().await.unwrap().is_some(), "and ends");
+    assert!(world.queue().epoch().await.unwrap().is_some(), "and ends");
 
     let next = world.provision(&ada, wish("ci")).await;
     let late = "UPDATE jobs SET deadline_at = now() WHERE finished_at IS NULL AND id <> $1";

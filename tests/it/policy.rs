@@ -42,7 +42,7 @@ impl Scene {
             0
         );
         assert!(self.world.twin.ledger().entries.is_empty());
-        assert!(self.world.corner().keys().await.iter().all(|key| !key.contains("}:j:")));
+        assert!(self.world.corner().keys().await.iter().all(|key| !key.contains("}:job:")));
     }
 
     async fn alarms(&self, kind: &str) -> i64 {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::{InstallationId, Lane};
 use futures::future::join_all;
 use harness::{Person, World, draft, holds, wish};
-use queue::{Place, Reason};
+use queue::{JobPlace, Reason};
 use scheduler::{expire, sweep};
 use serde_json::json;
 use twin::{Fault, FaultKind};
@@ -62,7 +62,7 @@ async fn sweeps_of_few_rows_compare_all_rows_in_turns() {
 #[tokio::test]
 async fn the_scheduler_notices_a_flush_by_itself() {
     let (world, ada) = scene(World::builder().workers(0).scheduler()).await;
-    holds("the queue is marked", || async { world.spine().epoch().await.unwrap().is_some() }).await;
+    holds("the queue is marked", || async { world.queue().epoch().await.unwrap().is_some() }).await;
     let asked = world.provision(&ada, wish("ci")).await;
     world.corner().flush().await;
     world.keep(world.start_worker());
@@ -93,12 +93,12 @@ async fn what_had_started_goes_first_after_a_flush() {
     let mut memory = sweep::Memory::with_grace(Duration::ZERO);
     assert_eq!(sweep::run(&world.scheduling(), &mut memory).await.unwrap(), 4);
     let place = |job: uuid::Uuid| {
-        let spine = world.spine();
-        async move { spine.standing(job.into()).await.unwrap().unwrap().place }
+        let queue = world.queue();
+        async move { queue.position(job.into()).await.unwrap().unwrap().place }
     };
-    assert_eq!(place(orphan).await, Place::Ready { ahead: 0 });
+    assert_eq!(place(orphan).await, JobPlace::Ready { ahead: 0 });
     for asked in &waiting {
-        assert_ne!(place(asked.job).await, Place::Ready { ahead: 0 });
+        assert_ne!(place(asked.job).await, JobPlace::Ready { ahead: 0 });
     }
 }
 
@@ -106,7 +106,7 @@ async fn what_had_started_goes_first_after_a_flush() {
 async fn a_job_that_was_never_queued_is_found() {
     let (world, ada) = scene(World::builder().workers(0)).await;
     let asked = world.provision(&ada, wish("ci")).await;
-    world.spine().cancel(asked.job.into()).await.unwrap();
+    world.queue().cancel(asked.job.into()).await.unwrap();
     assert_eq!(sweep::run(&world.scheduling(), &mut sweep::Memory::default()).await.unwrap(), 1);
     world.keep(world.start_worker());
     assert_eq!(world.settled(&ada, asked.job).await["state"], "succeeded");
@@ -163,7 +163,7 @@ async fn the_config_of_a_job_that_expired_while_it_ran_is_discarded() {
     assert_eq!(scheduler::reap::run(world.scheduling()).await.unwrap(), 1);
     holds("its runner is gone from GitHub", || async { world.twin.runners().is_empty() }).await;
     holds("the queue has forgotten it", || async {
-        world.spine().standing(asked.job.into()).await.unwrap().is_none()
+        world.queue().position(asked.job.into()).await.unwrap().is_none()
     })
     .await;
 }
@@ -236,7 +236,7 @@ async fn what_runs_or_is_done_is_not_cancelled() {
 async fn pauses_are_relearned_after_a_flush() {
     let (world, ada) = scene(World::builder()).await;
     let shortly = Duration::from_mins(10);
-    world.spine().pause(&InstallationId::default(), shortly, Reason::Admin).await.unwrap();
+    world.queue().pause(&InstallationId::default(), shortly, Reason::Admin).await.unwrap();
     let asked = world.provision(&ada, wish("ci")).await;
     assert_eq!(world.job(&ada, asked.job).await["blocked_on"], "paused");
     world.twin.fault(Fault::once(
@@ -248,7 +248,7 @@ async fn pauses_are_relearned_after_a_flush() {
     sweep::run(&world.scheduling(), &mut sweep::Memory::default()).await.unwrap();
     holds("one answer is enough to know", || async {
         world
-            .spine()
+            .queue()
             .pauses()
             .await
             .unwrap()
@@ -257,7 +257,7 @@ async fn pauses_are_relearned_after_a_flush() {
     })
     .await;
     world.twin.advance(Duration::from_secs(91));
-    world.spine().resume(&InstallationId::default(), Reason::SecondaryLimit).await.unwrap();
+    world.queue().resume(&InstallationId::default(), Reason::SecondaryLimit).await.unwrap();
     world.hurry(Lane::Provision).await;
     assert_eq!(world.settled(&ada, asked.job).await["state"], "succeeded");
     assert!(world.twin.ledger().violations.is_empty());

@@ -304,7 +304,7 @@ async fn a_refused_runner_that_mends_its_ways_may_stay() {
     let path = format!("/runners/{}", made["runner_id"].as_str().unwrap());
     scene
         .world
-        .spine()
+        .queue()
         .pause_lane(domain::Lane::Deprovision, std::time::Duration::from_mins(5))
         .await
         .unwrap();

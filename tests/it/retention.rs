@@ -132,7 +132,7 @@ async fn what_lives_or_is_open_or_suspected_stays_however_old() {
 
     // One that nobody has begun, behind one that is all over.
     let over = scene.past().await;
-    scene.world.spine().pause_lane(Lane::Provision, Duration::from_mins(5)).await.unwrap();
+    scene.world.queue().pause_lane(Lane::Provision, Duration::from_mins(5)).await.unwrap();
     let open = scene.world.provision(&scene.ada, wish("ci")).await;
 
     scene.days(1000).await;

@@ -127,7 +127,7 @@ async fn the_apis_keys_do_not_open_the_shared_github_token() {
         world.twin.ledger().of("POST", "generate-jitconfig").next().unwrap().installation.unwrap();
     let name = format!("github-token:default:{installation}");
     let stored = harness::eventually("a worker shares its token", || async {
-        world.spine().shared_get(&name).await.unwrap()
+        world.queue().shared_get(&name).await.unwrap()
     })
     .await;
     let stored: serde_json::Value = serde_json::from_slice(&stored).unwrap();

@@ -5,7 +5,7 @@ use std::{ops::Deref, sync::Arc, time::Duration};
 use chrono::TimeDelta;
 use domain::{DriftRules, KeyRing};
 use fleet::Fleet;
-use queue::Spine;
+use queue::Queue;
 use runtime::health::Progress;
 use store::Store;
 use tokio_util::sync::CancellationToken;
@@ -18,7 +18,7 @@ pub struct Parts {
     /// The truth.
     pub store: Store,
     /// Where jobs come from.
-    pub spine: Spine,
+    pub queue: Queue,
     /// The clients of every installation.
     pub fleet: Fleet,
     /// Seals configs.

@@ -77,7 +77,7 @@ fn note(outcome: Result<Result<(), StoreError>, tokio::time::error::Elapsed>) {
 
 #[cfg(test)]
 mod tests {
-    use queue::{BackendSettings, Spine, SpineConfig};
+    use queue::{BackendSettings, Queue, QueueConfig};
 
     use super::*;
 
@@ -90,8 +90,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_worker_whose_loops_stand_still_is_not_alive() {
-        let spine = Spine::connect(&SpineConfig::new("redis://localhost", "nowhere")).unwrap();
-        let stopped = queue::backend(spine, BackendSettings::new("test", 1));
+        let queue = Queue::connect(&QueueConfig::new("redis://localhost", "nowhere")).unwrap();
+        let stopped = queue::backend(queue, BackendSettings::new("test", 1));
         let (progress, stop) = (Progress::new(), CancellationToken::new());
         let watching = tokio::spawn(pulse(stopped.dispatcher(), progress.clone(), stop.clone()));
         pass(30).await;

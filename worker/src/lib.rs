@@ -24,13 +24,13 @@ pub async fn run(parts: Parts, shutdown: Shutdown) -> anyhow::Result<()> {
     let mut settings = BackendSettings::new(parts.name.clone(), parts.concurrency);
     settings.lease = parts.lease;
     settings.stop = shutdown.draining().clone();
-    let (spine, name, concurrency) = (parts.spine.clone(), parts.name.clone(), parts.concurrency);
+    let (queue, name, concurrency) = (parts.queue.clone(), parts.name.clone(), parts.concurrency);
     let progress = parts.progress.clone();
     let app = App::new(parts, shutdown.forced().clone());
     let draining = shutdown.draining().clone();
     Monitor::new()
         .register(move |_| {
-            let backend = queue::backend(spine.clone(), settings.clone());
+            let backend = queue::backend(queue.clone(), settings.clone());
             tokio::spawn(beat::pulse(backend.dispatcher(), progress.clone(), settings.stop.clone()));
             tokio::spawn(beat::heart(app.clone(), backend.dispatcher(), settings.stop.clone()));
             WorkerBuilder::new(name.as_str())

@@ -107,13 +107,13 @@ async fn tell(app: &App, job: &Job, state: JobState) {
 
 /// Tells those who follow a job that it runs.
 pub(crate) async fn announce_start(app: App, job: JobId) {
-    if let Err(error) = app.spine.announce(job, JobState::Running.as_str()).await {
+    if let Err(error) = app.queue.announce(job, JobState::Running.as_str()).await {
         tracing::debug!(%job, %error, "the start was not announced");
     }
 }
 
 async fn announce(app: &App, job: &Job, state: JobState) {
-    if let Err(error) = app.spine.announce(job.id, state.as_str()).await {
+    if let Err(error) = app.queue.announce(job.id, state.as_str()).await {
         tracing::debug!(%error, "not announced; waiting requests will see it at their next poll");
     }
 }

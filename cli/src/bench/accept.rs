@@ -29,7 +29,7 @@ struct Figures {
 pub(super) async fn measure(world: &World, scale: Scale, report: &mut Report) -> anyhow::Result<()> {
     let site = world.site("accepting", 1)?;
     // Nobody works here: what GitHub allows must not decide how much is accepted.
-    site.spine().await?;
+    site.queue().await?;
     let mut api = site.api().await?;
     let ours = Ask::provision(&api.address().await?, &site.callers().await?);
     let _bare_site = world.site("yardstick", 9)?;

@@ -100,9 +100,9 @@ pub(super) async fn measure(world: &World, scale: Scale, report: &mut Report) ->
 /// Percent of what was allowed in some of GitHub's minutes.
 async fn one(site: &Site<'_>, met: Met, workers: usize) -> anyhow::Result<f64> {
     let mut api = site.api().await?;
-    let (address, callers, spine) = (api.address().await?, site.callers().await?, site.spine().await?);
+    let (address, callers, queue) = (api.address().await?, site.callers().await?, site.queue().await?);
     let (installation, budget) = installation(site.world())?;
-    spine.set_budget(&installation.id, &budget).await?;
+    queue.set_budget(&installation.id, &budget).await?;
     let time = Duration::from_secs(MINUTE * MINUTES);
     // Enough that there is always more to do.
     load::closed_loop(&Ask::provision(&address, &callers), PATIENCE, 1200).await?;
@@ -147,12 +147,12 @@ fn installation(world: &World) -> anyhow::Result<(Installation, BudgetSettings)>
 }
 
 fn worker(site: &Site<'_>, installation: &Installation, nth: usize) -> anyhow::Result<worker::Parts> {
-    let spine = site.spine_only()?;
+    let queue = site.spine_only()?;
     let keys = KeyRing::new(&[("bench".to_owned(), STANDARD.decode(site.key())?.into())])?;
     Ok(worker::Parts {
         store: Store::new(&Secret::new(site.world().database_url(&site.database)), 3)?,
-        fleet: Fleet::new(&spine, &keys, vec![installation.clone()])?,
-        spine,
+        fleet: Fleet::new(&queue, &keys, vec![installation.clone()])?,
+        queue,
         keys,
         config_life: TimeDelta::hours(1),
         drift: DriftRules::default(),

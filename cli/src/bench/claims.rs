@@ -5,7 +5,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use anyhow::{Context, ensure};
 use domain::{InstallationId, JobId, TeamId};
-use queue::{BudgetSettings, Claimer, Observation, Spine, SpineConfig, Ticket};
+use queue::{BudgetSettings, Claimer, Observation, Queue, QueueConfig, Ticket};
 use redis::{Client, Script};
 use tokio::{task::JoinSet, time::Instant};
 
@@ -55,17 +55,17 @@ pub(super) async fn measure(world: &World, scale: Scale, report: &mut Report) ->
 
 /// Jobs a second.
 async fn claimed(world: &World, jobs: usize, want: usize) -> anyhow::Result<f64> {
-    let spine = fresh(world).await?;
-    fill(&spine, jobs).await?;
+    let queue = fresh(world).await?;
+    fill(&queue, jobs).await?;
     let mut clients = JoinSet::new();
     let begun = Instant::now();
     for nth in 0..CLIENTS {
-        let spine = connect(world)?;
+        let queue = connect(world)?;
         clients.spawn(async move {
             let claimer = Claimer::new(&format!("client-{nth}"), LEASE);
             let mut got = 0;
             loop {
-                match spine.claim(&claimer, want).await?.jobs.len() {
+                match queue.claim(&claimer, want).await?.jobs.len() {
                     0 => return anyhow::Ok(got),
                     some => got += some,
                 }
@@ -111,31 +111,31 @@ async fn popped(world: &World, jobs: usize) -> anyhow::Result<f64> {
 
 /// Median milliseconds of one claim while so many wait: each job that is claimed ends, and another takes its place.
 async fn one(world: &World, waiting: usize, claims: usize) -> anyhow::Result<f64> {
-    let spine = fresh(world).await?;
-    let teams = fill(&spine, waiting).await?;
+    let queue = fresh(world).await?;
+    let teams = fill(&queue, waiting).await?;
     let claimer = Claimer::new("one", LEASE);
     let mut times = Vec::with_capacity(claims);
     for nth in 0..claims {
         let begun = Instant::now();
-        let claim = spine.claim(&claimer, 1).await?;
+        let claim = queue.claim(&claimer, 1).await?;
         times.push(load::millis(begun.elapsed()));
         let lease = claim.jobs.first().context("nothing to claim")?;
-        spine.finish(lease).await?;
-        spine.enqueue(&[ticket(teams[nth % TEAMS])]).await?;
+        queue.finish(lease).await?;
+        queue.enqueue(&[ticket(teams[nth % TEAMS])]).await?;
     }
     Ok(quantile(&times, 0.5))
 }
 
-fn connect(world: &World) -> anyhow::Result<Spine> {
-    Ok(Spine::connect(&SpineConfig::new(world.redis_url(REDIS), "claims"))?)
+fn connect(world: &World) -> anyhow::Result<Queue> {
+    Ok(Queue::connect(&QueueConfig::new(world.redis_url(REDIS), "claims"))?)
 }
 
 /// An empty queue under limits nobody meets.
-async fn fresh(world: &World) -> anyhow::Result<Spine> {
+async fn fresh(world: &World) -> anyhow::Result<Queue> {
     let client = Client::open(world.redis_url(REDIS))?;
     let mut connection = client.get_multiplexed_async_connection().await?;
     redis::cmd("FLUSHDB").query_async::<()>(&mut connection).await?;
-    let spine = connect(world)?;
+    let queue = connect(world)?;
     let wide = BudgetSettings {
         points_per_minute: 1_000_000,
         minute: Duration::from_millis(10),
@@ -146,7 +146,7 @@ async fn fresh(world: &World) -> anyhow::Result<Spine> {
         ..BudgetSettings::default()
     };
     let installation = InstallationId::default();
-    spine.set_budget(&installation, &wide).await?;
+    queue.set_budget(&installation, &wide).await?;
     let window = Observation {
         endpoint: Some("generate-jitconfig"),
         resource: "core".to_owned(),
@@ -155,17 +155,17 @@ async fn fresh(world: &World) -> anyhow::Result<Spine> {
         reset_in: Duration::from_hours(1),
         reset: 1_800_000_000,
     };
-    spine.observe(&installation, &window).await?;
-    Ok(spine)
+    queue.observe(&installation, &window).await?;
+    Ok(queue)
 }
 
 /// Puts jobs of several teams in.
-async fn fill(spine: &Spine, jobs: usize) -> anyhow::Result<Vec<TeamId>> {
+async fn fill(queue: &Queue, jobs: usize) -> anyhow::Result<Vec<TeamId>> {
     let teams: Vec<TeamId> = (0..TEAMS).map(|_| TeamId::new()).collect();
     let mut left: VecDeque<Ticket> = (0..jobs).map(|nth| ticket(teams[nth % TEAMS])).collect();
     while !left.is_empty() {
         let some: Vec<Ticket> = left.drain(..left.len().min(500)).collect();
-        spine.enqueue(&some).await?;
+        queue.enqueue(&some).await?;
     }
     Ok(teams)
 }

@@ -5,7 +5,7 @@ use std::{convert::Infallible, time::Duration};
 use anyhow::{Context, ensure};
 use apalis::prelude::{Data, Monitor, ParallelizeExt, WorkerBuilder, WorkerBuilderExt};
 use domain::{InstallationId, JobId, TeamId};
-use queue::{BackendSettings, BudgetSettings, Claimed, Claimer, Outcome, Spine, Ticket};
+use queue::{BackendSettings, BudgetSettings, Claimed, Claimer, Outcome, Queue, Ticket};
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep, timeout},
@@ -48,15 +48,15 @@ pub(super) async fn measure(world: &World, scale: Scale, report: &mut Report) ->
 
 /// A queued first, then B and C. Answers after how many claims none of theirs is left.
 async fn claims(world: &World) -> anyhow::Result<f64> {
-    let spine = open(world, "order").await?;
+    let queue = open(world, "order").await?;
     let (a, b, c) = (TeamId::new(), TeamId::new(), TeamId::new());
-    flood(&spine, a).await?;
+    flood(&queue, a).await?;
     let small: Vec<Ticket> = (0..10).map(|_| ticket(b)).chain((0..30).map(|_| weighed(c, 3.0))).collect();
     let mut left: Vec<JobId> = small.iter().map(|ticket| ticket.job).collect();
-    spine.enqueue(&small).await?;
+    queue.enqueue(&small).await?;
     let claimer = Claimer::new("order", Duration::from_mins(1));
     for nth in 1_u32..=1000 {
-        let claim = spine.claim(&claimer, 1).await?;
+        let claim = queue.claim(&claimer, 1).await?;
         let job = claim.jobs.first().context("nothing to claim")?.job;
         left.retain(|id| *id != job);
         if left.is_empty() {
@@ -68,18 +68,18 @@ async fn claims(world: &World) -> anyhow::Result<f64> {
 
 /// Median milliseconds from request to result of a team that asks now and then, through a worker.
 async fn waits(world: &World, namespace: &str, jobs: usize, flooded: bool) -> anyhow::Result<f64> {
-    let spine = open(world, namespace).await?;
-    let (mut done, _worker) = worker(&spine);
+    let queue = open(world, namespace).await?;
+    let (mut done, _worker) = worker(&queue);
     let (a, b) = (TeamId::new(), TeamId::new());
     if flooded {
-        flood(&spine, a).await?;
+        flood(&queue, a).await?;
     }
     let mut times = Vec::with_capacity(jobs);
     for nth in 0..jobs + 3 {
         sleep(PACE).await;
         let ticket = ticket(b);
         let (job, begun) = (ticket.job, Instant::now());
-        spine.enqueue(&[ticket]).await?;
+        queue.enqueue(&[ticket]).await?;
         loop {
             let told = timeout(PATIENCE, done.recv()).await.context("B's job did not run")?;
             if told.context("the worker ended")? == job {
@@ -91,7 +91,7 @@ async fn waits(world: &World, namespace: &str, jobs: usize, flooded: bool) -> an
         }
     }
     if flooded {
-        let stats = spine.stats().await?;
+        let stats = queue.stats().await?;
         let waiting: u64 = stats.lanes.iter().map(|lane| lane.waiting).sum();
         ensure!(waiting > 0, "the flood was over too soon");
     }
@@ -99,14 +99,14 @@ async fn waits(world: &World, namespace: &str, jobs: usize, flooded: bool) -> an
 }
 
 /// A worker whose jobs take as long as GitHub would; it ends with the guard.
-fn worker(spine: &Spine) -> (mpsc::UnboundedReceiver<JobId>, DropGuard) {
+fn worker(queue: &Queue) -> (mpsc::UnboundedReceiver<JobId>, DropGuard) {
     let (tell, told) = mpsc::unbounded_channel();
     let settings = BackendSettings::new("fair", PLACES);
-    let (stop, spine) = (settings.stop.clone(), spine.clone());
+    let (stop, queue) = (settings.stop.clone(), queue.clone());
     let stopped = stop.clone();
     let monitor = Monitor::new().register(move |_| {
         WorkerBuilder::new("fair")
-            .backend(queue::backend(spine.clone(), settings.clone()))
+            .backend(queue::backend(queue.clone(), settings.clone()))
             .concurrency(PLACES)
             .data(tell.clone())
             .parallelize(tokio::spawn)
@@ -126,23 +126,23 @@ async fn work(claimed: Claimed, tell: Data<mpsc::UnboundedSender<JobId>>) -> Res
 }
 
 /// Without GitHub's limits and teams' caps: what is left is the order.
-async fn open(world: &World, namespace: &str) -> anyhow::Result<Spine> {
+async fn open(world: &World, namespace: &str) -> anyhow::Result<Queue> {
     let namespace = format!("{namespace}-{}", JobId::new());
-    let spine = world.spine(REDIS, &namespace).await?;
+    let queue = world.queue(REDIS, &namespace).await?;
     let order = BudgetSettings {
         enabled: false,
         concurrency: 1_000_000,
         team_running: 1_000_000,
         ..BudgetSettings::default()
     };
-    spine.set_budget(&InstallationId::default(), &order).await?;
-    Ok(spine)
+    queue.set_budget(&InstallationId::default(), &order).await?;
+    Ok(queue)
 }
 
-async fn flood(spine: &Spine, team: TeamId) -> anyhow::Result<()> {
+async fn flood(queue: &Queue, team: TeamId) -> anyhow::Result<()> {
     for _ in 0..FLOOD / 500 {
         let some: Vec<Ticket> = (0..500).map(|_| ticket(team)).collect();
-        spine.enqueue(&some).await?;
+        queue.enqueue(&some).await?;
     }
     Ok(())
 }

@@ -23,12 +23,12 @@ pub(super) async fn measure(
     (address, callers, scale): (&str, &[String], Scale),
     report: &mut Report,
 ) -> anyhow::Result<()> {
-    let spine = site.spine().await?;
+    let queue = site.queue().await?;
     let begun = Instant::now();
     load::closed_loop(&Ask::provision(address, callers), PATIENCE, scale.jobs).await?;
     loop {
         let held: u64 =
-            spine.stats().await?.lanes.iter().map(|lane| lane.waiting + lane.delayed + lane.running).sum();
+            queue.stats().await?.lanes.iter().map(|lane| lane.waiting + lane.delayed + lane.running).sum();
         if held == 0 {
             break;
         }

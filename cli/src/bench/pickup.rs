@@ -5,7 +5,7 @@ use std::{convert::Infallible, time::Duration};
 use anyhow::{Context, bail};
 use apalis::prelude::{Data, Monitor, ParallelizeExt, WorkerBuilder, WorkerBuilderExt};
 use domain::TeamId;
-use queue::{BackendSettings, Claimed, Outcome, Spine};
+use queue::{BackendSettings, Claimed, Outcome, Queue};
 use redis::{AsyncConnectionConfig, AsyncTypedCommands, Client};
 use tokio::{
     sync::mpsc,
@@ -29,8 +29,8 @@ type Started = mpsc::UnboundedSender<Instant>;
 pub(super) async fn measure(world: &World, scale: Scale, report: &mut Report) -> anyhow::Result<()> {
     let (mut ours, mut bare) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
     for _ in 0..scale.repetitions {
-        let spine = world.spine(3, "pickup").await?;
-        keep(&mut ours, &through_worker(&spine, scale.singles).await?);
+        let queue = world.queue(3, "pickup").await?;
+        keep(&mut ours, &through_worker(&queue, scale.singles).await?);
         keep(&mut bare, &through_redis(&world.redis_url(4), scale.singles).await?);
     }
     let p50 = Row::new("push to handler, idle worker, p50", "ms", &ours[0]);
@@ -45,13 +45,13 @@ fn keep(figures: &mut [Vec<f64>; 2], times: &[f64]) {
     figures[1].push(quantile(times, 0.99));
 }
 
-async fn through_worker(spine: &Spine, jobs: usize) -> anyhow::Result<Vec<f64>> {
+async fn through_worker(queue: &Queue, jobs: usize) -> anyhow::Result<Vec<f64>> {
     let (tell, mut told) = mpsc::unbounded_channel::<Instant>();
     let settings = BackendSettings::new("bench", 8);
     let stop = settings.stop.clone();
     // However this ends, the worker ends with it.
     let _guard = stop.clone().drop_guard();
-    let (for_worker, stopped) = (spine.clone(), stop.clone());
+    let (for_worker, stopped) = (queue.clone(), stop.clone());
     let monitor = Monitor::new().register(move |_| {
         WorkerBuilder::new("bench")
             .backend(queue::backend(for_worker.clone(), settings.clone()))
@@ -71,9 +71,9 @@ async fn through_worker(spine: &Spine, jobs: usize) -> anyhow::Result<Vec<f64>> 
         let begun = Instant::now();
         let ticket = ticket(team);
         let job = ticket.job;
-        spine.enqueue(&[ticket]).await?;
+        queue.enqueue(&[ticket]).await?;
         let Ok(at) = timeout(PATIENCE, told.recv()).await else {
-            bail!("job {nth} was not picked up; it is {:?}", spine.standing(job).await);
+            bail!("job {nth} was not picked up; it is {:?}", queue.position(job).await);
         };
         // The first ones only warm up.
         if nth >= 10 {

@@ -12,7 +12,7 @@ use anyhow::Context;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use devstack::{Options, Server, Stack};
 use domain::{InstallationId, Secret};
-use queue::{BudgetSettings, Spine, SpineConfig};
+use queue::{BudgetSettings, Queue, QueueConfig};
 use store::{Store, UserDraft};
 use twin::{Issuer, IssuerConfig, Limits, Twin, TwinConfig};
 
@@ -69,11 +69,11 @@ impl World {
     }
 
     /// A queue that is told what the twin knows: that GitHub limits nothing here.
-    pub(super) async fn spine(&self, redis: u16, namespace: &str) -> anyhow::Result<Spine> {
-        let spine = Spine::connect(&SpineConfig::new(self.redis_url(redis), namespace))?;
+    pub(super) async fn queue(&self, redis: u16, namespace: &str) -> anyhow::Result<Queue> {
+        let queue = Queue::connect(&QueueConfig::new(self.redis_url(redis), namespace))?;
         let unlimited = BudgetSettings { enabled: false, ..BudgetSettings::default() };
-        spine.set_budget(&InstallationId::default(), &unlimited).await?;
-        Ok(spine)
+        queue.set_budget(&InstallationId::default(), &unlimited).await?;
+        Ok(queue)
     }
 
     /// Address of a database.
@@ -182,13 +182,13 @@ impl Site<'_> {
     }
 
     /// The site's queue, without GitHub's limits.
-    pub(super) async fn spine(&self) -> anyhow::Result<Spine> {
-        self.world.spine(self.redis, "rts").await
+    pub(super) async fn queue(&self) -> anyhow::Result<Queue> {
+        self.world.queue(self.redis, "rts").await
     }
 
     /// The site's queue as whoever works on it has set it up.
-    pub(super) fn spine_only(&self) -> anyhow::Result<Spine> {
-        Ok(Spine::connect(&SpineConfig::new(self.redis_url(), "rts"))?)
+    pub(super) fn spine_only(&self) -> anyhow::Result<Queue> {
+        Ok(Queue::connect(&QueueConfig::new(self.redis_url(), "rts"))?)
     }
 
     /// What configs are sealed with, in base64.

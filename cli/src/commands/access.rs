@@ -15,8 +15,8 @@ use crate::{
 
 /// Does one of them.
 pub(crate) async fn run(sources: &Sources, access: Access) -> anyhow::Result<()> {
-    let (store, spine) = (assemble::store(sources)?, assemble::spine(sources)?);
-    let operations = Operations::new(&store, &spine);
+    let (store, queue) = (assemble::store(sources)?, assemble::queue(sources)?);
+    let operations = Operations::new(&store, &queue);
     let done = match access {
         Access::DeactivateUser(who) => {
             let (id, admin) = (person(&store, &who).await?, process::administrator("rts deactivate-user"));

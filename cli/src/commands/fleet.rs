@@ -76,8 +76,8 @@ async fn person(store: &Store, text: &str) -> anyhow::Result<UserId> {
 /// Sends a job after every runner that has been offline for long, or only lists them. The scheduler puts the jobs into the
 /// queue within seconds if the queue is away now.
 pub(crate) async fn clean_up(sources: &Sources, which: CleanupStale) -> anyhow::Result<()> {
-    let (store, spine) = (assemble::store(sources)?, assemble::spine(sources)?);
-    let operations = Operations::new(&store, &spine);
+    let (store, queue) = (assemble::store(sources)?, assemble::queue(sources)?);
+    let operations = Operations::new(&store, &queue);
     let configured = sources.section::<JobsConfig>()?.stale_after;
     let age = match which.hours {
         Some(hours) => TimeDelta::hours(hours.into()),

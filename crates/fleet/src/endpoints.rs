@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn claim_script_charges_each_lane_for_the_call_its_jobs_make() {
-        let script = include_str!("../../queue/scripts/budget.lua");
+        let script = include_str!("../../queue/scripts/lib/budget.lua");
         let operations = [
             (Lane::Provision, "create_jit_config"),
             (Lane::Deprovision, "delete_runner"),

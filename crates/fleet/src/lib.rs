@@ -25,7 +25,7 @@ use std::{
 
 use domain::{InstallationId, KeyRing};
 use github::{Credential, GitHub, GitHubSettings, SettingsError};
-use queue::{BudgetSettings, Paused, QueueError, Reason, Scope, Spine};
+use queue::{BudgetSettings, Paused, Queue, QueueError, Reason, Scope};
 
 use meter::Meter;
 pub use paid::{Held, paid, paid_by};
@@ -90,7 +90,7 @@ impl Fleet {
     /// # Errors
     /// Settings that contradict themselves, or a key that cannot be used.
     pub fn new<'k>(
-        spine: &Spine,
+        queue: &Queue,
         keys: impl Into<Option<&'k KeyRing>>,
         installations: Vec<Installation>,
     ) -> Result<Self, SettingsError> {
@@ -102,10 +102,10 @@ impl Fleet {
                 Credential::Pat(_) => None,
             };
             let app = App::of(&settings);
-            let meter = Arc::new(Meter::start(spine, &id, &budget));
-            let tokens = Arc::new(SharedTokens::new(spine, keys, &id));
+            let meter = Arc::new(Meter::start(queue, &id, &budget));
+            let tokens = Arc::new(SharedTokens::new(queue, keys, &id));
             let limited = budget.enabled;
-            tokio::spawn(remind(spine.clone(), id.clone(), budget));
+            tokio::spawn(remind(queue.clone(), id.clone(), budget));
             let github = GitHub::metered(settings, meter.clone(), meter, tokens)?;
             members.insert(id, Member { github, github_id, app, limited });
         }
@@ -144,13 +144,13 @@ impl Fleet {
 }
 
 /// Keeps the budget's settings written for as long as the process lives.
-async fn remind(spine: Spine, installation: InstallationId, budget: BudgetSettings) {
+async fn remind(queue: Queue, installation: InstallationId, budget: BudgetSettings) {
     let mut written = false;
     loop {
         let result = if written {
-            spine.restore_budget(&installation, &budget).await
+            queue.restore_budget(&installation, &budget).await
         } else {
-            spine.set_budget(&installation, &budget).await
+            queue.set_budget(&installation, &budget).await
         };
         match result {
             Ok(()) => written = true,
@@ -164,21 +164,21 @@ async fn remind(spine: Spine, installation: InstallationId, budget: BudgetSettin
 ///
 /// # Errors
 /// When the queue cannot be asked.
-pub async fn resting(spine: &Spine, installation: &InstallationId) -> Result<bool, QueueError> {
+pub async fn resting(queue: &Queue, installation: &InstallationId) -> Result<bool, QueueError> {
     let wanted = Scope::Installation(installation.clone());
-    Ok(spine.pauses().await?.iter().any(|paused| paused.scope == wanted))
+    Ok(queue.pauses().await?.iter().any(|paused| paused.scope == wanted))
 }
 
 /// Every installation of whose GitHub nothing may be asked now.
 ///
 /// # Errors
 /// When the queue cannot be asked.
-pub async fn all_resting(spine: &Spine) -> Result<Vec<InstallationId>, QueueError> {
+pub async fn all_resting(queue: &Queue) -> Result<Vec<InstallationId>, QueueError> {
     let of = |paused: Paused| match paused.scope {
         Scope::Installation(installation) => Some(installation),
         Scope::Lane(_) => None,
     };
-    Ok(spine.pauses().await?.into_iter().filter_map(of).collect())
+    Ok(queue.pauses().await?.into_iter().filter_map(of).collect())
 }
 
 /// Whether GitHub told us to ask nothing now. Unlike [`resting`], a suspended installation does not count: the App
@@ -186,16 +186,16 @@ pub async fn all_resting(spine: &Spine) -> Result<Vec<InstallationId>, QueueErro
 ///
 /// # Errors
 /// When the queue cannot be asked.
-pub async fn limited(spine: &Spine, installation: &InstallationId) -> Result<bool, QueueError> {
-    Ok(told_to_wait(spine, installation).await?.is_some())
+pub async fn limited(queue: &Queue, installation: &InstallationId) -> Result<bool, QueueError> {
+    Ok(told_to_wait(queue, installation).await?.is_some())
 }
 
 /// How long GitHub still wants nothing to be asked; a person's pause does not count.
 pub(crate) async fn told_to_wait(
-    spine: &Spine,
+    queue: &Queue,
     installation: &InstallationId,
 ) -> Result<Option<Duration>, QueueError> {
     let wanted = Scope::Installation(installation.clone());
     let holds = |one: &&Paused| one.scope == wanted && one.pause.reason != Reason::Admin;
-    Ok(spine.pauses().await?.iter().filter(holds).map(|one| one.pause.left).max())
+    Ok(queue.pauses().await?.iter().filter(holds).map(|one| one.pause.left).max())
 }

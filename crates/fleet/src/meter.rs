@@ -6,7 +6,7 @@ use domain::{InstallationId, JobId, Lane};
 use github::{Answer, Gate, GateFuture, Observer};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use http::Method;
-use queue::{BudgetSettings, End, Health, Observation, Paid, Permit, Reason, Spine};
+use queue::{Availability, BudgetSettings, End, Observation, Permit, Prepaid, Queue, Reason};
 use tokio::{sync::mpsc, time::Instant};
 
 use crate::{endpoints, paid, told::Told, told_to_wait};
@@ -29,7 +29,7 @@ const SUSPENDED: Duration = Duration::from_mins(2);
 
 /// Asks before and hears after each request.
 pub(crate) struct Meter {
-    spine: Spine,
+    queue: Queue,
     installation: InstallationId,
     smoother: Option<DefaultDirectRateLimiter>,
     told: Arc<Told>,
@@ -38,7 +38,7 @@ pub(crate) struct Meter {
 
 /// What the end of a request says of the installation.
 struct News {
-    health: Option<Health>,
+    health: Option<Availability>,
     window: Option<Observation>,
     /// GitHub has suspended the installation.
     suspended: bool,
@@ -49,12 +49,12 @@ struct News {
 }
 
 impl Meter {
-    pub(crate) fn start(spine: &Spine, installation: &InstallationId, budget: &BudgetSettings) -> Self {
+    pub(crate) fn start(queue: &Queue, installation: &InstallationId, budget: &BudgetSettings) -> Self {
         let (heard, news) = mpsc::channel(BACKLOG);
         let told = Arc::new(Told::default());
-        tokio::spawn(take_in(spine.clone(), installation.clone(), told.clone(), news));
+        tokio::spawn(take_in(queue.clone(), installation.clone(), told.clone(), news));
         Self {
-            spine: spine.clone(),
+            queue: queue.clone(),
             installation: installation.clone(),
             smoother: budget.enabled.then(|| RateLimiter::direct(Quota::per_second(SMOOTH))),
             told,
@@ -71,9 +71,9 @@ impl Meter {
         // What takes away may use what is kept back for it, the looks that must come before included.
         call.urgent |= held.is_some_and(|held| held.lane == Lane::Deprovision);
         let paid = match held {
-            Some(held) if paid::spend(call.endpoint) => Paid::This { ago: held.since.elapsed() },
-            Some(_) if call.write && paid::owes_a_write() => Paid::Another,
-            _ => Paid::Nothing,
+            Some(held) if paid::spend(call.endpoint) => Prepaid::ThisCall { ago: held.since.elapsed() },
+            Some(_) if call.write && paid::owes_a_write() => Prepaid::OtherWrite,
+            _ => Prepaid::None,
         };
         // Before the permit: what was permitted is sent at once.
         if let Some(smoother) = &self.smoother {
@@ -83,9 +83,9 @@ impl Meter {
         let permitted = self.permit(&call, held.map(|held| (held.job, paid))).await;
         unsent.endpoint = None;
         match (&permitted, paid) {
-            (Err(_), Paid::This { .. }) => paid::restore(),
-            (Ok(()), Paid::This { .. }) => paid::send(),
-            (Ok(()), Paid::Another) => paid::swap(),
+            (Err(_), Prepaid::ThisCall { .. }) => paid::restore(),
+            (Ok(()), Prepaid::ThisCall { .. }) => paid::send(),
+            (Ok(()), Prepaid::OtherWrite) => paid::swap(),
             _ => {}
         }
         permitted
@@ -94,22 +94,22 @@ impl Meter {
     /// What the App asks as itself is nobody's budget, but a pause that GitHub gave cause for holds it as well. A queue that
     /// is away holds nothing up: a token may be needed to do what was paid for.
     async fn heed(&self) -> Result<(), Duration> {
-        let left = told_to_wait(&self.spine, &self.installation).await.unwrap_or_default();
+        let left = told_to_wait(&self.queue, &self.installation).await.unwrap_or_default();
         left.map_or(Ok(()), Err)
     }
 
     /// Waits a moment for the budget, once; longer than that the job goes back to the queue.
-    async fn permit(&self, call: &queue::Call, of: Option<(JobId, Paid)>) -> Result<(), Duration> {
+    async fn permit(&self, call: &queue::Call, of: Option<(JobId, Prepaid)>) -> Result<(), Duration> {
         let ask = || async {
             let asked = match of {
-                Some(job) => self.spine.permit_job(&self.installation, call, job).await,
-                None => self.spine.permit(&self.installation, call).await,
+                Some(job) => self.queue.permit_job(&self.installation, call, job).await,
+                None => self.queue.permit(&self.installation, call).await,
             };
             match asked {
-                Ok(Permit::Go) => Ok(()),
+                Ok(Permit::Granted) => Ok(()),
                 Ok(Permit::Wait(wait)) => Err(wait),
                 // What a claim saw and paid for just now still holds.
-                Err(_) if matches!(of, Some((_, Paid::This { ago })) if ago <= MOMENT) => Ok(()),
+                Err(_) if matches!(of, Some((_, Prepaid::ThisCall { ago })) if ago <= MOMENT) => Ok(()),
                 Err(error) => {
                     tracing::warn!(%error, "the budget cannot be asked");
                     Err(BLIND)
@@ -168,10 +168,10 @@ impl Observer for Meter {
         // Of what is not counted with the installation's requests, an outage alone says something of it.
         let apart = endpoints::as_app(answer.operation);
         let health = match answer.status {
-            None | Some(500..) => Some(Health::Bad),
+            None | Some(500..) => Some(Availability::Bad),
             Some(_) if apart => None,
             Some(_) if answer.limit.is_some() => None,
-            Some(_) => Some(Health::Good),
+            Some(_) => Some(Availability::Good),
         };
         let endpoint = endpoints::call(answer.operation).endpoint;
         // Who is not known is counted by address: such headers speak of another window.
@@ -204,29 +204,29 @@ impl Observer for Meter {
 /// Takes answers in, in their order: a limit before all else, since every other news may end a probe; then bad news, then
 /// the window, good news last.
 async fn take_in(
-    spine: Spine,
+    queue: Queue,
     installation: InstallationId,
     told: Arc<Told>,
     mut news: mpsc::Receiver<News>,
 ) {
     while let Some(News { health, mut window, suspended, end, at }) = news.recv().await {
-        told.share(&spine, &installation).await;
+        told.share(&queue, &installation).await;
         let told = async {
             if suspended {
-                spine.pause(&installation, SUSPENDED, Reason::Admin).await?;
+                queue.pause(&installation, SUSPENDED, Reason::Admin).await?;
             }
-            if health == Some(Health::Bad) {
-                spine.outcome(&installation, Health::Bad).await?;
+            if health == Some(Availability::Bad) {
+                queue.record_outcome(&installation, Availability::Bad).await?;
             }
             if let Some(window) = &mut window {
                 window.reset_in = window.reset_in.saturating_sub(at.elapsed());
-                spine.observe(&installation, window).await?;
+                queue.observe(&installation, window).await?;
             }
             if let Some((endpoint, end)) = end {
-                spine.end_request(&installation, endpoint, end).await?;
+                queue.end_request(&installation, endpoint, end).await?;
             }
-            if health == Some(Health::Good) {
-                spine.outcome(&installation, Health::Good).await?;
+            if health == Some(Availability::Good) {
+                queue.record_outcome(&installation, Availability::Good).await?;
             }
             Ok::<(), queue::QueueError>(())
         };

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use domain::{JobId, Lane};
-use queue::Prepaid;
+use queue::PrepaidRequest;
 use tokio::time::Instant;
 
 use crate::endpoints;
@@ -21,7 +21,7 @@ pub struct Held {
 
 struct Running {
     held: Held,
-    prepaid: Prepaid,
+    prepaid: PrepaidRequest,
     paid: Cell<Option<&'static str>>,
 }
 
@@ -31,11 +31,11 @@ tokio::task_local! {
 
 /// Runs a claimed job: the first request to the endpoint of its lane was paid for by the claim.
 pub async fn paid<T>(held: Held, job: impl Future<Output = T>) -> T {
-    paid_by(Prepaid::default(), held, job).await
+    paid_by(PrepaidRequest::default(), held, job).await
 }
 
 /// As [`paid`]; `prepaid` learns whether that request was made.
-pub async fn paid_by<T>(prepaid: Prepaid, held: Held, job: impl Future<Output = T>) -> T {
+pub async fn paid_by<T>(prepaid: PrepaidRequest, held: Held, job: impl Future<Output = T>) -> T {
     prepaid.mark_unused();
     let paid = Cell::new(Some(endpoints::prepaid(held.lane)));
     RUNNING.scope(Running { held, prepaid, paid }, job).await

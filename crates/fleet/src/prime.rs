@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use domain::InstallationId;
 use github::{GitHub, GitHubError, RateHeaders};
-use queue::{Observation, QueueError, Spine};
+use queue::{Observation, Queue, QueueError};
 
 use crate::{Fleet, REMIND};
 
@@ -23,10 +23,10 @@ impl Fleet {
     /// Asks every GitHub that limits requests for what is left of its windows, unless a process of this deployment has done
     /// so already. However many processes start at once, one asks. Answers how many installations it asked for; what
     /// fails is logged, and the first answer of a job tells the same.
-    pub async fn prime(&self, spine: &Spine) -> usize {
+    pub async fn prime(&self, queue: &Queue) -> usize {
         let all = self.0.iter().filter(|(_, member)| member.limited);
         let asked = all.map(|(installation, member)| async move {
-            match one(spine, installation, &member.github).await {
+            match one(queue, installation, &member.github).await {
                 Ok(asked) => usize::from(asked),
                 // Told to wait: whoever waits learns the same from the first answer after it.
                 Err(Unprimed::GitHub(GitHubError::Held { .. })) => 0,
@@ -40,9 +40,9 @@ impl Fleet {
     }
 
     /// The same again and again, for the windows a lost queue has forgotten. Never ends.
-    pub async fn keep_primed(self, spine: Spine) {
+    pub async fn keep_primed(self, queue: Queue) {
         loop {
-            self.prime(&spine).await;
+            self.prime(&queue).await;
             tokio::time::sleep(REMIND).await;
         }
     }
@@ -57,16 +57,16 @@ enum Unprimed {
     GitHub(#[from] GitHubError),
 }
 
-async fn one(spine: &Spine, installation: &InstallationId, github: &GitHub) -> Result<bool, Unprimed> {
+async fn one(queue: &Queue, installation: &InstallationId, github: &GitHub) -> Result<bool, Unprimed> {
     let mark = format!("primed:{installation}");
-    if spine.shared_get(&mark).await?.is_some() {
+    if queue.shared_get(&mark).await?.is_some() {
         return Ok(false);
     }
-    if spine.shared_lock(&mark, LOCK).await?.is_none() {
+    if queue.shared_lock(&mark, LOCK).await?.is_none() {
         // Whoever asks is told for all; a failure there is nobody's reason to wait for long.
         for _ in 0..LOOKS {
             tokio::time::sleep(LOOK).await;
-            if spine.shared_get(&mark).await?.is_some() {
+            if queue.shared_get(&mark).await?.is_some() {
                 break;
             }
         }
@@ -75,13 +75,13 @@ async fn one(spine: &Spine, installation: &InstallationId, github: &GitHub) -> R
     // A failure leaves the lock to run out, so that not every process tries at once.
     let windows = github.rate_limit().await?;
     // GitHub Enterprise Server answers 404 where its limits are off.
-    if windows.is_empty() && spine.set_unlimited(installation).await? {
+    if windows.is_empty() && queue.set_unlimited(installation).await? {
         tracing::info!(%installation, "this GitHub limits no requests; they are sent without a budget");
     }
     for window in windows.iter().filter(|window| RESOURCES.contains(&window.resource.as_str())) {
-        spine.observe(installation, &observation(window, github.now())).await?;
+        queue.observe(installation, &observation(window, github.now())).await?;
     }
-    spine.shared_put(&mark, b"1", KEEP).await?;
+    queue.shared_put(&mark, b"1", KEEP).await?;
     Ok(true)
 }
 

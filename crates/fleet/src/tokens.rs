@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use domain::{InstallationId, KeyRing, Sealed, Secret};
 use github::{Fit, StoredToken, TokenFuture, TokenStore};
-use queue::{LockToken, Spine};
+use queue::{LockToken, Queue};
 use serde::{Deserialize, Serialize};
 use tokio::{
     sync::Mutex,
@@ -26,7 +26,7 @@ const KEEP: Duration = Duration::from_mins(55);
 
 /// The shared place. Away or broken, it is as good as empty: a token can always be minted. Without keys nothing is shared.
 pub(crate) struct SharedTokens {
-    spine: Spine,
+    queue: Queue,
     /// Ours: ids of GitHub's are unique on one GitHub only.
     id: InstallationId,
     keys: Option<KeyRing>,
@@ -55,8 +55,8 @@ struct Kept {
 }
 
 impl SharedTokens {
-    pub(crate) fn new(spine: &Spine, keys: Option<&KeyRing>, id: &InstallationId) -> Self {
-        Self { spine: spine.clone(), id: id.clone(), keys: keys.cloned(), lock: Mutex::default() }
+    pub(crate) fn new(queue: &Queue, keys: Option<&KeyRing>, id: &InstallationId) -> Self {
+        Self { queue: queue.clone(), id: id.clone(), keys: keys.cloned(), lock: Mutex::default() }
     }
 
     fn name(&self, installation: u64) -> String {
@@ -74,7 +74,7 @@ impl SharedTokens {
 
     async fn read(&self, installation: u64) -> Option<StoredToken> {
         let keys = self.keys.as_ref()?;
-        let bytes = self.spine.shared_get(&self.name(installation)).await.ok()??;
+        let bytes = self.queue.shared_get(&self.name(installation)).await.ok()??;
         let kept: Kept = serde_json::from_slice(&bytes).ok()?;
         let sealed =
             Sealed { key_id: kept.key_id, wrapped_key: kept.wrapped_key, ciphertext: kept.ciphertext };
@@ -91,10 +91,10 @@ impl SharedTokens {
             if let Some(token) = self.read(installation).await.filter(fit) {
                 return Some(token);
             }
-            match self.spine.shared_lock(&self.mint(installation), LOCK).await {
+            match self.queue.shared_lock(&self.mint(installation), LOCK).await {
                 Ok(Some(token)) => {
                     let renewal =
-                        tokio::spawn(renew(self.spine.clone(), self.mint(installation), token.clone()));
+                        tokio::spawn(renew(self.queue.clone(), self.mint(installation), token.clone()));
                     *self.lock.lock().await = Some(MintLock { token, renewal });
                     // Minted between the look and the lock?
                     let token = self.read(installation).await.filter(fit);
@@ -111,7 +111,7 @@ impl SharedTokens {
 
     async fn keep(&self, installation: u64, token: &StoredToken) {
         if let Some(bytes) = self.seal(installation, token)
-            && let Err(error) = self.spine.shared_put(&self.name(installation), &bytes, KEEP).await
+            && let Err(error) = self.queue.shared_put(&self.name(installation), &bytes, KEEP).await
         {
             tracing::debug!(%error, "a token could not be shared");
         }
@@ -122,7 +122,7 @@ impl SharedTokens {
     async fn unlock(&self, installation: u64) {
         if let Some(lock) = self.lock.lock().await.take() {
             // Run out or away: it ends by itself.
-            let _ = self.spine.shared_unlock(&self.mint(installation), &lock.token).await;
+            let _ = self.queue.shared_unlock(&self.mint(installation), &lock.token).await;
         }
     }
 
@@ -135,12 +135,12 @@ impl SharedTokens {
 }
 
 /// Renews the lock of a mint that is under way, for as long as a mint may take.
-async fn renew(spine: Spine, name: String, token: LockToken) {
+async fn renew(queue: Queue, name: String, token: LockToken) {
     let until = Instant::now() + LONGEST_MINT;
     while Instant::now() + LOCK < until {
         sleep(RENEW).await;
         // Run out: another process mints. A queue that is away may be back the next time.
-        if matches!(spine.shared_renew(&name, &token, LOCK).await, Ok(false)) {
+        if matches!(queue.shared_renew(&name, &token, LOCK).await, Ok(false)) {
             return;
         }
     }

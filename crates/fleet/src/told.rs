@@ -7,7 +7,7 @@ use std::{
 
 use domain::InstallationId;
 use github::LimitKind;
-use queue::{QueueError, Reason, Spine};
+use queue::{Queue, QueueError, Reason};
 use tokio::time::{Instant, sleep};
 
 /// How soon a pause is shared again that Redis did not take. Jobs that were limited wait longer than that.
@@ -42,11 +42,11 @@ impl Told {
     }
 
     /// Makes every worker of every process wait. Tries until Redis has taken every limit or it is over.
-    pub(crate) async fn share(&self, spine: &Spine, installation: &InstallationId) {
+    pub(crate) async fn share(&self, queue: &Queue, installation: &InstallationId) {
         let mut failed = false;
         while let Some(limit) = self.next() {
             let wait = limit.until - Instant::now();
-            match pause(spine, installation, limit.kind, wait).await {
+            match pause(queue, installation, limit.kind, wait).await {
                 Ok(()) => {
                     let (wait_s, kind) = (wait.as_secs(), limit.kind);
                     tracing::warn!(%installation, wait_s, ?kind, "GitHub told us to wait");
@@ -75,15 +75,15 @@ impl Told {
 }
 
 async fn pause(
-    spine: &Spine,
+    queue: &Queue,
     installation: &InstallationId,
     kind: LimitKind,
     wait: Duration,
 ) -> Result<(), QueueError> {
     match kind {
-        LimitKind::Primary => spine.pause(installation, wait, Reason::Budget).await.map(drop),
-        LimitKind::Secondary => spine.slow_down(installation, wait).await.map(drop),
-        LimitKind::Outage => spine.pause(installation, wait, Reason::GithubOutage).await.map(drop),
+        LimitKind::Primary => queue.pause(installation, wait, Reason::Budget).await.map(drop),
+        LimitKind::Secondary => queue.slow_down(installation, wait).await.map(drop),
+        LimitKind::Outage => queue.pause(installation, wait, Reason::GithubOutage).await.map(drop),
     }
 }
 

@@ -86,7 +86,7 @@ impl Operations<'_> {
             record(&mut tx, admin, ("client.update", &after), (&revoked, details)).await?;
         }
         tx.commit().await?;
-        revoked.publish(self.spine).await;
+        revoked.publish(self.queue).await;
         Ok(after)
     }
 
@@ -110,7 +110,7 @@ impl Operations<'_> {
         extend(&mut details, comment(reason));
         record(&mut tx, admin, ("client.delete", &client), (&revoked, details)).await?;
         tx.commit().await?;
-        revoked.publish(self.spine).await;
+        revoked.publish(self.queue).await;
         Ok(())
     }
 }

@@ -96,10 +96,10 @@ impl Operations<'_> {
         }
         tx.audit().write(&by.entry(EVENT).about_job(job)).await?;
         tx.commit().await?;
-        if let Err(error) = self.spine.cancel(job.id).await {
+        if let Err(error) = self.queue.cancel(job.id).await {
             tracing::warn!(job = %job.id, %error, "the queue is away; its copy of a cancelled job goes when it is claimed");
         }
-        if let Err(error) = self.spine.announce(job.id, job.state.as_str()).await {
+        if let Err(error) = self.queue.announce(job.id, job.state.as_str()).await {
             tracing::debug!(job = %job.id, %error, "not announced; waiting requests will see it at their next poll");
         }
         Ok(())

@@ -34,21 +34,21 @@ pub use turns::{Bounds, Taken, Turns};
 pub use users::{MAX_SUBJECT_BYTES, UserChange, check_user_draft, invite_first_admin, make_admin};
 pub use validate::{check_text, is_email, settle};
 
-use queue::Spine;
+use queue::Queue;
 use store::Store;
 
 /// The operations, on one database and one queue.
 #[derive(Clone, Copy, Debug)]
 pub struct Operations<'a> {
     store: &'a Store,
-    spine: &'a Spine,
+    queue: &'a Queue,
     refusals: Option<&'a dyn RefusalLimit>,
 }
 
 impl<'a> Operations<'a> {
-    /// Operations on `store`, whose jobs `spine` carries.
-    pub const fn new(store: &'a Store, spine: &'a Spine) -> Self {
-        Self { store, spine, refusals: None }
+    /// Operations on `store`, whose jobs `queue` carries.
+    pub const fn new(store: &'a Store, queue: &'a Queue) -> Self {
+        Self { store, queue, refusals: None }
     }
 
     /// With a bound on the refusals that are written down.

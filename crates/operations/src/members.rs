@@ -54,7 +54,7 @@ impl Operations<'_> {
         extend(&mut details, revoked.details());
         tx.audit().write(&admin.record("member.remove", Some(team), details)).await?;
         tx.commit().await?;
-        revoked.publish(self.spine).await;
+        revoked.publish(self.queue).await;
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 //! until the next sweep, it never loses one.
 
 use domain::{Job, JobKind, Problem, ProblemCode, Team, whole_seconds};
-use queue::{Prospect, Spine, Ticket};
+use queue::{ProspectiveJob, Queue, Ticket};
 
 /// Most jobs one team may have waiting.
 const MOST_WAITING: u64 = 20_000;
@@ -14,21 +14,21 @@ const MOST_WAITING: u64 = 20_000;
 ///
 /// # Errors
 /// `team_backlog` when others could still start in time, else `service_backlog`.
-pub(crate) async fn foresee(spine: &Spine, team: &Team, kind: JobKind) -> Result<u64, Problem> {
-    let prospect = Prospect {
+pub(crate) async fn foresee(queue: &Queue, team: &Team, kind: JobKind) -> Result<u64, Problem> {
+    let prospect = ProspectiveJob {
         installation: team.installation.clone(),
         lane: kind.lane(),
         team: Some(team.id),
         weight: team.weight,
         cost: kind.cost(),
     };
-    let Ok(forecast) = spine.forecast(&prospect).await else { return Ok(1) };
+    let Ok(forecast) = queue.forecast(&prospect).await else { return Ok(1) };
     let patience = kind.patience().to_std().unwrap_or_default();
     if forecast.team_waiting < MOST_WAITING && forecast.starts_in < patience {
         return Ok(whole_seconds(forecast.starts_in));
     }
-    let stranger = Prospect { team: None, ..prospect };
-    let others = spine.forecast(&stranger).await.map_or(patience, |others| others.starts_in);
+    let stranger = ProspectiveJob { team: None, ..prospect };
+    let others = queue.forecast(&stranger).await.map_or(patience, |others| others.starts_in);
     let wait = whole_seconds(forecast.starts_in.saturating_sub(patience));
     Err(if others < patience {
         let detail = format!(
@@ -43,8 +43,8 @@ pub(crate) async fn foresee(spine: &Spine, team: &Team, kind: JobKind) -> Result
 }
 
 /// Puts a committed job on its way; one that is on it already, and urgent by now, comes to the front.
-pub(crate) async fn enqueue(spine: &Spine, job: &Job, weight: f64) {
-    if let Err(error) = spine.enqueue(&[Ticket::for_job(job, weight)]).await {
+pub(crate) async fn enqueue(queue: &Queue, job: &Job, weight: f64) {
+    if let Err(error) = queue.enqueue(&[Ticket::for_job(job, weight)]).await {
         tracing::warn!(job = %job.id, %error, "the queue is away; the job waits for the next sweep");
     }
 }

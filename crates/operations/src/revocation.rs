@@ -3,7 +3,7 @@
 
 use domain::{Job, JobId, JobKind, JobParams, JobState, Leftover, Problem, Removal, Requester, TeamId};
 use futures::{StreamExt, stream};
-use queue::{Spine, Ticket};
+use queue::{Queue, Ticket};
 use serde_json::{Value, json};
 use store::{NewJob, RevokedAccess, Tx, UnreadRunner};
 
@@ -111,7 +111,7 @@ impl Operations<'_> {
         tx.audit().write(&admin.record("credential.shred", None, details)).await?;
         tx.commit().await?;
         let count = revoked.shredded;
-        revoked.publish(self.spine).await;
+        revoked.publish(self.queue).await;
         Ok(count)
     }
 }
@@ -166,15 +166,15 @@ impl Revoked {
 
     /// Tells the queue, once the transaction is committed. Without it everything still happens: workers and waiting
     /// requests read the rows, and the sweep puts the removals into the queue.
-    pub(crate) async fn publish(self, spine: &Spine) {
+    pub(crate) async fn publish(self, queue: &Queue) {
         if let Some(subject) = &self.access
-            && let Err(error) = spine.announce_access(subject).await
+            && let Err(error) = queue.announce_access(subject).await
         {
             tracing::warn!(%error, "the queue is unavailable; streams ask for their rights within half a minute");
         }
         let news = self.cancelled.into_iter().map(|job| async move {
-            spine.cancel(job).await?;
-            spine.announce(job, JobState::Cancelled.as_str()).await
+            queue.cancel(job).await?;
+            queue.announce(job, JobState::Cancelled.as_str()).await
         });
         let mut news = stream::iter(news).buffer_unordered(CONCURRENT_NEWS);
         while let Some(told) = news.next().await {
@@ -185,7 +185,7 @@ impl Revoked {
         }
         drop(news);
         let tickets: Vec<Ticket> = self.removals.iter().map(|job| Ticket::for_job(job, 1.0)).collect();
-        if let Err(error) = spine.enqueue(&tickets).await {
+        if let Err(error) = queue.enqueue(&tickets).await {
             tracing::warn!(%error, "the queue is unavailable; the removals wait for the next sweep");
         }
     }

@@ -137,7 +137,7 @@ impl Operations<'_> {
         }
         let team = get(&mut tx, id).await?;
         tx.commit().await?;
-        revoked.publish(self.spine).await;
+        revoked.publish(self.queue).await;
         Ok(team)
     }
 }

@@ -190,7 +190,7 @@ impl Operations<'_> {
             tx.audit().write(&admin.record(purpose.event_type, None, details)).await?;
         }
         tx.commit().await?;
-        revoked.publish(self.spine).await;
+        revoked.publish(self.queue).await;
         Ok(after)
     }
 }

@@ -14,11 +14,11 @@ if window and counted then
   window.told, window.taken = math.max(window.told - 1, 0), true
 end
 if room <= 0 and room_in(B, resource) > room then
-  ring()
+  wake_one()
 end
 if left and get(B, 'pp') and not get(B, 'pj') then
   put(B, 'pp', false)
-  ring()
+  wake_one()
 end
 store_budget(B)
 heard_of(inst)

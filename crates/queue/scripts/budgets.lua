@@ -38,7 +38,7 @@ local function spent(B, window, resource)
 end
 
 local function breaker(B, inst)
-  local ms = math.max(tonumber(redis.call('HGET', P .. 'p', 'i:' .. inst .. ':github_outage') or '0') - now, 0)
+  local ms = math.max(tonumber(redis.call('HGET', P .. 'pauses', 'i:' .. inst .. ':github_outage') or '0') - now, 0)
   if not get(B, 'bo') then
     return 'closed', ms
   end
@@ -48,9 +48,9 @@ end
 local function view(inst)
   local running, windows, points = 0, {}, {}
   for _, lane in ipairs(LANES) do
-    running = running + redis.call('ZCARD', key('l', inst, lane))
+    running = running + redis.call('ZCARD', key('leased', inst, lane))
   end
-  local fields = redis.call('HKEYS', P .. 'g:' .. inst)
+  local fields = redis.call('HKEYS', P .. 'limits:' .. inst)
   fields[#fields + 1] = 'n'
   local B = load_budget(inst, fields)
   for _, field in ipairs(fields) do

@@ -12,8 +12,8 @@ if h[3] == 'l' then
   return 'leased'
 end
 leave_ready({ id }, h[1], h[2])
-redis.call('ZREM', key('d', h[1], h[2]), id)
-if redis.call('ZREM', key('s', h[1], h[2]) .. ':' .. h[4], id) == 1 then
+redis.call('ZREM', key('delayed', h[1], h[2]), id)
+if redis.call('ZREM', key('aside', h[1], h[2]) .. ':' .. h[4], id) == 1 then
   count(h[1], 'a:', h[4], -1)
 end
 count(h[1], 'w:', h[4], -1)

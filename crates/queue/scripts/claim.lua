@@ -42,7 +42,7 @@ end
 -- 0 The answer to this very request was lost on its way: give it again. An older request comes late: its asker
 -- has gone on, and nobody would run what it took.
 local function repeated()
-  local last = redis.call('GET', P .. 'c:' .. claimer)
+  local last = redis.call('GET', P .. 'claim:' .. claimer)
   local asked = last and string.match(last, '^%d+')
   if not asked or tonumber(asked) < tonumber(request) then
     return nil
@@ -63,11 +63,11 @@ end
 local pauses, sites = {}, {}
 local moved = {} -- jobs that this claim leased, set aside or dropped
 local function load_pauses()
-  local flat = redis.call('HGETALL', P .. 'p')
+  local flat = redis.call('HGETALL', P .. 'pauses')
   for at = 1, #flat, 2 do
     local until_ms = tonumber(flat[at + 1])
     if until_ms <= now then
-      redis.call('HDEL', P .. 'p', flat[at])
+      redis.call('HDEL', P .. 'pauses', flat[at])
     else
       local scope = string.match(flat[at], '^i:[^:]+') or flat[at]
       pauses[scope] = math.max(pauses[scope] or 0, until_ms)
@@ -93,13 +93,13 @@ end
 local function return_jobs(inst)
   local running = 0
   for _, lane in ipairs(LANES) do
-    local leases = redis.call('ZCARD', key('l', inst, lane))
+    local leases = redis.call('ZCARD', key('leased', inst, lane))
     if leases > 0 then
       running = running + leases - take_back(inst, lane)
     end
   end
-  local delayed = redis.call('EXISTS', key('d', inst, 'provision'), key('d', inst, 'deprovision'),
-    key('d', inst, 'drift')) > 0
+  local delayed = redis.call('EXISTS', key('delayed', inst, 'provision'), key('delayed', inst, 'deprovision'),
+    key('delayed', inst, 'drift')) > 0
   if delayed then
     for _, lane in ipairs(LANES) do
       promote(inst, lane)
@@ -110,7 +110,7 @@ end
 
 -- The first jobs of a lane by rank: all that this claim may take, and one more to know of it.
 local function read_ready(inst, lane)
-  return { ids = redis.call('ZRANGE', key('r', inst, lane), 0, want), at = 1 }
+  return { ids = redis.call('ZRANGE', key('ready', inst, lane), 0, want), at = 1 }
 end
 
 -- Takes the leased jobs out of their lane, all at once.
@@ -124,7 +124,7 @@ local function store_leases(site, lane)
     leases[2 * n - 1], leases[2 * n] = now + lease, id
   end
   leave_ready(ids, site.inst, lane)
-  redis.call('ZADD', key('l', site.inst, lane), unpack(leases))
+  redis.call('ZADD', key('leased', site.inst, lane), unpack(leases))
   site.leased[lane] = nil
 end
 
@@ -148,7 +148,7 @@ end
 -- The clocks and the budget of one installation, read once and written once per claim.
 local function load_site(inst)
   local running, delayed = return_jobs(inst)
-  local h = redis.call('HMGET', P .. 'm:' .. inst, 'v', 'k:provision', 'k:deprovision', 'k:drift',
+  local h = redis.call('HMGET', P .. 'clocks:' .. inst, 'v', 'k:provision', 'k:deprovision', 'k:drift',
     'v:provision', 'v:deprovision', 'v:drift', 'f')
   if h[8] and tonumber(h[8]) <= now then
     bring_back(inst)
@@ -169,7 +169,7 @@ end
 
 -- Entries at or below the clock say nothing. They are few, so some of the claims remove them.
 local function forget_teams(site, lane)
-  for _, teams in ipairs({ key('t', site.inst, lane), key('e', site.inst, lane) }) do
+  for _, teams in ipairs({ key('teams', site.inst, lane), key('overdue_teams', site.inst, lane) }) do
     local past = redis.call('ZRANGEBYSCORE', teams, '-inf', site.clock[lane], 'LIMIT', 0, 64 * TIDY)
     if #past > 0 then
       redis.call('ZREM', teams, unpack(past))
@@ -188,7 +188,7 @@ local function store_site(site)
       forget_teams(site, lane)
     end
   end
-  redis.call('HSET', P .. 'm:' .. site.inst, unpack(clocks))
+  redis.call('HSET', P .. 'clocks:' .. site.inst, unpack(clocks))
   store_budget(site.budget)
 end
 
@@ -214,7 +214,7 @@ end
 
 -- Whether a job of the team went first whose turn has not come yet. Until it has, the team's others keep to their turn.
 local function is_ahead(site, lane, team)
-  local rank = redis.call('ZSCORE', key('e', site.inst, lane), team)
+  local rank = redis.call('ZSCORE', key('overdue_teams', site.inst, lane), team)
   return rank and tonumber(rank) > site.clock[lane]
 end
 
@@ -224,7 +224,7 @@ local function first_job(site, lane)
     return lowest_rank(site, lane), false
   end
   store_leases(site, lane)
-  local ahead, ids = {}, redis.call('ZRANGEBYSCORE', key('h', site.inst, lane), '-inf', now, 'LIMIT', 0, OVERDUE)
+  local ahead, ids = {}, redis.call('ZRANGEBYSCORE', key('overdue', site.inst, lane), '-inf', now, 'LIMIT', 0, OVERDUE)
   site.overdue[lane] = #ids > 0
   for _, id in ipairs(ids) do
     local team = redis.call('HGET', job_key(id), 't')
@@ -247,7 +247,7 @@ local function runs_enough(site, team)
   if not site.teams[team] then
     -- What this claim leased of it already is written last.
     local leased = counts[site.inst] and counts[site.inst]['r:' .. team] or 0
-    site.teams[team] = leased + tonumber(redis.call('HGET', P .. 'y:' .. site.inst, 'r:' .. team) or '0')
+    site.teams[team] = leased + tonumber(redis.call('HGET', P .. 'counts:' .. site.inst, 'r:' .. team) or '0')
   end
   return site.teams[team] >= site.budget.team
 end
@@ -259,10 +259,10 @@ local function spends_enough(site, lane, team, weight)
     return false
   end
   local due = math.ceil(now + ms)
-  redis.call('ZADD', P .. 'f:' .. site.inst, 'NX', due, team)
+  redis.call('ZADD', P .. 'capped:' .. site.inst, 'NX', due, team)
   if site.back <= now or due < site.back then
     site.back = due
-    redis.call('HSET', P .. 'm:' .. site.inst, 'f', due)
+    redis.call('HSET', P .. 'clocks:' .. site.inst, 'f', due)
   end
   sooner(ms)
   return true
@@ -311,7 +311,7 @@ local function charge(site, turn, job, overdue, weight)
   if not overdue then
     site.clock[turn.lane] = math.max(site.clock[turn.lane], rank)
   elseif rank > site.clock[turn.lane] then
-    redis.call('ZADD', key('e', site.inst, turn.lane), rank, job[10])
+    redis.call('ZADD', key('overdue_teams', site.inst, turn.lane), rank, job[10])
   end
 end
 
@@ -353,25 +353,25 @@ end
 local function next_event(inst)
   local keys = {}
   for _, lane in ipairs(LANES) do
-    for _, kind in ipairs({ 'd', 'l' }) do
+    for _, kind in ipairs({ 'delayed', 'leased' }) do
       local first = redis.call('ZRANGE', key(kind, inst, lane), 0, 0, 'WITHSCORES')
       if first[2] then
         sooner(tonumber(first[2]) - now)
       end
       keys[#keys + 1] = key(kind, inst, lane)
     end
-    keys[#keys + 1] = key('r', inst, lane)
+    keys[#keys + 1] = key('ready', inst, lane)
   end
-  local back = redis.call('ZRANGE', P .. 'f:' .. inst, 0, 0, 'WITHSCORES')
+  local back = redis.call('ZRANGE', P .. 'capped:' .. inst, 0, 0, 'WITHSCORES')
   if back[2] then
     sooner(tonumber(back[2]) - now)
-    keys[#keys + 1] = P .. 'f:' .. inst
+    keys[#keys + 1] = P .. 'capped:' .. inst
   end
   if redis.call('EXISTS', unpack(keys)) == 0 and not recount(inst) then
-    redis.call('ZREM', P .. 'i', inst)
-    redis.call('DEL', P .. 'm:' .. inst, P .. 'y:' .. inst)
+    redis.call('ZREM', P .. 'installations', inst)
+    redis.call('DEL', P .. 'clocks:' .. inst, P .. 'counts:' .. inst)
     for _, lane in ipairs(LANES) do
-      redis.call('DEL', key('t', inst, lane), key('e', inst, lane))
+      redis.call('DEL', key('teams', inst, lane), key('overdue_teams', inst, lane))
     end
   end
 end
@@ -384,7 +384,7 @@ local function more_to_come()
     end
     for _, lane in ipairs(LANES) do
       if (lowest_rank(site, lane) and admit(site, lane) <= 1000)
-        or site.delayed and redis.call('EXISTS', key('d', site.inst, lane)) == 1 then
+        or site.delayed and redis.call('EXISTS', key('delayed', site.inst, lane)) == 1 then
         return true
       end
     end
@@ -397,7 +397,7 @@ if again then
   return { 0, again, 0 }
 end
 
-local names = redis.call('ZRANGE', P .. 'i', 0, INSTALLATIONS)
+local names = redis.call('ZRANGE', P .. 'installations', 0, INSTALLATIONS)
 local others = table.remove(names, INSTALLATIONS + 1) ~= nil
 if #names > 0 then
   load_pauses()
@@ -427,17 +427,17 @@ for _, site in ipairs(sites) do
   end
   -- One alone needs no turn.
   if (served or others) and #sites > 1 then
-    redis.call('ZADD', P .. 'i', 'XX', redis.call('INCR', P .. 'turn'), site.inst)
+    redis.call('ZADD', P .. 'installations', 'XX', redis.call('INCR', P .. 'turn'), site.inst)
   end
 end
 store_counts()
 if #jobs > 0 then
-  redis.call('SET', P .. 'c:' .. claimer, table.concat(kept, ' '), 'PX', lease)
+  redis.call('SET', P .. 'claim:' .. claimer, table.concat(kept, ' '), 'PX', lease)
 end
 if #jobs == want then
   -- More may be left, or fall due: the next worker looks, and so on until one goes empty.
   if more_to_come() then
-    ring()
+    wake_one()
   end
   wait = 0
 else

@@ -10,13 +10,13 @@
 -- Rank by start-time fair queueing: a team's next job starts where its last one ends, but never before the
 -- lane's clock, so idling earns no credit. An urgent job takes the clock itself and costs its team nothing.
 local function rank_of(inst, lane, team, price, urgent)
-  local clock = tonumber(redis.call('HGET', P .. 'm:' .. inst, 'k:' .. lane) or '0')
+  local clock = tonumber(redis.call('HGET', P .. 'clocks:' .. inst, 'k:' .. lane) or '0')
   if urgent then
     return clock
   end
-  local last = tonumber(redis.call('ZSCORE', key('t', inst, lane), team) or '0')
+  local last = tonumber(redis.call('ZSCORE', key('teams', inst, lane), team) or '0')
   local rank = math.max(clock, last) + price
-  redis.call('ZADD', key('t', inst, lane), rank, team)
+  redis.call('ZADD', key('teams', inst, lane), rank, team)
   return rank
 end
 
@@ -26,8 +26,8 @@ local function raise(id)
   local rank = rank_of(h[1], h[2], h[3], 0, true)
   if rank < tonumber(h[4]) then
     redis.call('HSET', job_key(id), 'k', rank)
-    redis.call('ZADD', key('r', h[1], h[2]), 'XX', rank, id)
-    redis.call('ZADD', key('s', h[1], h[2]) .. ':' .. h[3], 'XX', rank, id)
+    redis.call('ZADD', key('ready', h[1], h[2]), 'XX', rank, id)
+    redis.call('ZADD', key('aside', h[1], h[2]) .. ':' .. h[3], 'XX', rank, id)
   end
 end
 
@@ -59,6 +59,6 @@ for at = 1, #ARGV, 10 do
 end
 store_counts()
 if alarm then
-  ring()
+  wake_one()
 end
 return placed

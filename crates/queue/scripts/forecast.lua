@@ -7,10 +7,10 @@ local inst, lane, team = ARGV[1], ARGV[2], ARGV[3]
 for n, name in ipairs(LANES) do
   SHARES[name] = tonumber(ARGV[5 + n])
 end
-local clock = tonumber(redis.call('HGET', P .. 'm:' .. inst, 'k:' .. lane) or '0')
-local last = tonumber(redis.call('ZSCORE', key('t', inst, lane), team) or '0')
+local clock = tonumber(redis.call('HGET', P .. 'clocks:' .. inst, 'k:' .. lane) or '0')
+local last = tonumber(redis.call('ZSCORE', key('teams', inst, lane), team) or '0')
 local rank = math.max(clock, last) + tonumber(ARGV[5]) / tonumber(ARGV[4])
-local ahead = redis.call('ZCOUNT', key('r', inst, lane), '-inf', rank)
-  + redis.call('ZCARD', key('s', inst, lane) .. ':' .. team)
+local ahead = redis.call('ZCOUNT', key('ready', inst, lane), '-inf', rank)
+  + redis.call('ZCARD', key('aside', inst, lane) .. ':' .. team)
 local starts, why, left = outlook(inst, lane, ahead)
-return { starts, tonumber(redis.call('HGET', P .. 'y:' .. inst, 'w:' .. team) or '0'), why, left }
+return { starts, tonumber(redis.call('HGET', P .. 'counts:' .. inst, 'w:' .. team) or '0'), why, left }

@@ -11,7 +11,7 @@ local limit, left, reset, mark = tonumber(ARGV[4]), tonumber(ARGV[5]), now + ton
 local SAME = 2 -- seconds; GitHub's machines do not agree on one
 local FOREIGN = 2 -- times less or more is the limit of somebody else
 local B = load_budget(inst, { 'pw', 'pp', 'bo', 'w:' .. resource, 'u:' .. resource, 'x:' .. endpoint })
-local known = get(B, 'w:' .. resource) or redis.call('HLEN', P .. 'g:' .. inst) < 256
+local known = get(B, 'w:' .. resource) or redis.call('HLEN', P .. 'limits:' .. inst) < 256
 local room = room_in(B, resource)
 if endpoint ~= '' then
   answered(B, endpoint)
@@ -46,7 +46,7 @@ if get(B, 'ul') then
   put(B, 'ul', false)
 end
 if room <= 0 and room_in(B, resource) > room then
-  ring()
+  wake_one()
 end
 -- An open breaker is closed by the outcome alone: 5xx answers have these headers too.
 if not get(B, 'bo') then

@@ -7,7 +7,7 @@ local inst, good = ARGV[1], ARGV[2] == '1'
 local B = load_budget(inst, { 'pw', 'pp', 'bo', 'ba' })
 local opened = tonumber(get(B, 'bo') or '0')
 local scope = 'i:' .. inst .. ':github_outage'
-local left = math.max(tonumber(redis.call('HGET', P .. 'p', scope) or '0') - now, 0)
+local left = math.max(tonumber(redis.call('HGET', P .. 'pauses', scope) or '0') - now, 0)
 
 local function open(ms)
   put(B, 'bo', ms)
@@ -44,7 +44,7 @@ if opened == 0 then
   elseif get(B, 'pp') then
     -- The probe failed, but not enough did: the next one goes.
     put(B, 'pp', false)
-    ring()
+    wake_one()
   end
 elseif left == 0 and get(B, 'pp') then
   if good then

@@ -6,8 +6,8 @@
 -- Complexity: O(1).
 local scope, duration = ARGV[1], tonumber(ARGV[2])
 if duration == 0 then
-  redis.call('HDEL', P .. 'p', scope)
-  ring()
+  redis.call('HDEL', P .. 'pauses', scope)
+  wake_one()
   return 0
 end
 if ARGV[3] ~= '' then
@@ -15,6 +15,6 @@ if ARGV[3] ~= '' then
   ask_for_probe(B)
   store_budget(B)
 end
-local until_ms = math.max(tonumber(redis.call('HGET', P .. 'p', scope) or '0'), now + duration)
-redis.call('HSET', P .. 'p', scope, until_ms)
+local until_ms = math.max(tonumber(redis.call('HGET', P .. 'pauses', scope) or '0'), now + duration)
+redis.call('HSET', P .. 'pauses', scope, until_ms)
 return until_ms - now

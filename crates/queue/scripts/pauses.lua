@@ -3,7 +3,7 @@
 -- ARGV: none
 -- Result: { { scope, ms left }... }
 -- Complexity: O(pauses).
-local flat = redis.call('HGETALL', P .. 'p')
+local flat = redis.call('HGETALL', P .. 'pauses')
 local held = {}
 for at = 1, #flat, 2 do
   local left = tonumber(flat[at + 1]) - now

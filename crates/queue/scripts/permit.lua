@@ -45,6 +45,6 @@ elseif probe then
   -- A probe that may not go leaves its place to the next.
   put(B, 'pj', false)
   store_budget(B)
-  ring()
+  wake_one()
 end
 return ms

@@ -3,5 +3,5 @@
 -- ARGV: none
 -- Result: 1.
 -- Complexity: O(1).
-redis.call('SET', P .. 'ready', 1, 'PX', 60000)
+redis.call('SET', P .. 'write_check', 1, 'PX', 60000)
 return 1

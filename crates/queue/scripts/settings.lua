@@ -3,7 +3,7 @@
 -- ARGV: installation, 1 to write them only when there are none, then the settings in the order of SETTINGS
 -- Result: 1 when something was written, else 0.
 -- Complexity: O(log n) for n installations.
-local at = P .. 'b:' .. ARGV[1]
+local at = P .. 'budget:' .. ARGV[1]
 local held, changed = redis.call('HMGET', at, unpack(SETTINGS)), {}
 if ARGV[2] ~= '1' or redis.call('EXISTS', at) == 0 then
   for n, name in ipairs(SETTINGS) do
@@ -19,10 +19,10 @@ if #changed == 0 then
 end
 redis.call('HSET', at, unpack(changed))
 -- What was used is kept as time by the old limits, which means nothing by the new ones.
-for _, field in ipairs(redis.call('HKEYS', P .. 'g:' .. ARGV[1])) do
+for _, field in ipairs(redis.call('HKEYS', P .. 'limits:' .. ARGV[1])) do
   if field == 'n' or field == 'm' or string.match(field, '^[kq]:') then
-    redis.call('HDEL', P .. 'g:' .. ARGV[1], field)
+    redis.call('HDEL', P .. 'limits:' .. ARGV[1], field)
   end
 end
-ring()
+wake_one()
 return 1

@@ -18,7 +18,7 @@ for at = 1, #ARGV, 5 do
   if h[6] ~= ARGV[at + 1] then
     answers[#answers + 1] = 0
   else
-    redis.call('ZREM', key('l', inst, lane), id)
+    redis.call('ZREM', key('leased', inst, lane), id)
     count(inst, 'r:', h[7], -1)
     ended[inst .. ' ' .. h[7]] = { inst, h[7] }
     alarm = leave_probe(inst, id) or alarm
@@ -55,6 +55,6 @@ if next(ended) and redis.call('DEL', P .. 'full') == 1 then
   alarm = true
 end
 if alarm then
-  ring()
+  wake_one()
 end
 return answers

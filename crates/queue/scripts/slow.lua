@@ -6,7 +6,7 @@
 local inst, ms = ARGV[1], tonumber(ARGV[2])
 local B = load_budget(inst, { 'mr', 'mt' })
 local scope = 'i:' .. inst .. ':secondary_limit'
-local held = tonumber(redis.call('HGET', P .. 'p', scope) or '0') > now
+local held = tonumber(redis.call('HGET', P .. 'pauses', scope) or '0') > now
 local left = hold_installation(inst, 'secondary_limit', ms)
 if not held then
   local rate, most = mutation_rate(B)

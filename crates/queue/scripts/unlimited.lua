@@ -8,7 +8,7 @@ local B = load_budget(inst, {})
 local new = not get(B, 'ul')
 if new then
   put(B, 'ul', '1')
-  ring()
+  wake_one()
 end
 store_budget(B)
 heard_of(inst)

@@ -15,12 +15,12 @@ use tokio::{
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
-use crate::{QueueError, Spine, pulse::Pulse};
+use crate::{Queue, QueueError, loop_heartbeat::LoopHeartbeat};
 
 /// Every process says something this often, so that a silent subscription is known to be a dead one.
 const HEARTBEAT: Duration = Duration::from_secs(20);
 /// A subscription that does not hear the process's own message within this time is made anew.
-const ECHO: Duration = Duration::from_secs(5);
+const ECHO_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Changes of rights kept for a watcher that is slow to hear them; more are heard as [`News::Unsure`].
 const MAX_ACCESS_NEWS: usize = 64;
@@ -52,7 +52,7 @@ struct Shared {
 struct Watchers {
     of: Mutex<HashMap<JobId, watch::Sender<Option<News>>>>,
     access: broadcast::Sender<Uuid>,
-    pulse: Pulse,
+    pulse: LoopHeartbeat,
 }
 
 impl Default for Watchers {
@@ -60,7 +60,7 @@ impl Default for Watchers {
         Self {
             of: Mutex::default(),
             access: broadcast::Sender::new(MAX_ACCESS_NEWS),
-            pulse: Pulse::default(),
+            pulse: LoopHeartbeat::default(),
         }
     }
 }
@@ -76,10 +76,10 @@ pub struct Watch {
 
 impl Announcements {
     /// Subscribes in the background, again and again for ever. To be called inside a tokio runtime.
-    pub fn start(spine: &Spine) -> Self {
+    pub fn start(queue: &Queue) -> Self {
         let watchers = Arc::new(Watchers::default());
         let stop = CancellationToken::new();
-        let listener = listen(spine.clone(), watchers.clone());
+        let listener = listen(queue.clone(), watchers.clone());
         tokio::spawn(stop.clone().run_until_cancelled_owned(listener));
         Self(Arc::new(Shared { watchers, _stop: stop.drop_guard() }))
     }
@@ -154,12 +154,12 @@ impl Watchers {
     }
 }
 
-async fn listen(spine: Spine, watchers: Arc<Watchers>) {
+async fn listen(queue: Queue, watchers: Arc<Watchers>) {
     let mut pause = Duration::from_millis(100);
     loop {
-        watchers.pulse.turn();
+        watchers.pulse.tick();
         let began = Instant::now();
-        if let Err(error) = subscription(&spine, &watchers).await {
+        if let Err(error) = subscription(&queue, &watchers).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "announcements interrupted");
         }
         metrics::counter!("rts_queue_subscription_breaks_total").increment(1);
@@ -170,15 +170,15 @@ async fn listen(spine: Spine, watchers: Arc<Watchers>) {
 }
 
 /// One subscription from its beginning to its end.
-async fn subscription(spine: &Spine, watchers: &Watchers) -> Result<(), QueueError> {
-    let mut generations = spine.link().generations();
-    let connection = spine.link().subscriber(&spine.key("news")).await?;
+async fn subscription(queue: &Queue, watchers: &Watchers) -> Result<(), QueueError> {
+    let mut generations = queue.link().generations();
+    let connection = queue.link().subscriber(&queue.key("news")).await?;
     watchers.tell_all();
     let mut messages = connection.into_on_message();
     let mut silent = false;
     loop {
-        watchers.pulse.turn();
-        let patience = if silent { ECHO } else { HEARTBEAT };
+        watchers.pulse.tick();
+        let patience = if silent { ECHO_TIMEOUT } else { HEARTBEAT };
         let heard = tokio::select! {
             message = messages.next() => Some(message),
             // The process talks to another server now, from which this subscription may never hear anything.
@@ -195,7 +195,7 @@ async fn subscription(spine: &Spine, watchers: &Watchers) -> Result<(), QueueErr
             None => {
                 silent = true;
                 generations.mark_unchanged();
-                spine.publish("heartbeat").await?;
+                queue.publish("heartbeat").await?;
             }
         }
     }

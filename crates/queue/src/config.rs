@@ -4,9 +4,9 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use crate::QueueError;
 
-/// Settings of a [`crate::Spine`].
+/// Settings of a [`crate::Queue`].
 #[derive(Clone)]
-pub struct SpineConfig {
+pub struct QueueConfig {
     /// Address: `redis://`, `rediss://` or `redis+unix:///path?db=0` for one server,
     /// `redis+sentinel://host,host/name/db` for a primary that Sentinels name, `redis+cluster://host,host` for a cluster
     /// (`rediss+…` with TLS). May hold a password, so it is never printed.
@@ -21,7 +21,7 @@ pub struct SpineConfig {
     pub longest_wait: Duration,
 }
 
-impl SpineConfig {
+impl QueueConfig {
     /// The address and namespace given, 2 s for every call, 5 s as the longest wait.
     pub fn new(url: impl Into<String>, namespace: impl Into<String>) -> Self {
         Self {
@@ -43,8 +43,8 @@ impl SpineConfig {
     }
 }
 
-impl fmt::Debug for SpineConfig {
+impl fmt::Debug for QueueConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SpineConfig").field("namespace", &self.namespace).finish_non_exhaustive()
+        f.debug_struct("QueueConfig").field("namespace", &self.namespace).finish_non_exhaustive()
     }
 }

@@ -23,9 +23,9 @@ use crate::{
 };
 
 /// While no server is known, a call waits for an attempt to find one until the attempt is this old.
-const PATIENCE: Duration = Duration::from_millis(200);
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(200);
 /// First and longest pause between attempts.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+const RETRY_PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
 /// A lazily made, self-healing connection. Every call ends within the time limit.
 pub(crate) struct Link {
@@ -91,12 +91,12 @@ impl Link {
         &self,
         call: &ScriptInvocation<'_>,
     ) -> Result<T, QueueError> {
-        self.twice(Call::Script(call)).await
+        self.run_with_retry(Call::Script(call)).await
     }
 
     /// Runs one command.
     pub(crate) async fn command<T: FromRedisValue>(&self, call: &Cmd) -> Result<T, QueueError> {
-        self.twice(Call::Command(call)).await
+        self.run_with_retry(Call::Command(call)).await
     }
 
     /// Returns a connection for one blocking reader alone. It has no time limit on answers: the reader sets its own.
@@ -126,10 +126,10 @@ impl Link {
 
     /// A connection that broke while idle, or that leads to the wrong server, is found out by its next call, so that call
     /// gets a second try.
-    async fn twice<T: FromRedisValue>(&self, call: Call<'_>) -> Result<T, QueueError> {
+    async fn run_with_retry<T: FromRedisValue>(&self, call: Call<'_>) -> Result<T, QueueError> {
         let until = Instant::now() + self.limit;
-        let answer = match self.once(until, call).await {
-            Err(QueueError::Redis(error)) if is_lost(&error) => self.once(until, call).await,
+        let answer = match self.run_once(until, call).await {
+            Err(QueueError::Redis(error)) if is_lost(&error) => self.run_once(until, call).await,
             answer => answer,
         };
         if answer.is_err() {
@@ -138,7 +138,7 @@ impl Link {
         answer
     }
 
-    async fn once<T: FromRedisValue>(&self, until: Instant, call: Call<'_>) -> Result<T, QueueError> {
+    async fn run_once<T: FromRedisValue>(&self, until: Instant, call: Call<'_>) -> Result<T, QueueError> {
         let live = self.live(until).await?;
         match timeout_at(until, call.on(&mut live.found.connection.clone())).await {
             Ok(Ok(value)) => Ok(value),
@@ -175,11 +175,11 @@ impl Link {
                 until
             }
             Search::First => until,
-            Search::Again { since } => until.min(since + PATIENCE),
+            Search::Again { since } => until.min(since + CONNECT_TIMEOUT),
             Search::Resting { silent: true } => return Err(QueueError::Away),
             Search::Resting { silent: false } => {
                 self.shared.wanted.notify_one();
-                until.min(Instant::now() + PATIENCE)
+                until.min(Instant::now() + CONNECT_TIMEOUT)
             }
         };
         let waited = timeout_at(until, attempts.changed()).await;
@@ -247,16 +247,16 @@ impl Shared {
 
 /// Looks for a server until one is found or nobody needs one any more.
 async fn search(link: Weak<Shared>) {
-    let mut pause = PAUSE.0;
+    let mut pause = RETRY_PAUSE.0;
     loop {
         let Some(shared) = link.upgrade() else { return };
         if shared.attempt().await {
             return;
         }
         // Two attempts are never closer than the shortest pause, however many callers ask for one.
-        sleep(PAUSE.0).await;
-        let _ = timeout(pause.saturating_sub(PAUSE.0), shared.wanted.notified()).await;
-        pause = (pause * 2).min(PAUSE.1);
+        sleep(RETRY_PAUSE.0).await;
+        let _ = timeout(pause.saturating_sub(RETRY_PAUSE.0), shared.wanted.notified()).await;
+        pause = (pause * 2).min(RETRY_PAUSE.1);
         shared.lock().search = Search::Again { since: Instant::now() };
     }
 }

@@ -5,11 +5,11 @@ use std::time::Duration;
 use domain::{InstallationId, Lane, TeamId};
 use redis::cmd;
 
-use crate::{Pause, QueueError, Reason, Spine, readable::keep_readable, scripts, ticket};
+use crate::{Pause, Queue, QueueError, Reason, readable::keep_readable, scripts, ticket};
 
 /// A job somebody thinks of putting in; the fields are those of a [`crate::Ticket`].
 #[derive(Clone, Debug)]
-pub struct Prospect {
+pub struct ProspectiveJob {
     /// Whose budget it would use.
     pub installation: InstallationId,
     /// The lane it would travel in.
@@ -43,9 +43,9 @@ pub struct TeamLoad {
     pub running: u64,
 }
 
-impl Spine {
+impl Queue {
     /// What a new job would meet. O(log n).
-    pub async fn forecast(&self, prospect: &Prospect) -> Result<Forecast, QueueError> {
+    pub async fn forecast(&self, prospect: &ProspectiveJob) -> Result<Forecast, QueueError> {
         let mut args = vec![
             prospect.installation.to_string(),
             prospect.lane.to_string(),
@@ -66,7 +66,9 @@ impl Spine {
         team: TeamId,
     ) -> Result<TeamLoad, QueueError> {
         let mut ask = cmd("HMGET");
-        ask.arg(self.key(&format!("y:{installation}"))).arg(format!("w:{team}")).arg(format!("r:{team}"));
+        ask.arg(self.key(&format!("counts:{installation}")))
+            .arg(format!("w:{team}"))
+            .arg(format!("r:{team}"));
         let (waiting, running): (Option<u64>, Option<u64>) = self.link().command(&ask).await?;
         Ok(TeamLoad { waiting: waiting.unwrap_or(0), running: running.unwrap_or(0) })
     }

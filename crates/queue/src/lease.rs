@@ -110,7 +110,7 @@ pub struct Claim {
 }
 
 /// Longest delay between two starts.
-const LONGEST_SNOOZE: Duration = Duration::from_hours(30 * 24);
+const MAX_SNOOZE: Duration = Duration::from_hours(30 * 24);
 
 /// How a lease ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,8 +134,8 @@ impl Settle {
 
     pub(crate) const fn delay(self) -> Duration {
         match self {
-            Self::Snooze(delay) if delay.as_secs() < LONGEST_SNOOZE.as_secs() => delay,
-            Self::Snooze(_) => LONGEST_SNOOZE,
+            Self::Snooze(delay) if delay.as_secs() < MAX_SNOOZE.as_secs() => delay,
+            Self::Snooze(_) => MAX_SNOOZE,
             Self::Finish | Self::Release => Duration::ZERO,
         }
     }

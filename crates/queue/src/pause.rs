@@ -4,10 +4,10 @@ use std::{fmt, time::Duration};
 
 use domain::{InstallationId, Lane};
 
-use crate::{QueueError, Spine, readable::readable, scripts, spine::millis};
+use crate::{Queue, QueueError, queue::millis, readable::readable, scripts};
 
 /// Longest pause.
-pub(crate) const LONGEST: Duration = Duration::from_hours(30 * 24);
+pub(crate) const MAX_PAUSE: Duration = Duration::from_hours(30 * 24);
 
 /// Why an installation is paused. Each reason has a pause of its own; the longest counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -74,7 +74,7 @@ pub struct Paused {
     pub pause: Pause,
 }
 
-impl Spine {
+impl Queue {
     /// No claim takes a job of this installation for so long, and no running job gets a permit unless the reason is
     /// [`Reason::Admin`]. When a pause for any other reason is over, one request goes first as a probe. Never shortens
     /// a pause; the answer is what is left of it now. At most 30 days.
@@ -115,7 +115,7 @@ impl Spine {
         duration: Duration,
         probe: &str,
     ) -> Result<Duration, QueueError> {
-        let args = [scope, millis(duration.min(LONGEST)).to_string(), probe.to_owned()];
+        let args = [scope, millis(duration.min(MAX_PAUSE)).to_string(), probe.to_owned()];
         let left: u64 = self.run(&scripts::PAUSE, &args).await?;
         Ok(Duration::from_millis(left))
     }

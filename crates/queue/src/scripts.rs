@@ -8,7 +8,7 @@ macro_rules! scripts {
     ($($name:ident = [$($file:literal),+]),+ $(,)?) => {$(
         pub(crate) static $name: LazyLock<Script> = LazyLock::new(|| {
             Script::new(concat!(
-                include_str!("../scripts/common.lua"),
+                include_str!("../scripts/lib/common.lua"),
                 $(include_str!(concat!("../scripts/", $file))),+
             ))
         });
@@ -16,28 +16,28 @@ macro_rules! scripts {
 }
 
 scripts! {
-    ANSWERED = ["budget.lua", "window.lua", "account.lua", "probe.lua", "correct.lua", "answered.lua"],
-    BUDGETS = ["budget.lua", "window.lua", "account.lua", "probe.lua", "budgets.lua"],
+    ANSWERED = ["lib/budget.lua", "lib/window.lua", "lib/account.lua", "lib/probe.lua", "lib/correct.lua", "answered.lua"],
+    BUDGETS = ["lib/budget.lua", "lib/window.lua", "lib/account.lua", "lib/probe.lua", "budgets.lua"],
     CANCEL = ["cancel.lua"],
-    CLAIM = ["budget.lua", "window.lua", "account.lua", "probe.lua", "teams.lua", "returns.lua", "claim.lua"],
+    CLAIM = ["lib/budget.lua", "lib/window.lua", "lib/account.lua", "lib/probe.lua", "lib/teams.lua", "lib/returns.lua", "claim.lua"],
     ENQUEUE = ["enqueue.lua"],
     EXTEND = ["extend.lua"],
-    FORECAST = ["budget.lua", "window.lua", "account.lua", "probe.lua", "hold.lua", "outlook.lua", "forecast.lua"],
-    OBSERVE = ["budget.lua", "window.lua", "account.lua", "probe.lua", "correct.lua", "hold.lua", "observe.lua"],
-    OUTCOME = ["budget.lua", "window.lua", "account.lua", "probe.lua", "hold.lua", "outcome.lua"],
-    PAUSE = ["budget.lua", "window.lua", "account.lua", "probe.lua", "hold.lua", "pause.lua"],
+    FORECAST = ["lib/budget.lua", "lib/window.lua", "lib/account.lua", "lib/probe.lua", "lib/hold.lua", "lib/estimate.lua", "forecast.lua"],
+    OBSERVE = ["lib/budget.lua", "lib/window.lua", "lib/account.lua", "lib/probe.lua", "lib/correct.lua", "lib/hold.lua", "observe.lua"],
+    OUTCOME = ["lib/budget.lua", "lib/window.lua", "lib/account.lua", "lib/probe.lua", "lib/hold.lua", "outcome.lua"],
+    PAUSE = ["lib/budget.lua", "lib/window.lua", "lib/account.lua", "lib/probe.lua", "lib/hold.lua", "pause.lua"],
     PAUSES = ["pauses.lua"],
-    PERMIT = ["budget.lua", "window.lua", "account.lua", "probe.lua", "correct.lua", "hold.lua", "permit.lua"],
+    PERMIT = ["lib/budget.lua", "lib/window.lua", "lib/account.lua", "lib/probe.lua", "lib/correct.lua", "lib/hold.lua", "permit.lua"],
     PLACES = ["places.lua"],
     READY = ["ready.lua"],
     RENEW_LOCK = ["renew_lock.lua"],
-    RING = ["ring.lua"],
-    SETTINGS = ["budget.lua", "settings.lua"],
-    SETTLE = ["budget.lua", "window.lua", "account.lua", "probe.lua", "correct.lua", "teams.lua", "settle.lua"],
-    SLOW = ["budget.lua", "window.lua", "account.lua", "probe.lua", "hold.lua", "slow.lua"],
-    STANDING = ["budget.lua", "window.lua", "account.lua", "probe.lua", "hold.lua", "outlook.lua", "standing.lua"],
+    WAKE = ["wake.lua"],
+    SETTINGS = ["lib/budget.lua", "settings.lua"],
+    SETTLE = ["lib/budget.lua", "lib/window.lua", "lib/account.lua", "lib/probe.lua", "lib/correct.lua", "lib/teams.lua", "settle.lua"],
+    SLOW = ["lib/budget.lua", "lib/window.lua", "lib/account.lua", "lib/probe.lua", "lib/hold.lua", "slow.lua"],
+    POSITION = ["lib/budget.lua", "lib/window.lua", "lib/account.lua", "lib/probe.lua", "lib/hold.lua", "lib/estimate.lua", "position.lua"],
     STATS = ["stats.lua"],
-    UNLIMITED = ["budget.lua", "unlimited.lua"],
+    UNLIMITED = ["lib/budget.lua", "unlimited.lua"],
     UNLOCK = ["unlock.lua"],
 }
 
@@ -49,9 +49,9 @@ mod tests {
     fn the_scripts_know_the_lanes_in_the_house_s_order() {
         let names: Vec<_> = Lane::ALL.iter().map(|lane| format!("'{lane}'")).collect();
         let line = format!("local LANES = {{ {} }}", names.join(", "));
-        assert!(include_str!("../scripts/common.lua").contains(&line), "{line}");
+        assert!(include_str!("../scripts/lib/common.lua").contains(&line), "{line}");
         let shares: Vec<_> = Lane::ALL.iter().map(|lane| format!("{lane} = {}", lane.share())).collect();
         let line = format!("local LANE_SHARES = {{ {} }}", shares.join(", "));
-        assert!(include_str!("../scripts/account.lua").contains(&line), "{line}");
+        assert!(include_str!("../scripts/lib/account.lua").contains(&line), "{line}");
     }
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use domain::{InstallationId, Lane};
-use queue::{Breaker, BudgetView, Prospect, Reason, Spine};
+use queue::{Breaker, BudgetView, ProspectiveJob, Queue, Reason};
 use tokio::{
     task::JoinHandle,
     time::{Instant, sleep, timeout},
@@ -40,9 +40,9 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    pub(crate) fn start(spine: Spine) -> Self {
+    pub(crate) fn start(queue: Queue) -> Self {
         let holds = Arc::<Mutex<Holds>>::default();
-        let task = tokio::spawn(keep_looking(spine, holds.clone()));
+        let task = tokio::spawn(keep_looking(queue, holds.clone()));
         Self { holds, task }
     }
 
@@ -58,13 +58,13 @@ impl Drop for Held {
     }
 }
 
-async fn keep_looking(spine: Spine, holds: Arc<Mutex<Holds>>) {
+async fn keep_looking(queue: Queue, holds: Arc<Mutex<Holds>>) {
     let mut empty = false;
     loop {
         let from = Instant::now();
         // Redis is away: then nobody knows of a pause.
-        if let Ok(Ok(budgets)) = timeout(Duration::from_secs(1), spine.budget()).await {
-            let full = is_full(&spine).await;
+        if let Ok(Ok(budgets)) = timeout(Duration::from_secs(1), queue.budget()).await {
+            let full = is_full(&queue).await;
             let mut holds = holds.lock().unwrap_or_else(PoisonError::into_inner);
             if full {
                 holds.full.push((from, from + LOOK * 2));
@@ -83,11 +83,11 @@ async fn keep_looking(spine: Spine, holds: Arc<Mutex<Holds>>) {
 }
 
 /// Whether a job that makes or removes a runner could not start now, were it the first.
-async fn is_full(spine: &Spine) -> bool {
+async fn is_full(queue: &Queue) -> bool {
     for lane in [Lane::Provision, Lane::Deprovision] {
         let installation = InstallationId::default();
-        let first = Prospect { installation, lane, team: None, weight: 1.0, cost: 1 };
-        if spine.forecast(&first).await.is_ok_and(|forecast| forecast.pause.is_some()) {
+        let first = ProspectiveJob { installation, lane, team: None, weight: 1.0, cost: 1 };
+        if queue.forecast(&first).await.is_ok_and(|forecast| forecast.pause.is_some()) {
             return true;
         }
     }

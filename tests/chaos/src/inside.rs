@@ -22,8 +22,8 @@ const LOOK: Duration = Duration::from_secs(1);
 const MOST: usize = 50;
 /// What every key of the queue begins with.
 const PREFIX: &str = "{rts}:";
-/// Kinds of keys that hold jobs or counts of jobs; see `crates/queue/scripts/common.lua`.
-const OF_JOBS: [&str; 8] = ["j", "s", "r", "a", "h", "d", "l", "y"];
+/// Kinds of keys that hold jobs or counts of jobs; see `crates/queue/scripts/lib/common.lua`.
+const OF_JOBS: [&str; 8] = ["job", "aside", "ready", "accepted", "overdue", "delayed", "leased", "counts"];
 
 /// Every key and its values.
 #[derive(Clone, Debug, Default)]
@@ -53,7 +53,7 @@ impl Inside {
 
     /// How many jobs there are.
     pub(crate) fn jobs(&self) -> usize {
-        self.parts().filter(|(kind, ..)| *kind == "j").count()
+        self.parts().filter(|(kind, ..)| *kind == "job").count()
     }
 
     /// Counters and sets that do not say what the jobs' own hashes say.
@@ -73,14 +73,16 @@ impl Inside {
         let mut told = BTreeMap::new();
         for (kind, rest, _, values) in self.parts() {
             match kind {
-                "y" => told.extend(
+                "counts" => told.extend(
                     pairs(values)
                         .map(|(field, value)| (format!("{rest} {field}"), value.parse().unwrap_or(-1))),
                 ),
-                "a" | "d" | "l" => drop(told.insert(format!("{rest} {kind}"), members(values))),
+                "accepted" | "delayed" | "leased" => {
+                    told.insert(format!("{rest} {}", &kind[..1]), members(values));
+                }
                 // Ready, or aside because the team runs all it may.
-                "r" => *told.entry(format!("{rest} r")).or_default() += members(values),
-                "s" => {
+                "ready" => *told.entry(format!("{rest} r")).or_default() += members(values),
+                "aside" => {
                     let lane = rest.rsplit_once(':').map_or(rest, |(lane, _)| lane);
                     *told.entry(format!("{lane} r")).or_default() += members(values);
                 }
@@ -94,11 +96,11 @@ impl Inside {
     fn real(&self) -> BTreeMap<String, i64> {
         let mut real: BTreeMap<String, i64> = BTreeMap::new();
         for (kind, rest, _, values) in self.parts() {
-            if kind == "s" {
+            if kind == "aside" {
                 let mut parts = rest.split(':');
                 let (installation, team) = (parts.next().unwrap_or(""), parts.nth(1).unwrap_or(""));
                 *real.entry(format!("{installation} a:{team}")).or_default() += members(values);
-            } else if kind == "j" {
+            } else if kind == "job" {
                 let field = |name: &str| {
                     pairs(values).find(|(field, _)| *field == name).map_or("?", |(_, value)| value)
                 };
@@ -211,15 +213,15 @@ mod tests {
     #[test]
     fn what_counts_right_is_no_miscount() {
         let jobs = inside(&[
-            ("j:1", &["i", "x", "l", "drift", "t", "red", "s", "r"]),
-            ("j:2", &["i", "x", "l", "drift", "t", "red", "s", "r"]),
-            ("j:3", &["i", "x", "l", "drift", "t", "red", "s", "l"]),
-            ("r:x:drift", &["1", "0.5"]),
-            ("s:x:drift:red", &["2", "0.5"]),
-            ("a:x:drift", &["1", "5", "2", "6"]),
-            ("h:x:drift", &["1", "5"]),
-            ("l:x:drift", &["3", "9"]),
-            ("y:x", &["w:red", "2", "r:red", "1", "a:red", "1"]),
+            ("job:1", &["i", "x", "l", "drift", "t", "red", "s", "r"]),
+            ("job:2", &["i", "x", "l", "drift", "t", "red", "s", "r"]),
+            ("job:3", &["i", "x", "l", "drift", "t", "red", "s", "l"]),
+            ("ready:x:drift", &["1", "0.5"]),
+            ("aside:x:drift:red", &["2", "0.5"]),
+            ("accepted:x:drift", &["1", "5", "2", "6"]),
+            ("overdue:x:drift", &["1", "5"]),
+            ("leased:x:drift", &["3", "9"]),
+            ("counts:x", &["w:red", "2", "r:red", "1", "a:red", "1"]),
             ("epoch", &["z"]),
         ]);
         assert_eq!(jobs.miscounts(), Vec::<String>::new());
@@ -228,8 +230,12 @@ mod tests {
 
     #[test]
     fn what_is_left_over_is_a_miscount() {
-        let left = inside(&[("y:x", &["w:red", "1"]), ("l:x:drift", &["3", "9"]), ("g:x", &["mr", "90"])]);
+        let left = inside(&[
+            ("counts:x", &["w:red", "1"]),
+            ("leased:x:drift", &["3", "9"]),
+            ("limits:x", &["mr", "90"]),
+        ]);
         assert_eq!(left.miscounts().len(), 2);
-        assert_eq!(left.of_jobs(), ["{rts}:y:x", "{rts}:l:x:drift"]);
+        assert_eq!(left.of_jobs(), ["{rts}:counts:x", "{rts}:leased:x:drift"]);
     }
 }

@@ -77,7 +77,7 @@ async fn judged(plan: &Plan, program: PathBuf, folder: &Path) -> anyhow::Result<
     let until = Instant::now() + plan.all() + plan.quiet / 2;
     let load = Load::new(Client::new(stage.clone(), until), plan);
     let (watch, hand) = (Watch::start(stage.clone()), Hand::new(stage.clone()));
-    let (held, peek) = (Held::start(stage.spine()?), Peek::start(stage.clone()));
+    let (held, peek) = (Held::start(stage.queue()?), Peek::start(stage.clone()));
     let told = Progress::start((&stage, &hand, &load), plan);
     let churn = Churn::start(stage.twin.control())?;
     let asking = async { load.run(plan).await };

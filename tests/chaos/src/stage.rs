@@ -14,7 +14,7 @@ use std::{
 use anyhow::Context;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use devstack::Stack;
-use queue::{Spine, SpineConfig};
+use queue::{Queue, QueueConfig};
 use sqlx::{
     PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
@@ -164,9 +164,9 @@ impl Stage {
     }
 
     /// The queue, past the proxy.
-    pub(crate) fn spine(&self) -> anyhow::Result<Spine> {
+    pub(crate) fn queue(&self) -> anyhow::Result<Queue> {
         let address = self.redis.get_connection_info().addr().to_string();
-        Ok(Spine::connect(&SpineConfig::new(format!("redis+unix://{address}"), "rts"))?)
+        Ok(Queue::connect(&QueueConfig::new(format!("redis+unix://{address}"), "rts"))?)
     }
 
     /// Where the first Redis listens.

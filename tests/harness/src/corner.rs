@@ -1,7 +1,7 @@
 //! One test's corner of Redis.
 
 use domain::Lane;
-use queue::{Spine, SpineConfig};
+use queue::{Queue, QueueConfig};
 use redis::{FromRedisValue, aio::MultiplexedConnection, cmd};
 use uuid::Uuid;
 
@@ -34,8 +34,8 @@ impl Corner {
     ///
     /// # Panics
     /// When the address is no Redis address.
-    pub fn spine(&self) -> Spine {
-        Spine::connect(&SpineConfig::new(self.url.as_str(), self.namespace.as_str())).unwrap()
+    pub fn queue(&self) -> Queue {
+        Queue::connect(&QueueConfig::new(self.url.as_str(), self.namespace.as_str())).unwrap()
     }
 
     /// Makes a user of this Redis that may do what `rules` say, where `{rts}` stands for the prefix of this corner's keys.
@@ -111,17 +111,17 @@ impl Corner {
 
     /// Lets every delayed job of a lane be due, as time would. Ring the bell afterwards.
     pub async fn hurry(&self, lane: Lane) {
-        self.let_pass("d", lane).await;
+        self.let_pass("delayed", lane).await;
     }
 
     /// Lets every lease of a lane run out, as time would.
     pub async fn run_out(&self, lane: Lane) {
-        self.let_pass("l", lane).await;
+        self.let_pass("leased", lane).await;
     }
 
     /// Makes Redis refuse every pause, or forgets that it did.
     pub async fn refuse_pauses(&self, refuse: bool) {
-        let key = format!("{{{}}}:p", self.namespace);
+        let key = format!("{{{}}}:pauses", self.namespace);
         self.ask::<u64>("DEL", &[&key]).await;
         if refuse {
             self.ask::<String>("SET", &[&key, "of another type"]).await;
@@ -130,7 +130,7 @@ impl Corner {
 
     /// Lets every primary window that is known be over, as time would.
     pub async fn open_windows(&self) {
-        let key = format!("{{{}}}:g:default", self.namespace);
+        let key = format!("{{{}}}:limits:default", self.namespace);
         let fields: Vec<String> = self.ask("HKEYS", &[&key]).await;
         for window in fields.iter().filter(|field| field.starts_with("w:")) {
             self.ask::<u64>("HDEL", &[&key, window]).await;

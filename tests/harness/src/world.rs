@@ -17,7 +17,7 @@ use domain::{InstallationId, KeyRing, Lane, Secret};
 use fleet::{Fleet, Installation};
 use github::{Credential, GitHubSettings, KeySource, Scope, Timeouts, TokenSource};
 use oidc::{HttpSettings, TrustedIssuer, Verifier};
-use queue::{Announcements, Spine};
+use queue::{Announcements, Queue};
 use runtime::{
     Clock, FixedClock,
     config::{IssuerPolicy, ServerConfig, WebhookSecret},
@@ -49,7 +49,7 @@ pub struct World {
     database: Database,
     corner: Corner,
     store: Store,
-    spine: Spine,
+    queue: Queue,
     sql: PgPool,
     url: String,
     /// GitHub.
@@ -106,7 +106,7 @@ impl World {
             watch,
             store: database.service_store(3),
             sql: database.pool(),
-            spine: corner.spine(),
+            queue: corner.queue(),
             url,
             choices,
             folder: OnceLock::new(),
@@ -155,8 +155,8 @@ impl World {
     }
 
     /// The queue.
-    pub fn spine(&self) -> &Spine {
-        &self.spine
+    pub fn queue(&self) -> &Queue {
+        &self.queue
     }
 
     /// Redis as it is.
@@ -205,7 +205,7 @@ impl World {
     /// When Redis is away.
     pub async fn hurry(&self, lane: Lane) {
         self.corner.hurry(lane).await;
-        self.spine.ring().await.unwrap();
+        self.queue.wake_one().await.unwrap();
     }
 
     /// Lets every lease of a lane run out, as time would when nobody renews it.
@@ -214,14 +214,14 @@ impl World {
     /// When Redis is away.
     pub async fn run_out(&self, lane: Lane) {
         self.corner.run_out(lane).await;
-        self.spine.ring().await.unwrap();
+        self.queue.wake_one().await.unwrap();
     }
 
     /// What the steps of the scheduler take.
     pub fn scheduling(&self) -> scheduler::Parts {
         scheduler::Parts {
             store: self.store.clone(),
-            spine: self.spine.clone(),
+            queue: self.queue.clone(),
             fleet: self.sync_runs(),
             enforcement: self.choices.enforcement,
             watch: self.choices.watch(),
@@ -230,7 +230,7 @@ impl World {
     }
 
     fn fleet(&self) -> Fleet {
-        let make = || Fleet::new(&self.spine, &token_keys(), self.installations());
+        let make = || Fleet::new(&self.queue, &token_keys(), self.installations());
         self.fleet.get_or_init(|| make().unwrap()).clone()
     }
 
@@ -254,14 +254,14 @@ impl World {
         let (concurrency, lease, drift) = (self.choices.concurrency, self.choices.lease, self.choices.drift);
         let (called, primed, patience) = (name.clone(), self.choices.primed, self.choices.patience);
         Process::start(&name, move |shutdown| async move {
-            let spine = corner.spine();
-            let fleet = Fleet::new(&spine, &token_keys(), installations)?;
+            let queue = corner.queue();
+            let fleet = Fleet::new(&queue, &token_keys(), installations)?;
             if primed {
-                fleet.prime(&spine).await;
+                fleet.prime(&queue).await;
             }
             let parts = worker::Parts {
                 store: database.service_store(8),
-                spine,
+                queue,
                 fleet,
                 keys: keys(),
                 config_life: CONFIG_LIFE,
@@ -285,11 +285,11 @@ impl World {
             (self.database.clone(), self.corner.clone(), self.installations());
         let (enforcement, watch) = (self.choices.enforcement, self.choices.watch());
         Process::start("scheduler", move |shutdown| async move {
-            let spine = corner.spine();
+            let queue = corner.queue();
             let parts = scheduler::Parts {
                 store: database.service_store(3),
-                fleet: Fleet::new(&spine, &token_keys(), installations)?,
-                spine,
+                fleet: Fleet::new(&queue, &token_keys(), installations)?,
+                queue,
                 enforcement,
                 watch,
                 progress: Progress::new(),
@@ -404,11 +404,11 @@ fn app(
     ),
     shutdown: &Shutdown,
 ) -> api::App {
-    let spine = corner.spine();
+    let queue = corner.queue();
     api::App::new(api::Parts {
         store: database.service_store(10),
-        announcements: Announcements::start(&spine),
-        spine,
+        announcements: Announcements::start(&queue),
+        queue,
         default_issuer: issuers.first().map(|first| first.issuer.clone()).unwrap_or_default(),
         verifier,
         keys: keys(),

@@ -10,7 +10,7 @@ use crate::once::Scene;
 async fn the_same_key_finds_the_job_and_it_runs() {
     let scene = Scene::with(World::builder().own_servers().scheduler(), draft("red")).await;
     let world = &scene.world;
-    holds("the queue is marked", || async { world.spine().epoch().await.unwrap().is_some() }).await;
+    holds("the queue is marked", || async { world.queue().epoch().await.unwrap().is_some() }).await;
     let doomed = world.program("api", &[]);
     let address = doomed.address().await;
     let (key, body) = ("a-key-of-the-caller", wish("ci"));

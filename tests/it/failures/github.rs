@@ -16,12 +16,12 @@ async fn waited_out(kind: FaultKind) {
     let asked = join_all((0..6).map(|_| scene.asked())).await;
     let workers = [world.start_worker(), world.start_worker()];
     eventually("everybody is told to wait", || async {
-        let pauses = world.spine().pauses().await.unwrap();
+        let pauses = world.queue().pauses().await.unwrap();
         pauses.into_iter().find(|paused| paused.pause.reason == Reason::GithubOutage)
     })
     .await;
     let until = std::time::Duration::from_mins(10);
-    world.spine().pause(&InstallationId::default(), until, Reason::GithubOutage).await.unwrap();
+    world.queue().pause(&InstallationId::default(), until, Reason::GithubOutage).await.unwrap();
     for one in &asked {
         holds("the job says why it waits", || async {
             let job = world.job(&scene.ada, one.job).await;
@@ -42,7 +42,7 @@ async fn waited_out(kind: FaultKind) {
     world.twin.clear_faults();
     holds("everything is done", || async {
         // As time would, whatever a last bad answer still holds up.
-        world.spine().resume(&InstallationId::default(), Reason::GithubOutage).await.unwrap();
+        world.queue().resume(&InstallationId::default(), Reason::GithubOutage).await.unwrap();
         world.hurry(Lane::Provision).await;
         world.count("SELECT count(*) FROM jobs WHERE finished_at IS NULL AND kind = 'provision'").await == 0
     })

@@ -77,8 +77,8 @@ async fn a_silent_database_keeps_no_slot_and_its_silence_is_no_death() {
     world.struck().await;
     world.servers(|stack| stack.pause(Server::Postgres)).await;
     holds("the worker gives up, and the queue has the job back", || async {
-        let standing = world.spine().standing(asked.job.into()).await.unwrap();
-        matches!(standing.map(|standing| standing.place), Some(queue::Place::Delayed { .. }))
+        let standing = world.queue().position(asked.job.into()).await.unwrap();
+        matches!(standing.map(|standing| standing.place), Some(queue::JobPlace::Delayed { .. }))
     })
     .await;
     assert_eq!(scene.on_github().len(), 1, "GitHub had answered");

@@ -43,7 +43,7 @@ where
     let world = builder.limits(limits()).budget(budget()).start().await;
     let red = world.team(draft("red")).await;
     let ada = world.user("ada", &[&red]).await;
-    holds("the queue is marked", || async { world.spine().epoch().await.unwrap().is_some() }).await;
+    holds("the queue is marked", || async { world.queue().epoch().await.unwrap().is_some() }).await;
     let asked = join_all((0..JOBS).map(|_| world.provision(&ada, wish("ci")))).await;
     let done = "SELECT count(*) FROM jobs WHERE state = 'succeeded'";
     holds("some are done", || async { world.count(done).await >= 10 }).await;

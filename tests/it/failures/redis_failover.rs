@@ -19,7 +19,7 @@ where
     let world = World::builder().redis(layout).workers(2).concurrency(8).scheduler().start().await;
     let red = world.team(draft("red")).await;
     let ada = world.user("ada", &[&red]).await;
-    holds("the queue is marked", || async { world.spine().epoch().await.is_ok_and(|mark| mark.is_some()) })
+    holds("the queue is marked", || async { world.queue().epoch().await.is_ok_and(|mark| mark.is_some()) })
         .await;
     let asked = join_all((0..JOBS).map(|_| world.provision(&ada, wish("ci")))).await;
     let done = "SELECT count(*) FROM jobs WHERE state = 'succeeded'";

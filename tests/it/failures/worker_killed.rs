@@ -49,7 +49,7 @@ impl Scene {
         assert_eq!(job["attempts"], 1, "a dead worker is not the job's failure");
         let name = self.config(asked).await;
         holds("the queue knows that it is over", || async {
-            self.world.spine().standing(asked.job.into()).await.unwrap().is_none()
+            self.world.queue().position(asked.job.into()).await.unwrap().is_none()
         })
         .await;
         let states = self.states(asked.job).await;

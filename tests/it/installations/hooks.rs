@@ -66,7 +66,7 @@ async fn failed_deliveries_of_an_app_are_listed_once_for_all_its_installations()
     sqlx::query("UPDATE webhook_sweeps SET next_at = now()").execute(world.sql()).await.unwrap();
     let first = domain::InstallationId::default();
     world
-        .spine()
+        .queue()
         .pause(&first, std::time::Duration::from_mins(10), queue::Reason::SecondaryLimit)
         .await
         .unwrap();

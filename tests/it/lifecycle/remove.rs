@@ -205,8 +205,8 @@ async fn a_busy_runner_is_asked_less_and_less_often_and_not_deleted() {
         .await;
         assert!((seconds * 0.8..=seconds * 1.2).contains(&waits), "{nth}: {waits}");
         harness::holds("the queue has it back", || async {
-            let standing = scene.world.spine().standing(job.into()).await.unwrap();
-            matches!(standing.map(|standing| standing.place), Some(queue::Place::Delayed { .. }))
+            let standing = scene.world.queue().position(job.into()).await.unwrap();
+            matches!(standing.map(|standing| standing.place), Some(queue::JobPlace::Delayed { .. }))
         })
         .await;
         scene.world.hurry(Lane::Deprovision).await;

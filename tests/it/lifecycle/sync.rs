@@ -143,7 +143,7 @@ async fn nothing_is_asked_while_github_wants_to_be_left_alone() {
     scene.runner().await;
     let minute = TimeDelta::minutes(1).to_std().unwrap();
     let default = domain::InstallationId::default();
-    scene.world.spine().pause(&default, minute, Reason::SecondaryLimit).await.unwrap();
+    scene.world.queue().pause(&default, minute, Reason::SecondaryLimit).await.unwrap();
     let before = scene.requests("GET", LIST);
     assert_eq!(scene.pass().await.result, "paused");
     assert_eq!(scene.requests("GET", LIST), before);
@@ -156,7 +156,7 @@ async fn a_limit_met_by_a_pass_is_obeyed_by_everybody() {
     let limit = FaultKind::SecondaryLimit { status: 403, retry_after: Some(60) };
     scene.world.twin.fault(Fault::once("GET", LIST, limit));
     assert_eq!(scene.pass().await.result, "paused");
-    holds("everybody is told", || async { scene.world.spine().pauses().await.unwrap().len() == 1 }).await;
+    holds("everybody is told", || async { scene.world.queue().pauses().await.unwrap().len() == 1 }).await;
     assert_eq!(scene.pass().await.result, "paused");
     assert!(scene.world.twin.ledger().violations.is_empty());
 }

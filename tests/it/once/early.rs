@@ -59,14 +59,15 @@ async fn slow_mint_keeps_its_short_lock_until_it_ends() {
     let other = scene.asked().await;
     let corner = scene.world.corner();
     let keys = corner.keys().await;
-    let lock = keys.iter().find(|key| key.contains(":o:mint:")).expect("a lock while the mint is under way");
+    let lock =
+        keys.iter().find(|key| key.contains(":lock:mint:")).expect("a lock while the mint is under way");
     let left: i64 = corner.ask("PTTL", &[lock]).await;
     assert!(left <= 4_000, "a process that is killed now holds others up for {left} ms");
     for job in [asked.job, other.job] {
         scene.succeeded(job).await;
     }
     assert_eq!(mints(&scene), 1, "the lock was renewed until the mint ended");
-    assert!(corner.keys().await.iter().all(|key| !key.contains(":o:mint:")), "it is opened at the end");
+    assert!(corner.keys().await.iter().all(|key| !key.contains(":lock:mint:")), "it is opened at the end");
 }
 
 #[tokio::test]
@@ -134,13 +135,13 @@ async fn a_job_that_waits_for_the_budget_spends_no_generation() {
     let first = scene.asked().await;
     scene.succeeded(first.job).await;
     let asked = scene.asked().await;
-    scene.world.spine().pause(&InstallationId::default(), until, Reason::Budget).await.unwrap();
+    scene.world.queue().pause(&InstallationId::default(), until, Reason::Budget).await.unwrap();
     holds("it waits", || async {
         let job: Value = scene.world.job(&scene.ada, asked.job).await;
         job["state"] != "running"
     })
     .await;
-    scene.world.spine().resume(&InstallationId::default(), Reason::Budget).await.unwrap();
+    scene.world.queue().resume(&InstallationId::default(), Reason::Budget).await.unwrap();
     scene.world.corner().open_windows().await;
     scene.hurry().await;
     scene.succeeded(asked.job).await;
@@ -165,7 +166,7 @@ async fn a_wait_told_with_an_outage_is_obeyed() {
     let asked = scene.asked().await;
     scene.worker();
     let pause = harness::eventually("everybody is told to wait", || async {
-        let pauses = scene.world.spine().pauses().await.unwrap();
+        let pauses = scene.world.queue().pauses().await.unwrap();
         pauses.into_iter().map(|paused| paused.pause).find(|pause| pause.reason == Reason::GithubOutage)
     })
     .await;
@@ -183,7 +184,7 @@ async fn a_wait_told_with_an_outage_is_obeyed() {
     .await;
     assert_eq!(tries(&scene), before, "no request while told to wait");
     scene.world.twin.advance(Duration::from_secs(121));
-    scene.world.spine().resume(&InstallationId::default(), Reason::GithubOutage).await.unwrap();
+    scene.world.queue().resume(&InstallationId::default(), Reason::GithubOutage).await.unwrap();
     scene.hurry().await;
     scene.succeeded(asked.job).await;
     scene.succeeded(late.job).await;

@@ -116,8 +116,8 @@ impl Scene {
         .await;
         // The row is written first: the queue must have it back before time can pass there.
         holds("the queue has it back", || async {
-            let standing = self.world.spine().standing(job.into()).await.unwrap();
-            matches!(standing.map(|standing| standing.place), Some(queue::Place::Delayed { .. }))
+            let standing = self.world.queue().position(job.into()).await.unwrap();
+            matches!(standing.map(|standing| standing.place), Some(queue::JobPlace::Delayed { .. }))
         })
         .await;
     }

@@ -8,7 +8,7 @@ use super::{builder, deliver, look, outcome, payload};
 const ID: u64 = 5_151_515;
 
 async fn paused(world: &World) -> bool {
-    !world.spine().pauses().await.unwrap().is_empty()
+    !world.queue().pauses().await.unwrap().is_empty()
 }
 
 #[tokio::test]

@@ -146,6 +146,6 @@ problems! { BudgetProblems: AdminRequired, QueueUnavailable; }
     responses((status = 200, description = "By installation", body = BudgetList), BudgetProblems),
 )]
 pub(crate) async fn show(State(app): State<App>, _: SeesAll) -> ApiResult<Json<BudgetList>> {
-    let budgets: Vec<_> = app.spine.budget().await?.into_iter().map(InstallationView::from).collect();
+    let budgets: Vec<_> = app.queue.budget().await?.into_iter().map(InstallationView::from).collect();
     Ok(Json(BudgetList { total: budgets.len(), budgets, next_cursor: None }))
 }

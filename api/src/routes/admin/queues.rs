@@ -135,8 +135,8 @@ fn every_lane<'i>(
 }
 
 async fn look(app: &App) -> ApiResult<Json<Queues>> {
-    let stats = app.spine.stats().await?;
-    let pauses = app.spine.pauses().await?;
+    let stats = app.queue.stats().await?;
+    let pauses = app.queue.pauses().await?;
     Ok(Json(Queues {
         lanes: every_lane(app.installations.keys(), stats.lanes),
         pauses: pauses.into_iter().map(PauseView::from).collect(),
@@ -172,7 +172,7 @@ pub(crate) async fn pause(
     if !(1..=MOST).contains(&body.seconds) {
         return Err(Problem::invalid(vec![FieldError::new("/seconds", "1 to 86400")]).into());
     }
-    app.spine.pause_lane(lane, Duration::from_secs(body.seconds)).await?;
+    app.queue.pause_lane(lane, Duration::from_secs(body.seconds)).await?;
     let entry = AuditEntry {
         data: json!({ "lane": lane, "seconds": body.seconds }),
         ..AuditEntry::by(&caller, &origin, "lane.pause")
@@ -195,7 +195,7 @@ pub(crate) async fn resume(
     From_(origin): From_,
     Id(lane): Id<Lane>,
 ) -> ApiResult<Json<Queues>> {
-    app.spine.resume_lane(lane).await?;
+    app.queue.resume_lane(lane).await?;
     let entry =
         AuditEntry { data: json!({ "lane": lane }), ..AuditEntry::by(&caller, &origin, "lane.resume") };
     app.store.conn().await?.audit().write(&entry).await?;

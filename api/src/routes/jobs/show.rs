@@ -8,7 +8,7 @@ use axum::{
 };
 use chrono::TimeDelta;
 use domain::{Job, JobId, JobKind, JobState, Problem};
-use queue::{Reason, Standing};
+use queue::{QueuePosition, Reason};
 use serde::Deserialize;
 use store::{JobFilter, Visible};
 use utoipa::IntoParams;
@@ -123,7 +123,7 @@ pub(crate) async fn show(
 }
 
 /// The job as callers see it; while it waits, with what the queue knows of why and how long.
-pub(super) fn present(job: Job, standing: Option<&Standing>) -> JobView {
+pub(super) fn present(job: Job, standing: Option<&QueuePosition>) -> JobView {
     let now = job.now;
     let mut view = JobView::from(job);
     let Some(standing) = standing else { return view };

@@ -1,4 +1,4 @@
-//! Our own queue as one of the contenders: the spine and an apalis worker whose handler does nothing.
+//! Our own queue as one of the contenders: the queue and an apalis worker whose handler does nothing.
 
 use std::{
     convert::Infallible,
@@ -12,7 +12,7 @@ use std::{
 
 use apalis::prelude::{Data, Monitor, ParallelizeExt, WorkerBuilder, WorkerBuilderExt};
 use domain::{InstallationId, TeamId};
-use queue::{BackendSettings, BudgetSettings, Claimed, Outcome, Spine, SpineConfig};
+use queue::{BackendSettings, BudgetSettings, Claimed, Outcome, Queue, QueueConfig};
 use serde_json::{Value, json};
 use tokio::{
     sync::mpsc,
@@ -39,28 +39,28 @@ struct Handler {
 /// Does what is asked, and says so.
 pub(in crate::bench) async fn be(ask: &str) -> anyhow::Result<()> {
     let ask: Ask = serde_json::from_str(ask)?;
-    let spine = Spine::connect(&SpineConfig::new(ask.redis.as_str(), ask.queue.as_str()))?;
+    let queue = Queue::connect(&QueueConfig::new(ask.redis.as_str(), ask.queue.as_str()))?;
     // The others know nothing of a budget, and without GitHub's answers ours is none at all.
     let unlimited = BudgetSettings { enabled: false, ..BudgetSettings::default() };
-    spine.set_budget(&InstallationId::default(), &unlimited).await?;
+    queue.set_budget(&InstallationId::default(), &unlimited).await?;
     let said = match ask.r#do {
-        Deed::Enqueue => enqueue(&spine, &ask).await?,
-        Deed::Work => work(&spine, &ask).await,
-        Deed::Hold => hold(&spine, &ask).await,
-        Deed::Pickup => pickup(&spine, &ask).await?,
+        Deed::Enqueue => enqueue(&queue, &ask).await?,
+        Deed::Work => work(&queue, &ask).await,
+        Deed::Hold => hold(&queue, &ask).await,
+        Deed::Pickup => pickup(&queue, &ask).await?,
     };
     say::line(said);
     Ok(())
 }
 
-async fn enqueue(spine: &Spine, ask: &Ask) -> anyhow::Result<Value> {
+async fn enqueue(queue: &Queue, ask: &Ask) -> anyhow::Result<Value> {
     let (team, next, begun) = (TeamId::new(), Arc::new(AtomicU32::new(0)), Instant::now());
     let mut adding = JoinSet::new();
     for _ in 0..ask.width {
-        let (spine, next, jobs) = (spine.clone(), next.clone(), ask.jobs);
+        let (queue, next, jobs) = (queue.clone(), next.clone(), ask.jobs);
         adding.spawn(async move {
             while next.fetch_add(1, Ordering::Relaxed) < jobs {
-                spine.enqueue(&[ticket(team)]).await?;
+                queue.enqueue(&[ticket(team)]).await?;
             }
             anyhow::Ok(())
         });
@@ -71,9 +71,9 @@ async fn enqueue(spine: &Spine, ask: &Ask) -> anyhow::Result<Value> {
     Ok(json!({ "count": ask.jobs, "seconds": begun.elapsed().as_secs_f64() }))
 }
 
-async fn work(spine: &Spine, ask: &Ask) -> Value {
+async fn work(queue: &Queue, ask: &Ask) -> Value {
     let until = Instant::now() + Duration::from_secs_f64(ask.bound);
-    let mut told = worker(spine, ask.width, false);
+    let mut told = worker(queue, ask.width, false);
     let (mut count, mut begun) = (0, None);
     while count < ask.jobs
         && let Ok(Some(at)) = timeout_at(until, told.recv()).await
@@ -85,8 +85,8 @@ async fn work(spine: &Spine, ask: &Ask) -> Value {
     json!({ "count": count, "seconds": seconds })
 }
 
-async fn hold(spine: &Spine, ask: &Ask) -> Value {
-    let mut told = worker(spine, ask.width, true);
+async fn hold(queue: &Queue, ask: &Ask) -> Value {
+    let mut told = worker(queue, ask.width, true);
     let mut nth = 0;
     while told.recv().await.is_some() {
         say::line(json!({ "started": nth }));
@@ -95,16 +95,16 @@ async fn hold(spine: &Spine, ask: &Ask) -> Value {
     Value::Null
 }
 
-async fn pickup(spine: &Spine, ask: &Ask) -> anyhow::Result<Value> {
+async fn pickup(queue: &Queue, ask: &Ask) -> anyhow::Result<Value> {
     let until = Instant::now() + Duration::from_secs_f64(ask.bound);
-    let (mut told, mut times, team) = (worker(spine, ask.width, false), Vec::new(), TeamId::new());
+    let (mut told, mut times, team) = (worker(queue, ask.width, false), Vec::new(), TeamId::new());
     for nth in 0..ask.jobs {
         sleep(Duration::from_millis(u64::from(nth) * 137 % 500)).await;
         let begun = Instant::now();
         if begun >= until {
             break;
         }
-        spine.enqueue(&[ticket(team)]).await?;
+        queue.enqueue(&[ticket(team)]).await?;
         let at = timeout_at(until, told.recv()).await.ok().flatten().unwrap_or_else(Instant::now);
         times.push(millis(at.saturating_duration_since(begun)));
     }
@@ -112,13 +112,13 @@ async fn pickup(spine: &Spine, ask: &Ask) -> anyhow::Result<Value> {
 }
 
 /// Runs until the process ends.
-fn worker(spine: &Spine, width: usize, holds: bool) -> Told {
+fn worker(queue: &Queue, width: usize, holds: bool) -> Told {
     let (tell, told) = mpsc::unbounded_channel();
-    let (spine, handler) = (spine.clone(), Handler { tell, holds });
+    let (queue, handler) = (queue.clone(), Handler { tell, holds });
     let settings = BackendSettings::new("beside", width);
     let monitor = Monitor::new().register(move |_| {
         WorkerBuilder::new("beside")
-            .backend(queue::backend(spine.clone(), settings.clone()))
+            .backend(queue::backend(queue.clone(), settings.clone()))
             .concurrency(width)
             .data(handler.clone())
             .parallelize(tokio::spawn)

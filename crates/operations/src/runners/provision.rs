@@ -188,7 +188,7 @@ impl ProvisionCommand<'_> {
                 Err(Obstacle::Lasting(error)) => return Err(error),
                 Ok(Committed::Before(job)) => return Ok((job, None)),
                 Ok(Committed::Now(job, plan)) => {
-                    queueing::enqueue(operations.spine, &job, plan.team.weight).await;
+                    queueing::enqueue(operations.queue, &job, plan.team.weight).await;
                     return Ok((job, plan.starts_in.as_ref().ok().copied()));
                 }
             }
@@ -228,7 +228,7 @@ impl ProvisionCommand<'_> {
         let team_id = caller.choose_team(self.team)?;
         let gone = || Problem::new(ProblemCode::TeamForbidden, "There is no such team.");
         let team = operations.store.conn().await?.teams().policy(team_id).await?.ok_or_else(gone)?;
-        let starts_in = queueing::foresee(operations.spine, &team, self.registration.kind()).await;
+        let starts_in = queueing::foresee(operations.queue, &team, self.registration.kind()).await;
         // Here and not beside the quota: reading a policy takes its time, and others would wait for the lock meanwhile.
         let admission = rules
             .default_group(&team.installation)

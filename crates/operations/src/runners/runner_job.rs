@@ -120,7 +120,7 @@ impl RunnerJobRequest<'_> {
 
     async fn enqueue(&self, operations: &Operations<'_>, runner: &Runner, job: &Job) -> Result<()> {
         let team = operations.store.conn().await?.teams().policy(runner.team).await?;
-        queueing::enqueue(operations.spine, job, team.map_or(1.0, |team| team.weight)).await;
+        queueing::enqueue(operations.queue, job, team.map_or(1.0, |team| team.weight)).await;
         Ok(())
     }
 

@@ -51,7 +51,7 @@ impl Operations<'_> {
         }
         tx.commit().await?;
         let tickets: Vec<Ticket> = made.iter().map(|job| Ticket::for_job(job, 1.0)).collect();
-        let queue_error = self.spine.enqueue(&tickets).await.err();
+        let queue_error = self.queue.enqueue(&tickets).await.err();
         Ok(OrderedRemovals { jobs: made.len(), queue_error })
     }
 }

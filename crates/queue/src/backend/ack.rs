@@ -16,12 +16,12 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, Service};
 
-use super::{Claimed, Prepaid};
+use super::{Claimed, PrepaidRequest};
 use crate::{Lease, Settle};
 
 /// A job whose handler failed, panicked or was dropped starts again after this. The row's counters decide what
 /// becomes of it then.
-const AFTER_FAILURE: Duration = Duration::from_secs(1);
+const FAILURE_DELAY: Duration = Duration::from_secs(1);
 
 /// A handler's answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +99,7 @@ where
     }
 
     fn call(&mut self, task: Task<Claimed>) -> Self::Future {
-        let mut answer = Answer::new(&task.args, self.acks.clone());
+        let mut answer = PendingAck::new(&task.args, self.acks.clone());
         let run = self.inner.call(task);
         Box::pin(async move {
             let result = match AssertUnwindSafe(run).catch_unwind().await {
@@ -113,7 +113,7 @@ where
                 Err(error) => {
                     tracing::error!(job = %answer.lease.job, error = error.as_ref() as &dyn std::error::Error,
                         "handler failed");
-                    answer.send(Settle::Snooze(AFTER_FAILURE));
+                    answer.send(Settle::Snooze(FAILURE_DELAY));
                 }
             }
             result
@@ -127,15 +127,15 @@ fn text_of(panic: &(dyn Any + Send)) -> String {
 }
 
 /// The promise of one answer, kept even if the handler is dropped.
-struct Answer {
+struct PendingAck {
     lease: Lease,
-    prepaid: Prepaid,
+    prepaid: PrepaidRequest,
     cancelled: CancellationToken,
     acks: mpsc::UnboundedSender<Ack>,
     sent: bool,
 }
 
-impl Answer {
+impl PendingAck {
     fn new(job: &Claimed, acks: mpsc::UnboundedSender<Ack>) -> Self {
         let Claimed { lease, prepaid, cancelled, .. } = job.clone();
         Self { lease, prepaid, cancelled, acks, sent: false }
@@ -148,12 +148,12 @@ impl Answer {
     }
 }
 
-impl Drop for Answer {
+impl Drop for PendingAck {
     fn drop(&mut self) {
         if !self.sent {
             // A handler moved to a task of its own may still run: tell it to stop.
             self.cancelled.cancel();
-            self.send(Settle::Snooze(AFTER_FAILURE));
+            self.send(Settle::Snooze(FAILURE_DELAY));
         }
     }
 }

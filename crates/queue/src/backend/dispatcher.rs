@@ -15,15 +15,15 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{ack::Ack, bell::Bell, held::Held, inbox::Inbox, renewer};
-use crate::{Claimer, Lease, QueueError, Settle, Spine, pulse::Pulse};
+use super::{ack::Ack, inbox::Inbox, lease_table::LeaseTable, renewer, wakeup::WakeupListener};
+use crate::{Claimer, Lease, Queue, QueueError, Settle, loop_heartbeat::LoopHeartbeat};
 
 /// apalis has no event for "stop": its flag is read this often.
-const LOOK: Duration = Duration::from_millis(250);
+const STOP_CHECK_INTERVAL: Duration = Duration::from_millis(250);
 /// First and longest pause after a Redis fault.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
 /// How long answers may still be flushed once the worker is closed.
-const FLUSH: Duration = Duration::from_secs(5);
+const MAX_FLUSH: Duration = Duration::from_secs(5);
 
 /// A view of a running dispatcher.
 #[derive(Clone, Debug)]
@@ -31,9 +31,9 @@ pub struct Dispatcher(Arc<View>);
 
 #[derive(Debug, Default)]
 struct View {
-    dispatcher: Pulse,
-    renewer: Pulse,
-    bell: Pulse,
+    dispatcher: LoopHeartbeat,
+    renewer: LoopHeartbeat,
+    wakeup: LoopHeartbeat,
     in_flight: AtomicUsize,
 }
 
@@ -49,16 +49,16 @@ impl Dispatcher {
         [
             ("worker_dispatcher", view.dispatcher.last()),
             ("worker_renewer", view.renewer.last()),
-            ("worker_bell", view.bell.last()),
+            ("worker_bell", view.wakeup.last()),
         ]
     }
 
-    pub(super) fn renewer(&self) -> &Pulse {
+    pub(super) fn renewer(&self) -> &LoopHeartbeat {
         &self.0.renewer
     }
 
-    pub(super) fn bell(&self) -> &Pulse {
-        &self.0.bell
+    pub(super) fn wakeup(&self) -> &LoopHeartbeat {
+        &self.0.wakeup
     }
 
     /// Jobs held now, unstarted and unsettled ones included.
@@ -66,15 +66,15 @@ impl Dispatcher {
         self.0.in_flight.load(Ordering::Relaxed)
     }
 
-    fn turn(&self, in_flight: usize) {
-        self.0.dispatcher.turn();
+    fn record_turn(&self, in_flight: usize) {
+        self.0.dispatcher.tick();
         self.0.in_flight.store(in_flight, Ordering::Relaxed);
     }
 }
 
 /// What a dispatcher is made of.
-pub(super) struct Parts {
-    pub(super) spine: Spine,
+pub(super) struct DispatcherParts {
+    pub(super) queue: Queue,
     pub(super) claimer: Claimer,
     pub(super) concurrency: usize,
     pub(super) stop: CancellationToken,
@@ -85,11 +85,11 @@ pub(super) struct Parts {
 }
 
 /// Dispatches until the backend is closed and every answer is flushed.
-pub(super) async fn run(parts: Parts, worker: WorkerContext) {
-    let held = Arc::new(Held::default());
-    let (bell, listener) = Bell::new(parts.spine.clone(), parts.dispatcher.clone());
+pub(super) async fn run(parts: DispatcherParts, worker: WorkerContext) {
+    let held = Arc::new(LeaseTable::default());
+    let (bell, listener) = WakeupListener::new(parts.queue.clone(), parts.dispatcher.clone());
     let (lease, dispatcher) = (parts.claimer.lease, parts.dispatcher.clone());
-    let renewer = renewer::renew(parts.spine.clone(), held.clone(), lease, dispatcher);
+    let renewer = renewer::renew(parts.queue.clone(), held.clone(), lease, dispatcher);
     let background = CancellationToken::new();
     let _ends_them = background.clone().drop_guard();
     tokio::spawn(background.clone().run_until_cancelled_owned(listener));
@@ -98,8 +98,8 @@ pub(super) async fn run(parts: Parts, worker: WorkerContext) {
     let dispatching = Dispatching {
         parts,
         worker,
-        held,
-        bell,
+        leases: held,
+        wakeup: bell,
         pending: Vec::new(),
         claim_at: now,
         settle_at: now,
@@ -110,10 +110,10 @@ pub(super) async fn run(parts: Parts, worker: WorkerContext) {
 }
 
 struct Dispatching {
-    parts: Parts,
+    parts: DispatcherParts,
     worker: WorkerContext,
-    held: Arc<Held>,
-    bell: Bell,
+    leases: Arc<LeaseTable>,
+    wakeup: WakeupListener,
     /// Answers Redis has not confirmed.
     pending: Vec<Ack>,
     claim_at: Instant,
@@ -126,7 +126,7 @@ impl Dispatching {
     async fn run(mut self) {
         loop {
             let stopping = self.stopping();
-            self.parts.dispatcher.turn(self.held.len());
+            self.parts.dispatcher.record_turn(self.leases.len());
             self.collect(stopping);
             self.settle().await;
             if self.finished() {
@@ -139,7 +139,7 @@ impl Dispatching {
             self.wait(stopping).await;
         }
         // A token this worker popped and did not use belongs to the others.
-        if let Err(error) = self.parts.spine.ring().await {
+        if let Err(error) = self.parts.queue.wake_one().await {
             tracing::debug!(error = &error as &dyn std::error::Error, "the bell was not handed on");
         }
     }
@@ -149,7 +149,7 @@ impl Dispatching {
     }
 
     fn free(&self) -> usize {
-        self.parts.concurrency.saturating_sub(self.held.len())
+        self.parts.concurrency.saturating_sub(self.leases.len())
     }
 
     /// Takes in what the handlers answered and, when stopping, what they will never see.
@@ -165,8 +165,8 @@ impl Dispatching {
     }
 
     fn accept(&mut self, ack: Ack) {
-        if self.held.is_lost(&ack.lease) {
-            self.held.remove(&ack.lease);
+        if self.leases.is_lost(&ack.lease) {
+            self.leases.remove(&ack.lease);
         } else {
             self.pending.push(ack);
         }
@@ -176,11 +176,11 @@ impl Dispatching {
         if self.pending.is_empty() || self.settle_at > Instant::now() {
             return;
         }
-        let gate = self.held.gate.lock().await;
-        match self.parts.spine.settle_all(&self.pending).await {
+        let gate = self.leases.gate.lock().await;
+        match self.parts.queue.settle_all(&self.pending).await {
             Ok(ours) => {
                 for (Ack { lease, end, .. }, ours) in self.pending.drain(..).zip(ours) {
-                    self.held.remove(&lease);
+                    self.leases.remove(&lease);
                     let outcome = if ours { end.word() } else { "lost" };
                     metrics::counter!("rts_queue_settled_total", "outcome" => outcome).increment(1);
                 }
@@ -197,17 +197,17 @@ impl Dispatching {
     async fn claim(&mut self) {
         let want = self.free().min(100);
         let began = Instant::now();
-        match self.parts.spine.claim(&self.parts.claimer, want).await {
+        match self.parts.queue.claim(&self.parts.claimer, want).await {
             Ok(claim) => {
                 self.back_off = BACK_OFF.0;
                 self.claim_at = Instant::now() + claim.wait;
                 for lease in claim.jobs {
                     count(&lease);
-                    let job = self.held.add(lease, began);
+                    let job = self.leases.add(lease, began);
                     self.parts.inbox.put(job);
                 }
                 metrics::gauge!("rts_queue_in_flight")
-                    .set(u32::try_from(self.held.len()).unwrap_or(u32::MAX));
+                    .set(u32::try_from(self.leases.len()).unwrap_or(u32::MAX));
             }
             Err(error) => self.claim_at = self.later(&error),
         }
@@ -225,16 +225,16 @@ impl Dispatching {
         if !self.parts.closing.is_cancelled() {
             return false;
         }
-        let give_up = *self.give_up.get_or_insert_with(|| Instant::now() + FLUSH);
-        self.held.len() == 0 || Instant::now() >= give_up
+        let give_up = *self.give_up.get_or_insert_with(|| Instant::now() + MAX_FLUSH);
+        self.leases.len() == 0 || Instant::now() >= give_up
     }
 
     async fn wait(&mut self, stopping: bool) {
         let now = Instant::now();
         let hungry = !stopping && self.free() > 0;
-        let mut until = now + LOOK;
+        let mut until = now + STOP_CHECK_INTERVAL;
         if hungry {
-            self.bell.listen(self.claim_at.saturating_duration_since(now));
+            self.wakeup.listen(self.claim_at.saturating_duration_since(now));
             until = until.min(self.claim_at);
         }
         if !self.pending.is_empty() {
@@ -242,7 +242,7 @@ impl Dispatching {
         }
         tokio::select! {
             Some(ack) = self.parts.answers.recv() => self.accept(ack),
-            () = self.bell.rung() => self.rung(hungry).await,
+            () = self.wakeup.wait() => self.on_wakeup(hungry).await,
             () = self.parts.stop.cancelled(), if !stopping => {}
             () = self.parts.closing.cancelled(), if !self.parts.closing.is_cancelled() => {}
             () = sleep_until(until) => {}
@@ -250,10 +250,10 @@ impl Dispatching {
     }
 
     /// A bell heard while busy is rung again for somebody with free hands.
-    async fn rung(&mut self, hungry: bool) {
+    async fn on_wakeup(&mut self, hungry: bool) {
         if hungry {
             self.claim_at = Instant::now();
-        } else if let Err(error) = self.parts.spine.ring().await {
+        } else if let Err(error) = self.parts.queue.wake_one().await {
             tracing::debug!(error = &error as &dyn std::error::Error, "the bell was not handed on");
         }
     }

@@ -5,19 +5,19 @@
 //! the dispatcher: to apalis this backend never fails.
 
 mod ack;
-mod bell;
+mod apalis_backend;
 mod dispatcher;
-mod held;
 mod inbox;
-mod lanes;
+mod lease_table;
 mod prepaid;
 mod renewer;
+mod wakeup;
 
 pub(crate) use ack::Ack;
 pub use ack::{AckLayer, AckService, Outcome};
+pub use apalis_backend::{ApalisBackend, BackendSettings, backend};
 pub use dispatcher::Dispatcher;
-pub use lanes::{BackendSettings, LaneBackend, backend};
-pub use prepaid::Prepaid;
+pub use prepaid::PrepaidRequest;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -32,7 +32,7 @@ pub struct Claimed {
     /// When its claim was asked for. What the claim saw and paid for may be older than the job's start.
     pub since: Instant,
     /// The request its claim paid for.
-    pub prepaid: Prepaid,
+    pub prepaid: PrepaidRequest,
     /// Fires when the lease is lost or about to end: stop, and record nothing.
     pub cancelled: CancellationToken,
 }

@@ -8,11 +8,11 @@ use std::sync::{
 /// Whether the request that a claim paid for was made. The budget gets its price back at the end of a job that said it
 /// was not. Clones share the answer.
 #[derive(Clone, Debug, Default)]
-pub struct Prepaid {
+pub struct PrepaidRequest {
     unused: Arc<AtomicBool>,
 }
 
-impl Prepaid {
+impl PrepaidRequest {
     /// The request has not been sent so far.
     pub fn mark_unused(&self) {
         self.unused.store(true, Ordering::Relaxed);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::{InstallationId, JobId};
 
 use super::{Breaker, check};
-use crate::{QueueError, Spine, pause::LONGEST, scripts, spine::millis};
+use crate::{Queue, QueueError, pause::MAX_PAUSE, queue::millis, scripts};
 
 /// What the headers of one answer say of the primary window.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,14 +41,14 @@ pub struct Call {
 
 /// What the claim of a job has paid for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Paid {
+pub enum Prepaid {
     /// Nothing of this request.
-    Nothing,
+    None,
     /// Another write, which will not be made. While writes are slowed down it pays for this one: a job that had to wait
     /// for a second one would pay for the first again and again.
-    Another,
+    OtherWrite,
     /// This very request, so long ago. It waits for pauses and probes alone, but when it is late the next ones wait longer.
-    This {
+    ThisCall {
         /// Since the claim.
         ago: Duration,
     },
@@ -58,7 +58,7 @@ pub enum Paid {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Permit {
     /// Now; it is paid for.
-    Go,
+    Granted,
     /// Ask again after this. Nothing was taken.
     Wait(Duration),
 }
@@ -79,17 +79,17 @@ pub enum End {
 
 /// How GitHub answered, for the circuit breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Health {
+pub enum Availability {
     /// With any answer of its own.
     Good,
     /// Not at all, or with 5xx.
     Bad,
 }
 
-impl Spine {
+impl Queue {
     /// Asks for a request that is made for no job.
     pub async fn permit(&self, installation: &InstallationId, call: &Call) -> Result<Permit, QueueError> {
-        self.ask_permit(installation, call, (None, Paid::Nothing)).await
+        self.ask_permit(installation, call, (None, Prepaid::None)).await
     }
 
     /// Asks for a request of a claimed job. If the claim sent the job ahead as the probe after a pause, this is the
@@ -98,7 +98,7 @@ impl Spine {
         &self,
         installation: &InstallationId,
         call: &Call,
-        (job, paid): (JobId, Paid),
+        (job, paid): (JobId, Prepaid),
     ) -> Result<Permit, QueueError> {
         self.ask_permit(installation, call, (Some(job), paid)).await
     }
@@ -107,7 +107,7 @@ impl Spine {
         &self,
         installation: &InstallationId,
         call: &Call,
-        (job, paid): (Option<JobId>, Paid),
+        (job, paid): (Option<JobId>, Prepaid),
     ) -> Result<Permit, QueueError> {
         let bit = |yes: bool| u8::from(yes).to_string();
         let args = [
@@ -117,20 +117,20 @@ impl Spine {
             bit(call.registers),
             bit(call.urgent),
             job.map(|job| job.to_string()).unwrap_or_default(),
-            bit(paid == Paid::Another),
+            bit(paid == Prepaid::OtherWrite),
             match paid {
-                Paid::This { ago } => millis(ago).to_string(),
-                Paid::Nothing | Paid::Another => String::new(),
+                Prepaid::ThisCall { ago } => millis(ago).to_string(),
+                Prepaid::None | Prepaid::OtherWrite => String::new(),
             },
         ];
         let ms: u64 = self.run(&scripts::PERMIT, &args).await?;
         metrics::counter!("rts_queue_permits_total", "answer" => if ms == 0 { "go" } else { "wait" })
             .increment(1);
-        Ok(if ms == 0 { Permit::Go } else { Permit::Wait(Duration::from_millis(ms)) })
+        Ok(if ms == 0 { Permit::Granted } else { Permit::Wait(Duration::from_millis(ms)) })
     }
 
     /// Learns from the headers of an answer; to be told of every one that has them. Ends a probe, so tell a bad or
-    /// limited answer to [`Self::outcome`], [`Self::slow_down`] or [`Self::pause`] first.
+    /// limited answer to [`Self::record_outcome`], [`Self::slow_down`] or [`Self::pause`] first.
     pub async fn observe(
         &self,
         installation: &InstallationId,
@@ -143,7 +143,7 @@ impl Spine {
             check(&observation.resource)?.to_owned(),
             observation.limit.min(1_000_000_000).to_string(),
             observation.remaining.min(1_000_000_000).to_string(),
-            millis(observation.reset_in.min(LONGEST)).to_string(),
+            millis(observation.reset_in.min(MAX_PAUSE)).to_string(),
             observation.reset.to_string(),
         ];
         self.run::<u8>(&scripts::OBSERVE, &args).await.map(drop)
@@ -180,18 +180,18 @@ impl Spine {
         installation: &InstallationId,
         wait: Duration,
     ) -> Result<Duration, QueueError> {
-        let wait = millis(wait.min(LONGEST)).max(1).to_string();
+        let wait = millis(wait.min(MAX_PAUSE)).max(1).to_string();
         let left: u64 = self.run(&scripts::SLOW, &[installation.to_string(), wait]).await?;
         Ok(Duration::from_millis(left))
     }
 
     /// Tells the circuit breaker of an answer; to be told of every request, answered or not.
-    pub async fn outcome(
+    pub async fn record_outcome(
         &self,
         installation: &InstallationId,
-        health: Health,
+        health: Availability,
     ) -> Result<Breaker, QueueError> {
-        let good = u8::from(health == Health::Good).to_string();
+        let good = u8::from(health == Availability::Good).to_string();
         let (state, left): (String, u64) =
             self.run(&scripts::OUTCOME, &[installation.to_string(), good]).await?;
         Breaker::read(&state, left)

@@ -2,7 +2,7 @@
 //!
 //! The claim pays for a job's first request: provision for one write on `generate-jitconfig`, one registration and one
 //! of the primary window; deprovision and drift for one read on `runner`. For every further request the running job
-//! asks [`crate::Spine::permit_job`], and so it does for the one that was paid for when that is sent late. A job has at most one request under way, so the leases of an installation are its
+//! asks [`crate::Queue::permit_job`], and so it does for the one that was paid for when that is sent late. A job has at most one request under way, so the leases of an installation are its
 //! concurrency, and a holder that dies frees its place when its lease ends.
 //!
 //! Redis may forget everything at any time: levels start at a small burst, windows are learned from the next answer.
@@ -11,7 +11,7 @@ mod calls;
 mod settings;
 mod view;
 
-pub use calls::{Call, End, Health, Observation, Paid, Permit};
+pub use calls::{Availability, Call, End, Observation, Permit, Prepaid};
 pub use settings::{BreakerSettings, BudgetSettings};
 pub use view::{Breaker, BudgetView, Points, Window};
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use domain::InstallationId;
 
-use crate::{QueueError, Spine, scripts, spine::millis};
+use crate::{Queue, QueueError, queue::millis, scripts};
 
 /// Limits of one installation. The defaults are GitHub's documented limits with some room; tests use smaller ones.
 /// Out-of-range values are brought into range when written.
@@ -101,7 +101,7 @@ impl BudgetSettings {
     }
 }
 
-impl Spine {
+impl Queue {
     /// Writes the limits of an installation where they differ, and wakes a worker then. To be called at every start.
     pub async fn set_budget(
         &self,
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn the_script_has_the_same_defaults_in_the_same_order() {
-        let script = include_str!("../../scripts/budget.lua");
+        let script = include_str!("../../scripts/lib/budget.lua");
         let table = |name: &str| {
             let from = script.split_once(&format!("local {name} = {{")).unwrap().1;
             from.split_once('}').unwrap().0.replace(['\n', ' ', '\''], "")

@@ -4,7 +4,7 @@ use std::{str::FromStr, time::Duration};
 
 use domain::{InstallationId, Lane, TeamId};
 
-use crate::{Pause, QueueError, Scope, Spine, readable::readable, scripts};
+use crate::{Pause, Queue, QueueError, Scope, readable::readable, scripts};
 
 /// A primary window.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,7 +85,7 @@ type Spent = Vec<(String, u64)>;
 type WindowRow = (String, u64, u64, u64, Spent, Spent);
 type Row = (String, u64, u64, u64, String, u64, i64, Vec<WindowRow>, Vec<(String, u64)>);
 
-impl Spine {
+impl Queue {
     /// The budget of every installation that holds jobs or was heard of, by name; at most 1,000.
     pub async fn budget(&self) -> Result<Vec<BudgetView>, QueueError> {
         let rows: Vec<Row> = self.run(&scripts::BUDGETS, &[]).await?;

@@ -7,7 +7,7 @@ use queue::{BudgetSettings, Observation, Settle, Ticket};
 
 use crate::{
     clock::{Ask, Clock},
-    support::{Corner, claimer, ticket, tickets},
+    support::{TestQueue, claimer, ticket, tickets},
 };
 
 const HOUR: u32 = 3_600_000;
@@ -37,7 +37,7 @@ struct GitHub {
 
 impl GitHub {
     async fn new() -> Self {
-        let clock = Clock::of(Corner::under(&wide()).await).await;
+        let clock = Clock::of(TestQueue::under(&wide()).await).await;
         let begun = clock.now;
         let mut github = Self { clock, left: LIMIT, begun };
         github.tell("").await;
@@ -109,7 +109,7 @@ async fn idle_parts_are_lent_as_the_window_goes_by() {
 #[tokio::test]
 async fn team_alone_gets_everything_but_the_reserve() {
     let mut github = GitHub::new().await;
-    github.clock.corner.spine.enqueue(&tickets(1_000, TeamId::new())).await.unwrap();
+    github.clock.test.queue.enqueue(&tickets(1_000, TeamId::new())).await.unwrap();
     let at_once = github.claim_all().await;
     assert!((405..=410).contains(&at_once), "its lane's part, but for somebody who may come: {at_once}");
     for part in 1..=91 {
@@ -123,16 +123,15 @@ async fn team_alone_gets_everything_but_the_reserve() {
 async fn team_that_comes_late_finds_its_part() {
     let mut github = GitHub::new().await;
     let (red, blue) = (TeamId::new(), TeamId::new());
-    github.clock.corner.spine.enqueue(&tickets(1_000, red)).await.unwrap();
+    github.clock.test.queue.enqueue(&tickets(1_000, red)).await.unwrap();
     for part in [0.0, 0.1, 0.2, 0.3, 0.4, 0.5] {
         github.hours(part);
         github.claim_all().await;
     }
     let of_blue = tickets(40, blue);
-    github.clock.corner.spine.enqueue(&of_blue).await.unwrap();
+    github.clock.test.queue.enqueue(&of_blue).await.unwrap();
     github.claim_all().await;
-    let waiting =
-        github.clock.corner.spine.team_load(&InstallationId::default(), blue).await.unwrap().waiting;
+    let waiting = github.clock.test.queue.team_load(&InstallationId::default(), blue).await.unwrap().waiting;
     assert_eq!(waiting, 0, "none of its jobs waits");
 }
 
@@ -147,10 +146,10 @@ fn told(remaining: u64) -> Observation {
     }
 }
 
-async fn drain(corner: &Corner) -> Vec<queue::Lease> {
+async fn drain(test: &TestQueue) -> Vec<queue::Lease> {
     let (claimer, mut all) = (claimer(), Vec::new());
     loop {
-        let jobs = corner.spine.claim(&claimer, 100).await.unwrap().jobs;
+        let jobs = test.queue.claim(&claimer, 100).await.unwrap().jobs;
         if jobs.is_empty() {
             return all;
         }
@@ -160,56 +159,56 @@ async fn drain(corner: &Corner) -> Vec<queue::Lease> {
 
 #[tokio::test]
 async fn heavier_team_has_the_larger_part() {
-    let corner = Corner::under(&wide()).await;
-    corner.spine.observe(&InstallationId::default(), &told(1_000)).await.unwrap();
+    let test = TestQueue::under(&wide()).await;
+    test.queue.observe(&InstallationId::default(), &told(1_000)).await.unwrap();
     let (light, heavy) = (TeamId::new(), TeamId::new());
     let with = |team, weight, count: usize| -> Vec<Ticket> {
         (0..count).map(|_| Ticket { weight, ..ticket(team) }).collect()
     };
     // Both are known before either asks for much.
-    corner.spine.enqueue(&[with(light, 1.0, 1), with(heavy, 3.0, 1)].concat()).await.unwrap();
-    assert_eq!(drain(&corner).await.len(), 2);
-    corner.spine.enqueue(&with(light, 1.0, 600)).await.unwrap();
-    let of_light = drain(&corner).await.len();
-    corner.spine.enqueue(&with(heavy, 3.0, 600)).await.unwrap();
-    let of_heavy = drain(&corner).await.len();
+    test.queue.enqueue(&[with(light, 1.0, 1), with(heavy, 3.0, 1)].concat()).await.unwrap();
+    assert_eq!(drain(&test).await.len(), 2);
+    test.queue.enqueue(&with(light, 1.0, 600)).await.unwrap();
+    let of_light = drain(&test).await.len();
+    test.queue.enqueue(&with(heavy, 3.0, 600)).await.unwrap();
+    let of_heavy = drain(&test).await.len();
     assert!((120..=135).contains(&of_light), "one of four and a third: {of_light}");
     assert!((365..=395).contains(&of_heavy), "three of four and a third: {of_heavy}");
 }
 
 #[tokio::test]
 async fn view_shows_what_lanes_and_teams_spent() {
-    let corner = Corner::under(&wide()).await;
+    let test = TestQueue::under(&wide()).await;
     let home = InstallationId::default();
-    corner.spine.observe(&home, &told(1_000)).await.unwrap();
+    test.queue.observe(&home, &told(1_000)).await.unwrap();
     let (red, blue) = (TeamId::new(), TeamId::new());
     let drift = |team| Ticket { lane: Lane::Drift, ..ticket(team) };
-    corner.spine.enqueue(&[tickets(3, red), tickets(1, blue), vec![drift(red)]].concat()).await.unwrap();
-    let leases = drain(&corner).await;
+    test.queue.enqueue(&[tickets(3, red), tickets(1, blue), vec![drift(red)]].concat()).await.unwrap();
+    let leases = drain(&test).await;
     let unsent = leases.iter().find(|lease| lease.lane == Lane::Drift).unwrap();
     let view = |views: Vec<queue::BudgetView>| {
         let window = views[0].resources[0].clone();
         (window.lanes, window.teams)
     };
-    let (lanes, teams) = view(corner.spine.budget().await.unwrap());
+    let (lanes, teams) = view(test.queue.budget().await.unwrap());
     assert_eq!(lanes, [(Lane::Provision, 4), (Lane::Deprovision, 0), (Lane::Drift, 1)]);
     assert_eq!(teams, [(red, 4), (blue, 1)]);
-    assert!(corner.spine.settle_unsent(unsent, Settle::Finish).await.unwrap());
-    let (lanes, teams) = view(corner.spine.budget().await.unwrap());
+    assert!(test.queue.settle_unsent(unsent, Settle::Finish).await.unwrap());
+    let (lanes, teams) = view(test.queue.budget().await.unwrap());
     assert_eq!((lanes[2], teams[0]), ((Lane::Drift, 0), (red, 3)), "what was not sent costs nothing");
 
     let next = Observation { reset: 1_800_003_600, ..told(1_000) };
-    corner.spine.observe(&home, &next).await.unwrap();
-    let (lanes, teams) = view(corner.spine.budget().await.unwrap());
+    test.queue.observe(&home, &next).await.unwrap();
+    let (lanes, teams) = view(test.queue.budget().await.unwrap());
     assert!(lanes.iter().all(|(_, spent)| *spent == 0) && teams.is_empty(), "a new window");
 }
 
 #[tokio::test]
 async fn view_names_fifty_teams_at_most() {
-    let corner = Corner::under(&wide()).await;
-    corner.spine.observe(&InstallationId::default(), &told(1_000)).await.unwrap();
+    let test = TestQueue::under(&wide()).await;
+    test.queue.observe(&InstallationId::default(), &told(1_000)).await.unwrap();
     let many: Vec<Ticket> = (0..60).map(|_| ticket(TeamId::new())).collect();
-    corner.spine.enqueue(&many).await.unwrap();
-    assert_eq!(drain(&corner).await.len(), 60);
-    assert_eq!(corner.spine.budget().await.unwrap()[0].resources[0].teams.len(), 50);
+    test.queue.enqueue(&many).await.unwrap();
+    assert_eq!(drain(&test).await.len(), 60);
+    assert_eq!(test.queue.budget().await.unwrap()[0].resources[0].teams.len(), 50);
 }

@@ -3,29 +3,29 @@
 use std::time::Duration;
 
 use domain::JobId;
-use queue::{Announcements, News, Spine, SpineConfig};
+use queue::{Announcements, News, Queue, QueueConfig};
 
-use crate::support::{Corner, Line, Server};
+use crate::support::{Line, Server, TestQueue};
 
 #[tokio::test]
 async fn watchers_hear_of_their_job_alone() {
-    let corner = Corner::new().await;
-    let announcements = Announcements::start(&corner.spine);
+    let test = TestQueue::new().await;
+    let announcements = Announcements::start(&test.queue);
     let (mine, other) = (JobId::new(), JobId::new());
     let mut one = announcements.watch(mine);
     let mut two = announcements.watch(mine);
     assert_eq!(one.next().await, News::Unsure, "the subscription began after the watch");
     assert_eq!(two.next().await, News::Unsure);
-    corner.spine.announce(other, "failed").await.unwrap();
-    corner.spine.announce(mine, "succeeded").await.unwrap();
+    test.queue.announce(other, "failed").await.unwrap();
+    test.queue.announce(mine, "succeeded").await.unwrap();
     assert_eq!(one.next().await, News::State("succeeded".into()));
     assert_eq!(two.next().await, News::State("succeeded".into()));
 }
 
 #[tokio::test]
 async fn watchers_leave_nothing_behind() {
-    let corner = Corner::new().await;
-    let announcements = Announcements::start(&corner.spine);
+    let test = TestQueue::new().await;
+    let announcements = Announcements::start(&test.queue);
     let job = JobId::new();
     let (one, two) = (announcements.watch(job), announcements.watch(job));
     assert_eq!(announcements.watched(), 1);
@@ -38,28 +38,28 @@ async fn watchers_leave_nothing_behind() {
 #[tokio::test]
 async fn a_restart_is_survived_and_told() {
     let mut server = Server::start().await;
-    let corner = Corner::at(server.url()).await;
-    let announcements = Announcements::start(&corner.spine);
+    let test = TestQueue::at(server.url()).await;
+    let announcements = Announcements::start(&test.queue);
     let job = JobId::new();
     let mut watch = announcements.watch(job);
     assert_eq!(watch.next().await, News::Unsure);
     server.kill();
     server.restart().await;
     assert_eq!(watch.next().await, News::Unsure, "something may have been missed");
-    corner.spine.announce(job, "succeeded").await.unwrap();
+    test.queue.announce(job, "succeeded").await.unwrap();
     assert_eq!(watch.next().await, News::State("succeeded".into()));
 }
 
 #[tokio::test]
 async fn a_subscription_that_gets_no_answer_is_tried_again_and_shows_it() {
     let server = Server::start().await;
-    let corner = Corner::at(server.url()).await;
+    let test = TestQueue::at(server.url()).await;
     let line = Line::to(&server);
     line.swallow_answers(true);
-    let namespace = corner.namespace.as_str();
+    let namespace = test.namespace.as_str();
     let config =
-        SpineConfig { call_timeout: Duration::from_millis(50), ..SpineConfig::new(line.url(), namespace) };
-    let announcements = Announcements::start(&Spine::connect(&config).unwrap());
+        QueueConfig { call_timeout: Duration::from_millis(50), ..QueueConfig::new(line.url(), namespace) };
+    let announcements = Announcements::start(&Queue::connect(&config).unwrap());
     let mut last = announcements.last_progress();
     for _ in 0..3 {
         while announcements.last_progress() == last {
@@ -71,6 +71,6 @@ async fn a_subscription_that_gets_no_answer_is_tried_again_and_shows_it() {
     let mut watch = announcements.watch(job);
     line.swallow_answers(false);
     assert_eq!(watch.next().await, News::Unsure, "it has got through");
-    corner.spine.announce(job, "succeeded").await.unwrap();
+    test.queue.announce(job, "succeeded").await.unwrap();
     assert_eq!(watch.next().await, News::State("succeeded".into()));
 }

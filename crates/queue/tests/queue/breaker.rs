@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use domain::{InstallationId, JobId, Lane, TeamId};
-use queue::{Breaker, BudgetSettings, Call, Health, Observation, Paid, Permit, Reason};
+use queue::{Availability, Breaker, BudgetSettings, Call, Observation, Permit, Prepaid, Reason};
 
 use crate::{
     clock::{Ask, Clock},
-    support::{Corner, claimer, in_lane, tickets, unlimited},
+    support::{TestQueue, claimer, in_lane, tickets, unlimited},
 };
 
 const MOMENT: Duration = Duration::from_millis(20);
@@ -25,59 +25,59 @@ fn fine() -> Observation {
 }
 
 /// Five jobs, and a pause that is over.
-async fn after_a_pause(budget: &BudgetSettings) -> Corner {
-    let corner = Corner::under(budget).await;
-    corner.spine.enqueue(&tickets(5, TeamId::new())).await.unwrap();
-    corner.spine.pause(&InstallationId::default(), MOMENT, Reason::GithubOutage).await.unwrap();
-    corner
+async fn after_a_pause(budget: &BudgetSettings) -> TestQueue {
+    let test = TestQueue::under(budget).await;
+    test.queue.enqueue(&tickets(5, TeamId::new())).await.unwrap();
+    test.queue.pause(&InstallationId::default(), MOMENT, Reason::GithubOutage).await.unwrap();
+    test
 }
 
 #[tokio::test]
 async fn one_probe_goes_first_and_its_answer_frees_the_others() {
-    let corner = after_a_pause(&unlimited()).await;
+    let test = after_a_pause(&unlimited()).await;
     let home = InstallationId::default();
     let (one, two) = (claimer(), claimer());
     let probe = loop {
-        if let Some(lease) = corner.spine.claim(&one, 5).await.unwrap().jobs.pop() {
+        if let Some(lease) = test.queue.claim(&one, 5).await.unwrap().jobs.pop() {
             break lease;
         }
     };
-    let held = corner.spine.claim(&two, 5).await.unwrap();
+    let held = test.queue.claim(&two, 5).await.unwrap();
     assert!(held.jobs.is_empty() && held.wait <= Duration::from_secs(30));
-    assert!(matches!(corner.spine.permit(&home, &GET).await.unwrap(), Permit::Wait(_)));
-    let view = &corner.spine.budget().await.unwrap()[0];
+    assert!(matches!(test.queue.permit(&home, &GET).await.unwrap(), Permit::Wait(_)));
+    let view = &test.queue.budget().await.unwrap()[0];
     assert!(view.probe.is_some_and(|left| left > Duration::from_secs(20)));
     assert_eq!(view.running, 1);
 
-    corner.spine.observe(&home, &fine()).await.unwrap();
-    assert_eq!(corner.spine.budget().await.unwrap().iter().filter_map(|view| view.probe).count(), 0);
-    assert_eq!(corner.spine.claim(&two, 5).await.unwrap().jobs.len(), 4);
-    assert_eq!(corner.spine.permit(&home, &GET).await.unwrap(), Permit::Go);
-    assert!(corner.spine.finish(&probe).await.unwrap());
+    test.queue.observe(&home, &fine()).await.unwrap();
+    assert_eq!(test.queue.budget().await.unwrap().iter().filter_map(|view| view.probe).count(), 0);
+    assert_eq!(test.queue.claim(&two, 5).await.unwrap().jobs.len(), 4);
+    assert_eq!(test.queue.permit(&home, &GET).await.unwrap(), Permit::Granted);
+    assert!(test.queue.finish(&probe).await.unwrap());
 }
 
 #[tokio::test]
 async fn only_one_job_is_claimed_even_by_one_that_wants_more() {
-    let corner = after_a_pause(&unlimited()).await;
+    let test = after_a_pause(&unlimited()).await;
     let claimer = claimer();
     let first = loop {
-        let jobs = corner.spine.claim(&claimer, 5).await.unwrap().jobs;
+        let jobs = test.queue.claim(&claimer, 5).await.unwrap().jobs;
         if !jobs.is_empty() {
             break jobs;
         }
     };
     assert_eq!(first.len(), 1);
-    corner.spine.outcome(&InstallationId::default(), Health::Good).await.unwrap();
-    assert_eq!(corner.spine.claim(&claimer, 5).await.unwrap().jobs.len(), 4);
+    test.queue.record_outcome(&InstallationId::default(), Availability::Good).await.unwrap();
+    assert_eq!(test.queue.claim(&claimer, 5).await.unwrap().jobs.len(), 4);
 }
 
 #[tokio::test]
 async fn a_probe_that_got_lost_is_followed_by_another() {
-    let corner = after_a_pause(&BudgetSettings { probe: MOMENT, ..unlimited() }).await;
+    let test = after_a_pause(&BudgetSettings { probe: MOMENT, ..unlimited() }).await;
     let claimer = claimer();
     let mut sizes = Vec::new();
     while sizes.len() < 5 {
-        let jobs = corner.spine.claim(&claimer, 5).await.unwrap().jobs.len();
+        let jobs = test.queue.claim(&claimer, 5).await.unwrap().jobs.len();
         sizes.extend((jobs > 0).then_some(jobs));
     }
     assert_eq!(sizes, [1; 5], "one at a time");
@@ -85,73 +85,73 @@ async fn a_probe_that_got_lost_is_followed_by_another() {
 
 #[tokio::test]
 async fn a_probe_that_ends_without_an_answer_makes_room_for_another() {
-    let corner = after_a_pause(&unlimited()).await;
+    let test = after_a_pause(&unlimited()).await;
     let claimer = claimer();
     let probe = loop {
-        if let Some(lease) = corner.spine.claim(&claimer, 5).await.unwrap().jobs.pop() {
+        if let Some(lease) = test.queue.claim(&claimer, 5).await.unwrap().jobs.pop() {
             break lease;
         }
     };
-    assert!(corner.spine.claim(&claimer, 5).await.unwrap().jobs.is_empty(), "one at a time");
-    assert!(corner.spine.finish(&probe).await.unwrap());
-    assert_eq!(corner.spine.claim(&claimer, 5).await.unwrap().jobs.len(), 1, "and not all the others");
+    assert!(test.queue.claim(&claimer, 5).await.unwrap().jobs.is_empty(), "one at a time");
+    assert!(test.queue.finish(&probe).await.unwrap());
+    assert_eq!(test.queue.claim(&claimer, 5).await.unwrap().jobs.len(), 1, "and not all the others");
 }
 
 #[tokio::test]
 async fn only_the_job_sent_ahead_does_not_wait_for_the_probe() {
-    let corner = after_a_pause(&unlimited()).await;
+    let test = after_a_pause(&unlimited()).await;
     let (home, claimer) = (InstallationId::default(), claimer());
     let probe = loop {
-        if let Some(lease) = corner.spine.claim(&claimer, 5).await.unwrap().jobs.pop() {
+        if let Some(lease) = test.queue.claim(&claimer, 5).await.unwrap().jobs.pop() {
             break lease;
         }
     };
-    let ask = async |job, paid| corner.spine.permit_job(&home, &GET, (job, paid)).await.unwrap();
+    let ask = async |job, paid| test.queue.permit_job(&home, &GET, (job, paid)).await.unwrap();
     let another = JobId::new();
     let ago = Duration::from_secs(2);
-    for paid in [Paid::Nothing, Paid::This { ago }] {
+    for paid in [Prepaid::None, Prepaid::ThisCall { ago }] {
         assert!(matches!(ask(another, paid).await, Permit::Wait(_)), "{paid:?}");
-        assert_eq!(ask(probe.job, paid).await, Permit::Go, "{paid:?}");
+        assert_eq!(ask(probe.job, paid).await, Permit::Granted, "{paid:?}");
         assert!(matches!(ask(another, paid).await, Permit::Wait(_)), "it is still the probe's turn");
-        assert!(corner.spine.claim(&claimer, 5).await.unwrap().jobs.is_empty());
+        assert!(test.queue.claim(&claimer, 5).await.unwrap().jobs.is_empty());
     }
-    assert!(corner.spine.finish(&probe).await.unwrap());
-    assert_eq!(ask(another, Paid::This { ago }).await, Permit::Go, "no answer came of it");
-    assert!(corner.spine.claim(&claimer, 5).await.unwrap().jobs.is_empty(), "now it is the probe");
+    assert!(test.queue.finish(&probe).await.unwrap());
+    assert_eq!(ask(another, Prepaid::ThisCall { ago }).await, Permit::Granted, "no answer came of it");
+    assert!(test.queue.claim(&claimer, 5).await.unwrap().jobs.is_empty(), "now it is the probe");
 }
 
 #[tokio::test]
 async fn a_person_s_pause_asks_for_no_probe_and_stops_no_running_job() {
-    let corner = Corner::new().await;
+    let test = TestQueue::new().await;
     let home = InstallationId::default();
-    corner.spine.enqueue(&in_lane(Lane::Drift, 3)).await.unwrap();
-    corner.spine.pause(&home, Duration::from_hours(1), Reason::Admin).await.unwrap();
-    assert_eq!(corner.spine.permit(&home, &GET).await.unwrap(), Permit::Go);
-    corner.spine.resume(&home, Reason::Admin).await.unwrap();
-    assert_eq!(corner.spine.claim(&claimer(), 3).await.unwrap().jobs.len(), 3);
-    corner.spine.pause(&home, Duration::from_hours(1), Reason::Budget).await.unwrap();
-    assert!(matches!(corner.spine.permit(&home, &GET).await.unwrap(), Permit::Wait(_)));
+    test.queue.enqueue(&in_lane(Lane::Drift, 3)).await.unwrap();
+    test.queue.pause(&home, Duration::from_hours(1), Reason::Admin).await.unwrap();
+    assert_eq!(test.queue.permit(&home, &GET).await.unwrap(), Permit::Granted);
+    test.queue.resume(&home, Reason::Admin).await.unwrap();
+    assert_eq!(test.queue.claim(&claimer(), 3).await.unwrap().jobs.len(), 3);
+    test.queue.pause(&home, Duration::from_hours(1), Reason::Budget).await.unwrap();
+    assert!(matches!(test.queue.permit(&home, &GET).await.unwrap(), Permit::Wait(_)));
 }
 
 #[tokio::test]
 async fn five_bad_answers_of_twenty_open_the_breaker() {
-    let corner = Corner::new().await;
+    let test = TestQueue::new().await;
     let home = InstallationId::default();
-    for health in [Health::Bad, Health::Good].repeat(4) {
-        assert_eq!(corner.spine.outcome(&home, health).await.unwrap(), Breaker::Closed);
+    for health in [Availability::Bad, Availability::Good].repeat(4) {
+        assert_eq!(test.queue.record_outcome(&home, health).await.unwrap(), Breaker::Closed);
     }
-    let opened = corner.spine.outcome(&home, Health::Bad).await.unwrap();
+    let opened = test.queue.record_outcome(&home, Availability::Bad).await.unwrap();
     assert!(matches!(opened, Breaker::Open { left } if left <= Duration::from_secs(5)));
-    corner.spine.enqueue(&tickets(1, TeamId::new())).await.unwrap();
-    assert!(corner.take(1).await.is_empty());
-    let view = corner.spine.budget().await.unwrap().remove(0);
+    test.queue.enqueue(&tickets(1, TeamId::new())).await.unwrap();
+    assert!(test.take(1).await.is_empty());
+    let view = test.queue.budget().await.unwrap().remove(0);
     assert!(matches!(view.breaker, Breaker::Open { .. }));
     assert_eq!(view.pauses[0].reason, Reason::GithubOutage);
 }
 
 #[tokio::test]
 async fn old_answers_and_more_than_twenty_are_forgotten() {
-    let mut clock = Clock::of(Corner::new().await).await;
+    let mut clock = Clock::of(TestQueue::new().await).await;
     for _ in 0..4 {
         clock.outcome(false).await;
     }
@@ -168,7 +168,7 @@ async fn old_answers_and_more_than_twenty_are_forgotten() {
 
 #[tokio::test]
 async fn the_breaker_waits_longer_each_time_until_a_probe_does_well() {
-    let mut clock = Clock::of(Corner::new().await).await;
+    let mut clock = Clock::of(TestQueue::new().await).await;
     let mut state = (String::new(), 0);
     for _ in 0..5 {
         state = clock.outcome(false).await;

@@ -11,13 +11,13 @@ use queue::{BudgetSettings, Permit};
 
 use crate::{
     clock::{Ask, Clock},
-    support::Corner,
+    support::TestQueue,
 };
 
 const MINUTE: f64 = 60_000.0;
 
 async fn clock(budget: &BudgetSettings) -> Clock {
-    let mut clock = Clock::of(Corner::under(budget).await).await;
+    let mut clock = Clock::of(TestQueue::under(budget).await).await;
     clock.plenty().await;
     clock
 }
@@ -115,10 +115,10 @@ async fn a_write_instead_of_another_pays_only_what_is_its_own() {
     clock.plenty().await;
     while clock.goes(Ask::WRITE).await {}
     assert!(!clock.goes(other).await, "all writes share one rate while they are slowed down");
-    assert_eq!(clock.permit_as(other, true).await, Permit::Go);
-    while clock.permit_as(other, true).await == Permit::Go {}
+    assert_eq!(clock.permit_as(other, true).await, Permit::Granted);
+    while clock.permit_as(other, true).await == Permit::Granted {}
     clock.now += 1_000.0;
-    assert_eq!(clock.permit_as(other, true).await, Permit::Go, "its own points come back");
+    assert_eq!(clock.permit_as(other, true).await, Permit::Granted, "its own points come back");
     assert!(clock.goes(Ask::WRITE).await, "and the shared rate was left alone");
 }
 
@@ -130,7 +130,7 @@ async fn what_is_sent_late_counts_when_it_is_sent() {
     assert!(paid.len() > 60, "{}", paid.len());
     let mut sent = Vec::new();
     for at in &paid {
-        assert_eq!(clock.late(Ask::WRITE, *at).await, Permit::Go, "it was paid for: it never waits");
+        assert_eq!(clock.late(Ask::WRITE, *at).await, Permit::Granted, "it was paid for: it never waits");
         sent.push(clock.now);
     }
     sent.extend(greedy(&mut clock, Ask::WRITE, 1.0).await);
@@ -146,7 +146,7 @@ async fn what_is_sent_at_once_counts_once() {
     let paid = clock.now;
     while clock.goes(Ask::WRITE).await {}
     let before = clock.permit(Ask::WRITE).await;
-    assert_eq!(clock.late(Ask::WRITE, paid).await, Permit::Go);
+    assert_eq!(clock.late(Ask::WRITE, paid).await, Permit::Granted);
     assert_eq!(clock.permit(Ask::WRITE).await, before);
 }
 
@@ -250,7 +250,7 @@ fn the_buckets_do_what_their_model_does() {
                     clock.now += f64::from(ms);
                     let expected = model.wait(ask, clock.now);
                     match clock.permit(ask).await {
-                        Permit::Go => {
+                        Permit::Granted => {
                             assert!(expected < 0.5, "{expected}");
                             model.take(ask, clock.now);
                         }

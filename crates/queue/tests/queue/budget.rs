@@ -3,13 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use domain::{InstallationId, JobId, Lane, TeamId};
-use queue::{BudgetSettings, Call, Lease, Observation, Permit, Reason, Spine};
+use queue::{BudgetSettings, Call, Lease, Observation, Permit, Queue, Reason};
 use redis::aio::MultiplexedConnection;
 use tokio::task::JoinSet;
 
 use crate::{
     clock::{Ask, Clock},
-    support::{Corner, claimer, in_lane, tickets, unlimited},
+    support::{TestQueue, claimer, in_lane, tickets, unlimited},
 };
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -25,10 +25,10 @@ fn answer(resource: &str, limit: u64, remaining: u64) -> Observation {
 }
 
 /// Everything that may start now.
-async fn drain(spine: &Spine) -> Vec<Lease> {
+async fn drain(queue: &Queue) -> Vec<Lease> {
     let (claimer, mut all) = (claimer(), Vec::new());
     loop {
-        let jobs = spine.claim(&claimer, 100).await.unwrap().jobs;
+        let jobs = queue.claim(&claimer, 100).await.unwrap().jobs;
         if jobs.is_empty() {
             return all;
         }
@@ -48,78 +48,78 @@ fn slow() -> BudgetSettings {
 
 #[tokio::test]
 async fn a_claim_pays_for_the_first_request() {
-    let corner = Corner::under(&slow()).await;
-    corner.spine.observe(&home(), &answer("core", 5_000, 5_000)).await.unwrap();
-    corner.spine.enqueue(&tickets(30, TeamId::new())).await.unwrap();
-    let claim = corner.spine.claim(&claimer(), 30).await.unwrap();
+    let test = TestQueue::under(&slow()).await;
+    test.queue.observe(&home(), &answer("core", 5_000, 5_000)).await.unwrap();
+    test.queue.enqueue(&tickets(30, TeamId::new())).await.unwrap();
+    let claim = test.queue.claim(&claimer(), 30).await.unwrap();
     assert_eq!(claim.jobs.len(), 4, "20 points ahead, 5 a write");
-    let view = corner.spine.budget().await.unwrap().remove(0);
+    let view = test.queue.budget().await.unwrap().remove(0);
     assert_eq!((view.running, view.registrations_used), (4, 4));
     assert_eq!((view.points[0].endpoint.as_str(), view.points[0].used), ("generate-jitconfig", 20));
     assert_eq!((view.resources[0].limit, view.resources[0].remaining), (5_000, 4_996));
     assert_eq!(view.mutation_rate_per_minute, 180);
 
-    corner.spine.enqueue(&in_lane(Lane::Drift, 30)).await.unwrap();
-    let next = drain(&corner.spine).await;
+    test.queue.enqueue(&in_lane(Lane::Drift, 30)).await.unwrap();
+    let next = drain(&test.queue).await;
     assert_eq!(in_lanes(&next), [0, 0, 10], "one lane's endpoint does not hold up the others");
 }
 
 #[tokio::test]
 async fn what_was_taken_is_told_apart_from_what_is_learned() {
-    let corner = Corner::under(&BudgetSettings::default()).await;
-    corner.spine.enqueue(&in_lane(Lane::Provision, 20)).await.unwrap();
-    corner.spine.enqueue(&in_lane(Lane::Drift, 20)).await.unwrap();
-    let taken = drain(&corner.spine).await;
+    let test = TestQueue::under(&BudgetSettings::default()).await;
+    test.queue.enqueue(&in_lane(Lane::Provision, 20)).await.unwrap();
+    test.queue.enqueue(&in_lane(Lane::Drift, 20)).await.unwrap();
+    let taken = drain(&test.queue).await;
     assert_eq!(taken.len(), 10, "nothing is known of the window");
-    let wait = corner.spine.permit(&home(), &DELETE).await.unwrap();
+    let wait = test.queue.permit(&home(), &DELETE).await.unwrap();
     assert!(matches!(wait, Permit::Wait(left) if left <= Duration::from_secs(30)), "{wait:?}");
-    corner.spine.observe(&home(), &answer("core", 5_000, 4_000)).await.unwrap();
-    assert!(!drain(&corner.spine).await.is_empty());
+    test.queue.observe(&home(), &answer("core", 5_000, 4_000)).await.unwrap();
+    assert!(!drain(&test.queue).await.is_empty());
 }
 
 #[tokio::test]
 async fn a_flush_lets_one_small_burst_through() {
-    let corner = Corner::under(&BudgetSettings::default()).await;
+    let test = TestQueue::under(&BudgetSettings::default()).await;
     for lane in Lane::ALL {
-        corner.spine.enqueue(&in_lane(*lane, 50)).await.unwrap();
+        test.queue.enqueue(&in_lane(*lane, 50)).await.unwrap();
     }
-    corner.spine.observe(&home(), &answer("core", 5_000, 4_000)).await.unwrap();
-    drain(&corner.spine).await;
-    corner.flush().await;
+    test.queue.observe(&home(), &answer("core", 5_000, 4_000)).await.unwrap();
+    drain(&test.queue).await;
+    test.flush().await;
     for lane in Lane::ALL {
-        corner.spine.enqueue(&in_lane(*lane, 50)).await.unwrap();
+        test.queue.enqueue(&in_lane(*lane, 50)).await.unwrap();
     }
-    assert_eq!(drain(&corner.spine).await.len(), 10);
+    assert_eq!(drain(&test.queue).await.len(), 10);
 }
 
 #[tokio::test]
 async fn the_reserve_is_for_deprovision_and_urgent_calls_alone() {
-    let corner = Corner::under(&BudgetSettings::default()).await;
-    corner.spine.observe(&home(), &answer("core", 100, 12)).await.unwrap();
+    let test = TestQueue::under(&BudgetSettings::default()).await;
+    test.queue.observe(&home(), &answer("core", 100, 12)).await.unwrap();
     for lane in Lane::ALL {
-        corner.spine.enqueue(&in_lane(*lane, 20)).await.unwrap();
+        test.queue.enqueue(&in_lane(*lane, 20)).await.unwrap();
     }
-    corner.spine.pause_lane(Lane::Deprovision, HOUR).await.unwrap();
-    let taken = drain(&corner.spine).await;
+    test.queue.pause_lane(Lane::Deprovision, HOUR).await.unwrap();
+    let taken = drain(&test.queue).await;
     assert_eq!(taken.len(), 2, "90 of 100 are for everybody");
     let normal = Call { urgent: false, ..DELETE };
-    assert!(matches!(corner.spine.permit(&home(), &normal).await.unwrap(), Permit::Wait(_)));
-    assert_eq!(corner.spine.permit(&home(), &DELETE).await.unwrap(), Permit::Go);
-    corner.spine.resume_lane(Lane::Deprovision).await.unwrap();
+    assert!(matches!(test.queue.permit(&home(), &normal).await.unwrap(), Permit::Wait(_)));
+    assert_eq!(test.queue.permit(&home(), &DELETE).await.unwrap(), Permit::Granted);
+    test.queue.resume_lane(Lane::Deprovision).await.unwrap();
     let job = tickets(1, TeamId::new()).remove(0);
-    corner.spine.enqueue(std::slice::from_ref(&job)).await.unwrap();
-    let standing = corner.spine.standing(job.job).await.unwrap().unwrap();
+    test.queue.enqueue(std::slice::from_ref(&job)).await.unwrap();
+    let standing = test.queue.position(job.job).await.unwrap().unwrap();
     assert_eq!(standing.pause.unwrap().reason, Reason::Budget);
 
     let mut deletes = 0;
-    while corner.spine.budget().await.unwrap()[0].resources[0].remaining > 0 {
-        let jobs = corner.spine.claim(&claimer(), 1).await.unwrap().jobs;
+    while test.queue.budget().await.unwrap()[0].resources[0].remaining > 0 {
+        let jobs = test.queue.claim(&claimer(), 1).await.unwrap().jobs;
         assert!(jobs.iter().all(|lease| lease.lane == Lane::Deprovision));
         deletes += jobs.len();
     }
     assert_eq!(deletes, 9);
-    corner.spine.observe(&home(), &answer("core", 100, 0)).await.unwrap();
-    let Permit::Wait(wait) = corner.spine.permit(&home(), &DELETE).await.unwrap() else {
+    test.queue.observe(&home(), &answer("core", 100, 0)).await.unwrap();
+    let Permit::Wait(wait) = test.queue.permit(&home(), &DELETE).await.unwrap() else {
         panic!("all is used")
     };
     assert!(wait > Duration::from_mins(59), "until the reset: {wait:?}");
@@ -127,7 +127,7 @@ async fn the_reserve_is_for_deprovision_and_urgent_calls_alone() {
 
 #[tokio::test]
 async fn the_smallest_remaining_of_the_newest_window_wins() {
-    let mut clock = Clock::of(Corner::under(&BudgetSettings::default()).await).await;
+    let mut clock = Clock::of(TestQueue::under(&BudgetSettings::default()).await).await;
     let hour = 3_600_000;
     assert_eq!(clock.left().await, None);
     clock.observe(5_000, 4_000, hour).await;
@@ -157,7 +157,7 @@ async fn the_smallest_remaining_of_the_newest_window_wins() {
 
 #[tokio::test]
 async fn late_news_is_not_taken_for_a_newer_window() {
-    let mut clock = Clock::of(Corner::under(&BudgetSettings::default()).await).await;
+    let mut clock = Clock::of(TestQueue::under(&BudgetSettings::default()).await).await;
     let (hour, mark) = (3_600_000, 1_800_000_000.0);
     clock.observe_as((5_000, 100), (hour, mark), "").await;
     clock.minutes(1.0);
@@ -177,7 +177,7 @@ async fn late_news_is_not_taken_for_a_newer_window() {
 
 #[tokio::test]
 async fn what_cost_nothing_or_was_never_sent_is_given_back() {
-    let mut clock = Clock::of(Corner::under(&BudgetSettings::default()).await).await;
+    let mut clock = Clock::of(TestQueue::under(&BudgetSettings::default()).await).await;
     let (hour, mark) = (3_600_000, 1_800_000_000.0);
     clock.observe_as((5_000, 1_000), (hour, mark), "").await;
     for _ in 0..4 {
@@ -205,7 +205,7 @@ async fn what_cost_nothing_or_was_never_sent_is_given_back() {
 
 #[tokio::test]
 async fn room_is_waited_for_as_long_as_answers_may_take() {
-    let mut clock = Clock::of(Corner::under(&BudgetSettings::default()).await).await;
+    let mut clock = Clock::of(TestQueue::under(&BudgetSettings::default()).await).await;
     let (hour, mark) = (3_600_000, 1_800_000_000.0);
     clock.observe_as((5_000, 502), (hour, mark), "").await;
     for _ in 0..2 {
@@ -222,7 +222,7 @@ async fn room_is_waited_for_as_long_as_answers_may_take() {
 
 #[tokio::test]
 async fn answers_that_never_come_hold_nothing_up_for_ever() {
-    let mut clock = Clock::of(Corner::under(&BudgetSettings::default()).await).await;
+    let mut clock = Clock::of(TestQueue::under(&BudgetSettings::default()).await).await;
     for _ in 0..10 {
         assert!(clock.goes(Ask::READ).await);
     }
@@ -234,18 +234,18 @@ async fn answers_that_never_come_hold_nothing_up_for_ever() {
 
 #[tokio::test]
 async fn each_resource_has_a_window_and_endpoints_learn_theirs() {
-    let corner = Corner::under(&slow()).await;
+    let test = TestQueue::under(&slow()).await;
     let jit = Observation {
         endpoint: Some("generate-jitconfig"),
         ..answer("actions_runner_registration", 10_000, 1_003)
     };
-    corner.spine.observe(&home(), &jit).await.unwrap();
-    corner.spine.observe(&home(), &answer("core", 5_000, 5_000)).await.unwrap();
-    corner.spine.enqueue(&tickets(20, TeamId::new())).await.unwrap();
-    assert_eq!(drain(&corner.spine).await.len(), 3, "1,000 are the reserve");
-    corner.spine.enqueue(&in_lane(Lane::Drift, 4)).await.unwrap();
-    assert_eq!(drain(&corner.spine).await.len(), 4);
-    let mut resources = corner.spine.budget().await.unwrap().remove(0).resources;
+    test.queue.observe(&home(), &jit).await.unwrap();
+    test.queue.observe(&home(), &answer("core", 5_000, 5_000)).await.unwrap();
+    test.queue.enqueue(&tickets(20, TeamId::new())).await.unwrap();
+    assert_eq!(drain(&test.queue).await.len(), 3, "1,000 are the reserve");
+    test.queue.enqueue(&in_lane(Lane::Drift, 4)).await.unwrap();
+    assert_eq!(drain(&test.queue).await.len(), 4);
+    let mut resources = test.queue.budget().await.unwrap().remove(0).resources;
     resources.sort_by(|a, b| a.resource.cmp(&b.resource));
     let left: Vec<u64> = resources.iter().map(|window| window.remaining).collect();
     assert_eq!(left, [1_000, 4_996]);
@@ -253,39 +253,39 @@ async fn each_resource_has_a_window_and_endpoints_learn_theirs() {
 
 #[tokio::test]
 async fn leases_are_the_concurrency() {
-    let corner = Corner::under(&BudgetSettings { concurrency: 3, ..unlimited() }).await;
-    corner.spine.enqueue(&tickets(4, TeamId::new())).await.unwrap();
-    corner.spine.enqueue(&in_lane(Lane::Deprovision, 4)).await.unwrap();
-    let held = drain(&corner.spine).await;
+    let test = TestQueue::under(&BudgetSettings { concurrency: 3, ..unlimited() }).await;
+    test.queue.enqueue(&tickets(4, TeamId::new())).await.unwrap();
+    test.queue.enqueue(&in_lane(Lane::Deprovision, 4)).await.unwrap();
+    let held = drain(&test.queue).await;
     assert_eq!(held.len(), 3);
-    corner.ask::<i64>(&["DEL", &corner.key("w")]).await;
-    assert!(corner.spine.finish(&held[0]).await.unwrap());
-    assert_eq!(corner.ask::<i64>(&["LLEN", &corner.key("w")]).await, 1, "somebody is told of the place");
-    assert_eq!(drain(&corner.spine).await.len(), 1);
+    test.ask::<i64>(&["DEL", &test.key("wakeup")]).await;
+    assert!(test.queue.finish(&held[0]).await.unwrap());
+    assert_eq!(test.ask::<i64>(&["LLEN", &test.key("wakeup")]).await, 1, "somebody is told of the place");
+    assert_eq!(drain(&test.queue).await.len(), 1);
     for lane in Lane::ALL {
-        corner.let_pass("l", *lane).await;
+        test.let_pass("leased", *lane).await;
     }
-    assert_eq!(drain(&corner.spine).await.len(), 3, "the dead free their places");
+    assert_eq!(drain(&test.queue).await.len(), 3, "the dead free their places");
 }
 
 #[tokio::test]
 async fn an_installation_without_limits_has_none() {
-    let corner = Corner::under(&BudgetSettings { enabled: false, ..slow() }).await;
-    corner.spine.enqueue(&tickets(40, TeamId::new())).await.unwrap();
-    assert_eq!(drain(&corner.spine).await.len(), 40);
-    assert_eq!(corner.spine.permit(&home(), &DELETE).await.unwrap(), Permit::Go);
+    let test = TestQueue::under(&BudgetSettings { enabled: false, ..slow() }).await;
+    test.queue.enqueue(&tickets(40, TeamId::new())).await.unwrap();
+    assert_eq!(drain(&test.queue).await.len(), 40);
+    assert_eq!(test.queue.permit(&home(), &DELETE).await.unwrap(), Permit::Granted);
 }
 
 #[tokio::test]
 async fn budgets_are_one_installation_s_own() {
-    let corner = Corner::under(&slow()).await;
+    let test = TestQueue::under(&slow()).await;
     let mut other = tickets(20, TeamId::new());
     for ticket in &mut other {
         ticket.installation = "other".parse().unwrap();
     }
-    corner.spine.enqueue(&tickets(20, TeamId::new())).await.unwrap();
-    corner.spine.enqueue(&other).await.unwrap();
-    let taken = drain(&corner.spine).await;
+    test.queue.enqueue(&tickets(20, TeamId::new())).await.unwrap();
+    test.queue.enqueue(&other).await.unwrap();
+    let taken = drain(&test.queue).await;
     let of_other = taken.iter().filter(|lease| lease.installation.as_str() == "other").count();
     assert_eq!((taken.len(), of_other), (8, 4));
 }
@@ -300,20 +300,20 @@ async fn a_flood_delays_only_its_team_under_a_budget_too() {
         concurrency: 400,
         ..BudgetSettings::default()
     };
-    let corner = Corner::under(&budget).await;
-    corner.spine.observe(&home(), &answer("core", 100_000, 100_000)).await.unwrap();
+    let test = TestQueue::under(&budget).await;
+    test.queue.observe(&home(), &answer("core", 100_000, 100_000)).await.unwrap();
     let (a, b) = (TeamId::new(), TeamId::new());
-    corner.spine.enqueue(&tickets(2_000, a)).await.unwrap();
+    test.queue.enqueue(&tickets(2_000, a)).await.unwrap();
     let claimer = claimer();
     let mut taken: Vec<JobId> = Vec::new();
     while taken.len() < 50 {
-        taken.extend(corner.spine.claim(&claimer, 10).await.unwrap().jobs.iter().map(|lease| lease.job));
+        taken.extend(test.queue.claim(&claimer, 10).await.unwrap().jobs.iter().map(|lease| lease.job));
     }
     let of_b = tickets(10, b);
-    corner.spine.enqueue(&of_b).await.unwrap();
+    test.queue.enqueue(&of_b).await.unwrap();
     let from = taken.len();
     while taken.len() < from + 30 {
-        taken.extend(corner.spine.claim(&claimer, 10).await.unwrap().jobs.iter().map(|lease| lease.job));
+        taken.extend(test.queue.claim(&claimer, 10).await.unwrap().jobs.iter().map(|lease| lease.job));
     }
     let next = &taken[from..from + 25];
     assert!(of_b.iter().all(|ticket| next.contains(&ticket.job)), "all of B among the next 25");
@@ -329,16 +329,16 @@ async fn micros(connection: &mut MultiplexedConnection) -> u64 {
 }
 
 /// Takes turns asking for writes and claiming jobs whose first request is a read, until so many points are spent.
-async fn spend(corner: Arc<Corner>, points: u64) -> Vec<Grant> {
-    let (mut clock, claimer) = (corner.raw().await, claimer());
+async fn spend(test: Arc<TestQueue>, points: u64) -> Vec<Grant> {
+    let (mut clock, claimer) = (test.raw().await, claimer());
     let mut grants: Vec<Grant> = Vec::new();
     while grants.iter().map(|grant| grant.2).sum::<u64>() < points {
         let before = micros(&mut clock).await;
-        if corner.spine.permit(&home(), &DELETE).await.unwrap() == Permit::Go {
+        if test.queue.permit(&home(), &DELETE).await.unwrap() == Permit::Granted {
             grants.push((before, micros(&mut clock).await, 5));
         }
         let before = micros(&mut clock).await;
-        let reads = corner.spine.claim(&claimer, 3).await.unwrap().jobs.len() as u64;
+        let reads = test.queue.claim(&claimer, 3).await.unwrap().jobs.len() as u64;
         grants.push((before, micros(&mut clock).await, reads));
     }
     grants
@@ -348,12 +348,12 @@ async fn spend(corner: Arc<Corner>, points: u64) -> Vec<Grant> {
 async fn no_window_has_more_than_the_limit_whoever_asks() {
     let minute = Duration::from_millis(300);
     let settings = BudgetSettings { enabled: true, points_per_minute: 100, minute, ..unlimited() };
-    let corner = Arc::new(Corner::under(&settings).await);
-    corner.spine.observe(&home(), &answer("core", 100_000, 100_000)).await.unwrap();
-    corner.spine.enqueue(&in_lane(Lane::Drift, 1_000)).await.unwrap();
+    let test = Arc::new(TestQueue::under(&settings).await);
+    test.queue.observe(&home(), &answer("core", 100_000, 100_000)).await.unwrap();
+    test.queue.enqueue(&in_lane(Lane::Drift, 1_000)).await.unwrap();
     let mut tasks = JoinSet::new();
     for _ in 0..3 {
-        tasks.spawn(spend(corner.clone(), 100));
+        tasks.spawn(spend(test.clone(), 100));
     }
     let grants: Vec<Grant> = tasks.join_all().await.concat();
     for (from, ..) in &grants {
@@ -366,9 +366,9 @@ async fn no_window_has_more_than_the_limit_whoever_asks() {
 
 #[tokio::test]
 async fn names_are_checked() {
-    let spine = Corner::new().await.spine;
+    let queue = TestQueue::new().await.queue;
     for resource in ["", "Core", "a b", "x:y", &"r".repeat(41)] {
-        assert!(spine.observe(&home(), &answer(resource, 1, 1)).await.is_err(), "{resource}");
+        assert!(queue.observe(&home(), &answer(resource, 1, 1)).await.is_err(), "{resource}");
     }
-    assert!(spine.permit(&home(), &Call { endpoint: "/runner", ..DELETE }).await.is_err());
+    assert!(queue.permit(&home(), &Call { endpoint: "/runner", ..DELETE }).await.is_err());
 }

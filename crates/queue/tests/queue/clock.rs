@@ -4,21 +4,21 @@ use domain::Lane;
 use queue::Permit;
 use redis::{FromRedisValue, aio::MultiplexedConnection, cmd};
 
-use crate::support::Corner;
+use crate::support::TestQueue;
 
-const COMMON: &str = include_str!("../../scripts/common.lua");
+const COMMON: &str = include_str!("../../scripts/lib/common.lua");
 const BUDGET: &str = concat!(
-    include_str!("../../scripts/budget.lua"),
-    include_str!("../../scripts/window.lua"),
-    include_str!("../../scripts/account.lua"),
-    include_str!("../../scripts/probe.lua"),
-    include_str!("../../scripts/correct.lua")
+    include_str!("../../scripts/lib/budget.lua"),
+    include_str!("../../scripts/lib/window.lua"),
+    include_str!("../../scripts/lib/account.lua"),
+    include_str!("../../scripts/lib/probe.lua"),
+    include_str!("../../scripts/lib/correct.lua")
 );
 const MINUTE: f64 = 60_000.0;
 
 /// One installation and its time, in ms.
 pub(crate) struct Clock {
-    pub(crate) corner: Corner,
+    pub(crate) test: TestQueue,
     connection: MultiplexedConnection,
     pub(crate) now: f64,
     requests: u64,
@@ -48,15 +48,15 @@ macro_rules! script {
 }
 
 impl Clock {
-    pub(crate) async fn of(corner: Corner) -> Self {
-        let connection = corner.raw().await;
-        // Behind the clock of Redis, so that nothing the corner wrote lies in the past.
-        Self { corner, connection, now: 1_000_000_000_000.0, requests: 0 }
+    pub(crate) async fn of(test: TestQueue) -> Self {
+        let connection = test.raw().await;
+        // Behind the clock of Redis, so that nothing the test wrote lies in the past.
+        Self { test, connection, now: 1_000_000_000_000.0, requests: 0 }
     }
 
     pub(crate) async fn run<T: FromRedisValue>(&mut self, body: &str, args: &[&str]) -> T {
         let text = format!("{COMMON}\nnow = tonumber(table.remove(ARGV))\n{BUDGET}{body}");
-        let prefix = self.corner.key("");
+        let prefix = self.test.key("");
         let mut call = cmd("EVAL");
         call.arg(text).arg(1).arg(prefix).arg(args).arg(self.now);
         call.query_async(&mut self.connection).await.unwrap()
@@ -82,14 +82,14 @@ impl Clock {
         let asked = [bit(ask.write), bit(ask.registers), bit(ask.urgent), job, bit(instead), paid];
         let args: Vec<&str> = ["default", ask.endpoint].into_iter().chain(asked).collect();
         match self.run::<u64>(script!("permit"), &args).await {
-            0 => Permit::Go,
+            0 => Permit::Granted,
             ms => Permit::Wait(std::time::Duration::from_millis(ms)),
         }
     }
 
     /// Claims up to so many jobs, under leases longer than any test.
     pub(crate) async fn claim(&mut self, want: usize) -> usize {
-        let body = concat!(script!("teams"), script!("returns"), script!("claim"));
+        let body = concat!(script!("lib/teams"), script!("lib/returns"), script!("claim"));
         let want = want.to_string();
         self.requests += 1;
         let request = self.requests.to_string();
@@ -108,7 +108,7 @@ impl Clock {
     }
 
     pub(crate) async fn goes(&mut self, ask: Ask) -> bool {
-        self.permit(ask).await == Permit::Go
+        self.permit(ask).await == Permit::Granted
     }
 
     /// An answer on `core`.

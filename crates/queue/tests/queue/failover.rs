@@ -9,7 +9,7 @@ use std::{
 
 use devstack::{Layout, RedisGroup};
 use domain::{InstallationId, JobId, TeamId};
-use queue::{Announcements, News, QueueError, Spine, SpineConfig};
+use queue::{Announcements, News, Queue, QueueConfig, QueueError};
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
@@ -31,8 +31,8 @@ async fn group(layout: Layout) -> RedisGroup {
     tokio::task::spawn_blocking(start).await.unwrap()
 }
 
-fn spine(url: &str) -> Spine {
-    Spine::connect(&SpineConfig::new(url, "failover")).unwrap()
+fn queue(url: &str) -> Queue {
+    Queue::connect(&QueueConfig::new(url, "failover")).unwrap()
 }
 
 /// Asks again until it holds.
@@ -96,15 +96,15 @@ fn swap(group: &RedisGroup) {
 async fn demoted_primary_with_open_connections_is_left_at_once() {
     let group = group(Layout::Replicated).await;
     let name = MovingName::of(group.ports()[0]).await;
-    let spine = spine(&name.url());
-    spine.set_budget(&InstallationId::default(), &unlimited()).await.unwrap();
-    let announcements = Announcements::start(&spine);
+    let queue = queue(&name.url());
+    queue.set_budget(&InstallationId::default(), &unlimited()).await.unwrap();
+    let announcements = Announcements::start(&queue);
     let first = ticket(TeamId::new());
     let mut watch = announcements.watch(first.job);
     assert_eq!(watch.next().await, News::Unsure);
-    spine.enqueue(std::slice::from_ref(&first)).await.unwrap();
+    queue.enqueue(std::slice::from_ref(&first)).await.unwrap();
     until("the replica has the job", async || {
-        let key = format!("{{failover}}:j:{}", first.job);
+        let key = format!("{{failover}}:job:{}", first.job);
         group.ask(group.ports()[1], &["EXISTS", &key]).unwrap() == "1"
     })
     .await;
@@ -113,15 +113,15 @@ async fn demoted_primary_with_open_connections_is_left_at_once() {
     name.lead_to(group.ports()[1]);
     let claimer = claimer();
     until("the job is claimed from the new primary", async || {
-        spine
+        queue
             .claim(&claimer, 1)
             .await
             .is_ok_and(|claim| claim.jobs.iter().any(|lease| lease.job == first.job))
     })
     .await;
-    spine.ping().await.unwrap();
+    queue.ping().await.unwrap();
     until("announcements arrive", async || {
-        let _ = spine.announce(first.job, "running").await;
+        let _ = queue.announce(first.job, "running").await;
         matches!(timeout(Duration::from_secs(1), watch.next()).await, Ok(News::State(_)))
     })
     .await;
@@ -130,41 +130,41 @@ async fn demoted_primary_with_open_connections_is_left_at_once() {
 #[tokio::test]
 async fn replica_is_not_ready_and_not_an_empty_queue() {
     let group = group(Layout::Replicated).await;
-    let spine = spine(&group.url());
-    spine.ping().await.unwrap();
-    assert!(spine.claim(&claimer(), 1).await.unwrap().jobs.is_empty());
+    let queue = queue(&group.url());
+    queue.ping().await.unwrap();
+    assert!(queue.claim(&claimer(), 1).await.unwrap().jobs.is_empty());
     swap(&group);
-    assert!(spine.ping().await.is_err(), "a replica takes no writes");
-    assert!(spine.claim(&claimer(), 1).await.is_err(), "an empty replica is no empty queue");
-    assert!(spine.stats().await.is_err());
+    assert!(queue.ping().await.is_err(), "a replica takes no writes");
+    assert!(queue.claim(&claimer(), 1).await.is_err(), "an empty replica is no empty queue");
+    assert!(queue.stats().await.is_err());
     group.ask(group.ports()[0], &["REPLICAOF", "NO", "ONE"]).unwrap();
-    until("it is ready again", async || spine.ping().await.is_ok()).await;
+    until("it is ready again", async || queue.ping().await.is_ok()).await;
 }
 
 #[tokio::test]
 async fn unreachable_redis_costs_one_call_its_time_limit_and_the_next_ones_nothing() {
     let server = Server::start().await;
     let line = crate::support::Line::to(&server);
-    let config = SpineConfig { call_timeout: Duration::from_secs(1), ..SpineConfig::new(line.url(), "away") };
-    let spine = Spine::connect(&config).unwrap();
-    spine.ping().await.unwrap();
+    let config = QueueConfig { call_timeout: Duration::from_secs(1), ..QueueConfig::new(line.url(), "away") };
+    let queue = Queue::connect(&config).unwrap();
+    queue.ping().await.unwrap();
     line.swallow_answers(true);
-    assert!(matches!(spine.ping().await, Err(QueueError::Timeout)));
+    assert!(matches!(queue.ping().await, Err(QueueError::Timeout)));
     for _ in 0..50 {
-        assert!(matches!(spine.ping().await, Err(QueueError::Away)), "no call waits for its own time limit");
+        assert!(matches!(queue.ping().await, Err(QueueError::Away)), "no call waits for its own time limit");
     }
     line.swallow_answers(false);
-    until("it is found without a call waiting for it", async || spine.ping().await.is_ok()).await;
+    until("it is found without a call waiting for it", async || queue.ping().await.is_ok()).await;
 }
 
 /// A worker runs jobs while `fail` happens; every job is done at the end, put back by the sweep if need be.
 async fn survives(mut group: RedisGroup, fail: impl FnOnce(&mut RedisGroup) + Send + 'static) {
-    let spine = spine(&group.url());
-    spine.set_budget(&InstallationId::default(), &unlimited()).await.unwrap();
+    let queue = queue(&group.url());
+    queue.set_budget(&InstallationId::default(), &unlimited()).await.unwrap();
     let (run, done) = rows();
-    let worker = Worker::start(&spine, settings(8), run);
+    let worker = Worker::start(&queue, settings(8), run);
     let all = tickets(2_000, TeamId::new());
-    spine.enqueue(&all).await.unwrap();
+    queue.enqueue(&all).await.unwrap();
     until("some are done", async || done.lock().unwrap().len() >= 200).await;
     let group = tokio::task::spawn_blocking(move || {
         fail(&mut group);
@@ -173,19 +173,19 @@ async fn survives(mut group: RedisGroup, fail: impl FnOnce(&mut RedisGroup) + Se
     .await
     .unwrap();
     until("all are done", async || {
-        let _ = sweep(&spine, &all, &done).await;
+        let _ = sweep(&queue, &all, &done).await;
         done.lock().unwrap().len() == all.len()
     })
     .await;
     assert!(worker.is_alive());
     // A push, not the dispatcher's own clock, starts the next job.
     let watched = JobId::new();
-    let mut watch = Announcements::start(&spine).watch(watched);
+    let mut watch = Announcements::start(&queue).watch(watched);
     assert_eq!(watch.next().await, News::Unsure);
-    spine.announce(watched, "succeeded").await.unwrap();
+    queue.announce(watched, "succeeded").await.unwrap();
     assert_eq!(watch.next().await, News::State("succeeded".into()));
     let last = ticket(TeamId::new());
-    spine.enqueue(std::slice::from_ref(&last)).await.unwrap();
+    queue.enqueue(std::slice::from_ref(&last)).await.unwrap();
     until("a later job is done", async || done.lock().unwrap().contains(&last.job)).await;
     worker.stop().await;
     drop(group);
@@ -260,8 +260,8 @@ async fn slot_that_moves_to_another_node_is_followed() {
 async fn plain_address_of_a_cluster_node_leads_to_the_owner_of_the_slot() {
     let group = group(Layout::Cluster).await;
     for port in group.ports() {
-        let spine = spine(&format!("redis://127.0.0.1:{port}"));
-        spine.ping().await.unwrap();
-        spine.enqueue(&tickets(1, TeamId::new())).await.unwrap();
+        let queue = queue(&format!("redis://127.0.0.1:{port}"));
+        queue.ping().await.unwrap();
+        queue.enqueue(&tickets(1, TeamId::new())).await.unwrap();
     }
 }

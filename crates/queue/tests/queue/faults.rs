@@ -7,10 +7,10 @@ use std::{
 };
 
 use domain::{InstallationId, JobId, TeamId};
-use queue::{BackendSettings, Claimed, Outcome, QueueError, Spine, Ticket};
+use queue::{BackendSettings, Claimed, Outcome, Queue, QueueError, Ticket};
 
 use crate::{
-    support::{Corner, Server, tickets, unlimited},
+    support::{Server, TestQueue, tickets, unlimited},
     worker::{Handler, Worker, gone, handler, settings},
 };
 
@@ -31,34 +31,34 @@ pub(crate) fn rows() -> (Handler, Arc<Mutex<HashSet<JobId>>>) {
 
 /// What a start and the sweep do: limits are written, whatever is not final and not here is put in again.
 pub(crate) async fn sweep(
-    spine: &Spine,
+    queue: &Queue,
     all: &[Ticket],
     done: &Mutex<HashSet<JobId>>,
 ) -> Result<(), QueueError> {
-    spine.set_budget(&InstallationId::default(), &unlimited()).await?;
+    queue.set_budget(&InstallationId::default(), &unlimited()).await?;
     let open: Vec<Ticket> =
         all.iter().filter(|ticket| !done.lock().unwrap().contains(&ticket.job)).cloned().collect();
-    spine.enqueue(&open).await.map(drop)
+    queue.enqueue(&open).await.map(drop)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_redis_costs_time_and_no_job() {
     let mut server = Server::start().await;
-    let corner = Corner::at(server.url()).await;
+    let test = TestQueue::at(server.url()).await;
     let (run, done) = rows();
-    let worker = Worker::start(&corner.spine, settings(8), run);
+    let worker = Worker::start(&test.queue, settings(8), run);
     let all = tickets(3_000, TeamId::new());
-    corner.spine.enqueue(&all).await.unwrap();
+    test.queue.enqueue(&all).await.unwrap();
     while done.lock().unwrap().len() < 300 {
         tokio::task::yield_now().await;
     }
     server.kill();
     server.restart().await;
     while done.lock().unwrap().len() < all.len() {
-        let _ = sweep(&corner.spine, &all, &done).await;
+        let _ = sweep(&test.queue, &all, &done).await;
     }
     let jobs: Vec<JobId> = all.iter().map(|ticket| ticket.job).collect();
-    gone(&corner.spine, &jobs).await;
+    gone(&test.queue, &jobs).await;
     assert!(worker.is_alive());
     worker.stop().await;
 }
@@ -66,17 +66,17 @@ async fn a_killed_redis_costs_time_and_no_job() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_redis_that_stands_still_is_waited_for() {
     let server = Server::start().await;
-    let corner = Corner::at(server.url()).await;
+    let test = TestQueue::at(server.url()).await;
     let (run, done) = rows();
-    let worker = Worker::start(&corner.spine, settings(8), run);
+    let worker = Worker::start(&test.queue, settings(8), run);
     let all = tickets(2_000, TeamId::new());
-    corner.spine.enqueue(&all).await.unwrap();
+    test.queue.enqueue(&all).await.unwrap();
     while done.lock().unwrap().len() < 200 {
         tokio::task::yield_now().await;
     }
-    corner.ask::<String>(&["CLIENT", "PAUSE", "700"]).await;
+    test.ask::<String>(&["CLIENT", "PAUSE", "700"]).await;
     let jobs: Vec<JobId> = all.iter().map(|ticket| ticket.job).collect();
-    gone(&corner.spine, &jobs).await;
+    gone(&test.queue, &jobs).await;
     assert_eq!(done.lock().unwrap().len(), all.len());
     assert!(worker.is_alive());
     worker.stop().await;
@@ -85,19 +85,19 @@ async fn a_redis_that_stands_still_is_waited_for() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flush_in_mid_run_loses_nothing() {
     let server = Server::start().await;
-    let corner = Corner::at(server.url()).await;
+    let test = TestQueue::at(server.url()).await;
     let (run, done) = rows();
-    let worker = Worker::start(&corner.spine, settings(8), run);
+    let worker = Worker::start(&test.queue, settings(8), run);
     let all = tickets(2_000, TeamId::new());
-    corner.spine.enqueue(&all).await.unwrap();
+    test.queue.enqueue(&all).await.unwrap();
     while done.lock().unwrap().len() < 200 {
         tokio::task::yield_now().await;
     }
-    corner.ask::<String>(&["FLUSHALL"]).await;
-    corner.ask::<String>(&["SCRIPT", "FLUSH"]).await;
-    corner.ask::<i64>(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]).await;
+    test.ask::<String>(&["FLUSHALL"]).await;
+    test.ask::<String>(&["SCRIPT", "FLUSH"]).await;
+    test.ask::<i64>(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]).await;
     while done.lock().unwrap().len() < all.len() {
-        let _ = sweep(&corner.spine, &all, &done).await;
+        let _ = sweep(&test.queue, &all, &done).await;
     }
     assert!(worker.is_alive());
     worker.stop().await;
@@ -106,14 +106,14 @@ async fn a_flush_in_mid_run_loses_nothing() {
 #[tokio::test]
 async fn a_worker_may_start_before_its_redis_and_stop_without_it() {
     let mut server = Server::start().await;
-    let corner = Corner::at(server.url()).await;
+    let test = TestQueue::at(server.url()).await;
     server.kill();
     let (run, done) = rows();
-    let worker = Worker::start(&corner.spine, settings(2), run);
+    let worker = Worker::start(&test.queue, settings(2), run);
     server.restart().await;
     let all = tickets(1, TeamId::new());
-    corner.spine.enqueue(&all).await.unwrap();
-    gone(&corner.spine, &[all[0].job]).await;
+    test.queue.enqueue(&all).await.unwrap();
+    gone(&test.queue, &[all[0].job]).await;
     assert_eq!(done.lock().unwrap().len(), 1);
     server.kill();
     worker.stop().await;
@@ -122,7 +122,7 @@ async fn a_worker_may_start_before_its_redis_and_stop_without_it() {
 #[tokio::test]
 async fn a_handler_is_stopped_before_a_lease_that_cannot_be_renewed_ends() {
     let mut server = Server::start().await;
-    let corner = Corner::at(server.url()).await;
+    let test = TestQueue::at(server.url()).await;
     let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
     let run = handler(move |job: Claimed| {
         let tell = tell.clone();
@@ -134,8 +134,8 @@ async fn a_handler_is_stopped_before_a_lease_that_cannot_be_renewed_ends() {
         }
     });
     let short = BackendSettings { lease: Duration::from_millis(600), ..settings(1) };
-    let worker = Worker::start(&corner.spine, short, run);
-    corner.spine.enqueue(&tickets(1, TeamId::new())).await.unwrap();
+    let worker = Worker::start(&test.queue, short, run);
+    test.queue.enqueue(&tickets(1, TeamId::new())).await.unwrap();
     assert_eq!(told.recv().await, Some("started"));
     server.kill();
     assert_eq!(told.recv().await, Some("stopped"));

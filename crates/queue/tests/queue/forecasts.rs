@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 use domain::{InstallationId, Lane, TeamId};
-use queue::{BudgetSettings, Forecast, Observation, Prospect, Reason};
+use queue::{BudgetSettings, Forecast, Observation, ProspectiveJob, Reason};
 
-use crate::support::{Corner, delayed, in_lane, tickets};
+use crate::support::{TestQueue, delayed, in_lane, tickets};
 
-fn prospect(lane: Lane, team: TeamId) -> Prospect {
-    Prospect { installation: InstallationId::default(), lane, team: Some(team), weight: 1.0, cost: 1 }
+fn prospect(lane: Lane, team: TeamId) -> ProspectiveJob {
+    ProspectiveJob { installation: InstallationId::default(), lane, team: Some(team), weight: 1.0, cost: 1 }
 }
 
-async fn forecast(corner: &Corner, lane: Lane) -> Forecast {
-    corner.spine.forecast(&prospect(lane, TeamId::new())).await.unwrap()
+async fn forecast(test: &TestQueue, lane: Lane) -> Forecast {
+    test.queue.forecast(&prospect(lane, TeamId::new())).await.unwrap()
 }
 
 fn window(remaining: u64) -> Observation {
@@ -28,22 +28,22 @@ fn window(remaining: u64) -> Observation {
 
 #[tokio::test]
 async fn an_idle_queue_starts_at_once() {
-    let corner = Corner::under(&BudgetSettings::default()).await;
+    let test = TestQueue::under(&BudgetSettings::default()).await;
     for lane in Lane::ALL {
-        let told = forecast(&corner, *lane).await;
+        let told = forecast(&test, *lane).await;
         assert_eq!(told, Forecast { starts_in: Duration::ZERO, team_waiting: 0, pause: None });
     }
 }
 
 #[tokio::test]
 async fn more_backlog_is_never_sooner() {
-    let corner = Corner::under(&BudgetSettings::default()).await;
+    let test = TestQueue::under(&BudgetSettings::default()).await;
     let team = TeamId::new();
     let mut last = [Duration::ZERO; 3];
     for step in 0..40_usize {
-        corner.spine.enqueue(&in_lane(Lane::ALL[step % 3], 1 + step)).await.unwrap();
+        test.queue.enqueue(&in_lane(Lane::ALL[step % 3], 1 + step)).await.unwrap();
         for (n, lane) in Lane::ALL.iter().enumerate() {
-            let told = corner.spine.forecast(&prospect(*lane, team)).await.unwrap().starts_in;
+            let told = test.queue.forecast(&prospect(*lane, team)).await.unwrap().starts_in;
             assert!(told >= last[n], "{lane} {step}: {told:?} after {:?}", last[n]);
             last[n] = told;
         }
@@ -53,34 +53,34 @@ async fn more_backlog_is_never_sooner() {
 
 #[tokio::test]
 async fn a_team_waits_behind_its_own_jobs() {
-    let corner = Corner::under(&BudgetSettings::default()).await;
+    let test = TestQueue::under(&BudgetSettings::default()).await;
     let team = TeamId::new();
-    corner.spine.enqueue(&tickets(100, team)).await.unwrap();
-    corner.spine.enqueue(&[delayed(team)]).await.unwrap();
-    let own = corner.spine.forecast(&prospect(Lane::Provision, team)).await.unwrap();
-    let other = forecast(&corner, Lane::Provision).await;
+    test.queue.enqueue(&tickets(100, team)).await.unwrap();
+    test.queue.enqueue(&[delayed(team)]).await.unwrap();
+    let own = test.queue.forecast(&prospect(Lane::Provision, team)).await.unwrap();
+    let other = forecast(&test, Lane::Provision).await;
     assert_eq!((own.team_waiting, other.team_waiting), (101, 0));
     // 101 writes of 5 points, a burst of 20 points, 880 points in 61 s.
     assert_eq!(own.starts_in.as_secs(), (101 * 5 - 20) * 61 / 880);
     assert!(other.starts_in < Duration::from_secs(1));
-    let light = Prospect { weight: 0.1, ..prospect(Lane::Provision, TeamId::new()) };
-    assert!(corner.spine.forecast(&light).await.unwrap().starts_in >= other.starts_in);
+    let light = ProspectiveJob { weight: 0.1, ..prospect(Lane::Provision, TeamId::new()) };
+    assert!(test.queue.forecast(&light).await.unwrap().starts_in >= other.starts_in);
 }
 
 #[tokio::test]
 async fn never_before_a_pause_or_the_next_window() {
-    let corner = Corner::under(&BudgetSettings::default()).await;
+    let test = TestQueue::under(&BudgetSettings::default()).await;
     let home = InstallationId::default();
-    corner.spine.observe(&home, &window(100)).await.unwrap();
-    let told = forecast(&corner, Lane::Provision).await;
+    test.queue.observe(&home, &window(100)).await.unwrap();
+    let told = forecast(&test, Lane::Provision).await;
     assert_eq!(told.pause.unwrap().reason, Reason::Budget);
     assert!(told.starts_in > Duration::from_mins(29));
-    let delete = forecast(&corner, Lane::Deprovision).await;
+    let delete = forecast(&test, Lane::Deprovision).await;
     assert_eq!((delete.pause, delete.starts_in), (None, Duration::ZERO), "it may use the reserve");
 
-    corner.spine.pause(&home, Duration::from_hours(2), Reason::SecondaryLimit).await.unwrap();
+    test.queue.pause(&home, Duration::from_hours(2), Reason::SecondaryLimit).await.unwrap();
     for lane in Lane::ALL {
-        let told = forecast(&corner, *lane).await;
+        let told = forecast(&test, *lane).await;
         let pause = told.pause.unwrap();
         assert_eq!(pause.reason, Reason::SecondaryLimit);
         assert!(told.starts_in >= pause.left && pause.left > Duration::from_mins(119));
@@ -89,85 +89,85 @@ async fn never_before_a_pause_or_the_next_window() {
 
 #[tokio::test]
 async fn a_window_that_does_not_last_moves_the_rest_to_the_next() {
-    let corner = Corner::under(&BudgetSettings::default()).await;
-    corner.spine.observe(&InstallationId::default(), &window(150)).await.unwrap();
-    corner.spine.enqueue(&in_lane(Lane::Drift, 49)).await.unwrap();
+    let test = TestQueue::under(&BudgetSettings::default()).await;
+    test.queue.observe(&InstallationId::default(), &window(150)).await.unwrap();
+    test.queue.enqueue(&in_lane(Lane::Drift, 49)).await.unwrap();
     assert!(
-        forecast(&corner, Lane::Drift).await.starts_in < Duration::from_mins(29),
+        forecast(&test, Lane::Drift).await.starts_in < Duration::from_mins(29),
         "behind other teams' first"
     );
     let team = TeamId::new();
     let own: Vec<_> =
         in_lane(Lane::Drift, 50).into_iter().map(|t| queue::Ticket { team: Some(team), ..t }).collect();
-    corner.spine.enqueue(&own).await.unwrap();
-    let told = corner.spine.forecast(&prospect(Lane::Drift, team)).await.unwrap();
+    test.queue.enqueue(&own).await.unwrap();
+    let told = test.queue.forecast(&prospect(Lane::Drift, team)).await.unwrap();
     assert!(told.starts_in > Duration::from_mins(29), "{told:?}");
     assert!(told.starts_in < Duration::from_mins(31), "{told:?}");
 }
 
 #[tokio::test]
 async fn a_job_in_line_is_told_the_same() {
-    let corner = Corner::under(&BudgetSettings::default()).await;
+    let test = TestQueue::under(&BudgetSettings::default()).await;
     let team = TeamId::new();
     let all = tickets(60, team);
-    corner.spine.enqueue(&all).await.unwrap();
+    test.queue.enqueue(&all).await.unwrap();
     let mut last = Duration::ZERO;
     for ticket in &all {
-        let standing = corner.spine.standing(ticket.job).await.unwrap().unwrap();
+        let standing = test.queue.position(ticket.job).await.unwrap().unwrap();
         assert!(standing.starts_in >= last);
         last = standing.starts_in;
     }
     assert_eq!(last.as_secs(), (60 * 5 - 20) * 61 / 880);
     let late = delayed(team);
-    corner.spine.enqueue(std::slice::from_ref(&late)).await.unwrap();
-    let standing = corner.spine.standing(late.job).await.unwrap().unwrap();
+    test.queue.enqueue(std::slice::from_ref(&late)).await.unwrap();
+    let standing = test.queue.position(late.job).await.unwrap().unwrap();
     assert!(standing.starts_in > Duration::from_mins(59));
-    let held = corner.take(1).await.remove(0);
-    assert_eq!(corner.spine.standing(held.job).await.unwrap().unwrap().starts_in, Duration::ZERO);
-    corner.spine.pause(&InstallationId::default(), Duration::from_hours(1), Reason::Admin).await.unwrap();
-    let standing = corner.spine.standing(all[1].job).await.unwrap().unwrap();
+    let held = test.take(1).await.remove(0);
+    assert_eq!(test.queue.position(held.job).await.unwrap().unwrap().starts_in, Duration::ZERO);
+    test.queue.pause(&InstallationId::default(), Duration::from_hours(1), Reason::Admin).await.unwrap();
+    let standing = test.queue.position(all[1].job).await.unwrap().unwrap();
     assert!(standing.starts_in >= standing.pause.unwrap().left);
 }
 
 #[tokio::test]
 async fn what_the_limits_hold_up_says_so() {
     let slow = BudgetSettings { points_per_minute: 30, ..BudgetSettings::default() };
-    let corner = Corner::under(&slow).await;
+    let test = TestQueue::under(&slow).await;
     let all = tickets(4, TeamId::new());
-    corner.spine.enqueue(&all).await.unwrap();
-    let standing = async || corner.spine.standing(all[3].job).await.unwrap().unwrap();
+    test.queue.enqueue(&all).await.unwrap();
+    let standing = async || test.queue.position(all[3].job).await.unwrap().unwrap();
     assert_eq!(standing().await.pause, None, "it waits for a worker");
-    corner.take(2).await;
+    test.take(2).await;
     let told = standing().await;
     assert_eq!(told.pause.unwrap().reason, Reason::Budget);
     assert!(told.starts_in >= told.pause.unwrap().left && !told.starts_in.is_zero(), "{told:?}");
-    assert_eq!(forecast(&corner, Lane::Drift).await.pause, None, "another endpoint");
+    assert_eq!(forecast(&test, Lane::Drift).await.pause, None, "another endpoint");
 }
 
 #[tokio::test]
 async fn a_probe_under_way_holds_the_others_up() {
-    let corner = Corner::under(&BudgetSettings::default()).await;
+    let test = TestQueue::under(&BudgetSettings::default()).await;
     let home = InstallationId::default();
     let all = tickets(2, TeamId::new());
-    corner.spine.enqueue(&all).await.unwrap();
-    corner.spine.pause(&home, Duration::from_hours(1), Reason::SecondaryLimit).await.unwrap();
-    corner.spine.resume(&home, Reason::SecondaryLimit).await.unwrap();
-    assert_eq!(corner.take(2).await.len(), 1, "one goes first");
+    test.queue.enqueue(&all).await.unwrap();
+    test.queue.pause(&home, Duration::from_hours(1), Reason::SecondaryLimit).await.unwrap();
+    test.queue.resume(&home, Reason::SecondaryLimit).await.unwrap();
+    assert_eq!(test.take(2).await.len(), 1, "one goes first");
     let mut told = Vec::new();
     for ticket in &all {
-        told.push(corner.spine.standing(ticket.job).await.unwrap().unwrap());
+        told.push(test.queue.position(ticket.job).await.unwrap().unwrap());
     }
-    told.retain(|standing| standing.place != queue::Place::Leased);
+    told.retain(|standing| standing.place != queue::JobPlace::Leased);
     assert_eq!((told.len(), told[0].pause.unwrap().reason), (1, Reason::Budget));
 }
 
 #[tokio::test]
 async fn slowed_down_writes_are_shared_by_all_lanes() {
-    let corner = Corner::under(&BudgetSettings::default()).await;
-    corner.spine.enqueue(&in_lane(Lane::Deprovision, 60)).await.unwrap();
-    assert!(forecast(&corner, Lane::Provision).await.starts_in.is_zero());
-    corner.ask::<i64>(&["HSET", &corner.key("g:default"), "mr", "6"]).await;
+    let test = TestQueue::under(&BudgetSettings::default()).await;
+    test.queue.enqueue(&in_lane(Lane::Deprovision, 60)).await.unwrap();
+    assert!(forecast(&test, Lane::Provision).await.starts_in.is_zero());
+    test.ask::<i64>(&["HSET", &test.key("limits:default"), "mr", "6"]).await;
     // Six a minute, of which one may be ahead: a provision and its share of the removals before it.
-    assert_eq!(forecast(&corner, Lane::Provision).await.starts_in, Duration::from_millis(12_200));
-    assert!(forecast(&corner, Lane::Drift).await.starts_in.is_zero(), "it reads");
+    assert_eq!(forecast(&test, Lane::Provision).await.starts_in, Duration::from_millis(12_200));
+    assert!(forecast(&test, Lane::Drift).await.starts_in.is_zero(), "it reads");
 }

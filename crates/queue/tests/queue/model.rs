@@ -8,9 +8,9 @@ use proptest::{
     prelude::{Just, Strategy, any, prop_oneof},
     test_runner::{Config, TestRunner},
 };
-use queue::{BudgetSettings, Cancelled, Lease, LeaseToken, Place, Ticket};
+use queue::{BudgetSettings, Cancelled, JobPlace, Lease, LeaseToken, Ticket};
 
-use crate::support::{Corner, claimer, delayed, ticket, unlimited};
+use crate::support::{TestQueue, claimer, delayed, ticket, unlimited};
 
 const JOBS: usize = 6;
 const LONG: Duration = Duration::from_hours(1);
@@ -58,7 +58,7 @@ enum At {
 }
 
 struct Model {
-    corner: Corner,
+    test: TestQueue,
     team: TeamId,
     /// Most jobs the team may run.
     cap: usize,
@@ -80,7 +80,7 @@ impl Model {
             .map(|n| Ticket { lane: lane(n), age: age(n), time_left: left(n), ..ticket(team) })
             .collect();
         Self {
-            corner: Corner::under(&capped(cap)).await,
+            test: TestQueue::under(&capped(cap)).await,
             team,
             cap,
             tickets,
@@ -115,7 +115,7 @@ impl Model {
             }
             Step::Cancel { job } => self.cancel(job).await,
             Step::LeasesEnd => {
-                self.let_pass("l").await;
+                self.let_pass("leased").await;
                 for at in self.at.values_mut() {
                     if let At::Leased { ended, .. } = at {
                         *ended = true;
@@ -123,7 +123,7 @@ impl Model {
                 }
             }
             Step::DelaysEnd => {
-                self.let_pass("d").await;
+                self.let_pass("delayed").await;
                 for at in self.at.values_mut() {
                     if let At::Delayed { due } = at {
                         *due = true;
@@ -131,8 +131,8 @@ impl Model {
                 }
             }
             Step::Flush => {
-                self.corner.flush().await;
-                self.corner.limit(&capped(self.cap)).await;
+                self.test.flush().await;
+                self.test.limit(&capped(self.cap)).await;
                 self.at.clear();
                 self.rescues.clear();
             }
@@ -141,7 +141,7 @@ impl Model {
 
     async fn let_pass(&self, kind: &str) {
         for lane in Lane::ALL {
-            self.corner.let_pass(kind, *lane).await;
+            self.test.let_pass(kind, *lane).await;
         }
     }
 
@@ -150,7 +150,7 @@ impl Model {
         if later {
             ticket.delay = delayed(TeamId::new()).delay;
         }
-        let placed = self.corner.spine.enqueue(std::slice::from_ref(&ticket)).await.unwrap();
+        let placed = self.test.queue.enqueue(std::slice::from_ref(&ticket)).await.unwrap();
         assert_eq!(placed == 1, !self.at.contains_key(&ticket.job));
         let place = if later { At::Delayed { due: false } } else { At::Ready };
         self.at.entry(ticket.job).or_insert(place);
@@ -167,7 +167,7 @@ impl Model {
             }
         }
         let ready = self.at.values().filter(|at| **at == At::Ready).count();
-        let jobs = self.corner.spine.claim(&self.claimer, want).await.unwrap().jobs;
+        let jobs = self.test.queue.claim(&self.claimer, want).await.unwrap().jobs;
         let running = self.at.values().filter(|at| matches!(at, At::Leased { .. })).count();
         assert_eq!(jobs.len(), ready.min(want).min(self.cap.saturating_sub(running)));
         for lease in jobs {
@@ -180,11 +180,11 @@ impl Model {
 
     async fn settle(&mut self, step: Step, lease: &Lease) {
         let ours = self.owns(lease);
-        let spine = &self.corner.spine;
+        let queue = &self.test.queue;
         let (answer, next) = match step {
-            Step::Finish { .. } => (spine.finish(lease).await, None),
-            Step::Snooze { .. } => (spine.snooze(lease, LONG).await, Some(At::Delayed { due: false })),
-            _ => (spine.release(lease).await, Some(At::Ready)),
+            Step::Finish { .. } => (queue.finish(lease).await, None),
+            Step::Snooze { .. } => (queue.snooze(lease, LONG).await, Some(At::Delayed { due: false })),
+            _ => (queue.release(lease).await, Some(At::Ready)),
         };
         assert_eq!(answer.unwrap(), ours);
         if ours {
@@ -202,7 +202,7 @@ impl Model {
     async fn extend(&mut self, lease: &Lease) {
         let known = self.at.contains_key(&lease.job);
         let ours = self.owns(lease) || !known;
-        let lost = self.corner.spine.extend(&[lease], LONG).await.unwrap();
+        let lost = self.test.queue.extend(&[lease], LONG).await.unwrap();
         assert_eq!(lost.is_empty(), ours);
         if ours {
             let held = At::Leased { token: lease.token.clone(), ended: false };
@@ -222,7 +222,7 @@ impl Model {
             Some(At::Leased { .. }) => Cancelled::Leased,
             Some(_) => Cancelled::Removed,
         };
-        assert_eq!(self.corner.spine.cancel(job).await.unwrap(), expected);
+        assert_eq!(self.test.queue.cancel(job).await.unwrap(), expected);
         if expected == Cancelled::Removed {
             self.at.remove(&job);
             self.rescues.remove(&job);
@@ -233,26 +233,26 @@ impl Model {
     async fn check(&self) {
         let mut counts = [0_u64; 3];
         for ticket in &self.tickets {
-            let place = self.corner.spine.standing(ticket.job).await.unwrap().map(|standing| standing.place);
+            let place = self.test.queue.position(ticket.job).await.unwrap().map(|standing| standing.place);
             match (self.at.get(&ticket.job), place) {
                 (None, None) => {}
-                (Some(At::Ready), Some(Place::Ready { .. })) => counts[0] += 1,
-                (Some(At::Delayed { .. }), Some(Place::Delayed { .. })) => counts[1] += 1,
-                (Some(At::Leased { .. }), Some(Place::Leased)) => counts[2] += 1,
+                (Some(At::Ready), Some(JobPlace::Ready { .. })) => counts[0] += 1,
+                (Some(At::Delayed { .. }), Some(JobPlace::Delayed { .. })) => counts[1] += 1,
+                (Some(At::Leased { .. }), Some(JobPlace::Leased)) => counts[2] += 1,
                 other => panic!("{other:?}"),
             }
         }
-        let lanes = self.corner.spine.stats().await.unwrap().lanes;
+        let lanes = self.test.queue.stats().await.unwrap().lanes;
         let sum = |of: fn(&queue::LaneStats) -> u64| lanes.iter().map(of).sum::<u64>();
         assert_eq!(counts, [sum(|l| l.waiting), sum(|l| l.delayed), sum(|l| l.running)]);
-        let load = self.corner.spine.team_load(&InstallationId::default(), self.team).await.unwrap();
+        let load = self.test.queue.team_load(&InstallationId::default(), self.team).await.unwrap();
         assert_eq!((load.waiting, load.running), (counts[0] + counts[1], counts[2]));
         let [mut all, mut first, mut overdue, mut aside] = [0; 4];
         for lane in Lane::ALL {
-            all += self.size(&format!("a:default:{lane}")).await;
-            first += self.size(&format!("r:default:{lane}")).await;
-            overdue += self.size(&format!("h:default:{lane}")).await;
-            aside += self.size(&format!("s:default:{lane}:{}", self.team)).await;
+            all += self.size(&format!("accepted:default:{lane}")).await;
+            first += self.size(&format!("ready:default:{lane}")).await;
+            overdue += self.size(&format!("overdue:default:{lane}")).await;
+            aside += self.size(&format!("aside:default:{lane}:{}", self.team)).await;
         }
         assert_eq!(
             (all, first + aside, overdue),
@@ -262,7 +262,7 @@ impl Model {
     }
 
     async fn size(&self, key: &str) -> u64 {
-        self.corner.ask(&["ZCARD", &self.corner.key(key)]).await
+        self.test.ask(&["ZCARD", &self.test.key(key)]).await
     }
 }
 

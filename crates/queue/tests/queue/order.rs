@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use domain::{JobId, Lane, TeamId};
-use queue::{Lease, Place, Ticket};
+use queue::{JobPlace, Lease, Ticket};
 
-use crate::support::{Corner, in_lane, ticket, tickets};
+use crate::support::{TestQueue, in_lane, ticket, tickets};
 
 fn ids(tickets: &[Ticket]) -> Vec<JobId> {
     tickets.iter().map(|ticket| ticket.job).collect()
@@ -17,16 +17,16 @@ fn per_lane(leases: &[Lease]) -> Vec<usize> {
 
 #[tokio::test]
 async fn a_flood_delays_only_the_team_that_made_it() {
-    let corner = Corner::new().await;
+    let test = TestQueue::new().await;
     let (a, b, c) = (TeamId::new(), TeamId::new(), TeamId::new());
-    assert_eq!(corner.spine.enqueue(&tickets(10_000, a)).await.unwrap(), 10_000);
-    corner.take(100).await;
+    assert_eq!(test.queue.enqueue(&tickets(10_000, a)).await.unwrap(), 10_000);
+    test.take(100).await;
     let of_b = tickets(10, b);
     let of_c: Vec<_> = tickets(30, c).into_iter().map(|ticket| Ticket { weight: 3.0, ..ticket }).collect();
-    corner.spine.enqueue(&of_b).await.unwrap();
-    corner.spine.enqueue(&of_c).await.unwrap();
+    test.queue.enqueue(&of_b).await.unwrap();
+    test.queue.enqueue(&of_c).await.unwrap();
 
-    let first: Vec<JobId> = corner.take(60).await.iter().map(|lease| lease.job).collect();
+    let first: Vec<JobId> = test.take(60).await.iter().map(|lease| lease.job).collect();
     let others = [ids(&of_b), ids(&of_c)].concat();
     assert!(others.iter().all(|job| first.contains(job)), "all of B and C are among the first 60");
     assert!(first.iter().filter(|job| !others.contains(job)).count() >= 10, "A goes on meanwhile");
@@ -34,35 +34,35 @@ async fn a_flood_delays_only_the_team_that_made_it() {
 
 #[tokio::test]
 async fn a_team_that_idled_gains_no_credit() {
-    let corner = Corner::new().await;
+    let test = TestQueue::new().await;
     let (busy, idle) = (TeamId::new(), TeamId::new());
-    corner.spine.enqueue(&tickets(50, busy)).await.unwrap();
-    corner.take(40).await;
+    test.queue.enqueue(&tickets(50, busy)).await.unwrap();
+    test.take(40).await;
     let late = tickets(20, idle);
-    corner.spine.enqueue(&late).await.unwrap();
-    let next = corner.take(10).await;
+    test.queue.enqueue(&late).await.unwrap();
+    let next = test.take(10).await;
     let of_idle = next.iter().filter(|lease| ids(&late).contains(&lease.job)).count();
     assert_eq!(of_idle, 5, "they alternate from now on");
 }
 
 #[tokio::test]
 async fn teams_at_the_clock_are_forgotten() {
-    let corner = Corner::new().await;
+    let test = TestQueue::new().await;
     for _ in 0..20 {
-        corner.spine.enqueue(&[ticket(TeamId::new())]).await.unwrap();
+        test.queue.enqueue(&[ticket(TeamId::new())]).await.unwrap();
     }
-    let taken = corner.take(20).await;
-    let left: usize = corner.ask(&["ZCARD", &corner.key("t:default:provision")]).await;
+    let taken = test.take(20).await;
+    let left: usize = test.ask(&["ZCARD", &test.key("teams:default:provision")]).await;
     assert_eq!((taken.len(), left), (20, 0));
 }
 
 #[tokio::test]
 async fn lanes_get_their_shares_while_all_have_work() {
-    let corner = Corner::new().await;
+    let test = TestQueue::new().await;
     for lane in Lane::ALL {
-        corner.spine.enqueue(&in_lane(*lane, 200)).await.unwrap();
+        test.queue.enqueue(&in_lane(*lane, 200)).await.unwrap();
     }
-    let counts = per_lane(&corner.take(100).await);
+    let counts = per_lane(&test.take(100).await);
     for (count, share) in counts.iter().zip([60, 25, 15]) {
         assert!(count.abs_diff(share) <= 1, "{counts:?}");
     }
@@ -70,14 +70,14 @@ async fn lanes_get_their_shares_while_all_have_work() {
 
 #[tokio::test]
 async fn what_a_lane_does_not_use_flows_to_the_others_and_is_not_owed() {
-    let corner = Corner::new().await;
-    corner.spine.enqueue(&in_lane(Lane::Drift, 60)).await.unwrap();
-    assert_eq!(per_lane(&corner.take(50).await), [0, 0, 50], "alone it gets everything");
+    let test = TestQueue::new().await;
+    test.queue.enqueue(&in_lane(Lane::Drift, 60)).await.unwrap();
+    assert_eq!(per_lane(&test.take(50).await), [0, 0, 50], "alone it gets everything");
 
-    corner.spine.enqueue(&in_lane(Lane::Provision, 300)).await.unwrap();
-    corner.spine.enqueue(&in_lane(Lane::Deprovision, 300)).await.unwrap();
-    corner.spine.enqueue(&in_lane(Lane::Drift, 300)).await.unwrap();
-    let counts = per_lane(&corner.take(100).await);
+    test.queue.enqueue(&in_lane(Lane::Provision, 300)).await.unwrap();
+    test.queue.enqueue(&in_lane(Lane::Deprovision, 300)).await.unwrap();
+    test.queue.enqueue(&in_lane(Lane::Drift, 300)).await.unwrap();
+    let counts = per_lane(&test.take(100).await);
     for (count, share) in counts.iter().zip([60, 25, 15]) {
         assert!(count.abs_diff(share) <= 2, "nobody catches up: {counts:?}");
     }
@@ -85,26 +85,26 @@ async fn what_a_lane_does_not_use_flows_to_the_others_and_is_not_owed() {
 
 #[tokio::test]
 async fn costs_count_not_jobs() {
-    let corner = Corner::new().await;
+    let test = TestQueue::new().await;
     let dear: Vec<_> = in_lane(Lane::Provision, 100).into_iter().map(|t| Ticket { cost: 4, ..t }).collect();
-    corner.spine.enqueue(&dear).await.unwrap();
-    corner.spine.enqueue(&in_lane(Lane::Drift, 100)).await.unwrap();
-    let counts = per_lane(&corner.take(40).await);
+    test.queue.enqueue(&dear).await.unwrap();
+    test.queue.enqueue(&in_lane(Lane::Drift, 100)).await.unwrap();
+    let counts = per_lane(&test.take(40).await);
     assert!(counts[0].abs_diff(20) <= 1, "60 / 4 : 15 is one to one: {counts:?}");
 }
 
 #[tokio::test]
 async fn a_job_past_half_its_deadline_goes_first_and_leaves_the_clock_alone() {
-    let corner = Corner::new().await;
+    let test = TestQueue::new().await;
     let (flood, other) = (TeamId::new(), TeamId::new());
-    corner.spine.enqueue(&tickets(1_000, flood)).await.unwrap();
+    test.queue.enqueue(&tickets(1_000, flood)).await.unwrap();
     let old = Ticket { age: Duration::from_mins(8), time_left: Duration::from_mins(7), ..ticket(flood) };
-    corner.spine.enqueue(std::slice::from_ref(&old)).await.unwrap();
-    assert_eq!(corner.take(1).await[0].job, old.job);
+    test.queue.enqueue(std::slice::from_ref(&old)).await.unwrap();
+    assert_eq!(test.take(1).await[0].job, old.job);
 
     let newcomer = ticket(other);
-    corner.spine.enqueue(std::slice::from_ref(&newcomer)).await.unwrap();
-    let next = corner.take(2).await;
+    test.queue.enqueue(std::slice::from_ref(&newcomer)).await.unwrap();
+    let next = test.take(2).await;
     assert!(next.iter().any(|lease| lease.job == newcomer.job), "a newcomer is not behind the flood");
 }
 
@@ -115,28 +115,28 @@ fn overdue(count: usize, team: TeamId) -> Vec<Ticket> {
 
 #[tokio::test]
 async fn an_overdue_flood_does_not_go_before_the_newcomers() {
-    let corner = Corner::new().await;
+    let test = TestQueue::new().await;
     let (flood, other) = (TeamId::new(), TeamId::new());
-    corner.spine.enqueue(&overdue(1_250, flood)).await.unwrap();
-    corner.spine.enqueue(&tickets(1_250, flood)).await.unwrap();
-    corner.take(30).await;
+    test.queue.enqueue(&overdue(1_250, flood)).await.unwrap();
+    test.queue.enqueue(&tickets(1_250, flood)).await.unwrap();
+    test.take(30).await;
     let newcomers = tickets(10, other);
-    corner.spine.enqueue(&newcomers).await.unwrap();
-    let told = corner.spine.standing(newcomers[0].job).await.unwrap().unwrap();
-    assert!(matches!(told.place, Place::Ready { ahead: 0..=2 }), "{told:?}");
-    let next: Vec<JobId> = corner.take(22).await.iter().map(|lease| lease.job).collect();
+    test.queue.enqueue(&newcomers).await.unwrap();
+    let told = test.queue.position(newcomers[0].job).await.unwrap().unwrap();
+    assert!(matches!(told.place, JobPlace::Ready { ahead: 0..=2 }), "{told:?}");
+    let next: Vec<JobId> = test.take(22).await.iter().map(|lease| lease.job).collect();
     assert!(next[..3].contains(&newcomers[0].job), "the first is among the next three");
     assert!(newcomers.iter().all(|ticket| next.contains(&ticket.job)), "and all of them in turn");
 }
 
 #[tokio::test]
 async fn of_each_team_one_overdue_job_goes_first_until_its_turn_has_come() {
-    let corner = Corner::new().await;
+    let test = TestQueue::new().await;
     let (light, busy) = (TeamId::new(), TeamId::new());
     let of_light: Vec<_> = overdue(3, light).into_iter().map(|t| Ticket { weight: 0.1, ..t }).collect();
-    corner.spine.enqueue(&tickets(60, busy)).await.unwrap();
-    corner.spine.enqueue(&of_light).await.unwrap();
-    let order: Vec<JobId> = corner.take(40).await.iter().map(|lease| lease.job).collect();
+    test.queue.enqueue(&tickets(60, busy)).await.unwrap();
+    test.queue.enqueue(&of_light).await.unwrap();
+    let order: Vec<JobId> = test.take(40).await.iter().map(|lease| lease.job).collect();
     let places: Vec<_> = of_light.iter().filter_map(|t| order.iter().position(|job| *job == t.job)).collect();
     // Their turns are after 10, 20 and 30 of the others; each is taken one turn early.
     assert_eq!(places.len(), 3, "{places:?}");
@@ -146,54 +146,54 @@ async fn of_each_team_one_overdue_job_goes_first_until_its_turn_has_come() {
 
 #[tokio::test]
 async fn an_urgent_job_goes_ahead_and_costs_its_team_nothing() {
-    let corner = Corner::new().await;
+    let test = TestQueue::new().await;
     let team = TeamId::new();
-    corner.spine.enqueue(&tickets(10, team)).await.unwrap();
+    test.queue.enqueue(&tickets(10, team)).await.unwrap();
     let urgent = Ticket { urgent: true, ..ticket(TeamId::new()) };
-    corner.spine.enqueue(std::slice::from_ref(&urgent)).await.unwrap();
-    assert_eq!(corner.take(1).await[0].job, urgent.job);
+    test.queue.enqueue(std::slice::from_ref(&urgent)).await.unwrap();
+    assert_eq!(test.take(1).await[0].job, urgent.job);
 }
 
 #[tokio::test]
 async fn installations_take_turns() {
-    let corner = Corner::new().await;
+    let test = TestQueue::new().await;
     let mut other = in_lane(Lane::Provision, 50);
     for ticket in &mut other {
         ticket.installation = "other".parse().unwrap();
     }
-    corner.spine.enqueue(&in_lane(Lane::Provision, 50)).await.unwrap();
-    corner.spine.enqueue(&other).await.unwrap();
-    let of_other = corner.take(20).await.iter().filter(|l| l.installation.as_str() == "other").count();
+    test.queue.enqueue(&in_lane(Lane::Provision, 50)).await.unwrap();
+    test.queue.enqueue(&other).await.unwrap();
+    let of_other = test.take(20).await.iter().filter(|l| l.installation.as_str() == "other").count();
     assert_eq!(of_other, 10);
 }
 
 #[tokio::test]
 async fn a_snoozed_job_keeps_its_rank() {
-    let corner = Corner::new().await;
-    corner.spine.enqueue(&tickets(20, TeamId::new())).await.unwrap();
-    let first = corner.take(5).await.remove(0);
-    assert!(corner.spine.snooze(&first, std::time::Duration::from_hours(1)).await.unwrap());
-    let second = corner.take(1).await.remove(0);
+    let test = TestQueue::new().await;
+    test.queue.enqueue(&tickets(20, TeamId::new())).await.unwrap();
+    let first = test.take(5).await.remove(0);
+    assert!(test.queue.snooze(&first, std::time::Duration::from_hours(1)).await.unwrap());
+    let second = test.take(1).await.remove(0);
     assert_ne!(second.job, first.job);
-    corner.let_pass("d", Lane::Provision).await;
-    let again = corner.take(1).await.remove(0);
+    test.let_pass("delayed", Lane::Provision).await;
+    let again = test.take(1).await.remove(0);
     assert_eq!((again.job, again.claims, again.rescues), (first.job, 2, 0));
 }
 
 #[tokio::test]
 async fn what_becomes_urgent_goes_ahead_of_its_lane_wherever_it_is() {
-    let corner = Corner::new().await;
+    let test = TestQueue::new().await;
     let team = TeamId::new();
     let line = tickets(20, team);
-    corner.spine.enqueue(&line).await.unwrap();
+    test.queue.enqueue(&line).await.unwrap();
     let late = Ticket { delay: Duration::from_hours(1), ..ticket(team) };
-    corner.spine.enqueue(std::slice::from_ref(&late)).await.unwrap();
+    test.queue.enqueue(std::slice::from_ref(&late)).await.unwrap();
     let urgent = |ticket: &Ticket| Ticket { urgent: true, ..ticket.clone() };
-    assert_eq!(corner.spine.enqueue(&[urgent(&line[19]), urgent(&late)]).await.unwrap(), 0, "none is new");
-    assert_eq!(corner.take(1).await[0].job, line[19].job);
-    corner.let_pass("d", Lane::Provision).await;
-    assert_eq!(corner.take(1).await[0].job, late.job, "it keeps its place while it is delayed");
+    assert_eq!(test.queue.enqueue(&[urgent(&line[19]), urgent(&late)]).await.unwrap(), 0, "none is new");
+    assert_eq!(test.take(1).await[0].job, line[19].job);
+    test.let_pass("delayed", Lane::Provision).await;
+    assert_eq!(test.take(1).await[0].job, late.job, "it keeps its place while it is delayed");
     // Once taken, it stays taken.
-    corner.spine.enqueue(&[urgent(&late)]).await.unwrap();
-    assert_eq!(corner.take(1).await[0].job, line[0].job);
+    test.queue.enqueue(&[urgent(&late)]).await.unwrap();
+    assert_eq!(test.take(1).await[0].job, line[0].job);
 }

@@ -8,9 +8,9 @@ use proptest::{
     prelude::{Just, Strategy, any, prop_oneof},
     test_runner::{Config, TestRunner},
 };
-use queue::{BudgetSettings, Call, Claimer, End, Health, Lease, Paid, Permit, Reason, Settle};
+use queue::{Availability, BudgetSettings, Call, Claimer, End, Lease, Permit, Prepaid, Reason, Settle};
 
-use crate::support::{Corner, claimer, tickets};
+use crate::support::{TestQueue, claimer, tickets};
 
 const JOBS: usize = 6;
 const LONG: Duration = Duration::from_hours(1);
@@ -21,11 +21,11 @@ const JIT: Call = Call { endpoint: "generate-jitconfig", write: true, registers:
 enum Step {
     Claim,
     Send { lease: usize },
-    Answer { lease: usize, health: Health },
+    Answer { lease: usize, health: Availability },
     Settle { lease: usize, end: Settle },
     Die,
     SendForNoJob,
-    AnswerForNoJob { health: Health },
+    AnswerForNoJob { health: Availability },
     LeaveForNoJob { sent: bool },
     Pause(Reason),
     SlowDown,
@@ -33,8 +33,8 @@ enum Step {
     DelaysEnd,
 }
 
-fn health() -> impl Strategy<Value = Health> {
-    prop_oneof![Just(Health::Good), Just(Health::Bad)]
+fn health() -> impl Strategy<Value = Availability> {
+    prop_oneof![Just(Availability::Good), Just(Availability::Bad)]
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -66,7 +66,7 @@ struct Held {
 }
 
 struct Model {
-    corner: Corner,
+    test: TestQueue,
     home: InstallationId,
     claimer: Claimer,
     held: Vec<Held>,
@@ -86,17 +86,17 @@ impl Model {
             probe: day,
             ..BudgetSettings::default()
         };
-        let corner = Corner::under(&budget).await;
-        corner.spine.enqueue(&tickets(JOBS, TeamId::new())).await.unwrap();
+        let test = TestQueue::under(&budget).await;
+        test.queue.enqueue(&tickets(JOBS, TeamId::new())).await.unwrap();
         let home = InstallationId::default();
-        Self { corner, home, claimer: claimer(), held: Vec::new(), free: 0, deaths: 0 }
+        Self { test, home, claimer: claimer(), held: Vec::new(), free: 0, deaths: 0 }
     }
 
     async fn apply(&mut self, step: Step) {
-        let spine = self.corner.spine.clone();
+        let queue = self.test.queue.clone();
         match step {
             Step::Claim => {
-                for lease in spine.claim(&self.claimer, 2).await.unwrap().jobs {
+                for lease in queue.claim(&self.claimer, 2).await.unwrap().jobs {
                     self.held.push(Held { lease, sent: false, answered: false });
                 }
             }
@@ -111,7 +111,7 @@ impl Model {
             Step::Settle { lease, end } => self.settle(lease, end).await,
             Step::Die => self.die().await,
             Step::SendForNoJob => {
-                self.free += usize::from(spine.permit(&self.home, &GET).await.unwrap() == Permit::Go);
+                self.free += usize::from(queue.permit(&self.home, &GET).await.unwrap() == Permit::Granted);
             }
             Step::AnswerForNoJob { health } if self.free > 0 => {
                 self.free -= 1;
@@ -119,25 +119,25 @@ impl Model {
             }
             Step::LeaveForNoJob { sent } if self.free > 0 => {
                 self.free -= 1;
-                spine.end_request(&self.home, GET.endpoint, End::Left { sent }).await.unwrap();
+                queue.end_request(&self.home, GET.endpoint, End::Left { sent }).await.unwrap();
             }
             Step::AnswerForNoJob { .. } | Step::LeaveForNoJob { .. } => {}
-            Step::Pause(reason) => drop(spine.pause(&self.home, LONG, reason).await.unwrap()),
-            Step::SlowDown => drop(spine.slow_down(&self.home, LONG).await.unwrap()),
-            Step::Resume(reason) => spine.resume(&self.home, reason).await.unwrap(),
-            Step::DelaysEnd => self.corner.let_pass("d", Lane::Provision).await,
+            Step::Pause(reason) => drop(queue.pause(&self.home, LONG, reason).await.unwrap()),
+            Step::SlowDown => drop(queue.slow_down(&self.home, LONG).await.unwrap()),
+            Step::Resume(reason) => queue.resume(&self.home, reason).await.unwrap(),
+            Step::DelaysEnd => self.test.let_pass("delayed", Lane::Provision).await,
         }
     }
 
     async fn send(&mut self, lease: usize) {
         let Some(held) = self.held.get_mut(lease).filter(|held| !held.sent) else { return };
-        let of = (held.lease.job, Paid::This { ago: Duration::ZERO });
-        held.sent = self.corner.spine.permit_job(&self.home, &JIT, of).await.unwrap() == Permit::Go;
+        let of = (held.lease.job, Prepaid::ThisCall { ago: Duration::ZERO });
+        held.sent = self.test.queue.permit_job(&self.home, &JIT, of).await.unwrap() == Permit::Granted;
     }
 
-    async fn answer(&self, endpoint: &'static str, health: Health) {
-        self.corner.spine.outcome(&self.home, health).await.unwrap();
-        self.corner.spine.end_request(&self.home, endpoint, End::Silent).await.unwrap();
+    async fn answer(&self, endpoint: &'static str, health: Availability) {
+        self.test.queue.record_outcome(&self.home, health).await.unwrap();
+        self.test.queue.end_request(&self.home, endpoint, End::Silent).await.unwrap();
     }
 
     async fn settle(&mut self, lease: usize, end: Settle) {
@@ -145,14 +145,14 @@ impl Model {
             return;
         }
         let held = self.held.remove(lease);
-        let spine = &self.corner.spine;
+        let queue = &self.test.queue;
         if held.sent && !held.answered {
-            spine.end_request(&self.home, JIT.endpoint, End::Left { sent: true }).await.unwrap();
+            queue.end_request(&self.home, JIT.endpoint, End::Left { sent: true }).await.unwrap();
         }
         let ours = if held.sent {
-            spine.settle(&[(held.lease, end)]).await.unwrap()[0]
+            queue.settle(&[(held.lease, end)]).await.unwrap()[0]
         } else {
-            spine.settle_unsent(&held.lease, end).await.unwrap()
+            queue.settle_unsent(&held.lease, end).await.unwrap()
         };
         assert!(ours);
     }
@@ -166,20 +166,20 @@ impl Model {
         }
         self.deaths += silent;
         self.held.clear();
-        self.corner.let_pass("l", Lane::Provision).await;
+        self.test.let_pass("leased", Lane::Provision).await;
         // Taken back by a claim of nothing new, if anything holds the jobs up.
         self.apply_claim().await;
     }
 
     async fn apply_claim(&mut self) {
-        for lease in self.corner.spine.claim(&self.claimer, 1).await.unwrap().jobs {
+        for lease in self.test.queue.claim(&self.claimer, 1).await.unwrap().jobs {
             self.held.push(Held { lease, sent: false, answered: false });
         }
     }
 
     /// Whoever holds a probe is known to the model.
     async fn check(&self) {
-        let view = self.corner.spine.budget().await.unwrap();
+        let view = self.test.queue.budget().await.unwrap();
         let waits = view[0].probe.is_some_and(|left| !left.is_zero());
         let nobody = self.held.is_empty() && self.free == 0;
         assert!(!(waits && nobody), "nobody has the probe that is waited for");
@@ -202,8 +202,8 @@ impl Model {
         self.send(0).await;
         assert!(self.held[0].sent, "it does not wait for itself");
         self.held[0].answered = true;
-        self.answer(JIT.endpoint, Health::Good).await;
-        let others = self.corner.spine.claim(&self.claimer, JOBS).await.unwrap().jobs.len();
+        self.answer(JIT.endpoint, Availability::Good).await;
+        let others = self.test.queue.claim(&self.claimer, JOBS).await.unwrap().jobs.len();
         assert_eq!(others, (JOBS - 1).min(10 - self.deaths), "and the others after it");
     }
 }
@@ -230,12 +230,12 @@ fn probe_of_any_end_is_followed_by_the_next() {
 #[tokio::test]
 async fn answers_without_headers_leave_nothing_under_way() {
     let quick = BudgetSettings { points_per_minute: 1_000_000, ..BudgetSettings::default() };
-    let corner = Corner::under(&quick).await;
+    let test = TestQueue::under(&quick).await;
     let home = InstallationId::default();
     for _ in 0..40 {
-        assert_eq!(corner.spine.permit(&home, &GET).await.unwrap(), Permit::Go);
-        corner.spine.outcome(&home, Health::Good).await.unwrap();
-        corner.spine.end_request(&home, GET.endpoint, End::Silent).await.unwrap();
+        assert_eq!(test.queue.permit(&home, &GET).await.unwrap(), Permit::Granted);
+        test.queue.record_outcome(&home, Availability::Good).await.unwrap();
+        test.queue.end_request(&home, GET.endpoint, End::Silent).await.unwrap();
     }
 }
 
@@ -243,13 +243,13 @@ async fn answers_without_headers_leave_nothing_under_way() {
 async fn job_that_sent_nothing_gets_its_price_back() {
     let day = Duration::from_hours(24);
     let slow = BudgetSettings { minute: day, registrations_period: day, ..BudgetSettings::default() };
-    let corner = Corner::under(&slow).await;
-    corner.spine.enqueue(&tickets(1, TeamId::new())).await.unwrap();
+    let test = TestQueue::under(&slow).await;
+    test.queue.enqueue(&tickets(1, TeamId::new())).await.unwrap();
     for _ in 0..40 {
-        let lease = corner.spine.claim(&claimer(), 1).await.unwrap().jobs.remove(0);
-        assert!(corner.spine.settle_unsent(&lease, Settle::Release).await.unwrap());
+        let lease = test.queue.claim(&claimer(), 1).await.unwrap().jobs.remove(0);
+        assert!(test.queue.settle_unsent(&lease, Settle::Release).await.unwrap());
     }
-    let view = corner.spine.budget().await.unwrap().remove(0);
+    let view = test.queue.budget().await.unwrap().remove(0);
     assert_eq!((view.registrations_used, view.points[0].used), (0, 0));
 }
 
@@ -257,12 +257,12 @@ async fn job_that_sent_nothing_gets_its_price_back() {
 async fn github_without_limits_is_asked_at_full_speed_until_it_names_one() {
     let day = Duration::from_hours(24);
     let slow = BudgetSettings { minute: day, registrations_period: day, ..BudgetSettings::default() };
-    let corner = Corner::under(&slow).await;
+    let test = TestQueue::under(&slow).await;
     let home = InstallationId::default();
-    assert!(corner.spine.set_unlimited(&home).await.unwrap(), "news");
-    assert!(!corner.spine.set_unlimited(&home).await.unwrap(), "known");
-    corner.spine.enqueue(&tickets(80, TeamId::new())).await.unwrap();
-    assert_eq!(corner.spine.claim(&claimer(), 40).await.unwrap().jobs.len(), 40);
+    assert!(test.queue.set_unlimited(&home).await.unwrap(), "news");
+    assert!(!test.queue.set_unlimited(&home).await.unwrap(), "known");
+    test.queue.enqueue(&tickets(80, TeamId::new())).await.unwrap();
+    assert_eq!(test.queue.claim(&claimer(), 40).await.unwrap().jobs.len(), 40);
     let named = queue::Observation {
         endpoint: None,
         resource: "core".to_owned(),
@@ -271,6 +271,6 @@ async fn github_without_limits_is_asked_at_full_speed_until_it_names_one() {
         reset_in: LONG,
         reset: 1_800_000_000,
     };
-    corner.spine.observe(&home, &named).await.unwrap();
-    assert!(corner.spine.set_unlimited(&home).await.unwrap(), "an answer named a limit since");
+    test.queue.observe(&home, &named).await.unwrap();
+    assert!(test.queue.set_unlimited(&home).await.unwrap(), "an answer named a limit since");
 }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use domain::{InstallationId, JobId, Lane, TeamId};
-use queue::{BudgetSettings, Claimer, Lease, Spine, SpineConfig, Ticket};
+use queue::{BudgetSettings, Claimer, Lease, Queue, QueueConfig, Ticket};
 use redis::{FromRedisValue, aio::MultiplexedConnection, cmd};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -21,14 +21,14 @@ use tokio::{
 };
 use uuid::Uuid;
 
-/// One test's corner of a Redis.
-pub(crate) struct Corner {
-    pub(crate) spine: Spine,
+/// One test's test of a Redis.
+pub(crate) struct TestQueue {
+    pub(crate) queue: Queue,
     pub(crate) namespace: String,
     url: String,
 }
 
-impl Corner {
+impl TestQueue {
     /// Without limits: they have tests of their own.
     pub(crate) async fn new() -> Self {
         Self::under(&unlimited()).await
@@ -36,27 +36,27 @@ impl Corner {
 
     /// With these limits.
     pub(crate) async fn under(budget: &BudgetSettings) -> Self {
-        let corner = Self::bare(server_url());
-        corner.limit(budget).await;
-        corner
+        let test = Self::bare(server_url());
+        test.limit(budget).await;
+        test
     }
 
     pub(crate) async fn at(url: String) -> Self {
-        let corner = Self::bare(url);
-        corner.limit(&unlimited()).await;
-        corner
+        let test = Self::bare(url);
+        test.limit(&unlimited()).await;
+        test
     }
 
     pub(crate) async fn limit(&self, budget: &BudgetSettings) {
         for name in ["default", "other"] {
-            self.spine.set_budget(&name.parse().unwrap(), budget).await.unwrap();
+            self.queue.set_budget(&name.parse().unwrap(), budget).await.unwrap();
         }
     }
 
     fn bare(url: String) -> Self {
         let namespace = Uuid::new_v4().to_string();
-        let spine = Spine::connect(&SpineConfig::new(url.as_str(), namespace.as_str())).unwrap();
-        Self { spine, namespace, url }
+        let queue = Queue::connect(&QueueConfig::new(url.as_str(), namespace.as_str())).unwrap();
+        Self { queue, namespace, url }
     }
 
     pub(crate) fn key(&self, name: &str) -> String {
@@ -93,7 +93,7 @@ impl Corner {
         let claimer = claimer();
         let mut taken = Vec::new();
         for _ in 0..count {
-            taken.extend(self.spine.claim(&claimer, 1).await.unwrap().jobs);
+            taken.extend(self.queue.claim(&claimer, 1).await.unwrap().jobs);
         }
         taken
     }
@@ -186,8 +186,8 @@ impl Server {
     }
 
     async fn ready(&self) {
-        let spine = Spine::connect(&SpineConfig::new(self.url(), "ready")).unwrap();
-        while spine.ping().await.is_err() {
+        let queue = Queue::connect(&QueueConfig::new(self.url(), "ready")).unwrap();
+        while queue.ping().await.is_err() {
             tokio::task::yield_now().await;
         }
     }

@@ -4,14 +4,14 @@ use queue::BudgetSettings;
 
 use crate::{
     clock::{Ask, Clock},
-    support::Corner,
+    support::TestQueue,
 };
 
 const HOUR: u32 = 3_600_000;
 const MARK: f64 = 1_800_000_000.0;
 
 async fn clock() -> Clock {
-    Clock::of(Corner::under(&BudgetSettings::default()).await).await
+    Clock::of(TestQueue::under(&BudgetSettings::default()).await).await
 }
 
 #[tokio::test]

@@ -12,14 +12,14 @@ use std::{
 use apalis::prelude::{Monitor, ParallelizeExt, WorkerBuilder, WorkerBuilderExt};
 use domain::{JobId, Lane, TeamId};
 use futures::future::BoxFuture;
-use queue::{BackendSettings, Claimed, Dispatcher, Outcome, Place, Spine, SpineConfig};
+use queue::{BackendSettings, Claimed, Dispatcher, JobPlace, Outcome, Queue, QueueConfig};
 use tokio::{
     sync::{Notify, Semaphore, mpsc},
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Corner, Server, ticket, tickets};
+use crate::support::{Server, TestQueue, ticket, tickets};
 
 pub(crate) type Answer = Result<Outcome, std::io::Error>;
 pub(crate) type Handler = Arc<dyn Fn(Claimed) -> BoxFuture<'static, Answer> + Send + Sync>;
@@ -32,13 +32,13 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    pub(crate) fn start(spine: &Spine, settings: BackendSettings, handler: Handler) -> Self {
+    pub(crate) fn start(queue: &Queue, settings: BackendSettings, handler: Handler) -> Self {
         let stop = settings.stop.clone();
         let stopped = stop.clone();
         let seen = Arc::new(Mutex::new(None));
-        let (spine, saw) = (spine.clone(), seen.clone());
+        let (queue, saw) = (queue.clone(), seen.clone());
         let monitor = Monitor::new().register(move |_| {
-            let backend = queue::backend(spine.clone(), settings.clone());
+            let backend = queue::backend(queue.clone(), settings.clone());
             *saw.lock().unwrap() = Some(backend.dispatcher());
             let handler = handler.clone();
             WorkerBuilder::new("test")
@@ -89,25 +89,25 @@ pub(crate) fn reporter() -> (Handler, mpsc::UnboundedReceiver<JobId>) {
 }
 
 /// Waits until the queue holds none of these any more.
-pub(crate) async fn gone(spine: &Spine, jobs: &[JobId]) {
-    while spine.unknown(jobs).await.map_or(0, |unknown| unknown.len()) < jobs.len() {
+pub(crate) async fn gone(queue: &Queue, jobs: &[JobId]) {
+    while queue.unknown(jobs).await.map_or(0, |unknown| unknown.len()) < jobs.len() {
         tokio::task::yield_now().await;
     }
 }
 
 #[tokio::test]
 async fn every_job_is_handled_once_and_settled() {
-    let corner = Corner::new().await;
+    let test = TestQueue::new().await;
     let (run, mut told) = reporter();
-    let worker = Worker::start(&corner.spine, settings(8), run);
+    let worker = Worker::start(&test.queue, settings(8), run);
     let all = tickets(500, TeamId::new());
     let jobs: Vec<JobId> = all.iter().map(|ticket| ticket.job).collect();
-    corner.spine.enqueue(&all).await.unwrap();
+    test.queue.enqueue(&all).await.unwrap();
     let mut counts: HashMap<JobId, usize> = HashMap::new();
     for _ in 0..500 {
         *counts.entry(told.recv().await.unwrap()).or_default() += 1;
     }
-    gone(&corner.spine, &jobs).await;
+    gone(&test.queue, &jobs).await;
     worker.stop().await;
     assert!(told.try_recv().is_err() && counts.len() == 500 && counts.values().all(|count| *count == 1));
 }
@@ -115,30 +115,30 @@ async fn every_job_is_handled_once_and_settled() {
 #[tokio::test]
 async fn a_push_reaches_an_idle_worker_by_the_bell_alone() {
     let server = Server::start().await;
-    let corner = Corner::at(server.url()).await;
+    let test = TestQueue::at(server.url()).await;
     let (run, mut told) = reporter();
     // No clock helps here within an hour: without the bell this test does not end.
-    let patient = SpineConfig {
+    let patient = QueueConfig {
         longest_wait: Duration::from_hours(1),
-        ..SpineConfig::new(server.url(), corner.namespace.as_str())
+        ..QueueConfig::new(server.url(), test.namespace.as_str())
     };
-    let worker = Worker::start(&Spine::connect(&patient).unwrap(), settings(4), run);
+    let worker = Worker::start(&Queue::connect(&patient).unwrap(), settings(4), run);
     let blocked = async || {
-        let clients: String = corner.ask(&["INFO", "clients"]).await;
+        let clients: String = test.ask(&["INFO", "clients"]).await;
         clients.contains("blocked_clients:1")
     };
     // The first job makes Redis know the scripts.
     let first = ticket(TeamId::new());
-    corner.spine.enqueue(std::slice::from_ref(&first)).await.unwrap();
-    gone(&corner.spine, &[first.job]).await;
+    test.queue.enqueue(std::slice::from_ref(&first)).await.unwrap();
+    gone(&test.queue, &[first.job]).await;
     assert_eq!(told.recv().await, Some(first.job));
     while !blocked().await {}
 
-    corner.ask::<String>(&["CONFIG", "RESETSTAT"]).await;
+    test.ask::<String>(&["CONFIG", "RESETSTAT"]).await;
     let job = ticket(TeamId::new());
-    corner.spine.enqueue(std::slice::from_ref(&job)).await.unwrap();
+    test.queue.enqueue(std::slice::from_ref(&job)).await.unwrap();
     assert_eq!(told.recv().await, Some(job.job));
-    let stats: String = corner.ask(&["INFO", "commandstats"]).await;
+    let stats: String = test.ask(&["INFO", "commandstats"]).await;
     let calls = |name: &str| {
         let line = stats.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{name}:calls=")));
         line.map_or(0, |rest| rest.split(',').next().unwrap().parse::<u32>().unwrap())
@@ -149,19 +149,19 @@ async fn a_push_reaches_an_idle_worker_by_the_bell_alone() {
 
 #[tokio::test]
 async fn every_loop_of_a_worker_shows_that_it_lives() {
-    let corner = Corner::new().await;
+    let test = TestQueue::new().await;
     let (run, _told) = reporter();
     let short = BackendSettings { lease: Duration::from_millis(300), ..settings(4) };
-    let worker = Worker::start(&corner.spine, short, run);
+    let worker = Worker::start(&test.queue, short, run);
     let before = worker.dispatcher.loops();
     let job = ticket(TeamId::new());
-    corner.spine.enqueue(std::slice::from_ref(&job)).await.unwrap();
+    test.queue.enqueue(std::slice::from_ref(&job)).await.unwrap();
     for (nth, (name, last)) in before.into_iter().enumerate() {
         while worker.dispatcher.loops()[nth] == (name, last) {
             tokio::task::yield_now().await;
         }
     }
-    gone(&corner.spine, &[job.job]).await;
+    gone(&test.queue, &[job.job]).await;
     while worker.dispatcher.in_flight() > 0 {
         tokio::task::yield_now().await;
     }
@@ -170,7 +170,7 @@ async fn every_loop_of_a_worker_shows_that_it_lives() {
 
 #[tokio::test]
 async fn a_panic_frees_the_slot_and_the_job_starts_again() {
-    let corner = Corner::new().await;
+    let test = TestQueue::new().await;
     let (tell, mut told) = mpsc::unbounded_channel();
     let run = handler(move |job: Claimed| {
         let tell = tell.clone();
@@ -180,18 +180,18 @@ async fn a_panic_frees_the_slot_and_the_job_starts_again() {
             Ok(Outcome::Done)
         }
     });
-    let worker = Worker::start(&corner.spine, settings(1), run);
+    let worker = Worker::start(&test.queue, settings(1), run);
     let job = ticket(TeamId::new());
-    corner.spine.enqueue(std::slice::from_ref(&job)).await.unwrap();
+    test.queue.enqueue(std::slice::from_ref(&job)).await.unwrap();
     assert_eq!((told.recv().await, told.recv().await), (Some(1), Some(2)));
-    gone(&corner.spine, &[job.job]).await;
+    gone(&test.queue, &[job.job]).await;
     assert!(worker.is_alive());
     worker.stop().await;
 }
 
 #[tokio::test]
 async fn an_error_and_a_wish_for_later_both_come_again() {
-    let corner = Corner::new().await;
+    let test = TestQueue::new().await;
     let run = handler(|job: Claimed| async move {
         match job.lease.claims {
             1 => Err(std::io::Error::other("no luck")),
@@ -200,16 +200,16 @@ async fn an_error_and_a_wish_for_later_both_come_again() {
             _ => Ok(Outcome::Done),
         }
     });
-    let worker = Worker::start(&corner.spine, settings(1), run);
+    let worker = Worker::start(&test.queue, settings(1), run);
     let job = ticket(TeamId::new());
-    corner.spine.enqueue(std::slice::from_ref(&job)).await.unwrap();
-    gone(&corner.spine, &[job.job]).await;
+    test.queue.enqueue(std::slice::from_ref(&job)).await.unwrap();
+    gone(&test.queue, &[job.job]).await;
     worker.stop().await;
 }
 
 #[tokio::test]
 async fn stopping_waits_for_what_runs_and_takes_nothing_new() {
-    let corner = Corner::new().await;
+    let test = TestQueue::new().await;
     let (started, open) = (Arc::new(Semaphore::new(0)), Arc::new(Notify::new()));
     let done = Arc::new(AtomicUsize::new(0));
     let (begun, gate, count) = (started.clone(), open.clone(), done.clone());
@@ -223,22 +223,22 @@ async fn stopping_waits_for_what_runs_and_takes_nothing_new() {
             Ok(Outcome::Done)
         }
     });
-    let worker = Worker::start(&corner.spine, settings(64), run);
+    let worker = Worker::start(&test.queue, settings(64), run);
     let all = tickets(100, TeamId::new());
-    corner.spine.enqueue(&all).await.unwrap();
+    test.queue.enqueue(&all).await.unwrap();
     started.acquire_many(64).await.unwrap().forget();
     worker.stop.cancel();
     open.notify_waiters();
     worker.stop().await;
     let jobs: Vec<JobId> = all.iter().map(|ticket| ticket.job).collect();
     assert_eq!(done.load(Ordering::SeqCst), 64);
-    assert_eq!(corner.spine.unknown(&jobs).await.unwrap().len(), 64, "every answer was flushed");
-    assert!(corner.spine.leased(&jobs).await.unwrap().is_empty());
+    assert_eq!(test.queue.unknown(&jobs).await.unwrap().len(), 64, "every answer was flushed");
+    assert!(test.queue.leased(&jobs).await.unwrap().is_empty());
 }
 
 #[tokio::test]
 async fn a_job_apalis_never_started_goes_back_at_once() {
-    let corner = Corner::new().await;
+    let test = TestQueue::new().await;
     let open = Arc::new(Notify::new());
     let (tell, mut told) = mpsc::unbounded_channel();
     let gate = open.clone();
@@ -251,14 +251,14 @@ async fn a_job_apalis_never_started_goes_back_at_once() {
             Ok(Outcome::Done)
         }
     });
-    let (spine, settings) = (corner.spine.clone(), settings(8));
+    let (queue, settings) = (test.queue.clone(), settings(8));
     let stop = settings.stop.clone();
     let signal = stop.clone();
     // The dispatcher takes eight, apalis starts one: seven are in between.
     let monitor = Monitor::new().register(move |_| {
         let run = run.clone();
         WorkerBuilder::new("test")
-            .backend(queue::backend(spine.clone(), settings.clone()))
+            .backend(queue::backend(queue.clone(), settings.clone()))
             .concurrency(1)
             .parallelize(tokio::spawn)
             .build(move |job: Claimed| run(job))
@@ -269,21 +269,21 @@ async fn a_job_apalis_never_started_goes_back_at_once() {
     }));
     let all = tickets(8, TeamId::new());
     let jobs: Vec<JobId> = all.iter().map(|ticket| ticket.job).collect();
-    corner.spine.enqueue(&all).await.unwrap();
+    test.queue.enqueue(&all).await.unwrap();
     let first = told.recv().await.unwrap();
-    while corner.spine.leased(&jobs).await.unwrap().len() < 8 {}
+    while test.queue.leased(&jobs).await.unwrap().len() < 8 {}
 
     stop.cancel();
-    while corner.spine.leased(&jobs).await.unwrap() != [first] {}
+    while test.queue.leased(&jobs).await.unwrap() != [first] {}
     assert!(!task.is_finished(), "the one that runs still runs");
     open.notify_waiters();
     task.await.unwrap().unwrap();
-    assert_eq!(corner.spine.unknown(&jobs).await.unwrap(), [first]);
+    assert_eq!(test.queue.unknown(&jobs).await.unwrap(), [first]);
 }
 
 #[tokio::test]
 async fn a_dropped_worker_tells_its_handlers_and_gives_back() {
-    let corner = Corner::new().await;
+    let test = TestQueue::new().await;
     let (tell, mut told) = mpsc::unbounded_channel();
     let run = handler(move |job: Claimed| {
         let tell = tell.clone();
@@ -292,19 +292,19 @@ async fn a_dropped_worker_tells_its_handlers_and_gives_back() {
             std::future::pending().await
         }
     });
-    let worker = Worker::start(&corner.spine, settings(2), run);
+    let worker = Worker::start(&test.queue, settings(2), run);
     let job = ticket(TeamId::new());
-    corner.spine.enqueue(std::slice::from_ref(&job)).await.unwrap();
+    test.queue.enqueue(std::slice::from_ref(&job)).await.unwrap();
     let claimed = told.recv().await.unwrap();
     worker.task.abort();
     claimed.cancelled.cancelled().await;
-    while corner.spine.standing(job.job).await.unwrap().unwrap().place == Place::Leased {}
+    while test.queue.position(job.job).await.unwrap().unwrap().place == JobPlace::Leased {}
     assert!(!worker.is_alive());
 }
 
 #[tokio::test]
 async fn a_lost_lease_cancels_the_handler_and_its_answer_is_void() {
-    let corner = Corner::new().await;
+    let test = TestQueue::new().await;
     let (tell, mut told) = mpsc::unbounded_channel();
     let run = handler(move |job: Claimed| {
         let tell = tell.clone();
@@ -316,21 +316,21 @@ async fn a_lost_lease_cancels_the_handler_and_its_answer_is_void() {
         }
     });
     let short = BackendSettings { lease: Duration::from_millis(600), ..settings(1) };
-    let worker = Worker::start(&corner.spine, short, run);
+    let worker = Worker::start(&test.queue, short, run);
     let job = ticket(TeamId::new());
-    corner.spine.enqueue(std::slice::from_ref(&job)).await.unwrap();
+    test.queue.enqueue(std::slice::from_ref(&job)).await.unwrap();
     told.recv().await.unwrap();
-    corner.let_pass("l", Lane::Provision).await;
-    let heir = corner.take(1).await.remove(0);
+    test.let_pass("leased", Lane::Provision).await;
+    let heir = test.take(1).await.remove(0);
     told.recv().await.unwrap();
     worker.stop().await;
-    assert_eq!(corner.spine.leased(&[job.job]).await.unwrap(), [job.job], "the heir's lease stands");
-    assert!(corner.spine.finish(&heir).await.unwrap());
+    assert_eq!(test.queue.leased(&[job.job]).await.unwrap(), [job.job], "the heir's lease stands");
+    assert!(test.queue.finish(&heir).await.unwrap());
 }
 
 #[tokio::test]
 async fn renewal_outlives_a_long_job() {
-    let corner = Corner::new().await;
+    let test = TestQueue::new().await;
     let lived = Arc::new(AtomicBool::new(false));
     let (tell, mut told) = mpsc::unbounded_channel();
     let seen = lived.clone();
@@ -347,13 +347,13 @@ async fn renewal_outlives_a_long_job() {
     });
     let short = BackendSettings { lease: Duration::from_millis(500), ..settings(2) };
     let (one, two) = (
-        Worker::start(&corner.spine, short.clone(), run.clone()),
-        Worker::start(&corner.spine, BackendSettings { stop: CancellationToken::new(), ..short }, run),
+        Worker::start(&test.queue, short.clone(), run.clone()),
+        Worker::start(&test.queue, BackendSettings { stop: CancellationToken::new(), ..short }, run),
     );
     let job = ticket(TeamId::new());
-    corner.spine.enqueue(std::slice::from_ref(&job)).await.unwrap();
+    test.queue.enqueue(std::slice::from_ref(&job)).await.unwrap();
     assert_eq!(told.recv().await, Some(0));
-    gone(&corner.spine, &[job.job]).await;
+    gone(&test.queue, &[job.job]).await;
     one.stop().await;
     two.stop().await;
     assert!(lived.load(Ordering::SeqCst) && told.try_recv().is_err(), "run once, to its end");

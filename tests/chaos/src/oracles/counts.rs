@@ -109,7 +109,7 @@ mod tests {
         let mut evidence = Evidence { queued: 1, ..Evidence::default() };
         evidence.settled.behind.push("the queue tells of 1 jobs, and 0 rows are open".to_owned());
         evidence.looks.miscounts.push("default w:red is 0 and counts 1".to_owned());
-        evidence.leftovers.push("{rts}:y:default".to_owned());
+        evidence.leftovers.push("{rts}:counts:default".to_owned());
         assert_eq!(equal_recounts(&evidence).offenders.len(), 2);
         assert!(!redis_counts_right(&evidence).holds() && !queue_is_empty(&evidence).holds());
     }

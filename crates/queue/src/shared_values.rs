@@ -5,28 +5,28 @@ use std::time::Duration;
 use redis::cmd;
 use uuid::Uuid;
 
-use crate::{QueueError, Spine, scripts, spine::millis};
+use crate::{Queue, QueueError, queue::millis, scripts};
 
 /// Largest value, in bytes.
-const LARGEST: usize = 16 * 1_024;
+const MAX_VALUE_BYTES: usize = 16 * 1_024;
 
 /// Proof that a lock is ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LockToken(String);
 
-impl Spine {
+impl Queue {
     /// The value under this name, unless it ran out or was lost. Names are 1 to 100 of `a-z`, `0-9`, `:` and `-`.
     pub async fn shared_get(&self, name: &str) -> Result<Option<Vec<u8>>, QueueError> {
-        self.link().command(cmd("GET").arg(self.key(&format!("v:{}", check(name)?)))).await
+        self.link().command(cmd("GET").arg(self.key(&format!("value:{}", check(name)?)))).await
     }
 
     /// Keeps a value of at most 16 KiB for so long (1 ms to a day). Anybody who reads Redis can read it: seal secrets.
     pub async fn shared_put(&self, name: &str, value: &[u8], ttl: Duration) -> Result<(), QueueError> {
-        if value.len() > LARGEST {
+        if value.len() > MAX_VALUE_BYTES {
             return Err(QueueError::TooLarge);
         }
         let mut set = cmd("SET");
-        set.arg(self.key(&format!("v:{}", check(name)?))).arg(value).arg("PX").arg(lifetime(ttl));
+        set.arg(self.key(&format!("value:{}", check(name)?))).arg(value).arg("PX").arg(lifetime(ttl));
         self.link().command::<String>(&set).await.map(drop)
     }
 
@@ -35,7 +35,11 @@ impl Spine {
     pub async fn shared_lock(&self, name: &str, ttl: Duration) -> Result<Option<LockToken>, QueueError> {
         let token = Uuid::new_v4().simple().to_string();
         let mut set = cmd("SET");
-        set.arg(self.key(&format!("o:{}", check(name)?))).arg(&token).arg("NX").arg("PX").arg(lifetime(ttl));
+        set.arg(self.key(&format!("lock:{}", check(name)?)))
+            .arg(&token)
+            .arg("NX")
+            .arg("PX")
+            .arg(lifetime(ttl));
         let answer: Option<String> = self.link().command(&set).await?;
         Ok(answer.map(|_| LockToken(token)))
     }

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use domain::{InstallationId, JobId, Lane};
 
-use crate::{Pause, QueueError, Spine, forecast, readable::readable, scripts};
+use crate::{Pause, Queue, QueueError, forecast, readable::readable, scripts};
 
 /// Where a job is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum JobPlace {
     /// It may start; so many of its lane go first (a few overdue ones not counted).
     Ready {
         /// Jobs of the same lane with a lower rank.
@@ -25,9 +25,9 @@ pub enum Place {
 
 /// Where a job is and what holds it up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct QueuePosition {
     /// Where.
-    pub place: Place,
+    pub place: JobPlace,
     /// The longest pause of its installation or lane, else what GitHub's limits lack for the next job, if anything.
     pub pause: Option<Pause>,
     /// When it starts if every lane takes its share, as [`crate::Forecast::starts_in`]; zero when a worker holds it.
@@ -65,24 +65,24 @@ pub struct Stats {
     pub lanes: Vec<LaneStats>,
 }
 
-impl Spine {
+impl Queue {
     /// Where one job stands; none if the queue does not hold it.
-    pub async fn standing(&self, job: JobId) -> Result<Option<Standing>, QueueError> {
+    pub async fn position(&self, job: JobId) -> Result<Option<QueuePosition>, QueueError> {
         let mut args = vec![job.to_string()];
         args.extend(forecast::shares());
         let Some((place, number, starts_in, why, left)) =
-            self.run::<Option<(String, u64, u64, String, u64)>>(&scripts::STANDING, &args).await?
+            self.run::<Option<(String, u64, u64, String, u64)>>(&scripts::POSITION, &args).await?
         else {
             return Ok(None);
         };
         let place = match place.as_str() {
-            "r" => Place::Ready { ahead: number },
-            "d" => Place::Delayed { due_in: Duration::from_millis(number) },
-            "l" => Place::Leased,
+            "r" => JobPlace::Ready { ahead: number },
+            "d" => JobPlace::Delayed { due_in: Duration::from_millis(number) },
+            "l" => JobPlace::Leased,
             _ => return Err(QueueError::Unexpected("a place")),
         };
         let pause = forecast::pause(&why, left);
-        Ok(Some(Standing { place, pause, starts_in: Duration::from_millis(starts_in) }))
+        Ok(Some(QueuePosition { place, pause, starts_in: Duration::from_millis(starts_in) }))
     }
 
     /// Depth and oldest age of every lane.

@@ -11,7 +11,7 @@ end
 -- Ms left of the installation's longest pause, people's pauses included or not, and its reason.
 local function installation_pause(inst, admin)
   local left, why = 0, nil
-  for n, until_ms in ipairs(redis.call('HMGET', P .. 'p', unpack(pause_fields(inst)))) do
+  for n, until_ms in ipairs(redis.call('HMGET', P .. 'pauses', unpack(pause_fields(inst)))) do
     local ms = tonumber(until_ms or '0') - now
     if ms > left and (admin or REASONS[n] ~= 'admin') then
       left, why = ms, REASONS[n]
@@ -33,14 +33,14 @@ local function end_probe(B)
     put(B, 'pw', false)
     put(B, 'pp', false)
     put(B, 'pj', false)
-    ring()
+    wake_one()
   end
 end
 
 -- Never shortens. Answers ms left.
 local function hold_installation(inst, reason, ms)
   local scope = 'i:' .. inst .. ':' .. reason
-  local until_ms = math.max(tonumber(redis.call('HGET', P .. 'p', scope) or '0'), now + ms)
-  redis.call('HSET', P .. 'p', scope, until_ms)
+  local until_ms = math.max(tonumber(redis.call('HGET', P .. 'pauses', scope) or '0'), now + ms)
+  redis.call('HSET', P .. 'pauses', scope, until_ms)
   return until_ms - now
 end

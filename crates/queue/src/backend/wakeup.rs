@@ -9,23 +9,23 @@ use tokio::{
 };
 
 use super::Dispatcher;
-use crate::{QueueError, Spine};
+use crate::{Queue, QueueError};
 
 /// A listener that nobody asks shows this often that it lives.
 const IDLE: Duration = Duration::from_secs(10);
 
 /// The dispatcher's ear. Listens only when asked: a token popped by a busy worker wakes nobody.
-pub(super) struct Bell {
+pub(super) struct WakeupListener {
     ask: mpsc::Sender<Duration>,
-    rung: mpsc::Receiver<()>,
+    wakeups: mpsc::Receiver<()>,
 }
 
-impl Bell {
+impl WakeupListener {
     /// The ear and the task that listens; the task ends with the ear.
-    pub(super) fn new(spine: Spine, shown: Dispatcher) -> (Self, impl Future<Output = ()> + Send) {
+    pub(super) fn new(queue: Queue, shown: Dispatcher) -> (Self, impl Future<Output = ()> + Send) {
         let (ask, asked) = mpsc::channel(1);
         let (hand, rung) = mpsc::channel(1);
-        (Self { ask, rung }, listen(spine, (asked, hand), shown))
+        (Self { ask, wakeups: rung }, listen(queue, (asked, hand), shown))
     }
 
     /// Listens for so long, unless it listens already.
@@ -35,28 +35,28 @@ impl Bell {
     }
 
     /// The next ring. Never, if the listener is gone: the dispatcher's own clock then still runs.
-    pub(super) async fn rung(&mut self) {
-        if self.rung.recv().await.is_none() {
+    pub(super) async fn wait(&mut self) {
+        if self.wakeups.recv().await.is_none() {
             std::future::pending::<()>().await;
         }
     }
 }
 
 async fn listen(
-    spine: Spine,
+    queue: Queue,
     (mut asked, hand): (mpsc::Receiver<Duration>, mpsc::Sender<()>),
     shown: Dispatcher,
 ) {
     let mut connection = None;
     let mut pause = Duration::from_millis(200);
     loop {
-        shown.bell().turn();
+        shown.wakeup().tick();
         let duration = match timeout(IDLE, asked.recv()).await {
             Ok(Some(duration)) => duration,
             Ok(None) => break,
             Err(_) => continue,
         };
-        match pop(&spine, &mut connection, duration).await {
+        match pop(&queue, &mut connection, duration).await {
             Ok(true) => {
                 pause = Duration::from_millis(200);
                 metrics::counter!("rts_queue_wakeups_total").increment(1);
@@ -75,16 +75,16 @@ async fn listen(
 
 /// True: a token was there. Waits for the given time at most, plus two seconds for a slow answer.
 async fn pop(
-    spine: &Spine,
+    queue: &Queue,
     connection: &mut Option<MultiplexedConnection>,
     duration: Duration,
 ) -> Result<bool, QueueError> {
     if connection.is_none() {
-        *connection = Some(spine.link().own().await?);
+        *connection = Some(queue.link().own().await?);
     }
     let connection = connection.as_mut().ok_or(QueueError::Unexpected("no connection"))?;
     let mut pop = cmd("BLPOP");
-    pop.arg(spine.key("w")).arg(duration.as_secs_f64().max(0.01));
+    pop.arg(queue.key("wakeup")).arg(duration.as_secs_f64().max(0.01));
     let limit = duration + Duration::from_secs(2);
     let token: Option<(String, String)> =
         timeout(limit, pop.query_async(connection)).await.map_err(|_| QueueError::Timeout)??;

@@ -7,16 +7,16 @@ use redis::{FromRedisValue, Script, cmd};
 use uuid::Uuid;
 
 use crate::{
-    Cancelled, Claim, Claimer, Lease, LeaseToken, QueueError, Settle, SpineConfig, Ticket, address::Address,
+    Cancelled, Claim, Claimer, Lease, LeaseToken, QueueConfig, QueueError, Settle, Ticket, address::Address,
     backend::Ack, connection::Link, finder::Finder, lease::LeaseRow, readable, scripts,
 };
 
 /// Most jobs one script call touches.
-const BATCH: usize = 200;
+const MAX_BATCH: usize = 200;
 
 /// A handle on the queue. Cheap to clone; all clones share one connection.
 #[derive(Clone)]
-pub struct Spine(Arc<Inner>);
+pub struct Queue(Arc<Inner>);
 
 struct Inner {
     link: Link,
@@ -24,12 +24,12 @@ struct Inner {
     longest_wait: Duration,
 }
 
-impl Spine {
+impl Queue {
     /// Makes a handle. Connects when first used, so a Redis that is down is no reason not to start.
     ///
     /// # Errors
     /// A bad address or namespace.
-    pub fn connect(config: &SpineConfig) -> Result<Self, QueueError> {
+    pub fn connect(config: &QueueConfig) -> Result<Self, QueueError> {
         let prefix = config.prefix()?;
         let address = Address::parse(&config.url, config.roots.as_deref())?;
         let finder = Finder::new(address, prefix.clone());
@@ -44,7 +44,7 @@ impl Spine {
     /// lane if it is urgent by now. Answers how many were new.
     pub async fn enqueue(&self, tickets: &[Ticket]) -> Result<usize, QueueError> {
         let mut placed = 0;
-        for batch in tickets.chunks(BATCH) {
+        for batch in tickets.chunks(MAX_BATCH) {
             let args: Vec<String> = batch.iter().flat_map(Ticket::args).collect();
             placed += self.run::<usize>(&scripts::ENQUEUE, &args).await?;
         }
@@ -77,7 +77,7 @@ impl Spine {
     /// put back, so never extend a lease after settling it.
     pub async fn extend(&self, leases: &[&Lease], lease: Duration) -> Result<Vec<JobId>, QueueError> {
         let mut lost = Vec::new();
-        for batch in leases.chunks(BATCH) {
+        for batch in leases.chunks(MAX_BATCH) {
             let mut args = vec![millis(lease).max(1).to_string()];
             args.extend(batch.iter().flat_map(|lease| lease.args()));
             let ids: Vec<String> = self.run(&scripts::EXTEND, &args).await?;
@@ -117,7 +117,7 @@ impl Spine {
 
     pub(crate) async fn settle_all(&self, ends: &[Ack]) -> Result<Vec<bool>, QueueError> {
         let mut answers = Vec::with_capacity(ends.len());
-        for batch in ends.chunks(BATCH) {
+        for batch in ends.chunks(MAX_BATCH) {
             let args: Vec<String> = batch
                 .iter()
                 .flat_map(|Ack { lease, end, unsent }| {
@@ -146,8 +146,8 @@ impl Spine {
     }
 
     /// Wakes one waiting worker.
-    pub async fn ring(&self) -> Result<(), QueueError> {
-        self.run::<u8>(&scripts::RING, &[]).await.map(drop)
+    pub async fn wake_one(&self) -> Result<(), QueueError> {
+        self.run::<u8>(&scripts::WAKE, &[]).await.map(drop)
     }
 
     /// The mark of the last filling; none means Redis was lost since.
@@ -204,9 +204,9 @@ impl Spine {
     }
 }
 
-impl std::fmt::Debug for Spine {
+impl std::fmt::Debug for Queue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Spine").field(&self.0.prefix).finish()
+        f.debug_tuple("Queue").field(&self.0.prefix).finish()
     }
 }
 

@@ -20,12 +20,12 @@ end
 
 -- Ready jobs of lower rank. Being overdue counts for nothing here: who else is goes first as well, each team once.
 local function ready_before()
-  local rank = redis.call('ZRANK', key('r', inst, lane), id)
+  local rank = redis.call('ZRANK', key('ready', inst, lane), id)
   if rank then
     return rank
   end
-  local aside = key('s', inst, lane) .. ':' .. h[5]
-  return redis.call('ZCOUNT', key('r', inst, lane), '-inf', h[4]) + (redis.call('ZRANK', aside, id) or 0)
+  local aside = key('aside', inst, lane) .. ':' .. h[5]
+  return redis.call('ZCOUNT', key('ready', inst, lane), '-inf', h[4]) + (redis.call('ZRANK', aside, id) or 0)
 end
 
 local number, ahead, due = 0, 0, 0
@@ -33,8 +33,8 @@ if place == 'r' then
   ahead = ready_before()
   number = ahead
 elseif place == 'd' then
-  due = math.max(tonumber(redis.call('ZSCORE', key('d', inst, lane), id)) - now, 0)
-  number, ahead = due, redis.call('ZCOUNT', key('r', inst, lane), '-inf', h[4])
+  due = math.max(tonumber(redis.call('ZSCORE', key('delayed', inst, lane), id)) - now, 0)
+  number, ahead = due, redis.call('ZCOUNT', key('ready', inst, lane), '-inf', h[4])
 end
 local starts, why, left = outlook(inst, lane, ahead)
 if place == 'l' then

@@ -9,7 +9,7 @@ use std::{
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Claimed, Prepaid};
+use super::{Claimed, PrepaidRequest};
 use crate::{Lease, LeaseToken};
 
 /// One slot in use. It stays in use until the handler answers, lease or no lease.
@@ -25,7 +25,7 @@ struct Slot {
 type Name = (domain::JobId, LeaseToken);
 
 #[derive(Default)]
-pub(super) struct Held {
+pub(super) struct LeaseTable {
     slots: Mutex<HashMap<Name, Slot>>,
     /// Held while leases are settled or extended: a renewal sent after the job was settled would revive it.
     pub(super) gate: tokio::sync::Mutex<()>,
@@ -35,13 +35,13 @@ fn name(lease: &Lease) -> Name {
     (lease.job, lease.token.clone())
 }
 
-impl Held {
+impl LeaseTable {
     pub(super) fn add(&self, lease: Lease, sure_since: Instant) -> Claimed {
         let cancelled = CancellationToken::new();
         let claimed = Claimed {
             lease: lease.clone(),
             since: sure_since,
-            prepaid: Prepaid::default(),
+            prepaid: PrepaidRequest::default(),
             cancelled: cancelled.clone(),
         };
         self.lock().insert(name(&lease), Slot { lease, cancelled, sure_since, lost: false });
@@ -61,7 +61,7 @@ impl Held {
     }
 
     /// Every lease still thought ours.
-    pub(super) fn ours(&self) -> Vec<Lease> {
+    pub(super) fn owned(&self) -> Vec<Lease> {
         self.lock().values().filter(|slot| !slot.lost).map(|slot| slot.lease.clone()).collect()
     }
 
@@ -75,7 +75,7 @@ impl Held {
     }
 
     /// The lease is another's now: the handler must stop.
-    pub(super) fn lose(&self, lease: &Lease) {
+    pub(super) fn mark_lost(&self, lease: &Lease) {
         if let Some(slot) = self.lock().get_mut(&name(lease)) {
             slot.lose();
         }

@@ -20,10 +20,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     AckLayer, Claimed, Dispatcher,
-    dispatcher::{self, Parts},
+    dispatcher::{self, DispatcherParts},
     inbox::Inbox,
 };
-use crate::{Claimer, Spine};
+use crate::{Claimer, Queue};
 
 /// How one worker takes jobs.
 #[derive(Clone, Debug)]
@@ -52,11 +52,11 @@ impl BackendSettings {
 }
 
 /// The queue as a source of jobs for one apalis worker.
-pub struct LaneBackend {
+pub struct ApalisBackend {
     settings: BackendSettings,
     inbox: Arc<Inbox>,
     layer: AckLayer,
-    parts: Option<Parts>,
+    parts: Option<DispatcherParts>,
     running: Option<JoinHandle<()>>,
     closing: CancellationToken,
     dispatcher: Dispatcher,
@@ -66,7 +66,7 @@ pub struct LaneBackend {
 ///
 /// ```no_run
 /// use apalis::prelude::{Monitor, ParallelizeExt, WorkerBuilder, WorkerBuilderExt};
-/// use queue::{BackendSettings, Claimed, Outcome, Spine, SpineConfig};
+/// use queue::{BackendSettings, Claimed, Outcome, Queue, QueueConfig};
 ///
 /// async fn run(job: Claimed) -> Result<Outcome, std::io::Error> {
 ///     tokio::select! {
@@ -76,13 +76,13 @@ pub struct LaneBackend {
 /// }
 ///
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-/// let spine = Spine::connect(&SpineConfig::new("redis://localhost", "rts"))?;
+/// let queue = Queue::connect(&QueueConfig::new("redis://localhost", "rts"))?;
 /// let settings = BackendSettings::new("worker-1", 8);
 /// let stop = settings.stop.clone();
 /// Monitor::new()
 ///     .register(move |_| {
 ///         WorkerBuilder::new("lanes")
-///             .backend(queue::backend(spine.clone(), settings.clone()))
+///             .backend(queue::backend(queue.clone(), settings.clone()))
 ///             .concurrency(8)
 ///             .parallelize(tokio::spawn)
 ///             .build(run)
@@ -96,14 +96,14 @@ pub struct LaneBackend {
 /// # Ok(())
 /// # }
 /// ```
-pub fn backend(spine: Spine, settings: BackendSettings) -> LaneBackend {
+pub fn backend(queue: Queue, settings: BackendSettings) -> ApalisBackend {
     let (acks, answers) = mpsc::unbounded_channel();
     let inbox = Arc::new(Inbox::default());
     let closing = CancellationToken::new();
     let claimer = Claimer::new(&settings.owner, settings.lease);
     let dispatcher = Dispatcher::new();
-    let parts = Parts {
-        spine,
+    let parts = DispatcherParts {
+        queue,
         claimer,
         concurrency: settings.concurrency.max(1),
         stop: settings.stop.clone(),
@@ -113,17 +113,17 @@ pub fn backend(spine: Spine, settings: BackendSettings) -> LaneBackend {
         dispatcher: dispatcher.clone(),
     };
     let layer = AckLayer { acks };
-    LaneBackend { settings, inbox, layer, parts: Some(parts), running: None, closing, dispatcher }
+    ApalisBackend { settings, inbox, layer, parts: Some(parts), running: None, closing, dispatcher }
 }
 
-impl LaneBackend {
+impl ApalisBackend {
     /// A view of the dispatcher, for the liveness probe.
     pub fn dispatcher(&self) -> Dispatcher {
         self.dispatcher.clone()
     }
 }
 
-impl Backend for LaneBackend {
+impl Backend for ApalisBackend {
     type Task = Task<Claimed>;
     type Error = Infallible;
 
@@ -156,7 +156,7 @@ impl Backend for LaneBackend {
     }
 }
 
-impl BackendConfig for LaneBackend {
+impl BackendConfig for ApalisBackend {
     type Args = Claimed;
     type Id = JobId;
     type Kind = Ephemeral;
@@ -172,13 +172,13 @@ impl BackendConfig for LaneBackend {
     }
 }
 
-impl Drop for LaneBackend {
+impl Drop for ApalisBackend {
     fn drop(&mut self) {
         self.closing.cancel();
     }
 }
 
-impl fmt::Debug for LaneBackend {
+impl fmt::Debug for ApalisBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LaneBackend").field("settings", &self.settings).finish_non_exhaustive()
     }

@@ -1,6 +1,6 @@
 -- What GitHub allows one installation, and what is left of it. Goes behind common.lua.
 --
--- b:<inst> holds the settings under the names below; what is not written there is as below. g:<inst> holds:
+-- budget:<inst> holds the settings under the names below; what is not written there is as below. limits:<inst> holds:
 --   k:<endpoint>   points of an endpoint; q:<endpoint> its reads; n registrations; m writes, while slowed down.
 --                  Each `free slot used before`: a GCRA's time in ms, and what was used in this and the last period
 --   w:<resource>   `limit remaining reset-ms mark base since-ms`, the newest primary window as answers told of it; the
@@ -39,19 +39,19 @@ local FIRST_FIELDS = {
 }
 
 local function setting(inst, name)
-  return tonumber(redis.call('HGET', P .. 'b:' .. inst, name)) or DEFAULTS[name]
+  return tonumber(redis.call('HGET', P .. 'budget:' .. inst, name)) or DEFAULTS[name]
 end
 
 -- The budget of one installation, read once and written once per script. Fields not named here are read when needed.
 local function load_budget(inst, fields)
   local B = { inst = inst, have = {}, changed = {}, levels = {}, windows = {}, flights = {}, lists = {}, accounts = {} }
   B.new = true
-  local settings = redis.call('HMGET', P .. 'b:' .. inst, unpack(SETTINGS))
+  local settings = redis.call('HMGET', P .. 'budget:' .. inst, unpack(SETTINGS))
   for n, name in ipairs(SETTINGS) do
     B[name] = tonumber(settings[n]) or DEFAULTS[name]
   end
   fields = { 'ul', unpack(fields) }
-  local values = redis.call('HMGET', P .. 'g:' .. inst, unpack(fields))
+  local values = redis.call('HMGET', P .. 'limits:' .. inst, unpack(fields))
   for n, field in ipairs(fields) do
     B.have[field] = values[n]
     B.new = B.new and not values[n]
@@ -64,7 +64,7 @@ end
 
 local function get(B, field)
   if B.have[field] == nil then
-    B.have[field] = redis.call('HGET', P .. 'g:' .. B.inst, field)
+    B.have[field] = redis.call('HGET', P .. 'limits:' .. B.inst, field)
   end
   return B.have[field]
 end
@@ -119,12 +119,12 @@ local function store_budget(B)
     end
   end
   if #gone > 0 then
-    redis.call('HDEL', P .. 'g:' .. B.inst, unpack(gone))
+    redis.call('HDEL', P .. 'limits:' .. B.inst, unpack(gone))
   end
   if #set > 0 then
-    redis.call('HSET', P .. 'g:' .. B.inst, unpack(set))
+    redis.call('HSET', P .. 'limits:' .. B.inst, unpack(set))
     if B.new then
-      redis.call('PEXPIRE', P .. 'g:' .. B.inst, KEEP)
+      redis.call('PEXPIRE', P .. 'limits:' .. B.inst, KEEP)
     end
   end
 end
@@ -132,7 +132,7 @@ end
 local function heard_of(inst)
   redis.call('ZADD', P .. 'sites', now, inst)
   redis.call('ZREMRANGEBYRANK', P .. 'sites', 0, -1001)
-  redis.call('PEXPIRE', P .. 'g:' .. inst, KEEP)
+  redis.call('PEXPIRE', P .. 'limits:' .. inst, KEEP)
 end
 
 -- A GCRA that lets at most `limit` through in any period: a burst ahead, and the rest at an even pace. GitHub counts when

@@ -43,7 +43,7 @@ end
 
 -- The job sent ahead has ended or lost its worker: if no answer came of it, another goes. Answers whether it was the one.
 local function leave_probe(inst, id)
-  local g = P .. 'g:' .. inst
+  local g = P .. 'limits:' .. inst
   if redis.call('HGET', g, 'pj') ~= id then
     return false
   end

@@ -27,11 +27,11 @@ local function take_back(inst, lane)
   if expired_left == 0 then
     return 0
   end
-  local ids = redis.call('ZRANGEBYSCORE', key('l', inst, lane), '-inf', now, 'LIMIT', 0, expired_left)
+  local ids = redis.call('ZRANGEBYSCORE', key('leased', inst, lane), '-inf', now, 'LIMIT', 0, expired_left)
   expired_left = expired_left - #ids
   local teams, lost = {}, false
   for _, id in ipairs(ids) do
-    redis.call('ZREM', key('l', inst, lane), id)
+    redis.call('ZREM', key('leased', inst, lane), id)
     leave_probe(inst, id)
     local team = back_to_ready(id, inst, lane)
     if team then
@@ -61,27 +61,27 @@ local function promote(inst, lane)
   if due_left == 0 then
     return
   end
-  local ids = redis.call('ZRANGEBYSCORE', key('d', inst, lane), '-inf', now, 'LIMIT', 0, due_left)
+  local ids = redis.call('ZRANGEBYSCORE', key('delayed', inst, lane), '-inf', now, 'LIMIT', 0, due_left)
   due_left = due_left - #ids
   for _, id in ipairs(ids) do
-    redis.call('ZREM', key('d', inst, lane), id)
+    redis.call('ZREM', key('delayed', inst, lane), id)
     back_to_ready(id, inst, lane)
   end
 end
 
 -- Teams that spent all they might for a while may look again, at most 16 in one claim.
 local function bring_back(inst)
-  local teams = redis.call('ZRANGEBYSCORE', P .. 'f:' .. inst, '-inf', now, 'LIMIT', 0, 16)
+  local teams = redis.call('ZRANGEBYSCORE', P .. 'capped:' .. inst, '-inf', now, 'LIMIT', 0, 16)
   if #teams > 0 then
-    redis.call('ZREM', P .. 'f:' .. inst, unpack(teams))
+    redis.call('ZREM', P .. 'capped:' .. inst, unpack(teams))
     for _, team in ipairs(teams) do
       come_back(inst, team)
     end
   end
-  local first = redis.call('ZRANGE', P .. 'f:' .. inst, 0, 0, 'WITHSCORES')[2]
+  local first = redis.call('ZRANGE', P .. 'capped:' .. inst, 0, 0, 'WITHSCORES')[2]
   if first then
-    redis.call('HSET', P .. 'm:' .. inst, 'f', first)
+    redis.call('HSET', P .. 'clocks:' .. inst, 'f', first)
   else
-    redis.call('HDEL', P .. 'm:' .. inst, 'f')
+    redis.call('HDEL', P .. 'clocks:' .. inst, 'f')
   end
 end

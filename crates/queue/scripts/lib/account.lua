@@ -17,7 +17,7 @@ local SOONEST, LATEST = 50, 5000 -- ms; when somebody who may not spend should a
 local function account_of(B, resource, window, lane, team)
   local account = B.accounts[resource]
   if not account then
-    local at = P .. 'n:' .. B.inst .. ':' .. resource
+    local at = P .. 'spent:' .. B.inst .. ':' .. resource
     local name = (lane or '') .. ':' .. (team or '')
     local h = redis.call('HMGET', at, 'k', 'W', 'O', 'l:provision', 'l:deprovision', 'l:drift', 't:' .. name,
       'w:' .. (team or ''))

@@ -90,7 +90,7 @@ end
 local function outlook(inst, lane, ahead)
   local B = load_budget(inst, FIRST_FIELDS)
   local left, why = installation_pause(inst, true)
-  local of_lane = tonumber(redis.call('HGET', P .. 'p', 'l:' .. lane) or '0') - now
+  local of_lane = tonumber(redis.call('HGET', P .. 'pauses', 'l:' .. lane) or '0') - now
   if of_lane > left then
     left, why = of_lane, 'admin'
   end
@@ -98,7 +98,7 @@ local function outlook(inst, lane, ahead)
   if B.on ~= 0 then
     local waiting = {}
     for _, other in ipairs(LANES) do
-      waiting[other] = redis.call('ZCARD', key('a', inst, other))
+      waiting[other] = redis.call('ZCARD', key('accepted', inst, other))
     end
     starts = left + rate_outlook(B, lane, ahead, waiting, now + left)
     local ms, short = window_wait(B, FIRST[lane])

@@ -4,23 +4,23 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::time::{Duration, Instant};
 
-use crate::spine::millis;
+use crate::queue::millis;
 
 /// When a loop last went round, or was made.
 #[derive(Debug)]
-pub(crate) struct Pulse {
+pub(crate) struct LoopHeartbeat {
     born: Instant,
     turned: AtomicU64,
 }
 
-impl Default for Pulse {
+impl Default for LoopHeartbeat {
     fn default() -> Self {
         Self { born: Instant::now(), turned: AtomicU64::new(0) }
     }
 }
 
-impl Pulse {
-    pub(crate) fn turn(&self) {
+impl LoopHeartbeat {
+    pub(crate) fn tick(&self) {
         self.turned.store(millis(self.born.elapsed()), Ordering::Relaxed);
     }
 

@@ -3,19 +3,19 @@
 -- A job whose team runs all it may steps aside: it would otherwise stand in front of the other teams' jobs, more of
 -- them with every turn. When a job of the team ends, as many come back to their old ranks as may start.
 local function aside_key(inst, lane, team)
-  return key('s', inst, lane) .. ':' .. team
+  return key('aside', inst, lane) .. ':' .. team
 end
 
 local function step_aside(id, inst, lane, team, rank)
-  redis.call('ZREM', key('r', inst, lane), id)
-  redis.call('ZREM', key('h', inst, lane), id)
+  redis.call('ZREM', key('ready', inst, lane), id)
+  redis.call('ZREM', key('overdue', inst, lane), id)
   redis.call('ZADD', aside_key(inst, lane, team), rank, id)
   count(inst, 'a:', team, 1)
 end
 
 -- To be called once the counts are stored. Answers whether anything came back. At most 32 jobs of each lane.
 local function come_back(inst, team)
-  local h = redis.call('HMGET', P .. 'y:' .. inst, 'a:' .. team, 'r:' .. team)
+  local h = redis.call('HMGET', P .. 'counts:' .. inst, 'a:' .. team, 'r:' .. team)
   if not h[1] then
     return false
   end
@@ -42,16 +42,16 @@ end
 -- Answers whether a job that stood aside came back. O(leases).
 local function recount(inst)
   local teams = {}
-  local fields = redis.call('HKEYS', P .. 'y:' .. inst)
+  local fields = redis.call('HKEYS', P .. 'counts:' .. inst)
   for _, field in ipairs(fields) do
     if string.sub(field, 1, 2) == 'r:' then
-      redis.call('HDEL', P .. 'y:' .. inst, field)
+      redis.call('HDEL', P .. 'counts:' .. inst, field)
     elseif string.sub(field, 1, 2) == 'a:' then
       teams[#teams + 1] = string.sub(field, 3)
     end
   end
   for _, lane in ipairs(LANES) do
-    for _, id in ipairs(redis.call('ZRANGE', key('l', inst, lane), 0, -1)) do
+    for _, id in ipairs(redis.call('ZRANGE', key('leased', inst, lane), 0, -1)) do
       local team = redis.call('HGET', job_key(id), 't')
       if team then
         count(inst, 'r:', team, 1)

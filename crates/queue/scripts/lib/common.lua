@@ -1,0 +1,114 @@
+-- What every script begins with: the clock, the keys and the moves of one job.
+--
+-- KEYS[1] is the prefix `{namespace}:`; its hash tag puts every key of a namespace into one cluster slot.
+--   installations                ZSET  installations that hold anything, by the turn they were last served
+--   turn                         INT   number of the last turn
+--   pauses                       HASH  pauses: `i:<installation>:<reason>` or `l:<lane>` -> until, ms
+--   wakeup                       LIST  the bell: at most one token, popped by one waiting worker
+--   epoch                        TEXT  set once the store was filled; missing means it was lost
+--   claim:<claimer>              TEXT  the last claim of a worker, so that asking again gives the same answer
+--   job:<job>                    HASH  i installation, l lane, t team, k rank, a accepted ms, h half-deadline ms, c
+--                                      cost, n claims, x leases that ran out since the last snooze, s place (r, d or
+--                                      l), o lease token (place l), w weight of the team (missing: 1)
+--   ready:<inst>:<lane>          ZSET  ready jobs by rank
+--   accepted:<inst>:<lane>       ZSET  the same jobs by accepted ms (oldest age)
+--   overdue:<inst>:<lane>        ZSET  the same jobs by half-deadline ms (who is overdue)
+--   delayed:<inst>:<lane>        ZSET  delayed jobs by due ms
+--   leased:<inst>:<lane>         ZSET  leased jobs by expiry ms
+--   teams:<inst>:<lane>          ZSET  teams by their last rank; entries at or below the clock say nothing and go
+--   overdue_teams:<inst>:<lane>  ZSET  teams by the rank of their overdue job that went first; the same
+--   clocks:<inst>                HASH  k:<lane> lane clock, v:<lane> lane's virtual finish, v virtual time, f ms at
+--                                      which the first team of capped:<inst> comes back
+--   aside:<inst>:<lane>:<team>   ZSET  jobs standing aside by rank: their team runs or spends all it may (place r, in
+--                                      a)
+--   counts:<inst>                HASH  w:<team> jobs waiting (r or d), r:<team> jobs running, a:<team> jobs standing
+--                                      aside
+--   capped:<inst>                ZSET  teams that may spend no more of the primary window now, whose jobs stand aside,
+--                                      by the ms at which they come back
+--   spent:<inst>:<resource>      HASH  who spent what of a primary window, see account.lua
+--   budget:<inst>                HASH  settings of the budget, see budget.lua
+--   limits:<inst>                HASH  what is known of GitHub's limits, see budget.lua
+--   sites                        ZSET  installations with a budget by when they were last heard of, at most 1,000
+--   full                         TEXT  set while a claim found work that only the end of another job lets start
+--   write_check                  TEXT  written by ready.lua, lives a minute
+--   value:<name>, lock:<name>    TEXT  small values replicas share, and the locks around them
+-- A job is in exactly one of ready, delayed and leased, and its hash says which.
+local P = KEYS[1]
+local LANES = { 'provision', 'deprovision', 'drift' }
+-- A write that changes nothing: a demoted primary would answer scripts that happen to write nothing for ever, as if the
+-- queue were empty. A replica refuses this.
+redis.call('DEL', P)
+local TIME = redis.call('TIME')
+local now = TIME[1] * 1000 + math.floor(TIME[2] / 1000)
+
+local function job_key(id)
+  return P .. 'job:' .. id
+end
+
+local function key(kind, inst, lane)
+  return P .. kind .. ':' .. inst .. ':' .. lane
+end
+
+local function wake_one()
+  if redis.call('EXISTS', P .. 'wakeup') == 0 then
+    redis.call('RPUSH', P .. 'wakeup', 1)
+  end
+end
+
+local function enter_ready(id, inst, lane, rank, accepted, half)
+  redis.call('ZADD', key('ready', inst, lane), rank, id)
+  redis.call('ZADD', key('accepted', inst, lane), accepted, id)
+  redis.call('ZADD', key('overdue', inst, lane), half, id)
+  redis.call('HSET', job_key(id), 's', 'r')
+  redis.call('HDEL', job_key(id), 'o')
+end
+
+local function leave_ready(ids, inst, lane)
+  redis.call('ZREM', key('ready', inst, lane), unpack(ids))
+  redis.call('ZREM', key('accepted', inst, lane), unpack(ids))
+  redis.call('ZREM', key('overdue', inst, lane), unpack(ids))
+end
+
+-- Answers true when the job is now the first to fall due in its lane: somebody's alarm must be set anew.
+local function enter_delayed(id, inst, lane, due)
+  redis.call('ZADD', key('delayed', inst, lane), due, id)
+  redis.call('HSET', job_key(id), 's', 'd')
+  redis.call('HDEL', job_key(id), 'o')
+  return redis.call('ZRANGE', key('delayed', inst, lane), 0, 0)[1] == id
+end
+
+local function hold(id, token, claims)
+  redis.call('HSET', job_key(id), 's', 'l', 'o', token, 'n', claims)
+end
+
+local function enter_leased(id, inst, lane, token, expiry, claims)
+  redis.call('ZADD', key('leased', inst, lane), expiry, id)
+  hold(id, token, claims)
+end
+
+-- Counts of one team: gathered here, written once by `store_counts`.
+local counts = {}
+local function count(inst, field, team, by)
+  local of = counts[inst]
+  if not of then
+    of = {}
+    counts[inst] = of
+  end
+  of[field .. team] = (of[field .. team] or 0) + by
+end
+
+local function store_counts()
+  for inst, fields in pairs(counts) do
+    for field, by in pairs(fields) do
+      if by ~= 0 and redis.call('HINCRBY', P .. 'counts:' .. inst, field, by) <= 0 then
+        redis.call('HDEL', P .. 'counts:' .. inst, field)
+      end
+    end
+  end
+  counts = {}
+end
+
+local function remember(inst)
+  redis.call('ZADD', P .. 'installations', 'NX', 0, inst)
+end
+
