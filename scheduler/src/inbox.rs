@@ -2,8 +2,8 @@
 
 use chrono::TimeDelta;
 use domain::{
-    AuditEntry, InstallationChange, InstallationId, InstallationNews, JobId, JobParams, Notice,
-    SecurityEvent, Severity, Source,
+    AuditEntry, InstallationChange, InstallationEvent, InstallationId, JobId, JobParams, SecurityEvent,
+    Severity, Source, WebhookEvent,
 };
 use futures::future::join_all;
 use serde_json::json;
@@ -122,15 +122,17 @@ async fn look(parts: &Parts, tx: &mut Tx, pending: &Pending) -> Result<Outcome, 
         }));
     };
     match &pending.notice {
-        Notice::WorkflowJob(job) => workflow::look(parts, tx, (installation, job, pending.received_at)).await,
-        Notice::Installation(news) => changed(tx, installation, (news, pending)).await,
+        WebhookEvent::WorkflowJob(job) => {
+            workflow::look(parts, tx, (installation, job, pending.received_at)).await
+        }
+        WebhookEvent::Installation(news) => changed(tx, installation, (news, pending)).await,
     }
 }
 
 async fn changed(
     tx: &mut Tx,
     installation: &InstallationId,
-    (news, pending): (&InstallationNews, &Pending),
+    (news, pending): (&InstallationEvent, &Pending),
 ) -> Result<Outcome, StoreError> {
     let at = news.at.unwrap_or(pending.received_at);
     let ends = matches!(news.change, InstallationChange::Suspend | InstallationChange::Deleted);

@@ -32,7 +32,7 @@ pub async fn run(parts: Parts) -> Result<u64, StepError> {
 /// Commits the job that looks after one call. None: another scheduler was faster.
 async fn send(parts: &Parts, call: &Call) -> Result<Option<Ticket>, StoreError> {
     let (call_id, runner_name) = (call.id, call.runner_name.clone());
-    let params = JobParams::Deprovision(Removal::Stray { call: call_id, runner_name });
+    let params = JobParams::Deprovision(Removal::Orphan { call: call_id, runner_name });
     let job = NewJob { call: Some(call_id), ..service_job(&call.installation, None, None, params) };
     let inserted = parts.store.conn().await?.jobs().insert(&job).await;
     let job = match inserted {

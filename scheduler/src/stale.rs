@@ -1,7 +1,7 @@
 //! Runners that have been offline for very long.
 
 use chrono::TimeDelta;
-use domain::Leftover;
+use domain::ReclaimReason;
 use operations::leftover_removal;
 use store::NewJob;
 
@@ -17,7 +17,8 @@ const MOST: i64 = 500;
 /// The database's and the queue's.
 pub async fn clean_up(parts: &Parts, age: TimeDelta) -> Result<u64, StepError> {
     let stale = parts.store.conn().await?.runners().stale(age, MOST).await?;
-    let jobs: Vec<NewJob> = stale.iter().map(|runner| leftover_removal(runner, Leftover::Stale)).collect();
+    let jobs: Vec<NewJob> =
+        stale.iter().map(|runner| leftover_removal(runner, ReclaimReason::Stale)).collect();
     send(parts, &jobs).await
 }
 

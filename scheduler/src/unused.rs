@@ -1,6 +1,6 @@
 //! A config nobody used in time: its runner goes, and its place in the quota returns.
 
-use domain::Leftover;
+use domain::ReclaimReason;
 use operations::leftover_removal;
 use store::NewJob;
 
@@ -13,6 +13,7 @@ const MOST: i64 = 200;
 /// looks again: one that is online after all is left alone. Answers how many.
 pub async fn run(parts: Parts) -> Result<u64, StepError> {
     let unused = parts.store.conn().await?.runners().unused(parts.watch.config_life, MOST).await?;
-    let jobs: Vec<NewJob> = unused.iter().map(|runner| leftover_removal(runner, Leftover::Unused)).collect();
+    let jobs: Vec<NewJob> =
+        unused.iter().map(|runner| leftover_removal(runner, ReclaimReason::Unused)).collect();
     send(&parts, &jobs).await
 }

@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use domain::{
-    ActionTaken, AuditEntry, InstallationId, Offence, Runner, SecurityEvent, Severity, Shift, Source, Stale,
-    Team, WorkflowJob,
+    ActionTaken, AuditEntry, EventIgnored, InstallationId, PolicyViolation, Runner, SecurityEvent, Severity,
+    Source, StatusChange, Team, WorkflowJob,
 };
 use runtime::config::LabelEnforcement;
 use serde_json::json;
@@ -34,11 +34,11 @@ pub(crate) async fn look(
     };
     let decision = match job.decide((&runner, &team), bound.seen.as_ref(), received) {
         Ok(decision) => decision,
-        Err(Stale::Older) => {
+        Err(EventIgnored::Older) => {
             accuse_late(parts, tx, (&runner, &team, job)).await?;
             return Ok(Outcome::ignored("something newer is known"));
         }
-        Err(Stale::NotThere) => return Ok(Outcome::ignored("the runner has no config yet")),
+        Err(EventIgnored::NotThere) => return Ok(Outcome::ignored("the runner has no config yet")),
     };
     tx.webhooks().mark(runner.id, &decision.mark).await?;
     if decision.awaited {
@@ -46,22 +46,23 @@ pub(crate) async fn look(
     }
     let (moved, busy) = (decision.status != runner.status, decision.busy != runner.busy);
     if moved || busy {
-        let shift = Shift {
+        let change = StatusChange {
             runner: runner.id,
             from: Some(runner.status),
             to: decision.status,
             busy: decision.busy,
             detail: Some(format!("workflow job {}", job.id)),
         };
-        tx.runners().change_status(&shift, Source::Webhook).await?;
+        tx.runners().change_status(&change, Source::Webhook).await?;
     }
-    for offence in &decision.offences {
-        accuse(parts, tx, (&runner, job, offence), job.completed).await?;
+    for violation in &decision.violations {
+        accuse(parts, tx, (&runner, job, violation), job.completed).await?;
     }
     // Whatever labels the job asked for: with these on its runner, jobs come that are not the team's.
     let foreign = tx.sync_runs().foreign_labels(runner.id).await?;
-    if !foreign.is_empty() && !decision.offences.iter().any(|one| matches!(one, Offence::Labels(_))) {
-        accuse(parts, tx, (&runner, job, &Offence::Labels(foreign)), job.completed).await?;
+    if !foreign.is_empty() && !decision.violations.iter().any(|one| matches!(one, PolicyViolation::Labels(_)))
+    {
+        accuse(parts, tx, (&runner, job, &PolicyViolation::Labels(foreign)), job.completed).await?;
     }
     let check = decision.finished.then(|| check_of(&runner));
     Ok(Outcome { check, ..Outcome::processed(if job.completed { "completed" } else { "in progress" }) })
@@ -89,8 +90,8 @@ async fn accuse_late(
     tx: &mut Tx,
     (runner, team, job): (&Runner, &Team, &WorkflowJob),
 ) -> Result<(), StoreError> {
-    for offence in &job.offences(runner, team) {
-        accuse(parts, tx, (runner, job, offence), true).await?;
+    for violation in &job.violations(runner, team) {
+        accuse(parts, tx, (runner, job, violation), true).await?;
     }
     Ok(())
 }
@@ -99,7 +100,7 @@ async fn accuse_late(
 async fn accuse(
     parts: &Parts,
     tx: &mut Tx,
-    (runner, job, offence): (&Runner, &WorkflowJob, &Offence),
+    (runner, job, offence): (&Runner, &WorkflowJob, &PolicyViolation),
     over: bool,
 ) -> Result<(), StoreError> {
     let action_taken = match parts.enforcement {
@@ -111,7 +112,7 @@ async fn accuse(
     if tx.audit().was_reported(event_type, runner.id, job.id).await? {
         return Ok(());
     }
-    let foreign = if let Offence::Labels(labels) = offence { Some(labels) } else { None };
+    let foreign = if let PolicyViolation::Labels(labels) = offence { Some(labels) } else { None };
     let entry = AuditEntry {
         runner: Some(runner.id),
         runner_name: Some(runner.name.clone()),

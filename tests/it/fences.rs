@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
 use domain::{
-    BlockedOn, CallId, CallState, InstallationId, Job, JobId, JobParams, JobState, NameWish, Problem,
+    BlockedOn, CallId, CallState, InstallationId, Job, JobId, JobParams, JobState, Problem, RequestedName,
 };
 use harness::Database;
 use proptest::{
@@ -266,8 +266,8 @@ async fn delivered(sql: &PgPool, job: Uuid) -> i64 {
     sqlx::query_scalar(count).bind(job).fetch_one(sql).await.unwrap()
 }
 
-fn wish() -> NameWish {
-    NameWish::Prefix("ci".to_owned())
+fn wish() -> RequestedName {
+    RequestedName::Prefix("ci".to_owned())
 }
 
 async fn prepared() -> (Database, Store, PgPool) {

@@ -3,7 +3,7 @@
 use std::{panic::AssertUnwindSafe, time::Duration};
 
 use chrono::TimeDelta;
-use domain::{BlockedOn, Job, JobState, Problem, ProblemCode, Unfit};
+use domain::{BlockedOn, Job, JobState, NotRunnable, Problem, ProblemCode};
 use fleet::Held;
 use futures::FutureExt;
 use queue::{Claimed, Outcome};
@@ -72,7 +72,7 @@ async fn proceed(app: &App, claimed: &Claimed, job: &Job) -> Outcome {
     tracing::info!(attempt = job.attempts, rescues = job.rescues, waited_ms = waited, "started");
     // Beside the work: streams show the start, and nothing waits for it.
     tokio::spawn(record::announce_start(app.clone(), job.id));
-    let answer = if let Err(unfit) = job.fitness() {
+    let answer = if let Err(unfit) = job.check_runnable() {
         unfit_answer(unfit)
     } else {
         // What was paid for is the lane's dearest request, whatever the row says.
@@ -99,13 +99,13 @@ async fn proceed(app: &App, claimed: &Claimed, job: &Job) -> Outcome {
     }
 }
 
-fn unfit_answer(unfit: Unfit) -> Answer {
+fn unfit_answer(unfit: NotRunnable) -> Answer {
     match unfit {
-        Unfit::Poison => {
+        NotRunnable::Poisoned => {
             let detail = "The job's worker died three times while it ran; it is not tried again.";
             Answer::Final(JobState::Failed, Some(Problem::new(ProblemCode::JobPoisoned, detail)))
         }
-        Unfit::Late => Answer::Final(JobState::Expired, Some(Problem::job_expired())),
+        NotRunnable::Expired => Answer::Final(JobState::Expired, Some(Problem::job_expired())),
     }
 }
 

@@ -3,10 +3,10 @@
 use std::net::IpAddr;
 
 use crate::{
-    Caller, InstallationId, Job, JobId, Problem, ProblemCode, Requester, RunnerId, TeamId, lane::words,
+    Caller, InstallationId, Job, JobId, Problem, ProblemCode, Requester, RunnerId, TeamId, lane::string_enum,
 };
 
-words! {
+string_enum! {
     /// How grave a security event is.
     Severity {
         /// Worth a look some time.
@@ -128,7 +128,7 @@ impl AuditEntry {
     }
 }
 
-words! {
+string_enum! {
     /// What was done so far about a security event.
     ActionTaken {
         /// Nothing but writing it down.

@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::{CallId, InstallationId, JobId, RunnerName, lane::words};
+use crate::{CallId, InstallationId, JobId, RunnerName, lane::string_enum};
 
-words! {
+string_enum! {
     /// What became of one call that makes a runner.
     CallState {
         /// About to be made, or its maker died before it could say.

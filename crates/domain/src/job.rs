@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     CallId, InstallationId, JobId, JobKind, Problem, Requester, RunnerId, RunnerName, Source, TeamId,
-    lane::words,
+    lane::string_enum,
 };
 
-words! {
+string_enum! {
     /// Where a job stands. The last four are final: they never change again.
     JobState {
         /// Accepted, waiting for a worker.
@@ -33,7 +33,7 @@ impl JobState {
     }
 }
 
-words! {
+string_enum! {
     /// Why a queued job does not run yet.
     BlockedOn {
         /// Every worker is busy, or none is there.
@@ -56,7 +56,7 @@ pub const MAX_RESCUES: i32 = 3;
 
 impl JobKind {
     /// How long after acceptance a job of this kind may still be run.
-    pub const fn patience(self) -> TimeDelta {
+    pub const fn deadline_after(self) -> TimeDelta {
         match self {
             Self::Provision | Self::Register => TimeDelta::minutes(15),
             Self::Deprovision => TimeDelta::hours(24),
@@ -109,7 +109,7 @@ pub enum JobParams {
     /// One JIT config for the job's runner row.
     Provision {
         /// How the runner is to be called.
-        name: NameWish,
+        name: RequestedName,
         /// Work folder on the runner's machine.
         work_folder: String,
     },
@@ -136,9 +136,9 @@ impl JobParams {
     }
 }
 
-words! {
+string_enum! {
     /// Why a runner nobody asked to remove is removed.
-    Leftover {
+    ReclaimReason {
         /// Its config was never used.
         Unused = "unused_config",
         /// It has been offline for too long.
@@ -155,10 +155,11 @@ pub enum Removal {
     /// The same, as long as it is neither online nor busy: nobody asked for its removal.
     Leftover {
         /// Why it is to go.
-        why: Leftover,
+        why: ReclaimReason,
     },
     /// What a call of ours may have left behind: found by its name, which only that call can have made.
-    Stray {
+    #[serde(rename = "stray")]
+    Orphan {
         /// The call.
         call: CallId,
         /// The name the call asked for.
@@ -169,7 +170,7 @@ pub enum Removal {
 /// How a caller wants a runner to be called.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum NameWish {
+pub enum RequestedName {
     /// Exactly so.
     Exact(RunnerName),
     /// A generated name behind this prefix.
@@ -179,7 +180,7 @@ pub enum NameWish {
 /// Longest prefix: a generated name adds `-` and 12 characters and stays within 64.
 pub const MAX_PREFIX: usize = 51;
 
-impl NameWish {
+impl RequestedName {
     /// The name for the `generation`-th try (from 1) of `job`: unique for ever, derived from both.
     pub fn name(&self, job: JobId, generation: i16) -> RunnerName {
         match self {
@@ -210,7 +211,7 @@ pub struct Job {
     /// The fingerprint of the issuer and subject that asked, where a machine client did.
     pub asked_by: Option<Vec<u8>>,
     /// Callers beside them who were answered with this job and count on it.
-    pub joined: i32,
+    pub waiters: i32,
     /// The runner it is about.
     pub runner: Option<RunnerId>,
     /// That runner's name.
@@ -249,20 +250,20 @@ pub struct Job {
 
 /// Why a job that was just started must not be run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unfit {
+pub enum NotRunnable {
     /// It killed its worker too often.
-    Poison,
+    Poisoned,
     /// Its deadline has passed.
-    Late,
+    Expired,
 }
 
 impl Job {
     /// Whether this just-started job may run.
-    pub fn fitness(&self) -> Result<(), Unfit> {
+    pub fn check_runnable(&self) -> Result<(), NotRunnable> {
         if self.rescues >= MAX_RESCUES {
-            Err(Unfit::Poison)
+            Err(NotRunnable::Poisoned)
         } else if self.now >= self.deadline_at {
-            Err(Unfit::Late)
+            Err(NotRunnable::Expired)
         } else {
             Ok(())
         }
@@ -271,15 +272,15 @@ impl Job {
     /// Whether somebody looks at its result now: then it goes ahead of its lane.
     pub const fn is_urgent(&self) -> bool {
         match self.params {
-            JobParams::DriftCheck { source } => matches!(source, Source::Refresh) || self.joined > 0,
+            JobParams::DriftCheck { source } => matches!(source, Source::Refresh) || self.waiters > 0,
             _ => false,
         }
     }
 
     /// Why its runner is removed although nobody asked for that; none as soon as somebody does.
-    pub fn leftover(&self) -> Option<Leftover> {
+    pub fn reclaim_reason(&self) -> Option<ReclaimReason> {
         match self.params {
-            JobParams::Deprovision(Removal::Leftover { why }) if self.joined == 0 => Some(why),
+            JobParams::Deprovision(Removal::Leftover { why }) if self.waiters == 0 => Some(why),
             _ => None,
         }
     }
@@ -306,7 +307,8 @@ mod tests {
 
     #[test]
     fn params_survive_the_store() {
-        let wish = JobParams::Provision { name: NameWish::Prefix("ci".into()), work_folder: "_work".into() };
+        let wish =
+            JobParams::Provision { name: RequestedName::Prefix("ci".into()), work_folder: "_work".into() };
         let text = serde_json::to_string(&wish).unwrap();
         assert_eq!(text, r#"{"kind":"provision","name":{"prefix":"ci"},"work_folder":"_work"}"#);
         assert_eq!(serde_json::from_str::<JobParams>(&text).unwrap(), wish);
@@ -315,7 +317,7 @@ mod tests {
     #[test]
     fn every_generation_has_a_name_of_its_own() {
         let job = JobId::new();
-        let wish = NameWish::Prefix("x".repeat(MAX_PREFIX));
+        let wish = RequestedName::Prefix("x".repeat(MAX_PREFIX));
         let names: std::collections::HashSet<String> =
             (1..=50).map(|generation| wish.name(job, generation).to_string()).collect();
         assert_eq!(names.len(), 50);

@@ -1,6 +1,6 @@
 //! Kinds of jobs and the lanes they travel in.
 
-macro_rules! words {
+macro_rules! string_enum {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
@@ -16,17 +16,17 @@ macro_rules! words {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { f.write_str(self.as_str()) }
         }
         impl std::str::FromStr for $name {
-            type Err = $crate::UnknownWord;
+            type Err = $crate::ParseEnumError;
             fn from_str(text: &str) -> Result<Self, Self::Err> {
                 Self::ALL.iter().copied().find(|v| v.as_str() == text)
-                    .ok_or_else(|| $crate::UnknownWord { what: stringify!($name), word: text.to_owned() })
+                    .ok_or_else(|| $crate::ParseEnumError { what: stringify!($name), word: text.to_owned() })
             }
         }
     };
 }
-pub(crate) use words;
+pub(crate) use string_enum;
 
-words! {
+string_enum! {
     /// What a job does.
     JobKind {
         /// Ask GitHub for one JIT runner config.
@@ -40,7 +40,7 @@ words! {
     }
 }
 
-words! {
+string_enum! {
     /// A queue of its own with a guaranteed share of the GitHub budget.
     Lane {
         /// Provision jobs.

@@ -9,7 +9,6 @@ mod caller;
 mod claim_rule;
 mod error_chain;
 mod event_alias;
-mod fleet;
 mod glob;
 mod ids;
 mod job;
@@ -21,6 +20,7 @@ mod problem;
 mod runner;
 mod seal;
 mod secret;
+mod sync;
 mod team;
 mod token_facts;
 mod version;
@@ -33,15 +33,11 @@ pub use caller::{Caller, MachineClient, Membership, Requester, User};
 pub use claim_rule::ClaimRule;
 pub use error_chain::error_chain;
 pub use event_alias::{AUDIT_ALIASES, SECURITY_ALIASES, resolve_audit_event, resolve_security_event};
-pub use fleet::{
-    Absence, Deviation, DriftRules, FEW, Findings, LiveRunner, MISSES, MISSES_OF_ANY_KIND, Observation, Pass,
-    Remedy, SETTLING, SHARE, SeenLabel, SeenRunner, Shift, Source, Suspect, WORD, transition,
-};
 pub use glob::{check_glob, check_repository_glob};
 pub use ids::{BadInstallationId, CallId, ClientId, InstallationId, JobId, RunnerId, TeamId, UserId};
 pub use job::{
-    BlockedOn, Job, JobParams, JobState, Leftover, MAX_PREFIX, MAX_RESCUES, NameWish, Removal, Unfit,
-    busy_delay, retry_delay,
+    BlockedOn, Job, JobParams, JobState, MAX_PREFIX, MAX_RESCUES, NotRunnable, ReclaimReason, Removal,
+    RequestedName, busy_delay, retry_delay,
 };
 pub use json_text::clean_json;
 pub use label::{
@@ -56,18 +52,23 @@ pub use problem::{FieldError, Problem, ProblemCode, whole_seconds};
 pub use runner::{BadRunnerName, Runner, RunnerName, RunnerStatus, is_name_prefix};
 pub use seal::{KeyRing, SealError, Sealed, credential_context};
 pub use secret::Secret;
+pub use sync::{
+    Absence, BLAST_RADIUS_MIN, BLAST_RADIUS_PERCENT, Deviation, DriftRules, LiveRunner, MISSES_BEFORE_CHECK,
+    MISSES_OF_ANY_KIND, Observation, REGISTRATION_GRACE, REMOVAL_APPROVAL_TTL, Remedy, SeenLabel, SeenRunner,
+    Source, StatusChange, Suspect, SyncFindings, SyncPass, transition,
+};
 pub use team::{Admission, DriftResponse, ProvisionRequest, Team};
 pub use token_facts::{Principal, TokenFacts};
-pub use version::{BadVersion, CutOff, NOTICE, RunnerVersion, VersionState};
+pub use version::{BadVersion, CutOff, DEPRECATION_NOTICE, RunnerVersion, VersionState};
 pub use webhook::{
-    Content, Decision, Delivery, InstallationChange, InstallationNews, NoJson, Notice, Offence, Stale, Whose,
-    WorkflowJob, WorkflowMark,
+    Content, Decision, Delivery, EventIgnored, InstallationChange, InstallationEvent, InvalidJson,
+    PolicyViolation, WebhookEvent, WebhookSource, WorkflowJob, WorkflowMark,
 };
 
 /// A word that is none of the values of an enum.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("`{word}` is no {what}")]
-pub struct UnknownWord {
+pub struct ParseEnumError {
     /// The enum's name.
     pub what: &'static str,
     /// The word met.

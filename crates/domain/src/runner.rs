@@ -5,9 +5,9 @@ use std::{fmt, str::FromStr};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::{InstallationId, JobId, Requester, RunnerId, TeamId, lane::words};
+use crate::{InstallationId, JobId, Requester, RunnerId, TeamId, lane::string_enum};
 
-words! {
+string_enum! {
     /// Where a runner stands. `deleted` is final.
     RunnerStatus {
         /// Asked for; GitHub has not answered yet.

@@ -3,10 +3,11 @@
 use chrono::{DateTime, Utc};
 
 use crate::{
-    InstallationId, LabelPolicy, NameWish, Problem, ProblemCode, RunnerVersion, TeamId, lane::words,
+    InstallationId, LabelPolicy, Problem, ProblemCode, RequestedName, RunnerVersion, TeamId,
+    lane::string_enum,
 };
 
-words! {
+string_enum! {
     /// What happens to an idle runner whose labels were changed on GitHub.
     DriftResponse {
         /// Record it.
@@ -67,7 +68,7 @@ pub struct Team {
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProvisionRequest {
     /// How the runner is to be called.
-    pub name: NameWish,
+    pub name: RequestedName,
     /// Labels wanted.
     pub labels: Vec<String>,
     /// Runner group wanted; none means the default one.
@@ -183,7 +184,7 @@ mod tests {
 
     fn request(group: Option<i64>) -> ProvisionRequest {
         ProvisionRequest {
-            name: NameWish::Prefix("ci".into()),
+            name: RequestedName::Prefix("ci".into()),
             labels: vec!["gpu".into()],
             runner_group_id: group,
             work_folder: "_work".into(),

@@ -5,10 +5,10 @@ use std::{fmt, str::FromStr};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::lane::words;
+use crate::lane::string_enum;
 
 /// How long before a cut-off it is told.
-pub const NOTICE: TimeDelta = TimeDelta::days(14);
+pub const DEPRECATION_NOTICE: TimeDelta = TimeDelta::days(14);
 
 /// A version as GitHub writes it: three numbers of up to five digits, `2.336.0`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -57,7 +57,7 @@ impl fmt::Display for RunnerVersion {
     }
 }
 
-words! {
+string_enum! {
     /// How a version stands.
     VersionState {
         /// GitHub does not say until when it takes it.
@@ -91,7 +91,7 @@ impl CutOff {
         match self.first() {
             None => VersionState::Unknown,
             Some(at) if at <= now => VersionState::Deprecated,
-            Some(at) if at <= now + NOTICE => VersionState::Soon,
+            Some(at) if at <= now + DEPRECATION_NOTICE => VersionState::Soon,
             Some(_) => VersionState::Current,
         }
     }

@@ -4,8 +4,8 @@
 mod job;
 mod read;
 
-pub use job::{Decision, Offence, Stale, WorkflowMark};
-pub use read::{Content, Delivery, NoJson, Whose};
+pub use job::{Decision, EventIgnored, PolicyViolation, WorkflowMark};
+pub use read::{Content, Delivery, InvalidJson, WebhookSource};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -13,11 +13,11 @@ use serde::{Deserialize, Serialize};
 /// What is kept of a delivery that matters to us.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "about", rename_all = "snake_case")]
-pub enum Notice {
+pub enum WebhookEvent {
     /// A workflow job took a runner or is over.
     WorkflowJob(WorkflowJob),
     /// Something happened to an installation of the App.
-    Installation(InstallationNews),
+    Installation(InstallationEvent),
 }
 
 /// One workflow job, as one event tells of it.
@@ -51,7 +51,7 @@ pub struct WorkflowJob {
 
 /// What happened to an installation of the App.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct InstallationNews {
+pub struct InstallationEvent {
     /// What.
     pub change: InstallationChange,
     /// When, by GitHub's clock.

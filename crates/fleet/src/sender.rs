@@ -1,6 +1,6 @@
 //! Whose events are whose.
 
-use domain::{InstallationId, Whose};
+use domain::{InstallationId, WebhookSource};
 use github::Scope;
 
 use crate::Fleet;
@@ -8,7 +8,7 @@ use crate::Fleet;
 impl Fleet {
     /// The installation an event is about, among those whose secret signed it (all, where that was not noted). None: it is
     /// not ours, or could be of several.
-    pub fn named(&self, whose: &Whose, signed_for: &[InstallationId]) -> Option<&InstallationId> {
+    pub fn named(&self, whose: &WebhookSource, signed_for: &[InstallationId]) -> Option<&InstallationId> {
         let signed = |id: &InstallationId| signed_for.is_empty() || signed_for.contains(id);
         let mut fits: Vec<_> = self.0.iter().filter(|(id, _)| signed(id)).collect();
         if let Some(id) = whose.installation {
@@ -16,7 +16,7 @@ impl Fleet {
         }
         // Two GitHubs may give the same id to two installations, and hooks that belong to no App tell none.
         if fits.len() > 1 {
-            let those = |is: fn(&Scope, &Whose) -> bool| {
+            let those = |is: fn(&Scope, &WebhookSource) -> bool| {
                 fits.iter().copied().filter(|(_, one)| is(one.github.scope(), whose)).collect::<Vec<_>>()
             };
             let by_organization = those(is_organization);
@@ -29,14 +29,14 @@ impl Fleet {
     }
 }
 
-fn is_organization(scope: &Scope, whose: &Whose) -> bool {
+fn is_organization(scope: &Scope, whose: &WebhookSource) -> bool {
     match scope {
         Scope::Org(login) | Scope::Repo { owner: login, .. } => same(login, whose.organization.as_deref()),
         Scope::Enterprise(_) => false,
     }
 }
 
-fn is_enterprise(scope: &Scope, whose: &Whose) -> bool {
+fn is_enterprise(scope: &Scope, whose: &WebhookSource) -> bool {
     matches!(scope, Scope::Enterprise(slug) if same(slug, whose.enterprise.as_deref()))
 }
 

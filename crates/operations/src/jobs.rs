@@ -1,7 +1,7 @@
 //! Jobs the service orders itself, and withdrawal of jobs.
 
 use domain::{
-    AuditEntry, Caller, InstallationId, Job, JobId, JobParams, Leftover, Problem, ProblemCode, Removal,
+    AuditEntry, Caller, InstallationId, Job, JobId, JobParams, Problem, ProblemCode, ReclaimReason, Removal,
     Runner, RunnerId, Source, TeamId,
 };
 use store::{NewJob, Tx};
@@ -23,7 +23,7 @@ pub fn service_job(
 }
 
 /// Returns the job that removes a runner without a caller having asked for that.
-pub fn leftover_removal(runner: &Runner, why: Leftover) -> NewJob {
+pub fn leftover_removal(runner: &Runner, why: ReclaimReason) -> NewJob {
     let params = JobParams::Deprovision(Removal::Leftover { why });
     service_job(&runner.installation, Some(runner.team), Some(runner.id), params)
 }

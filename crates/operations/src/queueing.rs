@@ -23,7 +23,7 @@ pub(crate) async fn foresee(queue: &Queue, team: &Team, kind: JobKind) -> Result
         cost: kind.cost(),
     };
     let Ok(forecast) = queue.forecast(&prospect).await else { return Ok(1) };
-    let patience = kind.patience().to_std().unwrap_or_default();
+    let patience = kind.deadline_after().to_std().unwrap_or_default();
     if forecast.team_waiting < MOST_WAITING && forecast.starts_in < patience {
         return Ok(whole_seconds(forecast.starts_in));
     }

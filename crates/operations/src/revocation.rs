@@ -1,7 +1,7 @@
 //! Ending an access: open jobs are cancelled and configs shredded in the transaction that ends it; the queue is told
 //! afterwards.
 
-use domain::{Job, JobId, JobKind, JobParams, JobState, Leftover, Problem, Removal, Requester, TeamId};
+use domain::{Job, JobId, JobKind, JobParams, JobState, Problem, ReclaimReason, Removal, Requester, TeamId};
 use futures::{StreamExt, stream};
 use queue::{Queue, Ticket};
 use serde_json::{Value, json};
@@ -126,7 +126,7 @@ fn subject(access: &RevokedAccess) -> Option<String> {
 }
 
 fn removal(runner: &UnreadRunner) -> NewJob {
-    let params = JobParams::Deprovision(Removal::Leftover { why: Leftover::Unused });
+    let params = JobParams::Deprovision(Removal::Leftover { why: ReclaimReason::Unused });
     service_job(&runner.installation, Some(runner.team), Some(runner.id), params)
 }
 

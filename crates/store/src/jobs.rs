@@ -103,7 +103,7 @@ impl TryFrom<JobRow> for Job {
                 row.requester_client.map(Into::into),
             ),
             asked_by: row.asked_by,
-            joined: row.joined,
+            waiters: row.joined,
             runner: row.runner_id.map(Into::into),
             runner_name: row.runner_name,
             state: row.state.parse().map_err(wrong)?,
@@ -176,7 +176,7 @@ impl Jobs<'_> {
             job.call.map(CallId::uuid),
             params,
             job.trace,
-            seconds(kind.patience()),
+            seconds(kind.deadline_after()),
             asked_by.map(Principal::fingerprint),
         )
         .fetch_one(&mut *self.0)
@@ -204,7 +204,7 @@ impl Jobs<'_> {
              ON CONFLICT DO NOTHING RETURNING",
             "",
             kind.as_str(),
-            seconds(kind.patience()),
+            seconds(kind.deadline_after()),
             &ids,
             &installations,
             &teams as &[Option<Uuid>],

@@ -123,7 +123,7 @@ impl Revocations<'_> {
         if runners.is_empty() {
             return Ok(());
         }
-        let shifts: Vec<_> = runners.iter().map(|id| domain::Shift::deleted(*id, detail)).collect();
+        let shifts: Vec<_> = runners.iter().map(|id| domain::StatusChange::deleted(*id, detail)).collect();
         sync::shift(self.0, &shifts, Source::Api, None).await.map(drop)
     }
 }

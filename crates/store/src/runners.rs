@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
-    InstallationId, Requester, Runner, RunnerId, RunnerName, RunnerStatus, RunnerVersion, Shift, Source,
-    TeamId, UserId,
+    InstallationId, Requester, Runner, RunnerId, RunnerName, RunnerStatus, RunnerVersion, Source,
+    StatusChange, TeamId, UserId,
 };
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -318,12 +318,12 @@ impl Runners<'_> {
     /// `→ deleted`: on proof that it is gone, or because it never came to be; `detail` says which. What is left of its
     /// config is emptied. False: it was deleted already.
     pub async fn mark_deleted(&mut self, id: RunnerId, source: Source, detail: &str) -> Result<bool> {
-        self.change_status(&Shift::deleted(id, detail), source).await
+        self.change_status(&StatusChange::deleted(id, detail), source).await
     }
 
     /// Moves a runner, if it still stands where the shift begins, and tells its trail. False: it does not.
-    pub async fn change_status(&mut self, shift: &Shift, source: Source) -> Result<bool> {
-        Ok(!sync::shift(self.0, std::slice::from_ref(shift), source, None).await?.is_empty())
+    pub async fn change_status(&mut self, change: &StatusChange, source: Source) -> Result<bool> {
+        Ok(!sync::shift(self.0, std::slice::from_ref(change), source, None).await?.is_empty())
     }
 
     /// Remembers the deviation that is told now; none: there is none any more. False: it was told before.

@@ -1,7 +1,7 @@
 //! The fleet as a whole: live rows, changes of many rows at once, how the last pass went, and what is not ours.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::{InstallationId, LiveRunner, RunnerId, SeenRunner, Shift, Source, WORD};
+use domain::{InstallationId, LiveRunner, REMOVAL_APPROVAL_TTL, RunnerId, SeenRunner, Source, StatusChange};
 use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -111,7 +111,7 @@ pub struct UnmanagedRow {
 /// Answers the ids of the rows that were changed.
 pub(crate) async fn shift(
     connection: &mut PgConnection,
-    shifts: &[Shift],
+    shifts: &[StatusChange],
     source: Source,
     since: Option<DateTime<Utc>>,
 ) -> Result<Vec<RunnerId>> {
@@ -209,7 +209,7 @@ impl SyncRuns<'_> {
              FROM sync_status WHERE installation = $1 FOR UPDATE"#,
             installation.as_str(),
             began,
-            seconds(WORD),
+            seconds(REMOVAL_APPROVAL_TTL),
         )
         .fetch_optional(&mut *self.0)
         .await?;
@@ -294,7 +294,7 @@ impl SyncRuns<'_> {
     /// Moves rows that still stand where they were and did not change after `since`. Answers how many.
     pub async fn change_statuses(
         &mut self,
-        shifts: &[Shift],
+        shifts: &[StatusChange],
         source: Source,
         since: DateTime<Utc>,
     ) -> Result<usize> {
@@ -435,7 +435,7 @@ impl SyncRuns<'_> {
                 last_sync_time AS last_complete_sync_time, last_sync_result, last_sync_error, counts, removals_held,
                 coalesce(removals_allowed_at > now() - make_interval(secs => $1), false) AS "removals_confirmed!"
              FROM sync_status ORDER BY installation <> 'default', installation LIMIT 1000"#,
-            seconds(WORD),
+            seconds(REMOVAL_APPROVAL_TTL),
         )
         .fetch_all(&mut *self.0)
         .await?)

@@ -1,7 +1,7 @@
 //! Deliveries of GitHub's webhooks: stored first, looked at afterwards, kept for seven days.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::{InstallationId, Notice, RunnerId, Whose, WorkflowMark};
+use domain::{InstallationId, RunnerId, WebhookEvent, WebhookSource, WorkflowMark};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -53,11 +53,11 @@ pub struct NewDelivery<'a> {
     /// Its action.
     pub action: Option<&'a str>,
     /// Where it says it comes from.
-    pub whose: &'a Whose,
+    pub whose: &'a WebhookSource,
     /// The installations whose secret signed it.
     pub signed_for: &'a [InstallationId],
     /// What it says; none is stored as final at once.
-    pub notice: Option<&'a Notice>,
+    pub notice: Option<&'a WebhookEvent>,
     /// Where it stands.
     pub state: InboxState,
     /// Why it stands there.
@@ -70,11 +70,11 @@ pub struct Pending {
     /// Its id.
     pub id: Uuid,
     /// Where it says it comes from.
-    pub whose: Whose,
+    pub whose: WebhookSource,
     /// The installations whose secret signed it; empty when that was not noted.
     pub signed_for: Vec<InstallationId>,
     /// What it says.
-    pub notice: Notice,
+    pub notice: WebhookEvent,
     /// When it came.
     pub received_at: DateTime<Utc>,
 }
@@ -141,7 +141,7 @@ impl Webhooks<'_> {
             };
             Next::Pending(Box::new(Pending {
                 id: row.delivery_id,
-                whose: Whose {
+                whose: WebhookSource {
                     installation: row.github_installation,
                     organization: row.organization,
                     enterprise: row.enterprise,

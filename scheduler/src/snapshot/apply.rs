@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use domain::{
-    ActionTaken, AuditEntry, Findings, InstallationId, Job, JobId, JobParams, MISSES_OF_ANY_KIND, Pass,
-    Removal, RunnerId, SecurityEvent, SeenRunner, Severity, Source, Suspect,
+    ActionTaken, AuditEntry, InstallationId, Job, JobId, JobParams, MISSES_OF_ANY_KIND, Removal, RunnerId,
+    SecurityEvent, SeenRunner, Severity, Source, Suspect, SyncFindings, SyncPass,
 };
 use serde_json::json;
 use store::{NewJob, SyncEnd, SyncStart, Tx};
@@ -58,7 +58,7 @@ pub(super) async fn apply(
         return Ok(Passed { result: "incomplete", requests: listed.requests, ..Passed::default() });
     };
     newcomers.write(&mut tx).await?;
-    let pass = Pass { seen: &listed.seen, complete: listed.complete, began, rules: parts.watch.rules };
+    let pass = SyncPass { seen: &listed.seen, complete: listed.complete, began, rules: parts.watch.rules };
     let (mut findings, ours) = compare(&mut tx, installation, (&pass, &listed.unreadable)).await?;
     let mut passed = Passed {
         result: match (listed.complete, &listed.error) {
@@ -93,9 +93,9 @@ pub(super) async fn apply(
 async fn compare(
     tx: &mut Tx,
     installation: &InstallationId,
-    (pass, unreadable): (&Pass<'_>, &HashSet<i64>),
-) -> Result<(Findings, HashSet<i64>), StepError> {
-    let (mut findings, mut ours, mut after) = (Findings::default(), HashSet::new(), None);
+    (pass, unreadable): (&SyncPass<'_>, &HashSet<i64>),
+) -> Result<(SyncFindings, HashSet<i64>), StepError> {
+    let (mut findings, mut ours, mut after) = (SyncFindings::default(), HashSet::new(), None);
     loop {
         let mut live = tx.sync_runs().live(installation, after, ROWS_AT_ONCE).await?;
         let Some(last) = live.last else { return Ok((findings.by_urgency(), ours)) };
@@ -110,11 +110,11 @@ async fn compare(
 async fn write(
     tx: &mut Tx,
     installation: &InstallationId,
-    (findings, listed): (&Findings, &Listed<'_>),
+    (findings, listed): (&SyncFindings, &Listed<'_>),
     passed: &mut Passed,
     began: DateTime<Utc>,
 ) -> Result<(), StepError> {
-    passed.changed = tx.sync_runs().change_statuses(&findings.shifts, Source::Sync, began).await?;
+    passed.changed = tx.sync_runs().change_statuses(&findings.changes, Source::Sync, began).await?;
     let absent = findings.absences.iter().map(|one| (one.suspect.runner, one.missed, one.unlisted));
     let counters: Vec<_> = absent.chain(findings.back.iter().map(|id| (*id, 0, 0))).collect();
     tx.sync_runs().count_misses(&counters).await?;
@@ -178,7 +178,7 @@ struct Orders {
 async fn order(
     tx: &mut Tx,
     installation: &InstallationId,
-    (findings, start): (&mut Findings, &SyncStart),
+    (findings, start): (&mut SyncFindings, &SyncStart),
     passed: &mut Passed,
 ) -> Result<Orders, StepError> {
     let hold = findings.is_too_much(start.allowed);
@@ -197,7 +197,7 @@ async fn order(
         findings.suspects.iter().filter(|one| may(one)).take(MAX_CHECKS).collect();
     let absences = findings.absences.iter_mut().filter(|one| one.is_due() && may(&one.suspect));
     for absence in absences.take(MAX_ABSENCE_CHECKS) {
-        absence.note_check();
+        absence.record_check();
         checks.push(&absence.suspect);
     }
     let weights = removals.iter().chain(&checks).map(|one| (one.runner, one.weight)).collect();
@@ -228,7 +228,7 @@ fn job(installation: &InstallationId, suspect: &Suspect, params: JobParams) -> N
 }
 
 /// Somebody must look: GitHub, or whoever changes it, says that much of the fleet is gone or changed.
-async fn alarm(tx: &mut Tx, installation: &InstallationId, findings: &Findings) -> Result<(), StepError> {
+async fn alarm(tx: &mut Tx, installation: &InstallationId, findings: &SyncFindings) -> Result<(), StepError> {
     tracing::error!(%installation, removals = findings.removals(), live = findings.live,
         "a pass would remove too much; it waits for an admin");
     let event = SecurityEvent {

@@ -2,8 +2,8 @@
 
 use chrono::TimeDelta;
 use domain::{
-    ActionTaken, AuditEntry, BlockedOn, Call, CallId, CallState, Job, JobState, Leftover, Problem,
-    ProblemCode, Runner, RunnerName, RunnerStatus, SETTLING, SeenRunner, Shift, Source,
+    ActionTaken, AuditEntry, BlockedOn, Call, CallId, CallState, Job, JobState, Problem, ProblemCode,
+    REGISTRATION_GRACE, ReclaimReason, Runner, RunnerName, RunnerStatus, SeenRunner, Source, StatusChange,
 };
 use github::{GitHub, GitHubError};
 use serde_json::json;
@@ -18,7 +18,7 @@ use crate::app::App;
 
 /// Removes the runner of the job's runner row: by GitHub's id, and only if it bears the row's name. A leftover is
 /// removed only while it is neither online nor busy.
-pub(super) async fn runner(app: &App, job: &Job, leftover: Option<Leftover>) -> Run {
+pub(super) async fn runner(app: &App, job: &Job, leftover: Option<ReclaimReason>) -> Run {
     let Some(github) = app.fleet.get(&job.installation) else { return Ok(no_credential(job)) };
     let Some(id) = job.runner else {
         return Ok(Answer::failed(ProblemCode::InternalError, "The job has no runner."));
@@ -29,7 +29,7 @@ pub(super) async fn runner(app: &App, job: &Job, leftover: Option<Leftover>) -> 
     };
     // It has used its token after all; when it is started is its owner's affair.
     let came = row.registers_itself && row.github_runner_id.is_some();
-    if came && leftover == Some(Leftover::Unused) {
+    if came && leftover == Some(ReclaimReason::Unused) {
         return spared(app, job, &row, None).await;
     }
     let Some(github_id) = row.github_runner_id else {
@@ -65,7 +65,9 @@ pub(super) async fn runner(app: &App, job: &Job, leftover: Option<Leftover>) -> 
         return Ok(busy(job));
     }
     match look::remove(github, github_id).await {
-        Ok(true) => removed(app, job, &row, leftover.map_or("removed on request", Leftover::as_str)).await,
+        Ok(true) => {
+            removed(app, job, &row, leftover.map_or("removed on request", ReclaimReason::as_str)).await
+        }
         Ok(false) if leftover.is_some() => {
             spared(app, job, &row, Some(&SeenRunner { online: true, busy: true, ..seen })).await
         }
@@ -108,12 +110,13 @@ async fn spared(app: &App, job: &Job, row: &Runner, seen: Option<&SeenRunner>) -
     if !tx.jobs().finish(job, JobState::Succeeded, None).await? {
         return Ok(Answer::Lost);
     }
-    if tx.jobs().get(job.id).await?.is_some_and(|now| now.joined > 0) {
+    if tx.jobs().get(job.id).await?.is_some_and(|now| now.waiters > 0) {
         return Ok(wanted());
     }
-    let observed = seen.and_then(|seen| Shift::observed(row.id, (row.status, row.busy), seen.observation()));
-    if let Some(shift) = observed {
-        tx.runners().change_status(&shift, Source::Job).await?;
+    let observed =
+        seen.and_then(|seen| StatusChange::observed(row.id, (row.status, row.busy), seen.observation()));
+    if let Some(change) = observed {
+        tx.runners().change_status(&change, Source::Job).await?;
     }
     tx.commit().await?;
     tracing::info!(runner = %row.id, "it is in use after all; left alone");
@@ -201,5 +204,5 @@ fn wanted() -> Answer {
 /// GitHub may not know yet what it has only just made.
 fn unsettled() -> Answer {
     let problem = Problem::new(ProblemCode::GithubUnavailable, "GitHub did not know the runner in time.");
-    Answer::Later { delay: SETTLING / 2, why: BlockedOn::Retry, count_as: Counter::Snooze, problem }
+    Answer::Later { delay: REGISTRATION_GRACE / 2, why: BlockedOn::Retry, count_as: Counter::Snooze, problem }
 }

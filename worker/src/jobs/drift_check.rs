@@ -4,7 +4,7 @@
 use chrono::TimeDelta;
 use domain::{
     ActionTaken, AuditEntry, BlockedOn, Deviation, Job, JobState, Problem, ProblemCode, Remedy, Runner,
-    RunnerStatus, SecurityEvent, SeenRunner, Severity, Shift, Source, Team,
+    RunnerStatus, SecurityEvent, SeenRunner, Severity, Source, StatusChange, Team,
 };
 use github::GitHub;
 use serde_json::{Value, json};
@@ -213,7 +213,7 @@ impl Check<'_> {
     async fn observe(&self, tx: &mut Tx, seen: &SeenRunner) -> Result<(), StoreError> {
         tx.sync_runs().found(self.runner.id).await?;
         let now = (self.runner.status, self.runner.busy);
-        if let Some(shift) = Shift::observed(self.runner.id, now, seen.observation()) {
+        if let Some(shift) = StatusChange::observed(self.runner.id, now, seen.observation()) {
             tx.runners().change_status(&shift, self.source).await?;
         }
         Ok(())

@@ -7,7 +7,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use domain::{InstallationId, Runner, RunnerStatus, SETTLING, SeenLabel, SeenRunner};
+use domain::{InstallationId, REGISTRATION_GRACE, Runner, RunnerStatus, SeenLabel, SeenRunner};
 use github::{Deletion, GitHub, GitHubError};
 
 use crate::app::App;
@@ -66,7 +66,7 @@ pub(super) async fn at(
         return Ok(Look::There(seen(found)));
     }
     let answered = Instant::now();
-    let fresh = runner.registered_at.is_none_or(|at| now - at < SETTLING);
+    let fresh = runner.registered_at.is_none_or(|at| now - at < REGISTRATION_GRACE);
     if runner.status == RunnerStatus::Pending && fresh {
         return Ok(Look::Unsettled);
     }

@@ -85,10 +85,10 @@ pub(crate) async fn run(app: &App, job: &Job) -> Answer {
         JobParams::Provision { name, work_folder } => provision::run(app, job, name, work_folder).await,
         JobParams::Register => register::run(app, job).await,
         JobParams::Deprovision(Removal::Runner | Removal::Leftover { .. }) => {
-            deprovision::runner(app, job, job.leftover()).await
+            deprovision::runner(app, job, job.reclaim_reason()).await
         }
         JobParams::DriftCheck { source } => drift_check::run(app, job, *source).await,
-        JobParams::Deprovision(Removal::Stray { call, runner_name }) => {
+        JobParams::Deprovision(Removal::Orphan { call, runner_name }) => {
             deprovision::stray(app, job, *call, runner_name).await
         }
     };

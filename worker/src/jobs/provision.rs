@@ -5,8 +5,8 @@
 
 use chrono::TimeDelta;
 use domain::{
-    AuditEntry, BlockedOn, Call, CallId, CallState, Job, JobState, NameWish, ProblemCode, Runner, RunnerName,
-    Sealed, credential_context,
+    AuditEntry, BlockedOn, Call, CallId, CallState, Job, JobState, ProblemCode, RequestedName, Runner,
+    RunnerName, Sealed, credential_context,
 };
 use github::{GitHub, GitHubError, JitConfig, JitConfigRequest, Verdict};
 use serde_json::json;
@@ -30,7 +30,7 @@ enum Tried {
 }
 
 /// Gets the config for the job's runner row.
-pub(super) async fn run(app: &App, job: &Job, wish: &NameWish, work_folder: &str) -> Run {
+pub(super) async fn run(app: &App, job: &Job, wish: &RequestedName, work_folder: &str) -> Run {
     let Some(github) = app.fleet.get(&job.installation) else { return Ok(no_credential(job)) };
     if let Some(refused) = access_ended(app, job).await? {
         return Ok(refused);
@@ -39,7 +39,7 @@ pub(super) async fn run(app: &App, job: &Job, wish: &NameWish, work_folder: &str
         return Ok(Answer::failed(ProblemCode::InternalError, "The job has no runner."));
     };
     suspect_unanswered(app, &mut calls).await?;
-    if let NameWish::Exact(name) = wish
+    if let RequestedName::Exact(name) = wish
         && let Some(answer) = clear_name(app, github, job, (name, &calls)).await?
     {
         return Ok(answer);

@@ -1,7 +1,7 @@
 //! The body of a provision request, and its reading.
 
 use domain::{
-    FieldError, MAX_LABELS, NameWish, Problem, ProvisionRequest, RunnerVersion, TeamId, is_name_prefix,
+    FieldError, MAX_LABELS, Problem, ProvisionRequest, RequestedName, RunnerVersion, TeamId, is_name_prefix,
     normalize_label,
 };
 use serde::{Deserialize, Serialize};
@@ -108,13 +108,13 @@ impl ProvisionBody {
         }
     }
 
-    fn name(&self) -> Result<NameWish, FieldError> {
+    fn name(&self) -> Result<RequestedName, FieldError> {
         match (&self.runner_name, &self.runner_name_prefix) {
             (Some(name), None) => name
                 .parse()
-                .map(NameWish::Exact)
+                .map(RequestedName::Exact)
                 .map_err(|error: domain::BadRunnerName| FieldError::new("/runner_name", error.to_string())),
-            (None, Some(prefix)) if is_name_prefix(prefix) => Ok(NameWish::Prefix(prefix.clone())),
+            (None, Some(prefix)) if is_name_prefix(prefix) => Ok(RequestedName::Prefix(prefix.clone())),
             (None, Some(_)) => Err(FieldError::new(
                 "/runner_name_prefix",
                 "1 to 51 characters of A-Z a-z 0-9 . _ - beginning with a letter or digit",

@@ -6,7 +6,7 @@ use axum::{
     extract::State,
     http::{HeaderMap, StatusCode, header},
 };
-use domain::{Content, Delivery, FieldError, InstallationId, Origin, Problem, ProblemCode, Whose};
+use domain::{Content, Delivery, FieldError, InstallationId, Origin, Problem, ProblemCode, WebhookSource};
 use serde::Serialize;
 use store::{InboxState, NewDelivery};
 use utoipa::ToSchema;
@@ -118,7 +118,7 @@ async fn store_unread(app: &App, given: &Headers, signed_for: &[InstallationId])
         id: given.delivery,
         event: &given.event,
         action: None,
-        whose: &Whose::default(),
+        whose: &WebhookSource::default(),
         signed_for,
         notice: None,
         state: InboxState::Ignored,
@@ -134,9 +134,9 @@ async fn store(
     (delivery, signed_for): (&Delivery, &[InstallationId]),
 ) -> ApiResult<Received> {
     let (notice, state, note) = match &delivery.content {
-        Content::Notice(notice) => (Some(notice), InboxState::Pending, None),
-        Content::Unneeded => (None, InboxState::Ignored, Some("not needed")),
-        Content::Odd(why) => {
+        Content::Event(notice) => (Some(notice), InboxState::Pending, None),
+        Content::Ignored => (None, InboxState::Ignored, Some("not needed")),
+        Content::Malformed(why) => {
             tracing::warn!(event = given.event, why, "a webhook is not as GitHub documents it");
             (None, InboxState::Failed, Some(why.as_str()))
         }
@@ -145,7 +145,7 @@ async fn store(
         id: given.delivery,
         event: &given.event,
         action: delivery.action.as_deref(),
-        whose: &delivery.whose,
+        whose: &delivery.source,
         signed_for,
         notice,
         state,

@@ -20,7 +20,7 @@ pub struct WorkflowMark {
 
 /// Why an event changes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stale {
+pub enum EventIgnored {
     /// Something newer is known of the runner.
     Older,
     /// The runner's config has not been issued, or it is gone.
@@ -29,14 +29,14 @@ pub enum Stale {
 
 /// What a job does that it should not.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Offence {
+pub enum PolicyViolation {
     /// It asks for labels the runner was never given: somebody has changed them.
     Labels(Vec<String>),
     /// Its repository or workflow is not on the team's list.
     Unexpected,
 }
 
-impl Offence {
+impl PolicyViolation {
     /// The security event it is.
     pub const fn event_type(&self) -> &'static str {
         match self {
@@ -61,7 +61,7 @@ pub struct Decision {
     /// it is changed, and a pass should come soon.
     pub awaited: bool,
     /// What is wrong with the job; told once for each job.
-    pub offences: Vec<Offence>,
+    pub violations: Vec<PolicyViolation>,
 }
 
 impl WorkflowMark {
@@ -80,23 +80,23 @@ impl WorkflowJob {
     /// event came.
     ///
     /// # Errors
-    /// [`Stale`]: nothing is to be changed.
+    /// [`EventIgnored`]: nothing is to be changed.
     pub fn decide(
         &self,
         (runner, team): (&Runner, &Team),
         seen: Option<&WorkflowMark>,
         received: DateTime<Utc>,
-    ) -> Result<Decision, Stale> {
+    ) -> Result<Decision, EventIgnored> {
         use RunnerStatus::{Active, Deleted, Offline, Pending, Requested};
         let status = match runner.status {
-            Requested | Deleted => return Err(Stale::NotThere),
+            Requested | Deleted => return Err(EventIgnored::NotThere),
             Offline if self.completed => Offline,
             // It runs or ran a job, so it must be or have been online.
             Pending | Active | Offline => Active,
         };
         let mark = WorkflowMark { job: self.id, completed: self.completed, at: self.at.unwrap_or(received) };
         if seen.is_some_and(|seen| !seen.precedes(&mark)) {
-            return Err(Stale::Older);
+            return Err(EventIgnored::Older);
         }
         let known = seen.is_some_and(|seen| seen.job == self.id);
         let awaited = runner.github_runner_id.is_none();
@@ -106,12 +106,12 @@ impl WorkflowJob {
             mark,
             finished: !awaited && self.completed && runner.ephemeral,
             awaited,
-            offences: if known { Vec::new() } else { self.offences(runner, team) },
+            violations: if known { Vec::new() } else { self.violations(runner, team) },
         })
     }
 
     /// What is wrong with the job, whatever is known of its runner by now.
-    pub fn offences(&self, runner: &Runner, team: &Team) -> Vec<Offence> {
+    pub fn violations(&self, runner: &Runner, team: &Team) -> Vec<PolicyViolation> {
         // One that registered itself may have given itself other labels than it was asked for with, if its team allows them.
         let itself = runner.github_runner_id.is_none();
         let policy = itself.then(|| team.label_policy());
@@ -122,8 +122,8 @@ impl WorkflowJob {
                 || policy.as_ref().is_some_and(|policy| policy.allows(label))
         };
         let foreign: Vec<String> = self.labels.iter().filter(|label| !given(label)).cloned().collect();
-        let labels = (!foreign.is_empty()).then_some(Offence::Labels(foreign));
-        labels.into_iter().chain((!self.expected(team)).then_some(Offence::Unexpected)).collect()
+        let labels = (!foreign.is_empty()).then_some(PolicyViolation::Labels(foreign));
+        labels.into_iter().chain((!self.expected(team)).then_some(PolicyViolation::Unexpected)).collect()
     }
 
     /// Whether the team's lists name the job's repository and workflow. An unknown workflow is on no list.
@@ -215,7 +215,7 @@ mod tests {
         job: &WorkflowJob,
         status: RunnerStatus,
         seen: Option<&WorkflowMark>,
-    ) -> Result<Decision, Stale> {
+    ) -> Result<Decision, EventIgnored> {
         job.decide((&runner(status), &team(&[], &[])), seen, DateTime::UNIX_EPOCH)
     }
 
@@ -238,10 +238,10 @@ mod tests {
                 (RunnerStatus::Pending, false, false)
             );
             assert!(decision.awaited);
-            assert_eq!(decision.offences.len(), 1);
+            assert_eq!(decision.violations.len(), 1);
             let free = Team { optional_label_patterns: vec!["prod".into()], ..team(&[], &[]) };
             let allowed = wrong.decide((&awaited, &free), None, DateTime::UNIX_EPOCH).unwrap();
-            assert!(allowed.offences.is_empty(), "it may have given itself what its team allows");
+            assert!(allowed.violations.is_empty(), "it may have given itself what its team allows");
         }
         assert!(!decide(&job(1, false, 10), RunnerStatus::Pending, None).unwrap().awaited);
     }
@@ -249,39 +249,48 @@ mod tests {
     #[test]
     fn a_late_start_does_not_undo_an_end() {
         let ended = decide(&job(1, true, 20), RunnerStatus::Pending, None).unwrap();
-        assert_eq!(decide(&job(1, false, 10), RunnerStatus::Active, Some(&ended.mark)), Err(Stale::Older));
-        assert_eq!(decide(&job(1, false, 20), RunnerStatus::Active, Some(&ended.mark)), Err(Stale::Older));
+        assert_eq!(
+            decide(&job(1, false, 10), RunnerStatus::Active, Some(&ended.mark)),
+            Err(EventIgnored::Older)
+        );
+        assert_eq!(
+            decide(&job(1, false, 20), RunnerStatus::Active, Some(&ended.mark)),
+            Err(EventIgnored::Older)
+        );
     }
 
     #[test]
     fn a_late_end_does_not_free_a_runner_that_runs_the_next_job() {
         let next = decide(&job(2, false, 20), RunnerStatus::Active, None).unwrap();
-        assert_eq!(decide(&job(1, true, 20), RunnerStatus::Active, Some(&next.mark)), Err(Stale::Older));
+        assert_eq!(
+            decide(&job(1, true, 20), RunnerStatus::Active, Some(&next.mark)),
+            Err(EventIgnored::Older)
+        );
         let first = decide(&job(1, true, 20), RunnerStatus::Active, None).unwrap();
         assert!(decide(&job(2, false, 20), RunnerStatus::Active, Some(&first.mark)).unwrap().busy);
     }
 
     #[test]
     fn a_runner_without_a_config_runs_nothing() {
-        assert_eq!(decide(&job(1, false, 1), RunnerStatus::Requested, None), Err(Stale::NotThere));
-        assert_eq!(decide(&job(1, false, 1), RunnerStatus::Deleted, None), Err(Stale::NotThere));
+        assert_eq!(decide(&job(1, false, 1), RunnerStatus::Requested, None), Err(EventIgnored::NotThere));
+        assert_eq!(decide(&job(1, false, 1), RunnerStatus::Deleted, None), Err(EventIgnored::NotThere));
     }
 
     #[test]
     fn labels_beyond_the_runners_own_are_an_offence_told_once() {
         let wrong = WorkflowJob { labels: vec!["gpu".into(), "prod".into()], ..job(1, false, 1) };
         let began = decide(&wrong, RunnerStatus::Pending, None).unwrap();
-        assert_eq!(began.offences, [Offence::Labels(vec!["prod".into()])]);
+        assert_eq!(began.violations, [PolicyViolation::Labels(vec!["prod".into()])]);
         let ended = WorkflowJob { completed: true, ..wrong };
-        assert!(decide(&ended, RunnerStatus::Active, Some(&began.mark)).unwrap().offences.is_empty());
-        assert_eq!(decide(&ended, RunnerStatus::Active, None).unwrap().offences.len(), 1);
+        assert!(decide(&ended, RunnerStatus::Active, Some(&began.mark)).unwrap().violations.is_empty());
+        assert_eq!(decide(&ended, RunnerStatus::Active, None).unwrap().violations.len(), 1);
     }
 
     #[test]
     fn a_team_may_say_whose_jobs_it_expects() {
         let offences = |job: &WorkflowJob, team: &Team| {
             let runner = runner(RunnerStatus::Pending);
-            job.decide((&runner, team), None, DateTime::UNIX_EPOCH).unwrap().offences
+            job.decide((&runner, team), None, DateTime::UNIX_EPOCH).unwrap().violations
         };
         let job = job(1, false, 1);
         for (repositories, workflows) in
@@ -290,9 +299,9 @@ mod tests {
             assert!(offences(&job, &team(&repositories, &workflows)).is_empty());
         }
         for (repositories, workflows) in [(vec!["octo/api"], vec![]), (vec![], vec!["release"])] {
-            assert_eq!(offences(&job, &team(&repositories, &workflows)), [Offence::Unexpected]);
+            assert_eq!(offences(&job, &team(&repositories, &workflows)), [PolicyViolation::Unexpected]);
         }
         let nameless = WorkflowJob { workflow: None, ..job };
-        assert_eq!(offences(&nameless, &team(&[], &["*"])), [Offence::Unexpected]);
+        assert_eq!(offences(&nameless, &team(&[], &["*"])), [PolicyViolation::Unexpected]);
     }
 }

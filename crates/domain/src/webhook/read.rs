@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{InstallationChange, InstallationNews, Notice, WorkflowJob};
+use super::{InstallationChange, InstallationEvent, WebhookEvent, WorkflowJob};
 use crate::{MAX_LABEL, MAX_LABELS, clean_json};
 
 /// Longest name kept, in characters.
@@ -17,11 +17,11 @@ const MAX_LABEL_BYTES: usize = 32 * 1024;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
     /// Something we act upon.
-    Notice(Notice),
+    Event(WebhookEvent),
     /// An event or action that does not matter to us.
-    Unneeded,
+    Ignored,
     /// It should matter, but it is not as GitHub documents it; says where.
-    Odd(String),
+    Malformed(String),
 }
 
 /// One delivery, read.
@@ -30,14 +30,14 @@ pub struct Delivery {
     /// The event's action, at most 100 characters.
     pub action: Option<String>,
     /// Where it comes from.
-    pub whose: Whose,
+    pub source: WebhookSource,
     /// What it says.
     pub content: Content,
 }
 
 /// What a delivery says of where it comes from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Whose {
+pub struct WebhookSource {
     /// GitHub's id of the App's installation. Hooks that belong to no App tell none.
     pub installation: Option<i64>,
     /// The login of the organisation.
@@ -49,7 +49,7 @@ pub struct Whose {
 /// The body is no JSON.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("the body is no JSON")]
-pub struct NoJson;
+pub struct InvalidJson;
 
 #[derive(Deserialize)]
 struct Body {
@@ -73,15 +73,15 @@ impl Delivery {
     /// Reads the body of an event (`X-GitHub-Event`).
     ///
     /// # Errors
-    /// [`NoJson`]; whatever JSON it is, it can be read.
-    pub fn read(event: &str, body: &[u8]) -> Result<Self, NoJson> {
+    /// [`InvalidJson`]; whatever JSON it is, it can be read.
+    pub fn read(event: &str, body: &[u8]) -> Result<Self, InvalidJson> {
         let body: Body = match serde_json::from_str(&clean_json(body)) {
             Ok(body) => body,
             Err(error) if error.is_data() => {
-                let content = Content::Odd("the body is no object".to_owned());
-                return Ok(Self { action: None, whose: Whose::default(), content });
+                let content = Content::Malformed("the body is no object".to_owned());
+                return Ok(Self { action: None, source: WebhookSource::default(), content });
             }
-            Err(_) => return Err(NoJson),
+            Err(_) => return Err(InvalidJson),
         };
         let action = body.action.as_str().map(|text| text.chars().take(100).collect::<String>());
         let content = match (event, action.as_deref()) {
@@ -93,24 +93,24 @@ impl Delivery {
             ("installation", Some("new_permissions_accepted")) => {
                 installation(&body, InstallationChange::NewPermissionsAccepted)
             }
-            _ => Ok(Content::Unneeded),
+            _ => Ok(Content::Ignored),
         };
         Ok(Self {
             action,
-            whose: whose(&body),
-            content: content.unwrap_or_else(|place| Content::Odd(format!("{place} is missing"))),
+            source: source(&body),
+            content: content.unwrap_or_else(|place| Content::Malformed(format!("{place} is missing"))),
         })
     }
 }
 
 /// An event of a repository that belongs to no organisation names its owner all the same.
-fn whose(body: &Body) -> Whose {
+fn source(body: &Body) -> WebhookSource {
     let logins = [
         &body.organization["login"],
         &body.installation["account"]["login"],
         &body.repository["owner"]["login"],
     ];
-    Whose {
+    WebhookSource {
         installation: number(&body.installation["id"]),
         organization: logins.into_iter().find_map(text),
         enterprise: text(&body.enterprise["slug"]),
@@ -123,7 +123,7 @@ fn job(body: &Body, completed: bool) -> Result<Content, &'static str> {
         if completed { &["completed_at", "started_at", "created_at"] } else { &["started_at", "created_at"] };
     let runner_name = text(&job["runner_name"]);
     let in_group = |name: &str| job["runner_group_name"].as_str() == Some(name);
-    Ok(Content::Notice(Notice::WorkflowJob(WorkflowJob {
+    Ok(Content::Event(WebhookEvent::WorkflowJob(WorkflowJob {
         id: number(&job["id"]).ok_or("workflow_job.id")?,
         run_id: number(&job["run_id"]).ok_or("workflow_job.run_id")?,
         completed,
@@ -148,7 +148,7 @@ fn installation(body: &Body, change: InstallationChange) -> Result<Content, &'st
     number(&body.installation["id"]).ok_or("installation.id")?;
     let suspended = time(&body.installation["suspended_at"]);
     let updated = time(&body.installation["updated_at"]);
-    Ok(Content::Notice(Notice::Installation(InstallationNews {
+    Ok(Content::Event(WebhookEvent::Installation(InstallationEvent {
         change,
         at: if change == InstallationChange::Suspend { suspended.max(updated) } else { updated },
         by: text(&body.sender["login"]),
@@ -218,7 +218,7 @@ mod tests {
 
     fn job_in(body: &Value) -> WorkflowJob {
         match read("workflow_job", body).content {
-            Content::Notice(Notice::WorkflowJob(job)) => job,
+            Content::Event(WebhookEvent::WorkflowJob(job)) => job,
             other => panic!("{other:?}"),
         }
     }
@@ -226,7 +226,10 @@ mod tests {
     #[test]
     fn a_running_job_is_read() {
         let delivery = read("workflow_job", &running());
-        assert_eq!((delivery.action.as_deref(), delivery.whose.installation), (Some("in_progress"), Some(7)));
+        assert_eq!(
+            (delivery.action.as_deref(), delivery.source.installation),
+            (Some("in_progress"), Some(7))
+        );
         let job = job_in(&running());
         assert_eq!((job.id, job.run_id, job.completed, job.hosted), (1, 2, false, false));
         assert_eq!((job.repository.as_str(), job.workflow.as_deref()), ("octo/web", Some("CI")));
@@ -238,8 +241,8 @@ mod tests {
     fn where_it_comes_from_is_read() {
         let mut body = json!({ "organization": { "login": "acme" }, "enterprise": { "slug": "initech" },
             "repository": { "owner": { "login": "else" } } });
-        let from = |body: &Value| read("ping", body).whose;
-        let whose = |organization: &str| Whose {
+        let from = |body: &Value| read("ping", body).source;
+        let whose = |organization: &str| WebhookSource {
             installation: None,
             organization: Some(organization.to_owned()),
             enterprise: Some("initech".to_owned()),
@@ -275,21 +278,24 @@ mod tests {
     fn what_does_not_matter_and_what_is_odd_are_two_things() {
         let mut queued = running();
         queued["action"] = json!("queued");
-        assert_eq!(read("workflow_job", &queued).content, Content::Unneeded);
-        assert_eq!(read("ping", &json!({ "zen": "x" })).content, Content::Unneeded);
+        assert_eq!(read("workflow_job", &queued).content, Content::Ignored);
+        assert_eq!(read("ping", &json!({ "zen": "x" })).content, Content::Ignored);
         let mut odd = running();
         odd["workflow_job"] = json!([]);
-        assert!(matches!(read("workflow_job", &odd).content, Content::Odd(_)));
-        assert!(matches!(read("installation", &json!({ "action": "suspend" })).content, Content::Odd(_)));
-        assert!(matches!(read("workflow_job", &json!("x")).content, Content::Odd(_)));
-        assert_eq!(Delivery::read("workflow_job", b"payload=%7B%7D"), Err(NoJson));
+        assert!(matches!(read("workflow_job", &odd).content, Content::Malformed(_)));
+        assert!(matches!(
+            read("installation", &json!({ "action": "suspend" })).content,
+            Content::Malformed(_)
+        ));
+        assert!(matches!(read("workflow_job", &json!("x")).content, Content::Malformed(_)));
+        assert_eq!(Delivery::read("workflow_job", b"payload=%7B%7D"), Err(InvalidJson));
     }
 
     #[test]
     fn an_installation_tells_when() {
         let body = json!({ "action": "suspend", "sender": { "login": "octocat" },
             "installation": { "id": 7, "updated_at": 1_557_933_591, "suspended_at": "2021-04-28T22:32:50.000-04:00" } });
-        let Content::Notice(Notice::Installation(news)) = read("installation", &body).content else {
+        let Content::Event(WebhookEvent::Installation(news)) = read("installation", &body).content else {
             panic!()
         };
         assert_eq!(news.change, InstallationChange::Suspend);
@@ -302,7 +308,7 @@ mod tests {
         let mut body = running();
         body["workflow_job"]["labels"] = json!(["a\0b"]);
         let text = body.to_string().replacen("\"box\"", "\"b\\u0000\\ud800x\"", 1);
-        let Content::Notice(Notice::WorkflowJob(job)) =
+        let Content::Event(WebhookEvent::WorkflowJob(job)) =
             Delivery::read("workflow_job", text.as_bytes()).unwrap().content
         else {
             panic!()

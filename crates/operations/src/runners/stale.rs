@@ -1,7 +1,7 @@
 //! Removal of runners that have been offline for long, ordered by an operator.
 
 use chrono::TimeDelta;
-use domain::{Leftover, Runner};
+use domain::{ReclaimReason, Runner};
 use queue::{QueueError, Ticket};
 use serde_json::json;
 use store::NewJob;
@@ -41,11 +41,11 @@ impl Operations<'_> {
     ) -> Result<OrderedRemovals> {
         let stale = self.list_stale_runners(age).await?;
         let wanted: Vec<NewJob> =
-            stale.iter().map(|runner| leftover_removal(runner, Leftover::Stale)).collect();
+            stale.iter().map(|runner| leftover_removal(runner, ReclaimReason::Stale)).collect();
         let mut tx = self.store.begin().await?;
         let made = tx.jobs().insert_new(&wanted).await?;
         for job in &made {
-            let details = json!({ "why": Leftover::Stale });
+            let details = json!({ "why": ReclaimReason::Stale });
             let entry = admin.record("runner.deprovision", job.team, details).about_job(job);
             tx.audit().write(&entry).await?;
         }

@@ -4,18 +4,18 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 
-use super::{Deviation, DriftRules, Remedy, SETTLING, SeenRunner, Shift};
+use super::{Deviation, DriftRules, REGISTRATION_GRACE, Remedy, SeenRunner, StatusChange};
 use crate::{DriftResponse, RunnerId, RunnerStatus, TeamId};
 
 /// Complete runs in a row that must have missed a runner before it is checked.
-pub const MISSES: i16 = 2;
+pub const MISSES_BEFORE_CHECK: i16 = 2;
 /// Runs of any kind in a row that must have missed a runner before it is checked. The list of a busy fleet changes while
 /// it is read, so that complete runs are rare there.
 pub const MISSES_OF_ANY_KIND: i16 = 3;
 /// A run that may remove no more runners than this is never held.
-pub const FEW: usize = 5;
+pub const BLAST_RADIUS_MIN: usize = 5;
 /// Of one hundred live runners, most that one run may remove without an admin.
-pub const SHARE: usize = 20;
+pub const BLAST_RADIUS_PERCENT: usize = 20;
 
 /// One live runner of ours, as far as a pass compares it.
 #[derive(Clone, Debug, PartialEq)]
@@ -86,22 +86,22 @@ pub struct Absence {
 impl Absence {
     /// Whether enough runs have missed it for a check.
     pub const fn is_due(&self) -> bool {
-        self.missed >= MISSES || self.unlisted >= MISSES_OF_ANY_KIND
+        self.missed >= MISSES_BEFORE_CHECK || self.unlisted >= MISSES_OF_ANY_KIND
     }
 
     /// Lowers the counters to one below the limits once a check is ordered. The next run orders another if the runner is
     /// still not listed, but those that no run had room for come first.
-    pub fn note_check(&mut self) {
-        self.missed = self.missed.min(MISSES - 1);
+    pub fn record_check(&mut self) {
+        self.missed = self.missed.min(MISSES_BEFORE_CHECK - 1);
         self.unlisted = self.unlisted.min(MISSES_OF_ANY_KIND - 1);
     }
 }
 
 /// What one run found.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Findings {
+pub struct SyncFindings {
     /// Changes of rows.
-    pub shifts: Vec<Shift>,
+    pub changes: Vec<StatusChange>,
     /// Listed again after earlier runs missed them.
     pub back: Vec<RunnerId>,
     /// Not listed.
@@ -116,7 +116,7 @@ pub struct Findings {
     repeated: Vec<Suspect>,
 }
 
-impl Findings {
+impl SyncFindings {
     /// Orders what was found by urgency: the runners that most runs have missed and the new deviations first.
     #[must_use]
     pub fn by_urgency(mut self) -> Self {
@@ -140,14 +140,14 @@ impl Findings {
     /// may have been found since.
     pub fn is_too_much(&self, allowed: Option<usize>) -> bool {
         let removals = self.removals();
-        let much = removals > FEW && removals * 100 > self.live * SHARE;
-        much && allowed.is_none_or(|allowed| removals > allowed + FEW.max(allowed / 10))
+        let much = removals > BLAST_RADIUS_MIN && removals * 100 > self.live * BLAST_RADIUS_PERCENT;
+        much && allowed.is_none_or(|allowed| removals > allowed + BLAST_RADIUS_MIN.max(allowed / 10))
     }
 }
 
 /// One run: what it has listed, and whether that is the whole fleet.
 #[derive(Clone, Debug)]
-pub struct Pass<'p> {
+pub struct SyncPass<'p> {
     /// The runners listed, by GitHub's id.
     pub seen: &'p HashMap<i64, &'p SeenRunner>,
     /// Every page arrived and the counts agree: an absence is more likely the end of a runner than a slip between pages.
@@ -158,9 +158,9 @@ pub struct Pass<'p> {
     pub rules: DriftRules,
 }
 
-impl Pass<'_> {
+impl SyncPass<'_> {
     /// Compares live rows with what was listed and adds what is found to `findings`.
-    pub fn compare(&self, rows: &[LiveRunner], findings: &mut Findings) {
+    pub fn compare(&self, rows: &[LiveRunner], findings: &mut SyncFindings) {
         findings.live += rows.len();
         for row in rows {
             match self.seen.get(&row.github_id) {
@@ -170,13 +170,17 @@ impl Pass<'_> {
         }
     }
 
-    fn found(&self, row: &LiveRunner, seen: &SeenRunner, findings: &mut Findings) {
+    fn found(&self, row: &LiveRunner, seen: &SeenRunner, findings: &mut SyncFindings) {
         if row.missed > 0 || row.unlisted > 0 {
             findings.back.push(row.id);
         }
         let deviation = Deviation::of(&row.name, &row.labels, seen);
         if !matches!(deviation, Some(Deviation::Name { .. })) && row.updated_at <= self.began {
-            findings.shifts.extend(Shift::observed(row.id, (row.status, row.busy), seen.observation()));
+            findings.changes.extend(StatusChange::observed(
+                row.id,
+                (row.status, row.busy),
+                seen.observation(),
+            ));
         }
         // By every run until it is gone: an order may have met another job, or been held back.
         if row.refused && !row.leaving && !matches!(deviation, Some(Deviation::Name { .. })) {
@@ -207,9 +211,9 @@ impl Pass<'_> {
         }
     }
 
-    fn not_found(&self, row: &LiveRunner, findings: &mut Findings) {
+    fn not_found(&self, row: &LiveRunner, findings: &mut SyncFindings) {
         // A runner registered meanwhile cannot be on pages that were read before.
-        if row.registered_at > self.began - SETTLING {
+        if row.registered_at > self.began - REGISTRATION_GRACE {
             return;
         }
         findings.absences.push(Absence {
@@ -229,7 +233,7 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
-    use crate::fleet::tests::{labels, seen};
+    use crate::sync::tests::{labels, seen};
     use RunnerStatus::{Active, Pending};
 
     fn row(status: RunnerStatus) -> LiveRunner {
@@ -254,11 +258,11 @@ mod tests {
         }
     }
 
-    fn compare(rows: &[LiveRunner], found: &[SeenRunner], complete: bool) -> Findings {
+    fn compare(rows: &[LiveRunner], found: &[SeenRunner], complete: bool) -> SyncFindings {
         let seen = found.iter().map(|seen| (seen.github_id, seen)).collect();
         let began = DateTime::UNIX_EPOCH + TimeDelta::days(1);
-        let mut findings = Findings::default();
-        Pass { seen: &seen, complete, began, rules: DriftRules::default() }.compare(rows, &mut findings);
+        let mut findings = SyncFindings::default();
+        SyncPass { seen: &seen, complete, began, rules: DriftRules::default() }.compare(rows, &mut findings);
         findings.by_urgency()
     }
 
@@ -275,7 +279,7 @@ mod tests {
             let absent = LiveRunner { missed, unlisted, ..row(Active) };
             let findings = compare(std::slice::from_ref(&absent), &[], complete);
             assert_eq!(findings.absences[0].is_due(), due, "{missed} {unlisted} {complete}");
-            assert!(findings.shifts.is_empty(), "only a look at the runner itself proves that it is gone");
+            assert!(findings.changes.is_empty(), "only a look at the runner itself proves that it is gone");
         }
         let fresh = LiveRunner { registered_at: DateTime::UNIX_EPOCH + TimeDelta::days(1), ..row(Pending) };
         assert!(compare(&[fresh], &[], true).absences.is_empty());
@@ -298,7 +302,7 @@ mod tests {
         let waits = LiveRunner { unlisted: 3, ..row(Active) };
         let mut had = compare(&[row(Active)], &[], false).absences.remove(0);
         (had.missed, had.unlisted) = (9, 9);
-        had.note_check();
+        had.record_check();
         let had = LiveRunner { missed: had.missed, unlisted: had.unlisted, ..row(Active) };
         let findings = compare(&[had, waits.clone()], &[], true);
         assert!(findings.absences.iter().all(Absence::is_due), "a check may have failed");
@@ -309,9 +313,9 @@ mod tests {
     fn a_row_that_moved_during_the_pass_is_left_to_the_next() {
         let moved = LiveRunner { updated_at: DateTime::UNIX_EPOCH + TimeDelta::days(2), ..row(Pending) };
         let findings = compare(&[moved], &[seen(&[("a", false)])], true);
-        assert!(findings.shifts.is_empty());
+        assert!(findings.changes.is_empty());
         let findings = compare(&[row(Pending)], &[seen(&[("a", false)])], true);
-        assert_eq!((findings.shifts[0].from, findings.shifts[0].to), (Some(Pending), Active));
+        assert_eq!((findings.changes[0].from, findings.changes[0].to), (Some(Pending), Active));
     }
 
     #[test]
@@ -356,7 +360,7 @@ mod tests {
         let suspects = |n| {
             (0..n).map(|_| Suspect { may_remove: true, ..suspect(&row(Active), true) }).collect::<Vec<_>>()
         };
-        let found = |n, live| Findings { suspects: suspects(n), live, ..Findings::default() };
+        let found = |n, live| SyncFindings { suspects: suspects(n), live, ..SyncFindings::default() };
         let of = |n, live| found(n, live).is_too_much(None);
         assert!(!of(5, 5));
         assert!(of(6, 6));

@@ -7,13 +7,16 @@ use aws_lc_rs::digest;
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
-use crate::{DriftResponse, RunnerId, RunnerStatus, fold_label, is_system_label, lane::words};
+use crate::{DriftResponse, RunnerId, RunnerStatus, fold_label, is_system_label, lane::string_enum};
 
-mod compare;
+mod comparison;
 
-pub use compare::{Absence, FEW, Findings, LiveRunner, MISSES, MISSES_OF_ANY_KIND, Pass, SHARE, Suspect};
+pub use comparison::{
+    Absence, BLAST_RADIUS_MIN, BLAST_RADIUS_PERCENT, LiveRunner, MISSES_BEFORE_CHECK, MISSES_OF_ANY_KIND,
+    Suspect, SyncFindings, SyncPass,
+};
 
-words! {
+string_enum! {
     /// By whom a change of a runner's status was noticed or made.
     Source {
         /// A pass over the whole fleet, or what it sent.
@@ -30,9 +33,9 @@ words! {
 }
 
 /// How long after its registration GitHub may still not know a runner that never came online.
-pub const SETTLING: TimeDelta = TimeDelta::seconds(60);
+pub const REGISTRATION_GRACE: TimeDelta = TimeDelta::seconds(60);
 /// How long an admin's word lets a pass send after more.
-pub const WORD: TimeDelta = TimeDelta::minutes(15);
+pub const REMOVAL_APPROVAL_TTL: TimeDelta = TimeDelta::minutes(15);
 
 /// What somebody saw of one runner on GitHub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -204,7 +207,7 @@ impl DriftRules {
 
 /// A change of one row, made only if the row still stands where it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shift {
+pub struct StatusChange {
     /// Which.
     pub runner: RunnerId,
     /// From where; none: from anywhere but `deleted`.
@@ -217,7 +220,7 @@ pub struct Shift {
     pub detail: Option<String>,
 }
 
-impl Shift {
+impl StatusChange {
     /// To `deleted` from wherever it is.
     pub fn deleted(runner: RunnerId, detail: impl Into<String>) -> Self {
         Self { runner, from: None, to: RunnerStatus::Deleted, busy: false, detail: Some(detail.into()) }
