@@ -5,8 +5,8 @@ use std::time::Duration;
 use anyhow::Context;
 use chrono::TimeDelta;
 use domain::{DriftRules, KeyRing, Secret};
-use fleet::{Fleet, Installation};
 use github::{Credential, GitHubSettings, KeySource, Outgoing, Proxy, Scope, TokenSource};
+use installations::{Installation, Installations};
 use oidc::{HttpSettings, TrustedIssuer, Verifier};
 use queue::{Announcements, BudgetSettings, Queue, QueueConfig};
 use runtime::{
@@ -145,7 +145,7 @@ pub(crate) fn worker(
     let (queue, keys, token_keys) = (queue(sources)?, keys(sources)?, token_keys(sources)?);
     Ok(worker::Parts {
         store: store(sources)?,
-        fleet: Fleet::new(&queue, token_keys.as_ref(), installations)?,
+        fleet: Installations::new(&queue, token_keys.as_ref(), installations)?,
         queue,
         keys,
         config_life: config_life(&jobs),
@@ -160,13 +160,13 @@ pub(crate) fn worker(
 
 /// Asks GitHub what is left of its windows before the first job, and again whenever the queue has forgotten. A start does
 /// not wait long for it.
-pub(crate) async fn prime(fleet: &Fleet, queue: &Queue) {
+pub(crate) async fn prime(fleet: &Installations, queue: &Queue) {
     let (asking, told) = (fleet.clone(), queue.clone());
-    let first = tokio::spawn(async move { asking.prime(&told).await });
+    let first = tokio::spawn(async move { asking.fetch_rate_limits(&told).await });
     if timeout(PRIMING, first).await.is_err() {
         tracing::warn!("GitHub's windows are not known yet; its answers will tell");
     }
-    tokio::spawn(fleet.clone().keep_primed(queue.clone()));
+    tokio::spawn(fleet.clone().refresh_rate_limits(queue.clone()));
 }
 
 /// What the scheduler is made of. Must be called within a tokio runtime.
@@ -175,7 +175,7 @@ pub(crate) fn scheduler(sources: &Sources, installations: Installations) -> anyh
     let queue = queue(sources)?;
     Ok(scheduler::Parts {
         store: store(sources)?,
-        fleet: Fleet::new(&queue, token_keys(sources)?.as_ref(), installations)?,
+        fleet: Installations::new(&queue, token_keys(sources)?.as_ref(), installations)?,
         queue,
         enforcement: jobs.label_enforcement,
         watch: watch(&jobs),

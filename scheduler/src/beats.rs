@@ -172,7 +172,7 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
     use domain::{KeyRing, Secret};
-    use fleet::Fleet;
+    use installations::Installations;
     use queue::{Queue, QueueConfig};
     use runtime::{config::LabelEnforcement, health::Progress, telemetry::Metrics};
     use store::Store;
@@ -186,7 +186,7 @@ mod tests {
         let keys = KeyRing::new(&[("test".to_owned(), Zeroizing::new((0..32).collect()))]).unwrap();
         Parts {
             store: Store::new(&Secret::new("postgres://nobody@127.0.0.1:1/none"), 1).unwrap(),
-            fleet: Fleet::new(&queue, &keys, Vec::new()).unwrap(),
+            fleet: Installations::new(&queue, &keys, Vec::new()).unwrap(),
             queue,
             enforcement: LabelEnforcement::Audit,
             watch: crate::Watch::default(),

@@ -7,7 +7,7 @@ use github::{Cancellation as Answer, GitHubError};
 use serde_json::json;
 use store::{Cancellation, StoreError};
 
-use fleet::{all_resting, resting};
+use installations::{is_paused, paused_installations};
 
 use crate::{Parts, StepError, suspension};
 
@@ -30,7 +30,7 @@ enum Verdict {
 pub async fn run(parts: Parts) -> Result<u64, StepError> {
     // Those of an installation that must wait would only stand in the way of the others. With the queue away each waits
     // by itself.
-    let resting = all_resting(&parts.queue).await.unwrap_or_default();
+    let resting = paused_installations(&parts.queue).await.unwrap_or_default();
     let due = parts.store.conn().await?.cancellations().take(MOST, LEASE, &resting).await?;
     let settled = join_all(due.iter().map(|one| async {
         let verdict = ask(&parts, one).await;
@@ -49,7 +49,7 @@ async fn ask(parts: &Parts, one: &Cancellation) -> Verdict {
     }
     let rest = |note: &str| Verdict::Later { delay: REST, note: note.to_owned(), counts: false };
     let Some(github) = parts.fleet.get(&one.installation) else { return rest("no credential here") };
-    match resting(&parts.queue, &one.installation).await {
+    match is_paused(&parts.queue, &one.installation).await {
         Ok(false) => {}
         Ok(true) => return rest("GitHub told us to wait"),
         Err(_) => return rest("the queue is away"),

@@ -115,7 +115,7 @@ async fn settle(parts: &Parts, mut tx: Tx, next: Next) -> Result<(), StepError> 
 }
 
 async fn look(parts: &Parts, tx: &mut Tx, pending: &Pending) -> Result<Outcome, StoreError> {
-    let Some(installation) = parts.fleet.named(&pending.whose, &pending.signed_for) else {
+    let Some(installation) = parts.fleet.installation_of(&pending.whose, &pending.signed_for) else {
         return Ok(Outcome::ignored(match pending.whose.installation {
             Some(_) => "of an installation that is not ours",
             None => "it does not say which installation it is about",

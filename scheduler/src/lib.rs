@@ -24,8 +24,8 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use domain::DriftRules;
-use fleet::Fleet;
 use github::GitHubError;
+use installations::Installations;
 pub use lead::Lead;
 pub use prune::Retention;
 use queue::{Queue, QueueError};
@@ -44,7 +44,7 @@ pub struct Parts {
     /// The queue that is kept in line with it.
     pub queue: Queue,
     /// The clients of every installation.
-    pub fleet: Fleet,
+    pub fleet: Installations,
     /// What is done about workflow jobs that violate a policy.
     pub enforcement: LabelEnforcement,
     /// How the fleet is watched.

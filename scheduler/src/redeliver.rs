@@ -10,7 +10,7 @@ use store::{SweepResume, SweepTurn};
 use tokio::time::sleep;
 use uuid::Uuid;
 
-use fleet::limited;
+use installations::is_rate_limited;
 
 use crate::{Parts, StepError, beats};
 
@@ -111,7 +111,7 @@ async fn speaker<'p>(
 ) -> Result<Option<(&'p InstallationId, &'p GitHub)>, StepError> {
     for &installation in installations {
         if let Some(github) = parts.fleet.get(installation)
-            && !limited(&parts.queue, installation).await?
+            && !is_rate_limited(&parts.queue, installation).await?
         {
             return Ok(Some((installation, github)));
         }
@@ -204,7 +204,7 @@ impl Sweep<'_> {
     /// Leaves GitHub time between two writes. False: it wants more.
     async fn may_go_on(&self) -> Result<bool, StepError> {
         sleep(self.bounds.gap).await;
-        Ok(!limited(&self.parts.queue, self.installation).await?)
+        Ok(!is_rate_limited(&self.parts.queue, self.installation).await?)
     }
 }
 

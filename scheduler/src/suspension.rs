@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use domain::{AuditEntry, InstallationId, SecurityEvent, Severity};
-use fleet::limited;
 use futures::future::join_all;
+use installations::is_rate_limited;
 use queue::{Queue, Reason};
 use serde_json::json;
 use store::Suspended;
@@ -59,7 +59,7 @@ async fn is_over(parts: &Parts, one: &Suspended) -> bool {
     if id != one.github_id {
         return true;
     }
-    if limited(&parts.queue, &one.installation).await.unwrap_or(true) {
+    if is_rate_limited(&parts.queue, &one.installation).await.unwrap_or(true) {
         return false;
     }
     match github.get_installation().await {

@@ -1,8 +1,8 @@
 //! GitHub takes a version of the runner software for some months only. Whoever runs an old one is told before it stops.
 
 use domain::{AuditEntry, CutOff, InstallationId, SecurityEvent, Severity, VersionState};
-use fleet::resting;
 use github::GitHub;
+use installations::is_paused;
 use serde_json::json;
 use store::VersionRow;
 
@@ -48,7 +48,7 @@ fn state_of(row: &VersionRow) -> VersionState {
 async fn ask(parts: &Parts, installation: &InstallationId, github: &GitHub) -> Result<(), StepError> {
     let due = parts.store.conn().await?.versions().due(installation, MOST).await?;
     for version in due {
-        if resting(&parts.queue, installation).await? {
+        if is_paused(&parts.queue, installation).await? {
             return Ok(());
         }
         let told = match github.get_runner_deprecation(&version).await {

@@ -17,11 +17,11 @@ const TABLE: &[(&str, &[&str])] = &[
     ("queue", &["domain"]),
     ("github", &["domain"]),
     ("operations", &["domain", "store", "queue"]),
-    ("fleet", &["domain", "queue", "github"]),
+    ("installations", &["domain", "queue", "github"]),
     ("oidc", &["domain", "runtime"]),
     ("api", &["domain", "store", "queue", "oidc", "operations", "runtime"]),
-    ("worker", &["domain", "store", "queue", "github", "fleet", "runtime"]),
-    ("scheduler", &["domain", "store", "queue", "github", "fleet", "operations", "runtime"]),
+    ("worker", &["domain", "store", "queue", "github", "installations", "runtime"]),
+    ("scheduler", &["domain", "store", "queue", "github", "installations", "operations", "runtime"]),
 ];
 
 /// Libraries that one room alone may use.

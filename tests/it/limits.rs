@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use domain::{InstallationId, JobId, Lane};
-use fleet::Held;
 use github::{GitHub, GitHubError, JitConfigRequest};
 use harness::{Asked, Person, World, draft, holds, wish};
+use installations::ClaimedJob;
 use queue::{Pause, Reason};
 use serde_json::json;
 use tokio::time::Instant;
@@ -163,19 +163,21 @@ async fn a_limit_is_shared_whatever_the_database_does() {
 }
 
 /// A client of its own, and a job of its own.
-fn client(world: &World) -> (GitHub, Held) {
+fn client(world: &World) -> (GitHub, ClaimedJob) {
     let github = world.scheduling().fleet.get(&InstallationId::default()).unwrap().clone();
-    (github, Held { job: JobId::new(), lane: Lane::Provision, since: Instant::now() })
+    (github, ClaimedJob { job: JobId::new(), lane: Lane::Provision, since: Instant::now() })
 }
 
-async fn register(github: &GitHub, held: Held, name: &str) -> Result<i64, GitHubError> {
+async fn register(github: &GitHub, held: ClaimedJob, name: &str) -> Result<i64, GitHubError> {
     let request = JitConfigRequest {
         name: name.into(),
         runner_group_id: 1,
         labels: vec!["self-hosted".into()],
         work_folder: "_work".into(),
     };
-    fleet::paid(held, github.create_jit_config(&request)).await.map(|config| config.runner.id)
+    installations::with_prepaid_call(held, github.create_jit_config(&request))
+        .await
+        .map(|config| config.runner.id)
 }
 
 #[tokio::test]
@@ -187,7 +189,7 @@ async fn a_limit_redis_does_not_take_yet_is_not_forgotten() {
     world.twin.fault(Fault::once("POST", "generate-jitconfig", limit));
     let told = register(&github, held, "one").await.unwrap_err();
     assert!(matches!(told, GitHubError::Limited { .. }), "{told:?}");
-    let again = Held { since: Instant::now(), ..held };
+    let again = ClaimedJob { since: Instant::now(), ..held };
     let refused = register(&github, again, "two").await.unwrap_err();
     assert!(matches!(refused, GitHubError::Held { .. }), "this process knows: {refused:?}");
     assert!(!world.corner().dump().await.contains("w:core"), "nothing is learned of the answer before");
@@ -216,7 +218,7 @@ async fn what_was_claimed_before_a_limit_and_its_token_heed_it() {
     world.queue().slow_down(&InstallationId::default(), Duration::from_mins(1)).await.unwrap();
     let before = world.twin.summary().requests;
     for ago in [Duration::from_secs(3), Duration::ZERO] {
-        let claimed = Held { since: Instant::now() - ago, ..held };
+        let claimed = ClaimedJob { since: Instant::now() - ago, ..held };
         let refused = register(&github, claimed, "two").await.unwrap_err();
         assert!(matches!(refused, GitHubError::Held { .. }), "claimed {ago:?} ago: {refused:?}");
     }

@@ -4,7 +4,7 @@ use std::{ops::Deref, sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
 use domain::{DriftRules, KeyRing};
-use fleet::Fleet;
+use installations::Installations;
 use queue::Queue;
 use runtime::health::Progress;
 use store::Store;
@@ -20,7 +20,7 @@ pub struct Parts {
     /// Where jobs come from.
     pub queue: Queue,
     /// The clients of every installation.
-    pub fleet: Fleet,
+    pub fleet: Installations,
     /// Seals configs.
     pub keys: KeyRing,
     /// Longest life of a config that nobody fetched.

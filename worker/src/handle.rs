@@ -4,8 +4,8 @@ use std::{panic::AssertUnwindSafe, time::Duration};
 
 use chrono::TimeDelta;
 use domain::{BlockedOn, Job, JobState, NotRunnable, Problem, ProblemCode};
-use fleet::Held;
 use futures::FutureExt;
+use installations::ClaimedJob;
 use queue::{Claimed, Outcome};
 use store::{Counter, StoreError};
 use tokio::time::{error::Elapsed, sleep, timeout};
@@ -76,9 +76,10 @@ async fn proceed(app: &App, claimed: &Claimed, job: &Job) -> Outcome {
         unfit_answer(unfit)
     } else {
         // What was paid for is the lane's dearest request, whatever the row says.
-        let held = Held { job: job.id, lane: claimed.lease.lane, since: claimed.since };
+        let held = ClaimedJob { job: job.id, lane: claimed.lease.lane, since: claimed.since };
         let prepaid = claimed.prepaid.clone();
-        let work = AssertUnwindSafe(fleet::paid_by(prepaid, held, jobs::run(app, job))).catch_unwind();
+        let work = AssertUnwindSafe(installations::with_prepaid_call_of(prepaid, held, jobs::run(app, job)))
+            .catch_unwind();
         tokio::select! {
             biased;
             () = claimed.cancelled.cancelled() => return leave(app, job).await,

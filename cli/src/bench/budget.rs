@@ -7,8 +7,8 @@ use anyhow::{Context, ensure};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::TimeDelta;
 use domain::{DriftRules, InstallationId, KeyRing, Secret};
-use fleet::{Fleet, Installation};
 use github::{Credential, GitHubSettings, KeySource, Scope};
+use installations::{Installation, Installations};
 use queue::BudgetSettings;
 use runtime::{health::Progress, shutdown::Shutdown};
 use store::Store;
@@ -151,7 +151,7 @@ fn worker(site: &Site<'_>, installation: &Installation, nth: usize) -> anyhow::R
     let keys = KeyRing::new(&[("bench".to_owned(), STANDARD.decode(site.key())?.into())])?;
     Ok(worker::Parts {
         store: Store::new(&Secret::new(site.world().database_url(&site.database)), 3)?,
-        fleet: Fleet::new(&queue, &keys, vec![installation.clone()])?,
+        fleet: Installations::new(&queue, &keys, vec![installation.clone()])?,
         queue,
         keys,
         config_life: TimeDelta::hours(1),

@@ -4,8 +4,8 @@ use std::{io, path::PathBuf, time::Duration};
 
 use anyhow::Context;
 use domain::{InstallationId, Secret};
-use fleet::Installation;
 use github::{Credential, GitHubSettings, KeySource, Scope};
+use installations::Installation;
 use oidc::{TrustedIssuer, Verifier};
 use queue::BudgetSettings;
 use runtime::config::{BootstrapConfig, GithubConfig, InstallationConfig, IssuerPolicy, Sources};

@@ -138,7 +138,7 @@ async fn read_all(
         (Reading { pages: Vec::new(), agree: true, error: None }, 1, 0);
     let mut total = None;
     loop {
-        if fleet::resting(&parts.queue, installation).await? {
+        if installations::is_paused(&parts.queue, installation).await? {
             return Ok(None);
         }
         let (count, next) = match read(github, number, memory).await {

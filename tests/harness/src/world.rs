@@ -14,8 +14,8 @@ use std::{
 use api::ConnectionLimits;
 use chrono::TimeDelta;
 use domain::{InstallationId, KeyRing, Lane, Secret};
-use fleet::{Fleet, Installation};
 use github::{Credential, GitHubSettings, KeySource, Scope, Timeouts, TokenSource};
+use installations::{Installation, Installations};
 use oidc::{HttpSettings, TrustedIssuer, Verifier};
 use queue::{Announcements, Queue};
 use runtime::{
@@ -61,7 +61,7 @@ pub struct World {
     watch: Clock,
     api: Option<Process>,
     parts: Mutex<Vec<Process>>,
-    fleet: OnceLock<Fleet>,
+    fleet: OnceLock<Installations>,
     made: AtomicUsize,
     /// Last, so that whatever uses them is gone before they are.
     pub(crate) servers: Servers,
@@ -229,8 +229,8 @@ impl World {
         }
     }
 
-    fn fleet(&self) -> Fleet {
-        let make = || Fleet::new(&self.queue, &token_keys(), self.installations());
+    fn fleet(&self) -> Installations {
+        let make = || Installations::new(&self.queue, &token_keys(), self.installations());
         self.fleet.get_or_init(|| make().unwrap()).clone()
     }
 
@@ -255,9 +255,9 @@ impl World {
         let (called, primed, patience) = (name.clone(), self.choices.primed, self.choices.patience);
         Process::start(&name, move |shutdown| async move {
             let queue = corner.queue();
-            let fleet = Fleet::new(&queue, &token_keys(), installations)?;
+            let fleet = Installations::new(&queue, &token_keys(), installations)?;
             if primed {
-                fleet.prime(&queue).await;
+                fleet.fetch_rate_limits(&queue).await;
             }
             let parts = worker::Parts {
                 store: database.service_store(8),
@@ -288,7 +288,7 @@ impl World {
             let queue = corner.queue();
             let parts = scheduler::Parts {
                 store: database.service_store(3),
-                fleet: Fleet::new(&queue, &token_keys(), installations)?,
+                fleet: Installations::new(&queue, &token_keys(), installations)?,
                 queue,
                 enforcement,
                 watch,

@@ -91,8 +91,8 @@ async fn what_is_left_of_the_window_is_known_before_the_first_job() {
     }
 
     let parts = world.scheduling();
-    assert_eq!(parts.fleet.prime(&parts.queue).await, 0, "it is known");
+    assert_eq!(parts.fleet.fetch_rate_limits(&parts.queue).await, 0, "it is known");
     world.corner().flush().await;
-    assert_eq!(parts.fleet.prime(&parts.queue).await, 1, "a lost queue has forgotten it");
+    assert_eq!(parts.fleet.fetch_rate_limits(&parts.queue).await, 1, "a lost queue has forgotten it");
     assert_eq!(asks(), 2);
 }

@@ -2,19 +2,19 @@
 //! paid for from one shared budget.
 //!
 //! * Before a request: it asks the budget and is not sent when there is none left (`GitHubError::Held`). The dearest request
-//!   of a job was paid for when the job was claimed ([`paid`]): it asks whether all still may, and nothing else.
+//!   of a job was paid for when the job was claimed ([`with_prepaid_call`]): it asks whether all still may, and nothing else.
 //! * After it: what GitHub's headers say goes back into the budget, whatever the answer was, except from a 401, which GitHub
-//!   counts elsewhere. A limit makes everybody wait before anything else is learned of the answer ([`told`]).
+//!   counts elsewhere. A limit makes everybody wait before anything else is learned of the answer ([`pending_limits`]).
 //! * Installation tokens are minted once and shared, sealed ([`tokens`]).
-//! * Before the first answer, GitHub is asked once for its windows ([`Fleet::prime`]).
+//! * Before the first answer, GitHub is asked once for its windows ([`Installations::fetch_rate_limits`]).
 
+mod budget_gate;
 mod endpoints;
-mod meter;
-mod paid;
-mod prime;
-mod sender;
+mod pending_limits;
+mod prepaid;
+mod rate_limits;
 mod tokens;
-mod told;
+mod webhook_routing;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -27,12 +27,12 @@ use domain::{InstallationId, KeyRing};
 use github::{Credential, GitHub, GitHubSettings, SettingsError};
 use queue::{BudgetSettings, Paused, Queue, QueueError, Reason, Scope};
 
-use meter::Meter;
-pub use paid::{Held, paid, paid_by};
+use budget_gate::BudgetGate;
+pub use prepaid::{ClaimedJob, with_prepaid_call, with_prepaid_call_of};
 use tokens::SharedTokens;
 
 /// How often the settings of a budget are looked for: a queue that was lost has forgotten them.
-const REMIND: Duration = Duration::from_secs(10);
+const REPUBLISH_INTERVAL: Duration = Duration::from_secs(10);
 
 /// One installation this process has a credential for.
 #[derive(Clone, Debug)]
@@ -47,9 +47,9 @@ pub struct Installation {
 
 /// The clients of every installation this process speaks for. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Fleet(Arc<HashMap<InstallationId, Member>>);
+pub struct Installations(Arc<HashMap<InstallationId, Client>>);
 
-struct Member {
+struct Client {
     github: GitHub,
     /// GitHub's id of the App's installation; none for a personal access token.
     github_id: Option<i64>,
@@ -77,13 +77,13 @@ impl App {
     }
 }
 
-impl fmt::Debug for Fleet {
+impl fmt::Debug for Installations {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.0.keys()).finish()
     }
 }
 
-impl Fleet {
+impl Installations {
     /// Makes the clients. `keys` seal the tokens that processes share; without them each has its own. They are keys the API
     /// does not have. Must be called within a tokio runtime.
     ///
@@ -95,21 +95,21 @@ impl Fleet {
         installations: Vec<Installation>,
     ) -> Result<Self, SettingsError> {
         let keys = keys.into();
-        let mut members = HashMap::new();
+        let mut clients = HashMap::new();
         for Installation { id, github: settings, budget } in installations {
             let github_id = match &settings.credential {
                 Credential::App { installation_id, .. } => i64::try_from(*installation_id).ok(),
                 Credential::Pat(_) => None,
             };
             let app = App::of(&settings);
-            let meter = Arc::new(Meter::start(queue, &id, &budget));
+            let gate = Arc::new(BudgetGate::start(queue, &id, &budget));
             let tokens = Arc::new(SharedTokens::new(queue, keys, &id));
             let limited = budget.enabled;
-            tokio::spawn(remind(queue.clone(), id.clone(), budget));
-            let github = GitHub::metered(settings, meter.clone(), meter, tokens)?;
-            members.insert(id, Member { github, github_id, app, limited });
+            tokio::spawn(republish_settings(queue.clone(), id.clone(), budget));
+            let github = GitHub::metered(settings, gate.clone(), gate, tokens)?;
+            clients.insert(id, Client { github, github_id, app, limited });
         }
-        Ok(Self(Arc::new(members)))
+        Ok(Self(Arc::new(clients)))
     }
 
     /// The client of an installation; none when this process has no credential for it.
@@ -144,7 +144,7 @@ impl Fleet {
 }
 
 /// Keeps the budget's settings written for as long as the process lives.
-async fn remind(queue: Queue, installation: InstallationId, budget: BudgetSettings) {
+async fn republish_settings(queue: Queue, installation: InstallationId, budget: BudgetSettings) {
     let mut written = false;
     loop {
         let result = if written {
@@ -156,7 +156,7 @@ async fn remind(queue: Queue, installation: InstallationId, budget: BudgetSettin
             Ok(()) => written = true,
             Err(error) => tracing::debug!(%installation, %error, "the budget's settings were not written"),
         }
-        tokio::time::sleep(REMIND).await;
+        tokio::time::sleep(REPUBLISH_INTERVAL).await;
     }
 }
 
@@ -164,7 +164,7 @@ async fn remind(queue: Queue, installation: InstallationId, budget: BudgetSettin
 ///
 /// # Errors
 /// When the queue cannot be asked.
-pub async fn resting(queue: &Queue, installation: &InstallationId) -> Result<bool, QueueError> {
+pub async fn is_paused(queue: &Queue, installation: &InstallationId) -> Result<bool, QueueError> {
     let wanted = Scope::Installation(installation.clone());
     Ok(queue.pauses().await?.iter().any(|paused| paused.scope == wanted))
 }
@@ -173,7 +173,7 @@ pub async fn resting(queue: &Queue, installation: &InstallationId) -> Result<boo
 ///
 /// # Errors
 /// When the queue cannot be asked.
-pub async fn all_resting(queue: &Queue) -> Result<Vec<InstallationId>, QueueError> {
+pub async fn paused_installations(queue: &Queue) -> Result<Vec<InstallationId>, QueueError> {
     let of = |paused: Paused| match paused.scope {
         Scope::Installation(installation) => Some(installation),
         Scope::Lane(_) => None,
@@ -181,17 +181,17 @@ pub async fn all_resting(queue: &Queue) -> Result<Vec<InstallationId>, QueueErro
     Ok(queue.pauses().await?.into_iter().filter_map(of).collect())
 }
 
-/// Whether GitHub told us to ask nothing now. Unlike [`resting`], a suspended installation does not count: the App
+/// Whether GitHub told us to ask nothing now. Unlike [`is_paused`], a suspended installation does not count: the App
 /// itself may still ask.
 ///
 /// # Errors
 /// When the queue cannot be asked.
-pub async fn limited(queue: &Queue, installation: &InstallationId) -> Result<bool, QueueError> {
-    Ok(told_to_wait(queue, installation).await?.is_some())
+pub async fn is_rate_limited(queue: &Queue, installation: &InstallationId) -> Result<bool, QueueError> {
+    Ok(rate_limit_wait(queue, installation).await?.is_some())
 }
 
 /// How long GitHub still wants nothing to be asked; a person's pause does not count.
-pub(crate) async fn told_to_wait(
+pub(crate) async fn rate_limit_wait(
     queue: &Queue,
     installation: &InstallationId,
 ) -> Result<Option<Duration>, QueueError> {

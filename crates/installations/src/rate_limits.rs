@@ -7,29 +7,29 @@ use domain::InstallationId;
 use github::{GitHub, GitHubError, RateHeaders};
 use queue::{Observation, Queue, QueueError};
 
-use crate::{Fleet, REMIND};
+use crate::{Installations, REPUBLISH_INTERVAL};
 
 /// The windows the service uses.
 const RESOURCES: [&str; 2] = ["core", "actions_runner_registration"];
 /// Whoever asks has this long before another may: longer than a request takes.
-const LOCK: Duration = Duration::from_secs(30);
+const LOCK_TTL: Duration = Duration::from_secs(30);
 /// How often and how far apart the others look whether it has the answer.
-const LOOKS: u32 = 40;
-const LOOK: Duration = Duration::from_millis(50);
+const MAX_LOOKUPS: u32 = 40;
+const LOOKUP_INTERVAL: Duration = Duration::from_millis(50);
 /// What was learned is as good as the answers that came since, for this long.
-const KEEP: Duration = Duration::from_hours(1);
+const RESULT_TTL: Duration = Duration::from_hours(1);
 
-impl Fleet {
+impl Installations {
     /// Asks every GitHub that limits requests for what is left of its windows, unless a process of this deployment has done
     /// so already. However many processes start at once, one asks. Answers how many installations it asked for; what
     /// fails is logged, and the first answer of a job tells the same.
-    pub async fn prime(&self, queue: &Queue) -> usize {
+    pub async fn fetch_rate_limits(&self, queue: &Queue) -> usize {
         let all = self.0.iter().filter(|(_, member)| member.limited);
         let asked = all.map(|(installation, member)| async move {
-            match one(queue, installation, &member.github).await {
+            match fetch_for(queue, installation, &member.github).await {
                 Ok(asked) => usize::from(asked),
                 // Told to wait: whoever waits learns the same from the first answer after it.
-                Err(Unprimed::GitHub(GitHubError::Held { .. })) => 0,
+                Err(RateLimitError::GitHub(GitHubError::Held { .. })) => 0,
                 Err(error) => {
                     tracing::warn!(%installation, %error, "GitHub's windows could not be asked for");
                     0
@@ -40,32 +40,36 @@ impl Fleet {
     }
 
     /// The same again and again, for the windows a lost queue has forgotten. Never ends.
-    pub async fn keep_primed(self, queue: Queue) {
+    pub async fn refresh_rate_limits(self, queue: Queue) {
         loop {
-            self.prime(&queue).await;
-            tokio::time::sleep(REMIND).await;
+            self.fetch_rate_limits(&queue).await;
+            tokio::time::sleep(REPUBLISH_INTERVAL).await;
         }
     }
 }
 
 /// Why nothing was learned.
 #[derive(Debug, thiserror::Error)]
-enum Unprimed {
+enum RateLimitError {
     #[error(transparent)]
     Queue(#[from] QueueError),
     #[error(transparent)]
     GitHub(#[from] GitHubError),
 }
 
-async fn one(queue: &Queue, installation: &InstallationId, github: &GitHub) -> Result<bool, Unprimed> {
+async fn fetch_for(
+    queue: &Queue,
+    installation: &InstallationId,
+    github: &GitHub,
+) -> Result<bool, RateLimitError> {
     let mark = format!("primed:{installation}");
     if queue.shared_get(&mark).await?.is_some() {
         return Ok(false);
     }
-    if queue.shared_lock(&mark, LOCK).await?.is_none() {
+    if queue.shared_lock(&mark, LOCK_TTL).await?.is_none() {
         // Whoever asks is told for all; a failure there is nobody's reason to wait for long.
-        for _ in 0..LOOKS {
-            tokio::time::sleep(LOOK).await;
+        for _ in 0..MAX_LOOKUPS {
+            tokio::time::sleep(LOOKUP_INTERVAL).await;
             if queue.shared_get(&mark).await?.is_some() {
                 break;
             }
@@ -81,7 +85,7 @@ async fn one(queue: &Queue, installation: &InstallationId, github: &GitHub) -> R
     for window in windows.iter().filter(|window| RESOURCES.contains(&window.resource.as_str())) {
         queue.observe(installation, &observation(window, github.now())).await?;
     }
-    queue.shared_put(&mark, b"1", KEEP).await?;
+    queue.shared_put(&mark, b"1", RESULT_TTL).await?;
     Ok(true)
 }
 

@@ -9,35 +9,35 @@ use http::Method;
 use queue::{Availability, BudgetSettings, End, Observation, Permit, Prepaid, Queue, Reason};
 use tokio::{sync::mpsc, time::Instant};
 
-use crate::{endpoints, paid, told::Told, told_to_wait};
+use crate::{endpoints, pending_limits::PendingLimits, prepaid, rate_limit_wait};
 
 /// Answers not yet taken in; further ones are dropped, since the next answer says the same again.
-const BACKLOG: usize = 1024;
+const MAX_BACKLOG: usize = 1024;
 /// Longest time a request waits here for its permit instead of going back to the queue.
-const MOMENT: Duration = Duration::from_millis(250);
+const MAX_PERMIT_WAIT: Duration = Duration::from_millis(250);
 /// A request waits this long when the budget cannot be asked.
-const BLIND: Duration = Duration::from_secs(2);
+const WAIT_WITHOUT_BUDGET: Duration = Duration::from_secs(2);
 /// Requests a second of one process: whatever the shared budget grants, no process sends it all at once.
-const SMOOTH: NonZeroU32 = match NonZeroU32::new(50) {
+const MAX_REQUESTS_PER_SECOND: NonZeroU32 = match NonZeroU32::new(50) {
     Some(number) => number,
     None => NonZeroU32::MIN,
 };
 
 /// How long an installation rests that GitHub has suspended, before somebody tries again; once that is written down, the
 /// scheduler renews the pause.
-const SUSPENDED: Duration = Duration::from_mins(2);
+const SUSPENSION_PAUSE: Duration = Duration::from_mins(2);
 
 /// Asks before and hears after each request.
-pub(crate) struct Meter {
+pub(crate) struct BudgetGate {
     queue: Queue,
     installation: InstallationId,
     smoother: Option<DefaultDirectRateLimiter>,
-    told: Arc<Told>,
-    heard: mpsc::Sender<News>,
+    limits: Arc<PendingLimits>,
+    responses: mpsc::Sender<ResponseInfo>,
 }
 
 /// What the end of a request says of the installation.
-struct News {
+struct ResponseInfo {
     health: Option<Availability>,
     window: Option<Observation>,
     /// GitHub has suspended the installation.
@@ -48,44 +48,46 @@ struct News {
     at: Instant,
 }
 
-impl Meter {
+impl BudgetGate {
     pub(crate) fn start(queue: &Queue, installation: &InstallationId, budget: &BudgetSettings) -> Self {
-        let (heard, news) = mpsc::channel(BACKLOG);
-        let told = Arc::new(Told::default());
-        tokio::spawn(take_in(queue.clone(), installation.clone(), told.clone(), news));
+        let (sender, receiver) = mpsc::channel(MAX_BACKLOG);
+        let limits = Arc::new(PendingLimits::default());
+        tokio::spawn(process_responses(queue.clone(), installation.clone(), limits.clone(), receiver));
         Self {
             queue: queue.clone(),
             installation: installation.clone(),
-            smoother: budget.enabled.then(|| RateLimiter::direct(Quota::per_second(SMOOTH))),
-            told,
-            heard,
+            smoother: budget.enabled.then(|| RateLimiter::direct(Quota::per_second(MAX_REQUESTS_PER_SECOND))),
+            limits,
+            responses: sender,
         }
     }
 
-    async fn ask(&self, operation: &'static str) -> Result<(), Duration> {
-        self.told.heed()?;
+    async fn acquire(&self, operation: &'static str) -> Result<(), Duration> {
+        self.limits.check()?;
         if endpoints::as_app(operation) {
-            return self.heed().await;
+            return self.check_pause().await;
         }
-        let (mut call, held) = (endpoints::call(operation), paid::held());
+        let (mut call, job) = (endpoints::call(operation), prepaid::current_job());
         // What takes away may use what is kept back for it, the looks that must come before included.
-        call.urgent |= held.is_some_and(|held| held.lane == Lane::Deprovision);
-        let paid = match held {
-            Some(held) if paid::spend(call.endpoint) => Prepaid::ThisCall { ago: held.since.elapsed() },
-            Some(_) if call.write && paid::owes_a_write() => Prepaid::OtherWrite,
+        call.urgent |= job.is_some_and(|held| held.lane == Lane::Deprovision);
+        let prepaid = match job {
+            Some(held) if prepaid::use_prepaid(call.endpoint) => {
+                Prepaid::ThisCall { ago: held.since.elapsed() }
+            }
+            Some(_) if call.write && prepaid::has_unused_write() => Prepaid::OtherWrite,
             _ => Prepaid::None,
         };
         // Before the permit: what was permitted is sent at once.
         if let Some(smoother) = &self.smoother {
             smoother.until_ready().await;
         }
-        let mut unsent = Unsent { meter: self, endpoint: held.is_none().then_some(call.endpoint) };
-        let permitted = self.permit(&call, held.map(|held| (held.job, paid))).await;
+        let mut unsent = UnsentRequest { gate: self, endpoint: job.is_none().then_some(call.endpoint) };
+        let permitted = self.permit(&call, job.map(|held| (held.job, prepaid))).await;
         unsent.endpoint = None;
-        match (&permitted, paid) {
-            (Err(_), Prepaid::ThisCall { .. }) => paid::restore(),
-            (Ok(()), Prepaid::ThisCall { .. }) => paid::send(),
-            (Ok(()), Prepaid::OtherWrite) => paid::swap(),
+        match (&permitted, prepaid) {
+            (Err(_), Prepaid::ThisCall { .. }) => prepaid::restore(),
+            (Ok(()), Prepaid::ThisCall { .. }) => prepaid::mark_sent(),
+            (Ok(()), Prepaid::OtherWrite) => prepaid::forfeit(),
             _ => {}
         }
         permitted
@@ -93,8 +95,8 @@ impl Meter {
 
     /// What the App asks as itself is nobody's budget, but a pause that GitHub gave cause for holds it as well. A queue that
     /// is away holds nothing up: a token may be needed to do what was paid for.
-    async fn heed(&self) -> Result<(), Duration> {
-        let left = told_to_wait(&self.queue, &self.installation).await.unwrap_or_default();
+    async fn check_pause(&self) -> Result<(), Duration> {
+        let left = rate_limit_wait(&self.queue, &self.installation).await.unwrap_or_default();
         left.map_or(Ok(()), Err)
     }
 
@@ -109,15 +111,17 @@ impl Meter {
                 Ok(Permit::Granted) => Ok(()),
                 Ok(Permit::Wait(wait)) => Err(wait),
                 // What a claim saw and paid for just now still holds.
-                Err(_) if matches!(of, Some((_, Prepaid::ThisCall { ago })) if ago <= MOMENT) => Ok(()),
+                Err(_) if matches!(of, Some((_, Prepaid::ThisCall { ago })) if ago <= MAX_PERMIT_WAIT) => {
+                    Ok(())
+                }
                 Err(error) => {
                     tracing::warn!(%error, "the budget cannot be asked");
-                    Err(BLIND)
+                    Err(WAIT_WITHOUT_BUDGET)
                 }
             }
         };
         match ask().await {
-            Err(wait) if wait <= MOMENT => {
+            Err(wait) if wait <= MAX_PERMIT_WAIT => {
                 tokio::time::sleep(wait).await;
                 ask().await
             }
@@ -127,24 +131,24 @@ impl Meter {
 }
 
 /// A permit that is being asked for on behalf of no job. Dropped, it may have been granted and is not used.
-struct Unsent<'m> {
-    meter: &'m Meter,
+struct UnsentRequest<'m> {
+    gate: &'m BudgetGate,
     endpoint: Option<&'static str>,
 }
 
-impl Drop for Unsent<'_> {
+impl Drop for UnsentRequest<'_> {
     fn drop(&mut self) {
         if let Some(endpoint) = self.endpoint {
-            self.meter.ended(endpoint, End::Left { sent: false });
+            self.gate.ended(endpoint, End::Left { sent: false });
         }
     }
 }
 
-impl Meter {
+impl BudgetGate {
     fn ended(&self, endpoint: &'static str, end: End) {
         let end = Some((endpoint, end));
         // Full: it counts as under way for a while longer.
-        let _ = self.heard.try_send(News {
+        let _ = self.responses.try_send(ResponseInfo {
             health: None,
             window: None,
             suspended: false,
@@ -154,16 +158,16 @@ impl Meter {
     }
 }
 
-impl Gate for Meter {
+impl Gate for BudgetGate {
     fn admit(&self, operation: &'static str, _: &Method) -> GateFuture<'_> {
-        Box::pin(self.ask(operation))
+        Box::pin(self.acquire(operation))
     }
 }
 
-impl Observer for Meter {
+impl Observer for BudgetGate {
     fn answered(&self, answer: &Answer) {
         if let Some((kind, wait)) = answer.limit {
-            self.told.note(kind, wait);
+            self.limits.record(kind, wait);
         }
         // Of what is not counted with the installation's requests, an outage alone says something of it.
         let apart = endpoints::as_app(answer.operation);
@@ -191,7 +195,7 @@ impl Observer for Meter {
         let end = (window.is_none() && !apart).then_some((endpoint, end));
         // Full: somebody says the same already, and a limit is noted.
         let suspended = answer.suspended;
-        let _ = self.heard.try_send(News { health, window, suspended, end, at: Instant::now() });
+        let _ = self.responses.try_send(ResponseInfo { health, window, suspended, end, at: Instant::now() });
     }
 
     fn abandoned(&self, operation: &'static str) {
@@ -203,17 +207,17 @@ impl Observer for Meter {
 
 /// Takes answers in, in their order: a limit before all else, since every other news may end a probe; then bad news, then
 /// the window, good news last.
-async fn take_in(
+async fn process_responses(
     queue: Queue,
     installation: InstallationId,
-    told: Arc<Told>,
-    mut news: mpsc::Receiver<News>,
+    limits: Arc<PendingLimits>,
+    mut responses: mpsc::Receiver<ResponseInfo>,
 ) {
-    while let Some(News { health, mut window, suspended, end, at }) = news.recv().await {
-        told.share(&queue, &installation).await;
-        let told = async {
+    while let Some(ResponseInfo { health, mut window, suspended, end, at }) = responses.recv().await {
+        limits.publish(&queue, &installation).await;
+        let applied = async {
             if suspended {
-                queue.pause(&installation, SUSPENDED, Reason::Admin).await?;
+                queue.pause(&installation, SUSPENSION_PAUSE, Reason::Admin).await?;
             }
             if health == Some(Availability::Bad) {
                 queue.record_outcome(&installation, Availability::Bad).await?;
@@ -230,7 +234,7 @@ async fn take_in(
             }
             Ok::<(), queue::QueueError>(())
         };
-        if let Err(error) = told.await {
+        if let Err(error) = applied.await {
             tracing::debug!(%installation, %error, "an answer was not taken into the budget; the next one says the same");
         }
     }

@@ -11,11 +11,11 @@ use queue::{Queue, QueueError, Reason};
 use tokio::time::{Instant, sleep};
 
 /// How soon a pause is shared again that Redis did not take. Jobs that were limited wait longer than that.
-const AGAIN: Duration = Duration::from_millis(200);
+const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
 /// Holds this process up from the moment an answer came until the pause is shared; from then on the pause does.
 #[derive(Default)]
-pub(crate) struct Told(Mutex<Vec<Limit>>);
+pub(crate) struct PendingLimits(Mutex<Vec<Limit>>);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Limit {
@@ -23,9 +23,9 @@ struct Limit {
     until: Instant,
 }
 
-impl Told {
+impl PendingLimits {
     /// An answer was limited.
-    pub(crate) fn note(&self, kind: LimitKind, wait: Duration) {
+    pub(crate) fn record(&self, kind: LimitKind, wait: Duration) {
         let until = Instant::now() + wait;
         let mut limits = self.lock();
         match limits.iter_mut().find(|limit| limit.kind == kind) {
@@ -35,14 +35,14 @@ impl Told {
     }
 
     /// Goes on unless one holds that is not shared yet.
-    pub(crate) fn heed(&self) -> Result<(), Duration> {
+    pub(crate) fn check(&self) -> Result<(), Duration> {
         let now = Instant::now();
         let longest = self.lock().iter().map(|limit| limit.until).max();
         longest.filter(|until| *until > now).map_or(Ok(()), |until| Err(until - now))
     }
 
     /// Makes every worker of every process wait. Tries until Redis has taken every limit or it is over.
-    pub(crate) async fn share(&self, queue: &Queue, installation: &InstallationId) {
+    pub(crate) async fn publish(&self, queue: &Queue, installation: &InstallationId) {
         let mut failed = false;
         while let Some(limit) = self.next() {
             let wait = limit.until - Instant::now();
@@ -57,7 +57,7 @@ impl Told {
                     if !std::mem::replace(&mut failed, true) {
                         tracing::warn!(%installation, %error, "a pause could not be shared yet; trying again");
                     }
-                    sleep(AGAIN).await;
+                    sleep(RETRY_PAUSE).await;
                 }
             }
         }
@@ -93,14 +93,14 @@ mod tests {
 
     #[test]
     fn the_longest_limit_holds_until_it_is_over() {
-        let told = Told::default();
-        told.note(LimitKind::Primary, Duration::ZERO);
-        assert_eq!(told.heed(), Ok(()));
+        let told = PendingLimits::default();
+        told.record(LimitKind::Primary, Duration::ZERO);
+        assert_eq!(told.check(), Ok(()));
         assert!(told.next().is_none(), "over before it could be shared");
-        told.note(LimitKind::Secondary, Duration::from_mins(1));
-        told.note(LimitKind::Primary, Duration::from_secs(10));
-        told.note(LimitKind::Secondary, Duration::from_secs(5));
-        let left = told.heed().unwrap_err();
+        told.record(LimitKind::Secondary, Duration::from_mins(1));
+        told.record(LimitKind::Primary, Duration::from_secs(10));
+        told.record(LimitKind::Secondary, Duration::from_secs(5));
+        let left = told.check().unwrap_err();
         assert!(left > Duration::from_secs(50), "never shortened: {left:?}");
     }
 }

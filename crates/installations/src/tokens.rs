@@ -16,11 +16,11 @@ use tokio::{
 /// Longest time a process may take to mint: longer than the request takes. Others wait as long before they mint themselves.
 const LONGEST_MINT: Duration = Duration::from_secs(25);
 /// Life of the lock without renewal: when a process that mints is killed, another mints after this time.
-const LOCK: Duration = Duration::from_secs(4);
+const LOCK_TTL: Duration = Duration::from_secs(4);
 /// How often a process that mints renews its lock.
 const RENEW: Duration = Duration::from_secs(1);
 /// How often they look.
-const LOOK: Duration = Duration::from_millis(50);
+const LOOKUP_INTERVAL: Duration = Duration::from_millis(50);
 /// A shared token is kept this long at most; GitHub's live for an hour.
 const KEEP: Duration = Duration::from_mins(55);
 
@@ -91,7 +91,7 @@ impl SharedTokens {
             if let Some(token) = self.read(installation).await.filter(fit) {
                 return Some(token);
             }
-            match self.queue.shared_lock(&self.mint(installation), LOCK).await {
+            match self.queue.shared_lock(&self.mint(installation), LOCK_TTL).await {
                 Ok(Some(token)) => {
                     let renewal =
                         tokio::spawn(renew(self.queue.clone(), self.mint(installation), token.clone()));
@@ -103,7 +103,7 @@ impl SharedTokens {
                     }
                     return token;
                 }
-                Ok(None) if Instant::now() < until => sleep(LOOK).await,
+                Ok(None) if Instant::now() < until => sleep(LOOKUP_INTERVAL).await,
                 Ok(None) | Err(_) => return None,
             }
         }
@@ -137,10 +137,10 @@ impl SharedTokens {
 /// Renews the lock of a mint that is under way, for as long as a mint may take.
 async fn renew(queue: Queue, name: String, token: LockToken) {
     let until = Instant::now() + LONGEST_MINT;
-    while Instant::now() + LOCK < until {
+    while Instant::now() + LOCK_TTL < until {
         sleep(RENEW).await;
         // Run out: another process mints. A queue that is away may be back the next time.
-        if matches!(queue.shared_renew(&name, &token, LOCK).await, Ok(false)) {
+        if matches!(queue.shared_renew(&name, &token, LOCK_TTL).await, Ok(false)) {
             return;
         }
     }
