@@ -145,14 +145,14 @@ pub(crate) fn worker(
     let (queue, keys, token_keys) = (queue(sources)?, keys(sources)?, token_keys(sources)?);
     Ok(worker::Parts {
         store: store(sources)?,
-        fleet: Installations::new(&queue, token_keys.as_ref(), installations)?,
+        installations: Installations::new(&queue, token_keys.as_ref(), installations)?,
         queue,
         keys,
         config_life: config_life(&jobs),
         drift: drift(&jobs),
         concurrency: jobs.worker_concurrency,
         lease: jobs.worker_lease,
-        patience: worker::Patience::default(),
+        timeouts: worker::StepTimeouts::default(),
         name,
         progress: Progress::new(),
     })

@@ -20,7 +20,7 @@ pub struct Parts {
     /// Where jobs come from.
     pub queue: Queue,
     /// The clients of every installation.
-    pub fleet: Installations,
+    pub installations: Installations,
     /// Seals configs.
     pub keys: KeyRing,
     /// Longest life of a config that nobody fetched.
@@ -32,7 +32,7 @@ pub struct Parts {
     /// How long a claim lasts when it is not renewed.
     pub lease: Duration,
     /// How long a step of a job may take.
-    pub patience: Patience,
+    pub timeouts: StepTimeouts,
     /// The worker's name, for rows and logs.
     pub name: String,
     /// Whether the process's loops still move.
@@ -42,16 +42,16 @@ pub struct Parts {
 /// What ends a step that would never end: a host that vanishes closes no connection, and its silence must not keep a
 /// slot, whose lease is renewed as long as the handler runs.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub struct StepTimeouts {
     /// For writing a job's start or its result; longer than the database lets any statement take.
-    pub row: Duration,
+    pub database: Duration,
     /// For what is between: three tries at GitHub, and looking names up before them.
-    pub work: Duration,
+    pub job: Duration,
 }
 
-impl Default for Patience {
+impl Default for StepTimeouts {
     fn default() -> Self {
-        Self { row: Duration::from_secs(15), work: Duration::from_mins(2) }
+        Self { database: Duration::from_secs(15), job: Duration::from_mins(2) }
     }
 }
 

@@ -3,17 +3,17 @@
 //! The walk of a job: [`queue::backend()`] → [`handle`] → `jobs/` → GitHub → [`record`] → answer to the queue.
 
 mod app;
-mod beat;
-mod handle;
+mod heartbeat;
 mod jobs;
 mod record;
+mod run_claimed;
 
 use apalis::prelude::{Data, Monitor, ParallelizeExt, WorkerBuilder, WorkerBuilderExt};
 use queue::{BackendSettings, Claimed, Outcome};
 use runtime::shutdown::Shutdown;
 
 use app::App;
-pub use app::{Parts, Patience};
+pub use app::{Parts, StepTimeouts};
 
 /// Runs one worker until `shutdown` drains it: it stops claiming at once, lets what runs end, and gives back what does
 /// not end in time.
@@ -31,8 +31,12 @@ pub async fn run(parts: Parts, shutdown: Shutdown) -> anyhow::Result<()> {
     Monitor::new()
         .register(move |_| {
             let backend = queue::backend(queue.clone(), settings.clone());
-            tokio::spawn(beat::pulse(backend.dispatcher(), progress.clone(), settings.stop.clone()));
-            tokio::spawn(beat::heart(app.clone(), backend.dispatcher(), settings.stop.clone()));
+            tokio::spawn(heartbeat::watch_loops(
+                backend.dispatcher(),
+                progress.clone(),
+                settings.stop.clone(),
+            ));
+            tokio::spawn(heartbeat::run_heartbeat(app.clone(), backend.dispatcher(), settings.stop.clone()));
             WorkerBuilder::new(name.as_str())
                 .backend(backend)
                 .concurrency(concurrency)
@@ -49,5 +53,5 @@ pub async fn run(parts: Parts, shutdown: Shutdown) -> anyhow::Result<()> {
 }
 
 async fn perform(claimed: Claimed, app: Data<App>) -> Result<Outcome, std::convert::Infallible> {
-    Ok(handle::handle(&app, claimed).await)
+    Ok(run_claimed::handle(&app, claimed).await)
 }

@@ -7,57 +7,58 @@ use domain::{AuditEntry, BlockedOn, Job, JobId, JobState, Problem, Source, retry
 use queue::Outcome;
 use store::{Counter, StoreError, Tx};
 
-use crate::{app::App, jobs::Answer};
+use crate::{app::App, jobs::JobOutcome};
 
 /// After so long the row is looked at again, by whoever has the job then.
-const LOOK_AGAIN: Duration = Duration::from_secs(2);
+const RECHECK_DELAY: Duration = Duration::from_secs(2);
 
 /// Records an answer, and tells what the queue is to do with the job.
-pub(crate) async fn record(app: &App, job: &Job, answer: Answer) -> Result<Outcome, StoreError> {
+pub(crate) async fn record(app: &App, job: &Job, answer: JobOutcome) -> Result<Outcome, StoreError> {
     let (state, error) = match answer {
-        Answer::Recorded => {
-            tell(app, job, JobState::Succeeded).await;
+        JobOutcome::Recorded => {
+            announce_result(app, job, JobState::Succeeded).await;
             return Ok(Outcome::Done);
         }
-        Answer::Lost => return Ok(lost()),
-        Answer::Suspended(message) => {
+        JobOutcome::Lost => return Ok(lease_lost()),
+        JobOutcome::Suspended(message) => {
             suspended(app, job, &message).await?;
             let delay = retry_delay(job.snoozes + 1, rand::random());
             return postpone(app, job, delay, (BlockedOn::Paused, Counter::Snooze)).await;
         }
         // Past its deadline nobody waits any more: the last failure is the result.
-        Answer::Later { delay, problem, .. } if job.now + delay >= job.deadline_at => {
+        JobOutcome::Later { delay, problem, .. } if job.now + delay >= job.deadline_at => {
             (JobState::Failed, Some(problem))
         }
-        Answer::Later { delay, why, count_as, .. } => {
+        JobOutcome::Later { delay, why, count_as, .. } => {
             return postpone(app, job, delay, (why, count_as)).await;
         }
-        Answer::Final(state, error) => (state, error),
+        JobOutcome::Final(state, error) => (state, error),
     };
     let mut tx = app.store.begin().await?;
     if !tx.jobs().finish(job, state, error.as_ref()).await? {
-        return Ok(lost());
+        return Ok(lease_lost());
     }
     if state != JobState::Succeeded {
-        give_up(&mut tx, job, error.as_ref()).await?;
+        record_failure(&mut tx, job, error.as_ref()).await?;
     }
     tx.commit().await?;
-    tell(app, job, state).await;
+    announce_result(app, job, state).await;
     Ok(Outcome::Done)
 }
 
 /// The lease tells who goes on. If it is still ours, the start that moved the fence was one whose answer never came, and
 /// the queue must not forget the job before its row is final.
-fn lost() -> Outcome {
+fn lease_lost() -> Outcome {
     tracing::warn!("another start has taken over, or the job is over; nothing was recorded");
-    Outcome::Later(LOOK_AGAIN)
+    Outcome::Later(RECHECK_DELAY)
 }
 
 /// Writes down, once, that GitHub has suspended the installation. Requests stop when the answer comes; the scheduler keeps
 /// that up and finds out when it is over.
 async fn suspended(app: &App, job: &Job, message: &str) -> Result<(), StoreError> {
     let installation = &job.installation;
-    let (github_id, github) = (app.fleet.github_id(installation), app.fleet.get(installation));
+    let (github_id, github) =
+        (app.installations.github_id(installation), app.installations.get(installation));
     let (Some(github_id), Some(github)) = (github_id, github) else { return Ok(()) };
     let mut tx = app.store.begin().await?;
     if !tx.installations().suspend(installation, Some(github_id), github.now()).await? {
@@ -78,7 +79,7 @@ async fn postpone(
 ) -> Result<Outcome, StoreError> {
     let ours = app.store.conn().await?.jobs().postpone(job, delay, why, count_as).await?;
     if !ours {
-        return Ok(lost());
+        return Ok(lease_lost());
     }
     tracing::info!(delay_ms = delay.num_milliseconds(), blocked_on = %why, "postponed");
     announce(app, job, JobState::Queued).await;
@@ -86,7 +87,7 @@ async fn postpone(
 }
 
 /// What a job that will not be done leaves behind: a runner that never came to be gives its place in the quota back.
-async fn give_up(tx: &mut Tx, job: &Job, error: Option<&Problem>) -> Result<(), StoreError> {
+async fn record_failure(tx: &mut Tx, job: &Job, error: Option<&Problem>) -> Result<(), StoreError> {
     if let Some(runner) = job.runner.filter(|_| job.kind.makes_runner()) {
         tx.runners().mark_deleted(runner, Source::Job, "its job failed").await?;
     }
@@ -98,7 +99,7 @@ async fn give_up(tx: &mut Tx, job: &Job, error: Option<&Problem>) -> Result<(), 
     tx.audit().write(&entry).await
 }
 
-async fn tell(app: &App, job: &Job, state: JobState) {
+async fn announce_result(app: &App, job: &Job, state: JobState) {
     metrics::counter!("rts_jobs_finished_total", "kind" => job.kind.as_str(), "state" => state.as_str())
         .increment(1);
     tracing::info!(state = %state, "finished");

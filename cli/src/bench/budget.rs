@@ -151,14 +151,14 @@ fn worker(site: &Site<'_>, installation: &Installation, nth: usize) -> anyhow::R
     let keys = KeyRing::new(&[("bench".to_owned(), STANDARD.decode(site.key())?.into())])?;
     Ok(worker::Parts {
         store: Store::new(&Secret::new(site.world().database_url(&site.database)), 3)?,
-        fleet: Installations::new(&queue, &keys, vec![installation.clone()])?,
+        installations: Installations::new(&queue, &keys, vec![installation.clone()])?,
         queue,
         keys,
         config_life: TimeDelta::hours(1),
         drift: DriftRules::default(),
         concurrency: 8,
         lease: Duration::from_secs(15),
-        patience: worker::Patience::default(),
+        timeouts: worker::StepTimeouts::default(),
         name: format!("bench-{nth}"),
         progress: Progress::new(),
     })

@@ -19,7 +19,7 @@ pub(crate) async fn run(sources: &Sources, part: Part) -> anyhow::Result<()> {
         None => return process.end().await,
     }
     tracing::info!(name = parts.name, concurrency = parts.concurrency, "working");
-    assemble::prime(&parts.fleet, &parts.queue).await;
+    assemble::prime(&parts.installations, &parts.queue).await;
     process.run("worker", worker::run(parts, shutdown));
     let ended = process.end().await;
     store.close().await;

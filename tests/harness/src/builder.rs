@@ -24,7 +24,7 @@ pub struct Builder {
     pub(crate) lease: Duration,
     pub(crate) concurrency: usize,
     pub(crate) github_patience: Duration,
-    pub(crate) patience: worker::Patience,
+    pub(crate) patience: worker::StepTimeouts,
     pub(crate) budget: BudgetSettings,
     pub(crate) drift: DriftRules,
     pub(crate) sync_every: Duration,
@@ -81,7 +81,7 @@ impl Default for Builder {
             lease: Duration::from_secs(15),
             concurrency: 4,
             github_patience: Duration::from_secs(20),
-            patience: worker::Patience::default(),
+            patience: worker::StepTimeouts::default(),
             // Far wider than what one test asks for: stories about limits narrow it themselves.
             budget: BudgetSettings {
                 points_per_minute: 1_000_000,
@@ -145,7 +145,7 @@ impl Builder {
 
     /// How long a worker waits for its row, and how long for the work itself; as in real life when not said.
     pub fn patience(self, row: Duration, work: Duration) -> Self {
-        Self { patience: worker::Patience { row, work }, ..self }
+        Self { patience: worker::StepTimeouts { database: row, job: work }, ..self }
     }
 
     /// What the service believes GitHub allows; next to everything when not said.

@@ -262,13 +262,13 @@ impl World {
             let parts = worker::Parts {
                 store: database.service_store(8),
                 queue,
-                fleet,
+                installations: fleet,
                 keys: keys(),
                 config_life: CONFIG_LIFE,
                 drift,
                 concurrency,
                 lease,
-                patience,
+                timeouts: patience,
                 name: called,
                 progress: Progress::new(),
             };

@@ -10,41 +10,42 @@ use serde_json::json;
 use store::Counter;
 
 use super::{
-    Answer, Run, after_error, busy,
-    look::{self, Look},
-    no_credential,
+    JobOutcome, JobResult, after_error, no_credential, runner_busy,
+    runner_lookup::{self, RunnerState},
 };
 use crate::app::App;
 
 /// Removes the runner of the job's runner row: by GitHub's id, and only if it bears the row's name. A leftover is
 /// removed only while it is neither online nor busy.
-pub(super) async fn runner(app: &App, job: &Job, leftover: Option<ReclaimReason>) -> Run {
-    let Some(github) = app.fleet.get(&job.installation) else { return Ok(no_credential(job)) };
+pub(super) async fn remove_runner(app: &App, job: &Job, reason: Option<ReclaimReason>) -> JobResult {
+    let Some(github) = app.installations.get(&job.installation) else { return Ok(no_credential(job)) };
     let Some(id) = job.runner else {
-        return Ok(Answer::failed(ProblemCode::InternalError, "The job has no runner."));
+        return Ok(JobOutcome::failed(ProblemCode::InternalError, "The job has no runner."));
     };
     let row = app.store.conn().await?.runners().get(id).await?;
     let Some(row) = row.filter(|row| row.status != RunnerStatus::Deleted) else {
-        return Ok(Answer::Final(JobState::Succeeded, None));
+        return Ok(JobOutcome::Final(JobState::Succeeded, None));
     };
     // It has used its token after all; when it is started is its owner's affair.
     let came = row.registers_itself && row.github_runner_id.is_some();
-    if came && leftover == Some(ReclaimReason::Unused) {
-        return spared(app, job, &row, None).await;
+    if came && reason == Some(ReclaimReason::Unused) {
+        return leave_in_use(app, job, &row, None).await;
     }
     let Some(github_id) = row.github_runner_id else {
         if row.registers_itself && row.status == RunnerStatus::Pending {
-            return unregistered(app, github, job, &row).await;
+            return remove_unregistered(app, github, job, &row).await;
         }
-        return Ok(Answer::failed(
+        return Ok(JobOutcome::failed(
             ProblemCode::RunnerBusy,
             "The runner is still being made; cancel its job instead.",
         ));
     };
-    let seen = match look::at(app, github, &row, job.now).await {
-        Ok(Look::There(seen)) => seen,
-        Ok(Look::Gone) => return removed(app, job, &row, "GitHub does not know it any more").await,
-        Ok(Look::Unsettled) => return Ok(unsettled()),
+    let seen = match runner_lookup::fetch(app, github, &row, job.now).await {
+        Ok(RunnerState::There(seen)) => seen,
+        Ok(RunnerState::Gone) => {
+            return record_removed(app, job, &row, "GitHub does not know it any more").await;
+        }
+        Ok(RunnerState::NotYetKnown) => return Ok(retry_when_known()),
         Err(error) => return Ok(after_error(job, &error)),
     };
     if seen.name != row.name {
@@ -52,44 +53,44 @@ pub(super) async fn runner(app: &App, job: &Job, leftover: Option<ReclaimReason>
             github_runner_id = github_id,
             "GitHub's id belongs to a runner of another name; left alone"
         );
-        return Ok(Answer::failed(
+        return Ok(JobOutcome::failed(
             ProblemCode::GithubRefused,
             "GitHub knows this id by another name; nothing was deleted.",
         ));
     }
-    if leftover.is_some() && (seen.online || seen.busy) {
-        return spared(app, job, &row, Some(&seen)).await;
+    if reason.is_some() && (seen.online || seen.busy) {
+        return leave_in_use(app, job, &row, Some(&seen)).await;
     }
     // GitHub would refuse; but not every server does, and each refusal costs a request.
     if seen.busy {
-        return Ok(busy(job));
+        return Ok(runner_busy(job));
     }
-    match look::remove(github, github_id).await {
+    match runner_lookup::remove(github, github_id).await {
         Ok(true) => {
-            removed(app, job, &row, leftover.map_or("removed on request", ReclaimReason::as_str)).await
+            record_removed(app, job, &row, reason.map_or("removed on request", ReclaimReason::as_str)).await
         }
-        Ok(false) if leftover.is_some() => {
-            spared(app, job, &row, Some(&SeenRunner { online: true, busy: true, ..seen })).await
+        Ok(false) if reason.is_some() => {
+            leave_in_use(app, job, &row, Some(&SeenRunner { online: true, busy: true, ..seen })).await
         }
-        Ok(false) => Ok(busy(job)),
+        Ok(false) => Ok(runner_busy(job)),
         Err(error) => Ok(after_error(job, &error)),
     }
 }
 
 /// A runner that was to register itself: if GitHub lists nobody of its name, it has not. If somebody bears it, the next
 /// pass finds out whether it is ours, and this job waits for that.
-async fn unregistered(app: &App, github: &GitHub, job: &Job, row: &Runner) -> Run {
+async fn remove_unregistered(app: &App, github: &GitHub, job: &Job, row: &Runner) -> JobResult {
     match github.find_runner(&row.name).await {
-        Ok(Some(found)) if found.name == row.name => Ok(unsettled()),
-        Ok(_) => removed(app, job, row, "it never registered itself").await,
+        Ok(Some(found)) if found.name == row.name => Ok(retry_when_known()),
+        Ok(_) => record_removed(app, job, row, "it never registered itself").await,
         Err(error) => Ok(after_error(job, &error)),
     }
 }
 
-async fn removed(app: &App, job: &Job, row: &Runner, why: &str) -> Run {
+async fn record_removed(app: &App, job: &Job, row: &Runner, why: &str) -> JobResult {
     let mut tx = app.store.begin().await?;
     if !tx.jobs().finish(job, JobState::Succeeded, None).await? {
-        return Ok(Answer::Lost);
+        return Ok(JobOutcome::Lost);
     }
     if tx.runners().mark_deleted(row.id, Source::Job, why).await? {
         let data = json!({ "github_runner_id": row.github_runner_id, "why": why });
@@ -101,17 +102,17 @@ async fn removed(app: &App, job: &Job, row: &Runner, why: &str) -> Run {
         }
     }
     tx.commit().await?;
-    Ok(Answer::Recorded)
+    Ok(JobOutcome::Recorded)
 }
 
 /// A leftover that is in use after all is no leftover; unless somebody has asked for its removal since the job began.
-async fn spared(app: &App, job: &Job, row: &Runner, seen: Option<&SeenRunner>) -> Run {
+async fn leave_in_use(app: &App, job: &Job, row: &Runner, seen: Option<&SeenRunner>) -> JobResult {
     let mut tx = app.store.begin().await?;
     if !tx.jobs().finish(job, JobState::Succeeded, None).await? {
-        return Ok(Answer::Lost);
+        return Ok(JobOutcome::Lost);
     }
     if tx.jobs().get(job.id).await?.is_some_and(|now| now.waiters > 0) {
-        return Ok(wanted());
+        return Ok(retry_for_caller());
     }
     let observed =
         seen.and_then(|seen| StatusChange::observed(row.id, (row.status, row.busy), seen.observation()));
@@ -120,17 +121,17 @@ async fn spared(app: &App, job: &Job, row: &Runner, seen: Option<&SeenRunner>) -
     }
     tx.commit().await?;
     tracing::info!(runner = %row.id, "it is in use after all; left alone");
-    Ok(Answer::Recorded)
+    Ok(JobOutcome::Recorded)
 }
 
 /// Removes what a call of ours may have left behind. It is ours if it bears the name that call asked for and belongs to
 /// no row. It is left alone while it is online or busy, and while somebody else may have made it: a name the caller chose
 /// is free again once its job has failed.
-pub(super) async fn stray(app: &App, job: &Job, id: CallId, name: &RunnerName) -> Run {
-    let Some(github) = app.fleet.get(&job.installation) else { return Ok(no_credential(job)) };
+pub(super) async fn remove_orphan(app: &App, job: &Job, id: CallId, name: &RunnerName) -> JobResult {
+    let Some(github) = app.installations.get(&job.installation) else { return Ok(no_credential(job)) };
     let call = app.store.conn().await?.github_calls().get(id).await?;
     let Some(call) = call.filter(|call| call.state == CallState::EffectSuspected) else {
-        return Ok(Answer::Final(JobState::Succeeded, None));
+        return Ok(JobOutcome::Final(JobState::Succeeded, None));
     };
     let found = match look_up(github, &call, name).await {
         Ok(found) => found,
@@ -138,28 +139,28 @@ pub(super) async fn stray(app: &App, job: &Job, id: CallId, name: &RunnerName) -
     };
     let Some(found) = found.filter(|found| found.name == name.as_str()) else {
         app.store.conn().await?.github_calls().record_lookup(&call).await?;
-        return Ok(Answer::Final(JobState::Succeeded, None));
+        return Ok(JobOutcome::Final(JobState::Succeeded, None));
     };
     let mut conn = app.store.conn().await?;
     if conn.runners().by_github_id(&job.installation, found.id).await?.is_some() {
-        return settled(app, job, &call, None).await;
+        return settle_call(app, job, &call, None).await;
     }
     // Looked at after GitHub was: whoever made what was found had written that down before.
     let claimed = call.github_runner_id.is_none() && conn.github_calls().name_is_claimed(&call).await?;
     if claimed {
         tracing::info!(github_runner_id = found.id, %name, "what may be a stray bears a name in use; looked at again soon");
         conn.github_calls().postpone_lookup(&call).await?;
-        return Ok(Answer::Final(JobState::Succeeded, None));
+        return Ok(JobOutcome::Final(JobState::Succeeded, None));
     }
     if found.busy || found.status != "offline" {
         tracing::warn!(github_runner_id = found.id, %name, "a stray is in use; it is left alone for now");
         conn.github_calls().record_lookup(&call).await?;
-        return Ok(Answer::Final(JobState::Succeeded, None));
+        return Ok(JobOutcome::Final(JobState::Succeeded, None));
     }
     drop(conn);
-    match look::remove(github, found.id).await {
-        Ok(true) => settled(app, job, &call, Some(found.id)).await,
-        Ok(false) => Ok(busy(job)),
+    match runner_lookup::remove(github, found.id).await {
+        Ok(true) => settle_call(app, job, &call, Some(found.id)).await,
+        Ok(false) => Ok(runner_busy(job)),
         Err(error) => Ok(after_error(job, &error)),
     }
 }
@@ -176,10 +177,10 @@ async fn look_up(
 }
 
 /// Nothing of the call is left, or what it made belongs to a row: it is looked up no more.
-async fn settled(app: &App, job: &Job, call: &Call, removed: Option<i64>) -> Run {
+async fn settle_call(app: &App, job: &Job, call: &Call, removed: Option<i64>) -> JobResult {
     let mut tx = app.store.begin().await?;
     if !tx.jobs().finish(job, JobState::Succeeded, None).await? {
-        return Ok(Answer::Lost);
+        return Ok(JobOutcome::Lost);
     }
     tx.github_calls().conclude(call.id, CallState::Settled, removed).await?;
     if let Some(github_id) = removed {
@@ -192,17 +193,22 @@ async fn settled(app: &App, job: &Job, call: &Call, removed: Option<i64>) -> Run
         tx.audit().write(&entry).await?;
     }
     tx.commit().await?;
-    Ok(Answer::Recorded)
+    Ok(JobOutcome::Recorded)
 }
 
 /// Once more, and this time because somebody asked.
-fn wanted() -> Answer {
+fn retry_for_caller() -> JobOutcome {
     let problem = Problem::new(ProblemCode::JobExpired, "There was no time left to remove it.");
-    Answer::Later { delay: TimeDelta::zero(), why: BlockedOn::Worker, count_as: Counter::Snooze, problem }
+    JobOutcome::Later { delay: TimeDelta::zero(), why: BlockedOn::Worker, count_as: Counter::Snooze, problem }
 }
 
 /// GitHub may not know yet what it has only just made.
-fn unsettled() -> Answer {
+fn retry_when_known() -> JobOutcome {
     let problem = Problem::new(ProblemCode::GithubUnavailable, "GitHub did not know the runner in time.");
-    Answer::Later { delay: REGISTRATION_GRACE / 2, why: BlockedOn::Retry, count_as: Counter::Snooze, problem }
+    JobOutcome::Later {
+        delay: REGISTRATION_GRACE / 2,
+        why: BlockedOn::Retry,
+        count_as: Counter::Snooze,
+        problem,
+    }
 }

@@ -11,14 +11,14 @@ use serde_json::{Value, json};
 use store::{Counter, StoreError, Tx};
 
 use super::{
-    Answer, Run, after_error,
-    look::{self, Look},
-    no_credential,
+    JobOutcome, JobResult, after_error, no_credential,
+    runner_lookup::{self, RunnerState},
 };
 use crate::app::App;
 
 /// The gaps after which it is looked again whether GitHub has removed a runner whose workflow job is over.
-const GOING: [TimeDelta; 3] = [TimeDelta::seconds(10), TimeDelta::seconds(20), TimeDelta::seconds(40)];
+const CLEANUP_EVENTS: [TimeDelta; 3] =
+    [TimeDelta::seconds(10), TimeDelta::seconds(20), TimeDelta::seconds(40)];
 
 /// The security event of changed labels.
 const LABEL_DRIFT: &str = "label_drift_detected";
@@ -26,19 +26,19 @@ const LABEL_DRIFT: &str = "label_drift_detected";
 const LABELS_CHANGED: &str = "its labels were changed";
 
 /// Looks at the job's runner.
-pub(super) async fn run(app: &App, job: &Job, source: Source) -> Run {
-    let Some(github) = app.fleet.get(&job.installation) else { return Ok(no_credential(job)) };
+pub(super) async fn run(app: &App, job: &Job, source: Source) -> JobResult {
+    let Some(github) = app.installations.get(&job.installation) else { return Ok(no_credential(job)) };
     let Some((runner, team)) = read(app, job).await? else {
-        return Ok(Answer::Final(JobState::Succeeded, None));
+        return Ok(JobOutcome::Final(JobState::Succeeded, None));
     };
     let Some(github_id) = runner.github_runner_id else {
-        return Ok(Answer::Final(JobState::Succeeded, None));
+        return Ok(JobOutcome::Final(JobState::Succeeded, None));
     };
     let check = Check { job, runner: &runner, github_id, source };
-    let seen = match look::at(app, github, &runner, job.now).await {
-        Ok(Look::There(seen)) => seen,
-        Ok(Look::Gone) => return check.gone(app, "GitHub does not know it any more").await,
-        Ok(Look::Unsettled) => return Ok(Answer::Final(JobState::Succeeded, None)),
+    let seen = match runner_lookup::fetch(app, github, &runner, job.now).await {
+        Ok(RunnerState::There(seen)) => seen,
+        Ok(RunnerState::Gone) => return check.gone(app, "GitHub does not know it any more").await,
+        Ok(RunnerState::NotYetKnown) => return Ok(JobOutcome::Final(JobState::Succeeded, None)),
         Err(error) => return Ok(after_error(job, &error)),
     };
     let Some(deviation) = Deviation::of(&runner.name, &runner.labels, &seen) else {
@@ -120,8 +120,8 @@ impl Check<'_> {
     }
 
     /// Writes down where the runner stands, and whether a deviation is left.
-    async fn note(&self, app: &App, seen: Option<&SeenRunner>, left: Option<&Deviation>) -> Run {
-        let Some(mut tx) = self.finish(app).await? else { return Ok(Answer::Lost) };
+    async fn note(&self, app: &App, seen: Option<&SeenRunner>, left: Option<&Deviation>) -> JobResult {
+        let Some(mut tx) = self.finish(app).await? else { return Ok(JobOutcome::Lost) };
         if let Some(seen) = seen {
             self.observe(&mut tx, seen).await?;
         }
@@ -130,30 +130,32 @@ impl Check<'_> {
             tx.sync_runs().record_foreign_labels(self.runner.id, None).await?;
         }
         tx.commit().await?;
-        Ok(Answer::Recorded)
+        Ok(JobOutcome::Recorded)
     }
 
     /// A runner whose one workflow job is over is removed by GitHub itself, a moment later: looked at again soon, so that
     /// its place in the quota need not wait for two passes. None: it is no such runner, or that took too long.
-    fn still_going(&self) -> Option<Answer> {
+    fn still_going(&self) -> Option<JobOutcome> {
         let leaves = self.source == Source::Webhook && self.runner.ephemeral;
-        let delay =
-            usize::try_from(self.job.snoozes).ok().and_then(|nth| GOING.get(nth)).filter(|_| leaves)?;
+        let delay = usize::try_from(self.job.snoozes)
+            .ok()
+            .and_then(|nth| CLEANUP_EVENTS.get(nth))
+            .filter(|_| leaves)?;
         let problem = Problem::new(ProblemCode::GithubUnavailable, "GitHub still lists the runner.");
-        Some(Answer::Later { delay: *delay, why: BlockedOn::Retry, count_as: Counter::Snooze, problem })
+        Some(JobOutcome::Later { delay: *delay, why: BlockedOn::Retry, count_as: Counter::Snooze, problem })
     }
 
-    async fn repair(&self, app: &App, github: &GitHub, seen: &SeenRunner) -> Run {
+    async fn repair(&self, app: &App, github: &GitHub, seen: &SeenRunner) -> JobResult {
         let own = |label: &&String| {
             !seen.labels.iter().any(|there| there.read_only && there.name.eq_ignore_ascii_case(label))
         };
         let labels: Vec<String> = self.runner.labels.iter().filter(own).cloned().collect();
         match github.set_labels(self.github_id, &labels).await {
             Ok(Some(_)) => {}
-            Ok(None) => return Ok(Answer::outage(self.job)),
+            Ok(None) => return Ok(JobOutcome::outage(self.job)),
             Err(error) => return Ok(after_error(self.job, &error)),
         }
-        let Some(mut tx) = self.finish(app).await? else { return Ok(Answer::Lost) };
+        let Some(mut tx) = self.finish(app).await? else { return Ok(JobOutcome::Lost) };
         self.observe(&mut tx, seen).await?;
         tx.runners().record_drift(self.runner.id, None).await?;
         tx.sync_runs().record_foreign_labels(self.runner.id, None).await?;
@@ -163,17 +165,22 @@ impl Check<'_> {
             .write(&AuditEntry { data, ..AuditEntry::of_job(self.job, "runner.labels_repaired") })
             .await?;
         tx.commit().await?;
-        Ok(Answer::Recorded)
+        Ok(JobOutcome::Recorded)
     }
 
     /// Deletes the runner. One that has taken up a workflow job meanwhile is spared, unless the operator wants even the
     /// busy gone: then it is tried again until the job's deadline, and by the next pass after that.
-    async fn delete(&self, app: &App, github: &GitHub, (seen, deviation): (&SeenRunner, &Deviation)) -> Run {
-        match look::remove(github, self.github_id).await {
+    async fn delete(
+        &self,
+        app: &App,
+        github: &GitHub,
+        (seen, deviation): (&SeenRunner, &Deviation),
+    ) -> JobResult {
+        match runner_lookup::remove(github, self.github_id).await {
             Ok(true) => self.gone(app, LABELS_CHANGED).await,
             Ok(false) if app.drift.delete_busy => {
                 self.update_event(app, ActionTaken::RemovalRequested).await?;
-                Ok(super::busy(self.job))
+                Ok(super::runner_busy(self.job))
             }
             Ok(false) => {
                 self.update_event(app, ActionTaken::LeftBusy).await?;
@@ -197,8 +204,8 @@ impl Check<'_> {
         tx.audit().act((self.runner.team, self.runner.id), &[LABEL_DRIFT], action).await
     }
 
-    async fn gone(&self, app: &App, why: &'static str) -> Run {
-        let Some(mut tx) = self.finish(app).await? else { return Ok(Answer::Lost) };
+    async fn gone(&self, app: &App, why: &'static str) -> JobResult {
+        let Some(mut tx) = self.finish(app).await? else { return Ok(JobOutcome::Lost) };
         if tx.runners().mark_deleted(self.runner.id, self.source, why).await? {
             let data = json!({ "github_runner_id": self.github_id, "why": why });
             tx.audit().write(&AuditEntry { data, ..AuditEntry::of_job(self.job, "runner.deleted") }).await?;
@@ -207,7 +214,7 @@ impl Check<'_> {
             }
         }
         tx.commit().await?;
-        Ok(Answer::Recorded)
+        Ok(JobOutcome::Recorded)
     }
 
     async fn observe(&self, tx: &mut Tx, seen: &SeenRunner) -> Result<(), StoreError> {

@@ -2,9 +2,9 @@
 
 mod deprovision;
 mod drift_check;
-mod look;
 mod provision;
 mod register;
+mod runner_lookup;
 
 use std::time::Duration;
 
@@ -16,17 +16,17 @@ use github::{GitHubError, Verdict};
 use store::{Counter, StoreError};
 
 use crate::app::App;
-pub(crate) use look::Confirmations;
+pub(crate) use runner_lookup::Confirmations;
 
 /// A limit holds everybody up as soon as everybody has heard of it; until then it holds up the job that met it.
-const HEARD: Duration = Duration::from_secs(1);
+const RATE_LIMIT_DELAY: Duration = Duration::from_secs(1);
 
 /// How long a job waits that this worker cannot do.
-const ELSEWHERE: TimeDelta = TimeDelta::seconds(5);
+const OTHER_WORKER_DELAY: TimeDelta = TimeDelta::seconds(5);
 
 /// What came of a job.
 #[derive(Debug)]
-pub(crate) enum Answer {
+pub(crate) enum JobOutcome {
     /// Succeeded, and the job has recorded that itself, together with its result.
     Recorded,
     /// Another start has taken over.
@@ -48,7 +48,7 @@ pub(crate) enum Answer {
     },
 }
 
-impl Answer {
+impl JobOutcome {
     pub(crate) fn failed(code: ProblemCode, detail: impl Into<String>) -> Self {
         Self::Final(JobState::Failed, Some(Problem::new(code, detail)))
     }
@@ -60,7 +60,7 @@ impl Answer {
     }
 
     /// The database kept the job from its answer.
-    pub(crate) fn store_away(job: &Job) -> Self {
+    pub(crate) fn database_unavailable(job: &Job) -> Self {
         let detail = "Our database was unavailable.";
         Self::retry(job, Problem::new(ProblemCode::DatabaseUnavailable, detail).retry_after(5))
     }
@@ -77,30 +77,30 @@ impl Answer {
 }
 
 /// What keeps a job from an answer: only the database, since everything GitHub says is an answer.
-pub(crate) type Run = Result<Answer, StoreError>;
+pub(crate) type JobResult = Result<JobOutcome, StoreError>;
 
 /// Runs a started job.
-pub(crate) async fn run(app: &App, job: &Job) -> Answer {
+pub(crate) async fn run(app: &App, job: &Job) -> JobOutcome {
     let ran = match &job.params {
         JobParams::Provision { name, work_folder } => provision::run(app, job, name, work_folder).await,
         JobParams::Register => register::run(app, job).await,
         JobParams::Deprovision(Removal::Runner | Removal::Leftover { .. }) => {
-            deprovision::runner(app, job, job.reclaim_reason()).await
+            deprovision::remove_runner(app, job, job.reclaim_reason()).await
         }
         JobParams::DriftCheck { source } => drift_check::run(app, job, *source).await,
         JobParams::Deprovision(Removal::Orphan { call, runner_name }) => {
-            deprovision::stray(app, job, *call, runner_name).await
+            deprovision::remove_orphan(app, job, *call, runner_name).await
         }
     };
     ran.unwrap_or_else(|error| {
         tracing::warn!(error = %error_chain(&error), "the job was interrupted by the database");
-        Answer::store_away(job)
+        JobOutcome::database_unavailable(job)
     })
 }
 
 /// The answer to a job whose requester lost their access to the team after it was accepted; none while they have it.
 /// Read before GitHub is called, so that nothing is made for them.
-async fn access_ended(app: &App, job: &Job) -> Result<Option<Answer>, StoreError> {
+async fn access_ended(app: &App, job: &Job) -> Result<Option<JobOutcome>, StoreError> {
     let (Some(requester), Some(team)) = (job.requester, job.team) else { return Ok(None) };
     let access = app.store.conn().await?.permissions().access(requester, team).await?;
     let problem = match access.map(|access| access.check(job.kind)) {
@@ -109,7 +109,7 @@ async fn access_ended(app: &App, job: &Job) -> Result<Option<Answer>, StoreError
         None => Problem::requester_inactive(),
     };
     tracing::info!(code = problem.code.as_str(), "the requester's access has ended");
-    Ok(Some(Answer::Final(JobState::Failed, Some(problem))))
+    Ok(Some(JobOutcome::Final(JobState::Failed, Some(problem))))
 }
 
 fn unavailable() -> Problem {
@@ -118,12 +118,12 @@ fn unavailable() -> Problem {
 }
 
 /// Nobody's failure: another worker may have it, or this one once it is configured.
-fn no_credential(job: &Job) -> Answer {
+fn no_credential(job: &Job) -> JobOutcome {
     tracing::error!(installation = %job.installation,
         "this worker has no credential for the installation; the job is left to one that has");
     metrics::counter!("rts_jobs_without_credential_total").increment(1);
-    Answer::Later {
-        delay: ELSEWHERE,
+    JobOutcome::Later {
+        delay: OTHER_WORKER_DELAY,
         why: BlockedOn::Worker,
         count_as: Counter::Snooze,
         problem: unavailable(),
@@ -131,36 +131,38 @@ fn no_credential(job: &Job) -> Answer {
 }
 
 /// The answer to an error after which it is certain that nothing happened on GitHub.
-fn after_error(job: &Job, error: &GitHubError) -> Answer {
+fn after_error(job: &Job, error: &GitHubError) -> JobOutcome {
     tracing::warn!(%error, verdict = ?error.verdict(), "GitHub did not do it");
     match (error, error.verdict()) {
-        (GitHubError::Suspended { message }, _) => Answer::Suspended(message.clone()),
+        (GitHubError::Suspended { message }, _) => JobOutcome::Suspended(message.clone()),
         (GitHubError::TokenTooNew { .. }, Verdict::Wait(wait)) => later(wait, BlockedOn::Retry),
-        (GitHubError::Limited { .. }, Verdict::Wait(wait)) => held(wait.min(HEARD)),
+        (GitHubError::Limited { .. }, Verdict::Wait(wait)) => held(wait.min(RATE_LIMIT_DELAY)),
         (_, Verdict::Wait(wait)) => held(wait),
-        (GitHubError::Credential { .. }, _) | (_, Verdict::Retry | Verdict::Unclear) => Answer::outage(job),
+        (GitHubError::Credential { .. }, _) | (_, Verdict::Retry | Verdict::Unclear) => {
+            JobOutcome::outage(job)
+        }
         (_, Verdict::Never | Verdict::Operator) => {
             if error.verdict() == Verdict::Operator {
                 tracing::error!(installation = %job.installation, %error, "GitHub refuses us until somebody changes something");
                 metrics::counter!("rts_github_operator_needed_total").increment(1);
             }
-            Answer::failed(ProblemCode::GithubRefused, format!("GitHub refused: {error}."))
+            JobOutcome::failed(ProblemCode::GithubRefused, format!("GitHub refused: {error}."))
         }
     }
 }
 
-fn held(wait: Duration) -> Answer {
+fn held(wait: Duration) -> JobOutcome {
     later(wait, BlockedOn::Budget)
 }
 
-fn later(wait: Duration, why: BlockedOn) -> Answer {
+fn later(wait: Duration, why: BlockedOn) -> JobOutcome {
     let delay = TimeDelta::from_std(wait).unwrap_or_default();
-    Answer::Later { delay, why, count_as: Counter::Snooze, problem: unavailable() }
+    JobOutcome::Later { delay, why, count_as: Counter::Snooze, problem: unavailable() }
 }
 
 /// The runner runs a workflow job: nobody's failure.
-fn busy(job: &Job) -> Answer {
-    Answer::Later {
+fn runner_busy(job: &Job) -> JobOutcome {
+    JobOutcome::Later {
         delay: busy_delay(job.snoozes, rand::random()),
         why: BlockedOn::Busy,
         count_as: Counter::Snooze,

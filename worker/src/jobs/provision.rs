@@ -12,58 +12,63 @@ use github::{GitHub, GitHubError, JitConfig, JitConfigRequest, Verdict};
 use serde_json::json;
 use store::{Counter, Intent, StoreError};
 
-use super::{Answer, Run, access_ended, after_error, look, no_credential, unavailable};
+use super::{JobOutcome, JobResult, access_ended, after_error, no_credential, runner_lookup, unavailable};
 use crate::app::App;
 
 /// Tries of one start after which the job waits before the next.
-const AT_ONCE: usize = 3;
+const MAX_ATTEMPTS_PER_RUN: usize = 3;
 /// Tries of one job after which it is given up.
-const MOST_TRIES: usize = 20;
+const MAX_GENERATIONS: usize = 20;
 /// How long GitHub gets to make up its mind about a name that may be ours.
-const GRACE: TimeDelta = TimeDelta::seconds(10);
+const NAME_GRACE: TimeDelta = TimeDelta::seconds(10);
 
 /// What one try led to.
-enum Tried {
-    Answer(Answer),
+enum AttemptResult {
+    Done(JobOutcome),
     /// The answer was lost, or a name only we can have made is taken: the next generation, under a new name.
     Next,
 }
 
 /// Gets the config for the job's runner row.
-pub(super) async fn run(app: &App, job: &Job, wish: &RequestedName, work_folder: &str) -> Run {
-    let Some(github) = app.fleet.get(&job.installation) else { return Ok(no_credential(job)) };
+pub(super) async fn run(app: &App, job: &Job, wish: &RequestedName, work_folder: &str) -> JobResult {
+    let Some(github) = app.installations.get(&job.installation) else { return Ok(no_credential(job)) };
     if let Some(refused) = access_ended(app, job).await? {
         return Ok(refused);
     }
     let (Some(runner), mut calls) = read(app, job).await? else {
-        return Ok(Answer::failed(ProblemCode::InternalError, "The job has no runner."));
+        return Ok(JobOutcome::failed(ProblemCode::InternalError, "The job has no runner."));
     };
     suspect_unanswered(app, &mut calls).await?;
     if let RequestedName::Exact(name) = wish
-        && let Some(answer) = clear_name(app, github, job, (name, &calls)).await?
+        && let Some(answer) = resolve_exact_name(app, github, job, (name, &calls)).await?
     {
         return Ok(answer);
     }
     let mut generation = calls.last().map_or(0, |call| call.generation);
     let mut name_of = unspent_name(&calls);
-    for _ in 0..AT_ONCE {
+    for _ in 0..MAX_ATTEMPTS_PER_RUN {
         generation += 1;
         // Refused ones cost nothing: waiting for a limit is no try.
-        if calls.iter().filter(|call| call.state != CallState::Refused).count() >= MOST_TRIES {
-            return Ok(Answer::Final(JobState::Failed, Some(unavailable())));
+        if calls.iter().filter(|call| call.state != CallState::Refused).count() >= MAX_GENERATIONS {
+            return Ok(JobOutcome::Final(JobState::Failed, Some(unavailable())));
         }
         let runner_name = wish.name(job.id, name_of.take().unwrap_or(generation));
         let intent = Intent { id: CallId::new(), generation, runner_name };
         let doubt = calls.iter().any(|call| call.state == CallState::EffectSuspected);
-        let attempt =
-            Attempt { runner: &runner, intent: &intent, work_folder, exact: wish.is_exact(), doubt };
+        let attempt = Attempt {
+            runner: &runner,
+            intent: &intent,
+            work_folder,
+            exact: wish.is_exact(),
+            earlier_may_exist: doubt,
+        };
         match attempt.make(app, github, job).await? {
-            Tried::Answer(answer) => return Ok(answer),
-            Tried::Next if wish.is_exact() => return Ok(settle_first()),
-            Tried::Next => {}
+            AttemptResult::Done(answer) => return Ok(answer),
+            AttemptResult::Next if wish.is_exact() => return Ok(retry_after_grace()),
+            AttemptResult::Next => {}
         }
     }
-    Ok(Answer::outage(job))
+    Ok(JobOutcome::outage(job))
 }
 
 async fn read(app: &App, job: &Job) -> Result<(Option<Runner>, Vec<Call>), StoreError> {
@@ -99,18 +104,18 @@ struct Attempt<'a> {
     /// The name is the caller's choice.
     exact: bool,
     /// An earlier try may have been made after all.
-    doubt: bool,
+    earlier_may_exist: bool,
 }
 
 impl Attempt<'_> {
-    async fn make(&self, app: &App, github: &GitHub, job: &Job) -> Result<Tried, StoreError> {
+    async fn make(&self, app: &App, github: &GitHub, job: &Job) -> Result<AttemptResult, StoreError> {
         // Before anything is written down: a job that has to wait spends no generation and no name.
         let ready = match github.prepare_jit_config().await {
             Ok(ready) => ready,
-            Err(error) => return Ok(Tried::Answer(after_error(job, &error))),
+            Err(error) => return Ok(AttemptResult::Done(after_error(job, &error))),
         };
-        if !intend(app, job, self.runner, self.intent).await? {
-            return Ok(Tried::Answer(Answer::Lost));
+        if !commit_intent(app, job, self.runner, self.intent).await? {
+            return Ok(AttemptResult::Done(JobOutcome::Lost));
         }
         let request = JitConfigRequest {
             name: self.intent.runner_name.to_string(),
@@ -119,15 +124,17 @@ impl Attempt<'_> {
             work_folder: self.work_folder.to_owned(),
         };
         match github.create_jit_config_when_ready(ready, &request).await {
-            Ok(config) => deliver(app, job, (self.runner, self.intent), config).await.map(Tried::Answer),
+            Ok(config) => {
+                deliver(app, job, (self.runner, self.intent), config).await.map(AttemptResult::Done)
+            }
             Err(error) => self.failed(app, job, &error).await,
         }
     }
 
-    async fn failed(&self, app: &App, job: &Job, error: &GitHubError) -> Result<Tried, StoreError> {
+    async fn failed(&self, app: &App, job: &Job, error: &GitHubError) -> Result<AttemptResult, StoreError> {
         if was_not_tried(error) {
             app.store.conn().await?.github_calls().withdraw(self.intent.id).await?;
-            return Ok(Tried::Answer(after_error(job, error)));
+            return Ok(AttemptResult::Done(after_error(job, error)));
         }
         // In whatever words: nothing else about a new runner can be in conflict.
         let taken = matches!(error, GitHubError::Conflict { .. });
@@ -138,12 +145,16 @@ impl Attempt<'_> {
         if suspected {
             tracing::warn!(%name, %error, "the answer was lost; the name is left to the reaper");
             let outage = matches!(error, GitHubError::Unclear { status: Some(_), .. });
-            return Ok(if outage { Tried::Answer(Answer::outage(job)) } else { Tried::Next });
+            return Ok(if outage {
+                AttemptResult::Done(JobOutcome::outage(job))
+            } else {
+                AttemptResult::Next
+            });
         }
-        match (taken, self.doubt) {
-            (true, true) => Ok(Tried::Next),
-            (true, false) => Ok(Tried::Answer(name_conflict(name))),
-            (false, _) => Ok(Tried::Answer(after_error(job, error))),
+        match (taken, self.earlier_may_exist) {
+            (true, true) => Ok(AttemptResult::Next),
+            (true, false) => Ok(AttemptResult::Done(name_conflict(name))),
+            (false, _) => Ok(AttemptResult::Done(after_error(job, error))),
         }
     }
 }
@@ -161,7 +172,7 @@ fn was_not_tried(error: &GitHubError) -> bool {
 }
 
 /// Commits what is about to be asked.
-async fn intend(app: &App, job: &Job, runner: &Runner, intent: &Intent) -> Result<bool, StoreError> {
+async fn commit_intent(app: &App, job: &Job, runner: &Runner, intent: &Intent) -> Result<bool, StoreError> {
     let mut tx = app.store.begin().await?;
     if !tx.github_calls().record_intent(job, intent).await? {
         return Ok(false);
@@ -174,29 +185,29 @@ async fn intend(app: &App, job: &Job, runner: &Runner, intent: &Intent) -> Resul
 }
 
 /// Records a config in one fenced transaction; when the fence has moved on, gives up what GitHub made.
-async fn deliver(app: &App, job: &Job, (runner, intent): (&Runner, &Intent), config: JitConfig) -> Run {
+async fn deliver(app: &App, job: &Job, (runner, intent): (&Runner, &Intent), config: JitConfig) -> JobResult {
     let context = credential_context(job.id, intent.runner_name.as_str());
     let github_id = config.runner.id;
     let sealed = match app.keys.seal(&context, &config.encoded) {
         Ok(sealed) => sealed,
         Err(error) => {
             tracing::error!(%error, "a config could not be sealed; its runner is given up");
-            return discard(app, intent, github_id).await.map(|()| Answer::retry(job, unavailable()));
+            return discard(app, intent, github_id).await.map(|()| JobOutcome::retry(job, unavailable()));
         }
     };
-    if keep(app, job, (runner, intent), (&sealed, github_id)).await? {
+    if store_config(app, job, (runner, intent), (&sealed, github_id)).await? {
         tracing::info!(
             github_runner_id = github_id,
             github_request_id = config.request_id.as_deref(),
             "config ready"
         );
-        Ok(Answer::Recorded)
+        Ok(JobOutcome::Recorded)
     } else {
-        discard(app, intent, github_id).await.map(|()| Answer::Lost)
+        discard(app, intent, github_id).await.map(|()| JobOutcome::Lost)
     }
 }
 
-async fn keep(
+async fn store_config(
     app: &App,
     job: &Job,
     (runner, intent): (&Runner, &Intent),
@@ -236,19 +247,19 @@ async fn discard(app: &App, intent: &Intent, github_id: i64) -> Result<(), Store
 ///
 /// The first try is only made when nobody bears the name; so a runner that bears it after a try without an answer, is
 /// idle and belongs to no row of ours, is what that try left behind.
-async fn clear_name(
+async fn resolve_exact_name(
     app: &App,
     github: &GitHub,
     job: &Job,
     (name, calls): (&RunnerName, &[Call]),
-) -> Result<Option<Answer>, StoreError> {
+) -> Result<Option<JobOutcome>, StoreError> {
     let bearer = match github.find_runner(name.as_str()).await {
         Ok(bearer) => bearer,
         Err(error) => return Ok(Some(after_error(job, &error))),
     };
     let suspected = calls.iter().rev().find(|call| call.state == CallState::EffectSuspected);
     let (bearer, call) = match (bearer, suspected) {
-        (None, Some(call)) if job.now - call.started_at < GRACE => return Ok(Some(settle_first())),
+        (None, Some(call)) if job.now - call.started_at < NAME_GRACE => return Ok(Some(retry_after_grace())),
         (None, _) => return Ok(None),
         (Some(_), None) => return Ok(Some(name_conflict(name))),
         (Some(bearer), Some(call)) => (bearer, call),
@@ -257,21 +268,26 @@ async fn clear_name(
     if bound.is_some() || bearer.busy || bearer.status != "offline" {
         return Ok(Some(name_conflict(name)));
     }
-    match look::remove(github, bearer.id).await {
+    match runner_lookup::remove(github, bearer.id).await {
         Ok(true) => {}
         Ok(false) => return Ok(Some(name_conflict(name))),
         Err(error) => return Ok(Some(after_error(job, &error))),
     }
     tracing::info!(github_runner_id = bearer.id, %name, "what a lost answer left behind is removed");
     app.store.conn().await?.github_calls().conclude(call.id, CallState::Settled, Some(bearer.id)).await?;
-    Ok(Some(settle_first()))
+    Ok(Some(retry_after_grace()))
 }
 
 /// Waits until GitHub knows its own mind about a name.
-fn settle_first() -> Answer {
-    Answer::Later { delay: GRACE, why: BlockedOn::Retry, count_as: Counter::Snooze, problem: unavailable() }
+fn retry_after_grace() -> JobOutcome {
+    JobOutcome::Later {
+        delay: NAME_GRACE,
+        why: BlockedOn::Retry,
+        count_as: Counter::Snooze,
+        problem: unavailable(),
+    }
 }
 
-pub(super) fn name_conflict(name: &RunnerName) -> Answer {
-    Answer::failed(ProblemCode::RunnerNameConflict, format!("GitHub has a runner called {name} already."))
+pub(super) fn name_conflict(name: &RunnerName) -> JobOutcome {
+    JobOutcome::failed(ProblemCode::RunnerNameConflict, format!("GitHub has a runner called {name} already."))
 }

@@ -9,18 +9,20 @@ use github::{GitHub, GitHubError, RegistrationToken};
 use serde_json::json;
 use store::StoreError;
 
-use super::{Answer, Run, access_ended, after_error, no_credential, provision::name_conflict, unavailable};
+use super::{
+    JobOutcome, JobResult, access_ended, after_error, no_credential, provision::name_conflict, unavailable,
+};
 use crate::app::App;
 
 /// A token is offered no longer than this, whatever the clocks say: GitHub's live for an hour.
-const LONGEST: TimeDelta = TimeDelta::hours(1);
+const MAX_TOKEN_LIFE: TimeDelta = TimeDelta::hours(1);
 
 /// The group a runner lands in when it is told none.
 const DEFAULT_GROUP: i64 = 1;
 
 /// Gets the token for the job's runner row.
-pub(super) async fn run(app: &App, job: &Job) -> Run {
-    let Some(github) = app.fleet.get(&job.installation) else { return Ok(no_credential(job)) };
+pub(super) async fn run(app: &App, job: &Job) -> JobResult {
+    let Some(github) = app.installations.get(&job.installation) else { return Ok(no_credential(job)) };
     if let Some(refused) = access_ended(app, job).await? {
         return Ok(refused);
     }
@@ -30,7 +32,7 @@ pub(super) async fn run(app: &App, job: &Job) -> Run {
     };
     let named = |runner: Runner| Some((runner.name.parse::<RunnerName>().ok()?, runner));
     let Some((name, runner)) = runner.and_then(named) else {
-        return Ok(Answer::failed(ProblemCode::InternalError, "The job has no runner."));
+        return Ok(JobOutcome::failed(ProblemCode::InternalError, "The job has no runner."));
     };
     // Whoever bears the name already is not the runner that will register itself.
     match github.find_runner(name.as_str()).await {
@@ -43,14 +45,14 @@ pub(super) async fn run(app: &App, job: &Job) -> Run {
         Ok(Group::Nameless) => None,
         Ok(Group::Unknown) => {
             let detail = format!("GitHub has no runner group {}.", runner.runner_group_id);
-            return Ok(Answer::failed(ProblemCode::GithubRefused, detail));
+            return Ok(JobOutcome::failed(ProblemCode::GithubRefused, detail));
         }
         Err(error) => return Ok(after_error(job, &error)),
     };
     match github.create_registration_token().await {
         Ok(token) if token.expires_at <= github.now() => {
             tracing::warn!("GitHub gave us a registration token that has expired already");
-            Ok(Answer::outage(job))
+            Ok(JobOutcome::outage(job))
         }
         Ok(token) => deliver(app, job, (&runner, &name), (&token, group.as_deref())).await,
         Err(error) => Ok(after_error(job, &error)),
@@ -83,20 +85,20 @@ async fn deliver(
     job: &Job,
     (runner, name): (&Runner, &RunnerName),
     (token, group): (&RegistrationToken, Option<&str>),
-) -> Run {
+) -> JobResult {
     let sealed = match app.keys.seal(&credential_context(job.id, name.as_str()), &token.token) {
         Ok(sealed) => sealed,
         Err(error) => {
             tracing::error!(%error, "a token could not be sealed; it is forgotten");
-            return Ok(Answer::retry(job, unavailable()));
+            return Ok(JobOutcome::retry(job, unavailable()));
         }
     };
-    let life = (token.expires_at - job.now).clamp(TimeDelta::minutes(1), LONGEST);
-    let kept = keep(app, job, (runner, name, group), (&sealed, life)).await?;
-    Ok(if kept { Answer::Recorded } else { Answer::Lost })
+    let life = (token.expires_at - job.now).clamp(TimeDelta::minutes(1), MAX_TOKEN_LIFE);
+    let kept = store_token(app, job, (runner, name, group), (&sealed, life)).await?;
+    Ok(if kept { JobOutcome::Recorded } else { JobOutcome::Lost })
 }
 
-async fn keep(
+async fn store_token(
     app: &App,
     job: &Job,
     (runner, name, group): (&Runner, &RunnerName, Option<&str>),

@@ -13,13 +13,13 @@ use github::{Deletion, GitHub, GitHubError};
 use crate::app::App;
 
 /// What was found.
-pub(super) enum Look {
+pub(super) enum RunnerState {
     /// It is there.
     There(SeenRunner),
     /// It is not, on proof.
     Gone,
     /// GitHub does not know it, but it was registered only just now.
-    Unsettled,
+    NotYetKnown,
 }
 
 /// The last confirmations of 404s, by installation.
@@ -55,23 +55,23 @@ impl Confirmations {
 
 /// Looks. A 404 counts only when the same credential may list the runners of the same scope afterwards: GitHub also
 /// answers 404 about what we may not see.
-pub(super) async fn at(
+pub(super) async fn fetch(
     app: &App,
     github: &GitHub,
     runner: &Runner,
     now: DateTime<Utc>,
-) -> Result<Look, GitHubError> {
-    let Some(id) = runner.github_runner_id else { return Ok(Look::Unsettled) };
+) -> Result<RunnerState, GitHubError> {
+    let Some(id) = runner.github_runner_id else { return Ok(RunnerState::NotYetKnown) };
     if let Some(found) = github.get_runner(id).await? {
-        return Ok(Look::There(seen(found)));
+        return Ok(RunnerState::There(seen(found)));
     }
     let answered = Instant::now();
     let fresh = runner.registered_at.is_none_or(|at| now - at < REGISTRATION_GRACE);
     if runner.status == RunnerStatus::Pending && fresh {
-        return Ok(Look::Unsettled);
+        return Ok(RunnerState::NotYetKnown);
     }
     app.confirmations().confirm(&runner.installation, github, answered).await?;
-    Ok(Look::Gone)
+    Ok(RunnerState::Gone)
 }
 
 /// GitHub's words in ours.

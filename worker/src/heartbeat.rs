@@ -13,10 +13,10 @@ use crate::app::App;
 /// Longest silence of one of a worker's loops before the process counts as stuck.
 const MAX_SILENCE: Duration = Duration::from_mins(1);
 /// How often a worker says in the database that it is there.
-const HEARTBEAT: Duration = Duration::from_secs(10);
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Passes the pulse of the queue's loops on to the liveness probe.
-pub(crate) async fn pulse(dispatcher: Dispatcher, progress: Progress, stop: CancellationToken) {
+pub(crate) async fn watch_loops(dispatcher: Dispatcher, progress: Progress, stop: CancellationToken) {
     let mut seen = dispatcher.loops().map(|(name, last)| (progress.register(name, MAX_SILENCE), last));
     while !stop.is_cancelled() {
         tokio::select! {
@@ -36,23 +36,23 @@ pub(crate) async fn pulse(dispatcher: Dispatcher, progress: Progress, stop: Canc
 }
 
 /// Writes the worker's row until it stops, then takes it away. A beat that fails is left to the next.
-pub(crate) async fn heart(app: App, dispatcher: Dispatcher, stop: CancellationToken) {
+pub(crate) async fn run_heartbeat(app: App, dispatcher: Dispatcher, stop: CancellationToken) {
     let pulse = app.progress.register("worker_heartbeat", MAX_SILENCE);
-    let mut ticks = interval(HEARTBEAT);
+    let mut ticks = interval(HEARTBEAT_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
             () = stop.cancelled() => break,
         }
-        note(timeout(HEARTBEAT, beat(&app, dispatcher.in_flight())).await);
+        log_failure(timeout(HEARTBEAT_INTERVAL, write(&app, dispatcher.in_flight())).await);
         pulse.tick();
     }
     pulse.retire();
-    note(timeout(HEARTBEAT, leave(&app)).await);
+    log_failure(timeout(HEARTBEAT_INTERVAL, remove(&app)).await);
 }
 
-async fn beat(app: &App, running: usize) -> Result<(), StoreError> {
+async fn write(app: &App, running: usize) -> Result<(), StoreError> {
     let count = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
     let (concurrency, running) = (count(app.concurrency), count(running));
     app.store
@@ -63,11 +63,11 @@ async fn beat(app: &App, running: usize) -> Result<(), StoreError> {
         .await
 }
 
-async fn leave(app: &App) -> Result<(), StoreError> {
+async fn remove(app: &App) -> Result<(), StoreError> {
     app.store.conn().await?.workers().remove(&app.name).await
 }
 
-fn note(outcome: Result<Result<(), StoreError>, tokio::time::error::Elapsed>) {
+fn log_failure(outcome: Result<Result<(), StoreError>, tokio::time::error::Elapsed>) {
     match outcome {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!(%error, "a heartbeat was not written"),
@@ -93,7 +93,7 @@ mod tests {
         let queue = Queue::connect(&QueueConfig::new("redis://localhost", "nowhere")).unwrap();
         let stopped = queue::backend(queue, BackendSettings::new("test", 1));
         let (progress, stop) = (Progress::new(), CancellationToken::new());
-        let watching = tokio::spawn(pulse(stopped.dispatcher(), progress.clone(), stop.clone()));
+        let watching = tokio::spawn(watch_loops(stopped.dispatcher(), progress.clone(), stop.clone()));
         pass(30).await;
         assert!(progress.alive() && progress.names().len() == 3);
         pass(60).await;
