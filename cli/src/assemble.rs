@@ -175,16 +175,16 @@ pub(crate) fn scheduler(sources: &Sources, installations: Installations) -> anyh
     let queue = queue(sources)?;
     Ok(scheduler::Parts {
         store: store(sources)?,
-        fleet: Installations::new(&queue, token_keys(sources)?.as_ref(), installations)?,
+        installations: Installations::new(&queue, token_keys(sources)?.as_ref(), installations)?,
         queue,
         enforcement: jobs.label_enforcement,
-        watch: watch(&jobs),
+        sync: watch(&jobs),
         progress: Progress::new(),
     })
 }
 
-fn watch(jobs: &JobsConfig) -> scheduler::Watch {
-    scheduler::Watch {
+fn watch(jobs: &JobsConfig) -> scheduler::SyncSettings {
+    scheduler::SyncSettings {
         every: jobs.sync_interval,
         rules: drift(jobs),
         config_life: config_life(jobs),

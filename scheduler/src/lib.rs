@@ -1,24 +1,20 @@
 //! When: because time passed. One promise, one file; each step is idempotent and bounded, so any number of schedulers
 //! may take it at once.
 
-mod beats;
-pub mod cancel;
-pub mod depth;
-pub mod expire;
-pub mod inbox;
-pub mod lead;
-pub mod prune;
-pub mod reap;
-pub mod redeliver;
-mod send;
-pub mod shred;
-pub mod snapshot;
-pub mod stale;
-pub mod suspension;
-pub mod sweep;
-pub mod unused;
-pub mod versions;
-mod workflow;
+mod jobs;
+pub mod leader;
+mod periodic;
+pub mod queue_metrics;
+mod retention;
+pub mod sync;
+mod webhooks;
+
+use jobs::enqueue;
+pub use jobs::{expire, reap, requeue};
+pub use retention::{prune, shred};
+pub use sync::{runner_versions, stale, unused};
+use webhooks::workflow_job;
+pub use webhooks::{cancel_workflow_runs, inbox, redeliver, suspension};
 
 use std::time::Duration;
 
@@ -26,7 +22,7 @@ use chrono::TimeDelta;
 use domain::DriftRules;
 use github::GitHubError;
 use installations::Installations;
-pub use lead::Lead;
+pub use leader::Leadership;
 pub use prune::Retention;
 use queue::{Queue, QueueError};
 use runtime::{
@@ -44,18 +40,18 @@ pub struct Parts {
     /// The queue that is kept in line with it.
     pub queue: Queue,
     /// The clients of every installation.
-    pub fleet: Installations,
+    pub installations: Installations,
     /// What is done about workflow jobs that violate a policy.
     pub enforcement: LabelEnforcement,
     /// How the fleet is watched.
-    pub watch: Watch,
+    pub sync: SyncSettings,
     /// Whether the process's loops still move.
     pub progress: Progress,
 }
 
 /// How the fleet is watched.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Watch {
+pub struct SyncSettings {
     /// How often it is compared with GitHub.
     pub every: Duration,
     /// What may be done about drift.
@@ -72,7 +68,7 @@ pub struct Watch {
     pub name: String,
 }
 
-impl Default for Watch {
+impl Default for SyncSettings {
     fn default() -> Self {
         Self {
             every: Duration::from_mins(5),
@@ -100,7 +96,7 @@ pub enum StepError {
     GitHub(#[from] GitHubError),
     /// Why, was said where it happened.
     #[error("it was not done whole")]
-    Unfinished,
+    Incomplete,
 }
 
 /// Runs every step at its own pace until `shutdown` drains.
@@ -112,56 +108,57 @@ pub async fn run(parts: Parts, shutdown: Shutdown) -> anyhow::Result<()> {
     let draining = group.shutdown().draining().clone();
     macro_rules! every {
         ($seconds:literal, $name:literal, $step:expr) => {{
-            let (parts, draining) = (parts.clone(), draining.clone());
+            let with = (parts.clone(), draining.clone());
             group.supervise($name, Backoff::default(), move || {
-                beats::every(Duration::from_secs($seconds), $name, (parts.clone(), draining.clone()), $step)
+                periodic::run_every(Duration::from_secs($seconds), $name, with.clone(), $step)
             });
         }};
     }
     every!(5, "expire", expire::run);
     every!(5, "reap", reap::run);
-    let shown = depth::Shown::default();
+    let shown_lanes = queue_metrics::ShownLanes::default();
     every!(5, "depth", {
-        let shown = shown.clone();
-        move |parts| depth::run(parts, shown.clone())
+        let shown = shown_lanes.clone();
+        move |parts| queue_metrics::run(parts, shown.clone())
     });
     every!(10, "shred", shred::run);
     every!(3600, "forget", shred::forget);
-    every!(2, "cancel", cancel::run);
+    every!(2, "cancel", cancel_workflow_runs::run);
     every!(20, "suspension", suspension::run);
     every!(60, "forget_webhooks", inbox::forget);
     let with = (parts.clone(), draining.clone());
+    let often = (Duration::from_secs(1), inbox::MAX_DELIVERIES_PER_STEP);
     group.supervise("inbox", Backoff::default(), move || {
-        beats::until_none_is_left((Duration::from_secs(1), inbox::MOST), "inbox", with.clone(), inbox::run)
+        periodic::drain_every(often, "inbox", with.clone(), inbox::run)
     });
     let with = (parts.clone(), draining.clone());
     group.supervise("redeliver", Backoff::default(), move || {
-        beats::every_for_each(Duration::from_secs(30), "redeliver", with.clone(), redeliver::run)
+        periodic::run_every_for_each(Duration::from_secs(30), "redeliver", with.clone(), redeliver::run)
     });
     let swept = (parts.clone(), draining.clone());
-    group.supervise("sweep", Backoff::default(), move || sweep::keep(swept.0.clone(), swept.1.clone()));
-    let lead = Lead::new(&parts.watch.name);
-    let kept = (parts.clone(), lead.clone(), draining.clone());
+    group.supervise("sweep", Backoff::default(), move || requeue::run_loop(swept.0.clone(), swept.1.clone()));
+    let leadership = Leadership::new(&parts.sync.name);
+    let kept = (parts.clone(), leadership.clone(), draining.clone());
     group.supervise("lead", Backoff::default(), move || {
-        lead::keep(kept.0.clone(), kept.1.clone(), kept.2.clone())
+        leader::run(kept.0.clone(), kept.1.clone(), kept.2.clone())
     });
-    let shot = (parts.clone(), lead.clone(), draining.clone());
+    let shot = (parts.clone(), leadership.clone(), draining.clone());
     group.supervise("snapshot", Backoff::default(), move || {
-        snapshot::keep(shot.0.clone(), shot.1.clone(), shot.2.clone())
+        sync::run_loop(shot.0.clone(), shot.1.clone(), shot.2.clone())
     });
     macro_rules! every_led {
         ($seconds:literal, $name:literal, $step:expr) => {{
-            let (parts, draining, lead) = (parts.clone(), draining.clone(), lead.clone());
+            let (parts, draining, leadership) = (parts.clone(), draining.clone(), leadership.clone());
             group.supervise($name, Backoff::default(), move || {
-                let with = (parts.clone(), draining.clone(), lead.clone());
-                beats::every_led(Duration::from_secs($seconds), $name, with, $step)
+                let with = (parts.clone(), draining.clone(), leadership.clone());
+                periodic::run_every_as_leader(Duration::from_secs($seconds), $name, with, $step)
             });
         }};
     }
     every_led!(15, "unused", unused::run);
     every_led!(600, "stale", stale::run);
     every_led!(30, "prune", prune::run);
-    every_led!(300, "versions", versions::run);
+    every_led!(300, "versions", runner_versions::run);
     let stuck = group.wait().await;
     anyhow::ensure!(stuck.is_empty(), "these loops did not end: {}", stuck.join(", "));
     Ok(())

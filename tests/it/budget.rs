@@ -169,9 +169,9 @@ async fn an_installation_that_holds_nothing_any_more_is_shown_as_empty() {
     };
     // Once the API answers, somebody takes the metrics in.
     world.root("GET", "/metrics").send().await.expect(200);
-    let (queue, shown) = (world.queue(), scheduler::depth::Shown::default());
+    let (queue, shown) = (world.queue(), scheduler::queue_metrics::ShownLanes::default());
     let told = async |metric: &str| {
-        scheduler::depth::run(world.scheduling(), shown.clone()).await.unwrap();
+        scheduler::queue_metrics::run(world.scheduling(), shown.clone()).await.unwrap();
         let text = world.root("GET", "/metrics").send().await.expect(200).text;
         let mut lines =
             text.lines().filter(|line| line.starts_with(metric) && line.contains("\"soon-empty\""));
@@ -264,7 +264,7 @@ async fn server_without_limits_is_recognised_and_asked_at_full_speed() {
 #[tokio::test]
 async fn refused_token_teaches_no_window() {
     let world = World::builder().workers(0).start().await;
-    let github = world.scheduling().fleet.get(&InstallationId::default()).unwrap().clone();
+    let github = world.scheduling().installations.get(&InstallationId::default()).unwrap().clone();
     github.list_runners(1, 1, None).await.unwrap();
     world.twin.control().expire_tokens();
     for _ in 0..3 {

@@ -164,7 +164,7 @@ async fn a_limit_is_shared_whatever_the_database_does() {
 
 /// A client of its own, and a job of its own.
 fn client(world: &World) -> (GitHub, ClaimedJob) {
-    let github = world.scheduling().fleet.get(&InstallationId::default()).unwrap().clone();
+    let github = world.scheduling().installations.get(&InstallationId::default()).unwrap().clone();
     (github, ClaimedJob { job: JobId::new(), lane: Lane::Provision, since: Instant::now() })
 }
 

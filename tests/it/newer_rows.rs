@@ -2,7 +2,7 @@
 
 use harness::{World, draft, holds, wish};
 use queue::JobPlace;
-use scheduler::{expire, sweep};
+use scheduler::{expire, requeue};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -46,9 +46,9 @@ async fn jobs_of_a_newer_release_are_left_alone_and_stop_no_loop() {
     assert_eq!(world.count(UNTOUCHED).await, 3);
     assert_eq!(world.twin.ledger().of("POST", "generate-jitconfig").count(), 1);
 
-    let mut memory = sweep::Memory::default();
+    let mut memory = requeue::EpochTracker::default();
     world.corner().flush().await;
-    let back = sweep::run(&world.scheduling(), &mut memory).await.unwrap();
+    let back = requeue::run(&world.scheduling(), &mut memory).await.unwrap();
     assert_eq!(back, 2, "the lane of an unknown kind is unknown; the sweep goes on behind it");
     assert!(world.queue().epoch().await.unwrap().is_some(), "and ends");
 

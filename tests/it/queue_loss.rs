@@ -6,7 +6,7 @@ use domain::{InstallationId, Lane};
 use futures::future::join_all;
 use harness::{Person, World, draft, holds, wish};
 use queue::{JobPlace, Reason};
-use scheduler::{expire, sweep};
+use scheduler::{expire, requeue};
 use serde_json::json;
 use twin::{Fault, FaultKind};
 
@@ -21,11 +21,11 @@ async fn scene(builder: harness::Builder) -> (World, Person) {
 async fn queued_jobs_are_put_back_once() {
     let (world, ada) = scene(World::builder().workers(0)).await;
     let all = join_all((0..5).map(|_| world.provision(&ada, wish("ci")))).await;
-    let mut memory = sweep::Memory::default();
-    assert_eq!(sweep::run(&world.scheduling(), &mut memory).await.unwrap(), 0, "nothing is missing");
+    let mut memory = requeue::EpochTracker::default();
+    assert_eq!(requeue::run(&world.scheduling(), &mut memory).await.unwrap(), 0, "nothing is missing");
     world.corner().flush().await;
-    assert_eq!(sweep::run(&world.scheduling(), &mut memory).await.unwrap(), 5);
-    assert_eq!(sweep::run(&world.scheduling(), &mut memory).await.unwrap(), 0);
+    assert_eq!(requeue::run(&world.scheduling(), &mut memory).await.unwrap(), 5);
+    assert_eq!(requeue::run(&world.scheduling(), &mut memory).await.unwrap(), 0);
     world.keep(world.start_worker());
     for asked in &all {
         assert_eq!(world.settled(&ada, asked.job).await["state"], "succeeded");
@@ -46,16 +46,16 @@ async fn sweeps_of_few_rows_compare_all_rows_in_turns() {
     .await
     .unwrap();
     world.corner().flush().await;
-    let mut memory = sweep::Memory::default().with_rows(500);
+    let mut memory = requeue::EpochTracker::default().with_rows(500);
     for back in [500, 500, 201, 0, 0] {
-        assert_eq!(sweep::run(&world.scheduling(), &mut memory).await.unwrap(), back);
+        assert_eq!(requeue::run(&world.scheduling(), &mut memory).await.unwrap(), back);
     }
     // Lost again in the midst of a comparison: it begins anew.
     world.corner().flush().await;
-    assert_eq!(sweep::run(&world.scheduling(), &mut memory).await.unwrap(), 500);
+    assert_eq!(requeue::run(&world.scheduling(), &mut memory).await.unwrap(), 500);
     world.corner().flush().await;
     for back in [500, 500, 201] {
-        assert_eq!(sweep::run(&world.scheduling(), &mut memory).await.unwrap(), back);
+        assert_eq!(requeue::run(&world.scheduling(), &mut memory).await.unwrap(), back);
     }
 }
 
@@ -76,8 +76,8 @@ async fn a_running_job_outlives_a_flush_and_is_not_run_twice() {
     let asked = world.provision(&ada, wish("ci")).await;
     world.struck().await;
     world.corner().flush().await;
-    let mut memory = sweep::Memory::default();
-    assert_eq!(sweep::run(&world.scheduling(), &mut memory).await.unwrap(), 0, "its worker gets time");
+    let mut memory = requeue::EpochTracker::default();
+    assert_eq!(requeue::run(&world.scheduling(), &mut memory).await.unwrap(), 0, "its worker gets time");
     assert_eq!(world.settled(&ada, asked.job).await["attempts"], 1);
     assert_eq!(world.twin.ledger().of("POST", "generate-jitconfig").count(), 1);
     world.credential(&ada, asked.job).await.expect(200);
@@ -90,8 +90,8 @@ async fn what_had_started_goes_first_after_a_flush() {
     let orphan = world.provision(&ada, wish("ci")).await.job;
     world.change("UPDATE jobs SET state = 'running', attempts = 1, fence = 1 WHERE id = $1", orphan).await;
     world.corner().flush().await;
-    let mut memory = sweep::Memory::with_grace(Duration::ZERO);
-    assert_eq!(sweep::run(&world.scheduling(), &mut memory).await.unwrap(), 4);
+    let mut memory = requeue::EpochTracker::with_grace(Duration::ZERO);
+    assert_eq!(requeue::run(&world.scheduling(), &mut memory).await.unwrap(), 4);
     let place = |job: uuid::Uuid| {
         let queue = world.queue();
         async move { queue.position(job.into()).await.unwrap().unwrap().place }
@@ -107,7 +107,7 @@ async fn a_job_that_was_never_queued_is_found() {
     let (world, ada) = scene(World::builder().workers(0)).await;
     let asked = world.provision(&ada, wish("ci")).await;
     world.queue().cancel(asked.job.into()).await.unwrap();
-    assert_eq!(sweep::run(&world.scheduling(), &mut sweep::Memory::default()).await.unwrap(), 1);
+    assert_eq!(requeue::run(&world.scheduling(), &mut requeue::EpochTracker::default()).await.unwrap(), 1);
     world.keep(world.start_worker());
     assert_eq!(world.settled(&ada, asked.job).await["state"], "succeeded");
 }
@@ -245,7 +245,7 @@ async fn pauses_are_relearned_after_a_flush() {
         FaultKind::SecondaryLimit { status: 429, retry_after: Some(90) },
     ));
     world.corner().flush().await;
-    sweep::run(&world.scheduling(), &mut sweep::Memory::default()).await.unwrap();
+    requeue::run(&world.scheduling(), &mut requeue::EpochTracker::default()).await.unwrap();
     holds("one answer is enough to know", || async {
         world
             .queue()

@@ -6,7 +6,7 @@ use domain::InstallationId;
 use harness::{Builder, More, Person, World, draft, holds};
 use runtime::config::LabelEnforcement;
 use scheduler::{
-    snapshot::{self, Memory},
+    sync::{self, PageCache},
     unused,
 };
 use serde_json::{Value, json};
@@ -52,7 +52,7 @@ impl Scene {
 
     async fn pass(&self) {
         let passed =
-            snapshot::run(&self.world.scheduling(), &InstallationId::default(), &mut Memory::default()).await;
+            sync::run(&self.world.scheduling(), &InstallationId::default(), &mut PageCache::default()).await;
         assert_eq!(passed.unwrap().result, "ok");
     }
 
@@ -342,7 +342,7 @@ async fn a_runner_lands_in_its_group_or_goes() {
         let spec = RunnerSpec { name: name.to_owned(), scope, labels, ephemeral: true, state };
         ids.push(world.twin.create_runner(spec).unwrap().id);
     }
-    snapshot::run(&world.scheduling(), &second, &mut Memory::default()).await.unwrap();
+    sync::run(&world.scheduling(), &second, &mut PageCache::default()).await.unwrap();
     holds("the one that went astray is gone", || async {
         world.twin.runners().into_iter().map(|runner| runner.id).eq([ids[0]])
     })
@@ -402,7 +402,7 @@ async fn a_token_nobody_used_gives_its_place_back_and_nothing_is_deleted_for_it(
     let (never, late) = (scene.token("old-1").await, scene.token("old-2").await);
     scene.world.post("/runners/provision", &scene.ada, &wish("old-3")).await.refused(403, "quota_exceeded");
     let mut parts = scene.world.scheduling();
-    parts.watch.config_life = TimeDelta::minutes(5);
+    parts.sync.config_life = TimeDelta::minutes(5);
     assert_eq!(unused::run(parts.clone()).await.unwrap(), 0, "the token is still good");
     sqlx::query("UPDATE runners SET registered_at = registered_at - interval '71 minutes'")
         .execute(scene.world.sql())

@@ -69,8 +69,8 @@ impl Scene {
 
     async fn prune_with(&self, retention: Retention) -> u64 {
         let parts = self.world.scheduling();
-        let watch = scheduler::Watch { retention, ..parts.watch };
-        let (parts, mut all) = (Parts { watch, ..parts }, 0);
+        let watch = scheduler::SyncSettings { retention, ..parts.sync };
+        let (parts, mut all) = (Parts { sync: watch, ..parts }, 0);
         loop {
             match prune::run(parts.clone()).await.unwrap() {
                 0 => return all,

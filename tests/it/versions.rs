@@ -4,8 +4,8 @@ use chrono::TimeDelta;
 use domain::InstallationId;
 use harness::{Asked, Person, World, draft};
 use scheduler::{
-    snapshot::{self, Memory},
-    versions,
+    runner_versions,
+    sync::{self, PageCache},
 };
 use serde_json::{Value, json};
 use twin::{Deprecation, RunnerChange};
@@ -38,7 +38,7 @@ impl Scene {
     }
 
     async fn step(&self) -> u64 {
-        versions::run(self.world.scheduling()).await.unwrap()
+        runner_versions::run(self.world.scheduling()).await.unwrap()
     }
 
     async fn list(&self) -> Value {
@@ -97,7 +97,7 @@ async fn versions_are_counted_as_github_tells_them() {
     let name = shown["runner_name"].as_str().unwrap();
     let online = RunnerChange { version: Some("2.336.0".into()), ..RunnerChange::online() };
     scene.world.twin.set_runner(scene.world.twin.runner(name).unwrap().id, online).unwrap();
-    snapshot::run(&scene.world.scheduling(), &InstallationId::default(), &mut Memory::default())
+    sync::run(&scene.world.scheduling(), &InstallationId::default(), &mut PageCache::default())
         .await
         .unwrap();
     scene.step().await;
@@ -169,6 +169,9 @@ async fn what_github_does_not_answer_is_a_failure_and_asked_again() {
     scene.runner("2.300.0").await;
     let fault = twin::Fault::once("GET", "deprecations", twin::FaultKind::Status { status: 500 });
     scene.world.twin.control().fault(fault).unwrap();
-    assert!(matches!(versions::run(scene.world.scheduling()).await, Err(scheduler::StepError::GitHub(_))));
+    assert!(matches!(
+        runner_versions::run(scene.world.scheduling()).await,
+        Err(scheduler::StepError::GitHub(_))
+    ));
     assert_eq!(scene.step().await, 1);
 }

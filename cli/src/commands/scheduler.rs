@@ -18,7 +18,7 @@ pub(crate) async fn run(sources: &Sources, part: Part) -> anyhow::Result<()> {
         None => return process.end().await,
     }
     tracing::info!("scheduling");
-    assemble::prime(&parts.fleet, &parts.queue).await;
+    assemble::prime(&parts.installations, &parts.queue).await;
     process.run("scheduler", scheduler::run(parts, shutdown));
     process.end().await
 }

@@ -38,7 +38,7 @@ pub enum News {
     Access(Uuid),
 }
 
-/// The process's subscription. Clones share it; it ends with the last clone and the last [`Watch`].
+/// The process's subscription. Clones share it; it ends with the last clone and the last [`SyncSettings`].
 #[derive(Clone, Debug)]
 pub struct Announcements(Arc<Shared>);
 

@@ -9,7 +9,7 @@ use crate::{
     clocks::draw_error,
 };
 
-/// A leader among the schedulers is followed by another after this time; see `scheduler/src/lead.rs`.
+/// A leader among the schedulers is followed by another after this time; see `scheduler/src/leader.rs`.
 const LEADERS_LEASE: Duration = Duration::from_secs(9);
 
 /// How often a card is in its deck.

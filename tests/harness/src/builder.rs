@@ -7,7 +7,7 @@ use domain::{DriftRules, InstallationId, Secret};
 use github::Scope;
 use queue::BudgetSettings;
 use runtime::config::{LabelEnforcement, ServerConfig, ServerGuards, TrustedProxies, WebhookSecret};
-use scheduler::Watch;
+use scheduler::SyncSettings;
 use twin::{Algorithm, IssuerConfig, Limits, TwinConfig, WebhookConfig};
 
 use crate::World;
@@ -163,8 +163,8 @@ impl Builder {
         Self { sync_every, ..self }
     }
 
-    pub(crate) fn watch(&self) -> Watch {
-        Watch { every: self.sync_every, rules: self.drift, ..Watch::default() }
+    pub(crate) fn watch(&self) -> SyncSettings {
+        SyncSettings { every: self.sync_every, rules: self.drift, ..SyncSettings::default() }
     }
 
     /// A scheduler too. Without it, tests call its steps themselves.

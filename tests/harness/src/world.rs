@@ -222,9 +222,9 @@ impl World {
         scheduler::Parts {
             store: self.store.clone(),
             queue: self.queue.clone(),
-            fleet: self.sync_runs(),
+            installations: self.sync_runs(),
             enforcement: self.choices.enforcement,
-            watch: self.choices.watch(),
+            sync: self.choices.watch(),
             progress: Progress::new(),
         }
     }
@@ -288,10 +288,10 @@ impl World {
             let queue = corner.queue();
             let parts = scheduler::Parts {
                 store: database.service_store(3),
-                fleet: Installations::new(&queue, &token_keys(), installations)?,
+                installations: Installations::new(&queue, &token_keys(), installations)?,
                 queue,
                 enforcement,
-                watch,
+                sync: watch,
                 progress: Progress::new(),
             };
             scheduler::run(parts, shutdown).await

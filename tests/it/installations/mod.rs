@@ -7,7 +7,7 @@ mod teams;
 
 use domain::InstallationId;
 use harness::{Asked, Builder, More, Person, World, draft, holds, wish};
-use scheduler::snapshot::{self, Memory};
+use scheduler::sync::{self, PageCache};
 use serde_json::{Value, json};
 use store::TeamDraft;
 use twin::{Fault, FaultKind, TwinConfig};
@@ -81,7 +81,7 @@ async fn a_team_gets_its_runners_where_it_belongs() {
     assert_eq!(place, "orgs/globex");
 
     for installation in [InstallationId::default(), second()] {
-        let passed = snapshot::run(&world.scheduling(), &installation, &mut Memory::default()).await.unwrap();
+        let passed = sync::run(&world.scheduling(), &installation, &mut PageCache::default()).await.unwrap();
         assert_eq!((passed.result, passed.listed), ("ok", 1), "{installation}");
     }
     let status = world.get("/admin/sync/status", &scene.root).await.expect(200).body;

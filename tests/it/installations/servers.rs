@@ -6,7 +6,7 @@ use domain::InstallationId;
 use github::{GitHub, Silent};
 use harness::{More, World, draft, holds, wish};
 use queue::BudgetSettings;
-use scheduler::snapshot::{self, Memory};
+use scheduler::sync::{self, PageCache};
 use serde_json::json;
 use twin::{Bucket, Limits, PersonalToken, RunnerChange, TwinConfig};
 
@@ -27,7 +27,7 @@ async fn an_enterprise_is_served_with_a_personal_token() {
     assert_eq!(place, "enterprises/initech");
     let runner = world.twin.runners().remove(0);
     world.twin.set_runner(runner.id, RunnerChange::online()).unwrap();
-    let passed = snapshot::run(&world.scheduling(), &second(), &mut Memory::default()).await.unwrap();
+    let passed = sync::run(&world.scheduling(), &second(), &mut PageCache::default()).await.unwrap();
     assert_eq!((passed.result, passed.changed), ("ok", 1));
     let path = format!("/runners/{}", asked.runner);
     let removed =
@@ -54,7 +54,7 @@ async fn an_enterprise_server_without_limits_is_served_under_its_path() {
         assert_eq!(world.settled(&ada, asked.job).await["state"], "succeeded");
     }
     let home = InstallationId::default();
-    let passed = snapshot::run(&world.scheduling(), &home, &mut Memory::default()).await.unwrap();
+    let passed = sync::run(&world.scheduling(), &home, &mut PageCache::default()).await.unwrap();
     assert_eq!((passed.result, passed.listed), ("ok", 3));
     let budget = world.get("/admin/budget", &root).await.expect(200).body;
     assert!(budget["budgets"].as_array().unwrap().iter().all(|one| one["windows"] == json!([])), "{budget}");
@@ -91,8 +91,8 @@ async fn what_is_left_of_the_window_is_known_before_the_first_job() {
     }
 
     let parts = world.scheduling();
-    assert_eq!(parts.fleet.fetch_rate_limits(&parts.queue).await, 0, "it is known");
+    assert_eq!(parts.installations.fetch_rate_limits(&parts.queue).await, 0, "it is known");
     world.corner().flush().await;
-    assert_eq!(parts.fleet.fetch_rate_limits(&parts.queue).await, 1, "a lost queue has forgotten it");
+    assert_eq!(parts.installations.fetch_rate_limits(&parts.queue).await, 1, "a lost queue has forgotten it");
     assert_eq!(asks(), 2);
 }

@@ -1,6 +1,6 @@
 //! Many runners at once.
 
-use scheduler::snapshot::Memory;
+use scheduler::sync::PageCache;
 use serde_json::{Value, json};
 use twin::RunnerChange;
 use uuid::Uuid;
@@ -156,7 +156,7 @@ async fn ten_thousand_runners_cost_a_hundred_requests() {
     scene.set(&model, RunnerChange::online());
     scene.world.twin.control().clear_ledger();
 
-    let mut memory = Memory::default();
+    let mut memory = PageCache::default();
     let passed = scene.pass_with(&mut memory).await;
     assert_eq!((passed.result, passed.listed, passed.changed, passed.sent), ("ok", 10_000, 10_000, 0));
     assert_eq!(scene.requests("GET", LIST), 100);

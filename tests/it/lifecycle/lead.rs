@@ -1,7 +1,7 @@
 //! One of several schedulers leads, and another when it is gone.
 
 use harness::{World, eventually};
-use scheduler::Lead;
+use scheduler::Leadership;
 
 const HOLDER: &str = "SELECT holder FROM scheduler_leases WHERE expires_at > clock_timestamp()";
 
@@ -12,26 +12,26 @@ async fn holder(world: &World) -> Option<String> {
 #[tokio::test]
 async fn one_leads_until_its_lease_ends() {
     let world = World::builder().workers(0).start().await;
-    let (one, two) = (Lead::new("one"), Lead::new("two"));
-    assert!(one.seek(world.store()).await.unwrap() && !two.seek(world.store()).await.unwrap());
+    let (one, two) = (Leadership::new("one"), Leadership::new("two"));
+    assert!(one.acquire(world.store()).await.unwrap() && !two.acquire(world.store()).await.unwrap());
     assert!(one.leads() && !two.leads());
     sqlx::query("UPDATE scheduler_leases SET expires_at = now()").execute(world.sql()).await.unwrap();
-    assert!(two.seek(world.store()).await.unwrap());
+    assert!(two.acquire(world.store()).await.unwrap());
     assert!(one.leads(), "it trusts its lease until it asks again or its own clock says that it is over");
-    assert!(!one.seek(world.store()).await.unwrap() && !one.leads());
+    assert!(!one.acquire(world.store()).await.unwrap() && !one.leads());
     assert_eq!(world.count("SELECT term FROM scheduler_leases").await, 2);
 }
 
 #[tokio::test]
 async fn a_lease_outlives_connections_to_the_database() {
     let world = World::builder().workers(0).start().await;
-    let lead = Lead::new("one");
-    assert!(lead.seek(world.store()).await.unwrap());
+    let lead = Leadership::new("one");
+    assert!(lead.acquire(world.store()).await.unwrap());
     let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
         WHERE datname = current_database() AND pid <> pg_backend_pid()";
     sqlx::query(cut).execute(world.sql()).await.unwrap();
     assert!(lead.leads());
-    eventually("a renewal", || async { lead.seek(world.store()).await.ok() }).await;
+    eventually("a renewal", || async { lead.acquire(world.store()).await.ok() }).await;
     assert_eq!(world.count("SELECT term FROM scheduler_leases").await, 1);
 }
 

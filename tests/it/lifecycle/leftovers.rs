@@ -17,9 +17,9 @@ async fn a_config_nobody_used_is_taken_back_and_its_place_returns() {
     // Online, but no pass has seen it yet.
     scene.set(&used, RunnerChange::online());
     let mut parts = scene.world.scheduling();
-    parts.watch.config_life = TimeDelta::hours(2);
+    parts.sync.config_life = TimeDelta::hours(2);
     assert_eq!(unused::run(parts.clone()).await.unwrap(), 0);
-    parts.watch.config_life = TimeDelta::minutes(59);
+    parts.sync.config_life = TimeDelta::minutes(59);
     assert_eq!(unused::run(parts.clone()).await.unwrap(), 2);
     scene.quiet().await;
 

@@ -12,7 +12,7 @@ mod sync;
 
 use domain::InstallationId;
 use harness::{Asked, Builder, Person, World, draft, eventually, wish};
-use scheduler::snapshot::{self, Memory, Passed};
+use scheduler::sync::{PageCache, SyncResult};
 use store::TeamDraft;
 use twin::{Runner, RunnerChange, RunnerSpec};
 use uuid::Uuid;
@@ -49,12 +49,12 @@ impl Scene {
     }
 
     /// One pass with nothing remembered.
-    async fn pass(&self) -> Passed {
-        self.pass_with(&mut Memory::default()).await
+    async fn pass(&self) -> SyncResult {
+        self.pass_with(&mut PageCache::default()).await
     }
 
-    async fn pass_with(&self, memory: &mut Memory) -> Passed {
-        snapshot::run(&self.world.scheduling(), &InstallationId::default(), memory).await.unwrap()
+    async fn pass_with(&self, memory: &mut PageCache) -> SyncResult {
+        scheduler::sync::run(&self.world.scheduling(), &InstallationId::default(), memory).await.unwrap()
     }
 
     /// Runners somebody else made.

@@ -27,7 +27,7 @@ impl Scene {
     /// The service finds that nobody has used the runner's config.
     async fn leftover(&self) -> Uuid {
         let mut parts = self.world.scheduling();
-        parts.watch.config_life = TimeDelta::minutes(59);
+        parts.sync.config_life = TimeDelta::minutes(59);
         assert_eq!(unused::run(parts).await.unwrap(), 1);
         let sql = "SELECT id FROM jobs WHERE kind = 'deprovision' AND finished_at IS NULL";
         sqlx::query_scalar(sql).fetch_one(self.world.sql()).await.unwrap()

@@ -240,8 +240,8 @@ async fn a_run_that_meets_a_deadlock_is_written_again() {
     // With connections of its own, which know the settings of the database.
     let parts = scheduler::Parts { store: database.store(3), ..scene.world.scheduling() };
     let home = InstallationId::default();
-    let mut memory = scheduler::snapshot::Memory::default();
-    let run = scheduler::snapshot::run(&parts, &home, &mut memory);
+    let mut memory = scheduler::sync::PageCache::default();
+    let run = scheduler::sync::run(&parts, &home, &mut memory);
     let meeting = async {
         let waits = "SELECT count(*) FROM pg_stat_activity
             WHERE datname = current_database() AND wait_event_type = 'Lock'";
@@ -270,8 +270,8 @@ async fn a_run_that_cannot_be_written_is_noted_as_failed() {
     let refuse = "ALTER TABLE runners ADD CONSTRAINT refused CHECK (status <> 'active') NOT VALID";
     sqlx::query(refuse).execute(scene.world.sql()).await.unwrap();
     let home = InstallationId::default();
-    let mut memory = scheduler::snapshot::Memory::default();
-    scheduler::snapshot::run(&scene.world.scheduling(), &home, &mut memory).await.unwrap_err();
+    let mut memory = scheduler::sync::PageCache::default();
+    scheduler::sync::run(&scene.world.scheduling(), &home, &mut memory).await.unwrap_err();
     let status = scene.world.get("/admin/sync/status", &scene.root).await.expect(200).body;
     assert!(status.to_string().contains(r#""last_sync_result":"failed""#), "{status}");
     sqlx::query("ALTER TABLE runners DROP CONSTRAINT refused").execute(scene.world.sql()).await.unwrap();

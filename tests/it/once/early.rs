@@ -233,12 +233,11 @@ async fn an_odd_entry_of_the_listing_hides_no_other() {
     let patch =
         json!({ "total_count": 3, "runners": [{ "id": made.id, "name": null }, { "id": "x" }, good] });
     scene.world.twin.fault(twin::Fault::new(FaultKind::EffectThenPatch { patch }).on("GET", "/runners"));
-    let mut memory = scheduler::snapshot::Memory::default();
+    let mut memory = scheduler::sync::PageCache::default();
     for _ in 0..3 {
-        let passed =
-            scheduler::snapshot::run(&scene.world.scheduling(), &InstallationId::default(), &mut memory)
-                .await
-                .unwrap();
+        let passed = scheduler::sync::run(&scene.world.scheduling(), &InstallationId::default(), &mut memory)
+            .await
+            .unwrap();
         assert_eq!((passed.result, passed.listed, passed.missing), ("incomplete", 1, 0));
     }
 }

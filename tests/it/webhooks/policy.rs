@@ -24,7 +24,7 @@ fn status(scene: &Scene, job: u64) -> JobStatus {
 }
 
 async fn cancel(scene: &Scene) -> u64 {
-    scheduler::cancel::run(scene.world.scheduling()).await.unwrap()
+    scheduler::cancel_workflow_runs::run(scene.world.scheduling()).await.unwrap()
 }
 
 /// Lets time pass for what is to be cancelled.

@@ -12,15 +12,15 @@ use uuid::Uuid;
 
 use installations::is_rate_limited;
 
-use crate::{Parts, StepError, beats};
+use crate::{Parts, StepError, periodic};
 
 /// How often the list is read.
-const EVERY: TimeDelta = TimeDelta::minutes(3);
+const SWEEP_INTERVAL: TimeDelta = TimeDelta::minutes(3);
 /// Read again each time, for deliveries whose redelivery failed and for times that are not in order.
 const OVERLAP: TimeDelta = TimeDelta::hours(1);
 /// How often one event is asked for, and the time between: this, then ten times this.
-const ATTEMPTS: i16 = 3;
-const PAUSE: TimeDelta = TimeDelta::minutes(2);
+const MAX_ATTEMPTS: i16 = 3;
+const ATTEMPT_PAUSE: TimeDelta = TimeDelta::minutes(2);
 
 /// How much one step does for one App; the next goes on where it ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,7 +71,7 @@ pub async fn run(parts: Parts) -> Result<u64, StepError> {
 /// The same.
 pub async fn run_within(parts: &Parts, bounds: &Bounds) -> Result<u64, StepError> {
     // All at the same time: one that is slow holds nobody up.
-    let apps = parts.fleet.apps();
+    let apps = parts.installations.apps();
     let all = apps.iter().map(|installations| in_turn(parts, installations, bounds));
     join_all(all).await.into_iter().sum()
 }
@@ -86,10 +86,10 @@ async fn in_turn(
     let Some((installation, github)) = speaker(parts, installations).await? else { return Ok(0) };
     let mut conn = parts.store.conn().await?;
     conn.installations().ensure(std::slice::from_ref(installation)).await?;
-    let turn = conn.installations().take_sweep(installation, EVERY).await?;
+    let turn = conn.installations().take_sweep(installation, SWEEP_INTERVAL).await?;
     drop(conn);
     let Some(turn) = turn else { return Ok(0) };
-    let sweep = Sweep { parts, installation, github, bounds };
+    let sweep = RedeliverySweep { parts, installation, github, bounds };
     match sweep.part(&turn).await {
         Err(StepError::GitHub(error)) => {
             tracing::warn!(%installation, %error, "lost webhooks could not be asked for; the next sweep tries again");
@@ -98,7 +98,7 @@ async fn in_turn(
         Err(error) => Err(error),
         Ok(asked) => {
             for installation in installations {
-                beats::succeeded("redeliver", installation);
+                periodic::record_success("redeliver", installation);
             }
             Ok(asked)
         }
@@ -110,7 +110,7 @@ async fn speaker<'p>(
     installations: &[&'p InstallationId],
 ) -> Result<Option<(&'p InstallationId, &'p GitHub)>, StepError> {
     for &installation in installations {
-        if let Some(github) = parts.fleet.get(installation)
+        if let Some(github) = parts.installations.get(installation)
             && !is_rate_limited(&parts.queue, installation).await?
         {
             return Ok(Some((installation, github)));
@@ -120,14 +120,14 @@ async fn speaker<'p>(
 }
 
 /// One App's turn, on behalf of one of its installations.
-struct Sweep<'s> {
+struct RedeliverySweep<'s> {
     parts: &'s Parts,
     installation: &'s InstallationId,
     github: &'s GitHub,
     bounds: &'s Bounds,
 }
 
-impl Sweep<'_> {
+impl RedeliverySweep<'_> {
     /// Reads one part of the list, and asks for what it shows to be lost. The part counts as read only if everything in
     /// it was asked for, and the list only when all of its parts were read.
     async fn part(&self, turn: &SweepTurn) -> Result<u64, StepError> {
@@ -180,7 +180,7 @@ impl Sweep<'_> {
     async fn ask(&self, lost: &Lost) -> Result<(u64, bool), StepError> {
         let ids: Vec<Uuid> = lost.attempts.keys().copied().collect();
         let mut conn = self.parts.store.conn().await?;
-        let missing = conn.installations().missing(&ids, ATTEMPTS, PAUSE).await?;
+        let missing = conn.installations().missing(&ids, MAX_ATTEMPTS, ATTEMPT_PAUSE).await?;
         drop(conn);
         let mut asked = 0;
         for (nth, id) in missing.iter().enumerate() {

@@ -3,7 +3,10 @@
 
 mod apply;
 mod listing;
-mod newcomers;
+pub mod runner_versions;
+mod self_registered;
+pub mod stale;
+pub mod unused;
 
 use std::{convert::Infallible, time::Duration};
 
@@ -16,75 +19,92 @@ use store::SyncEnd;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
-pub use apply::Passed;
+pub use apply::SyncResult;
 use listing::Listed;
-pub use listing::Memory;
+pub use listing::PageCache;
 
-use crate::{Lead, Parts, StepError, beats};
+use crate::{Leadership, Parts, StepError, periodic};
 
 /// Its name in logs and metrics.
-const STEP: &str = "snapshot";
+const STEP_NAME: &str = "snapshot";
 /// How often it is looked whether a pass is due.
-const LOOK: Duration = Duration::from_secs(2);
+const DUE_CHECK_INTERVAL: Duration = Duration::from_secs(2);
 /// Longest time one run may take: a thousand pages, or some hundred that wait for their share of the budget.
-const PASS: Duration = Duration::from_mins(30);
+const MAX_RUN_TIME: Duration = Duration::from_mins(30);
 
 /// Takes a pass over every installation when it is due, while this scheduler leads. Each has a rhythm of its own: a slow
 /// GitHub holds up nobody else's pass.
-pub(crate) async fn keep(parts: Parts, lead: Lead, draining: CancellationToken) -> Result<(), Infallible> {
-    let beat = parts.progress.register("snapshot", PASS * 2);
-    let all = parts.fleet.iter().map(|(installation, _)| keep_one(&parts, &lead, installation, &beat));
+pub(crate) async fn run_loop(
+    parts: Parts,
+    leadership: Leadership,
+    draining: CancellationToken,
+) -> Result<(), Infallible> {
+    let handle = parts.progress.register("snapshot", MAX_RUN_TIME * 2);
+    let all = parts
+        .installations
+        .iter()
+        .map(|(installation, _)| run_installation(&parts, &leadership, installation, &handle));
     draining.run_until_cancelled(join_all(all)).await;
     // Without any installation there is nothing to do but to wait for the end.
     draining.cancelled().await;
-    beat.retire();
+    handle.retire();
     Ok(())
 }
 
-async fn keep_one(parts: &Parts, lead: &Lead, installation: &InstallationId, beat: &Beat) {
-    let mut ticks = interval(LOOK);
+async fn run_installation(
+    parts: &Parts,
+    leadership: &Leadership,
+    installation: &InstallationId,
+    beat: &Beat,
+) {
+    let mut ticks = interval(DUE_CHECK_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut memory = Memory::default();
+    let mut memory = PageCache::default();
     loop {
         ticks.tick().await;
-        when_due(parts, lead, installation, &mut memory).await;
+        when_due(parts, leadership, installation, &mut memory).await;
         beat.tick();
     }
 }
 
-async fn when_due(parts: &Parts, lead: &Lead, installation: &InstallationId, memory: &mut Memory) {
-    if !lead.leads() {
+async fn when_due(
+    parts: &Parts,
+    leadership: &Leadership,
+    installation: &InstallationId,
+    tracker: &mut PageCache,
+) {
+    if !leadership.leads() {
         return;
     }
     let due = async { parts.store.conn().await?.sync_runs().is_due(installation, every(parts)).await };
-    match timeout(beats::STEP, due).await {
+    match timeout(periodic::MAX_STEP_TIME, due).await {
         Ok(Ok(true)) => {}
         Ok(Err(error)) => return tracing::warn!(%error, "whether a pass is due could not be read"),
         Ok(Ok(false)) | Err(_) => return,
     }
     let step =
-        async { run(parts, installation, memory).await.and_then(|passed| judge(installation, &passed)) };
-    beats::take_within(PASS, STEP, step).await;
+        async { run(parts, installation, tracker).await.and_then(|passed| judge(installation, &passed)) };
+    periodic::run_step_within(MAX_RUN_TIME, STEP_NAME, step).await;
 }
 
 /// Every run that has read all pages is a success. One that was told to wait is neither success nor failure.
-fn judge(installation: &InstallationId, passed: &Passed) -> Result<u64, StepError> {
+fn judge(installation: &InstallationId, passed: &SyncResult) -> Result<u64, StepError> {
     match passed.result {
         // The list of a busy fleet changes while it is read; what such a run leaves open is checked one by one.
         "ok" | "held" | "incomplete" => {
-            beats::succeeded(STEP, installation);
+            periodic::record_success(STEP_NAME, installation);
             Ok(passed.sent)
         }
         "paused" => Ok(passed.sent),
         result => {
             tracing::warn!(%installation, result, "a pass did not see the whole fleet; `sync_status` says why");
-            Err(StepError::Unfinished)
+            Err(StepError::Incomplete)
         }
     }
 }
 
 fn every(parts: &Parts) -> TimeDelta {
-    TimeDelta::from_std(parts.watch.every).unwrap_or(TimeDelta::minutes(5))
+    TimeDelta::from_std(parts.sync.every).unwrap_or(TimeDelta::minutes(5))
 }
 
 /// Takes one pass over one installation and notes how it went. `memory` makes the next one cheaper.
@@ -94,19 +114,19 @@ fn every(parts: &Parts) -> TimeDelta {
 pub async fn run(
     parts: &Parts,
     installation: &InstallationId,
-    memory: &mut Memory,
-) -> Result<Passed, StepError> {
+    tracker: &mut PageCache,
+) -> Result<SyncResult, StepError> {
     let mut conn = parts.store.conn().await?;
     // One that was configured just now has no row yet.
     conn.installations().ensure(std::slice::from_ref(installation)).await?;
     let began = conn.sync_runs().begin(installation, every(parts)).await?;
     drop(conn);
-    let Some(github) = parts.fleet.get(installation) else {
-        return note(parts, installation, "failed", "there is no credential for it").await;
+    let Some(github) = parts.installations.get(installation) else {
+        return record_without_list(parts, installation, "failed", "there is no credential for it").await;
     };
-    match listing::all(parts, (installation, github), memory).await? {
+    match listing::read_list(parts, (installation, github), tracker).await? {
         Some(listed) => apply_or_note(parts, installation, (&listed, began)).await,
-        None => note(parts, installation, "paused", "GitHub told us to wait").await,
+        None => record_without_list(parts, installation, "paused", "GitHub told us to wait").await,
     }
 }
 
@@ -116,7 +136,7 @@ async fn apply_or_note(
     parts: &Parts,
     installation: &InstallationId,
     (listed, began): (&Listed<'_>, DateTime<Utc>),
-) -> Result<Passed, StepError> {
+) -> Result<SyncResult, StepError> {
     let mut applied = apply::apply(parts, installation, (listed, began)).await;
     if let Err(StepError::Store(error)) = &applied
         && error.is_conflict_in_time()
@@ -126,7 +146,8 @@ async fn apply_or_note(
         applied = apply::apply(parts, installation, (listed, began)).await;
     }
     if let Err(StepError::Store(error)) = &applied
-        && let Err(error) = note(parts, installation, "failed", &format!("not written: {error}")).await
+        && let Err(error) =
+            record_without_list(parts, installation, "failed", &format!("not written: {error}")).await
     {
         tracing::warn!(%installation, %error, "the failed run could not be noted");
     }
@@ -134,14 +155,14 @@ async fn apply_or_note(
 }
 
 /// Notes a pass that saw nothing to compare.
-async fn note(
+async fn record_without_list(
     parts: &Parts,
     installation: &InstallationId,
     result: &'static str,
     why: &str,
-) -> Result<Passed, StepError> {
+) -> Result<SyncResult, StepError> {
     let end =
         SyncEnd { result, error: Some(why.to_owned()), counts: json!({}), held: 0, approval_used: false };
     parts.store.conn().await?.sync_runs().end(installation, &end).await?;
-    Ok(Passed { result, ..Passed::default() })
+    Ok(SyncResult { result, ..SyncResult::default() })
 }

@@ -12,7 +12,7 @@ use store::Suspended;
 use crate::{Parts, StepError};
 
 /// How long a pause lasts that is not renewed.
-const PAUSE: Duration = Duration::from_mins(2);
+const SUSPENSION_PAUSE: Duration = Duration::from_mins(2);
 
 /// Renews the pause of every suspended installation, after asking GitHub whether it is still suspended: the event that
 /// says so may be lost. One whose id at GitHub is no longer the configured one was installed anew. Answers how many may
@@ -23,7 +23,7 @@ pub async fn run(parts: Parts) -> Result<u64, StepError> {
         if is_over(&parts, one).await {
             return Ok(u64::from(end(&parts, one).await?));
         }
-        parts.queue.pause(&one.installation, PAUSE, Reason::Admin).await?;
+        parts.queue.pause(&one.installation, SUSPENSION_PAUSE, Reason::Admin).await?;
         Ok(0)
     });
     // All at the same time: one whose GitHub is slow holds nobody up.
@@ -34,12 +34,13 @@ pub async fn run(parts: Parts) -> Result<u64, StepError> {
 ///
 /// # Errors
 /// The database's.
-pub(crate) async fn found(
+pub(crate) async fn record_suspension(
     parts: &Parts,
     installation: &InstallationId,
     message: &str,
 ) -> Result<(), StepError> {
-    let (github_id, github) = (parts.fleet.github_id(installation), parts.fleet.get(installation));
+    let (github_id, github) =
+        (parts.installations.github_id(installation), parts.installations.get(installation));
     let (Some(github_id), Some(github)) = (github_id, github) else { return Ok(()) };
     let mut tx = parts.store.begin().await?;
     if tx.installations().suspend(installation, Some(github_id), github.now()).await? {
@@ -49,12 +50,13 @@ pub(crate) async fn found(
         tx.audit().alarm(&event, &entry).await?;
         tx.commit().await?;
     }
-    obey(&parts.queue, installation, true).await;
+    pause_suspended(&parts.queue, installation, true).await;
     Ok(())
 }
 
 async fn is_over(parts: &Parts, one: &Suspended) -> bool {
-    let (id, github) = (parts.fleet.github_id(&one.installation), parts.fleet.get(&one.installation));
+    let (id, github) =
+        (parts.installations.github_id(&one.installation), parts.installations.get(&one.installation));
     let (Some(id), Some(github)) = (id, github) else { return false };
     if id != one.github_id {
         return true;
@@ -90,9 +92,9 @@ async fn end(parts: &Parts, one: &Suspended) -> Result<bool, StepError> {
 
 /// Makes everybody wait, or lets them go on. With the queue away nobody works anyway; the next step sees to it, and a
 /// pause that is not renewed ends by itself.
-pub(crate) async fn obey(queue: &Queue, installation: &InstallationId, pause: bool) {
+pub(crate) async fn pause_suspended(queue: &Queue, installation: &InstallationId, pause: bool) {
     let told = if pause {
-        queue.pause(installation, PAUSE, Reason::Admin).await.map(drop)
+        queue.pause(installation, SUSPENSION_PAUSE, Reason::Admin).await.map(drop)
     } else {
         queue.resume(installation, Reason::Admin).await
     };

@@ -9,15 +9,15 @@ use store::VersionRow;
 use crate::{Parts, StepError};
 
 /// Versions asked about in one step.
-const MOST: i64 = 20;
+const MAX_VERSIONS_PER_STEP: i64 = 20;
 
 /// Asks GitHub about every version in use, once a day each, and tells what will not be taken for much longer. Answers how
 /// many were told.
 pub async fn run(parts: Parts) -> Result<u64, StepError> {
     // What one GitHub does not say keeps nobody from being told what is known.
     let mut silent = None;
-    for (installation, github) in parts.fleet.iter() {
-        match ask(&parts, installation, github).await {
+    for (installation, github) in parts.installations.iter() {
+        match fetch(&parts, installation, github).await {
             Ok(()) => {}
             Err(StepError::GitHub(error)) => silent = Some(error),
             Err(error) => return Err(error),
@@ -27,7 +27,7 @@ pub async fn run(parts: Parts) -> Result<u64, StepError> {
     let in_use = parts.store.conn().await?.versions().in_use().await?.items;
     let mut told = 0;
     for row in &in_use {
-        told += u64::from(tell(&parts, row).await?);
+        told += u64::from(report(&parts, row).await?);
     }
     for state in [VersionState::Soon, VersionState::Deprecated] {
         let runners: i64 =
@@ -45,8 +45,8 @@ fn state_of(row: &VersionRow) -> VersionState {
     row.cut_off().state(row.now)
 }
 
-async fn ask(parts: &Parts, installation: &InstallationId, github: &GitHub) -> Result<(), StepError> {
-    let due = parts.store.conn().await?.versions().due(installation, MOST).await?;
+async fn fetch(parts: &Parts, installation: &InstallationId, github: &GitHub) -> Result<(), StepError> {
+    let due = parts.store.conn().await?.versions().due(installation, MAX_VERSIONS_PER_STEP).await?;
     for version in due {
         if is_paused(&parts.queue, installation).await? {
             return Ok(());
@@ -68,7 +68,7 @@ async fn ask(parts: &Parts, installation: &InstallationId, github: &GitHub) -> R
 }
 
 /// One event for each version and state.
-async fn tell(parts: &Parts, row: &VersionRow) -> Result<bool, StepError> {
+async fn report(parts: &Parts, row: &VersionRow) -> Result<bool, StepError> {
     let state = state_of(row);
     let severity = match state {
         VersionState::Unknown | VersionState::Current => return Ok(false),

@@ -8,14 +8,14 @@ use store::{NewJob, StoreError};
 use crate::{Parts, StepError};
 
 /// Calls of one step.
-const MOST: i64 = 200;
+const MAX_LOOKUPS_PER_STEP: i64 = 200;
 
 /// Suspects the intents of dead starts, and sends a job after every suspected call whose look-up is due.
 /// Answers how many jobs.
 pub async fn run(parts: Parts) -> Result<u64, StepError> {
     let mut conn = parts.store.conn().await?;
-    conn.github_calls().suspect_orphans(MOST).await?;
-    let due = conn.github_calls().due(MOST).await?;
+    conn.github_calls().suspect_orphans(MAX_LOOKUPS_PER_STEP).await?;
+    let due = conn.github_calls().due(MAX_LOOKUPS_PER_STEP).await?;
     drop(conn);
     let mut tickets = Vec::with_capacity(due.len());
     for call in &due {

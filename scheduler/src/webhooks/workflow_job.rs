@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Looks at one event of one job.
-pub(crate) async fn look(
+pub(crate) async fn process(
     parts: &Parts,
     tx: &mut Tx,
     (installation, job, received): (&InstallationId, &WorkflowJob, DateTime<Utc>),
@@ -25,7 +25,7 @@ pub(crate) async fn look(
     }
     let (id, name) = (job.runner_id, job.runner_name.as_deref());
     let bound = tx.webhooks().runner(installation, id, name).await?;
-    let Some(bound) = bound else { return late(parts, tx, (installation, job)).await };
+    let Some(bound) = bound else { return on_unknown_runner(parts, tx, (installation, job)).await };
     let Some(runner) = tx.runners().get(bound.runner).await? else {
         return Ok(Outcome::ignored("on no runner of ours"));
     };
@@ -35,7 +35,7 @@ pub(crate) async fn look(
     let decision = match job.decide((&runner, &team), bound.seen.as_ref(), received) {
         Ok(decision) => decision,
         Err(EventIgnored::Older) => {
-            accuse_late(parts, tx, (&runner, &team, job)).await?;
+            report_late_violation(parts, tx, (&runner, &team, job)).await?;
             return Ok(Outcome::ignored("something newer is known"));
         }
         Err(EventIgnored::NotThere) => return Ok(Outcome::ignored("the runner has no config yet")),
@@ -56,13 +56,13 @@ pub(crate) async fn look(
         tx.runners().change_status(&change, Source::Webhook).await?;
     }
     for violation in &decision.violations {
-        accuse(parts, tx, (&runner, job, violation), job.completed).await?;
+        report_violation(parts, tx, (&runner, job, violation), job.completed).await?;
     }
     // Whatever labels the job asked for: with these on its runner, jobs come that are not the team's.
     let foreign = tx.sync_runs().foreign_labels(runner.id).await?;
     if !foreign.is_empty() && !decision.violations.iter().any(|one| matches!(one, PolicyViolation::Labels(_)))
     {
-        accuse(parts, tx, (&runner, job, &PolicyViolation::Labels(foreign)), job.completed).await?;
+        report_violation(parts, tx, (&runner, job, &PolicyViolation::Labels(foreign)), job.completed).await?;
     }
     let check = decision.finished.then(|| check_of(&runner));
     Ok(Outcome { check, ..Outcome::processed(if job.completed { "completed" } else { "in progress" }) })
@@ -70,7 +70,7 @@ pub(crate) async fn look(
 
 /// Looks at an event that found no live runner. If its runner is gone, nothing changes any more, but what only this event
 /// can tell is told.
-async fn late(
+async fn on_unknown_runner(
     parts: &Parts,
     tx: &mut Tx,
     (installation, job): (&InstallationId, &WorkflowJob),
@@ -80,24 +80,24 @@ async fn late(
     let Some(gone) = gone else { return Ok(nobody) };
     let Some(runner) = tx.runners().get(gone).await? else { return Ok(nobody) };
     let Some(team) = tx.teams().policy(runner.team).await? else { return Ok(nobody) };
-    accuse_late(parts, tx, (&runner, &team, job)).await?;
+    report_late_violation(parts, tx, (&runner, &team, job)).await?;
     Ok(Outcome::ignored("the runner is gone"))
 }
 
 /// What came after something newer, or after its runner's end, was about a job that is over.
-async fn accuse_late(
+async fn report_late_violation(
     parts: &Parts,
     tx: &mut Tx,
     (runner, team, job): (&Runner, &Team, &WorkflowJob),
 ) -> Result<(), StoreError> {
     for violation in &job.violations(runner, team) {
-        accuse(parts, tx, (runner, job, violation), true).await?;
+        report_violation(parts, tx, (runner, job, violation), true).await?;
     }
     Ok(())
 }
 
 /// Writes down what a job does that it should not, once, and asks for its end if that is wanted and it is not over.
-async fn accuse(
+async fn report_violation(
     parts: &Parts,
     tx: &mut Tx,
     (runner, job, offence): (&Runner, &WorkflowJob, &PolicyViolation),

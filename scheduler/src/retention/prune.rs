@@ -68,7 +68,7 @@ pub async fn run(parts: Parts) -> Result<u64, StepError> {
 
 /// Prunes one batch of a table in a transaction of its own.
 async fn prune(parts: &Parts, table: Table) -> Result<Pruned, StepError> {
-    let keep = &parts.watch.retention;
+    let keep = &parts.sync.retention;
     let age = match table {
         Table::Keys => Some(TimeDelta::zero()),
         Table::Jobs => keep.jobs,

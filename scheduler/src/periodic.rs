@@ -6,17 +6,17 @@ use domain::InstallationId;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Lead, Parts, StepError};
+use crate::{Leadership, Parts, StepError};
 
 /// When a step, or a step for one installation, succeeded the last time.
 const LAST_SUCCESS: &str = "rts_scheduler_last_success_seconds";
 
 /// Longest time one step may take.
-pub(crate) const STEP: Duration = Duration::from_secs(30);
+pub(crate) const MAX_STEP_TIME: Duration = Duration::from_secs(30);
 
 /// Takes `step` every `period` until draining. A step that fails or takes too long is logged and counted; the next tick
 /// takes it again.
-pub(crate) async fn every<F>(
+pub(crate) async fn run_every<F>(
     period: Duration,
     name: &'static str,
     with: (Parts, CancellationToken),
@@ -25,10 +25,10 @@ pub(crate) async fn every<F>(
 where
     F: Future<Output = Result<u64, StepError>>,
 {
-    again_and_again(period, name, with, |parts| {
+    run_loop(period, name, with, |parts| {
         let begun = step(parts);
         async {
-            take(name, begun).await;
+            run_step(name, begun).await;
             false
         }
     })
@@ -36,7 +36,7 @@ where
 }
 
 /// The same, but a step that did as much as one may, `most`, is taken again at once.
-pub(crate) async fn until_none_is_left<F>(
+pub(crate) async fn drain_every<F>(
     (period, most): (Duration, u64),
     name: &'static str,
     with: (Parts, CancellationToken),
@@ -45,15 +45,15 @@ pub(crate) async fn until_none_is_left<F>(
 where
     F: Future<Output = Result<u64, StepError>>,
 {
-    again_and_again(period, name, with, |parts| {
+    run_loop(period, name, with, |parts| {
         let begun = step(parts);
-        async move { take(name, begun).await.is_some_and(|done| done >= most) }
+        async move { run_step(name, begun).await.is_some_and(|done| done >= most) }
     })
     .await
 }
 
-/// The same as [`every`], but the step itself notes for which installations it succeeded.
-pub(crate) async fn every_for_each<F>(
+/// The same as [`run_every`], but the step itself notes for which installations it succeeded.
+pub(crate) async fn run_every_for_each<F>(
     period: Duration,
     name: &'static str,
     with: (Parts, CancellationToken),
@@ -62,31 +62,31 @@ pub(crate) async fn every_for_each<F>(
 where
     F: Future<Output = Result<u64, StepError>>,
 {
-    again_and_again(period, name, with, |parts| {
+    run_loop(period, name, with, |parts| {
         let begun = step(parts);
         async {
-            take_within(STEP, name, begun).await;
+            run_step_within(MAX_STEP_TIME, name, begun).await;
             false
         }
     })
     .await
 }
 
-/// The same as [`every`], but only while this scheduler leads. Who does not lead says nothing of how the step goes.
-pub(crate) async fn every_led<F>(
+/// The same as [`run_every`], but only while this scheduler leads. Who does not lead says nothing of how the step goes.
+pub(crate) async fn run_every_as_leader<F>(
     period: Duration,
     name: &'static str,
-    (parts, draining, lead): (Parts, CancellationToken, Lead),
+    (parts, draining, lead): (Parts, CancellationToken, Leadership),
     step: impl Fn(Parts) -> F,
 ) -> Result<(), Infallible>
 where
     F: Future<Output = Result<u64, StepError>>,
 {
-    again_and_again(period, name, (parts, draining), |parts| {
+    run_loop(period, name, (parts, draining), |parts| {
         let begun = lead.leads().then(|| step(parts));
         async {
             if let Some(begun) = begun {
-                take(name, begun).await;
+                run_step(name, begun).await;
             }
             false
         }
@@ -95,7 +95,7 @@ where
 }
 
 /// Ticks until draining; at once again when `tick` says so.
-async fn again_and_again<F>(
+async fn run_loop<F>(
     period: Duration,
     name: &'static str,
     (parts, draining): (Parts, CancellationToken),
@@ -104,7 +104,7 @@ async fn again_and_again<F>(
 where
     F: Future<Output = bool>,
 {
-    let beat = parts.progress.register(name, period * 3 + STEP * 2);
+    let handle = parts.progress.register(name, period * 3 + MAX_STEP_TIME * 2);
     let mut ticks = interval(period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -113,32 +113,32 @@ where
             () = draining.cancelled() => break,
         }
         while tick(parts.clone()).await && !draining.is_cancelled() {
-            beat.tick();
+            handle.tick();
         }
-        beat.tick();
+        handle.tick();
     }
-    beat.retire();
+    handle.retire();
     Ok(())
 }
 
 /// Takes one step within its time, and notes how it went. Answers what it did.
-pub(crate) async fn take(
+pub(crate) async fn run_step(
     name: &'static str,
     step: impl Future<Output = Result<u64, StepError>>,
 ) -> Option<u64> {
-    let done = take_within(STEP, name, step).await?;
+    let done = run_step_within(MAX_STEP_TIME, name, step).await?;
     metrics::gauge!(LAST_SUCCESS, "step" => name).set(epoch_seconds());
     Some(done)
 }
 
 /// Notes that a step succeeded for one installation.
-pub(crate) fn succeeded(name: &'static str, installation: &InstallationId) {
+pub(crate) fn record_success(name: &'static str, installation: &InstallationId) {
     let labels = [("step", name.to_owned()), ("installation", installation.to_string())];
     metrics::gauge!(LAST_SUCCESS, &labels).set(epoch_seconds());
 }
 
 /// The same as [`take`] with a time of its own, and nothing noted of its success.
-pub(crate) async fn take_within(
+pub(crate) async fn run_step_within(
     most: Duration,
     name: &'static str,
     step: impl Future<Output = Result<u64, StepError>>,
@@ -186,10 +186,10 @@ mod tests {
         let keys = KeyRing::new(&[("test".to_owned(), Zeroizing::new((0..32).collect()))]).unwrap();
         Parts {
             store: Store::new(&Secret::new("postgres://nobody@127.0.0.1:1/none"), 1).unwrap(),
-            fleet: Installations::new(&queue, &keys, Vec::new()).unwrap(),
+            installations: Installations::new(&queue, &keys, Vec::new()).unwrap(),
             queue,
             enforcement: LabelEnforcement::Audit,
-            watch: crate::Watch::default(),
+            sync: crate::SyncSettings::default(),
             progress: Progress::new(),
         }
     }
@@ -199,7 +199,7 @@ mod tests {
         let (draining, left) = (CancellationToken::new(), AtomicU64::new(7));
         // The next tick would come in an hour.
         let every = (Duration::from_hours(1), 3);
-        let run = until_none_is_left(every, "full", (parts(), draining.clone()), |_| {
+        let run = drain_every(every, "full", (parts(), draining.clone()), |_| {
             let done = left.load(Relaxed).min(3);
             if left.fetch_sub(done, Relaxed) == done {
                 draining.cancel();
@@ -216,8 +216,8 @@ mod tests {
         let _installed = metrics::set_default_local_recorder(&recorder);
         let draining = CancellationToken::new();
         let taken = AtomicU64::new(0);
-        let with = (parts(), draining.clone(), Lead::new("test"));
-        let run = every_led(Duration::from_millis(1), "led", with, |_| {
+        let with = (parts(), draining.clone(), Leadership::new("test"));
+        let run = run_every_as_leader(Duration::from_millis(1), "led", with, |_| {
             taken.fetch_add(1, Relaxed);
             async { Ok(1) }
         });
@@ -243,11 +243,11 @@ mod tests {
             lines.retain(|c| c != '"');
             lines.lines().any(|line| line.starts_with(LAST_SUCCESS) && line.contains(label))
         };
-        assert_eq!(take("done", async { Ok(2) }).await, Some(2));
-        assert_eq!(take("failed", async { Err(StepError::Unfinished) }).await, None);
-        assert_eq!(take_within(Duration::ZERO, "late", std::future::pending()).await, None);
-        assert_eq!(take_within(STEP, "of_its_own", async { Ok(1) }).await, Some(1));
-        succeeded("of_its_own", &"games".parse().unwrap());
+        assert_eq!(run_step("done", async { Ok(2) }).await, Some(2));
+        assert_eq!(run_step("failed", async { Err(StepError::Incomplete) }).await, None);
+        assert_eq!(run_step_within(Duration::ZERO, "late", std::future::pending()).await, None);
+        assert_eq!(run_step_within(MAX_STEP_TIME, "of_its_own", async { Ok(1) }).await, Some(1));
+        record_success("of_its_own", &"games".parse().unwrap());
         assert!(said("step=done") && !said("step=failed") && !said("step=late"));
         assert!(said("installation=games") && !said("{step=of_its_own}"));
         assert!(metrics.render().contains("rts_scheduler_failures_total{step=\"failed\"} 1"));

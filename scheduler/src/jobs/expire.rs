@@ -9,17 +9,17 @@ use store::ExpiredJob;
 use crate::{Parts, StepError};
 
 /// Jobs of one step.
-const MOST: i64 = 500;
+const MAX_JOBS_PER_STEP: i64 = 500;
 
 /// What runs at its deadline may end so much later. Whoever holds it then has a lease that is long over, or hangs.
-const GRACE: TimeDelta = TimeDelta::minutes(1);
+const LATE_START_GRACE: TimeDelta = TimeDelta::minutes(1);
 
 /// Expires jobs whose deadline has passed; a provision's runner gives its place in the quota back. What runs is left its
 /// time: if no worker is there any more, nobody else ends it. Answers how many.
 pub async fn run(parts: Parts) -> Result<u64, StepError> {
     let problem = Problem::job_expired();
     let mut tx = parts.store.begin().await?;
-    let expired = tx.jobs().expire(&problem, GRACE, MOST).await?;
+    let expired = tx.jobs().expire(&problem, LATE_START_GRACE, MAX_JOBS_PER_STEP).await?;
     for job in &expired {
         if let Some(runner) = job.runner.filter(|_| made_runner(job)) {
             tx.runners().mark_deleted(runner, Source::Job, "its job expired").await?;
@@ -38,7 +38,7 @@ pub async fn run(parts: Parts) -> Result<u64, StepError> {
     }
     tx.commit().await?;
     for job in &expired {
-        tell(&parts.queue, job.id).await;
+        announce(&parts.queue, job.id).await;
     }
     Ok(expired.len() as u64)
 }
@@ -49,7 +49,7 @@ fn made_runner(job: &ExpiredJob) -> bool {
 }
 
 /// What the queue does not hear now it finds out when it claims the job: the row is final.
-async fn tell(queue: &Queue, job: domain::JobId) {
+async fn announce(queue: &Queue, job: domain::JobId) {
     if let Err(error) = queue.cancel(job).await {
         tracing::debug!(%job, %error, "an expired job is still in the queue");
     }

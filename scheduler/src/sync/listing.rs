@@ -24,7 +24,7 @@ const MAX_WAITS: u32 = 1000;
 /// The pages of the last run with their entity tags: the only copy, which a run changes in place. A tag is worth
 /// something only with the same token, so this saves most of what runs within one hour cost.
 #[derive(Debug, Default)]
-pub struct Memory {
+pub struct PageCache {
     pages: BTreeMap<u32, StoredPage>,
 }
 
@@ -101,10 +101,10 @@ struct Reading {
 }
 
 /// Reads all pages, one after the other; before each it is looked whether GitHub wants to be left alone. None: it does.
-pub(super) async fn all<'m>(
+pub(super) async fn read_list<'m>(
     parts: &Parts,
     (installation, github): (&InstallationId, &GitHub),
-    memory: &'m mut Memory,
+    memory: &'m mut PageCache,
 ) -> Result<Option<Listed<'m>>, StepError> {
     let Some(reading) = read_all(parts, (installation, github), memory).await? else { return Ok(None) };
     let mut listed = Listed {
@@ -132,7 +132,7 @@ pub(super) async fn all<'m>(
 async fn read_all(
     parts: &Parts,
     (installation, github): (&InstallationId, &GitHub),
-    memory: &mut Memory,
+    tracker: &mut PageCache,
 ) -> Result<Option<Reading>, StepError> {
     let (mut reading, mut number, mut waits) =
         (Reading { pages: Vec::new(), agree: true, error: None }, 1, 0);
@@ -141,7 +141,7 @@ async fn read_all(
         if installations::is_paused(&parts.queue, installation).await? {
             return Ok(None);
         }
-        let (count, next) = match read(github, number, memory).await {
+        let (count, next) = match read(github, number, tracker).await {
             Ok(page) => page,
             // The shared budget has room again soon: others go first meanwhile.
             Err(GitHubError::Held { wait } | GitHubError::TokenTooNew { wait, .. })
@@ -153,7 +153,7 @@ async fn read_all(
             }
             Err(error) if matches!(error.verdict(), Verdict::Wait(_)) => return Ok(None),
             Err(GitHubError::Suspended { message }) => {
-                suspension::found(parts, installation, &message).await?;
+                suspension::record_suspension(parts, installation, &message).await?;
                 return Ok(None);
             }
             Err(error) => {
@@ -172,23 +172,27 @@ async fn read_all(
             }
         }
     }
-    memory.pages.retain(|number, _| reading.pages.binary_search(number).is_ok());
+    tracker.pages.retain(|number, _| reading.pages.binary_search(number).is_ok());
     Ok(Some(reading))
 }
 
 /// Brings one page up to date. Answers its `total_count` and the number of the next page.
-async fn read(github: &GitHub, number: u32, memory: &mut Memory) -> Result<(u64, Option<u32>), GitHubError> {
-    let tag = memory.pages.get(&number).and_then(|page| page.etag.as_deref());
+async fn read(
+    github: &GitHub,
+    number: u32,
+    tracker: &mut PageCache,
+) -> Result<(u64, Option<u32>), GitHubError> {
+    let tag = tracker.pages.get(&number).and_then(|page| page.etag.as_deref());
     match github.list_runners(number, PER_PAGE, tag).await? {
         Listing::Page(page) => {
             let page = StoredPage::from(page);
             let read = (page.total, page.next);
-            memory.pages.insert(number, page);
+            tracker.pages.insert(number, page);
             Ok(read)
         }
         // The client answers so only to a request with a tag.
         Listing::NotModified => {
-            let known = memory.pages.get(&number).ok_or(GitHubError::Argument("no page for this tag"))?;
+            let known = tracker.pages.get(&number).ok_or(GitHubError::Argument("no page for this tag"))?;
             Ok((known.total, known.next))
         }
     }

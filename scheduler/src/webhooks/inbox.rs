@@ -10,14 +10,14 @@ use serde_json::json;
 use store::{InboxState, NewJob, Next, Pending, StoreError, Tx};
 use uuid::Uuid;
 
-use crate::{Parts, StepError, send, suspension, workflow};
+use crate::{Parts, StepError, enqueue, suspension, workflow_job};
 
 /// Deliveries of one step, at least; if so many were there, the next step follows at once.
-pub(crate) const MOST: u64 = 500;
+pub(crate) const MAX_DELIVERIES_PER_STEP: u64 = 500;
 /// Deliveries looked at at the same time.
-const LANES: u64 = 3;
+const PARALLEL_DRAINS: u64 = 3;
 /// Rows removed in one step.
-const FORGOTTEN: i64 = 5000;
+const MAX_FORGOTTEN_PER_STEP: i64 = 5000;
 
 /// Pause before a delivery that a newer version has stored is read again: one of its schedulers may take it meanwhile.
 const UNREADABLE_PAUSE: TimeDelta = TimeDelta::minutes(1);
@@ -49,7 +49,10 @@ impl Outcome {
 
 /// Looks at what is due. Any number of schedulers may do so at once. Answers how many deliveries were settled.
 pub async fn run(parts: Parts) -> Result<u64, StepError> {
-    let lanes = join_all((0..LANES).map(|_| drain(&parts, MOST.div_ceil(LANES)))).await;
+    let lanes = join_all(
+        (0..PARALLEL_DRAINS).map(|_| drain(&parts, MAX_DELIVERIES_PER_STEP.div_ceil(PARALLEL_DRAINS))),
+    )
+    .await;
     lanes.into_iter().sum()
 }
 
@@ -76,8 +79,8 @@ async fn drain(parts: &Parts, most: u64) -> Result<u64, StepError> {
 /// Forgets deliveries of more than seven days ago. Answers how many.
 pub async fn forget(parts: Parts) -> Result<u64, StepError> {
     let mut conn = parts.store.conn().await?;
-    let forgotten = conn.webhooks().forget(FORGOTTEN).await?;
-    Ok(forgotten + conn.installations().forget_redeliveries(FORGOTTEN).await?)
+    let forgotten = conn.webhooks().forget(MAX_FORGOTTEN_PER_STEP).await?;
+    Ok(forgotten + conn.installations().forget_redeliveries(MAX_FORGOTTEN_PER_STEP).await?)
 }
 
 async fn put_off(parts: &Parts, id: Uuid, error: &StepError) -> Result<(), StoreError> {
@@ -94,7 +97,7 @@ async fn settle(parts: &Parts, mut tx: Tx, next: Next) -> Result<(), StepError> 
             return Ok(tx.commit().await?);
         }
     };
-    let outcome = look(parts, &mut tx, &pending).await?;
+    let outcome = process(parts, &mut tx, &pending).await?;
     tx.webhooks().settle(pending.id, outcome.state, Some(&outcome.note)).await?;
     let job = match &outcome.check {
         Some(new) => tx.jobs().insert_new(std::slice::from_ref(new)).await?.into_iter().next(),
@@ -104,18 +107,18 @@ async fn settle(parts: &Parts, mut tx: Tx, next: Next) -> Result<(), StepError> 
     tracing::debug!(delivery = %pending.id, state = outcome.state.as_str(), note = outcome.note, "a webhook was looked at");
     metrics::counter!("rts_webhooks_settled_total", "state" => outcome.state.as_str()).increment(1);
     if let Some(job) = job
-        && let Err(error) = send::forward(parts, &[job], |_| 1.0).await
+        && let Err(error) = enqueue::enqueue(parts, &[job], |_| 1.0).await
     {
         tracing::warn!(%error, "the queue is away; the look at the runner waits for the next sweep");
     }
     if let Some((installation, pause)) = &outcome.pause {
-        suspension::obey(&parts.queue, installation, *pause).await;
+        suspension::pause_suspended(&parts.queue, installation, *pause).await;
     }
     Ok(())
 }
 
-async fn look(parts: &Parts, tx: &mut Tx, pending: &Pending) -> Result<Outcome, StoreError> {
-    let Some(installation) = parts.fleet.installation_of(&pending.whose, &pending.signed_for) else {
+async fn process(parts: &Parts, tx: &mut Tx, pending: &Pending) -> Result<Outcome, StoreError> {
+    let Some(installation) = parts.installations.installation_of(&pending.whose, &pending.signed_for) else {
         return Ok(Outcome::ignored(match pending.whose.installation {
             Some(_) => "of an installation that is not ours",
             None => "it does not say which installation it is about",
@@ -123,7 +126,7 @@ async fn look(parts: &Parts, tx: &mut Tx, pending: &Pending) -> Result<Outcome, 
     };
     match &pending.notice {
         WebhookEvent::WorkflowJob(job) => {
-            workflow::look(parts, tx, (installation, job, pending.received_at)).await
+            workflow_job::process(parts, tx, (installation, job, pending.received_at)).await
         }
         WebhookEvent::Installation(news) => changed(tx, installation, (news, pending)).await,
     }

@@ -17,24 +17,24 @@ use tokio_util::sync::CancellationToken;
 use crate::{Parts, StepError};
 
 /// The one lease there is.
-pub const NAME: &str = "scheduler";
+pub const LEASE_NAME: &str = "scheduler";
 /// How long a lease lasts; with one tick more, the longest time nobody leads.
-const LIFE: Duration = Duration::from_secs(9);
+const LEASE_TTL: Duration = Duration::from_secs(9);
 /// How long before its end it is not trusted any more.
-const MARGIN: Duration = Duration::from_secs(2);
+const TRUST_MARGIN: Duration = Duration::from_secs(2);
 /// How often it is renewed, or asked for.
-const EVERY: Duration = Duration::from_secs(2);
+const RENEW_INTERVAL: Duration = Duration::from_secs(2);
 /// Longest time one renewal may take.
-const PATIENCE: Duration = Duration::from_secs(2);
+const RENEW_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Whether this scheduler leads. Clones share one answer.
 #[derive(Clone, Debug)]
-pub struct Lead {
+pub struct Leadership {
     holder: Arc<str>,
     trusted: Arc<Mutex<Option<Instant>>>,
 }
 
-impl Lead {
+impl Leadership {
     /// Nobody's yet. `name` says where this scheduler runs; what makes it unique is added here.
     pub fn new(name: &str) -> Self {
         let random = uuid::Uuid::new_v4().simple().to_string();
@@ -61,12 +61,12 @@ impl Lead {
     ///
     /// # Errors
     /// The database's.
-    pub async fn seek(&self, store: &Store) -> Result<bool, StepError> {
+    pub async fn acquire(&self, store: &Store) -> Result<bool, StepError> {
         let asked = Instant::now();
-        let life = TimeDelta::from_std(LIFE).unwrap_or(TimeDelta::zero());
-        let term = store.conn().await?.leases().take(NAME, &self.holder, life).await?;
+        let life = TimeDelta::from_std(LEASE_TTL).unwrap_or(TimeDelta::zero());
+        let term = store.conn().await?.leases().take(LEASE_NAME, &self.holder, life).await?;
         let led = self.leads();
-        self.trust(term.map(|_| asked + LIFE - MARGIN));
+        self.trust(term.map(|_| asked + LEASE_TTL - TRUST_MARGIN));
         match term {
             Some(term) if !led => tracing::info!(holder = %self.holder, term, "this scheduler leads"),
             None if led => tracing::warn!(holder = %self.holder, "another scheduler leads"),
@@ -77,30 +77,35 @@ impl Lead {
 }
 
 /// Keeps or seeks the lease until draining; then gives it up.
-pub(crate) async fn keep(parts: Parts, lead: Lead, draining: CancellationToken) -> Result<(), Infallible> {
-    let beat = parts.progress.register("lead", EVERY * 3 + PATIENCE * 2);
-    let mut ticks = interval(EVERY);
+pub(crate) async fn run(
+    parts: Parts,
+    leadership: Leadership,
+    draining: CancellationToken,
+) -> Result<(), Infallible> {
+    let handle = parts.progress.register("lead", RENEW_INTERVAL * 3 + RENEW_TIMEOUT * 2);
+    let mut ticks = interval(RENEW_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
             () = draining.cancelled() => break,
         }
-        match timeout(PATIENCE, lead.seek(&parts.store)).await {
+        match timeout(RENEW_TIMEOUT, leadership.acquire(&parts.store)).await {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => tracing::warn!(%error, "the lease could not be renewed"),
             Err(_) => tracing::warn!("the lease could not be renewed in time"),
         }
-        metrics::gauge!("rts_scheduler_leads").set(u8::from(lead.leads()));
-        beat.tick();
+        metrics::gauge!("rts_scheduler_leads").set(u8::from(leadership.leads()));
+        handle.tick();
     }
-    if lead.leads() {
-        lead.trust(None);
-        let given = async { parts.store.conn().await?.leases().give_up(NAME, lead.holder()).await };
-        if !matches!(timeout(PATIENCE, given).await, Ok(Ok(()))) {
+    if leadership.leads() {
+        leadership.trust(None);
+        let given =
+            async { parts.store.conn().await?.leases().give_up(LEASE_NAME, leadership.holder()).await };
+        if !matches!(timeout(RENEW_TIMEOUT, given).await, Ok(Ok(()))) {
             tracing::warn!("the lease could not be given up; it ends by itself");
         }
     }
-    beat.retire();
+    handle.retire();
     Ok(())
 }

@@ -14,7 +14,7 @@ use store::{AwaitedRunner, Store, Tx};
 use crate::{Parts, StepError};
 
 /// Most of one pass; the others are found by the next.
-const MOST: i64 = 1000;
+const MAX_RUNNERS_PER_RUN: i64 = 1000;
 
 /// In what a runner is not what it was allowed to be.
 #[derive(Default)]
@@ -31,7 +31,7 @@ impl Breach {
 }
 
 /// What a run concludes about runners that registered themselves.
-pub(super) struct Newcomers<'s> {
+pub(super) struct SelfRegisteredRunners<'s> {
     enforce: bool,
     /// Refused before, and within the policy now.
     accepted: Vec<(AwaitedRunner, &'s SeenRunner)>,
@@ -66,14 +66,14 @@ pub(super) async fn judge<'s>(
     parts: &Parts,
     installation: &InstallationId,
     seen: &HashMap<i64, &'s SeenRunner>,
-) -> Result<Newcomers<'s>, StepError> {
+) -> Result<SelfRegisteredRunners<'s>, StepError> {
     let enforce = parts.enforcement == LabelEnforcement::Enforce;
     let mut conn = parts.store.conn().await?;
-    let refused = conn.self_registered().refused(installation, MOST).await?;
-    let awaited = conn.self_registered().awaited(installation, MOST).await?;
+    let refused = conn.self_registered().refused(installation, MAX_RUNNERS_PER_RUN).await?;
+    let awaited = conn.self_registered().awaited(installation, MAX_RUNNERS_PER_RUN).await?;
     drop(conn);
     let policies = Policies::read(&parts.store, refused.iter().chain(&awaited)).await?;
-    let mut newcomers = Newcomers { enforce, accepted: Vec::new(), arrived: Vec::new() };
+    let mut newcomers = SelfRegisteredRunners { enforce, accepted: Vec::new(), arrived: Vec::new() };
     for runner in refused {
         let Some(found) = runner.github_id.and_then(|id| seen.get(&id).copied()) else { continue };
         if found.name == runner.name && (!enforce || policies.breach(&runner, found).is_none()) {
@@ -93,7 +93,7 @@ pub(super) async fn judge<'s>(
     Ok(newcomers)
 }
 
-impl Newcomers<'_> {
+impl SelfRegisteredRunners<'_> {
     /// Takes in the awaited, and marks those that break the policy; a runner that was marked before and does not break it
     /// any more may stay. The run orders the removal of the marked.
     pub(super) async fn write(self, tx: &mut Tx) -> Result<(), StepError> {
@@ -101,13 +101,13 @@ impl Newcomers<'_> {
             tx.self_registered().accept(runner.id, &names(found)).await?;
         }
         for (runner, found, breach) in self.arrived {
-            take(tx, (&runner, found), breach, self.enforce).await?;
+            record_arrival(tx, (&runner, found), breach, self.enforce).await?;
         }
         Ok(())
     }
 }
 
-async fn take(
+async fn record_arrival(
     tx: &mut Tx,
     (runner, found): (&AwaitedRunner, &SeenRunner),
     breach: Breach,

@@ -14,9 +14,9 @@ use crate::{Parts, StepError};
 /// The lanes whose gauges show something. The queue forgets an installation that holds nothing any more, a gauge keeps
 /// its last value for ever.
 #[derive(Clone, Debug, Default)]
-pub struct Shown(Arc<Mutex<BTreeSet<(InstallationId, Lane)>>>);
+pub struct ShownLanes(Arc<Mutex<BTreeSet<(InstallationId, Lane)>>>);
 
-impl Shown {
+impl ShownLanes {
     /// Takes in what the queue holds now; answers the lanes it held before and does not hold any more.
     fn gone(&self, lanes: &[LaneStats]) -> Vec<(InstallationId, Lane)> {
         let now: BTreeSet<_> = lanes.iter().map(|lane| (lane.installation.clone(), lane.lane)).collect();
@@ -28,17 +28,17 @@ impl Shown {
 }
 
 /// Reads the depth and the oldest age of every lane into gauges. Answers 0: nothing was changed.
-pub async fn run(parts: Parts, shown: Shown) -> Result<u64, StepError> {
+pub async fn run(parts: Parts, shown: ShownLanes) -> Result<u64, StepError> {
     let lanes = parts.queue.stats().await?.lanes;
     for (installation, lane) in shown.gone(&lanes) {
         let (waiting, delayed, running) = (0, 0, 0);
-        show(&LaneStats { installation, lane, waiting, delayed, running, oldest_age: Duration::ZERO });
+        set_gauges(&LaneStats { installation, lane, waiting, delayed, running, oldest_age: Duration::ZERO });
     }
-    lanes.iter().for_each(show);
+    lanes.iter().for_each(set_gauges);
     Ok(0)
 }
 
-fn show(lane: &LaneStats) {
+fn set_gauges(lane: &LaneStats) {
     let installation = lane.installation.to_string();
     for (place, jobs) in [("waiting", lane.waiting), ("delayed", lane.delayed), ("running", lane.running)] {
         let labels = [

@@ -12,16 +12,16 @@ use installations::{is_paused, paused_installations};
 use crate::{Parts, StepError, suspension};
 
 /// Cancellations of one step, asked for at the same time.
-const MOST: i64 = 8;
+const MAX_RUNS_PER_STEP: i64 = 8;
 /// GitHub is asked this often: within some 20 minutes.
-const ATTEMPTS: i16 = 12;
+const MAX_ATTEMPTS: i16 = 12;
 /// When one is due again whose taker died.
-const LEASE: TimeDelta = TimeDelta::minutes(1);
+const TURN_TTL: TimeDelta = TimeDelta::minutes(1);
 /// How long one waits while nothing may be asked.
-const REST: TimeDelta = TimeDelta::seconds(10);
+const RETRY_DELAY: TimeDelta = TimeDelta::seconds(10);
 
 /// What came of asking.
-enum Verdict {
+enum CancelResult {
     Done(&'static str),
     Later { delay: TimeDelta, note: String, counts: bool },
 }
@@ -31,7 +31,7 @@ pub async fn run(parts: Parts) -> Result<u64, StepError> {
     // Those of an installation that must wait would only stand in the way of the others. With the queue away each waits
     // by itself.
     let resting = paused_installations(&parts.queue).await.unwrap_or_default();
-    let due = parts.store.conn().await?.cancellations().take(MOST, LEASE, &resting).await?;
+    let due = parts.store.conn().await?.cancellations().take(MAX_RUNS_PER_STEP, TURN_TTL, &resting).await?;
     let settled = join_all(due.iter().map(|one| async {
         let verdict = ask(&parts, one).await;
         record(&parts, one, verdict).await
@@ -43,12 +43,12 @@ pub async fn run(parts: Parts) -> Result<u64, StepError> {
     Ok(done)
 }
 
-async fn ask(parts: &Parts, one: &Cancellation) -> Verdict {
+async fn ask(parts: &Parts, one: &Cancellation) -> CancelResult {
     if one.over {
-        return Verdict::Done("the job is over");
+        return CancelResult::Done("the job is over");
     }
-    let rest = |note: &str| Verdict::Later { delay: REST, note: note.to_owned(), counts: false };
-    let Some(github) = parts.fleet.get(&one.installation) else { return rest("no credential here") };
+    let rest = |note: &str| CancelResult::Later { delay: RETRY_DELAY, note: note.to_owned(), counts: false };
+    let Some(github) = parts.installations.get(&one.installation) else { return rest("no credential here") };
     match is_paused(&parts.queue, &one.installation).await {
         Ok(false) => {}
         Ok(true) => return rest("GitHub told us to wait"),
@@ -59,40 +59,41 @@ async fn ask(parts: &Parts, one: &Cancellation) -> Verdict {
     };
     match github.cancel_workflow_run(owner, name, one.run).await {
         Err(GitHubError::Suspended { message }) => {
-            if let Err(error) = suspension::found(parts, &one.installation, &message).await {
+            if let Err(error) = suspension::record_suspension(parts, &one.installation, &message).await {
                 tracing::warn!(%error, "a suspension could not be written down");
             }
             rest("the installation is suspended")
         }
-        Ok(Answer::Accepted) => Verdict::Done("cancelled"),
+        Ok(Answer::Accepted) => CancelResult::Done("cancelled"),
         Ok(Answer::NotCancellable) => later(one, "not cancellable now".to_owned()),
         Err(error) => refused(one, &error),
     }
 }
 
-fn refused(one: &Cancellation, error: &GitHubError) -> Verdict {
+fn refused(one: &Cancellation, error: &GitHubError) -> CancelResult {
     if let github::Verdict::Wait(wait) = error.verdict() {
-        let delay = TimeDelta::from_std(wait).map_or(REST, |wait| wait.clamp(TimeDelta::seconds(1), REST));
-        return Verdict::Later { delay, note: error.to_string(), counts: false };
+        let delay = TimeDelta::from_std(wait)
+            .map_or(RETRY_DELAY, |wait| wait.clamp(TimeDelta::seconds(1), RETRY_DELAY));
+        return CancelResult::Later { delay, note: error.to_string(), counts: false };
     }
     tracing::warn!(run = one.run, repository = one.repository, %error, "a workflow run could not be cancelled");
     later(one, error.to_string())
 }
 
 /// 2, 4, 8 … seconds, two minutes at most.
-fn later(one: &Cancellation, note: String) -> Verdict {
+fn later(one: &Cancellation, note: String) -> CancelResult {
     let delay = TimeDelta::seconds(1 << one.attempt.clamp(1, 7)).min(TimeDelta::minutes(2));
-    Verdict::Later { delay, note, counts: true }
+    CancelResult::Later { delay, note, counts: true }
 }
 
 /// True: it is settled.
-async fn record(parts: &Parts, one: &Cancellation, verdict: Verdict) -> Result<bool, StoreError> {
+async fn record(parts: &Parts, one: &Cancellation, verdict: CancelResult) -> Result<bool, StoreError> {
     let (done, note) = match verdict {
-        Verdict::Done(note) => (true, note.to_owned()),
-        Verdict::Later { note, counts, .. } if one.old || (counts && one.attempt >= ATTEMPTS) => {
+        CancelResult::Done(note) => (true, note.to_owned()),
+        CancelResult::Later { note, counts, .. } if one.old || (counts && one.attempt >= MAX_ATTEMPTS) => {
             (false, note)
         }
-        Verdict::Later { delay, note, counts } => {
+        CancelResult::Later { delay, note, counts } => {
             parts.store.conn().await?.cancellations().put_off(one.id, delay, &note, counts).await?;
             return Ok(false);
         }

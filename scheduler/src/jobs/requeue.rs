@@ -9,27 +9,27 @@ use store::OpenJob;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Parts, StepError, beats};
+use crate::{Parts, StepError, periodic};
 
 /// How often all open rows are compared.
-const EVERY: Duration = Duration::from_secs(10);
+const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 /// How often the queue is asked whether it was lost.
-const LOOK: Duration = Duration::from_secs(1);
+const EPOCH_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// Time a worker gets to put its leases back after the queue was lost: one lease, as long as leases are by default.
-const GRACE: Duration = Duration::from_secs(15);
+const LEASE_GRACE: Duration = Duration::from_secs(15);
 /// Rows compared at a time.
-const PAGE: i64 = 500;
+const ROWS_PER_PAGE: i64 = 500;
 /// Rows one sweep compares; the next goes on where it ended.
 const MAX_ROWS_PER_SWEEP: usize = 200_000;
 
 /// What one scheduler remembers of the queue's history.
 #[derive(Debug)]
-pub struct Memory {
+pub struct EpochTracker {
     epoch: Option<String>,
     since: Instant,
     grace: Duration,
     /// Workers still have time to put their leases back.
-    granting: bool,
+    in_grace: bool,
     /// The comparison under way, if the last sweep did not come to its end.
     unfinished: Option<Comparison>,
     most: usize,
@@ -44,20 +44,20 @@ struct Comparison {
     granted: bool,
 }
 
-impl Default for Memory {
+impl Default for EpochTracker {
     fn default() -> Self {
-        Self::with_grace(GRACE)
+        Self::with_grace(LEASE_GRACE)
     }
 }
 
-impl Memory {
+impl EpochTracker {
     /// A memory that gives workers so long to put their leases back.
     pub fn with_grace(grace: Duration) -> Self {
         Self {
             epoch: None,
             since: Instant::now(),
             grace,
-            granting: true,
+            in_grace: true,
             unfinished: None,
             most: MAX_ROWS_PER_SWEEP,
         }
@@ -74,7 +74,7 @@ impl Memory {
         let changed = epoch.is_none() || epoch != self.epoch;
         if changed {
             self.since = Instant::now();
-            self.granting = true;
+            self.in_grace = true;
             self.unfinished = None;
         }
         self.epoch = epoch;
@@ -82,45 +82,46 @@ impl Memory {
     }
 
     /// Whether workers have had their time since the queue was lost.
-    fn granted(&self) -> bool {
+    fn had_grace(&self) -> bool {
         self.since.elapsed() >= self.grace
     }
 
     /// Whether it is time for the look that finds what nobody put back.
-    fn again(&self) -> bool {
-        self.granting && self.granted()
+    fn is_grace_over(&self) -> bool {
+        self.in_grace && self.had_grace()
     }
 
     /// Whether a running row without a lease has had its time.
     fn overdue(&self, job: &OpenJob) -> bool {
         let quiet = TimeDelta::from_std(self.grace).unwrap_or(TimeDelta::MAX);
-        self.granted() && job.quiet_for >= quiet
+        self.had_grace() && job.quiet_for >= quiet
     }
 }
 
 /// Compares every 10 s, at once when the queue was lost, and again when workers had their time to put leases back; until
 /// draining.
-pub(crate) async fn keep(parts: Parts, draining: CancellationToken) -> Result<(), Infallible> {
-    let beat = parts.progress.register("sweep", EVERY * 3 + beats::STEP * 2);
-    let mut ticks = interval(LOOK);
+pub(crate) async fn run_loop(parts: Parts, draining: CancellationToken) -> Result<(), Infallible> {
+    let handle = parts.progress.register("sweep", SWEEP_INTERVAL * 3 + periodic::MAX_STEP_TIME * 2);
+    let mut ticks = interval(EPOCH_CHECK_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut memory = Memory::with_grace(parts.watch.lease);
+    let mut memory = EpochTracker::with_grace(parts.sync.lease);
     let mut last: Option<Instant> = None;
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
             () = draining.cancelled() => break,
         }
-        let due =
-            last.is_none_or(|last| last.elapsed() >= EVERY) || memory.again() || memory.unfinished.is_some();
+        let due = last.is_none_or(|last| last.elapsed() >= SWEEP_INTERVAL)
+            || memory.is_grace_over()
+            || memory.unfinished.is_some();
         let gone = parts.queue.epoch().await.is_ok_and(|epoch| epoch.is_none() || epoch != memory.epoch);
         if due || gone {
-            beats::take("sweep", run(&parts, &mut memory)).await;
+            periodic::run_step("sweep", run(&parts, &mut memory)).await;
             last = Some(Instant::now());
         }
-        beat.tick();
+        handle.tick();
     }
-    beat.retire();
+    handle.retire();
     Ok(())
 }
 
@@ -129,36 +130,36 @@ pub(crate) async fn keep(parts: Parts, draining: CancellationToken) -> Result<()
 ///
 /// # Errors
 /// When the database or the queue is away. The next sweep goes on where this one failed.
-pub async fn run(parts: &Parts, memory: &mut Memory) -> Result<u64, StepError> {
-    if memory.changed(parts.queue.epoch().await?) {
+pub async fn run(parts: &Parts, tracker: &mut EpochTracker) -> Result<u64, StepError> {
+    if tracker.changed(parts.queue.epoch().await?) {
         // Marked before it is filled: a mark that is gone again, or a scheduler that knows no mark, begins anew.
         parts.queue.mark_epoch().await?;
-        memory.epoch = parts.queue.epoch().await?;
+        tracker.epoch = parts.queue.epoch().await?;
     }
-    let begun = Comparison { after: None, granted: memory.granted() };
-    let mut comparison = *memory.unfinished.insert(memory.unfinished.unwrap_or(begun));
+    let begun = Comparison { after: None, granted: tracker.had_grace() };
+    let mut comparison = *tracker.unfinished.insert(tracker.unfinished.unwrap_or(begun));
     let (mut seen, mut back) = (0, 0);
-    while seen < memory.most {
-        let open = parts.store.conn().await?.jobs().open(comparison.after, PAGE).await?;
+    while seen < tracker.most {
+        let open = parts.store.conn().await?.jobs().open(comparison.after, ROWS_PER_PAGE).await?;
         let Some(newest) = open.last else {
-            memory.unfinished = None;
-            memory.granting &= !comparison.granted;
+            tracker.unfinished = None;
+            tracker.in_grace &= !comparison.granted;
             break;
         };
         comparison.after = Some(newest);
         seen += open.seen;
-        back += put_back(parts, memory, &open.jobs).await?;
-        memory.unfinished = Some(comparison);
+        back += requeue_missing(parts, tracker, &open.jobs).await?;
+        tracker.unfinished = Some(comparison);
     }
     Ok(back)
 }
 
-async fn put_back(parts: &Parts, memory: &Memory, rows: &[OpenJob]) -> Result<u64, StepError> {
+async fn requeue_missing(parts: &Parts, tracker: &EpochTracker, rows: &[OpenJob]) -> Result<u64, StepError> {
     let ids: Vec<JobId> = rows.iter().map(|row| row.id).collect();
     let unknown: HashSet<JobId> = parts.queue.unknown(&ids).await?.into_iter().collect();
     let tickets: Vec<Ticket> = rows
         .iter()
-        .filter(|row| unknown.contains(&row.id) && (!row.running || memory.overdue(row)))
+        .filter(|row| unknown.contains(&row.id) && (!row.running || tracker.overdue(row)))
         .map(ticket)
         .collect();
     if tickets.is_empty() {
@@ -210,12 +211,12 @@ mod tests {
 
     #[test]
     fn what_nobody_put_back_is_looked_for_when_the_time_to_do_so_is_over() {
-        let mut memory = Memory::with_grace(Duration::ZERO);
-        memory.granting = false;
-        assert!(!memory.again(), "nothing was lost");
-        assert!(memory.changed(Some("new".to_owned())) && memory.again());
+        let mut memory = EpochTracker::with_grace(Duration::ZERO);
+        memory.in_grace = false;
+        assert!(!memory.is_grace_over(), "nothing was lost");
+        assert!(memory.changed(Some("new".to_owned())) && memory.is_grace_over());
         assert!(!memory.changed(Some("new".to_owned())));
-        let mut patient = Memory::with_grace(Duration::from_hours(1));
-        assert!(patient.changed(None) && !patient.again());
+        let mut patient = EpochTracker::with_grace(Duration::from_hours(1));
+        assert!(patient.changed(None) && !patient.is_grace_over());
     }
 }

@@ -10,8 +10,8 @@ use domain::{
 use serde_json::json;
 use store::{NewJob, SyncEnd, SyncStart, Tx};
 
-use super::{Listed, newcomers};
-use crate::{Parts, StepError, send::forward};
+use super::{Listed, self_registered};
+use crate::{Parts, StepError, enqueue::enqueue};
 
 /// Rows read and compared at once.
 const ROWS_AT_ONCE: i64 = 5000;
@@ -25,7 +25,7 @@ const MAX_UNMANAGED: usize = 20_000;
 
 /// What one pass came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Passed {
+pub struct SyncResult {
     /// `ok`, `held`, `incomplete`, `paused` or `failed`.
     pub result: &'static str,
     /// Runners listed.
@@ -50,17 +50,17 @@ pub(super) async fn apply(
     parts: &Parts,
     installation: &InstallationId,
     (listed, began): (&Listed<'_>, DateTime<Utc>),
-) -> Result<Passed, StepError> {
-    let newcomers = newcomers::judge(parts, installation, &listed.seen).await?;
+) -> Result<SyncResult, StepError> {
+    let newcomers = self_registered::judge(parts, installation, &listed.seen).await?;
     let mut tx = parts.store.begin().await?;
     let Some(start) = tx.sync_runs().lock(installation, began).await? else {
         tracing::info!(%installation, "A newer run has finished; the findings of this one are dropped");
-        return Ok(Passed { result: "incomplete", requests: listed.requests, ..Passed::default() });
+        return Ok(SyncResult { result: "incomplete", requests: listed.requests, ..SyncResult::default() });
     };
     newcomers.write(&mut tx).await?;
-    let pass = SyncPass { seen: &listed.seen, complete: listed.complete, began, rules: parts.watch.rules };
+    let pass = SyncPass { seen: &listed.seen, complete: listed.complete, began, rules: parts.sync.rules };
     let (mut findings, ours) = compare(&mut tx, installation, (&pass, &listed.unreadable)).await?;
-    let mut passed = Passed {
+    let mut passed = SyncResult {
         result: match (listed.complete, &listed.error) {
             (true, _) => "ok",
             (false, None) => "incomplete",
@@ -70,9 +70,9 @@ pub(super) async fn apply(
         missing: if listed.complete { findings.absences.len() } else { 0 },
         unlisted: findings.absences.len(),
         requests: listed.requests,
-        ..Passed::default()
+        ..SyncResult::default()
     };
-    let orders = order(&mut tx, installation, (&mut findings, &start), &mut passed).await?;
+    let orders = insert_checks(&mut tx, installation, (&mut findings, &start), &mut passed).await?;
     write(&mut tx, installation, (&findings, listed), &mut passed, began).await?;
     if listed.complete {
         let doubtful = tx.sync_runs().unresolved_names(installation).await?;
@@ -85,7 +85,7 @@ pub(super) async fn apply(
     tx.sync_runs().end(installation, &SyncEnd { approval_used: word_used, ..end(&passed, listed) }).await?;
     tx.commit().await?;
     let weight = |job: &Job| job.runner.and_then(|id| orders.weights.get(&id).copied()).unwrap_or(1.0);
-    passed.sent = forward(parts, &orders.jobs, weight).await?;
+    passed.sent = enqueue(parts, &orders.jobs, weight).await?;
     Ok(passed)
 }
 
@@ -111,7 +111,7 @@ async fn write(
     tx: &mut Tx,
     installation: &InstallationId,
     (findings, listed): (&SyncFindings, &Listed<'_>),
-    passed: &mut Passed,
+    passed: &mut SyncResult,
     began: DateTime<Utc>,
 ) -> Result<(), StepError> {
     passed.changed = tx.sync_runs().change_statuses(&findings.changes, Source::Sync, began).await?;
@@ -124,7 +124,7 @@ async fn write(
     Ok(())
 }
 
-fn end(passed: &Passed, listed: &Listed<'_>) -> SyncEnd {
+fn end(passed: &SyncResult, listed: &Listed<'_>) -> SyncEnd {
     let inconsistent = || {
         let (seen, total) = (listed.seen.len(), listed.total);
         format!(
@@ -175,11 +175,11 @@ struct Orders {
 
 /// Commits a check for every suspect, and the removal of what the policy refused; when they are too many at once, only
 /// those that remove nothing.
-async fn order(
+async fn insert_checks(
     tx: &mut Tx,
     installation: &InstallationId,
     (findings, start): (&mut SyncFindings, &SyncStart),
-    passed: &mut Passed,
+    passed: &mut SyncResult,
 ) -> Result<Orders, StepError> {
     let hold = findings.is_too_much(start.allowed);
     if hold {
