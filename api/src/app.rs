@@ -16,7 +16,7 @@ use store::Store;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    limit::Limiter, lists, refusal_log::RefusalLog, signature_alarm::Alarm, strangers::Strangers,
+    limit::Limiter, lists, refusal_log::RefusalLog, signature_alarm::SignatureAlarm, strangers::Strangers,
     waiting::Waits, webhook_intake::Intake,
 };
 
@@ -25,7 +25,7 @@ const ACCEPT_BOUNDS: Bounds = Bounds { running: 2, waiting: 1000, patience: Dura
 
 /// Everything the API is made of, put together by the process that runs it.
 #[derive(Debug)]
-pub struct Parts {
+pub struct Dependencies {
     /// The truth.
     pub store: Store,
     /// The way to the workers.
@@ -60,24 +60,24 @@ pub struct Parts {
 
 /// The parts and what the API adds to them; cheap to clone.
 #[derive(Clone, Debug)]
-pub struct App(Arc<Inner>);
+pub struct AppState(Arc<Inner>);
 
 #[derive(Debug)]
 pub(crate) struct Inner {
-    parts: Parts,
+    parts: Dependencies,
     pub(crate) limiter: Limiter,
     strangers: Strangers,
     waits: Waits,
     list_turns: Turns<Requester>,
     accept_turns: Turns<TeamId>,
-    alarm: Alarm,
+    alarm: SignatureAlarm,
     refusals: RefusalLog,
     intake: Intake,
 }
 
-impl App {
+impl AppState {
     /// Takes the parts over.
-    pub fn new(parts: Parts) -> Self {
+    pub fn new(parts: Dependencies) -> Self {
         let limiter = Limiter::new(&parts.server);
         let strangers = Strangers::new(&parts.server.guards);
         let waits = Waits::new(parts.server.guards.waits_per_caller);
@@ -88,7 +88,7 @@ impl App {
             waits,
             list_turns: Turns::new(lists::BOUNDS),
             accept_turns: Turns::new(ACCEPT_BOUNDS),
-            alarm: Alarm::new(),
+            alarm: SignatureAlarm::new(),
             refusals: RefusalLog::default(),
             intake: Intake::default(),
         }))
@@ -140,14 +140,14 @@ impl App {
         self.0.accept_turns.forget_idle();
     }
 
-    pub(crate) fn alarm(&self) -> &Alarm {
+    pub(crate) fn alarm(&self) -> &SignatureAlarm {
         &self.0.alarm
     }
 }
 
-impl Deref for App {
-    type Target = Parts;
-    fn deref(&self) -> &Parts {
+impl Deref for AppState {
+    type Target = Dependencies;
+    fn deref(&self) -> &Dependencies {
         &self.0.parts
     }
 }

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::{
-    app::App,
+    app::AppState,
     error::{ApiError, ApiResult},
     json::{Json, escape},
     text::{NO_CONTROLS, is_clean, shown},
@@ -30,10 +30,10 @@ const MAX_BODY_TIME: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Body<T>(pub(crate) T);
 
-impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
+impl<T: DeserializeOwned> FromRequest<AppState> for Body<T> {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, _: &App) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, _: &AppState) -> Result<Self, ApiError> {
         if !is_json(&request) {
             return Err(Problem::new(
                 ProblemCode::UnsupportedMediaType,
@@ -45,16 +45,16 @@ impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
     }
 }
 
-impl<T: DeserializeOwned> OptionalFromRequest<App> for Body<T> {
+impl<T: DeserializeOwned> OptionalFromRequest<AppState> for Body<T> {
     type Rejection = ApiError;
 
     /// None: there is no body, or it is `null`.
-    async fn from_request(request: Request, app: &App) -> Result<Option<Self>, ApiError> {
+    async fn from_request(request: Request, app: &AppState) -> Result<Option<Self>, ApiError> {
         if request.body().is_end_stream() {
             return Ok(None);
         }
         if !is_json(&request) {
-            return <Self as FromRequest<App>>::from_request(request, app).await.map(Some);
+            return <Self as FromRequest<AppState>>::from_request(request, app).await.map(Some);
         }
         let bytes = collect(request).await?;
         let text = bytes.trim_ascii();
@@ -128,10 +128,10 @@ fn pointer(path: &serde_path_to_error::Path) -> String {
 #[derive(Debug)]
 pub(crate) struct Params<T>(pub(crate) T);
 
-impl<T: DeserializeOwned> FromRequestParts<App> for Params<T> {
+impl<T: DeserializeOwned> FromRequestParts<AppState> for Params<T> {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, ApiError> {
         let query = parts.uri.query().unwrap_or_default();
         let pairs: Vec<(String, String)> =
             serde_urlencoded::from_str(query).map_err(|_| Problem::field("query:", "cannot be read"))?;
@@ -165,7 +165,7 @@ fn wrong_pair(name: &str, value: &str) -> Option<FieldError> {
 
 /// The team a filter names by id or name. A team that is not there is one that has nothing: a filter tells nobody which
 /// names exist.
-pub(crate) async fn filtered_team(app: &App, named: Option<&str>) -> ApiResult<Option<TeamId>> {
+pub(crate) async fn filtered_team(app: &AppState, named: Option<&str>) -> ApiResult<Option<TeamId>> {
     let Some(named) = named else { return Ok(None) };
     if let Ok(id) = named.parse() {
         return Ok(Some(id));
@@ -178,10 +178,10 @@ pub(crate) async fn filtered_team(app: &App, named: Option<&str>) -> ApiResult<O
 #[derive(Debug)]
 pub(crate) struct Id<T>(pub(crate) T);
 
-impl<T: FromStr> FromRequestParts<App> for Id<T> {
+impl<T: FromStr> FromRequestParts<AppState> for Id<T> {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, ApiError> {
         let Path(text) = Path::<String>::from_request_parts(parts, app).await.map_err(|_| no_id())?;
         text.parse().map(Self).map_err(|_| no_id())
     }
@@ -191,10 +191,10 @@ impl<T: FromStr> FromRequestParts<App> for Id<T> {
 #[derive(Debug)]
 pub(crate) struct Ids<A, B>(pub(crate) A, pub(crate) B);
 
-impl<A: FromStr, B: FromStr> FromRequestParts<App> for Ids<A, B> {
+impl<A: FromStr, B: FromStr> FromRequestParts<AppState> for Ids<A, B> {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, ApiError> {
         let Path((first, second)) =
             Path::<(String, String)>::from_request_parts(parts, app).await.map_err(|_| no_id())?;
         match (first.parse(), second.parse()) {

@@ -13,10 +13,10 @@ use serde_json::json;
 use store::{BindRefusal, Binding};
 
 use crate::{
-    app::App,
+    app::AppState,
     error::{ApiError, ApiResult},
-    limit::Left,
-    origin::From_,
+    limit::RemainingQuota,
+    origin::RequestOrigin,
     refusal_log::{self, Refused},
     strangers::{Visit, is_strangers},
 };
@@ -48,11 +48,11 @@ pub(crate) struct Administers(pub(crate) Administrator);
 #[derive(Clone, Debug)]
 pub(crate) struct ReadsTeams(pub(crate) Caller);
 
-impl FromRequestParts<App> for Known {
+impl FromRequestParts<AppState> for Known {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
-        let From_(origin) = From_::from_request_parts(parts, app).await?;
+    async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, ApiError> {
+        let RequestOrigin(origin) = RequestOrigin::from_request_parts(parts, app).await?;
         let token = bearer(&parts.headers)?;
         let visit = app.strangers().admit(origin.ip, token)?;
         let caller = match authorise(app, (&visit, token), &origin, parts.extensions.get()).await {
@@ -69,10 +69,10 @@ impl FromRequestParts<App> for Known {
     }
 }
 
-impl FromRequestParts<App> for Authorised {
+impl FromRequestParts<AppState> for Authorised {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, ApiError> {
         let Known(caller) = Known::from_request_parts(parts, app).await?;
         if caller.only_reads() && !parts.method.is_safe() {
             return Err(refuse(app, parts, (&caller, "viewer.denied"), Problem::read_only()).await);
@@ -88,10 +88,10 @@ impl FromRequestParts<App> for Authorised {
     }
 }
 
-impl FromRequestParts<App> for SeesAll {
+impl FromRequestParts<AppState> for SeesAll {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, ApiError> {
         let Authorised(caller) = Authorised::from_request_parts(parts, app).await?;
         if caller.sees_everything() {
             return Ok(Self(caller));
@@ -106,13 +106,13 @@ fn needs_an_admin() -> Problem {
 
 /// Writes a call down that the caller's role does not allow.
 async fn refuse(
-    app: &App,
+    app: &AppState,
     parts: &mut Parts,
     (caller, event_type): (&Caller, &'static str),
     problem: Problem,
 ) -> ApiError {
-    let origin = match From_::from_request_parts(parts, app).await {
-        Ok(From_(origin)) => origin,
+    let origin = match RequestOrigin::from_request_parts(parts, app).await {
+        Ok(RequestOrigin(origin)) => origin,
         Err(error) => return error,
     };
     let path = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
@@ -128,10 +128,10 @@ async fn refuse(
 
 /// The caller of a token, counted once against its limit: before any row is read where the token is known already.
 async fn authorise(
-    app: &App,
+    app: &AppState,
     (visit, token): (&Visit, &str),
     origin: &Origin,
-    left: Option<&Left>,
+    left: Option<&RemainingQuota>,
 ) -> ApiResult<Caller> {
     if let Some(requester) = visit.requester {
         app.limiter().admit(requester, left)?;
@@ -153,10 +153,10 @@ async fn authorise(
     Ok(caller)
 }
 
-impl FromRequestParts<App> for Admin {
+impl FromRequestParts<AppState> for Admin {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, ApiError> {
         let Authorised(caller) = Authorised::from_request_parts(parts, app).await?;
         if caller.is_admin {
             if !parts.method.is_safe() {
@@ -168,20 +168,20 @@ impl FromRequestParts<App> for Admin {
     }
 }
 
-impl FromRequestParts<App> for Administers {
+impl FromRequestParts<AppState> for Administers {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, ApiError> {
         let Admin(caller) = Admin::from_request_parts(parts, app).await?;
-        let From_(origin) = From_::from_request_parts(parts, app).await?;
+        let RequestOrigin(origin) = RequestOrigin::from_request_parts(parts, app).await?;
         Ok(Self(Administrator::from_caller(&caller, &origin)?))
     }
 }
 
-impl FromRequestParts<App> for ReadsTeams {
+impl FromRequestParts<AppState> for ReadsTeams {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, ApiError> {
         let Authorised(caller) = Authorised::from_request_parts(parts, app).await?;
         match caller.requester {
             Requester::User(_) => Ok(Self(caller)),
@@ -203,7 +203,7 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
 }
 
 /// A person by identity, else a person an admin invited by e-mail and who comes for the first time, else a machine client.
-async fn identify(app: &App, facts: &TokenFacts, origin: &Origin) -> ApiResult<Caller> {
+async fn identify(app: &AppState, facts: &TokenFacts, origin: &Origin) -> ApiResult<Caller> {
     let known = app.store.conn().await?.users().by_identity(&facts.issuer, &facts.subject).await?;
     if let Some((user, teams)) = known {
         return person(app, facts, origin, (user, teams)).await;
@@ -236,7 +236,7 @@ enum Bound {
 }
 
 /// Binds an invited person and writes it down. Of two first requests at once one binds, and the other finds it done.
-async fn bind(app: &App, facts: &TokenFacts, origin: &Origin) -> ApiResult<Bound> {
+async fn bind(app: &AppState, facts: &TokenFacts, origin: &Origin) -> ApiResult<Bound> {
     if facts.binding_email.is_none() || facts.subject.len() > MAX_SUBJECT_BYTES {
         return Ok(Bound::Nobody);
     }
@@ -277,7 +277,7 @@ async fn bind(app: &App, facts: &TokenFacts, origin: &Origin) -> ApiResult<Bound
 
 /// Somebody has a token with the e-mail of a person who is bound, deactivated, or invited otherwise.
 async fn bind_refused(
-    app: &App,
+    app: &AppState,
     facts: &TokenFacts,
     origin: &Origin,
     (user, why): (&User, BindRefusal),
@@ -312,7 +312,7 @@ async fn bind_refused(
     problem.into()
 }
 
-async fn unknown(app: &App, facts: &TokenFacts, origin: &Origin) -> ApiError {
+async fn unknown(app: &AppState, facts: &TokenFacts, origin: &Origin) -> ApiError {
     let problem = Problem::new(
         ProblemCode::UnknownPrincipal,
         format!(
@@ -336,7 +336,7 @@ async fn unknown(app: &App, facts: &TokenFacts, origin: &Origin) -> ApiError {
     problem.into()
 }
 
-async fn inactive(app: &App, caller: &Caller, origin: &Origin, what: &str) -> ApiError {
+async fn inactive(app: &AppState, caller: &Caller, origin: &Origin, what: &str) -> ApiError {
     let problem = Problem::new(ProblemCode::Inactive, format!("This {what} has been deactivated."));
     let entry = AuditEntry {
         error: Some(problem.detail.clone()),
@@ -353,7 +353,7 @@ async fn inactive(app: &App, caller: &Caller, origin: &Origin, what: &str) -> Ap
 }
 
 async fn person(
-    app: &App,
+    app: &AppState,
     facts: &TokenFacts,
     origin: &Origin,
     (user, teams): (User, Vec<Membership>),
@@ -376,7 +376,7 @@ async fn person(
 }
 
 async fn machine(
-    app: &App,
+    app: &AppState,
     facts: &TokenFacts,
     origin: &Origin,
     (client, team): (&MachineClient, Membership),

@@ -14,9 +14,9 @@ use tokio::time::timeout;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{app::App, layers};
+use crate::{app::AppState, layers};
 
-pub(crate) fn router() -> OpenApiRouter<App> {
+pub(crate) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(live))
         .routes(routes!(ready))
@@ -85,11 +85,11 @@ impl Health {
         (status = 503, description = "A loop stands still; restart this process", body = Health),
     ),
 )]
-pub(crate) async fn live(State(app): State<App>) -> Response {
+pub(crate) async fn live(State(app): State<AppState>) -> Response {
     Health::of(loops(&app))
 }
 
-fn loops(app: &App) -> Vec<Check> {
+fn loops(app: &AppState) -> Vec<Check> {
     let silent = app.progress.silent();
     app.progress
         .names()
@@ -108,11 +108,11 @@ fn loops(app: &App) -> Vec<Check> {
         (status = 503, description = "Something is away", body = Health),
     ),
 )]
-pub(crate) async fn ready(State(app): State<App>) -> Response {
+pub(crate) async fn ready(State(app): State<AppState>) -> Response {
     Health::of(needs(&app).await)
 }
 
-async fn needs(app: &App) -> Vec<Check> {
+async fn needs(app: &AppState) -> Vec<Check> {
     let patience = Duration::from_secs(2);
     let (database, queue) =
         tokio::join!(timeout(patience, app.store.ping()), timeout(patience, app.queue.ping()));
@@ -139,7 +139,7 @@ async fn needs(app: &App) -> Vec<Check> {
         (status = 503, description = "Something is wrong", body = Health),
     ),
 )]
-pub(crate) async fn health(State(app): State<App>) -> Response {
+pub(crate) async fn health(State(app): State<AppState>) -> Response {
     let mut checks = needs(&app).await;
     checks.extend(loops(&app));
     Health::of(checks)
@@ -152,7 +152,7 @@ pub(crate) async fn health(State(app): State<App>) -> Response {
     get, path = "/metrics", tag = "health", security(()),
     responses((status = 200, description = "Metrics", body = String, content_type = "text/plain")),
 )]
-pub(crate) async fn metrics(State(app): State<App>) -> Response {
+pub(crate) async fn metrics(State(app): State<AppState>) -> Response {
     if app.server.metrics_listen.is_some() {
         return layers::no_route().await.into_response();
     }
@@ -160,13 +160,13 @@ pub(crate) async fn metrics(State(app): State<App>) -> Response {
 }
 
 /// The listener of `METRICS_LISTEN`: metrics, and whether the process lives.
-pub(crate) fn own_router() -> Router<App> {
+pub(crate) fn own_router() -> Router<AppState> {
     Router::new()
         .route("/health/live", get(live))
-        .route("/metrics", get(async |State(app): State<App>| render(&app)))
+        .route("/metrics", get(async |State(app): State<AppState>| render(&app)))
 }
 
-fn render(app: &App) -> Response {
+fn render(app: &AppState) -> Response {
     let (open, idle) = app.store.connections();
     metrics::gauge!("rts_db_connections", "state" => "open").set(open);
     metrics::gauge!("rts_db_connections", "state" => "idle").set(u32::try_from(idle).unwrap_or(u32::MAX));

@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout};
 use tracing::Instrument;
 use uuid::Uuid;
 
-use crate::{error::ApiError, limit::Left, origin::RequestId};
+use crate::{error::ApiError, limit::RemainingQuota, origin::RequestId};
 
 /// The request id's header, in and out.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -25,7 +25,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("x-client-request-id");
 
 /// Longest time until a request is answered (a stream may go on): the longest wait and some.
-const PATIENCE: Duration = Duration::from_secs(40);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(40);
 /// Longest path in a log line, in characters.
 const MAX_LOGGED_PATH: usize = 200;
 /// Methods of `Allow` where a method is refused before any route is known.
@@ -33,7 +33,7 @@ const KNOWN_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 /// Gives the request an id, a trace and a span; counts and logs its answer; bounds its time. A request whose method or
 /// host is not HTTP's own is refused before anything of it is logged.
-pub(crate) async fn outermost(mut request: Request, next: Next) -> Response {
+pub(crate) async fn request_context(mut request: Request, next: Next) -> Response {
     let client_id = client_request_id(request.headers());
     let id = Uuid::now_v7().to_string();
     if let Some(mut refused) = refuse_head(&request) {
@@ -47,14 +47,14 @@ pub(crate) async fn outermost(mut request: Request, next: Next) -> Response {
     let path: String = request.uri().path().chars().take(MAX_LOGGED_PATH).collect();
     request.extensions_mut().insert(RequestId { ours: id.clone(), client: client_id.clone() });
     request.extensions_mut().insert(context);
-    let left = Left::default();
+    let left = RemainingQuota::default();
     request.extensions_mut().insert(left.clone());
     let span = tracing::info_span!("request", %method, path, request_id = %id, client_request_id = client_id,
         trace_id = %context.trace_id(), caller = tracing::field::Empty, job = tracing::field::Empty,
         team = tracing::field::Empty);
     async move {
         let start = Instant::now();
-        let mut response = timeout(PATIENCE, next.run(request)).await.unwrap_or_else(|_| {
+        let mut response = timeout(REQUEST_TIMEOUT, next.run(request)).await.unwrap_or_else(|_| {
             ApiError(Problem::new(ProblemCode::RequestTimeout, "The request was not complete in time."))
                 .into_response()
         });

@@ -7,8 +7,8 @@ mod address_limit;
 mod app;
 mod body;
 mod caller;
+mod credential;
 mod error;
-mod handout;
 mod health;
 mod json;
 mod layers;
@@ -39,10 +39,10 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
 
-pub use app::{App, Parts};
+pub use app::{AppState, Dependencies};
 pub use serve::{ConnectionLimits, serve, serve_within};
 
-fn documented() -> OpenApiRouter<App> {
+fn documented() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(openapi::Description::openapi())
         .nest("/api/v1", routes::router())
         .merge(health::router())
@@ -61,7 +61,7 @@ pub fn description() -> utoipa::openapi::OpenApi {
 }
 
 /// The whole HTTP side: the API, its description at `/openapi.json`, Swagger UI at `/docs`, health and metrics.
-pub fn router(app: App) -> Router {
+pub fn router(app: AppState) -> Router {
     let (router, description) = documented().split_for_parts();
     let description = completed(description);
     let https = app.server.public_url.as_ref().is_some_and(|url| url.scheme() == "https");
@@ -71,7 +71,7 @@ pub fn router(app: App) -> Router {
         .method_not_allowed_fallback(layers::no_method)
         .layer(
             ServiceBuilder::new()
-                .layer(middleware::from_fn(layers::outermost))
+                .layer(middleware::from_fn(layers::request_context))
                 .layer(middleware::from_fn(layers::count))
                 .layer(middleware::from_fn_with_state(https, layers::strict_transport))
                 .layer(CatchPanicLayer::custom(layers::panicked)),
@@ -80,12 +80,12 @@ pub fn router(app: App) -> Router {
 }
 
 /// What the listener of `METRICS_LISTEN` serves: `/metrics` and `/health/live`.
-pub fn metrics_router(app: App) -> Router {
+pub fn metrics_router(app: AppState) -> Router {
     health::own_router().with_state(app)
 }
 
 /// Looks after what the API keeps in memory, and whether it still hears the news of jobs, until `draining`.
-pub async fn upkeep(app: App) {
+pub async fn upkeep(app: AppState) {
     let beat = app.progress.register("api_upkeep", Duration::from_mins(2));
     let news = app.progress.register("api_news", Duration::from_mins(2));
     let mut heard = app.announcements.last_progress();

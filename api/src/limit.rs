@@ -16,7 +16,7 @@ use operations::RefusalLimit;
 use runtime::config::ServerConfig;
 
 /// Part of a caller's rate that may cost GitHub's budget: one of so many.
-const COSTLY: u32 = 10;
+const COSTLY_DIVISOR: u32 = 10;
 
 type Buckets = DefaultKeyedRateLimiter<Requester, StateInformationMiddleware>;
 
@@ -33,10 +33,10 @@ pub(crate) struct Limiter {
 /// What is left of a caller's bucket, for the headers of the answer. Put into the request by the outermost layer, filled
 /// by the extractor of the caller.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Left(Arc<OnceLock<Standing>>);
+pub(crate) struct RemainingQuota(Arc<OnceLock<QuotaState>>);
 
 #[derive(Clone, Copy, Debug)]
-struct Standing {
+struct QuotaState {
     quota: Quota,
     remaining: u32,
 }
@@ -49,7 +49,8 @@ impl Limiter {
             u32::try_from(part).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN)
         };
         let (minute, burst) = (server.rate_per_minute, server.rate_burst);
-        let costly = Quota::per_minute(part(minute, 1, COSTLY)).allow_burst(part(burst, 1, COSTLY));
+        let costly =
+            Quota::per_minute(part(minute, 1, COSTLY_DIVISOR)).allow_burst(part(burst, 1, COSTLY_DIVISOR));
         let refusals = Quota::per_minute(part(minute, 1, 60)).allow_burst(part(burst, 3, 10));
         Self {
             buckets: RateLimiter::keyed(quota).with_middleware(),
@@ -63,11 +64,11 @@ impl Limiter {
     ///
     /// # Errors
     /// `rate_limited` with the seconds to wait.
-    pub(crate) fn admit(&self, caller: Requester, left: Option<&Left>) -> Result<(), Problem> {
+    pub(crate) fn admit(&self, caller: Requester, left: Option<&RemainingQuota>) -> Result<(), Problem> {
         let outcome = self.buckets.check_key(&caller);
         let remaining = outcome.as_ref().map_or(0, StateSnapshot::remaining_burst_capacity);
         if let Some(left) = left {
-            let _ = left.0.set(Standing { quota: self.quota, remaining });
+            let _ = left.0.set(QuotaState { quota: self.quota, remaining });
         }
         outcome.map(drop).map_err(|refused| {
             let wait = refused.wait_time_from(DefaultClock::default().now());
@@ -109,11 +110,11 @@ impl RefusalLimit for Limiter {
     }
 }
 
-impl Left {
+impl RemainingQuota {
     /// Writes `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers): how many requests in how many
     /// seconds; how many are left now and when the bucket will be full again.
     pub(crate) fn write(&self, headers: &mut HeaderMap) {
-        let Some(Standing { quota, remaining }) = self.0.get() else { return };
+        let Some(QuotaState { quota, remaining }) = self.0.get() else { return };
         let burst = quota.burst_size().get();
         let full = quota.replenish_interval() * burst.saturating_sub(*remaining);
         let lines = [

@@ -10,7 +10,7 @@ use operations::{Bounds, Taken};
 use store::{Lists, StoreError};
 
 use crate::{
-    app::App,
+    app::AppState,
     error::{ApiError, ApiResult},
 };
 
@@ -24,7 +24,7 @@ pub(crate) struct CallerLists {
     _turn: Taken,
 }
 
-impl App {
+impl AppState {
     /// Takes a connection to read a list with.
     ///
     /// # Errors

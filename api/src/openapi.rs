@@ -18,7 +18,7 @@ use utoipa::{
     },
 };
 
-use crate::{error::ProblemBody, handout::CredentialKind};
+use crate::{credential::CredentialKind, error::ProblemBody};
 
 fn words<'w>(words: impl Iterator<Item = &'w str>) -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words))

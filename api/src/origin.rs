@@ -9,7 +9,7 @@ use axum::{
 use domain::Origin;
 use runtime::{config::TrustedProxies, trace::TraceContext};
 
-use crate::{app::App, error::ApiError};
+use crate::{app::AppState, error::ApiError};
 
 /// Maximum proxies between a client and this process.
 const MAX_HOPS: usize = 32;
@@ -25,12 +25,12 @@ pub(crate) struct RequestId {
 
 /// The request's [`Origin`].
 #[derive(Clone, Debug)]
-pub(crate) struct From_(pub(crate) Origin);
+pub(crate) struct RequestOrigin(pub(crate) Origin);
 
-impl FromRequestParts<App> for From_ {
+impl FromRequestParts<AppState> for RequestOrigin {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, ApiError> {
         let agent = parts.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
         let ids = parts.extensions.get::<RequestId>();
         Ok(Self(Origin {
@@ -44,7 +44,7 @@ impl FromRequestParts<App> for From_ {
 }
 
 /// The client's address; none where the connection has none (in tests of single handlers).
-fn client_ip(parts: &Parts, app: &App) -> Option<IpAddr> {
+fn client_ip(parts: &Parts, app: &AppState) -> Option<IpAddr> {
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>()?.0.ip();
     Some(client_address(peer, &parts.headers, &app.server.trusted_proxies))
 }

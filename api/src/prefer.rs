@@ -9,7 +9,7 @@ use axum::{
 };
 use domain::Problem;
 
-use crate::{app::App, error::ApiError};
+use crate::{app::AppState, error::ApiError};
 
 /// Longest time a request waits for its job.
 pub(crate) const MAX_WAIT: Duration = Duration::from_secs(25);
@@ -42,10 +42,10 @@ impl Prefer {
     }
 }
 
-impl FromRequestParts<App> for Prefer {
+impl FromRequestParts<AppState> for Prefer {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, ApiError> {
         let lines = parts.headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
         Ok(read(lines, app.server.default_wait))
     }
@@ -114,10 +114,10 @@ pub(crate) fn seconds_to_wait(pointer: &str, text: &str) -> Result<Duration, Pro
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct IdempotencyKey(pub(crate) Option<String>);
 
-impl FromRequestParts<App> for IdempotencyKey {
+impl FromRequestParts<AppState> for IdempotencyKey {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, ApiError> {
         let mut values = parts.headers.get_all("idempotency-key").iter();
         let Some(value) = values.next() else { return Ok(Self(None)) };
         let text = value.to_str().unwrap_or_default();

@@ -3,10 +3,10 @@
 use domain::{Job, JobState, whole_seconds};
 use queue::QueuePosition;
 
-use crate::app::App;
+use crate::app::AppState;
 
 /// Where a job that waits stands; none for any other, or when the queue is away.
-pub(crate) async fn standing(app: &App, job: &Job) -> Option<QueuePosition> {
+pub(crate) async fn position(app: &AppState, job: &Job) -> Option<QueuePosition> {
     if job.state != JobState::Queued {
         return None;
     }

@@ -10,7 +10,7 @@ use std::{
 use domain::{AuditEntry, SecurityEvent};
 use serde_json::json;
 
-use crate::app::App;
+use crate::app::AppState;
 
 /// Equal refusals within this time are one row, and one more that counts the rest.
 const WINDOW: Duration = Duration::from_mins(10);
@@ -112,7 +112,7 @@ impl RefusalLog {
 /// Writes a refusal down, or counts it if an equal one was written in the window. That it cannot be written changes no
 /// answer.
 pub(crate) async fn note(
-    app: &App,
+    app: &AppState,
     what: Refused,
     key: String,
     entry: AuditEntry,
@@ -123,12 +123,12 @@ pub(crate) async fn note(
 }
 
 /// Writes the summaries of the windows that are over; with `all`, of all windows.
-pub(crate) async fn flush(app: &App, all: bool) {
+pub(crate) async fn flush(app: &AppState, all: bool) {
     let due = app.refusals().due(Instant::now(), all);
     write(app, due).await;
 }
 
-async fn write(app: &App, rows: Vec<Row>) {
+async fn write(app: &AppState, rows: Vec<Row>) {
     if rows.is_empty() {
         return;
     }

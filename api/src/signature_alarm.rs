@@ -12,19 +12,19 @@ use store::{Result, Store};
 use crate::address_limit::network;
 
 /// Wrong signatures of one minute that are looked at any further by this process.
-const LOOKED_AT: NonZeroU32 = NonZeroU32::new(60).unwrap();
+const MAX_CHECKED_PER_MINUTE: NonZeroU32 = NonZeroU32::new(60).unwrap();
 
 /// How often this process may still ring.
 #[derive(Debug)]
-pub(crate) struct Alarm(DefaultDirectRateLimiter);
+pub(crate) struct SignatureAlarm(DefaultDirectRateLimiter);
 
-impl Alarm {
+impl SignatureAlarm {
     pub(crate) fn new() -> Self {
-        Self(RateLimiter::direct(Quota::per_minute(LOOKED_AT)))
+        Self(RateLimiter::direct(Quota::per_minute(MAX_CHECKED_PER_MINUTE)))
     }
 
     /// Writes the security event, unless there was one a moment ago.
-    pub(crate) async fn ring(&self, store: &Store, origin: &Origin, event: &str) -> Result<()> {
+    pub(crate) async fn record(&self, store: &Store, origin: &Origin, event: &str) -> Result<()> {
         if self.0.check().is_err() {
             return Ok(());
         }

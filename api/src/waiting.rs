@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::{
     access,
-    app::App,
+    app::AppState,
     error::{ApiError, ApiResult},
 };
 
@@ -76,7 +76,7 @@ fn lock(open: &Mutex<HashMap<Requester, u32>>) -> MutexGuard<'_, HashMap<Request
 /// One caller's watch over one job.
 #[derive(Debug)]
 pub(crate) struct JobWatch {
-    pub(crate) app: App,
+    pub(crate) app: AppState,
     caller: Caller,
     id: JobId,
     news: Watch,
@@ -87,7 +87,7 @@ pub(crate) struct JobWatch {
 
 impl JobWatch {
     /// Starts watching; the caller was just asked whether it may see the job.
-    pub(crate) fn new(app: &App, caller: &Caller, id: JobId) -> Self {
+    pub(crate) fn new(app: &AppState, caller: &Caller, id: JobId) -> Self {
         let (app, caller, news) = (app.clone(), caller.clone(), app.announcements.watch(id));
         Self { app, caller, id, news, last_read: Instant::now(), recheck: false }
     }
@@ -143,7 +143,7 @@ pub(crate) fn is_passing(error: &ApiError) -> bool {
 
 /// The job, once it is final or the time is over (or the process begins to stop). None: there is no such job.
 pub(crate) async fn until_final(
-    app: &App,
+    app: &AppState,
     caller: &Caller,
     id: JobId,
     wait: Duration,
@@ -153,7 +153,7 @@ pub(crate) async fn until_final(
 
 /// The job, once it is as wished or the time is over. A caller with too many open waits is answered at once.
 pub(crate) async fn until(
-    app: &App,
+    app: &AppState,
     caller: &Caller,
     (id, wait): (JobId, Duration),
     wished: impl Fn(&Job) -> bool,

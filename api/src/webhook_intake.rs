@@ -18,19 +18,19 @@ pub(crate) const MAX_DELIVERY: usize = 25 * 1024 * 1024;
 /// Largest body kept, in bytes. No event we act upon is near this.
 const MAX_KEPT: usize = 1024 * 1024;
 /// By how much the kept body grows, in bytes.
-const GROWTH: usize = 128 * 1024;
+const GROWTH_STEP: usize = 128 * 1024;
 /// Longest time to send a body; GitHub itself waits no longer for an answer.
 const MAX_TIME: Duration = Duration::from_secs(10);
 /// Longest time to wait until others have been read.
 const MAX_QUEUE: Duration = Duration::from_secs(5);
 /// Deliveries read at a time.
-const AT_ONCE: usize = 32;
+const MAX_CONCURRENT: usize = 32;
 /// Deliveries read at a time from addresses that sent too much that was not GitHub's.
-const SUSPECTS_AT_ONCE: usize = 4;
+const MAX_CONCURRENT_SUSPECTS: usize = 4;
 /// What an address may send in a minute that is not GitHub's: one for each delivery and each MiB hashed.
-const WRONG_PER_MINUTE: NonZeroU32 = NonZeroU32::new(60).unwrap();
+const MAX_WRONG_PER_MINUTE: NonZeroU32 = NonZeroU32::new(60).unwrap();
 /// What a body that did not arrive in time counts.
-const STALLED: u32 = 10;
+const STALLED_COST: u32 = 10;
 
 /// The deliveries that are being read.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ pub(crate) struct Intake {
 /// A body, and who signed it.
 pub(crate) struct SignedBody {
     /// The installations whose secret signed it.
-    pub(crate) signed_for: Vec<InstallationId>,
+    pub(crate) installations: Vec<InstallationId>,
     /// The body; none: it is larger than what is kept.
     pub(crate) body: Option<Vec<u8>>,
 }
@@ -51,9 +51,9 @@ pub(crate) struct SignedBody {
 impl Default for Intake {
     fn default() -> Self {
         Self {
-            usual: Semaphore::new(AT_ONCE),
-            suspects: Semaphore::new(SUSPECTS_AT_ONCE),
-            wrong: AddressLimit::new(Quota::per_minute(WRONG_PER_MINUTE)),
+            usual: Semaphore::new(MAX_CONCURRENT),
+            suspects: Semaphore::new(MAX_CONCURRENT_SUSPECTS),
+            wrong: AddressLimit::new(Quota::per_minute(MAX_WRONG_PER_MINUTE)),
         }
     }
 }
@@ -63,7 +63,7 @@ impl Intake {
     ///
     /// # Errors
     /// `overloaded` when too many others are being read, `request_timeout`, `payload_too_large` or `malformed_body`.
-    pub(crate) async fn read(
+    pub(crate) async fn read_body(
         &self,
         ip: Option<IpAddr>,
         body: Body,
@@ -73,7 +73,7 @@ impl Intake {
         let cost = check.cost();
         match timeout(MAX_TIME, read(body, check)).await {
             Err(_) => {
-                self.wrong.count(ip, STALLED);
+                self.wrong.count(ip, STALLED_COST);
                 let detail = format!("A delivery must be complete within {} s.", MAX_TIME.as_secs());
                 Err(Problem::new(ProblemCode::RequestTimeout, detail))
             }
@@ -82,7 +82,7 @@ impl Intake {
                 Err(problem)
             }
             Ok(Ok((signed, size))) => {
-                if signed.signed_for.is_empty() {
+                if signed.installations.is_empty() {
                     let hashed = u32::try_from(size / MAX_KEPT * cost).unwrap_or(u32::MAX);
                     self.wrong.count(ip, hashed.saturating_add(1));
                 }
@@ -120,7 +120,7 @@ async fn read(mut body: Body, mut check: SignatureCheck<'_>) -> Result<(SignedBo
         check.update(&data);
         kept = kept.and_then(|kept| append(kept, &data));
     }
-    Ok((SignedBody { signed_for: check.finish(), body: kept }, size))
+    Ok((SignedBody { installations: check.finish(), body: kept }, size))
 }
 
 /// The body so far; none once it is too large to be kept.
@@ -130,7 +130,7 @@ fn append(mut kept: Vec<u8>, data: &Bytes) -> Option<Vec<u8>> {
         return None;
     }
     if size > kept.capacity() {
-        kept.reserve_exact(data.len().max(GROWTH));
+        kept.reserve_exact(data.len().max(GROWTH_STEP));
     }
     kept.extend_from_slice(data);
     Some(kept)

@@ -77,7 +77,7 @@ mod tests {
         WebhookSecret { secret: Secret::new(text), installations: vec![installation.parse().unwrap()] }
     }
 
-    fn signed_for(secrets: &[WebhookSecret], header: &str, parts: &[&[u8]]) -> Vec<String> {
+    fn verified_installations(secrets: &[WebhookSecret], header: &str, parts: &[&[u8]]) -> Vec<String> {
         let mut check = SignatureCheck::new(secrets, header);
         for part in parts {
             check.update(part);
@@ -86,7 +86,7 @@ mod tests {
     }
 
     fn published(header: &str, body: &[u8]) -> bool {
-        !signed_for(&[secret("It's a Secret to Everybody", "a")], header, &[body]).is_empty()
+        !verified_installations(&[secret("It's a Secret to Everybody", "a")], header, &[body]).is_empty()
     }
 
     #[test]
@@ -94,14 +94,17 @@ mod tests {
         assert!(published(&format!("sha256={TAG}"), b"Hello, World!"));
         assert!(published(&format!("sha256={}", TAG.to_uppercase()), b"Hello, World!"));
         let ours = [secret("It's a Secret to Everybody", "a")];
-        assert_eq!(signed_for(&ours, &format!("sha256={TAG}"), &[b"Hello", b"", b", World!"]), ["a"]);
+        assert_eq!(
+            verified_installations(&ours, &format!("sha256={TAG}"), &[b"Hello", b"", b", World!"]),
+            ["a"]
+        );
     }
 
     #[test]
     fn every_installation_of_the_fitting_secret_is_named() {
         let ours = ["other", "It's a Secret to Everybody", "It's a Secret to Everybody"];
         let ours: Vec<_> = ours.iter().zip(["a", "b", "c"]).map(|(text, id)| secret(text, id)).collect();
-        assert_eq!(signed_for(&ours, &format!("sha256={TAG}"), &[b"Hello, World!"]), ["b", "c"]);
+        assert_eq!(verified_installations(&ours, &format!("sha256={TAG}"), &[b"Hello, World!"]), ["b", "c"]);
     }
 
     #[test]
@@ -115,7 +118,7 @@ mod tests {
     fn anything_else_does_not_hold() {
         let header = format!("sha256={TAG}");
         assert!(!published(&header, b"Hello, World"));
-        assert!(signed_for(&[secret("other", "a")], &header, &[b"Hello, World!"]).is_empty());
+        assert!(verified_installations(&[secret("other", "a")], &header, &[b"Hello, World!"]).is_empty());
         for bad in ["", "sha256=", TAG, &header[..70], &header.replace('7', "8"), &header.replace('7', "g")] {
             assert!(!published(bad, b"Hello, World!"), "{bad}");
         }

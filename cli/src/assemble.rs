@@ -98,14 +98,14 @@ fn credential(config: CredentialConfig) -> Credential {
 }
 
 /// What the API is made of, and what the process needs of it besides.
-pub(crate) fn api(sources: &Sources, process: &Process) -> anyhow::Result<(api::Parts, Verifier)> {
+pub(crate) fn api(sources: &Sources, process: &Process) -> anyhow::Result<(api::Dependencies, Verifier)> {
     let oidc: OidcConfig = sources.section()?;
     let default_issuer = oidc.issuers.first().map(|issuer| issuer.issuer.clone()).unwrap_or_default();
     let issuers = oidc.issuers.into_iter().map(TrustedIssuer::from).collect();
     let verifier = verifier(sources, issuers)?;
     let github: GithubConfig = sources.section()?;
     let queue = queue(sources)?;
-    let parts = api::Parts {
+    let parts = api::Dependencies {
         store: store(sources)?,
         announcements: Announcements::start(&queue),
         queue,

@@ -8,7 +8,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use crate::{
-    app::App,
+    app::AppState,
     body::{Params, filtered_team},
     caller::Authorised,
     error::ApiResult,
@@ -17,7 +17,7 @@ use crate::{
     views::AuditView,
 };
 
-pub(crate) fn router() -> OpenApiRouter<App> {
+pub(crate) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(list))
 }
 
@@ -56,7 +56,7 @@ problems! { AuditProblems: ValidationFailed; }
     responses((status = 200, description = "Newest first", body = AuditList), AuditProblems),
 )]
 pub(crate) async fn list(
-    State(app): State<App>,
+    State(app): State<AppState>,
     Authorised(caller): Authorised,
     Params(params): Params<AuditParams>,
 ) -> ApiResult<Json<AuditList>> {

@@ -8,7 +8,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use crate::{
-    app::App,
+    app::AppState,
     body::{Params, filtered_team},
     caller::{Authorised, Known},
     error::ApiResult,
@@ -16,7 +16,7 @@ use crate::{
     views::TeamRef,
 };
 
-pub(crate) fn router() -> OpenApiRouter<App> {
+pub(crate) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(me)).routes(routes!(my_label_policy))
 }
 
@@ -127,7 +127,7 @@ pub(crate) async fn me(Known(caller): Known) -> Json<Me> {
     responses((status = 200, description = "The policy", body = LabelPolicyView), PolicyProblems),
 )]
 pub(crate) async fn my_label_policy(
-    State(app): State<App>,
+    State(app): State<AppState>,
     Authorised(caller): Authorised,
     Params(params): Params<PolicyParams>,
 ) -> ApiResult<Json<LabelPolicyView>> {

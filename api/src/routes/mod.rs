@@ -2,7 +2,7 @@
 
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::app::App;
+use crate::app::AppState;
 
 mod admin;
 mod audit;
@@ -12,7 +12,7 @@ mod runners;
 mod teams;
 pub(crate) mod webhooks;
 
-pub(crate) fn router() -> OpenApiRouter<App> {
+pub(crate) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .merge(runners::router())
         .merge(jobs::router())

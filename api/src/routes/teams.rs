@@ -5,9 +5,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{app::App, caller::Authorised, error::ApiResult, openapi::problems, views::TeamView};
+use crate::{app::AppState, caller::Authorised, error::ApiResult, openapi::problems, views::TeamView};
 
-pub(crate) fn router() -> OpenApiRouter<App> {
+pub(crate) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(my_teams))
 }
 
@@ -32,7 +32,7 @@ problems! { MyTeamsProblems: ; }
     responses((status = 200, description = "By name", body = MyTeams), MyTeamsProblems),
 )]
 pub(crate) async fn my_teams(
-    State(app): State<App>,
+    State(app): State<AppState>,
     Authorised(caller): Authorised,
 ) -> ApiResult<Json<MyTeams>> {
     let teams = app.store.conn().await?.teams().of(&caller).await?;

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use ::api::{App, ConnectionLimits};
+use ::api::{AppState, ConnectionLimits};
 use anyhow::Context;
 use domain::InstallationId;
 use oidc::Verifier;
@@ -95,12 +95,12 @@ async fn warn_of_open_rules(store: &Store) -> anyhow::Result<()> {
 pub(crate) fn start(
     process: &mut Process,
     (listener, metrics): (TcpListener, Option<TcpListener>),
-    (parts, verifier): (::api::Parts, Verifier),
+    (parts, verifier): (::api::Dependencies, Verifier),
 ) -> anyhow::Result<SocketAddr> {
     let address = listener.local_addr()?;
     let (progress, draining) = (parts.progress.clone(), process.shutdown.draining().clone());
     let limits = connection_limits(&parts.server);
-    let app = App::new(parts);
+    let app = AppState::new(parts);
     let router = ::api::router(app.clone());
     if let Some(metrics) = metrics {
         let (router, until) = (::api::metrics_router(app.clone()), draining.clone());

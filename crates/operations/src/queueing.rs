@@ -5,7 +5,7 @@ use domain::{Job, JobKind, Problem, ProblemCode, Team, whole_seconds};
 use queue::{ProspectiveJob, Queue, Ticket};
 
 /// Most jobs one team may have waiting.
-const MOST_WAITING: u64 = 20_000;
+const MAX_TEAM_BACKLOG: u64 = 20_000;
 
 /// Whether a new job can start before its deadline, as things stand. With the queue away nobody knows, and the job is
 /// accepted: its row counts, and it expires if need be.
@@ -14,7 +14,7 @@ const MOST_WAITING: u64 = 20_000;
 ///
 /// # Errors
 /// `team_backlog` when others could still start in time, else `service_backlog`.
-pub(crate) async fn foresee(queue: &Queue, team: &Team, kind: JobKind) -> Result<u64, Problem> {
+pub(crate) async fn estimate_start(queue: &Queue, team: &Team, kind: JobKind) -> Result<u64, Problem> {
     let prospect = ProspectiveJob {
         installation: team.installation.clone(),
         lane: kind.lane(),
@@ -24,7 +24,7 @@ pub(crate) async fn foresee(queue: &Queue, team: &Team, kind: JobKind) -> Result
     };
     let Ok(forecast) = queue.forecast(&prospect).await else { return Ok(1) };
     let patience = kind.deadline_after().to_std().unwrap_or_default();
-    if forecast.team_waiting < MOST_WAITING && forecast.starts_in < patience {
+    if forecast.team_waiting < MAX_TEAM_BACKLOG && forecast.starts_in < patience {
         return Ok(whole_seconds(forecast.starts_in));
     }
     let stranger = ProspectiveJob { team: None, ..prospect };

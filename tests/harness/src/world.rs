@@ -403,9 +403,9 @@ fn app(
         ServerConfig,
     ),
     shutdown: &Shutdown,
-) -> api::App {
+) -> api::AppState {
     let queue = corner.queue();
-    api::App::new(api::Parts {
+    api::AppState::new(api::Dependencies {
         store: database.service_store(10),
         announcements: Announcements::start(&queue),
         queue,

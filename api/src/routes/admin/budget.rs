@@ -9,13 +9,13 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::queues::PauseView;
 use crate::{
-    app::App,
+    app::AppState,
     caller::SeesAll,
     error::ApiResult,
     openapi::{self, problems},
 };
 
-pub(crate) fn router() -> OpenApiRouter<App> {
+pub(crate) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(show))
 }
 
@@ -145,7 +145,7 @@ problems! { BudgetProblems: AdminRequired, QueueUnavailable; }
     get, path = "/admin/budget", tag = "admin",
     responses((status = 200, description = "By installation", body = BudgetList), BudgetProblems),
 )]
-pub(crate) async fn show(State(app): State<App>, _: SeesAll) -> ApiResult<Json<BudgetList>> {
+pub(crate) async fn show(State(app): State<AppState>, _: SeesAll) -> ApiResult<Json<BudgetList>> {
     let budgets: Vec<_> = app.queue.budget().await?.into_iter().map(InstallationView::from).collect();
     Ok(Json(BudgetList { total: budgets.len(), budgets, next_cursor: None }))
 }

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::check_issuer;
 use crate::{
-    app::App,
+    app::AppState,
     body::{Body, Id, Params, filtered_team},
     caller::{Administers, SeesAll},
     error::ApiResult,
@@ -22,7 +22,7 @@ use crate::{
     views::{ClaimRuleBody, ClientView},
 };
 
-pub(crate) fn router() -> OpenApiRouter<App> {
+pub(crate) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(create, list)).routes(routes!(show, change::patch, change::remove))
 }
 
@@ -77,7 +77,7 @@ pub(crate) struct NewClientBody {
     responses((status = 201, description = "Added", body = ClientView), CreateProblems),
 )]
 pub(crate) async fn create(
-    State(app): State<App>,
+    State(app): State<AppState>,
     Administers(admin): Administers,
     Body(body): Body<NewClientBody>,
 ) -> ApiResult<(StatusCode, Json<ClientView>)> {
@@ -85,7 +85,7 @@ pub(crate) async fn create(
     Ok((StatusCode::CREATED, Json(client.into())))
 }
 
-fn draft(app: &App, body: NewClientBody) -> Result<NewClient, Problem> {
+fn draft(app: &AppState, body: NewClientBody) -> Result<NewClient, Problem> {
     let mut wrong = Vec::new();
     let issuer = body.issuer.unwrap_or_else(|| app.default_issuer.clone());
     check_issuer(app, &mut wrong, &issuer);
@@ -109,7 +109,7 @@ fn draft(app: &App, body: NewClientBody) -> Result<NewClient, Problem> {
     responses((status = 200, description = "Newest first", body = ClientList), ListProblems),
 )]
 pub(crate) async fn list(
-    State(app): State<App>,
+    State(app): State<AppState>,
     SeesAll(caller): SeesAll,
     Params(params): Params<ClientParams>,
 ) -> ApiResult<Json<ClientList>> {
@@ -132,7 +132,7 @@ pub(crate) async fn list(
     responses((status = 200, description = "The machine client", body = ClientView), ShowProblems),
 )]
 pub(crate) async fn show(
-    State(app): State<App>,
+    State(app): State<AppState>,
     _: SeesAll,
     Id(id): Id<ClientId>,
 ) -> ApiResult<Json<ClientView>> {

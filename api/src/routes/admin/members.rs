@@ -8,7 +8,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use crate::{
-    app::App,
+    app::AppState,
     body::{Body, Id, Ids, Params},
     caller::{Administers, ReadsTeams},
     error::ApiResult,
@@ -17,7 +17,7 @@ use crate::{
     views::UserView,
 };
 
-pub(crate) fn router() -> OpenApiRouter<App> {
+pub(crate) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(add, list)).routes(routes!(remove))
 }
 
@@ -58,7 +58,7 @@ pub(crate) struct NewMember {
     ),
 )]
 pub(crate) async fn add(
-    State(app): State<App>,
+    State(app): State<AppState>,
     Administers(admin): Administers,
     Id(team): Id<TeamId>,
     Body(body): Body<NewMember>,
@@ -75,7 +75,7 @@ pub(crate) async fn add(
     responses((status = 200, description = "Newest first", body = MemberList), ListProblems),
 )]
 pub(crate) async fn list(
-    State(app): State<App>,
+    State(app): State<AppState>,
     ReadsTeams(caller): ReadsTeams,
     Id(team): Id<TeamId>,
     Params(params): Params<MemberParams>,
@@ -98,7 +98,7 @@ pub(crate) async fn list(
     responses((status = 204, description = "Taken out"), RemoveProblems),
 )]
 pub(crate) async fn remove(
-    State(app): State<App>,
+    State(app): State<AppState>,
     Administers(admin): Administers,
     Ids(team, user): Ids<TeamId, UserId>,
 ) -> ApiResult<StatusCode> {

@@ -17,9 +17,9 @@ use serde::{Deserialize, Deserializer};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::{app::App, body::Body};
+use crate::{app::AppState, body::Body};
 
-pub(crate) fn router() -> OpenApiRouter<App> {
+pub(crate) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .merge(teams::router())
         .merge(members::router())
@@ -57,7 +57,7 @@ fn named<'de, D: Deserializer<'de>, T: Deserialize<'de>>(reader: D) -> Result<Op
 }
 
 /// One of the configured issuers, letter for letter: tokens of no other are ever believed.
-fn check_issuer(app: &App, wrong: &mut Vec<FieldError>, issuer: &str) {
+fn check_issuer(app: &AppState, wrong: &mut Vec<FieldError>, issuer: &str) {
     check_text(wrong, "/issuer", issuer, 500);
     if !app.verifier.trusts(issuer) {
         wrong.push(FieldError::new("/issuer", app.verifier.expected_issuers(issuer)));

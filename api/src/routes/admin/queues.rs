@@ -11,15 +11,15 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    app::App,
+    app::AppState,
     body::{Body, Id},
     caller::{Admin, SeesAll},
     error::ApiResult,
     openapi::{self, problems},
-    origin::From_,
+    origin::RequestOrigin,
 };
 
-pub(crate) fn router() -> OpenApiRouter<App> {
+pub(crate) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(show)).routes(routes!(pause)).routes(routes!(resume))
 }
 
@@ -134,7 +134,7 @@ fn every_lane<'i>(
     lanes.into_iter().map(LaneView::from).collect()
 }
 
-async fn look(app: &App) -> ApiResult<Json<Queues>> {
+async fn look(app: &AppState) -> ApiResult<Json<Queues>> {
     let stats = app.queue.stats().await?;
     let pauses = app.queue.pauses().await?;
     Ok(Json(Queues {
@@ -150,7 +150,7 @@ async fn look(app: &App) -> ApiResult<Json<Queues>> {
     get, path = "/admin/queues", tag = "admin",
     responses((status = 200, description = "The queue", body = Queues), ShowProblems),
 )]
-pub(crate) async fn show(State(app): State<App>, _: SeesAll) -> ApiResult<Json<Queues>> {
+pub(crate) async fn show(State(app): State<AppState>, _: SeesAll) -> ApiResult<Json<Queues>> {
     look(&app).await
 }
 
@@ -163,9 +163,9 @@ pub(crate) async fn show(State(app): State<App>, _: SeesAll) -> ApiResult<Json<Q
     responses((status = 200, description = "The queue as it is now", body = Queues), PauseProblems),
 )]
 pub(crate) async fn pause(
-    State(app): State<App>,
+    State(app): State<AppState>,
     Admin(caller): Admin,
-    From_(origin): From_,
+    RequestOrigin(origin): RequestOrigin,
     Id(lane): Id<Lane>,
     Body(body): Body<PauseBody>,
 ) -> ApiResult<Json<Queues>> {
@@ -190,9 +190,9 @@ pub(crate) async fn pause(
     responses((status = 200, description = "The queue as it is now", body = Queues), PauseProblems),
 )]
 pub(crate) async fn resume(
-    State(app): State<App>,
+    State(app): State<AppState>,
     Admin(caller): Admin,
-    From_(origin): From_,
+    RequestOrigin(origin): RequestOrigin,
     Id(lane): Id<Lane>,
 ) -> ApiResult<Json<Queues>> {
     app.queue.resume_lane(lane).await?;

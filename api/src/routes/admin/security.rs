@@ -6,7 +6,7 @@ use store::SecurityFilter;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    app::App,
+    app::AppState,
     body::{Params, filtered_team},
     caller::SeesAll,
     error::ApiResult,
@@ -15,7 +15,7 @@ use crate::{
     views::SecurityView,
 };
 
-pub(crate) fn router() -> OpenApiRouter<App> {
+pub(crate) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(list))
 }
 
@@ -50,7 +50,7 @@ problems! { SecurityProblems: AdminRequired, ValidationFailed; }
     responses((status = 200, description = "Newest first", body = SecurityList), SecurityProblems),
 )]
 pub(crate) async fn list(
-    State(app): State<App>,
+    State(app): State<AppState>,
     SeesAll(caller): SeesAll,
     Params(params): Params<SecurityParams>,
 ) -> ApiResult<Json<SecurityList>> {

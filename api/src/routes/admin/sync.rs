@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::teams::configured;
 use crate::{
-    app::App,
+    app::AppState,
     body::{Body, Params},
     caller::{Administers, SeesAll},
     error::ApiResult,
@@ -22,7 +22,7 @@ use crate::{
 /// The scheduler's lease, by its name in the rows.
 const LEASE: &str = "scheduler";
 
-pub(crate) fn router() -> OpenApiRouter<App> {
+pub(crate) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(status)).routes(routes!(trigger)).routes(routes!(unmanaged))
 }
 
@@ -178,7 +178,7 @@ impl From<UnmanagedRow> for UnmanagedRunner {
     get, path = "/admin/sync/status", tag = "admin",
     responses((status = 200, description = "As of now", body = SyncStatus), StatusProblems),
 )]
-pub(crate) async fn status(State(app): State<App>, _: SeesAll) -> ApiResult<Json<SyncStatus>> {
+pub(crate) async fn status(State(app): State<AppState>, _: SeesAll) -> ApiResult<Json<SyncStatus>> {
     let mut conn = app.store.conn().await?;
     let rows = conn.sync_runs().statuses().await?;
     let lease = conn.leases().get(LEASE).await?;
@@ -205,7 +205,7 @@ pub(crate) async fn status(State(app): State<App>, _: SeesAll) -> ApiResult<Json
     responses((status = 202, description = "The next pass begins within seconds", body = Triggered), TriggerProblems),
 )]
 pub(crate) async fn trigger(
-    State(app): State<App>,
+    State(app): State<AppState>,
     Administers(admin): Administers,
     body: Option<Body<TriggerBody>>,
 ) -> ApiResult<(StatusCode, Json<Triggered>)> {
@@ -228,7 +228,7 @@ pub(crate) async fn trigger(
     responses((status = 200, description = "Last found first", body = UnmanagedList), UnmanagedProblems),
 )]
 pub(crate) async fn unmanaged(
-    State(app): State<App>,
+    State(app): State<AppState>,
     SeesAll(caller): SeesAll,
     Params(params): Params<UnmanagedParams>,
 ) -> ApiResult<Json<UnmanagedList>> {

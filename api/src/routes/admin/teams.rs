@@ -10,7 +10,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::named;
 use crate::{
-    app::App,
+    app::AppState,
     body::{Body, Id, Params},
     caller::{Administers, ReadsTeams},
     error::ApiResult,
@@ -22,7 +22,7 @@ use crate::{
 /// Most warnings of one answer.
 const MAX_WARNINGS: usize = 20;
 
-pub(crate) fn router() -> OpenApiRouter<App> {
+pub(crate) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(create, list))
         .routes(routes!(show, change))
@@ -182,7 +182,7 @@ pub(crate) struct ChangedTeam {
     responses((status = 201, description = "Added", body = TeamView), CreateProblems),
 )]
 pub(crate) async fn create(
-    State(app): State<App>,
+    State(app): State<AppState>,
     Administers(admin): Administers,
     Body(body): Body<NewTeam>,
 ) -> ApiResult<(StatusCode, Json<TeamView>)> {
@@ -213,7 +213,7 @@ pub(crate) async fn create(
     responses((status = 200, description = "Newest first", body = TeamList), ListProblems),
 )]
 pub(crate) async fn list(
-    State(app): State<App>,
+    State(app): State<AppState>,
     ReadsTeams(caller): ReadsTeams,
     Params(params): Params<TeamParams>,
 ) -> ApiResult<Json<TeamList>> {
@@ -249,7 +249,7 @@ fn page_of(mut teams: Vec<Team>, page: &Page) -> Listed<Team> {
     responses((status = 200, description = "The team", body = TeamView), ShowProblems),
 )]
 pub(crate) async fn show(
-    State(app): State<App>,
+    State(app): State<AppState>,
     ReadsTeams(caller): ReadsTeams,
     Id(id): Id<TeamId>,
 ) -> ApiResult<Json<TeamView>> {
@@ -267,7 +267,7 @@ pub(crate) async fn show(
     responses((status = 200, description = "The team as it is now", body = TeamView), ChangeProblems),
 )]
 pub(crate) async fn change(
-    State(app): State<App>,
+    State(app): State<AppState>,
     Administers(admin): Administers,
     Id(id): Id<TeamId>,
     Body(body): Body<ChangedTeam>,
@@ -303,7 +303,7 @@ pub(crate) async fn change(
     responses((status = 200, description = "The team as it is now", body = TeamView), DeactivateProblems),
 )]
 pub(crate) async fn deactivate(
-    State(app): State<App>,
+    State(app): State<AppState>,
     Administers(admin): Administers,
     Id(id): Id<TeamId>,
     Body(body): Body<Deactivation>,
@@ -319,7 +319,7 @@ pub(crate) async fn deactivate(
     responses((status = 200, description = "The team as it is now", body = TeamView), ShowProblems),
 )]
 pub(crate) async fn reactivate(
-    State(app): State<App>,
+    State(app): State<AppState>,
     Administers(admin): Administers,
     Id(id): Id<TeamId>,
 ) -> ApiResult<Json<TeamView>> {
@@ -327,7 +327,7 @@ pub(crate) async fn reactivate(
 }
 
 /// The team with what an admin should know about its labels.
-async fn with_warnings(app: &App, team: Team) -> ApiResult<TeamView> {
+async fn with_warnings(app: &AppState, team: Team) -> ApiResult<TeamView> {
     let others = app.store.conn().await?.teams().required_by_others(team.id, &team.installation).await?;
     let overlaps = find_overlaps(&team.required_labels, &team.optional_label_patterns, &others);
     let warnings = overlaps.iter().take(MAX_WARNINGS).map(Warning::of_overlap).collect();
@@ -335,7 +335,7 @@ async fn with_warnings(app: &App, team: Team) -> ApiResult<TeamView> {
 }
 
 /// An installation of this deployment.
-pub(super) fn configured(app: &App, name: &str) -> Result<InstallationId, Problem> {
+pub(super) fn configured(app: &AppState, name: &str) -> Result<InstallationId, Problem> {
     let id = name.parse().ok().filter(|id| app.installations.contains_key(id));
     id.ok_or_else(|| Problem::field("/installation", "there is none of this name in the settings"))
 }

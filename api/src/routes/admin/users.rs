@@ -12,7 +12,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::check_issuer;
 use crate::{
-    app::App,
+    app::AppState,
     body::{Body, Id, Params},
     caller::{Administers, SeesAll},
     error::ApiResult,
@@ -21,7 +21,7 @@ use crate::{
     views::UserView,
 };
 
-pub(crate) fn router() -> OpenApiRouter<App> {
+pub(crate) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(create, list))
         .routes(routes!(show, change::patch, change::put, change::deactivate))
@@ -85,7 +85,7 @@ const fn yes() -> bool {
 
 impl NewUser {
     /// The issuer: the one named, or the first that binds people.
-    fn issuer(&self, app: &App, wrong: &mut Vec<FieldError>) -> Option<String> {
+    fn issuer(&self, app: &AppState, wrong: &mut Vec<FieldError>) -> Option<String> {
         let issuer = self.issuer.clone().or_else(|| app.verifier.binding_issuer().map(str::to_owned));
         match &issuer {
             None => wrong.push(FieldError::new("/issuer", "needed: no issuer binds people here")),
@@ -104,7 +104,7 @@ impl NewUser {
     }
 
     /// An invitation that its issuer may never bind is refused at once.
-    fn check_domain(&self, app: &App, issuer: Option<&str>, wrong: &mut Vec<FieldError>) {
+    fn check_domain(&self, app: &AppState, issuer: Option<&str>, wrong: &mut Vec<FieldError>) {
         if self.oidc_sub.is_none()
             && let (Some(issuer), Some(email)) = (issuer, self.email.as_deref())
             && email.contains('@')
@@ -118,7 +118,7 @@ impl NewUser {
     }
 
     /// The draft, or everything that is wrong with it.
-    fn draft(self, app: &App) -> Result<UserDraft, Problem> {
+    fn draft(self, app: &AppState) -> Result<UserDraft, Problem> {
         let mut wrong = Vec::new();
         let issuer = self.issuer(app, &mut wrong);
         self.check_domain(app, issuer.as_deref(), &mut wrong);
@@ -145,7 +145,7 @@ impl NewUser {
     responses((status = 201, description = "Added", body = UserView), CreateProblems),
 )]
 pub(crate) async fn create(
-    State(app): State<App>,
+    State(app): State<AppState>,
     Administers(admin): Administers,
     Body(body): Body<NewUser>,
 ) -> ApiResult<(StatusCode, Json<UserView>)> {
@@ -161,7 +161,7 @@ pub(crate) async fn create(
     responses((status = 200, description = "Newest first", body = UserList), ListProblems),
 )]
 pub(crate) async fn list(
-    State(app): State<App>,
+    State(app): State<AppState>,
     SeesAll(caller): SeesAll,
     Params(params): Params<UserParams>,
 ) -> ApiResult<Json<UserList>> {
@@ -181,7 +181,7 @@ pub(crate) async fn list(
     responses((status = 200, description = "The person", body = UserView), ShowProblems),
 )]
 pub(crate) async fn show(
-    State(app): State<App>,
+    State(app): State<AppState>,
     _: SeesAll,
     Id(id): Id<UserId>,
 ) -> ApiResult<Json<UserView>> {

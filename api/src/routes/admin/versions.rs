@@ -9,13 +9,13 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    app::App,
+    app::AppState,
     caller::SeesAll,
     error::ApiResult,
     openapi::{self, problems},
 };
 
-pub(crate) fn router() -> OpenApiRouter<App> {
+pub(crate) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(list))
 }
 
@@ -77,7 +77,10 @@ problems! { VersionProblems: AdminRequired; }
     get, path = "/admin/runners/versions", tag = "admin",
     responses((status = 200, description = "As of the last pass", body = VersionList), VersionProblems),
 )]
-pub(crate) async fn list(State(app): State<App>, SeesAll(caller): SeesAll) -> ApiResult<Json<VersionList>> {
+pub(crate) async fn list(
+    State(app): State<AppState>,
+    SeesAll(caller): SeesAll,
+) -> ApiResult<Json<VersionList>> {
     let mut lists = app.lists(&caller).await?;
     let listed = lists.versions().in_use().await;
     let listed = lists.finish(listed)?;

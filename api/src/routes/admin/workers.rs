@@ -7,9 +7,9 @@ use store::WorkerRow;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{app::App, caller::SeesAll, error::ApiResult, openapi::problems};
+use crate::{app::AppState, caller::SeesAll, error::ApiResult, openapi::problems};
 
-pub(crate) fn router() -> OpenApiRouter<App> {
+pub(crate) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(list))
 }
 
@@ -67,7 +67,7 @@ problems! { WorkerProblems: AdminRequired; }
     get, path = "/admin/workers", tag = "admin",
     responses((status = 200, description = "By name", body = WorkerList), WorkerProblems),
 )]
-pub(crate) async fn list(State(app): State<App>, _: SeesAll) -> ApiResult<Json<WorkerList>> {
+pub(crate) async fn list(State(app): State<AppState>, _: SeesAll) -> ApiResult<Json<WorkerList>> {
     let rows = app.store.conn().await?.workers().list().await?;
     let workers: Vec<WorkerView> = rows.into_iter().map(WorkerView::from).collect();
     Ok(Json(WorkerList { total: workers.len(), workers, next_cursor: None }))

@@ -5,7 +5,7 @@ use domain::JobId;
 use operations::Actor;
 
 use crate::{
-    app::App, body::Id, caller::Authorised, error::ApiResult, openapi::problems, origin::From_,
+    app::AppState, body::Id, caller::Authorised, error::ApiResult, openapi::problems, origin::RequestOrigin,
     views::JobView,
 };
 
@@ -20,9 +20,9 @@ problems! { CancelProblems: AdminRequired, CredentialDenied, NotFound, JobNotCan
     responses((status = 200, description = "Cancelled", body = JobView), CancelProblems),
 )]
 pub(crate) async fn cancel(
-    State(app): State<App>,
+    State(app): State<AppState>,
     Authorised(caller): Authorised,
-    From_(origin): From_,
+    RequestOrigin(origin): RequestOrigin,
     Id(id): Id<JobId>,
 ) -> ApiResult<Json<JobView>> {
     let job = app.operations().cancel_job(Actor { caller: &caller, origin: &origin }, id).await?;

@@ -9,13 +9,13 @@ use domain::{AuditEntry, Caller, Job, JobId, JobState, Origin, Problem, ProblemC
 use serde_json::json;
 
 use crate::{
-    app::App,
+    app::AppState,
     body::Id,
     caller::Authorised,
+    credential::{self, IssuedCredential},
     error::{ApiError, ApiResult},
-    handout::{self, Handout},
     openapi::problems,
-    origin::From_,
+    origin::RequestOrigin,
 };
 
 problems! { CredentialProblems: CredentialDenied, JitNotAllowed, RegistrationTokenNotAllowed, TeamForbidden, TeamInactive, NotFound, CredentialNotReady, CredentialGone, RunnerNameConflict,
@@ -29,14 +29,14 @@ JobCancelled, JobPoisoned, GithubRefused, GithubUnavailable, JobExpired, Credent
 #[utoipa::path(
     post, path = "/jobs/{job_id}/credential", tag = "jobs", params(("job_id" = uuid::Uuid, Path)),
     responses(
-        (status = 200, description = "The config, or the registration token", body = Handout, headers(("Cache-Control" = String))),
+        (status = 200, description = "The config, or the registration token", body = IssuedCredential, headers(("Cache-Control" = String))),
         CredentialProblems,
     ),
 )]
 pub(crate) async fn credential(
-    State(app): State<App>,
+    State(app): State<AppState>,
     Authorised(caller): Authorised,
-    From_(origin): From_,
+    RequestOrigin(origin): RequestOrigin,
     Id(id): Id<JobId>,
 ) -> ApiResult<Response> {
     let job = app.store.conn().await?.jobs().get(id).await?.ok_or_else(|| Problem::not_found("job"))?;
@@ -65,12 +65,12 @@ pub(crate) async fn credential(
         let detail = "The config was handed out more than 120 s ago, has expired, or never existed; ask for a new runner.";
         Problem::new(ProblemCode::CredentialGone, detail)
     };
-    let credential = handout::fetch(&app, &caller, &origin, &job).await?.ok_or_else(gone)?;
-    Ok((handout::NO_STORE, Json(credential)).into_response())
+    let credential = credential::fetch(&app, &caller, &origin, &job).await?.ok_or_else(gone)?;
+    Ok((credential::NO_STORE, Json(credential)).into_response())
 }
 
 /// Writes the try of somebody down who may not even see the job: for admins, not in the log of the team.
-async fn hidden(app: &App, caller: &Caller, origin: &Origin, job: &Job) -> ApiError {
+async fn hidden(app: &AppState, caller: &Caller, origin: &Origin, job: &Job) -> ApiError {
     let problem = not_the_requester();
     let entry = AuditEntry {
         team: None,
@@ -87,7 +87,7 @@ fn not_the_requester() -> Problem {
 }
 
 /// Writes somebody else's try down.
-async fn denied(app: &App, caller: &Caller, origin: &Origin, job: &Job) -> ApiError {
+async fn denied(app: &AppState, caller: &Caller, origin: &Origin, job: &Job) -> ApiError {
     let problem = not_the_requester();
     let error = Some(problem.detail.clone());
     let entry = AuditEntry { error, ..AuditEntry::by(caller, origin, "credential.fetch").about_job(job) };

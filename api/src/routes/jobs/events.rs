@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::show::{etag, present};
 use crate::{
-    app::App,
+    app::AppState,
     body::Id,
     caller::Authorised,
     error::ApiResult,
@@ -43,7 +43,7 @@ problems! { EventProblems: NotFound; }
     ),
 )]
 pub(crate) async fn events(
-    State(app): State<App>,
+    State(app): State<AppState>,
     Authorised(caller): Authorised,
     Id(id): Id<JobId>,
 ) -> ApiResult<Response> {
@@ -99,7 +99,7 @@ impl JobStream {
                 Err(_) => return None,
             };
             self.ended = job.state.is_final();
-            let standing = queueing::standing(&self.watch.app, &job).await;
+            let standing = queueing::position(&self.watch.app, &job).await;
             let tag = etag(&job);
             let view = present(job, standing.as_ref());
             let mark = format!("{tag}{:?}{:?}", view.blocked_on, view.runner_name);

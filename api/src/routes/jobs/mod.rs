@@ -8,9 +8,9 @@ mod show;
 use domain::{Job, JobState, Problem, ProblemCode};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::app::App;
+use crate::app::AppState;
 
-pub(crate) fn router() -> OpenApiRouter<App> {
+pub(crate) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(show::list))
         .routes(routes!(show::show, cancel::cancel))

@@ -14,7 +14,7 @@ use store::{JobFilter, Visible};
 use utoipa::IntoParams;
 
 use crate::{
-    app::App,
+    app::AppState,
     body::{Id, Params, filtered_team},
     caller::Authorised,
     error::ApiResult,
@@ -67,7 +67,7 @@ problems! {
     responses((status = 200, description = "Newest first", body = JobList), ListProblems),
 )]
 pub(crate) async fn list(
-    State(app): State<App>,
+    State(app): State<AppState>,
     Authorised(caller): Authorised,
     Params(params): Params<JobParams>,
 ) -> ApiResult<Json<JobList>> {
@@ -97,7 +97,7 @@ pub(crate) async fn list(
     ),
 )]
 pub(crate) async fn show(
-    State(app): State<App>,
+    State(app): State<AppState>,
     Authorised(caller): Authorised,
     Id(id): Id<JobId>,
     Params(params): Params<WaitParams>,
@@ -113,7 +113,7 @@ pub(crate) async fn show(
     if headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes()) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
     }
-    let standing = queueing::standing(&app, &job).await;
+    let standing = queueing::position(&app, &job).await;
     let retry_after = (!job.state.is_final()).then(|| queueing::retry_after(standing.as_ref()));
     let mut response = ([(header::ETAG, tag)], Json(present(job, standing.as_ref()))).into_response();
     if let Some(seconds) = retry_after {

@@ -5,7 +5,7 @@ use domain::{Problem, RunnerId, RunnerStatus};
 use store::{AuditFilter, Page, RunnerFilter, Visible};
 
 use crate::{
-    app::App,
+    app::AppState,
     body::{Id, Params, filtered_team},
     caller::Authorised,
     error::ApiResult,
@@ -45,7 +45,7 @@ problems! {
     responses((status = 200, description = "Newest first", body = RunnerList), ListProblems),
 )]
 pub(crate) async fn list(
-    State(app): State<App>,
+    State(app): State<AppState>,
     Authorised(caller): Authorised,
     Params(params): Params<RunnerParams>,
 ) -> ApiResult<Json<RunnerList>> {
@@ -70,7 +70,7 @@ pub(crate) async fn list(
     responses((status = 200, description = "The runner", body = RunnerWithEvents), ShowProblems),
 )]
 pub(crate) async fn show(
-    State(app): State<App>,
+    State(app): State<AppState>,
     Authorised(caller): Authorised,
     Id(id): Id<RunnerId>,
 ) -> ApiResult<Json<RunnerWithEvents>> {

@@ -1,17 +1,17 @@
 //! Runners.
 
-mod ask;
 mod list;
 mod provision;
 mod refresh;
 mod register;
 mod remove;
+mod request;
 
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::app::App;
+use crate::app::AppState;
 
-pub(crate) fn router() -> OpenApiRouter<App> {
+pub(crate) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(provision::provision))
         .routes(routes!(register::register))

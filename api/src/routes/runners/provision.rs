@@ -13,15 +13,15 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::ask::ProvisionBody;
+use super::request::ProvisionBody;
 use crate::{
-    app::App,
+    app::AppState,
     body::Body,
     caller::Authorised,
+    credential::{self, CredentialView},
     error::ApiResult,
-    handout::{self, CredentialView},
     openapi::{self, problems},
-    origin::From_,
+    origin::RequestOrigin,
     prefer::{IdempotencyKey, Prefer},
     queueing,
     routes::jobs::ended,
@@ -74,9 +74,9 @@ problems! {
     ),
 )]
 pub(crate) async fn provision(
-    State(app): State<App>,
+    State(app): State<AppState>,
     Authorised(caller): Authorised,
-    From_(origin): From_,
+    RequestOrigin(origin): RequestOrigin,
     (prefer, IdempotencyKey(key)): (Prefer, IdempotencyKey),
     Body(body): Body<ProvisionBody>,
 ) -> ApiResult<Response> {
@@ -88,7 +88,11 @@ pub(crate) async fn provision(
 }
 
 /// Accepts a request, and waits for its job as long as was asked for.
-pub(super) async fn serve(app: &App, command: &ProvisionCommand<'_>, prefer: Prefer) -> ApiResult<Response> {
+pub(super) async fn serve(
+    app: &AppState,
+    command: &ProvisionCommand<'_>,
+    prefer: Prefer,
+) -> ApiResult<Response> {
     let (job, starts_in) = app.operations().provision(&app.provision_rules(), command).await?;
     let warnings = warnings(app, command.request.runner_version.as_ref(), &job).await?;
     if prefer.wait.is_zero() {
@@ -102,16 +106,16 @@ pub(super) async fn serve(app: &App, command: &ProvisionCommand<'_>, prefer: Pre
         return Err(problem.into());
     }
     if job.state == JobState::Succeeded
-        && let Some(mut handout) = handout::fetch(app, command.by.caller, command.by.origin, &job).await?
+        && let Some(mut handout) = credential::fetch(app, command.by.caller, command.by.origin, &job).await?
     {
         handout.warn(warnings);
-        return Ok(prefer.confirm((StatusCode::CREATED, handout::NO_STORE, Json(handout)).into_response()));
+        return Ok(prefer.confirm((StatusCode::CREATED, credential::NO_STORE, Json(handout)).into_response()));
     }
     accepted_with(app, job, warnings).await
 }
 
 /// What the caller should know about what it asked for.
-async fn warnings(app: &App, version: Option<&RunnerVersion>, job: &Job) -> ApiResult<Vec<Warning>> {
+async fn warnings(app: &AppState, version: Option<&RunnerVersion>, job: &Job) -> ApiResult<Vec<Warning>> {
     let Some(version) = version else { return Ok(Vec::new()) };
     let known = app.store.conn().await?.versions().cut_off(&job.installation, version).await?;
     Ok(known.and_then(|(cut_off, now)| Warning::of(version, cut_off, now)).into_iter().collect())
@@ -124,12 +128,12 @@ pub(super) fn hash(body: &impl Serialize) -> ApiResult<Vec<u8>> {
 }
 
 /// 202 with the job to follow.
-pub(super) async fn accepted(app: &App, job: Job) -> ApiResult<Response> {
+pub(super) async fn accepted(app: &AppState, job: Job) -> ApiResult<Response> {
     accepted_with(app, job, Vec::new()).await
 }
 
-async fn accepted_with(app: &App, job: Job, warnings: Vec<Warning>) -> ApiResult<Response> {
-    let standing = queueing::standing(app, &job).await;
+async fn accepted_with(app: &AppState, job: Job, warnings: Vec<Warning>) -> ApiResult<Response> {
+    let standing = queueing::position(app, &job).await;
     let retry_after = queueing::retry_after(standing.as_ref());
     Ok(follow(job, retry_after, warnings))
 }

@@ -11,7 +11,7 @@ use operations::{Actor, RunnerJobRequest};
 
 use super::provision::{Accepted, accepted};
 use crate::{
-    app::App, body::Id, caller::Authorised, error::ApiResult, openapi::problems, origin::From_,
+    app::AppState, body::Id, caller::Authorised, error::ApiResult, openapi::problems, origin::RequestOrigin,
     prefer::Prefer, routes::jobs::ended, views::RunnerView, waiting,
 };
 
@@ -43,15 +43,15 @@ problems! {
     ),
 )]
 pub(crate) async fn refresh(
-    State(app): State<App>,
+    State(app): State<AppState>,
     Authorised(caller): Authorised,
-    From_(origin): From_,
+    RequestOrigin(origin): RequestOrigin,
     prefer: Prefer,
     Id(id): Id<RunnerId>,
 ) -> ApiResult<Response> {
     let request = RunnerJobRequest::refresh(Actor { caller: &caller, origin: &origin });
     let runner = request.authorize(&app.operations(), id).await?;
-    let job = if let Some(job) = request.join_last_look(&app.operations(), &runner, YOUNG).await? {
+    let job = if let Some(job) = request.join_recent_check(&app.operations(), &runner, YOUNG).await? {
         job
     } else {
         app.limiter().admit_costly(caller.requester)?;

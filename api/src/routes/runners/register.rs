@@ -4,17 +4,17 @@ use axum::{extract::State, response::Response};
 use operations::{Actor, ProvisionCommand, Registration};
 
 use super::{
-    ask::RegisterBody,
     provision::{Accepted, hash, serve},
+    request::RegisterBody,
 };
 use crate::{
-    app::App,
+    app::AppState,
     body::Body,
     caller::Authorised,
+    credential::TokenView,
     error::ApiResult,
-    handout::TokenView,
     openapi::problems,
-    origin::From_,
+    origin::RequestOrigin,
     prefer::{IdempotencyKey, Prefer},
 };
 
@@ -46,9 +46,9 @@ problems! {
     ),
 )]
 pub(crate) async fn register(
-    State(app): State<App>,
+    State(app): State<AppState>,
     Authorised(caller): Authorised,
-    From_(origin): From_,
+    RequestOrigin(origin): RequestOrigin,
     (prefer, IdempotencyKey(key)): (Prefer, IdempotencyKey),
     Body(body): Body<RegisterBody>,
 ) -> ApiResult<Response> {

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::provision::{Accepted, accepted};
 use crate::{
-    app::App, body::Id, caller::Authorised, error::ApiResult, openapi::problems, origin::From_,
+    app::AppState, body::Id, caller::Authorised, error::ApiResult, openapi::problems, origin::RequestOrigin,
     prefer::Prefer, routes::jobs::ended, waiting,
 };
 
@@ -58,9 +58,9 @@ problems! {
     ),
 )]
 pub(crate) async fn remove(
-    State(app): State<App>,
+    State(app): State<AppState>,
     Authorised(caller): Authorised,
-    From_(origin): From_,
+    RequestOrigin(origin): RequestOrigin,
     prefer: Prefer,
     Id(id): Id<RunnerId>,
 ) -> ApiResult<Response> {
@@ -97,13 +97,13 @@ pub(crate) async fn remove(
 }
 
 /// The job once it is over, waits for its runner, or the time is.
-async fn wait(app: &App, caller: &Caller, job: Job, until: Instant) -> ApiResult<Job> {
+async fn wait(app: &AppState, caller: &Caller, job: Job, until: Instant) -> ApiResult<Job> {
     let left = until.saturating_duration_since(Instant::now());
     let wished = |job: &Job| job.state.is_final() || waits_for_runner(job);
     Ok(waiting::until(app, caller, (job.id, left), wished).await?.unwrap_or(job))
 }
 
-async fn is_gone(app: &App, id: RunnerId) -> ApiResult<bool> {
+async fn is_gone(app: &AppState, id: RunnerId) -> ApiResult<bool> {
     let runner = app.store.conn().await?.runners().get(id).await?;
     Ok(runner.is_none_or(|runner| runner.status == RunnerStatus::Deleted))
 }

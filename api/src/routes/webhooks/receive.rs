@@ -13,10 +13,10 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
-    app::App,
+    app::AppState,
     error::{ApiError, ApiResult},
     openapi,
-    origin::From_,
+    origin::RequestOrigin,
     webhook_intake::{self, MAX_DELIVERY},
     webhook_signature::SignatureCheck,
 };
@@ -76,12 +76,12 @@ struct Headers {
     responses((status = 202, description = "Stored", body = Received), WebhookProblems),
 )]
 pub(crate) async fn receive(
-    State(app): State<App>,
-    From_(origin): From_,
+    State(app): State<AppState>,
+    RequestOrigin(origin): RequestOrigin,
     headers: HeaderMap,
     body: Body,
 ) -> ApiResult<(StatusCode, Json<Received>)> {
-    let answer = take(&app, &origin, (&headers, body)).await;
+    let answer = ingest(&app, &origin, (&headers, body)).await;
     let outcome = match &answer {
         Ok(received) => received.state,
         Err(ApiError(problem)) => problem.code.as_str(),
@@ -90,7 +90,7 @@ pub(crate) async fn receive(
     Ok((StatusCode::ACCEPTED, Json(answer?)))
 }
 
-async fn take(app: &App, origin: &Origin, (headers, body): (&HeaderMap, Body)) -> ApiResult<Received> {
+async fn ingest(app: &AppState, origin: &Origin, (headers, body): (&HeaderMap, Body)) -> ApiResult<Received> {
     if app.webhook_secrets.is_empty() {
         let detail = "No webhook secret is configured; nothing is taken unchecked.";
         return Err(Problem::new(ProblemCode::WebhooksDisabled, detail).into());
@@ -100,20 +100,20 @@ async fn take(app: &App, origin: &Origin, (headers, body): (&HeaderMap, Body)) -
         return Err(webhook_intake::too_large().into());
     }
     let check = SignatureCheck::new(&app.webhook_secrets, &given.signature);
-    let signed = app.intake().read(origin.ip, body, check).await?;
-    if signed.signed_for.is_empty() {
-        app.alarm().ring(&app.store, origin, &given.event).await?;
+    let signed = app.intake().read_body(origin.ip, body, check).await?;
+    if signed.installations.is_empty() {
+        app.alarm().record(&app.store, origin, &given.event).await?;
         let detail = "The signature is not that of the body under any of our webhook secrets.";
         return Err(Problem::new(ProblemCode::WebhookSignatureInvalid, detail).into());
     }
-    let Some(body) = signed.body else { return store_unread(app, &given, &signed.signed_for).await };
+    let Some(body) = signed.body else { return store_unread(app, &given, &signed.installations).await };
     let delivery = Delivery::read(&given.event, &body)
         .map_err(|error| Problem::new(ProblemCode::MalformedBody, error.to_string()))?;
-    store(app, &given, (&delivery, &signed.signed_for)).await
+    store(app, &given, (&delivery, &signed.installations)).await
 }
 
 /// Stores that a delivery came that is larger than any event that matters.
-async fn store_unread(app: &App, given: &Headers, signed_for: &[InstallationId]) -> ApiResult<Received> {
+async fn store_unread(app: &AppState, given: &Headers, signed_for: &[InstallationId]) -> ApiResult<Received> {
     let new = NewDelivery {
         id: given.delivery,
         event: &given.event,
@@ -129,7 +129,7 @@ async fn store_unread(app: &App, given: &Headers, signed_for: &[InstallationId])
 }
 
 async fn store(
-    app: &App,
+    app: &AppState,
     given: &Headers,
     (delivery, signed_for): (&Delivery, &[InstallationId]),
 ) -> ApiResult<Received> {

@@ -103,7 +103,7 @@ impl Registration {
 /// Longest time a request is tried again while others stand in its way.
 const MAX_TRYING: Duration = Duration::from_secs(5);
 /// Pause between two tries.
-const PAUSE: Duration = Duration::from_millis(50);
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
 /// What is known of a request before it is recorded.
 struct Admissible {
@@ -175,7 +175,7 @@ impl ProvisionCommand<'_> {
         rules: &ProvisionRules<'_>,
     ) -> Result<(Job, Option<u64>)> {
         // Asked before the transaction, judged in it: a known key is answered whatever has changed since.
-        let plan = match self.plan(operations, rules).await {
+        let plan = match self.check(operations, rules).await {
             Ok(plan) => Ok(plan),
             Err(OperationError::Refused(problem)) if self.key.is_some() => Err(problem),
             Err(error) => return Err(error),
@@ -183,7 +183,7 @@ impl ProvisionCommand<'_> {
         let until = Instant::now() + MAX_TRYING;
         loop {
             match self.commit(operations, rules, &plan).await {
-                Err(Obstacle::Passing) if Instant::now() < until => sleep(PAUSE).await,
+                Err(Obstacle::Passing) if Instant::now() < until => sleep(RETRY_PAUSE).await,
                 Err(Obstacle::Passing) => return Err(crowded().into()),
                 Err(Obstacle::Lasting(error)) => return Err(error),
                 Ok(Committed::Before(job)) => return Ok((job, None)),
@@ -222,13 +222,13 @@ impl ProvisionCommand<'_> {
     }
 
     /// Whose request it is, and when it could start.
-    async fn plan(&self, operations: &Operations<'_>, rules: &ProvisionRules<'_>) -> Result<Admissible> {
+    async fn check(&self, operations: &Operations<'_>, rules: &ProvisionRules<'_>) -> Result<Admissible> {
         let caller = self.by.caller;
         self.registration.permit(rules, caller)?;
         let team_id = caller.choose_team(self.team)?;
         let gone = || Problem::new(ProblemCode::TeamForbidden, "There is no such team.");
         let team = operations.store.conn().await?.teams().policy(team_id).await?.ok_or_else(gone)?;
-        let starts_in = queueing::foresee(operations.queue, &team, self.registration.kind()).await;
+        let starts_in = queueing::estimate_start(operations.queue, &team, self.registration.kind()).await;
         // Here and not beside the quota: reading a policy takes its time, and others would wait for the lock meanwhile.
         let admission = rules
             .default_group(&team.installation)

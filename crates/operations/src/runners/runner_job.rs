@@ -104,7 +104,7 @@ impl RunnerJobRequest<'_> {
     ///
     /// # Errors
     /// The database's.
-    pub async fn join_last_look(
+    pub async fn join_recent_check(
         &self,
         operations: &Operations<'_>,
         runner: &Runner,

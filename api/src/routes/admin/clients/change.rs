@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::super::{Comment, named};
 use crate::{
-    app::App,
+    app::AppState,
     body::{Body, Id},
     caller::Administers,
     error::ApiResult,
@@ -47,7 +47,7 @@ pub(crate) struct ChangedClient {
     responses((status = 200, description = "The machine client as it is now", body = ClientView), ChangeProblems),
 )]
 pub(crate) async fn patch(
-    State(app): State<App>,
+    State(app): State<AppState>,
     Administers(admin): Administers,
     Id(id): Id<ClientId>,
     Body(body): Body<ChangedClient>,
@@ -71,7 +71,7 @@ pub(crate) async fn patch(
     responses((status = 204, description = "Removed"), ChangeProblems),
 )]
 pub(crate) async fn remove(
-    State(app): State<App>,
+    State(app): State<AppState>,
     Administers(admin): Administers,
     Id(id): Id<ClientId>,
     body: Option<Body<Comment>>,

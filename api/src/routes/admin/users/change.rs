@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::super::{Comment, check_issuer, named};
 use crate::{
-    app::App,
+    app::AppState,
     body::{Body, Id},
     caller::Administers,
     error::ApiResult,
@@ -57,7 +57,12 @@ pub(crate) struct ChangedUser {
     comment: Option<String>,
 }
 
-async fn change(app: &App, by: &Administers, id: UserId, body: ChangedUser) -> ApiResult<Json<UserView>> {
+async fn change(
+    app: &AppState,
+    by: &Administers,
+    id: UserId,
+    body: ChangedUser,
+) -> ApiResult<Json<UserView>> {
     let mut errors = Vec::new();
     if let Some(issuer) = &body.issuer {
         check_issuer(app, &mut errors, issuer);
@@ -86,7 +91,7 @@ async fn change(app: &App, by: &Administers, id: UserId, body: ChangedUser) -> A
     responses((status = 200, description = "The person as they are now", body = UserView), ChangeProblems),
 )]
 pub(crate) async fn patch(
-    State(app): State<App>,
+    State(app): State<AppState>,
     by: Administers,
     Id(id): Id<UserId>,
     Body(body): Body<ChangedUser>,
@@ -102,7 +107,7 @@ pub(crate) async fn patch(
     responses((status = 200, description = "The person as they are now", body = UserView), ChangeProblems),
 )]
 pub(crate) async fn put(
-    State(app): State<App>,
+    State(app): State<AppState>,
     by: Administers,
     Id(id): Id<UserId>,
     Body(body): Body<ChangedUser>,
@@ -120,7 +125,7 @@ pub(crate) async fn put(
     responses((status = 204, description = "Deactivated, or was so already"), CommentProblems),
 )]
 pub(crate) async fn deactivate(
-    State(app): State<App>,
+    State(app): State<AppState>,
     Administers(admin): Administers,
     Id(id): Id<UserId>,
     body: Option<Body<Comment>>,
@@ -138,7 +143,7 @@ pub(crate) async fn deactivate(
     responses((status = 200, description = "The person as they are now", body = UserView), CommentProblems),
 )]
 pub(crate) async fn activate(
-    State(app): State<App>,
+    State(app): State<AppState>,
     Administers(admin): Administers,
     Id(id): Id<UserId>,
     body: Option<Body<Comment>>,
@@ -156,7 +161,7 @@ pub(crate) async fn activate(
     responses((status = 200, description = "The person as they are now", body = UserView), CommentProblems),
 )]
 pub(crate) async fn unbind(
-    State(app): State<App>,
+    State(app): State<AppState>,
     Administers(admin): Administers,
     Id(id): Id<UserId>,
     body: Option<Body<Comment>>,

@@ -9,7 +9,7 @@ use store::{SealedCredential, Tx};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::{app::App, error::ApiResult, openapi, views::Warning};
+use crate::{app::AppState, error::ApiResult, openapi, views::Warning};
 
 /// Nobody on the way keeps a copy.
 pub(crate) const NO_STORE: [(HeaderName, &str); 1] = [(header::CACHE_CONTROL, "no-store")];
@@ -97,18 +97,18 @@ pub(crate) struct TokenView {
 /// What a job that makes a runner hands out.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
-#[schema(discriminator(property_name = "kind", mapping(
+#[schema(as = Handout, discriminator(property_name = "kind", mapping(
     ("jit_config" = "#/components/schemas/Credential"),
     ("registration_token" = "#/components/schemas/RegistrationToken"),
 )))]
-pub(crate) enum Handout {
+pub(crate) enum IssuedCredential {
     /// Of `POST /runners/jit`.
     Jit(CredentialView),
     /// Of `POST /runners/provision`.
     Token(TokenView),
 }
 
-impl Handout {
+impl IssuedCredential {
     /// With what its receiver should know. A token's runner states no version.
     pub(crate) fn warn(&mut self, warnings: Vec<Warning>) {
         if let Self::Jit(view) = self {
@@ -123,11 +123,11 @@ impl Handout {
 /// # Errors
 /// When the caller's access to the team has ended since the job was accepted.
 pub(crate) async fn fetch(
-    app: &App,
+    app: &AppState,
     caller: &Caller,
     origin: &Origin,
     job: &Job,
-) -> ApiResult<Option<Handout>> {
+) -> ApiResult<Option<IssuedCredential>> {
     let Some(runner_id) = job.runner else { return Ok(None) };
     let mut tx = app.store.begin().await?;
     if let Err(problem) = still_allowed(&mut tx, caller, job).await? {
@@ -154,14 +154,19 @@ async fn still_allowed(tx: &mut Tx, caller: &Caller, job: &Job) -> ApiResult<Res
     Ok(access.map_or_else(|| Err(Problem::requester_inactive()), |access| access.check(job.kind)))
 }
 
-fn open(app: &App, job: &Job, credential: &SealedCredential, runner: Runner) -> ApiResult<Handout> {
+fn open(
+    app: &AppState,
+    job: &Job,
+    credential: &SealedCredential,
+    runner: Runner,
+) -> ApiResult<IssuedCredential> {
     let context = domain::credential_context(job.id, &credential.runner_name);
     let secret = app.keys.open(&context, &credential.sealed)?;
     let (runner_id, runner_name, expires_at) =
         (runner.id.uuid(), credential.runner_name.clone(), credential.expires_at);
     if job.kind == JobKind::Register {
         let github_url = app.web_urls.get(&runner.installation).cloned().unwrap_or_default();
-        return Ok(Handout::Token(TokenView {
+        return Ok(IssuedCredential::Token(TokenView {
             kind: CredentialKind::RegistrationToken,
             runner_id,
             configuration_command: configuration(&runner, &github_url, secret.expose()),
@@ -175,7 +180,7 @@ fn open(app: &App, job: &Job, credential: &SealedCredential, runner: Runner) -> 
             job_id: job.id.uuid(),
         }));
     }
-    Ok(Handout::Jit(CredentialView {
+    Ok(IssuedCredential::Jit(CredentialView {
         kind: CredentialKind::JitConfig,
         runner_id,
         runner_name,
