@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use domain::Secret;
 use github::{
     Credential, Deletion, GitHub, GitHubError, GitHubSettings, JitConfigRequest, KeySource, LimitKind,
-    Listing, Scope, Silent, Timeouts, Verdict,
+    Listing, NoopObserver, RetryAdvice, Scope, Timeouts,
 };
 use serde_json::json;
 use twin::{Fault, FaultKind, RunnerChange, RunnerSpec, Twin, TwinConfig, ViolationKind};
@@ -28,7 +28,7 @@ impl Seam {
         let credential = Credential::App { app_id, installation_id, private_key };
         let mut settings = GitHubSettings::new(twin.url().parse().unwrap(), scope, credential);
         settings.timeouts = Timeouts { total: Duration::from_secs(2), ..settings.timeouts };
-        Self { github: GitHub::new(settings, Arc::new(Silent)).unwrap(), twin }
+        Self { github: GitHub::new(settings, Arc::new(NoopObserver)).unwrap(), twin }
     }
 
     async fn make(&self, name: &str) -> Result<i64, GitHubError> {
@@ -116,10 +116,10 @@ async fn every_fault_gets_its_verdict() {
         let what = format!("{kind:?}");
         seam.fault("POST", "generate-jitconfig", kind);
         let error = seam.make(&format!("unclear-{nth}")).await.unwrap_err();
-        assert_eq!(error.verdict(), Verdict::Unclear, "{what}: {error:?}");
+        assert_eq!(error.retry_advice(), RetryAdvice::Unclear, "{what}: {error:?}");
     }
     seam.fault("GET", "/runners", FaultKind::Drop);
-    assert_eq!(seam.github.find_runner("first").await.unwrap_err().verdict(), Verdict::Retry);
+    assert_eq!(seam.github.find_runner("first").await.unwrap_err().retry_advice(), RetryAdvice::Retry);
     let limits = [
         (FaultKind::SecondaryLimit { status: 403, retry_after: Some(7) }, LimitKind::Secondary, 7),
         (FaultKind::SecondaryLimit { status: 429, retry_after: None }, LimitKind::Secondary, 60),
@@ -177,9 +177,9 @@ async fn refusals_are_told_apart_from_absence() {
     missing(Some("read")).unwrap();
     assert!(matches!(seam.make("x").await.unwrap_err(), GitHubError::TokenTooNew { .. }));
     seam.twin.advance(Duration::from_secs(31));
-    assert_eq!(seam.make("x").await.unwrap_err().verdict(), Verdict::Operator);
+    assert_eq!(seam.make("x").await.unwrap_err().retry_advice(), RetryAdvice::NeedsOperator);
     missing(None).unwrap();
-    assert_eq!(seam.github.get_runner(1).await.unwrap_err().verdict(), Verdict::Operator);
+    assert_eq!(seam.github.get_runner(1).await.unwrap_err().retry_advice(), RetryAdvice::NeedsOperator);
     seam.twin.control().suspend(5_151_515, true).unwrap();
-    assert_eq!(seam.make("x").await.unwrap_err().verdict(), Verdict::Operator);
+    assert_eq!(seam.make("x").await.unwrap_err().retry_advice(), RetryAdvice::NeedsOperator);
 }

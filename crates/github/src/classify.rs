@@ -13,9 +13,9 @@ use crate::{
 };
 
 /// What GitHub asks for when it limits without saying for how long.
-const UNTOLD_WAIT: Duration = Duration::from_mins(1);
+const DEFAULT_WAIT: Duration = Duration::from_mins(1);
 /// A window that is just over is given this long to open.
-const LEAST_WAIT: Duration = Duration::from_secs(1);
+const MIN_WAIT: Duration = Duration::from_secs(1);
 /// Messages are cut here.
 const MAX_MESSAGE_CHARS: usize = 500;
 
@@ -34,16 +34,16 @@ pub(crate) fn limit(reply: &Reply, now: DateTime<Utc>) -> Option<(LimitKind, Dur
     let empty = headers::rate(&reply.headers).filter(|rate| rate.remaining == 0);
     let kind = if empty.is_some() && !told_secondary { LimitKind::Primary } else { LimitKind::Secondary };
     if let Some(wait) = headers::retry_after(&reply.headers, now) {
-        return Some((kind, wait.max(LEAST_WAIT)));
+        return Some((kind, wait.max(MIN_WAIT)));
     }
     if let Some(rate) = empty {
-        return Some((kind, headers::until(rate.reset_at, now).max(LEAST_WAIT)));
+        return Some((kind, headers::until(rate.reset_at, now).max(MIN_WAIT)));
     }
     let limited = reply.status == StatusCode::TOO_MANY_REQUESTS
         || told_secondary
         || message.contains("rate limit exceeded")
         || message.contains("temporarily blocked from content creation");
-    limited.then_some((if told_secondary { LimitKind::Secondary } else { kind }, UNTOLD_WAIT))
+    limited.then_some((if told_secondary { LimitKind::Secondary } else { kind }, DEFAULT_WAIT))
 }
 
 /// Lets good answers (2xx, 304) through and names the others.
@@ -114,7 +114,7 @@ mod tests {
     use http::HeaderMap;
 
     use super::*;
-    use crate::error::Verdict;
+    use crate::error::RetryAdvice;
 
     fn reply(status: u16, headers: &[(&'static str, &str)], body: &'static str) -> Reply {
         let headers: HeaderMap =
@@ -138,7 +138,7 @@ mod tests {
     fn retry_after_comes_first() {
         let mut headers = EMPTY.to_vec();
         headers.push(("retry-after", "7"));
-        assert_eq!(error(403, &headers, "{}").verdict(), Verdict::Wait(Duration::from_secs(7)));
+        assert_eq!(error(403, &headers, "{}").retry_advice(), RetryAdvice::Wait(Duration::from_secs(7)));
         let secondary = r#"{"message":"You have exceeded a secondary rate limit. Please wait"}"#;
         let found = error(429, &[("retry-after", "60")], secondary);
         assert!(matches!(found, GitHubError::Limited { kind: LimitKind::Secondary, .. }));
@@ -164,8 +164,12 @@ mod tests {
         let date =
             [("date", "Sun, 22 Nov 2026 10:00:00 GMT"), ("retry-after", "Sun, 22 Nov 2026 10:00:20 GMT")];
         let found = error(503, &date, "");
-        assert_eq!(found.told_wait(), Some(Duration::from_secs(20)));
-        assert_eq!(found.verdict(), Verdict::Unclear, "a wait does not unsay that it may have happened");
+        assert_eq!(found.requested_wait(), Some(Duration::from_secs(20)));
+        assert_eq!(
+            found.retry_advice(),
+            RetryAdvice::Unclear,
+            "a wait does not unsay that it may have happened"
+        );
     }
 
     #[test]
@@ -177,7 +181,7 @@ mod tests {
         ] {
             let found = error(status, &[("x-ratelimit-remaining", "4000")], body);
             assert!(
-                matches!(found, GitHubError::Limited { kind: LimitKind::Secondary, wait } if wait == UNTOLD_WAIT)
+                matches!(found, GitHubError::Limited { kind: LimitKind::Secondary, wait } if wait == DEFAULT_WAIT)
             );
         }
     }
@@ -186,7 +190,7 @@ mod tests {
     fn a_403_without_a_limit_is_for_the_operator() {
         let found = error(403, &[], r#"{"message":"Resource not accessible by integration"}"#);
         assert!(matches!(found, GitHubError::Refused { status: 403, permanent: true, .. }));
-        assert_eq!(found.verdict(), Verdict::Operator);
+        assert_eq!(found.retry_advice(), RetryAdvice::NeedsOperator);
         let found = error(403, &[], r#"{"message":"This installation has been suspended"}"#);
         assert!(matches!(found, GitHubError::Suspended { .. }));
     }
@@ -194,19 +198,19 @@ mod tests {
     #[test]
     fn each_status_has_its_verdict() {
         for (status, body, verdict) in [
-            (301, "", Verdict::Operator),
-            (400, "{}", Verdict::Never),
-            (401, r#"{"message":"Bad credentials"}"#, Verdict::Operator),
-            (404, r#"{"message":"Not Found"}"#, Verdict::Operator),
-            (408, "", Verdict::Unclear),
-            (409, r#"{"message":"x"}"#, Verdict::Never),
-            (410, "{}", Verdict::Operator),
-            (422, r#"{"message":"Validation Failed"}"#, Verdict::Never),
-            (423, "{}", Verdict::Retry),
-            (500, "", Verdict::Unclear),
-            (502, "<html>", Verdict::Unclear),
+            (301, "", RetryAdvice::NeedsOperator),
+            (400, "{}", RetryAdvice::Permanent),
+            (401, r#"{"message":"Bad credentials"}"#, RetryAdvice::NeedsOperator),
+            (404, r#"{"message":"Not Found"}"#, RetryAdvice::NeedsOperator),
+            (408, "", RetryAdvice::Unclear),
+            (409, r#"{"message":"x"}"#, RetryAdvice::Permanent),
+            (410, "{}", RetryAdvice::NeedsOperator),
+            (422, r#"{"message":"Validation Failed"}"#, RetryAdvice::Permanent),
+            (423, "{}", RetryAdvice::Retry),
+            (500, "", RetryAdvice::Unclear),
+            (502, "<html>", RetryAdvice::Unclear),
         ] {
-            assert_eq!(error(status, &[], body).verdict(), verdict, "{status}");
+            assert_eq!(error(status, &[], body).retry_advice(), verdict, "{status}");
         }
     }
 

@@ -11,11 +11,11 @@ use crate::{
     classify,
     error::GitHubError,
     key::{AppKey, Pat},
-    observer::{Gate, Observer, Open},
+    observer::{AlwaysOpen, Gate, Observer},
     permissions::TokenRequest,
     settings::{self, Credential, GitHubSettings, Scope, SettingsError},
     token::{AppTokens, Token, TokenStore, settling_wait},
-    wire::Wire,
+    transport::Transport,
 };
 
 /// GitHub, for one credential and one scope. Clones share connections and token.
@@ -23,7 +23,7 @@ use crate::{
 pub struct GitHub(Arc<Inner>);
 
 struct Inner {
-    wire: Wire,
+    wire: Transport,
     identity: Identity,
     scope: Scope,
     /// The scope's path, encoded.
@@ -57,7 +57,7 @@ impl GitHub {
     /// # Errors
     /// [`SettingsError`]: settings that contradict themselves, or a key that cannot be used.
     pub fn new(settings: GitHubSettings, observer: Arc<dyn Observer>) -> Result<Self, SettingsError> {
-        Self::build(settings, observer, (Arc::new(Open), None))
+        Self::build(settings, observer, (Arc::new(AlwaysOpen), None))
     }
 
     /// The same, with a token shared between processes through `store`.
@@ -69,7 +69,7 @@ impl GitHub {
         observer: Arc<dyn Observer>,
         store: Arc<dyn TokenStore>,
     ) -> Result<Self, SettingsError> {
-        Self::build(settings, observer, (Arc::new(Open), Some(store)))
+        Self::build(settings, observer, (Arc::new(AlwaysOpen), Some(store)))
     }
 
     /// The same, with a gate in front of every request.
@@ -91,7 +91,7 @@ impl GitHub {
         (gate, store): (Arc<dyn Gate>, Option<Arc<dyn TokenStore>>),
     ) -> Result<Self, SettingsError> {
         settings::validate(&settings)?;
-        let wire = Wire::new(&settings, observer, gate)?;
+        let wire = Transport::new(&settings, observer, gate)?;
         let identity = match &settings.credential {
             Credential::App { app_id, installation_id, private_key } => {
                 let key = AppKey::new(app_id, private_key, &settings)?;

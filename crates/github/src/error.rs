@@ -17,7 +17,7 @@ pub enum LimitKind {
 
 /// What the caller should do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum RetryAdvice {
     /// Nothing happened on GitHub: try again, with growing gaps.
     Retry,
     /// Make no call with this credential before the time has passed.
@@ -25,9 +25,9 @@ pub enum Verdict {
     /// It may have happened: look before doing it again.
     Unclear,
     /// This very call will never work.
-    Never,
+    Permanent,
     /// Nothing will work until a human changes something: alert, do not retry.
-    Operator,
+    NeedsOperator,
 }
 
 /// Why a call gave no answer to build on.
@@ -144,24 +144,24 @@ pub enum GitHubError {
 
 impl GitHubError {
     /// Whether, and how, trying again makes sense.
-    pub fn verdict(&self) -> Verdict {
+    pub fn retry_advice(&self) -> RetryAdvice {
         match self {
             Self::NotSent { .. }
             | Self::Unclear { read_only: true, .. }
             | Self::Malformed { read_only: true, .. }
-            | Self::Refused { permanent: false, .. } => Verdict::Retry,
-            Self::Unclear { .. } | Self::Malformed { .. } => Verdict::Unclear,
+            | Self::Refused { permanent: false, .. } => RetryAdvice::Retry,
+            Self::Unclear { .. } | Self::Malformed { .. } => RetryAdvice::Unclear,
             Self::Limited { wait, .. } | Self::Held { wait } | Self::TokenTooNew { wait, .. } => {
-                Verdict::Wait(*wait)
+                RetryAdvice::Wait(*wait)
             }
             Self::Conflict { .. } | Self::Argument(_) | Self::Refused { status: 400 | 422, .. } => {
-                Verdict::Never
+                RetryAdvice::Permanent
             }
             Self::Refused { .. }
             | Self::Unauthorized { .. }
             | Self::Suspended { .. }
             | Self::PermissionMissing { .. }
-            | Self::Credential { .. } => Verdict::Operator,
+            | Self::Credential { .. } => RetryAdvice::NeedsOperator,
         }
     }
 
@@ -171,7 +171,7 @@ impl GitHubError {
     }
 
     /// How long GitHub wants no request, whatever else it said.
-    pub fn told_wait(&self) -> Option<Duration> {
+    pub fn requested_wait(&self) -> Option<Duration> {
         match self {
             Self::Unclear { wait, .. } => *wait,
             Self::Limited { wait, .. } => Some(*wait),

@@ -15,28 +15,28 @@ use crate::{key_error::KeyError, settings::GitHubSettings};
 const MAX_BYTES: u64 = 64 * 1024;
 
 /// What is made of the newest usable content of a file.
-pub(crate) struct Watched<T> {
+pub(crate) struct ReloadingFile<T> {
     path: PathBuf,
     parse: fn(&str) -> Result<T, KeyError>,
     allow_insecure: bool,
     check_every: Duration,
-    held: Mutex<Held<T>>,
+    held: Mutex<LoadedFile<T>>,
 }
 
-struct Held<T> {
+struct LoadedFile<T> {
     value: T,
-    print: Print,
+    print: FileStamp,
     checked: Instant,
 }
 
 /// What tells one version of a file from the next.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Print {
+struct FileStamp {
     modified: Option<SystemTime>,
     len: u64,
 }
 
-impl<T: Clone> Watched<T> {
+impl<T: Clone> ReloadingFile<T> {
     /// Reads the file.
     pub(crate) fn open(
         path: &Path,
@@ -49,7 +49,7 @@ impl<T: Clone> Watched<T> {
             parse,
             allow_insecure: settings.allow_insecure_key,
             check_every: settings.key_check_every,
-            held: Mutex::new(Held { value, print, checked: Instant::now() }),
+            held: Mutex::new(LoadedFile { value, print, checked: Instant::now() }),
         })
     }
 
@@ -63,7 +63,7 @@ impl<T: Clone> Watched<T> {
             return held.value.clone();
         }
         held.checked = Instant::now();
-        if print(&self.path).ok() == Some(held.print) {
+        if stamp(&self.path).ok() == Some(held.print) {
             return held.value.clone();
         }
         match read(&self.path, self.allow_insecure, self.parse) {
@@ -78,7 +78,7 @@ impl<T: Clone> Watched<T> {
         held.value.clone()
     }
 
-    fn held(&self) -> MutexGuard<'_, Held<T>> {
+    fn held(&self) -> MutexGuard<'_, LoadedFile<T>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -87,21 +87,21 @@ fn unreadable(path: &Path, error: &io::Error) -> KeyError {
     KeyError::Unreadable { path: path.to_owned(), reason: error.kind() }
 }
 
-fn print(path: &Path) -> Result<Print, KeyError> {
+fn stamp(path: &Path) -> Result<FileStamp, KeyError> {
     let meta = fs::metadata(path).map_err(|e| unreadable(path, &e))?;
-    Ok(Print { modified: meta.modified().ok(), len: meta.len() })
+    Ok(FileStamp { modified: meta.modified().ok(), len: meta.len() })
 }
 
 fn read<T>(
     path: &Path,
     allow_insecure: bool,
     parse: fn(&str) -> Result<T, KeyError>,
-) -> Result<(T, Print), KeyError> {
+) -> Result<(T, FileStamp), KeyError> {
     let meta = fs::metadata(path).map_err(|e| unreadable(path, &e))?;
     if !allow_insecure && world_readable(&meta) {
         return Err(KeyError::WorldReadable(path.to_owned()));
     }
-    let print = Print { modified: meta.modified().ok(), len: meta.len() };
+    let print = FileStamp { modified: meta.modified().ok(), len: meta.len() };
     if print.len > MAX_BYTES {
         return Err(KeyError::TooLarge(path.to_owned()));
     }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::{
-    file::Watched,
+    file::ReloadingFile,
     key_error::KeyError,
     settings::{GitHubSettings, KeySource, TokenSource},
 };
@@ -31,7 +31,7 @@ pub(crate) struct Pat(Arc<Source<Secret>>);
 
 enum Source<T> {
     Given(T),
-    File(Watched<T>),
+    File(ReloadingFile<T>),
 }
 
 impl<T: Clone> Source<T> {
@@ -57,7 +57,7 @@ impl AppKey {
     pub(crate) fn new(app_id: &str, source: &KeySource, settings: &GitHubSettings) -> Result<Self, KeyError> {
         let key = match source {
             KeySource::Pem(pem) => Source::Given(parse(pem.expose())?),
-            KeySource::File(path) => Source::File(Watched::open(path, settings, parse)?),
+            KeySource::File(path) => Source::File(ReloadingFile::open(path, settings, parse)?),
         };
         Ok(Self { app_id: app_id.to_owned(), key })
     }
@@ -82,7 +82,7 @@ impl Pat {
     pub(crate) fn new(source: &TokenSource, settings: &GitHubSettings) -> Result<Self, KeyError> {
         let source = match source {
             TokenSource::Text(token) => Source::Given(token_of(token.expose())?),
-            TokenSource::File(path) => Source::File(Watched::open(path, settings, token_of)?),
+            TokenSource::File(path) => Source::File(ReloadingFile::open(path, settings, token_of)?),
         };
         Ok(Self(Arc::new(source)))
     }

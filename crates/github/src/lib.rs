@@ -3,7 +3,7 @@
 //! A method is named after GitHub's own operation and makes the requests its documentation says, no more: nothing is
 //! resent at any layer, except once with a fresh token after a 401 for a token that had been good for a while: that proves
 //! that nothing happened.
-//! Every answer, of whatever status, is shown to an [`Observer`]; every error carries its [`Verdict`].
+//! Every answer, of whatever status, is shown to an [`Observer`]; every error carries its [`RetryAdvice`].
 
 mod app;
 mod call;
@@ -29,11 +29,11 @@ mod runners;
 mod runs;
 mod settings;
 mod token;
-mod wire;
+mod transport;
 
 pub use app::{Account, App, Installation};
 pub use client::{GitHub, Ready};
-pub use error::{GitHubError, LimitKind, Verdict};
+pub use error::{GitHubError, LimitKind, RetryAdvice};
 pub use headers::RateHeaders;
 pub use hooks::{Deliveries, Delivery};
 pub use key_error::KeyError;
@@ -41,7 +41,7 @@ pub use models::{
     Deletion, Deprecation, JitConfig, JitConfigRequest, Label, Listing, Page, RegistrationToken, Runner,
     RunnerGroup,
 };
-pub use observer::{Answer, Gate, GateFuture, Observer, Open, Silent};
+pub use observer::{AlwaysOpen, Exchange, Gate, GateFuture, NoopObserver, Observer};
 pub use runs::Cancellation;
 pub use settings::{
     Credential, GitHubSettings, KeySource, Outgoing, Proxy, Scope, SettingsError, Timeouts, TokenSource,

@@ -9,7 +9,7 @@ use crate::{error::LimitKind, headers::RateHeaders};
 
 /// One exchange with GitHub, whatever came of it.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct Exchange {
     /// The operation, in GitHub's words.
     pub operation: &'static str,
     /// The method sent.
@@ -35,9 +35,9 @@ pub struct Answer {
 /// Called on the caller's task: return at once.
 pub trait Observer: Send + Sync {
     /// One exchange is over.
-    fn answered(&self, answer: &Answer);
+    fn on_response(&self, answer: &Exchange);
     /// The caller of an exchange was dropped before an answer came; nobody learns whether one comes.
-    fn abandoned(&self, operation: &'static str) {
+    fn on_abandoned(&self, operation: &'static str) {
         let _ = operation;
     }
 }
@@ -54,9 +54,9 @@ pub trait Gate: Send + Sync {
 
 /// A gate that is always open.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Open;
+pub struct AlwaysOpen;
 
-impl Gate for Open {
+impl Gate for AlwaysOpen {
     fn admit(&self, _: &'static str, _: &Method) -> GateFuture<'_> {
         Box::pin(std::future::ready(Ok(())))
     }
@@ -64,8 +64,8 @@ impl Gate for Open {
 
 /// An observer that looks away.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Silent;
+pub struct NoopObserver;
 
-impl Observer for Silent {
-    fn answered(&self, _: &Answer) {}
+impl Observer for NoopObserver {
+    fn on_response(&self, _: &Exchange) {}
 }

@@ -1,7 +1,7 @@
 //! Installation tokens: one mint at a time, renewed in time, replaced when they are really void.
 //!
 //! A new token may be refused for some seconds, until all of GitHub's copies know it. Replacing it then would only make
-//! another new one, and under load a storm of them; so within [`SETTLING`] of its minting a token is never replaced.
+//! another new one, and under load a storm of them; so within [`NEW_TOKEN_GRACE`] of its minting a token is never replaced.
 
 use std::{
     pin::Pin,
@@ -24,17 +24,17 @@ use crate::{
     error::GitHubError,
     key::AppKey,
     permissions::TokenRequest,
-    wire::Wire,
+    transport::Transport,
 };
 
 /// A token is renewed this long before it ends, or a quarter of its life if that is less.
-const MARGIN: TimeDelta = TimeDelta::minutes(5);
+const EXPIRY_MARGIN: TimeDelta = TimeDelta::minutes(5);
 /// So long after its minting a token that is refused may only be too new.
-const SETTLING: TimeDelta = TimeDelta::seconds(30);
+const NEW_TOKEN_GRACE: TimeDelta = TimeDelta::seconds(30);
 /// The life GitHub gives a token, by which the age of another process's token is known.
-const LIFE: TimeDelta = TimeDelta::hours(1);
+const TOKEN_LIFE: TimeDelta = TimeDelta::hours(1);
 /// A token whose end is further in the past than clocks differ was never good.
-const LONG_OVER: TimeDelta = TimeDelta::minutes(1);
+const EXPIRED_MARGIN: TimeDelta = TimeDelta::minutes(1);
 /// Clocks this far from GitHub's spoil a JWT.
 const SKEW_SECONDS: u64 = 5;
 
@@ -76,7 +76,7 @@ pub(crate) struct AppTokens {
     store: Option<Arc<dyn TokenStore>>,
     /// What a token must be able to do.
     required: TokenRequest,
-    held: Mutex<Held>,
+    held: Mutex<HeldToken>,
 }
 
 /// A token in use.
@@ -102,7 +102,7 @@ impl Token {
 
     /// Whether a refusal at this time may only mean that GitHub does not know it everywhere yet.
     pub(crate) fn is_too_new(&self, now: DateTime<Utc>) -> bool {
-        now - self.minted_at < SETTLING
+        now - self.minted_at < NEW_TOKEN_GRACE
     }
 
     pub(crate) fn accept(&self) {
@@ -145,7 +145,7 @@ pub(crate) fn settling_wait() -> Duration {
 }
 
 #[derive(Default)]
-struct Held {
+struct HeldToken {
     token: Option<Token>,
     /// The last one that was given up, so that no shared place gives it back.
     void: Option<Secret>,
@@ -171,7 +171,11 @@ impl AppTokens {
     }
 
     /// A token fit for use and other than `rejected`. However many ask at once, one mints and all take its result.
-    pub(crate) async fn token(&self, wire: &Wire, rejected: Option<&Token>) -> Result<Token, GitHubError> {
+    pub(crate) async fn token(
+        &self,
+        wire: &Transport,
+        rejected: Option<&Token>,
+    ) -> Result<Token, GitHubError> {
         let asked = Instant::now();
         let mut held = self.held.lock().await;
         let void = held.void.clone();
@@ -187,10 +191,10 @@ impl AppTokens {
         if let Some((_, error)) = held.failed.as_ref().filter(|(when, _)| *when >= asked) {
             return Err(error.clone());
         }
-        let lasting = |t: &StoredToken| fit(&t.token) && wire.clock.now() < t.expires_at - MARGIN;
+        let lasting = |t: &StoredToken| fit(&t.token) && wire.clock.now() < t.expires_at - EXPIRY_MARGIN;
         if let Some(StoredToken { token, expires_at }) = self.shared(&lasting).await {
-            let minted_at = (expires_at - LIFE).min(wire.clock.now());
-            return Ok(held.take(expires_at - MARGIN, Token::new(token, minted_at, replaces)));
+            let minted_at = (expires_at - TOKEN_LIFE).min(wire.clock.now());
+            return Ok(held.take(expires_at - EXPIRY_MARGIN, Token::new(token, minted_at, replaces)));
         }
         let turn = MintingTurn { store: self.store.clone(), installation: self.installation_id };
         let minted = self.mint(wire).await;
@@ -201,7 +205,7 @@ impl AppTokens {
                     store.put(self.installation_id, token.clone()).await;
                 }
                 let (now, expires_at) = (wire.clock.now(), token.expires_at);
-                let renew_at = expires_at - MARGIN.min((expires_at - now) / 4);
+                let renew_at = expires_at - EXPIRY_MARGIN.min((expires_at - now) / 4);
                 Ok(held.take(renew_at, Token::new(token.token, now, replaces)))
             }
             Err(error) => {
@@ -222,12 +226,12 @@ impl AppTokens {
     pub(crate) async fn drop_token(&self, void: &Token) {
         let mut held = self.held.lock().await;
         if held.token.as_ref().is_some_and(|token| token.is(&void.secret)) {
-            *held = Held { void: Some(void.secret.clone()), ..Held::default() };
+            *held = HeldToken { void: Some(void.secret.clone()), ..HeldToken::default() };
         }
     }
 
     /// Mints with all permissions we use; where the installation grants only those without which nothing works, with those.
-    async fn mint(&self, wire: &Wire) -> Result<StoredToken, GitHubError> {
+    async fn mint(&self, wire: &Transport) -> Result<StoredToken, GitHubError> {
         let whole = self.required.clone().with_optional();
         let minted = match self.mint_with(wire, &whole).await {
             Err(GitHubError::Refused { status: 422, message, .. }) => {
@@ -249,7 +253,7 @@ impl AppTokens {
         })
     }
 
-    async fn mint_with(&self, wire: &Wire, request: &TokenRequest) -> Result<StoredToken, GitHubError> {
+    async fn mint_with(&self, wire: &Transport, request: &TokenRequest) -> Result<StoredToken, GitHubError> {
         let path = format!("/app/installations/{}/access_tokens", self.installation_id);
         let call = Call::post("create_installation_access_token", path).json(request)?;
         let reply = self.as_app(wire, &call).await?;
@@ -257,14 +261,14 @@ impl AppTokens {
         if token.is_empty() || !token.bytes().all(|b| b.is_ascii_graphic()) {
             return Err(call.malformed("the token is empty or cannot be sent"));
         }
-        if expires_at < wire.clock.now() - LONG_OVER {
+        if expires_at < wire.clock.now() - EXPIRED_MARGIN {
             return Err(call.malformed("the token has expired"));
         }
         Ok(StoredToken { token: Secret::new(token), expires_at })
     }
 
     /// Sends `call` as the App itself. A 401 that taught us GitHub's clock is answered once, with a JWT by that clock.
-    pub(crate) async fn as_app(&self, wire: &Wire, call: &Call) -> Result<Reply, GitHubError> {
+    pub(crate) async fn as_app(&self, wire: &Transport, call: &Call) -> Result<Reply, GitHubError> {
         wire.admit(call).await?;
         let before = wire.clock.offset();
         let mut reply = wire.send(call, &self.jwt(wire).await?).await?;
@@ -277,14 +281,14 @@ impl AppTokens {
         classify::check(call, reply, wire.clock.now())
     }
 
-    async fn jwt(&self, wire: &Wire) -> Result<Secret, GitHubError> {
+    async fn jwt(&self, wire: &Transport) -> Result<Secret, GitHubError> {
         let (key, now) = (Arc::clone(&self.key), wire.clock.now());
         let signed = tokio::task::spawn_blocking(move || key.sign(now)).await;
         Ok(signed.map_err(|_| GitHubError::Credential { reason: "signing was cut short".to_owned() })??)
     }
 }
 
-impl Held {
+impl HeldToken {
     fn take(&mut self, renew_at: DateTime<Utc>, token: Token) -> Token {
         *self = Self { token: Some(token.clone()), void: None, renew_at, failed: None };
         token

@@ -3,7 +3,7 @@
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use domain::{InstallationId, JobId, Lane};
-use github::{Answer, Gate, GateFuture, Observer};
+use github::{Exchange, Gate, GateFuture, Observer};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use http::Method;
 use queue::{Availability, BudgetSettings, End, Observation, Permit, Prepaid, Queue, Reason};
@@ -165,7 +165,7 @@ impl Gate for BudgetGate {
 }
 
 impl Observer for BudgetGate {
-    fn answered(&self, answer: &Answer) {
+    fn on_response(&self, answer: &Exchange) {
         if let Some((kind, wait)) = answer.limit {
             self.limits.record(kind, wait);
         }
@@ -198,7 +198,7 @@ impl Observer for BudgetGate {
         let _ = self.responses.try_send(ResponseInfo { health, window, suspended, end, at: Instant::now() });
     }
 
-    fn abandoned(&self, operation: &'static str) {
+    fn on_abandoned(&self, operation: &'static str) {
         if !endpoints::as_app(operation) {
             self.ended(endpoints::call(operation).endpoint, End::Left { sent: true });
         }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use domain::{InstallationId, RunnerVersion, SeenLabel, SeenRunner};
-use github::{GitHub, GitHubError, Listing, Page, Verdict};
+use github::{GitHub, GitHubError, Listing, Page, RetryAdvice};
 
 use crate::{Parts, StepError, suspension};
 
@@ -151,7 +151,7 @@ async fn read_all(
                 tokio::time::sleep(wait.max(MIN_WAIT)).await;
                 continue;
             }
-            Err(error) if matches!(error.verdict(), Verdict::Wait(_)) => return Ok(None),
+            Err(error) if matches!(error.retry_advice(), RetryAdvice::Wait(_)) => return Ok(None),
             Err(GitHubError::Suspended { message }) => {
                 suspension::record_suspension(parts, installation, &message).await?;
                 return Ok(None);

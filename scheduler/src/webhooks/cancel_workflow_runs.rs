@@ -71,7 +71,7 @@ async fn ask(parts: &Parts, one: &Cancellation) -> CancelResult {
 }
 
 fn refused(one: &Cancellation, error: &GitHubError) -> CancelResult {
-    if let github::Verdict::Wait(wait) = error.verdict() {
+    if let github::RetryAdvice::Wait(wait) = error.retry_advice() {
         let delay = TimeDelta::from_std(wait)
             .map_or(RETRY_DELAY, |wait| wait.clamp(TimeDelta::seconds(1), RETRY_DELAY));
         return CancelResult::Later { delay, note: error.to_string(), counts: false };

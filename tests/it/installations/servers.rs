@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use domain::InstallationId;
-use github::{GitHub, Silent};
+use github::{GitHub, NoopObserver};
 use harness::{More, World, draft, holds, wish};
 use queue::BudgetSettings;
 use scheduler::sync::{self, PageCache};
@@ -68,7 +68,7 @@ async fn what_is_left_of_the_window_is_known_before_the_first_job() {
     let red = world.team(draft("red")).await;
     let ada = world.user("ada", &[&red]).await;
     // Somebody else has used the window up.
-    let other = GitHub::new(world.github(), Arc::new(Silent)).unwrap();
+    let other = GitHub::new(world.github(), Arc::new(NoopObserver)).unwrap();
     for _ in 0..3 {
         other.list_runners(1, 1, None).await.unwrap();
     }

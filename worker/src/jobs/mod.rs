@@ -12,7 +12,7 @@ use chrono::TimeDelta;
 use domain::{
     BlockedOn, Job, JobParams, JobState, Problem, ProblemCode, Removal, busy_delay, error_chain, retry_delay,
 };
-use github::{GitHubError, Verdict};
+use github::{GitHubError, RetryAdvice};
 use store::{Counter, StoreError};
 
 use crate::app::App;
@@ -132,17 +132,17 @@ fn no_credential(job: &Job) -> JobOutcome {
 
 /// The answer to an error after which it is certain that nothing happened on GitHub.
 fn after_error(job: &Job, error: &GitHubError) -> JobOutcome {
-    tracing::warn!(%error, verdict = ?error.verdict(), "GitHub did not do it");
-    match (error, error.verdict()) {
+    tracing::warn!(%error, verdict = ?error.retry_advice(), "GitHub did not do it");
+    match (error, error.retry_advice()) {
         (GitHubError::Suspended { message }, _) => JobOutcome::Suspended(message.clone()),
-        (GitHubError::TokenTooNew { .. }, Verdict::Wait(wait)) => later(wait, BlockedOn::Retry),
-        (GitHubError::Limited { .. }, Verdict::Wait(wait)) => held(wait.min(RATE_LIMIT_DELAY)),
-        (_, Verdict::Wait(wait)) => held(wait),
-        (GitHubError::Credential { .. }, _) | (_, Verdict::Retry | Verdict::Unclear) => {
+        (GitHubError::TokenTooNew { .. }, RetryAdvice::Wait(wait)) => later(wait, BlockedOn::Retry),
+        (GitHubError::Limited { .. }, RetryAdvice::Wait(wait)) => held(wait.min(RATE_LIMIT_DELAY)),
+        (_, RetryAdvice::Wait(wait)) => held(wait),
+        (GitHubError::Credential { .. }, _) | (_, RetryAdvice::Retry | RetryAdvice::Unclear) => {
             JobOutcome::outage(job)
         }
-        (_, Verdict::Never | Verdict::Operator) => {
-            if error.verdict() == Verdict::Operator {
+        (_, RetryAdvice::Permanent | RetryAdvice::NeedsOperator) => {
+            if error.retry_advice() == RetryAdvice::NeedsOperator {
                 tracing::error!(installation = %job.installation, %error, "GitHub refuses us until somebody changes something");
                 metrics::counter!("rts_github_operator_needed_total").increment(1);
             }

@@ -8,7 +8,7 @@ use domain::{
     AuditEntry, BlockedOn, Call, CallId, CallState, Job, JobState, ProblemCode, RequestedName, Runner,
     RunnerName, Sealed, credential_context,
 };
-use github::{GitHub, GitHubError, JitConfig, JitConfigRequest, Verdict};
+use github::{GitHub, GitHubError, JitConfig, JitConfigRequest, RetryAdvice};
 use serde_json::json;
 use store::{Counter, Intent, StoreError};
 
@@ -138,7 +138,7 @@ impl Attempt<'_> {
         }
         // In whatever words: nothing else about a new runner can be in conflict.
         let taken = matches!(error, GitHubError::Conflict { .. });
-        let suspected = error.verdict() == Verdict::Unclear || (taken && !self.exact);
+        let suspected = error.retry_advice() == RetryAdvice::Unclear || (taken && !self.exact);
         let state = if suspected { CallState::EffectSuspected } else { CallState::Refused };
         app.store.conn().await?.github_calls().conclude(self.intent.id, state, None).await?;
         let name = &self.intent.runner_name;

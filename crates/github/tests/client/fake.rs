@@ -20,7 +20,7 @@ use axum::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chrono::{TimeDelta, Utc};
 use domain::Secret;
-use github::{Answer, Credential, GitHub, GitHubSettings, KeySource, Observer, Scope, TokenSource};
+use github::{Credential, Exchange, GitHub, GitHubSettings, KeySource, Observer, Scope, TokenSource};
 use http::{HeaderMap, Method};
 use tokio::net::TcpListener;
 
@@ -189,7 +189,7 @@ fn settings(url: &str, credential: Credential) -> GitHubSettings {
 }
 
 pub(crate) fn client(settings: GitHubSettings) -> GitHub {
-    GitHub::new(settings, Arc::new(github::Silent)).unwrap()
+    GitHub::new(settings, Arc::new(github::NoopObserver)).unwrap()
 }
 
 /// An RSA key pair.
@@ -221,16 +221,16 @@ impl Key {
 
 /// Keeps what it is shown.
 #[derive(Default)]
-pub(crate) struct Memory(Mutex<Vec<Answer>>);
+pub(crate) struct Memory(Mutex<Vec<Exchange>>);
 
 impl Memory {
-    pub(crate) fn answers(&self) -> Vec<Answer> {
+    pub(crate) fn answers(&self) -> Vec<Exchange> {
         self.0.lock().unwrap().clone()
     }
 }
 
 impl Observer for Memory {
-    fn answered(&self, answer: &Answer) {
+    fn on_response(&self, answer: &Exchange) {
         self.0.lock().unwrap().push(answer.clone());
     }
 }

@@ -1,6 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
-use github::{Cancellation, GitHub, GitHubError, KeySource, LimitKind, Verdict};
+use github::{Cancellation, GitHub, GitHubError, KeySource, LimitKind, RetryAdvice};
 
 use crate::fake::{Fake, Key, Memory, app_settings, give, pat_settings, runner};
 
@@ -23,7 +23,7 @@ async fn every_answer_is_shown_with_its_headers() {
     github.get_runner(1).await.unwrap();
     let error = github.get_runner(1).await.unwrap_err();
     assert!(matches!(error, GitHubError::Limited { kind: LimitKind::Secondary, .. }));
-    assert_eq!(error.verdict(), Verdict::Wait(Duration::from_secs(30)));
+    assert_eq!(error.retry_advice(), RetryAdvice::Wait(Duration::from_secs(30)));
     github.get_runner(1).await.unwrap();
 
     let answers = memory.answers();
@@ -113,6 +113,6 @@ async fn the_app_and_its_installation_can_be_looked_at() {
     let installation = github.get_installation().await.unwrap();
     assert_eq!(installation.account.unwrap().login.as_deref(), Some("acme"));
     assert_eq!(fake.calls()[1].path, "/app/installations/99");
-    let plain = github::GitHub::new(pat_settings(&fake.url()), Arc::new(github::Silent)).unwrap();
+    let plain = github::GitHub::new(pat_settings(&fake.url()), Arc::new(github::NoopObserver)).unwrap();
     assert!(matches!(plain.get_app().await, Err(GitHubError::Credential { .. })));
 }

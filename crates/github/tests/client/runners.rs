@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use github::{Deletion, GitHub, GitHubError, JitConfigRequest, Listing, Scope, Verdict};
+use github::{Deletion, GitHub, GitHubError, JitConfigRequest, Listing, RetryAdvice, Scope};
 
 use crate::fake::{Fake, Memory, client, give, jit_answer, pat_settings, runner};
 
@@ -47,7 +47,7 @@ async fn a_jit_answer_that_cannot_be_read_is_unclear_and_stays_secret() {
     for body in bodies.into_iter().chain(unreadable.map(str::to_owned)) {
         let fake = Fake::start(move |_, _| give(201, body.clone())).await;
         let error = fake.pat().create_jit_config(&jit()).await.unwrap_err();
-        assert_eq!(error.verdict(), Verdict::Unclear);
+        assert_eq!(error.retry_advice(), RetryAdvice::Unclear);
         assert!(!format!("{error} {error:?}").contains("canary"), "{error}");
     }
 }
@@ -81,7 +81,7 @@ async fn a_runner_with_another_id_is_no_answer() {
     let fake = Fake::start(|_, _| give(200, runner(8, "a"))).await;
     let error = fake.pat().get_runner(7).await.unwrap_err();
     assert!(matches!(error, GitHubError::Malformed { .. }), "{error:?}");
-    assert_eq!(error.verdict(), Verdict::Retry);
+    assert_eq!(error.retry_advice(), RetryAdvice::Retry);
 }
 
 #[tokio::test]
@@ -131,7 +131,7 @@ async fn a_moved_organisation_is_read_where_it_is_now() {
         assert_eq!(fake.calls().len(), 2);
         assert!(fake.calls().iter().all(|call| call.bearer() == "ghp_canary"));
         let error = github.delete_runner(7).await.unwrap_err();
-        assert_eq!(error.verdict(), Verdict::Operator);
+        assert_eq!(error.retry_advice(), RetryAdvice::NeedsOperator);
         let text = error.to_string();
         assert!(text.contains("renamed") && text.contains("/organizations/7/runners/7"), "{text}");
         assert_eq!(fake.calls().len(), 3, "a write is not sent anywhere else");
@@ -166,7 +166,7 @@ async fn a_deletion_has_three_good_ends() {
     assert_eq!(github.delete_runner(5).await.unwrap(), Deletion::Gone);
     assert_eq!(github.delete_runner(5).await.unwrap(), Deletion::Busy);
     assert!(github.delete_runner(5).await.is_err());
-    assert_eq!(github.delete_runner(5).await.unwrap_err().verdict(), Verdict::Operator);
+    assert_eq!(github.delete_runner(5).await.unwrap_err().retry_advice(), RetryAdvice::NeedsOperator);
 }
 
 #[tokio::test]

@@ -9,8 +9,8 @@ use std::{
 
 use chrono::{DateTime, TimeDelta, Utc};
 use github::{
-    Credential, Fit, GitHub, GitHubError, JitConfigRequest, KeyError, KeySource, SettingsError, Silent,
-    StoredToken, TokenFuture, TokenSource, TokenStore, Verdict,
+    Credential, Fit, GitHub, GitHubError, JitConfigRequest, KeyError, KeySource, NoopObserver, RetryAdvice,
+    SettingsError, StoredToken, TokenFuture, TokenSource, TokenStore,
 };
 use tokio::task::JoinSet;
 
@@ -100,7 +100,7 @@ async fn a_new_token_that_is_refused_is_tried_again_and_not_replaced() {
         let (github, _) = fake.app();
         for answer in twenty(&github).await {
             let error = answer.unwrap_err();
-            let Verdict::Wait(wait) = error.verdict() else { panic!("{error:?}") };
+            let RetryAdvice::Wait(wait) = error.retry_advice() else { panic!("{error:?}") };
             assert!((1_000..=3_000).contains(&wait.as_millis()), "{wait:?}");
             assert!(matches!(error, GitHubError::TokenTooNew { .. }));
         }
@@ -137,13 +137,16 @@ async fn tokens_that_are_never_accepted_are_for_the_operator() {
     let after = async |seconds: i64| {
         age.fetch_add(seconds, Ordering::SeqCst);
         let error = github.delete_runner(1).await.unwrap_err();
-        (matches!(error, GitHubError::TokenTooNew { .. }), error.verdict(), fake.mints())
+        (matches!(error, GitHubError::TokenTooNew { .. }), error.retry_advice(), fake.mints())
     };
-    assert!(matches!(after(0).await, (true, Verdict::Wait(_), 1)));
-    assert!(matches!(after(31).await, (true, Verdict::Wait(_), 2)));
-    assert!(matches!(after(5).await, (true, Verdict::Wait(_), 2)));
-    assert!(matches!(after(31).await, (false, Verdict::Operator, 2)));
-    assert!(matches!(after(0).await, (true, Verdict::Wait(_), 3)), "the void one is never given out again");
+    assert!(matches!(after(0).await, (true, RetryAdvice::Wait(_), 1)));
+    assert!(matches!(after(31).await, (true, RetryAdvice::Wait(_), 2)));
+    assert!(matches!(after(5).await, (true, RetryAdvice::Wait(_), 2)));
+    assert!(matches!(after(31).await, (false, RetryAdvice::NeedsOperator, 2)));
+    assert!(
+        matches!(after(0).await, (true, RetryAdvice::Wait(_), 3)),
+        "the void one is never given out again"
+    );
     assert!(matches!(fake.pat().get_runner(1).await, Err(GitHubError::Unauthorized { .. })));
 }
 
@@ -168,7 +171,7 @@ async fn a_token_is_asked_for_with_no_more_than_is_needed() {
 
     let fake = Fake::with_mint(|_, _| give(422, r#"{"message":"not granted"}"#), |_, _| give(500, "")).await;
     let error = fake.app().0.get_runner(1).await.unwrap_err();
-    assert_eq!(error.verdict(), Verdict::Operator);
+    assert_eq!(error.retry_advice(), RetryAdvice::NeedsOperator);
     assert!(error.to_string().contains("`organization_self_hosted_runners: write`"), "{error}");
 }
 
@@ -182,7 +185,7 @@ async fn an_unusable_token_is_not_used() {
     ] {
         let fake = Fake::with_mint(move |_, _| give(201, body), |_, _| give(500, "")).await;
         let error = fake.app().0.get_runner(1).await.unwrap_err();
-        assert_eq!(error.verdict(), Verdict::Retry, "{body}: {error:?}");
+        assert_eq!(error.retry_advice(), RetryAdvice::Retry, "{body}: {error:?}");
         assert_eq!(fake.calls().len(), 0);
     }
 }
@@ -190,16 +193,16 @@ async fn an_unusable_token_is_not_used() {
 #[tokio::test]
 async fn without_a_token_the_call_is_not_sent() {
     for (status, body, verdict) in [
-        (500, "", Verdict::Retry),
-        (201, "{}", Verdict::Retry),
-        (404, r#"{"message":"Not Found"}"#, Verdict::Operator),
-        (401, r#"{"message":"Bad credentials"}"#, Verdict::Operator),
-        (403, r#"{"message":"This installation has been suspended"}"#, Verdict::Operator),
-        (429, "", Verdict::Wait(std::time::Duration::from_mins(1))),
+        (500, "", RetryAdvice::Retry),
+        (201, "{}", RetryAdvice::Retry),
+        (404, r#"{"message":"Not Found"}"#, RetryAdvice::NeedsOperator),
+        (401, r#"{"message":"Bad credentials"}"#, RetryAdvice::NeedsOperator),
+        (403, r#"{"message":"This installation has been suspended"}"#, RetryAdvice::NeedsOperator),
+        (429, "", RetryAdvice::Wait(std::time::Duration::from_mins(1))),
     ] {
         let fake = Fake::with_mint(move |_, _| give(status, body), |_, _| give(500, "")).await;
         let error = fake.app().0.create_jit_config(&jit()).await.unwrap_err();
-        assert_eq!(error.verdict(), verdict, "{status}: {error:?}");
+        assert_eq!(error.retry_advice(), verdict, "{status}: {error:?}");
         assert_eq!((fake.mints(), fake.calls().len()), (1, 0));
     }
 }
@@ -263,7 +266,7 @@ async fn processes_can_share_a_token() {
     let pem = Key::new().pem;
     let process = || {
         let settings = app_settings(&fake.url(), KeySource::Pem(domain::Secret::new(pem.clone())));
-        GitHub::with_token_store(settings, Arc::new(Silent), Arc::clone(&shelf)).unwrap()
+        GitHub::with_token_store(settings, Arc::new(NoopObserver), Arc::clone(&shelf)).unwrap()
     };
     let (one, two) = (process(), process());
     one.get_runner(1).await.unwrap();
@@ -282,7 +285,7 @@ async fn a_shared_token_that_is_refused_is_replaced() {
     let shelf =
         Arc::new(Shelf(Mutex::new(Some(StoredToken { token: domain::Secret::new("stale"), expires_at }))));
     let settings = app_settings(&fake.url(), KeySource::Pem(domain::Secret::new(Key::new().pem)));
-    let github = GitHub::with_token_store(settings, Arc::new(Silent), Arc::clone(&shelf) as _).unwrap();
+    let github = GitHub::with_token_store(settings, Arc::new(NoopObserver), Arc::clone(&shelf) as _).unwrap();
     github.get_runner(1).await.unwrap();
     assert_eq!(fake.mints(), 1);
     assert_eq!(shelf.0.lock().unwrap().as_ref().unwrap().token.expose(), "ghs_token_1");
@@ -354,17 +357,17 @@ async fn a_key_everyone_may_read_is_refused_unless_allowed() {
     let file = KeyFile::new(&Key::new().pem);
     file.mode(0o644);
     let mut settings = app_settings("http://127.0.0.1:1", KeySource::File(file.0.clone()));
-    let error = GitHub::new(settings.clone(), Arc::new(Silent)).unwrap_err();
+    let error = GitHub::new(settings.clone(), Arc::new(NoopObserver)).unwrap_err();
     assert!(matches!(error, SettingsError::Key(KeyError::WorldReadable(_))));
     settings.allow_insecure_key = true;
-    assert!(GitHub::new(settings, Arc::new(Silent)).is_ok());
+    assert!(GitHub::new(settings, Arc::new(NoopObserver)).is_ok());
 }
 
 #[tokio::test]
 async fn what_is_no_rsa_key_stops_the_start() {
     for text in ["", "nonsense", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"] {
         let settings = app_settings("http://127.0.0.1:1", KeySource::Pem(domain::Secret::new(text)));
-        let error = GitHub::new(settings, Arc::new(Silent)).unwrap_err();
+        let error = GitHub::new(settings, Arc::new(NoopObserver)).unwrap_err();
         assert!(matches!(error, SettingsError::Key(KeyError::NotRsa)), "{text}");
     }
 }

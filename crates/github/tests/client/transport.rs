@@ -1,6 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
-use github::{GitHub, GitHubError, JitConfigRequest, Scope, Verdict};
+use github::{GitHub, GitHubError, JitConfigRequest, RetryAdvice, Scope};
 use http::Method;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -82,7 +82,7 @@ async fn names_are_percent_encoded() {
 async fn names_that_would_leave_their_place_are_not_sent() {
     let fake = Fake::start(|_, _| give(202, "{}")).await;
     let error = fake.pat().cancel_workflow_run("acme", "..", 1).await.unwrap_err();
-    assert_eq!(error.verdict(), Verdict::Never);
+    assert_eq!(error.retry_advice(), RetryAdvice::Permanent);
     assert!(fake.calls().is_empty());
 }
 
@@ -95,7 +95,7 @@ async fn a_refused_connection_means_nothing_was_sent() {
     let github = GitHub::new(pat_settings(&url), Arc::clone(&memory) as _).unwrap();
     let error = github.create_jit_config(&jit()).await.unwrap_err();
     assert!(matches!(error, GitHubError::NotSent { .. }), "{error:?}");
-    assert_eq!(error.verdict(), Verdict::Retry);
+    assert_eq!(error.retry_advice(), RetryAdvice::Retry);
     let answers = memory.answers();
     assert_eq!((answers.len(), answers[0].status), (1, None));
 }
@@ -135,7 +135,7 @@ async fn a_time_out_after_sending_is_unclear_and_not_resent() {
     let github = GitHub::new(settings, Arc::clone(&memory) as _).unwrap();
     let error = github.create_jit_config(&jit()).await.unwrap_err();
     assert!(matches!(error, GitHubError::Unclear { status: None, .. }), "{error:?}");
-    assert_eq!(error.verdict(), Verdict::Unclear);
+    assert_eq!(error.retry_advice(), RetryAdvice::Unclear);
     assert_eq!(fake.calls().len(), 1);
     assert_eq!(memory.answers()[0].status, None);
 }
@@ -145,9 +145,9 @@ async fn server_errors_are_unclear_and_not_resent() {
     for status in [500, 502, 503] {
         let fake = Fake::start(move |_, _| give(status, "oops")).await;
         let error = fake.pat().create_jit_config(&jit()).await.unwrap_err();
-        assert_eq!(error.verdict(), Verdict::Unclear);
+        assert_eq!(error.retry_advice(), RetryAdvice::Unclear);
         let error = fake.pat().get_runner(1).await.unwrap_err();
-        assert_eq!(error.verdict(), Verdict::Retry, "a read leaves nothing behind");
+        assert_eq!(error.retry_advice(), RetryAdvice::Retry, "a read leaves nothing behind");
         let calls = fake.calls();
         assert_eq!(calls.iter().filter(|c| c.method == Method::POST).count(), 1);
         assert_eq!(calls.len(), 2);
@@ -186,6 +186,6 @@ async fn answers_are_bounded() {
 async fn redirects_are_not_followed() {
     let fake = Fake::start(|_, _| give(307, "").with("location", "http://127.0.0.1:1/elsewhere")).await;
     let error = fake.pat().create_jit_config(&jit()).await.unwrap_err();
-    assert_eq!(error.verdict(), Verdict::Operator);
+    assert_eq!(error.retry_advice(), RetryAdvice::NeedsOperator);
     assert_eq!(fake.calls().len(), 1);
 }

@@ -29,7 +29,7 @@ use crate::{
     connect,
     error::GitHubError,
     headers,
-    observer::{Answer, Gate, Observer},
+    observer::{Exchange, Gate, Observer},
     redirect,
     settings::{GitHubSettings, SettingsError, Timeouts},
 };
@@ -37,7 +37,7 @@ use crate::{
 /// The largest answer we read: a hundred runners with a hundred labels each is well below.
 const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
 /// Connections idle for longer are closed by us, before GitHub closes them under a POST.
-const IDLE: Duration = Duration::from_secs(20);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Idle connections kept.
 const MAX_IDLE: usize = 32;
 
@@ -47,7 +47,7 @@ const ACCEPT: HeaderValue = HeaderValue::from_static("application/vnd.github+jso
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// The connection pool, and all that every exchange has in common.
-pub(crate) struct Wire {
+pub(crate) struct Transport {
     crab: Octocrab,
     /// The API's base: redirects are followed on its host only.
     origin: Url,
@@ -59,7 +59,7 @@ pub(crate) struct Wire {
     pub(crate) clock: ServerClock,
 }
 
-impl Wire {
+impl Transport {
     pub(crate) fn new(
         settings: &GitHubSettings,
         observer: Arc<dyn Observer>,
@@ -118,7 +118,7 @@ impl Wire {
         );
         let started = Instant::now();
         let mut head = None;
-        let mut exchange = Exchange { observer: &*self.observer, operation: Some(call.operation) };
+        let mut exchange = SendGuard { observer: &*self.observer, operation: Some(call.operation) };
         let reply = self.exchange((call, target), token, &mut head).instrument(span.clone()).await;
         exchange.operation = None;
         self.report(call, reply.as_ref().ok().or(head.as_ref()), started.elapsed());
@@ -135,8 +135,9 @@ impl Wire {
     ) -> Result<Reply, GitHubError> {
         let (request, capture) = self.request(call, target)?;
         let whole = async {
-            let crab = self.crab.user_access_token(token.expose()).map_err(|e| lost(call, &e, &capture))?;
-            let response = crab.execute(request).await.map_err(|e| lost(call, &e, &capture))?;
+            let crab =
+                self.crab.user_access_token(token.expose()).map_err(|e| send_failed(call, &e, &capture))?;
+            let response = crab.execute(request).await.map_err(|e| send_failed(call, &e, &capture))?;
             let (parts, body) = response.into_parts();
             let (status, headers) = (parts.status, parts.headers);
             *head = Some(Reply { status, headers: headers.clone(), body: Bytes::new() });
@@ -144,7 +145,7 @@ impl Wire {
             Ok(Reply { status, headers, body })
         };
         let reply = tokio::time::timeout(self.timeouts.total, whole).await;
-        reply.unwrap_or_else(|_| Err(late(call, &capture, head.as_ref().map(|h| h.status.as_u16()))))
+        reply.unwrap_or_else(|_| Err(timed_out(call, &capture, head.as_ref().map(|h| h.status.as_u16()))))
     }
 
     fn request(
@@ -187,7 +188,7 @@ impl Wire {
             self.clock.learn(date);
         }
         let now = server_date.unwrap_or_else(|| self.clock.now());
-        self.observer.answered(&Answer {
+        self.observer.on_response(&Exchange {
             operation: call.operation,
             method: call.method.clone(),
             status,
@@ -202,16 +203,16 @@ impl Wire {
 }
 
 /// An exchange that is under way; tells the observer when its caller is dropped before it is over.
-struct Exchange<'a> {
+struct SendGuard<'a> {
     observer: &'a dyn Observer,
     /// None: it is over.
     operation: Option<&'static str>,
 }
 
-impl Drop for Exchange<'_> {
+impl Drop for SendGuard<'_> {
     fn drop(&mut self) {
         if let Some(operation) = self.operation {
-            self.observer.abandoned(operation);
+            self.observer.on_abandoned(operation);
         }
     }
 }
@@ -242,7 +243,7 @@ fn stack(settings: &GitHubSettings) -> Result<Octocrab, SettingsError> {
     let client = Client::builder(TokioExecutor::new())
         .retry_canceled_requests(false)
         .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(IDLE)
+        .pool_idle_timeout(IDLE_TIMEOUT)
         .pool_max_idle_per_host(MAX_IDLE)
         .build::<_, OctoBody>(BoxCloneSyncService::new(connector));
     // Paths below the base are put in front of every request by ourselves: the layer adds host and scheme only.
@@ -266,7 +267,7 @@ async fn read(call: &Call, body: BoxBody<Bytes, octocrab::Error>, status: u16) -
 }
 
 /// Tells a request that never left from one whose answer was lost.
-fn lost(call: &Call, error: &octocrab::Error, capture: &CaptureConnection) -> GitHubError {
+fn send_failed(call: &Call, error: &octocrab::Error, capture: &CaptureConnection) -> GitHubError {
     let mut unsent = capture.connection_metadata().is_none();
     let mut source: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(cause) = source {
@@ -278,7 +279,7 @@ fn lost(call: &Call, error: &octocrab::Error, capture: &CaptureConnection) -> Gi
     if unsent { GitHubError::NotSent { reason } } else { unclear(call, reason, None) }
 }
 
-fn late(call: &Call, capture: &CaptureConnection, status: Option<u16>) -> GitHubError {
+fn timed_out(call: &Call, capture: &CaptureConnection, status: Option<u16>) -> GitHubError {
     if capture.connection_metadata().is_none() {
         return GitHubError::NotSent { reason: "timed out before a connection was there".to_owned() };
     }
