@@ -9,7 +9,7 @@ use operations::{Bounds, Operations, ProvisionRules, Turns};
 use queue::{Announcements, Queue};
 use runtime::{
     config::{ServerConfig, WebhookSecret},
-    health::Progress,
+    health::LoopMonitor,
     telemetry::Metrics,
 };
 use store::Store;
@@ -53,7 +53,7 @@ pub struct Dependencies {
     /// What `/metrics` shows.
     pub metrics: Metrics,
     /// Whether the process's loops still move.
-    pub progress: Progress,
+    pub progress: LoopMonitor,
     /// Cancelled when the process begins to stop: waiting requests answer at once.
     pub draining: CancellationToken,
 }

@@ -90,7 +90,7 @@ pub(crate) async fn live(State(app): State<AppState>) -> Response {
 }
 
 fn loops(app: &AppState) -> Vec<Check> {
-    let silent = app.progress.silent();
+    let silent = app.progress.stalled();
     app.progress
         .names()
         .into_iter()

@@ -16,7 +16,7 @@ use runtime::{
         InstallationConfig, JobsConfig, LabelEnforcement, MemberConfig, Mode, OidcConfig, OutgoingConfig,
         RedisConfig, SecretsConfig, ServerConfig, Sources, TokenKeysConfig, WebhookConfig,
     },
-    health::Progress,
+    health::LoopMonitor,
 };
 use store::Store;
 
@@ -123,7 +123,7 @@ pub(crate) fn api(sources: &Sources, process: &Process) -> anyhow::Result<(api::
         default_issuer,
         config_life: config_life(&sources.section()?),
         metrics: process.metrics.clone(),
-        progress: Progress::new(),
+        progress: LoopMonitor::new(),
         draining: process.shutdown.draining().clone(),
     };
     Ok((parts, verifier))
@@ -154,7 +154,7 @@ pub(crate) fn worker(
         lease: jobs.worker_lease,
         timeouts: worker::StepTimeouts::default(),
         name,
-        progress: Progress::new(),
+        progress: LoopMonitor::new(),
     })
 }
 
@@ -179,7 +179,7 @@ pub(crate) fn scheduler(sources: &Sources, installations: Installations) -> anyh
         queue,
         enforcement: jobs.label_enforcement,
         sync: watch(&jobs),
-        progress: Progress::new(),
+        progress: LoopMonitor::new(),
     })
 }
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use anyhow::Context;
 use axum::{Json, Router, http::StatusCode, routing::get};
-use runtime::{health::Progress, telemetry::Metrics};
+use runtime::{health::LoopMonitor, telemetry::Metrics};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -14,7 +14,7 @@ use crate::process::Process;
 pub(crate) async fn start(
     process: &mut Process,
     listen: SocketAddr,
-    progress: Progress,
+    progress: LoopMonitor,
 ) -> anyhow::Result<()> {
     let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
     tracing::info!(address = %listener.local_addr()?, "listening");
@@ -24,14 +24,14 @@ pub(crate) async fn start(
     Ok(())
 }
 
-fn router(progress: Progress, metrics: Metrics) -> Router {
+fn router(progress: LoopMonitor, metrics: Metrics) -> Router {
     Router::new()
         .route("/health/live", get(move || std::future::ready(live(&progress))))
         .route("/metrics", get(move || std::future::ready(metrics.render())))
 }
 
-fn live(progress: &Progress) -> (StatusCode, Json<Value>) {
-    let silent: Vec<_> = progress.silent().iter().map(|silent| silent.name).collect();
+fn live(progress: &LoopMonitor) -> (StatusCode, Json<Value>) {
+    let silent: Vec<_> = progress.stalled().iter().map(|silent| silent.name).collect();
     if silent.is_empty() {
         (StatusCode::OK, Json(json!({ "status": "ok" })))
     } else {

@@ -27,7 +27,7 @@ pub use prune::Retention;
 use queue::{Queue, QueueError};
 use runtime::{
     config::LabelEnforcement,
-    health::Progress,
+    health::LoopMonitor,
     shutdown::{Backoff, Shutdown, TaskGroup},
 };
 use store::{Store, StoreError};
@@ -46,7 +46,7 @@ pub struct Parts {
     /// How the fleet is watched.
     pub sync: SyncSettings,
     /// Whether the process's loops still move.
-    pub progress: Progress,
+    pub progress: LoopMonitor,
 }
 
 /// How the fleet is watched.

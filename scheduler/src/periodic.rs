@@ -174,7 +174,7 @@ mod tests {
     use domain::{KeyRing, Secret};
     use installations::Installations;
     use queue::{Queue, QueueConfig};
-    use runtime::{config::LabelEnforcement, health::Progress, telemetry::Metrics};
+    use runtime::{config::LabelEnforcement, health::LoopMonitor, telemetry::Metrics};
     use store::Store;
     use zeroize::Zeroizing;
 
@@ -190,7 +190,7 @@ mod tests {
             queue,
             enforcement: LabelEnforcement::Audit,
             sync: crate::SyncSettings::default(),
-            progress: Progress::new(),
+            progress: LoopMonitor::new(),
         }
     }
 

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use domain::{DriftRules, KeyRing};
 use installations::Installations;
 use queue::Queue;
-use runtime::health::Progress;
+use runtime::health::LoopMonitor;
 use store::Store;
 use tokio_util::sync::CancellationToken;
 
@@ -36,7 +36,7 @@ pub struct Parts {
     /// The worker's name, for rows and logs.
     pub name: String,
     /// Whether the process's loops still move.
-    pub progress: Progress,
+    pub progress: LoopMonitor,
 }
 
 /// What ends a step that would never end: a host that vanishes closes no connection, and its silence must not keep a

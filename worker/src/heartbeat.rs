@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use queue::Dispatcher;
-use runtime::health::Progress;
+use runtime::health::LoopMonitor;
 use store::StoreError;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
@@ -16,7 +16,7 @@ const MAX_SILENCE: Duration = Duration::from_mins(1);
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Passes the pulse of the queue's loops on to the liveness probe.
-pub(crate) async fn watch_loops(dispatcher: Dispatcher, progress: Progress, stop: CancellationToken) {
+pub(crate) async fn watch_loops(dispatcher: Dispatcher, progress: LoopMonitor, stop: CancellationToken) {
     let mut seen = dispatcher.loops().map(|(name, last)| (progress.register(name, MAX_SILENCE), last));
     while !stop.is_cancelled() {
         tokio::select! {
@@ -92,12 +92,12 @@ mod tests {
     async fn a_worker_whose_loops_stand_still_is_not_alive() {
         let queue = Queue::connect(&QueueConfig::new("redis://localhost", "nowhere")).unwrap();
         let stopped = queue::backend(queue, BackendSettings::new("test", 1));
-        let (progress, stop) = (Progress::new(), CancellationToken::new());
+        let (progress, stop) = (LoopMonitor::new(), CancellationToken::new());
         let watching = tokio::spawn(watch_loops(stopped.dispatcher(), progress.clone(), stop.clone()));
         pass(30).await;
         assert!(progress.alive() && progress.names().len() == 3);
         pass(60).await;
-        let silent: Vec<_> = progress.silent().iter().map(|silent| silent.name).collect();
+        let silent: Vec<_> = progress.stalled().iter().map(|silent| silent.name).collect();
         assert_eq!(silent, ["worker_bell", "worker_dispatcher", "worker_renewer"]);
         stop.cancel();
         watching.await.unwrap();

@@ -10,7 +10,7 @@ use domain::{DriftRules, InstallationId, KeyRing, Secret};
 use github::{Credential, GitHubSettings, KeySource, Scope};
 use installations::{Installation, Installations};
 use queue::BudgetSettings;
-use runtime::{health::Progress, shutdown::Shutdown};
+use runtime::{health::LoopMonitor, shutdown::Shutdown};
 use store::Store;
 use tokio::time::{Instant, sleep, sleep_until};
 use twin::{Bucket, Limits, TwinConfig};
@@ -160,6 +160,6 @@ fn worker(site: &Site<'_>, installation: &Installation, nth: usize) -> anyhow::R
         lease: Duration::from_secs(15),
         timeouts: worker::StepTimeouts::default(),
         name: format!("bench-{nth}"),
-        progress: Progress::new(),
+        progress: LoopMonitor::new(),
     })
 }

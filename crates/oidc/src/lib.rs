@@ -16,7 +16,7 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use futures::future::join_all;
-use runtime::{Clock, Witness, health::Beat};
+use runtime::{Clock, Witness, health::LoopHandle};
 use tokio_util::sync::CancellationToken;
 
 pub use claims::VerifiedToken;
@@ -153,7 +153,7 @@ impl Verifier {
     }
 
     /// Keeps keys warm until draining, so that requests do not wait for them. Ticks `beat` every 20 s or so.
-    pub async fn keep_warm(&self, draining: &CancellationToken, beat: &Beat) {
+    pub async fn keep_warm(&self, draining: &CancellationToken, beat: &LoopHandle) {
         let mut interval = tokio::time::interval(WARM_INTERVAL);
         while !draining.is_cancelled() {
             tokio::select! {

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 /// The registry of all loops of one process. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Progress(Arc<Mutex<BTreeMap<&'static str, Loop>>>);
+pub struct LoopMonitor(Arc<Mutex<BTreeMap<&'static str, Loop>>>);
 
 #[derive(Clone, Copy, Debug)]
 struct Loop {
@@ -20,7 +20,7 @@ struct Loop {
 
 /// One loop that has been silent for longer than it promised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Silent {
+pub struct StalledLoop {
     /// The loop's name.
     pub name: &'static str,
     /// How long ago it last ticked.
@@ -29,7 +29,7 @@ pub struct Silent {
     pub bound: Duration,
 }
 
-impl Progress {
+impl LoopMonitor {
     /// An empty registry.
     pub fn new() -> Self {
         Self::default()
@@ -38,24 +38,24 @@ impl Progress {
     /// Registers a loop that promises to tick at least every `max_silence`. A loop that registers again under
     /// its name (after a restart) takes the place over. Dropping the beat does not unregister: a loop that
     /// died must be noticed.
-    pub fn register(&self, name: &'static str, max_silence: Duration) -> Beat {
+    pub fn register(&self, name: &'static str, max_silence: Duration) -> LoopHandle {
         self.lock().insert(name, Loop { last: Instant::now(), bound: max_silence });
-        Beat { progress: self.clone(), name }
+        LoopHandle { progress: self.clone(), name }
     }
 
     /// Every loop that broke its promise, by name; empty means alive.
-    pub fn silent(&self) -> Vec<Silent> {
+    pub fn stalled(&self) -> Vec<StalledLoop> {
         let now = Instant::now();
         let late = |(name, l): (&&'static str, &Loop)| {
             let silent_for = now.saturating_duration_since(l.last);
-            (silent_for > l.bound).then_some(Silent { name, silent_for, bound: l.bound })
+            (silent_for > l.bound).then_some(StalledLoop { name, silent_for, bound: l.bound })
         };
         self.lock().iter().filter_map(late).collect()
     }
 
     /// Whether every loop ticked within its bound.
     pub fn alive(&self) -> bool {
-        self.silent().is_empty()
+        self.stalled().is_empty()
     }
 
     /// The names of all registered loops.
@@ -71,12 +71,12 @@ impl Progress {
 
 /// One loop's pulse.
 #[derive(Clone, Debug)]
-pub struct Beat {
-    progress: Progress,
+pub struct LoopHandle {
+    progress: LoopMonitor,
     name: &'static str,
 }
 
-impl Beat {
+impl LoopHandle {
     /// Says: this loop moves.
     pub fn tick(&self) {
         if let Some(entry) = self.progress.lock().get_mut(self.name) {
@@ -96,11 +96,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_loop_past_its_bound_is_named_until_it_ticks_again() {
-        let progress = Progress::new();
+        let progress = LoopMonitor::new();
         let claim = progress.register("claim", Duration::from_secs(30));
         let _renew = progress.register("renew", Duration::from_mins(2));
         tokio::time::advance(Duration::from_secs(31)).await;
-        let silent = progress.silent();
+        let silent = progress.stalled();
         assert_eq!(silent.iter().map(|s| s.name).collect::<Vec<_>>(), ["claim"]);
         assert!(!progress.alive());
         claim.tick();
@@ -109,11 +109,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_dropped_beat_is_still_missed_and_a_retired_one_is_not() {
-        let progress = Progress::new();
+        let progress = LoopMonitor::new();
         drop(progress.register("died", Duration::from_secs(1)));
         progress.register("drained", Duration::from_secs(1)).retire();
         tokio::time::advance(Duration::from_secs(2)).await;
-        assert_eq!(progress.silent().len(), 1);
+        assert_eq!(progress.stalled().len(), 1);
         assert_eq!(progress.names(), ["died"]);
         progress.register("died", Duration::from_secs(1));
         assert!(progress.alive());

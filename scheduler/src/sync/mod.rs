@@ -13,7 +13,7 @@ use std::{convert::Infallible, time::Duration};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::InstallationId;
 use futures::future::join_all;
-use runtime::health::Beat;
+use runtime::health::LoopHandle;
 use serde_json::json;
 use store::SyncEnd;
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -55,7 +55,7 @@ async fn run_installation(
     parts: &Parts,
     leadership: &Leadership,
     installation: &InstallationId,
-    beat: &Beat,
+    beat: &LoopHandle,
 ) {
     let mut ticks = interval(DUE_CHECK_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

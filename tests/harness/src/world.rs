@@ -21,7 +21,7 @@ use queue::{Announcements, Queue};
 use runtime::{
     Clock, FixedClock,
     config::{IssuerPolicy, ServerConfig, WebhookSecret},
-    health::Progress,
+    health::LoopMonitor,
     shutdown::Shutdown,
 };
 use sqlx::PgPool;
@@ -225,7 +225,7 @@ impl World {
             installations: self.sync_runs(),
             enforcement: self.choices.enforcement,
             sync: self.choices.watch(),
-            progress: Progress::new(),
+            progress: LoopMonitor::new(),
         }
     }
 
@@ -270,7 +270,7 @@ impl World {
                 lease,
                 timeouts: patience,
                 name: called,
-                progress: Progress::new(),
+                progress: LoopMonitor::new(),
             };
             worker::run(parts, shutdown).await
         })
@@ -292,7 +292,7 @@ impl World {
                 queue,
                 enforcement,
                 sync: watch,
-                progress: Progress::new(),
+                progress: LoopMonitor::new(),
             };
             scheduler::run(parts, shutdown).await
         })
@@ -419,7 +419,7 @@ fn app(
         webhook_secrets,
         config_life: CONFIG_LIFE,
         metrics: telemetry::metrics(),
-        progress: Progress::new(),
+        progress: LoopMonitor::new(),
         draining: shutdown.draining().clone(),
     })
 }

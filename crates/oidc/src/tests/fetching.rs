@@ -5,7 +5,7 @@ use std::time::Duration;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::TimeDelta;
 use futures::future::join_all;
-use runtime::health::Progress;
+use runtime::health::LoopMonitor;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -273,6 +273,6 @@ async fn the_background_task_warms_the_keys_and_ends_with_draining() {
     assert_eq!(issuer.key_hits(), 2, "renewed before a request has to wait");
     let draining = CancellationToken::new();
     draining.cancel();
-    let beat = Progress::new().register("keys", Duration::from_mins(1));
+    let beat = LoopMonitor::new().register("keys", Duration::from_mins(1));
     verifier.keep_warm(&draining, &beat).await;
 }
