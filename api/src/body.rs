@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_pointed_at() {
+    fn errors_point_at_the_wrong_field() {
         assert_eq!(refusal(br#"{"labels":["a",1]}"#), (ProblemCode::ValidationFailed, "/labels/1".into()));
         assert_eq!(refusal(br#"{"labels":[],"x":1}"#), (ProblemCode::ValidationFailed, "/x".into()));
         assert_eq!(refusal(b"{}").0, ProblemCode::ValidationFailed);

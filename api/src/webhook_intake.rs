@@ -146,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn body_beyond_what_is_kept_is_dropped_at_once() {
+    fn body_beyond_the_kept_size_is_dropped_at_once() {
         let data = Bytes::from(vec![0; 64 * 1024]);
         let mut kept = Vec::new();
         for _ in 0..16 {

@@ -34,10 +34,10 @@ pub(crate) enum Command {
     #[command(
         after_help = "Examples:\n  rts worker\n  WORKER_CONCURRENCY=16 rts worker --listen 127.0.0.1:9100\n\nThe first SIGTERM or SIGINT stops claiming and lets what runs end (25 s); the second gives it back at once."
     )]
-    Worker(Part),
+    Worker(ProcessArgs),
     /// Start periodic work. Several may run; one leads.
     #[command(after_help = "Examples:\n  rts scheduler\n  rts scheduler --listen 127.0.0.1:9101")]
-    Scheduler(Part),
+    Scheduler(ProcessArgs),
     /// Bring the database up to date. May be repeated at any time.
     #[command(
         after_help = "Examples:\n  DATABASE_URL=postgres://rts_owner@localhost/rts rts init-db\n  DATABASE_URL=postgres://rts_owner@localhost/rts rts init-db --app-role rts_app"
@@ -122,7 +122,7 @@ pub(crate) enum Command {
 }
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Part {
+pub(crate) struct ProcessArgs {
     /// Serve /health/live and /metrics there.
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) listen: Option<SocketAddr>,
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn every_command_says_what_it_does_and_how() {
+    fn every_command_has_help_and_options_text() {
         for command in Args::command().get_subcommands() {
             assert!(command.get_about().is_some(), "{}", command.get_name());
             let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();

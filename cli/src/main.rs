@@ -1,16 +1,16 @@
 //! The operator's hand: `rts` parses a word, calls one thing, prints.
 
 mod args;
-mod assemble;
 #[cfg(feature = "dev")]
 mod bench;
 mod commands;
 #[cfg(feature = "dev")]
 mod dev;
 mod exit;
+mod output;
 mod probe;
 mod process;
-mod say;
+mod wiring;
 
 use std::{process::ExitCode, time::Duration};
 
@@ -23,7 +23,7 @@ fn main() -> ExitCode {
     match run(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            say::note(format_args!("rts: {error:#}"));
+            output::note(format_args!("rts: {error:#}"));
             ExitCode::from(exit::code(&error))
         }
     }

@@ -93,7 +93,7 @@ pub(crate) fn administrator(command: &'static str) -> Administrator {
 }
 
 /// Where this process runs: its host's name and its number; `part` where the host has no name.
-pub(crate) fn place(part: &str) -> String {
+pub(crate) fn instance_name(part: &str) -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host = if host.trim().is_empty() { part } else { host.trim() };
     format!("{host}-{}", std::process::id())

@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_does_not_lead_says_nothing() {
+    async fn followers_do_not_report_step_success() {
         let (recorder, metrics) = Metrics::local().unwrap();
         let _installed = metrics::set_default_local_recorder(&recorder);
         let draining = CancellationToken::new();
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_what_succeeded_is_said_to_have() {
+    async fn only_successful_steps_report_success() {
         let (recorder, metrics) = Metrics::local().unwrap();
         let _installed = metrics::set_default_local_recorder(&recorder);
         let said = |label: &str| {

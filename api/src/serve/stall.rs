@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn write_that_nobody_reads_fails() {
+    async fn write_to_a_stalled_reader_fails() {
         let (ours, _theirs) = duplex(16);
         let mut guarded = StallGuard::new(ours, Duration::from_millis(20));
         let error = guarded.write_all(&[0; 64]).await.unwrap_err();

@@ -8,12 +8,12 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::TimeDelta;
 use domain::{DriftRules, InstallationId, KeyRing, Secret};
 use github::{Credential, GitHubSettings, KeySource, Scope};
+use github_twin::{Bucket, Limits, TwinConfig};
 use installations::{Installation, Installations};
 use queue::BudgetSettings;
 use runtime::{health::LoopMonitor, shutdown::Shutdown};
 use store::Store;
 use tokio::time::{Instant, sleep, sleep_until};
-use twin::{Bucket, Limits, TwinConfig};
 
 use super::{
     Scale,

@@ -32,7 +32,7 @@ use clap::ValueEnum;
 use domain::Secret;
 use runtime::shutdown::Shutdown;
 
-use crate::{dev::Programs, say};
+use crate::{dev::Programs, output};
 use report::Report;
 use section::Section;
 use world::World;
@@ -116,8 +116,8 @@ pub(crate) async fn run(args: BenchArgs) -> anyhow::Result<()> {
     world.stop().await?;
     let report = measured?;
     match args.output {
-        Output::Table => say::line(report.table()),
-        Output::Json => say::line(serde_json::to_string_pretty(&report)?),
+        Output::Table => output::line(report.table()),
+        Output::Json => output::line(serde_json::to_string_pretty(&report)?),
     }
     Ok(())
 }
@@ -129,7 +129,7 @@ async fn measure(world: &World, scale: Scale, args: &BenchArgs) -> anyhow::Resul
         return Ok(report);
     }
     for section in args.sections() {
-        say::note(format_args!("{} …", section.title()));
+        output::note(format_args!("{} …", section.title()));
         section.measure(world, scale, &mut report).await?;
     }
     Ok(report)

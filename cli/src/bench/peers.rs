@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
 use super::{Scale, world::World};
-use crate::say;
+use crate::output;
 pub(super) use ours::be;
 use process::Contender;
 pub(super) use table::Table;
@@ -76,23 +76,23 @@ pub(super) async fn measure(world: &World, folder: &Path, scale: Scale) -> anyho
         match contender.missing() {
             Some(what) => {
                 let why = format!("{what} is missing, `./dev bench --peers` installs it");
-                say::note(format_args!("{}: not measured: {why}", contender.name));
+                output::note(format_args!("{}: not measured: {why}", contender.name));
                 table.failed(contender.name, why);
             }
             None => there.push(contender),
         }
     }
     for contender in &there {
-        say::note(format_args!("{} …", contender.name));
+        output::note(format_args!("{} …", contender.name));
         match contest::rates(world, contender, scale).await {
             Ok(rates) => table.rates(contender.name, &rates),
             Err(error) => {
-                say::note(format_args!("{}: not measured: {error:#}", contender.name));
+                output::note(format_args!("{}: not measured: {error:#}", contender.name));
                 table.failed(contender.name, format!("{error:#}"));
             }
         }
     }
-    say::note("killing a worker of each …");
+    output::note("killing a worker of each …");
     let mut recoveries = JoinSet::new();
     let plain = there.into_iter().filter(|contender| !contender.tuned);
     for (contender, database) in plain.zip(DATABASE + 1..) {
@@ -106,7 +106,7 @@ pub(super) async fn measure(world: &World, folder: &Path, scale: Scale) -> anyho
     while let Some(recovered) = recoveries.join_next().await {
         match recovered? {
             (name, Ok(recovery)) => table.recovery(name, recovery),
-            (name, Err(error)) => say::note(format_args!("{name}: recovery not measured: {error:#}")),
+            (name, Err(error)) => output::note(format_args!("{name}: recovery not measured: {error:#}")),
         }
     }
     Ok(table)

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use devstack::Stack;
+use github_twin::{Fault, FaultKind};
 use sqlx::{Connection, PgConnection};
 use tokio::time::{Instant, sleep};
-use twin::{Fault, FaultKind};
 use uuid::Uuid;
 
 use super::{

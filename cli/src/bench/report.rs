@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_tells_what_was_missed() {
+    fn the_table_shows_missed_targets() {
         let mut report = Report::new();
         report.push(Row::new("accept rate", "/s", &[900.0]).target(Target::AtLeast(1000.0)));
         report.push(

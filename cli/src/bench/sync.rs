@@ -6,9 +6,9 @@
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use github_twin::{Runner, RunnerChange, RunnerSpec, Twin};
 use sqlx::{Connection, PgConnection};
 use tokio::time::{Instant, sleep};
-use twin::{Runner, RunnerChange, RunnerSpec, Twin};
 use uuid::Uuid;
 
 use super::{

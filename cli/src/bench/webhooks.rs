@@ -72,7 +72,7 @@ fn body(nth: usize) -> anyhow::Result<(Bytes, String)> {
     job["steps"] = json!(vec![step; STEPS]);
     body["action"] = json!(["queued", "in_progress", "completed"][nth % 3]);
     let text = body.to_string();
-    let signature = twin::signature(SECRET, text.as_bytes());
+    let signature = github_twin::signature(SECRET, text.as_bytes());
     Ok((text.into(), signature))
 }
 

@@ -12,12 +12,12 @@ use anyhow::Context;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use devstack::{Options, Server, Stack};
 use domain::{InstallationId, Secret};
+use github_twin::{Issuer, IssuerConfig, Limits, Twin, TwinConfig};
 use queue::{BudgetSettings, Queue, QueueConfig};
 use store::{Store, UserDraft};
-use twin::{Issuer, IssuerConfig, Limits, Twin, TwinConfig};
 
 use super::part::Part;
-use crate::dev::{Programs, people, seed, servers};
+use crate::dev::{Programs, demo_users, seed, servers};
 
 /// Teams, each with one person who asks.
 const TEAMS: usize = 8;
@@ -48,8 +48,8 @@ impl World {
         let twin =
             Twin::start(TwinConfig { limits: Limits::off(), ledger_capacity: 100, ..TwinConfig::default() });
         let twin = twin.await?;
-        let people = (1..=TEAMS).map(|n| people::person(&name(n), &name(n))).collect();
-        let issuer = Issuer::start(IssuerConfig { people, ..people::issuer() }).await?;
+        let people = (1..=TEAMS).map(|n| demo_users::person(&name(n), &name(n))).collect();
+        let issuer = Issuer::start(IssuerConfig { people, ..demo_users::issuer() }).await?;
         let dir = stack.dir().to_owned();
         let key = dir.join("github-app.pem");
         let pem = twin.app_key().context("the twin has no key")?;
@@ -119,7 +119,7 @@ impl Site<'_> {
             ("GITHUB_API_URL", self.world.twin.url().to_owned()),
             ("GITHUB_ORG", config.org),
             ("OIDC_ISSUER", self.world.issuer.url().to_owned()),
-            ("OIDC_AUDIENCE", people::AUDIENCE.to_owned()),
+            ("OIDC_AUDIENCE", demo_users::AUDIENCE.to_owned()),
             ("CREDENTIAL_KEYS", self.keys.clone()),
             ("SERVICE_PORT", "0".to_owned()),
             ("GITHUB_WEBHOOK_SECRET", super::webhooks::SECRET.to_owned()),

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use runtime::shutdown::Shutdown;
 
-use crate::say;
+use crate::output;
 
 /// As many as the service opens by default.
 const CONNECTIONS: u32 = 10;
@@ -23,7 +23,7 @@ pub(super) async fn serve(url: &Secret) -> anyhow::Result<()> {
         .execute(&pool)
         .await?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
-    say::note(json!({ "message": "listening", "address": listener.local_addr()?.to_string() }));
+    output::note(json!({ "message": "listening", "address": listener.local_addr()?.to_string() }));
     let router = Router::new().route("/", post(insert)).with_state(pool);
     Ok(api::serve(listener, router, shutdown.draining().clone()).await?)
 }

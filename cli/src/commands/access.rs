@@ -8,14 +8,13 @@ use uuid::Uuid;
 
 use crate::{
     args::access::{Access, Client, Person},
-    assemble,
     exit::End,
-    process, say,
+    output, process, wiring,
 };
 
 /// Does one of them.
 pub(crate) async fn run(sources: &Sources, access: Access) -> anyhow::Result<()> {
-    let (store, queue) = (assemble::store(sources)?, assemble::queue(sources)?);
+    let (store, queue) = (wiring::store(sources)?, wiring::queue(sources)?);
     let operations = Operations::new(&store, &queue);
     let done = match access {
         Access::DeactivateUser(who) => {
@@ -55,7 +54,7 @@ pub(crate) async fn run(sources: &Sources, access: Access) -> anyhow::Result<()>
         }
     };
     store.close().await;
-    say::line(done);
+    output::line(done);
     Ok(())
 }
 

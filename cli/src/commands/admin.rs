@@ -5,18 +5,18 @@ use runtime::config::{ConfigError, OidcConfig, Sources};
 use store::UserDraft;
 
 use super::access::refused;
-use crate::{args::CreateAdmin, assemble, process, say};
+use crate::{args::CreateAdmin, output, process, wiring};
 
 /// Makes a person an active admin.
 pub(crate) async fn create(sources: &Sources, who: CreateAdmin) -> anyhow::Result<()> {
     let issuer = issuer(sources, &who)?;
     let name = who.email.clone().or_else(|| who.subject.clone()).unwrap_or_default();
     let draft = UserDraft { email: who.email, issuer, subject: who.subject, ..UserDraft::default() };
-    let store = assemble::store(sources)?;
+    let store = wiring::store(sources)?;
     let made = operations::make_admin(&store, &process::administrator("rts create-admin"), &draft).await;
     made.map_err(refused).context("cannot make an admin; `rts init-db` makes missing tables")?;
     store.close().await;
-    say::line(format_args!("{name} is an admin"));
+    output::line(format_args!("{name} is an admin"));
     Ok(())
 }
 

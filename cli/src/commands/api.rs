@@ -15,7 +15,7 @@ use store::{Store, UserDraft};
 use tokio::net::TcpListener;
 
 use super::{access::refused, database};
-use crate::{assemble, process::Process};
+use crate::{process::Process, wiring};
 
 /// Serves until a signal.
 pub(crate) async fn run(sources: &Sources) -> anyhow::Result<()> {
@@ -27,7 +27,7 @@ pub(crate) async fn run(sources: &Sources) -> anyhow::Result<()> {
     }
     let server: ServerConfig = sources.section()?;
     let bootstrap: BootstrapConfig = sources.section()?;
-    let (parts, verifier) = assemble::api(sources, &process)?;
+    let (parts, verifier) = wiring::api(sources, &process)?;
     // Before anything waits: a port that is taken is told at once.
     let listener = bind(&server.listen_on()).await?;
     let metrics = match server.metrics_listen {

@@ -10,14 +10,14 @@ use runtime::config::Sources;
 use serde_json::{Value, json};
 use store::{AuditFilter, AuditRow, Page, Store, Visible};
 
-use crate::{args::ExportAudit, assemble, say};
+use crate::{args::ExportAudit, output, wiring};
 
 /// Rows read at a time: what is in memory at once.
 const PAGE: i64 = 1000;
 
 /// Writes the rows into a new file, page by page.
 pub(crate) async fn export(sources: &Sources, which: ExportAudit) -> anyhow::Result<()> {
-    let store = assemble::store(sources)?;
+    let store = wiring::store(sources)?;
     // Nobody but whoever asks for it needs to read who did what from where.
     let file = private(&which.output).with_context(|| format!("cannot make {}", which.output.display()))?;
     let filter = AuditFilter {
@@ -28,7 +28,7 @@ pub(crate) async fn export(sources: &Sources, which: ExportAudit) -> anyhow::Res
     };
     let rows = write(&store, &filter, which.limit.unwrap_or(u64::MAX), BufWriter::new(file)).await?;
     store.close().await;
-    say::note(format_args!("{rows} rows in {}", which.output.display()));
+    output::note(format_args!("{rows} rows in {}", which.output.display()));
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use runtime::config::{JobsConfig, Sources};
 use store::{Schema, Store, StoreError};
 use tokio::time::{Instant, sleep};
 
-use crate::{assemble, exit::End, say};
+use crate::{exit::End, output, wiring};
 
 /// How long a start waits for a database that is away.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -18,7 +18,7 @@ const REPORT_EVERY: Duration = Duration::from_secs(30);
 
 /// Brings the tables up to date. With `app_role`, gives that role what the service needs, and fixes how long audit rows stay.
 pub(crate) async fn init(sources: &Sources, app_role: Option<&str>) -> anyhow::Result<()> {
-    let store = assemble::store(sources)?;
+    let store = wiring::store(sources)?;
     store.ping().await?;
     refuse_without_privileges(&store).await?;
     store.migrate().await?;
@@ -28,10 +28,10 @@ pub(crate) async fn init(sources: &Sources, app_role: Option<&str>) -> anyhow::R
         let keep = jobs.keep_audit.map(TimeDelta::from_std).transpose()?;
         store.keep_audit(keep).await?;
         let kept = keep.map_or_else(|| "for ever".to_owned(), |keep| format!("{} days", keep.num_days()));
-        say::line(format_args!("{role} may run the service; audit rows are kept {kept}"));
+        output::line(format_args!("{role} may run the service; audit rows are kept {kept}"));
     }
     store.close().await;
-    say::line("the database is up to date");
+    output::line("the database is up to date");
     Ok(())
 }
 

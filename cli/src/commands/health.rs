@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::{exit::End, say};
+use crate::{exit::End, output};
 
 const PATIENCE: Duration = Duration::from_secs(4);
 
@@ -14,7 +14,7 @@ pub(crate) async fn run(url: &str) -> anyhow::Result<()> {
     let answer = client.get(url).send().await?;
     let status = answer.status();
     if status.is_success() {
-        say::line("ok");
+        output::line("ok");
         return Ok(());
     }
     let body: Value = answer.json().await.unwrap_or_default();
@@ -37,7 +37,7 @@ mod tests {
     use super::failing;
 
     #[test]
-    fn what_fails_is_named() {
+    fn failing_checks_are_named() {
         let body = json!({ "checks": [
             { "name": "database", "status": "ok" }, { "name": "queue", "status": "unavailable" },
         ] });

@@ -5,10 +5,10 @@ mod admin;
 pub(crate) mod api;
 mod audit;
 pub(crate) mod database;
-mod fleet;
 mod health;
-mod people;
+mod list_users;
 mod print;
+mod runners;
 mod scheduler;
 mod worker;
 
@@ -17,7 +17,7 @@ use runtime::config::{Mode, Sources};
 
 use crate::{
     args::{Args, Command},
-    say,
+    output,
 };
 
 /// Does what the words say.
@@ -31,16 +31,16 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         Command::CreateAdmin(who) => admin::create(&production()?, who).await,
         Command::Access(access) => access::run(&production()?, access).await,
         Command::SyncGithub { confirm_removals, installation } => {
-            fleet::sync(&production()?, installation.as_ref(), confirm_removals).await
+            runners::sync(&production()?, installation.as_ref(), confirm_removals).await
         }
-        Command::ListUsers(which) => people::list(&production()?, &which).await,
+        Command::ListUsers(which) => list_users::list(&production()?, &which).await,
         Command::ExportAuditLog(which) => audit::export(&production()?, which).await,
-        Command::ListRunners(which) => fleet::list(&production()?, which).await,
-        Command::CleanupStaleRunners(which) => fleet::clean_up(&production()?, which).await,
+        Command::ListRunners(which) => runners::list(&production()?, which).await,
+        Command::CleanupStaleRunners(which) => runners::clean_up(&production()?, which).await,
         Command::Openapi => print::openapi(),
         Command::Health { url } => health::run(&url).await,
         Command::Settings { markdown } => {
-            say::line(
+            output::line(
                 if markdown { runtime::config::markdown() } else { runtime::config::help() }.trim_end(),
             );
             Ok(())

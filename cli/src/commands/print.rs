@@ -1,9 +1,9 @@
 //! Commands that only print.
 
-use crate::say;
+use crate::output;
 
 /// `rts openapi`.
 pub(crate) fn openapi() -> anyhow::Result<()> {
-    say::line(serde_json::to_string_pretty(&api::description())?);
+    output::line(serde_json::to_string_pretty(&api::description())?);
     Ok(())
 }

@@ -3,12 +3,12 @@
 use runtime::config::Sources;
 
 use super::database;
-use crate::{args::Part, assemble, probe, process::Process};
+use crate::{args::ProcessArgs, probe, process::Process, wiring};
 
 /// Starts periodic work until a signal.
-pub(crate) async fn run(sources: &Sources, part: Part) -> anyhow::Result<()> {
+pub(crate) async fn run(sources: &Sources, part: ProcessArgs) -> anyhow::Result<()> {
     let mut process = Process::start(sources, "scheduler")?;
-    let parts = assemble::scheduler(sources, assemble::installations(sources)?)?;
+    let parts = wiring::scheduler(sources, wiring::installations(sources)?)?;
     if let Some(listen) = part.listen {
         probe::start(&mut process, listen, parts.progress.clone()).await?;
     }
@@ -18,7 +18,7 @@ pub(crate) async fn run(sources: &Sources, part: Part) -> anyhow::Result<()> {
         None => return process.end().await,
     }
     tracing::info!("scheduling");
-    assemble::prime(&parts.installations, &parts.queue).await;
+    wiring::fetch_rate_limits(&parts.installations, &parts.queue).await;
     process.run("scheduler", scheduler::run(parts, shutdown));
     process.end().await
 }

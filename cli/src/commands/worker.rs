@@ -3,12 +3,12 @@
 use runtime::config::Sources;
 
 use super::database;
-use crate::{args::Part, assemble, probe, process::Process};
+use crate::{args::ProcessArgs, probe, process::Process, wiring};
 
 /// Runs jobs until a signal.
-pub(crate) async fn run(sources: &Sources, part: Part) -> anyhow::Result<()> {
+pub(crate) async fn run(sources: &Sources, part: ProcessArgs) -> anyhow::Result<()> {
     let mut process = Process::start(sources, "worker")?;
-    let parts = assemble::worker(sources, assemble::installations(sources)?, name())?;
+    let parts = wiring::worker(sources, wiring::installations(sources)?, name())?;
     if let Some(listen) = part.listen {
         probe::start(&mut process, listen, parts.progress.clone()).await?;
     }
@@ -19,7 +19,7 @@ pub(crate) async fn run(sources: &Sources, part: Part) -> anyhow::Result<()> {
         None => return process.end().await,
     }
     tracing::info!(name = parts.name, concurrency = parts.concurrency, "working");
-    assemble::prime(&parts.installations, &parts.queue).await;
+    wiring::fetch_rate_limits(&parts.installations, &parts.queue).await;
     process.run("worker", worker::run(parts, shutdown));
     let ended = process.end().await;
     store.close().await;

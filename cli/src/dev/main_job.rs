@@ -7,8 +7,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{people, stage::Stage};
-use crate::{exit::End, say};
+use super::{demo_users, environment::Environment};
+use crate::{exit::End, output};
 
 /// For the whole job.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -53,12 +53,12 @@ struct Caller<'s> {
 }
 
 /// Asks for a runner, follows the job and collects the config; every step is printed with its time.
-pub(super) async fn run(stage: &Stage) -> anyhow::Result<()> {
+pub(super) async fn run(stage: &Environment) -> anyhow::Result<()> {
     let client =
         reqwest::Client::builder().timeout(Duration::from_secs(40)).no_proxy().pool_max_idle_per_host(1);
-    let token = stage.issuer.person_token(people::DEMO)?;
+    let token = stage.issuer.person_token(demo_users::DEMO)?;
     let caller = Caller { client: client.build()?, api: &stage.api, token };
-    say::line("\nThe main job: a runner for the team \"demo\", asked for by demo@example.com");
+    output::line("\nThe main job: a runner for the team \"demo\", asked for by demo@example.com");
     let limit = tokio::time::timeout(PATIENCE, caller.provision()).await;
     limit.map_err(|_| End::Unavailable(format!("it did not end within {} s", PATIENCE.as_secs())))?
 }
@@ -88,7 +88,7 @@ impl Caller<'_> {
         let credential: Credential = self.send(self.client.post(url)).await?;
         step(begun.elapsed(), "config fetched", &format!("labels {}", credential.labels.join(", ")));
         let blob = shorten(&credential.encoded_jit_config);
-        say::line(format_args!(
+        output::line(format_args!(
             "  start {} with: ACTIONS_RUNNER_INPUT_JITCONFIG={blob} ./run.sh",
             credential.runner_name
         ));
@@ -104,7 +104,7 @@ impl Caller<'_> {
                 return Ok(job);
             }
             if told != job.blocked_on {
-                say::line(format_args!(
+                output::line(format_args!(
                     "  {} (waits for: {})",
                     job.state,
                     job.blocked_on.as_deref().unwrap_or("its end")
@@ -129,7 +129,7 @@ impl Caller<'_> {
 }
 
 fn step(time: Duration, what: &str, more: &str) {
-    say::line(format!("  +{:>8.1} ms  {what:<15} {more}", time.as_secs_f64() * 1e3).trim_end());
+    output::line(format!("  +{:>8.1} ms  {what:<15} {more}", time.as_secs_f64() * 1e3).trim_end());
 }
 
 fn why(job: &Job) -> String {
@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_config_is_never_shown_whole() {
+    fn a_config_is_always_shortened() {
         let shown = shorten(&"x".repeat(2000));
         assert_eq!(shown, "xxxxxxxx… (2000 characters)");
     }

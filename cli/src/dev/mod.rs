@@ -1,21 +1,21 @@
 //! `rts dev`: everything on this machine, without credentials, and the main job once.
 
+pub(crate) mod demo_users;
+mod environment;
 mod main_job;
-pub(crate) mod people;
 mod ports;
 pub(crate) mod seed;
 pub(crate) mod servers;
-mod sights;
-mod stage;
+mod welcome;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use runtime::config::{Mode, Sources};
 
-use crate::{exit::End, process::Process, say};
+use crate::{exit::End, output, process::Process};
+use environment::Environment;
 use servers::Servers;
-use stage::Stage;
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -94,7 +94,7 @@ async fn show(
 ) -> anyhow::Result<()> {
     let draining = process.shutdown.draining().clone();
     let stage = tokio::select! {
-        stage = Stage::build(process, servers, sources, args) => stage?,
+        stage = Environment::build(process, servers, sources, args) => stage?,
         () = draining.cancelled() => return Ok(()),
     };
     tokio::select! {
@@ -104,8 +104,8 @@ async fn show(
     if args.once {
         return Ok(());
     }
-    sights::print(&stage)?;
+    welcome::print(&stage)?;
     draining.cancelled().await;
-    say::line("\nstopping");
+    output::line("\nstopping");
     Ok(())
 }

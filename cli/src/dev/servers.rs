@@ -13,7 +13,7 @@ use devstack::{Options, Stack};
 use runtime::config::Sources;
 
 use super::{DevArgs, Programs};
-use crate::say;
+use crate::output;
 
 /// The file of the keys that seal configs at rest.
 const KEYS: &str = "credential-keys";
@@ -123,7 +123,7 @@ fn wipe(data: &Path) -> anyhow::Result<()> {
         Err(TryLockError::Error(error)) => return Err(error.into()),
     }
     fs::remove_dir_all(data).with_context(|| format!("cannot remove {}", data.display()))?;
-    say::line(format_args!("removed {}", data.display()));
+    output::line(format_args!("removed {}", data.display()));
     Ok(())
 }
 

@@ -104,7 +104,7 @@ fn a_killed_server_comes_back_at_the_same_address_with_its_data() {
 }
 
 #[test]
-fn an_orderly_restart_keeps_what_redis_holds() {
+fn an_orderly_restart_keeps_the_redis_data() {
     let mut stack = Stack::start(&Options { durable: true, ..options() }).unwrap();
     assert_eq!(redis(stack.dir(), "SET key kept"), "+OK");
     stack.restart(Server::Redis).unwrap();

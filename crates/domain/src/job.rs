@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn the_busy_are_asked_less_and_less_often() {
+    fn busy_delays_grow() {
         let middle: Vec<i64> = (0..7).map(|n| busy_delay(n, 0.5).num_seconds()).collect();
         assert_eq!(middle, [30, 60, 120, 240, 300, 300, 300]);
         assert_eq!((busy_delay(0, 0.0).num_seconds(), busy_delay(900, 1.0).num_seconds()), (24, 360));

@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_github_and_what_looks_like_them_are_reserved() {
+    fn names_of_github_and_their_look_alikes_are_reserved() {
         for name in [
             "ubuntu-latest",
             "Windows-2025",

@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_sealed_opens_for_the_same_thing_only() {
+    fn sealed_texts_open_only_in_their_context() {
         let sealed = ring(&["a"]).seal("job|name", &Secret::new("canary")).unwrap();
         assert!(!sealed.ciphertext.windows(6).any(|w| w == b"canary"));
         assert_eq!(ring(&["a"]).open("job|name", &sealed).unwrap().expose(), "canary");

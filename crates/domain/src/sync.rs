@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_label_of_which_github_does_not_say_who_gave_it_is_no_drift() {
+    fn a_label_without_type_is_no_drift() {
         let untold = |name: &str| SeenLabel { name: name.into(), read_only: false, custom: false };
         let names = ["GPU", "self-hosted", "Linux", "X64", "RISCV64"];
         let there = SeenRunner { labels: names.map(untold).to_vec(), ..seen(&[]) };

@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn an_untold_limit_is_a_minute() {
+    fn a_limit_without_headers_waits_a_minute() {
         for (status, body) in [
             (429, "busy"),
             (403, r#"{"message":"You have exceeded a secondary rate limit"}"#),

@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fixed_clock_moves_only_when_told() {
+    fn a_fixed_clock_moves_only_on_request() {
         let start = DateTime::from_timestamp(1_700_000_000, 0).unwrap();
         let (clock, handle) = Clock::fixed(start);
         assert_eq!(clock.now(), start);
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shared_clock_shows_what_it_was_told_last() {
+    fn a_shared_clock_shows_the_last_learned_time() {
         let clock = Clock::shared();
         let off = |clock: &Clock| (clock.now() - Clock::System.now()).num_seconds();
         assert_eq!(off(&clock), 0);

@@ -189,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_looks_at_a_runner_goes_ahead_after_a_loss_as_before() {
+    fn requested_checks_stay_urgent_after_a_flush() {
         let row = |kind, running, asked| OpenJob {
             id: JobId::new(),
             kind,
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_put_back_is_looked_for_when_the_time_to_do_so_is_over() {
+    fn lost_leases_are_requeued_after_the_grace_period() {
         let mut memory = EpochTracker::with_grace(Duration::ZERO);
         memory.in_grace = false;
         assert!(!memory.is_grace_over(), "nothing was lost");

@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_never_came_is_lost() {
+    fn only_undelivered_webhooks_are_lost() {
         let list = [
             attempt(6, 4, 413),
             attempt(5, 3, 502),

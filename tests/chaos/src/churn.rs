@@ -7,8 +7,8 @@ use std::{
 };
 
 use anyhow::Context;
+use github_twin::{Commands, RunnerChange, RunnerSpec};
 use tokio::{task::JoinHandle, time::interval};
-use twin::{Commands, RunnerChange, RunnerSpec};
 
 /// So many at any time: with our own, four pages.
 const RUNNERS: usize = 260;

@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-use crate::{needles::Needles, stage::Stage, tally::Tally};
+use crate::{canary_search::CanarySearch, environment::Environment, response_counts::ResponseCounts};
 
 /// One request, to be sent until it is answered.
 #[derive(Clone, Debug)]
@@ -47,17 +47,17 @@ impl Answer {
 
 /// Sends requests and counts what comes back.
 pub(crate) struct Client {
-    pub(crate) stage: Arc<Stage>,
-    pub(crate) tally: Tally,
+    pub(crate) stage: Arc<Environment>,
+    pub(crate) tally: ResponseCounts,
     /// Nobody asks again after this.
     pub(crate) until: Instant,
-    pub(crate) needles: Needles,
+    pub(crate) needles: CanarySearch,
 }
 
 impl Client {
-    pub(crate) fn new(stage: Arc<Stage>, until: Instant) -> Self {
-        let needles = Needles::of(&stage.canary);
-        Self { stage, tally: Tally::default(), until, needles }
+    pub(crate) fn new(stage: Arc<Environment>, until: Instant) -> Self {
+        let needles = CanarySearch::of(&stage.canary);
+        Self { stage, tally: ResponseCounts::default(), until, needles }
     }
 
     /// Asks until there is an answer that settles the matter. None: time is up. What is drawn here, how often depends on

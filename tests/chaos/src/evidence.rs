@@ -8,25 +8,25 @@ use std::{
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
+use github_twin::{Ledger, Runner};
 use serde_json::Value;
 use sqlx::{PgPool, Row, postgres::PgRow};
 use tokio::time::Instant;
-use twin::{Ledger, Runner};
 use uuid::Uuid;
 
 use crate::{
     action::Role,
     clocks::Clocks,
+    cooldown::Settled,
+    environment::Environment,
+    excused_periods::{ExcusedPeriodsWatcher, Span, outside},
     faults::Deeds,
-    held::{Holds, Span, outside},
     history::Life,
-    inside::{Inside, Looks},
     people::Team,
     processes::Slot,
-    quiet::Settled,
+    redis_snapshot::{Looks, RedisSnapshot},
+    response_counts::Counts,
     search::Search,
-    stage::Stage,
-    tally::Told,
     watch::Seen,
 };
 
@@ -79,7 +79,7 @@ pub(crate) struct Evidence {
     pub(crate) deeds: Deeds,
     /// Of the workers.
     pub(crate) lease: Duration,
-    pub(crate) told: Told,
+    pub(crate) told: Counts,
     pub(crate) seen: Seen,
     pub(crate) jobs: Vec<JobRow>,
     pub(crate) runners: Vec<RunnerRow>,
@@ -110,7 +110,7 @@ pub(crate) struct Evidence {
     /// Webhooks kept, and how they stand.
     pub(crate) inbox: HashMap<Uuid, String>,
     /// When GitHub made everybody wait.
-    pub(crate) held: Holds,
+    pub(crate) held: ExcusedPeriodsWatcher,
     /// Starts, by job and fence, that their worker broke off as their lease could not be renewed.
     pub(crate) cut_off: HashSet<(Uuid, i64)>,
     /// Processes that ended by themselves.
@@ -128,9 +128,9 @@ pub(crate) struct Evidence {
 impl Evidence {
     /// Reads it all. Everything must be up.
     pub(crate) async fn collect(
-        (stage, lease): (&Arc<Stage>, Duration),
-        (told, deeds, settled): (Told, Deeds, Settled),
-        (seen, held, looks): (Seen, Holds, Looks),
+        (stage, lease): (&Arc<Environment>, Duration),
+        (told, deeds, settled): (Counts, Deeds, Settled),
+        (seen, held, looks): (Seen, ExcusedPeriodsWatcher, Looks),
     ) -> anyhow::Result<Self> {
         let teams = stage.teams.clone();
         let mut evidence = Self { deeds, lease, seen, teams, looks, settled, held, ..Self::default() };
@@ -138,7 +138,7 @@ impl Evidence {
         evidence.lives = Life::all(&stage.sql).await.context("the runners' history cannot be read")?;
         evidence.counted = counted(stage).await.context("the teams cannot be read")?;
         evidence.queued = queued(stage).await.context("the queue cannot be read")?;
-        let inside = Inside::read(stage).await.context("Redis cannot be read")?;
+        let inside = RedisSnapshot::read(stage).await.context("Redis cannot be read")?;
         evidence.leftovers = inside.of_jobs();
         evidence.github = stage.twin.runners();
         evidence.ledger = stage.twin.ledger();
@@ -202,7 +202,7 @@ impl Evidence {
 }
 
 /// What the workers' logs tell of leases that ended under them.
-async fn cut_off(stage: &Stage) -> std::io::Result<HashSet<(Uuid, i64)>> {
+async fn cut_off(stage: &Environment) -> std::io::Result<HashSet<(Uuid, i64)>> {
     let mut starts = HashSet::new();
     for slot in stage.of(Role::Worker) {
         let text = tokio::fs::read(slot.log()).await?;
@@ -217,7 +217,7 @@ async fn cut_off(stage: &Stage) -> std::io::Result<HashSet<(Uuid, i64)>> {
     Ok(starts)
 }
 
-fn arrived(stage: &Stage) -> Vec<Uuid> {
+fn arrived(stage: &Environment) -> Vec<Uuid> {
     let deliveries = stage.twin.control().deliveries();
     let heard = deliveries.iter().filter(|one| (200..300).contains(&one.status_code));
     heard.filter_map(|one| one.guid.parse().ok()).collect()
@@ -274,7 +274,7 @@ fn call(row: &PgRow) -> sqlx::Result<CallRow> {
     })
 }
 
-async fn counted(stage: &Stage) -> anyhow::Result<Vec<(Uuid, i64)>> {
+async fn counted(stage: &Environment) -> anyhow::Result<Vec<(Uuid, i64)>> {
     let url = format!("{}/api/v1/admin/teams", stage.api(0));
     let answer = stage.client.get(url).bearer_auth(&stage.root.token).send().await?.error_for_status()?;
     let body: Value = answer.json().await?;
@@ -285,7 +285,7 @@ async fn counted(stage: &Stage) -> anyhow::Result<Vec<(Uuid, i64)>> {
 }
 
 /// What the service tells an admin of the queue: jobs in all lanes.
-pub(crate) async fn queued(stage: &Stage) -> anyhow::Result<i64> {
+pub(crate) async fn queued(stage: &Environment) -> anyhow::Result<i64> {
     let url = format!("{}/api/v1/admin/queues", stage.api(0));
     let answer = stage.client.get(url).bearer_auth(&stage.root.token).send().await?.error_for_status()?;
     let body: Value = answer.json().await?;

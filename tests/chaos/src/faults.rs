@@ -8,22 +8,22 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use devstack::{Server, WrongClock};
+use github_twin::{Fault, FaultKind};
 use nix::sys::signal::Signal;
 use sqlx::Row;
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep, sleep_until, timeout},
 };
-use twin::{Fault, FaultKind};
 use uuid::Uuid;
 
 use crate::{
     action::{Action, Backing, Role, Step, Trouble},
     clocks::check_redis,
-    held::Span,
+    environment::Environment,
+    excused_periods::Span,
     log::wall,
     processes::Slot,
-    stage::Stage,
 };
 
 /// Longest time a killed worker's job is watched for its next start.
@@ -60,14 +60,14 @@ pub(crate) struct Deeds {
 
 /// Who carries the faults out.
 pub(crate) struct Hand {
-    stage: Arc<Stage>,
+    stage: Arc<Environment>,
     deeds: Mutex<Deeds>,
     /// One disturbance of a store at a time.
     stores: [tokio::sync::Mutex<()>; 2],
 }
 
 impl Hand {
-    pub(crate) fn new(stage: Arc<Stage>) -> Arc<Self> {
+    pub(crate) fn new(stage: Arc<Environment>) -> Arc<Self> {
         Arc::new(Self { stage, deeds: Mutex::default(), stores: Default::default() })
     }
 

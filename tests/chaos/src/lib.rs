@@ -6,33 +6,33 @@
 
 mod abuse;
 mod action;
+mod canary_search;
 mod choices;
 mod churn;
 mod client;
 mod clocks;
-mod deck;
+mod cooldown;
+mod environment;
 mod evidence;
+mod excused_periods;
+mod fault_schedule;
 mod faults;
-mod held;
 mod history;
-mod inside;
 mod load;
 mod log;
-mod needles;
 mod oracles;
 mod people;
 mod plan;
 mod processes;
 mod progress;
 mod proxy;
-mod quiet;
+mod redis_snapshot;
 mod report;
+mod response_counts;
 mod search;
 mod slowness;
-mod stage;
 mod standby;
 mod story;
-mod tally;
 mod watch;
 
 use std::path::{Path, PathBuf};
@@ -48,8 +48,9 @@ pub use crate::{
     report::Report,
 };
 use crate::{
-    churn::Churn, client::Client, evidence::Evidence, faults::Hand, held::Held, inside::Peek, load::Load,
-    progress::Progress, slowness::Slowness, stage::Stage, watch::Watch,
+    churn::Churn, client::Client, environment::Environment, evidence::Evidence,
+    excused_periods::ExcusedPeriods, faults::Hand, load::Load, progress::Progress,
+    redis_snapshot::SnapshotWatcher, slowness::Slowness, watch::Watch,
 };
 
 /// Runs a plan to its end and judges it. Builds `rts` first.
@@ -72,12 +73,12 @@ pub async fn run(plan: &Plan) -> anyhow::Result<Report> {
 
 async fn judged(plan: &Plan, program: PathBuf, folder: &Path) -> anyhow::Result<Report> {
     let (begun, slowness) = (Instant::now(), Slowness::start());
-    let stage = Stage::build(plan, program, folder).await?;
+    let stage = Environment::build(plan, program, folder).await?;
     stage.log.note(format_args!("seed {}: everything is up; stores' clocks: {}", plan.seed, plan.clocks));
     let until = Instant::now() + plan.all() + plan.quiet / 2;
     let load = Load::new(Client::new(stage.clone(), until), plan);
     let (watch, hand) = (Watch::start(stage.clone()), Hand::new(stage.clone()));
-    let (held, peek) = (Held::start(stage.queue()?), Peek::start(stage.clone()));
+    let (held, peek) = (ExcusedPeriods::start(stage.queue()?), SnapshotWatcher::start(stage.clone()));
     let told = Progress::start((&stage, &hand, &load), plan);
     let churn = Churn::start(stage.twin.control())?;
     let asking = async { load.run(plan).await };
@@ -85,17 +86,17 @@ async fn judged(plan: &Plan, program: PathBuf, folder: &Path) -> anyhow::Result<
         hand.run(plan.schedule()).await;
         stage.log.note("the faults are over");
         let unmanaged = churn.end();
-        quiet::heal(&stage)?;
+        cooldown::heal(&stage)?;
         anyhow::Ok(unmanaged)
     };
     let ((), unmanaged) = tokio::join!(asking, failing);
     let unmanaged = unmanaged?;
     stage.log.note("the callers are done");
-    let settled = quiet::settle(&stage, plan.quiet, &slowness).await?;
+    let settled = cooldown::settle(&stage, plan.quiet, &slowness).await?;
     drop(told);
     let seen = (watch.end().await?, held.holds(), peek.looks());
     let evidence =
-        Evidence::collect((&stage, plan.lease), (load.client.tally.told(), hand.deeds(), settled), seen)
+        Evidence::collect((&stage, plan.lease), (load.client.tally.counts(), hand.deeds(), settled), seen)
             .await?;
     let evidence = Evidence { slowness: slowness.factor(), clocks: plan.clocks, unmanaged, ..evidence };
     Ok(Report::new(plan, &evidence, begun.elapsed(), folder.to_path_buf()))

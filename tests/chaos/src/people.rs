@@ -1,8 +1,8 @@
 //! Teams with and without a quota, and who asks on their account.
 
+use github_twin::Issuer;
 use serde_json::json;
 use sqlx::PgPool;
-use twin::Issuer;
 use uuid::Uuid;
 
 use crate::plan::Plan;

@@ -7,7 +7,7 @@ use rand::{RngExt, SeedableRng, rngs::SmallRng};
 use crate::{
     action::{Action, Step},
     clocks::Clocks,
-    deck::Deck,
+    fault_schedule::FaultSchedule,
 };
 
 /// How many processes of each kind there are.
@@ -98,19 +98,19 @@ impl Plan {
         let mut rng = SmallRng::seed_from_u64(self.seed);
         let mut steps = Vec::new();
         let begin = Duration::from_secs(1);
-        self.deal(Deck::of_everything(), (begin, self.chaos), &mut rng, &mut steps);
+        self.deal(FaultSchedule::of_everything(), (begin, self.chaos), &mut rng, &mut steps);
         // GitHub's mishaps end, and what slowed us down is forgotten: it would take an hour to grow again.
         steps.push(Step { at: self.chaos, action: Action::Relief });
         steps.push(Step { at: self.rush_at(), action: Action::Flush });
         let anew = self.rush_at() + ANEW;
         steps.push(Step { at: anew, action: Action::Relief });
-        self.deal(Deck::of_processes(), (anew, self.all()), &mut rng, &mut steps);
+        self.deal(FaultSchedule::of_processes(), (anew, self.all()), &mut rng, &mut steps);
         steps
     }
 
     fn deal(
         &self,
-        mut deck: Deck,
+        mut deck: FaultSchedule,
         (mut at, end): (Duration, Duration),
         rng: &mut SmallRng,
         steps: &mut Vec<Step>,

@@ -7,7 +7,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::{faults::Hand, load::Load, plan::Plan, quiet, stage::Stage};
+use crate::{cooldown, environment::Environment, faults::Hand, load::Load, plan::Plan};
 
 /// Between two lines.
 const EVERY: Duration = Duration::from_secs(15);
@@ -16,7 +16,10 @@ const EVERY: Duration = Duration::from_secs(15);
 pub(crate) struct Progress(Option<JoinHandle<()>>);
 
 impl Progress {
-    pub(crate) fn start((stage, hand, load): (&Arc<Stage>, &Arc<Hand>, &Arc<Load>), plan: &Plan) -> Self {
+    pub(crate) fn start(
+        (stage, hand, load): (&Arc<Environment>, &Arc<Hand>, &Arc<Load>),
+        plan: &Plan,
+    ) -> Self {
         let (stage, hand, load) = (stage.clone(), hand.clone(), load.clone());
         Self(plan.progress.map(|tell| {
             tokio::spawn(async move {
@@ -25,7 +28,7 @@ impl Progress {
                     let at = stage.log.elapsed().as_secs();
                     let (operations, faults) = (load.client.tally.count(), hand.count());
                     // Postgres may be away.
-                    let left = timeout(Duration::from_secs(2), quiet::left(&stage)).await;
+                    let left = timeout(Duration::from_secs(2), cooldown::left(&stage)).await;
                     let left = left.ok().and_then(Result::ok);
                     let left = left.map_or_else(|| "postgres is away".to_owned(), |left| left.to_string());
                     tell(&format!("{at:>5} s: {operations} operations, {faults} faults; {left}"));

@@ -3,7 +3,7 @@
 use futures::TryStreamExt;
 use sqlx::{AssertSqlSafe, Row};
 
-use crate::{inside::Inside, needles::Needles, stage::Stage};
+use crate::{canary_search::CanarySearch, environment::Environment, redis_snapshot::RedisSnapshot};
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -16,8 +16,8 @@ pub(crate) struct Search {
 
 impl Search {
     /// Looks through logs, metrics, every column of every row, and Redis.
-    pub(crate) async fn everywhere(stage: &Stage, inside: &Inside) -> anyhow::Result<Self> {
-        let (mut search, needles) = (Self::default(), Needles::of(&stage.canary));
+    pub(crate) async fn everywhere(stage: &Environment, inside: &RedisSnapshot) -> anyhow::Result<Self> {
+        let (mut search, needles) = (Self::default(), CanarySearch::of(&stage.canary));
         for path in stage.logs() {
             let text = String::from_utf8_lossy(&tokio::fs::read(&path).await?).into_owned();
             search.look(&needles, &path.display().to_string(), &text);
@@ -35,7 +35,7 @@ impl Search {
     }
 
     /// What is sealed is looked through as well: Postgres tells bytes in hex, and sealed they show nothing.
-    async fn rows(&mut self, stage: &Stage, needles: &Needles) -> anyhow::Result<()> {
+    async fn rows(&mut self, stage: &Environment, needles: &CanarySearch) -> anyhow::Result<()> {
         let tables = "SELECT table_name::text FROM information_schema.tables WHERE table_schema = 'public'";
         for table in sqlx::query_scalar::<_, String>(tables).fetch_all(&stage.sql).await? {
             let query = format!("SELECT t::text FROM \"{table}\" t");
@@ -47,7 +47,7 @@ impl Search {
         Ok(())
     }
 
-    fn look(&mut self, needles: &Needles, place: &str, text: &str) {
+    fn look(&mut self, needles: &CanarySearch, place: &str, text: &str) {
         self.searched += 1;
         if needles.in_text(text) {
             self.leaks.push(place.to_owned());

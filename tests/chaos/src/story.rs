@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use github_twin::{Conclusion, RunnerChange};
 use rand::{RngExt, rngs::SmallRng};
 use reqwest::Method;
 use serde_json::Value;
 use tokio::time::sleep;
-use twin::{Conclusion, RunnerChange};
 use uuid::Uuid;
 
 use crate::{

@@ -10,7 +10,7 @@ use sqlx::Row;
 use tokio::{task::JoinHandle, time::interval};
 use uuid::Uuid;
 
-use crate::stage::Stage;
+use crate::environment::Environment;
 
 /// Between two counts of the quotas.
 const QUOTA: Duration = Duration::from_millis(50);
@@ -43,13 +43,13 @@ impl Seen {
 
 /// Looks until dropped.
 pub(crate) struct Watch {
-    stage: Arc<Stage>,
+    stage: Arc<Environment>,
     seen: Arc<Mutex<Seen>>,
     task: JoinHandle<()>,
 }
 
 impl Watch {
-    pub(crate) fn start(stage: Arc<Stage>) -> Self {
+    pub(crate) fn start(stage: Arc<Environment>) -> Self {
         let seen = Arc::<Mutex<Seen>>::default();
         let task = tokio::spawn(keep_looking(stage.clone(), seen.clone()));
         Self { stage, seen, task }
@@ -70,7 +70,7 @@ impl Drop for Watch {
     }
 }
 
-async fn keep_looking(stage: Arc<Stage>, seen: Arc<Mutex<Seen>>) {
+async fn keep_looking(stage: Arc<Environment>, seen: Arc<Mutex<Seen>>) {
     let mut ticks = interval(QUOTA);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     for nth in 0_u64.. {
@@ -87,7 +87,7 @@ async fn keep_looking(stage: Arc<Stage>, seen: Arc<Mutex<Seen>>) {
     }
 }
 
-async fn quotas(stage: &Stage, seen: &Mutex<Seen>) -> sqlx::Result<()> {
+async fn quotas(stage: &Environment, seen: &Mutex<Seen>) -> sqlx::Result<()> {
     let query = "SELECT team_id, count(*) FROM runners WHERE status <> 'deleted' GROUP BY team_id";
     let rows = sqlx::query(query).fetch_all(&stage.sql).await?;
     let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -104,7 +104,7 @@ async fn quotas(stage: &Stage, seen: &Mutex<Seen>) -> sqlx::Result<()> {
     Ok(())
 }
 
-async fn finals(stage: &Stage, seen: &Mutex<Seen>) -> sqlx::Result<()> {
+async fn finals(stage: &Environment, seen: &Mutex<Seen>) -> sqlx::Result<()> {
     let query = "SELECT id, state, finished_at::text FROM jobs WHERE finished_at IS NOT NULL";
     let rows = sqlx::query(query).fetch_all(&stage.sql).await?;
     let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);

@@ -5,10 +5,10 @@ use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
 use devstack::{Layout, WrongClock};
 use domain::{DriftRules, InstallationId, Secret};
 use github::Scope;
+use github_twin::{Algorithm, IssuerConfig, Limits, TwinConfig, WebhookConfig};
 use queue::BudgetSettings;
 use runtime::config::{LabelEnforcement, ServerConfig, ServerGuards, TrustedProxies, WebhookSecret};
 use scheduler::SyncSettings;
-use twin::{Algorithm, IssuerConfig, Limits, TwinConfig, WebhookConfig};
 
 use crate::World;
 

@@ -39,9 +39,9 @@ impl Bearer for String {
 /// One request being put together.
 #[derive(Debug)]
 #[must_use]
-pub struct Ask(RequestBuilder);
+pub struct ApiRequest(RequestBuilder);
 
-impl Ask {
+impl ApiRequest {
     /// A request to any URL.
     ///
     /// # Panics
@@ -80,7 +80,7 @@ impl Ask {
     ///
     /// # Panics
     /// When there is no whole answer.
-    pub async fn send(self) -> Answer {
+    pub async fn send(self) -> ApiResponse {
         self.try_send().await.expect("an answer")
     }
 
@@ -98,18 +98,18 @@ impl Ask {
     }
 
     /// As [`Self::send`], for a server that may be gone.
-    pub async fn try_send(self) -> reqwest::Result<Answer> {
+    pub async fn try_send(self) -> reqwest::Result<ApiResponse> {
         let response = self.0.send().await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let text = String::from_utf8_lossy(&response.bytes().await?).into_owned();
         let body = serde_json::from_str(&text).unwrap_or_default();
-        Ok(Answer { status, headers, body, text })
+        Ok(ApiResponse { status, headers, body, text })
     }
 }
 
 /// One answer, read to its end.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct ApiResponse {
     /// HTTP status.
     pub status: u16,
     /// Headers.
@@ -120,7 +120,7 @@ pub struct Answer {
     pub text: String,
 }
 
-impl Answer {
+impl ApiResponse {
     /// A header; empty when it is not there.
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
@@ -144,7 +144,7 @@ impl Answer {
     /// When it is another.
     #[track_caller]
     #[expect(clippy::return_self_not_must_use, reason = "the status is often all there is to see")]
-    pub fn expect(self, status: u16) -> Self {
+    pub fn assert_status(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{}", self.text);
         self
     }
@@ -164,32 +164,32 @@ impl Answer {
 
 impl World {
     /// A request to `/api/v1{path}`.
-    pub fn ask(&self, method: &str, path: &str) -> Ask {
-        self.root(method, &format!("/api/v1{path}"))
+    pub fn ask(&self, method: &str, path: &str) -> ApiRequest {
+        self.request(method, &format!("/api/v1{path}"))
     }
 
     /// A request to any path.
-    pub fn root(&self, method: &str, path: &str) -> Ask {
-        Ask::new(&self.client, method, format!("{}{path}", self.url()))
+    pub fn request(&self, method: &str, path: &str) -> ApiRequest {
+        ApiRequest::new(&self.client, method, format!("{}{path}", self.url()))
     }
 
     /// GET below `/api/v1`.
-    pub async fn get(&self, path: &str, who: &(impl Bearer + ?Sized)) -> Answer {
+    pub async fn get(&self, path: &str, who: &(impl Bearer + ?Sized)) -> ApiResponse {
         self.ask("GET", path).by(who).send().await
     }
 
     /// POST below `/api/v1`.
-    pub async fn post(&self, path: &str, who: &(impl Bearer + ?Sized), body: &Value) -> Answer {
+    pub async fn post(&self, path: &str, who: &(impl Bearer + ?Sized), body: &Value) -> ApiResponse {
         self.ask("POST", path).by(who).json(body).send().await
     }
 
     /// PATCH below `/api/v1`.
-    pub async fn patch(&self, path: &str, who: &(impl Bearer + ?Sized), body: &Value) -> Answer {
+    pub async fn patch(&self, path: &str, who: &(impl Bearer + ?Sized), body: &Value) -> ApiResponse {
         self.ask("PATCH", path).by(who).json(body).send().await
     }
 
     /// DELETE below `/api/v1`.
-    pub async fn delete(&self, path: &str, who: &(impl Bearer + ?Sized)) -> Answer {
+    pub async fn delete(&self, path: &str, who: &(impl Bearer + ?Sized)) -> ApiResponse {
         self.ask("DELETE", path).by(who).send().await
     }
 }

@@ -20,14 +20,14 @@
 )]
 
 mod builder;
-mod corner;
 mod database;
 mod dev;
 mod http;
 pub mod logs;
-mod people;
+mod principals;
 mod process;
 mod program;
+mod redis_namespace;
 mod servers;
 mod telemetry;
 mod wait;
@@ -35,15 +35,15 @@ mod work;
 mod world;
 
 pub use builder::{Builder, More};
-pub use corner::Corner;
 pub use database::{Database, copy_of, empty};
 pub use dev::{DevRun, Ending, Printed};
-pub use http::{Answer, Anyone, Ask, Bearer};
-pub use people::{Machine, Person, Team, draft};
+pub use http::{Anyone, ApiRequest, ApiResponse, Bearer};
+pub use principals::{Machine, Person, Team, team_draft};
 pub use process::Process;
-pub use program::{Program, Said};
-pub use wait::{eventually, eventually_within, holds};
-pub use work::{Asked, wish};
+pub use program::{Output, Program};
+pub use redis_namespace::RedisNamespace;
+pub use wait::{eventually, eventually_within, wait_until};
+pub use work::{Accepted, provision_body};
 pub use world::{CREDENTIAL_KEY, TOKEN_KEY, World};
 
 #[expect(clippy::disallowed_methods, reason = "tests are told their servers by the environment alone")]

@@ -15,19 +15,19 @@ pub struct Process {
     name: String,
     shutdown: Shutdown,
     killed: CancellationToken,
-    ice: Arc<Ice>,
+    ice: Arc<FreezeGate>,
     handle: Handle,
     thread: Option<JoinHandle<anyhow::Result<()>>>,
 }
 
 /// Holds the one thread of a process while it is frozen.
 #[derive(Debug, Default)]
-struct Ice {
+struct FreezeGate {
     frozen: Mutex<bool>,
     thawed: Condvar,
 }
 
-impl Ice {
+impl FreezeGate {
     fn set(&self, frozen: bool) {
         *self.frozen.lock().unwrap_or_else(PoisonError::into_inner) = frozen;
         self.thawed.notify_all();

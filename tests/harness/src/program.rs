@@ -16,7 +16,7 @@ use nix::{
 };
 use serde_json::Value;
 
-use crate::{Ask, Bearer, World, eventually, world};
+use crate::{ApiRequest, Bearer, World, eventually, world};
 
 /// One running `rts`. Dropping it kills it; when the test fails, the end of its log is printed.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub struct Program {
 
 /// What a command of `rts` came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Said {
+pub struct Output {
     /// Its exit code; none: a signal ended it.
     pub code: Option<i32>,
     /// What it wrote to stdout.
@@ -37,7 +37,7 @@ pub struct Said {
     pub remarks: String,
 }
 
-impl Said {
+impl Output {
     /// Insists on an exit code.
     ///
     /// # Panics
@@ -77,7 +77,7 @@ impl Program {
     /// # Panics
     /// When it was gone before.
     pub fn kill(mut self) {
-        assert!(self.runs(), "rts {} ended by itself\n{}", self.word, self.said());
+        assert!(self.runs(), "rts {} ended by itself\n{}", self.word, self.output());
         self.signal(Signal::SIGKILL);
         self.child.wait().unwrap();
     }
@@ -90,7 +90,7 @@ impl Program {
         self.signal(Signal::SIGTERM);
         let status =
             eventually("the process ends", || std::future::ready(self.child.try_wait().unwrap())).await;
-        assert!(status.success(), "rts {}: {status}\n{}", self.word, self.said());
+        assert!(status.success(), "rts {}: {status}\n{}", self.word, self.output());
     }
 
     /// SIGSTOP: nothing of it moves until [`Self::thaw`].
@@ -104,7 +104,7 @@ impl Program {
     }
 
     /// What it has logged so far, as lines of JSON.
-    pub fn said(&self) -> String {
+    pub fn output(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
@@ -114,7 +114,7 @@ impl Program {
     /// When it does not get there.
     pub async fn address(&self) -> SocketAddr {
         eventually("it listens", || async {
-            self.said().lines().find_map(|line| {
+            self.output().lines().find_map(|line| {
                 let line: Value = serde_json::from_str(line).ok()?;
                 let address = line["fields"]["address"].as_str().or(line["address"].as_str())?;
                 address.parse().ok()
@@ -134,7 +134,7 @@ impl Drop for Program {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            let said = self.said();
+            let said = self.output();
             let lines: Vec<&str> = said.lines().collect();
             let tail = lines[lines.len().saturating_sub(40)..].join("\n");
             let _ = writeln!(std::io::stderr(), "rts {} said:\n{tail}", self.word);
@@ -166,13 +166,13 @@ impl World {
     ///
     /// # Panics
     /// When it cannot be started.
-    pub async fn command(&self, words: &[&str], changes: &[(&str, &str)]) -> Said {
+    pub async fn command(&self, words: &[&str], changes: &[(&str, &str)]) -> Output {
         let mut command = Command::new(rts());
         command.args(words).current_dir(self.folder()).env_clear().envs(self.environment(&self.app_key()));
         command.envs(changes.iter().copied()).stdin(Stdio::null());
         let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
-        Said { code: output.status.code(), answer: text(output.stdout), remarks: text(output.stderr) }
+        Output { code: output.status.code(), answer: text(output.stdout), remarks: text(output.stderr) }
     }
 
     fn app_key(&self) -> PathBuf {
@@ -187,7 +187,7 @@ impl World {
 
     /// The environment of a real process of this world.
     fn environment(&self, app_key: &Path) -> Vec<(&'static str, String)> {
-        let (redis, namespace) = self.corner().place();
+        let (redis, namespace) = self.redis().place();
         let twin = &self.choices.twin;
         vec![
             ("PATH", "/usr/bin:/bin".to_owned()),
@@ -222,8 +222,14 @@ impl World {
     }
 
     /// A request to `/api/v1{path}` of another API than the world's own.
-    pub fn ask_at(&self, address: SocketAddr, method: &str, path: &str, who: &(impl Bearer + ?Sized)) -> Ask {
-        Ask::new(&self.client, method, format!("http://{address}/api/v1{path}")).by(who)
+    pub fn ask_at(
+        &self,
+        address: SocketAddr,
+        method: &str,
+        path: &str,
+        who: &(impl Bearer + ?Sized),
+    ) -> ApiRequest {
+        ApiRequest::new(&self.client, method, format!("http://{address}/api/v1{path}")).by(who)
     }
 }
 

@@ -6,9 +6,9 @@ use tokio::time::{Instant, sleep};
 
 /// Longest wait for a condition. It costs nothing when the condition comes true, and a machine that is busy with
 /// other work needs most of it.
-const BOUND: Duration = Duration::from_mins(2);
+const MAX_WAIT: Duration = Duration::from_mins(2);
 /// Between two looks.
-const STEP: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Returns what `look` finds, asked again and again for up to two minutes.
 ///
@@ -19,7 +19,7 @@ where
     F: FnMut() -> Fut,
     Fut: Future<Output = Option<T>>,
 {
-    eventually_within(BOUND, what, look).await
+    eventually_within(MAX_WAIT, what, look).await
 }
 
 /// The same with a bound of its own.
@@ -37,7 +37,7 @@ where
             return found;
         }
         assert!(Instant::now() < end, "did not happen within {bound:?}: {what}");
-        sleep(STEP).await;
+        sleep(POLL_INTERVAL).await;
     }
 }
 
@@ -45,7 +45,7 @@ where
 ///
 /// # Panics
 /// With `what`, when it does not come true.
-pub async fn holds<F, Fut>(what: &str, mut look: F)
+pub async fn wait_until<F, Fut>(what: &str, mut look: F)
 where
     F: FnMut() -> Fut,
     Fut: Future<Output = bool>,

@@ -3,11 +3,11 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::{Answer, Bearer, World, eventually, holds};
+use crate::{ApiResponse, Bearer, World, eventually, wait_until};
 
 /// A provision request that was accepted.
 #[derive(Clone, Debug)]
-pub struct Asked {
+pub struct Accepted {
     /// The job.
     pub job: Uuid,
     /// The runner.
@@ -17,13 +17,13 @@ pub struct Asked {
 }
 
 /// The plainest body: a generated name behind `prefix`, no labels of its own.
-pub fn wish(prefix: &str) -> Value {
+pub fn provision_body(prefix: &str) -> Value {
     json!({ "runner_name_prefix": prefix })
 }
 
 impl World {
     /// `POST /runners/jit`, whatever the answer.
-    pub async fn jit(&self, who: &(impl Bearer + ?Sized), body: &Value) -> Answer {
+    pub async fn jit(&self, who: &(impl Bearer + ?Sized), body: &Value) -> ApiResponse {
         self.post("/runners/jit", who, body).await
     }
 
@@ -31,13 +31,13 @@ impl World {
     ///
     /// # Panics
     /// When it is refused.
-    pub async fn provision(&self, who: &(impl Bearer + ?Sized), body: Value) -> Asked {
+    pub async fn provision(&self, who: &(impl Bearer + ?Sized), body: Value) -> Accepted {
         let answer = eventually("the request is recorded", || async {
             let answer = self.jit(who, &body).await;
             (answer.code() != "database_unavailable").then_some(answer)
         });
-        let answer = answer.await.expect(202);
-        Asked {
+        let answer = answer.await.assert_status(202);
+        Accepted {
             job: id(&answer.body["job_id"]),
             runner: id(&answer.body["runner_id"]),
             name: answer.body["runner_name"].as_str().unwrap().to_owned(),
@@ -48,10 +48,10 @@ impl World {
     ///
     /// # Panics
     /// When it does not become final.
-    pub async fn settled(&self, who: &(impl Bearer + ?Sized), job: Uuid) -> Value {
+    pub async fn until_final(&self, who: &(impl Bearer + ?Sized), job: Uuid) -> Value {
         let path = format!("/jobs/{job}?wait=5");
         eventually("a final state", || async {
-            let job = self.get(&path, who).await.expect(200).body;
+            let job = self.get(&path, who).await.assert_status(200).body;
             (!job["finished_at"].is_null()).then_some(job)
         })
         .await
@@ -62,17 +62,17 @@ impl World {
     ///
     /// # Panics
     /// When it does not.
-    pub async fn struck(&self) {
-        holds("the fault strikes", || async { self.twin.control().faults().is_empty() }).await;
+    pub async fn fault_consumed(&self) {
+        wait_until("the fault strikes", || async { self.twin.control().faults().is_empty() }).await;
     }
 
     /// The job as it stands.
     pub async fn job(&self, who: &(impl Bearer + ?Sized), job: Uuid) -> Value {
-        self.get(&format!("/jobs/{job}"), who).await.expect(200).body
+        self.get(&format!("/jobs/{job}"), who).await.assert_status(200).body
     }
 
     /// `POST /jobs/{id}/credential`, whatever the answer.
-    pub async fn credential(&self, who: &(impl Bearer + ?Sized), job: Uuid) -> Answer {
+    pub async fn credential(&self, who: &(impl Bearer + ?Sized), job: Uuid) -> ApiResponse {
         self.ask("POST", &format!("/jobs/{job}/credential")).by(who).send().await
     }
 }

@@ -15,6 +15,7 @@ use api::ConnectionLimits;
 use chrono::TimeDelta;
 use domain::{InstallationId, KeyRing, Lane, Secret};
 use github::{Credential, GitHubSettings, KeySource, Scope, Timeouts, TokenSource};
+use github_twin::{Issuer, Twin};
 use installations::{Installation, Installations};
 use oidc::{HttpSettings, TrustedIssuer, Verifier};
 use queue::{Announcements, Queue};
@@ -27,11 +28,10 @@ use runtime::{
 use sqlx::PgPool;
 use store::Store;
 use tokio::net::TcpListener;
-use twin::{Issuer, Twin};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::{Builder, Corner, Database, Process, logs, servers::Servers, telemetry};
+use crate::{Builder, Database, Process, RedisNamespace, logs, servers::Servers, telemetry};
 
 /// Life of a config that nobody fetches.
 const CONFIG_LIFE: TimeDelta = TimeDelta::minutes(60);
@@ -47,7 +47,7 @@ pub struct World {
     pub(crate) choices: Builder,
     pub(crate) folder: OnceLock<PathBuf>,
     database: Database,
-    corner: Corner,
+    redis: RedisNamespace,
     store: Store,
     queue: Queue,
     sql: PgPool,
@@ -61,7 +61,7 @@ pub struct World {
     watch: Clock,
     api: Option<Process>,
     parts: Mutex<Vec<Process>>,
-    fleet: OnceLock<Installations>,
+    installations: OnceLock<Installations>,
     made: AtomicUsize,
     /// Last, so that whatever uses them is gone before they are.
     pub(crate) servers: Servers,
@@ -89,7 +89,7 @@ impl World {
             servers.take_group(layout).await;
         }
         let (database, corner) =
-            (crate::database::copy_on(&servers.postgres).await, Corner::on(&servers.redis));
+            (crate::database::copy_on(&servers.postgres).await, RedisNamespace::on(&servers.redis));
         let mut issuers = Vec::new();
         for _ in 0..choices.issuers {
             issuers.push(Issuer::start(choices.issuer()).await.unwrap());
@@ -111,12 +111,12 @@ impl World {
             choices,
             folder: OnceLock::new(),
             database,
-            corner,
+            redis: corner,
             twin,
             issuers,
             api: None,
             parts: Mutex::default(),
-            fleet: OnceLock::new(),
+            installations: OnceLock::new(),
             made: AtomicUsize::new(0),
             servers,
         };
@@ -160,8 +160,8 @@ impl World {
     }
 
     /// Redis as it is.
-    pub fn corner(&self) -> &Corner {
-        &self.corner
+    pub fn redis(&self) -> &RedisNamespace {
+        &self.redis
     }
 
     /// Where the rows are.
@@ -203,8 +203,8 @@ impl World {
     ///
     /// # Panics
     /// When Redis is away.
-    pub async fn hurry(&self, lane: Lane) {
-        self.corner.hurry(lane).await;
+    pub async fn make_due(&self, lane: Lane) {
+        self.redis.make_due(lane).await;
         self.queue.wake_one().await.unwrap();
     }
 
@@ -212,8 +212,8 @@ impl World {
     ///
     /// # Panics
     /// When Redis is away.
-    pub async fn run_out(&self, lane: Lane) {
-        self.corner.run_out(lane).await;
+    pub async fn expire_leases(&self, lane: Lane) {
+        self.redis.expire_leases(lane).await;
         self.queue.wake_one().await.unwrap();
     }
 
@@ -222,16 +222,16 @@ impl World {
         scheduler::Parts {
             store: self.store.clone(),
             queue: self.queue.clone(),
-            installations: self.sync_runs(),
+            installations: self.installations(),
             enforcement: self.choices.enforcement,
             sync: self.choices.watch(),
             progress: LoopMonitor::new(),
         }
     }
 
-    fn fleet(&self) -> Installations {
-        let make = || Installations::new(&self.queue, &token_keys(), self.installations());
-        self.fleet.get_or_init(|| make().unwrap()).clone()
+    fn installations(&self) -> Installations {
+        let make = || Installations::new(&self.queue, &token_keys(), self.installation_settings());
+        self.installations.get_or_init(|| make().unwrap()).clone()
     }
 
     /// Starts one more worker.
@@ -249,7 +249,7 @@ impl World {
     pub fn start_worker_for(&self, knows: impl Fn(&str) -> bool) -> Process {
         let name = format!("worker-{}", self.made.fetch_add(1, Ordering::Relaxed));
         let (database, corner, mut installations) =
-            (self.database.clone(), self.corner.clone(), self.installations());
+            (self.database.clone(), self.redis.clone(), self.installation_settings());
         installations.retain(|one| knows(one.id.as_str()));
         let (concurrency, lease, drift) = (self.choices.concurrency, self.choices.lease, self.choices.drift);
         let (called, primed, patience) = (name.clone(), self.choices.primed, self.choices.patience);
@@ -282,7 +282,7 @@ impl World {
     /// When it cannot be started.
     pub fn start_scheduler(&self) -> Process {
         let (database, corner, installations) =
-            (self.database.clone(), self.corner.clone(), self.installations());
+            (self.database.clone(), self.redis.clone(), self.installation_settings());
         let (enforcement, watch) = (self.choices.enforcement, self.choices.watch());
         Process::start("scheduler", move |shutdown| async move {
             let queue = corner.queue();
@@ -312,10 +312,10 @@ impl World {
     /// Never in practice.
     pub fn github(&self) -> GitHubSettings {
         let scope = Scope::Org(self.choices.twin.org.clone());
-        self.spoken_to(scope, self.app_of(self.choices.twin.installation_id))
+        self.github_settings(scope, self.app_of(self.choices.twin.installation_id))
     }
 
-    fn spoken_to(&self, scope: Scope, credential: Credential) -> GitHubSettings {
+    fn github_settings(&self, scope: Scope, credential: Credential) -> GitHubSettings {
         let mut settings = GitHubSettings::new(self.twin.url().parse().unwrap(), scope, credential);
         settings.timeouts = Timeouts { total: self.choices.github_patience, ..settings.timeouts };
         settings
@@ -327,7 +327,7 @@ impl World {
         Credential::App { app_id, installation_id, private_key }
     }
 
-    fn installations(&self) -> Vec<Installation> {
+    fn installation_settings(&self) -> Vec<Installation> {
         let budget = &self.choices.budget;
         let default =
             Installation { id: InstallationId::default(), github: self.github(), budget: budget.clone() };
@@ -337,7 +337,7 @@ impl World {
                 (None, Scope::Org(org)) => self.app_of(self.github_id(org)),
                 (None, scope) => panic!("the twin's App is not installed in {scope:?}"),
             };
-            let github = self.spoken_to(more.scope.clone(), credential);
+            let github = self.github_settings(more.scope.clone(), credential);
             Installation { id: more.id.parse().unwrap(), github, budget: budget.clone() }
         });
         std::iter::once(default).chain(more).collect()
@@ -349,7 +349,7 @@ impl World {
     }
 
     fn start_api(&self, listener: std::net::TcpListener) -> Process {
-        let (database, corner, watch) = (self.database.clone(), self.corner.clone(), self.watch.clone());
+        let (database, corner, watch) = (self.database.clone(), self.redis.clone(), self.watch.clone());
         let issuers: Vec<_> =
             self.issuers.iter().enumerate().map(|(nth, issuer)| trusted(nth, issuer)).collect();
         let (installations, secrets) = (self.choices.default_groups(), self.choices.webhook_secrets());
@@ -394,7 +394,7 @@ fn token_keys() -> KeyRing {
 }
 
 fn app(
-    (database, corner): (&Database, &Corner),
+    (database, corner): (&Database, &RedisNamespace),
     (verifier, issuers): (Verifier, &[TrustedIssuer]),
     (installations, webhook_secrets, registration_tokens, server): (
         BTreeMap<InstallationId, i64>,
@@ -443,7 +443,7 @@ impl Drop for World {
         if self.servers.are_own() {
             return;
         }
-        let (database, corner) = (self.database.clone(), self.corner.clone());
+        let (database, corner) = (self.database.clone(), self.redis.clone());
         let clean = move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async { tokio::join!(database.remove(), corner.flush()) });

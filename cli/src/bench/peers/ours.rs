@@ -23,7 +23,7 @@ use tokio::{
 use super::{Ask, Deed};
 use crate::{
     bench::{load::millis, tickets::ticket},
-    say,
+    output,
 };
 
 /// What a handler tells: when it began.
@@ -49,7 +49,7 @@ pub(in crate::bench) async fn be(ask: &str) -> anyhow::Result<()> {
         Deed::Hold => hold(&queue, &ask).await,
         Deed::Pickup => pickup(&queue, &ask).await?,
     };
-    say::line(said);
+    output::line(said);
     Ok(())
 }
 
@@ -89,7 +89,7 @@ async fn hold(queue: &Queue, ask: &Ask) -> Value {
     let mut told = worker(queue, ask.width, true);
     let mut nth = 0;
     while told.recv().await.is_some() {
-        say::line(json!({ "started": nth }));
+        output::line(json!({ "started": nth }));
         nth += 1;
     }
     Value::Null
@@ -125,7 +125,7 @@ fn worker(queue: &Queue, width: usize, holds: bool) -> Told {
             .build(handle)
     });
     tokio::spawn(monitor.run_with_signal(pending()));
-    say::line(json!({ "ready": true }));
+    output::line(json!({ "ready": true }));
     told
 }
 

@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_not_measured_says_so() {
+    fn unmeasured_values_are_marked() {
         let mut table = Table::default();
         table.failed("gone", "no node".to_owned());
         let rates = Rates { enqueue: vec![3.0, 1.0, 2.0], p99: vec![1.5], ..Rates::default() };

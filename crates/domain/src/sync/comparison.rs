@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn a_drift_that_was_told_is_looked_at_again_only_to_act() {
+    fn a_reported_drift_is_checked_again_only_to_act() {
         let drifted = seen(&[("b", false)]);
         let told = Deviation::of("ci-1", &labels(&["a"]), &drifted).unwrap().fingerprint();
         let known = LiveRunner { drift_seen: Some(told), ..row(Active) };
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_policy_refused_is_ordered_until_it_goes() {
+    fn removals_of_refused_runners_are_repeated_until_gone() {
         let refused = LiveRunner { refused: true, ..row(Active) };
         for there in [seen(&[("a", false)]), seen(&[("prod", false)])] {
             let findings = compare(std::slice::from_ref(&refused), &[there], false);
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn the_blast_radius_counts_only_what_may_be_removed() {
+    fn the_blast_radius_counts_only_possible_removals() {
         let suspects = |n| {
             (0..n).map(|_| Suspect { may_remove: true, ..suspect(&row(Active), true) }).collect::<Vec<_>>()
         };

@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_beyond_the_runners_own_are_an_offence_told_once() {
+    fn labels_beyond_the_runners_own_are_reported_once() {
         let wrong = WorkflowJob { labels: vec!["gpu".into(), "prod".into()], ..job(1, false, 1) };
         let began = decide(&wrong, RunnerStatus::Pending, None).unwrap();
         assert_eq!(began.violations, [PolicyViolation::Labels(vec!["prod".into()])]);
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_team_may_say_whose_jobs_it_expects() {
+    fn a_team_may_list_its_expected_jobs() {
         let offences = |job: &WorkflowJob, team: &Team| {
             let runner = runner(RunnerStatus::Pending);
             job.decide((&runner, team), None, DateTime::UNIX_EPOCH).unwrap().violations

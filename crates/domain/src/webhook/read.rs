@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_matter_and_what_is_odd_are_two_things() {
+    fn ignored_and_malformed_events_are_distinguished() {
         let mut queued = running();
         queued["action"] = json!("queued");
         assert_eq!(read("workflow_job", &queued).content, Content::Ignored);
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_has_bounds() {
+    fn stored_texts_have_bounds() {
         let mut body = running();
         body["workflow_job"]["labels"] = json!(vec!["x".repeat(9999); 9999]);
         body["workflow_job"]["workflow_name"] = json!("y".repeat(9999));

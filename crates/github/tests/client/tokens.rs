@@ -39,7 +39,7 @@ async fn twenty_calls_mint_once() {
 }
 
 #[tokio::test]
-async fn those_who_waited_for_a_failed_mint_share_its_failure() {
+async fn waiters_of_a_failed_mint_share_its_failure() {
     let fake = Fake::with_mint(|_, _| give(500, ""), |_, _| give(200, runner(1, "a"))).await;
     let (github, _) = fake.app();
     // On this one thread all twenty are waiting before the first answer can be read.
@@ -50,7 +50,7 @@ async fn those_who_waited_for_a_failed_mint_share_its_failure() {
 }
 
 #[tokio::test]
-async fn a_jwt_is_what_github_asks_for() {
+async fn a_jwt_has_the_claims_github_requires() {
     let fake = Fake::start(|_, _| give(200, r#"{"id":1,"name":"app"}"#)).await;
     let (github, key) = fake.app();
     github.get_app().await.unwrap();
@@ -110,7 +110,7 @@ async fn a_new_token_that_is_refused_is_tried_again_and_not_replaced() {
 }
 
 #[tokio::test]
-async fn a_limit_or_a_suspension_is_believed_whatever_the_age_of_the_token() {
+async fn a_limit_or_suspension_is_believed_at_any_token_age() {
     for text in ["You have exceeded a secondary rate limit", "This installation has been suspended"] {
         let fake = Fake::start(move |_, _| give(403, format!(r#"{{"message":"{text}"}}"#))).await;
         let error = fake.app().0.get_runner(1).await.unwrap_err();
@@ -364,7 +364,7 @@ async fn a_key_everyone_may_read_is_refused_unless_allowed() {
 }
 
 #[tokio::test]
-async fn what_is_no_rsa_key_stops_the_start() {
+async fn an_invalid_rsa_key_stops_the_start() {
     for text in ["", "nonsense", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"] {
         let settings = app_settings("http://127.0.0.1:1", KeySource::Pem(domain::Secret::new(text)));
         let error = GitHub::new(settings, Arc::new(NoopObserver)).unwrap_err();

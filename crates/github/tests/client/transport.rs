@@ -48,7 +48,7 @@ async fn each_header_is_sent_once() {
 }
 
 #[tokio::test]
-async fn the_user_agent_may_be_told_apart() {
+async fn the_user_agent_can_be_set() {
     let fake = Fake::start(|_, _| give(200, runner(7, "a"))).await;
     let mut settings = pat_settings(&fake.url());
     settings.user_agent_suffix = Some("staging".into());

@@ -133,7 +133,7 @@ async fn the_subject_is_short_and_printable() {
 }
 
 #[tokio::test]
-async fn what_a_token_says_of_its_bearer_is_handed_on() {
+async fn the_claims_of_a_token_are_passed_on() {
     let desk = Desk::new().await;
     let mut claims = desk.issuer.claims();
     claims["email"] = json!("ada@example.com");

@@ -245,7 +245,7 @@ async fn an_issuer_that_withdraws_its_keys_is_obeyed() {
 }
 
 #[tokio::test]
-async fn a_caller_who_hangs_up_does_not_stop_the_fetch() {
+async fn a_caller_that_hangs_up_does_not_stop_the_fetch() {
     let key = TestKey::p256();
     let issuer = TestIssuer::start(&[key.jwk("k")]).await;
     let verifier = issuer.verifier();

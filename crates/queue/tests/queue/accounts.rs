@@ -177,7 +177,7 @@ async fn heavier_team_has_the_larger_part() {
 }
 
 #[tokio::test]
-async fn view_shows_what_lanes_and_teams_spent() {
+async fn view_shows_the_spending_of_lanes_and_teams() {
     let test = TestQueue::under(&wide()).await;
     let home = InstallationId::default();
     test.queue.observe(&home, &told(1_000)).await.unwrap();

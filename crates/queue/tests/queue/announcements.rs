@@ -36,7 +36,7 @@ async fn watchers_leave_nothing_behind() {
 }
 
 #[tokio::test]
-async fn a_restart_is_survived_and_told() {
+async fn subscriptions_survive_a_restart_and_report_it() {
     let mut server = Server::start().await;
     let test = TestQueue::at(server.url()).await;
     let announcements = Announcements::start(&test.queue);

@@ -106,7 +106,7 @@ async fn a_secondary_limit_halves_writes_once_and_they_grow_again() {
 }
 
 #[tokio::test]
-async fn a_write_instead_of_another_pays_only_what_is_its_own() {
+async fn a_write_instead_of_the_prepaid_one_pays_the_difference() {
     let other = Ask { endpoint: "delete-runner", ..Ask::WRITE };
     let mut clock = clock(&BudgetSettings::default()).await;
     clock.slow_down(1_000).await;
@@ -123,7 +123,7 @@ async fn a_write_instead_of_another_pays_only_what_is_its_own() {
 }
 
 #[tokio::test]
-async fn what_is_sent_late_counts_when_it_is_sent() {
+async fn a_late_request_counts_when_it_is_sent() {
     let mut clock = clock(&BudgetSettings::default()).await;
     clock.plenty().await;
     let paid = greedy(&mut clock, Ask::WRITE, 1.0 / 3.0).await;
@@ -139,7 +139,7 @@ async fn what_is_sent_late_counts_when_it_is_sent() {
 }
 
 #[tokio::test]
-async fn what_is_sent_at_once_counts_once() {
+async fn a_prompt_request_counts_once() {
     let mut clock = clock(&BudgetSettings::default()).await;
     clock.plenty().await;
     clock.go(Ask::WRITE).await;
@@ -238,7 +238,7 @@ fn ask() -> impl Strategy<Value = (Ask, u32)> {
 }
 
 #[test]
-fn the_buckets_do_what_their_model_does() {
+fn the_buckets_agree_with_their_model() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let config = Config { cases: 32, failure_persistence: None, ..Config::default() };
     TestRunner::new(config)

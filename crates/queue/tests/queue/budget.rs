@@ -65,7 +65,7 @@ async fn a_claim_pays_for_the_first_request() {
 }
 
 #[tokio::test]
-async fn what_was_taken_is_told_apart_from_what_is_learned() {
+async fn own_requests_are_distinguished_from_observed_ones() {
     let test = TestQueue::under(&BudgetSettings::default()).await;
     test.queue.enqueue(&in_lane(Lane::Provision, 20)).await.unwrap();
     test.queue.enqueue(&in_lane(Lane::Drift, 20)).await.unwrap();
@@ -176,7 +176,7 @@ async fn late_news_is_not_taken_for_a_newer_window() {
 }
 
 #[tokio::test]
-async fn what_cost_nothing_or_was_never_sent_is_given_back() {
+async fn free_and_unsent_requests_are_refunded() {
     let mut clock = Clock::of(TestQueue::under(&BudgetSettings::default()).await).await;
     let (hour, mark) = (3_600_000, 1_800_000_000.0);
     clock.observe_as((5_000, 1_000), (hour, mark), "").await;
@@ -345,7 +345,7 @@ async fn spend(test: Arc<TestQueue>, points: u64) -> Vec<Grant> {
 }
 
 #[tokio::test]
-async fn no_window_has_more_than_the_limit_whoever_asks() {
+async fn no_window_exceeds_its_limit_for_any_caller() {
     let minute = Duration::from_millis(300);
     let settings = BudgetSettings { enabled: true, points_per_minute: 100, minute, ..unlimited() };
     let test = Arc::new(TestQueue::under(&settings).await);

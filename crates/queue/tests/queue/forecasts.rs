@@ -106,7 +106,7 @@ async fn a_window_that_does_not_last_moves_the_rest_to_the_next() {
 }
 
 #[tokio::test]
-async fn a_job_in_line_is_told_the_same() {
+async fn a_queued_job_gets_the_same_estimate() {
     let test = TestQueue::under(&BudgetSettings::default()).await;
     let team = TeamId::new();
     let all = tickets(60, team);
@@ -130,7 +130,7 @@ async fn a_job_in_line_is_told_the_same() {
 }
 
 #[tokio::test]
-async fn what_the_limits_hold_up_says_so() {
+async fn a_limited_job_names_the_limit() {
     let slow = BudgetSettings { points_per_minute: 30, ..BudgetSettings::default() };
     let test = TestQueue::under(&slow).await;
     let all = tickets(4, TeamId::new());

@@ -141,7 +141,7 @@ async fn a_job_is_put_in_once_wherever_it_is() {
 }
 
 #[tokio::test]
-async fn what_waits_can_be_cancelled() {
+async fn queued_jobs_can_be_cancelled() {
     let test = TestQueue::new().await;
     let team = TeamId::new();
     let (waiting, late, held) = (ticket(team), delayed(team), ticket(TeamId::new()));

@@ -69,7 +69,7 @@ async fn lanes_get_their_shares_while_all_have_work() {
 }
 
 #[tokio::test]
-async fn what_a_lane_does_not_use_flows_to_the_others_and_is_not_owed() {
+async fn unused_lane_shares_flow_to_the_others_without_credit() {
     let test = TestQueue::new().await;
     test.queue.enqueue(&in_lane(Lane::Drift, 60)).await.unwrap();
     assert_eq!(per_lane(&test.take(50).await), [0, 0, 50], "alone it gets everything");
@@ -181,7 +181,7 @@ async fn a_snoozed_job_keeps_its_rank() {
 }
 
 #[tokio::test]
-async fn what_becomes_urgent_goes_ahead_of_its_lane_wherever_it_is() {
+async fn a_job_that_becomes_urgent_goes_ahead_from_any_place() {
     let test = TestQueue::new().await;
     let team = TeamId::new();
     let line = tickets(20, team);

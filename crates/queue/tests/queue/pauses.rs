@@ -11,7 +11,7 @@ const HOUR: Duration = Duration::from_hours(1);
 const MINUTE: Duration = Duration::from_mins(1);
 
 #[tokio::test]
-async fn a_pause_is_obeyed_told_and_lifted() {
+async fn a_pause_is_obeyed_listed_and_lifted() {
     let test = TestQueue::new().await;
     let home = InstallationId::default();
     let job = ticket(TeamId::new());
@@ -75,7 +75,7 @@ async fn other_lanes_and_installations_go_on() {
 }
 
 #[tokio::test]
-async fn depth_and_age_are_told_per_lane() {
+async fn depth_and_age_are_reported_per_lane() {
     let test = TestQueue::new().await;
     let team = TeamId::new();
     test.queue.enqueue(&tickets(3, team)).await.unwrap();

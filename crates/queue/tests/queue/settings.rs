@@ -8,7 +8,7 @@ use queue::{BudgetSettings, Ticket};
 use crate::support::{TestQueue, claimer, ticket};
 
 #[tokio::test]
-async fn same_settings_wake_nobody() {
+async fn unchanged_settings_wake_no_worker() {
     let test = TestQueue::new().await;
     let home = InstallationId::default();
     let bell = async || test.ask::<i64>(&["DEL", &test.key("wakeup")]).await;

@@ -43,7 +43,7 @@ async fn a_team_runs_no_more_than_it_may_and_the_others_go_on() {
 }
 
 #[tokio::test]
-async fn a_capped_team_s_backlog_hides_nobody_however_long_it_stands() {
+async fn a_capped_team_s_backlog_hides_no_other_team() {
     let test = capped(2).await;
     let (a, b) = (TeamId::new(), TeamId::new());
     test.queue.enqueue(&tickets(400, a)).await.unwrap();

@@ -208,7 +208,7 @@ async fn an_error_and_a_wish_for_later_both_come_again() {
 }
 
 #[tokio::test]
-async fn stopping_waits_for_what_runs_and_takes_nothing_new() {
+async fn stopping_waits_for_running_jobs_and_claims_none() {
     let test = TestQueue::new().await;
     let (started, open) = (Arc::new(Semaphore::new(0)), Arc::new(Notify::new()));
     let done = Arc::new(AtomicUsize::new(0));

@@ -43,7 +43,7 @@ pub(super) fn queue_is_empty(evidence: &Evidence) -> Verdict {
 }
 
 /// No caller saw an answer the contract does not know, and equal keys led to equal jobs.
-pub(super) fn callers_were_told_right(evidence: &Evidence) -> Verdict {
+pub(super) fn responses_match_the_rows(evidence: &Evidence) -> Verdict {
     let answers = evidence.told.answers.values().sum();
     Verdict::new("callers got only answers the contract knows", answers, evidence.told.broken.clone())
 }
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_taken_up_late_is_found() {
+    fn orphans_taken_up_late_are_found() {
         let zero = Instant::now();
         let at = |seconds| zero + Duration::from_secs(seconds);
         let mut evidence = Evidence { lease: Duration::from_secs(3), ..Evidence::default() };
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_queue_miscounts_or_keeps_is_found() {
+    fn queue_miscounts_and_left_over_keys_are_found() {
         let mut evidence = Evidence { queued: 1, ..Evidence::default() };
         evidence.settled.behind.push("the queue tells of 1 jobs, and 0 rows are open".to_owned());
         evidence.looks.miscounts.push("default w:red is 0 and counts 1".to_owned());

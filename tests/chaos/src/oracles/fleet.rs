@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quota_exceeded_while_nobody_looked_is_found() {
+    fn a_quota_exceeded_between_two_samples_is_found() {
         let team = Team { id: Uuid::nil(), name: "coral", most: Some(1), floods: false };
         let life = |from, until| Life { team: team.id, from, until: Some(until) };
         let lives = |second| vec![life(0, 5), life(second, 9)];

@@ -151,14 +151,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_open_or_lost_is_found() {
+    fn open_or_lost_jobs_are_found() {
         let mut evidence = Evidence { jobs: vec![job("running"), job("expired")], ..Evidence::default() };
         evidence.told.accepted.insert(Uuid::now_v7(), "key".to_owned());
         assert_eq!(accepted_are_final(&evidence).offenders.len(), 2);
     }
 
     #[test]
-    fn what_ends_too_late_is_found() {
+    fn jobs_that_end_too_late_are_found() {
         let zero = Instant::now();
         let at = |seconds| zero + Duration::from_secs(seconds);
         let late = |from, until| JobRow { late: Some((at(from), at(until))), ..job("expired") };

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use chrono::TimeDelta;
-use twin::{Violation, ViolationKind};
+use github_twin::{Violation, ViolationKind};
 
 use super::Verdict;
 use crate::evidence::{At, Evidence};
@@ -121,7 +121,7 @@ fn unexplained(evidence: &Evidence) -> Vec<&Violation> {
 #[cfg(test)]
 mod tests {
     use chrono::DateTime;
-    use twin::{Entry, Ledger};
+    use github_twin::{Entry, Ledger};
 
     use super::*;
 
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loss_explains_what_it_made_us_forget_and_nothing_else() {
+    fn a_loss_of_redis_excuses_only_what_it_erased() {
         let points = |seconds| (seconds, ViolationKind::PointsExceeded, "/a");
         let inside = |seconds| (seconds, ViolationKind::InsidePause, "/a");
         let name = (1, ViolationKind::DuplicateName, "/a");

@@ -53,7 +53,7 @@ pub(crate) fn all(evidence: &Evidence) -> Vec<Verdict> {
         counts::redis_counts_right,
         counts::queue_is_empty,
         counts::webhooks_are_settled,
-        counts::callers_were_told_right,
+        counts::responses_match_the_rows,
         counts::processes_lived,
         counts::orphans_are_taken_up,
     ]

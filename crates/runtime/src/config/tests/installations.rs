@@ -63,7 +63,7 @@ fn repository_of_a_managed_user_is_accepted() {
 }
 
 #[test]
-fn what_an_installation_lacks_is_named() {
+fn missing_installation_settings_are_named() {
     let folder = Folder::new();
     let good = several(&folder);
     let refused = |from: &str, to: &str| {

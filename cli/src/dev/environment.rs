@@ -1,0 +1,281 @@
+//! The world outside and all parts of the service, put up in one process.
+
+use std::{io, path::PathBuf, time::Duration};
+
+use anyhow::Context;
+use domain::{InstallationId, Secret};
+use github::{Credential, GitHubSettings, KeySource, Scope};
+use github_twin::{Issuer, RunnerChange, RunnerSpec, Twin, TwinConfig, WebhookConfig};
+use installations::Installation;
+use oidc::{TrustedIssuer, Verifier};
+use queue::BudgetSettings;
+use runtime::config::{BootstrapConfig, GithubConfig, InstallationConfig, IssuerPolicy, Sources};
+use store::{NewClient, RunnerFilter, Store, UserDraft, Visible};
+
+use super::{
+    DevArgs, demo_users, ports, seed,
+    servers::{self, Servers},
+};
+use crate::{
+    commands,
+    exit::End,
+    output,
+    process::Process,
+    wiring::{self, InstallationSettings},
+};
+
+/// Where the twin, its control port and the issuer listen when nobody else does.
+const TWIN_PORT: u16 = 8090;
+const CONTROL_PORT: u16 = 8091;
+const ISSUER_PORT: u16 = 8092;
+
+/// Everything that runs.
+pub(crate) struct Environment {
+    /// Where the API is, as one calls it from here.
+    pub(super) api: String,
+    /// The fake GitHub; none when the settings name a real one.
+    pub(super) twin: Option<Twin>,
+    /// The development issuer.
+    pub(super) issuer: Issuer,
+    /// Whose runners are managed, by their pages.
+    pub(super) github: String,
+    /// Files with the secrets of the twin, for clients that are to use it: what each is, and its path.
+    pub(super) secrets: Vec<(&'static str, PathBuf)>,
+}
+
+impl Environment {
+    /// Puts everything up, the API last.
+    pub(super) async fn build(
+        process: &mut Process,
+        private: &Servers,
+        sources: Sources,
+        args: &DevArgs,
+    ) -> anyhow::Result<Self> {
+        let (listener, moved) = ports::open(&args.host, args.port).await?;
+        let port = listener.local_addr()?.port();
+        if moved {
+            output::line(format_args!("port {} is taken; the API listens on {port} instead", args.port));
+        }
+        let issuer = issuer(args).await?;
+        let given_issuer = sources.has("OIDC_ISSUER");
+        let given_database = sources.has("DATABASE_URL");
+        let given_github = servers::names_github(&sources);
+        let mut sources = private.settings(sources)?.set("SERVICE_HOST", args.host.as_str());
+        sources = sources.set("SERVICE_PORT", port.to_string());
+        if !given_issuer {
+            sources = sources.set("OIDC_ISSUER", issuer.url()).set("OIDC_AUDIENCE", demo_users::AUDIENCE);
+        }
+        let secret = uuid::Uuid::new_v4().to_string();
+        let hooks = format!("{}/api/v1/webhooks/github", here(&args.host, port));
+        let hooks = WebhookConfig::new(hooks, secret.as_str());
+        let twin = if given_github { None } else { Some(twin(args, hooks).await?) };
+        let mut secrets = Vec::new();
+        if let Some(twin) = &twin {
+            secrets = keep_secrets(private, twin, &secret)?;
+            sources = sources.set("GITHUB_WEBHOOK_SECRET", secret);
+            sources = sources.set("GITHUB_API_URL", twin.url()).set("GITHUB_ORG", TwinConfig::default().org);
+        }
+        let (mut parts, mut verifier) = wiring::api(&sources, process)?;
+        parts.server.metrics_listen = None;
+        if given_issuer {
+            verifier = both(&sources, &issuer)?;
+            parts.verifier = verifier.clone();
+        }
+        if given_database && !args.allowed.populated_database {
+            refuse_users_of_others(&parts.store).await?;
+        }
+        let bootstrap: BootstrapConfig = sources.section()?;
+        let binding = verifier.binding_issuer().unwrap_or(issuer.url());
+        prepare(&parts.store, (issuer.url(), twin.as_ref()), (&bootstrap, binding)).await?;
+        start_others(process, &sources, twin.as_ref())?;
+        commands::api::start(process, (listener, None), (parts, verifier))?;
+        output::line(format_args!("servers   {}", private.describe()));
+        let github: GithubConfig = sources.section()?;
+        let pages: Vec<_> = github.installations.iter().map(InstallationConfig::web_url).collect();
+        Ok(Self { api: here(&args.host, port), twin, issuer, github: pages.join(", "), secrets })
+    }
+}
+
+/// The address of this machine for somebody on it.
+fn here(host: &str, port: u16) -> String {
+    match host {
+        "0.0.0.0" => format!("http://127.0.0.1:{port}"),
+        "::" => format!("http://[::1]:{port}"),
+        host if host.contains(':') => format!("http://[{host}]:{port}"),
+        host => format!("http://{host}:{port}"),
+    }
+}
+
+/// Runs that stay up keep their ports if they can, so that what was pasted once works again.
+fn place(args: &DevArgs, port: u16) -> std::net::SocketAddr {
+    if args.once { ports::any() } else { ports::wish(port) }
+}
+
+async fn issuer(args: &DevArgs) -> io::Result<Issuer> {
+    let start = |listen| Issuer::start(github_twin::IssuerConfig { listen, ..demo_users::issuer() });
+    match start(place(args, ISSUER_PORT)).await {
+        // Somebody has taken the port since it was looked at.
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => start(ports::any()).await,
+        started => started,
+    }
+}
+
+async fn twin(args: &DevArgs, webhook: WebhookConfig) -> io::Result<Twin> {
+    let start = |listen, control| {
+        let webhook = Some(webhook.clone());
+        Twin::start(TwinConfig { listen, control_listen: Some(control), webhook, ..TwinConfig::default() })
+    };
+    match start(place(args, TWIN_PORT), place(args, CONTROL_PORT)).await {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => start(ports::any(), ports::any()).await,
+        started => started,
+    }
+}
+
+/// The App's key and the webhook secret of this run, where a person can use them with a client of their own.
+fn keep_secrets(
+    private: &Servers,
+    twin: &Twin,
+    webhook_secret: &str,
+) -> anyhow::Result<Vec<(&'static str, PathBuf)>> {
+    let key = twin.app_key().context("the twin has no key")?;
+    let kept = [
+        ("App key", "github-app.pem", key.private_pem()),
+        ("hook secret", "github-webhook-secret", webhook_secret),
+    ];
+    let kept =
+        kept.into_iter().map(|(what, name, text)| Ok(private.keep(name, text)?.map(|path| (what, path))));
+    Ok(kept.collect::<anyhow::Result<Vec<_>>>()?.into_iter().flatten().collect())
+}
+
+/// A verifier of the configured issuers' tokens and of the development issuer's.
+fn both(sources: &Sources, issuer: &Issuer) -> anyhow::Result<Verifier> {
+    let given: runtime::config::OidcConfig = sources.section()?;
+    let mut issuers: Vec<_> = given.issuers.into_iter().map(TrustedIssuer::from).collect();
+    issuers.push(TrustedIssuer {
+        issuer: issuer.url().to_owned(),
+        audiences: vec![demo_users::AUDIENCE.to_owned()],
+        jwks_url: None,
+        name: "development".to_owned(),
+        policy: IssuerPolicy { binds_people: Some(true), ..IssuerPolicy::default() },
+    });
+    wiring::verifier(sources, issuers)
+}
+
+/// Refuses a database with users of other issuers than development ones: it is somebody's, and would get an admin without a
+/// password.
+async fn refuse_users_of_others(store: &Store) -> anyhow::Result<()> {
+    commands::database::wait_for(store).await?;
+    if !store.has_tables().await? {
+        return Ok(());
+    }
+    let others = store.conn().await?.users().count_of_other_issuers("http://127.0.0.1:").await?;
+    if others == 0 {
+        return Ok(());
+    }
+    Err(End::Refused(format!(
+        "the database of DATABASE_URL has {others} users, and `rts dev` would add an admin without a password; add --populated-database if that is wanted"
+    ))
+    .into())
+}
+
+/// Brings tables and people up to date.
+async fn prepare(
+    store: &Store,
+    (issuer, twin): (&str, Option<&Twin>),
+    (bootstrap, binding_issuer): (&BootstrapConfig, &str),
+) -> anyhow::Result<()> {
+    commands::database::migrate(store).await?;
+    let team = seed::team(store, &seed::team_draft(demo_users::TEAM)).await?;
+    for (sub, name, is_admin) in [(demo_users::DEMO, "Demo User", false), (demo_users::ADMIN, "Admin", true)]
+    {
+        let draft = UserDraft {
+            email: Some(demo_users::email(sub)),
+            issuer: Some(issuer.to_owned()),
+            subject: Some(sub.to_owned()),
+            display_name: Some(name.to_owned()),
+            is_admin: is_admin || bootstrap.admins.contains(&demo_users::email(sub)),
+            can_use_jit: true,
+            can_use_registration_token: false,
+        };
+        let user = seed::person(store, &draft).await?;
+        store.conn().await?.teams().add_member(team, user).await?;
+    }
+    for email in &bootstrap.admins {
+        commands::api::first_admin(store, email, binding_issuer).await?;
+    }
+    let machine = NewClient {
+        client_id: demo_users::MACHINE.to_owned(),
+        issuer: issuer.to_owned(),
+        team,
+        description: Some("pipelines of the demo team".to_owned()),
+        rule: None,
+    };
+    seed::machine(store, &machine).await?;
+    match twin {
+        Some(twin) => count_on(store, twin).await,
+        None => Ok(()),
+    }
+}
+
+/// A new twin counts its runners from the start; those of earlier runs are still in the database, and GitHub
+/// never gives an id twice.
+async fn count_on(store: &Store, twin: &Twin) -> anyhow::Result<()> {
+    /// Beyond this the ids are not a twin's.
+    const MOST: u64 = 1_000_000;
+    let newest = store
+        .conn()
+        .await?
+        .runners()
+        .list(&Visible::everything(), &RunnerFilter::default(), seed::FIRST)
+        .await?;
+    let last = newest.items.iter().filter_map(|runner| runner.github_runner_id).max().unwrap_or(0);
+    let last = u64::try_from(last).unwrap_or(0).min(MOST);
+    loop {
+        let spec = RunnerSpec {
+            name: "counter".to_owned(),
+            scope: None,
+            labels: Vec::new(),
+            ephemeral: true,
+            state: RunnerChange::default(),
+        };
+        let made = twin.create_runner(spec).context("the twin makes no runner")?.id;
+        twin.remove_runner(made).context("the twin does not remove a runner")?;
+        if made >= last {
+            return Ok(());
+        }
+    }
+}
+
+/// Two workers and the scheduler, as processes of their own would run them.
+fn start_others(process: &mut Process, sources: &Sources, twin: Option<&Twin>) -> anyhow::Result<()> {
+    let installations = match twin {
+        Some(twin) => twin_installations(twin)?,
+        None => wiring::installations(sources)?,
+    };
+    for name in ["worker-1", "worker-2"] {
+        let parts = wiring::worker(sources, installations.clone(), format!("dev-{name}"))?;
+        let shutdown = process.shutdown.clone();
+        process.run(name, worker::run(parts, shutdown));
+    }
+    let (parts, shutdown) = (wiring::scheduler(sources, installations)?, process.shutdown.clone());
+    process.run("scheduler", scheduler::run(parts, shutdown));
+    Ok(())
+}
+
+/// The twin as the worker's GitHub.
+fn twin_installations(twin: &Twin) -> anyhow::Result<InstallationSettings> {
+    let key = twin.app_key().context("the twin has no key")?;
+    let config = TwinConfig::default();
+    let credential = Credential::App {
+        app_id: config.app_id.to_string(),
+        installation_id: config.installation_id,
+        private_key: KeySource::Pem(Secret::new(key.private_pem())),
+    };
+    let mut settings = GitHubSettings::new(twin.url().parse()?, Scope::Org(config.org), credential);
+    settings.timeouts.total = Duration::from_secs(10);
+    Ok(vec![Installation {
+        id: InstallationId::default(),
+        github: settings,
+        budget: BudgetSettings::default(),
+    }])
+}

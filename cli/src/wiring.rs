@@ -1,0 +1,233 @@
+//! From settings to parts.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use chrono::TimeDelta;
+use domain::{DriftRules, KeyRing, Secret};
+use github::{Credential, GitHubSettings, KeySource, Outgoing, Proxy, Scope, TokenSource};
+use installations::{Installation, Installations};
+use oidc::{HttpSettings, TrustedIssuer, Verifier};
+use queue::{Announcements, BudgetSettings, Queue, QueueConfig};
+use runtime::{
+    Clock,
+    config::{
+        ConfigError, CredentialConfig, DatabaseConfig, GithubAppConfig, GithubConfig, GithubOwner,
+        InstallationConfig, JobsConfig, LabelEnforcement, MemberConfig, Mode, OidcConfig, OutgoingConfig,
+        RedisConfig, SecretsConfig, ServerConfig, Sources, TokenKeysConfig, WebhookConfig,
+    },
+    health::LoopMonitor,
+};
+use store::Store;
+
+use tokio::time::timeout;
+
+use crate::process::Process;
+
+/// How long a start waits for GitHub to tell what is left of its windows.
+const PRIMING: Duration = Duration::from_secs(3);
+
+/// GitHub, once for each installation of this process.
+pub(crate) type InstallationSettings = Vec<Installation>;
+
+/// The database; connects on first use.
+pub(crate) fn store(sources: &Sources) -> anyhow::Result<Store> {
+    let config: DatabaseConfig = sources.section()?;
+    // The library's error may quote the address, and so a password.
+    let unreadable = |_| ConfigError::Bad {
+        place: "DATABASE_URL".to_owned(),
+        expects: "an address PostgreSQL understands".to_owned(),
+        given: None,
+    };
+    let roots = sources.section::<OutgoingConfig>()?.trust.pem();
+    Ok(Store::trusting(&config.url, config.max_connections, &roots).map_err(unreadable)?)
+}
+
+/// The queue; connects on first use.
+pub(crate) fn queue(sources: &Sources) -> anyhow::Result<Queue> {
+    let config: RedisConfig = sources.section()?;
+    let roots = sources.section::<OutgoingConfig>()?.trust.pem();
+    Ok(Queue::connect(&QueueConfig {
+        roots: Some(roots),
+        ..QueueConfig::new(config.url.expose(), config.namespace)
+    })?)
+}
+
+/// Every installation of the settings with its credential.
+pub(crate) fn installations(sources: &Sources) -> anyhow::Result<InstallationSettings> {
+    let config: GithubConfig = sources.section()?;
+    let app: GithubAppConfig = sources.section()?;
+    let insecure = sources.mode() == Mode::Development;
+    let OutgoingConfig { trust, proxy } = sources.section()?;
+    let proxy = proxy.map(|proxy| Proxy { url: Secret::new(proxy.url.as_str()), except: proxy.except });
+    let outgoing = Outgoing { roots: Some(trust.roots()), proxy };
+    // Both sections have them in the same order.
+    let all = config.installations.into_iter().zip(app.members);
+    let one = |(installation, member): (InstallationConfig, MemberConfig)| {
+        let (scope, credential) = (scope(installation.owner), credential(member.credential));
+        let mut github = GitHubSettings::new(installation.api_url, scope, credential);
+        github.allow_insecure_key = insecure;
+        github.outgoing = outgoing.clone();
+        let budget = BudgetSettings {
+            enabled: member.rate_limits,
+            team_running: app.team_running,
+            ..BudgetSettings::default()
+        };
+        Installation { id: installation.id, github, budget }
+    };
+    Ok(all.map(one).collect())
+}
+
+fn scope(owner: GithubOwner) -> Scope {
+    match owner {
+        GithubOwner::Org(org) => Scope::Org(org),
+        GithubOwner::Repository(owner, name) => Scope::Repo { owner, name },
+        GithubOwner::Enterprise(slug) => Scope::Enterprise(slug),
+    }
+}
+
+fn credential(config: CredentialConfig) -> Credential {
+    match config {
+        CredentialConfig::App { app_id, app_installation_id, private_key_path } => Credential::App {
+            app_id: app_id.to_string(),
+            installation_id: app_installation_id,
+            private_key: KeySource::File(private_key_path),
+        },
+        CredentialConfig::Token { path } => Credential::Pat(TokenSource::File(path)),
+    }
+}
+
+/// What the API is made of, and what the process needs of it besides.
+pub(crate) fn api(sources: &Sources, process: &Process) -> anyhow::Result<(api::Dependencies, Verifier)> {
+    let oidc: OidcConfig = sources.section()?;
+    let default_issuer = oidc.issuers.first().map(|issuer| issuer.issuer.clone()).unwrap_or_default();
+    let issuers = oidc.issuers.into_iter().map(TrustedIssuer::from).collect();
+    let verifier = verifier(sources, issuers)?;
+    let github: GithubConfig = sources.section()?;
+    let queue = queue(sources)?;
+    let parts = api::Dependencies {
+        store: store(sources)?,
+        announcements: Announcements::start(&queue),
+        queue,
+        verifier: verifier.clone(),
+        keys: keys(sources)?,
+        server: sources.section::<ServerConfig>()?,
+        web_urls: github.installations.iter().map(|one| (one.id.clone(), one.web_url())).collect(),
+        registration_tokens: sources.section::<JobsConfig>()?.registration_tokens,
+        installations: github
+            .installations
+            .into_iter()
+            .map(|one| (one.id, one.default_runner_group_id))
+            .collect(),
+        webhook_secrets: sources.section::<WebhookConfig>()?.secrets,
+        default_issuer,
+        config_life: config_life(&sources.section()?),
+        metrics: process.metrics.clone(),
+        progress: LoopMonitor::new(),
+        draining: process.shutdown.draining().clone(),
+    };
+    Ok((parts, verifier))
+}
+
+/// A verifier of the tokens of these issuers.
+pub(crate) fn verifier(sources: &Sources, issuers: Vec<TrustedIssuer>) -> anyhow::Result<Verifier> {
+    let http = HttpSettings { outgoing: Some(sources.section()?), ..HttpSettings::default() };
+    Verifier::new(issuers, &http, Clock::shared()).context("cannot build an HTTP client")
+}
+
+/// What one worker is made of. Must be called within a tokio runtime.
+pub(crate) fn worker(
+    sources: &Sources,
+    installations: InstallationSettings,
+    name: String,
+) -> anyhow::Result<worker::Parts> {
+    let jobs: JobsConfig = sources.section()?;
+    let (queue, keys, token_keys) = (queue(sources)?, keys(sources)?, token_keys(sources)?);
+    Ok(worker::Parts {
+        store: store(sources)?,
+        installations: Installations::new(&queue, token_keys.as_ref(), installations)?,
+        queue,
+        keys,
+        config_life: config_life(&jobs),
+        drift: drift(&jobs),
+        concurrency: jobs.worker_concurrency,
+        lease: jobs.worker_lease,
+        timeouts: worker::StepTimeouts::default(),
+        name,
+        progress: LoopMonitor::new(),
+    })
+}
+
+/// Asks GitHub what is left of its windows before the first job, and again whenever the queue has forgotten. A start does
+/// not wait long for it.
+pub(crate) async fn fetch_rate_limits(fleet: &Installations, queue: &Queue) {
+    let (asking, told) = (fleet.clone(), queue.clone());
+    let first = tokio::spawn(async move { asking.fetch_rate_limits(&told).await });
+    if timeout(PRIMING, first).await.is_err() {
+        tracing::warn!("GitHub's windows are not known yet; its answers will tell");
+    }
+    tokio::spawn(fleet.clone().refresh_rate_limits(queue.clone()));
+}
+
+/// What the scheduler is made of. Must be called within a tokio runtime.
+pub(crate) fn scheduler(
+    sources: &Sources,
+    installations: InstallationSettings,
+) -> anyhow::Result<scheduler::Parts> {
+    let jobs: JobsConfig = sources.section()?;
+    let queue = queue(sources)?;
+    Ok(scheduler::Parts {
+        store: store(sources)?,
+        installations: Installations::new(&queue, token_keys(sources)?.as_ref(), installations)?,
+        queue,
+        enforcement: jobs.label_enforcement,
+        sync: watch(&jobs),
+        progress: LoopMonitor::new(),
+    })
+}
+
+fn watch(jobs: &JobsConfig) -> scheduler::SyncSettings {
+    scheduler::SyncSettings {
+        every: jobs.sync_interval,
+        rules: drift(jobs),
+        config_life: config_life(jobs),
+        stale_after: TimeDelta::from_std(jobs.stale_after).unwrap_or(TimeDelta::days(1)),
+        lease: jobs.worker_lease,
+        retention: scheduler::Retention {
+            jobs: jobs.keep_jobs.and_then(span),
+            runners: jobs.keep_runners.and_then(span),
+            audit: jobs.keep_audit.and_then(span),
+        },
+        name: crate::process::instance_name("scheduler"),
+    }
+}
+
+fn keys(sources: &Sources) -> anyhow::Result<KeyRing> {
+    let config: SecretsConfig = sources.section()?;
+    Ok(KeyRing::new(&config.pairs())?)
+}
+
+/// The keys of the GitHub token that workers and schedulers share; none: they share no token.
+fn token_keys(sources: &Sources) -> anyhow::Result<Option<KeyRing>> {
+    let config: TokenKeysConfig = sources.section()?;
+    if config.keys.is_empty() {
+        tracing::info!("TOKEN_KEYS is not set: this process mints a GitHub token of its own");
+        return Ok(None);
+    }
+    Ok(Some(KeyRing::new(&config.pairs())?))
+}
+
+fn drift(jobs: &JobsConfig) -> DriftRules {
+    DriftRules {
+        enforce: jobs.label_enforcement == LabelEnforcement::Enforce,
+        delete_busy: jobs.drift_deletes_busy,
+    }
+}
+
+fn span(time: std::time::Duration) -> Option<TimeDelta> {
+    TimeDelta::from_std(time).ok()
+}
+
+fn config_life(jobs: &JobsConfig) -> TimeDelta {
+    TimeDelta::from_std(jobs.jit_config_ttl).unwrap_or(TimeDelta::hours(1))
+}

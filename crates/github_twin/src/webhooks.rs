@@ -1,0 +1,200 @@
+//! Signed webhooks: sent in order, recorded, and sent again on request.
+
+use std::{
+    sync::{Arc, Weak},
+    time::{Duration, Instant},
+};
+
+use aws_lc_rs::hmac;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    config::WebhookConfig,
+    keys::hex,
+    pipeline::Shared,
+    routes::accounts::PERSON,
+    state::{Installation, State},
+    views::{self, stable_id, time},
+};
+
+/// Deliveries remembered; older ones can no longer be sent again.
+const MAX_DELIVERIES: usize = 5000;
+
+/// Deliveries that may wait to be sent; more are lost, as in a surge on GitHub.
+pub(crate) const MAX_WAITING: usize = 10_000;
+
+/// One attempt to deliver an event.
+#[derive(Clone, Debug, Serialize)]
+pub struct Delivery {
+    /// Of this attempt.
+    pub id: u64,
+    /// Of the event: the same on every attempt.
+    pub guid: String,
+    /// On the twin's clock.
+    pub delivered_at: DateTime<Utc>,
+    /// Whether it was sent before.
+    pub redelivery: bool,
+    /// Seconds until the answer.
+    pub duration: f64,
+    /// `OK` or what went wrong.
+    pub status: String,
+    /// Status answered; 502 when nobody answered, 504 when it took too long.
+    pub status_code: u16,
+    /// Such as `workflow_job`.
+    pub event: String,
+    /// Such as `queued`.
+    pub action: String,
+    /// The installation it is about.
+    pub installation_id: Option<u64>,
+    /// The repository it is about.
+    pub repository_id: Option<u64>,
+    /// The body as sent, which the signature covers.
+    pub payload: String,
+}
+
+impl Delivery {
+    /// As the list of deliveries shows it.
+    pub(crate) fn view(&self) -> Value {
+        json!({
+            "id": self.id, "guid": self.guid, "delivered_at": time(self.delivered_at),
+            "redelivery": self.redelivery, "duration": self.duration, "status": self.status,
+            "status_code": self.status_code, "event": self.event, "action": self.action,
+            "installation_id": self.installation_id, "repository_id": self.repository_id, "throttled_at": null,
+        })
+    }
+
+    /// As one delivery is shown.
+    pub(crate) fn full_view(&self) -> Value {
+        let mut view = self.view();
+        let payload: Value = serde_json::from_str(&self.payload).unwrap_or_default();
+        view["request"] = json!({"headers": {"X-GitHub-Event": self.event}, "payload": payload});
+        view["response"] = json!({"headers": {}, "payload": ""});
+        view
+    }
+}
+
+/// What the sender is told.
+#[derive(Debug)]
+pub(crate) enum Outgoing {
+    Send(Box<Delivery>),
+    /// Answer when everything before is sent.
+    Flush(oneshot::Sender<()>),
+}
+
+/// `sha256=` and the HMAC of a body: the value of `X-Hub-Signature-256`.
+pub fn signature(secret: &str, body: &[u8]) -> String {
+    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()), body);
+    format!("sha256={}", hex(tag.as_ref()))
+}
+
+impl State {
+    /// Queues an event for (installation, repository); without a webhook nothing happens.
+    pub(crate) fn emit(
+        &mut self,
+        event: &str,
+        action: &str,
+        about: (Option<u64>, Option<u64>),
+        payload: &Value,
+    ) {
+        if self.webhook.is_none() {
+            return;
+        }
+        let delivery = Delivery {
+            id: self.next_id(),
+            guid: uuid::Uuid::new_v4().to_string(),
+            delivered_at: self.now(),
+            redelivery: false,
+            duration: 0.0,
+            status: String::new(),
+            status_code: 0,
+            event: event.to_owned(),
+            action: action.to_owned(),
+            installation_id: about.0,
+            repository_id: about.1,
+            payload: payload.to_string(),
+        };
+        drop(self.outbox.try_send(Outgoing::Send(Box::new(delivery))));
+    }
+
+    pub(crate) fn announce_installation(&mut self, i: &Installation, action: &str) {
+        let payload = json!({
+            "action": action, "installation": self.installation_view(i),
+            "sender": views::account(&self.base, PERSON, "User"),
+        });
+        self.emit("installation", action, (Some(i.id), None), &payload);
+    }
+
+    /// Sends an event again under its old guid; `false` when the delivery is not known (any more).
+    pub(crate) fn redeliver(&mut self, id: u64) -> bool {
+        let Some(found) = self.deliveries.iter().find(|d| d.id == id) else { return false };
+        let again = Delivery { redelivery: true, ..found.clone() };
+        let again = Delivery { id: self.next_id(), ..again };
+        self.outbox.try_send(Outgoing::Send(Box::new(again))).is_ok()
+    }
+}
+
+/// Sends what comes out of the twin, one after the other, until the twin is gone.
+pub(crate) async fn deliver(shared: Weak<Shared>, mut inbox: mpsc::Receiver<Outgoing>) {
+    let client = reqwest::Client::builder().connect_timeout(Duration::from_secs(10)).build();
+    while let Some(order) = inbox.recv().await {
+        let mut delivery = match order {
+            Outgoing::Send(delivery) => delivery,
+            Outgoing::Flush(done) => {
+                let _ = done.send(());
+                continue;
+            }
+        };
+        let config = |s: Arc<Shared>| {
+            let state = s.lock();
+            (state.webhook.clone(), state.config.app_id)
+        };
+        let Some((config, app_id)) = shared.upgrade().map(config) else { return };
+        let (Ok(client), Some(config)) = (&client, config) else { continue };
+        attempt(client, &config, app_id, &mut delivery).await;
+        let Some(shared) = shared.upgrade() else { return };
+        let mut state = shared.lock();
+        delivery.delivered_at = state.now();
+        if state.deliveries.len() >= MAX_DELIVERIES {
+            state.deliveries.pop_front();
+        }
+        state.deliveries.push_back(*delivery);
+    }
+}
+
+async fn attempt(client: &reqwest::Client, config: &WebhookConfig, app_id: u64, delivery: &mut Delivery) {
+    let begun = Instant::now();
+    let sent = client
+        .post(&config.url)
+        .timeout(config.timeout)
+        .header("content-type", "application/json")
+        .header("user-agent", "GitHub-Hookshot/twin")
+        .header("x-github-event", &delivery.event)
+        .header("x-github-delivery", &delivery.guid)
+        .header("x-github-hook-id", stable_id(&config.url).to_string())
+        .header("x-github-hook-installation-target-id", app_id.to_string())
+        .header("x-github-hook-installation-target-type", "integration")
+        .header("x-hub-signature-256", signature(&config.secret, delivery.payload.as_bytes()))
+        .body(delivery.payload.clone())
+        .send()
+        .await;
+    delivery.duration = begun.elapsed().as_secs_f64();
+    (delivery.status_code, delivery.status) = match sent {
+        Ok(answer) if answer.status().is_success() => (answer.status().as_u16(), "OK".to_owned()),
+        Ok(answer) => (answer.status().as_u16(), "Invalid HTTP Response".to_owned()),
+        Err(e) if e.is_timeout() => (504, "timed out".to_owned()),
+        Err(_) => (502, "failed to connect to host".to_owned()),
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn signs_like_github() {
+        let hex = "757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
+        let made = super::signature("It's a Secret to Everybody", b"Hello, World!");
+        assert_eq!(made, format!("sha256={hex}"));
+    }
+}

@@ -1,0 +1,21 @@
+//! Callers leave, leases are lost: whatever was under way ends cleanly.
+
+use std::time::Duration;
+
+use harness::{World, wait_until};
+use tokio::time::timeout;
+
+#[tokio::test]
+async fn a_transaction_abandoned_at_its_beginning_stays_in_no_connection() {
+    let world = World::builder().workers(0).start().await;
+    // However far it came: before, while and after the database hears of it.
+    for step in 0..400 {
+        let _ = timeout(Duration::from_micros(5 * step), world.store().begin()).await;
+    }
+    wait_until("no connection is left in a transaction", || async {
+        let open = "SELECT count(*) FROM pg_stat_activity
+            WHERE datname = current_database() AND state = 'idle in transaction'";
+        world.count(open).await == 0
+    })
+    .await;
+}

@@ -1,0 +1,146 @@
+//! Workers that die or stand still while GitHub is at work.
+
+use domain::Lane;
+use futures::future::join_all;
+use github_twin::FaultKind;
+use harness::{World, eventually, provision_body, team_draft, wait_until};
+
+use super::Scene;
+
+const LONG: FaultKind = FaultKind::Latency { ms: 700 };
+
+#[tokio::test]
+async fn a_worker_killed_before_the_answer_leaves_one_config_and_no_stray() {
+    let scene = Scene::new().await;
+    scene.fault(LONG, 1);
+    let asked = scene.asked().await;
+    let first = scene.world.start_worker();
+    scene.world.fault_consumed().await;
+    first.kill().await;
+    assert_eq!(scene.states(asked.job).await, ["intent"]);
+
+    scene.world.expire_leases(Lane::Provision).await;
+    scene.worker();
+    let job = scene.succeeded(asked.job).await;
+    assert_eq!(job["attempts"], 1, "a dead worker is not the job's failure");
+    let rescues: i32 =
+        sqlx::query_scalar("SELECT rescues FROM jobs").fetch_one(scene.world.sql()).await.unwrap();
+    assert_eq!(rescues, 1);
+    assert_eq!(scene.states(asked.job).await, ["effect_suspected", "delivered"]);
+    let name = scene.config(&asked).await;
+
+    let stray = scene.calls(asked.job).await.remove(0).runner_name;
+    wait_until("the first try took effect late", || async { scene.world.twin.runner(&stray).is_some() })
+        .await;
+    assert_eq!(scene.reap().await, 1);
+    assert_eq!(scene.on_github(), [name]);
+    assert_eq!(scene.states(asked.job).await, ["settled", "delivered"]);
+}
+
+#[tokio::test]
+async fn a_stopping_worker_finishes_its_jobs_first() {
+    let scene = Scene::new().await;
+    scene.fault(LONG, 1);
+    let asked = scene.asked().await;
+    let worker = scene.world.start_worker();
+    scene.world.fault_consumed().await;
+    worker.stop().await;
+    scene.succeeded(asked.job).await;
+    assert_eq!(scene.states(asked.job).await, ["delivered"]);
+}
+
+#[tokio::test]
+async fn a_frozen_worker_wakes_up_to_find_it_done() {
+    let scene = Scene::new().await;
+    scene.fault(FaultKind::Latency { ms: 300 }, 1);
+    let asked = scene.asked().await;
+    let zombie = scene.world.start_worker();
+    scene.world.fault_consumed().await;
+    zombie.freeze().await;
+    scene.world.expire_leases(Lane::Provision).await;
+    scene.worker();
+    scene.succeeded(asked.job).await;
+    let name = scene.config(&asked).await;
+    let stray = scene.calls(asked.job).await.remove(0).runner_name;
+    wait_until("the zombie's try took effect", || async { scene.world.twin.runner(&stray).is_some() }).await;
+
+    zombie.thaw();
+    zombie.stop().await;
+    assert_eq!(scene.config(&asked).await, name, "what was delivered stays");
+    assert_eq!(scene.states(asked.job).await, ["effect_suspected", "delivered"]);
+    scene.reap().await;
+    assert_eq!(scene.on_github(), [name]);
+}
+
+#[tokio::test]
+async fn a_result_behind_the_fence_is_discarded_and_its_runner_reaped() {
+    let scene = Scene::new().await;
+    scene.fault(LONG, 1);
+    let asked = scene.asked().await;
+    scene.worker();
+    scene.world.fault_consumed().await;
+    // As another start would, while the answer is on its way.
+    scene.world.change("UPDATE jobs SET fence = fence + 1 WHERE id = $1", asked.job).await;
+    let suspected = eventually("the late config is discarded", || async {
+        scene.calls(asked.job).await.pop().filter(|call| call.state == "effect_suspected")
+    })
+    .await;
+    assert_eq!(scene.world.count("SELECT count(*) FROM credentials").await, 0);
+    assert!(suspected.github_runner_id.is_some());
+
+    // The lease is still its own, so the queue brings the job again.
+    scene.succeeded(asked.job).await;
+    let name = scene.config(&asked).await;
+    scene.reap().await;
+    assert_eq!(scene.on_github(), [name]);
+}
+
+#[tokio::test]
+async fn a_job_that_kills_its_workers_is_dead_after_three() {
+    let scene = Scene::new().await;
+    let (asked, other) = (scene.asked().await, scene.asked().await);
+    scene
+        .world
+        .change("UPDATE jobs SET state = 'running', fence = 3, rescues = 2 WHERE id = $1", asked.job)
+        .await;
+    scene.worker();
+    let job = scene.world.until_final(&scene.ada, asked.job).await;
+    assert_eq!(
+        (job["state"].as_str(), job["error"]["code"].as_str()),
+        (Some("failed"), Some("job_poisoned"))
+    );
+    scene.world.credential(&scene.ada, asked.job).await.refused(500, "job_poisoned");
+    assert!(scene.calls(asked.job).await.is_empty());
+    scene.succeeded(other.job).await;
+    assert_eq!(scene.world.count("SELECT count(*) FROM runners WHERE status = 'deleted'").await, 1);
+}
+
+#[tokio::test]
+async fn many_jobs_survive_workers_killed_at_random() {
+    let world = World::builder().workers(0).concurrency(6).start().await;
+    let red = world.team(team_draft("red")).await;
+    let ada = world.user("ada", &[&red]).await;
+    let scene = Scene { world, ada };
+    scene.fault(FaultKind::Latency { ms: 30 }, 1_000);
+    let all = join_all((0..24).map(|_| scene.world.provision(&scene.ada, provision_body("ci")))).await;
+    for round in [3_i64, 9] {
+        let doomed = [scene.world.start_worker(), scene.world.start_worker()];
+        let done = "SELECT count(*) FROM jobs WHERE state = 'succeeded'";
+        wait_until("some are done", || async { scene.world.count(done).await >= round }).await;
+        for worker in doomed {
+            worker.kill().await;
+        }
+        scene.world.expire_leases(Lane::Provision).await;
+    }
+    scene.worker();
+    let mut names = Vec::new();
+    for asked in &all {
+        scene.succeeded(asked.job).await;
+        names.push(scene.config(asked).await);
+    }
+    scene.reap().await;
+    let mut left = scene.on_github();
+    names.sort();
+    left.sort();
+    assert_eq!(left, names, "one runner for each config, and no other");
+}

@@ -1,0 +1,76 @@
+//! One of several schedulers leads, and another when it is gone.
+
+use harness::{World, eventually};
+use scheduler::Leadership;
+
+const HOLDER: &str = "SELECT holder FROM scheduler_leases WHERE expires_at > clock_timestamp()";
+
+async fn holder(world: &World) -> Option<String> {
+    sqlx::query_scalar(HOLDER).fetch_optional(world.sql()).await.unwrap()
+}
+
+#[tokio::test]
+async fn one_leads_until_its_lease_ends() {
+    let world = World::builder().workers(0).start().await;
+    let (one, two) = (Leadership::new("one"), Leadership::new("two"));
+    assert!(one.acquire(world.store()).await.unwrap() && !two.acquire(world.store()).await.unwrap());
+    assert!(one.leads() && !two.leads());
+    sqlx::query("UPDATE scheduler_leases SET expires_at = now()").execute(world.sql()).await.unwrap();
+    assert!(two.acquire(world.store()).await.unwrap());
+    assert!(one.leads(), "it trusts its lease until it asks again or its own clock says that it is over");
+    assert!(!one.acquire(world.store()).await.unwrap() && !one.leads());
+    assert_eq!(world.count("SELECT term FROM scheduler_leases").await, 2);
+}
+
+#[tokio::test]
+async fn a_lease_outlives_connections_to_the_database() {
+    let world = World::builder().workers(0).start().await;
+    let lead = Leadership::new("one");
+    assert!(lead.acquire(world.store()).await.unwrap());
+    let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    sqlx::query(cut).execute(world.sql()).await.unwrap();
+    assert!(lead.leads());
+    eventually("a renewal", || async { lead.acquire(world.store()).await.ok() }).await;
+    assert_eq!(world.count("SELECT term FROM scheduler_leases").await, 1);
+}
+
+#[tokio::test]
+async fn another_takes_over_when_the_leader_is_killed() {
+    let world = World::builder().workers(0).start().await;
+    let leader = world.start_scheduler();
+    let first = eventually("a leader", || holder(&world)).await;
+    world.keep(world.start_scheduler());
+    let passed = "SELECT count(*) FROM sync_status WHERE last_sync_result = 'ok'";
+    harness::wait_until("a pass", || async { world.count(passed).await == 1 }).await;
+    leader.kill().await;
+    eventually("another leader", || async { holder(&world).await.filter(|name| *name != first) }).await;
+    assert_eq!(world.count("SELECT term FROM scheduler_leases").await, 2);
+}
+
+#[tokio::test]
+async fn a_process_that_leads_is_killed_and_the_fleet_is_still_watched() {
+    let world = World::builder().workers(0).start().await;
+    let root = world.admin().await;
+    let leader = world.program("scheduler", &[]);
+    let first = eventually("a leader", || holder(&world)).await;
+    let heir = world.program("scheduler", &[]);
+    let passed = "SELECT count(*) FROM sync_status WHERE last_sync_result = 'ok'
+        AND last_sync_time > coalesce(triggered_at, '-infinity')";
+    harness::wait_until("a pass", || async { world.count(passed).await == 1 }).await;
+    leader.kill();
+    world.post("/admin/sync/trigger", &root, &serde_json::json!({})).await.assert_status(202);
+    eventually("another leader", || async { holder(&world).await.filter(|name| *name != first) }).await;
+    harness::wait_until("it takes the next pass", || async { world.count(passed).await == 1 }).await;
+    heir.stop().await;
+    assert_eq!(holder(&world).await, None);
+}
+
+#[tokio::test]
+async fn a_leader_that_is_stopped_gives_way_at_once() {
+    let world = World::builder().workers(0).start().await;
+    let leader = world.start_scheduler();
+    eventually("a leader", || holder(&world)).await;
+    leader.stop().await;
+    assert_eq!(holder(&world).await, None);
+}

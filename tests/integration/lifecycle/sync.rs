@@ -1,0 +1,281 @@
+//! One pass over the whole fleet, and what it may conclude.
+
+use chrono::TimeDelta;
+use domain::InstallationId;
+use github_twin::{Fault, FaultKind, RunnerChange};
+use harness::wait_until;
+use queue::Reason;
+use serde_json::json;
+use sqlx::Connection;
+
+use super::{LIST, ONE, Scene};
+
+#[tokio::test]
+async fn ours_is_found_on_the_last_page_and_the_others_are_left_alone() {
+    let scene = Scene::new().await;
+    scene.foreign("theirs", 350);
+    let runner = scene.runner().await;
+    scene.world.twin.control().clear_ledger();
+
+    let passed = scene.pass().await;
+    assert_eq!((passed.result, passed.listed, passed.requests), ("ok", 351, 4));
+    assert_eq!(scene.requests("GET", LIST), 4);
+    assert_eq!(scene.status(&runner).await, "pending", "GitHub calls what was never online offline");
+    scene.set(&runner, RunnerChange::online());
+    assert_eq!(scene.pass().await.changed, 1);
+    assert_eq!(scene.status(&runner).await, "active");
+    scene.set(&runner, RunnerChange::offline());
+    scene.pass().await;
+    scene.set(&runner, RunnerChange::busy());
+    scene.pass().await;
+
+    let trail = scene.trail(&runner).await;
+    let expected = [
+        "- requested api",
+        "requested pending job",
+        "pending active sync",
+        "active offline sync",
+        "offline active sync",
+    ];
+    assert_eq!(trail, expected);
+    let others =
+        scene.world.get("/admin/runners/unmanaged?limit=1000", &scene.root).await.assert_status(200).body;
+    assert_eq!(others["total"], 350);
+    assert!(others["runners"].as_array().unwrap().iter().all(|row| row["labels"][0] == "theirs"));
+    scene.world.get("/admin/runners/unmanaged", &scene.ada).await.refused(403, "admin_required");
+    assert_eq!((scene.deletions(), scene.requests("GET", ONE)), (0, 0));
+}
+
+#[tokio::test]
+async fn a_config_is_emptied_once_its_runner_is_online() {
+    let scene = Scene::new().await;
+    let runner = scene.runner().await;
+    scene.set(&runner, RunnerChange::online());
+    scene.pass().await;
+    assert_eq!(scene.world.count("SELECT count(*) FROM credentials WHERE ciphertext IS NOT NULL").await, 0);
+    scene.world.credential(&scene.ada, runner.job).await.refused(410, "credential_gone");
+}
+
+#[tokio::test]
+async fn a_runner_that_slips_between_pages_is_not_missed() {
+    let scene = Scene::new().await;
+    scene.foreign("before", 100);
+    let runner = scene.runner().await;
+    scene.foreign("after", 50);
+    scene.set(&runner, RunnerChange::online());
+    scene.pass().await;
+
+    scene.world.twin.fault(Fault::once("GET", LIST, FaultKind::PageSlip { by: 1, agree: false }).skip(1));
+    let passed = scene.pass().await;
+    assert_eq!((passed.result, passed.missing), ("incomplete", 0));
+
+    // A slip that the count hides: only a look at the runner itself tells.
+    let hidden = Fault::new(FaultKind::PageSlip { by: 1, agree: true }).on("GET", LIST);
+    scene.world.twin.fault(hidden);
+    assert_eq!((scene.pass().await.result, scene.pass().await.sent), ("ok", 1));
+    scene.quiet().await;
+    assert_eq!(scene.status(&runner).await, "active");
+    scene.world.twin.clear_faults();
+    assert_eq!(scene.pass().await.sent, 0);
+    assert_eq!(scene.world.count("SELECT count(*) FROM runners WHERE missed + unlisted > 0").await, 0);
+    assert_eq!(scene.deletions(), 0);
+}
+
+#[tokio::test]
+async fn a_pass_that_breaks_off_may_update_and_concludes_nothing() {
+    let scene = Scene::new().await;
+    let first = scene.runner().await;
+    scene.foreign("between", 150);
+    let last = scene.runner().await;
+    for runner in [&first, &last] {
+        scene.set(runner, RunnerChange::online());
+    }
+    scene.world.twin.fault(Fault::once("GET", LIST, FaultKind::Status { status: 502 }).skip(1));
+    let passed = scene.pass().await;
+    assert_eq!((passed.result, passed.missing, passed.changed), ("failed", 0, 1));
+    assert_eq!((scene.status(&first).await, scene.status(&last).await), ("active".into(), "pending".into()));
+    let status = scene.world.get("/admin/sync/status", &scene.root).await.assert_status(200).body;
+    assert_eq!(status["last_sync_result"], "failed");
+    assert!(status["last_sync_time"].is_string(), "the end of a run of any kind: {status}");
+    assert!(status["last_complete_sync_time"].is_null(), "{status}");
+    assert!(status["last_sync_error"].as_str().unwrap().starts_with("page 2 did not arrive"), "{status}");
+    assert_eq!(status["interval_seconds"], 300);
+}
+
+#[tokio::test]
+async fn runners_github_removed_after_their_job_are_deleted_on_proof() {
+    let mut team = harness::team_draft("red");
+    team.max_runners = Some(1);
+    let scene = Scene::with(harness::World::builder(), team).await;
+    let runner = scene.runner().await;
+    scene.set(&runner, RunnerChange::busy());
+    scene.pass().await;
+    scene.world.jit(&scene.ada, &harness::provision_body("ci")).await.refused(403, "quota_exceeded");
+    scene.world.twin.remove_runner(runner.github).unwrap();
+
+    let first = scene.pass().await;
+    assert_eq!((first.missing, first.sent), (1, 0));
+    assert_eq!(scene.status(&runner).await, "active");
+    assert_eq!(scene.pass().await.sent, 1);
+    scene.reaches(&runner, "deleted").await;
+    assert_eq!(scene.trail(&runner).await.last().unwrap(), "active deleted sync");
+    scene.world.jit(&scene.ada, &harness::provision_body("ci")).await.assert_status(202);
+}
+
+#[tokio::test]
+async fn a_404_proves_nothing_while_the_listing_is_refused_too() {
+    let scene = Scene::new().await;
+    let runner = scene.runner().await;
+    scene.set(&runner, RunnerChange::online());
+    scene.pass().await;
+    scene.world.twin.remove_runner(runner.github).unwrap();
+    // The look at the runner passes, the listing that must confirm it does not.
+    scene.world.twin.fault(Fault::new(FaultKind::Status { status: 403 }).on("GET", LIST).skip(1));
+    // A refusal counts only once the token is known everywhere.
+    scene.world.twin.advance(std::time::Duration::from_secs(31));
+    let asked = scene.world.ask("POST", &format!("/runners/{}/refresh", runner.id)).by(&scene.ada);
+    asked.header("prefer", "wait=20").send().await.refused(502, "github_refused");
+    assert_eq!(scene.status(&runner).await, "active");
+}
+
+#[tokio::test]
+async fn nothing_is_asked_while_github_wants_to_be_left_alone() {
+    let scene = Scene::new().await;
+    scene.runner().await;
+    let minute = TimeDelta::minutes(1).to_std().unwrap();
+    let default = domain::InstallationId::default();
+    scene.world.queue().pause(&default, minute, Reason::SecondaryLimit).await.unwrap();
+    let before = scene.requests("GET", LIST);
+    assert_eq!(scene.pass().await.result, "paused");
+    assert_eq!(scene.requests("GET", LIST), before);
+}
+
+#[tokio::test]
+async fn a_rate_limit_met_by_a_sync_is_obeyed_by_all() {
+    let scene = Scene::new().await;
+    scene.foreign("theirs", 150);
+    let limit = FaultKind::SecondaryLimit { status: 403, retry_after: Some(60) };
+    scene.world.twin.fault(Fault::once("GET", LIST, limit));
+    assert_eq!(scene.pass().await.result, "paused");
+    wait_until("everybody is told", || async { scene.world.queue().pauses().await.unwrap().len() == 1 })
+        .await;
+    assert_eq!(scene.pass().await.result, "paused");
+    assert!(scene.world.twin.ledger().violations.is_empty());
+}
+
+#[tokio::test]
+async fn a_sync_is_due_by_interval_or_request() {
+    let scene = Scene::new().await;
+    let (home, five_minutes) = (InstallationId::default(), TimeDelta::minutes(5));
+    let due = || async {
+        scene.world.store().conn().await.unwrap().sync_runs().is_due(&home, five_minutes).await.unwrap()
+    };
+    assert!(due().await, "there was none yet");
+    scene.pass().await;
+    assert!(!due().await, "one has just been taken");
+    scene.world.post("/admin/sync/trigger", &scene.root, &json!({})).await.assert_status(202);
+    assert!(due().await, "an admin asks");
+    scene.pass().await;
+    assert!(!due().await);
+    let passed = "UPDATE sync_status SET attempted_at = attempted_at - interval '5 minutes'";
+    sqlx::query(passed).execute(scene.world.sql()).await.unwrap();
+    assert!(due().await, "its time has come");
+
+    scene.foreign("theirs", 150);
+    for end in [FaultKind::PageSlip { by: 1, agree: false }, FaultKind::Status { status: 502 }] {
+        scene.world.twin.fault(Fault::once("GET", LIST, end).skip(1));
+        assert!(["incomplete", "failed"].contains(&scene.pass().await.result));
+        let later =
+            "UPDATE sync_status SET triggered_at = NULL, attempted_at = attempted_at - interval '4 minutes'";
+        sqlx::query(later).execute(scene.world.sql()).await.unwrap();
+        assert!(!due().await, "a run that has read pages costs as much as a complete one");
+        let rest = "UPDATE sync_status SET attempted_at = attempted_at - interval '1 minute'";
+        sqlx::query(rest).execute(scene.world.sql()).await.unwrap();
+        assert!(due().await);
+    }
+}
+
+#[tokio::test]
+async fn a_runner_row_of_a_newer_release_stops_no_run_and_is_not_unmanaged() {
+    let scene = Scene::new().await;
+    let (newer, ours) = (scene.runner().await, scene.runner().await);
+    sqlx::query("ALTER TABLE runners DROP CONSTRAINT runners_status_check")
+        .execute(scene.world.sql())
+        .await
+        .unwrap();
+    scene.world.change("UPDATE runners SET status = 'draining' WHERE id = $1", newer.id).await;
+    for runner in [&newer, &ours] {
+        scene.set(runner, RunnerChange::online());
+    }
+    assert_eq!(scene.pass().await.result, "ok");
+    assert_eq!((scene.status(&newer).await, scene.status(&ours).await), ("draining".into(), "active".into()));
+    let others = scene.world.get("/admin/runners/unmanaged", &scene.root).await.assert_status(200).body;
+    assert_eq!(others["total"], 0);
+}
+
+/// A session that never finds a deadlock, so that PostgreSQL ends the other transaction.
+async fn rival(database: &harness::Database, admin: &sqlx::PgPool) -> sqlx::PgConnection {
+    let settings = format!("ALTER DATABASE {} SET deadlock_timeout = '3s'", database.name());
+    sqlx::query(sqlx::AssertSqlSafe(settings)).execute(admin).await.unwrap();
+    let mut rival = sqlx::PgConnection::connect(database.url()).await.unwrap();
+    sqlx::raw_sql("SET deadlock_timeout = '1h'; SET lock_timeout = '1min'; BEGIN")
+        .execute(&mut rival)
+        .await
+        .unwrap();
+    rival
+}
+
+#[tokio::test]
+async fn a_run_that_meets_a_deadlock_is_written_again() {
+    let scene = Scene::new().await;
+    let runner = scene.runner().await;
+    scene.set(&runner, RunnerChange::online());
+    scene.pass().await;
+    let (database, sql) = (scene.world.database(), scene.world.sql());
+    let mut rival = rival(database, sql).await;
+    // What a finishing check does, the other way round: first the runner, then its job.
+    let lock = "SELECT 1 FROM runners WHERE id = $1 FOR UPDATE";
+    sqlx::query(lock).bind(runner.id).execute(&mut rival).await.unwrap();
+    scene.set(&runner, RunnerChange::offline());
+    scene.set(&runner, RunnerChange::labels(["production"]));
+
+    // With connections of its own, which know the settings of the database.
+    let parts = scheduler::Parts { store: database.store(3), ..scene.world.scheduling() };
+    let home = InstallationId::default();
+    let mut memory = scheduler::sync::PageCache::default();
+    let run = scheduler::sync::run(&parts, &home, &mut memory);
+    let meeting = async {
+        let waits = "SELECT count(*) FROM pg_stat_activity
+            WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        wait_until("the run waits for the runner", || async {
+            sqlx::query_scalar::<_, i64>(waits).fetch_one(sql).await.unwrap() == 1
+        })
+        .await;
+        let check = "INSERT INTO jobs (id, kind, installation, runner_id, params, deadline_at)
+            VALUES (gen_random_uuid(), 'drift_check', 'default', $1, '{\"kind\":\"drift_check\",\"source\":\"sync\"}', now())";
+        sqlx::query(check).bind(runner.id).execute(&mut rival).await.unwrap();
+        sqlx::query("ROLLBACK").execute(&mut rival).await.unwrap();
+    };
+    let (passed, ()) = tokio::join!(run, meeting);
+    let passed = passed.unwrap();
+    assert_eq!((passed.result, passed.changed, passed.sent), ("ok", 1, 1));
+    let deadlocks =
+        "SELECT count(*) FROM pg_stat_database WHERE datname = current_database() AND deadlocks > 0";
+    wait_until("PostgreSQL has counted it", || async { scene.world.count(deadlocks).await == 1 }).await;
+}
+
+#[tokio::test]
+async fn a_run_that_cannot_be_written_is_noted_as_failed() {
+    let scene = Scene::new().await;
+    let runner = scene.runner().await;
+    scene.set(&runner, RunnerChange::online());
+    let refuse = "ALTER TABLE runners ADD CONSTRAINT refused CHECK (status <> 'active') NOT VALID";
+    sqlx::query(refuse).execute(scene.world.sql()).await.unwrap();
+    let home = InstallationId::default();
+    let mut memory = scheduler::sync::PageCache::default();
+    scheduler::sync::run(&scene.world.scheduling(), &home, &mut memory).await.unwrap_err();
+    let status = scene.world.get("/admin/sync/status", &scene.root).await.assert_status(200).body;
+    assert!(status.to_string().contains(r#""last_sync_result":"failed""#), "{status}");
+    sqlx::query("ALTER TABLE runners DROP CONSTRAINT refused").execute(scene.world.sql()).await.unwrap();
+    assert_eq!(scene.pass().await.result, "ok");
+}

@@ -1,0 +1,265 @@
+//! GitHub says wait: nobody asks it anything until then, no attempt is burned, and callers are told why.
+
+use std::time::Duration;
+
+use domain::{InstallationId, JobId, Lane};
+use github::{GitHub, GitHubError, JitConfigRequest};
+use github_twin::{Bucket, Fault, FaultKind, Limits};
+use harness::{Accepted, Person, World, provision_body, team_draft, wait_until};
+use installations::ClaimedJob;
+use queue::{Pause, Reason};
+use serde_json::json;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+struct Scene {
+    world: World,
+    ada: Person,
+}
+
+async fn scene(limits: Limits) -> Scene {
+    let world = World::builder().workers(2).limits(limits).start().await;
+    let red = world.team(team_draft("red")).await;
+    Scene { ada: world.user("ada", &[&red]).await, world }
+}
+
+impl Scene {
+    async fn asked(&self) -> Accepted {
+        self.world.provision(&self.ada, provision_body("ci")).await
+    }
+
+    fn fault(&self, kind: FaultKind) {
+        self.world.twin.fault(Fault::once("POST", "generate-jitconfig", kind));
+    }
+
+    async fn paused(&self, reason: Reason) -> Pause {
+        harness::eventually("everybody is told to wait", || async {
+            let pauses = self.world.queue().pauses().await.unwrap();
+            pauses.into_iter().map(|paused| paused.pause).find(|pause| pause.reason == reason)
+        })
+        .await
+    }
+
+    /// The time GitHub asked for is over, for both sides.
+    async fn time_passes(&self, span: Duration, reason: Reason) {
+        self.world.twin.advance(span);
+        self.world.redis().open_windows().await;
+        self.world.queue().resume(&InstallationId::default(), reason).await.unwrap();
+        self.world.queue().wake_one().await.unwrap();
+    }
+
+    async fn waits_for_budget(&self, job: Uuid) {
+        wait_until("the job is queued again", || async {
+            self.world.job(&self.ada, job).await["state"] == "queued"
+        })
+        .await;
+        let answer = self.world.get(&format!("/jobs/{job}"), &self.ada).await.assert_status(200);
+        assert_eq!(answer.body["blocked_on"], "budget", "{}", answer.text);
+        let wait: u64 = answer.header("retry-after").parse().unwrap();
+        assert!(wait > 30, "{wait}");
+    }
+
+    async fn done(&self, job: Uuid) {
+        let job = self.world.until_final(&self.ada, job).await;
+        assert_eq!((&job["state"], &job["attempts"]), (&json!("succeeded"), &json!(1)), "{job}");
+    }
+
+    fn requests(&self) -> u64 {
+        self.world.twin.summary().requests
+    }
+
+    fn well_behaved(&self) {
+        let violations = self.world.twin.ledger().violations;
+        assert!(violations.is_empty(), "{violations:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_secondary_limit_stops_all_workers_for_as_long_as_it_says() {
+    for (status, retry_after) in [(429, Some(120)), (403, Some(120)), (403, None)] {
+        let scene = scene(Limits::github()).await;
+        scene.fault(FaultKind::SecondaryLimit { status, retry_after });
+        let first = scene.asked().await;
+        let pause = scene.paused(Reason::SecondaryLimit).await;
+        let told = Duration::from_secs(retry_after.unwrap_or(60));
+        assert!(pause.left <= told && pause.left + Duration::from_mins(1) > told, "{pause:?}");
+        scene.waits_for_budget(first.job).await;
+
+        let before = scene.requests();
+        let others = [scene.asked().await, scene.asked().await, scene.asked().await];
+        for other in &others {
+            scene.waits_for_budget(other.job).await;
+        }
+        assert_eq!(scene.requests(), before, "no request while told to wait");
+        scene.time_passes(told + Duration::from_secs(1), Reason::SecondaryLimit).await;
+        for asked in std::iter::once(&first).chain(&others) {
+            scene.done(asked.job).await;
+        }
+        scene.well_behaved();
+        let refused = "SELECT count(*) FROM github_calls WHERE state = 'refused'";
+        assert_eq!(scene.world.count(refused).await, 1, "a limit is a definite no: nothing is suspected");
+    }
+}
+
+#[tokio::test]
+async fn an_exhausted_window_stops_all_workers_until_it_opens() {
+    let scene = scene(Limits::github()).await;
+    scene.fault(FaultKind::PrimaryLimit { status: 403, reset_in: Some(600) });
+    let asked = scene.asked().await;
+    let pause = scene.paused(Reason::Budget).await;
+    assert!(pause.left <= Duration::from_secs(602) && pause.left > Duration::from_mins(5), "{pause:?}");
+    scene.waits_for_budget(asked.job).await;
+    scene.time_passes(Duration::from_secs(602), Reason::Budget).await;
+    scene.done(asked.job).await;
+    scene.well_behaved();
+}
+
+#[tokio::test]
+async fn the_headers_of_good_answers_are_warning_enough() {
+    let scene = scene(Limits { primary: Some(Bucket::new(4, 600)), ..Limits::github() }).await;
+    for _ in 0..3 {
+        let asked = scene.asked().await;
+        scene.done(asked.job).await;
+    }
+    // The tenth part of a window, here its last request, is kept for removals.
+    let before = scene.requests();
+    let fourth = scene.asked().await;
+    scene.waits_for_budget(fourth.job).await;
+    assert_eq!(scene.requests(), before);
+    scene.time_passes(Duration::from_secs(602), Reason::Budget).await;
+    scene.done(fourth.job).await;
+    scene.well_behaved();
+}
+
+#[tokio::test]
+async fn the_reserve_pays_for_a_removal() {
+    let scene = scene(Limits { primary: Some(Bucket::new(12, 600)), ..Limits::github() }).await;
+    let first = scene.asked().await;
+    scene.done(first.job).await;
+    for _ in 1..10 {
+        let asked = scene.asked().await;
+        scene.done(asked.job).await;
+    }
+    let last = scene.asked().await;
+    scene.waits_for_budget(last.job).await;
+    let path = format!("/runners/{}", first.runner);
+    scene.world.delete(&path, &scene.ada).await.assert_status(202);
+    wait_until("a look and a removal, with the last two requests", || async {
+        scene.world.get(&path, &scene.ada).await.body["status"] == "deleted"
+    })
+    .await;
+    scene.well_behaved();
+}
+
+#[tokio::test]
+async fn a_rate_limit_is_published_without_the_database() {
+    let scene = scene(Limits::github()).await;
+    let broken = "ALTER TABLE github_calls ADD CONSTRAINT broken CHECK (state <> 'refused')";
+    sqlx::query(broken).execute(scene.world.sql()).await.unwrap();
+    scene.fault(FaultKind::SecondaryLimit { status: 429, retry_after: Some(120) });
+    scene.asked().await;
+    scene.paused(Reason::SecondaryLimit).await;
+    scene.well_behaved();
+}
+
+/// A client of its own, and a job of its own.
+fn client(world: &World) -> (GitHub, ClaimedJob) {
+    let github = world.scheduling().installations.get(&InstallationId::default()).unwrap().clone();
+    (github, ClaimedJob { job: JobId::new(), lane: Lane::Provision, since: Instant::now() })
+}
+
+async fn register(github: &GitHub, held: ClaimedJob, name: &str) -> Result<i64, GitHubError> {
+    let request = JitConfigRequest {
+        name: name.into(),
+        runner_group_id: 1,
+        labels: vec!["self-hosted".into()],
+        work_folder: "_work".into(),
+    };
+    installations::with_prepaid_call(held, github.create_jit_config(&request))
+        .await
+        .map(|config| config.runner.id)
+}
+
+#[tokio::test]
+async fn a_limit_redis_does_not_take_yet_is_not_forgotten() {
+    let world = World::builder().workers(0).start().await;
+    let (github, held) = client(&world);
+    world.redis().refuse_pauses(true).await;
+    let limit = FaultKind::SecondaryLimit { status: 429, retry_after: Some(120) };
+    world.twin.fault(Fault::once("POST", "generate-jitconfig", limit));
+    let told = register(&github, held, "one").await.unwrap_err();
+    assert!(matches!(told, GitHubError::Limited { .. }), "{told:?}");
+    let again = ClaimedJob { since: Instant::now(), ..held };
+    let refused = register(&github, again, "two").await.unwrap_err();
+    assert!(matches!(refused, GitHubError::Held { .. }), "this process knows: {refused:?}");
+    assert!(!world.redis().dump().await.contains("w:core"), "nothing is learned of the answer before");
+
+    world.redis().refuse_pauses(false).await;
+    wait_until("everybody is told to wait", || async {
+        let pauses = world.queue().pauses().await.unwrap();
+        pauses.iter().any(|paused| paused.pause.reason == Reason::SecondaryLimit)
+    })
+    .await;
+    wait_until("then the window is learned", || async { world.redis().dump().await.contains("w:core") })
+        .await;
+    assert!(world.twin.ledger().violations.is_empty());
+}
+
+#[tokio::test]
+async fn jobs_claimed_before_a_rate_limit_obey_it() {
+    let world = World::builder().workers(0).start().await;
+    let (github, held) = client(&world);
+    world.queue().slow_down(&InstallationId::default(), Duration::from_mins(1)).await.unwrap();
+    let refused = register(&github, held, "one").await.unwrap_err();
+    assert!(matches!(refused, GitHubError::Held { .. }), "a token would have to be minted: {refused:?}");
+    assert_eq!(world.twin.summary().requests, 0);
+
+    world.queue().resume(&InstallationId::default(), Reason::SecondaryLimit).await.unwrap();
+    github.rate_limit().await.unwrap();
+    world.queue().slow_down(&InstallationId::default(), Duration::from_mins(1)).await.unwrap();
+    let before = world.twin.summary().requests;
+    for ago in [Duration::from_secs(3), Duration::ZERO] {
+        let claimed = ClaimedJob { since: Instant::now() - ago, ..held };
+        let refused = register(&github, claimed, "two").await.unwrap_err();
+        assert!(matches!(refused, GitHubError::Held { .. }), "claimed {ago:?} ago: {refused:?}");
+    }
+    assert_eq!(world.twin.summary().requests, before);
+}
+
+#[tokio::test]
+async fn a_short_wait_ends_by_itself() {
+    let scene = scene(Limits::github()).await;
+    scene.fault(FaultKind::SecondaryLimit { status: 429, retry_after: Some(1) });
+    let asked = scene.asked().await;
+    scene.done(asked.job).await;
+    let snoozes: i32 =
+        sqlx::query_scalar("SELECT snoozes FROM jobs").fetch_one(scene.world.sql()).await.unwrap();
+    assert_eq!(snoozes, 1);
+    scene.well_behaved();
+}
+
+#[tokio::test]
+async fn a_lane_that_an_admin_paused_waits_and_says_so() {
+    let scene = scene(Limits::github()).await;
+    let shortly = Duration::from_mins(10);
+    scene.world.queue().pause_lane(domain::Lane::Provision, shortly).await.unwrap();
+    let asked = scene.asked().await;
+    assert_eq!(scene.world.job(&scene.ada, asked.job).await["blocked_on"], "paused");
+    scene.world.queue().resume_lane(domain::Lane::Provision).await.unwrap();
+    scene.done(asked.job).await;
+}
+
+#[tokio::test]
+async fn a_github_that_is_away_burns_no_attempt() {
+    let scene = scene(Limits::github()).await;
+    scene.world.twin.fault(Fault::new(FaultKind::Drop).on("POST", "generate-jitconfig"));
+    let asked = scene.asked().await;
+    wait_until("the job says why it waits", || async {
+        scene.world.job(&scene.ada, asked.job).await["blocked_on"] == "github_outage"
+    })
+    .await;
+    scene.world.twin.clear_faults();
+    scene.world.queue().resume(&InstallationId::default(), Reason::GithubOutage).await.unwrap();
+    scene.world.make_due(domain::Lane::Provision).await;
+    scene.done(asked.job).await;
+}

@@ -1,0 +1,135 @@
+//! Lists take nothing from those who provision: they have connections of their own, end soon, and are bounded.
+
+use std::collections::HashSet;
+
+use harness::{Person, World, eventually, provision_body, team_draft, wait_until};
+use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection};
+use tokio::task::JoinSet;
+
+struct Scene {
+    world: World,
+    ada: Person,
+    root: Person,
+}
+
+async fn scene() -> Scene {
+    let world = World::builder().workers(0).start().await;
+    let red = world.team(team_draft("red")).await;
+    Scene { ada: world.user("ada", &[&red]).await, root: world.admin().await, world }
+}
+
+impl Scene {
+    /// A session that keeps everybody from reading the security events until it is closed.
+    async fn lock_events(&self) -> PgConnection {
+        let mut session = PgConnection::connect(self.world.database().url()).await.unwrap();
+        let lock = "BEGIN; LOCK TABLE security_events IN ACCESS EXCLUSIVE MODE";
+        sqlx::raw_sql(lock).execute(&mut session).await.unwrap();
+        session
+    }
+
+    async fn list(&self, path: &str) -> Value {
+        self.world.get(path, &self.root).await.assert_status(200).body
+    }
+}
+
+/// Backends that wait to read a list.
+const WAITING_LISTS: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+    AND application_name LIKE '%lists' AND wait_event_type = 'Lock'";
+
+#[tokio::test]
+async fn stuck_lists_leave_provisioning_alone_and_answer_503() {
+    let scene = scene().await;
+    let world = &scene.world;
+    let lock = scene.lock_events().await;
+    let mut lists = JoinSet::new();
+    for _ in 0..12 {
+        lists.spawn(world.ask("GET", "/admin/security-events").by(&scene.root).send());
+    }
+    wait_until("lists are stuck", || async { world.count(WAITING_LISTS).await > 0 }).await;
+    for _ in 0..5 {
+        world.jit(&scene.ada, &provision_body("ci")).await.assert_status(202);
+        world.get("/auth/me", &scene.ada).await.assert_status(200);
+    }
+    while let Some(answer) = lists.join_next().await {
+        let answer = answer.unwrap();
+        assert!(matches!(answer.status, 429 | 503), "{} {}", answer.status, answer.text);
+        assert!(answer.header("retry-after").parse::<u64>().unwrap() > 0);
+    }
+    lock.close().await.unwrap();
+    scene.list("/admin/security-events").await;
+}
+
+#[tokio::test]
+async fn a_list_is_cancelled_when_its_reader_hangs_up() {
+    let scene = scene().await;
+    let world = &scene.world;
+    let lock = scene.lock_events().await;
+    let list = tokio::spawn(world.ask("GET", "/admin/security-events").by(&scene.root).send());
+    let waiting = "SELECT pid FROM pg_stat_activity WHERE datname = current_database()
+        AND application_name LIKE '%lists' AND wait_event_type = 'Lock'";
+    let backend: i32 = eventually("the list waits", || async {
+        sqlx::query_scalar(waiting).fetch_optional(world.sql()).await.unwrap()
+    })
+    .await;
+    list.abort();
+    wait_until("its backend is gone although what it waited for is still locked", || async {
+        let there = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1)";
+        !sqlx::query_scalar::<_, bool>(there).bind(backend).fetch_one(world.sql()).await.unwrap()
+    })
+    .await;
+    lock.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn long_lists_are_counted_to_ten_thousand() {
+    let scene = scene().await;
+    let rows = "INSERT INTO audit_log (id, event_type, success)
+        SELECT gen_random_uuid(), CASE WHEN n <= 10000 THEN 'a.a' ELSE 'b.b' END, true FROM generate_series(1, 10001) n";
+    sqlx::raw_sql(rows).execute(scene.world.sql()).await.unwrap();
+    let exact = scene.list("/audit-logs?event_type=a.a&limit=1").await;
+    assert_eq!((&exact["total"], &exact["total_is_lower_bound"]), (&json!(10_000), &json!(false)));
+    let bound = scene.list("/audit-logs?limit=1").await;
+    assert_eq!((&bound["total"], &bound["total_is_lower_bound"]), (&json!(10_000), &json!(true)));
+}
+
+#[tokio::test]
+async fn pages_of_large_rows_end_early_and_go_on() {
+    let scene = scene().await;
+    let rows = "INSERT INTO audit_log (id, event_type, event_data, success)
+        SELECT gen_random_uuid(), 'large.row', jsonb_build_object('n', n, 'text', repeat(md5(n::text), 1900)), true
+        FROM generate_series(1, 100) n";
+    sqlx::raw_sql(rows).execute(scene.world.sql()).await.unwrap();
+    let (mut seen, mut cursor, mut pages) = (HashSet::new(), String::new(), 0);
+    loop {
+        let path = format!("/audit-logs?event_type=large.row&limit=1000{cursor}");
+        let answer = scene.world.get(&path, &scene.root).await.assert_status(200);
+        assert!(answer.text.len() < 2_500_000, "{} bytes", answer.text.len());
+        assert_eq!(answer.body["total"], 100);
+        let rows = answer.body["logs"].as_array().unwrap();
+        assert!(rows.iter().all(|row| seen.insert(row["id"].to_string())), "no row comes twice");
+        pages += 1;
+        match answer.body["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(seen.len(), 100);
+    assert!(pages > 2, "{pages}");
+}
+
+#[tokio::test]
+async fn rows_since_a_time_are_found_by_their_ids() {
+    let scene = scene().await;
+    scene.world.jit(&scene.ada, &provision_body("ci")).await.assert_status(202);
+    let now = chrono::Utc::now();
+    let since = |minutes: i64| {
+        (now + chrono::TimeDelta::minutes(minutes)).to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+    };
+    let scene = &scene;
+    let total = |since: String| async move {
+        scene.list(&format!("/audit-logs?event_type=runner.provision&since={since}")).await["total"].clone()
+    };
+    assert_eq!(total(since(-5)).await, 1);
+    assert_eq!(total(since(5)).await, 0);
+}

@@ -1,0 +1,77 @@
+//! Stories told through HTTP, rows and the ledger of the twin.
+
+#[cfg(test)]
+mod abandoned;
+#[cfg(test)]
+mod budget;
+#[cfg(test)]
+mod chaos;
+#[cfg(test)]
+mod commands;
+#[cfg(test)]
+mod contract;
+#[cfg(test)]
+mod database_roles;
+#[cfg(test)]
+mod dependency_rules;
+#[cfg(test)]
+mod deployment;
+#[cfg(test)]
+mod dev;
+mod exactly_once;
+mod failures;
+#[cfg(test)]
+mod fairness;
+#[cfg(test)]
+mod fencing_model;
+#[cfg(test)]
+mod filters;
+#[cfg(test)]
+mod github_client;
+#[cfg(test)]
+mod idempotency;
+#[cfg(test)]
+mod identity;
+mod installations;
+#[cfg(test)]
+mod invalid_input;
+mod lifecycle;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
+mod lists;
+#[cfg(test)]
+mod migrations;
+#[cfg(test)]
+mod newer_rows;
+#[cfg(test)]
+mod openapi;
+#[cfg(test)]
+mod policy;
+#[cfg(test)]
+mod provision;
+#[cfg(test)]
+mod queue_loss;
+#[cfg(test)]
+mod refused;
+#[cfg(test)]
+mod registration;
+#[cfg(test)]
+mod retention;
+mod revocation;
+#[cfg(test)]
+mod roles;
+#[cfg(test)]
+mod secrets;
+#[cfg(test)]
+mod signin;
+#[cfg(test)]
+mod streams;
+mod twin;
+#[cfg(test)]
+mod unknown_principals;
+#[cfg(test)]
+mod versions;
+#[cfg(test)]
+mod visibility;
+mod webhooks;

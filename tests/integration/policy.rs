@@ -1,0 +1,287 @@
+//! What is refused before anything is made: with a row in the audit log, and without a word to GitHub.
+
+use domain::ProblemCode;
+use futures::future::join_all;
+use harness::{ApiResponse, Person, Team, World, provision_body, team_draft};
+use serde_json::{Value, json};
+use store::{TeamDraft, UserDraft};
+
+struct Scene {
+    world: World,
+    red: Team,
+    ada: Person,
+}
+
+async fn scene(team: TeamDraft) -> Scene {
+    let world = World::start().await;
+    let red = world.team(team).await;
+    let ada = world.user("ada", &[&red]).await;
+    Scene { world, red, ada }
+}
+
+impl Scene {
+    /// Refused with a code, written down once, and nothing made anywhere.
+    async fn refuses(&self, body: &Value, code: ProblemCode) -> ApiResponse {
+        let before = self.noted().await;
+        let answer = self.world.jit(&self.ada, body).await.refused(code.status(), code.as_str());
+        assert_eq!(self.noted().await, before + 1, "one audit row");
+        self.nothing_made().await;
+        answer
+    }
+
+    async fn noted(&self) -> i64 {
+        let rows = "SELECT count(*) FROM audit_log WHERE event_type = 'runner.provision' AND NOT success
+             AND user_identity = 'ada@example.com' AND error_message IS NOT NULL AND request_id IS NOT NULL
+             AND request_ip = '127.0.0.1'";
+        self.world.count(rows).await
+    }
+
+    async fn nothing_made(&self) {
+        assert_eq!(
+            self.world.count("SELECT (SELECT count(*) FROM jobs) + (SELECT count(*) FROM runners)").await,
+            0
+        );
+        assert!(self.world.twin.ledger().entries.is_empty());
+        assert!(self.world.redis().keys().await.iter().all(|key| !key.contains("}:job:")));
+    }
+
+    async fn alarms(&self, kind: &str) -> i64 {
+        let sql = "SELECT count(*) FROM security_events WHERE event_type = $1 AND action_taken = 'refused'
+             AND user_identity = 'ada@example.com' AND team_id = $2";
+        let pool = self.world.sql();
+        sqlx::query_scalar(sql).bind(kind).bind(self.red.id.uuid()).fetch_one(pool).await.unwrap()
+    }
+}
+
+#[tokio::test]
+async fn labels_outside_the_policy_are_refused_and_named() {
+    let scene = scene(team_draft("red")).await;
+    for labels in [json!(["linux", "cpu-1"]), json!(["team-blue"]), json!(["gpu"]), json!(["xgpu-1"])] {
+        let body = json!({ "runner_name_prefix": "ci", "labels": labels });
+        scene.refuses(&body, ProblemCode::LabelPolicyViolation).await;
+    }
+    let body = json!({ "runner_name_prefix": "ci", "labels": ["gpu-1", "cpu-1", "self-hosted", "cpu-2"] });
+    let answer = scene.refuses(&body, ProblemCode::LabelPolicyViolation).await;
+    assert_eq!(answer.pointers(), ["/labels/1", "/labels/3"]);
+    assert_eq!(scene.alarms("label_policy_violation").await, 5);
+    let tried = scene.world.sql();
+    let data: Value =
+        sqlx::query_scalar("SELECT violation_data FROM security_events ORDER BY id DESC LIMIT 1")
+            .fetch_one(tried)
+            .await
+            .unwrap();
+    assert_eq!(data["labels"], json!(["cpu-1", "cpu-2"]));
+    assert_eq!(data["label_count"], 4);
+}
+
+#[tokio::test]
+async fn names_of_hosted_images_are_refused_even_where_anything_goes() {
+    let scene = scene(TeamDraft { optional_label_patterns: vec!["*".into()], ..team_draft("red") }).await;
+    for label in ["ubuntu-latest", "Ubuntu-24.04", "windows-2025", "macos-15-xlarge"] {
+        let body = json!({ "runner_name_prefix": "ci", "labels": [label] });
+        scene.refuses(&body, ProblemCode::LabelPolicyViolation).await;
+    }
+    let fine = json!({ "runner_name_prefix": "ci", "labels": ["ubuntu-of-ours", "anything-at-all"] });
+    scene.world.jit(&scene.ada, &fine).await.assert_status(202);
+}
+
+#[tokio::test]
+async fn look_alike_and_blank_labels_are_refused() {
+    let scene = scene(TeamDraft { optional_label_patterns: vec!["*".into()], ..team_draft("red") }).await;
+    for label in ["ubuntu\u{2011}latest", "windowſ-latest", "ubuntu-lаtest", "sеlf-hosted", "ｕbuntu-latest"]
+    {
+        let body = json!({ "runner_name_prefix": "ci", "labels": [label] });
+        scene.refuses(&body, ProblemCode::LabelPolicyViolation).await;
+    }
+    for label in
+        ["full build", "\u{feff}ubuntu-latest", "\u{202e}ubuntu-latest", "ubuntu- latest", "a\u{ad}b"]
+    {
+        let body = json!({ "runner_name_prefix": "ci", "labels": [label] });
+        let refused = scene.world.jit(&scene.ada, &body).await.refused(422, "validation_failed");
+        assert_eq!(refused.pointers(), ["/labels/0"], "{label:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_label_that_another_team_requires_is_refused_to_all_others() {
+    let scene = scene(TeamDraft {
+        optional_label_patterns: vec!["*".into(), "team-blue".into()],
+        ..team_draft("red")
+    })
+    .await;
+    let wish = |label: &str| json!({ "runner_name_prefix": "ci", "labels": [label] });
+    scene.world.team(team_draft("blue")).await;
+    let common =
+        TeamDraft { required_labels: vec!["linux".into(), "self-hosted".into()], ..team_draft("common") };
+    scene.world.team(common).await;
+    for label in ["ｔeam-blue", "Team-BLUE"] {
+        scene.refuses(&wish(label), ProblemCode::LabelPolicyViolation).await;
+    }
+    for label in ["linux", "self-hosted", "x64"] {
+        scene.world.jit(&scene.ada, &wish(label)).await.assert_status(202);
+    }
+}
+
+#[tokio::test]
+async fn self_hosted_is_added_by_default_and_overlaps_give_warnings() {
+    let scene = scene(team_draft("blue")).await;
+    let (world, root) = (&scene.world, scene.world.admin().await);
+    let body = json!({ "name": "green", "optional_label_patterns": ["*"] });
+    let team = world.post("/admin/teams", &root, &body).await.assert_status(201).body;
+    assert_eq!(team["add_self_hosted"], true);
+    assert_eq!(team["warnings"][0]["code"], "pattern_admits_label_of_other_team", "{team}");
+    let path = format!("/admin/teams/{}", team["id"].as_str().unwrap());
+    let body = json!({ "required_labels": ["Team-Blue", "ｇreen"], "optional_label_patterns": [] });
+    let changed = world.patch(&path, &root, &body).await.assert_status(200).body;
+    assert_eq!(changed["required_labels"], json!(["Team-Blue", "green"]));
+    assert_eq!(changed["warnings"][0]["code"], "label_required_by_other_team", "{changed}");
+    world
+        .patch(&path, &root, &json!({ "required_labels": ["sеlf-hosted"] }))
+        .await
+        .refused(422, "validation_failed");
+
+    let team = TeamDraft { add_self_hosted: true, ..team_draft("gold") };
+    let gold = world.team(team).await;
+    let goldie = world.user("goldie", &[&gold]).await;
+    let asked = world.provision(&goldie, json!({ "runner_name_prefix": "ci", "labels": ["linux"] })).await;
+    let done = world.until_final(&goldie, asked.job).await;
+    let name = done["runner_name"].as_str().unwrap();
+    let labels: Vec<String> =
+        world.twin.runner(name).unwrap().labels.into_iter().map(|label| label.name).collect();
+    assert_eq!(labels, ["team-gold", "linux", "self-hosted"]);
+}
+
+#[tokio::test]
+async fn a_runner_group_needs_permission() {
+    let scene = scene(team_draft("red")).await;
+    let group = |id: u64| json!({ "runner_name_prefix": "ci", "runner_group_id": id });
+    scene.refuses(&group(2), ProblemCode::RunnerGroupNotAllowed).await;
+    assert_eq!(scene.alarms("runner_group_not_allowed").await, 1);
+    scene.world.jit(&scene.ada, &group(1)).await.assert_status(202);
+}
+
+#[tokio::test]
+async fn a_list_of_groups_replaces_the_default_one() {
+    let scene = scene(TeamDraft { allowed_runner_group_ids: vec![7], ..team_draft("red") }).await;
+    scene.refuses(&provision_body("ci"), ProblemCode::RunnerGroupNotAllowed).await;
+}
+
+#[tokio::test]
+async fn an_inactive_team_says_why() {
+    let scene = scene(team_draft("red")).await;
+    let off = "UPDATE teams SET is_active = false, deactivation_reason = 'moved to blue' WHERE id = $1";
+    scene.world.change(off, scene.red.id.uuid()).await;
+    let answer = scene.refuses(&provision_body("ci"), ProblemCode::TeamInactive).await;
+    assert!(answer.body["detail"].as_str().unwrap().contains("moved to blue"));
+}
+
+#[tokio::test]
+async fn a_foreign_team_is_refused_as_one_that_is_not_there() {
+    let scene = scene(team_draft("red")).await;
+    let blue = scene.world.team(team_draft("blue")).await;
+    let of = |team: uuid::Uuid| json!({ "runner_name_prefix": "ci", "team_id": team });
+    let foreign = scene.refuses(&of(blue.id.uuid()), ProblemCode::TeamForbidden).await;
+    let unknown = scene.refuses(&of(uuid::Uuid::now_v7()), ProblemCode::TeamForbidden).await;
+    assert_eq!(foreign.body, unknown.body);
+    let named = "SELECT count(*) FROM audit_log WHERE NOT success AND team_id IS NULL
+         AND event_data ->> 'team_id' IN (SELECT id::text FROM teams WHERE name = 'blue')";
+    assert_eq!(scene.world.count(named).await, 1, "nothing is written into the log of a foreign team");
+}
+
+#[tokio::test]
+async fn refused_request_takes_a_bounded_place_in_the_log() {
+    let scene = scene(team_draft("red")).await;
+    let labels: Vec<String> = (0..100).map(|n| format!("{n}{}", "x".repeat(200))).collect();
+    let body = json!({ "runner_name_prefix": "ci", "labels": labels });
+    scene.refuses(&body, ProblemCode::LabelPolicyViolation).await;
+    let sql = "SELECT max(pg_column_size(event_data::text))::int8 FROM audit_log WHERE NOT success";
+    assert!(scene.world.count(sql).await < 2_500);
+}
+
+#[tokio::test]
+async fn a_caller_without_team_is_refused() {
+    let world = World::start().await;
+    let ada = world.user("ada", &[]).await;
+    world.jit(&ada, &provision_body("ci")).await.refused(403, "team_forbidden");
+    let root = world.admin().await;
+    world.jit(&root, &provision_body("ci")).await.refused(403, "team_forbidden");
+}
+
+#[tokio::test]
+async fn a_caller_of_several_teams_must_name_one() {
+    let world = World::start().await;
+    let (red, blue) = (world.team(team_draft("red")).await, world.team(team_draft("blue")).await);
+    let ada = world.user("ada", &[&red, &blue]).await;
+    let answer = world.jit(&ada, &provision_body("ci")).await.refused(422, "team_required");
+    let detail = answer.body["detail"].as_str().unwrap();
+    for team in [&red, &blue] {
+        assert!(detail.contains(&team.name) && detail.contains(&team.id.to_string()), "{detail}");
+    }
+    assert_eq!(answer.pointers(), ["/team_id"]);
+    let body = json!({ "runner_name_prefix": "ci", "team_id": blue.id });
+    world.jit(&ada, &body).await.assert_status(202);
+}
+
+#[tokio::test]
+async fn a_person_without_the_permission_gets_nothing() {
+    let world = World::start().await;
+    let red = world.team(team_draft("red")).await;
+    let ada = world.person(UserDraft { can_use_jit: false, ..world.user_draft("ada") }, &[&red]).await;
+    let scene = Scene { world, red, ada };
+    scene.refuses(&provision_body("ci"), ProblemCode::JitNotAllowed).await;
+}
+
+#[tokio::test]
+async fn the_quota_is_exact_however_many_ask_at_once() {
+    let world = World::builder().workers(0).start().await;
+    let red = world.team(TeamDraft { max_runners: Some(5), ..team_draft("red") }).await;
+    let ada = world.user("ada", &[&red]).await;
+    let bot = world.machine("bot", &red).await;
+    let body = provision_body("ci");
+    let people = (0..10).map(|_| world.jit(&ada, &body));
+    let machines = (0..10).map(|_| world.jit(&bot, &body));
+    let (people, machines) = tokio::join!(join_all(people), join_all(machines));
+
+    let (mut accepted, mut refused) = (Vec::new(), 0);
+    for answer in people.into_iter().chain(machines) {
+        if answer.status == 202 {
+            accepted.push(answer);
+        } else {
+            answer.refused(403, "quota_exceeded");
+            refused += 1;
+        }
+    }
+    assert_eq!((accepted.len(), refused), (5, 15));
+    assert_eq!(world.count("SELECT count(*) FROM runners WHERE status = 'requested'").await, 5);
+    let told = "SELECT sum(occurrences)::int8 FROM security_events WHERE event_type = 'quota_exceeded'";
+    assert_eq!(world.count(told).await, 15);
+    assert_eq!(world.count("SELECT sum(occurrences)::int8 FROM audit_log WHERE NOT success").await, 15);
+
+    let root = world.admin().await;
+    let job = accepted[0].body["job_id"].as_str().unwrap();
+    world.delete(&format!("/jobs/{job}"), &root).await.assert_status(200);
+    world.jit(&ada, &body).await.assert_status(202);
+    world.jit(&ada, &body).await.refused(403, "quota_exceeded");
+}
+
+#[tokio::test]
+async fn a_quota_of_zero_refuses_every_request() {
+    let scene = scene(TeamDraft { max_runners: Some(0), ..team_draft("red") }).await;
+    scene.refuses(&provision_body("ci"), ProblemCode::QuotaExceeded).await;
+    assert_eq!(scene.alarms("quota_exceeded").await, 1);
+}
+
+#[tokio::test]
+async fn a_name_is_taken_while_its_runner_lives() {
+    let world = World::builder().workers(0).start().await;
+    let red = world.team(team_draft("red")).await;
+    let ada = world.user("ada", &[&red]).await;
+    let body = json!({ "runner_name": "builder-1" });
+    let first = world.provision(&ada, body.clone()).await;
+    let shouted = json!({ "runner_name": "BUILDER-1" });
+    let answer = world.jit(&ada, &shouted).await.refused(409, "runner_name_conflict");
+    assert_eq!(answer.pointers(), ["/runner_name"]);
+    assert_eq!(world.count("SELECT count(*) FROM audit_log WHERE NOT success").await, 1);
+    world.delete(&format!("/jobs/{}", first.job), &ada).await.assert_status(200);
+    world.jit(&ada, &body).await.assert_status(202);
+}

@@ -1,0 +1,155 @@
+//! Workflow jobs on our runners.
+
+use std::time::Duration;
+
+use domain::Lane;
+use github_twin::{Conclusion, TwinConfig};
+use harness::{team_draft, wait_until};
+use serde_json::json;
+
+use super::{Scene, builder, deliver, look, outcome, payload, scene};
+
+/// How long GitHub lists a runner whose job is over.
+const LINGERS: Duration = Duration::from_mins(1);
+
+/// A runner whose one job is over while GitHub still lists it, and a worker that has looked once.
+async fn lingering() -> Scene {
+    let twin = TwinConfig { removes_after: LINGERS, ..TwinConfig::default() };
+    let scene = Scene::start(builder().twin(twin), team_draft("red")).await;
+    let control = scene.world.twin.control();
+    let job = control.queue_job("acme/web", &["gpu-7"]).unwrap();
+    control.start_job(job.id, scene.github_id).unwrap();
+    look(&scene.world).await;
+    control.complete_job(job.id, Conclusion::Success).unwrap();
+    look(&scene.world).await;
+    scene.world.keep(scene.world.start_worker());
+    let again = "SELECT count(*) FROM jobs WHERE kind = 'drift_check' AND state = 'queued' AND snoozes = 1";
+    wait_until("it is to be looked at again", || async { scene.world.count(again).await == 1 }).await;
+    scene
+}
+
+#[tokio::test]
+async fn a_runner_github_removes_a_moment_after_its_job_is_gone_without_two_passes() {
+    let scene = lingering().await;
+    assert_eq!(scene.stands().await, ("active".to_owned(), false));
+    scene.world.twin.control().advance(LINGERS);
+    wait_until("it is gone", || async {
+        scene.world.make_due(Lane::Drift).await;
+        scene.stands().await.0 == "deleted"
+    })
+    .await;
+    let trail = "SELECT count(*) FROM runner_events WHERE source = 'webhook' AND to_status = 'deleted'";
+    assert_eq!(scene.world.count(trail).await, 1);
+}
+
+#[tokio::test]
+async fn a_runner_that_stays_after_its_job_is_looked_at_four_times() {
+    let scene = lingering().await;
+    wait_until("that is over", || async {
+        scene.world.make_due(Lane::Drift).await;
+        scene.world.count("SELECT count(*) FROM jobs WHERE finished_at IS NULL").await == 0
+    })
+    .await;
+    assert_eq!(scene.world.count("SELECT snoozes::int8 FROM jobs WHERE kind = 'drift_check'").await, 3);
+    assert_eq!(
+        scene.stands().await,
+        ("offline".to_owned(), false),
+        "where it stands is noted; a pass does the rest"
+    );
+}
+
+#[tokio::test]
+async fn a_job_on_our_runner_is_followed() {
+    let scene = scene().await;
+    let control = scene.world.twin.control();
+    let job = control.queue_job("acme/web", &["gpu-7"]).unwrap();
+    control.start_job(job.id, scene.github_id).unwrap();
+    look(&scene.world).await;
+    assert_eq!(scene.stands().await, ("active".to_owned(), true));
+
+    control.complete_job(job.id, Conclusion::Success).unwrap();
+    look(&scene.world).await;
+    assert_eq!(scene.stands().await, ("active".to_owned(), false), "gone only on proof");
+    let checks = "SELECT count(*) FROM jobs WHERE kind = 'drift_check' AND state = 'queued'";
+    assert_eq!(scene.world.count(checks).await, 1);
+    let trail = "SELECT count(*) FROM runner_events WHERE source = 'webhook' AND to_status = 'active'";
+    assert_eq!(scene.world.count(trail).await, 1);
+    assert!(scene.alarms("label_policy_violation_workflow").await.is_empty());
+}
+
+#[tokio::test]
+async fn a_late_beginning_does_not_undo_an_end() {
+    let scene = scene().await;
+    let (begun, ended) = ("workflow_job.in_progress.json", "workflow_job.completed.json");
+    deliver(&scene.world, "workflow_job", &scene.event(ended, 1, 30)).await;
+    look(&scene.world).await;
+    assert_eq!(scene.stands().await, ("active".to_owned(), false));
+    let late = deliver(&scene.world, "workflow_job", &scene.event(begun, 1, 10)).await;
+    look(&scene.world).await;
+    assert_eq!(outcome(&scene.world, late).await, "ignored: something newer is known");
+    assert_eq!(scene.stands().await, ("active".to_owned(), false));
+}
+
+#[tokio::test]
+async fn several_schedulers_share_the_inbox() {
+    let scene = scene().await;
+    let ended = "workflow_job.completed.json";
+    for second in [30, 10, 50, 20, 40, 5, 15] {
+        let body = scene.event("workflow_job.in_progress.json", i64::from(second), second);
+        deliver(&scene.world, "workflow_job", &body).await;
+        deliver(&scene.world, "workflow_job", &scene.event(ended, i64::from(second), second)).await;
+    }
+    let run = || scheduler::inbox::run(scene.world.scheduling());
+    let done = tokio::join!(run(), run(), run());
+    assert_eq!(done.0.unwrap() + done.1.unwrap() + done.2.unwrap(), 14);
+    assert_eq!(scene.stands().await, ("active".to_owned(), false));
+    let left = "SELECT count(*) FROM webhook_inbox WHERE state NOT IN ('processed', 'ignored')";
+    assert_eq!(scene.world.count(left).await, 0);
+    let newest = "SELECT workflow_job_id::text FROM runners WHERE id = $1";
+    assert_eq!(scene.world.text(newest, scene.runner).await, "50");
+}
+
+#[tokio::test]
+async fn jobs_on_other_runners_change_nothing() {
+    let scene = scene().await;
+    let event = |change: &dyn Fn(&mut serde_json::Value)| {
+        let mut body = scene.event("workflow_job.in_progress.json", 1, 10);
+        change(&mut body);
+        body
+    };
+    let unknown = "ignored: on no runner of ours";
+    for (body, why) in [
+        (event(&|body| body["workflow_job"]["runner_id"] = json!(999_999)), unknown),
+        (event(&|body| body["workflow_job"]["runner_name"] = json!("another")), unknown),
+        (event(&|body| body["workflow_job"]["runner_id"] = json!(null)), "processed: in progress"),
+        (
+            event(&|body| body["installation"]["id"] = json!(1)),
+            "ignored: of an installation that is not ours",
+        ),
+        (payload("workflow_job.in_progress.old.json"), unknown),
+    ] {
+        let id = deliver(&scene.world, "workflow_job", &body).await;
+        look(&scene.world).await;
+        assert_eq!(outcome(&scene.world, id).await, why, "{body}");
+    }
+    let mut hosted = payload("workflow_job.in_progress.hosted.json");
+    hosted["installation"]["id"] = json!(5_151_515);
+    let id = deliver(&scene.world, "workflow_job", &hosted).await;
+    look(&scene.world).await;
+    assert_eq!(outcome(&scene.world, id).await, "ignored: on a machine of GitHub's own");
+}
+
+#[tokio::test]
+async fn deliveries_that_fail_are_tried_again() {
+    let scene = scene().await;
+    let id =
+        deliver(&scene.world, "workflow_job", &scene.event("workflow_job.in_progress.json", 1, 10)).await;
+    sqlx::query("ALTER TABLE runner_events RENAME TO away").execute(scene.world.sql()).await.unwrap();
+    look(&scene.world).await;
+    assert!(outcome(&scene.world, id).await.starts_with("pending: "));
+    sqlx::query("ALTER TABLE away RENAME TO runner_events").execute(scene.world.sql()).await.unwrap();
+    scene.world.change("UPDATE webhook_inbox SET next_at = now() WHERE delivery_id = $1", id).await;
+    look(&scene.world).await;
+    assert_eq!(outcome(&scene.world, id).await, "processed: in progress");
+    assert_eq!(scene.stands().await, ("active".to_owned(), true));
+}
