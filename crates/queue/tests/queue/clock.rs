@@ -12,7 +12,8 @@ const BUDGET: &str = concat!(
     include_str!("../../scripts/lib/window.lua"),
     include_str!("../../scripts/lib/account.lua"),
     include_str!("../../scripts/lib/probe.lua"),
-    include_str!("../../scripts/lib/correct.lua")
+    include_str!("../../scripts/lib/correct.lua"),
+    include_str!("../../scripts/lib/hold.lua")
 );
 const MINUTE: f64 = 60_000.0;
 
