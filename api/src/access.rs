@@ -1,4 +1,4 @@
-//! Asking again whether a caller may go on: a stream or a waiting request may outlive a membership.
+//! Current rights of a caller: a stream or a waiting request may outlive a membership.
 
 use domain::{Caller, Requester};
 use store::Conn;
@@ -6,17 +6,17 @@ use uuid::Uuid;
 
 use crate::error::ApiResult;
 
-/// The caller as the rows have it now; none when it is gone or deactivated.
-pub(crate) async fn renew(read: &mut Conn, caller: &Caller) -> ApiResult<Option<Caller>> {
+/// Returns the caller as the rows have it now, `None` if it is gone or deactivated.
+pub(crate) async fn reload_caller(conn: &mut Conn, caller: &Caller) -> ApiResult<Option<Caller>> {
     match caller.requester {
         Requester::User(id) => {
-            let Some(user) = read.users().get(id).await? else { return Ok(None) };
+            let Some(user) = conn.users().get(id).await? else { return Ok(None) };
             let (Some(issuer), Some(subject)) = (user.issuer, user.subject) else { return Ok(None) };
-            // Bound to another identity meanwhile: this token is nobody's any more.
+            // The user is bound to another principal meanwhile, so the token is no longer theirs.
             if (&issuer, &subject) != (&caller.principal.issuer, &caller.principal.subject) {
                 return Ok(None);
             }
-            let found = read.users().by_identity(&issuer, &subject).await?;
+            let found = conn.users().by_identity(&issuer, &subject).await?;
             let active = found.filter(|(user, _)| user.is_active);
             Ok(active.map(|(user, teams)| Caller {
                 is_admin: user.is_admin,
@@ -26,8 +26,8 @@ pub(crate) async fn renew(read: &mut Conn, caller: &Caller) -> ApiResult<Option<
             }))
         }
         Requester::Client(id) => {
-            let Some(client) = read.clients().get(id).await? else { return Ok(None) };
-            let team = read.clients().used(&client).await?;
+            let Some(client) = conn.clients().get(id).await? else { return Ok(None) };
+            let team = conn.clients().used(&client).await?;
             let active = client.is_active && team.is_active;
             let teams = vec![team];
             Ok(active.then(|| Caller { teams, ..caller.clone() }))
@@ -35,7 +35,7 @@ pub(crate) async fn renew(read: &mut Conn, caller: &Caller) -> ApiResult<Option<
     }
 }
 
-/// Whether news about the rights of `subject` (a person, machine client or team) is about this caller.
+/// Returns whether a change of the rights of `subject` (a user, machine client or team) concerns this caller.
 pub(crate) fn concerns(caller: &Caller, subject: Uuid) -> bool {
     let own = match caller.requester {
         Requester::User(id) => id.uuid(),

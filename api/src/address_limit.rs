@@ -1,4 +1,4 @@
-//! A limit for each address on what it may do wrong. What it does right costs it nothing.
+//! Limit per address on wrong requests. Correct requests cost nothing.
 
 use std::{
     collections::HashMap,
@@ -14,10 +14,10 @@ use governor::{
 };
 use tokio::time::Instant;
 
-/// Maximum addresses that are blocked at a time; beyond them the table begins anew.
+/// Maximum blocked addresses; a full table is cleared.
 const MAX_BLOCKED: usize = 20_000;
 
-/// Counts wrong requests by address (IPv6: by /64).
+/// Counter of wrong requests per address (IPv6: per /64).
 #[derive(Debug)]
 pub(crate) struct AddressLimit {
     wrong: DefaultKeyedRateLimiter<IpAddr>,
@@ -30,13 +30,13 @@ impl AddressLimit {
         Self { wrong: RateLimiter::keyed(quota), burst: quota.burst_size(), blocked: Mutex::default() }
     }
 
-    /// How long the address is blocked from now on; none when it is not.
+    /// Returns the time for which the address is still blocked, `None` if it is not.
     pub(crate) fn blocked(&self, ip: Option<IpAddr>) -> Option<Duration> {
         let until = *self.lock().get(&network(ip?))?;
         Some(until.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero())
     }
 
-    /// Counts something wrong, `weight` times. An address that has used up its quota is blocked until it has room again.
+    /// Counts a wrong request `weight` times. An address over its quota is blocked until the quota allows one more.
     pub(crate) fn count(&self, ip: Option<IpAddr>, weight: u32) {
         let (Some(ip), Some(weight)) = (ip, NonZeroU32::new(weight)) else { return };
         let network = network(ip);
@@ -49,7 +49,7 @@ impl AddressLimit {
         blocked.insert(network, Instant::now() + wait);
     }
 
-    /// Forgets the addresses that have done nothing wrong lately.
+    /// Removes the addresses without recent wrong requests.
     pub(crate) fn forget_idle(&self) {
         self.wrong.retain_recent();
         self.wrong.shrink_to_fit();
@@ -62,7 +62,7 @@ impl AddressLimit {
     }
 }
 
-/// The address itself, or for IPv6 the /64 network of a single customer.
+/// Returns the address itself, or for IPv6 the /64 network that one customer usually has.
 pub(crate) fn network(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << 64))),

@@ -1,4 +1,4 @@
-//! What every handler can reach.
+//! Shared state of all handlers.
 
 use std::{collections::BTreeMap, ops::Deref, sync::Arc, time::Duration};
 
@@ -16,49 +16,49 @@ use store::Store;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    limit::Limiter, lists, refusal_log::RefusalLog, signature_alarm::SignatureAlarm, strangers::Strangers,
+    limit::Limiter, lists, pre_auth::PreAuthLimits, refusal_log::RefusalLog, signature_alarm::SignatureAlarm,
     waiting::Waits, webhook_intake::Intake,
 };
 
-/// Requests for runners one team has under way in the database.
+/// Limits on provision requests of one team that are in the database at a time.
 const ACCEPT_BOUNDS: Bounds = Bounds { running: 2, waiting: 1000, patience: Duration::from_secs(5) };
 
-/// Everything the API is made of, put together by the process that runs it.
+/// Parts of the API, assembled by the process that runs it.
 #[derive(Debug)]
 pub struct Dependencies {
-    /// The truth.
+    /// PostgreSQL, the source of truth.
     pub store: Store,
-    /// The way to the workers.
+    /// The job queue.
     pub queue: Queue,
-    /// News of jobs.
+    /// Announcements of job changes.
     pub announcements: Announcements,
-    /// Reads tokens.
+    /// Verifier of bearer tokens.
     pub verifier: Verifier,
-    /// Opens sealed configs.
+    /// Keys that open sealed credentials.
     pub keys: KeyRing,
-    /// Where it listens and what it grants.
+    /// Addresses and limits of the HTTP server.
     pub server: ServerConfig,
-    /// Every installation configured, with the runner group of requests that name none.
+    /// All configured installations with the default runner group of each.
     pub installations: BTreeMap<InstallationId, i64>,
-    /// The pages on the web that runners register themselves with, of every installation.
+    /// GitHub URLs with which runners register themselves, by installation.
     pub web_urls: BTreeMap<InstallationId, String>,
-    /// Whether registration tokens are handed out at all.
+    /// Whether registration tokens are issued.
     pub registration_tokens: bool,
-    /// What GitHub signs its webhooks with; without any they are refused.
+    /// Secrets of GitHub's webhooks; without any, deliveries are refused.
     pub webhook_secrets: Vec<WebhookSecret>,
-    /// Issuer for machine clients registered without one.
+    /// Issuer of machine clients that are added without one.
     pub default_issuer: String,
-    /// Longest life of a config that nobody fetched.
+    /// Longest life of a config that is not fetched.
     pub config_life: TimeDelta,
-    /// What `/metrics` shows.
+    /// Metrics for `/metrics`.
     pub metrics: Metrics,
-    /// Whether the process's loops still move.
+    /// Monitor of the process's loops.
     pub progress: LoopMonitor,
-    /// Cancelled when the process begins to stop: waiting requests answer at once.
+    /// Cancelled when the process begins to stop; waiting requests are then answered at once.
     pub draining: CancellationToken,
 }
 
-/// The parts and what the API adds to them; cheap to clone.
+/// The dependencies and the API's own state; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct AppState(Arc<Inner>);
 
@@ -66,35 +66,35 @@ pub struct AppState(Arc<Inner>);
 pub(crate) struct Inner {
     parts: Dependencies,
     pub(crate) limiter: Limiter,
-    strangers: Strangers,
+    pre_auth: PreAuthLimits,
     waits: Waits,
     list_turns: Turns<Requester>,
     accept_turns: Turns<TeamId>,
-    alarm: SignatureAlarm,
+    signature_alarm: SignatureAlarm,
     refusals: RefusalLog,
     intake: Intake,
 }
 
 impl AppState {
-    /// Takes the parts over.
+    /// Builds the state.
     pub fn new(parts: Dependencies) -> Self {
         let limiter = Limiter::new(&parts.server);
-        let strangers = Strangers::new(&parts.server.guards);
+        let pre_auth = PreAuthLimits::new(&parts.server.guards);
         let waits = Waits::new(parts.server.guards.waits_per_caller);
         Self(Arc::new(Inner {
             parts,
             limiter,
-            strangers,
+            pre_auth,
             waits,
-            list_turns: Turns::new(lists::BOUNDS),
+            list_turns: Turns::new(lists::LIST_BOUNDS),
             accept_turns: Turns::new(ACCEPT_BOUNDS),
-            alarm: SignatureAlarm::new(),
+            signature_alarm: SignatureAlarm::new(),
             refusals: RefusalLog::default(),
             intake: Intake::default(),
         }))
     }
 
-    /// What requests for runners are held against.
+    /// Returns the rules that provision requests are checked against.
     pub(crate) fn provision_rules(&self) -> ProvisionRules<'_> {
         ProvisionRules {
             default_groups: &self.installations,
@@ -103,7 +103,7 @@ impl AppState {
         }
     }
 
-    /// The operations, with a bound on refusals.
+    /// Returns the operations, with a limit on each caller's refusals.
     pub(crate) fn operations(&self) -> Operations<'_> {
         Operations::new(&self.store, &self.queue).limited_by(&self.0.limiter)
     }
@@ -116,8 +116,8 @@ impl AppState {
         &self.0.refusals
     }
 
-    pub(crate) fn strangers(&self) -> &Strangers {
-        &self.0.strangers
+    pub(crate) fn pre_auth(&self) -> &PreAuthLimits {
+        &self.0.pre_auth
     }
 
     pub(crate) fn waits(&self) -> &Waits {
@@ -128,20 +128,20 @@ impl AppState {
         &self.0.intake
     }
 
-    /// The lists each caller has under way.
+    /// Returns the limit on the lists that each caller has running.
     pub(crate) fn list_turns(&self) -> &Turns<Requester> {
         &self.0.list_turns
     }
 
-    /// Forgets what nobody has under way any more.
+    /// Removes idle entries of the in-memory tables.
     pub(crate) fn forget_idle(&self) {
         self.limiter().forget_idle();
         self.list_turns().forget_idle();
         self.0.accept_turns.forget_idle();
     }
 
-    pub(crate) fn alarm(&self) -> &SignatureAlarm {
-        &self.0.alarm
+    pub(crate) fn signature_alarm(&self) -> &SignatureAlarm {
+        &self.0.signature_alarm
     }
 }
 

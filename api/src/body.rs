@@ -1,4 +1,4 @@
-//! Request bodies, query strings and path ids, read into values or refused with a pointer.
+//! Extractors for request bodies, query strings and path ids. Errors point at the invalid value.
 
 use std::{str::FromStr, time::Duration};
 
@@ -18,10 +18,10 @@ use crate::{
     app::AppState,
     error::{ApiError, ApiResult},
     json::{Json, escape},
-    text::{NO_CONTROLS, is_clean, shown},
+    text::{NO_CONTROLS, is_clean, sanitized},
 };
 
-/// Largest body read, in bytes.
+/// Largest request body, in bytes.
 pub(crate) const MAX_BODY: usize = 64 * 1024;
 /// Longest time to send a body.
 const MAX_BODY_TIME: Duration = Duration::from_secs(10);
@@ -41,14 +41,14 @@ impl<T: DeserializeOwned> FromRequest<AppState> for Body<T> {
             )
             .into());
         }
-        Ok(Self(parse(&collect(request).await?)?))
+        Ok(Self(parse(&read_body(request).await?)?))
     }
 }
 
 impl<T: DeserializeOwned> OptionalFromRequest<AppState> for Body<T> {
     type Rejection = ApiError;
 
-    /// None: there is no body, or it is `null`.
+    /// Returns `None` if there is no body or it is `null`.
     async fn from_request(request: Request, app: &AppState) -> Result<Option<Self>, ApiError> {
         if request.body().is_end_stream() {
             return Ok(None);
@@ -56,14 +56,14 @@ impl<T: DeserializeOwned> OptionalFromRequest<AppState> for Body<T> {
         if !is_json(&request) {
             return <Self as FromRequest<AppState>>::from_request(request, app).await.map(Some);
         }
-        let bytes = collect(request).await?;
+        let bytes = read_body(request).await?;
         let text = bytes.trim_ascii();
         if text.is_empty() || text == b"null" { Ok(None) } else { Ok(Some(Self(parse(&bytes)?))) }
     }
 }
 
-/// The whole body, within its bounds of size and time.
-async fn collect(request: Request) -> Result<Bytes, Problem> {
+/// Reads the whole body within its limits of size and time.
+async fn read_body(request: Request) -> Result<Bytes, Problem> {
     let read = timeout(MAX_BODY_TIME, Limited::new(request.into_body(), MAX_BODY).collect()).await;
     let read = read.map_err(|_| {
         let detail = format!("The body was not complete after {} s.", MAX_BODY_TIME.as_secs());
@@ -85,35 +85,35 @@ fn is_json(request: &Request) -> bool {
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    let json = read(bytes)?;
+    let json = parse_json(bytes)?;
     let unclean = json.unclean_texts();
     if !unclean.is_empty() {
         return Err(Problem::invalid(unclean));
     }
     serde_path_to_error::deserialize(json)
-        .map_err(|error| Problem::field(pointer(error.path()), error.inner().to_string()))
+        .map_err(|error| Problem::field(json_pointer(error.path()), error.inner().to_string()))
 }
 
-fn read(bytes: &[u8]) -> Result<Json, Problem> {
+fn parse_json(bytes: &[u8]) -> Result<Json, Problem> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let json = Json::deserialize(&mut reader).map_err(|error| {
-        // serde_json has no category of its own for a bound it keeps.
+        // serde_json reports its recursion limit only in the message.
         if error.to_string().starts_with("recursion limit exceeded") {
             Problem::field("", "nested too deeply")
         } else {
-            unreadable(&error)
+            malformed_body(&error)
         }
     })?;
-    reader.end().map_err(|error| unreadable(&error))?;
+    reader.end().map_err(|error| malformed_body(&error))?;
     Ok(json)
 }
 
-fn unreadable(error: &serde_json::Error) -> Problem {
-    Problem::new(ProblemCode::MalformedBody, "The body is not one JSON value in UTF-8.")
+fn malformed_body(error: &serde_json::Error) -> Problem {
+    Problem::new(ProblemCode::MalformedBody, "The body is not a single valid JSON value in UTF-8.")
         .with_errors(vec![FieldError::new("", error.to_string())])
 }
 
-fn pointer(path: &serde_path_to_error::Path) -> String {
+fn json_pointer(path: &serde_path_to_error::Path) -> String {
     path.iter()
         .map(|segment| match segment {
             Segment::Seq { index } => format!("/{index}"),
@@ -136,35 +136,35 @@ impl<T: DeserializeOwned> FromRequestParts<AppState> for Params<T> {
         let pairs: Vec<(String, String)> =
             serde_urlencoded::from_str(query).map_err(|_| Problem::field("query:", "cannot be read"))?;
         let wrong: Vec<FieldError> =
-            pairs.iter().filter_map(|(name, value)| wrong_pair(name, value)).collect();
+            pairs.iter().filter_map(|(name, value)| check_parameter(name, value)).collect();
         if !wrong.is_empty() {
             return Err(Problem::invalid(wrong).into());
         }
-        // Forms send every field; one that was left empty is no filter.
+        // Forms send every field; an empty value is no filter.
         let present: Vec<_> = pairs.into_iter().filter(|(_, value)| !value.is_empty()).collect();
         let text =
             serde_urlencoded::to_string(present).map_err(|_| Problem::field("query:", "cannot be read"))?;
         let reader = serde_urlencoded::Deserializer::new(url::form_urlencoded::parse(text.as_bytes()));
         serde_path_to_error::deserialize(reader).map(Self).map_err(|error| {
-            let place = pointer(error.path());
+            let place = json_pointer(error.path());
             Problem::field(format!("query:{}", place.trim_start_matches('/')), error.inner().to_string())
                 .into()
         })
     }
 }
 
-/// What is wrong with the text of a parameter, whatever its type.
-fn wrong_pair(name: &str, value: &str) -> Option<FieldError> {
+/// Returns the error of a parameter with control characters in its name or value.
+fn check_parameter(name: &str, value: &str) -> Option<FieldError> {
     let detail = match value {
-        _ if !is_clean(name) => "a name without control characters",
+        _ if !is_clean(name) => "a name must not contain control characters",
         _ if !is_clean(value) => NO_CONTROLS,
         _ => return None,
     };
-    Some(FieldError::new(format!("query:{}", shown(name)), detail))
+    Some(FieldError::new(format!("query:{}", sanitized(name)), detail))
 }
 
-/// The team a filter names by id or name. A team that is not there is one that has nothing: a filter tells nobody which
-/// names exist.
+/// Resolves a team filter (id or name). An unknown name gives the nil id, which matches no row: a filter must not
+/// reveal which names exist.
 pub(crate) async fn filtered_team(app: &AppState, named: Option<&str>) -> ApiResult<Option<TeamId>> {
     let Some(named) = named else { return Ok(None) };
     if let Ok(id) = named.parse() {
@@ -182,8 +182,8 @@ impl<T: FromStr> FromRequestParts<AppState> for Id<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, ApiError> {
-        let Path(text) = Path::<String>::from_request_parts(parts, app).await.map_err(|_| no_id())?;
-        text.parse().map(Self).map_err(|_| no_id())
+        let Path(text) = Path::<String>::from_request_parts(parts, app).await.map_err(|_| invalid_id())?;
+        text.parse().map(Self).map_err(|_| invalid_id())
     }
 }
 
@@ -196,17 +196,17 @@ impl<A: FromStr, B: FromStr> FromRequestParts<AppState> for Ids<A, B> {
 
     async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, ApiError> {
         let Path((first, second)) =
-            Path::<(String, String)>::from_request_parts(parts, app).await.map_err(|_| no_id())?;
+            Path::<(String, String)>::from_request_parts(parts, app).await.map_err(|_| invalid_id())?;
         match (first.parse(), second.parse()) {
             (Ok(first), Ok(second)) => Ok(Self(first, second)),
-            _ => Err(no_id()),
+            _ => Err(invalid_id()),
         }
     }
 }
 
-fn no_id() -> ApiError {
-    Problem::new(ProblemCode::NotFound, "There is nothing of this id.")
-        .with_errors(vec![FieldError::new("path:id", "not an id: ids are UUIDs, lanes have names")])
+fn invalid_id() -> ApiError {
+    Problem::new(ProblemCode::NotFound, "No resource with this id.")
+        .with_errors(vec![FieldError::new("path:id", "not a valid id: ids are UUIDs, lanes have names")])
         .into()
 }
 

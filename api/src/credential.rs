@@ -1,4 +1,4 @@
-//! Handing a config out: to the requester alone, once (and again within 120 s), and written down.
+//! Hand-out of credentials: to the requester alone, once (again within 120 s), with an audit row.
 
 use axum::http::{HeaderName, header};
 use chrono::{DateTime, Utc};
@@ -9,12 +9,12 @@ use store::{SealedCredential, Tx};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::{app::AppState, error::ApiResult, openapi, views::Warning};
+use crate::{app::AppState, error::ApiResult, openapi, warning::Warning};
 
-/// Nobody on the way keeps a copy.
+/// Header that keeps intermediaries from storing a credential.
 pub(crate) const NO_STORE: [(HeaderName, &str); 1] = [(header::CACHE_CONTROL, "no-store")];
 
-/// What a job handed out.
+/// Kind of credential that a job hands out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum CredentialKind {
@@ -25,7 +25,7 @@ pub(crate) enum CredentialKind {
 }
 
 impl CredentialKind {
-    /// The word in answers.
+    /// Returns the value used in responses.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::JitConfig => "jit_config",
@@ -34,67 +34,68 @@ impl CredentialKind {
     }
 }
 
-/// A JIT config. The encoded config is a secret: whoever has it can be the runner.
+/// A JIT config. The encoded config is a secret: its holder can act as the runner.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Credential)]
 pub(crate) struct CredentialView {
-    /// Tells it from a registration token.
+    /// Always `jit_config`.
     #[schema(schema_with = openapi::jit_config)]
     kind: CredentialKind,
     /// Our id of the runner.
     runner_id: Uuid,
-    /// Its name on GitHub.
+    /// Name of the runner on GitHub.
     runner_name: String,
-    /// For `./run.sh --jitconfig`.
+    /// Value for `./run.sh --jitconfig`.
     encoded_jit_config: String,
-    /// Labels GitHub bound to it.
+    /// Labels that GitHub bound to the runner.
     labels: Vec<String>,
-    /// Start the runner before.
+    /// Time before which the runner must start.
     expires_at: DateTime<Utc>,
-    /// Starts it.
+    /// Shell command that starts the runner.
     #[schema(example = "ACTIONS_RUNNER_INPUT_JITCONFIG='eyJ…' ./run.sh")]
     run_command: String,
-    /// The same with the config as an argument, which every local user and the job itself can read while it runs.
+    /// Shell command that passes the config as an argument. Every local user and the job itself can read it while it
+    /// runs.
     #[schema(example = "./run.sh --jitconfig 'eyJ…'")]
     run_command_argv: String,
-    /// The job that got it.
+    /// The job that created the config.
     job_id: Uuid,
-    /// What you should know about what you asked for.
+    /// Warnings about the request.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<Warning>,
 }
 
-/// A registration token. It is a secret: whoever has it can register runners for an hour.
+/// A registration token. It is a secret: its holder can register runners for one hour.
 #[derive(Serialize, ToSchema)]
 #[schema(as = RegistrationToken)]
 pub(crate) struct TokenView {
-    /// Tells it from a JIT config.
+    /// Always `registration_token`.
     #[schema(schema_with = openapi::registration_token)]
     kind: CredentialKind,
     /// Our id of the runner.
     runner_id: Uuid,
-    /// The name it is to register itself under.
+    /// Name under which the runner must register itself.
     runner_name: String,
-    /// For `./config.sh --token`.
+    /// Value for `./config.sh --token`.
     registration_token: String,
-    /// Register the runner before.
+    /// Time before which the runner must be registered.
     expires_at: DateTime<Utc>,
-    /// For `./config.sh --url`.
+    /// Value for `./config.sh --url`.
     github_url: String,
-    /// The runner group it lands in.
+    /// Runner group that the runner will join.
     runner_group_id: i64,
-    /// Takes one workflow job and is gone.
+    /// Whether the runner takes one workflow job and is then removed.
     ephemeral: bool,
-    /// Labels it is to give itself.
+    /// Labels that the runner must give itself.
     labels: Vec<String>,
-    /// Registers it, in a shell.
+    /// Shell command that registers the runner.
     #[schema(example = "./config.sh --unattended --url https://github.com/acme --token A… --name builder-7")]
     configuration_command: String,
-    /// The job that got it.
+    /// The job that created the token.
     job_id: Uuid,
 }
 
-/// What a job that makes a runner hands out.
+/// Credential of a job that creates a runner.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
 #[schema(as = Handout, discriminator(property_name = "kind", mapping(
@@ -102,14 +103,14 @@ pub(crate) struct TokenView {
     ("registration_token" = "#/components/schemas/RegistrationToken"),
 )))]
 pub(crate) enum IssuedCredential {
-    /// Of `POST /runners/jit`.
+    /// Result of `POST /runners/jit`.
     Jit(CredentialView),
-    /// Of `POST /runners/provision`.
+    /// Result of `POST /runners/provision`.
     Token(TokenView),
 }
 
 impl IssuedCredential {
-    /// With what its receiver should know. A token's runner states no version.
+    /// Adds warnings. A registration token has none, because its request states no runner version.
     pub(crate) fn warn(&mut self, warnings: Vec<Warning>) {
         if let Self::Jit(view) = self {
             view.warnings = warnings;
@@ -117,11 +118,11 @@ impl IssuedCredential {
     }
 }
 
-/// Opens the job's config for its requester and writes the hand-out down in the same transaction.
-/// None: it is gone, or there never was one.
+/// Opens the job's credential for its requester and writes the audit row in the same transaction. Returns `None` if the
+/// credential is gone or never existed.
 ///
 /// # Errors
-/// When the caller's access to the team has ended since the job was accepted.
+/// Refused if the caller has lost access to the team since the job was accepted.
 pub(crate) async fn fetch(
     app: &AppState,
     caller: &Caller,
@@ -142,19 +143,19 @@ pub(crate) async fn fetch(
     let data = json!({ "first": credential.first });
     let entry = AuditEntry { data, ..AuditEntry::by(caller, origin, "credential.fetch").about_job(job) };
     tx.audit().write(&entry).await?;
-    let view = open(app, job, &credential, runner)?;
+    let view = open_credential(app, job, &credential, runner)?;
     tx.commit().await?;
     Ok(Some(view))
 }
 
-/// Whether the caller may still have what the job made: the job was accepted some time ago.
+/// Checks that the caller still has access to the job's team: the job was accepted some time ago.
 async fn still_allowed(tx: &mut Tx, caller: &Caller, job: &Job) -> ApiResult<Result<(), Problem>> {
     let Some(team) = job.team else { return Ok(Ok(())) };
     let access = tx.permissions().access(caller.requester, team).await?;
     Ok(access.map_or_else(|| Err(Problem::requester_inactive()), |access| access.check(job.kind)))
 }
 
-fn open(
+fn open_credential(
     app: &AppState,
     job: &Job,
     credential: &SealedCredential,
@@ -169,7 +170,7 @@ fn open(
         return Ok(IssuedCredential::Token(TokenView {
             kind: CredentialKind::RegistrationToken,
             runner_id,
-            configuration_command: configuration(&runner, &github_url, secret.expose()),
+            configuration_command: configuration_command(&runner, &github_url, secret.expose()),
             runner_name,
             registration_token: secret.expose().to_owned(),
             expires_at,
@@ -187,25 +188,27 @@ fn open(
         encoded_jit_config: secret.expose().to_owned(),
         labels: runner.labels,
         expires_at,
-        run_command: format!("ACTIONS_RUNNER_INPUT_JITCONFIG={} ./run.sh", quoted(secret.expose())),
-        run_command_argv: format!("./run.sh --jitconfig {}", quoted(secret.expose())),
+        run_command: format!("ACTIONS_RUNNER_INPUT_JITCONFIG={} ./run.sh", shell_quote(secret.expose())),
+        run_command_argv: format!("./run.sh --jitconfig {}", shell_quote(secret.expose())),
         job_id: job.id.uuid(),
         warnings: Vec::new(),
     }))
 }
 
-/// A text as one word of a shell.
-fn quoted(text: &str) -> String {
+/// Returns the text as one quoted shell word.
+fn shell_quote(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
-/// The command for a shell. Labels may hold anything but commas and control characters.
-fn configuration(runner: &Runner, url: &str, token: &str) -> String {
+/// Returns the shell command. Labels may contain any character except commas and control characters.
+fn configuration_command(runner: &Runner, url: &str, token: &str) -> String {
     let mut words = vec!["./config.sh --unattended".to_owned()];
     let options =
         [("url", url), ("token", token), ("name", &runner.name), ("labels", &runner.labels.join(","))];
-    words.extend(options.map(|(option, value)| format!("--{option} {}", quoted(value))));
-    words.extend(runner.runner_group_name.as_deref().map(|group| format!("--runnergroup {}", quoted(group))));
+    words.extend(options.map(|(option, value)| format!("--{option} {}", shell_quote(value))));
+    words.extend(
+        runner.runner_group_name.as_deref().map(|group| format!("--runnergroup {}", shell_quote(group))),
+    );
     if runner.ephemeral {
         words.push("--ephemeral".to_owned());
     }

@@ -1,4 +1,4 @@
-//! The one table from errors to answers.
+//! Mapping of all errors to problem responses, in one table.
 
 use axum::{
     Json,
@@ -16,45 +16,45 @@ use utoipa::{
     openapi::{ObjectBuilder, Schema, schema::Type},
 };
 
-/// What a handler answers when it cannot do what it was asked.
+/// Error response of a handler.
 #[derive(Debug)]
 pub(crate) struct ApiError(pub(crate) Problem);
 
 /// An RFC 9457 problem document (`application/problem+json`).
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct ProblemBody {
-    /// A URN made of the code.
+    /// URN built from the code.
     #[schema(example = "urn:runner-token-service:problem:validation_failed")]
     pub(crate) r#type: String,
-    /// The same for every occurrence.
+    /// Short description of the code.
     #[schema(value_type = String)]
     pub(crate) title: &'static str,
     /// The HTTP status.
     #[schema(example = 422)]
     pub(crate) status: u16,
-    /// Stable; programs decide by it.
+    /// Stable code for programs.
     #[schema(example = "validation_failed", schema_with = problem_code)]
     pub(crate) code: &'static str,
-    /// A sentence for a person.
+    /// Explanation for people.
     pub(crate) detail: String,
-    /// The values that are wrong.
+    /// Invalid values.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) errors: Vec<FieldErrorBody>,
 }
 
-/// The schema of a code: one of those there are.
+/// Returns the schema of a problem code.
 fn problem_code() -> Schema {
     let codes = ProblemCode::ALL.iter().map(|code| code.as_str());
     Schema::Object(ObjectBuilder::new().schema_type(Type::String).enum_values(Some(codes)).build())
 }
 
-/// One wrong value.
+/// One invalid value.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct FieldErrorBody {
     /// A JSON pointer into the body, or `query:name`, `header:name`, `path:name`.
     #[schema(example = "/labels/0")]
     pub(crate) pointer: String,
-    /// What is wrong.
+    /// Reason why the value is invalid.
     pub(crate) detail: String,
 }
 
@@ -88,7 +88,7 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Unavailable(source) => {
-                tracing::warn!(error = %source, "the database is unavailable");
+                tracing::warn!(error = %source, "database unavailable");
                 Self(
                     Problem::new(
                         ProblemCode::DatabaseUnavailable,
@@ -113,7 +113,7 @@ impl From<OperationError> for ApiError {
 
 impl From<QueueError> for ApiError {
     fn from(error: QueueError) -> Self {
-        tracing::warn!(%error, "the queue is unavailable");
+        tracing::warn!(%error, "queue unavailable");
         Self(
             Problem::new(ProblemCode::QueueUnavailable, "The queue is unavailable; try again shortly.")
                 .retry_after(5),
@@ -127,7 +127,7 @@ impl From<domain::SealError> for ApiError {
         metrics::counter!("rts_credential_key_missing_total").increment(1);
         tracing::error!(
             key_id,
-            "a config was sealed with a key that is not among CREDENTIAL_KEYS here; give every api and worker process the same keys"
+            "credential sealed with a key that is not in CREDENTIAL_KEYS; give every api and worker process the same keys"
         );
         let detail = "The config was sealed with a key that this replica does not have; try again shortly.";
         Self(Problem::new(ProblemCode::CredentialKeyMissing, detail).retry_after(5))
@@ -139,7 +139,7 @@ impl From<OidcError> for ApiError {
         let problem = match error {
             OidcError::KeysUnavailable => Problem::new(
                 ProblemCode::KeysUnavailable,
-                "The identity provider's keys cannot be had at the moment; try again shortly.",
+                "The identity provider's keys are unavailable; try again shortly.",
             )
             .retry_after(5),
             OidcError::Expired => {
@@ -154,13 +154,10 @@ impl From<OidcError> for ApiError {
     }
 }
 
-/// A fault of ours: logged with its causes, told without them.
+/// Logs an internal error with its causes and returns a problem without them.
 pub(crate) fn internal(error: &(dyn std::error::Error + 'static)) -> ApiError {
-    tracing::error!(error = %error_chain(error), "a request failed through a fault of ours");
-    ApiError(Problem::new(
-        ProblemCode::InternalError,
-        "Something went wrong on our side; it has been logged.",
-    ))
+    tracing::error!(error = %error_chain(error), "request failed with an internal error");
+    ApiError(Problem::new(ProblemCode::InternalError, "Internal error; it has been logged."))
 }
 
 impl IntoResponse for ApiError {
@@ -184,5 +181,5 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// What handlers answer.
+/// Result of a handler.
 pub(crate) type ApiResult<T> = Result<T, ApiError>;

@@ -1,4 +1,4 @@
-//! For probes and Prometheus; outside the API prefix and without a token.
+//! Health checks and metrics, outside the API prefix and without a token.
 
 use std::time::Duration;
 
@@ -24,43 +24,43 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(metrics))
 }
 
-/// How the service is.
+/// Health of the service.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Health {
     /// `ok` or `failing`.
     status: &'static str,
-    /// The version that runs.
+    /// Running version.
     version: &'static str,
-    /// The commit it was built from, where the build said so (`RTS_COMMIT`).
+    /// Commit of the build, if the build recorded it (`RTS_COMMIT`).
     commit: Option<&'static str>,
-    /// What was looked at, each `ok` or what is wrong.
+    /// All checks with their results.
     checks: Vec<Check>,
 }
 
-/// One thing looked at.
+/// Result of one check.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Check {
-    /// Its name; keys of an issuer are `issuer_keys:` and the issuer's name.
+    /// Name of the check; for an issuer's keys `issuer_keys:` and the issuer's name.
     name: String,
-    /// `ok`, or what is wrong.
+    /// `ok`, or the failure.
     status: String,
-    /// Whether the whole is failing with it: one of several issuers being away is not enough.
+    /// Whether the service fails with this check. One of several issuers may be unavailable.
     #[serde(skip)]
-    needed: bool,
+    required: bool,
 }
 
 impl Check {
-    fn new(name: &str, fine: bool, otherwise: &str) -> Self {
-        let status = if fine { "ok" } else { otherwise }.to_owned();
-        Self { name: name.to_owned(), status, needed: true }
+    fn new(name: &str, passed: bool, failure: &str) -> Self {
+        let status = if passed { "ok" } else { failure }.to_owned();
+        Self { name: name.to_owned(), status, required: true }
     }
 }
 
 impl Health {
-    fn of(checks: Vec<Check>) -> Response {
-        let fine = checks.iter().all(|check| check.status == "ok" || !check.needed);
+    fn response(checks: Vec<Check>) -> Response {
+        let healthy = checks.iter().all(|check| check.status == "ok" || !check.required);
         let (code, status) =
-            if fine { (StatusCode::OK, "ok") } else { (StatusCode::SERVICE_UNAVAILABLE, "failing") };
+            if healthy { (StatusCode::OK, "ok") } else { (StatusCode::SERVICE_UNAVAILABLE, "failing") };
         (
             code,
             [(header::CACHE_CONTROL, "no-store")],
@@ -75,92 +75,92 @@ impl Health {
     }
 }
 
-/// Alive: every loop of this process has made progress lately.
+/// Check liveness: every loop of this process has made progress recently.
 ///
-/// For liveness probes: 503 means that a restart helps.
+/// For liveness probes. 503 means that the process should be restarted.
 #[utoipa::path(
     get, path = "/health/live", tag = "health", security(()),
     responses(
         (status = 200, description = "Alive", body = Health),
-        (status = 503, description = "A loop stands still; restart this process", body = Health),
+        (status = 503, description = "A loop has stalled; restart this process", body = Health),
     ),
 )]
 pub(crate) async fn live(State(app): State<AppState>) -> Response {
-    Health::of(loops(&app))
+    Health::response(loop_checks(&app))
 }
 
-fn loops(app: &AppState) -> Vec<Check> {
-    let silent = app.progress.stalled();
+fn loop_checks(app: &AppState) -> Vec<Check> {
+    let stalled = app.progress.stalled();
     app.progress
         .names()
         .into_iter()
-        .map(|name| Check::new(name, silent.iter().all(|silent| silent.name != name), "no progress"))
+        .map(|name| Check::new(name, stalled.iter().all(|stalled| stalled.name != name), "no progress"))
         .collect()
 }
 
-/// Ready: the database, the queue and the identity provider's keys are there.
+/// Check readiness: the database, the queue and the identity provider's keys are available.
 ///
-/// For readiness probes: 503 means that requests would fail now.
+/// For readiness probes. 503 means that requests would fail now.
 #[utoipa::path(
     get, path = "/health/ready", tag = "health", security(()),
     responses(
         (status = 200, description = "Ready", body = Health),
-        (status = 503, description = "Something is away", body = Health),
+        (status = 503, description = "A dependency is unavailable", body = Health),
     ),
 )]
 pub(crate) async fn ready(State(app): State<AppState>) -> Response {
-    Health::of(needs(&app).await)
+    Health::response(dependency_checks(&app).await)
 }
 
-async fn needs(app: &AppState) -> Vec<Check> {
-    let patience = Duration::from_secs(2);
-    let (database, queue) =
-        tokio::join!(timeout(patience, app.store.ping()), timeout(patience, app.queue.ping()));
+async fn dependency_checks(app: &AppState) -> Vec<Check> {
+    let limit = Duration::from_secs(2);
+    let (database, queue) = tokio::join!(timeout(limit, app.store.ping()), timeout(limit, app.queue.ping()));
     let mut checks = vec![
         Check::new("database", matches!(database, Ok(Ok(()))), "unavailable"),
         Check::new("queue", matches!(queue, Ok(Ok(()))), "unavailable"),
         Check::new("serving", !app.draining.is_cancelled(), "draining"),
     ];
-    let any = app.verifier.ready();
+    let any_issuer_ready = app.verifier.ready();
     checks.extend(app.verifier.issuers().map(|(name, usable)| Check {
-        needed: !any,
+        required: !any_issuer_ready,
         ..Check::new(&format!("issuer_keys:{name}"), usable, "unavailable")
     }));
     checks
 }
 
-/// Both at once, for people.
+/// Show liveness and readiness together, for people.
 ///
-/// With the version, and each check by name; always answered, 503 when one check fails.
+/// With the version and each check by name. The response is 503 if one check fails.
 #[utoipa::path(
     get, path = "/health", tag = "health", security(()),
     responses(
-        (status = 200, description = "All is well", body = Health),
-        (status = 503, description = "Something is wrong", body = Health),
+        (status = 200, description = "All checks pass", body = Health),
+        (status = 503, description = "At least one check fails", body = Health),
     ),
 )]
 pub(crate) async fn health(State(app): State<AppState>) -> Response {
-    let mut checks = needs(&app).await;
-    checks.extend(loops(&app));
-    Health::of(checks)
+    let mut checks = dependency_checks(&app).await;
+    checks.extend(loop_checks(&app));
+    Health::response(checks)
 }
 
-/// Metrics in Prometheus' text format; not here where they have a listener of their own (`METRICS_LISTEN`).
+/// Show metrics in Prometheus' text format.
 ///
-/// Of this process alone; workers and schedulers have listeners of their own.
+/// Metrics of this process alone; workers and schedulers have their own listeners. The path is absent if the metrics of
+/// this process have a listener of their own (`METRICS_LISTEN`).
 #[utoipa::path(
     get, path = "/metrics", tag = "health", security(()),
     responses((status = 200, description = "Metrics", body = String, content_type = "text/plain")),
 )]
 pub(crate) async fn metrics(State(app): State<AppState>) -> Response {
     if app.server.metrics_listen.is_some() {
-        return layers::no_route().await.into_response();
+        return layers::unknown_path().await.into_response();
     }
     render(&app)
 }
 
-/// The listener of `METRICS_LISTEN`: metrics, and whether the process lives.
-pub(crate) fn own_router() -> Router<AppState> {
+/// Returns the router of the `METRICS_LISTEN` listener: metrics and liveness.
+pub(crate) fn metrics_router() -> Router<AppState> {
     Router::new()
         .route("/health/live", get(live))
         .route("/metrics", get(async |State(app): State<AppState>| render(&app)))

@@ -1,5 +1,5 @@
-//! JSON as sent, read into types without serde's leniency: a struct is never read from an array, a field sent twice is an
-//! error, text has no control characters, and messages name JSON's types instead of Rust's.
+//! Strict reader of JSON, without serde's leniency. A struct is never read from an array, and a duplicate field is an
+//! error. Text has no control characters, and messages name JSON's types instead of Rust's.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ use serde::{
 };
 use serde_json::{Error, Number};
 
-use crate::text::{NO_CONTROLS, is_clean, shown};
+use crate::text::{NO_CONTROLS, is_clean, sanitized};
 
 /// A JSON value with its fields in the order sent.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,7 +25,7 @@ pub(crate) enum Json {
     Bool(bool),
     /// A number.
     Number(Number),
-    /// A text.
+    /// A string.
     Text(String),
     /// An array.
     Array(Vec<Json>),
@@ -34,7 +34,7 @@ pub(crate) enum Json {
 }
 
 impl Json {
-    /// The texts and field names with control characters.
+    /// Returns an error for each text and field name with control characters.
     pub(crate) fn unclean_texts(&self) -> Vec<FieldError> {
         let mut found = Vec::new();
         self.collect(String::new(), &mut found);
@@ -53,7 +53,10 @@ impl Json {
                 for (name, value) in fields {
                     let pointer = format!("{pointer}/{}", escape(name));
                     if !is_clean(name) {
-                        found.push(FieldError::new(pointer.clone(), "a name without control characters"));
+                        found.push(FieldError::new(
+                            pointer.clone(),
+                            "a name must not contain control characters",
+                        ));
                     }
                     value.collect(pointer, found);
                 }
@@ -74,9 +77,9 @@ impl Json {
     }
 }
 
-/// A field name as one step of a JSON pointer (RFC 6901).
+/// Returns a field name as one step of a JSON pointer (RFC 6901).
 pub(crate) fn escape(name: &str) -> String {
-    shown(name).replace('~', "~0").replace('/', "~1")
+    sanitized(name).replace('~', "~0").replace('/', "~1")
 }
 
 impl<'de> Deserialize<'de> for Json {

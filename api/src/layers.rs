@@ -1,4 +1,4 @@
-//! What every request passes on its way in and out.
+//! Middleware of every request: ids, tracing, metrics, time limit and security headers.
 
 use std::{any::Any, time::Duration};
 
@@ -19,26 +19,26 @@ use uuid::Uuid;
 
 use crate::{error::ApiError, limit::RemainingQuota, origin::RequestId};
 
-/// The request id's header, in and out.
+/// Header with the request id, of requests and responses.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// The header that returns the request id the client chose.
+/// Header that returns the request id chosen by the client.
 const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("x-client-request-id");
 
-/// Longest time until a request is answered (a stream may go on): the longest wait and some.
+/// Time limit for a response (a stream may go on): the longest wait and a margin.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(40);
 /// Longest path in a log line, in characters.
 const MAX_LOGGED_PATH: usize = 200;
-/// Methods of `Allow` where a method is refused before any route is known.
+/// `Allow` header of a method that is refused before routing.
 const KNOWN_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
-/// Gives the request an id, a trace and a span; counts and logs its answer; bounds its time. A request whose method or
-/// host is not HTTP's own is refused before anything of it is logged.
+/// Gives the request an id, a trace and a span; counts and logs the response; limits its time. A request with an
+/// unknown method or without exactly one host is refused before any of it is logged.
 pub(crate) async fn request_context(mut request: Request, next: Next) -> Response {
     let client_id = client_request_id(request.headers());
     let id = Uuid::now_v7().to_string();
-    if let Some(mut refused) = refuse_head(&request) {
+    if let Some(mut refused) = refuse_invalid_head(&request) {
         count_answer(method_label(request.method()), "none", refused.status());
-        finish(&mut refused, &id, client_id.as_deref());
+        set_headers(&mut refused, &id, client_id.as_deref());
         return refused;
     }
     let parent = request.headers().get(trace::HEADER).and_then(|value| value.to_str().ok());
@@ -47,23 +47,22 @@ pub(crate) async fn request_context(mut request: Request, next: Next) -> Respons
     let path: String = request.uri().path().chars().take(MAX_LOGGED_PATH).collect();
     request.extensions_mut().insert(RequestId { ours: id.clone(), client: client_id.clone() });
     request.extensions_mut().insert(context);
-    let left = RemainingQuota::default();
-    request.extensions_mut().insert(left.clone());
+    let quota = RemainingQuota::default();
+    request.extensions_mut().insert(quota.clone());
     let span = tracing::info_span!("request", %method, path, request_id = %id, client_request_id = client_id,
         trace_id = %context.trace_id(), caller = tracing::field::Empty, job = tracing::field::Empty,
         team = tracing::field::Empty);
     async move {
         let start = Instant::now();
         let mut response = timeout(REQUEST_TIMEOUT, next.run(request)).await.unwrap_or_else(|_| {
-            ApiError(Problem::new(ProblemCode::RequestTimeout, "The request was not complete in time."))
-                .into_response()
+            ApiError(Problem::new(ProblemCode::RequestTimeout, "The request took too long.")).into_response()
         });
-        finish(&mut response, &id, client_id.as_deref());
-        left.write(response.headers_mut());
+        set_headers(&mut response, &id, client_id.as_deref());
+        quota.write(response.headers_mut());
         tracing::info!(
             status = response.status().as_u16(),
             took_ms = start.elapsed().as_secs_f64() * 1000.0,
-            "answered"
+            "request answered"
         );
         response
     }
@@ -71,11 +70,11 @@ pub(crate) async fn request_context(mut request: Request, next: Next) -> Respons
     .await
 }
 
-/// Refuses extension methods, and requests without exactly one host (RFC 9112, 3.2).
-fn refuse_head(request: &Request) -> Option<Response> {
+/// Returns a refusal for extension methods and for requests without exactly one host (RFC 9112, 3.2).
+fn refuse_invalid_head(request: &Request) -> Option<Response> {
     let method = request.method();
     if method_label(method) == OTHER && ![Method::TRACE, Method::CONNECT].contains(method) {
-        let problem = Problem::new(ProblemCode::MethodNotAllowed, "This method is not known here.");
+        let problem = Problem::new(ProblemCode::MethodNotAllowed, "This HTTP method is not supported.");
         let mut response = ApiError(problem).into_response();
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(KNOWN_METHODS));
         return Some(response);
@@ -84,19 +83,19 @@ fn refuse_head(request: &Request) -> Option<Response> {
     if hosts == 1 || (hosts == 0 && request.version() < Version::HTTP_11) {
         return None;
     }
-    let problem = Problem::new(ProblemCode::MalformedRequest, "Send the Host header, once.")
-        .with_errors(vec![FieldError::new("header:Host", "needed once")]);
+    let problem = Problem::new(ProblemCode::MalformedRequest, "Send exactly one Host header.")
+        .with_errors(vec![FieldError::new("header:Host", "required exactly once")]);
     Some(ApiError(problem).into_response())
 }
 
-/// The client's own id of the request, where it is short and plain. It is kept beside ours and never replaces it.
+/// Returns the client's own request id if it is short and plain. It is kept beside ours and never replaces it.
 fn client_request_id(headers: &HeaderMap) -> Option<String> {
     let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok())?;
     let plain = given.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
     (plain && (1..=64).contains(&given.len())).then(|| given.to_owned())
 }
 
-fn finish(response: &mut Response, id: &str, client_id: Option<&str>) {
+fn set_headers(response: &mut Response, id: &str, client_id: Option<&str>) {
     let headers = response.headers_mut();
     for (name, id) in [(REQUEST_ID, Some(id)), (CLIENT_REQUEST_ID, client_id)] {
         if let Some(id) = id.and_then(|id| HeaderValue::from_str(id).ok()) {
@@ -109,8 +108,8 @@ fn finish(response: &mut Response, id: &str, client_id: Option<&str>) {
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("private, no-cache"));
 }
 
-/// Counts an answer by its route, never by its path: paths hold ids.
-pub(crate) async fn count(route: Option<MatchedPath>, request: Request, next: Next) -> Response {
+/// Counts a response by its route, never by its path: paths contain ids.
+pub(crate) async fn count_request(route: Option<MatchedPath>, request: Request, next: Next) -> Response {
     let route = route.map_or_else(|| "none".to_owned(), |route| route.as_str().to_owned());
     let method = method_label(request.method());
     let start = Instant::now();
@@ -126,7 +125,7 @@ fn count_answer(method: &'static str, route: &str, status: StatusCode) {
     .increment(1);
 }
 
-/// The method as a metric label: clients choose methods freely, labels are a fixed set.
+/// Returns the method as a metric label. Clients choose methods freely; labels are a fixed set.
 fn method_label(method: &Method) -> &'static str {
     match method.as_str() {
         "GET" => "GET",
@@ -140,7 +139,7 @@ fn method_label(method: &Method) -> &'static str {
     }
 }
 
-/// Adds `Strict-Transport-Security` where the service's own address is https.
+/// Adds `Strict-Transport-Security` if the service's public address is https.
 pub(crate) async fn strict_transport(State(https): State<bool>, request: Request, next: Next) -> Response {
     const YEAR: HeaderValue = HeaderValue::from_static("max-age=31536000");
     let mut response = next.run(request).await;
@@ -150,7 +149,7 @@ pub(crate) async fn strict_transport(State(https): State<bool>, request: Request
     response
 }
 
-/// Answers health checks alone: the service has no connection left for anything else.
+/// Answers health checks alone, on connections beyond the limit.
 pub(crate) async fn only_health(request: Request, next: Next) -> Response {
     if request.uri().path().starts_with("/health") {
         return next.run(request).await;
@@ -161,24 +160,20 @@ pub(crate) async fn only_health(request: Request, next: Next) -> Response {
     response
 }
 
-/// No such path.
-pub(crate) async fn no_route() -> ApiError {
-    ApiError(Problem::new(
-        ProblemCode::NotFound,
-        "There is nothing at this path; `/docs` shows what there is.",
-    ))
+/// Response for an unknown path.
+pub(crate) async fn unknown_path() -> ApiError {
+    ApiError(Problem::new(ProblemCode::NotFound, "No resource at this path; `/docs` lists the API."))
 }
 
-/// The path knows other methods. The answer of the router, which names them, becomes a problem.
-pub(crate) async fn no_method() -> ApiError {
-    ApiError(Problem::new(ProblemCode::MethodNotAllowed, "This path does not know this method."))
+/// Response for a method that the path does not support. axum adds the `Allow` header.
+pub(crate) async fn unsupported_method() -> ApiError {
+    ApiError(Problem::new(ProblemCode::MethodNotAllowed, "This path does not support this method."))
 }
 
-/// A handler panicked: a fault of ours, told without its message.
-pub(crate) fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
-    tracing::error!("a handler panicked");
-    let problem =
-        Problem::new(ProblemCode::InternalError, "Something went wrong on our side; it has been logged.");
+/// Response of a handler that panicked. It does not contain the panic's message.
+pub(crate) fn panic_response(_: Box<dyn Any + Send + 'static>) -> Response {
+    tracing::error!("handler panicked");
+    let problem = Problem::new(ProblemCode::InternalError, "Internal error; it has been logged.");
     let mut response = ApiError(problem).into_response();
     *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
     response

@@ -1,6 +1,7 @@
-//! Who may ask: a stranger becomes a caller, a body a value, an error a problem. Nothing here waits for GitHub.
+//! HTTP API: turns requests into authorised callers and checked commands, and errors into problem documents.
 //!
-//! The walk of a request: [`layers`] → [`caller`] → `routes/` → domain → store → queue → answer.
+//! The way of a request: [`layers`] → [`caller`] → `routes/` → operations → store → queue → response. No handler calls
+//! GitHub.
 
 mod access;
 mod address_limit;
@@ -17,16 +18,16 @@ mod lists;
 mod openapi;
 mod origin;
 mod page;
+mod pre_auth;
 mod prefer;
 mod queueing;
 mod refusal_log;
 mod routes;
 mod serve;
 mod signature_alarm;
-mod strangers;
 mod text;
-mod views;
 mod waiting;
+mod warning;
 mod webhook_intake;
 mod webhook_signature;
 
@@ -42,53 +43,55 @@ use utoipa_swagger_ui::SwaggerUi;
 pub use app::{AppState, Dependencies};
 pub use serve::{ConnectionLimits, serve, serve_within};
 
-fn documented() -> OpenApiRouter<AppState> {
+fn documented_router() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(openapi::Description::openapi())
         .nest("/api/v1", routes::router())
         .merge(health::router())
 }
 
-fn completed(mut description: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
-    openapi::name_calls(&mut description);
+fn complete_description(mut description: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
+    openapi::set_operation_ids(&mut description);
     openapi::refine_parameters(&mut description);
     openapi::split_provision_body(&mut description);
     description
 }
 
-/// The OpenAPI 3.1 description of everything the API answers.
+/// Returns the OpenAPI 3.1 description of the whole API.
 pub fn description() -> utoipa::openapi::OpenApi {
-    completed(documented().into_openapi())
+    complete_description(documented_router().into_openapi())
 }
 
-/// The whole HTTP side: the API, its description at `/openapi.json`, Swagger UI at `/docs`, health and metrics.
+/// Returns the router of the whole HTTP side: the API, its description at `/openapi.json`, Swagger UI at `/docs`,
+/// health and metrics.
 pub fn router(app: AppState) -> Router {
-    let (router, description) = documented().split_for_parts();
-    let description = completed(description);
+    let (router, description) = documented_router().split_for_parts();
+    let description = complete_description(description);
     let https = app.server.public_url.as_ref().is_some_and(|url| url.scheme() == "https");
     router
         .merge(SwaggerUi::new("/docs").url("/openapi.json", description))
-        .fallback(layers::no_route)
-        .method_not_allowed_fallback(layers::no_method)
+        .fallback(layers::unknown_path)
+        .method_not_allowed_fallback(layers::unsupported_method)
         .layer(
             ServiceBuilder::new()
                 .layer(middleware::from_fn(layers::request_context))
-                .layer(middleware::from_fn(layers::count))
+                .layer(middleware::from_fn(layers::count_request))
                 .layer(middleware::from_fn_with_state(https, layers::strict_transport))
-                .layer(CatchPanicLayer::custom(layers::panicked)),
+                .layer(CatchPanicLayer::custom(layers::panic_response)),
         )
         .with_state(app)
 }
 
-/// What the listener of `METRICS_LISTEN` serves: `/metrics` and `/health/live`.
+/// Returns the router of the `METRICS_LISTEN` listener: `/metrics` and `/health/live`.
 pub fn metrics_router(app: AppState) -> Router {
-    health::own_router().with_state(app)
+    health::metrics_router().with_state(app)
 }
 
-/// Looks after what the API keeps in memory, and whether it still hears the news of jobs, until `draining`.
+/// Runs the API's periodic work until `draining` is cancelled. It expires in-memory tables, writes summaries of
+/// refusals and checks that announcements of jobs still arrive.
 pub async fn upkeep(app: AppState) {
-    let beat = app.progress.register("api_upkeep", Duration::from_mins(2));
-    let news = app.progress.register("api_news", Duration::from_mins(2));
-    let mut heard = app.announcements.last_progress();
+    let upkeep = app.progress.register("api_upkeep", Duration::from_mins(2));
+    let announcements = app.progress.register("api_news", Duration::from_mins(2));
+    let mut last_progress = app.announcements.last_progress();
     let mut interval = tokio::time::interval(Duration::from_secs(30));
     loop {
         tokio::select! {
@@ -97,18 +100,18 @@ pub async fn upkeep(app: AppState) {
         }
         app.forget_idle();
         refusal_log::flush(&app, false).await;
-        app.strangers().forget_idle();
+        app.pre_auth().forget_idle();
         app.intake().forget_idle();
         if let Ok(now) = app.store.now().await {
             app.verifier.set_clock(now);
         }
-        if app.announcements.last_progress() != heard {
-            heard = app.announcements.last_progress();
-            news.tick();
+        if app.announcements.last_progress() != last_progress {
+            last_progress = app.announcements.last_progress();
+            announcements.tick();
         }
-        beat.tick();
+        upkeep.tick();
     }
     refusal_log::flush(&app, true).await;
-    news.retire();
-    beat.retire();
+    announcements.retire();
+    upkeep.retire();
 }

@@ -1,4 +1,4 @@
-//! How much one caller may ask of one replica.
+//! Rate limits per caller, in one replica.
 
 use std::{
     num::NonZeroU32,
@@ -15,23 +15,23 @@ use governor::{
 use operations::RefusalLimit;
 use runtime::config::ServerConfig;
 
-/// Part of a caller's rate that may cost GitHub's budget: one of so many.
+/// Divisor of a caller's rate: the limit on its requests that cost GitHub budget.
 const COSTLY_DIVISOR: u32 = 10;
 
 type Buckets = DefaultKeyedRateLimiter<Requester, StateInformationMiddleware>;
 
-/// A bucket for each caller. It protects this process; GitHub's budget is guarded elsewhere.
+/// Token buckets per caller. They protect this process; the queue protects GitHub's budget.
 #[derive(Debug)]
 pub(crate) struct Limiter {
     buckets: Buckets,
     costly: DefaultKeyedRateLimiter<Requester>,
     quota: Quota,
-    /// For refusals, which write rows: a sixtieth of the requests, and three tenths of the burst.
+    /// Bucket for refusals, which write rows: 1/60 of the request rate and 3/10 of the burst.
     refusals: DefaultKeyedRateLimiter<Requester>,
 }
 
-/// What is left of a caller's bucket, for the headers of the answer. Put into the request by the outermost layer, filled
-/// by the extractor of the caller.
+/// State of a caller's bucket for the response headers. The outermost layer puts it into the request, and the caller's
+/// extractor fills it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RemainingQuota(Arc<OnceLock<QuotaState>>);
 
@@ -64,32 +64,32 @@ impl Limiter {
     ///
     /// # Errors
     /// `rate_limited` with the seconds to wait.
-    pub(crate) fn admit(&self, caller: Requester, left: Option<&RemainingQuota>) -> Result<(), Problem> {
+    pub(crate) fn admit(&self, caller: Requester, quota: Option<&RemainingQuota>) -> Result<(), Problem> {
         let outcome = self.buckets.check_key(&caller);
         let remaining = outcome.as_ref().map_or(0, StateSnapshot::remaining_burst_capacity);
-        if let Some(left) = left {
-            let _ = left.0.set(QuotaState { quota: self.quota, remaining });
+        if let Some(quota) = quota {
+            let _ = quota.0.set(QuotaState { quota: self.quota, remaining });
         }
         outcome.map(drop).map_err(|refused| {
             let wait = refused.wait_time_from(DefaultClock::default().now());
-            Problem::new(ProblemCode::RateLimited, "You are asking too often; slow down.")
+            Problem::new(ProblemCode::RateLimited, "Too many requests; send fewer.")
                 .retry_after(whole_seconds(wait))
         })
     }
 
-    /// Counts one request that makes GitHub be asked; a tenth of a caller's rate.
+    /// Counts one request that makes the service call GitHub. The limit is a tenth of the caller's rate.
     ///
     /// # Errors
     /// `rate_limited` with the seconds to wait.
     pub(crate) fn admit_costly(&self, caller: Requester) -> Result<(), Problem> {
         self.costly.check_key(&caller).map_err(|refused| {
             let wait = refused.wait_time_from(DefaultClock::default().now());
-            let detail = "You make the service ask GitHub too often; slow down.";
+            let detail = "Too many requests that call GitHub; send fewer.";
             Problem::new(ProblemCode::RateLimited, detail).retry_after(whole_seconds(wait))
         })
     }
 
-    /// Forgets callers whose bucket is full again, so that the table stays as small as the recent callers.
+    /// Removes the callers whose bucket is full again.
     pub(crate) fn forget_idle(&self) {
         self.buckets.retain_recent();
         self.buckets.shrink_to_fit();
@@ -104,15 +104,15 @@ impl RefusalLimit for Limiter {
     fn admit_refusal(&self, caller: Requester) -> Result<(), Problem> {
         self.refusals.check_key(&caller).map_err(|refused| {
             let wait = refused.wait_time_from(DefaultClock::default().now());
-            let detail = "Your requests are refused too often; change them, or ask less often.";
+            let detail = "Too many of your requests are refused; correct them or send fewer.";
             Problem::new(ProblemCode::RateLimited, detail).retry_after(whole_seconds(wait))
         })
     }
 }
 
 impl RemainingQuota {
-    /// Writes `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers): how many requests in how many
-    /// seconds; how many are left now and when the bucket will be full again.
+    /// Writes `RateLimit-Policy` (requests and seconds) and `RateLimit` (requests left and seconds until the bucket is
+    /// full), as in draft-ietf-httpapi-ratelimit-headers.
     pub(crate) fn write(&self, headers: &mut HeaderMap) {
         let Some(QuotaState { quota, remaining }) = self.0.get() else { return };
         let burst = quota.burst_size().get();

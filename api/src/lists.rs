@@ -1,4 +1,4 @@
-//! Lists: on connections of their own, a few at a time for each caller, and cancelled when the caller hangs up.
+//! Database access for lists: own connections, a few at a time per caller, cancelled when the caller disconnects.
 
 use std::{
     ops::{Deref, DerefMut},
@@ -14,10 +14,10 @@ use crate::{
     error::{ApiError, ApiResult},
 };
 
-/// What one caller may have under way.
-pub(crate) const BOUNDS: Bounds = Bounds { running: 4, waiting: 32, patience: Duration::from_secs(2) };
+/// Limits on the lists that one caller has running.
+pub(crate) const LIST_BOUNDS: Bounds = Bounds { running: 4, waiting: 32, patience: Duration::from_secs(2) };
 
-/// A connection to read one list with, on the caller's account.
+/// Connection for one list, counted against the caller's limit.
 #[derive(Debug)]
 pub(crate) struct CallerLists {
     lists: Lists,
@@ -25,13 +25,13 @@ pub(crate) struct CallerLists {
 }
 
 impl AppState {
-    /// Takes a connection to read a list with.
+    /// Returns a connection to read one list with.
     ///
     /// # Errors
     /// `rate_limited` when the caller has too many running; `database_unavailable` when all connections are taken.
     pub(crate) async fn lists(&self, caller: &Caller) -> ApiResult<CallerLists> {
         let turn = self.list_turns().take(&caller.requester).await.ok_or_else(|| {
-            let detail = format!("You have {} lists running; wait for one to end.", BOUNDS.running);
+            let detail = format!("You have {} lists running; wait until one ends.", LIST_BOUNDS.running);
             Problem::new(ProblemCode::RateLimited, detail).retry_after(2)
         })?;
         Ok(CallerLists { lists: self.store.lists().await?, _turn: turn })
@@ -39,10 +39,10 @@ impl AppState {
 }
 
 impl CallerLists {
-    /// Gives the connection back with what was read.
+    /// Returns the connection to its pool and the rows to the caller.
     ///
     /// # Errors
-    /// `database_unavailable` when the list took longer than lists may.
+    /// `database_unavailable` when the list took longer than allowed.
     pub(crate) fn finish<T>(self, read: Result<T, StoreError>) -> ApiResult<T> {
         match read {
             Ok(read) => {
@@ -50,8 +50,9 @@ impl CallerLists {
                 Ok(read)
             }
             Err(error) if error.is_timeout() => {
-                tracing::info!(%error, "a list took too long");
-                let detail = "This list takes too long; narrow it with filters, or follow next_cursor instead of offset.";
+                tracing::info!(%error, "list took too long");
+                let detail =
+                    "This list takes too long; narrow it with filters, or use next_cursor instead of offset.";
                 Err(Problem::new(ProblemCode::DatabaseUnavailable, detail).retry_after(5).into())
             }
             Err(error) => Err(ApiError::from(error)),

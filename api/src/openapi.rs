@@ -1,4 +1,4 @@
-//! The OpenAPI description, made from the code.
+//! OpenAPI description, generated from the code.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ use utoipa::{
 
 use crate::{credential::CredentialKind, error::ProblemBody};
 
-fn words<'w>(words: impl Iterator<Item = &'w str>) -> ObjectBuilder {
+fn string_enum<'w>(words: impl Iterator<Item = &'w str>) -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words))
 }
 
@@ -28,13 +28,13 @@ fn schema(object: ObjectBuilder) -> Schema {
     Schema::Object(object.build())
 }
 
-macro_rules! word_schemas {
+macro_rules! enum_schemas {
     ($($name:ident: $type:ident),+ $(,)?) => {
-        $(pub(crate) fn $name() -> Schema { schema(words($type::ALL.iter().map(|word| word.as_str()))) })+
+        $(pub(crate) fn $name() -> Schema { schema(string_enum($type::ALL.iter().map(|word| word.as_str()))) })+
     };
 }
 
-word_schemas! {
+enum_schemas! {
     job_kind: JobKind,
     job_state: JobState,
     lane: Lane,
@@ -45,20 +45,20 @@ word_schemas! {
 }
 
 pub(crate) fn blocked_on() -> Schema {
-    words_or_null(BlockedOn::ALL.iter().map(|word| word.as_str()))
+    string_enum_or_null(BlockedOn::ALL.iter().map(|word| word.as_str()))
 }
 
 pub(crate) fn drift_response_or_null() -> Schema {
-    words_or_null(DriftResponse::ALL.iter().map(|word| word.as_str()))
+    string_enum_or_null(DriftResponse::ALL.iter().map(|word| word.as_str()))
 }
 
-fn words_or_null<'w>(words: impl Iterator<Item = &'w str>) -> Schema {
+fn string_enum_or_null<'w>(words: impl Iterator<Item = &'w str>) -> Schema {
     let or_null = SchemaType::from_iter([Type::String, Type::Null]);
     let words = words.map(Value::from).chain([Value::Null]);
     schema(ObjectBuilder::new().schema_type(or_null).enum_values(Some(words)))
 }
 
-/// Answers of every call that needs a token.
+/// Problem codes of every call that needs a token.
 pub(crate) const COMMON: &[ProblemCode] = &[
     ProblemCode::Unauthenticated,
     ProblemCode::InvalidToken,
@@ -74,7 +74,7 @@ pub(crate) const COMMON: &[ProblemCode] = &[
     ProblemCode::KeysUnavailable,
 ];
 
-/// The problem answers a call may give, by status.
+/// Returns the problem responses of a call, by status.
 pub(crate) fn problem_responses(groups: &[&[ProblemCode]]) -> BTreeMap<String, RefOr<Response>> {
     let mut by_status: BTreeMap<u16, Vec<&str>> = BTreeMap::new();
     for code in groups.iter().copied().flatten() {
@@ -98,7 +98,7 @@ pub(crate) fn problem_responses(groups: &[&[ProblemCode]]) -> BTreeMap<String, R
         .collect()
 }
 
-/// Declares the problems a call may answer with, besides those every call has.
+/// Declares the problem responses of a call, in addition to those of every call.
 macro_rules! problems {
     ($($name:ident: $($code:ident),* ;)+) => {$(
         pub(crate) struct $name;
@@ -125,8 +125,8 @@ impl Modify for Bearer {
     }
 }
 
-/// Gives every call an id of its own, made of its method and path: the names of handlers repeat.
-pub(crate) fn name_calls(description: &mut utoipa::openapi::OpenApi) {
+/// Gives every call a unique operation id made of its method and path. Handler names repeat.
+pub(crate) fn set_operation_ids(description: &mut utoipa::openapi::OpenApi) {
     for (path, calls) in &mut description.paths.paths {
         let path = path.trim_start_matches("/api/v1");
         let words: Vec<&str> = path.split(['/', '{', '}', '-']).filter(|word| !word.is_empty()).collect();
@@ -145,8 +145,8 @@ pub(crate) fn name_calls(description: &mut utoipa::openapi::OpenApi) {
     }
 }
 
-/// Adds what the declarations of parameters cannot say: the words and formats of filters, the form of headers, and that an
-/// empty query value is no value.
+/// Adds what declarations of parameters cannot express: enumerations and formats of filters, formats of headers, and
+/// that an empty query value is no value.
 pub(crate) fn refine_parameters(description: &mut utoipa::openapi::OpenApi) {
     for (path, calls) in &mut description.paths.paths {
         let calls = [&mut calls.get, &mut calls.post, &mut calls.patch, &mut calls.put, &mut calls.delete];
@@ -180,8 +180,8 @@ fn known_schema(path: &str, parameter: &str) -> Option<Schema> {
     })
 }
 
-/// Replaces the body of a provision request by two, of which each has one way to name the runner: generators of clients
-/// understand "exactly one of two members" in no other form.
+/// Replaces the provision body by two variants, each with one way to name the runner. Client generators understand
+/// "exactly one of two members" in no other form.
 pub(crate) fn split_provision_body(description: &mut utoipa::openapi::OpenApi) {
     const NAMES: [&str; 2] = ["runner_name", "runner_name_prefix"];
     let Some(components) = &mut description.components else { return };
@@ -207,37 +207,37 @@ pub(crate) fn split_provision_body(description: &mut utoipa::openapi::OpenApi) {
     components.schemas.insert("ProvisionBody".to_owned(), Schema::OneOf(either.build()).into());
 }
 
-/// A text that is always the same.
+/// Returns the schema of the constant `jit_config`.
 pub(crate) fn jit_config() -> Schema {
-    schema(words(std::iter::once(CredentialKind::JitConfig.as_str())))
+    schema(string_enum(std::iter::once(CredentialKind::JitConfig.as_str())))
 }
 
-/// A text that is always the same.
+/// Returns the schema of the constant `registration_token`.
 pub(crate) fn registration_token() -> Schema {
-    schema(words(std::iter::once(CredentialKind::RegistrationToken.as_str())))
+    schema(string_enum(std::iter::once(CredentialKind::RegistrationToken.as_str())))
 }
 
-/// What the routes do not say themselves.
+/// Parts of the description that the routes do not declare.
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "Runner Token Service",
         description = "Hands out GitHub self-hosted runners without handing out GitHub credentials.\n\n\
-            Ask for a runner with `POST /api/v1/runners/jit`, follow the job at the `Location` of the answer, and fetch \
-            the config once with `POST /api/v1/jobs/{job_id}/credential`; or send `Prefer: wait=25` and have it all in \
-            one answer. Errors are problem documents (RFC 9457) with a stable `code`.",
+            Request a runner with `POST /api/v1/runners/jit`, follow the job at the `Location` of the response, and fetch \
+            the config once with `POST /api/v1/jobs/{job_id}/credential`; or send `Prefer: wait=25` and get the \
+            config in one response. Errors are problem documents (RFC 9457) with a stable `code`.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
-    servers((url = "/", description = "Where this description was read")),
+    servers((url = "/", description = "The server of this description")),
     components(schemas(ProblemBody)),
     modifiers(&Bearer),
     security(("token" = [])),
     tags(
-        (name = "runners", description = "Ask for runners and look at them."),
-        (name = "jobs", description = "Follow, cancel and collect."),
-        (name = "me", description = "Who you are and what you may do."),
-        (name = "audit", description = "What was done and tried."),
-        (name = "admin", description = "For admins: teams, people, machine clients, security events."),
+        (name = "runners", description = "Request, show and remove runners."),
+        (name = "jobs", description = "Follow and cancel jobs, fetch credentials."),
+        (name = "me", description = "Identity, teams and label policy of the caller."),
+        (name = "audit", description = "Audit log."),
+        (name = "admin", description = "For admins: teams, users, machine clients, security events, queue and sync runs."),
         (name = "webhooks", description = "For GitHub."),
         (name = "health", description = "For probes and Prometheus."),
     ),

@@ -1,4 +1,4 @@
-//! Where a request came from.
+//! Origin of a request: client address, user agent and ids.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -14,12 +14,12 @@ use crate::{app::AppState, error::ApiError};
 /// Maximum proxies between a client and this process.
 const MAX_HOPS: usize = 32;
 
-/// The request's ids, put there by the outermost layer.
+/// Ids of a request, set by the outermost layer.
 #[derive(Clone, Debug)]
 pub(crate) struct RequestId {
-    /// Ours, unique.
+    /// Our unique id.
     pub(crate) ours: String,
-    /// The one the client chose, if any.
+    /// Id chosen by the client, if any.
     pub(crate) client: Option<String>,
 }
 
@@ -43,17 +43,17 @@ impl FromRequestParts<AppState> for RequestOrigin {
     }
 }
 
-/// The client's address; none where the connection has none (in tests of single handlers).
+/// Returns the client's address, `None` if the connection has none (in tests of single handlers).
 fn client_ip(parts: &Parts, app: &AppState) -> Option<IpAddr> {
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>()?.0.ip();
     Some(client_address(peer, &parts.headers, &app.server.trusted_proxies))
 }
 
-/// The nearest address that is not a trusted proxy, read from the end of `X-Forwarded-For` (else of `Forwarded`): what
-/// stands further left was written by whoever called.
+/// Returns the nearest address that is not a trusted proxy, read from the end of `X-Forwarded-For` (else of
+/// `Forwarded`). The client can forge all entries further left.
 fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &TrustedProxies) -> IpAddr {
     let mut nearest = peer;
-    for hop in hops(headers).into_iter().take(MAX_HOPS) {
+    for hop in forwarded_hops(headers).into_iter().take(MAX_HOPS) {
         if !trusted.contains(nearest) {
             break;
         }
@@ -65,8 +65,8 @@ fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &TrustedProxies) -
     nearest
 }
 
-/// The hops named by the headers, the last one first; none where a hop is not an address.
-fn hops(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
+/// Returns the hops in the headers, the last one first; `None` for a hop that is not an address.
+fn forwarded_hops(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
     let lines = |name: &str| -> Vec<String> {
         let lines = headers.get_all(name).iter().rev().filter_map(|value| value.to_str().ok());
         lines.flat_map(|line| line.rsplit(',')).take(MAX_HOPS).map(|hop| hop.trim().to_owned()).collect()
@@ -75,18 +75,18 @@ fn hops(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
     if forwarded_for.is_empty() {
         return lines("forwarded").iter().map(|element| forwarded_address(element)).collect();
     }
-    forwarded_for.iter().map(|hop| address(hop)).collect()
+    forwarded_for.iter().map(|hop| parse_address(hop)).collect()
 }
 
-/// The `for` parameter of one element of `Forwarded` (RFC 7239).
+/// Returns the `for` parameter of one element of `Forwarded` (RFC 7239).
 fn forwarded_address(element: &str) -> Option<IpAddr> {
     let mut pairs = element.split(';').filter_map(|pair| pair.trim().split_once('='));
     let (_, node) = pairs.find(|(name, _)| name.trim().eq_ignore_ascii_case("for"))?;
-    address(node.trim().trim_matches('"'))
+    parse_address(node.trim().trim_matches('"'))
 }
 
-/// An address as proxies write it: alone, with a port, in brackets, with a zone.
-fn address(text: &str) -> Option<IpAddr> {
+/// Parses an address as proxies write it: alone, with a port, in brackets, with a zone.
+fn parse_address(text: &str) -> Option<IpAddr> {
     if let Some((inner, port)) = text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         let port_fits = port.is_empty() || port.strip_prefix(':').is_some_and(is_port);
         return if port_fits { ipv6(inner) } else { None };
@@ -105,7 +105,7 @@ fn ipv6(text: &str) -> Option<IpAddr> {
 }
 
 fn is_port(text: &str) -> bool {
-    // Azure writes the port, some proxies an obfuscated one (RFC 7239, 6.2).
+    // Azure adds the port, some proxies an obfuscated one (RFC 7239, 6.2).
     text.parse::<u16>().is_ok()
         || text.strip_prefix('_').is_some_and(|rest| {
             !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))

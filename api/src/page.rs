@@ -1,31 +1,35 @@
-//! Lists: newest first, in pages.
+//! Pages of lists, newest rows first.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use domain::Problem;
 use store::Page;
 use uuid::Uuid;
 
-/// Rows of a page when the caller does not say.
+/// Default number of rows per page.
 const DEFAULT_LIMIT: i64 = 100;
-/// Most rows of a page.
+/// Maximum number of rows per page.
 const MAX_LIMIT: i64 = 1000;
 
-/// Reads the three page parameters.
-pub(crate) fn page(limit: Option<i64>, offset: Option<i64>, cursor: Option<&str>) -> Result<Page, Problem> {
+/// Parses the three page parameters.
+pub(crate) fn parse_page(
+    limit: Option<i64>,
+    offset: Option<i64>,
+    cursor: Option<&str>,
+) -> Result<Page, Problem> {
     let limit = limit.unwrap_or(DEFAULT_LIMIT);
     if !(1..=MAX_LIMIT).contains(&limit) {
         return Err(Problem::field("query:limit", "1 to 1000"));
     }
     let offset = offset.unwrap_or(0);
     if !(0..=1_000_000).contains(&offset) {
-        return Err(Problem::field("query:offset", "0 to 1000000; for longer lists use cursor"));
+        return Err(Problem::field("query:offset", "0 to 1000000; use cursor for longer lists"));
     }
-    let before = cursor.map(read_cursor).transpose()?;
+    let before = cursor.map(parse_cursor).transpose()?;
     Ok(Page { limit, offset, before })
 }
 
-/// Whether a list leaves out what is deactivated, as `active_only` or its opposite `include_inactive` says; by default it
-/// does not.
+/// Returns whether a list leaves out deactivated rows, from `active_only` or its opposite `include_inactive`. By
+/// default a list includes them.
 ///
 /// # Errors
 /// `validation_failed` when the two contradict each other.
@@ -43,20 +47,20 @@ pub(crate) fn only_active(
     }
 }
 
-fn read_cursor(text: &str) -> Result<Uuid, Problem> {
+fn parse_cursor(text: &str) -> Result<Uuid, Problem> {
     URL_SAFE_NO_PAD
         .decode(text)
         .ok()
         .and_then(|bytes| Uuid::from_slice(&bytes).ok())
-        .ok_or_else(|| Problem::field("query:cursor", "not a next_cursor of ours"))
+        .ok_or_else(|| Problem::field("query:cursor", "not a valid next_cursor"))
 }
 
-/// The cursor of the page after one that ends with `last`.
-pub(crate) fn cursor(last: Uuid) -> String {
+/// Returns the cursor of the page after the one that ends with `last`.
+pub(crate) fn encode_cursor(last: Uuid) -> String {
     URL_SAFE_NO_PAD.encode(last.as_bytes())
 }
 
-/// Declares the parameters of a list: its filters and the three of every page.
+/// Declares the query parameters of a list: its filters and the three of every page.
 macro_rules! list_params {
     ($(#[$doc:meta])* $name:ident { $($(#[$fdoc:meta])* $field:ident: $type:ty = $shape:ty),* $(,)? }) => {
         $(#[$doc])*
@@ -65,26 +69,26 @@ macro_rules! list_params {
         #[into_params(parameter_in = Query)]
         pub(crate) struct $name {
             $($(#[$fdoc])* #[param(value_type = Option<$shape>)] pub(crate) $field: Option<$type>,)*
-            /// Rows of a page, 1 to 1000.
+            /// Rows per page, 1 to 1000.
             #[param(minimum = 1, maximum = 1000, default = 100)]
             pub(crate) limit: Option<i64>,
             /// Rows to skip.
             #[param(minimum = 0, maximum = 1_000_000, default = 0)]
             pub(crate) offset: Option<i64>,
-            /// `next_cursor` of the page before.
+            /// `next_cursor` of the previous page.
             pub(crate) cursor: Option<String>,
         }
 
         impl $name {
             pub(crate) fn page(&self) -> Result<store::Page, domain::Problem> {
-                $crate::page::page(self.limit, self.offset, self.cursor.as_deref())
+                $crate::page::parse_page(self.limit, self.offset, self.cursor.as_deref())
             }
         }
     };
 }
 pub(crate) use list_params;
 
-/// Declares the body of a list: rows under their plural, `total` and whether it is a bound, `next_cursor`.
+/// Declares the body of a list: rows under their plural name, `total`, whether it is a lower bound, and `next_cursor`.
 macro_rules! list_body {
     ($(#[$doc:meta])* $name:ident { $plural:ident: $row:ty }) => {
         $(#[$doc])*
@@ -92,11 +96,11 @@ macro_rules! list_body {
         pub(crate) struct $name {
             /// The rows, newest first.
             pub(crate) $plural: Vec<$row>,
-            /// How many there are on all pages; long lists are counted to 10,000.
+            /// Number of rows on all pages, counted up to 10,000.
             pub(crate) total: i64,
-            /// Whether there are more than `total`.
+            /// Whether more rows than `total` exist.
             pub(crate) total_is_lower_bound: bool,
-            /// For the next page; null on the last one.
+            /// Cursor of the next page; null on the last one.
             pub(crate) next_cursor: Option<String>,
         }
 
@@ -109,7 +113,7 @@ macro_rules! list_body {
                     $plural: listed.items.into_iter().map(<$row>::from).collect(),
                     total: listed.total,
                     total_is_lower_bound: listed.total_is_lower_bound,
-                    next_cursor: listed.next.map($crate::page::cursor),
+                    next_cursor: listed.next.map($crate::page::encode_cursor),
                 }
             }
         }
@@ -123,14 +127,14 @@ mod tests {
 
     #[test]
     fn pages_have_bounds() {
-        assert_eq!(page(None, None, None).unwrap(), Page { limit: 100, offset: 0, before: None });
+        assert_eq!(parse_page(None, None, None).unwrap(), Page { limit: 100, offset: 0, before: None });
         for (limit, offset, cursor) in [
             (Some(-1), None, None),
             (Some(1001), None, None),
             (None, Some(-1), None),
             (None, None, Some("x")),
         ] {
-            assert!(page(limit, offset, cursor).is_err());
+            assert!(parse_page(limit, offset, cursor).is_err());
         }
     }
 
@@ -146,6 +150,6 @@ mod tests {
     #[test]
     fn a_cursor_leads_back_to_its_row() {
         let id = Uuid::now_v7();
-        assert_eq!(page(None, None, Some(&cursor(id))).unwrap().before, Some(id));
+        assert_eq!(parse_page(None, None, Some(&encode_cursor(id))).unwrap().before, Some(id));
     }
 }

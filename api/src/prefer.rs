@@ -1,4 +1,4 @@
-//! `Prefer` and `Idempotency-Key`.
+//! Request headers `Prefer` and `Idempotency-Key`.
 
 use std::time::Duration;
 
@@ -14,26 +14,26 @@ use crate::{app::AppState, error::ApiError};
 /// Longest time a request waits for its job.
 pub(crate) const MAX_WAIT: Duration = Duration::from_secs(25);
 
-/// How long a request is to wait for its job (RFC 7240: `wait=N`, `respond-async`); values it does not know are ignored.
+/// Wait that the caller prefers (RFC 7240: `wait=N`, `respond-async`). Unknown preferences are ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Prefer {
-    /// How long.
+    /// Time to wait.
     pub(crate) wait: Duration,
-    /// Whether the caller said so, to be confirmed by `Preference-Applied`.
-    pub(crate) said: bool,
-    /// Whether the caller wants no waiting.
+    /// Whether the caller sent `wait`, which `Preference-Applied` then confirms.
+    pub(crate) explicit: bool,
+    /// Whether the caller sent `respond-async`.
     asynchronous: bool,
 }
 
 impl Prefer {
-    /// The longest wait, unless the caller said something else.
-    pub(crate) fn or_longest(self) -> Self {
-        if self.said || self.asynchronous { self } else { Self { wait: MAX_WAIT, ..self } }
+    /// Returns the longest wait unless the caller sent a preference.
+    pub(crate) fn or_longest_wait(self) -> Self {
+        if self.explicit || self.asynchronous { self } else { Self { wait: MAX_WAIT, ..self } }
     }
 
-    /// Says in an answer that the wish to wait was granted, if there was one.
+    /// Adds `Preference-Applied` if the caller sent `wait`.
     pub(crate) fn confirm(self, mut response: Response) -> Response {
-        if self.said
+        if self.explicit
             && let Ok(applied) = format!("wait={}", self.wait.as_secs()).parse()
         {
             response.headers_mut().insert(HeaderName::from_static("preference-applied"), applied);
@@ -47,13 +47,13 @@ impl FromRequestParts<AppState> for Prefer {
 
     async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, ApiError> {
         let lines = parts.headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
-        Ok(read(lines, app.server.default_wait))
+        Ok(parse_preferences(lines, app.server.default_wait))
     }
 }
 
-/// Reads the preferences (RFC 7240). What is unknown or unreadable is ignored, the first readable wait counts, and a wait
-/// that is too long is cut. `respond-async` alone wants no waiting; with a wait it wants 202 after that.
-fn read<'t>(lines: impl Iterator<Item = &'t str>, default: Duration) -> Prefer {
+/// Parses preferences (RFC 7240). Unknown and unreadable ones are ignored, the first readable `wait` counts, and a
+/// longer wait is cut to [`MAX_WAIT`]. `respond-async` alone means no wait; with `wait` it means 202 after the wait.
+fn parse_preferences<'t>(lines: impl Iterator<Item = &'t str>, default: Duration) -> Prefer {
     let mut wait = None;
     let mut asynchronous = false;
     for preference in lines.flat_map(preferences) {
@@ -65,12 +65,12 @@ fn read<'t>(lines: impl Iterator<Item = &'t str>, default: Duration) -> Prefer {
             _ => {}
         }
     }
-    let said = wait.is_some();
-    let unsaid = if asynchronous { Duration::ZERO } else { default };
-    Prefer { wait: wait.unwrap_or(unsaid), said, asynchronous }
+    let explicit = wait.is_some();
+    let implied = if asynchronous { Duration::ZERO } else { default };
+    Prefer { wait: wait.unwrap_or(implied), explicit, asynchronous }
 }
 
-/// The preferences of one line without their parameters; commas and semicolons in quotes separate nothing.
+/// Returns the preferences of one line without their parameters. Commas and semicolons in quotes separate nothing.
 fn preferences(line: &str) -> impl Iterator<Item = &str> {
     let mut quoted = false;
     let mut escaped = false;
@@ -91,18 +91,18 @@ fn preferences(line: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Whole seconds, perhaps in quotes, cut to [`MAX_WAIT`].
+/// Parses whole seconds, optionally in quotes, and cuts them to [`MAX_WAIT`].
 fn delta_seconds(text: &str) -> Option<Duration> {
     let digits = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text);
     if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
-    // More digits than a number has room for are more seconds than anybody waits.
+    // Only digits that do not fit into `u64` fail here: a wait beyond the longest.
     Some(digits.parse().map_or(MAX_WAIT, Duration::from_secs).min(MAX_WAIT))
 }
 
-/// Reads 0 to 25 seconds.
-pub(crate) fn seconds_to_wait(pointer: &str, text: &str) -> Result<Duration, Problem> {
+/// Parses a wait of 0 to 25 seconds.
+pub(crate) fn parse_wait(pointer: &str, text: &str) -> Result<Duration, Problem> {
     text.parse()
         .ok()
         .map(Duration::from_secs)
@@ -125,7 +125,11 @@ impl FromRequestParts<AppState> for IdempotencyKey {
         if fits && values.next().is_none() {
             Ok(Self(Some(text.to_owned())))
         } else {
-            Err(Problem::field("header:Idempotency-Key", "once, 1 to 255 visible ASCII characters").into())
+            Err(Problem::field(
+                "header:Idempotency-Key",
+                "send it once, with 1 to 255 visible ASCII characters",
+            )
+            .into())
         }
     }
 }
@@ -137,7 +141,7 @@ mod tests {
     #[test]
     fn first_readable_wait_counts_and_is_cut() {
         let default = Duration::from_secs(3);
-        let secs = |line: &str| read(std::iter::once(line), default).wait.as_secs();
+        let secs = |line: &str| parse_preferences(std::iter::once(line), default).wait.as_secs();
         for (line, expected) in [
             ("", 3),
             ("wait=10, wait=5", 10),
@@ -163,16 +167,16 @@ mod tests {
     }
 
     #[test]
-    fn respond_async_waits_only_where_a_wait_is_said() {
+    fn respond_async_waits_only_with_an_explicit_wait() {
         let default = Duration::from_secs(3);
-        let of = |line: &str| read(std::iter::once(line), default);
-        assert_eq!((of("respond-async").wait, of("respond-async").said), (Duration::ZERO, false));
-        assert_eq!(of("respond-async").or_longest().wait, Duration::ZERO);
+        let of = |line: &str| parse_preferences(std::iter::once(line), default);
+        assert_eq!((of("respond-async").wait, of("respond-async").explicit), (Duration::ZERO, false));
+        assert_eq!(of("respond-async").or_longest_wait().wait, Duration::ZERO);
         for line in ["respond-async, wait=5", "wait=5, respond-async", "Respond-Async;x=y, wait=5"] {
-            assert_eq!((of(line).wait.as_secs(), of(line).said), (5, true), "{line}");
+            assert_eq!((of(line).wait.as_secs(), of(line).explicit), (5, true), "{line}");
         }
         assert_eq!(of("respond-async, wait=x").wait, Duration::ZERO);
         let lines = ["respond-async", "wait=5"];
-        assert_eq!(read(lines.into_iter(), default).wait.as_secs(), 5);
+        assert_eq!(parse_preferences(lines.into_iter(), default).wait.as_secs(), 5);
     }
 }

@@ -1,11 +1,11 @@
-//! Where a job stands in the queue.
+//! Queue position of a job.
 
 use domain::{Job, JobState, whole_seconds};
 use queue::QueuePosition;
 
 use crate::app::AppState;
 
-/// Where a job that waits stands; none for any other, or when the queue is away.
+/// Returns the position of a queued job, `None` for any other job or if the queue is unavailable.
 pub(crate) async fn position(app: &AppState, job: &Job) -> Option<QueuePosition> {
     if job.state != JobState::Queued {
         return None;
@@ -13,7 +13,7 @@ pub(crate) async fn position(app: &AppState, job: &Job) -> Option<QueuePosition>
     app.queue.position(job.id).await.ok().flatten()
 }
 
-/// Seconds after which asking again makes sense.
-pub(crate) fn retry_after(standing: Option<&QueuePosition>) -> u64 {
-    standing.map_or(1, |standing| whole_seconds(standing.starts_in))
+/// Returns the seconds after which a client should ask again.
+pub(crate) fn retry_after(position: Option<&QueuePosition>) -> u64 {
+    position.map_or(1, |position| whole_seconds(position.starts_in))
 }

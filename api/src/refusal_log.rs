@@ -1,5 +1,5 @@
-//! Audit rows and security events about callers who are refused before they may do anything. Anybody with a token of a
-//! trusted issuer can cause them, so equal ones are counted, and what one process writes in a window is bounded.
+//! Log of refusals of callers who are not authorised. Anyone with a token of a trusted issuer can cause them, so equal
+//! refusals are counted and the rows per window are limited.
 
 use std::{
     collections::HashMap,
@@ -12,28 +12,38 @@ use serde_json::json;
 
 use crate::app::AppState;
 
-/// Equal refusals within this time are one row, and one more that counts the rest.
+/// Length of a window. Equal refusals within it give one row and one summary.
 const WINDOW: Duration = Duration::from_mins(10);
-/// Different refusals of one kind that are written in a window; the others are only counted.
+/// Maximum rows of one kind per window; further refusals are only counted.
 const MAX_ROWS: usize = 20;
 
-/// What was refused.
+/// Kind of refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Refused {
-    /// A valid token of someone unknown.
+    /// A valid token of an unknown principal.
     UnknownPrincipal,
     /// A token of a deactivated user or machine client.
     InactivePrincipal,
-    /// A token whose e-mail is somebody else's.
+    /// A token whose e-mail belongs to another user.
     Binding,
-    /// A call that only admins may make.
+    /// A call that the caller's role does not allow.
     AdminCall,
 }
 
-/// A row about to be written.
-type Row = (AuditEntry, Option<SecurityEvent>);
+/// Audit row to write, with its security event if it has one.
+#[derive(Clone, Debug)]
+struct Row {
+    entry: AuditEntry,
+    event: Option<SecurityEvent>,
+}
 
-/// The refusals of the current windows.
+impl Row {
+    fn without_event(entry: AuditEntry) -> Self {
+        Self { entry, event: None }
+    }
+}
+
+/// Refusals of the current windows.
 #[derive(Debug, Default)]
 pub(crate) struct RefusalLog(Mutex<HashMap<Refused, Window>>);
 
@@ -41,11 +51,11 @@ pub(crate) struct RefusalLog(Mutex<HashMap<Refused, Window>>);
 struct Window {
     since: Instant,
     rows: HashMap<String, Repeated>,
-    /// Refusals beyond the rows, and the last of them.
+    /// Number of refusals beyond [`MAX_ROWS`], with the last of them.
     others: Option<Repeated>,
 }
 
-/// A refusal and how often it came after it was written.
+/// A refusal and the number of its repetitions since it was written.
 #[derive(Debug)]
 struct Repeated {
     entry: AuditEntry,
@@ -57,45 +67,45 @@ impl Window {
         Self { since: now, rows: HashMap::new(), others: None }
     }
 
-    /// The rows that tell what was only counted.
+    /// Returns the rows that report counted refusals.
     fn summary(self) -> Vec<Row> {
         let repeated = self.rows.into_values().filter(|row| row.times > 0);
-        let repeated = repeated.map(|row| summarised(row, "repeated"));
-        repeated.chain(self.others.map(|row| summarised(row, "others"))).map(|entry| (entry, None)).collect()
+        let repeated = repeated.map(|row| with_count(row, "repeated"));
+        repeated.chain(self.others.map(|row| with_count(row, "others"))).map(Row::without_event).collect()
     }
 }
 
-fn summarised(row: Repeated, what: &str) -> AuditEntry {
+fn with_count(row: Repeated, counter: &str) -> AuditEntry {
     let mut entry = row.entry;
     match &mut entry.data {
         serde_json::Value::Object(data) => {
-            data.insert(what.to_owned(), json!(row.times));
+            data.insert(counter.to_owned(), json!(row.times));
         }
-        data => *data = json!({ what: row.times }),
+        data => *data = json!({ counter: row.times }),
     }
     entry
 }
 
 impl RefusalLog {
     /// Counts one refusal. Returns the rows to write now: the first of its key, unless the window is full.
-    fn count(&self, what: Refused, key: String, row: Row, now: Instant) -> Vec<Row> {
+    fn count(&self, kind: Refused, key: String, row: Row, now: Instant) -> Vec<Row> {
         let mut windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut due = Self::take_due(&mut windows, now);
-        let window = windows.entry(what).or_insert_with(|| Window::new(now));
+        let window = windows.entry(kind).or_insert_with(|| Window::new(now));
         if let Some(known) = window.rows.get_mut(&key) {
             known.times += 1;
         } else if window.rows.len() < MAX_ROWS {
-            window.rows.insert(key, Repeated { entry: row.0.clone(), times: 0 });
+            window.rows.insert(key, Repeated { entry: row.entry.clone(), times: 0 });
             due.push(row);
         } else {
             let times = window.others.as_ref().map_or(0, |others| others.times);
-            window.others = Some(Repeated { entry: row.0, times: times + 1 });
+            window.others = Some(Repeated { entry: row.entry, times: times + 1 });
         }
         due
     }
 
-    /// The summaries of the windows that are over; of all windows when `all` is set.
-    fn due(&self, now: Instant, all: bool) -> Vec<Row> {
+    /// Returns the summaries of the windows that are over, or of all windows if `all` is set.
+    fn summaries_due(&self, now: Instant, all: bool) -> Vec<Row> {
         let mut windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if all {
             return windows.drain().flat_map(|(_, window)| window.summary()).collect();
@@ -109,32 +119,32 @@ impl RefusalLog {
     }
 }
 
-/// Writes a refusal down, or counts it if an equal one was written in the window. That it cannot be written changes no
-/// answer.
-pub(crate) async fn note(
+/// Writes a refusal, or counts it if an equal one was written in the window. A failed write is logged and does not
+/// change the response.
+pub(crate) async fn record(
     app: &AppState,
-    what: Refused,
+    kind: Refused,
     key: String,
     entry: AuditEntry,
     event: Option<SecurityEvent>,
 ) {
-    let due = app.refusals().count(what, key, (entry, event), Instant::now());
-    write(app, due).await;
+    let due = app.refusals().count(kind, key, Row { entry, event }, Instant::now());
+    write_rows(app, due).await;
 }
 
-/// Writes the summaries of the windows that are over; with `all`, of all windows.
+/// Writes the summaries of the windows that are over, or of all windows if `all` is set.
 pub(crate) async fn flush(app: &AppState, all: bool) {
-    let due = app.refusals().due(Instant::now(), all);
-    write(app, due).await;
+    let due = app.refusals().summaries_due(Instant::now(), all);
+    write_rows(app, due).await;
 }
 
-async fn write(app: &AppState, rows: Vec<Row>) {
+async fn write_rows(app: &AppState, rows: Vec<Row>) {
     if rows.is_empty() {
         return;
     }
     let written = async {
         let mut tx = app.store.begin().await?;
-        for (entry, event) in &rows {
+        for Row { entry, event } in &rows {
             tx.audit().write(entry).await?;
             if let Some(event) = event {
                 tx.audit().alarm(event, entry).await?;
@@ -143,7 +153,7 @@ async fn write(app: &AppState, rows: Vec<Row>) {
         tx.commit().await
     };
     if let Err(error) = written.await {
-        tracing::warn!(%error, rows = rows.len(), "refusals could not be written to the audit log");
+        tracing::warn!(%error, rows = rows.len(), "cannot write refusals to the audit log");
     }
 }
 
@@ -153,7 +163,7 @@ mod tests {
 
     fn row(key: &str) -> Row {
         let entry = AuditEntry { identity: Some(key.to_owned()), ..AuditEntry::service("principal.unknown") };
-        (entry, None)
+        Row::without_event(entry)
     }
 
     #[test]
@@ -163,10 +173,10 @@ mod tests {
         assert_eq!(count("a", start), 1);
         assert_eq!((0..1000).map(|_| count("a", start)).sum::<usize>(), 0);
         assert_eq!(count("b", start), 1);
-        assert!(log.due(start, false).is_empty());
-        let due = log.due(start + WINDOW, false);
+        assert!(log.summaries_due(start, false).is_empty());
+        let due = log.summaries_due(start + WINDOW, false);
         assert_eq!(due.len(), 1);
-        assert_eq!(due[0].0.data, json!({ "repeated": 1000 }));
+        assert_eq!(due[0].entry.data, json!({ "repeated": 1000 }));
         assert_eq!(count("a", start + WINDOW), 1, "a new window begins");
     }
 
@@ -183,8 +193,8 @@ mod tests {
             1,
             "kinds are counted apart"
         );
-        let due = log.due(start, true);
+        let due = log.summaries_due(start, true);
         assert_eq!(due.len(), 1);
-        assert_eq!(due[0].0.data, json!({ "others": 100_000 - MAX_ROWS }));
+        assert_eq!(due[0].entry.data, json!({ "others": 100_000 - MAX_ROWS }));
     }
 }

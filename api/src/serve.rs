@@ -1,4 +1,4 @@
-//! Listening, and stopping without dropping anybody.
+//! HTTP server: accepts connections within limits and drains them when the process stops.
 
 mod slots;
 mod stall;
@@ -18,36 +18,36 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 pub use slots::ConnectionLimits;
-use slots::{Place, Slots};
+use slots::{Slot, Slots};
 use stall::StallGuard;
 
 use crate::layers;
 
-/// Longest time to send the head of a request.
-const HEAD: Duration = Duration::from_secs(10);
-/// The same on a connection that is only for health checks.
-const HEALTH_HEAD: Duration = Duration::from_secs(2);
-/// Longest time open connections get once the process stops.
-const DRAIN: Duration = Duration::from_secs(25);
-/// Largest head of a request, and buffer of a connection, in bytes. Tokens are at most 16 KB.
-const MAX_HEAD: usize = 32 * 1024;
-/// Longest time a client may take nothing of what is sent to it.
+/// Time limit for the head of a request.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time limit for the head of a request on a connection reserved for health checks.
+const HEALTH_HEAD_TIMEOUT: Duration = Duration::from_secs(2);
+/// Time limit for open connections once the process stops.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(25);
+/// Maximum size of a request's head and of a connection's buffer, in bytes. Tokens are at most 16 KB.
+const MAX_HEAD_BYTES: usize = 32 * 1024;
+/// Longest time in which a client may read nothing.
 const MAX_STALL: Duration = Duration::from_secs(30);
-/// Time between two log lines about connections that could not be accepted.
+/// Minimum time between two log lines about connections that could not be accepted.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Serves until `draining` with the default limits; see [`serve_within`].
+/// Serves until `draining` is cancelled, with the default limits; see [`serve_within`].
 ///
 /// # Errors
-/// When the listener itself breaks; a single connection never does that.
+/// None at present: a failed accept is logged and tried again, and a failed connection ends alone.
 pub async fn serve(listener: TcpListener, router: Router, draining: CancellationToken) -> io::Result<()> {
     serve_within(listener, router, draining, ConnectionLimits::default()).await
 }
 
-/// Serves until `draining`, then lets open requests end, 25 s at most.
+/// Serves until `draining` is cancelled, then lets open requests finish within 25 s.
 ///
 /// # Errors
-/// When the listener itself breaks; a single connection never does that.
+/// None at present: a failed accept is logged and tried again, and a failed connection ends alone.
 pub async fn serve_within(
     listener: TcpListener,
     router: Router,
@@ -63,7 +63,7 @@ pub async fn serve_within(
                 Ok(accepted) => accepted,
                 Err(error) => {
                     if last_warning.is_none_or(|last| last.elapsed() > LOG_INTERVAL) {
-                        tracing::warn!(%error, "connections cannot be accepted");
+                        tracing::warn!(%error, "cannot accept connections");
                         last_warning = Some(Instant::now());
                     }
                     time::sleep(Duration::from_millis(50)).await;
@@ -72,8 +72,8 @@ pub async fn serve_within(
             },
             () = draining.cancelled() => break,
         };
-        match slots.take(peer.ip()) {
-            Ok(place) => server.spawn(stream, peer, place),
+        match slots.acquire(peer.ip()) {
+            Ok(slot) => server.spawn(stream, peer, slot),
             Err(reason) => {
                 metrics::counter!("rts_http_connections_refused_total", "reason" => reason.as_str())
                     .increment(1);
@@ -81,13 +81,13 @@ pub async fn serve_within(
         }
     }
     drop(listener);
-    if time::timeout(DRAIN, server.graceful.shutdown()).await.is_err() {
-        tracing::warn!("some connections were still open after {DRAIN:?}");
+    if time::timeout(DRAIN_TIMEOUT, server.graceful.shutdown()).await.is_err() {
+        tracing::warn!("some connections were still open after {DRAIN_TIMEOUT:?}");
     }
     Ok(())
 }
 
-/// What serves the connections.
+/// HTTP settings and routers of full and of health-only connections.
 struct Server {
     full: auto::Builder<TokioExecutor>,
     health: auto::Builder<TokioExecutor>,
@@ -98,10 +98,10 @@ struct Server {
 
 impl Server {
     fn new(router: Router) -> Self {
-        let mut health = builder(HEALTH_HEAD);
+        let mut health = connection_builder(HEALTH_HEAD_TIMEOUT);
         health.http1().keep_alive(false);
         Self {
-            full: builder(HEAD),
+            full: connection_builder(HEAD_TIMEOUT),
             health,
             health_router: router.clone().layer(middleware::from_fn(layers::only_health)),
             router,
@@ -109,26 +109,31 @@ impl Server {
         }
     }
 
-    fn spawn(&self, stream: TcpStream, peer: SocketAddr, place: Place) {
-        // Answers are small and whole: waiting to fill a packet only delays them.
+    fn spawn(&self, stream: TcpStream, peer: SocketAddr, slot: Slot) {
+        // Responses are small and complete, so waiting for a full packet only delays them.
         let _ = stream.set_nodelay(true);
         let (server, router) =
-            if place.is_reserve() { (&self.health, &self.health_router) } else { (&self.full, &self.router) };
+            if slot.is_reserve() { (&self.health, &self.health_router) } else { (&self.full, &self.router) };
         let service =
             TowerToHyperService::new(router.clone().layer(Extension(ConnectInfo::<SocketAddr>(peer))));
         let stream = TokioIo::new(StallGuard::new(stream, MAX_STALL));
         let watched = self.graceful.watch(server.serve_connection(stream, service).into_owned());
         tokio::spawn(async move {
             if let Err(error) = watched.await {
-                tracing::debug!(%error, "a connection ended early");
+                tracing::debug!(%error, "connection ended early");
             }
-            drop(place);
+            drop(slot);
         });
     }
 }
 
-fn builder(head: Duration) -> auto::Builder<TokioExecutor> {
+fn connection_builder(head_timeout: Duration) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(head).max_headers(64).max_buf_size(MAX_HEAD);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(head_timeout)
+        .max_headers(64)
+        .max_buf_size(MAX_HEAD_BYTES);
     builder
 }

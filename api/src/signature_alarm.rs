@@ -1,5 +1,5 @@
-//! The alarm about wrong signatures. Whoever can reach us can send them, so it rings at most once a minute for one
-//! address, and neither the table nor this process can be filled with it.
+//! Security events about wrong webhook signatures. Anyone who can reach the service can send them, so it writes at most
+//! one event per minute and address and limits its own work.
 
 use std::{net::IpAddr, num::NonZeroU32};
 
@@ -11,10 +11,10 @@ use store::{Result, Store};
 
 use crate::address_limit::network;
 
-/// Wrong signatures of one minute that are looked at any further by this process.
+/// Maximum number of wrong signatures per minute that this process looks up in the database.
 const MAX_CHECKED_PER_MINUTE: NonZeroU32 = NonZeroU32::new(60).unwrap();
 
-/// How often this process may still ring.
+/// Limit of this process on lookups.
 #[derive(Debug)]
 pub(crate) struct SignatureAlarm(DefaultDirectRateLimiter);
 
@@ -23,23 +23,26 @@ impl SignatureAlarm {
         Self(RateLimiter::direct(Quota::per_minute(MAX_CHECKED_PER_MINUTE)))
     }
 
-    /// Writes the security event, unless there was one a moment ago.
+    /// Writes a security event unless the address has one of the last minute.
+    ///
+    /// # Errors
+    /// The database's error.
     pub(crate) async fn record(&self, store: &Store, origin: &Origin, event: &str) -> Result<()> {
         if self.0.check().is_err() {
             return Ok(());
         }
-        let address = origin.ip.map_or_else(|| "unknown".to_owned(), named);
+        let address = origin.ip.map_or_else(|| "unknown".to_owned(), display_network);
         let details = json!({ "address": address, "ip": origin.ip, "user_agent": origin.user_agent,
             "request_id": origin.request_id, "event": event });
         if store.conn().await?.webhooks().alarm_unsigned(&address, &details).await? {
-            tracing::warn!(address, "a webhook with a wrong signature was refused");
+            tracing::warn!(address, "webhook refused: wrong signature");
         }
         Ok(())
     }
 }
 
-/// One address, or for IPv6 the network a single customer has.
-fn named(ip: IpAddr) -> String {
+/// Returns the address, or for IPv6 the /64 network that one customer usually has.
+fn display_network(ip: IpAddr) -> String {
     match network(ip) {
         ip @ IpAddr::V4(_) => ip.to_string(),
         ip @ IpAddr::V6(_) => format!("{ip}/64"),

@@ -1,4 +1,4 @@
-//! Waiting for a job without asking for it again and again.
+//! Waits for a job without repeated queries.
 
 use std::{
     collections::HashMap,
@@ -17,13 +17,13 @@ use crate::{
     error::{ApiError, ApiResult},
 };
 
-/// Shortest and longest time after which the row is read although no news of it came: news can be lost, rows cannot.
+/// Shortest and longest time until the row is read without an announcement: announcements can be lost, rows cannot.
 const SAFETY_POLL: (Duration, Duration) = (Duration::from_secs(15), Duration::from_secs(30));
-/// Longest time until the row is read after the news were interrupted: everybody waits for another while, so that not
-/// all read at once.
-const SPREAD: Duration = Duration::from_secs(2);
+/// Longest delay of the read after announcements were interrupted. Each waiter takes a random part of it, so that they
+/// do not all read at once.
+const REREAD_SPREAD: Duration = Duration::from_secs(2);
 /// Shortest time between two reads of a row that is not final.
-const MIN_GAP: Duration = Duration::from_millis(250);
+const MIN_READ_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The streams and waiting requests of every caller.
 #[derive(Clone, Debug)]
@@ -32,9 +32,9 @@ pub(crate) struct Waits {
     max: u32,
 }
 
-/// One stream or waiting request; dropping it ends it.
+/// One open stream or waiting request, freed on drop.
 #[derive(Debug)]
-pub(crate) struct WaitPlace {
+pub(crate) struct WaitSlot {
     open: Arc<Mutex<HashMap<Requester, u32>>>,
     requester: Requester,
 }
@@ -44,8 +44,8 @@ impl Waits {
         Self { open: Arc::default(), max: max.get() }
     }
 
-    /// A place for one more, if the caller has one left.
-    pub(crate) fn enter(&self, requester: Requester) -> Option<WaitPlace> {
+    /// Returns a slot for one more wait, `None` if the caller has none left.
+    pub(crate) fn acquire(&self, requester: Requester) -> Option<WaitSlot> {
         let mut open = lock(&self.open);
         let count = open.entry(requester).or_default();
         if *count >= self.max {
@@ -53,11 +53,11 @@ impl Waits {
         }
         *count += 1;
         drop(open);
-        Some(WaitPlace { open: self.open.clone(), requester })
+        Some(WaitSlot { open: self.open.clone(), requester })
     }
 }
 
-impl Drop for WaitPlace {
+impl Drop for WaitSlot {
     fn drop(&mut self) {
         let mut open = lock(&self.open);
         if let Some(count) = open.get_mut(&self.requester) {
@@ -73,7 +73,7 @@ fn lock(open: &Mutex<HashMap<Requester, u32>>) -> MutexGuard<'_, HashMap<Request
     open.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// One caller's watch over one job.
+/// Watch of one caller over one job.
 #[derive(Debug)]
 pub(crate) struct JobWatch {
     pub(crate) app: AppState,
@@ -81,27 +81,27 @@ pub(crate) struct JobWatch {
     id: JobId,
     news: Watch,
     last_read: Instant,
-    /// Whether the caller's rights are to be asked for at the next read.
+    /// Whether the next read must check the caller's rights again.
     recheck: bool,
 }
 
 impl JobWatch {
-    /// Starts watching; the caller was just asked whether it may see the job.
+    /// Starts the watch. The caller's right to see the job has just been checked.
     pub(crate) fn new(app: &AppState, caller: &Caller, id: JobId) -> Self {
         let (app, caller, news) = (app.clone(), caller.clone(), app.announcements.watch(id));
         Self { app, caller, id, news, last_read: Instant::now(), recheck: false }
     }
 
-    /// Reads the job. None: there is no such job.
+    /// Reads the job. Returns `None` if there is no such job.
     ///
     /// # Errors
-    /// `not_found` when the caller may not see it any more.
+    /// `not_found` when the caller may no longer see the job.
     pub(crate) async fn read(&mut self) -> ApiResult<Option<Job>> {
         self.last_read = Instant::now();
         let mut conn = self.app.store.conn().await?;
         let Some(job) = conn.jobs().get(self.id).await? else { return Ok(None) };
         if self.recheck {
-            let caller = access::renew(&mut conn, &self.caller).await?;
+            let caller = access::reload_caller(&mut conn, &self.caller).await?;
             let caller = caller.filter(|caller| caller.may_see(job.team, job.requester));
             self.caller = caller.ok_or_else(|| Problem::not_found("job"))?;
             self.recheck = false;
@@ -110,7 +110,7 @@ impl JobWatch {
     }
 
     /// Returns when the job should be read again, at `end` at the latest, or when the process begins to stop.
-    pub(crate) async fn changed(&mut self, end: Instant) {
+    pub(crate) async fn wait_for_change(&mut self, end: Instant) {
         let mut pause = Instant::now() + rand::random_range(SAFETY_POLL.0..SAFETY_POLL.1);
         loop {
             let until = pause.min(end);
@@ -124,7 +124,7 @@ impl JobWatch {
                 Ok(News::Access(subject)) if !access::concerns(&self.caller, subject) => {}
                 Ok(News::Unsure) => {
                     self.recheck = true;
-                    pause = pause.min(Instant::now() + rand::random_range(Duration::ZERO..SPREAD));
+                    pause = pause.min(Instant::now() + rand::random_range(Duration::ZERO..REREAD_SPREAD));
                 }
                 Ok(News::Access(_)) | Err(_) => {
                     self.recheck = true;
@@ -132,46 +132,48 @@ impl JobWatch {
                 }
             }
         }
-        sleep_until((self.last_read + MIN_GAP).min(end)).await;
+        sleep_until((self.last_read + MIN_READ_INTERVAL).min(end)).await;
     }
 }
 
-/// Whether an error ends with the outage of a store.
-pub(crate) fn is_passing(error: &ApiError) -> bool {
+/// Returns whether an error is a temporary outage of the database.
+pub(crate) fn is_temporary(error: &ApiError) -> bool {
     error.0.code == ProblemCode::DatabaseUnavailable
 }
 
-/// The job, once it is final or the time is over (or the process begins to stop). None: there is no such job.
+/// Waits until the job is final, the time is over or the process begins to stop. Returns the job, `None` if there is no
+/// such job.
 pub(crate) async fn until_final(
     app: &AppState,
     caller: &Caller,
     id: JobId,
     wait: Duration,
 ) -> ApiResult<Option<Job>> {
-    until(app, caller, (id, wait), |job| job.state.is_final()).await
+    wait_until(app, caller, id, wait, |job| job.state.is_final()).await
 }
 
-/// The job, once it is as wished or the time is over. A caller with too many open waits is answered at once.
-pub(crate) async fn until(
+/// Waits until the job satisfies the condition or the time is over. A caller with too many open waits does not wait.
+pub(crate) async fn wait_until(
     app: &AppState,
     caller: &Caller,
-    (id, wait): (JobId, Duration),
-    wished: impl Fn(&Job) -> bool,
+    id: JobId,
+    wait: Duration,
+    condition: impl Fn(&Job) -> bool,
 ) -> ApiResult<Option<Job>> {
-    let place = app.waits().enter(caller.requester);
-    let end = Instant::now() + place.as_ref().map_or(Duration::ZERO, |_| wait);
+    let slot = app.waits().acquire(caller.requester);
+    let end = Instant::now() + slot.as_ref().map_or(Duration::ZERO, |_| wait);
     let mut watch = JobWatch::new(app, caller, id);
     let mut last = None;
     loop {
         let over = || Instant::now() >= end || app.draining.is_cancelled();
         match watch.read().await {
             Ok(None) => return Ok(None),
-            Ok(Some(job)) if wished(&job) || over() => return Ok(Some(job)),
+            Ok(Some(job)) if condition(&job) || over() => return Ok(Some(job)),
             Ok(job) => last = job,
-            // An outage in the middle of a wait is a reason to wait, not to fail.
-            Err(error) if is_passing(&error) && last.is_some() && !over() => {}
+            // During an outage the wait goes on.
+            Err(error) if is_temporary(&error) && last.is_some() && !over() => {}
             Err(error) => return Err(error),
         }
-        watch.changed(end).await;
+        watch.wait_for_change(end).await;
     }
 }

@@ -1,4 +1,4 @@
-//! Reading deliveries whose sender is not known until the last byte: few at a time, briefly, and never much of one.
+//! Reading of webhook bodies before their signature is known: few at a time, briefly, and kept only in part.
 
 use std::{net::IpAddr, num::NonZeroU32, time::Duration};
 
@@ -13,26 +13,26 @@ use tokio::{
 
 use crate::{address_limit::AddressLimit, webhook_signature::SignatureCheck};
 
-/// Largest delivery taken, in bytes: what GitHub may send.
+/// Largest accepted delivery, in bytes: GitHub's own maximum.
 pub(crate) const MAX_DELIVERY: usize = 25 * 1024 * 1024;
-/// Largest body kept, in bytes. No event we act upon is near this.
+/// Largest body kept, in bytes. No relevant event comes near this size.
 const MAX_KEPT: usize = 1024 * 1024;
-/// By how much the kept body grows, in bytes.
+/// Step by which the kept body grows, in bytes.
 const GROWTH_STEP: usize = 128 * 1024;
-/// Longest time to send a body; GitHub itself waits no longer for an answer.
-const MAX_TIME: Duration = Duration::from_secs(10);
-/// Longest time to wait until others have been read.
-const MAX_QUEUE: Duration = Duration::from_secs(5);
-/// Deliveries read at a time.
+/// Time limit for a body; GitHub itself waits no longer for a response.
+const MAX_BODY_TIME: Duration = Duration::from_secs(10);
+/// Longest wait for other deliveries to be read.
+const MAX_QUEUE_TIME: Duration = Duration::from_secs(5);
+/// Maximum number of deliveries read at a time.
 const MAX_CONCURRENT: usize = 32;
-/// Deliveries read at a time from addresses that sent too much that was not GitHub's.
+/// Maximum number of deliveries read at a time from addresses beyond [`MAX_WRONG_PER_MINUTE`].
 const MAX_CONCURRENT_SUSPECTS: usize = 4;
-/// What an address may send in a minute that is not GitHub's: one for each delivery and each MiB hashed.
+/// Limit on wrong deliveries per address and minute. Each delivery and each MiB hashed counts one.
 const MAX_WRONG_PER_MINUTE: NonZeroU32 = NonZeroU32::new(60).unwrap();
-/// What a body that did not arrive in time counts.
+/// Count of a body that did not arrive in time.
 const STALLED_COST: u32 = 10;
 
-/// The deliveries that are being read.
+/// Limits on the deliveries being read.
 #[derive(Debug)]
 pub(crate) struct Intake {
     usual: Semaphore,
@@ -40,11 +40,11 @@ pub(crate) struct Intake {
     wrong: AddressLimit,
 }
 
-/// A body, and who signed it.
+/// A body and its signers.
 pub(crate) struct SignedBody {
     /// The installations whose secret signed it.
     pub(crate) installations: Vec<InstallationId>,
-    /// The body; none: it is larger than what is kept.
+    /// The body; `None` if it is larger than [`MAX_KEPT`].
     pub(crate) body: Option<Vec<u8>>,
 }
 
@@ -59,7 +59,7 @@ impl Default for Intake {
 }
 
 impl Intake {
-    /// Reads a body and checks its signature meanwhile.
+    /// Reads a body and computes its signature meanwhile.
     ///
     /// # Errors
     /// `overloaded` when too many others are being read, `request_timeout`, `payload_too_large` or `malformed_body`.
@@ -69,12 +69,12 @@ impl Intake {
         body: Body,
         check: SignatureCheck<'_>,
     ) -> Result<SignedBody, Problem> {
-        let _place = self.enter(ip).await?;
+        let _slot = self.acquire_slot(ip).await?;
         let cost = check.cost();
-        match timeout(MAX_TIME, read(body, check)).await {
+        match timeout(MAX_BODY_TIME, read_and_verify(body, check)).await {
             Err(_) => {
                 self.wrong.count(ip, STALLED_COST);
-                let detail = format!("A delivery must be complete within {} s.", MAX_TIME.as_secs());
+                let detail = format!("A delivery must be complete within {} s.", MAX_BODY_TIME.as_secs());
                 Err(Problem::new(ProblemCode::RequestTimeout, detail))
             }
             Ok(Err(problem)) => {
@@ -91,23 +91,26 @@ impl Intake {
         }
     }
 
-    async fn enter(&self, ip: Option<IpAddr>) -> Result<SemaphorePermit<'_>, Problem> {
-        let places = if self.wrong.blocked(ip).is_some() { &self.suspects } else { &self.usual };
-        if let Ok(Ok(place)) = timeout(MAX_QUEUE, places.acquire()).await {
-            return Ok(place);
+    async fn acquire_slot(&self, ip: Option<IpAddr>) -> Result<SemaphorePermit<'_>, Problem> {
+        let slots = if self.wrong.blocked(ip).is_some() { &self.suspects } else { &self.usual };
+        if let Ok(Ok(slot)) = timeout(MAX_QUEUE_TIME, slots.acquire()).await {
+            return Ok(slot);
         }
         let detail = "Too many deliveries are being read; try again shortly.";
         Err(Problem::new(ProblemCode::Overloaded, detail).retry_after(5))
     }
 
-    /// Forgets the addresses that have sent nothing wrong lately.
+    /// Removes the addresses without recent wrong deliveries.
     pub(crate) fn forget_idle(&self) {
         self.wrong.forget_idle();
     }
 }
 
-/// The body as far as it is kept, its signers, and its size.
-async fn read(mut body: Body, mut check: SignatureCheck<'_>) -> Result<(SignedBody, usize), Problem> {
+/// Returns the body as far as it is kept, its signers, and its size in bytes.
+async fn read_and_verify(
+    mut body: Body,
+    mut check: SignatureCheck<'_>,
+) -> Result<(SignedBody, usize), Problem> {
     let (mut kept, mut size) = (Some(Vec::new()), 0);
     while let Some(frame) = body.frame().await {
         let incomplete =
@@ -123,7 +126,7 @@ async fn read(mut body: Body, mut check: SignatureCheck<'_>) -> Result<(SignedBo
     Ok((SignedBody { installations: check.finish(), body: kept }, size))
 }
 
-/// The body so far; none once it is too large to be kept.
+/// Appends to the kept body. Returns `None` once the body is too large to be kept.
 fn append(mut kept: Vec<u8>, data: &Bytes) -> Option<Vec<u8>> {
     let size = kept.len() + data.len();
     if size > MAX_KEPT {
@@ -136,7 +139,7 @@ fn append(mut kept: Vec<u8>, data: &Bytes) -> Option<Vec<u8>> {
     Some(kept)
 }
 
-/// The delivery is larger than GitHub sends.
+/// Problem of a delivery larger than GitHub sends.
 pub(crate) fn too_large() -> Problem {
     Problem::new(ProblemCode::PayloadTooLarge, format!("A delivery is at most {MAX_DELIVERY} bytes."))
 }

@@ -1,22 +1,22 @@
-//! `X-Hub-Signature-256`: HMAC-SHA256 of the body as it was sent.
+//! Signature of webhooks (`X-Hub-Signature-256`): HMAC-SHA256 of the body as it was sent.
 
 use aws_lc_rs::{constant_time::verify_slices_are_equal, hmac};
 use domain::InstallationId;
 use runtime::config::WebhookSecret;
 
-/// The check of one body under every secret, made while the body arrives.
+/// Check of one body under every secret, computed while the body arrives.
 pub(crate) struct SignatureCheck<'s> {
-    /// What the sender says the signature is; none: it is missing or no signature, and nothing is computed.
-    said: Option<[u8; 32]>,
-    /// One computation for each secret; several installations may share one.
+    /// The signature in the header; `None` if it is missing or malformed, and then nothing is computed.
+    claimed: Option<[u8; 32]>,
+    /// One computation for each distinct secret; several installations may share one.
     contexts: Vec<(hmac::Context, Vec<&'s WebhookSecret>)>,
 }
 
 impl<'s> SignatureCheck<'s> {
     pub(crate) fn new(secrets: &'s [WebhookSecret], header: &str) -> Self {
-        let said = header.strip_prefix("sha256=").and_then(read);
+        let claimed = header.strip_prefix("sha256=").and_then(parse_digest);
         let mut distinct: Vec<Vec<&WebhookSecret>> = Vec::new();
-        for secret in secrets.iter().filter(|_| said.is_some()) {
+        for secret in secrets.iter().filter(|_| claimed.is_some()) {
             let same = distinct.iter_mut().find(|same| same[0].secret.expose() == secret.secret.expose());
             match same {
                 Some(same) => same.push(secret),
@@ -27,10 +27,10 @@ impl<'s> SignatureCheck<'s> {
             let key = hmac::Key::new(hmac::HMAC_SHA256, same[0].secret.expose().as_bytes());
             hmac::Context::with_key(&key)
         };
-        Self { said, contexts: distinct.into_iter().map(|same| (context(&same), same)).collect() }
+        Self { claimed, contexts: distinct.into_iter().map(|same| (context(&same), same)).collect() }
     }
 
-    /// How many times each byte is read.
+    /// Returns the number of computations per byte.
     pub(crate) fn cost(&self) -> usize {
         self.contexts.len()
     }
@@ -41,17 +41,18 @@ impl<'s> SignatureCheck<'s> {
         }
     }
 
-    /// The installations whose secret signed the body; none: nobody's did. Compares in constant time.
+    /// Returns the installations whose secret signed the body, empty if none did. Compares in constant time.
     pub(crate) fn finish(self) -> Vec<InstallationId> {
-        let Some(said) = self.said else { return Vec::new() };
-        let fits = |context: hmac::Context| verify_slices_are_equal(context.sign().as_ref(), &said).is_ok();
+        let Some(claimed) = self.claimed else { return Vec::new() };
+        let fits =
+            |context: hmac::Context| verify_slices_are_equal(context.sign().as_ref(), &claimed).is_ok();
         let signers = self.contexts.into_iter().filter_map(|(context, same)| fits(context).then_some(same));
         signers.flatten().flat_map(|one| one.installations.clone()).collect()
     }
 }
 
-/// 32 bytes in hexadecimal.
-fn read(hex: &str) -> Option<[u8; 32]> {
+/// Parses 32 bytes in hexadecimal.
+fn parse_digest(hex: &str) -> Option<[u8; 32]> {
     let digits = hex.as_bytes().as_chunks::<2>().0;
     let mut tag = [0; 32];
     if hex.len() != 64 {

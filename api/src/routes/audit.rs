@@ -1,9 +1,12 @@
-//! The audit log.
+//! List of audit rows.
 
 use axum::{Json, extract::State};
 use chrono::{DateTime, Utc};
 use domain::{RunnerId, resolve_audit_event};
-use store::{AuditFilter, Visible};
+use serde::Serialize;
+use serde_json::Value;
+use store::{AuditFilter, AuditRow, Visible};
+use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
@@ -14,29 +17,94 @@ use crate::{
     error::ApiResult,
     openapi::problems,
     page::{list_body, list_params},
-    views::AuditView,
 };
 
 pub(crate) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(list))
 }
 
+/// An audit row.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = AuditRow)]
+pub(crate) struct AuditView {
+    /// Id of the row.
+    pub(crate) id: Uuid,
+    /// Event type, as `noun.verb`.
+    #[schema(example = "runner.provision")]
+    pub(crate) event_type: String,
+    /// Identity of the actor; null for the service itself.
+    pub(crate) user_identity: Option<String>,
+    /// Id of the runner.
+    pub(crate) runner_id: Option<Uuid>,
+    /// Name of the runner.
+    pub(crate) runner_name: Option<String>,
+    /// Id of the team.
+    pub(crate) team_id: Option<Uuid>,
+    /// Current name of the team.
+    pub(crate) team_name: Option<String>,
+    /// Id of the job.
+    pub(crate) job_id: Option<Uuid>,
+    /// Client address of the request.
+    pub(crate) request_ip: Option<String>,
+    /// User agent of the request.
+    pub(crate) user_agent: Option<String>,
+    /// Id of the request.
+    pub(crate) request_id: Option<String>,
+    /// Details of the event.
+    #[schema(value_type = Option<Object>)]
+    pub(crate) event_data: Option<Value>,
+    /// Whether the action was done.
+    pub(crate) success: bool,
+    /// Error of an action that was not done.
+    pub(crate) error_message: Option<String>,
+    /// Time of the event; of several occurrences the first.
+    pub(crate) timestamp: DateTime<Utc>,
+    /// Number of occurrences within that minute: equal refusals are one row.
+    pub(crate) occurrences: i32,
+    /// Time of the last occurrence; null if there was only one.
+    pub(crate) last_at: Option<DateTime<Utc>>,
+}
+
+impl From<AuditRow> for AuditView {
+    fn from(row: AuditRow) -> Self {
+        Self {
+            id: row.id,
+            event_type: row.event_type,
+            user_identity: row.user_identity,
+            runner_id: row.runner_id,
+            runner_name: row.runner_name,
+            team_id: row.team_id,
+            team_name: row.team_name,
+            job_id: row.job_id,
+            request_ip: row.request_ip,
+            user_agent: row.user_agent,
+            request_id: row.request_id,
+            event_data: row.event_data,
+            success: row.success,
+            error_message: row.error_message,
+            timestamp: row.timestamp,
+            occurrences: row.occurrences,
+            last_at: row.last_at,
+        }
+    }
+}
+
 list_params! {
-    /// Which rows.
+    /// Filters of the audit log.
     AuditParams {
-        /// Only of this event type; names of the predecessor count too.
+        /// Only of this event type; the predecessor's names are accepted too.
         event_type: String = String,
         /// Only of this team, by id or name; also as `team_id`.
         #[serde(alias = "team_id")]
         team: String = String,
         /// Only about this runner.
         runner: Uuid = Uuid,
-        /// Only by this identity; also as `user_identity`.
+        /// Only of this identity; also as `user_identity`.
         #[serde(alias = "user_identity")]
         user: String = String,
         /// Only successes, or only failures.
         success: bool = bool,
-        /// Only since then (RFC 3339).
+        /// Only rows since this time (RFC 3339).
         since: DateTime<Utc> = String,
     }
 }
@@ -48,9 +116,9 @@ list_body! {
 
 problems! { AuditProblems: ValidationFailed; }
 
-/// List what was done and tried: by you and in your teams; admins see all.
+/// List audit rows: your own and your teams'; all for admins and viewers.
 ///
-/// Newest first. Equal refusals of one minute share a row, which counts them in `occurrences`.
+/// Newest first. Equal refusals within one minute share a row, which counts them in `occurrences`.
 #[utoipa::path(
     get, path = "/audit-logs", tag = "audit", params(AuditParams),
     responses((status = 200, description = "Newest first", body = AuditList), AuditProblems),

@@ -1,7 +1,7 @@
-//! Who am I, and what may I do?
+//! Identity and label policy of the caller.
 
 use axum::{Json, extract::State};
-use domain::Requester;
+use domain::{Membership, Requester};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -13,11 +13,27 @@ use crate::{
     caller::{Authorised, Known},
     error::ApiResult,
     openapi::problems,
-    views::TeamRef,
 };
 
 pub(crate) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(me)).routes(routes!(my_label_policy))
+}
+
+/// A team of the caller.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct TeamRef {
+    /// Id of the team.
+    pub(crate) id: Uuid,
+    /// Name of the team.
+    pub(crate) name: String,
+    /// Whether the team is active.
+    pub(crate) is_active: bool,
+}
+
+impl From<&Membership> for TeamRef {
+    fn from(team: &Membership) -> Self {
+        Self { id: team.id.uuid(), name: team.name.clone(), is_active: team.is_active }
+    }
 }
 
 /// The caller.
@@ -27,55 +43,55 @@ pub(crate) struct Me {
     kind: &'static str,
     /// Our id.
     id: Uuid,
-    /// Our id of a person; null for a machine client.
+    /// Our id of a user; null for a machine client.
     user_id: Option<Uuid>,
-    /// E-mail of a person, as an admin wrote it.
+    /// E-mail of a user, as an admin entered it.
     email: Option<String>,
-    /// The subject of your token.
+    /// Subject of the token.
     oidc_sub: String,
-    /// `admin` or `member` for people, `machine_client` for machines.
+    /// `admin`, `viewer` or `member` for users, `machine_client` for machine clients.
     roles: Vec<&'static str>,
-    /// The words by which audit rows name you.
+    /// Identity of the caller in audit rows.
     identity: String,
-    /// Name to show.
+    /// Display name.
     display_name: Option<String>,
-    /// May administer.
+    /// Whether the caller is an admin.
     is_admin: bool,
-    /// May have JIT configs.
+    /// Whether the caller may get JIT configs.
     can_use_jit: bool,
-    /// May have registration tokens, where they are handed out at all.
+    /// Whether the caller may get registration tokens, if these are enabled.
     can_use_registration_token: bool,
-    /// Your teams, by name.
+    /// Teams of the caller, by name.
     teams: Vec<TeamRef>,
 }
 
-/// What you may ask for.
+/// Label policy and quota of a team.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct LabelPolicyView {
     /// The team.
     team_id: Uuid,
     /// Its name.
     team_name: String,
-    /// Labels every runner gets.
+    /// Labels that every runner gets.
     required_labels: Vec<String>,
-    /// What further labels may be: `*`, `glob:gpu-*`, or a regular expression over the whole label.
+    /// Patterns of further labels: `*`, `glob:gpu-*`, or a regular expression over the whole label.
     optional_label_patterns: Vec<String>,
-    /// Every runner gets the label `self-hosted`.
+    /// Whether every runner gets the label `self-hosted`.
     add_self_hosted: bool,
-    /// Runner groups you may use.
+    /// Runner groups that the team may use.
     allowed_runner_group_ids: Vec<i64>,
-    /// Most runners at a time; null means unlimited.
+    /// Maximum number of runners at a time; null means unlimited.
     max_runners: Option<i32>,
-    /// How many there are.
+    /// Current number of runners.
     active_runner_count: i64,
 }
 
-/// Which team.
+/// Choice of a team.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct PolicyParams {
-    /// Needed by callers who belong to several teams; by id or name, also as `team_id`.
+    /// Required for callers in several teams; by id or name, also as `team_id`.
     #[serde(alias = "team_id")]
     team: Option<String>,
 }
@@ -85,12 +101,12 @@ problems! {
     PolicyProblems: TeamForbidden, ValidationFailed, TeamRequired;
 }
 
-/// Show who you are.
+/// Show the caller.
 ///
-/// Identity, permissions and teams as they are now. This call answers a machine client of a deactivated team too.
+/// Current identity, permissions and teams. A machine client of a deactivated team may make this call too.
 #[utoipa::path(
     get, path = "/auth/me", tag = "me",
-    responses((status = 200, description = "You", body = Me), MeProblems),
+    responses((status = 200, description = "The caller", body = Me), MeProblems),
 )]
 pub(crate) async fn me(Known(caller): Known) -> Json<Me> {
     let (kind, id) = match caller.requester {
@@ -119,9 +135,9 @@ pub(crate) async fn me(Known(caller): Known) -> Json<Me> {
     })
 }
 
-/// Show what labels, groups and how many runners your team may have.
+/// Show the label policy of a team: labels, runner groups and maximum number of runners.
 ///
-/// Callers who belong to several teams name one.
+/// Callers in several teams must name one.
 #[utoipa::path(
     get, path = "/auth/my-label-policy", tag = "me", params(PolicyParams),
     responses((status = 200, description = "The policy", body = LabelPolicyView), PolicyProblems),

@@ -1,4 +1,4 @@
-//! Every noun owns its `router()`; here they are merged.
+//! Routes of the API, merged from one router per noun.
 
 use utoipa_axum::router::OpenApiRouter;
 

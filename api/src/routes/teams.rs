@@ -5,18 +5,19 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{app::AppState, caller::Authorised, error::ApiResult, openapi::problems, views::TeamView};
+use super::admin::TeamView;
+use crate::{app::AppState, caller::Authorised, error::ApiResult, openapi::problems};
 
 pub(crate) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(my_teams))
 }
 
-/// Your teams.
+/// Teams of the caller.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct MyTeams {
-    /// By name.
+    /// Teams, by name.
     teams: Vec<TeamView>,
-    /// How many.
+    /// Number of teams.
     total: usize,
     /// Always null: this list has one page.
     next_cursor: Option<String>,
@@ -26,7 +27,7 @@ problems! { MyTeamsProblems: ; }
 
 /// List the teams you belong to.
 ///
-/// One page, by name, with policy and counts; deactivated teams included.
+/// One page, by name, with policy and counts. The list includes deactivated teams.
 #[utoipa::path(
     get, path = "/teams/my-teams", tag = "me",
     responses((status = 200, description = "By name", body = MyTeams), MyTeamsProblems),

@@ -1,4 +1,4 @@
-//! Who may hold a connection: so many in all, so many from one address, and a few in reserve for health checks.
+//! Connection slots: a limit in total, a limit per address, and a reserve for health checks.
 
 use std::{
     collections::HashMap,
@@ -10,47 +10,47 @@ use runtime::config::TrustedProxies;
 
 use crate::address_limit::network;
 
-/// Maximum connections, whatever the system allows.
+/// Maximum number of connections, even if the system allows more.
 const MAX_CONNECTIONS: usize = 10_000;
-/// Open files kept for everything that is not a connection of a caller.
-const OTHER_FILES: u64 = 200;
-/// Connections beyond the maximum that may still ask for health.
-const RESERVE: usize = 64;
-/// Maximum connections of one address where no setting says otherwise.
-const PER_ADDRESS: usize = 256;
+/// Open files kept free for everything that is not a connection.
+const RESERVED_FILES: u64 = 200;
+/// Connections beyond the maximum, for health checks alone.
+const HEALTH_RESERVE: usize = 64;
+/// Default maximum number of connections per address.
+const MAX_PER_ADDRESS: usize = 256;
 
-/// Limits of a listener.
+/// Connection limits of a listener.
 #[derive(Clone, Debug)]
 pub struct ConnectionLimits {
-    /// Maximum connections in all.
+    /// Maximum connections in total.
     pub total: usize,
-    /// Maximum connections of one address (IPv6: of one /64).
+    /// Maximum connections per address (IPv6: per /64).
     pub per_address: usize,
-    /// Proxies, which the limit per address does not bind.
+    /// Proxies, which are exempt from the limit per address.
     pub trusted: TrustedProxies,
 }
 
 impl Default for ConnectionLimits {
     fn default() -> Self {
-        Self { total: MAX_CONNECTIONS, per_address: PER_ADDRESS, trusted: TrustedProxies::default() }
+        Self { total: MAX_CONNECTIONS, per_address: MAX_PER_ADDRESS, trusted: TrustedProxies::default() }
     }
 }
 
 impl ConnectionLimits {
-    /// As many connections as `open_files` leaves room for, 10,000 at most.
+    /// Reduces the total to what `open_files` allows, 10,000 at most.
     #[must_use]
     pub fn within(self, open_files: u64) -> Self {
-        let room = open_files - OTHER_FILES.min(open_files / 2);
-        Self { total: usize::try_from(room).unwrap_or(usize::MAX).clamp(1, MAX_CONNECTIONS), ..self }
+        let available = open_files - RESERVED_FILES.min(open_files / 2);
+        Self { total: usize::try_from(available).unwrap_or(usize::MAX).clamp(1, MAX_CONNECTIONS), ..self }
     }
 }
 
-/// Why a connection is closed at once.
+/// Reason why a connection is closed at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// Its address has as many as it may have.
+    /// The address has reached its limit.
     Address,
-    /// The reserve for health checks is used up too.
+    /// The total and the reserve for health checks are used up.
     Total,
 }
 
@@ -63,7 +63,7 @@ impl Refusal {
     }
 }
 
-/// The places of one listener.
+/// Slots of one listener.
 #[derive(Clone, Debug)]
 pub(super) struct Slots(Arc<Shared>);
 
@@ -80,9 +80,9 @@ struct Taken {
     by_network: HashMap<IpAddr, usize>,
 }
 
-/// One connection's place; dropping it gives it back.
+/// Slot of one connection, freed on drop.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct Slot {
     shared: Arc<Shared>,
     network: IpAddr,
     reserve: bool,
@@ -93,8 +93,11 @@ impl Slots {
         Self(Arc::new(Shared { limits, taken: Mutex::default() }))
     }
 
-    /// A place for a connection from `peer`, at once or not at all.
-    pub(super) fn take(&self, peer: IpAddr) -> Result<Place, Refusal> {
+    /// Returns a slot for a connection from `peer`, without waiting.
+    ///
+    /// # Errors
+    /// The limit that is reached.
+    pub(super) fn acquire(&self, peer: IpAddr) -> Result<Slot, Refusal> {
         let (limits, network) = (&self.0.limits, network(peer));
         let mut taken = self.0.lock();
         let of_network = taken.by_network.get(&network).copied().unwrap_or_default();
@@ -102,7 +105,7 @@ impl Slots {
             return Err(Refusal::Address);
         }
         let reserve = taken.total >= limits.total;
-        if reserve && taken.reserve >= RESERVE {
+        if reserve && taken.reserve >= HEALTH_RESERVE {
             return Err(Refusal::Total);
         }
         if reserve {
@@ -112,7 +115,7 @@ impl Slots {
         }
         taken.by_network.insert(network, of_network + 1);
         drop(taken);
-        Ok(Place { shared: self.0.clone(), network, reserve })
+        Ok(Slot { shared: self.0.clone(), network, reserve })
     }
 }
 
@@ -122,14 +125,14 @@ impl Shared {
     }
 }
 
-impl Place {
-    /// Whether the place is one of those for health checks alone.
+impl Slot {
+    /// Returns whether the slot is in the reserve for health checks.
     pub(super) const fn is_reserve(&self) -> bool {
         self.reserve
     }
 }
 
-impl Drop for Place {
+impl Drop for Slot {
     fn drop(&mut self) {
         let mut taken = self.shared.lock();
         if self.reserve {
@@ -160,41 +163,41 @@ mod tests {
     }
 
     #[test]
-    fn address_beyond_its_limit_is_refused_until_a_place_is_free() {
+    fn address_beyond_its_limit_is_refused_until_a_slot_is_free() {
         let slots = Slots::new(limits(100, 2));
-        let places: Vec<_> = (0..2).map(|_| slots.take(ip("192.0.2.1")).unwrap()).collect();
-        assert_eq!(slots.take(ip("192.0.2.1")).unwrap_err(), Refusal::Address);
-        assert_eq!(slots.take(ip("::ffff:192.0.2.1")).unwrap_err(), Refusal::Address);
-        slots.take(ip("192.0.2.2")).unwrap();
-        drop(places);
-        slots.take(ip("192.0.2.1")).unwrap();
+        let taken_slots: Vec<_> = (0..2).map(|_| slots.acquire(ip("192.0.2.1")).unwrap()).collect();
+        assert_eq!(slots.acquire(ip("192.0.2.1")).unwrap_err(), Refusal::Address);
+        assert_eq!(slots.acquire(ip("::ffff:192.0.2.1")).unwrap_err(), Refusal::Address);
+        slots.acquire(ip("192.0.2.2")).unwrap();
+        drop(taken_slots);
+        slots.acquire(ip("192.0.2.1")).unwrap();
     }
 
     #[test]
-    fn ipv6_addresses_of_one_network_share_their_places() {
+    fn ipv6_addresses_of_one_network_share_their_slots() {
         let slots = Slots::new(limits(100, 1));
-        let _held = slots.take(ip("2001:db8:1:2::1")).unwrap();
-        assert_eq!(slots.take(ip("2001:db8:1:2:ffff::9")).unwrap_err(), Refusal::Address);
-        slots.take(ip("2001:db8:1:3::1")).unwrap();
+        let _held = slots.acquire(ip("2001:db8:1:2::1")).unwrap();
+        assert_eq!(slots.acquire(ip("2001:db8:1:2:ffff::9")).unwrap_err(), Refusal::Address);
+        slots.acquire(ip("2001:db8:1:3::1")).unwrap();
     }
 
     #[test]
     fn trusted_proxies_are_bound_by_the_total_alone() {
         let slots = Slots::new(limits(3, 1));
-        let held: Vec<_> = (0..3).map(|_| slots.take(ip("10.9.1.1")).unwrap()).collect();
-        assert!(held.iter().all(|place| !place.is_reserve()));
-        assert!(slots.take(ip("10.9.1.1")).unwrap().is_reserve());
+        let held: Vec<_> = (0..3).map(|_| slots.acquire(ip("10.9.1.1")).unwrap()).collect();
+        assert!(held.iter().all(|slot| !slot.is_reserve()));
+        assert!(slots.acquire(ip("10.9.1.1")).unwrap().is_reserve());
     }
 
     #[test]
     fn full_listener_keeps_a_reserve_for_health_checks() {
         let slots = Slots::new(limits(1, 1_000));
-        let _full = slots.take(ip("192.0.2.1")).unwrap();
-        let reserve: Vec<_> = (0..RESERVE).map(|_| slots.take(ip("192.0.2.2")).unwrap()).collect();
-        assert!(reserve.iter().all(Place::is_reserve));
-        assert_eq!(slots.take(ip("192.0.2.3")).unwrap_err(), Refusal::Total);
+        let _full = slots.acquire(ip("192.0.2.1")).unwrap();
+        let reserve: Vec<_> = (0..HEALTH_RESERVE).map(|_| slots.acquire(ip("192.0.2.2")).unwrap()).collect();
+        assert!(reserve.iter().all(Slot::is_reserve));
+        assert_eq!(slots.acquire(ip("192.0.2.3")).unwrap_err(), Refusal::Total);
         drop(reserve);
-        assert!(slots.take(ip("192.0.2.3")).unwrap().is_reserve());
+        assert!(slots.acquire(ip("192.0.2.3")).unwrap().is_reserve());
     }
 
     #[test]

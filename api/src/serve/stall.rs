@@ -1,4 +1,4 @@
-//! A connection that ends when its client stops reading: an answer nobody takes would hold its memory for ever.
+//! Stream that fails when its client stops reading. An unread response would hold its memory for ever.
 
 use std::{
     io::{self, IoSlice},
@@ -13,7 +13,7 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-/// A stream whose writes fail once they make no progress for `max_stall`.
+/// Stream whose writes fail after `max_stall` without progress.
 #[derive(Debug)]
 pub(super) struct StallGuard<S = TcpStream> {
     stream: S,

@@ -1,4 +1,4 @@
-//! What is left of GitHub's limits.
+//! GitHub's limits of each installation, as last reported.
 
 use axum::{Json, extract::State};
 use domain::{Lane, TeamId};
@@ -19,45 +19,45 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(show))
 }
 
-/// One primary window, as GitHub's headers said last.
+/// A primary window, as last reported in GitHub's headers.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = BudgetWindow)]
 pub(crate) struct WindowView {
     /// `x-ratelimit-resource`.
     resource: String,
-    /// Requests of the whole window.
+    /// Requests allowed in the window.
     limit: u64,
     /// Requests left.
     remaining: u64,
-    /// Seconds until it opens anew.
+    /// Seconds until the window resets.
     reset_in_seconds: u64,
-    /// Requests each lane spent in this window.
+    /// Requests that each lane has used in this window.
     lanes: Vec<LaneSpending>,
-    /// Requests each team spent in this window: the 50 teams that spent most, the largest first.
+    /// Requests that each team has used in this window: the 50 teams with most requests, largest first.
     teams: Vec<TeamSpending>,
 }
 
-/// What one lane spent of a window.
+/// Use of a window by one lane.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct LaneSpending {
     /// The lane.
     #[schema(schema_with = openapi::lane)]
     lane: Lane,
-    /// Requests.
+    /// Requests used.
     spent: u64,
 }
 
-/// What one team spent of a window.
+/// Use of a window by one team.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct TeamSpending {
     /// The team.
     #[schema(value_type = uuid::Uuid)]
     team_id: TeamId,
-    /// Requests.
+    /// Requests used.
     spent: u64,
 }
 
-/// The minute's points of one endpoint.
+/// Points of one endpoint in the last minute.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = EndpointPoints)]
 pub(crate) struct PointsView {
@@ -73,28 +73,28 @@ pub(crate) struct PointsView {
 pub(crate) struct InstallationView {
     /// The installation.
     installation: String,
-    /// Its primary windows.
+    /// Primary windows.
     windows: Vec<WindowView>,
-    /// Writes a minute that are tried now: halved by a secondary limit, growing again with every clean minute.
+    /// Current limit on writes per minute. A secondary limit halves it; each minute without one raises it again.
     mutation_rate_per_minute: u64,
     /// Points used in the last minute, by endpoint.
     points: Vec<PointsView>,
     /// Runners registered in the last five minutes.
     registrations_used: u64,
-    /// Jobs that run.
+    /// Running jobs.
     running: u64,
-    /// `closed` (all is well), `open` (GitHub is away, nothing is asked) or `half_open` (one request tries).
+    /// `closed` (normal), `open` (GitHub is unavailable and gets no requests) or `half_open` (one probe request).
     breaker: &'static str,
-    /// What holds its jobs up now.
+    /// Current pauses of its jobs.
     pauses: Vec<PauseView>,
 }
 
-/// All budgets.
+/// Budgets of all installations.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct BudgetList {
-    /// By installation.
+    /// Budgets, by installation.
     budgets: Vec<InstallationView>,
-    /// How many.
+    /// Number of budgets.
     total: usize,
     /// Always null: this list has one page.
     next_cursor: Option<String>,
@@ -138,9 +138,9 @@ impl From<BudgetView> for InstallationView {
 
 problems! { BudgetProblems: AdminRequired, QueueUnavailable; }
 
-/// Show what is left of GitHub's limits, for each installation.
+/// Show the remaining GitHub budget of each installation.
 ///
-/// For admins and viewers: windows, points, running requests and pauses as the queue knows them.
+/// For admins and viewers: windows, points, running jobs and pauses as the queue knows them.
 #[utoipa::path(
     get, path = "/admin/budget", tag = "admin",
     responses((status = 200, description = "By installation", body = BudgetList), BudgetProblems),

@@ -1,6 +1,7 @@
-//! Machine clients.
+//! Administration of machine clients: create, list and show.
 
 mod change;
+mod view;
 
 use axum::{Json, extract::State, http::StatusCode};
 use domain::{ClaimRule, ClientId, Problem, TeamId};
@@ -11,6 +12,7 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
+use self::view::{ClaimRuleBody, ClientView};
 use super::check_issuer;
 use crate::{
     app::AppState,
@@ -19,7 +21,6 @@ use crate::{
     error::ApiResult,
     openapi::problems,
     page::{list_body, list_params, only_active},
-    views::{ClaimRuleBody, ClientView},
 };
 
 pub(crate) fn router() -> OpenApiRouter<AppState> {
@@ -27,12 +28,12 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
 }
 
 list_params! {
-    /// Which machine clients.
+    /// Filters of the list of machine clients.
     ClientParams {
         /// Only of this team, by id or name; also as `team_id`.
         #[serde(alias = "team_id")]
         team: String = String,
-        /// Only active ones.
+        /// Only active machine clients.
         active_only: bool = bool,
         /// The opposite of `active_only`.
         include_inactive: bool = bool,
@@ -54,24 +55,25 @@ problems! {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewClientBody {
-    /// The identity provider's id for it; with a rule, a name for it.
+    /// Client id at the identity provider; with a rule, a name for the client.
     #[schema(example = "ci-pipeline", min_length = 1, max_length = 255)]
     client_id: String,
-    /// The issuer whose tokens count, one of those configured; without it, the first one.
+    /// Issuer of its tokens, one of those configured; by default the first one.
     #[schema(min_length = 1, max_length = 500)]
     issuer: Option<String>,
     /// The team it acts for.
     team_id: Uuid,
-    /// What it is.
+    /// Free text about the client.
     #[schema(min_length = 1, max_length = 1000)]
     description: Option<String>,
-    /// For tokens without a client id (GitHub Actions, Kubernetes): which ones are meant.
+    /// Rule that selects its tokens if they have no client id (GitHub Actions, Kubernetes).
     rule: Option<ClaimRuleBody>,
 }
 
 /// Add a machine client.
 ///
-/// For admins. Found by `client_id` in its tokens, or by `rule` where tokens carry no client id of their own.
+/// For admins. The client is recognised by the `client_id` in its tokens, or by `rule` if its tokens have no client id
+/// of their own.
 #[utoipa::path(
     post, path = "/admin/oauth-clients", tag = "admin", request_body = NewClientBody,
     responses((status = 201, description = "Added", body = ClientView), CreateProblems),
@@ -103,7 +105,7 @@ fn draft(app: &AppState, body: NewClientBody) -> Result<NewClient, Problem> {
 
 /// List all machine clients.
 ///
-/// For admins and viewers, newest first; deactivated ones included unless `active_only` is true.
+/// For admins and viewers, newest first. The list includes deactivated machine clients unless `active_only` is true.
 #[utoipa::path(
     get, path = "/admin/oauth-clients", tag = "admin", params(ClientParams),
     responses((status = 200, description = "Newest first", body = ClientList), ListProblems),

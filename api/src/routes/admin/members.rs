@@ -1,4 +1,4 @@
-//! Who belongs to a team.
+//! Members of a team: add, list and remove.
 
 use axum::{Json, extract::State, http::StatusCode};
 use domain::{Problem, TeamId, UserId};
@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
+use super::users::UserView;
 use crate::{
     app::AppState,
     body::{Body, Id, Ids, Params},
@@ -14,7 +15,6 @@ use crate::{
     error::ApiResult,
     openapi::problems,
     page::{list_body, list_params},
-    views::UserView,
 };
 
 pub(crate) fn router() -> OpenApiRouter<AppState> {
@@ -22,7 +22,7 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
 }
 
 list_params! {
-    /// Which members.
+    /// Filters of the list of members.
     MemberParams {}
 }
 
@@ -37,23 +37,23 @@ problems! {
     RemoveProblems: AdminRequired, NotFound;
 }
 
-/// Who is to belong to a team.
+/// A new member of a team.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewMember {
-    /// The person.
+    /// Id of the user.
     user_id: Uuid,
 }
 
-/// Add a person to a team. Adding one who belongs to it already changes nothing.
+/// Add a user to a team. Adding a member again changes nothing.
 ///
-/// For admins. The person must be known; adding one who is deactivated gives no access.
+/// For admins. The user must exist; a deactivated user gains no access.
 #[utoipa::path(
     post, path = "/admin/teams/{team_id}/members", tag = "admin", params(("team_id" = Uuid, Path)),
     request_body = NewMember,
     responses(
         (status = 201, description = "Added", body = UserView),
-        (status = 200, description = "Belonged to it already", body = UserView),
+        (status = 200, description = "Already a member", body = UserView),
         AddProblems,
     ),
 )]
@@ -67,7 +67,7 @@ pub(crate) async fn add(
     Ok((if added { StatusCode::CREATED } else { StatusCode::OK }, Json(user.into())))
 }
 
-/// List who belongs to a team: of any for admins, for people of the ones they belong to.
+/// List the members of a team: any team for admins, their own teams for other users.
 ///
 /// Newest first.
 #[utoipa::path(
@@ -89,13 +89,14 @@ pub(crate) async fn list(
     Ok(Json(MemberList::new(listed)))
 }
 
-/// Take a person out of a team.
+/// Remove a user from a team.
 ///
-/// Their open requests for it fail before GitHub is asked and their unread configs are shredded, unless they are an admin.
+/// Their open requests for the team fail before GitHub is called and their unread configs are shredded, unless they are
+/// an admin.
 #[utoipa::path(
     delete, path = "/admin/teams/{team_id}/members/{user_id}", tag = "admin",
     params(("team_id" = Uuid, Path), ("user_id" = Uuid, Path)),
-    responses((status = 204, description = "Taken out"), RemoveProblems),
+    responses((status = 204, description = "Removed"), RemoveProblems),
 )]
 pub(crate) async fn remove(
     State(app): State<AppState>,

@@ -1,4 +1,4 @@
-//! Administration. Every handler here takes a permission of [`caller`](crate::caller), and every change is written down.
+//! Administration. Every handler takes a permission of [`caller`](crate::caller), and every change writes an audit row.
 
 mod budget;
 mod clients;
@@ -17,6 +17,7 @@ use serde::{Deserialize, Deserializer};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 
+pub(super) use self::teams::TeamView;
 use crate::{app::AppState, body::Body};
 
 pub(crate) fn router() -> OpenApiRouter<AppState> {
@@ -33,30 +34,33 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
         .merge(workers::router())
 }
 
-/// Why an admin does something; goes into the audit row.
+/// Reason of an admin's action, for the audit row.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = CommentBody)]
 pub(super) struct Comment {
-    /// For the audit log, 1 to 500 characters.
+    /// Comment for the audit log, 1 to 500 characters.
     #[schema(min_length = 1, max_length = 500)]
     comment: Option<String>,
 }
 
 impl Comment {
-    /// The comment of a body that may be missing.
+    /// Returns the comment of a body that may be missing.
     fn of(body: Option<Body<Self>>) -> Option<String> {
         body.and_then(|Body(body)| body.comment)
     }
 }
 
-/// Tells a null (`Some(None)`) from a member that is not there (`None`).
-#[expect(clippy::option_option, reason = "a member that is not there and a null are two things in a PATCH")]
-fn named<'de, D: Deserializer<'de>, T: Deserialize<'de>>(reader: D) -> Result<Option<Option<T>>, D::Error> {
+/// Reads a null as `Some(None)`. With `default`, an absent member is `None`.
+#[expect(clippy::option_option, reason = "an absent member and a null differ in a PATCH")]
+fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    reader: D,
+) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(reader).map(Some)
 }
 
-/// One of the configured issuers, letter for letter: tokens of no other are ever believed.
+/// Checks that an issuer is one of those configured, character by character. Tokens of other issuers are never
+/// accepted.
 fn check_issuer(app: &AppState, wrong: &mut Vec<FieldError>, issuer: &str) {
     check_text(wrong, "/issuer", issuer, 500);
     if !app.verifier.trusts(issuer) {

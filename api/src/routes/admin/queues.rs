@@ -1,4 +1,4 @@
-//! How deep the queue is, and holding a lane up.
+//! Depth of the queue, and pauses of lanes.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -23,8 +23,8 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(show)).routes(routes!(pause)).routes(routes!(resume))
 }
 
-/// Longest pause of a lane.
-const MOST: u64 = 24 * 3600;
+/// Longest pause of a lane, in seconds.
+const MAX_PAUSE_SECONDS: u64 = 24 * 3600;
 
 /// One lane of one installation.
 #[derive(Debug, Serialize, ToSchema)]
@@ -35,44 +35,44 @@ pub(crate) struct LaneView {
     /// The lane.
     #[schema(schema_with = openapi::lane)]
     lane: Lane,
-    /// Jobs that may start.
+    /// Jobs that may start now.
     waiting: u64,
     /// Jobs that may not start yet.
     delayed: u64,
-    /// Jobs workers hold.
+    /// Jobs claimed by workers.
     running: u64,
     /// Age of the oldest waiting job, in seconds.
     oldest_age_seconds: f64,
 }
 
-/// What holds jobs up.
+/// A pause of jobs.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Pause)]
 pub(crate) struct PauseView {
-    /// The installation, when all its lanes are paused.
+    /// The installation, if all its lanes are paused.
     installation: Option<String>,
-    /// The lane, when it is paused everywhere.
+    /// The lane, if it is paused for all installations.
     lane: Option<String>,
     /// `budget`, `github_outage`, `secondary_limit` or `admin`.
     reason: &'static str,
-    /// Seconds it still lasts.
+    /// Remaining seconds.
     seconds_left: u64,
 }
 
-/// The queue.
+/// State of the queue.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Queues {
-    /// Every lane of every installation, the configured ones first.
+    /// Every lane of every installation, configured installations first.
     lanes: Vec<LaneView>,
-    /// What holds jobs up now.
+    /// Current pauses.
     pauses: Vec<PauseView>,
 }
 
-/// How long to hold a lane up.
+/// Duration of a pause.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PauseBody {
-    /// Seconds, at most a day.
+    /// Seconds, at most one day.
     #[schema(minimum = 1, maximum = 86400)]
     seconds: u64,
 }
@@ -108,15 +108,15 @@ impl From<Paused> for PauseView {
 }
 
 impl PauseView {
-    /// A pause of all lanes of one installation.
+    /// Returns the view of a pause of all lanes of one installation.
     pub(super) fn of_installation(installation: &str, pause: &Pause) -> Self {
         let (reason, seconds_left) = (pause.reason.as_str(), whole_seconds(pause.left));
         Self { installation: Some(installation.to_owned()), lane: None, reason, seconds_left }
     }
 }
 
-/// The rows of the queue, and empty ones for the lanes of installations that hold nothing.
-fn every_lane<'i>(
+/// Returns the rows of the queue, and empty rows for lanes of configured installations without jobs.
+fn all_lanes<'i>(
     configured: impl Iterator<Item = &'i InstallationId>,
     held: Vec<LaneStats>,
 ) -> Vec<LaneView> {
@@ -134,33 +134,33 @@ fn every_lane<'i>(
     lanes.into_iter().map(LaneView::from).collect()
 }
 
-async fn look(app: &AppState) -> ApiResult<Json<Queues>> {
+async fn queue_status(app: &AppState) -> ApiResult<Json<Queues>> {
     let stats = app.queue.stats().await?;
     let pauses = app.queue.pauses().await?;
     Ok(Json(Queues {
-        lanes: every_lane(app.installations.keys(), stats.lanes),
+        lanes: all_lanes(app.installations.keys(), stats.lanes),
         pauses: pauses.into_iter().map(PauseView::from).collect(),
     }))
 }
 
-/// Show how deep each lane is and what holds jobs up.
+/// Show the depth of each lane and the current pauses.
 ///
-/// For admins and viewers: every lane of every installation, also those without jobs.
+/// For admins and viewers. The list includes lanes without jobs.
 #[utoipa::path(
     get, path = "/admin/queues", tag = "admin",
     responses((status = 200, description = "The queue", body = Queues), ShowProblems),
 )]
 pub(crate) async fn show(State(app): State<AppState>, _: SeesAll) -> ApiResult<Json<Queues>> {
-    look(&app).await
+    queue_status(&app).await
 }
 
-/// Hold a lane up everywhere. Running jobs end; waiting ones wait, up to their deadline.
+/// Pause a lane for all installations. Running jobs finish; waiting jobs wait, up to their deadline.
 ///
-/// For admins. It never shortens a pause that lasts longer.
+/// For admins. It never shortens a longer pause.
 #[utoipa::path(
     post, path = "/admin/queues/{lane}/pause", tag = "admin",
     params(("lane" = String, Path, description = "`provision`, `deprovision` or `drift`")), request_body = PauseBody,
-    responses((status = 200, description = "The queue as it is now", body = Queues), PauseProblems),
+    responses((status = 200, description = "The updated queue", body = Queues), PauseProblems),
 )]
 pub(crate) async fn pause(
     State(app): State<AppState>,
@@ -169,7 +169,7 @@ pub(crate) async fn pause(
     Id(lane): Id<Lane>,
     Body(body): Body<PauseBody>,
 ) -> ApiResult<Json<Queues>> {
-    if !(1..=MOST).contains(&body.seconds) {
+    if !(1..=MAX_PAUSE_SECONDS).contains(&body.seconds) {
         return Err(Problem::invalid(vec![FieldError::new("/seconds", "1 to 86400")]).into());
     }
     app.queue.pause_lane(lane, Duration::from_secs(body.seconds)).await?;
@@ -178,16 +178,16 @@ pub(crate) async fn pause(
         ..AuditEntry::by(&caller, &origin, "lane.pause")
     };
     app.store.conn().await?.audit().write(&entry).await?;
-    look(&app).await
+    queue_status(&app).await
 }
 
-/// Let a lane go on.
+/// Resume a lane.
 ///
-/// For admins. Pauses of GitHub's limits stay.
+/// For admins. Pauses for GitHub's limits stay.
 #[utoipa::path(
     post, path = "/admin/queues/{lane}/resume", tag = "admin",
     params(("lane" = String, Path, description = "`provision`, `deprovision` or `drift`")),
-    responses((status = 200, description = "The queue as it is now", body = Queues), PauseProblems),
+    responses((status = 200, description = "The updated queue", body = Queues), PauseProblems),
 )]
 pub(crate) async fn resume(
     State(app): State<AppState>,
@@ -199,5 +199,5 @@ pub(crate) async fn resume(
     let entry =
         AuditEntry { data: json!({ "lane": lane }), ..AuditEntry::by(&caller, &origin, "lane.resume") };
     app.store.conn().await?.audit().write(&entry).await?;
-    look(&app).await
+    queue_status(&app).await
 }

@@ -1,35 +1,95 @@
-//! Security events.
+//! List of security events.
 
 use axum::{Json, extract::State};
-use domain::{Severity, resolve_security_event};
-use store::SecurityFilter;
+use chrono::{DateTime, Utc};
+use domain::{ActionTaken, Severity, resolve_security_event};
+use serde::Serialize;
+use serde_json::Value;
+use store::{SecurityFilter, SecurityRow};
+use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
 
 use crate::{
     app::AppState,
     body::{Params, filtered_team},
     caller::SeesAll,
     error::ApiResult,
-    openapi::problems,
+    openapi::{self, problems},
     page::{list_body, list_params},
-    views::SecurityView,
 };
 
 pub(crate) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(list))
 }
 
+/// A security event.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = SecurityEvent)]
+pub(crate) struct SecurityView {
+    /// Id of the event.
+    pub(crate) id: Uuid,
+    /// Event type.
+    #[schema(example = "label_policy_violation")]
+    pub(crate) event_type: String,
+    /// Severity: `low`, `medium`, `high` or `critical`.
+    #[schema(schema_with = openapi::severity)]
+    pub(crate) severity: String,
+    /// Identity of the actor.
+    pub(crate) user_identity: Option<String>,
+    /// Id of the runner.
+    pub(crate) runner_id: Option<Uuid>,
+    /// Name of the runner.
+    pub(crate) runner_name: Option<String>,
+    /// Id of the team.
+    pub(crate) team_id: Option<Uuid>,
+    /// Details of the event.
+    #[schema(value_type = Option<Object>)]
+    pub(crate) violation_data: Option<Value>,
+    /// Code of the action taken so far.
+    #[schema(example = "removal_requested")]
+    pub(crate) action_taken: String,
+    /// Description of the action taken so far.
+    pub(crate) action_detail: &'static str,
+    /// Time of the event; of several occurrences the first.
+    pub(crate) timestamp: DateTime<Utc>,
+    /// Number of occurrences within that minute: equal refusals are one row.
+    pub(crate) occurrences: i32,
+    /// Time of the last occurrence; null if there was only one.
+    pub(crate) last_at: Option<DateTime<Utc>>,
+}
+
+impl From<SecurityRow> for SecurityView {
+    fn from(row: SecurityRow) -> Self {
+        Self {
+            id: row.id,
+            event_type: row.event_type,
+            severity: row.severity,
+            user_identity: row.user_identity,
+            runner_id: row.runner_id,
+            runner_name: row.runner_name,
+            team_id: row.team_id,
+            violation_data: row.violation_data,
+            action_detail: row.action_taken.parse().map_or("", ActionTaken::detail),
+            action_taken: row.action_taken,
+            timestamp: row.timestamp,
+            occurrences: row.occurrences,
+            last_at: row.last_at,
+        }
+    }
+}
+
 list_params! {
-    /// Which security events.
+    /// Filters of the list of security events.
     SecurityParams {
-        /// Only of this event type; names of the predecessor count too.
+        /// Only of this event type; the predecessor's names are accepted too.
         event_type: String = String,
         /// Only of this severity.
         severity: Severity = String,
         /// Only of this team, by id or name; also as `team_id`.
         #[serde(alias = "team_id")]
         team: String = String,
-        /// Only by this identity; also as `user_identity`.
+        /// Only of this identity; also as `user_identity`.
         #[serde(alias = "user_identity")]
         user: String = String,
     }
@@ -44,7 +104,7 @@ problems! { SecurityProblems: AdminRequired, ValidationFailed; }
 
 /// List security events.
 ///
-/// For admins and viewers, newest first. `action_taken` is brought up to date when more is done.
+/// For admins and viewers, newest first. `action_taken` is updated when the service takes a further action.
 #[utoipa::path(
     get, path = "/admin/security-events", tag = "admin", params(SecurityParams),
     responses((status = 200, description = "Newest first", body = SecurityList), SecurityProblems),

@@ -1,4 +1,4 @@
-//! The comparison of the fleet with GitHub: how it stands, and asking for it now.
+//! Sync runs: their status, a request for one now, and the unmanaged runners they found.
 
 use axum::{Json, extract::State, http::StatusCode};
 use chrono::{DateTime, Utc};
@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
-use super::teams::configured;
+use super::teams::configured_installation;
 use crate::{
     app::AppState,
     body::{Body, Params},
@@ -19,102 +19,102 @@ use crate::{
     page::{list_body, list_params},
 };
 
-/// The scheduler's lease, by its name in the rows.
-const LEASE: &str = "scheduler";
+/// Name of the scheduler's lease.
+const LEASE_NAME: &str = "scheduler";
 
 pub(crate) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(status)).routes(routes!(trigger)).routes(routes!(unmanaged))
 }
 
-/// How the comparison of one installation stands.
+/// Sync status of one installation.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct InstallationSync {
-    /// Which.
+    /// The installation.
     installation: String,
-    /// How often it is compared, in seconds.
+    /// Seconds between two sync runs.
     interval_seconds: Option<i32>,
-    /// An admin asked for a pass that has not begun yet.
+    /// Whether an admin has requested a run that has not begun yet.
     triggered: bool,
-    /// The end of the last run of any kind.
+    /// End of the last run of any kind.
     last_sync_time: Option<DateTime<Utc>>,
-    /// The end of the last complete run.
+    /// End of the last complete run.
     last_complete_sync_time: Option<DateTime<Utc>>,
-    /// How the last pass ended: `ok`, `held`, `incomplete`, `paused` or `failed`.
+    /// Result of the last run: `ok`, `held`, `incomplete`, `paused` or `failed`.
     #[schema(example = "ok")]
     last_sync_result: Option<String>,
-    /// What went wrong with it.
+    /// Error of the last run.
     last_sync_error: Option<String>,
-    /// What it counted.
+    /// Counts of the last run.
     #[schema(value_type = Option<Object>)]
     counts: Option<Value>,
-    /// How many runners were not sent after: too many at once. An admin must confirm.
+    /// Number of runners whose removal is held because there are too many at once. An admin must approve them.
     removals_held: i32,
-    /// An admin has agreed to them less than 15 minutes ago, and no complete pass has come since.
+    /// Whether an admin approved them less than 15 minutes ago and no complete run has ended since.
     removals_confirmed: bool,
 }
 
-/// How the comparison of the fleet with GitHub stands; the first lines are about the first installation.
+/// Sync status. The fields beside `installations` are those of the first installation.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct SyncStatus {
-    /// Whether a scheduler is there to do it.
+    /// Whether a scheduler leads.
     enabled: bool,
-    /// How often, in seconds.
+    /// Seconds between two sync runs.
     interval_seconds: Option<i32>,
-    /// The scheduler that does it.
+    /// Name of the leading scheduler.
     worker_hostname: Option<String>,
-    /// When it last said that it is there.
+    /// Last heartbeat of the leading scheduler.
     worker_heartbeat: Option<DateTime<Utc>>,
-    /// The end of the last run of any kind.
+    /// End of the last run of any kind.
     last_sync_time: Option<DateTime<Utc>>,
-    /// The end of the last complete run.
+    /// End of the last complete run.
     last_complete_sync_time: Option<DateTime<Utc>>,
-    /// How the last pass ended.
+    /// Result of the last run.
     #[schema(example = "ok")]
     last_sync_result: Option<String>,
-    /// What went wrong with it.
+    /// Error of the last run.
     last_sync_error: Option<String>,
-    /// Every installation, by name.
+    /// Status of every installation, by name.
     installations: Vec<InstallationSync>,
 }
 
-/// What to do.
+/// Options of the requested sync run.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TriggerBody {
-    /// Where the last pass held removals back, let the next complete one send after about as many, once and within 15
-    /// minutes.
+    /// Approve the removals that the last run held. The next complete run within 15 minutes may remove about as many,
+    /// once.
     #[serde(default)]
     confirm_removals: bool,
-    /// Only this installation; every one when not said.
+    /// Only this installation; by default all installations.
     #[schema(min_length = 1, max_length = 40)]
     installation: Option<String>,
 }
 
-/// What was asked for.
+/// Sync runs that were requested.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Triggered {
-    /// The installations whose next pass begins at once.
+    /// Installations whose next run begins at once.
     installations: Vec<String>,
-    /// Those of them that may send after about as many runners as were held back.
+    /// Those of them whose held removals are now approved.
     confirmed: Vec<String>,
 }
 
-/// A runner on GitHub that is not ours; it is only ever shown.
+/// A runner on GitHub that did not come through this service. It is only listed, never changed.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct UnmanagedRunner {
-    /// Of this row.
+    /// Id of this row.
     id: Uuid,
-    /// Where it was seen.
+    /// Installation in which it was seen.
     installation: String,
-    /// GitHub's id.
+    /// GitHub's id of the runner.
     github_runner_id: i64,
-    /// Its name.
+    /// Name of the runner.
     runner_name: String,
-    /// Connected.
+    /// Whether the runner is online.
     online: bool,
-    /// Runs a workflow job.
+    /// Whether the runner runs a workflow job.
     busy: bool,
-    /// All its labels.
+    /// All labels of the runner.
     labels: Vec<String>,
     /// First listed.
     first_seen_at: DateTime<Utc>,
@@ -123,12 +123,12 @@ pub(crate) struct UnmanagedRunner {
 }
 
 list_params! {
-    /// Which of the runners that are not ours.
+    /// Filters of the list of unmanaged runners.
     UnmanagedParams {}
 }
 
 list_body! {
-    /// A page of runners that are not ours.
+    /// A page of unmanaged runners.
     UnmanagedList { runners: UnmanagedRunner }
 }
 
@@ -171,17 +171,17 @@ impl From<UnmanagedRow> for UnmanagedRunner {
     }
 }
 
-/// Show how the comparison of the fleet with GitHub stands.
+/// Show the status of the sync runs.
 ///
-/// For admins and viewers: when each installation was compared last, how that ended, and what was held back.
+/// For admins and viewers: the last run of each installation, its result, and held removals.
 #[utoipa::path(
     get, path = "/admin/sync/status", tag = "admin",
-    responses((status = 200, description = "As of now", body = SyncStatus), StatusProblems),
+    responses((status = 200, description = "The current status", body = SyncStatus), StatusProblems),
 )]
 pub(crate) async fn status(State(app): State<AppState>, _: SeesAll) -> ApiResult<Json<SyncStatus>> {
     let mut conn = app.store.conn().await?;
     let rows = conn.sync_runs().statuses().await?;
-    let lease = conn.leases().get(LEASE).await?;
+    let lease = conn.leases().get(LEASE_NAME).await?;
     let first = rows.first().cloned();
     Ok(Json(SyncStatus {
         enabled: lease.as_ref().is_some_and(|lease| lease.holds),
@@ -196,23 +196,23 @@ pub(crate) async fn status(State(app): State<AppState>, _: SeesAll) -> ApiResult
     }))
 }
 
-/// Compare the fleet with GitHub now; with `confirm_removals`, also where that may cost as many runners at once as the last
-/// pass held back. A pass that finds many more stops again.
+/// Start a sync run now. `confirm_removals` also approves the removals that the last run held; a run that finds many
+/// more holds them again.
 ///
-/// For admins. An empty body or `null` means every installation and no confirmation.
+/// For admins. An empty body or `null` means all installations and no approval.
 #[utoipa::path(
     post, path = "/admin/sync/trigger", tag = "admin", request_body = Option<TriggerBody>,
-    responses((status = 202, description = "The next pass begins within seconds", body = Triggered), TriggerProblems),
+    responses((status = 202, description = "The next run begins within seconds", body = Triggered), TriggerProblems),
 )]
 pub(crate) async fn trigger(
     State(app): State<AppState>,
     Administers(admin): Administers,
     body: Option<Body<TriggerBody>>,
 ) -> ApiResult<(StatusCode, Json<Triggered>)> {
-    let asked = body.map(|Body(body)| body).unwrap_or_default();
-    let only = asked.installation.as_deref().map(|name| configured(&app, name)).transpose()?;
+    let request = body.map(|Body(body)| body).unwrap_or_default();
+    let only = request.installation.as_deref().map(|name| configured_installation(&app, name)).transpose()?;
     let triggered =
-        operations::request_sync(&app.store, &admin, only.as_ref(), asked.confirm_removals).await?;
+        operations::request_sync(&app.store, &admin, only.as_ref(), request.confirm_removals).await?;
     let confirmed =
         triggered.iter().filter(|one| one.confirmed).map(|one| one.installation.clone()).collect();
     let installations = triggered.into_iter().map(|one| one.installation).collect();
@@ -220,9 +220,9 @@ pub(crate) async fn trigger(
     Ok((StatusCode::ACCEPTED, Json(answer)))
 }
 
-/// List runners on GitHub that are not ours, as of the last complete pass. They are never touched.
+/// List unmanaged runners: runners on GitHub that did not come through this service. They are never changed.
 ///
-/// For admins and viewers.
+/// For admins and viewers, as of the last complete sync run.
 #[utoipa::path(
     get, path = "/admin/runners/unmanaged", tag = "admin", params(UnmanagedParams),
     responses((status = 200, description = "Last found first", body = UnmanagedList), UnmanagedProblems),

@@ -1,4 +1,6 @@
-//! Teams.
+//! Administration of teams.
+
+mod view;
 
 use axum::{Json, extract::State, http::StatusCode};
 use domain::{DriftResponse, InstallationId, Problem, Team, TeamId, find_overlaps};
@@ -8,7 +10,8 @@ use store::{Listed, Page, TeamDraft};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::named;
+pub(crate) use self::view::TeamView;
+use super::nullable;
 use crate::{
     app::AppState,
     body::{Body, Id, Params},
@@ -16,10 +19,10 @@ use crate::{
     error::ApiResult,
     openapi::{self, problems},
     page::{list_body, list_params, only_active},
-    views::{TeamView, Warning},
+    warning::Warning,
 };
 
-/// Most warnings of one answer.
+/// Maximum number of warnings in one response.
 const MAX_WARNINGS: usize = 20;
 
 pub(crate) fn router() -> OpenApiRouter<AppState> {
@@ -31,9 +34,9 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
 }
 
 list_params! {
-    /// Which teams.
+    /// Filters of the list of teams.
     TeamParams {
-        /// Only active ones.
+        /// Only active teams.
         active_only: bool = bool,
         /// The opposite of `active_only`.
         include_inactive: bool = bool,
@@ -58,23 +61,23 @@ problems! {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewTeam {
-    /// Unique. 2 to 50 lower-case letters, digits and hyphens, a letter or digit at either end.
+    /// Unique name of 2 to 50 lower-case letters, digits and hyphens. It begins and ends with a letter or digit.
     #[schema(example = "platform", min_length = 2, max_length = 50)]
     name: String,
-    /// What it is.
+    /// Free text about the team.
     description: Option<String>,
-    /// Labels every runner gets.
+    /// Labels that every runner gets.
     #[serde(default)]
     #[schema(max_items = 100)]
     required_labels: Vec<String>,
-    /// What further labels may be: `*`, `glob:gpu-*`, or a regular expression over the whole label.
+    /// Patterns of further labels: `*`, `glob:gpu-*`, or a regular expression over the whole label.
     #[serde(default)]
     #[schema(max_items = 100)]
     optional_label_patterns: Vec<String>,
-    /// Every runner gets the label `self-hosted`: GitHub adds nothing to a runner with a JIT config.
-    #[serde(default = "yes")]
+    /// Whether every runner gets the label `self-hosted`. GitHub adds no label to a runner with a JIT config.
+    #[serde(default = "default_true")]
     add_self_hosted: bool,
-    /// Runner groups it may use; empty means only the default group.
+    /// Runner groups that the team may use; empty means only the default group.
     #[serde(default)]
     #[schema(max_items = 100)]
     allowed_runner_group_ids: Vec<i64>,
@@ -86,32 +89,32 @@ pub(crate) struct NewTeam {
     #[serde(default)]
     #[schema(max_items = 100, example = json!(["CI*"]))]
     allowed_workflows: Vec<String>,
-    /// Most runners at a time; null means unlimited.
+    /// Maximum number of runners at a time; null means unlimited.
     #[schema(minimum = 0)]
     max_runners: Option<i32>,
-    /// Its weight in the fair queue, above 0 to 100.
-    #[serde(default = "one")]
+    /// Weight in the fair queue, above 0 and at most 100.
+    #[serde(default = "default_weight")]
     #[schema(exclusive_minimum = 0, maximum = 100)]
     weight: f64,
-    /// What happens to an idle runner whose labels were changed on GitHub.
+    /// Reaction to label drift of an idle runner.
     #[schema(schema_with = openapi::drift_response)]
-    #[serde(default = "delete")]
+    #[serde(default = "default_drift_response")]
     drift_response: DriftResponse,
-    /// The GitHub installation its runners belong to, by the name the settings give it.
+    /// The GitHub installation of its runners, by its name in the settings.
     #[serde(default = "default_installation")]
     #[schema(min_length = 1, max_length = 40)]
     installation: String,
 }
 
-const fn yes() -> bool {
+const fn default_true() -> bool {
     true
 }
 
-fn one() -> f64 {
+fn default_weight() -> f64 {
     1.0
 }
 
-const fn delete() -> DriftResponse {
+const fn default_drift_response() -> DriftResponse {
     DriftResponse::Delete
 }
 
@@ -119,64 +122,64 @@ fn default_installation() -> String {
     "default".to_owned()
 }
 
-/// Why a team is deactivated.
+/// Reason of a deactivation.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Deactivation {
-    /// Its members are told so, 1 to 500 characters.
+    /// Shown to the team's members; 1 to 500 characters.
     #[schema(example = "moved to platform", min_length = 1, max_length = 500)]
     reason: String,
 }
 
-/// What changes about a team: only what is named; null where null is a value.
-#[expect(clippy::option_option, reason = "a field that is not there and a null are two things in a PATCH")]
+/// Changes of a team. Members that are not sent keep their values; a null clears a value that may be null.
+#[expect(clippy::option_option, reason = "an absent member and a null differ in a PATCH")]
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ChangedTeam {
-    /// Unique. 2 to 50 lower-case letters, digits and hyphens, a letter or digit at either end.
+    /// Unique name of 2 to 50 lower-case letters, digits and hyphens. It begins and ends with a letter or digit.
     #[schema(min_length = 2, max_length = 50)]
     name: Option<String>,
-    /// What it is.
-    #[serde(deserialize_with = "named")]
+    /// Free text about the team.
+    #[serde(deserialize_with = "nullable")]
     #[schema(value_type = Option<String>)]
     description: Option<Option<String>>,
-    /// Labels every runner gets.
+    /// Labels that every runner gets.
     required_labels: Option<Vec<String>>,
-    /// What further labels may be.
+    /// Patterns of further labels.
     optional_label_patterns: Option<Vec<String>>,
-    /// Every runner gets the label `self-hosted`.
+    /// Whether every runner gets the label `self-hosted`.
     add_self_hosted: Option<bool>,
-    /// Runner groups it may use.
+    /// Runner groups that the team may use.
     allowed_runner_group_ids: Option<Vec<i64>>,
     /// Repositories whose jobs may run on its runners.
     allowed_repositories: Option<Vec<String>>,
     /// Workflows whose jobs may run on its runners.
     allowed_workflows: Option<Vec<String>>,
-    /// Most runners at a time; null means unlimited.
-    #[serde(deserialize_with = "named")]
+    /// Maximum number of runners at a time; null means unlimited.
+    #[serde(deserialize_with = "nullable")]
     #[schema(value_type = Option<i32>, minimum = 0)]
     max_runners: Option<Option<i32>>,
-    /// Its weight in the fair queue, above 0 to 100.
+    /// Weight in the fair queue, above 0 and at most 100.
     #[schema(exclusive_minimum = 0, maximum = 100)]
     weight: Option<f64>,
-    /// What happens on label drift.
+    /// Reaction to label drift of an idle runner.
     #[schema(schema_with = openapi::drift_response_or_null)]
     drift_response: Option<DriftResponse>,
-    /// The GitHub installation its runners belong to. Changed only while it has no live runner and no open job, and together
-    /// with `allowed_runner_group_ids` where those are not empty: groups are an installation's own.
+    /// The GitHub installation of its runners. It changes only while the team has no live runner and no open job. Send
+    /// `allowed_runner_group_ids` with it unless they are empty, because groups belong to an installation.
     #[schema(min_length = 1, max_length = 40)]
     installation: Option<String>,
-    /// Switches it off or on.
+    /// Whether the team is active.
     is_active: Option<bool>,
-    /// Why it is switched off.
-    #[serde(deserialize_with = "named")]
+    /// Reason of the deactivation.
+    #[serde(deserialize_with = "nullable")]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 500)]
     deactivation_reason: Option<Option<String>>,
 }
 
 /// Add a team.
 ///
-/// For admins. `warnings` in the answer name labels that another team requires too.
+/// For admins. `warnings` in the response name labels that another team also requires.
 #[utoipa::path(
     post, path = "/admin/teams", tag = "admin", request_body = NewTeam,
     responses((status = 201, description = "Added", body = TeamView), CreateProblems),
@@ -186,7 +189,7 @@ pub(crate) async fn create(
     Administers(admin): Administers,
     Body(body): Body<NewTeam>,
 ) -> ApiResult<(StatusCode, Json<TeamView>)> {
-    let installation = configured(&app, &body.installation)?;
+    let installation = configured_installation(&app, &body.installation)?;
     let draft = TeamDraft {
         name: body.name,
         description: body.description,
@@ -205,9 +208,9 @@ pub(crate) async fn create(
     Ok((StatusCode::CREATED, Json(with_warnings(&app, team).await?)))
 }
 
-/// List teams: admins all of them, people the ones they belong to.
+/// List teams: all for admins, their own for other users.
 ///
-/// Newest first; deactivated teams included unless `active_only` is true.
+/// Newest first. The list includes deactivated teams unless `active_only` is true.
 #[utoipa::path(
     get, path = "/admin/teams", tag = "admin", params(TeamParams),
     responses((status = 200, description = "Newest first", body = TeamList), ListProblems),
@@ -230,7 +233,7 @@ pub(crate) async fn list(
     Ok(Json(TeamList::new(listed)))
 }
 
-/// The page of a list that is short enough to be held whole.
+/// Returns one page of a list that is short enough for memory.
 fn page_of(mut teams: Vec<Team>, page: &Page) -> Listed<Team> {
     let total = i64::try_from(teams.len()).unwrap_or(i64::MAX);
     teams.sort_by_key(|team| std::cmp::Reverse(team.id.uuid()));
@@ -241,9 +244,9 @@ fn page_of(mut teams: Vec<Team>, page: &Page) -> Listed<Team> {
     Listed::counted(items, total, next)
 }
 
-/// Show a team: any to admins, to people the ones they belong to.
+/// Show a team: any team for admins, their own teams for other users.
 ///
-/// Policy, counts, and whether it is active and why not.
+/// With policy, counts, and the reason if it is deactivated.
 #[utoipa::path(
     get, path = "/admin/teams/{team_id}", tag = "admin", params(("team_id" = Uuid, Path)),
     responses((status = 200, description = "The team", body = TeamView), ShowProblems),
@@ -258,13 +261,13 @@ pub(crate) async fn show(
     Ok(Json(team.ok_or_else(|| Problem::not_found("team"))?.into()))
 }
 
-/// Change a team. Runners it has already keep what they were given.
+/// Change a team. Existing runners do not change.
 ///
 /// Only the members sent change. A change of `installation` needs a team without live runners and open jobs.
 #[utoipa::path(
     patch, path = "/admin/teams/{team_id}", tag = "admin", params(("team_id" = Uuid, Path)),
     request_body = ChangedTeam,
-    responses((status = 200, description = "The team as it is now", body = TeamView), ChangeProblems),
+    responses((status = 200, description = "The updated team", body = TeamView), ChangeProblems),
 )]
 pub(crate) async fn change(
     State(app): State<AppState>,
@@ -272,7 +275,8 @@ pub(crate) async fn change(
     Id(id): Id<TeamId>,
     Body(body): Body<ChangedTeam>,
 ) -> ApiResult<Json<TeamView>> {
-    let installation = body.installation.as_deref().map(|name| configured(&app, name)).transpose()?;
+    let installation =
+        body.installation.as_deref().map(|name| configured_installation(&app, name)).transpose()?;
     let change = TeamChange {
         name: body.name,
         description: body.description,
@@ -295,12 +299,12 @@ pub(crate) async fn change(
 
 /// Deactivate a team.
 ///
-/// It gets no runners any more: open requests are cancelled and unread configs shredded, and its machine clients may do
-/// nothing. Its members still see and remove its runners, which stay.
+/// The team gets no more runners: open requests are cancelled, unread configs are shredded, and its machine clients may
+/// no longer act. Its members still see and remove its runners, which stay.
 #[utoipa::path(
     post, path = "/admin/teams/{team_id}/deactivate", tag = "admin", params(("team_id" = Uuid, Path)),
     request_body = Deactivation,
-    responses((status = 200, description = "The team as it is now", body = TeamView), DeactivateProblems),
+    responses((status = 200, description = "The updated team", body = TeamView), DeactivateProblems),
 )]
 pub(crate) async fn deactivate(
     State(app): State<AppState>,
@@ -313,10 +317,10 @@ pub(crate) async fn deactivate(
 
 /// Activate a team again.
 ///
-/// Its machine clients work again; requests cancelled meanwhile stay cancelled.
+/// Its machine clients work again. Requests that were cancelled stay cancelled.
 #[utoipa::path(
     post, path = "/admin/teams/{team_id}/reactivate", tag = "admin", params(("team_id" = Uuid, Path)),
-    responses((status = 200, description = "The team as it is now", body = TeamView), ShowProblems),
+    responses((status = 200, description = "The updated team", body = TeamView), ShowProblems),
 )]
 pub(crate) async fn reactivate(
     State(app): State<AppState>,
@@ -326,7 +330,7 @@ pub(crate) async fn reactivate(
     Ok(Json(app.operations().reactivate_team(&admin, id).await?.into()))
 }
 
-/// The team with what an admin should know about its labels.
+/// Returns the team with warnings about its labels.
 async fn with_warnings(app: &AppState, team: Team) -> ApiResult<TeamView> {
     let others = app.store.conn().await?.teams().required_by_others(team.id, &team.installation).await?;
     let overlaps = find_overlaps(&team.required_labels, &team.optional_label_patterns, &others);
@@ -334,8 +338,8 @@ async fn with_warnings(app: &AppState, team: Team) -> ApiResult<TeamView> {
     Ok(TeamView { warnings, ..team.into() })
 }
 
-/// An installation of this deployment.
-pub(super) fn configured(app: &AppState, name: &str) -> Result<InstallationId, Problem> {
+/// Returns the installation with this name in the settings.
+pub(super) fn configured_installation(app: &AppState, name: &str) -> Result<InstallationId, Problem> {
     let id = name.parse().ok().filter(|id| app.installations.contains_key(id));
-    id.ok_or_else(|| Problem::field("/installation", "there is none of this name in the settings"))
+    id.ok_or_else(|| Problem::field("/installation", "no installation with this name is configured"))
 }

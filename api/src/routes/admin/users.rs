@@ -1,6 +1,7 @@
-//! People.
+//! Administration of users: create, list and show.
 
 mod change;
+mod view;
 
 use axum::{Json, extract::State, http::StatusCode};
 use domain::{FieldError, Problem, UserId};
@@ -10,6 +11,7 @@ use store::UserDraft;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+pub(super) use self::view::UserView;
 use super::check_issuer;
 use crate::{
     app::AppState,
@@ -18,7 +20,6 @@ use crate::{
     error::ApiResult,
     openapi::problems,
     page::{list_body, list_params, only_active},
-    views::UserView,
 };
 
 pub(crate) fn router() -> OpenApiRouter<AppState> {
@@ -30,9 +31,9 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
 }
 
 list_params! {
-    /// Which people.
+    /// Filters of the list of users.
     UserParams {
-        /// Only active ones.
+        /// Only active users.
         active_only: bool = bool,
         /// The opposite of `active_only`.
         include_inactive: bool = bool,
@@ -40,7 +41,7 @@ list_params! {
 }
 
 list_body! {
-    /// A page of people.
+    /// A page of users.
     UserList { users: UserView }
 }
 
@@ -50,52 +51,53 @@ problems! {
     ShowProblems: AdminRequired, NotFound;
 }
 
-/// A new person: invited by e-mail, to be bound at the first login within 30 days whose e-mail is verified, or named by
-/// issuer and subject at once.
+/// A new user. An e-mail is an invitation: the first sign-in with that verified e-mail within 30 days binds the user.
+/// Issuer and subject bind the user at once.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewUser {
-    /// E-mail, as their tokens say it.
+    /// E-mail as in the user's tokens.
     #[schema(example = "ada@example.com", min_length = 5, max_length = 254)]
     email: Option<String>,
-    /// Token issuer, one of those configured; with an e-mail alone, the only issuer whose token may bind it. Without it,
-    /// the first issuer that binds people.
+    /// Token issuer, one of those configured. For an invitation by e-mail, only tokens of this issuer may bind the
+    /// user. By default the first issuer that binds people.
     #[schema(min_length = 1, max_length = 500)]
     issuer: Option<String>,
     /// Token subject.
     #[schema(min_length = 1, max_length = 1024)]
     oidc_sub: Option<String>,
-    /// Name to show.
+    /// Display name.
     #[schema(min_length = 1, max_length = 200)]
     display_name: Option<String>,
-    /// May administer.
+    /// Whether the user is an admin.
     #[serde(default)]
     is_admin: bool,
-    /// May have JIT configs.
-    #[serde(default = "yes")]
+    /// Whether the user may get JIT configs.
+    #[serde(default = "default_true")]
     can_use_jit: bool,
-    /// May have registration tokens.
+    /// Whether the user may get registration tokens.
     #[serde(default)]
     can_use_registration_token: bool,
 }
 
-const fn yes() -> bool {
+const fn default_true() -> bool {
     true
 }
 
 impl NewUser {
-    /// The issuer: the one named, or the first that binds people.
+    /// Returns the issuer that was sent, or the first one that binds people.
     fn issuer(&self, app: &AppState, wrong: &mut Vec<FieldError>) -> Option<String> {
         let issuer = self.issuer.clone().or_else(|| app.verifier.binding_issuer().map(str::to_owned));
         match &issuer {
-            None => wrong.push(FieldError::new("/issuer", "needed: no issuer binds people here")),
+            None => wrong.push(FieldError::new("/issuer", "required: no configured issuer binds people")),
             Some(issuer) => {
                 check_issuer(app, wrong, issuer);
                 if self.oidc_sub.is_none()
                     && app.verifier.trusts(issuer)
                     && !app.verifier.binds_people(issuer)
                 {
-                    let detail = "this issuer binds nobody by e-mail; give oidc_sub, or set `binds_people`";
+                    let detail =
+                        "this issuer does not bind people by e-mail; send oidc_sub, or set `binds_people`";
                     wrong.push(FieldError::new("/issuer", detail));
                 }
             }
@@ -103,7 +105,7 @@ impl NewUser {
         issuer
     }
 
-    /// An invitation that its issuer may never bind is refused at once.
+    /// Refuses an invitation that its issuer would never bind.
     fn check_domain(&self, app: &AppState, issuer: Option<&str>, wrong: &mut Vec<FieldError>) {
         if self.oidc_sub.is_none()
             && let (Some(issuer), Some(email)) = (issuer, self.email.as_deref())
@@ -112,12 +114,12 @@ impl NewUser {
             && !app.verifier.binds_email(issuer, email)
         {
             let detail =
-                "the issuer's `email_domains` do not hold this domain; give oidc_sub, or add it there";
+                "the issuer's `email_domains` do not contain this domain; send oidc_sub, or add the domain";
             wrong.push(FieldError::new("/email", detail));
         }
     }
 
-    /// The draft, or everything that is wrong with it.
+    /// Returns the draft, or all errors in it.
     fn draft(self, app: &AppState) -> Result<UserDraft, Problem> {
         let mut wrong = Vec::new();
         let issuer = self.issuer(app, &mut wrong);
@@ -137,9 +139,9 @@ impl NewUser {
     }
 }
 
-/// Add a person.
+/// Add a user.
 ///
-/// For admins. By e-mail it is an invitation, which ends after 30 days; by `issuer` and `oidc_sub` it is bound at once.
+/// For admins. An e-mail is an invitation, which expires after 30 days; `issuer` and `oidc_sub` bind the user at once.
 #[utoipa::path(
     post, path = "/admin/users", tag = "admin", request_body = NewUser,
     responses((status = 201, description = "Added", body = UserView), CreateProblems),
@@ -153,9 +155,9 @@ pub(crate) async fn create(
     Ok((StatusCode::CREATED, Json(user.into())))
 }
 
-/// List all people.
+/// List all users.
 ///
-/// For admins and viewers, newest first; deactivated people included unless `active_only` is true.
+/// For admins and viewers, newest first. The list includes deactivated users unless `active_only` is true.
 #[utoipa::path(
     get, path = "/admin/users", tag = "admin", params(UserParams),
     responses((status = 200, description = "Newest first", body = UserList), ListProblems),
@@ -173,12 +175,12 @@ pub(crate) async fn list(
     Ok(Json(UserList::new(listed)))
 }
 
-/// Show a person.
+/// Show a user.
 ///
 /// For admins and viewers.
 #[utoipa::path(
     get, path = "/admin/users/{user_id}", tag = "admin", params(("user_id" = Uuid, Path)),
-    responses((status = 200, description = "The person", body = UserView), ShowProblems),
+    responses((status = 200, description = "The user", body = UserView), ShowProblems),
 )]
 pub(crate) async fn show(
     State(app): State<AppState>,

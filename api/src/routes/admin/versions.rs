@@ -1,4 +1,4 @@
-//! Which runner software runs.
+//! Versions of the runner software in use.
 
 use axum::{Json, extract::State};
 use chrono::{DateTime, Utc};
@@ -23,31 +23,31 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = RunnerVersion)]
 pub(crate) struct VersionView {
-    /// Where.
+    /// The installation.
     installation: String,
-    /// Which.
+    /// The version.
     version: String,
-    /// `unknown`: GitHub does not say until when it takes it.
+    /// `unknown` if GitHub has named no end of support.
     #[schema(schema_with = openapi::version_state)]
     state: VersionState,
-    /// Live runners that GitHub says run it.
+    /// Live runners with this version according to GitHub.
     runners: i64,
-    /// Live runners that were to run it by what their callers said, and were not connected yet.
+    /// Live runners with this version according to their callers, which have not connected yet.
     stated: i64,
-    /// New runners of it may be registered until then.
+    /// Time after which no new runner with this version can be registered.
     registration_deprecates_at: Option<DateTime<Utc>>,
-    /// Registered runners of it may run until then.
+    /// Time after which a registered runner with this version may not run.
     runtime_deprecates_at: Option<DateTime<Utc>>,
-    /// When GitHub was asked, at most once a day.
+    /// Time of the last check with GitHub, at most one per day.
     checked_at: Option<DateTime<Utc>>,
 }
 
-/// The versions in use.
+/// Versions of the runner software in use.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct VersionList {
-    /// By installation, the most used first; at most 1,000.
+    /// By installation, most used first; at most 1,000.
     versions: Vec<VersionView>,
-    /// How many.
+    /// Number of versions.
     total: i64,
     /// Always null: this list has one page.
     next_cursor: Option<String>,
@@ -70,12 +70,12 @@ impl From<VersionRow> for VersionView {
 
 problems! { VersionProblems: AdminRequired; }
 
-/// List the versions of the runner software in use, and until when GitHub takes them.
+/// List the versions of the runner software in use, and how long GitHub accepts them.
 ///
-/// For admins and viewers. Versions come from what callers state and from what GitHub reports.
+/// For admins and viewers. Versions come from callers' requests and from GitHub's reports.
 #[utoipa::path(
     get, path = "/admin/runners/versions", tag = "admin",
-    responses((status = 200, description = "As of the last pass", body = VersionList), VersionProblems),
+    responses((status = 200, description = "As of the last sync run", body = VersionList), VersionProblems),
 )]
 pub(crate) async fn list(
     State(app): State<AppState>,

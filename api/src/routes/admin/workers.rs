@@ -1,4 +1,4 @@
-//! Who works.
+//! List of workers.
 
 use axum::{Json, extract::State};
 use chrono::{DateTime, Utc};
@@ -13,32 +13,32 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(list))
 }
 
-/// A worker as it said of itself.
+/// A worker, as of its last heartbeat.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Worker)]
 pub(crate) struct WorkerView {
-    /// Its name, unique per start.
+    /// Name, unique per start.
     name: String,
-    /// Its version.
+    /// Version of the worker.
     version: String,
-    /// Jobs it may run at once.
+    /// Number of jobs it may run at once.
     concurrency: i32,
-    /// Jobs it runs.
+    /// Number of jobs it runs.
     running: i32,
-    /// When it started.
+    /// Time of its start.
     started_at: DateTime<Utc>,
-    /// When it last said so, to about ten seconds.
+    /// Last heartbeat, precise to about ten seconds.
     heartbeat_at: DateTime<Utc>,
-    /// Whether that was within the last 30 s.
+    /// Whether the last heartbeat is at most 30 s old.
     alive: bool,
 }
 
-/// The workers heard of in the last hour.
+/// Workers seen in the last hour.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct WorkerList {
-    /// By name.
+    /// Workers, by name.
     workers: Vec<WorkerView>,
-    /// How many.
+    /// Number of workers.
     total: usize,
     /// Always null: this list has one page.
     next_cursor: Option<String>,
@@ -60,9 +60,9 @@ impl From<WorkerRow> for WorkerView {
 
 problems! { WorkerProblems: AdminRequired; }
 
-/// List the workers heard of in the last hour.
+/// List the workers seen in the last hour.
 ///
-/// For admins and viewers: their version, concurrency, running jobs and last heartbeat.
+/// For admins and viewers, with version, concurrency, running jobs and last heartbeat.
 #[utoipa::path(
     get, path = "/admin/workers", tag = "admin",
     responses((status = 200, description = "By name", body = WorkerList), WorkerProblems),

@@ -1,20 +1,20 @@
-//! `DELETE /jobs/{id}`.
+//! Cancellation of jobs: `DELETE /jobs/{id}`.
 
 use axum::{Json, extract::State};
 use domain::JobId;
 use operations::Actor;
 
+use super::view::JobView;
 use crate::{
     app::AppState, body::Id, caller::Authorised, error::ApiResult, openapi::problems, origin::RequestOrigin,
-    views::JobView,
 };
 
 problems! { CancelProblems: AdminRequired, CredentialDenied, NotFound, JobNotCancellable; }
 
-/// Cancel a job that still waits. Its runner name and its place in the quota are free at once.
+/// Cancel a queued job. Its runner name and its place in the quota are free at once.
 ///
-/// Your own, or one somebody of your team asked for; what the service ordered itself is for admins. A machine client
-/// cancels only what the same subject asked for.
+/// You may cancel your own jobs and those of your teams; the service's own jobs are for admins. A machine client may
+/// cancel only the jobs of its own subject.
 #[utoipa::path(
     delete, path = "/jobs/{job_id}", tag = "jobs", params(("job_id" = uuid::Uuid, Path)),
     responses((status = 200, description = "Cancelled", body = JobView), CancelProblems),

@@ -1,4 +1,4 @@
-//! Collecting the config.
+//! Fetch of a job's credential.
 
 use axum::{
     Json,
@@ -21,11 +21,11 @@ use crate::{
 problems! { CredentialProblems: CredentialDenied, JitNotAllowed, RegistrationTokenNotAllowed, TeamForbidden, TeamInactive, NotFound, CredentialNotReady, CredentialGone, RunnerNameConflict,
 JobCancelled, JobPoisoned, GithubRefused, GithubUnavailable, JobExpired, CredentialKeyMissing; }
 
-/// Collect the JIT config, or registration token, of a job that has succeeded.
+/// Fetch the JIT config or registration token of a job that has succeeded.
 ///
-/// Only who asked for the runner gets it, of a machine client the same subject; once, and again within 120 seconds of the
-/// first time. Each time is written down, and so is somebody else's try. Whoever has been deactivated or has left the team since gets nothing, and neither
-/// does anybody of a team that has been deactivated.
+/// Only the requester gets it, for a machine client the same subject: once, and again within 120 seconds of the first
+/// time. Each fetch and each refused try of another caller writes an audit row. A requester who has been deactivated or
+/// has left the team gets nothing. Members of a deactivated team get nothing.
 #[utoipa::path(
     post, path = "/jobs/{job_id}/credential", tag = "jobs", params(("job_id" = uuid::Uuid, Path)),
     responses(
@@ -41,10 +41,10 @@ pub(crate) async fn credential(
 ) -> ApiResult<Response> {
     let job = app.store.conn().await?.jobs().get(id).await?.ok_or_else(|| Problem::not_found("job"))?;
     if !caller.may_see(job.team, job.requester) {
-        return Err(hidden(&app, &caller, &origin, &job).await);
+        return Err(refuse_hidden(&app, &caller, &origin, &job).await);
     }
     if !caller.asked_for(&job) {
-        return Err(denied(&app, &caller, &origin, &job).await);
+        return Err(refuse_other_caller(&app, &caller, &origin, &job).await);
     }
     match (job.state, job.error.clone()) {
         (JobState::Succeeded, _) => {}
@@ -55,22 +55,22 @@ pub(crate) async fn credential(
         (state, None) => {
             return Err(Problem::new(
                 ProblemCode::CredentialNotReady,
-                format!("The job is {state}; wait for it."),
+                format!("The job is {state}; wait until it has succeeded."),
             )
             .retry_after(1)
             .into());
         }
     }
     let gone = || {
-        let detail = "The config was handed out more than 120 s ago, has expired, or never existed; ask for a new runner.";
+        let detail = "The config was handed out more than 120 s ago, has expired, or never existed; request a new runner.";
         Problem::new(ProblemCode::CredentialGone, detail)
     };
     let credential = credential::fetch(&app, &caller, &origin, &job).await?.ok_or_else(gone)?;
     Ok((credential::NO_STORE, Json(credential)).into_response())
 }
 
-/// Writes the try of somebody down who may not even see the job: for admins, not in the log of the team.
-async fn hidden(app: &AppState, caller: &Caller, origin: &Origin, job: &Job) -> ApiError {
+/// Records the try of a caller who may not see the job. The row is for admins and not in the team's log.
+async fn refuse_hidden(app: &AppState, caller: &Caller, origin: &Origin, job: &Job) -> ApiError {
     let problem = not_the_requester();
     let entry = AuditEntry {
         team: None,
@@ -83,11 +83,11 @@ async fn hidden(app: &AppState, caller: &Caller, origin: &Origin, job: &Job) -> 
 }
 
 fn not_the_requester() -> Problem {
-    Problem::new(ProblemCode::CredentialDenied, "Only who asked for this runner may fetch its config.")
+    Problem::new(ProblemCode::CredentialDenied, "Only the requester of this runner may fetch its config.")
 }
 
-/// Writes somebody else's try down.
-async fn denied(app: &AppState, caller: &Caller, origin: &Origin, job: &Job) -> ApiError {
+/// Records the try of a caller who did not request the runner.
+async fn refuse_other_caller(app: &AppState, caller: &Caller, origin: &Origin, job: &Job) -> ApiError {
     let problem = not_the_requester();
     let error = Some(problem.detail.clone());
     let entry = AuditEntry { error, ..AuditEntry::by(caller, origin, "credential.fetch").about_job(job) };

@@ -1,4 +1,4 @@
-//! A job's changes as server-sent events.
+//! Changes of a job as server-sent events.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -13,7 +13,7 @@ use domain::{JobId, Problem, ProblemCode};
 use futures::stream::{self, Stream};
 use tokio::time::Instant;
 
-use super::show::{etag, present};
+use super::show::{etag, job_view};
 use crate::{
     app::AppState,
     body::Id,
@@ -21,20 +21,20 @@ use crate::{
     error::ApiResult,
     openapi::problems,
     queueing,
-    waiting::{JobWatch, WaitPlace, is_passing},
+    waiting::{JobWatch, WaitSlot, is_temporary},
 };
 
-/// Longest life of one stream; a client that wants more connects again.
+/// Longest life of one stream; the client then connects again.
 const MAX_STREAM: Duration = Duration::from_mins(20);
 /// Seconds after which a caller with too many streams may try again.
-const RETRY_AFTER: u64 = 5;
+const RETRY_AFTER_SECONDS: u64 = 5;
 
 problems! { EventProblems: NotFound; }
 
 /// Follow a job as server-sent events.
 ///
-/// Each event is named `status` and its data is the job as JSON; one is sent at once, then one for each change, and the
-/// stream ends after the final one, or when you may not see the job any more. `estimated_start_at` alone is no change.
+/// Each event has the name `status` and the job as JSON. One is sent at once, then one for each change. The stream ends
+/// after the final state, or when you may no longer see the job. A change of `estimated_start_at` alone sends no event.
 #[utoipa::path(
     get, path = "/jobs/{job_id}/events", tag = "jobs", params(("job_id" = uuid::Uuid, Path)),
     responses(
@@ -48,31 +48,31 @@ pub(crate) async fn events(
     Id(id): Id<JobId>,
 ) -> ApiResult<Response> {
     app.operations().visible_job(&caller, id).await?;
-    let place = app.waits().enter(caller.requester).ok_or_else(|| {
+    let slot = app.waits().acquire(caller.requester).ok_or_else(|| {
         let detail = "You have too many event streams and waiting requests open; close some first.";
-        Problem::new(ProblemCode::RateLimited, detail).retry_after(RETRY_AFTER)
+        Problem::new(ProblemCode::RateLimited, detail).retry_after(RETRY_AFTER_SECONDS)
     })?;
     let stream = JobStream {
         watch: JobWatch::new(&app, &caller, id),
-        _place: place,
+        _slot: slot,
         last: None,
         ended: false,
         until: Instant::now() + MAX_STREAM,
     };
-    Ok(Sse::new(changes(stream)).keep_alive(KeepAlive::new()).into_response())
+    Ok(Sse::new(event_stream(stream)).keep_alive(KeepAlive::new()).into_response())
 }
 
-/// One stream and what it has sent so far.
+/// One stream and its progress.
 struct JobStream {
     watch: JobWatch,
-    _place: WaitPlace,
-    /// What tells the job last sent from others: all of it but the estimate.
+    _slot: WaitSlot,
+    /// Fingerprint of the job last sent: everything except the estimate.
     last: Option<String>,
     ended: bool,
     until: Instant,
 }
 
-fn changes(stream: JobStream) -> impl Stream<Item = Result<Event, Infallible>> {
+fn event_stream(stream: JobStream) -> impl Stream<Item = Result<Event, Infallible>> {
     stream::unfold(stream, |mut stream| async move {
         let text = stream.next().await?;
         Some((Ok(Event::default().event("status").data(text)), stream))
@@ -80,31 +80,31 @@ fn changes(stream: JobStream) -> impl Stream<Item = Result<Event, Infallible>> {
 }
 
 impl JobStream {
-    /// The job when it has changed; none when there is nothing more to tell.
+    /// Returns the job when it has changed, `None` at the end of the stream.
     async fn next(&mut self) -> Option<String> {
         let draining = self.watch.app.draining.clone();
         while !self.ended && Instant::now() < self.until && !draining.is_cancelled() {
             if self.last.is_some() {
-                self.watch.changed(self.until).await;
+                self.watch.wait_for_change(self.until).await;
             }
             let job = match self.watch.read().await {
                 Ok(job) => job?,
                 // A stream outlives an outage of the database.
-                Err(error) if is_passing(&error) => {
+                Err(error) if is_temporary(&error) => {
                     if self.last.is_none() {
-                        self.watch.changed(self.until).await;
+                        self.watch.wait_for_change(self.until).await;
                     }
                     continue;
                 }
                 Err(_) => return None,
             };
             self.ended = job.state.is_final();
-            let standing = queueing::position(&self.watch.app, &job).await;
+            let position = queueing::position(&self.watch.app, &job).await;
             let tag = etag(&job);
-            let view = present(job, standing.as_ref());
-            let mark = format!("{tag}{:?}{:?}", view.blocked_on, view.runner_name);
-            if self.last.as_ref() != Some(&mark) {
-                self.last = Some(mark);
+            let view = job_view(job, position.as_ref());
+            let fingerprint = format!("{tag}{:?}{:?}", view.blocked_on, view.runner_name);
+            if self.last.as_ref() != Some(&fingerprint) {
+                self.last = Some(fingerprint);
                 return serde_json::to_string(&view).ok();
             }
         }

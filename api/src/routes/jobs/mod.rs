@@ -1,9 +1,10 @@
-//! Jobs.
+//! Routes of jobs.
 
 mod cancel;
 mod credential;
 mod events;
 mod show;
+mod view;
 
 use domain::{Job, JobState, Problem, ProblemCode};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -18,8 +19,8 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(credential::credential))
 }
 
-/// Why a job that has ended did not succeed; none for those that did, or are not over.
-pub(super) fn ended(job: &Job) -> Option<Problem> {
+/// Returns why a final job did not succeed, `None` if it succeeded or is not final.
+pub(super) fn failure_of(job: &Job) -> Option<Problem> {
     let cancelled = || Problem::new(ProblemCode::JobCancelled, "The job was cancelled.");
     job.error.clone().or_else(|| (job.state == JobState::Cancelled).then(cancelled))
 }

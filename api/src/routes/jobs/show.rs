@@ -1,4 +1,4 @@
-//! Following jobs.
+//! List and details of jobs.
 
 use axum::{
     Json,
@@ -13,6 +13,7 @@ use serde::Deserialize;
 use store::{JobFilter, Visible};
 use utoipa::IntoParams;
 
+use super::view::JobView;
 use crate::{
     app::AppState,
     body::{Id, Params, filtered_team},
@@ -20,14 +21,12 @@ use crate::{
     error::ApiResult,
     openapi::problems,
     page::{list_body, list_params},
-    prefer::seconds_to_wait,
-    queueing,
-    views::JobView,
-    waiting,
+    prefer::parse_wait,
+    queueing, waiting,
 };
 
 list_params! {
-    /// Which jobs.
+    /// Filters of the list of jobs.
     JobParams {
         /// Only in this state.
         state: JobState = String,
@@ -44,12 +43,12 @@ list_body! {
     JobList { jobs: JobView }
 }
 
-/// How long to wait.
+/// Wait for the final state.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct WaitParams {
-    /// Answer when the job is final, or after so many seconds (0 to 25).
+    /// Respond when the job is final, or after this many seconds (0 to 25).
     #[param(value_type = Option<u64>, maximum = 25)]
     wait: Option<String>,
 }
@@ -59,9 +58,9 @@ problems! {
     ShowProblems: NotFound, ValidationFailed;
 }
 
-/// List jobs: your own and your teams'; admins see all.
+/// List jobs: your own and your teams'; all for admins and viewers.
 ///
-/// Newest first: your own and your teams', and all of them for admins and viewers.
+/// Newest first.
 #[utoipa::path(
     get, path = "/jobs", tag = "jobs", params(JobParams),
     responses((status = 200, description = "Newest first", body = JobList), ListProblems),
@@ -85,8 +84,8 @@ pub(crate) async fn list(
 
 /// Show a job, at once or when it is final.
 ///
-/// With `wait`, the answer comes when the job is final, or after that many seconds. `If-None-Match` with the last `ETag`
-/// saves the body while nothing has changed.
+/// With `wait`, the response comes when the job is final, or after that many seconds. `If-None-Match` with the last
+/// `ETag` saves the body while nothing has changed.
 #[utoipa::path(
     get, path = "/jobs/{job_id}", tag = "jobs", params(("job_id" = Uuid, Path), WaitParams),
     responses(
@@ -103,7 +102,7 @@ pub(crate) async fn show(
     Params(params): Params<WaitParams>,
     headers: HeaderMap,
 ) -> ApiResult<Response> {
-    let wait = params.wait.as_deref().map(|text| seconds_to_wait("query:wait", text)).transpose()?;
+    let wait = params.wait.as_deref().map(|text| parse_wait("query:wait", text)).transpose()?;
     let mut job = app.operations().visible_job(&caller, id).await?;
     if let Some(wait) = wait.filter(|wait| !wait.is_zero() && !job.state.is_final()) {
         job =
@@ -113,23 +112,23 @@ pub(crate) async fn show(
     if headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes()) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
     }
-    let standing = queueing::position(&app, &job).await;
-    let retry_after = (!job.state.is_final()).then(|| queueing::retry_after(standing.as_ref()));
-    let mut response = ([(header::ETAG, tag)], Json(present(job, standing.as_ref()))).into_response();
+    let position = queueing::position(&app, &job).await;
+    let retry_after = (!job.state.is_final()).then(|| queueing::retry_after(position.as_ref()));
+    let mut response = ([(header::ETAG, tag)], Json(job_view(job, position.as_ref()))).into_response();
     if let Some(seconds) = retry_after {
         response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     }
     Ok(response)
 }
 
-/// The job as callers see it; while it waits, with what the queue knows of why and how long.
-pub(super) fn present(job: Job, standing: Option<&QueuePosition>) -> JobView {
+/// Returns the view of a job. A queued job has the pause and the estimated start that the queue reports.
+pub(super) fn job_view(job: Job, position: Option<&QueuePosition>) -> JobView {
     let now = job.now;
     let mut view = JobView::from(job);
-    let Some(standing) = standing else { return view };
+    let Some(position) = position else { return view };
     view.estimated_start_at =
-        TimeDelta::from_std(standing.starts_in).ok().and_then(|wait| now.checked_add_signed(wait));
-    if let Some(pause) = standing.pause {
+        TimeDelta::from_std(position.starts_in).ok().and_then(|wait| now.checked_add_signed(wait));
+    if let Some(pause) = position.pause {
         view.blocked_on = Some(match pause.reason {
             Reason::Budget | Reason::SecondaryLimit => domain::BlockedOn::Budget,
             Reason::GithubOutage => domain::BlockedOn::GithubOutage,

@@ -1,9 +1,10 @@
-//! Looking at runners.
+//! List and details of runners.
 
 use axum::{Json, extract::State};
 use domain::{Problem, RunnerId, RunnerStatus};
 use store::{AuditFilter, Page, RunnerFilter, Visible};
 
+use super::view::{RunnerView, RunnerWithEvents, TransitionView};
 use crate::{
     app::AppState,
     body::{Id, Params, filtered_team},
@@ -11,15 +12,15 @@ use crate::{
     error::ApiResult,
     openapi::problems,
     page::{list_body, list_params},
-    views::{AuditView, RunnerView, RunnerWithEvents, TransitionView},
+    routes::audit::AuditView,
 };
 
 list_params! {
-    /// Which runners.
+    /// Filters of the list of runners.
     RunnerParams {
-        /// Only in this state (`requested`, `pending`, `active`, `offline`, `deleted`); without it, all but deleted.
+        /// Only in this state (`requested`, `pending`, `active`, `offline`, `deleted`); by default all but deleted.
         status: RunnerStatus = String,
-        /// Only ephemeral ones, or only others.
+        /// Only ephemeral runners, or only others.
         ephemeral: bool = bool,
         /// Only of this team, by id or name; also as `team_id`.
         #[serde(alias = "team_id")]
@@ -37,7 +38,7 @@ problems! {
     ShowProblems: NotFound;
 }
 
-/// List runners: your own and your teams'; admins see all.
+/// List runners: your own and your teams'; all for admins and viewers.
 ///
 /// Newest first. Without `status`, deleted runners are left out.
 #[utoipa::path(
@@ -62,9 +63,9 @@ pub(crate) async fn list(
     Ok(Json(RunnerList::new(listed)))
 }
 
-/// Show a runner and what happened to it.
+/// Show a runner and its history.
 ///
-/// With its last 100 audit rows and its last 100 changes of status. Runners you may not see are 404.
+/// With its last 100 audit rows and its last 100 status changes. A runner that you may not see is 404.
 #[utoipa::path(
     get, path = "/runners/{runner_id}", tag = "runners", params(("runner_id" = Uuid, Path)),
     responses((status = 200, description = "The runner", body = RunnerWithEvents), ShowProblems),

@@ -1,4 +1,4 @@
-//! Runners.
+//! Routes of runners.
 
 mod list;
 mod provision;
@@ -6,6 +6,7 @@ mod refresh;
 mod register;
 mod remove;
 mod request;
+mod view;
 
 use utoipa_axum::{router::OpenApiRouter, routes};
 

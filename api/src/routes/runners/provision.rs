@@ -1,4 +1,5 @@
-//! `POST /runners/jit`: one transaction, one ticket, an answer within milliseconds.
+//! Provision requests: `POST /runners/jit`, with one transaction, one message to the queue and a response within
+//! milliseconds.
 
 use aws_lc_rs::digest;
 use axum::{
@@ -24,26 +25,26 @@ use crate::{
     origin::RequestOrigin,
     prefer::{IdempotencyKey, Prefer},
     queueing,
-    routes::jobs::ended,
-    views::Warning,
+    routes::jobs::failure_of,
     waiting,
+    warning::Warning,
 };
 
-/// A provision request that was accepted.
+/// An accepted request and its job.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Accepted {
-    /// The job to follow.
+    /// Id of the job.
     job_id: Uuid,
-    /// The runner it will make.
+    /// Id of the job's runner.
     runner_id: Option<Uuid>,
-    /// The runner's name as it stands; settled once the job has succeeded.
+    /// Name of the runner, final once the job has succeeded.
     runner_name: Option<String>,
-    /// Where the job stands.
+    /// State of the job.
     #[schema(schema_with = openapi::job_state)]
     state: JobState,
-    /// Where to follow it.
+    /// Path at which the job can be followed.
     status_url: String,
-    /// What you should know about what you asked for.
+    /// Warnings about the request.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<Warning>,
 }
@@ -54,10 +55,10 @@ problems! {
         TeamRequired, CredentialDenied, IdempotencyMismatch, TeamBacklog, ServiceBacklog, JobCancelled, JobPoisoned, GithubRefused, GithubUnavailable, JobExpired, CredentialKeyMissing;
 }
 
-/// Ask for a runner.
+/// Request a runner.
 ///
-/// Answers at once with the job that will get the config, or waits for it when asked to by `Prefer: wait=N`.
-/// With the same `Idempotency-Key` and body, the answer is the same job, however often it is sent.
+/// The response comes at once with the job that will create the config, or after the job with `Prefer: wait=N`.
+/// Requests with the same `Idempotency-Key` and body get the same job, however often they are sent.
 #[utoipa::path(
     post, path = "/runners/jit", tag = "runners",
     request_body = ProvisionBody,
@@ -66,7 +67,7 @@ problems! {
         ("Prefer" = Option<String>, Header, description = "`wait=N` (0 to 25 s) or `respond-async`"),
     ),
     responses(
-        (status = 201, description = "Done within the time to wait; this is the only time the config is shown unasked",
+        (status = 201, description = "Done within the wait; the response holds the config",
             body = CredentialView, headers(("Preference-Applied" = String), ("Cache-Control" = String))),
         (status = 202, description = "Accepted", body = Accepted,
             headers(("Location" = String, description = "The job"), ("Retry-After" = u64, description = "Seconds"))),
@@ -77,68 +78,73 @@ pub(crate) async fn provision(
     State(app): State<AppState>,
     Authorised(caller): Authorised,
     RequestOrigin(origin): RequestOrigin,
-    (prefer, IdempotencyKey(key)): (Prefer, IdempotencyKey),
+    prefer: Prefer,
+    IdempotencyKey(key): IdempotencyKey,
     Body(body): Body<ProvisionBody>,
 ) -> ApiResult<Response> {
     let (request, team) = body.check()?;
-    let (by, hash) = (Actor { caller: &caller, origin: &origin }, hash(&body)?);
+    let (by, hash) = (Actor { caller: &caller, origin: &origin }, hash_body(&body)?);
     let registration = Registration::Jit;
     let command = ProvisionCommand { by, key, hash, request, team, registration };
-    serve(&app, &command, prefer).await
+    submit_and_wait(&app, &command, prefer).await
 }
 
-/// Accepts a request, and waits for its job as long as was asked for.
-pub(super) async fn serve(
+/// Submits a request and waits for its job as long as the caller asked.
+pub(super) async fn submit_and_wait(
     app: &AppState,
     command: &ProvisionCommand<'_>,
     prefer: Prefer,
 ) -> ApiResult<Response> {
     let (job, starts_in) = app.operations().provision(&app.provision_rules(), command).await?;
-    let warnings = warnings(app, command.request.runner_version.as_ref(), &job).await?;
+    let warnings = version_warnings(app, command.request.runner_version.as_ref(), &job).await?;
     if prefer.wait.is_zero() {
         return match starts_in {
-            Some(seconds) => Ok(follow(job, seconds, warnings)),
-            None => accepted_with(app, job, warnings).await,
+            Some(seconds) => Ok(accepted_body(job, seconds, warnings)),
+            None => accepted_with_warnings(app, job, warnings).await,
         };
     }
     let job = waiting::until_final(app, command.by.caller, job.id, prefer.wait).await?.unwrap_or(job);
-    if let Some(problem) = ended(&job) {
+    if let Some(problem) = failure_of(&job) {
         return Err(problem.into());
     }
     if job.state == JobState::Succeeded
-        && let Some(mut handout) = credential::fetch(app, command.by.caller, command.by.origin, &job).await?
+        && let Some(mut issued) = credential::fetch(app, command.by.caller, command.by.origin, &job).await?
     {
-        handout.warn(warnings);
-        return Ok(prefer.confirm((StatusCode::CREATED, credential::NO_STORE, Json(handout)).into_response()));
+        issued.warn(warnings);
+        return Ok(prefer.confirm((StatusCode::CREATED, credential::NO_STORE, Json(issued)).into_response()));
     }
-    accepted_with(app, job, warnings).await
+    accepted_with_warnings(app, job, warnings).await
 }
 
-/// What the caller should know about what it asked for.
-async fn warnings(app: &AppState, version: Option<&RunnerVersion>, job: &Job) -> ApiResult<Vec<Warning>> {
+/// Returns warnings about the runner version that the caller stated.
+async fn version_warnings(
+    app: &AppState,
+    version: Option<&RunnerVersion>,
+    job: &Job,
+) -> ApiResult<Vec<Warning>> {
     let Some(version) = version else { return Ok(Vec::new()) };
     let known = app.store.conn().await?.versions().cut_off(&job.installation, version).await?;
-    Ok(known.and_then(|(cut_off, now)| Warning::of(version, cut_off, now)).into_iter().collect())
+    Ok(known.and_then(|(cut_off, now)| Warning::of_version(version, cut_off, now)).into_iter().collect())
 }
 
-/// What makes two requests the same.
-pub(super) fn hash(body: &impl Serialize) -> ApiResult<Vec<u8>> {
+/// Returns a hash that is equal for equal requests.
+pub(super) fn hash_body(body: &impl Serialize) -> ApiResult<Vec<u8>> {
     let text = serde_json::to_vec(body).map_err(|error| crate::error::internal(&error))?;
     Ok(digest::digest(&digest::SHA256, &text).as_ref().to_vec())
 }
 
-/// 202 with the job to follow.
-pub(super) async fn accepted(app: &AppState, job: Job) -> ApiResult<Response> {
-    accepted_with(app, job, Vec::new()).await
+/// Returns a 202 response with the job to follow.
+pub(super) async fn accepted_response(app: &AppState, job: Job) -> ApiResult<Response> {
+    accepted_with_warnings(app, job, Vec::new()).await
 }
 
-async fn accepted_with(app: &AppState, job: Job, warnings: Vec<Warning>) -> ApiResult<Response> {
-    let standing = queueing::position(app, &job).await;
-    let retry_after = queueing::retry_after(standing.as_ref());
-    Ok(follow(job, retry_after, warnings))
+async fn accepted_with_warnings(app: &AppState, job: Job, warnings: Vec<Warning>) -> ApiResult<Response> {
+    let position = queueing::position(app, &job).await;
+    let retry_after = queueing::retry_after(position.as_ref());
+    Ok(accepted_body(job, retry_after, warnings))
 }
 
-fn follow(job: Job, retry_after: u64, warnings: Vec<Warning>) -> Response {
+fn accepted_body(job: Job, retry_after: u64, warnings: Vec<Warning>) -> Response {
     let status_url = format!("/api/v1/jobs/{}", job.id);
     let body = Accepted {
         job_id: job.id.uuid(),

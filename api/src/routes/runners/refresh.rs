@@ -1,4 +1,4 @@
-//! `POST /runners/{id}/refresh`.
+//! Check of one runner on GitHub: `POST /runners/{id}/refresh`.
 
 use axum::{
     Json,
@@ -9,25 +9,28 @@ use chrono::TimeDelta;
 use domain::{JobState, Problem, RunnerId};
 use operations::{Actor, RunnerJobRequest};
 
-use super::provision::{Accepted, accepted};
+use super::{
+    provision::{Accepted, accepted_response},
+    view::RunnerView,
+};
 use crate::{
     app::AppState, body::Id, caller::Authorised, error::ApiResult, openapi::problems, origin::RequestOrigin,
-    prefer::Prefer, routes::jobs::ended, views::RunnerView, waiting,
+    prefer::Prefer, routes::jobs::failure_of, waiting,
 };
 
-/// A look so young answers those who ask for another.
-const YOUNG: TimeDelta = TimeDelta::seconds(10);
+/// Maximum age of a drift check that answers another request.
+const MAX_CHECK_AGE: TimeDelta = TimeDelta::seconds(10);
 
 problems! {
     RefreshProblems: TeamInactive, NotFound, RunnerBusy, RunnerDeleted, JobCancelled, ValidationFailed, JobPoisoned, GithubRefused,
         GithubUnavailable, JobExpired;
 }
 
-/// Look at a runner on GitHub now, ahead of the periodic look at all of them.
+/// Check a runner on GitHub now, ahead of the next sync run.
 ///
-/// Answers at once with the job that looks, or with `Prefer: wait=N` with the runner as it was found. A runner that
-/// GitHub does not know any more is `deleted` afterwards. A look that is younger than ten seconds answers as well, and a
-/// caller may make the service ask GitHub a tenth as often as it may ask the service.
+/// The response comes at once with the job that checks, or with `Prefer: wait=N` with the runner as it was found. A
+/// runner that GitHub no longer knows is `deleted` afterwards. A check of the last ten seconds is reused. The limit on
+/// these calls is a tenth of the caller's rate.
 #[utoipa::path(
     post, path = "/runners/{runner_id}/refresh", tag = "runners",
     params(
@@ -35,9 +38,9 @@ problems! {
         ("Prefer" = Option<String>, Header, description = "`wait=N` (0 to 25 s) or `respond-async`"),
     ),
     responses(
-        (status = 200, description = "Looked within the time to wait", body = RunnerView,
+        (status = 200, description = "Checked within the wait", body = RunnerView,
             headers(("Preference-Applied" = String))),
-        (status = 202, description = "Accepted; the same job for all who ask while it is open", body = Accepted,
+        (status = 202, description = "Accepted; further requests share the job while it is open", body = Accepted,
             headers(("Location" = String, description = "The job"), ("Retry-After" = u64, description = "Seconds"))),
         RefreshProblems,
     ),
@@ -51,14 +54,14 @@ pub(crate) async fn refresh(
 ) -> ApiResult<Response> {
     let request = RunnerJobRequest::refresh(Actor { caller: &caller, origin: &origin });
     let runner = request.authorize(&app.operations(), id).await?;
-    let job = if let Some(job) = request.join_recent_check(&app.operations(), &runner, YOUNG).await? {
+    let job = if let Some(job) = request.join_recent_check(&app.operations(), &runner, MAX_CHECK_AGE).await? {
         job
     } else {
         app.limiter().admit_costly(caller.requester)?;
         request.submit_or_join(&app.operations(), &runner).await?
     };
     if prefer.wait.is_zero() {
-        return accepted(&app, job).await;
+        return accepted_response(&app, job).await;
     }
     let job = waiting::until_final(&app, &caller, job.id, prefer.wait).await?.unwrap_or(job);
     if job.state == JobState::Succeeded {
@@ -66,8 +69,8 @@ pub(crate) async fn refresh(
         let runner = runner.ok_or_else(|| Problem::not_found("runner"))?;
         return Ok(prefer.confirm(Json(RunnerView::from(runner)).into_response()));
     }
-    match ended(&job) {
+    match failure_of(&job) {
         Some(problem) => Err(problem.into()),
-        None => accepted(&app, job).await,
+        None => accepted_response(&app, job).await,
     }
 }

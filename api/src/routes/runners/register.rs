@@ -1,10 +1,10 @@
-//! `POST /runners/provision`: a registration token, for machines that cannot take a JIT config yet.
+//! Registration tokens: `POST /runners/provision`, for machines that cannot use a JIT config yet.
 
 use axum::{extract::State, response::Response};
 use operations::{Actor, ProvisionCommand, Registration};
 
 use super::{
-    provision::{Accepted, hash, serve},
+    provision::{Accepted, hash_body, submit_and_wait},
     request::RegisterBody,
 };
 use crate::{
@@ -25,11 +25,11 @@ problems! {
         JobCancelled, JobPoisoned, GithubRefused, GithubUnavailable, JobExpired, CredentialKeyMissing;
 }
 
-/// Ask for a registration token (legacy).
+/// Request a registration token (legacy).
 ///
-/// Off unless `ENABLE_REGISTRATION_TOKENS` is set, and only for users who may. Waits up to 25 s for the token unless told
-/// otherwise by `Prefer`. Labels are bound by whoever runs `config.sh`: they are held against the policy as soon as the
-/// runner is listed, and a runner that breaks it is removed. Prefer `POST /runners/jit`.
+/// Needs `ENABLE_REGISTRATION_TOKENS` and a user with this permission. The call waits up to 25 s for the token unless
+/// `Prefer` says otherwise. The labels come from the machine that runs `config.sh`. They are checked against the policy
+/// as soon as the runner is listed, and a runner that violates it is removed. Prefer `POST /runners/jit`.
 #[utoipa::path(
     post, path = "/runners/provision", tag = "runners",
     request_body = RegisterBody,
@@ -38,9 +38,9 @@ problems! {
         ("Prefer" = Option<String>, Header, description = "`wait=N` (0 to 25 s) or `respond-async`"),
     ),
     responses(
-        (status = 201, description = "The token, shown once and on asking again for 120 s", body = TokenView,
+        (status = 201, description = "The token; it can be fetched again for 120 s", body = TokenView,
             headers(("Preference-Applied" = String), ("Cache-Control" = String))),
-        (status = 202, description = "Not done in time, or not waited for", body = Accepted,
+        (status = 202, description = "Accepted; not done within the wait", body = Accepted,
             headers(("Location" = String, description = "The job"), ("Retry-After" = u64, description = "Seconds"))),
         RegisterProblems,
     ),
@@ -49,12 +49,13 @@ pub(crate) async fn register(
     State(app): State<AppState>,
     Authorised(caller): Authorised,
     RequestOrigin(origin): RequestOrigin,
-    (prefer, IdempotencyKey(key)): (Prefer, IdempotencyKey),
+    prefer: Prefer,
+    IdempotencyKey(key): IdempotencyKey,
     Body(body): Body<RegisterBody>,
 ) -> ApiResult<Response> {
     let (request, team) = body.check()?;
-    let (by, hash) = (Actor { caller: &caller, origin: &origin }, hash(&body)?);
+    let (by, hash) = (Actor { caller: &caller, origin: &origin }, hash_body(&body)?);
     let registration = Registration::Token { ephemeral: body.ephemeral };
     let command = ProvisionCommand { by, key, hash, request, team, registration };
-    serve(&app, &command, prefer.or_longest()).await
+    submit_and_wait(&app, &command, prefer.or_longest_wait()).await
 }

@@ -1,4 +1,4 @@
-//! `DELETE /runners/{id}`.
+//! Removal of runners: `DELETE /runners/{id}`.
 
 use axum::{
     Json,
@@ -12,25 +12,25 @@ use tokio::time::Instant;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::provision::{Accepted, accepted};
+use super::provision::{Accepted, accepted_response};
 use crate::{
     app::AppState, body::Id, caller::Authorised, error::ApiResult, openapi::problems, origin::RequestOrigin,
-    prefer::Prefer, routes::jobs::ended, waiting,
+    prefer::Prefer, routes::jobs::failure_of, waiting,
 };
 
-/// Jobs waited for by one request.
-const TRIES: usize = 3;
+/// Maximum number of jobs that one request waits for.
+const MAX_JOBS: usize = 3;
 
-/// A runner that was removed.
+/// A removed runner.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Removed {
-    /// Our id of it.
+    /// Our id of the runner.
     runner_id: Uuid,
-    /// Its name, free again.
+    /// Name of the runner, which is free again.
     runner_name: String,
     /// Always true: failures are problems.
     success: bool,
-    /// A sentence for a person.
+    /// Message for people.
     message: String,
 }
 
@@ -41,8 +41,8 @@ problems! {
 
 /// Remove a runner.
 ///
-/// Answers at once with the job that removes it; the job waits while the runner runs a workflow job. With
-/// `Prefer: wait=N` the answer is the result, and a busy runner is `runner_busy` and left alone.
+/// The response comes at once with the job that removes the runner; the job waits while the runner is busy. With
+/// `Prefer: wait=N` the response is the result. A busy runner is then `runner_busy` and is not removed.
 #[utoipa::path(
     delete, path = "/runners/{runner_id}", tag = "runners",
     params(
@@ -50,9 +50,9 @@ problems! {
         ("Prefer" = Option<String>, Header, description = "`wait=N` (0 to 25 s) or `respond-async`"),
     ),
     responses(
-        (status = 200, description = "Removed within the time to wait", body = Removed,
+        (status = 200, description = "Removed within the wait", body = Removed,
             headers(("Preference-Applied" = String))),
-        (status = 202, description = "Accepted; the same job for all who ask while it is open", body = Accepted,
+        (status = 202, description = "Accepted; further requests share the job while it is open", body = Accepted,
             headers(("Location" = String, description = "The job"), ("Retry-After" = u64, description = "Seconds"))),
         RemoveProblems,
     ),
@@ -70,37 +70,37 @@ pub(crate) async fn remove(
     let until = Instant::now() + prefer.wait;
     let mut job = request.submit_or_join(&app.operations(), &runner).await?;
     if prefer.wait.is_zero() {
-        return accepted(&app, job).await;
+        return accepted_response(&app, job).await;
     }
-    for _ in 0..TRIES {
-        job = wait(&app, &caller, job, until).await?;
+    for _ in 0..MAX_JOBS {
+        job = wait_for_job(&app, &caller, job, until).await?;
         if job.state != JobState::Succeeded {
             break;
         }
         if is_gone(&app, id).await? {
             return Ok(prefer.confirm(Json(removed(runner)).into_response()));
         }
-        // The job was about to end, and nobody had asked for the runner when it looked: it was spared.
+        // The job was about to end and spared the runner, because no caller had requested the removal by then.
         job = request.submit_or_join(&app.operations(), &runner).await?;
     }
     if !waits_for_runner(&job) {
-        return match ended(&job) {
+        return match failure_of(&job) {
             Some(problem) => Err(problem.into()),
-            None => accepted(&app, job).await,
+            None => accepted_response(&app, job).await,
         };
     }
-    // Whoever waits is told that nothing happens, so nothing may happen later. A job others count on goes on.
+    // The caller learns that nothing happens, so nothing may happen later. A job that other callers wait for goes on.
     match app.operations().leave_job(by, job.id).await? {
-        Some(left) => Err(busy(left.state.is_final()).into()),
-        None => accepted(&app, job).await,
+        Some(left) => Err(busy_problem(left.state.is_final()).into()),
+        None => accepted_response(&app, job).await,
     }
 }
 
-/// The job once it is over, waits for its runner, or the time is.
-async fn wait(app: &AppState, caller: &Caller, job: Job, until: Instant) -> ApiResult<Job> {
+/// Waits until the job is final, waits for its runner, or the time is over.
+async fn wait_for_job(app: &AppState, caller: &Caller, job: Job, until: Instant) -> ApiResult<Job> {
     let left = until.saturating_duration_since(Instant::now());
-    let wished = |job: &Job| job.state.is_final() || waits_for_runner(job);
-    Ok(waiting::until(app, caller, (job.id, left), wished).await?.unwrap_or(job))
+    let condition = |job: &Job| job.state.is_final() || waits_for_runner(job);
+    Ok(waiting::wait_until(app, caller, job.id, left, condition).await?.unwrap_or(job))
 }
 
 async fn is_gone(app: &AppState, id: RunnerId) -> ApiResult<bool> {
@@ -113,7 +113,7 @@ fn removed(runner: Runner) -> Removed {
         runner_id: runner.id.uuid(),
         runner_name: runner.name,
         success: true,
-        message: "The runner is removed from GitHub.".to_owned(),
+        message: "The runner was removed from GitHub.".to_owned(),
     }
 }
 
@@ -121,11 +121,11 @@ fn waits_for_runner(job: &Job) -> bool {
     job.state == JobState::Queued && job.blocked_on == Some(BlockedOn::Busy)
 }
 
-fn busy(cancelled: bool) -> Problem {
+fn busy_problem(cancelled: bool) -> Problem {
     let detail = if cancelled {
         "The runner runs a workflow job; nothing was removed. Without `Prefer: wait` the removal waits for its end."
     } else {
-        "The runner runs a workflow job; a job somebody else asked for waits for its end."
+        "The runner runs a workflow job; a removal that another caller requested waits for its end."
     };
     Problem::new(ProblemCode::RunnerBusy, detail).retry_after(30)
 }

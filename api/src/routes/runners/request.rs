@@ -1,4 +1,4 @@
-//! The body of a provision request, and its reading.
+//! Bodies of provision requests and their validation.
 
 use domain::{
     FieldError, MAX_LABELS, Problem, ProvisionRequest, RequestedName, RunnerVersion, TeamId, is_name_prefix,
@@ -8,60 +8,63 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// What a runner is to be like. Give exactly one of `runner_name` and `runner_name_prefix`.
+/// A runner to provision. Send exactly one of `runner_name` and `runner_name_prefix`.
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ProvisionBody {
     /// The exact name: 1 to 64 characters of `A-Z a-z 0-9 . _ -`.
     #[schema(min_length = 1, max_length = 64, example = "gpu-builder-7")]
     pub(crate) runner_name: Option<String>,
-    /// A generated name behind this prefix (1 to 51 characters): safer, since a generated name is never used twice.
+    /// Prefix (1 to 51 characters) of a generated name. This is safer, since a generated name is never used twice.
     #[schema(min_length = 1, max_length = 51, example = "ci")]
     pub(crate) runner_name_prefix: Option<String>,
-    /// Labels besides the team's required ones, which are always added.
+    /// Labels in addition to the team's required labels, which are always added.
     #[serde(default)]
     #[schema(max_items = 100, example = json!(["self-hosted", "linux"]))]
     pub(crate) labels: Vec<String>,
-    /// GitHub's runner group; without it, the default group.
+    /// GitHub's runner group; by default the default group.
     #[schema(minimum = 1)]
     pub(crate) runner_group_id: Option<i64>,
-    /// Needed by those who belong to several teams.
+    /// Required for callers in several teams.
     pub(crate) team_id: Option<Uuid>,
-    /// Work folder on the runner's machine, relative; `_work` without it.
+    /// Work folder on the runner's machine, a relative path; by default `_work`.
     #[schema(min_length = 1, max_length = 100)]
     pub(crate) work_folder: Option<String>,
-    /// The runner software you will start, to be told when GitHub is about to take it no more.
+    /// Runner software that you will start. The response warns if GitHub will soon refuse it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "2.336.0")]
     pub(crate) runner_version: Option<String>,
 }
 
-/// What a runner that registers itself is to be like.
+/// A runner that will register itself.
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RegisterBody {
     /// The exact name: 1 to 64 characters of `A-Z a-z 0-9 . _ -`.
     #[schema(min_length = 1, max_length = 64, example = "old-builder-7")]
     runner_name: String,
-    /// Labels besides the team's required ones, which are always added.
+    /// Labels in addition to the team's required labels, which are always added.
     #[serde(default)]
     #[schema(max_items = 100, example = json!(["self-hosted", "linux"]))]
     labels: Vec<String>,
-    /// Needed by those who belong to several teams.
+    /// Required for callers in several teams.
     team_id: Option<Uuid>,
-    /// Takes one workflow job and is gone; true without it.
-    #[serde(default = "ephemeral")]
+    /// Whether the runner takes one workflow job and is then removed; by default true.
+    #[serde(default = "default_ephemeral")]
     pub(crate) ephemeral: bool,
 }
 
-fn ephemeral() -> bool {
+fn default_ephemeral() -> bool {
     true
 }
 
 impl RegisterBody {
-    /// Every value within its bounds, or all that are not. A token binds no group: the runner lands in the default one.
+    /// Checks all values. A registration token has no runner group: the runner joins the default group.
+    ///
+    /// # Errors
+    /// `validation_failed` with all invalid values.
     pub(crate) fn check(&self) -> Result<(ProvisionRequest, Option<TeamId>), Problem> {
-        let alike = ProvisionBody {
+        let body = ProvisionBody {
             runner_name: Some(self.runner_name.clone()),
             runner_name_prefix: None,
             labels: self.labels.clone(),
@@ -70,12 +73,15 @@ impl RegisterBody {
             work_folder: None,
             runner_version: None,
         };
-        alike.check()
+        body.check()
     }
 }
 
 impl ProvisionBody {
-    /// Every value within its bounds, or all that are not.
+    /// Checks all values.
+    ///
+    /// # Errors
+    /// `validation_failed` with all invalid values.
     pub(crate) fn check(&self) -> Result<(ProvisionRequest, Option<TeamId>), Problem> {
         let mut wrong = Vec::new();
         let name = self.name().map_err(|error| wrong.push(error));
@@ -122,11 +128,11 @@ impl ProvisionBody {
             (Some(_), Some(_)) => {
                 Err(FieldError::new("/runner_name_prefix", "not together with runner_name"))
             }
-            (None, None) => Err(FieldError::new("/runner_name_prefix", "this or runner_name is needed")),
+            (None, None) => Err(FieldError::new("/runner_name_prefix", "send this or runner_name")),
         }
     }
 
-    /// The labels in the one spelling they have.
+    /// Returns the normalised labels.
     fn labels(&self, wrong: &mut Vec<FieldError>) -> Vec<String> {
         if self.labels.len() > MAX_LABELS {
             wrong.push(FieldError::new("/labels", "at most 100"));
@@ -136,7 +142,7 @@ impl ProvisionBody {
         for (at, label) in self.labels.iter().enumerate() {
             match normalize_label(label) {
                 Ok(label) => normal.push(label),
-                Err(why) => wrong.push(FieldError::new(format!("/labels/{at}"), why)),
+                Err(reason) => wrong.push(FieldError::new(format!("/labels/{at}"), reason)),
             }
         }
         normal

@@ -1,4 +1,4 @@
-//! What GitHub tells us. The only calls without a token: they bear a signature instead.
+//! Webhooks from GitHub, the only calls with a signature instead of a token.
 
 mod receive;
 

@@ -1,4 +1,4 @@
-//! Taking a delivery: checked, stored, answered. What it means is found out afterwards, by the scheduler.
+//! Receipt of webhook deliveries: checked, stored and answered. The scheduler processes them afterwards.
 
 use axum::{
     Json,
@@ -21,16 +21,16 @@ use crate::{
     webhook_signature::SignatureCheck,
 };
 
-const EVENT: &str = "x-github-event";
-const DELIVERY: &str = "x-github-delivery";
-const SIGNATURE: &str = "x-hub-signature-256";
+const EVENT_HEADER: &str = "x-github-event";
+const DELIVERY_HEADER: &str = "x-github-delivery";
+const SIGNATURE_HEADER: &str = "x-hub-signature-256";
 
-/// What became of a delivery so far.
+/// Result of a delivery.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Received {
-    /// GitHub's id of the event.
+    /// GitHub's id of the delivery.
     delivery_id: Uuid,
-    /// `stored` (to be looked at), `ignored` (does not matter to us) or `duplicate` (came before).
+    /// `stored` (will be processed), `ignored` (not relevant here) or `duplicate` (received before).
     state: &'static str,
 }
 
@@ -59,16 +59,16 @@ struct Headers {
     signature: String,
 }
 
-/// Take a delivery of GitHub's webhook.
+/// Receive a delivery of GitHub's webhook.
 ///
-/// Signed with the webhook's secret instead of a token; at most 25 MiB, of which 1 MiB is read: no event that matters here
-/// is larger, and one that is counts as ignored. A delivery id is acted upon once.
+/// Authenticated by the webhook's secret instead of a token. A delivery has at most 25 MiB, of which 1 MiB is read: no
+/// relevant event is larger, and a larger delivery is ignored. Each delivery id is processed once.
 #[utoipa::path(
     post, path = "/webhooks/github", tag = "webhooks", security(()),
     params(
         ("X-GitHub-Event" = String, Header, description = "The event", min_length = 1, max_length = 100,
             pattern = "^[A-Za-z0-9_]+$"),
-        ("X-GitHub-Delivery" = Uuid, Header, description = "The same on redelivery"),
+        ("X-GitHub-Delivery" = Uuid, Header, description = "Unchanged on redelivery"),
         ("X-Hub-Signature-256" = String, Header, description = "`sha256=` and the HMAC of the body in hexadecimal",
             pattern = "^sha256=[0-9A-Fa-f]{64}$"),
     ),
@@ -81,7 +81,7 @@ pub(crate) async fn receive(
     headers: HeaderMap,
     body: Body,
 ) -> ApiResult<(StatusCode, Json<Received>)> {
-    let answer = ingest(&app, &origin, (&headers, body)).await;
+    let answer = ingest(&app, &origin, &headers, body).await;
     let outcome = match &answer {
         Ok(received) => received.state,
         Err(ApiError(problem)) => problem.code.as_str(),
@@ -90,9 +90,9 @@ pub(crate) async fn receive(
     Ok((StatusCode::ACCEPTED, Json(answer?)))
 }
 
-async fn ingest(app: &AppState, origin: &Origin, (headers, body): (&HeaderMap, Body)) -> ApiResult<Received> {
+async fn ingest(app: &AppState, origin: &Origin, headers: &HeaderMap, body: Body) -> ApiResult<Received> {
     if app.webhook_secrets.is_empty() {
-        let detail = "No webhook secret is configured; nothing is taken unchecked.";
+        let detail = "No webhook secret is configured; deliveries are refused.";
         return Err(Problem::new(ProblemCode::WebhooksDisabled, detail).into());
     }
     let given = Headers::read(headers)?;
@@ -102,17 +102,17 @@ async fn ingest(app: &AppState, origin: &Origin, (headers, body): (&HeaderMap, B
     let check = SignatureCheck::new(&app.webhook_secrets, &given.signature);
     let signed = app.intake().read_body(origin.ip, body, check).await?;
     if signed.installations.is_empty() {
-        app.alarm().record(&app.store, origin, &given.event).await?;
-        let detail = "The signature is not that of the body under any of our webhook secrets.";
+        app.signature_alarm().record(&app.store, origin, &given.event).await?;
+        let detail = "The signature does not match the body under any configured webhook secret.";
         return Err(Problem::new(ProblemCode::WebhookSignatureInvalid, detail).into());
     }
     let Some(body) = signed.body else { return store_unread(app, &given, &signed.installations).await };
     let delivery = Delivery::read(&given.event, &body)
         .map_err(|error| Problem::new(ProblemCode::MalformedBody, error.to_string()))?;
-    store(app, &given, (&delivery, &signed.installations)).await
+    store_delivery(app, &given, &delivery, &signed.installations).await
 }
 
-/// Stores that a delivery came that is larger than any event that matters.
+/// Stores a delivery that is larger than any relevant event, without its content.
 async fn store_unread(app: &AppState, given: &Headers, signed_for: &[InstallationId]) -> ApiResult<Received> {
     let new = NewDelivery {
         id: given.delivery,
@@ -128,16 +128,17 @@ async fn store_unread(app: &AppState, given: &Headers, signed_for: &[Installatio
     Ok(Received { delivery_id: given.delivery, state: if stored { "ignored" } else { "duplicate" } })
 }
 
-async fn store(
+async fn store_delivery(
     app: &AppState,
     given: &Headers,
-    (delivery, signed_for): (&Delivery, &[InstallationId]),
+    delivery: &Delivery,
+    signed_for: &[InstallationId],
 ) -> ApiResult<Received> {
     let (notice, state, note) = match &delivery.content {
         Content::Event(notice) => (Some(notice), InboxState::Pending, None),
         Content::Ignored => (None, InboxState::Ignored, Some("not needed")),
         Content::Malformed(why) => {
-            tracing::warn!(event = given.event, why, "a webhook is not as GitHub documents it");
+            tracing::warn!(event = given.event, why, "webhook payload is not as GitHub documents it");
             (None, InboxState::Failed, Some(why.as_str()))
         }
     };
@@ -163,10 +164,10 @@ async fn store(
 impl Headers {
     fn read(headers: &HeaderMap) -> Result<Self, Problem> {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-        let event = text(EVENT).filter(|event| {
+        let event = text(EVENT_HEADER).filter(|event| {
             (1..=100).contains(&event.len()) && event.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
         });
-        let delivery = text(DELIVERY).and_then(|id| id.parse().ok());
+        let delivery = text(DELIVERY_HEADER).and_then(|id| id.parse().ok());
         let mut wrong = Vec::new();
         if event.is_none() {
             wrong.push(FieldError::new("header:X-GitHub-Event", "the name of an event"));
@@ -175,7 +176,7 @@ impl Headers {
             wrong.push(FieldError::new("header:X-GitHub-Delivery", "a GUID"));
         }
         let (Some(event), Some(delivery)) = (event, delivery) else {
-            let detail = "These headers come with every webhook of GitHub.";
+            let detail = "GitHub sends these headers with every webhook.";
             return Err(Problem::new(ProblemCode::MalformedRequest, detail).with_errors(wrong));
         };
         let kind = text(header::CONTENT_TYPE.as_str()).and_then(|kind| kind.split(';').next());
@@ -183,8 +184,8 @@ impl Headers {
             let detail = "Set the webhook's content type to `application/json`.";
             return Err(Problem::new(ProblemCode::UnsupportedMediaType, detail));
         }
-        // Missing is wrong: told apart from wrong by nobody.
-        let signature = text(SIGNATURE).unwrap_or_default();
+        // A missing signature gets the same response as a wrong one.
+        let signature = text(SIGNATURE_HEADER).unwrap_or_default();
         Ok(Self { event: event.to_owned(), delivery, signature: signature.to_owned() })
     }
 }

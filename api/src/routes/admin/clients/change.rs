@@ -1,4 +1,4 @@
-//! Changes of one machine client.
+//! Administration of machine clients: change and remove.
 
 use axum::{Json, extract::State, http::StatusCode};
 use domain::{ClaimRule, ClientId};
@@ -6,45 +6,47 @@ use operations::ClientChange;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::super::{Comment, named};
+use super::{
+    super::{Comment, nullable},
+    view::{ClaimRuleBody, ClientView},
+};
 use crate::{
     app::AppState,
     body::{Body, Id},
     caller::Administers,
     error::ApiResult,
     openapi::problems,
-    views::{ClaimRuleBody, ClientView},
 };
 
 problems! {
     ChangeProblems: MalformedBody, AdminRequired, NotFound, PayloadTooLarge, UnsupportedMediaType, ValidationFailed;
 }
 
-/// What changes about a machine client: only what is named.
-#[expect(clippy::option_option, reason = "a member that is not there and a null are two things in a PATCH")]
+/// Changes of a machine client. Members that are not sent keep their values.
+#[expect(clippy::option_option, reason = "an absent member and a null differ in a PATCH")]
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ChangedClient {
-    /// What it is.
-    #[serde(deserialize_with = "named")]
+    /// Free text about the client.
+    #[serde(deserialize_with = "nullable")]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 1000)]
     description: Option<Option<String>>,
-    /// Which tokens are meant, for a client that has a rule.
+    /// Rule that selects its tokens, for a client that has a rule.
     rule: Option<ClaimRuleBody>,
-    /// May do anything at all. When it becomes false, open requests are cancelled and unread configs shredded.
+    /// Whether the client may act. When it becomes false, open requests are cancelled and unread configs shredded.
     is_active: Option<bool>,
-    /// For the audit log, 1 to 500 characters.
+    /// Comment for the audit log, 1 to 500 characters.
     #[schema(min_length = 1, max_length = 500)]
     comment: Option<String>,
 }
 
 /// Change a machine client.
 ///
-/// Only the members sent change. Client id, issuer and team stay: they are who it is.
+/// Only the members sent change. Client id, issuer and team cannot change, because they identify the client.
 #[utoipa::path(
     patch, path = "/admin/oauth-clients/{id}", tag = "admin", params(("id" = Uuid, Path)),
     request_body = ChangedClient,
-    responses((status = 200, description = "The machine client as it is now", body = ClientView), ChangeProblems),
+    responses((status = 200, description = "The updated machine client", body = ClientView), ChangeProblems),
 )]
 pub(crate) async fn patch(
     State(app): State<AppState>,
@@ -63,7 +65,7 @@ pub(crate) async fn patch(
 
 /// Remove a machine client.
 ///
-/// It may do nothing any more: its streams and waiting requests end, its open requests are cancelled and its unread
+/// The client may no longer act: its streams and waiting requests end, its open requests are cancelled and its unread
 /// configs shredded. Its runners stay with the team, and its client id may be used again.
 #[utoipa::path(
     delete, path = "/admin/oauth-clients/{id}", tag = "admin", params(("id" = Uuid, Path)),

@@ -1,4 +1,4 @@
-//! Changes of one person.
+//! Administration of users: change, deactivate, activate and unbind.
 
 use axum::{Json, extract::State, http::StatusCode};
 use domain::UserId;
@@ -6,14 +6,16 @@ use operations::{UserChange, settle};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::super::{Comment, check_issuer, named};
+use super::{
+    super::{Comment, check_issuer, nullable},
+    view::UserView,
+};
 use crate::{
     app::AppState,
     body::{Body, Id},
     caller::Administers,
     error::ApiResult,
     openapi::problems,
-    views::UserView,
 };
 
 problems! {
@@ -23,36 +25,37 @@ problems! {
         ValidationFailed;
 }
 
-/// What changes about a person: only what is named.
-#[expect(clippy::option_option, reason = "a member that is not there and a null are two things in a PATCH")]
+/// Changes of a user. Members that are not sent keep their values.
+#[expect(clippy::option_option, reason = "an absent member and a null differ in a PATCH")]
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ChangedUser {
-    /// E-mail, as their tokens say it.
+    /// E-mail as in the user's tokens.
     #[schema(min_length = 5, max_length = 254)]
     email: Option<String>,
     /// Token issuer, one of those configured.
     #[schema(min_length = 1, max_length = 500)]
     issuer: Option<String>,
-    /// Token subject: binds the person to it. Null unbinds them, and the next first login with their e-mail binds anew.
-    #[serde(deserialize_with = "named")]
+    /// Token subject, which binds the user to it. Null unbinds the user; the next sign-in with their e-mail binds
+    /// again.
+    #[serde(deserialize_with = "nullable")]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 1024)]
     oidc_sub: Option<Option<String>>,
-    /// Name to show.
-    #[serde(deserialize_with = "named")]
+    /// Display name.
+    #[serde(deserialize_with = "nullable")]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 200)]
     display_name: Option<Option<String>>,
-    /// May administer.
+    /// Whether the user is an admin.
     is_admin: Option<bool>,
-    /// Sees everything, changes nothing, gets no config.
+    /// Whether the user is a viewer, who sees everything, changes nothing and gets no config.
     is_viewer: Option<bool>,
-    /// May do anything at all. When it becomes false, open requests are cancelled and unread configs shredded.
+    /// Whether the user may act. When it becomes false, open requests are cancelled and unread configs shredded.
     is_active: Option<bool>,
-    /// May have JIT configs.
+    /// Whether the user may get JIT configs.
     can_use_jit: Option<bool>,
-    /// May have registration tokens.
+    /// Whether the user may get registration tokens.
     can_use_registration_token: Option<bool>,
-    /// For the audit log, 1 to 500 characters.
+    /// Comment for the audit log, 1 to 500 characters.
     #[schema(min_length = 1, max_length = 500)]
     comment: Option<String>,
 }
@@ -83,12 +86,12 @@ async fn change(
     Ok(Json(user.into()))
 }
 
-/// Change a person.
+/// Change a user.
 ///
-/// Only the members sent change. The last active admin stays one.
+/// Only the members sent change. The last active admin stays an active admin.
 #[utoipa::path(
     patch, path = "/admin/users/{user_id}", tag = "admin", params(("user_id" = Uuid, Path)), request_body = ChangedUser,
-    responses((status = 200, description = "The person as they are now", body = UserView), ChangeProblems),
+    responses((status = 200, description = "The updated user", body = UserView), ChangeProblems),
 )]
 pub(crate) async fn patch(
     State(app): State<AppState>,
@@ -99,12 +102,12 @@ pub(crate) async fn patch(
     change(&app, &by, id, body).await
 }
 
-/// Change a person. PUT does what PATCH does: members that are not named keep their values.
+/// Change a user. PUT does the same as PATCH: members that are not sent keep their values.
 ///
-/// For clients that know no PATCH.
+/// For clients that cannot send PATCH.
 #[utoipa::path(
     put, path = "/admin/users/{user_id}", tag = "admin", params(("user_id" = Uuid, Path)), request_body = ChangedUser,
-    responses((status = 200, description = "The person as they are now", body = UserView), ChangeProblems),
+    responses((status = 200, description = "The updated user", body = UserView), ChangeProblems),
 )]
 pub(crate) async fn put(
     State(app): State<AppState>,
@@ -115,14 +118,14 @@ pub(crate) async fn put(
     change(&app, &by, id, body).await
 }
 
-/// Deactivate a person.
+/// Deactivate a user.
 ///
-/// They may do nothing any more: their streams and waiting requests end, their open requests are cancelled and their
-/// unread configs shredded. Their runners stay. The row stays for the audit log; `activate` undoes it.
+/// The user may no longer act: their streams and waiting requests end, their open requests are cancelled and their
+/// unread configs shredded. Their runners stay. The row stays for the audit log; `activate` reverses the deactivation.
 #[utoipa::path(
     delete, path = "/admin/users/{user_id}", tag = "admin", params(("user_id" = Uuid, Path)),
     request_body = Option<Comment>,
-    responses((status = 204, description = "Deactivated, or was so already"), CommentProblems),
+    responses((status = 204, description = "Deactivated, or already inactive"), CommentProblems),
 )]
 pub(crate) async fn deactivate(
     State(app): State<AppState>,
@@ -134,13 +137,13 @@ pub(crate) async fn deactivate(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Activate a person again, with the rights and teams they had.
+/// Activate a user again, with their former rights and teams.
 ///
-/// Requests cancelled meanwhile stay cancelled.
+/// Requests that were cancelled stay cancelled.
 #[utoipa::path(
     post, path = "/admin/users/{user_id}/activate", tag = "admin", params(("user_id" = Uuid, Path)),
     request_body = Option<Comment>,
-    responses((status = 200, description = "The person as they are now", body = UserView), CommentProblems),
+    responses((status = 200, description = "The updated user", body = UserView), CommentProblems),
 )]
 pub(crate) async fn activate(
     State(app): State<AppState>,
@@ -152,13 +155,13 @@ pub(crate) async fn activate(
     Ok(Json(user.into()))
 }
 
-/// Unbind a person from their identity: for one whose provider gave them a new subject.
+/// Unbind a user from their identity, for a user with a new subject at the identity provider.
 ///
-/// The next first login with their e-mail address binds the new identity.
+/// The next sign-in with their e-mail address binds the new identity.
 #[utoipa::path(
     post, path = "/admin/users/{user_id}/unbind", tag = "admin", params(("user_id" = Uuid, Path)),
     request_body = Option<Comment>,
-    responses((status = 200, description = "The person as they are now", body = UserView), CommentProblems),
+    responses((status = 200, description = "The updated user", body = UserView), CommentProblems),
 )]
 pub(crate) async fn unbind(
     State(app): State<AppState>,

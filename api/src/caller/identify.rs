@@ -1,0 +1,132 @@
+//! Identification of the user or machine client that a verified token belongs to.
+
+use domain::{
+    AuditEntry, Caller, MachineClient, Membership, Origin, Problem, ProblemCode, Requester, SecurityEvent,
+    Severity, TokenFacts, User,
+};
+use serde_json::json;
+
+use super::binding::{BindingOutcome, bind, refuse_binding};
+use crate::{
+    app::AppState,
+    error::{ApiError, ApiResult},
+    refusal_log::{self, Refused},
+};
+
+/// Finds a user by principal, else binds an invited user at their first sign-in, else finds a machine client.
+pub(super) async fn identify(app: &AppState, facts: &TokenFacts, origin: &Origin) -> ApiResult<Caller> {
+    let known = app.store.conn().await?.users().by_identity(&facts.issuer, &facts.subject).await?;
+    if let Some((user, teams)) = known {
+        return user_caller(app, facts, origin, user, teams).await;
+    }
+    let refused = match bind(app, facts, origin).await? {
+        BindingOutcome::Person(user, teams) => return user_caller(app, facts, origin, user, teams).await,
+        BindingOutcome::Refused(user, refusal) => Some((user, refusal)),
+        BindingOutcome::NotFound => None,
+    };
+    if !facts.is_personal() {
+        let mut conn = app.store.conn().await?;
+        let candidates = conn.clients().candidates(facts).await?;
+        if let Some(client) = facts.choose(&candidates) {
+            let team = conn.clients().used(client).await?;
+            drop(conn);
+            return client_caller(app, facts, origin, client, team).await;
+        }
+    }
+    match refused {
+        Some((user, refusal)) => Err(refuse_binding(app, facts, origin, &user, refusal).await),
+        None => Err(refuse_unknown(app, facts, origin).await),
+    }
+}
+
+async fn refuse_unknown(app: &AppState, facts: &TokenFacts, origin: &Origin) -> ApiError {
+    let problem = Problem::new(
+        ProblemCode::UnknownPrincipal,
+        format!(
+            "Your token is valid, but no user or machine client has this identity; ask an admin. Read from the token: {}.",
+            facts.describe()
+        ),
+    );
+    let name = format!("{}#{}", facts.issuer, facts.subject);
+    let entry = AuditEntry {
+        identity: Some(name.chars().take(500).collect()),
+        data: json!({ "issuer": facts.issuer, "email": facts.email }),
+        claims: Some(facts.run_claims()),
+        error: Some("valid token of an unknown principal".to_owned()),
+        origin: origin.clone(),
+        ..AuditEntry::service("principal.unknown")
+    };
+    let event =
+        SecurityEvent { event_type: "unknown_principal", severity: Severity::Low, action_taken: "refused" };
+    refusal_log::record(app, Refused::UnknownPrincipal, name, entry, Some(event)).await;
+    tracing::info!(issuer = %facts.issuer, "valid token of an unknown principal");
+    problem.into()
+}
+
+async fn refuse_inactive(app: &AppState, caller: &Caller, origin: &Origin, kind: &str) -> ApiError {
+    let problem = Problem::new(ProblemCode::Inactive, format!("This {kind} has been deactivated."));
+    let entry = AuditEntry {
+        error: Some(problem.detail.clone()),
+        ..AuditEntry::by(caller, origin, "principal.inactive")
+    };
+    let event = SecurityEvent {
+        event_type: "inactive_principal",
+        severity: Severity::Medium,
+        action_taken: "refused",
+    };
+    refusal_log::record(app, Refused::InactivePrincipal, caller.requester.to_string(), entry, Some(event))
+        .await;
+    problem.into()
+}
+
+async fn user_caller(
+    app: &AppState,
+    facts: &TokenFacts,
+    origin: &Origin,
+    user: User,
+    teams: Vec<Membership>,
+) -> ApiResult<Caller> {
+    let named = || Some(format!("{}#{}", user.issuer.as_deref()?, user.subject.as_deref()?));
+    let caller = Caller {
+        requester: Requester::User(user.id),
+        identity: user.email.clone().or_else(named).unwrap_or_else(|| user.id.to_string()),
+        principal: facts.principal(),
+        email: user.email,
+        claims: None,
+        display_name: user.display_name,
+        is_admin: user.is_admin,
+        is_viewer: user.is_viewer,
+        can_use_jit: user.can_use_jit,
+        can_use_registration_token: user.can_use_registration_token,
+        teams,
+    };
+    if user.is_active { Ok(caller) } else { Err(refuse_inactive(app, &caller, origin, "user").await) }
+}
+
+async fn client_caller(
+    app: &AppState,
+    facts: &TokenFacts,
+    origin: &Origin,
+    client: &MachineClient,
+    team: Membership,
+) -> ApiResult<Caller> {
+    let caller = Caller {
+        requester: Requester::Client(client.id),
+        identity: client.client_id.clone(),
+        principal: facts.principal(),
+        email: None,
+        claims: Some(facts.run_claims()),
+        display_name: client.description.clone(),
+        is_admin: false,
+        is_viewer: false,
+        can_use_jit: true,
+        // A registration token can register any number of runners, so it is for people alone.
+        can_use_registration_token: false,
+        teams: vec![team],
+    };
+    if client.is_active {
+        Ok(caller)
+    } else {
+        Err(refuse_inactive(app, &caller, origin, "machine client").await)
+    }
+}
