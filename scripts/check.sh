@@ -7,12 +7,12 @@ step() {
 }
 
 check_scripts() {
-    for script in dev scripts/*.sh; do
+    for script in dev scripts/*.sh clients/*.sh; do
         sh -n "$script"
         if have dash; then dash -n "$script"; fi
     done
     if have bash; then bash -n .ci/run; fi
-    if have shellcheck; then shellcheck -x dev scripts/*.sh .ci/run; fi
+    if have shellcheck; then shellcheck -x dev scripts/*.sh clients/*.sh .ci/run; fi
 }
 
 check_dependencies() {

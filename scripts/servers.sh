@@ -146,6 +146,14 @@ ensure_servers() {
     export DEV_PG_BIN DEV_REDIS_BIN
 }
 
+# The shell client needs curl, and so do its tests.
+ensure_curl() {
+    if have curl; then return; fi
+    if [ -z "${DEV_NO_INSTALL:-}" ] && have apt-get && can_be_root && apt_install curl ca-certificates; then return; fi
+    say "curl is needed to test clients/rts.sh"
+    exit 1
+}
+
 ensure_toolchain() {
     # A fresh rustup is not on the path of a shell that was open before it.
     have cargo || PATH="$PATH:${CARGO_HOME:-$HOME/.cargo}/bin"

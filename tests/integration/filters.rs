@@ -151,12 +151,12 @@ async fn security_events_are_found_by_identity_and_by_old_names() {
 
 #[test]
 fn every_alias_stands_in_the_documentation() {
-    let text = include_str!("../../docs/api.md");
+    let text = include_str!("../../docs/reference/api.md");
     let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| `")).collect();
     for (name, event_type, _) in AUDIT_ALIASES.iter().chain(&SECURITY_ALIASES) {
         let (name, event_type) = (format!("`{name}`"), format!("`{event_type}`"));
         let there = rows.iter().any(|row| row.contains(&name) && row.contains(&event_type));
-        assert!(there, "docs/api.md has no row for {name} and {event_type}");
+        assert!(there, "docs/reference/api.md has no row for {name} and {event_type}");
     }
 }
 

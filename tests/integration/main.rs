@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod abandoned;
 #[cfg(test)]
+mod alerts;
+#[cfg(test)]
 mod budget;
 #[cfg(test)]
 mod chaos;
@@ -18,6 +20,8 @@ mod dependency_rules;
 mod deployment;
 #[cfg(test)]
 mod dev;
+#[cfg(test)]
+mod documents;
 mod exactly_once;
 mod failures;
 #[cfg(test)]
@@ -64,7 +68,11 @@ mod roles;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]
+mod shell_client;
+#[cfg(test)]
 mod signin;
+#[cfg(test)]
+mod source_style;
 #[cfg(test)]
 mod streams;
 mod twin;

@@ -1,0 +1,90 @@
+//! The shell client, run by `sh` as its users run it.
+
+use std::{
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    process::{Output, Stdio},
+};
+
+use harness::{Machine, World, draft};
+use tokio::process::Command;
+
+struct Scene {
+    world: World,
+    pipeline: Machine,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let world = World::start().await;
+        let team = world.team(draft("red")).await;
+        let pipeline = world.machine("pipeline", &team).await;
+        Self { world, pipeline }
+    }
+
+    /// Runs the client with this token.
+    async fn client(&self, token: &str, words: &[&str]) -> Output {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../clients/rts.sh");
+        let mut sh = Command::new("sh");
+        sh.arg(script).args(words).env_clear().env("PATH", "/usr/bin:/bin").stdin(Stdio::null());
+        sh.env("RTS_URL", self.world.url()).env("RTS_TOKEN", token).output().await.unwrap()
+    }
+
+    async fn pipeline(&self, words: &[&str]) -> Output {
+        self.client(&self.pipeline.token, words).await
+    }
+
+    async fn runners(&self) -> i64 {
+        self.world.count("SELECT count(*) FROM runners").await
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn same_key_gives_the_same_config_and_one_runner() {
+    let scene = Scene::new().await;
+    let words = ["provision", "--label", "linux", "--key", "build-7"];
+    let (first, again) = (scene.pipeline(&words).await, scene.pipeline(&words).await);
+    assert!(first.status.success() && again.status.success(), "{}", text(&first.stderr));
+    assert!(!first.stdout.is_empty());
+    assert_eq!(first.stdout, again.stdout);
+    assert_eq!(scene.runners().await, 1);
+}
+
+#[tokio::test]
+async fn started_command_has_the_config_in_its_environment_and_returns_its_code() {
+    let scene = Scene::new().await;
+    let check = r#"test -n "$ACTIONS_RUNNER_INPUT_JITCONFIG" && exit 7"#;
+    let output = scene.pipeline(&["provision", "--label", "linux", "--exec", "sh", "-c", check]).await;
+    assert_eq!(output.status.code(), Some(7), "{}", text(&output.stderr));
+    assert!(output.stdout.is_empty(), "the config goes nowhere else");
+}
+
+#[tokio::test]
+async fn config_file_is_new_and_readable_by_its_owner_alone() {
+    let scene = Scene::new().await;
+    let file = scene.world.folder().join("jit.config");
+    let words = ["provision", "--label", "linux", "--config-file", file.to_str().unwrap()];
+    assert!(scene.pipeline(&words).await.status.success());
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(std::fs::metadata(&file).unwrap().len() > 100);
+    assert_eq!(scene.pipeline(&words).await.status.code(), Some(2));
+    assert_eq!(scene.runners().await, 1, "an existing file stops the client before it asks");
+}
+
+#[tokio::test]
+async fn exit_codes_tell_failures_apart() {
+    let scene = Scene::new().await;
+    let refused = scene.pipeline(&["provision", "--label", "ubuntu-latest"]).await;
+    assert_eq!(refused.status.code(), Some(4));
+    assert!(text(&refused.stderr).contains("label_policy_violation"), "{}", text(&refused.stderr));
+    assert_eq!(scene.client("no.good.token", &["whoami"]).await.status.code(), Some(5));
+    assert_eq!(scene.pipeline(&["provision"]).await.status.code(), Some(2));
+    let odd = ["provision", "--wait", "soon", "--label", "linux"];
+    assert_eq!(scene.pipeline(&odd).await.status.code(), Some(2));
+    let away = ["provision", "--url", "http://127.0.0.1:1", "--label", "linux", "--wait", "0"];
+    assert_eq!(scene.pipeline(&away).await.status.code(), Some(6));
+}
