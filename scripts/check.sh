@@ -15,6 +15,12 @@ check_scripts() {
     if have shellcheck; then shellcheck -x dev scripts/*.sh clients/*.sh .ci/run; fi
 }
 
+# Links between items of the documentation, private ones included.
+check_documentation() {
+    RUSTDOCFLAGS="-D rustdoc::broken_intra_doc_links" \
+        cargo doc --workspace --no-deps --document-private-items --locked
+}
+
 check_dependencies() {
     listed=$(cargo tree --locked --workspace --target all -e normal,build,dev --prefix none -f '{p}|{l}')
     printf '%s\n' "$listed" | awk -f scripts/dependencies.awk deny.toml Cargo.lock -
@@ -32,6 +38,7 @@ check_advisories() {
 check() {
     step cargo fmt --all --check
     step cargo clippy --workspace --all-targets --locked -- -D warnings
+    step check_documentation
     step check_dependencies
     if cargo deny --version >/dev/null 2>&1; then
         step cargo deny --locked check licenses bans sources
