@@ -9,7 +9,7 @@ use std::{
 
 use devstack::{Layout, RedisGroup};
 use domain::{InstallationId, JobId, TeamId};
-use queue::{Announcements, News, Queue, QueueConfig, QueueError};
+use queue::{Announcements, News, Queue, QueueConfig, QueueError, Watch};
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
@@ -85,6 +85,13 @@ impl Drop for MovingName {
     }
 }
 
+/// Returns whether an announcement made now arrives. The subscription may begin before or after the watch, so what the
+/// watch receives first is left open.
+async fn heard(queue: &Queue, job: JobId, watch: &mut Watch) -> bool {
+    let _ = queue.announce(job, "succeeded").await;
+    matches!(timeout(Duration::from_secs(1), watch.next()).await, Ok(News::State(_)))
+}
+
 /// Makes the replica the primary and the primary its replica. Connections of clients stay open.
 fn swap(group: &RedisGroup) {
     let [old, new] = group.ports()[..] else { panic!("two servers") };
@@ -101,7 +108,7 @@ async fn demoted_primary_with_open_connections_is_left_at_once() {
     let announcements = Announcements::start(&queue);
     let first = ticket(TeamId::new());
     let mut watch = announcements.watch(first.job);
-    assert_eq!(watch.next().await, News::Unsure);
+    until("announcements arrive", async || heard(&queue, first.job, &mut watch).await).await;
     queue.enqueue(std::slice::from_ref(&first)).await.unwrap();
     until("the replica has the job", async || {
         let key = format!("{{failover}}:job:{}", first.job);
@@ -120,11 +127,8 @@ async fn demoted_primary_with_open_connections_is_left_at_once() {
     })
     .await;
     queue.ping().await.unwrap();
-    until("announcements arrive", async || {
-        let _ = queue.announce(first.job, "running").await;
-        matches!(timeout(Duration::from_secs(1), watch.next()).await, Ok(News::State(_)))
-    })
-    .await;
+    until("announcements arrive from the new primary", async || heard(&queue, first.job, &mut watch).await)
+        .await;
 }
 
 #[tokio::test]
@@ -181,9 +185,7 @@ async fn survives(mut group: RedisGroup, fail: impl FnOnce(&mut RedisGroup) + Se
     // A push, not the dispatcher's own clock, starts the next job.
     let watched = JobId::new();
     let mut watch = Announcements::start(&queue).watch(watched);
-    assert_eq!(watch.next().await, News::Unsure);
-    queue.announce(watched, "succeeded").await.unwrap();
-    assert_eq!(watch.next().await, News::State("succeeded".into()));
+    until("announcements arrive", async || heard(&queue, watched, &mut watch).await).await;
     let last = ticket(TeamId::new());
     queue.enqueue(std::slice::from_ref(&last)).await.unwrap();
     until("a later job is done", async || done.lock().unwrap().contains(&last.job)).await;
