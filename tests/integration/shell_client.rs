@@ -6,7 +6,7 @@ use std::{
     process::{Output, Stdio},
 };
 
-use harness::{Machine, World, draft};
+use harness::{Machine, World, team_draft};
 use tokio::process::Command;
 
 struct Scene {
@@ -17,7 +17,7 @@ struct Scene {
 impl Scene {
     async fn new() -> Self {
         let world = World::start().await;
-        let team = world.team(draft("red")).await;
+        let team = world.team(team_draft("red")).await;
         let pipeline = world.machine("pipeline", &team).await;
         Self { world, pipeline }
     }
