@@ -68,7 +68,7 @@ async fn prepare(
         );
         return Ok(());
     };
-    let named = store.conn().await?.users().name_issuer(issuer).await?;
+    let named = store.conn().await?.users().set_missing_issuers(issuer).await?;
     if named > 0 {
         tracing::info!(issuer, users = named, "invitations of an earlier release are for this issuer now");
     }

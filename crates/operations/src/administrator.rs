@@ -3,18 +3,18 @@
 use domain::{AuditEntry, Caller, Origin, Problem, ProblemCode, TeamId};
 use serde_json::{Value, json};
 
-/// The permission to administer, and how the audit log names its holder. Holding one is the permission.
+/// The permission to administer, and how the audit log names its holder. A value of this type is the permission.
 #[derive(Clone, Debug)]
 pub struct Administrator {
     entry: AuditEntry,
-    /// Laid under the details of every audit row.
+    /// Details added to every audit row.
     data: Value,
 }
 
-/// A person at the command line of a machine that holds the database's password.
+/// A person at the command line of a machine with the database's password.
 #[derive(Clone, Debug)]
 pub struct Operator {
-    /// The command typed.
+    /// Command that was typed.
     pub command: &'static str,
     /// Name of the account on the machine.
     pub os_user: String,
@@ -23,10 +23,10 @@ pub struct Operator {
 }
 
 impl Administrator {
-    /// The permission of an admin who calls the API.
+    /// Returns the permission of an admin who calls the API.
     ///
     /// # Errors
-    /// `admin_required`.
+    /// `admin_required` if the caller is no admin.
     pub fn from_caller(caller: &Caller, origin: &Origin) -> std::result::Result<Self, Problem> {
         if !caller.is_admin {
             return Err(Problem::new(ProblemCode::AdminRequired, "This needs an admin."));
@@ -34,19 +34,19 @@ impl Administrator {
         Ok(Self { entry: AuditEntry::by(caller, origin, ""), data: json!({}) })
     }
 
-    /// The permission of an operator: whoever can reach the database can do everything anyway.
+    /// Returns the permission of an operator. Anyone who can reach the database can change everything anyway.
     pub fn from_operator(operator: &Operator) -> Self {
         let data = json!({ "by": operator.command, "os_user": operator.os_user, "host": operator.host });
         let identity = Some(format!("{}@{}", operator.os_user, operator.host));
         Self { entry: AuditEntry { identity, ..AuditEntry::service("") }, data }
     }
 
-    /// The permission of a setting, by its name: the settings hold the database's password.
+    /// Returns the permission of a setting, by its name. The settings contain the database's password.
     pub fn from_setting(name: &'static str) -> Self {
         Self { entry: AuditEntry::service(""), data: json!({ "by": name }) }
     }
 
-    /// The audit row of a change; `details` is a JSON object.
+    /// Returns the audit row of a change; `details` is a JSON object.
     pub fn record(&self, event_type: &'static str, team: Option<TeamId>, details: Value) -> AuditEntry {
         let mut data = self.data.clone();
         if let (Some(data), Value::Object(details)) = (data.as_object_mut(), details) {

@@ -1,6 +1,6 @@
 //! Changes of machine clients.
 
-use domain::{ClaimRule, ClientId, FieldError, MachineClient, Problem, Requester};
+use domain::{AuditEntry, ClaimRule, ClientId, FieldError, MachineClient, Problem, Requester};
 use serde_json::{Value, json};
 use store::{NewClient, Tx};
 
@@ -11,18 +11,18 @@ use crate::{
     validate::{check_optional, check_reason, check_text, settle},
 };
 
-/// A change of a machine client: only what is given.
+/// A change of a machine client: only the given values change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClientChange {
-    /// What it is.
+    /// Description for people.
     pub description: Option<Option<String>>,
-    /// Which tokens are meant. A client by rule stays one: its name is no client id.
+    /// Claim rule that selects its tokens. Only a client with a rule can get another one.
     pub rule: Option<ClaimRule>,
-    /// May do anything at all.
+    /// Whether it may do anything.
     pub is_active: Option<bool>,
 }
 
-/// Returns what is wrong with the values of a new machine client, the issuer aside.
+/// Returns the errors in the values of a new machine client. The issuer is not checked.
 pub fn check_client_draft(draft: &NewClient) -> Vec<FieldError> {
     let mut errors = Vec::new();
     check_text(&mut errors, "/client_id", &draft.client_id, 255);
@@ -32,7 +32,7 @@ pub fn check_client_draft(draft: &NewClient) -> Vec<FieldError> {
 }
 
 impl Operations<'_> {
-    /// Adds a machine client, bound to one team.
+    /// Adds a machine client that is bound to one team.
     ///
     /// # Errors
     /// `validation_failed`, `already_exists`.
@@ -49,7 +49,7 @@ impl Operations<'_> {
         Ok(client)
     }
 
-    /// Changes a machine client. Without `is_active` its open requests are cancelled and its unread configs shredded.
+    /// Changes a machine client. A deactivation cancels its open requests and shreds its unread configs.
     ///
     /// # Errors
     /// `not_found`, `validation_failed`.
@@ -83,15 +83,16 @@ impl Operations<'_> {
             let (was, is) = changed.unwrap_or_default();
             let mut details = json!({ "before": was, "after": is });
             extend(&mut details, comment(reason));
-            record(&mut tx, admin, ("client.update", &after), (&revoked, details)).await?;
+            let entry = change_entry(admin, "client.update", &after, details, &revoked);
+            tx.audit().write(&entry).await?;
         }
         tx.commit().await?;
         revoked.publish(self.queue).await;
         Ok(after)
     }
 
-    /// Removes a machine client: it may do nothing any more, its open requests are cancelled and its unread configs
-    /// shredded. Its client id is free again; its runners stay with the team.
+    /// Removes a machine client, cancels its open requests and shreds its unread configs. Its client id is free again;
+    /// its runners stay with the team.
     ///
     /// # Errors
     /// `not_found`.
@@ -108,7 +109,8 @@ impl Operations<'_> {
         tx.clients().remove(id).await?;
         let mut details = json!({ "before": describe(&client) });
         extend(&mut details, comment(reason));
-        record(&mut tx, admin, ("client.delete", &client), (&revoked, details)).await?;
+        let entry = change_entry(admin, "client.delete", &client, details, &revoked);
+        tx.audit().write(&entry).await?;
         tx.commit().await?;
         revoked.publish(self.queue).await;
         Ok(())
@@ -138,19 +140,21 @@ async fn revoke(tx: &mut Tx, client: &MachineClient) -> Result<Revoked> {
     Revocation::of_requester(requester, "its machine client was deactivated").apply(tx).await
 }
 
-async fn record(
-    tx: &mut Tx,
+/// Returns the audit row of a change of a client.
+fn change_entry(
     admin: &Administrator,
-    (event_type, client): (&'static str, &MachineClient),
-    (revoked, more): (&Revoked, Value),
-) -> Result<()> {
+    event_type: &'static str,
+    client: &MachineClient,
+    more: Value,
+    revoked: &Revoked,
+) -> AuditEntry {
     let mut details = json!({ "id": client.id, "client_id": client.client_id, "issuer": client.issuer });
     extend(&mut details, more);
     extend(&mut details, revoked.details());
-    Ok(tx.audit().write(&admin.record(event_type, Some(client.team), details)).await?)
+    admin.record(event_type, Some(client.team), details)
 }
 
-/// What the audit log compares, under the names of the API.
+/// Returns the values that an audit row compares, under the names of the API.
 fn describe(client: &MachineClient) -> Value {
     json!({ "description": client.description, "rule": client.rule, "is_active": client.is_active })
 }

@@ -1,20 +1,20 @@
-//! Why an operation was not done.
+//! The error of an operation.
 
 use domain::{FieldError, Problem, ProblemCode};
 use store::StoreError;
 
-/// Why an operation was not done. Nothing was changed.
+/// Reason why an operation failed. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum OperationError {
-    /// The request is refused; the problem says why and what to do.
+    /// The request is refused; the problem has the reason and the remedy.
     #[error("{}", .0.detail)]
     Refused(Problem),
-    /// The database failed; waiting may help.
+    /// The database failed; a later attempt may succeed.
     #[error(transparent)]
     Store(StoreError),
 }
 
-/// What every operation answers.
+/// Result of an operation.
 pub type Result<T, E = OperationError> = std::result::Result<T, E>;
 
 impl From<Problem> for OperationError {
@@ -24,7 +24,7 @@ impl From<Problem> for OperationError {
 }
 
 impl From<StoreError> for OperationError {
-    /// A broken unique constraint becomes a problem that points at the value.
+    /// Makes a violated unique constraint a problem that points at the value.
     fn from(error: StoreError) -> Self {
         let pointer = match error.constraint() {
             Some("teams_name_key") => "/name",

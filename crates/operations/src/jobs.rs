@@ -1,4 +1,4 @@
-//! Jobs the service orders itself, and withdrawal of jobs.
+//! Jobs that the service creates itself, and cancellation of jobs.
 
 use domain::{
     AuditEntry, Caller, InstallationId, Job, JobId, JobParams, Problem, ProblemCode, ReclaimReason, Removal,
@@ -8,10 +8,10 @@ use store::{NewJob, Tx};
 
 use crate::{Actor, Operations, Result};
 
-/// Of the audit row.
+/// Event type of the audit row.
 const EVENT: &str = "job.cancel";
 
-/// Returns a job the service orders itself, with an id of its own.
+/// Returns a new job of the service itself, with an id.
 pub fn service_job(
     installation: &InstallationId,
     team: Option<TeamId>,
@@ -22,7 +22,7 @@ pub fn service_job(
     NewJob { id: JobId::new(), installation, team, requester: None, runner, call: None, params, trace: None }
 }
 
-/// Returns the job that removes a runner without a caller having asked for that.
+/// Returns a job that removes a runner without a caller's request.
 pub fn leftover_removal(runner: &Runner, why: ReclaimReason) -> NewJob {
     let params = JobParams::Deprovision(Removal::Leftover { why });
     service_job(&runner.installation, Some(runner.team), Some(runner.id), params)
@@ -32,18 +32,17 @@ impl Operations<'_> {
     /// Returns the job, if the caller may see it.
     ///
     /// # Errors
-    /// `not_found`; the database's.
+    /// `not_found`; database errors.
     pub async fn visible_job(&self, caller: &Caller, id: JobId) -> Result<Job> {
         let job = self.store.conn().await?.jobs().get(id).await?;
         let seen = job.filter(|job| caller.may_see(job.team, job.requester));
         Ok(seen.ok_or_else(|| Problem::not_found("job"))?)
     }
 
-    /// Cancels a job that still waits. Its runner name and its place in the quota are free at once. A refusal is written
-    /// down.
+    /// Cancels a queued job. Its runner name and its place in the quota are free at once. A refusal is recorded.
     ///
     /// # Errors
-    /// `not_found`, `job_not_cancellable`, `credential_denied`, `admin_required`; the database's.
+    /// `not_found`, `job_not_cancellable`, `credential_denied`, `admin_required`; database errors.
     pub async fn cancel_job(&self, by: Actor<'_>, id: JobId) -> Result<Job> {
         let seen = self.visible_job(by.caller, id).await?;
         let problem = if by.caller.may_cancel(&seen) {
@@ -66,11 +65,11 @@ impl Operations<'_> {
         Err(problem.into())
     }
 
-    /// Takes the caller off a waiting job, and cancels the job if no other caller counts on it. Returns `None` if the job
-    /// runs or is over.
+    /// Removes the caller from the waiters of a queued job, and cancels the job if no waiter is left. Returns `None` if
+    /// the job is not queued.
     ///
     /// # Errors
-    /// The database's.
+    /// Database errors.
     pub async fn leave_job(&self, by: Actor<'_>, id: JobId) -> Result<Option<Job>> {
         let mut tx = self.store.begin().await?;
         let Some(job) = tx.jobs().remove_waiter(id).await? else { return Ok(None) };
@@ -82,7 +81,7 @@ impl Operations<'_> {
         Ok(Some(job))
     }
 
-    /// Cancels a job if it still waits. Returns `None` if it runs or is over.
+    /// Cancels a queued job. Returns `None` if the job is not queued.
     async fn withdraw(&self, by: Actor<'_>, id: JobId) -> Result<Option<Job>> {
         let mut tx = self.store.begin().await?;
         let Some(job) = tx.jobs().cancel(id).await? else { return Ok(None) };

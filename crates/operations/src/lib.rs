@@ -1,8 +1,8 @@
 //! Operations: what a caller may do.
 //!
-//! Each operation takes the caller ([`Actor`]) or the permission to administer ([`Administrator`]) as a value, is one
-//! transaction that ends with one audit row, and then tells the queue. Refusals are written down here too. The HTTP API and
-//! the command line are its front ends.
+//! Each operation takes the caller ([`Actor`]) or the permission to administer ([`Administrator`]) as a value. It is
+//! one transaction that ends with one audit row, followed by a message to the queue. Refusals are recorded here too.
+//! The HTTP API and the command line are front ends of these operations.
 
 mod actor;
 mod administrator;
@@ -37,7 +37,7 @@ pub use validate::{check_text, is_email, settle};
 use queue::Queue;
 use store::Store;
 
-/// The operations, on one database and one queue.
+/// The operations on one database and one queue.
 #[derive(Clone, Copy, Debug)]
 pub struct Operations<'a> {
     store: &'a Store,
@@ -46,12 +46,12 @@ pub struct Operations<'a> {
 }
 
 impl<'a> Operations<'a> {
-    /// Operations on `store`, whose jobs `queue` carries.
+    /// Returns the operations on `store` and `queue`.
     pub const fn new(store: &'a Store, queue: &'a Queue) -> Self {
         Self { store, queue, refusals: None }
     }
 
-    /// With a bound on the refusals that are written down.
+    /// Returns the operations with a limit on recorded refusals.
     #[must_use]
     pub const fn limited_by(self, refusals: &'a dyn RefusalLimit) -> Self {
         Self { refusals: Some(refusals), ..self }

@@ -1,4 +1,4 @@
-//! Changes of who belongs to a team.
+//! Changes of team members.
 
 use domain::{Problem, Requester, TeamId, User, UserId};
 use serde_json::json;
@@ -10,7 +10,7 @@ use crate::{
 };
 
 impl Operations<'_> {
-    /// Adds a person to a team. False: they belonged to it already.
+    /// Adds a user to a team. Returns `false` if the user was a member already.
     ///
     /// # Errors
     /// `not_found` for the team, `validation_failed` for the person.
@@ -33,8 +33,8 @@ impl Operations<'_> {
         Ok((user, added))
     }
 
-    /// Takes a person out of a team. Their open requests for it fail before GitHub is asked and their unread configs are
-    /// shredded, unless they are an admin, who may act for every team.
+    /// Removes a user from a team. The user's open requests for the team fail before GitHub is called, and their unread
+    /// configs are shredded. Admins keep both, because they may act for every team.
     ///
     /// # Errors
     /// `not_found`.

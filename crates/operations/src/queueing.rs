@@ -1,19 +1,18 @@
-//! Telling the queue of a job, and asking it how long things take. The row is the truth: a queue that is away delays a job
-//! until the next sweep, it never loses one.
+//! Messages to the queue about jobs, and estimates of their start. PostgreSQL is the source of truth: an unavailable
+//! queue delays a job until the next requeue and never loses one.
 
 use domain::{Job, JobKind, Problem, ProblemCode, Team, whole_seconds};
 use queue::{ProspectiveJob, Queue, Ticket};
 
-/// Most jobs one team may have waiting.
+/// Most queued jobs of one team.
 const MAX_TEAM_BACKLOG: u64 = 20_000;
 
-/// Whether a new job can start before its deadline, as things stand. With the queue away nobody knows, and the job is
-/// accepted: its row counts, and it expires if need be.
-///
-/// Answers when, in whole seconds.
+/// Returns the seconds until a new job is expected to start, in whole numbers. If the queue is unavailable, there is no
+/// estimate and the job is accepted; it may expire later.
 ///
 /// # Errors
-/// `team_backlog` when others could still start in time, else `service_backlog`.
+/// Refuses a job that cannot start before its deadline: `team_backlog` if other teams' jobs still could, else
+/// `service_backlog`.
 pub(crate) async fn estimate_start(queue: &Queue, team: &Team, kind: JobKind) -> Result<u64, Problem> {
     let prospect = ProspectiveJob {
         installation: team.installation.clone(),
@@ -42,7 +41,7 @@ pub(crate) async fn estimate_start(queue: &Queue, team: &Team, kind: JobKind) ->
     })
 }
 
-/// Puts a committed job on its way; one that is on it already, and urgent by now, comes to the front.
+/// Enqueues a committed job. A job that is in the queue already and has become urgent moves to the front.
 pub(crate) async fn enqueue(queue: &Queue, job: &Job, weight: f64) {
     if let Err(error) = queue.enqueue(&[Ticket::for_job(job, weight)]).await {
         tracing::warn!(job = %job.id, %error, "the queue is away; the job waits for the next sweep");

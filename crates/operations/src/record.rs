@@ -1,8 +1,8 @@
-//! What an audit row says about a change.
+//! Contents of the audit rows about changes.
 
 use serde_json::{Map, Value, json};
 
-/// Returns the members of two JSON objects that differ, as they were and as they are; none if all are equal.
+/// Returns the members of two JSON objects that differ, before and after; `None` if all are equal.
 pub(crate) fn differences(before: &Value, after: &Value) -> Option<(Value, Value)> {
     let empty = Map::new();
     let (before, after) = (before.as_object().unwrap_or(&empty), after.as_object().unwrap_or(&empty));
@@ -25,7 +25,7 @@ pub(crate) fn extend(details: &mut Value, more: Value) {
     }
 }
 
-/// The comment of an admin, as a member of an audit row's details.
+/// Returns an admin's comment as a member of an audit row's details.
 pub(crate) fn comment(text: Option<&str>) -> Value {
     text.map_or_else(|| json!({}), |text| json!({ "comment": text }))
 }

@@ -1,6 +1,6 @@
-//! Writing a refusal down: an audit row always, a security event where the policy was tried. Equal refusals of one caller
-//! within a minute share their rows, and a caller who is refused too often is told to slow down instead: whatever it
-//! tries, it fills no disk.
+//! Recording of refusals: an audit row always, a security event if the request violated a policy. Equal refusals of one
+//! caller within a minute share their rows. A caller that is refused too often gets `rate_limited` and writes nothing,
+//! so that refusals cannot fill the disk.
 
 use std::fmt::Debug;
 
@@ -10,28 +10,28 @@ use store::RepeatKey;
 
 use crate::{OperationError, Operations, Result};
 
-/// Labels a row keeps of a refused request.
+/// Most labels of a refused request in a row.
 const MAX_LABELS: usize = 20;
-/// Bytes it keeps of each.
+/// Most bytes of each label in a row.
 const MAX_LABEL_BYTES: usize = 64;
-/// Bytes it keeps of the reason.
+/// Most bytes of the reason in a row.
 const MAX_REASON_BYTES: usize = 300;
 
-/// A bound on how often the refusals of one caller are written down.
+/// A limit on the recorded refusals of each caller.
 pub trait RefusalLimit: Debug + Send + Sync {
-    /// Counts one refusal that is about to be written.
+    /// Counts one refusal before it is recorded.
     ///
     /// # Errors
-    /// `rate_limited` with the seconds to wait.
+    /// `rate_limited` with the seconds to wait, if the limit is reached.
     fn admit_refusal(&self, caller: Requester) -> std::result::Result<(), Problem>;
 }
 
 impl Operations<'_> {
-    /// Writes the audit row and the security event of a refusal in one transaction of their own: what was refused has
-    /// been rolled back.
+    /// Writes the audit row and the security event of a refusal in a transaction of their own, because the refused
+    /// operation was rolled back.
     ///
     /// # Errors
-    /// `rate_limited` when the caller is refused too often; nothing is written then.
+    /// `rate_limited` if the caller is refused too often; nothing is written then.
     pub async fn record_refusal(&self, entry: &AuditEntry, problem: &Problem) -> Result<()> {
         if let (Some(limit), Some(caller)) = (self.refusals, entry.requester) {
             limit.admit_refusal(caller)?;
@@ -49,11 +49,11 @@ impl Operations<'_> {
         Ok(tx.commit().await?)
     }
 
-    /// [`Self::record_refusal`] for a caller who is answered that there is no such thing. Too many refusals change
-    /// nothing about that answer: another one would tell what is there from what is not.
+    /// Records a refusal like [`Self::record_refusal`], for a caller that gets `not_found`. A reached limit must not
+    /// change that answer: a different one would reveal which resources exist.
     ///
     /// # Errors
-    /// The database's.
+    /// Database errors.
     pub async fn record_hidden_refusal(&self, entry: &AuditEntry, problem: &Problem) -> Result<()> {
         match self.record_refusal(entry, problem).await {
             Err(OperationError::Refused(problem)) if problem.code == ProblemCode::RateLimited => Ok(()),
@@ -62,7 +62,7 @@ impl Operations<'_> {
     }
 }
 
-/// Refusals are equal when the same caller is refused the same thing for the same reason.
+/// Returns the key of equal refusals: of one caller, of one action, for one reason.
 fn key(entry: &AuditEntry, problem: &Problem) -> RepeatKey {
     let actor = entry.requester.map(|caller| match caller {
         Requester::User(id) => format!("user:{id}"),
@@ -82,7 +82,8 @@ fn key(entry: &AuditEntry, problem: &Problem) -> RepeatKey {
     )
 }
 
-/// What a row keeps of the labels of a refused request: those the problem names, shortened, and how many there were.
+/// Returns the labels of a refused request as a row keeps them: those the problem names, shortened, and the number of
+/// all.
 pub(crate) fn labels(wanted: &[String], problem: &Problem) -> Value {
     let index = |pointer: &str| pointer.strip_prefix("/labels/")?.parse::<usize>().ok();
     let refused: Vec<&String> =
@@ -91,7 +92,7 @@ pub(crate) fn labels(wanted: &[String], problem: &Problem) -> Value {
     json!({ "refused": kept, "refused_count": refused.len(), "count": wanted.len() })
 }
 
-/// The beginning of a text, at most so many bytes of it.
+/// Returns the beginning of a text, at most this number of bytes.
 fn cut(text: &str, bytes: usize) -> &str {
     let mut end = text.len().min(bytes);
     while !text.is_char_boundary(end) {

@@ -1,5 +1,5 @@
-//! Ending an access: open jobs are cancelled and configs shredded in the transaction that ends it; the queue is told
-//! afterwards.
+//! Revocation of access. Open jobs are cancelled and configs shredded in the transaction that ends the access; the
+//! queue is informed after the commit.
 
 use domain::{Job, JobId, JobKind, JobParams, JobState, Problem, ReclaimReason, Removal, Requester, TeamId};
 use futures::{StreamExt, stream};
@@ -14,75 +14,65 @@ use crate::{
     validate::check_reason,
 };
 
-/// Cancelled jobs that the queue is told of at a time.
+/// Most cancelled jobs that are sent to the queue at a time.
 const CONCURRENT_NEWS: usize = 16;
 
 /// The kinds of jobs that make runners.
 const RUNNER_KINDS: [JobKind; 2] = [JobKind::Provision, JobKind::Register];
 
-/// Which access ends, and what the jobs it ends say.
+/// The access to revoke, and the result of its jobs.
 #[derive(Clone, Debug)]
 pub(crate) struct Revocation {
     access: RevokedAccess,
-    /// The result of the open jobs; none leaves them to the worker, which reads the access again.
+    /// Result of the open jobs; `None` leaves them to the worker, which reads the permissions again.
     problem: Option<Problem>,
     detail: &'static str,
 }
 
 impl Revocation {
-    /// A user or machine client may do nothing any more.
+    /// The access of a user or machine client that is deactivated.
     pub(crate) fn of_requester(requester: Requester, detail: &'static str) -> Self {
-        Self::new(Some(requester), None, &RUNNER_KINDS, (Some(Problem::requester_inactive()), detail))
+        let access = access(Some(requester), None, &RUNNER_KINDS);
+        Self { access, problem: Some(Problem::requester_inactive()), detail }
     }
 
-    /// A user is a viewer from now on.
+    /// The access that a user loses as a viewer.
     pub(crate) fn of_viewer(requester: Requester) -> Self {
-        Self::new(
-            Some(requester),
-            None,
-            &RUNNER_KINDS,
-            (Some(Problem::read_only()), "its requester is a viewer now"),
-        )
+        let access = access(Some(requester), None, &RUNNER_KINDS);
+        Self { access, problem: Some(Problem::read_only()), detail: "its requester is a viewer now" }
     }
 
-    /// A user may not have runners of these kinds any more.
+    /// The access of a user to runners of one kind.
     pub(crate) fn of_kind(requester: Requester, kind: JobKind) -> Self {
         let problem = if kind == JobKind::Register {
             Problem::registration_token_not_allowed()
         } else {
             Problem::jit_not_allowed()
         };
-        Self::new(Some(requester), None, &[kind], (Some(problem), "its requester may not have it any more"))
+        let access = access(Some(requester), None, &[kind]);
+        Self { access, problem: Some(problem), detail: "its requester may not have it any more" }
     }
 
-    /// A user is not a member of a team any more. Their open jobs stay theirs to see, and fail when their turn comes.
+    /// The access of a user to a team. Open jobs stay visible to the user and fail when they start.
     pub(crate) fn of_member(requester: Requester, team: TeamId) -> Self {
-        let detail = "its requester left the team";
-        Self::new(Some(requester), Some(team), &RUNNER_KINDS, (None, detail))
+        let access = access(Some(requester), Some(team), &RUNNER_KINDS);
+        Self { access, problem: None, detail: "its requester left the team" }
     }
 
-    /// A team gets no runners any more.
+    /// The access of a deactivated team.
     pub(crate) fn of_team(team: TeamId, reason: Option<&str>) -> Self {
-        let detail = "its team was deactivated";
-        Self::new(None, Some(team), &RUNNER_KINDS, (Some(Problem::team_inactive(reason)), detail))
+        let access = access(None, Some(team), &RUNNER_KINDS);
+        Self { access, problem: Some(Problem::team_inactive(reason)), detail: "its team was deactivated" }
     }
 
-    /// Every config that is still there, whoever asked for it.
+    /// All stored configs, of every requester.
     fn of_all_configs() -> Self {
-        Self::new(None, None, &RUNNER_KINDS, (None, "all configs were shredded"))
+        let access = access(None, None, &RUNNER_KINDS);
+        Self { access, problem: None, detail: "all configs were shredded" }
     }
 
-    fn new(
-        requester: Option<Requester>,
-        team: Option<TeamId>,
-        kinds: &[JobKind],
-        (problem, detail): (Option<Problem>, &'static str),
-    ) -> Self {
-        Self { access: RevokedAccess { requester, team, kinds: kinds.to_vec() }, problem, detail }
-    }
-
-    /// Cancels the open jobs and shreds the configs. A runner whose config nobody had read is removed: it could never be
-    /// started, and would keep its place in the quota until its time is over.
+    /// Cancels the open jobs and shreds the configs. A runner whose config was shredded unread is removed: it could
+    /// never start, and would use up quota until it expires.
     pub(crate) async fn apply(&self, tx: &mut Tx) -> Result<Revoked> {
         let cancelled = match &self.problem {
             Some(problem) => tx.revocations().cancel_jobs(&self.access, problem, self.detail).await?,
@@ -97,11 +87,11 @@ impl Revocation {
 }
 
 impl Operations<'_> {
-    /// Shreds every config that nobody has collected, and removes the runners they were for: for the day a key or a
-    /// database has leaked. Returns how many configs were shredded. Jobs go on and make new configs.
+    /// Shreds every config that has not been handed out for good, and removes the runners of unread ones. It is meant
+    /// for a leaked key or database. Returns how many configs were shredded. Jobs continue and make new configs.
     ///
     /// # Errors
-    /// `validation_failed`.
+    /// `validation_failed` for an invalid reason; database errors.
     pub async fn shred_all_configs(&self, admin: &Administrator, reason: Option<&str>) -> Result<usize> {
         check_reason("/comment", reason)?;
         let mut tx = self.store.begin().await?;
@@ -116,7 +106,11 @@ impl Operations<'_> {
     }
 }
 
-/// The id of the person, machine client or team whose access ends.
+fn access(requester: Option<Requester>, team: Option<TeamId>, kinds: &[JobKind]) -> RevokedAccess {
+    RevokedAccess { requester, team, kinds: kinds.to_vec() }
+}
+
+/// Returns the id of the user, machine client or team whose access ends.
 fn subject(access: &RevokedAccess) -> Option<String> {
     match (access.requester, access.team) {
         (Some(Requester::User(id)), _) => Some(id.to_string()),
@@ -130,10 +124,10 @@ fn removal(runner: &UnreadRunner) -> NewJob {
     service_job(&runner.installation, Some(runner.team), Some(runner.id), params)
 }
 
-/// What a revocation ended.
+/// Result of a revocation, to publish after the commit.
 #[derive(Debug, Default)]
 pub(crate) struct Revoked {
-    /// Whose streams and waiting requests ask again whether they may go on.
+    /// Subject whose streams and waiting requests must check their permissions again.
     access: Option<String>,
     cancelled: Vec<JobId>,
     shredded: usize,
@@ -141,12 +135,12 @@ pub(crate) struct Revoked {
 }
 
 impl Revoked {
-    /// Nothing is ended yet, but the rights of this person, machine client or team have changed.
+    /// A change of the rights of this user, machine client or team that ends no job or config.
     pub(crate) fn nothing_of(subject: &impl ToString) -> Self {
         Self { access: Some(subject.to_string()), ..Self::default() }
     }
 
-    /// Whether there was anything to end.
+    /// Returns whether nothing was revoked.
     pub(crate) fn is_empty(&self) -> bool {
         self.cancelled.is_empty() && self.shredded == 0
     }
@@ -158,14 +152,14 @@ impl Revoked {
         self.removals.extend(other.removals);
     }
 
-    /// Its part of an audit row.
+    /// Returns the details of an audit row.
     pub(crate) fn details(&self) -> Value {
         json!({ "revoked": { "cancelled_jobs": self.cancelled.len(), "shredded_configs": self.shredded,
             "removed_runners": self.removals.len() } })
     }
 
-    /// Tells the queue, once the transaction is committed. Without it everything still happens: workers and waiting
-    /// requests read the rows, and the sweep puts the removals into the queue.
+    /// Informs the queue after the commit. If that fails, the revocation still takes effect: workers and waiting
+    /// requests read the rows, and the requeue step enqueues the removals.
     pub(crate) async fn publish(self, queue: &Queue) {
         if let Some(subject) = &self.access
             && let Err(error) = queue.announce_access(subject).await

@@ -1,4 +1,4 @@
-//! What a caller may do about runners.
+//! Operations on runners: provision, removal and check.
 
 mod provision;
 mod runner_job;

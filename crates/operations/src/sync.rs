@@ -1,4 +1,4 @@
-//! Requests for a comparison of the fleet with GitHub.
+//! Requests for sync runs.
 
 use domain::InstallationId;
 use serde_json::json;
@@ -6,12 +6,11 @@ use store::{Store, TriggeredRow};
 
 use crate::{Administrator, Result};
 
-/// Asks the scheduler for a sync of one installation, or of every one; with `confirm`, also where that may remove as many
-/// runners at once as the last run held back. Returns the installations; none if there is no such installation, and then
-/// nothing is written.
+/// Requests a sync run of one installation, or of all. With `confirm`, it also approves as many removals as the last
+/// run held. Returns the installations. If there is no such installation, it returns none and writes nothing.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub async fn request_sync(
     store: &Store,
     admin: &Administrator,

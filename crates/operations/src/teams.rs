@@ -13,36 +13,36 @@ use crate::{
     validate::{check_reason, check_text, settle},
 };
 
-/// A change of a team: only what is given.
+/// A change of a team: only the given values change.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TeamChange {
-    /// Its name.
+    /// Name of the team.
     pub name: Option<String>,
-    /// What it is.
+    /// Description for people.
     pub description: Option<Option<String>>,
-    /// Labels every runner gets.
+    /// Labels that every runner has.
     pub required_labels: Option<Vec<String>>,
-    /// What further labels may be.
+    /// Patterns of the further labels a runner may have.
     pub optional_label_patterns: Option<Vec<String>>,
-    /// Every runner gets the label `self-hosted`.
+    /// Whether every runner has the label `self-hosted`.
     pub add_self_hosted: Option<bool>,
-    /// Runner groups it may use.
+    /// Runner groups the team may use.
     pub allowed_runner_group_ids: Option<Vec<i64>>,
     /// Repositories whose jobs may run on its runners.
     pub allowed_repositories: Option<Vec<String>>,
     /// Workflows whose jobs may run on its runners.
     pub allowed_workflows: Option<Vec<String>>,
-    /// Most runners at a time; none means unlimited.
+    /// Most runners at a time; `None` means no limit.
     pub max_runners: Option<Option<i32>>,
-    /// Its weight in the fair queue.
+    /// Weight in the fair queue.
     pub weight: Option<f64>,
-    /// What happens on label drift.
+    /// Response to label drift.
     pub drift_response: Option<DriftResponse>,
-    /// The GitHub installation its runners belong to.
+    /// GitHub installation of its runners.
     pub installation: Option<InstallationId>,
-    /// May do anything at all.
+    /// Whether it may get runners.
     pub is_active: Option<bool>,
-    /// Why it is not active.
+    /// Reason of a deactivation.
     pub deactivation_reason: Option<Option<String>>,
 }
 
@@ -65,7 +65,7 @@ impl Operations<'_> {
         Ok(team)
     }
 
-    /// Changes a team. Runners it has already keep what they were given.
+    /// Changes a team. Its existing runners keep their labels and groups.
     ///
     /// # Errors
     /// `not_found`, `validation_failed`, `already_exists`, `team_in_use`.
@@ -73,8 +73,8 @@ impl Operations<'_> {
         self.write_team(admin, id, change, "team.update").await
     }
 
-    /// Deactivates a team: it gets no runners any more, its open requests are cancelled and its unread configs shredded.
-    /// Its runners stay until somebody removes them.
+    /// Deactivates a team: it gets no more runners, its open requests are cancelled and its unread configs shredded.
+    /// Its runners stay until a caller removes them.
     ///
     /// # Errors
     /// `not_found`, `validation_failed`.
@@ -142,8 +142,8 @@ impl Operations<'_> {
     }
 }
 
-/// A team leaves its installation with nothing left behind there, and without its runner groups: their numbers mean
-/// other groups elsewhere. A request under way right now stays where its rows say.
+/// Checks that a team may move to another installation. It must have no runners or open jobs, and it loses its runner
+/// groups, because their ids mean other groups elsewhere. A concurrent request keeps the installation in its rows.
 async fn prepare_move(tx: &mut Tx, before: &Team, change: &TeamChange) -> Result<()> {
     let Some(target) = change.installation.as_ref().filter(|target| **target != before.installation) else {
         return Ok(());
@@ -189,7 +189,7 @@ fn to_row(before: Team, change: TeamChange) -> store::TeamChange {
     }
 }
 
-/// What the audit log records of a new team, under the names of the API.
+/// Returns the values of a new team for the audit log, under the names of the API.
 fn describe_draft(draft: &TeamDraft) -> Value {
     json!({
         "name": draft.name,

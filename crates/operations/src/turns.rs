@@ -1,5 +1,5 @@
-//! Turns: how many of a kind of request one key (a caller, a team) may have under way at once. Those that wait for their
-//! turn hold no connection.
+//! Turns: a limit on the concurrent requests of one key (a caller or a team). Requests that wait for a turn hold no
+//! connection.
 
 use std::{
     collections::HashMap,
@@ -14,44 +14,44 @@ use tokio::{
     time::timeout,
 };
 
-/// Bounds of the turns of every key.
+/// Limits of every key.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// Turns taken at once.
+    /// Most turns at once.
     pub running: usize,
-    /// Requests that wait for one.
+    /// Most requests that wait for a turn.
     pub waiting: usize,
-    /// How long they wait.
+    /// Longest wait for a turn.
     pub patience: Duration,
 }
 
-/// The turns of every key, in this process.
+/// The turns of all keys in this process.
 #[derive(Debug)]
 pub struct Turns<K> {
     bounds: Bounds,
     keys: Mutex<HashMap<K, Turn>>,
 }
 
-/// What one key has taken.
+/// The turns of one key.
 #[derive(Clone, Debug)]
 struct Turn {
     running: Arc<Semaphore>,
     places: Arc<Semaphore>,
 }
 
-/// A turn that was taken; dropping it gives it back.
+/// A turn in use; dropping it returns it.
 #[derive(Debug)]
 pub struct Taken {
     _permits: [OwnedSemaphorePermit; 2],
 }
 
 impl<K: Clone + Debug + Eq + Hash> Turns<K> {
-    /// Turns of no key yet, each key within `bounds`.
+    /// Returns turns with these limits for every key.
     pub fn new(bounds: Bounds) -> Self {
         Self { bounds, keys: Mutex::default() }
     }
 
-    /// Waits for a turn. Returns `None` if that takes too long, or if too many wait already.
+    /// Waits for a turn. Returns `None` after the longest wait, or if too many requests wait already.
     pub async fn take(&self, key: &K) -> Option<Taken> {
         let turn = self.turn(key);
         let place = turn.places.try_acquire_owned().ok()?;
@@ -72,10 +72,10 @@ impl<K: Clone + Debug + Eq + Hash> Turns<K> {
         self.bounds.running + self.bounds.waiting
     }
 
-    /// Forgets keys with nothing under way, so that the table stays as small as what is.
+    /// Removes keys without requests, so that the map does not grow.
     pub fn forget_idle(&self) {
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        // A permit holds its semaphore, so the count says whether anything is under way.
+        // Each permit holds a reference to its semaphore, so the count shows whether the key is in use.
         keys.retain(|_, turn| Arc::strong_count(&turn.places) > 1);
         keys.shrink_to_fit();
     }

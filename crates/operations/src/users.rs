@@ -1,4 +1,4 @@
-//! Changes of people.
+//! Changes of users.
 
 use domain::{FieldError, JobKind, Problem, ProblemCode, Requester, User, UserId};
 use serde_json::{Value, json};
@@ -11,39 +11,39 @@ use crate::{
     validate::{check_optional, check_reason, is_email, settle},
 };
 
-/// A change of a person: only what is given.
+/// A change of a user: only the given values change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UserChange {
-    /// E-mail.
+    /// E-mail address.
     pub email: Option<String>,
     /// Token issuer.
     pub issuer: Option<String>,
-    /// Token subject; none unbinds the person.
+    /// Token subject; `Some(None)` unbinds the user.
     pub subject: Option<Option<String>>,
     /// Name to show.
     pub display_name: Option<Option<String>>,
-    /// May administer.
+    /// Whether the user is an admin.
     pub is_admin: Option<bool>,
-    /// Sees everything and changes nothing.
+    /// Whether the user may read everything and change nothing.
     pub is_viewer: Option<bool>,
-    /// May do anything at all.
+    /// Whether the user may do anything.
     pub is_active: Option<bool>,
-    /// May have JIT configs.
+    /// Whether the user may request JIT configs.
     pub can_use_jit: Option<bool>,
-    /// May have registration tokens.
+    /// Whether the user may request registration tokens.
     pub can_use_registration_token: Option<bool>,
 }
 
-/// What one operation on a person is called, and why it is done.
+/// Event type and comment of one operation on a user.
 struct Purpose<'a> {
     event_type: &'static str,
     comment: Option<&'a str>,
 }
 
-/// Longest subject, in bytes: longer ones do not fit into the index of identities.
+/// Longest subject, in bytes: longer ones do not fit into the index of principals.
 pub const MAX_SUBJECT_BYTES: usize = 2000;
 
-/// Returns what is wrong with the values of a new person, the issuer aside.
+/// Returns the errors in the values of a new user. The issuer is not checked.
 pub fn check_user_draft(draft: &UserDraft) -> Vec<FieldError> {
     let mut errors = Vec::new();
     if draft.email.is_none() && draft.subject.is_none() {
@@ -55,10 +55,10 @@ pub fn check_user_draft(draft: &UserDraft) -> Vec<FieldError> {
     errors
 }
 
-/// Makes the person with this e-mail address, or this identity, an active admin; adds them if need be.
+/// Makes the user with this e-mail address or principal an active admin, and adds the user if there is none.
 ///
 /// # Errors
-/// `validation_failed`, `already_exists`; the database's.
+/// `validation_failed`, `already_exists`; database errors.
 pub async fn make_admin(store: &Store, admin: &Administrator, draft: &UserDraft) -> Result<()> {
     settle(check_user_draft(draft))?;
     let mut tx = store.begin().await?;
@@ -67,10 +67,10 @@ pub async fn make_admin(store: &Store, admin: &Administrator, draft: &UserDraft)
     Ok(tx.commit().await?)
 }
 
-/// Invites a first admin by e-mail. Returns whether they were unknown: a known person stays as the admins have left them.
+/// Invites a first admin by e-mail. Returns `false` if the user exists already, and then changes nothing.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub async fn invite_first_admin(store: &Store, admin: &Administrator, draft: &UserDraft) -> Result<bool> {
     let mut tx = store.begin().await?;
     let draft = UserDraft { is_admin: true, can_use_jit: true, ..draft.clone() };
@@ -84,13 +84,13 @@ pub async fn invite_first_admin(store: &Store, admin: &Administrator, draft: &Us
     Ok(true)
 }
 
-/// What the audit log records of a new admin.
+/// Returns the details of an audit row about a new admin.
 fn describe_draft(draft: &UserDraft) -> Value {
     json!({ "email": draft.email, "issuer": draft.issuer, "subject": draft.subject })
 }
 
 impl Operations<'_> {
-    /// Adds a person.
+    /// Adds a user.
     ///
     /// # Errors
     /// `validation_failed`, `already_exists`.
@@ -105,7 +105,7 @@ impl Operations<'_> {
         Ok(user)
     }
 
-    /// Changes a person.
+    /// Changes a user.
     ///
     /// # Errors
     /// `not_found`, `validation_failed`, `already_exists`, `last_admin`.
@@ -119,8 +119,7 @@ impl Operations<'_> {
         self.write_user(admin, id, change, &Purpose { event_type: "user.update", comment }).await
     }
 
-    /// Deactivates a person: they may do nothing any more, their open requests are cancelled and their unread configs
-    /// shredded. Their runners stay.
+    /// Deactivates a user: their open requests are cancelled and their unread configs shredded. Their runners stay.
     ///
     /// # Errors
     /// `not_found`, `last_admin`.
@@ -134,7 +133,7 @@ impl Operations<'_> {
         self.write_user(admin, id, change, &Purpose { event_type: "user.deactivate", comment }).await
     }
 
-    /// Activates a person again, with the rights and teams they had.
+    /// Activates a user again, with the rights and teams they had.
     ///
     /// # Errors
     /// `not_found`.
@@ -148,10 +147,10 @@ impl Operations<'_> {
         self.write_user(admin, id, change, &Purpose { event_type: "user.activate", comment }).await
     }
 
-    /// Unbinds a person from their identity: the next first login with their e-mail address binds it anew.
+    /// Unbinds a user from their principal: the next sign-in with their e-mail address binds it anew.
     ///
     /// # Errors
-    /// `not_found`, `last_admin`; `validation_failed` for a person without an e-mail address.
+    /// `not_found`, `last_admin`; `validation_failed` for a user without an e-mail address.
     pub async fn unbind_user(
         &self,
         admin: &Administrator,
@@ -229,7 +228,7 @@ fn check_email(errors: &mut Vec<FieldError>, email: Option<&str>) {
     }
 }
 
-/// A subject as tokens may have it, and no longer than the index of identities takes.
+/// Checks a subject, which must fit into the index of principals.
 fn check_subject(errors: &mut Vec<FieldError>, subject: Option<&str>) {
     check_optional(errors, "/oidc_sub", subject, 1024);
     if subject.is_some_and(|subject| subject.len() > MAX_SUBJECT_BYTES) {
@@ -237,7 +236,7 @@ fn check_subject(errors: &mut Vec<FieldError>, subject: Option<&str>) {
     }
 }
 
-/// A person is named by an identity, or by an e-mail address to be bound.
+/// Checks that a user has a principal, or an e-mail address to be bound by.
 fn check_names(after: &User) -> std::result::Result<(), Problem> {
     match (&after.subject, &after.email, &after.issuer) {
         (None, None, _) => {
@@ -249,8 +248,8 @@ fn check_names(after: &User) -> std::result::Result<(), Problem> {
     }
 }
 
-/// Refuses a change after which no active admin is left who has signed in before. Two such changes at once wait for each
-/// other here.
+/// Refuses a change after which no active admin is left who has signed in before. Concurrent changes of this kind wait
+/// for each other here.
 async fn keep_an_admin(tx: &mut Tx, before: &User, after: &User) -> Result<()> {
     let administers = |user: &User| user.is_admin && user.is_active;
     let unbound = before.subject.is_some() && after.subject.is_none();
@@ -265,7 +264,7 @@ async fn keep_an_admin(tx: &mut Tx, before: &User, after: &User) -> Result<()> {
     Err(Problem::new(ProblemCode::LastAdmin, detail).into())
 }
 
-/// Ends the access that the person loses.
+/// Revokes the access that the user loses.
 async fn revoke(tx: &mut Tx, before: &User, after: &User) -> Result<Revoked> {
     let requester = Requester::User(before.id);
     if !after.is_active {
@@ -275,7 +274,7 @@ async fn revoke(tx: &mut Tx, before: &User, after: &User) -> Result<Revoked> {
     if only_reads(after) && !only_reads(before) {
         return Revocation::of_viewer(requester).apply(tx).await;
     }
-    // Whoever watches as an admin, or under an identity that is unbound now, is asked again.
+    // A stream or waiting request of a former admin, or of an unbound principal, checks its permissions again.
     let mut revoked = Revoked::nothing_of(&before.id);
     let lost = [
         (before.can_use_jit && !after.can_use_jit, JobKind::Provision),
@@ -287,7 +286,7 @@ async fn revoke(tx: &mut Tx, before: &User, after: &User) -> Result<Revoked> {
     Ok(revoked)
 }
 
-/// What the audit log compares, under the names of the API.
+/// Returns the values that an audit row compares, under the names of the API.
 fn describe(user: &User) -> Value {
     json!({
         "email": user.email,

@@ -16,21 +16,21 @@ pub fn check_text(errors: &mut Vec<FieldError>, pointer: &str, text: &str, max: 
     }
 }
 
-/// [`check_text`] for a text that may be missing.
+/// Checks a text like [`check_text`] if it is given.
 pub(crate) fn check_optional(errors: &mut Vec<FieldError>, pointer: &str, text: Option<&str>, max: usize) {
     if let Some(text) = text {
         check_text(errors, pointer, text, max);
     }
 }
 
-/// Checks a comment or a reason, which may be missing.
+/// Checks a comment or a reason, if it is given.
 pub(crate) fn check_reason(pointer: &str, text: Option<&str>) -> Result<(), Problem> {
     let mut errors = Vec::new();
     check_optional(&mut errors, pointer, text, MAX_REASON);
     settle(errors)
 }
 
-/// Whether there is something before an `@` and something after it; the identity provider knows whether it is real.
+/// Returns whether the text has the form of an e-mail address. Only the identity provider knows whether it exists.
 pub fn is_email(text: &str) -> bool {
     let parts = text.split_once('@').is_some_and(|(name, host)| !name.is_empty() && host.len() > 2);
     parts
@@ -39,6 +39,8 @@ pub fn is_email(text: &str) -> bool {
         && text.chars().all(|c| !c.is_whitespace() && !c.is_control())
 }
 
+/// Makes the collected errors a problem.
+///
 /// # Errors
 /// `validation_failed` with all errors, if there are any.
 pub fn settle(errors: Vec<FieldError>) -> Result<(), Problem> {

@@ -1,4 +1,5 @@
-//! The audit log and the security events: written here, never changed.
+//! Audit log and security events. Rows are appended and never removed here; an event may be updated with the action
+//! taken.
 
 use chrono::{DateTime, Utc};
 use domain::{ActionTaken, AuditEntry, RunnerId, SecurityEvent, Severity, TeamId};
@@ -11,110 +12,110 @@ use crate::{
     page::{MAX_PAGE_BYTES, first_id, owner_columns},
 };
 
-/// The audit log, on one connection.
+/// Audit queries on one connection.
 #[derive(Debug)]
 pub struct Audit<'c>(pub(crate) &'c mut PgConnection);
 
-/// Which audit rows to list.
+/// Filter of a list of audit rows.
 #[derive(Clone, Debug, Default)]
 pub struct AuditFilter {
-    /// Only of this event type.
+    /// Only rows of this event type.
     pub event_type: Option<String>,
-    /// Only of this team.
+    /// Only rows of this team.
     pub team: Option<TeamId>,
-    /// Only about this runner.
+    /// Only rows about this runner.
     pub runner: Option<RunnerId>,
-    /// Only by this identity.
+    /// Only rows of this identity.
     pub identity: Option<String>,
-    /// Only successes, or only failures.
+    /// `true` for successes only, `false` for failures only.
     pub success: Option<bool>,
-    /// Only since then.
+    /// Only rows since this time.
     pub since: Option<DateTime<Utc>>,
 }
 
-/// Which security events to list.
+/// Filter of a list of security events.
 #[derive(Clone, Debug, Default)]
 pub struct SecurityFilter {
-    /// Only of this event type.
+    /// Only events of this type.
     pub event_type: Option<String>,
-    /// Only of this severity.
+    /// Only events of this severity.
     pub severity: Option<Severity>,
-    /// Only by this identity.
+    /// Only events caused by this identity.
     pub identity: Option<String>,
-    /// Only of this team.
+    /// Only events of this team.
     pub team: Option<TeamId>,
 }
 
 /// One audit row as stored.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AuditRow {
-    /// Its id.
+    /// Id of the row.
     pub id: Uuid,
-    /// What.
+    /// Type of the event, such as `runner.provision`.
     pub event_type: String,
-    /// Who.
+    /// Identity of the caller.
     pub user_identity: Option<String>,
-    /// Which runner.
+    /// Runner the row is about.
     pub runner_id: Option<Uuid>,
-    /// Its name.
+    /// Name of the runner.
     pub runner_name: Option<String>,
-    /// Which team.
+    /// Team the row is about.
     pub team_id: Option<Uuid>,
-    /// Its name today.
+    /// Current name of the team.
     pub team_name: Option<String>,
-    /// Which job.
+    /// Job the row is about.
     pub job_id: Option<Uuid>,
-    /// From where.
+    /// IP address of the request.
     pub request_ip: Option<String>,
-    /// With what.
+    /// User agent of the request.
     pub user_agent: Option<String>,
-    /// In which request.
+    /// Id of the request.
     pub request_id: Option<String>,
     /// Details.
     pub event_data: Option<Value>,
-    /// Whether it was done.
+    /// Whether the operation succeeded.
     pub success: bool,
-    /// Why not.
+    /// Reason of a failure.
     pub error_message: Option<String>,
-    /// When; of several occurrences the first.
+    /// Time of the first occurrence.
     pub timestamp: DateTime<Utc>,
-    /// How often within that minute.
+    /// Number of occurrences within one minute.
     pub occurrences: i32,
-    /// The last occurrence, when there are several.
+    /// Time of the last occurrence, if there are several.
     pub last_at: Option<DateTime<Utc>>,
 }
 
 /// One security event as stored.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SecurityRow {
-    /// Its id.
+    /// Id of the event.
     pub id: Uuid,
-    /// What.
+    /// Type of the event.
     pub event_type: String,
-    /// How grave.
+    /// `low`, `medium`, `high` or `critical`.
     pub severity: String,
-    /// Who.
+    /// Identity that caused the event.
     pub user_identity: Option<String>,
-    /// Which runner.
+    /// Runner the event is about.
     pub runner_id: Option<Uuid>,
-    /// Its name.
+    /// Name of the runner.
     pub runner_name: Option<String>,
-    /// Which team.
+    /// Team the event is about.
     pub team_id: Option<Uuid>,
     /// Details.
     pub violation_data: Option<Value>,
-    /// What was done about it.
+    /// Action the service took.
     pub action_taken: String,
-    /// When; of several occurrences the first.
+    /// Time of the first occurrence.
     pub timestamp: DateTime<Utc>,
-    /// How often within that minute.
+    /// Number of occurrences within one minute.
     pub occurrences: i32,
-    /// The last occurrence, when there are several.
+    /// Time of the last occurrence, if there are several.
     pub last_at: Option<DateTime<Utc>>,
 }
 
 impl Audit<'_> {
-    /// Writes one row. Whose identity is not at hand is looked up: a job knows its requester by id alone.
+    /// Writes one row. A missing identity is looked up by the requester's id: a job knows its requester by id alone.
     pub async fn write(&mut self, entry: &AuditEntry) -> Result<()> {
         let (user, client) = owner_columns(entry.requester);
         let data = entry.stored_data();
@@ -146,7 +147,7 @@ impl Audit<'_> {
         Ok(())
     }
 
-    /// Writes one security event about what `entry` tells.
+    /// Writes one security event; `entry` has the runner, the team, the identity and the details.
     pub async fn alarm(&mut self, event: &SecurityEvent, entry: &AuditEntry) -> Result<()> {
         let (user, client) = owner_columns(entry.requester);
         let data = entry.stored_data();
@@ -174,7 +175,7 @@ impl Audit<'_> {
         Ok(())
     }
 
-    /// Whether a security event of this type was written before about a workflow job on a runner.
+    /// Returns whether a security event of this type exists for a workflow job on a runner.
     pub async fn was_reported(
         &mut self,
         event_type: &str,
@@ -193,11 +194,12 @@ impl Audit<'_> {
         .await?)
     }
 
-    /// Brings the newest event of these types about a runner up to date with what was done. Events that say of themselves
-    /// that all is done stay.
-    pub async fn act(
+    /// Updates the action of the newest event of these types about a runner. Events with a final action (removed,
+    /// labels restored, cancelled) stay as they are.
+    pub async fn update_action(
         &mut self,
-        (team, runner): (TeamId, RunnerId),
+        team: TeamId,
+        runner: RunnerId,
         event_types: &[&str],
         action: ActionTaken,
     ) -> Result<()> {
@@ -217,7 +219,7 @@ impl Audit<'_> {
         Ok(())
     }
 
-    /// Audit rows the caller may see: all, their own, their teams'.
+    /// Returns the audit rows the caller may see: all, their own, or their teams'.
     pub async fn list(
         &mut self,
         visible: &Visible,
@@ -254,7 +256,8 @@ impl Audit<'_> {
         Ok(Listed::bounded(items, counted, next))
     }
 
-    /// The same without counting what is on all pages. A page ends early when its rows are large.
+    /// Returns one page of the audit rows the caller may see, without a total. A page ends early when its rows are
+    /// large.
     pub async fn rows(
         &mut self,
         visible: &Visible,
@@ -301,7 +304,7 @@ impl Audit<'_> {
         .await?)
     }
 
-    /// Security events.
+    /// Returns one page of security events.
     pub async fn alarms(&mut self, filter: &SecurityFilter, page: Page) -> Result<Listed<SecurityRow>> {
         let (severity, team) = (filter.severity.map(Severity::as_str), filter.team.map(Uuid::from));
         let items = sqlx::query_as!(
@@ -349,7 +352,7 @@ impl Audit<'_> {
     }
 }
 
-/// Bytes of a row as a page is measured: those of its details, and a round figure for the rest.
+/// Returns the size of a row in bytes, as pages are measured: its details plus a fixed 1,000.
 fn weight(details: Option<&Value>) -> usize {
     1000 + details.map_or(0, |details| details.to_string().len())
 }

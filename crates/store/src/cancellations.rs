@@ -1,4 +1,4 @@
-//! Workflow runs GitHub is to cancel, because of a job that should not run where it runs.
+//! Requests to GitHub to cancel workflow runs with a job that must not run on its runner.
 
 use chrono::TimeDelta;
 use domain::{InstallationId, RunnerId, TeamId};
@@ -7,56 +7,56 @@ use uuid::Uuid;
 
 use crate::{Result, StoreError, jobs::seconds, readable::keep_readable};
 
-/// The cancellations, on one connection.
+/// Cancellation queries on one connection.
 #[derive(Debug)]
 pub struct Cancellations<'c>(pub(crate) &'c mut PgConnection);
 
-/// A run to be cancelled.
+/// A workflow run to cancel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewCancellation<'a> {
-    /// Whose GitHub.
+    /// Installation of the runner.
     pub installation: &'a InstallationId,
     /// `owner/name`.
     pub repository: &'a str,
-    /// The run.
+    /// GitHub's id of the workflow run.
     pub run: i64,
-    /// The job on account of which.
+    /// GitHub's id of the workflow job that causes the cancellation.
     pub job: i64,
-    /// Where that job runs.
+    /// Runner that runs the job.
     pub runner: RunnerId,
-    /// The security event it follows from.
+    /// Type of the security event that causes the cancellation.
     pub reason: &'static str,
 }
 
-/// A cancellation whose turn it is.
+/// A cancellation that is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cancellation {
-    /// Its id.
+    /// Id of the row.
     pub id: Uuid,
-    /// Whose GitHub.
+    /// Installation of the runner.
     pub installation: InstallationId,
     /// `owner/name`.
     pub repository: String,
-    /// The run.
+    /// GitHub's id of the workflow run.
     pub run: i64,
-    /// Where its job runs.
+    /// Runner that runs the job.
     pub runner: RunnerId,
-    /// That runner's name.
+    /// Name of the runner.
     pub runner_name: String,
-    /// That runner's team.
+    /// Team of the runner.
     pub team: TeamId,
-    /// Why.
+    /// Type of the security event that causes the cancellation.
     pub reason: String,
-    /// Which try this is, from 1.
+    /// Number of this attempt, from 1.
     pub attempt: i16,
-    /// The job is over already.
+    /// Whether the workflow job is completed.
     pub over: bool,
-    /// It has been wanted for six hours.
+    /// Whether the cancellation was requested more than six hours ago.
     pub old: bool,
 }
 
 impl Cancellations<'_> {
-    /// Asks for a cancellation; once for each job.
+    /// Requests a cancellation, at most one for each workflow job.
     pub async fn insert(&mut self, new: &NewCancellation<'_>) -> Result<()> {
         sqlx::query!(
             "INSERT INTO workflow_cancellations (id, installation, repository, run_id, workflow_job_id, runner_id, reason)
@@ -75,8 +75,8 @@ impl Cancellations<'_> {
         Ok(())
     }
 
-    /// Takes up to `most` that are due, none of an installation in `resting`. Each is due again in `lease`, should its
-    /// taker die.
+    /// Takes up to `most` due cancellations, none of an installation in `resting`. Each is due again after `lease`, in
+    /// case the process that took it dies.
     pub async fn take(
         &mut self,
         most: i64,
@@ -119,7 +119,7 @@ impl Cancellations<'_> {
         Ok(read.filter_map(keep_readable).collect())
     }
 
-    /// Notes the end of one: done, or given up. False: somebody else did.
+    /// Records the end of a cancellation: done, or given up. Returns `false` if another process ended it before.
     pub async fn settle(&mut self, id: Uuid, done: bool, note: &str) -> Result<bool> {
         let done = sqlx::query!(
             "UPDATE workflow_cancellations SET state = CASE WHEN $2 THEN 'done' ELSE 'given_up' END, note = $3,
@@ -133,7 +133,7 @@ impl Cancellations<'_> {
         Ok(done.rows_affected() == 1)
     }
 
-    /// Puts one off; a try that never reached GitHub does not count.
+    /// Postpones a cancellation. An attempt that did not reach GitHub does not count (`counts`).
     pub async fn put_off(&mut self, id: Uuid, delay: TimeDelta, note: &str, counts: bool) -> Result<()> {
         sqlx::query!(
             "UPDATE workflow_cancellations SET next_at = now() + make_interval(secs => $2), note = $3,

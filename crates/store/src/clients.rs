@@ -11,34 +11,34 @@ use crate::{
     readable::{keep_readable, read_exactly, readable},
 };
 
-/// Most rules that may fit one token.
+/// Most rules that are compared with one token.
 const MAX_RULES: i64 = 256;
 
-/// The machine clients, on one connection.
+/// Machine client queries on one connection.
 #[derive(Debug)]
 pub struct Clients<'c>(pub(crate) &'c mut PgConnection);
 
-/// What an admin writes about a machine client.
+/// A new machine client as an admin describes it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewClient {
-    /// The identity provider's id for it, or a name for its rule.
+    /// Client id at the identity provider, or a name for the rule.
     pub client_id: String,
-    /// The issuer whose tokens count.
+    /// Issuer of its tokens.
     pub issuer: String,
-    /// The team it acts for.
+    /// Team it acts for.
     pub team: TeamId,
-    /// What it is.
+    /// Description for people.
     pub description: Option<String>,
-    /// Which tokens are meant, where they carry no client id.
+    /// Claim rule that selects its tokens, if they carry no client id.
     pub rule: Option<ClaimRule>,
 }
 
-/// Which machine clients to list.
+/// Filter of a list of machine clients.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ClientFilter {
-    /// Only of this team.
+    /// Only clients of this team.
     pub team: Option<TeamId>,
-    /// Only active ones.
+    /// Only active clients.
     pub active_only: bool,
 }
 
@@ -73,9 +73,9 @@ impl TryFrom<ClientRow> for MachineClient {
 }
 
 impl Clients<'_> {
-    /// The clients a token may stand for: named by one of its client ids, or with a rule found by one of its keys. None
-    /// by rule if more than [`MAX_RULES`] may fit, or one that cannot be read: to leave some out could turn a token that
-    /// fits two rules into one's.
+    /// Returns the clients that a token may belong to: named by one of its client ids, or with a rule found by one of
+    /// its keys. Returns no client with a rule if more than [`MAX_RULES`] may match, or if one of them cannot be read.
+    /// Leaving some out could make a token that matches two rules appear to match one.
     pub async fn candidates(&mut self, facts: &TokenFacts) -> Result<Vec<MachineClient>> {
         let rows = sqlx::query_as!(
             ClientRow,
@@ -101,7 +101,7 @@ impl Clients<'_> {
         let found = rows.len();
         let mut clients: Vec<MachineClient> = readable(rows);
         if clients.len() < found {
-            // An unreadable rule may fit the token too, and a token that fits two rules fits none.
+            // An unreadable rule may match the token too, and a token that matches two rules belongs to no client.
             clients.retain(|client| client.rule.is_none());
         }
         let rules = clients.iter().filter(|client| client.rule.is_some()).count();
@@ -115,8 +115,8 @@ impl Clients<'_> {
         Ok(clients)
     }
 
-    /// The active clients, as client id and issuer, whose rule an earlier release accepted although it pins no owner. It fits
-    /// no token any more.
+    /// Returns the active clients (client id and issuer) whose rule was accepted by an earlier release although it pins
+    /// no owner. Such a rule matches no token any more.
     pub async fn with_open_rules(&mut self) -> Result<Vec<(String, String)>> {
         let rows = sqlx::query!(
             r#"SELECT client_id, issuer, rule AS "rule!" FROM oauth_clients
@@ -134,7 +134,7 @@ impl Clients<'_> {
         Ok(open)
     }
 
-    /// Notes that a client was used (at most every five minutes), and names its team.
+    /// Records the use of a client, at most every five minutes. Returns its team.
     pub async fn used(&mut self, client: &MachineClient) -> Result<Membership> {
         let row = sqlx::query!(
             r#"SELECT name, is_active, coalesce($2::timestamptz < now() - interval '5 minutes', true) AS "stale!"
@@ -176,7 +176,7 @@ impl Clients<'_> {
         row.try_into()
     }
 
-    /// The client, if there is one.
+    /// Returns the client, if it exists.
     pub async fn get(&mut self, id: ClientId) -> Result<Option<MachineClient>> {
         let row = sqlx::query_as!(
             ClientRow,
@@ -189,7 +189,7 @@ impl Clients<'_> {
         row.map(MachineClient::try_from).transpose()
     }
 
-    /// The client, whose row nobody else changes until the end of the transaction.
+    /// Returns the client and locks its row against changes until the end of the transaction.
     pub async fn lock(&mut self, id: ClientId) -> Result<Option<MachineClient>> {
         let row = sqlx::query_as!(
             ClientRow,
@@ -202,7 +202,7 @@ impl Clients<'_> {
         row.map(MachineClient::try_from).transpose()
     }
 
-    /// The clients with this client id, of every issuer.
+    /// Returns the clients with this client id, of all issuers.
     pub async fn by_client_id(&mut self, client_id: &str) -> Result<Vec<MachineClient>> {
         let rows = sqlx::query_as!(
             ClientRow,
@@ -215,7 +215,7 @@ impl Clients<'_> {
         Ok(readable(rows))
     }
 
-    /// Writes everything an admin may change about a client.
+    /// Writes every column that an admin may change.
     pub async fn update(&mut self, client: &MachineClient) -> Result<()> {
         let rule =
             client.rule.as_ref().map(serde_json::to_value).transpose().map_err(StoreError::inconsistent)?;
@@ -231,7 +231,7 @@ impl Clients<'_> {
         Ok(())
     }
 
-    /// Removes a client from every list. Its row stays for what refers to it.
+    /// Marks a client as removed, so that no list shows it. The row stays because other rows refer to it.
     pub async fn remove(&mut self, id: ClientId) -> Result<()> {
         sqlx::query!(
             "UPDATE oauth_clients SET is_active = false, deleted_at = now() WHERE id = $1",
@@ -242,7 +242,7 @@ impl Clients<'_> {
         Ok(())
     }
 
-    /// All clients.
+    /// Returns one page of clients.
     pub async fn list(&mut self, filter: &ClientFilter, page: Page) -> Result<Listed<MachineClient>> {
         let rows = sqlx::query_as!(
             ClientRow,

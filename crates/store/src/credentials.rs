@@ -1,4 +1,4 @@
-//! Sealed JIT configs: kept until handed out or expired, then shredded.
+//! Sealed JIT configs: kept until they are handed out or expire, then shredded.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{JobId, RunnerName, Sealed};
@@ -6,34 +6,34 @@ use sqlx::PgConnection;
 
 use crate::{Result, StoreError, jobs::seconds};
 
-/// The sealed configs, on one connection.
+/// Credential queries on one connection.
 #[derive(Debug)]
 pub struct Credentials<'c>(pub(crate) &'c mut PgConnection);
 
-/// A config as it lies there.
+/// A stored JIT config.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SealedCredential {
     /// The sealed config.
     pub sealed: Sealed,
-    /// The runner it is for.
+    /// Name of the runner it is for.
     pub runner_name: String,
-    /// Not to be used after.
+    /// Time after which it cannot be used.
     pub expires_at: DateTime<Utc>,
-    /// Whether this was the first time it was handed out.
+    /// Whether it was handed out for the first time.
     pub first: bool,
 }
 
-/// Whether there is something to hand out.
+/// Whether a config can be handed out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CredentialState {
-    /// There is.
+    /// The config can be handed out.
     Ready,
-    /// There was.
+    /// The config was shredded, has expired or was handed out too long ago.
     Gone,
 }
 
 impl Credentials<'_> {
-    /// Keeps a config for `life`.
+    /// Stores a config for `life`.
     pub async fn insert(
         &mut self,
         job: JobId,
@@ -56,7 +56,7 @@ impl Credentials<'_> {
         Ok(())
     }
 
-    /// Hands a config out: for the first time, or again within 120 s of the first. None: it is gone.
+    /// Hands a config out for the first time, or again within 120 s of the first time. Returns `None` if it is gone.
     pub async fn hand_out(&mut self, job: JobId) -> Result<Option<SealedCredential>> {
         let row = sqlx::query!(
             r#"UPDATE credentials SET first_read_at = coalesce(first_read_at, clock_timestamp())
@@ -82,7 +82,7 @@ impl Credentials<'_> {
         }))
     }
 
-    /// Whether there is something to hand out; none: there never was.
+    /// Returns whether a config can be handed out, or `None` if there never was one.
     pub async fn state(&mut self, job: JobId) -> Result<Option<CredentialState>> {
         let ready = sqlx::query_scalar!(
             r#"SELECT (shredded_at IS NULL AND expires_at > now()
@@ -95,7 +95,7 @@ impl Credentials<'_> {
         Ok(ready.map(|ready| if ready { CredentialState::Ready } else { CredentialState::Gone }))
     }
 
-    /// Empties up to `most` rows that were handed out 120 s ago, or whose time is over. Answers how many.
+    /// Shreds up to `most` configs that were handed out 120 s ago or have expired. Returns how many.
     pub async fn shred(&mut self, most: i64) -> Result<u64> {
         let done = sqlx::query!(
             "UPDATE credentials SET key_id = NULL, wrapped_key = NULL, ciphertext = NULL, shredded_at = now()

@@ -1,4 +1,4 @@
-//! Steps that must not end half way.
+//! Futures that complete even when their caller is cancelled.
 
 use std::{
     pin::Pin,
@@ -7,7 +7,7 @@ use std::{
 
 use tokio::runtime::Handle;
 
-/// A step that goes on by itself when whoever waits for it leaves.
+/// A future that is completed by a spawned task if it is dropped before its end.
 pub(crate) struct CompleteInBackground<T: Send + 'static>(Option<Pin<Box<dyn Future<Output = T> + Send>>>);
 
 impl<T: Send + 'static> CompleteInBackground<T> {

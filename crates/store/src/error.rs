@@ -1,32 +1,32 @@
-//! What can go wrong with the database, as far as callers act on it.
+//! Errors of the store, by what a caller can do about them.
 
 use std::fmt::Display;
 
 /// Why a call to the store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The database cannot be reached or did not answer in time; later it may.
+    /// The database cannot be reached or did not answer in time; a later attempt may succeed.
     #[error("the database is unavailable")]
     Unavailable(#[source] sqlx::Error),
-    /// A unique constraint or index, by its name in `migrations/`.
+    /// A unique constraint or index was violated; its name is as in `migrations/`.
     #[error("the constraint {0} forbids it")]
     Conflict(String),
-    /// A row that cannot be a domain value.
+    /// A stored row has no valid domain value.
     #[error("a row is not what it should be: {0}")]
     Inconsistent(String),
     /// A statement failed.
     #[error("a statement failed")]
     Database(#[source] sqlx::Error),
-    /// A database role is missing, or may do what it must not: says which and what.
+    /// A database role is missing or has privileges it must not have; the text says which.
     #[error("{0}")]
     Role(String),
-    /// The tables could not be brought up to date.
+    /// The migrations could not be applied.
     #[error("the migration failed")]
     Migration(#[from] sqlx::migrate::MigrateError),
 }
 
 impl StoreError {
-    /// The constraint that forbade it, if one did.
+    /// Returns the name of the violated constraint, if one was violated.
     pub fn constraint(&self) -> Option<&str> {
         match self {
             Self::Conflict(name) => Some(name),
@@ -34,13 +34,13 @@ impl StoreError {
         }
     }
 
-    /// Whether a statement was cut off because it took too long.
+    /// Returns whether a statement was cancelled because it took too long.
     pub fn is_timeout(&self) -> bool {
         let (Self::Unavailable(error) | Self::Database(error)) = self else { return false };
         error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref() == Some("57014")
     }
 
-    /// Whether another transaction stood in the way: taking the same step again may succeed at once.
+    /// Returns whether a concurrent transaction caused the error. An immediate retry may succeed.
     pub fn is_conflict_in_time(&self) -> bool {
         let (Self::Unavailable(error) | Self::Database(error)) = self else { return false };
         let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
@@ -52,9 +52,9 @@ impl StoreError {
     }
 }
 
-/// SQLSTATEs after which waiting helps, whole classes and single ones: connection, resources, operator intervention;
-/// serialisation failure, deadlock, lock time-out, a read-only server (it was the primary a moment ago), the session's
-/// own time-outs, a snapshot that is too old, and faults of the machine below.
+/// SQLSTATEs and classes of them after which waiting helps. Classes: connection, resources, operator intervention,
+/// system error. Single ones: serialisation failure, deadlock, lock time-out, object in use, a read-only server (a
+/// former primary), the session's time-outs, a snapshot that is too old.
 const PASSING: &[&str] =
     &["08", "53", "57", "58", "40001", "40P01", "55P03", "55006", "25006", "25P03", "25P04", "72000"];
 

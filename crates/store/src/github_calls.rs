@@ -1,4 +1,4 @@
-//! Intents and what became of them.
+//! GitHub calls that create runners: each is written down as an intent before it is made, and its outcome after.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{Call, CallId, CallState, Job, RunnerName, reap_due};
@@ -7,18 +7,18 @@ use uuid::Uuid;
 
 use crate::{Result, StoreError, jobs::seconds, readable::readable};
 
-/// The intents, on one connection.
+/// GitHub call queries on one connection.
 #[derive(Debug)]
 pub struct GithubCalls<'c>(pub(crate) &'c mut PgConnection);
 
-/// What is written down before GitHub is asked.
+/// The intent of one GitHub call.
 #[derive(Clone, Debug)]
 pub struct Intent {
-    /// Its id.
+    /// Id of the call.
     pub id: CallId,
-    /// Which try, from 1.
+    /// Number of this try to create the runner, from 1.
     pub generation: i16,
-    /// The name asked for.
+    /// Name requested for the runner.
     pub runner_name: RunnerName,
 }
 
@@ -64,7 +64,8 @@ macro_rules! call_rows {
 }
 
 impl GithubCalls<'_> {
-    /// Writes an intent down, if the job is still ours. False: the fence moved on; do not call.
+    /// Writes an intent, if the job's fence is still the newest. Returns `false` if not; then the call must not be
+    /// made.
     pub async fn record_intent(&mut self, job: &Job, intent: &Intent) -> Result<bool> {
         let done = sqlx::query!(
             "INSERT INTO github_calls (id, job_id, installation, generation, runner_name, fence)
@@ -80,7 +81,7 @@ impl GithubCalls<'_> {
         Ok(done.rows_affected() == 1)
     }
 
-    /// All calls of a job, oldest first.
+    /// Returns all calls of a job, oldest first.
     pub async fn of(&mut self, job: &Job) -> Result<Vec<Call>> {
         let rows = call_rows!("WHERE job_id = $1 ORDER BY generation", job.id.uuid())
             .fetch_all(&mut *self.0)
@@ -88,13 +89,14 @@ impl GithubCalls<'_> {
         rows.into_iter().map(Call::try_from).collect()
     }
 
-    /// The call, if there is one.
+    /// Returns the call, if it exists.
     pub async fn get(&mut self, id: CallId) -> Result<Option<Call>> {
         let row = call_rows!("WHERE id = $1", id.uuid()).fetch_optional(&mut *self.0).await?;
         row.map(Call::try_from).transpose()
     }
 
-    /// Notes what became of a call whose outcome was still open. `github_runner_id` stays known once it is.
+    /// Records the outcome of a call whose outcome was open. A known `github_runner_id` is kept. Returns whether a row
+    /// changed.
     pub async fn conclude(
         &mut self,
         id: CallId,
@@ -116,7 +118,7 @@ impl GithubCalls<'_> {
         Ok(done.rows_affected() == 1)
     }
 
-    /// Takes an intent back whose call was certainly not made, so that its generation can be used again.
+    /// Deletes the intent of a call that was certainly not made, so that its generation can be used again.
     pub async fn withdraw(&mut self, id: CallId) -> Result<()> {
         sqlx::query!("DELETE FROM github_calls WHERE id = $1 AND state = 'intent'", id.uuid())
             .execute(&mut *self.0)
@@ -124,7 +126,8 @@ impl GithubCalls<'_> {
         Ok(())
     }
 
-    /// Notes a look-up of a suspected call: the next is due by [`reap_due`], or it is settled after the last one.
+    /// Records a look-up of a suspected call. The next one is due by [`reap_due`]; after the last one the call is
+    /// settled.
     pub async fn record_lookup(&mut self, call: &Call) -> Result<()> {
         let next = reap_due(call.reap_attempts + 1).map(seconds);
         sqlx::query!(
@@ -142,8 +145,8 @@ impl GithubCalls<'_> {
         Ok(())
     }
 
-    /// Puts a look-up off that could conclude nothing yet. It does not count: the last one must not be spent while the
-    /// name serves somebody.
+    /// Postpones a look-up that could conclude nothing yet. It does not count, so that the last look-up is not used up
+    /// while another runner has the name.
     pub async fn postpone_lookup(&mut self, call: &Call) -> Result<()> {
         sqlx::query!(
             "UPDATE github_calls SET next_reap_at = now() + interval '30 seconds'
@@ -155,8 +158,8 @@ impl GithubCalls<'_> {
         Ok(())
     }
 
-    /// Whether somebody else may have made, or be about to make, a runner under the call's name: a live row bears it, or
-    /// another call that asks for it is under way.
+    /// Returns whether another runner may have the call's name: a runner that is not deleted has it, or another call
+    /// for it has no answer yet.
     pub async fn name_is_claimed(&mut self, call: &Call) -> Result<bool> {
         Ok(sqlx::query_scalar!(
             r#"SELECT EXISTS (SELECT FROM runners
@@ -172,7 +175,7 @@ impl GithubCalls<'_> {
         .await?)
     }
 
-    /// Suspected calls whose look-up is due and has no open job yet, oldest first, at most `most`.
+    /// Returns suspected calls whose look-up is due and has no open job yet, oldest first, at most `most`.
     pub async fn due(&mut self, most: i64) -> Result<Vec<Call>> {
         let rows = call_rows!(
             "WHERE next_reap_at <= now()
@@ -185,8 +188,7 @@ impl GithubCalls<'_> {
         Ok(readable(rows))
     }
 
-    /// Intents whose maker is gone: their job is final, or another start took over. They become suspected.
-    /// Answers how many.
+    /// Marks intents as suspected whose job is final or was started again. Returns how many.
     pub async fn suspect_orphans(&mut self, most: i64) -> Result<u64> {
         let wait = seconds(reap_due(0).unwrap_or(TimeDelta::zero()));
         let done = sqlx::query!(

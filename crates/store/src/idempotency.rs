@@ -1,70 +1,78 @@
-//! Idempotency-Keys.
+//! Idempotency keys of requests.
 
 use domain::{JobId, Principal, Requester};
 use sqlx::PgConnection;
 
 use crate::Result;
 
-/// The keys, on one connection.
+/// Idempotency key queries on one connection.
 #[derive(Debug)]
 pub struct Idempotency<'c>(pub(crate) &'c mut PgConnection);
 
-/// What a key was met with.
+/// A request with an idempotency key.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyedRequest<'a> {
+    /// Requester; keys of different requesters are independent.
+    pub requester: Requester,
+    /// Principal that a machine client used.
+    pub asked_by: Option<&'a Principal>,
+    /// Idempotency key.
+    pub key: &'a str,
+    /// Hash of the request's body.
+    pub body_hash: &'a [u8],
+}
+
+/// Result of taking an idempotency key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Seen {
-    /// It is new and now taken, for the length of this transaction and, once committed, for good.
+pub enum TakenKey {
+    /// The key is new. It is taken for this transaction and, once committed, for seven days.
     New,
-    /// The same request was accepted before, as this job.
+    /// An equal request of the same subject was accepted before, as this job.
     Before(JobId),
-    /// Another request used it.
+    /// A different request used the key.
     Mismatch,
-    /// The same request was accepted before, as this job, from another subject of the same machine client.
+    /// An equal request of another subject of the same machine client was accepted before, as this job.
     OtherSubject(JobId),
 }
 
 impl Idempotency<'_> {
-    /// Takes `key` for `job`, or tells who has it. A second request with the same key waits until the first is
-    /// committed or rolled back.
-    pub async fn take(
-        &mut self,
-        (who, asked_by): (Requester, Option<&Principal>),
-        key: &str,
-        body_hash: &[u8],
-        job: JobId,
-    ) -> Result<Seen> {
-        let asked_by = asked_by.map(Principal::fingerprint);
+    /// Takes the request's key for `job`, or returns which request has it. A second request with an equal key waits
+    /// until the first transaction ends.
+    pub async fn take_key(&mut self, request: &KeyedRequest<'_>, job: JobId) -> Result<TakenKey> {
+        let requester = request.requester.to_string();
+        let asked_by = request.asked_by.map(Principal::fingerprint);
         let taken = sqlx::query!(
             "INSERT INTO idempotency_keys (requester, key, body_hash, job_id, asked_by) VALUES ($1, $2, $3, $4, $5)
              ON CONFLICT ON CONSTRAINT idempotency_keys_pkey DO NOTHING",
-            who.to_string(),
-            key,
-            body_hash,
+            requester,
+            request.key,
+            request.body_hash,
             job.uuid(),
             asked_by,
         )
         .execute(&mut *self.0)
         .await?;
         if taken.rows_affected() == 1 {
-            return Ok(Seen::New);
+            return Ok(TakenKey::New);
         }
         let row = sqlx::query!(
             "SELECT body_hash, job_id, asked_by FROM idempotency_keys WHERE requester = $1 AND key = $2",
-            who.to_string(),
-            key,
+            requester,
+            request.key,
         )
         .fetch_one(&mut *self.0)
         .await?;
         let job = row.job_id.into();
-        // An earlier release wrote no subject; the client as a whole asked then.
+        // Rows of an earlier release name no subject. Those requests came from the client as a whole.
         let same_subject = row.asked_by.is_none() || row.asked_by == asked_by;
-        Ok(match (row.body_hash == body_hash, same_subject) {
-            (true, true) => Seen::Before(job),
-            (true, false) => Seen::OtherSubject(job),
-            (false, _) => Seen::Mismatch,
+        Ok(match (row.body_hash == request.body_hash, same_subject) {
+            (true, true) => TakenKey::Before(job),
+            (true, false) => TakenKey::OtherSubject(job),
+            (false, _) => TakenKey::Mismatch,
         })
     }
 
-    /// Forgets up to `most` keys older than seven days. Answers how many.
+    /// Deletes up to `most` keys older than seven days. Returns how many.
     pub async fn forget(&mut self, most: i64) -> Result<u64> {
         let done = sqlx::query!(
             "DELETE FROM idempotency_keys WHERE ctid IN

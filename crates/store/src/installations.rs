@@ -1,4 +1,4 @@
-//! The installations of the App: what GitHub says of them, and how far its list of deliveries has been read.
+//! State of the App's installations: suspensions, and the progress of the search for failed webhook deliveries.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::InstallationId;
@@ -7,39 +7,39 @@ use uuid::Uuid;
 
 use crate::{Result, StoreError, jobs::seconds, readable::keep_readable};
 
-/// The installations, on one connection.
+/// Installation queries on one connection.
 #[derive(Debug)]
 pub struct Installations<'c>(pub(crate) &'c mut PgConnection);
 
-/// A turn to read the list of failed deliveries.
+/// The progress of reading GitHub's list of failed deliveries, for the process whose turn it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SweepTurn {
-    /// How far it was read the last time.
+    /// Time up to which the list was read before.
     pub until: Option<DateTime<Utc>>,
-    /// Where a reading that was cut short goes on.
+    /// Position of a reading that was interrupted.
     pub resume: Option<SweepResume>,
 }
 
-/// Where a reading goes on.
+/// Position in GitHub's list of deliveries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SweepResume {
-    /// GitHub's name for the page.
+    /// GitHub's cursor of the page.
     pub from: String,
-    /// The newest delivery the reading has seen.
+    /// Time of the newest delivery seen by this reading.
     pub newest: DateTime<Utc>,
 }
 
-/// An installation GitHub lets us do nothing for.
+/// An installation that GitHub has suspended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Suspended {
-    /// Our name of it.
+    /// Configured name of the installation.
     pub installation: InstallationId,
-    /// GitHub's id of it then.
+    /// GitHub's id of it when it was suspended.
     pub github_id: i64,
 }
 
 impl Installations<'_> {
-    /// Makes a row for each of these that has none.
+    /// Inserts a row for each installation that has none.
     pub async fn ensure(&mut self, ids: &[InstallationId]) -> Result<()> {
         let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
         sqlx::query!("INSERT INTO installations (id) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING", &ids)
@@ -48,8 +48,8 @@ impl Installations<'_> {
         Ok(())
     }
 
-    /// Suspends it (with GitHub's id of it) or ends that (none), unless something newer than `at` is known. False:
-    /// there is, or it was so already.
+    /// Suspends the installation (with its GitHub id) or ends the suspension (`None`), unless a change newer than `at`
+    /// is known. Returns whether the state changed.
     pub async fn suspend(
         &mut self,
         installation: &InstallationId,
@@ -72,7 +72,7 @@ impl Installations<'_> {
         Ok(changed.unwrap_or(false))
     }
 
-    /// Every suspended one.
+    /// Returns all suspended installations.
     pub async fn suspended(&mut self) -> Result<Vec<Suspended>> {
         let rows = sqlx::query!(
             r#"SELECT id, suspended_github_id AS "github_id!" FROM installations WHERE suspended_at IS NOT NULL LIMIT 1000"#
@@ -86,7 +86,7 @@ impl Installations<'_> {
         Ok(read.filter_map(keep_readable).collect())
     }
 
-    /// Ends a suspension of which no event told the end. False: somebody else did.
+    /// Ends a suspension whose end no event reported. Returns `false` if another process ended it before.
     pub async fn end_suspension(&mut self, of: &Suspended) -> Result<bool> {
         let done = sqlx::query!(
             "UPDATE installations SET suspended_at = NULL, suspended_github_id = NULL
@@ -99,7 +99,8 @@ impl Installations<'_> {
         Ok(done.rows_affected() == 1)
     }
 
-    /// Takes the turn to read the list of deliveries, once in `every`. None: it is not due, or somebody else has it.
+    /// Takes the turn to read the list of deliveries, at most once in `every`. Returns `None` if it is not due or
+    /// another process has it.
     pub async fn take_sweep(
         &mut self,
         installation: &InstallationId,
@@ -120,7 +121,7 @@ impl Installations<'_> {
         }))
     }
 
-    /// Notes that it was read whole, up to its newest delivery.
+    /// Records that the list was read completely, up to its newest delivery.
     pub async fn swept(&mut self, installation: &InstallationId, until: Option<DateTime<Utc>>) -> Result<()> {
         sqlx::query!(
             "UPDATE webhook_sweeps SET checked_until = greatest(checked_until, $2), resume_from = NULL,
@@ -133,7 +134,7 @@ impl Installations<'_> {
         Ok(())
     }
 
-    /// Notes that it is to be read further, from there on or from its beginning, by whoever comes next.
+    /// Makes the next reading due at once; it starts at `resume`, or at the beginning of the list.
     pub async fn sweep_on(
         &mut self,
         installation: &InstallationId,
@@ -150,8 +151,8 @@ impl Installations<'_> {
         Ok(())
     }
 
-    /// Which of these deliveries are worth asking for: not in the inbox, asked for fewer than `most` times and not within
-    /// `pause`, which grows tenfold each time. Those never asked for come first.
+    /// Returns the deliveries to request again: not in the inbox, requested fewer than `most` times and not within
+    /// `pause`, which grows tenfold each time. Deliveries that were never requested come first.
     pub async fn missing(&mut self, ids: &[Uuid], most: i16, pause: TimeDelta) -> Result<Vec<Uuid>> {
         Ok(sqlx::query_scalar!(
             r#"SELECT id AS "id!" FROM unnest($1::uuid[]) AS wanted (id)
@@ -168,7 +169,7 @@ impl Installations<'_> {
         .await?)
     }
 
-    /// Notes that a delivery was asked for once more.
+    /// Records one more request for a delivery.
     pub async fn asked_again(&mut self, id: Uuid) -> Result<()> {
         sqlx::query!(
             "INSERT INTO webhook_redeliveries (delivery_id) VALUES ($1)
@@ -180,7 +181,7 @@ impl Installations<'_> {
         Ok(())
     }
 
-    /// Forgets up to `most` notes of more than seven days ago. Answers how many.
+    /// Deletes up to `most` records older than seven days. Returns how many.
     pub async fn forget_redeliveries(&mut self, most: i64) -> Result<u64> {
         let done = sqlx::query!(
             "DELETE FROM webhook_redeliveries WHERE delivery_id IN (

@@ -1,29 +1,30 @@
-//! Who does what only one should do.
+//! Named leases for work that only one process may do.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
 
 use crate::{Result, jobs::seconds};
 
-/// The leases, on one connection.
+/// Lease queries on one connection.
 #[derive(Debug)]
 pub struct Leases<'c>(pub(crate) &'c mut PgConnection);
 
-/// A lease as it stands.
+/// The state of a lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeaseRow {
-    /// Who has, or last had it.
+    /// Current or last holder.
     pub holder: String,
-    /// Counts holders.
+    /// Number of the holder; it grows with each change.
     pub term: i64,
-    /// Last renewed.
+    /// Time of the last renewal.
     pub renewed_at: DateTime<Utc>,
-    /// Whether it still holds.
+    /// Whether the lease has not expired.
     pub holds: bool,
 }
 
 impl Leases<'_> {
-    /// Takes a free lease, or renews one's own, for `life` from now on. Answers its term; none: another has it.
+    /// Takes a free lease, or renews the holder's own, for `life` from now. Returns its term, or `None` if another
+    /// process has it.
     pub async fn take(&mut self, name: &str, holder: &str, life: TimeDelta) -> Result<Option<i64>> {
         Ok(sqlx::query_scalar!(
             "INSERT INTO scheduler_leases (name, holder, term, renewed_at, expires_at)
@@ -41,7 +42,7 @@ impl Leases<'_> {
         .await?)
     }
 
-    /// Gives a lease up, so that the next one need not wait for its end.
+    /// Ends a lease at once, so that the next holder need not wait until it expires.
     pub async fn give_up(&mut self, name: &str, holder: &str) -> Result<()> {
         sqlx::query!(
             "UPDATE scheduler_leases SET expires_at = clock_timestamp() WHERE name = $1 AND holder = $2",
@@ -53,7 +54,7 @@ impl Leases<'_> {
         Ok(())
     }
 
-    /// The lease, if anybody ever had it.
+    /// Returns the lease, if it was ever taken.
     pub async fn get(&mut self, name: &str) -> Result<Option<LeaseRow>> {
         Ok(sqlx::query_as!(
             LeaseRow,

@@ -1,4 +1,5 @@
-//! How it is remembered: the only SQL. Methods on nouns borrowed from one open transaction; nothing is decided here.
+//! PostgreSQL access. All SQL of the service is here, in methods on nouns ([`Jobs`], [`Runners`], …) that borrow one
+//! connection or transaction. This crate decides nothing.
 
 mod audit;
 mod cancellations;
@@ -25,6 +26,7 @@ mod runners;
 mod self_registered;
 mod sync;
 mod teams;
+mod unmanaged;
 mod users;
 mod versions;
 mod webhooks;
@@ -36,7 +38,7 @@ pub use clients::{ClientFilter, Clients, NewClient};
 pub use credentials::{CredentialState, Credentials, SealedCredential};
 pub use error::StoreError;
 pub use github_calls::{GithubCalls, Intent};
-pub use idempotency::{Idempotency, Seen};
+pub use idempotency::{Idempotency, KeyedRequest, TakenKey};
 pub use installations::{Installations, Suspended, SweepResume, SweepTurn};
 pub use jobs::{Counter, JobFilter, Jobs, NewJob};
 pub use leases::{LeaseRow, Leases};
@@ -49,14 +51,15 @@ pub use pool::{Conn, MIGRATIONS, Store, Tx};
 pub use repeats::RepeatKey;
 pub use retention::{Pruned, Retention};
 pub use revocations::{Revocations, RevokedAccess, ShreddedConfigs, UnreadRunner};
-pub use runners::{NewRunner, RunnerFilter, Runners, TransitionRow};
-pub use self_registered::{AwaitedRunner, SelfRegistered};
-pub use sync::{LiveRunners, SyncEnd, SyncRow, SyncRuns, SyncStart, TriggeredRow, UnmanagedRow};
+pub use runners::{LiveRunners, NewRunner, RunnerFilter, Runners, TransitionRow};
+pub use self_registered::{AwaitedRunner, RegisteredRunner, SelfRegistered};
+pub use sync::{SyncEnd, SyncRow, SyncRuns, SyncStart, TriggeredRow};
 pub use teams::{TeamChange, TeamDraft, Teams};
+pub use unmanaged::{UnmanagedRow, UnmanagedRunners};
 pub use users::{BindRefusal, Binding, OtherAdmins, UserDraft, Users};
 pub use versions::{VersionRow, Versions};
 pub use webhooks::{Bound, InboxState, NewDelivery, Next, Pending, Webhooks};
 pub use workers::{WorkerRow, Workers};
 
-/// What every method here answers.
+/// Result of the store's methods.
 pub type Result<T> = std::result::Result<T, StoreError>;

@@ -1,5 +1,5 @@
-//! Connections for lists: few, with short statements, and a statement whose reader has gone is cancelled. However many
-//! lists are asked for, they take no connection from what provisions.
+//! Connections for lists. They are few, their statements are short, and a statement whose reader has gone is cancelled.
+//! Lists therefore never take a connection from provisioning.
 
 use std::{
     ops::{Deref, DerefMut},
@@ -15,18 +15,18 @@ use tokio::runtime::Handle;
 
 use crate::{Result, pool};
 
-/// Connections for lists that one process opens.
+/// Most connections for lists in one process.
 const MAX_CONNECTIONS: u32 = 6;
-/// How long a list waits for one of them.
+/// Longest wait of a list for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The pool of these connections; connects on first use.
+/// Returns the pool of these connections, which connects on first use.
 pub(crate) fn pool(options: PgConnectOptions) -> PgPool {
     let options = options.application_name("runner-token-service lists").options([
         ("statement_timeout", "2500ms"),
         ("lock_timeout", "1s"),
         ("default_transaction_read_only", "on"),
-        // A filter that is absent must cost nothing, and partial indexes are only found for known values.
+        // An absent filter must cost nothing, and PostgreSQL uses partial indexes only for known values.
         ("plan_cache_mode", "force_custom_plan"),
     ]);
     pool::connect_lazily(
@@ -35,16 +35,16 @@ pub(crate) fn pool(options: PgConnectOptions) -> PgPool {
     )
 }
 
-/// One connection to read a list with. Dropped before [`Lists::done`], what it still does is cancelled.
+/// One connection for reading a list. If it is dropped before [`Lists::done`], its running statement is cancelled.
 #[derive(Debug)]
 pub struct Lists(pub(crate) Cancelling);
 
-/// A connection that cancels its statement when it is dropped unfinished.
+/// A connection that cancels its running statement when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Cancelling {
     connection: Option<PoolConnection<Postgres>>,
     backend: i32,
-    /// Where the cancellation is sent from.
+    /// Pool that the cancellation is sent from.
     control: PgPool,
 }
 
@@ -56,9 +56,8 @@ impl Lists {
         Ok(Self(Cancelling { connection: Some(connection), backend, control: control.clone() }))
     }
 
-    /// Says that everything that was asked has been answered.
+    /// Returns the connection to its pool, after all statements have ended.
     pub fn done(mut self) {
-        // Back to its pool.
         drop(self.0.connection.take());
     }
 }
@@ -86,7 +85,8 @@ impl Drop for Cancelling {
         let (backend, control) = (self.backend, self.control.clone());
         let Ok(runtime) = Handle::try_current() else { return };
         runtime.spawn(async move {
-            // The connection is held until then, so that nobody else's statement has this number.
+            // The connection is kept until the cancellation was sent, so that its process id belongs to no other
+            // statement.
             let cancelled =
                 sqlx::query_scalar!("SELECT pg_cancel_backend($1)", backend).fetch_one(&control).await;
             if let Err(error) = cancelled {

@@ -1,5 +1,5 @@
-//! Migrations: applied on a connection of their own, without a limit on a statement's time, and with locks that are
-//! waited for so shortly, and again and again, that readers and writers hardly notice.
+//! Migrations, applied on a connection of their own. Their statements have no time limit. Each waits only briefly for
+//! its locks and is tried again, so that readers and writers are hardly delayed.
 
 pub(crate) mod grants;
 
@@ -14,28 +14,28 @@ use tokio::time::{Instant, sleep};
 
 use crate::{Result as StoreResult, pool::MIGRATIONS};
 
-/// Where sqlx notes what was applied.
+/// Table in which sqlx records the applied migrations.
 const TABLE: &str = "_sqlx_migrations";
-/// How long a statement may wait for its lock; everybody else waits behind it meanwhile.
+/// Longest wait of a statement for its lock; later transactions queue behind it meanwhile.
 const LOCK_TIMEOUT: &str = "300ms";
-/// Pause before a lock is asked for again.
+/// Pause before a lock is requested again.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
-/// How long the locks of one migration are asked for before the migration fails.
+/// Longest time the locks of one migration are requested before the migration fails.
 const MAX_LOCK_WAIT: Duration = Duration::from_mins(15);
-/// How often a wait is logged.
+/// Pause between two log lines about one wait.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-/// How the tables of a database compare with those a program was built for.
+/// State of a database's tables, compared with the migrations of this program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Schema {
-    /// Migrations of this program were not applied yet: how many, and the first of them.
+    /// Migrations of this program are missing.
     Older {
-        /// How many.
+        /// Number of missing migrations.
         missing: usize,
-        /// The version of the first one.
+        /// Version of the first missing one.
         first: i64,
     },
-    /// Everything this program needs is there, and perhaps more.
+    /// All migrations of this program are applied, perhaps more.
     Ready,
 }
 
@@ -55,19 +55,19 @@ pub(crate) async fn schema(connection: &mut PgConnection) -> StoreResult<Schema>
     })
 }
 
-/// Applies what is missing. Any number of processes may call it at once: one works, the others wait.
+/// Applies the missing migrations. Any number of processes may call it at once: one works, the others wait.
 pub(crate) async fn run(options: PgConnectOptions) -> StoreResult<()> {
     let options = options.options([("statement_timeout", "0"), ("lock_timeout", LOCK_TIMEOUT)]);
     let mut connection = PgConnection::connect_with(&options).await?;
     lock(&mut connection).await?;
-    // The lock ends with its connection, whatever happens in between.
+    // The lock ends with its connection, even if the process dies.
     let done = apply_missing(&mut connection).await;
     connection.close().await?;
     done
 }
 
-/// Waits for the lock that keeps migrating processes apart, in short spans: a long wait would be an open statement, and
-/// an index that another process builds concurrently waits for the end of those.
+/// Waits in short spans for the lock that keeps migrating processes apart. A long wait would be an open statement, and
+/// an index that another process builds concurrently waits for the end of open statements.
 async fn lock(connection: &mut PgConnection) -> StoreResult<()> {
     let mut wait = Wait::new();
     loop {
@@ -97,7 +97,7 @@ async fn apply_missing(connection: &mut PgConnection) -> StoreResult<()> {
     Ok(())
 }
 
-/// Applies one migration, again and again while somebody holds a lock it needs.
+/// Applies one migration, and tries again while another transaction holds a lock it needs.
 async fn apply_patiently(connection: &mut PgConnection, migration: &Migration) -> StoreResult<()> {
     let (version, description) = (migration.version, &*migration.description);
     tracing::info!(version, description, "applying a migration");
@@ -135,12 +135,12 @@ async fn apply(connection: &mut PgConnection, migration: &Migration) -> Result<(
             .await
             .map_err(|error| MigrateError::ExecuteMigration(error, migration.version))?;
     }
-    // Despite its name: notes that it was applied.
+    // Despite its name, `skip` records the migration as applied.
     connection.skip(TABLE, migration).await
 }
 
-/// Runs one statement of a migration without a transaction. What builds or validates concurrently holds nobody up, so it
-/// may wait as long as it takes.
+/// Runs one statement of a migration outside a transaction. Concurrent builds and validations block no other
+/// transaction, so they have no lock time-out.
 async fn step(connection: &mut PgConnection, statement: &str) -> Result<(), sqlx::Error> {
     let patient = statement.contains(" CONCURRENTLY ") || statement.contains(" VALIDATE CONSTRAINT ");
     let limit = if patient { "0" } else { LOCK_TIMEOUT };
@@ -153,7 +153,8 @@ async fn step(connection: &mut PgConnection, statement: &str) -> Result<(), sqlx
     done
 }
 
-/// Drops an index whose build was cut short: it costs every write, serves no query, and `IF NOT EXISTS` would keep it.
+/// Drops an index whose build was interrupted: every write maintains it, no query uses it, and `IF NOT EXISTS` would
+/// keep it.
 async fn drop_invalid(connection: &mut PgConnection, index: &str) -> Result<(), sqlx::Error> {
     let invalid = sqlx::query_scalar::<_, bool>(
         "SELECT EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass($1) AND NOT indisvalid)",
@@ -165,7 +166,7 @@ async fn drop_invalid(connection: &mut PgConnection, index: &str) -> Result<(), 
     Ok(())
 }
 
-/// The index a statement builds concurrently.
+/// Returns the name of the index that a statement builds concurrently.
 fn concurrent_index(statement: &str) -> Option<&str> {
     let mut words = statement.split_whitespace();
     if words.next() != Some("CREATE") {
@@ -175,15 +176,16 @@ fn concurrent_index(statement: &str) -> Option<&str> {
     words.find(|word| !["IF", "NOT", "EXISTS"].contains(word))
 }
 
-/// The statements of a migration without a transaction: each ends with a semicolon at the end of its line. The server
-/// would take several sent together for one transaction.
+/// Returns the statements of a migration without a transaction; each ends with a semicolon at the end of a line. The
+/// server would run several statements sent together in one transaction.
 fn statements(sql: &str) -> Vec<String> {
     let lines: Vec<&str> = sql.lines().filter(|line| !line.trim_start().starts_with("--")).collect();
     let one = |part: &str| Some(part.trim().to_owned()).filter(|part| !part.is_empty());
     lines.join("\n").split(";\n").filter_map(|part| one(part.trim_end_matches(';'))).collect()
 }
 
-/// Somebody else held a lock for too long, or waited for one of ours: later it works.
+/// Returns whether another transaction held a lock for too long or waited for one of the migration's locks. A later
+/// attempt may succeed.
 fn is_lock_conflict(error: &MigrateError) -> bool {
     let (MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) = error else {
         return false;
@@ -192,7 +194,7 @@ fn is_lock_conflict(error: &MigrateError) -> bool {
     matches!(code.as_deref(), Some("55P03" | "40P01"))
 }
 
-/// A wait that is told now and then.
+/// A wait that is logged at intervals.
 struct Wait {
     since: Instant,
     said: Option<Instant>,
@@ -203,7 +205,7 @@ impl Wait {
         Self { since: Instant::now(), said: None }
     }
 
-    /// Whether it is time to say that it goes on.
+    /// Returns whether the next log line is due.
     fn is_due(&mut self) -> bool {
         let due = self.said.is_none_or(|said| said.elapsed() >= LOG_INTERVAL);
         if due {

@@ -1,5 +1,5 @@
-//! Jobs that are not final, as the sweep and the expiry see them: by columns that every version of the program writes in
-//! the same way, so that a row of a newer version stops neither.
+//! Jobs that are not final, as the requeue and expire steps read them. They use only columns that every version of the
+//! program writes alike, so that a row of a newer version stops neither step.
 
 use chrono::TimeDelta;
 use domain::{InstallationId, JobId, JobKind, Problem, Requester, RunnerId, TeamId};
@@ -7,60 +7,61 @@ use uuid::Uuid;
 
 use crate::{Jobs, Result, StoreError, jobs::seconds, readable::readable};
 
-/// A job whose deadline has passed, by the columns that no version of the program changes the meaning of.
+/// A job whose deadline has passed. No version of the program changes the meaning of these columns.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ExpiredJob {
-    /// Its id.
+    /// Id of the job.
     pub id: JobId,
-    /// Its kind; a newer version may have written a word that this one does not know.
+    /// Kind, as text: a newer version may have written one that this version does not know.
     pub kind: String,
-    /// On whose account.
+    /// Team it belongs to.
     pub team: Option<TeamId>,
-    /// Who asked.
+    /// Requester; `None` for jobs of the service itself.
     pub requester: Option<Requester>,
-    /// The runner it is about.
+    /// Runner it is about.
     pub runner: Option<RunnerId>,
-    /// That runner's name.
+    /// Name of that runner.
     pub runner_name: Option<String>,
-    /// Whether that runner waits for its job and is not known to GitHub.
+    /// Whether that runner is still `requested` and unknown to GitHub.
     pub runner_requested: bool,
 }
 
-/// Some of the jobs that are not final.
+/// A batch of jobs that are not final.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct OpenJobs {
-    /// Those that this version can read, by id.
+    /// Jobs that this version can read, by id.
     pub jobs: Vec<OpenJob>,
-    /// The last id, of the unreadable ones too. None: there are no more.
+    /// Last id of the batch, unreadable jobs included; `None` if there are no more.
     pub last: Option<JobId>,
-    /// How many there were, with the unreadable ones.
+    /// Number of jobs in the batch, unreadable ones included.
     pub seen: usize,
 }
 
 /// A job that is not final, as the queue needs it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OpenJob {
-    /// Its id.
+    /// Id of the job.
     pub id: JobId,
-    /// What it does.
+    /// Kind of the job.
     pub kind: JobKind,
-    /// Whose GitHub budget it uses.
+    /// Installation whose GitHub budget it uses.
     pub installation: InstallationId,
-    /// On whose account.
+    /// Team it belongs to.
     pub team: Option<TeamId>,
-    /// That team's weight.
+    /// Weight of the team.
     pub weight: f64,
-    /// Time since it was accepted, by the database's clock like the others: no absolute time leaves the database.
+    /// Time since the job was accepted. All times here are durations by the database's clock, because other clocks
+    /// differ.
     pub age: TimeDelta,
-    /// Time until its deadline; negative once that has passed.
+    /// Time until the deadline; negative after it.
     pub time_left: TimeDelta,
-    /// Time until it may start; negative once that has passed.
+    /// Time until it may start; negative after it.
     pub delay: TimeDelta,
-    /// Whether a worker is said to hold it.
+    /// Whether its row says that a worker runs it.
     pub running: bool,
-    /// Whether a caller wants to know now, or joined in.
+    /// Whether a caller requested the check or waits for it.
     pub asked: bool,
-    /// How long its row has not changed.
+    /// Time since its row changed.
     pub quiet_for: TimeDelta,
 }
 
@@ -99,9 +100,9 @@ impl TryFrom<OpenRow> for OpenJob {
 }
 
 impl Jobs<'_> {
-    /// Locks up to `most` jobs whose deadline has passed, and makes them final: those that wait at once, those that run
-    /// `grace` later. A worker that still runs one then finds that its result is refused. A job that this version cannot
-    /// read expires as well.
+    /// Locks up to `most` jobs whose deadline has passed and makes them final: queued jobs at once, running ones
+    /// `grace` later. A worker that still runs one cannot write its result. A job that this version cannot read expires
+    /// as well.
     pub async fn expire(&mut self, error: &Problem, grace: TimeDelta, most: i64) -> Result<Vec<ExpiredJob>> {
         let error = serde_json::to_value(error).map_err(StoreError::inconsistent)?;
         let rows = sqlx::query!(
@@ -135,7 +136,7 @@ impl Jobs<'_> {
         Ok(expired.collect())
     }
 
-    /// Up to `most` jobs that are not final, by id from after `after`.
+    /// Returns up to `most` jobs that are not final, by id from after `after`.
     pub async fn open(&mut self, after: Option<JobId>, most: i64) -> Result<OpenJobs> {
         let rows = sqlx::query_as!(
             OpenRow,

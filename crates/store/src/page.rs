@@ -1,4 +1,4 @@
-//! Pages of lists, and what a caller may see of them.
+//! Pages of lists, and the visibility of their rows.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{Caller, Requester};
@@ -7,18 +7,18 @@ use uuid::Uuid;
 /// Largest `total` that is counted exactly: counting everything would cost more than the page itself.
 pub const MAX_TOTAL: i64 = 10_000;
 
-/// Bytes of stored text after which a page ends before its `limit`, as the queries have it.
+/// Bytes of stored text after which a page ends before its `limit`; the queries get it as a parameter.
 pub(crate) const MAX_PAGE_BYTES: i64 = 2_000_000;
 
-/// How much earlier than its database time an id may have been made: ids carry the clock of the process that made them.
+/// Largest difference between the clock of the process that made an id and the database's clock.
 const CLOCK_SKEW: TimeDelta = TimeDelta::hours(1);
 
-/// Which part of a list: newest first, after `before` (a keyset cursor) and then `offset` rows further.
+/// Part of a list: newest first, after `before` (a keyset cursor), then `offset` rows further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Page {
     /// Most rows, 1 to 1000.
     pub limit: i64,
-    /// Rows to skip.
+    /// Number of rows to skip.
     pub offset: i64,
     /// Only rows older than this id.
     pub before: Option<Uuid>,
@@ -27,32 +27,32 @@ pub struct Page {
 /// One page and the number of rows on all pages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed<T> {
-    /// The rows; without those this version of the program cannot read.
+    /// The rows, without those this version of the program cannot read.
     pub items: Vec<T>,
-    /// How many there are without `limit`, `offset` and `before`; at most [`MAX_TOTAL`] where that is a bound.
+    /// Number of rows without `limit`, `offset` and `before`; at most [`MAX_TOTAL`] if it is a lower bound.
     pub total: i64,
     /// Whether there are more than `total`.
     pub total_is_lower_bound: bool,
-    /// The last row of a page after which there may be more.
+    /// Id of the last row, if there may be more after it.
     pub next: Option<Uuid>,
 }
 
 impl<T> Listed<T> {
-    /// A page whose rows were counted up to one more than [`MAX_TOTAL`].
+    /// Returns a page whose rows were counted up to one more than [`MAX_TOTAL`].
     pub(crate) fn bounded(items: Vec<T>, counted: i64, next: Option<Uuid>) -> Self {
         let total_is_lower_bound = counted > MAX_TOTAL;
         Self { items, total: counted.min(MAX_TOTAL), total_is_lower_bound, next }
     }
 
-    /// A page of a list that is short enough to be counted whole.
+    /// Returns a page of a list that is short enough to be counted completely.
     pub fn counted(items: Vec<T>, total: i64, next: Option<Uuid>) -> Self {
         Self { items, total, total_is_lower_bound: false, next }
     }
 }
 
 impl Page {
-    /// The last row of this page, if there may be more after it: the page is full, or its bytes were. Every page that
-    /// the queries cut short by [`MAX_PAGE_BYTES`] has at least half as many by the estimate in `bytes`.
+    /// Returns the id of the last row if there may be more: the page has `limit` rows, or it ended early by its size. A
+    /// page that the queries end early has at least half of [`MAX_PAGE_BYTES`] by the estimate in `bytes`.
     pub fn next(&self, rows: usize, bytes: usize, last: Option<Uuid>) -> Option<Uuid> {
         let full = i64::try_from(rows).is_ok_and(|rows| rows >= self.limit);
         let heavy = i64::try_from(bytes).is_ok_and(|bytes| bytes >= MAX_PAGE_BYTES / 2);
@@ -60,14 +60,14 @@ impl Page {
     }
 }
 
-/// The smallest id a row written at `since` can have, its maker's clock being wrong by less than an hour: ids begin with
-/// their time, so their index finds the rows.
+/// Returns the smallest id of a row written at `since`, for clocks that differ by less than an hour. Ids begin with
+/// their time, so the index on ids finds the rows.
 pub(crate) fn first_id(since: Option<DateTime<Utc>>) -> Option<Uuid> {
     let millis = since?.checked_sub_signed(CLOCK_SKEW)?.timestamp_millis();
     Some(Uuid::from_u128(u128::from(u64::try_from(millis).ok()?) << 80))
 }
 
-/// Which rows a caller may see: all, their own, their teams'.
+/// The rows a caller may see: all, their own, or their teams'.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Visible {
     pub(crate) all: bool,
@@ -77,7 +77,7 @@ pub struct Visible {
 }
 
 impl Visible {
-    /// What `caller` may see.
+    /// Returns the visibility of `caller`'s rows.
     pub fn to(caller: &Caller) -> Self {
         Self {
             all: caller.sees_everything(),
@@ -87,13 +87,13 @@ impl Visible {
         }
     }
 
-    /// Everything.
+    /// Returns the visibility of all rows.
     pub const fn everything() -> Self {
         Self { all: true, user: None, client: None, teams: Vec::new() }
     }
 }
 
-/// The two owner columns of a requester.
+/// Returns the user id and the client id of a requester; at least one is `None`.
 pub(crate) fn owner_columns(requester: Option<Requester>) -> (Option<Uuid>, Option<Uuid>) {
     (
         requester.and_then(Requester::user).map(Uuid::from),

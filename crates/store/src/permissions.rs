@@ -1,16 +1,16 @@
-//! What a requester may do right now.
+//! Current permissions of requesters, which are read again before GitHub is asked.
 
 use domain::{Access, Requester, TeamId};
 use sqlx::PgConnection;
 
 use crate::Result;
 
-/// The permissions, on one connection.
+/// Permission queries on one connection.
 #[derive(Debug)]
 pub struct Permissions<'c>(pub(crate) &'c mut PgConnection);
 
 impl Permissions<'_> {
-    /// Returns the requester's access to the team; none if one of them does not exist.
+    /// Returns the requester's access to the team, or `None` if one of them does not exist.
     pub async fn access(&mut self, requester: Requester, team: TeamId) -> Result<Option<Access>> {
         match requester {
             Requester::User(id) => Ok(sqlx::query_as!(

@@ -13,17 +13,17 @@ use sqlx::{
 
 use crate::{
     Audit, Cancellations, Clients, Credentials, GithubCalls, Idempotency, Installations, Jobs, Leases, Lists,
-    Permissions, Result, Retention, Revocations, Runners, SelfRegistered, StoreError, SyncRuns, Teams, Users,
-    Versions, Webhooks, Workers,
+    Permissions, Result, Retention, Revocations, Runners, SelfRegistered, StoreError, SyncRuns, Teams,
+    UnmanagedRunners, Users, Versions, Webhooks, Workers,
     detach::CompleteInBackground,
     lists,
     migrate::{self, Schema, grants},
 };
 
-/// The tables, in the order they came to be.
+/// The migrations, in the order of their versions.
 pub static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
 
-/// A connection idle for longer is asked for a sign of life before it is used.
+/// Idle time after which a connection is checked before it is used.
 const PING_AFTER_IDLE: Duration = Duration::from_secs(1);
 
 /// The database. Clones share one pool.
@@ -34,7 +34,7 @@ pub struct Store {
     options: PgConnectOptions,
 }
 
-/// One open transaction. Dropped without [`Tx::commit`], it never happened.
+/// One open transaction. It is rolled back if it is dropped without [`Tx::commit`].
 #[derive(Debug)]
 pub struct Tx(Transaction<'static, Postgres>);
 
@@ -43,20 +43,20 @@ pub struct Tx(Transaction<'static, Postgres>);
 pub struct Conn(PoolConnection<Postgres>);
 
 impl Store {
-    /// Prepares a pool; connects on first use, so that a process can start while the database is away.
-    /// Statements are cut off after 10 s, locks after 5 s, waiting for a connection after 3 s.
+    /// Prepares a pool. It connects on first use, so that a process can start without the database. The time-outs are
+    /// 10 s for statements, 5 s for locks and 3 s for a connection.
     ///
     /// # Errors
-    /// When the address cannot be read.
+    /// `Database` if the address cannot be parsed.
     pub fn new(url: &Secret, most_connections: u32) -> Result<Self> {
         Self::trusting(url, most_connections, &[])
     }
 
-    /// Prepares a pool that trusts these certificate authorities (in PEM) besides the usual ones, unless the address names
-    /// a file of its own (`sslrootcert`).
+    /// Prepares a pool that trusts these certificate authorities (PEM) besides the system's. An address with a file of
+    /// its own (`sslrootcert`) is not changed.
     ///
     /// # Errors
-    /// When the address cannot be read.
+    /// `Database` if the address cannot be parsed.
     pub fn trusting(url: &Secret, most_connections: u32, roots: &[u8]) -> Result<Self> {
         let mut options = PgConnectOptions::from_str(url.expose())
             .map_err(StoreError::Database)?
@@ -77,61 +77,62 @@ impl Store {
         Ok(Self { pool, lists: lists::pool(options.clone()), options })
     }
 
-    /// Brings the tables up to date, on a connection of its own and under a lock: any number of processes may call it at
-    /// once.
+    /// Applies the missing migrations, on a separate connection and under a lock: any number of processes may call it
+    /// at once.
     pub async fn migrate(&self) -> Result<()> {
         migrate::run(self.options.clone()).await
     }
 
-    /// Whether the tables are what this program needs.
+    /// Compares the tables with the migrations of this program.
     pub async fn schema(&self) -> Result<Schema> {
         migrate::schema(&mut *self.pool.acquire().await?).await
     }
 
-    /// Whether the role of this store may bring the tables up to date.
+    /// Returns whether the role of this store may apply migrations.
     pub async fn may_migrate(&self) -> Result<bool> {
         grants::may_migrate(&mut *self.pool.acquire().await?).await
     }
 
-    /// Gives the role `role` the privileges the service needs and no others. Only the owner of the tables can.
+    /// Grants `role` exactly the privileges the service needs. Only the owner of the tables can.
     ///
     /// # Errors
-    /// [`StoreError::Role`] when there is no such role, or when it has privileges that it must not have.
+    /// [`StoreError::Role`] if the role does not exist or has privileges that it must not have.
     pub async fn grant_to(&self, role: &str) -> Result<()> {
         grants::grant(self.options.clone(), role).await
     }
 
-    /// Lets audit rows and security events be removed once they are `age` old; none: never. Only the owner of the tables can.
+    /// Sets the age after which audit rows and security events may be removed; `None` forbids removal. Only the owner
+    /// of the tables can.
     pub async fn keep_audit(&self, age: Option<TimeDelta>) -> Result<()> {
         grants::keep_audit(&mut *self.pool.acquire().await?, age).await
     }
 
-    /// Whether any migration was applied.
+    /// Returns whether any migration was applied.
     pub async fn has_tables(&self) -> Result<bool> {
         let there = sqlx::query_scalar("SELECT to_regclass('users') IS NOT NULL");
         Ok(there.fetch_one(&self.pool).await?)
     }
 
-    /// Asks for a sign of life.
+    /// Checks that the database answers.
     pub async fn ping(&self) -> Result<()> {
         sqlx::query("SELECT 1").execute(&self.pool).await?;
         Ok(())
     }
 
-    /// The time by the database's clock, which all processes share.
+    /// Returns the time by the database's clock, which all processes share.
     pub async fn now(&self) -> Result<DateTime<Utc>> {
         Ok(sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#).fetch_one(&self.pool).await?)
     }
 
-    /// Opens a transaction. Its beginning is never left half way: the driver would give the connection back with a
-    /// transaction nobody knows of, and whatever is written with it next would be lost.
+    /// Begins a transaction. The `BEGIN` is completed even if the caller is cancelled: the driver would return the
+    /// connection with an open transaction, and the next writes on it would be lost.
     pub async fn begin(&self) -> Result<Tx> {
         let pool = self.pool.clone();
         Ok(Tx(CompleteInBackground::new(async move { pool.begin().await }).await?))
     }
 
-    /// The same for a request that may have to wait for others: its locks are waited for at most half a second, with
-    /// `Unavailable` after that, so that whoever holds one does not take all connections.
+    /// Begins a transaction for a request that may have to wait for others. It waits at most 500 ms for a lock and then
+    /// fails with `Unavailable`, so that one held lock cannot occupy all connections.
     pub async fn begin_briefly(&self) -> Result<Tx> {
         let pool = self.pool.clone();
         let begin = "BEGIN; SET LOCAL lock_timeout = '500ms'";
@@ -143,7 +144,7 @@ impl Store {
         Ok(Conn(self.pool.acquire().await?))
     }
 
-    /// Takes a connection to read a list with, of those that only lists use.
+    /// Takes a connection from the pool for lists.
     pub async fn lists(&self) -> Result<Lists> {
         Lists::acquire(&self.lists, &self.pool).await
     }
@@ -154,15 +155,15 @@ impl Store {
         self.pool.close().await;
     }
 
-    /// Connections open and connections idle.
+    /// Returns the numbers of open and of idle connections.
     pub fn connections(&self) -> (u32, usize) {
         (self.pool.size(), self.pool.num_idle())
     }
 }
 
-/// A pool that connects on first use.
+/// Returns a pool that connects on first use.
 pub(crate) fn connect_lazily(pool: PgPoolOptions, options: PgConnectOptions) -> PgPool {
-    // A round trip before every use would double the cost of small ones; what was used a moment ago is alive.
+    // A round trip before every use would double the cost of short statements; a recently used connection is alive.
     pool.test_before_acquire(false)
         .before_acquire(|connection, seen| {
             Box::pin(async move {
@@ -176,7 +177,7 @@ pub(crate) fn connect_lazily(pool: PgPoolOptions, options: PgConnectOptions) -> 
 }
 
 impl Tx {
-    /// Makes it true.
+    /// Commits the transaction.
     pub async fn commit(self) -> Result<()> {
         Ok(self.0.commit().await?)
     }
@@ -191,45 +192,47 @@ macro_rules! nouns {
     };
     ($($holder:ident),+) => {$(
         nouns!($holder:
-            /// The jobs.
+            /// Job queries.
             jobs -> Jobs,
-            /// The runners.
+            /// Runner queries.
             runners -> Runners,
-            /// The teams and who belongs to them.
+            /// Team and membership queries.
             teams -> Teams,
-            /// The people.
+            /// User queries.
             users -> Users,
-            /// The machine clients.
+            /// Machine client queries.
             clients -> Clients,
-            /// What a requester may do right now.
+            /// Permission queries.
             permissions -> Permissions,
-            /// What still lets a requester get runners.
+            /// Revocations of access.
             revocations -> Revocations,
-            /// The audit log and the security events.
+            /// Audit log and security events.
             audit -> Audit,
-            /// The intents.
+            /// GitHub calls and their intents.
             github_calls -> GithubCalls,
-            /// The sealed configs.
+            /// Sealed JIT configs.
             credentials -> Credentials,
-            /// The workers.
+            /// Worker heartbeats.
             workers -> Workers,
-            /// The Idempotency-Keys.
+            /// Idempotency keys.
             idempotency -> Idempotency,
-            /// The webhook deliveries.
+            /// Webhook deliveries.
             webhooks -> Webhooks,
-            /// The cancellations of workflow runs.
+            /// Cancellations of workflow runs.
             cancellations -> Cancellations,
-            /// The installations of the App.
+            /// Installations of the App.
             installations -> Installations,
-            /// The fleet as a whole.
+            /// Sync runs.
             sync_runs -> SyncRuns,
-            /// Which runner software runs.
+            /// Unmanaged runners.
+            unmanaged_runners -> UnmanagedRunners,
+            /// Versions of the runner software.
             versions -> Versions,
-            /// The runners that register themselves.
+            /// Runners that register themselves.
             self_registered -> SelfRegistered,
-            /// Who does what only one should do.
+            /// Named leases.
             leases -> Leases,
-            /// What is kept for a while.
+            /// Removal of old rows.
             retention -> Retention,
         );
     )+};

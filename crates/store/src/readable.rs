@@ -1,5 +1,5 @@
-//! Rows that this version of the program cannot read: a newer one may have written them. They are left alone and
-//! reported; the rows beside them are served.
+//! Handling of rows that this version of the program cannot read, because a newer one may have written them. They are
+//! reported and left unchanged; the rows beside them are served.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
@@ -20,16 +20,15 @@ where
     rows.into_iter().filter_map(|row| keep_readable(T::try_from(row))).collect()
 }
 
-/// Returns the value; none, and a report, when its row cannot be read.
+/// Returns the value, or reports its row and returns `None` if it cannot be read.
 pub(crate) fn keep_readable<T>(read: Result<T>) -> Option<T> {
     read.inspect_err(report_unreadable).ok()
 }
 
-/// Reads a stored value of which every field is known. A field that this version does not know may change what the others
-/// mean, so that nothing may be done by them.
+/// Reads a stored value and checks that every field is known. An unknown field may change the meaning of the others.
 ///
 /// # Errors
-/// `Inconsistent`.
+/// `Inconsistent` if the value cannot be read or has an unknown field.
 pub(crate) fn read_exactly<T: DeserializeOwned + Serialize>(stored: &Value) -> Result<T> {
     let value: T = T::deserialize(stored).map_err(StoreError::inconsistent)?;
     let known = serde_json::to_value(&value).map_err(StoreError::inconsistent)?;
@@ -56,7 +55,7 @@ fn unknown_field<'s>(stored: &'s Value, known: &Value) -> Option<&'s str> {
     }
 }
 
-/// Counts a row that was left alone, and logs it at most every ten seconds, with how many there were since.
+/// Counts an unreadable row, and logs the number of such rows at most every ten seconds.
 pub(crate) fn report_unreadable(error: &StoreError) {
     static LAST: AtomicI64 = AtomicI64::new(0);
     static SKIPPED: AtomicU64 = AtomicU64::new(0);

@@ -1,5 +1,5 @@
-//! Entries that repeat: equal ones of one actor within one minute share a row that counts them, so that a caller who
-//! repeats a refused request writes a bounded number of rows.
+//! Audit rows and security events that repeat. Equal ones of one actor within one minute share a row that counts them,
+//! so that a caller who repeats a refused request writes a bounded number of rows.
 
 use std::fmt::Write;
 
@@ -8,16 +8,17 @@ use uuid::Uuid;
 
 use crate::{Audit, Result, page::owner_columns};
 
-/// What makes two entries of one minute equal: who, and the parts that tell occurrences apart. The event type is added.
+/// The parts that make two entries of one minute equal: the actor and the parts given. The event type is added.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RepeatKey(String);
 
 impl RepeatKey {
-    /// The key of `actor` and `parts`, in this order. Parts may hold any text; they are hashed, not stored.
+    /// Returns the key of `actor` and `parts`, in this order. Parts may be any text; they are hashed, not stored.
     pub fn new(actor: &str, parts: &[&str]) -> Self {
         let mut text = String::new();
         for part in std::iter::once(&actor).chain(parts) {
-            // The length first: no two different lists of parts give one text. NUL cannot be sent to the database.
+            // The length comes first, so that two different lists of parts never give one text. PostgreSQL accepts no
+            // NUL.
             let part = part.replace('\0', "");
             let _ = write!(text, "{}:{part}|", part.len());
         }
@@ -27,7 +28,7 @@ impl RepeatKey {
 
 impl Audit<'_> {
     /// Writes one audit row, or counts one more occurrence on the equal row of this minute. Returns whether the row is
-    /// new. Details are those of the first occurrence.
+    /// new. A row keeps the details of the first occurrence.
     pub async fn write_or_count(&mut self, entry: &AuditEntry, key: &RepeatKey) -> Result<bool> {
         let (user, client) = owner_columns(entry.requester);
         let data = entry.stored_data();
@@ -63,8 +64,8 @@ impl Audit<'_> {
         .await?)
     }
 
-    /// Writes one security event about what `entry` tells, or counts one more occurrence on the equal event of this
-    /// minute. Returns whether the event is new.
+    /// Writes one security event about `entry`, or counts one more occurrence on the equal event of this minute.
+    /// Returns whether the event is new.
     pub async fn alarm_or_count(
         &mut self,
         event: &SecurityEvent,

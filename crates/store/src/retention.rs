@@ -1,7 +1,7 @@
-//! What is over is kept for a while, then removed: oldest first, a bounded number of rows at a time.
+//! Removal of old rows after their retention time: oldest first, a bounded number of rows at a time.
 //!
-//! Jobs and runners have a position up to which they were looked at, so that neither rows that may not go yet nor the
-//! remains of removed ones are read by every batch. A day after it began, a table is begun from its oldest row again.
+//! For jobs and runners, a position records the last row examined. Later batches therefore skip rows that must stay and
+//! the dead tuples of removed rows. After a day, the next batch begins at the oldest row again.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
@@ -9,32 +9,32 @@ use uuid::Uuid;
 
 use crate::{Result, jobs::seconds};
 
-/// Rows of a deleted runner's history, about: a batch looks at so many times fewer runners than rows.
+/// Estimated number of history rows of a deleted runner: a batch examines that many times fewer runners than rows.
 const ROWS_OF_A_RUNNER: i64 = 5;
 
-/// What one batch did.
+/// Result of one batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pruned {
-    /// Rows removed, those that refer to them included.
+    /// Number of removed rows, including rows that referred to them.
     pub removed: u64,
-    /// Whether more rows may wait behind this batch.
+    /// Whether there may be more rows to remove.
     pub is_full: bool,
 }
 
-/// The last row that was looked at.
+/// The last examined row.
 struct Position {
     at: DateTime<Utc>,
     id: Uuid,
 }
 
-/// Rows kept for a while, in one transaction.
+/// Retention queries on one connection; each batch needs a transaction.
 #[derive(Debug)]
 pub struct Retention<'c>(pub(crate) &'c mut PgConnection);
 
 impl Retention<'_> {
-    /// Looks at `most` jobs that became final `age` ago and removes them with their calls and emptied configs. Stays: a
-    /// job whose runner is not deleted, that has a call whose outcome is open or is being looked up, or whose config is
-    /// not shredded.
+    /// Examines `most` jobs that became final `age` ago and removes them with their calls and shredded configs. A job
+    /// stays while its runner is not deleted, a call's outcome is open, a look-up is under way, or its config is not
+    /// shredded.
     pub async fn jobs(&mut self, age: TimeDelta, most: i64) -> Result<Pruned> {
         let position = self.position("jobs").await?;
         let batch = sqlx::query_as!(
@@ -76,8 +76,8 @@ impl Retention<'_> {
         self.move_on("jobs", batch, most, removed.cast_unsigned()).await
     }
 
-    /// Looks at runners deleted `age` ago and removes their trails and settled cancellations, at most `most` rows of
-    /// each, and those runners to which nothing refers any more.
+    /// Examines runners deleted `age` ago. Removes their status changes and finished cancellations, at most `most` rows
+    /// of each, and the runners to which no row refers any more.
     pub async fn runners(&mut self, age: TimeDelta, most: i64) -> Result<Pruned> {
         let position = self.position("runners").await?;
         let runners = most / ROWS_OF_A_RUNNER;
@@ -141,7 +141,7 @@ impl Retention<'_> {
         Ok(done.rows_affected())
     }
 
-    /// Removes audit rows older than `age`, and than the age the owner of the tables allows, up to `most`.
+    /// Removes up to `most` audit rows older than `age` and than the age the owner of the tables allows.
     pub async fn audit(&mut self, age: TimeDelta, most: i64) -> Result<Pruned> {
         let gone = sqlx::query_scalar!(
             r#"SELECT prune_audit_log(make_interval(secs => $1), $2) AS "gone!""#,
@@ -152,7 +152,7 @@ impl Retention<'_> {
         Ok(Pruned { removed: removed.cast_unsigned(), is_full: removed >= most })
     }
 
-    /// Removes security events older than `age`, and than the age the owner of the tables allows, up to `most`.
+    /// Removes up to `most` security events older than `age` and than the age the owner of the tables allows.
     pub async fn security_events(&mut self, age: TimeDelta, most: i64) -> Result<Pruned> {
         let gone = sqlx::query_scalar!(
             r#"SELECT prune_security_events(make_interval(secs => $1), $2) AS "gone!""#,
@@ -163,7 +163,7 @@ impl Retention<'_> {
         Ok(Pruned { removed: removed.cast_unsigned(), is_full: removed >= most })
     }
 
-    /// Returns where the table's next batch begins, and keeps others from it until the transaction ends.
+    /// Returns the position where the table's next batch begins, and locks it until the transaction ends.
     async fn position(&mut self, table: &str) -> Result<Position> {
         let position = sqlx::query_as!(
             Position,
@@ -180,7 +180,7 @@ impl Retention<'_> {
         Ok(position)
     }
 
-    /// Keeps the last row of the batch as the table's position.
+    /// Stores the last row of the batch as the table's position.
     async fn move_on(
         &mut self,
         table: &str,

@@ -1,16 +1,16 @@
-//! The rows that let a requester, or a team, still get runners: open jobs and unread configs.
+//! Revocation of access: the open jobs and unread configs through which a requester or a team could still get runners.
 
 use domain::{InstallationId, JobId, JobKind, Problem, Requester, RunnerId, Source, TeamId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{Result, StoreError, page::owner_columns, sync};
+use crate::{Result, StoreError, page::owner_columns, runners::apply_status_changes};
 
-/// The revocations, on one connection.
+/// Revocation queries on one connection.
 #[derive(Debug)]
 pub struct Revocations<'c>(pub(crate) &'c mut PgConnection);
 
-/// Whose access ends: jobs that fit every part given.
+/// The access to revoke: jobs that match every given part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RevokedAccess {
     /// Only jobs of this requester.
@@ -21,25 +21,25 @@ pub struct RevokedAccess {
     pub kinds: Vec<JobKind>,
 }
 
-/// A runner whose config was shredded before anyone read it: nobody can ever start it.
+/// A runner whose config was shredded unread, so that it can never start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnreadRunner {
-    /// Its id.
+    /// Id of the runner.
     pub id: RunnerId,
-    /// Its installation.
+    /// Installation of the runner.
     pub installation: InstallationId,
-    /// Its team.
+    /// Team of the runner.
     pub team: TeamId,
-    /// Whether GitHub knows it.
+    /// Whether GitHub has an id for it.
     pub on_github: bool,
 }
 
-/// What became of the configs.
+/// Result of shredding configs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ShreddedConfigs {
-    /// Configs shredded.
+    /// Number of shredded configs.
     pub count: usize,
-    /// The runners of those that nobody had read.
+    /// Runners whose config was shredded unread.
     pub unread: Vec<UnreadRunner>,
 }
 
@@ -52,8 +52,8 @@ impl RevokedAccess {
 }
 
 impl Revocations<'_> {
-    /// Cancels the open jobs, waiting and running alike, with `problem` as their result, and deletes the runners they
-    /// were to make. A worker that runs one of them finds that its result is refused, and gives up what it made.
+    /// Cancels the open jobs, queued and running, with `problem` as their result, and marks their runners as deleted. A
+    /// worker that runs one cannot write its result and removes the runner it made.
     pub async fn cancel_jobs(
         &mut self,
         whose: &RevokedAccess,
@@ -82,8 +82,8 @@ impl Revocations<'_> {
         Ok(ended.into_iter().map(|row| row.id.into()).collect())
     }
 
-    /// Shreds the configs and registration tokens that are still there. Runners that GitHub does not know and whose
-    /// token nobody has read are deleted.
+    /// Shreds the remaining configs and registration tokens. Runners unknown to GitHub whose token was never read are
+    /// marked as deleted.
     pub async fn shred_configs(&mut self, whose: &RevokedAccess, detail: &str) -> Result<ShreddedConfigs> {
         let (user, client, team, kinds) = whose.columns();
         let rows = sqlx::query!(
@@ -123,7 +123,7 @@ impl Revocations<'_> {
         if runners.is_empty() {
             return Ok(());
         }
-        let shifts: Vec<_> = runners.iter().map(|id| domain::StatusChange::deleted(*id, detail)).collect();
-        sync::shift(self.0, &shifts, Source::Api, None).await.map(drop)
+        let changes: Vec<_> = runners.iter().map(|id| domain::StatusChange::deleted(*id, detail)).collect();
+        apply_status_changes(self.0, &changes, Source::Api, None).await.map(drop)
     }
 }

@@ -1,76 +1,63 @@
-//! Runners.
+//! Runners: requests, names, registration and lists.
+
+mod status;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
-    InstallationId, Requester, Runner, RunnerId, RunnerName, RunnerStatus, RunnerVersion, Source,
-    StatusChange, TeamId, UserId,
+    InstallationId, Requester, Runner, RunnerId, RunnerName, RunnerStatus, RunnerVersion, TeamId, UserId,
 };
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+pub(crate) use self::status::apply_status_changes;
+pub use self::status::{LiveRunners, TransitionRow};
 use crate::{
     Listed, MAX_TOTAL, Page, Result, StoreError, Visible,
     jobs::seconds,
     page::{MAX_PAGE_BYTES, owner_columns},
     readable::readable,
-    sync,
 };
 
-/// The runners, on one connection.
+/// Runner queries on one connection.
 #[derive(Debug)]
 pub struct Runners<'c>(pub(crate) &'c mut PgConnection);
 
-/// A runner about to be asked for.
+/// A runner that is requested.
 #[derive(Clone, Debug)]
 pub struct NewRunner {
-    /// Its id.
+    /// Id of the runner.
     pub id: RunnerId,
-    /// Where it will live.
+    /// Installation it belongs to.
     pub installation: InstallationId,
-    /// Its team.
+    /// Team it belongs to.
     pub team: TeamId,
-    /// Who asks.
+    /// Requester of the runner.
     pub owner: Requester,
-    /// Its name.
+    /// Name on GitHub.
     pub name: RunnerName,
-    /// Its runner group.
+    /// Id of its runner group.
     pub runner_group_id: i64,
-    /// Its labels.
+    /// Labels of the runner.
     pub labels: Vec<String>,
-    /// Takes one workflow job and is gone.
+    /// Whether it runs one workflow job and is then removed.
     pub ephemeral: bool,
-    /// It registers itself, with a token.
+    /// Whether it registers itself with a token.
     pub registers_itself: bool,
-    /// The runner software, as the caller stated it.
+    /// Version of the runner software, as the caller stated it.
     pub stated_version: Option<RunnerVersion>,
 }
 
-/// Which runners to list.
+/// Filter of a list of runners.
 #[derive(Clone, Debug, Default)]
 pub struct RunnerFilter {
-    /// Only in this state; without it, deleted ones are left out.
+    /// Only runners in this state; `None` leaves out deleted ones.
     pub status: Option<RunnerStatus>,
-    /// Only ephemeral ones, or only others.
+    /// `true` for ephemeral runners only, `false` for others only.
     pub ephemeral: Option<bool>,
-    /// Only of this team.
+    /// Only runners of this team.
     pub team: Option<TeamId>,
-    /// Only asked for by this person.
+    /// Only runners requested by this user.
     pub user: Option<UserId>,
-}
-
-/// One change of a runner's status.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TransitionRow {
-    /// When.
-    pub at: DateTime<Utc>,
-    /// From where; none for the first.
-    pub from_status: Option<String>,
-    /// To where.
-    pub to_status: String,
-    /// By whom it was noticed or made.
-    pub source: String,
-    /// Why.
-    pub detail: Option<String>,
 }
 
 struct RunnerRow {
@@ -99,7 +86,7 @@ struct RunnerRow {
 }
 
 impl RunnerRow {
-    /// Bytes of a row as a page is measured: those of its labels, quoted, and a round figure for the rest.
+    /// Returns the size of a row in bytes, as pages are measured: its quoted labels plus a fixed 1,000.
     fn weight(&self) -> usize {
         1000 + self.labels.iter().map(|label| label.len() + 3).sum::<usize>()
     }
@@ -159,10 +146,10 @@ macro_rules! runner_rows {
 }
 
 impl Runners<'_> {
-    /// Adds a runner, `requested`.
+    /// Inserts a runner with status `requested`.
     ///
     /// # Errors
-    /// `Conflict` by `runners_name_key` when a live runner bears the name.
+    /// `Conflict` by `runners_name_key` if a runner that is not deleted has the name.
     pub async fn insert(&mut self, runner: &NewRunner) -> Result<()> {
         let (user, client) = owner_columns(Some(runner.owner));
         sqlx::query!(
@@ -189,13 +176,13 @@ impl Runners<'_> {
         Ok(())
     }
 
-    /// The runner, if there is one.
+    /// Returns the runner, if it exists.
     pub async fn get(&mut self, id: RunnerId) -> Result<Option<Runner>> {
         let row = runner_rows!("WHERE runners.id = $1", id.uuid()).fetch_optional(&mut *self.0).await?;
         row.map(Runner::try_from).transpose()
     }
 
-    /// Runners the caller may see.
+    /// Returns one page of the runners the caller may see. A page ends early when its rows are large.
     pub async fn list(
         &mut self,
         visible: &Visible,
@@ -254,7 +241,7 @@ impl Runners<'_> {
         Ok(Listed::bounded(readable(rows), counted, next))
     }
 
-    /// How many runners of the team are not deleted.
+    /// Returns how many runners of the team are not deleted.
     pub async fn count_live(&mut self, team: TeamId) -> Result<i64> {
         Ok(sqlx::query_scalar!(
             r#"SELECT count(*) AS "n!" FROM runners WHERE team_id = $1 AND status <> 'deleted'"#,
@@ -264,7 +251,7 @@ impl Runners<'_> {
         .await?)
     }
 
-    /// Gives a runner that is still `requested` the name of its next try. False: it is no longer `requested`.
+    /// Renames a `requested` runner for its next generation. Returns `false` if it is not `requested` any more.
     ///
     /// # Errors
     /// `Conflict` by `runners_name_key`.
@@ -279,7 +266,8 @@ impl Runners<'_> {
         Ok(done.rows_affected() == 1)
     }
 
-    /// `requested → pending`: GitHub made it under this id. False: it was no longer `requested`.
+    /// Changes `requested` to `pending`: GitHub made the runner under this id. Returns `false` if it was not
+    /// `requested`.
     pub async fn register(&mut self, id: RunnerId, github_runner_id: i64) -> Result<bool> {
         let done = sqlx::query!(
             "WITH moved AS (
@@ -296,8 +284,8 @@ impl Runners<'_> {
         Ok(done.rows_affected() == 1)
     }
 
-    /// `requested → pending`: there is a token with which it may register itself, and it is told this group unless that is
-    /// the default one. False: it was no longer `requested`.
+    /// Changes `requested` to `pending` for a runner that has a registration token. `group` is the runner group handed
+    /// out with the token, `None` for the default one. Returns `false` if it was not `requested`.
     pub async fn await_registration(&mut self, id: RunnerId, group: Option<&str>) -> Result<bool> {
         let done = sqlx::query!(
             "WITH moved AS (
@@ -315,45 +303,9 @@ impl Runners<'_> {
         Ok(done.rows_affected() == 1)
     }
 
-    /// `→ deleted`: on proof that it is gone, or because it never came to be; `detail` says which. What is left of its
-    /// config is emptied. False: it was deleted already.
-    pub async fn mark_deleted(&mut self, id: RunnerId, source: Source, detail: &str) -> Result<bool> {
-        self.change_status(&StatusChange::deleted(id, detail), source).await
-    }
-
-    /// Moves a runner, if it still stands where the shift begins, and tells its trail. False: it does not.
-    pub async fn change_status(&mut self, change: &StatusChange, source: Source) -> Result<bool> {
-        Ok(!sync::shift(self.0, std::slice::from_ref(change), source, None).await?.is_empty())
-    }
-
-    /// Remembers the deviation that is told now; none: there is none any more. False: it was told before.
-    pub async fn record_drift(&mut self, id: RunnerId, fingerprint: Option<&str>) -> Result<bool> {
-        let done = sqlx::query!(
-            "UPDATE runners SET drift_seen = $2 WHERE id = $1 AND drift_seen IS DISTINCT FROM $2",
-            id.uuid(),
-            fingerprint
-        )
-        .execute(&mut *self.0)
-        .await?;
-        Ok(done.rows_affected() == 1)
-    }
-
-    /// A runner's changes of status, newest first, at most `most`.
-    pub async fn transitions(&mut self, id: RunnerId, most: i64) -> Result<Vec<TransitionRow>> {
-        Ok(sqlx::query_as!(
-            TransitionRow,
-            "SELECT at, from_status, to_status, source, detail FROM runner_events WHERE runner_id = $1
-             ORDER BY id DESC LIMIT $2",
-            id.uuid(),
-            most
-        )
-        .fetch_all(&mut *self.0)
-        .await?)
-    }
-
-    /// Runners whose config was issued longer than `life` ago and that were never seen online, oldest first; without
-    /// those somebody tried to remove within the last hour. One that registers itself has used its token once GitHub has
-    /// an id for it; until then it has the token's hour, and a little more.
+    /// Returns unused runners: the config was issued longer than `life` ago and they were never online. Oldest first,
+    /// without those with a removal job that is open or ended within the last hour. A self-registered runner has used
+    /// its token once it has a GitHub id; before that it has at least 70 minutes.
     pub async fn unused(&mut self, life: TimeDelta, most: i64) -> Result<Vec<Runner>> {
         let rows = runner_rows!(
             "WHERE runners.status = 'pending' AND (NOT registers_itself OR github_runner_id IS NULL)
@@ -370,8 +322,8 @@ impl Runners<'_> {
         Ok(readable(rows))
     }
 
-    /// Runners that have been offline for longer than `age`, oldest first; without those somebody tried to remove
-    /// within the last hour.
+    /// Returns runners that have been offline for longer than `age`, oldest first, without those with a removal job
+    /// that is open or ended within the last hour.
     pub async fn stale(&mut self, age: TimeDelta, most: i64) -> Result<Vec<Runner>> {
         let rows = runner_rows!(
             "WHERE runners.status = 'offline' AND offline_since < now() - make_interval(secs => $1)
@@ -386,7 +338,7 @@ impl Runners<'_> {
         Ok(readable(rows))
     }
 
-    /// The live runner that GitHub knows by this id.
+    /// Returns the runner with this GitHub id that is not deleted.
     pub async fn by_github_id(&mut self, installation: &InstallationId, id: i64) -> Result<Option<Runner>> {
         let row = runner_rows!(
             "WHERE runners.installation = $1 AND github_runner_id = $2 AND status <> 'deleted'",

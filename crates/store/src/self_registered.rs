@@ -1,4 +1,5 @@
-//! Runners that register themselves: awaited, then known by GitHub's id, and to go when they broke the policy.
+//! Runners that register themselves with a token: awaited, then bound to GitHub's id, and removed if they violate the
+//! policy.
 
 use domain::{InstallationId, RunnerId, TeamId};
 use sqlx::PgConnection;
@@ -6,25 +7,38 @@ use uuid::Uuid;
 
 use crate::Result;
 
-/// The awaited runners, on one connection.
+/// Queries of self-registered runners on one connection.
 #[derive(Debug)]
 pub struct SelfRegistered<'c>(pub(crate) &'c mut PgConnection);
 
-/// A runner that registers itself, and what it may be like.
+/// A runner that registers itself, and the values it must have.
 #[derive(Clone, Debug)]
 pub struct AwaitedRunner {
-    /// Which.
+    /// Id of the runner.
     pub id: RunnerId,
     /// GitHub's id, once it is known.
     pub github_id: Option<i64>,
-    /// Its team.
+    /// Team of the runner.
     pub team: TeamId,
-    /// Its name.
+    /// Name of the runner.
     pub name: String,
-    /// Labels it was asked for with.
+    /// Labels that were requested.
     pub labels: Vec<String>,
-    /// The group it was told to land in; none: it was told none.
+    /// Runner group that was handed out with the token; `None` if none was.
     pub runner_group_id: Option<i64>,
+}
+
+/// A runner that has registered itself, as it is on GitHub.
+#[derive(Clone, Copy, Debug)]
+pub struct RegisteredRunner<'a> {
+    /// GitHub's id.
+    pub github_id: i64,
+    /// Labels to store.
+    pub labels: &'a [String],
+    /// Whether it violates the policy and is to be removed.
+    pub refused: bool,
+    /// Labels that its team's policy does not allow, if there are any.
+    pub foreign_labels: Option<&'a [String]>,
 }
 
 struct AwaitedRow {
@@ -49,7 +63,7 @@ impl From<AwaitedRow> for AwaitedRunner {
     }
 }
 
-/// Who is told no group lands in the default one, whose id is 1 everywhere.
+/// Self-registered runners. Without a group handed out, a runner registers in the default group, whose id is 1.
 macro_rules! awaited_rows {
     ($tail:tt $(, $arg:expr)* $(,)?) => {
         sqlx::query_as!(
@@ -63,7 +77,7 @@ macro_rules! awaited_rows {
 }
 
 impl SelfRegistered<'_> {
-    /// Those of an installation that have a token and no id yet, longest awaited first.
+    /// Returns an installation's runners with a token and without a GitHub id, longest awaited first.
     pub async fn awaited(&mut self, installation: &InstallationId, most: i64) -> Result<Vec<AwaitedRunner>> {
         let rows = awaited_rows!(
             "WHERE runners.installation = $1 AND registers_itself AND status = 'pending' AND github_runner_id IS NULL
@@ -76,7 +90,7 @@ impl SelfRegistered<'_> {
         Ok(rows.into_iter().map(AwaitedRunner::from).collect())
     }
 
-    /// Those of an installation that broke the policy and are still there.
+    /// Returns an installation's runners that violate the policy and are not deleted.
     pub async fn refused(&mut self, installation: &InstallationId, most: i64) -> Result<Vec<AwaitedRunner>> {
         let rows = awaited_rows!(
             "WHERE runners.installation = $1 AND refused AND status <> 'deleted' ORDER BY registered_at LIMIT $2",
@@ -88,15 +102,9 @@ impl SelfRegistered<'_> {
         Ok(rows.into_iter().map(AwaitedRunner::from).collect())
     }
 
-    /// Notes under which id and labels an awaited runner has registered itself, whether it is to go for it, and the labels
-    /// that its team's policy does not allow. False: it
-    /// is no longer awaited, the id is another row's, or GitHub listed it before there was a token.
-    pub async fn bind_github_id(
-        &mut self,
-        id: RunnerId,
-        github_id: i64,
-        (labels, refused, foreign): (&[String], bool, Option<&[String]>),
-    ) -> Result<bool> {
+    /// Binds an awaited runner to its GitHub id and labels. Returns `false` if it is not awaited any more, the id
+    /// belongs to another row, or GitHub listed it before there was a token.
+    pub async fn bind_github_id(&mut self, id: RunnerId, found: &RegisteredRunner<'_>) -> Result<bool> {
         let done = sqlx::query!(
             "UPDATE runners SET github_runner_id = $2, labels = $3, refused = $4, foreign_labels = $5
              WHERE id = $1 AND registers_itself AND status = 'pending' AND github_runner_id IS NULL
@@ -105,17 +113,17 @@ impl SelfRegistered<'_> {
                 AND NOT EXISTS (SELECT FROM unmanaged_runners theirs WHERE theirs.installation = runners.installation
                     AND theirs.github_runner_id = $2 AND theirs.first_seen_at < runners.registered_at)",
             id.uuid(),
-            github_id,
-            labels,
-            refused,
-            foreign,
+            found.github_id,
+            found.labels,
+            found.refused,
+            found.foreign_labels,
         )
         .execute(&mut *self.0)
         .await?;
         Ok(done.rows_affected() == 1)
     }
 
-    /// Lets a refused runner stay after all, as it is now.
+    /// Withdraws the refusal of a runner and stores its current labels.
     pub async fn accept(&mut self, id: RunnerId, labels: &[String]) -> Result<()> {
         sqlx::query!(
             "UPDATE runners SET refused = false, foreign_labels = NULL, labels = $2 WHERE id = $1 AND refused",

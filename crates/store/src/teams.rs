@@ -1,4 +1,4 @@
-//! Teams and who belongs to them.
+//! Teams and their members.
 
 use chrono::{DateTime, Utc};
 use domain::{Caller, InstallationId, Team, TeamId, User, UserId};
@@ -7,47 +7,47 @@ use uuid::Uuid;
 
 use crate::{Listed, Page, Result, StoreError, readable::readable, users::UserRow};
 
-/// The teams, on one connection.
+/// Team queries on one connection.
 #[derive(Debug)]
 pub struct Teams<'c>(pub(crate) &'c mut PgConnection);
 
-/// What an admin writes about a team: all of it, checked.
+/// All values an admin sets for a team, already validated.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TeamDraft {
-    /// Its name.
+    /// Name of the team.
     pub name: String,
-    /// What it is.
+    /// Description for people.
     pub description: Option<String>,
-    /// Labels every runner gets.
+    /// Labels that every runner has.
     pub required_labels: Vec<String>,
-    /// What further labels may be.
+    /// Patterns of the further labels a runner may have.
     pub optional_label_patterns: Vec<String>,
-    /// Every runner gets the label `self-hosted`.
+    /// Whether every runner has the label `self-hosted`.
     pub add_self_hosted: bool,
-    /// Runner groups it may use.
+    /// Runner groups the team may use.
     pub allowed_runner_group_ids: Vec<i64>,
     /// Repositories whose jobs may run on its runners.
     pub allowed_repositories: Vec<String>,
     /// Workflows whose jobs may run on its runners.
     pub allowed_workflows: Vec<String>,
-    /// Most runners.
+    /// Most runners at a time; `None` means no limit.
     pub max_runners: Option<i32>,
     /// Weight in the fair queue.
     pub weight: f64,
-    /// `observe`, `repair` or `delete`.
+    /// Response to label drift: `observe`, `repair` or `delete`.
     pub drift_response: domain::DriftResponse,
-    /// Whose GitHub budget it uses.
+    /// Installation whose GitHub budget it uses.
     pub installation: InstallationId,
 }
 
-/// A team as it is to be from now on.
+/// All values of a changed team.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TeamChange {
-    /// Its policy.
+    /// Values an admin sets.
     pub draft: TeamDraft,
-    /// May do anything at all.
+    /// Whether it may get runners.
     pub is_active: bool,
-    /// Why not.
+    /// Reason of a deactivation.
     pub deactivation_reason: Option<String>,
 }
 
@@ -103,7 +103,7 @@ impl TryFrom<TeamRow> for Team {
     }
 }
 
-/// Teams with their counts.
+/// Teams with their counts of runners and members.
 macro_rules! team_rows {
     ($tail:tt $(, $arg:expr)* $(,)?) => {
         sqlx::query_as!(
@@ -120,7 +120,7 @@ macro_rules! team_rows {
     };
 }
 
-/// Teams without their counts: for the hot path.
+/// Teams without their counts, for frequent reads.
 macro_rules! bare_team_rows {
     ($tail:tt $(, $arg:expr)* $(,)?) => {
         sqlx::query_as!(
@@ -138,19 +138,19 @@ macro_rules! bare_team_rows {
 }
 
 impl Teams<'_> {
-    /// The team, if there is one.
+    /// Returns the team, if it exists.
     pub async fn get(&mut self, id: TeamId) -> Result<Option<Team>> {
         let row = team_rows!("WHERE id = $1", id.uuid()).fetch_optional(&mut *self.0).await?;
         row.map(Team::try_from).transpose()
     }
 
-    /// The team without its counts: what a decision needs.
+    /// Returns the team without its counts, as decisions need it.
     pub async fn policy(&mut self, id: TeamId) -> Result<Option<Team>> {
         let row = bare_team_rows!("WHERE id = $1", id.uuid()).fetch_optional(&mut *self.0).await?;
         row.map(Team::try_from).transpose()
     }
 
-    /// The team without its counts; nobody else changes its row until the end of the transaction.
+    /// Returns the team without its counts and locks its row against changes until the end of the transaction.
     pub async fn lock(&mut self, id: TeamId) -> Result<Option<Team>> {
         let row = bare_team_rows!("WHERE id = $1 FOR NO KEY UPDATE", id.uuid())
             .fetch_optional(&mut *self.0)
@@ -158,15 +158,14 @@ impl Teams<'_> {
         row.map(Team::try_from).transpose()
     }
 
-    /// The team with this name, whatever its case, without its counts.
+    /// Returns the team with this name, in any case, without its counts.
     pub async fn by_name(&mut self, name: &str) -> Result<Option<Team>> {
         let row = bare_team_rows!("WHERE lower(name) = lower($1)", name).fetch_optional(&mut *self.0).await?;
         row.map(Team::try_from).transpose()
     }
 
-    /// Makes everyone else who counts this team's runners wait until the end of the transaction. A lock of its own
-    /// and not the row's, so that reading and changing the team does not wait for it. To be called in a transaction
-    /// whose locks are waited for briefly.
+    /// Locks the count of this team's runners until the end of the transaction. It is an advisory lock, so that reads
+    /// and changes of the team do not wait for it. The transaction needs a short lock time-out.
     pub async fn lock_quota(&mut self, id: TeamId) -> Result<()> {
         sqlx::query!(
             "SELECT pg_advisory_xact_lock(hashtextextended('quota:' || $1::text, 0))",
@@ -177,7 +176,7 @@ impl Teams<'_> {
         Ok(())
     }
 
-    /// All teams, or only the active ones.
+    /// Returns one page of all teams, or of the active ones.
     pub async fn list(&mut self, active_only: bool, page: Page) -> Result<Listed<Team>> {
         let rows = team_rows!(
             "WHERE ($4 = false OR is_active) AND ($1::uuid IS NULL OR id < $1) ORDER BY id DESC LIMIT $2 OFFSET $3",
@@ -198,7 +197,7 @@ impl Teams<'_> {
         Ok(Listed::counted(readable(rows), total, next))
     }
 
-    /// The teams the caller belongs to, by name.
+    /// Returns the teams the caller belongs to, by name.
     pub async fn of(&mut self, caller: &Caller) -> Result<Vec<Team>> {
         let ids: Vec<Uuid> = caller.teams.iter().map(|team| team.id.uuid()).collect();
         let rows =
@@ -206,7 +205,7 @@ impl Teams<'_> {
         Ok(readable(rows))
     }
 
-    /// Adds a team.
+    /// Inserts a team.
     ///
     /// # Errors
     /// `Conflict` by `teams_name_key`.
@@ -235,7 +234,7 @@ impl Teams<'_> {
         Ok(())
     }
 
-    /// Writes a team anew.
+    /// Writes all values of a team.
     ///
     /// # Errors
     /// `Conflict` by `teams_name_key`.
@@ -267,7 +266,7 @@ impl Teams<'_> {
         Ok(())
     }
 
-    /// The labels that other teams of an installation require, each with the name of its team.
+    /// Returns the labels that other teams of an installation require, each with the name of its team.
     pub async fn required_by_others(
         &mut self,
         id: TeamId,
@@ -284,7 +283,7 @@ impl Teams<'_> {
         Ok(rows.into_iter().map(|row| (row.name, row.label)).collect())
     }
 
-    /// Whether the team has runners or jobs that are not over.
+    /// Returns whether the team has runners that are not deleted or jobs that are not final.
     pub async fn in_use(&mut self, id: TeamId) -> Result<bool> {
         Ok(sqlx::query_scalar!(
             r#"SELECT EXISTS (SELECT FROM runners WHERE team_id = $1 AND status <> 'deleted')
@@ -295,7 +294,7 @@ impl Teams<'_> {
         .await?)
     }
 
-    /// Adds a person. False: they belong to it already.
+    /// Adds a member. Returns `false` if the user was one already.
     pub async fn add_member(&mut self, team: TeamId, user: UserId) -> Result<bool> {
         let done = sqlx::query!(
             "INSERT INTO team_members (team_id, user_id) VALUES ($1, $2) ON CONFLICT DO NOTHING",
@@ -307,7 +306,7 @@ impl Teams<'_> {
         Ok(done.rows_affected() == 1)
     }
 
-    /// Takes a person out. False: they did not belong to it.
+    /// Removes a member. Returns `false` if the user was none.
     pub async fn remove_member(&mut self, team: TeamId, user: UserId) -> Result<bool> {
         let done = sqlx::query!(
             "DELETE FROM team_members WHERE team_id = $1 AND user_id = $2",
@@ -319,7 +318,7 @@ impl Teams<'_> {
         Ok(done.rows_affected() == 1)
     }
 
-    /// The people of a team, with the time each joined.
+    /// Returns one page of the members of a team.
     pub async fn members(&mut self, team: TeamId, page: Page) -> Result<Listed<User>> {
         let rows = sqlx::query_as!(
             UserRow,

@@ -1,4 +1,4 @@
-//! People.
+//! Users: the people who may use the service.
 
 use chrono::{DateTime, Utc};
 use domain::{Membership, TokenFacts, User, UserId};
@@ -7,59 +7,59 @@ use uuid::Uuid;
 
 use crate::{Listed, Page, Result};
 
-/// The people, on one connection.
+/// User queries on one connection.
 #[derive(Debug)]
 pub struct Users<'c>(pub(crate) &'c mut PgConnection);
 
-/// What an admin writes about a person.
+/// Values an admin sets for a new user.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UserDraft {
-    /// E-mail; binds to an identity at the first login.
+    /// E-mail address; binds the user at the first sign-in.
     pub email: Option<String>,
-    /// Token issuer; with an e-mail alone, the only issuer that may bind it.
+    /// Token issuer. For an invitation by e-mail it is the only issuer that may bind the user.
     pub issuer: Option<String>,
     /// Token subject.
     pub subject: Option<String>,
     /// Name to show.
     pub display_name: Option<String>,
-    /// May administer.
+    /// Whether the user is an admin.
     pub is_admin: bool,
-    /// May have JIT configs.
+    /// Whether the user may request JIT configs.
     pub can_use_jit: bool,
-    /// May have registration tokens.
+    /// Whether the user may request registration tokens.
     pub can_use_registration_token: bool,
 }
 
-/// The active admins besides one person.
+/// Numbers of active admins other than one user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OtherAdmins {
     /// All of them.
     pub all: i64,
-    /// Those bound to an identity: the others are invitations.
+    /// Those bound to a principal; the others are invited.
     pub bound: i64,
 }
 
-/// What became of a token whose e-mail may bind a person.
+/// Result of binding a token to an invited user.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Binding {
-    /// It is this person's from now on.
+    /// The user is bound to the token's principal.
     Bound(User),
-    /// An admin named this e-mail, but the token is not theirs to bind.
+    /// An admin invited this e-mail address, but the token may not bind it.
     Refused(User, BindRefusal),
-    /// No user has this e-mail.
+    /// No user has this e-mail address.
     NotInvited,
 }
 
-/// Why a token binds no invited person.
+/// Reason why a token may not bind an invited user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BindRefusal {
-    /// The e-mail is bound to another subject.
+    /// The user is bound to another subject.
     BoundAlready,
     /// The user is deactivated.
     Inactive,
     /// The invitation is older than 30 days.
     Expired,
-    /// The invitation is for another issuer.
+    /// The invitation names another issuer.
     OtherIssuer,
 }
 
@@ -98,7 +98,7 @@ impl From<UserRow> for User {
     }
 }
 
-/// Whole users; `$head` and `$tail` around the columns.
+/// Complete users; `$head` and `$tail` stand around the columns.
 macro_rules! user_rows {
     ($head:tt, $tail:tt $(, $arg:expr)* $(,)?) => {
         sqlx::query_as!(
@@ -110,19 +110,15 @@ macro_rules! user_rows {
     };
 }
 
-fn membership(((id, name), is_active): ((Uuid, String), bool)) -> Membership {
-    Membership { id: id.into(), name, is_active }
-}
-
 impl Users<'_> {
-    /// The person, if there is one.
+    /// Returns the user, if it exists.
     pub async fn get(&mut self, id: UserId) -> Result<Option<User>> {
         let row =
             user_rows!("SELECT", "FROM users WHERE id = $1", id.uuid()).fetch_optional(&mut *self.0).await?;
         Ok(row.map(User::from))
     }
 
-    /// The person, whose row nobody else changes until the end of the transaction.
+    /// Returns the user and locks its row against changes until the end of the transaction.
     pub async fn lock(&mut self, id: UserId) -> Result<Option<User>> {
         let row = user_rows!("SELECT", "FROM users WHERE id = $1 FOR NO KEY UPDATE", id.uuid())
             .fetch_optional(&mut *self.0)
@@ -130,8 +126,8 @@ impl Users<'_> {
         Ok(row.map(User::from))
     }
 
-    /// Writes everything an admin may change about a person. An invitation begins anew where the person is unbound, gets
-    /// another e-mail or issuer, or is activated.
+    /// Writes every column that an admin may change. A new invitation begins if the user is unbound, gets another
+    /// e-mail address or issuer, or is activated.
     ///
     /// # Errors
     /// `Conflict` by `users_email_key` or `users_identity_key`.
@@ -158,8 +154,7 @@ impl Users<'_> {
         Ok(())
     }
 
-    /// Counts the active admins besides one person: all of them, and those who have signed in. Everyone else who counts
-    /// them waits until the end of the transaction.
+    /// Counts the active admins other than one user. Concurrent counts wait until the end of the transaction.
     pub async fn count_other_admins(&mut self, id: UserId) -> Result<OtherAdmins> {
         sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended('admins', 0))")
             .execute(&mut *self.0)
@@ -174,7 +169,7 @@ impl Users<'_> {
         Ok(OtherAdmins { all: row.all, bound: row.bound })
     }
 
-    /// The person with this e-mail, if there is one.
+    /// Returns the user with this e-mail address, if it exists.
     pub async fn by_email(&mut self, email: &str) -> Result<Option<User>> {
         let row = user_rows!("SELECT", "FROM users WHERE lower(email) = lower($1)", email)
             .fetch_optional(&mut *self.0)
@@ -182,7 +177,7 @@ impl Users<'_> {
         Ok(row.map(User::from))
     }
 
-    /// The person bound to an identity, and their teams by name.
+    /// Returns the user bound to a principal, and their teams by name.
     pub async fn by_identity(
         &mut self,
         issuer: &str,
@@ -225,11 +220,12 @@ impl Users<'_> {
             created_at: row.created_at,
             last_login_at: row.last_login_at,
         };
-        Ok(Some((user, teams.map(membership).collect())))
+        let teams = teams.map(|((id, name), is_active)| Membership { id: id.into(), name, is_active });
+        Ok(Some((user, teams.collect())))
     }
 
-    /// Binds the person an admin invited by e-mail to the identity of a token that may bind it. Invitations that name no
-    /// issuer are for `default_issuer`.
+    /// Binds the user invited by e-mail to the principal of a token that may bind it. Invitations without an issuer
+    /// count as for `default_issuer`.
     pub async fn bind(&mut self, facts: &TokenFacts, default_issuer: Option<&str>) -> Result<Binding> {
         let Some(email) = &facts.binding_email else { return Ok(Binding::NotInvited) };
         let bound = user_rows!(
@@ -263,15 +259,15 @@ impl Users<'_> {
         }))
     }
 
-    /// Writes the issuer into invitations of an earlier release, which name none. Answers how many.
-    pub async fn name_issuer(&mut self, issuer: &str) -> Result<u64> {
+    /// Writes the issuer into invitations of an earlier release, which have none. Returns how many.
+    pub async fn set_missing_issuers(&mut self, issuer: &str) -> Result<u64> {
         let done = sqlx::query!("UPDATE users SET issuer = $1 WHERE issuer IS NULL", issuer)
             .execute(&mut *self.0)
             .await?;
         Ok(done.rows_affected())
     }
 
-    /// Returns how many users have an issuer that does not begin with `prefix`, or none yet.
+    /// Returns how many users have no issuer, or one that does not begin with `prefix`.
     pub async fn count_of_other_issuers(&mut self, prefix: &str) -> Result<i64> {
         Ok(sqlx::query_scalar!(
             r#"SELECT count(*) AS "n!" FROM users WHERE NOT coalesce(starts_with(issuer, $1), false)"#,
@@ -281,7 +277,7 @@ impl Users<'_> {
         .await?)
     }
 
-    /// Adds a person.
+    /// Inserts a user.
     ///
     /// # Errors
     /// `Conflict` by `users_email_key` or `users_identity_key`.
@@ -304,8 +300,8 @@ impl Users<'_> {
         Ok(row.into())
     }
 
-    /// Makes the person with this e-mail, or this identity, an active admin; adds them if need be. True: something
-    /// changed.
+    /// Makes the user with this e-mail address or principal an active admin, and inserts the user if there is none.
+    /// Returns whether a row was written.
     pub async fn make_admin(&mut self, draft: &UserDraft) -> Result<bool> {
         let done = sqlx::query!(
             "UPDATE users SET is_admin = true, is_active = true, issuer = coalesce(issuer, $2),
@@ -324,7 +320,7 @@ impl Users<'_> {
         self.insert(UserId::new(), &draft).await.map(|_| true)
     }
 
-    /// All people, or only the active ones.
+    /// Returns one page of all users, or of the active ones.
     pub async fn list(&mut self, active_only: bool, page: Page) -> Result<Listed<User>> {
         let rows = user_rows!(
             "SELECT",

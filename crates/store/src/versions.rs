@@ -1,4 +1,4 @@
-//! Which runner software runs, and until when GitHub takes it.
+//! Versions of the runner software in use, and the dates after which GitHub rejects them.
 
 use chrono::{DateTime, Utc};
 use domain::{CutOff, InstallationId, RunnerVersion};
@@ -6,49 +6,50 @@ use sqlx::PgConnection;
 
 use crate::{Listed, Result};
 
-/// Versions shown at most.
+/// Most versions in a list.
 const MAX_ROWS: i64 = 1000;
 
-/// The versions, on one connection.
+/// Runner version queries on one connection.
 #[derive(Debug)]
 pub struct Versions<'c>(pub(crate) &'c mut PgConnection);
 
 /// One version in use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VersionRow {
-    /// Where.
+    /// Name of the installation.
     pub installation: String,
-    /// Which.
+    /// Version of the runner software.
     pub version: String,
-    /// Live runners of which GitHub told it.
+    /// Number of runners for which GitHub reports it.
     pub runners: i64,
-    /// Live runners of which a caller stated it, and GitHub has told nothing yet.
+    /// Number of runners for which a caller stated it and GitHub has reported none.
     pub stated: i64,
-    /// New runners of it may be registered until then.
+    /// Time after which GitHub rejects registrations with it.
     pub registration_deprecates_at: Option<DateTime<Utc>>,
-    /// Registered runners of it may run until then.
+    /// Time after which GitHub rejects runners with it.
     pub runtime_deprecates_at: Option<DateTime<Utc>>,
-    /// When GitHub was asked.
+    /// Time of GitHub's answer.
     pub checked_at: Option<DateTime<Utc>>,
-    /// The state that was told last.
+    /// State that was reported last.
     pub told: Option<String>,
-    /// The stores' clock when it was read.
+    /// The database's clock at the query.
     pub now: DateTime<Utc>,
 }
 
 impl VersionRow {
-    /// Until when GitHub takes it.
+    /// Returns the dates after which GitHub rejects it.
     pub const fn cut_off(&self) -> CutOff {
         CutOff { registration: self.registration_deprecates_at, runtime: self.runtime_deprecates_at }
     }
 }
 
 impl Versions<'_> {
-    /// Notes what GitHub told of runners, by its ids; only what changed is written. Answers how many rows that was.
-    pub async fn seen(
+    /// Records the versions that GitHub reports, by its runner ids. Returns how many rows changed.
+    pub async fn record_reported(
         &mut self,
         installation: &InstallationId,
-        (ids, versions): (&[i64], &[String]),
+        ids: &[i64],
+        versions: &[String],
     ) -> Result<u64> {
         let done = sqlx::query!(
             "UPDATE runners SET version = seen.version
@@ -64,7 +65,7 @@ impl Versions<'_> {
         Ok(done.rows_affected())
     }
 
-    /// Versions in use of which GitHub was not asked within a day, the most used first.
+    /// Returns versions in use whose dates are older than a day, the most used first, at most `most`.
     pub async fn due(&mut self, installation: &InstallationId, most: i64) -> Result<Vec<String>> {
         Ok(sqlx::query_scalar!(
             r#"SELECT coalesce(version, stated_version) AS "version!" FROM runners
@@ -80,7 +81,7 @@ impl Versions<'_> {
         .await?)
     }
 
-    /// Notes what GitHub said.
+    /// Records GitHub's dates for a version.
     pub async fn record(
         &mut self,
         installation: &InstallationId,
@@ -102,7 +103,7 @@ impl Versions<'_> {
         Ok(())
     }
 
-    /// Until when GitHub takes a version, as far as it was asked, and the stores' clock.
+    /// Returns the dates of a version, if they are known, and the database's clock.
     pub async fn cut_off(
         &mut self,
         installation: &InstallationId,
@@ -123,7 +124,7 @@ impl Versions<'_> {
         }))
     }
 
-    /// Notes that a state was told. False: it was told before.
+    /// Records the state that is reported now. Returns `false` if it was recorded before.
     pub async fn mark_reported(&mut self, installation: &str, version: &str, state: &str) -> Result<bool> {
         let done = sqlx::query!(
             "UPDATE runner_versions SET told = $3
@@ -137,7 +138,7 @@ impl Versions<'_> {
         Ok(done.rows_affected() == 1)
     }
 
-    /// Forgets versions nobody has used for a month.
+    /// Deletes versions whose dates were not read for 30 days. Returns how many.
     pub async fn forget(&mut self) -> Result<u64> {
         let done = sqlx::query!("DELETE FROM runner_versions WHERE checked_at < now() - interval '30 days'")
             .execute(&mut *self.0)
@@ -145,7 +146,7 @@ impl Versions<'_> {
         Ok(done.rows_affected())
     }
 
-    /// Every version in use, by installation, the most used first; at most 1,000.
+    /// Returns the versions in use by installation, the most used first, at most 1,000.
     pub async fn in_use(&mut self) -> Result<Listed<VersionRow>> {
         let items = sqlx::query_as!(
             VersionRow,

@@ -1,4 +1,4 @@
-//! Deliveries of GitHub's webhooks: stored first, looked at afterwards, kept for seven days.
+//! Inbox of GitHub's webhook deliveries: stored first, processed afterwards, kept for seven days.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{InstallationId, RunnerId, WebhookEvent, WebhookSource, WorkflowMark};
@@ -11,28 +11,28 @@ use crate::{
     readable::{keep_readable, read_exactly},
 };
 
-/// A delivery that failed this often is not looked at again.
+/// Attempts after which a delivery has failed for good.
 const MAX_ATTEMPTS: i32 = 5;
 
-/// The webhook deliveries, on one connection.
+/// Webhook queries on one connection.
 #[derive(Debug)]
 pub struct Webhooks<'c>(pub(crate) &'c mut PgConnection);
 
-/// What became of a delivery.
+/// State of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InboxState {
-    /// To be looked at.
+    /// It waits to be processed.
     Pending,
     /// It changed something.
     Processed,
     /// It changed nothing.
     Ignored,
-    /// It could not be understood.
+    /// It could not be read or processed.
     Failed,
 }
 
 impl InboxState {
-    /// The word stored.
+    /// Returns the stored text.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -43,62 +43,62 @@ impl InboxState {
     }
 }
 
-/// A delivery that has just come.
+/// A delivery that has just arrived.
 #[derive(Clone, Debug)]
 pub struct NewDelivery<'a> {
-    /// GitHub's id of the event, the same on redelivery.
+    /// GitHub's id of the event, which a redelivery keeps.
     pub id: Uuid,
-    /// The event.
+    /// Name of the event.
     pub event: &'a str,
-    /// Its action.
+    /// Action of the event.
     pub action: Option<&'a str>,
-    /// Where it says it comes from.
+    /// Origin that the payload states.
     pub whose: &'a WebhookSource,
-    /// The installations whose secret signed it.
+    /// Installations whose secret signed it.
     pub signed_for: &'a [InstallationId],
-    /// What it says; none is stored as final at once.
+    /// Parsed event; `None` for a delivery that is final at once.
     pub notice: Option<&'a WebhookEvent>,
-    /// Where it stands.
+    /// State of the delivery.
     pub state: InboxState,
-    /// Why it stands there.
+    /// Reason of the state.
     pub note: Option<&'a str>,
 }
 
-/// A delivery to be looked at.
+/// A delivery to process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pending {
-    /// Its id.
+    /// GitHub's id of the event.
     pub id: Uuid,
-    /// Where it says it comes from.
+    /// Origin that the payload states.
     pub whose: WebhookSource,
-    /// The installations whose secret signed it; empty when that was not noted.
+    /// Installations whose secret signed it; empty if that was not recorded.
     pub signed_for: Vec<InstallationId>,
-    /// What it says.
+    /// Parsed event.
     pub notice: WebhookEvent,
-    /// When it came.
+    /// Time it arrived.
     pub received_at: DateTime<Utc>,
 }
 
-/// What comes out of the inbox.
+/// The next delivery of the inbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// One to be looked at, locked until the end of the transaction.
+    /// A delivery to process, locked until the end of the transaction.
     Pending(Box<Pending>),
-    /// One that cannot be read, locked as well.
+    /// A delivery that this version cannot read, locked until the end of the transaction.
     Unreadable(Uuid),
 }
 
 /// The runner of a workflow job, locked until the end of the transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bound {
-    /// Our id of it.
+    /// Id of the runner.
     pub runner: RunnerId,
-    /// The newest workflow job seen on it.
+    /// Newest workflow job seen on it.
     pub seen: Option<WorkflowMark>,
 }
 
 impl Webhooks<'_> {
-    /// Stores a delivery. False: it came before.
+    /// Stores a delivery. Returns `false` if it was stored before.
     pub async fn receive(&mut self, new: &NewDelivery<'_>) -> Result<bool> {
         let payload = serde_json::to_value(new.notice).map_err(StoreError::inconsistent)?;
         let signed_for: Vec<String> = new.signed_for.iter().map(ToString::to_string).collect();
@@ -123,7 +123,7 @@ impl Webhooks<'_> {
         Ok(done.rows_affected() == 1)
     }
 
-    /// The oldest delivery that is due and that nobody else looks at.
+    /// Returns the oldest delivery that is due and that no other process has locked.
     pub async fn next(&mut self) -> Result<Option<Next>> {
         let row = sqlx::query!(
             "SELECT delivery_id, github_installation, signed_for, organization, enterprise, payload, received_at
@@ -153,7 +153,7 @@ impl Webhooks<'_> {
         }))
     }
 
-    /// Notes what became of a delivery.
+    /// Records the final state of a delivery.
     pub async fn settle(&mut self, id: Uuid, state: InboxState, note: Option<&str>) -> Result<()> {
         sqlx::query!(
             "UPDATE webhook_inbox SET state = $2, note = $3, attempts = attempts + 1, settled_at = now()
@@ -167,7 +167,7 @@ impl Webhooks<'_> {
         Ok(())
     }
 
-    /// Puts a delivery off after a failure, with growing gaps; after the fifth it has failed for good.
+    /// Postpones a delivery after a failure, twice as long each time; the fifth failure is final.
     pub async fn put_off(&mut self, id: Uuid, note: &str) -> Result<()> {
         sqlx::query!(
             "UPDATE webhook_inbox SET attempts = attempts + 1, note = $2,
@@ -184,8 +184,8 @@ impl Webhooks<'_> {
         Ok(())
     }
 
-    /// Leaves a delivery that this version cannot read to a newer one: it is due again in `pause`, and no attempt counts.
-    /// After `patience` it has failed.
+    /// Leaves a delivery that this version cannot read to a newer one. It is due again after `pause`, and no attempt
+    /// counts. A delivery older than `patience` fails.
     pub async fn leave(&mut self, id: Uuid, pause: TimeDelta, patience: TimeDelta, note: &str) -> Result<()> {
         sqlx::query!(
             "UPDATE webhook_inbox SET note = $2, next_at = now() + make_interval(secs => $3),
@@ -202,7 +202,7 @@ impl Webhooks<'_> {
         Ok(())
     }
 
-    /// Removes up to `most` deliveries that were settled seven days ago. Answers how many.
+    /// Deletes up to `most` deliveries that became final seven days ago. Returns how many.
     pub async fn forget(&mut self, most: i64) -> Result<u64> {
         let done = sqlx::query!(
             "DELETE FROM webhook_inbox WHERE delivery_id IN (
@@ -215,8 +215,8 @@ impl Webhooks<'_> {
         Ok(done.rows_affected())
     }
 
-    /// The live runner a workflow job names: by GitHub's id, unless the names differ, else by its exact name, unless the
-    /// ids differ.
+    /// Returns the runner of a workflow job that is not deleted: by GitHub's id unless the names differ, else by its
+    /// exact name unless the ids differ.
     pub async fn runner(
         &mut self,
         installation: &InstallationId,
@@ -245,7 +245,8 @@ impl Webhooks<'_> {
         }))
     }
 
-    /// The deleted runner a workflow job names, by GitHub's id and its exact name: the event came after its runner's end.
+    /// Returns the deleted runner of a workflow job, by GitHub's id and exact name, for an event that arrives after the
+    /// runner's deletion.
     pub async fn gone(
         &mut self,
         installation: &InstallationId,
@@ -265,7 +266,7 @@ impl Webhooks<'_> {
         Ok(id.map(RunnerId::from))
     }
 
-    /// Notes the newest workflow job of a runner.
+    /// Records the newest workflow job of a runner.
     pub async fn mark(&mut self, runner: RunnerId, mark: &WorkflowMark) -> Result<()> {
         sqlx::query!(
             "UPDATE runners SET workflow_job_id = $2, workflow_completed = $3, workflow_event_at = $4
@@ -281,12 +282,12 @@ impl Webhooks<'_> {
     }
 }
 
-/// How many alarms about wrong signatures one minute holds at most, from all addresses together.
+/// Most security events about wrong signatures in one minute, from all addresses together.
 const ALARMS: i64 = 30;
 
 impl Webhooks<'_> {
-    /// Writes a security event about a wrong signature, unless there is one of this minute from the same address, or
-    /// there are too many from others. False: none was written.
+    /// Writes a security event about a wrong signature, unless one exists from the same address in this minute or the
+    /// limit is reached. Returns `false` if none was written.
     pub async fn alarm_unsigned(&mut self, from: &str, details: &serde_json::Value) -> Result<bool> {
         let done = sqlx::query!(
             "WITH recent AS (

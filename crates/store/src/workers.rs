@@ -1,35 +1,35 @@
-//! Who works.
+//! Heartbeats of the worker processes.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use crate::Result;
 
-/// The workers, on one connection.
+/// Worker queries on one connection.
 #[derive(Debug)]
 pub struct Workers<'c>(pub(crate) &'c mut PgConnection);
 
-/// One worker as it said of itself.
+/// One worker as its last heartbeat describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkerRow {
-    /// Its name, unique per start.
+    /// Name, unique for each start.
     pub name: String,
-    /// Its version.
+    /// Version of the program.
     pub version: String,
-    /// Jobs it may run at once.
+    /// Most jobs it runs at once.
     pub concurrency: i32,
-    /// Jobs it runs.
+    /// Number of jobs it runs.
     pub running: i32,
-    /// When it started.
+    /// Time of its start.
     pub started_at: DateTime<Utc>,
-    /// When it last said so.
+    /// Time of its last heartbeat.
     pub heartbeat_at: DateTime<Utc>,
-    /// Whether that was within the last 30 s.
+    /// Whether the last heartbeat is less than 30 s old.
     pub alive: bool,
 }
 
 impl Workers<'_> {
-    /// A worker says that it is there.
+    /// Writes a worker's heartbeat.
     pub async fn record_heartbeat(
         &mut self,
         name: &str,
@@ -50,13 +50,13 @@ impl Workers<'_> {
         Ok(())
     }
 
-    /// A worker leaves.
+    /// Removes a worker that stops.
     pub async fn remove(&mut self, name: &str) -> Result<()> {
         sqlx::query!("DELETE FROM workers WHERE name = $1", name).execute(&mut *self.0).await?;
         Ok(())
     }
 
-    /// Up to 1,000 workers heard of in the last hour, by name.
+    /// Returns up to 1,000 workers with a heartbeat in the last hour, by name.
     pub async fn list(&mut self) -> Result<Vec<WorkerRow>> {
         Ok(sqlx::query_as!(
             WorkerRow,
@@ -68,7 +68,7 @@ impl Workers<'_> {
         .await?)
     }
 
-    /// Forgets workers not heard of for an hour. Answers how many.
+    /// Deletes workers without a heartbeat for an hour. Returns how many.
     pub async fn forget(&mut self) -> Result<u64> {
         let done = sqlx::query!("DELETE FROM workers WHERE heartbeat_at < now() - interval '1 hour'")
             .execute(&mut *self.0)

@@ -77,7 +77,7 @@ pub(super) async fn apply(
     if listed.complete {
         let doubtful = tx.sync_runs().unresolved_names(installation).await?;
         let others = unmanaged(&listed.seen, &ours, &doubtful.into_iter().collect());
-        tx.sync_runs().replace_unmanaged(installation, &others).await?;
+        tx.unmanaged_runners().replace(installation, &others).await?;
     }
     // The admin's confirmation is used once its work is done, or when it is not enough.
     let done = listed.complete && orders.all_ordered;
@@ -97,7 +97,7 @@ async fn compare(
 ) -> Result<(SyncFindings, HashSet<i64>), StepError> {
     let (mut findings, mut ours, mut after) = (SyncFindings::default(), HashSet::new(), None);
     loop {
-        let mut live = tx.sync_runs().live(installation, after, ROWS_AT_ONCE).await?;
+        let mut live = tx.runners().live(installation, after, ROWS_AT_ONCE).await?;
         let Some(last) = live.last else { return Ok((findings.by_urgency(), ours)) };
         after = Some(last);
         ours.extend(live.github_ids);
@@ -114,13 +114,13 @@ async fn write(
     passed: &mut SyncResult,
     began: DateTime<Utc>,
 ) -> Result<(), StepError> {
-    passed.changed = tx.sync_runs().change_statuses(&findings.changes, Source::Sync, began).await?;
+    passed.changed = tx.runners().change_statuses(&findings.changes, Source::Sync, began).await?;
     let absent = findings.absences.iter().map(|one| (one.suspect.runner, one.missed, one.unlisted));
     let counters: Vec<_> = absent.chain(findings.back.iter().map(|id| (*id, 0, 0))).collect();
-    tx.sync_runs().count_misses(&counters).await?;
+    tx.runners().count_misses(&counters).await?;
     let (ids, versions): (Vec<i64>, Vec<String>) =
         listed.versions.iter().map(|(id, version)| (*id, (*version).to_owned())).unzip();
-    tx.versions().seen(installation, (&ids, &versions)).await?;
+    tx.versions().record_reported(installation, &ids, &versions).await?;
     Ok(())
 }
 

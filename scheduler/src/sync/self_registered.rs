@@ -9,7 +9,7 @@ use domain::{
 };
 use runtime::config::LabelEnforcement;
 use serde_json::{Value, json};
-use store::{AwaitedRunner, Store, Tx};
+use store::{AwaitedRunner, RegisteredRunner, Store, Tx};
 
 use crate::{Parts, StepError};
 
@@ -118,7 +118,9 @@ async fn record_arrival(
     let labels = if refused { runner.labels.clone() } else { names(found) };
     let foreign = breach.labels.as_ref().map(|labels| labels.refused.as_slice());
     let foreign = foreign.filter(|labels| !labels.is_empty());
-    if !tx.self_registered().bind_github_id(runner.id, found.github_id, (&labels, refused, foreign)).await? {
+    let registered =
+        RegisteredRunner { github_id: found.github_id, labels: &labels, refused, foreign_labels: foreign };
+    if !tx.self_registered().bind_github_id(runner.id, &registered).await? {
         return Ok(());
     }
     tx.audit().write(&entry(runner, found, json!({}))).await?;

@@ -113,7 +113,7 @@ async fn record(parts: &Parts, one: &Cancellation, verdict: CancelResult) -> Res
     };
     tx.audit().write(&entry).await?;
     let action = if done { ActionTaken::Cancelled } else { ActionTaken::GaveUp };
-    tx.audit().act((one.team, one.runner), &[&one.reason], action).await?;
+    tx.audit().update_action(one.team, one.runner, &[&one.reason], action).await?;
     if !done {
         let event = SecurityEvent {
             event_type: "workflow_not_cancelled",

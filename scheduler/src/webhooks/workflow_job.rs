@@ -59,7 +59,7 @@ pub(crate) async fn process(
         report_violation(parts, tx, (&runner, job, violation), job.completed).await?;
     }
     // Whatever labels the job asked for: with these on its runner, jobs come that are not the team's.
-    let foreign = tx.sync_runs().foreign_labels(runner.id).await?;
+    let foreign = tx.runners().foreign_labels(runner.id).await?;
     if !foreign.is_empty() && !decision.violations.iter().any(|one| matches!(one, PolicyViolation::Labels(_)))
     {
         report_violation(parts, tx, (&runner, job, &PolicyViolation::Labels(foreign)), job.completed).await?;

@@ -98,7 +98,7 @@ async fn record_removed(app: &App, job: &Job, row: &Runner, why: &str) -> JobRes
         tx.audit().write(&entry).await?;
         let refused = ["label_policy_violation", "runner_group_violation"];
         for event_type in refused {
-            tx.audit().act((row.team, row.id), &[event_type], ActionTaken::Removed).await?;
+            tx.audit().update_action(row.team, row.id, &[event_type], ActionTaken::Removed).await?;
         }
     }
     tx.commit().await?;

@@ -90,7 +90,7 @@ impl Check<'_> {
     ) -> Result<(), StoreError> {
         let mut tx = app.store.begin().await?;
         if matches!(deviation, Deviation::Labels { .. }) {
-            tx.sync_runs()
+            tx.runners()
                 .record_foreign_labels(self.runner.id, Some(breach).filter(|labels| !labels.is_empty()))
                 .await?;
         }
@@ -127,7 +127,7 @@ impl Check<'_> {
         }
         if left.is_none() {
             tx.runners().record_drift(self.runner.id, None).await?;
-            tx.sync_runs().record_foreign_labels(self.runner.id, None).await?;
+            tx.runners().record_foreign_labels(self.runner.id, None).await?;
         }
         tx.commit().await?;
         Ok(JobOutcome::Recorded)
@@ -158,7 +158,7 @@ impl Check<'_> {
         let Some(mut tx) = self.finish(app).await? else { return Ok(JobOutcome::Lost) };
         self.observe(&mut tx, seen).await?;
         tx.runners().record_drift(self.runner.id, None).await?;
-        tx.sync_runs().record_foreign_labels(self.runner.id, None).await?;
+        tx.runners().record_foreign_labels(self.runner.id, None).await?;
         self.act(&mut tx, ActionTaken::LabelsRestored).await?;
         let data = json!({ "github_runner_id": self.github_id, "labels": labels });
         tx.audit()
@@ -201,7 +201,7 @@ impl Check<'_> {
     }
 
     async fn act(&self, tx: &mut Tx, action: ActionTaken) -> Result<(), StoreError> {
-        tx.audit().act((self.runner.team, self.runner.id), &[LABEL_DRIFT], action).await
+        tx.audit().update_action(self.runner.team, self.runner.id, &[LABEL_DRIFT], action).await
     }
 
     async fn gone(&self, app: &App, why: &'static str) -> JobResult {
@@ -218,7 +218,7 @@ impl Check<'_> {
     }
 
     async fn observe(&self, tx: &mut Tx, seen: &SeenRunner) -> Result<(), StoreError> {
-        tx.sync_runs().found(self.runner.id).await?;
+        tx.runners().reset_misses(self.runner.id).await?;
         let now = (self.runner.status, self.runner.busy);
         if let Some(shift) = StatusChange::observed(self.runner.id, now, seen.observation()) {
             tx.runners().change_status(&shift, self.source).await?;

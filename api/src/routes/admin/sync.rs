@@ -234,7 +234,7 @@ pub(crate) async fn unmanaged(
 ) -> ApiResult<Json<UnmanagedList>> {
     let page = params.page()?;
     let mut lists = app.lists(&caller).await?;
-    let listed = lists.sync_runs().unmanaged(page).await;
+    let listed = lists.unmanaged_runners().list(page).await;
     let listed = lists.finish(listed)?;
     Ok(Json(UnmanagedList::new(listed)))
 }

@@ -1,4 +1,4 @@
-//! Acceptance of requests for runners: one transaction, then one ticket.
+//! Acceptance of requests for runners, in one transaction each.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -7,20 +7,20 @@ use domain::{
     ProvisionRequest, RunnerId, Team, TeamId,
 };
 use serde_json::json;
-use store::{NewJob, NewRunner, Seen, StoreError, Tx};
+use store::{KeyedRequest, NewJob, NewRunner, StoreError, TakenKey, Tx};
 use tokio::time::{Instant, sleep};
 
 use crate::{Actor, OperationError, Operations, Result, Turns, queueing, refusal};
 
-/// What a request for a runner is held against besides the policy of its team.
+/// Rules for requests besides the policy of the team.
 #[derive(Clone, Copy, Debug)]
 pub struct ProvisionRules<'a> {
-    /// Every installation configured, with the runner group of requests that name none.
+    /// All configured installations, with the runner group of requests that name none.
     pub default_groups: &'a BTreeMap<InstallationId, i64>,
-    /// Whether registration tokens are handed out at all.
+    /// Whether registration tokens are enabled.
     pub registration_tokens: bool,
-    /// The requests each team has under way in the database. They wait for each other there, and each holds a connection
-    /// meanwhile: a few may, the others wait here.
+    /// Limit on each team's requests in the database. Such requests wait for each other and each holds a connection, so
+    /// the others wait here.
     pub turns: &'a Turns<TeamId>,
 }
 
@@ -28,7 +28,7 @@ impl ProvisionRules<'_> {
     /// Returns the runner group of requests that name none.
     ///
     /// # Errors
-    /// `github_unavailable` for an installation that is not configured: the jobs of its teams would wait in vain.
+    /// `github_unavailable` if the installation is not configured: jobs of its teams would never run.
     pub fn default_group(&self, installation: &InstallationId) -> Result<i64, Problem> {
         self.default_groups.get(installation).copied().ok_or_else(|| {
             let detail = format!("The team's GitHub installation `{installation}` is not configured here.");
@@ -37,31 +37,31 @@ impl ProvisionRules<'_> {
     }
 }
 
-/// One request for a runner, read and checked.
+/// One validated request for a runner.
 #[derive(Debug)]
 pub struct ProvisionCommand<'r> {
     /// The caller.
     pub by: Actor<'r>,
-    /// Idempotency-Key.
+    /// Idempotency key.
     pub key: Option<String>,
-    /// Hash of the body: with the same key it must be the same.
+    /// Hash of the body; it must be equal for an equal key.
     pub hash: Vec<u8>,
-    /// What the runner is to be like.
+    /// Properties of the requested runner.
     pub request: ProvisionRequest,
-    /// The team named; without it, the caller's only one.
+    /// Team named in the request; `None` means the caller's only team.
     pub team: Option<TeamId>,
-    /// How the runner comes to be on GitHub.
+    /// Way the runner registers with GitHub.
     pub registration: Registration,
 }
 
-/// How the runner comes to be on GitHub.
+/// Way a runner registers with GitHub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Registration {
-    /// By a JIT config, with everything bound beforehand.
+    /// By a JIT config, which fixes name, labels and group.
     Jit,
-    /// It registers itself with a token.
+    /// By itself, with a registration token.
     Token {
-        /// Takes one workflow job and is gone.
+        /// Whether it runs one workflow job and is then removed.
         ephemeral: bool,
     },
 }
@@ -81,7 +81,7 @@ impl Registration {
         }
     }
 
-    /// Whether the caller may use it.
+    /// Checks that the caller may use it.
     fn permit(self, rules: &ProvisionRules<'_>, caller: &Caller) -> Result<(), Problem> {
         let (code, detail) = match self {
             Self::Jit if caller.can_use_jit => return Ok(()),
@@ -100,33 +100,33 @@ impl Registration {
     }
 }
 
-/// Longest time a request is tried again while others stand in its way.
+/// Longest time a request is retried after conflicts with other transactions.
 const MAX_TRYING: Duration = Duration::from_secs(5);
-/// Pause between two tries.
+/// Pause between two attempts.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
-/// What is known of a request before it is recorded.
+/// Checks of a request before its transaction.
 struct Admissible {
     team: Team,
-    /// What the policy makes of it, the quota aside.
+    /// Decision of the team's policy, without the quota.
     admission: Result<Admission, Problem>,
-    /// Seconds until the job could start, or why it could not in time.
+    /// Seconds until the job is expected to start, or the refusal if that is too late.
     starts_in: Result<u64, Problem>,
 }
 
-/// What one try came to.
+/// Result of one attempt.
 enum Committed<'p> {
-    /// The Idempotency-Key was known.
+    /// An earlier request had an equal idempotency key; this is its job.
     Before(Job),
-    /// The request is recorded.
+    /// The request is recorded as this job.
     Now(Job, &'p Admissible),
 }
 
-/// Why one try came to nothing.
+/// Reason why one attempt failed.
 enum Obstacle {
-    /// Another transaction stood in the way.
+    /// A conflict with another transaction; a retry may succeed.
     Passing,
-    /// Anything else.
+    /// Any other error.
     Lasting(OperationError),
 }
 
@@ -148,11 +148,11 @@ fn crowded() -> Problem {
 }
 
 impl Operations<'_> {
-    /// Accepts a request for a runner: commits the key, the quota, the runner, the job and the audit row together, then
-    /// tells the queue. Returns the job, and for a new one the seconds until it is expected to start.
+    /// Accepts a request for a runner. The idempotency key, quota, runner, job and audit row are committed together;
+    /// then the job is enqueued. Returns the job, and for a new one the seconds until it is expected to start.
     ///
     /// # Errors
-    /// Every refusal of policy, quota, team, name or key, written down; the database's.
+    /// Every refusal by policy, quota, team, name or idempotency key, which is also recorded; database errors.
     pub async fn provision(
         &self,
         rules: &ProvisionRules<'_>,
@@ -174,7 +174,8 @@ impl ProvisionCommand<'_> {
         operations: &Operations<'_>,
         rules: &ProvisionRules<'_>,
     ) -> Result<(Job, Option<u64>)> {
-        // Asked before the transaction, judged in it: a known key is answered whatever has changed since.
+        // The check precedes the transaction, but a refusal is returned only if the key is new: a known key returns its
+        // job.
         let plan = match self.check(operations, rules).await {
             Ok(plan) => Ok(plan),
             Err(OperationError::Refused(problem)) if self.key.is_some() => Err(problem),
@@ -195,7 +196,8 @@ impl ProvisionCommand<'_> {
         }
     }
 
-    /// Takes one try, in one transaction. A few of a team's have one at a time: the others wait without a connection.
+    /// Makes one attempt in one transaction. A team has a limited number at a time; further requests wait without a
+    /// connection.
     async fn commit<'p>(
         &self,
         operations: &Operations<'_>,
@@ -221,7 +223,7 @@ impl ProvisionCommand<'_> {
         Ok(Committed::Now(job, plan))
     }
 
-    /// Whose request it is, and when it could start.
+    /// Determines the team, the policy's decision and the expected start.
     async fn check(&self, operations: &Operations<'_>, rules: &ProvisionRules<'_>) -> Result<Admissible> {
         let caller = self.by.caller;
         self.registration.permit(rules, caller)?;
@@ -229,7 +231,7 @@ impl ProvisionCommand<'_> {
         let gone = || Problem::new(ProblemCode::TeamForbidden, "There is no such team.");
         let team = operations.store.conn().await?.teams().policy(team_id).await?.ok_or_else(gone)?;
         let starts_in = queueing::estimate_start(operations.queue, &team, self.registration.kind()).await;
-        // Here and not beside the quota: reading a policy takes its time, and others would wait for the lock meanwhile.
+        // This is not done beside the quota check: it takes time, and other requests would wait for the lock.
         let admission = rules
             .default_group(&team.installation)
             .and_then(|default_group| team.admit(&self.request, 0, default_group));
@@ -238,20 +240,22 @@ impl ProvisionCommand<'_> {
 
     async fn take_key(&self, tx: &mut Tx, job: JobId) -> Result<Option<Job>, Obstacle> {
         let Some(key) = &self.key else { return Ok(None) };
-        match tx
-            .idempotency()
-            .take((self.by.caller.requester, self.by.subject()), key, &self.hash, job)
-            .await?
-        {
-            Seen::New => Ok(None),
-            Seen::Before(job) => Ok(tx.jobs().get(job).await?),
-            // The job of another workflow or account of the same client: what it makes is not for this one.
-            Seen::OtherSubject(_) => {
+        let request = KeyedRequest {
+            requester: self.by.caller.requester,
+            asked_by: self.by.subject(),
+            key,
+            body_hash: &self.hash,
+        };
+        match tx.idempotency().take_key(&request, job).await? {
+            TakenKey::New => Ok(None),
+            TakenKey::Before(job) => Ok(tx.jobs().get(job).await?),
+            // The job belongs to another workflow or account of this client, so this caller must not get its result.
+            TakenKey::OtherSubject(_) => {
                 let detail =
                     "This Idempotency-Key was used by another subject of this machine client; use a new one.";
                 Err(Problem::new(ProblemCode::CredentialDenied, detail).into())
             }
-            Seen::Mismatch => Err(Problem::new(
+            TakenKey::Mismatch => Err(Problem::new(
                 ProblemCode::IdempotencyMismatch,
                 "This Idempotency-Key was used with another body; use a new one.",
             )
@@ -259,7 +263,7 @@ impl ProvisionCommand<'_> {
         }
     }
 
-    /// Counts the team's runners where that matters, with everyone else who counts them waiting.
+    /// Counts the team's runners if it has a quota. Concurrent counts wait for the lock.
     async fn check_quota(&self, tx: &mut Tx, team: &Team) -> Result<(), Obstacle> {
         if team.max_runners.is_some() {
             tx.teams().lock_quota(team.id).await?;
@@ -317,7 +321,7 @@ impl ProvisionCommand<'_> {
         Ok(job)
     }
 
-    /// Writes a refusal down: an audit row always, a security event where the policy was tried.
+    /// Records a refusal: an audit row always, a security event if the request violated a policy.
     async fn record_refusal(&self, operations: &Operations<'_>, problem: &Problem) -> Result<()> {
         if !matches!(problem.code.status(), 403 | 409) {
             return Ok(());
@@ -336,7 +340,7 @@ impl ProvisionCommand<'_> {
             "runner_group_id": self.request.runner_group_id,
             "name": self.request.name,
         });
-        // A caller who does not belong to a team writes nothing into its log, least of all in words of their own.
+        // A caller that is no member must not write text of its own into a team's log.
         let member = team.is_none_or(|team| caller.is_member(team));
         if !member {
             data["team_id"] = json!(team);

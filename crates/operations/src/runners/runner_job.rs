@@ -1,4 +1,4 @@
-//! Jobs about one runner: its removal and its check. One open job of a kind serves every caller who asks for it.
+//! Jobs about one runner: its removal and its check. One open job of a kind serves all callers who request it.
 
 use chrono::TimeDelta;
 use domain::{
@@ -10,35 +10,35 @@ use store::NewJob;
 
 use crate::{Actor, Operations, Result, queueing};
 
-/// Tries to find the open job that forbade ours before it ends.
+/// Most attempts to insert a job or to join the open one before that ends.
 const MAX_TRIES: usize = 3;
 
-/// What a caller wants done about a runner.
+/// A caller's request for a job about a runner.
 #[derive(Debug)]
 pub struct RunnerJobRequest<'o> {
     by: Actor<'o>,
     params: JobParams,
-    /// Of the audit row.
+    /// Event type of the audit row.
     event_type: &'static str,
 }
 
 impl<'o> RunnerJobRequest<'o> {
-    /// The runner is to be removed.
+    /// Returns a request to remove the runner.
     pub const fn removal(by: Actor<'o>) -> Self {
         Self { by, params: JobParams::Deprovision(Removal::Runner), event_type: "runner.deprovision" }
     }
 
-    /// GitHub is to be asked for the runner now.
+    /// Returns a request to check the runner on GitHub now.
     pub const fn refresh(by: Actor<'o>) -> Self {
         Self { by, params: JobParams::DriftCheck { source: Source::Refresh }, event_type: "runner.refresh" }
     }
 }
 
 impl RunnerJobRequest<'_> {
-    /// Returns the runner, if the caller may act on it and it is on GitHub. A refusal is written down.
+    /// Returns the runner, if the caller may act on it and it is on GitHub. A refusal is recorded.
     ///
     /// # Errors
-    /// `not_found`, `runner_deleted`, `runner_busy`, `team_inactive`; the database's.
+    /// `not_found`, `runner_deleted`, `runner_busy`, `team_inactive`; database errors.
     pub async fn authorize(&self, operations: &Operations<'_>, id: RunnerId) -> Result<Runner> {
         let runner = operations.store.conn().await?.runners().get(id).await?;
         let Some(runner) = runner else { return Err(Problem::not_found("runner").into()) };
@@ -59,7 +59,7 @@ impl RunnerJobRequest<'_> {
         };
         let mut entry = AuditEntry { error: Some(problem.detail.clone()), ..self.entry(&runner) };
         if stranger {
-            // The try of a caller who cannot see the runner is for admins: it does not belong into the log of the team.
+            // The attempt of a caller who cannot see the runner is visible to admins only, not in the team's log.
             entry.team = None;
             entry.data = json!({ "team_id": runner.team });
             operations.record_hidden_refusal(&entry, &problem).await?;
@@ -69,7 +69,7 @@ impl RunnerJobRequest<'_> {
         Err(problem.into())
     }
 
-    /// Why the runner's team may not have this done: a deactivated team only tidies up.
+    /// Returns a problem if the runner's team is deactivated: it may only remove runners.
     async fn team_refuses(&self, operations: &Operations<'_>, runner: &Runner) -> Result<Option<Problem>> {
         if self.by.caller.is_admin || self.params.kind() == JobKind::Deprovision {
             return Ok(None);
@@ -79,10 +79,10 @@ impl RunnerJobRequest<'_> {
         Ok(team.map(|team| Problem::team_inactive(team.deactivation_reason.as_deref())))
     }
 
-    /// Commits the job and its audit row, or joins the open job that does the same.
+    /// Commits the job and its audit row, or joins the open job of this kind.
     ///
     /// # Errors
-    /// `runner_busy` if jobs come and go too fast to join one; the database's.
+    /// `runner_busy` if jobs begin and end too fast to join one; database errors.
     pub async fn submit_or_join(&self, operations: &Operations<'_>, runner: &Runner) -> Result<Job> {
         for _ in 0..MAX_TRIES {
             if let Some(job) = self.insert(operations, runner).await? {
@@ -100,10 +100,10 @@ impl RunnerJobRequest<'_> {
         Err(Problem::new(ProblemCode::RunnerBusy, detail).retry_after(1).into())
     }
 
-    /// Joins a check of the runner that is younger than `within`, if there is one, and writes that down.
+    /// Joins a successful check of the runner that is younger than `within`, if there is one, and records that.
     ///
     /// # Errors
-    /// The database's.
+    /// Database errors.
     pub async fn join_recent_check(
         &self,
         operations: &Operations<'_>,
@@ -124,7 +124,7 @@ impl RunnerJobRequest<'_> {
         Ok(())
     }
 
-    /// Returns `None` if there is no open job any more.
+    /// Joins the open job of this kind. Returns `None` if there is none any more.
     async fn join(&self, operations: &Operations<'_>, runner: &Runner) -> Result<Option<Job>> {
         let mut tx = operations.store.begin_briefly().await?;
         let Some(job) = tx.jobs().add_waiter(runner.id, self.params.kind()).await? else { return Ok(None) };
@@ -143,7 +143,7 @@ impl RunnerJobRequest<'_> {
         }
     }
 
-    /// Returns `None` if there is an open job already.
+    /// Inserts a job. Returns `None` if there is an open one already.
     async fn insert(&self, operations: &Operations<'_>, runner: &Runner) -> Result<Option<Job>> {
         let job = NewJob {
             id: JobId::new(),

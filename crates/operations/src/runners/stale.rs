@@ -1,4 +1,4 @@
-//! Removal of runners that have been offline for long, ordered by an operator.
+//! Removal of stale runners by an operator.
 
 use chrono::TimeDelta;
 use domain::{ReclaimReason, Runner};
@@ -8,15 +8,15 @@ use store::NewJob;
 
 use crate::{Administrator, Operations, Result, leftover_removal};
 
-/// Most runners of one call.
+/// Most removals in one call.
 const MAX_RUNNERS: i64 = 500;
 
-/// The removals that were ordered.
+/// The removals that were requested.
 #[derive(Debug)]
 pub struct OrderedRemovals {
-    /// Jobs committed.
+    /// Number of committed jobs.
     pub jobs: usize,
-    /// Why the queue does not know them yet; the sweep puts them in.
+    /// Error of enqueueing them, if any; the requeue step enqueues them later.
     pub queue_error: Option<QueueError>,
 }
 
@@ -24,16 +24,16 @@ impl Operations<'_> {
     /// Returns the runners that have been offline for longer than `age`, oldest first, at most 500.
     ///
     /// # Errors
-    /// The database's.
+    /// Database errors.
     pub async fn list_stale_runners(&self, age: TimeDelta) -> Result<Vec<Runner>> {
         Ok(self.store.conn().await?.runners().stale(age, MAX_RUNNERS).await?)
     }
 
-    /// Orders a removal job for each of [`Self::list_stale_runners`], and writes each down. The job asks GitHub again: a
-    /// runner that is back by then is left alone.
+    /// Inserts a removal job for each of [`Self::list_stale_runners`], with an audit row each. The job asks GitHub
+    /// again; a runner that is online by then stays.
     ///
     /// # Errors
-    /// The database's.
+    /// Database errors.
     pub async fn remove_stale_runners(
         &self,
         admin: &Administrator,

@@ -1,4 +1,4 @@
-//! Checks of what an admin writes about a team.
+//! Validation of a team's values.
 
 use std::collections::HashSet;
 
@@ -10,10 +10,11 @@ use store::TeamDraft;
 
 use crate::validate::{check_optional, settle};
 
-/// Checks a whole team; its name and its required labels only if they are new: a team keeps what it has.
+/// Validates all values of a team. The name and the required labels are validated only if they are new, so that a team
+/// keeps values that an earlier release accepted.
 ///
 /// # Errors
-/// `validation_failed` with everything that is wrong.
+/// `validation_failed` with all errors.
 pub(super) fn check(draft: &TeamDraft, name_is_new: bool, labels_are_new: bool) -> Result<(), Problem> {
     let mut errors = Vec::new();
     if name_is_new && !is_team_name(&draft.name) {
@@ -36,7 +37,7 @@ pub(super) fn check(draft: &TeamDraft, name_is_new: bool, labels_are_new: bool) 
     settle(errors)
 }
 
-/// Whether a text is a name for a team: kebab-case, 2 to 50 characters.
+/// Returns whether a text is a valid team name: kebab-case, 2 to 50 characters.
 fn is_team_name(name: &str) -> bool {
     let ends = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     (2..=50).contains(&name.len())
@@ -45,7 +46,7 @@ fn is_team_name(name: &str) -> bool {
         && name.chars().all(|c| ends(c) || c == '-')
 }
 
-/// Brings the required labels into the one spelling they have, each once.
+/// Normalizes the required labels and removes duplicates.
 pub(super) fn normalize(mut draft: TeamDraft) -> TeamDraft {
     let mut known = HashSet::new();
     let labels = draft.required_labels.iter().filter_map(|label| normalize_label(label).ok());

@@ -1,22 +1,23 @@
-//! The privileges of the role that runs the service. The owner of the tables keeps all others to itself: definitions of
-//! tables, and changes of audit rows that were written.
+//! Privileges of the database role that runs the service. Only the owner of the tables may change table definitions or
+//! written audit rows.
 
 use chrono::TimeDelta;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, postgres::PgConnectOptions};
 
 use crate::{Result, StoreError, jobs::seconds};
 
-/// Taken while privileges are written: PostgreSQL refuses two writers of one table's privileges.
+/// Advisory lock while privileges are written: PostgreSQL refuses concurrent changes of one table's privileges.
 const GRANT_LOCK: i64 = 0x6772_616e_7473;
 /// Tables to which the service only appends.
 const APPEND_ONLY: &str = "audit_log, security_events";
 /// Tables that the service only reads.
 const READ_ONLY: &str = "_sqlx_migrations, audit_retention";
-/// Columns of audit rows that the service changes: equal rows are counted, and an event shows what was done about it.
+/// Columns of audit rows that the service updates to count equal rows.
 const COUNTED: [&str; 2] = ["occurrences", "last_at"];
+/// Columns of security events that the service updates with the action taken.
 const ACTED: [&str; 2] = ["action_taken", "action_detail"];
 
-/// What a role may do although it should not; no row: nothing.
+/// Query for privileges that a role must not have; it returns no row if there are none.
 const EXCESS: &str = "
     SELECT what FROM (VALUES
         ('is the owner of the tables, or a member of its role',
@@ -30,7 +31,8 @@ const EXCESS: &str = "
         ('may change the retention', has_table_privilege($1, 'audit_retention', 'INSERT, UPDATE, DELETE'))
     ) AS excess (what, has) WHERE has";
 
-/// Gives `role` what the service needs, also of tables that later migrations add, and takes from it what it must not have.
+/// Grants `role` the privileges the service needs, also on tables of later migrations, and revokes those it must not
+/// have.
 pub(crate) async fn grant(options: PgConnectOptions, role: &str) -> Result<()> {
     let mut connection = PgConnection::connect_with(&options).await?;
     let mut tx = connection.begin().await?;
@@ -66,7 +68,7 @@ pub(crate) async fn grant(options: PgConnectOptions, role: &str) -> Result<()> {
     Ok(connection.close().await?)
 }
 
-/// Lets audit rows be removed once they are `age` old, or never.
+/// Sets the age after which audit rows may be removed; `None` forbids removal.
 pub(crate) async fn keep_audit(connection: &mut PgConnection, age: Option<TimeDelta>) -> Result<()> {
     sqlx::query!(
         "UPDATE audit_retention SET least_age = make_interval(secs => $1)",
@@ -77,13 +79,13 @@ pub(crate) async fn keep_audit(connection: &mut PgConnection, age: Option<TimeDe
     Ok(())
 }
 
-/// Whether the role of a connection may bring the tables up to date.
+/// Returns whether the connection's role may apply migrations.
 pub(crate) async fn may_migrate(connection: &mut PgConnection) -> Result<bool> {
     let may = "SELECT coalesce(has_schema_privilege(current_schema(), 'CREATE'), false)";
     Ok(sqlx::query_scalar(may).fetch_one(connection).await?)
 }
 
-/// Those of `wanted` that the table has, as a list for a statement.
+/// Returns the columns in `wanted` that the table has, as a list for a statement.
 async fn columns(connection: &mut PgConnection, table: &str, wanted: &[&str]) -> Result<String> {
     let found: Vec<String> = sqlx::query_scalar(
         "SELECT attname::text FROM pg_attribute
@@ -96,7 +98,7 @@ async fn columns(connection: &mut PgConnection, table: &str, wanted: &[&str]) ->
     Ok(found.join(", "))
 }
 
-/// `name` as an identifier.
+/// Returns `name` as a quoted identifier.
 fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }

@@ -1,0 +1,64 @@
+//! Lists of the jobs that a caller may see.
+
+use domain::{Job, JobKind, JobState, TeamId};
+
+use super::{JobRow, Jobs, job_rows};
+use crate::{Listed, MAX_TOTAL, Page, Result, Visible, readable::readable};
+
+/// Filter of a list of jobs.
+#[derive(Clone, Debug, Default)]
+pub struct JobFilter {
+    /// Only jobs in this state.
+    pub state: Option<JobState>,
+    /// Only jobs of this kind.
+    pub kind: Option<JobKind>,
+    /// Only jobs of this team.
+    pub team: Option<TeamId>,
+}
+
+impl Jobs<'_> {
+    /// Returns one page of the jobs the caller may see.
+    pub async fn list(&mut self, visible: &Visible, filter: &JobFilter, page: Page) -> Result<Listed<Job>> {
+        let (state, kind) = (filter.state.map(JobState::as_str), filter.kind.map(JobKind::as_str));
+        let team = filter.team.map(TeamId::uuid);
+        let rows = job_rows!(
+            "SELECT",
+            "FROM jobs WHERE id IN (SELECT id FROM jobs
+                WHERE ($1 OR requester_user = $2 OR requester_client = $3 OR team_id = ANY($4))
+                    AND ($5::text IS NULL OR state = $5) AND ($6::text IS NULL OR kind = $6)
+                    AND ($7::uuid IS NULL OR team_id = $7) AND ($8::uuid IS NULL OR id < $8)
+                ORDER BY id DESC LIMIT $9 OFFSET $10)
+             ORDER BY id DESC",
+            visible.all,
+            visible.user,
+            visible.client,
+            &visible.teams,
+            state,
+            kind,
+            team,
+            page.before,
+            page.limit,
+            page.offset,
+        )
+        .fetch_all(&mut *self.0)
+        .await?;
+        let counted = sqlx::query_scalar!(
+            r#"SELECT count(*) AS "n!" FROM (SELECT FROM jobs
+             WHERE ($1 OR requester_user = $2 OR requester_client = $3 OR team_id = ANY($4))
+                AND ($5::text IS NULL OR state = $5) AND ($6::text IS NULL OR kind = $6)
+                AND ($7::uuid IS NULL OR team_id = $7) LIMIT $8) counted"#,
+            visible.all,
+            visible.user,
+            visible.client,
+            &visible.teams,
+            state,
+            kind,
+            team,
+            MAX_TOTAL + 1,
+        )
+        .fetch_one(&mut *self.0)
+        .await?;
+        let next = page.next(rows.len(), 0, rows.last().map(|last| last.id));
+        Ok(Listed::bounded(readable(rows), counted, next))
+    }
+}
