@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, ops::Deref, sync::Arc, time::Duration};
 use chrono::TimeDelta;
 use domain::{InstallationId, KeyRing, Requester, TeamId};
 use oidc::Verifier;
-use operations::{Bounds, Operations, ProvisionRules, Turns};
+use operations::{Operations, ProvisionRules, TurnLimits, Turns};
 use queue::{Announcements, Queue};
 use runtime::{
     config::{ServerConfig, WebhookSecret},
@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Limits on provision requests of one team that are in the database at a time.
-const ACCEPT_BOUNDS: Bounds = Bounds { running: 2, waiting: 1000, patience: Duration::from_secs(5) };
+const ACCEPT_BOUNDS: TurnLimits = TurnLimits { running: 2, waiting: 1000, max_wait: Duration::from_secs(5) };
 
 /// Parts of the API, assembled by the process that runs it.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use std::{
 };
 
 use domain::{Caller, Problem, ProblemCode};
-use operations::{Bounds, Taken};
+use operations::{TurnLimits, TurnPermit};
 use store::{Lists, StoreError};
 
 use crate::{
@@ -15,13 +15,14 @@ use crate::{
 };
 
 /// Limits on the lists that one caller has running.
-pub(crate) const LIST_BOUNDS: Bounds = Bounds { running: 4, waiting: 32, patience: Duration::from_secs(2) };
+pub(crate) const LIST_BOUNDS: TurnLimits =
+    TurnLimits { running: 4, waiting: 32, max_wait: Duration::from_secs(2) };
 
 /// Connection for one list, counted against the caller's limit.
 #[derive(Debug)]
 pub(crate) struct CallerLists {
     lists: Lists,
-    _turn: Taken,
+    _turn: TurnPermit,
 }
 
 impl AppState {
@@ -30,7 +31,7 @@ impl AppState {
     /// # Errors
     /// `rate_limited` when the caller has too many running; `database_unavailable` when all connections are taken.
     pub(crate) async fn lists(&self, caller: &Caller) -> ApiResult<CallerLists> {
-        let turn = self.list_turns().take(&caller.requester).await.ok_or_else(|| {
+        let turn = self.list_turns().acquire(&caller.requester).await.ok_or_else(|| {
             let detail = format!("You have {} lists running; wait until one ends.", LIST_BOUNDS.running);
             Problem::new(ProblemCode::RateLimited, detail).retry_after(2)
         })?;

@@ -40,7 +40,7 @@ pub(crate) fn store(sources: &Sources) -> anyhow::Result<Store> {
         given: None,
     };
     let roots = sources.section::<OutgoingConfig>()?.trust.pem();
-    Ok(Store::trusting(&config.url, config.max_connections, &roots).map_err(unreadable)?)
+    Ok(Store::with_roots(&config.url, config.max_connections, &roots).map_err(unreadable)?)
 }
 
 /// The queue; connects on first use.

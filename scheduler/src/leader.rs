@@ -64,7 +64,7 @@ impl Leadership {
     pub async fn acquire(&self, store: &Store) -> Result<bool, StepError> {
         let asked = Instant::now();
         let life = TimeDelta::from_std(LEASE_TTL).unwrap_or(TimeDelta::zero());
-        let term = store.conn().await?.leases().take(LEASE_NAME, &self.holder, life).await?;
+        let term = store.conn().await?.leases().acquire(LEASE_NAME, &self.holder, life).await?;
         let led = self.leads();
         self.trust(term.map(|_| asked + LEASE_TTL - TRUST_MARGIN));
         match term {
@@ -101,7 +101,7 @@ pub(crate) async fn run(
     if leadership.leads() {
         leadership.trust(None);
         let given =
-            async { parts.store.conn().await?.leases().give_up(LEASE_NAME, leadership.holder()).await };
+            async { parts.store.conn().await?.leases().release(LEASE_NAME, leadership.holder()).await };
         if !matches!(timeout(RENEW_TIMEOUT, given).await, Ok(Ok(()))) {
             tracing::warn!("the lease could not be given up; it ends by itself");
         }

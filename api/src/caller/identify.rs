@@ -28,7 +28,7 @@ pub(super) async fn identify(app: &AppState, facts: &TokenFacts, origin: &Origin
         let mut conn = app.store.conn().await?;
         let candidates = conn.clients().candidates(facts).await?;
         if let Some(client) = facts.choose(&candidates) {
-            let team = conn.clients().used(client).await?;
+            let team = conn.clients().record_use(client).await?;
             drop(conn);
             return client_caller(app, facts, origin, client, team).await;
         }

@@ -36,7 +36,7 @@ pub(crate) async fn my_teams(
     State(app): State<AppState>,
     Authorised(caller): Authorised,
 ) -> ApiResult<Json<MyTeams>> {
-    let teams = app.store.conn().await?.teams().of(&caller).await?;
+    let teams = app.store.conn().await?.teams().of_caller(&caller).await?;
     let teams: Vec<TeamView> = teams.into_iter().map(TeamView::from).collect();
     Ok(Json(MyTeams { total: teams.len(), teams, next_cursor: None }))
 }

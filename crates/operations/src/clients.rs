@@ -40,7 +40,7 @@ impl Operations<'_> {
         settle(check_client_draft(draft))?;
         let mut tx = self.store.begin().await?;
         if tx.teams().policy(draft.team).await?.is_none() {
-            return Err(Problem::field("/team_id", "there is no such team").into());
+            return Err(Problem::field("/team_id", "no team with this id").into());
         }
         let client = tx.clients().insert(ClientId::new(), draft).await?;
         let details = json!({ "client_id": client.client_id, "issuer": client.issuer, "rule": client.rule });
@@ -60,7 +60,7 @@ impl Operations<'_> {
         change: ClientChange,
         reason: Option<&str>,
     ) -> Result<MachineClient> {
-        check(&change)?;
+        check_change(&change)?;
         check_reason("/comment", reason)?;
         let mut tx = self.store.begin().await?;
         let before = tx.clients().lock(id).await?.ok_or_else(|| Problem::not_found("machine client"))?;
@@ -75,7 +75,7 @@ impl Operations<'_> {
             ..before.clone()
         };
         let revoked = if after.is_active { Revoked::default() } else { revoke(&mut tx, &after).await? };
-        let changed = differences(&describe(&before), &describe(&after));
+        let changed = differences(&describe_client(&before), &describe_client(&after));
         if changed.is_some() {
             tx.clients().update(&after).await?;
         }
@@ -107,7 +107,7 @@ impl Operations<'_> {
         let client = tx.clients().lock(id).await?.ok_or_else(|| Problem::not_found("machine client"))?;
         let revoked = revoke(&mut tx, &client).await?;
         tx.clients().remove(id).await?;
-        let mut details = json!({ "before": describe(&client) });
+        let mut details = json!({ "before": describe_client(&client) });
         extend(&mut details, comment(reason));
         let entry = change_entry(admin, "client.delete", &client, details, &revoked);
         tx.audit().write(&entry).await?;
@@ -117,7 +117,7 @@ impl Operations<'_> {
     }
 }
 
-fn check(change: &ClientChange) -> std::result::Result<(), Problem> {
+fn check_change(change: &ClientChange) -> std::result::Result<(), Problem> {
     let mut errors = Vec::new();
     let description = change.description.as_ref().and_then(Option::as_deref);
     check_description(&mut errors, description);
@@ -155,6 +155,6 @@ fn change_entry(
 }
 
 /// Returns the values that an audit row compares, under the names of the API.
-fn describe(client: &MachineClient) -> Value {
+fn describe_client(client: &MachineClient) -> Value {
     json!({ "description": client.description, "rule": client.rule, "is_active": client.is_active })
 }

@@ -33,7 +33,7 @@ impl From<StoreError> for OperationError {
             Some("oauth_clients_live_key") => "/client_id",
             _ => return Self::Store(error),
         };
-        Problem::new(ProblemCode::AlreadyExists, "One with this value exists already.")
+        Problem::new(ProblemCode::AlreadyExists, "A resource with this value exists already.")
             .with_errors(vec![FieldError::new(pointer, "taken")])
             .into()
     }

@@ -9,7 +9,7 @@ use store::{NewJob, Tx};
 use crate::{Actor, Operations, Result};
 
 /// Event type of the audit row.
-const EVENT: &str = "job.cancel";
+const CANCEL_EVENT_TYPE: &str = "job.cancel";
 
 /// Returns a new job of the service itself, with an id.
 pub fn service_job(
@@ -46,7 +46,7 @@ impl Operations<'_> {
     pub async fn cancel_job(&self, by: Actor<'_>, id: JobId) -> Result<Job> {
         let seen = self.visible_job(by.caller, id).await?;
         let problem = if by.caller.may_cancel(&seen) {
-            match self.withdraw(by, id).await? {
+            match self.cancel_queued(by, id).await? {
                 Some(job) => return Ok(job),
                 None => Problem::new(
                     ProblemCode::JobNotCancellable,
@@ -54,13 +54,16 @@ impl Operations<'_> {
                 ),
             }
         } else if seen.requester.is_some() {
-            let detail = "Another subject asked for this job; a machine client cancels only what its own subject asked for.";
+            let detail = "Another subject requested this job; a machine client cancels only jobs that its own subject requested.";
             Problem::new(ProblemCode::CredentialDenied, detail)
         } else {
-            let detail = "The service ordered this job itself; only an admin may cancel it.";
+            let detail = "The service created this job itself; only an admin may cancel it.";
             Problem::new(ProblemCode::AdminRequired, detail)
         };
-        let entry = AuditEntry { error: Some(problem.detail.clone()), ..by.entry(EVENT).about_job(&seen) };
+        let entry = AuditEntry {
+            error: Some(problem.detail.clone()),
+            ..by.entry(CANCEL_EVENT_TYPE).about_job(&seen)
+        };
         self.record_refusal(&entry, &problem).await?;
         Err(problem.into())
     }
@@ -82,7 +85,7 @@ impl Operations<'_> {
     }
 
     /// Cancels a queued job. Returns `None` if the job is not queued.
-    async fn withdraw(&self, by: Actor<'_>, id: JobId) -> Result<Option<Job>> {
+    async fn cancel_queued(&self, by: Actor<'_>, id: JobId) -> Result<Option<Job>> {
         let mut tx = self.store.begin().await?;
         let Some(job) = tx.jobs().cancel(id).await? else { return Ok(None) };
         self.finish_cancellation(tx, by, &job).await?;
@@ -93,13 +96,13 @@ impl Operations<'_> {
         if let Some(runner) = job.runner.filter(|_| job.kind.makes_runner()) {
             tx.runners().mark_deleted(runner, Source::Api, "its job was cancelled").await?;
         }
-        tx.audit().write(&by.entry(EVENT).about_job(job)).await?;
+        tx.audit().write(&by.entry(CANCEL_EVENT_TYPE).about_job(job)).await?;
         tx.commit().await?;
         if let Err(error) = self.queue.cancel(job.id).await {
-            tracing::warn!(job = %job.id, %error, "the queue is away; its copy of a cancelled job goes when it is claimed");
+            tracing::warn!(job = %job.id, %error, "queue unavailable; its copy of a cancelled job is dropped when it is claimed");
         }
         if let Err(error) = self.queue.announce(job.id, job.state.as_str()).await {
-            tracing::debug!(job = %job.id, %error, "not announced; waiting requests will see it at their next poll");
+            tracing::debug!(job = %job.id, %error, "announcement failed; waiting requests see the change at their next poll");
         }
         Ok(())
     }

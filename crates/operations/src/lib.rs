@@ -30,7 +30,7 @@ pub use refusal::RefusalLimit;
 pub use runners::{OrderedRemovals, ProvisionCommand, ProvisionRules, Registration, RunnerJobRequest};
 pub use sync::request_sync;
 pub use teams::TeamChange;
-pub use turns::{Bounds, Taken, Turns};
+pub use turns::{TurnLimits, TurnPermit, Turns};
 pub use users::{MAX_SUBJECT_BYTES, UserChange, check_user_draft, invite_first_admin, make_admin};
 pub use validate::{check_text, is_email, settle};
 

@@ -22,7 +22,7 @@ impl Operations<'_> {
     ) -> Result<(User, bool)> {
         let mut tx = self.store.begin().await?;
         tx.teams().policy(team).await?.ok_or_else(|| Problem::not_found("team"))?;
-        let unknown = || Problem::field("/user_id", "there is no such user");
+        let unknown = || Problem::field("/user_id", "no user with this id");
         let user = tx.users().get(user).await?.ok_or_else(unknown)?;
         let added = tx.teams().add_member(team, user.id).await?;
         if added {

@@ -22,21 +22,21 @@ pub(crate) async fn estimate_start(queue: &Queue, team: &Team, kind: JobKind) ->
         cost: kind.cost(),
     };
     let Ok(forecast) = queue.forecast(&prospect).await else { return Ok(1) };
-    let patience = kind.deadline_after().to_std().unwrap_or_default();
-    if forecast.team_waiting < MAX_TEAM_BACKLOG && forecast.starts_in < patience {
+    let time_limit = kind.deadline_after().to_std().unwrap_or_default();
+    if forecast.team_waiting < MAX_TEAM_BACKLOG && forecast.starts_in < time_limit {
         return Ok(whole_seconds(forecast.starts_in));
     }
-    let stranger = ProspectiveJob { team: None, ..prospect };
-    let others = queue.forecast(&stranger).await.map_or(patience, |others| others.starts_in);
-    let wait = whole_seconds(forecast.starts_in.saturating_sub(patience));
-    Err(if others < patience {
+    let other_team = ProspectiveJob { team: None, ..prospect };
+    let others = queue.forecast(&other_team).await.map_or(time_limit, |others| others.starts_in);
+    let wait = whole_seconds(forecast.starts_in.saturating_sub(time_limit));
+    Err(if others < time_limit {
         let detail = format!(
-            "Your team has {} jobs waiting; one more could not start in time.",
+            "Your team has {} jobs waiting; another one could not start in time.",
             forecast.team_waiting
         );
         Problem::new(ProblemCode::TeamBacklog, detail).retry_after(wait)
     } else {
-        let detail = "So much is waiting for GitHub's limits that the job could not start in time.";
+        let detail = "Too many jobs wait for GitHub's limits; this one could not start in time.";
         Problem::new(ProblemCode::ServiceBacklog, detail).retry_after(wait)
     })
 }
@@ -44,6 +44,6 @@ pub(crate) async fn estimate_start(queue: &Queue, team: &Team, kind: JobKind) ->
 /// Enqueues a committed job. A job that is in the queue already and has become urgent moves to the front.
 pub(crate) async fn enqueue(queue: &Queue, job: &Job, weight: f64) {
     if let Err(error) = queue.enqueue(&[Ticket::for_job(job, weight)]).await {
-        tracing::warn!(job = %job.id, %error, "the queue is away; the job waits for the next sweep");
+        tracing::warn!(job = %job.id, %error, "queue unavailable; the job is enqueued by the next requeue");
     }
 }

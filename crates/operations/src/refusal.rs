@@ -37,10 +37,10 @@ impl Operations<'_> {
             limit.admit_refusal(caller)?;
         }
         let entry = AuditEntry {
-            error: entry.error.as_deref().map(|reason| cut(reason, MAX_REASON_BYTES).to_owned()),
+            error: entry.error.as_deref().map(|reason| truncate(reason, MAX_REASON_BYTES).to_owned()),
             ..entry.clone()
         };
-        let key = key(&entry, problem);
+        let key = repeat_key(&entry, problem);
         let mut tx = self.store.begin().await?;
         tx.audit().write_or_count(&entry, &key).await?;
         if let Some(event) = SecurityEvent::of_refusal(problem) {
@@ -63,7 +63,7 @@ impl Operations<'_> {
 }
 
 /// Returns the key of equal refusals: of one caller, of one action, for one reason.
-fn key(entry: &AuditEntry, problem: &Problem) -> RepeatKey {
+fn repeat_key(entry: &AuditEntry, problem: &Problem) -> RepeatKey {
     let actor = entry.requester.map(|caller| match caller {
         Requester::User(id) => format!("user:{id}"),
         Requester::Client(id) => format!("client:{id}:{}", entry.identity.as_deref().unwrap_or_default()),
@@ -84,16 +84,17 @@ fn key(entry: &AuditEntry, problem: &Problem) -> RepeatKey {
 
 /// Returns the labels of a refused request as a row keeps them: those the problem names, shortened, and the number of
 /// all.
-pub(crate) fn labels(wanted: &[String], problem: &Problem) -> Value {
+pub(crate) fn summarize_labels(wanted: &[String], problem: &Problem) -> Value {
     let index = |pointer: &str| pointer.strip_prefix("/labels/")?.parse::<usize>().ok();
     let refused: Vec<&String> =
         problem.errors.iter().filter_map(|error| wanted.get(index(&error.pointer)?)).collect();
-    let kept: Vec<&str> = refused.iter().take(MAX_LABELS).map(|label| cut(label, MAX_LABEL_BYTES)).collect();
+    let kept: Vec<&str> =
+        refused.iter().take(MAX_LABELS).map(|label| truncate(label, MAX_LABEL_BYTES)).collect();
     json!({ "refused": kept, "refused_count": refused.len(), "count": wanted.len() })
 }
 
 /// Returns the beginning of a text, at most this number of bytes.
-fn cut(text: &str, bytes: usize) -> &str {
+fn truncate(text: &str, bytes: usize) -> &str {
     let mut end = text.len().min(bytes);
     while !text.is_char_boundary(end) {
         end -= 1;
@@ -112,12 +113,15 @@ mod tests {
         let wanted: Vec<String> = (0..60).map(|n| format!("{n}{}", "é".repeat(100))).collect();
         let errors = (10..60).map(|n| FieldError::new(format!("/labels/{n}"), "no")).collect();
         let problem = Problem::new(ProblemCode::LabelPolicyViolation, "no").with_errors(errors);
-        let kept = labels(&wanted, &problem);
+        let kept = summarize_labels(&wanted, &problem);
         assert_eq!((&kept["refused_count"], &kept["count"]), (&json!(50), &json!(60)));
         let refused = kept["refused"].as_array().unwrap();
         assert_eq!(refused.len(), MAX_LABELS);
         assert!(refused.iter().all(|label| label.as_str().unwrap().len() <= MAX_LABEL_BYTES));
         assert!(refused[0].as_str().unwrap().starts_with("10é"));
-        assert_eq!(labels(&wanted, &Problem::new(ProblemCode::QuotaExceeded, "no"))["refused"], json!([]));
+        assert_eq!(
+            summarize_labels(&wanted, &Problem::new(ProblemCode::QuotaExceeded, "no"))["refused"],
+            json!([])
+        );
     }
 }

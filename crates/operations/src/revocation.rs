@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Most cancelled jobs that are sent to the queue at a time.
-const CONCURRENT_NEWS: usize = 16;
+const MAX_CONCURRENT_MESSAGES: usize = 16;
 
 /// The kinds of jobs that make runners.
 const RUNNER_KINDS: [JobKind; 2] = [JobKind::Provision, JobKind::Register];
@@ -50,7 +50,7 @@ impl Revocation {
             Problem::jit_not_allowed()
         };
         let access = access(Some(requester), None, &[kind]);
-        Self { access, problem: Some(problem), detail: "its requester may not have it any more" }
+        Self { access, problem: Some(problem), detail: "its requester lost the permission" }
     }
 
     /// The access of a user to a team. Open jobs stay visible to the user and fail when they start.
@@ -164,23 +164,23 @@ impl Revoked {
         if let Some(subject) = &self.access
             && let Err(error) = queue.announce_access(subject).await
         {
-            tracing::warn!(%error, "the queue is unavailable; streams ask for their rights within half a minute");
+            tracing::warn!(%error, "queue unavailable; streams check their permissions within 30 s");
         }
-        let news = self.cancelled.into_iter().map(|job| async move {
+        let messages = self.cancelled.into_iter().map(|job| async move {
             queue.cancel(job).await?;
             queue.announce(job, JobState::Cancelled.as_str()).await
         });
-        let mut news = stream::iter(news).buffer_unordered(CONCURRENT_NEWS);
-        while let Some(told) = news.next().await {
-            if let Err(error) = told {
-                tracing::warn!(%error, "the queue is unavailable; it learns of cancelled jobs when they are claimed");
+        let mut messages = stream::iter(messages).buffer_unordered(MAX_CONCURRENT_MESSAGES);
+        while let Some(sent) = messages.next().await {
+            if let Err(error) = sent {
+                tracing::warn!(%error, "queue unavailable; cancelled jobs are dropped when they are claimed");
                 return;
             }
         }
-        drop(news);
+        drop(messages);
         let tickets: Vec<Ticket> = self.removals.iter().map(|job| Ticket::for_job(job, 1.0)).collect();
         if let Err(error) = queue.enqueue(&tickets).await {
-            tracing::warn!(%error, "the queue is unavailable; the removals wait for the next sweep");
+            tracing::warn!(%error, "queue unavailable; the removals are enqueued by the next requeue");
         }
     }
 }

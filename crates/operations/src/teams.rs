@@ -60,7 +60,7 @@ impl Operations<'_> {
         tx.teams().insert(id, draft).await?;
         let entry = admin.record("team.create", Some(id), describe_draft(draft));
         tx.audit().write(&entry).await?;
-        let team = get(&mut tx, id).await?;
+        let team = get_team(&mut tx, id).await?;
         tx.commit().await?;
         Ok(team)
     }
@@ -111,7 +111,7 @@ impl Operations<'_> {
         prepare_move(&mut tx, &before, &change).await?;
         let labels_are_new = change.required_labels.is_some();
         let renamed = change.name.as_ref().is_some_and(|name| *name != before.name);
-        let was = describe(&to_row(before.clone(), TeamChange::default()));
+        let was = describe_team(&to_row(before.clone(), TeamChange::default()));
         let mut row = to_row(before, change);
         policy::check(&row.draft, renamed, labels_are_new)?;
         if labels_are_new {
@@ -123,7 +123,7 @@ impl Operations<'_> {
         } else {
             Revocation::of_team(id, row.deactivation_reason.as_deref()).apply(&mut tx).await?
         };
-        let changed = differences(&was, &describe(&row));
+        let changed = differences(&was, &describe_team(&row));
         if changed.is_some() {
             tx.teams().update(id, &row).await?;
         }
@@ -135,7 +135,7 @@ impl Operations<'_> {
             }
             tx.audit().write(&admin.record(event_type, Some(id), details)).await?;
         }
-        let team = get(&mut tx, id).await?;
+        let team = get_team(&mut tx, id).await?;
         tx.commit().await?;
         revoked.publish(self.queue).await;
         Ok(team)
@@ -154,13 +154,13 @@ async fn prepare_move(tx: &mut Tx, before: &Team, change: &TeamChange) -> Result
         return Err(Problem::field("/allowed_runner_group_ids", detail).into());
     }
     if tx.teams().in_use(before.id).await? {
-        let detail = "The team has live runners or open jobs where it is; remove them before it moves.";
+        let detail = "The team has runners or open jobs in its installation; remove them before the move.";
         return Err(Problem::new(ProblemCode::TeamInUse, detail).into());
     }
     Ok(tx.installations().ensure(std::slice::from_ref(target)).await?)
 }
 
-async fn get(tx: &mut Tx, id: TeamId) -> Result<Team> {
+async fn get_team(tx: &mut Tx, id: TeamId) -> Result<Team> {
     Ok(tx.teams().get(id).await?.ok_or_else(|| Problem::not_found("team"))?)
 }
 
@@ -207,7 +207,7 @@ fn describe_draft(draft: &TeamDraft) -> Value {
     })
 }
 
-fn describe(row: &store::TeamChange) -> Value {
+fn describe_team(row: &store::TeamChange) -> Value {
     let mut value = describe_draft(&row.draft);
     extend(&mut value, json!({ "is_active": row.is_active, "deactivation_reason": row.deactivation_reason }));
     value

@@ -16,19 +16,19 @@ use tokio::{
 
 /// Limits of every key.
 #[derive(Clone, Copy, Debug)]
-pub struct Bounds {
+pub struct TurnLimits {
     /// Most turns at once.
     pub running: usize,
     /// Most requests that wait for a turn.
     pub waiting: usize,
     /// Longest wait for a turn.
-    pub patience: Duration,
+    pub max_wait: Duration,
 }
 
 /// The turns of all keys in this process.
 #[derive(Debug)]
 pub struct Turns<K> {
-    bounds: Bounds,
+    limits: TurnLimits,
     keys: Mutex<HashMap<K, Turn>>,
 }
 
@@ -41,27 +41,27 @@ struct Turn {
 
 /// A turn in use; dropping it returns it.
 #[derive(Debug)]
-pub struct Taken {
+pub struct TurnPermit {
     _permits: [OwnedSemaphorePermit; 2],
 }
 
 impl<K: Clone + Debug + Eq + Hash> Turns<K> {
     /// Returns turns with these limits for every key.
-    pub fn new(bounds: Bounds) -> Self {
-        Self { bounds, keys: Mutex::default() }
+    pub fn new(limits: TurnLimits) -> Self {
+        Self { limits, keys: Mutex::default() }
     }
 
     /// Waits for a turn. Returns `None` after the longest wait, or if too many requests wait already.
-    pub async fn take(&self, key: &K) -> Option<Taken> {
+    pub async fn acquire(&self, key: &K) -> Option<TurnPermit> {
         let turn = self.turn(key);
         let place = turn.places.try_acquire_owned().ok()?;
-        let permit = timeout(self.bounds.patience, turn.running.acquire_owned()).await.ok()?.ok()?;
-        Some(Taken { _permits: [place, permit] })
+        let permit = timeout(self.limits.max_wait, turn.running.acquire_owned()).await.ok()?.ok()?;
+        Some(TurnPermit { _permits: [place, permit] })
     }
 
     fn turn(&self, key: &K) -> Turn {
         let make = || Turn {
-            running: Arc::new(Semaphore::new(self.bounds.running)),
+            running: Arc::new(Semaphore::new(self.limits.running)),
             places: Arc::new(Semaphore::new(self.places())),
         };
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
@@ -69,7 +69,7 @@ impl<K: Clone + Debug + Eq + Hash> Turns<K> {
     }
 
     fn places(&self) -> usize {
-        self.bounds.running + self.bounds.waiting
+        self.limits.running + self.limits.waiting
     }
 
     /// Removes keys without requests, so that the map does not grow.
@@ -87,15 +87,15 @@ mod tests {
 
     #[tokio::test]
     async fn a_key_has_a_few_turns_and_others_are_not_concerned() {
-        let turns = Turns::new(Bounds { running: 2, waiting: 1, patience: Duration::ZERO });
-        let first = turns.take(&"ada").await.unwrap();
-        let second = turns.take(&"ada").await.unwrap();
-        assert!(turns.take(&"ada").await.is_none(), "nobody gives a turn back in time");
-        drop(turns.take(&"bob").await.unwrap());
+        let turns = Turns::new(TurnLimits { running: 2, waiting: 1, max_wait: Duration::ZERO });
+        let first = turns.acquire(&"ada").await.unwrap();
+        let second = turns.acquire(&"ada").await.unwrap();
+        assert!(turns.acquire(&"ada").await.is_none(), "all turns are in use");
+        drop(turns.acquire(&"bob").await.unwrap());
         turns.forget_idle();
-        assert_eq!(turns.keys.lock().unwrap().len(), 1, "only ada has something under way");
+        assert_eq!(turns.keys.lock().unwrap().len(), 1, "only ada has a turn");
         drop(first);
-        let third = turns.take(&"ada").await.unwrap();
+        let third = turns.acquire(&"ada").await.unwrap();
         drop((second, third));
         turns.forget_idle();
         assert!(turns.keys.lock().unwrap().is_empty());

@@ -168,15 +168,15 @@ impl Operations<'_> {
         change: UserChange,
         purpose: &Purpose<'_>,
     ) -> Result<User> {
-        check(&change)?;
+        check_change(&change)?;
         check_reason("/comment", purpose.comment)?;
         let mut tx = self.store.begin().await?;
         let before = tx.users().lock(id).await?.ok_or_else(|| Problem::not_found("user"))?;
-        let after = merge(before.clone(), change);
+        let after = apply_change(before.clone(), change);
         check_names(&after)?;
-        keep_an_admin(&mut tx, &before, &after).await?;
+        check_last_admin(&mut tx, &before, &after).await?;
         let revoked = revoke(&mut tx, &before, &after).await?;
-        let changed = differences(&describe(&before), &describe(&after));
+        let changed = differences(&describe_user(&before), &describe_user(&after));
         if changed.is_some() {
             tx.users().update(&after).await?;
         }
@@ -194,7 +194,7 @@ impl Operations<'_> {
     }
 }
 
-fn merge(before: User, change: UserChange) -> User {
+fn apply_change(before: User, change: UserChange) -> User {
     let subject = change.subject.unwrap_or(before.subject);
     User {
         email: change.email.or(before.email),
@@ -212,7 +212,7 @@ fn merge(before: User, change: UserChange) -> User {
     }
 }
 
-fn check(change: &UserChange) -> std::result::Result<(), Problem> {
+fn check_change(change: &UserChange) -> std::result::Result<(), Problem> {
     let mut errors = Vec::new();
     check_email(&mut errors, change.email.as_deref());
     check_optional(&mut errors, "/issuer", change.issuer.as_deref(), 500);
@@ -240,7 +240,7 @@ fn check_subject(errors: &mut Vec<FieldError>, subject: Option<&str>) {
 fn check_names(after: &User) -> std::result::Result<(), Problem> {
     match (&after.subject, &after.email, &after.issuer) {
         (None, None, _) => {
-            let detail = "this person has no e-mail address by which a login could be bound; set `email` too";
+            let detail = "this user has no e-mail address to bind a sign-in by; set `email` too";
             Err(Problem::field("/oidc_sub", detail))
         }
         (Some(_), _, None) => Err(Problem::field("/issuer", "needed with oidc_sub")),
@@ -250,7 +250,7 @@ fn check_names(after: &User) -> std::result::Result<(), Problem> {
 
 /// Refuses a change after which no active admin is left who has signed in before. Concurrent changes of this kind wait
 /// for each other here.
-async fn keep_an_admin(tx: &mut Tx, before: &User, after: &User) -> Result<()> {
+async fn check_last_admin(tx: &mut Tx, before: &User, after: &User) -> Result<()> {
     let administers = |user: &User| user.is_admin && user.is_active;
     let unbound = before.subject.is_some() && after.subject.is_none();
     if !administers(before) || (administers(after) && !unbound) {
@@ -260,7 +260,7 @@ async fn keep_an_admin(tx: &mut Tx, before: &User, after: &User) -> Result<()> {
     if others.bound > 0 || (before.subject.is_none() && others.all > 0) {
         return Ok(());
     }
-    let detail = "This is the last active admin who has signed in; make somebody else an admin first.";
+    let detail = "This is the last active admin who has signed in; make another user an admin first.";
     Err(Problem::new(ProblemCode::LastAdmin, detail).into())
 }
 
@@ -287,7 +287,7 @@ async fn revoke(tx: &mut Tx, before: &User, after: &User) -> Result<Revoked> {
 }
 
 /// Returns the values that an audit row compares, under the names of the API.
-fn describe(user: &User) -> Value {
+fn describe_user(user: &User) -> Value {
     json!({
         "email": user.email,
         "issuer": user.issuer,

@@ -75,15 +75,15 @@ impl Cancellations<'_> {
         Ok(())
     }
 
-    /// Takes up to `most` due cancellations, none of an installation in `resting`. Each is due again after `lease`, in
+    /// Takes up to `most` due cancellations, none of an installation in `paused`. Each is due again after `lease`, in
     /// case the process that took it dies.
-    pub async fn take(
+    pub async fn take_due(
         &mut self,
         most: i64,
         lease: TimeDelta,
-        resting: &[InstallationId],
+        paused: &[InstallationId],
     ) -> Result<Vec<Cancellation>> {
-        let resting: Vec<String> = resting.iter().map(ToString::to_string).collect();
+        let paused: Vec<String> = paused.iter().map(ToString::to_string).collect();
         let rows = sqlx::query!(
             r#"UPDATE workflow_cancellations AS c
              SET attempts = c.attempts + 1, next_at = now() + make_interval(secs => $2)
@@ -97,7 +97,7 @@ impl Cancellations<'_> {
                 c.created_at < now() - interval '6 hours' AS "old!""#,
             most,
             seconds(lease),
-            &resting,
+            &paused,
         )
         .fetch_all(&mut *self.0)
         .await?;
@@ -134,7 +134,7 @@ impl Cancellations<'_> {
     }
 
     /// Postpones a cancellation. An attempt that did not reach GitHub does not count (`counts`).
-    pub async fn put_off(&mut self, id: Uuid, delay: TimeDelta, note: &str, counts: bool) -> Result<()> {
+    pub async fn postpone(&mut self, id: Uuid, delay: TimeDelta, note: &str, counts: bool) -> Result<()> {
         sqlx::query!(
             "UPDATE workflow_cancellations SET next_at = now() + make_interval(secs => $2), note = $3,
                 attempts = attempts - $4 WHERE id = $1 AND state = 'pending'",

@@ -135,7 +135,7 @@ impl Clients<'_> {
     }
 
     /// Records the use of a client, at most every five minutes. Returns its team.
-    pub async fn used(&mut self, client: &MachineClient) -> Result<Membership> {
+    pub async fn record_use(&mut self, client: &MachineClient) -> Result<Membership> {
         let row = sqlx::query!(
             r#"SELECT name, is_active, coalesce($2::timestamptz < now() - interval '5 minutes', true) AS "stale!"
              FROM teams WHERE id = $1"#,

@@ -72,7 +72,7 @@ impl Credentials<'_> {
         let (Some(key_id), Some(wrapped_key), Some(ciphertext)) =
             (row.key_id, row.wrapped_key, row.ciphertext)
         else {
-            return Err(StoreError::inconsistent("a credential that is neither whole nor shredded"));
+            return Err(StoreError::inconsistent("a credential that is neither complete nor shredded"));
         };
         Ok(Some(SealedCredential {
             sealed: Sealed { key_id, wrapped_key, ciphertext },

@@ -9,13 +9,13 @@ pub enum StoreError {
     #[error("the database is unavailable")]
     Unavailable(#[source] sqlx::Error),
     /// A unique constraint or index was violated; its name is as in `migrations/`.
-    #[error("the constraint {0} forbids it")]
+    #[error("violates the constraint {0}")]
     Conflict(String),
     /// A stored row has no valid domain value.
-    #[error("a row is not what it should be: {0}")]
+    #[error("a stored row is invalid: {0}")]
     Inconsistent(String),
     /// A statement failed.
-    #[error("a statement failed")]
+    #[error("a database statement failed")]
     Database(#[source] sqlx::Error),
     /// A database role is missing or has privileges it must not have; the text says which.
     #[error("{0}")]
@@ -41,7 +41,7 @@ impl StoreError {
     }
 
     /// Returns whether a concurrent transaction caused the error. An immediate retry may succeed.
-    pub fn is_conflict_in_time(&self) -> bool {
+    pub fn is_transaction_conflict(&self) -> bool {
         let (Self::Unavailable(error) | Self::Database(error)) = self else { return false };
         let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
         matches!(code.as_deref(), Some("40001" | "40P01" | "55P03"))
@@ -55,7 +55,7 @@ impl StoreError {
 /// SQLSTATEs and classes of them after which waiting helps. Classes: connection, resources, operator intervention,
 /// system error. Single ones: serialisation failure, deadlock, lock time-out, object in use, a read-only server (a
 /// former primary), the session's time-outs, a snapshot that is too old.
-const PASSING: &[&str] =
+const RETRYABLE_SQLSTATES: &[&str] =
     &["08", "53", "57", "58", "40001", "40P01", "55P03", "55006", "25006", "25P03", "25P04", "72000"];
 
 impl From<sqlx::Error> for StoreError {
@@ -65,9 +65,10 @@ impl From<sqlx::Error> for StoreError {
                 Self::Conflict(inner.constraint().unwrap_or_default().to_owned())
             }
             sqlx::Error::Database(inner) => {
-                let passing =
-                    inner.code().is_some_and(|code| PASSING.iter().any(|class| code.starts_with(class)));
-                if passing { Self::Unavailable(error) } else { Self::Database(error) }
+                let retryable = inner
+                    .code()
+                    .is_some_and(|code| RETRYABLE_SQLSTATES.iter().any(|class| code.starts_with(class)));
+                if retryable { Self::Unavailable(error) } else { Self::Database(error) }
             }
             sqlx::Error::Io(_)
             | sqlx::Error::Tls(_)

@@ -82,7 +82,7 @@ impl GithubCalls<'_> {
     }
 
     /// Returns all calls of a job, oldest first.
-    pub async fn of(&mut self, job: &Job) -> Result<Vec<Call>> {
+    pub async fn of_job(&mut self, job: &Job) -> Result<Vec<Call>> {
         let rows = call_rows!("WHERE job_id = $1 ORDER BY generation", job.id.uuid())
             .fetch_all(&mut *self.0)
             .await?;

@@ -122,7 +122,11 @@ impl Installations<'_> {
     }
 
     /// Records that the list was read completely, up to its newest delivery.
-    pub async fn swept(&mut self, installation: &InstallationId, until: Option<DateTime<Utc>>) -> Result<()> {
+    pub async fn complete_sweep(
+        &mut self,
+        installation: &InstallationId,
+        until: Option<DateTime<Utc>>,
+    ) -> Result<()> {
         sqlx::query!(
             "UPDATE webhook_sweeps SET checked_until = greatest(checked_until, $2), resume_from = NULL,
                 resume_newest = NULL WHERE installation = $1",
@@ -135,7 +139,7 @@ impl Installations<'_> {
     }
 
     /// Makes the next reading due at once; it starts at `resume`, or at the beginning of the list.
-    pub async fn sweep_on(
+    pub async fn continue_sweep(
         &mut self,
         installation: &InstallationId,
         resume: Option<&SweepResume>,
@@ -153,7 +157,12 @@ impl Installations<'_> {
 
     /// Returns the deliveries to request again: not in the inbox, requested fewer than `most` times and not within
     /// `pause`, which grows tenfold each time. Deliveries that were never requested come first.
-    pub async fn missing(&mut self, ids: &[Uuid], most: i16, pause: TimeDelta) -> Result<Vec<Uuid>> {
+    pub async fn find_missing_deliveries(
+        &mut self,
+        ids: &[Uuid],
+        most: i16,
+        pause: TimeDelta,
+    ) -> Result<Vec<Uuid>> {
         Ok(sqlx::query_scalar!(
             r#"SELECT id AS "id!" FROM unnest($1::uuid[]) AS wanted (id)
                 LEFT JOIN webhook_redeliveries ON delivery_id = id
@@ -170,7 +179,7 @@ impl Installations<'_> {
     }
 
     /// Records one more request for a delivery.
-    pub async fn asked_again(&mut self, id: Uuid) -> Result<()> {
+    pub async fn record_redelivery_request(&mut self, id: Uuid) -> Result<()> {
         sqlx::query!(
             "INSERT INTO webhook_redeliveries (delivery_id) VALUES ($1)
              ON CONFLICT (delivery_id) DO UPDATE SET attempts = webhook_redeliveries.attempts + 1, last_at = now()",

@@ -25,7 +25,7 @@ pub struct LeaseRow {
 impl Leases<'_> {
     /// Takes a free lease, or renews the holder's own, for `life` from now. Returns its term, or `None` if another
     /// process has it.
-    pub async fn take(&mut self, name: &str, holder: &str, life: TimeDelta) -> Result<Option<i64>> {
+    pub async fn acquire(&mut self, name: &str, holder: &str, life: TimeDelta) -> Result<Option<i64>> {
         Ok(sqlx::query_scalar!(
             "INSERT INTO scheduler_leases (name, holder, term, renewed_at, expires_at)
              VALUES ($1, $2, 1, clock_timestamp(), clock_timestamp() + make_interval(secs => $3))
@@ -43,7 +43,7 @@ impl Leases<'_> {
     }
 
     /// Ends a lease at once, so that the next holder need not wait until it expires.
-    pub async fn give_up(&mut self, name: &str, holder: &str) -> Result<()> {
+    pub async fn release(&mut self, name: &str, holder: &str) -> Result<()> {
         sqlx::query!(
             "UPDATE scheduler_leases SET expires_at = clock_timestamp() WHERE name = $1 AND holder = $2",
             name,

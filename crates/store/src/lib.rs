@@ -58,7 +58,7 @@ pub use teams::{TeamChange, TeamDraft, Teams};
 pub use unmanaged::{UnmanagedRow, UnmanagedRunners};
 pub use users::{BindRefusal, Binding, OtherAdmins, UserDraft, Users};
 pub use versions::{VersionRow, Versions};
-pub use webhooks::{Bound, InboxState, NewDelivery, Next, Pending, Webhooks};
+pub use webhooks::{InboxState, NewDelivery, NextDelivery, PendingDelivery, Webhooks, WorkflowRunner};
 pub use workers::{WorkerRow, Workers};
 
 /// Result of the store's methods.

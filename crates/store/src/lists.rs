@@ -37,11 +37,11 @@ pub(crate) fn pool(options: PgConnectOptions) -> PgPool {
 
 /// One connection for reading a list. If it is dropped before [`Lists::done`], its running statement is cancelled.
 #[derive(Debug)]
-pub struct Lists(pub(crate) Cancelling);
+pub struct Lists(pub(crate) CancelOnDrop);
 
 /// A connection that cancels its running statement when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Cancelling {
+pub(crate) struct CancelOnDrop {
     connection: Option<PoolConnection<Postgres>>,
     backend: i32,
     /// Pool that the cancellation is sent from.
@@ -53,7 +53,7 @@ impl Lists {
         let mut connection = lists.acquire().await?;
         let backend =
             sqlx::query_scalar!(r#"SELECT pg_backend_pid() AS "pid!""#).fetch_one(&mut *connection).await?;
-        Ok(Self(Cancelling { connection: Some(connection), backend, control: control.clone() }))
+        Ok(Self(CancelOnDrop { connection: Some(connection), backend, control: control.clone() }))
     }
 
     /// Returns the connection to its pool, after all statements have ended.
@@ -62,7 +62,7 @@ impl Lists {
     }
 }
 
-impl Deref for Cancelling {
+impl Deref for CancelOnDrop {
     type Target = PgConnection;
 
     #[expect(clippy::expect_used, reason = "only `done` and `drop` take it, and both end this value")]
@@ -71,14 +71,14 @@ impl Deref for Cancelling {
     }
 }
 
-impl DerefMut for Cancelling {
+impl DerefMut for CancelOnDrop {
     #[expect(clippy::expect_used, reason = "only `done` and `drop` take it, and both end this value")]
     fn deref_mut(&mut self) -> &mut PgConnection {
         self.connection.as_mut().expect("taken only at the end")
     }
 }
 
-impl Drop for Cancelling {
+impl Drop for CancelOnDrop {
     fn drop(&mut self) {
         let Some(mut connection) = self.connection.take() else { return };
         connection.close_on_drop();
@@ -90,7 +90,7 @@ impl Drop for Cancelling {
             let cancelled =
                 sqlx::query_scalar!("SELECT pg_cancel_backend($1)", backend).fetch_one(&control).await;
             if let Err(error) = cancelled {
-                tracing::debug!(%error, "a list nobody waits for runs until its time is over");
+                tracing::debug!(%error, "an abandoned list could not be cancelled; it runs until its time-out");
             }
             drop(connection);
         });

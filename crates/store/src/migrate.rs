@@ -91,14 +91,14 @@ async fn apply_missing(connection: &mut PgConnection) -> StoreResult<()> {
         match applied.iter().find(|one| one.version == migration.version) {
             Some(one) if one.checksum == migration.checksum => {}
             Some(_) => return Err(MigrateError::VersionMismatch(migration.version).into()),
-            None => apply_patiently(connection, migration).await?,
+            None => apply_with_retries(connection, migration).await?,
         }
     }
     Ok(())
 }
 
 /// Applies one migration, and tries again while another transaction holds a lock it needs.
-async fn apply_patiently(connection: &mut PgConnection, migration: &Migration) -> StoreResult<()> {
+async fn apply_with_retries(connection: &mut PgConnection, migration: &Migration) -> StoreResult<()> {
     let (version, description) = (migration.version, &*migration.description);
     tracing::info!(version, description, "applying a migration");
     let mut wait = Wait::new();
@@ -131,7 +131,7 @@ async fn apply(connection: &mut PgConnection, migration: &Migration) -> Result<(
         return connection.apply(TABLE, migration).await.map(drop);
     }
     for statement in statements(migration.sql.as_str()) {
-        step(connection, &statement)
+        run_statement(connection, &statement)
             .await
             .map_err(|error| MigrateError::ExecuteMigration(error, migration.version))?;
     }
@@ -141,9 +141,9 @@ async fn apply(connection: &mut PgConnection, migration: &Migration) -> Result<(
 
 /// Runs one statement of a migration outside a transaction. Concurrent builds and validations block no other
 /// transaction, so they have no lock time-out.
-async fn step(connection: &mut PgConnection, statement: &str) -> Result<(), sqlx::Error> {
-    let patient = statement.contains(" CONCURRENTLY ") || statement.contains(" VALIDATE CONSTRAINT ");
-    let limit = if patient { "0" } else { LOCK_TIMEOUT };
+async fn run_statement(connection: &mut PgConnection, statement: &str) -> Result<(), sqlx::Error> {
+    let unlimited = statement.contains(" CONCURRENTLY ") || statement.contains(" VALIDATE CONSTRAINT ");
+    let limit = if unlimited { "0" } else { LOCK_TIMEOUT };
     connection.execute(AssertSqlSafe(format!("SET lock_timeout = '{limit}'"))).await?;
     if let Some(index) = concurrent_index(statement) {
         drop_invalid(connection, index).await?;
@@ -197,19 +197,19 @@ fn is_lock_conflict(error: &MigrateError) -> bool {
 /// A wait that is logged at intervals.
 struct Wait {
     since: Instant,
-    said: Option<Instant>,
+    logged: Option<Instant>,
 }
 
 impl Wait {
     fn new() -> Self {
-        Self { since: Instant::now(), said: None }
+        Self { since: Instant::now(), logged: None }
     }
 
     /// Returns whether the next log line is due.
     fn is_due(&mut self) -> bool {
-        let due = self.said.is_none_or(|said| said.elapsed() >= LOG_INTERVAL);
+        let due = self.logged.is_none_or(|logged| logged.elapsed() >= LOG_INTERVAL);
         if due {
-            self.said = Some(Instant::now());
+            self.logged = Some(Instant::now());
         }
         due
     }

@@ -49,7 +49,7 @@ impl Store {
     /// # Errors
     /// `Database` if the address cannot be parsed.
     pub fn new(url: &Secret, most_connections: u32) -> Result<Self> {
-        Self::trusting(url, most_connections, &[])
+        Self::with_roots(url, most_connections, &[])
     }
 
     /// Prepares a pool that trusts these certificate authorities (PEM) besides the system's. An address with a file of
@@ -57,7 +57,7 @@ impl Store {
     ///
     /// # Errors
     /// `Database` if the address cannot be parsed.
-    pub fn trusting(url: &Secret, most_connections: u32, roots: &[u8]) -> Result<Self> {
+    pub fn with_roots(url: &Secret, most_connections: u32, roots: &[u8]) -> Result<Self> {
         let mut options = PgConnectOptions::from_str(url.expose())
             .map_err(StoreError::Database)?
             .application_name("runner-token-service")

@@ -71,7 +71,7 @@ pub(crate) fn report_unreadable(error: &StoreError) {
         tracing::error!(
             %error,
             skipped,
-            "rows that this version cannot read were left alone; a newer version may have written them"
+            "rows skipped that this version cannot read; a newer version may have written them"
         );
     }
 }

@@ -36,7 +36,7 @@ impl Retention<'_> {
     /// stays while its runner is not deleted, a call's outcome is open, a look-up is under way, or its config is not
     /// shredded.
     pub async fn jobs(&mut self, age: TimeDelta, most: i64) -> Result<Pruned> {
-        let position = self.position("jobs").await?;
+        let position = self.lock_position("jobs").await?;
         let batch = sqlx::query_as!(
             Position,
             r#"SELECT finished_at AS "at!", id FROM jobs
@@ -73,13 +73,13 @@ impl Retention<'_> {
         )
         .fetch_one(&mut *self.0)
         .await?;
-        self.move_on("jobs", batch, most, removed.cast_unsigned()).await
+        self.store_position("jobs", batch, most, removed.cast_unsigned()).await
     }
 
     /// Examines runners deleted `age` ago. Removes their status changes and finished cancellations, at most `most` rows
     /// of each, and the runners to which no row refers any more.
     pub async fn runners(&mut self, age: TimeDelta, most: i64) -> Result<Pruned> {
-        let position = self.position("runners").await?;
+        let position = self.lock_position("runners").await?;
         let runners = most / ROWS_OF_A_RUNNER;
         let batch = sqlx::query_as!(
             Position,
@@ -96,7 +96,9 @@ impl Retention<'_> {
         .await?;
         let ids: Vec<Uuid> = batch.iter().map(|row| row.id).collect();
         let mut removed = 0;
-        for rows in [self.trails(&ids, most).await?, self.cancellations(&ids, most).await?] {
+        for rows in
+            [self.delete_status_changes(&ids, most).await?, self.delete_cancellations(&ids, most).await?]
+        {
             removed += rows;
             if rows == most.cast_unsigned() {
                 return Ok(Pruned { removed, is_full: true });
@@ -113,10 +115,10 @@ impl Retention<'_> {
         )
         .execute(&mut *self.0)
         .await?;
-        self.move_on("runners", batch, runners, removed + done.rows_affected()).await
+        self.store_position("runners", batch, runners, removed + done.rows_affected()).await
     }
 
-    async fn trails(&mut self, runners: &[Uuid], most: i64) -> Result<u64> {
+    async fn delete_status_changes(&mut self, runners: &[Uuid], most: i64) -> Result<u64> {
         let done = sqlx::query!(
             "DELETE FROM runner_events WHERE id IN (
                 SELECT id FROM runner_events WHERE runner_id = ANY($1) LIMIT $2 FOR UPDATE SKIP LOCKED)",
@@ -128,7 +130,7 @@ impl Retention<'_> {
         Ok(done.rows_affected())
     }
 
-    async fn cancellations(&mut self, runners: &[Uuid], most: i64) -> Result<u64> {
+    async fn delete_cancellations(&mut self, runners: &[Uuid], most: i64) -> Result<u64> {
         let done = sqlx::query!(
             "DELETE FROM workflow_cancellations WHERE id IN (
                 SELECT id FROM workflow_cancellations WHERE runner_id = ANY($1) AND state <> 'pending'
@@ -164,7 +166,7 @@ impl Retention<'_> {
     }
 
     /// Returns the position where the table's next batch begins, and locks it until the transaction ends.
-    async fn position(&mut self, table: &str) -> Result<Position> {
+    async fn lock_position(&mut self, table: &str) -> Result<Position> {
         let position = sqlx::query_as!(
             Position,
             "UPDATE prune_positions SET
@@ -181,7 +183,7 @@ impl Retention<'_> {
     }
 
     /// Stores the last row of the batch as the table's position.
-    async fn move_on(
+    async fn store_position(
         &mut self,
         table: &str,
         batch: Vec<Position>,

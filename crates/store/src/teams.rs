@@ -198,7 +198,7 @@ impl Teams<'_> {
     }
 
     /// Returns the teams the caller belongs to, by name.
-    pub async fn of(&mut self, caller: &Caller) -> Result<Vec<Team>> {
+    pub async fn of_caller(&mut self, caller: &Caller) -> Result<Vec<Team>> {
         let ids: Vec<Uuid> = caller.teams.iter().map(|team| team.id.uuid()).collect();
         let rows =
             team_rows!("WHERE id = ANY($1) ORDER BY lower(name)", &ids).fetch_all(&mut *self.0).await?;

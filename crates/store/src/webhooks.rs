@@ -66,7 +66,7 @@ pub struct NewDelivery<'a> {
 
 /// A delivery to process.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pending {
+pub struct PendingDelivery {
     /// GitHub's id of the event.
     pub id: Uuid,
     /// Origin that the payload states.
@@ -81,16 +81,16 @@ pub struct Pending {
 
 /// The next delivery of the inbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Next {
+pub enum NextDelivery {
     /// A delivery to process, locked until the end of the transaction.
-    Pending(Box<Pending>),
+    Pending(Box<PendingDelivery>),
     /// A delivery that this version cannot read, locked until the end of the transaction.
     Unreadable(Uuid),
 }
 
 /// The runner of a workflow job, locked until the end of the transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Bound {
+pub struct WorkflowRunner {
     /// Id of the runner.
     pub runner: RunnerId,
     /// Newest workflow job seen on it.
@@ -124,7 +124,7 @@ impl Webhooks<'_> {
     }
 
     /// Returns the oldest delivery that is due and that no other process has locked.
-    pub async fn next(&mut self) -> Result<Option<Next>> {
+    pub async fn lock_next(&mut self) -> Result<Option<NextDelivery>> {
         let row = sqlx::query!(
             "SELECT delivery_id, github_installation, signed_for, organization, enterprise, payload, received_at
              FROM webhook_inbox
@@ -137,9 +137,9 @@ impl Webhooks<'_> {
             let signed_for = keep_readable(signed_for.collect());
             let (Some(notice), Some(signed_for)) = (keep_readable(read_exactly(&row.payload)), signed_for)
             else {
-                return Next::Unreadable(row.delivery_id);
+                return NextDelivery::Unreadable(row.delivery_id);
             };
-            Next::Pending(Box::new(Pending {
+            NextDelivery::Pending(Box::new(PendingDelivery {
                 id: row.delivery_id,
                 whose: WebhookSource {
                     installation: row.github_installation,
@@ -168,7 +168,7 @@ impl Webhooks<'_> {
     }
 
     /// Postpones a delivery after a failure, twice as long each time; the fifth failure is final.
-    pub async fn put_off(&mut self, id: Uuid, note: &str) -> Result<()> {
+    pub async fn postpone(&mut self, id: Uuid, note: &str) -> Result<()> {
         sqlx::query!(
             "UPDATE webhook_inbox SET attempts = attempts + 1, note = $2,
                 next_at = now() + make_interval(secs => power(2, attempts)),
@@ -185,8 +185,14 @@ impl Webhooks<'_> {
     }
 
     /// Leaves a delivery that this version cannot read to a newer one. It is due again after `pause`, and no attempt
-    /// counts. A delivery older than `patience` fails.
-    pub async fn leave(&mut self, id: Uuid, pause: TimeDelta, patience: TimeDelta, note: &str) -> Result<()> {
+    /// counts. A delivery older than `max_age` fails.
+    pub async fn leave_unreadable(
+        &mut self,
+        id: Uuid,
+        pause: TimeDelta,
+        max_age: TimeDelta,
+        note: &str,
+    ) -> Result<()> {
         sqlx::query!(
             "UPDATE webhook_inbox SET note = $2, next_at = now() + make_interval(secs => $3),
                 state = CASE WHEN received_at < now() - make_interval(secs => $4) THEN 'failed' ELSE state END,
@@ -195,7 +201,7 @@ impl Webhooks<'_> {
             id,
             note,
             seconds(pause),
-            seconds(patience),
+            seconds(max_age),
         )
         .execute(&mut *self.0)
         .await?;
@@ -217,12 +223,12 @@ impl Webhooks<'_> {
 
     /// Returns the runner of a workflow job that is not deleted: by GitHub's id unless the names differ, else by its
     /// exact name unless the ids differ.
-    pub async fn runner(
+    pub async fn lock_runner(
         &mut self,
         installation: &InstallationId,
         github_id: Option<i64>,
         name: Option<&str>,
-    ) -> Result<Option<Bound>> {
+    ) -> Result<Option<WorkflowRunner>> {
         let row = sqlx::query!(
             "SELECT id, workflow_job_id, workflow_completed, workflow_event_at FROM runners
              WHERE installation = $1 AND status <> 'deleted'
@@ -235,7 +241,7 @@ impl Webhooks<'_> {
         )
         .fetch_optional(&mut *self.0)
         .await?;
-        Ok(row.map(|row| Bound {
+        Ok(row.map(|row| WorkflowRunner {
             runner: row.id.into(),
             seen: row
                 .workflow_job_id
@@ -247,7 +253,7 @@ impl Webhooks<'_> {
 
     /// Returns the deleted runner of a workflow job, by GitHub's id and exact name, for an event that arrives after the
     /// runner's deletion.
-    pub async fn gone(
+    pub async fn lock_deleted_runner(
         &mut self,
         installation: &InstallationId,
         github_id: Option<i64>,
@@ -267,7 +273,7 @@ impl Webhooks<'_> {
     }
 
     /// Records the newest workflow job of a runner.
-    pub async fn mark(&mut self, runner: RunnerId, mark: &WorkflowMark) -> Result<()> {
+    pub async fn record_workflow_job(&mut self, runner: RunnerId, mark: &WorkflowMark) -> Result<()> {
         sqlx::query!(
             "UPDATE runners SET workflow_job_id = $2, workflow_completed = $3, workflow_event_at = $4
              WHERE id = $1 AND status <> 'deleted'",
@@ -283,12 +289,12 @@ impl Webhooks<'_> {
 }
 
 /// Most security events about wrong signatures in one minute, from all addresses together.
-const ALARMS: i64 = 30;
+const MAX_SIGNATURE_EVENTS: i64 = 30;
 
 impl Webhooks<'_> {
     /// Writes a security event about a wrong signature, unless one exists from the same address in this minute or the
     /// limit is reached. Returns `false` if none was written.
-    pub async fn alarm_unsigned(&mut self, from: &str, details: &serde_json::Value) -> Result<bool> {
+    pub async fn write_signature_event(&mut self, from: &str, details: &serde_json::Value) -> Result<bool> {
         let done = sqlx::query!(
             "WITH recent AS (
                 SELECT violation_data ->> 'address' AS address FROM security_events
@@ -300,7 +306,7 @@ impl Webhooks<'_> {
             Uuid::now_v7(),
             details,
             from,
-            ALARMS,
+            MAX_SIGNATURE_EVENTS,
         )
         .execute(&mut *self.0)
         .await?;

@@ -139,7 +139,7 @@ async fn apply_or_note(
 ) -> Result<SyncResult, StepError> {
     let mut applied = apply::apply(parts, installation, (listed, began)).await;
     if let Err(StepError::Store(error)) = &applied
-        && error.is_conflict_in_time()
+        && error.is_transaction_conflict()
     {
         tracing::info!(%installation, error = error as &dyn std::error::Error,
             "another transaction was in the way of a run; its findings are written again");

@@ -31,7 +31,8 @@ pub async fn run(parts: Parts) -> Result<u64, StepError> {
     // Those of an installation that must wait would only stand in the way of the others. With the queue away each waits
     // by itself.
     let resting = paused_installations(&parts.queue).await.unwrap_or_default();
-    let due = parts.store.conn().await?.cancellations().take(MAX_RUNS_PER_STEP, TURN_TTL, &resting).await?;
+    let due =
+        parts.store.conn().await?.cancellations().take_due(MAX_RUNS_PER_STEP, TURN_TTL, &resting).await?;
     let settled = join_all(due.iter().map(|one| async {
         let verdict = ask(&parts, one).await;
         record(&parts, one, verdict).await
@@ -94,7 +95,7 @@ async fn record(parts: &Parts, one: &Cancellation, verdict: CancelResult) -> Res
             (false, note)
         }
         CancelResult::Later { delay, note, counts } => {
-            parts.store.conn().await?.cancellations().put_off(one.id, delay, &note, counts).await?;
+            parts.store.conn().await?.cancellations().postpone(one.id, delay, &note, counts).await?;
             return Ok(false);
         }
     };

@@ -7,7 +7,7 @@ use domain::{
 };
 use futures::future::join_all;
 use serde_json::json;
-use store::{InboxState, NewJob, Next, Pending, StoreError, Tx};
+use store::{InboxState, NewJob, NextDelivery, PendingDelivery, StoreError, Tx};
 use uuid::Uuid;
 
 use crate::{Parts, StepError, enqueue, suspension, workflow_job};
@@ -61,10 +61,10 @@ async fn drain(parts: &Parts, most: u64) -> Result<u64, StepError> {
     let mut done = 0;
     while done < most {
         let mut tx = parts.store.begin().await?;
-        let Some(next) = tx.webhooks().next().await? else { break };
+        let Some(next) = tx.webhooks().lock_next().await? else { break };
         let id = match &next {
-            Next::Pending(pending) => pending.id,
-            Next::Unreadable(id) => *id,
+            NextDelivery::Pending(pending) => pending.id,
+            NextDelivery::Unreadable(id) => *id,
         };
         match settle(parts, tx, next).await {
             Ok(()) => {}
@@ -86,14 +86,14 @@ pub async fn forget(parts: Parts) -> Result<u64, StepError> {
 async fn put_off(parts: &Parts, id: Uuid, error: &StepError) -> Result<(), StoreError> {
     tracing::warn!(delivery = %id, error = error as &dyn std::error::Error, "a webhook could not be looked at");
     metrics::counter!("rts_webhook_failures_total").increment(1);
-    parts.store.conn().await?.webhooks().put_off(id, &error.to_string()).await
+    parts.store.conn().await?.webhooks().postpone(id, &error.to_string()).await
 }
 
-async fn settle(parts: &Parts, mut tx: Tx, next: Next) -> Result<(), StepError> {
+async fn settle(parts: &Parts, mut tx: Tx, next: NextDelivery) -> Result<(), StepError> {
     let pending = match next {
-        Next::Pending(pending) => pending,
-        Next::Unreadable(id) => {
-            tx.webhooks().leave(id, UNREADABLE_PAUSE, UNREADABLE_PATIENCE, UNREADABLE).await?;
+        NextDelivery::Pending(pending) => pending,
+        NextDelivery::Unreadable(id) => {
+            tx.webhooks().leave_unreadable(id, UNREADABLE_PAUSE, UNREADABLE_PATIENCE, UNREADABLE).await?;
             return Ok(tx.commit().await?);
         }
     };
@@ -117,7 +117,7 @@ async fn settle(parts: &Parts, mut tx: Tx, next: Next) -> Result<(), StepError> 
     Ok(())
 }
 
-async fn process(parts: &Parts, tx: &mut Tx, pending: &Pending) -> Result<Outcome, StoreError> {
+async fn process(parts: &Parts, tx: &mut Tx, pending: &PendingDelivery) -> Result<Outcome, StoreError> {
     let Some(installation) = parts.installations.installation_of(&pending.whose, &pending.signed_for) else {
         return Ok(Outcome::ignored(match pending.whose.installation {
             Some(_) => "of an installation that is not ours",
@@ -135,7 +135,7 @@ async fn process(parts: &Parts, tx: &mut Tx, pending: &Pending) -> Result<Outcom
 async fn changed(
     tx: &mut Tx,
     installation: &InstallationId,
-    (news, pending): (&InstallationEvent, &Pending),
+    (news, pending): (&InstallationEvent, &PendingDelivery),
 ) -> Result<Outcome, StoreError> {
     let at = news.at.unwrap_or(pending.received_at);
     let ends = matches!(news.change, InstallationChange::Suspend | InstallationChange::Deleted);

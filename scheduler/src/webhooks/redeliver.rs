@@ -138,9 +138,11 @@ impl RedeliverySweep<'_> {
         let next = reading.next.zip(newest).map(|(from, newest)| SweepResume { from, newest });
         let mut conn = self.parts.store.conn().await?;
         match (whole, &next) {
-            (false, _) => conn.installations().sweep_on(self.installation, turn.resume.as_ref()).await?,
-            (true, Some(next)) => conn.installations().sweep_on(self.installation, Some(next)).await?,
-            (true, None) => conn.installations().swept(self.installation, newest).await?,
+            (false, _) => {
+                conn.installations().continue_sweep(self.installation, turn.resume.as_ref()).await?;
+            }
+            (true, Some(next)) => conn.installations().continue_sweep(self.installation, Some(next)).await?,
+            (true, None) => conn.installations().complete_sweep(self.installation, newest).await?,
         }
         Ok(asked)
     }
@@ -152,19 +154,22 @@ impl RedeliverySweep<'_> {
             Reading { next: turn.resume.as_ref().map(|resume| resume.from.clone()), ..Reading::default() };
         for _ in 0..self.bounds.pages {
             let cursor = reading.next.take();
-            let page = match self
-                .github
-                .list_failed_hook_deliveries(cursor.as_deref(), self.bounds.page)
-                .await
-            {
-                Ok(page) => page,
-                Err(error @ GitHubError::Refused { .. }) if cursor.is_some() => {
-                    // GitHub knows the page no more: from the beginning.
-                    self.parts.store.conn().await?.installations().sweep_on(self.installation, None).await?;
-                    return Err(error.into());
-                }
-                Err(error) => return Err(error.into()),
-            };
+            let page =
+                match self.github.list_failed_hook_deliveries(cursor.as_deref(), self.bounds.page).await {
+                    Ok(page) => page,
+                    Err(error @ GitHubError::Refused { .. }) if cursor.is_some() => {
+                        // GitHub knows the page no more: from the beginning.
+                        self.parts
+                            .store
+                            .conn()
+                            .await?
+                            .installations()
+                            .continue_sweep(self.installation, None)
+                            .await?;
+                        return Err(error.into());
+                    }
+                    Err(error) => return Err(error.into()),
+                };
             let end = page.deliveries.last().is_none_or(|last| since.is_some_and(|s| last.delivered_at < s));
             reading.deliveries.extend(page.deliveries);
             reading.next = page.next_cursor.filter(|_| !end);
@@ -180,7 +185,7 @@ impl RedeliverySweep<'_> {
     async fn ask(&self, lost: &Lost) -> Result<(u64, bool), StepError> {
         let ids: Vec<Uuid> = lost.attempts.keys().copied().collect();
         let mut conn = self.parts.store.conn().await?;
-        let missing = conn.installations().missing(&ids, MAX_ATTEMPTS, ATTEMPT_PAUSE).await?;
+        let missing = conn.installations().find_missing_deliveries(&ids, MAX_ATTEMPTS, ATTEMPT_PAUSE).await?;
         drop(conn);
         let mut asked = 0;
         for (nth, id) in missing.iter().enumerate() {
@@ -189,7 +194,7 @@ impl RedeliverySweep<'_> {
             }
             let Some(attempt) = lost.attempts.get(id) else { continue };
             // Noted before: an event that cannot be sent again is not asked for for ever.
-            self.parts.store.conn().await?.installations().asked_again(*id).await?;
+            self.parts.store.conn().await?.installations().record_redelivery_request(*id).await?;
             match self.github.redeliver_hook(*attempt).await {
                 Ok(()) => asked += 1,
                 Err(error @ GitHubError::Refused { .. }) => {

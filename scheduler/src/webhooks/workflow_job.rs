@@ -24,7 +24,7 @@ pub(crate) async fn process(
         return Ok(Outcome::ignored("on a machine of GitHub's own"));
     }
     let (id, name) = (job.runner_id, job.runner_name.as_deref());
-    let bound = tx.webhooks().runner(installation, id, name).await?;
+    let bound = tx.webhooks().lock_runner(installation, id, name).await?;
     let Some(bound) = bound else { return on_unknown_runner(parts, tx, (installation, job)).await };
     let Some(runner) = tx.runners().get(bound.runner).await? else {
         return Ok(Outcome::ignored("on no runner of ours"));
@@ -40,7 +40,7 @@ pub(crate) async fn process(
         }
         Err(EventIgnored::NotThere) => return Ok(Outcome::ignored("the runner has no config yet")),
     };
-    tx.webhooks().mark(runner.id, &decision.mark).await?;
+    tx.webhooks().record_workflow_job(runner.id, &decision.mark).await?;
     if decision.awaited {
         tx.sync_runs().request_soon(installation).await?;
     }
@@ -76,7 +76,8 @@ async fn on_unknown_runner(
     (installation, job): (&InstallationId, &WorkflowJob),
 ) -> Result<Outcome, StoreError> {
     let nobody = Outcome::ignored("on no runner of ours");
-    let gone = tx.webhooks().gone(installation, job.runner_id, job.runner_name.as_deref()).await?;
+    let gone =
+        tx.webhooks().lock_deleted_runner(installation, job.runner_id, job.runner_name.as_deref()).await?;
     let Some(gone) = gone else { return Ok(nobody) };
     let Some(runner) = tx.runners().get(gone).await? else { return Ok(nobody) };
     let Some(team) = tx.teams().policy(runner.team).await? else { return Ok(nobody) };

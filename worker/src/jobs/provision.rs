@@ -77,7 +77,7 @@ async fn read(app: &App, job: &Job) -> Result<(Option<Runner>, Vec<Call>), Store
         Some(id) => conn.runners().get(id).await?,
         None => None,
     };
-    let calls = if job.fence > 1 { conn.github_calls().of(job).await? } else { Vec::new() };
+    let calls = if job.fence > 1 { conn.github_calls().of_job(job).await? } else { Vec::new() };
     Ok((runner, calls))
 }
 

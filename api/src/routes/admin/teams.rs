@@ -223,7 +223,7 @@ pub(crate) async fn list(
     let page = params.page()?;
     let active_only = only_active(params.active_only, params.include_inactive)?;
     if !caller.sees_everything() {
-        let mut teams = app.store.conn().await?.teams().of(&caller).await?;
+        let mut teams = app.store.conn().await?.teams().of_caller(&caller).await?;
         teams.retain(|team| team.is_active || !active_only);
         return Ok(Json(TeamList::new(page_of(teams, &page))));
     }

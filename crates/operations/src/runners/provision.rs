@@ -85,15 +85,17 @@ impl Registration {
     fn permit(self, rules: &ProvisionRules<'_>, caller: &Caller) -> Result<(), Problem> {
         let (code, detail) = match self {
             Self::Jit if caller.can_use_jit => return Ok(()),
-            Self::Jit => (ProblemCode::JitNotAllowed, "You may not have JIT configs; ask an admin."),
+            Self::Jit => {
+                (ProblemCode::JitNotAllowed, "You are not allowed to request JIT configs; ask an admin.")
+            }
             Self::Token { .. } if !rules.registration_tokens => (
                 ProblemCode::RegistrationTokensDisabled,
-                "Registration tokens are not handed out here; ask for a JIT config instead.",
+                "Registration tokens are disabled here; request a JIT config instead.",
             ),
             Self::Token { .. } if caller.can_use_registration_token => return Ok(()),
             Self::Token { .. } => (
                 ProblemCode::RegistrationTokenNotAllowed,
-                "You may not have registration tokens; ask for a JIT config instead.",
+                "You are not allowed to request registration tokens; request a JIT config instead.",
             ),
         };
         Err(Problem::new(code, detail))
@@ -101,7 +103,7 @@ impl Registration {
 }
 
 /// Longest time a request is retried after conflicts with other transactions.
-const MAX_TRYING: Duration = Duration::from_secs(5);
+const MAX_RETRY_TIME: Duration = Duration::from_secs(5);
 /// Pause between two attempts.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
@@ -117,33 +119,33 @@ struct Admissible {
 /// Result of one attempt.
 enum Committed<'p> {
     /// An earlier request had an equal idempotency key; this is its job.
-    Before(Job),
+    Earlier(Job),
     /// The request is recorded as this job.
-    Now(Job, &'p Admissible),
+    New(Job, &'p Admissible),
 }
 
 /// Reason why one attempt failed.
-enum Obstacle {
+enum CommitError {
     /// A conflict with another transaction; a retry may succeed.
-    Passing,
+    Conflict,
     /// Any other error.
-    Lasting(OperationError),
+    Final(OperationError),
 }
 
-impl From<StoreError> for Obstacle {
+impl From<StoreError> for CommitError {
     fn from(error: StoreError) -> Self {
-        if error.is_conflict_in_time() { Self::Passing } else { Self::Lasting(error.into()) }
+        if error.is_transaction_conflict() { Self::Conflict } else { Self::Final(error.into()) }
     }
 }
 
-impl From<Problem> for Obstacle {
+impl From<Problem> for CommitError {
     fn from(problem: Problem) -> Self {
-        Self::Lasting(problem.into())
+        Self::Final(problem.into())
     }
 }
 
-fn crowded() -> Problem {
-    let detail = "Other requests of this team are being recorded and take long; try again shortly.";
+fn team_is_busy() -> Problem {
+    let detail = "Other requests of this team take long to record; try again shortly.";
     Problem::new(ProblemCode::DatabaseUnavailable, detail).retry_after(2)
 }
 
@@ -181,14 +183,14 @@ impl ProvisionCommand<'_> {
             Err(OperationError::Refused(problem)) if self.key.is_some() => Err(problem),
             Err(error) => return Err(error),
         };
-        let until = Instant::now() + MAX_TRYING;
+        let until = Instant::now() + MAX_RETRY_TIME;
         loop {
             match self.commit(operations, rules, &plan).await {
-                Err(Obstacle::Passing) if Instant::now() < until => sleep(RETRY_PAUSE).await,
-                Err(Obstacle::Passing) => return Err(crowded().into()),
-                Err(Obstacle::Lasting(error)) => return Err(error),
-                Ok(Committed::Before(job)) => return Ok((job, None)),
-                Ok(Committed::Now(job, plan)) => {
+                Err(CommitError::Conflict) if Instant::now() < until => sleep(RETRY_PAUSE).await,
+                Err(CommitError::Conflict) => return Err(team_is_busy().into()),
+                Err(CommitError::Final(error)) => return Err(error),
+                Ok(Committed::Earlier(job)) => return Ok((job, None)),
+                Ok(Committed::New(job, plan)) => {
                     queueing::enqueue(operations.queue, &job, plan.team.weight).await;
                     return Ok((job, plan.starts_in.as_ref().ok().copied()));
                 }
@@ -203,24 +205,24 @@ impl ProvisionCommand<'_> {
         operations: &Operations<'_>,
         rules: &ProvisionRules<'_>,
         plan: &'p Result<Admissible, Problem>,
-    ) -> Result<Committed<'p>, Obstacle> {
+    ) -> Result<Committed<'p>, CommitError> {
         let team = plan.as_ref().ok().map(|plan| plan.team.id).or(self.team);
         let _turn = match team {
-            Some(team) => Some(rules.turns.take(&team).await.ok_or_else(crowded)?),
+            Some(team) => Some(rules.turns.acquire(&team).await.ok_or_else(team_is_busy)?),
             None => None,
         };
         let id = JobId::new();
         let mut tx = operations.store.begin_briefly().await?;
         if let Some(before) = self.take_key(&mut tx, id).await? {
-            return Ok(Committed::Before(before));
+            return Ok(Committed::Earlier(before));
         }
         let plan = plan.as_ref().map_err(Clone::clone)?;
         let admission = plan.admission.as_ref().map_err(Clone::clone)?;
         self.check_quota(&mut tx, &plan.team).await?;
         plan.starts_in.as_ref().map_err(Clone::clone)?;
-        let job = self.record(&mut tx, id, &plan.team, admission).await?;
+        let job = self.record_job(&mut tx, id, &plan.team, admission).await?;
         tx.commit().await?;
-        Ok(Committed::Now(job, plan))
+        Ok(Committed::New(job, plan))
     }
 
     /// Determines the team, the policy's decision and the expected start.
@@ -228,7 +230,7 @@ impl ProvisionCommand<'_> {
         let caller = self.by.caller;
         self.registration.permit(rules, caller)?;
         let team_id = caller.choose_team(self.team)?;
-        let gone = || Problem::new(ProblemCode::TeamForbidden, "There is no such team.");
+        let gone = || Problem::new(ProblemCode::TeamForbidden, "No team with this id.");
         let team = operations.store.conn().await?.teams().policy(team_id).await?.ok_or_else(gone)?;
         let starts_in = queueing::estimate_start(operations.queue, &team, self.registration.kind()).await;
         // This is not done beside the quota check: it takes time, and other requests would wait for the lock.
@@ -238,7 +240,7 @@ impl ProvisionCommand<'_> {
         Ok(Admissible { team, admission, starts_in })
     }
 
-    async fn take_key(&self, tx: &mut Tx, job: JobId) -> Result<Option<Job>, Obstacle> {
+    async fn take_key(&self, tx: &mut Tx, job: JobId) -> Result<Option<Job>, CommitError> {
         let Some(key) = &self.key else { return Ok(None) };
         let request = KeyedRequest {
             requester: self.by.caller.requester,
@@ -264,7 +266,7 @@ impl ProvisionCommand<'_> {
     }
 
     /// Counts the team's runners if it has a quota. Concurrent counts wait for the lock.
-    async fn check_quota(&self, tx: &mut Tx, team: &Team) -> Result<(), Obstacle> {
+    async fn check_quota(&self, tx: &mut Tx, team: &Team) -> Result<(), CommitError> {
         if team.max_runners.is_some() {
             tx.teams().lock_quota(team.id).await?;
             team.check_quota(tx.runners().count_live(team.id).await?)?;
@@ -272,13 +274,13 @@ impl ProvisionCommand<'_> {
         Ok(())
     }
 
-    async fn record(
+    async fn record_job(
         &self,
         tx: &mut Tx,
         id: JobId,
         team: &Team,
         admission: &Admission,
-    ) -> Result<Job, Obstacle> {
+    ) -> Result<Job, CommitError> {
         let runner = NewRunner {
             id: RunnerId::new(),
             installation: team.installation.clone(),
@@ -331,7 +333,7 @@ impl ProvisionCommand<'_> {
             [only] => Some(only.id),
             _ => None,
         });
-        let kept = refusal::labels(&self.request.labels, problem);
+        let kept = refusal::summarize_labels(&self.request.labels, problem);
         let mut data = json!({
             "code": problem.code,
             "labels": kept["refused"],
@@ -355,11 +357,11 @@ impl ProvisionCommand<'_> {
     }
 }
 
-fn name_taken(error: StoreError) -> Obstacle {
+fn name_taken(error: StoreError) -> CommitError {
     if error.constraint() == Some("runners_name_key") {
         return Problem::new(
             ProblemCode::RunnerNameConflict,
-            "A live runner bears this name; choose another, or give a prefix instead.",
+            "Another runner has this name; choose a different name, or a prefix instead.",
         )
         .with_errors(vec![domain::FieldError::new("/runner_name", "taken")])
         .into();

@@ -42,23 +42,23 @@ impl RunnerJobRequest<'_> {
     pub async fn authorize(&self, operations: &Operations<'_>, id: RunnerId) -> Result<Runner> {
         let runner = operations.store.conn().await?.runners().get(id).await?;
         let Some(runner) = runner else { return Err(Problem::not_found("runner").into()) };
-        let stranger = !self.by.caller.may_see(Some(runner.team), Some(runner.provisioned_by));
+        let hidden = !self.by.caller.may_see(Some(runner.team), Some(runner.provisioned_by));
         let problem = match runner.status {
-            _ if stranger => Problem::not_found("runner"),
+            _ if hidden => Problem::not_found("runner"),
             RunnerStatus::Deleted => {
                 Problem::new(ProblemCode::RunnerDeleted, "The runner is deleted already.")
             }
             RunnerStatus::Requested => {
-                let detail = "The runner is still being made; cancel its job instead.";
+                let detail = "The runner is not registered yet; cancel its job instead.";
                 Problem::new(ProblemCode::RunnerBusy, detail)
             }
-            _ => match self.team_refuses(operations, &runner).await? {
+            _ => match self.check_team(operations, &runner).await? {
                 Some(problem) => problem,
                 None => return Ok(runner),
             },
         };
         let mut entry = AuditEntry { error: Some(problem.detail.clone()), ..self.entry(&runner) };
-        if stranger {
+        if hidden {
             // The attempt of a caller who cannot see the runner is visible to admins only, not in the team's log.
             entry.team = None;
             entry.data = json!({ "team_id": runner.team });
@@ -70,7 +70,7 @@ impl RunnerJobRequest<'_> {
     }
 
     /// Returns a problem if the runner's team is deactivated: it may only remove runners.
-    async fn team_refuses(&self, operations: &Operations<'_>, runner: &Runner) -> Result<Option<Problem>> {
+    async fn check_team(&self, operations: &Operations<'_>, runner: &Runner) -> Result<Option<Problem>> {
         if self.by.caller.is_admin || self.params.kind() == JobKind::Deprovision {
             return Ok(None);
         }
@@ -96,7 +96,7 @@ impl RunnerJobRequest<'_> {
                 return Ok(job);
             }
         }
-        let detail = "The runner's jobs come and go too fast; try again.";
+        let detail = "The runner's jobs begin and end too fast to join one; try again.";
         Err(Problem::new(ProblemCode::RunnerBusy, detail).retry_after(1).into())
     }
 

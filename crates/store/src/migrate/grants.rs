@@ -13,12 +13,12 @@ const APPEND_ONLY: &str = "audit_log, security_events";
 /// Tables that the service only reads.
 const READ_ONLY: &str = "_sqlx_migrations, audit_retention";
 /// Columns of audit rows that the service updates to count equal rows.
-const COUNTED: [&str; 2] = ["occurrences", "last_at"];
+const COUNT_COLUMNS: [&str; 2] = ["occurrences", "last_at"];
 /// Columns of security events that the service updates with the action taken.
-const ACTED: [&str; 2] = ["action_taken", "action_detail"];
+const ACTION_COLUMNS: [&str; 2] = ["action_taken", "action_detail"];
 
 /// Query for privileges that a role must not have; it returns no row if there are none.
-const EXCESS: &str = "
+const EXCESS_PRIVILEGES_QUERY: &str = "
     SELECT what FROM (VALUES
         ('is the owner of the tables, or a member of its role',
             EXISTS (SELECT FROM pg_class WHERE relnamespace = to_regnamespace(current_schema())
@@ -42,9 +42,10 @@ pub(crate) async fn grant(options: PgConnectOptions, role: &str) -> Result<()> {
         return Err(StoreError::Role(format!("there is no database role {role}")));
     }
     let schema: String = sqlx::query_scalar("SELECT current_schema()::text").fetch_one(&mut *tx).await?;
-    let counted = columns(&mut tx, "audit_log", &COUNTED).await?;
-    let acted = columns(&mut tx, "security_events", &[COUNTED, ACTED].concat()).await?;
-    let (role_name, schema) = (quoted(role), quoted(&schema));
+    let counted = existing_columns(&mut tx, "audit_log", &COUNT_COLUMNS).await?;
+    let acted =
+        existing_columns(&mut tx, "security_events", &[COUNT_COLUMNS, ACTION_COLUMNS].concat()).await?;
+    let (role_name, schema) = (quote_identifier(role), quote_identifier(&schema));
     let statements = format!(
         "REVOKE CREATE ON SCHEMA {schema} FROM PUBLIC, {role_name};
          GRANT USAGE ON SCHEMA {schema} TO {role_name};
@@ -60,7 +61,8 @@ pub(crate) async fn grant(options: PgConnectOptions, role: &str) -> Result<()> {
             TO {role_name};"
     );
     sqlx::raw_sql(AssertSqlSafe(statements)).execute(&mut *tx).await?;
-    let excess: Vec<String> = sqlx::query_scalar(EXCESS).bind(role).fetch_all(&mut *tx).await?;
+    let excess: Vec<String> =
+        sqlx::query_scalar(EXCESS_PRIVILEGES_QUERY).bind(role).fetch_all(&mut *tx).await?;
     if !excess.is_empty() {
         return Err(StoreError::Role(format!("the database role {role} {}", excess.join(", and "))));
     }
@@ -86,7 +88,7 @@ pub(crate) async fn may_migrate(connection: &mut PgConnection) -> Result<bool> {
 }
 
 /// Returns the columns in `wanted` that the table has, as a list for a statement.
-async fn columns(connection: &mut PgConnection, table: &str, wanted: &[&str]) -> Result<String> {
+async fn existing_columns(connection: &mut PgConnection, table: &str, wanted: &[&str]) -> Result<String> {
     let found: Vec<String> = sqlx::query_scalar(
         "SELECT attname::text FROM pg_attribute
          WHERE attrelid = to_regclass($1) AND attname = ANY($2) AND NOT attisdropped ORDER BY attnum",
@@ -99,6 +101,6 @@ async fn columns(connection: &mut PgConnection, table: &str, wanted: &[&str]) ->
 }
 
 /// Returns `name` as a quoted identifier.
-fn quoted(name: &str) -> String {
+fn quote_identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
