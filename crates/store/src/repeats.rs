@@ -1,5 +1,5 @@
-//! Audit rows and security events that repeat. Equal ones of one actor within one minute share a row that counts them,
-//! so that a caller who repeats a refused request writes a bounded number of rows.
+//! Audit rows and security events that repeat. Equal ones of one actor within one minute share a row that counts them.
+//! A caller who repeats a refused request therefore writes a bounded number of rows.
 
 use std::fmt::Write;
 

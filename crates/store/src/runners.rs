@@ -322,8 +322,8 @@ impl Runners<'_> {
         Ok(readable(rows))
     }
 
-    /// Returns runners that have been offline for longer than `age`, oldest first, without those with a removal job
-    /// that is open or ended within the last hour.
+    /// Returns stale runners: offline for longer than `age`. Oldest first, without those with a removal job that is open
+    /// or ended within the last hour.
     pub async fn stale(&mut self, age: TimeDelta, most: i64) -> Result<Vec<Runner>> {
         let rows = runner_rows!(
             "WHERE runners.status = 'offline' AND offline_since < now() - make_interval(secs => $1)
