@@ -1,22 +1,22 @@
--- The budgets of every installation that holds jobs or was heard of, at most 1,000.
+-- The budgets of every installation with jobs or recorded limits, at most 1,000.
 --
 -- ARGV: none
 -- Result: { { installation, running, writes a minute, registrations used in the last period, breaker, ms left of its
---   pause, ms left for the probe (-1: none is asked for), { { resource, limit, remaining, ms until reset,
---   { { lane, requests spent in this window }... }, { { team, requests spent }... } }... },
+--   pause, ms left for the probe (-1: none is required), { { resource, limit, remaining, ms until reset,
+--   { { lane, requests used in this window }... }, { { team, requests used }... } }... },
 --   { { endpoint, points used in the last minute }... } }... }
---   Of the teams the 50 that spent most.
--- Complexity: O(installations * (fields + teams that spent anything)).
+--   Of the teams the 50 that used most.
+-- Complexity: O(installations * (fields + teams that used anything)).
 local seen, rows = {}, {}
 
 local function used(B, field, period)
   local level = level_of(B, field)
-  local _, this, before = tally(level, period)
+  local _, this, before = period_use(level, period)
   return math.ceil(this + before * (1 - (now % period) / period))
 end
 
--- What the lanes and the teams spent of this window.
-local function spent(B, window, resource)
+-- Requests of this window by lane and by team.
+local function spent_by(B, window, resource)
   local account, lanes, of, teams = account_of(B, resource, window), {}, {}, {}
   for _, lane in ipairs(LANES) do
     lanes[#lanes + 1] = { lane, account.spent[lane] }
@@ -57,7 +57,7 @@ local function view(inst)
     local kind, name = string.sub(field, 1, 2), string.sub(field, 3)
     local window = kind == 'w:' and window_of(B, name)
     if window then
-      local lanes, teams = spent(B, window, name)
+      local lanes, teams = spent_by(B, window, name)
       windows[#windows + 1] = { name, window.limit, left_of(B, window, name), window.reset - now, lanes, teams }
     elseif kind == 'k:' then
       points[#points + 1] = { name, used(B, field, B.minute) }

@@ -1,13 +1,13 @@
--- Leases the jobs whose turn it is, or says how long to wait.
+-- Leases the next jobs, or returns the time to wait.
 --
 -- ARGV: claimer, request number, jobs wanted (1 to 100), lease ms, longest wait ms, then the share of each lane
 -- Result: { wait ms, { job, installation, lane, rank, accepted ms, half-deadline ms, cost, claims, rescues, team }... ,
 --   jobs put off because their hash cannot be read }
 --   The first request of each job is paid for.
---   The same claimer asking again with the same request number gets the jobs of the lost answer.
+--   A claimer that repeats its request number gets the jobs of the lost result.
 -- Complexity: O((n + e + d + s) log N) for n claimed, at most 64 expired and 256 due jobs, and at most 32 jobs of
---   each lane that step aside, plus O(i) for the at most 64 installations looked at. Of overdue jobs at most 8 are
---   looked at for each job claimed.
+--   each lane that are set aside, plus O(i) for the at most 64 installations considered. At most 8 overdue jobs are
+--   considered for each job claimed.
 local claimer, request = ARGV[1], ARGV[2]
 local want, lease, longest = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local token = claimer .. '.' .. request
@@ -18,18 +18,18 @@ end
 local INSTALLATIONS, ASIDE, OVERDUE, TIDY = 64, 32, 8, 8
 local wait, full = longest, false
 
-local function sooner(ms)
+local function shorten_wait(ms)
   if ms < wait then
     wait = math.max(ms, 0)
   end
 end
 
-local function describe(id)
+local function read_job(id)
   local h = redis.call('HMGET', job_key(id), 'i', 'l', 'k', 'a', 'h', 'c', 'n', 'x', 't', 'w')
   return { id, h[1], h[2], h[3], h[4], h[5], h[6], tonumber(h[7]), tonumber(h[8]), h[9] }, tonumber(h[10] or '1')
 end
 
--- Whether every field that is counted with is there and a number.
+-- Whether every field used in calculations exists and is a number.
 local function is_readable(job, weight, inst, lane)
   for at = 4, 9 do
     if not tonumber(job[at]) then
@@ -39,9 +39,9 @@ local function is_readable(job, weight, inst, lane)
   return weight and job[2] == inst and job[3] == lane and job[10]
 end
 
--- 0 The answer to this very request was lost on its way: give it again. An older request comes late: its asker
--- has gone on, and nobody would run what it took.
-local function repeated()
+-- 0 The result of this request was lost on its way: return it again. For an older request it returns nothing, because
+-- its claimer has gone on and would not run the jobs.
+local function repeated_claim()
   local last = redis.call('GET', P .. 'claim:' .. claimer)
   local asked = last and string.match(last, '^%d+')
   if not asked or tonumber(asked) < tonumber(request) then
@@ -50,7 +50,7 @@ local function repeated()
   local again = {}
   for id in string.gmatch(string.sub(last, #asked + 1), '%S+') do
     if redis.call('HGET', job_key(id), 'o') == token then
-      local job = describe(id)
+      local job = read_job(id)
       enter_leased(id, job[2], job[3], token, now + lease, job[8])
       again[#again + 1] = job
     end
@@ -58,7 +58,7 @@ local function repeated()
   return again
 end
 
--- 1 Leases that ran out and 2 delayed jobs that fell due come back, see returns.lua.
+-- 1 Expired leases and 2 delayed jobs that became due return, see returns.lua.
 
 local pauses, sites = {}, {}
 local moved = {} -- jobs that this claim leased, set aside or dropped
@@ -75,9 +75,9 @@ local function load_pauses()
   end
 end
 
--- 3a May a job of this lane start now? 0, or the ms until asking again makes sense. A job has at most one request
--- under way, so leases are what GitHub sees at once.
-local function admit(site, lane)
+-- 3a Returns 0 if a job of this lane may start now, otherwise the ms until the next attempt makes sense. A job has at
+-- most one request in flight, so the number of leases is the concurrency GitHub sees.
+local function lane_wait(site, lane)
   local until_ms = math.max(pauses['i:' .. site.inst] or 0, pauses['l:' .. lane] or 0)
   if until_ms > now then
     return until_ms - now
@@ -89,31 +89,31 @@ local function admit(site, lane)
   return budget_wait(site.budget, FIRST[lane])
 end
 
--- What came due goes back to its lane. Returns the number of leases and whether jobs are delayed.
+-- Returns due jobs to their lanes. Results: the number of leases, and whether jobs are delayed.
 local function return_jobs(inst)
   local running = 0
   for _, lane in ipairs(LANES) do
     local leases = redis.call('ZCARD', key('leased', inst, lane))
     if leases > 0 then
-      running = running + leases - take_back(inst, lane)
+      running = running + leases - return_expired(inst, lane)
     end
   end
   local delayed = redis.call('EXISTS', key('delayed', inst, 'provision'), key('delayed', inst, 'deprovision'),
     key('delayed', inst, 'drift')) > 0
   if delayed then
     for _, lane in ipairs(LANES) do
-      promote(inst, lane)
+      return_due(inst, lane)
     end
   end
   return running, delayed
 end
 
--- The first jobs of a lane by rank: all that this claim may take, and one more to know of it.
+-- The first jobs of a lane by rank: all that this claim may take, and one more to detect a backlog.
 local function read_ready(inst, lane)
   return { ids = redis.call('ZRANGE', key('ready', inst, lane), 0, want), at = 1 }
 end
 
--- Takes the leased jobs out of their lane, all at once.
+-- Removes the leased jobs from their lane, all at once.
 local function store_leases(site, lane)
   local ids = site.leased[lane]
   if not ids then
@@ -128,7 +128,7 @@ local function store_leases(site, lane)
   site.leased[lane] = nil
 end
 
--- The ready job of the lowest rank that this claim has not moved; nil when there is none.
+-- The ready job with the lowest rank that this claim has not moved; nil if there is none.
 local function lowest_rank(site, lane)
   local ready = site.ready[lane]
   while true do
@@ -151,7 +151,7 @@ local function load_site(inst)
   local h = redis.call('HMGET', P .. 'clocks:' .. inst, 'v', 'k:provision', 'k:deprovision', 'k:drift',
     'v:provision', 'v:deprovision', 'v:drift', 'f')
   if h[8] and tonumber(h[8]) <= now then
-    bring_back(inst)
+    return_capped(inst)
   end
   local site = {
     inst = inst, v = tonumber(h[1] or '0'), clock = {}, finish = {}, ready = {}, served = {}, look = {}, leased = {},
@@ -167,7 +167,7 @@ local function load_site(inst)
   return site
 end
 
--- Entries at or below the clock say nothing. They are few, so some of the claims remove them.
+-- Entries at or below the clock are void. They are few, so only some of the claims remove them.
 local function forget_teams(site, lane)
   for _, teams in ipairs({ key('teams', site.inst, lane), key('overdue_teams', site.inst, lane) }) do
     local past = redis.call('ZRANGEBYSCORE', teams, '-inf', site.clock[lane], 'LIMIT', 0, 64 * TIDY)
@@ -192,8 +192,8 @@ local function store_site(site)
   store_budget(site.budget)
 end
 
--- 3b Lanes with work, the one furthest behind its share first. A lane that idled starts at the common virtual
--- time: it gets its share from now on, not what it left unused.
+-- 3b Lanes with jobs, the one furthest behind its share first. A lane that was idle starts at the common virtual time:
+-- it gets its share from now on, not the part it left unused.
 local function lanes_in_turn(site)
   local turn = {}
   for n, lane in ipairs(LANES) do
@@ -212,13 +212,13 @@ local function lanes_in_turn(site)
   return turn
 end
 
--- Whether a job of the team went first whose turn has not come yet. Until it has, the team's others keep to their turn.
+-- Whether an overdue job of the team started before its turn. Until that turn, the team's other jobs keep to theirs.
 local function is_ahead(site, lane, team)
   local rank = redis.call('ZSCORE', key('overdue_teams', site.inst, lane), team)
   return rank and tonumber(rank) > site.clock[lane]
 end
 
--- 3c The lane's first job: one past half its deadline whose team is not ahead of its turn, else the lowest rank.
+-- 3c The lane's first job: an overdue one whose team is not ahead of its turn, otherwise the one with the lowest rank.
 local function first_job(site, lane)
   if site.overdue[lane] == false then
     return lowest_rank(site, lane), false
@@ -238,21 +238,21 @@ local function first_job(site, lane)
   return lowest_rank(site, lane), false
 end
 
--- Whether the team runs all it may. Jobs without a team are nobody's share.
+-- Whether the team runs its maximum. Jobs without a team are not limited.
 local function runs_enough(site, team)
-  -- No team runs more than all teams together.
+  -- No team runs more jobs than all teams together.
   if team == '-' or site.running < site.budget.team then
     return false
   end
   if not site.teams[team] then
-    -- What this claim leased of it already is written last.
+    -- Jobs of the team that this claim has leased are written last.
     local leased = counts[site.inst] and counts[site.inst]['r:' .. team] or 0
     site.teams[team] = leased + tonumber(redis.call('HGET', P .. 'counts:' .. site.inst, 'r:' .. team) or '0')
   end
   return site.teams[team] >= site.budget.team
 end
 
--- Whether the team may spend no more of the primary window now. Its jobs come back in a while.
+-- Whether the team may use no more of the primary window now. Its jobs return later.
 local function spends_enough(site, lane, team, weight)
   local ms = team_wait(site.budget, FIRST[lane], team, weight)
   if ms == 0 then
@@ -264,7 +264,7 @@ local function spends_enough(site, lane, team, weight)
     site.back = due
     redis.call('HSET', P .. 'clocks:' .. site.inst, 'f', due)
   end
-  sooner(ms)
+  shorten_wait(ms)
   return true
 end
 
@@ -275,17 +275,17 @@ local function next_job(site, lane)
     if not id then
       return nil
     end
-    local job, weight = describe(id)
+    local job, weight = read_job(id)
     local readable = is_readable(job, weight, site.inst, lane)
     local busy = readable and runs_enough(site, job[10])
     if readable and not busy and not spends_enough(site, lane, job[10], weight) then
       return job, overdue, weight
     elseif readable then
-      step_aside(id, site.inst, lane, job[10], job[4])
+      set_aside(id, site.inst, lane, job[10], job[4])
       full = full or busy
     elseif job[2] then
       leave_ready({ id }, site.inst, lane)
-      put_off(id, site.inst, lane)
+      delay_unreadable(id, site.inst, lane)
       site.delayed = true
     else
       leave_ready({ id }, site.inst, lane)
@@ -294,17 +294,17 @@ local function next_job(site, lane)
     site.look[lane] = site.look[lane] - 1
   end
   if lowest_rank(site, lane) then
-    sooner(0)
+    shorten_wait(0)
   end
   return nil
 end
 
--- 3d Pays for the first request and moves the clocks on. An overdue job jumped the line: its rank says nothing about
--- where the line is, and taking it for the clock would put every newcomer behind the backlog of the team that queued
--- too much. It is the team's next turn, taken early.
+-- 3d Pays for the first request and advances the clocks. An overdue job starts before its turn, so its rank does not
+-- advance the lane's clock. Otherwise every new job would queue behind the backlog of the team that queued too much.
+-- The early start counts as the team's next turn.
 local function charge(site, turn, job, overdue, weight)
   charge_budget(site.budget, FIRST[turn.lane], job[10], weight)
-  send_ahead(site.budget, job[1])
+  record_sent(site.budget, job[1])
   site.v = turn.start
   site.finish[turn.lane] = turn.start + tonumber(job[7]) / SHARES[turn.lane]
   local rank = tonumber(job[4])
@@ -318,27 +318,27 @@ end
 local function lease_job(site, lane, job)
   local id, team = job[1], job[10]
   job[8] = job[8] + 1
-  hold(id, token, job[8])
+  mark_leased(id, token, job[8])
   local leased = site.leased[lane] or {}
   leased[#leased + 1] = id
   site.leased[lane], moved[id] = leased, true
-  count(site.inst, 'w:', team, -1)
-  count(site.inst, 'r:', team, 1)
+  add_count(site.inst, 'w:', team, -1)
+  add_count(site.inst, 'r:', team, 1)
   if site.teams[team] then
     site.teams[team] = site.teams[team] + 1
   end
   site.running, site.served[lane] = site.running + 1, true
 end
 
--- One job of one installation, leased; nil when nothing may start there now.
-local function serve(site)
+-- One leased job of one installation; nil if none may start there now.
+local function lease_next(site)
   for _, turn in ipairs(lanes_in_turn(site)) do
-    local ms = admit(site, turn.lane)
+    local ms = lane_wait(site, turn.lane)
     local job, overdue, weight
     if ms == 0 then
       job, overdue, weight = next_job(site, turn.lane)
     else
-      sooner(ms)
+      shorten_wait(ms)
     end
     if job then
       charge(site, turn, job, overdue, weight)
@@ -349,14 +349,14 @@ local function serve(site)
   return nil
 end
 
--- 4 When does something happen by itself here? Also forgets installations that hold nothing any more.
+-- 4 Finds the time of the next event here. Also removes installations without jobs.
 local function next_event(inst)
   local keys = {}
   for _, lane in ipairs(LANES) do
     for _, kind in ipairs({ 'delayed', 'leased' }) do
       local first = redis.call('ZRANGE', key(kind, inst, lane), 0, 0, 'WITHSCORES')
       if first[2] then
-        sooner(tonumber(first[2]) - now)
+        shorten_wait(tonumber(first[2]) - now)
       end
       keys[#keys + 1] = key(kind, inst, lane)
     end
@@ -364,7 +364,7 @@ local function next_event(inst)
   end
   local back = redis.call('ZRANGE', P .. 'capped:' .. inst, 0, 0, 'WITHSCORES')
   if back[2] then
-    sooner(tonumber(back[2]) - now)
+    shorten_wait(tonumber(back[2]) - now)
     keys[#keys + 1] = P .. 'capped:' .. inst
   end
   if redis.call('EXISTS', unpack(keys)) == 0 and not recount(inst) then
@@ -376,14 +376,14 @@ local function next_event(inst)
   end
 end
 
--- Whether another worker should look: something may start within a second, or falls due some time.
+-- Whether another worker should claim: a job may start within a second, or becomes due later.
 local function more_to_come()
   for _, site in ipairs(sites) do
     if site.back < math.huge then
       return true
     end
     for _, lane in ipairs(LANES) do
-      if (lowest_rank(site, lane) and admit(site, lane) <= 1000)
+      if (lowest_rank(site, lane) and lane_wait(site, lane) <= 1000)
         or site.delayed and redis.call('EXISTS', key('delayed', site.inst, lane)) == 1 then
         return true
       end
@@ -392,7 +392,7 @@ local function more_to_come()
   return false
 end
 
-local again = repeated()
+local again = repeated_claim()
 if again then
   return { 0, again, 0 }
 end
@@ -411,7 +411,7 @@ local found = true
 while found and #jobs < want do
   found = false
   for _, site in ipairs(sites) do
-    local job = #jobs < want and serve(site)
+    local job = #jobs < want and lease_next(site)
     if job then
       found = true
       jobs[#jobs + 1] = job
@@ -425,7 +425,7 @@ for _, site in ipairs(sites) do
   if served then
     store_site(site)
   end
-  -- One alone needs no turn.
+  -- A single installation needs no turn.
   if (served or others) and #sites > 1 then
     redis.call('ZADD', P .. 'installations', 'XX', redis.call('INCR', P .. 'turn'), site.inst)
   end
@@ -435,7 +435,7 @@ if #jobs > 0 then
   redis.call('SET', P .. 'claim:' .. claimer, table.concat(kept, ' '), 'PX', lease)
 end
 if #jobs == want then
-  -- More may be left, or fall due: the next worker looks, and so on until one goes empty.
+  -- More jobs may be left or become due: the next worker claims, and so on until one gets none.
   if more_to_come() then
     wake_one()
   end
@@ -445,7 +445,7 @@ else
     next_event(inst)
   end
   if others then
-    sooner(100)
+    shorten_wait(100)
   end
 end
 if full then

@@ -1,14 +1,14 @@
--- Puts jobs into their lanes. A job that waits, is delayed or is leased already stays as it is, unless it is urgent now:
--- then it goes ahead of its lane, as if it had come so.
+-- Enqueues jobs. A job that is waiting, delayed or leased already stays unchanged, unless it is urgent now: then it
+-- goes ahead of its lane like a new urgent job.
 --
 -- ARGV: groups of 10, at most 200: job, installation, lane, team, weight, cost, age ms, ms until half of the deadline
 --       (negative when past), ms until it may start, urgent (0 or 1)
 --       Durations only: the caller's clock may differ from the clock of Redis.
--- Result: number of jobs that are new here.
+-- Result: number of new jobs.
 -- Complexity: O(n log N) for n jobs into N waiting.
 
--- Rank by start-time fair queueing: a team's next job starts where its last one ends, but never before the
--- lane's clock, so idling earns no credit. An urgent job takes the clock itself and costs its team nothing.
+-- Rank by start-time fair queueing: a team's next job starts where its last one ends, but never before the lane's
+-- clock, so idle time earns no credit. An urgent job gets the clock as its rank and costs its team nothing.
 local function rank_of(inst, lane, team, price, urgent)
   local clock = tonumber(redis.call('HGET', P .. 'clocks:' .. inst, 'k:' .. lane) or '0')
   if urgent then
@@ -20,8 +20,8 @@ local function rank_of(inst, lane, team, price, urgent)
   return rank
 end
 
--- Whatever place it is in, it comes back with this rank. Its team has paid for the old one.
-local function raise(id)
+-- Gives a job the rank of an urgent one, wherever it is. Its team has paid for the old rank.
+local function make_urgent(id)
   local h = redis.call('HMGET', job_key(id), 'i', 'l', 't', 'k')
   local rank = rank_of(h[1], h[2], h[3], 0, true)
   if rank < tonumber(h[4]) then
@@ -44,17 +44,17 @@ for at = 1, #ARGV, 10 do
     if weight ~= 1 then
       redis.call('HSET', job_key(id), 'w', weight)
     end
-    remember(inst)
+    add_installation(inst)
     if due > now then
       alarm = enter_delayed(id, inst, lane, due) or alarm
     else
       enter_ready(id, inst, lane, rank, accepted, half)
       alarm = true
     end
-    count(inst, 'w:', team, 1)
+    add_count(inst, 'w:', team, 1)
     placed = placed + 1
   elseif ARGV[at + 9] == '1' then
-    raise(id)
+    make_urgent(id)
   end
 end
 store_counts()

@@ -1,7 +1,7 @@
--- What a new job would meet. Overdue jobs go before it by their ranks; one more of each team may.
+-- Forecast for a new job. Overdue jobs precede it by their ranks; one more of each team may.
 --
 -- ARGV: installation, lane, team, weight, cost, then the share of each lane
--- Result: { ms until it starts, jobs of its team that wait, reason of the longest pause or '', ms left of it }
+-- Result: { ms until it starts, waiting jobs of its team, reason of the longest pause or '', ms left of it }
 -- Complexity: O(log N).
 local inst, lane, team = ARGV[1], ARGV[2], ARGV[3]
 for n, name in ipairs(LANES) do

@@ -1,31 +1,32 @@
--- What an answer says of the primary window.
+-- Records the primary window that a response reports.
 --
--- ARGV: installation, endpoint (or empty), resource, limit, remaining, ms until reset, reset as told (s)
--- Result: 1. The smallest remaining of the newest window wins, less what is under way; a window that is over says nothing.
---   News may come late, so windows are told apart by GitHub's own clock; they end by ours, as the earliest news of each
---   has it. A window of less than half the known limit is another's (of an address without a token, say) and says nothing
---   while the known one lasts. An answer from an endpoint ends the request it was charged with.
+-- ARGV: installation, endpoint (or empty), resource, limit, remaining, ms until reset, reset as reported (s)
+-- Result: 1. Of the newest window the smallest remaining number counts, minus requests in flight. A window that is over
+--   is ignored.
+--   Responses may arrive late, so windows are identified by GitHub's own clock. They end by ours, at the earliest time
+--   reported. A window of less than half the known limit belongs to another credential (an address without a token,
+--   say) and is ignored while the known one lasts. A response from an endpoint ends the request charged to it.
 -- Complexity: O(log n) for n installations.
 local inst, endpoint, resource = ARGV[1], ARGV[2], ARGV[3]
 local limit, left, reset, mark = tonumber(ARGV[4]), tonumber(ARGV[5]), now + tonumber(ARGV[6]), tonumber(ARGV[7])
-local SAME = 2 -- seconds; GitHub's machines do not agree on one
-local FOREIGN = 2 -- times less or more is the limit of somebody else
+local SAME = 2 -- s; GitHub's servers report resets that differ by this much
+local FOREIGN = 2 -- a limit smaller or larger by this factor belongs to another credential
 local B = load_budget(inst, { 'pw', 'pp', 'bo', 'w:' .. resource, 'u:' .. resource, 'x:' .. endpoint })
 local known = get(B, 'w:' .. resource) or redis.call('HLEN', P .. 'limits:' .. inst) < 256
 local room = room_in(B, resource)
 if endpoint ~= '' then
-  answered(B, endpoint)
+  end_request(B, endpoint)
 end
 
 local function begin_window()
   B.windows[resource] = { limit = limit, told = left, reset = reset, mark = mark, base = left, since = now, taken = true }
 end
 
-local function learn(window)
+local function apply_observation(window)
   if not window or limit > window.limit * FOREIGN then
     begin_window()
   elseif limit * FOREIGN < window.limit then
-    -- The request may have been counted in ours nevertheless.
+    -- The request may have been counted in our window nevertheless.
     window.told, window.taken = math.max(window.told - 1, 0), true
     return
   elseif math.abs(window.mark - mark) <= SAME then
@@ -40,7 +41,7 @@ local function learn(window)
 end
 
 if known and reset > now then
-  learn(window_of(B, resource))
+  apply_observation(window_of(B, resource))
 end
 if get(B, 'ul') then
   put(B, 'ul', false)
@@ -48,10 +49,10 @@ end
 if room <= 0 and room_in(B, resource) > room then
   wake_one()
 end
--- An open breaker is closed by the outcome alone: 5xx answers have these headers too.
+-- Only an outcome closes an open breaker: 5xx responses have these headers too.
 if not get(B, 'bo') then
   end_probe(B)
 end
 store_budget(B)
-heard_of(inst)
+touch_budget(inst)
 return 1

@@ -1,8 +1,8 @@
--- A good or a bad answer, for the circuit breaker.
+-- Reports a good or a failed response to the circuit breaker.
 --
 -- ARGV: installation, 1 good or 0 bad
 -- Result: { breaker (`closed`, `open` or `half_open`), ms left of the pause }
--- Complexity: O(answers kept).
+-- Complexity: O(outcomes kept).
 local inst, good = ARGV[1], ARGV[2] == '1'
 local B = load_budget(inst, { 'pw', 'pp', 'bo', 'ba' })
 local opened = tonumber(get(B, 'bo') or '0')
@@ -16,8 +16,8 @@ local function open(ms)
   opened, left = ms, hold_installation(inst, 'github_outage', ms)
 end
 
--- Answers how many of the last ones were bad, this one included.
-local function note()
+-- Returns the number of bad outcomes among the last ones, this one included.
+local function record_answer()
   local kept, bad = {}, 0
   for at, kind in string.gmatch(get(B, 'ba') or '', '(%d+):(%d)') do
     if tonumber(at) > now - B.within then
@@ -36,13 +36,13 @@ local function note()
 end
 
 if opened == 0 then
-  local bad = note()
+  local bad = record_answer()
   if good then
     end_probe(B)
   elseif bad >= B.bad then
     open(B.open)
   elseif get(B, 'pp') then
-    -- The probe failed, but not enough did: the next one goes.
+    -- The probe failed, but too few requests did: the next request is the probe.
     put(B, 'pp', false)
     wake_one()
   end
@@ -56,6 +56,6 @@ elseif left == 0 and get(B, 'pp') then
   end
 end
 store_budget(B)
-heard_of(inst)
+touch_budget(inst)
 local state = opened == 0 and 'closed' or left > 0 and 'open' or 'half_open'
 return { state, left }

@@ -1,7 +1,7 @@
 -- Pauses an installation or a lane, or lifts a pause. A pause is never shortened, only lifted.
 --
--- ARGV: scope (`i:<installation>:<reason>` or `l:<lane>`), duration ms (0 lifts), installation that sends a probe
---   first when the pause is over (or empty)
+-- ARGV: scope (`i:<installation>:<reason>` or `l:<lane>`), duration ms (0 lifts), installation that must send a probe
+--   after the pause (or empty)
 -- Result: ms until the pause of this scope ends.
 -- Complexity: O(1).
 local scope, duration = ARGV[1], tonumber(ARGV[2])

@@ -1,4 +1,4 @@
--- Every pause that still holds.
+-- Every current pause.
 --
 -- ARGV: none
 -- Result: { { scope, ms left }... }

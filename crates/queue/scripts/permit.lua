@@ -1,10 +1,10 @@
--- May a request be made that no claim has just paid for? Takes from every bucket or from none.
+-- Permits a request that no claim has just paid for, or returns the time to wait. Charges every bucket or none.
 --
--- ARGV: installation, endpoint, write (0 or 1), registers (0 or 1), urgent (0 or 1: may use the reserve), job it is
---   made for (or empty), instead (0 or 1: the write the claim has paid for will not be made; it pays for this one where
---   all writes share), ms since the claim paid for this very request (or empty: it did not)
---   A request for no job is charged to the drift lane, or to the deprovision lane when it is urgent.
--- Result: 0 go, else the ms to wait. A person's pause holds up no job that runs.
+-- ARGV: installation, endpoint, write (0 or 1), registers (0 or 1), urgent (0 or 1: may use the reserve), its job (or
+--   empty), instead (0 or 1: the write that the claim paid for will not be sent, and its payment counts for this one in
+--   buckets that all writes share), ms since the claim paid for this request (or empty: it did not)
+--   A request without a job is charged to the drift lane, or to the deprovision lane if it is urgent.
+-- Result: 0 if it may be sent, otherwise the ms to wait. An administrator's pause does not stop running jobs.
 -- Complexity: O(1).
 local inst, job, paid = ARGV[1], ARGV[6], tonumber(ARGV[8])
 local call = { endpoint = ARGV[2], write = ARGV[3] == '1', registers = ARGV[4] == '1', urgent = ARGV[5] == '1' }
@@ -16,12 +16,12 @@ if held > 0 then
 end
 local fields = { 'pw', 'pp', 'pj', 'mr', 'mt', 'w:core', 'u:core', 'x:' .. call.endpoint, 'k:' .. call.endpoint }
 local B = load_budget(inst, fields)
--- The claim sent this very job ahead as the probe: it does not wait for itself.
+-- The claim chose this job as the probe: it does not wait for itself.
 local probe = job ~= '' and get(B, 'pj') == job
 if probe then
   put(B, 'pp', false)
 end
--- The probe's answer may come at any time, and nobody tells this caller.
+-- The response to the probe may come at any time, and this caller gets no notification.
 if probe_wait(B) > 0 then
   return math.min(probe_wait(B), 1000)
 end
@@ -37,12 +37,12 @@ if ms == 0 then
   else
     charge_budget(B, call, team, weight)
   end
-  send_ahead(B, job)
+  record_sent(B, job)
 end
 if ms == 0 then
   store_budget(B)
 elseif probe then
-  -- A probe that may not go leaves its place to the next.
+  -- A probe that must wait leaves its place to the next request.
   put(B, 'pj', false)
   store_budget(B)
   wake_one()

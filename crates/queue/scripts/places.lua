@@ -1,4 +1,4 @@
--- Which place each of these jobs is in.
+-- The places of jobs.
 --
 -- ARGV: jobs, at most 500
 -- Result: { `r`, `d`, `l` or `-` (unknown)... }, in the order asked.

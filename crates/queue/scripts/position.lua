@@ -1,8 +1,8 @@
--- Where one job stands.
+-- Position of one job.
 --
 -- ARGV: job, then the share of each lane
 -- Result: nil when unknown, else { place (`r`, `d` or `l`), number, ms until it starts, reason of the longest pause or
---   '', ms left of it }; the number is how many ready jobs of its lane go before it, or the ms until it is due, or 0.
+--   '', ms left of it }. The number is the ready jobs of its lane ahead of it, or the ms until it is due, or 0.
 -- Complexity: O(log N).
 local id = ARGV[1]
 for n, name in ipairs(LANES) do
@@ -13,12 +13,12 @@ local inst, lane, place = h[1], h[2], h[3]
 if not inst then
   return false
 end
--- Of a job that only a newer version can read, its place is all there is to say.
+-- Of a job that only a newer version can read, only the place is known.
 if not tonumber(h[4]) or not SHARES[lane] then
   return { place, 0, 0, '', 0 }
 end
 
--- Ready jobs of lower rank. Being overdue counts for nothing here: who else is goes first as well, each team once.
+-- Ready jobs with a lower rank. Overdue jobs are not counted: of each team only one starts early.
 local function ready_before()
   local rank = redis.call('ZRANK', key('ready', inst, lane), id)
   if rank then

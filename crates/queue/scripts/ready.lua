@@ -1,4 +1,4 @@
--- Proves that this server takes writes: it is a primary, owns our slot, and has memory left.
+-- Proves that this server accepts writes: it is a primary, owns our slot, and has memory left.
 --
 -- ARGV: none
 -- Result: 1.

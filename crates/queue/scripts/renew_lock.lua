@@ -1,7 +1,7 @@
--- Keeps a lock for longer if it is still the caller's.
+-- Renews a lock if the caller still owns it.
 --
 -- ARGV: name, token, time from now in ms
--- Result: 1, or 0 when it ran out or is somebody else's.
+-- Result: 1, or 0 if it expired or has another owner.
 -- Complexity: O(1).
 local lock = P .. 'lock:' .. ARGV[1]
 if redis.call('GET', lock) ~= ARGV[2] then

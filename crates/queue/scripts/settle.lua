@@ -1,8 +1,8 @@
 -- Ends leases: the job is finished, or waits for its next start with its old rank.
 --
--- ARGV: groups of 5, at most 200: job, token, outcome (`finish`, `snooze` or `release`), delay ms, unsent (1: the request
---   its claim paid for was not made, so it gets the price back)
--- Result: { 1 or 0... }, 0 where the lease was not the caller's any more (then nothing changed).
+-- ARGV: groups of 5, at most 200: job, token, outcome (`finish`, `snooze` or `release`), delay ms, unsent (1: the
+--   request that its claim paid for was not sent, so the budget gets the cost back)
+-- Result: { 1 or 0... }, 0 if the caller no longer owned the lease (then nothing changed).
 -- Complexity: O(n log N) for n leases among N jobs.
 local answers, alarm, ended, budgets = {}, false, {}, {}
 
@@ -19,7 +19,7 @@ for at = 1, #ARGV, 5 do
     answers[#answers + 1] = 0
   else
     redis.call('ZREM', key('leased', inst, lane), id)
-    count(inst, 'r:', h[7], -1)
+    add_count(inst, 'r:', h[7], -1)
     ended[inst .. ' ' .. h[7]] = { inst, h[7] }
     alarm = leave_probe(inst, id) or alarm
     if ARGV[at + 4] == '1' then
@@ -29,10 +29,10 @@ for at = 1, #ARGV, 5 do
       redis.call('DEL', job_key(id))
     else
       if outcome == 'snooze' then
-        -- Whoever answers lives: what counts is what happens from now on.
+        -- A holder that reports is alive: only later expired leases count.
         redis.call('HSET', job_key(id), 'x', 0)
       end
-      count(inst, 'w:', h[7], 1)
+      add_count(inst, 'w:', h[7], 1)
       if delay > 0 then
         alarm = enter_delayed(id, inst, lane, now + delay) or alarm
       else
@@ -48,9 +48,9 @@ for _, budget in pairs(budgets) do
   store_budget(budget)
 end
 for _, of in pairs(ended) do
-  alarm = come_back(of[1], of[2]) or alarm
+  alarm = return_set_aside(of[1], of[2]) or alarm
 end
--- Somebody found work that only waits for a place.
+-- A claim has found work that waits only for a free slot.
 if next(ended) and redis.call('DEL', P .. 'full') == 1 then
   alarm = true
 end

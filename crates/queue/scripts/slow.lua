@@ -1,7 +1,7 @@
--- GitHub told us to slow down: everybody waits, and writes go on at half their rate.
+-- Applies a secondary limit: pauses the installation and halves its rate of writes.
 --
 -- ARGV: installation, ms to wait
--- Result: ms left of the pause. Answers that come while it holds were under way before it and halve nothing.
+-- Result: ms left of the pause. Limits reported during the pause belong to requests sent before it and halve nothing.
 -- Complexity: O(log n) for n installations.
 local inst, ms = ARGV[1], tonumber(ARGV[2])
 local B = load_budget(inst, { 'mr', 'mt' })
@@ -10,10 +10,10 @@ local held = tonumber(redis.call('HGET', P .. 'pauses', scope) or '0') > now
 local left = hold_installation(inst, 'secondary_limit', ms)
 if not held then
   local rate, most = mutation_rate(B)
-  put(B, 'mr', math.min(math.max(rate / 2, SLOWEST), most))
+  put(B, 'mr', math.min(math.max(rate / 2, MIN_MUTATION_RATE), most))
 end
 put(B, 'mt', now + left)
 ask_for_probe(B)
 store_budget(B)
-heard_of(inst)
+touch_budget(inst)
 return left

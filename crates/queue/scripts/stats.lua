@@ -1,4 +1,4 @@
--- Depth and age of every lane of every installation that holds anything.
+-- Depth and age of every lane of every installation with jobs.
 --
 -- ARGV: none
 -- Result: { { installation, lane, waiting, delayed, running, age of the oldest waiting job ms }... }, at most 1,000

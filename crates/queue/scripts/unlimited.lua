@@ -1,7 +1,7 @@
--- This installation's GitHub has no limits: none is kept until an answer names one.
+-- Records that GitHub has no limits for this installation, until a response names one.
 --
 -- ARGV: installation
--- Result: 1 when that is new, 0 when it was known.
+-- Result: 1 if this is new, 0 if it was known.
 -- Complexity: O(log n) for n installations.
 local inst = ARGV[1]
 local B = load_budget(inst, {})
@@ -11,5 +11,5 @@ if new then
   wake_one()
 end
 store_budget(B)
-heard_of(inst)
+touch_budget(inst)
 return new and 1 or 0

@@ -13,7 +13,7 @@ const MAX_HOSTS: usize = 32;
 pub(crate) enum Address {
     /// One server. Its name is resolved anew for each connection.
     Single(ConnectionInfo),
-    /// The Sentinels that watch the primary called `name`, and how to talk to that primary.
+    /// The Sentinels that watch the primary `name`, and the settings of connections to that primary.
     Sentinel {
         sentinels: Vec<ConnectionInfo>,
         name: String,
@@ -69,7 +69,7 @@ fn parse(url: &str, roots: Option<&[u8]>) -> Option<Address> {
 
 /// The pieces of `[user:password@]host[:port][,host…][/path][?query]`.
 struct Parts<'a> {
-    /// With its `@`, or empty.
+    /// Including its `@`, or empty.
     login: &'a str,
     hosts: &'a str,
     path: &'a str,
@@ -97,7 +97,7 @@ impl<'a> Parts<'a> {
         (hosts.len() <= MAX_HOSTS).then_some(hosts)
     }
 
-    /// What the Sentinels themselves ask for, from the query: `user:password@`, or nothing.
+    /// Returns the login of the Sentinels themselves, from the query: `user:password@`, or an empty text.
     fn sentinel_login(&self) -> Option<String> {
         let (mut user, mut password) = ("", None);
         for pair in self.query.split('&').filter(|pair| !pair.is_empty()) {
@@ -126,7 +126,7 @@ fn trusting(url: &str, roots: Option<&[u8]>) -> RedisResult<ConnectionInfo> {
     Ok(Client::build_with_tls(info, certificates)?.get_connection_info().clone())
 }
 
-/// The same way to connect, to another host.
+/// Returns `info` with another host and port.
 pub(crate) fn moved_to(info: &ConnectionInfo, new_host: &str, new_port: u16) -> ConnectionInfo {
     let addr = match info.addr() {
         ConnectionAddr::TcpTls { insecure, tls_params, .. } => ConnectionAddr::TcpTls {
@@ -140,7 +140,7 @@ pub(crate) fn moved_to(info: &ConnectionInfo, new_host: &str, new_port: u16) -> 
     info.clone().set_addr(addr)
 }
 
-/// The address in `MOVED slot host:port`. A server that does not know its own name leaves the host out.
+/// Returns the address in `MOVED slot host:port`. A server that does not know its own name leaves the host out.
 pub(crate) fn redirected(info: &ConnectionInfo, target: &str) -> Option<ConnectionInfo> {
     let (host, port) = target.rsplit_once(':')?;
     let own = match info.addr() {

@@ -1,4 +1,5 @@
-//! Waiting for a job without asking again and again: one subscription per process, any number of watchers.
+//! Notifications about jobs: one Redis subscription per process and any number of watchers, so that waiting requests
+//! need not poll.
 
 use std::{
     collections::HashMap,
@@ -17,28 +18,28 @@ use uuid::Uuid;
 
 use crate::{Queue, QueueError, loop_heartbeat::LoopHeartbeat};
 
-/// Every process says something this often, so that a silent subscription is known to be a dead one.
+/// A subscription without a message for this long is tested with a message of this process.
 const HEARTBEAT: Duration = Duration::from_secs(20);
-/// A subscription that does not hear the process's own message within this time is made anew.
+/// Time within which the test message must arrive; otherwise the subscription is renewed.
 const ECHO_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Changes of rights kept for a watcher that is slow to hear them; more are heard as [`News::Unsure`].
+/// Access changes kept for a slow watcher. A watcher that misses some receives [`News::Unsure`].
 const MAX_ACCESS_NEWS: usize = 64;
-/// First word of a message about rights.
+/// First word of a message about access rights.
 const ACCESS: &str = "access";
 
-/// What a watcher hears.
+/// A notification to a watcher.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum News {
-    /// The job is in this state now.
+    /// The job has this state now.
     State(String),
-    /// The subscription was interrupted: something may have been missed, read the row.
+    /// Notifications may be lost because the subscription was interrupted: read the row again.
     Unsure,
-    /// The rights of this person, machine client or team have changed: ask again who may see the job.
+    /// The rights of this user, machine client or team have changed: check again who may see the job.
     Access(Uuid),
 }
 
-/// The process's subscription. Clones share it; it ends with the last clone and the last [`SyncSettings`].
+/// The subscription of the process. Clones share it; it ends with the last clone and the last [`Watch`].
 #[derive(Clone, Debug)]
 pub struct Announcements(Arc<Shared>);
 
@@ -50,22 +51,22 @@ struct Shared {
 
 #[derive(Debug)]
 struct Watchers {
-    of: Mutex<HashMap<JobId, watch::Sender<Option<News>>>>,
+    jobs: Mutex<HashMap<JobId, watch::Sender<Option<News>>>>,
     access: broadcast::Sender<Uuid>,
-    pulse: LoopHeartbeat,
+    heartbeat: LoopHeartbeat,
 }
 
 impl Default for Watchers {
     fn default() -> Self {
         Self {
-            of: Mutex::default(),
+            jobs: Mutex::default(),
             access: broadcast::Sender::new(MAX_ACCESS_NEWS),
-            pulse: LoopHeartbeat::default(),
+            heartbeat: LoopHeartbeat::default(),
         }
     }
 }
 
-/// Hears of one job from the moment it was made.
+/// Receiver of the notifications about one job.
 #[derive(Debug)]
 pub struct Watch {
     job: JobId,
@@ -75,7 +76,7 @@ pub struct Watch {
 }
 
 impl Announcements {
-    /// Subscribes in the background, again and again for ever. To be called inside a tokio runtime.
+    /// Starts the subscription in the background and renews it after failures. Must be called within a tokio runtime.
     pub fn start(queue: &Queue) -> Self {
         let watchers = Arc::new(Watchers::default());
         let stop = CancellationToken::new();
@@ -84,7 +85,7 @@ impl Announcements {
         Self(Arc::new(Shared { watchers, _stop: stop.drop_guard() }))
     }
 
-    /// Starts watching a job. Make the watch first, then read the row: nothing falls between.
+    /// Starts watching a job. Call this before reading the row, so that no change is missed.
     pub fn watch(&self, job: JobId) -> Watch {
         let mut watchers = self.0.watchers.lock();
         let receiver = watchers.entry(job).or_insert_with(|| watch::Sender::new(None)).subscribe();
@@ -92,20 +93,20 @@ impl Announcements {
         Watch { job, receiver: Some(receiver), access, shared: self.0.clone() }
     }
 
-    /// When the subscription last heard something or was tried again (or was made). More than a minute ago: it hangs,
-    /// and those who wait find out by themselves.
+    /// Returns the time of the subscription's last message or attempt, or of its start. If that is more than a minute
+    /// ago, the task hangs and waiting requests depend on their own polling.
     pub fn last_progress(&self) -> Instant {
-        self.0.watchers.pulse.last()
+        self.0.watchers.heartbeat.last()
     }
 
-    /// How many jobs are being watched.
+    /// Returns the number of jobs being watched.
     pub fn watched(&self) -> usize {
         self.0.watchers.lock().len()
     }
 }
 
 impl Watch {
-    /// The next announcement since the last one heard here. Several that came at once are heard as the newest.
+    /// Returns the next notification. Of several since the last call, only the newest is returned.
     pub async fn next(&mut self) -> News {
         let Some(receiver) = &mut self.receiver else { return News::Unsure };
         tokio::select! {
@@ -131,13 +132,13 @@ impl Drop for Watch {
 
 impl Watchers {
     fn lock(&self) -> MutexGuard<'_, HashMap<JobId, watch::Sender<Option<News>>>> {
-        self.of.lock().unwrap_or_else(PoisonError::into_inner)
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tell(&self, text: &str) {
+    fn deliver(&self, text: &str) {
         let Some((job, state)) = text.split_once(' ') else { return };
         if job == ACCESS {
-            // Nobody may be watching anything.
+            // Sending fails when there is no watcher.
             let _ = state.parse().map(|subject| self.access.send(subject));
             return;
         }
@@ -147,7 +148,7 @@ impl Watchers {
         }
     }
 
-    fn tell_all(&self) {
+    fn mark_all_unsure(&self) {
         for sender in self.lock().values() {
             sender.send_replace(Some(News::Unsure));
         }
@@ -157,10 +158,13 @@ impl Watchers {
 async fn listen(queue: Queue, watchers: Arc<Watchers>) {
     let mut pause = Duration::from_millis(100);
     loop {
-        watchers.pulse.tick();
+        watchers.heartbeat.tick();
         let began = Instant::now();
-        if let Err(error) = subscription(&queue, &watchers).await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "announcements interrupted");
+        if let Err(error) = run_subscription(&queue, &watchers).await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "Subscription to job notifications interrupted; subscribing again"
+            );
         }
         metrics::counter!("rts_queue_subscription_breaks_total").increment(1);
         pause = if began.elapsed() > HEARTBEAT { Duration::from_millis(100) } else { pause * 2 };
@@ -169,26 +173,26 @@ async fn listen(queue: Queue, watchers: Arc<Watchers>) {
     }
 }
 
-/// One subscription from its beginning to its end.
-async fn subscription(queue: &Queue, watchers: &Watchers) -> Result<(), QueueError> {
+/// Runs one subscription until it ends.
+async fn run_subscription(queue: &Queue, watchers: &Watchers) -> Result<(), QueueError> {
     let mut generations = queue.link().generations();
     let connection = queue.link().subscriber(&queue.key("news")).await?;
-    watchers.tell_all();
+    watchers.mark_all_unsure();
     let mut messages = connection.into_on_message();
     let mut silent = false;
     loop {
-        watchers.pulse.tick();
-        let patience = if silent { ECHO_TIMEOUT } else { HEARTBEAT };
-        let heard = tokio::select! {
+        watchers.heartbeat.tick();
+        let limit = if silent { ECHO_TIMEOUT } else { HEARTBEAT };
+        let received = tokio::select! {
             message = messages.next() => Some(message),
-            // The process talks to another server now, from which this subscription may never hear anything.
+            // The process uses another server now; this subscription may never receive a message from it.
             _ = generations.changed(), if !silent => None,
-            () = sleep(patience) => None,
+            () = sleep(limit) => None,
         };
-        match heard {
+        match received {
             Some(Some(message)) => {
                 silent = false;
-                watchers.tell(&message.get_payload::<String>()?);
+                watchers.deliver(&message.get_payload::<String>()?);
             }
             Some(None) => return Ok(()),
             None if silent => return Err(QueueError::Timeout),

@@ -1,4 +1,4 @@
-//! Where Redis is and how long it may take.
+//! Connection settings of the queue.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -11,18 +11,18 @@ pub struct QueueConfig {
     /// `redis+sentinel://host,host/name/db` for a primary that Sentinels name, `redis+cluster://host,host` for a cluster
     /// (`rediss+…` with TLS). May hold a password, so it is never printed.
     pub url: String,
-    /// The certificates to trust in TLS, in PEM. `None`: the library's own.
+    /// Certificates to trust in TLS, in PEM. `None`: the library's own.
     pub roots: Option<Arc<[u8]>>,
-    /// 1 to 64 characters of `a-z`, `0-9`, `-`, `_`: becomes the hash tag of every key.
+    /// Hash tag of every key: 1 to 64 characters of `a-z`, `0-9`, `-`, `_`.
     pub namespace: String,
-    /// Longest wait for one answer, connecting included.
+    /// Time limit of one call, connecting included.
     pub call_timeout: Duration,
-    /// Longest wait a claim answers: how late a worker is at most if a wake-up gets lost.
+    /// Longest wait that a claim returns. It bounds a worker's delay if a wake-up is lost.
     pub longest_wait: Duration,
 }
 
 impl QueueConfig {
-    /// The address and namespace given, 2 s for every call, 5 s as the longest wait.
+    /// Returns settings with this address and namespace, 2 s for every call and 5 s as the longest wait.
     pub fn new(url: impl Into<String>, namespace: impl Into<String>) -> Self {
         Self {
             url: url.into(),

@@ -1,7 +1,7 @@
-//! One connection for many callers, made when first needed and again when it broke or was refused.
+//! Shared connection to Redis, made on first use and again after it broke or was refused.
 //!
-//! One background task at a time looks for the server. While it has found none, calls fail at once instead of waiting
-//! for their time-outs, so that a Redis that is away does not slow down requests that can do without it.
+//! At most one background task searches for the server. While it has found none, calls fail at once instead of waiting
+//! for their time limits. Requests that can do without Redis are therefore not slowed down.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
@@ -22,12 +22,14 @@ use crate::{
     finder::{Finder, Found, is_refusal, settings},
 };
 
-/// While no server is known, a call waits for an attempt to find one until the attempt is this old.
+/// While no server is known, a call waits for a search attempt until the attempt is this old.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(200);
-/// First and longest pause between attempts.
-const RETRY_PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+/// Shortest pause between attempts.
+const MIN_RETRY_PAUSE: Duration = Duration::from_millis(50);
+/// Longest pause between attempts.
+const MAX_RETRY_PAUSE: Duration = Duration::from_secs(1);
 
-/// A lazily made, self-healing connection. Every call ends within the time limit.
+/// A connection that is made on demand and again after failures. Every call ends within `limit`.
 pub(crate) struct Link {
     shared: Arc<Shared>,
     limit: Duration,
@@ -41,7 +43,7 @@ struct Shared {
     generation: watch::Sender<u64>,
     /// Changes at the end of every attempt.
     attempts: watch::Sender<u64>,
-    /// Asks a resting search for an attempt now.
+    /// Requests an attempt from a search that pauses between attempts.
     wanted: Notify,
 }
 
@@ -57,18 +59,18 @@ struct Live {
     generation: u64,
 }
 
-/// What the background task does.
+/// State of the background task.
 #[derive(Clone, Copy, Default)]
 enum Search {
     #[default]
     None,
-    /// The first attempt after a connection was there: callers wait for it.
+    /// First attempt after a lost connection: callers wait for it.
     First,
-    /// An attempt after a failed one.
+    /// Attempt after a failed one.
     Again { since: Instant },
-    /// Between attempts.
-    Resting {
-        /// The last attempt got no answer, so an earlier next one would not either.
+    /// Pause between attempts.
+    Pausing {
+        /// The last attempt got no response, so an earlier next one would get none either.
         silent: bool,
     },
 }
@@ -86,7 +88,7 @@ impl Link {
         Self { shared: Arc::new(shared), limit }
     }
 
-    /// Runs a script, loading it first if this Redis does not know it.
+    /// Runs a script, loading it first if the server does not know it.
     pub(crate) async fn script<T: FromRedisValue>(
         &self,
         call: &ScriptInvocation<'_>,
@@ -99,7 +101,7 @@ impl Link {
         self.run_with_retry(Call::Command(call)).await
     }
 
-    /// Returns a connection for one blocking reader alone. It has no time limit on answers: the reader sets its own.
+    /// Returns a connection for one blocking reader alone. It has no time limit on responses: the reader sets its own.
     pub(crate) async fn own(&self) -> Result<MultiplexedConnection, QueueError> {
         let connect = async {
             let live = self.live(Instant::now() + self.limit).await?;
@@ -119,13 +121,13 @@ impl Link {
         timeout(self.limit, subscribe).await.map_err(|_| QueueError::Timeout)?
     }
 
-    /// Returns a signal that changes whenever another connection, perhaps to another server, is in use.
+    /// Returns a signal that changes with each new connection, which may lead to another server.
     pub(crate) fn generations(&self) -> watch::Receiver<u64> {
         self.shared.generation.subscribe()
     }
 
-    /// A connection that broke while idle, or that leads to the wrong server, is found out by its next call, so that call
-    /// gets a second try.
+    /// Runs a call, and a second time if the connection proves to be lost. A connection that broke while idle, or that
+    /// leads to the wrong server, is detected only by its next call.
     async fn run_with_retry<T: FromRedisValue>(&self, call: Call<'_>) -> Result<T, QueueError> {
         let until = Instant::now() + self.limit;
         let answer = match self.run_once(until, call).await {
@@ -149,7 +151,7 @@ impl Link {
                 Err(error.into())
             }
             Err(_) => {
-                // A server that does not answer may not answer the next caller either: look for it in the background.
+                // The server may not respond to the next caller either: search in the background.
                 if self.shared.forget(live.generation) {
                     self.shared.start_search(Search::Again { since: Instant::now() });
                 }
@@ -158,8 +160,8 @@ impl Link {
         }
     }
 
-    /// Returns the connection in use, or waits for one to be made: until the time given at first, and hardly at all once
-    /// an attempt has failed.
+    /// Returns the connection in use, or waits for one: until `until` during the first attempt, at most
+    /// [`CONNECT_TIMEOUT`] after a failed one.
     async fn live(&self, until: Instant) -> Result<Live, QueueError> {
         let mut attempts = self.shared.attempts.subscribe();
         let (search, live) = {
@@ -176,8 +178,8 @@ impl Link {
             }
             Search::First => until,
             Search::Again { since } => until.min(since + CONNECT_TIMEOUT),
-            Search::Resting { silent: true } => return Err(QueueError::Away),
-            Search::Resting { silent: false } => {
+            Search::Pausing { silent: true } => return Err(QueueError::Away),
+            Search::Pausing { silent: false } => {
                 self.shared.wanted.notify_one();
                 until.min(Instant::now() + CONNECT_TIMEOUT)
             }
@@ -197,7 +199,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Stops using a connection. False: another one is in use already.
+    /// Stops using a connection. Returns false if another one is in use already.
     fn forget(&self, generation: u64) -> bool {
         let mut state = self.lock();
         let ours = state.live.as_ref().is_some_and(|live| live.generation == generation);
@@ -216,7 +218,7 @@ impl Shared {
         }
     }
 
-    /// One attempt. True: a server was found.
+    /// Makes one attempt and returns whether a server was found.
     async fn attempt(&self) -> bool {
         let outcome = timeout(self.limit, self.finder.find()).await;
         let mut state = self.lock();
@@ -229,13 +231,13 @@ impl Shared {
                 true
             }
             Ok(Err(error)) => {
-                tracing::debug!(error = &error as &dyn std::error::Error, "no Redis server takes writes");
-                state.search = Search::Resting { silent: false };
+                tracing::debug!(error = &error as &dyn std::error::Error, "No Redis server accepts writes");
+                state.search = Search::Pausing { silent: false };
                 false
             }
             Err(_) => {
-                tracing::debug!("no Redis server answers");
-                state.search = Search::Resting { silent: true };
+                tracing::debug!("No Redis server responds");
+                state.search = Search::Pausing { silent: true };
                 false
             }
         };
@@ -245,18 +247,18 @@ impl Shared {
     }
 }
 
-/// Looks for a server until one is found or nobody needs one any more.
+/// Searches until a server is found or the connection is dropped.
 async fn search(link: Weak<Shared>) {
-    let mut pause = RETRY_PAUSE.0;
+    let mut pause = MIN_RETRY_PAUSE;
     loop {
         let Some(shared) = link.upgrade() else { return };
         if shared.attempt().await {
             return;
         }
-        // Two attempts are never closer than the shortest pause, however many callers ask for one.
-        sleep(RETRY_PAUSE.0).await;
-        let _ = timeout(pause.saturating_sub(RETRY_PAUSE.0), shared.wanted.notified()).await;
-        pause = (pause * 2).min(RETRY_PAUSE.1);
+        // Two attempts are never closer than the shortest pause, regardless of the number of callers.
+        sleep(MIN_RETRY_PAUSE).await;
+        let _ = timeout(pause.saturating_sub(MIN_RETRY_PAUSE), shared.wanted.notified()).await;
+        pause = (pause * 2).min(MAX_RETRY_PAUSE);
         shared.lock().search = Search::Again { since: Instant::now() };
     }
 }
@@ -276,7 +278,7 @@ impl Call<'_> {
     }
 }
 
-/// Whether the connection is of no more use: broken, or to a server that refuses our commands.
+/// Whether the connection is unusable: broken, or to a server that refuses our commands.
 fn is_lost(error: &RedisError) -> bool {
     error.is_io_error() || error.is_unrecoverable_error() || is_refusal(error)
 }

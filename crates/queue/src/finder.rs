@@ -1,4 +1,4 @@
-//! Finding the server that takes our writes, whatever the set-up.
+//! Search for the server that accepts writes: a single server, a Sentinel primary or a cluster node.
 
 use futures::future::select_ok;
 use redis::{
@@ -11,18 +11,18 @@ use crate::address::{self, Address};
 /// Most redirections followed in a row.
 const MAX_REDIRECTS: usize = 5;
 
-/// A write that changes nothing. A replica refuses it, and a cluster node that does not own the slot redirects it. Unlike
-/// a real write it is also taken by a server whose memory is full, where jobs must still be able to end.
+/// A write that changes nothing. A replica refuses it, and a cluster node that does not own the slot redirects it.
+/// Unlike a real write, a server with full memory accepts it; jobs must still be able to end there.
 const PROBE: &str = "redis.call('DEL', KEYS[1]) return 1";
 
-/// Finds the server to use, anew each time it is asked.
+/// Searches for the server again on each call.
 pub(crate) struct Finder {
     address: Address,
     /// A key of our hash slot that never exists.
     key: String,
 }
 
-/// A server that took a write a moment ago.
+/// A server that has just accepted a write.
 #[derive(Clone)]
 pub(crate) struct Found {
     pub(crate) client: Client,
@@ -34,8 +34,8 @@ impl Finder {
         Self { address, key }
     }
 
-    /// Returns a connection to a server that has just accepted a write. Sentinels and cluster nodes are asked all at
-    /// once, so that one which is away costs no time.
+    /// Returns a connection to a server that has just accepted a write. All Sentinels or nodes are asked at once, so
+    /// that an unavailable one causes no delay.
     pub(crate) async fn find(&self) -> Result<Found, RedisError> {
         match &self.address {
             Address::Single(info) => self.prove(info.clone()).await,
@@ -87,23 +87,23 @@ async fn connect(info: ConnectionInfo) -> Result<Found, RedisError> {
     Ok(Found { client, connection })
 }
 
-/// No time limits of the library's own: the caller has one for the whole call.
+/// Returns settings without the library's time limits: the caller limits the whole call.
 pub(crate) fn settings() -> AsyncConnectionConfig {
     AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None)
 }
 
-/// Asks one Sentinel where the primary is.
+/// Asks one Sentinel for the primary's address.
 async fn primary_of(sentinel: ConnectionInfo, name: &str) -> Result<(String, u16), RedisError> {
     let mut connection = connect(sentinel).await?.connection;
     let mut ask = cmd("SENTINEL");
     ask.arg("GET-MASTER-ADDR-BY-NAME").arg(name);
-    let told: Option<(String, u16)> = ask.query_async(&mut connection).await?;
-    told.ok_or_else(|| {
+    let primary: Option<(String, u16)> = ask.query_async(&mut connection).await?;
+    primary.ok_or_else(|| {
         RedisError::from((redis::ErrorKind::Client, "the Sentinel does not know this primary"))
     })
 }
 
-/// Whether the server says that it is not, or not now, the one to send commands to.
+/// Whether the server says that commands must be sent elsewhere, or later.
 pub(crate) fn is_refusal(error: &RedisError) -> bool {
     const CODES: [&str; 9] = [
         "READONLY",
@@ -113,9 +113,9 @@ pub(crate) fn is_refusal(error: &RedisError) -> bool {
         "CLUSTERDOWN",
         "MASTERDOWN",
         "LOADING",
-        // Sent to a waiting BLPOP when its server becomes a replica.
+        // Sent to a blocked BLPOP when its server becomes a replica.
         "UNBLOCKED",
-        // A primary that has lost its replicas and is told not to write alone.
+        // A primary that has lost its replicas and is configured not to write alone.
         "NOREPLICAS",
     ];
     let listed = |word: &str| CODES.contains(&word);
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn every_way_to_say_ask_another_server_is_a_refusal() {
+    fn responses_that_name_another_server_are_refusals() {
         for answer in [
             "READONLY You can't write against a read only replica.",
             "READONLY You can't write against a read only replica. script: f1, on @user_script:2.",
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals_any_server_would_give_are_none() {
+    fn errors_of_any_server_are_no_refusals() {
         for answer in [
             "ERR wrong number of arguments",
             "WRONGTYPE Operation against a key holding the wrong kind of value",

@@ -1,4 +1,4 @@
-//! When would it start?
+//! Estimates of a job's start before the job exists.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use redis::cmd;
 
 use crate::{Pause, Queue, QueueError, Reason, readable::keep_readable, scripts, ticket};
 
-/// A job somebody thinks of putting in; the fields are those of a [`crate::Ticket`].
+/// A job that may be enqueued; the fields are those of a [`crate::Ticket`].
 #[derive(Clone, Debug)]
 pub struct ProspectiveJob {
-    /// Whose budget it would use.
+    /// Installation whose budget it would use.
     pub installation: InstallationId,
-    /// The lane it would travel in.
+    /// Its lane.
     pub lane: Lane,
-    /// Who would be charged for it.
+    /// Team charged for it.
     pub team: Option<TeamId>,
     /// The team's weight.
     pub weight: f64,
@@ -22,29 +22,29 @@ pub struct ProspectiveJob {
     pub cost: u32,
 }
 
-/// What a new job would meet.
+/// Forecast for a new job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Forecast {
-    /// When it would start if every lane takes its share of what GitHub's limits allow. Grows with the backlog, is
-    /// never below the pause. An estimate: it does not know how long jobs run, nor what falls due.
+    /// Estimated time until the start, if every lane uses its share of GitHub's limits. It grows with the backlog and
+    /// is never below the pause. It ignores how long jobs run and which delayed jobs become due.
     pub starts_in: Duration,
-    /// Jobs of the same team that wait, in all lanes, delayed ones included.
+    /// Waiting jobs of the team in all lanes, delayed ones included.
     pub team_waiting: u64,
-    /// The longest pause of the installation or lane, else what GitHub's limits lack for the next job, if anything.
+    /// The longest pause of the installation or lane, otherwise the wait for GitHub's limits, if any.
     pub pause: Option<Pause>,
 }
 
 /// The jobs of one team in one installation, over all lanes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TeamLoad {
-    /// Jobs that wait, delayed ones included.
+    /// Waiting jobs, delayed ones included.
     pub waiting: u64,
-    /// Jobs workers hold.
+    /// Jobs that workers hold.
     pub running: u64,
 }
 
 impl Queue {
-    /// What a new job would meet. O(log n).
+    /// Returns the forecast for a new job. O(log n).
     pub async fn forecast(&self, prospect: &ProspectiveJob) -> Result<Forecast, QueueError> {
         let mut args = vec![
             prospect.installation.to_string(),
@@ -59,7 +59,7 @@ impl Queue {
         Ok(Forecast { starts_in: Duration::from_millis(starts_in), team_waiting, pause: pause(&why, left) })
     }
 
-    /// How many jobs a team has here. O(1).
+    /// Returns the number of a team's jobs in an installation. O(1).
     pub async fn team_load(
         &self,
         installation: &InstallationId,
@@ -78,7 +78,7 @@ pub(crate) fn shares() -> impl Iterator<Item = String> {
     Lane::ALL.iter().map(|lane| lane.share().to_string())
 }
 
-/// A pause as the scripts tell it: no reason, or one that this version does not know, is no pause.
+/// Returns a pause as the scripts encode it: `None` for no reason, or for one that this version does not know.
 pub(crate) fn pause(why: &str, left: u64) -> Option<Pause> {
     if why.is_empty() {
         return None;

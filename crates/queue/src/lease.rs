@@ -1,4 +1,4 @@
-//! Who runs what, and until when.
+//! Leases: claimed jobs, the proof of ownership and the ways a lease ends.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -8,18 +8,18 @@ use uuid::Uuid;
 
 use crate::QueueError;
 
-/// One taker of jobs. Clones are the same taker; claims of one taker follow each other, never overlap.
+/// A claimer of jobs. Clones share its identity, and their claims run one after another.
 #[derive(Clone)]
 pub struct Claimer {
     name: Arc<str>,
-    /// How long a lease lasts if it is not renewed.
+    /// Time until a lease ends unless it is renewed.
     pub lease: Duration,
     pub(crate) request: Arc<Mutex<u64>>,
 }
 
 impl Claimer {
-    /// A new taker. `owner` should say where it runs (letters, digits and dashes survive, 64 at most); what makes
-    /// its leases its own is added here.
+    /// Returns a new claimer. `owner` names its host or process (letters, digits and dashes are kept, 64 at most); a
+    /// random suffix makes it unique.
     pub fn new(owner: &str, lease: Duration) -> Self {
         let owner: String =
             owner.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(64).collect();
@@ -41,31 +41,30 @@ impl fmt::Debug for Claimer {
     }
 }
 
-/// Proof that a lease is ours: another claim of the same job has another token.
+/// Proof of ownership of a lease: another claim of the job has another token.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LeaseToken(pub(crate) Arc<str>);
 
-/// One job, ours until the lease ends.
+/// A job that we own until the lease ends.
 #[derive(Clone, Debug)]
 pub struct Lease {
     /// The job.
     pub job: JobId,
-    /// Proof that it is ours.
+    /// Proof of ownership.
     pub token: LeaseToken,
-    /// Whose budget it uses.
+    /// Installation whose budget it uses.
     pub installation: InstallationId,
-    /// The lane it came from.
+    /// Its lane.
     pub lane: Lane,
-    /// How often it was started, this start included. Counts from anew after a loss of Redis.
+    /// Number of starts, this one included. A loss of Redis resets it.
     pub claims: u32,
-    /// How often a holder let the lease run out since the last one snoozed the job. Counts from anew after a loss of
-    /// Redis.
+    /// Number of leases that expired since the job was last snoozed. A loss of Redis resets it.
     pub rescues: u32,
-    /// What a lost Redis needs to have the job back: team, rank, accepted ms, half-deadline ms, cost.
-    pub(crate) standing: [String; 5],
+    /// Values that restore the job after a loss of Redis: team, rank, accepted ms, half-deadline ms, cost.
+    pub(crate) restore_args: [String; 5],
 }
 
-/// A lease as the claim script tells it.
+/// A lease as the claim script returns it.
 pub(crate) type LeaseRow = (String, String, String, String, String, String, String, u32, u32, String);
 
 impl Lease {
@@ -78,11 +77,11 @@ impl Lease {
             lane: lane.parse().map_err(|_| QueueError::Unexpected("a lane"))?,
             claims,
             rescues,
-            standing: [team, rank, accepted, half, cost],
+            restore_args: [team, rank, accepted, half, cost],
         })
     }
 
-    /// Whether the last holder gave the job back, which the dead do not do. False when nobody knows.
+    /// Whether the last holder returned the job, which a crashed one does not. False if that is unknown.
     pub fn was_given_back(&self) -> bool {
         self.claims > 1 && self.rescues == 0
     }
@@ -94,28 +93,28 @@ impl Lease {
             self.installation.to_string(),
             self.lane.to_string(),
         ];
-        args.extend(self.standing.iter().cloned());
+        args.extend(self.restore_args.iter().cloned());
         args.extend([self.claims.to_string(), self.rescues.to_string()]);
         args
     }
 }
 
-/// What a claim brought.
+/// Result of a claim.
 #[derive(Clone, Debug)]
 pub struct Claim {
-    /// The jobs, leased.
+    /// The leased jobs.
     pub jobs: Vec<Lease>,
-    /// How long nothing is expected to happen unless the bell rings; zero when more may be ready now.
+    /// Time until the next expected event unless a wake-up arrives; zero if more jobs may be ready now.
     pub wait: Duration,
 }
 
 /// Longest delay between two starts.
 const MAX_SNOOZE: Duration = Duration::from_hours(30 * 24);
 
-/// How a lease ends.
+/// End of a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settle {
-    /// The job is done with; the queue forgets it.
+    /// The job is finished; the queue removes it.
     Finish,
     /// Start again after this delay (30 days at most), with the old rank.
     Snooze(Duration),
@@ -124,7 +123,7 @@ pub enum Settle {
 }
 
 impl Settle {
-    pub(crate) const fn word(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Finish => "finish",
             Self::Snooze(_) => "snooze",
@@ -141,10 +140,10 @@ impl Settle {
     }
 }
 
-/// What became of a wish to cancel.
+/// Result of a cancellation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cancelled {
-    /// It waited; it is gone from the queue.
+    /// The job was waiting and is removed from the queue.
     Removed,
     /// A worker holds it; nothing was changed.
     Leased,

@@ -1,14 +1,14 @@
-//! How work is carried: the only room that speaks to Redis. It knows ranks, leases, lanes, pauses and GitHub's limits,
-//! and nothing of what the jobs are about.
+//! Job queue on Redis: ranks, leases, lanes, pauses and GitHub budgets. The crate is the only one that talks to Redis,
+//! and it does not know what the jobs do.
 //!
-//! Redis is the queue, not the truth: it may be flushed at any time. Every script is idempotent, the caller's sweep
-//! puts back what is missing, and running workers put their leases back at the next renewal.
+//! PostgreSQL is the source of truth; Redis may be flushed at any time. Every script is idempotent. The scheduler
+//! enqueues missing jobs again, and running workers restore their leases at the next renewal.
 //!
 //! * [`Queue`]: typed calls of the scripts in `scripts/`.
-//! * [`backend()`]: the same as an apalis backend, with a dispatcher that claims, renews and settles.
-//! * [`BudgetSettings`], [`Observation`], [`Call`]: what GitHub allows an installation, learned from its answers, paid
-//!   for by the claim and by [`Queue::permit`].
-//! * [`Announcements`]: one subscription per process that tells waiting requests when a job moved.
+//! * [`backend()`]: the queue as an apalis backend, with a dispatcher that claims, renews and settles.
+//! * [`BudgetSettings`], [`Observation`], [`Call`]: GitHub's limits for an installation, learned from its responses and
+//!   charged by the claim and by [`Queue::permit`].
+//! * [`Announcements`]: one subscription per process that notifies waiting requests of changed jobs.
 
 mod address;
 mod announce;

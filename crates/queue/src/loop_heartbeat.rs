@@ -1,4 +1,4 @@
-//! Signs of life of the loops in here.
+//! Heartbeats of this crate's background loops.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -6,7 +6,7 @@ use tokio::time::{Duration, Instant};
 
 use crate::queue::millis;
 
-/// When a loop last went round, or was made.
+/// Time of a loop's last iteration, or of its start.
 #[derive(Debug)]
 pub(crate) struct LoopHeartbeat {
     born: Instant,

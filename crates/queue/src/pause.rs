@@ -1,4 +1,4 @@
-//! Who must wait, why and how long.
+//! Pauses: reason, scope and remaining time.
 
 use std::{fmt, time::Duration};
 
@@ -9,16 +9,16 @@ use crate::{Queue, QueueError, queue::millis, readable::readable, scripts};
 /// Longest pause.
 pub(crate) const MAX_PAUSE: Duration = Duration::from_hours(30 * 24);
 
-/// Why an installation is paused. Each reason has a pause of its own; the longest counts.
+/// Reason of a pause. Each reason has a pause of its own; the longest applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
     /// The primary window is used up.
     Budget,
-    /// GitHub does not answer, or with 5xx.
+    /// GitHub does not respond, or responds with 5xx.
     GithubOutage,
-    /// GitHub told us to slow down.
+    /// GitHub reported a secondary limit.
     SecondaryLimit,
-    /// A person wants it so.
+    /// An administrator paused it, or GitHub suspended the installation.
     Admin,
 }
 
@@ -30,7 +30,7 @@ impl Reason {
         Self::ALL.into_iter().find(|reason| reason.as_str() == word)
     }
 
-    /// The word used in keys and metrics.
+    /// Returns the reason as used in keys and metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Budget => "budget",
@@ -47,7 +47,7 @@ impl fmt::Display for Reason {
     }
 }
 
-/// What is paused.
+/// Object of a pause.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
     /// All lanes of one installation.
@@ -56,28 +56,28 @@ pub enum Scope {
     Lane(Lane),
 }
 
-/// Why something does not start, and how long still.
+/// Reason and remaining time of a pause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pause {
-    /// Why.
+    /// The reason.
     pub reason: Reason,
-    /// How long still.
+    /// Remaining time.
     pub left: Duration,
 }
 
-/// A pause and what it holds up.
+/// A pause with its scope.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Paused {
-    /// What.
+    /// The paused object.
     pub scope: Scope,
-    /// Why and how long.
+    /// Reason and remaining time.
     pub pause: Pause,
 }
 
 impl Queue {
-    /// No claim takes a job of this installation for so long, and no running job gets a permit unless the reason is
-    /// [`Reason::Admin`]. When a pause for any other reason is over, one request goes first as a probe. Never shortens
-    /// a pause; the answer is what is left of it now. At most 30 days.
+    /// Pauses an installation for `duration`, at most 30 days. No claim takes its jobs, and no running job gets a
+    /// permit unless the reason is [`Reason::Admin`]. After a pause for any other reason, one request is sent first as
+    /// a probe. Never shortens a pause; returns its remaining time.
     pub async fn pause(
         &self,
         installation: &InstallationId,
@@ -88,12 +88,13 @@ impl Queue {
         self.set_pause(format!("i:{installation}:{reason}"), duration, probe).await
     }
 
-    /// Lifts the pause of this reason; the others stay.
+    /// Lifts the pause with this reason; the others stay.
     pub async fn resume(&self, installation: &InstallationId, reason: Reason) -> Result<(), QueueError> {
         self.set_pause(format!("i:{installation}:{reason}"), Duration::ZERO, "").await.map(drop)
     }
 
-    /// As [`Self::pause`], for one lane everywhere, for [`Reason::Admin`].
+    /// Pauses one lane of all installations for `duration`, at most 30 days, with [`Reason::Admin`]. Never shortens a
+    /// pause; returns its remaining time.
     pub async fn pause_lane(&self, lane: Lane, duration: Duration) -> Result<Duration, QueueError> {
         self.set_pause(format!("l:{lane}"), duration, "").await
     }
@@ -103,7 +104,7 @@ impl Queue {
         self.set_pause(format!("l:{lane}"), Duration::ZERO, "").await.map(drop)
     }
 
-    /// Every pause that holds now.
+    /// Returns every current pause.
     pub async fn pauses(&self) -> Result<Vec<Paused>, QueueError> {
         let rows: Vec<(String, u64)> = self.run(&scripts::PAUSES, &[]).await?;
         Ok(readable(rows.into_iter().map(|(scope, left)| read(&scope, Duration::from_millis(left)))))

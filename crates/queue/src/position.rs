@@ -1,4 +1,4 @@
-//! What the queue can say of itself.
+//! Positions of jobs and depths of lanes.
 
 use std::time::Duration;
 
@@ -6,35 +6,35 @@ use domain::{InstallationId, JobId, Lane};
 
 use crate::{Pause, Queue, QueueError, forecast, readable::readable, scripts};
 
-/// Where a job is.
+/// State of a job in the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobPlace {
-    /// It may start; so many of its lane go first (a few overdue ones not counted).
+    /// It may start, after the jobs of its lane with a lower rank and perhaps a few overdue ones.
     Ready {
-        /// Jobs of the same lane with a lower rank.
+        /// Jobs of the lane with a lower rank.
         ahead: u64,
     },
     /// It may not start yet.
     Delayed {
-        /// Until then.
+        /// Time until it may start.
         due_in: Duration,
     },
     /// A worker holds it.
     Leased,
 }
 
-/// Where a job is and what holds it up.
+/// Position of a job, with its pause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueuePosition {
-    /// Where.
+    /// State of the job.
     pub place: JobPlace,
-    /// The longest pause of its installation or lane, else what GitHub's limits lack for the next job, if anything.
+    /// The longest pause of its installation or lane, otherwise the wait for GitHub's limits, if any.
     pub pause: Option<Pause>,
-    /// When it starts if every lane takes its share, as [`crate::Forecast::starts_in`]; zero when a worker holds it.
+    /// Estimated time until the start, as [`crate::Forecast::starts_in`]; zero if a worker holds it.
     pub starts_in: Duration,
 }
 
-/// One lane of one installation.
+/// Depth and age of one lane of one installation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LaneStats {
     /// The installation.
@@ -45,20 +45,20 @@ pub struct LaneStats {
     pub waiting: u64,
     /// Jobs that may not start yet.
     pub delayed: u64,
-    /// Jobs workers hold.
+    /// Jobs that workers hold.
     pub running: u64,
     /// Time since the oldest waiting job was accepted; zero without one.
     pub oldest_age: Duration,
 }
 
 impl LaneStats {
-    /// A lane that holds nothing.
+    /// Returns the statistics of an empty lane.
     pub fn empty(installation: InstallationId, lane: Lane) -> Self {
         Self { installation, lane, waiting: 0, delayed: 0, running: 0, oldest_age: Duration::ZERO }
     }
 }
 
-/// The whole queue: three rows for every installation that holds anything (at most 1,000 of them).
+/// Statistics of the queue: three rows for every installation with jobs (at most 1,000 of them).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     /// One row per installation and lane.
@@ -66,7 +66,7 @@ pub struct Stats {
 }
 
 impl Queue {
-    /// Where one job stands; none if the queue does not hold it.
+    /// Returns the position of a job; `None` if the queue does not hold it.
     pub async fn position(&self, job: JobId) -> Result<Option<QueuePosition>, QueueError> {
         let mut args = vec![job.to_string()];
         args.extend(forecast::shares());
@@ -85,7 +85,7 @@ impl Queue {
         Ok(Some(QueuePosition { place, pause, starts_in: Duration::from_millis(starts_in) }))
     }
 
-    /// Depth and oldest age of every lane.
+    /// Returns depth and oldest age of every lane.
     pub async fn stats(&self) -> Result<Stats, QueueError> {
         let rows: Vec<(String, String, u64, u64, u64, u64)> = self.run(&scripts::STATS, &[]).await?;
         let read =
@@ -104,12 +104,12 @@ impl Queue {
         Ok(Stats { lanes: readable(rows.into_iter().map(read)) })
     }
 
-    /// Which of these jobs the queue does not hold.
+    /// Returns those of the given jobs that the queue does not hold.
     pub async fn unknown(&self, jobs: &[JobId]) -> Result<Vec<JobId>, QueueError> {
         self.in_place(jobs, "-").await
     }
 
-    /// Which of these jobs a worker holds.
+    /// Returns those of the given jobs that a worker holds.
     pub async fn leased(&self, jobs: &[JobId]) -> Result<Vec<JobId>, QueueError> {
         self.in_place(jobs, "l").await
     }

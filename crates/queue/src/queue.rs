@@ -11,10 +11,10 @@ use crate::{
     backend::Ack, connection::Link, finder::Finder, lease::LeaseRow, readable, scripts,
 };
 
-/// Most jobs one script call touches.
+/// Most jobs in one script call.
 const MAX_BATCH: usize = 200;
 
-/// A handle on the queue. Cheap to clone; all clones share one connection.
+/// Handle of the queue. Cheap to clone; all clones share one connection.
 #[derive(Clone)]
 pub struct Queue(Arc<Inner>);
 
@@ -25,10 +25,10 @@ struct Inner {
 }
 
 impl Queue {
-    /// Makes a handle. Connects when first used, so a Redis that is down is no reason not to start.
+    /// Returns a handle. It connects on first use, so a process can start while Redis is down.
     ///
     /// # Errors
-    /// A bad address or namespace.
+    /// [`QueueError::BadUrl`] or [`QueueError::BadNamespace`].
     pub fn connect(config: &QueueConfig) -> Result<Self, QueueError> {
         let prefix = config.prefix()?;
         let address = Address::parse(&config.url, config.roots.as_deref())?;
@@ -40,8 +40,8 @@ impl Queue {
         })))
     }
 
-    /// Puts jobs into their lanes and wakes one worker. A job that is here already stays as it is, or goes ahead of its
-    /// lane if it is urgent by now. Answers how many were new.
+    /// Enqueues jobs and wakes one worker. A job that the queue holds already stays unchanged, or moves to the front of
+    /// its lane if it has become urgent. Returns the number of new jobs.
     pub async fn enqueue(&self, tickets: &[Ticket]) -> Result<usize, QueueError> {
         let mut placed = 0;
         for batch in tickets.chunks(MAX_BATCH) {
@@ -51,8 +51,7 @@ impl Queue {
         Ok(placed)
     }
 
-    /// Leases up to `want` jobs (1 to 100). After an error, the next claim of the same taker first asks for the
-    /// answer that was lost.
+    /// Leases up to `want` jobs (1 to 100). After an error, the claimer's next claim first retrieves the lost result.
     pub async fn claim(&self, claimer: &Claimer, want: usize) -> Result<Claim, QueueError> {
         let mut request = claimer.request.lock().await;
         let token = LeaseToken(format!("{}.{}", claimer.name(), *request).into());
@@ -73,8 +72,8 @@ impl Queue {
         Ok(Claim { jobs, wait: Duration::from_millis(pause) })
     }
 
-    /// Renews leases from now on; answers the jobs that are not ours any more. A lease Redis does not know at all is
-    /// put back, so never extend a lease after settling it.
+    /// Renews leases and returns the jobs that we no longer own. A lease that Redis does not know is restored, so never
+    /// extend a lease after settling it.
     pub async fn extend(&self, leases: &[&Lease], lease: Duration) -> Result<Vec<JobId>, QueueError> {
         let mut lost = Vec::new();
         for batch in leases.chunks(MAX_BATCH) {
@@ -88,28 +87,29 @@ impl Queue {
         Ok(lost)
     }
 
-    /// The job is done with. False: the lease was not ours any more.
+    /// Removes a finished job. Returns false if we no longer own the lease.
     pub async fn finish(&self, lease: &Lease) -> Result<bool, QueueError> {
         self.settle_one(lease, Settle::Finish).await
     }
 
-    /// The job starts again after the delay, with its old rank. False: the lease was not ours any more.
+    /// Starts the job again after the delay, with its old rank. Returns false if we no longer own the lease.
     pub async fn snooze(&self, lease: &Lease, delay: Duration) -> Result<bool, QueueError> {
         self.settle_one(lease, Settle::Snooze(delay)).await
     }
 
-    /// The job starts again at once, with its old rank. False: the lease was not ours any more.
+    /// Starts the job again at once, with its old rank. Returns false if we no longer own the lease.
     pub async fn release(&self, lease: &Lease) -> Result<bool, QueueError> {
         self.settle_one(lease, Settle::Release).await
     }
 
-    /// Ends many leases; one answer each, in order: false where the lease was not ours any more.
+    /// Ends many leases. Returns one result each, in order: false if we no longer own the lease.
     pub async fn settle(&self, ends: &[(Lease, Settle)]) -> Result<Vec<bool>, QueueError> {
         let ends: Vec<Ack> = ends.iter().map(|(lease, end)| Ack::new(lease.clone(), *end)).collect();
         self.settle_all(&ends).await
     }
 
-    /// As [`Self::settle`], for a job whose claim paid for a request that was not made: the budget gets its price back.
+    /// Ends the lease of a job that did not send its prepaid request; the budget gets its cost back. Returns false if
+    /// we no longer own the lease.
     pub async fn settle_unsent(&self, lease: &Lease, end: Settle) -> Result<bool, QueueError> {
         let ack = Ack { unsent: true, ..Ack::new(lease.clone(), end) };
         Ok(self.settle_all(&[ack]).await?.first().copied().unwrap_or(false))
@@ -123,7 +123,7 @@ impl Queue {
                 .flat_map(|Ack { lease, end, unsent }| {
                     let delay = millis(end.delay()).to_string();
                     let unsent = u8::from(*unsent).to_string();
-                    [lease.job.to_string(), lease.token.0.to_string(), end.word().to_owned(), delay, unsent]
+                    [lease.job.to_string(), lease.token.0.to_string(), end.as_str().to_owned(), delay, unsent]
                 })
                 .collect();
             answers.extend(self.run::<Vec<bool>>(&scripts::SETTLE, &args).await?);
@@ -135,7 +135,7 @@ impl Queue {
         Ok(self.settle(&[(lease.clone(), end)]).await?.first().copied().unwrap_or(false))
     }
 
-    /// Takes a job out unless a worker holds it.
+    /// Removes a job unless a worker holds it.
     pub async fn cancel(&self, job: JobId) -> Result<Cancelled, QueueError> {
         match self.run::<String>(&scripts::CANCEL, &[job.to_string()]).await?.as_str() {
             "removed" => Ok(Cancelled::Removed),
@@ -150,12 +150,12 @@ impl Queue {
         self.run::<u8>(&scripts::WAKE, &[]).await.map(drop)
     }
 
-    /// The mark of the last filling; none means Redis was lost since.
+    /// Returns the epoch, the mark of the last complete refill. `None` means that Redis has lost its data since.
     pub async fn epoch(&self) -> Result<Option<String>, QueueError> {
         self.0.link.command(cmd("GET").arg(self.key("epoch"))).await
     }
 
-    /// Sets the mark unless it is there. To be called once everything missing was put back.
+    /// Sets the epoch unless one exists. Must be called after all missing jobs were enqueued again.
     pub async fn mark_epoch(&self) -> Result<(), QueueError> {
         let mark = Uuid::new_v4().to_string();
         let mut set = cmd("SET");
@@ -163,18 +163,18 @@ impl Queue {
         self.0.link.command::<Option<String>>(&set).await.map(drop)
     }
 
-    /// Proves that Redis takes writes: a `PING` is answered by a server that refuses every job.
+    /// Proves that Redis accepts writes. A server that refuses every job would still respond to `PING`.
     pub async fn ping(&self) -> Result<(), QueueError> {
         self.run::<u8>(&scripts::READY, &[]).await.map(drop)
     }
 
-    /// Tells every process that a job moved. `state` is one word.
+    /// Notifies every process that a job has changed. `state` is one word.
     pub async fn announce(&self, job: JobId, state: &str) -> Result<(), QueueError> {
         self.publish(&format!("{job} {state}")).await
     }
 
-    /// Tells every process that the rights of a person, a machine client or a team have changed, so that streams and
-    /// waiting requests ask again whether they may go on. `subject` is its id.
+    /// Notifies every process that the rights of a user, a machine client or a team have changed, so that streams and
+    /// waiting requests check them again. `subject` is its id.
     pub async fn announce_access(&self, subject: &str) -> Result<(), QueueError> {
         self.publish(&format!("access {subject}")).await
     }

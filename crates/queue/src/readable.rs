@@ -1,5 +1,5 @@
-//! Answers of scripts with rows that this version cannot read: during an upgrade a newer version writes them. They are left
-//! alone and reported; the rows beside them are served.
+//! Script results with rows that this version cannot read, because a newer version wrote them during an upgrade. Such
+//! rows are skipped and reported; the others are used.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -10,17 +10,17 @@ use crate::QueueError;
 /// Time between two reports of one process.
 const REPORT_EVERY: Duration = Duration::from_secs(10);
 
-/// Returns the rows that can be read; reports the others.
+/// Returns the readable rows; reports the others.
 pub(crate) fn readable<T>(rows: impl Iterator<Item = Result<T, QueueError>>) -> Vec<T> {
     rows.filter_map(keep_readable).collect()
 }
 
-/// Returns the value; none, and a report, when it cannot be read.
+/// Returns the value; reports it and returns `None` if it cannot be read.
 pub(crate) fn keep_readable<T>(read: Result<T, QueueError>) -> Option<T> {
     read.inspect_err(|error| report(error, 1)).ok()
 }
 
-/// Counts values that were left alone, and logs that at most every ten seconds.
+/// Counts skipped values, and logs that at most every ten seconds.
 pub(crate) fn report(error: &QueueError, count: u64) {
     static LAST: Mutex<Option<Instant>> = Mutex::new(None);
     metrics::counter!("rts_unreadable_total", "store" => "redis").increment(count);
@@ -29,7 +29,7 @@ pub(crate) fn report(error: &QueueError, count: u64) {
         *last = Some(Instant::now());
         tracing::error!(
             %error,
-            "values in Redis that this version cannot read were left alone; a newer version may have written them"
+            "Skipped values in Redis that this version cannot read; a newer version may have written them"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! The scripts, each with the shared beginning in front.
+//! Lua scripts, each with the libraries it uses in front.
 
 use std::sync::LazyLock;
 
@@ -46,7 +46,7 @@ mod tests {
     use domain::Lane;
 
     #[test]
-    fn the_scripts_know_the_lanes_in_the_house_s_order() {
+    fn scripts_list_the_lanes_in_the_order_of_the_domain() {
         let names: Vec<_> = Lane::ALL.iter().map(|lane| format!("'{lane}'")).collect();
         let line = format!("local LANES = {{ {} }}", names.join(", "));
         assert!(include_str!("../scripts/lib/common.lua").contains(&line), "{line}");

@@ -1,32 +1,32 @@
-//! What goes in.
+//! Ticket: the data with which a job is enqueued.
 
 use std::time::Duration;
 
 use domain::{InstallationId, Job, JobId, Lane, TeamId};
 
-/// One job on its way into the queue.
+/// A job to enqueue.
 #[derive(Clone, Debug)]
 pub struct Ticket {
     /// The job.
     pub job: JobId,
-    /// Whose budget it uses.
+    /// Installation whose budget it uses.
     pub installation: InstallationId,
-    /// The lane it travels in.
+    /// Its lane.
     pub lane: Lane,
-    /// Who is charged for it; jobs without a team share one line of their own.
+    /// Team charged for it; jobs without a team share one account.
     pub team: Option<TeamId>,
-    /// The team's weight; brought into 0.01 to 1,000.
+    /// The team's weight; clamped to 0.01 to 1,000.
     pub weight: f64,
-    /// Expected cost in requests; brought into 1 to 1,000.
+    /// Expected cost in requests; clamped to 1 to 1,000.
     pub cost: u32,
     /// Time since the job was accepted.
     pub age: Duration,
-    /// Time until the deadline; zero once it has passed. Half way between acceptance and deadline, the job goes ahead of
-    /// its lane.
+    /// Time until the deadline; zero once it has passed. Half way between acceptance and deadline the job is overdue
+    /// and goes ahead of its lane.
     pub time_left: Duration,
     /// Time until the job may start.
     pub delay: Duration,
-    /// Ahead of everything in its lane that is not overdue, without a charge to the team.
+    /// Goes ahead of all jobs of its lane that are not overdue, without a charge to the team.
     pub urgent: bool,
 }
 
@@ -41,7 +41,7 @@ impl Ticket {
             weight,
             cost: job.kind.cost(),
             age: Duration::ZERO,
-            // Both times are the database's: only their difference means anything here.
+            // Both times come from the database, so only their difference is meaningful here.
             time_left: (job.deadline_at - job.created_at).to_std().unwrap_or_default(),
             delay: Duration::ZERO,
             urgent: job.is_urgent(),

@@ -1,18 +1,20 @@
--- Who spent what of a primary window, and what of it is kept for the others. Goes behind window.lua.
+-- Account of a primary window: the requests each lane and team used, and the rest reserved for the others. Included
+-- after window.lua.
 --
--- What was left of a window when it was first seen, the reserve taken off, belongs to the lanes by their shares, and each
--- lane's part to the teams by their weights. What a lane or the other teams have not spent is kept for them, but never
--- more than their part of the time that is left: what stays idle may be borrowed as the window goes by, and all of it near
--- its end. So nobody who comes late finds nothing left, and nothing is left over when only one asks.
+-- The part of a window that remained when it was first seen, minus the reserve, is divided among the lanes by their
+-- shares. Each lane's part is divided among the teams by their weights. The unused part of a lane or of the other teams
+-- is reserved for them, in proportion to the time left at most. Idle parts may therefore be borrowed as the window
+-- passes, and entirely near its end. A lane or team that arrives late still finds requests, and a single user can use
+-- the whole window.
 --
---   n:<inst>:<resource>  HASH  k the window (when it was first seen, ms), l:<lane> spent, t:<lane>:<team> spent,
---                              w:<team> weight, W sum of the weights, O the same of the window before
+--   spent:<inst>:<resource>  HASH  k the window (when it was first seen, ms), l:<lane> used, t:<lane>:<team> used,
+--                                  w:<team> weight, W sum of the weights, O that sum in the window before
 local LANE_SHARES = { provision = 60, deprovision = 25, drift = 15 }
 local ALL_SHARES = 100
-local LENDING = 0.9 -- the part of a window's time after which nothing is kept
-local NEWCOMER = 1 / 3 -- the weight of a team that may come
-local WORTH_KEEPING = 3 -- requests; fewer are not kept
-local SOONEST, LATEST = 50, 5000 -- ms; when somebody who may not spend should ask again
+local LENDING = 0.9 -- the part of a window's time after which nothing is reserved
+local NEWCOMER = 1 / 3 -- the weight of a team that may arrive
+local WORTH_KEEPING = 3 -- requests; fewer are not reserved
+local MIN_WAIT, MAX_WAIT = 50, 5000 -- ms; bounds of the wait for borrowed requests
 
 local function account_of(B, resource, window, lane, team)
   local account = B.accounts[resource]
@@ -39,7 +41,7 @@ local function account_of(B, resource, window, lane, team)
   return account
 end
 
--- What a team spent in a lane, and whether it spent anything in the window.
+-- Requests a team used in a lane, and whether it used any in the window.
 local function team_of(account, lane, team)
   local name = lane .. ':' .. team
   local of = account.teams[name]
@@ -51,13 +53,13 @@ local function team_of(account, lane, team)
   return of
 end
 
--- What the lane may spend of the window first, before it borrows.
+-- Part of the window that the lane may use before it borrows.
 local function lane_part(B, window, lane)
   local kept = math.ceil(window.limit * B.reserve / 100)
   return math.max(window.base - kept, 0) * LANE_SHARES[lane] / ALL_SHARES
 end
 
--- 1 at the window's beginning, 0 when nothing is kept any more.
+-- Returns 1 at the window's beginning and 0 when nothing is reserved any more.
 local function time_left(window, at)
   return math.max(1 - (at - window.since) / ((window.reset - window.since) * LENDING), 0)
 end
@@ -68,21 +70,21 @@ local function still_kept(part, spent, share_of_time)
 end
 
 -- Whether the lane's requests use this window. Requests of every kind use `core`.
-local function uses(B, lane, resource)
+local function lane_uses(B, lane, resource)
   return resource == 'core' or resource_of(B, FIRST[lane].endpoint) == resource
 end
 
 local function kept_for_lanes(B, window, resource, lane, at)
   local account, kept = account_of(B, resource, window), 0
   for _, other in ipairs(LANES) do
-    if other ~= lane and uses(B, other, resource) then
+    if other ~= lane and lane_uses(B, other, resource) then
       kept = kept + still_kept(lane_part(B, window, other), account.spent[other], time_left(window, at))
     end
   end
   return kept
 end
 
--- The part of a lane that belongs to the other teams, one that may come included.
+-- Part of a lane that belongs to the other teams, including one that may arrive.
 local function others_part(account, of, weight)
   local all = math.max(account.weights + (of.known and 0 or weight), account.before) + NEWCOMER
   return 1 - weight / all
@@ -95,13 +97,13 @@ local function kept_for_teams(B, window, resource, lane, team, weight)
   return still_kept(part, account.spent[lane] - of.spent, time_left(window, now))
 end
 
--- Ms until so many requests more may be borrowed, as a guess.
+-- Estimated ms until this number of further requests may be borrowed.
 local function lending_wait(window, short)
   local each = (window.reset - window.since) * LENDING / math.max(window.base, 1)
-  return math.min(math.max(short * each, SOONEST), LATEST, window.reset - now)
+  return math.min(math.max(short * each, MIN_WAIT), MAX_WAIT, window.reset - now)
 end
 
--- Ms until the team's account lets one more through, when its lane may go. Who has no team is nobody's share.
+-- Ms until the team's account allows one more request, if its lane may send. Jobs without a team have no account.
 local function team_wait(B, call, team, weight)
   local resource = resource_of(B, call.endpoint)
   local window = B.on ~= 0 and team ~= '-' and window_of(B, resource)
@@ -109,7 +111,7 @@ local function team_wait(B, call, team, weight)
     return 0
   end
   local room = left_of(B, window, resource) - reserve_of(B, window, call)
-  -- What is kept for all is no more than the time that is left: no look at the account while less was spent than that.
+  -- The reservation is at most proportional to the time left. The account need not be read while less was used.
   if room - window.base * time_left(window, now) > 0 then
     return 0
   end
@@ -120,7 +122,7 @@ local function team_wait(B, call, team, weight)
   return lending_wait(window, 1)
 end
 
--- Ms until the primary window has room for the call's lane; second: true when a known window has none.
+-- Ms until the primary window has room for the call's lane. Second result: true if a known window has none.
 local function window_wait(B, call)
   local resource = resource_of(B, call.endpoint)
   local window, flight, number = window_of(B, resource), under_way(B, resource)
@@ -136,7 +138,7 @@ local function window_wait(B, call)
   if left <= kept then
     return math.min(answers, window.reset - now), true
   end
-  -- No look at the accounts while there is enough for all the others' parts.
+  -- The accounts need not be read while enough is left for the parts of all others.
   local short = 1 + kept + window.base - lane_part(B, window, call.lane) - left
   short = short > 0 and 1 + kept + kept_for_lanes(B, window, resource, call.lane, now) - left or 0
   if short > 0 then
@@ -145,7 +147,7 @@ local function window_wait(B, call)
   return 0, false
 end
 
--- Writes a request to the accounts of its lane and team, or takes it off.
+-- Adds a request to the accounts of its lane and team, or subtracts it.
 local function enter_account(B, call, team, weight, by)
   local resource = resource_of(B, call.endpoint)
   local window = window_of(B, resource)

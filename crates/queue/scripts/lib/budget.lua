@@ -1,16 +1,16 @@
--- What GitHub allows one installation, and what is left of it. Goes behind common.lua.
+-- Budget of one installation: GitHub's limits and the rest of them. Included after common.lua.
 --
--- budget:<inst> holds the settings under the names below; what is not written there is as below. limits:<inst> holds:
+-- budget:<inst> holds the settings under the names below; DEFAULTS apply to missing ones. limits:<inst> holds:
 --   k:<endpoint>   points of an endpoint; q:<endpoint> its reads; n registrations; m writes, while slowed down.
---                  Each `free slot used before`: a GCRA's time in ms, and what was used in this and the last period
---   w:<resource>   `limit remaining reset-ms mark base since-ms`, the newest primary window as answers told of it; the
---                  mark is its reset by GitHub's clock, in s; the base is what remained when it was first seen
---   u:<resource>   `count before slot last-ms`, requests under way, charged in this slot of time and in the last one
---   x:<endpoint>   the resource its last answer named
---   mr, mt         writes a minute after the last slow-down, and since when it may grow
---   pw, pp, pj     a pause asks for a probe; ms until the probe that was sent counts as lost; the job that was sent
---   ul             set while GitHub is known to have no limits: its answers name none
---   bo, ba         ms the circuit breaker opened for (missing: closed); the last answers, `ms:0` bad, `ms:1` good
+--                  Each is `free slot used before`: the time of a GCRA in ms, and the use in this and the last period
+--   w:<resource>   `limit remaining reset-ms mark base since-ms`, the newest primary window that a response reported.
+--                  mark is its reset by GitHub's clock, in s; base is the remaining number when it was first seen
+--   u:<resource>   `count before slot last-ms`, requests in flight, charged in this slot of time and in the last one
+--   x:<endpoint>   the resource of its last response
+--   mr, mt         writes a minute after the last slow-down, and the time from which the rate may grow
+--   pw, pp, pj     a probe is required after a pause; ms at which the probe in flight counts as lost; its job
+--   ul             set while GitHub is known to have no limits, because its responses name none
+--   bo, ba         ms the circuit breaker opened for (missing: closed); the last outcomes, `ms:0` bad, `ms:1` good
 local DEFAULTS = {
   on = 1, points = 900, minute = 60000, registrations = 1500, span = 300000, concurrency = 80, reserve = 10,
   team = 40, bad = 5, answers = 20, within = 60000, open = 5000, longest = 60000, probe = 30000,
@@ -20,14 +20,14 @@ local SETTINGS = {
   'open', 'longest', 'probe',
 }
 local WRITE, READ = 5, 1
-local BURST = 10 -- requests; the most anything may run ahead of its rate
-local SLOWEST = 6 -- writes a minute
+local BURST = 10 -- requests; the largest burst ahead of a rate
+local MIN_MUTATION_RATE = 6 -- writes a minute
 local HOUR = 3600000
-local LATE = 1000 -- a request sent so long after it was paid for
-local UNANSWERED = 30000 -- longer than any request lasts
-local KEEP = 31 * 24 * HOUR -- longer than any pause
+local LATE = 1000 -- ms; a request sent this long after its payment is late
+local UNANSWERED = 30000 -- ms; longer than any request
+local KEEP = 31 * 24 * HOUR -- ms; longer than any pause
 local REASONS = { 'budget', 'github_outage', 'secondary_limit', 'admin' }
--- What a job's dearest request is, by lane. The claim pays for it.
+-- The dearest request of a job, by lane. The claim pays for it.
 local FIRST = {
   provision = { lane = 'provision', endpoint = 'generate-jitconfig', write = true, registers = true, urgent = false },
   deprovision = { lane = 'deprovision', endpoint = 'delete-runner', write = true, registers = false, urgent = true },
@@ -42,7 +42,7 @@ local function setting(inst, name)
   return tonumber(redis.call('HGET', P .. 'budget:' .. inst, name)) or DEFAULTS[name]
 end
 
--- The budget of one installation, read once and written once per script. Fields not named here are read when needed.
+-- Returns the budget of one installation, read once and written once per script. Other fields are read on demand.
 local function load_budget(inst, fields)
   local B = { inst = inst, have = {}, changed = {}, levels = {}, windows = {}, flights = {}, lists = {}, accounts = {} }
   B.new = true
@@ -69,7 +69,7 @@ local function get(B, field)
   return B.have[field]
 end
 
--- A value of false forgets the field.
+-- A value of false deletes the field.
 local function put(B, field, value)
   B.have[field] = value
   B.changed[field] = true
@@ -129,21 +129,21 @@ local function store_budget(B)
   end
 end
 
-local function heard_of(inst)
+local function touch_budget(inst)
   redis.call('ZADD', P .. 'sites', now, inst)
   redis.call('ZREMRANGEBYRANK', P .. 'sites', 0, -1001)
   redis.call('PEXPIRE', P .. 'limits:' .. inst, KEEP)
 end
 
--- A GCRA that lets at most `limit` through in any period: a burst ahead, and the rest at an even pace. GitHub counts when
--- a request arrives, not when it was paid for: a sixtieth of the period is given away, so that one that was held up and one
--- that was quick do not meet in the same minute.
-local function shape(limit, period, unit)
+-- GCRA that allows at most `limit` in any period: a burst first, and the rest at an even pace. GitHub counts a request
+-- on arrival, we count it when charged. We therefore use only 60/61 of the rate, so that up to 1 s of transit time
+-- cannot push two periods' requests into one.
+local function gcra_shape(limit, period, unit)
   local burst = math.max(unit, math.min(BURST * unit, math.floor(limit / 45)))
   return { burst = burst, pace = period * 61 / 60 / (limit - burst), period = period }
 end
 
--- Writes a minute now, and how many the points would allow.
+-- Returns the current writes a minute, and the number that the points would allow.
 local function mutation_rate(B)
   local most = B.points / WRITE
   local rate = tonumber(get(B, 'mr'))
@@ -154,25 +154,25 @@ local function mutation_rate(B)
   return math.min(rate * 1.05 ^ clean, most), most
 end
 
--- The buckets a call takes from, and how much from each.
+-- Returns the buckets that a call is charged to, with the cost in each.
 local function buckets_of(B, call)
   if B.lists[call] then
     return B.lists[call]
   end
-  local points = shape(B.points, B.minute, WRITE)
+  local points = gcra_shape(B.points, B.minute, WRITE)
   local list = { { field = 'k:' .. call.endpoint, cost = call.write and WRITE or READ, shape = points } }
   if call.write and not call.instead then
     local rate, most = mutation_rate(B)
     if rate < most then
-      list[#list + 1] = { field = 'm', cost = 1, shape = shape(rate, B.minute, 1) }
+      list[#list + 1] = { field = 'm', cost = 1, shape = gcra_shape(rate, B.minute, 1) }
     end
   else
-    -- A burst of points is worth more reads than a burst may have.
+    -- A burst of points would allow more reads than a burst may have.
     local reads = { burst = BURST, pace = points.pace, period = points.period }
     list[#list + 1] = { field = 'q:' .. call.endpoint, cost = READ, shape = reads }
   end
   if call.registers then
-    list[#list + 1] = { field = 'n', cost = 1, shape = shape(B.registrations, B.span, 1) }
+    list[#list + 1] = { field = 'n', cost = 1, shape = gcra_shape(B.registrations, B.span, 1) }
   end
   B.lists[call] = list
   return list
@@ -191,23 +191,23 @@ local function level_of(B, field)
   return level
 end
 
--- Ms of the bucket's time in use at this moment. Never more than the burst and what was charged late, and no more than the
--- burst should Redis's clock step back.
-local function debt(bucket, level, at)
+-- Ms of the bucket's time in use at this moment. At most the burst plus late charges; after a step back of Redis's
+-- clock at most the burst.
+local function bucket_debt(bucket, level, at)
   local s = bucket.shape
   local stepped_back = level.slot > math.floor(now / s.period)
   local most = s.burst * s.pace + (stepped_back and 0 or s.period / 2)
   return math.min(math.max(level.free - at, 0), most)
 end
 
--- Ms from `at` until the last of `calls` such calls may go.
+-- Ms from `at` until the last of `calls` such calls may be sent.
 local function bucket_wait(bucket, level, calls, at)
   local s = bucket.shape
-  return math.max(debt(bucket, level, at) + (calls * bucket.cost - s.burst) * s.pace, 0)
+  return math.max(bucket_debt(bucket, level, at) + (calls * bucket.cost - s.burst) * s.pace, 0)
 end
 
--- How much went through in this period and the last, up to now.
-local function tally(level, period)
+-- Returns the current period, and the use in it and in the one before.
+local function period_use(level, period)
   local slot = math.floor(now / period)
   if level.slot == slot - 1 then
     return slot, 0, level.used
@@ -217,9 +217,9 @@ local function tally(level, period)
   return slot, level.used, level.before
 end
 
-local function take(B, bucket)
+local function charge_bucket(B, bucket)
   local level = level_of(B, bucket.field)
-  local slot, used, before = tally(level, bucket.shape.period)
-  level.free = now + debt(bucket, level, now) + bucket.cost * bucket.shape.pace
+  local slot, used, before = period_use(level, bucket.shape.period)
+  level.free = now + bucket_debt(bucket, level, now) + bucket.cost * bucket.shape.pace
   level.slot, level.used, level.before, level.taken = slot, used + bucket.cost, before, true
 end

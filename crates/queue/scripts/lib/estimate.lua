@@ -1,10 +1,11 @@
--- When would a job start? Goes behind budget.lua.
+-- Estimated start of a job. Included after budget.lua.
 --
--- The answer is what the buckets, the primary window and the pauses allow while every lane takes its share. It grows
--- with the backlog and is never below the pause. How long jobs run is not known, so concurrency is not in it.
+-- The estimate is the time until buckets, primary window and pauses allow the job, if every lane uses its share. It
+-- grows with the backlog and is never below the pause. It ignores concurrency, because the duration of jobs is not
+-- known.
 local SHARES = {}
 
--- Calls until the job's own, its own included, when only these lanes take from the same bucket.
+-- Number of calls up to the job's own, if only these lanes use the same bucket.
 local function calls_until(lane, ahead, waiting, rivals)
   local others, shares = 0, 0
   for _, other in ipairs(LANES) do
@@ -16,18 +17,18 @@ local function calls_until(lane, ahead, waiting, rivals)
   return mine + math.min(others, math.ceil(mine * shares / SHARES[lane]))
 end
 
--- Ms from `at` until the window's lending lets the lane have all of what is left but `spare`.
+-- Ms from `at` until the lane may borrow all but `spare` of the rest of the window.
 local function borrowing_outlook(B, window, resource, call, spare, at)
   local kept = kept_for_lanes(B, window, resource, call.lane, at)
   if kept <= spare then
     return 0
   end
-  -- What is kept falls evenly to nothing.
+  -- The reserved part falls evenly to zero.
   local ends = window.since + (window.reset - window.since) * LENDING
   return math.max((ends - at) * (1 - spare / kept), 0)
 end
 
--- Ms from `at` until the window lets so many calls through.
+-- Ms from `at` until the window allows this number of calls.
 local function window_outlook(B, call, calls, at)
   local resource = resource_of(B, call.endpoint)
   local window = window_of(B, resource)
@@ -77,7 +78,7 @@ local function rate_outlook(B, lane, ahead, waiting, at)
   return math.max(ms, window_outlook(B, call, sharing, at))
 end
 
--- What of the budget keeps the lane's next job from starting: its reason, nil for nothing, and ms left of it.
+-- Reason why the budget keeps the lane's next job from starting (nil for none), and the ms left.
 local function shortage(B, lane)
   local ms = budget_wait(B, FIRST[lane])
   if ms == 0 then
@@ -86,7 +87,7 @@ local function shortage(B, lane)
   return probe_wait(B) > 0 and get(B, 'bo') and 'github_outage' or 'budget', ms
 end
 
--- Ms until a job with so many of its lane ahead starts, the longest thing that holds it up (or '') and ms left of it.
+-- Ms until a job with this many jobs ahead starts, the reason of its longest wait (or ''), and the ms left of that.
 local function outlook(inst, lane, ahead)
   local B = load_budget(inst, FIRST_FIELDS)
   local left, why = installation_pause(inst, true)
@@ -107,7 +108,7 @@ local function outlook(inst, lane, ahead)
     end
   end
   if not why then
-    -- What is under way may end it sooner: it makes nobody wait longer than the rates do.
+    -- Responses to requests in flight may end this wait sooner, so it never exceeds the wait that the rates cause.
     local ms
     why, ms = shortage(B, lane)
     left = math.min(ms, starts)

@@ -1,4 +1,4 @@
--- Pauses of an installation, and the probe that ends them. Goes behind probe.lua.
+-- Pauses of an installation, and the probe that ends them. Included after probe.lua.
 
 local function pause_fields(inst)
   local fields = {}
@@ -8,7 +8,7 @@ local function pause_fields(inst)
   return fields
 end
 
--- Ms left of the installation's longest pause, people's pauses included or not, and its reason.
+-- Returns the ms left of the installation's longest pause and its reason. `admin`: administrators' pauses count too.
 local function installation_pause(inst, admin)
   local left, why = 0, nil
   for n, until_ms in ipairs(redis.call('HMGET', P .. 'pauses', unpack(pause_fields(inst)))) do
@@ -20,14 +20,14 @@ local function installation_pause(inst, admin)
   return left, why
 end
 
--- A pause GitHub gave cause for: one request goes first when it ends.
+-- Requires a probe: after a pause that GitHub caused, one request is sent first.
 local function ask_for_probe(B)
   put(B, 'pw', '1')
   put(B, 'pp', false)
   put(B, 'pj', false)
 end
 
--- An answer came: everybody may go on, if it was the probe's.
+-- Ends a probe that was answered: all other requests may be sent.
 local function end_probe(B)
   if get(B, 'pw') and get(B, 'pp') and installation_pause(B.inst, false) == 0 then
     put(B, 'pw', false)
@@ -37,7 +37,7 @@ local function end_probe(B)
   end
 end
 
--- Never shortens. Answers ms left.
+-- Never shortens a pause. Returns the ms left.
 local function hold_installation(inst, reason, ms)
   local scope = 'i:' .. inst .. ':' .. reason
   local until_ms = math.max(tonumber(redis.call('HGET', P .. 'pauses', scope) or '0'), now + ms)

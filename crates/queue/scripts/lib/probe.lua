@@ -1,6 +1,6 @@
--- Whether a call may go now, and the one that goes first after a pause. Goes behind window.lua.
+-- Decision whether a call may be sent now, and the probe that is sent first after a pause. Included after window.lua.
 
--- Ms until no probe is under way: after a pause one request goes first.
+-- Ms until no probe is in flight: after a pause one request is sent first.
 local function probe_wait(B)
   if not get(B, 'pw') then
     return 0
@@ -8,7 +8,7 @@ local function probe_wait(B)
   return math.max(tonumber(get(B, 'pp') or '0') - now, 0)
 end
 
--- Ms until this call may go, as far as GitHub's limits say.
+-- Ms until GitHub's limits allow this call.
 local function budget_wait(B, call)
   local ms = probe_wait(B)
   if B.on == 0 then
@@ -18,30 +18,31 @@ local function budget_wait(B, call)
   for _, bucket in ipairs(buckets_of(B, call)) do
     ms = math.max(ms, bucket_wait(bucket, level_of(B, bucket.field), 1, now))
   end
-  -- Thousandths are lost when a level is stored.
+  -- Storing a level loses thousandths.
   return ms < 0.01 and 0 or math.ceil(ms)
 end
 
--- Something is sent. After a pause it is the probe; the job it is sent for (if any) makes room when it ends.
-local function send_ahead(B, job)
+-- Records a request that is sent. After a pause it is the probe; the end of its job (if any) allows the next one.
+local function record_sent(B, job)
   if get(B, 'pw') then
     put(B, 'pp', now + B.probe)
     put(B, 'pj', job ~= '' and job)
   end
 end
 
--- Takes what `budget_wait` found free.
+-- Charges the call to all buckets and windows that `budget_wait` checks.
 local function charge_budget(B, call, team, weight)
   if B.on == 0 then
     return
   end
   charge_window(B, call, team, weight)
   for _, bucket in ipairs(buckets_of(B, call)) do
-    take(B, bucket)
+    charge_bucket(B, bucket)
   end
 end
 
--- The job sent ahead has ended or lost its worker: if no answer came of it, another goes. Answers whether it was the one.
+-- The job of the probe has ended or lost its worker: without a response to it, another request is the probe. Returns
+-- whether it was that job.
 local function leave_probe(inst, id)
   local g = P .. 'limits:' .. inst
   if redis.call('HGET', g, 'pj') ~= id then

@@ -1,29 +1,29 @@
--- What comes back to its lane by itself. Goes behind teams.lua.
+-- Jobs that return to their lane by themselves. Included after teams.lua.
 
--- Jobs whose hash this version cannot read, as a newer version may write it: no number where one must be. They wait
--- aside, so that a worker of that version may claim them.
+-- Jobs whose hash this version cannot read (a number is missing), because a newer version wrote it. They are delayed,
+-- so that a worker of that version may claim them.
 local UNREADABLE_PAUSE = 30000
 local unreadable = 0
-local function put_off(id, inst, lane)
+local function delay_unreadable(id, inst, lane)
   unreadable = unreadable + 1
   enter_delayed(id, inst, lane, now + UNREADABLE_PAUSE)
 end
 
--- A member whose hash is gone (an evicting Redis) is dropped: the sweep over the truth puts the job back.
+-- A member whose hash is gone (an evicting Redis) is dropped; the scheduler enqueues the job again from PostgreSQL.
 local function back_to_ready(id, inst, lane)
   local h = redis.call('HMGET', job_key(id), 'k', 'a', 'h', 't')
   if tonumber(h[1]) and tonumber(h[2]) and tonumber(h[3]) then
     enter_ready(id, inst, lane, h[1], h[2], h[3])
   elseif h[1] then
-    put_off(id, inst, lane)
+    delay_unreadable(id, inst, lane)
   end
   return h[4]
 end
 
--- Leases that ran out: their holder died or hangs. Back to the old rank, one rescue more. At most
--- 64 in one claim. Returns their number.
+-- Expired leases: their holder died or hangs. The jobs return to their old rank with one more rescue. At most 64 in one
+-- claim. Returns their number.
 local expired_left = 64
-local function take_back(inst, lane)
+local function return_expired(inst, lane)
   if expired_left == 0 then
     return 0
   end
@@ -36,8 +36,8 @@ local function take_back(inst, lane)
     local team = back_to_ready(id, inst, lane)
     if team then
       redis.call('HINCRBY', job_key(id), 'x', 1)
-      count(inst, 'r:', team, -1)
-      count(inst, 'w:', team, 1)
+      add_count(inst, 'r:', team, -1)
+      add_count(inst, 'w:', team, 1)
       teams[team] = true
     else
       lost = true
@@ -46,7 +46,7 @@ local function take_back(inst, lane)
   if #ids > 0 then
     store_counts()
     for team in pairs(teams) do
-      come_back(inst, team)
+      return_set_aside(inst, team)
     end
   end
   if lost then
@@ -55,9 +55,9 @@ local function take_back(inst, lane)
   return #ids
 end
 
--- Delayed jobs that fell due, at most 256 in one claim.
+-- Delayed jobs that became due, at most 256 in one claim.
 local due_left = 256
-local function promote(inst, lane)
+local function return_due(inst, lane)
   if due_left == 0 then
     return
   end
@@ -69,13 +69,13 @@ local function promote(inst, lane)
   end
 end
 
--- Teams that spent all they might for a while may look again, at most 16 in one claim.
-local function bring_back(inst)
+-- Teams whose wait for the primary window is over, at most 16 in one claim.
+local function return_capped(inst)
   local teams = redis.call('ZRANGEBYSCORE', P .. 'capped:' .. inst, '-inf', now, 'LIMIT', 0, 16)
   if #teams > 0 then
     redis.call('ZREM', P .. 'capped:' .. inst, unpack(teams))
     for _, team in ipairs(teams) do
-      come_back(inst, team)
+      return_set_aside(inst, team)
     end
   end
   local first = redis.call('ZRANGE', P .. 'capped:' .. inst, 0, 0, 'WITHSCORES')[2]

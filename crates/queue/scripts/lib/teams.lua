@@ -1,20 +1,20 @@
--- How many jobs a team may run at once. Goes behind budget.lua.
+-- Limit on the running jobs of one team. Included after budget.lua.
 --
--- A job whose team runs all it may steps aside: it would otherwise stand in front of the other teams' jobs, more of
--- them with every turn. When a job of the team ends, as many come back to their old ranks as may start.
+-- A job whose team runs its maximum is set aside. Otherwise it would stand before the jobs of other teams, and more of
+-- them would with each turn. When a job of the team ends, as many jobs return to their old ranks as may start.
 local function aside_key(inst, lane, team)
   return key('aside', inst, lane) .. ':' .. team
 end
 
-local function step_aside(id, inst, lane, team, rank)
+local function set_aside(id, inst, lane, team, rank)
   redis.call('ZREM', key('ready', inst, lane), id)
   redis.call('ZREM', key('overdue', inst, lane), id)
   redis.call('ZADD', aside_key(inst, lane, team), rank, id)
-  count(inst, 'a:', team, 1)
+  add_count(inst, 'a:', team, 1)
 end
 
--- To be called once the counts are stored. Answers whether anything came back. At most 32 jobs of each lane.
-local function come_back(inst, team)
+-- Must be called after the counts are stored. Returns whether a job returned. At most 32 jobs of each lane.
+local function return_set_aside(inst, team)
   local h = redis.call('HMGET', P .. 'counts:' .. inst, 'a:' .. team, 'r:' .. team)
   if not h[1] then
     return false
@@ -27,7 +27,7 @@ local function come_back(inst, team)
     local aside = aside_key(inst, lane, team)
     for _, id in ipairs(redis.call('ZRANGE', aside, 0, room - 1)) do
       redis.call('ZREM', aside, id)
-      count(inst, 'a:', team, -1)
+      add_count(inst, 'a:', team, -1)
       local job = redis.call('HMGET', job_key(id), 'k', 'a', 'h')
       if job[1] then
         enter_ready(id, inst, lane, job[1], job[2], job[3])
@@ -38,8 +38,8 @@ local function come_back(inst, team)
   return true
 end
 
--- Counts anew what runs, after a job's hash was lost (an evicting Redis) and nobody knows its team any more.
--- Answers whether a job that stood aside came back. O(leases).
+-- Counts the running jobs again after a job's hash and thereby its team was lost (an evicting Redis). Returns whether a
+-- job that was set aside returned. O(leases).
 local function recount(inst)
   local teams = {}
   local fields = redis.call('HKEYS', P .. 'counts:' .. inst)
@@ -54,14 +54,14 @@ local function recount(inst)
     for _, id in ipairs(redis.call('ZRANGE', key('leased', inst, lane), 0, -1)) do
       local team = redis.call('HGET', job_key(id), 't')
       if team then
-        count(inst, 'r:', team, 1)
+        add_count(inst, 'r:', team, 1)
       end
     end
   end
   store_counts()
   local moved = false
   for _, team in ipairs(teams) do
-    moved = come_back(inst, team) or moved
+    moved = return_set_aside(inst, team) or moved
   end
   return moved
 end

@@ -1,10 +1,10 @@
--- GitHub's primary window: how many requests are left until it starts anew. Goes behind budget.lua.
+-- GitHub's primary window: the requests left until it starts again. Included after budget.lua.
 
 local function resource_of(B, endpoint)
   return get(B, 'x:' .. endpoint) or 'core'
 end
 
--- The primary window as last told; nil when none is known or it is over.
+-- The primary window as last reported; nil if none is known or it is over.
 local function window_of(B, resource)
   local window = B.windows[resource]
   if window == nil then
@@ -19,8 +19,8 @@ local function window_of(B, resource)
   return window and window.reset > now and window or nil
 end
 
--- Requests that are charged and not answered. One whose answer is lost, or that is never sent, counts for once to twice
--- UNANSWERED, and no longer than UNANSWERED after the last charge.
+-- Number of requests that are charged and not answered. A request whose response is lost, or that is never sent, counts
+-- for one to two times UNANSWERED, and no longer than UNANSWERED after the last charge.
 local function under_way(B, resource)
   local flight = B.flights[resource]
   if not flight then
@@ -42,7 +42,7 @@ local function under_way(B, resource)
   return flight, flight.count + flight.before
 end
 
--- What GitHub told, less what it may not have counted yet.
+-- Remaining requests as GitHub reported them, minus those it may not have counted yet.
 local function left_of(B, window, resource)
   local _, number = under_way(B, resource)
   return math.max(window.told - number, 0)

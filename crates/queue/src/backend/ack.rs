@@ -1,4 +1,4 @@
-//! From a handler's answer to the end of its lease.
+//! Acknowledgement layer: turns a handler's result into the end of its lease.
 
 use std::{
     any::Any,
@@ -19,18 +19,18 @@ use tower::{Layer, Service};
 use super::{Claimed, PrepaidRequest};
 use crate::{Lease, Settle};
 
-/// A job whose handler failed, panicked or was dropped starts again after this. The row's counters decide what
-/// becomes of it then.
+/// Delay before a job whose handler failed, panicked or was dropped starts again. The counters in the job's row then
+/// decide how it continues.
 const FAILURE_DELAY: Duration = Duration::from_secs(1);
 
-/// A handler's answer.
+/// Result of a handler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Recorded; the queue forgets the job.
+    /// The result is recorded; the queue removes the job.
     Done,
     /// Start it again after this delay.
     Later(Duration),
-    /// Start it again at once, here or elsewhere.
+    /// Start it again at once, in this or another worker.
     Release,
 }
 
@@ -47,12 +47,12 @@ impl IntoResponse for Outcome {
 pub(crate) struct Ack {
     pub(crate) lease: Lease,
     pub(crate) end: Settle,
-    /// Whether the request its claim paid for was not made.
+    /// The request that the claim paid for was not sent.
     pub(crate) unsent: bool,
 }
 
 impl Ack {
-    /// The end of a lease whose request was made, as far as is known.
+    /// Returns the end of a lease whose prepaid request counts as sent.
     pub(crate) fn new(lease: Lease, end: Settle) -> Self {
         Self { lease, end, unsent: false }
     }
@@ -63,7 +63,7 @@ impl Ack {
 #[error("the handler panicked: {0}")]
 struct Panicked(String);
 
-/// Wraps every handler so that each delivered job is answered exactly once.
+/// Wraps every handler so that each delivered job is acknowledged exactly once.
 #[derive(Clone, Debug)]
 pub struct AckLayer {
     pub(super) acks: mpsc::UnboundedSender<Ack>,
@@ -77,7 +77,7 @@ impl<S> Layer<S> for AckLayer {
     }
 }
 
-/// See [`AckLayer`].
+/// Service made by [`AckLayer`].
 #[derive(Clone, Debug)]
 pub struct AckService<S> {
     inner: S,
@@ -99,7 +99,7 @@ where
     }
 
     fn call(&mut self, task: Task<Claimed>) -> Self::Future {
-        let mut answer = PendingAck::new(&task.args, self.acks.clone());
+        let mut ack = PendingAck::new(&task.args, self.acks.clone());
         let run = self.inner.call(task);
         Box::pin(async move {
             let result = match AssertUnwindSafe(run).catch_unwind().await {
@@ -107,13 +107,13 @@ where
                 Err(panic) => Err(Panicked(text_of(panic.as_ref())).into()),
             };
             match &result {
-                Ok(Outcome::Done) => answer.send(Settle::Finish),
-                Ok(Outcome::Later(delay)) => answer.send(Settle::Snooze(*delay)),
-                Ok(Outcome::Release) => answer.send(Settle::Release),
+                Ok(Outcome::Done) => ack.send(Settle::Finish),
+                Ok(Outcome::Later(delay)) => ack.send(Settle::Snooze(*delay)),
+                Ok(Outcome::Release) => ack.send(Settle::Release),
                 Err(error) => {
-                    tracing::error!(job = %answer.lease.job, error = error.as_ref() as &dyn std::error::Error,
-                        "handler failed");
-                    answer.send(Settle::Snooze(FAILURE_DELAY));
+                    tracing::error!(job = %ack.lease.job, error = error.as_ref() as &dyn std::error::Error,
+                        "Job handler failed");
+                    ack.send(Settle::Snooze(FAILURE_DELAY));
                 }
             }
             result
@@ -126,7 +126,7 @@ fn text_of(panic: &(dyn Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no text".to_owned())
 }
 
-/// The promise of one answer, kept even if the handler is dropped.
+/// Acknowledgement of one job; sent on drop if the handler did not finish.
 struct PendingAck {
     lease: Lease,
     prepaid: PrepaidRequest,
@@ -143,7 +143,7 @@ impl PendingAck {
 
     fn send(&mut self, end: Settle) {
         self.sent = true;
-        // Nobody listens once the dispatcher gave up at shutdown; the lease then runs out by itself.
+        // After the dispatcher gave up at shutdown there is no receiver; the lease then expires.
         let _ = self.acks.send(Ack { lease: self.lease.clone(), end, unsent: self.prepaid.is_unused() });
     }
 }
@@ -151,7 +151,7 @@ impl PendingAck {
 impl Drop for PendingAck {
     fn drop(&mut self) {
         if !self.sent {
-            // A handler moved to a task of its own may still run: tell it to stop.
+            // A handler moved to its own task may still run: cancel it.
             self.cancelled.cancel();
             self.send(Settle::Snooze(FAILURE_DELAY));
         }

@@ -1,4 +1,4 @@
-//! What apalis sees.
+//! Implementation of apalis' `Backend` trait for the queue.
 
 use std::{
     convert::Infallible,
@@ -25,22 +25,22 @@ use super::{
 };
 use crate::{Claimer, Queue};
 
-/// How one worker takes jobs.
+/// Settings of one worker.
 #[derive(Clone, Debug)]
 pub struct BackendSettings {
-    /// Jobs at once. Give the worker builder the same number.
+    /// Maximum number of concurrent jobs. Give the worker builder the same number.
     pub concurrency: usize,
-    /// How long a lease lasts if it is not renewed; renewed every third of it.
+    /// Time until a lease ends unless it is renewed. The worker renews every third of it.
     pub lease: Duration,
-    /// Where this worker runs, for people who look into Redis.
+    /// Name of the worker's host or process, shown in Redis.
     pub owner: String,
-    /// Fires at the first sign of shutdown: claiming stops and unstarted jobs go back at once. Without it that
-    /// happens up to a quarter of a second after apalis was told to stop.
+    /// Fires at the first sign of shutdown: claiming stops and unstarted jobs are returned at once. Without it this
+    /// happens up to a quarter of a second after apalis is stopped.
     pub stop: CancellationToken,
 }
 
 impl BackendSettings {
-    /// So many jobs at once, leases of 15 s, a stop signal of its own.
+    /// Returns settings with this concurrency (at least 1), leases of 15 s and a stop token of their own.
     pub fn new(owner: impl Into<String>, concurrency: usize) -> Self {
         Self {
             concurrency: concurrency.max(1),
@@ -51,7 +51,7 @@ impl BackendSettings {
     }
 }
 
-/// The queue as a source of jobs for one apalis worker.
+/// Source of jobs for one apalis worker.
 pub struct ApalisBackend {
     settings: BackendSettings,
     inbox: Arc<Inbox>,
@@ -62,7 +62,7 @@ pub struct ApalisBackend {
     dispatcher: Dispatcher,
 }
 
-/// Makes the backend of one worker. Nothing is claimed before the worker runs.
+/// Returns the backend of one worker. It claims nothing before the worker runs.
 ///
 /// ```no_run
 /// use apalis::prelude::{Monitor, ParallelizeExt, WorkerBuilder, WorkerBuilderExt};
@@ -97,7 +97,7 @@ pub struct ApalisBackend {
 /// # }
 /// ```
 pub fn backend(queue: Queue, settings: BackendSettings) -> ApalisBackend {
-    let (acks, answers) = mpsc::unbounded_channel();
+    let (acks, received_acks) = mpsc::unbounded_channel();
     let inbox = Arc::new(Inbox::default());
     let closing = CancellationToken::new();
     let claimer = Claimer::new(&settings.owner, settings.lease);
@@ -109,7 +109,7 @@ pub fn backend(queue: Queue, settings: BackendSettings) -> ApalisBackend {
         stop: settings.stop.clone(),
         closing: closing.clone(),
         inbox: inbox.clone(),
-        answers,
+        acks: received_acks,
         dispatcher: dispatcher.clone(),
     };
     let layer = AckLayer { acks };
@@ -117,7 +117,7 @@ pub fn backend(queue: Queue, settings: BackendSettings) -> ApalisBackend {
 }
 
 impl ApalisBackend {
-    /// A view of the dispatcher, for the liveness probe.
+    /// Returns a view of the dispatcher for the liveness probe.
     pub fn dispatcher(&self) -> Dispatcher {
         self.dispatcher.clone()
     }
@@ -140,7 +140,7 @@ impl Backend for ApalisBackend {
         _: &WorkerContext,
     ) -> Poll<Option<Result<Self::Task, Infallible>>> {
         let job = ready!(self.inbox.poll_take(cx));
-        // The same job may come back while an older run of it still ends, so the token is part of the name.
+        // A job may be claimed again while an older run of it still ends, so the lease token is part of the task id.
         let id = TaskId::from_string(format!("{}/{}", job.lease.job, job.lease.token.0));
         Poll::Ready(Some(Ok(TaskBuilder::new(job).task_id(id).build())))
     }
@@ -148,7 +148,7 @@ impl Backend for ApalisBackend {
     fn poll_close(&mut self, cx: &mut Context<'_>, _: &WorkerContext) -> Poll<Result<(), Infallible>> {
         self.closing.cancel();
         if let Some(running) = &mut self.running {
-            // A dispatcher that panicked has nothing left to flush; its leases run out.
+            // A dispatcher that panicked has nothing to flush; its leases expire.
             let _ = ready!(running.poll_unpin(cx));
             self.running = None;
         }
@@ -180,6 +180,6 @@ impl Drop for ApalisBackend {
 
 impl fmt::Debug for ApalisBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LaneBackend").field("settings", &self.settings).finish_non_exhaustive()
+        f.debug_struct("ApalisBackend").field("settings", &self.settings).finish_non_exhaustive()
     }
 }

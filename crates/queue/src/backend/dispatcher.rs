@@ -1,4 +1,4 @@
-//! The one task that speaks to Redis for a worker: claims, delivers, settles.
+//! Dispatcher of one worker: the task that claims jobs, delivers them to handlers and settles them in Redis.
 
 use std::{
     sync::{
@@ -18,11 +18,13 @@ use tokio_util::sync::CancellationToken;
 use super::{ack::Ack, inbox::Inbox, lease_table::LeaseTable, renewer, wakeup::WakeupListener};
 use crate::{Claimer, Lease, Queue, QueueError, Settle, loop_heartbeat::LoopHeartbeat};
 
-/// apalis has no event for "stop": its flag is read this often.
+/// Interval at which apalis' stop flag is read, because apalis has no event for it.
 const STOP_CHECK_INTERVAL: Duration = Duration::from_millis(250);
-/// First and longest pause after a Redis fault.
-const BACK_OFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
-/// How long answers may still be flushed once the worker is closed.
+/// First wait after a failed Redis call.
+const MIN_BACK_OFF: Duration = Duration::from_millis(200);
+/// Longest wait after a failed Redis call.
+const MAX_BACK_OFF: Duration = Duration::from_secs(2);
+/// Longest time to flush acknowledgements after the worker is closed.
 const MAX_FLUSH: Duration = Duration::from_secs(5);
 
 /// A view of a running dispatcher.
@@ -42,8 +44,8 @@ impl Dispatcher {
         Self(Arc::default())
     }
 
-    /// When each loop of the worker last went round: the dispatcher, the task that renews leases, and the one that
-    /// listens for new work. None is ever silent for half a minute, whatever Redis does.
+    /// Returns the time of each loop's last iteration: the dispatcher, the lease renewer and the wake-up listener. No
+    /// loop is silent for half a minute, even while Redis fails.
     pub fn loops(&self) -> [(&'static str, Instant); 3] {
         let view = &*self.0;
         [
@@ -61,7 +63,7 @@ impl Dispatcher {
         &self.0.wakeup
     }
 
-    /// Jobs held now, unstarted and unsettled ones included.
+    /// Returns the number of jobs the worker holds, unstarted and unsettled ones included.
     pub fn in_flight(&self) -> usize {
         self.0.in_flight.load(Ordering::Relaxed)
     }
@@ -72,7 +74,7 @@ impl Dispatcher {
     }
 }
 
-/// What a dispatcher is made of.
+/// Parts of a dispatcher.
 pub(super) struct DispatcherParts {
     pub(super) queue: Queue,
     pub(super) claimer: Claimer,
@@ -80,30 +82,30 @@ pub(super) struct DispatcherParts {
     pub(super) stop: CancellationToken,
     pub(super) closing: CancellationToken,
     pub(super) inbox: Arc<Inbox>,
-    pub(super) answers: mpsc::UnboundedReceiver<Ack>,
+    pub(super) acks: mpsc::UnboundedReceiver<Ack>,
     pub(super) dispatcher: Dispatcher,
 }
 
-/// Dispatches until the backend is closed and every answer is flushed.
+/// Dispatches until the backend is closed and every acknowledgement is flushed.
 pub(super) async fn run(parts: DispatcherParts, worker: WorkerContext) {
-    let held = Arc::new(LeaseTable::default());
-    let (bell, listener) = WakeupListener::new(parts.queue.clone(), parts.dispatcher.clone());
+    let leases = Arc::new(LeaseTable::default());
+    let (wakeup, listener) = WakeupListener::new(parts.queue.clone(), parts.dispatcher.clone());
     let (lease, dispatcher) = (parts.claimer.lease, parts.dispatcher.clone());
-    let renewer = renewer::renew(parts.queue.clone(), held.clone(), lease, dispatcher);
+    let renewer = renewer::renew(parts.queue.clone(), leases.clone(), lease, dispatcher);
     let background = CancellationToken::new();
-    let _ends_them = background.clone().drop_guard();
+    let _background_guard = background.clone().drop_guard();
     tokio::spawn(background.clone().run_until_cancelled_owned(listener));
     tokio::spawn(background.run_until_cancelled_owned(renewer));
     let now = Instant::now();
     let dispatching = Dispatching {
         parts,
         worker,
-        leases: held,
-        wakeup: bell,
+        leases,
+        wakeup,
         pending: Vec::new(),
         claim_at: now,
         settle_at: now,
-        back_off: BACK_OFF.0,
+        back_off: MIN_BACK_OFF,
         give_up: None,
     };
     dispatching.run().await;
@@ -114,7 +116,7 @@ struct Dispatching {
     worker: WorkerContext,
     leases: Arc<LeaseTable>,
     wakeup: WakeupListener,
-    /// Answers Redis has not confirmed.
+    /// Acknowledgements that Redis has not confirmed.
     pending: Vec<Ack>,
     claim_at: Instant,
     settle_at: Instant,
@@ -138,9 +140,9 @@ impl Dispatching {
             }
             self.wait(stopping).await;
         }
-        // A token this worker popped and did not use belongs to the others.
+        // A wake-up token that this worker popped and did not use is passed on to another worker.
         if let Err(error) = self.parts.queue.wake_one().await {
-            tracing::debug!(error = &error as &dyn std::error::Error, "the bell was not handed on");
+            tracing::debug!(error = &error as &dyn std::error::Error, "A wake-up could not be passed on");
         }
     }
 
@@ -152,14 +154,14 @@ impl Dispatching {
         self.parts.concurrency.saturating_sub(self.leases.len())
     }
 
-    /// Takes in what the handlers answered and, when stopping, what they will never see.
+    /// Collects the acknowledgements of the handlers and, when stopping, the jobs that were never delivered.
     fn collect(&mut self, stopping: bool) {
         if stopping {
             for job in self.parts.inbox.take_back() {
                 self.pending.push(Ack { lease: job.lease, end: Settle::Release, unsent: true });
             }
         }
-        while let Ok(ack) = self.parts.answers.try_recv() {
+        while let Ok(ack) = self.parts.acks.try_recv() {
             self.accept(ack);
         }
     }
@@ -176,20 +178,20 @@ impl Dispatching {
         if self.pending.is_empty() || self.settle_at > Instant::now() {
             return;
         }
-        let gate = self.leases.gate.lock().await;
+        let settle_lock = self.leases.settle_lock.lock().await;
         match self.parts.queue.settle_all(&self.pending).await {
-            Ok(ours) => {
-                for (Ack { lease, end, .. }, ours) in self.pending.drain(..).zip(ours) {
+            Ok(owned) => {
+                for (Ack { lease, end, .. }, owned) in self.pending.drain(..).zip(owned) {
                     self.leases.remove(&lease);
-                    let outcome = if ours { end.word() } else { "lost" };
+                    let outcome = if owned { end.as_str() } else { "lost" };
                     metrics::counter!("rts_queue_settled_total", "outcome" => outcome).increment(1);
                 }
-                drop(gate);
-                self.back_off = BACK_OFF.0;
+                drop(settle_lock);
+                self.back_off = MIN_BACK_OFF;
             }
             Err(error) => {
-                drop(gate);
-                self.settle_at = self.later(&error);
+                drop(settle_lock);
+                self.settle_at = self.retry_at(&error);
             }
         }
     }
@@ -199,25 +201,25 @@ impl Dispatching {
         let began = Instant::now();
         match self.parts.queue.claim(&self.parts.claimer, want).await {
             Ok(claim) => {
-                self.back_off = BACK_OFF.0;
+                self.back_off = MIN_BACK_OFF;
                 self.claim_at = Instant::now() + claim.wait;
                 for lease in claim.jobs {
-                    count(&lease);
+                    count_claim(&lease);
                     let job = self.leases.add(lease, began);
                     self.parts.inbox.put(job);
                 }
                 metrics::gauge!("rts_queue_in_flight")
                     .set(u32::try_from(self.leases.len()).unwrap_or(u32::MAX));
             }
-            Err(error) => self.claim_at = self.later(&error),
+            Err(error) => self.claim_at = self.retry_at(&error),
         }
     }
 
-    /// Redis failed: when to try again. Never anybody else's business.
-    fn later(&mut self, error: &QueueError) -> Instant {
-        tracing::warn!(error = error as &dyn std::error::Error, "redis fault, trying again");
+    /// Returns the time of the next attempt after a failed Redis call. apalis does not see the failure.
+    fn retry_at(&mut self, error: &QueueError) -> Instant {
+        tracing::warn!(error = error as &dyn std::error::Error, "Redis call failed; trying again");
         let at = Instant::now() + self.back_off;
-        self.back_off = (self.back_off * 2).min(BACK_OFF.1);
+        self.back_off = (self.back_off * 2).min(MAX_BACK_OFF);
         at
     }
 
@@ -231,9 +233,9 @@ impl Dispatching {
 
     async fn wait(&mut self, stopping: bool) {
         let now = Instant::now();
-        let hungry = !stopping && self.free() > 0;
+        let can_claim = !stopping && self.free() > 0;
         let mut until = now + STOP_CHECK_INTERVAL;
-        if hungry {
+        if can_claim {
             self.wakeup.listen(self.claim_at.saturating_duration_since(now));
             until = until.min(self.claim_at);
         }
@@ -241,25 +243,25 @@ impl Dispatching {
             until = until.min(self.settle_at.max(now));
         }
         tokio::select! {
-            Some(ack) = self.parts.answers.recv() => self.accept(ack),
-            () = self.wakeup.wait() => self.on_wakeup(hungry).await,
+            Some(ack) = self.parts.acks.recv() => self.accept(ack),
+            () = self.wakeup.wait() => self.on_wakeup(can_claim).await,
             () = self.parts.stop.cancelled(), if !stopping => {}
             () = self.parts.closing.cancelled(), if !self.parts.closing.is_cancelled() => {}
             () = sleep_until(until) => {}
         }
     }
 
-    /// A bell heard while busy is rung again for somebody with free hands.
-    async fn on_wakeup(&mut self, hungry: bool) {
-        if hungry {
+    /// Claims at once if slots are free; otherwise passes the wake-up on to another worker.
+    async fn on_wakeup(&mut self, can_claim: bool) {
+        if can_claim {
             self.claim_at = Instant::now();
         } else if let Err(error) = self.parts.queue.wake_one().await {
-            tracing::debug!(error = &error as &dyn std::error::Error, "the bell was not handed on");
+            tracing::debug!(error = &error as &dyn std::error::Error, "A wake-up could not be passed on");
         }
     }
 }
 
-fn count(lease: &Lease) {
+fn count_claim(lease: &Lease) {
     metrics::counter!("rts_queue_claimed_total", "lane" => lease.lane.as_str()).increment(1);
     if lease.rescues > 0 {
         metrics::counter!("rts_queue_rescued_total", "lane" => lease.lane.as_str()).increment(1);

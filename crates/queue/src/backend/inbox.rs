@@ -10,7 +10,7 @@ use futures::task::AtomicWaker;
 
 use super::Claimed;
 
-/// Filled by the dispatcher, emptied by apalis, taken back by the dispatcher at shutdown.
+/// Claimed jobs that apalis has not started. At shutdown the dispatcher takes them back.
 #[derive(Default)]
 pub(super) struct Inbox {
     jobs: Mutex<VecDeque<Claimed>>,
@@ -31,7 +31,7 @@ impl Inbox {
         self.lock().pop_front().map_or(Poll::Pending, Poll::Ready)
     }
 
-    /// What apalis has not started.
+    /// Removes and returns the jobs that apalis has not started.
     pub(super) fn take_back(&self) -> VecDeque<Claimed> {
         std::mem::take(&mut *self.lock())
     }

@@ -1,8 +1,8 @@
-//! The queue as an apalis backend.
+//! Apalis backend of the queue.
 //!
-//! apalis polls; nothing here does I/O while polled. A dispatcher task owns every call: it claims as many jobs as
-//! slots are free, settles what the handlers answered and gives back what was never started. Redis faults stay in
-//! the dispatcher: to apalis this backend never fails.
+//! apalis polls the backend; no I/O happens while it polls. A dispatcher task claims as many jobs as slots are free,
+//! settles finished jobs and returns unstarted ones. Redis failures stay in the dispatcher, so apalis never sees an
+//! error.
 
 mod ack;
 mod apalis_backend;
@@ -24,14 +24,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Lease;
 
-/// A job as the handler gets it.
+/// A claimed job, as the handler receives it.
 #[derive(Clone, Debug)]
 pub struct Claimed {
-    /// The job and the proof that it is ours.
+    /// The job and the proof of ownership.
     pub lease: Lease,
-    /// When its claim was asked for. What the claim saw and paid for may be older than the job's start.
+    /// Time at which the claim was sent. The budget that the claim saw may be older than the job's start.
     pub since: Instant,
-    /// The request its claim paid for.
+    /// The request that the claim paid for.
     pub prepaid: PrepaidRequest,
     /// Fires when the lease is lost or about to end: stop, and record nothing.
     pub cancelled: CancellationToken,

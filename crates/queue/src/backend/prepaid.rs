@@ -1,24 +1,24 @@
-//! The request a claim has paid for.
+//! State of the request that a claim paid for.
 
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
 };
 
-/// Whether the request that a claim paid for was made. The budget gets its price back at the end of a job that said it
-/// was not. Clones share the answer.
+/// Whether the request that a claim paid for was sent. If not, the budget gets its cost back when the job ends. Clones
+/// share the state.
 #[derive(Clone, Debug, Default)]
 pub struct PrepaidRequest {
     unused: Arc<AtomicBool>,
 }
 
 impl PrepaidRequest {
-    /// The request has not been sent so far.
+    /// Marks the request as not sent.
     pub fn mark_unused(&self) {
         self.unused.store(true, Ordering::Relaxed);
     }
 
-    /// The request is about to be sent.
+    /// Marks the request as sent. Must be called just before it is sent.
     pub fn mark_used(&self) {
         self.unused.store(false, Ordering::Relaxed);
     }

@@ -1,4 +1,4 @@
-//! Waiting for new work without asking: a blocking pop on a connection of its own.
+//! Wake-up listener: a blocking pop on a connection of its own, so that workers need not poll for new jobs.
 
 use std::time::Duration;
 
@@ -11,30 +11,30 @@ use tokio::{
 use super::Dispatcher;
 use crate::{Queue, QueueError};
 
-/// A listener that nobody asks shows this often that it lives.
-const IDLE: Duration = Duration::from_secs(10);
+/// Interval at which an idle listener reports that it is alive.
+const IDLE_HEARTBEAT: Duration = Duration::from_secs(10);
 
-/// The dispatcher's ear. Listens only when asked: a token popped by a busy worker wakes nobody.
+/// Handle of the wake-up listener. It listens only on request, so that a busy worker consumes no token.
 pub(super) struct WakeupListener {
-    ask: mpsc::Sender<Duration>,
+    requests: mpsc::Sender<Duration>,
     wakeups: mpsc::Receiver<()>,
 }
 
 impl WakeupListener {
-    /// The ear and the task that listens; the task ends with the ear.
-    pub(super) fn new(queue: Queue, shown: Dispatcher) -> (Self, impl Future<Output = ()> + Send) {
-        let (ask, asked) = mpsc::channel(1);
-        let (hand, rung) = mpsc::channel(1);
-        (Self { ask, wakeups: rung }, listen(queue, (asked, hand), shown))
+    /// Returns the handle and the task that listens. The task ends when the handle is dropped.
+    pub(super) fn new(queue: Queue, dispatcher: Dispatcher) -> (Self, impl Future<Output = ()> + Send) {
+        let (requests, received_requests) = mpsc::channel(1);
+        let (sender, wakeups) = mpsc::channel(1);
+        (Self { requests, wakeups }, listen(queue, received_requests, sender, dispatcher))
     }
 
-    /// Listens for so long, unless it listens already.
+    /// Starts listening for `duration`, unless the task listens already.
     pub(super) fn listen(&self, duration: Duration) {
-        // A full channel means the wish is already known.
-        let _ = self.ask.try_send(duration);
+        // A full channel already holds a request.
+        let _ = self.requests.try_send(duration);
     }
 
-    /// The next ring. Never, if the listener is gone: the dispatcher's own clock then still runs.
+    /// Waits for the next wake-up. Never returns if the task is gone; the dispatcher then depends on its timer.
     pub(super) async fn wait(&mut self) {
         if self.wakeups.recv().await.is_none() {
             std::future::pending::<()>().await;
@@ -44,14 +44,15 @@ impl WakeupListener {
 
 async fn listen(
     queue: Queue,
-    (mut asked, hand): (mpsc::Receiver<Duration>, mpsc::Sender<()>),
-    shown: Dispatcher,
+    mut requests: mpsc::Receiver<Duration>,
+    wakeups: mpsc::Sender<()>,
+    dispatcher: Dispatcher,
 ) {
     let mut connection = None;
     let mut pause = Duration::from_millis(200);
     loop {
-        shown.wakeup().tick();
-        let duration = match timeout(IDLE, asked.recv()).await {
+        dispatcher.wakeup().tick();
+        let duration = match timeout(IDLE_HEARTBEAT, requests.recv()).await {
             Ok(Some(duration)) => duration,
             Ok(None) => break,
             Err(_) => continue,
@@ -60,11 +61,14 @@ async fn listen(
             Ok(true) => {
                 pause = Duration::from_millis(200);
                 metrics::counter!("rts_queue_wakeups_total").increment(1);
-                let _ = hand.try_send(());
+                let _ = wakeups.try_send(());
             }
             Ok(false) => pause = Duration::from_millis(200),
             Err(error) => {
-                tracing::debug!(error = &error as &dyn std::error::Error, "the bell's connection broke");
+                tracing::debug!(
+                    error = &error as &dyn std::error::Error,
+                    "Wake-up connection failed; connecting again"
+                );
                 connection = None;
                 sleep(pause).await;
                 pause = (pause * 2).min(Duration::from_secs(2));
@@ -73,7 +77,7 @@ async fn listen(
     }
 }
 
-/// True: a token was there. Waits for the given time at most, plus two seconds for a slow answer.
+/// Returns whether a token was popped. Waits for `duration` at most, plus two seconds for a slow response.
 async fn pop(
     queue: &Queue,
     connection: &mut Option<MultiplexedConnection>,

@@ -1,17 +1,17 @@
-//! Asking before a request, telling after it.
+//! Calls to the budget before and after each GitHub request.
 
 use std::time::Duration;
 
 use domain::{InstallationId, JobId};
 
-use super::{Breaker, check};
+use super::{Breaker, validate_name};
 use crate::{Queue, QueueError, pause::MAX_PAUSE, queue::millis, scripts};
 
-/// What the headers of one answer say of the primary window.
+/// State of a primary window, from the headers of one GitHub response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observation {
-    /// The endpoint that answered, as in [`Call`]: its calls are charged to this resource from now on, to `core`
-    /// before. None where the answer speaks of windows only (`/rate_limit`).
+    /// The endpoint that responded, as in [`Call`]. From now on its calls are charged to `resource` (before: to
+    /// `core`). `None` for a response that only lists windows (`/rate_limit`).
     pub endpoint: Option<&'static str>,
     /// `x-ratelimit-resource`.
     pub resource: String,
@@ -19,19 +19,19 @@ pub struct Observation {
     pub limit: u64,
     /// `x-ratelimit-remaining`.
     pub remaining: u64,
-    /// `x-ratelimit-reset` less the time of the answer. Zero: the window is over and says nothing.
+    /// `x-ratelimit-reset` minus the time of the response. Zero: the window is over and the observation is ignored.
     pub reset_in: Duration,
-    /// `x-ratelimit-reset`, in seconds: which window it is, however late the news.
+    /// `x-ratelimit-reset` in seconds. It identifies the window, even if the observation arrives late.
     pub reset: i64,
 }
 
-/// One request a running job wants to make.
+/// One request to GitHub that needs a permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Call {
-    /// Name of the endpoint, without ids: 1 to 40 of `a-z`, `0-9`, `_` and `-`. The first request of a job is charged
-    /// to `generate-jitconfig` or `runner`.
+    /// Name of the endpoint without ids: 1 to 40 of `a-z`, `0-9`, `_` and `-`. A claim charges a job's first request to
+    /// the endpoint that `FIRST` in `budget.lua` gives for the lane.
     pub endpoint: &'static str,
-    /// Anything but GET and HEAD.
+    /// Whether its method is neither GET nor HEAD.
     pub write: bool,
     /// Whether it registers a runner.
     pub registers: bool,
@@ -39,86 +39,89 @@ pub struct Call {
     pub urgent: bool,
 }
 
-/// What the claim of a job has paid for.
+/// Payment that a job's claim has made for a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Prepaid {
-    /// Nothing of this request.
+    /// The claim paid nothing for this request.
     None,
-    /// Another write, which will not be made. While writes are slowed down it pays for this one: a job that had to wait
-    /// for a second one would pay for the first again and again.
+    /// The claim paid for another write that will not be sent. While writes are slowed down, that payment counts for
+    /// this write. Otherwise a job that waits for a second write would pay for the first on each attempt.
     OtherWrite,
-    /// This very request, so long ago. It waits for pauses and probes alone, but when it is late the next ones wait longer.
+    /// The claim paid for this request. It waits only for pauses and probes; if it is late, the next requests wait
+    /// longer.
     ThisCall {
-        /// Since the claim.
+        /// Time since the claim.
         ago: Duration,
     },
 }
 
-/// Whether a request may be made.
+/// Decision about one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Permit {
-    /// Now; it is paid for.
+    /// Send it now; it is charged.
     Granted,
-    /// Ask again after this. Nothing was taken.
+    /// Ask again after this time. Nothing was charged.
     Wait(Duration),
 }
 
-/// How a request ended that told nothing of a window.
+/// End of a request without rate limit headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// GitHub answered without headers, or not in time: it may have counted the request.
+    /// GitHub responded without headers, or not in time. It may have counted the request.
     Silent,
-    /// GitHub counted the request elsewhere: it did not accept the credential.
+    /// GitHub did not accept the credential and did not count the request for the installation.
     Elsewhere,
-    /// The caller left before an answer came.
+    /// The caller was dropped before a response came.
     Left {
         /// Whether the request may have been sent.
         sent: bool,
     },
 }
 
-/// How GitHub answered, for the circuit breaker.
+/// GitHub's availability as one request shows it, for the circuit breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Availability {
-    /// With any answer of its own.
+    /// GitHub sent a response of its own.
     Good,
-    /// Not at all, or with 5xx.
+    /// GitHub did not respond, or responded with 5xx.
     Bad,
 }
 
 impl Queue {
-    /// Asks for a request that is made for no job.
+    /// Asks for a permit for a request that belongs to no job.
     pub async fn permit(&self, installation: &InstallationId, call: &Call) -> Result<Permit, QueueError> {
-        self.ask_permit(installation, call, (None, Prepaid::None)).await
+        self.ask_permit(installation, call, None, Prepaid::None).await
     }
 
-    /// Asks for a request of a claimed job. If the claim sent the job ahead as the probe after a pause, this is the
-    /// probe.
+    /// Asks for a permit for a request of a claimed job. If the claim chose the job as the probe after a pause, this
+    /// request is the probe.
     pub async fn permit_job(
         &self,
         installation: &InstallationId,
         call: &Call,
-        (job, paid): (JobId, Prepaid),
+        job: JobId,
+        prepaid: Prepaid,
     ) -> Result<Permit, QueueError> {
-        self.ask_permit(installation, call, (Some(job), paid)).await
+        self.ask_permit(installation, call, Some(job), prepaid).await
     }
 
     async fn ask_permit(
         &self,
         installation: &InstallationId,
         call: &Call,
-        (job, paid): (Option<JobId>, Prepaid),
+        job: Option<JobId>,
+        prepaid: Prepaid,
     ) -> Result<Permit, QueueError> {
         let bit = |yes: bool| u8::from(yes).to_string();
         let args = [
             installation.to_string(),
-            check(call.endpoint)?.to_owned(),
+            validate_name(call.endpoint)?.to_owned(),
             bit(call.write),
             bit(call.registers),
             bit(call.urgent),
             job.map(|job| job.to_string()).unwrap_or_default(),
-            bit(paid == Prepaid::OtherWrite),
-            match paid {
+            bit(prepaid == Prepaid::OtherWrite),
+            match prepaid {
                 Prepaid::ThisCall { ago } => millis(ago).to_string(),
                 Prepaid::None | Prepaid::OtherWrite => String::new(),
             },
@@ -129,18 +132,19 @@ impl Queue {
         Ok(if ms == 0 { Permit::Granted } else { Permit::Wait(Duration::from_millis(ms)) })
     }
 
-    /// Learns from the headers of an answer; to be told of every one that has them. Ends a probe, so tell a bad or
-    /// limited answer to [`Self::record_outcome`], [`Self::slow_down`] or [`Self::pause`] first.
+    /// Records the rate limit headers of a response. Must be called for every response that has them. It ends a probe,
+    /// so report a failed or limited response to [`Self::record_outcome`], [`Self::slow_down`] or [`Self::pause`]
+    /// first.
     pub async fn observe(
         &self,
         installation: &InstallationId,
         observation: &Observation,
     ) -> Result<(), QueueError> {
-        let endpoint = observation.endpoint.map(check).transpose()?.unwrap_or_default();
+        let endpoint = observation.endpoint.map(validate_name).transpose()?.unwrap_or_default();
         let args = [
             installation.to_string(),
             endpoint.to_owned(),
-            check(&observation.resource)?.to_owned(),
+            validate_name(&observation.resource)?.to_owned(),
             observation.limit.min(1_000_000_000).to_string(),
             observation.remaining.min(1_000_000_000).to_string(),
             millis(observation.reset_in.min(MAX_PAUSE)).to_string(),
@@ -149,8 +153,8 @@ impl Queue {
         self.run::<u8>(&scripts::OBSERVE, &args).await.map(drop)
     }
 
-    /// Ends a request whose answer has no headers for [`Self::observe`]. To be called for every such request: until then it
-    /// counts as under way, and a probe as unanswered.
+    /// Ends a request whose response has no headers for [`Self::observe`]. Must be called for every such request. Until
+    /// then it counts as in flight, and a probe as unanswered.
     pub async fn end_request(
         &self,
         installation: &InstallationId,
@@ -163,18 +167,17 @@ impl Queue {
             End::Left { sent } => (sent, true),
         };
         let bit = |yes: bool| u8::from(yes).to_string();
-        let args = [installation.to_string(), check(endpoint)?.to_owned(), bit(counted), bit(left)];
+        let args = [installation.to_string(), validate_name(endpoint)?.to_owned(), bit(counted), bit(left)];
         self.run::<u8>(&scripts::ANSWERED, &args).await.map(drop)
     }
 
-    /// Notes that GitHub has no limits here: none is kept until the headers of an answer name one. Returns whether that
-    /// was unknown.
+    /// Records that GitHub has no limits here, until the headers of a response name one. Returns whether this is new.
     pub async fn set_unlimited(&self, installation: &InstallationId) -> Result<bool, QueueError> {
         self.run(&scripts::UNLIMITED, &[installation.to_string()]).await
     }
 
-    /// GitHub named a secondary limit: pauses the installation (never shortening a pause, 30 days at most) and halves
-    /// its rate of writes, once per pause, to 6 a minute at least. Answers what is left of the pause.
+    /// Applies a secondary limit: pauses the installation (never shortens a pause, 30 days at most) and halves its rate
+    /// of writes, once per pause, to 6 a minute at least. Returns the rest of the pause.
     pub async fn slow_down(
         &self,
         installation: &InstallationId,
@@ -185,7 +188,7 @@ impl Queue {
         Ok(Duration::from_millis(left))
     }
 
-    /// Tells the circuit breaker of an answer; to be told of every request, answered or not.
+    /// Reports a request to the circuit breaker. Must be called for every request, answered or not.
     pub async fn record_outcome(
         &self,
         installation: &InstallationId,

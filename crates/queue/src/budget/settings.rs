@@ -1,4 +1,4 @@
-//! The limits one installation lives under.
+//! Limits of one installation, as configured.
 
 use std::time::Duration;
 
@@ -6,45 +6,45 @@ use domain::InstallationId;
 
 use crate::{Queue, QueueError, queue::millis, scripts};
 
-/// Limits of one installation. The defaults are GitHub's documented limits with some room; tests use smaller ones.
-/// Out-of-range values are brought into range when written.
+/// Limits of one installation. The defaults are GitHub's documented limits with a margin; tests use smaller ones.
+/// Writing clamps values to their ranges.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BudgetSettings {
-    /// Whether GitHub limits this installation. Without (GitHub Enterprise Server with its limits off) windows, points,
-    /// registrations and the mutation rate say nothing; concurrency, team caps, pauses and the breaker still do.
+    /// Whether GitHub limits this installation. If false (GitHub Enterprise Server with limits off), windows, points,
+    /// registrations and the mutation rate do not apply. Concurrency, team caps, pauses and the breaker do.
     pub enabled: bool,
     /// Points per minute and endpoint, at least 10. A write costs 5, a read 1.
     pub points_per_minute: u32,
-    /// How long that minute is: 10 ms to a day. Also the clean minute after which the mutation rate grows.
+    /// Length of that minute: 10 ms to a day. After such a time without a secondary limit, the mutation rate grows.
     pub minute: Duration,
     /// Runner registrations per `registrations_period`, at least 2.
     pub registrations: u32,
-    /// 10 ms to a day.
+    /// Period of the registration limit: 10 ms to a day.
     pub registrations_period: Duration,
-    /// Jobs at once, at least 1.
+    /// Maximum number of concurrent jobs, at least 1.
     pub concurrency: u32,
-    /// Part of the primary window kept for deprovision jobs and urgent calls, in percent, at most 90.
+    /// Part of the primary window reserved for deprovision jobs and urgent calls, in percent, at most 90.
     pub reserve_percent: u32,
-    /// Running jobs of one team at once, over all lanes, at least 1. Jobs without a team are not counted.
+    /// Maximum number of one team's running jobs over all lanes, at least 1. Jobs without a team are not counted.
     pub team_running: u32,
-    /// When the circuit breaker opens, and for how long.
+    /// Limits of the circuit breaker.
     pub breaker: BreakerSettings,
-    /// After so long without an answer a probe counts as lost and the next one goes. At most a day.
+    /// Time after which a probe without a response counts as lost and the next one is sent. At most a day.
     pub probe: Duration,
 }
 
-/// When GitHub counts as down. Out-of-range values are brought into range when written.
+/// Conditions under which GitHub counts as down. Writing clamps values to their ranges.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BreakerSettings {
-    /// So many bad answers open it: 1 to 100.
+    /// Number of failed responses that open it: 1 to 100.
     pub bad: u32,
-    /// Of so many last answers: 1 to 100.
+    /// Number of latest responses considered: 1 to 100.
     pub answers: u32,
-    /// Older answers are forgotten. At most a day.
+    /// Age at which a response no longer counts. At most a day.
     pub within: Duration,
     /// First pause. At most a day.
     pub pause: Duration,
-    /// Every failed probe doubles the pause up to this. At most a day.
+    /// Longest pause; each failed probe doubles the pause up to this. At most a day.
     pub longest: Duration,
 }
 
@@ -78,7 +78,7 @@ impl Default for BreakerSettings {
 }
 
 impl BudgetSettings {
-    /// In the order of SETTINGS in `budget.lua`.
+    /// Values in the order of `SETTINGS` in `budget.lua`.
     fn args(&self) -> [u64; 14] {
         let ms = |duration: Duration, least: u64| millis(duration).clamp(least, 86_400_000);
         let number = |value: u32, least: u32, most: u32| u64::from(value.clamp(least, most));
@@ -102,7 +102,7 @@ impl BudgetSettings {
 }
 
 impl Queue {
-    /// Writes the limits of an installation where they differ, and wakes a worker then. To be called at every start.
+    /// Writes the limits of an installation if they differ, and then wakes a worker. Must be called at every start.
     pub async fn set_budget(
         &self,
         installation: &InstallationId,
@@ -111,8 +111,8 @@ impl Queue {
         self.write_budget(installation, settings, false).await
     }
 
-    /// As [`Self::set_budget`], but leaves other limits alone: Redis may lose them, and a process that was started later
-    /// may have newer ones.
+    /// Writes the limits of an installation if Redis has none. Redis may lose them, and a process that started later
+    /// may have written newer ones.
     pub async fn restore_budget(
         &self,
         installation: &InstallationId,
@@ -138,7 +138,7 @@ mod tests {
     use super::BudgetSettings;
 
     #[test]
-    fn the_script_has_the_same_defaults_in_the_same_order() {
+    fn script_has_the_defaults_of_the_settings_in_their_order() {
         let script = include_str!("../../scripts/lib/budget.lua");
         let table = |name: &str| {
             let from = script.split_once(&format!("local {name} = {{")).unwrap().1;

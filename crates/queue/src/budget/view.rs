@@ -1,4 +1,4 @@
-//! The budget as people want to see it.
+//! View of the budgets for the API and metrics.
 
 use std::{str::FromStr, time::Duration};
 
@@ -6,24 +6,24 @@ use domain::{InstallationId, Lane, TeamId};
 
 use crate::{Pause, Queue, QueueError, Scope, readable::readable, scripts};
 
-/// A primary window.
+/// State of a primary window.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Window {
     /// `x-ratelimit-resource`.
     pub resource: String,
     /// Requests in a whole window.
     pub limit: u64,
-    /// Requests left, charges already made taken off.
+    /// Requests left, after all charges.
     pub remaining: u64,
-    /// Until the next window.
+    /// Time until the next window.
     pub reset_in: Duration,
-    /// Requests each lane spent in this window.
+    /// Requests each lane used in this window.
     pub lanes: Vec<(Lane, u64)>,
-    /// Requests each team spent in this window: the 50 that spent most, the largest first.
+    /// Requests each team used in this window: the 50 largest, in descending order.
     pub teams: Vec<(TeamId, u64)>,
 }
 
-/// Points of one endpoint.
+/// Points used on one endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Points {
     /// The endpoint.
@@ -32,17 +32,17 @@ pub struct Points {
     pub used: u64,
 }
 
-/// The circuit breaker.
+/// State of the circuit breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Breaker {
-    /// GitHub answers.
+    /// GitHub responds.
     Closed,
-    /// GitHub counts as down; nothing is asked.
+    /// GitHub counts as down; no request is sent.
     Open {
-        /// Until a probe goes.
+        /// Time until a probe is sent.
         left: Duration,
     },
-    /// The next answer of a probe decides.
+    /// The response to the next probe decides.
     HalfOpen,
 }
 
@@ -57,36 +57,37 @@ impl Breaker {
     }
 }
 
-/// What is known of one installation's budget.
+/// Budget of one installation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BudgetView {
     /// The installation.
     pub installation: InstallationId,
-    /// Its primary windows that are known and not over.
+    /// Known primary windows that are not over.
     pub resources: Vec<Window>,
-    /// Writes a minute; less than the points allow after a secondary limit.
+    /// Allowed writes a minute; fewer than the points allow after a secondary limit.
     pub mutation_rate_per_minute: u64,
-    /// Endpoints and their points.
+    /// Points per endpoint.
     pub points: Vec<Points>,
     /// Registrations in about the last period.
     pub registrations_used: u64,
-    /// Jobs workers hold.
+    /// Jobs that workers hold.
     pub running: u64,
     /// The circuit breaker.
     pub breaker: Breaker,
-    /// Every pause of the installation.
+    /// Pauses of the installation.
     pub pauses: Vec<Pause>,
-    /// After a pause: how long still for the probe under way to be answered; zero when the next request is the probe.
+    /// Time left for the response to the probe in flight; zero if the next request is the probe. `None` if no probe is
+    /// required.
     pub probe: Option<Duration>,
 }
 
-/// Names and what each spent.
+/// Names with the requests each used.
 type Spent = Vec<(String, u64)>;
 type WindowRow = (String, u64, u64, u64, Spent, Spent);
 type Row = (String, u64, u64, u64, String, u64, i64, Vec<WindowRow>, Vec<(String, u64)>);
 
 impl Queue {
-    /// The budget of every installation that holds jobs or was heard of, by name; at most 1,000.
+    /// Returns the budget of every installation with jobs or recorded limits, by name; at most 1,000.
     pub async fn budget(&self) -> Result<Vec<BudgetView>, QueueError> {
         let rows: Vec<Row> = self.run(&scripts::BUDGETS, &[]).await?;
         let pauses = self.pauses().await?;
