@@ -1,4 +1,4 @@
-//! A primary window lasts for everybody: lanes and teams keep their parts of what is left.
+//! Accounts of a primary window: lanes and teams keep their parts of the rest.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use crate::{
 
 const HOUR: u32 = 3_600_000;
 const MARK: f64 = 1_000_003_600.0;
-/// Of a window of 1,000, 100 are the reserve.
+/// Of a window of 1,000 requests, 100 are the reserve.
 const LIMIT: u32 = 1_000;
 
-/// Nothing but the primary window holds anything up.
+/// Limits of which only the primary window applies.
 fn wide() -> BudgetSettings {
     BudgetSettings {
         points_per_minute: 1_000_000,
@@ -28,7 +28,7 @@ fn wide() -> BudgetSettings {
     }
 }
 
-/// GitHub, which counts what is sent in a window of an hour.
+/// GitHub with a window of an hour, which counts the requests sent.
 struct GitHub {
     clock: Clock,
     left: u32,
@@ -47,10 +47,10 @@ impl GitHub {
     async fn tell(&mut self, endpoint: &str) {
         let reset = self.begun + f64::from(HOUR) - self.clock.now;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "part of an hour")]
-        self.clock.observe_as((LIMIT, self.left), (reset as u32, MARK), endpoint).await;
+        self.clock.observe_as(LIMIT, self.left, reset as u32, MARK, endpoint).await;
     }
 
-    /// Asks for requests of one kind until one must wait.
+    /// Asks for permits of one kind until one must wait.
     async fn drain(&mut self, ask: Ask) -> u32 {
         let mut sent = 0;
         loop {
@@ -165,7 +165,7 @@ async fn heavier_team_has_the_larger_part() {
     let with = |team, weight, count: usize| -> Vec<Ticket> {
         (0..count).map(|_| Ticket { weight, ..ticket(team) }).collect()
     };
-    // Both are known before either asks for much.
+    // Both teams are known before either asks for much.
     test.queue.enqueue(&[with(light, 1.0, 1), with(heavy, 3.0, 1)].concat()).await.unwrap();
     assert_eq!(drain(&test).await.len(), 2);
     test.queue.enqueue(&with(light, 1.0, 600)).await.unwrap();

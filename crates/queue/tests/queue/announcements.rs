@@ -1,4 +1,4 @@
-//! Hearing of a job.
+//! Notifications about jobs and their subscription.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use queue::{Announcements, News, Queue, QueueConfig};
 use crate::support::{Line, Server, TestQueue};
 
 #[tokio::test]
-async fn watchers_hear_of_their_job_alone() {
+async fn watchers_receive_notifications_of_their_job_only() {
     let test = TestQueue::new().await;
     let announcements = Announcements::start(&test.queue);
     let (mine, other) = (JobId::new(), JobId::new());
@@ -23,7 +23,7 @@ async fn watchers_hear_of_their_job_alone() {
 }
 
 #[tokio::test]
-async fn watchers_leave_nothing_behind() {
+async fn dropped_watchers_leave_no_entries() {
     let test = TestQueue::new().await;
     let announcements = Announcements::start(&test.queue);
     let job = JobId::new();

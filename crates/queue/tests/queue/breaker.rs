@@ -1,4 +1,4 @@
-//! After trouble: one goes first.
+//! Pauses, the probe that ends them, and the circuit breaker.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ fn fine() -> Observation {
     }
 }
 
-/// Five jobs, and a pause that is over.
+/// Returns a queue with five jobs and a pause that is over.
 async fn after_a_pause(budget: &BudgetSettings) -> TestQueue {
     let test = TestQueue::under(budget).await;
     test.queue.enqueue(&tickets(5, TeamId::new())).await.unwrap();
@@ -33,7 +33,7 @@ async fn after_a_pause(budget: &BudgetSettings) -> TestQueue {
 }
 
 #[tokio::test]
-async fn one_probe_goes_first_and_its_answer_frees_the_others() {
+async fn probe_is_sent_first_and_its_answer_releases_the_others() {
     let test = after_a_pause(&unlimited()).await;
     let home = InstallationId::default();
     let (one, two) = (claimer(), claimer());
@@ -57,7 +57,7 @@ async fn one_probe_goes_first_and_its_answer_frees_the_others() {
 }
 
 #[tokio::test]
-async fn only_one_job_is_claimed_even_by_one_that_wants_more() {
+async fn claim_of_many_gets_one_job_while_a_probe_is_required() {
     let test = after_a_pause(&unlimited()).await;
     let claimer = claimer();
     let first = loop {
@@ -72,7 +72,7 @@ async fn only_one_job_is_claimed_even_by_one_that_wants_more() {
 }
 
 #[tokio::test]
-async fn a_probe_that_got_lost_is_followed_by_another() {
+async fn lost_probe_is_followed_by_another() {
     let test = after_a_pause(&BudgetSettings { probe: MOMENT, ..unlimited() }).await;
     let claimer = claimer();
     let mut sizes = Vec::new();
@@ -84,7 +84,7 @@ async fn a_probe_that_got_lost_is_followed_by_another() {
 }
 
 #[tokio::test]
-async fn a_probe_that_ends_without_an_answer_makes_room_for_another() {
+async fn probe_that_ends_without_an_answer_is_followed_by_another() {
     let test = after_a_pause(&unlimited()).await;
     let claimer = claimer();
     let probe = loop {
@@ -98,7 +98,7 @@ async fn a_probe_that_ends_without_an_answer_makes_room_for_another() {
 }
 
 #[tokio::test]
-async fn only_the_job_sent_ahead_does_not_wait_for_the_probe() {
+async fn only_the_job_of_the_probe_does_not_wait_for_it() {
     let test = after_a_pause(&unlimited()).await;
     let (home, claimer) = (InstallationId::default(), claimer());
     let probe = loop {
@@ -106,7 +106,7 @@ async fn only_the_job_sent_ahead_does_not_wait_for_the_probe() {
             break lease;
         }
     };
-    let ask = async |job, paid| test.queue.permit_job(&home, &GET, (job, paid)).await.unwrap();
+    let ask = async |job, paid| test.queue.permit_job(&home, &GET, job, paid).await.unwrap();
     let another = JobId::new();
     let ago = Duration::from_secs(2);
     for paid in [Prepaid::None, Prepaid::ThisCall { ago }] {
@@ -121,7 +121,7 @@ async fn only_the_job_sent_ahead_does_not_wait_for_the_probe() {
 }
 
 #[tokio::test]
-async fn a_person_s_pause_asks_for_no_probe_and_stops_no_running_job() {
+async fn admin_pause_requires_no_probe_and_stops_no_running_job() {
     let test = TestQueue::new().await;
     let home = InstallationId::default();
     test.queue.enqueue(&in_lane(Lane::Drift, 3)).await.unwrap();
@@ -134,7 +134,7 @@ async fn a_person_s_pause_asks_for_no_probe_and_stops_no_running_job() {
 }
 
 #[tokio::test]
-async fn five_bad_answers_of_twenty_open_the_breaker() {
+async fn five_failures_of_twenty_open_the_breaker() {
     let test = TestQueue::new().await;
     let home = InstallationId::default();
     for health in [Availability::Bad, Availability::Good].repeat(4) {
@@ -167,7 +167,7 @@ async fn old_answers_and_more_than_twenty_are_forgotten() {
 }
 
 #[tokio::test]
-async fn the_breaker_waits_longer_each_time_until_a_probe_does_well() {
+async fn breaker_pause_doubles_until_a_probe_succeeds() {
     let mut clock = Clock::of(TestQueue::new().await).await;
     let mut state = (String::new(), 0);
     for _ in 0..5 {

@@ -22,13 +22,13 @@ async fn clock(budget: &BudgetSettings) -> Clock {
     clock
 }
 
-/// The most that went through in any window of this length.
+/// Returns the largest number of grants in any window of this length.
 fn most_in(grants: &[f64], window: f64) -> usize {
     let last = |from: f64| grants.partition_point(|at| *at <= from + window);
     grants.iter().enumerate().map(|(n, from)| last(*from) - n).max().unwrap_or(0)
 }
 
-/// Takes whatever it may for so many minutes.
+/// Asks for permits without a break for `minutes`.
 async fn greedy(clock: &mut Clock, ask: Ask, minutes: f64) -> Vec<f64> {
     let (mut grants, until) = (Vec::new(), clock.now + minutes * MINUTE);
     loop {
@@ -51,7 +51,7 @@ async fn no_minute_has_more_than_900_points_and_most_of_them_can_be_used() {
 }
 
 #[tokio::test]
-async fn reads_are_cheaper_and_burst_no_more() {
+async fn reads_cost_less_and_burst_no_more() {
     let mut clock = clock(&BudgetSettings::default()).await;
     let grants = greedy(&mut clock, Ask::READ, 2.0).await;
     assert!(most_in(&grants, MINUTE) <= 900, "{}", most_in(&grants, MINUTE));
@@ -60,7 +60,7 @@ async fn reads_are_cheaper_and_burst_no_more() {
 }
 
 #[tokio::test]
-async fn five_minutes_have_no_more_registrations_than_allowed() {
+async fn registrations_of_five_minutes_stay_within_the_limit() {
     let budget =
         BudgetSettings { points_per_minute: 1_000_000, registrations: 300, ..BudgetSettings::default() };
     let mut clock = clock(&budget).await;
@@ -106,7 +106,7 @@ async fn a_secondary_limit_halves_writes_once_and_they_grow_again() {
 }
 
 #[tokio::test]
-async fn a_write_instead_of_the_prepaid_one_pays_the_difference() {
+async fn write_instead_of_the_prepaid_one_pays_the_difference() {
     let other = Ask { endpoint: "delete-runner", ..Ask::WRITE };
     let mut clock = clock(&BudgetSettings::default()).await;
     clock.slow_down(1_000).await;
@@ -151,7 +151,7 @@ async fn a_prompt_request_counts_once() {
 }
 
 #[tokio::test]
-async fn a_clock_that_steps_back_holds_nothing_up_for_long() {
+async fn clock_that_steps_back_delays_requests_briefly() {
     let mut clock = clock(&BudgetSettings::default()).await;
     while clock.goes(Ask::WRITE).await {}
     clock.now -= 3_600_000.0;
@@ -159,12 +159,12 @@ async fn a_clock_that_steps_back_holds_nothing_up_for_long() {
     assert!(wait < Duration::from_secs(1), "{wait:?}");
 }
 
-/// A second opinion: the requests themselves are kept, not a level.
+/// Second implementation for comparison: it keeps the requests themselves instead of a level.
 #[derive(Default)]
 struct Model {
     points: HashMap<&'static str, Vec<(f64, u32)>>,
     registrations: Vec<(f64, u32)>,
-    /// When a bucket that leaks at an even pace will be empty, as (time, ms a unit).
+    /// Time at which a bucket that drains evenly is empty, as (time, ms a unit).
     free: HashMap<(&'static str, u8), f64>,
 }
 
@@ -176,7 +176,7 @@ struct Leak {
     pace: f64,
 }
 
-/// Limits small enough to be met often: 200 points and 40 registrations a second.
+/// Limits small enough to be reached often: 200 points and 40 registrations a second.
 fn small() -> BudgetSettings {
     BudgetSettings {
         points_per_minute: 200,
@@ -189,7 +189,7 @@ fn small() -> BudgetSettings {
 
 impl Model {
     fn leaks(ask: Ask) -> Vec<Leak> {
-        // A sixtieth of the second is given away.
+        // The bucket uses 60/61 of the rate.
         let second = 1_000.0 * 61.0 / 60.0;
         let pace = second / 195.0;
         let cost = if ask.write { 5.0 } else { 1.0 };

@@ -1,4 +1,4 @@
-//! GitHub's limits, met where jobs are claimed.
+//! GitHub's limits as claims apply them.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,10 +7,7 @@ use queue::{BudgetSettings, Call, Lease, Observation, Permit, Queue, Reason};
 use redis::aio::MultiplexedConnection;
 use tokio::task::JoinSet;
 
-use crate::{
-    clock::{Ask, Clock},
-    support::{TestQueue, claimer, in_lane, tickets, unlimited},
-};
+use crate::support::{TestQueue, claimer, in_lane, tickets, unlimited};
 
 const HOUR: Duration = Duration::from_hours(1);
 const DELETE: Call = Call { endpoint: "runner", write: true, registers: false, urgent: true };
@@ -24,7 +21,7 @@ fn answer(resource: &str, limit: u64, remaining: u64) -> Observation {
     Observation { endpoint: None, resource, limit, remaining, reset_in: HOUR, reset: 1_800_000_000 }
 }
 
-/// Everything that may start now.
+/// Claims all jobs that may start now.
 async fn drain(queue: &Queue) -> Vec<Lease> {
     let (claimer, mut all) = (claimer(), Vec::new());
     loop {
@@ -40,7 +37,7 @@ fn in_lanes(leases: &[Lease]) -> Vec<usize> {
     Lane::ALL.iter().map(|lane| leases.iter().filter(|lease| lease.lane == *lane).count()).collect()
 }
 
-/// So slow that nothing comes back within a test.
+/// Limits with periods of a day, so that buckets do not drain during a test.
 fn slow() -> BudgetSettings {
     let day = Duration::from_hours(24);
     BudgetSettings { minute: day, registrations_period: day, ..BudgetSettings::default() }
@@ -101,15 +98,15 @@ async fn the_reserve_is_for_deprovision_and_urgent_calls_alone() {
     }
     test.queue.pause_lane(Lane::Deprovision, HOUR).await.unwrap();
     let taken = drain(&test.queue).await;
-    assert_eq!(taken.len(), 2, "90 of 100 are for everybody");
+    assert_eq!(taken.len(), 2, "90 of 100 are for all requests");
     let normal = Call { urgent: false, ..DELETE };
     assert!(matches!(test.queue.permit(&home(), &normal).await.unwrap(), Permit::Wait(_)));
     assert_eq!(test.queue.permit(&home(), &DELETE).await.unwrap(), Permit::Granted);
     test.queue.resume_lane(Lane::Deprovision).await.unwrap();
     let job = tickets(1, TeamId::new()).remove(0);
     test.queue.enqueue(std::slice::from_ref(&job)).await.unwrap();
-    let standing = test.queue.position(job.job).await.unwrap().unwrap();
-    assert_eq!(standing.pause.unwrap().reason, Reason::Budget);
+    let position = test.queue.position(job.job).await.unwrap().unwrap();
+    assert_eq!(position.pause.unwrap().reason, Reason::Budget);
 
     let mut deletes = 0;
     while test.queue.budget().await.unwrap()[0].resources[0].remaining > 0 {
@@ -123,113 +120,6 @@ async fn the_reserve_is_for_deprovision_and_urgent_calls_alone() {
         panic!("all is used")
     };
     assert!(wait > Duration::from_mins(59), "until the reset: {wait:?}");
-}
-
-#[tokio::test]
-async fn the_smallest_remaining_of_the_newest_window_wins() {
-    let mut clock = Clock::of(TestQueue::under(&BudgetSettings::default()).await).await;
-    let hour = 3_600_000;
-    assert_eq!(clock.left().await, None);
-    clock.observe(5_000, 4_000, hour).await;
-    clock.observe(5_000, 4_100, hour).await;
-    assert_eq!(clock.left().await, Some(4_000), "an answer that came late");
-    clock.observe(5_000, 3_900, hour - 900).await;
-    assert_eq!(clock.left().await, Some(3_900), "the same window, told by another clock");
-    assert!(clock.goes(Ask::READ).await);
-    assert_eq!(clock.left().await, Some(3_899), "taken at once");
-    clock.observe(5_000, 10, 60_000).await;
-    assert_eq!(clock.left().await, Some(3_899), "an older window");
-    clock.observe(5_000, 4_999, hour + 60_000).await;
-    assert_eq!(clock.left().await, Some(4_998), "a newer one; one is under way");
-    clock.observe(5_000, 1, 0).await;
-    assert_eq!(clock.left().await, Some(4_998), "a window that is over");
-    clock.now += f64::from(hour + 60_000);
-    assert_eq!(clock.left().await, None, "over, and the next one unknown");
-    for _ in 0..10 {
-        assert!(clock.goes(Ask::READ).await);
-    }
-    clock.minutes(0.1);
-    assert!(!clock.goes(Ask::READ).await, "a small burst until an answer comes");
-    clock.observe(5_000, 4_980, hour).await;
-    assert!(clock.goes(Ask::READ).await);
-    assert_eq!(clock.left().await, Some(4_969), "eleven may not be counted yet");
-}
-
-#[tokio::test]
-async fn late_news_is_not_taken_for_a_newer_window() {
-    let mut clock = Clock::of(TestQueue::under(&BudgetSettings::default()).await).await;
-    let (hour, mark) = (3_600_000, 1_800_000_000.0);
-    clock.observe_as((5_000, 100), (hour, mark), "").await;
-    clock.minutes(1.0);
-    clock.observe_as((5_000, 130), (hour, mark), "").await;
-    assert_eq!(clock.left().await, Some(100), "it waited for a minute until Redis heard of it");
-    clock.observe_as((5_000, 90), (hour - 60_000, mark + 1.0), "").await;
-    assert_eq!(clock.left().await, Some(90), "what is true is not taken for old");
-    clock.minutes(59.1);
-    assert_eq!(clock.left().await, None, "the window ends when its first news said");
-
-    clock.observe_as((5_000, 4_000), (hour, mark + 3_600.0), "").await;
-    clock.minutes(1.0);
-    clock.observe_as((5_000, 4_500), (hour - 90_000, mark + 3_600.0), "").await;
-    clock.minutes(58.6);
-    assert_eq!(clock.left().await, None, "the earliest end that was told counts");
-}
-
-#[tokio::test]
-async fn free_and_unsent_requests_are_refunded() {
-    let mut clock = Clock::of(TestQueue::under(&BudgetSettings::default()).await).await;
-    let (hour, mark) = (3_600_000, 1_800_000_000.0);
-    clock.observe_as((5_000, 1_000), (hour, mark), "").await;
-    for _ in 0..4 {
-        assert!(clock.goes(Ask::READ).await);
-    }
-    assert_eq!(clock.left().await, Some(996), "under way");
-    clock.observe_as((5_000, 999), (hour, mark), "runner").await;
-    assert_eq!(clock.left().await, Some(996), "one counted, three under way");
-    clock.observe_as((5_000, 999), (hour, mark), "runner").await;
-    assert_eq!(clock.left().await, Some(997), "an answer that cost nothing");
-    clock.observe_as((5_000, 1_000), (hour, mark), "runner").await;
-    assert_eq!(clock.left().await, Some(998), "an answer that came late is no news");
-    clock.minutes(0.5);
-    assert_eq!(clock.left().await, Some(999), "no answer will come any more");
-
-    for _ in 0..80 {
-        clock.go(Ask::READ).await;
-        clock.minutes(0.02);
-        clock.observe_as((5_000, 999), (hour, mark), "runner").await;
-        clock.go(Ask::READ).await;
-    }
-    let left = clock.left().await.unwrap();
-    assert!(left > 999 - 60, "those that got lost in a busy minute come back too: {left}");
-}
-
-#[tokio::test]
-async fn room_is_waited_for_as_long_as_answers_may_take() {
-    let mut clock = Clock::of(TestQueue::under(&BudgetSettings::default()).await).await;
-    let (hour, mark) = (3_600_000, 1_800_000_000.0);
-    clock.observe_as((5_000, 502), (hour, mark), "").await;
-    for _ in 0..2 {
-        assert!(clock.goes(Ask::READ).await);
-    }
-    let Permit::Wait(wait) = clock.permit(Ask::READ).await else { panic!("500 are the reserve") };
-    assert!(wait <= Duration::from_secs(30), "{wait:?}");
-    clock.observe_as((5_000, 502), (hour, mark), "runner").await;
-    assert!(clock.goes(Ask::READ).await);
-    clock.observe_as((5_000, 500), (hour, mark), "runner").await;
-    let Permit::Wait(wait) = clock.permit(Ask::READ).await else { panic!("all but the reserve is used") };
-    assert!(wait > Duration::from_mins(50), "{wait:?}");
-}
-
-#[tokio::test]
-async fn answers_that_never_come_hold_nothing_up_for_ever() {
-    let mut clock = Clock::of(TestQueue::under(&BudgetSettings::default()).await).await;
-    for _ in 0..10 {
-        assert!(clock.goes(Ask::READ).await);
-    }
-    clock.now += 29_000.0;
-    assert!(!clock.goes(Ask::URGENT).await);
-    clock.now += 1_000.0;
-    assert!(clock.goes(Ask::URGENT).await);
 }
 
 #[tokio::test]
@@ -252,7 +142,7 @@ async fn each_resource_has_a_window_and_endpoints_learn_theirs() {
 }
 
 #[tokio::test]
-async fn leases_are_the_concurrency() {
+async fn number_of_leases_is_limited_by_the_concurrency() {
     let test = TestQueue::under(&BudgetSettings { concurrency: 3, ..unlimited() }).await;
     test.queue.enqueue(&tickets(4, TeamId::new())).await.unwrap();
     test.queue.enqueue(&in_lane(Lane::Deprovision, 4)).await.unwrap();
@@ -260,16 +150,20 @@ async fn leases_are_the_concurrency() {
     assert_eq!(held.len(), 3);
     test.ask::<i64>(&["DEL", &test.key("wakeup")]).await;
     assert!(test.queue.finish(&held[0]).await.unwrap());
-    assert_eq!(test.ask::<i64>(&["LLEN", &test.key("wakeup")]).await, 1, "somebody is told of the place");
+    assert_eq!(
+        test.ask::<i64>(&["LLEN", &test.key("wakeup")]).await,
+        1,
+        "a worker is woken for the free slot"
+    );
     assert_eq!(drain(&test.queue).await.len(), 1);
     for lane in Lane::ALL {
         test.let_pass("leased", *lane).await;
     }
-    assert_eq!(drain(&test.queue).await.len(), 3, "the dead free their places");
+    assert_eq!(drain(&test.queue).await.len(), 3, "expired leases free their slots");
 }
 
 #[tokio::test]
-async fn an_installation_without_limits_has_none() {
+async fn installation_without_limits_sends_all_at_once() {
     let test = TestQueue::under(&BudgetSettings { enabled: false, ..slow() }).await;
     test.queue.enqueue(&tickets(40, TeamId::new())).await.unwrap();
     assert_eq!(drain(&test.queue).await.len(), 40);
@@ -277,7 +171,7 @@ async fn an_installation_without_limits_has_none() {
 }
 
 #[tokio::test]
-async fn budgets_are_one_installation_s_own() {
+async fn each_installation_has_its_own_budget() {
     let test = TestQueue::under(&slow()).await;
     let mut other = tickets(20, TeamId::new());
     for ticket in &mut other {
@@ -291,7 +185,7 @@ async fn budgets_are_one_installation_s_own() {
 }
 
 #[tokio::test]
-async fn a_flood_delays_only_its_team_under_a_budget_too() {
+async fn flood_of_jobs_delays_only_its_team_under_a_budget() {
     let brief = Duration::from_millis(200);
     let budget = BudgetSettings {
         minute: brief,
@@ -320,32 +214,36 @@ async fn a_flood_delays_only_its_team_under_a_budget_too() {
     assert!(next.len() - of_b.len() >= 10, "A goes on meanwhile");
 }
 
-/// When a request was let through, by the clock of Redis: not before, not after, and its points.
-type Grant = (u64, u64, u64);
+/// A permitted request, between two times of Redis's clock in microseconds.
+struct Grant {
+    earliest: u64,
+    latest: u64,
+    points: u64,
+}
 
 async fn micros(connection: &mut MultiplexedConnection) -> u64 {
     let (seconds, micros): (u64, u64) = redis::cmd("TIME").query_async(connection).await.unwrap();
     seconds * 1_000_000 + micros
 }
 
-/// Takes turns asking for writes and claiming jobs whose first request is a read, until so many points are spent.
+/// Alternates between writes and claims of jobs whose first request is a read, until `points` are used.
 async fn spend(test: Arc<TestQueue>, points: u64) -> Vec<Grant> {
     let (mut clock, claimer) = (test.raw().await, claimer());
     let mut grants: Vec<Grant> = Vec::new();
-    while grants.iter().map(|grant| grant.2).sum::<u64>() < points {
-        let before = micros(&mut clock).await;
+    while grants.iter().map(|grant| grant.points).sum::<u64>() < points {
+        let earliest = micros(&mut clock).await;
         if test.queue.permit(&home(), &DELETE).await.unwrap() == Permit::Granted {
-            grants.push((before, micros(&mut clock).await, 5));
+            grants.push(Grant { earliest, latest: micros(&mut clock).await, points: 5 });
         }
-        let before = micros(&mut clock).await;
-        let reads = test.queue.claim(&claimer, 3).await.unwrap().jobs.len() as u64;
-        grants.push((before, micros(&mut clock).await, reads));
+        let earliest = micros(&mut clock).await;
+        let points = test.queue.claim(&claimer, 3).await.unwrap().jobs.len() as u64;
+        grants.push(Grant { earliest, latest: micros(&mut clock).await, points });
     }
     grants
 }
 
 #[tokio::test]
-async fn no_window_exceeds_its_limit_for_any_caller() {
+async fn concurrent_callers_never_exceed_the_limit_of_a_window() {
     let minute = Duration::from_millis(300);
     let settings = BudgetSettings { enabled: true, points_per_minute: 100, minute, ..unlimited() };
     let test = Arc::new(TestQueue::under(&settings).await);
@@ -355,11 +253,11 @@ async fn no_window_exceeds_its_limit_for_any_caller() {
     for _ in 0..3 {
         tasks.spawn(spend(test.clone(), 100));
     }
-    let grants: Vec<Grant> = tasks.join_all().await.concat();
-    for (from, ..) in &grants {
+    let grants: Vec<Grant> = tasks.join_all().await.into_iter().flatten().collect();
+    for Grant { earliest: from, .. } in &grants {
         let end = from + 300_000;
-        let inside = grants.iter().filter(|grant| grant.0 >= *from && grant.1 <= end);
-        let points: u64 = inside.map(|grant| grant.2).sum();
+        let inside = grants.iter().filter(|grant| grant.earliest >= *from && grant.latest <= end);
+        let points: u64 = inside.map(|grant| grant.points).sum();
         assert!(points <= 100, "{points}");
     }
 }

@@ -1,4 +1,4 @@
-//! The scripts under a clock the test moves: the shared beginning takes the time of Redis, the next line another.
+//! Scripts under a clock that the test moves: the line after common.lua replaces the time of Redis.
 
 use domain::Lane;
 use queue::Permit;
@@ -25,7 +25,7 @@ pub(crate) struct Clock {
     requests: u64,
 }
 
-/// What a permit is asked for.
+/// A request that needs a permit.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ask {
     pub(crate) endpoint: &'static str,
@@ -51,7 +51,7 @@ macro_rules! script {
 impl Clock {
     pub(crate) async fn of(test: TestQueue) -> Self {
         let connection = test.raw().await;
-        // Behind the clock of Redis, so that nothing the test wrote lies in the past.
+        // Before the time of Redis, so that values the test wrote are not in the past.
         Self { test, connection, now: 1_000_000_000_000.0, requests: 0 }
     }
 
@@ -67,20 +67,20 @@ impl Clock {
         self.permit_as(ask, false).await
     }
 
-    /// `instead`: of a write that is paid for and will not be made.
+    /// `instead`: the claim paid for another write that will not be sent.
     pub(crate) async fn permit_as(&mut self, ask: Ask, instead: bool) -> Permit {
-        self.permit_for(ask, ("", instead, "")).await
+        self.permit_for(ask, instead, "").await
     }
 
-    /// A request that a claim paid for at that time.
+    /// Asks for a permit for a request that a claim paid for at `paid`, in ms.
     pub(crate) async fn late(&mut self, ask: Ask, paid: f64) -> Permit {
         let ago = self.now - paid;
-        self.permit_for(ask, ("", false, &ago.to_string())).await
+        self.permit_for(ask, false, &ago.to_string()).await
     }
 
-    async fn permit_for(&mut self, ask: Ask, (job, instead, paid): (&str, bool, &str)) -> Permit {
+    async fn permit_for(&mut self, ask: Ask, instead: bool, paid: &str) -> Permit {
         let bit = |yes| if yes { "1" } else { "0" };
-        let asked = [bit(ask.write), bit(ask.registers), bit(ask.urgent), job, bit(instead), paid];
+        let asked = [bit(ask.write), bit(ask.registers), bit(ask.urgent), "", bit(instead), paid];
         let args: Vec<&str> = ["default", ask.endpoint].into_iter().chain(asked).collect();
         match self.run::<u64>(script!("permit"), &args).await {
             0 => Permit::Granted,
@@ -88,7 +88,7 @@ impl Clock {
         }
     }
 
-    /// Claims up to so many jobs, under leases longer than any test.
+    /// Claims up to `want` jobs, under leases longer than any test.
     pub(crate) async fn claim(&mut self, want: usize) -> usize {
         let body = concat!(script!("lib/teams"), script!("lib/returns"), script!("claim"));
         let want = want.to_string();
@@ -101,7 +101,7 @@ impl Clock {
         jobs.len()
     }
 
-    /// Asks, waits as told and asks again until it may go.
+    /// Asks again after each wait until the request is permitted.
     pub(crate) async fn go(&mut self, ask: Ask) {
         while let Permit::Wait(wait) = self.permit(ask).await {
             self.now += wait.as_secs_f64() * 1_000.0;
@@ -112,17 +112,19 @@ impl Clock {
         self.permit(ask).await == Permit::Granted
     }
 
-    /// An answer on `core`.
+    /// Reports a window of `core`.
     pub(crate) async fn observe(&mut self, limit: u32, remaining: u32, reset_ms: u32) {
         let mark = (self.now + f64::from(reset_ms)) / 1_000.0;
-        self.observe_as((limit, remaining), (reset_ms, mark), "").await;
+        self.observe_as(limit, remaining, reset_ms, mark, "").await;
     }
 
-    /// An answer on `core`, with what it says of the window's end and GitHub's own name for that, in s.
+    /// Reports a window of `core` that ends in `reset_ms`, and at `mark` by GitHub's clock, in s.
     pub(crate) async fn observe_as(
         &mut self,
-        (limit, remaining): (u32, u32),
-        (reset_ms, mark): (u32, f64),
+        limit: u32,
+        remaining: u32,
+        reset_ms: u32,
+        mark: f64,
         endpoint: &str,
     ) {
         let [limit, remaining, reset] = [limit, remaining, reset_ms].map(|n| n.to_string());
@@ -131,7 +133,7 @@ impl Clock {
         self.run::<u8>(script!("observe"), &args).await;
     }
 
-    /// A window with room for everything.
+    /// Reports a window with room for everything.
     pub(crate) async fn plenty(&mut self) {
         self.observe(1_000_000, 1_000_000, 86_400_000).await;
     }
@@ -150,7 +152,7 @@ impl Clock {
         self.run(body, &["default"]).await
     }
 
-    /// What is left of `core`; none when it is not known.
+    /// Returns the rest of `core`; `None` if it is not known.
     pub(crate) async fn left(&mut self) -> Option<u64> {
         let body = "local B = load_budget(ARGV[1], { 'w:core' }) local w = window_of(B, 'core') \
                     return w and left_of(B, w, 'core') or false";

@@ -20,10 +20,10 @@ use tokio::{
 use crate::{
     faults::{rows, sweep},
     support::{Server, claimer, ticket, tickets, unlimited},
-    worker::{Worker, settings},
+    test_worker::{Worker, settings},
 };
 
-/// Longest wait for anything. Failing over takes some seconds on a quiet machine.
+/// Longest wait for any condition. A failover takes some seconds on a quiet machine.
 const LIMIT: Duration = Duration::from_mins(2);
 
 async fn group(layout: Layout) -> RedisGroup {
@@ -35,7 +35,7 @@ fn queue(url: &str) -> Queue {
     Queue::connect(&QueueConfig::new(url, "failover")).unwrap()
 }
 
-/// Asks again until it holds.
+/// Repeats a check until it holds.
 async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let wait = async {
         while !holds().await {
@@ -45,7 +45,7 @@ async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     timeout(LIMIT, wait).await.unwrap_or_else(|_| panic!("never: {what}"));
 }
 
-/// A name that moves: new connections go to the current server, those made before stay where they are.
+/// A name that moves: new connections go to the current server, earlier ones stay.
 struct MovingName {
     address: SocketAddr,
     target: Arc<AtomicU16>,
@@ -161,7 +161,7 @@ async fn unreachable_redis_costs_one_call_its_time_limit_and_the_next_ones_nothi
     until("it is found without a call waiting for it", async || queue.ping().await.is_ok()).await;
 }
 
-/// A worker runs jobs while `fail` happens; every job is done at the end, put back by the sweep if need be.
+/// Runs jobs in a worker during `fail`. Every job is finished in the end; lost ones are enqueued again.
 async fn survives(mut group: RedisGroup, fail: impl FnOnce(&mut RedisGroup) + Send + 'static) {
     let queue = queue(&group.url());
     queue.set_budget(&InstallationId::default(), &unlimited()).await.unwrap();
@@ -182,7 +182,7 @@ async fn survives(mut group: RedisGroup, fail: impl FnOnce(&mut RedisGroup) + Se
     })
     .await;
     assert!(worker.is_alive());
-    // A push, not the dispatcher's own clock, starts the next job.
+    // A notification starts the next job, not the dispatcher's timer.
     let watched = JobId::new();
     let mut watch = Announcements::start(&queue).watch(watched);
     until("announcements arrive", async || heard(&queue, watched, &mut watch).await).await;

@@ -1,4 +1,4 @@
-//! Redis fails; the worker does not.
+//! Failures of Redis that a worker survives.
 
 use std::{
     collections::HashSet,
@@ -11,10 +11,10 @@ use queue::{BackendSettings, Claimed, Outcome, Queue, QueueError, Ticket};
 
 use crate::{
     support::{Server, TestQueue, tickets, unlimited},
-    worker::{Handler, Worker, gone, handler, settings},
+    test_worker::{Handler, Worker, gone, handler, settings},
 };
 
-/// A worker whose finished jobs are remembered as rows would be.
+/// Returns a handler that remembers finished jobs, as the database would.
 pub(crate) fn rows() -> (Handler, Arc<Mutex<HashSet<JobId>>>) {
     let rows: Arc<Mutex<HashSet<JobId>>> = Arc::default();
     let write = rows.clone();
@@ -29,7 +29,7 @@ pub(crate) fn rows() -> (Handler, Arc<Mutex<HashSet<JobId>>>) {
     (run, rows)
 }
 
-/// What a start and the sweep do: limits are written, whatever is not final and not here is put in again.
+/// Repeats the work of a start and of the scheduler: writes the limits and enqueues unfinished jobs again.
 pub(crate) async fn sweep(
     queue: &Queue,
     all: &[Ticket],
@@ -42,7 +42,7 @@ pub(crate) async fn sweep(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_killed_redis_costs_time_and_no_job() {
+async fn killed_redis_delays_jobs_and_loses_none() {
     let mut server = Server::start().await;
     let test = TestQueue::at(server.url()).await;
     let (run, done) = rows();
@@ -64,7 +64,7 @@ async fn a_killed_redis_costs_time_and_no_job() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_redis_that_stands_still_is_waited_for() {
+async fn frozen_redis_delays_jobs_and_loses_none() {
     let server = Server::start().await;
     let test = TestQueue::at(server.url()).await;
     let (run, done) = rows();

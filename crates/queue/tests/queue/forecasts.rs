@@ -1,4 +1,4 @@
-//! When will it start?
+//! Estimates of a job's start.
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ async fn an_idle_queue_starts_at_once() {
 }
 
 #[tokio::test]
-async fn more_backlog_is_never_sooner() {
+async fn estimate_grows_with_the_backlog() {
     let test = TestQueue::under(&BudgetSettings::default()).await;
     let team = TeamId::new();
     let mut last = [Duration::ZERO; 3];
@@ -68,7 +68,7 @@ async fn a_team_waits_behind_its_own_jobs() {
 }
 
 #[tokio::test]
-async fn never_before_a_pause_or_the_next_window() {
+async fn estimate_is_never_before_the_end_of_a_pause_or_window() {
     let test = TestQueue::under(&BudgetSettings::default()).await;
     let home = InstallationId::default();
     test.queue.observe(&home, &window(100)).await.unwrap();
@@ -88,7 +88,7 @@ async fn never_before_a_pause_or_the_next_window() {
 }
 
 #[tokio::test]
-async fn a_window_that_does_not_last_moves_the_rest_to_the_next() {
+async fn jobs_beyond_the_window_are_estimated_in_the_next_one() {
     let test = TestQueue::under(&BudgetSettings::default()).await;
     test.queue.observe(&InstallationId::default(), &window(150)).await.unwrap();
     test.queue.enqueue(&in_lane(Lane::Drift, 49)).await.unwrap();

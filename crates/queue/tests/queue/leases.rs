@@ -1,4 +1,4 @@
-//! Who holds what, and what becomes of it.
+//! Leases: expiry, renewal, return and repetition.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -38,7 +38,7 @@ async fn an_expired_lease_is_taken_back_once_and_counted() {
 }
 
 #[tokio::test]
-async fn real_time_ends_a_lease_too() {
+async fn lease_expires_in_real_time() {
     let test = TestQueue::new().await;
     test.queue.enqueue(&[ticket(TeamId::new())]).await.unwrap();
     let short = Claimer::new("short", Duration::from_millis(5));
@@ -84,7 +84,7 @@ async fn leases_come_back_after_a_flush() {
 }
 
 #[tokio::test]
-async fn an_answer_that_was_lost_is_given_again() {
+async fn lost_result_of_a_claim_is_returned_again() {
     let server = Server::start().await;
     let test = TestQueue::at(server.url()).await;
     let line = Line::to(&server);
@@ -96,7 +96,7 @@ async fn an_answer_that_was_lost_is_given_again() {
     let hasty = Queue::connect(&hasty).unwrap();
     let running =
         async || test.queue.stats().await.unwrap().lanes.iter().map(|lane| lane.running).sum::<u64>();
-    // Redis gets to know the script before its answers are swallowed.
+    // The script is loaded into Redis before its results are dropped.
     test.queue.claim(&claimer(), 1).await.unwrap();
     hasty.ping().await.unwrap();
     let claimer = claimer();
@@ -106,7 +106,7 @@ async fn an_answer_that_was_lost_is_given_again() {
 
     line.swallow_answers(false);
     let again = loop {
-        // The attempt to connect that went unanswered has to end first.
+        // The connection attempt without a response must end first.
         match hasty.claim(&claimer, 2).await {
             Ok(claim) => break claim.jobs,
             Err(error) => assert!(error.is_transient(), "{error}"),
@@ -119,7 +119,7 @@ async fn an_answer_that_was_lost_is_given_again() {
 }
 
 #[tokio::test]
-async fn a_job_is_put_in_once_wherever_it_is() {
+async fn job_is_enqueued_once_in_any_place() {
     let test = TestQueue::new().await;
     let team = TeamId::new();
     let (waiting, late, held) = (ticket(team), delayed(team), ticket(TeamId::new()));
@@ -188,7 +188,7 @@ async fn the_wait_ends_with_the_next_event() {
 }
 
 #[tokio::test]
-async fn nothing_is_left_of_finished_work() {
+async fn finished_jobs_leave_no_keys() {
     let test = TestQueue::new().await;
     test.queue.enqueue(&tickets(10, TeamId::new())).await.unwrap();
     for lease in test.take(10).await {
@@ -226,7 +226,7 @@ async fn an_idle_claim_is_cheap() {
 }
 
 #[tokio::test]
-async fn a_redis_that_is_down_is_no_reason_not_to_start() {
+async fn queue_connects_after_a_start_without_redis() {
     let mut server = Server::start().await;
     let url = server.url();
     server.kill();

@@ -1,4 +1,4 @@
-//! The queue against a real Redis: `TEST_REDIS_URL`, a namespace for every test.
+//! Tests of the queue against a real Redis (`TEST_REDIS_URL`), with a namespace for each test.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test's helpers fail the test")]
 
@@ -21,5 +21,6 @@ mod settings;
 mod shared;
 mod support;
 mod teams;
+mod test_worker;
 mod windows;
 mod worker;

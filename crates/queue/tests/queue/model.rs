@@ -1,4 +1,4 @@
-//! Any order of calls leaves every job in exactly one place.
+//! Property test: after any order of calls every job is in exactly one place.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -49,7 +49,7 @@ fn capped(cap: usize) -> BudgetSettings {
     BudgetSettings { team_running: u32::try_from(cap).unwrap(), ..unlimited() }
 }
 
-/// Where the model thinks a job is.
+/// Place of a job in the model.
 #[derive(Clone, Debug, PartialEq)]
 enum At {
     Ready,
@@ -60,12 +60,12 @@ enum At {
 struct Model {
     test: TestQueue,
     team: TeamId,
-    /// Most jobs the team may run.
+    /// Maximum number of the team's running jobs.
     cap: usize,
     tickets: Vec<Ticket>,
     at: BTreeMap<JobId, At>,
     rescues: BTreeMap<JobId, u32>,
-    /// Leases some holder has not settled; it may have lost them without knowing.
+    /// Leases that a holder has not settled. The holder may have lost them unnoticed.
     held: Vec<Lease>,
     claimer: queue::Claimer,
 }
@@ -229,7 +229,7 @@ impl Model {
         }
     }
 
-    /// The hashes say what the model says, and the sets hold exactly as much.
+    /// Checks that the hashes match the model and that the sets hold exactly its jobs.
     async fn check(&self) {
         let mut counts = [0_u64; 3];
         for ticket in &self.tickets {

@@ -1,4 +1,4 @@
-//! Values that a newer version has written meet this one.
+//! Values that a newer version has written.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -40,7 +40,7 @@ async fn unreadable_jobs_are_put_off_and_the_others_are_claimed() {
 }
 
 #[tokio::test]
-async fn pauses_and_settings_of_a_newer_version_hide_no_others() {
+async fn unreadable_pauses_and_settings_hide_no_others() {
     let test = TestQueue::new().await;
     let home = InstallationId::default();
     let until = "99999999999999";

@@ -1,4 +1,4 @@
-//! Whose turn it is.
+//! Order of jobs, lanes, teams and installations.
 
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ async fn a_team_that_idled_gains_no_credit() {
 }
 
 #[tokio::test]
-async fn teams_at_the_clock_are_forgotten() {
+async fn teams_at_the_clock_are_removed() {
     let test = TestQueue::new().await;
     for _ in 0..20 {
         test.queue.enqueue(&[ticket(TeamId::new())]).await.unwrap();
@@ -84,7 +84,7 @@ async fn unused_lane_shares_flow_to_the_others_without_credit() {
 }
 
 #[tokio::test]
-async fn costs_count_not_jobs() {
+async fn fairness_counts_costs_instead_of_jobs() {
     let test = TestQueue::new().await;
     let dear: Vec<_> = in_lane(Lane::Provision, 100).into_iter().map(|t| Ticket { cost: 4, ..t }).collect();
     test.queue.enqueue(&dear).await.unwrap();
@@ -114,7 +114,7 @@ fn overdue(count: usize, team: TeamId) -> Vec<Ticket> {
 }
 
 #[tokio::test]
-async fn an_overdue_flood_does_not_go_before_the_newcomers() {
+async fn flood_of_overdue_jobs_does_not_precede_new_teams() {
     let test = TestQueue::new().await;
     let (flood, other) = (TeamId::new(), TeamId::new());
     test.queue.enqueue(&overdue(1_250, flood)).await.unwrap();
@@ -138,7 +138,7 @@ async fn of_each_team_one_overdue_job_goes_first_until_its_turn_has_come() {
     test.queue.enqueue(&of_light).await.unwrap();
     let order: Vec<JobId> = test.take(40).await.iter().map(|lease| lease.job).collect();
     let places: Vec<_> = of_light.iter().filter_map(|t| order.iter().position(|job| *job == t.job)).collect();
-    // Their turns are after 10, 20 and 30 of the others; each is taken one turn early.
+    // Their turns are after 10, 20 and 30 of the others; each job starts one turn early.
     assert_eq!(places.len(), 3, "{places:?}");
     assert_eq!(places[0], 0);
     assert!((10..=12).contains(&places[1]) && (20..=23).contains(&places[2]), "{places:?}");
@@ -193,7 +193,7 @@ async fn a_job_that_becomes_urgent_goes_ahead_from_any_place() {
     assert_eq!(test.take(1).await[0].job, line[19].job);
     test.let_pass("delayed", Lane::Provision).await;
     assert_eq!(test.take(1).await[0].job, late.job, "it keeps its place while it is delayed");
-    // Once taken, it stays taken.
+    // A leased job stays leased.
     test.queue.enqueue(&[urgent(&late)]).await.unwrap();
     assert_eq!(test.take(1).await[0].job, line[0].job);
 }

@@ -1,4 +1,4 @@
-//! Who must wait.
+//! Pauses of installations and lanes.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ const HOUR: Duration = Duration::from_hours(1);
 const MINUTE: Duration = Duration::from_mins(1);
 
 #[tokio::test]
-async fn a_pause_is_obeyed_listed_and_lifted() {
+async fn pause_is_applied_listed_and_lifted() {
     let test = TestQueue::new().await;
     let home = InstallationId::default();
     let job = ticket(TeamId::new());
@@ -55,7 +55,7 @@ async fn a_pause_ends_by_itself() {
 }
 
 #[tokio::test]
-async fn other_lanes_and_installations_go_on() {
+async fn pause_leaves_other_lanes_and_installations_running() {
     let test = TestQueue::new().await;
     let mut elsewhere = in_lane(Lane::Provision, 1);
     elsewhere[0].installation = "other".parse().unwrap();

@@ -1,4 +1,4 @@
-//! Whatever becomes of a probe, the next one goes at once; only a dead worker's is waited for.
+//! Property test of probes: after any end of a probe the next one is sent at once, except for a crashed worker's.
 
 use std::time::Duration;
 
@@ -58,7 +58,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A job some worker holds, and whether its request is under way.
+/// A job that a worker holds, and whether its request is in flight.
 struct Held {
     lease: Lease,
     sent: bool,
@@ -70,14 +70,14 @@ struct Model {
     home: InstallationId,
     claimer: Claimer,
     held: Vec<Held>,
-    /// Requests under way that are made for no job.
+    /// Requests in flight that belong to no job.
     free: usize,
     deaths: usize,
 }
 
 impl Model {
-    /// A lost probe would be waited for until the test gives up. GitHub's answers name no window, so a request that is
-    /// taken for one under way for ever counts as well.
+    /// Limits under which a lost probe delays the test beyond its time limit. The responses name no window, so a
+    /// request that counts as in flight for ever is detected as well.
     async fn new() -> Self {
         let day = Duration::from_hours(24);
         let budget = BudgetSettings {
@@ -131,8 +131,9 @@ impl Model {
 
     async fn send(&mut self, lease: usize) {
         let Some(held) = self.held.get_mut(lease).filter(|held| !held.sent) else { return };
-        let of = (held.lease.job, Prepaid::ThisCall { ago: Duration::ZERO });
-        held.sent = self.test.queue.permit_job(&self.home, &JIT, of).await.unwrap() == Permit::Granted;
+        let (job, prepaid) = (held.lease.job, Prepaid::ThisCall { ago: Duration::ZERO });
+        let permit = self.test.queue.permit_job(&self.home, &JIT, job, prepaid).await.unwrap();
+        held.sent = permit == Permit::Granted;
     }
 
     async fn answer(&self, endpoint: &'static str, health: Availability) {
@@ -157,8 +158,8 @@ impl Model {
         assert!(ours);
     }
 
-    /// Every worker dies: its leases end, and nobody tells how its requests did. They are taken for ones under way for a
-    /// while, so only few may die.
+    /// Every worker crashes: its leases end, and its requests stay unreported. They count as in flight for a while, so
+    /// only few workers may crash.
     async fn die(&mut self) {
         let silent = self.held.iter().filter(|held| !held.answered).count();
         if self.deaths + silent > 5 {
@@ -167,7 +168,7 @@ impl Model {
         self.deaths += silent;
         self.held.clear();
         self.test.let_pass("leased", Lane::Provision).await;
-        // Taken back by a claim of nothing new, if anything holds the jobs up.
+        // A claim takes the jobs back, although it may start no new one.
         self.apply_claim().await;
     }
 
@@ -177,15 +178,15 @@ impl Model {
         }
     }
 
-    /// Whoever holds a probe is known to the model.
+    /// Checks that the model knows the holder of the probe.
     async fn check(&self) {
         let view = self.test.queue.budget().await.unwrap();
         let waits = view[0].probe.is_some_and(|left| !left.is_zero());
-        let nobody = self.held.is_empty() && self.free == 0;
-        assert!(!(waits && nobody), "nobody has the probe that is waited for");
+        let no_request = self.held.is_empty() && self.free == 0;
+        assert!(!(waits && no_request), "the probe that delays the others has no request");
     }
 
-    /// Everything ends well: one job goes first at once, and after its answer all the others.
+    /// All open requests end well: one job starts first at once, and after its response all the others.
     async fn recover(mut self) {
         while !self.held.is_empty() {
             self.settle(0, Settle::Release).await;
@@ -228,7 +229,7 @@ fn probe_of_any_end_is_followed_by_the_next() {
 }
 
 #[tokio::test]
-async fn answers_without_headers_leave_nothing_under_way() {
+async fn answers_without_headers_end_their_requests() {
     let quick = BudgetSettings { points_per_minute: 1_000_000, ..BudgetSettings::default() };
     let test = TestQueue::under(&quick).await;
     let home = InstallationId::default();
@@ -240,7 +241,7 @@ async fn answers_without_headers_leave_nothing_under_way() {
 }
 
 #[tokio::test]
-async fn job_that_sent_nothing_gets_its_price_back() {
+async fn unsent_request_of_a_job_is_refunded() {
     let day = Duration::from_hours(24);
     let slow = BudgetSettings { minute: day, registrations_period: day, ..BudgetSettings::default() };
     let test = TestQueue::under(&slow).await;
@@ -254,7 +255,7 @@ async fn job_that_sent_nothing_gets_its_price_back() {
 }
 
 #[tokio::test]
-async fn github_without_limits_is_asked_at_full_speed_until_it_names_one() {
+async fn github_without_limits_is_called_at_full_speed_until_it_reports_one() {
     let day = Duration::from_hours(24);
     let slow = BudgetSettings { minute: day, registrations_period: day, ..BudgetSettings::default() };
     let test = TestQueue::under(&slow).await;

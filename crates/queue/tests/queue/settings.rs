@@ -1,4 +1,4 @@
-//! Settings that stay as they are, and many installations.
+//! Unchanged settings, and many installations.
 
 use std::time::Duration;
 

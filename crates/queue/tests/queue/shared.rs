@@ -1,4 +1,4 @@
-//! What replicas share.
+//! Values and locks that replicas share.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::support::TestQueue;
 const MINUTE: Duration = Duration::from_mins(1);
 
 #[tokio::test]
-async fn a_value_is_kept_replaced_and_forgotten() {
+async fn value_is_stored_replaced_and_expires() {
     let queue = TestQueue::new().await.queue;
     assert_eq!(queue.shared_get("token:default").await.unwrap(), None);
     queue.shared_put("token:default", &[0, 255, 7], MINUTE).await.unwrap();
@@ -19,7 +19,7 @@ async fn a_value_is_kept_replaced_and_forgotten() {
 }
 
 #[tokio::test]
-async fn a_lock_is_one_s_own() {
+async fn lock_is_released_only_by_its_owner() {
     let queue = TestQueue::new().await.queue;
     let mine = queue.shared_lock("mint", MINUTE).await.unwrap().unwrap();
     assert_eq!(queue.shared_lock("mint", MINUTE).await.unwrap(), None);

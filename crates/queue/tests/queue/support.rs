@@ -1,4 +1,4 @@
-//! A namespace of its own for every test, and a Redis of its own for those that break it.
+//! Namespaces of a shared Redis for tests, and private servers for tests that break Redis.
 
 use std::{
     os::unix::process::CommandExt,
@@ -21,7 +21,7 @@ use tokio::{
 };
 use uuid::Uuid;
 
-/// One test's test of a Redis.
+/// The queue of one test, in a namespace of its own.
 pub(crate) struct TestQueue {
     pub(crate) queue: Queue,
     pub(crate) namespace: String,
@@ -29,12 +29,12 @@ pub(crate) struct TestQueue {
 }
 
 impl TestQueue {
-    /// Without limits: they have tests of their own.
+    /// Returns a queue without limits.
     pub(crate) async fn new() -> Self {
         Self::under(&unlimited()).await
     }
 
-    /// With these limits.
+    /// Returns a queue with these limits.
     pub(crate) async fn under(budget: &BudgetSettings) -> Self {
         let test = Self::bare(server_url());
         test.limit(budget).await;
@@ -72,7 +72,7 @@ impl TestQueue {
         cmd(words[0]).arg(&words[1..]).query_async(&mut connection).await.unwrap()
     }
 
-    /// Moves every delayed or leased job (kind `d` or `l`) of a lane to the past, as time would.
+    /// Moves every job of a lane's set (`delayed` or `leased`) to the past.
     pub(crate) async fn let_pass(&self, kind: &str, lane: Lane) {
         let script = "for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do \
                       redis.call('ZADD', KEYS[1], 1, id) end return 1";
@@ -80,7 +80,7 @@ impl TestQueue {
         self.ask::<i64>(&["EVAL", script, "1", &key]).await;
     }
 
-    /// Forgets everything of this namespace, as a flush would.
+    /// Deletes all keys of this namespace, as a flush would.
     pub(crate) async fn flush(&self) {
         let keys: Vec<String> = self.ask(&["KEYS", &self.key("*")]).await;
         for key in keys {
@@ -88,7 +88,7 @@ impl TestQueue {
         }
     }
 
-    /// Claims one by one until so many are leased.
+    /// Claims up to `count` jobs, one by one.
     pub(crate) async fn take(&self, count: usize) -> Vec<Lease> {
         let claimer = claimer();
         let mut taken = Vec::new();
@@ -99,7 +99,7 @@ impl TestQueue {
     }
 }
 
-/// The Redis program that the script which runs the tests has found.
+/// Returns the Redis program that the test script has found.
 #[expect(
     clippy::disallowed_methods,
     reason = "the script says where the server programs are by the environment"
@@ -113,7 +113,7 @@ fn server_url() -> String {
     std::env::var("TEST_REDIS_URL").expect("TEST_REDIS_URL is not set: run ./dev test")
 }
 
-/// Nothing but pauses and the breaker holds anything up.
+/// Limits of which only pauses and the breaker apply.
 pub(crate) fn unlimited() -> BudgetSettings {
     BudgetSettings {
         enabled: false,
@@ -127,7 +127,7 @@ pub(crate) fn claimer() -> Claimer {
     Claimer::new("test", Duration::from_mins(1))
 }
 
-/// A provision job of this team, accepted now, with 15 minutes to live.
+/// A provision job of this team, accepted now, with a deadline in 15 minutes.
 pub(crate) fn ticket(team: TeamId) -> Ticket {
     Ticket {
         job: JobId::new(),
@@ -156,7 +156,7 @@ pub(crate) fn delayed(team: TeamId) -> Ticket {
     Ticket { delay: Duration::from_hours(1), ..ticket(team) }
 }
 
-/// A private Redis on a socket, stopped when dropped.
+/// A private Redis on a socket; it stops when dropped.
 pub(crate) struct Server {
     child: Child,
     folder: PathBuf,
@@ -201,7 +201,7 @@ impl Drop for Server {
     }
 }
 
-/// A way to a server that can lose answers.
+/// A connection to a server that can drop responses.
 pub(crate) struct Line {
     path: PathBuf,
     deaf: Arc<AtomicBool>,
@@ -255,7 +255,7 @@ async fn carry(near: UnixStream, far: UnixStream, swallow: Arc<AtomicBool>) {
     }
 }
 
-/// Some systems ship the server only as the check tool, which is the same program under another name.
+/// Some systems ship the server only as the check tool, which is the same program with another name.
 fn spawn(folder: &Path) -> Child {
     let names = ["redis-server", "valkey-server", "redis-check-rdb", "valkey-check-rdb"];
     let places = ["/usr/bin", "/usr/local/bin", "/opt/homebrew/bin"];

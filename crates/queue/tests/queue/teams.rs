@@ -1,4 +1,4 @@
-//! How much one team may run.
+//! Limits on the running jobs of one team.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -22,7 +22,7 @@ fn of(tickets: &[Ticket], leases: &[Lease]) -> usize {
 }
 
 #[tokio::test]
-async fn a_team_runs_no_more_than_it_may_and_the_others_go_on() {
+async fn team_at_its_maximum_delays_no_other_team() {
     let test = capped(5).await;
     let (a, b) = (TeamId::new(), TeamId::new());
     let flood = tickets(300, a);
@@ -48,7 +48,7 @@ async fn a_capped_team_s_backlog_hides_no_other_team() {
     let (a, b) = (TeamId::new(), TeamId::new());
     test.queue.enqueue(&tickets(400, a)).await.unwrap();
     assert_eq!(test.take(20).await.len(), 2);
-    // B's jobs come and go: the clock leaves all of A's ranks behind.
+    // B's jobs come and go: the lane's clock passes all of A's ranks.
     for _ in 0..50 {
         let jobs = tickets(4, b);
         test.queue.enqueue(&jobs).await.unwrap();
@@ -89,7 +89,7 @@ async fn every_job_of_a_capped_team_runs_in_the_end() {
 }
 
 #[tokio::test]
-async fn a_job_that_stands_aside_is_still_in_line() {
+async fn job_set_aside_keeps_its_position() {
     let test = capped(1).await;
     let team = TeamId::new();
     let all = tickets(4, team);
@@ -109,7 +109,7 @@ async fn a_job_that_stands_aside_is_still_in_line() {
 }
 
 #[tokio::test]
-async fn a_lease_that_ran_out_frees_the_team_s_place() {
+async fn expired_lease_frees_the_team_s_slot() {
     let test = capped(1).await;
     let team = TeamId::new();
     test.queue.enqueue(&tickets(3, team)).await.unwrap();
@@ -136,7 +136,7 @@ async fn counts_survive_a_flush_with_the_leases() {
 }
 
 #[tokio::test]
-async fn a_lost_hash_leaves_no_place_taken() {
+async fn lost_job_hash_frees_the_team_s_slot() {
     let test = capped(1).await;
     let team = TeamId::new();
     test.queue.enqueue(&tickets(3, team)).await.unwrap();

@@ -1,9 +1,9 @@
-//! The queue under a real apalis worker.
+//! The queue as the backend of a real apalis worker.
 
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -11,113 +11,38 @@ use std::{
 
 use apalis::prelude::{Monitor, ParallelizeExt, WorkerBuilder, WorkerBuilderExt};
 use domain::{JobId, Lane, TeamId};
-use futures::future::BoxFuture;
-use queue::{BackendSettings, Claimed, Dispatcher, JobPlace, Outcome, Queue, QueueConfig};
-use tokio::{
-    sync::{Notify, Semaphore, mpsc},
-    task::JoinHandle,
-};
+use queue::{BackendSettings, Claimed, JobPlace, Outcome, Queue, QueueConfig};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Server, TestQueue, ticket, tickets};
-
-pub(crate) type Answer = Result<Outcome, std::io::Error>;
-pub(crate) type Handler = Arc<dyn Fn(Claimed) -> BoxFuture<'static, Answer> + Send + Sync>;
-
-/// A worker in a task, as a process would run it.
-pub(crate) struct Worker {
-    stop: CancellationToken,
-    task: JoinHandle<()>,
-    pub(crate) dispatcher: Dispatcher,
-}
-
-impl Worker {
-    pub(crate) fn start(queue: &Queue, settings: BackendSettings, handler: Handler) -> Self {
-        let stop = settings.stop.clone();
-        let stopped = stop.clone();
-        let seen = Arc::new(Mutex::new(None));
-        let (queue, saw) = (queue.clone(), seen.clone());
-        let monitor = Monitor::new().register(move |_| {
-            let backend = queue::backend(queue.clone(), settings.clone());
-            *saw.lock().unwrap() = Some(backend.dispatcher());
-            let handler = handler.clone();
-            WorkerBuilder::new("test")
-                .backend(backend)
-                .concurrency(settings.concurrency)
-                .parallelize(tokio::spawn)
-                .build(move |job: Claimed| handler(job))
-        });
-        let signal = async move {
-            stopped.cancelled().await;
-            Ok(())
-        };
-        let task = tokio::spawn(async move { monitor.run_with_signal(signal).await.unwrap() });
-        let dispatcher = seen.lock().unwrap().clone().unwrap();
-        Self { stop, task, dispatcher }
-    }
-
-    pub(crate) async fn stop(self) {
-        self.stop.cancel();
-        self.task.await.unwrap();
-    }
-
-    pub(crate) fn is_alive(&self) -> bool {
-        !self.task.is_finished()
-    }
-}
-
-pub(crate) fn settings(concurrency: usize) -> BackendSettings {
-    BackendSettings::new("test", concurrency)
-}
-
-pub(crate) fn handler<F, Fut>(run: F) -> Handler
-where
-    F: Fn(Claimed) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Answer> + Send + 'static,
-{
-    Arc::new(move |job| Box::pin(run(job)))
-}
-
-/// A handler that reports each job and is done.
-pub(crate) fn reporter() -> (Handler, mpsc::UnboundedReceiver<JobId>) {
-    let (tell, told) = mpsc::unbounded_channel();
-    let run = handler(move |job: Claimed| {
-        let _ = tell.send(job.lease.job);
-        async { Ok(Outcome::Done) }
-    });
-    (run, told)
-}
-
-/// Waits until the queue holds none of these any more.
-pub(crate) async fn gone(queue: &Queue, jobs: &[JobId]) {
-    while queue.unknown(jobs).await.map_or(0, |unknown| unknown.len()) < jobs.len() {
-        tokio::task::yield_now().await;
-    }
-}
+use crate::{
+    support::{Server, TestQueue, ticket, tickets},
+    test_worker::{Worker, gone, handler, reporter, settings},
+};
 
 #[tokio::test]
 async fn every_job_is_handled_once_and_settled() {
     let test = TestQueue::new().await;
-    let (run, mut told) = reporter();
+    let (run, mut reports) = reporter();
     let worker = Worker::start(&test.queue, settings(8), run);
     let all = tickets(500, TeamId::new());
     let jobs: Vec<JobId> = all.iter().map(|ticket| ticket.job).collect();
     test.queue.enqueue(&all).await.unwrap();
     let mut counts: HashMap<JobId, usize> = HashMap::new();
     for _ in 0..500 {
-        *counts.entry(told.recv().await.unwrap()).or_default() += 1;
+        *counts.entry(reports.recv().await.unwrap()).or_default() += 1;
     }
     gone(&test.queue, &jobs).await;
     worker.stop().await;
-    assert!(told.try_recv().is_err() && counts.len() == 500 && counts.values().all(|count| *count == 1));
+    assert!(reports.try_recv().is_err() && counts.len() == 500 && counts.values().all(|count| *count == 1));
 }
 
 #[tokio::test]
-async fn a_push_reaches_an_idle_worker_by_the_bell_alone() {
+async fn enqueue_wakes_an_idle_worker_without_polling() {
     let server = Server::start().await;
     let test = TestQueue::at(server.url()).await;
-    let (run, mut told) = reporter();
-    // No clock helps here within an hour: without the bell this test does not end.
+    let (run, mut reports) = reporter();
+    // A timer fires only after an hour: without the wake-up this test does not end.
     let patient = QueueConfig {
         longest_wait: Duration::from_hours(1),
         ..QueueConfig::new(server.url(), test.namespace.as_str())
@@ -127,17 +52,17 @@ async fn a_push_reaches_an_idle_worker_by_the_bell_alone() {
         let clients: String = test.ask(&["INFO", "clients"]).await;
         clients.contains("blocked_clients:1")
     };
-    // The first job makes Redis know the scripts.
+    // The first job loads the scripts into Redis.
     let first = ticket(TeamId::new());
     test.queue.enqueue(std::slice::from_ref(&first)).await.unwrap();
     gone(&test.queue, &[first.job]).await;
-    assert_eq!(told.recv().await, Some(first.job));
+    assert_eq!(reports.recv().await, Some(first.job));
     while !blocked().await {}
 
     test.ask::<String>(&["CONFIG", "RESETSTAT"]).await;
     let job = ticket(TeamId::new());
     test.queue.enqueue(std::slice::from_ref(&job)).await.unwrap();
-    assert_eq!(told.recv().await, Some(job.job));
+    assert_eq!(reports.recv().await, Some(job.job));
     let stats: String = test.ask(&["INFO", "commandstats"]).await;
     let calls = |name: &str| {
         let line = stats.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{name}:calls=")));
@@ -148,9 +73,9 @@ async fn a_push_reaches_an_idle_worker_by_the_bell_alone() {
 }
 
 #[tokio::test]
-async fn every_loop_of_a_worker_shows_that_it_lives() {
+async fn every_loop_of_a_worker_reports_heartbeats() {
     let test = TestQueue::new().await;
-    let (run, _told) = reporter();
+    let (run, _reports) = reporter();
     let short = BackendSettings { lease: Duration::from_millis(300), ..settings(4) };
     let worker = Worker::start(&test.queue, short, run);
     let before = worker.dispatcher.loops();
@@ -171,11 +96,11 @@ async fn every_loop_of_a_worker_shows_that_it_lives() {
 #[tokio::test]
 async fn a_panic_frees_the_slot_and_the_job_starts_again() {
     let test = TestQueue::new().await;
-    let (tell, mut told) = mpsc::unbounded_channel();
+    let (sender, mut reports) = mpsc::unbounded_channel();
     let run = handler(move |job: Claimed| {
-        let tell = tell.clone();
+        let sender = sender.clone();
         async move {
-            tell.send(job.lease.claims).unwrap();
+            sender.send(job.lease.claims).unwrap();
             assert!(job.lease.claims > 1, "the first start ends badly");
             Ok(Outcome::Done)
         }
@@ -183,14 +108,14 @@ async fn a_panic_frees_the_slot_and_the_job_starts_again() {
     let worker = Worker::start(&test.queue, settings(1), run);
     let job = ticket(TeamId::new());
     test.queue.enqueue(std::slice::from_ref(&job)).await.unwrap();
-    assert_eq!((told.recv().await, told.recv().await), (Some(1), Some(2)));
+    assert_eq!((reports.recv().await, reports.recv().await), (Some(1), Some(2)));
     gone(&test.queue, &[job.job]).await;
     assert!(worker.is_alive());
     worker.stop().await;
 }
 
 #[tokio::test]
-async fn an_error_and_a_wish_for_later_both_come_again() {
+async fn failed_snoozed_and_released_jobs_start_again() {
     let test = TestQueue::new().await;
     let run = handler(|job: Claimed| async move {
         match job.lease.claims {
@@ -237,16 +162,16 @@ async fn stopping_waits_for_running_jobs_and_claims_none() {
 }
 
 #[tokio::test]
-async fn a_job_apalis_never_started_goes_back_at_once() {
+async fn unstarted_jobs_are_returned_at_once_on_stop() {
     let test = TestQueue::new().await;
     let open = Arc::new(Notify::new());
-    let (tell, mut told) = mpsc::unbounded_channel();
+    let (sender, mut reports) = mpsc::unbounded_channel();
     let gate = open.clone();
     let run = handler(move |job: Claimed| {
-        let (gate, tell) = (gate.clone(), tell.clone());
+        let (gate, sender) = (gate.clone(), sender.clone());
         async move {
             let passed = gate.notified();
-            tell.send(job.lease.job).unwrap();
+            sender.send(job.lease.job).unwrap();
             passed.await;
             Ok(Outcome::Done)
         }
@@ -254,7 +179,7 @@ async fn a_job_apalis_never_started_goes_back_at_once() {
     let (queue, settings) = (test.queue.clone(), settings(8));
     let stop = settings.stop.clone();
     let signal = stop.clone();
-    // The dispatcher takes eight, apalis starts one: seven are in between.
+    // The dispatcher claims eight jobs and apalis starts one: seven are unstarted.
     let monitor = Monitor::new().register(move |_| {
         let run = run.clone();
         WorkerBuilder::new("test")
@@ -270,7 +195,7 @@ async fn a_job_apalis_never_started_goes_back_at_once() {
     let all = tickets(8, TeamId::new());
     let jobs: Vec<JobId> = all.iter().map(|ticket| ticket.job).collect();
     test.queue.enqueue(&all).await.unwrap();
-    let first = told.recv().await.unwrap();
+    let first = reports.recv().await.unwrap();
     while test.queue.leased(&jobs).await.unwrap().len() < 8 {}
 
     stop.cancel();
@@ -282,20 +207,20 @@ async fn a_job_apalis_never_started_goes_back_at_once() {
 }
 
 #[tokio::test]
-async fn a_dropped_worker_tells_its_handlers_and_gives_back() {
+async fn dropped_worker_cancels_handlers_and_returns_jobs() {
     let test = TestQueue::new().await;
-    let (tell, mut told) = mpsc::unbounded_channel();
+    let (sender, mut reports) = mpsc::unbounded_channel();
     let run = handler(move |job: Claimed| {
-        let tell = tell.clone();
+        let sender = sender.clone();
         async move {
-            tell.send(job.clone()).unwrap();
+            sender.send(job.clone()).unwrap();
             std::future::pending().await
         }
     });
     let worker = Worker::start(&test.queue, settings(2), run);
     let job = ticket(TeamId::new());
     test.queue.enqueue(std::slice::from_ref(&job)).await.unwrap();
-    let claimed = told.recv().await.unwrap();
+    let claimed = reports.recv().await.unwrap();
     worker.task.abort();
     claimed.cancelled.cancelled().await;
     while test.queue.position(job.job).await.unwrap().unwrap().place == JobPlace::Leased {}
@@ -303,15 +228,15 @@ async fn a_dropped_worker_tells_its_handlers_and_gives_back() {
 }
 
 #[tokio::test]
-async fn a_lost_lease_cancels_the_handler_and_its_answer_is_void() {
+async fn lost_lease_cancels_the_handler_and_voids_its_result() {
     let test = TestQueue::new().await;
-    let (tell, mut told) = mpsc::unbounded_channel();
+    let (sender, mut reports) = mpsc::unbounded_channel();
     let run = handler(move |job: Claimed| {
-        let tell = tell.clone();
+        let sender = sender.clone();
         async move {
-            tell.send(()).unwrap();
+            sender.send(()).unwrap();
             job.cancelled.cancelled().await;
-            tell.send(()).unwrap();
+            sender.send(()).unwrap();
             Ok(Outcome::Done)
         }
     });
@@ -319,25 +244,25 @@ async fn a_lost_lease_cancels_the_handler_and_its_answer_is_void() {
     let worker = Worker::start(&test.queue, short, run);
     let job = ticket(TeamId::new());
     test.queue.enqueue(std::slice::from_ref(&job)).await.unwrap();
-    told.recv().await.unwrap();
+    reports.recv().await.unwrap();
     test.let_pass("leased", Lane::Provision).await;
     let heir = test.take(1).await.remove(0);
-    told.recv().await.unwrap();
+    reports.recv().await.unwrap();
     worker.stop().await;
     assert_eq!(test.queue.leased(&[job.job]).await.unwrap(), [job.job], "the heir's lease stands");
     assert!(test.queue.finish(&heir).await.unwrap());
 }
 
 #[tokio::test]
-async fn renewal_outlives_a_long_job() {
+async fn leases_of_long_jobs_are_renewed() {
     let test = TestQueue::new().await;
     let lived = Arc::new(AtomicBool::new(false));
-    let (tell, mut told) = mpsc::unbounded_channel();
+    let (sender, mut reports) = mpsc::unbounded_channel();
     let seen = lived.clone();
     let run = handler(move |job: Claimed| {
-        let (tell, seen) = (tell.clone(), seen.clone());
+        let (sender, seen) = (sender.clone(), seen.clone());
         async move {
-            tell.send(job.lease.rescues).unwrap();
+            sender.send(job.lease.rescues).unwrap();
             tokio::select! {
                 () = job.cancelled.cancelled() => {}
                 () = tokio::time::sleep(Duration::from_millis(1_200)) => seen.store(true, Ordering::SeqCst),
@@ -352,9 +277,9 @@ async fn renewal_outlives_a_long_job() {
     );
     let job = ticket(TeamId::new());
     test.queue.enqueue(std::slice::from_ref(&job)).await.unwrap();
-    assert_eq!(told.recv().await, Some(0));
+    assert_eq!(reports.recv().await, Some(0));
     gone(&test.queue, &[job.job]).await;
     one.stop().await;
     two.stop().await;
-    assert!(lived.load(Ordering::SeqCst) && told.try_recv().is_err(), "run once, to its end");
+    assert!(lived.load(Ordering::SeqCst) && reports.try_recv().is_err(), "run once, to its end");
 }
