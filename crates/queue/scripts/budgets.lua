@@ -68,7 +68,7 @@ local function view(inst)
   return { inst, running, math.floor((mutation_rate(B))), used(B, 'n', B.span), state, left, probe, windows, points }
 end
 
-for _, set in ipairs({ 'sites', 'i' }) do
+for _, set in ipairs({ 'sites', 'installations' }) do
   for _, inst in ipairs(redis.call('ZREVRANGE', P .. set, 0, 999)) do
     if not seen[inst] and #rows < 1000 then
       seen[inst] = true

@@ -3,11 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use domain::{InstallationId, JobId, Lane, TeamId};
-use queue::{BudgetSettings, Call, Lease, Observation, Permit, Queue, Reason};
+use queue::{BudgetSettings, Call, Lease, Observation, Permit, Queue, Reason, Ticket};
 use redis::aio::MultiplexedConnection;
 use tokio::task::JoinSet;
 
-use crate::support::{TestQueue, claimer, in_lane, tickets, unlimited};
+use crate::support::{TestQueue, claimer, in_lane, ticket, tickets, unlimited};
 
 const HOUR: Duration = Duration::from_hours(1);
 const DELETE: Call = Call { endpoint: "runner", write: true, registers: false, urgent: true };
@@ -260,6 +260,16 @@ async fn concurrent_callers_never_exceed_the_limit_of_a_window() {
         let points: u64 = inside.map(|grant| grant.points).sum();
         assert!(points <= 100, "{points}");
     }
+}
+
+#[tokio::test]
+async fn budget_lists_installations_that_only_hold_jobs() {
+    let test = TestQueue::new().await;
+    let job = Ticket { installation: "third".parse().unwrap(), ..ticket(TeamId::new()) };
+    test.queue.enqueue(&[job]).await.unwrap();
+    let views = test.queue.budget().await.unwrap();
+    let listed: Vec<&str> = views.iter().map(|view| view.installation.as_str()).collect();
+    assert_eq!(listed, ["default", "other", "third"]);
 }
 
 #[tokio::test]
