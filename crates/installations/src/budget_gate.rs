@@ -1,4 +1,5 @@
-//! The meter in front of one installation's GitHub.
+//! Budget gate in front of one installation's GitHub: asks the shared budget before each request and reports its
+//! response.
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
@@ -11,23 +12,23 @@ use tokio::{sync::mpsc, time::Instant};
 
 use crate::{endpoints, pending_limits::PendingLimits, prepaid, rate_limit_wait};
 
-/// Answers not yet taken in; further ones are dropped, since the next answer says the same again.
+/// Responses waiting to be processed. Further ones are dropped, because the next response reports the same state.
 const MAX_BACKLOG: usize = 1024;
-/// Longest time a request waits here for its permit instead of going back to the queue.
+/// Longest time a request waits here for its permit before its job returns to the queue.
 const MAX_PERMIT_WAIT: Duration = Duration::from_millis(250);
-/// A request waits this long when the budget cannot be asked.
+/// Wait of a request whose permit could not be asked for.
 const WAIT_WITHOUT_BUDGET: Duration = Duration::from_secs(2);
-/// Requests a second of one process: whatever the shared budget grants, no process sends it all at once.
+/// Maximum requests a second of one process, so that no process sends all requests of the shared budget at once.
 const MAX_REQUESTS_PER_SECOND: NonZeroU32 = match NonZeroU32::new(50) {
     Some(number) => number,
     None => NonZeroU32::MIN,
 };
 
-/// How long an installation rests that GitHub has suspended, before somebody tries again; once that is written down, the
-/// scheduler renews the pause.
+/// Pause after a response that says that the installation is suspended. The scheduler renews the pause once it has
+/// recorded the suspension.
 const SUSPENSION_PAUSE: Duration = Duration::from_mins(2);
 
-/// Asks before and hears after each request.
+/// Asks the shared budget before each request and reports each response to it.
 pub(crate) struct BudgetGate {
     queue: Queue,
     installation: InstallationId,
@@ -36,15 +37,15 @@ pub(crate) struct BudgetGate {
     responses: mpsc::Sender<ResponseInfo>,
 }
 
-/// What the end of a request says of the installation.
+/// Effect of one finished request on the budget.
 struct ResponseInfo {
     health: Option<Availability>,
     window: Option<Observation>,
     /// GitHub has suspended the installation.
     suspended: bool,
-    /// The endpoint of a counted request that told nothing of a window, and how it ended.
+    /// Endpoint and end of a counted request whose response reported no window.
     end: Option<(&'static str, End)>,
-    /// When it came.
+    /// Time of the response.
     at: Instant,
 }
 
@@ -68,7 +69,7 @@ impl BudgetGate {
             return self.check_pause().await;
         }
         let (mut call, job) = (endpoints::call(operation), prepaid::current_job());
-        // What takes away may use what is kept back for it, the looks that must come before included.
+        // Removals may use the reserved budget; so may the lookups that precede them.
         call.urgent |= job.is_some_and(|held| held.lane == Lane::Deprovision);
         let prepaid = match job {
             Some(held) if prepaid::use_prepaid(call.endpoint) => {
@@ -77,12 +78,12 @@ impl BudgetGate {
             Some(_) if call.write && prepaid::has_unused_write() => Prepaid::OtherWrite,
             _ => Prepaid::None,
         };
-        // Before the permit: what was permitted is sent at once.
+        // Before the permit, because a permitted request is sent at once.
         if let Some(smoother) = &self.smoother {
             smoother.until_ready().await;
         }
         let mut unsent = UnsentRequest { gate: self, endpoint: job.is_none().then_some(call.endpoint) };
-        let permitted = self.permit(&call, job.map(|held| (held.job, prepaid))).await;
+        let permitted = self.permit(&call, job.map(|held| held.job), prepaid).await;
         unsent.endpoint = None;
         match (&permitted, prepaid) {
             (Err(_), Prepaid::ThisCall { .. }) => prepaid::restore(),
@@ -93,44 +94,42 @@ impl BudgetGate {
         permitted
     }
 
-    /// What the App asks as itself is nobody's budget, but a pause that GitHub gave cause for holds it as well. A queue that
-    /// is away holds nothing up: a token may be needed to do what was paid for.
+    /// Checks pauses for a request of the App itself. Such requests use no installation's budget, but a pause that
+    /// GitHub caused applies to them. If Redis is unavailable the request is sent: prepaid work may need its token.
     async fn check_pause(&self) -> Result<(), Duration> {
         let left = rate_limit_wait(&self.queue, &self.installation).await.unwrap_or_default();
         left.map_or(Ok(()), Err)
     }
 
-    /// Waits a moment for the budget, once; longer than that the job goes back to the queue.
-    async fn permit(&self, call: &queue::Call, of: Option<(JobId, Prepaid)>) -> Result<(), Duration> {
-        let ask = || async {
-            let asked = match of {
-                Some(job) => self.queue.permit_job(&self.installation, call, job).await,
+    /// Asks for a permit, and once more after a short wait. After a longer wait the job returns to the queue.
+    async fn permit(&self, call: &queue::Call, job: Option<JobId>, prepaid: Prepaid) -> Result<(), Duration> {
+        let request_permit = || async {
+            let asked = match job {
+                Some(job) => self.queue.permit_job(&self.installation, call, job, prepaid).await,
                 None => self.queue.permit(&self.installation, call).await,
             };
             match asked {
                 Ok(Permit::Granted) => Ok(()),
                 Ok(Permit::Wait(wait)) => Err(wait),
-                // What a claim saw and paid for just now still holds.
-                Err(_) if matches!(of, Some((_, Prepaid::ThisCall { ago })) if ago <= MAX_PERMIT_WAIT) => {
-                    Ok(())
-                }
+                // The state that a claim saw a moment ago still holds.
+                Err(_) if matches!(prepaid, Prepaid::ThisCall { ago } if ago <= MAX_PERMIT_WAIT) => Ok(()),
                 Err(error) => {
-                    tracing::warn!(%error, "the budget cannot be asked");
+                    tracing::warn!(%error, "No permit: the budget in Redis is unavailable");
                     Err(WAIT_WITHOUT_BUDGET)
                 }
             }
         };
-        match ask().await {
+        match request_permit().await {
             Err(wait) if wait <= MAX_PERMIT_WAIT => {
                 tokio::time::sleep(wait).await;
-                ask().await
+                request_permit().await
             }
             answer => answer,
         }
     }
 }
 
-/// A permit that is being asked for on behalf of no job. Dropped, it may have been granted and is not used.
+/// A permit requested for no job. If it is dropped, the permit may have been granted and is not used.
 struct UnsentRequest<'m> {
     gate: &'m BudgetGate,
     endpoint: Option<&'static str>,
@@ -139,15 +138,15 @@ struct UnsentRequest<'m> {
 impl Drop for UnsentRequest<'_> {
     fn drop(&mut self) {
         if let Some(endpoint) = self.endpoint {
-            self.gate.ended(endpoint, End::Left { sent: false });
+            self.gate.report_end(endpoint, End::Left { sent: false });
         }
     }
 }
 
 impl BudgetGate {
-    fn ended(&self, endpoint: &'static str, end: End) {
+    fn report_end(&self, endpoint: &'static str, end: End) {
         let end = Some((endpoint, end));
-        // Full: it counts as under way for a while longer.
+        // If the channel is full, the request counts as in flight for a while longer.
         let _ = self.responses.try_send(ResponseInfo {
             health: None,
             window: None,
@@ -165,23 +164,24 @@ impl Gate for BudgetGate {
 }
 
 impl Observer for BudgetGate {
-    fn on_response(&self, answer: &Exchange) {
-        if let Some((kind, wait)) = answer.limit {
+    fn on_response(&self, exchange: &Exchange) {
+        if let Some((kind, wait)) = exchange.limit {
             self.limits.record(kind, wait);
         }
-        // Of what is not counted with the installation's requests, an outage alone says something of it.
-        let apart = endpoints::as_app(answer.operation);
-        let health = match answer.status {
+        // Requests of the App itself are not counted for the installation; of their responses only an outage affects
+        // it.
+        let counted_apart = endpoints::as_app(exchange.operation);
+        let health = match exchange.status {
             None | Some(500..) => Some(Availability::Bad),
-            Some(_) if apart => None,
-            Some(_) if answer.limit.is_some() => None,
+            Some(_) if counted_apart => None,
+            Some(_) if exchange.limit.is_some() => None,
             Some(_) => Some(Availability::Good),
         };
-        let endpoint = endpoints::call(answer.operation).endpoint;
-        // Who is not known is counted by address: such headers speak of another window.
-        let unknown = answer.status == Some(401);
-        let window = answer.rate.as_ref().filter(|_| !apart && !unknown).and_then(|rate| {
-            let reset_in = (rate.reset_at - answer.server_date?).to_std().unwrap_or_default();
+        let endpoint = endpoints::call(exchange.operation).endpoint;
+        // GitHub counts unauthenticated requests by address, so these headers describe another window.
+        let unauthenticated = exchange.status == Some(401);
+        let window = exchange.rate.as_ref().filter(|_| !counted_apart && !unauthenticated).and_then(|rate| {
+            let reset_in = (rate.reset_at - exchange.server_date?).to_std().unwrap_or_default();
             Some(Observation {
                 endpoint: Some(endpoint),
                 resource: rate.resource.clone(),
@@ -191,22 +191,22 @@ impl Observer for BudgetGate {
                 reset: rate.reset_at.timestamp(),
             })
         });
-        let end = if unknown { End::Elsewhere } else { End::Silent };
-        let end = (window.is_none() && !apart).then_some((endpoint, end));
-        // Full: somebody says the same already, and a limit is noted.
-        let suspended = answer.suspended;
+        let end = if unauthenticated { End::Elsewhere } else { End::Silent };
+        let end = (window.is_none() && !counted_apart).then_some((endpoint, end));
+        // If the channel is full, a queued response reports the same state; a limit is recorded above.
+        let suspended = exchange.suspended;
         let _ = self.responses.try_send(ResponseInfo { health, window, suspended, end, at: Instant::now() });
     }
 
     fn on_abandoned(&self, operation: &'static str) {
         if !endpoints::as_app(operation) {
-            self.ended(endpoints::call(operation).endpoint, End::Left { sent: true });
+            self.report_end(endpoints::call(operation).endpoint, End::Left { sent: true });
         }
     }
 }
 
-/// Takes answers in, in their order: a limit before all else, since every other news may end a probe; then bad news, then
-/// the window, good news last.
+/// Processes responses in order. Per response: publish a rate limit first, because any other update may end a probe;
+/// then record a failure, then the window, and last a success.
 async fn process_responses(
     queue: Queue,
     installation: InstallationId,
@@ -235,7 +235,7 @@ async fn process_responses(
             Ok::<(), queue::QueueError>(())
         };
         if let Err(error) = applied.await {
-            tracing::debug!(%installation, %error, "an answer was not taken into the budget; the next one says the same");
+            tracing::debug!(%installation, %error, "A response could not be recorded in the budget; the next one reports the same");
         }
     }
 }

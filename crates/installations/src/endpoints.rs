@@ -1,9 +1,9 @@
-//! GitHub counts by method and path; operations that share both share a budget.
+//! Costs of GitHub operations. GitHub counts by method and path, so operations that share both share a budget.
 
 use domain::Lane;
 use queue::Call;
 
-/// What one operation costs.
+/// Returns the cost of an operation.
 pub(crate) fn call(operation: &str) -> Call {
     let (endpoint, write) = match operation {
         "create_jit_config" => ("generate-jitconfig", true),
@@ -20,12 +20,12 @@ pub(crate) fn call(operation: &str) -> Call {
         "rate_limit" => ("rate-limit", false),
         _ => ("other", true),
     };
-    // What takes away may use what is kept back for it.
+    // Removals may use the reserved budget.
     let urgent = matches!(endpoint, "delete-runner" | "cancel-run");
     Call { endpoint, write, registers: endpoint == "generate-jitconfig", urgent }
 }
 
-/// Whether the App asks as itself: GitHub counts that apart from its installations.
+/// Whether the App itself sends the operation: GitHub counts that apart from its installations.
 pub(crate) fn as_app(operation: &str) -> bool {
     matches!(
         operation,
@@ -37,7 +37,7 @@ pub(crate) fn as_app(operation: &str) -> bool {
     )
 }
 
-/// What the claim of a job has paid for.
+/// Returns the endpoint of the request that the claim of a job pays for.
 pub(crate) const fn prepaid(lane: Lane) -> &'static str {
     match lane {
         Lane::Provision => "generate-jitconfig",

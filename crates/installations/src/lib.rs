@@ -1,12 +1,11 @@
-//! How the whole fleet stays within GitHub's limits: one client for each installation, and every request of every process
-//! paid for from one shared budget.
+//! Clients of all GitHub App installations, and the budget that all processes share to stay within GitHub's limits.
 //!
-//! * Before a request: it asks the budget and is not sent when there is none left (`GitHubError::Held`). The dearest request
-//!   of a job was paid for when the job was claimed ([`with_prepaid_call`]): it asks whether all still may, and nothing else.
-//! * After it: what GitHub's headers say goes back into the budget, whatever the answer was, except from a 401, which GitHub
-//!   counts elsewhere. A limit makes everybody wait before anything else is learned of the answer ([`pending_limits`]).
+//! * Before a request, the gate asks the budget and holds the request if none is left (`GitHubError::Held`). A job's
+//!   dearest request was paid for by its claim ([`with_prepaid_call`]): the gate checks only pauses and probes.
+//! * After a request, GitHub's headers update the budget. Responses with 401 are excluded, because GitHub counts them
+//!   elsewhere. A rate limit pauses all workers before any other update of the response ([`pending_limits`]).
 //! * Installation tokens are minted once and shared, sealed ([`tokens`]).
-//! * Before the first answer, GitHub is asked once for its windows ([`Installations::fetch_rate_limits`]).
+//! * Before the first response, one process asks GitHub for its windows ([`Installations::fetch_rate_limits`]).
 
 mod budget_gate;
 mod endpoints;
@@ -31,7 +30,7 @@ use budget_gate::BudgetGate;
 pub use prepaid::{ClaimedJob, with_prepaid_call, with_prepaid_call_of};
 use tokens::SharedTokens;
 
-/// How often the settings of a budget are looked for: a queue that was lost has forgotten them.
+/// Interval at which the settings of a budget are checked: a Redis that lost its data has none.
 const REPUBLISH_INTERVAL: Duration = Duration::from_secs(10);
 
 /// One installation this process has a credential for.
@@ -39,27 +38,27 @@ const REPUBLISH_INTERVAL: Duration = Duration::from_secs(10);
 pub struct Installation {
     /// Our name for it.
     pub id: InstallationId,
-    /// Where and as whom to speak to its GitHub.
+    /// Address, scope and credential of its GitHub.
     pub github: GitHubSettings,
-    /// What its GitHub allows.
+    /// Limits of its GitHub.
     pub budget: BudgetSettings,
 }
 
-/// The clients of every installation this process speaks for. Cheap to clone.
+/// The clients of all installations with a credential in this process. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Installations(Arc<HashMap<InstallationId, Client>>);
 
 struct Client {
     github: GitHub,
-    /// GitHub's id of the App's installation; none for a personal access token.
+    /// GitHub's id of the App's installation; `None` for a personal access token.
     github_id: Option<i64>,
-    /// The App it belongs to; none for a personal access token.
+    /// The App it belongs to; `None` for a personal access token.
     app: Option<App>,
     /// Whether its GitHub limits requests.
     limited: bool,
 }
 
-/// A GitHub App: ids are unique on one GitHub only.
+/// Identity of a GitHub App. Ids are unique on one GitHub only.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct App {
     api_url: String,
@@ -84,11 +83,11 @@ impl fmt::Debug for Installations {
 }
 
 impl Installations {
-    /// Makes the clients. `keys` seal the tokens that processes share; without them each has its own. They are keys the API
-    /// does not have. Must be called within a tokio runtime.
+    /// Returns the clients. `keys` seal the tokens that processes share; the API does not have these keys. Without them
+    /// each process mints its own tokens. Must be called within a tokio runtime.
     ///
     /// # Errors
-    /// Settings that contradict themselves, or a key that cannot be used.
+    /// [`SettingsError`] if settings contradict themselves, or a key cannot be used.
     pub fn new<'k>(
         queue: &Queue,
         keys: impl Into<Option<&'k KeyRing>>,
@@ -112,21 +111,21 @@ impl Installations {
         Ok(Self(Arc::new(clients)))
     }
 
-    /// The client of an installation; none when this process has no credential for it.
+    /// Returns the client of an installation; `None` if this process has no credential for it.
     pub fn get(&self, installation: &InstallationId) -> Option<&GitHub> {
-        self.0.get(installation).map(|member| &member.github)
+        self.0.get(installation).map(|client| &client.github)
     }
 
-    /// Every installation with its client.
+    /// Returns all installations with their clients.
     pub fn iter(&self) -> impl Iterator<Item = (&InstallationId, &GitHub)> {
-        self.0.iter().map(|(installation, member)| (installation, &member.github))
+        self.0.iter().map(|(installation, client)| (installation, &client.github))
     }
 
-    /// The installations of each App, by name. Those with a personal access token have none and are left out.
+    /// Returns the installations of each App, by name. Installations with a personal access token are left out.
     pub fn apps(&self) -> Vec<Vec<&InstallationId>> {
         let mut apps: BTreeMap<&App, Vec<&InstallationId>> = BTreeMap::new();
-        for (installation, member) in self.0.iter() {
-            if let Some(app) = &member.app {
+        for (installation, client) in self.0.iter() {
+            if let Some(app) = &client.app {
                 apps.entry(app).or_default().push(installation);
             }
         }
@@ -137,13 +136,13 @@ impl Installations {
         apps
     }
 
-    /// GitHub's id of the App's installation.
+    /// Returns GitHub's id of the App's installation.
     pub fn github_id(&self, installation: &InstallationId) -> Option<i64> {
         self.0.get(installation)?.github_id
     }
 }
 
-/// Keeps the budget's settings written for as long as the process lives.
+/// Writes the settings of the budget again while the process lives, if Redis lost them.
 async fn republish_settings(queue: Queue, installation: InstallationId, budget: BudgetSettings) {
     let mut written = false;
     loop {
@@ -154,25 +153,27 @@ async fn republish_settings(queue: Queue, installation: InstallationId, budget: 
         };
         match result {
             Ok(()) => written = true,
-            Err(error) => tracing::debug!(%installation, %error, "the budget's settings were not written"),
+            Err(error) => {
+                tracing::debug!(%installation, %error, "Settings of the budget could not be written");
+            }
         }
         tokio::time::sleep(REPUBLISH_INTERVAL).await;
     }
 }
 
-/// Whether nothing may be asked of this installation's GitHub now.
+/// Whether the installation is paused: no request may be sent to its GitHub.
 ///
 /// # Errors
-/// When the queue cannot be asked.
+/// [`QueueError`] if Redis cannot be reached.
 pub async fn is_paused(queue: &Queue, installation: &InstallationId) -> Result<bool, QueueError> {
     let wanted = Scope::Installation(installation.clone());
     Ok(queue.pauses().await?.iter().any(|paused| paused.scope == wanted))
 }
 
-/// Every installation of whose GitHub nothing may be asked now.
+/// Returns all paused installations.
 ///
 /// # Errors
-/// When the queue cannot be asked.
+/// [`QueueError`] if Redis cannot be reached.
 pub async fn paused_installations(queue: &Queue) -> Result<Vec<InstallationId>, QueueError> {
     let of = |paused: Paused| match paused.scope {
         Scope::Installation(installation) => Some(installation),
@@ -181,21 +182,21 @@ pub async fn paused_installations(queue: &Queue) -> Result<Vec<InstallationId>, 
     Ok(queue.pauses().await?.into_iter().filter_map(of).collect())
 }
 
-/// Whether GitHub told us to ask nothing now. Unlike [`is_paused`], a suspended installation does not count: the App
-/// itself may still ask.
+/// Whether GitHub limits the installation. Unlike for [`is_paused`], a suspended installation does not count, because
+/// the App itself may still send requests.
 ///
 /// # Errors
-/// When the queue cannot be asked.
+/// [`QueueError`] if Redis cannot be reached.
 pub async fn is_rate_limited(queue: &Queue, installation: &InstallationId) -> Result<bool, QueueError> {
     Ok(rate_limit_wait(queue, installation).await?.is_some())
 }
 
-/// How long GitHub still wants nothing to be asked; a person's pause does not count.
+/// Returns the rest of the longest pause that GitHub caused; administrators' pauses do not count.
 pub(crate) async fn rate_limit_wait(
     queue: &Queue,
     installation: &InstallationId,
 ) -> Result<Option<Duration>, QueueError> {
     let wanted = Scope::Installation(installation.clone());
-    let holds = |one: &&Paused| one.scope == wanted && one.pause.reason != Reason::Admin;
-    Ok(queue.pauses().await?.iter().filter(holds).map(|one| one.pause.left).max())
+    let holds = |paused: &&Paused| paused.scope == wanted && paused.pause.reason != Reason::Admin;
+    Ok(queue.pauses().await?.iter().filter(holds).map(|paused| paused.pause.left).max())
 }

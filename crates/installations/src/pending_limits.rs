@@ -1,4 +1,4 @@
-//! Limits GitHub has named and everybody else does not know of yet.
+//! Rate limits that are not yet published to Redis.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -10,10 +10,10 @@ use github::LimitKind;
 use queue::{Queue, QueueError, Reason};
 use tokio::time::{Instant, sleep};
 
-/// How soon a pause is shared again that Redis did not take. Jobs that were limited wait longer than that.
+/// Time before the next attempt to publish a pause. Jobs that hit a limit wait longer than that.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
-/// Holds this process up from the moment an answer came until the pause is shared; from then on the pause does.
+/// Rate limits that stop this process until their pause is published; from then on the pause stops all processes.
 #[derive(Default)]
 pub(crate) struct PendingLimits(Mutex<Vec<Limit>>);
 
@@ -24,7 +24,7 @@ struct Limit {
 }
 
 impl PendingLimits {
-    /// An answer was limited.
+    /// Records a rate limit of a response.
     pub(crate) fn record(&self, kind: LimitKind, wait: Duration) {
         let until = Instant::now() + wait;
         let mut limits = self.lock();
@@ -34,28 +34,32 @@ impl PendingLimits {
         }
     }
 
-    /// Goes on unless one holds that is not shared yet.
+    /// Returns `Ok` if no unpublished limit applies.
+    ///
+    /// # Errors
+    /// The rest of the longest unpublished limit.
     pub(crate) fn check(&self) -> Result<(), Duration> {
         let now = Instant::now();
         let longest = self.lock().iter().map(|limit| limit.until).max();
         longest.filter(|until| *until > now).map_or(Ok(()), |until| Err(until - now))
     }
 
-    /// Makes every worker of every process wait. Tries until Redis has taken every limit or it is over.
+    /// Publishes all limits as pauses, so that all workers wait. Retries until Redis has each limit or the limit is
+    /// over.
     pub(crate) async fn publish(&self, queue: &Queue, installation: &InstallationId) {
         let mut failed = false;
-        while let Some(limit) = self.next() {
+        while let Some(limit) = self.first_current() {
             let wait = limit.until - Instant::now();
             match pause(queue, installation, limit.kind, wait).await {
                 Ok(()) => {
                     let (wait_s, kind) = (wait.as_secs(), limit.kind);
-                    tracing::warn!(%installation, wait_s, ?kind, "GitHub told us to wait");
-                    // One that was noted meanwhile is another and stays.
+                    tracing::warn!(%installation, wait_s, ?kind, "GitHub asked us to wait");
+                    // A limit recorded meanwhile is another one and stays.
                     self.lock().retain(|other| *other != limit);
                 }
                 Err(error) => {
                     if !std::mem::replace(&mut failed, true) {
-                        tracing::warn!(%installation, %error, "a pause could not be shared yet; trying again");
+                        tracing::warn!(%installation, %error, "A pause could not be published; trying again");
                     }
                     sleep(RETRY_PAUSE).await;
                 }
@@ -63,7 +67,7 @@ impl PendingLimits {
         }
     }
 
-    fn next(&self) -> Option<Limit> {
+    fn first_current(&self) -> Option<Limit> {
         let mut limits = self.lock();
         limits.retain(|limit| limit.until > Instant::now());
         limits.first().copied()
@@ -93,14 +97,14 @@ mod tests {
 
     #[test]
     fn the_longest_limit_holds_until_it_is_over() {
-        let told = PendingLimits::default();
-        told.record(LimitKind::Primary, Duration::ZERO);
-        assert_eq!(told.check(), Ok(()));
-        assert!(told.next().is_none(), "over before it could be shared");
-        told.record(LimitKind::Secondary, Duration::from_mins(1));
-        told.record(LimitKind::Primary, Duration::from_secs(10));
-        told.record(LimitKind::Secondary, Duration::from_secs(5));
-        let left = told.check().unwrap_err();
+        let limits = PendingLimits::default();
+        limits.record(LimitKind::Primary, Duration::ZERO);
+        assert_eq!(limits.check(), Ok(()));
+        assert!(limits.first_current().is_none(), "over before it could be shared");
+        limits.record(LimitKind::Secondary, Duration::from_mins(1));
+        limits.record(LimitKind::Primary, Duration::from_secs(10));
+        limits.record(LimitKind::Secondary, Duration::from_secs(5));
+        let left = limits.check().unwrap_err();
         assert!(left > Duration::from_secs(50), "never shortened: {left:?}");
     }
 }

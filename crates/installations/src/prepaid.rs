@@ -1,4 +1,4 @@
-//! The claimed job a request is made for, and the request its claim has paid for.
+//! The claimed job of a request, and the request that its claim paid for.
 
 use std::cell::Cell;
 
@@ -8,14 +8,14 @@ use tokio::time::Instant;
 
 use crate::endpoints;
 
-/// A job a worker holds.
+/// A job that a worker holds.
 #[derive(Clone, Copy, Debug)]
 pub struct ClaimedJob {
     /// The job.
     pub job: JobId,
-    /// The lane it came from.
+    /// Its lane.
     pub lane: Lane,
-    /// When its claim was asked for: what is older than its requests may not know what GitHub said since.
+    /// Time at which its claim was sent. The budget state that the claim saw may be older than later responses.
     pub since: Instant,
 }
 
@@ -29,12 +29,12 @@ tokio::task_local! {
     static RUNNING: Running;
 }
 
-/// Runs a claimed job: the first request to the endpoint of its lane was paid for by the claim.
+/// Runs a claimed job. Its first request to the endpoint of its lane is paid for by the claim.
 pub async fn with_prepaid_call<T>(held: ClaimedJob, job: impl Future<Output = T>) -> T {
     with_prepaid_call_of(PrepaidRequest::default(), held, job).await
 }
 
-/// As [`with_prepaid_call`]; `prepaid` learns whether that request was made.
+/// Runs a claimed job as [`with_prepaid_call`] does, and records in `prepaid` whether that request was sent.
 pub async fn with_prepaid_call_of<T>(
     prepaid: PrepaidRequest,
     held: ClaimedJob,
@@ -45,46 +45,46 @@ pub async fn with_prepaid_call_of<T>(
     RUNNING.scope(Running { job: held, prepaid, unused: paid }, job).await
 }
 
-/// The job this is done for; none outside a job.
+/// Returns the job of the current task; `None` outside a job.
 pub(crate) fn current_job() -> Option<ClaimedJob> {
     RUNNING.try_with(|running| running.job).ok()
 }
 
-/// Uses up what was paid for, if it is this.
+/// Uses the payment if it is for this endpoint; returns whether it was.
 pub(crate) fn use_prepaid(endpoint: &str) -> bool {
-    let spend = |running: &Running| {
+    let use_up = |running: &Running| {
         let fits = running.unused.get() == Some(endpoint);
         if fits {
             running.unused.set(None);
         }
         fits
     };
-    RUNNING.try_with(spend).unwrap_or(false)
+    RUNNING.try_with(use_up).unwrap_or(false)
 }
 
-/// What was spent was not sent after all: the next such request is paid for still.
+/// Restores a payment whose request was not sent, so that the next such request is paid for.
 pub(crate) fn restore() {
-    // Outside a job nothing is paid for.
+    // Outside a job there is no payment.
     let _ = RUNNING.try_with(|running| running.unused.set(Some(endpoints::prepaid(running.job.lane))));
 }
 
-/// What was spent is sent now.
+/// Marks the prepaid request as sent.
 pub(crate) fn mark_sent() {
-    // Outside a job nothing is paid for.
+    // Outside a job there is no payment.
     let _ = RUNNING.try_with(|running| running.prepaid.mark_used());
 }
 
-/// Whether a write was paid for that has not been made.
+/// Whether a write was paid for and not yet sent.
 pub(crate) fn has_unused_write() -> bool {
-    let owes = |running: &Running| {
+    let is_write = |running: &Running| {
         running.unused.get().is_some_and(|endpoint| endpoint != endpoints::prepaid(Lane::Drift))
     };
-    RUNNING.try_with(owes).unwrap_or(false)
+    RUNNING.try_with(is_write).unwrap_or(false)
 }
 
-/// Another write was made instead of the one that was paid for.
+/// Uses the payment up for another write.
 pub(crate) fn forfeit() {
-    // Outside a job nothing is paid for.
+    // Outside a job there is no payment.
     let _ = RUNNING.try_with(|running| running.unused.set(None));
 }
 

@@ -1,4 +1,4 @@
-//! What is left of GitHub's windows, asked for before the first answer tells it.
+//! Rest of GitHub's rate limit windows, fetched before the first response reports it.
 
 use std::time::Duration;
 
@@ -9,37 +9,38 @@ use queue::{Observation, Queue, QueueError};
 
 use crate::{Installations, REPUBLISH_INTERVAL};
 
-/// The windows the service uses.
+/// Resources of the windows that the service uses.
 const RESOURCES: [&str; 2] = ["core", "actions_runner_registration"];
-/// Whoever asks has this long before another may: longer than a request takes.
+/// Time the fetching process has before another may try: longer than a request takes.
 const LOCK_TTL: Duration = Duration::from_secs(30);
-/// How often and how far apart the others look whether it has the answer.
+/// Number of times the other processes check for its result.
 const MAX_LOOKUPS: u32 = 40;
+/// Time between two checks.
 const LOOKUP_INTERVAL: Duration = Duration::from_millis(50);
-/// What was learned is as good as the answers that came since, for this long.
+/// Time for which no process fetches again: the responses since then report the same.
 const RESULT_TTL: Duration = Duration::from_hours(1);
 
 impl Installations {
-    /// Asks every GitHub that limits requests for what is left of its windows, unless a process of this deployment has done
-    /// so already. However many processes start at once, one asks. Answers how many installations it asked for; what
-    /// fails is logged, and the first answer of a job tells the same.
+    /// Fetches the windows of every GitHub with limits, unless a process of this deployment has done so. Of all
+    /// processes that start at once, one fetches. Returns the number of installations fetched. Failures are logged; the
+    /// first response of a job reports the same.
     pub async fn fetch_rate_limits(&self, queue: &Queue) -> usize {
-        let all = self.0.iter().filter(|(_, member)| member.limited);
-        let asked = all.map(|(installation, member)| async move {
-            match fetch_for(queue, installation, &member.github).await {
-                Ok(asked) => usize::from(asked),
-                // Told to wait: whoever waits learns the same from the first answer after it.
+        let limited = self.0.iter().filter(|(_, client)| client.limited);
+        let fetches = limited.map(|(installation, client)| async move {
+            match fetch_for(queue, installation, &client.github).await {
+                Ok(fetched) => usize::from(fetched),
+                // GitHub asked to wait: the first response after the wait reports the same.
                 Err(RateLimitError::GitHub(GitHubError::Held { .. })) => 0,
                 Err(error) => {
-                    tracing::warn!(%installation, %error, "GitHub's windows could not be asked for");
+                    tracing::warn!(%installation, %error, "GitHub's rate limits could not be fetched");
                     0
                 }
             }
         });
-        futures::future::join_all(asked).await.into_iter().sum()
+        futures::future::join_all(fetches).await.into_iter().sum()
     }
 
-    /// The same again and again, for the windows a lost queue has forgotten. Never ends.
+    /// Fetches the windows again and again, because a Redis that lost its data has none. Never returns.
     pub async fn refresh_rate_limits(self, queue: Queue) {
         loop {
             self.fetch_rate_limits(&queue).await;
@@ -48,7 +49,7 @@ impl Installations {
     }
 }
 
-/// Why nothing was learned.
+/// Failure to fetch the windows.
 #[derive(Debug, thiserror::Error)]
 enum RateLimitError {
     #[error(transparent)]
@@ -67,7 +68,7 @@ async fn fetch_for(
         return Ok(false);
     }
     if queue.shared_lock(&mark, LOCK_TTL).await?.is_none() {
-        // Whoever asks is told for all; a failure there is nobody's reason to wait for long.
+        // The fetching process publishes the result for all. If it fails, the others do not wait for long.
         for _ in 0..MAX_LOOKUPS {
             tokio::time::sleep(LOOKUP_INTERVAL).await;
             if queue.shared_get(&mark).await?.is_some() {
@@ -76,11 +77,11 @@ async fn fetch_for(
         }
         return Ok(false);
     }
-    // A failure leaves the lock to run out, so that not every process tries at once.
+    // After a failure the lock expires by itself, so that not every process tries at once.
     let windows = github.rate_limit().await?;
     // GitHub Enterprise Server answers 404 where its limits are off.
     if windows.is_empty() && queue.set_unlimited(installation).await? {
-        tracing::info!(%installation, "this GitHub limits no requests; they are sent without a budget");
+        tracing::info!(%installation, "This GitHub has no rate limits; requests are sent without a budget");
     }
     for window in windows.iter().filter(|window| RESOURCES.contains(&window.resource.as_str())) {
         queue.observe(installation, &observation(window, github.now())).await?;

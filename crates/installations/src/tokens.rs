@@ -1,4 +1,4 @@
-//! One installation token for all processes: minted once, sealed in the queue's store, renewed before its end.
+//! Installation tokens shared by all processes: minted once, sealed in Redis and renewed before their end.
 
 use std::time::Duration;
 
@@ -13,27 +13,28 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-/// Longest time a process may take to mint: longer than the request takes. Others wait as long before they mint themselves.
-const LONGEST_MINT: Duration = Duration::from_secs(25);
-/// Life of the lock without renewal: when a process that mints is killed, another mints after this time.
+/// Longest time for a mint: longer than the request takes. Other processes wait as long before they mint themselves.
+const MAX_MINT: Duration = Duration::from_secs(25);
+/// Life of the lock without renewal: if the minting process is killed, another one mints after this time.
 const LOCK_TTL: Duration = Duration::from_secs(4);
-/// How often a process that mints renews its lock.
-const RENEW: Duration = Duration::from_secs(1);
-/// How often they look.
+/// Interval at which the minting process renews its lock.
+const RENEWAL_INTERVAL: Duration = Duration::from_secs(1);
+/// Interval at which the other processes check for the token.
 const LOOKUP_INTERVAL: Duration = Duration::from_millis(50);
-/// A shared token is kept this long at most; GitHub's live for an hour.
-const KEEP: Duration = Duration::from_mins(55);
+/// Longest life of a shared token in Redis; GitHub's tokens live for an hour.
+const MAX_SHARED_LIFE: Duration = Duration::from_mins(55);
 
-/// The shared place. Away or broken, it is as good as empty: a token can always be minted. Without keys nothing is shared.
+/// Token store in Redis. An unavailable Redis counts as empty, because a token can always be minted. Without keys
+/// nothing is shared.
 pub(crate) struct SharedTokens {
     queue: Queue,
-    /// Ours: ids of GitHub's are unique on one GitHub only.
+    /// Our id: GitHub's ids are unique on one GitHub only.
     id: InstallationId,
     keys: Option<KeyRing>,
     lock: Mutex<Option<MintLock>>,
 }
 
-/// The lock of the process that mints, renewed until this is dropped.
+/// Lock of the process that mints, renewed until it is dropped.
 struct MintLock {
     token: LockToken,
     renewal: JoinHandle<()>,
@@ -45,9 +46,9 @@ impl Drop for MintLock {
     }
 }
 
-/// A token as it lies there.
+/// A token as stored in Redis.
 #[derive(Serialize, Deserialize)]
-struct Kept {
+struct SealedToken {
     key_id: String,
     wrapped_key: Vec<u8>,
     ciphertext: Vec<u8>,
@@ -59,44 +60,47 @@ impl SharedTokens {
         Self { queue: queue.clone(), id: id.clone(), keys: keys.cloned(), lock: Mutex::default() }
     }
 
-    fn name(&self, installation: u64) -> String {
+    fn value_name(&self, installation: u64) -> String {
         format!("github-token:{}:{installation}", self.id)
     }
 
-    fn mint(&self, installation: u64) -> String {
+    fn lock_name(&self, installation: u64) -> String {
         format!("mint:{}:{installation}", self.id)
     }
 
-    /// What a token is sealed for.
+    /// Returns the context for which a token is sealed.
     fn context(&self, installation: u64, expires_at: DateTime<Utc>) -> String {
         format!("installation-token|{}|{installation}|{}", self.id, expires_at.timestamp())
     }
 
     async fn read(&self, installation: u64) -> Option<StoredToken> {
         let keys = self.keys.as_ref()?;
-        let bytes = self.queue.shared_get(&self.name(installation)).await.ok()??;
-        let kept: Kept = serde_json::from_slice(&bytes).ok()?;
+        let bytes = self.queue.shared_get(&self.value_name(installation)).await.ok()??;
+        let stored: SealedToken = serde_json::from_slice(&bytes).ok()?;
         let sealed =
-            Sealed { key_id: kept.key_id, wrapped_key: kept.wrapped_key, ciphertext: kept.ciphertext };
-        let token = keys.open(&self.context(installation, kept.expires_at), &sealed).ok()?;
-        Some(StoredToken { token, expires_at: kept.expires_at })
+            Sealed { key_id: stored.key_id, wrapped_key: stored.wrapped_key, ciphertext: stored.ciphertext };
+        let token = keys.open(&self.context(installation, stored.expires_at), &sealed).ok()?;
+        Some(StoredToken { token, expires_at: stored.expires_at })
     }
 
-    /// The token, or none to the one process that is to mint it.
-    async fn take(&self, installation: u64, fit: Fit<'_>) -> Option<StoredToken> {
-        // Nobody else could use what this process mints.
+    /// Returns the shared token, or `None` to the one process that must mint it.
+    async fn get_or_lock(&self, installation: u64, fit: Fit<'_>) -> Option<StoredToken> {
+        // Without keys no other process could use the token.
         self.keys.as_ref()?;
-        let until = Instant::now() + LONGEST_MINT;
+        let until = Instant::now() + MAX_MINT;
         loop {
             if let Some(token) = self.read(installation).await.filter(fit) {
                 return Some(token);
             }
-            match self.queue.shared_lock(&self.mint(installation), LOCK_TTL).await {
+            match self.queue.shared_lock(&self.lock_name(installation), LOCK_TTL).await {
                 Ok(Some(token)) => {
-                    let renewal =
-                        tokio::spawn(renew(self.queue.clone(), self.mint(installation), token.clone()));
+                    let renewal = tokio::spawn(renew_lock(
+                        self.queue.clone(),
+                        self.lock_name(installation),
+                        token.clone(),
+                    ));
                     *self.lock.lock().await = Some(MintLock { token, renewal });
-                    // Minted between the look and the lock?
+                    // Another process may have minted between the check and the lock.
                     let token = self.read(installation).await.filter(fit);
                     if token.is_some() {
                         self.unlock(installation).await;
@@ -109,20 +113,21 @@ impl SharedTokens {
         }
     }
 
-    async fn keep(&self, installation: u64, token: &StoredToken) {
+    async fn store(&self, installation: u64, token: &StoredToken) {
         if let Some(bytes) = self.seal(installation, token)
-            && let Err(error) = self.queue.shared_put(&self.name(installation), &bytes, KEEP).await
+            && let Err(error) =
+                self.queue.shared_put(&self.value_name(installation), &bytes, MAX_SHARED_LIFE).await
         {
-            tracing::debug!(%error, "a token could not be shared");
+            tracing::debug!(%error, "An installation token could not be shared");
         }
         self.unlock(installation).await;
     }
 
-    /// Lets another process mint.
+    /// Allows another process to mint.
     async fn unlock(&self, installation: u64) {
         if let Some(lock) = self.lock.lock().await.take() {
-            // Run out or away: it ends by itself.
-            let _ = self.queue.shared_unlock(&self.mint(installation), &lock.token).await;
+            // A lock that expired, or that Redis lost, needs no release.
+            let _ = self.queue.shared_unlock(&self.lock_name(installation), &lock.token).await;
         }
     }
 
@@ -130,16 +135,17 @@ impl SharedTokens {
         let secret = Secret::new(token.token.expose());
         let Sealed { key_id, wrapped_key, ciphertext } =
             self.keys.as_ref()?.seal(&self.context(installation, token.expires_at), &secret).ok()?;
-        serde_json::to_vec(&Kept { key_id, wrapped_key, ciphertext, expires_at: token.expires_at }).ok()
+        serde_json::to_vec(&SealedToken { key_id, wrapped_key, ciphertext, expires_at: token.expires_at })
+            .ok()
     }
 }
 
-/// Renews the lock of a mint that is under way, for as long as a mint may take.
-async fn renew(queue: Queue, name: String, token: LockToken) {
-    let until = Instant::now() + LONGEST_MINT;
+/// Renews the lock during a mint, for the longest time a mint may take.
+async fn renew_lock(queue: Queue, name: String, token: LockToken) {
+    let until = Instant::now() + MAX_MINT;
     while Instant::now() + LOCK_TTL < until {
-        sleep(RENEW).await;
-        // Run out: another process mints. A queue that is away may be back the next time.
+        sleep(RENEWAL_INTERVAL).await;
+        // False: the lock expired and another process mints. After an error, Redis may be back at the next renewal.
         if matches!(queue.shared_renew(&name, &token, LOCK_TTL).await, Ok(false)) {
             return;
         }
@@ -148,11 +154,11 @@ async fn renew(queue: Queue, name: String, token: LockToken) {
 
 impl TokenStore for SharedTokens {
     fn get<'a>(&'a self, installation: u64, fit: Fit<'a>) -> TokenFuture<'a, Option<StoredToken>> {
-        Box::pin(self.take(installation, fit))
+        Box::pin(self.get_or_lock(installation, fit))
     }
 
     fn put(&self, installation: u64, token: StoredToken) -> TokenFuture<'_, ()> {
-        Box::pin(async move { self.keep(installation, &token).await })
+        Box::pin(async move { self.store(installation, &token).await })
     }
 
     fn give_up(&self, installation: u64) -> TokenFuture<'_, ()> {
