@@ -1,4 +1,4 @@
-//! The App itself and its installation, for checks by the operator.
+//! GitHub App and its installation, for the operator's checks.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::{call::Call, client::GitHub, error::GitHubError};
 
-/// The App our key belongs to.
+/// The App that our key belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct App {
     /// GitHub's id.
@@ -17,7 +17,7 @@ pub struct App {
     pub slug: Option<String>,
     /// Its name.
     pub name: String,
-    /// What it asks for: permission to `read`, `write` or `admin`.
+    /// Requested permissions with their level: `read`, `write` or `admin`.
     #[serde(default)]
     pub permissions: BTreeMap<String, String>,
     /// Webhook events it subscribes to.
@@ -30,7 +30,7 @@ pub struct App {
 pub struct Installation {
     /// GitHub's id.
     pub id: i64,
-    /// Where it is installed.
+    /// Account on which it is installed.
     #[serde(default)]
     pub account: Option<Account>,
     /// `Organization` or `User` today.
@@ -39,18 +39,18 @@ pub struct Installation {
     /// `all` or `selected`.
     #[serde(default)]
     pub repository_selection: Option<String>,
-    /// What was granted: permission to `read`, `write` or `admin`.
+    /// Granted permissions with their level: `read`, `write` or `admin`.
     #[serde(default)]
     pub permissions: BTreeMap<String, String>,
     /// Webhook events it receives.
     #[serde(default)]
     pub events: Vec<String>,
-    /// Set while it is suspended.
+    /// Time of its suspension; `None` if it is not suspended.
     #[serde(default)]
     pub suspended_at: Option<DateTime<Utc>>,
 }
 
-/// Who an installation belongs to.
+/// Owner of an installation.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Account {
     /// Login of an organization or user.
@@ -62,14 +62,14 @@ pub struct Account {
 }
 
 impl GitHub {
-    /// The App our key belongs to.
+    /// Returns the App that our key belongs to.
     pub async fn get_app(&self) -> Result<App, GitHubError> {
         let call = Call::get("get_app", "/app".to_owned());
         let reply = self.call_as_app(&call).await?;
         call.parse(&reply)
     }
 
-    /// The installation we act through.
+    /// Returns the installation through which we act.
     pub async fn get_installation(&self) -> Result<Installation, GitHubError> {
         let path = format!("/app/installations/{}", self.app_identity()?.installation_id);
         let call = Call::get("get_installation", path);

@@ -1,4 +1,4 @@
-//! A call to be made, and what came back.
+//! Call to GitHub and its reply.
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
@@ -8,12 +8,12 @@ use crate::{error::GitHubError, headers};
 
 /// One request, before it has a credential.
 pub(crate) struct Call {
-    /// GitHub's name for it: a label of logs and metrics.
+    /// GitHub's name of the operation: a label of logs and metrics.
     pub(crate) operation: &'static str,
     pub(crate) method: Method,
     /// Path and query below the API's base, percent-encoded.
     pub(crate) path: String,
-    /// JSON.
+    /// Body in JSON.
     pub(crate) body: Option<String>,
     /// Entity tag for a conditional request.
     pub(crate) etag: Option<String>,
@@ -51,7 +51,7 @@ impl Call {
         self
     }
 
-    /// Nothing can have changed on GitHub, whatever happened to the answer.
+    /// Whether the call cannot change anything on GitHub, even if its response is lost.
     pub(crate) fn read_only(&self) -> bool {
         self.method == Method::GET
     }
@@ -64,7 +64,7 @@ impl Call {
         }
     }
 
-    /// The body as `T`. An error names the place, never the text, which may be secret.
+    /// Returns the body as `T`. An error names the place and never the text, which may be secret.
     pub(crate) fn parse<T: DeserializeOwned>(&self, reply: &Reply) -> Result<T, GitHubError> {
         let text = domain::clean_json(&reply.body);
         let mut json = serde_json::Deserializer::from_str(&text);
@@ -77,7 +77,7 @@ impl Call {
     }
 }
 
-/// An answer, read whole.
+/// A complete response.
 pub(crate) struct Reply {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,

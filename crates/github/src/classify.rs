@@ -1,4 +1,4 @@
-//! From an answer to a verdict.
+//! Classification of responses: rate limits, refusals and errors.
 
 use std::time::Duration;
 
@@ -12,17 +12,17 @@ use crate::{
     headers, redirect,
 };
 
-/// What GitHub asks for when it limits without saying for how long.
+/// Wait that GitHub documents for a limit without a duration.
 const DEFAULT_WAIT: Duration = Duration::from_mins(1);
-/// A window that is just over is given this long to open.
+/// Shortest wait, so that a window that has just ended can start again.
 const MIN_WAIT: Duration = Duration::from_secs(1);
-/// Messages are cut here.
+/// Longest message; the rest is cut.
 const MAX_MESSAGE_CHARS: usize = 500;
 
-/// Returns how long this answer wants no request, and why. For 403 and 429 in GitHub's order: `retry-after`, then an empty
-/// window, then a minute. On every other status `retry-after` counts as well.
+/// Returns the limit that a response reports and the time to send no request. For 403 and 429 in GitHub's order:
+/// `retry-after`, then an empty window, then a minute. On every other status `retry-after` counts as well.
 ///
-/// Times are relative to the answer's own `Date`; `now` stands in for a missing one.
+/// Times are relative to the response's own `Date`; `now` replaces a missing one.
 pub(crate) fn limit(reply: &Reply, now: DateTime<Utc>) -> Option<(LimitKind, Duration)> {
     let now = headers::date(&reply.headers).unwrap_or(now);
     if !matches!(reply.status, StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS) {
@@ -30,9 +30,9 @@ pub(crate) fn limit(reply: &Reply, now: DateTime<Utc>) -> Option<(LimitKind, Dur
         return Some((LimitKind::Outage, wait));
     }
     let message = message(reply).to_lowercase();
-    let told_secondary = message.contains("secondary rate limit") || message.contains("abuse detection");
+    let names_secondary = message.contains("secondary rate limit") || message.contains("abuse detection");
     let empty = headers::rate(&reply.headers).filter(|rate| rate.remaining == 0);
-    let kind = if empty.is_some() && !told_secondary { LimitKind::Primary } else { LimitKind::Secondary };
+    let kind = if empty.is_some() && !names_secondary { LimitKind::Primary } else { LimitKind::Secondary };
     if let Some(wait) = headers::retry_after(&reply.headers, now) {
         return Some((kind, wait.max(MIN_WAIT)));
     }
@@ -40,20 +40,20 @@ pub(crate) fn limit(reply: &Reply, now: DateTime<Utc>) -> Option<(LimitKind, Dur
         return Some((kind, headers::until(rate.reset_at, now).max(MIN_WAIT)));
     }
     let limited = reply.status == StatusCode::TOO_MANY_REQUESTS
-        || told_secondary
+        || names_secondary
         || message.contains("rate limit exceeded")
         || message.contains("temporarily blocked from content creation");
-    limited.then_some((if told_secondary { LimitKind::Secondary } else { kind }, DEFAULT_WAIT))
+    limited.then_some((if names_secondary { LimitKind::Secondary } else { kind }, DEFAULT_WAIT))
 }
 
-/// Lets good answers (2xx, 304) through and names the others.
+/// Returns successful responses (2xx, 304) and turns all others into errors.
 pub(crate) fn check(call: &Call, reply: Reply, now: DateTime<Utc>) -> Result<Reply, GitHubError> {
     let status = reply.status;
     if status.is_success() || status == StatusCode::NOT_MODIFIED {
         return Ok(reply);
     }
-    let told = limit(&reply, now);
-    if let Some((kind @ (LimitKind::Primary | LimitKind::Secondary), wait)) = told {
+    let limit = limit(&reply, now);
+    if let Some((kind @ (LimitKind::Primary | LimitKind::Secondary), wait)) = limit {
         return Err(GitHubError::Limited { kind, wait });
     }
     let message = message(&reply);
@@ -70,7 +70,7 @@ pub(crate) fn check(call: &Call, reply: Reply, now: DateTime<Utc>) -> Result<Rep
             reason: format!("status {}: {message}", status.as_u16()),
             status: Some(status.as_u16()),
             read_only: call.read_only(),
-            wait: told.map(|(_, wait)| wait),
+            wait: limit.map(|(_, wait)| wait),
         },
         _ => GitHubError::Refused {
             status: status.as_u16(),
@@ -81,7 +81,8 @@ pub(crate) fn check(call: &Call, reply: Reply, now: DateTime<Utc>) -> Result<Rep
     })
 }
 
-/// 401, or 403 that is neither a limit nor a suspension: what a token that GitHub does not know everywhere yet is answered.
+/// Whether the response is a 401, or a 403 that is neither a limit nor a suspension. GitHub gives it to a token that
+/// not all of its servers know yet.
 pub(crate) fn is_token_refusal(reply: &Reply, now: DateTime<Utc>) -> bool {
     match reply.status {
         StatusCode::UNAUTHORIZED => true,
@@ -90,7 +91,7 @@ pub(crate) fn is_token_refusal(reply: &Reply, now: DateTime<Utc>) -> bool {
     }
 }
 
-/// GitHub refuses because it has suspended the installation.
+/// Whether GitHub refuses because it has suspended the installation.
 pub(crate) fn is_suspended(reply: &Reply) -> bool {
     reply.status == StatusCode::FORBIDDEN && message(reply).to_lowercase().contains("suspended")
 }
@@ -100,7 +101,7 @@ struct ErrorBody {
     message: String,
 }
 
-/// GitHub's own message: one line, shortened. Pages of a proxy on the way are not repeated.
+/// Returns GitHub's message in one line, shortened. Pages of a proxy are not repeated.
 pub(crate) fn message(reply: &Reply) -> String {
     let Ok(body) = serde_json::from_str::<ErrorBody>(&domain::clean_json(&reply.body)) else {
         return "no message from GitHub".to_owned();
@@ -154,13 +155,13 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_is_obeyed_on_every_status() {
+    fn retry_after_counts_on_every_status() {
         for status in [200, 204, 301, 401, 404, 409, 422, 500, 502, 503, 504] {
-            let told = limit(&reply(status, &[("retry-after", "15")], "{}"), DateTime::UNIX_EPOCH);
-            assert_eq!(told, Some((LimitKind::Outage, Duration::from_secs(15))), "{status}");
+            let found = limit(&reply(status, &[("retry-after", "15")], "{}"), DateTime::UNIX_EPOCH);
+            assert_eq!(found, Some((LimitKind::Outage, Duration::from_secs(15))), "{status}");
             assert_eq!(limit(&reply(status, &[], "{}"), DateTime::UNIX_EPOCH), None);
         }
-        // Relative to the answer's own clock, however wrong ours is.
+        // Relative to the response's own clock, even if ours is wrong.
         let date =
             [("date", "Sun, 22 Nov 2026 10:00:00 GMT"), ("retry-after", "Sun, 22 Nov 2026 10:00:20 GMT")];
         let found = error(503, &date, "");
@@ -196,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn each_status_has_its_verdict() {
+    fn each_status_has_its_retry_advice() {
         for (status, body, verdict) in [
             (301, "", RetryAdvice::NeedsOperator),
             (400, "{}", RetryAdvice::Permanent),

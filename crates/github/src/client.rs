@@ -1,4 +1,4 @@
-//! The client: which credential a call goes out with, and what a 401 leads to.
+//! GitHub client: chooses the credential of a call and handles refused tokens.
 
 use std::{fmt, sync::Arc};
 
@@ -18,15 +18,15 @@ use crate::{
     transport::Transport,
 };
 
-/// GitHub, for one credential and one scope. Clones share connections and token.
+/// Client for one credential and one scope. Clones share connections and token.
 #[derive(Clone)]
 pub struct GitHub(Arc<Inner>);
 
 struct Inner {
-    wire: Transport,
+    transport: Transport,
     identity: Identity,
     scope: Scope,
-    /// The scope's path, encoded.
+    /// Encoded path of the scope.
     scope_path: String,
 }
 
@@ -35,7 +35,7 @@ enum Identity {
     Pat(Pat),
 }
 
-/// A token and the budget's leave for one request.
+/// A token and the budget's permit for one request.
 pub struct Ready(Bearer);
 
 enum Bearer {
@@ -50,17 +50,17 @@ impl fmt::Debug for Ready {
 }
 
 impl GitHub {
-    /// A client that keeps its installation token to itself. Sends nothing yet.
+    /// Returns a client that does not share its installation token. Sends nothing yet.
     ///
     /// Must be called within a Tokio runtime.
     ///
     /// # Errors
-    /// [`SettingsError`]: settings that contradict themselves, or a key that cannot be used.
+    /// [`SettingsError`] if settings contradict themselves, or a key cannot be used.
     pub fn new(settings: GitHubSettings, observer: Arc<dyn Observer>) -> Result<Self, SettingsError> {
-        Self::build(settings, observer, (Arc::new(AlwaysOpen), None))
+        Self::build(settings, observer, Arc::new(AlwaysOpen), None)
     }
 
-    /// The same, with a token shared between processes through `store`.
+    /// Returns a client that shares its installation token with other processes through `store`.
     ///
     /// # Errors
     /// As [`GitHub::new`].
@@ -69,10 +69,10 @@ impl GitHub {
         observer: Arc<dyn Observer>,
         store: Arc<dyn TokenStore>,
     ) -> Result<Self, SettingsError> {
-        Self::build(settings, observer, (Arc::new(AlwaysOpen), Some(store)))
+        Self::build(settings, observer, Arc::new(AlwaysOpen), Some(store))
     }
 
-    /// The same, with a gate in front of every request.
+    /// Returns a client with a gate in front of every request.
     ///
     /// # Errors
     /// As [`GitHub::new`].
@@ -82,16 +82,17 @@ impl GitHub {
         gate: Arc<dyn Gate>,
         store: Arc<dyn TokenStore>,
     ) -> Result<Self, SettingsError> {
-        Self::build(settings, observer, (gate, Some(store)))
+        Self::build(settings, observer, gate, Some(store))
     }
 
     fn build(
         settings: GitHubSettings,
         observer: Arc<dyn Observer>,
-        (gate, store): (Arc<dyn Gate>, Option<Arc<dyn TokenStore>>),
+        gate: Arc<dyn Gate>,
+        store: Option<Arc<dyn TokenStore>>,
     ) -> Result<Self, SettingsError> {
         settings::validate(&settings)?;
-        let wire = Transport::new(&settings, observer, gate)?;
+        let transport = Transport::new(&settings, observer, gate)?;
         let identity = match &settings.credential {
             Credential::App { app_id, installation_id, private_key } => {
                 let key = AppKey::new(app_id, private_key, &settings)?;
@@ -102,64 +103,64 @@ impl GitHub {
         };
         let scope = settings.scope;
         let scope_path = scope.path().map_err(|_| SettingsError::Scope(format!("{scope:?}")))?;
-        Ok(Self(Arc::new(Inner { wire, identity, scope, scope_path })))
+        Ok(Self(Arc::new(Inner { transport, identity, scope, scope_path })))
     }
 
-    /// The level this client works at.
+    /// Returns the level at which this client manages runners.
     pub fn scope(&self) -> &Scope {
         &self.0.scope
     }
 
-    /// The time by GitHub's clock, as well as it is known.
+    /// Returns the time by GitHub's clock, as far as it is known.
     pub fn now(&self) -> DateTime<Utc> {
-        self.0.wire.clock.now()
+        self.0.transport.clock.now()
     }
 
-    /// `{scope}/actions{rest}`.
+    /// Returns the path `{scope}/actions{rest}`.
     pub(crate) fn actions(&self, rest: &str) -> String {
         format!("{}/actions{rest}", self.0.scope_path)
     }
 
-    /// Sends `call` and lets only good answers (2xx, 304) through.
+    /// Sends `call` and returns successful responses (2xx, 304) only.
     pub(crate) async fn call(&self, call: &Call) -> Result<Reply, GitHubError> {
         let ready = self.prepare(call).await?;
         self.call_when_ready(call, ready).await
     }
 
-    /// Obtains a token and the budget's leave for `call`.
+    /// Obtains a token and the budget's permit for `call`.
     pub(crate) async fn prepare(&self, call: &Call) -> Result<Ready, GitHubError> {
-        let wire = &self.0.wire;
+        let transport = &self.0.transport;
         let bearer = match &self.0.identity {
             Identity::Pat(pat) => Bearer::Person(pat.token().await?),
-            Identity::App(app) => Bearer::Installation(app.token(wire, None).await?),
+            Identity::App(app) => Bearer::Installation(app.token(transport, None).await?),
         };
-        wire.admit(call).await?;
+        transport.admit(call).await?;
         Ok(Ready(bearer))
     }
 
-    /// Sends `call` with what was obtained for it.
+    /// Sends `call` with the token and permit obtained for it.
     pub(crate) async fn call_when_ready(&self, call: &Call, ready: Ready) -> Result<Reply, GitHubError> {
-        let wire = &self.0.wire;
+        let transport = &self.0.transport;
         let reply = match (ready.0, &self.0.identity) {
-            (Bearer::Person(token), _) => wire.send(call, &token).await?,
+            (Bearer::Person(token), _) => transport.send(call, &token).await?,
             (Bearer::Installation(token), Identity::App(app)) => {
-                self.as_installation(app, call, token).await?
+                self.call_as_installation(app, call, token).await?
             }
-            (Bearer::Installation(token), Identity::Pat(_)) => wire.send(call, &token.secret).await?,
+            (Bearer::Installation(token), Identity::Pat(_)) => transport.send(call, &token.secret).await?,
         };
-        classify::check(call, reply, wire.clock.now())
+        classify::check(call, reply, transport.clock.now())
     }
 
-    /// Sends `call` with an installation token. A refusal while the token is new is not believed; a later 401 proves that
-    /// the token is void and that nothing happened, so it is answered once, with a fresh one, whatever the method.
-    async fn as_installation(
+    /// Sends `call` with an installation token. A refusal of a new token may be temporary. A later 401 proves that the
+    /// token is void and that nothing happened, so the call is repeated once with a fresh token, for every method.
+    async fn call_as_installation(
         &self,
         app: &AppTokens,
         call: &Call,
         token: Token,
     ) -> Result<Reply, GitHubError> {
-        let wire = &self.0.wire;
-        let reply = wire.send(call, &token.secret).await?;
+        let transport = &self.0.transport;
+        let reply = transport.send(call, &token.secret).await?;
         let reply = self.unless_too_new(&token, reply)?;
         if reply.status != StatusCode::UNAUTHORIZED {
             token.accept();
@@ -169,32 +170,28 @@ impl GitHub {
             app.drop_token(&token).await;
             return Ok(reply);
         }
-        let fresh = app.token(wire, Some(&token)).await?;
-        let reply = self.unless_too_new(&fresh, wire.send(call, &fresh.secret).await?)?;
+        let fresh = app.token(transport, Some(&token)).await?;
+        let reply = self.unless_too_new(&fresh, transport.send(call, &fresh.secret).await?)?;
         if reply.status != StatusCode::UNAUTHORIZED {
             fresh.accept();
         }
         Ok(reply)
     }
 
-    /// Lets an answer through, unless it is a refusal that may only mean that GitHub does not know the token yet.
+    /// Returns the reply, unless it is a refusal of a token that GitHub may not know yet.
     fn unless_too_new(&self, token: &Token, reply: Reply) -> Result<Reply, GitHubError> {
-        let now = self.0.wire.clock.now();
+        let now = self.0.transport.clock.now();
         if !classify::is_token_refusal(&reply, now) || !token.is_too_new(now) {
             return Ok(reply);
         }
         let (status, message) = (reply.status.as_u16(), classify::message(&reply));
-        tracing::info!(
-            status,
-            message,
-            "GitHub does not know our new token yet; the same one is tried again"
-        );
+        tracing::info!(status, message, "GitHub does not know our new token yet; it will be tried again");
         Err(GitHubError::TokenTooNew { status, message, wait: settling_wait() })
     }
 
     /// Sends `call` as the App itself.
     pub(crate) async fn call_as_app(&self, call: &Call) -> Result<Reply, GitHubError> {
-        self.app_identity()?.as_app(&self.0.wire, call).await
+        self.app_identity()?.call_as_app(&self.0.transport, call).await
     }
 
     pub(crate) fn app_identity(&self) -> Result<&AppTokens, GitHubError> {

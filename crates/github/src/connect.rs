@@ -1,4 +1,4 @@
-//! Connections to GitHub: TCP, a proxy if there is one, and TLS, within one time limit.
+//! Connections to GitHub: TCP, an optional proxy and TLS, within one time limit.
 
 use std::{
     sync::Arc,
@@ -21,7 +21,7 @@ use tower::{BoxError, Service, ServiceExt};
 
 use crate::settings::{Outgoing, SettingsError};
 
-/// A connector for `https`, and for `http` too if `plain`.
+/// Returns a connector for `https`, and for `http` too if `plain` is true.
 pub(crate) fn connector(
     outgoing: &Outgoing,
     plain: bool,
@@ -47,7 +47,7 @@ fn tls(outgoing: &Outgoing) -> Result<ClientConfig, SettingsError> {
 #[derive(Clone)]
 pub(crate) struct ProxyConnector {
     tcp: HttpConnector,
-    /// To a proxy, which may want TLS itself.
+    /// Connector to the proxy, which may require TLS itself.
     to_proxy: HttpsConnector<HttpConnector>,
     matcher: Option<Arc<Matcher>>,
 }

@@ -1,95 +1,95 @@
-//! What can go wrong, and whether waiting would help.
+//! Errors of GitHub calls, with the advice whether to retry.
 
 use std::time::Duration;
 
 use crate::{key_error::KeyError, path::NoSegment};
 
-/// Which of GitHub's limits was met.
+/// Kind of limit that GitHub reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LimitKind {
     /// The hourly window of requests.
     Primary,
     /// The limits on bursts, whose state cannot be queried.
     Secondary,
-    /// No limit: `Retry-After` on an answer of another status.
+    /// Not a rate limit: `Retry-After` on a response with another status.
     Outage,
 }
 
-/// What the caller should do.
+/// Advice for the caller of a failed call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RetryAdvice {
-    /// Nothing happened on GitHub: try again, with growing gaps.
+    /// Nothing happened on GitHub: retry with growing intervals.
     Retry,
-    /// Make no call with this credential before the time has passed.
+    /// Make no call with this credential before this time has passed.
     Wait(Duration),
-    /// It may have happened: look before doing it again.
+    /// It may have happened: check the state before a retry.
     Unclear,
-    /// This very call will never work.
+    /// This call will never succeed.
     Permanent,
-    /// Nothing will work until a human changes something: alert, do not retry.
+    /// No call will succeed until an operator changes something: alert, do not retry.
     NeedsOperator,
 }
 
-/// Why a call gave no answer to build on.
+/// Failure of a call.
 ///
-/// Messages are GitHub's own, shortened; they never hold tokens or bodies.
+/// Messages are GitHub's own, shortened; they never contain tokens or bodies.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GitHubError {
-    /// The request never left this machine: name look-up, connection or TLS failed, or no token could be had.
+    /// The request was not sent: name look-up, connection or TLS failed, or no token was available.
     #[error("the request was not sent: {reason}")]
     NotSent {
         /// What failed.
         reason: String,
     },
-    /// The answer was lost, or GitHub answered 408 or 5xx: the effect may stand.
-    #[error("no clear answer from GitHub: {reason}")]
+    /// The response was lost, or GitHub responded with 408 or 5xx: the effect may stand.
+    #[error("the result on GitHub is unknown: {reason}")]
     Unclear {
-        /// What happened.
+        /// Cause.
         reason: String,
-        /// The status, if one came.
+        /// Status of the response, if one came.
         status: Option<u16>,
         /// The call only reads, so that no effect can stand.
         read_only: bool,
-        /// `Retry-After` of the answer.
+        /// `Retry-After` of the response.
         wait: Option<Duration>,
     },
-    /// 403 or 429 under one of GitHub's limits.
+    /// 403 or 429 because of one of GitHub's limits.
     #[error("GitHub's {kind:?} rate limit: wait {} s", wait.as_secs())]
     Limited {
-        /// Which limit.
+        /// The limit.
         kind: LimitKind,
-        /// How long to make no call.
+        /// Time to make no call.
         wait: Duration,
     },
-    /// Our own budget has no room for it now; it was not sent.
-    #[error("held back by our own budget: wait {} ms", wait.as_millis())]
+    /// Our own budget holds the request; it was not sent.
+    #[error("held by our own budget: wait {} ms", wait.as_millis())]
     Held {
-        /// How long to make no call of this kind.
+        /// Time to make no call of this kind.
         wait: Duration,
     },
-    /// 401, or 403 without a limit, for an installation token minted moments ago: GitHub's copies do not all know it yet.
-    /// Nothing happened, and the same token works soon.
+    /// 401, or 403 without a limit, for an installation token minted moments ago: not all of GitHub's servers know it
+    /// yet. Nothing happened, and the token works soon.
     #[error("GitHub does not know our new token yet ({status}: {message})")]
     TokenTooNew {
         /// 401 or 403.
         status: u16,
         /// GitHub's message.
         message: String,
-        /// When to try the same token again.
+        /// Time before the next attempt with this token.
         wait: Duration,
     },
     /// 409.
     #[error("conflict: {message}")]
     Conflict {
-        /// GitHub says the thing exists already (for a runner: its name is taken).
+        /// GitHub says that the object exists already (for a runner: its name is taken).
         already_exists: bool,
         /// GitHub's message.
         message: String,
         /// `x-github-request-id`.
         request_id: Option<String>,
     },
-    /// A definite no: nothing happened.
+    /// GitHub refused: nothing happened.
     #[error("GitHub refused with {status}: {message}")]
     Refused {
         /// The status: 3xx or 4xx.
@@ -98,10 +98,10 @@ pub enum GitHubError {
         message: String,
         /// `x-github-request-id`.
         request_id: Option<String>,
-        /// The same call will be refused again.
+        /// A repeated call will be refused again.
         permanent: bool,
     },
-    /// 401, also with a fresh token.
+    /// 401, even with a fresh token.
     #[error("GitHub does not accept our credential: {message}")]
     Unauthorized {
         /// GitHub's message.
@@ -116,23 +116,23 @@ pub enum GitHubError {
     /// The installation does not grant a permission that every call needs.
     #[error("the App's installation must grant {permissions}: {message}")]
     PermissionMissing {
-        /// What it must grant, as `name: level`.
+        /// Missing permissions, as `name: level`.
         permissions: String,
         /// GitHub's message.
         message: String,
     },
-    /// The App key, or the installation it should open, is not usable.
+    /// The App key, or the installation it should give access to, cannot be used.
     #[error("the credential cannot be used: {reason}")]
     Credential {
-        /// What is wrong with it.
+        /// Cause.
         reason: String,
     },
-    /// A good status with an answer that is not what GitHub documents.
-    #[error("GitHub's answer to {operation} cannot be read: {reason}")]
+    /// A successful status with a body that GitHub does not document.
+    #[error("GitHub's response to {operation} cannot be read: {reason}")]
     Malformed {
         /// The operation.
         operation: &'static str,
-        /// Where it fails to fit; never the text itself.
+        /// Place of the error; never the text itself.
         reason: String,
         /// The call only reads, so that no effect can stand.
         read_only: bool,
@@ -143,7 +143,7 @@ pub enum GitHubError {
 }
 
 impl GitHubError {
-    /// Whether, and how, trying again makes sense.
+    /// Returns whether and how to retry.
     pub fn retry_advice(&self) -> RetryAdvice {
         match self {
             Self::NotSent { .. }
@@ -165,12 +165,12 @@ impl GitHubError {
         }
     }
 
-    /// GitHub itself says that the thing does not exist (and not a proxy on the way).
+    /// Whether GitHub itself (not a proxy) says that the object does not exist.
     pub(crate) fn is_not_found(&self) -> bool {
         matches!(self, Self::Refused { status: 404, message, .. } if message == "Not Found")
     }
 
-    /// How long GitHub wants no request, whatever else it said.
+    /// Returns the time for which GitHub wants no request.
     pub fn requested_wait(&self) -> Option<Duration> {
         match self {
             Self::Unclear { wait, .. } => *wait,
@@ -179,7 +179,7 @@ impl GitHubError {
         }
     }
 
-    /// The same trouble seen by a call that still waited for its token: it was not sent.
+    /// Turns an error of a token request into the error of the call that needed the token: that call was not sent.
     pub(crate) fn before_sending(self) -> Self {
         match self {
             Self::Unclear { reason, .. } | Self::Malformed { reason, .. } => {

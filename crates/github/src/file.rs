@@ -1,4 +1,4 @@
-//! A credential in a file: read, watched, read again when it changes, never shown.
+//! Credential in a file, read again when the file changes and never shown.
 
 use std::{
     fs, io,
@@ -11,25 +11,25 @@ use zeroize::Zeroizing;
 
 use crate::{key_error::KeyError, settings::GitHubSettings};
 
-/// No credential is larger.
+/// Largest credential.
 const MAX_BYTES: u64 = 64 * 1024;
 
-/// What is made of the newest usable content of a file.
+/// Value parsed from the newest usable content of a file.
 pub(crate) struct ReloadingFile<T> {
     path: PathBuf,
     parse: fn(&str) -> Result<T, KeyError>,
     allow_insecure: bool,
     check_every: Duration,
-    held: Mutex<LoadedFile<T>>,
+    loaded: Mutex<LoadedFile<T>>,
 }
 
 struct LoadedFile<T> {
     value: T,
-    print: FileStamp,
+    stamp: FileStamp,
     checked: Instant,
 }
 
-/// What tells one version of a file from the next.
+/// Properties that distinguish two versions of a file.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct FileStamp {
     modified: Option<SystemTime>,
@@ -43,43 +43,42 @@ impl<T: Clone> ReloadingFile<T> {
         settings: &GitHubSettings,
         parse: fn(&str) -> Result<T, KeyError>,
     ) -> Result<Self, KeyError> {
-        let (value, print) = read(path, settings.allow_insecure_key, parse)?;
+        let (value, stamp) = read(path, settings.allow_insecure_key, parse)?;
         Ok(Self {
             path: path.to_owned(),
             parse,
             allow_insecure: settings.allow_insecure_key,
             check_every: settings.key_check_every,
-            held: Mutex::new(LoadedFile { value, print, checked: Instant::now() }),
+            loaded: Mutex::new(LoadedFile { value, stamp, checked: Instant::now() }),
         })
     }
 
-    /// The newest. Touches the disk: call it where blocking is allowed.
+    /// Returns the newest value. Reads the disk: call it where blocking is allowed.
     ///
-    /// A changed file that cannot be used yet (half written, wrong mode) leaves the old value in place and is tried again
-    /// at the next look.
+    /// While a changed file cannot be used (half written, wrong mode), the old value stays. The next check tries again.
     pub(crate) fn get(&self) -> T {
-        let mut held = self.held();
-        if held.checked.elapsed() < self.check_every {
-            return held.value.clone();
+        let mut loaded = self.loaded();
+        if loaded.checked.elapsed() < self.check_every {
+            return loaded.value.clone();
         }
-        held.checked = Instant::now();
-        if stamp(&self.path).ok() == Some(held.print) {
-            return held.value.clone();
+        loaded.checked = Instant::now();
+        if read_stamp(&self.path).ok() == Some(loaded.stamp) {
+            return loaded.value.clone();
         }
         match read(&self.path, self.allow_insecure, self.parse) {
-            Ok((value, print)) => {
-                (held.value, held.print) = (value, print);
-                tracing::info!(path = %self.path.display(), "a credential was read again");
+            Ok((value, stamp)) => {
+                (loaded.value, loaded.stamp) = (value, stamp);
+                tracing::info!(path = %self.path.display(), "Credential file changed; the new credential is in use");
             }
             Err(error) => {
-                tracing::warn!(%error, "a credential changed but cannot be used: keeping the old one");
+                tracing::warn!(%error, "Credential file changed but cannot be used; the old credential stays in use");
             }
         }
-        held.value.clone()
+        loaded.value.clone()
     }
 
-    fn held(&self) -> MutexGuard<'_, LoadedFile<T>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    fn loaded(&self) -> MutexGuard<'_, LoadedFile<T>> {
+        self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -87,7 +86,7 @@ fn unreadable(path: &Path, error: &io::Error) -> KeyError {
     KeyError::Unreadable { path: path.to_owned(), reason: error.kind() }
 }
 
-fn stamp(path: &Path) -> Result<FileStamp, KeyError> {
+fn read_stamp(path: &Path) -> Result<FileStamp, KeyError> {
     let meta = fs::metadata(path).map_err(|e| unreadable(path, &e))?;
     Ok(FileStamp { modified: meta.modified().ok(), len: meta.len() })
 }
@@ -101,12 +100,12 @@ fn read<T>(
     if !allow_insecure && world_readable(&meta) {
         return Err(KeyError::WorldReadable(path.to_owned()));
     }
-    let print = FileStamp { modified: meta.modified().ok(), len: meta.len() };
-    if print.len > MAX_BYTES {
+    let stamp = FileStamp { modified: meta.modified().ok(), len: meta.len() };
+    if stamp.len > MAX_BYTES {
         return Err(KeyError::TooLarge(path.to_owned()));
     }
     let text = Zeroizing::new(fs::read_to_string(path).map_err(|e| unreadable(path, &e))?);
-    Ok((parse(&text)?, print))
+    Ok((parse(&text)?, stamp))
 }
 
 #[cfg(unix)]

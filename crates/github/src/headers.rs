@@ -1,17 +1,17 @@
-//! GitHub's headers, as values.
+//! Values of GitHub's response headers.
 
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use http::{HeaderMap, header};
 
-/// No header makes us wait longer than this.
+/// Longest wait that a header can cause.
 const MAX_WAIT: Duration = Duration::from_hours(24);
 
-/// One primary window, as its headers (or `/rate_limit`) tell it.
+/// State of one primary window, from response headers or `/rate_limit`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RateHeaders {
-    /// Which bucket: `core`, `actions_runner_registration`, …
+    /// Resource that the window counts: `core`, `actions_runner_registration`, …
     pub resource: String,
     /// Requests per window.
     pub limit: u64,
@@ -19,7 +19,7 @@ pub struct RateHeaders {
     pub remaining: u64,
     /// Requests made.
     pub used: u64,
-    /// When the window ends, by GitHub's clock.
+    /// End of the window by GitHub's clock.
     pub reset_at: DateTime<Utc>,
 }
 
@@ -31,7 +31,7 @@ fn number(headers: &HeaderMap, name: &str) -> Option<u64> {
     text(headers, name)?.parse().ok()
 }
 
-/// The window, if limit, remaining and reset are all there.
+/// Returns the window if limit, remaining and reset are present.
 pub(crate) fn rate(headers: &HeaderMap) -> Option<RateHeaders> {
     let limit = number(headers, "x-ratelimit-limit")?;
     let remaining = number(headers, "x-ratelimit-remaining")?;
@@ -45,12 +45,12 @@ pub(crate) fn rate(headers: &HeaderMap) -> Option<RateHeaders> {
     })
 }
 
-/// `retry-after`, in seconds or as a date (then relative to `now`).
+/// Returns `retry-after`, which is in seconds or a date (then relative to `now`).
 pub(crate) fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
     let value = text(headers, header::RETRY_AFTER.as_str())?;
     let all_digits = !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit());
     let wait = if all_digits {
-        // More seconds than fit are more than the bound as well.
+        // A number that does not fit exceeds the maximum as well.
         value.parse().map_or(MAX_WAIT, Duration::from_secs)
     } else {
         until(http_date(value)?, now)
@@ -58,22 +58,22 @@ pub(crate) fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Dur
     Some(wait.min(MAX_WAIT))
 }
 
-/// The server's clock.
+/// Returns the server's time.
 pub(crate) fn date(headers: &HeaderMap) -> Option<DateTime<Utc>> {
     http_date(text(headers, header::DATE.as_str())?)
 }
 
-/// `x-github-request-id`, shortened.
+/// Returns `x-github-request-id`, shortened.
 pub(crate) fn request_id(headers: &HeaderMap) -> Option<String> {
     text(headers, "x-github-request-id").map(|id| id.chars().take(100).collect())
 }
 
-/// The entity tag, as sent.
+/// Returns the entity tag as sent.
 pub(crate) fn etag(headers: &HeaderMap) -> Option<String> {
     text(headers, header::ETAG.as_str()).map(str::to_owned)
 }
 
-/// A parameter of the `next` link. Nothing else of a link is ever used.
+/// Returns a query parameter of the `next` link. No other part of a link is used.
 pub(crate) fn next_param(headers: &HeaderMap, name: &str) -> Option<String> {
     let link = text(headers, header::LINK.as_str())?;
     let next = link
@@ -86,12 +86,12 @@ pub(crate) fn next_param(headers: &HeaderMap, name: &str) -> Option<String> {
         .map(|(_, value)| value.into_owned())
 }
 
-/// From `now` to `then`; zero if that is past.
+/// Returns the time from `now` to `then`; zero if that is past.
 pub(crate) fn until(then: DateTime<Utc>, now: DateTime<Utc>) -> Duration {
     (then - now).to_std().unwrap_or_default().min(MAX_WAIT)
 }
 
-/// The three forms of RFC 9110: what is sent today, and the two obsolete ones that must still be read.
+/// Parses the three formats of RFC 9110: the current one, and the two obsolete ones that must still be accepted.
 fn http_date(value: &str) -> Option<DateTime<Utc>> {
     let obsolete = || {
         let forms = ["%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"];

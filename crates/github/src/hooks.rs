@@ -1,4 +1,4 @@
-//! Deliveries of the App's webhook: GitHub keeps them for three days and never redelivers by itself.
+//! Deliveries of the App's webhook. GitHub keeps them for three days and never redelivers by itself.
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
@@ -15,17 +15,17 @@ use crate::{
 /// One attempt to deliver one event.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Delivery {
-    /// Id of the attempt: what [`GitHub::redeliver_hook`] takes.
+    /// Id of the attempt, as [`GitHub::redeliver_hook`] expects it.
     pub id: i64,
-    /// Id of the event, the same for all attempts (`X-GitHub-Delivery`).
+    /// Id of the event, equal for all attempts (`X-GitHub-Delivery`).
     pub guid: String,
-    /// When it was tried.
+    /// Time of the attempt.
     pub delivered_at: DateTime<Utc>,
-    /// Not the first attempt.
+    /// Whether this is not the first attempt.
     pub redelivery: bool,
-    /// `OK`, or what went wrong.
+    /// `OK`, or the failure.
     pub status: String,
-    /// What the receiver answered with.
+    /// Status code of the receiver's response.
     pub status_code: i64,
     /// The event.
     pub event: String,
@@ -39,12 +39,13 @@ pub struct Delivery {
 pub struct Deliveries {
     /// The attempts.
     pub deliveries: Vec<Delivery>,
-    /// Where the next page begins.
+    /// Cursor of the next page.
     pub next_cursor: Option<String>,
 }
 
 impl GitHub {
-    /// One page (`per_page` 1 to 100) of the delivery attempts that failed (answered with 400 to 599), from `cursor` on.
+    /// Returns one page (`per_page` 1 to 100) of the failed delivery attempts (status 400 to 599), starting at
+    /// `cursor`.
     pub async fn list_failed_hook_deliveries(
         &self,
         cursor: Option<&str>,
@@ -62,7 +63,7 @@ impl GitHub {
         })
     }
 
-    /// Asks GitHub to deliver that event once more (202).
+    /// Asks GitHub to deliver the event once more (202).
     pub async fn redeliver_hook(&self, delivery_id: i64) -> Result<(), GitHubError> {
         let path = format!("/app/hook/deliveries/{delivery_id}/attempts");
         self.call_as_app(&Call::post("redeliver_hook", path)).await.map(drop)

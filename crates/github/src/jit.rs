@@ -1,4 +1,4 @@
-//! JIT configs: asking for one, and checking what came before anybody relies on it.
+//! JIT configs: requesting one, and checking the response before it is used.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use domain::Secret;
@@ -13,7 +13,7 @@ use crate::{
 };
 
 const OPERATION: &str = "create_jit_config";
-/// The runner's settings among the files of a config.
+/// File of the runner's settings in a config.
 const SETTINGS_FILE: &str = ".runner";
 
 #[derive(Deserialize)]
@@ -23,22 +23,22 @@ struct JitConfigWire {
 }
 
 impl GitHub {
-    /// Obtains a token and the budget's leave for one [`GitHub::create_jit_config_when_ready`]. Nothing is registered yet,
-    /// so a caller can wait here without having promised anything.
+    /// Obtains a token and the budget's permit for one [`GitHub::create_jit_config_when_ready`]. Nothing is registered
+    /// yet, so a caller can wait here without a commitment.
     ///
     /// # Errors
-    /// [`GitHubError::Held`] when the budget has no room, or whatever keeps a token from being had.
+    /// [`GitHubError::Held`] if the budget has no room, or the error of the token request.
     pub async fn prepare_jit_config(&self) -> Result<Ready, GitHubError> {
         self.prepare(&Call::post(OPERATION, String::new())).await
     }
 
-    /// Registers a runner and answers with its configuration, once and for all: it cannot be fetched again.
+    /// Registers a runner and returns its configuration, which cannot be fetched again.
     ///
-    /// Sent once, and once more only after a 401 for a token that had been good for a while. After an error with verdict
-    /// `Unclear`, or a `Conflict` on a name that only we can have made, look the name up.
+    /// The request is sent once, and once more only after a 401 for a token that had worked for a while. After an error
+    /// with the advice `Unclear`, or a `Conflict` on a name that only we can have used, look the name up.
     ///
     /// # Errors
-    /// Besides everything a call can end with: `Malformed` when the answer is not the config of the runner asked for.
+    /// All errors of a call, and `Malformed` if the response is not the config of the requested runner.
     pub async fn create_jit_config_when_ready(
         &self,
         ready: Ready,
@@ -47,7 +47,7 @@ impl GitHub {
         let call = Call::post(OPERATION, self.actions("/runners/generate-jitconfig")).json(request)?;
         let reply = self.call_when_ready(&call, ready).await?;
         let wire: JitConfigWire = call.parse(&reply)?;
-        check(&wire, &request.name).map_err(|reason| call.malformed(reason))?;
+        check_config(&wire, &request.name).map_err(|reason| call.malformed(reason))?;
         Ok(JitConfig {
             runner: wire.runner,
             encoded: Secret::new(wire.encoded_jit_config),
@@ -55,27 +55,28 @@ impl GitHub {
         })
     }
 
-    /// [`GitHub::prepare_jit_config`] and [`GitHub::create_jit_config_when_ready`] in one.
+    /// Registers a runner with [`GitHub::prepare_jit_config`] and [`GitHub::create_jit_config_when_ready`].
     pub async fn create_jit_config(&self, request: &JitConfigRequest) -> Result<JitConfig, GitHubError> {
         let ready = self.prepare_jit_config().await?;
         self.create_jit_config_when_ready(ready, request).await
     }
 }
 
-/// Whether this is the config of the runner that was asked for. The reason never quotes the config.
-fn check(wire: &JitConfigWire, name: &str) -> Result<(), &'static str> {
+/// Checks that this is the config of the requested runner. The reason never quotes the config.
+fn check_config(wire: &JitConfigWire, name: &str) -> Result<(), &'static str> {
     if wire.runner.id <= 0 {
         return Err("the runner's id is not positive");
     }
     if !same_name(&wire.runner.name, name) {
-        return Err("the runner bears another name");
+        return Err("the runner has another name");
     }
-    let files = decoded(&wire.encoded_jit_config).ok_or("the config is not the base64 of a JSON object")?;
+    let files =
+        decode_object(&wire.encoded_jit_config).ok_or("the config is not the base64 of a JSON object")?;
     let settings = files.get(SETTINGS_FILE).ok_or("the config holds no settings of a runner")?;
-    let settings = settings.as_str().and_then(decoded).ok_or("the config's settings cannot be read")?;
-    // What is not told is not held against it: the runner's own program decides what it needs.
+    let settings = settings.as_str().and_then(decode_object).ok_or("the config's settings cannot be read")?;
+    // Missing values are accepted: the runner's own program decides what it needs.
     let other_name = settings.get("AgentName").and_then(Value::as_str).is_some_and(|n| !same_name(n, name));
-    let other_id = settings.get("AgentId").and_then(id).is_some_and(|id| id != wire.runner.id);
+    let other_id = settings.get("AgentId").and_then(integer).is_some_and(|id| id != wire.runner.id);
     if other_name || other_id { Err("the config is another runner's") } else { Ok(()) }
 }
 
@@ -83,12 +84,12 @@ fn same_name(a: &str, b: &str) -> bool {
     a.to_lowercase() == b.to_lowercase()
 }
 
-/// A number, or one written as text.
-fn id(value: &Value) -> Option<i64> {
+/// Returns a number, or one written as text.
+fn integer(value: &Value) -> Option<i64> {
     value.as_i64().or_else(|| value.as_str()?.parse().ok())
 }
 
-fn decoded(base64: &str) -> Option<Map<String, Value>> {
+fn decode_object(base64: &str) -> Option<Map<String, Value>> {
     let bytes = STANDARD.decode(base64.trim()).ok()?;
     // The runner's program writes some of its files with a byte order mark.
     serde_json::from_slice(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes)).ok()
@@ -112,18 +113,18 @@ mod tests {
     }
 
     #[test]
-    fn the_config_of_the_runner_asked_for_passes() {
+    fn config_of_the_requested_runner_is_accepted() {
         for settings in [
             json!({ "AgentId": "7", "AgentName": "CI-1" }),
             json!({ "AgentId": 7, "AgentName": "ci-1", "PoolId": 1 }),
             json!({}),
         ] {
-            assert_eq!(check(&answer(7, "Ci-1", &config(&settings)), "ci-1"), Ok(()), "{settings}");
+            assert_eq!(check_config(&answer(7, "Ci-1", &config(&settings)), "ci-1"), Ok(()), "{settings}");
         }
     }
 
     #[test]
-    fn anything_else_does_not_pass() {
+    fn any_other_config_is_refused() {
         let good = config(&json!({ "AgentId": 7, "AgentName": "ci-1" }));
         for wire in [
             answer(0, "ci-1", &good),
@@ -131,7 +132,7 @@ mod tests {
             answer(7, "ci-2", &good),
             answer(7, "", &good),
         ] {
-            assert!(check(&wire, "ci-1").is_err());
+            assert!(check_config(&wire, "ci-1").is_err());
         }
         let whole = |text: &str| STANDARD.encode(text);
         for bad in [
@@ -150,7 +151,7 @@ mod tests {
             config(&json!({ "AgentId": 7, "AgentName": "other" })),
             config(&json!({ "AgentId": "8", "AgentName": "ci-1" })),
         ] {
-            assert!(check(&answer(7, "ci-1", &bad), "ci-1").is_err(), "{bad}");
+            assert!(check_config(&answer(7, "ci-1", &bad), "ci-1").is_err(), "{bad}");
         }
     }
 }

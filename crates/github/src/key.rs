@@ -1,4 +1,4 @@
-//! The App's private key, used to sign, and personal access tokens, used as they are.
+//! App private keys, used to sign, and personal access tokens, used as they are.
 
 use std::sync::Arc;
 
@@ -14,10 +14,10 @@ use crate::{
     settings::{GitHubSettings, KeySource, TokenSource},
 };
 
-/// A JWT is dated back so far, for clocks that run ahead of GitHub's.
+/// Seconds by which a JWT is dated back, for clocks ahead of GitHub's.
 const BACKDATED_SECONDS: i64 = 60;
-/// GitHub accepts ten minutes at most.
-const LIFE_SECONDS: i64 = 9 * 60;
+/// Life of a JWT. GitHub accepts ten minutes at most.
+const LIFETIME_SECONDS: i64 = 9 * 60;
 
 /// Signs App JWTs with the newest usable key.
 pub(crate) struct AppKey {
@@ -43,7 +43,7 @@ impl<T: Clone> Source<T> {
     }
 }
 
-/// The claims GitHub asks for, and a random `jti`: two JWTs of one second must differ.
+/// Claims that GitHub requires, and a random `jti`, because two JWTs of one second must differ.
 #[derive(Serialize)]
 struct Claims<'a> {
     iat: i64,
@@ -53,21 +53,21 @@ struct Claims<'a> {
 }
 
 impl AppKey {
-    /// Reads the key and proves that it signs.
+    /// Reads the key and proves that it can sign.
     pub(crate) fn new(app_id: &str, source: &KeySource, settings: &GitHubSettings) -> Result<Self, KeyError> {
         let key = match source {
-            KeySource::Pem(pem) => Source::Given(parse(pem.expose())?),
-            KeySource::File(path) => Source::File(ReloadingFile::open(path, settings, parse)?),
+            KeySource::Pem(pem) => Source::Given(parse_key(pem.expose())?),
+            KeySource::File(path) => Source::File(ReloadingFile::open(path, settings, parse_key)?),
         };
         Ok(Self { app_id: app_id.to_owned(), key })
     }
 
-    /// A fresh JWT as of `now` (GitHub's clock). Touches the disk: call it where blocking is allowed.
+    /// Returns a new JWT as of `now` (GitHub's clock). Reads the disk: call it where blocking is allowed.
     pub(crate) fn sign(&self, now: DateTime<Utc>) -> Result<Secret, KeyError> {
         let now = now.timestamp();
         let claims = Claims {
             iat: now - BACKDATED_SECONDS,
-            exp: now + LIFE_SECONDS,
+            exp: now + LIFETIME_SECONDS,
             iss: &self.app_id,
             jti: Uuid::new_v4(),
         };
@@ -81,13 +81,13 @@ impl Pat {
     /// Reads the token.
     pub(crate) fn new(source: &TokenSource, settings: &GitHubSettings) -> Result<Self, KeyError> {
         let source = match source {
-            TokenSource::Text(token) => Source::Given(token_of(token.expose())?),
-            TokenSource::File(path) => Source::File(ReloadingFile::open(path, settings, token_of)?),
+            TokenSource::Text(token) => Source::Given(parse_token(token.expose())?),
+            TokenSource::File(path) => Source::File(ReloadingFile::open(path, settings, parse_token)?),
         };
         Ok(Self(Arc::new(source)))
     }
 
-    /// The token as it is now.
+    /// Returns the current token.
     pub(crate) async fn token(&self) -> Result<Secret, KeyError> {
         let Source::File(_) = &*self.0 else { return Ok(self.0.get()) };
         let source = Arc::clone(&self.0);
@@ -95,14 +95,14 @@ impl Pat {
     }
 }
 
-fn parse(pem: &str) -> Result<EncodingKey, KeyError> {
+fn parse_key(pem: &str) -> Result<EncodingKey, KeyError> {
     let key = EncodingKey::from_rsa_pem(pem.as_bytes()).map_err(|_| KeyError::NotRsa)?;
     jsonwebtoken::encode(&Header::new(Algorithm::RS256), &serde_json::json!({}), &key)
         .map_err(|_| KeyError::NotRsa)?;
     Ok(key)
 }
 
-fn token_of(text: &str) -> Result<Secret, KeyError> {
+fn parse_token(text: &str) -> Result<Secret, KeyError> {
     let text = text.trim();
     let fits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
     fits.then(|| Secret::new(text)).ok_or(KeyError::NoToken)

@@ -1,8 +1,8 @@
-//! Why a credential cannot be used.
+//! Errors of credentials that cannot be used.
 
 use std::{io, path::PathBuf};
 
-/// Why the key cannot be used.
+/// Failure to read or use a credential.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
@@ -11,19 +11,19 @@ pub enum KeyError {
     Unreadable {
         /// Its path.
         path: PathBuf,
-        /// The system's word for it.
+        /// Error of the operating system.
         reason: io::ErrorKind,
     },
-    /// Everyone on the machine may read the file.
+    /// All users of the machine may read the file.
     #[error("the credential {0} is readable by everyone: chmod it to 0400, or allow it explicitly")]
     WorldReadable(PathBuf),
-    /// No key or token is that large.
+    /// The file is larger than any key or token.
     #[error("the credential {0} is larger than 64 KiB")]
     TooLarge(PathBuf),
     /// Not an RSA private key in PEM.
     #[error("the private key is not an RSA key in PEM")]
     NotRsa,
-    /// Empty, or with characters no header can carry.
+    /// The token is empty, or has characters that no header can carry.
     #[error("the personal access token is empty or holds characters that cannot be sent")]
     NoToken,
 }

@@ -1,4 +1,5 @@
-//! Reading what others may have left odd: one element never fails a list, one unneeded field never fails an element.
+//! Lenient reading of GitHub's lists: an unreadable element does not fail its list, and an unneeded field does not fail
+//! its element.
 
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::value::RawValue;
@@ -6,9 +7,9 @@ use serde_json::value::RawValue;
 /// A list, read element by element.
 #[derive(Debug)]
 pub(crate) struct Elements<T> {
-    /// Those that can be read.
+    /// Elements that can be read.
     pub(crate) read: Vec<T>,
-    /// The numeric `id` of each of the others, where at least that can be read.
+    /// The numeric `id` of each other element, if at least that can be read.
     pub(crate) unreadable: Vec<Option<i64>>,
 }
 
@@ -33,7 +34,7 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for Elements<T> {
 }
 
 impl<T> Elements<T> {
-    /// Those that can be read; that there were others is logged.
+    /// Returns the elements that can be read, and logs that there were others.
     pub(crate) fn readable(self, operation: &'static str) -> Vec<T> {
         if !self.unreadable.is_empty() {
             let (skipped, first) = (self.unreadable.len(), self.unreadable.first().copied().flatten());
@@ -41,14 +42,14 @@ impl<T> Elements<T> {
                 operation,
                 skipped,
                 first,
-                "elements of GitHub's answer cannot be read and are skipped"
+                "Skipped elements of GitHub's response that cannot be read"
             );
         }
         self.read
     }
 }
 
-/// A field nobody relies on: whatever else stands there counts as nothing.
+/// Reads an unneeded field: any unexpected value counts as `None`.
 pub(crate) fn optional<'de, D: Deserializer<'de>, T: DeserializeOwned>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
@@ -56,7 +57,7 @@ pub(crate) fn optional<'de, D: Deserializer<'de>, T: DeserializeOwned>(
     Ok(serde_json::from_str(raw.get()).unwrap_or_default())
 }
 
-/// As [`optional`], with the type's own value for nothing.
+/// Reads an unneeded field: any unexpected value counts as the type's default.
 pub(crate) fn or_default<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(
     deserializer: D,
 ) -> Result<T, D::Error> {

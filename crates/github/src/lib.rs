@@ -1,9 +1,10 @@
-//! How we speak to GitHub: the only GitHub client, the only place that holds the App key.
+//! GitHub client, the only one and the only holder of the App key.
 //!
-//! A method is named after GitHub's own operation and makes the requests its documentation says, no more: nothing is
-//! resent at any layer, except once with a fresh token after a 401 for a token that had been good for a while: that proves
-//! that nothing happened.
-//! Every answer, of whatever status, is shown to an [`Observer`]; every error carries its [`RetryAdvice`].
+//! A method has the name of GitHub's operation and makes only the requests that GitHub documents for it. No layer
+//! resends a request, with one exception: a 401 for a token that had worked for a while proves that nothing happened.
+//! The request is then sent once more with a fresh token.
+//!
+//! An [`Observer`] sees every response of any status; every error has its [`RetryAdvice`].
 
 mod app;
 mod call;

@@ -1,4 +1,4 @@
-//! `/rate_limit`.
+//! The `/rate_limit` call.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ struct Window {
 }
 
 impl GitHub {
-    /// Every primary window of this credential, free of primary cost; empty where limits are off (404).
+    /// Returns every primary window of this credential, without a charge; empty if limits are off (404).
     pub async fn rate_limit(&self) -> Result<Vec<RateHeaders>, GitHubError> {
         let call = Call::get("rate_limit", "/rate_limit".to_owned());
         let reply = match self.call(&call).await {
@@ -36,7 +36,7 @@ impl GitHub {
     }
 }
 
-/// None for a window that cannot be read: the others count all the same.
+/// Returns `None` for a window that cannot be read; the others are used.
 fn read(resource: String, window: &RawValue) -> Option<RateHeaders> {
     let window: Window = serde_json::from_str(window.get()).ok()?;
     Some(RateHeaders {

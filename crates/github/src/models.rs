@@ -1,4 +1,4 @@
-//! GitHub's values, as far as we use them. Unknown fields are ignored; optional ones may be absent.
+//! GitHub's objects, as far as we use them. Unknown fields are ignored; optional ones may be absent.
 
 use chrono::{DateTime, Utc};
 use domain::Secret;
@@ -13,19 +13,19 @@ pub struct Runner {
     pub id: i64,
     /// Its name, unique within one level.
     pub name: String,
-    /// `unknown` until it first connects; casing is not promised.
+    /// `unknown` until it first connects; its case is not guaranteed.
     #[serde(default, deserialize_with = "or_default")]
     pub os: String,
-    /// GitHub's word: `online` or `offline` today.
+    /// GitHub's status: `online` or `offline` today.
     pub status: String,
-    /// It runs a job.
+    /// Whether it runs a job.
     pub busy: bool,
-    /// All labels, GitHub's own among them.
+    /// All labels, including GitHub's own.
     pub labels: Vec<Label>,
-    /// At most one job.
+    /// Whether it runs at most one job.
     #[serde(default, deserialize_with = "optional")]
     pub ephemeral: Option<bool>,
-    /// Version of the runner program, once connected.
+    /// Version of the runner program, after the first connection.
     #[serde(default, deserialize_with = "optional")]
     pub version: Option<String>,
     /// Its group.
@@ -39,9 +39,9 @@ pub struct Runner {
 pub struct Label {
     /// Its text; GitHub compares it without regard to case.
     pub name: String,
-    /// GitHub put it there and nobody can take it away.
+    /// Whether GitHub set the label and it cannot be removed.
     pub read_only: bool,
-    /// Somebody put it there. GitHub need not say either: then nobody knows.
+    /// Whether a user set the label. If GitHub omits the type, both flags are false.
     pub custom: bool,
 }
 
@@ -59,12 +59,12 @@ impl From<LabelWire> for Label {
     }
 }
 
-/// What `generate-jitconfig` is asked for.
+/// Request for a JIT configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct JitConfigRequest {
     /// The runner's name, at most 64 characters.
     pub name: String,
-    /// The group; 1 is the default one, and the one to send at repository level.
+    /// The group; 1 is the default group, and the value to send at repository level.
     pub runner_group_id: i64,
     /// 1 to 100 labels. GitHub adds none of its own.
     pub labels: Vec<String>,
@@ -72,50 +72,50 @@ pub struct JitConfigRequest {
     pub work_folder: String,
 }
 
-/// A JIT configuration, given out once.
+/// A JIT configuration, issued once.
 #[derive(Clone, Debug)]
 pub struct JitConfig {
     /// The runner, registered from now on.
     pub runner: Runner,
-    /// The base64 text for `run.sh --jitconfig`. It holds a private key.
+    /// The base64 text for `run.sh --jitconfig`. It contains a private key.
     pub encoded: Secret,
     /// `x-github-request-id`.
     pub request_id: Option<String>,
 }
 
-/// Answer to a conditional listing.
+/// Result of a conditional listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listing {
     /// A page.
     Page(Page),
-    /// 304: the page is as it was when the entity tag was given.
+    /// 304: the page has not changed since the entity tag was issued.
     NotModified,
 }
 
-/// One page of runners. Pages together are no consistent snapshot.
+/// One page of runners. The pages together are not a consistent snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
-    /// Runners on all pages, as counted for this answer.
+    /// Runners on all pages, as counted for this response.
     pub total_count: u64,
-    /// Those on this page.
+    /// The runners on this page.
     pub runners: Vec<Runner>,
-    /// Entries of this page that cannot be read, by their id where at least that can be read. They are there, and nothing
-    /// may be concluded from what they lack.
+    /// Entries of this page that cannot be read, with their id if at least that can be read. They exist, so nothing may
+    /// be concluded from their absence among `runners`.
     pub unreadable: Vec<Option<i64>>,
     /// Number of the next page.
     pub next: Option<u32>,
-    /// Entity tag; worth something only with the same token.
+    /// Entity tag, valid only with the token of this response.
     pub etag: Option<String>,
 }
 
-/// What came of a deletion.
+/// Result of a deletion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deletion {
-    /// 204: no job lands on it any more.
+    /// 204: GitHub assigns no more jobs to it.
     Deleted,
-    /// 404: it was not there.
+    /// 404: it did not exist.
     Gone,
-    /// 422: it runs a job. It was left alone.
+    /// 422: it runs a job and was not deleted.
     Busy,
 }
 
@@ -124,17 +124,17 @@ pub enum Deletion {
 pub struct RegistrationToken {
     /// The token.
     pub token: Secret,
-    /// When it ends.
+    /// End of its life.
     pub expires_at: DateTime<Utc>,
 }
 
-/// Until when GitHub takes a version of the runner software.
+/// Dates until which GitHub supports a version of the runner program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub struct Deprecation {
-    /// New runners of it may be registered until then.
+    /// New runners of this version may be registered until then.
     #[serde(default)]
     pub registration_deprecates_at: Option<DateTime<Utc>>,
-    /// Registered runners of it may run until then.
+    /// Registered runners of this version may run until then.
     #[serde(default)]
     pub runtime_deprecates_at: Option<DateTime<Utc>>,
 }
@@ -146,13 +146,13 @@ pub struct RunnerGroup {
     pub id: i64,
     /// Its name.
     pub name: String,
-    /// The group runners land in unless told otherwise.
+    /// Whether runners are added to this group by default.
     #[serde(default, deserialize_with = "or_default")]
     pub default: bool,
-    /// GitHub's word: `all`, `selected` or `private` today.
+    /// GitHub's visibility: `all`, `selected` or `private` today.
     #[serde(default, deserialize_with = "optional")]
     pub visibility: Option<String>,
-    /// Managed by the enterprise.
+    /// Whether the enterprise manages it.
     #[serde(default, deserialize_with = "or_default")]
     pub inherited: bool,
 }

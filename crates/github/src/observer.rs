@@ -1,4 +1,4 @@
-//! What others may learn from each answer.
+//! Observer of all responses, and gate in front of all requests.
 
 use std::{pin::Pin, time::Duration};
 
@@ -7,48 +7,48 @@ use http::Method;
 
 use crate::{error::LimitKind, headers::RateHeaders};
 
-/// One exchange with GitHub, whatever came of it.
+/// One exchange with GitHub, successful or not.
 #[derive(Clone, Debug)]
 pub struct Exchange {
-    /// The operation, in GitHub's words.
+    /// GitHub's name of the operation.
     pub operation: &'static str,
     /// The method sent.
     pub method: Method,
-    /// The status; `None` when no answer came.
+    /// Status of the response; `None` without a response.
     pub status: Option<u16>,
-    /// The window this call was counted in; absent on servers without limits.
+    /// The window in which this call was counted; `None` on servers without limits.
     pub rate: Option<RateHeaders>,
-    /// GitHub wants no call for so long: which limit was met, or `Retry-After` on any status.
+    /// Limit that applies, with the time to send no request: a rate limit, or `Retry-After` on any status.
     pub limit: Option<(LimitKind, Duration)>,
-    /// GitHub says that it has suspended the installation.
+    /// Whether GitHub says that it has suspended the installation.
     pub suspended: bool,
     /// `x-github-request-id`.
     pub request_id: Option<String>,
-    /// From sending to the last byte.
+    /// Time from sending to the last byte.
     pub took: Duration,
-    /// GitHub's clock.
+    /// Time of GitHub's clock.
     pub server_date: Option<DateTime<Utc>>,
 }
 
-/// Sees every answer, errors, 304 and token mints included, and every transport failure.
+/// Receiver of every response (errors, 304 and token mints included) and every transport failure.
 ///
-/// Called on the caller's task: return at once.
+/// Its methods run on the caller's task and must return at once.
 pub trait Observer: Send + Sync {
-    /// One exchange is over.
-    fn on_response(&self, answer: &Exchange);
-    /// The caller of an exchange was dropped before an answer came; nobody learns whether one comes.
+    /// Called at the end of an exchange.
+    fn on_response(&self, exchange: &Exchange);
+    /// Called when the caller of an exchange is dropped before a response; it stays unknown whether one comes.
     fn on_abandoned(&self, operation: &'static str) {
         let _ = operation;
     }
 }
 
-/// What a [`Gate`] answers with: nothing, or how long to send nothing.
+/// Result of a [`Gate`]: `Ok`, or the time to send nothing.
 pub type GateFuture<'a> = Pin<Box<dyn Future<Output = Result<(), Duration>> + Send + 'a>>;
 
-/// Decides before each request, token mints included; only its repetition after a 401 is not asked about. A request it
-/// holds back is not sent and fails with `GitHubError::Held`.
+/// Decides before each request, token mints included; only its repetition after a 401 is not checked. A held request is
+/// not sent and fails with `GitHubError::Held`.
 pub trait Gate: Send + Sync {
-    /// May this operation be sent now?
+    /// Returns `Ok` if this operation may be sent now, otherwise the time to wait.
     fn admit(&self, operation: &'static str, method: &Method) -> GateFuture<'_>;
 }
 
@@ -62,7 +62,7 @@ impl Gate for AlwaysOpen {
     }
 }
 
-/// An observer that looks away.
+/// An observer that ignores all responses.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoopObserver;
 

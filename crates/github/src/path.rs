@@ -2,16 +2,16 @@
 
 use std::fmt::Write as _;
 
-/// A text that cannot be one segment of a path: empty, or all dots.
+/// Error: a text that cannot be a path segment, because it is empty or all dots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NoSegment;
 
-/// One segment of a path. Dots alone are refused: servers read them as "up", encoded or not.
+/// Returns one segment of a path. Dots alone are refused, because servers read them as "up", encoded or not.
 pub(crate) fn segment(text: &str) -> Result<String, NoSegment> {
     if text.chars().all(|c| c == '.') { Err(NoSegment) } else { Ok(encode(text)) }
 }
 
-/// Everything but RFC 3986's unreserved characters becomes `%XX`.
+/// Replaces all bytes but RFC 3986's unreserved characters by `%XX`.
 pub(crate) fn encode(text: &str) -> String {
     text.bytes().fold(String::with_capacity(text.len()), |mut out, byte| {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {

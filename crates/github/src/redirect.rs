@@ -1,15 +1,15 @@
-//! Redirects: a renamed organisation or repository, or an API that has moved.
+//! Redirects: a renamed organisation or repository, or a moved API.
 
 use http::{Method, header};
 use url::Url;
 
 use crate::call::{Call, Reply};
 
-/// Redirects followed for one call.
+/// Maximum number of redirects followed for one call.
 pub(crate) const MAX_REDIRECTS: u32 = 3;
 
-/// Returns path and query of the place a GET is redirected to, if that is on the API's own host: our token is sent
-/// nowhere else.
+/// Returns path and query of a GET's redirect target, if that is on the API's own host: our token is sent to no other
+/// host.
 pub(crate) fn target(call: &Call, reply: &Reply, api: &Url) -> Option<String> {
     if call.method != Method::GET || !matches!(reply.status.as_u16(), 301 | 302 | 307 | 308) {
         return None;
@@ -23,7 +23,7 @@ pub(crate) fn target(call: &Call, reply: &Reply, api: &Url) -> Option<String> {
     same.then(|| format!("{}{query}", to.path()))
 }
 
-/// What the operator reads when a redirect is not followed.
+/// Returns the operator's message for a redirect that is not followed.
 pub(crate) fn refusal(call: &Call, reply: &Reply) -> String {
     let status = reply.status.as_u16();
     let place = location(reply).map(|to| to.split(['?', '#']).next().unwrap_or_default());

@@ -1,4 +1,4 @@
-//! Self-hosted runners and their groups.
+//! Calls for self-hosted runners and their groups.
 
 use chrono::{DateTime, Utc};
 use domain::Secret;
@@ -18,7 +18,7 @@ use crate::{
 
 /// GitHub's largest page.
 const PER_PAGE: u32 = 100;
-/// GitHub keeps 10,000 runners in a group: a walk over more pages is going round in circles.
+/// GitHub keeps at most 10,000 runners in a group, so more pages would be an endless loop.
 const MAX_PAGES: u32 = 100;
 
 #[derive(Deserialize)]
@@ -44,21 +44,21 @@ struct GroupsWire {
 }
 
 impl GitHub {
-    /// One runner; `None` on GitHub's own plain 404.
+    /// Returns one runner; `None` on GitHub's own plain 404.
     pub async fn get_runner(&self, id: i64) -> Result<Option<Runner>, GitHubError> {
         let call = Call::get("get_runner", self.actions(&format!("/runners/{id}")));
         match self.call(&call).await {
             Ok(reply) => match call.parse::<Runner>(&reply)? {
                 found if found.id == id => Ok(Some(found)),
-                _ => Err(call.malformed("it is another runner")),
+                _ => Err(call.malformed("the response is another runner")),
             },
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    /// The runner of exactly this name (case aside). Whether GitHub's filter is exact is not documented, so the answer
-    /// is compared here, over as many pages as it takes, at most 100.
+    /// Returns the runner with exactly this name, ignoring case. GitHub does not document whether its filter is exact,
+    /// so the names are compared here, over at most 100 pages.
     pub async fn find_runner(&self, name: &str) -> Result<Option<Runner>, GitHubError> {
         let wanted = name.to_lowercase();
         let mut page = Some(1);
@@ -73,10 +73,10 @@ impl GitHub {
             }
             page = found.next;
         }
-        Err(endless("find_runner"))
+        Err(too_many_pages("find_runner"))
     }
 
-    /// Page `page` (from 1) of all runners, `per_page` (1 to 100) each; conditional if `etag` is given.
+    /// Returns page `page` (from 1) of all runners with `per_page` (1 to 100) entries; conditional if `etag` is given.
     pub async fn list_runners(
         &self,
         page: u32,
@@ -103,7 +103,7 @@ impl GitHub {
             Ok(_) => Ok(Deletion::Deleted),
             Err(error) if error.is_not_found() => Ok(Deletion::Gone),
             Err(GitHubError::Refused { status: 422, .. }) => Ok(Deletion::Busy),
-            // Older servers.
+            // Older servers respond with 400.
             Err(GitHubError::Refused { status: 400, message, .. }) if message.contains("running a job") => {
                 Ok(Deletion::Busy)
             }
@@ -111,8 +111,8 @@ impl GitHub {
         }
     }
 
-    /// Replaces the custom labels of a runner (0 to 100) and answers with all it has then; `None` on GitHub's own plain
-    /// 404. The same call again changes nothing more.
+    /// Replaces the custom labels of a runner (0 to 100) and returns all of its labels; `None` on GitHub's own plain
+    /// 404. Idempotent.
     pub async fn set_labels(&self, id: i64, labels: &[String]) -> Result<Option<Vec<Label>>, GitHubError> {
         let call = Call::put("set_labels", self.actions(&format!("/runners/{id}/labels")))
             .json(&serde_json::json!({ "labels": labels }))?;
@@ -123,7 +123,7 @@ impl GitHub {
         }
     }
 
-    /// A token for `config.sh`, good for an hour and any number of runners.
+    /// Returns a token for `config.sh`, valid for an hour and any number of runners.
     pub async fn create_registration_token(&self) -> Result<RegistrationToken, GitHubError> {
         let call = Call::post("create_registration_token", self.actions("/runners/registration-token"));
         let reply = self.call(&call).await?;
@@ -135,7 +135,8 @@ impl GitHub {
         Ok(RegistrationToken { token: Secret::new(wire.token), expires_at: wire.expires_at })
     }
 
-    /// Until when GitHub takes a version; `None` where it does not say: only GitHub Enterprise Cloud has this call.
+    /// Returns the dates until which GitHub supports a version; `None` if it does not say. Only GitHub Enterprise Cloud
+    /// has this call.
     pub async fn get_runner_deprecation(&self, version: &str) -> Result<Option<Deprecation>, GitHubError> {
         let path = self.actions(&format!("/runners/deprecations/{}", encode(version)));
         let call = Call::get("get_runner_deprecation", path);
@@ -146,7 +147,7 @@ impl GitHub {
         }
     }
 
-    /// All runner groups, at most 10,000. Repositories have none of their own: nothing is asked there.
+    /// Returns all runner groups, at most 10,000. Repositories have no groups, so no request is sent for them.
     pub async fn list_runner_groups(&self) -> Result<Vec<RunnerGroup>, GitHubError> {
         let mut groups = Vec::new();
         let mut page = if matches!(self.scope(), Scope::Repo { .. }) { None } else { Some(1) };
@@ -159,7 +160,7 @@ impl GitHub {
             groups.extend(wire.runner_groups.readable(call.operation));
             page = next_page(&call, &reply, number)?;
         }
-        Err(endless("list_runner_groups"))
+        Err(too_many_pages("list_runner_groups"))
     }
 
     async fn page(&self, call: &Call, number: u32) -> Result<Page, GitHubError> {
@@ -179,15 +180,15 @@ fn read_page(call: &Call, reply: &crate::call::Reply, number: u32) -> Result<Pag
     })
 }
 
-/// The next page's number. It must be later than this one's, or a walk would never end.
+/// Returns the next page's number. It must be larger than `number`, because the listing would otherwise never end.
 fn next_page(call: &Call, reply: &crate::call::Reply, number: u32) -> Result<Option<u32>, GitHubError> {
     match headers::next_param(&reply.headers, "page").map(|next| next.parse()) {
         None => Ok(None),
         Some(Ok(next)) if next > number => Ok(Some(next)),
-        Some(_) => Err(call.malformed("its next link leads nowhere")),
+        Some(_) => Err(call.malformed("the next link does not lead to a later page")),
     }
 }
 
-fn endless(operation: &'static str) -> GitHubError {
+fn too_many_pages(operation: &'static str) -> GitHubError {
     GitHubError::Malformed { operation, reason: "more than 100 pages".to_owned(), read_only: true }
 }

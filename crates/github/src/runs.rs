@@ -1,8 +1,8 @@
-//! Workflow runs.
+//! Calls for workflow runs.
 
 use crate::{call::Call, client::GitHub, error::GitHubError, path::segment};
 
-/// What came of asking for a cancellation.
+/// Result of a cancellation request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cancellation {
     /// 202: GitHub will cancel it.

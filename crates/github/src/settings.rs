@@ -1,4 +1,4 @@
-//! Where GitHub is, what we may touch there, and who we are to it.
+//! Settings of the GitHub client: address, scope and credential.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -7,7 +7,7 @@ use url::{Host, Url};
 
 use crate::key_error::KeyError;
 
-/// All the client needs to know. Contradictions are found by [`crate::GitHub::new`].
+/// All settings of the client. [`crate::GitHub::new`] finds contradictions.
 #[derive(Clone, Debug)]
 pub struct GitHubSettings {
     /// Base of the REST API: `https://api.github.com`, `https://HOST/api/v3` (the path is kept), or plain `http` on
@@ -15,35 +15,35 @@ pub struct GitHubSettings {
     pub api_url: Url,
     /// The level at which runners are managed.
     pub scope: Scope,
-    /// How we prove who we are.
+    /// Credential for all calls.
     pub credential: Credential,
     /// Time-outs of one request.
     pub timeouts: Timeouts,
-    /// Text in brackets behind the product's name in `User-Agent`, visible ASCII.
+    /// Text in brackets after the product's name in `User-Agent`, visible ASCII.
     pub user_agent_suffix: Option<String>,
-    /// Accept a key file that everyone on the machine may read.
+    /// Accept a key file that all users of the machine may read.
     pub allow_insecure_key: bool,
-    /// How often at most the key file is looked at for changes (default 5 s).
+    /// Shortest time between two checks of the key file for changes (default 5 s).
     pub key_check_every: Duration,
-    /// Whom to trust and which way to go.
+    /// Trusted certificates and proxy.
     pub outgoing: Outgoing,
 }
 
-/// How GitHub is reached.
+/// Network settings for connections to GitHub.
 #[derive(Clone, Debug, Default)]
 pub struct Outgoing {
-    /// The certificate authorities to trust. `None`: those built in.
+    /// Trusted certificate authorities. `None`: the built-in ones.
     pub roots: Option<Arc<rustls::RootCertStore>>,
-    /// The proxy for https. `None`: GitHub is reached directly.
+    /// Proxy for https. `None`: GitHub is connected directly.
     pub proxy: Option<Proxy>,
 }
 
-/// A proxy that takes `CONNECT`.
+/// A proxy that supports `CONNECT`.
 #[derive(Clone)]
 pub struct Proxy {
-    /// Its address, http or https, with user and password if it asks for them.
+    /// Its address, http or https, with user and password if it requires them.
     pub url: Secret,
-    /// Hosts, domains and networks that are reached without it, comma-separated.
+    /// Hosts, domains and networks reached without the proxy, comma-separated.
     pub except: String,
 }
 
@@ -54,7 +54,7 @@ impl std::fmt::Debug for Proxy {
 }
 
 impl GitHubSettings {
-    /// Settings with the usual time-outs: connect 3 s, total 20 s.
+    /// Returns settings with the usual time limits: connect 3 s, total 20 s.
     pub fn new(api_url: Url, scope: Scope, credential: Credential) -> Self {
         Self {
             api_url,
@@ -69,12 +69,12 @@ impl GitHubSettings {
     }
 }
 
-/// Time-outs of one request.
+/// Time limits of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
     /// Name look-up, TCP and TLS together.
     pub connect: Duration,
-    /// From the first byte of work to the last byte of the answer.
+    /// Total time, from the start of the call to the last byte of the response.
     pub total: Duration,
 }
 
@@ -100,23 +100,23 @@ pub enum Scope {
     Enterprise(String),
 }
 
-/// How we prove who we are.
+/// Credential of the client.
 #[derive(Clone, Debug)]
 pub enum Credential {
     /// A GitHub App, acting through one of its installations.
     App {
         /// App id or client id: the `iss` of our JWTs.
         app_id: String,
-        /// Which installation.
+        /// GitHub's id of the installation.
         installation_id: u64,
-        /// Where the App's private key is.
+        /// Source of the App's private key.
         private_key: KeySource,
     },
     /// A personal access token.
     Pat(TokenSource),
 }
 
-/// Where the App's RSA private key is.
+/// Source of the App's RSA private key.
 #[derive(Clone, Debug)]
 pub enum KeySource {
     /// A PEM file, read again when it changes.
@@ -125,10 +125,10 @@ pub enum KeySource {
     Pem(Secret),
 }
 
-/// Where a personal access token is.
+/// Source of a personal access token.
 #[derive(Clone, Debug)]
 pub enum TokenSource {
-    /// A file that holds nothing else, read again when it changes.
+    /// A file that contains only the token, read again when it changes.
     File(PathBuf),
     /// The token itself.
     Text(Secret),
@@ -137,7 +137,7 @@ pub enum TokenSource {
 /// Settings that contradict themselves or GitHub.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
-    /// Not https, and not http on loopback; or with a user, a query or a fragment.
+    /// Not https, and not http on loopback; or with user, query or fragment.
     #[error("the GitHub API URL must be https (http on loopback only), without user, query or fragment")]
     Url,
     /// An empty name, or one that is all dots.
@@ -146,10 +146,10 @@ pub enum SettingsError {
     /// Enterprise runners need a personal access token.
     #[error("GitHub accepts no App tokens at enterprise level: use a personal access token")]
     EnterpriseNeedsPat,
-    /// Empty App id, or one with characters no header can carry.
+    /// An empty App id or user agent suffix, or one with characters that no header can carry.
     #[error("the {0} is empty or holds characters that cannot be sent")]
     Unsendable(&'static str),
-    /// A time-out of zero.
+    /// A time limit of zero.
     #[error("time-outs must be more than zero")]
     Timeouts,
     /// The key or token cannot be used.
@@ -160,7 +160,7 @@ pub enum SettingsError {
     Tls(String),
 }
 
-/// Checks everything that can be checked without IO.
+/// Checks all settings that can be checked without I/O.
 pub(crate) fn validate(settings: &GitHubSettings) -> Result<(), SettingsError> {
     check_url(&settings.api_url)?;
     if settings.timeouts.connect.is_zero() || settings.timeouts.total.is_zero() {
@@ -202,7 +202,7 @@ impl Scope {
         }
     }
 
-    /// The path in front of `/actions/…`.
+    /// Returns the path in front of `/actions/…`.
     pub(crate) fn path(&self) -> Result<String, crate::path::NoSegment> {
         use crate::path::segment;
         Ok(match self {

@@ -1,4 +1,4 @@
-//! One request out, one answer in: bounded in time and size, never resent.
+//! Transport of one request and its response: limited in time and size, never resent.
 
 use std::{
     error::Error as StdError,
@@ -34,11 +34,11 @@ use crate::{
     settings::{GitHubSettings, SettingsError, Timeouts},
 };
 
-/// The largest answer we read: a hundred runners with a hundred labels each is well below.
+/// Largest response body: a hundred runners with a hundred labels each need much less.
 const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
-/// Connections idle for longer are closed by us, before GitHub closes them under a POST.
+/// Time after which we close idle connections, before GitHub closes them during a POST.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
-/// Idle connections kept.
+/// Maximum number of idle connections.
 const MAX_IDLE: usize = 32;
 
 const API_VERSION: (HeaderName, HeaderValue) =
@@ -46,7 +46,7 @@ const API_VERSION: (HeaderName, HeaderValue) =
 const ACCEPT: HeaderValue = HeaderValue::from_static("application/vnd.github+json");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// The connection pool, and all that every exchange has in common.
+/// The connection pool and the settings common to all requests.
 pub(crate) struct Transport {
     crab: Octocrab,
     /// The API's base: redirects are followed on its host only.
@@ -70,7 +70,7 @@ impl Transport {
             agent = format!("{agent} ({suffix})");
         }
         Ok(Self {
-            crab: stack(settings)?,
+            crab: build_octocrab(settings)?,
             origin: settings.api_url.clone(),
             prefix: settings.api_url.path().trim_end_matches('/').to_owned(),
             user_agent: agent.parse().map_err(|_| SettingsError::Unsendable("user agent suffix"))?,
@@ -81,7 +81,7 @@ impl Transport {
         })
     }
 
-    /// Waits for leave to send `call`.
+    /// Asks the gate for `call`.
     ///
     /// # Errors
     /// [`GitHubError::Held`].
@@ -89,25 +89,26 @@ impl Transport {
         self.gate.admit(call.operation, &call.method).await.map_err(|wait| GitHubError::Held { wait })
     }
 
-    /// Sends `call` once. Any status is `Ok`; an error means that no whole answer came. A GET that is redirected to another
-    /// place on the same host is followed, each step admitted like a request of its own.
+    /// Sends `call` once. Any status is `Ok`; an error means that no complete response came. A GET that is redirected
+    /// on the API's own host is followed, and each step passes the gate like a request of its own.
     ///
     /// # Errors
-    /// [`GitHubError::NotSent`], [`GitHubError::Unclear`] or, for an answer that is too large, `Malformed`.
+    /// [`GitHubError::NotSent`], [`GitHubError::Unclear`] or, for a response that is too large, `Malformed`.
     pub(crate) async fn send(&self, call: &Call, token: &Secret) -> Result<Reply, GitHubError> {
-        let mut reply = self.send_once((call, None), token).await?;
+        let mut reply = self.send_once(call, None, token).await?;
         for _ in 0..redirect::MAX_REDIRECTS {
             let Some(target) = redirect::target(call, &reply, &self.origin) else { break };
             self.admit(call).await?;
-            reply = self.send_once((call, Some(&target)), token).await?;
+            reply = self.send_once(call, Some(&target), token).await?;
         }
         Ok(reply)
     }
 
-    /// Sends `call` to its own path, or to another one (whole, with the API's base).
+    /// Sends `call` to its own path, or to `target` (a complete path, with the API's base).
     async fn send_once(
         &self,
-        (call, target): (&Call, Option<&str>),
+        call: &Call,
+        target: Option<&str>,
         token: &Secret,
     ) -> Result<Reply, GitHubError> {
         let span = tracing::info_span!(
@@ -119,32 +120,33 @@ impl Transport {
         let started = Instant::now();
         let mut head = None;
         let mut exchange = SendGuard { observer: &*self.observer, operation: Some(call.operation) };
-        let reply = self.exchange((call, target), token, &mut head).instrument(span.clone()).await;
+        let reply = self.exchange(call, target, token, &mut head).instrument(span.clone()).await;
         exchange.operation = None;
         self.report(call, reply.as_ref().ok().or(head.as_ref()), started.elapsed());
-        span.in_scope(|| record(&reply, started.elapsed()));
+        span.in_scope(|| log_outcome(&reply, started.elapsed()));
         reply
     }
 
-    /// Leaves status and headers in `head` as soon as they are there: a body that breaks off does not unsay them.
+    /// Stores status and headers in `head` as soon as they arrive: they stay valid if the body breaks off.
     async fn exchange(
         &self,
-        (call, target): (&Call, Option<&str>),
+        call: &Call,
+        target: Option<&str>,
         token: &Secret,
         head: &mut Option<Reply>,
     ) -> Result<Reply, GitHubError> {
         let (request, capture) = self.request(call, target)?;
-        let whole = async {
+        let complete = async {
             let crab =
                 self.crab.user_access_token(token.expose()).map_err(|e| send_failed(call, &e, &capture))?;
             let response = crab.execute(request).await.map_err(|e| send_failed(call, &e, &capture))?;
             let (parts, body) = response.into_parts();
             let (status, headers) = (parts.status, parts.headers);
             *head = Some(Reply { status, headers: headers.clone(), body: Bytes::new() });
-            let body = read(call, body, status.as_u16()).await?;
+            let body = read_body(call, body, status.as_u16()).await?;
             Ok(Reply { status, headers, body })
         };
-        let reply = tokio::time::timeout(self.timeouts.total, whole).await;
+        let reply = tokio::time::timeout(self.timeouts.total, complete).await;
         reply.unwrap_or_else(|_| Err(timed_out(call, &capture, head.as_ref().map(|h| h.status.as_u16()))))
     }
 
@@ -171,19 +173,19 @@ impl Transport {
             None => OctoBody::empty(),
         };
         let mut request =
-            request.body(body).map_err(|_| GitHubError::Argument("it makes no valid request"))?;
+            request.body(body).map_err(|_| GitHubError::Argument("it does not form a valid request"))?;
         let capture = capture_connection(&mut request);
         Ok((request, capture))
     }
 
-    fn report(&self, call: &Call, seen: Option<&Reply>, took: Duration) {
-        let status = seen.map(|reply| reply.status.as_u16());
+    fn report(&self, call: &Call, reply: Option<&Reply>, took: Duration) {
+        let status = reply.map(|reply| reply.status.as_u16());
         let class = status.map_or_else(|| "none".to_owned(), |s| format!("{}xx", s / 100));
         metrics::counter!("rts_github_requests_total", "operation" => call.operation, "status_class" => class)
             .increment(1);
         metrics::histogram!("rts_github_request_seconds", "operation" => call.operation)
             .record(took.as_secs_f64());
-        let server_date = seen.and_then(|reply| headers::date(&reply.headers));
+        let server_date = reply.and_then(|reply| headers::date(&reply.headers));
         if let Some(date) = server_date {
             self.clock.learn(date);
         }
@@ -192,20 +194,20 @@ impl Transport {
             operation: call.operation,
             method: call.method.clone(),
             status,
-            rate: seen.and_then(|reply| headers::rate(&reply.headers)),
-            limit: seen.and_then(|reply| classify::limit(reply, now)),
-            suspended: seen.is_some_and(classify::is_suspended),
-            request_id: seen.and_then(Reply::request_id),
+            rate: reply.and_then(|reply| headers::rate(&reply.headers)),
+            limit: reply.and_then(|reply| classify::limit(reply, now)),
+            suspended: reply.is_some_and(classify::is_suspended),
+            request_id: reply.and_then(Reply::request_id),
             took,
             server_date,
         });
     }
 }
 
-/// An exchange that is under way; tells the observer when its caller is dropped before it is over.
+/// An exchange in flight; notifies the observer if its caller is dropped before the end.
 struct SendGuard<'a> {
     observer: &'a dyn Observer,
-    /// None: it is over.
+    /// `None` after the end.
     operation: Option<&'static str>,
 }
 
@@ -217,7 +219,7 @@ impl Drop for SendGuard<'_> {
     }
 }
 
-fn record(reply: &Result<Reply, GitHubError>, took: Duration) {
+fn log_outcome(reply: &Result<Reply, GitHubError>, took: Duration) {
     let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     match reply {
         Ok(reply) => {
@@ -226,17 +228,17 @@ fn record(reply: &Result<Reply, GitHubError>, took: Duration) {
             if let Some(id) = reply.request_id() {
                 span.record("github_request_id", id);
             }
-            tracing::debug!(millis, "GitHub answered");
+            tracing::debug!(millis, "GitHub responded");
         }
-        Err(error) => tracing::warn!(millis, %error, "no answer from GitHub"),
+        Err(error) => tracing::warn!(millis, %error, "GitHub call failed"),
     }
 }
 
-/// Octocrab over a client of our own: no retries, no redirects, one pool.
+/// Returns Octocrab over a client of our own: no retries, no redirects, one pool.
 ///
-/// A request that meets a connection that has just closed fails instead of being sent again, and connecting has
-/// a time-out that covers TLS.
-fn stack(settings: &GitHubSettings) -> Result<Octocrab, SettingsError> {
+/// A request on a connection that has just closed fails instead of being sent again. The connection time limit includes
+/// TLS.
+fn build_octocrab(settings: &GitHubSettings) -> Result<Octocrab, SettingsError> {
     let api_url = &settings.api_url;
     let connector = connect::connector(&settings.outgoing, api_url.scheme() != "https")?;
     let connector = Timeout::new(connector, settings.timeouts.connect);
@@ -246,7 +248,7 @@ fn stack(settings: &GitHubSettings) -> Result<Octocrab, SettingsError> {
         .pool_idle_timeout(IDLE_TIMEOUT)
         .pool_max_idle_per_host(MAX_IDLE)
         .build::<_, OctoBody>(BoxCloneSyncService::new(connector));
-    // Paths below the base are put in front of every request by ourselves: the layer adds host and scheme only.
+    // We add the base path to every request ourselves, because the layer adds only host and scheme.
     let mut origin = api_url.clone();
     origin.set_path("/");
     let base = origin.as_str().parse().map_err(|_| SettingsError::Url)?;
@@ -258,7 +260,11 @@ fn stack(settings: &GitHubSettings) -> Result<Octocrab, SettingsError> {
     Ok(crab)
 }
 
-async fn read(call: &Call, body: BoxBody<Bytes, octocrab::Error>, status: u16) -> Result<Bytes, GitHubError> {
+async fn read_body(
+    call: &Call,
+    body: BoxBody<Bytes, octocrab::Error>,
+    status: u16,
+) -> Result<Bytes, GitHubError> {
     match Limited::new(body, MAX_BODY_BYTES).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(call.malformed("it is larger than 8 MiB")),
@@ -266,7 +272,7 @@ async fn read(call: &Call, body: BoxBody<Bytes, octocrab::Error>, status: u16) -
     }
 }
 
-/// Tells a request that never left from one whose answer was lost.
+/// Distinguishes a request that was never sent from one whose response was lost.
 fn send_failed(call: &Call, error: &octocrab::Error, capture: &CaptureConnection) -> GitHubError {
     let mut unsent = capture.connection_metadata().is_none();
     let mut source: Option<&(dyn StdError + 'static)> = Some(error);
@@ -281,7 +287,7 @@ fn send_failed(call: &Call, error: &octocrab::Error, capture: &CaptureConnection
 
 fn timed_out(call: &Call, capture: &CaptureConnection, status: Option<u16>) -> GitHubError {
     if capture.connection_metadata().is_none() {
-        return GitHubError::NotSent { reason: "timed out before a connection was there".to_owned() };
+        return GitHubError::NotSent { reason: "timed out before a connection was established".to_owned() };
     }
     unclear(call, "timed out", status)
 }

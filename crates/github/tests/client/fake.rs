@@ -1,4 +1,4 @@
-//! A server that answers as it is told and remembers what it was asked; keys; an observer that remembers.
+//! Fake server with scripted responses and recorded requests, RSA keys, and a recording observer.
 
 use std::{
     net::SocketAddr,
@@ -24,7 +24,7 @@ use github::{Credential, Exchange, GitHub, GitHubSettings, KeySource, Observer, 
 use http::{HeaderMap, Method};
 use tokio::net::TcpListener;
 
-/// One request, as it came.
+/// One request, as received.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
     pub(crate) method: Method,
@@ -46,10 +46,10 @@ impl Seen {
     }
 }
 
-/// An answer to give.
+/// A scripted response.
 pub(crate) enum Give {
     Status(u16, Vec<(&'static str, String)>, String),
-    /// No answer, ever.
+    /// No response, ever.
     Nothing,
 }
 
@@ -69,18 +69,18 @@ impl Give {
     }
 }
 
-/// A good answer to the `n`th mint.
+/// Returns a successful response to the `n`th mint.
 pub(crate) fn minted(n: usize, life: TimeDelta) -> Give {
     let expires_at = (Utc::now() + life).to_rfc3339();
     give(201, format!(r#"{{"token":"ghs_token_{n}","expires_at":"{expires_at}","permissions":{{}}}}"#))
 }
 
-/// An answer's `date`, so many seconds from now.
+/// Returns the `date` of a response this many seconds from now.
 pub(crate) fn date(seconds: i64) -> String {
     (Utc::now() + TimeDelta::seconds(seconds)).format("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }
 
-/// A good answer to a request for a JIT config, and the config in it.
+/// Returns a successful response to a request for a JIT config, and the config in it.
 pub(crate) fn jit_answer(id: i64, name: &str) -> (String, String) {
     let settings = STANDARD.encode(format!(r#"{{"AgentId":"{id}","AgentName":"{name}"}}"#));
     let config = STANDARD.encode(format!(r#"{{".runner":"{settings}",".credentials":"Y2FuYXJ5"}}"#));
@@ -98,14 +98,14 @@ struct Shared {
     call: Arc<Handler>,
 }
 
-/// The server. Its port is its own.
+/// The server, on a port of its own.
 pub(crate) struct Fake {
     addr: SocketAddr,
     shared: Shared,
 }
 
 impl Fake {
-    /// Mints whenever asked; `call` answers all else (with the number of the call, from 1).
+    /// Starts a server that mints on every request; `call` answers all others (with the number of the call, from 1).
     pub(crate) async fn start(call: impl Fn(&Seen, usize) -> Give + Send + Sync + 'static) -> Self {
         Self::with_mint(|_, n| minted(n, TimeDelta::hours(1)), call).await
     }
@@ -134,16 +134,16 @@ impl Fake {
     pub(crate) fn mints(&self) -> usize {
         self.shared.mints.load(Ordering::SeqCst)
     }
-    /// Requests other than mints.
+    /// Returns the requests other than mints.
     pub(crate) fn calls(&self) -> Vec<Seen> {
         self.shared.seen.lock().unwrap().iter().filter(|s| !s.is_mint()).cloned().collect()
     }
-    /// A client with a personal token.
+    /// Returns a client with a personal token.
     pub(crate) fn pat(&self) -> GitHub {
         client(pat_settings(&self.url()))
     }
 
-    /// A client that is an App, and its key.
+    /// Returns a client with the credential of an App, and its key.
     pub(crate) fn app(&self) -> (GitHub, Key) {
         let key = Key::new();
         (client(app_settings(&self.url(), KeySource::Pem(Secret::new(key.pem.clone())))), key)
@@ -209,7 +209,7 @@ impl Key {
         Self { pem, public: pair.public_key().as_ref().to_vec() }
     }
 
-    /// The claims of a JWT signed with this key.
+    /// Returns the claims of a JWT signed with this key.
     pub(crate) fn open(&self, jwt: &str) -> Option<serde_json::Value> {
         let key = jsonwebtoken::DecodingKey::from_rsa_der(&self.public);
         let mut rules = jsonwebtoken::Validation::new(jsonwebtoken::Algorithm::RS256);
@@ -219,7 +219,7 @@ impl Key {
     }
 }
 
-/// Keeps what it is shown.
+/// Observer that records all exchanges.
 #[derive(Default)]
 pub(crate) struct Memory(Mutex<Vec<Exchange>>);
 

@@ -1,3 +1,5 @@
+//! Observed responses, and calls other than those for runners.
+
 use std::{sync::Arc, time::Duration};
 
 use github::{Cancellation, GitHub, GitHubError, KeySource, LimitKind, RetryAdvice};
@@ -5,7 +7,7 @@ use github::{Cancellation, GitHub, GitHubError, KeySource, LimitKind, RetryAdvic
 use crate::fake::{Fake, Key, Memory, app_settings, give, pat_settings, runner};
 
 #[tokio::test]
-async fn every_answer_is_shown_with_its_headers() {
+async fn every_response_is_observed_with_its_headers() {
     let fake = Fake::start(|_, n| match n {
         1 => give(200, runner(1, "a"))
             .with("x-ratelimit-limit", "5000")
@@ -99,7 +101,7 @@ async fn deliveries_are_listed_and_sent_again_as_the_app() {
 }
 
 #[tokio::test]
-async fn the_app_and_its_installation_can_be_looked_at() {
+async fn app_and_installation_are_read() {
     let fake = Fake::start(|seen, _| match seen.path.as_str() {
         "/app" => give(
             200,

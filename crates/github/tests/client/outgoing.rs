@@ -28,7 +28,7 @@ fn private_roots() -> Arc<RootCertStore> {
     Arc::new(roots)
 }
 
-/// TLS in front of the fake GitHub. Returns its port.
+/// Starts a TLS server in front of the fake GitHub. Returns its port.
 async fn tls_front(fake: &Fake) -> u16 {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
@@ -52,8 +52,8 @@ async fn tls_front(fake: &Fake) -> u16 {
     port
 }
 
-/// A proxy that takes `CONNECT` for github.test with the login `u:p`, and leads to this machine. Returns its address and
-/// the number of tunnels it made.
+/// Starts a proxy that accepts `CONNECT` for github.test with the login `u:p` and connects to this machine. Returns its
+/// address and its number of tunnels.
 async fn proxy() -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();

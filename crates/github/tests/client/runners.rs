@@ -1,3 +1,5 @@
+//! Calls for runners, JIT configs and runner groups.
+
 use std::sync::Arc;
 
 use github::{Deletion, GitHub, GitHubError, JitConfigRequest, Listing, RetryAdvice, Scope};
@@ -53,7 +55,7 @@ async fn a_jit_answer_that_cannot_be_read_is_unclear_and_stays_secret() {
 }
 
 #[tokio::test]
-async fn a_taken_name_is_a_conflict_of_its_own_kind() {
+async fn taken_name_is_reported_as_already_existing() {
     let taken = r#"{"message":"Already exists - A runner with the name *** already exists."}"#;
     for (body, expected) in [(taken, true), (r#"{"message":"Something else"}"#, false)] {
         let fake = Fake::start(move |_, _| give(409, body)).await;
@@ -63,7 +65,7 @@ async fn a_taken_name_is_a_conflict_of_its_own_kind() {
 }
 
 #[tokio::test]
-async fn a_runner_is_absent_only_on_githubs_own_word() {
+async fn runner_is_absent_only_on_githubs_own_404() {
     let fake = Fake::start(|_, n| match n {
         1 => give(404, r#"{"message":"Not Found","documentation_url":"https://docs"}"#),
         2 => give(404, "<html>404</html>"),
@@ -77,7 +79,7 @@ async fn a_runner_is_absent_only_on_githubs_own_word() {
 }
 
 #[tokio::test]
-async fn a_runner_with_another_id_is_no_answer() {
+async fn runner_with_another_id_is_refused() {
     let fake = Fake::start(|_, _| give(200, runner(8, "a"))).await;
     let error = fake.pat().get_runner(7).await.unwrap_err();
     assert!(matches!(error, GitHubError::Malformed { .. }), "{error:?}");
@@ -105,7 +107,7 @@ async fn one_odd_entry_does_not_fail_a_page() {
 }
 
 #[tokio::test]
-async fn an_unusable_registration_token_is_no_answer() {
+async fn unusable_registration_token_is_refused() {
     for token in ["", " ", "a b", "a\\u0000"] {
         let body = format!(r#"{{"token":"{token}","expires_at":"2999-11-22T10:00:00Z"}}"#);
         let fake = Fake::start(move |_, _| give(201, body.clone())).await;
@@ -115,7 +117,7 @@ async fn an_unusable_registration_token_is_no_answer() {
 }
 
 #[tokio::test]
-async fn a_moved_organisation_is_read_where_it_is_now() {
+async fn moved_organisation_is_read_at_its_new_place() {
     for status in [301, 302, 307, 308] {
         let fake = Fake::start(move |seen, _| {
             if seen.path.starts_with("/organizations/7/") {
@@ -139,7 +141,7 @@ async fn a_moved_organisation_is_read_where_it_is_now() {
 }
 
 #[tokio::test]
-async fn a_redirect_to_another_host_or_in_a_circle_is_not_followed_for_ever() {
+async fn redirect_to_another_host_or_in_a_loop_is_not_followed() {
     let elsewhere = Fake::start(|_, _| give(200, runner(7, "a"))).await;
     let url = elsewhere.url();
     let fake = Fake::start(move |_, _| give(302, "").with("location", format!("{url}/x"))).await;
@@ -152,7 +154,7 @@ async fn a_redirect_to_another_host_or_in_a_circle_is_not_followed_for_ever() {
 }
 
 #[tokio::test]
-async fn a_deletion_has_three_good_ends() {
+async fn deletion_reports_deleted_gone_or_busy() {
     let fake = Fake::start(|_, n| match n {
         1 => give(204, ""),
         2 => give(404, r#"{"message":"Not Found"}"#),
@@ -186,7 +188,7 @@ async fn a_name_is_compared_here_over_all_pages() {
 }
 
 #[tokio::test]
-async fn links_that_go_in_circles_end_the_walk() {
+async fn looping_links_end_the_listing() {
     let fake =
         Fake::start(|_, _| give(200, page(&[])).with("link", "<http://h/x?page=1>; rel=\"next\"")).await;
     assert!(matches!(fake.pat().find_runner("a").await, Err(GitHubError::Malformed { .. })));
@@ -194,7 +196,7 @@ async fn links_that_go_in_circles_end_the_walk() {
 }
 
 #[tokio::test]
-async fn a_page_can_be_asked_for_conditionally() {
+async fn page_is_listed_conditionally() {
     let fake = Fake::start(|seen, _| match seen.all("if-none-match").as_slice() {
         [] => give(200, page(&[runner(1, "a")]))
             .with("etag", "W/\"abc\"")

@@ -1,20 +1,18 @@
-use std::{
-    os::unix::fs::PermissionsExt,
-    path::PathBuf,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicI64, Ordering},
-    },
+//! Installation tokens: minting, sharing, renewal and replacement.
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicI64, Ordering},
 };
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{TimeDelta, Utc};
 use github::{
-    Credential, Fit, GitHub, GitHubError, JitConfigRequest, KeyError, KeySource, NoopObserver, RetryAdvice,
-    SettingsError, StoredToken, TokenFuture, TokenSource, TokenStore,
+    Fit, GitHub, GitHubError, JitConfigRequest, KeySource, NoopObserver, RetryAdvice, StoredToken,
+    TokenFuture, TokenStore,
 };
 use tokio::task::JoinSet;
 
-use crate::fake::{Fake, Key, app_settings, client, date, give, jit_answer, minted, pat_settings, runner};
+use crate::fake::{Fake, Key, app_settings, client, date, give, jit_answer, minted, runner};
 
 fn jit() -> JitConfigRequest {
     JitConfigRequest { name: "n".into(), runner_group_id: 1, labels: vec![], work_folder: "_work".into() }
@@ -42,11 +40,11 @@ async fn twenty_calls_mint_once() {
 async fn waiters_of_a_failed_mint_share_its_failure() {
     let fake = Fake::with_mint(|_, _| give(500, ""), |_, _| give(200, runner(1, "a"))).await;
     let (github, _) = fake.app();
-    // On this one thread all twenty are waiting before the first answer can be read.
+    // On this single thread all twenty calls wait before the first response can be read.
     assert!(twenty(&github).await.iter().all(Result::is_err));
     assert_eq!((fake.mints(), fake.calls().len()), (1, 0));
     assert!(github.get_runner(1).await.is_err());
-    assert_eq!(fake.mints(), 2, "who comes later tries again");
+    assert_eq!(fake.mints(), 2, "a later call mints again");
 }
 
 #[tokio::test]
@@ -63,7 +61,8 @@ async fn a_jwt_has_the_claims_github_requires() {
     assert_ne!(claims[0]["jti"], claims[1]["jti"]);
 }
 
-/// The first token is void, and every answer but a mint's comes `later` seconds after the mint's.
+/// Returns a server that accepts all tokens but the first. In responses other than mints its clock is `later` seconds
+/// ahead.
 async fn only_newer_tokens_are_known(later: i64) -> Fake {
     let body = jit_answer(1, "n").0;
     Fake::start(move |seen, _| {
@@ -86,7 +85,7 @@ async fn a_void_token_is_replaced_once() {
 }
 
 #[tokio::test]
-async fn a_new_token_that_is_refused_is_tried_again_and_not_replaced() {
+async fn refused_new_token_is_tried_again_and_not_replaced() {
     for (status, message) in [(401, "Bad credentials"), (403, "Resource not accessible by integration")] {
         let fake = Fake::start(move |seen, n| {
             assert_eq!(seen.bearer(), "ghs_token_1");
@@ -110,7 +109,7 @@ async fn a_new_token_that_is_refused_is_tried_again_and_not_replaced() {
 }
 
 #[tokio::test]
-async fn a_limit_or_suspension_is_believed_at_any_token_age() {
+async fn limit_or_suspension_counts_at_any_token_age() {
     for text in ["You have exceeded a secondary rate limit", "This installation has been suspended"] {
         let fake = Fake::start(move |_, _| give(403, format!(r#"{{"message":"{text}"}}"#))).await;
         let error = fake.app().0.get_runner(1).await.unwrap_err();
@@ -119,7 +118,7 @@ async fn a_limit_or_suspension_is_believed_at_any_token_age() {
 }
 
 #[tokio::test]
-async fn tokens_that_are_never_accepted_are_for_the_operator() {
+async fn tokens_that_are_never_accepted_need_the_operator() {
     let age = Arc::new(AtomicI64::new(0));
     let (minting, calling) = (Arc::clone(&age), Arc::clone(&age));
     let fake = Fake::with_mint(
@@ -143,15 +142,12 @@ async fn tokens_that_are_never_accepted_are_for_the_operator() {
     assert!(matches!(after(31).await, (true, RetryAdvice::Wait(_), 2)));
     assert!(matches!(after(5).await, (true, RetryAdvice::Wait(_), 2)));
     assert!(matches!(after(31).await, (false, RetryAdvice::NeedsOperator, 2)));
-    assert!(
-        matches!(after(0).await, (true, RetryAdvice::Wait(_), 3)),
-        "the void one is never given out again"
-    );
+    assert!(matches!(after(0).await, (true, RetryAdvice::Wait(_), 3)), "the void token is never used again");
     assert!(matches!(fake.pat().get_runner(1).await, Err(GitHubError::Unauthorized { .. })));
 }
 
 #[tokio::test]
-async fn a_token_is_asked_for_with_no_more_than_is_needed() {
+async fn token_request_has_the_least_permissions() {
     let least = serde_json::json!({ "organization_self_hosted_runners": "write" });
     let fake = Fake::with_mint(
         move |seen, n| match serde_json::from_str::<serde_json::Value>(&seen.body).unwrap() {
@@ -167,7 +163,7 @@ async fn a_token_is_asked_for_with_no_more_than_is_needed() {
     let (github, _) = fake.app();
     github.get_runner(1).await.unwrap();
     github.get_runner(1).await.unwrap();
-    assert_eq!(fake.mints(), 2, "what is not granted is left out");
+    assert_eq!(fake.mints(), 2, "the permission that is not granted is left out");
 
     let fake = Fake::with_mint(|_, _| give(422, r#"{"message":"not granted"}"#), |_, _| give(500, "")).await;
     let error = fake.app().0.get_runner(1).await.unwrap_err();
@@ -219,7 +215,7 @@ async fn a_token_near_its_end_is_renewed() {
 }
 
 #[tokio::test]
-async fn a_wrong_clock_is_set_right_by_githubs() {
+async fn wrong_clock_is_corrected_by_githubs_date() {
     let key = Key::new();
     let opener = key.clone();
     let shift = TimeDelta::minutes(-30);
@@ -243,9 +239,9 @@ async fn a_wrong_clock_is_set_right_by_githubs() {
 }
 
 #[derive(Default)]
-struct Shelf(Mutex<Option<StoredToken>>);
+struct MemoryStore(Mutex<Option<StoredToken>>);
 
-impl TokenStore for Shelf {
+impl TokenStore for MemoryStore {
     fn get<'a>(&'a self, _: u64, fit: Fit<'a>) -> TokenFuture<'a, Option<StoredToken>> {
         Box::pin(async move { self.0.lock().unwrap().clone().filter(fit) })
     }
@@ -262,11 +258,11 @@ async fn processes_can_share_a_token() {
         other => give(401, format!(r#"{{"message":"{other}"}}"#)),
     })
     .await;
-    let shelf: Arc<dyn TokenStore> = Arc::new(Shelf::default());
+    let store: Arc<dyn TokenStore> = Arc::new(MemoryStore::default());
     let pem = Key::new().pem;
     let process = || {
         let settings = app_settings(&fake.url(), KeySource::Pem(domain::Secret::new(pem.clone())));
-        GitHub::with_token_store(settings, Arc::new(NoopObserver), Arc::clone(&shelf)).unwrap()
+        GitHub::with_token_store(settings, Arc::new(NoopObserver), Arc::clone(&store)).unwrap()
     };
     let (one, two) = (process(), process());
     one.get_runner(1).await.unwrap();
@@ -282,94 +278,15 @@ async fn a_shared_token_that_is_refused_is_replaced() {
     })
     .await;
     let expires_at = Utc::now() + TimeDelta::minutes(50);
-    let shelf =
-        Arc::new(Shelf(Mutex::new(Some(StoredToken { token: domain::Secret::new("stale"), expires_at }))));
+    let store = Arc::new(MemoryStore(Mutex::new(Some(StoredToken {
+        token: domain::Secret::new("stale"),
+        expires_at,
+    }))));
     let settings = app_settings(&fake.url(), KeySource::Pem(domain::Secret::new(Key::new().pem)));
-    let github = GitHub::with_token_store(settings, Arc::new(NoopObserver), Arc::clone(&shelf) as _).unwrap();
+    let github = GitHub::with_token_store(settings, Arc::new(NoopObserver), Arc::clone(&store) as _).unwrap();
     github.get_runner(1).await.unwrap();
     assert_eq!(fake.mints(), 1);
-    assert_eq!(shelf.0.lock().unwrap().as_ref().unwrap().token.expose(), "ghs_token_1");
-}
-
-/// A key file of its own, removed at the end.
-struct KeyFile(PathBuf);
-
-impl KeyFile {
-    fn new(text: &str) -> Self {
-        let file = Self(std::env::temp_dir().join(format!("key-{}.pem", uuid::Uuid::new_v4())));
-        file.write(text);
-        file.mode(0o600);
-        file
-    }
-    fn write(&self, text: &str) {
-        std::fs::write(&self.0, text).unwrap();
-    }
-    fn mode(&self, mode: u32) {
-        std::fs::set_permissions(&self.0, std::fs::Permissions::from_mode(mode)).unwrap();
-    }
-    fn touch(&self, at: DateTime<Utc>) {
-        std::fs::File::open(&self.0).unwrap().set_modified(at.into()).unwrap();
-    }
-}
-
-impl Drop for KeyFile {
-    fn drop(&mut self) {
-        let _gone = std::fs::remove_file(&self.0);
-    }
-}
-
-#[tokio::test]
-async fn a_changed_key_is_taken_over_and_a_broken_one_is_not() {
-    let fake = Fake::start(|_, _| give(200, r#"{"id":1,"name":"app"}"#)).await;
-    let (first, second) = (Key::new(), Key::new());
-    let file = KeyFile::new(&first.pem);
-    let github = client(app_settings(&fake.url(), KeySource::File(file.0.clone())));
-    github.get_app().await.unwrap();
-    file.write(&second.pem);
-    file.touch(Utc::now() + TimeDelta::seconds(10));
-    github.get_app().await.unwrap();
-    file.write("half a ke");
-    github.get_app().await.unwrap();
-    let calls = fake.calls();
-    assert!(first.open(calls[0].bearer()).is_some());
-    assert!(second.open(calls[1].bearer()).is_some());
-    assert!(second.open(calls[2].bearer()).is_some());
-}
-
-#[tokio::test]
-async fn a_changed_personal_token_is_taken_over_and_an_empty_one_is_not() {
-    let fake = Fake::start(|_, _| give(200, r#"{"total_count":0,"runners":[]}"#)).await;
-    let file = KeyFile::new("ghp_first\n");
-    let mut settings = pat_settings(&fake.url());
-    settings.credential = Credential::Pat(TokenSource::File(file.0.clone()));
-    let github = client(settings);
-    github.list_runners(1, 1, None).await.unwrap();
-    file.write("ghp_another\n");
-    github.list_runners(1, 1, None).await.unwrap();
-    file.write("\n");
-    github.list_runners(1, 1, None).await.unwrap();
-    let sent: Vec<_> = fake.calls().iter().map(|call| call.bearer().to_owned()).collect();
-    assert_eq!(sent, ["ghp_first", "ghp_another", "ghp_another"]);
-}
-
-#[tokio::test]
-async fn a_key_everyone_may_read_is_refused_unless_allowed() {
-    let file = KeyFile::new(&Key::new().pem);
-    file.mode(0o644);
-    let mut settings = app_settings("http://127.0.0.1:1", KeySource::File(file.0.clone()));
-    let error = GitHub::new(settings.clone(), Arc::new(NoopObserver)).unwrap_err();
-    assert!(matches!(error, SettingsError::Key(KeyError::WorldReadable(_))));
-    settings.allow_insecure_key = true;
-    assert!(GitHub::new(settings, Arc::new(NoopObserver)).is_ok());
-}
-
-#[tokio::test]
-async fn an_invalid_rsa_key_stops_the_start() {
-    for text in ["", "nonsense", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"] {
-        let settings = app_settings("http://127.0.0.1:1", KeySource::Pem(domain::Secret::new(text)));
-        let error = GitHub::new(settings, Arc::new(NoopObserver)).unwrap_err();
-        assert!(matches!(error, SettingsError::Key(KeyError::NotRsa)), "{text}");
-    }
+    assert_eq!(store.0.lock().unwrap().as_ref().unwrap().token.expose(), "ghs_token_1");
 }
 
 #[tokio::test]

@@ -1,3 +1,5 @@
+//! Transport: lost responses, time limits, redirects and broken bodies.
+
 use std::{sync::Arc, time::Duration};
 
 use github::{GitHub, GitHubError, JitConfigRequest, RetryAdvice, Scope};
@@ -18,7 +20,8 @@ fn jit() -> JitConfigRequest {
     }
 }
 
-/// Answers each connection's first request with `bytes`, closes, and counts the connections.
+/// Starts a server that answers the first request of each connection with `bytes` and closes it. Returns its address
+/// and the number of connections.
 async fn raw(bytes: &'static [u8]) -> (String, Arc<std::sync::atomic::AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -79,7 +82,7 @@ async fn names_are_percent_encoded() {
 }
 
 #[tokio::test]
-async fn names_that_would_leave_their_place_are_not_sent() {
+async fn names_that_would_change_the_path_are_not_sent() {
     let fake = Fake::start(|_, _| give(202, "{}")).await;
     let error = fake.pat().cancel_workflow_run("acme", "..", 1).await.unwrap_err();
     assert_eq!(error.retry_advice(), RetryAdvice::Permanent);
@@ -163,7 +166,7 @@ async fn a_connection_closed_without_an_answer_is_unclear() {
 }
 
 #[tokio::test]
-async fn half_an_answer_is_unclear() {
+async fn truncated_response_is_unclear() {
     let answer =
         b"HTTP/1.1 201 Created\r\nx-github-request-id: AB:12\r\ncontent-length: 500\r\n\r\n{\"runner\":";
     let (url, count) = raw(answer).await;
@@ -176,7 +179,7 @@ async fn half_an_answer_is_unclear() {
 }
 
 #[tokio::test]
-async fn answers_are_bounded() {
+async fn response_size_is_limited() {
     let fake = Fake::start(|_, _| give(200, " ".repeat(9 << 20))).await;
     let error = fake.pat().get_runner(1).await.unwrap_err();
     assert!(matches!(error, GitHubError::Malformed { .. }), "{error:?}");
