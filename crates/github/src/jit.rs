@@ -27,7 +27,7 @@ impl GitHub {
     /// yet, so a caller can wait here without a commitment.
     ///
     /// # Errors
-    /// [`GitHubError::Held`] if the budget has no room, or the error of the token request.
+    /// [`GitHubError::Held`] if the budget holds the request, or the error of the token request.
     pub async fn prepare_jit_config(&self) -> Result<Ready, GitHubError> {
         self.prepare(&Call::post(OPERATION, String::new())).await
     }

@@ -7,13 +7,13 @@
 local inst, endpoint, counted, left = ARGV[1], ARGV[2], ARGV[3] == '1', ARGV[4] == '1'
 local B = load_budget(inst, { 'pw', 'pp', 'pj', 'w:core', 'u:core', 'x:' .. endpoint })
 local resource = resource_of(B, endpoint)
-local room = room_in(B, resource)
+local free = free_requests(B, resource)
 end_request(B, endpoint)
 local window = window_of(B, resource)
 if window and counted then
-  window.told, window.taken = math.max(window.told - 1, 0), true
+  window.reported, window.taken = math.max(window.reported - 1, 0), true
 end
-if room <= 0 and room_in(B, resource) > room then
+if free <= 0 and free_requests(B, resource) > free then
   wake_one()
 end
 if left and get(B, 'pp') and not get(B, 'pj') then

@@ -13,13 +13,15 @@ local SAME = 2 -- s; GitHub's servers report resets that differ by this much
 local FOREIGN = 2 -- a limit smaller or larger by this factor belongs to another credential
 local B = load_budget(inst, { 'pw', 'pp', 'bo', 'w:' .. resource, 'u:' .. resource, 'x:' .. endpoint })
 local known = get(B, 'w:' .. resource) or redis.call('HLEN', P .. 'limits:' .. inst) < 256
-local room = room_in(B, resource)
+local free = free_requests(B, resource)
 if endpoint ~= '' then
   end_request(B, endpoint)
 end
 
 local function begin_window()
-  B.windows[resource] = { limit = limit, told = left, reset = reset, mark = mark, base = left, since = now, taken = true }
+  B.windows[resource] = {
+    limit = limit, reported = left, reset = reset, mark = mark, base = left, since = now, taken = true,
+  }
 end
 
 local function apply_observation(window)
@@ -27,10 +29,10 @@ local function apply_observation(window)
     begin_window()
   elseif limit * FOREIGN < window.limit then
     -- The request may have been counted in our window nevertheless.
-    window.told, window.taken = math.max(window.told - 1, 0), true
+    window.reported, window.taken = math.max(window.reported - 1, 0), true
     return
   elseif math.abs(window.mark - mark) <= SAME then
-    window.told, window.reset = math.min(window.told, left), math.min(window.reset, reset)
+    window.reported, window.reset = math.min(window.reported, left), math.min(window.reset, reset)
     window.limit, window.taken = limit, true
   elseif mark > window.mark then
     begin_window()
@@ -46,7 +48,7 @@ end
 if get(B, 'ul') then
   put(B, 'ul', false)
 end
-if room <= 0 and room_in(B, resource) > room then
+if free <= 0 and free_requests(B, resource) > free then
   wake_one()
 end
 -- Only an outcome closes an open breaker: 5xx responses have these headers too.

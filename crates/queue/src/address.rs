@@ -11,7 +11,7 @@ const MAX_HOSTS: usize = 32;
 
 /// A parsed address, with the certificates to trust in every connection made from it.
 pub(crate) enum Address {
-    /// One server. Its name is resolved anew for each connection.
+    /// One server. Its name is resolved again for each connection.
     Single(ConnectionInfo),
     /// The Sentinels that watch the primary `name`, and the settings of connections to that primary.
     Sentinel {

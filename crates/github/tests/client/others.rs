@@ -35,8 +35,8 @@ async fn every_response_is_observed_with_its_headers() {
     assert_eq!((rate.remaining, rate.used, rate.resource.as_str()), (4999, 1, "core"));
     assert_eq!(answers[1].request_id.as_deref(), Some("AB:12"));
     assert!(answers[1].server_date.is_some());
-    let told = Some((LimitKind::Secondary, Duration::from_secs(30)));
-    assert_eq!((answers[2].status, answers[2].limit), (Some(403), told));
+    let limit = Some((LimitKind::Secondary, Duration::from_secs(30)));
+    assert_eq!((answers[2].status, answers[2].limit), (Some(403), limit));
     assert_eq!((answers[3].rate.as_ref(), answers[3].limit), (None, None), "a server without limits");
 }
 

@@ -110,28 +110,28 @@ local function team_wait(B, call, team, weight)
   if not window then
     return 0
   end
-  local room = left_of(B, window, resource) - reserve_of(B, window, call)
+  local free = left_of(B, window, resource) - reserve_of(B, window, call)
   -- The reservation is at most proportional to the time left. The account need not be read while less was used.
-  if room - window.base * time_left(window, now) > 0 then
+  if free - window.base * time_left(window, now) > 0 then
     return 0
   end
   local kept = kept_for_teams(B, window, resource, call.lane, team, weight)
-  if kept == 0 or room - kept > 0 and room - kept - kept_for_lanes(B, window, resource, call.lane, now) > 0 then
+  if kept == 0 or free - kept > 0 and free - kept - kept_for_lanes(B, window, resource, call.lane, now) > 0 then
     return 0
   end
   return lending_wait(window, 1)
 end
 
--- Ms until the primary window has room for the call's lane. Second result: true if a known window has none.
+-- Ms until the primary window can serve the call's lane. Second result: true if a known window cannot.
 local function window_wait(B, call)
   local resource = resource_of(B, call.endpoint)
-  local window, flight, number = window_of(B, resource), under_way(B, resource)
+  local window, flight, number = window_of(B, resource), requests_in_flight(B, resource)
   local answers = flight.last + UNANSWERED - now
   if not window then
     return number < BURST and 0 or answers, false
   end
   local kept = reserve_of(B, window, call)
-  if window.told <= kept then
+  if window.reported <= kept then
     return window.reset - now, true
   end
   local left = left_of(B, window, resource)
@@ -170,7 +170,7 @@ local function enter_account(B, call, team, weight, by)
 end
 
 local function charge_window(B, call, team, weight)
-  local flight = under_way(B, resource_of(B, call.endpoint))
+  local flight = requests_in_flight(B, resource_of(B, call.endpoint))
   flight.count, flight.last, flight.taken = flight.count + 1, now, true
   enter_account(B, call, team, weight, 1)
 end

@@ -83,7 +83,7 @@ local function store_budget(B)
   end
   for resource, window in pairs(B.windows) do
     if window and window.taken then
-      put(B, 'w:' .. resource, string.format('%d %d %d %d %d %d', window.limit, window.told, window.reset,
+      put(B, 'w:' .. resource, string.format('%d %d %d %d %d %d', window.limit, window.reported, window.reset,
         window.mark, window.base, window.since))
     end
   end

@@ -3,7 +3,7 @@
 
 -- A response arrived, so GitHub has reported the cost of the request.
 local function end_request(B, endpoint)
-  local flight = under_way(B, resource_of(B, endpoint))
+  local flight = requests_in_flight(B, resource_of(B, endpoint))
   if flight.count > 0 then
     flight.count, flight.taken = flight.count - 1, true
   elseif flight.before > 0 then
@@ -12,8 +12,8 @@ local function end_request(B, endpoint)
 end
 
 -- Requests that may be sent, minus the reserve, before a caller must wait for the window or for responses.
-local function room_in(B, resource)
-  local window, _, number = window_of(B, resource), under_way(B, resource)
+local function free_requests(B, resource)
+  local window, _, number = window_of(B, resource), requests_in_flight(B, resource)
   return window and left_of(B, window, resource) - reserve_of(B, window, {}) or BURST - number
 end
 

@@ -19,13 +19,13 @@ local function return_set_aside(inst, team)
   if not h[1] then
     return false
   end
-  local room = math.min(setting(inst, 'team') - tonumber(h[2] or '0'), 32)
-  if room <= 0 then
+  local free = math.min(setting(inst, 'team') - tonumber(h[2] or '0'), 32)
+  if free <= 0 then
     return false
   end
   for _, lane in ipairs(LANES) do
     local aside = aside_key(inst, lane, team)
-    for _, id in ipairs(redis.call('ZRANGE', aside, 0, room - 1)) do
+    for _, id in ipairs(redis.call('ZRANGE', aside, 0, free - 1)) do
       redis.call('ZREM', aside, id)
       add_count(inst, 'a:', team, -1)
       local job = redis.call('HMGET', job_key(id), 'k', 'a', 'h')

@@ -8,10 +8,10 @@ end
 local function window_of(B, resource)
   local window = B.windows[resource]
   if window == nil then
-    local limit, told, reset, mark, base, since =
+    local limit, reported, reset, mark, base, since =
       string.match(get(B, 'w:' .. resource) or '', '^(%S+) (%S+) (%S+) ?(%S*) ?(%S*) ?(%S*)$')
     window = limit and {
-      limit = tonumber(limit), told = tonumber(told), reset = tonumber(reset), mark = tonumber(mark) or 0,
+      limit = tonumber(limit), reported = tonumber(reported), reset = tonumber(reset), mark = tonumber(mark) or 0,
       base = tonumber(base) or 0, since = tonumber(since) or 0,
     } or false
     B.windows[resource] = window
@@ -21,7 +21,7 @@ end
 
 -- Number of requests that are charged and not answered. A request whose response is lost, or that is never sent, counts
 -- for one to two times UNANSWERED, and no longer than UNANSWERED after the last charge.
-local function under_way(B, resource)
+local function requests_in_flight(B, resource)
   local flight = B.flights[resource]
   if not flight then
     local count, before, slot, last = string.match(get(B, 'u:' .. resource) or '', '^(%S+) (%S+) (%S+) (%S+)$')
@@ -44,8 +44,8 @@ end
 
 -- Remaining requests as GitHub reported them, minus those it may not have counted yet.
 local function left_of(B, window, resource)
-  local _, number = under_way(B, resource)
-  return math.max(window.told - number, 0)
+  local _, number = requests_in_flight(B, resource)
+  return math.max(window.reported - number, 0)
 end
 
 local function reserve_of(B, window, call)

@@ -111,7 +111,10 @@ async fn team_alone_gets_everything_but_the_reserve() {
     let mut github = GitHub::new().await;
     github.clock.test.queue.enqueue(&tickets(1_000, TeamId::new())).await.unwrap();
     let at_once = github.claim_all().await;
-    assert!((405..=410).contains(&at_once), "its lane's part, but for somebody who may come: {at_once}");
+    assert!(
+        (405..=410).contains(&at_once),
+        "its lane's part, minus the part of a team that may arrive: {at_once}"
+    );
     for part in 1..=91 {
         github.hours(f64::from(part) / 100.0);
         github.claim_all().await;
@@ -135,7 +138,7 @@ async fn team_that_comes_late_finds_its_part() {
     assert_eq!(waiting, 0, "none of its jobs waits");
 }
 
-fn told(remaining: u64) -> Observation {
+fn core_window(remaining: u64) -> Observation {
     Observation {
         endpoint: None,
         resource: "core".to_owned(),
@@ -160,7 +163,7 @@ async fn drain(test: &TestQueue) -> Vec<queue::Lease> {
 #[tokio::test]
 async fn heavier_team_has_the_larger_part() {
     let test = TestQueue::under(&wide()).await;
-    test.queue.observe(&InstallationId::default(), &told(1_000)).await.unwrap();
+    test.queue.observe(&InstallationId::default(), &core_window(1_000)).await.unwrap();
     let (light, heavy) = (TeamId::new(), TeamId::new());
     let with = |team, weight, count: usize| -> Vec<Ticket> {
         (0..count).map(|_| Ticket { weight, ..ticket(team) }).collect()
@@ -180,7 +183,7 @@ async fn heavier_team_has_the_larger_part() {
 async fn view_shows_the_spending_of_lanes_and_teams() {
     let test = TestQueue::under(&wide()).await;
     let home = InstallationId::default();
-    test.queue.observe(&home, &told(1_000)).await.unwrap();
+    test.queue.observe(&home, &core_window(1_000)).await.unwrap();
     let (red, blue) = (TeamId::new(), TeamId::new());
     let drift = |team| Ticket { lane: Lane::Drift, ..ticket(team) };
     test.queue.enqueue(&[tickets(3, red), tickets(1, blue), vec![drift(red)]].concat()).await.unwrap();
@@ -197,7 +200,7 @@ async fn view_shows_the_spending_of_lanes_and_teams() {
     let (lanes, teams) = view(test.queue.budget().await.unwrap());
     assert_eq!((lanes[2], teams[0]), ((Lane::Drift, 0), (red, 3)), "what was not sent costs nothing");
 
-    let next = Observation { reset: 1_800_003_600, ..told(1_000) };
+    let next = Observation { reset: 1_800_003_600, ..core_window(1_000) };
     test.queue.observe(&home, &next).await.unwrap();
     let (lanes, teams) = view(test.queue.budget().await.unwrap());
     assert!(lanes.iter().all(|(_, spent)| *spent == 0) && teams.is_empty(), "a new window");
@@ -206,7 +209,7 @@ async fn view_shows_the_spending_of_lanes_and_teams() {
 #[tokio::test]
 async fn view_names_fifty_teams_at_most() {
     let test = TestQueue::under(&wide()).await;
-    test.queue.observe(&InstallationId::default(), &told(1_000)).await.unwrap();
+    test.queue.observe(&InstallationId::default(), &core_window(1_000)).await.unwrap();
     let many: Vec<Ticket> = (0..60).map(|_| ticket(TeamId::new())).collect();
     test.queue.enqueue(&many).await.unwrap();
     assert_eq!(drain(&test).await.len(), 60);

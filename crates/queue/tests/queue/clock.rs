@@ -133,7 +133,7 @@ impl Clock {
         self.run::<u8>(script!("observe"), &args).await;
     }
 
-    /// Reports a window with room for everything.
+    /// Reports a window that allows every request.
     pub(crate) async fn plenty(&mut self) {
         self.observe(1_000_000, 1_000_000, 86_400_000).await;
     }

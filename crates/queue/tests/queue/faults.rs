@@ -123,21 +123,21 @@ async fn a_worker_may_start_before_its_redis_and_stop_without_it() {
 async fn a_handler_is_stopped_before_a_lease_that_cannot_be_renewed_ends() {
     let mut server = Server::start().await;
     let test = TestQueue::at(server.url()).await;
-    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let (sender, mut reports) = tokio::sync::mpsc::unbounded_channel();
     let run = handler(move |job: Claimed| {
-        let tell = tell.clone();
+        let sender = sender.clone();
         async move {
-            tell.send("started").unwrap();
+            sender.send("started").unwrap();
             job.cancelled.cancelled().await;
-            tell.send("stopped").unwrap();
+            sender.send("stopped").unwrap();
             Ok(Outcome::Done)
         }
     });
     let short = BackendSettings { lease: Duration::from_millis(600), ..settings(1) };
     let worker = Worker::start(&test.queue, short, run);
     test.queue.enqueue(&tickets(1, TeamId::new())).await.unwrap();
-    assert_eq!(told.recv().await, Some("started"));
+    assert_eq!(reports.recv().await, Some("started"));
     server.kill();
-    assert_eq!(told.recv().await, Some("stopped"));
+    assert_eq!(reports.recv().await, Some("stopped"));
     worker.stop().await;
 }

@@ -30,8 +30,8 @@ fn window(remaining: u64) -> Observation {
 async fn an_idle_queue_starts_at_once() {
     let test = TestQueue::under(&BudgetSettings::default()).await;
     for lane in Lane::ALL {
-        let told = forecast(&test, *lane).await;
-        assert_eq!(told, Forecast { starts_in: Duration::ZERO, team_waiting: 0, pause: None });
+        let estimate = forecast(&test, *lane).await;
+        assert_eq!(estimate, Forecast { starts_in: Duration::ZERO, team_waiting: 0, pause: None });
     }
 }
 
@@ -43,12 +43,12 @@ async fn estimate_grows_with_the_backlog() {
     for step in 0..40_usize {
         test.queue.enqueue(&in_lane(Lane::ALL[step % 3], 1 + step)).await.unwrap();
         for (n, lane) in Lane::ALL.iter().enumerate() {
-            let told = test.queue.forecast(&prospect(*lane, team)).await.unwrap().starts_in;
-            assert!(told >= last[n], "{lane} {step}: {told:?} after {:?}", last[n]);
-            last[n] = told;
+            let estimate = test.queue.forecast(&prospect(*lane, team)).await.unwrap().starts_in;
+            assert!(estimate >= last[n], "{lane} {step}: {estimate:?} after {:?}", last[n]);
+            last[n] = estimate;
         }
     }
-    assert!(last.iter().all(|told| *told > Duration::ZERO));
+    assert!(last.iter().all(|estimate| *estimate > Duration::ZERO));
 }
 
 #[tokio::test]
@@ -72,18 +72,18 @@ async fn estimate_is_never_before_the_end_of_a_pause_or_window() {
     let test = TestQueue::under(&BudgetSettings::default()).await;
     let home = InstallationId::default();
     test.queue.observe(&home, &window(100)).await.unwrap();
-    let told = forecast(&test, Lane::Provision).await;
-    assert_eq!(told.pause.unwrap().reason, Reason::Budget);
-    assert!(told.starts_in > Duration::from_mins(29));
+    let estimate = forecast(&test, Lane::Provision).await;
+    assert_eq!(estimate.pause.unwrap().reason, Reason::Budget);
+    assert!(estimate.starts_in > Duration::from_mins(29));
     let delete = forecast(&test, Lane::Deprovision).await;
     assert_eq!((delete.pause, delete.starts_in), (None, Duration::ZERO), "it may use the reserve");
 
     test.queue.pause(&home, Duration::from_hours(2), Reason::SecondaryLimit).await.unwrap();
     for lane in Lane::ALL {
-        let told = forecast(&test, *lane).await;
-        let pause = told.pause.unwrap();
+        let estimate = forecast(&test, *lane).await;
+        let pause = estimate.pause.unwrap();
         assert_eq!(pause.reason, Reason::SecondaryLimit);
-        assert!(told.starts_in >= pause.left && pause.left > Duration::from_mins(119));
+        assert!(estimate.starts_in >= pause.left && pause.left > Duration::from_mins(119));
     }
 }
 
@@ -100,9 +100,9 @@ async fn jobs_beyond_the_window_are_estimated_in_the_next_one() {
     let own: Vec<_> =
         in_lane(Lane::Drift, 50).into_iter().map(|t| queue::Ticket { team: Some(team), ..t }).collect();
     test.queue.enqueue(&own).await.unwrap();
-    let told = test.queue.forecast(&prospect(Lane::Drift, team)).await.unwrap();
-    assert!(told.starts_in > Duration::from_mins(29), "{told:?}");
-    assert!(told.starts_in < Duration::from_mins(31), "{told:?}");
+    let estimate = test.queue.forecast(&prospect(Lane::Drift, team)).await.unwrap();
+    assert!(estimate.starts_in > Duration::from_mins(29), "{estimate:?}");
+    assert!(estimate.starts_in < Duration::from_mins(31), "{estimate:?}");
 }
 
 #[tokio::test]
@@ -113,20 +113,20 @@ async fn a_queued_job_gets_the_same_estimate() {
     test.queue.enqueue(&all).await.unwrap();
     let mut last = Duration::ZERO;
     for ticket in &all {
-        let standing = test.queue.position(ticket.job).await.unwrap().unwrap();
-        assert!(standing.starts_in >= last);
-        last = standing.starts_in;
+        let position = test.queue.position(ticket.job).await.unwrap().unwrap();
+        assert!(position.starts_in >= last);
+        last = position.starts_in;
     }
     assert_eq!(last.as_secs(), (60 * 5 - 20) * 61 / 880);
     let late = delayed(team);
     test.queue.enqueue(std::slice::from_ref(&late)).await.unwrap();
-    let standing = test.queue.position(late.job).await.unwrap().unwrap();
-    assert!(standing.starts_in > Duration::from_mins(59));
+    let position = test.queue.position(late.job).await.unwrap().unwrap();
+    assert!(position.starts_in > Duration::from_mins(59));
     let held = test.take(1).await.remove(0);
     assert_eq!(test.queue.position(held.job).await.unwrap().unwrap().starts_in, Duration::ZERO);
     test.queue.pause(&InstallationId::default(), Duration::from_hours(1), Reason::Admin).await.unwrap();
-    let standing = test.queue.position(all[1].job).await.unwrap().unwrap();
-    assert!(standing.starts_in >= standing.pause.unwrap().left);
+    let position = test.queue.position(all[1].job).await.unwrap().unwrap();
+    assert!(position.starts_in >= position.pause.unwrap().left);
 }
 
 #[tokio::test]
@@ -135,12 +135,15 @@ async fn a_limited_job_names_the_limit() {
     let test = TestQueue::under(&slow).await;
     let all = tickets(4, TeamId::new());
     test.queue.enqueue(&all).await.unwrap();
-    let standing = async || test.queue.position(all[3].job).await.unwrap().unwrap();
-    assert_eq!(standing().await.pause, None, "it waits for a worker");
+    let position = async || test.queue.position(all[3].job).await.unwrap().unwrap();
+    assert_eq!(position().await.pause, None, "it waits for a worker");
     test.take(2).await;
-    let told = standing().await;
-    assert_eq!(told.pause.unwrap().reason, Reason::Budget);
-    assert!(told.starts_in >= told.pause.unwrap().left && !told.starts_in.is_zero(), "{told:?}");
+    let estimate = position().await;
+    assert_eq!(estimate.pause.unwrap().reason, Reason::Budget);
+    assert!(
+        estimate.starts_in >= estimate.pause.unwrap().left && !estimate.starts_in.is_zero(),
+        "{estimate:?}"
+    );
     assert_eq!(forecast(&test, Lane::Drift).await.pause, None, "another endpoint");
 }
 
@@ -153,12 +156,12 @@ async fn a_probe_under_way_holds_the_others_up() {
     test.queue.pause(&home, Duration::from_hours(1), Reason::SecondaryLimit).await.unwrap();
     test.queue.resume(&home, Reason::SecondaryLimit).await.unwrap();
     assert_eq!(test.take(2).await.len(), 1, "one goes first");
-    let mut told = Vec::new();
+    let mut estimate = Vec::new();
     for ticket in &all {
-        told.push(test.queue.position(ticket.job).await.unwrap().unwrap());
+        estimate.push(test.queue.position(ticket.job).await.unwrap().unwrap());
     }
-    told.retain(|standing| standing.place != queue::JobPlace::Leased);
-    assert_eq!((told.len(), told[0].pause.unwrap().reason), (1, Reason::Budget));
+    estimate.retain(|position| position.place != queue::JobPlace::Leased);
+    assert_eq!((estimate.len(), estimate[0].pause.unwrap().reason), (1, Reason::Budget));
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ async fn an_expired_lease_is_taken_back_once_and_counted() {
     let test = TestQueue::new().await;
     test.queue.enqueue(&[ticket(TeamId::new())]).await.unwrap();
     let zombie = test.take(1).await.remove(0);
-    assert!(test.take(1).await.is_empty(), "a held job is nobody else's");
+    assert!(test.take(1).await.is_empty(), "a leased job has one owner");
     test.let_pass("leased", Lane::Provision).await;
 
     let (one, two) = (claimer(), claimer());
@@ -77,7 +77,7 @@ async fn leases_come_back_after_a_flush() {
     assert!(test.queue.extend(&both, Duration::from_mins(1)).await.unwrap().is_empty());
     let jobs: Vec<JobId> = leases.iter().map(|lease| lease.job).collect();
     assert_eq!(test.queue.leased(&jobs).await.unwrap(), jobs);
-    assert!(test.take(1).await.is_empty(), "nobody else gets them");
+    assert!(test.take(1).await.is_empty(), "no other worker gets them");
     assert!(test.queue.release(&leases[0]).await.unwrap());
     assert_eq!(test.take(1).await[0].job, leases[0].job);
     assert!(test.queue.finish(&leases[1]).await.unwrap());
@@ -203,7 +203,7 @@ async fn finished_jobs_leave_no_keys() {
     assert_eq!(
         left,
         [test.key("sites"), test.key("wakeup")],
-        "settings, a bounded list, the bell and last answers that expire"
+        "settings, a bounded list, the wake-up and last claims that expire"
     );
 }
 

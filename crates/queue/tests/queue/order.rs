@@ -79,7 +79,7 @@ async fn unused_lane_shares_flow_to_the_others_without_credit() {
     test.queue.enqueue(&in_lane(Lane::Drift, 300)).await.unwrap();
     let counts = per_lane(&test.take(100).await);
     for (count, share) in counts.iter().zip([60, 25, 15]) {
-        assert!(count.abs_diff(share) <= 2, "nobody catches up: {counts:?}");
+        assert!(count.abs_diff(share) <= 2, "idle lanes gain no credit: {counts:?}");
     }
 }
 
@@ -122,8 +122,8 @@ async fn flood_of_overdue_jobs_does_not_precede_new_teams() {
     test.take(30).await;
     let newcomers = tickets(10, other);
     test.queue.enqueue(&newcomers).await.unwrap();
-    let told = test.queue.position(newcomers[0].job).await.unwrap().unwrap();
-    assert!(matches!(told.place, JobPlace::Ready { ahead: 0..=2 }), "{told:?}");
+    let position = test.queue.position(newcomers[0].job).await.unwrap().unwrap();
+    assert!(matches!(position.place, JobPlace::Ready { ahead: 0..=2 }), "{position:?}");
     let next: Vec<JobId> = test.take(22).await.iter().map(|lease| lease.job).collect();
     assert!(next[..3].contains(&newcomers[0].job), "the first is among the next three");
     assert!(newcomers.iter().all(|ticket| next.contains(&ticket.job)), "and all of them in turn");

@@ -100,15 +100,12 @@ impl TestQueue {
 }
 
 /// Returns the Redis program that the test script has found.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the script says where the server programs are by the environment"
-)]
+#[expect(clippy::disallowed_methods, reason = "the script names the server programs in the environment")]
 pub(crate) fn given_program() -> Option<PathBuf> {
     std::env::var_os("DEV_REDIS_BIN").map(PathBuf::from)
 }
 
-#[expect(clippy::disallowed_methods, reason = "tests are told their servers by the environment alone")]
+#[expect(clippy::disallowed_methods, reason = "tests find their servers only through the environment")]
 fn server_url() -> String {
     std::env::var("TEST_REDIS_URL").expect("TEST_REDIS_URL is not set: run ./dev test")
 }
