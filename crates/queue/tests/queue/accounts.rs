@@ -6,7 +6,7 @@ use domain::{InstallationId, Lane, TeamId};
 use queue::{BudgetSettings, Observation, Settle, Ticket};
 
 use crate::{
-    clock::{Ask, Clock},
+    clock::{Ask, Clock, CoreWindow},
     support::{TestQueue, claimer, ticket, tickets},
 };
 
@@ -47,7 +47,7 @@ impl GitHub {
     async fn tell(&mut self, endpoint: &str) {
         let reset = self.begun + f64::from(HOUR) - self.clock.now;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "part of an hour")]
-        self.clock.observe_as(LIMIT, self.left, reset as u32, MARK, endpoint).await;
+        self.clock.observe_window(CoreWindow::new(LIMIT, self.left, reset as u32, MARK), endpoint).await;
     }
 
     /// Asks for permits of one kind until one must wait.

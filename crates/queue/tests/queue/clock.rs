@@ -34,6 +34,21 @@ pub(crate) struct Ask {
     pub(crate) urgent: bool,
 }
 
+/// A window of `core` that ends in `reset_ms`, and at `mark` by GitHub's clock, in s.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CoreWindow {
+    limit: u32,
+    remaining: u32,
+    reset_ms: u32,
+    mark: f64,
+}
+
+impl CoreWindow {
+    pub(crate) fn new(limit: u32, remaining: u32, reset_ms: u32, mark: f64) -> Self {
+        Self { limit, remaining, reset_ms, mark }
+    }
+}
+
 impl Ask {
     pub(crate) const READ: Self = Self { endpoint: "runner", write: false, registers: false, urgent: false };
     pub(crate) const WRITE: Self = Self { write: true, ..Self::READ };
@@ -115,20 +130,14 @@ impl Clock {
     /// Reports a window of `core`.
     pub(crate) async fn observe(&mut self, limit: u32, remaining: u32, reset_ms: u32) {
         let mark = (self.now + f64::from(reset_ms)) / 1_000.0;
-        self.observe_as(limit, remaining, reset_ms, mark, "").await;
+        self.observe_window(CoreWindow::new(limit, remaining, reset_ms, mark), "").await;
     }
 
-    /// Reports a window of `core` that ends in `reset_ms`, and at `mark` by GitHub's clock, in s.
-    pub(crate) async fn observe_as(
-        &mut self,
-        limit: u32,
-        remaining: u32,
-        reset_ms: u32,
-        mark: f64,
-        endpoint: &str,
-    ) {
-        let [limit, remaining, reset] = [limit, remaining, reset_ms].map(|n| n.to_string());
-        let mark = mark.floor().to_string();
+    /// Reports a window of `core` in a response from `endpoint` (empty: without an endpoint).
+    pub(crate) async fn observe_window(&mut self, window: CoreWindow, endpoint: &str) {
+        let [limit, remaining, reset] =
+            [window.limit, window.remaining, window.reset_ms].map(|number| number.to_string());
+        let mark = window.mark.floor().to_string();
         let args = ["default", endpoint, "core", &limit, &remaining, &reset, &mark];
         self.run::<u8>(script!("observe"), &args).await;
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use queue::{BudgetSettings, Permit};
 
 use crate::{
-    clock::{Ask, Clock},
+    clock::{Ask, Clock, CoreWindow},
     support::TestQueue,
 };
 
@@ -20,14 +20,14 @@ async fn clock() -> Clock {
 async fn window_of_another_credential_is_ignored() {
     for later in [-600.0, 0.0, 1.0, 2.0, 3.0, 600.0] {
         let mut clock = clock().await;
-        clock.observe_as(5_000, 4_000, HOUR, MARK, "runner").await;
+        clock.observe_window(CoreWindow::new(5_000, 4_000, HOUR, MARK), "runner").await;
         for remaining in (0..60).rev() {
-            clock.observe_as(60, remaining, HOUR, MARK + later, "runner").await;
+            clock.observe_window(CoreWindow::new(60, remaining, HOUR, MARK + later), "runner").await;
         }
         let left = clock.left().await.unwrap();
         assert!((3_940..=4_000).contains(&left), "{later}: {left}");
         assert!(clock.goes(Ask::READ).await, "{later}");
-        clock.observe_as(5_000, 3_930, HOUR, MARK, "runner").await;
+        clock.observe_window(CoreWindow::new(5_000, 3_930, HOUR, MARK), "runner").await;
         assert_eq!(clock.left().await, Some(3_930), "{later}: the own window is heard as before");
     }
 }
@@ -36,9 +36,9 @@ async fn window_of_another_credential_is_ignored() {
 async fn own_window_replaces_a_foreign_one_that_came_first() {
     for later in [-600.0, 0.0, 1.0, 3.0, 600.0] {
         let mut clock = clock().await;
-        clock.observe_as(60, 0, HOUR, MARK + later, "runner").await;
+        clock.observe_window(CoreWindow::new(60, 0, HOUR, MARK + later), "runner").await;
         assert!(!clock.goes(Ask::URGENT).await);
-        clock.observe_as(5_000, 4_000, HOUR, MARK, "runner").await;
+        clock.observe_window(CoreWindow::new(5_000, 4_000, HOUR, MARK), "runner").await;
         assert_eq!(clock.left().await, Some(4_000), "{later}");
         assert!(clock.goes(Ask::READ).await, "{later}");
     }
@@ -47,19 +47,19 @@ async fn own_window_replaces_a_foreign_one_that_came_first() {
 #[tokio::test]
 async fn slightly_changed_limit_is_the_same_window() {
     let mut clock = clock().await;
-    clock.observe_as(5_000, 4_000, HOUR, MARK, "runner").await;
-    clock.observe_as(5_050, 3_990, HOUR, MARK, "runner").await;
+    clock.observe_window(CoreWindow::new(5_000, 4_000, HOUR, MARK), "runner").await;
+    clock.observe_window(CoreWindow::new(5_050, 3_990, HOUR, MARK), "runner").await;
     assert_eq!(clock.left().await, Some(3_990));
-    clock.observe_as(5_000, 3_980, HOUR, MARK + 1.0, "runner").await;
+    clock.observe_window(CoreWindow::new(5_000, 3_980, HOUR, MARK + 1.0), "runner").await;
     assert_eq!(clock.left().await, Some(3_980));
 }
 
 #[tokio::test]
 async fn smaller_limit_is_believed_when_the_known_window_is_over() {
     let mut clock = clock().await;
-    clock.observe_as(5_000, 4_000, HOUR, MARK, "runner").await;
+    clock.observe_window(CoreWindow::new(5_000, 4_000, HOUR, MARK), "runner").await;
     clock.minutes(61.0);
-    clock.observe_as(60, 50, HOUR, MARK + 3_660.0, "runner").await;
+    clock.observe_window(CoreWindow::new(60, 50, HOUR, MARK + 3_660.0), "runner").await;
     assert_eq!(clock.left().await, Some(50));
 }
 
@@ -97,18 +97,18 @@ async fn smallest_remaining_of_the_newest_window_counts() {
 async fn late_observation_is_not_taken_for_a_newer_window() {
     let mut clock = Clock::of(TestQueue::under(&BudgetSettings::default()).await).await;
     let (hour, mark) = (3_600_000, 1_800_000_000.0);
-    clock.observe_as(5_000, 100, hour, mark, "").await;
+    clock.observe_window(CoreWindow::new(5_000, 100, hour, mark), "").await;
     clock.minutes(1.0);
-    clock.observe_as(5_000, 130, hour, mark, "").await;
+    clock.observe_window(CoreWindow::new(5_000, 130, hour, mark), "").await;
     assert_eq!(clock.left().await, Some(100), "the response reached Redis a minute late");
-    clock.observe_as(5_000, 90, hour - 60_000, mark + 1.0, "").await;
+    clock.observe_window(CoreWindow::new(5_000, 90, hour - 60_000, mark + 1.0), "").await;
     assert_eq!(clock.left().await, Some(90), "a newer observation of the same window counts");
     clock.minutes(59.1);
     assert_eq!(clock.left().await, None, "the window ends at the earliest reported time");
 
-    clock.observe_as(5_000, 4_000, hour, mark + 3_600.0, "").await;
+    clock.observe_window(CoreWindow::new(5_000, 4_000, hour, mark + 3_600.0), "").await;
     clock.minutes(1.0);
-    clock.observe_as(5_000, 4_500, hour - 90_000, mark + 3_600.0, "").await;
+    clock.observe_window(CoreWindow::new(5_000, 4_500, hour - 90_000, mark + 3_600.0), "").await;
     clock.minutes(58.6);
     assert_eq!(clock.left().await, None, "the earliest reported end counts");
 }
@@ -117,16 +117,16 @@ async fn late_observation_is_not_taken_for_a_newer_window() {
 async fn free_and_unsent_requests_are_refunded() {
     let mut clock = Clock::of(TestQueue::under(&BudgetSettings::default()).await).await;
     let (hour, mark) = (3_600_000, 1_800_000_000.0);
-    clock.observe_as(5_000, 1_000, hour, mark, "").await;
+    clock.observe_window(CoreWindow::new(5_000, 1_000, hour, mark), "").await;
     for _ in 0..4 {
         assert!(clock.goes(Ask::READ).await);
     }
     assert_eq!(clock.left().await, Some(996), "under way");
-    clock.observe_as(5_000, 999, hour, mark, "runner").await;
+    clock.observe_window(CoreWindow::new(5_000, 999, hour, mark), "runner").await;
     assert_eq!(clock.left().await, Some(996), "one counted, three under way");
-    clock.observe_as(5_000, 999, hour, mark, "runner").await;
+    clock.observe_window(CoreWindow::new(5_000, 999, hour, mark), "runner").await;
     assert_eq!(clock.left().await, Some(997), "an answer that cost nothing");
-    clock.observe_as(5_000, 1_000, hour, mark, "runner").await;
+    clock.observe_window(CoreWindow::new(5_000, 1_000, hour, mark), "runner").await;
     assert_eq!(clock.left().await, Some(998), "an answer that came late is no news");
     clock.minutes(0.5);
     assert_eq!(clock.left().await, Some(999), "no answer will come any more");
@@ -134,7 +134,7 @@ async fn free_and_unsent_requests_are_refunded() {
     for _ in 0..80 {
         clock.go(Ask::READ).await;
         clock.minutes(0.02);
-        clock.observe_as(5_000, 999, hour, mark, "runner").await;
+        clock.observe_window(CoreWindow::new(5_000, 999, hour, mark), "runner").await;
         clock.go(Ask::READ).await;
     }
     let left = clock.left().await.unwrap();
@@ -145,15 +145,15 @@ async fn free_and_unsent_requests_are_refunded() {
 async fn wait_for_room_ends_when_open_requests_must_be_answered() {
     let mut clock = Clock::of(TestQueue::under(&BudgetSettings::default()).await).await;
     let (hour, mark) = (3_600_000, 1_800_000_000.0);
-    clock.observe_as(5_000, 502, hour, mark, "").await;
+    clock.observe_window(CoreWindow::new(5_000, 502, hour, mark), "").await;
     for _ in 0..2 {
         assert!(clock.goes(Ask::READ).await);
     }
     let Permit::Wait(wait) = clock.permit(Ask::READ).await else { panic!("500 are the reserve") };
     assert!(wait <= Duration::from_secs(30), "{wait:?}");
-    clock.observe_as(5_000, 502, hour, mark, "runner").await;
+    clock.observe_window(CoreWindow::new(5_000, 502, hour, mark), "runner").await;
     assert!(clock.goes(Ask::READ).await);
-    clock.observe_as(5_000, 500, hour, mark, "runner").await;
+    clock.observe_window(CoreWindow::new(5_000, 500, hour, mark), "runner").await;
     let Permit::Wait(wait) = clock.permit(Ask::READ).await else { panic!("all but the reserve is used") };
     assert!(wait > Duration::from_mins(50), "{wait:?}");
 }
