@@ -1,34 +1,36 @@
-//! The access of a requester to a team at one moment. Access can end between the acceptance of a request and its
-//! answer, so it is read again before GitHub is called and before a config is handed out.
+//! A requester's current access to a team.
+//!
+//! Access can end between the acceptance of a request and its response. It is therefore read again before GitHub is
+//! called and before a config is handed out.
 
 use crate::{JobKind, Problem, ProblemCode};
 
-/// What the rows say about a requester and a team.
+/// Stored rights of one requester for one team.
 #[expect(clippy::struct_excessive_bools, reason = "independent columns of three tables")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Access {
-    /// The user or the machine client is active.
+    /// Whether the user or machine client is active.
     pub is_active: bool,
-    /// A viewer, who changes nothing and gets no config.
+    /// Whether the requester is a viewer, who may change nothing and gets no config.
     pub only_reads: bool,
-    /// Belongs to the team, or is an admin.
+    /// Whether the requester is a member of the team or an admin.
     pub belongs: bool,
-    /// May have JIT configs.
+    /// Whether the requester may request JIT configs.
     pub can_use_jit: bool,
-    /// May have registration tokens.
+    /// Whether the requester may request registration tokens.
     pub can_use_registration_token: bool,
-    /// The team is active.
+    /// Whether the team is active.
     pub team_is_active: bool,
-    /// Why the team is not active.
+    /// Reason an admin gave for deactivating the team.
     pub deactivation_reason: Option<String>,
 }
 
 impl Access {
-    /// Checks that a job of this kind may still make a runner for the requester, and hand its config out.
+    /// Checks that a job of this kind may still create a runner for the requester and hand out its config.
     ///
     /// # Errors
-    /// `inactive`, `read_only`, `team_inactive`, `team_forbidden`, `jit_not_allowed` or `registration_token_not_allowed`, in this
-    /// order.
+    /// `inactive`, `read_only`, `team_inactive`, `team_forbidden`, `jit_not_allowed` or
+    /// `registration_token_not_allowed`; the first that applies, in this order.
     pub fn check(&self, kind: JobKind) -> Result<(), Problem> {
         if !self.is_active {
             return Err(Problem::requester_inactive());
@@ -52,39 +54,40 @@ impl Access {
     }
 }
 
-/// The refusals of a requester whose access has ended, in the same words wherever they are noticed.
+/// Refusals of a requester without access. One constructor per refusal keeps the texts equal at admission and later
+/// checks.
 impl Problem {
-    /// `inactive`.
+    /// Returns `inactive`.
     pub fn requester_inactive() -> Self {
         Self::new(ProblemCode::Inactive, "This user or machine client has been deactivated; ask an admin.")
     }
 
-    /// `read_only`.
+    /// Returns `read_only`.
     pub fn read_only() -> Self {
         let detail =
             "Viewers see everything, change nothing and get no config; ask an admin for another role.";
         Self::new(ProblemCode::ReadOnly, detail)
     }
 
-    /// `team_inactive`, with the reason an admin gave.
+    /// Returns `team_inactive` with the reason an admin gave.
     pub fn team_inactive(reason: Option<&str>) -> Self {
         let reason = reason.unwrap_or("no reason given");
         Self::new(ProblemCode::TeamInactive, format!("The team is deactivated: {reason}."))
     }
 
-    /// `team_forbidden` for someone who was a member.
+    /// Returns `team_forbidden` for a former member.
     pub fn membership_ended() -> Self {
-        Self::new(ProblemCode::TeamForbidden, "You do not belong to this team any more.")
+        Self::new(ProblemCode::TeamForbidden, "You are no longer a member of this team.")
     }
 
-    /// `jit_not_allowed`.
+    /// Returns `jit_not_allowed`.
     pub fn jit_not_allowed() -> Self {
-        Self::new(ProblemCode::JitNotAllowed, "You may not have JIT configs; ask an admin.")
+        Self::new(ProblemCode::JitNotAllowed, "You are not allowed to request JIT configs; ask an admin.")
     }
 
-    /// `registration_token_not_allowed`.
+    /// Returns `registration_token_not_allowed`.
     pub fn registration_token_not_allowed() -> Self {
-        let detail = "You may not have registration tokens; ask for a JIT config instead.";
+        let detail = "You are not allowed to request registration tokens; request a JIT config instead.";
         Self::new(ProblemCode::RegistrationTokenNotAllowed, detail)
     }
 }

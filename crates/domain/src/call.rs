@@ -1,49 +1,51 @@
-//! Intents: what is written down before GitHub is asked to make something, and what became of it.
+//! Intents: GitHub calls that are recorded before they are made.
+//!
+//! A lost response can then be resolved by a lookup of the recorded runner name.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{CallId, InstallationId, JobId, RunnerName, lane::string_enum};
 
 string_enum! {
-    /// What became of one call that makes a runner.
+    /// State of one GitHub call that creates a runner.
     CallState {
-        /// About to be made, or its maker died before it could say.
+        /// Recorded; not yet made, or the process died before it could record the result.
         Intent = "intent",
         /// Made, recorded and bound to its runner.
         Delivered = "delivered",
-        /// GitHub said no, or never got it: nothing was made.
+        /// Refused by GitHub or never sent: nothing was created.
         Refused = "refused",
-        /// May have been made although no answer said so: to be looked up.
+        /// The response was lost, so a runner may exist: a lookup is due.
         EffectSuspected = "effect_suspected",
-        /// Looked up for the last time; nothing of it is left.
+        /// The last lookup is done and nothing is left on GitHub.
         Settled = "settled",
     }
 }
 
-/// One such call.
+/// One recorded GitHub call that creates a runner.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {
-    /// Its id.
+    /// Id of the call.
     pub id: CallId,
-    /// For which job.
+    /// Job that made the call.
     pub job: JobId,
-    /// Whose GitHub.
+    /// Installation the call belongs to.
     pub installation: InstallationId,
-    /// Which try, from 1.
+    /// Number of the attempt, from 1.
     pub generation: i16,
-    /// The name asked for.
+    /// Requested runner name.
     pub runner_name: RunnerName,
-    /// What became of it.
+    /// Current state.
     pub state: CallState,
-    /// GitHub's id of what it made, where known.
+    /// GitHub's id of the created runner, if known.
     pub github_runner_id: Option<i64>,
-    /// How often it was looked up.
+    /// Number of lookups so far.
     pub reap_attempts: i16,
-    /// When it was made.
+    /// Start of the call.
     pub started_at: DateTime<Utc>,
 }
 
-/// How long after the call the `n`-th look-up (from 0) is due; none when it has been looked up often enough.
+/// Returns the delay between the call and its lookup number `n`, counted from 0. `None` if no further lookup is due.
 pub fn reap_due(n: i16) -> Option<TimeDelta> {
     [TimeDelta::seconds(30), TimeDelta::minutes(2), TimeDelta::minutes(10), TimeDelta::hours(1)]
         .get(usize::try_from(n).ok()?)

@@ -1,4 +1,4 @@
-//! Who is asking, and what they may see and do.
+//! Callers: identities, roles and the permissions that follow from them.
 
 use std::fmt;
 
@@ -6,17 +6,17 @@ use chrono::{DateTime, Utc};
 
 use crate::{ClaimRule, ClientId, Job, Principal, Problem, ProblemCode, TeamId, UserId};
 
-/// Who owns a request: a person or a machine client. Never an identity string.
+/// Owner of a request, as a reference to a stored user or machine client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Requester {
-    /// A person.
+    /// A user.
     User(UserId),
     /// A machine client.
     Client(ClientId),
 }
 
 impl Requester {
-    /// The person, if it is one.
+    /// Returns the user's id, if the requester is a user.
     pub const fn user(self) -> Option<UserId> {
         match self {
             Self::User(id) => Some(id),
@@ -24,7 +24,7 @@ impl Requester {
         }
     }
 
-    /// The machine client, if it is one.
+    /// Returns the client's id, if the requester is a machine client.
     pub const fn client(self) -> Option<ClientId> {
         match self {
             Self::Client(id) => Some(id),
@@ -32,7 +32,7 @@ impl Requester {
         }
     }
 
-    /// From two columns of which exactly one is set.
+    /// Builds a requester from two columns of which exactly one is set; `None` otherwise.
     pub fn from_columns(user: Option<UserId>, client: Option<ClientId>) -> Option<Self> {
         user.map(Self::User).or(client.map(Self::Client))
     }
@@ -47,67 +47,67 @@ impl fmt::Display for Requester {
     }
 }
 
-/// A person as stored.
+/// One stored user.
 #[expect(clippy::struct_excessive_bools, reason = "four independent permissions, as the API shows them")]
 #[derive(Clone, Debug, PartialEq)]
 pub struct User {
-    /// Our id.
+    /// Id of the user.
     pub id: UserId,
-    /// E-mail, as an admin wrote it or the first token said it.
+    /// E-mail address, as an admin entered it or the first token carried it.
     pub email: Option<String>,
-    /// Token issuer; with `subject` the identity, once bound.
+    /// Token issuer; together with `subject` the identity, once bound.
     pub issuer: Option<String>,
     /// Token subject.
     pub subject: Option<String>,
-    /// Name to show.
+    /// Display name.
     pub display_name: Option<String>,
-    /// May administer.
+    /// Whether the user is an admin.
     pub is_admin: bool,
-    /// Sees everything and changes nothing.
+    /// Whether the user is a viewer, who sees everything and changes nothing.
     pub is_viewer: bool,
-    /// May do anything at all.
+    /// Whether the user is active; inactive users may do nothing.
     pub is_active: bool,
-    /// May have JIT configs.
+    /// Whether the user may request JIT configs.
     pub can_use_jit: bool,
-    /// May have registration tokens.
+    /// Whether the user may request registration tokens.
     pub can_use_registration_token: bool,
-    /// Added.
+    /// Time of creation.
     pub created_at: DateTime<Utc>,
-    /// Last seen with a valid token, to about five minutes.
+    /// Time of the last valid token, accurate to about five minutes.
     pub last_login_at: Option<DateTime<Utc>>,
 }
 
-/// A machine client as stored: tokens that fit it act for one team.
+/// One stored machine client: matching tokens act for one team.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MachineClient {
-    /// Our id.
+    /// Id of the machine client.
     pub id: ClientId,
-    /// The identity provider's id for it (`azp`, `client_id` or `sub` of its tokens).
+    /// Client id at the identity provider (`azp`, `client_id` or `sub` of its tokens).
     pub client_id: String,
-    /// The issuer whose tokens count.
+    /// Accepted token issuer.
     pub issuer: String,
-    /// The team it acts for.
+    /// Team the client acts for.
     pub team: TeamId,
-    /// What it is.
+    /// Free text.
     pub description: Option<String>,
-    /// For tokens without a client id (GitHub Actions, Kubernetes): which tokens are meant.
+    /// Rule that selects tokens without a client id (GitHub Actions, Kubernetes).
     pub rule: Option<ClaimRule>,
-    /// May do anything at all.
+    /// Whether the client is active; inactive clients may do nothing.
     pub is_active: bool,
-    /// Added.
+    /// Time of creation.
     pub created_at: DateTime<Utc>,
-    /// Last seen, to about five minutes.
+    /// Time of the last valid token, accurate to about five minutes.
     pub last_used_at: Option<DateTime<Utc>>,
 }
 
-/// A team the caller belongs to.
+/// One team of a caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Membership {
-    /// The team.
+    /// Id of the team.
     pub id: TeamId,
-    /// Its name.
+    /// Name of the team.
     pub name: String,
-    /// The team may do anything at all.
+    /// Whether the team is active.
     pub is_active: bool,
 }
 
@@ -115,59 +115,60 @@ pub struct Membership {
 #[expect(clippy::struct_excessive_bools, reason = "independent rights of a person")]
 #[derive(Clone, Debug, PartialEq)]
 pub struct Caller {
-    /// Who.
+    /// The user or machine client.
     pub requester: Requester,
-    /// The words by which audit rows name them: an e-mail, else `issuer#subject`; a client's id.
+    /// Identity shown in audit rows: an e-mail address, else `issuer#subject`; for a machine client its id.
     pub identity: String,
-    /// The issuer and subject of the token. One machine client may act through many.
+    /// Issuer and subject of the token. One machine client may act through many principals.
     pub principal: Principal,
-    /// E-mail of a person, as an admin wrote it or the first token said it.
+    /// E-mail address of a user, as an admin entered it or the first token carried it.
     pub email: Option<String>,
-    /// For audit rows of a machine client: the claims that tell its runs apart.
+    /// Claims that distinguish the runs of a machine client, for audit rows.
     pub claims: Option<serde_json::Value>,
-    /// Name to show.
+    /// Display name.
     pub display_name: Option<String>,
-    /// May administer.
+    /// Whether the caller is an admin.
     pub is_admin: bool,
-    /// Sees everything, changes nothing, gets no config.
+    /// Whether the caller is a viewer, who sees everything, changes nothing and gets no config.
     pub is_viewer: bool,
-    /// May have JIT configs.
+    /// Whether the caller may request JIT configs.
     pub can_use_jit: bool,
-    /// May have registration tokens, where they are handed out at all.
+    /// Whether the caller may request registration tokens, if the deployment hands them out.
     pub can_use_registration_token: bool,
-    /// The teams they belong to, by name.
+    /// Teams of the caller, sorted by name.
     pub teams: Vec<Membership>,
 }
 
 impl Caller {
-    /// Whether the caller may see what belongs to `team` and `owner`.
+    /// Returns whether the caller may see a resource of `team` and `owner`.
     pub fn may_see(&self, team: Option<TeamId>, owner: Option<Requester>) -> bool {
         self.sees_everything()
             || owner == Some(self.requester)
             || team.is_some_and(|team| self.is_member(team))
     }
 
-    /// Whether the caller sees what belongs to anybody.
+    /// Returns whether the caller sees the resources of all callers.
     pub const fn sees_everything(&self) -> bool {
         self.is_admin || self.is_viewer
     }
 
-    /// Whether the caller may change nothing at all. Being an admin outweighs being a viewer.
+    /// Returns whether the caller is read-only. An admin is never read-only, even if also a viewer.
     pub const fn only_reads(&self) -> bool {
         self.is_viewer && !self.is_admin
     }
 
-    /// Whether the caller asked for the job: the same user, or the same machine client with the same issuer and subject.
-    /// A job that an earlier release accepted names no subject; the client as a whole asked for it.
+    /// Returns whether the caller requested the job: the same user, or the same machine client with the same issuer and
+    /// subject. Jobs accepted by an earlier release record no subject; there the machine client alone decides.
     pub fn asked_for(&self, job: &Job) -> bool {
         let same_subject = |asked: &[u8]| self.principal.fingerprint().as_slice() == asked;
         job.requester == Some(self.requester)
             && (self.requester.user().is_some() || job.asked_by.as_deref().is_none_or(same_subject))
     }
 
-    /// Whether the caller may cancel a job. People: what somebody of the team asked for, as they may remove the runner it
-    /// makes. Machine clients: what this very issuer and subject asked for. What the service ordered itself, because a
-    /// policy or a rule says so, only admins cancel.
+    /// Returns whether the caller may cancel the job.
+    ///
+    /// Members may cancel jobs requested by their team, as they may remove the resulting runner. A machine client may
+    /// cancel jobs requested by its own issuer and subject. Only admins may cancel jobs created by the service itself.
     pub fn may_cancel(&self, job: &Job) -> bool {
         self.is_admin
             || match self.requester {
@@ -176,15 +177,16 @@ impl Caller {
             }
     }
 
-    /// Whether the caller belongs to `team`.
+    /// Returns whether the caller belongs to `team`.
     pub fn is_member(&self, team: TeamId) -> bool {
         self.teams.iter().any(|membership| membership.id == team)
     }
 
-    /// The team a request is for: the one named, or the only one.
+    /// Returns the team of a request: the named one, or the caller's only one.
     ///
     /// # Errors
-    /// `team_forbidden` when the caller does not belong to it (or to any); `team_required` listing the teams there are.
+    /// `team_forbidden` if the caller does not belong to the named team or to any team; `team_required` listing the
+    /// caller's teams if none is named and there are several.
     pub fn choose_team(&self, named: Option<TeamId>) -> Result<TeamId, Problem> {
         match (named, self.teams.as_slice()) {
             (Some(team), _) if self.is_member(team) => Ok(team),

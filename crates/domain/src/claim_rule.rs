@@ -1,22 +1,23 @@
-//! Claim rules: which tokens of an issuer a machine client means, for tokens that carry no client id of their own.
+//! Claim rules: the selection of a machine client's tokens by subject and claims.
+//!
+//! They serve issuers whose tokens carry no client id.
 
 use serde_json::{Map, Value};
 
-/// Longest subject pattern and longest claim value, in bytes.
+/// Maximum length of a subject pattern and of a claim value, in bytes.
 const MAX_TEXT: usize = 1024;
-/// Longest claim name, in bytes.
+/// Maximum length of a claim name, in bytes.
 const MAX_NAME: usize = 255;
-/// Most claims of a rule.
+/// Maximum number of claims in a rule.
 const MAX_CLAIMS: usize = 20;
 /// Characters that end a segment of a subject.
 const SEPARATORS: [char; 4] = [':', '/', '|', '#'];
-/// Fewest and most segments of a subject that a rule is looked up by. The function `claim_rule_key` of the database
-/// counts alike.
+/// Number of subject segments used as a lookup key. The database function `claim_rule_key` uses the same bounds.
 const KEY_SEGMENTS: std::ops::RangeInclusive<usize> = 2..=8;
-/// Most characters of a look-up key.
+/// Maximum length of a lookup key, in characters.
 const MAX_KEY: usize = 600;
 
-/// Claims by which providers name whose pipeline, project or account it is. Of all others any tenant may choose the value.
+/// Claims that name the owner of a pipeline, project or account. Any tenant may choose the values of all other claims.
 const OWNER_CLAIMS: [&str; 14] = [
     "repository_id",
     "repository",
@@ -33,8 +34,8 @@ const OWNER_CLAIMS: [&str; 14] = [
     "organization_id",
     "organization",
 ];
-/// Claims that say nothing of an owner, also for providers we do not know. Any repository may call a public reusable
-/// workflow (`job_workflow_ref`), and anybody may set off a workflow of another's repository (`actor`).
+/// Claims that do not identify an owner, also at unknown providers. Any repository may call a public reusable workflow
+/// (`job_workflow_ref`), and any user may trigger a workflow of a public repository (`actor`).
 const OPEN_CLAIMS: [&str; 24] = [
     "iss",
     "aud",
@@ -62,24 +63,24 @@ const OPEN_CLAIMS: [&str; 24] = [
     "user_email",
 ];
 
-/// Which tokens of an issuer are meant: the subject fits a pattern and every named claim has exactly this value.
+/// Selects tokens of an issuer: the subject matches a pattern and every listed claim has exactly the given value.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClaimRule {
-    /// Pattern of the whole subject, e.g. `repo:octo-org/deploy:environment:prod`: `*` is any run of characters, `?` any
-    /// one; case counts.
+    /// Pattern of the whole subject, e.g. `repo:octo-org/deploy:environment:prod`. `*` matches any characters, `?`
+    /// exactly one; case-sensitive.
     pub subject: String,
-    /// Exact values of further claims.
+    /// Required exact values of further claims.
     #[serde(default)]
     pub claims: std::collections::BTreeMap<String, Value>,
 }
 
 impl ClaimRule {
-    /// Checks the form of the rule and that it pins an owner: on a public issuer anyone can have a token whose subject
-    /// fits `repo:*`.
+    /// Checks the form of the rule and that it pins an owner. On a public issuer anyone can obtain a token whose
+    /// subject matches `repo:*`.
     ///
     /// # Errors
-    /// Why it cannot serve.
+    /// Returns a sentence that names the fault.
     pub fn check(&self) -> Result<(), &'static str> {
         let printable = |text: &str| !text.chars().any(char::is_control);
         let subject = &self.subject;
@@ -106,7 +107,8 @@ impl ClaimRule {
              `repository_owner_id`")
     }
 
-    /// Whether only one owner's tokens can fit: by the part of the subject before the first wildcard, or by a claim.
+    /// Returns whether only one owner's tokens can match: by the subject's part before the first wildcard, or by a
+    /// claim.
     pub fn pins_owner(&self) -> bool {
         let literal = literal(&self.subject);
         if literal.len() == self.subject.len() {
@@ -132,7 +134,7 @@ impl ClaimRule {
         } else if names_owner(head) {
             (true, filled(0, 2))
         } else if OPEN_CLAIMS.contains(&head) {
-            // A subject of several claims that begins with one anybody may have: the owner comes later.
+            // The first segment may be a claim that any tenant can have; the owner follows in a later segment.
             let owner = segments.iter().position(|segment| names_owner(segment));
             (true, owner.is_some_and(|at| filled(at, at + 2)))
         } else {
@@ -141,7 +143,7 @@ impl ClaimRule {
         pinned || claimed(known_provider)
     }
 
-    /// Whether a token with this subject and these claims is meant.
+    /// Returns whether a token with this subject and these claims matches.
     pub(crate) fn fits(&self, subject: &str, claims: &Map<String, Value>) -> bool {
         self.pins_owner()
             && glob(&self.subject, subject)
@@ -149,8 +151,8 @@ impl ClaimRule {
     }
 }
 
-/// The keys under which rules that may mean a token are found: its subject, the heads of its subject, its claims.
-/// The function `claim_rule_key` of the database gives each rule one of them.
+/// Returns the lookup keys of all rules that may match a token: its subject, the heads of its subject, its claims. The
+/// database function `claim_rule_key` gives each rule exactly one of these keys.
 pub(crate) fn keys(subject: &str, claims: &Map<String, Value>) -> Vec<String> {
     let cut = |key: String| key.chars().take(MAX_KEY).collect::<String>();
     let ends = subject.match_indices(SEPARATORS).map(|(at, separator)| at + separator.len()).enumerate();
@@ -162,18 +164,18 @@ pub(crate) fn keys(subject: &str, claims: &Map<String, Value>) -> Vec<String> {
             Value::Number(_) | Value::Bool(_) => value.to_string(),
             Value::Null | Value::Array(_) | Value::Object(_) => return None,
         };
-        // PostgreSQL has no U+0000 in texts; no rule has one either.
+        // PostgreSQL stores no U+0000 in texts, so no rule contains it.
         Some(cut(format!("c:{name}={value}"))).filter(|key| !key.contains('\0'))
     });
     std::iter::once(cut(format!("s:{subject}"))).chain(heads).chain(claimed).collect()
 }
 
-/// The part before the first wildcard.
+/// Returns the part before the first wildcard.
 fn literal(pattern: &str) -> &str {
     pattern.split(['*', '?']).next().unwrap_or_default()
 }
 
-/// `*` is any run of characters, `?` any one; everything else is itself.
+/// Returns whether `text` matches `pattern`: `*` matches any characters, `?` exactly one.
 fn glob(pattern: &str, text: &str) -> bool {
     let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
     let (mut p, mut t, mut star) = (0, 0, None);

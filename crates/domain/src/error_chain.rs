@@ -1,13 +1,14 @@
-//! An error and its causes, in one line.
+//! One-line text of an error and its causes.
 
 use std::error::Error;
 
-/// Most causes that are shown.
+/// Maximum number of causes shown.
 const MAX_CAUSES: usize = 8;
-/// Most characters that are shown.
+/// Maximum length of the text, in characters.
 const MAX_CHARACTERS: usize = 500;
 
-/// Returns an error and its causes, outermost first, joined by `: `; a cause that repeats the one before it is left out.
+/// Returns an error and its causes, outermost first, joined by `: `. A cause that repeats the one before it is left
+/// out.
 pub fn error_chain(error: &(dyn Error + 'static)) -> String {
     let causes = std::iter::successors(Some(error), |error| (*error).source());
     let mut texts: Vec<String> = causes.take(MAX_CAUSES).map(ToString::to_string).collect();

@@ -1,9 +1,9 @@
-//! Event names of the predecessor, which filters of lists accept beside ours.
+//! Event names of the predecessor service, accepted by list filters as aliases of the current ones.
 
-/// A name of the predecessor, our event type, and the outcome the name says.
+/// A predecessor's event name, the current event type, and the outcome that the old name implies.
 type Alias = (&'static str, &'static str, Option<bool>);
 
-/// Names in the audit log.
+/// Aliases of audit event types.
 pub const AUDIT_ALIASES: [Alias; 11] = [
     ("provision_jit", "runner.provision", Some(true)),
     ("provision_jit_failed", "runner.provision", Some(false)),
@@ -18,12 +18,12 @@ pub const AUDIT_ALIASES: [Alias; 11] = [
     ("batch_reactivate_teams", "team.reactivate", None),
 ];
 
-/// Names of security events.
+/// Aliases of security event types.
 pub const SECURITY_ALIASES: [Alias; 2] =
     [("label_violation", "label_policy_violation", None), ("unauthorized_access", "credential_denied", None)];
 
-/// Returns the event type and outcome of audit rows that a filter for `name` and `success` means. A name of the predecessor
-/// that contradicts `success` stays as it is: no row has it.
+/// Returns the event type and outcome of the audit rows that match a filter for `name` and `success`. An old name that
+/// contradicts `success` is returned unchanged: no row matches it.
 pub fn resolve_audit_event(name: String, success: Option<bool>) -> (String, Option<bool>) {
     match find(&AUDIT_ALIASES, &name) {
         Some((event_type, said)) if said.is_none() || success.is_none() || said == success => {
@@ -33,7 +33,7 @@ pub fn resolve_audit_event(name: String, success: Option<bool>) -> (String, Opti
     }
 }
 
-/// Returns the type of security events that a filter for `name` means.
+/// Returns the type of the security events that match a filter for `name`.
 pub fn resolve_security_event(name: String) -> String {
     find(&SECURITY_ALIASES, &name).map_or(name, |(event_type, _)| event_type.to_owned())
 }

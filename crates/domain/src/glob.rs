@@ -1,20 +1,27 @@
-//! Globs over names: `*` is any number of characters, `?` is one. Compared without case, in bounded time.
+//! Globs over names: `*` matches any number of characters, `?` exactly one. Matching ignores case and takes bounded
+//! time.
 
-/// Longest glob, in bytes.
+/// Maximum length of a glob, in bytes.
 const MAX_GLOB: usize = 256;
 
-/// Whether `glob` can be one at all.
+/// Checks that `glob` is valid.
+///
+/// # Errors
+/// Returns a sentence that names the fault.
 pub fn check_glob(glob: &str) -> Result<(), &'static str> {
     if glob.is_empty() || glob.len() > MAX_GLOB {
         Err("a glob is 1 to 256 bytes")
     } else if glob.chars().any(char::is_control) || glob.trim() != glob {
-        Err("a glob holds no control characters, and no white space at either end")
+        Err("a glob has no control characters, and no white space at either end")
     } else {
         Ok(())
     }
 }
 
-/// Whether `glob` can stand for repositories: `owner/name`, each part a glob of its own.
+/// Checks that `glob` is a valid repository glob: `owner/name`, each part a glob.
+///
+/// # Errors
+/// Returns a sentence that names the fault.
 pub fn check_repository_glob(glob: &str) -> Result<(), &'static str> {
     check_glob(glob)?;
     match glob.split_once('/') {
@@ -23,12 +30,12 @@ pub fn check_repository_glob(glob: &str) -> Result<(), &'static str> {
     }
 }
 
-/// Whether the whole of `text` fits.
+/// Returns whether the whole `text` matches.
 pub(crate) fn fits(glob: &str, text: &str) -> bool {
     let glob: Vec<char> = glob.to_lowercase().chars().collect();
     let text: Vec<char> = text.to_lowercase().chars().collect();
     let (mut at, mut read) = (0, 0);
-    // The last star, and how much of the text it has taken.
+    // The last star, and the number of text bytes it has matched.
     let mut star: Option<(usize, usize)> = None;
     while read < text.len() {
         match glob.get(at) {
@@ -51,7 +58,7 @@ pub(crate) fn fits(glob: &str, text: &str) -> bool {
     glob[at..].iter().all(|c| *c == '*')
 }
 
-/// Whether the repository `owner/name` fits; a star stays on its side of the slash.
+/// Returns whether the repository `owner/name` matches; a star does not match across the slash.
 pub(crate) fn repository_fits(glob: &str, repository: &str) -> bool {
     match (glob.split_once('/'), repository.split_once('/')) {
         (Some((owner, name)), Some((of, called))) => fits(owner, of) && fits(name, called),

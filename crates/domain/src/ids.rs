@@ -1,4 +1,4 @@
-//! Typed ids. One registry, so that no id can stand in for another.
+//! Typed ids, so that one kind of id cannot be passed for another.
 
 use std::{fmt, str::FromStr};
 
@@ -13,9 +13,9 @@ macro_rules! ids {
         pub struct $name(Uuid);
 
         impl $name {
-            /// A fresh id (`UUIDv7`: ids made later sort later).
+            /// Returns a new id (`UUIDv7`: later ids sort after earlier ones).
             pub fn new() -> Self { Self(Uuid::now_v7()) }
-            /// The id as a plain UUID, for the stores.
+            /// Returns the plain UUID, for the stores.
             pub const fn uuid(self) -> Uuid { self.0 }
         }
         impl Default for $name { fn default() -> Self { Self::new() } }
@@ -32,32 +32,32 @@ macro_rules! ids {
 }
 
 ids! {
-    /// One unit of work: a provision, a deprovision or a drift check.
+    /// Id of one unit of queued work.
     JobId,
-    /// One runner of ours, from the request to its deletion.
+    /// Id of one runner, from its request to its deletion.
     RunnerId,
-    /// One team.
+    /// Id of one team.
     TeamId,
-    /// One person known to the service.
+    /// Id of one user.
     UserId,
-    /// One machine client.
+    /// Id of one machine client.
     ClientId,
-    /// One intent to call GitHub (row of `github_calls`).
+    /// Id of one recorded GitHub call (a row of `github_calls`).
     CallId,
 }
 
-/// One GitHub App installation (or other credential) with a budget of its own; `default` while there is one.
+/// Id of one GitHub App installation or other credential with its own budget; `default` if there is only one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct InstallationId(String);
 
-/// An installation id is 1 to 40 characters of `a-z`, `0-9` and `-`.
+/// An installation id that is not 1 to 40 characters of `a-z`, `0-9` and `-`.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("an installation id is 1 to 40 characters of a-z, 0-9 and -")]
 pub struct BadInstallationId;
 
 impl InstallationId {
-    /// The text, as stored.
+    /// Returns the id's text, as stored.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -1,4 +1,4 @@
-//! Jobs: states, counters, deadlines, retries. The job's data lives here; who performs it lives in `worker`.
+//! Jobs: states, counters, deadlines and retry delays. The `worker` crate runs them.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -9,38 +9,38 @@ use crate::{
 };
 
 string_enum! {
-    /// Where a job stands. The last four are final: they never change again.
+    /// State of a job. The last four states are final.
     JobState {
         /// Accepted, waiting for a worker.
         Queued = "queued",
-        /// A worker holds it.
+        /// Claimed and run by a worker.
         Running = "running",
         /// Done; for a provision, the config is ready.
         Succeeded = "succeeded",
-        /// Given up; `error` says why.
+        /// Failed for good; `error` says why.
         Failed = "failed",
-        /// Withdrawn by its requester before it ran.
+        /// Cancelled before it ran.
         Cancelled = "cancelled",
-        /// Not done before its deadline; it will not be run late.
+        /// Not done before its deadline; it will not run any more.
         Expired = "expired",
     }
 }
 
 impl JobState {
-    /// True for the states that never change again.
+    /// Returns whether the state is final.
     pub const fn is_final(self) -> bool {
         !matches!(self, Self::Queued | Self::Running)
     }
 }
 
 string_enum! {
-    /// Why a queued job does not run yet.
+    /// Reason a queued job does not run yet.
     BlockedOn {
-        /// Every worker is busy, or none is there.
+        /// No worker is free or running.
         Worker = "worker",
         /// GitHub's rate limit is used up for now.
         Budget = "budget",
-        /// GitHub does not answer properly.
+        /// GitHub is failing.
         GithubOutage = "github_outage",
         /// An admin paused the lane.
         Paused = "paused",
@@ -51,11 +51,11 @@ string_enum! {
     }
 }
 
-/// A job that died this often with its worker is not tried again.
+/// Maximum number of rescues. A job whose worker died more often is not run again.
 pub const MAX_RESCUES: i32 = 3;
 
 impl JobKind {
-    /// How long after acceptance a job of this kind may still be run.
+    /// Returns the time after acceptance within which a job of this kind must be done.
     pub const fn deadline_after(self) -> TimeDelta {
         match self {
             Self::Provision | Self::Register => TimeDelta::minutes(15),
@@ -64,7 +64,7 @@ impl JobKind {
         }
     }
 
-    /// GitHub calls a job of this kind is expected to make: its cost in the fair queue.
+    /// Returns the number of GitHub calls a job of this kind is expected to make: its cost in the fair queue.
     pub const fn cost(self) -> u32 {
         match self {
             Self::Provision | Self::DriftCheck => 1,
@@ -73,8 +73,8 @@ impl JobKind {
     }
 }
 
-/// Waiting time after the `attempts`-th failure (1 is the first): 1, 2, 4, 8, 15, 30, 30 … seconds, ± 50 %.
-/// `jitter` is a random number in `0.0..1.0`.
+/// Returns the delay after the `attempts`-th failure, counted from 1: 1, 2, 4, 8, 15, then 30 seconds, ± 50 %. `jitter`
+/// is a random number in `0.0..1.0`.
 pub fn retry_delay(attempts: i32, jitter: f64) -> TimeDelta {
     let base = match attempts {
         i32::MIN..=1 => 1.0,
@@ -88,7 +88,7 @@ pub fn retry_delay(attempts: i32, jitter: f64) -> TimeDelta {
     TimeDelta::milliseconds((base * (0.5 + jitter.clamp(0.0, 1.0)) * 1000.0) as i64)
 }
 
-/// How long a job leaves a busy runner alone after its `waits`-th wait (0 is none yet): 30 s, 1, 2, 4, then 5 minutes,
+/// Returns the delay before a busy runner is checked again, after `waits` earlier waits: 30 s, 1, 2, 4, then 5 minutes,
 /// ± 20 %. Workflow jobs may run for days. `jitter` is a random number in `0.0..1.0`.
 pub fn busy_delay(waits: i32, jitter: f64) -> TimeDelta {
     let base = match waits {
@@ -102,30 +102,30 @@ pub fn busy_delay(waits: i32, jitter: f64) -> TimeDelta {
     TimeDelta::milliseconds((base * (0.8 + 0.4 * jitter.clamp(0.0, 1.0)) * 1000.0) as i64)
 }
 
-/// What a job was asked to do; stored as JSON with the job, never a secret in it.
+/// Parameters of a job, stored as JSON; never a secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum JobParams {
-    /// One JIT config for the job's runner row.
+    /// Create one JIT config for the job's runner.
     Provision {
-        /// How the runner is to be called.
+        /// Requested runner name.
         name: RequestedName,
         /// Work folder on the runner's machine.
         work_folder: String,
     },
-    /// One registration token, with which the job's runner registers itself.
+    /// Create one registration token, with which the job's runner registers itself.
     Register,
     /// Remove one runner from GitHub.
     Deprovision(Removal),
-    /// Look at the job's runner on GitHub, and act on what is found.
+    /// Check the job's runner on GitHub and act on the result.
     DriftCheck {
-        /// Who wants to know.
+        /// Origin of the check.
         source: Source,
     },
 }
 
 impl JobParams {
-    /// The kind of job these belong to.
+    /// Returns the kind of job that these parameters belong to.
     pub const fn kind(&self) -> JobKind {
         match self {
             Self::Provision { .. } => JobKind::Provision,
@@ -137,51 +137,51 @@ impl JobParams {
 }
 
 string_enum! {
-    /// Why a runner nobody asked to remove is removed.
+    /// Reason for an automatic removal of a runner.
     ReclaimReason {
-        /// Its config was never used.
+        /// The runner's config was never used.
         Unused = "unused_config",
-        /// It has been offline for too long.
+        /// The runner has been offline for too long.
         Stale = "stale",
     }
 }
 
-/// What is to be removed from GitHub, and on what proof.
+/// Target of a removal from GitHub, with the reason that permits it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "target", rename_all = "snake_case")]
 pub enum Removal {
-    /// The runner of the job's runner row.
+    /// The job's runner, at a caller's request.
     Runner,
-    /// The same, as long as it is neither online nor busy: nobody asked for its removal.
+    /// The job's runner, removed automatically while it is neither online nor busy.
     Leftover {
-        /// Why it is to go.
+        /// Reason for the removal.
         why: ReclaimReason,
     },
-    /// What a call of ours may have left behind: found by its name, which only that call can have made.
+    /// A possible orphan of a recorded call, identified by the runner name that only this call requested.
     #[serde(rename = "stray")]
     Orphan {
-        /// The call.
+        /// The recorded call.
         call: CallId,
-        /// The name the call asked for.
+        /// The runner name the call requested.
         runner_name: RunnerName,
     },
 }
 
-/// How a caller wants a runner to be called.
+/// Runner name as a caller requests it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RequestedName {
-    /// Exactly so.
+    /// Exactly this name.
     Exact(RunnerName),
-    /// A generated name behind this prefix.
+    /// A generated name with this prefix.
     Prefix(String),
 }
 
-/// Longest prefix: a generated name adds `-` and 12 characters and stays within 64.
+/// Maximum length of a prefix: a generated name adds `-` and 12 characters and has at most 64.
 pub const MAX_PREFIX: usize = 51;
 
 impl RequestedName {
-    /// The name for the `generation`-th try (from 1) of `job`: unique for ever, derived from both.
+    /// Returns the name for attempt number `generation` (from 1) of `job`. It is globally unique and derived from both.
     pub fn name(&self, job: JobId, generation: i16) -> RunnerName {
         match self {
             Self::Exact(name) => name.clone(),
@@ -189,76 +189,79 @@ impl RequestedName {
         }
     }
 
-    /// True when every try must use the same name.
+    /// Returns whether all attempts must use the same name.
     pub const fn is_exact(&self) -> bool {
         matches!(self, Self::Exact(_))
     }
 }
 
-/// One job as stored.
+/// One stored job.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Job {
-    /// Its id.
+    /// Id of the job.
     pub id: JobId,
-    /// What it does.
+    /// Kind of the job.
     pub kind: JobKind,
-    /// Whose GitHub budget it uses.
+    /// Installation whose GitHub budget the job uses.
     pub installation: InstallationId,
-    /// On whose account it runs; none for the service's own.
+    /// Team the job is accounted to; `None` for the service's own jobs.
     pub team: Option<TeamId>,
-    /// Who asked; none for the service itself.
+    /// Requester; `None` for the service itself.
     pub requester: Option<Requester>,
-    /// The fingerprint of the issuer and subject that asked, where a machine client did.
+    /// Fingerprint of the requesting issuer and subject, if the requester is a machine client.
     pub asked_by: Option<Vec<u8>>,
-    /// Callers beside them who were answered with this job and count on it.
+    /// Number of further callers who joined this job and wait for its result.
     pub waiters: i32,
-    /// The runner it is about.
+    /// Runner the job is about.
     pub runner: Option<RunnerId>,
-    /// That runner's name.
+    /// Name of that runner.
     pub runner_name: Option<String>,
-    /// Where it stands.
+    /// Current state.
     pub state: JobState,
-    /// Why it waits, as last recorded.
+    /// Reason the job waits, as last recorded.
     pub blocked_on: Option<BlockedOn>,
-    /// Real failures, and the start under way.
+    /// Number of failed attempts, including the current start.
     pub attempts: i32,
-    /// Waits that were nobody's failure.
+    /// Number of waits that do not count as failures.
     pub snoozes: i32,
-    /// Starts after its worker died.
+    /// Number of starts after a worker died.
     pub rescues: i32,
-    /// Counts starts; only the newest may write a result.
+    /// Number of starts; only the newest start may write a result.
     pub fence: i64,
-    /// Not to be run before.
+    /// Earliest time of the next start.
     pub run_at: DateTime<Utc>,
-    /// Not to be run after.
+    /// Deadline.
     pub deadline_at: DateTime<Utc>,
-    /// Accepted.
+    /// Time of acceptance.
     pub created_at: DateTime<Utc>,
-    /// First started.
+    /// Time of the first start.
     pub started_at: Option<DateTime<Utc>>,
-    /// Final since.
+    /// Time at which the job became final.
     pub finished_at: Option<DateTime<Utc>>,
-    /// What it was asked to do.
+    /// Parameters of the job.
     pub params: JobParams,
-    /// Why it failed.
+    /// Problem that made the job fail.
     pub error: Option<Problem>,
-    /// W3C trace context of the request that made it.
+    /// W3C trace context of the request that created the job.
     pub trace: Option<String>,
-    /// The stores' clock when it was read.
+    /// Time of the read, by the database's clock.
     pub now: DateTime<Utc>,
 }
 
-/// Why a job that was just started must not be run.
+/// Reason a job that was just started must not run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotRunnable {
-    /// It killed its worker too often.
+    /// Too many workers died while they ran it.
     Poisoned,
     /// Its deadline has passed.
     Expired,
 }
 
 impl Job {
-    /// Whether this just-started job may run.
+    /// Checks that a job that was just started may run.
+    ///
+    /// # Errors
+    /// Returns the reason if it must not run.
     pub fn check_runnable(&self) -> Result<(), NotRunnable> {
         if self.rescues >= MAX_RESCUES {
             Err(NotRunnable::Poisoned)
@@ -269,7 +272,7 @@ impl Job {
         }
     }
 
-    /// Whether somebody looks at its result now: then it goes ahead of its lane.
+    /// Returns whether a caller waits for the result; such a job is placed at the front of its lane.
     pub const fn is_urgent(&self) -> bool {
         match self.params {
             JobParams::DriftCheck { source } => matches!(source, Source::Refresh) || self.waiters > 0,
@@ -277,7 +280,7 @@ impl Job {
         }
     }
 
-    /// Why its runner is removed although nobody asked for that; none as soon as somebody does.
+    /// Returns the reason for an automatic removal. `None` if a caller requested the removal or has joined it.
     pub fn reclaim_reason(&self) -> Option<ReclaimReason> {
         match self.params {
             JobParams::Deprovision(Removal::Leftover { why }) if self.waiters == 0 => Some(why),

@@ -1,18 +1,18 @@
-//! JSON from elsewhere, made fit for PostgreSQL before it is parsed.
+//! Sanitised JSON documents from outside, for PostgreSQL and JSON parsers.
 //!
-//! PostgreSQL stores no U+0000, and one unpaired surrogate or one invalid byte makes a parser refuse a whole document.
-//! Every GitHub answer and every webhook body passes through here, so that no later code has to think of it.
+//! PostgreSQL stores no U+0000. One unpaired surrogate or invalid byte makes a parser refuse a whole document. Every
+//! GitHub response and webhook body is sanitised here, so that later code need not consider these cases.
 
 use std::borrow::Cow;
 
-/// The escape of U+FFFD, as long as the escapes it replaces.
+/// The escape of U+FFFD, with the same length as the escapes it replaces.
 const REPLACEMENT: &[u8; 6] = b"\\ufffd";
 
-/// Returns the document with U+0000, unpaired surrogates and invalid UTF-8 replaced by U+FFFD. Borrowed when there is
-/// nothing to replace.
+/// Returns the document with U+0000, unpaired surrogates and invalid UTF-8 replaced by U+FFFD. The result is borrowed
+/// if nothing was replaced.
 pub fn clean_json(document: &[u8]) -> Cow<'_, str> {
     let text = String::from_utf8_lossy(document);
-    // Escaped or not, what has to be replaced begins with one of these.
+    // All text that must be replaced, escaped or not, begins with one of these.
     if !text.contains("\\u0000") && !text.contains("\\ud") && !text.contains("\\uD") {
         return text;
     }
@@ -24,7 +24,7 @@ pub fn clean_json(document: &[u8]) -> Cow<'_, str> {
     Cow::Owned(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Replaces the escape at `at` if it has to be. Returns the number of bytes it takes, a surrogate pair counted whole.
+/// Replaces the escape at `at` if necessary. Returns its length in bytes; a surrogate pair counts as one escape.
 fn clean_escape(bytes: &mut [u8], at: usize) -> usize {
     let Some(unit) = code_unit(bytes, at) else { return 2 };
     let pair = (0xd800..0xdc00).contains(&unit)
@@ -38,7 +38,7 @@ fn clean_escape(bytes: &mut [u8], at: usize) -> usize {
     6
 }
 
-/// The UTF-16 code unit of a `\uXXXX` escape at this place.
+/// Returns the UTF-16 code unit of the `\uXXXX` escape at `at`.
 fn code_unit(bytes: &[u8], at: usize) -> Option<u16> {
     let escape = bytes.get(at..at + 6)?;
     let digits = escape.strip_prefix(b"\\u").and_then(|digits| std::str::from_utf8(digits).ok())?;

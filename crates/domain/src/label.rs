@@ -1,23 +1,24 @@
-//! Runner labels as texts: what can be one, when two are the same, and which names belong to GitHub.
+//! Runner labels as texts: validation, comparison, and names reserved for GitHub.
 
 use std::sync::LazyLock;
 
 use regex::Regex;
 use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
 
-/// Longest label, in characters; the runner refuses longer ones.
+/// Maximum length of a label, in characters; the runner program refuses longer ones.
 pub const MAX_LABEL: usize = 256;
 
-/// Gives a runner to every job that asks for a self-hosted one.
+/// Label that offers a runner to all jobs that ask for a self-hosted one.
 pub(crate) const SELF_HOSTED: &str = "self-hosted";
 
-/// Labels GitHub itself gives and marks read-only; they need no permission.
+/// Labels that GitHub itself adds and marks read-only; they need no permission.
 const SYSTEM: &[&str] = &[SELF_HOSTED, "linux", "windows", "macos", "x64", "x86", "arm", "arm64"];
 
-/// Names of GitHub-hosted images: a self-hosted runner that bears one would take jobs meant for GitHub's machines.
+/// Prefixes of GitHub-hosted image names. A self-hosted runner with such a label would take jobs meant for GitHub's
+/// machines.
 const HOSTED: &[&str] = &["ubuntu", "windows", "macos"];
 
-/// Letters of other scripts and the ASCII letters they look like.
+/// Letters of other scripts with the ASCII letters they look like.
 const LOOK_ALIKES: &[(&str, char)] = &[
     ("\u{430}\u{3b1}\u{251}\u{237a}\u{ab31}\u{1d00}", 'a'),
     ("\u{184}\u{432}\u{44c}\u{299}\u{13cf}\u{15af}\u{3b2}", 'b'),
@@ -39,8 +40,8 @@ const LOOK_ALIKES: &[(&str, char)] = &[
     ("\u{2c63}\u{1bc}\u{431}", '6'),
 ];
 
-/// What no label may hold: controls, formats, blanks, invisible and unassigned characters, marks without a letter of
-/// their own, and GitHub's separator.
+/// Characters that no label may contain: controls, formats, blanks, invisible and unassigned characters, marks without
+/// a base letter, and GitHub's separator.
 #[expect(clippy::unwrap_used, reason = "a constant that a test reads")]
 static FORBIDDEN: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"[\p{C}\p{Z}\p{Mn}\p{Me}\p{Default_Ignorable_Code_Point}\u{2800},]").unwrap()
@@ -50,12 +51,12 @@ static FORBIDDEN: LazyLock<Regex> = LazyLock::new(|| {
 static DASH: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"[\p{Pd}\u{2212}\u{2043}\u{02d7}\u{06d4}\u{2cba}]").unwrap());
 
-/// Returns the label as it is stored and sent to GitHub: in Unicode's form NFKC, so that one text has one spelling.
+/// Returns the label as it is stored and sent to GitHub: in Unicode form NFKC, so that equal texts have equal bytes.
 ///
 /// # Errors
-/// What is wrong with it as a label.
+/// Returns a sentence that names the fault.
 pub fn normalize_label(label: &str) -> Result<String, &'static str> {
-    // Bounded first: a text may grow eighteenfold.
+    // The length is checked before normalisation, which may make a text eighteen times longer.
     if label.is_empty() || label.chars().count() > MAX_LABEL {
         return Err("a label is 1 to 256 characters");
     }
@@ -64,36 +65,36 @@ pub fn normalize_label(label: &str) -> Result<String, &'static str> {
         Err("a label is 1 to 256 characters")
     } else if FORBIDDEN.is_match(&normal) {
         Err(
-            "a label holds no blanks, control, format or invisible characters and no comma: no job could ask for it",
+            "a label has no blanks, control, format or invisible characters and no comma: no job could request it",
         )
     } else {
         Ok(normal)
     }
 }
 
-/// Whether `label` can be a label at all.
+/// Checks that `label` is a valid label.
 ///
 /// # Errors
-/// What is wrong with it.
+/// Returns a sentence that names the fault.
 pub fn check_label(label: &str) -> Result<(), &'static str> {
     normalize_label(label).map(drop)
 }
 
-/// Returns the form in which labels compare: without case, in NFKC. One form for all comparisons.
+/// Returns the form used for all comparisons of labels: case-folded, in NFKC.
 pub fn fold_label(label: &str) -> String {
-    // Upper case first: it joins letters that have one capital, such as both forms of a sigma.
+    // Upper case first: it unites letters with one capital, such as both lower-case forms of sigma.
     let upper: String = label.nfkc().flat_map(char::to_uppercase).collect();
     upper.chars().flat_map(char::to_lowercase).nfkc().collect()
 }
 
-/// True for labels GitHub itself gives (`self-hosted`, operating systems, architectures), in any case.
+/// Returns whether GitHub itself adds this label (`self-hosted`, operating systems, architectures), ignoring case.
 pub fn is_system_label(label: &str) -> bool {
     let folded = fold_label(label);
     SYSTEM.contains(&folded.as_str())
 }
 
-/// True for names of GitHub-hosted images such as `ubuntu-latest` or `windows-2025`, and for what looks like one of
-/// GitHub's names but is another text.
+/// Returns whether the label names a GitHub-hosted image, such as `ubuntu-latest` or `windows-2025`, or only looks like
+/// one of GitHub's names.
 pub fn is_reserved_label(label: &str) -> bool {
     let folded = fold_label(label);
     is_hosted(&folded) || is_look_alike(&folded)
@@ -109,7 +110,7 @@ fn is_hosted(folded: &str) -> bool {
     })
 }
 
-/// Whether a label is read as one of GitHub's names although it is another text.
+/// Returns whether the label looks like one of GitHub's names but is a different text.
 pub fn is_look_alike(label: &str) -> bool {
     let folded = fold_label(label);
     let seen = skeleton(&folded);
@@ -126,7 +127,7 @@ fn looks_hosted(folded: &str) -> bool {
             || ["latest", "slim"].iter().any(|word| seen.starts_with(&skeleton(word))))
 }
 
-/// What a reader sees of a text: one character for all that look alike.
+/// Returns the text with each character replaced by the representative of all characters that look alike.
 fn skeleton(folded: &str) -> String {
     let plain: String = folded.nfd().filter(|c| !is_combining_mark(*c)).map(look).collect();
     plain.replace("rn", "m").replace("vv", "w")

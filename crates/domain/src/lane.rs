@@ -1,4 +1,4 @@
-//! Kinds of jobs and the lanes they travel in.
+//! Job kinds and lanes, and the `string_enum!` macro for enums with a fixed text per value.
 
 macro_rules! string_enum {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
@@ -9,7 +9,7 @@ macro_rules! string_enum {
         impl $name {
             /// Every value, in order.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
-            /// The word used in the API, the stores, logs and metrics.
+            /// Returns the text used in the API, the stores, logs and metrics.
             pub const fn as_str(self) -> &'static str { match self { $(Self::$variant => $word),+ } }
         }
         impl std::fmt::Display for $name {
@@ -27,21 +27,21 @@ macro_rules! string_enum {
 pub(crate) use string_enum;
 
 string_enum! {
-    /// What a job does.
+    /// Kind of a job.
     JobKind {
-        /// Ask GitHub for one JIT runner config.
+        /// Creates one JIT runner config.
         Provision = "provision",
-        /// Ask GitHub for one registration token.
+        /// Creates one registration token.
         Register = "register",
-        /// Remove one runner from GitHub.
+        /// Removes one runner from GitHub.
         Deprovision = "deprovision",
-        /// Compare one runner with what GitHub says of it.
+        /// Compares one runner with its state on GitHub.
         DriftCheck = "drift_check",
     }
 }
 
 string_enum! {
-    /// A queue of its own with a guaranteed share of the GitHub budget.
+    /// Class of work with its own queue and a guaranteed share of the GitHub budget.
     Lane {
         /// Provision jobs.
         Provision = "provision",
@@ -53,7 +53,7 @@ string_enum! {
 }
 
 impl JobKind {
-    /// The lane jobs of this kind travel in.
+    /// Returns the lane of jobs of this kind.
     pub const fn lane(self) -> Lane {
         match self {
             Self::Provision | Self::Register => Lane::Provision,
@@ -62,14 +62,14 @@ impl JobKind {
         }
     }
 
-    /// Whether without such a job's success its runner never comes to be.
+    /// Returns whether a job of this kind creates its runner.
     pub const fn makes_runner(self) -> bool {
         matches!(self, Self::Provision | Self::Register)
     }
 }
 
 impl Lane {
-    /// Guaranteed share of the GitHub budget, in percent.
+    /// Returns the guaranteed share of the GitHub budget, in percent.
     pub const fn share(self) -> u32 {
         match self {
             Self::Provision => 60,

@@ -1,6 +1,6 @@
-//! What is true, with the power off: ids, states, transitions, policy, problems, secrets.
+//! Domain model: ids, states, transitions, policy, problems and secrets.
 //!
-//! Nothing here waits, asks the time or holds a handle.
+//! The crate does no I/O: it never awaits, reads a clock or opens a file.
 
 mod access;
 mod audit;
@@ -65,12 +65,12 @@ pub use webhook::{
     PolicyViolation, WebhookEvent, WebhookSource, WorkflowJob, WorkflowMark,
 };
 
-/// A word that is none of the values of an enum.
+/// A text that is not a value of a string enum.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("`{word}` is no {what}")]
+#[error("`{word}` is not a valid {what}")]
 pub struct ParseEnumError {
-    /// The enum's name.
+    /// Name of the enum.
     pub what: &'static str,
-    /// The word met.
+    /// The refused text.
     pub word: String,
 }

@@ -1,4 +1,4 @@
-//! Label policy: what a team may ask for. Deny by default.
+//! Label policy: the labels a team may request. All others are denied.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -13,18 +13,18 @@ use crate::{
     is_system_label, label::SELF_HOSTED,
 };
 
-/// Most labels on one runner; GitHub's own bound.
+/// Maximum number of labels on one runner, as on GitHub.
 pub const MAX_LABELS: usize = 100;
-/// Most patterns of one team.
+/// Maximum number of label patterns of one team.
 pub const MAX_PATTERNS: usize = 100;
-/// Longest pattern, in bytes.
+/// Maximum length of a pattern, in bytes.
 pub const MAX_PATTERN: usize = 512;
 
-/// Compiled patterns that are kept: those of some dozens of teams.
+/// Maximum number of cached compiled patterns: enough for several dozen teams.
 const MAX_COMPILED: usize = 500;
 
-/// One pattern of a team: `*` (any label), `glob:gpu-*`, or a regular expression over the whole label.
-/// All compare without case; the engine takes linear time.
+/// One label pattern of a team: `*` (any label), `glob:gpu-*`, or a regular expression over the whole label. All
+/// patterns ignore case and match in linear time.
 #[derive(Clone, Debug)]
 pub struct LabelPattern(Kind);
 
@@ -35,10 +35,10 @@ enum Kind {
 }
 
 impl LabelPattern {
-    /// Reads a pattern.
+    /// Parses a pattern.
     ///
     /// # Errors
-    /// A sentence that says what is wrong with it.
+    /// Returns a sentence that names the fault.
     pub fn parse(text: &str) -> Result<Self, String> {
         if text.is_empty() || text.len() > MAX_PATTERN {
             return Err(format!("a pattern is 1 to {MAX_PATTERN} bytes"));
@@ -50,7 +50,7 @@ impl LabelPattern {
             Some(glob) => regex::escape(glob).replace(r"\*", ".*").replace(r"\?", "."),
             None => text.to_owned(),
         };
-        // Read alone first: `a)|(.*` must not close the group below.
+        // The body is parsed alone first: `a)|(.*` must not close the group below.
         let whole = format!(r"\A(?:{body})\z");
         Regex::new(&body)
             .map_err(|_| ())
@@ -61,8 +61,8 @@ impl LabelPattern {
             .map_err(|()| "not a regular expression we can use (for a glob write `glob:gpu-*`)".to_owned())
     }
 
-    /// Returns a stored pattern, if it can be read. Compiling takes its time, and every request of a team needs the same
-    /// patterns: those used lately are kept.
+    /// Returns a stored pattern; `None` if it cannot be parsed. Recently used patterns are cached, because compiling is
+    /// slow and all requests of a team need the same ones.
     fn stored(text: &str) -> Option<Self> {
         static COMPILED: Mutex<BTreeMap<String, LabelPattern>> = Mutex::new(BTreeMap::new());
         let compiled = || COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -78,7 +78,7 @@ impl LabelPattern {
         Some(pattern)
     }
 
-    /// Whether the whole label fits.
+    /// Returns whether the whole label matches.
     pub fn allows(&self, label: &str) -> bool {
         match &self.0 {
             Kind::Any => true,
@@ -87,27 +87,27 @@ impl LabelPattern {
     }
 }
 
-/// How the labels of a runner that gave them to itself break its team's policy.
+/// Violations of a team's policy by the labels of a self-registered runner.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LabelBreach {
-    /// Required ones it has not.
+    /// Required labels that the runner lacks.
     pub missing: Vec<String>,
-    /// Those it has and may not have.
+    /// Labels that the runner has but may not have.
     pub refused: Vec<String>,
 }
 
-/// What one team may ask for.
+/// Compiled label policy of one team.
 #[derive(Clone, Debug)]
 pub struct LabelPolicy {
     required: Vec<String>,
     optional: Vec<LabelPattern>,
     add_self_hosted: bool,
-    /// The required labels of other teams, folded.
+    /// Required labels of other teams, folded.
     reserved: HashSet<String>,
 }
 
 impl LabelPolicy {
-    /// Reads a team's stored lists. A stored pattern that can no longer be read allows nothing.
+    /// Compiles a team's stored lists. A stored pattern that cannot be parsed allows nothing.
     pub fn new(required: &[String], optional: &[String]) -> Self {
         Self {
             required: required.to_vec(),
@@ -117,16 +117,16 @@ impl LabelPolicy {
         }
     }
 
-    /// With `self-hosted` on every runner: GitHub adds nothing to a runner with a JIT config, and nearly every job asks
-    /// for that label.
+    /// Sets whether every runner gets the label `self-hosted`. GitHub adds no labels to a runner with a JIT config, and
+    /// most jobs ask for this one.
     #[must_use]
     pub const fn with_self_hosted(mut self, add: bool) -> Self {
         self.add_self_hosted = add;
         self
     }
 
-    /// Without the labels that other teams require: a runner that bears one takes their jobs. GitHub's own labels belong
-    /// to nobody.
+    /// Excludes the labels that other teams require: a runner with such a label would take their jobs. GitHub's own
+    /// labels are never excluded.
     #[must_use]
     pub fn without(mut self, required_by_others: &[String]) -> Self {
         let theirs = required_by_others.iter().filter(|label| !is_system_label(label));
@@ -134,11 +134,11 @@ impl LabelPolicy {
         self
     }
 
-    /// The labels a runner gets that was asked for with `wanted`: the required ones first, each once.
+    /// Returns the labels of a runner requested with `wanted`: the required ones first, without duplicates.
     ///
     /// # Errors
-    /// `label_policy_violation` naming every label that is not allowed; `validation_failed` when there would be none
-    /// or more than 100.
+    /// `label_policy_violation` naming every label that is not allowed; `validation_failed` for no labels at all or
+    /// more than 100.
     pub fn admit(&self, wanted: &[String]) -> Result<Vec<String>, Problem> {
         let mut labels: Vec<String> = Vec::with_capacity(self.required.len() + wanted.len() + 1);
         let mut known = HashSet::new();
@@ -170,7 +170,7 @@ impl LabelPolicy {
         Ok(labels)
     }
 
-    /// What is wrong with labels somebody gave a runner without asking us; none: nothing.
+    /// Returns the violations by labels that a self-registered runner gave itself; `None` if there are none.
     pub fn breach(&self, seen: &[SeenLabel]) -> Option<LabelBreach> {
         let there: HashSet<String> = seen.iter().map(|label| fold_label(&label.name)).collect();
         let has = |label: &String| there.contains(&fold_label(label));
@@ -183,7 +183,7 @@ impl LabelPolicy {
         (!missing.is_empty() || !refused.is_empty()).then_some(LabelBreach { missing, refused })
     }
 
-    /// Whether a runner may have the label.
+    /// Returns whether a runner of the team may have the label.
     pub fn allows(&self, label: &str) -> bool {
         let folded = fold_label(label);
         if self.required.iter().any(|required| fold_label(required) == folded) || is_system_label(&folded) {
@@ -196,29 +196,30 @@ impl LabelPolicy {
 
     fn refusal(&self, label: &str) -> &'static str {
         if is_look_alike(label) {
-            "this looks like one of GitHub's own names, but is another text"
+            "this looks like one of GitHub's own names but is a different text"
         } else if is_reserved_label(label) {
             "this is the name of a GitHub-hosted image; jobs meant for GitHub's machines would run here"
         } else if self.reserved.contains(&fold_label(label)) {
-            "another team requires this label, so that it is that team's alone; teams that share jobs are one team"
+            "another team requires this label, so only that team may use it; teams that share jobs should be one team"
         } else {
             "matches none of the team's patterns"
         }
     }
 }
 
-/// A label of another team that a team's runners may bear, or that a pattern seems to admit.
+/// A label required by another team that this team requires too or one of its patterns admits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LabelOverlap {
-    /// The pattern that matches it; none: both teams require it.
+    /// Pattern that matches the label; `None` if both teams require the label.
     pub pattern: Option<String>,
     /// The label.
     pub label: String,
-    /// The team that requires it.
+    /// Name of the other team.
     pub team: String,
 }
 
-/// Compares what a team requires and admits with the (team, label) pairs that the others of its installation require.
+/// Compares a team's required labels and patterns with the (team, label) pairs that the other teams of its installation
+/// require.
 pub fn find_overlaps(
     required: &[String],
     patterns: &[String],

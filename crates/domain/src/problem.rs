@@ -1,4 +1,4 @@
-//! What can go wrong, in the words callers see: RFC 9457 problems with stable codes.
+//! Errors as callers see them: RFC 9457 problems with stable codes.
 
 use std::time::Duration;
 
@@ -6,65 +6,65 @@ use serde::{Deserialize, Serialize};
 
 macro_rules! problems {
     ($($(#[$doc:meta])* $variant:ident = $code:literal, $status:literal, $title:literal;)+) => {
-        /// A stable code. Codes are never renamed.
+        /// Stable code of a problem. Codes are never renamed.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
         pub enum ProblemCode { $($(#[$doc])* #[serde(rename = $code)] $variant),+ }
 
         impl ProblemCode {
-            /// Every code, in order of their status.
+            /// Every code, ordered by status.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
-            /// The code as callers see it.
+            /// Returns the code as callers see it.
             pub const fn as_str(self) -> &'static str { match self { $(Self::$variant => $code),+ } }
-            /// The HTTP status it answers with.
+            /// Returns the HTTP status of the response.
             pub const fn status(self) -> u16 { match self { $(Self::$variant => $status),+ } }
-            /// A short title, the same for every occurrence.
+            /// Returns the short title, equal for every occurrence.
             pub const fn title(self) -> &'static str { match self { $(Self::$variant => $title),+ } }
         }
     };
 }
 
 problems! {
-    /// The body is no JSON.
+    /// The body is not valid JSON.
     MalformedBody = "malformed_body", 400, "The body cannot be read";
-    /// A header, query or path value cannot be read.
+    /// A header, query or path value is malformed.
     MalformedRequest = "malformed_request", 400, "The request cannot be read";
-    /// No bearer token.
+    /// The request has no bearer token.
     Unauthenticated = "unauthenticated", 401, "A bearer token is needed";
     /// The token was refused.
     InvalidToken = "invalid_token", 401, "The token is not valid";
-    /// The token's time is over.
+    /// The token has expired.
     TokenExpired = "token_expired", 401, "The token has expired";
-    /// The webhook is not GitHub's.
+    /// The webhook's signature is missing or wrong.
     WebhookSignatureInvalid = "webhook_signature_invalid", 401, "The signature is not valid";
-    /// A valid token of someone we do not know.
-    UnknownPrincipal = "unknown_principal", 403, "Nobody here has this identity";
-    /// The user, client or team was switched off.
+    /// The token is valid but its identity is not known.
+    UnknownPrincipal = "unknown_principal", 403, "No user or client has this identity";
+    /// The user or machine client was deactivated.
     Inactive = "inactive", 403, "This identity has been deactivated";
-    /// Only admins may do this.
+    /// The caller is not an admin.
     AdminRequired = "admin_required", 403, "Only admins may do this";
-    /// A viewer may change nothing.
-    ReadOnly = "read_only", 403, "This role only reads";
-    /// The user may not have JIT configs.
+    /// The caller is a viewer.
+    ReadOnly = "read_only", 403, "This role is read-only";
+    /// The user is not allowed to request JIT configs.
     JitNotAllowed = "jit_not_allowed", 403, "JIT configs are not allowed for this identity";
-    /// Registration tokens are not handed out here.
+    /// This deployment does not hand out registration tokens.
     RegistrationTokensDisabled = "registration_tokens_disabled", 403, "Registration tokens are not handed out";
-    /// The user may not have registration tokens.
+    /// The user is not allowed to request registration tokens.
     RegistrationTokenNotAllowed = "registration_token_not_allowed", 403, "Registration tokens are not allowed for this identity";
     /// The team's policy forbids a label.
     LabelPolicyViolation = "label_policy_violation", 403, "The label policy forbids this";
     /// The team may not use this runner group.
     RunnerGroupNotAllowed = "runner_group_not_allowed", 403, "The runner group is not allowed";
-    /// The team has as many runners as it may have.
+    /// The team has reached its maximum number of runners.
     QuotaExceeded = "quota_exceeded", 403, "The team's quota is used up";
     /// The caller does not belong to the team.
     TeamForbidden = "team_forbidden", 403, "Not a member of this team";
-    /// The team was switched off.
+    /// The team was deactivated.
     TeamInactive = "team_inactive", 403, "The team has been deactivated";
-    /// Only the requester gets the credential.
+    /// The caller is not the requester of the credential.
     CredentialDenied = "credential_denied", 403, "Only the requester may fetch this credential";
-    /// No such thing, or not yours to see.
+    /// The resource does not exist or the caller may not see it.
     NotFound = "not_found", 404, "Not found";
-    /// The path knows other methods.
+    /// The path does not support this method.
     MethodNotAllowed = "method_not_allowed", 405, "Method not allowed";
     /// The body took too long to arrive.
     RequestTimeout = "request_timeout", 408, "The request took too long to arrive";
@@ -72,73 +72,73 @@ problems! {
     RunnerNameConflict = "runner_name_conflict", 409, "The runner name is taken";
     /// The runner runs a workflow job.
     RunnerBusy = "runner_busy", 409, "The runner is busy";
-    /// The runner is gone already.
+    /// The runner is already deleted.
     RunnerDeleted = "runner_deleted", 409, "The runner is deleted";
-    /// The job is final or under way.
+    /// The job is final or running.
     JobNotCancellable = "job_not_cancellable", 409, "The job can no longer be cancelled";
     /// The job was cancelled.
     JobCancelled = "job_cancelled", 409, "The job was cancelled";
     /// The job is not done.
     CredentialNotReady = "credential_not_ready", 409, "The credential is not ready";
-    /// The team has runners or jobs where it is.
-    TeamInUse = "team_in_use", 409, "The team has runners or jobs";
-    /// Nobody could administer the service afterwards.
-    LastAdmin = "last_admin", 409, "The last admin stays";
-    /// Something of that name exists.
-    AlreadyExists = "already_exists", 409, "It exists already";
-    /// The credential was handed out or expired.
+    /// The team has runners or jobs on its installation.
+    TeamInUse = "team_in_use", 409, "The team still has runners or jobs";
+    /// The change would leave no admin.
+    LastAdmin = "last_admin", 409, "The last admin cannot be removed";
+    /// A resource with this name exists.
+    AlreadyExists = "already_exists", 409, "The resource already exists";
+    /// The credential was handed out or has expired.
     CredentialGone = "credential_gone", 410, "The credential is gone";
     /// The body is too large.
     PayloadTooLarge = "payload_too_large", 413, "The body is too large";
-    /// The body is no JSON by its content type.
+    /// The content type is not JSON.
     UnsupportedMediaType = "unsupported_media_type", 415, "The body must be application/json";
-    /// A value is wrong; `errors` says which.
+    /// A value is invalid; `errors` says which.
     ValidationFailed = "validation_failed", 422, "The request is not valid";
-    /// Several teams: say which.
-    TeamRequired = "team_required", 422, "Say which team";
-    /// Same Idempotency-Key, other body.
+    /// The caller has several teams and named none.
+    TeamRequired = "team_required", 422, "A team must be named";
+    /// The Idempotency-Key was used with another body.
     IdempotencyMismatch = "idempotency_mismatch", 422, "The Idempotency-Key was used for another request";
-    /// Too many requests of this caller.
+    /// The caller sent too many requests.
     RateLimited = "rate_limited", 429, "Too many requests";
-    /// The team has so much waiting that the job could not start in time.
-    TeamBacklog = "team_backlog", 429, "The team has too much waiting";
-    /// A fault of ours.
-    InternalError = "internal_error", 500, "An error of ours";
-    /// The job killed its worker again and again.
+    /// The team's waiting jobs would keep this one from starting in time.
+    TeamBacklog = "team_backlog", 429, "The team has too many waiting jobs";
+    /// Internal error.
+    InternalError = "internal_error", 500, "Internal error";
+    /// The job's worker died too often.
     JobPoisoned = "job_poisoned", 500, "The job could not be run";
-    /// GitHub said no.
+    /// GitHub refused the call.
     GithubRefused = "github_refused", 502, "GitHub refused";
-    /// GitHub or its limits did not let the job through in time.
+    /// GitHub or its limits kept the job from being done in time.
     GithubUnavailable = "github_unavailable", 503, "GitHub is unavailable";
     /// The config was sealed with a key that this process does not have.
     CredentialKeyMissing = "credential_key_missing", 503, "The config cannot be opened yet";
     /// The job was not done before its deadline.
     JobExpired = "job_expired", 503, "The job was not done in time";
-    /// The database is away.
+    /// The database cannot be reached.
     DatabaseUnavailable = "database_unavailable", 503, "The database is unavailable";
-    /// So much is waiting, or GitHub's limits are used up for so long, that the job could not start in time.
-    ServiceBacklog = "service_backlog", 503, "Too much is waiting";
-    /// The service has no connection left.
+    /// The backlog or GitHub's limits would keep the job from starting in time.
+    ServiceBacklog = "service_backlog", 503, "Too many jobs are waiting";
+    /// No connection is free.
     Overloaded = "overloaded", 503, "Too many connections";
-    /// The queue is away; only what needs it at once answers so.
+    /// The queue cannot be reached and this request needs it.
     QueueUnavailable = "queue_unavailable", 503, "The queue is unavailable";
     /// No webhook secret is configured.
-    WebhooksDisabled = "webhooks_disabled", 503, "Webhooks are not taken";
-    /// The identity provider's keys cannot be had.
+    WebhooksDisabled = "webhooks_disabled", 503, "Webhooks are not accepted";
+    /// The identity provider's keys cannot be fetched.
     KeysUnavailable = "keys_unavailable", 503, "The identity provider is unavailable";
 }
 
-/// One wrong value: where (a JSON pointer into the body, or `query:name`, `header:name`, `path:name`) and why.
+/// One invalid value of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FieldError {
-    /// Where.
+    /// Location: a JSON pointer into the body, or `query:name`, `header:name`, `path:name`.
     pub pointer: String,
-    /// What is wrong.
+    /// Fault, as a sentence.
     pub detail: String,
 }
 
 impl FieldError {
-    /// A wrong value at `pointer`.
+    /// Returns an error for the value at `pointer`.
     pub fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
         Self { pointer: pointer.into(), detail: detail.into() }
     }
@@ -148,59 +148,59 @@ impl FieldError {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{}: {detail}", code.as_str())]
 pub struct Problem {
-    /// Which.
+    /// Stable code.
     pub code: ProblemCode,
-    /// A sentence for a person.
+    /// Explanation for people.
     pub detail: String,
-    /// The wrong values, where there are any.
+    /// Invalid values, if any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
-    /// Seconds after which trying again makes sense.
+    /// Seconds after which a retry may succeed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<u64>,
 }
 
 impl Problem {
-    /// A problem with a sentence of its own.
+    /// Returns a problem with this explanation.
     pub fn new(code: ProblemCode, detail: impl Into<String>) -> Self {
         Self { code, detail: detail.into(), errors: Vec::new(), retry_after: None }
     }
 
-    /// `validation_failed` for one value.
+    /// Returns `validation_failed` for one value.
     pub fn field(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::invalid(vec![FieldError::new(pointer, detail)])
     }
 
-    /// `validation_failed` for several values.
+    /// Returns `validation_failed` for several values.
     pub fn invalid(errors: Vec<FieldError>) -> Self {
         Self::new(ProblemCode::ValidationFailed, "One or more values are not valid.").with_errors(errors)
     }
 
-    /// `not_found`, in the same words for what is not there and what is not yours.
+    /// Returns `not_found`, with equal text for missing resources and those the caller may not see.
     pub fn not_found(what: &str) -> Self {
-        Self::new(ProblemCode::NotFound, format!("There is no such {what}, or it is not yours to see."))
+        Self::new(ProblemCode::NotFound, format!("No such {what}, or you are not allowed to see it."))
     }
 
-    /// `job_expired`, in the same words whoever notices it.
+    /// Returns `job_expired`, with equal text in every process that detects it.
     pub fn job_expired() -> Self {
         let detail = "The job was not done before its deadline and will not be run late; ask again.";
         Self::new(ProblemCode::JobExpired, detail)
     }
 
-    /// With the values that are wrong.
+    /// Returns the problem with these invalid values.
     #[must_use]
     pub fn with_errors(self, errors: Vec<FieldError>) -> Self {
         Self { errors, ..self }
     }
 
-    /// With a time after which to try again.
+    /// Returns the problem with a retry time, in seconds.
     #[must_use]
     pub fn retry_after(self, seconds: u64) -> Self {
         Self { retry_after: Some(seconds), ..self }
     }
 }
 
-/// Returns whole seconds, rounded up, at least one: what [`Problem::retry_after`] takes.
+/// Returns whole seconds for [`Problem::retry_after`]: rounded up, at least one.
 pub fn whole_seconds(wait: Duration) -> u64 {
     (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
 }

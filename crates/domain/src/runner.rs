@@ -1,4 +1,4 @@
-//! Runners: names, labels, states.
+//! Runners: names and states.
 
 use std::{fmt, str::FromStr};
 
@@ -8,23 +8,23 @@ use serde::{Deserialize, Serialize};
 use crate::{InstallationId, JobId, Requester, RunnerId, TeamId, lane::string_enum};
 
 string_enum! {
-    /// Where a runner stands. `deleted` is final.
+    /// State of a runner. `deleted` is final.
     RunnerStatus {
-        /// Asked for; GitHub has not answered yet.
+        /// Requested; GitHub has not answered yet.
         Requested = "requested",
         /// Config issued, never seen online.
         Pending = "pending",
         /// Online.
         Active = "active",
-        /// Was online, is not now.
+        /// Was online, now offline.
         Offline = "offline",
-        /// Gone, on proof.
+        /// Removed from GitHub, with proof.
         Deleted = "deleted",
     }
 }
 
 impl RunnerStatus {
-    /// Whether a runner may go from here to `next`.
+    /// Returns whether the transition to `next` is allowed.
     pub const fn may_become(self, next: Self) -> bool {
         use RunnerStatus::{Active, Deleted, Offline, Pending, Requested};
         matches!(
@@ -36,12 +36,12 @@ impl RunnerStatus {
     }
 }
 
-/// A runner's name: 1 to 64 characters of `A-Z a-z 0-9 . _ -`, beginning with a letter or digit.
+/// A runner name: 1 to 64 characters of `A-Z a-z 0-9 . _ -`, beginning with a letter or digit.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct RunnerName(String);
 
-/// What is wrong with a runner name.
+/// A text that is not a valid runner name.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("a runner name is 1 to 64 characters of A-Z a-z 0-9 . _ - and begins with a letter or digit")]
 pub struct BadRunnerName;
@@ -52,19 +52,19 @@ fn fits_name(text: &str, longest: usize) -> bool {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
 }
 
-/// Whether `text` may stand before a generated name.
+/// Returns whether `text` is a valid prefix of generated names.
 pub fn is_name_prefix(text: &str) -> bool {
     fits_name(text, crate::job::MAX_PREFIX)
 }
 
 impl RunnerName {
-    /// The text.
+    /// Returns the name's text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// `<prefix>-<12 characters>` for one try of one job. The characters spell the random half of the job's id,
-    /// mixed with the generation, so that no two tries of any two jobs share a name.
+    /// Returns `<prefix>-<12 characters>` for one attempt of one job. The characters encode the random half of the
+    /// job's id mixed with the generation, so that no two attempts share a name.
     pub(crate) fn generated(prefix: &str, job: JobId, generation: i16) -> Self {
         const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
         let random =
@@ -102,50 +102,50 @@ impl fmt::Display for RunnerName {
     }
 }
 
-/// One runner as stored.
+/// One stored runner.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Runner {
-    /// Our id.
+    /// Id of the runner.
     pub id: RunnerId,
-    /// Where it lives.
+    /// Installation the runner belongs to.
     pub installation: InstallationId,
-    /// Its team.
+    /// Team of the runner.
     pub team: TeamId,
-    /// Its team's name.
+    /// Name of the team.
     pub team_name: String,
-    /// Who asked for it.
+    /// Requester of the runner.
     pub provisioned_by: Requester,
-    /// What to call them: e-mail, name or subject; a client's id.
+    /// Readable name of the requester: e-mail, name or subject; for a machine client its id.
     pub provisioned_by_name: Option<String>,
-    /// Its name on GitHub (while `requested`: the name of the newest try).
+    /// Name on GitHub; while `requested`, the name of the newest attempt.
     pub name: String,
-    /// Where it stands.
+    /// Current state.
     pub status: RunnerStatus,
-    /// Runs a workflow job just now.
+    /// Whether the runner runs a workflow job now.
     pub busy: bool,
-    /// GitHub's id.
+    /// GitHub's id of the runner.
     pub github_runner_id: Option<i64>,
-    /// GitHub's runner group.
+    /// GitHub's id of the runner group.
     pub runner_group_id: i64,
-    /// That group's name, where it must be told to the runner.
+    /// Name of the runner group, if the runner program needs it.
     pub runner_group_name: Option<String>,
     /// Labels bound at the request.
     pub labels: Vec<String>,
-    /// Takes one workflow job and is gone.
+    /// Whether the runner ends after one workflow job.
     pub ephemeral: bool,
-    /// It registers itself, with a token: until it has been seen, GitHub has no id for it.
+    /// Whether the runner registers itself with a token. GitHub has no id for it until then.
     pub registers_itself: bool,
-    /// The runner software, as the caller stated it.
+    /// Version of the runner software, as the caller stated it.
     pub stated_version: Option<String>,
-    /// The runner software, as GitHub told it.
+    /// Version of the runner software, as GitHub reports it.
     pub version: Option<String>,
-    /// Asked for.
+    /// Time of the request.
     pub created_at: DateTime<Utc>,
-    /// Last changed.
+    /// Time of the last change.
     pub updated_at: DateTime<Utc>,
-    /// Config issued.
+    /// Time at which the config was issued.
     pub registered_at: Option<DateTime<Utc>>,
-    /// Gone since.
+    /// Time of the deletion.
     pub deleted_at: Option<DateTime<Utc>>,
 }
 

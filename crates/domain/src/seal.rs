@@ -1,4 +1,4 @@
-//! Sealing secrets at rest: AES-256-GCM, a data key for each row, wrapped by a key from the configuration.
+//! Encryption of secrets at rest: AES-256-GCM with one data key per row, wrapped by a configured key.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::{JobId, Secret};
 
-/// The keys that wrap data keys. The first seals, all open, so that keys can be changed one after the other.
+/// Keys that wrap data keys. The first one seals and all open, so that keys can be rotated.
 #[derive(Clone)]
 pub struct KeyRing {
     keys: Arc<[(String, LessSafeKey)]>,
@@ -22,33 +22,36 @@ impl std::fmt::Debug for KeyRing {
     }
 }
 
-/// A sealed secret. Both byte strings are nonce (12 bytes), ciphertext, tag (16 bytes).
+/// A sealed secret. Both byte strings consist of nonce (12 bytes), ciphertext and tag (16 bytes).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sealed {
-    /// The key that wraps the data key.
+    /// Id of the key that wraps the data key.
     pub key_id: String,
-    /// The data key, wrapped.
+    /// Wrapped data key.
     pub wrapped_key: Vec<u8>,
-    /// The secret under the data key.
+    /// Secret, encrypted with the data key.
     pub ciphertext: Vec<u8>,
 }
 
-/// Why sealing or opening failed.
+/// Reason sealing or opening failed.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum SealError {
-    /// No key at all, or one that is not 32 bytes.
+    /// There is no key, or one is not 32 bytes long.
     #[error("a key ring needs at least one key, each of 32 bytes")]
     BadKey,
-    /// The key was taken out of the configuration.
+    /// The key with this id is not configured.
     #[error("the key `{0}` is not among CREDENTIAL_KEYS")]
     UnknownKey(String),
-    /// Changed, cut, or sealed for something else.
-    #[error("the sealed secret does not open")]
+    /// The sealed bytes were changed or truncated, or belong to another context.
+    #[error("the sealed secret cannot be opened")]
     Broken,
 }
 
 impl KeyRing {
-    /// Takes `(id, 32 bytes)` pairs; the first seals.
+    /// Builds a ring from `(id, 32 bytes)` pairs; the first seals.
+    ///
+    /// # Errors
+    /// [`SealError::BadKey`] for no key or one of another length.
     pub fn new(keys: &[(String, Zeroizing<Vec<u8>>)]) -> Result<Self, SealError> {
         if keys.is_empty() {
             return Err(SealError::BadKey);
@@ -60,7 +63,10 @@ impl KeyRing {
         Ok(Self { keys })
     }
 
-    /// Seals `secret` for `context` (for a config: job id and runner name). The key's id is bound in as well.
+    /// Seals `secret` for `context` (for a config: job id and runner name). The key id is authenticated too.
+    ///
+    /// # Errors
+    /// [`SealError::Broken`] if the cryptographic library fails.
     pub fn seal(&self, context: &str, secret: &Secret) -> Result<Sealed, SealError> {
         let (key_id, wrapping) = self.keys.first().ok_or(SealError::BadKey)?;
         let aad = format!("{context}|{key_id}");
@@ -73,7 +79,11 @@ impl KeyRing {
         })
     }
 
-    /// Opens what was sealed for the same `context`.
+    /// Opens a secret that was sealed for this `context`.
+    ///
+    /// # Errors
+    /// [`SealError::UnknownKey`] for a key that is not configured; [`SealError::Broken`] for changed bytes or another
+    /// context.
     pub fn open(&self, context: &str, sealed: &Sealed) -> Result<Secret, SealError> {
         let (_, wrapping) = self
             .keys
@@ -88,7 +98,7 @@ impl KeyRing {
     }
 }
 
-/// What a JIT config is sealed for: this job's runner of this name, and nothing else.
+/// Returns the context a JIT config is sealed for: one job and one runner name.
 pub fn credential_context(job: JobId, runner_name: &str) -> String {
     format!("{job}|{runner_name}")
 }

@@ -1,19 +1,19 @@
-//! Text that must not leak.
+//! A text type for secrets, protected against leaks by logging and serialisation.
 
 use std::fmt;
 
 use zeroize::Zeroizing;
 
-/// Secret text: prints as `***`, cannot be serialised, is wiped when dropped.
+/// A secret text. It prints as `***`, has no serialised form and is wiped when dropped.
 #[derive(Clone)]
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
-    /// Takes the text over.
+    /// Takes ownership of the text.
     pub fn new(text: impl Into<String>) -> Self {
         Self(Zeroizing::new(text.into()))
     }
-    /// The text itself. Every use of this word is a place to look at.
+    /// Returns the text itself. Every call must be reviewed for leaks.
     pub fn expose(&self) -> &str {
         &self.0
     }

@@ -1,5 +1,6 @@
-//! What is concluded from what GitHub says of our runners. Do no harm: what was merely not seen is looked at again,
-//! never taken for gone.
+//! Conclusions from GitHub's reports about runners: status transitions and drift.
+//!
+//! A runner that a list merely omitted is checked again; it is never taken for deleted.
 
 use std::{collections::HashSet, fmt::Write as _};
 
@@ -17,49 +18,49 @@ pub use comparison::{
 };
 
 string_enum! {
-    /// By whom a change of a runner's status was noticed or made.
+    /// Origin of a status change or of the request for a check.
     Source {
-        /// A pass over the whole fleet, or what it sent.
+        /// A sync run, or a job created by one.
         Sync = "sync",
         /// A webhook.
         Webhook = "webhook",
-        /// A look at this one runner that somebody asked for.
+        /// A check of this runner requested by a caller.
         Refresh = "refresh",
-        /// A request.
+        /// An API request.
         Api = "api",
-        /// A job that makes or removes runners.
+        /// A job that creates or removes runners.
         Job = "job",
     }
 }
 
-/// How long after its registration GitHub may still not know a runner that never came online.
+/// Time after registration in which GitHub may not yet know a runner that was never online.
 pub const REGISTRATION_GRACE: TimeDelta = TimeDelta::seconds(60);
-/// How long an admin's word lets a pass send after more.
+/// Time for which an admin's approval of removals is valid.
 pub const REMOVAL_APPROVAL_TTL: TimeDelta = TimeDelta::minutes(15);
 
-/// What somebody saw of one runner on GitHub.
+/// Observed state of one runner on GitHub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Observation {
-    /// It is there.
+    /// The runner exists.
     There {
-        /// GitHub calls it online.
+        /// Whether GitHub reports it online.
         online: bool,
-        /// It runs a workflow job.
+        /// Whether it runs a workflow job.
         busy: bool,
     },
-    /// GitHub says that it is not there, on proof.
+    /// The runner does not exist, with proof from GitHub.
     Gone,
 }
 
-/// Where an observation leads. None: it stays where it is.
+/// Returns the status after an observation; `None` if it does not change.
 ///
-/// A `pending` runner that GitHub lists as offline has never been online: it stays `pending`. A `requested` one belongs
-/// to its job alone.
+/// A `pending` runner that GitHub lists as offline was never online and stays `pending`. Only its own job changes a
+/// `requested` runner.
 pub const fn transition(from: RunnerStatus, seen: Observation) -> Option<RunnerStatus> {
     use RunnerStatus::{Active, Deleted, Offline, Pending, Requested};
     match (from, seen) {
         (Pending | Active | Offline, Observation::Gone) => Some(Deleted),
-        // It cannot be busy without having been online, so a pending one was, between two looks.
+        // A busy runner has been online, so a pending one came online between two observations.
         (Pending, Observation::There { online: true, .. } | Observation::There { busy: true, .. })
         | (Offline, Observation::There { online: true, .. }) => Some(Active),
         (Active, Observation::There { online: false, .. }) => Some(Offline),
@@ -67,62 +68,62 @@ pub const fn transition(from: RunnerStatus, seen: Observation) -> Option<RunnerS
     }
 }
 
-/// A label as GitHub tells it.
+/// A label as GitHub reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeenLabel {
-    /// Its text.
+    /// Text of the label.
     pub name: String,
-    /// GitHub put it there.
+    /// Whether GitHub itself added the label.
     pub read_only: bool,
-    /// GitHub says that somebody else did. It need not say either.
+    /// Whether GitHub reports the label as added by a person. GitHub may report neither.
     pub custom: bool,
 }
 
-/// A runner as GitHub tells it.
+/// A runner as GitHub reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeenRunner {
-    /// GitHub's id.
+    /// GitHub's id of the runner.
     pub github_id: i64,
-    /// Its name.
+    /// Name of the runner.
     pub name: String,
-    /// GitHub calls it online.
+    /// Whether GitHub reports it online.
     pub online: bool,
-    /// It runs a workflow job.
+    /// Whether it runs a workflow job.
     pub busy: bool,
-    /// Its group, if GitHub tells.
+    /// Id of the runner group, if GitHub reports it.
     pub runner_group_id: Option<i64>,
-    /// Its labels.
+    /// Labels of the runner.
     pub labels: Vec<SeenLabel>,
 }
 
 impl SeenRunner {
-    /// What of it decides about its status.
+    /// Returns the part that decides about the status.
     pub const fn observation(&self) -> Observation {
         Observation::There { online: self.online, busy: self.busy }
     }
 }
 
-/// In what a runner on GitHub is not what it was made to be.
+/// Difference between a runner on GitHub and the request that created it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "deviation", rename_all = "snake_case")]
 pub enum Deviation {
-    /// GitHub's id belongs to another name: nothing about it is ours to touch.
+    /// GitHub's id belongs to another name. The service changes nothing about this runner.
     Name {
-        /// The name GitHub tells.
+        /// Name that GitHub reports.
         found: String,
     },
-    /// Its labels were changed.
+    /// The labels differ.
     Labels {
-        /// Ours that are not there.
+        /// Bound labels that are missing on GitHub.
         missing: Vec<String>,
-        /// Those there that are not ours, in lower case.
+        /// Labels on GitHub that were not bound, in lower case.
         extra: Vec<String>,
     },
 }
 
 impl Deviation {
-    /// The first deviation of what is `seen` from the `name` and `labels` it was made with. Labels compare as
-    /// [`fold_label`] writes them; what GitHub itself gave, or does not call anybody's, is none of anybody's doing.
+    /// Returns the first deviation of `seen` from the bound `name` and `labels`. Labels compare as [`fold_label`]
+    /// writes them. Only labels that GitHub reports as added by a person count as extra.
     pub fn of(name: &str, labels: &[String], seen: &SeenRunner) -> Option<Self> {
         if seen.name != name {
             return Some(Self::Name { found: seen.name.chars().take(200).collect() });
@@ -145,7 +146,7 @@ impl Deviation {
         (!missing.is_empty() || !extra.is_empty()).then_some(Self::Labels { missing, extra })
     }
 
-    /// The same for the same deviation, so that each is told once: 64 hexadecimal characters.
+    /// Returns 64 hexadecimal characters, equal for equal deviations, so that each deviation is reported once.
     pub fn fingerprint(&self) -> String {
         let text = match self {
             Self::Name { found } => format!("name\n{found}"),
@@ -163,12 +164,12 @@ impl Deviation {
     }
 }
 
-/// What the operator allows on drift.
+/// Drift settings of the deployment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DriftRules {
-    /// Drift is acted upon, not only recorded.
+    /// Whether drift is acted upon, not only recorded.
     pub enforce: bool,
-    /// Also on runners that run a workflow job.
+    /// Whether runners that run a workflow job are deleted too.
     pub delete_busy: bool,
 }
 
@@ -178,21 +179,21 @@ impl Default for DriftRules {
     }
 }
 
-/// What is done about changed labels.
+/// Action on changed labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Remedy {
-    /// It is recorded.
+    /// Only record the drift.
     Record,
-    /// It is recorded: the runner runs a workflow job.
+    /// Only record the drift, because the runner runs a workflow job.
     Spare,
-    /// The labels are set back.
+    /// Restore the labels.
     Repair,
-    /// The runner is deleted.
+    /// Delete the runner.
     Delete,
 }
 
 impl DriftRules {
-    /// What a team's response comes to for one runner.
+    /// Returns the action for one runner under its team's response.
     pub const fn remedy(self, response: DriftResponse, busy: bool) -> Remedy {
         match response {
             DriftResponse::Observe => Remedy::Record,
@@ -205,33 +206,29 @@ impl DriftRules {
     }
 }
 
-/// A change of one row, made only if the row still stands where it was.
+/// A change of one runner row, applied only if the row still has the expected status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StatusChange {
-    /// Which.
+    /// The runner.
     pub runner: RunnerId,
-    /// From where; none: from anywhere but `deleted`.
+    /// Expected status; `None` accepts any but `deleted`.
     pub from: Option<RunnerStatus>,
-    /// To where; the same as `from` when only `busy` changes.
+    /// New status; equal to `from` if only `busy` changes.
     pub to: RunnerStatus,
-    /// Runs a workflow job.
+    /// Whether the runner runs a workflow job.
     pub busy: bool,
-    /// Why, for the trail.
+    /// Reason, for the history.
     pub detail: Option<String>,
 }
 
 impl StatusChange {
-    /// To `deleted` from wherever it is.
+    /// Returns the change to `deleted` from any other status.
     pub fn deleted(runner: RunnerId, detail: impl Into<String>) -> Self {
         Self { runner, from: None, to: RunnerStatus::Deleted, busy: false, detail: Some(detail.into()) }
     }
 
-    /// What an observation changes; none: nothing.
-    pub fn observed(
-        runner: RunnerId,
-        (from, was_busy): (RunnerStatus, bool),
-        seen: Observation,
-    ) -> Option<Self> {
+    /// Returns the change that an observation causes; `None` if nothing changes.
+    pub fn observed(runner: RunnerId, from: RunnerStatus, was_busy: bool, seen: Observation) -> Option<Self> {
         let to = transition(from, seen);
         let busy = matches!(seen, Observation::There { busy: true, .. });
         let known = matches!(from, RunnerStatus::Requested | RunnerStatus::Deleted);

@@ -1,4 +1,4 @@
-//! Teams and what is decided about a provision request.
+//! Teams and the admission of provision requests.
 
 use chrono::{DateTime, Utc};
 
@@ -8,78 +8,78 @@ use crate::{
 };
 
 string_enum! {
-    /// What happens to an idle runner whose labels were changed on GitHub.
+    /// Response to changed labels of an idle runner.
     DriftResponse {
-        /// Record it.
+        /// Record the drift.
         Observe = "observe",
-        /// Set the labels back.
+        /// Restore the labels.
         Repair = "repair",
         /// Delete the runner.
         Delete = "delete",
     }
 }
 
-/// One team as stored.
+/// One stored team.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Team {
-    /// Its id.
+    /// Id of the team.
     pub id: TeamId,
-    /// Its name, unique without case.
+    /// Name, unique ignoring case.
     pub name: String,
-    /// What it is.
+    /// Free text.
     pub description: Option<String>,
-    /// Labels every runner of the team gets.
+    /// Labels that every runner of the team gets.
     pub required_labels: Vec<String>,
-    /// What further labels may be.
+    /// Patterns of further labels that callers may request.
     pub optional_label_patterns: Vec<String>,
-    /// Every runner gets the label `self-hosted`.
+    /// Whether every runner gets the label `self-hosted`.
     pub add_self_hosted: bool,
-    /// Labels that other teams of the installation require; empty where the team is only shown.
+    /// Labels that other teams of the installation require; empty if the team is only displayed.
     pub required_by_others: Vec<String>,
-    /// Runner groups it may use; none means only the default group.
+    /// Runner groups the team may use; empty means only the default group.
     pub allowed_runner_group_ids: Vec<i64>,
-    /// Repositories whose jobs may run on its runners, as globs of `owner/name`; none means all.
+    /// Repositories whose jobs may run on the team's runners, as globs of `owner/name`; empty means all.
     pub allowed_repositories: Vec<String>,
-    /// Workflows whose jobs may run on its runners, as globs of their names; none means all.
+    /// Workflows whose jobs may run on the team's runners, as globs of their names; empty means all.
     pub allowed_workflows: Vec<String>,
-    /// Most runners at a time, those asked for included; none is unlimited.
+    /// Maximum number of runners, requested ones included; `None` means unlimited.
     pub max_runners: Option<i32>,
-    /// Its weight in the fair queue.
+    /// Weight in the fair queue.
     pub weight: f64,
-    /// What happens on label drift.
+    /// Response to label drift.
     pub drift_response: DriftResponse,
-    /// Whose GitHub budget it uses.
+    /// Installation whose GitHub budget the team uses.
     pub installation: InstallationId,
-    /// May do anything at all.
+    /// Whether the team is active; an inactive team gets no runners.
     pub is_active: bool,
-    /// Why not.
+    /// Reason for the deactivation.
     pub deactivation_reason: Option<String>,
-    /// Added.
+    /// Time of creation.
     pub created_at: DateTime<Utc>,
-    /// Last changed.
+    /// Time of the last change.
     pub updated_at: DateTime<Utc>,
-    /// How many people belong to it.
+    /// Number of members.
     pub member_count: i64,
-    /// How many of its runners are not deleted.
+    /// Number of runners that are not deleted.
     pub active_runner_count: i64,
 }
 
-/// What a caller asks for, with every value within its bounds.
+/// A validated provision request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProvisionRequest {
-    /// How the runner is to be called.
+    /// Requested runner name.
     pub name: RequestedName,
-    /// Labels wanted.
+    /// Requested labels.
     pub labels: Vec<String>,
-    /// Runner group wanted; none means the default one.
+    /// Requested runner group; `None` means the default group.
     pub runner_group_id: Option<i64>,
     /// Work folder on the runner's machine.
     pub work_folder: String,
-    /// The runner software that will be started, if stated.
+    /// Version of the runner software, if the caller stated it.
     pub runner_version: Option<RunnerVersion>,
 }
 
-/// What the policy made of a request: only [`Team::admit`] makes one, so holding it is the permission.
+/// Proof that the policy admits a request. Only [`Team::admit`] creates one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Admission {
     labels: Vec<String>,
@@ -87,30 +87,31 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// Labels the runner gets.
+    /// Returns the labels of the runner.
     pub fn labels(&self) -> &[String] {
         &self.labels
     }
 
-    /// Runner group it goes to.
+    /// Returns the runner group.
     pub const fn runner_group_id(&self) -> i64 {
         self.runner_group_id
     }
 }
 
 impl Team {
-    /// What the team may ask for, compiled.
+    /// Returns the team's compiled label policy.
     pub fn label_policy(&self) -> LabelPolicy {
         LabelPolicy::new(&self.required_labels, &self.optional_label_patterns)
             .with_self_hosted(self.add_self_hosted)
             .without(&self.required_by_others)
     }
 
-    /// Decides about a request. `in_use` counts the team's runners that are not deleted, locked against change;
-    /// `default_group` is the group for requests that name none.
+    /// Decides about a request. `in_use` is the number of the team's runners that are not deleted, locked against
+    /// change. `default_group` applies to requests that name no group.
     ///
     /// # Errors
-    /// `team_inactive`, `label_policy_violation`, `runner_group_not_allowed` or `quota_exceeded`, in this order.
+    /// `team_inactive`, `label_policy_violation`, `runner_group_not_allowed` or `quota_exceeded`; the first that
+    /// applies, in this order.
     pub fn admit(
         &self,
         request: &ProvisionRequest,
@@ -138,7 +139,8 @@ impl Team {
         Ok(Admission { labels, runner_group_id })
     }
 
-    /// Decides whether one runner more is within the quota, `in_use` being counted as for [`Team::admit`].
+    /// Checks that one more runner is within the quota. `in_use` is the number of the team's runners that are not
+    /// deleted.
     ///
     /// # Errors
     /// `quota_exceeded`.

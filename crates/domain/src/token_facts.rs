@@ -1,50 +1,50 @@
-//! What a verified token says of its bearer: a person, or a machine, and which.
+//! Facts from a verified token: its principal, and whether it stands for a user or a machine client.
 
 use aws_lc_rs::digest;
 use serde_json::{Map, Value, json};
 
 use crate::{MachineClient, claim_rule};
 
-/// An identity: what an issuer calls its subject. Everything else about a token may change.
+/// An identity: issuer and subject. All other claims of a token may change.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Principal {
-    /// `iss`.
+    /// Claim `iss`.
     pub issuer: String,
-    /// `sub`.
+    /// Claim `sub`.
     pub subject: String,
 }
 
 impl Principal {
-    /// The identity of this issuer and subject.
+    /// Returns the principal of this issuer and subject.
     pub fn new(issuer: impl Into<String>, subject: impl Into<String>) -> Self {
         Self { issuer: issuer.into(), subject: subject.into() }
     }
 
-    /// 32 bytes that differ for different identities.
+    /// Returns a hash of 32 bytes that identifies the principal.
     pub fn fingerprint(&self) -> Vec<u8> {
         let text = format!("{}:{}{}", self.issuer.len(), self.issuer, self.subject);
         digest::digest(&digest::SHA256, text.as_bytes()).as_ref().to_vec()
     }
 }
 
-/// What a verified token says, as far as it decides who is asking.
+/// Claims of a verified token that decide about the identity.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TokenFacts {
-    /// `iss`.
+    /// Claim `iss`.
     pub issuer: String,
-    /// `sub`.
+    /// Claim `sub`.
     pub subject: String,
-    /// `email`, verified or not.
+    /// Claim `email`, verified or not.
     pub email: Option<String>,
-    /// `email`, if it may bind a person: it is verified, and its issuer binds people.
+    /// Claim `email`, if it may bind a user: it is verified and its issuer binds users.
     pub binding_email: Option<String>,
-    /// `name` or `preferred_username`.
+    /// Claim `name` or `preferred_username`.
     pub name: Option<String>,
     /// All claims.
     pub claims: Map<String, Value>,
 }
 
-/// Claims that only tokens of people carry.
+/// Claims that only users' tokens carry.
 const PERSONAL_CLAIMS: [&str; 16] = [
     "emails",
     "auth_time",
@@ -63,9 +63,9 @@ const PERSONAL_CLAIMS: [&str; 16] = [
     "picture",
     "zoneinfo",
 ];
-/// Claims by which providers name the client a token was issued to: `OpenID` Connect, RFC 9068, Okta, Entra ID.
+/// Claims in which providers name the client of a token: `OpenID` Connect, RFC 9068, Okta, Entra ID.
 const CLIENT_CLAIMS: [&str; 4] = ["azp", "client_id", "cid", "appid"];
-/// Claims of a machine's token that tell its runs apart, for audit rows.
+/// Claims of a machine client's token that distinguish its runs, for audit rows.
 const RUN_CLAIMS: [&str; 16] = [
     "run_id",
     "run_attempt",
@@ -84,18 +84,19 @@ const RUN_CLAIMS: [&str; 16] = [
     "azp",
     "jti",
 ];
-/// Most characters of one claim in an audit row; subjects may be longer.
+/// Maximum length of one claim in an audit row, in characters; subjects may be longer.
 const MAX_CLAIM: usize = 255;
 
 impl TokenFacts {
-    /// The identity.
+    /// Returns the identity.
     pub fn principal(&self) -> Principal {
         Principal::new(&*self.issuer, &*self.subject)
     }
 
-    /// Whether it is a person's token, which never passes as a machine client's. Names, an e-mail address or the traces
-    /// of a sign-in say so always; a session or the scope `openid` unless the issuer says that a client got the token
-    /// for itself.
+    /// Returns whether this is a user's token, which never passes as a machine client's.
+    ///
+    /// Names, an e-mail address or traces of a sign-in always decide. A session or the scope `openid` decides too,
+    /// unless the issuer states that a client got the token for itself.
     pub fn is_personal(&self) -> bool {
         let has = |name: &&str| self.claims.get(*name).is_some_and(|value| !value.is_null());
         let email = has(&"email") && !self.is_google_service_account();
@@ -104,8 +105,8 @@ impl TokenFacts {
         email || username || PERSONAL_CLAIMS.iter().any(has) || (session && !self.is_clients_own())
     }
 
-    /// The client ids this token may stand for. A client claim alone names the program a person signed in with, so it
-    /// counts only in a client's own token; a subject counts only if the token names no other client.
+    /// Returns the client ids this token may stand for. A client claim alone names the program a user signed in with,
+    /// so it counts only in a client's own token. A subject counts only if the token names no other client.
     pub fn client_ids(&self) -> Vec<String> {
         if self.is_personal() {
             return Vec::new();
@@ -123,13 +124,13 @@ impl TokenFacts {
         ids
     }
 
-    /// The keys of claim rules that may mean this token; none for a person's.
+    /// Returns the keys of claim rules that may match this token; empty for a user's token.
     pub fn rule_keys(&self) -> Vec<String> {
         if self.is_personal() { Vec::new() } else { claim_rule::keys(&self.subject, &self.claims) }
     }
 
-    /// The one client of `candidates` this token stands for: by client id, else by rule.
-    /// Several that fit make it nobody's, since any choice could be the wrong team.
+    /// Returns the one client of `candidates` that this token stands for: by client id, else by rule. Returns `None` if
+    /// several match, because any choice could act for the wrong team.
     pub fn choose<'c>(&self, candidates: &'c [MachineClient]) -> Option<&'c MachineClient> {
         if self.is_personal() {
             return None;
@@ -154,7 +155,7 @@ impl TokenFacts {
         }
     }
 
-    /// The claims that tell the runs of a machine client apart, each of bounded length.
+    /// Returns the claims that distinguish the runs of a machine client, each of bounded length.
     pub fn run_claims(&self) -> Value {
         let mut kept = Map::from_iter([("sub".to_owned(), json!(self.subject))]);
         for name in RUN_CLAIMS {
@@ -168,9 +169,9 @@ impl TokenFacts {
         Value::Object(kept)
     }
 
-    /// The claims that the database can hold: it knows no U+0000.
+    /// Returns the claims that the database can store: it cannot store U+0000.
     pub fn storable_claims(&self) -> Value {
-        // JSON writes U+0000 as an escape; a text that spells the escape out is left out as well, and no rule has it.
+        // JSON writes U+0000 as an escape. A text that contains the escape's letters is left out too; no rule has it.
         let storable =
             |name: &String, value: &Value| !name.contains('\0') && !value.to_string().contains("\\u0000");
         self.claims
@@ -180,7 +181,7 @@ impl TokenFacts {
             .collect()
     }
 
-    /// The token's own words about its bearer, for its bearer: issuer, subject, e-mail and client id as they were read.
+    /// Returns issuer, subject, e-mail and client id as they were read, for an error message to the caller.
     pub fn describe(&self) -> String {
         let shown = |text: &str| printable(text, MAX_CLAIM);
         let email = self.email.as_deref().map_or_else(
@@ -206,16 +207,16 @@ impl TokenFacts {
         )
     }
 
-    /// Whether the issuer says that a client got this token for itself, with no person involved.
+    /// Returns whether the issuer states that a client got this token for itself, without a user.
     fn is_clients_own(&self) -> bool {
         let is = |name: &str, words: &[&str]| self.text(name).is_some_and(|text| words.contains(&text));
-        // Keycloak notes where a client came from only in sessions of service accounts.
+        // Keycloak records the client's address only in sessions of service accounts.
         let keycloak = ["clientHost", "clientAddress"].iter().all(|name| self.text(name).is_some());
         let service_account = CLIENT_CLAIMS.iter().filter_map(|name| self.text(name)).any(|id| {
             let name = self.text("preferred_username").and_then(|name| name.strip_prefix(SERVICE_ACCOUNT));
             name.is_some_and(|name| name.eq_ignore_ascii_case(id))
         });
-        // Entra ID: an application's subject is its object id, a person's is made up for each application.
+        // Entra ID: the subject of an application is its object id; that of a user differs for each application.
         let entra = self.text("tid").is_some()
             && self.text("oid") == Some(&self.subject)
             && !self.claims.contains_key("scp");
@@ -223,7 +224,8 @@ impl TokenFacts {
         auth0 || is("idtyp", &["app"]) || keycloak || service_account || entra
     }
 
-    /// A service account of Google Cloud has an e-mail address of its own, and is its own authorised party.
+    /// Returns whether the token belongs to a Google Cloud service account, which has its own e-mail address and is its
+    /// own authorised party.
     fn is_google_service_account(&self) -> bool {
         self.text("email").is_some_and(|email| email.ends_with(".gserviceaccount.com"))
             && self.claims.get("email_verified") == Some(&Value::Bool(true))
@@ -243,14 +245,14 @@ impl TokenFacts {
     }
 }
 
-/// How Keycloak names the user behind a client of its own.
+/// Prefix of the user name that Keycloak gives to a client's service account.
 const SERVICE_ACCOUNT: &str = "service-account-";
 
 fn is_service_account(name: &str) -> bool {
     name.starts_with(SERVICE_ACCOUNT)
 }
 
-/// At most so many characters, without control characters.
+/// Returns at most `most` characters of the text, without control characters.
 fn printable(text: &str, most: usize) -> String {
     text.chars().filter(|c| !c.is_control()).take(most).collect()
 }

@@ -1,4 +1,4 @@
-//! Versions of the runner software, and until when GitHub takes them.
+//! Versions of the runner software, and the dates until which GitHub accepts them.
 
 use std::{fmt, str::FromStr};
 
@@ -7,21 +7,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::lane::string_enum;
 
-/// How long before a cut-off it is told.
+/// Time before a cut-off date at which a version counts as deprecated soon.
 pub const DEPRECATION_NOTICE: TimeDelta = TimeDelta::days(14);
 
-/// A version as GitHub writes it: three numbers of up to five digits, `2.336.0`.
+/// A version in GitHub's form: three numbers of up to five digits, `2.336.0`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct RunnerVersion(String);
 
-/// What is no version.
+/// A text that is not a version.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("a version is three numbers of up to five digits, such as 2.336.0")]
 pub struct BadVersion;
 
 impl RunnerVersion {
-    /// The text.
+    /// Returns the version's text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -58,35 +58,35 @@ impl fmt::Display for RunnerVersion {
 }
 
 string_enum! {
-    /// How a version stands.
+    /// Support state of a version.
     VersionState {
-        /// GitHub does not say until when it takes it.
+        /// GitHub publishes no cut-off date.
         Unknown = "unknown",
-        /// GitHub takes it.
+        /// GitHub accepts the version.
         Current = "current",
-        /// GitHub will not take it for much longer.
+        /// GitHub will soon stop accepting the version.
         Soon = "deprecated_soon",
-        /// GitHub takes it no more.
+        /// GitHub no longer accepts the version.
         Deprecated = "deprecated",
     }
 }
 
-/// Until when GitHub takes a version; none: it does not say.
+/// Dates until which GitHub accepts a version; `None` if GitHub publishes no date.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CutOff {
-    /// New runners of it may be registered until then.
+    /// Last date for the registration of new runners.
     pub registration: Option<DateTime<Utc>>,
-    /// Registered runners of it may run until then.
+    /// Last date for running registered runners.
     pub runtime: Option<DateTime<Utc>>,
 }
 
 impl CutOff {
-    /// The first of both.
+    /// Returns the earlier of both dates.
     pub fn first(&self) -> Option<DateTime<Utc>> {
         self.registration.into_iter().chain(self.runtime).min()
     }
 
-    /// How the version stands.
+    /// Returns the support state at `now`.
     pub fn state(&self, now: DateTime<Utc>) -> VersionState {
         match self.first() {
             None => VersionState::Unknown,

@@ -1,5 +1,7 @@
-//! What GitHub's webhooks say, and what is to be done about it. Their fields contradict each other at times, so little
-//! is required and nothing is trusted that is not needed.
+//! Webhook events from GitHub and their meaning for runners.
+//!
+//! Fields of real deliveries sometimes contradict each other. Few fields are therefore required, and unneeded ones are
+//! ignored.
 
 mod job;
 mod read;
@@ -10,72 +12,72 @@ pub use read::{Content, Delivery, InvalidJson, WebhookSource};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-/// What is kept of a delivery that matters to us.
+/// The relevant content of a delivery.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "about", rename_all = "snake_case")]
 pub enum WebhookEvent {
-    /// A workflow job took a runner or is over.
+    /// A workflow job started on a runner or ended.
     WorkflowJob(WorkflowJob),
-    /// Something happened to an installation of the App.
+    /// The App installation changed.
     Installation(InstallationEvent),
 }
 
-/// One workflow job, as one event tells of it.
+/// One event of a workflow job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkflowJob {
-    /// GitHub's id of it; another attempt of the same job has another.
+    /// GitHub's id of the job; each attempt has its own.
     pub id: i64,
-    /// The workflow run it belongs to.
+    /// Id of the workflow run.
     pub run_id: i64,
-    /// True: it is over. False: it runs.
+    /// Whether the job is completed; otherwise it is running.
     pub completed: bool,
-    /// `owner/name`.
+    /// Repository, as `owner/name`.
     pub repository: String,
-    /// The workflow's name, where told.
+    /// Name of the workflow, if given.
     pub workflow: Option<String>,
-    /// The job's name.
+    /// Name of the job.
     pub name: Option<String>,
-    /// Its `runs-on` labels.
+    /// Labels of `runs-on`.
     pub labels: Vec<String>,
-    /// GitHub's id of its runner.
+    /// GitHub's id of the runner.
     pub runner_id: Option<i64>,
-    /// That runner's name.
+    /// Name of the runner.
     pub runner_name: Option<String>,
-    /// A machine of GitHub's own.
+    /// Whether the job runs on a GitHub-hosted machine.
     pub hosted: bool,
-    /// When this happened, by GitHub's clock.
+    /// Time of the event, by GitHub's clock.
     pub at: Option<DateTime<Utc>>,
-    /// How it ended.
+    /// Conclusion of the job.
     pub conclusion: Option<String>,
 }
 
-/// What happened to an installation of the App.
+/// A change of an App installation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InstallationEvent {
-    /// What.
+    /// Kind of the change.
     pub change: InstallationChange,
-    /// When, by GitHub's clock.
+    /// Time of the change, by GitHub's clock.
     pub at: Option<DateTime<Utc>>,
-    /// The login of who did it.
+    /// Login of the person who made the change.
     pub by: Option<String>,
 }
 
-/// What can happen to an installation.
+/// Kinds of changes of an installation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InstallationChange {
-    /// Suspended: GitHub refuses whatever we ask.
+    /// Suspended: GitHub refuses all calls.
     Suspend,
     /// Uninstalled.
     Deleted,
     /// No longer suspended.
     Unsuspend,
-    /// Other permissions from now on.
+    /// Its permissions changed.
     NewPermissionsAccepted,
 }
 
 impl InstallationChange {
-    /// GitHub's word for it.
+    /// Returns GitHub's name of the change.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Suspend => "suspend",

@@ -32,7 +32,7 @@ pub(crate) async fn process(
     let Some(team) = tx.teams().policy(runner.team).await? else {
         return Ok(Outcome::ignored("on a runner without a team"));
     };
-    let decision = match job.decide((&runner, &team), bound.seen.as_ref(), received) {
+    let decision = match job.decide(&runner, &team, bound.seen.as_ref(), received) {
         Ok(decision) => decision,
         Err(EventIgnored::Older) => {
             report_late_violation(parts, tx, (&runner, &team, job)).await?;

@@ -115,7 +115,7 @@ async fn leave_in_use(app: &App, job: &Job, row: &Runner, seen: Option<&SeenRunn
         return Ok(retry_for_caller());
     }
     let observed =
-        seen.and_then(|seen| StatusChange::observed(row.id, (row.status, row.busy), seen.observation()));
+        seen.and_then(|seen| StatusChange::observed(row.id, row.status, row.busy, seen.observation()));
     if let Some(change) = observed {
         tx.runners().change_status(&change, Source::Job).await?;
     }

@@ -219,9 +219,10 @@ impl Check<'_> {
 
     async fn observe(&self, tx: &mut Tx, seen: &SeenRunner) -> Result<(), StoreError> {
         tx.runners().reset_misses(self.runner.id).await?;
-        let now = (self.runner.status, self.runner.busy);
-        if let Some(shift) = StatusChange::observed(self.runner.id, now, seen.observation()) {
-            tx.runners().change_status(&shift, self.source).await?;
+        let runner = &self.runner;
+        let change = StatusChange::observed(runner.id, runner.status, runner.busy, seen.observation());
+        if let Some(change) = change {
+            tx.runners().change_status(&change, self.source).await?;
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! The comparison of our live runners with the list that one sync run has read.
+//! The comparison of the live runners with GitHub's list as one sync run has read it.
 
 use std::collections::HashMap;
 
@@ -7,117 +7,117 @@ use chrono::{DateTime, Utc};
 use super::{Deviation, DriftRules, REGISTRATION_GRACE, Remedy, SeenRunner, StatusChange};
 use crate::{DriftResponse, RunnerId, RunnerStatus, TeamId};
 
-/// Complete runs in a row that must have missed a runner before it is checked.
+/// Number of consecutive complete runs that must have missed a runner before it is checked.
 pub const MISSES_BEFORE_CHECK: i16 = 2;
-/// Runs of any kind in a row that must have missed a runner before it is checked. The list of a busy fleet changes while
-/// it is read, so that complete runs are rare there.
+/// Number of consecutive runs, complete or not, that must have missed a runner before it is checked. The list of many
+/// busy runners changes while it is read, so complete runs are rare there.
 pub const MISSES_OF_ANY_KIND: i16 = 3;
-/// A run that may remove no more runners than this is never held.
+/// Number of removals that never needs an admin's approval.
 pub const BLAST_RADIUS_MIN: usize = 5;
-/// Of one hundred live runners, most that one run may remove without an admin.
+/// Maximum percentage of live runners that one run may remove without an admin's approval.
 pub const BLAST_RADIUS_PERCENT: usize = 20;
 
-/// One live runner of ours, as far as a pass compares it.
+/// One live runner, reduced to the fields a sync run compares.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::struct_excessive_bools, reason = "they are columns of a row")]
 pub struct LiveRunner {
-    /// Our id.
+    /// Id of the runner.
     pub id: RunnerId,
-    /// GitHub's.
+    /// GitHub's id of the runner.
     pub github_id: i64,
-    /// Its team.
+    /// Team of the runner.
     pub team: TeamId,
-    /// That team's weight.
+    /// Weight of the team.
     pub weight: f64,
-    /// That team's answer to drift.
+    /// The team's response to drift.
     pub response: DriftResponse,
-    /// Its name.
+    /// Name of the runner.
     pub name: String,
-    /// Labels it was made with.
+    /// Labels bound at the request.
     pub labels: Vec<String>,
-    /// Where it stands.
+    /// Recorded status.
     pub status: RunnerStatus,
-    /// Runs a workflow job, as far as we know.
+    /// Whether it runs a workflow job, as last recorded.
     pub busy: bool,
-    /// GitHub removes it by itself after one workflow job, or when it is not used.
+    /// Whether GitHub removes it by itself after one workflow job or if it stays unused.
     pub ephemeral: bool,
-    /// Complete runs in a row that did not list it.
+    /// Number of consecutive complete runs that did not list it.
     pub missed: i16,
-    /// Runs of any kind in a row that did not list it.
+    /// Number of consecutive runs of any kind that did not list it.
     pub unlisted: i16,
-    /// The deviation told last.
+    /// Fingerprint of the deviation that was reported last.
     pub drift_seen: Option<String>,
-    /// It registered itself against the policy, and is to go.
+    /// Whether it registered itself in violation of the policy and must be removed.
     pub refused: bool,
-    /// Its removal is under way already.
+    /// Whether its removal is already under way.
     pub leaving: bool,
-    /// Config issued.
+    /// Time at which the config was issued.
     pub registered_at: DateTime<Utc>,
-    /// Last changed.
+    /// Time of the last change.
     pub updated_at: DateTime<Utc>,
 }
 
-/// A runner that needs a check or a removal of its own.
+/// A runner that needs a check or a removal job.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Suspect {
-    /// Which.
+    /// The runner.
     pub runner: RunnerId,
-    /// Its team.
+    /// Team of the runner.
     pub team: TeamId,
-    /// That team's weight.
+    /// Weight of the team.
     pub weight: f64,
-    /// Whether it counts towards the limit of removals: it may be deleted on GitHub, or a runner that should have stayed
-    /// is gone.
+    /// Whether it counts towards the limit of removals: the job may delete it on GitHub, or it vanished before its
+    /// normal end.
     pub may_remove: bool,
 }
 
 /// A live runner that a run did not list.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Absence {
-    /// The runner. An ephemeral one that is no longer listed is at the normal end of its life: its check is a GET, and it
-    /// never counts as a removal.
+    /// The runner. An unlisted ephemeral runner has reached its normal end: its check is a GET, and it never counts as
+    /// a removal.
     pub suspect: Suspect,
-    /// Complete runs in a row that missed it, this one included.
+    /// Number of consecutive complete runs that missed it, this one included.
     pub missed: i16,
-    /// Runs of any kind in a row that missed it, this one included.
+    /// Number of consecutive runs of any kind that missed it, this one included.
     pub unlisted: i16,
 }
 
 impl Absence {
-    /// Whether enough runs have missed it for a check.
+    /// Returns whether enough runs have missed it for a check.
     pub const fn is_due(&self) -> bool {
         self.missed >= MISSES_BEFORE_CHECK || self.unlisted >= MISSES_OF_ANY_KIND
     }
 
-    /// Lowers the counters to one below the limits once a check is ordered. The next run orders another if the runner is
-    /// still not listed, but those that no run had room for come first.
+    /// Lowers the counters to one below the limits once a check was requested. The next run requests another check if
+    /// it still misses the runner. Runners without any check yet come first.
     pub fn record_check(&mut self) {
         self.missed = self.missed.min(MISSES_BEFORE_CHECK - 1);
         self.unlisted = self.unlisted.min(MISSES_OF_ANY_KIND - 1);
     }
 }
 
-/// What one run found.
+/// Result of one sync run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SyncFindings {
     /// Changes of rows.
     pub changes: Vec<StatusChange>,
-    /// Listed again after earlier runs missed them.
+    /// Runners that are listed again after earlier runs missed them.
     pub back: Vec<RunnerId>,
-    /// Not listed.
+    /// Runners that are not listed.
     pub absences: Vec<Absence>,
-    /// Listed, and to be checked. Those whose deviation was not reported yet come first once all rows are compared.
+    /// Listed runners to check. After all rows are compared, those with unreported deviations come first.
     pub suspects: Vec<Suspect>,
-    /// To be removed: they registered themselves against the policy.
+    /// Runners to remove, because they registered themselves in violation of the policy.
     pub refused: Vec<Suspect>,
-    /// How many of ours are live.
+    /// Number of live runners.
     pub live: usize,
     /// Suspects whose deviation has been reported before.
     repeated: Vec<Suspect>,
 }
 
 impl SyncFindings {
-    /// Orders what was found by urgency: the runners that most runs have missed and the new deviations first.
+    /// Sorts the findings by urgency: first the runners missed most often and the new deviations.
     #[must_use]
     pub fn by_urgency(mut self) -> Self {
         self.suspects.append(&mut self.repeated);
@@ -125,19 +125,19 @@ impl SyncFindings {
         self
     }
 
-    /// The runners that may be checked or removed after this run.
+    /// Returns the runners that may be checked or removed after this run.
     fn counted(&self) -> impl Iterator<Item = &Suspect> {
         let due = self.absences.iter().filter(|absence| absence.is_due()).map(|absence| &absence.suspect);
         due.chain(&self.suspects).chain(&self.repeated).chain(&self.refused)
     }
 
-    /// How many runners this run may remove.
+    /// Returns how many runners this run may remove.
     pub fn removals(&self) -> usize {
         self.counted().filter(|suspect| suspect.may_remove).count()
     }
 
-    /// Whether that is more than one run may remove. `allowed`: the number an admin has seen and confirmed; a few more
-    /// may have been found since.
+    /// Returns whether the number of removals exceeds the limit of one run. `allowed` is the number an admin has
+    /// approved; slightly more may have been found since.
     pub fn is_too_much(&self, allowed: Option<usize>) -> bool {
         let removals = self.removals();
         let much = removals > BLAST_RADIUS_MIN && removals * 100 > self.live * BLAST_RADIUS_PERCENT;
@@ -145,21 +145,21 @@ impl SyncFindings {
     }
 }
 
-/// One run: what it has listed, and whether that is the whole fleet.
+/// One sync run: the runners it listed, and whether the list is complete.
 #[derive(Clone, Debug)]
 pub struct SyncPass<'p> {
-    /// The runners listed, by GitHub's id.
+    /// Listed runners, by GitHub's id.
     pub seen: &'p HashMap<i64, &'p SeenRunner>,
-    /// Every page arrived and the counts agree: an absence is more likely the end of a runner than a slip between pages.
+    /// Whether every page arrived and the counts agree. An absence then rarely comes from a shift between pages.
     pub complete: bool,
-    /// When it began, by the database's clock: rows changed since are left to the next run.
+    /// Start of the run, by the database's clock; rows changed later are left to the next run.
     pub began: DateTime<Utc>,
-    /// What the operator allows.
+    /// Drift settings of the deployment.
     pub rules: DriftRules,
 }
 
 impl SyncPass<'_> {
-    /// Compares live rows with what was listed and adds what is found to `findings`.
+    /// Compares live rows with the list and adds the results to `findings`.
     pub fn compare(&self, rows: &[LiveRunner], findings: &mut SyncFindings) {
         findings.live += rows.len();
         for row in rows {
@@ -176,18 +176,14 @@ impl SyncPass<'_> {
         }
         let deviation = Deviation::of(&row.name, &row.labels, seen);
         if !matches!(deviation, Some(Deviation::Name { .. })) && row.updated_at <= self.began {
-            findings.changes.extend(StatusChange::observed(
-                row.id,
-                (row.status, row.busy),
-                seen.observation(),
-            ));
+            findings.changes.extend(StatusChange::observed(row.id, row.status, row.busy, seen.observation()));
         }
-        // By every run until it is gone: an order may have met another job, or been held back.
+        // Repeated by every run until the runner is gone, because a removal may meet another job or be held.
         if row.refused && !row.leaving && !matches!(deviation, Some(Deviation::Name { .. })) {
             findings.refused.push(suspect(row, true));
         }
         let Some(deviation) = deviation else {
-            // The reported deviation is over: the check forgets it, so that the next one is reported again.
+            // The reported deviation is over. The check clears it, so that the next one is reported again.
             if row.drift_seen.is_some() {
                 findings.suspects.push(suspect(row, false));
             }
@@ -201,7 +197,7 @@ impl SyncPass<'_> {
             Deviation::Name { .. } => Remedy::Record,
             Deviation::Labels { .. } => self.rules.remedy(row.response, seen.busy),
         };
-        // The check decides anew: a runner that is busy now may be idle by then.
+        // The check decides again: a runner that is busy now may be idle by then.
         let may_remove = matches!(deviation, Deviation::Labels { .. })
             && self.rules.remedy(row.response, false) == Remedy::Delete;
         if !reported {
@@ -212,7 +208,7 @@ impl SyncPass<'_> {
     }
 
     fn not_found(&self, row: &LiveRunner, findings: &mut SyncFindings) {
-        // A runner registered meanwhile cannot be on pages that were read before.
+        // A runner registered after the run began cannot be on pages that were read earlier.
         if row.registered_at > self.began - REGISTRATION_GRACE {
             return;
         }

@@ -1,4 +1,4 @@
-//! Tokens as real providers write them.
+//! Tests with tokens as real providers write them.
 
 use chrono::DateTime;
 use serde_json::json;

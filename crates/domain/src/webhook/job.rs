@@ -1,4 +1,4 @@
-//! What a workflow job on one of our runners leads to.
+//! Decisions about a runner from the events of its workflow jobs.
 
 use std::collections::HashSet;
 
@@ -12,32 +12,32 @@ use crate::{Runner, RunnerStatus, Team, fold_label, glob, is_system_label};
 pub struct WorkflowMark {
     /// GitHub's id of the job.
     pub job: i64,
-    /// It is over.
+    /// Whether the job is completed.
     pub completed: bool,
-    /// When that happened, by GitHub's clock.
+    /// Time of its event, by GitHub's clock.
     pub at: DateTime<Utc>,
 }
 
-/// Why an event changes nothing.
+/// Reason an event changes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventIgnored {
-    /// Something newer is known of the runner.
+    /// A newer event of the runner is known.
     Older,
-    /// The runner's config has not been issued, or it is gone.
+    /// The runner has no issued config yet, or it is deleted.
     NotThere,
 }
 
-/// What a job does that it should not.
+/// Violation of a team's policy by a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PolicyViolation {
-    /// It asks for labels the runner was never given: somebody has changed them.
+    /// The job asks for labels the runner was never given; the labels were changed on GitHub.
     Labels(Vec<String>),
-    /// Its repository or workflow is not on the team's list.
+    /// The team's lists do not contain its repository or workflow.
     Unexpected,
 }
 
 impl PolicyViolation {
-    /// The security event it is.
+    /// Returns the type of the security event.
     pub const fn event_type(&self) -> &'static str {
         match self {
             Self::Labels(_) => "label_policy_violation_workflow",
@@ -46,27 +46,27 @@ impl PolicyViolation {
     }
 }
 
-/// What an event changes.
+/// Changes caused by an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
-    /// Where the runner stands from now on.
+    /// New status of the runner.
     pub status: RunnerStatus,
-    /// Whether it runs a job.
+    /// Whether the runner runs a job.
     pub busy: bool,
-    /// The newest job from now on.
+    /// New newest job of the runner.
     pub mark: WorkflowMark,
-    /// It was the one job of its runner: GitHub removes the runner by itself.
+    /// Whether an ephemeral runner has completed its only job, so that GitHub removes it.
     pub finished: bool,
-    /// Only the name says that the runner is ours: it registered itself, and no pass has found it yet. So nothing about
-    /// it is changed, and a pass should come soon.
+    /// Whether the runner is self-registered and has no GitHub id yet. A name alone proves nothing, so the status does
+    /// not change; a sync run should follow soon.
     pub awaited: bool,
-    /// What is wrong with the job; told once for each job.
+    /// Policy violations, reported once per job.
     pub violations: Vec<PolicyViolation>,
 }
 
 impl WorkflowMark {
-    /// Whether `next` is news. Events of one job have an order of their own; those of two jobs go by time, and a job may
-    /// begin in the second in which another ends.
+    /// Returns whether `next` is newer. Events of one job have a fixed order. Events of two jobs are ordered by time;
+    /// one job may begin in the second in which another ends.
     fn precedes(&self, next: &Self) -> bool {
         if self.job == next.job {
             return next.completed && !self.completed;
@@ -76,14 +76,15 @@ impl WorkflowMark {
 }
 
 impl WorkflowJob {
-    /// Decides what this event means for the runner it names. `seen` is the newest job seen on it, `received` when the
-    /// event came.
+    /// Returns the changes that this event causes for its runner. `seen` is the newest job seen on the runner,
+    /// `received` the time at which the event arrived.
     ///
     /// # Errors
-    /// [`EventIgnored`]: nothing is to be changed.
+    /// [`EventIgnored`] if nothing changes.
     pub fn decide(
         &self,
-        (runner, team): (&Runner, &Team),
+        runner: &Runner,
+        team: &Team,
         seen: Option<&WorkflowMark>,
         received: DateTime<Utc>,
     ) -> Result<Decision, EventIgnored> {
@@ -91,7 +92,7 @@ impl WorkflowJob {
         let status = match runner.status {
             Requested | Deleted => return Err(EventIgnored::NotThere),
             Offline if self.completed => Offline,
-            // It runs or ran a job, so it must be or have been online.
+            // The runner runs or ran a job, so it was online.
             Pending | Active | Offline => Active,
         };
         let mark = WorkflowMark { job: self.id, completed: self.completed, at: self.at.unwrap_or(received) };
@@ -110,9 +111,9 @@ impl WorkflowJob {
         })
     }
 
-    /// What is wrong with the job, whatever is known of its runner by now.
+    /// Returns the job's policy violations, independent of the runner's state.
     pub fn violations(&self, runner: &Runner, team: &Team) -> Vec<PolicyViolation> {
-        // One that registered itself may have given itself other labels than it was asked for with, if its team allows them.
+        // A self-registered runner may have labels beyond the requested ones, if its team's policy allows them.
         let itself = runner.github_runner_id.is_none();
         let policy = itself.then(|| team.label_policy());
         let own: HashSet<String> = runner.labels.iter().map(|label| fold_label(label)).collect();
@@ -126,7 +127,8 @@ impl WorkflowJob {
         labels.into_iter().chain((!self.expected(team)).then_some(PolicyViolation::Unexpected)).collect()
     }
 
-    /// Whether the team's lists name the job's repository and workflow. An unknown workflow is on no list.
+    /// Returns whether the team's lists admit the job's repository and workflow. A non-empty workflow list never admits
+    /// a job without a workflow name.
     fn expected(&self, team: &Team) -> bool {
         let workflow = self.workflow.as_deref();
         let (repositories, workflows) = (&team.allowed_repositories, &team.allowed_workflows);
@@ -216,7 +218,7 @@ mod tests {
         status: RunnerStatus,
         seen: Option<&WorkflowMark>,
     ) -> Result<Decision, EventIgnored> {
-        job.decide((&runner(status), &team(&[], &[])), seen, DateTime::UNIX_EPOCH)
+        job.decide(&runner(status), &team(&[], &[]), seen, DateTime::UNIX_EPOCH)
     }
 
     #[test]
@@ -232,7 +234,7 @@ mod tests {
         let awaited = Runner { github_runner_id: None, ..runner(RunnerStatus::Pending) };
         let wrong = WorkflowJob { labels: vec!["prod".into()], ..job(1, false, 10) };
         for wrong in [wrong.clone(), WorkflowJob { completed: true, ..wrong }] {
-            let decision = wrong.decide((&awaited, &team(&[], &[])), None, DateTime::UNIX_EPOCH).unwrap();
+            let decision = wrong.decide(&awaited, &team(&[], &[]), None, DateTime::UNIX_EPOCH).unwrap();
             assert_eq!(
                 (decision.status, decision.busy, decision.finished),
                 (RunnerStatus::Pending, false, false)
@@ -240,7 +242,7 @@ mod tests {
             assert!(decision.awaited);
             assert_eq!(decision.violations.len(), 1);
             let free = Team { optional_label_patterns: vec!["prod".into()], ..team(&[], &[]) };
-            let allowed = wrong.decide((&awaited, &free), None, DateTime::UNIX_EPOCH).unwrap();
+            let allowed = wrong.decide(&awaited, &free, None, DateTime::UNIX_EPOCH).unwrap();
             assert!(allowed.violations.is_empty(), "it may have given itself what its team allows");
         }
         assert!(!decide(&job(1, false, 10), RunnerStatus::Pending, None).unwrap().awaited);
@@ -290,7 +292,7 @@ mod tests {
     fn a_team_may_list_its_expected_jobs() {
         let offences = |job: &WorkflowJob, team: &Team| {
             let runner = runner(RunnerStatus::Pending);
-            job.decide((&runner, team), None, DateTime::UNIX_EPOCH).unwrap().violations
+            job.decide(&runner, team, None, DateTime::UNIX_EPOCH).unwrap().violations
         };
         let job = job(1, false, 1);
         for (repositories, workflows) in

@@ -1,4 +1,4 @@
-//! A delivery's body, read for the little we need. The rest, up to megabytes, is not kept.
+//! Parser for webhook bodies. It keeps the few needed fields and drops the rest, which can be megabytes.
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
@@ -7,48 +7,48 @@ use serde_json::Value;
 use super::{InstallationChange, InstallationEvent, WebhookEvent, WorkflowJob};
 use crate::{MAX_LABEL, MAX_LABELS, clean_json};
 
-/// Longest name kept, in characters.
+/// Maximum length of a kept name, in characters.
 const MAX_NAME: usize = 256;
 
-/// Labels kept, in bytes together.
+/// Maximum total length of kept labels, in bytes.
 const MAX_LABEL_BYTES: usize = 32 * 1024;
 
-/// What a body is about.
+/// Classification of a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// Something we act upon.
+    /// An event that this service processes.
     Event(WebhookEvent),
-    /// An event or action that does not matter to us.
+    /// An event or action that is not relevant.
     Ignored,
-    /// It should matter, but it is not as GitHub documents it; says where.
+    /// A relevant event that differs from GitHub's documentation; the text says where.
     Malformed(String),
 }
 
-/// One delivery, read.
+/// One parsed delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
-    /// The event's action, at most 100 characters.
+    /// Action of the event, at most 100 characters.
     pub action: Option<String>,
-    /// Where it comes from.
+    /// Source of the delivery.
     pub source: WebhookSource,
-    /// What it says.
+    /// Content of the delivery.
     pub content: Content,
 }
 
-/// What a delivery says of where it comes from.
+/// Source of a delivery, as the body states it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WebhookSource {
-    /// GitHub's id of the App's installation. Hooks that belong to no App tell none.
+    /// GitHub's id of the App installation; webhooks without an App have none.
     pub installation: Option<i64>,
-    /// The login of the organisation.
+    /// Login of the organisation.
     pub organization: Option<String>,
-    /// The slug of the enterprise.
+    /// Slug of the enterprise.
     pub enterprise: Option<String>,
 }
 
-/// The body is no JSON.
+/// A body that is not valid JSON.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("the body is no JSON")]
+#[error("the body is not valid JSON")]
 pub struct InvalidJson;
 
 #[derive(Deserialize)]
@@ -70,15 +70,15 @@ struct Body {
 }
 
 impl Delivery {
-    /// Reads the body of an event (`X-GitHub-Event`).
+    /// Parses the body of an event (`X-GitHub-Event`).
     ///
     /// # Errors
-    /// [`InvalidJson`]; whatever JSON it is, it can be read.
+    /// [`InvalidJson`]; every valid JSON document can be parsed.
     pub fn read(event: &str, body: &[u8]) -> Result<Self, InvalidJson> {
         let body: Body = match serde_json::from_str(&clean_json(body)) {
             Ok(body) => body,
             Err(error) if error.is_data() => {
-                let content = Content::Malformed("the body is no object".to_owned());
+                let content = Content::Malformed("the body is not a JSON object".to_owned());
                 return Ok(Self { action: None, source: WebhookSource::default(), content });
             }
             Err(_) => return Err(InvalidJson),
@@ -103,7 +103,7 @@ impl Delivery {
     }
 }
 
-/// An event of a repository that belongs to no organisation names its owner all the same.
+/// Returns the source. For a repository outside any organisation it is the repository's owner.
 fn source(body: &Body) -> WebhookSource {
     let logins = [
         &body.organization["login"],
@@ -132,7 +132,7 @@ fn job(body: &Body, completed: bool) -> Result<Content, &'static str> {
         name: text(&job["name"]),
         labels: labels(&job["labels"]),
         runner_id: number(&job["runner_id"]).filter(|id| *id != 0),
-        // No runner of ours has a space in its name.
+        // Names of this service's runners contain no space.
         hosted: in_group("GitHub Actions") || runner_name.as_deref().is_some_and(is_hosted),
         runner_name,
         at: times.iter().find_map(|name| time(&job[*name])),
@@ -155,19 +155,19 @@ fn installation(body: &Body, change: InstallationChange) -> Result<Content, &'st
     })))
 }
 
-/// A positive whole number, or one written as text.
+/// Returns a positive whole number, given as a number or as text.
 fn number(value: &Value) -> Option<i64> {
     value.as_i64().or_else(|| value.as_str()?.parse().ok()).filter(|number| *number >= 0)
 }
 
-/// A text that is not empty, cut to its bound.
+/// Returns a text that is not empty, cut to its maximum length.
 fn text(value: &Value) -> Option<String> {
     let text: String = value.as_str()?.chars().filter(|c| !c.is_control()).take(MAX_NAME).collect();
     (!text.is_empty()).then_some(text)
 }
 
-/// The labels, as many as are kept. What is left out leaves a label behind that no runner has, so that a job cannot hide
-/// one behind many.
+/// Returns the labels up to the maximum size. Dropped labels are replaced by one label that no runner has, so that a
+/// job cannot hide a label behind many others.
 fn labels(value: &Value) -> Vec<String> {
     let mut all = value.as_array().map(Vec::as_slice).unwrap_or_default().iter().filter_map(label);
     let (mut kept, mut bytes) = (Vec::new(), 0);
@@ -187,7 +187,7 @@ fn label(value: &Value) -> Option<String> {
     Some(name.chars().take(MAX_LABEL).collect())
 }
 
-/// RFC 3339, or seconds since 1970 as in older events.
+/// Parses RFC 3339, or seconds since 1970 as in older events.
 fn time(value: &Value) -> Option<DateTime<Utc>> {
     match value.as_i64() {
         Some(seconds) => DateTime::from_timestamp(seconds, 0),
