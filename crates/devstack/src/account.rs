@@ -1,4 +1,4 @@
-//! Whose processes the servers are. PostgreSQL refuses to run as root.
+//! The account that runs the servers. PostgreSQL refuses to run as root.
 
 use std::{
     ffi::OsString,
@@ -11,17 +11,17 @@ use nix::unistd::{User, geteuid};
 
 use crate::{Error, keeper};
 
-/// The account the servers run under.
+/// Account of the server processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Account {
-    /// The caller's own.
+    /// The account of the calling process.
     Own,
-    /// The caller is root: this user and group instead.
+    /// Another user and group, because the calling process is root.
     Other { uid: u32, gid: u32 },
 }
 
-/// The traditional number of `nobody`, for images without a user list.
-const NOBODY: u32 = 65_534;
+/// Traditional id of the unprivileged user, for images without a user list.
+const NOBODY_UID: u32 = 65_534;
 
 impl Account {
     pub(crate) fn pick() -> Self {
@@ -29,22 +29,22 @@ impl Account {
             return Self::Own;
         }
         let known = ["postgres", "nobody"].iter().find_map(|name| User::from_name(name).ok().flatten());
-        known.map_or(Self::Other { uid: NOBODY, gid: NOBODY }, |user| Self::Other {
+        known.map_or(Self::Other { uid: NOBODY_UID, gid: NOBODY_UID }, |user| Self::Other {
             uid: user.uid.as_raw(),
             gid: user.gid.as_raw(),
         })
     }
 
-    /// True for files this account, or the caller, has made.
+    /// Returns whether files with this owner were made by this account or by the calling process.
     pub(crate) fn owns(self, uid: u32) -> bool {
         uid == geteuid().as_raw() || matches!(self, Self::Other { uid: other, .. } if other == uid)
     }
 
-    /// Makes sure that the account may enter every folder on the way to `path`, which may not exist yet. The account
-    /// itself tries, since modes do not tell of access lists and mounts.
+    /// Checks that the account may enter every folder on the way to `path`, which may not exist yet. A process of the
+    /// account tries it, because modes do not show access lists and mounts.
     ///
     /// # Errors
-    /// `Closed` with the first folder that it may not enter.
+    /// `Closed` with the first folder that the account may not enter.
     pub(crate) fn reach(self, path: &Path) -> Result<(), Error> {
         const TRY: &str =
             r#"for folder in "$@"; do [ -x "$folder" ] || { printf %s "$folder"; exit 1; }; done"#;

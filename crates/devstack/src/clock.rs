@@ -1,4 +1,4 @@
-//! A wall clock that is wrong, for one process: a small library that the process loads first.
+//! A wrong wall clock for one process: a small library that the process preloads.
 
 use std::{
     ffi::OsString,
@@ -11,16 +11,16 @@ use crate::{Error, Server};
 
 const SOURCE: &str = include_str!("clock.c");
 
-/// A server whose wall clock is wrong.
+/// A server with a wrong wall clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WrongClock {
     /// The server.
     pub server: Server,
-    /// By how many seconds; negative: it is slow.
+    /// Offset in seconds; negative means the clock is slow.
     pub seconds: i64,
 }
 
-/// The library that makes the wall clock of a process wrong and leaves its other clocks alone. It works on Linux.
+/// A library that shifts the wall clock of a process and leaves its other clocks alone. It works on Linux.
 #[derive(Clone, Debug)]
 pub struct ClockLibrary(PathBuf);
 
@@ -28,7 +28,7 @@ impl ClockLibrary {
     /// Builds the library in an existing folder, with the compiler that links Rust programs.
     ///
     /// # Errors
-    /// The folder cannot be written to, or `cc` is missing or fails.
+    /// The folder is not writable, or `cc` is missing or fails.
     pub fn build(folder: &Path) -> Result<Self, Error> {
         let (source, library) = (folder.join("clock.c"), folder.join("clock.so"));
         fs::write(&source, SOURCE).map_err(Error::file("write", &source))?;
@@ -42,7 +42,7 @@ impl ClockLibrary {
         Err(Error::NotReady { server: "cc", reason: "failed", log })
     }
 
-    /// Returns the variables of a process whose wall clock is to be wrong by so many seconds; negative: it is slow.
+    /// Returns the environment variables that shift a process's wall clock by this many seconds; negative means slow.
     pub fn environment(&self, seconds: i64) -> [(&'static str, OsString); 2] {
         [("LD_PRELOAD", self.0.clone().into_os_string()), ("CLOCK_OFF", seconds.to_string().into())]
     }

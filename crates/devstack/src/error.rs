@@ -1,6 +1,8 @@
+//! Errors of private servers.
+
 use std::{io, path::PathBuf};
 
-/// Why a private server could not be started, reached or stopped.
+/// Reason a private server could not be started, reached or stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No folder with `initdb` and `postgres` was found.
@@ -9,43 +11,43 @@ pub enum Error {
     /// No Redis or Valkey server program was found.
     #[error("no Redis or Valkey server program found: apt install redis-tools, or brew install valkey")]
     NoRedis,
-    /// PostgreSQL is there, but not a version the service supports.
+    /// The version of PostgreSQL is not supported.
     #[error("PostgreSQL in {} is {version:?}; version 15 or newer is needed", path.display())]
     OldPostgres {
         /// Folder of the programs.
         path: PathBuf,
-        /// What `postgres --version` said.
+        /// Output of `postgres --version`.
         version: String,
     },
     /// A file operation failed.
     #[error("cannot {action} {}", path.display())]
     File {
-        /// A verb: `create`, `copy`, `lock`.
+        /// The operation, as a verb: `create`, `copy`, `lock`.
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
-        /// The system's reason.
+        /// Error of the operating system.
         source: io::Error,
     },
-    /// A program could not be run at all.
+    /// A program could not be started.
     #[error("cannot run {}", program.display())]
     Run {
         /// The program.
         program: PathBuf,
-        /// The system's reason.
+        /// Error of the operating system.
         source: io::Error,
     },
-    /// A server ended while starting, or did not answer in time.
+    /// A server ended during its start or did not answer in time.
     #[error("{server} {reason}\n{log}")]
     NotReady {
         /// `postgres`, `redis` or `initdb`.
         server: &'static str,
-        /// What was seen.
+        /// Description of the failure.
         reason: &'static str,
-        /// The last lines of its log.
+        /// Last lines of the server's log.
         log: String,
     },
-    /// The servers' account lacks the permission to enter a folder on the way to what it needs.
+    /// The servers' account may not enter a folder on the way to a path it needs.
     #[error(
         "the servers run as the account {account}, which may not enter {}, on the way to {}: use another folder, or allow \
          it with: chmod o+x {}", folder.display(), path.display(), folder.display()
@@ -53,52 +55,52 @@ pub enum Error {
     Closed {
         /// The account, by name or number.
         account: String,
-        /// The first folder on the way that is closed.
+        /// First folder on the way that the account may not enter.
         folder: PathBuf,
-        /// What the account needs to reach.
+        /// Path that the account needs to reach.
         path: PathBuf,
     },
-    /// The data folder was made by another major version of PostgreSQL.
+    /// Another major version of PostgreSQL created the data folder.
     #[error("{} was made by PostgreSQL {made_by}; the programs found are {found}: use those of {made_by}, or begin anew \
              with an empty folder", path.display())]
     OtherPostgres {
         /// The data folder.
         path: PathBuf,
-        /// Its major version.
+        /// Major version that created it.
         made_by: String,
-        /// What `postgres --version` said.
+        /// Output of `postgres --version`.
         found: String,
     },
-    /// Another running stack uses the same data folder.
+    /// Another running stack uses this data folder.
     #[error("{} is in use by another run", .0.display())]
     InUse(PathBuf),
-    /// A server did not go away although it was killed.
+    /// A killed server did not end.
     #[error("{0} does not stop")]
     Stuck(&'static str),
-    /// The server has been stopped or killed and not restarted.
+    /// The server was stopped or killed and not restarted.
     #[error("{0} is not running")]
     NotRunning(&'static str),
     /// The connection to a server broke, or Redis refused a command.
     #[error("cannot talk to a server")]
     Talk(#[from] io::Error),
-    /// PostgreSQL refused a statement; the text is PostgreSQL's own.
+    /// PostgreSQL refused a statement; the text is PostgreSQL's.
     #[error("PostgreSQL: {0}")]
     Sql(String),
-    /// A script of [`Options::scripts`](crate::Options::scripts) failed; nothing of it was done.
+    /// A script of [`Options::scripts`](crate::Options::scripts) failed and was rolled back.
     #[error("cannot apply {}", path.display())]
     Script {
         /// The file.
         path: PathBuf,
-        /// PostgreSQL's answer.
+        /// PostgreSQL's error.
         source: Box<Error>,
     },
-    /// Servers run, but do not get into step with each other.
+    /// The servers run but do not agree with each other.
     #[error("no {0} within a minute")]
     NoAgreement(&'static str),
     /// No port is free.
     #[error("no free port for a server")]
     NoPort,
-    /// No command was given to run.
+    /// No command to run was given.
     #[error("no command to run")]
     NoCommand,
 }

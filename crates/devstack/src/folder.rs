@@ -1,4 +1,4 @@
-//! Folders that belong to the servers' account, and the locks that say a run is alive.
+//! Folders of the servers' account, and the locks that show whether a run is alive.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
@@ -12,16 +12,16 @@ use nix::fcntl::{Flock, FlockArg};
 
 use crate::{Error, account::Account};
 
-/// Short on purpose: a socket's path may have 103 bytes on macOS.
+/// Parent of the socket folders. It is short because a socket's path may have 103 bytes on macOS.
 pub(crate) const PARENT: &str = "/tmp";
-/// Start of the folder names; the process id and a counter follow.
+/// Prefix of the folder names; the process id and a counter follow.
 pub(crate) const PREFIX: &str = "rts-dev-";
 const LOCK: &str = "lock";
 
-/// Held as long as a folder is in use; the system lets go of it when the process ends.
+/// Lock held as long as a folder is in use; the system releases it when the process ends.
 pub(crate) type Lock = Flock<File>;
 
-/// Makes a new folder for sockets, locked. A name taken already is passed over, never reused.
+/// Creates and locks a new folder for sockets. An existing name is skipped, never reused.
 pub(crate) fn create_private(account: Account) -> Result<(PathBuf, Lock), Error> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     loop {
@@ -39,8 +39,8 @@ pub(crate) fn create_private(account: Account) -> Result<(PathBuf, Lock), Error>
     }
 }
 
-/// Makes sure of a folder with mode 0700 that belongs to `account`. One that somebody else has put there,
-/// or a link, is refused: root's data lies where anybody may make folders.
+/// Creates a folder with mode 0700 that belongs to `account`. An existing folder of another user and a link are
+/// refused: any user may create folders in the parent.
 pub(crate) fn create(path: &Path, account: Account) -> Result<(), Error> {
     DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(Error::file("create", path))?;
     let found = fs::symlink_metadata(path).map_err(Error::file("look at", path))?;
@@ -50,7 +50,7 @@ pub(crate) fn create(path: &Path, account: Account) -> Result<(), Error> {
     account.give(path)
 }
 
-/// Takes the lock of a folder, or says `InUse` at once.
+/// Locks a folder, or returns `InUse` at once.
 pub(crate) fn lock(folder: &Path) -> Result<Lock, Error> {
     let path = folder.join(LOCK);
     let file = OpenOptions::new()
@@ -65,7 +65,7 @@ pub(crate) fn lock(folder: &Path) -> Result<Lock, Error> {
     })
 }
 
-/// Copies a folder and everything in it, giving each copy to `account`.
+/// Copies a folder recursively, giving each copy to `account`.
 pub(crate) fn copy(from: &Path, to: &Path, account: Account) -> Result<(), Error> {
     create(to, account)?;
     for entry in fs::read_dir(from).map_err(Error::file("read", from))? {
@@ -81,7 +81,7 @@ pub(crate) fn copy(from: &Path, to: &Path, account: Account) -> Result<(), Error
     Ok(())
 }
 
-/// The last lines of a log, for an error message.
+/// Returns the last lines of a log, for an error message.
 pub(crate) fn tail(log: &Path) -> String {
     const LINES: usize = 12;
     let text = fs::read(log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();

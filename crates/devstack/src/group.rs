@@ -1,7 +1,7 @@
-//! Several Redis servers that belong together, for tests of failover.
+//! Groups of Redis servers, for tests of failover.
 //!
-//! They listen on loopback, since Sentinel and cluster nodes know each other by port. Like the servers of a stack they
-//! have keepers, and go when the group is dropped or the program ends.
+//! The servers listen on loopback, because Sentinels and cluster nodes identify each other by port. Each has a keeper
+//! and ends when the group is dropped or the program ends.
 
 use std::{
     fs,
@@ -24,19 +24,19 @@ use crate::{
     redis, resp, sweep,
 };
 
-/// The name by which the Sentinels of a group know its primary.
+/// Name of a group's primary for its Sentinels.
 pub const SENTINEL_NAME: &str = "main";
 
 const SLOTS: usize = 16_384;
-/// Primaries of a cluster; each has a replica.
+/// Number of primaries of a cluster; each has one replica.
 const PRIMARIES: usize = 3;
-/// How long servers get to agree with each other.
-const LIMIT: Duration = Duration::from_mins(1);
+/// Time within which the servers must agree with each other.
+const AGREEMENT_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Which servers a group has.
+/// Servers of a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
-    /// A primary and a replica, without anything that fails over by itself.
+    /// A primary and a replica, without automatic failover.
     Replicated,
     /// A primary, a replica and three Sentinels that replace a primary silent for half a second.
     Sentinel,
@@ -44,7 +44,7 @@ pub enum Layout {
     Cluster,
 }
 
-/// Running servers. Dropping it stops them and removes their folder.
+/// Running servers. Dropping the group stops them and removes their folder.
 #[derive(Debug)]
 pub struct RedisGroup {
     layout: Layout,
@@ -63,10 +63,10 @@ struct Node {
 }
 
 impl RedisGroup {
-    /// Starts the servers and waits until they are in step with each other.
+    /// Starts the servers and waits until they agree with each other.
     ///
     /// # Errors
-    /// No server program, or servers that do not start or agree within a minute.
+    /// There is no server program, or the servers do not start or agree within a minute.
     pub fn start(layout: Layout, redis_bin: Option<&Path>) -> Result<Self, Error> {
         let options = Options { redis_bin: redis_bin.map(Path::to_path_buf), ..Options::default() };
         let program = Programs::find_redis(&options)?;
@@ -86,7 +86,7 @@ impl RedisGroup {
         Ok(group)
     }
 
-    /// The address for the service: of the first server, of all Sentinels, or of all cluster nodes.
+    /// Returns the URL for the service: of the first server, all Sentinels, or all cluster nodes.
     pub fn url(&self) -> String {
         let hosts = |sentinel: bool| {
             let of = self.nodes.iter().filter(|node| node.sentinel == sentinel);
@@ -99,20 +99,20 @@ impl RedisGroup {
         }
     }
 
-    /// The ports of the servers that hold data.
+    /// Returns the ports of the servers that store data.
     pub fn ports(&self) -> Vec<u16> {
         self.nodes.iter().filter(|node| !node.sentinel).map(|node| node.port).collect()
     }
 
-    /// Sends one command to the server at a port. Returns its answer, elements of lists on lines of their own.
+    /// Sends one command to the server at a port. Returns the response, with each list element on its own line.
     ///
     /// # Errors
-    /// The server is away, or refuses; then the error has its words.
+    /// The server cannot be reached or refuses the command; the error has its text.
     pub fn ask(&self, port: u16, words: &[&str]) -> Result<String, Error> {
         Ok(resp::ask(port, words)?)
     }
 
-    /// The ports of the servers that say they are primaries.
+    /// Returns the ports of the servers that report being primaries.
     pub fn primaries(&self) -> Vec<u16> {
         let says = |port: &u16| self.ask(*port, &["ROLE"]).is_ok_and(|role| role.starts_with("master"));
         self.ports().into_iter().filter(says).collect()
@@ -121,23 +121,23 @@ impl RedisGroup {
     /// Ends one server as a crash would.
     ///
     /// # Errors
-    /// It does not run, or does not go.
+    /// The server does not run or does not end.
     pub fn kill(&mut self, port: u16) -> Result<(), Error> {
         self.node(port)?.keeper.take().ok_or(Error::NotRunning("redis"))?.kill()
     }
 
-    /// Freezes one server: its connections stay open, nothing answers.
+    /// Freezes one server: its connections stay open, but it does not answer.
     ///
     /// # Errors
-    /// It does not run.
+    /// The server does not run.
     pub fn pause(&mut self, port: u16) -> Result<(), Error> {
         self.send(port, Signal::SIGSTOP)
     }
 
-    /// Lets a frozen server go on.
+    /// Resumes a frozen server.
     ///
     /// # Errors
-    /// It does not run.
+    /// The server does not run.
     pub fn resume(&mut self, port: u16) -> Result<(), Error> {
         self.send(port, Signal::SIGCONT)
     }
@@ -202,7 +202,11 @@ impl RedisGroup {
     }
 
     fn wait(&self, what: &'static str, mut done: impl FnMut(&Self) -> bool) -> Result<(), Error> {
-        if process::wait_until(LIMIT, || done(self)) { Ok(()) } else { Err(Error::NoAgreement(what)) }
+        if process::wait_until(AGREEMENT_TIMEOUT, || done(self)) {
+            Ok(())
+        } else {
+            Err(Error::NoAgreement(what))
+        }
     }
 
     fn launch(&mut self, more: &[&str]) -> Result<u16, Error> {
@@ -252,10 +256,10 @@ impl RedisGroup {
         Ok(port)
     }
 
-    /// Starts a server again that was killed. Its data may be gone.
+    /// Restarts a killed server. Its data may be lost.
     ///
     /// # Errors
-    /// It does not start.
+    /// The server does not start.
     pub fn restart(&mut self, port: u16) -> Result<(), Error> {
         let (dir, account) = (self.dir.clone(), self.account);
         let node = self.node(port)?;
@@ -272,7 +276,7 @@ impl RedisGroup {
 
 impl Drop for RedisGroup {
     fn drop(&mut self) {
-        // Sentinels first, so that they do not fail over while the others stop. Errors: the next start sweeps.
+        // Sentinels stop first, so that they do not fail over meanwhile. Errors are ignored: the next start cleans up.
         let keepers = self.nodes.iter_mut().rev().filter_map(|node| node.keeper.take());
         for keeper in keepers {
             keeper.send(Signal::SIGCONT);
@@ -282,13 +286,13 @@ impl Drop for RedisGroup {
     }
 }
 
-/// A port below those the system gives to clients, with a free one 10,000 above it for the cluster's own talk.
+/// Returns a free port below the ephemeral range whose cluster bus port, 10,000 above, is free too.
 fn free_port() -> Option<u16> {
     const FIRST: u64 = 12_000;
     const COUNT: u64 = 10_000;
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
-    // Programs that start at the same time begin at different ports.
+    // Each program begins at a random port, because several may start at the same time.
     let first = RandomState::new().build_hasher().finish() % COUNT;
     (0..1_000).find_map(|_| {
         let step = NEXT.fetch_add(1, Ordering::Relaxed).wrapping_mul(7_919) % COUNT;

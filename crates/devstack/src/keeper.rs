@@ -1,9 +1,8 @@
-//! A keeper is a small shell that starts one server and stops it when its own standard input ends.
+//! Keepers: small shells that start one server each and stop it when their standard input ends.
 //!
-//! The other end of that input is held by this process alone. So the server stops when it is asked to,
-//! and also when this process is killed; that works on every Unix, without a parent-death signal and its
-//! trap (it fires when the *thread* that started the child ends). Keeper and server form a process group of
-//! their own: Ctrl-C in the terminal does not reach them.
+//! Only this process holds the other end of that input. The server therefore stops on request and also if this process
+//! is killed. This works on every Unix and needs no parent-death signal, which fires when the *thread* that started the
+//! child ends. Keeper and server form their own process group, so Ctrl-C in the terminal does not reach them.
 
 use std::{
     io::{BufRead, BufReader},
@@ -20,9 +19,11 @@ use nix::{
 
 use crate::{Error, account::Account, folder, process};
 
-/// Arguments: the stop signal, the log, then the server's command line. Prints the server's process id.
-/// A background command reads /dev/null unless told otherwise, hence descriptor 3. The watcher is waited
-/// for, as the first process of a container may not collect strangers.
+/// Shell script of a keeper. Arguments: the stop signal, the log, then the server's command line. Prints the server's
+/// process id.
+///
+/// A background command reads /dev/null by default, hence descriptor 3. The script waits for the watcher, because the
+/// first process of a container may not collect other processes' children.
 const SCRIPT: &str = r#"
 stop=$1 log=$2
 shift 2
@@ -41,17 +42,17 @@ kill "$watcher" 2>/dev/null
 wait "$watcher"
 "#;
 
-/// How a server is started, kept to start it again in the same place.
+/// Description of a server's start, kept for restarts in the same place.
 #[derive(Clone, Debug)]
 pub(crate) struct Recipe {
     /// `postgres` or `redis`.
     pub(crate) name: &'static str,
     /// Program and arguments.
     pub(crate) command: Vec<std::ffi::OsString>,
-    /// What asks it to stop soon and orderly.
+    /// Signal for a fast orderly stop.
     pub(crate) stop: Signal,
     pub(crate) log: PathBuf,
-    /// Variables of its own.
+    /// Additional environment variables.
     pub(crate) environment: Vec<(&'static str, std::ffi::OsString)>,
 }
 
@@ -64,7 +65,7 @@ pub(crate) struct Keeper {
     log: PathBuf,
 }
 
-/// A command that runs as `account` inside `folder` with a clean environment: no `PG*` variable gets through.
+/// Returns a command that runs as `account` inside `folder` with a clean environment, without any `PG*` variable.
 pub(crate) fn command(program: &Path, folder: &Path, account: Account) -> Command {
     let mut command = Command::new(program);
     command.current_dir(folder).env_clear().env("PATH", "/usr/bin:/bin:/usr/local/bin").env("LC_ALL", "C");
@@ -113,7 +114,7 @@ impl Keeper {
         Error::NotReady { server: self.name, reason, log: folder::tail(&self.log) }
     }
 
-    /// Lets the server stop in an orderly way; kills it when that takes too long.
+    /// Stops the server in an orderly way; kills it if that takes too long.
     pub(crate) fn stop(mut self) -> Result<(), Error> {
         const LIMIT: Duration = Duration::from_secs(15);
         drop(self.shell.stdin.take());
@@ -144,7 +145,7 @@ impl Keeper {
         })
     }
 
-    /// Freezes the server and its helpers, or lets them go on.
+    /// Sends a signal to the server and its helpers, to freeze or resume them.
     pub(crate) fn send(&self, signal: Signal) {
         for pid in std::iter::once(self.server).chain(process::children(self.server)) {
             process::signal(pid, signal);

@@ -1,11 +1,10 @@
 //! Private PostgreSQL and Redis (or Valkey) servers, for development and tests only.
 //!
-//! The servers are the real ones, run as child processes on Unix sockets in a folder of their own below
-//! `/tmp`, readable by one account. They take no port and need no password, and servers already on the
-//! machine are left alone. Each has a keeper (see `keeper`), so no server outlives the program that
-//! started it, however that program ends.
+//! The servers are the real programs, run as child processes on Unix sockets in a private folder below `/tmp`. They use
+//! no port and no password, and other servers on the machine are not affected. Each has a keeper (see `keeper`), so no
+//! server outlives the program that started it.
 //!
-//! Every call blocks for up to some seconds: inside an async program use a blocking task.
+//! Every call may block for several seconds: inside an async program use a blocking task.
 
 mod account;
 mod clock;

@@ -1,4 +1,4 @@
-//! How PostgreSQL is set up and started.
+//! Setup and start of PostgreSQL.
 
 use std::{
     fs,
@@ -13,13 +13,13 @@ use crate::{
     Error, Options, account::Account, folder, keeper, keeper::Recipe, process, programs::Programs, wire,
 };
 
-/// The superuser of a private server; the folder's mode is its password.
+/// Superuser of a private server; access is controlled by the folder's mode.
 pub(crate) const USER: &str = "rts";
 pub(crate) const SOCKET: &str = ".s.PGSQL.5432";
 pub(crate) const SOCKET_LOCK: &str = ".s.PGSQL.5432.lock";
 pub(crate) const NAMES: &[&str] = &["postgres"];
 
-/// Changes to `INIT` need a new seed.
+/// Name of the seed; a change of `INIT` requires a new name.
 const SEED: &str = "pg-seed-1";
 const INIT: &[&str] = &["--auth=trust", "--encoding=UTF8", "--no-locale", "--wal-segsize=1", "--no-sync"];
 
@@ -45,14 +45,14 @@ const THROW_AWAY: &[&str] = &[
     "max_wal_senders=0",
 ];
 
-/// Where a server keeps its things and as whom.
+/// Folders and account of the servers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place<'a> {
-    /// Sockets and logs.
+    /// Folder of sockets and logs.
     pub(crate) dir: &'a Path,
-    /// Data; the same as `dir` for a throw-away stack.
+    /// Folder of PostgreSQL's data; equal to `dir` for a throw-away stack.
     pub(crate) home: &'a Path,
-    /// Redis's data; the same as `dir` when it starts empty.
+    /// Folder of Redis's data; equal to `dir` if Redis starts empty.
     pub(crate) redis_home: &'a Path,
     pub(crate) account: Account,
 }
@@ -63,8 +63,8 @@ impl Place<'_> {
     }
 }
 
-/// Makes the data folder ready, from the seed when there is one. It gets its name last, so that a folder
-/// of that name is always whole.
+/// Prepares the data folder, from the seed if there is one. The folder is renamed last, so that one with the final name
+/// is always complete.
 pub(crate) fn prepare(programs: &Programs, place: Place<'_>, cache: Option<&Path>) -> Result<(), Error> {
     let data = place.pg_data();
     if data.exists() {
@@ -81,13 +81,13 @@ pub(crate) fn prepare(programs: &Programs, place: Place<'_>, cache: Option<&Path
     fs::rename(&draft, &data).map_err(Error::file("rename to", data))
 }
 
-/// True for a folder that holds a database cluster.
+/// Returns whether the folder holds a complete database cluster.
 fn is_whole(data: &Path) -> bool {
     let has = |name: &str| fs::metadata(data.join(name)).is_ok_and(|file| file.len() > 0);
     has("PG_VERSION") && has("global/pg_control")
 }
 
-/// What is not whole holds no database, but somebody may want to look at it.
+/// Renames an incomplete data folder instead of deleting it, so that it can be examined.
 fn set_aside(data: &Path) -> Result<(), Error> {
     let mut names = (1..).map(|nth| data.with_extension(format!("broken-{nth}")));
     let free = names.find(|path| !path.exists()).unwrap_or_else(|| data.with_extension("broken"));
@@ -117,7 +117,7 @@ fn fill(draft: &Path, programs: &Programs, place: Place<'_>, cache: Option<&Path
     Ok(())
 }
 
-/// A seed only saves time: when it cannot be kept, the next start makes it again.
+/// Saves a copy as seed. Errors are ignored: without a seed the next start runs `initdb` again.
 fn keep_seed(data: &Path, seed: &Path) {
     let draft = seed.with_extension(format!("draft-{}", std::process::id()));
     let kept = folder::copy(data, &draft, Account::Own).is_ok() && fs::rename(&draft, seed).is_ok();
@@ -138,8 +138,8 @@ fn initdb(data: &Path, programs: &Programs, place: Place<'_>) -> Result<(), Erro
     Err(Error::NotReady { server: "initdb", reason: "failed", log })
 }
 
-/// The caller holds the folder's lock, so a server found there has lost its run and is ended. A pid file
-/// whose process is a zombie, or has been given to another program, would make PostgreSQL refuse to start.
+/// Ends a server left in the folder by a dead run and removes its pid file; the caller holds the folder's lock. A pid
+/// file of a zombie or of another program would make PostgreSQL refuse to start.
 pub(crate) fn clear_stale(place: Place<'_>) -> Result<(), Error> {
     let pid_file = place.pg_data().join("postmaster.pid");
     if !process::end_orphan(&pid_file, NAMES, Signal::SIGINT) {
@@ -160,7 +160,7 @@ pub(crate) fn recipe(programs: &Programs, place: Place<'_>, options: &Options) -
     for setting in SETTINGS.iter().chain(throw_away) {
         command.extend(["-c".into(), setting.into()]);
     }
-    // SIGINT is PostgreSQL's fast shutdown: clients are sent away, data is written.
+    // SIGINT is PostgreSQL's fast shutdown: clients are disconnected, data is written.
     Recipe {
         name: "postgres",
         command,
@@ -170,7 +170,7 @@ pub(crate) fn recipe(programs: &Programs, place: Place<'_>, options: &Options) -
     }
 }
 
-/// True when the server takes a connection and is ready for a statement.
+/// Returns whether the server accepts a connection and is ready for a statement.
 pub(crate) fn answers(dir: &Path) -> bool {
     wire::Connection::open(&dir.join(SOCKET), USER, "postgres", Duration::from_secs(2)).is_ok()
 }

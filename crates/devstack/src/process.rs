@@ -1,4 +1,4 @@
-//! Questions and signals to processes by their number.
+//! Inspection and signalling of processes by id.
 
 use std::{
     fs,
@@ -16,16 +16,17 @@ use nix::{
 
 const POLL: Duration = Duration::from_millis(5);
 
-/// True while the process runs. A zombie does not: it still answers signal 0, but holds nothing.
+/// Returns whether the process runs. A zombie answers signal 0 but does not run.
 pub(crate) fn alive(pid: Pid) -> bool {
     if kill(pid, None) == Err(Errno::ESRCH) {
         return false;
     }
-    // Without /proc, the answer to the signal must do.
+    // Without /proc the answer to signal 0 decides.
     stat(pid).is_none_or(|(state, _)| state != 'Z' && state != 'X')
 }
 
-/// State letter and parent of a process, from `/proc`; the name between may hold spaces and brackets.
+/// Returns the state letter and the parent of a process, from `/proc`. The name between them may contain spaces and
+/// brackets.
 fn stat(pid: Pid) -> Option<(char, Pid)> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let mut words = text.rsplit_once(')')?.1.split_whitespace();
@@ -33,7 +34,7 @@ fn stat(pid: Pid) -> Option<(char, Pid)> {
     Some((state, Pid::from_raw(words.next()?.parse().ok()?)))
 }
 
-/// True when the process is alive and its program's name contains one of `names`.
+/// Returns whether the process is alive and its program's name contains one of `names`.
 pub(crate) fn is_program(pid: Pid, names: &[&str]) -> bool {
     let name =
         fs::read_to_string(format!("/proc/{pid}/comm")).ok().or_else(|| ps(&["-o", "comm=", "-p"], pid));
@@ -45,7 +46,7 @@ fn ps(options: &[&str], pid: Pid) -> Option<String> {
     Some(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// The direct children of a process.
+/// Returns the direct children of a process.
 pub(crate) fn children(parent: Pid) -> Vec<Pid> {
     let Ok(entries) = fs::read_dir("/proc") else { return children_by_ps(parent) };
     let numbers = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
@@ -62,13 +63,13 @@ fn children_by_ps(parent: Pid) -> Vec<Pid> {
     rows.map(Pid::from_raw).collect()
 }
 
-/// Sends a signal; a process that is gone already is no error.
+/// Sends a signal; a process that has already ended is not an error.
 pub(crate) fn signal(pid: Pid, signal: Signal) {
-    // The only other failure is a process that is not ours, and those are never passed here.
+    // The only other failure is a process of another user, which is never passed here.
     let _ = kill(pid, signal);
 }
 
-/// Asks again every few milliseconds until `done`, or until `limit` has passed. True when done.
+/// Polls every few milliseconds until `done` or until `limit` has passed. Returns whether it is done.
 pub(crate) fn wait_until(limit: Duration, mut done: impl FnMut() -> bool) -> bool {
     let start = Instant::now();
     loop {
@@ -82,13 +83,13 @@ pub(crate) fn wait_until(limit: Duration, mut done: impl FnMut() -> bool) -> boo
     }
 }
 
-/// The process number on the first line of a pid file.
+/// Returns the process id on the first line of a pid file.
 pub(crate) fn read_pid(file: &Path) -> Option<Pid> {
     let number = fs::read_to_string(file).ok()?.lines().next()?.trim().parse().ok()?;
     (number > 1).then(|| Pid::from_raw(number))
 }
 
-/// Ends a server whose own keeper is gone. True when it is no more.
+/// Ends a server whose keeper is dead. Returns whether it has ended.
 pub(crate) fn end_orphan(pid_file: &Path, names: &[&str], stop: Signal) -> bool {
     const LIMIT: Duration = Duration::from_secs(10);
     let Some(pid) = read_pid(pid_file).filter(|pid| is_program(*pid, names)) else { return true };

@@ -1,4 +1,4 @@
-//! Where the server programs are.
+//! Search for the server programs.
 
 use std::{
     fs,
@@ -8,7 +8,7 @@ use std::{
 
 use crate::{Error, Options};
 
-/// Folders of PostgreSQL's programs; one `*` stands for any text within a name.
+/// Folders of PostgreSQL's programs; one `*` matches any text within a name.
 const POSTGRES: &[&str] = &[
     "/usr/lib/postgresql/*/bin",
     "/usr/pgsql-*/bin",
@@ -31,15 +31,16 @@ const REDIS: &[&str] = &[
     "/usr/local/opt/redis/bin",
 ];
 
-/// Debian's `redis-tools` and `valkey-tools` carry the server under the name of its checker.
+/// Names of the server program. Debian's `redis-tools` and `valkey-tools` contain the server under the name of its
+/// checker.
 const REDIS_NAMES: &[&str] = &["valkey-server", "redis-server", "valkey-check-rdb", "redis-check-rdb"];
 
-/// The programs to run, known to exist.
+/// Server programs; they exist.
 #[derive(Clone, Debug)]
 pub(crate) struct Programs {
     /// Folder of `initdb` and `postgres`.
     pub(crate) pg_bin: PathBuf,
-    /// What `postgres --version` says.
+    /// Output of `postgres --version`.
     pub(crate) pg_version: String,
     /// A Redis or Valkey server.
     pub(crate) redis: PathBuf,
@@ -55,7 +56,7 @@ impl Programs {
         Ok(Self { pg_version: supported_version(&pg_bin)?, pg_bin, redis })
     }
 
-    /// The Redis or Valkey server alone.
+    /// Returns the Redis or Valkey server program.
     pub(crate) fn find_redis(options: &Options) -> Result<PathBuf, Error> {
         let redis = match &options.redis_bin {
             Some(file) => Some(file.clone()).filter(|file| file.is_file()),
@@ -82,7 +83,7 @@ fn supported_version(pg_bin: &Path) -> Result<String, Error> {
     }
 }
 
-/// `postgres (PostgreSQL) 15.13 (Debian …)` is 15.
+/// Returns the major version: `postgres (PostgreSQL) 15.13 (Debian …)` is 15.
 fn major(version: &str) -> Option<u32> {
     let number = version.split_once("(PostgreSQL) ")?.1;
     number.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
@@ -92,7 +93,7 @@ fn expand_all(patterns: &[&str]) -> Vec<PathBuf> {
     patterns.iter().flat_map(|pattern| expand(pattern)).collect()
 }
 
-/// The paths a pattern stands for, highest number first.
+/// Returns the paths that match a pattern, highest version first.
 fn expand(pattern: &str) -> Vec<PathBuf> {
     let Some((before, after)) = pattern.split_once('*') else { return vec![pattern.into()] };
     let Some((parent, start)) = before.rsplit_once('/') else { return Vec::new() };

@@ -1,4 +1,4 @@
-//! How Redis or Valkey is set up and started.
+//! Setup and start of Redis or Valkey.
 
 use std::{
     fs,
@@ -16,7 +16,7 @@ pub(crate) const SOCKET: &str = "redis.sock";
 pub(crate) const PID_FILE: &str = "redis.pid";
 pub(crate) const NAMES: &[&str] = &["redis", "valkey"];
 
-/// The program decides by its own name whether it serves or checks a file, so it is started by a link.
+/// Name of the link that starts the program, which decides by its own name whether it serves or checks a file.
 pub(crate) const LINK: &str = "redis-server";
 
 const SETTINGS: &[&str] = &[
@@ -28,7 +28,7 @@ const SETTINGS: &[&str] = &[
     "noeviction",
     "--save",
     "",
-    // A server that keeps nothing starts empty, although it was a replica.
+    // A former replica without persistence must start empty.
     "--rdb-del-sync-files",
     "yes",
     "--daemonize",
@@ -44,14 +44,14 @@ fn data(place: Place<'_>) -> PathBuf {
     place.redis_home.join("redis")
 }
 
-/// Removes Redis's data. It holds nothing that PostgreSQL does not.
+/// Removes Redis's data. All of it can be rebuilt from PostgreSQL.
 pub(crate) fn clear(place: Place<'_>) -> Result<(), Error> {
     let data = data(place);
     fs::remove_dir_all(&data).map_err(Error::file("remove", &data))?;
     folder::create(&data, place.account)
 }
 
-/// Makes the link by which the program is started.
+/// Creates the link that starts the program.
 pub(crate) fn link(program: &Path, dir: &Path) -> Result<(), Error> {
     let link = dir.join(LINK);
     symlink(program, &link).map_err(Error::file("link", &link))
@@ -69,7 +69,7 @@ pub(crate) fn recipe(place: Place<'_>, options: &Options) -> Recipe {
     Recipe { name: "redis", command, stop: Signal::SIGTERM, log, environment }
 }
 
-/// True when the server has read its data and answers `PING`.
+/// Returns whether the server has loaded its data and answers `PING`.
 pub(crate) fn answers(dir: &Path) -> bool {
     let ask = || -> std::io::Result<bool> {
         let mut stream = UnixStream::connect(dir.join(SOCKET))?;

@@ -1,4 +1,4 @@
-//! The few words of Redis's protocol that setting servers up needs.
+//! The part of Redis's protocol that the setup of servers needs.
 
 use std::{
     io::{self, BufRead, BufReader, Write},
@@ -6,10 +6,10 @@ use std::{
     time::Duration,
 };
 
-/// For connecting, and for each part of the answer.
+/// Time-out of connecting and of each part of the response.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Sends one command to a server on loopback. Returns its answer as text: elements of lists on lines of their own.
+/// Sends one command to a server on loopback. Returns the response as text, with each list element on its own line.
 pub(crate) fn ask(port: u16, words: &[&str]) -> io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&([127, 0, 0, 1], port).into(), LIMIT)?;
     stream.set_read_timeout(Some(LIMIT))?;

@@ -1,4 +1,4 @@
-//! Runs a command beside a stack of its own.
+//! Execution of a command beside a private stack.
 
 use std::{
     ffi::OsString,
@@ -20,13 +20,16 @@ use tokio::{
 
 use crate::{Error, Options, Stack};
 
-/// Starts a stack, runs `command` with `TEST_DATABASE_URL` and `TEST_REDIS_URL` set, stops the stack, and
-/// gives back the command's exit code (128 + n when signal n ended it).
+/// Starts a stack, runs `command` with `TEST_DATABASE_URL` and `TEST_REDIS_URL` set, and stops the stack. Returns the
+/// command's exit code, or 128 + n if signal n ended it.
 ///
-/// Ctrl-C reaches the command through the terminal; SIGTERM and SIGHUP are passed on to it. Either way the
-/// servers stop after the command. The process keeps these signal handlers, so it should end soon after.
+/// Ctrl-C reaches the command through the terminal; SIGTERM and SIGHUP are forwarded. In all cases the servers stop
+/// after the command. The process keeps these signal handlers, so it should end soon after.
+///
+/// # Errors
+/// The servers cannot be started, or the command cannot be run.
 pub fn with_stack(options: &Options, command: Vec<OsString>) -> Result<ExitCode, Error> {
-    // A thread of its own, as the caller may be inside an async runtime, where another cannot be started.
+    // A separate thread, because the caller may be inside an async runtime, where no other can be started.
     thread::scope(|scope| {
         let work = scope
             .spawn(|| Builder::new_current_thread().enable_all().build()?.block_on(run(options, command)));
@@ -35,7 +38,7 @@ pub fn with_stack(options: &Options, command: Vec<OsString>) -> Result<ExitCode,
 }
 
 async fn run(options: &Options, command: Vec<OsString>) -> Result<ExitCode, Error> {
-    // Before the servers start: a Ctrl-C meanwhile must not leave their folder behind.
+    // Installed before the servers start: a Ctrl-C meanwhile must not leave their folder behind.
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hang_up = signal(SignalKind::hangup())?;
@@ -79,7 +82,7 @@ fn spawn(stack: &Stack, command: Vec<OsString>) -> Result<Child, Error> {
 
 fn pass_on(child: &Child, signal: Signal) {
     if let Some(id) = child.id() {
-        // Gone already is as good as told.
+        // A command that has already ended needs no signal.
         let _ = kill(Pid::from_raw(id.cast_signed()), signal);
     }
 }

@@ -1,3 +1,5 @@
+//! A PostgreSQL and a Redis server that are started, stopped and restarted together.
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -34,7 +36,7 @@ impl Server {
     }
 }
 
-/// A running PostgreSQL and a running Redis, both answering. Dropping it stops them and removes their folder.
+/// A running PostgreSQL and a running Redis. Dropping the stack stops them and removes their folder.
 #[derive(Debug)]
 pub struct Stack {
     dir: PathBuf,
@@ -55,6 +57,9 @@ struct Unit {
 
 impl Stack {
     /// Starts both servers and waits until they answer: about a second, less with a seed.
+    ///
+    /// # Errors
+    /// A program is missing, a server does not start, or the data folder is in use.
     pub fn start(options: &Options) -> Result<Self, Error> {
         let programs = Programs::find(options)?;
         let account = Account::pick();
@@ -65,7 +70,7 @@ impl Stack {
         let place = Place { dir: &dir, home: &home, redis_home: &redis_home, account };
         let postgres = Unit { recipe: postgres::recipe(&programs, place, options), keeper: None };
         let redis = Unit { recipe: redis::recipe(place, options), keeper: None };
-        // From here on, dropping cleans up whatever has been made.
+        // From here on, dropping the stack removes everything created so far.
         let (locks, clock_library) = (vec![lock], None);
         let mut stack = Self { dir, home, redis_home, account, postgres, redis, locks, clock_library };
         for clock in &options.clocks {
@@ -127,7 +132,7 @@ impl Stack {
         })
     }
 
-    /// Waits for Redis. Data of an earlier run that it cannot read is given up: everything in it can be made again.
+    /// Waits for Redis. Unreadable data of an earlier run is removed, because all of it can be rebuilt.
     fn wait_for_redis(&mut self, has_earlier_data: bool) -> Result<(), Error> {
         match self.wait_ready(Server::Redis) {
             Err(Error::NotReady { .. }) if has_earlier_data => {
@@ -142,45 +147,57 @@ impl Stack {
         }
     }
 
-    /// The address of a database of this PostgreSQL. `postgres` always exists.
+    /// Returns the URL of a database of this PostgreSQL. `postgres` always exists.
     pub fn database_url(&self, database: &str) -> String {
         format!("postgres://{}@localhost/{database}?host={}", postgres::USER, self.dir.display())
     }
 
-    /// The address of one of the 1,024 databases of this Redis.
+    /// Returns the URL of one of the 1,024 databases of this Redis.
     pub fn redis_url(&self, database: u16) -> String {
         format!("redis+unix://{}/{}?db={database}", self.dir.display(), redis::SOCKET)
     }
 
-    /// The folder of the sockets and logs.
+    /// Returns the folder of the sockets and logs.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// Runs statements separated by `;` in a database, all or none of them.
+    /// Runs statements separated by `;` in a database, as one transaction.
+    ///
+    /// # Errors
+    /// PostgreSQL cannot be reached or refuses a statement.
     pub fn execute(&self, database: &str, sql: &str) -> Result<(), Error> {
         const LIMIT: Duration = Duration::from_mins(1);
         wire::Connection::open(&self.dir.join(postgres::SOCKET), postgres::USER, database, LIMIT)?
             .execute(sql)
     }
 
-    /// The process id of a server, for tests that watch or signal it. `None` while it is down.
+    /// Returns the process id of a server, for tests that watch or signal it. `None` while it is stopped.
     pub fn pid(&self, server: Server) -> Option<i32> {
         let unit = if server == Server::Postgres { &self.postgres } else { &self.redis };
         unit.keeper.as_ref().map(|keeper| keeper.server().as_raw())
     }
 
     /// Stops one server in an orderly way. Its data and its address stay.
+    ///
+    /// # Errors
+    /// The server does not run or does not end.
     pub fn halt(&mut self, server: Server) -> Result<(), Error> {
         self.unit(server).keeper.take().ok_or(Error::NotRunning(server.name()))?.stop()
     }
 
     /// Ends one server and its helpers as a crash would.
+    ///
+    /// # Errors
+    /// The server does not run or does not end.
     pub fn kill(&mut self, server: Server) -> Result<(), Error> {
         self.unit(server).keeper.take().ok_or(Error::NotRunning(server.name()))?.kill()
     }
 
-    /// Starts one server again, stopping it first if it runs, and waits until it answers.
+    /// Restarts one server, stopping it first if it runs, and waits until it answers.
+    ///
+    /// # Errors
+    /// The server does not stop or start.
     pub fn restart(&mut self, server: Server) -> Result<(), Error> {
         if let Some(keeper) = self.unit(server).keeper.take() {
             keeper.stop()?;
@@ -189,7 +206,7 @@ impl Stack {
         self.wait_ready(server)
     }
 
-    /// Makes the wall clock of one server wrong from its next start on. Linux alone.
+    /// Sets a wrong wall clock for one server from its next start on. Linux only.
     ///
     /// # Errors
     /// There is no C compiler, or it fails.
@@ -203,12 +220,18 @@ impl Stack {
         Ok(())
     }
 
-    /// Freezes one server: connections stay open, nothing answers.
+    /// Freezes one server: connections stay open, but it does not answer.
+    ///
+    /// # Errors
+    /// The server does not run.
     pub fn pause(&mut self, server: Server) -> Result<(), Error> {
         self.send(server, Signal::SIGSTOP)
     }
 
-    /// Lets a frozen server go on.
+    /// Resumes a frozen server.
+    ///
+    /// # Errors
+    /// The server does not run.
     pub fn resume(&mut self, server: Server) -> Result<(), Error> {
         self.send(server, Signal::SIGCONT)
     }
@@ -219,6 +242,9 @@ impl Stack {
     }
 
     /// Stops both servers and removes the folder; persistent data stays.
+    ///
+    /// # Errors
+    /// A server does not end, or the folder cannot be removed.
     pub fn stop(mut self) -> Result<(), Error> {
         self.clean_up()
     }
@@ -240,13 +266,13 @@ impl Stack {
 
 impl Drop for Stack {
     fn drop(&mut self) {
-        // Nobody is left to be told; the next start sweeps.
+        // A drop cannot return errors; the next start cleans up.
         let _ = self.clean_up();
     }
 }
 
-/// What is sent of a script at a time: all of it, which is one transaction; or, when its first line says
-/// `-- no-transaction`, each statement, which ends with a semicolon at the end of its line.
+/// Splits a script into the parts sent one at a time: the whole script as one transaction, or its statements if the
+/// first line is `-- no-transaction`. Each statement ends with a semicolon at the end of its line.
 fn parts(script: &str) -> Vec<String> {
     if !script.starts_with("-- no-transaction") {
         return vec![script.to_owned()];

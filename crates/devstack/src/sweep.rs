@@ -1,4 +1,4 @@
-//! Removes what killed runs left behind.
+//! Cleanup after killed runs.
 
 use std::{
     fs,
@@ -10,8 +10,8 @@ use nix::{sys::signal::Signal, unistd::Pid};
 
 use crate::{account::Account, folder, postgres, process, redis};
 
-/// Ends the servers of dead runs and removes their folders. A run is dead when its process is gone *and*
-/// its lock is free: the number alone may be another process's by now, or from another container.
+/// Ends the servers of dead runs and removes their folders. A run is dead if its process has ended *and* its lock is
+/// free: the process id alone may be reused or belong to another container.
 pub(crate) fn dead_runs(account: Account) {
     for entry in fs::read_dir(folder::PARENT).into_iter().flatten().flatten() {
         let name = entry.file_name();
@@ -25,7 +25,7 @@ pub(crate) fn dead_runs(account: Account) {
     }
 }
 
-/// That of a stack's Redis, and those of a group's.
+/// Returns the pid files of a stack's Redis and of a group's servers.
 fn redis_pid_files(dir: &Path) -> Vec<PathBuf> {
     let is_one = |path: &PathBuf| {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -40,7 +40,7 @@ fn remove(dir: &Path) {
     let gone = process::end_orphan(&dir.join(postgres::SOCKET_LOCK), postgres::NAMES, Signal::SIGINT)
         && redis_pid_files(dir).iter().all(|file| process::end_orphan(file, redis::NAMES, Signal::SIGTERM));
     if gone {
-        // Another user's leftovers stay; they are small and not ours.
+        // Another user's folders cannot be removed; they are small.
         let _ = fs::remove_dir_all(dir);
     }
     drop(lock);

@@ -1,5 +1,5 @@
-//! Just enough of PostgreSQL's protocol to see that a server is ready and to run a script of statements,
-//! so that nothing but the server itself need be installed.
+//! A minimal PostgreSQL protocol client. It detects that a server is ready and runs scripts, so that only the server
+//! itself need be installed.
 
 use std::{
     io::{self, Read, Write},
@@ -33,7 +33,7 @@ impl Connection {
         Ok(connection)
     }
 
-    /// Runs statements separated by `;`, all or none of them.
+    /// Runs statements separated by `;` as one transaction.
     pub(crate) fn execute(&mut self, sql: &str) -> Result<(), Error> {
         let mut body = sql.as_bytes().to_vec();
         body.push(0);
@@ -55,7 +55,7 @@ impl Connection {
         loop {
             let (kind, body) = match self.receive() {
                 Ok(message) => message,
-                // After a fatal error the server hangs up instead of saying it is ready.
+                // After a fatal error the server closes the connection instead of reporting that it is ready.
                 Err(error) => return Err(refused.unwrap_or(error)),
             };
             match kind {
@@ -80,7 +80,7 @@ impl Connection {
     }
 }
 
-/// Severity and message of an error, from its fields: a letter, a text, a zero byte.
+/// Returns severity and message of an error from its fields: a letter, a text, a zero byte.
 fn error_text(body: &[u8]) -> String {
     let field = |letter: u8| {
         let text = body.split(|byte| *byte == 0).find_map(|field| field.strip_prefix(&[letter]));

@@ -1,4 +1,5 @@
-//! One issuer's keys, kept: fetched once for all who wait, seldom, and served old while new ones cannot be had.
+//! Cached keys of one issuer. One fetch serves all waiting callers, and old keys stay in use while new ones cannot be
+//! fetched.
 
 use std::{
     sync::{Arc, PoisonError, RwLock},
@@ -15,24 +16,24 @@ use super::{
     source::KeySource,
 };
 
-/// Keys younger than this are used as they are.
-const FRESH: Duration = Duration::from_mins(10);
-/// The background task renews keys older than this.
-const WARM: Duration = Duration::from_mins(8);
-/// Keys older than this are not used at all.
-const STALE: Duration = Duration::from_hours(24);
-/// Between two fetches while there are keys, whatever the tokens ask for.
-const PAUSE: Duration = Duration::from_secs(30);
-/// Between two fetches while there are none.
-const COLD_PAUSE: Duration = Duration::from_secs(2);
+/// Age up to which keys are used without a refresh.
+const REFRESH_AGE: Duration = Duration::from_mins(10);
+/// Age from which the background task refreshes keys.
+const PREFETCH_AGE: Duration = Duration::from_mins(8);
+/// Age from which keys are no longer used at all.
+const MAX_KEY_AGE: Duration = Duration::from_hours(24);
+/// Minimum time between two fetches while there are keys, whichever keys the tokens name.
+const REFETCH_PAUSE: Duration = Duration::from_secs(30);
+/// Minimum time between two fetches while there are no keys.
+const FIRST_FETCH_PAUSE: Duration = Duration::from_secs(2);
 
-/// The keys of one issuer.
+/// Cached keys of one issuer.
 pub(super) struct IssuerKeys {
     name: String,
     source: KeySource,
     clock: Clock,
     kept: RwLock<Option<Kept>>,
-    /// Held while fetching, so that one fetch serves all who wait.
+    /// Locked during a fetch, so that one fetch serves all waiting callers.
     gate: Arc<Mutex<Gate>>,
 }
 
@@ -40,7 +41,7 @@ pub(super) struct IssuerKeys {
 struct Kept {
     keys: Arc<KeySet>,
     at: Duration,
-    /// Counts fetches, so that one who waited sees that another has fetched.
+    /// Number of fetches. A caller that waited for the lock sees from it that another caller has fetched.
     generation: u64,
 }
 
@@ -55,7 +56,7 @@ impl IssuerKeys {
         Self { name, source, clock, kept: RwLock::default(), gate: Arc::default() }
     }
 
-    /// The key for a token. An unknown `kid` asks for newer keys, at most every 30 s.
+    /// Returns the key for a token. An unknown `kid` triggers a refresh, at most every 30 s.
     pub(super) async fn find(
         self: &Arc<Self>,
         kid: Option<&str>,
@@ -67,53 +68,53 @@ impl IssuerKeys {
             Found::Unfit => return Err(OidcError::UnknownKey),
             Found::None => {}
         }
-        let failed = self.refresh(Some(seen.generation), PAUSE).await;
-        let now = self.kept_within(STALE).ok_or(OidcError::KeysUnavailable)?;
+        let failed = self.refresh(Some(seen.generation), REFETCH_PAUSE).await;
+        let now = self.kept_within(MAX_KEY_AGE).ok_or(OidcError::KeysUnavailable)?;
         match now.keys.find(kid, algorithm) {
             Found::One(key) => Ok(*key),
-            // The issuer is away: the key may well be a new one of its own.
+            // The issuer cannot be reached, and the key may be a new one.
             Found::None if failed => Err(OidcError::KeysUnavailable),
             Found::None | Found::Unfit => Err(OidcError::UnknownKey),
         }
     }
 
-    /// Whether there are keys young enough to be used.
+    /// Returns whether there are keys young enough to be used.
     pub(super) fn usable(&self) -> bool {
-        self.kept_within(STALE).is_some()
+        self.kept_within(MAX_KEY_AGE).is_some()
     }
 
-    /// Fetches keys that are missing or soon too old.
+    /// Fetches keys that are missing or due for a refresh.
     pub(super) async fn warm_up(self: &Arc<Self>) {
-        if self.kept_within(WARM).is_none() {
-            let pause = if self.usable() { PAUSE } else { COLD_PAUSE };
+        if self.kept_within(PREFETCH_AGE).is_none() {
+            let pause = if self.usable() { REFETCH_PAUSE } else { FIRST_FETCH_PAUSE };
             self.refresh(self.generation(), pause).await;
         }
     }
 
     async fn current(self: &Arc<Self>) -> Result<Kept, OidcError> {
-        if let Some(kept) = self.kept_within(FRESH) {
+        if let Some(kept) = self.kept_within(REFRESH_AGE) {
             return Ok(kept);
         }
         let before = self.generation();
-        let Some(old) = self.kept_within(STALE) else {
-            self.refresh(before, COLD_PAUSE).await;
-            return self.kept_within(STALE).ok_or(OidcError::KeysUnavailable);
+        let Some(old) = self.kept_within(MAX_KEY_AGE) else {
+            self.refresh(before, FIRST_FETCH_PAUSE).await;
+            return self.kept_within(MAX_KEY_AGE).ok_or(OidcError::KeysUnavailable);
         };
-        // One asks for new keys; the others use the old ones meanwhile.
+        // One caller fetches new keys; the others meanwhile use the old ones.
         if let Ok(gate) = self.gate.clone().try_lock_owned() {
-            self.fetch_through(gate, PAUSE).await;
+            self.fetch_through(gate, REFETCH_PAUSE).await;
         }
-        Ok(self.kept_within(STALE).unwrap_or(old))
+        Ok(self.kept_within(MAX_KEY_AGE).unwrap_or(old))
     }
 
-    /// Waits until keys other than `seen` are there, fetching them unless somebody did less than `pause` ago.
-    /// Returns whether the last fetch failed.
+    /// Waits until there are keys newer than generation `seen`. Fetches them unless the last fetch was less than
+    /// `pause` ago. Returns whether the last fetch failed.
     async fn refresh(self: &Arc<Self>, seen: Option<u64>, pause: Duration) -> bool {
         let gate = self.gate.clone().lock_owned().await;
         if self.generation() == seen { self.fetch_through(gate, pause).await } else { gate.failed }
     }
 
-    /// The fetch runs in a task of its own: a caller who hangs up does not stop it for the others.
+    /// Fetches in a separate task, so that a caller that disconnects does not stop the fetch for the others.
     async fn fetch_through(self: &Arc<Self>, mut gate: OwnedMutexGuard<Gate>, pause: Duration) -> bool {
         let now = self.clock.monotonic();
         if gate.attempted.is_some_and(|at| now.saturating_sub(at) < pause) {

@@ -1,4 +1,4 @@
-//! What a token says, and whether it says it to us and now.
+//! Claims of a token: the checks of issuer, audience, time and kind, and the verified result.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::TokenFacts;
@@ -8,42 +8,42 @@ use runtime::config::AcceptedTokens;
 
 use super::{OidcError, TrustedIssuer, token::Kind};
 
-/// How far the issuer's clock and ours may be apart.
-const LEEWAY: TimeDelta = TimeDelta::seconds(60);
-/// `OpenID` Connect allows 255 characters; CI providers put branch names into it.
+/// Allowed difference between the issuer's clock and ours.
+const CLOCK_SKEW: TimeDelta = TimeDelta::seconds(60);
+/// Maximum length of `sub`. `OpenID` Connect allows 255 characters; CI providers put branch names into it.
 const SUBJECT_LIMIT: usize = 1024;
 const TEXT_LIMIT: usize = 255;
 
-/// A token whose signature and claims hold.
+/// A token whose signature and claims are valid.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VerifiedToken {
-    /// `iss`, one of the trusted.
+    /// Claim `iss`, one of the trusted issuers.
     pub issuer: String,
-    /// The trusted issuer's short name.
+    /// Short name of the trusted issuer.
     pub issuer_name: String,
-    /// `sub`, 1 to 1,024 characters, none of them a control character.
+    /// Claim `sub`: 1 to 1,024 characters, none of them a control character.
     pub subject: String,
-    /// The audience of ours that `aud` names.
+    /// The configured audience that `aud` contains.
     pub audience: String,
-    /// `email`; whether it is verified is said beside it.
+    /// Claim `email`, verified or not.
     pub email: Option<String>,
-    /// `email_verified`; anything but a clear yes is no, absence is absence.
+    /// Claim `email_verified`: `Some(false)` for anything but a clear yes, `None` if absent.
     pub email_verified: Option<bool>,
-    /// `name`, else `preferred_username`.
+    /// Claim `name`, else `preferred_username`.
     pub name: Option<String>,
-    /// Whether the settings say that every e-mail of this issuer is verified.
+    /// Whether the settings declare every e-mail address of this issuer verified.
     pub email_trusted: bool,
-    /// Whether the settings let this issuer bind a person by this e-mail.
+    /// Whether the settings let this issuer bind a user by this e-mail address.
     pub binds_email: bool,
-    /// All claims as sent; of a name sent twice the last.
+    /// All claims as sent; of a repeated name the last one.
     pub claims: Map<String, Value>,
-    /// `exp`.
+    /// Claim `exp`.
     pub expires_at: DateTime<Utc>,
 }
 
 impl VerifiedToken {
-    /// What decides who is asking. An e-mail binds only if the issuer says that it is verified, or the settings say it
-    /// of the issuer.
+    /// Returns the facts that decide about the identity. An e-mail address binds only if the issuer or the settings
+    /// declare it verified.
     pub fn facts(self) -> TokenFacts {
         let verified = self.email_verified == Some(true) || self.email_trusted;
         let binding_email = self.email.clone().filter(|_| verified && self.binds_email);
@@ -58,22 +58,22 @@ impl VerifiedToken {
     }
 }
 
-/// Claims not yet believed.
+/// Claims of a token that is not verified yet.
 pub(super) struct Claims(Map<String, Value>);
 
 impl Claims {
     pub(super) fn parse(payload: &[u8]) -> Result<Self, OidcError> {
         serde_json::from_slice(payload)
             .map(Self)
-            .map_err(|_| OidcError::Invalid("its claims are no JSON object"))
+            .map_err(|_| OidcError::Invalid("its claims are not a JSON object"))
     }
 
-    /// `iss`, to choose the keys by; believed once the signature holds.
+    /// Returns `iss`, to select the keys. It is trusted only once the signature is verified.
     pub(super) fn issuer(&self) -> Result<&str, OidcError> {
         self.0.get("iss").and_then(Value::as_str).ok_or(OidcError::Invalid("it has no `iss`"))
     }
 
-    /// The claims of a token whose signature holds.
+    /// Checks the claims of a token with a valid signature.
     pub(super) fn check(
         self,
         trusted: &TrustedIssuer,
@@ -81,11 +81,11 @@ impl Claims {
         header_kind: Kind,
     ) -> Result<VerifiedToken, OidcError> {
         let expires_at = self.time("exp")?.ok_or(OidcError::Invalid("it has no `exp`"))?;
-        if now >= expires_at + LEEWAY {
+        if now >= expires_at + CLOCK_SKEW {
             return Err(OidcError::Expired);
         }
         for name in ["nbf", "iat"] {
-            if self.time(name)?.is_some_and(|from| from > now + LEEWAY) {
+            if self.time(name)?.is_some_and(|from| from > now + CLOCK_SKEW) {
                 return Err(OidcError::NotYetValid);
             }
         }
@@ -108,8 +108,8 @@ impl Claims {
         })
     }
 
-    /// A token that is valid for years is a password: neither its age nor what is left of its life exceeds the issuer's
-    /// `max_token_age`.
+    /// Refuses tokens whose age or remaining lifetime exceeds the issuer's `max_token_age`: a token that is valid for
+    /// years is as dangerous as a password.
     fn check_age(
         &self,
         trusted: &TrustedIssuer,
@@ -117,7 +117,7 @@ impl Claims {
         expires_at: DateTime<Utc>,
     ) -> Result<(), OidcError> {
         let Some(most) = trusted.policy.max_token_age else { return Ok(()) };
-        let limit = TimeDelta::from_std(most).unwrap_or(TimeDelta::MAX / 2) + LEEWAY;
+        let limit = TimeDelta::from_std(most).unwrap_or(TimeDelta::MAX / 2) + CLOCK_SKEW;
         let old = self.time("iat")?.is_some_and(|from| now - from > limit);
         if old || expires_at - now > limit {
             return Err(OidcError::LivesTooLong { hours: most.as_secs().div_ceil(3600) });
@@ -125,7 +125,7 @@ impl Claims {
         Ok(())
     }
 
-    /// Refresh and logout tokens never count; access or ID tokens alone where the issuer's `accept` says so.
+    /// Refuses refresh and logout tokens, and the kinds of token that the issuer's `accept` excludes.
     fn check_kind(&self, trusted: &TrustedIssuer, header_kind: Kind) -> Result<(), OidcError> {
         let said = ["typ", "token_use"].map(|name| self.0.get(name).and_then(Value::as_str));
         let said = said.map(|kind| kind.unwrap_or_default().to_ascii_lowercase());
@@ -155,14 +155,14 @@ impl Claims {
         }
     }
 
-    /// A `NumericDate` (RFC 7519): seconds, fractions cut off.
+    /// Returns a `NumericDate` (RFC 7519): seconds, fractions cut off.
     fn time(&self, name: &str) -> Result<Option<DateTime<Utc>>, OidcError> {
         let Some(value) = self.0.get(name) else { return Ok(None) };
         let seconds = value.as_i64().or_else(|| value.as_f64().and_then(whole));
-        // Years beyond 9999 have no RFC 3339 form, and no honest token has one.
+        // Years beyond 9999 have no RFC 3339 form and do not occur in genuine tokens.
         let fits = |time: &DateTime<Utc>| (0..=253_402_300_799).contains(&time.timestamp());
         let time = seconds.and_then(|seconds| DateTime::from_timestamp(seconds, 0)).filter(fits);
-        time.map(Some).ok_or(OidcError::Invalid("one of its times is no time"))
+        time.map(Some).ok_or(OidcError::Invalid("one of its times is not a valid time"))
     }
 
     fn audience(&self, ours: &[String]) -> Result<String, OidcError> {
@@ -172,7 +172,7 @@ impl Claims {
                 .iter()
                 .map(Value::as_str)
                 .collect::<Option<_>>()
-                .ok_or(OidcError::Invalid("its `aud` is no list of strings"))?,
+                .ok_or(OidcError::Invalid("its `aud` is not a list of strings"))?,
             _ => return Err(OidcError::Invalid("it has no `aud`")),
         };
         ours.iter().find(|our| named.contains(&our.as_str())).cloned().ok_or(OidcError::WrongAudience)
@@ -183,9 +183,9 @@ impl Claims {
             None | Some(Value::Null) => return Err(OidcError::Invalid("it has no `sub`")),
             Some(Value::String(subject)) => subject,
             Some(Value::Number(_)) => {
-                return Err(OidcError::Invalid("its `sub` is a number, and OpenID Connect wants a string"));
+                return Err(OidcError::Invalid("its `sub` is a number; OpenID Connect requires a string"));
             }
-            Some(_) => return Err(OidcError::Invalid("its `sub` is no string")),
+            Some(_) => return Err(OidcError::Invalid("its `sub` is not a string")),
         };
         let fits = (1..=SUBJECT_LIMIT).contains(&subject.chars().count());
         if !fits || subject.chars().any(char::is_control) {
@@ -194,7 +194,7 @@ impl Claims {
         Ok(subject.clone())
     }
 
-    /// A text claim we can do without: absent if it is too long or not printable.
+    /// Returns an optional text claim; `None` if it is too long or not printable.
     fn text(&self, name: &str) -> Option<String> {
         let text = self.0.get(name)?.as_str()?;
         let fits = (1..=TEXT_LIMIT).contains(&text.chars().count()) && !text.chars().any(char::is_control);
@@ -202,7 +202,7 @@ impl Claims {
     }
 }
 
-/// Some issuers send `email_verified` as text.
+/// Returns whether the value means yes. Some issuers send `email_verified` as text.
 fn is_yes(value: &Value) -> bool {
     value.as_bool().unwrap_or_else(|| value.as_str().is_some_and(|text| text.eq_ignore_ascii_case("true")))
 }

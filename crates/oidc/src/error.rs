@@ -1,39 +1,39 @@
-//! Why a token was refused, or the keys of its issuer could not be fetched. Nothing here quotes the token.
+//! Errors of token verification and key fetches. Error texts never quote the token.
 
 use reqwest::StatusCode;
 
-/// A refused token, or one we cannot judge.
+/// Reason a token was refused or could not be verified.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OidcError {
-    /// Longer than 16 KB.
+    /// The token is longer than 16 KB.
     #[error("the token is longer than 16 KB")]
     TooLarge,
-    /// Not a signed token of the form we take, or a claim that is missing or malformed.
+    /// The token is not a signed token of a supported form, or a claim is missing or malformed.
     #[error("the token is not valid: {0}")]
     Invalid(&'static str),
-    /// An algorithm we do not take, `none` and HS* among them.
+    /// The algorithm is not supported; `none` and HS* never are.
     #[error("the token's algorithm is not accepted")]
     UnsupportedAlgorithm,
-    /// `iss` is none of the trusted issuers.
+    /// `iss` is not a trusted issuer.
     #[error("the token's issuer is not trusted here")]
     UnknownIssuer,
-    /// `iss` differs from a trusted issuer in a final slash alone.
+    /// `iss` differs from a trusted issuer only in the final slash.
     #[error(
         "the token's issuer is `{said}`, and the trusted one is `{trusted}`: they differ in the final slash"
     )]
     IssuerSlash {
-        /// `iss` of the token.
+        /// Claim `iss` of the token.
         said: String,
-        /// The issuer as configured.
+        /// Issuer as configured.
         trusted: String,
     },
-    /// The issuer has no such key.
+    /// The issuer has no key with this `kid`.
     #[error("the token's key is not one of its issuer's")]
     UnknownKey,
-    /// The signature does not fit.
-    #[error("the token's signature does not fit")]
+    /// The signature is not valid.
+    #[error("the token's signature is not valid")]
     BadSignature,
-    /// `aud` names none of our audiences.
+    /// `aud` contains no configured audience.
     #[error("the token is for another audience")]
     WrongAudience,
     /// `exp` has passed.
@@ -42,22 +42,22 @@ pub enum OidcError {
     /// `nbf` or `iat` is in the future.
     #[error("the token is not valid yet")]
     NotYetValid,
-    /// Issued too long ago, or to live longer than the settings allow.
-    #[error("the token is older, or lives longer, than the {hours} hours its issuer's tokens may")]
+    /// The token was issued too long ago or is valid for longer than the settings allow.
+    #[error("the token is older or valid for longer than the {hours} hours allowed for its issuer")]
     LivesTooLong {
-        /// `max_token_age` of the issuer, in hours rounded up.
+        /// `max_token_age` of the issuer, in hours, rounded up.
         hours: u64,
     },
-    /// A kind of token that does not count here: a refresh token, or an ID token where only access tokens do.
+    /// This kind of token is not accepted: a refresh token, or an ID token if only access tokens are.
     #[error("it is {0}, which is not accepted here")]
     WrongKind(&'static str),
-    /// The issuer's keys cannot be had; not the caller's fault.
+    /// The issuer's keys cannot be fetched; the caller is not at fault.
     #[error("the issuer's keys are unavailable")]
     KeysUnavailable,
 }
 
 impl OidcError {
-    /// A stable word for problems, logs and metrics.
+    /// Returns a stable text for problems, logs and metrics.
     pub const fn code(&self) -> &'static str {
         match self {
             Self::TooLarge => "token_too_large",
@@ -73,22 +73,22 @@ impl OidcError {
         }
     }
 
-    /// Whether the service, not the caller, is at fault: 503 instead of 401.
+    /// Returns whether the service is at fault, not the caller: 503 instead of 401.
     pub const fn is_ours(&self) -> bool {
         matches!(self, Self::KeysUnavailable)
     }
 }
 
-/// Why keys could not be had.
+/// Reason a fetch of keys failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FetchError {
-    #[error("no answer in time")]
+    #[error("no response in time")]
     TimedOut,
     #[error("the request failed")]
     Http(#[source] reqwest::Error),
-    #[error("the answer was {0}")]
+    #[error("the response status was {0}")]
     Status(StatusCode),
-    #[error("the answer is too large")]
+    #[error("the response is too large")]
     TooLarge,
     #[error("{0} is malformed")]
     Malformed(&'static str),

@@ -1,4 +1,4 @@
-//! An issuer's published keys (JWKS, RFC 7517), reduced to those that can check a signature.
+//! Published keys of an issuer (JWKS, RFC 7517), reduced to those that can verify a signature.
 
 use base64::{
     Engine,
@@ -17,35 +17,35 @@ use super::{
     token::{KID_LIMIT, Parts},
 };
 
-/// The most keys a set may have.
+/// Maximum number of keys in a set.
 const KEY_LIMIT: usize = 100;
-/// Characters of a `kid` in a log line.
-const KID_SHOWN: usize = 100;
+/// Maximum length of a `kid` in a log line, in characters.
+const MAX_SHOWN_KID: usize = 100;
 
-/// Key material with padding is unambiguous, and some providers write it.
-const LENIENT: GeneralPurpose = GeneralPurpose::new(
+/// base64url with optional padding: padded key material is unambiguous, and some providers write it.
+const OPTIONAL_PADDING: GeneralPurpose = GeneralPurpose::new(
     &URL_SAFE,
     GeneralPurposeConfig::new()
         .with_decode_padding_mode(DecodePaddingMode::Indifferent)
         .with_decode_allow_trailing_bits(true),
 );
 
-/// The keys of one issuer at one time.
+/// Keys of one issuer at one time.
 #[derive(Default)]
 pub(super) struct KeySet(Vec<Key>);
 
-/// One public key and what it may be used for.
+/// One public key and its permitted uses.
 #[derive(Clone)]
 pub(super) struct Key {
     kid: Option<String>,
     kind: Kind,
     algorithm: Option<String>,
     material: DecodingKey,
-    /// The numbers of the public key without leading zeros: equal numbers are one key.
+    /// Numbers of the public key without leading zeros. Keys with equal numbers are one key.
     numbers: Vec<Vec<u8>>,
 }
 
-/// What the material is.
+/// Kind of key material.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Rsa,
@@ -54,13 +54,13 @@ enum Kind {
     Ed25519,
 }
 
-/// What a set has for a token.
+/// Result of a key lookup.
 pub(super) enum Found {
-    /// The one key to try.
+    /// The one key that matches.
     One(Box<Key>),
-    /// No such key: perhaps newer keys have it.
+    /// No such key; a refreshed set may have it.
     None,
-    /// The key is known but not for this algorithm, or there are several: newer keys are no use.
+    /// The key is not usable with this algorithm, or several match. A refresh would not help.
     Unfit,
 }
 
@@ -85,7 +85,7 @@ struct RawKey {
 }
 
 impl KeySet {
-    /// Leaves out keys that cannot check a signature here, and says so with their `kid`.
+    /// Parses a set. Keys that cannot verify signatures are left out and logged with their `kid`.
     pub(super) fn parse(json: &[u8]) -> Result<Self, FetchError> {
         let raw: RawSet = serde_json::from_slice(json).map_err(|_| FetchError::Malformed("the key set"))?;
         if raw.keys.len() > KEY_LIMIT {
@@ -96,17 +96,19 @@ impl KeySet {
             let kid = shown_kid(&value);
             match serde_json::from_value(value).map_err(|_| "it is malformed").and_then(Key::new) {
                 Ok(key) if keys.contains(&key) => {
-                    tracing::debug!(kid, "a key is twice in its issuer's set");
+                    tracing::debug!(kid, "an issuer publishes a key twice");
                 }
                 Ok(key) => keys.push(key),
-                Err(reason) => tracing::info!(kid, reason, "a key of an issuer's set is left out"),
+                Err(reason) => {
+                    tracing::info!(kid, reason, "a key of an issuer is not usable and was left out")
+                }
             }
         }
         Ok(Self(keys))
     }
 
-    /// The key for a token's `kid` and algorithm. Without a `kid` exactly one key must fit. Two keys of different
-    /// material that both fit are both refused: which of them was meant is not for the token to choose.
+    /// Returns the key for a token's `kid` and algorithm. Without a `kid` exactly one key must match. If two keys of
+    /// different material match, both are refused: the token must not choose between them.
     pub(super) fn find(&self, kid: Option<&str>, algorithm: Algorithm) -> Found {
         let named: Vec<&Key> =
             self.0.iter().filter(|key| kid.is_none() || key.kid.as_deref() == kid).collect();
@@ -121,10 +123,10 @@ impl KeySet {
     }
 }
 
-/// A `kid` as log lines show it: short, and `none` if there is none.
+/// Returns a `kid` as log lines show it: shortened, `none` if absent.
 fn shown_kid(key: &Value) -> String {
     let kid = key.get("kid").and_then(Value::as_str).unwrap_or("none");
-    kid.chars().filter(|c| !c.is_control()).take(KID_SHOWN).collect()
+    kid.chars().filter(|c| !c.is_control()).take(MAX_SHOWN_KID).collect()
 }
 
 impl PartialEq for Key {
@@ -134,8 +136,10 @@ impl PartialEq for Key {
 }
 
 impl Key {
+    /// Builds a key from its published form.
+    ///
     /// # Errors
-    /// Why it is no use.
+    /// Returns the reason the key is unusable.
     fn new(raw: RawKey) -> Result<Self, &'static str> {
         let signs = raw.usage.as_deref().is_none_or(|usage| usage == "sig")
             && raw.key_ops.as_ref().is_none_or(|ops| ops.iter().any(|op| op == "verify"));
@@ -150,7 +154,7 @@ impl Key {
             ("RSA", None) => (Kind::Rsa, vec![number(&raw.n)?, number(&raw.e)?]),
             ("EC", Some("P-256")) => (Kind::P256, vec![number(&raw.x)?, number(&raw.y)?]),
             ("EC", Some("P-384")) => (Kind::P384, vec![number(&raw.x)?, number(&raw.y)?]),
-            // No number: leading zeros are part of it.
+            // The material is not a number: leading zeros are significant.
             ("OKP", Some("Ed25519")) => (Kind::Ed25519, vec![bytes(raw.x.as_deref())?]),
             _ => return Err("its type or curve is not used here"),
         };
@@ -176,12 +180,12 @@ impl Key {
             Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 => return false,
         };
         let own = self.algorithm.as_deref();
-        // RFC 9864 names the curve where RFC 8037 named the family.
+        // RFC 9864 names the curve; RFC 8037 named the family.
         let same = own.is_none_or(|own| own == name || (own == "Ed25519" && kind == Kind::Ed25519));
         kind == self.kind && same
     }
 
-    /// Checks the signature. RSA keys outside 2048 to 8192 bits never fit.
+    /// Verifies the signature. RSA keys outside 2048 to 8192 bits are refused.
     pub(super) fn verify(&self, parts: &Parts<'_>) -> Result<(), OidcError> {
         let holds = crypto::verify(parts.signature, parts.signed.as_bytes(), &self.material, parts.algorithm);
         match holds {
@@ -206,7 +210,7 @@ fn material(kind: Kind, numbers: &[Vec<u8>]) -> Result<DecodingKey, &'static str
     }
 }
 
-/// Coordinates have the curve's length (RFC 7518, 6.2.1.2); providers that drop leading zeros are understood.
+/// Builds a key from coordinates, padded to the curve's length (RFC 7518, 6.2.1.2): some providers drop leading zeros.
 fn point(length: usize, x: &[u8], y: &[u8]) -> Option<DecodingKey> {
     let coordinate = |number: &[u8]| {
         let missing = length.checked_sub(number.len())?;
@@ -219,7 +223,7 @@ fn point(length: usize, x: &[u8], y: &[u8]) -> Option<DecodingKey> {
     DecodingKey::from_ec_components(&coordinate(x)?, &coordinate(y)?).ok()
 }
 
-/// A big-endian number without its leading zeros.
+/// Decodes a big-endian number without its leading zeros.
 fn number(text: Option<&str>) -> Result<Vec<u8>, &'static str> {
     let bytes = bytes(text)?;
     let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
@@ -228,6 +232,8 @@ fn number(text: Option<&str>) -> Result<Vec<u8>, &'static str> {
 
 fn bytes(text: Option<&str>) -> Result<Vec<u8>, &'static str> {
     let text = text.ok_or("one of its numbers is missing")?;
-    // Both alphabets are unambiguous here.
-    LENIENT.decode(text.replace('+', "-").replace('/', "_")).map_err(|_| "one of its numbers is no base64url")
+    // Both base64 alphabets are unambiguous here.
+    OPTIONAL_PADDING
+        .decode(text.replace('+', "-").replace('/', "_"))
+        .map_err(|_| "one of its numbers is not base64url")
 }

@@ -1,8 +1,8 @@
-//! Verification of bearer tokens (`OpenID` Connect): the caller a token names, and whether to believe it.
+//! Verification of bearer tokens (`OpenID` Connect) against the published keys of trusted issuers.
 //!
-//! A token is measured, taken apart, its issuer chosen from the trusted ones, its signature checked with that
-//! issuer's published keys, and only then are its claims read. Nothing in a token ever names a place to fetch
-//! from: `jku`, `x5u`, `jwk` and `x5c` are not looked at, and `kid` is only compared with the `kid`s we hold.
+//! A token's size is checked first, then its form, its issuer, its signature, and last its claims. A token never
+//! decides from where keys are fetched: `jku`, `x5u`, `jwk` and `x5c` are ignored. `kid` is only compared with the
+//! `kid`s of fetched keys.
 
 mod cache;
 mod claims;
@@ -28,10 +28,10 @@ use claims::Claims;
 use source::KeySource;
 use token::Parts;
 
-/// How often the background task looks whether keys grow old.
+/// Interval at which the background task checks the age of the keys.
 const WARM_INTERVAL: Duration = Duration::from_secs(20);
 
-/// Checks bearer tokens. Cheap to clone.
+/// Verifier of bearer tokens. Cheap to clone.
 #[derive(Clone)]
 pub struct Verifier {
     issuers: Arc<[(TrustedIssuer, Arc<IssuerKeys>)]>,
@@ -45,10 +45,10 @@ impl std::fmt::Debug for Verifier {
 }
 
 impl Verifier {
-    /// A verifier that has no keys yet; the first token or [`Verifier::warm_up`] fetches them.
+    /// Returns a verifier without keys; the first token or [`Verifier::warm_up`] fetches them.
     ///
     /// # Errors
-    /// The HTTP client cannot be built (no certificate store).
+    /// The HTTP client cannot be built, because there is no certificate store.
     pub fn new(
         issuers: Vec<TrustedIssuer>,
         http: &HttpSettings,
@@ -63,10 +63,11 @@ impl Verifier {
         Ok(Self { issuers: issuers.collect(), clock })
     }
 
-    /// Checks a compact JWS of at most 16 KB and returns what it says.
+    /// Verifies a compact JWS of at most 16 KB and returns its claims.
     ///
     /// # Errors
-    /// Why it is refused; [`OidcError::KeysUnavailable`] if we cannot tell. No error quotes the token.
+    /// The reason of the refusal; [`OidcError::KeysUnavailable`] if the keys cannot be fetched. No error quotes the
+    /// token.
     pub async fn verify(&self, token: &str) -> Result<VerifiedToken, OidcError> {
         let verdict = self.check(token).await;
         let outcome = verdict.as_ref().map_or_else(OidcError::code, |_| "ok");
@@ -85,7 +86,8 @@ impl Verifier {
         claims.check(trusted, self.clock.now(), parts.kind)
     }
 
-    /// Names both issuers where only the final slash differs: the most frequent mistake in the settings.
+    /// Returns the error for an untrusted issuer. A difference only in the final slash is the most frequent mistake in
+    /// the settings, so the error then names both.
     fn unknown_issuer(&self, said: &str) -> OidcError {
         let bare = said.trim_end_matches('/');
         let near = self.issuers.iter().find(|(trusted, _)| trusted.issuer.trim_end_matches('/') == bare);
@@ -95,12 +97,13 @@ impl Verifier {
         })
     }
 
-    /// Whether tokens of this issuer are believed.
+    /// Returns whether the issuer is trusted.
     pub fn trusts(&self, issuer: &str) -> bool {
         self.issuers.iter().any(|(trusted, _)| trusted.issuer == issuer)
     }
 
-    /// Why this issuer is not one of the trusted, for an admin: the one meant if only the final slash differs, else all.
+    /// Returns a hint for an admin who named an untrusted issuer: the trusted one that differs only in the final slash,
+    /// else all.
     pub fn expected_issuers(&self, issuer: &str) -> String {
         let trusted = || self.issuers.iter().map(|(trusted, _)| trusted.issuer.as_str());
         let bare = issuer.trim_end_matches('/');
@@ -112,47 +115,49 @@ impl Verifier {
         }
     }
 
-    /// The issuer of people for whom an admin names none.
+    /// Returns the default issuer of users: the one meant if an admin names none.
     pub fn binding_issuer(&self) -> Option<&str> {
         let mut binding =
             self.issuers.iter().filter(|(trusted, _)| trusted.policy.binds_people == Some(true));
         binding.next().map(|(trusted, _)| trusted.issuer.as_str())
     }
 
-    /// Whether an e-mail address may be bound to an identity of this issuer.
+    /// Returns whether e-mail addresses may be bound to identities of this issuer.
     pub fn binds_people(&self, issuer: &str) -> bool {
         let may = |trusted: &TrustedIssuer| trusted.policy.binds_people != Some(false);
         self.issuers.iter().any(|(trusted, _)| trusted.issuer == issuer && may(trusted))
     }
 
-    /// Whether this e-mail address may be bound to an identity of this issuer.
+    /// Returns whether this e-mail address may be bound to an identity of this issuer.
     pub fn binds_email(&self, issuer: &str, email: &str) -> bool {
         self.issuers.iter().any(|(trusted, _)| trusted.issuer == issuer && trusted.policy.binds_email(email))
     }
 
-    /// Puts the clock that judges tokens right by the database's: a machine whose own clock is wrong by minutes would
-    /// refuse good tokens and take ended ones. The issuers' clocks are learned whenever keys are fetched, so that a wrong
-    /// clock of the database alone does no harm either.
+    /// Adjusts the verifier's clock to the database's.
+    ///
+    /// A machine whose clock is wrong by minutes would refuse valid tokens and accept expired ones. The issuers' clocks
+    /// are learned with each fetch of keys, so a wrong database clock alone does no harm.
     pub fn set_clock(&self, database_now: DateTime<Utc>) {
         self.clock.learn(Witness::Database, database_now);
     }
 
-    /// Whether keys of at least one issuer are at hand. One of several being away stops only its own callers.
+    /// Returns whether keys of at least one issuer are available. An unreachable issuer affects only its own callers.
     pub fn ready(&self) -> bool {
         self.issuers.iter().any(|(_, keys)| keys.usable())
     }
 
-    /// The name of every issuer, and whether its keys are at hand.
+    /// Returns the name of every issuer and whether its keys are available.
     pub fn issuers(&self) -> impl Iterator<Item = (&str, bool)> {
         self.issuers.iter().map(|(issuer, keys)| (issuer.name.as_str(), keys.usable()))
     }
 
-    /// Fetches, for all issuers at once, the keys that are missing or soon too old.
+    /// Fetches missing or old keys of all issuers concurrently.
     pub async fn warm_up(&self) {
         join_all(self.issuers.iter().map(|(_, keys)| keys.warm_up())).await;
     }
 
-    /// Keeps keys warm until draining, so that requests do not wait for them. Ticks `beat` every 20 s or so.
+    /// Refreshes keys in the background until draining, so that requests do not wait for them. Ticks `beat` about every
+    /// 20 s.
     pub async fn keep_warm(&self, draining: &CancellationToken, beat: &LoopHandle) {
         let mut interval = tokio::time::interval(WARM_INTERVAL);
         while !draining.is_cancelled() {

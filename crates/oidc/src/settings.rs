@@ -1,22 +1,22 @@
-//! The issuers whose tokens are believed, and how their keys are fetched.
+//! Settings of the trusted issuers and of key fetches.
 
 use std::time::Duration;
 
 use runtime::config::{IssuerConfig, IssuerPolicy, OutgoingConfig};
 use url::Url;
 
-/// An issuer whose tokens are believed.
+/// One trusted issuer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrustedIssuer {
-    /// Compared letter for letter with `iss`.
+    /// Issuer, compared exactly with `iss`.
     pub issuer: String,
-    /// One of them must be in `aud`.
+    /// Accepted audiences; `aud` must contain one of them.
     pub audiences: Vec<String>,
-    /// Where its keys are; `None` means discovery.
+    /// URL of the keys; `None` means discovery.
     pub jwks_url: Option<Url>,
-    /// A short name for logs and metrics.
+    /// Short name for logs and metrics.
     pub name: String,
-    /// What its tokens may do beyond naming an identity.
+    /// Rights of its tokens beyond naming an identity.
     pub policy: IssuerPolicy,
 }
 
@@ -27,14 +27,14 @@ impl From<IssuerConfig> for TrustedIssuer {
     }
 }
 
-/// How keys are fetched.
+/// HTTP settings of key fetches.
 #[derive(Clone, Debug)]
 pub struct HttpSettings {
-    /// For the connection alone.
+    /// Time-out of the connection alone.
     pub connect: Duration,
-    /// For discovery and keys together.
+    /// Time-out of discovery and keys together.
     pub total: Duration,
-    /// Whom to trust and which proxy to use. `None`: the system's certificates and no proxy.
+    /// Trusted certificates and proxy. `None` means the system's certificates and no proxy.
     pub outgoing: Option<OutgoingConfig>,
 }
 

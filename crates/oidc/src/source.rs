@@ -1,4 +1,4 @@
-//! Where an issuer's keys come from: its JWKS URL, given or discovered.
+//! The source of an issuer's keys: its JWKS URL, configured or discovered.
 
 use std::time::Duration;
 
@@ -22,15 +22,17 @@ use super::{
     settings::{HttpSettings, TrustedIssuer},
 };
 
-/// The largest answer read, in bytes.
+/// Maximum size of a response, in bytes.
 const BODY_LIMIT: usize = 256 * 1024;
 
-/// RFC 7517, 8.5: some providers answer 406 to whoever accepts `application/json` alone.
-const ACCEPTED: &str = "application/json, application/jwk-set+json";
+/// Accepted content types (RFC 7517, 8.5). Some providers answer 406 to a request that accepts `application/json`
+/// alone.
+const ACCEPTED_CONTENT_TYPES: &str = "application/json, application/jwk-set+json";
 
-/// Redirects are not followed: keys come from where the configuration or the issuer's own document says.
+/// Builds the HTTP client. Redirects are not followed: keys come only from the configured URL or the one in the
+/// issuer's document.
 pub(super) fn client(http: &HttpSettings) -> Result<Client, reqwest::Error> {
-    // The proxy variables of the environment count only as far as they are among the settings.
+    // Proxy variables of the environment apply only if they are part of the settings.
     let mut builder = Client::builder()
         .no_proxy()
         .connect_timeout(http.connect)
@@ -48,7 +50,7 @@ pub(super) fn client(http: &HttpSettings) -> Result<Client, reqwest::Error> {
     builder.build()
 }
 
-/// Fetches one issuer's keys.
+/// Source of one issuer's keys.
 pub(super) struct KeySource {
     client: Client,
     total: Duration,
@@ -68,7 +70,7 @@ impl KeySource {
         Self { client, total, clock, issuer: trusted.issuer.clone(), jwks_url: trusted.jwks_url.clone() }
     }
 
-    /// The keys as published now, discovery included, within the total time.
+    /// Fetches the currently published keys, including discovery, within the total time-out.
     pub(super) async fn fetch(&self) -> Result<KeySet, FetchError> {
         let fetch = async {
             let url = match &self.jwks_url {
@@ -80,7 +82,7 @@ impl KeySource {
         timeout(self.total, fetch).await.map_err(|_| FetchError::TimedOut)?
     }
 
-    /// OIDC Discovery 1.0, section 4: the document must name the very issuer we asked.
+    /// Discovers the JWKS URL. The document must name exactly the requested issuer (OIDC Discovery 1.0, section 4).
     async fn discover(&self) -> Result<Url, FetchError> {
         let malformed = || FetchError::Malformed("the discovery document");
         let base = self.issuer.trim_end_matches('/');
@@ -91,13 +93,18 @@ impl KeySource {
             let said = found.issuer.chars().filter(|c| !c.is_control()).take(500).collect();
             return Err(FetchError::OtherIssuer { said, configured: self.issuer.clone() });
         }
-        // Only an issuer on this machine may send us to this machine.
+        // Only an issuer on this machine may refer to a URL on this machine.
         safe_url(&found.jwks_uri).filter(|uri| from_loopback || !is_loopback(uri)).ok_or_else(malformed)
     }
 
     async fn get(&self, url: Url) -> Result<Vec<u8>, FetchError> {
-        let mut response =
-            self.client.get(url).header(ACCEPT, ACCEPTED).send().await.map_err(FetchError::Http)?;
+        let mut response = self
+            .client
+            .get(url)
+            .header(ACCEPT, ACCEPTED_CONTENT_TYPES)
+            .send()
+            .await
+            .map_err(FetchError::Http)?;
         if response.status() != StatusCode::OK {
             return Err(FetchError::Status(response.status()));
         }
@@ -115,7 +122,7 @@ impl KeySource {
     }
 }
 
-/// The time at the server that made the answer. A cache on the way says how old the answer is.
+/// Returns the server's current time: `Date` plus `Age`, because a cache may have stored the response.
 fn date_now(headers: &HeaderMap) -> Option<DateTime<Utc>> {
     let text = |name: &HeaderName| headers.get(name)?.to_str().ok();
     let date = DateTime::parse_from_rfc2822(text(&DATE)?).ok()?.to_utc();

@@ -1,4 +1,4 @@
-//! A compact JWS (RFC 7515) taken apart, before anything in it is believed.
+//! Parser for compact JWS tokens (RFC 7515), used before anything in them is trusted.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::Algorithm;
@@ -6,39 +6,39 @@ use serde_json::{Map, Value};
 
 use super::OidcError;
 
-/// The largest token looked at, in bytes.
+/// Maximum size of a token, in bytes.
 const TOKEN_LIMIT: usize = 16 * 1024;
-/// The largest header, in base64 characters; certificate chains sit there that we do not read.
+/// Maximum size of the header, in base64 characters. Certificate chains there are ignored.
 const HEADER_LIMIT: usize = 8 * 1024;
-/// The longest signature, in base64 characters: RSA with 8192 bits.
+/// Maximum size of the signature, in base64 characters: RSA with 8192 bits.
 const SIGNATURE_LIMIT: usize = 1366;
-/// The longest `kid`, in bytes.
+/// Maximum length of a `kid`, in bytes.
 pub(super) const KID_LIMIT: usize = 512;
 
-/// A token in pieces.
+/// The parts of a token.
 pub(super) struct Parts<'t> {
-    /// From the allow-list.
+    /// Algorithm, from the allow-list.
     pub(super) algorithm: Algorithm,
-    /// Only ever compared.
+    /// Key id, only ever compared.
     pub(super) kid: Option<String>,
-    /// What was signed: the first two parts as sent.
+    /// Signed text: the first two parts as sent.
     pub(super) signed: &'t str,
-    /// The signature, in base64.
+    /// Signature, in base64.
     pub(super) signature: &'t str,
-    /// The claims' JSON.
+    /// JSON of the claims.
     pub(super) payload: Vec<u8>,
-    /// What its header says it is.
+    /// Kind of the token, by its header.
     pub(super) kind: Kind,
 }
 
-/// What kind of token it is, by its header (RFC 9068) or by claims providers are known to write.
+/// Kind of a token, from its header (RFC 9068) or from claims that known providers write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// For resource servers.
+    /// A token for resource servers.
     Access,
-    /// For the client that signed somebody in.
+    /// A token for the client that signed a user in.
     Id,
-    /// Nothing says so.
+    /// Neither header nor claims state the kind.
     Unstated,
 }
 
@@ -48,8 +48,9 @@ impl<'t> Parts<'t> {
             return Err(OidcError::TooLarge);
         }
         let (signed, signature) =
-            token.rsplit_once('.').ok_or(OidcError::Invalid("it has no three parts"))?;
-        let (header, payload) = signed.split_once('.').ok_or(OidcError::Invalid("it has no three parts"))?;
+            token.rsplit_once('.').ok_or(OidcError::Invalid("it has fewer than three parts"))?;
+        let (header, payload) =
+            signed.split_once('.').ok_or(OidcError::Invalid("it has fewer than three parts"))?;
         if payload.contains('.') {
             return Err(OidcError::Invalid("it has more than three parts"));
         }
@@ -57,22 +58,22 @@ impl<'t> Parts<'t> {
             return Err(OidcError::Invalid("its header or signature is too long"));
         }
         let header: Map<String, Value> = serde_json::from_slice(&decode(header)?)
-            .map_err(|_| OidcError::Invalid("its header is no JSON object"))?;
+            .map_err(|_| OidcError::Invalid("its header is not a JSON object"))?;
         let algorithm = algorithm(&header)?;
         let payload = decode(payload)?;
         Ok(Self { algorithm, kid: kid(&header)?, signed, signature, payload, kind: kind(&header) })
     }
 }
 
-/// Strict: no padding, no other alphabet, no bits left over.
+/// Decodes base64url strictly: no padding, no other alphabet, no unused bits.
 fn decode(text: &str) -> Result<Vec<u8>, OidcError> {
-    URL_SAFE_NO_PAD.decode(text).map_err(|_| OidcError::Invalid("it is no base64url"))
+    URL_SAFE_NO_PAD.decode(text).map_err(|_| OidcError::Invalid("it is not base64url"))
 }
 
-/// The allow-list. ES512 is missing because jsonwebtoken 10 does not offer it.
+/// Returns the algorithm if it is on the allow-list. ES512 is missing because jsonwebtoken 10 does not support it.
 fn algorithm(header: &Map<String, Value>) -> Result<Algorithm, OidcError> {
     if header.contains_key("crit") {
-        return Err(OidcError::Invalid("it demands an extension (`crit`)"));
+        return Err(OidcError::Invalid("it requires an extension (`crit`)"));
     }
     if header.get("typ").is_some_and(|kind| !is_access_token(kind)) {
         return Err(OidcError::Invalid("it is a token of another kind (`typ`)"));
@@ -101,8 +102,8 @@ fn kind(header: &Map<String, Value>) -> Kind {
     }
 }
 
-/// RFC 8725, 3.11: a logout or event token of the same issuer is signed with the same keys, but is no proof of
-/// who calls. Types that say nothing of the kind pass.
+/// Returns whether the header's `typ` names an access token or no particular kind. Logout and event tokens of the same
+/// issuer have the same keys but do not authenticate a caller (RFC 8725, 3.11).
 fn is_access_token(kind: &Value) -> bool {
     let Some(kind) = kind.as_str() else { return false };
     let kind = kind.to_ascii_lowercase();
@@ -114,6 +115,6 @@ fn kid(header: &Map<String, Value>) -> Result<Option<String>, OidcError> {
     match header.get("kid") {
         None => Ok(None),
         Some(Value::String(kid)) if kid.len() <= KID_LIMIT => Ok(Some(kid.clone())),
-        Some(_) => Err(OidcError::Invalid("its `kid` is no short string")),
+        Some(_) => Err(OidcError::Invalid("its `kid` is not a short string")),
     }
 }

@@ -1,4 +1,6 @@
-//! The one place that reads the wall clock.
+//! The process's clocks: the wall clock, corrected or fixed, and a monotonic clock.
+//!
+//! No other module reads the wall clock.
 
 use std::{
     sync::{
@@ -10,42 +12,42 @@ use std::{
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// Differences below this are the time a question takes.
-const NOISE: TimeDelta = TimeDelta::seconds(2);
+/// Clock differences below this are ignored: they are within the round trip of the query.
+const MIN_CLOCK_DIFFERENCE: TimeDelta = TimeDelta::seconds(2);
 
-/// Where "now" comes from. Decisions that two processes must agree on use the stores' clocks instead.
+/// Source of the current time. Decisions on which two processes must agree use the stores' clocks instead.
 #[derive(Clone, Debug, Default)]
 pub enum Clock {
     /// The machine's wall clock.
     #[default]
     System,
-    /// The machine's wall clock, put right by one that all machines share.
+    /// The machine's wall clock, corrected by the clocks of other machines.
     Shared(SharedClock),
-    /// A clock that only moves when told to; for tests.
+    /// A clock that only moves when a test sets it.
     Fixed(FixedClock),
 }
 
 impl Clock {
-    /// A fixed clock and the handle that moves it.
+    /// Returns a fixed clock and the handle that moves it.
     pub fn fixed(at: DateTime<Utc>) -> (Self, FixedClock) {
         let handle = FixedClock(Arc::new(AtomicI64::new(at.timestamp_micros())));
         (Self::Fixed(handle.clone()), handle)
     }
 
-    /// The machine's wall clock until it is told better.
+    /// Returns the machine's wall clock, uncorrected until the first [`Clock::learn`].
     pub fn shared() -> Self {
         Self::Shared(SharedClock::default())
     }
 
-    /// Takes in what another clock shows now. Only a [`Clock::Shared`] follows it.
+    /// Records the time on another machine. Only [`Clock::Shared`] uses it.
     pub fn learn(&self, witness: Witness, theirs: DateTime<Utc>) {
         if let Self::Shared(clock) = self {
             clock.learn(witness, theirs - system_now());
         }
     }
 
-    /// How long the process has lived, for ages and pauses: it never goes back when somebody sets the wall
-    /// clock. Only differences mean anything. A fixed clock counts from 1970.
+    /// Returns a monotonic time for ages and pauses, unaffected by changes of the wall clock. Only differences are
+    /// meaningful. A fixed clock counts from 1970.
     pub fn monotonic(&self) -> Duration {
         static START: LazyLock<Instant> = LazyLock::new(Instant::now);
         match self {
@@ -56,7 +58,7 @@ impl Clock {
         }
     }
 
-    /// The time now, UTC.
+    /// Returns the current time, UTC.
     pub fn now(&self) -> DateTime<Utc> {
         match self {
             Self::System => system_now(),
@@ -71,28 +73,28 @@ fn system_now() -> DateTime<Utc> {
     std::time::SystemTime::now().into()
 }
 
-/// Another machine whose clock is known.
+/// Another machine with a known clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Witness {
     /// The database, whose clock all processes share.
     Database,
-    /// A token issuer, by the `Date` of its answers.
+    /// A token issuer, by the `Date` header of its responses.
     Issuer,
 }
 
-/// How far the clocks of the witnesses are ahead of this machine's, in microseconds; shared by all its clones.
+/// Offsets of the witnesses' clocks from this machine's, in microseconds; shared by all clones.
 ///
-/// With one witness its clock counts, with two the middle one of the three, so that one machine whose clock is wrong
-/// does not make good tokens look ended.
+/// With one witness its clock is used, with two the median of the three. One machine with a wrong clock then cannot
+/// make valid tokens look expired.
 #[derive(Clone, Debug)]
 pub struct SharedClock(Arc<[AtomicI64; 2]>);
 
-/// Says that a witness has not been heard.
-const UNKNOWN: i64 = i64::MIN;
+/// Offset of a witness whose clock is not known yet.
+const NOT_LEARNED: i64 = i64::MIN;
 
 impl Default for SharedClock {
     fn default() -> Self {
-        Self(Arc::new([AtomicI64::new(UNKNOWN), AtomicI64::new(UNKNOWN)]))
+        Self(Arc::new([AtomicI64::new(NOT_LEARNED), AtomicI64::new(NOT_LEARNED)]))
     }
 }
 
@@ -101,12 +103,12 @@ impl SharedClock {
         system_now() + TimeDelta::microseconds(self.ahead())
     }
 
-    /// What the machine's clock lacks.
+    /// Returns the correction of the machine's clock, in microseconds.
     fn ahead(&self) -> i64 {
         let [database, issuer] = [0, 1].map(|n: usize| self.0[n].load(Ordering::Relaxed));
         match (database, issuer) {
-            (UNKNOWN, UNKNOWN) => 0,
-            (one, UNKNOWN) | (UNKNOWN, one) => one,
+            (NOT_LEARNED, NOT_LEARNED) => 0,
+            (one, NOT_LEARNED) | (NOT_LEARNED, one) => one,
             (one, other) => {
                 let mut all = [one, other, 0];
                 all.sort_unstable();
@@ -116,31 +118,31 @@ impl SharedClock {
     }
 
     fn learn(&self, witness: Witness, ahead: TimeDelta) {
-        let ahead = if ahead.abs() < NOISE { TimeDelta::zero() } else { ahead };
+        let ahead = if ahead.abs() < MIN_CLOCK_DIFFERENCE { TimeDelta::zero() } else { ahead };
         let known = &self.0[witness as usize];
         let before = known.swap(ahead.num_microseconds().unwrap_or_default(), Ordering::Relaxed);
-        if matches!(before, 0 | UNKNOWN) && !ahead.is_zero() {
+        if matches!(before, 0 | NOT_LEARNED) && !ahead.is_zero() {
             tracing::warn!(?witness, seconds = ahead.num_seconds(), "clocks differ");
         }
     }
 }
 
-/// Moves a [`Clock::Fixed`]; microsecond precision, shared by all its clones.
+/// Handle that moves a [`Clock::Fixed`]; microsecond precision, shared by all clones.
 #[derive(Clone, Debug)]
 pub struct FixedClock(Arc<AtomicI64>);
 
 impl FixedClock {
-    /// The time it shows.
+    /// Returns the time the clock shows.
     pub fn now(&self) -> DateTime<Utc> {
         DateTime::from_timestamp_micros(self.0.load(Ordering::SeqCst)).unwrap_or_default()
     }
 
-    /// Shows `at` from now on.
+    /// Sets the clock to `at`.
     pub fn set(&self, at: DateTime<Utc>) {
         self.0.store(at.timestamp_micros(), Ordering::SeqCst);
     }
 
-    /// Moves forward (or back, if negative).
+    /// Moves the clock forward, or back if `by` is negative.
     pub fn advance(&self, by: TimeDelta) {
         self.0.fetch_add(by.num_microseconds().unwrap_or(i64::MAX), Ordering::SeqCst);
     }

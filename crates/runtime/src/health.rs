@@ -1,4 +1,4 @@
-//! Liveness: every loop says that it moves; one that fell silent makes the process unhealthy.
+//! Liveness of a process: a monitor of its loops. A stalled loop makes the process unhealthy.
 
 use std::{
     collections::BTreeMap,
@@ -8,7 +8,7 @@ use std::{
 
 use tokio::time::Instant;
 
-/// The registry of all loops of one process. Cheap to clone.
+/// Registry of all loops of a process. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct LoopMonitor(Arc<Mutex<BTreeMap<&'static str, Loop>>>);
 
@@ -18,32 +18,33 @@ struct Loop {
     bound: Duration,
 }
 
-/// One loop that has been silent for longer than it promised.
+/// A loop that has not ticked within its bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StalledLoop {
-    /// The loop's name.
+    /// Name of the loop.
     pub name: &'static str,
-    /// How long ago it last ticked.
+    /// Time since its last tick.
     pub silent_for: Duration,
-    /// The longest silence it promised.
+    /// Longest permitted time between two ticks.
     pub bound: Duration,
 }
 
 impl LoopMonitor {
-    /// An empty registry.
+    /// Returns an empty registry.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Registers a loop that promises to tick at least every `max_silence`. A loop that registers again under
-    /// its name (after a restart) takes the place over. Dropping the beat does not unregister: a loop that
-    /// died must be noticed.
+    /// Registers a loop that must tick at least every `max_silence`.
+    ///
+    /// A restarted loop that registers again under its name replaces the old entry. Dropping the handle does not
+    /// unregister the loop, because a dead loop must be noticed.
     pub fn register(&self, name: &'static str, max_silence: Duration) -> LoopHandle {
         self.lock().insert(name, Loop { last: Instant::now(), bound: max_silence });
         LoopHandle { progress: self.clone(), name }
     }
 
-    /// Every loop that broke its promise, by name; empty means alive.
+    /// Returns every stalled loop, by name; an empty list means the process is alive.
     pub fn stalled(&self) -> Vec<StalledLoop> {
         let now = Instant::now();
         let late = |(name, l): (&&'static str, &Loop)| {
@@ -53,23 +54,23 @@ impl LoopMonitor {
         self.lock().iter().filter_map(late).collect()
     }
 
-    /// Whether every loop ticked within its bound.
+    /// Returns whether every loop ticked within its bound.
     pub fn alive(&self) -> bool {
         self.stalled().is_empty()
     }
 
-    /// The names of all registered loops.
+    /// Returns the names of all registered loops.
     pub fn names(&self) -> Vec<&'static str> {
         self.lock().keys().copied().collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, Loop>> {
-        // A poisoned lock holds only instants: they are as good as before.
+        // A poisoned lock is usable: it guards only instants.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// One loop's pulse.
+/// Handle with which a loop reports that it is running.
 #[derive(Clone, Debug)]
 pub struct LoopHandle {
     progress: LoopMonitor,
@@ -77,14 +78,14 @@ pub struct LoopHandle {
 }
 
 impl LoopHandle {
-    /// Says: this loop moves.
+    /// Reports that the loop is running.
     pub fn tick(&self) {
         if let Some(entry) = self.progress.lock().get_mut(self.name) {
             entry.last = Instant::now();
         }
     }
 
-    /// Ends the promise: the loop is done on purpose (it drained).
+    /// Unregisters a loop that ended on purpose, because it drained.
     pub fn retire(self) {
         self.progress.lock().remove(self.name);
     }

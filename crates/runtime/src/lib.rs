@@ -1,6 +1,6 @@
-//! How a process lives: its configuration, telemetry, shutdown, health and clock.
+//! Process runtime: configuration, telemetry, shutdown, health and clock.
 //!
-//! Nothing here knows what the service is for; every process of it starts and ends the same way.
+//! The crate is independent of the service's purpose, so that all processes start and end alike.
 
 pub mod clock;
 pub mod config;

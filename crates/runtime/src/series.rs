@@ -1,4 +1,4 @@
-//! A bound on the number of metric series, so that no label value from outside can fill the memory.
+//! A bound on the number of metric series, so that label values from outside cannot fill the memory.
 
 use std::{
     borrow::Cow,
@@ -10,14 +10,14 @@ use std::{
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Metadata, Recorder, SharedString, Unit};
 use metrics_exporter_prometheus::PrometheusRecorder;
 
-/// Maximum series of one metric; further label sets are recorded as [`OTHER`].
+/// Maximum number of series of one metric; further label sets are recorded as [`OTHER`].
 pub const MAX_SERIES: usize = 2_000;
 /// Maximum length of a label value, in bytes; longer values are recorded as [`OTHER`].
 pub const MAX_LABEL_VALUE: usize = 200;
-/// Label value that stands for every value beyond the bounds.
+/// Label value that replaces every value beyond the bounds.
 pub const OTHER: &str = "other";
 
-/// A Prometheus recorder whose number of series and label sizes are bounded.
+/// A Prometheus recorder with bounded series and label sizes.
 pub struct BoundedRecorder {
     inner: PrometheusRecorder,
     series: RwLock<Series>,
@@ -25,7 +25,7 @@ pub struct BoundedRecorder {
 
 #[derive(Default)]
 struct Series {
-    /// The keys that are recorded as they are. Their own hashes collide too often to stand for them.
+    /// Keys that are recorded unchanged. Their hashes collide too often to be stored instead.
     known: HashSet<Key>,
     /// Number of known keys of each metric.
     counts: HashMap<String, usize>,
@@ -42,7 +42,7 @@ impl BoundedRecorder {
         Self { inner, series: RwLock::default() }
     }
 
-    /// The key itself while its metric has room, else the key with every label value replaced.
+    /// Returns the key itself while its metric has room, else the key with every label value replaced.
     fn bounded<'k>(&self, key: &'k Key) -> Cow<'k, Key> {
         let mut labels = key.labels();
         if labels.len() == 0 {

@@ -1,7 +1,7 @@
-//! How a process ends: first it drains, then it is over.
+//! Shutdown of a process in two steps, draining and force, and the supervision of its tasks.
 //!
-//! The first SIGTERM or SIGINT begins draining: nothing new is claimed or accepted, what runs may finish. The
-//! second signal, or the end of the grace time, forces: every task of the group is dropped where it waits.
+//! The first SIGTERM or SIGINT starts draining: nothing new is claimed or accepted, running work may finish. A second
+//! signal or the end of the grace time forces the end: every task of the group is dropped.
 
 use std::{
     any::Any,
@@ -19,13 +19,13 @@ use futures::FutureExt;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// How long draining may take.
+/// Maximum duration of draining.
 pub const GRACE: Duration = Duration::from_secs(25);
 
-/// How long a dropped task may take to go after force; only one that blocks its thread takes longer.
-const LAST_WAIT: Duration = Duration::from_secs(2);
+/// Time for a dropped task to end after force; only a task that blocks its thread needs longer.
+const FORCED_END_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The two steps, shared by the whole process. Cheap to clone.
+/// State of the two steps, shared by the whole process. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Shutdown {
     draining: CancellationToken,
@@ -33,22 +33,22 @@ pub struct Shutdown {
 }
 
 impl Shutdown {
-    /// Neither step taken.
+    /// Returns a shutdown with neither step taken.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Cancelled when draining begins: claim and accept nothing more.
+    /// Returns the token that is cancelled when draining starts: no more claims or accepted requests.
     pub const fn draining(&self) -> &CancellationToken {
         &self.draining
     }
 
-    /// Cancelled when time is up: release and go.
+    /// Returns the token that is cancelled when the grace time ends: release and stop.
     pub const fn forced(&self) -> &CancellationToken {
         &self.forced
     }
 
-    /// Begins draining; a second call forces, as a second signal does.
+    /// Starts draining; a second call forces the end, as a second signal does.
     pub fn step(&self) {
         if self.draining.is_cancelled() {
             self.forced.cancel();
@@ -56,7 +56,7 @@ impl Shutdown {
         self.draining.cancel();
     }
 
-    /// Begins draining, and no more.
+    /// Starts draining; further calls have no effect.
     pub fn begin(&self) {
         self.draining.cancel();
     }
@@ -67,8 +67,8 @@ impl Shutdown {
         self.forced.cancel();
     }
 
-    /// Listens for SIGTERM and SIGINT for the rest of the process's life and enforces the grace time. Must be
-    /// called within a tokio runtime.
+    /// Listens for SIGTERM and SIGINT for the rest of the process's life and enforces the grace time. Must be called
+    /// within a tokio runtime.
     ///
     /// # Errors
     /// The signal handlers cannot be installed.
@@ -90,7 +90,7 @@ impl Shutdown {
         Ok(())
     }
 
-    /// Forces `grace` after draining has begun, whoever began it.
+    /// Forces the end `grace` after draining started, for any reason.
     pub fn limit_grace(&self, grace: Duration) {
         let shutdown = self.clone();
         tokio::spawn(async move {
@@ -142,7 +142,7 @@ impl Signals {
     }
 }
 
-/// The named tasks of one process. Cheap to clone.
+/// The named tasks of a process. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct TaskGroup {
     shutdown: Shutdown,
@@ -158,12 +158,12 @@ struct Running {
 
 impl Running {
     fn names(&self) -> MutexGuard<'_, BTreeMap<u64, &'static str>> {
-        // A poisoned lock holds only names: they are as good as before.
+        // A poisoned lock is usable: it guards only names.
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Takes the name off the list however the task ends.
+/// Guard that removes the name of a task from the list when the task ends or is dropped.
 struct Listed {
     id: u64,
     running: Arc<Running>,
@@ -176,18 +176,18 @@ impl Drop for Listed {
 }
 
 impl TaskGroup {
-    /// An empty group that ends with `shutdown`.
+    /// Returns an empty group that ends with `shutdown`.
     pub fn new(shutdown: Shutdown) -> Self {
         Self { shutdown, tracker: TaskTracker::new(), running: Arc::default() }
     }
 
-    /// The shutdown this group obeys.
+    /// Returns the shutdown that ends this group.
     pub const fn shutdown(&self) -> &Shutdown {
         &self.shutdown
     }
 
-    /// Runs `task` until it ends, or drops it when shutdown is forced. A panic is logged and begins draining:
-    /// a process that lost a part of itself should be replaced.
+    /// Runs `task` until it ends, or drops it when the end is forced. A panic is logged and starts draining: a process
+    /// that lost one of its tasks should be replaced.
     pub fn spawn<F>(&self, name: &'static str, task: F)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -208,7 +208,7 @@ impl TaskGroup {
         });
     }
 
-    /// Runs a loop for ever: see [`supervise`].
+    /// Runs a supervised loop: see [`supervise`].
     pub fn supervise<M, F, E>(&self, name: &'static str, backoff: Backoff, make: M)
     where
         M: FnMut() -> F + Send + 'static,
@@ -219,34 +219,34 @@ impl TaskGroup {
         self.spawn(name, async move { supervise(name, backoff, &draining, make).await });
     }
 
-    /// The names of the tasks that still run, sorted.
+    /// Returns the sorted names of the running tasks.
     pub fn running(&self) -> Vec<&'static str> {
         let mut names: Vec<_> = self.running.names().values().copied().collect();
         names.sort_unstable();
         names
     }
 
-    /// Waits until draining has begun and every task has ended, or until force has dropped them. Returns the
-    /// names of tasks that would not go (they block their thread); empty is a clean end.
+    /// Waits until draining has started and every task has ended or was dropped by force. Returns the names of tasks
+    /// that did not end, because they block their thread; an empty list means a clean end.
     pub async fn wait(&self) -> Vec<&'static str> {
         self.shutdown.draining.cancelled().await;
         self.tracker.close();
         tokio::select! {
             () = self.tracker.wait() => {}
             () = self.shutdown.forced.cancelled() => {
-                let _ = timeout(LAST_WAIT, self.tracker.wait()).await;
+                let _ = timeout(FORCED_END_TIMEOUT, self.tracker.wait()).await;
             }
         }
         self.running()
     }
 }
 
-/// Pauses between restarts: `first`, doubled each time up to `most`; back to `first` after a run longer than `most`.
+/// Pauses between restarts: `first`, doubled each time up to `most`, and `first` again after a run longer than `most`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
-    /// The first pause.
+    /// First pause.
     pub first: Duration,
-    /// The longest pause.
+    /// Longest pause.
     pub most: Duration,
 }
 
@@ -256,9 +256,10 @@ impl Default for Backoff {
     }
 }
 
-/// Runs `make()` again and again until draining: whether it returned, failed or panicked, it is started anew
-/// after a pause. The loop itself watches `draining` and returns in its own time; it is not cut short here.
-/// Restarts count in `rts_task_restarts_total{task}`.
+/// Runs `make()` repeatedly until draining. A loop that returned, failed or panicked is restarted after a pause.
+///
+/// The loop itself watches `draining` and returns in its own time. Restarts are counted in
+/// `rts_task_restarts_total{task}`.
 pub async fn supervise<M, F, E>(
     name: &'static str,
     backoff: Backoff,
@@ -272,7 +273,7 @@ pub async fn supervise<M, F, E>(
     let mut pause = backoff.first;
     while !draining.is_cancelled() {
         let started = Instant::now();
-        // The factory may panic as well as the loop it makes.
+        // `make` itself may panic too, not only the loop it returns.
         let attempt = AssertUnwindSafe(async { make().await }).catch_unwind().await;
         if draining.is_cancelled() {
             return;

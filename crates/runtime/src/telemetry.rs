@@ -1,4 +1,4 @@
-//! Logs and metrics of one process.
+//! Logs and metrics of a process.
 
 use std::{fmt, panic::PanicHookInfo, time::Duration};
 
@@ -11,24 +11,24 @@ use crate::{
     series::BoundedRecorder,
 };
 
-/// Buckets of every histogram whose name ends in `_seconds`: from a Redis round trip to a slow fleet snapshot.
-const SECONDS: &[f64] = &[
+/// Buckets of histograms named `*_seconds`: from a Redis round trip to a slow sync run.
+const SECONDS_BUCKETS: &[f64] = &[
     0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0,
 ];
 
-/// How often histograms are folded when nobody scrapes.
-const UPKEEP: Duration = Duration::from_secs(5);
+/// Interval at which histograms are drained if metrics are not scraped.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Why telemetry could not be set up.
+/// Reason telemetry could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
-    /// The filter does not parse, though the configuration accepted it.
+    /// The log filter cannot be parsed, although the configuration accepted it.
     #[error("the log filter does not parse")]
     Filter(#[from] tracing_subscriber::filter::ParseError),
-    /// This process has a logger already.
+    /// The process already has a logger.
     #[error("logging is already set up")]
     Logger(#[from] tracing_subscriber::util::TryInitError),
-    /// The recorder cannot be built, or this process has one already.
+    /// The recorder cannot be built, or the process already has one.
     #[error("metrics cannot be set up: {0}")]
     Metrics(String),
 }
@@ -39,7 +39,7 @@ impl From<BuildError> for TelemetryError {
     }
 }
 
-/// The process's metrics, ready to be scraped. Cheap to clone.
+/// Metrics of the process. Cheap to clone.
 #[derive(Clone)]
 pub struct Metrics(PrometheusHandle);
 
@@ -50,21 +50,24 @@ impl fmt::Debug for Metrics {
 }
 
 impl Metrics {
-    /// A recorder that is not installed, and its metrics; for tests with `metrics::with_local_recorder`.
+    /// Returns a recorder that is not installed, and its metrics; for tests with `metrics::with_local_recorder`.
+    ///
+    /// # Errors
+    /// [`TelemetryError::Metrics`] if the recorder cannot be built.
     pub fn local() -> Result<(BoundedRecorder, Self), TelemetryError> {
         let recorder = builder()?.build_recorder();
         let metrics = Self(recorder.handle());
         Ok((BoundedRecorder::new(recorder), metrics))
     }
 
-    /// Everything in Prometheus' text format.
+    /// Returns all metrics in Prometheus' text format.
     pub fn render(&self) -> String {
         self.0.render()
     }
 
-    /// Folds histograms every 5 s until draining, so that memory stays bounded when nobody scrapes.
+    /// Drains histograms every 5 s until draining, so that memory stays bounded if metrics are not scraped.
     pub async fn upkeep(&self, draining: &CancellationToken) {
-        let mut tick = tokio::time::interval(UPKEEP);
+        let mut tick = tokio::time::interval(UPKEEP_INTERVAL);
         while !draining.is_cancelled() {
             tokio::select! {
                 _ = tick.tick() => self.0.run_upkeep(),
@@ -74,8 +77,11 @@ impl Metrics {
     }
 }
 
-/// Sets up logs on stderr, the panic hook and metrics. Once in a process. `part` names it in
+/// Sets up logs on stderr, the panic hook and metrics; once per process. `part` is the process's name in
 /// `rts_build_info{version, part}`: `api`, `worker`, `scheduler`, `dev`, ….
+///
+/// # Errors
+/// [`TelemetryError`] if the filter is invalid or the process already has a logger or recorder.
 pub fn init(config: &LogConfig, part: &'static str) -> Result<Metrics, TelemetryError> {
     logs(config)?;
     std::panic::set_hook(Box::new(log_panic));
@@ -85,7 +91,10 @@ pub fn init(config: &LogConfig, part: &'static str) -> Result<Metrics, Telemetry
     Ok(metrics)
 }
 
-/// Logs alone, for short commands that nobody scrapes.
+/// Sets up logs without metrics, for short commands.
+///
+/// # Errors
+/// [`TelemetryError`] if the filter is invalid or the process already has a logger.
 pub fn logs(config: &LogConfig) -> Result<(), TelemetryError> {
     let filter = EnvFilter::try_new(&config.level)?;
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
@@ -100,10 +109,10 @@ pub fn logs(config: &LogConfig) -> Result<(), TelemetryError> {
 }
 
 fn builder() -> Result<PrometheusBuilder, BuildError> {
-    PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)
+    PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS_BUCKETS)
 }
 
-/// A panic is a log line like any other; where it happened and its text, no backtrace of values.
+/// Logs a panic as one line with its location and text, without a backtrace.
 fn log_panic(info: &PanicHookInfo<'_>) {
     let place = info.location().map(ToString::to_string).unwrap_or_default();
     let text: String = info.payload_as_str().unwrap_or("no text").chars().take(500).collect();

@@ -1,12 +1,12 @@
-//! W3C trace context (<https://www.w3.org/TR/trace-context/>): one id from the HTTP request, through the job's
-//! row, to the call to GitHub.
+//! W3C trace context (<https://www.w3.org/TR/trace-context/>): one id for an HTTP request, its job and the job's GitHub
+//! calls.
 
 use std::{fmt, str::FromStr};
 
-/// The header's name, for HTTP and for the job's row.
+/// Name of the header, for HTTP and for the job's row.
 pub const HEADER: &str = "traceparent";
 
-/// One step of a trace: the trace's id, this step's span id and whether it is sampled.
+/// One span of a trace: trace id, span id and whether it is sampled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TraceContext {
     trace: u128,
@@ -14,40 +14,40 @@ pub struct TraceContext {
     sampled: bool,
 }
 
-/// Not a `traceparent` of the W3C form.
+/// A text that is not a valid `traceparent`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a traceparent is version-traceid-spanid-flags in lower-case hex, ids not all zero")]
 pub struct BadTraceparent;
 
 impl TraceContext {
-    /// A new trace with random ids, sampled.
+    /// Returns a new sampled trace with random ids.
     pub fn generate() -> Self {
         Self { trace: rand::random::<u128>().max(1), span: span_id(), sampled: true }
     }
 
-    /// The context a header carries, or a new trace if there is none or it is malformed: a stranger's bad
-    /// header never fails a request.
+    /// Returns the context in a header, or a new trace if the header is missing or malformed. A malformed header never
+    /// fails a request.
     pub fn from_header(header: Option<&str>) -> Self {
         header.and_then(|text| text.parse().ok()).unwrap_or_else(Self::generate)
     }
 
-    /// The next step of the same trace: a new span id, all else kept.
+    /// Returns the next span of the trace: a new span id, all else kept.
     #[must_use]
     pub fn child(self) -> Self {
         Self { span: span_id(), ..self }
     }
 
-    /// The trace id, 32 hex digits.
+    /// Returns the trace id, 32 hex digits.
     pub fn trace_id(self) -> String {
         format!("{:032x}", self.trace)
     }
 
-    /// This step's span id, 16 hex digits.
+    /// Returns the span id, 16 hex digits.
     pub fn span_id(self) -> String {
         format!("{:016x}", self.span)
     }
 
-    /// Whether the caller asked for this trace to be recorded.
+    /// Returns whether the caller asked to record this trace.
     pub const fn sampled(self) -> bool {
         self.sampled
     }
@@ -66,7 +66,8 @@ impl fmt::Display for TraceContext {
 impl FromStr for TraceContext {
     type Err = BadTraceparent;
 
-    /// Version 00 has exactly four fields; later versions may append more, which are ignored; ff is invalid.
+    /// Parses a header. Version 00 has exactly four fields; later versions may append fields, which are ignored.
+    /// Version ff is invalid.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if text.len() < 55 || text.len() > 512 || !text.is_ascii() {
             return Err(BadTraceparent);

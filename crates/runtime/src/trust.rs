@@ -1,4 +1,4 @@
-//! The one trust store of all outgoing TLS.
+//! Trusted certificates of all outgoing TLS connections.
 
 use std::{
     fmt::{self, Write},
@@ -21,7 +21,7 @@ static SYSTEM: LazyLock<Vec<Certificate>> = LazyLock::new(|| {
     found.certs
 });
 
-/// The certificate authorities that every outgoing TLS connection trusts.
+/// Certificate authorities that every outgoing TLS connection trusts.
 #[derive(Clone)]
 pub struct Trust {
     roots: Arc<RootCertStore>,
@@ -35,12 +35,12 @@ impl fmt::Debug for Trust {
 }
 
 impl Trust {
-    /// The authorities given, or else the system's, and further ones.
+    /// Combines the given authorities, or the system's if there are none, with the extra ones.
     pub(crate) fn new(own: Option<Vec<Certificate>>, extra: Vec<Certificate>) -> Self {
         let own = own.unwrap_or_else(|| SYSTEM.clone());
         let (mut roots, mut pem) = (RootCertStore::empty(), String::new());
         for certificate in own.into_iter().chain(extra) {
-            // Systems carry some certificates that no library understands.
+            // Some systems have certificates that the library cannot parse.
             if roots.add(certificate.clone()).is_ok() {
                 write_pem(&mut pem, &certificate);
             }
@@ -48,17 +48,17 @@ impl Trust {
         Self { roots: Arc::new(roots), pem: pem.into_bytes().into() }
     }
 
-    /// The authorities for a client of rustls.
+    /// Returns the authorities for a rustls client.
     pub fn roots(&self) -> Arc<RootCertStore> {
         self.roots.clone()
     }
 
-    /// The authorities in PEM.
+    /// Returns the authorities in PEM.
     pub fn pem(&self) -> Arc<[u8]> {
         self.pem.clone()
     }
 
-    /// A TLS configuration that trusts them.
+    /// Returns a TLS client configuration that trusts the authorities.
     ///
     /// # Errors
     /// The crypto library offers no usable TLS version.
@@ -78,7 +78,7 @@ fn write_pem(pem: &mut String, certificate: &Certificate) {
     pem.push_str("-----END CERTIFICATE-----\n");
 }
 
-/// Reads a PEM file. None: it cannot be read, or holds no certificate that is understood.
+/// Reads a PEM file; `None` if it cannot be read or holds no valid certificate.
 pub(crate) fn read(path: &Path) -> Option<Vec<Certificate>> {
     let found = rustls_native_certs::load_certs_from_paths(Some(path), None);
     let understood = found.certs.iter().any(|one| RootCertStore::empty().add(one.clone()).is_ok());

@@ -1,9 +1,10 @@
-//! `with-stack [--pg-bin DIR] [--redis-bin FILE] [--seed-cache DIR] -- COMMAND…`: runs a command beside
-//! private servers, whose addresses it finds in `TEST_DATABASE_URL` and `TEST_REDIS_URL`.
+//! `with-stack [--pg-bin DIR] [--redis-bin FILE] [--seed-cache DIR] -- COMMAND…`: runs a command beside private
+//! servers.
 //!
-//! `--migrations DIR` first applies the `.sql` files of a folder in the order of their names.
+//! The command finds their addresses in `TEST_DATABASE_URL` and `TEST_REDIS_URL`. `--migrations DIR` first applies the
+//! `.sql` files of a folder in the order of their names.
 //!
-//! It needs nothing of the service, so it works while the service does not compile.
+//! The program depends on no crate of the service, so it works while the service does not compile.
 
 use std::{
     env,
@@ -23,7 +24,7 @@ fn main() -> ExitCode {
         let mut stderr = io::stderr();
         let mut source = Some(&*error as &dyn std::error::Error);
         while let Some(error) = source {
-            // Nothing can be done about a closed stderr.
+            // A closed stderr cannot be reported.
             let _ = writeln!(stderr, "with-stack: {error}");
             source = error.source();
         }
@@ -54,7 +55,7 @@ fn parse(mut words: impl Iterator<Item = OsString>) -> Result<(Options, Vec<OsSt
 fn migrations(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = fs::read_dir(folder)?.collect::<io::Result<Vec<_>>>()?;
     let mut files: Vec<_> = entries.into_iter().map(|entry| entry.path()).collect();
-    // A `.down.sql` file takes a migration back.
+    // A `.down.sql` file reverts a migration.
     files.retain(|file| {
         let name = file.to_string_lossy();
         name.ends_with(".sql") && !name.ends_with(".down.sql")

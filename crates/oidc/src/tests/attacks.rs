@@ -1,4 +1,4 @@
-//! Forged, twisted and mistaken tokens.
+//! Tests with forged, modified and misused tokens.
 
 use aws_lc_rs::hmac;
 use serde_json::{Value, json};
@@ -107,7 +107,7 @@ async fn two_keys_that_fit_are_both_refused() {
     for header in [json!({"alg": "ES256", "kid": "k"}), json!({"alg": "ES256"})] {
         assert_eq!(verifier.verify(&one.token(&header, &issuer.claims())).await, Err(OidcError::UnknownKey));
     }
-    // A key of another type may share the kid.
+    // A key of another type may have an equal `kid`.
     let ed = TestKey::ed25519();
     let mixed = TestIssuer::start(&[one.jwk("k"), ed.jwk("k")]).await;
     let token = one.token(&json!({"alg": "ES256", "kid": "k"}), &mixed.claims());
@@ -175,7 +175,7 @@ async fn a_signature_of_loose_base64_is_refused() {
     let good = key.token(&json!({"alg": "ES256", "kid": "k"}), &issuer.claims());
     let verifier = issuer.verifier();
     assert!(verifier.verify(&good).await.is_ok());
-    // The last of 86 characters carries four unused bits; setting one must not make a second valid token.
+    // The last of 86 characters has four unused bits; setting one must not create a second valid token.
     let (body, last) = good.split_at(good.len() - 1);
     let next = char::from(last.as_bytes()[0] + 1);
     for loose in [format!("{good}=="), format!("{good}\n"), format!("{body}{next}")] {

@@ -1,4 +1,4 @@
-//! What a well-signed token must say.
+//! Tests of the claims that a correctly signed token must have.
 
 use chrono::TimeDelta;
 use serde_json::{Value, json};
@@ -24,7 +24,7 @@ impl Desk {
         self.verifier.verify(&self.key.token(&json!({"alg": "ES256", "kid": "k"}), claims)).await
     }
 
-    /// Shows good claims with one changed; null removes it.
+    /// Verifies a token with one claim changed; null removes it.
     async fn show_with(&self, name: &str, value: Value) -> Result<VerifiedToken, OidcError> {
         let mut claims = self.issuer.claims();
         if value.is_null() {

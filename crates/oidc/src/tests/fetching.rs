@@ -1,4 +1,4 @@
-//! Where keys come from and how long they are kept.
+//! Tests of the source and the cache of keys.
 
 use std::time::Duration;
 
@@ -149,7 +149,7 @@ async fn a_discovery_document_must_be_the_issuers_own() {
         assert_eq!(verdict, Err(OidcError::KeysUnavailable), "{document}");
     }
     assert_eq!(issuer.key_hits(), 0);
-    // A given URL needs no document.
+    // A configured URL needs no document.
     let mut trusted = issuer.trusted();
     trusted.jwks_url = Some(keys.parse().unwrap());
     assert!(issuer.verifier_with(trusted, &HttpSettings::default()).verify(&token).await.is_ok());
@@ -250,7 +250,7 @@ async fn a_caller_that_hangs_up_does_not_stop_the_fetch() {
     let issuer = TestIssuer::start(&[key.jwk("k")]).await;
     let verifier = issuer.verifier();
     let token = key.token(&header("k"), &issuer.claims());
-    // Polled once: the fetch has begun, the caller goes.
+    // One poll starts the fetch; then the caller disconnects.
     let mut first = Box::pin(verifier.verify(&token));
     assert!(futures::poll!(first.as_mut()).is_pending());
     drop(first);

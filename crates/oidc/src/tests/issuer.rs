@@ -1,4 +1,4 @@
-//! A small issuer of the test's own: keys, tokens and a loopback server with switches.
+//! A small token issuer for these tests: keys, tokens and a loopback server with switches.
 
 use std::sync::{
     Arc, Mutex, OnceLock,
@@ -56,7 +56,7 @@ impl TestKey {
         Self::Ed(Ed25519KeyPair::generate().unwrap())
     }
 
-    /// One for the whole test process: they are slow to make.
+    /// Returns the RSA key shared by the whole test process, because generating one is slow.
     pub(super) fn rsa() -> Self {
         static KEY: OnceLock<rsa::KeyPair> = OnceLock::new();
         Self::Rsa(KEY.get_or_init(|| rsa::KeyPair::generate(rsa::KeySize::Rsa2048).unwrap()))
@@ -102,7 +102,7 @@ impl TestKey {
         }
     }
 
-    /// A compact JWS over exactly this header and these claims.
+    /// Returns a compact JWS with exactly this header and these claims.
     pub(super) fn token(&self, header: &Value, claims: &Value) -> String {
         let message = format!("{}.{}", encode(header.to_string()), encode(claims.to_string()));
         let signed = self.sign(header["alg"].as_str().unwrap_or_default(), message.as_bytes());
@@ -110,13 +110,13 @@ impl TestKey {
     }
 }
 
-/// What the server answers when asked for keys.
+/// Response of the server to a request for keys.
 #[derive(Clone)]
 pub(super) enum Answer {
     Json(Value),
     Raw(Vec<u8>),
     Status(u16),
-    /// 406 to who does not accept this type.
+    /// 406 for clients that do not accept this type.
     OnlyAs(&'static str, Value),
     Never,
 }
@@ -128,7 +128,7 @@ struct Switches {
     strays: AtomicUsize,
 }
 
-/// The issuer, its server on loopback, and a clock only the test moves.
+/// The issuer, its server on loopback, and a clock that only the test moves.
 pub(super) struct TestIssuer {
     pub(super) url: String,
     pub(super) clock: FixedClock,
@@ -194,17 +194,17 @@ impl TestIssuer {
         *self.switches.discovery.lock().unwrap() = answer;
     }
 
-    /// How often keys were asked for.
+    /// Returns how often keys were requested.
     pub(super) fn key_hits(&self) -> usize {
         self.switches.key_hits.load(Ordering::SeqCst)
     }
 
-    /// How often anything else was asked for.
+    /// Returns how often anything else was requested.
     pub(super) fn strays(&self) -> usize {
         self.switches.strays.load(Ordering::SeqCst)
     }
 
-    /// Good claims, to be spoilt by the test.
+    /// Returns valid claims, for the test to modify.
     pub(super) fn claims(&self) -> Value {
         json!({"iss": self.url, "aud": "rts", "sub": "ada", "exp": NOW + 300, "iat": NOW, "nbf": NOW})
     }
@@ -235,7 +235,7 @@ async fn respond(answer: Answer) -> Response {
     match answer {
         Answer::Json(value) => axum::Json(value).into_response(),
         Answer::Raw(bytes) => Body::from(bytes).into_response(),
-        // A redirect says where to, so that following it would show.
+        // The redirect has a target, so that a client that follows it is noticed.
         Answer::Status(code) => {
             (StatusCode::from_u16(code).unwrap(), [("location", "/stray")]).into_response()
         }

@@ -1,3 +1,5 @@
+//! Tests of token verification.
+
 mod attacks;
 mod claims;
 mod fetching;

@@ -1,4 +1,4 @@
-//! The two stores, and who may come in first.
+//! Settings of PostgreSQL, Redis and the first admins.
 
 use domain::Secret;
 use url::Url;
@@ -39,12 +39,12 @@ const ADMINS: Setting = Setting::new(
 )
 .list();
 
-/// PostgreSQL.
+/// Settings of PostgreSQL.
 #[derive(Clone, Debug)]
 pub struct DatabaseConfig {
-    /// Connection URL, password included.
+    /// Connection URL, including the password.
     pub url: Secret,
-    /// The largest number of connections one process opens; 1 to 500.
+    /// Maximum number of connections per process; 1 to 500.
     pub max_connections: u32,
 }
 
@@ -60,10 +60,10 @@ impl Section for DatabaseConfig {
     }
 }
 
-/// Redis.
+/// Settings of Redis.
 #[derive(Clone, Debug)]
 pub struct RedisConfig {
-    /// Connection URL, password included.
+    /// Connection URL, including the password.
     pub url: Secret,
     /// Prefix of every key; 1 to 40 characters.
     pub namespace: String,
@@ -81,7 +81,7 @@ impl Section for RedisConfig {
     }
 }
 
-/// First admins.
+/// Settings of the first admins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BootstrapConfig {
     /// E-mail addresses, in lower case.
@@ -97,7 +97,7 @@ impl Section for BootstrapConfig {
     }
 }
 
-/// The address of a store, which is not talked to in clear over a network unless the operator says so.
+/// Reads the URL of a store. An unencrypted connection over a network is refused unless the operator allows it.
 fn store_url(
     sources: &Sources,
     setting: &Setting,
@@ -135,7 +135,7 @@ fn is_redis(text: &str) -> bool {
         "valkey+cluster",
         "valkeys+cluster",
     ];
-    // Several hosts with ports are no URL by the book.
+    // URLs with several hosts and ports do not conform to the URL standard.
     let several = text.split_once("://").filter(|(scheme, _)| SEVERAL.contains(scheme));
     has_scheme(text, &ONE)
         || several.is_some_and(|(_, rest)| plaintext::hosts(rest).iter().all(|host| !host.is_empty()))
@@ -145,7 +145,7 @@ fn has_scheme(text: &str, schemes: &[&str]) -> bool {
     Url::parse(text).is_ok_and(|url| schemes.contains(&url.scheme()))
 }
 
-/// Braces are refused: they would be a hash tag of their own in a Redis Cluster.
+/// Reads a key prefix. Braces are refused: in a Redis Cluster they would be a hash tag.
 fn namespace(text: &str) -> Option<String> {
     let fits = (1..=40).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_'));

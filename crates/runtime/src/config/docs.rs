@@ -1,4 +1,4 @@
-//! The settings, written down for people.
+//! Documentation of all settings, as text and as Markdown.
 
 use std::fmt::Write;
 
@@ -8,14 +8,14 @@ use super::{
     WebhookConfig,
 };
 
-/// Read by the sources themselves, before any section.
+/// Setting read by the sources themselves, before any section.
 pub(super) const CONFIG: Setting = Setting::new(
     "RTS_CONFIG",
     "the path of a TOML file",
     "A TOML file with settings: the same names in lower case. The environment wins over it.",
 );
 
-/// Read by the sources themselves, from the environment alone.
+/// Setting read by the sources themselves, from the environment only.
 pub(super) const ENV_FILE: Setting = Setting::new(
     "RTS_ENV_FILE",
     "the path of a file with lines NAME=value",
@@ -43,12 +43,12 @@ pub(super) fn all() -> impl Iterator<Item = &'static Setting> {
     SECTIONS.iter().flat_map(|(_, settings)| settings.iter())
 }
 
-/// Every section's title with its settings, in the order of the documentation.
+/// Returns every section's title and settings, in the order of the documentation.
 pub fn settings() -> &'static [(&'static str, &'static [Setting])] {
     SECTIONS
 }
 
-/// All settings as plain text, for `--help`.
+/// Returns all settings as plain text, for `--help`.
 pub fn help() -> String {
     let mut out = String::new();
     for (title, settings) in SECTIONS {
@@ -62,7 +62,7 @@ pub fn help() -> String {
     out
 }
 
-/// All settings as Markdown tables, for the handbook.
+/// Returns all settings as Markdown tables, for the reference documentation.
 pub fn markdown() -> String {
     let mut out = String::new();
     for (title, settings) in SECTIONS {

@@ -1,29 +1,29 @@
-//! Why a configuration was refused. Always one line; never the value of a secret.
+//! Reasons a configuration is refused: one line each, without the values of secrets.
 
 use std::path::PathBuf;
 
-/// A refused configuration. `Display` is the one line the operator reads.
+/// A refused configuration. `Display` is the one line shown to the operator.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum ConfigError {
-    /// A value that is not what its setting takes.
+    /// A value that its setting does not accept.
     #[error("{place} should be {expects}{}", shown(.given.as_deref()))]
     Bad {
-        /// Where the value was given: `SERVICE_PORT`, `SERVICE_PORT in .env` or `service_port in rts.toml`.
+        /// Location of the value: `SERVICE_PORT`, `SERVICE_PORT in .env` or `service_port in rts.toml`.
         place: String,
-        /// What it should be.
+        /// Description of valid values.
         expects: String,
-        /// The value, when it is no secret; shortened and escaped.
+        /// The value if it is not secret; shortened and escaped.
         given: Option<String>,
     },
-    /// A setting without a default that nobody gave.
+    /// A required setting that is not given.
     #[error("{name} is not set; it should be {expects}")]
     Missing {
-        /// The environment variable's name.
+        /// Name of the environment variable.
         name: &'static str,
-        /// What it should be.
+        /// Description of valid values.
         expects: String,
     },
-    /// A key of the file that is no setting.
+    /// A key in the file that is not a setting.
     #[error("`{key}` in {} is no setting", .path.display())]
     UnknownKey {
         /// The key.
@@ -31,12 +31,12 @@ pub enum ConfigError {
         /// The file.
         path: PathBuf,
     },
-    /// A file that cannot be read or understood.
+    /// A file that cannot be read or parsed.
     #[error("{} {why}", .path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it, without quoting its content.
+        /// The fault, without quoting the file's content.
         why: String,
     },
 }
@@ -45,7 +45,7 @@ fn shown(given: Option<&str>) -> String {
     given.map(|text| format!(", not `{text}`")).unwrap_or_default()
 }
 
-/// At most 40 characters, control characters escaped, so that the message stays one line.
+/// Returns at most 40 characters with control characters escaped, so that the message stays one line.
 pub(super) fn shorten(text: &str) -> String {
     let short: String = text.chars().take(40).collect();
     let dots = if short.len() < text.len() { "…" } else { "" };

@@ -1,20 +1,20 @@
-//! Which files may hold settings.
+//! Permission checks of files that hold settings.
 
 use std::{fs, path::Path};
 
 use super::{ConfigError, Mode};
 
-/// Who named the file.
+/// Origin of a file's path.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Named {
-    /// The operator, in a setting or an argument.
+    /// An operator named it in a setting or an argument.
     Explicitly,
-    /// Nobody: it lies in the working directory.
+    /// The file was found in the working directory.
     ByPlace,
 }
 
-/// Refuses a file that other users may write, and one found by its place that belongs to another user: its author
-/// would decide which database and which GitHub the service uses.
+/// Refuses a file that other users may write, and a file found in the working directory that another user owns. Its
+/// author would decide which database and which GitHub the service uses.
 pub(super) fn refuse_foreign(path: &Path, named: Named, mode: Mode) -> Result<(), ConfigError> {
     let Some(data) = metadata(path, mode) else { return Ok(()) };
     let why = if others_may_write(&data) {
@@ -38,7 +38,7 @@ pub(super) fn refuse_readable(path: &Path, mode: Mode) -> Result<(), ConfigError
     }
 }
 
-/// None: nothing to look at, or nothing to refuse.
+/// Returns the metadata to check; `None` if the file does not exist or nothing is refused in this mode.
 fn metadata(path: &Path, mode: Mode) -> Option<fs::Metadata> {
     fs::metadata(path).ok().filter(|_| mode == Mode::Production)
 }

@@ -1,4 +1,5 @@
-//! GitHub: where it is, and whose runners are managed there. None of it is secret; what is has sections of its own.
+//! Settings of GitHub and the installations. They are not secret; credentials and webhook secrets have their own
+//! sections.
 
 mod app;
 mod entry;
@@ -20,8 +21,8 @@ pub use webhooks::{WebhookConfig, WebhookSecret};
 
 use super::{ConfigError, Mode, Section, Setting, Sources, parse::safe_url};
 
-/// Most installations of one deployment: what one claim of the queue looks at.
-const MOST: usize = 64;
+/// Maximum number of installations of a deployment, as one claim examines all of them.
+const MAX_INSTALLATIONS: usize = 64;
 
 const API: Setting = Setting::new(
     "GITHUB_API_URL",
@@ -48,39 +49,39 @@ const GROUP: Setting = Setting::new(
 )
 .or("1");
 
-/// Every installation this deployment serves. Needs no key.
+/// All installations of this deployment. Loading them needs no key.
 #[derive(Clone, Debug)]
 pub struct GithubConfig {
-    /// `default` first; ids, and owners on one GitHub, are unique.
+    /// Installations, `default` first. Ids are unique, and so are owners on one GitHub.
     pub installations: Vec<InstallationConfig>,
 }
 
 /// One organisation, repository or enterprise on one GitHub.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InstallationConfig {
-    /// Our name for it in rows, keys and metrics.
+    /// Id used in rows, keys and metrics.
     pub id: InstallationId,
-    /// GitHub's API.
+    /// URL of GitHub's API.
     pub api_url: Url,
-    /// Whose runners they are.
+    /// Owner of the runners.
     pub owner: GithubOwner,
-    /// The runner group used when a request names none.
+    /// Runner group for requests that name none.
     pub default_runner_group_id: i64,
 }
 
-/// Whose runners they are.
+/// Owner of runners on GitHub.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GithubOwner {
     /// An organisation, by its login.
     Org(String),
-    /// One repository: its owner's login and its name.
+    /// A repository: its owner's login and its name.
     Repository(String, String),
     /// An enterprise, by its slug.
     Enterprise(String),
 }
 
 impl InstallationConfig {
-    /// The owner's page on the web, which runners are configured with: `https://github.com/ORG`.
+    /// Returns the owner's web page, with which runners are configured: `https://github.com/ORG`.
     pub fn web_url(&self) -> String {
         let host = self.api_url.host_str().unwrap_or_default();
         let port = self.api_url.port().map(|port| format!(":{port}")).unwrap_or_default();
@@ -118,7 +119,7 @@ impl Section for GithubConfig {
     }
 }
 
-/// The owner of the installation `default`.
+/// Returns the owner of the installation `default`.
 fn owner(sources: &Sources) -> Result<GithubOwner, ConfigError> {
     match (sources.given(&ORG)?, sources.given(&ENTERPRISE)?) {
         (Some(_), Some(_)) => Err(contradiction(ENTERPRISE.name, "unset while GITHUB_ORG is set")),
@@ -131,13 +132,15 @@ fn owner(sources: &Sources) -> Result<GithubOwner, ConfigError> {
 fn unique(installations: &[InstallationConfig]) -> Result<(), ConfigError> {
     let ids: BTreeSet<_> = installations.iter().map(|one| &one.id).collect();
     let pages: BTreeSet<_> = installations.iter().map(|one| one.web_url().to_lowercase()).collect();
-    let fits =
-        installations.len() <= MOST && ids.len() == installations.len() && pages.len() == installations.len();
-    let expects = format!("with `default` at most {MOST} installations, each id and each owner once");
+    let fits = installations.len() <= MAX_INSTALLATIONS
+        && ids.len() == installations.len()
+        && pages.len() == installations.len();
+    let expects =
+        format!("with `default` at most {MAX_INSTALLATIONS} installations, each id and each owner once");
     fits.then_some(()).ok_or_else(|| contradiction(INSTALLATIONS_KEY, expects))
 }
 
-/// A refusal that quotes no value.
+/// Returns a refusal that quotes no value.
 fn contradiction(place: impl Into<String>, expects: impl Into<String>) -> ConfigError {
     ConfigError::Bad { place: place.into(), expects: expects.into(), given: None }
 }
@@ -146,7 +149,7 @@ fn api_url(text: &str) -> Option<Url> {
     safe_url(text).filter(|url| url.query().is_none())
 }
 
-/// Logins of users that an enterprise manages end in `_` and its short code.
+/// Reads a login. Logins of enterprise managed users end in `_` and the enterprise's short code.
 fn login(text: &str) -> Option<String> {
     let fits = (1..=39).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
@@ -159,7 +162,7 @@ fn slug(text: &str) -> Option<String> {
     fits.then(|| text.to_owned())
 }
 
-/// The path, if it is a file of ours to trust: not readable or writable by everyone (unless in development).
+/// Returns the path if it is a file that is not readable or writable by all users; development mode accepts any file.
 fn secret_file(path: &Path, mode: Mode) -> Option<PathBuf> {
     let data = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
     let safe = !open_to_others(&data) || mode == Mode::Development;

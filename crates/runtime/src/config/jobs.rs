@@ -1,4 +1,4 @@
-//! Jobs, sync and policy.
+//! Settings of jobs, sync and policy.
 
 use std::time::Duration;
 
@@ -68,39 +68,39 @@ const KEEP_AUDIT: Setting = Setting::new(
 )
 .or("400");
 
-/// What is done about a violated label policy.
+/// Response to violations of the label policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LabelEnforcement {
-    /// Record it.
+    /// Record the violation.
     Audit,
-    /// Record it and act.
+    /// Record the violation and act on it.
     Enforce,
 }
 
-/// Jobs, sync and policy.
+/// Settings of jobs, sync and policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobsConfig {
-    /// Jobs one worker runs at the same time; 1 to 80.
+    /// Number of jobs one worker runs concurrently; 1 to 80.
     pub worker_concurrency: usize,
-    /// How long a claim lasts when it is not renewed; 1 to 60 s.
+    /// Duration of a lease that is not renewed; 1 to 60 s.
     pub worker_lease: Duration,
-    /// How long an unused runner config lives; 60 s to one day.
+    /// Lifetime of an unused runner config; 60 s to one day.
     pub jit_config_ttl: Duration,
-    /// How often the fleet is compared with GitHub; 10 s to one day.
+    /// Interval between sync runs; 10 s to one day.
     pub sync_interval: Duration,
-    /// How long a runner may be offline before it counts as stale; 1 h to one year.
+    /// Time after which an offline runner counts as stale; 1 h to one year.
     pub stale_after: Duration,
-    /// What is done about label drift.
+    /// Response to label drift.
     pub label_enforcement: LabelEnforcement,
-    /// Whether busy runners are deleted on drift, too.
+    /// Whether busy runners are deleted on drift too.
     pub drift_deletes_busy: bool,
-    /// Whether registration tokens are handed out at all.
+    /// Whether registration tokens are handed out.
     pub registration_tokens: bool,
-    /// How long final jobs are kept; none: for ever.
+    /// Retention of final jobs; `None` means for ever.
     pub keep_jobs: Option<Duration>,
-    /// How long deleted runners are kept, never shorter than jobs; none: for ever.
+    /// Retention of deleted runners, at least that of jobs; `None` means for ever.
     pub keep_runners: Option<Duration>,
-    /// How long audit rows and security events are kept; none: for ever.
+    /// Retention of audit rows and security events; `None` means for ever.
     pub keep_audit: Option<Duration>,
 }
 
@@ -122,7 +122,7 @@ impl Section for JobsConfig {
 
     fn load(sources: &Sources) -> Result<Self, ConfigError> {
         let keep_jobs = sources.value(&KEEP_JOBS, days)?;
-        // A job refers to its runner.
+        // Jobs refer to their runners, so runners are kept at least as long.
         let outlives = |days: &u64| *days == 0 || (1..=*days).contains(&keep_jobs);
         let keep_runners = sources.value(&KEEP_RUNNERS, |text| days(text).filter(outlives))?;
         let span = |days: u64| (days > 0).then(|| Duration::from_hours(24 * days));
@@ -142,7 +142,7 @@ impl Section for JobsConfig {
     }
 }
 
-/// 0, or longer than the seven days for which an Idempotency-Key leads to its job.
+/// Reads a retention in days: 0, or more than the seven days for which an Idempotency-Key is valid.
 fn days(text: &str) -> Option<u64> {
     text.parse().ok().filter(|days| matches!(days, 0 | 8..=3650))
 }

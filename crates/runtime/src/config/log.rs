@@ -1,4 +1,4 @@
-//! Logging.
+//! Settings of logging.
 
 use std::io::IsTerminal;
 
@@ -18,21 +18,21 @@ const FORMAT: Setting = Setting::new(
     "How it is logged, on stderr. Without it: `pretty` on a terminal, else `json`.",
 );
 
-/// One line of JSON for machines, or coloured text for people.
+/// Format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
-    /// Text for people.
+    /// Coloured text for people.
     Pretty,
 }
 
-/// What is logged and how.
+/// Level and format of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogConfig {
-    /// A level or filter directives; known to parse.
+    /// A level or filter directives; known to be valid.
     pub level: String,
-    /// The form of each line.
+    /// Format of each line.
     pub format: LogFormat,
 }
 
@@ -50,13 +50,13 @@ impl Section for LogConfig {
     }
 }
 
-/// Accepts the words other loggers use for the same levels.
+/// Reads a level, including the level names of other loggers.
 fn level(text: &str) -> Option<String> {
     let text = match text.to_ascii_lowercase().as_str() {
         "warning" => "warn".to_owned(),
         "critical" | "fatal" => "error".to_owned(),
         word @ ("error" | "warn" | "info" | "debug" | "trace" | "off") => word.to_owned(),
-        // A lone word would be taken for a target's name and silence everything else.
+        // A single unknown word would be parsed as a target's name and disable all other targets.
         other if other.contains(['=', ',', '[']) => text.to_owned(),
         _ => return None,
     };

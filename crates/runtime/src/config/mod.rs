@@ -1,8 +1,8 @@
-//! The configuration: read once, at start, from one optional TOML file, `.env` and the environment.
+//! Configuration, read once at start from an optional TOML file, `.env` and the environment.
 //!
-//! Each section loads, defaults, documents and validates itself. Names are flat: `SERVICE_PORT` in the
-//! environment, `service_port` in the file. The environment wins over `.env`, and `.env` over the file. An
-//! empty value counts as unset. A bad value ends the start with one line that names where it was given.
+//! Each section loads, documents and validates itself. Names are flat: `SERVICE_PORT` in the environment,
+//! `service_port` in the file. The environment overrides `.env`, and `.env` overrides the file. An empty value counts
+//! as unset. An invalid value stops the start with one line that names its location.
 
 mod database;
 mod docs;
@@ -37,21 +37,21 @@ pub use server::{ServerConfig, ServerGuards, TrustedProxies};
 pub use setting::{Fallback, Section, Setting};
 pub use sources::{Mode, Sources};
 
-/// Everything, for a process that does everything. A process that needs less asks [`Sources::section`] for
-/// just its sections, so that, say, the API runs on a machine without the App's key.
+/// All sections, for a process that runs everything. Other processes load only the sections they need with
+/// [`Sources::section`]; the API, for example, runs without the App's key.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The HTTP side.
+    /// HTTP server.
     pub server: ServerConfig,
     /// PostgreSQL.
     pub database: DatabaseConfig,
     /// Redis.
     pub redis: RedisConfig,
-    /// GitHub: where, and whose runners.
+    /// GitHub and the owners of runners.
     pub github: GithubConfig,
-    /// GitHub: as whom.
+    /// Credentials for GitHub.
     pub github_app: GithubAppConfig,
-    /// What webhooks are signed with.
+    /// Webhook secrets.
     pub webhooks: WebhookConfig,
     /// Trusted token issuers.
     pub oidc: OidcConfig,
@@ -66,7 +66,10 @@ pub struct Config {
 }
 
 impl Config {
-    /// Loads every section; the first bad or missing value is the error.
+    /// Loads every section.
+    ///
+    /// # Errors
+    /// Returns the first invalid or missing value.
     pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
         Ok(Self {
             log: sources.section()?,

@@ -1,4 +1,4 @@
-//! Whose tokens are believed.
+//! Settings of the trusted token issuers.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -10,7 +10,7 @@ use super::{
     parse::{safe_url, short_text},
 };
 
-/// The file's array of tables for further issuers.
+/// Key of the file's array of tables with further issuers.
 pub(super) const ISSUERS_KEY: &str = "oidc_issuers";
 
 const ISSUER_LIMIT: usize = 32;
@@ -71,38 +71,38 @@ const ACCEPT: Setting = Setting::new(
 /// All trusted issuers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OidcConfig {
-    /// At least one; issuers and names are unique.
+    /// At least one issuer; issuers and names are unique.
     pub issuers: Vec<IssuerConfig>,
 }
 
 /// One trusted issuer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IssuerConfig {
-    /// A short name for logs and metrics.
+    /// Short name for logs and metrics.
     pub name: String,
-    /// Compared letter for letter with `iss`.
+    /// Issuer, compared exactly with `iss`.
     pub issuer: String,
-    /// One of them must be in `aud`.
+    /// Accepted audiences; `aud` must contain one of them.
     pub audiences: Vec<String>,
-    /// Where its keys are; `None` means discovery.
+    /// URL of its keys; `None` means discovery.
     pub jwks_url: Option<Url>,
-    /// What its tokens may do beyond naming an identity.
+    /// Rights of its tokens beyond naming an identity.
     pub policy: IssuerPolicy,
 }
 
-/// What tokens of an issuer may do beyond naming an identity.
+/// Rights of an issuer's tokens beyond naming an identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IssuerPolicy {
-    /// Whether an e-mail an admin wrote may be bound to an identity of this issuer. `None`: only if the admin named the
-    /// issuer with it. The first issuer with `Some(true)` is the one of users for whom an admin names none.
+    /// Whether a user's e-mail address may be bound to an identity of this issuer. `None` means only if the admin named
+    /// the issuer with the address. The first issuer with `Some(true)` is the default for users without a named issuer.
     pub binds_people: Option<bool>,
-    /// Every `email` counts as verified.
+    /// Whether every `email` counts as verified.
     pub email_trusted: bool,
-    /// Domains, in lower case, whose addresses may be bound to people; empty means any.
+    /// Domains, in lower case, whose addresses may be bound to users; empty means any.
     pub email_domains: Vec<String>,
-    /// Older tokens, and those with a longer life, are refused.
+    /// Maximum age and lifetime of tokens; `None` means unlimited.
     pub max_token_age: Option<Duration>,
-    /// Kinds of tokens accepted.
+    /// Accepted kinds of tokens.
     pub accept: AcceptedTokens,
 }
 
@@ -115,7 +115,7 @@ impl Default for IssuerPolicy {
 }
 
 impl IssuerPolicy {
-    /// Whether an invitation of this e-mail address may be bound to an identity of the issuer.
+    /// Returns whether an invitation of this e-mail address may be bound to an identity of the issuer.
     pub fn binds_email(&self, email: &str) -> bool {
         let domain = email.rsplit_once('@').map_or("", |(_, domain)| domain);
         let listed = || self.email_domains.iter().any(|listed| listed.eq_ignore_ascii_case(domain));
@@ -123,15 +123,15 @@ impl IssuerPolicy {
     }
 }
 
-/// Kinds of tokens that count.
+/// Accepted kinds of tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AcceptedTokens {
     /// Access and ID tokens.
     Any,
-    /// Access tokens, and tokens that do not say what they are.
+    /// Access tokens, and tokens that do not state their kind.
     Access,
-    /// ID tokens, and tokens that do not say what they are.
+    /// ID tokens, and tokens that do not state their kind.
     Id,
 }
 
@@ -194,14 +194,14 @@ impl Section for OidcConfig {
 }
 
 impl OidcConfig {
-    /// The issuer of people for whom an admin names none: the first that binds people.
+    /// Returns the default issuer for users without a named issuer: the first that binds users.
     pub fn binding_issuer(&self) -> Option<&str> {
         let mut binding = self.issuers.iter().filter(|one| one.policy.binds_people == Some(true));
         binding.next().map(|one| one.issuer.as_str())
     }
 }
 
-/// The policy of `OIDC_ISSUER`.
+/// Returns the policy of `OIDC_ISSUER`.
 fn policy(sources: &Sources) -> Result<IssuerPolicy, ConfigError> {
     let binds_people = sources.given(&BINDS_PEOPLE)?.map(|_| sources.flag(&BINDS_PEOPLE)).transpose()?;
     let seconds = sources.number(&MAX_TOKEN_AGE, 0..=MAX_TOKEN_AGE_SECONDS)?;
@@ -216,7 +216,7 @@ fn policy(sources: &Sources) -> Result<IssuerPolicy, ConfigError> {
     Ok(IssuerPolicy { binds_people, email_trusted, email_domains, max_token_age: age(seconds), accept })
 }
 
-/// 0 means any age.
+/// Returns the maximum age; 0 means unlimited.
 fn age(seconds: u64) -> Option<Duration> {
     (seconds > 0).then(|| Duration::from_secs(seconds))
 }
@@ -276,14 +276,14 @@ fn unique(issuers: &[IssuerConfig]) -> Result<(), ConfigError> {
     fits.then_some(()).ok_or_else(refused)
 }
 
-/// A domain in lower case.
+/// Reads a domain, in lower case.
 fn domain(text: &str) -> Option<String> {
     let clean = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.');
     let fits = clean && (1..=253).contains(&text.len()) && text.split('.').all(|label| !label.is_empty());
     fits.then(|| text.to_ascii_lowercase())
 }
 
-/// Kept as written: `iss` is compared letter for letter, a trailing slash included.
+/// Reads an issuer, unchanged: `iss` is compared exactly, including a final slash.
 fn issuer(text: &str) -> Option<String> {
     let url = safe_url(text).filter(|url| url.query().is_none())?;
     (text.len() <= 500 && url.as_str().trim_end_matches('/') == text.trim_end_matches('/'))

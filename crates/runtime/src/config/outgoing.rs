@@ -1,4 +1,4 @@
-//! Connections to others: whom to trust, and which way to go.
+//! Settings of outgoing connections: trusted certificates and the proxy.
 
 use std::path::{Path, PathBuf};
 
@@ -33,21 +33,21 @@ const NO_PROXY: Setting = Setting::new(
 /// This machine, in the notation of `NO_PROXY`.
 const LOOPBACK: &str = "localhost,.localhost,127.0.0.0/8,::1";
 
-/// How to reach others.
+/// Settings of outgoing connections.
 #[derive(Clone, Debug)]
 pub struct OutgoingConfig {
-    /// The certificates every TLS connection trusts.
+    /// Trusted certificates of every TLS connection.
     pub trust: Trust,
-    /// The proxy for HTTPS.
+    /// Proxy for HTTPS.
     pub proxy: Option<ProxyConfig>,
 }
 
-/// A proxy. Debug leaves its password out.
+/// A proxy. `Debug` omits its password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ProxyConfig {
-    /// Where it is, user and password included.
+    /// URL of the proxy, including user and password.
     pub url: Url,
-    /// What is reached without it, comma-separated; this machine is always among it.
+    /// Comma-separated hosts reached without the proxy; they always include this machine.
     pub except: String,
 }
 
@@ -89,7 +89,7 @@ fn certificates(
     read(&path).map(Some).ok_or_else(refused)
 }
 
-/// A proxy's address; without a scheme it is plain http, as other programs take it.
+/// Reads a proxy's address; without a scheme it means plain http, as in other programs.
 fn proxy(text: &str) -> Option<Url> {
     let text = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
     Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())

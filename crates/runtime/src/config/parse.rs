@@ -1,4 +1,4 @@
-//! Small readers shared by the sections: bounds on every number, forms for every text.
+//! Parsers shared by the sections: bounded numbers and validated texts.
 
 use std::{ops::RangeInclusive, str::FromStr, time::Duration};
 
@@ -8,7 +8,7 @@ use url::{Host, Url};
 use super::{ConfigError, Fallback, Mode, Setting, Sources};
 
 impl Sources {
-    /// The parsed value; `None` when it is optional and not given.
+    /// Returns the parsed value; `None` if it is optional and not given.
     pub(super) fn optional<T>(
         &self,
         setting: &Setting,
@@ -21,7 +21,7 @@ impl Sources {
         }
     }
 
-    /// The parsed value; an error when there is none.
+    /// Returns the parsed value; an error if there is none.
     pub(super) fn value<T>(
         &self,
         setting: &Setting,
@@ -30,7 +30,7 @@ impl Sources {
         self.optional(setting, parse)?.ok_or_else(|| setting.missing())
     }
 
-    /// A whole number within `bounds`.
+    /// Returns a whole number within `bounds`.
     pub(super) fn number<T: FromStr + PartialOrd>(
         &self,
         setting: &Setting,
@@ -39,7 +39,7 @@ impl Sources {
         self.value(setting, |text| text.parse().ok().filter(|n| bounds.contains(n)))
     }
 
-    /// Whole seconds within `bounds`.
+    /// Returns whole seconds within `bounds`.
     pub(super) fn seconds(
         &self,
         setting: &Setting,
@@ -48,7 +48,7 @@ impl Sources {
         self.number(setting, bounds).map(Duration::from_secs)
     }
 
-    /// `true` or `false`, and the other usual words for them.
+    /// Returns `true` or `false`; other usual words for them are accepted.
     pub(super) fn flag(&self, setting: &Setting) -> Result<bool, ConfigError> {
         self.value(setting, |text| match text.to_ascii_lowercase().as_str() {
             "true" | "yes" | "on" | "1" => Some(true),
@@ -57,7 +57,7 @@ impl Sources {
         })
     }
 
-    /// A secret text that fulfils `fits`.
+    /// Returns a secret text that satisfies `fits`.
     pub(super) fn secret(
         &self,
         setting: &Setting,
@@ -78,7 +78,7 @@ impl Sources {
         }
     }
 
-    /// Comma-separated items, blanks around them removed, at most `limit`; empty when not given.
+    /// Returns comma-separated items, trimmed, at most `limit`; empty if not given.
     pub(super) fn items<T>(
         &self,
         setting: &Setting,
@@ -94,13 +94,13 @@ impl Sources {
     }
 }
 
-/// Whether a text has what examples put where a secret belongs.
+/// Returns whether a text contains a placeholder from an example.
 fn is_placeholder(text: &str) -> bool {
     let text = text.to_ascii_lowercase().replace(['-', '_', '.'], "");
     ["changeme", "replaceme", "yourpassword", "yoursecret"].iter().any(|word| text.contains(word))
 }
 
-/// A URL with a host, without user, password or fragment.
+/// Returns a URL with a host, without user, password or fragment.
 pub(super) fn web_url(text: &str) -> Option<Url> {
     let url = Url::parse(text).ok()?;
     let web = matches!(url.scheme(), "http" | "https");
@@ -108,13 +108,13 @@ pub(super) fn web_url(text: &str) -> Option<Url> {
     (web && bare && url.has_host()).then_some(url)
 }
 
-/// A URL to which what we send must not be read or changed on the way: https (http only on loopback), with a host,
-/// without user, password or fragment.
+/// Returns a URL whose traffic cannot be read or changed on the way: https, or http on loopback. It has a host and no
+/// user, password or fragment.
 pub fn safe_url(text: &str) -> Option<Url> {
     web_url(text).filter(|url| url.scheme() == "https" || is_loopback(url))
 }
 
-/// Whether the URL's host is this machine, by name or address.
+/// Returns whether the URL's host is this machine, by name or address.
 pub fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
@@ -124,7 +124,7 @@ pub fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// 1 to `limit` characters, none of them a control character.
+/// Returns a text of 1 to `limit` characters without control characters.
 pub(super) fn short_text(text: &str, limit: usize) -> Option<String> {
     let fits = (1..=limit).contains(&text.chars().count()) && !text.chars().any(char::is_control);
     fits.then(|| text.to_owned())

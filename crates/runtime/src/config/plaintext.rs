@@ -1,4 +1,4 @@
-//! Whether a store is reached in clear over a network.
+//! Detection of unencrypted store connections over a network.
 
 use url::Url;
 
@@ -12,8 +12,8 @@ pub(super) const ALLOW: Setting = Setting::new(
 )
 .or("false");
 
-/// Whether PostgreSQL is on another machine and may be talked to in clear. Its driver falls back to clear text unless
-/// `sslmode` says otherwise.
+/// Returns whether PostgreSQL is on another machine and the connection may be unencrypted. The driver falls back to
+/// clear text unless `sslmode` forbids it.
 pub(super) fn database(text: &str) -> bool {
     let Ok(url) = Url::parse(text) else { return false };
     let last = |names: &[&str]| {
@@ -27,7 +27,7 @@ pub(super) fn database(text: &str) -> bool {
     !encrypted && !socket && !host.is_none_or(|host| is_local(&host))
 }
 
-/// Whether one of the servers of a Redis address is on another machine and talked to in clear.
+/// Returns whether one of the servers in a Redis URL is on another machine and reached unencrypted.
 pub(super) fn redis(text: &str) -> bool {
     let Some((scheme, rest)) = text.split_once("://") else { return false };
     let transport = scheme.split('+').next().unwrap_or_default();
@@ -35,7 +35,7 @@ pub(super) fn redis(text: &str) -> bool {
     clear && !hosts(rest).iter().all(|host| is_local(host))
 }
 
-/// The hosts of `[user:password@]host[:port][,host…][/…]`, without ports.
+/// Returns the hosts of `[user:password@]host[:port][,host…][/…]`, without ports.
 pub(super) fn hosts(rest: &str) -> Vec<&str> {
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let hosts = authority.rsplit_once('@').map_or(authority, |(_, hosts)| hosts);

@@ -1,4 +1,4 @@
-//! The keys that seal secrets at rest.
+//! Keys that seal secrets at rest.
 
 use std::fmt;
 
@@ -29,17 +29,17 @@ const TOKEN_KEYS: Setting = Setting::new(
 .secret()
 .list();
 
-/// The keys, the sealing one first.
+/// Keys for credentials, the sealing one first.
 #[derive(Clone, Debug)]
 pub struct SecretsConfig {
-    /// 1 to 4 keys, ids unique.
+    /// 1 to 4 keys with unique ids.
     pub keys: Vec<CredentialKey>,
 }
 
-/// One key. Debug shows the id alone.
+/// One key. `Debug` shows only its id.
 #[derive(Clone)]
 pub struct CredentialKey {
-    /// The id kept beside what it sealed; 1 to 32 characters.
+    /// Id stored with the sealed data; 1 to 32 characters.
     pub id: String,
     /// 32 bytes.
     pub key: Zeroizing<Vec<u8>>,
@@ -52,26 +52,26 @@ impl fmt::Debug for CredentialKey {
 }
 
 impl SecretsConfig {
-    /// The keys as `(id, 32 bytes)`, for a key ring.
+    /// Returns the keys as `(id, 32 bytes)`, for a key ring.
     pub fn pairs(&self) -> Vec<(String, Zeroizing<Vec<u8>>)> {
         pairs(&self.keys)
     }
 }
 
-/// The keys of the shared GitHub token, for workers and schedulers alone.
+/// Keys of the shared GitHub token, for workers and schedulers only.
 #[derive(Clone, Debug)]
 pub struct TokenKeysConfig {
-    /// Up to 4 keys, ids unique; none when processes share no token.
+    /// Up to 4 keys with unique ids; empty if processes share no token.
     pub keys: Vec<CredentialKey>,
 }
 
 impl TokenKeysConfig {
-    /// The keys as `(id, 32 bytes)`, for a key ring.
+    /// Returns the keys as `(id, 32 bytes)`, for a key ring.
     pub fn pairs(&self) -> Vec<(String, Zeroizing<Vec<u8>>)> {
         pairs(&self.keys)
     }
 
-    /// Whether a process has been given such keys, needed or not.
+    /// Returns whether these keys are given to the process, needed or not.
     pub fn is_given(sources: &Sources) -> bool {
         sources.has(TOKEN_KEYS.name)
     }
@@ -97,7 +97,7 @@ impl Section for TokenKeysConfig {
 
     fn load(sources: &Sources) -> Result<Self, ConfigError> {
         let keys = load(sources, &TOKEN_KEYS)?;
-        // Where the other keys are given as well: the API has those.
+        // The API has the credential keys, so keys equal to those are refused.
         let others = load(sources, &KEYS).unwrap_or_default();
         let shared = keys.iter().any(|key| others.iter().any(|other| other.key == key.key));
         match sources.given(&TOKEN_KEYS)? {
@@ -107,7 +107,7 @@ impl Section for TokenKeysConfig {
     }
 }
 
-/// The keys of a setting; none when it is not given.
+/// Returns the keys of a setting; empty if it is not given.
 fn load(sources: &Sources, setting: &Setting) -> Result<Vec<CredentialKey>, ConfigError> {
     let mode = sources.mode();
     let Some(given) = sources.given(setting)? else { return Ok(Vec::new()) };
@@ -127,7 +127,7 @@ fn pair(text: &str, mode: Mode) -> Option<CredentialKey> {
     (id_fits && key.len() == KEY_BYTES && random).then(|| CredentialKey { id: id.to_owned(), key })
 }
 
-/// One byte repeated, or bytes that count up or down: the placeholder of an example that was not replaced.
+/// Returns whether the key is an unreplaced placeholder: one byte repeated, or bytes that count up or down.
 fn is_regular(key: &[u8]) -> bool {
     let mut steps = key.windows(2).map(|pair| pair[1].wrapping_sub(pair[0]));
     let first = steps.next();

@@ -1,4 +1,4 @@
-//! The HTTP side.
+//! Settings of the HTTP server.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -86,16 +86,16 @@ const WAITS: Setting = Setting::new(
 )
 .or("20");
 
-/// What protects the API from those who ask too much of it.
+/// Limits that protect the API from excessive requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerGuards {
-    /// Refusals one address may cause in a minute.
+    /// Refusals one address may cause per minute.
     pub refusals_per_minute: NonZeroU32,
     /// Refusals one address may cause at once.
     pub refusals_burst: NonZeroU32,
-    /// Connections of one address.
+    /// Concurrent connections of one address.
     pub connections_per_address: NonZeroU32,
-    /// Event streams and waiting requests of one caller.
+    /// Concurrent event streams and waiting requests of one caller.
     pub waits_per_caller: NonZeroU32,
 }
 
@@ -114,31 +114,31 @@ impl Default for ServerGuards {
     }
 }
 
-/// Where the API listens and what it grants a caller.
+/// Address and limits of the API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerConfig {
     /// Host name or address to listen on.
     pub host: String,
-    /// Port to listen on; 0 picks a free one.
+    /// Port to listen on; 0 selects a free one.
     pub port: u16,
-    /// How long a request waits for its job when the caller does not say; 0 to 25 s.
+    /// Time a request waits for its job by default; 0 to 25 s.
     pub default_wait: Duration,
-    /// Proxies whose `X-Forwarded-For` is believed.
+    /// Proxies whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: TrustedProxies,
-    /// The service's address as its callers see it.
+    /// Address of the service as its callers see it.
     pub public_url: Option<Url>,
-    /// Where `/metrics` is served instead of beside the API.
+    /// Separate address for `/metrics`; `None` serves them beside the API.
     pub metrics_listen: Option<SocketAddr>,
-    /// Requests one caller may make in a minute.
+    /// Requests one caller may make per minute.
     pub rate_per_minute: NonZeroU32,
     /// Requests one caller may make at once.
     pub rate_burst: NonZeroU32,
-    /// What protects it from those who ask too much.
+    /// Limits against excessive requests.
     pub guards: ServerGuards,
 }
 
 impl ServerConfig {
-    /// `host:port`, for a listener.
+    /// Returns `host:port`, for a listener.
     pub fn listen_on(&self) -> String {
         match self.host.parse::<IpAddr>() {
             Ok(ip) => SocketAddr::new(ip, self.port).to_string(),
@@ -202,23 +202,23 @@ fn positive(text: &str, limit: u32) -> Option<NonZeroU32> {
     text.parse::<NonZeroU32>().ok().filter(|n| n.get() <= limit)
 }
 
-/// The networks of our own proxies.
+/// Networks of the deployment's own proxies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrustedProxies(Vec<IpNet>);
 
 impl TrustedProxies {
-    /// Whether `ip` is one of our proxies. An IPv4 address mapped into IPv6 counts as IPv4.
+    /// Returns whether `ip` is a trusted proxy. An IPv4 address mapped into IPv6 counts as IPv4.
     pub fn contains(&self, ip: IpAddr) -> bool {
         let ip = ip.to_canonical();
         self.0.iter().any(|net| net.contains(&ip))
     }
 
-    /// These; `text` is addresses and networks, separated by commas. None: one of them is neither.
+    /// Parses addresses and networks separated by commas; `None` if one of them is invalid.
     pub fn parse(text: &str) -> Option<Self> {
         text.split(',').map(|one| network(one.trim())).collect::<Option<_>>().map(Self)
     }
 
-    /// Whether no proxy is trusted.
+    /// Returns whether no proxy is trusted.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

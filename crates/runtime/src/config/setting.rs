@@ -1,37 +1,37 @@
-//! What a setting is, and what a section promises.
+//! Types of settings and their sections.
 
 use super::{ConfigError, Sources};
 
-/// What holds when a setting is not given.
+/// Fallback of a setting that is not given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fallback {
     /// This value, in the same notation.
     Value(&'static str),
-    /// Nothing; the setting is optional.
+    /// No value; the setting is optional.
     Unset,
-    /// The section does not load.
+    /// None; the section does not load without a value.
     Required,
 }
 
-/// One setting: its name and all an operator needs to know.
+/// One setting: its name and its documentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Setting {
-    /// The environment variable; in the file the same in lower case.
+    /// Name of the environment variable; in lower case the key in the file.
     pub name: &'static str,
-    /// What a value should be; follows "should be".
+    /// Description of valid values; follows "should be".
     pub expects: &'static str,
-    /// What holds without it.
+    /// Fallback if it is not given.
     pub fallback: Fallback,
-    /// What it is for.
+    /// Purpose of the setting.
     pub meaning: &'static str,
-    /// Whether messages may show its value.
+    /// Whether messages must not show its value.
     pub secret: bool,
     /// Whether it takes several values: comma-separated, or an array in the file.
     pub list: bool,
 }
 
 impl Setting {
-    /// An optional, single, open setting.
+    /// Returns an optional setting with one value that is not secret.
     pub(super) const fn new(name: &'static str, expects: &'static str, meaning: &'static str) -> Self {
         Self { name, expects, fallback: Fallback::Unset, meaning, secret: false, list: false }
     }
@@ -56,7 +56,7 @@ impl Setting {
         self
     }
 
-    /// The key in the TOML file.
+    /// Returns the key in the TOML file.
     pub fn key(&self) -> String {
         self.name.to_ascii_lowercase()
     }
@@ -66,12 +66,15 @@ impl Setting {
     }
 }
 
-/// A part of the configuration that loads, defaults, documents and validates itself.
+/// A part of the configuration that loads, documents and validates itself.
 pub trait Section: Sized {
-    /// The heading it has in the documentation.
+    /// Heading in the documentation.
     const TITLE: &'static str;
-    /// Its settings, in the order they are documented.
+    /// Settings, in the order of the documentation.
     const SETTINGS: &'static [Setting];
     /// Reads and validates its settings.
+    ///
+    /// # Errors
+    /// Returns the first invalid or missing value.
     fn load(sources: &Sources) -> Result<Self, ConfigError>;
 }

@@ -1,4 +1,4 @@
-//! Where settings come from, in layers.
+//! Layered sources of settings: TOML file, `.env`, environment.
 
 use std::{
     collections::BTreeMap,
@@ -20,10 +20,10 @@ use super::{
     oidc::ISSUERS_KEY,
 };
 
-/// The file's largest size in bytes.
+/// Maximum size of the file, in bytes.
 const FILE_LIMIT: u64 = 1 << 20;
 
-/// Whether unsafe settings are accepted.
+/// Treatment of unsafe settings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
     /// Unsafe settings stop the start.
@@ -33,8 +33,8 @@ pub enum Mode {
     Development,
 }
 
-/// All layers of settings. Tests build one with [`Sources::empty`] and [`Sources::set`]; only
-/// [`Sources::from_process`] looks at the process.
+/// All layers of settings. Tests build one with [`Sources::empty`] and [`Sources::set`]; only [`Sources::from_process`]
+/// reads the process's environment.
 #[derive(Clone)]
 pub struct Sources {
     mode: Mode,
@@ -44,18 +44,21 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// No settings at all.
+    /// Returns sources without any settings.
     pub fn empty(mode: Mode) -> Self {
         Self { mode, file: None, dotenv: BTreeMap::new(), env: BTreeMap::new() }
     }
 
-    /// The process's environment, `.env` in the working directory, and the TOML file named by `config` or
-    /// else by `RTS_CONFIG`. The process's environment itself is not changed.
+    /// Returns the process's environment, `.env` in the working directory, and the TOML file named by `config` or else
+    /// by `RTS_CONFIG`. The process's environment is not changed.
+    ///
+    /// # Errors
+    /// A file cannot be read or holds something that is not a setting.
     pub fn from_process(mode: Mode, config: Option<&Path>) -> Result<Self, ConfigError> {
         let mut sources = Self::empty(mode);
         for (name, value) in std::env::vars_os() {
             let Some(name) = name.to_str() else { continue };
-            // By custom these two are written in either case.
+            // These two variables are commonly written in either case.
             let name = if matches!(name, "https_proxy" | "no_proxy") {
                 name.to_uppercase()
             } else {
@@ -81,15 +84,18 @@ impl Sources {
         }
     }
 
-    /// Sets one environment variable of the topmost layer; a later call wins. Unknown names and empty values
-    /// are ignored.
+    /// Sets an environment variable of the topmost layer; a later call overrides it. Unknown names and empty values are
+    /// ignored.
     #[must_use]
     pub fn set(mut self, name: &str, value: impl Into<String>) -> Self {
         keep(&mut self.env, name, value.into());
         self
     }
 
-    /// Adds the lines of a `.env` file; a missing file is no error.
+    /// Adds the lines of a `.env` file; a missing file is ignored.
+    ///
+    /// # Errors
+    /// The file cannot be read or has an invalid line.
     pub fn dotenv_file(mut self, path: &Path) -> Result<Self, ConfigError> {
         let wrong = |why: String| ConfigError::File { path: path.to_path_buf(), why };
         files::refuse_foreign(path, Named::Explicitly, self.mode)?;
@@ -111,7 +117,10 @@ impl Sources {
         Ok(self)
     }
 
-    /// Adds the TOML file at `path` (at most 1 MiB).
+    /// Adds the TOML file at `path`, at most 1 MiB.
+    ///
+    /// # Errors
+    /// The file cannot be read, is too large or has invalid content.
     pub fn file(self, path: &Path) -> Result<Self, ConfigError> {
         let wrong = |why: &str| ConfigError::File { path: path.to_path_buf(), why: why.to_owned() };
         let size = std::fs::metadata(path).map_err(|_| wrong("cannot be read"))?.len();
@@ -128,11 +137,14 @@ impl Sources {
         Ok(sources)
     }
 
-    /// Adds TOML text; `path` is the name used in messages. A key that is no setting is an error.
+    /// Adds TOML text; `path` is the name used in messages.
+    ///
+    /// # Errors
+    /// The text is not valid TOML or has a key that is not a setting.
     pub fn toml(mut self, path: &Path, text: &str) -> Result<Self, ConfigError> {
         let wrong = |why: String| ConfigError::File { path: path.to_path_buf(), why };
         let dict = Toml::string(text).data().map_err(|error| {
-            // Only the first line: the others quote the file, which may hold a secret.
+            // Only the error's first line is used: the others quote the file, which may hold a secret.
             let first = error.kind.to_string();
             wrong(format!("is no TOML: {}", shorten(first.lines().next().unwrap_or_default())))
         })?;
@@ -148,16 +160,19 @@ impl Sources {
     }
 
     /// Loads one section.
+    ///
+    /// # Errors
+    /// Returns the section's first invalid or missing value.
     pub fn section<T: Section>(&self) -> Result<T, ConfigError> {
         T::load(self)
     }
 
-    /// Whether unsafe settings are accepted.
+    /// Returns whether unsafe settings are accepted.
     pub const fn mode(&self) -> Mode {
         self.mode
     }
 
-    /// Whether any layer gives this setting (by its environment name).
+    /// Returns whether any layer has this setting, by its environment name.
     pub fn has(&self, name: &str) -> bool {
         self.plain(name).is_some()
     }
@@ -167,7 +182,7 @@ impl Sources {
         self.given(setting).ok().flatten().map(|given| given.text)
     }
 
-    /// The value of a setting, from the topmost layer that has one or from its default.
+    /// Returns the value of a setting, from the topmost layer that has one or from its default.
     pub(super) fn given(&self, setting: &Setting) -> Result<Option<Given>, ConfigError> {
         let figment = self.figment();
         let (text, place) = match figment.find_value(&setting.key()) {
@@ -190,7 +205,7 @@ impl Sources {
         }
     }
 
-    /// The tables of the file under one key, in their order.
+    /// Returns the tables of the file under one key, in order.
     pub(super) fn tables<T: DeserializeOwned>(&self, key: &str) -> Result<Vec<T>, ConfigError> {
         let Some((path, dict)) = &self.file else { return Ok(Vec::new()) };
         let Some(value) = dict.get(key) else { return Ok(Vec::new()) };
@@ -217,7 +232,7 @@ impl Sources {
     }
 }
 
-/// A value somebody gave, or the default.
+/// A given value or the default, with its location.
 pub(super) struct Given {
     pub(super) text: String,
     place: String,
@@ -225,14 +240,14 @@ pub(super) struct Given {
 }
 
 impl Given {
-    /// The refusal of this value, whatever it is, for another reason than its form.
+    /// Returns a refusal for another reason than the value's form.
     pub(super) fn refuse(&self, expects: &str) -> ConfigError {
         ConfigError::Bad { place: self.place.clone(), expects: expects.to_owned(), given: None }
     }
 
-    /// The refusal of this value.
+    /// Returns the refusal of this value.
     pub(super) fn bad(&self) -> ConfigError {
-        // A URL with an `@` may carry a password where none is expected.
+        // A value with an `@` may be a URL with a password, so it is not shown.
         let open = !self.setting.secret && !self.text.contains('@');
         let given = open.then(|| shorten(&self.text));
         ConfigError::Bad { place: self.place.clone(), expects: self.setting.expects.to_owned(), given }
@@ -281,7 +296,8 @@ fn setting_of_key(key: &str) -> Option<&'static Setting> {
     })
 }
 
-/// A value in the notation of the environment; lists join with commas. `None` for what a flat setting cannot be.
+/// Returns a value in the notation of the environment, with lists joined by commas. `None` for values that no flat
+/// setting can have.
 fn text(value: &Value, list: bool) -> Option<String> {
     match value {
         Value::String(_, text) => Some(text.clone()),

@@ -1,3 +1,5 @@
+//! Tests of the shutdown steps, task groups and supervision.
+
 use std::sync::atomic::AtomicU32;
 
 use super::*;

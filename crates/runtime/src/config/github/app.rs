@@ -1,4 +1,4 @@
-//! How to act at GitHub: an App with its key, or a personal access token, for each installation.
+//! Credentials for GitHub: an App with its key, or a personal access token, for each installation.
 
 use std::path::{Path, PathBuf};
 
@@ -23,41 +23,41 @@ const TEAM_RUNNING: Setting = Setting::new(
 )
 .or("40");
 
-/// The credentials; only processes that call GitHub load them.
+/// Credentials of all installations, loaded only by processes that call GitHub.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GithubAppConfig {
-    /// One for each installation, `default` first.
+    /// Credentials, `default` first.
     pub members: Vec<MemberConfig>,
-    /// Jobs of one team that run at a time.
+    /// Number of jobs of one team that may run concurrently.
     pub team_running: u32,
 }
 
-/// How to act for one installation.
+/// Credential of one installation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberConfig {
-    /// Our name for it.
+    /// Id of the installation.
     pub id: InstallationId,
-    /// As whom.
+    /// Credential.
     pub credential: CredentialConfig,
-    /// Whether its GitHub limits requests.
+    /// Whether this GitHub enforces rate limits.
     pub rate_limits: bool,
 }
 
-/// A credential; its file existed and was not world-readable when the section was loaded.
+/// A credential. When the section was loaded, its file existed and was not world-readable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CredentialConfig {
     /// A GitHub App.
     App {
-        /// The App's id.
+        /// Id of the App.
         app_id: u64,
-        /// The installation's id at GitHub.
+        /// GitHub's id of the App installation.
         app_installation_id: u64,
-        /// The private key's file.
+        /// File with the private key.
         private_key_path: PathBuf,
     },
     /// A personal access token.
     Token {
-        /// Its file.
+        /// File with the token.
         path: PathBuf,
     },
 }
@@ -81,7 +81,7 @@ impl Section for GithubAppConfig {
     }
 }
 
-/// The credential of the installation `default`.
+/// Returns the credential of the installation `default`.
 fn credential(sources: &Sources) -> Result<CredentialConfig, ConfigError> {
     let mode = sources.mode();
     let file = |setting: &Setting| sources.value(setting, |text| secret_file(Path::new(text), mode));

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::config::{ConfigError, Mode, Sources};
 
-/// The file's array of tables.
+/// Key of the file's array of tables.
 pub(in crate::config) const INSTALLATIONS_KEY: &str = "github_installations";
 
 /// One table as written.
@@ -35,24 +35,24 @@ pub(super) struct InstallationEntry {
     default_runner_group_id: Option<i64>,
 }
 
-/// The tables, in their order.
+/// Returns the tables, in order.
 pub(super) fn all(sources: &Sources) -> Result<Vec<InstallationEntry>, ConfigError> {
     sources.tables(INSTALLATIONS_KEY)
 }
 
-/// The refusal of one field.
+/// Returns the refusal of one field.
 pub(super) fn bad(index: usize, field: &str, expects: &str) -> ConfigError {
     contradiction(format!("{INSTALLATIONS_KEY}[{index}].{field}"), expects)
 }
 
 impl InstallationEntry {
-    /// Its name; never that of the flat settings.
+    /// Returns the installation's id; `default` is reserved for the flat settings.
     pub(super) fn id(&self, index: usize) -> Result<InstallationId, ConfigError> {
         let id = self.id.parse().ok().filter(|id| *id != InstallationId::default());
         id.ok_or_else(|| bad(index, "id", "1 to 40 characters of a-z, 0-9 and -, and not `default`"))
     }
 
-    /// What is open about it. Its API is that of `GITHUB_API_URL` unless it says otherwise.
+    /// Returns the settings that are not secret. The API is that of `GITHUB_API_URL` unless the table names another.
     pub(super) fn installation(&self, index: usize, common: &Url) -> Result<InstallationConfig, ConfigError> {
         let url = match &self.api_url {
             Some(text) => api_url(text).ok_or_else(|| bad(index, "api_url", API.expects))?,
@@ -88,7 +88,7 @@ impl InstallationEntry {
         }
     }
 
-    /// How to act there.
+    /// Returns the credential.
     pub(super) fn member(&self, index: usize, mode: Mode) -> Result<MemberConfig, ConfigError> {
         let file = |path: &String, field: &str, expects: &str| {
             secret_file(Path::new(path), mode).ok_or_else(|| bad(index, field, expects))

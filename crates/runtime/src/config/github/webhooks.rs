@@ -1,4 +1,4 @@
-//! What webhooks are signed with. Only the API loads it.
+//! Webhook secrets, loaded only by the API.
 
 use std::{fs, path::Path};
 
@@ -15,19 +15,19 @@ const COMMON: Setting = Setting::new(
 )
 .secret();
 
-/// Every secret, and whose events it signs.
+/// Every secret with the installations that use it.
 #[derive(Clone, Debug)]
 pub struct WebhookConfig {
-    /// Each secret once; none: webhooks are refused.
+    /// Distinct secrets; webhooks are refused if there are none.
     pub secrets: Vec<WebhookSecret>,
 }
 
-/// One secret.
+/// One webhook secret.
 #[derive(Clone, Debug)]
 pub struct WebhookSecret {
-    /// The key of the signature.
+    /// Key of the signature.
     pub secret: Secret,
-    /// The installations whose events it signs.
+    /// Installations whose events are signed with it.
     pub installations: Vec<InstallationId>,
 }
 

@@ -1,4 +1,4 @@
-//! Several installations, each with one owner and one credential.
+//! Tests of several installations, each with one owner and one credential.
 
 use super::*;
 
