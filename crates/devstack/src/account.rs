@@ -24,7 +24,7 @@ pub(crate) enum Account {
 const NOBODY_UID: u32 = 65_534;
 
 impl Account {
-    pub(crate) fn pick() -> Self {
+    pub(crate) fn for_servers() -> Self {
         if !geteuid().is_root() {
             return Self::Own;
         }
@@ -45,7 +45,7 @@ impl Account {
     ///
     /// # Errors
     /// `Closed` with the first folder that the account may not enter.
-    pub(crate) fn reach(self, path: &Path) -> Result<(), Error> {
+    pub(crate) fn check_reachable(self, path: &Path) -> Result<(), Error> {
         const TRY: &str =
             r#"for folder in "$@"; do [ -x "$folder" ] || { printf %s "$folder"; exit 1; }; done"#;
         let Self::Other { uid, .. } = self else { return Ok(()) };
@@ -65,7 +65,7 @@ impl Account {
         })
     }
 
-    pub(crate) fn give(self, path: &Path) -> Result<(), Error> {
+    pub(crate) fn take_ownership(self, path: &Path) -> Result<(), Error> {
         match self {
             Self::Own => Ok(()),
             Self::Other { uid, gid } => {

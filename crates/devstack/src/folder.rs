@@ -30,7 +30,7 @@ pub(crate) fn create_private(account: Account) -> Result<(PathBuf, Lock), Error>
         match DirBuilder::new().mode(0o700).create(&path) {
             Ok(()) => {
                 let lock = lock(&path)?;
-                account.give(&path)?;
+                account.take_ownership(&path)?;
                 return Ok((path, lock));
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -47,7 +47,7 @@ pub(crate) fn create(path: &Path, account: Account) -> Result<(), Error> {
     if !found.is_dir() || !account.owns(found.uid()) {
         return Err(Error::file("use", path)(io::ErrorKind::PermissionDenied.into()));
     }
-    account.give(path)
+    account.take_ownership(path)
 }
 
 /// Locks a folder, or returns `InUse` at once.
@@ -75,7 +75,7 @@ pub(crate) fn copy(from: &Path, to: &Path, account: Account) -> Result<(), Error
             copy(&entry.path(), &target, account)?;
         } else {
             fs::copy(entry.path(), &target).map_err(Error::file("copy to", &target))?;
-            account.give(&target)?;
+            account.take_ownership(&target)?;
         }
     }
     Ok(())

@@ -70,7 +70,7 @@ impl RedisGroup {
     pub fn start(layout: Layout, redis_bin: Option<&Path>) -> Result<Self, Error> {
         let options = Options { redis_bin: redis_bin.map(Path::to_path_buf), ..Options::default() };
         let program = Programs::find_redis(&options)?;
-        let account = Account::pick();
+        let account = Account::for_servers();
         sweep::dead_runs(account);
         let (dir, lock) = folder::create_private(account)?;
         redis::link(&program, &dir)?;
@@ -109,7 +109,7 @@ impl RedisGroup {
     /// # Errors
     /// The server cannot be reached or refuses the command; the error has its text.
     pub fn ask(&self, port: u16, words: &[&str]) -> Result<String, Error> {
-        Ok(resp::ask(port, words)?)
+        Ok(resp::send_command(port, words)?)
     }
 
     /// Returns the ports of the servers that report being primaries.
@@ -162,8 +162,8 @@ impl RedisGroup {
         let sentinels = (0..3).map(|_| self.launch_sentinel(primary)).collect::<Result<Vec<_>, _>>()?;
         self.wait("Sentinels that know each other", |group| {
             sentinels.iter().all(|port| {
-                let told = group.ask(*port, &["SENTINEL", "MASTER", SENTINEL_NAME]).unwrap_or_default();
-                told.contains("num-slaves\n1") && told.contains("num-other-sentinels\n2")
+                let state = group.ask(*port, &["SENTINEL", "MASTER", SENTINEL_NAME]).unwrap_or_default();
+                state.contains("num-slaves\n1") && state.contains("num-other-sentinels\n2")
             })
         })
     }
@@ -242,7 +242,7 @@ impl RedisGroup {
             pid = self.pid_file(port).display(),
         );
         fs::write(&file, text).map_err(Error::file("write", &file))?;
-        self.account.give(&file)?;
+        self.account.take_ownership(&file)?;
         let command = vec![self.dir.join(redis::LINK).into(), file.into(), "--sentinel".into()];
         self.run(port, command, true)
     }
@@ -251,7 +251,7 @@ impl RedisGroup {
         let log = self.dir.join(format!("{port}.log"));
         let recipe = Recipe { name: "redis", command, stop: Signal::SIGTERM, log, environment: Vec::new() };
         let mut keeper = Keeper::start(&recipe, &self.dir, self.account)?;
-        keeper.wait_ready(|| resp::ask(port, &["PING"]).is_ok())?;
+        keeper.wait_ready(|| resp::send_command(port, &["PING"]).is_ok())?;
         self.nodes.push(Node { port, sentinel, recipe, keeper: Some(keeper) });
         Ok(port)
     }
@@ -264,7 +264,7 @@ impl RedisGroup {
         let (dir, account) = (self.dir.clone(), self.account);
         let node = self.node(port)?;
         let mut keeper = Keeper::start(&node.recipe, &dir, account)?;
-        keeper.wait_ready(|| resp::ask(port, &["PING"]).is_ok())?;
+        keeper.wait_ready(|| resp::send_command(port, &["PING"]).is_ok())?;
         node.keeper = Some(keeper);
         Ok(())
     }

@@ -171,6 +171,6 @@ pub(crate) fn recipe(programs: &Programs, place: Place<'_>, options: &Options) -
 }
 
 /// Returns whether the server accepts a connection and is ready for a statement.
-pub(crate) fn answers(dir: &Path) -> bool {
+pub(crate) fn is_ready(dir: &Path) -> bool {
     wire::Connection::open(&dir.join(SOCKET), USER, "postgres", Duration::from_secs(2)).is_ok()
 }

@@ -70,7 +70,7 @@ pub(crate) fn recipe(place: Place<'_>, options: &Options) -> Recipe {
 }
 
 /// Returns whether the server has loaded its data and answers `PING`.
-pub(crate) fn answers(dir: &Path) -> bool {
+pub(crate) fn is_ready(dir: &Path) -> bool {
     let ask = || -> std::io::Result<bool> {
         let mut stream = UnixStream::connect(dir.join(SOCKET))?;
         stream.set_read_timeout(Some(Duration::from_secs(2)))?;

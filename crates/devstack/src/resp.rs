@@ -10,7 +10,7 @@ use std::{
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// Sends one command to a server on loopback. Returns the response as text, with each list element on its own line.
-pub(crate) fn ask(port: u16, words: &[&str]) -> io::Result<String> {
+pub(crate) fn send_command(port: u16, words: &[&str]) -> io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&([127, 0, 0, 1], port).into(), LIMIT)?;
     stream.set_read_timeout(Some(LIMIT))?;
     stream.set_write_timeout(Some(LIMIT))?;

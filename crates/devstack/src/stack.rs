@@ -62,7 +62,7 @@ impl Stack {
     /// A program is missing, a server does not start, or the data folder is in use.
     pub fn start(options: &Options) -> Result<Self, Error> {
         let programs = Programs::find(options)?;
-        let account = Account::pick();
+        let account = Account::for_servers();
         sweep::dead_runs(account);
         let (dir, lock) = folder::create_private(account)?;
         let home = options.data.clone().unwrap_or_else(|| dir.clone());
@@ -77,10 +77,10 @@ impl Stack {
             stack.set_clock(*clock)?;
         }
         for program in [&programs.pg_bin, &programs.redis] {
-            account.reach(program)?;
+            account.check_reachable(program)?;
         }
         if options.data.is_some() {
-            account.reach(&stack.home)?;
+            account.check_reachable(&stack.home)?;
             folder::create(&stack.home, account)?;
             stack.locks.push(folder::lock(&stack.home)?);
         }
@@ -127,8 +127,8 @@ impl Stack {
         let dir = self.dir.clone();
         let keeper = self.unit(server).keeper.as_mut().ok_or(Error::NotRunning(server.name()))?;
         keeper.wait_ready(|| match server {
-            Server::Postgres => postgres::answers(&dir),
-            Server::Redis => redis::answers(&dir),
+            Server::Postgres => postgres::is_ready(&dir),
+            Server::Redis => redis::is_ready(&dir),
         })
     }
 

@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use crate::{
-    Caller, InstallationId, Job, JobId, Problem, ProblemCode, Requester, RunnerId, TeamId, lane::string_enum,
+    Caller, InstallationId, Job, JobId, Problem, ProblemCode, Requester, RunnerId, TeamId,
+    string_enum::string_enum,
 };
 
 string_enum! {

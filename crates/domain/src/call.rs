@@ -4,7 +4,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::{CallId, InstallationId, JobId, RunnerName, lane::string_enum};
+use crate::{CallId, InstallationId, JobId, RunnerName, string_enum::string_enum};
 
 string_enum! {
     /// State of one GitHub call that creates a runner.

@@ -4,9 +4,39 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CallId, InstallationId, JobId, JobKind, Problem, Requester, RunnerId, RunnerName, Source, TeamId,
-    lane::string_enum,
+    CallId, InstallationId, JobId, Lane, Problem, Requester, RunnerId, RunnerName, Source, TeamId,
+    string_enum::string_enum,
 };
+
+string_enum! {
+    /// Kind of a job.
+    JobKind {
+        /// Creates one JIT runner config.
+        Provision = "provision",
+        /// Creates one registration token.
+        Register = "register",
+        /// Removes one runner from GitHub.
+        Deprovision = "deprovision",
+        /// Compares one runner with its state on GitHub.
+        DriftCheck = "drift_check",
+    }
+}
+
+impl JobKind {
+    /// Returns the lane of jobs of this kind.
+    pub const fn lane(self) -> Lane {
+        match self {
+            Self::Provision | Self::Register => Lane::Provision,
+            Self::Deprovision => Lane::Deprovision,
+            Self::DriftCheck => Lane::Drift,
+        }
+    }
+
+    /// Returns whether a job of this kind creates its runner.
+    pub const fn makes_runner(self) -> bool {
+        matches!(self, Self::Provision | Self::Register)
+    }
+}
 
 string_enum! {
     /// State of a job. The last four states are final.

@@ -20,6 +20,7 @@ mod problem;
 mod runner;
 mod seal;
 mod secret;
+mod string_enum;
 mod sync;
 mod team;
 mod token_facts;
@@ -36,14 +37,14 @@ pub use event_alias::{AUDIT_ALIASES, SECURITY_ALIASES, resolve_audit_event, reso
 pub use glob::{check_glob, check_repository_glob};
 pub use ids::{BadInstallationId, CallId, ClientId, InstallationId, JobId, RunnerId, TeamId, UserId};
 pub use job::{
-    BlockedOn, Job, JobParams, JobState, MAX_PREFIX, MAX_RESCUES, NotRunnable, ReclaimReason, Removal,
-    RequestedName, busy_delay, retry_delay,
+    BlockedOn, Job, JobKind, JobParams, JobState, MAX_PREFIX, MAX_RESCUES, NotRunnable, ReclaimReason,
+    Removal, RequestedName, busy_delay, retry_delay,
 };
 pub use json_text::clean_json;
 pub use label::{
     MAX_LABEL, check_label, fold_label, is_look_alike, is_reserved_label, is_system_label, normalize_label,
 };
-pub use lane::{JobKind, Lane};
+pub use lane::Lane;
 pub use policy::{
     LabelBreach, LabelOverlap, LabelPattern, LabelPolicy, MAX_LABELS, MAX_PATTERN, MAX_PATTERNS,
     find_overlaps,
@@ -52,6 +53,7 @@ pub use problem::{FieldError, Problem, ProblemCode, whole_seconds};
 pub use runner::{BadRunnerName, Runner, RunnerName, RunnerStatus, is_name_prefix};
 pub use seal::{KeyRing, SealError, Sealed, credential_context};
 pub use secret::Secret;
+pub use string_enum::ParseEnumError;
 pub use sync::{
     Absence, BLAST_RADIUS_MIN, BLAST_RADIUS_PERCENT, Deviation, DriftRules, LiveRunner, MISSES_BEFORE_CHECK,
     MISSES_OF_ANY_KIND, Observation, REGISTRATION_GRACE, REMOVAL_APPROVAL_TTL, Remedy, SeenLabel, SeenRunner,
@@ -64,13 +66,3 @@ pub use webhook::{
     Content, Decision, Delivery, EventIgnored, InstallationChange, InstallationEvent, InvalidJson,
     PolicyViolation, WebhookEvent, WebhookSource, WorkflowJob, WorkflowMark,
 };
-
-/// A text that is not a value of a string enum.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("`{word}` is not a valid {what}")]
-pub struct ParseEnumError {
-    /// Name of the enum.
-    pub what: &'static str,
-    /// The refused text.
-    pub word: String,
-}

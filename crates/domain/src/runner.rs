@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::{InstallationId, JobId, Requester, RunnerId, TeamId, lane::string_enum};
+use crate::{InstallationId, JobId, Requester, RunnerId, TeamId, string_enum::string_enum};
 
 string_enum! {
     /// State of a runner. `deleted` is final.

@@ -8,7 +8,7 @@ use aws_lc_rs::digest;
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
-use crate::{DriftResponse, RunnerId, RunnerStatus, fold_label, is_system_label, lane::string_enum};
+use crate::{DriftResponse, RunnerId, RunnerStatus, fold_label, is_system_label, string_enum::string_enum};
 
 mod comparison;
 
@@ -315,9 +315,9 @@ mod tests {
 
     #[test]
     fn a_label_without_type_is_no_drift() {
-        let untold = |name: &str| SeenLabel { name: name.into(), read_only: false, custom: false };
+        let untyped = |name: &str| SeenLabel { name: name.into(), read_only: false, custom: false };
         let names = ["GPU", "self-hosted", "Linux", "X64", "RISCV64"];
-        let there = SeenRunner { labels: names.map(untold).to_vec(), ..seen(&[]) };
+        let there = SeenRunner { labels: names.map(untyped).to_vec(), ..seen(&[]) };
         assert_eq!(Deviation::of("ci-1", &labels(&["gpu"]), &there), None);
         let missing = Deviation::Labels { missing: labels(&["b"]), extra: Vec::new() };
         assert_eq!(Deviation::of("ci-1", &labels(&["gpu", "b"]), &there), Some(missing));

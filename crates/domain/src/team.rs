@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use crate::{
     InstallationId, LabelPolicy, Problem, ProblemCode, RequestedName, RunnerVersion, TeamId,
-    lane::string_enum,
+    string_enum::string_enum,
 };
 
 string_enum! {

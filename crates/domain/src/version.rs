@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::lane::string_enum;
+use crate::string_enum::string_enum;
 
 /// Time before a cut-off date at which a version counts as deprecated soon.
 pub const DEPRECATION_NOTICE: TimeDelta = TimeDelta::days(14);

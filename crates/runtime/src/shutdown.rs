@@ -286,7 +286,7 @@ pub async fn supervise<M, F, E>(
             Ok(Err(error)) => error.to_string(),
             Err(panic) => format!("it panicked: {}", reason(panic.as_ref())),
         };
-        tracing::error!(task = name, error, pause_ms = pause.as_millis(), "loop ended; it starts again");
+        tracing::error!(task = name, error, pause_ms = pause.as_millis(), "loop ended and will be restarted");
         metrics::counter!("rts_task_restarts_total", "task" => name).increment(1);
         tokio::select! {
             () = sleep(pause) => {}

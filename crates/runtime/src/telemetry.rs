@@ -23,7 +23,7 @@ const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
     /// The log filter cannot be parsed, although the configuration accepted it.
-    #[error("the log filter does not parse")]
+    #[error("the log filter is not valid")]
     Filter(#[from] tracing_subscriber::filter::ParseError),
     /// The process already has a logger.
     #[error("logging is already set up")]

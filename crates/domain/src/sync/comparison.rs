@@ -317,8 +317,8 @@ mod tests {
     #[test]
     fn a_reported_drift_is_checked_again_only_to_act() {
         let drifted = seen(&[("b", false)]);
-        let told = Deviation::of("ci-1", &labels(&["a"]), &drifted).unwrap().fingerprint();
-        let known = LiveRunner { drift_seen: Some(told), ..row(Active) };
+        let fingerprint = Deviation::of("ci-1", &labels(&["a"]), &drifted).unwrap().fingerprint();
+        let known = LiveRunner { drift_seen: Some(fingerprint), ..row(Active) };
         assert_eq!(
             compare(std::slice::from_ref(&known), std::slice::from_ref(&drifted), false).removals(),
             1

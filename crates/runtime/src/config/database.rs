@@ -8,7 +8,7 @@ use super::{ConfigError, Mode, Section, Setting, Sources, plaintext};
 const DATABASE: Setting = Setting::new(
     "DATABASE_URL",
     "a postgres:// or postgresql:// URL",
-    "PostgreSQL, where everything is kept. A socket folder goes into `?host=`.",
+    "PostgreSQL, which stores all data. A socket folder goes into `?host=`.",
 )
 .required()
 .secret();
@@ -21,7 +21,7 @@ const CONNECTIONS: Setting = Setting::new(
 const REDIS: Setting = Setting::new(
     "REDIS_URL",
     "a redis://, rediss://, redis+unix://, redis+sentinel://host,host/name or redis+cluster://host,host URL",
-    "Redis, which carries the jobs. Losing it loses no job. `rediss+sentinel://` and `rediss+cluster://` use TLS.",
+    "Redis, which holds the queue. Losing its data loses no job. `rediss+sentinel://` and `rediss+cluster://` use TLS.",
 
 )
 .required()
@@ -35,7 +35,7 @@ const NAMESPACE: Setting = Setting::new(
 const ADMINS: Setting = Setting::new(
     "BOOTSTRAP_ADMINS",
     "up to 100 e-mail addresses",
-    "People who become admins at their first login. Nobody is admin otherwise.",
+    "Users who become admins at their first login. Without it there is no admin.",
 )
 .list();
 

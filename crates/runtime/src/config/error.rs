@@ -24,7 +24,7 @@ pub enum ConfigError {
         expects: String,
     },
     /// A key in the file that is not a setting.
-    #[error("`{key}` in {} is no setting", .path.display())]
+    #[error("`{key}` in {} is not a setting", .path.display())]
     UnknownKey {
         /// The key.
         key: String,

@@ -10,7 +10,7 @@ const CONCURRENCY: Setting =
 const LEASE: Setting = Setting::new(
     "WORKER_LEASE_SECONDS",
     "seconds from 1 to 60",
-    "How long a claimed job stays with a worker that is not heard of; then another one takes it.",
+    "Lease of a claimed job: if its worker stops renewing it, another worker takes the job after this time.",
 )
 .or("15");
 const TTL: Setting = Setting::new(
@@ -22,7 +22,7 @@ const TTL: Setting = Setting::new(
 const SYNC: Setting = Setting::new(
     "SYNC_INTERVAL_SECONDS",
     "seconds from 10 to 86400",
-    "How often the fleet is compared with GitHub.",
+    "Interval at which all runners are compared with GitHub.",
 )
 .or("300");
 const STALE: Setting = Setting::new(
@@ -46,19 +46,19 @@ const DELETE_BUSY: Setting = Setting::new(
 const REGISTRATION: Setting = Setting::new(
     "ENABLE_REGISTRATION_TOKENS",
     "`true` or `false`",
-    "Whether the old registration tokens may be had by users who are allowed to.",
+    "Whether users with the permission may request registration tokens.",
 )
 .or("false");
 const KEEP_JOBS: Setting = Setting::new(
     "JOB_RETENTION_DAYS",
     "0 (for ever), or days from 8 to 3650",
-    "How long final jobs are kept, and what they asked of GitHub.",
+    "How long final jobs and the records of their GitHub calls are kept.",
 )
 .or("30");
 const KEEP_RUNNERS: Setting = Setting::new(
     "RUNNER_HISTORY_DAYS",
     "0 (for ever), or days from 8 to 3650, not fewer than JOB_RETENTION_DAYS",
-    "How long deleted runners are kept, with all their transitions.",
+    "How long deleted runners and their status changes are kept.",
 )
 .or("90");
 const KEEP_AUDIT: Setting = Setting::new(

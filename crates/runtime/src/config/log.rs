@@ -9,13 +9,13 @@ use super::{ConfigError, Section, Setting, Sources};
 const LEVEL: Setting = Setting::new(
     "LOG_LEVEL",
     "error, warn, info, debug, trace, or directives such as `info,api=debug`",
-    "What is logged.",
+    "Level of the log, or filter directives.",
 )
 .or("info");
 const FORMAT: Setting = Setting::new(
     "LOG_FORMAT",
     "`json` or `pretty`",
-    "How it is logged, on stderr. Without it: `pretty` on a terminal, else `json`.",
+    "Format of the log lines on stderr. Without it: `pretty` on a terminal, else `json`.",
 );
 
 /// Format of log lines.

@@ -20,7 +20,7 @@ const DOMAIN_LIMIT: usize = 64;
 const ISSUER: Setting = Setting::new(
     "OIDC_ISSUER",
     "an https URL without query (http only on loopback)",
-    "The issuer of the callers' tokens, letter for letter as in their `iss`. More issuers go into the file as \
+    "The issuer of the callers' tokens, exactly as in their `iss`. More issuers go into the file as \
      `[[oidc_issuers]]` tables with `issuer`, `audience`, `jwks_url`, `name`, `binds_people`, `email_trusted`, \
      `email_domains`, `max_token_age_seconds` and `accept`.",
 );
@@ -33,7 +33,7 @@ const AUDIENCE: Setting = Setting::new(
 const JWKS: Setting = Setting::new(
     "OIDC_JWKS_URL",
     "an https URL (http only on loopback)",
-    "Where the issuer's keys are; found by discovery when not set.",
+    "URL of the issuer's keys; found by discovery when not set.",
 );
 const BINDS_PEOPLE: Setting = Setting::new(
     "OIDC_BINDS_PEOPLE",

@@ -26,7 +26,7 @@ const PROXY: Setting = Setting::new(
 const NO_PROXY: Setting = Setting::new(
     "NO_PROXY",
     "up to 100 hosts, domains and networks, or *",
-    "What is reached without the proxy. This machine always is.",
+    "Hosts reached without the proxy; this machine is always one of them.",
 )
 .list();
 

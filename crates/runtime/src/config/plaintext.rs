@@ -8,7 +8,7 @@ pub(super) const ALLOW: Setting = Setting::new(
     "ALLOW_PLAINTEXT_STORES",
     "true or false",
     "Whether PostgreSQL and Redis on other machines may be reached without TLS: passwords and jobs then cross the \
-     network in clear. For networks that nobody else can read.",
+     network in clear. Only for networks that no other party can read.",
 )
 .or("false");
 

@@ -14,7 +14,7 @@ const KEYS: Setting = Setting::new(
     "CREDENTIAL_KEYS",
     "1 to 4 pairs `id:base64 of 32 random bytes`, comma-separated, each id once",
     "The keys that seal runner configs at rest: the first seals, all open. To rotate, append a new one \
-     everywhere, then move it to the front, then drop the old one when its configs are over. `openssl rand -base64 32` makes one.",
+     everywhere, then move it to the front, then remove the old one once its configs have expired. `openssl rand -base64 32` makes one.",
 )
 .required()
 .secret()

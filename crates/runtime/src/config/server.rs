@@ -17,7 +17,7 @@ use super::{
 const HOST: Setting = Setting::new(
     "SERVICE_HOST",
     "a host name or an address",
-    "Where the API listens. `0.0.0.0` or `::` for every interface.",
+    "Address the API listens on. `0.0.0.0` or `::` for every interface.",
 )
 .or("127.0.0.1");
 const PORT: Setting = Setting::new(
@@ -35,7 +35,7 @@ const WAIT: Setting = Setting::new(
 const PROXIES: Setting = Setting::new(
     "TRUSTED_PROXIES",
     "up to 64 networks such as 10.0.0.0/8",
-    "Proxies whose `X-Forwarded-For` (else `Forwarded`) is believed.",
+    "Proxies whose `X-Forwarded-For` (else `Forwarded`) is trusted.",
 )
 .list();
 const PUBLIC: Setting = Setting::new(
@@ -46,7 +46,7 @@ const PUBLIC: Setting = Setting::new(
 const METRICS: Setting = Setting::new(
     "METRICS_LISTEN",
     "an address and a port such as 127.0.0.1:9102",
-    "Where the API serves `/metrics` (and `/health/live`) instead of on its own port.",
+    "Address on which the API serves `/metrics` (and `/health/live`) instead of on its own port.",
 );
 const RATE: Setting = Setting::new(
     "API_RATE_LIMIT_PER_MINUTE",

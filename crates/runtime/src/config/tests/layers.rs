@@ -40,7 +40,10 @@ fn a_bad_dotenv_line_is_refused_without_quoting_it() {
 
 #[test]
 fn unknown_keys_of_the_file_are_errors() {
-    assert_eq!(file("servce_port = 1").err().unwrap().to_string(), "`servce_port` in rts.toml is no setting");
+    assert_eq!(
+        file("servce_port = 1").err().unwrap().to_string(),
+        "`servce_port` in rts.toml is not a setting"
+    );
     assert!(file("rts_config = 'other.toml'").is_err());
     assert!(
         file("[[oidc_issuers]]\nissuer='https://a'\naudience='b'\nsurprise=1")
