@@ -36,6 +36,23 @@ impl JobKind {
     pub const fn makes_runner(self) -> bool {
         matches!(self, Self::Provision | Self::Register)
     }
+
+    /// Returns the time after acceptance within which a job of this kind must be done.
+    pub const fn deadline_after(self) -> TimeDelta {
+        match self {
+            Self::Provision | Self::Register => TimeDelta::minutes(15),
+            Self::Deprovision => TimeDelta::hours(24),
+            Self::DriftCheck => TimeDelta::minutes(10),
+        }
+    }
+
+    /// Returns the number of GitHub calls a job of this kind is expected to make: its cost in the fair queue.
+    pub const fn cost(self) -> u32 {
+        match self {
+            Self::Provision | Self::DriftCheck => 1,
+            Self::Deprovision | Self::Register => 2,
+        }
+    }
 }
 
 string_enum! {
@@ -83,25 +100,6 @@ string_enum! {
 
 /// Maximum number of rescues. A job whose worker died more often is not run again.
 pub const MAX_RESCUES: i32 = 3;
-
-impl JobKind {
-    /// Returns the time after acceptance within which a job of this kind must be done.
-    pub const fn deadline_after(self) -> TimeDelta {
-        match self {
-            Self::Provision | Self::Register => TimeDelta::minutes(15),
-            Self::Deprovision => TimeDelta::hours(24),
-            Self::DriftCheck => TimeDelta::minutes(10),
-        }
-    }
-
-    /// Returns the number of GitHub calls a job of this kind is expected to make: its cost in the fair queue.
-    pub const fn cost(self) -> u32 {
-        match self {
-            Self::Provision | Self::DriftCheck => 1,
-            Self::Deprovision | Self::Register => 2,
-        }
-    }
-}
 
 /// Returns the delay after the `attempts`-th failure, counted from 1: 1, 2, 4, 8, 15, then 30 seconds, ± 50 %. `jitter`
 /// is a random number in `0.0..1.0`.
