@@ -100,7 +100,7 @@ impl KeySet {
                 }
                 Ok(key) => keys.push(key),
                 Err(reason) => {
-                    tracing::info!(kid, reason, "a key of an issuer is not usable and was left out")
+                    tracing::info!(kid, reason, "unusable key of an issuer left out");
                 }
             }
         }
