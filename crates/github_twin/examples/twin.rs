@@ -1,4 +1,4 @@
-//! A stand-alone twin: a fake GitHub for any tool that manages self-hosted runners.
+//! A stand-alone GitHub twin for any tool that manages self-hosted runners.
 
 use std::{
     error::Error,
@@ -30,7 +30,7 @@ Examples:
 
 Personal tokens and secrets given here are of this fake alone; other users of the machine can read them.";
 
-/// A fake GitHub: self-hosted runners, Apps, webhooks, limits.
+/// A simulated GitHub: self-hosted runners, Apps, webhooks, limits.
 #[derive(Debug, Parser)]
 #[command(name = "twin", after_help = EXAMPLES)]
 struct Args {

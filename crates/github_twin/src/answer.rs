@@ -1,4 +1,4 @@
-//! Answers in the shapes of GitHub.
+//! Responses in GitHub's formats.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use crate::ledger::ViolationKind;
 
 const DOCS: &str = "https://docs.github.com/rest";
 
-/// What a handler decided; headers that every answer carries come later.
+/// Response of a handler, before the common headers.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -30,7 +30,7 @@ impl Answer {
         Self { status, body: None, headers: Vec::new(), violation: None }
     }
 
-    /// The shape of every refusal.
+    /// Returns an error response in GitHub's common format.
     pub(crate) fn error(status: u16, message: impl Into<String>) -> Self {
         let message: String = message.into();
         Self::new(
@@ -39,8 +39,9 @@ impl Answer {
         )
     }
 
-    /// Whether GitHub knows the credential of the request no more, or never did. It counts no such request, and tells of
-    /// no limit in the answer.
+    /// Returns whether the credential is unknown or expired. GitHub does not count such a request, and its response has
+    /// no
+    /// rate-limit headers.
     pub(crate) fn is_bad_credentials(&self) -> bool {
         let message = self.body.as_ref().and_then(|body| body["message"].as_str());
         self.status == 401 && message == Some("Bad credentials")
@@ -50,7 +51,7 @@ impl Answer {
         Self::error(404, "Not Found")
     }
 
-    /// 422 of the runner calls, whose `errors` are plain texts.
+    /// Returns the 422 of the runner calls, whose `errors` are plain texts.
     pub(crate) fn invalid(message: impl Into<String>, errors: &[&str]) -> Self {
         let mut answer = Self::error(422, message);
         if let Some(Value::Object(body)) = answer.body.as_mut().filter(|_| !errors.is_empty()) {
@@ -59,7 +60,7 @@ impl Answer {
         answer
     }
 
-    /// 422 of the App calls, whose `errors` are objects.
+    /// Returns the 422 of the App calls, whose `errors` are objects.
     pub(crate) fn validation_failed(resource: &str, field: &str, code: &str) -> Self {
         let mut answer = Self::error(422, "Validation Failed");
         if let Some(Value::Object(body)) = answer.body.as_mut() {
@@ -78,7 +79,7 @@ impl Answer {
         self
     }
 
-    pub(crate) fn blame(mut self, kind: ViolationKind, detail: impl Into<String>) -> Self {
+    pub(crate) fn with_violation(mut self, kind: ViolationKind, detail: impl Into<String>) -> Self {
         self.violation = Some((kind, detail.into()));
         self
     }

@@ -1,4 +1,4 @@
-//! Who calls: an installation by its token, the App by its JWT, somebody by a personal token, or nobody.
+//! Authentication: installation tokens, App JWTs, personal tokens, and anonymous calls.
 
 use std::{
     borrow::Cow,
@@ -22,15 +22,15 @@ use crate::{
     views::client_id,
 };
 
-/// Tokens kept at most, expired ones included.
+/// Most tokens kept, expired ones included.
 const MAX_TOKENS: usize = 10_000;
 
-/// A caller and what it may do.
+/// A caller and its rights.
 #[derive(Clone, Debug)]
 pub(crate) struct Who {
     pub(crate) owner: Owner,
     pub(crate) permissions: BTreeMap<String, String>,
-    /// Ids of the repositories it is confined to; `None`: all.
+    /// Ids of the repositories that its token covers; `None` means all.
     pub(crate) repositories: Option<Arc<BTreeSet<u64>>>,
     /// The installation token.
     pub(crate) token: Option<String>,
@@ -41,12 +41,12 @@ impl Who {
         Self { owner, permissions: BTreeMap::new(), repositories: None, token: None }
     }
 
-    /// Whether its token covers a repository.
+    /// Returns whether its token covers a repository.
     pub(crate) fn covers(&self, repository: u64) -> bool {
         self.repositories.as_ref().is_none_or(|ids| ids.contains(&repository))
     }
 
-    /// Whether a permission reaches a level. Every installation may read metadata.
+    /// Returns whether a permission reaches a level. Every installation may read metadata.
     pub(crate) fn may(&self, permission: &str, write: bool) -> bool {
         if permission == "metadata" && !write {
             return true;
@@ -59,7 +59,7 @@ impl Who {
     }
 }
 
-/// The credential as sent, without its scheme; the empty text when the scheme is unknown.
+/// Returns the credential without its scheme, or an empty text when the scheme is unknown.
 pub(crate) fn credential(headers: &HeaderMap) -> Option<Cow<'_, str>> {
     let text = headers.get(AUTHORIZATION)?.to_str().unwrap_or("");
     let (scheme, rest) = text.split_once(' ').unwrap_or(("", text));
@@ -70,7 +70,7 @@ pub(crate) fn credential(headers: &HeaderMap) -> Option<Cow<'_, str>> {
     })
 }
 
-/// The token in a pair of user and password: the password, or the user where the password says nothing.
+/// Returns the token in a pair of user and password: the password, or the user if the password is a placeholder.
 fn basic(encoded: &str) -> Option<String> {
     let pair = String::from_utf8(STANDARD.decode(encoded).ok()?).ok()?;
     let (user, password) = pair.split_once(':')?;
@@ -78,7 +78,7 @@ fn basic(encoded: &str) -> Option<String> {
 }
 
 impl State {
-    /// Finds the caller, or the 401 or 403 it gets together with whom it is charged to.
+    /// Returns the caller, or the 401 or 403 response with the owner whose limits it counts for.
     pub(crate) fn identify(&self, credential: Option<&str>) -> Result<Who, (Owner, Answer)> {
         let Some(text) = credential else { return Ok(Who::of(Owner::Anonymous)) };
         if let Some(token) = self.tokens.get(text) {
@@ -89,11 +89,13 @@ impl State {
         }
         if text.starts_with("ghs_") || text.split('.').count() != 3 {
             let answer = Answer::error(401, "Bad credentials");
-            return Err((Owner::Anonymous, answer.blame(ViolationKind::BadToken, "unknown token")));
+            return Err((Owner::Anonymous, answer.with_violation(ViolationKind::BadToken, "unknown token")));
         }
         match self.check_app_jwt(text) {
             Ok(()) => Ok(Who::of(Owner::App)),
-            Err(why) => Err((Owner::Anonymous, Answer::error(401, why).blame(ViolationKind::BadToken, why))),
+            Err(why) => {
+                Err((Owner::Anonymous, Answer::error(401, why).with_violation(ViolationKind::BadToken, why)))
+            }
         }
     }
 
@@ -101,7 +103,7 @@ impl State {
         let owner = Owner::Installation(token.installation);
         if token.expires_at <= self.now() {
             let answer = Answer::error(401, "Bad credentials");
-            return Err((owner, answer.blame(ViolationKind::ExpiredToken, "expired token")));
+            return Err((owner, answer.with_violation(ViolationKind::ExpiredToken, "expired token")));
         }
         match self.installation(token.installation) {
             None => Err((owner, Answer::error(401, "Bad credentials"))),
@@ -117,8 +119,8 @@ impl State {
         }
     }
 
-    /// Signature and claims. Times are checked against the machine's clock, not the twin's, because
-    /// the caller's clock cannot be moved along.
+    /// Checks signature and claims. Times are checked against the machine's clock, not the twin's, because the caller's
+    /// clock cannot be moved along.
     fn check_app_jwt(&self, text: &str) -> Result<(), &'static str> {
         const UNREADABLE: &str = "A JSON web token could not be decoded";
         let key = DecodingKey::from_rsa_pem(self.public_pem.as_bytes()).map_err(|_| UNREADABLE)?;
@@ -144,7 +146,7 @@ impl State {
         if known { Ok(()) } else { Err("Integration not found") }
     }
 
-    /// A new installation token: long, opaque, living as long as the config says.
+    /// Creates an installation token: long, opaque, with the configured lifetime.
     pub(crate) fn mint(
         &mut self,
         installation: u64,
@@ -166,7 +168,7 @@ impl State {
         (text, token)
     }
 
-    /// Ends the life of one token.
+    /// Expires one token.
     pub(crate) fn expire_token(&mut self, text: &str) {
         let now = self.now();
         if let Some(token) = self.tokens.get_mut(text) {
@@ -174,7 +176,7 @@ impl State {
         }
     }
 
-    /// Ends the life of every token, or of those of one installation.
+    /// Expires every token, or those of one installation.
     pub(crate) fn expire_tokens(&mut self, installation: Option<u64>) {
         let now = self.now();
         for token in self.tokens.values_mut() {

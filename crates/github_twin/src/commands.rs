@@ -1,4 +1,4 @@
-//! The words by which tests steer the twin; the control port speaks the same ones.
+//! Commands by which tests control the twin; the control port offers the same ones.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -16,72 +16,72 @@ use crate::{
     webhooks::Delivery,
 };
 
-/// A runner to make by hand; what is not said is as after `generate-jitconfig`.
+/// A runner to create directly; omitted fields are as after `generate-jitconfig`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunnerSpec {
-    /// Unique in its scope, without case.
+    /// Name, unique in its scope without case.
     pub name: String,
-    /// `orgs/<org>` or `repos/<owner>/<repo>`; the first organisation when not said.
+    /// `orgs/<org>` or `repos/<owner>/<repo>`; `None` means the first organisation.
     #[serde(default)]
     pub scope: Option<String>,
-    /// Any labels.
+    /// Labels.
     #[serde(default)]
     pub labels: Vec<String>,
-    /// Removed after one job.
+    /// Whether GitHub removes it after one job.
     #[serde(default)]
     pub ephemeral: bool,
-    /// The state to begin with.
+    /// Initial state.
     #[serde(flatten)]
     pub state: RunnerChange,
 }
 
-/// A change to a runner; what is not said stays.
+/// A change to a runner; omitted fields stay.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct RunnerChange {
-    /// Connected or not. Going online for the first time also sets `os` and `version`.
+    /// Connection state. Going online for the first time also sets `os` and `version`.
     #[serde(default)]
     pub status: Option<RunnerStatus>,
-    /// Running a job.
+    /// Whether it runs a job.
     #[serde(default)]
     pub busy: Option<bool>,
-    /// All labels from now on, system ones included: drift.
+    /// All labels, system ones included, to simulate drift.
     #[serde(default, rename = "set_labels")]
     pub labels: Option<Vec<String>>,
     /// Operating system.
     #[serde(default)]
     pub os: Option<String>,
-    /// Of the runner program.
+    /// Version of the runner program.
     #[serde(default)]
     pub version: Option<String>,
-    /// The group it is in.
+    /// Id of its runner group.
     #[serde(default)]
     pub runner_group_id: Option<u64>,
 }
 
 impl RunnerChange {
-    /// Online and idle.
+    /// Returns a change to online and idle.
     pub fn online() -> Self {
         Self { status: Some(RunnerStatus::Online), busy: Some(false), ..Self::default() }
     }
 
-    /// Online and running a job.
+    /// Returns a change to online and running a job.
     pub fn busy() -> Self {
         Self { status: Some(RunnerStatus::Online), busy: Some(true), ..Self::default() }
     }
 
-    /// Not connected.
+    /// Returns a change to disconnected.
     pub fn offline() -> Self {
         Self { status: Some(RunnerStatus::Offline), busy: Some(false), ..Self::default() }
     }
 
-    /// Other labels.
+    /// Returns a change of the labels.
     pub fn labels<S: Into<String>>(labels: impl IntoIterator<Item = S>) -> Self {
         Self { labels: Some(labels.into_iter().map(Into::into).collect()), ..Self::default() }
     }
 }
 
-/// The words of the control port, in process.
+/// Control commands, in process.
 #[derive(Clone, Debug)]
 pub struct Commands {
     shared: Arc<Shared>,
@@ -92,12 +92,12 @@ impl Commands {
         Self { shared }
     }
 
-    /// All runners of all scopes, by id.
+    /// Returns all runners of all scopes, by id.
     pub fn runners(&self) -> Vec<Runner> {
         self.shared.lock().runners.values().cloned().collect()
     }
 
-    /// Makes a runner without any limit or token.
+    /// Creates a runner without any limit or token.
     ///
     /// # Errors
     /// [`ControlError::Refused`] when the name is taken or the scope is full.
@@ -128,38 +128,38 @@ impl Commands {
         self.shared.lock().remove_runner(id).ok_or(ControlError::NotFound("runner"))
     }
 
-    /// Puts a fault in force; `None` when 1,000 are in force already.
+    /// Adds a fault and returns its id; `None` when 1,000 are active already.
     pub fn fault(&self, fault: Fault) -> Option<u64> {
         self.shared.lock().faults.add(fault)
     }
 
-    /// Faults in force.
+    /// Returns the active faults.
     pub fn faults(&self) -> Vec<ActiveFault> {
         self.shared.lock().faults.list()
     }
 
-    /// Ends one fault, or all.
+    /// Ends one fault, or all if `id` is `None`.
     pub fn clear_faults(&self, id: Option<u64>) {
         self.shared.lock().faults.clear(id);
     }
 
-    /// A copy of the ledger.
+    /// Returns a copy of the ledger.
     pub fn ledger(&self) -> Ledger {
         self.shared.lock().ledger.clone()
     }
 
-    /// The counters of the ledger.
+    /// Returns the counters of the ledger.
     pub fn summary(&self) -> Summary {
         self.shared.lock().ledger.summary.clone()
     }
 
-    /// Forgets what the ledger holds.
+    /// Removes all entries of the ledger.
     pub fn clear_ledger(&self) {
         let mut state = self.shared.lock();
         state.ledger = Ledger::new(state.config.ledger_capacity);
     }
 
-    /// Moves the clock forwards and returns what it says then.
+    /// Moves the clock forwards and returns its new time.
     pub fn advance(&self, by: Duration) -> DateTime<Utc> {
         let mut state = self.shared.lock();
         state.clock.advance(by);
@@ -167,18 +167,18 @@ impl Commands {
         state.now()
     }
 
-    /// What the clock says.
+    /// Returns the time of the twin's clock.
     pub fn now(&self) -> DateTime<Utc> {
         self.shared.lock().now()
     }
 
-    /// Other limits, with all counters at zero.
+    /// Replaces the limits and resets all counters.
     pub fn set_limits(&self, limits: Limits) {
         let mut state = self.shared.lock();
         state.meter = RateLimits::new(limits);
     }
 
-    /// Suspends an installation, or ends that.
+    /// Suspends an installation, or resumes it.
     ///
     /// # Errors
     /// [`ControlError::NotFound`].
@@ -190,12 +190,12 @@ impl Commands {
         }
     }
 
-    /// The permissions of every token minted so far, expired ones included.
+    /// Returns the permissions of every token minted so far, expired ones included.
     pub fn token_permissions(&self) -> Vec<BTreeMap<String, String>> {
         self.shared.lock().tokens.values().map(|token| token.permissions.clone()).collect()
     }
 
-    /// Sets one permission of an installation and of the tokens it has: `None`, `read` or `write`.
+    /// Sets one permission of an installation and of its tokens: `None`, `read` or `write`.
     ///
     /// # Errors
     /// [`ControlError::NotFound`].
@@ -220,7 +220,7 @@ impl Commands {
         Ok(())
     }
 
-    /// Ends the life of every token now.
+    /// Expires every token now.
     pub fn expire_tokens(&self) {
         self.shared.lock().expire_tokens(None);
     }
@@ -236,7 +236,7 @@ impl Commands {
     /// Starts a queued job on an idle runner that has its labels. Sends `in_progress`.
     ///
     /// # Errors
-    /// [`ControlError`] when either is not there or not ready.
+    /// [`ControlError`] when the job or runner does not exist or is not ready.
     pub fn start_job(&self, job: u64, runner: u64) -> Result<Job, ControlError> {
         self.shared.lock().start_job(job, runner)
     }
@@ -244,22 +244,22 @@ impl Commands {
     /// Ends a job and removes its ephemeral runner. Sends `completed`.
     ///
     /// # Errors
-    /// [`ControlError`] when it is not there or over already.
+    /// [`ControlError`] when the job does not exist or has completed already.
     pub fn complete_job(&self, job: u64, conclusion: Conclusion) -> Result<Job, ControlError> {
         self.shared.lock().complete_job(job, conclusion)
     }
 
-    /// All jobs.
+    /// Returns all jobs.
     pub fn jobs(&self) -> Vec<Job> {
         self.shared.lock().jobs.values().cloned().collect()
     }
 
-    /// Webhook deliveries, oldest first.
+    /// Returns the webhook deliveries, oldest first.
     pub fn deliveries(&self) -> Vec<Delivery> {
         self.shared.lock().deliveries.iter().cloned().collect()
     }
 
-    /// Sends an event again under its guid.
+    /// Sends an event again with its original guid.
     ///
     /// # Errors
     /// [`ControlError::NotFound`].
@@ -267,12 +267,12 @@ impl Commands {
         if self.shared.lock().redeliver(delivery) { Ok(()) } else { Err(ControlError::NotFound("delivery")) }
     }
 
-    /// Says until when a version is taken; `None`: the call is not there, as where there is no Enterprise Cloud.
+    /// Sets the deprecation dates of a version; `None` makes the call 404, as outside Enterprise Cloud.
     pub fn deprecate(&self, version: &str, told: Option<Deprecation>) {
         self.shared.lock().deprecations.insert(version.to_owned(), told);
     }
 
-    /// As at the start; only the clock goes on.
+    /// Restores the initial state, except for the clock.
     pub fn reset(&self) {
         self.shared.lock().reset();
     }

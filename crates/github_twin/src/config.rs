@@ -1,4 +1,4 @@
-//! What a twin is told at start.
+//! Start-up configuration of a twin.
 
 use std::{
     collections::BTreeMap,
@@ -9,50 +9,50 @@ use std::{
 
 use crate::limits::Limits;
 
-/// Settings of one twin. `TwinConfig::default()` is ready to start: loopback, free ports, the limits of GitHub.
+/// Settings of one twin. `TwinConfig::default()` is ready to start: loopback, free ports, GitHub's limits.
 #[derive(Clone, Debug)]
 pub struct TwinConfig {
-    /// Where the API listens; port 0 takes a free one.
+    /// Listen address of the API; port 0 takes a free one.
     pub listen: SocketAddr,
-    /// Where the control port listens; `None` opens none.
+    /// Listen address of the control port; `None` opens none.
     pub control_listen: Option<SocketAddr>,
     /// Path before every API route, such as `/api/v3` of an Enterprise Server; empty for none.
     pub base_path: String,
-    /// The organisation of the first installation.
+    /// Organisation of the first installation.
     pub org: String,
-    /// Names of the repositories of every organisation. A job that is queued in another one adds it.
+    /// Names of the repositories of every organisation. A job queued in another one adds it.
     pub repositories: Vec<String>,
-    /// Id of the one App.
+    /// Id of the App.
     pub app_id: u64,
     /// URL name of the App.
     pub app_slug: String,
-    /// The first installation.
+    /// Id of the first installation.
     pub installation_id: u64,
-    /// More installations of the same App: (installation id, organisation).
+    /// Further installations of the App: (installation id, organisation).
     pub more_installations: Vec<(u64, String)>,
-    /// Enterprises, by their slugs. No App is installed there.
+    /// Slugs of the enterprises. No App is installed there.
     pub enterprises: Vec<String>,
     /// Classic personal access tokens.
     pub personal_tokens: Vec<PersonalToken>,
-    /// SPKI or PKCS #1 PEM that App JWTs are checked against; `None`: [`crate::AppKey::shared`].
+    /// SPKI or PKCS #1 PEM that verifies App JWTs; `None` uses [`crate::AppKey::shared`].
     pub app_public_key_pem: Option<String>,
     /// Permissions of every installation: name to `read` or `write`.
     pub permissions: BTreeMap<String, String>,
     /// Runner groups of every organisation and enterprise: (id, name); the first is the default group.
     pub groups: Vec<(u64, String)>,
-    /// Life of an installation token.
+    /// Lifetime of an installation token.
     pub token_life: Duration,
-    /// A just-in-time runner that never came online is removed after this time.
+    /// Time after which a just-in-time runner that never connected is removed.
     pub unused_runner_life: Duration,
-    /// How long a runner whose one job is over is still listed.
+    /// Time for which a runner that has finished its one job is still listed.
     pub removes_after: Duration,
-    /// The rate limits.
+    /// Rate limits.
     pub limits: Limits,
-    /// Text put into every private field of a JIT config, so that tests can search outputs for leaks.
+    /// Text in every private field of a JIT config, so that tests can search outputs for leaks.
     pub canary: String,
-    /// Where webhooks go; `None` sends none.
+    /// Webhook settings; `None` sends none.
     pub webhook: Option<WebhookConfig>,
-    /// How many requests and violations the ledger keeps; the counters go on beyond it.
+    /// Most requests and violations kept in the ledger; the counters are not cut.
     pub ledger_capacity: usize,
 }
 
@@ -90,17 +90,17 @@ impl Default for TwinConfig {
     }
 }
 
-/// A classic personal access token of somebody who may do anything its scopes allow. `Debug` hides the token.
+/// A classic personal access token of a user with every right its scopes allow. `Debug` hides the token.
 #[derive(Clone)]
 pub struct PersonalToken {
     /// The token.
     pub token: String,
-    /// Such as `admin:org` or `manage_runners:enterprise`.
+    /// Scopes, such as `admin:org` or `manage_runners:enterprise`.
     pub scopes: Vec<String>,
 }
 
 impl PersonalToken {
-    /// A token with one scope.
+    /// Returns a token with one scope.
     pub fn new(token: impl Into<String>, scope: &str) -> Self {
         Self { token: token.into(), scopes: vec![scope.to_owned()] }
     }
@@ -112,19 +112,19 @@ impl Debug for PersonalToken {
     }
 }
 
-/// Where and how webhooks are sent. `Debug` hides the secret.
+/// Target and secret of webhooks. `Debug` hides the secret.
 #[derive(Clone)]
 pub struct WebhookConfig {
-    /// Receives the POSTs.
+    /// URL that receives the POSTs.
     pub url: String,
     /// Key of `X-Hub-Signature-256`.
     pub secret: String,
-    /// A delivery without an answer in this time has failed (GitHub: 10 s).
+    /// Time-out of a delivery (GitHub: 10 s).
     pub timeout: Duration,
 }
 
 impl WebhookConfig {
-    /// Deliveries to `url`, signed with `secret`, given up after GitHub's 10 s.
+    /// Returns settings for deliveries to `url`, signed with `secret`, with GitHub's time-out of 10 s.
     pub fn new(url: impl Into<String>, secret: impl Into<String>) -> Self {
         Self { url: url.into(), secret: secret.into(), timeout: Duration::from_secs(10) }
     }
@@ -136,7 +136,7 @@ impl Debug for WebhookConfig {
     }
 }
 
-/// A free port on this machine only.
+/// Returns the loopback address with a free port.
 pub(crate) fn loopback() -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
 }

@@ -1,4 +1,4 @@
-//! The control port: the same words as [`Commands`], over HTTP and JSON.
+//! Control port: the operations of [`Commands`], over HTTP and JSON.
 
 use std::time::Duration;
 
@@ -143,7 +143,7 @@ fn thousand() -> usize {
     1000
 }
 
-/// Entries with a `seq` above `since`, at most `limit`; the newest `limit` violations; all counters.
+/// Returns entries with a `seq` above `since`, at most `limit`; the newest `limit` violations; all counters.
 async fn ledger(State(c): Words, Query(q): Query<Since>) -> Json<Value> {
     let ledger = c.ledger();
     let entries: Vec<_> = ledger.entries.iter().filter(|e| e.seq > q.since).take(q.limit).collect();

@@ -1,33 +1,33 @@
-//! Faults on order: what may go wrong between a client and GitHub.
+//! Configurable faults between a client and GitHub.
 
 use serde::{Deserialize, Serialize};
 
-/// What goes wrong.
+/// Kind of a fault.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum FaultKind {
-    /// The request waits before it is handled; the effect happens even if the client has left by then.
+    /// The request waits before it is handled; it takes effect even if the client has disconnected by then.
     Latency {
         /// Milliseconds.
         ms: u64,
     },
-    /// The body of the answer trickles out in small pieces.
+    /// The body of the response is sent in small, slow pieces.
     SlowDrip {
         /// Milliseconds between pieces.
         ms: u64,
-        /// Bytes a piece.
+        /// Bytes per piece.
         bytes: usize,
     },
-    /// Answered with this status; nothing happens.
+    /// This status without effect.
     Status {
         /// For example 502.
         status: u16,
     },
-    /// The primary window is empty from now until it ends.
+    /// The primary window is exhausted until it ends.
     PrimaryLimit {
         /// 403 or 429.
         status: u16,
-        /// Seconds until the window starts anew; `None` leaves the window's end where it is.
+        /// Seconds until the window starts anew; `None` keeps its end.
         #[serde(default)]
         reset_in: Option<u64>,
     },
@@ -35,55 +35,55 @@ pub enum FaultKind {
     SecondaryLimit {
         /// 403 or 429.
         status: u16,
-        /// Seconds in `retry-after`; `None` sends no such header and pauses for 60 s.
+        /// Seconds in `retry-after`; `None` sends no header and pauses for 60 s.
         #[serde(default)]
         retry_after: Option<u64>,
     },
-    /// The connection is closed without an answer; nothing happens.
+    /// The connection is closed without a response or effect.
     Drop,
-    /// It happens, then the connection is closed without an answer.
+    /// The request takes effect, then the connection is closed without a response.
     EffectThenDrop,
-    /// The connection is closed without an answer; it happens later, on the twin's clock.
+    /// The connection is closed without a response; the effect happens later, on the twin's clock.
     LateEffect {
         /// Milliseconds.
         ms: u64,
     },
-    /// It happens, then a server error is answered.
+    /// The request takes effect, then a server error is sent.
     EffectThenStatus {
         /// For example 502.
         status: u16,
     },
-    /// Answered with this status and `retry-after`; nothing happens, and nobody is let in before that time is over.
+    /// This status with `retry-after` and without effect; all requests are refused until that time has passed.
     Unavailable {
         /// For example 503.
         status: u16,
         /// Seconds, or a date in any form of HTTP.
         retry_after: String,
     },
-    /// It happens, then parts of the answer's body are changed: a JSON merge patch (RFC 7396).
+    /// The request takes effect, then the response body is changed by a JSON merge patch (RFC 7396).
     EffectThenPatch {
-        /// What replaces what; null removes.
+        /// The patch; null removes a field.
         patch: serde_json::Value,
     },
-    /// Answered with this status and these headers and body; nothing happens.
+    /// This status with these headers and body, without effect.
     Answer {
-        /// Any, for example 301.
+        /// Any status, for example 301.
         status: u16,
-        /// Beside those that every answer has.
+        /// Headers in addition to the common ones.
         #[serde(default)]
         headers: Vec<(String, String)>,
-        /// None for an empty one.
+        /// `None` sends an empty body.
         #[serde(default)]
         body: Option<serde_json::Value>,
     },
-    /// A runner slips between the pages of a listing: pages after the first start `by` items late.
+    /// A runner shifts between the pages of a listing: pages after the first start `by` items late.
     PageSlip {
-        /// How many items are missed.
+        /// Number of items missed.
         by: usize,
         /// Whether `total_count` hides the loss.
         agree: bool,
     },
-    /// The token that came with the request is forgotten: 401.
+    /// The token of the request is expired: 401.
     TokenExpired,
 }
 
@@ -108,41 +108,41 @@ impl FaultKind {
     }
 }
 
-/// A fault and when it strikes. Without conditions it strikes every request, for ever.
+/// A fault and its conditions. Without conditions it affects every request, without end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Fault {
-    /// Only this method.
+    /// Affects only this method.
     #[serde(default)]
     pub method: Option<String>,
-    /// Only path templates that contain this text, such as `generate-jitconfig`.
+    /// Affects only path templates that contain this text, such as `generate-jitconfig`.
     #[serde(default)]
     pub path: Option<String>,
     /// Lets this many matching requests pass first.
     #[serde(default)]
     pub skip: u32,
-    /// Ends after so many strikes.
+    /// Ends after this many affected requests.
     #[serde(default)]
     pub times: Option<u32>,
-    /// Strikes this share of the matching requests, evenly spread and always in the same order.
+    /// Affects this percentage of the matching requests, evenly spread and always in the same order.
     #[serde(default)]
     pub percent: Option<u8>,
-    /// What goes wrong.
+    /// Kind of the fault.
     #[serde(flatten)]
     pub kind: FaultKind,
 }
 
 impl Fault {
-    /// Strikes every request until cleared.
+    /// Returns a fault of every request, until cleared.
     pub fn new(kind: FaultKind) -> Self {
         Self { method: None, path: None, skip: 0, times: None, percent: None, kind }
     }
 
-    /// Strikes the next request of this operation only, once.
+    /// Returns a fault of the next request of this operation only.
     pub fn once(method: &str, path: &str, kind: FaultKind) -> Self {
         Self::new(kind).on(method, path).times(1)
     }
 
-    /// Only this method and templates that contain `path`.
+    /// Limits the fault to this method and to templates that contain `path`.
     #[must_use]
     pub fn on(mut self, method: &str, path: &str) -> Self {
         self.method = Some(method.to_owned());
@@ -150,7 +150,7 @@ impl Fault {
         self
     }
 
-    /// Ends after `n` strikes.
+    /// Ends the fault after `n` affected requests.
     #[must_use]
     pub fn times(mut self, n: u32) -> Self {
         self.times = Some(n);
@@ -164,7 +164,7 @@ impl Fault {
         self
     }
 
-    /// Strikes `p` of 100 matching requests.
+    /// Affects `p` of 100 matching requests.
     #[must_use]
     pub fn percent(mut self, p: u8) -> Self {
         self.percent = Some(p);
@@ -172,17 +172,17 @@ impl Fault {
     }
 }
 
-/// A fault in force.
+/// An active fault.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ActiveFault {
-    /// For [`crate::Twin::clear_fault`].
+    /// Id for [`crate::Twin::clear_fault`].
     pub id: u64,
-    /// The order.
+    /// The fault.
     #[serde(flatten)]
     pub fault: Fault,
-    /// Requests that matched so far.
+    /// Number of matching requests so far.
     pub matched: u32,
-    /// Requests it struck so far.
+    /// Number of affected requests so far.
     pub struck: u32,
 }
 
@@ -207,7 +207,7 @@ impl ActiveFault {
     }
 }
 
-/// What the faults do to one request: any number of delays, and the first of the others.
+/// Faults of one request: any number of delays, and the first of the others.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Picked {
     pub(crate) delay_ms: u64,
@@ -222,7 +222,7 @@ impl Picked {
     }
 }
 
-/// The faults in force, at most 1,000.
+/// Active faults, at most 1,000.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Faults {
     list: Vec<ActiveFault>,
@@ -230,7 +230,7 @@ pub(crate) struct Faults {
 }
 
 impl Faults {
-    /// `None` when there are too many already.
+    /// Adds a fault; returns `None` when there are too many already.
     pub(crate) fn add(&mut self, fault: Fault) -> Option<u64> {
         self.list.retain(|f| !f.spent());
         if self.list.len() >= 1000 {
@@ -253,7 +253,7 @@ impl Faults {
         let mut picked = Picked::default();
         for fault in &mut self.list {
             let delays = matches!(fault.fault.kind, FaultKind::Latency { .. } | FaultKind::SlowDrip { .. });
-            // A fault behind another one keeps its strikes for later requests.
+            // A fault behind another one keeps its count for later requests.
             if (!delays && picked.act.is_some()) || !fault.strikes(method, template) {
                 continue;
             }

@@ -1,4 +1,4 @@
-//! What a runner group is, and the groups at the start.
+//! Runner groups, and the initial ones.
 
 use std::collections::BTreeSet;
 
@@ -14,15 +14,15 @@ pub(crate) struct Group {
     pub(crate) default: bool,
     /// Whether public repositories may use it.
     pub(crate) public: bool,
-    /// Ids of the repositories, or of the organisations of an enterprise, that may use it when it is `selected`.
+    /// Ids of the repositories, or of an enterprise's organisations, that may use it when it is `selected`.
     pub(crate) selected: BTreeSet<u64>,
-    /// Whether it is confined to `workflows`.
+    /// Whether it is restricted to `workflows`.
     pub(crate) restricted: bool,
     pub(crate) workflows: Vec<String>,
 }
 
 impl Group {
-    /// A group open to all private repositories.
+    /// Returns a group open to all private repositories.
     pub(crate) fn new(id: u64, name: &str, default: bool) -> Self {
         Self {
             id,
@@ -36,13 +36,13 @@ impl Group {
         }
     }
 
-    /// The groups that every organisation and enterprise starts with.
+    /// Returns the initial groups of every organisation and enterprise.
     pub(crate) fn of_config(config: &TwinConfig) -> Vec<Self> {
         let group = |(i, (id, name)): (usize, &(u64, String))| Self::new(*id, name, i == 0);
         config.groups.iter().enumerate().map(group).collect()
     }
 
-    /// Whether jobs of a private repository may run on its runners.
+    /// Returns whether jobs of a private repository may run on its runners.
     pub(crate) fn serves(&self, repository: u64) -> bool {
         self.visibility != "selected" || self.selected.contains(&repository)
     }

@@ -1,11 +1,11 @@
-//! The encoded JIT config: base64 of a JSON object of base64 files, as the runner program reads it.
+//! Encoded JIT configs: base64 of a JSON object of base64 files, as the runner program reads it.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
 use crate::state::Runner;
 
-/// Builds the blob of one runner. Every private field carries the canary instead of key material.
+/// Returns the encoded config of one runner. Every private field holds the canary instead of key material.
 pub(crate) fn encode(base: &str, runner: &Runner, work_folder: &str, canary: &str) -> String {
     let service = format!("{base}/_services/pipelines");
     let settings = json!({
@@ -36,8 +36,8 @@ pub(crate) fn encode(base: &str, runner: &Runner, work_folder: &str, canary: &st
     STANDARD.encode(blob.to_string())
 }
 
-/// Every text under which the canary can be found in an output: plain, inside one layer of base64, inside
-/// two and inside three. Search logs, tables and answers for all of them.
+/// Returns every text that reveals the canary in an output: plain, and inside one to three layers of base64. Tests
+/// search logs, tables and responses for all of them.
 pub fn needles(canary: &str) -> Vec<String> {
     let mut all = vec![canary.to_owned()];
     let mut layer = vec![canary.to_owned()];
@@ -48,7 +48,7 @@ pub fn needles(canary: &str) -> Vec<String> {
     all
 }
 
-/// The part of the base64 of `text` that does not depend on its neighbours, for each of the three offsets.
+/// Returns the part of the base64 of `text` that does not depend on its neighbours, for each of the three offsets.
 fn aligned(text: &str) -> Vec<String> {
     let shift = |skip: usize| {
         let bytes = text.as_bytes().get(skip..).unwrap_or(&[]);

@@ -9,24 +9,25 @@ use crate::{
     routes::accounts::PERSON,
     state::{Runner, RunnerStatus, State},
     views::{self, stable_id, time},
+    webhooks::Event,
 };
 
-/// Jobs kept at most; completed ones go first.
+/// Most jobs kept; completed ones are dropped first.
 const MAX_JOBS: usize = 50_000;
 
-/// Where a job stands.
+/// State of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum JobStatus {
     /// Waits for a runner.
     Queued,
-    /// Runs.
+    /// Runs on a runner.
     InProgress,
-    /// Over.
+    /// Has ended.
     Completed,
 }
 
-/// How a job ended.
+/// Result of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Conclusion {
@@ -34,59 +35,59 @@ pub enum Conclusion {
     Success,
     /// A step failed.
     Failure,
-    /// Somebody stopped it.
+    /// Cancelled by a user or a policy.
     Cancelled,
-    /// It was never meant to run.
+    /// Not run because of a condition.
     Skipped,
-    /// It ran too long.
+    /// Exceeded its time limit.
     TimedOut,
 }
 
 /// A workflow job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
-    /// Unique in this twin.
+    /// Id, unique in this twin.
     pub id: u64,
-    /// The run it belongs to; every job has one of its own.
+    /// Run that the job belongs to; every job has its own run.
     pub run_id: u64,
     /// `owner/name`.
     pub repository: String,
-    /// Its `runs-on` labels.
+    /// Labels of `runs-on`.
     pub labels: Vec<String>,
-    /// Where it stands.
+    /// State.
     pub status: JobStatus,
-    /// How it ended.
+    /// Result, once completed.
     pub conclusion: Option<Conclusion>,
-    /// The runner it got.
+    /// Runner that runs or ran the job.
     pub runner: Option<JobRunner>,
-    /// On the twin's clock.
+    /// Creation time on the twin's clock.
     pub created_at: DateTime<Utc>,
-    /// When a runner took it.
+    /// Start time.
     pub started_at: Option<DateTime<Utc>>,
-    /// When it ended.
+    /// End time.
     pub completed_at: Option<DateTime<Utc>>,
 }
 
-/// The runner of a job, as it was then.
+/// The runner of a job, as it was at the start.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobRunner {
-    /// Of the runner.
+    /// Id of the runner.
     pub id: u64,
-    /// Of the runner.
+    /// Name of the runner.
     pub name: String,
-    /// Of its group.
+    /// Id of its group.
     pub group_id: u64,
-    /// Of its group.
+    /// Name of its group.
     pub group_name: String,
 }
 
-/// A control command that cannot be done.
+/// Error of a control command.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ControlError {
     /// No runner, job, installation or fault has this id.
     #[error("there is no such {0}")]
     NotFound(&'static str),
-    /// It exists, but not so.
+    /// The object exists, but its state does not allow the command.
     #[error("{0}")]
     Refused(String),
 }
@@ -96,7 +97,7 @@ pub(crate) fn refused(why: impl Into<String>) -> ControlError {
 }
 
 impl Job {
-    /// As `GET /repos/{owner}/{repo}/actions/jobs/{job_id}` shows it.
+    /// Returns the job as `GET /repos/{owner}/{repo}/actions/jobs/{job_id}` shows it.
     pub(crate) fn view(&self, base: &str) -> Value {
         let repo = format!("{base}/repos/{}", self.repository);
         let page = format!("https://github.com/{}/actions/runs/{}", self.repository, self.run_id);
@@ -117,7 +118,7 @@ impl Job {
         })
     }
 
-    /// As `GET /repos/{owner}/{repo}/actions/runs/{run_id}` shows its run, of which it is the only job.
+    /// Returns the job's run as `GET /repos/{owner}/{repo}/actions/runs/{run_id}` shows it; the run has only this job.
     pub(crate) fn run_view(&self, base: &str, since: DateTime<Utc>) -> Value {
         let repo = format!("{base}/repos/{}", self.repository);
         let url = format!("{repo}/actions/runs/{}", self.run_id);
@@ -150,7 +151,7 @@ impl Job {
         view
     }
 
-    /// Whether the word is its status or its conclusion.
+    /// Returns whether `word` is the job's status or conclusion.
     pub(crate) fn is_described_as(&self, word: &str) -> bool {
         json!(self.status) == word || self.conclusion.is_some_and(|conclusion| json!(conclusion) == word)
     }
@@ -200,7 +201,7 @@ impl State {
         Ok(job)
     }
 
-    /// Gives a queued job to an idle, online runner that has all its labels.
+    /// Assigns a queued job to an idle, online runner that has all its labels.
     pub(crate) fn start_job(&mut self, job: u64, runner: u64) -> Result<Job, ControlError> {
         let now = self.now();
         let runner = self.runners.get(&runner).ok_or(ControlError::NotFound("runner"))?;
@@ -212,7 +213,7 @@ impl State {
         if runner.busy || runner.status != RunnerStatus::Online {
             return Err(refused("the runner is not idle"));
         }
-        if let Some(label) = job.labels.iter().find(|l| !has(runner, l)) {
+        if let Some(label) = job.labels.iter().find(|l| !has_label(runner, l)) {
             return Err(refused(format!("the runner has no label {label}")));
         }
         let in_scope = runner.scope.starts_with("orgs/");
@@ -236,7 +237,7 @@ impl State {
         Ok(job)
     }
 
-    /// Ends a job; its ephemeral runner is removed, at once or a moment later, another one is idle again.
+    /// Completes a job. An ephemeral runner is removed, at once or after a moment; another one becomes idle.
     pub(crate) fn complete_job(&mut self, job: u64, conclusion: Conclusion) -> Result<Job, ControlError> {
         let now = self.now();
         let job = self.jobs.get_mut(&job).ok_or(ControlError::NotFound("job"))?;
@@ -278,16 +279,16 @@ impl State {
             "installation": {"id": installation, "node_id": format!("I_kwDO{installation:08X}")},
             "sender": views::account(&base, PERSON, "User"),
         });
-        let ids = (Some(installation), Some(stable_id(&job.repository)));
-        self.emit("workflow_job", action, ids, &payload);
+        let (installation_id, repository_id) = (Some(installation), Some(stable_id(&job.repository)));
+        self.emit(&Event { name: "workflow_job", action, installation_id, repository_id }, &payload);
     }
 }
 
-/// The one commit of a repository.
+/// Returns the only commit id of a repository.
 fn sha(repository: &str) -> String {
     format!("{:040x}", stable_id(repository))
 }
 
-fn has(runner: &Runner, label: &str) -> bool {
+fn has_label(runner: &Runner, label: &str) -> bool {
     runner.labels.iter().any(|l| l.name.eq_ignore_ascii_case(label))
 }

@@ -1,4 +1,4 @@
-//! Keys made at run time: nothing secret is kept in the repository.
+//! Keys generated at run time; the repository contains no secrets.
 
 use std::{
     fmt::{self, Debug, Formatter},
@@ -12,10 +12,10 @@ use aws_lc_rs::{
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 
-/// No key could be made or read.
+/// Error of creating or reading a key.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// The crypto library refused to make or write out a key.
+    /// The crypto library could not create or export a key.
     #[error("no key could be made")]
     Unmade,
     /// A key, header or claim set could not be used for signing.
@@ -26,7 +26,7 @@ pub enum KeyError {
     UnknownKey,
 }
 
-/// The RSA key pair of a GitHub App. `Debug` shows neither half.
+/// RSA key pair of a GitHub App. `Debug` shows neither half.
 #[derive(Clone)]
 pub struct AppKey {
     private_pem: String,
@@ -34,7 +34,7 @@ pub struct AppKey {
 }
 
 impl AppKey {
-    /// Makes a fresh pair of 2,048 bits; takes up to about a second in debug builds.
+    /// Generates a pair of 2,048 bits; takes up to about a second in debug builds.
     ///
     /// # Errors
     /// [`KeyError::Unmade`] if the crypto library fails.
@@ -43,7 +43,7 @@ impl AppKey {
         Ok(Self { private_pem: pem("PRIVATE KEY", &private), public_pem: pem("PUBLIC KEY", &public) })
     }
 
-    /// The pair of this process, made once: what a twin uses when its config names no key.
+    /// Returns the pair of this process, generated once: the default of a twin without a configured key.
     ///
     /// # Errors
     /// [`KeyError::Unmade`] if the crypto library fails.
@@ -56,12 +56,12 @@ impl AppKey {
         Ok(PAIR.get_or_init(|| made).clone())
     }
 
-    /// PKCS #8 PEM for the service under test.
+    /// Returns the private key as PKCS #8 PEM, for the service under test.
     pub fn private_pem(&self) -> &str {
         &self.private_pem
     }
 
-    /// X.509 SPKI PEM for [`crate::TwinConfig::app_public_key_pem`].
+    /// Returns the public key as X.509 SPKI PEM, for [`crate::TwinConfig::app_public_key_pem`].
     pub fn public_pem(&self) -> &str {
         &self.public_pem
     }
@@ -73,7 +73,7 @@ impl Debug for AppKey {
     }
 }
 
-/// A fresh RSA pair as (PKCS #8 DER, SPKI DER).
+/// Generates an RSA pair as (PKCS #8 DER, SPKI DER).
 pub(crate) fn rsa_der() -> Result<(Vec<u8>, Vec<u8>), KeyError> {
     let pair = KeyPair::generate(KeySize::Rsa2048).map_err(|_| KeyError::Unmade)?;
     let private: Pkcs8V1Der<'_> = pair.as_der().map_err(|_| KeyError::Unmade)?;
@@ -81,7 +81,7 @@ pub(crate) fn rsa_der() -> Result<(Vec<u8>, Vec<u8>), KeyError> {
     Ok((private.as_ref().to_vec(), public.as_ref().to_vec()))
 }
 
-/// PEM with the usual 64 columns.
+/// Returns PEM with the usual 64 columns.
 pub(crate) fn pem(label: &str, der: &[u8]) -> String {
     let text = STANDARD.encode(der);
     let mut out = format!("-----BEGIN {label}-----\n");
@@ -95,16 +95,16 @@ pub(crate) fn pem(label: &str, der: &[u8]) -> String {
     out + &format!("-----END {label}-----\n")
 }
 
-/// Lower-case hex.
+/// Returns lower-case hex.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     let digit = |n: u8| char::from(b"0123456789abcdef"[usize::from(n)]);
     bytes.iter().flat_map(|b| [digit(b >> 4), digit(b & 15)]).collect()
 }
 
-/// `len` random characters of `A-Za-z0-9` and the two of the URL alphabet.
+/// Returns `len` random characters of `A-Za-z0-9` and the two of the URL alphabet.
 pub(crate) fn opaque(len: usize) -> String {
     let mut bytes = vec![0_u8; len];
-    // The system's random source does not fail in practice; zeros would only make a fake token dull.
+    // The system's random source does not fail in practice; zeros are harmless in a fake token.
     if aws_lc_rs::rand::fill(&mut bytes).is_err() {
         bytes.fill(7);
     }

@@ -1,14 +1,14 @@
-//! What happened: every request, and everything a well-behaved client would not have done.
+//! Record of every request and of every violation of GitHub's rules.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-/// One request as the twin saw it. Holds no token and no body.
+/// One request. Holds no token and no body.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Entry {
-    /// Counts from 1 since the start or the last reset.
+    /// Number of the request since the start or the last reset, from 1.
     pub seq: u64,
     /// Arrival, on the twin's clock.
     pub at: DateTime<Utc>,
@@ -18,43 +18,43 @@ pub struct Entry {
     pub path: String,
     /// Path template, such as `/orgs/{org}/actions/runners`; empty for unknown paths.
     pub template: String,
-    /// Installation whose token came with it.
+    /// Installation of the request's token.
     pub installation: Option<u64>,
-    /// Status answered; 0 when the connection was closed without an answer.
+    /// Response status; 0 when the connection was closed without a response.
     pub status: u16,
-    /// `x-github-request-id` of the answer.
+    /// `x-github-request-id` of the response.
     pub request_id: String,
     /// `User-Agent` of the caller.
     pub user_agent: String,
-    /// Name of the fault that shaped the answer.
+    /// Name of the fault that changed the response.
     pub fault: Option<String>,
     /// Size of the request body.
     pub bytes_in: usize,
-    /// Size of the answer's body.
+    /// Size of the response body.
     pub bytes_out: usize,
 }
 
-/// What a client did wrong.
+/// Kind of a violation by a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ViolationKind {
     /// A request while a `retry-after` or a secondary pause was running.
     InsidePause,
-    /// A request after an answer had said that nothing remains of the window.
+    /// A request after a response reported an exhausted window.
     WindowExhausted,
-    /// More than the points per minute of one endpoint.
+    /// More points per minute than one endpoint allows.
     PointsExceeded,
-    /// More requests at once than allowed.
+    /// More concurrent requests than allowed.
     ConcurrencyExceeded,
     /// More runner registrations than allowed.
     RegistrationsExceeded,
     /// More content-creating requests than allowed.
     ContentExceeded,
-    /// A JIT config asked for under a name that exists.
+    /// A JIT config requested under an existing name.
     DuplicateName,
-    /// A token nobody issued, or an App JWT that does not hold.
+    /// An unknown token, or an invalid App JWT.
     BadToken,
-    /// A token past its life, or forgotten by a fault.
+    /// A token that has expired, or was expired by a fault.
     ExpiredToken,
     /// No `User-Agent`.
     NoUserAgent,
@@ -65,37 +65,37 @@ pub enum ViolationKind {
 /// One violation and the request it belongs to.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Violation {
-    /// On the twin's clock.
+    /// Time on the twin's clock.
     pub at: DateTime<Utc>,
-    /// What was wrong.
+    /// Kind of the violation.
     pub kind: ViolationKind,
-    /// `x-github-request-id` of the answer.
+    /// `x-github-request-id` of the response.
     pub request_id: String,
-    /// For people.
+    /// Description for people.
     pub detail: String,
 }
 
-/// Counters since the start or the last reset; never cut.
+/// Counters since the start or the last reset; unlike the entries they are never cut.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Summary {
-    /// All requests.
+    /// Number of all requests.
     pub requests: u64,
-    /// By status; 0 = closed without an answer.
+    /// Requests by status; 0 means closed without a response.
     pub by_status: BTreeMap<u16, u64>,
-    /// By `METHOD template`.
+    /// Requests by `METHOD template`.
     pub by_operation: BTreeMap<String, u64>,
-    /// By kind.
+    /// Violations by kind.
     pub violations: BTreeMap<ViolationKind, u64>,
-    /// Most requests seen at once.
+    /// Largest number of concurrent requests.
     pub most_at_once: u32,
-    /// Entries that no longer fit.
+    /// Number of entries dropped because the ledger was full.
     pub forgotten: u64,
 }
 
 /// A copy of the ledger.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Ledger {
-    /// Requests, oldest first, in the order in which they were answered.
+    /// Requests, oldest first, in the order of their responses.
     pub entries: VecDeque<Entry>,
     /// Violations, oldest first.
     pub violations: VecDeque<Violation>,
@@ -136,12 +136,12 @@ impl Ledger {
         self.summary.most_at_once = self.summary.most_at_once.max(now);
     }
 
-    /// Requests of one operation, by method and a part of the template.
+    /// Returns the requests of one operation, by method and a part of the template.
     pub fn of<'a>(&'a self, method: &'a str, part: &'a str) -> impl Iterator<Item = &'a Entry> {
         self.entries.iter().filter(move |e| e.method == method && e.template.contains(part))
     }
 
-    /// How often this was done wrong.
+    /// Returns the number of violations of a kind.
     pub fn count(&self, kind: ViolationKind) -> u64 {
         self.summary.violations.get(&kind).copied().unwrap_or(0)
     }

@@ -1,18 +1,18 @@
-//! A faithful fake of GitHub's self-hosted runner API, and a small OIDC issuer, for development and tests.
+//! A faithful simulation of GitHub's self-hosted runner API, and a small OIDC issuer, for development and tests.
 //!
-//! The twin answers like GitHub, status by status and field by field: App JWTs and installation tokens that
-//! expire, JIT configs, runners, labels, groups, paging with `link`, `ETag`s per token, unique names, busy
-//! runners that cannot be deleted, every documented rate limit with its headers, signed webhooks with
-//! redelivery. It writes down each request, and each thing a well-behaved client would not have done, in its
-//! [`Ledger`]. Faults can be ordered: latency, server errors, limits, answers lost before or after the effect,
-//! runners that slip between pages. Its clock can be moved, so that no test has to sleep.
+//! The twin responds like GitHub, status by status and field by field: App JWTs and expiring installation tokens, JIT
+//! configs, runners, labels, groups, paging with `link`, `ETag`s per token, unique names, busy runners that cannot be
+//! deleted, every documented rate limit with its headers, signed webhooks with redelivery. It records each request and
+//! each violation of GitHub's rules in its [`Ledger`]. Tests can configure faults: latency, server errors, limits,
+//! responses lost before or after the effect, runners that shift between pages. They can also move its clock, so
+//! that no test has to sleep.
 //!
-//! Nothing about it knows this service: use it to test any tool that speaks to GitHub about runners.
+//! The twin is independent of this service: use it to test any tool that manages runners through GitHub's API.
 //!
 //! # In a test
 //! ```
 //! # tokio::runtime::Runtime::new().unwrap().block_on(async {
-//! use twin::{Fault, FaultKind, Twin, TwinConfig};
+//! use github_twin::{Fault, FaultKind, Twin, TwinConfig};
 //! let twin = Twin::start(TwinConfig::default()).await.unwrap();
 //! // Point the tool at twin.url() with the key twin.app_key().unwrap().private_pem(), then:
 //! twin.fault(Fault::once("POST", "generate-jitconfig", FaultKind::EffectThenDrop));
@@ -21,9 +21,9 @@
 //! ```
 //!
 //! # From the outside
-//! `cargo run -p twin --example twin -- --port 4010 --control-port 4011 --app-key app-key.pem` serves the API on port
-//! 4010 and the control port on 4011, and writes the App's private key to `app-key.pem`. `--help` lists the rest:
-//! webhooks, personal tokens, enterprises, runner groups, more organisations, a base path. Then, with an App JWT in
+//! `cargo run -p github_twin --example twin -- --port 4010 --control-port 4011 --app-key app-key.pem` serves the API on
+//! port 4010 and the control port on 4011, and writes the App's private key to `app-key.pem`. `--help` lists further
+//! options: webhooks, personal tokens, enterprises, runner groups, more organisations, a base path. With an App JWT in
 //! `$JWT`:
 //! ```sh
 //! TOKEN=$(curl -sX POST -H "Authorization: Bearer $JWT" \
@@ -32,7 +32,7 @@
 //!     -d '{"name":"r1","runner_group_id":1,"labels":["self-hosted","gpu"]}'
 //! curl -s -H "Authorization: Bearer $TOKEN" 'localhost:4010/orgs/acme/actions/runners?per_page=100'
 //!
-//! # The runner comes online, takes a job, finishes it.
+//! # The runner goes online, takes a job, finishes it.
 //! json='Content-Type: application/json'
 //! curl -s localhost:4011/runners
 //! curl -sX PATCH localhost:4011/runners/1 -H "$json" -d '{"status":"online"}'
@@ -40,7 +40,7 @@
 //! curl -sX POST  localhost:4011/jobs/2/start -H "$json" -d '{"runner":1}'
 //! curl -sX POST  localhost:4011/jobs/2/complete -H "$json" -d '{"conclusion":"success"}'
 //!
-//! # The next JIT call makes the runner, but its answer is lost; then GitHub asks for a pause.
+//! # The next JIT call creates the runner, but its response is lost; then GitHub demands a pause.
 //! curl -sX POST localhost:4011/faults -H "$json" \
 //!     -d '{"method":"POST","path":"generate-jitconfig","times":1,"kind":"effect_then_drop"}'
 //! curl -sX POST localhost:4011/faults -H "$json" \
@@ -50,9 +50,9 @@
 //! ```
 //! Faults by `kind`: `latency` and `slow_drip` (`ms`, `bytes`), `status`, `primary_limit` (`status`, `reset_in`),
 //! `secondary_limit` (`status`, `retry_after`), `drop`, `effect_then_drop`, `late_effect` (`ms`),
-//! `effect_then_status` (`status`), `effect_then_patch` (`patch`: a JSON merge patch of the answer), `unavailable`
-//! (`status`, `retry_after`), `answer` (`status`, `headers`, `body`), `page_slip` (`by`, `agree`), `token_expired`; each with any of `method`,
-//! `path` (part of the path template), `skip`, `times`, `percent`.
+//! `effect_then_status` (`status`), `effect_then_patch` (`patch`: a JSON merge patch of the response), `unavailable`
+//! (`status`, `retry_after`), `answer` (`status`, `headers`, `body`), `page_slip` (`by`, `agree`), `token_expired`.
+//! Conditions of each: `method`, `path` (part of the path template), `skip`, `times`, `percent`.
 
 mod answer;
 mod auth;

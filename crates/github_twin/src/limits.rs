@@ -1,19 +1,19 @@
-//! Which rate limits hold: GitHub's as documented, fewer, or none.
+//! Configured rate limits: GitHub's as documented, fewer, or none.
 
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
-/// So many in a fixed window that starts with the first of them.
+/// A limit in a fixed window that starts with its first request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bucket {
-    /// How many.
+    /// Number of requests or points.
     pub limit: u32,
     /// Length of the window.
     pub window_seconds: u64,
 }
 
 impl Bucket {
-    /// `limit` in `window_seconds`.
+    /// Returns a limit of `limit` in `window_seconds`.
     pub const fn new(limit: u32, window_seconds: u64) -> Self {
         Self { limit, window_seconds }
     }
@@ -23,30 +23,31 @@ impl Bucket {
     }
 }
 
-/// Which limits hold. `None` switches one off.
+/// Active limits. `None` disables one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Limits {
-    /// Whether answers carry `x-ratelimit-*`.
+    /// Whether responses have `x-ratelimit-*` headers.
     pub headers: bool,
     /// Requests per installation and resource.
     pub primary: Option<Bucket>,
     /// Points per installation and operation: reads 1, writes 5.
     pub points: Option<Bucket>,
-    /// Requests at once.
+    /// Concurrent requests.
     pub concurrency: Option<u32>,
     /// Runner registrations per organisation or repository.
     pub registrations: Option<Bucket>,
-    /// Content-creating requests (POST) per installation; whether GitHub counts JIT calls so is not known.
+    /// Content-creating requests (POST) per installation. It is unknown whether GitHub counts JIT calls here.
     pub content: Option<Bucket>,
     /// Whether a secondary limit sends `retry-after`.
     pub send_retry_after: bool,
-    /// Status of limited answers: 403 or 429.
+    /// Status of refused requests: 403 or 429.
     pub status: u16,
     /// `x-ratelimit-resource` of `generate-jitconfig`.
     pub jit_resource: String,
-    /// Requests that arrive within this time after the client was told to stop were under way already:
-    /// they are refused but are no violation.
+    /// Time after a pause or an exhausted window was reported, in ms. Requests that arrive within it were in flight:
+    /// they are
+    /// refused but are no violation.
     pub grace_ms: u64,
 }
 
@@ -57,7 +58,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// What GitHub documents for an App installation on github.com.
+    /// Returns GitHub's documented limits for an App installation on github.com.
     pub fn github() -> Self {
         Self {
             headers: true,
@@ -73,13 +74,13 @@ impl Limits {
         }
     }
 
-    /// No limits and no headers: an Enterprise Server as installed.
+    /// Returns no limits and no headers: the default of an Enterprise Server.
     pub fn off() -> Self {
         let none = Self::github();
         Self { headers: false, primary: None, points: None, concurrency: None, registrations: None, ..none }
     }
 
-    /// Every limit divided by `by`, at least 1; windows stay.
+    /// Divides every limit by `by`, at least 1; windows stay.
     #[must_use]
     pub fn scaled_down(mut self, by: u32) -> Self {
         let by = by.max(1);

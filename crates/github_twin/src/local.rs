@@ -1,5 +1,5 @@
-//! Requests of this machine: told from requests that a browser sends to a name of another site that resolves to loopback
-//! (DNS rebinding), and that would make the site's scripts callers of a server without passwords.
+//! Protection of local servers without passwords against DNS rebinding: requests that a browser sends to another site's
+//! name, which resolves to loopback, are refused.
 
 use std::net::SocketAddr;
 
@@ -9,8 +9,9 @@ use axum::{
 };
 use url::{Host, Url};
 
-/// Returns the answer to a request to a loopback listener whose `Host` is not a loopback name with the listener's port; none
-/// when the request may be served. A listener on other addresses is meant to be reached by other names and takes any.
+/// Returns the refusal of a request to a loopback listener whose `Host` is not a loopback name with the listener's
+/// port.
+/// Returns `None` when the request may be served. Listeners on other addresses accept any name.
 pub(crate) fn refusal(listen: SocketAddr, headers: &HeaderMap) -> Option<Response> {
     if !listen.ip().is_loopback() || names(listen.port(), headers) {
         return None;

@@ -1,4 +1,4 @@
-//! The handler of a call, and the fault around it.
+//! Execution of a call: its handler, and the fault around it.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use crate::{
 };
 
 impl State {
-    /// Runs the handler unless a fault stands before it. `None`: close without an answer.
+    /// Runs the handler unless a fault prevents it. `None` closes the connection without a response.
     pub(crate) fn perform(&mut self, mut call: Call, visit: &Visit) -> Option<Answer> {
         let server_error = |status: u16| Answer::error(status.clamp(400, 599), "Server Error");
         match visit.picked.act.clone() {
@@ -22,7 +22,7 @@ impl State {
                 return None;
             }
             Some(FaultKind::TokenExpired) => {
-                if let Some(text) = credential(&visit.heard.headers) {
+                if let Some(text) = credential(&visit.request.headers) {
                     self.expire_token(&text);
                 }
                 return Some(Answer::error(401, "Bad credentials"));
@@ -37,13 +37,13 @@ impl State {
         }
         let answer = (call.route.run)(self, &call);
         if let Some((kind, detail)) = &answer.violation {
-            self.blame(visit, *kind, detail);
+            self.record_violation(visit, *kind, detail);
         }
         match visit.picked.act {
             Some(FaultKind::EffectThenDrop) => None,
             Some(FaultKind::EffectThenStatus { status }) => Some(server_error(status)),
             Some(FaultKind::EffectThenPatch { ref patch }) => {
-                let body = answer.body.map(|body| patched(body, patch));
+                let body = answer.body.map(|body| apply_merge_patch(body, patch));
                 Some(Answer { violation: None, body, ..answer })
             }
             _ => Some(Answer { violation: None, ..answer }),
@@ -51,14 +51,14 @@ impl State {
     }
 }
 
-/// A JSON merge patch (RFC 7396).
-fn patched(target: Value, patch: &Value) -> Value {
+/// Applies a JSON merge patch (RFC 7396).
+fn apply_merge_patch(target: Value, patch: &Value) -> Value {
     let Value::Object(changes) = patch else { return patch.clone() };
     let mut fields = if let Value::Object(fields) = target { fields } else { serde_json::Map::new() };
     for (name, change) in changes {
         let old = fields.remove(name).unwrap_or(Value::Null);
         if !change.is_null() {
-            fields.insert(name.clone(), patched(old, change));
+            fields.insert(name.clone(), apply_merge_patch(old, change));
         }
     }
     Value::Object(fields)

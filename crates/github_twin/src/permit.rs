@@ -1,4 +1,4 @@
-//! Which callers may use which path, in the order in which GitHub checks it.
+//! Authorisation of callers for paths, in GitHub's order of checks.
 
 use crate::{
     answer::Answer,
@@ -49,7 +49,7 @@ impl State {
         }
     }
 
-    /// The repository of the path must exist and be among those of the token. GitHub answers 404 for both.
+    /// Checks that the repository of the path exists and is among those of the token. GitHub responds 404 for both.
     fn check_repository(&self, call: &Call) -> Result<(), Answer> {
         if call.param("repo").is_empty() {
             return Ok(());
@@ -59,7 +59,7 @@ impl State {
         if covered { Ok(()) } else { Err(Answer::not_found()) }
     }
 
-    /// An object out of a personal token's reach is answered as if it did not exist.
+    /// Checks a personal token's access: an object out of reach is reported as missing.
     fn check_scope(&self, nth: usize, scope: &str) -> Result<(), Answer> {
         let token = self.config.personal_tokens.get(nth);
         let may = token.is_some_and(|token| token.scopes.iter().any(|one| one == scope));
@@ -67,7 +67,7 @@ impl State {
     }
 }
 
-/// The scope of a classic personal token that stands for an App's permission.
+/// Returns the scope of a classic personal token that corresponds to an App's permission.
 fn personal_scope(permission: &str) -> &'static str {
     match permission {
         "organization_self_hosted_runners" => "admin:org",

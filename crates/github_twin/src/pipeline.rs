@@ -1,4 +1,4 @@
-//! The way of a request: heard, identified, counted, perhaps spoilt by a fault, handled, written down.
+//! Request pipeline: received, identified, charged, perhaps changed by a fault, handled, recorded.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -23,10 +23,10 @@ use crate::{
     write::{Written, etag, response},
 };
 
-/// Bodies above this size are refused.
+/// Largest accepted body in bytes.
 const MAX_BODY: usize = 1 << 20;
 
-/// The state, shared by the API, the control port and the sender of webhooks.
+/// State shared by the API, the control port and the webhook sender.
 #[derive(Debug)]
 pub(crate) struct Shared {
     state: Mutex<State>,
@@ -37,7 +37,7 @@ impl Shared {
         Self { state: Mutex::new(state) }
     }
 
-    /// The state, with everything that is due already done.
+    /// Returns the state after applying everything that is due.
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.settle();
@@ -45,27 +45,27 @@ impl Shared {
     }
 }
 
-/// A request as it came.
+/// A request as received.
 #[derive(Debug)]
-pub(crate) struct Heard {
+pub(crate) struct ReceivedRequest {
     pub(crate) method: String,
-    /// Without the base path; `None` when it does not begin with it.
+    /// Path without the base path; `None` when it has another prefix.
     path: Option<String>,
     query: Arc<[(String, String)]>,
     pub(crate) headers: HeaderMap,
     body: Bytes,
 }
 
-impl Heard {
+impl ReceivedRequest {
     fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|v| v.to_str().ok())
     }
 }
 
-/// A request between arrival and answer.
+/// A request between arrival and response.
 #[derive(Debug)]
 pub(crate) struct Visit {
-    pub(crate) heard: Heard,
+    pub(crate) request: ReceivedRequest,
     owner: Owner,
     ask: Ask,
     request_id: String,
@@ -77,13 +77,13 @@ pub(crate) struct Visit {
 
 #[derive(Debug)]
 enum Next {
-    /// Answer this.
+    /// Send this response.
     Say(Answer),
     /// Run the handler.
     Do(Box<Call>),
 }
 
-/// Every request to the API comes here.
+/// Handles every request to the API.
 pub(crate) async fn enter(
     Extract((shared, base)): Extract<(Arc<Shared>, Arc<str>)>,
     request: Request,
@@ -95,27 +95,27 @@ pub(crate) async fn enter(
         return response;
     };
     let query = url::form_urlencoded::parse(parts.uri.query().unwrap_or("").as_bytes());
-    let heard = Heard {
+    let request = ReceivedRequest {
         method: parts.method.as_str().to_owned(),
-        path: below(&base, parts.uri.path()),
+        path: strip_base_path(&base, parts.uri.path()),
         query: query.into_owned().take(50).collect(),
         headers: parts.headers,
         body,
     };
-    // A task of its own: what a client asked for happens even if it leaves before the answer.
-    tokio::spawn(visit(shared, heard)).await.unwrap_or_else(|_| hangup())
+    // A separate task: a request takes effect even if the client disconnects before the response.
+    tokio::spawn(visit(shared, request)).await.unwrap_or_else(|_| hangup())
 }
 
-/// The path without the base path; `None` when it does not begin with it.
-fn below(base: &str, path: &str) -> Option<String> {
+/// Returns the path without the base path, or `None` when it has another prefix.
+fn strip_base_path(base: &str, path: &str) -> Option<String> {
     match path.strip_prefix(base)? {
         "" => Some("/".to_owned()),
         rest => rest.starts_with('/').then(|| rest.to_owned()),
     }
 }
 
-async fn visit(shared: Arc<Shared>, heard: Heard) -> Response {
-    let visit = shared.lock().arrive(heard);
+async fn visit(shared: Arc<Shared>, request: ReceivedRequest) -> Response {
+    let visit = shared.lock().receive(request);
     if visit.picked.delay_ms > 0 {
         tokio::time::sleep(std::time::Duration::from_millis(visit.picked.delay_ms)).await;
     }
@@ -125,19 +125,19 @@ async fn visit(shared: Arc<Shared>, heard: Heard) -> Response {
 }
 
 impl State {
-    /// Everything up to the handler.
-    fn arrive(&mut self, heard: Heard) -> Visit {
+    /// Processes the request up to the handler.
+    fn receive(&mut self, request: ReceivedRequest) -> Visit {
         let now = self.now();
         self.last_request = self.last_request.wrapping_add(1);
         let request_id = format!("{:04X}:{:08X}", self.last_request & 0xffff, rand_u32());
-        let who = self.identify(credential(&heard.headers).as_deref());
+        let who = self.identify(credential(&request.headers).as_deref());
         let owner = match &who {
             Ok(who) => who.owner,
             Err((owner, _)) => *owner,
         };
-        let found = heard.path.as_deref().and_then(|p| find(&heard.method, p));
+        let found = request.path.as_deref().and_then(|p| find(&request.method, p));
         let template = found.as_ref().map_or("", |(route, _)| route.template);
-        let (next, resource) = match self.understand(&heard, who, found) {
+        let (next, resource) = match self.check_request(&request, who, found) {
             Ok(call) => {
                 let resource = call.resource(&self.meter.limits.jit_resource);
                 (Next::Do(Box::new(call)), resource)
@@ -149,22 +149,22 @@ impl State {
         let ask = Ask {
             owner,
             resource,
-            operation: format!("{} {template}", heard.method),
-            method: heard.method.clone(),
+            operation: format!("{} {template}", request.method),
+            method: request.method.clone(),
             registers,
             free: template == "/rate_limit",
         };
         let at_once = self.meter.enter(owner);
         self.ledger.at_once(at_once);
         let picked = Picked::default();
-        let mut visit = Visit { heard, owner, ask, request_id, arrived: now, template, picked, next };
-        self.count(&mut visit, now);
+        let mut visit = Visit { request, owner, ask, request_id, arrived: now, template, picked, next };
+        self.charge(&mut visit, now);
         visit
     }
 
-    /// Limits first, then the faults: only what GitHub would have handled can go wrong.
-    fn count(&mut self, visit: &mut Visit, now: DateTime<Utc>) {
-        if matches!(&visit.next, Next::Say(answer) if !is_counted(&visit.heard, answer)) {
+    /// Applies the limits first, then the faults: only requests that GitHub would handle can fail.
+    fn charge(&mut self, visit: &mut Visit, now: DateTime<Utc>) {
+        if matches!(&visit.next, Next::Say(answer) if !is_counted(&visit.request, answer)) {
             return;
         }
         if let Err(refusal) = self.meter.admit(&visit.ask, now) {
@@ -174,7 +174,7 @@ impl State {
         if !matches!(visit.next, Next::Do(_)) {
             return;
         }
-        visit.picked = self.faults.pick(&visit.heard.method, visit.template);
+        visit.picked = self.faults.pick(&visit.request.method, visit.template);
         let refusal = match &visit.picked.act {
             Some(FaultKind::PrimaryLimit { status, reset_in }) => {
                 self.meter.exhaust(&visit.ask, *status, *reset_in, now)
@@ -192,37 +192,39 @@ impl State {
             }
             _ => return,
         };
-        // The pause begins now, so the client is told now: a refusal waits for no other fault.
+        // The pause begins now, so its response is sent now, without the delay of another fault.
         visit.picked.delay_ms = 0;
         visit.next = Next::Say(limited(&refusal, visit.owner));
     }
 
-    /// The checks before the handler, in the order of GitHub.
-    fn understand(
+    /// Runs the checks before the handler, in GitHub's order.
+    fn check_request(
         &self,
-        heard: &Heard,
+        request: &ReceivedRequest,
         who: Result<Who, (Owner, Answer)>,
         found: Option<(&'static Route, Vec<(&'static str, String)>)>,
     ) -> Result<Call, Answer> {
-        if heard.method == "OPTIONS" {
+        if request.method == "OPTIONS" {
             return Err(preflight());
         }
-        if heard.header("user-agent").is_none_or(|ua| ua.trim().is_empty()) {
+        if request.header("user-agent").is_none_or(|ua| ua.trim().is_empty()) {
             let text = "Request forbidden by administrative rules. Please make sure your request has a User-Agent header";
-            return Err(Answer::error(403, text).blame(ViolationKind::NoUserAgent, "no User-Agent"));
+            return Err(Answer::error(403, text).with_violation(ViolationKind::NoUserAgent, "no User-Agent"));
         }
-        let version = heard.header("x-github-api-version").unwrap_or(VERSIONS[1]);
+        let version = request.header("x-github-api-version").unwrap_or(VERSIONS[1]);
         if !VERSIONS.contains(&version) {
             let text = format!("The API version {version:?} is not supported.");
-            return Err(Answer::error(400, text.clone()).blame(ViolationKind::UnknownApiVersion, text));
+            return Err(
+                Answer::error(400, text.clone()).with_violation(ViolationKind::UnknownApiVersion, text)
+            );
         }
         let who = who.map_err(|(_, answer)| answer)?;
         let (route, params) = found.ok_or_else(Answer::not_found)?;
         let call = Call {
             route,
             params,
-            query: heard.query.clone(),
-            body: heard.body.clone(),
+            query: request.query.clone(),
+            body: request.body.clone(),
             who,
             version: version.to_owned(),
             slip: None,
@@ -231,7 +233,8 @@ impl State {
         Ok(call)
     }
 
-    /// The handler, the fault around it, and the record. `None`: close without an answer.
+    /// Runs the handler with the fault around it and records the result. `None` closes the connection without a
+    /// response.
     fn answer(&mut self, visit: &Visit) -> Option<Written> {
         let answer = match &visit.next {
             Next::Say(answer) => Some(answer.clone()),
@@ -242,39 +245,39 @@ impl State {
         self.ledger.record(Entry {
             seq: 0,
             at: visit.arrived,
-            method: visit.heard.method.clone(),
-            path: visit.heard.path.as_deref().unwrap_or("").chars().take(500).collect(),
+            method: visit.request.method.clone(),
+            path: visit.request.path.as_deref().unwrap_or("").chars().take(500).collect(),
             template: visit.template.to_owned(),
             installation: visit.owner.installation(),
             status: written.as_ref().map_or(0, |w| w.status),
             request_id: visit.request_id.clone(),
-            user_agent: visit.heard.header("user-agent").unwrap_or("").chars().take(200).collect(),
+            user_agent: visit.request.header("user-agent").unwrap_or("").chars().take(200).collect(),
             fault: visit.picked.word().map(str::to_owned),
-            bytes_in: visit.heard.body.len(),
+            bytes_in: visit.request.body.len(),
             bytes_out: written.as_ref().map_or(0, |w| w.body.len()),
         });
         written
     }
 
-    pub(crate) fn blame(&mut self, visit: &Visit, kind: ViolationKind, detail: &str) {
+    pub(crate) fn record_violation(&mut self, visit: &Visit, kind: ViolationKind, detail: &str) {
         let (at, request_id) = (self.now(), visit.request_id.clone());
         let detail = detail.chars().take(200).collect();
         self.ledger.violate(Violation { at, kind, request_id, detail });
     }
 
-    /// Adds what every answer carries, and turns an unchanged one into 304.
+    /// Adds the common headers, and turns an unchanged response into 304.
     fn write(&mut self, answer: Answer, visit: &Visit) -> Written {
         let now = self.now();
         if let Some((kind, detail)) = &answer.violation {
-            self.blame(visit, *kind, detail);
+            self.record_violation(visit, *kind, detail);
         }
-        let counted = is_counted(&visit.heard, &answer);
+        let counted = is_counted(&visit.request, &answer);
         let mut status = answer.status;
         let mut body = answer.body.map(|v| v.to_string()).unwrap_or_default();
         let mut headers = answer.headers;
-        if visit.heard.method == "GET" && status == 200 {
-            let tag = etag(&visit.heard.headers, &body);
-            if visit.heard.header("if-none-match").is_some_and(|sent| sent.contains(&tag)) {
+        if visit.request.method == "GET" && status == 200 {
+            let tag = etag(&visit.request.headers, &body);
+            if visit.request.header("if-none-match").is_some_and(|sent| sent.contains(&tag)) {
                 (status, body) = (304, String::new());
                 self.meter.refund(&visit.ask, now);
             }
@@ -282,7 +285,7 @@ impl State {
             headers.push(("cache-control".into(), "private, max-age=60, s-maxage=60".to_owned()));
             headers.push(("vary".into(), "Accept, Authorization, Cookie, X-GitHub-OTP".to_owned()));
         }
-        let version = visit.heard.header("x-github-api-version").unwrap_or(VERSIONS[1]);
+        let version = visit.request.header("x-github-api-version").unwrap_or(VERSIONS[1]);
         headers.push(("x-github-api-version-selected".into(), version.to_owned()));
         headers.push(("x-github-request-id".into(), visit.request_id.clone()));
         headers.push(("date".into(), now.format("%a, %d %b %Y %H:%M:%S GMT").to_string()));
@@ -294,12 +297,12 @@ impl State {
     }
 }
 
-/// GitHub counts neither a request whose credentials it does not know nor a browser's question before a request.
-fn is_counted(heard: &Heard, answer: &Answer) -> bool {
-    heard.method != "OPTIONS" && !answer.is_bad_credentials()
+/// Returns whether GitHub counts the request: it counts neither unknown credentials nor CORS preflights.
+fn is_counted(request: &ReceivedRequest, answer: &Answer) -> bool {
+    request.method != "OPTIONS" && !answer.is_bad_credentials()
 }
 
-/// What a browser may send from a page of another origin: the same for every path.
+/// Returns the CORS preflight response, equal for every path.
 fn preflight() -> Answer {
     let headers = "Authorization, Content-Type, If-Match, If-Modified-Since, If-None-Match, \
         If-Unmodified-Since, X-GitHub-OTP, X-Requested-With, X-GitHub-Api-Version";
@@ -326,7 +329,7 @@ fn limited(refusal: &Refusal, owner: Owner) -> Answer {
     }
 }
 
-/// The seconds of a `retry-after`, which may be a date.
+/// Returns the seconds of a `retry-after` header, which may be a date.
 fn seconds(retry_after: &str, now: DateTime<Utc>) -> u64 {
     let until = || DateTime::parse_from_rfc2822(retry_after).ok().map(|at| (at.to_utc() - now).num_seconds());
     retry_after.parse().ok().or_else(|| until().and_then(|s| u64::try_from(s).ok())).unwrap_or(0)

@@ -1,4 +1,4 @@
-//! The counters of the rate limits, on the twin's clock.
+//! Counters of the rate limits, on the twin's clock.
 
 use std::collections::HashMap;
 
@@ -10,11 +10,11 @@ use crate::{
     limits::{Bucket, Limits},
 };
 
-/// Who is charged.
+/// Party whose limits a request counts for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Owner {
     Installation(u64),
-    /// Somebody, by a personal access token: which one of the config.
+    /// The owner of a personal access token, by its index in the configuration.
     Person(usize),
     App,
     Anonymous,
@@ -26,20 +26,20 @@ impl Owner {
     }
 }
 
-/// A request as the limits see it.
+/// Properties of a request that the limits depend on.
 #[derive(Clone, Debug)]
 pub(crate) struct Ask {
     pub(crate) owner: Owner,
     pub(crate) resource: String,
     pub(crate) operation: String,
     pub(crate) method: String,
-    /// The scope whose registrations this adds to.
+    /// Scope whose registration limit the request counts for.
     pub(crate) registers: Option<String>,
-    /// Costs nothing of the primary window.
+    /// Whether the request costs nothing of the primary window.
     pub(crate) free: bool,
 }
 
-/// Not now.
+/// A refusal by a limit.
 #[derive(Clone, Debug)]
 pub(crate) struct Refusal {
     pub(crate) primary: bool,
@@ -52,13 +52,13 @@ pub(crate) struct Refusal {
 struct Window {
     start: DateTime<Utc>,
     used: u32,
-    told_empty: Option<DateTime<Utc>>,
+    exhausted_since: Option<DateTime<Utc>>,
 }
 
 #[derive(Clone, Debug)]
 struct Pause {
     until: DateTime<Utc>,
-    told_at: DateTime<Utc>,
+    reported_at: DateTime<Utc>,
     status: u16,
     header: bool,
 }
@@ -96,7 +96,7 @@ impl RateLimits {
         }
     }
 
-    /// Charges a request that may pass; charges nothing to one that is refused.
+    /// Charges an admissible request; a refused one costs nothing.
     pub(crate) fn admit(&mut self, ask: &Ask, now: DateTime<Utc>) -> Result<(), Refusal> {
         self.check_pause(ask.owner, now)?;
         self.check_primary(ask, now)?;
@@ -108,7 +108,7 @@ impl RateLimits {
         Ok(())
     }
 
-    /// Gives one request back: a 304 costs nothing.
+    /// Returns one charged request: a 304 costs nothing.
     pub(crate) fn refund(&mut self, ask: &Ask, now: DateTime<Utc>) {
         if !ask.free {
             let window = self.primary_window(ask.owner, &ask.resource, now);
@@ -123,7 +123,7 @@ impl RateLimits {
             return Ok(());
         }
         let left = seconds_until(pause.until, now);
-        let late = now > pause.told_at + self.limits.grace();
+        let late = now > pause.reported_at + self.limits.grace();
         let detail = || (ViolationKind::InsidePause, format!("{left} s of the pause were left"));
         Err(Refusal {
             primary: false,
@@ -140,7 +140,7 @@ impl RateLimits {
         if window.used < limit {
             return Ok(());
         }
-        let late = window.told_empty.is_some_and(|told| now > told + grace);
+        let late = window.exhausted_since.is_some_and(|told| now > told + grace);
         let detail = || (ViolationKind::WindowExhausted, format!("nothing left of {}", ask.resource));
         Err(Refusal { primary: true, status, retry_after: None, violation: late.then(detail) })
     }
@@ -149,8 +149,9 @@ impl RateLimits {
         let running = self.in_flight.get(&owner).copied().unwrap_or(0);
         match self.limits.concurrency {
             Some(max) if running > max => {
-                let what = format!("{running} requests at once");
-                Err(self.secondary(owner, (ViolationKind::ConcurrencyExceeded, what), 60, now))
+                let detail = format!("{running} requests at once");
+                let violation = Some((ViolationKind::ConcurrencyExceeded, detail));
+                Err(Refusal { violation, ..self.secondary(owner, 60, now) })
             }
             _ => Ok(()),
         }
@@ -173,7 +174,8 @@ impl RateLimits {
             let window = self.other_window(ask.owner, name, *bucket, now);
             if window.used + cost > bucket.limit {
                 let wait = seconds_until(window.start + bucket.window(), now);
-                return Err(self.secondary(ask.owner, (*kind, name.clone()), wait, now));
+                let violation = Some((*kind, name.clone()));
+                return Err(Refusal { violation, ..self.secondary(ask.owner, wait, now) });
             }
         }
         for (bucket, cost, name, _) in &charges {
@@ -182,19 +184,12 @@ impl RateLimits {
         Ok(())
     }
 
-    fn secondary(
-        &mut self,
-        owner: Owner,
-        why: (ViolationKind, String),
-        wait: u64,
-        now: DateTime<Utc>,
-    ) -> Refusal {
+    fn secondary(&mut self, owner: Owner, wait: u64, now: DateTime<Utc>) -> Refusal {
         let (status, header) = (self.limits.status, self.limits.send_retry_after);
-        self.pause(owner, status, header.then_some(wait), now);
-        Refusal { primary: false, status, retry_after: header.then_some(wait), violation: Some(why) }
+        self.pause(owner, status, header.then_some(wait), now)
     }
 
-    /// Starts a pause: as long as the header says, or 60 s when it says nothing.
+    /// Starts a pause for the time in the header, or for 60 s without one.
     pub(crate) fn pause(
         &mut self,
         owner: Owner,
@@ -204,11 +199,11 @@ impl RateLimits {
     ) -> Refusal {
         let wait = i64::try_from(retry_after.unwrap_or(60)).unwrap_or(60).min(86_400);
         let until = now + TimeDelta::seconds(wait);
-        self.pauses.insert(owner, Pause { until, told_at: now, status, header: retry_after.is_some() });
+        self.pauses.insert(owner, Pause { until, reported_at: now, status, header: retry_after.is_some() });
         Refusal { primary: false, status, retry_after, violation: None }
     }
 
-    /// Empties a primary window.
+    /// Exhausts a primary window.
     pub(crate) fn exhaust(
         &mut self,
         ask: &Ask,
@@ -219,7 +214,7 @@ impl RateLimits {
         let length = self.limits.primary.map_or(TimeDelta::hours(1), Bucket::window);
         let window = self.primary_window(ask.owner, &ask.resource, now);
         window.used = u32::MAX;
-        window.told_empty = Some(now);
+        window.exhausted_since = Some(now);
         if let Some(s) = reset_in {
             window.start = now + TimeDelta::seconds(i64::try_from(s).unwrap_or(3600).min(86_400)) - length;
         }
@@ -233,14 +228,14 @@ impl RateLimits {
 
     fn primary_window(&mut self, owner: Owner, resource: &str, now: DateTime<Utc>) -> &mut Window {
         let length = self.limits.primary.map_or(TimeDelta::hours(1), Bucket::window);
-        rolled(&mut self.primary, (owner, resource.to_owned()), length, now)
+        current_window(&mut self.primary, (owner, resource.to_owned()), length, now)
     }
 
     fn other_window(&mut self, owner: Owner, name: &str, bucket: Bucket, now: DateTime<Utc>) -> &mut Window {
-        rolled(&mut self.others, (owner, name.to_owned()), bucket.window(), now)
+        current_window(&mut self.others, (owner, name.to_owned()), bucket.window(), now)
     }
 
-    /// `(limit, remaining, used, reset)` of a resource; `None` while limits are off.
+    /// Returns `(limit, remaining, used, reset)` of a resource, or `None` while limits are off.
     pub(crate) fn view(&mut self, owner: Owner, resource: &str, now: DateTime<Utc>) -> Option<[u64; 4]> {
         let limit = self.primary_limit(owner)?;
         let length = self.limits.primary.map_or(TimeDelta::hours(1), Bucket::window);
@@ -250,7 +245,7 @@ impl RateLimits {
         Some([u64::from(limit), u64::from(limit - used), u64::from(used), reset])
     }
 
-    /// The headers of an answer; remembers that the client was told when nothing remains.
+    /// Returns the headers of a response and records when they first report an exhausted window.
     pub(crate) fn headers(
         &mut self,
         owner: Owner,
@@ -264,7 +259,7 @@ impl RateLimits {
             return Vec::new();
         };
         if remaining == 0 {
-            self.primary_window(owner, resource, now).told_empty.get_or_insert(now);
+            self.primary_window(owner, resource, now).exhausted_since.get_or_insert(now);
         }
         vec![
             ("x-ratelimit-limit", limit.to_string()),
@@ -276,8 +271,8 @@ impl RateLimits {
     }
 }
 
-/// The window of `key`, started anew when it is over. The map never grows past 10,000 live windows.
-fn rolled(
+/// Returns the current window of `key`, a new one if it has ended. The map holds at most 10,000 live windows.
+fn current_window(
     map: &mut HashMap<(Owner, String), Window>,
     key: (Owner, String),
     length: TimeDelta,
@@ -289,7 +284,7 @@ fn rolled(
             map.clear();
         }
     }
-    let fresh = || Window { start: now, used: 0, told_empty: None };
+    let fresh = || Window { start: now, used: 0, exhausted_since: None };
     let window = map.entry(key).or_insert_with(fresh);
     if now >= window.start + length {
         *window = fresh();

@@ -1,4 +1,4 @@
-//! The repositories of the organisations: those of the config, and those in which a job was queued.
+//! Repositories of the organisations: the configured ones, and those in which a job was queued.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -6,13 +6,13 @@ use serde_json::Value;
 
 use crate::{answer::Answer, state::State, views::stable_id};
 
-/// The most repositories that one token may be narrowed to (GitHub's documented maximum).
+/// Most repositories that one token may be narrowed to (GitHub's documented maximum).
 const MAX_SELECTED: usize = 500;
 
-/// A repository, private, of an organisation.
+/// A private repository of an organisation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Repository {
-    /// Depends on the name alone.
+    /// Id, derived from the name.
     pub(crate) id: u64,
     /// `owner/name`.
     pub(crate) full_name: String,
@@ -30,37 +30,38 @@ impl Repository {
 }
 
 impl State {
-    /// The repository with this name, compared without case.
+    /// Returns the repository with this name, compared without case.
     pub(crate) fn repository(&self, owner: &str, name: &str) -> Option<&Repository> {
         let full_name = format!("{owner}/{name}");
         self.repositories.values().find(|r| r.full_name.eq_ignore_ascii_case(&full_name))
     }
 
-    /// All repositories of an organisation, by id.
+    /// Returns all repositories of an organisation, by id.
     pub(crate) fn repositories_of(&self, org: &str) -> impl Iterator<Item = &Repository> {
         self.repositories.values().filter(move |r| r.owner().eq_ignore_ascii_case(org))
     }
 
-    /// Adds a repository unless it is there.
+    /// Adds a repository unless it exists.
     pub(crate) fn add_repository(&mut self, full_name: &str) {
         let Some((owner, name)) = full_name.split_once('/') else { return };
         let new = Repository::new(owner, name);
         self.repositories.entry(new.id).or_insert(new);
     }
 
-    /// The logins of all organisations, with an installation or without.
+    /// Returns the logins of all organisations, with or without an installation.
     pub(crate) fn organizations(&self) -> impl Iterator<Item = &str> {
         let more = self.config.more_installations.iter().map(|(_, org)| org.as_str());
         std::iter::once(self.config.org.as_str()).chain(more)
     }
 
-    /// The login of an organisation as it is written, compared without case.
+    /// Returns the login of an organisation in its original case; the argument is compared without case.
     pub(crate) fn organization(&self, login: &str) -> Option<&str> {
         self.organizations().find(|org| org.eq_ignore_ascii_case(login))
     }
 
-    /// The repositories that a request for a token names in `repositories` and `repository_ids`; `None` when it names
-    /// none, which stands for all of them.
+    /// Returns the repositories that a token request names in `repositories` and `repository_ids`. `None` means that it
+    /// names
+    /// none, which selects all.
     pub(crate) fn selected_repositories(
         &self,
         org: &str,

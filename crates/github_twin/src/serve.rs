@@ -1,4 +1,4 @@
-//! The accept loop of every server here. Unlike `axum::serve` it can close a connection without an answer.
+//! Accept loop of every server in this crate. Unlike `axum::serve` it can close a connection without a response.
 
 use std::{convert::Infallible, io, net::SocketAddr};
 
@@ -11,11 +11,11 @@ use tower::ServiceExt;
 
 use crate::local;
 
-/// Mark on a response: close the connection instead of sending it.
+/// Marker on a response: close the connection instead of sending it.
 #[derive(Clone, Copy, Debug)]
 struct Hangup;
 
-/// A response that is never sent.
+/// Returns a response that is never sent.
 pub(crate) fn hangup() -> Response {
     let mut response = Response::new(Body::empty());
     response.extensions_mut().insert(Hangup);
@@ -34,15 +34,15 @@ pub(crate) async fn bind(listen: SocketAddr) -> io::Result<(TcpListener, SocketA
 }
 
 /// Serves until `stop`; open connections are closed then. On loopback, only requests that name loopback are served.
-pub(crate) fn run((listener, listen): (TcpListener, SocketAddr), router: Router, stop: CancellationToken) {
+pub(crate) fn run(listener: TcpListener, listen: SocketAddr, router: Router, stop: CancellationToken) {
     tokio::spawn(async move {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => connection((stream, listen), router.clone(), stop.clone()),
+                    Ok((stream, _)) => serve_connection(stream, listen, router.clone(), stop.clone()),
                     Err(e) => {
-                        // Out of file handles, most likely: let some close.
+                        // Usually out of file descriptors: wait for some to close.
                         tracing::warn!(error = %e, "accept failed");
                         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
                     }
@@ -52,14 +52,14 @@ pub(crate) fn run((listener, listen): (TcpListener, SocketAddr), router: Router,
     });
 }
 
-fn connection((stream, listen): (TcpStream, SocketAddr), router: Router, stop: CancellationToken) {
+fn serve_connection(stream: TcpStream, listen: SocketAddr, router: Router, stop: CancellationToken) {
     tokio::spawn(async move {
         drop(stream.set_nodelay(true));
         let service = service_fn(move |request| answer(listen, router.clone(), request));
         let served = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
         tokio::select! {
             () = stop.cancelled() => {}
-            // The client left, or was hung up on.
+            // The client left, or the connection was closed on purpose.
             _ = served => {}
         }
     });

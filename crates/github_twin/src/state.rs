@@ -1,4 +1,4 @@
-//! Everything the twin knows. One value behind one mutex, never held while something is awaited.
+//! State of the twin: one value behind one mutex, which is never held across an await.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
@@ -22,85 +22,85 @@ use crate::{
     webhooks::{Delivery, Outgoing},
 };
 
-/// Labels that GitHub itself marks as given by the system.
+/// Labels that GitHub marks as assigned by the system.
 const SYSTEM_LABELS: [&str; 9] =
     ["self-hosted", "linux", "windows", "macos", "x64", "x86", "arm", "arm64", "osx"];
 
 /// Most runners of one group (GitHub's documented maximum).
 const MAX_RUNNERS: usize = 10_000;
 
-/// Whether a runner's machine is connected.
+/// Connection state of a runner's machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RunnerStatus {
     /// Connected.
     Online,
-    /// Not connected, or never was.
+    /// Not connected, or never connected.
     Offline,
 }
 
-/// Who gave a label.
+/// Origin of a label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LabelKind {
-    /// The system; cannot be removed.
+    /// Assigned by the system; cannot be removed.
     ReadOnly,
-    /// A user.
+    /// Assigned by a user.
     Custom,
 }
 
 /// A label on a runner.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Label {
-    /// Unique in this twin.
+    /// Id, unique in this twin.
     pub id: u64,
-    /// As first written; compared without case.
+    /// Name as first written; compared without case.
     pub name: String,
-    /// Who gave it.
+    /// Origin.
     #[serde(rename = "type")]
     pub kind: LabelKind,
 }
 
-/// A runner as the twin knows it: GitHub's fields and what GitHub does not tell.
+/// A runner: GitHub's fields and internal ones.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Runner {
-    /// Unique in this twin.
+    /// Id, unique in this twin.
     pub id: u64,
     /// `orgs/<org>`, `repos/<owner>/<repo>` or `enterprises/<slug>`, in lower case.
     pub scope: String,
-    /// Unique in its scope, without case.
+    /// Name, unique in its scope without case.
     pub name: String,
-    /// `unknown` until the machine first connects.
+    /// Operating system; `unknown` until the machine first connects.
     pub os: String,
-    /// Connected or not.
+    /// Connection state.
     pub status: RunnerStatus,
-    /// Running a job.
+    /// Whether it runs a job.
     pub busy: bool,
-    /// At most 100.
+    /// Labels, at most 100.
     pub labels: Vec<Label>,
-    /// Group of the organisation; 1 in repositories.
+    /// Runner group in the organisation; 1 in repositories.
     pub runner_group_id: u64,
-    /// Takes one job, then GitHub removes it.
+    /// Whether GitHub removes it after one job.
     pub ephemeral: bool,
-    /// Of the runner program; known once it connected.
+    /// Version of the runner program, known after the first connection.
     pub version: Option<String>,
-    /// On the twin's clock.
+    /// Creation time on the twin's clock.
     pub created_at: DateTime<Utc>,
     /// Whether it was ever online.
     pub seen_online: bool,
 }
 
-/// Until when a version of the runner program is taken.
+/// Dates until which GitHub accepts a version of the runner program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Deprecation {
-    /// To register.
+    /// End of registrations with it.
     pub registration_deprecates_at: DateTime<Utc>,
-    /// To run.
+    /// End of jobs on it.
     pub runtime_deprecates_at: DateTime<Utc>,
 }
 
-/// What is needed to make a runner.
+/// Parameters of a new runner.
 #[derive(Clone, Debug)]
 pub(crate) struct NewRunner {
     pub(crate) name: String,
@@ -109,7 +109,7 @@ pub(crate) struct NewRunner {
     pub(crate) ephemeral: bool,
 }
 
-/// Why no runner was made.
+/// Reason why a runner could not be created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NotMade {
     Duplicate,
@@ -130,7 +130,7 @@ pub(crate) struct Token {
     pub(crate) installation: u64,
     pub(crate) expires_at: DateTime<Utc>,
     pub(crate) permissions: BTreeMap<String, String>,
-    /// Ids of the repositories it covers; `None`: all.
+    /// Ids of the repositories that the token covers; `None` means all.
     pub(crate) repositories: Option<Arc<BTreeSet<u64>>>,
 }
 
@@ -142,11 +142,11 @@ pub(crate) struct State {
     pub(crate) clock: Clock,
     pub(crate) started: DateTime<Utc>,
     pub(crate) installations: Vec<Installation>,
-    /// By id.
+    /// Repositories by id.
     pub(crate) repositories: BTreeMap<u64, Repository>,
     pub(crate) runners: BTreeMap<u64, Runner>,
     names: HashMap<(String, String), u64>,
-    /// By scope.
+    /// Runner groups by scope.
     pub(crate) groups: HashMap<String, Vec<Group>>,
     pub(crate) tokens: HashMap<String, Token>,
     pub(crate) meter: RateLimits,
@@ -154,9 +154,9 @@ pub(crate) struct State {
     pub(crate) faults: Faults,
     pub(crate) pending: Vec<(DateTime<Utc>, Call)>,
     pub(crate) jobs: BTreeMap<u64, Job>,
-    /// Runners whose one job is over, and when they go.
+    /// Runners that have finished their one job, and their removal times.
     pub(crate) leaving: Vec<(DateTime<Utc>, u64)>,
-    /// Where webhooks go now.
+    /// Current webhook settings.
     pub(crate) webhook: Option<WebhookConfig>,
     pub(crate) deliveries: VecDeque<Delivery>,
     pub(crate) deprecations: BTreeMap<String, Option<Deprecation>>,
@@ -224,7 +224,7 @@ impl State {
         }
     }
 
-    /// As at the start: no runner, token, fault or entry. Only the clock and the ids go on.
+    /// Restores the initial state without runners, tokens, faults and entries. The clock and the ids continue.
     pub(crate) fn reset(&mut self) {
         let mut fresh =
             Self::new(self.config.clone(), self.public_pem.clone(), self.base.clone(), self.outbox.clone());
@@ -242,7 +242,7 @@ impl State {
         self.last_id
     }
 
-    /// Lets happen what is due: late effects, and the removal of runners that are done or were never used.
+    /// Applies everything that is due: late effects, and the removal of finished or unused runners.
     pub(crate) fn settle(&mut self) {
         let now = self.now();
         while let Some(i) = self.pending.iter().position(|(due, _)| *due <= now) {
@@ -309,7 +309,7 @@ impl State {
         Some(runner)
     }
 
-    /// Adds those not there yet, compared without case.
+    /// Adds the names that are missing, compared without case.
     pub(crate) fn add_labels(&mut self, to: &mut Vec<Label>, names: &[String]) {
         for name in names {
             if !to.iter().any(|l| l.name.eq_ignore_ascii_case(name)) {
@@ -329,7 +329,7 @@ impl State {
         self.installations.iter().find(|i| i.org.eq_ignore_ascii_case(org))
     }
 
-    /// The groups of `orgs/<org>` or `enterprises/<slug>`, in lower case.
+    /// Returns the groups of `orgs/<org>` or `enterprises/<slug>`, in lower case.
     pub(crate) fn groups_of(&self, scope: &str) -> &[Group] {
         self.groups.get(scope).map_or(&[], Vec::as_slice)
     }

@@ -1,4 +1,4 @@
-//! The running twin: its ports, and the commands used most.
+//! The running twin: its ports, and the most used commands.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -20,7 +20,7 @@ use crate::{
     webhooks::{self, MAX_WAITING, Outgoing},
 };
 
-/// A fake GitHub in this process. Dropping it closes its ports and every connection.
+/// A simulated GitHub in this process. Dropping it closes its ports and every connection.
 #[derive(Debug)]
 pub struct Twin {
     shared: Arc<Shared>,
@@ -35,7 +35,7 @@ impl Twin {
     /// Opens the ports and serves.
     ///
     /// # Errors
-    /// A port that cannot be opened; `InvalidInput` for a public key or base path that cannot be used.
+    /// When a port cannot be opened; `InvalidInput` for an invalid public key or base path.
     pub async fn start(mut config: TwinConfig) -> io::Result<Self> {
         config.base_path = config.base_path.trim_end_matches('/').to_owned();
         if !config.base_path.is_empty() && !config.base_path.starts_with('/') {
@@ -54,42 +54,42 @@ impl Twin {
         let shared = Arc::new(Shared::new(state));
         let stop = CancellationToken::new();
         let router = Router::new().fallback(pipeline::enter).with_state((shared.clone(), base_path));
-        serve::run((api, address), router, stop.clone());
+        serve::run(api, address, router, stop.clone());
         let sender = webhooks::deliver(Arc::downgrade(&shared), inbox);
         tokio::spawn(stop.clone().run_until_cancelled_owned(sender));
         let control = control.map(|(listener, address)| {
-            serve::run((listener, address), control::router(Commands::new(shared.clone())), stop.clone());
+            serve::run(listener, address, control::router(Commands::new(shared.clone())), stop.clone());
             address
         });
         Ok(Self { shared, url, control, key, outbox, stop: stop.drop_guard() })
     }
 
-    /// Root of the API, base path included, without a slash at the end.
+    /// Returns the root URL of the API, base path included, without a trailing slash.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Root of the control port, if there is one.
+    /// Returns the root URL of the control port, if there is one.
     pub fn control_url(&self) -> Option<String> {
         self.control.map(|address| format!("http://{address}"))
     }
 
-    /// The App's key pair, unless the config brought a public key of its own.
+    /// Returns the App's key pair, unless the configuration has a public key.
     pub fn app_key(&self) -> Option<&AppKey> {
         self.key.as_ref()
     }
 
-    /// Everything the control port can do.
+    /// Returns the commands of the control port.
     pub fn control(&self) -> Commands {
         Commands::new(self.shared.clone())
     }
 
-    /// All runners of all scopes, by id.
+    /// Returns all runners of all scopes, by id.
     pub fn runners(&self) -> Vec<Runner> {
         self.control().runners()
     }
 
-    /// The runner with this name in any scope.
+    /// Returns the runner with this name in any scope.
     pub fn runner(&self, name: &str) -> Option<Runner> {
         self.runners().into_iter().find(|r| r.name.eq_ignore_ascii_case(name))
     }
@@ -109,7 +109,7 @@ impl Twin {
         self.control().remove_runner(id)
     }
 
-    /// Puts a fault in force and returns its id; 0 when 1,000 are in force already.
+    /// Adds a fault and returns its id; 0 when 1,000 are active already.
     pub fn fault(&self, fault: Fault) -> u64 {
         self.control().fault(fault).unwrap_or(0)
     }
@@ -124,18 +124,19 @@ impl Twin {
         self.control().clear_faults(None);
     }
 
-    /// A copy of the ledger.
+    /// Returns a copy of the ledger.
     pub fn ledger(&self) -> Ledger {
         self.control().ledger()
     }
 
-    /// The counters of the ledger.
+    /// Returns the counters of the ledger.
     pub fn summary(&self) -> Summary {
         self.control().summary()
     }
 
-    /// Moves the twin's clock forwards: windows end, tokens expire, late effects happen. App JWTs are still
-    /// checked against the machine's clock, and the `date` header tells the twin's.
+    /// Moves the twin's clock forwards: windows end, tokens expire, late effects happen. App JWTs are still checked
+    /// against
+    /// the machine's clock, and the `date` header shows the twin's.
     pub fn advance(&self, by: Duration) {
         self.control().advance(by);
     }

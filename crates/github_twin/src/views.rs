@@ -11,17 +11,17 @@ use crate::{
     state::{Installation, Runner, State},
 };
 
-/// RFC 3339 with `Z` and whole seconds, as GitHub writes times.
+/// Formats a time as GitHub does: RFC 3339 with `Z` and whole seconds.
 pub(crate) fn time(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-/// The client id of an App; accepted as `iss` beside the number.
+/// Returns the client id of an App; accepted as `iss` beside the number.
 pub(crate) fn client_id(app_id: u64) -> String {
     format!("Iv23twin{app_id:012}")
 }
 
-/// A number that depends on the name alone, so that ids are the same in every run.
+/// Returns a number derived from the name, so that ids are equal in every run.
 pub(crate) fn stable_id(name: &str) -> u64 {
     let fold = |n: u64, b: u8| (n ^ u64::from(b.to_ascii_lowercase())).wrapping_mul(0x0100_0000_01b3);
     name.bytes().fold(0xcbf2_9ce4_8422_2325, fold) % 900_000_000 + 10_000_000
@@ -31,7 +31,7 @@ fn node_id(kind: &str, id: u64) -> String {
     format!("{kind}_kgDO{id:08X}")
 }
 
-/// A user or an organisation as an account.
+/// Returns a user or an organisation as an account.
 pub(crate) fn account(base: &str, login: &str, kind: &str) -> Value {
     let id = stable_id(login);
     let url = format!("{base}/users/{login}");
@@ -47,7 +47,7 @@ pub(crate) fn account(base: &str, login: &str, kind: &str) -> Value {
     })
 }
 
-/// The `organization` of a webhook.
+/// Returns the `organization` of a webhook.
 pub(crate) fn organization(base: &str, login: &str) -> Value {
     let id = stable_id(login);
     let url = format!("{base}/orgs/{login}");
@@ -61,7 +61,7 @@ pub(crate) fn organization(base: &str, login: &str) -> Value {
     })
 }
 
-/// The `repository` of a webhook: `full_name` is `owner/name`.
+/// Returns the `repository` of a webhook; `full_name` is `owner/name`.
 pub(crate) fn repository(base: &str, full_name: &str, since: DateTime<Utc>) -> Value {
     let (owner, name) = full_name.split_once('/').unwrap_or((full_name, full_name));
     let (id, url) = (stable_id(full_name), format!("{base}/repos/{full_name}"));
@@ -135,7 +135,7 @@ const REPOSITORY_COUNTS: [&str; 7] = [
     "watchers",
 ];
 
-/// A runner as GitHub shows it.
+/// Returns a runner in GitHub's format.
 pub(crate) fn runner(r: &Runner) -> Value {
     let mut view = json!({
         "id": r.id, "name": r.name, "os": r.os, "status": r.status, "busy": r.busy,
@@ -147,7 +147,7 @@ pub(crate) fn runner(r: &Runner) -> Value {
     view
 }
 
-/// A runner group of the organisation or enterprise that a call names.
+/// Returns a runner group of the organisation or enterprise that a call names.
 pub(crate) fn group(base: &str, call: &Call, g: &Group) -> Value {
     let (kind, owner, selected) = match call.param("org") {
         "" => ("enterprises", call.param("enterprise"), "organizations"),
@@ -170,12 +170,12 @@ pub(crate) fn group(base: &str, call: &Call, g: &Group) -> Value {
 }
 
 impl State {
-    /// A repository with what every call that names it shows.
+    /// Returns a repository in the form common to all calls.
     pub(crate) fn repository_view(&self, r: &Repository) -> Value {
         repository(&self.base, &r.full_name, self.started)
     }
 
-    /// The App itself.
+    /// Returns the App.
     pub(crate) fn app_view(&self) -> Value {
         let (config, since) = (&self.config, time(self.started));
         json!({
@@ -188,7 +188,7 @@ impl State {
         })
     }
 
-    /// One installation of the App.
+    /// Returns one installation of the App.
     pub(crate) fn installation_view(&self, i: &Installation) -> Value {
         let (config, base, since) = (&self.config, &self.base, time(self.started));
         let suspended_by = i.suspended_at.map(|_| account(base, &i.org, "User"));
@@ -205,7 +205,7 @@ impl State {
         })
     }
 
-    /// One rate-limit resource as `/rate_limit` shows it.
+    /// Returns one rate-limit resource as `/rate_limit` shows it.
     pub(crate) fn rate_view(&mut self, owner: Owner, resource: &str) -> Value {
         let now = self.now();
         let [limit, remaining, used, reset] = self.meter.view(owner, resource, now).unwrap_or_default();

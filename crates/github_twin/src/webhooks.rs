@@ -1,4 +1,4 @@
-//! Signed webhooks: sent in order, recorded, and sent again on request.
+//! Signed webhooks: sent in order, recorded, and redelivered on request.
 
 use std::{
     sync::{Arc, Weak},
@@ -20,43 +20,43 @@ use crate::{
     views::{self, stable_id, time},
 };
 
-/// Deliveries remembered; older ones can no longer be sent again.
+/// Most deliveries kept; older ones can no longer be redelivered.
 const MAX_DELIVERIES: usize = 5000;
 
-/// Deliveries that may wait to be sent; more are lost, as in a surge on GitHub.
+/// Most deliveries that wait to be sent; more are lost, as in a surge on GitHub.
 pub(crate) const MAX_WAITING: usize = 10_000;
 
 /// One attempt to deliver an event.
 #[derive(Clone, Debug, Serialize)]
 pub struct Delivery {
-    /// Of this attempt.
+    /// Id of this attempt.
     pub id: u64,
-    /// Of the event: the same on every attempt.
+    /// Id of the event, equal on every attempt.
     pub guid: String,
-    /// On the twin's clock.
+    /// Time on the twin's clock.
     pub delivered_at: DateTime<Utc>,
-    /// Whether it was sent before.
+    /// Whether the event was sent before.
     pub redelivery: bool,
-    /// Seconds until the answer.
+    /// Seconds until the response.
     pub duration: f64,
-    /// `OK` or what went wrong.
+    /// `OK` or a description of the failure.
     pub status: String,
-    /// Status answered; 502 when nobody answered, 504 when it took too long.
+    /// Response status; 502 for a failed connection, 504 for a time-out.
     pub status_code: u16,
-    /// Such as `workflow_job`.
+    /// Event name, such as `workflow_job`.
     pub event: String,
-    /// Such as `queued`.
+    /// Action, such as `queued`.
     pub action: String,
-    /// The installation it is about.
+    /// Installation of the event.
     pub installation_id: Option<u64>,
-    /// The repository it is about.
+    /// Repository of the event.
     pub repository_id: Option<u64>,
-    /// The body as sent, which the signature covers.
+    /// Body as sent, which the signature covers.
     pub payload: String,
 }
 
 impl Delivery {
-    /// As the list of deliveries shows it.
+    /// Returns the delivery as it appears in the list.
     pub(crate) fn view(&self) -> Value {
         json!({
             "id": self.id, "guid": self.guid, "delivered_at": time(self.delivered_at),
@@ -66,7 +66,7 @@ impl Delivery {
         })
     }
 
-    /// As one delivery is shown.
+    /// Returns the delivery with all fields.
     pub(crate) fn full_view(&self) -> Value {
         let mut view = self.view();
         let payload: Value = serde_json::from_str(&self.payload).unwrap_or_default();
@@ -76,29 +76,32 @@ impl Delivery {
     }
 }
 
-/// What the sender is told.
+/// Name, action and objects of an event to send.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Event<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) action: &'a str,
+    pub(crate) installation_id: Option<u64>,
+    pub(crate) repository_id: Option<u64>,
+}
+
+/// Message to the sender task.
 #[derive(Debug)]
 pub(crate) enum Outgoing {
     Send(Box<Delivery>),
-    /// Answer when everything before is sent.
+    /// Respond once everything before is sent.
     Flush(oneshot::Sender<()>),
 }
 
-/// `sha256=` and the HMAC of a body: the value of `X-Hub-Signature-256`.
+/// Returns `sha256=` and the HMAC of a body: the value of `X-Hub-Signature-256`.
 pub fn signature(secret: &str, body: &[u8]) -> String {
     let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()), body);
     format!("sha256={}", hex(tag.as_ref()))
 }
 
 impl State {
-    /// Queues an event for (installation, repository); without a webhook nothing happens.
-    pub(crate) fn emit(
-        &mut self,
-        event: &str,
-        action: &str,
-        about: (Option<u64>, Option<u64>),
-        payload: &Value,
-    ) {
+    /// Queues an event; without a webhook it is dropped.
+    pub(crate) fn emit(&mut self, event: &Event<'_>, payload: &Value) {
         if self.webhook.is_none() {
             return;
         }
@@ -110,10 +113,10 @@ impl State {
             duration: 0.0,
             status: String::new(),
             status_code: 0,
-            event: event.to_owned(),
-            action: action.to_owned(),
-            installation_id: about.0,
-            repository_id: about.1,
+            event: event.name.to_owned(),
+            action: event.action.to_owned(),
+            installation_id: event.installation_id,
+            repository_id: event.repository_id,
             payload: payload.to_string(),
         };
         drop(self.outbox.try_send(Outgoing::Send(Box::new(delivery))));
@@ -124,10 +127,11 @@ impl State {
             "action": action, "installation": self.installation_view(i),
             "sender": views::account(&self.base, PERSON, "User"),
         });
-        self.emit("installation", action, (Some(i.id), None), &payload);
+        let event = Event { name: "installation", action, installation_id: Some(i.id), repository_id: None };
+        self.emit(&event, &payload);
     }
 
-    /// Sends an event again under its old guid; `false` when the delivery is not known (any more).
+    /// Queues an event again with its original guid; `false` when the delivery is unknown or dropped.
     pub(crate) fn redeliver(&mut self, id: u64) -> bool {
         let Some(found) = self.deliveries.iter().find(|d| d.id == id) else { return false };
         let again = Delivery { redelivery: true, ..found.clone() };
@@ -136,7 +140,7 @@ impl State {
     }
 }
 
-/// Sends what comes out of the twin, one after the other, until the twin is gone.
+/// Sends queued events in order until the twin is dropped.
 pub(crate) async fn deliver(shared: Weak<Shared>, mut inbox: mpsc::Receiver<Outgoing>) {
     let client = reqwest::Client::builder().connect_timeout(Duration::from_secs(10)).build();
     while let Some(order) = inbox.recv().await {

@@ -1,4 +1,4 @@
-//! Turning an answer into bytes.
+//! Serialisation of responses.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -9,12 +9,12 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header::CONTENT_TYPE}
 
 use crate::keys::hex;
 
-/// The headers that a page of another origin may read.
+/// Headers that a page of another origin may read.
 const EXPOSED: &str = "ETag, Link, Location, Retry-After, X-GitHub-OTP, X-RateLimit-Limit, \
     X-RateLimit-Remaining, X-RateLimit-Used, X-RateLimit-Resource, X-RateLimit-Reset, X-OAuth-Scopes, \
     X-Accepted-OAuth-Scopes, X-Poll-Interval, X-GitHub-Media-Type, X-GitHub-Request-Id, Deprecation, Sunset";
 
-/// A finished answer.
+/// A serialised response.
 #[derive(Debug)]
 pub(crate) struct Written {
     pub(crate) status: u16,
@@ -22,7 +22,7 @@ pub(crate) struct Written {
     pub(crate) body: Bytes,
 }
 
-/// The tag of a body for one credential: another token gives another tag, as on GitHub.
+/// Returns the `ETag` of a body for one credential: another token gives another tag, as on GitHub.
 pub(crate) fn etag(headers: &HeaderMap, body: &str) -> String {
     let mut hash = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
     for name in ["authorization", "accept"] {
@@ -33,7 +33,7 @@ pub(crate) fn etag(headers: &HeaderMap, body: &str) -> String {
     format!("W/\"{}\"", hex(hash.finish().as_ref()))
 }
 
-/// The response; with `drip` = (milliseconds, bytes) its body trickles.
+/// Returns the response; with `drip` = (milliseconds, bytes) its body is sent in small pieces.
 pub(crate) fn response(written: Written, drip: Option<(u64, usize)>) -> Response {
     let empty = written.body.is_empty();
     let body = match drip {

@@ -1,4 +1,4 @@
-//! The signing keys of the issuer.
+//! Signing keys of the issuer.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::keys::{KeyError, pem, rsa_der};
 
-/// One key: an id, the algorithm its JWK names, the private half.
+/// One key: an id, the algorithm of its JWK, the private half.
 #[derive(Clone)]
 pub(crate) struct Key {
     pub(crate) kid: String,
@@ -69,7 +69,7 @@ fn rsa(nth: usize) -> Result<Made, KeyError> {
     Ok((private, Some(pem("PUBLIC KEY", &public)), None))
 }
 
-/// The nth RSA pair of this process: making one is slow, so all issuers share them.
+/// Returns the nth RSA pair of this process. Generating one is slow, so all issuers share them.
 fn pooled_rsa(nth: usize) -> Result<(Vec<u8>, Vec<u8>), KeyError> {
     static POOL: Mutex<Vec<(Vec<u8>, Vec<u8>)>> = Mutex::new(Vec::new());
     let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);

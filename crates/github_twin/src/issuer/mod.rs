@@ -1,4 +1,4 @@
-//! A small OIDC issuer for development and tests: people and machines get tokens without passwords.
+//! A small OIDC issuer for development and tests: users and machine clients get tokens without passwords.
 
 mod keys;
 mod server;
@@ -22,7 +22,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use self::keys::Key;
 use crate::{config::loopback, keys::KeyError, serve};
 
-/// A machine that may ask for tokens with its id and secret.
+/// A machine client that may request tokens with its id and secret.
 #[derive(Clone)]
 pub struct Client {
     /// `client_id`.
@@ -31,7 +31,7 @@ pub struct Client {
     pub secret: String,
 }
 
-/// A person who gets tokens by name alone.
+/// A user who gets tokens by name alone.
 #[derive(Clone, Debug)]
 pub struct Person {
     /// `sub` of the tokens.
@@ -45,17 +45,17 @@ pub struct Person {
 /// Settings of an issuer. `IssuerConfig::default()` is ready to start.
 #[derive(Clone)]
 pub struct IssuerConfig {
-    /// Where it listens; port 0 takes a free one.
+    /// Listen address; port 0 takes a free one.
     pub listen: SocketAddr,
     /// `aud` of the tokens.
     pub audience: String,
-    /// Machines.
+    /// Machine clients.
     pub clients: Vec<Client>,
-    /// People.
+    /// Users.
     pub people: Vec<Person>,
-    /// Algorithms; one key for each, the first signs.
+    /// Algorithms; one key for each, the first one signs.
     pub algorithms: Vec<Algorithm>,
-    /// Life of a token.
+    /// Lifetime of a token.
     pub life: Duration,
 }
 
@@ -77,42 +77,42 @@ impl Default for IssuerConfig {
     }
 }
 
-/// What goes wrong with the discovery document or the key set.
+/// Fault of the discovery document or the key set.
 #[derive(Clone, Debug, PartialEq)]
 pub enum IssuerFault {
-    /// 503.
+    /// Status 503.
     Down,
-    /// The connection is closed without an answer.
+    /// The connection is closed without a response.
     Hangup,
-    /// The right answer after this time.
+    /// The correct response after this time.
     Slow(Duration),
     /// JSON of at least this many bytes.
     Huge(usize),
-    /// Not JSON.
+    /// A body that is not JSON.
     Malformed,
-    /// Names another issuer, or an empty key set.
+    /// Another issuer's name, or an empty key set.
     Wrong,
 }
 
-/// How a hand-made token is signed.
+/// Signature of a hand-made token.
 #[derive(Clone, Debug)]
 pub enum Sign<'a> {
-    /// With the key named, by this algorithm.
+    /// The named key with this algorithm.
     With(Algorithm),
     /// HS256 with this secret, such as the text of a public key.
     Hmac(&'a [u8]),
-    /// Not at all: an empty signature.
+    /// An empty signature.
     Nothing,
 }
 
-/// Fetches so far.
+/// Numbers of fetches so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Fetches {
-    /// Of the discovery document.
+    /// Fetches of the discovery document.
     pub discovery: u64,
-    /// Of the key set.
+    /// Fetches of the key set.
     pub jwks: u64,
-    /// Tokens asked for.
+    /// Token requests.
     pub tokens: u64,
 }
 
@@ -148,10 +148,10 @@ impl Debug for Issuer {
 }
 
 impl Issuer {
-    /// Makes the keys, opens the port and serves.
+    /// Generates the keys, opens the port and serves.
     ///
     /// # Errors
-    /// A port that cannot be opened, or an algorithm no key can be made for.
+    /// When the port cannot be opened, or no key can be generated for an algorithm.
     pub async fn start(config: IssuerConfig) -> io::Result<Self> {
         let (listener, address) = serve::bind(config.listen).await?;
         let url = format!("http://{address}");
@@ -171,22 +171,22 @@ impl Issuer {
             inner.add_key(alg).map_err(io::Error::other)?;
         }
         let (shared, stop) = (Arc::new(Mutex::new(inner)), CancellationToken::new());
-        serve::run((listener, address), server::router(shared.clone()), stop.clone());
+        serve::run(listener, address, server::router(shared.clone()), stop.clone());
         Ok(Self { shared, url, stop: stop.drop_guard() })
     }
 
-    /// The issuer's name: what `iss` says, without a slash at the end.
+    /// Returns the issuer's name, as in `iss`, without a trailing slash.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Address of the key set.
+    /// Returns the URL of the key set.
     pub fn jwks_url(&self) -> String {
         format!("{}/jwks", self.url)
     }
 
-    /// A token signed with the first key. `claims` are laid over the usual ones (`iss aud iat nbf exp jti`);
-    /// `null` leaves one out.
+    /// Returns a token signed with the first key. `claims` replace the default ones (`iss aud iat nbf exp jti`); `null`
+    /// removes one.
     ///
     /// # Errors
     /// [`KeyError`] if signing fails.
@@ -194,17 +194,17 @@ impl Issuer {
         locked(&self.shared).token(claims)
     }
 
-    /// A token of one of the people in the config: `sub`, `email`, `email_verified`, `name`.
+    /// Returns a token of a configured user: `sub`, `email`, `email_verified`, `name`.
     ///
     /// # Errors
-    /// [`KeyError::UnknownKey`] for a stranger.
+    /// [`KeyError::UnknownKey`] for an unknown user.
     pub fn person_token(&self, sub: &str) -> Result<String, KeyError> {
         let inner = locked(&self.shared);
         let claims = inner.person_claims(sub).ok_or(KeyError::UnknownKey)?;
         inner.token(&claims)
     }
 
-    /// A token as the machine `client_id` would get from the token endpoint.
+    /// Returns a token as the machine client `client_id` would get it from the token endpoint.
     ///
     /// # Errors
     /// [`KeyError`] if signing fails.
@@ -212,7 +212,7 @@ impl Issuer {
         locked(&self.shared).token(&machine_claims(client_id))
     }
 
-    /// A token whose header and claims are exactly these, whatever they are.
+    /// Returns a token with exactly these header fields and claims, valid or not.
     ///
     /// # Errors
     /// [`KeyError::UnknownKey`], or a key that cannot sign by the algorithm.
@@ -228,23 +228,24 @@ impl Issuer {
         sign(&key.private, how, header, claims)
     }
 
-    /// Ids of the keys in the key set, the signing one first.
+    /// Returns the ids of the keys in the key set, the signing one first.
     pub fn kids(&self) -> Vec<String> {
         locked(&self.shared).keys.iter().map(|k| k.kid.clone()).collect()
     }
 
-    /// The id of the key for an algorithm.
+    /// Returns the id of the key for an algorithm.
     pub fn kid_for(&self, alg: Algorithm) -> Option<String> {
         locked(&self.shared).keys.iter().find(|k| k.alg == alg).map(|k| k.kid.clone())
     }
 
-    /// PEM of an RSA key's public half, as an attacker can compute it from the key set.
+    /// Returns the PEM of an RSA key's public half, as an attacker can compute it from the key set.
     pub fn public_pem(&self, kid: &str) -> Option<String> {
         locked(&self.shared).keys.iter().find(|k| k.kid == kid)?.public_pem.clone()
     }
 
-    /// Signs with a new key of this algorithm from now on; the old ones stay in the key set, or go.
-    /// Returns the new id.
+    /// Signs with a new key of this algorithm from now on; the old keys stay in the key set if `keep_old` is set.
+    /// Returns
+    /// the new id.
     ///
     /// # Errors
     /// [`KeyError`] if no key can be made.
@@ -258,17 +259,17 @@ impl Issuer {
         Ok(inner.keys[0].kid.clone())
     }
 
-    /// Spoils the discovery document, or `None` to mend it.
+    /// Sets the fault of the discovery document; `None` removes it.
     pub fn fault_discovery(&self, fault: Option<IssuerFault>) {
         locked(&self.shared).discovery_fault = fault;
     }
 
-    /// Spoils the key set, or `None` to mend it.
+    /// Sets the fault of the key set; `None` removes it.
     pub fn fault_jwks(&self, fault: Option<IssuerFault>) {
         locked(&self.shared).jwks_fault = fault;
     }
 
-    /// Fetches so far, spoilt ones included.
+    /// Returns the fetches so far, failed ones included.
     pub fn fetches(&self) -> Fetches {
         locked(&self.shared).fetches
     }
@@ -310,7 +311,7 @@ impl Inner {
     }
 }
 
-/// Claims of a machine, in the manner of Auth0.
+/// Returns the claims of a machine client, in the form that Auth0 uses.
 fn machine_claims(client_id: &str) -> Value {
     json!({
         "sub": format!("{client_id}@clients"), "azp": client_id, "client_id": client_id,

@@ -1,4 +1,4 @@
-//! The endpoints of the issuer.
+//! Endpoints of the issuer.
 
 use axum::{
     Json, Router,
@@ -15,12 +15,12 @@ use serde_json::{Value, json};
 use super::{IssuerFault, Shared, locked, machine_claims};
 use crate::{keys::opaque, serve::hangup};
 
-/// The grant for named people: no password, so for development only.
+/// Grant type for named users: no password, so for development only.
 pub const PERSON_GRANT: &str = "urn:twin:person";
 
 const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
-/// A login that began on a device and is to be confirmed in a browser.
+/// A login that began on a device and must be confirmed in a browser.
 #[derive(Clone)]
 pub(super) struct Device {
     code: String,
@@ -92,7 +92,7 @@ fn form(body: &[u8], name: &str) -> String {
     found.map(|(_, v)| v.into_owned()).unwrap_or_default()
 }
 
-/// Id and secret of a machine, from the header or the form.
+/// Returns id and secret of a machine client, from the header or the form.
 fn client(headers: &HeaderMap, body: &[u8]) -> (String, String) {
     let basic = headers.get(AUTHORIZATION).and_then(|v| v.to_str().ok()?.strip_prefix("Basic "));
     let pair = basic.and_then(|b| String::from_utf8(STANDARD.decode(b).ok()?).ok());
@@ -146,7 +146,7 @@ async fn device_code(State(shared): State<Shared>) -> Response {
     let user_code: String = opaque(8).to_uppercase().replace(['-', '_'], "X");
     let device = Device { code: opaque(40), user_code: user_code.clone(), person: None };
     let (code, page) = (device.code.clone(), format!("{}/device", inner.url));
-    // The oldest unfinished login makes room.
+    // The oldest unfinished login is dropped to make room.
     if inner.devices.len() >= 1000 {
         inner.devices.remove(0);
     }
@@ -165,7 +165,7 @@ struct Confirm {
     person: Option<String>,
 }
 
-/// Without `person` shows who may log in; with it confirms the login of the device.
+/// Without `person` lists the users; with it confirms the login of the device.
 async fn device(State(shared): State<Shared>, Query(q): Query<Confirm>) -> Response {
     let mut inner = locked(&shared);
     let names: Vec<String> = inner.config.people.iter().map(|p| p.sub.clone()).collect();

@@ -1,4 +1,4 @@
-//! Organisations, users and repositories: what libraries read before they reach any runner.
+//! Routes of organisations, users and repositories, which client libraries read before any runner call.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use crate::{
     views::{self, time},
 };
 
-/// The login of the person who triggers the twin's workflow jobs.
+/// Login of the user who triggers the twin's workflow jobs.
 pub(crate) const PERSON: &str = "octo-person";
 
 const fn open(template: &'static str, run: fn(&mut State, &Call) -> Answer) -> Route {
@@ -40,7 +40,7 @@ pub(super) static ROUTES: &[Route] = &[
     },
 ];
 
-/// The addresses of the API.
+/// Returns the URLs of the API.
 fn root(state: &mut State, _: &Call) -> Answer {
     let address = |(name, path): &(&str, &str)| ((*name).to_owned(), json!(format!("{}{path}", state.base)));
     let mut view: serde_json::Map<String, Value> = ADDRESSES.iter().map(address).collect();
@@ -98,7 +98,7 @@ fn organization(state: &mut State, call: &Call) -> Answer {
     Answer::ok(view)
 }
 
-/// An organisation, the person who triggers jobs, or the account under which the App acts.
+/// Returns an organisation, the user who triggers jobs, or the account of the App.
 fn user(state: &mut State, call: &Call) -> Answer {
     let name = call.param("username");
     let bot = format!("{}[bot]", state.config.app_slug);
@@ -131,7 +131,7 @@ fn repository(state: &mut State, call: &Call) -> Answer {
     Answer::ok(view)
 }
 
-/// There are none: the twin's one webhook is that of the App.
+/// Returns an empty list: the twin's only webhook is that of the App.
 fn hooks(_: &mut State, _: &Call) -> Answer {
     Answer::ok(json!([]))
 }

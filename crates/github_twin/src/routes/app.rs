@@ -1,4 +1,4 @@
-//! The App, its installations and their tokens.
+//! Routes of the App, its installations and their tokens.
 
 use std::collections::BTreeMap;
 
@@ -43,7 +43,7 @@ fn get(state: &mut State, _: &Call) -> Answer {
     Answer::ok(state.app_view())
 }
 
-/// The public page of the App, which says nothing of its installations.
+/// Returns the public page of the App, which omits its installations.
 fn by_slug(state: &mut State, call: &Call) -> Answer {
     if !state.config.app_slug.eq_ignore_ascii_case(call.param("app_slug")) {
         return Answer::not_found();
@@ -66,7 +66,7 @@ fn list(state: &mut State, call: &Call) -> Answer {
     }
 }
 
-/// The repositories that the token covers.
+/// Returns the repositories that the token covers.
 fn repositories(state: &mut State, call: &Call) -> Answer {
     let org =
         call.owner().installation().and_then(|id| state.installation(id)).map_or("", |i| i.org.as_str());
@@ -92,7 +92,7 @@ fn hook(state: &mut State, _: &Call) -> Answer {
     Answer::ok(view)
 }
 
-/// Fields that the body does not name stay as they are.
+/// Changes the webhook; fields missing in the body stay.
 fn set_hook(state: &mut State, call: &Call) -> Answer {
     let body = match call.object() {
         Ok(body) => body,
@@ -116,8 +116,8 @@ fn set_hook(state: &mut State, call: &Call) -> Answer {
     hook(state, call)
 }
 
-/// In the list alone GitHub describes `account` as a user and an enterprise at once, so it holds the fields of
-/// both.
+/// Returns an installation for the list. There GitHub describes `account` as a user and an enterprise at once, so it
+/// has the fields of both.
 fn listed(state: &State, i: &Installation) -> Value {
     let (mut view, since) = (state.installation_view(i), views::time(state.started));
     let account = &mut view["account"];
@@ -164,7 +164,7 @@ fn mint(state: &mut State, call: &Call) -> Answer {
         return Answer::error(403, "This installation has been suspended");
     }
     let asked = call.object().and_then(|body| {
-        let permissions = narrowed(&body, &found.permissions)?;
+        let permissions = narrow_permissions(&body, &found.permissions)?;
         Ok((permissions, state.selected_repositories(&found.org, &body)?))
     });
     let (permissions, selected) = match asked {
@@ -184,8 +184,11 @@ fn mint(state: &mut State, call: &Call) -> Answer {
     Answer::new(201, view)
 }
 
-/// The permissions asked for, none of them above those granted; all of them when nothing is asked.
-fn narrowed(body: &Value, granted: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, Answer> {
+/// Returns the requested permissions, none above those granted; all of them when the request names none.
+fn narrow_permissions(
+    body: &Value,
+    granted: &BTreeMap<String, String>,
+) -> Result<BTreeMap<String, String>, Answer> {
     let Some(asked) = body.get("permissions") else { return Ok(granted.clone()) };
     let wrong = || Answer::validation_failed("Installation", "permissions", "invalid");
     let asked: BTreeMap<String, String> = serde_json::from_value(asked.clone()).map_err(|_| wrong())?;
@@ -206,7 +209,7 @@ fn narrowed(body: &Value, granted: &BTreeMap<String, String>) -> Result<BTreeMap
 }
 
 impl State {
-    /// Suspends an installation or ends that; `false` when there is none with this id.
+    /// Suspends or resumes an installation; `false` when the id is unknown.
     pub(crate) fn suspend(&mut self, id: u64, on: bool) -> bool {
         let now = self.now();
         let Some(found) = self.installations.iter_mut().find(|i| i.id == id) else { return false };

@@ -1,11 +1,12 @@
-//! The runners of a group, and the repositories or organisations that may use it.
+//! Routes of a group's runners, and of the repositories or organisations that may use it.
 
 use std::collections::BTreeSet;
 
 use super::{
     Call, Route,
     groups::{
-        default_group, ids, in_group, keep, may_be_selected, move_runners, named, runners_in_scope, selected,
+        default_group, ids, in_group, may_be_selected, move_runners, named, replace_group, runners_in_scope,
+        selected,
     },
     runners::{enterprise, named as named_runner, org, page_of},
 };
@@ -75,7 +76,7 @@ fn runners(state: &mut State, call: &Call) -> Answer {
     page_of(state, call, &all, "runners")
 }
 
-/// Those that are no longer listed go back to the default group.
+/// Replaces the runners; those not listed return to the default group.
 fn set_runners(state: &mut State, call: &Call) -> Answer {
     let Some(id) = named(state, call).map(|g| g.id) else { return Answer::not_found() };
     let scope = call.scope();
@@ -157,13 +158,13 @@ fn drop_selected(state: &mut State, call: &Call) -> Answer {
     })
 }
 
-/// Only a group of the visibility `selected` has a selection.
+/// Changes the selection; only a group with the visibility `selected` has one.
 fn with_selection(state: &mut State, call: &Call, how: impl FnOnce(&mut BTreeSet<u64>)) -> Answer {
     let Some(mut group) = named(state, call).cloned() else { return Answer::not_found() };
     if group.visibility != "selected" {
         return Answer::invalid("The visibility of the runner group must be selected.", &[]);
     }
     how(&mut group.selected);
-    keep(state, call, group);
+    replace_group(state, call, group);
     Answer::empty(204)
 }

@@ -1,4 +1,4 @@
-//! Runner groups of an organisation or an enterprise.
+//! Routes of the runner groups of an organisation or an enterprise.
 
 use std::collections::BTreeSet;
 
@@ -28,7 +28,7 @@ pub(super) static ROUTES: &[Route] = &[
     enterprise("DELETE", "/enterprises/{enterprise}/actions/runner-groups/{runner_group_id}", delete),
 ];
 
-/// All groups, or those that one repository may use.
+/// Lists all groups, or those that one repository may use.
 fn list(state: &mut State, call: &Call) -> Answer {
     let groups = state.groups_of(&call.scope());
     let view = |group: &&Group| views::group(&state.base, call, group);
@@ -77,11 +77,11 @@ fn update(state: &mut State, call: &Call) -> Answer {
         return answer;
     }
     let view = views::group(&state.base, call, &group);
-    keep(state, call, group);
+    replace_group(state, call, group);
     Answer::ok(view)
 }
 
-/// Takes over the fields that the body names; those it does not name stay.
+/// Applies the fields of the body; fields it does not name stay.
 fn change(state: &State, call: &Call, body: &Value, group: &mut Group) -> Result<(), Answer> {
     let wrong = |why: &str| Answer::invalid("Invalid request.", &[why]);
     if let Some(name) = body.get("name") {
@@ -119,7 +119,7 @@ fn change(state: &State, call: &Call, body: &Value, group: &mut Group) -> Result
     Ok(())
 }
 
-/// A list of ids in the body; `None` when the body does not name it.
+/// Returns a list of ids in the body; `None` when the body does not name it.
 pub(super) fn ids(body: &Value, name: &str) -> Result<Option<Vec<u64>>, Answer> {
     let Some(list) = body.get(name) else { return Ok(None) };
     let read = list.as_array().and_then(|all| all.iter().map(Value::as_u64).collect());
@@ -127,7 +127,7 @@ pub(super) fn ids(body: &Value, name: &str) -> Result<Option<Vec<u64>>, Answer> 
     read.ok_or_else(wrong).map(Some)
 }
 
-/// The repositories or organisations that the body selects, all of which must exist.
+/// Returns the repositories or organisations that the body selects, all of which must exist.
 pub(super) fn selected(state: &State, call: &Call, body: &Value) -> Result<Option<BTreeSet<u64>>, Answer> {
     let name = if call.param("enterprise").is_empty() {
         "selected_repository_ids"
@@ -152,8 +152,8 @@ pub(super) fn named<'a>(state: &'a State, call: &Call) -> Option<&'a Group> {
     state.groups_of(&call.scope()).iter().find(|g| g.id == call.id("runner_group_id"))
 }
 
-/// Replaces the group of the same id.
-pub(super) fn keep(state: &mut State, call: &Call, group: Group) {
+/// Replaces the group with the same id.
+pub(super) fn replace_group(state: &mut State, call: &Call, group: Group) {
     let groups = state.groups.entry(call.scope()).or_default();
     if let Some(old) = groups.iter_mut().find(|g| g.id == group.id) {
         *old = group;
@@ -165,7 +165,7 @@ fn get(state: &mut State, call: &Call) -> Answer {
     named(state, call).map_or_else(Answer::not_found, view)
 }
 
-/// Runners of a deleted group go back to the default group.
+/// Deletes a group; its runners return to the default group.
 fn delete(state: &mut State, call: &Call) -> Answer {
     let Some((id, default)) = named(state, call).map(|g| (g.id, g.default)) else {
         return Answer::not_found();

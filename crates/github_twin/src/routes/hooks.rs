@@ -1,4 +1,4 @@
-//! The record of webhook deliveries, and sending one again.
+//! Routes of recorded webhook deliveries and redelivery.
 
 use serde_json::{Value, json};
 
@@ -12,11 +12,11 @@ pub(super) static ROUTES: &[Route] = &[
         method: "POST",
         template: "/app/hook/deliveries/{delivery_id}/attempts",
         need: Need::App,
-        run: again,
+        run: redeliver,
     },
 ];
 
-/// Newest first; the cursor is the id after which the next page begins.
+/// Lists deliveries, newest first; the cursor is the id after which the next page begins.
 fn list(state: &mut State, call: &Call) -> Answer {
     let (size, _) = call.page();
     let before = match call.query("cursor").map(str::parse::<u64>) {
@@ -53,7 +53,7 @@ fn get(state: &mut State, call: &Call) -> Answer {
     found.map_or_else(Answer::not_found, |d| Answer::ok(d.full_view()))
 }
 
-fn again(state: &mut State, call: &Call) -> Answer {
+fn redeliver(state: &mut State, call: &Call) -> Answer {
     let Ok(id) = call.param("delivery_id").parse::<u64>() else { return Answer::error(400, "Invalid id") };
     if state.redeliver(id) { Answer::new(202, json!({})) } else { Answer::not_found() }
 }

@@ -1,4 +1,4 @@
-//! `generate-jitconfig`: makes the runner at once and hands its config out this one time.
+//! `generate-jitconfig`: creates the runner at once and returns its config, this one time.
 
 use serde_json::{Value, json};
 
@@ -36,7 +36,7 @@ pub(super) fn generate(state: &mut State, call: &Call) -> Answer {
         }
         Err(NotMade::Duplicate) => {
             Answer::error(409, "Already exists - A runner with the name *** already exists.")
-                .blame(ViolationKind::DuplicateName, name)
+                .with_violation(ViolationKind::DuplicateName, name)
         }
         Err(NotMade::Full) => Answer::invalid("The runner group holds 10000 runners already.", &[]),
     }
@@ -62,7 +62,7 @@ fn read(body: &Value) -> Result<(NewRunner, String), Answer> {
     Ok((new, folder.to_owned()))
 }
 
-/// The `labels` of a body: at least `least`, at most 100, each of 1 to 256 characters.
+/// Returns the `labels` of a body: at least `least`, at most 100, each of 1 to 256 characters.
 pub(super) fn label_list(body: &Value, least: usize) -> Result<Vec<String>, Answer> {
     let wrong = |why: &str| Answer::invalid("Invalid request.", &[why]);
     let list = body.get("labels").and_then(Value::as_array);

@@ -1,4 +1,4 @@
-//! The labels of a runner. Every answer holds the labels as they are afterwards.
+//! Routes of a runner's labels. Every response has the labels after the change.
 
 use serde_json::json;
 
@@ -74,7 +74,7 @@ fn remove(state: &mut State, call: &Call) -> Answer {
     })
 }
 
-/// Runs a change on a copy, keeps it if it succeeded, and answers with the labels.
+/// Applies a change to a copy, stores it on success, and returns the labels.
 fn change(
     state: &mut State,
     call: &Call,

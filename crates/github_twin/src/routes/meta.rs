@@ -1,11 +1,11 @@
-//! What is true of the whole API: limits, versions, addresses.
+//! Routes about the whole API: limits, versions, addresses.
 
 use serde_json::json;
 
 use super::{Call, Need, Route};
 use crate::{answer::Answer, state::State};
 
-/// Versions that `X-GitHub-Api-Version` may name, newest first; the last is the default.
+/// Versions that `X-GitHub-Api-Version` may name, newest first; the last one is the default.
 pub(crate) const VERSIONS: [&str; 2] = ["2026-03-10", "2022-11-28"];
 
 pub(super) static ROUTES: &[Route] = &[

@@ -1,4 +1,4 @@
-//! The paths of the API, who may use them, and the one function behind each.
+//! Routes of the API with their required credentials and handlers.
 
 pub(crate) mod accounts;
 mod app;
@@ -18,18 +18,18 @@ use serde_json::{Value, json};
 
 use crate::{answer::Answer, auth::Who, rate_limits::Owner, state::State};
 
-/// What a caller must hold.
+/// Credential that a route requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Need {
-    /// Nothing.
+    /// No credential.
     Open,
     /// The App's JWT.
     App,
     /// Any installation token.
     Installation,
-    /// An installation token with this permission; `true` = write.
+    /// An installation token with this permission; `true` means write.
     Permission(&'static str, bool),
-    /// A personal token with `manage_runners:enterprise`: GitHub takes no App's token here.
+    /// A personal token with `manage_runners:enterprise`: GitHub accepts no App token here.
     Enterprise,
 }
 
@@ -42,7 +42,7 @@ pub(crate) struct Route {
     pub(crate) run: fn(&mut State, &Call) -> Answer,
 }
 
-/// A request that was understood, with everything its handler needs.
+/// A parsed request, with everything its handler needs.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
     pub(crate) route: &'static Route,
@@ -51,7 +51,7 @@ pub(crate) struct Call {
     pub(crate) body: Bytes,
     pub(crate) who: Who,
     pub(crate) version: String,
-    /// Set by the page-slip fault: (items missed, hidden in `total_count`).
+    /// Page-slip fault: (items missed, hidden in `total_count`).
     pub(crate) slip: Option<(usize, bool)>,
 }
 
@@ -60,7 +60,7 @@ impl Call {
         self.params.iter().find(|(n, _)| *n == name).map_or("", |(_, v)| v.as_str())
     }
 
-    /// A numeric path parameter; 0 when it is not a number, which no object has.
+    /// Returns a numeric path parameter; 0, the id of no object, when it is not a number.
     pub(crate) fn id(&self, name: &str) -> u64 {
         self.param(name).parse().unwrap_or(0)
     }
@@ -69,7 +69,7 @@ impl Call {
         self.query.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
     }
 
-    /// `orgs/<org>`, `repos/<owner>/<repo>` or `enterprises/<slug>`, in lower case.
+    /// Returns `orgs/<org>`, `repos/<owner>/<repo>` or `enterprises/<slug>`, in lower case.
     pub(crate) fn scope(&self) -> String {
         let text = match (self.param("org"), self.param("enterprise")) {
             ("", "") => format!("repos/{}/{}", self.param("owner"), self.param("repo")),
@@ -79,12 +79,12 @@ impl Call {
         text.to_lowercase()
     }
 
-    /// The account whose objects the path names, if it names one.
+    /// Returns the account whose objects the path names, if it names one.
     pub(crate) fn account(&self) -> Option<&str> {
         [self.param("org"), self.param("owner"), self.param("username")].into_iter().find(|a| !a.is_empty())
     }
 
-    /// The body as an object; an empty one counts as `{}`.
+    /// Returns the body as an object; an empty body counts as `{}`.
     pub(crate) fn object(&self) -> Result<Value, Answer> {
         if self.body.is_empty() {
             return Ok(Value::Object(serde_json::Map::new()));
@@ -96,13 +96,13 @@ impl Call {
         }
     }
 
-    /// Page size (1 to 100, default 30) and page number from 1.
+    /// Returns page size (1 to 100, default 30) and page number from 1.
     pub(crate) fn page(&self) -> (usize, usize) {
         let number = |name| self.query(name).and_then(|v| v.parse::<usize>().ok()).filter(|n| *n > 0);
         (number("per_page").unwrap_or(30).min(100), number("page").unwrap_or(1).min(1_000_000))
     }
 
-    /// One page of `all` under `key`, with `total_count` and the `link` header.
+    /// Returns one page of `all` under `key`, with `total_count` and the `link` header.
     pub(crate) fn list<T>(&self, base: &str, key: &str, all: &[T], view: impl Fn(&T) -> Value) -> Answer {
         let (size, page) = self.page();
         let views: Vec<Value> = all.iter().skip((page - 1) * size).take(size).map(view).collect();
@@ -113,7 +113,7 @@ impl Call {
         }
     }
 
-    /// The `link` header of one page; `None` when everything fits on one.
+    /// Returns the `link` header of one page; `None` when everything fits on one.
     pub(crate) fn link(&self, base: &str, total: usize) -> Option<String> {
         let (size, page) = self.page();
         let last = total.div_ceil(size).max(1);
@@ -149,7 +149,7 @@ impl Call {
         path
     }
 
-    /// The name under which `x-ratelimit-resource` counts this call.
+    /// Returns the resource that `x-ratelimit-resource` counts this call for.
     pub(crate) fn resource(&self, jit: &str) -> String {
         let jit_call = self.route.template.ends_with("/generate-jitconfig");
         if jit_call { jit.to_owned() } else { "core".to_owned() }
@@ -166,7 +166,7 @@ fn encoded(value: &str) -> String {
 
 type Params = Vec<(&'static str, String)>;
 
-/// Finds the operation of a method and a path; the path has no base path, no query.
+/// Returns the route of a method and a path without base path and query.
 pub(crate) fn find(method: &str, path: &str) -> Option<(&'static Route, Params)> {
     let method = if method == "HEAD" { "GET" } else { method };
     let tables = [runners::ROUTES, labels::ROUTES, groups::ROUTES, app::ROUTES, hooks::ROUTES];

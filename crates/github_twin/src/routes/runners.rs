@@ -1,4 +1,4 @@
-//! Listing, reading and deleting runners; the tokens for registering and removing by hand.
+//! Routes that list, read and delete runners, and that issue registration and removal tokens.
 
 use serde_json::{Value, json};
 
@@ -66,7 +66,7 @@ pub(super) static ROUTES: &[Route] = &[
     enterprise("DELETE", "/enterprises/{enterprise}/actions/runners/{runner_id}", delete),
 ];
 
-/// The runner a path names, if it is in the scope the path names.
+/// Returns the runner of the path, if it is in the scope of the path.
 pub(super) fn named<'a>(state: &'a State, call: &Call) -> Option<&'a Runner> {
     state.runners.get(&call.id("runner_id")).filter(|r| r.scope == call.scope())
 }
@@ -80,7 +80,7 @@ fn list(state: &mut State, call: &Call) -> Answer {
     page_of(state, call, &all, "runners")
 }
 
-/// One page of runners under `total_count`.
+/// Returns one page of runners under `total_count`.
 pub(super) fn page_of(state: &State, call: &Call, all: &[&Runner], key: &str) -> Answer {
     let (size, page) = call.page();
     let (missed, agree) = call.slip.unwrap_or((0, true));

@@ -1,4 +1,4 @@
-//! Workflow jobs and runs, as far as runners are concerned.
+//! Routes of workflow jobs and runs, as far as runners need them.
 
 use serde_json::json;
 
@@ -27,13 +27,13 @@ pub(super) static ROUTES: &[Route] = &[
     actions("POST", "/repos/{owner}/{repo}/actions/runs/{run_id}/force-cancel", true, cancel),
 ];
 
-/// The jobs of the repository that the path names, by id.
+/// Returns the jobs of the repository in the path, by id.
 fn jobs<'a>(state: &'a State, call: &Call) -> impl Iterator<Item = &'a Job> {
     let repository = format!("{}/{}", call.param("owner"), call.param("repo"));
     state.jobs.values().filter(move |j| j.repository.eq_ignore_ascii_case(&repository))
 }
 
-/// The jobs of the run that the path names.
+/// Returns the jobs of the run in the path.
 fn of_run<'a>(state: &'a State, call: &Call) -> Vec<&'a Job> {
     let run = call.id("run_id");
     jobs(state, call).filter(|j| j.run_id == run).collect()
@@ -44,7 +44,7 @@ fn job(state: &mut State, call: &Call) -> Answer {
     found.map_or_else(Answer::not_found, |j| Answer::ok(j.view(&state.base)))
 }
 
-/// Newest first. `status` may also be a conclusion.
+/// Lists runs, newest first. `status` may also be a conclusion.
 fn runs(state: &mut State, call: &Call) -> Answer {
     let wanted = |job: &Job| {
         let fits = |name: &str, has: &str| call.query(name).is_none_or(|wanted| wanted == has);
@@ -79,7 +79,7 @@ fn cancel(state: &mut State, call: &Call) -> Answer {
         return Answer::error(409, "Cannot cancel a workflow run that is completed.");
     }
     for id in open {
-        // It is open, so ending it cannot fail.
+        // The job is open, so completing it cannot fail.
         drop(state.complete_job(id, Conclusion::Cancelled));
     }
     Answer::new(202, json!({}))
