@@ -1,4 +1,4 @@
-//! A tenant that repeats the dearest requests it may make, as fast as it is answered.
+//! A tenant that repeats its most expensive requests as fast as they are answered.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,15 +10,15 @@ use uuid::Uuid;
 
 use crate::{client::Ask, load::Load};
 
-/// Between two requests of one abuser.
-const PAUSE: Duration = Duration::from_millis(100);
-/// How many repeat their requests side by side.
+/// Time between two requests of one abuser.
+const REQUEST_INTERVAL: Duration = Duration::from_millis(100);
+/// Number of concurrent abusers.
 pub(crate) const ABUSERS: u64 = 2;
 
-/// Repeats refreshes, refusals, large lists and look-ups until `end`.
+/// Repeats refreshes, refused requests, large lists and look-ups until `end`.
 pub(crate) async fn abuse(load: Arc<Load>, seed: u64, end: Instant) {
     let client = &load.client;
-    let token = client.stage.abuser.token.as_str();
+    let token = client.environment.abuser.token.as_str();
     let mut rng = SmallRng::seed_from_u64(seed);
     let wish = json!({ "runner_name_prefix": "greedy" });
     let refused = json!({ "runner_name_prefix": "greedy", "labels": ["not-ours"] });
@@ -27,7 +27,7 @@ pub(crate) async fn abuse(load: Arc<Load>, seed: u64, end: Instant) {
         if Instant::now() >= end {
             break;
         }
-        client.tally.operation("abuse");
+        client.responses.record_operation("abuse");
         let own = runner.map(|id| format!("/runners/{id}/refresh"));
         let ask = |method, path: &str| Ask { once: true, ..Ask::new(method, path.to_owned(), token) };
         let ask = match (nth % 5, own) {
@@ -42,10 +42,10 @@ pub(crate) async fn abuse(load: Arc<Load>, seed: u64, end: Instant) {
             && let Some(answer) = answer
         {
             if let Some(job) = answer.id("job_id") {
-                client.tally.joined("abuse", job);
+                client.responses.record_shared_job("abuse", job);
             }
             runner = answer.id("runner_id");
         }
-        sleep(PAUSE).await;
+        sleep(REQUEST_INTERVAL).await;
     }
 }

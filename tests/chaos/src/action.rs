@@ -1,19 +1,19 @@
-//! What can go wrong.
+//! Faults of a chaos run.
 
 use std::{fmt, time::Duration};
 
 use crate::plan::{APIS, SCHEDULERS, WORKERS};
 
-/// One fault and its time after the start.
+/// One fault and its start time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {
-    /// After the start of the chaos.
+    /// Time since the start of the faults.
     pub at: Duration,
-    /// What happens.
+    /// The fault.
     pub action: Action,
 }
 
-/// A kind of process.
+/// Kind of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
     /// `rts api`.
@@ -25,7 +25,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// The word of the command line.
+    /// Returns the subcommand of `rts` that starts this process.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Api => "api",
@@ -46,14 +46,14 @@ impl Role {
 /// One of the two stores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Backing {
-    /// The truth.
+    /// PostgreSQL, the source of truth.
     Postgres,
-    /// The queue.
+    /// Redis, the queue.
     Redis,
 }
 
 impl Backing {
-    /// Its name.
+    /// Returns the store's name.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Postgres => "postgres",
@@ -62,96 +62,96 @@ impl Backing {
     }
 }
 
-/// What the path to a store does for a while.
+/// Disturbance of the network path to a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Line {
     /// Connections are broken, new ones are closed at once.
     Cut,
-    /// Connections stay, no byte passes.
+    /// Connections stay open, no byte passes.
     Stall,
 }
 
-/// What goes wrong on GitHub's side.
+/// Fault on GitHub's side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trouble {
-    /// Every answer takes longer by `ms`.
+    /// Every response is delayed by `ms`.
     Latency,
-    /// 502 without effect.
+    /// Status 502 without effect.
     ServerErrors,
-    /// 429 with `retry-after`.
+    /// Status 429 with `retry-after`.
     TooMany,
-    /// 403 with `retry-after`: a secondary limit.
+    /// Status 403 with `retry-after`: a secondary limit.
     Secondary,
-    /// It happens, the answer is lost.
+    /// The request takes effect, the response is lost.
     EffectThenDrop,
-    /// The answer is lost, it happens later.
+    /// The response is lost, the effect happens later.
     LateEffect,
-    /// It happens, 502 is answered.
+    /// The request takes effect, the status is 502.
     EffectThenStatus,
-    /// The connection is closed, nothing happens.
+    /// The connection is closed without effect.
     Drop,
-    /// Nothing is left of the hour's window, until it ends.
+    /// The hourly window is exhausted until it ends.
     Exhausted,
-    /// The token all of us share is void: 401.
+    /// The shared token is void: 401.
     TokenExpired,
 }
 
 /// One fault.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    /// kill -9, started again after `down`.
+    /// SIGKILL, restarted after `down`.
     Kill {
-        /// What.
+        /// Kind of the process.
         role: Role,
-        /// Which of them.
+        /// Index of the process.
         which: usize,
-        /// Until it is started again.
+        /// Time until the restart.
         down: Duration,
     },
-    /// SIGSTOP, SIGCONT after `frozen`, longer than the lease it holds.
+    /// SIGSTOP, then SIGCONT after `frozen`, which is longer than a lease.
     Freeze {
-        /// What.
+        /// Kind of the process.
         role: Role,
-        /// Which of them.
+        /// Index of the process.
         which: usize,
-        /// Until it goes on.
+        /// Duration of the freeze.
         frozen: Duration,
     },
-    /// Redis forgets everything.
+    /// Redis loses all data.
     Flush,
     /// A store is stopped in an orderly way and started again.
     Restart(Backing),
     /// Redis is killed and started again.
     Crash,
-    /// Redis and its standby restart with clocks that are wrong by so many seconds; negative: they are slow.
+    /// Redis and its standby restart with clocks that are wrong by this many seconds; negative values are slow.
     Clock(i64),
-    /// Another Redis takes over without the last second, connections to the old one stay open, and after `lasts` it
-    /// gives back.
+    /// The standby takes over without the last second of writes, connections to the old primary stay open, and after
+    /// `lasts` the old primary takes over again.
     Failover {
-        /// How long.
+        /// Duration.
         lasts: Duration,
     },
     /// The path to a store is disturbed.
     Disturb {
-        /// Which store.
+        /// The store.
         backing: Backing,
-        /// How.
+        /// The kind of disturbance.
         line: Line,
-        /// How long.
+        /// Duration.
         lasts: Duration,
     },
     /// Every connection to a store is broken once.
     Reset(Backing),
-    /// GitHub.
+    /// A fault of GitHub.
     GitHub {
-        /// What goes wrong.
+        /// The fault.
         trouble: Trouble,
-        /// How many requests it strikes.
+        /// Number of requests affected.
         times: u32,
-        /// Latency, or the time until a late effect, ms; seconds of `retry-after` times 1,000.
+        /// Latency or delay of a late effect in ms; seconds of `retry-after` times 1,000.
         ms: u64,
     },
-    /// GitHub is well again: nothing of what it was to do wrong is left, and its windows begin anew, as wide as they are.
+    /// GitHub recovers: pending faults are removed, and its windows start anew with their current sizes.
     Relief,
 }
 
@@ -172,7 +172,7 @@ impl Action {
         )
     }
 
-    /// What it counts as in the report.
+    /// Returns the fault's name in the report.
     pub fn kind(&self) -> String {
         match self {
             Self::Kill { role, .. } => format!("{} kill -9", role.word()),

@@ -1,6 +1,6 @@
-//! Looking for the canary, in whatever form it may have got out.
+//! Search patterns for the canary in its encoded forms.
 
-/// Every text by which it is known: plain, inside up to three layers of base64, and each of these in hex.
+/// Every text that reveals the canary: plain, inside up to three layers of base64, and each of these in hex.
 #[derive(Clone, Debug)]
 pub(crate) struct CanarySearch(Vec<String>);
 
@@ -16,7 +16,7 @@ impl CanarySearch {
     }
 }
 
-/// As the database tells bytes.
+/// Encodes as PostgreSQL prints bytes.
 fn hex(text: &str) -> String {
     let digit = |half: u8| char::from(b"0123456789abcdef"[usize::from(half)]);
     text.bytes().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()

@@ -1,41 +1,41 @@
-//! Everything a caller decides, drawn before it begins: what it does must not depend on when it is answered.
+//! Decisions of a caller, drawn before it starts, so that its actions do not depend on response times.
 
 use std::time::Duration;
 
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 
-/// The decisions of one story.
+/// Decisions of one story.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a decision of its own")]
 pub(crate) struct Choices {
-    /// Which of those who may ask.
+    /// Index of the caller.
     pub(crate) person: usize,
-    /// A name of its own choice, one of a few, so that callers get in each other's way.
+    /// A requested name, one of a few, so that callers collide.
     pub(crate) exact: Option<u8>,
-    /// It sends an Idempotency-Key, and so may ask again whatever it heard.
+    /// Whether it sends an Idempotency-Key, which allows a retry after any response.
     pub(crate) keyed: bool,
-    /// It is ready to wait so many seconds for the config itself.
+    /// Seconds it waits for the config in the request itself.
     pub(crate) wait: Option<u8>,
-    /// It sends its key again after this time.
+    /// Delay until it sends the same key again.
     pub(crate) again: Option<Duration>,
-    /// The job's deadline is so many seconds away.
+    /// Seconds until the job's deadline.
     pub(crate) hurry: Option<f64>,
-    /// It cancels after this time.
+    /// Delay until it cancels the job.
     pub(crate) cancel: Option<Duration>,
-    /// Which of all people and the admin wants its config.
+    /// Index, among all users and the admin, of an unauthorised caller that requests the config.
     pub(crate) stranger: Option<usize>,
-    /// How often it fetches its config.
+    /// Number of times it fetches the config.
     pub(crate) fetches: u8,
-    /// Its runner takes a workflow job.
+    /// Whether the runner takes a workflow job.
     pub(crate) works: bool,
-    /// It has its runner looked at.
+    /// Whether it refreshes its runner.
     pub(crate) refreshes: bool,
-    /// It removes its runner; a runner that has worked is seldom there to be removed.
+    /// Whether it removes its runner; a runner that has worked is often gone before.
     pub(crate) removes: bool,
 }
 
 impl Choices {
-    /// Those of the nth story. `all`: how many people there are.
+    /// Draws the decisions of story `nth`; `all` is the number of users.
     pub(crate) fn draw(seed: u64, nth: usize, people: &std::ops::Range<usize>, all: usize) -> Self {
         let mut rng = stream(seed, nth, 0);
         let rng = &mut rng;
@@ -69,7 +69,7 @@ impl Choices {
     }
 }
 
-/// How a story waits and retries: drawn as often as the machine makes it.
+/// Returns the generator for waits and retries, which are drawn as often as the machine's speed requires.
 pub(crate) fn patience(seed: u64, nth: usize) -> SmallRng {
     stream(seed, nth, 1)
 }
@@ -79,7 +79,7 @@ fn stream(seed: u64, nth: usize, of: u64) -> SmallRng {
     SmallRng::seed_from_u64(story.wrapping_mul(2).wrapping_add(of))
 }
 
-/// Always draws the same number of times.
+/// Draws an optional value, always with the same number of draws.
 fn some<T>(rng: &mut SmallRng, share: f64, draw: impl FnOnce(&mut SmallRng) -> T) -> Option<T> {
     let chosen = rng.random_bool(share);
     let drawn = draw(rng);

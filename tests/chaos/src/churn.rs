@@ -1,4 +1,4 @@
-//! Runners of the organisation that did not come through the service, in several pages that change while they are read.
+//! Unmanaged runners of the organisation, in several pages that change while they are read.
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -10,14 +10,14 @@ use anyhow::Context;
 use github_twin::{Commands, RunnerChange, RunnerSpec};
 use tokio::{task::JoinHandle, time::interval};
 
-/// So many at any time: with our own, four pages.
+/// Constant number of unmanaged runners: with the managed ones, four pages.
 const RUNNERS: usize = 260;
-/// Each time one goes and another comes: three changes a second.
-const PACE: Duration = Duration::from_millis(666);
-/// What their names begin with.
+/// Time between two replacements: three changes a second.
+const REPLACEMENT_INTERVAL: Duration = Duration::from_millis(666);
+/// Prefix of their names.
 const PREFIX: &str = "unmanaged-";
 
-/// Whether a runner on GitHub is one of these.
+/// Returns whether a runner on GitHub is one of these.
 pub(crate) fn is_unmanaged(name: &str) -> bool {
     name.starts_with(PREFIX)
 }
@@ -36,7 +36,7 @@ impl Churn {
         Ok(Self { kept, task })
     }
 
-    /// Stops the changes and returns the names that must be on GitHub from now on.
+    /// Stops the changes and returns the names that must stay on GitHub from now on.
     pub(crate) fn end(&self) -> BTreeSet<String> {
         self.task.abort();
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -51,14 +51,14 @@ impl Drop for Churn {
 }
 
 async fn replace(commands: Commands, kept: Arc<Mutex<VecDeque<(u64, String)>>>) {
-    let mut ticks = interval(PACE);
+    let mut ticks = interval(REPLACEMENT_INTERVAL);
     for nth in RUNNERS.. {
         ticks.tick().await;
         let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
         let Ok(new) = add(&commands, nth) else { continue };
         kept.push_back(new);
         if let Some((id, _)) = kept.pop_front() {
-            // Gone already: the oracle says by whom.
+            // Removed already; the oracle reports it.
             let _ = commands.remove_runner(id);
         }
     }

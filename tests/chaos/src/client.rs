@@ -1,4 +1,4 @@
-//! A caller as it should be: whatever the answer, it asks again with the same key until it knows.
+//! A well-behaved caller, which repeats a request with the same key until it knows the outcome.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{canary_search::CanarySearch, environment::Environment, response_counts::ResponseCounts};
 
-/// One request, to be sent until it is answered.
+/// One request, to be sent until its outcome is known.
 #[derive(Clone, Debug)]
 pub(crate) struct Ask<'a> {
     pub(crate) method: Method,
@@ -18,7 +18,7 @@ pub(crate) struct Ask<'a> {
     pub(crate) key: Option<&'a str>,
     pub(crate) wait: Option<u8>,
     pub(crate) body: Option<&'a Value>,
-    /// What was not clearly refused is not asked again: it might be done twice.
+    /// Whether to give up after an unclear response, because a retry could act twice.
     pub(crate) once: bool,
 }
 
@@ -28,7 +28,7 @@ impl<'a> Ask<'a> {
     }
 }
 
-/// An answer that settles the matter.
+/// A response that decides the outcome.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -45,32 +45,33 @@ impl Answer {
     }
 }
 
-/// Sends requests and counts what comes back.
+/// Sends requests and counts the responses.
 pub(crate) struct Client {
-    pub(crate) stage: Arc<Environment>,
-    pub(crate) tally: ResponseCounts,
-    /// Nobody asks again after this.
+    pub(crate) environment: Arc<Environment>,
+    pub(crate) responses: ResponseCounts,
+    /// Time after which requests are not repeated.
     pub(crate) until: Instant,
     pub(crate) needles: CanarySearch,
 }
 
 impl Client {
-    pub(crate) fn new(stage: Arc<Environment>, until: Instant) -> Self {
-        let needles = CanarySearch::of(&stage.canary);
-        Self { stage, tally: ResponseCounts::default(), until, needles }
+    pub(crate) fn new(environment: Arc<Environment>, until: Instant) -> Self {
+        let needles = CanarySearch::of(&environment.canary);
+        Self { environment, responses: ResponseCounts::default(), until, needles }
     }
 
-    /// Asks until there is an answer that settles the matter. None: time is up. What is drawn here, how often depends on
-    /// the machine, so nothing else is drawn from this.
+    /// Sends until a response decides the outcome, or returns `None` when the time is up. The number of draws depends
+    /// on the
+    /// machine's speed, so `rng` is used for nothing else.
     pub(crate) async fn send(&self, rng: &mut SmallRng, ask: &Ask<'_>) -> Option<Answer> {
         while Instant::now() < self.until {
             let pause = match self.once(rng.random_range(0..2), ask).await {
                 Ok(Heard::Settled(answer)) => return Some(answer),
                 Ok(Heard::Again(after)) => after,
                 Err(error) => {
-                    self.tally.hangup(&error);
+                    self.responses.record_hangup(&error);
                     if ask.once && !error.is_connect() {
-                        self.tally.unclear();
+                        self.responses.record_unclear();
                         return None;
                     }
                     Duration::ZERO
@@ -83,8 +84,8 @@ impl Client {
     }
 
     async fn once(&self, api: usize, ask: &Ask<'_>) -> reqwest::Result<Heard> {
-        let url = format!("{}/api/v1{}", self.stage.api(api), ask.path);
-        let mut request = self.stage.client.request(ask.method.clone(), url).bearer_auth(ask.token);
+        let url = format!("{}/api/v1{}", self.environment.api(api), ask.path);
+        let mut request = self.environment.client.request(ask.method.clone(), url).bearer_auth(ask.token);
         if let Some(key) = ask.key {
             request = request.header("idempotency-key", key);
         }
@@ -99,12 +100,13 @@ impl Client {
         let after = response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
         let text = response.text().await?;
         let answer = Answer { status, body: serde_json::from_str(&text).unwrap_or_default() };
-        // The only answers that may hold the config.
+        // The only responses that may contain the config.
         let collects = ask.path.ends_with("/credential") || ask.path == "/runners/jit";
         if !(collects && matches!(status, 200 | 201)) && self.needles.in_text(&text) {
-            self.tally.leak(format!("{} {} answered {status} with the canary", ask.method, ask.path));
+            self.responses
+                .record_leak(format!("{} {} answered {status} with the canary", ask.method, ask.path));
         }
-        self.tally.answered(ask, &answer);
+        self.responses.record_response(ask, &answer);
         Ok(match status {
             503 if ask.once && answer.code() == "database_unavailable" => Heard::Settled(answer),
             408 | 429 | 500 | 503 if !final_problem(answer.code()) => {
@@ -120,7 +122,7 @@ enum Heard {
     Again(Duration),
 }
 
-/// Problems that are the job's result, not the service's state: asking again with the same key changes nothing.
+/// Returns whether the problem is the job's result: a retry with the same key changes nothing.
 fn final_problem(code: &str) -> bool {
     matches!(code, "github_unavailable" | "github_refused" | "internal_error") || code.starts_with("job_")
 }

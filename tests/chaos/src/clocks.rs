@@ -1,4 +1,4 @@
-//! Wall clocks of the stores' machines that are wrong by minutes.
+//! Wall clocks of the stores, wrong by minutes.
 
 use anyhow::ensure;
 use devstack::{Server, WrongClock};
@@ -7,34 +7,34 @@ use sqlx::PgPool;
 
 use crate::log::wall;
 
-/// Errors of a clock, s.
+/// Range of clock errors in seconds.
 const ERRORS: std::ops::RangeInclusive<i64> = 120..=600;
-/// How much a measured error may differ from the planned one, s: the machine may be busy.
+/// Allowed difference between planned and measured error in seconds; the machine may be busy.
 const TOLERANCE: i64 = 60;
-/// With every such seed the clocks are right at first.
+/// With every seed divisible by this number, the clocks are right at first.
 const RIGHT: u64 = 4;
 
-/// By how many seconds the stores' clocks are wrong; negative: they are slow.
+/// Errors of the stores' clocks in seconds; negative values are slow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Clocks {
-    /// PostgreSQL's, for the whole run: its rows hold times.
+    /// Error of PostgreSQL's clock, for the whole run, because its rows hold times.
     pub postgres: i64,
-    /// Redis's, until it restarts with another one.
+    /// Error of Redis's clock, until it restarts with another one.
     pub redis: i64,
 }
 
 impl Clocks {
-    /// Those a run of this seed begins with.
+    /// Returns the initial errors for a seed.
     pub(crate) fn draw(seed: u64) -> Self {
         if seed.is_multiple_of(RIGHT) {
             return Self::default();
         }
-        // Another stream than that of the faults.
+        // A random stream separate from that of the faults.
         let mut rng = SmallRng::seed_from_u64(!seed);
         Self { postgres: draw_error(&mut rng), redis: draw_error(&mut rng) }
     }
 
-    /// The clocks that are not right.
+    /// Returns the clocks that are not right.
     pub(crate) fn wrong(self) -> Vec<WrongClock> {
         [(Server::Postgres, self.postgres), (Server::Redis, self.redis)]
             .into_iter()
@@ -57,7 +57,7 @@ impl std::fmt::Display for Clocks {
     }
 }
 
-/// Returns a new error, s; 0 where the clock of a single process cannot be changed.
+/// Returns a new error in seconds; 0 where the clock of a single process cannot be changed.
 pub(crate) fn draw_error(rng: &mut SmallRng) -> i64 {
     let (seconds, is_slow) = (rng.random_range(ERRORS), rng.random_bool(0.5));
     let signed = if is_slow { -seconds } else { seconds };

@@ -1,4 +1,4 @@
-//! Everything a run needs, put up: private servers, the paths to them, the world outside, the service's processes.
+//! Environment of a run: private servers, proxies in front of them, simulated GitHub and issuer, and the processes.
 
 use std::{
     fs::{self, OpenOptions},
@@ -33,30 +33,30 @@ use crate::{
     standby::Standby,
 };
 
-/// The database of a run.
+/// Database of a run.
 const DATABASE: &str = "chaos";
-/// Where the first Redis listens, in the folder of the servers.
+/// Socket of the first Redis, in the servers' folder.
 const REDIS_SOCKET: &str = "redis.sock";
-/// Who the tokens are for.
+/// Audience of the tokens.
 const AUDIENCE: &str = "runner-tokens";
-/// GitHub's usual time for a JIT config here: long enough that a kill finds jobs running.
-const GITHUB_TAKES: Duration = Duration::from_secs(1);
-/// GitHub's primary window while everything fails: an hour's share of so few seconds that it is used up, learned, lost and
-/// renewed many times in a run.
-const NARROW: Bucket = Bucket::new(110, 20);
-/// Requests the ledger keeps of each operation: none is to be forgotten.
+/// Usual duration of a JIT config call: long enough that a kill finds jobs running.
+const GITHUB_LATENCY: Duration = Duration::from_secs(1);
+/// GitHub's hourly window during the faults: so small and short that it is exhausted, learned, lost and renewed many
+/// times in a run.
+const NARROW_WINDOW: Bucket = Bucket::new(110, 20);
+/// Ledger entries kept per operation, enough to keep all.
 const LEDGER_EACH: usize = 50;
-/// What webhooks are signed with.
+/// Secret that signs webhooks.
 const WEBHOOK_SECRET: &str = "signed-by-the-twin-alone";
-/// Longest time until every process answers.
-const READY: Duration = Duration::from_mins(4);
+/// Longest time until every process responds.
+const MAX_START_TIME: Duration = Duration::from_mins(4);
 
-/// Everything that runs. Dropping it ends every process.
+/// All servers and processes of a run. Dropping it ends every process.
 pub(crate) struct Environment {
     pub(crate) slots: Vec<Slot>,
     pub(crate) proxies: [Proxy; 2],
     pub(crate) twin: Twin,
-    /// Rows as they are, past the proxy.
+    /// Direct connection to the rows, past the proxy.
     pub(crate) sql: PgPool,
     pub(crate) redis: redis::Client,
     pub(crate) client: reqwest::Client,
@@ -75,7 +75,7 @@ pub(crate) struct Environment {
 }
 
 impl Environment {
-    /// Puts everything up and waits until it answers.
+    /// Starts everything and waits until it responds.
     pub(crate) async fn build(plan: &Plan, program: PathBuf, folder: &Path) -> anyhow::Result<Arc<Self>> {
         let log = Log::create(&folder.join("events.log"))?;
         let stack = tokio::task::spawn_blocking({
@@ -89,7 +89,7 @@ impl Environment {
             Proxy::start(servers.join(".s.PGSQL.5432")).await?,
             Proxy::start(servers.join(REDIS_SOCKET)).await?,
         ];
-        // GitHub knows one address; what is lost while nobody answers there is asked for again, or noticed otherwise.
+        // GitHub knows one webhook address; lost deliveries are requested again or noticed otherwise.
         let hooked = free_port().await?;
         let config = twin_config(plan, hooked);
         let canary = config.canary.clone();
@@ -109,7 +109,7 @@ impl Environment {
         let ports = [free_port().await?, free_port().await?];
         let standby = Standby::start(&servers.join("redis-server"), folder, ports, plan.clocks.redis)?;
         plan.clocks.check(&sql, &redis).await?;
-        let stage = Self {
+        let environment = Self {
             slots,
             proxies,
             twin,
@@ -128,14 +128,16 @@ impl Environment {
             servers,
             _issuer: issuer,
         };
-        for slot in &stage.slots {
+        for slot in &environment.slots {
             slot.start()?;
         }
-        tokio::time::timeout(READY, stage.ready()).await.context("the service does not get ready")??;
-        Ok(Arc::new(stage))
+        tokio::time::timeout(MAX_START_TIME, environment.ready())
+            .await
+            .context("the service does not get ready")??;
+        Ok(Arc::new(environment))
     }
 
-    /// The processes of one kind.
+    /// Returns the processes of one kind.
     pub(crate) fn of(&self, role: Role) -> impl Iterator<Item = &Slot> {
         self.slots.iter().filter(move |slot| slot.recipe.role == role)
     }
@@ -147,47 +149,47 @@ impl Environment {
         }
     }
 
-    /// Where an API answers, without a slash at the end.
+    /// Returns the base URL of an API, without a trailing slash.
     pub(crate) fn api(&self, nth: usize) -> String {
         let mut apis = self.of(Role::Api).map(|slot| &slot.recipe.address);
         format!("http://{}", apis.nth(nth % APIS).map_or("", String::as_str))
     }
 
-    /// Does something to the servers, which takes up to seconds.
+    /// Runs `what` on the servers, on a blocking thread: it may take seconds.
     pub(crate) async fn servers<F>(self: &Arc<Self>, what: F) -> anyhow::Result<()>
     where
         F: FnOnce(&mut Stack) -> Result<(), devstack::Error> + Send + 'static,
     {
-        let stage = self.clone();
-        let done = move || what(&mut stage.stack.lock().unwrap_or_else(PoisonError::into_inner));
+        let environment = self.clone();
+        let done = move || what(&mut environment.stack.lock().unwrap_or_else(PoisonError::into_inner));
         Ok(tokio::task::spawn_blocking(done).await??)
     }
 
-    /// The queue, past the proxy.
+    /// Returns the queue, past the proxy.
     pub(crate) fn queue(&self) -> anyhow::Result<Queue> {
         let address = self.redis.get_connection_info().addr().to_string();
         Ok(Queue::connect(&QueueConfig::new(format!("redis+unix://{address}"), "rts"))?)
     }
 
-    /// Where the first Redis listens.
+    /// Returns the socket of the first Redis.
     pub(crate) fn redis_socket(&self) -> PathBuf {
         self.servers.join(REDIS_SOCKET)
     }
 
-    /// Logs of the processes and of the servers.
+    /// Returns the log files of processes and servers.
     pub(crate) fn logs(&self) -> Vec<PathBuf> {
         let mut logs: Vec<_> = self.slots.iter().map(Slot::log).collect();
         logs.extend(["postgres.log", "redis.log"].map(|name| self.servers.join(name)));
         logs
     }
 
-    /// GitHub as it is on a good day.
+    /// Removes all faults of GitHub.
     pub(crate) fn good_day(&self) {
         self.twin.clear_faults();
         self.twin.fault(slow());
     }
 
-    /// The same, and all its windows begin anew, as wide as GitHub's.
+    /// Removes all faults of GitHub and resets its windows to GitHub's real sizes.
     pub(crate) fn relief(&self) {
         self.good_day();
         self.twin.control().set_limits(Limits::github());
@@ -217,7 +219,7 @@ fn start_servers(plan: Plan) -> Result<Stack, devstack::Error> {
     Ok(stack)
 }
 
-/// The tables, made as an operator would.
+/// Creates the tables as an operator would.
 async fn init_db(program: &Path, settings: &Settings, folder: &Path) -> anyhow::Result<()> {
     let mut command = tokio::process::Command::new(program);
     command.arg("init-db").env_clear().envs(settings.iter().cloned()).current_dir(folder).kill_on_drop(true);
@@ -227,9 +229,9 @@ async fn init_db(program: &Path, settings: &Settings, folder: &Path) -> anyhow::
     Ok(())
 }
 
-/// GitHub as it is, but for the hour: nobody waits for the end of one here.
+/// Returns GitHub's configuration with a shorter hourly window: a run cannot wait for the end of an hour.
 fn twin_config(plan: &Plan, hooked: u16) -> TwinConfig {
-    let limits = Limits { primary: Some(NARROW), ..Limits::github() };
+    let limits = Limits { primary: Some(NARROW_WINDOW), ..Limits::github() };
     let webhook =
         WebhookConfig::new(format!("http://127.0.0.1:{hooked}/api/v1/webhooks/github"), WEBHOOK_SECRET);
     let config = TwinConfig { limits, webhook: plan.webhooks.then_some(webhook), ..TwinConfig::default() };
@@ -238,7 +240,7 @@ fn twin_config(plan: &Plan, hooked: u16) -> TwinConfig {
 }
 
 fn slow() -> Fault {
-    let ms = u64::try_from(GITHUB_TAKES.as_millis()).unwrap_or(1000);
+    let ms = u64::try_from(GITHUB_LATENCY.as_millis()).unwrap_or(1000);
     Fault::new(FaultKind::Latency { ms }).on("POST", "generate-jitconfig")
 }
 
@@ -253,7 +255,7 @@ fn issuer_config() -> IssuerConfig {
 
 type Settings = Vec<(String, String)>;
 
-/// What every process is configured with.
+/// Returns the settings of every process.
 fn settings(
     direct: &str,
     [postgres, redis]: &[Proxy; 2],
@@ -318,7 +320,7 @@ async fn slots(program: &Path, settings: &Settings, folder: &Path, hooked: u16) 
     Ok(slots)
 }
 
-/// A port nobody has now. Outgoing connections may take it while its process is down; it is then tried again.
+/// Returns a free port. An outgoing connection may take it while its process is down; the start is then retried.
 async fn free_port() -> anyhow::Result<u16> {
     Ok(tokio::net::TcpListener::bind("127.0.0.1:0").await?.local_addr()?.port())
 }

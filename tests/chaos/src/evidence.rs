@@ -1,4 +1,4 @@
-//! Everything the oracles judge, read once when all is quiet.
+//! Data judged by the oracles, read once when the run has settled.
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -19,8 +19,8 @@ use crate::{
     clocks::Clocks,
     cooldown::Settled,
     environment::Environment,
-    excused_periods::{ExcusedPeriodsWatcher, Span, outside},
-    faults::Deeds,
+    excused_periods::{ExcusedPeriods, Span, outside},
+    faults::ExecutedFaults,
     history::Life,
     people::Team,
     processes::Slot,
@@ -73,113 +73,136 @@ pub(crate) struct CallRow {
     pub(crate) github_id: Option<i64>,
 }
 
-/// Everything.
+/// Everything the oracles judge.
 #[derive(Debug, Default)]
 pub(crate) struct Evidence {
-    pub(crate) deeds: Deeds,
-    /// Of the workers.
+    pub(crate) executed_faults: ExecutedFaults,
+    /// Lease of the workers.
     pub(crate) lease: Duration,
-    pub(crate) told: Counts,
+    pub(crate) responses: Counts,
     pub(crate) seen: Seen,
     pub(crate) jobs: Vec<JobRow>,
     pub(crate) runners: Vec<RunnerRow>,
-    /// From when until when each runner counted for its team's quota.
+    /// Period in which each runner counted for its team's quota.
     pub(crate) lives: Vec<Life>,
     pub(crate) calls: Vec<CallRow>,
-    /// Idempotency-Key and its job.
+    /// Idempotency keys and their jobs.
     pub(crate) keys: Vec<(String, Uuid)>,
     pub(crate) teams: Vec<Team>,
-    /// What `GET /admin/teams` counts: id and live runners.
+    /// Live runners of each team by `GET /admin/teams`.
     pub(crate) counted: Vec<(Uuid, i64)>,
-    /// What `GET /admin/queues` counts in all lanes.
+    /// Jobs in all lanes by `GET /admin/queues`.
     pub(crate) queued: i64,
-    /// Keys in Redis that hold jobs or counts of jobs.
+    /// Keys in Redis that still hold jobs or counts of jobs.
     pub(crate) leftovers: Vec<String>,
-    /// What was seen in Redis meanwhile.
+    /// Snapshots of Redis during the run.
     pub(crate) looks: Looks,
-    /// How it came to rest.
+    /// State in which the run settled.
     pub(crate) settled: Settled,
     pub(crate) github: Vec<Runner>,
     pub(crate) ledger: Ledger,
-    /// Where the canary was found.
+    /// Places where the canary was found.
     pub(crate) leaks: Vec<String>,
-    /// Texts it was looked for in.
+    /// Number of texts searched for the canary.
     pub(crate) searched: usize,
-    /// Webhooks GitHub was told of that they arrived.
+    /// Webhooks acknowledged to GitHub.
     pub(crate) arrived: Vec<Uuid>,
-    /// Webhooks kept, and how they stand.
+    /// Stored webhooks and their states.
     pub(crate) inbox: HashMap<Uuid, String>,
-    /// When GitHub made everybody wait.
-    pub(crate) held: ExcusedPeriodsWatcher,
-    /// Starts, by job and fence, that their worker broke off as their lease could not be renewed.
+    /// Periods in which GitHub's limits blocked progress.
+    pub(crate) excused: ExcusedPeriods,
+    /// Starts, by job and fence, that their worker aborted because it could not renew the lease.
     pub(crate) cut_off: HashSet<(Uuid, i64)>,
-    /// Processes that ended by themselves.
+    /// Processes that exited unexpectedly.
     pub(crate) surprises: Vec<String>,
-    /// Names of runners that did not come through the service and must still be on GitHub.
+    /// Names of unmanaged runners that must still be on GitHub.
     pub(crate) unmanaged: BTreeSet<String>,
     /// Whether GitHub sends webhooks.
     pub(crate) has_webhooks: bool,
-    /// By how much the stores' clocks were wrong when the run began.
+    /// Clock errors of the stores at the start.
     pub(crate) clocks: Clocks,
-    /// How much slower than an idle machine this one was; 0 when it was not measured.
+    /// Slowness factor of this machine; 0 when not measured.
     pub(crate) slowness: f64,
 }
 
+/// Records made during the run.
+pub(crate) struct Records {
+    /// Lease of the workers.
+    pub(crate) lease: Duration,
+    /// Responses to the callers.
+    pub(crate) responses: Counts,
+    /// Executed faults.
+    pub(crate) executed_faults: ExecutedFaults,
+    /// State in which the run settled.
+    pub(crate) settled: Settled,
+    /// Observed quotas and final states.
+    pub(crate) seen: Seen,
+    /// Periods in which GitHub's limits blocked progress.
+    pub(crate) excused: ExcusedPeriods,
+    /// Snapshots of Redis.
+    pub(crate) looks: Looks,
+}
+
 impl Evidence {
-    /// Reads it all. Everything must be up.
-    pub(crate) async fn collect(
-        (stage, lease): (&Arc<Environment>, Duration),
-        (told, deeds, settled): (Counts, Deeds, Settled),
-        (seen, held, looks): (Seen, ExcusedPeriodsWatcher, Looks),
-    ) -> anyhow::Result<Self> {
-        let teams = stage.teams.clone();
-        let mut evidence = Self { deeds, lease, seen, teams, looks, settled, held, ..Self::default() };
-        evidence.rows(&stage.sql).await.context("the rows cannot be read")?;
-        evidence.lives = Life::all(&stage.sql).await.context("the runners' history cannot be read")?;
-        evidence.counted = counted(stage).await.context("the teams cannot be read")?;
-        evidence.queued = queued(stage).await.context("the queue cannot be read")?;
-        let inside = RedisSnapshot::read(stage).await.context("Redis cannot be read")?;
+    /// Reads everything. All servers and processes must be up.
+    pub(crate) async fn collect(environment: &Arc<Environment>, records: Records) -> anyhow::Result<Self> {
+        let Records { lease, responses, executed_faults, settled, seen, excused, looks } = records;
+        let teams = environment.teams.clone();
+        let mut evidence =
+            Self { executed_faults, lease, seen, teams, looks, settled, excused, ..Self::default() };
+        evidence.rows(&environment.sql).await.context("the rows cannot be read")?;
+        evidence.lives = Life::all(&environment.sql).await.context("the runners' history cannot be read")?;
+        evidence.counted = counted(environment).await.context("the teams cannot be read")?;
+        evidence.queued = queued(environment).await.context("the queue cannot be read")?;
+        let inside = RedisSnapshot::read(environment).await.context("Redis cannot be read")?;
         evidence.leftovers = inside.of_jobs();
-        evidence.github = stage.twin.runners();
-        evidence.ledger = stage.twin.ledger();
-        evidence.has_webhooks = stage.has_webhooks;
-        evidence.arrived = arrived(stage);
-        let search = Search::everywhere(stage, &inside).await;
+        evidence.github = environment.twin.runners();
+        evidence.ledger = environment.twin.ledger();
+        evidence.has_webhooks = environment.has_webhooks;
+        evidence.arrived = arrived(environment);
+        let search = Search::everywhere(environment, &inside).await;
         let search = search.context("the search for the canary broke off")?;
         evidence.searched = search.searched + evidence.looks.searched;
-        evidence.leaks = [told.leaks.clone(), evidence.looks.leaks.clone(), search.leaks].concat();
-        evidence.told = told;
-        evidence.cut_off = cut_off(stage).await.context("the workers' logs cannot be read")?;
-        evidence.surprises = stage.slots.iter().flat_map(Slot::surprises).collect();
+        evidence.leaks = [responses.leaks.clone(), evidence.looks.leaks.clone(), search.leaks].concat();
+        evidence.responses = responses;
+        evidence.cut_off = cut_off(environment).await.context("the workers' logs cannot be read")?;
+        evidence.surprises = environment.slots.iter().flat_map(Slot::surprises).collect();
         Ok(evidence)
     }
 
-    /// Returns a bound for an idle machine as it is on this one.
+    /// Returns the bound for this machine from the bound for an idle one.
     pub(crate) fn scaled(&self, bound: Duration) -> Duration {
         bound.mul_f64(self.slowness.max(1.0))
     }
 
-    /// The part of a time in which something could go on.
+    /// Returns the part of a period in which progress was possible.
     pub(crate) fn free(&self, span: Span) -> Duration {
-        let idle: Vec<Span> = self.held.spans.iter().chain(&self.deeds.disturbed).copied().collect();
+        let idle: Vec<Span> =
+            self.excused.spans.iter().chain(&self.executed_faults.disturbed).copied().collect();
         outside(&idle, span)
     }
 
-    /// How long each job of a killed worker waited for its next start: in all, outside pauses, outages and times in which
-    /// GitHub's limits were used up or another worker was frozen, and whether its lease was lost meanwhile; then the second
-    /// is counted from the last loss, when the wait began anew.
+    /// Returns how long each job of a killed worker waited for its next start: the total, the part outside pauses,
+    /// outages, used-up limits and freezes of another worker, and whether its lease was lost. After such a loss the
+    /// second
+    /// value counts from the last loss, when the wait started again.
     pub(crate) fn recoveries(&self) -> Vec<(Duration, Duration, bool)> {
-        let idle: Vec<Span> = [&self.held.spans, &self.held.full, &self.deeds.disturbed, &self.deeds.frozen]
-            .into_iter()
-            .flatten()
-            .copied()
-            .collect();
+        let idle: Vec<Span> = [
+            &self.excused.spans,
+            &self.excused.full,
+            &self.executed_faults.disturbed,
+            &self.executed_faults.frozen,
+        ]
+        .into_iter()
+        .flatten()
+        .copied()
+        .collect();
         let times = |span: &Span| {
-            let lost = self.deeds.lost.iter().filter(|at| (span.0..=span.1).contains(at)).max();
+            let lost = self.executed_faults.lost.iter().filter(|at| (span.0..=span.1).contains(at)).max();
             let counted = (lost.copied().unwrap_or(span.0), span.1);
             (span.1 - span.0, outside(&idle, counted), lost.is_some())
         };
-        self.deeds.recoveries.iter().map(times).collect()
+        self.executed_faults.recoveries.iter().map(times).collect()
     }
 
     async fn rows(&mut self, sql: &PgPool) -> sqlx::Result<()> {
@@ -201,13 +224,13 @@ impl Evidence {
     }
 }
 
-/// What the workers' logs tell of leases that ended under them.
-async fn cut_off(stage: &Environment) -> std::io::Result<HashSet<(Uuid, i64)>> {
+/// Reads from the workers' logs which leases ended during a job.
+async fn cut_off(environment: &Environment) -> std::io::Result<HashSet<(Uuid, i64)>> {
     let mut starts = HashSet::new();
-    for slot in stage.of(Role::Worker) {
+    for slot in environment.of(Role::Worker) {
         let text = tokio::fs::read(slot.log()).await?;
         let text = String::from_utf8_lossy(&text);
-        let lines = text.lines().filter(|line| line.contains("the lease was lost; whoever has it"));
+        let lines = text.lines().filter(|line| line.contains("the lease was lost"));
         starts.extend(lines.filter_map(|line| {
             let line: Value = serde_json::from_str(line).ok()?;
             let span = &line["span"];
@@ -217,8 +240,8 @@ async fn cut_off(stage: &Environment) -> std::io::Result<HashSet<(Uuid, i64)>> {
     Ok(starts)
 }
 
-fn arrived(stage: &Environment) -> Vec<Uuid> {
-    let deliveries = stage.twin.control().deliveries();
+fn arrived(environment: &Environment) -> Vec<Uuid> {
+    let deliveries = environment.twin.control().deliveries();
     let heard = deliveries.iter().filter(|one| (200..300).contains(&one.status_code));
     heard.filter_map(|one| one.guid.parse().ok()).collect()
 }
@@ -248,7 +271,7 @@ fn job(row: &PgRow) -> sqlx::Result<JobRow> {
     })
 }
 
-/// The deadline and the end so many seconds ago, by the database's clock.
+/// Returns the period between a deadline and an end, given as seconds ago by the database's clock.
 fn late(deadline: f64, end: f64) -> Option<Span> {
     let now = Instant::now();
     let ago = |seconds: f64| now.checked_sub(Duration::try_from_secs_f64(seconds).ok()?);
@@ -274,9 +297,10 @@ fn call(row: &PgRow) -> sqlx::Result<CallRow> {
     })
 }
 
-async fn counted(stage: &Environment) -> anyhow::Result<Vec<(Uuid, i64)>> {
-    let url = format!("{}/api/v1/admin/teams", stage.api(0));
-    let answer = stage.client.get(url).bearer_auth(&stage.root.token).send().await?.error_for_status()?;
+async fn counted(environment: &Environment) -> anyhow::Result<Vec<(Uuid, i64)>> {
+    let url = format!("{}/api/v1/admin/teams", environment.api(0));
+    let answer =
+        environment.client.get(url).bearer_auth(&environment.root.token).send().await?.error_for_status()?;
     let body: Value = answer.json().await?;
     let teams = body["teams"].as_array().context("no teams")?;
     let one =
@@ -284,10 +308,11 @@ async fn counted(stage: &Environment) -> anyhow::Result<Vec<(Uuid, i64)>> {
     teams.iter().map(one).collect::<Option<_>>().context("a team without a count")
 }
 
-/// What the service tells an admin of the queue: jobs in all lanes.
-pub(crate) async fn queued(stage: &Environment) -> anyhow::Result<i64> {
-    let url = format!("{}/api/v1/admin/queues", stage.api(0));
-    let answer = stage.client.get(url).bearer_auth(&stage.root.token).send().await?.error_for_status()?;
+/// Returns the number of jobs in all lanes as the API reports it to an admin.
+pub(crate) async fn queued(environment: &Environment) -> anyhow::Result<i64> {
+    let url = format!("{}/api/v1/admin/queues", environment.api(0));
+    let answer =
+        environment.client.get(url).bearer_auth(&environment.root.token).send().await?.error_for_status()?;
     let body: Value = answer.json().await?;
     let lanes = body["lanes"].as_array().context("no lanes")?;
     let number = |lane: &Value, name: &str| lane[name].as_i64();
@@ -296,5 +321,5 @@ pub(crate) async fn queued(stage: &Environment) -> anyhow::Result<i64> {
     lanes.iter().map(all).sum::<Option<i64>>().context("a lane without counts")
 }
 
-/// The machine's clock and the twin's are one.
+/// Time of the machine's clock, which is also the twin's clock.
 pub(crate) type At = DateTime<Utc>;

@@ -1,4 +1,4 @@
-//! When nothing could go on: GitHub made everybody wait or go slowly, or a store was away.
+//! Periods in which jobs could not make progress: GitHub's limits, or a store that was down.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -12,77 +12,77 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-/// Between two looks.
-const LOOK: Duration = Duration::from_millis(200);
-/// Writes a minute as long as GitHub has not slowed us down: 900 points, 5 each.
+/// Time between two observations.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
+/// Writes per minute while GitHub has not reduced the rate: 900 points, 5 each.
 const FULL_RATE: u64 = 180;
 
-/// From when until when.
+/// Start and end of a period.
 pub(crate) type Span = (Instant, Instant);
 
-/// What was seen of the budget.
+/// Observations of the budget.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct ExcusedPeriodsWatcher {
-    /// When jobs had to wait for it.
+pub(crate) struct ExcusedPeriods {
+    /// Periods in which jobs had to wait for the budget.
     pub(crate) spans: Vec<Span>,
-    /// When GitHub's limits had no room for the next job: who may start then waits for its turn.
+    /// Periods in which GitHub's limits had no room for the next job, which then waits for its turn.
     pub(crate) full: Vec<Span>,
-    /// Looks at which nothing but the reserve was left of the primary window.
+    /// Observations with only the reserve left in the hourly window.
     pub(crate) used_up: usize,
-    /// Primary windows that began after one that was used up.
+    /// Hourly windows that started after an exhausted one.
     pub(crate) renewed: usize,
 }
 
-/// Looks at the budget until dropped.
-pub(crate) struct ExcusedPeriods {
-    holds: Arc<Mutex<ExcusedPeriodsWatcher>>,
+/// Observes the budget until dropped.
+pub(crate) struct ExcusedPeriodsWatcher {
+    periods: Arc<Mutex<ExcusedPeriods>>,
     task: JoinHandle<()>,
 }
 
-impl ExcusedPeriods {
+impl ExcusedPeriodsWatcher {
     pub(crate) fn start(queue: Queue) -> Self {
-        let holds = Arc::<Mutex<ExcusedPeriodsWatcher>>::default();
-        let task = tokio::spawn(keep_looking(queue, holds.clone()));
-        Self { holds, task }
+        let periods = Arc::<Mutex<ExcusedPeriods>>::default();
+        let task = tokio::spawn(observe_budget(queue, periods.clone()));
+        Self { periods, task }
     }
 
-    /// What was seen so far.
-    pub(crate) fn holds(&self) -> ExcusedPeriodsWatcher {
-        self.holds.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Returns the observations so far.
+    pub(crate) fn periods(&self) -> ExcusedPeriods {
+        self.periods.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-impl Drop for ExcusedPeriods {
+impl Drop for ExcusedPeriodsWatcher {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-async fn keep_looking(queue: Queue, holds: Arc<Mutex<ExcusedPeriodsWatcher>>) {
+async fn observe_budget(queue: Queue, periods: Arc<Mutex<ExcusedPeriods>>) {
     let mut empty = false;
     loop {
         let from = Instant::now();
-        // Redis is away: then nobody knows of a pause.
+        // With Redis down, pauses are unknown.
         if let Ok(Ok(budgets)) = timeout(Duration::from_secs(1), queue.budget()).await {
             let full = is_full(&queue).await;
-            let mut holds = holds.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut periods = periods.lock().unwrap_or_else(PoisonError::into_inner);
             if full {
-                holds.full.push((from, from + LOOK * 2));
+                periods.full.push((from, from + POLL_INTERVAL * 2));
             }
             if budgets.iter().any(holds_up) {
-                holds.spans.push((from, from + LOOK * 2));
+                periods.spans.push((from, from + POLL_INTERVAL * 2));
             }
             let known = budgets.iter().any(|budget| !budget.resources.is_empty());
             let now_empty = budgets.iter().any(used_up);
-            holds.used_up += usize::from(now_empty);
-            holds.renewed += usize::from(empty && known && !now_empty);
+            periods.used_up += usize::from(now_empty);
+            periods.renewed += usize::from(empty && known && !now_empty);
             empty = now_empty || (empty && !known);
         }
-        sleep(LOOK).await;
+        sleep(POLL_INTERVAL).await;
     }
 }
 
-/// Whether a job that makes or removes a runner could not start now, were it the first.
+/// Returns whether a job that creates or removes a runner could not start now, even as the first in the queue.
 async fn is_full(queue: &Queue) -> bool {
     for lane in [Lane::Provision, Lane::Deprovision] {
         let installation = InstallationId::default();
@@ -94,20 +94,21 @@ async fn is_full(queue: &Queue) -> bool {
     false
 }
 
-/// Whether a job that may start would have to wait longer than for its turn.
+/// Returns whether a startable job would have to wait longer than for its turn.
 fn holds_up(budget: &BudgetView) -> bool {
     let paused = budget.pauses.iter().any(|pause| pause.reason != Reason::Admin);
     let slowed = budget.mutation_rate_per_minute < FULL_RATE;
     paused || slowed || budget.probe.is_some() || budget.breaker != Breaker::Closed || used_up(budget)
 }
 
-/// A tenth is kept for removals.
+/// A tenth is reserved for removals.
 fn used_up(budget: &BudgetView) -> bool {
     budget.resources.iter().any(|window| window.remaining <= window.limit.div_ceil(10))
 }
 
-/// The time between two moments that lies in none of the spans.
-pub(crate) fn outside(spans: &[Span], (from, until): Span) -> Duration {
+/// Returns the time in a span that lies outside the given spans.
+pub(crate) fn outside(spans: &[Span], span: Span) -> Duration {
+    let (from, until) = span;
     let mut inside: Vec<Span> = spans
         .iter()
         .map(|(begin, end)| ((*begin).max(from), (*end).min(until)))

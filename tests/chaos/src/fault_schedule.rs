@@ -1,4 +1,4 @@
-//! The faults as cards, dealt to the end before they are shuffled again.
+//! Schedule of faults, drawn like cards: the whole deck is dealt before it is shuffled again.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use crate::{
     clocks::draw_error,
 };
 
-/// A leader among the schedulers is followed by another after this time; see `scheduler/src/leader.rs`.
+/// Time after which another scheduler takes over from a dead leader; see `scheduler/src/leader.rs`.
 const LEADERS_LEASE: Duration = Duration::from_secs(9);
 
-/// How often a card is in its deck.
+/// A card and its number of copies in the deck.
 type Often = (usize, Card);
 
-/// Every fault, the important ones several times.
+/// Every fault; the important ones several times.
 const EVERYTHING: &[Often] = &[
     (8, Card::Kill(Role::Worker)),
     (3, Card::Kill(Role::Api)),
@@ -47,7 +47,7 @@ const EVERYTHING: &[Often] = &[
     (1, Card::GitHub(Trouble::Drop)),
 ];
 
-/// What leaves the queue and GitHub as they are.
+/// Faults that leave the queue and GitHub intact.
 const PROCESSES: &[Often] = &[
     (6, Card::Kill(Role::Worker)),
     (2, Card::Kill(Role::Api)),
@@ -58,24 +58,24 @@ const PROCESSES: &[Often] = &[
     (1, Card::Reset(Backing::Redis)),
 ];
 
-/// Cards, some of them dealt.
+/// A deck and its position.
 pub(crate) struct FaultSchedule {
     all: &'static [Often],
     left: Vec<Card>,
 }
 
 impl FaultSchedule {
-    /// Dealt to its end it has seen every fault.
+    /// Returns the deck of every fault; dealing it once covers all of them.
     pub(crate) fn of_everything() -> Self {
         Self { all: EVERYTHING, left: Vec::new() }
     }
 
-    /// Our own processes and their connections.
+    /// Returns the deck of process and connection faults.
     pub(crate) fn of_processes() -> Self {
         Self { all: PROCESSES, left: Vec::new() }
     }
 
-    /// The next one.
+    /// Returns the next fault.
     pub(crate) fn deal(&mut self, rng: &mut SmallRng, lease: Duration) -> Action {
         loop {
             if let Some(card) = self.left.pop() {
@@ -88,7 +88,7 @@ impl FaultSchedule {
     }
 }
 
-/// A fault without its particulars.
+/// A fault without its parameters.
 #[derive(Clone, Copy)]
 enum Card {
     Kill(Role),

@@ -1,15 +1,16 @@
-//! When each runner counted for its team's quota, as the rows tell afterwards: nothing is missed while nobody looked.
+//! Quota usage of each runner, reconstructed from the audit rows, which leave no gap between observations.
 
 use std::collections::HashMap;
 
 use sqlx::{PgPool, Row};
 use uuid::Uuid;
 
-/// One runner of a team, from the event that made its row to the one that says `deleted`, in µs by the database's clock.
+/// Lifetime of one runner, from the event that added its row to its `deleted` event, in µs of the database's clock.
 ///
-/// Both are written at their own statement's time, the first after the quota was counted under the team's lock, the
-/// last before its commit. So whoever was live by these times when a runner was added was counted then, and more at
-/// once than the quota means that it was exceeded.
+/// Both times are statement times: the first is written after the quota was counted under the team's lock, the last
+/// before
+/// its commit. Every runner live by these times when another was added was counted then. More at once than the quota
+/// proves that the quota was exceeded.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Life {
     pub(crate) team: Uuid,
@@ -18,7 +19,7 @@ pub(crate) struct Life {
 }
 
 impl Life {
-    /// All of them.
+    /// Returns the lifetimes of all runners.
     pub(crate) async fn all(sql: &PgPool) -> sqlx::Result<Vec<Self>> {
         let query = "SELECT team_id, (extract(epoch FROM min(at)) * 1000000)::bigint,
                 (extract(epoch FROM max(at) FILTER (WHERE to_status = 'deleted')) * 1000000)::bigint
@@ -30,7 +31,7 @@ impl Life {
     }
 }
 
-/// The most that lived at once, for each team.
+/// Returns the largest number of concurrent lives for each team.
 pub(crate) fn most_at_once(lives: &[Life]) -> HashMap<Uuid, i64> {
     let mut moves: HashMap<Uuid, Vec<(i64, i64)>> = HashMap::new();
     for life in lives {
@@ -39,7 +40,7 @@ pub(crate) fn most_at_once(lives: &[Life]) -> HashMap<Uuid, i64> {
         moves.extend(life.until.map(|until| (until, -1)));
     }
     let most = |mut moves: Vec<(i64, i64)>| {
-        // At the same moment the one that goes makes room for the one that comes.
+        // At equal times, a removal makes room for an addition.
         moves.sort_unstable();
         let live = moves.into_iter().scan(0, |live, (_, by)| {
             *live += by;

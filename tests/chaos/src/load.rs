@@ -1,4 +1,4 @@
-//! Callers of several teams, who begin one after the other, and one team that asks for too much at once.
+//! Callers of several teams, who start one after the other, and one team that requests too many runners at once.
 
 use std::sync::Arc;
 
@@ -16,8 +16,8 @@ use crate::{
     story::Story,
 };
 
-/// When a story begins. After the chaos no runner works: whose webhooks are lost counts as gone a minute after its
-/// registration at the earliest, and the run would wait for that.
+/// Start of a story. No runner works after the chaos: with lost webhooks its removal is noticed at the earliest one
+/// minute after its registration, and the run would wait for that.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Time {
     Chaos,
@@ -25,7 +25,7 @@ enum Time {
     Flood,
 }
 
-/// Who starts the stories.
+/// Starts the stories.
 pub(crate) struct Load {
     pub(crate) client: Client,
     seed: u64,
@@ -36,8 +36,9 @@ impl Load {
         Arc::new(Self { client, seed: plan.seed })
     }
 
-    /// Starts all stories, most of them spread evenly, the last ones at once when the rush begins; returns when every
-    /// caller is done.
+    /// Starts all stories: most spread evenly, the last ones at once when the rush begins. Returns when every caller
+    /// has
+    /// finished.
     pub(crate) async fn run(self: &Arc<Self>, plan: &Plan) {
         let start = Instant::now();
         let gap = plan.calls() / u32::try_from(plan.stories()).unwrap_or(u32::MAX);
@@ -68,14 +69,14 @@ impl Load {
 
     fn story(&self, nth: usize, time: Time) -> Story<'_> {
         let floods = time == Time::Flood;
-        let stage = &self.client.stage;
-        let flooder = stage.people.iter().position(|person| stage.teams[person.team].floods);
-        let flooder = flooder.unwrap_or(stage.people.len());
-        let people = if floods { flooder..stage.people.len() } else { 0..flooder };
-        let drawn = Choices::draw(self.seed, nth, &people, stage.people.len());
+        let environment = &self.client.environment;
+        let flooder = environment.people.iter().position(|person| environment.teams[person.team].floods);
+        let flooder = flooder.unwrap_or(environment.people.len());
+        let people = if floods { flooder..environment.people.len() } else { 0..flooder };
+        let drawn = Choices::draw(self.seed, nth, &people, environment.people.len());
         let choices = Choices { works: drawn.works && time == Time::Chaos, ..drawn };
-        let person = &stage.people[choices.person];
-        let team = stage.teams[person.team].name;
+        let person = &environment.people[choices.person];
+        let team = environment.teams[person.team].name;
         let body = match choices.exact.filter(|_| !floods) {
             Some(number) => json!({ "runner_name": format!("exact-{team}-{number}") }),
             None => json!({ "runner_name_prefix": format!("chaos-{team}") }),

@@ -1,4 +1,4 @@
-//! What happened, with its time, for people and for the oracles.
+//! Event log of a run, with times, for people and for the oracles.
 
 use std::{
     fs::File,
@@ -10,7 +10,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 
-/// Notes in a file of the run's folder.
+/// Log file in the run's folder.
 #[derive(Debug)]
 pub(crate) struct Log {
     start: Instant,
@@ -22,20 +22,20 @@ impl Log {
         Ok(Self { start: Instant::now(), file: Mutex::new(File::create(path)?) })
     }
 
-    /// Time since the start.
+    /// Returns the time since the start.
     pub(crate) fn elapsed(&self) -> Duration {
         self.start.elapsed()
     }
 
     /// Writes one line.
-    pub(crate) fn note(&self, text: impl std::fmt::Display) {
+    pub(crate) fn write(&self, text: impl std::fmt::Display) {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        // A full disk costs notes, not the run.
+        // A full disk loses log lines, but does not end the run.
         let _ = writeln!(file, "{:>9.3} {} {text}", self.elapsed().as_secs_f64(), wall().to_rfc3339());
     }
 }
 
-/// The machine's clock, to be compared with the twin's ledger and nothing else.
+/// Returns the machine's wall clock, to be compared only with the twin's ledger.
 pub(crate) fn wall() -> DateTime<Utc> {
     Utc::now()
 }

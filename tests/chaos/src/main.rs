@@ -6,29 +6,29 @@ use chaos::Plan;
 use clap::Parser;
 use rand::RngExt;
 
-/// Breaks everything for a while, under load, and says whether every promise was kept.
+/// Breaks everything for a while under load, then reports whether every invariant held.
 #[derive(Debug, Parser)]
 #[command(
     name = "chaos",
     after_help = "Examples:\n  ./dev chaos\n  ./dev chaos --seed 7 --minutes 2\n  ./dev chaos --minutes 20 --ops 10000\n\nExits 0 when every promise was kept, 1 when one was not, 2 when it could not be found out."
 )]
 struct Args {
-    /// The schedule of faults and operations follows from it. Without it: a new one.
+    /// Seed of the schedule of faults and operations. Default: a new one.
     #[arg(long)]
     seed: Option<u64>,
-    /// How long faults strike. Two are the bounded run that every test run makes.
+    /// Duration of the faults. Two minutes are the bounded run of the test suite.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(2..=1440))]
     minutes: u64,
-    /// How many operations, about. Without it: 550 a minute, about what GitHub's limits let through.
+    /// Approximate number of operations. Default: 550 a minute, close to GitHub's limits.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     ops: Option<u64>,
-    /// The folder of PostgreSQL's server programs. Without it: looked for.
+    /// Folder of PostgreSQL's server programs. Default: searched for.
     #[arg(long, env = "DEV_PG_BIN", value_name = "DIR")]
     pg_bin: Option<PathBuf>,
-    /// The Redis or Valkey server program. Without it: looked for.
+    /// Redis or Valkey server program. Default: searched for.
     #[arg(long, env = "DEV_REDIS_BIN", value_name = "FILE")]
     redis_bin: Option<PathBuf>,
-    /// The rts to run. Without it: the one of this checkout, built first.
+    /// The rts to run. Default: built from this checkout.
     #[arg(long, value_name = "FILE")]
     rts: Option<PathBuf>,
     /// Only print the schedule.
@@ -65,7 +65,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Ctrl-C drops the run, and with it every process it started.
+/// Ctrl-C drops the run and with it every process that the run started.
 fn run(plan: &Plan) -> anyhow::Result<bool> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let report = runtime.block_on(async {
@@ -82,6 +82,6 @@ fn run(plan: &Plan) -> anyhow::Result<bool> {
 }
 
 fn say(text: impl std::fmt::Display) {
-    // Nobody reads: nothing to be done.
+    // Output to a closed stdout is discarded.
     let _ = writeln!(std::io::stdout(), "{text}");
 }

@@ -1,4 +1,4 @@
-//! Teams with and without a quota, and who asks on their account.
+//! Teams with and without a quota, and their callers.
 
 use github_twin::Issuer;
 use serde_json::json;
@@ -13,11 +13,11 @@ pub(crate) struct Team {
     pub(crate) id: Uuid,
     pub(crate) name: &'static str,
     pub(crate) most: Option<i32>,
-    /// It asks for nothing until the rush, and then for too much.
+    /// Whether it is idle until the rush and then requests too many runners.
     pub(crate) floods: bool,
 }
 
-/// Somebody with a token.
+/// A caller with a token.
 #[derive(Clone, Debug)]
 pub(crate) struct Person {
     /// Index of the team.
@@ -25,13 +25,13 @@ pub(crate) struct Person {
     pub(crate) token: String,
 }
 
-/// The team that floods the queue; the last one, so that its people are.
+/// The team that floods the queue; the last one, so that its callers are last too.
 const FLOOD: (&str, Option<i32>) = ("flood", None);
 
-/// The team of the one who repeats the dearest requests.
+/// The team of the caller that repeats the most expensive requests.
 const ABUSER: (&str, Option<i32>) = ("greedy", Some(3));
 
-/// Who asks.
+/// All teams and callers.
 pub(crate) struct Settled {
     pub(crate) teams: Vec<Team>,
     pub(crate) people: Vec<Person>,
@@ -39,7 +39,7 @@ pub(crate) struct Settled {
     pub(crate) abuser: Person,
 }
 
-/// Inserts the teams, two people and one machine for each, and an admin.
+/// Inserts the teams, two users and one machine client for each, and an admin.
 pub(crate) async fn settle(sql: &PgPool, issuer: &Issuer, plan: &Plan) -> anyhow::Result<Settled> {
     let part = |share: usize| i32::try_from((plan.stories() / share).max(2)).ok();
     let teams: Vec<Team> =
@@ -74,7 +74,7 @@ pub(crate) async fn settle(sql: &PgPool, issuer: &Issuer, plan: &Plan) -> anyhow
     }
     user(sql, issuer, "root", true).await?;
     let root = Person { team: 0, token: token(issuer, "root")? };
-    // The abuser's team is the first one; its people do nothing else.
+    // The abuser's team is the first one; its callers do nothing else.
     let (mut abusers, people): (Vec<Person>, _) = people.into_iter().partition(|person| person.team == 0);
     let abuser = abusers.swap_remove(0);
     Ok(Settled { teams, people, root, abuser })

@@ -1,6 +1,6 @@
-//! What is done to the service, and when: all of it follows from a seed.
+//! Plan of a run: faults, times and operations, all derived from a seed.
 
-use std::{path::PathBuf, time::Duration};
+use std::{ops::Range, path::PathBuf, time::Duration};
 
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 
@@ -10,59 +10,60 @@ use crate::{
     fault_schedule::FaultSchedule,
 };
 
-/// How many processes of each kind there are.
+/// Number of APIs.
 pub(crate) const APIS: usize = 2;
-/// Workers.
+/// Number of workers.
 pub(crate) const WORKERS: usize = 3;
-/// Schedulers.
+/// Number of schedulers.
 pub(crate) const SCHEDULERS: usize = 2;
-/// Operations of one story, about: a runner is asked for, looked at, collected, used, removed.
+/// Approximate operations of one story: request, refresh, collect, use, remove.
 const OPERATIONS_EACH: usize = 4;
-/// Runners one team asks for at once when the rush begins: about what GitHub's limits let through while it lasts, beside
-/// what is left from the chaos and what the others ask for.
+/// Runners that one team requests at once when the rush begins: about GitHub's limits for its duration, beside the
+/// remaining work of the faults and the other teams.
 pub(crate) const FLOOD: usize = 85;
-/// From the end of the chaos until the queue is lost for the last time: longer than the longest pause GitHub asks for, so
+/// Time from the end of the faults until the last loss of the queue: longer than the longest pause GitHub demands, so
 /// that none is lost with it.
-const BREATH: Duration = Duration::from_secs(3);
-/// Nobody begins so shortly before the end: what is queued by then is enough.
-const LAST_CALL: Duration = Duration::from_secs(12);
-/// After that loss, and its one burst, GitHub's minute begins anew.
-const ANEW: Duration = Duration::from_secs(5);
+const PAUSE_BEFORE_LAST_LOSS: Duration = Duration::from_secs(3);
+/// No story starts within this time before the end: the queued work is enough.
+const IDLE_END: Duration = Duration::from_secs(12);
+/// Time after that loss and its one burst until GitHub's minute starts anew.
+const PAUSE_AFTER_LAST_LOSS: Duration = Duration::from_secs(5);
 
-/// The size of a run: a chaos, in which everything fails, and then a rush, in which there is more to do than GitHub allows,
-/// processes fail on, and the queue is not lost: nothing excuses a request too many.
+/// Size of a run. During the chaos everything fails. During the rush there is more work than GitHub allows and
+/// processes
+/// fail, but the queue is not lost, so no excess request is excused.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Faults, their times and the operations follow from it.
+    /// Seed of the faults, their times and the operations.
     pub seed: u64,
-    /// How long everything fails.
+    /// Duration of the chaos.
     pub chaos: Duration,
-    /// How long there is too much to do afterwards. More than a minute, so that one minute of GitHub's limit is used up.
+    /// Duration of the rush. More than a minute, so that GitHub's limit of one minute is used up.
     pub rush: Duration,
-    /// How many operations, about.
+    /// Approximate number of operations.
     pub operations: usize,
     /// Mean time between faults.
     pub pace: Duration,
-    /// Longest time until everything is settled once the faults are over.
+    /// Longest time until everything is settled after the last fault.
     pub quiet: Duration,
-    /// Leases of the workers, whole seconds.
+    /// Lease of the workers, whole seconds.
     pub lease: Duration,
-    /// Folder of PostgreSQL's server programs; `None`: looked for.
+    /// Folder of PostgreSQL's server programs; `None` searches for it.
     pub pg_bin: Option<PathBuf>,
-    /// The Redis or Valkey server program; `None`: looked for.
+    /// Redis or Valkey server program; `None` searches for it.
     pub redis_bin: Option<PathBuf>,
-    /// The `rts` to run; `None`: the one beside this program, brought up to date.
+    /// The `rts` to run; `None` uses the one beside this program, built first.
     pub rts: Option<PathBuf>,
-    /// Whether GitHub sends webhooks: with every third seed it sends none, and everything must be found without them.
+    /// Whether GitHub sends webhooks. Every third seed sends none, and everything must be found without them.
     pub webhooks: bool,
-    /// What the stores' clocks are wrong by when the run begins.
+    /// Clock errors of the stores at the start.
     pub clocks: Clocks,
-    /// Hears every few seconds how far the run is.
+    /// Receives a progress message every few seconds.
     pub progress: Option<fn(&str)>,
 }
 
 impl Plan {
-    /// Small enough for every test run: two minutes, three at most.
+    /// Returns a plan short enough for every test run: two to three minutes.
     pub fn bounded(seed: u64) -> Self {
         Self {
             seed,
@@ -81,7 +82,7 @@ impl Plan {
         }
     }
 
-    /// As long and as many as wanted. Two minutes at least.
+    /// Returns a plan of the given size, two minutes at least.
     pub fn long(minutes: u64, operations: usize, seed: u64) -> Self {
         let bounded = Self::bounded(seed);
         Self {
@@ -93,52 +94,49 @@ impl Plan {
         }
     }
 
-    /// The faults in their order; the same for the same plan.
+    /// Returns the faults in order; equal plans give equal schedules.
     pub fn schedule(&self) -> Vec<Step> {
         let mut rng = SmallRng::seed_from_u64(self.seed);
         let mut steps = Vec::new();
         let begin = Duration::from_secs(1);
-        self.deal(FaultSchedule::of_everything(), (begin, self.chaos), &mut rng, &mut steps);
-        // GitHub's mishaps end, and what slowed us down is forgotten: it would take an hour to grow again.
+        steps.extend(self.draw_faults(FaultSchedule::of_everything(), begin..self.chaos, &mut rng));
+        // GitHub's faults end, and its reduced rate is reset: it would take an hour to grow again.
         steps.push(Step { at: self.chaos, action: Action::Relief });
         steps.push(Step { at: self.rush_at(), action: Action::Flush });
-        let anew = self.rush_at() + ANEW;
-        steps.push(Step { at: anew, action: Action::Relief });
-        self.deal(FaultSchedule::of_processes(), (anew, self.all()), &mut rng, &mut steps);
+        let rush_faults_at = self.rush_at() + PAUSE_AFTER_LAST_LOSS;
+        steps.push(Step { at: rush_faults_at, action: Action::Relief });
+        steps.extend(self.draw_faults(FaultSchedule::of_processes(), rush_faults_at..self.all(), &mut rng));
         steps
     }
 
-    fn deal(
-        &self,
-        mut deck: FaultSchedule,
-        (mut at, end): (Duration, Duration),
-        rng: &mut SmallRng,
-        steps: &mut Vec<Step>,
-    ) {
-        while at < end {
+    fn draw_faults(&self, mut deck: FaultSchedule, times: Range<Duration>, rng: &mut SmallRng) -> Vec<Step> {
+        let mut steps = Vec::new();
+        let mut at = times.start;
+        while at < times.end {
             steps.push(Step { at, action: deck.deal(rng, self.lease) });
             at += self.pace.mul_f64(rng.random_range(0.4..1.6));
         }
+        steps
     }
 }
 
 impl Plan {
-    /// How long faults strike and operations arrive.
+    /// Returns the duration of faults and operations.
     pub fn all(&self) -> Duration {
         self.chaos + self.rush
     }
 
-    /// Until when callers begin; who began last has some time to end.
+    /// Returns the time after which no story starts, so that the last ones can finish.
     pub(crate) fn calls(&self) -> Duration {
-        self.all().saturating_sub(LAST_CALL)
+        self.all().saturating_sub(IDLE_END)
     }
 
-    /// When one team floods the queue.
+    /// Returns the time at which one team floods the queue.
     pub(crate) fn rush_at(&self) -> Duration {
-        self.chaos + BREATH
+        self.chaos + PAUSE_BEFORE_LAST_LOSS
     }
 
-    /// How many runners are asked for, one after the other.
+    /// Returns the number of sequential stories.
     pub(crate) fn stories(&self) -> usize {
         (self.operations / OPERATIONS_EACH).saturating_sub(FLOOD).max(1)
     }

@@ -1,4 +1,4 @@
-//! The service's own processes: started, killed, frozen, and always ended.
+//! Processes of the service: started, killed, frozen, and always ended.
 
 use std::{
     fs::{self, OpenOptions},
@@ -15,7 +15,7 @@ use nix::{
 
 use crate::action::Role;
 
-/// How one process is started, each time.
+/// Start parameters of one process.
 #[derive(Clone, Debug)]
 pub(crate) struct Recipe {
     pub(crate) role: Role,
@@ -23,25 +23,25 @@ pub(crate) struct Recipe {
     pub(crate) program: PathBuf,
     pub(crate) arguments: Vec<String>,
     pub(crate) settings: Vec<(String, String)>,
-    /// Its working directory, where its log is too.
+    /// Working directory, which also holds the log.
     pub(crate) folder: PathBuf,
-    /// Where it answers for `/metrics`.
+    /// Address of `/metrics`.
     pub(crate) address: String,
 }
 
-/// One process of the service, up or down.
+/// One process of the service, running or not.
 #[derive(Debug)]
 pub(crate) struct Slot {
     pub(crate) recipe: Recipe,
     running: Mutex<Running>,
-    /// Held by whoever does something to it that takes time, so that faults do not overlap.
+    /// Held during actions that take time, so that faults on one process do not overlap.
     pub(crate) turn: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug, Default)]
 struct Running {
     child: Option<Child>,
-    /// Ends that nobody ordered.
+    /// Unexpected exits.
     surprises: Vec<String>,
 }
 
@@ -54,12 +54,12 @@ impl Slot {
         format!("{}-{}", self.recipe.role.word(), self.recipe.which)
     }
 
-    /// Its stderr, over all its lives.
+    /// Returns the path of its stderr log, appended over all starts.
     pub(crate) fn log(&self) -> PathBuf {
         self.recipe.folder.join(format!("{}.log", self.name()))
     }
 
-    /// Starts it unless it runs.
+    /// Starts the process unless it runs.
     pub(crate) fn start(&self) -> anyhow::Result<()> {
         let mut running = self.lock();
         running.look(&self.name());
@@ -77,27 +77,27 @@ impl Slot {
         Ok(())
     }
 
-    /// Its process id while it runs.
+    /// Returns the process id, or `None` while it is down.
     pub(crate) fn pid(&self) -> Option<u32> {
         self.lock().child.as_ref().map(Child::id)
     }
 
-    /// kill -9; answers the process id it had.
+    /// Sends SIGKILL; returns the former process id.
     pub(crate) fn kill(&self) -> Option<u32> {
         let mut running = self.lock();
         running.look(&self.name());
         running.end()
     }
 
-    /// Freezes it or lets it go on.
+    /// Sends SIGSTOP or SIGCONT.
     pub(crate) fn signal(&self, signal: Signal) {
         if let Some(pid) = self.pid() {
-            // It may be gone already.
+            // The process may have ended already.
             let _ = kill(Pid::from_raw(pid.cast_signed()), signal);
         }
     }
 
-    /// Ends that nobody ordered, so far.
+    /// Returns the unexpected exits so far.
     pub(crate) fn surprises(&self) -> Vec<String> {
         let mut running = self.lock();
         running.look(&self.name());
@@ -122,7 +122,7 @@ impl Running {
     fn end(&mut self) -> Option<u32> {
         let mut child = self.child.take()?;
         let id = child.id();
-        // Both fail only when it is gone already.
+        // Both calls fail only when the process has ended already.
         let _ = child.kill();
         let _ = child.wait();
         Some(id)
@@ -135,14 +135,14 @@ impl Drop for Slot {
     }
 }
 
-/// The `rts` that was given, or that of the profile this program was built in, brought up to date; kept in `keep`, so
-/// that a build during the run changes nothing.
+/// Returns the given `rts`, or the one of this program's build profile, built first. A copy in `keep` protects the run
+/// from later builds.
 pub(crate) fn program(given: Option<&Path>, keep: &Path) -> anyhow::Result<PathBuf> {
     let program = given.map_or_else(beside, |given| Ok(given.to_path_buf()))?;
     anyhow::ensure!(program.is_file(), "there is no {}", program.display());
     let kept = keep.join("rts");
     if fs::hard_link(&program, &kept).is_err() {
-        // The folder is on another disk.
+        // A hard link fails across file systems.
         fs::copy(&program, &kept).with_context(|| format!("cannot copy {}", program.display()))?;
     }
     Ok(kept)
@@ -158,7 +158,7 @@ fn beside() -> anyhow::Result<PathBuf> {
     Ok(folder.join("rts"))
 }
 
-/// Cargo does nothing when the binary is fresh; an old one would prove nothing.
+/// Builds `rts`; Cargo does nothing when the binary is up to date.
 fn build(folder: &Path) -> anyhow::Result<()> {
     let mut command = Command::new(option_env!("CARGO").unwrap_or("cargo"));
     command.args(["build", "-q", "--locked", "-p", "cli", "--bin", "rts"]);

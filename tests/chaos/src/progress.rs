@@ -1,4 +1,4 @@
-//! A line now and then while a run lasts.
+//! Progress messages during a run.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,28 +7,30 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::{cooldown, environment::Environment, faults::Hand, load::Load, plan::Plan};
+use crate::{cooldown, environment::Environment, faults::FaultInjector, load::Load, plan::Plan};
 
-/// Between two lines.
-const EVERY: Duration = Duration::from_secs(15);
+/// Time between two messages.
+const INTERVAL: Duration = Duration::from_secs(15);
 
-/// Tells until dropped; nothing when nobody listens.
+/// Sends messages until dropped; does nothing without a receiver.
 pub(crate) struct Progress(Option<JoinHandle<()>>);
 
 impl Progress {
     pub(crate) fn start(
-        (stage, hand, load): (&Arc<Environment>, &Arc<Hand>, &Arc<Load>),
+        environment: &Arc<Environment>,
+        injector: &Arc<FaultInjector>,
+        load: &Arc<Load>,
         plan: &Plan,
     ) -> Self {
-        let (stage, hand, load) = (stage.clone(), hand.clone(), load.clone());
+        let (environment, injector, load) = (environment.clone(), injector.clone(), load.clone());
         Self(plan.progress.map(|tell| {
             tokio::spawn(async move {
                 loop {
-                    sleep(EVERY).await;
-                    let at = stage.log.elapsed().as_secs();
-                    let (operations, faults) = (load.client.tally.count(), hand.count());
-                    // Postgres may be away.
-                    let left = timeout(Duration::from_secs(2), cooldown::left(&stage)).await;
+                    sleep(INTERVAL).await;
+                    let at = environment.log.elapsed().as_secs();
+                    let (operations, faults) = (load.client.responses.operations(), injector.count());
+                    // PostgreSQL may be down.
+                    let left = timeout(Duration::from_secs(2), cooldown::left(&environment)).await;
                     let left = left.ok().and_then(Result::ok);
                     let left = left.map_or_else(|| "postgres is away".to_owned(), |left| left.to_string());
                     tell(&format!("{at:>5} s: {operations} operations, {faults} faults; {left}"));

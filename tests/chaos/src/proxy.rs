@@ -1,4 +1,4 @@
-//! A TCP port before a Unix socket, whose path can be cut, stalled and reset.
+//! A TCP port in front of a Unix socket, whose path can be cut, stalled and reset.
 
 use std::{
     io,
@@ -16,11 +16,11 @@ use tokio::{
 
 use crate::action::Line;
 
-/// How the path is.
+/// State of the path.
 #[derive(Clone, Copy, Debug, Default)]
 struct Path {
     line: Option<Line>,
-    /// Counts resets: a connection older than the newest is broken.
+    /// Number of resets: connections older than the newest reset are broken.
     resets: u64,
 }
 
@@ -29,13 +29,13 @@ struct Path {
 pub(crate) struct Proxy {
     address: SocketAddr,
     path: watch::Sender<Path>,
-    /// Where new connections go.
+    /// Target of new connections.
     target: Arc<Mutex<PathBuf>>,
     task: JoinHandle<()>,
 }
 
 impl Proxy {
-    /// Listens on a free port of this machine and passes everything on to `socket`.
+    /// Listens on a free local port and forwards everything to `socket`.
     pub(crate) async fn start(socket: PathBuf) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
@@ -44,7 +44,7 @@ impl Proxy {
         let current = target.clone();
         let task = tokio::spawn(async move {
             loop {
-                // Out of file descriptors for a moment: the next one may be accepted.
+                // Out of file descriptors for a moment: the next connection may be accepted.
                 let Ok((client, _)) = listener.accept().await else {
                     tokio::task::yield_now().await;
                     continue;
@@ -60,7 +60,7 @@ impl Proxy {
         self.address.port()
     }
 
-    /// Disturbs the path until told otherwise; `None` heals it.
+    /// Disturbs the path until the next call; `None` heals it.
     pub(crate) fn set(&self, line: Option<Line>) {
         self.path.send_modify(|path| {
             path.line = line;
@@ -68,12 +68,12 @@ impl Proxy {
         });
     }
 
-    /// Sends new connections to another socket; those that are open stay where they are.
+    /// Sends new connections to another socket; open ones stay.
     pub(crate) fn lead_to(&self, socket: PathBuf) {
         *self.target.lock().unwrap_or_else(PoisonError::into_inner) = socket;
     }
 
-    /// Breaks every connection, once.
+    /// Breaks every open connection once.
     pub(crate) fn reset(&self) {
         self.path.send_modify(|path| path.resets += 1);
     }

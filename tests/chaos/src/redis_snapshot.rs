@@ -1,4 +1,4 @@
-//! What Redis holds, read at one moment: no canary, and counters that equal a recount of the jobs beside them.
+//! Contents of Redis at one moment, searched for the canary, with its counters checked against the jobs.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,108 +16,111 @@ use crate::{canary_search::CanarySearch, environment::Environment};
 
 static DUMP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("dump.lua")));
 
-/// Between two looks.
-const LOOK: Duration = Duration::from_secs(1);
-/// Most lines kept of one sort.
-const MOST: usize = 50;
-/// What every key of the queue begins with.
+/// Time between two snapshots.
+const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(1);
+/// Most lines kept of one kind.
+const MAX_LINES: usize = 50;
+/// Prefix of every key of the queue.
 const PREFIX: &str = "{rts}:";
 /// Kinds of keys that hold jobs or counts of jobs; see `crates/queue/scripts/lib/common.lua`.
-const OF_JOBS: [&str; 8] = ["job", "aside", "ready", "accepted", "overdue", "delayed", "leased", "counts"];
+const JOB_KEY_KINDS: [&str; 8] =
+    ["job", "aside", "ready", "accepted", "overdue", "delayed", "leased", "counts"];
 
 /// Every key and its values.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RedisSnapshot(Vec<(String, Vec<String>)>);
 
 impl RedisSnapshot {
-    /// Reads it all in one step.
-    pub(crate) async fn read(stage: &Environment) -> redis::RedisResult<Self> {
-        let mut connection = stage.redis.get_multiplexed_async_connection().await?;
+    /// Reads all keys in one step.
+    pub(crate) async fn read(environment: &Environment) -> redis::RedisResult<Self> {
+        let mut connection = environment.redis.get_multiplexed_async_connection().await?;
         let rows: Vec<(Vec<u8>, Vec<Vec<u8>>)> = DUMP.prepare_invoke().invoke_async(&mut connection).await?;
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         Ok(Self(rows.into_iter().map(|(key, of)| (text(key), of.into_iter().map(text).collect())).collect()))
     }
 
-    /// Keys, and the text of each with its values.
+    /// Returns each key, with its values as text.
     pub(crate) fn texts(&self) -> impl Iterator<Item = (&str, String)> {
         self.0.iter().map(|(key, values)| (key.as_str(), format!("{key} {}", values.join(" "))))
     }
 
-    /// Keys that hold jobs or counts of jobs.
+    /// Returns the keys that hold jobs or counts of jobs.
     pub(crate) fn of_jobs(&self) -> Vec<String> {
-        self.parts()
-            .filter(|(kind, ..)| OF_JOBS.contains(kind))
+        self.entries()
+            .filter(|(kind, ..)| JOB_KEY_KINDS.contains(kind))
             .map(|(_, _, key, _)| key.to_owned())
             .collect()
     }
 
-    /// How many jobs there are.
+    /// Returns the number of jobs.
     pub(crate) fn jobs(&self) -> usize {
-        self.parts().filter(|(kind, ..)| *kind == "job").count()
+        self.entries().filter(|(kind, ..)| *kind == "job").count()
     }
 
-    /// Counters and sets that do not say what the jobs' own hashes say.
+    /// Returns the counters and sets that differ from a count of the job hashes.
     pub(crate) fn miscounts(&self) -> Vec<String> {
-        let (told, real) = (self.told(), self.real());
-        let names: BTreeSet<&String> = told.keys().chain(real.keys()).collect();
+        let (recorded, recounted) = (self.recorded(), self.recounted());
+        let names: BTreeSet<&String> = recorded.keys().chain(recounted.keys()).collect();
         let count = |of: &BTreeMap<String, i64>, name: &String| of.get(name).copied().unwrap_or(0);
         names
             .into_iter()
-            .filter(|name| count(&told, name) != count(&real, name))
-            .map(|name| format!("{name} is {} and counts {}", count(&real, name), count(&told, name)))
+            .filter(|name| count(&recorded, name) != count(&recounted, name))
+            .map(|name| {
+                format!("{name} is {} and counts {}", count(&recounted, name), count(&recorded, name))
+            })
             .collect()
     }
 
-    /// What counters say, and how many members each set has.
-    fn told(&self) -> BTreeMap<String, i64> {
-        let mut told = BTreeMap::new();
-        for (kind, rest, _, values) in self.parts() {
+    /// Returns the values of the counters and the sizes of the sets.
+    fn recorded(&self) -> BTreeMap<String, i64> {
+        let mut recorded = BTreeMap::new();
+        for (kind, rest, _, values) in self.entries() {
             match kind {
-                "counts" => told.extend(
+                "counts" => recorded.extend(
                     pairs(values)
                         .map(|(field, value)| (format!("{rest} {field}"), value.parse().unwrap_or(-1))),
                 ),
                 "accepted" | "delayed" | "leased" => {
-                    told.insert(format!("{rest} {}", &kind[..1]), members(values));
+                    recorded.insert(format!("{rest} {}", &kind[..1]), member_count(values));
                 }
-                // Ready, or aside because the team runs all it may.
-                "ready" => *told.entry(format!("{rest} r")).or_default() += members(values),
+                // Jobs that are ready, or parked because the team runs its maximum.
+                "ready" => *recorded.entry(format!("{rest} r")).or_default() += member_count(values),
                 "aside" => {
                     let lane = rest.rsplit_once(':').map_or(rest, |(lane, _)| lane);
-                    *told.entry(format!("{lane} r")).or_default() += members(values);
+                    *recorded.entry(format!("{lane} r")).or_default() += member_count(values);
                 }
                 _ => {}
             }
         }
-        told
+        recorded
     }
 
-    /// The same, counted from the hash of each job; what stands aside from its set alone.
-    fn real(&self) -> BTreeMap<String, i64> {
-        let mut real: BTreeMap<String, i64> = BTreeMap::new();
-        for (kind, rest, _, values) in self.parts() {
+    /// Returns the expected values, counted from the hash of each job; parked jobs from their set alone.
+    fn recounted(&self) -> BTreeMap<String, i64> {
+        let mut recounted: BTreeMap<String, i64> = BTreeMap::new();
+        for (kind, rest, _, values) in self.entries() {
             if kind == "aside" {
                 let mut parts = rest.split(':');
                 let (installation, team) = (parts.next().unwrap_or(""), parts.nth(1).unwrap_or(""));
-                *real.entry(format!("{installation} a:{team}")).or_default() += members(values);
+                *recounted.entry(format!("{installation} a:{team}")).or_default() += member_count(values);
             } else if kind == "job" {
                 let field = |name: &str| {
                     pairs(values).find(|(field, _)| *field == name).map_or("?", |(_, value)| value)
                 };
                 let (installation, lane, place) = (field("i"), field("l"), field("s"));
                 let counter = if place == "l" { "r" } else { "w" };
-                *real.entry(format!("{installation} {counter}:{}", field("t"))).or_default() += 1;
-                *real.entry(format!("{installation}:{lane} {place}")).or_default() += 1;
+                *recounted.entry(format!("{installation} {counter}:{}", field("t"))).or_default() += 1;
+                *recounted.entry(format!("{installation}:{lane} {place}")).or_default() += 1;
                 if place == "r" {
-                    *real.entry(format!("{installation}:{lane} a")).or_default() += 1;
+                    *recounted.entry(format!("{installation}:{lane} a")).or_default() += 1;
                 }
             }
         }
-        real
+        recounted
     }
 
-    /// Kind, rest of the name, whole name and values of every key of the queue.
-    fn parts(&self) -> impl Iterator<Item = (&str, &str, &str, &[String])> {
+    /// Returns kind, rest of the name, whole name and values of every key of the queue.
+    fn entries(&self) -> impl Iterator<Item = (&str, &str, &str, &[String])> {
         self.0.iter().filter_map(|(key, values)| {
             let (kind, rest) = key.strip_prefix(PREFIX)?.split_once(':')?;
             Some((kind, rest, key.as_str(), values.as_slice()))
@@ -129,50 +132,50 @@ fn pairs(values: &[String]) -> impl Iterator<Item = (&str, &str)> {
     values.chunks_exact(2).map(|pair| (pair[0].as_str(), pair[1].as_str()))
 }
 
-/// Of a sorted set with its scores.
-fn members(values: &[String]) -> i64 {
+/// Returns the size of a sorted set that was read with its scores.
+fn member_count(values: &[String]) -> i64 {
     i64::try_from(values.len() / 2).unwrap_or(i64::MAX)
 }
 
-/// What was seen inside while the run lasted.
+/// Results of the snapshots during a run.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Looks {
-    /// Texts the canary was looked for in.
+    /// Number of texts searched for the canary.
     pub(crate) searched: usize,
-    /// Where it was found.
+    /// Places where the canary was found.
     pub(crate) leaks: Vec<String>,
-    /// Looks at counters with at least one job to count.
+    /// Snapshots with at least one job.
     pub(crate) counted: usize,
-    /// Counters that did not equal a recount.
+    /// Counters that differed from a recount.
     pub(crate) miscounts: Vec<String>,
 }
 
 impl Looks {
-    fn take(&mut self, inside: &RedisSnapshot, needles: &CanarySearch, at: Duration) {
+    fn add_snapshot(&mut self, inside: &RedisSnapshot, needles: &CanarySearch, at: Duration) {
         let at = at.as_secs_f64();
         for (key, text) in inside.texts() {
             self.searched += 1;
-            if needles.in_text(&text) && self.leaks.len() < MOST {
+            if needles.in_text(&text) && self.leaks.len() < MAX_LINES {
                 self.leaks.push(format!("{at:.3} s: redis key {key}"));
             }
         }
         self.counted += usize::from(inside.jobs() > 0);
-        let room = MOST.saturating_sub(self.miscounts.len());
+        let room = MAX_LINES.saturating_sub(self.miscounts.len());
         let found = inside.miscounts().into_iter().map(|text| format!("{at:.3} s: {text}"));
         self.miscounts.extend(found.take(room));
     }
 }
 
-/// Looks until dropped.
+/// Takes snapshots until dropped.
 pub(crate) struct SnapshotWatcher {
     looks: Arc<Mutex<Looks>>,
     task: JoinHandle<()>,
 }
 
 impl SnapshotWatcher {
-    pub(crate) fn start(stage: Arc<Environment>) -> Self {
+    pub(crate) fn start(environment: Arc<Environment>) -> Self {
         let looks = Arc::<Mutex<Looks>>::default();
-        let task = tokio::spawn(keep_looking(stage, looks.clone()));
+        let task = tokio::spawn(take_snapshots(environment, looks.clone()));
         Self { looks, task }
     }
 
@@ -187,15 +190,15 @@ impl Drop for SnapshotWatcher {
     }
 }
 
-async fn keep_looking(stage: Arc<Environment>, looks: Arc<Mutex<Looks>>) {
-    let needles = CanarySearch::of(&stage.canary);
+async fn take_snapshots(environment: Arc<Environment>, looks: Arc<Mutex<Looks>>) {
+    let needles = CanarySearch::of(&environment.canary);
     loop {
-        // Redis may be away, or on its way back.
-        if let Ok(Ok(inside)) = timeout(LOOK, RedisSnapshot::read(&stage)).await {
-            let at = stage.log.elapsed();
-            looks.lock().unwrap_or_else(PoisonError::into_inner).take(&inside, &needles, at);
+        // Redis may be down or restarting.
+        if let Ok(Ok(inside)) = timeout(SNAPSHOT_INTERVAL, RedisSnapshot::read(&environment)).await {
+            let at = environment.log.elapsed();
+            looks.lock().unwrap_or_else(PoisonError::into_inner).add_snapshot(&inside, &needles, at);
         }
-        sleep(LOOK).await;
+        sleep(SNAPSHOT_INTERVAL).await;
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a run tells.
+//! Report of a run.
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
@@ -8,17 +8,17 @@ use crate::{
     plan::Plan,
 };
 
-/// Most offenders listed of one oracle.
-const LISTED: usize = 12;
+/// Most violations listed for one oracle.
+const MAX_VIOLATIONS: usize = 12;
 
-/// What was done, what it led to, and what the oracles say.
+/// Actions, their results, and the oracles' verdicts.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// The seed: `--seed` with it gives the same schedule.
+    /// The seed; `--seed` with it gives the same schedule.
     pub seed: u64,
     /// Every oracle's verdict.
     pub verdicts: Vec<Verdict>,
-    /// Logs and events of the run, kept when something failed.
+    /// Folder of logs and events, kept when something failed.
     pub folder: PathBuf,
     took: Duration,
     settled: bool,
@@ -31,19 +31,19 @@ pub struct Report {
 impl Report {
     pub(crate) fn new(plan: &Plan, evidence: &Evidence, took: Duration, folder: PathBuf) -> Self {
         let tables = vec![
-            ("operations", figures(&evidence.told.operations)),
-            ("faults", figures(&evidence.deeds.done)),
-            ("answers", figures(&evidence.told.answers)),
+            ("operations", figures(&evidence.responses.operations)),
+            ("faults", figures(&evidence.executed_faults.done)),
+            ("answers", figures(&evidence.responses.answers)),
             ("jobs", jobs(evidence)),
             ("figures", others(evidence)),
         ];
-        let operations = evidence.told.operations.values().sum();
-        let faults = evidence.deeds.done.values().sum();
+        let operations = evidence.responses.operations.values().sum();
+        let faults = evidence.executed_faults.done.values().sum();
         let (verdicts, settled) = (oracles::all(evidence), evidence.settled.in_time);
         Self { seed: plan.seed, verdicts, folder, took, settled, operations, faults, tables }
     }
 
-    /// Whether every promise was kept.
+    /// Returns whether every invariant held.
     pub fn passed(&self) -> bool {
         self.settled && self.verdicts.iter().all(Verdict::holds)
     }
@@ -64,10 +64,10 @@ impl fmt::Display for Report {
             if verdict.looked_at == 0 {
                 writeln!(f, "      nothing was looked at, so nothing is proved")?;
             }
-            for offender in verdict.offenders.iter().take(LISTED) {
+            for offender in verdict.offenders.iter().take(MAX_VIOLATIONS) {
                 writeln!(f, "      {offender}")?;
             }
-            let more = verdict.offenders.len().saturating_sub(LISTED);
+            let more = verdict.offenders.len().saturating_sub(MAX_VIOLATIONS);
             if more > 0 {
                 writeln!(f, "      and {more} more")?;
             }
@@ -89,7 +89,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// Median, the slowest tenth and the slowest.
+/// Returns the median, the 90th percentile and the maximum.
 fn spread(mut times: Vec<Duration>) -> String {
     times.sort_unstable();
     let at =
@@ -139,19 +139,19 @@ fn others(evidence: &Evidence) -> Vec<(String, String)> {
         ("the latest of them".to_owned(), latest),
         ("the same outside pauses and outages".to_owned(), waited),
         ("fullest minute without a loss, points".to_owned(), oracles::fullest_minute(evidence)),
-        ("looks with the primary window used up".to_owned(), evidence.held.used_up.to_string()),
-        ("windows begun after such a one".to_owned(), evidence.held.renewed.to_string()),
+        ("looks with the primary window used up".to_owned(), evidence.excused.used_up.to_string()),
+        ("windows begun after such a one".to_owned(), evidence.excused.renewed.to_string()),
         ("clocks of PostgreSQL and Redis at first".to_owned(), evidence.clocks.to_string()),
         ("looks into Redis".to_owned(), evidence.looks.counted.to_string()),
         ("webhooks arrived".to_owned(), evidence.arrived.len().to_string()),
-        ("strangers turned away".to_owned(), evidence.told.turned_away.to_string()),
-        ("sent without a key, end unknown".to_owned(), evidence.told.unclear.to_string()),
+        ("strangers turned away".to_owned(), evidence.responses.turned_away.to_string()),
+        ("sent without a key, end unknown".to_owned(), evidence.responses.unclear.to_string()),
         ("rescues".to_owned(), sum(|job| job.rescues).to_string()),
         ("snoozes".to_owned(), sum(|job| job.snoozes).to_string()),
         ("attempts".to_owned(), sum(|job| job.attempts).to_string()),
-        ("requests without an answer".to_owned(), evidence.told.hangups.to_string()),
-        ("operations given up".to_owned(), evidence.told.unknown.len().to_string()),
-        ("configs handed out".to_owned(), evidence.told.handed_out.to_string()),
+        ("requests without an answer".to_owned(), evidence.responses.hangups.to_string()),
+        ("operations given up".to_owned(), evidence.responses.unknown.len().to_string()),
+        ("configs handed out".to_owned(), evidence.responses.handed_out.to_string()),
         ("requests to GitHub".to_owned(), summary.requests.to_string()),
         ("looks while Postgres was away".to_owned(), evidence.seen.blind.to_string()),
         ("slowness of the machine".to_owned(), format!("{:.1} x", evidence.slowness.max(1.0))),

@@ -1,4 +1,4 @@
-//! What the callers were told.
+//! Responses that the callers received.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -14,105 +14,108 @@ use crate::{
     client::{Answer, Ask},
 };
 
-/// Most lines kept of one sort.
-const MOST: usize = 200;
+/// Most lines kept of one kind.
+const MAX_LINES: usize = 200;
 
-/// Shared by all callers.
+/// Counts shared by all callers.
 #[derive(Debug, Default)]
 pub(crate) struct ResponseCounts(Mutex<Counts>);
 
-/// Everything they were told.
+/// Counted responses.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Counts {
-    /// Operations by what they were.
+    /// Operations by kind.
     pub(crate) operations: BTreeMap<&'static str, usize>,
     /// Requests by status and code.
     pub(crate) answers: BTreeMap<String, usize>,
-    /// Requests without an answer.
+    /// Requests without a response.
     pub(crate) hangups: usize,
-    /// Accepted jobs, and the key each was asked for with.
+    /// Accepted jobs with their idempotency keys.
     pub(crate) accepted: HashMap<Uuid, String>,
-    /// Keys whose sender never learned what became of them.
+    /// Keys whose sender never learned the outcome.
     pub(crate) unknown: Vec<String>,
-    /// For every job the configs handed out, as hashes.
+    /// Hashes of the configs handed out, by job.
     pub(crate) configs: HashMap<Uuid, HashSet<u64>>,
-    /// Hand-outs.
+    /// Number of hand-outs.
     pub(crate) handed_out: usize,
-    /// Those of them in which the canary was found, as it must be.
+    /// Hand-outs that contained the canary, as all must.
     pub(crate) recognised: usize,
-    /// Refusals of strangers who wanted a config.
+    /// Refused unauthorised requests for a config.
     pub(crate) turned_away: usize,
-    /// Requests without a key that nobody knows the end of, and so were not sent again.
+    /// Requests without a key and with an unknown outcome, which were not repeated.
     pub(crate) unclear: usize,
-    /// Broken promises seen by a caller.
+    /// Violations seen by a caller.
     pub(crate) broken: Vec<String>,
-    /// Answers that held the canary.
+    /// Responses that contained the canary.
     pub(crate) leaks: Vec<String>,
 }
 
 impl ResponseCounts {
-    /// Everything so far.
+    /// Returns everything so far.
     pub(crate) fn counts(&self) -> Counts {
         self.lock().clone()
     }
 
-    /// How many operations so far.
-    pub(crate) fn count(&self) -> usize {
+    /// Returns the number of operations so far.
+    pub(crate) fn operations(&self) -> usize {
         self.lock().operations.values().sum()
     }
 
-    pub(crate) fn operation(&self, what: &'static str) {
+    pub(crate) fn record_operation(&self, what: &'static str) {
         *self.lock().operations.entry(what).or_default() += 1;
     }
 
-    pub(crate) fn hangup(&self, _error: &reqwest::Error) {
+    pub(crate) fn record_hangup(&self, _error: &reqwest::Error) {
         self.lock().hangups += 1;
     }
 
-    pub(crate) fn unclear(&self) {
+    pub(crate) fn record_unclear(&self) {
         self.lock().unclear += 1;
     }
 
-    pub(crate) fn leak(&self, text: String) {
+    pub(crate) fn record_leak(&self, text: String) {
         self.lock().leaks.push(text);
     }
 
-    pub(crate) fn unknown(&self, key: &str) {
+    pub(crate) fn record_unknown_key(&self, key: &str) {
         self.lock().unknown.push(key.to_owned());
     }
 
-    /// Counts an answer; one that no caller should ever see is a broken promise.
-    pub(crate) fn answered(&self, ask: &Ask<'_>, answer: &Answer) {
-        let mut told = self.lock();
+    /// Counts a response; one outside the contract is a violation.
+    pub(crate) fn record_response(&self, ask: &Ask<'_>, answer: &Answer) {
+        let mut counts = self.lock();
         let line = format!("{} {}", answer.status, answer.code()).trim_end().to_owned();
-        *told.answers.entry(line).or_default() += 1;
+        *counts.answers.entry(line).or_default() += 1;
         let problem = !answer.code().is_empty();
         let fault = answer.status == 500 && answer.code() != "job_poisoned";
         if fault || (answer.status >= 400 && !problem) {
-            told.breaks(format!("{} {} answered {} {}", ask.method, ask.path, answer.status, answer.body));
+            counts.add_violation(format!(
+                "{} {} answered {} {}",
+                ask.method, ask.path, answer.status, answer.body
+            ));
         }
     }
 
-    /// A job was accepted for a key: always the same one.
-    pub(crate) fn accepted(&self, key: &str, job: Uuid) {
-        let mut told = self.lock();
-        if told.accepted.insert(job, key.to_owned()).is_some_and(|before| before != key) {
-            told.breaks(format!("job {job} was answered to two keys, one of them {key}"));
+    /// Records the job accepted for a key: it must always be the same.
+    pub(crate) fn record_accepted(&self, key: &str, job: Uuid) {
+        let mut counts = self.lock();
+        if counts.accepted.insert(job, key.to_owned()).is_some_and(|before| before != key) {
+            counts.add_violation(format!("job {job} was answered to two keys, one of them {key}"));
         }
     }
 
-    /// A job that may be the same for several who asked.
-    pub(crate) fn joined(&self, what: &str, job: Uuid) {
+    /// Records a job that several callers may share.
+    pub(crate) fn record_shared_job(&self, what: &str, job: Uuid) {
         self.lock().accepted.entry(job).or_insert_with(|| what.to_owned());
     }
 
-    /// A stranger's try to get a config was answered.
-    pub(crate) fn intruded(&self, job: Uuid, answer: &Answer) {
-        let mut told = self.lock();
+    /// Records the response to an unauthorised request for a config.
+    pub(crate) fn record_stranger_response(&self, job: Uuid, answer: &Answer) {
+        let mut counts = self.lock();
         if matches!((answer.status, answer.code()), (403, "credential_denied") | (404, "not_found")) {
-            told.turned_away += 1;
+            counts.turned_away += 1;
         } else {
-            told.breaks(format!(
+            counts.add_violation(format!(
                 "a stranger who wanted the config of {job} was answered {} {}",
                 answer.status,
                 answer.code()
@@ -120,22 +123,22 @@ impl ResponseCounts {
         }
     }
 
-    pub(crate) fn broke(&self, text: String) {
-        self.lock().breaks(text);
+    pub(crate) fn record_violation(&self, text: String) {
+        self.lock().add_violation(text);
     }
 
-    /// A config was handed out.
-    pub(crate) fn config(&self, job: Uuid, body: &Value, needles: &CanarySearch) {
-        let mut told = self.lock();
+    /// Records a hand-out.
+    pub(crate) fn record_config(&self, job: Uuid, body: &Value, needles: &CanarySearch) {
+        let mut counts = self.lock();
         let Some(blob) = body["encoded_jit_config"].as_str() else {
-            told.breaks(format!("job {job} was answered without a config"));
+            counts.add_violation(format!("job {job} was answered without a config"));
             return;
         };
         let mut hash = DefaultHasher::new();
         blob.hash(&mut hash);
-        told.configs.entry(job).or_default().insert(hash.finish());
-        told.recognised += usize::from(needles.in_text(blob));
-        told.handed_out += 1;
+        counts.configs.entry(job).or_default().insert(hash.finish());
+        counts.recognised += usize::from(needles.in_text(blob));
+        counts.handed_out += 1;
     }
 
     fn lock(&self) -> MutexGuard<'_, Counts> {
@@ -144,8 +147,8 @@ impl ResponseCounts {
 }
 
 impl Counts {
-    fn breaks(&mut self, text: String) {
-        if self.broken.len() < MOST {
+    fn add_violation(&mut self, text: String) {
+        if self.broken.len() < MAX_LINES {
             self.broken.push(text);
         }
     }

@@ -1,7 +1,8 @@
-//! How much slower this machine is than an idle one, measured while a run lasts.
+//! Slowness of this machine compared with an idle one, measured during a run.
 //!
-//! Bounds in seconds are for an idle machine. On one that is busy with other work every process gets a share of a
-//! core, so each bound grows by the measured factor and none of them counts slowness as a broken promise.
+//! Bounds in seconds are for an idle machine. On a busy machine every process gets a share of a core, so each bound
+//! grows
+//! by the measured factor, and slowness is not reported as a violation.
 
 use std::{
     hint::black_box,
@@ -15,13 +16,13 @@ use std::{
 
 use nix::time::{ClockId, clock_gettime};
 
-/// Computing time of one sample: longer than a time slice of the scheduler.
-const WORK: Duration = Duration::from_millis(40);
-/// Between two samples.
-const REST: Duration = Duration::from_millis(960);
-/// Additions between two looks at the clock.
-const STRIDE: u64 = 50_000;
-/// Largest factor that is believed.
+/// CPU time of one sample: longer than a time slice of the scheduler.
+const SAMPLE_CPU_TIME: Duration = Duration::from_millis(40);
+/// Time between two samples.
+const SAMPLE_PAUSE: Duration = Duration::from_millis(960);
+/// Additions between two reads of the clock.
+const ADDITIONS_PER_CHECK: u64 = 50_000;
+/// Largest accepted factor.
 const MAX_FACTOR: f64 = 20.0;
 
 /// Measures until dropped, in a thread of its own.
@@ -39,7 +40,7 @@ impl Slowness {
                 if let Some(sample) = sample() {
                     kept.lock().unwrap_or_else(PoisonError::into_inner).push(sample);
                 }
-                thread::sleep(REST);
+                thread::sleep(SAMPLE_PAUSE);
             }
         });
         Self { samples, stopped }
@@ -60,12 +61,12 @@ impl Drop for Slowness {
     }
 }
 
-/// Elapsed time for each unit of computing time. `None` where the system keeps no such clock.
+/// Returns elapsed time per CPU time, or `None` where the system has no such clock.
 fn sample() -> Option<f64> {
     let (begun, before) = (Instant::now(), computed()?);
     let (mut sum, mut worked) = (0_u64, Duration::ZERO);
-    while worked < WORK {
-        for step in 0..STRIDE {
+    while worked < SAMPLE_CPU_TIME {
+        for step in 0..ADDITIONS_PER_CHECK {
             sum = black_box(sum.wrapping_add(step));
         }
         worked = computed()?.checked_sub(before)?;
@@ -73,7 +74,7 @@ fn sample() -> Option<f64> {
     Some(begun.elapsed().as_secs_f64() / worked.as_secs_f64())
 }
 
-/// Computing time of this thread.
+/// Returns the CPU time of this thread.
 fn computed() -> Option<Duration> {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).ok().map(Duration::from)
 }

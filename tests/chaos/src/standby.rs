@@ -1,4 +1,4 @@
-//! A second Redis that takes over from the first and gives back, as a failover does.
+//! A standby Redis that takes over from the first one and returns the role, as in a failover.
 
 use std::{
     fs::OpenOptions,
@@ -13,12 +13,12 @@ use devstack::ClockLibrary;
 use redis::aio::MultiplexedConnection;
 use tokio::time::{Instant, sleep};
 
-/// Longest time until the replica holds what its primary holds.
-const SYNC: Duration = Duration::from_mins(1);
-/// Between two looks at a replica.
-const LOOK: Duration = Duration::from_millis(20);
+/// Longest time until the replica has caught up with its primary.
+const MAX_SYNC_TIME: Duration = Duration::from_mins(1);
+/// Time between two checks of a replica.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// The second server. Dropping it ends its process.
+/// The standby server. Dropping it ends its process.
 #[derive(Debug)]
 pub(crate) struct Standby {
     child: Mutex<Child>,
@@ -26,12 +26,12 @@ pub(crate) struct Standby {
     folder: PathBuf,
     pub(crate) socket: PathBuf,
     client: redis::Client,
-    /// TCP ports of the first server, while it takes part, and of this one.
+    /// TCP ports of the first server, while it takes part, and of the standby.
     ports: [u16; 2],
 }
 
 impl Standby {
-    /// Starts `program` with an empty data set and a clock that is wrong by so many seconds.
+    /// Starts `program` with an empty data set and a clock that is wrong by `seconds`.
     pub(crate) fn start(
         program: &Path,
         folder: &Path,
@@ -45,7 +45,7 @@ impl Standby {
         Ok(Self { child, program, folder, socket, client, ports })
     }
 
-    /// Starts it again with an empty data set and another clock.
+    /// Restarts the standby with an empty data set and another clock error.
     pub(crate) fn restart(&self, seconds: i64) -> anyhow::Result<()> {
         let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
         end(&mut child);
@@ -53,25 +53,25 @@ impl Standby {
         Ok(())
     }
 
-    /// Copies what `first` holds.
+    /// Replicates the data of `first`.
     pub(crate) async fn follow(&self, first: &redis::Client) -> anyhow::Result<()> {
         let mut first = first.get_multiplexed_async_connection().await?;
         let port = self.ports[0].to_string();
-        ask(&mut first, &["CONFIG", "SET", "port", &port]).await?;
+        send_command(&mut first, &["CONFIG", "SET", "port", &port]).await?;
         replicate(&mut self.connection().await?, Some(self.ports[0])).await
     }
 
-    /// Stops copying: what `first` is told from now on, this one never hears of.
+    /// Stops the replication: later writes to `first` are missed.
     pub(crate) async fn promote(&self) -> anyhow::Result<()> {
         replicate(&mut self.connection().await?, None).await
     }
 
-    /// Makes `first` a replica of this one. Its connections stay open and refuse every write.
+    /// Makes `first` a replica of the standby. Its connections stay open and refuse every write.
     pub(crate) async fn demote(&self, first: &redis::Client) -> anyhow::Result<()> {
         replicate(&mut first.get_multiplexed_async_connection().await?, Some(self.ports[1])).await
     }
 
-    /// Makes `first` the primary again and this one its replica.
+    /// Makes `first` the primary again and the standby its replica.
     pub(crate) async fn give_back(&self, first: &redis::Client) -> anyhow::Result<()> {
         replicate(&mut first.get_multiplexed_async_connection().await?, None).await?;
         replicate(&mut self.connection().await?, Some(self.ports[0])).await
@@ -82,8 +82,10 @@ impl Standby {
         loop {
             match self.client.get_multiplexed_async_connection().await {
                 Ok(connection) => return Ok(connection),
-                Err(error) if begun.elapsed() > SYNC => return Err(error).context("the standby is away"),
-                Err(_) => sleep(LOOK).await,
+                Err(error) if begun.elapsed() > MAX_SYNC_TIME => {
+                    return Err(error).context("the standby is away");
+                }
+                Err(_) => sleep(POLL_INTERVAL).await,
             }
         }
     }
@@ -96,7 +98,7 @@ impl Drop for Standby {
 }
 
 fn end(child: &mut Child) {
-    // Both fail only when it is gone already.
+    // Both calls fail only when the process has ended already.
     let _ = child.kill();
     let _ = child.wait();
 }
@@ -116,23 +118,23 @@ fn run(program: &Path, folder: &Path, socket: &Path, port: u16, seconds: i64) ->
     child.with_context(|| format!("cannot run {}", program.display()))
 }
 
-async fn ask(connection: &mut MultiplexedConnection, words: &[&str]) -> anyhow::Result<String> {
+async fn send_command(connection: &mut MultiplexedConnection, words: &[&str]) -> anyhow::Result<String> {
     let mut command = redis::cmd(words[0]);
     let answer = command.arg(&words[1..]).query_async(connection).await;
     answer.with_context(|| format!("Redis refused {}", words.join(" ")))
 }
 
-/// Makes a server a replica of a port and waits until it holds the same; without a port, a primary.
+/// Makes a server a replica of a port and waits until it has caught up; without a port, makes it a primary.
 async fn replicate(connection: &mut MultiplexedConnection, of: Option<u16>) -> anyhow::Result<()> {
     let Some(port) = of else {
-        ask(connection, &["REPLICAOF", "NO", "ONE"]).await?;
+        send_command(connection, &["REPLICAOF", "NO", "ONE"]).await?;
         return Ok(());
     };
-    ask(connection, &["REPLICAOF", "127.0.0.1", &port.to_string()]).await?;
+    send_command(connection, &["REPLICAOF", "127.0.0.1", &port.to_string()]).await?;
     let begun = Instant::now();
-    while !ask(connection, &["INFO", "replication"]).await?.contains("master_link_status:up") {
-        anyhow::ensure!(begun.elapsed() < SYNC, "the replica of port {port} does not catch up");
-        sleep(LOOK).await;
+    while !send_command(connection, &["INFO", "replication"]).await?.contains("master_link_status:up") {
+        anyhow::ensure!(begun.elapsed() < MAX_SYNC_TIME, "the replica of port {port} does not catch up");
+        sleep(POLL_INTERVAL).await;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! One runner from its request to its end, as its caller goes about it.
+//! One runner from its request to its end, driven by its caller.
 
 use std::time::Duration;
 
@@ -15,12 +15,12 @@ use crate::{
     people::Person,
 };
 
-/// A runner asked for, and what its caller does then.
+/// A requested runner and the further actions of its caller.
 pub(crate) struct Story<'l> {
     pub(crate) client: &'l Client,
-    /// Everything that is decided.
+    /// All decisions.
     pub(crate) choices: Choices,
-    /// How it waits and retries.
+    /// Random generator for waits and retries.
     pub(crate) patience: SmallRng,
     pub(crate) person: &'l Person,
     pub(crate) id: String,
@@ -28,22 +28,22 @@ pub(crate) struct Story<'l> {
 }
 
 impl Story<'_> {
-    /// All of it.
+    /// Runs the whole story.
     pub(crate) async fn run(mut self) {
         let keyed = self.choices.keyed;
         self.count(if keyed { "provision" } else { "provision without a key" });
         let Some(answer) = self.provision(self.choices.wait).await else {
             if keyed {
-                self.client.tally.unknown(&self.id);
+                self.client.responses.record_unknown_key(&self.id);
             }
             return;
         };
-        let mut job = self.take(&answer);
+        let mut job = self.accepted_job(&answer);
         if let Some(after) = self.choices.again.filter(|_| keyed) {
             self.count("provision, key sent again");
             sleep(after).await;
             if let Some(again) = self.provision(None).await {
-                job = self.same(job, self.take(&again));
+                job = self.check_same_job(job, self.accepted_job(&again));
             }
         }
         if let Some(job) = job {
@@ -52,7 +52,7 @@ impl Story<'_> {
     }
 
     fn count(&self, what: &'static str) {
-        self.client.tally.operation(what);
+        self.client.responses.record_operation(what);
     }
 
     async fn provision(&mut self, wait: Option<u8>) -> Option<Answer> {
@@ -67,12 +67,12 @@ impl Story<'_> {
         self.client.send(&mut self.patience, &ask).await
     }
 
-    /// The job of an answer that accepted one.
-    fn take(&self, answer: &Answer) -> Option<Uuid> {
+    /// Returns the job of an accepting response.
+    fn accepted_job(&self, answer: &Answer) -> Option<Uuid> {
         let job = matches!(answer.status, 201 | 202).then(|| answer.id("job_id")).flatten()?;
         self.accepted("provision", job);
         if answer.status == 201 {
-            self.client.tally.config(job, &answer.body, &self.client.needles);
+            self.client.responses.record_config(job, &answer.body, &self.client.needles);
         }
         Some(job)
     }
@@ -83,100 +83,102 @@ impl Story<'_> {
         } else {
             format!("{} {what}", self.id)
         };
-        self.client.tally.accepted(&key, job);
+        self.client.responses.record_accepted(&key, job);
     }
 
-    /// A key that was sent twice leads to one job, unless the first was refused and the second was not.
-    fn same(&self, first: Option<Uuid>, second: Option<Uuid>) -> Option<Uuid> {
+    /// Checks that a key sent twice leads to one job, unless the first request was refused and the second was not.
+    fn check_same_job(&self, first: Option<Uuid>, second: Option<Uuid>) -> Option<Uuid> {
         if let (Some(first), Some(second)) = (first, second)
             && first != second
         {
-            self.client.tally.broke(format!("key {} led to jobs {first} and {second}", self.id));
+            self.client
+                .responses
+                .record_violation(format!("key {} led to jobs {first} and {second}", self.id));
         }
         second.or(first)
     }
 
     async fn follow_up(&mut self, job: Uuid) {
         if let Some(seconds) = self.choices.hurry {
-            self.hurry(job, seconds).await;
+            self.shorten_deadline(job, seconds).await;
         }
         if let Some(after) = self.choices.cancel {
             self.count("cancel");
             sleep(after).await;
-            self.ask(Method::DELETE, format!("/jobs/{job}")).await;
+            self.request(Method::DELETE, format!("/jobs/{job}")).await;
         }
-        let Some(status) = self.settled(job).await else { return };
+        let Some(status) = self.until_final(job).await else { return };
         if let Some(nth) = self.choices.stranger {
-            self.intrude(job, nth).await;
+            self.fetch_as_stranger(job, nth).await;
         }
         let (true, Some(runner)) = (status["state"] == "succeeded", status["runner_id"].as_str()) else {
             return;
         };
         self.collect(job).await;
         let name = status["runner_name"].as_str().unwrap_or_default();
-        let workflow = if self.choices.works { self.work(name) } else { None };
-        self.part(runner, workflow).await;
+        let workflow = if self.choices.works { self.run_workflow_job(name) } else { None };
+        self.use_and_remove(runner, workflow).await;
     }
 
     async fn collect(&mut self, job: Uuid) {
         for _ in 0..self.choices.fetches {
             self.count("config fetched");
-            let answer = self.ask(Method::POST, format!("/jobs/{job}/credential")).await;
+            let answer = self.request(Method::POST, format!("/jobs/{job}/credential")).await;
             if let Some(answer) = answer.filter(|answer| answer.status == 200) {
-                self.client.tally.config(job, &answer.body, &self.client.needles);
+                self.client.responses.record_config(job, &answer.body, &self.client.needles);
             }
         }
     }
 
-    /// The runner is looked at and removed while its workflow job ends.
-    async fn part(&mut self, runner: &str, workflow: Option<u64>) {
+    /// Refreshes and removes the runner while its workflow job ends.
+    async fn use_and_remove(&mut self, runner: &str, workflow: Option<u64>) {
         if self.choices.refreshes {
             self.count("refresh");
-            self.order("refresh", Method::POST, format!("/runners/{runner}/refresh")).await;
+            self.run_runner_job("refresh", Method::POST, format!("/runners/{runner}/refresh")).await;
         }
-        let commands = self.client.stage.twin.control();
+        let commands = self.client.environment.twin.control();
         let removal = async {
             if self.choices.removes {
                 self.count("deprovision");
-                self.order("deprovision", Method::DELETE, format!("/runners/{runner}")).await;
+                self.run_runner_job("deprovision", Method::DELETE, format!("/runners/{runner}")).await;
             }
         };
         let end = async {
             if let Some(workflow) = workflow {
                 sleep(Duration::from_secs(2)).await;
-                // Somebody else may have ended it.
+                // Another party may have ended it.
                 let _ = commands.complete_job(workflow, Conclusion::Success);
             }
         };
         tokio::join!(removal, end);
     }
 
-    /// The job has little time from now on.
-    async fn hurry(&mut self, job: Uuid, seconds: f64) {
+    /// Shortens the job's deadline.
+    async fn shorten_deadline(&mut self, job: Uuid, seconds: f64) {
         self.count("deadline brought forward");
         let query = "UPDATE jobs SET deadline_at = now() + make_interval(secs => $2)
              WHERE id = $1 AND finished_at IS NULL";
-        // Postgres may be away: then it has as much time as any.
-        let _ = sqlx::query(query).bind(job).bind(seconds).execute(&self.client.stage.sql).await;
+        // If PostgreSQL is down, the job keeps its deadline.
+        let _ = sqlx::query(query).bind(job).bind(seconds).execute(&self.client.environment.sql).await;
     }
 
-    /// Somebody else wants the config.
-    async fn intrude(&mut self, job: Uuid, nth: usize) {
+    /// Requests the config as an unauthorised caller.
+    async fn fetch_as_stranger(&mut self, job: Uuid, nth: usize) {
         self.count("config asked for by a stranger");
-        let stage = &self.client.stage;
-        let stranger = stage.people.get(nth).unwrap_or(&stage.root);
+        let environment = &self.client.environment;
+        let stranger = environment.people.get(nth).unwrap_or(&environment.root);
         if stranger.token == self.person.token {
             return;
         }
         let ask = Ask::new(Method::POST, format!("/jobs/{job}/credential"), &stranger.token);
         if let Some(answer) = self.client.send(&mut self.patience, &ask).await {
-            self.client.tally.intruded(job, &answer);
+            self.client.responses.record_stranger_response(job, &answer);
         }
     }
 
-    /// The runner goes online and takes a workflow job, of which webhooks tell.
-    fn work(&mut self, name: &str) -> Option<u64> {
-        let commands = self.client.stage.twin.control();
+    /// Sets the runner online and gives it a workflow job, which triggers webhooks.
+    fn run_workflow_job(&mut self, name: &str) -> Option<u64> {
+        let commands = self.client.environment.twin.control();
         let runner = commands.runners().into_iter().find(|runner| runner.name == name)?;
         commands.set_runner(runner.id, RunnerChange::online()).ok()?;
         let workflow = commands.queue_job("acme/web", &[]).ok()?;
@@ -185,25 +187,27 @@ impl Story<'_> {
         Some(workflow.id)
     }
 
-    /// Something to be done about a runner, and its end.
-    async fn order(&mut self, what: &str, method: Method, path: String) {
-        let answer = self.ask(method, path).await;
+    /// Requests a job for a runner and waits for its end.
+    async fn run_runner_job(&mut self, what: &str, method: Method, path: String) {
+        let answer = self.request(method, path).await;
         let Some(job) = answer.filter(|answer| answer.status == 202).and_then(|answer| answer.id("job_id"))
         else {
             return;
         };
-        self.client.tally.joined(what, job);
-        self.settled(job).await;
+        self.client.responses.record_shared_job(what, job);
+        self.until_final(job).await;
     }
 
-    /// The job once it is final.
-    async fn settled(&mut self, job: Uuid) -> Option<Value> {
+    /// Returns the job once it is final.
+    async fn until_final(&mut self, job: Uuid) -> Option<Value> {
         loop {
             let wait = self.patience.random_range(1..=10);
-            let answer = self.ask(Method::GET, format!("/jobs/{job}?wait={wait}")).await?;
+            let answer = self.request(Method::GET, format!("/jobs/{job}?wait={wait}")).await?;
             if answer.status != 200 {
                 let (status, code) = (answer.status, answer.code());
-                self.client.tally.broke(format!("the status of job {job} was answered {status} {code}"));
+                self.client
+                    .responses
+                    .record_violation(format!("the status of job {job} was answered {status} {code}"));
                 return None;
             }
             if !answer.body["finished_at"].is_null() {
@@ -212,7 +216,7 @@ impl Story<'_> {
         }
     }
 
-    async fn ask(&mut self, method: Method, path: String) -> Option<Answer> {
+    async fn request(&mut self, method: Method, path: String) -> Option<Answer> {
         let ask = Ask::new(method, path, &self.person.token);
         self.client.send(&mut self.patience, &ask).await
     }

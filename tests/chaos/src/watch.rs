@@ -1,4 +1,4 @@
-//! What must hold at every moment is looked at many times a second.
+//! Invariants that must hold at every moment, checked many times a second.
 
 use std::{
     collections::HashMap,
@@ -12,54 +12,54 @@ use uuid::Uuid;
 
 use crate::environment::Environment;
 
-/// Between two counts of the quotas.
-const QUOTA: Duration = Duration::from_millis(50);
-/// Between two looks at final states, in counts of the quotas.
-const FINAL: u64 = 6;
+/// Time between two counts of the quotas.
+const QUOTA_INTERVAL: Duration = Duration::from_millis(50);
+/// Counts of the quotas between two checks of final states.
+const QUOTA_COUNTS_PER_FINAL_CHECK: u64 = 6;
 
-/// What was seen.
+/// Observations.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Seen {
-    /// Looks at the quotas that succeeded.
+    /// Successful counts of the quotas.
     pub(crate) looks: u64,
-    /// Looks that failed: Postgres was away.
+    /// Failed counts: PostgreSQL was down.
     pub(crate) blind: u64,
     /// Quotas that were exceeded.
     pub(crate) exceeded: Vec<String>,
-    /// The fullest each team was.
+    /// Largest usage of each team.
     pub(crate) fullest: HashMap<String, i64>,
-    /// Final states as they were seen first.
+    /// Final states when first seen.
     finals: HashMap<Uuid, (String, String)>,
     /// Final states that changed.
     pub(crate) changed: Vec<String>,
 }
 
 impl Seen {
-    /// How many jobs were seen final.
+    /// Returns the number of jobs seen final.
     pub(crate) fn finals(&self) -> usize {
         self.finals.len()
     }
 }
 
-/// Looks until dropped.
+/// Checks until dropped.
 pub(crate) struct Watch {
-    stage: Arc<Environment>,
+    environment: Arc<Environment>,
     seen: Arc<Mutex<Seen>>,
     task: JoinHandle<()>,
 }
 
 impl Watch {
-    pub(crate) fn start(stage: Arc<Environment>) -> Self {
+    pub(crate) fn start(environment: Arc<Environment>) -> Self {
         let seen = Arc::<Mutex<Seen>>::default();
-        let task = tokio::spawn(keep_looking(stage.clone(), seen.clone()));
-        Self { stage, seen, task }
+        let task = tokio::spawn(keep_looking(environment.clone(), seen.clone()));
+        Self { environment, seen, task }
     }
 
-    /// Looks once more, and answers all that was seen.
+    /// Checks once more and returns all observations.
     pub(crate) async fn end(self) -> anyhow::Result<Seen> {
         self.task.abort();
-        quotas(&self.stage, &self.seen).await?;
-        finals(&self.stage, &self.seen).await?;
+        quotas(&self.environment, &self.seen).await?;
+        finals(&self.environment, &self.seen).await?;
         Ok(self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 }
@@ -70,14 +70,14 @@ impl Drop for Watch {
     }
 }
 
-async fn keep_looking(stage: Arc<Environment>, seen: Arc<Mutex<Seen>>) {
-    let mut ticks = interval(QUOTA);
+async fn keep_looking(environment: Arc<Environment>, seen: Arc<Mutex<Seen>>) {
+    let mut ticks = interval(QUOTA_INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     for nth in 0_u64.. {
         ticks.tick().await;
-        let mut looked = quotas(&stage, &seen).await;
-        if nth.is_multiple_of(FINAL) {
-            looked = looked.and(finals(&stage, &seen).await);
+        let mut looked = quotas(&environment, &seen).await;
+        if nth.is_multiple_of(QUOTA_COUNTS_PER_FINAL_CHECK) {
+            looked = looked.and(finals(&environment, &seen).await);
         }
         let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
         match looked {
@@ -87,32 +87,32 @@ async fn keep_looking(stage: Arc<Environment>, seen: Arc<Mutex<Seen>>) {
     }
 }
 
-async fn quotas(stage: &Environment, seen: &Mutex<Seen>) -> sqlx::Result<()> {
+async fn quotas(environment: &Environment, seen: &Mutex<Seen>) -> sqlx::Result<()> {
     let query = "SELECT team_id, count(*) FROM runners WHERE status <> 'deleted' GROUP BY team_id";
-    let rows = sqlx::query(query).fetch_all(&stage.sql).await?;
+    let rows = sqlx::query(query).fetch_all(&environment.sql).await?;
     let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
     for row in rows {
         let (id, live): (Uuid, i64) = (row.try_get(0)?, row.try_get(1)?);
-        let Some(team) = stage.teams.iter().find(|team| team.id == id) else { continue };
+        let Some(team) = environment.teams.iter().find(|team| team.id == id) else { continue };
         let fullest = seen.fullest.entry(team.name.to_owned()).or_default();
         *fullest = live.max(*fullest);
         if let Some(most) = team.most.filter(|most| live > i64::from(*most)) {
-            let at = stage.log.elapsed().as_secs_f64();
+            let at = environment.log.elapsed().as_secs_f64();
             seen.exceeded.push(format!("{at:.3} s: {} had {live} runners of {most}", team.name));
         }
     }
     Ok(())
 }
 
-async fn finals(stage: &Environment, seen: &Mutex<Seen>) -> sqlx::Result<()> {
+async fn finals(environment: &Environment, seen: &Mutex<Seen>) -> sqlx::Result<()> {
     let query = "SELECT id, state, finished_at::text FROM jobs WHERE finished_at IS NOT NULL";
-    let rows = sqlx::query(query).fetch_all(&stage.sql).await?;
+    let rows = sqlx::query(query).fetch_all(&environment.sql).await?;
     let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
     let mut now = HashMap::with_capacity(rows.len());
     for row in rows {
         now.insert(row.try_get::<Uuid, _>(0)?, (row.try_get(1)?, row.try_get(2)?));
     }
-    let at = stage.log.elapsed().as_secs_f64();
+    let at = environment.log.elapsed().as_secs_f64();
     let mut changed = Vec::new();
     for (id, before) in &seen.finals {
         if now.get(id) != Some(before) {

@@ -1,24 +1,24 @@
-//! Counters equal recounts, the queue is empty, callers and processes had no bad surprise.
+//! Oracles about counters, the queue, callers and processes.
 
 use std::time::Duration;
 
 use super::Verdict;
 use crate::evidence::Evidence;
 
-/// From the end of a lease until its job runs again: somebody is woken by it, and those that died with it go first.
-const TAKEN_UP: Duration = Duration::from_secs(5);
-/// From the last loss of Redis, when the lease was lost with it: the sweep sees that within 1 s, gives whoever may still run
-/// the job the time of a lease, 15 s there, and puts it back.
-const FOUND: Duration = Duration::from_secs(20);
+/// Time from the end of a lease until its job runs again: the expiry wakes a worker, and rescued jobs go first.
+const MAX_RESTART: Duration = Duration::from_secs(5);
+/// Time from the last loss of Redis, if the lease was lost with it. The requeue step notices the loss within 1 s, waits
+/// 15 s for a possible running worker, and requeues the job.
+const MAX_RESTART_AFTER_LOSS: Duration = Duration::from_secs(20);
 
-/// What the service counts is what a recount gives: of live runners, and of open jobs while it came to rest.
+/// The service's counts of live runners and open jobs equal a recount.
 pub(super) fn equal_recounts(evidence: &Evidence) -> Verdict {
     let mut offenders = evidence.settled.behind.clone();
     for team in &evidence.teams {
         let live = evidence.runners.iter().filter(|row| row.is_live() && row.team == team.id).count();
         let told = evidence.counted.iter().find(|(id, _)| *id == team.id).map(|(_, count)| *count);
         if told.and_then(|told| usize::try_from(told).ok()) != Some(live) {
-            offenders.push(format!("{} has {live} live runners and is said to have {told:?}", team.name));
+            offenders.push(format!("{} has {live} live runners and the API reports {told:?}", team.name));
         }
     }
     let open = evidence.jobs.iter().filter(|job| !job.is_final).count();
@@ -29,26 +29,26 @@ pub(super) fn equal_recounts(evidence: &Evidence) -> Verdict {
     Verdict::new("counters of teams and lanes equal a recount", looked_at, offenders)
 }
 
-/// At every moment each counter in Redis (jobs of a team that wait, run, stand aside) and each set of a lane says what the
-/// jobs' own hashes say.
+/// At every moment, each counter in Redis (waiting, running and parked jobs of a team) and each set of a lane equals
+/// a count of the job hashes.
 pub(super) fn redis_counts_right(evidence: &Evidence) -> Verdict {
     let (looks, offenders) = (evidence.looks.counted, evidence.looks.miscounts.clone());
     Verdict::new("the queue's counters equal a recount at any moment", looks, offenders)
 }
 
-/// Nothing in Redis waits, is delayed, stands aside, is leased or is counted once every job is final.
+/// No job waits, is delayed, parked, leased or counted in Redis once every job is final.
 pub(super) fn queue_is_empty(evidence: &Evidence) -> Verdict {
     let left = evidence.leftovers.iter().map(|key| format!("{key} is left"));
     Verdict::new("the queue is empty at the end", evidence.jobs.len(), left.collect())
 }
 
-/// No caller saw an answer the contract does not know, and equal keys led to equal jobs.
+/// Every response to a caller is in the contract, and equal keys led to equal jobs.
 pub(super) fn responses_match_the_rows(evidence: &Evidence) -> Verdict {
-    let answers = evidence.told.answers.values().sum();
-    Verdict::new("callers got only answers the contract knows", answers, evidence.told.broken.clone())
+    let answers = evidence.responses.answers.values().sum();
+    Verdict::new("callers got only answers the contract knows", answers, evidence.responses.broken.clone())
 }
 
-/// Every webhook GitHub was told of that it arrived is kept, and none waits.
+/// Every webhook that was acknowledged to GitHub is stored, and none waits.
 pub(super) fn webhooks_are_settled(evidence: &Evidence) -> Verdict {
     let lost = evidence.arrived.iter().filter(|id| !evidence.inbox.contains_key(id));
     let lost = lost.map(|id| format!("webhook {id} was accepted and is not kept"));
@@ -59,13 +59,16 @@ pub(super) fn webhooks_are_settled(evidence: &Evidence) -> Verdict {
     Verdict::new("webhooks are kept and acted upon", looked_at, offenders)
 }
 
-/// What a killed worker ran was taken up again in time, times not counted in which a store was away or GitHub's limits were
-/// in the way.
+/// The jobs of a killed worker are started again in time, excluding outages of a store and waits for GitHub's limits.
 pub(super) fn orphans_are_taken_up(evidence: &Evidence) -> Verdict {
-    let mut offenders: Vec<String> =
-        evidence.deeds.abandoned.iter().map(|job| format!("job {job} was not taken up again")).collect();
+    let mut offenders: Vec<String> = evidence
+        .executed_faults
+        .abandoned
+        .iter()
+        .map(|job| format!("job {job} was not taken up again"))
+        .collect();
     for (all, outside, lost) in evidence.recoveries() {
-        let most = evidence.scaled(if lost { FOUND } else { evidence.lease + TAKEN_UP });
+        let most = evidence.scaled(if lost { MAX_RESTART_AFTER_LOSS } else { evidence.lease + MAX_RESTART });
         if outside > most {
             let [all, outside, most] = [all, outside, most].map(|time| time.as_secs_f64());
             offenders.push(format!(
@@ -73,15 +76,15 @@ pub(super) fn orphans_are_taken_up(evidence: &Evidence) -> Verdict {
             ));
         }
     }
-    let looked_at = evidence.deeds.recoveries.len();
+    let looked_at = evidence.executed_faults.recoveries.len();
     Verdict::new("what a killed worker ran is soon taken up", looked_at, offenders)
 }
 
-/// No process ended that nobody killed, and every fault could be carried out.
+/// No process exited unexpectedly, and every fault could be carried out.
 pub(super) fn processes_lived(evidence: &Evidence) -> Verdict {
     let mut offenders = evidence.surprises.clone();
-    offenders.extend(evidence.deeds.failed.iter().cloned());
-    let faults = evidence.deeds.done.values().sum();
+    offenders.extend(evidence.executed_faults.failed.iter().cloned());
+    let faults = evidence.executed_faults.done.values().sum();
     Verdict::new("no process ends unless it is killed", faults, offenders)
 }
 
@@ -96,11 +99,11 @@ mod tests {
         let zero = Instant::now();
         let at = |seconds| zero + Duration::from_secs(seconds);
         let mut evidence = Evidence { lease: Duration::from_secs(3), ..Evidence::default() };
-        evidence.deeds.recoveries =
+        evidence.executed_faults.recoveries =
             vec![(at(0), at(8)), (at(10), at(19)), (at(20), at(45)), (at(50), at(75))];
-        evidence.deeds.lost = vec![at(22), at(25), at(54)];
+        evidence.executed_faults.lost = vec![at(22), at(25), at(54)];
         assert_eq!(orphans_are_taken_up(&evidence).offenders.len(), 2);
-        evidence.held.spans = vec![(at(12), at(15)), (at(60), at(61))];
+        evidence.excused.spans = vec![(at(12), at(15)), (at(60), at(61))];
         assert_eq!(orphans_are_taken_up(&evidence).offenders.len(), 0);
     }
 

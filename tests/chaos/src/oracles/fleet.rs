@@ -1,4 +1,4 @@
-//! GitHub's runners and our rows say the same, and no team has too many.
+//! Oracles about runners: GitHub matches the rows, and no team exceeds its quota.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -10,7 +10,7 @@ use crate::{
     people::Team,
 };
 
-/// Every runner on GitHub belongs to a live row: nothing else makes runners there.
+/// Every runner on GitHub belongs to a live row: the service is its only creator.
 pub(super) fn nothing_stray(evidence: &Evidence) -> Verdict {
     let live: HashMap<i64, &RunnerRow> = evidence
         .runners
@@ -24,7 +24,8 @@ pub(super) fn nothing_stray(evidence: &Evidence) -> Verdict {
         match i64::try_from(runner.id).ok().and_then(|id| live.get(&id)) {
             None => {
                 let calls: Vec<_> = evidence.calls.iter().filter(|call| call.name == runner.name).collect();
-                offenders.push(format!("{} ({}) is nobody's; its calls: {calls:?}", runner.name, runner.id));
+                offenders
+                    .push(format!("{} ({}) belongs to no row; its calls: {calls:?}", runner.name, runner.id));
             }
             Some(row) if row.name != runner.name => {
                 offenders.push(format!("{} ({}) belongs to {row:?}", runner.name, runner.id));
@@ -35,7 +36,7 @@ pub(super) fn nothing_stray(evidence: &Evidence) -> Verdict {
     Verdict::new("every runner on GitHub belongs to a live row", ours().count(), offenders)
 }
 
-/// What did not come through the service is left alone, complete sync runs or not.
+/// Unmanaged runners are left alone, by complete and incomplete sync runs.
 pub(super) fn unmanaged_are_untouched(evidence: &Evidence) -> Verdict {
     let there: BTreeSet<&str> = evidence.github.iter().map(|runner| runner.name.as_str()).collect();
     let gone = evidence.unmanaged.iter().filter(|name| !there.contains(name.as_str()));
@@ -43,7 +44,7 @@ pub(super) fn unmanaged_are_untouched(evidence: &Evidence) -> Verdict {
     Verdict::new("unmanaged runners are left alone", evidence.unmanaged.len(), offenders)
 }
 
-/// Every row that says its config was delivered has its runner on GitHub; none waits for a job that is over.
+/// Every row with a delivered config has its runner on GitHub; no row waits for a finished job.
 pub(super) fn pending_exist(evidence: &Evidence) -> Verdict {
     let there = |row: &&RunnerRow| {
         evidence.github.iter().any(|runner| i64::try_from(runner.id).ok() == row.github_id)
@@ -56,13 +57,13 @@ pub(super) fn pending_exist(evidence: &Evidence) -> Verdict {
     Verdict::new("every live row has its runner on GitHub", live().count(), offenders)
 }
 
-/// No team ever had more runners than it may.
+/// No team ever exceeds its quota.
 pub(super) fn quota_holds(evidence: &Evidence) -> Verdict {
-    // Looks count only if some team had as many as it may.
+    // Observations count only if some team reached its quota.
     let full = |team: &&Team| evidence.seen.fullest.get(team.name).copied() >= team.most.map(i64::from);
     let tried = evidence.teams.iter().filter(|team| team.most.is_some()).any(|team| full(&team));
     let looks = usize::try_from(evidence.seen.looks).unwrap_or(usize::MAX);
-    // The looks were blind now and then; the history is not.
+    // Observations may have gaps; the history has none.
     let looked_at = if tried { looks.saturating_add(evidence.lives.len()) } else { 0 };
     let mut offenders = evidence.seen.exceeded.clone();
     let fullest = most_at_once(&evidence.lives);

@@ -1,4 +1,4 @@
-//! Jobs: all final, one config each, counters that fit.
+//! Oracles about jobs: all final, one config each, consistent counters.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -10,16 +10,16 @@ use uuid::Uuid;
 use super::Verdict;
 use crate::evidence::{CallRow, Evidence, JobRow};
 
-/// Most starts after a worker's death.
-const MOST_RESCUES: i32 = 3;
+/// Largest number of rescues.
+const MAX_RESCUES: i32 = 3;
 
-/// How long after its deadline a job may end, times not counted in which a store was away or GitHub made everybody wait.
-/// What waits is expired by the next look for it, every 5 s on two schedulers, one of which may be dead or frozen; what ran
-/// on a dead worker waits for its lease of 3 s first; and a request to GitHub that was under way is waited for, 5 s here
-/// with a fault that delays it.
-const IN_TIME: Duration = Duration::from_secs(15);
+/// Time after its deadline by which a job must end, excluding outages of a store and waits for GitHub. Queued jobs are
+/// expired by the next check, every 5 s on two schedulers, one of which may be dead or frozen. A job of a dead worker
+/// waits
+/// for its lease of 3 s first. A GitHub request in flight is awaited: 5 s with a latency fault.
+const MAX_OVERRUN: Duration = Duration::from_secs(15);
 
-/// Whatever was accepted is final.
+/// Every accepted job is final.
 pub(super) fn accepted_are_final(evidence: &Evidence) -> Verdict {
     let jobs: HashMap<Uuid, &JobRow> = evidence.jobs.iter().map(|job| (job.id, job)).collect();
     let keys: HashMap<&str, Uuid> = evidence.keys.iter().map(|(key, job)| (key.as_str(), *job)).collect();
@@ -27,7 +27,7 @@ pub(super) fn accepted_are_final(evidence: &Evidence) -> Verdict {
     for job in evidence.jobs.iter().filter(|job| !job.is_final) {
         offenders.push(format!("{} job {} is still {} ({:?})", job.kind, job.id, job.state, job.blocked_on));
     }
-    for (id, key) in &evidence.told.accepted {
+    for (id, key) in &evidence.responses.accepted {
         if !jobs.contains_key(id) {
             offenders.push(format!("job {id} was accepted for key {key} and does not exist"));
         }
@@ -40,17 +40,17 @@ pub(super) fn accepted_are_final(evidence: &Evidence) -> Verdict {
             offenders.push(format!("key {key} belongs to job {id}, which does not exist"));
         }
     }
-    let looked_at = evidence.told.accepted.len().min(evidence.jobs.len());
+    let looked_at = evidence.responses.accepted.len().min(evidence.jobs.len());
     Verdict::new("every accepted operation is final", looked_at, offenders)
 }
 
-/// Nothing was done past its deadline, and what was not done by then is over soon after.
+/// No job acts after its deadline, and unfinished jobs expire soon after it.
 pub(super) fn ended_in_time(evidence: &Evidence) -> Verdict {
     let mut offenders = Vec::new();
     for job in &evidence.jobs {
         let Some(late) = job.late else { continue };
         let free = evidence.free(late);
-        if free > evidence.scaled(IN_TIME) {
+        if free > evidence.scaled(MAX_OVERRUN) {
             let [all, free] = [late.1 - late.0, free].map(|time| time.as_secs_f64());
             offenders.push(format!(
                 "{} job {} is {} {all:.1} s past its deadline, {free:.1} s of them outside pauses and outages",
@@ -61,14 +61,14 @@ pub(super) fn ended_in_time(evidence: &Evidence) -> Verdict {
     Verdict::new("every job is final by its deadline", evidence.jobs.len(), offenders)
 }
 
-/// No job handed two configs out, and each that succeeded was delivered by exactly one generation.
+/// No job hands out two configs, and each succeeded job was delivered by exactly one generation.
 pub(super) fn one_config_each(evidence: &Evidence) -> Verdict {
     let mut delivered: HashMap<Uuid, Vec<&CallRow>> = HashMap::new();
     for call in evidence.calls.iter().filter(|call| call.state == "delivered") {
         delivered.entry(call.job).or_default().push(call);
     }
     let mut offenders = Vec::new();
-    for (job, configs) in evidence.told.configs.iter().filter(|(_, configs)| configs.len() > 1) {
+    for (job, configs) in evidence.responses.configs.iter().filter(|(_, configs)| configs.len() > 1) {
         offenders.push(format!("job {job} handed {} different configs out", configs.len()));
     }
     let provisions = || evidence.jobs.iter().filter(|job| job.kind == "provision");
@@ -78,7 +78,7 @@ pub(super) fn one_config_each(evidence: &Evidence) -> Verdict {
             offenders
                 .push(format!("job {} is {} and was delivered by {calls} generations", job.id, job.state));
         }
-        if job.state != "succeeded" && evidence.told.configs.contains_key(&job.id) {
+        if job.state != "succeeded" && evidence.responses.configs.contains_key(&job.id) {
             offenders.push(format!("job {} is {} and its config was handed out", job.id, job.state));
         }
     }
@@ -91,7 +91,7 @@ pub(super) fn one_config_each(evidence: &Evidence) -> Verdict {
             offenders.push(format!("job {} delivered {call:?} and its row is {row:?}", job.id));
         }
     }
-    Verdict::new("at most one config per job, by one generation", evidence.told.configs.len(), offenders)
+    Verdict::new("at most one config per job, by one generation", evidence.responses.configs.len(), offenders)
 }
 
 /// A final state never changes.
@@ -99,23 +99,24 @@ pub(super) fn finals_never_change(evidence: &Evidence) -> Verdict {
     Verdict::new("final states never change", evidence.seen.finals(), evidence.seen.changed.clone())
 }
 
-/// Every start counts once on the fence, and once as an attempt, a snooze or a rescue: nothing is given back here.
+/// Every start increases the fence by one, and one of attempts, snoozes or rescues; no count is given back here.
 pub(super) fn counters_fit(evidence: &Evidence) -> Verdict {
     let wrong = |job: &&JobRow| {
         let starts = i64::from(job.attempts) + i64::from(job.snoozes) + i64::from(job.rescues);
         let negative = job.attempts < 0 || job.snoozes < 0 || job.rescues < 0;
         let unstarted = job.state == "succeeded" && job.fence == 0;
-        negative || unstarted || starts != job.fence || job.rescues > MOST_RESCUES
+        negative || unstarted || starts != job.fence || job.rescues > MAX_RESCUES
     };
     let offenders = evidence.jobs.iter().filter(wrong).map(|job| format!("{job:?}")).collect();
     Verdict::new("fences equal starts, rescues stay within three", evidence.jobs.len(), offenders)
 }
 
-/// Only a job whose worker died three times, or could not renew its lease, is poison: to the queue that is the same.
+/// Only a job whose worker died three times, or could not renew its lease, is poisoned; the queue cannot tell these
+/// apart.
 pub(super) fn poison_is_deserved(evidence: &Evidence) -> Verdict {
-    let lost: HashSet<_> = evidence.deeds.deaths.union(&evidence.cut_off).collect();
+    let lost: HashSet<_> = evidence.executed_faults.deaths.union(&evidence.cut_off).collect();
     let deaths = |job: &JobRow| lost.iter().filter(|(id, _)| *id == job.id).count();
-    let enough = usize::try_from(MOST_RESCUES).unwrap_or(usize::MAX);
+    let enough = usize::try_from(MAX_RESCUES).unwrap_or(usize::MAX);
     let poisoned = evidence.jobs.iter().filter(|job| job.code.as_deref() == Some("job_poisoned"));
     let offenders = poisoned
         .filter(|job| deaths(job) < enough)
@@ -153,7 +154,7 @@ mod tests {
     #[test]
     fn open_or_lost_jobs_are_found() {
         let mut evidence = Evidence { jobs: vec![job("running"), job("expired")], ..Evidence::default() };
-        evidence.told.accepted.insert(Uuid::now_v7(), "key".to_owned());
+        evidence.responses.accepted.insert(Uuid::now_v7(), "key".to_owned());
         assert_eq!(accepted_are_final(&evidence).offenders.len(), 2);
     }
 
@@ -167,7 +168,7 @@ mod tests {
             ..Evidence::default()
         };
         assert_eq!(ended_in_time(&evidence).offenders.len(), 2);
-        evidence.deeds.disturbed = vec![(at(21), at(30))];
+        evidence.executed_faults.disturbed = vec![(at(21), at(30))];
         assert_eq!(ended_in_time(&evidence).offenders.len(), 1);
         assert!(!ended_in_time(&Evidence::default()).holds(), "nothing was looked at");
     }
@@ -177,7 +178,7 @@ mod tests {
         let (twice, lost, fine) = (job("succeeded"), job("succeeded"), job("succeeded"));
         let calls = vec![delivered(&twice), delivered(&twice), delivered(&fine)];
         let mut evidence = Evidence { calls, ..Evidence::default() };
-        evidence.told.configs.insert(fine.id, HashSet::from([1, 2]));
+        evidence.responses.configs.insert(fine.id, HashSet::from([1, 2]));
         evidence.jobs = vec![twice, lost, fine];
         assert_eq!(one_config_each(&evidence).offenders.len(), 3);
     }
@@ -196,7 +197,7 @@ mod tests {
     fn undeserved_poison_is_found() {
         let poison = JobRow { code: Some("job_poisoned".to_owned()), ..job("failed") };
         let mut evidence = Evidence { jobs: vec![poison.clone()], ..Evidence::default() };
-        evidence.deeds.deaths.extend([(poison.id, 1), (poison.id, 2)]);
+        evidence.executed_faults.deaths.extend([(poison.id, 1), (poison.id, 2)]);
         evidence.cut_off.insert((poison.id, 2));
         assert!(!poison_is_deserved(&evidence).holds());
         evidence.cut_off.insert((poison.id, 4));

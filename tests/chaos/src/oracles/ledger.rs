@@ -1,4 +1,4 @@
-//! What GitHub would say of us.
+//! Conduct towards GitHub, judged by the twin's ledger.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -8,23 +8,23 @@ use github_twin::{Violation, ViolationKind};
 use super::Verdict;
 use crate::evidence::{At, Evidence};
 
-/// One small burst: so many requests to an endpoint may be sent before an answer teaches what was lost.
+/// Requests that may be sent to an endpoint in one burst before a response restores lost knowledge.
 const BURST: usize = 10;
-/// How long after Redis is back a pause or an empty window may be unknown: the first answers tell of it, and they come within
-/// the second that a process may need to find Redis again, and the four that a delayed answer takes.
-const LEARNED: Duration = Duration::from_secs(5);
-/// How long after a token is void it may still be sent: a refused token is tried again until it is 30 s old, since GitHub may
-/// not know a new one yet, and what is under way then takes some seconds more.
-const TOLD: Duration = Duration::from_secs(35);
-/// Each process that has a token learns by an answer of its own that it is void, whenever it next asks: three workers and
-/// two schedulers.
+/// Time after the return of Redis in which a pause or an exhausted window may be unknown. The first responses restore
+/// it: a process may need one second to reconnect, and a delayed response takes four.
+const LIMITS_RELEARNED: Duration = Duration::from_secs(5);
+/// Time for which a void token may still be sent. A refused token is retried until it is 30 s old, because GitHub may
+/// not know a new one yet; requests in flight take some seconds more.
+const VOID_TOKEN_RETRIES: Duration = Duration::from_secs(35);
+/// Processes with a token, each of which learns from its own response that the token is void: three workers and two
+/// schedulers.
 const PROCESSES: usize = 5;
-/// As long as a token lives.
-const LIFE: TimeDelta = TimeDelta::hours(1);
+/// Lifetime of a token.
+const TOKEN_LIFETIME: TimeDelta = TimeDelta::hours(1);
 
-/// Nobody asks while told to wait, and nothing else is done that GitHub would mind. One small burst is allowed after Redis
-/// lost everything, as what GitHub had told was lost with it.
-pub(super) fn nothing_github_minds(evidence: &Evidence) -> Verdict {
+/// No request is sent during a wait that GitHub demanded, and no other rule of GitHub is broken. One small burst is
+/// allowed after Redis lost its data, which includes the limits.
+pub(super) fn github_rules_are_kept(evidence: &Evidence) -> Verdict {
     let ledger = &evidence.ledger;
     let mut offenders: Vec<String> = unexplained(evidence)
         .iter()
@@ -35,43 +35,46 @@ pub(super) fn nothing_github_minds(evidence: &Evidence) -> Verdict {
         let requests = ledger.summary.forgotten;
         offenders.push(format!("the ledger forgot {requests} requests, or violations: it was too small"));
     }
-    // Never told to wait, no window that was used up and came again: nothing was tried.
-    let told = ledger.entries.iter().any(|entry| matches!(entry.status, 403 | 429));
-    let tried = told && evidence.held.used_up > 0 && evidence.held.renewed > 0;
+    // Without a demanded wait and a window that was exhausted and renewed, the run proves nothing.
+    let limited = ledger.entries.iter().any(|entry| matches!(entry.status, 403 | 429));
+    let tried = limited && evidence.excused.used_up > 0 && evidence.excused.renewed > 0;
     let requests = usize::try_from(ledger.summary.requests).unwrap_or(usize::MAX);
     Verdict::new(
-        "no request while told to wait, and no other abuse",
+        "no request during a pause, and no other violation of GitHub's rules",
         if tried { requests } else { 0 },
         offenders,
     )
 }
 
-/// What may explain some violations.
+/// An event that may explain some violations.
 struct Excuse {
     from: At,
     until: At,
     kinds: &'static [ViolationKind],
-    /// Requests it may explain, of each endpoint or of all together.
-    most: usize,
+    /// Largest number of requests it may explain, per endpoint or in total.
+    max_requests: usize,
     each: bool,
-    /// Requests it has explained, by endpoint.
+    /// Number of requests it has explained, by endpoint.
     used: HashMap<String, usize>,
 }
 
 impl Excuse {
     fn new(from: At, until: At, kinds: &'static [ViolationKind]) -> Self {
-        Self { from, until, kinds, most: BURST, each: true, used: HashMap::new() }
+        Self { from, until, kinds, max_requests: BURST, each: true, used: HashMap::new() }
     }
 
-    /// A token became void.
-    fn void(from: At, told: TimeDelta) -> [Self; 2] {
+    /// Excuses for a token that became void.
+    fn void(from: At, retries: TimeDelta) -> [Self; 2] {
         let last = Self {
-            most: PROCESSES,
+            max_requests: PROCESSES,
             each: false,
-            ..Self::new(from, from + LIFE, &[ViolationKind::ExpiredToken])
+            ..Self::new(from, from + TOKEN_LIFETIME, &[ViolationKind::ExpiredToken])
         };
-        // Each job that waits for the new token tries it every 1 to 3 s.
-        let young = Self { most: usize::MAX, ..Self::new(from, from + told, &[ViolationKind::ExpiredToken]) };
+        // Each job that waits for the new token retries every 1 to 3 s.
+        let young = Self {
+            max_requests: usize::MAX,
+            ..Self::new(from, from + retries, &[ViolationKind::ExpiredToken])
+        };
         [last, young]
     }
 
@@ -82,25 +85,25 @@ impl Excuse {
         let of = if self.each { endpoint } else { "" };
         let used = self.used.entry(of.to_owned()).or_default();
         *used += 1;
-        *used <= self.most
+        *used <= self.max_requests
     }
 }
 
-/// Violations that nothing explains.
+/// Returns the violations without an explanation.
 fn unexplained(evidence: &Evidence) -> Vec<&Violation> {
     use ViolationKind::{InsidePause, PointsExceeded, RegistrationsExceeded, WindowExhausted};
     let ledger = &evidence.ledger;
     let scaled = |bound| TimeDelta::from_std(evidence.scaled(bound)).unwrap_or(TimeDelta::MAX);
     let mut excuses = Vec::new();
-    for (from, until) in &evidence.deeds.losses {
-        let told = *until + scaled(LEARNED);
-        excuses.push(Excuse::new(*from, told, &[InsidePause, WindowExhausted]));
-        // What was used before is forgotten for as long as GitHub remembers it.
-        excuses.push(Excuse::new(*from, told + TimeDelta::minutes(1), &[PointsExceeded]));
-        excuses.push(Excuse::new(*from, told + TimeDelta::minutes(5), &[RegistrationsExceeded]));
+    for (from, until) in &evidence.executed_faults.losses {
+        let known = *until + scaled(LIMITS_RELEARNED);
+        excuses.push(Excuse::new(*from, known, &[InsidePause, WindowExhausted]));
+        // The service has lost its usage record for as long as GitHub remembers the usage.
+        excuses.push(Excuse::new(*from, known + TimeDelta::minutes(1), &[PointsExceeded]));
+        excuses.push(Excuse::new(*from, known + TimeDelta::minutes(5), &[RegistrationsExceeded]));
     }
     let void = ledger.entries.iter().filter(|entry| entry.fault.as_deref() == Some("token_expired"));
-    excuses.extend(void.flat_map(|entry| Excuse::void(entry.at, scaled(TOLD))));
+    excuses.extend(void.flat_map(|entry| Excuse::void(entry.at, scaled(VOID_TOKEN_RETRIES))));
     let endpoints: HashMap<&str, String> = ledger
         .entries
         .iter()
@@ -112,7 +115,7 @@ fn unexplained(evidence: &Evidence) -> Vec<&Violation> {
         .iter()
         .filter(|violation| {
             let endpoint = endpoints.get(violation.request_id.as_str()).unwrap_or(&unknown);
-            // The latest first: an older one explains later violations no better.
+            // The latest excuse first: an older one explains later violations no better.
             !excuses.iter_mut().rev().any(|excuse| excuse.takes(violation, endpoint))
         })
         .collect()
@@ -141,7 +144,7 @@ mod tests {
 
     fn left(ledger: &Ledger, losses: &[(At, At)]) -> usize {
         let mut evidence = Evidence { ledger: ledger.clone(), ..Evidence::default() };
-        evidence.deeds.losses = losses.to_vec();
+        evidence.executed_faults.losses = losses.to_vec();
         unexplained(&evidence).len()
     }
 

@@ -1,4 +1,4 @@
-//! What must be true at the end, whatever was done.
+//! Invariants that must hold at the end of every run.
 
 mod counts;
 mod fleet;
@@ -10,14 +10,14 @@ mod windows;
 use crate::evidence::Evidence;
 pub(crate) use windows::fullest_minute;
 
-/// What one oracle says.
+/// Result of one oracle.
 #[derive(Clone, Debug)]
 pub struct Verdict {
-    /// What must be true.
+    /// The invariant.
     pub promise: &'static str,
-    /// How many things it looked at.
+    /// Number of things checked.
     pub looked_at: usize,
-    /// Everything for which it is not true.
+    /// Violations.
     pub offenders: Vec<String>,
 }
 
@@ -26,13 +26,13 @@ impl Verdict {
         Self { promise, looked_at, offenders }
     }
 
-    /// Whether the promise was kept, and there was something to keep it for.
+    /// Returns whether the invariant holds and was tested by at least one thing.
     pub fn holds(&self) -> bool {
         self.offenders.is_empty() && self.looked_at > 0
     }
 }
 
-/// All of them, in the order of the report.
+/// Returns the verdicts of all oracles, in the order of the report.
 pub(crate) fn all(evidence: &Evidence) -> Vec<Verdict> {
     [
         jobs::accepted_are_final,
@@ -45,7 +45,7 @@ pub(crate) fn all(evidence: &Evidence) -> Vec<Verdict> {
         fleet::unmanaged_are_untouched,
         fleet::pending_exist,
         fleet::quota_holds,
-        ledger::nothing_github_minds,
+        ledger::github_rules_are_kept,
         windows::no_window_exceeded,
         secrets::canary_is_nowhere,
         secrets::strangers_get_nothing,

@@ -1,4 +1,4 @@
-//! apalis-redis, as `../README.md` tells: one request as JSON in the first argument, answers as lines of JSON.
+//! apalis-redis as described in `../README.md`: one request as JSON in the first argument, responses as JSON lines.
 
 use std::{
     future::pending,
@@ -36,7 +36,7 @@ struct Job {
     payload: String,
 }
 
-/// What a handler tells: which job, and when it began.
+/// Message of a handler: the job, and its start time.
 type Started = mpsc::UnboundedSender<(u64, Instant)>;
 type Answer = Result<(), BoxDynError>;
 
@@ -50,7 +50,7 @@ async fn main() -> Answer {
         "pickup" => pickup(ask).await?,
         other => return Err(format!("what is {other}?").into()),
     }
-    // The worker has no end of its own here.
+    // The worker does not end by itself here.
     std::process::exit(0)
 }
 
@@ -67,7 +67,7 @@ async fn storage(ask: &Ask) -> Result<RedisStorage<Job>, BoxDynError> {
     Ok(RedisStorage::new(connection).with_config(config))
 }
 
-/// Starts a worker; what it ends with ends the process.
+/// Starts a worker, whose end ends the process.
 async fn worker(ask: &Ask, tell: Started, holds: bool) -> Answer {
     let (storage, width, tuned) = (storage(ask).await?, ask.width, ask.tuned);
     let name = format!("peer-{}", std::process::id());
