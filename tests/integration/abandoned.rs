@@ -1,4 +1,4 @@
-//! Callers leave, leases are lost: whatever was under way ends cleanly.
+//! Callers that disconnect and leases that are lost: work in progress ends cleanly.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tokio::time::timeout;
 #[tokio::test]
 async fn a_transaction_abandoned_at_its_beginning_stays_in_no_connection() {
     let world = World::builder().workers(0).start().await;
-    // However far it came: before, while and after the database hears of it.
+    // Each step aborts at another point: before, during or after the database operation.
     for step in 0..400 {
         let _ = timeout(Duration::from_micros(5 * step), world.store().begin()).await;
     }

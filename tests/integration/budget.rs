@@ -1,5 +1,5 @@
-//! One budget for the whole fleet: no bucket is exceeded however many workers there are, one token serves them all, and
-//! what cannot start in time is not accepted.
+//! One budget per installation: no limit is exceeded with any number of workers, all share one token, and jobs that
+//! cannot start in time are refused.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use harness::{World, provision_body, team_draft};
 use queue::{BudgetSettings, Claimer, Reason, Ticket};
 use serde_json::json;
 
-/// GitHub's limits on a clock that runs fast: 20 writes in two seconds.
+/// GitHub's limits on a fast clock: 20 writes in two seconds.
 fn fast_budget() -> BudgetSettings {
     BudgetSettings {
         points_per_minute: 100,
@@ -22,7 +22,7 @@ fn fast_budget() -> BudgetSettings {
 }
 
 #[tokio::test]
-async fn many_workers_exceed_no_bucket_together() {
+async fn many_workers_exceed_no_limit_together() {
     let limits = Limits {
         points: Some(Bucket::new(100, 2)),
         registrations: Some(Bucket::new(40, 4)),
@@ -51,7 +51,7 @@ async fn many_workers_exceed_no_bucket_together() {
 }
 
 #[tokio::test]
-async fn one_token_is_made_for_all_when_the_last_is_refused() {
+async fn one_token_is_minted_for_all_workers_after_a_refusal() {
     let world = World::builder().workers(3).concurrency(1).start().await;
     let red = world.team(team_draft("red")).await;
     let ada = world.user("ada", &[&red]).await;
@@ -69,7 +69,7 @@ async fn one_token_is_made_for_all_when_the_last_is_refused() {
 
 #[tokio::test]
 async fn jobs_that_cannot_start_in_time_are_refused() {
-    // Six writes a minute: about fifty provisions in their fifteen minutes of patience.
+    // Six writes a minute: about fifty provisions before their deadline of fifteen minutes.
     let slow = BudgetSettings { points_per_minute: 30, ..BudgetSettings::default() };
     let world = World::builder().workers(0).budget(slow.clone()).start().await;
     let queue = world.queue();
@@ -153,7 +153,7 @@ async fn admins_see_budget_queue_and_workers() {
 }
 
 #[tokio::test]
-async fn an_installation_that_holds_nothing_any_more_is_shown_as_empty() {
+async fn installation_without_jobs_is_shown_as_empty() {
     let world = World::builder().workers(0).start().await;
     let installation: InstallationId = "soon-empty".parse().unwrap();
     let job = Ticket {
@@ -168,11 +168,11 @@ async fn an_installation_that_holds_nothing_any_more_is_shown_as_empty() {
         delay: Duration::ZERO,
         urgent: false,
     };
-    // Once the API answers, somebody takes the metrics in.
+    // Once the API responds, the metrics have been collected.
     world.request("GET", "/metrics").send().await.assert_status(200);
     let (queue, shown) = (world.queue(), scheduler::queue_metrics::ShownLanes::default());
     let told = async |metric: &str| {
-        scheduler::queue_metrics::run(world.scheduling(), shown.clone()).await.unwrap();
+        scheduler::queue_metrics::run(world.scheduler_parts(), shown.clone()).await.unwrap();
         let text = world.request("GET", "/metrics").send().await.assert_status(200).text;
         let mut lines =
             text.lines().filter(|line| line.starts_with(metric) && line.contains("\"soon-empty\""));
@@ -211,8 +211,14 @@ async fn flooding_team_leaves_the_window_to_others() {
     let quick =
         BudgetSettings { points_per_minute: 100_000, registrations: 100_000, ..BudgetSettings::default() };
     let limits = Limits { points: None, registrations: None, ..limits };
-    let world =
-        World::builder().workers(2).concurrency(8).limits(limits).budget(quick).primed().start().await;
+    let world = World::builder()
+        .workers(2)
+        .concurrency(8)
+        .limits(limits)
+        .budget(quick)
+        .fetch_rate_limits_first()
+        .start()
+        .await;
     let (red, blue) = (world.team(team_draft("red")).await, world.team(team_draft("blue")).await);
     let (ada, bob) = (world.user("ada", &[&red]).await, world.user("bob", &[&blue]).await);
     harness::wait_until("the window is learned", || async {
@@ -247,7 +253,13 @@ async fn flooding_team_leaves_the_window_to_others() {
 
 #[tokio::test]
 async fn server_without_limits_is_recognised_and_asked_at_full_speed() {
-    let world = World::builder().workers(2).concurrency(8).limits(Limits::off()).primed().start().await;
+    let world = World::builder()
+        .workers(2)
+        .concurrency(8)
+        .limits(Limits::off())
+        .fetch_rate_limits_first()
+        .start()
+        .await;
     let red = world.team(team_draft("red")).await;
     let ada = world.user("ada", &[&red]).await;
     harness::wait_until("it is recognised", || async {
@@ -263,13 +275,13 @@ async fn server_without_limits_is_recognised_and_asked_at_full_speed() {
 }
 
 #[tokio::test]
-async fn refused_token_teaches_no_window() {
+async fn refused_token_does_not_change_the_known_window() {
     let world = World::builder().workers(0).start().await;
-    let github = world.scheduling().installations.get(&InstallationId::default()).unwrap().clone();
+    let github = world.scheduler_parts().installations.get(&InstallationId::default()).unwrap().clone();
     github.list_runners(1, 1, None).await.unwrap();
     world.twin.control().expire_tokens();
     for _ in 0..3 {
-        // Refused or not, by whatever token: the window that was learned stays.
+        // The known window stays, whether the call is refused or not, and with any token.
         let _ = github.list_runners(1, 1, None).await;
     }
     harness::wait_until("the window is the installation's", || async {

@@ -1,4 +1,4 @@
-//! What an operator types: `rts` itself, on a world's servers.
+//! Operator commands of `rts`, run on a world's servers.
 
 use std::path::PathBuf;
 
@@ -15,7 +15,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// Ada and Bob, each with a runner that was never used.
+    /// Creates Ada and Bob, each with an unused runner.
     async fn new() -> Self {
         let world = World::start().await;
         let (red, blue) = (world.team(team_draft("red")).await, world.team(team_draft("blue")).await);
@@ -35,7 +35,7 @@ impl Scene {
         rows.as_array().unwrap().iter().map(name).collect()
     }
 
-    /// Everybody's runner has been offline for so long.
+    /// Marks every runner as offline for `hours`.
     async fn offline(&self, hours: i64) {
         let sql =
             "UPDATE runners SET status = 'offline', offline_since = now() - make_interval(hours => $1::int)";
@@ -111,7 +111,7 @@ async fn stale_runners_are_listed_and_then_removed() {
 }
 
 #[tokio::test]
-async fn without_the_queue_the_stale_are_removed_later() {
+async fn stale_runners_are_removed_later_when_the_queue_is_down() {
     let scene = Scene::new().await;
     scene.offline(30).await;
     let away = [("REDIS_URL", "redis://127.0.0.1:1")];
@@ -168,7 +168,7 @@ async fn the_audit_log_is_written_to_a_file_of_its_own() {
 }
 
 #[tokio::test]
-async fn each_of_them_shows_how_it_is_used() {
+async fn every_command_prints_its_usage() {
     let world = World::builder().workers(0).start().await;
     for word in ["sync-github", "list-runners", "cleanup-stale-runners", "list-users", "export-audit-log"] {
         let said = world.command(&[word, "--help"], &[]).await.expect(0);

@@ -1,4 +1,4 @@
-//! What every call refuses alike, tried on every call of the description.
+//! Refusals common to all calls, tried on every call of the API description.
 
 use harness::{Person, World, provision_body, team_draft};
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ async fn admin(world: &World) -> Person {
     world.admin().await
 }
 
-/// Method and path of every call with a JSON body; ids are those of nothing.
+/// Returns method and path of every call with a JSON body; ids are those of no resource.
 fn calls_with_body() -> Vec<(String, String)> {
     let description = serde_json::to_value(api::description()).unwrap();
     let mut calls = Vec::new();
@@ -55,7 +55,7 @@ async fn array_where_an_object_is_expected_is_refused_by_every_call() {
 }
 
 #[tokio::test]
-async fn control_character_in_any_text_of_a_body_is_pointed_at() {
+async fn control_character_in_any_body_text_is_reported_with_a_pointer() {
     let world = World::builder().workers(0).registration_tokens().start().await;
     let root = admin(&world).await;
     for (method, path) in calls_with_body() {
@@ -77,7 +77,7 @@ async fn control_character_in_any_text_of_a_body_is_pointed_at() {
 }
 
 #[tokio::test]
-async fn control_character_in_any_query_value_is_pointed_at() {
+async fn control_character_in_any_query_value_is_reported_with_a_pointer() {
     let world = World::builder().workers(0).start().await;
     let root = admin(&world).await;
     let description = serde_json::to_value(api::description()).unwrap();

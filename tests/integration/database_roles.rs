@@ -1,5 +1,6 @@
-//! The service does all of its work as a role that can neither change the tables nor what the audit log says, and as a user of
-//! Redis that sees its own keys alone.
+//! The service as a restricted database role, which cannot change tables or audit rows, and as a Redis user limited to
+//! its
+//! own keys.
 
 use github_twin::RunnerChange;
 use harness::{Database, World, copy_of, empty, provision_body, team_draft, wait_until};
@@ -8,7 +9,7 @@ use uuid::Uuid;
 
 use crate::deployment;
 
-/// Rows of this age are older than the service itself keeps them (`AUDIT_RETENTION_DAYS=8`).
+/// Rows of several ages, older than the service keeps them (`AUDIT_RETENTION_DAYS=8`).
 const OLD_ROWS: &str = "
     INSERT INTO audit_log (id, event_type, success, \"timestamp\")
     SELECT overlay(gen_random_uuid()::text placing '01800000-0000' from 1 for 13)::uuid, 'old.' || days, true,
@@ -19,7 +20,7 @@ fn service_pool(database: &Database) -> PgPool {
     PgPoolOptions::new().max_connections(1).connect_lazy(&database.service_url()).unwrap()
 }
 
-/// Insists that the database refuses a statement for want of a privilege.
+/// Checks that the database refuses a statement for lack of a privilege.
 async fn refused(pool: &PgPool, sql: &str) {
     let error = sqlx::query(AssertSqlSafe(sql.to_owned())).execute(pool).await.expect_err(sql);
     let code = error.as_database_error().and_then(|error| error.code().map(std::borrow::Cow::into_owned));
@@ -47,7 +48,7 @@ async fn service_role_runs_the_whole_service() {
     let red = world.team(team_draft("red")).await;
     let ada = world.user("ada", &[&red]).await;
 
-    let redis = world.redis().admit(deployment::valkey_rules()).await;
+    let redis = world.redis().create_user(deployment::valkey_rules()).await;
     let redis = ("REDIS_URL", redis.as_str());
     let api = world.program("api", &[redis, ("BOOTSTRAP_ADMINS", "boss@example.com")]);
     let worker = world.program("worker", &[redis]);
@@ -70,7 +71,7 @@ async fn service_role_runs_the_whole_service() {
     world.until_final(&ada, refresh.body["job_id"].as_str().unwrap().parse().unwrap()).await;
     assert_eq!(status_of(&world, kept.runner).await, "active");
 
-    // A refusal that repeats is counted on its row; a drift is answered, and its event says so.
+    // A repeated refusal increases the count of its row; the event of a corrected drift is updated.
     for _ in 0..2 {
         let foreign = serde_json::json!({ "runner_name_prefix": "x", "labels": ["not-ours"] });
         call("POST", "/runners/jit".to_owned())
@@ -92,7 +93,7 @@ async fn service_role_runs_the_whole_service() {
     world.until_final(&ada, removal.body["job_id"].as_str().unwrap().parse().unwrap()).await;
     assert_eq!(status_of(&world, kept.runner).await, "deleted");
 
-    // The scheduler asks for a retention of eight days; the owner of the tables has said thirty.
+    // The scheduler requests a retention of eight days; the owner of the tables has set thirty.
     wait_until("old audit rows are removed", || async { rows_of(&world, "old.40").await == 0 }).await;
     assert_eq!(rows_of(&world, "old.10").await, 1);
     for part in [api, worker, scheduler] {

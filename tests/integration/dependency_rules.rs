@@ -1,4 +1,4 @@
-//! Which crate may use which: the table of docs/architecture.md, held.
+//! Allowed dependencies between crates: the table of docs/architecture.md, enforced.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,10 +24,10 @@ const TABLE: &[(&str, &[&str])] = &[
     ("scheduler", &["domain", "store", "queue", "github", "installations", "operations", "runtime"]),
 ];
 
-/// Libraries that one crate alone may use.
-const KEPT: &[(&str, &str)] = &[("sqlx", "store"), ("redis", "queue"), ("octocrab", "github")];
+/// Libraries that only one crate may use.
+const EXCLUSIVE_LIBRARIES: &[(&str, &str)] = &[("sqlx", "store"), ("redis", "queue"), ("octocrab", "github")];
 
-/// A crate: what it declares to use (tests of its own aside), and whether it may use everything.
+/// A crate: its declared dependencies, without dev-dependencies, and whether it may use everything.
 struct Member {
     uses: BTreeSet<String>,
     free: bool,
@@ -64,8 +64,8 @@ fn crates_use_only_allowed_crates() {
 }
 
 #[test]
-fn libraries_stay_in_their_room() {
-    for (library, home) in KEPT {
+fn restricted_libraries_are_used_by_one_crate() {
+    for (library, home) in EXCLUSIVE_LIBRARIES {
         for (name, member) in members() {
             let may = name == *home || member.free;
             assert!(may || !member.uses.contains(*library), "{name} must not use {library}");

@@ -1,16 +1,16 @@
-//! `docker-compose.yml`: every container is confined, has only its own secrets, and is configured by settings that exist.
+//! `docker-compose.yml`: confinement of containers, separation of secrets, and validity of settings.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 const COMPOSE: &str = include_str!("../../docker-compose.yml");
 const ENTRYPOINT: &str = include_str!("../../scripts/postgres-roles.sh");
 
-/// What the user of the service may do in Valkey, as the head of the file says.
+/// Returns the ACL rules of the service's Valkey user, as documented in the file's head.
 pub(crate) fn valkey_rules() -> &'static str {
     COMPOSE.lines().find_map(|line| line.split_once("user rts on >$(cat valkey) ")).unwrap().1
 }
 
-/// The blocks of a top-level section, or the top-level blocks themselves, by their names; comments left out.
+/// Returns the named blocks of a top-level section, or the top-level blocks, without comments.
 fn blocks(text: &str, indent: &str) -> BTreeMap<String, String> {
     let mut found = BTreeMap::<String, String>::new();
     let mut name = String::new();
@@ -18,7 +18,7 @@ fn blocks(text: &str, indent: &str) -> BTreeMap<String, String> {
         let head = line.strip_prefix(indent).filter(|rest| !rest.starts_with([' ', '-']) && !rest.is_empty());
         if let Some((key, rest)) = head.and_then(|head| head.split_once(':')) {
             name = key.to_owned();
-            // An anchor stands where a value would.
+            // An anchor in place of a value.
             if let Some(anchor) = rest.trim().strip_prefix('&') {
                 found.insert(format!("*{anchor}"), String::new());
                 name = format!("*{anchor}");
@@ -31,7 +31,7 @@ fn blocks(text: &str, indent: &str) -> BTreeMap<String, String> {
     found
 }
 
-/// Every service, with the blocks it refers to put in.
+/// Returns every service with its referenced blocks expanded.
 fn services() -> BTreeMap<String, String> {
     let top = blocks(COMPOSE, "");
     let services = blocks(top["services"].split_once('\n').unwrap().1, "  ");
@@ -78,7 +78,7 @@ fn every_container_is_confined() {
 }
 
 #[test]
-fn every_part_has_its_own_secrets_alone() {
+fn every_service_has_only_its_own_secrets() {
     let services = services();
     let secrets = |name: &str| -> String {
         let list = services[name].lines().find_map(|line| line.trim().strip_prefix("secrets: ")).unwrap();

@@ -1,4 +1,4 @@
-//! `rts dev`: started, ended in every way, and started again on what the earlier runs have left.
+//! Tests of `rts dev`: started, ended by each signal, and started again on the data of earlier runs.
 
 use std::{
     fs,
@@ -9,7 +9,7 @@ use std::{
 use harness::{ApiRequest, Bearer, DevRun, Ending, Printed, World, eventually};
 use serde_json::{Value, json};
 
-/// A folder that PostgreSQL's account can reach when the tests run as root.
+/// Returns a folder that PostgreSQL's account can reach when the tests run as root.
 fn folder() -> PathBuf {
     let path = PathBuf::from(format!("/var/tmp/rts-dev-test-{}", uuid::Uuid::new_v4().simple()));
     fs::create_dir(&path).unwrap();
@@ -25,27 +25,29 @@ fn ask(method: &str, url: String, who: &impl Bearer) -> ApiRequest {
     ApiRequest::new(&reqwest::Client::builder().no_proxy().build().unwrap(), method, url).by(who)
 }
 
-/// Ten runners, one after the other, each handed out while the caller waits.
+/// Provisions ten runners in sequence, each handed out while the caller waits.
 async fn serves_ten_runners(run: &DevRun) -> Printed {
-    let (api, demo) = (run.place("API"), run.token("demo user"));
+    let (api, demo) = (run.address("API"), run.token("demo user"));
     for nth in 0..10 {
         let wish = json!({ "runner_name_prefix": "again", "labels": ["linux"] });
         let asked = ask("POST", format!("{api}/runners/jit"), &demo).header("prefer", "wait=25").json(&wish);
         let answer = asked.send().await;
-        assert_eq!(answer.status, 201, "runner {nth}: {}\n{}", answer.body, run.said());
+        assert_eq!(answer.status, 201, "runner {nth}: {}\n{}", answer.body, run.printed());
     }
     demo
 }
 
-/// The twin's secrets lie where a person can use them with a client of their own; only their paths are printed.
+/// Checks that the twin's secrets are readable in the data folder and that only their paths are printed.
 async fn keeps_the_secrets_of_the_twin(run: &DevRun) {
     let kept = ["App key", "hook secret"].map(|name| {
-        let path = PathBuf::from(run.place(name));
+        let path = PathBuf::from(run.address(name));
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600, "{}", path.display());
         fs::read_to_string(path).unwrap()
     });
     assert!(
-        kept.iter().flat_map(|text| text.lines()).all(|line| line.len() < 20 || !run.said().contains(line))
+        kept.iter()
+            .flat_map(|text| text.lines())
+            .all(|line| line.len() < 20 || !run.printed().contains(line))
     );
     let [key, secret] = kept;
     let now = chrono::Utc::now().timestamp();
@@ -54,11 +56,12 @@ async fn keeps_the_secrets_of_the_twin(run: &DevRun) {
     let header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::RS256);
     let jwt = jsonwebtoken::encode(&header, &claims, &key).unwrap();
     let client = reqwest::Client::builder().no_proxy().user_agent("test").build().unwrap();
-    let app = client.get(format!("{}/app", run.place("GitHub twin"))).bearer_auth(jwt).send().await.unwrap();
+    let app =
+        client.get(format!("{}/app", run.address("GitHub twin"))).bearer_auth(jwt).send().await.unwrap();
     assert_eq!(app.status(), 200);
     let ping = br#"{"zen":"Less is easier to carry."}"#;
     let sent = client
-        .post(format!("{}/webhooks/github", run.place("API")))
+        .post(format!("{}/webhooks/github", run.address("API")))
         .header("x-github-event", "ping")
         .header("x-github-delivery", uuid::Uuid::new_v4().to_string())
         .header("x-hub-signature-256", github_twin::signature(&secret, ping))
@@ -67,8 +70,8 @@ async fn keeps_the_secrets_of_the_twin(run: &DevRun) {
     assert_eq!(sent.send().await.unwrap().status(), 202);
 }
 
-/// What a killed run, or a careless hand, may leave in the data folder.
-fn spoil(data: &Path) {
+/// Leaves damaged files in the data folder, as a killed run or a user might.
+fn leave_damaged_files(data: &Path) {
     fs::write(data.join("credential-keys"), "").unwrap();
     fs::write(data.join("pg/postmaster.pid"), format!("{}\n", std::process::id())).unwrap();
     fs::create_dir_all(data.join("pg.draft/base")).unwrap();
@@ -85,7 +88,7 @@ async fn rts_dev_starts_with_any_data_folder() {
         run.ready().await;
         keeps_the_secrets_of_the_twin(&run).await;
         let demo = serves_ten_runners(&run).await;
-        let teams = ask("GET", format!("{}/admin/teams", run.place("API")), &demo).send().await;
+        let teams = ask("GET", format!("{}/admin/teams", run.address("API")), &demo).send().await;
         assert_eq!(teams.status, 200, "BOOTSTRAP_ADMINS names her: {}", teams.body);
         let status = run.end(ending).await;
         assert!(ending == Ending::Kill || status.success(), "{status}");
@@ -100,7 +103,7 @@ async fn rts_dev_starts_with_any_data_folder() {
     let mut run = start(&folder, &[]);
     run.ready().await;
     assert!(run.end(Ending::Terminate).await.success());
-    spoil(&data);
+    leave_damaged_files(&data);
     let mut run = start(&folder, &[]);
     run.ready().await;
     serves_ten_runners(&run).await;

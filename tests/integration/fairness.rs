@@ -1,4 +1,4 @@
-//! Requests that wait for each other, or are refused, cost others nothing.
+//! Independence of callers: waiting or refused requests do not delay other callers.
 
 use harness::{Person, Team, World, provision_body, team_draft, wait_until};
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use sqlx::{Connection, PgConnection};
 use store::TeamDraft;
 use tokio::task::JoinSet;
 
-/// The accepting side of a team with a quota, stopped between its lock and its commit.
+/// Opens a transaction that holds the quota lock of a team, as a request does before its commit.
 async fn hold_quota(world: &World, team: &Team) -> PgConnection {
     let mut session = PgConnection::connect(world.database().url()).await.unwrap();
     sqlx::raw_sql("BEGIN").execute(&mut session).await.unwrap();
@@ -19,7 +19,7 @@ async fn hold_quota(world: &World, team: &Team) -> PgConnection {
 }
 
 #[tokio::test]
-async fn a_held_quota_lock_does_not_take_the_connections_of_others() {
+async fn held_quota_lock_leaves_connections_to_others() {
     let world = World::builder().workers(0).start().await;
     let red = world.team(TeamDraft { max_runners: Some(100), ..team_draft("red") }).await;
     let blue = world.team(team_draft("blue")).await;
@@ -64,7 +64,7 @@ async fn refused() -> Refused {
 }
 
 impl Refused {
-    /// Rows of a table and what they count.
+    /// Returns the number of rows and the sum of their counts.
     async fn rows(&self, sql: &'static str) -> (i64, i64) {
         sqlx::query_as(sql).fetch_one(self.world.sql()).await.unwrap()
     }
@@ -83,7 +83,7 @@ async fn equal_refusals_share_a_row_that_counts_them() {
     for sql in [AUDITED, ALARMED] {
         let (rows, occurrences) = scene.rows(sql).await;
         assert_eq!(occurrences, 20);
-        // One for each minute that began meanwhile.
+        // One more row for each minute that started meanwhile.
         assert!(rows < 5, "{rows}");
     }
     let other = json!({ "runner_name_prefix": "ci", "labels": ["forbidden", "too"] });
@@ -113,7 +113,7 @@ async fn a_refusal_stores_little_of_the_request() {
 }
 
 #[tokio::test]
-async fn a_stranger_writes_nothing_into_the_log_of_a_team() {
+async fn unknown_caller_writes_no_audit_row_of_a_team() {
     let scene = refused().await;
     let blue = scene.world.team(team_draft("blue")).await;
     let bob = scene.world.user("bob", &[&blue]).await;

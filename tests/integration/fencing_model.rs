@@ -1,4 +1,5 @@
-//! Several workers start, end, give back and lose the same jobs in any order: the rows do what a small model says.
+//! Model test of fencing: several workers start, finish, release and lose the same jobs in random order, and the rows
+//! must match a small model.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +20,7 @@ use uuid::Uuid;
 const JOBS: usize = 2;
 const WORKERS: [&str; 3] = ["one", "two", "three"];
 
-/// `start` is the number of a start, newest last; most of them are somebody else's by now.
+/// One random operation. `start` is the index of a start, newest last; most starts are outdated when used.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Start { job: usize, worker: usize, given_back: bool },
@@ -49,7 +50,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What is compared of a row.
+/// The compared columns of a row.
 #[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
 struct Row {
     state: String,
@@ -66,7 +67,7 @@ impl Row {
     }
 }
 
-/// One start as its worker remembers it, and the call it has announced.
+/// One start as its worker remembers it, and the GitHub call it has recorded.
 struct Start {
     job: Job,
     intent: Option<Intent>,
@@ -77,7 +78,7 @@ struct Model<'a> {
     sql: &'a PgPool,
     jobs: Vec<JobId>,
     rows: BTreeMap<JobId, Row>,
-    /// 0 to come, 1 passed, 2 passed long ago.
+    /// Progress of the deadline: 0 ahead, 1 just passed, 2 passed long ago.
     late: BTreeMap<JobId, u8>,
     given_back: BTreeMap<JobId, i64>,
     starts: Vec<Start>,
@@ -95,7 +96,7 @@ impl<'a> Model<'a> {
                 requester: None,
                 runner: None,
                 call: None,
-                params: JobParams::Provision { name: wish(), work_folder: "_work".to_owned() },
+                params: JobParams::Provision { name: requested_name(), work_folder: "_work".to_owned() },
                 trace: None,
             };
             store.conn().await.unwrap().jobs().insert(&job).await.unwrap();
@@ -107,8 +108,8 @@ impl<'a> Model<'a> {
         Self { store, sql, jobs, rows, late, given_back, starts: Vec::new(), generation: 0 }
     }
 
-    /// The newest start that still runs is the only one whose word counts.
-    fn counts(&self, job: &Job) -> bool {
+    /// Returns whether this start is the newest running one, the only one whose writes take effect.
+    fn is_current(&self, job: &Job) -> bool {
         self.rows[&job.id].state == "running" && self.rows[&job.id].fence == job.fence
     }
 
@@ -118,7 +119,7 @@ impl<'a> Model<'a> {
                 self.start(self.jobs[job], WORKERS[worker], given_back).await;
             }
             Step::Cancel { job } => self.cancel(self.jobs[job]).await,
-            Step::DeadlinePasses { job, long_ago } => self.deadline_passes(self.jobs[job], long_ago).await,
+            Step::DeadlinePasses { job, long_ago } => self.pass_deadline(self.jobs[job], long_ago).await,
             Step::Expire => self.expire().await,
             Step::Intend { start }
             | Step::Deliver { start }
@@ -150,12 +151,12 @@ impl<'a> Model<'a> {
 
     async fn speak(&mut self, step: Step, nth: usize) {
         let job = self.starts[nth].job.clone();
-        let counts = self.counts(&job);
+        let counts = self.is_current(&job);
         let mut conn = self.store.conn().await.unwrap();
         let answer = match step {
             Step::Intend { .. } => {
                 drop(conn);
-                self.intend(&job, nth).await
+                self.record_intent(&job, nth).await
             }
             Step::Deliver { .. } => {
                 drop(conn);
@@ -170,12 +171,12 @@ impl<'a> Model<'a> {
         };
         assert_eq!(answer, counts, "{step:?}");
         if counts {
-            self.note(step, job.id);
+            self.apply_effect(step, job.id);
         }
     }
 
-    /// What a word that counted makes of the row.
-    fn note(&mut self, step: Step, id: JobId) {
+    /// Applies an effective step to the model's row.
+    fn apply_effect(&mut self, step: Step, id: JobId) {
         let row = self.rows.get_mut(&id).unwrap();
         let (state, attempt, snooze) = match step {
             Step::Deliver { .. } => ("succeeded", 0, 0),
@@ -191,9 +192,9 @@ impl<'a> Model<'a> {
         *self.given_back.entry(id).or_default() += i64::from(attempt - snooze);
     }
 
-    async fn intend(&mut self, job: &Job, nth: usize) -> bool {
+    async fn record_intent(&mut self, job: &Job, nth: usize) -> bool {
         self.generation += 1;
-        let runner_name = wish().name(job.id, self.generation);
+        let runner_name = requested_name().name(job.id, self.generation);
         let intent = Intent { id: CallId::new(), generation: self.generation, runner_name };
         let mut tx = self.store.begin().await.unwrap();
         let ours = tx.github_calls().record_intent(job, &intent).await.unwrap();
@@ -202,9 +203,9 @@ impl<'a> Model<'a> {
         ours
     }
 
-    /// As a worker does it; a start that has announced nothing announces it first.
+    /// Delivers a result as a worker does; records the call first if that has not happened.
     async fn deliver(&mut self, job: &Job, nth: usize) -> bool {
-        if self.starts[nth].intent.is_none() && !self.intend(job, nth).await {
+        if self.starts[nth].intent.is_none() && !self.record_intent(job, nth).await {
             return false;
         }
         let intent = self.starts[nth].intent.clone().unwrap();
@@ -226,7 +227,7 @@ impl<'a> Model<'a> {
         }
     }
 
-    async fn deadline_passes(&mut self, id: JobId, long_ago: bool) {
+    async fn pass_deadline(&mut self, id: JobId, long_ago: bool) {
         let ago = if long_ago { 90.0 } else { 30.0 };
         let sql = "UPDATE jobs SET deadline_at = least(deadline_at, now() - make_interval(secs => $2)) WHERE id = $1";
         sqlx::query(sql).bind(id.uuid()).bind(ago).execute(self.sql).await.unwrap();
@@ -266,11 +267,11 @@ async fn delivered(sql: &PgPool, job: Uuid) -> i64 {
     sqlx::query_scalar(count).bind(job).fetch_one(sql).await.unwrap()
 }
 
-fn wish() -> RequestedName {
+fn requested_name() -> RequestedName {
     RequestedName::Prefix("ci".to_owned())
 }
 
-async fn prepared() -> (Database, Store, PgPool) {
+async fn prepare_database() -> (Database, Store, PgPool) {
     let database = harness::copy_of().await;
     let (store, sql) = (database.store(3), database.pool());
     store.conn().await.unwrap().installations().ensure(&[InstallationId::default()]).await.unwrap();
@@ -278,9 +279,9 @@ async fn prepared() -> (Database, Store, PgPool) {
 }
 
 #[test]
-fn only_the_newest_start_writes_and_final_rows_stay() {
+fn rows_match_the_fencing_model() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let (database, store, sql) = runtime.block_on(prepared());
+    let (database, store, sql) = runtime.block_on(prepare_database());
     let config = Config { cases: 48, failure_persistence: None, ..Config::default() };
     TestRunner::new(config)
         .run(&vec(step(), 1..40), |steps| {

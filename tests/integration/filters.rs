@@ -1,4 +1,4 @@
-//! Filters of lists, by our names and by those of the predecessor.
+//! Filters of lists, by current and by earlier parameter names.
 
 use domain::{AUDIT_ALIASES, SECURITY_ALIASES};
 use harness::{Person, World, provision_body, team_draft};
@@ -15,7 +15,7 @@ impl Scene {
         Self { root: world.admin().await, world }
     }
 
-    /// The values of `member` in the rows of a list, in alphabetical order.
+    /// Returns the values of `member` in a list, in alphabetical order.
     async fn listed(&self, path: &str, plural: &str, member: &str) -> Vec<String> {
         let body = self.world.get(path, &self.root).await.assert_status(200).body;
         let rows = body[plural].as_array().unwrap();
@@ -100,7 +100,7 @@ async fn team_is_named_by_id_or_name_in_every_filter() {
 }
 
 #[tokio::test]
-async fn names_of_the_predecessor_find_rows_of_ours() {
+async fn earlier_filter_names_find_current_rows() {
     let scene = Scene::start().await;
     let world = &scene.world;
     let red = world.team(team_draft("red")).await;
@@ -150,7 +150,7 @@ async fn security_events_are_found_by_identity_and_by_old_names() {
 }
 
 #[test]
-fn every_alias_stands_in_the_documentation() {
+fn every_alias_is_documented() {
     let text = include_str!("../../docs/reference/api.md");
     let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| `")).collect();
     for (name, event_type, _) in AUDIT_ALIASES.iter().chain(&SECURITY_ALIASES) {

@@ -1,4 +1,4 @@
-//! The GitHub client against the twin: two readings of the same contract, written apart, must fit.
+//! The GitHub client against the twin: two independent implementations of the same contract.
 
 use std::{sync::Arc, time::Duration};
 
@@ -52,7 +52,7 @@ impl Seam {
 }
 
 #[tokio::test]
-async fn a_runner_is_made_found_labelled_and_removed() {
+async fn runner_is_created_found_labelled_and_removed() {
     let seam = Seam::with(TwinConfig { base_path: "/api/v3".into(), ..TwinConfig::default() }).await;
     let id = seam.make("Builder-1").await.unwrap();
     let found = seam.github.find_runner("builder-1").await.unwrap().unwrap();
@@ -77,7 +77,7 @@ async fn a_runner_is_made_found_labelled_and_removed() {
 }
 
 #[tokio::test]
-async fn pages_lead_to_each_other_and_are_asked_for_once() {
+async fn pages_are_followed_and_requested_once() {
     let seam = Seam::new().await;
     for nth in 0..7 {
         let spec: RunnerSpec = serde_json::from_value(json!({ "name": format!("r-{nth}") })).unwrap();
@@ -102,7 +102,7 @@ async fn pages_lead_to_each_other_and_are_asked_for_once() {
 }
 
 #[tokio::test]
-async fn every_fault_gets_its_verdict() {
+async fn every_fault_is_classified() {
     let seam = Seam::new().await;
     seam.make("first").await.unwrap();
     let unclear = [
@@ -141,7 +141,7 @@ async fn every_fault_gets_its_verdict() {
 }
 
 #[tokio::test]
-async fn tokens_are_made_when_needed_and_made_anew_when_refused() {
+async fn tokens_are_minted_when_needed_and_again_when_refused() {
     let seam = Seam::new().await;
     let minted = || seam.twin.ledger().of("POST", "access_tokens").count();
     for nth in 0..3 {

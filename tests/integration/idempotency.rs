@@ -1,4 +1,4 @@
-//! Sent twice, done once.
+//! Repeated requests with the same idempotency key.
 
 use futures::future::join_all;
 use harness::{ApiResponse, Bearer, World, provision_body, team_draft};
@@ -9,7 +9,7 @@ async fn keyed(world: &World, who: &impl Bearer, key: &str, body: &Value) -> Api
 }
 
 #[tokio::test]
-async fn the_same_key_and_body_is_the_same_job_even_at_once() {
+async fn equal_key_and_body_return_one_job_even_concurrently() {
     let world = World::start().await;
     let red = world.team(team_draft("red")).await;
     let ada = world.user("ada", &[&red]).await;
@@ -22,7 +22,7 @@ async fn the_same_key_and_body_is_the_same_job_even_at_once() {
     assert_eq!(world.until_final(&ada, job).await["state"], "succeeded");
     assert_eq!(world.twin.ledger().of("POST", "generate-jitconfig").count(), 1);
 
-    // Long after: still the same job, and the config for whoever waits.
+    // Much later, the key still returns the same job, and a waiting caller gets the config.
     let waiting = world.ask("POST", "/runners/jit").by(&ada).header("idempotency-key", "k-1");
     let again = waiting.header("prefer", "wait=5").json(&body).send().await.assert_status(201);
     assert_eq!(again.body["job_id"], jobs[0]);
@@ -60,7 +60,7 @@ async fn a_key_belongs_to_its_requester() {
 }
 
 #[tokio::test]
-async fn a_refused_request_does_not_use_its_key_up() {
+async fn refused_request_does_not_consume_its_key() {
     let world = World::builder().workers(0).start().await;
     let red = world.team(team_draft("red")).await;
     let ada = world.user("ada", &[&red]).await;
@@ -68,7 +68,7 @@ async fn a_refused_request_does_not_use_its_key_up() {
     keyed(&world, &ada, "k-1", &provision_body("ci")).await.refused(403, "quota_exceeded");
     world.change("UPDATE teams SET max_runners = 1 WHERE id = $1", red.id.uuid()).await;
     let first = keyed(&world, &ada, "k-1", &provision_body("ci")).await.assert_status(202);
-    // The quota is full now, and the key still finds its job.
+    // The quota is used up now, and the key still finds its job.
     let again = keyed(&world, &ada, "k-1", &provision_body("ci")).await.assert_status(202);
     assert_eq!(first.body["job_id"], again.body["job_id"]);
 }

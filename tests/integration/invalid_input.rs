@@ -1,4 +1,4 @@
-//! Whatever is sent: a problem with a code, a pointer where one value is wrong, nothing written, never a 5xx.
+//! Invalid requests: a problem with a code and pointers, no rows written, never a 5xx.
 
 use harness::{Anyone, ApiRequest, ApiResponse, Person, World, provision_body, team_draft};
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ impl Scene {
         self.world.ask("POST", "/runners/jit").by(&self.ada)
     }
 
-    async fn refuses(&self, ask: ApiRequest, status: u16, code: &str) -> ApiResponse {
+    async fn assert_refused(&self, ask: ApiRequest, status: u16, code: &str) -> ApiResponse {
         let answer = ask.send().await.refused(status, code);
         assert!(answer.body["type"].as_str().unwrap().ends_with(code));
         assert!(!answer.body["title"].as_str().unwrap().is_empty());
@@ -31,12 +31,12 @@ impl Scene {
         answer
     }
 
-    async fn invalid(&self, body: &Value, pointer: &str) {
-        let answer = self.refuses(self.jit().json(body), 422, "validation_failed").await;
+    async fn assert_invalid(&self, body: &Value, pointer: &str) {
+        let answer = self.assert_refused(self.jit().json(body), 422, "validation_failed").await;
         assert!(answer.pointers().contains(&pointer), "{body}: {}", answer.text);
     }
 
-    async fn nothing_written(&self) {
+    async fn assert_nothing_written(&self) {
         let rows = "SELECT (SELECT count(*) FROM jobs) + (SELECT count(*) FROM runners)
              + (SELECT count(*) FROM idempotency_keys) + (SELECT count(*) FROM audit_log)
              + (SELECT count(*) FROM security_events) + (SELECT count(*) FROM credentials)";
@@ -45,7 +45,7 @@ impl Scene {
 }
 
 #[tokio::test]
-async fn values_out_of_bounds_are_pointed_at() {
+async fn values_out_of_bounds_are_reported_with_pointers() {
     let scene = scene().await;
     let with = |name: &str, value: Value| {
         let mut body = provision_body("ci");
@@ -87,16 +87,16 @@ async fn values_out_of_bounds_are_pointed_at() {
         (with("ephemeral", json!(false)), "/ephemeral"),
     ];
     for (body, pointer) in &cases {
-        scene.invalid(body, pointer).await;
+        scene.assert_invalid(body, pointer).await;
     }
     let several = json!({ "runner_name": "", "labels": ["", "a,b"], "runner_group_id": 0 });
-    let answer = scene.refuses(scene.jit().json(&several), 422, "validation_failed").await;
+    let answer = scene.assert_refused(scene.jit().json(&several), 422, "validation_failed").await;
     assert_eq!(answer.pointers(), ["/runner_name", "/labels/0", "/labels/1", "/runner_group_id"]);
-    scene.nothing_written().await;
+    scene.assert_nothing_written().await;
 }
 
 #[tokio::test]
-async fn bodies_that_are_none_are_refused() {
+async fn invalid_bodies_are_refused() {
     let scene = scene().await;
     let json = "application/json";
     let deep = format!("{}1{}", "[".repeat(30_000), "]".repeat(30_000));
@@ -104,21 +104,21 @@ async fn bodies_that_are_none_are_refused() {
     for body in ["", "{", "\u{feff}{}", "nonsense", "{}{}", r#"{"runner_name_prefix":"a",}"#, &deep] {
         let code = if body == deep { "validation_failed" } else { "malformed_body" };
         let status = if body == deep { 422 } else { 400 };
-        scene.refuses(scene.jit().raw(json, body), status, code).await;
+        scene.assert_refused(scene.jit().raw(json, body), status, code).await;
     }
     let answer = scene.jit().raw(json, labels).send().await;
     assert!(matches!(answer.status, 400 | 422), "{}", answer.text);
-    scene.refuses(scene.jit().raw(json, b"\xff\xfe{}".to_vec()), 400, "malformed_body").await;
+    scene.assert_refused(scene.jit().raw(json, b"\xff\xfe{}".to_vec()), 400, "malformed_body").await;
     let bad_text = b"{\"runner_name_prefix\":\"\xc3\x28\"}".to_vec();
-    scene.refuses(scene.jit().raw(json, bad_text), 400, "malformed_body").await;
+    scene.assert_refused(scene.jit().raw(json, bad_text), 400, "malformed_body").await;
     for body in ["null", "[]", "7", "\"x\"", "true"] {
-        scene.refuses(scene.jit().raw(json, body), 422, "validation_failed").await;
+        scene.assert_refused(scene.jit().raw(json, body), 422, "validation_failed").await;
     }
     let twice = r#"{"runner_name_prefix":"a","runner_name_prefix":"b"}"#;
-    scene.refuses(scene.jit().raw(json, twice), 422, "validation_failed").await;
+    scene.assert_refused(scene.jit().raw(json, twice), 422, "validation_failed").await;
     let large = format!(r#"{{"runner_name_prefix":"{}"}}"#, "x".repeat(1 << 20));
-    scene.refuses(scene.jit().raw(json, large), 413, "payload_too_large").await;
-    scene.nothing_written().await;
+    scene.assert_refused(scene.jit().raw(json, large), 413, "payload_too_large").await;
+    scene.assert_nothing_written().await;
 }
 
 #[tokio::test]
@@ -126,15 +126,15 @@ async fn other_content_types_are_refused() {
     let scene = scene().await;
     let body = provision_body("ci").to_string();
     for kind in ["text/plain", "application/x-www-form-urlencoded", "application/jsonp", ""] {
-        scene.refuses(scene.jit().raw(kind, body.as_str()), 415, "unsupported_media_type").await;
+        scene.assert_refused(scene.jit().raw(kind, body.as_str()), 415, "unsupported_media_type").await;
     }
-    scene.refuses(scene.jit(), 415, "unsupported_media_type").await;
-    scene.nothing_written().await;
+    scene.assert_refused(scene.jit(), 415, "unsupported_media_type").await;
+    scene.assert_nothing_written().await;
     scene.jit().raw("Application/JSON; charset=utf-8", body).send().await.assert_status(202);
 }
 
 #[tokio::test]
-async fn ids_that_lead_nowhere_are_not_found() {
+async fn unknown_ids_are_not_found() {
     let scene = scene().await;
     let (ada, root, world) = (&scene.ada, &scene.root, &scene.world);
     for id in [Uuid::now_v7().to_string(), Uuid::nil().to_string(), "x".into(), "%00".into(), "..%2f".into()]
@@ -146,25 +146,29 @@ async fn ids_that_lead_nowhere_are_not_found() {
             ("POST", format!("/jobs/{id}/credential")),
             ("GET", format!("/runners/{id}")),
         ] {
-            scene.refuses(world.ask(method, &path).by(ada), 404, "not_found").await;
+            scene.assert_refused(world.ask(method, &path).by(ada), 404, "not_found").await;
         }
         for (method, path) in [
             ("GET", format!("/admin/teams/{id}")),
             ("GET", format!("/admin/teams/{id}/members")),
             ("DELETE", format!("/admin/teams/{id}/members/{id}")),
         ] {
-            scene.refuses(world.ask(method, &path).by(root), 404, "not_found").await;
+            scene.assert_refused(world.ask(method, &path).by(root), 404, "not_found").await;
         }
         let path = format!("/admin/teams/{id}");
         scene
-            .refuses(world.ask("PATCH", &path).by(root).json(&json!({ "weight": 2 })), 404, "not_found")
+            .assert_refused(
+                world.ask("PATCH", &path).by(root).json(&json!({ "weight": 2 })),
+                404,
+                "not_found",
+            )
             .await;
     }
-    scene.nothing_written().await;
+    scene.assert_nothing_written().await;
 }
 
 #[tokio::test]
-async fn query_values_out_of_bounds_are_pointed_at() {
+async fn query_values_out_of_bounds_are_reported_with_pointers() {
     let scene = scene().await;
     for list in ["/runners", "/jobs", "/audit-logs", "/admin/users", "/admin/teams", "/admin/security-events"]
     {
@@ -181,7 +185,7 @@ async fn query_values_out_of_bounds_are_pointed_at() {
             ("colour=red", "query:colour"),
         ] {
             let ask = scene.world.ask("GET", &format!("{list}?{query}")).by(&scene.root);
-            let answer = scene.refuses(ask, 422, "validation_failed").await;
+            let answer = scene.assert_refused(ask, 422, "validation_failed").await;
             assert_eq!(answer.pointers(), [pointer], "{list}?{query}");
         }
     }
@@ -194,11 +198,12 @@ async fn query_values_out_of_bounds_are_pointed_at() {
         ("/admin/security-events?severity=dire", "query:severity"),
     ];
     for (path, pointer) in of_its_own {
-        let answer =
-            scene.refuses(scene.world.ask("GET", path).by(&scene.root), 422, "validation_failed").await;
+        let answer = scene
+            .assert_refused(scene.world.ask("GET", path).by(&scene.root), 422, "validation_failed")
+            .await;
         assert_eq!(answer.pointers(), [pointer], "{path}");
     }
-    scene.nothing_written().await;
+    scene.assert_nothing_written().await;
 }
 
 #[tokio::test]
@@ -212,55 +217,56 @@ async fn waits_have_bounds() {
     let job = scene.world.provision(&scene.ada, provision_body("ci")).await.job;
     for wait in ["26", "-1", "x"] {
         let ask = scene.world.ask("GET", &format!("/jobs/{job}?wait={wait}")).by(&scene.ada);
-        let answer = scene.refuses(ask, 422, "validation_failed").await;
+        let answer = scene.assert_refused(ask, 422, "validation_failed").await;
         assert_eq!(answer.pointers(), ["query:wait"]);
     }
 }
 
 #[tokio::test]
-async fn paths_and_methods_that_are_not_there() {
+async fn unknown_paths_and_methods_are_refused() {
     let scene = scene().await;
     for path in ["/", "/nothing", "/runners/", "/admin", "/jobs/x/y/z", "/../metrics"] {
-        scene.refuses(scene.world.ask("GET", path).by(&scene.ada), 404, "not_found").await;
+        scene.assert_refused(scene.world.ask("GET", path).by(&scene.ada), 404, "not_found").await;
     }
     for (method, path) in
         [("PUT", "/runners/jit"), ("DELETE", "/runners"), ("TRACE", "/jobs"), ("PATCH", "/auth/me")]
     {
-        let answer =
-            scene.refuses(scene.world.ask(method, path).by(&scene.ada), 405, "method_not_allowed").await;
+        let answer = scene
+            .assert_refused(scene.world.ask(method, path).by(&scene.ada), 405, "method_not_allowed")
+            .await;
         assert!(!answer.header("allow").is_empty(), "{method} {path}");
     }
 }
 
 #[tokio::test]
-async fn a_token_is_sent_once_and_as_a_bearer() {
+async fn token_is_accepted_once_and_as_a_bearer_only() {
     let scene = scene().await;
     let token = scene.ada.token.as_str();
     let me = || scene.world.ask("GET", "/auth/me");
-    let without = scene.refuses(me().by(&Anyone), 401, "unauthenticated").await;
+    let without = scene.assert_refused(me().by(&Anyone), 401, "unauthenticated").await;
     assert_eq!(without.header("www-authenticate"), "Bearer");
     for value in ["", "Bearer", "Basic YTpi", token, &format!("Token {token}"), &format!("Bearer{token}")] {
-        scene.refuses(me().header("authorization", value), 401, "unauthenticated").await;
+        scene.assert_refused(me().header("authorization", value), 401, "unauthenticated").await;
     }
-    scene.refuses(me().by(token).by(token), 401, "unauthenticated").await;
+    scene.assert_refused(me().by(token).by(token), 401, "unauthenticated").await;
     for value in [
         "Bearer x",
         "Bearer a.b.c",
         &format!("Bearer {token} {token}"),
         &format!("Bearer {}", "x".repeat(17_000)),
     ] {
-        let answer = scene.refuses(me().header("authorization", value), 401, "invalid_token").await;
+        let answer = scene.assert_refused(me().header("authorization", value), 401, "invalid_token").await;
         assert!(answer.header("www-authenticate").contains("invalid_token"));
     }
     me().header("authorization", &format!("bEaReR {token}")).send().await.assert_status(200);
     let lists = ["/runners", "/jobs", "/audit-logs", "/teams/my-teams", "/admin/teams", "/admin/users"];
     for path in lists {
-        scene.refuses(scene.world.ask("GET", path), 401, "unauthenticated").await;
+        scene.assert_refused(scene.world.ask("GET", path), 401, "unauthenticated").await;
     }
 }
 
 #[tokio::test]
-async fn admins_send_nonsense_too() {
+async fn invalid_requests_of_admins_are_refused() {
     let scene = scene().await;
     let long = "x".repeat(101);
     let cases = [
@@ -307,9 +313,13 @@ async fn admins_send_nonsense_too() {
     ];
     for (path, body, pointer) in cases {
         let answer = scene
-            .refuses(scene.world.ask("POST", path).by(&scene.root).json(&body), 422, "validation_failed")
+            .assert_refused(
+                scene.world.ask("POST", path).by(&scene.root).json(&body),
+                422,
+                "validation_failed",
+            )
             .await;
         assert!(answer.pointers().contains(&pointer), "{path} {body}: {}", answer.text);
     }
-    scene.nothing_written().await;
+    scene.assert_nothing_written().await;
 }

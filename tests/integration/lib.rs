@@ -1,1 +1,1 @@
-//! Nothing here: the stories are in `main.rs` and beside it.
+//! Empty library target; the tests are in `main.rs` and its modules.

@@ -1,4 +1,4 @@
-//! GitHub says wait: nobody asks it anything until then, no attempt is burned, and callers are told why.
+//! GitHub's rate limits: no request during a pause, no counted attempt, and a reason for waiting callers.
 
 use std::time::Duration;
 
@@ -33,14 +33,14 @@ impl Scene {
     }
 
     async fn paused(&self, reason: Reason) -> Pause {
-        harness::eventually("everybody is told to wait", || async {
+        harness::eventually("the installation is paused", || async {
             let pauses = self.world.queue().pauses().await.unwrap();
             pauses.into_iter().map(|paused| paused.pause).find(|pause| pause.reason == reason)
         })
         .await
     }
 
-    /// The time GitHub asked for is over, for both sides.
+    /// Ends the wait that GitHub demanded, on both sides.
     async fn time_passes(&self, span: Duration, reason: Reason) {
         self.world.twin.advance(span);
         self.world.redis().open_windows().await;
@@ -90,7 +90,7 @@ async fn a_secondary_limit_stops_all_workers_for_as_long_as_it_says() {
         for other in &others {
             scene.waits_for_budget(other.job).await;
         }
-        assert_eq!(scene.requests(), before, "no request while told to wait");
+        assert_eq!(scene.requests(), before, "no request during the pause");
         scene.time_passes(told + Duration::from_secs(1), Reason::SecondaryLimit).await;
         for asked in std::iter::once(&first).chain(&others) {
             scene.done(asked.job).await;
@@ -121,7 +121,7 @@ async fn the_headers_of_good_answers_are_warning_enough() {
         let asked = scene.asked().await;
         scene.done(asked.job).await;
     }
-    // The tenth part of a window, here its last request, is kept for removals.
+    // A tenth of a window, here its last request, is reserved for removals.
     let before = scene.requests();
     let fourth = scene.asked().await;
     scene.waits_for_budget(fourth.job).await;
@@ -162,9 +162,9 @@ async fn a_rate_limit_is_published_without_the_database() {
     scene.well_behaved();
 }
 
-/// A client of its own, and a job of its own.
+/// Returns a client with its own claimed job.
 fn client(world: &World) -> (GitHub, ClaimedJob) {
-    let github = world.scheduling().installations.get(&InstallationId::default()).unwrap().clone();
+    let github = world.scheduler_parts().installations.get(&InstallationId::default()).unwrap().clone();
     (github, ClaimedJob { job: JobId::new(), lane: Lane::Provision, since: Instant::now() })
 }
 
@@ -195,7 +195,7 @@ async fn a_limit_redis_does_not_take_yet_is_not_forgotten() {
     assert!(!world.redis().dump().await.contains("w:core"), "nothing is learned of the answer before");
 
     world.redis().refuse_pauses(false).await;
-    wait_until("everybody is told to wait", || async {
+    wait_until("the installation is paused", || async {
         let pauses = world.queue().pauses().await.unwrap();
         pauses.iter().any(|paused| paused.pause.reason == Reason::SecondaryLimit)
     })
@@ -250,7 +250,7 @@ async fn a_lane_that_an_admin_paused_waits_and_says_so() {
 }
 
 #[tokio::test]
-async fn a_github_that_is_away_burns_no_attempt() {
+async fn unreachable_github_counts_no_attempt() {
     let scene = scene(Limits::github()).await;
     scene.world.twin.fault(Fault::new(FaultKind::Drop).on("POST", "generate-jitconfig"));
     let asked = scene.asked().await;

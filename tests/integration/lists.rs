@@ -1,4 +1,4 @@
-//! Lists take nothing from those who provision: they have connections of their own, end soon, and are bounded.
+//! Isolation of lists from provisioning: separate connections, short time-outs, bounded sizes.
 
 use std::collections::HashSet;
 
@@ -20,7 +20,7 @@ async fn scene() -> Scene {
 }
 
 impl Scene {
-    /// A session that keeps everybody from reading the security events until it is closed.
+    /// Opens a session that blocks reads of the security events until it is closed.
     async fn lock_events(&self) -> PgConnection {
         let mut session = PgConnection::connect(self.world.database().url()).await.unwrap();
         let lock = "BEGIN; LOCK TABLE security_events IN ACCESS EXCLUSIVE MODE";
@@ -33,12 +33,12 @@ impl Scene {
     }
 }
 
-/// Backends that wait to read a list.
+/// Counts database sessions that wait to read a list.
 const WAITING_LISTS: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
     AND application_name LIKE '%lists' AND wait_event_type = 'Lock'";
 
 #[tokio::test]
-async fn stuck_lists_leave_provisioning_alone_and_answer_503() {
+async fn blocked_lists_return_503_and_do_not_delay_provisioning() {
     let scene = scene().await;
     let world = &scene.world;
     let lock = scene.lock_events().await;
@@ -94,7 +94,7 @@ async fn long_lists_are_counted_to_ten_thousand() {
 }
 
 #[tokio::test]
-async fn pages_of_large_rows_end_early_and_go_on() {
+async fn pages_of_large_rows_are_shorter_and_complete() {
     let scene = scene().await;
     let rows = "INSERT INTO audit_log (id, event_type, event_data, success)
         SELECT gen_random_uuid(), 'large.row', jsonb_build_object('n', n, 'text', repeat(md5(n::text), 1900)), true

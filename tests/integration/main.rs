@@ -1,4 +1,4 @@
-//! Stories told through HTTP, rows and the ledger of the twin.
+//! Integration tests of the service, through HTTP, database rows and the twin's ledger.
 
 #[cfg(test)]
 mod abandoned;

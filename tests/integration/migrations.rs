@@ -1,11 +1,11 @@
-//! The tables come to be from nothing, and stay when asked for again.
+//! Migrations on an empty database, on an older one, and repeated.
 
 use std::path::Path;
 
 use harness::{Database, copy_of, empty};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, migrate::Migrate};
 
-/// Where sqlx notes what was applied.
+/// Table in which sqlx records applied migrations.
 const TABLE: &str = "_sqlx_migrations";
 
 #[tokio::test]
@@ -44,7 +44,7 @@ async fn the_copies_of_the_template_are_up_to_date() {
     database.remove().await;
 }
 
-/// A database as an earlier release left it: only with the migrations before `version`.
+/// Returns a database as an earlier release left it: only the migrations before `version`.
 async fn older_than(version: i64) -> Database {
     let database = empty().await;
     let mut connection = PgConnection::connect(database.url()).await.unwrap();
@@ -66,7 +66,7 @@ async fn older_than(version: i64) -> Database {
 }
 
 #[tokio::test]
-async fn rows_of_earlier_releases_stay_what_they_are() {
+async fn rows_of_earlier_releases_are_unchanged() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/migrations");
     let mut seen = 0;
     for file in std::fs::read_dir(folder).unwrap() {
@@ -94,7 +94,7 @@ async fn an_index_whose_build_was_interrupted_is_built_again() {
     let entries = "INSERT INTO audit_log (id, event_type, success, repeat_key)
         SELECT gen_random_uuid(), 'jit.refused', false, 'same' FROM generate_series(1, 2)";
     sqlx::query(entries).execute(&pool).await.unwrap();
-    // Two equal keys end the build half way, as a lost connection would.
+    // Two equal keys make the index build fail half-way, as a lost connection would.
     let build = "CREATE UNIQUE INDEX CONCURRENTLY audit_log_repeat ON audit_log (repeat_key) WHERE repeat_key IS NOT NULL";
     sqlx::query(build).execute(&pool).await.unwrap_err();
     let valid = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'audit_log_repeat'::regclass";

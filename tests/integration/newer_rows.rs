@@ -1,4 +1,4 @@
-//! Rows that a newer release has written meet this one, as during an upgrade or after a step back.
+//! Rows written by a newer release, as during an upgrade or after a rollback.
 
 use harness::{World, provision_body, team_draft, wait_until};
 use queue::JobPlace;
@@ -6,9 +6,9 @@ use scheduler::{expire, requeue};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// What a migration of a newer release would allow.
+/// Removes constraints, as a migration of a newer release might.
 const WIDER: &str = "ALTER TABLE jobs DROP CONSTRAINT jobs_kind_check, DROP CONSTRAINT jobs_blocked_on_check";
-/// Jobs that only a newer release can read: a kind, a reason to wait and a field of its own.
+/// Jobs that only a newer release understands: an unknown kind, an unknown block reason, and an unknown field.
 const NEWER: [&str; 3] = [
     "UPDATE jobs SET kind = 'rotate' WHERE id = $1",
     "UPDATE jobs SET blocked_on = 'approval' WHERE id = $1",
@@ -18,7 +18,7 @@ const UNTOUCHED: &str =
     "SELECT count(*) FROM jobs WHERE state = 'queued' AND fence = 0 AND attempts = 0 AND started_at IS NULL";
 
 #[tokio::test]
-async fn jobs_of_a_newer_release_are_left_alone_and_stop_no_loop() {
+async fn jobs_of_a_newer_release_are_skipped() {
     let world = World::builder().workers(0).start().await;
     let red = world.team(team_draft("red")).await;
     let ada = world.user("ada", &[&red]).await;
@@ -34,7 +34,7 @@ async fn jobs_of_a_newer_release_are_left_alone_and_stop_no_loop() {
     let shown: Vec<&Value> = listed["jobs"].as_array().unwrap().iter().map(|job| &job["job_id"]).collect();
     assert_eq!(shown, [&json!(ours.job)], "the list shows what can be read");
 
-    world.keep(world.start_worker());
+    world.keep_running(world.start_worker());
     assert_eq!(world.until_final(&ada, ours.job).await["state"], "succeeded");
     for job in &newer {
         wait_until("a worker of this release puts it off", || async {
@@ -48,14 +48,14 @@ async fn jobs_of_a_newer_release_are_left_alone_and_stop_no_loop() {
 
     let mut memory = requeue::EpochTracker::default();
     world.redis().flush().await;
-    let back = requeue::run(&world.scheduling(), &mut memory).await.unwrap();
+    let back = requeue::run(&world.scheduler_parts(), &mut memory).await.unwrap();
     assert_eq!(back, 2, "the lane of an unknown kind is unknown; the sweep goes on behind it");
     assert!(world.queue().epoch().await.unwrap().is_some(), "and ends");
 
     let next = world.provision(&ada, provision_body("ci")).await;
     let late = "UPDATE jobs SET deadline_at = now() WHERE finished_at IS NULL AND id <> $1";
     sqlx::query(late).bind(next.job).execute(world.sql()).await.unwrap();
-    assert_eq!(expire::run(world.scheduling()).await.unwrap(), 3);
+    assert_eq!(expire::run(world.scheduler_parts()).await.unwrap(), 3);
     let released = "SELECT count(*) FROM runners JOIN jobs ON jobs.runner_id = runners.id
         WHERE jobs.state = 'expired' AND status = 'deleted'";
     assert_eq!(world.count(released).await, 3, "their places in the quota are free again");

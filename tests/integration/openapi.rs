@@ -1,4 +1,4 @@
-//! The description of the API is true, complete, and the one that is checked in.
+//! The OpenAPI description: true, complete, and equal to the checked-in file.
 
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
@@ -51,8 +51,8 @@ const CALLS: &[&str] = &[
     "get /metrics",
 ];
 
-/// The id of nothing.
-const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
+/// An id without a resource.
+const MISSING_ID: &str = "00000000-0000-0000-0000-000000000000";
 
 fn checked_in() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/openapi.json"))
@@ -62,7 +62,7 @@ fn description() -> Value {
     serde_json::to_value(api::description()).unwrap()
 }
 
-/// Method, path and operation of every call.
+/// Returns method, path and operation of every call.
 fn calls(description: &Value) -> Vec<(String, String, &Value)> {
     let paths = description["paths"].as_object().unwrap();
     paths
@@ -145,7 +145,7 @@ fn provision_body_has_exactly_one_way_to_name_the_runner() {
 }
 
 #[test]
-fn kinds_of_credentials_are_told_apart_by_a_discriminator() {
+fn credential_kinds_have_a_discriminator() {
     let description = description();
     let schemas = &description["components"]["schemas"];
     let discriminator = &schemas["Handout"]["discriminator"];
@@ -180,11 +180,11 @@ fn every_problem_code_is_described() {
     assert_eq!(*words, json!(all));
 }
 
-/// A request to every described call, about things that are not there.
-fn knock(world: &World, method: &str, path: &str) -> ApiRequest {
+/// Returns a request to a described call, about resources that do not exist.
+fn request_missing(world: &World, method: &str, path: &str) -> ApiRequest {
     let real = path.replace("{lane}", "provision");
     let real: Vec<&str> =
-        real.split('/').map(|part| if part.starts_with('{') { NOBODY } else { part }).collect();
+        real.split('/').map(|part| if part.starts_with('{') { MISSING_ID } else { part }).collect();
     world.request(&method.to_uppercase(), &real.join("/")).json(&json!({}))
 }
 
@@ -196,7 +196,7 @@ async fn every_call_but_the_public_ones_needs_a_token() {
         if operation["security"] == json!([{}]) {
             public.push(path);
         } else {
-            knock(&world, &method, &path).send().await.refused(401, "unauthenticated");
+            request_missing(&world, &method, &path).send().await.refused(401, "unauthenticated");
         }
     }
     let known = ["/api/v1/webhooks/github", "/health", "/health/live", "/health/ready", "/metrics"];
@@ -211,9 +211,9 @@ async fn every_call_of_administration_needs_an_admin() {
     let mut seen = 0;
     for (method, path, _) in calls(&description()) {
         if path.starts_with("/api/v1/admin/") {
-            let answer = knock(&world, &method, &path).by(&ada).send().await;
+            let answer = request_missing(&world, &method, &path).by(&ada).send().await;
             match (method.as_str(), path.trim_start_matches("/api/v1/admin/")) {
-                // People read the teams they belong to, and no others.
+                // Users read the teams they belong to, and no others.
                 ("get", "teams") => assert_eq!(answer.assert_status(200).body["total"], 1),
                 ("get", "teams/{team_id}" | "teams/{team_id}/members") => {
                     answer.refused(404, "not_found");
@@ -222,7 +222,7 @@ async fn every_call_of_administration_needs_an_admin() {
                     answer.refused(403, "admin_required");
                 }
             }
-            knock(&world, &method, &path).by(&ci).send().await.refused(403, "admin_required");
+            request_missing(&world, &method, &path).by(&ci).send().await.refused(403, "admin_required");
             seen += 1;
         }
     }
@@ -230,7 +230,7 @@ async fn every_call_of_administration_needs_an_admin() {
 }
 
 #[tokio::test]
-async fn the_description_and_its_reader_are_served_without_help_from_outside() {
+async fn description_and_its_viewer_are_served_locally() {
     let world = World::builder().workers(0).start().await;
     let served = world.request("GET", "/openapi.json").send().await.assert_status(200);
     assert_eq!(served.body, description());

@@ -1,4 +1,4 @@
-//! What is refused before anything is made: with a row in the audit log, and without a word to GitHub.
+//! Refusals before any effect: an audit row is written and GitHub is not called.
 
 use domain::ProblemCode;
 use futures::future::join_all;
@@ -20,23 +20,23 @@ async fn scene(team: TeamDraft) -> Scene {
 }
 
 impl Scene {
-    /// Refused with a code, written down once, and nothing made anywhere.
-    async fn refuses(&self, body: &Value, code: ProblemCode) -> ApiResponse {
-        let before = self.noted().await;
+    /// Checks a refusal: its code, one audit row, and no other effect.
+    async fn assert_refused(&self, body: &Value, code: ProblemCode) -> ApiResponse {
+        let before = self.count_audit_rows().await;
         let answer = self.world.jit(&self.ada, body).await.refused(code.status(), code.as_str());
-        assert_eq!(self.noted().await, before + 1, "one audit row");
-        self.nothing_made().await;
+        assert_eq!(self.count_audit_rows().await, before + 1, "one audit row");
+        self.assert_no_effect().await;
         answer
     }
 
-    async fn noted(&self) -> i64 {
+    async fn count_audit_rows(&self) -> i64 {
         let rows = "SELECT count(*) FROM audit_log WHERE event_type = 'runner.provision' AND NOT success
              AND user_identity = 'ada@example.com' AND error_message IS NOT NULL AND request_id IS NOT NULL
              AND request_ip = '127.0.0.1'";
         self.world.count(rows).await
     }
 
-    async fn nothing_made(&self) {
+    async fn assert_no_effect(&self) {
         assert_eq!(
             self.world.count("SELECT (SELECT count(*) FROM jobs) + (SELECT count(*) FROM runners)").await,
             0
@@ -45,7 +45,7 @@ impl Scene {
         assert!(self.world.redis().keys().await.iter().all(|key| !key.contains("}:job:")));
     }
 
-    async fn alarms(&self, kind: &str) -> i64 {
+    async fn count_security_events(&self, kind: &str) -> i64 {
         let sql = "SELECT count(*) FROM security_events WHERE event_type = $1 AND action_taken = 'refused'
              AND user_identity = 'ada@example.com' AND team_id = $2";
         let pool = self.world.sql();
@@ -58,12 +58,12 @@ async fn labels_outside_the_policy_are_refused_and_named() {
     let scene = scene(team_draft("red")).await;
     for labels in [json!(["linux", "cpu-1"]), json!(["team-blue"]), json!(["gpu"]), json!(["xgpu-1"])] {
         let body = json!({ "runner_name_prefix": "ci", "labels": labels });
-        scene.refuses(&body, ProblemCode::LabelPolicyViolation).await;
+        scene.assert_refused(&body, ProblemCode::LabelPolicyViolation).await;
     }
     let body = json!({ "runner_name_prefix": "ci", "labels": ["gpu-1", "cpu-1", "self-hosted", "cpu-2"] });
-    let answer = scene.refuses(&body, ProblemCode::LabelPolicyViolation).await;
+    let answer = scene.assert_refused(&body, ProblemCode::LabelPolicyViolation).await;
     assert_eq!(answer.pointers(), ["/labels/1", "/labels/3"]);
-    assert_eq!(scene.alarms("label_policy_violation").await, 5);
+    assert_eq!(scene.count_security_events("label_policy_violation").await, 5);
     let tried = scene.world.sql();
     let data: Value =
         sqlx::query_scalar("SELECT violation_data FROM security_events ORDER BY id DESC LIMIT 1")
@@ -75,11 +75,11 @@ async fn labels_outside_the_policy_are_refused_and_named() {
 }
 
 #[tokio::test]
-async fn names_of_hosted_images_are_refused_even_where_anything_goes() {
+async fn names_of_hosted_images_are_refused_by_every_policy() {
     let scene = scene(TeamDraft { optional_label_patterns: vec!["*".into()], ..team_draft("red") }).await;
     for label in ["ubuntu-latest", "Ubuntu-24.04", "windows-2025", "macos-15-xlarge"] {
         let body = json!({ "runner_name_prefix": "ci", "labels": [label] });
-        scene.refuses(&body, ProblemCode::LabelPolicyViolation).await;
+        scene.assert_refused(&body, ProblemCode::LabelPolicyViolation).await;
     }
     let fine = json!({ "runner_name_prefix": "ci", "labels": ["ubuntu-of-ours", "anything-at-all"] });
     scene.world.jit(&scene.ada, &fine).await.assert_status(202);
@@ -91,7 +91,7 @@ async fn look_alike_and_blank_labels_are_refused() {
     for label in ["ubuntu\u{2011}latest", "windowſ-latest", "ubuntu-lаtest", "sеlf-hosted", "ｕbuntu-latest"]
     {
         let body = json!({ "runner_name_prefix": "ci", "labels": [label] });
-        scene.refuses(&body, ProblemCode::LabelPolicyViolation).await;
+        scene.assert_refused(&body, ProblemCode::LabelPolicyViolation).await;
     }
     for label in
         ["full build", "\u{feff}ubuntu-latest", "\u{202e}ubuntu-latest", "ubuntu- latest", "a\u{ad}b"]
@@ -115,7 +115,7 @@ async fn a_label_that_another_team_requires_is_refused_to_all_others() {
         TeamDraft { required_labels: vec!["linux".into(), "self-hosted".into()], ..team_draft("common") };
     scene.world.team(common).await;
     for label in ["ｔeam-blue", "Team-BLUE"] {
-        scene.refuses(&wish(label), ProblemCode::LabelPolicyViolation).await;
+        scene.assert_refused(&wish(label), ProblemCode::LabelPolicyViolation).await;
     }
     for label in ["linux", "self-hosted", "x64"] {
         scene.world.jit(&scene.ada, &wish(label)).await.assert_status(202);
@@ -155,33 +155,33 @@ async fn self_hosted_is_added_by_default_and_overlaps_give_warnings() {
 async fn a_runner_group_needs_permission() {
     let scene = scene(team_draft("red")).await;
     let group = |id: u64| json!({ "runner_name_prefix": "ci", "runner_group_id": id });
-    scene.refuses(&group(2), ProblemCode::RunnerGroupNotAllowed).await;
-    assert_eq!(scene.alarms("runner_group_not_allowed").await, 1);
+    scene.assert_refused(&group(2), ProblemCode::RunnerGroupNotAllowed).await;
+    assert_eq!(scene.count_security_events("runner_group_not_allowed").await, 1);
     scene.world.jit(&scene.ada, &group(1)).await.assert_status(202);
 }
 
 #[tokio::test]
 async fn a_list_of_groups_replaces_the_default_one() {
     let scene = scene(TeamDraft { allowed_runner_group_ids: vec![7], ..team_draft("red") }).await;
-    scene.refuses(&provision_body("ci"), ProblemCode::RunnerGroupNotAllowed).await;
+    scene.assert_refused(&provision_body("ci"), ProblemCode::RunnerGroupNotAllowed).await;
 }
 
 #[tokio::test]
-async fn an_inactive_team_says_why() {
+async fn inactive_team_is_refused_with_its_reason() {
     let scene = scene(team_draft("red")).await;
     let off = "UPDATE teams SET is_active = false, deactivation_reason = 'moved to blue' WHERE id = $1";
     scene.world.change(off, scene.red.id.uuid()).await;
-    let answer = scene.refuses(&provision_body("ci"), ProblemCode::TeamInactive).await;
+    let answer = scene.assert_refused(&provision_body("ci"), ProblemCode::TeamInactive).await;
     assert!(answer.body["detail"].as_str().unwrap().contains("moved to blue"));
 }
 
 #[tokio::test]
-async fn a_foreign_team_is_refused_as_one_that_is_not_there() {
+async fn foreign_team_is_refused_like_a_missing_one() {
     let scene = scene(team_draft("red")).await;
     let blue = scene.world.team(team_draft("blue")).await;
     let of = |team: uuid::Uuid| json!({ "runner_name_prefix": "ci", "team_id": team });
-    let foreign = scene.refuses(&of(blue.id.uuid()), ProblemCode::TeamForbidden).await;
-    let unknown = scene.refuses(&of(uuid::Uuid::now_v7()), ProblemCode::TeamForbidden).await;
+    let foreign = scene.assert_refused(&of(blue.id.uuid()), ProblemCode::TeamForbidden).await;
+    let unknown = scene.assert_refused(&of(uuid::Uuid::now_v7()), ProblemCode::TeamForbidden).await;
     assert_eq!(foreign.body, unknown.body);
     let named = "SELECT count(*) FROM audit_log WHERE NOT success AND team_id IS NULL
          AND event_data ->> 'team_id' IN (SELECT id::text FROM teams WHERE name = 'blue')";
@@ -189,11 +189,11 @@ async fn a_foreign_team_is_refused_as_one_that_is_not_there() {
 }
 
 #[tokio::test]
-async fn refused_request_takes_a_bounded_place_in_the_log() {
+async fn refused_request_stores_a_bounded_audit_row() {
     let scene = scene(team_draft("red")).await;
     let labels: Vec<String> = (0..100).map(|n| format!("{n}{}", "x".repeat(200))).collect();
     let body = json!({ "runner_name_prefix": "ci", "labels": labels });
-    scene.refuses(&body, ProblemCode::LabelPolicyViolation).await;
+    scene.assert_refused(&body, ProblemCode::LabelPolicyViolation).await;
     let sql = "SELECT max(pg_column_size(event_data::text))::int8 FROM audit_log WHERE NOT success";
     assert!(scene.world.count(sql).await < 2_500);
 }
@@ -228,7 +228,7 @@ async fn a_person_without_the_permission_gets_nothing() {
     let red = world.team(team_draft("red")).await;
     let ada = world.person(UserDraft { can_use_jit: false, ..world.user_draft("ada") }, &[&red]).await;
     let scene = Scene { world, red, ada };
-    scene.refuses(&provision_body("ci"), ProblemCode::JitNotAllowed).await;
+    scene.assert_refused(&provision_body("ci"), ProblemCode::JitNotAllowed).await;
 }
 
 #[tokio::test]
@@ -267,8 +267,8 @@ async fn the_quota_is_exact_however_many_ask_at_once() {
 #[tokio::test]
 async fn a_quota_of_zero_refuses_every_request() {
     let scene = scene(TeamDraft { max_runners: Some(0), ..team_draft("red") }).await;
-    scene.refuses(&provision_body("ci"), ProblemCode::QuotaExceeded).await;
-    assert_eq!(scene.alarms("quota_exceeded").await, 1);
+    scene.assert_refused(&provision_body("ci"), ProblemCode::QuotaExceeded).await;
+    assert_eq!(scene.count_security_events("quota_exceeded").await, 1);
 }
 
 #[tokio::test]

@@ -1,17 +1,17 @@
-//! The main road: ask, follow, collect.
+//! The successful path: request a runner, follow the job, fetch the config.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use harness::{World, provision_body, team_draft};
 use serde_json::{Value, json};
 
-/// One of the files in an encoded JIT config.
+/// Returns one of the files in an encoded JIT config.
 fn file(encoded: &str, name: &str) -> Value {
     let outer: Value = serde_json::from_slice(&STANDARD.decode(encoded).unwrap()).unwrap();
     serde_json::from_slice(&STANDARD.decode(outer[name].as_str().unwrap()).unwrap()).unwrap()
 }
 
 #[tokio::test]
-async fn a_runner_is_asked_for_followed_and_collected() {
+async fn runner_is_requested_followed_and_collected() {
     let world = World::builder().scheduler().start().await;
     let red = world.team(team_draft("red")).await;
     let ada = world.user("ada", &[&red]).await;
@@ -59,7 +59,7 @@ async fn a_runner_is_asked_for_followed_and_collected() {
 }
 
 #[tokio::test]
-async fn a_request_that_waits_gets_it_all_in_one_answer() {
+async fn waiting_request_gets_the_config_in_one_response() {
     let world = World::start().await;
     let red = world.team(team_draft("red")).await;
     let ada = world.user("ada", &[&red]).await;
@@ -84,7 +84,7 @@ async fn a_request_that_waits_gets_it_all_in_one_answer() {
 }
 
 #[tokio::test]
-async fn waiting_in_vain_ends_with_the_job_to_follow() {
+async fn waiting_request_returns_the_job_when_its_time_is_over() {
     let world = World::builder().workers(0).start().await;
     let red = world.team(team_draft("red")).await;
     let ada = world.user("ada", &[&red]).await;
@@ -96,7 +96,7 @@ async fn waiting_in_vain_ends_with_the_job_to_follow() {
 }
 
 #[tokio::test]
-async fn the_stream_tells_every_state_and_ends_with_the_last() {
+async fn stream_sends_every_state_and_ends_with_the_last() {
     let world = World::builder().workers(0).start().await;
     let red = world.team(team_draft("red")).await;
     let ada = world.user("ada", &[&red]).await;
@@ -108,7 +108,7 @@ async fn the_stream_tells_every_state_and_ends_with_the_last() {
     let mut text = Vec::new();
     while let Some(bytes) = stream.chunk().await.unwrap() {
         if text.is_empty() {
-            world.keep(world.start_worker());
+            world.keep_running(world.start_worker());
         }
         text.extend_from_slice(&bytes);
     }
@@ -139,7 +139,7 @@ async fn an_unchanged_job_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn a_config_is_read_again_for_two_minutes_and_is_then_gone() {
+async fn config_can_be_read_again_for_two_minutes() {
     let world = World::start().await;
     let red = world.team(team_draft("red")).await;
     let ada = world.user("ada", &[&red]).await;
@@ -152,7 +152,7 @@ async fn a_config_is_read_again_for_two_minutes_and_is_then_gone() {
     let age = "UPDATE credentials SET first_read_at = first_read_at - interval '121 s' WHERE job_id = $1";
     world.change(age, asked.job).await;
     world.credential(&ada, asked.job).await.refused(410, "credential_gone");
-    assert_eq!(scheduler::shred::run(world.scheduling()).await.unwrap(), 1);
+    assert_eq!(scheduler::shred::run(world.scheduler_parts()).await.unwrap(), 1);
     world.credential(&ada, asked.job).await.refused(410, "credential_gone");
     let left = "SELECT count(*) FROM credentials WHERE ciphertext IS NOT NULL OR wrapped_key IS NOT NULL";
     assert_eq!(world.count(left).await, 0);
@@ -161,7 +161,7 @@ async fn a_config_is_read_again_for_two_minutes_and_is_then_gone() {
 }
 
 #[tokio::test]
-async fn an_unread_config_is_gone_at_its_end() {
+async fn unread_config_is_removed_when_it_expires() {
     let world = World::start().await;
     let red = world.team(team_draft("red")).await;
     let ada = world.user("ada", &[&red]).await;
@@ -169,7 +169,7 @@ async fn an_unread_config_is_gone_at_its_end() {
     world.until_final(&ada, asked.job).await;
     world.change("UPDATE credentials SET expires_at = now() WHERE job_id = $1", asked.job).await;
     world.credential(&ada, asked.job).await.refused(410, "credential_gone");
-    assert_eq!(scheduler::shred::run(world.scheduling()).await.unwrap(), 1);
+    assert_eq!(scheduler::shred::run(world.scheduler_parts()).await.unwrap(), 1);
 }
 
 #[tokio::test]
@@ -182,7 +182,7 @@ async fn only_the_requester_gets_the_config() {
     let asked = world.provision(&ada, provision_body("ci")).await;
 
     world.credential(&ada, asked.job).await.refused(409, "credential_not_ready");
-    world.keep(world.start_worker());
+    world.keep_running(world.start_worker());
     world.until_final(&ada, asked.job).await;
     world.credential(&bob, asked.job).await.refused(403, "credential_denied");
     world.credential(&root, asked.job).await.refused(403, "credential_denied");

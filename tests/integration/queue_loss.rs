@@ -1,4 +1,4 @@
-//! Redis loses everything, jobs run out of time, callers change their mind.
+//! Loss of all Redis data, expiry of jobs, and cancelling.
 
 use std::time::Duration;
 
@@ -22,11 +22,11 @@ async fn queued_jobs_are_put_back_once() {
     let (world, ada) = scene(World::builder().workers(0)).await;
     let all = join_all((0..5).map(|_| world.provision(&ada, provision_body("ci")))).await;
     let mut memory = requeue::EpochTracker::default();
-    assert_eq!(requeue::run(&world.scheduling(), &mut memory).await.unwrap(), 0, "nothing is missing");
+    assert_eq!(requeue::run(&world.scheduler_parts(), &mut memory).await.unwrap(), 0, "nothing is missing");
     world.redis().flush().await;
-    assert_eq!(requeue::run(&world.scheduling(), &mut memory).await.unwrap(), 5);
-    assert_eq!(requeue::run(&world.scheduling(), &mut memory).await.unwrap(), 0);
-    world.keep(world.start_worker());
+    assert_eq!(requeue::run(&world.scheduler_parts(), &mut memory).await.unwrap(), 5);
+    assert_eq!(requeue::run(&world.scheduler_parts(), &mut memory).await.unwrap(), 0);
+    world.keep_running(world.start_worker());
     for asked in &all {
         assert_eq!(world.until_final(&ada, asked.job).await["state"], "succeeded");
     }
@@ -34,7 +34,7 @@ async fn queued_jobs_are_put_back_once() {
 }
 
 #[tokio::test]
-async fn sweeps_of_few_rows_compare_all_rows_in_turns() {
+async fn requeue_steps_of_few_rows_cover_all_rows_in_turns() {
     let (world, ada) = scene(World::builder().workers(0)).await;
     world.provision(&ada, provision_body("ci")).await;
     sqlx::query(
@@ -48,14 +48,14 @@ async fn sweeps_of_few_rows_compare_all_rows_in_turns() {
     world.redis().flush().await;
     let mut memory = requeue::EpochTracker::default().with_rows(500);
     for back in [500, 500, 201, 0, 0] {
-        assert_eq!(requeue::run(&world.scheduling(), &mut memory).await.unwrap(), back);
+        assert_eq!(requeue::run(&world.scheduler_parts(), &mut memory).await.unwrap(), back);
     }
-    // Lost again in the midst of a comparison: it begins anew.
+    // A loss during a comparison: the comparison starts again.
     world.redis().flush().await;
-    assert_eq!(requeue::run(&world.scheduling(), &mut memory).await.unwrap(), 500);
+    assert_eq!(requeue::run(&world.scheduler_parts(), &mut memory).await.unwrap(), 500);
     world.redis().flush().await;
     for back in [500, 500, 201] {
-        assert_eq!(requeue::run(&world.scheduling(), &mut memory).await.unwrap(), back);
+        assert_eq!(requeue::run(&world.scheduler_parts(), &mut memory).await.unwrap(), back);
     }
 }
 
@@ -65,7 +65,7 @@ async fn the_scheduler_notices_a_flush_by_itself() {
     wait_until("the queue is marked", || async { world.queue().epoch().await.unwrap().is_some() }).await;
     let asked = world.provision(&ada, provision_body("ci")).await;
     world.redis().flush().await;
-    world.keep(world.start_worker());
+    world.keep_running(world.start_worker());
     assert_eq!(world.until_final(&ada, asked.job).await["state"], "succeeded");
 }
 
@@ -77,7 +77,7 @@ async fn a_running_job_outlives_a_flush_and_is_not_run_twice() {
     world.fault_consumed().await;
     world.redis().flush().await;
     let mut memory = requeue::EpochTracker::default();
-    assert_eq!(requeue::run(&world.scheduling(), &mut memory).await.unwrap(), 0, "its worker gets time");
+    assert_eq!(requeue::run(&world.scheduler_parts(), &mut memory).await.unwrap(), 0, "its worker gets time");
     assert_eq!(world.until_final(&ada, asked.job).await["attempts"], 1);
     assert_eq!(world.twin.ledger().of("POST", "generate-jitconfig").count(), 1);
     world.credential(&ada, asked.job).await.assert_status(200);
@@ -91,7 +91,7 @@ async fn started_jobs_go_first_after_a_flush() {
     world.change("UPDATE jobs SET state = 'running', attempts = 1, fence = 1 WHERE id = $1", orphan).await;
     world.redis().flush().await;
     let mut memory = requeue::EpochTracker::with_grace(Duration::ZERO);
-    assert_eq!(requeue::run(&world.scheduling(), &mut memory).await.unwrap(), 4);
+    assert_eq!(requeue::run(&world.scheduler_parts(), &mut memory).await.unwrap(), 4);
     let place = |job: uuid::Uuid| {
         let queue = world.queue();
         async move { queue.position(job.into()).await.unwrap().unwrap().place }
@@ -103,12 +103,15 @@ async fn started_jobs_go_first_after_a_flush() {
 }
 
 #[tokio::test]
-async fn a_job_that_was_never_queued_is_found() {
+async fn job_that_was_never_enqueued_is_requeued() {
     let (world, ada) = scene(World::builder().workers(0)).await;
     let asked = world.provision(&ada, provision_body("ci")).await;
     world.queue().cancel(asked.job.into()).await.unwrap();
-    assert_eq!(requeue::run(&world.scheduling(), &mut requeue::EpochTracker::default()).await.unwrap(), 1);
-    world.keep(world.start_worker());
+    assert_eq!(
+        requeue::run(&world.scheduler_parts(), &mut requeue::EpochTracker::default()).await.unwrap(),
+        1
+    );
+    world.keep_running(world.start_worker());
     assert_eq!(world.until_final(&ada, asked.job).await["state"], "succeeded");
 }
 
@@ -116,20 +119,20 @@ async fn a_job_that_was_never_queued_is_found() {
 async fn a_job_past_its_deadline_expires_and_is_never_run() {
     let (world, ada) = scene(World::builder().workers(0)).await;
     let asked = world.provision(&ada, provision_body("ci")).await;
-    assert_eq!(expire::run(world.scheduling()).await.unwrap(), 0);
+    assert_eq!(expire::run(world.scheduler_parts()).await.unwrap(), 0);
     world.change("UPDATE jobs SET deadline_at = now() WHERE id = $1", asked.job).await;
-    assert_eq!(expire::run(world.scheduling()).await.unwrap(), 1);
+    assert_eq!(expire::run(world.scheduler_parts()).await.unwrap(), 1);
     let job = world.job(&ada, asked.job).await;
     assert_eq!((&job["state"], &job["error"]["code"]), (&json!("expired"), &json!("job_expired")));
     world.credential(&ada, asked.job).await.refused(503, "job_expired");
     assert_eq!(world.count("SELECT count(*) FROM runners WHERE status = 'deleted'").await, 1);
-    world.keep(world.start_worker());
+    world.keep_running(world.start_worker());
     let next = world.provision(&ada, provision_body("ci")).await;
     world.until_final(&ada, next.job).await;
     assert_eq!(world.twin.ledger().of("POST", "generate-jitconfig").count(), 1, "only the next one");
 }
 
-/// Its deadline was so long ago.
+/// Moves a job's deadline into the past.
 const LATE: &str = "UPDATE jobs SET deadline_at = now() - interval '61 seconds' WHERE id = $1";
 
 #[tokio::test]
@@ -138,9 +141,9 @@ async fn jobs_running_without_a_worker_expire_a_minute_after_their_deadline() {
     let asked = world.provision(&ada, provision_body("ci")).await;
     world.change("UPDATE jobs SET state = 'running', attempts = 1, fence = 1 WHERE id = $1", asked.job).await;
     world.change("UPDATE jobs SET deadline_at = now() WHERE id = $1", asked.job).await;
-    assert_eq!(expire::run(world.scheduling()).await.unwrap(), 0, "it may be about to end");
+    assert_eq!(expire::run(world.scheduler_parts()).await.unwrap(), 0, "it may be about to end");
     world.change(LATE, asked.job).await;
-    assert_eq!(expire::run(world.scheduling()).await.unwrap(), 1);
+    assert_eq!(expire::run(world.scheduler_parts()).await.unwrap(), 1);
     let job = world.job(&ada, asked.job).await;
     assert_eq!((&job["state"], &job["error"]["code"]), (&json!("expired"), &json!("job_expired")));
     assert_eq!(world.count("SELECT count(*) FROM runners WHERE status = 'deleted'").await, 1);
@@ -153,14 +156,14 @@ async fn the_config_of_a_job_that_expired_while_it_ran_is_discarded() {
     let asked = world.provision(&ada, provision_body("ci")).await;
     world.fault_consumed().await;
     world.change(LATE, asked.job).await;
-    assert_eq!(expire::run(world.scheduling()).await.unwrap(), 1);
+    assert_eq!(expire::run(world.scheduler_parts()).await.unwrap(), 1);
     let known = "SELECT count(*) FROM github_calls
         WHERE state = 'effect_suspected' AND github_runner_id IS NOT NULL";
-    wait_until("its worker finds that nobody waits for it", || async { world.count(known).await == 1 }).await;
+    wait_until("its worker finds the job already finished", || async { world.count(known).await == 1 }).await;
     assert_eq!(world.job(&ada, asked.job).await["state"], "expired");
     world.credential(&ada, asked.job).await.refused(503, "job_expired");
     sqlx::query("UPDATE github_calls SET next_reap_at = now()").execute(world.sql()).await.unwrap();
-    assert_eq!(scheduler::reap::run(world.scheduling()).await.unwrap(), 1);
+    assert_eq!(scheduler::reap::run(world.scheduler_parts()).await.unwrap(), 1);
     wait_until("its runner is gone from GitHub", || async { world.twin.runners().is_empty() }).await;
     wait_until("the queue has forgotten it", || async {
         world.queue().position(asked.job.into()).await.unwrap().is_none()
@@ -173,7 +176,7 @@ async fn a_worker_does_not_start_an_expired_job() {
     let (world, ada) = scene(World::builder().workers(0)).await;
     let asked = world.provision(&ada, provision_body("ci")).await;
     world.change("UPDATE jobs SET deadline_at = now() WHERE id = $1", asked.job).await;
-    world.keep(world.start_worker());
+    world.keep_running(world.start_worker());
     let job = world.until_final(&ada, asked.job).await;
     assert_eq!((&job["state"], &job["error"]["code"]), (&json!("expired"), &json!("job_expired")));
     assert!(world.twin.ledger().entries.is_empty());
@@ -218,7 +221,7 @@ async fn cancelling_a_queued_job_answers_its_long_polls() {
         (1, 1),
         "the second time came too late"
     );
-    world.keep(world.start_worker());
+    world.keep_running(world.start_worker());
     let next = world.provision(&ada, provision_body("ci")).await;
     world.until_final(&ada, next.job).await;
     assert_eq!(world.twin.ledger().of("POST", "generate-jitconfig").count(), 1);
@@ -249,7 +252,7 @@ async fn pauses_are_relearned_after_a_flush() {
         FaultKind::SecondaryLimit { status: 429, retry_after: Some(90) },
     ));
     world.redis().flush().await;
-    requeue::run(&world.scheduling(), &mut requeue::EpochTracker::default()).await.unwrap();
+    requeue::run(&world.scheduler_parts(), &mut requeue::EpochTracker::default()).await.unwrap();
     wait_until("one answer is enough to know", || async {
         world
             .queue()

@@ -1,4 +1,4 @@
-//! GitHub says no: the job fails with a problem, and its place in the quota is free again.
+//! Refusals by GitHub: the job fails with a problem and its quota place becomes free.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ async fn failed(world: &World, ada: &Person, job: Uuid) -> Value {
 }
 
 #[tokio::test]
-async fn a_group_that_is_not_there() {
+async fn missing_runner_group_fails_the_job() {
     let (world, ada) = scene().await;
     let asked = world.provision(&ada, json!({ "runner_name_prefix": "ci", "runner_group_id": 99 })).await;
     let job = failed(&world, &ada, asked.job).await;
@@ -67,7 +67,7 @@ async fn a_token_that_ran_out_early_is_replaced_unnoticed() {
 }
 
 #[tokio::test]
-async fn a_suspended_installation_does_not_burn_the_job() {
+async fn suspended_installation_counts_no_attempt() {
     let (world, ada) = scene().await;
     world.twin.control().suspend(5_151_515, true).unwrap();
     let asked = world.provision(&ada, provision_body("ci")).await;

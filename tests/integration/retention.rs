@@ -1,4 +1,4 @@
-//! What is over is removed after its time, and nothing else is.
+//! Removal of finished rows after their retention, and of no other rows.
 
 use std::time::Duration;
 
@@ -25,28 +25,28 @@ impl Scene {
         Self { ada: world.user("ada", &[&red]).await, world }
     }
 
-    /// A runner whose config was handed out.
+    /// Returns a runner whose config was handed out.
     async fn runner(&self) -> Accepted {
         let asked = self.world.provision(&self.ada, provision_body("ci")).await;
         assert_eq!(self.world.until_final(&self.ada, asked.job).await["state"], "succeeded");
         asked
     }
 
-    /// A runner that came, worked and was deleted.
-    async fn past(&self) -> Accepted {
+    /// Returns a runner that was used and deleted.
+    async fn finished_runner(&self) -> Accepted {
         let asked = self.runner().await;
-        self.delete(&asked).await;
+        self.delete_runner(&asked).await;
         asked
     }
 
-    async fn delete(&self, asked: &Accepted) {
+    async fn delete_runner(&self, asked: &Accepted) {
         let removal = self.world.ask("DELETE", &format!("/runners/{}", asked.runner)).by(&self.ada).send();
         let job = removal.await.assert_status(202).body["job_id"].as_str().unwrap().parse().unwrap();
         assert_eq!(self.world.until_final(&self.ada, job).await["state"], "succeeded");
     }
 
-    /// Lets so many days pass for everything that has an age.
-    async fn days(&self, days: i32) {
+    /// Moves every timestamp `days` into the past.
+    async fn age_rows(&self, days: i32) {
         for sql in [
             "UPDATE jobs SET created_at = created_at - make_interval(days => $1),
                 finished_at = finished_at - make_interval(days => $1)",
@@ -62,13 +62,13 @@ impl Scene {
         }
     }
 
-    /// Steps until there is nothing left to do. Answers how many rows went.
-    async fn prune(&self) -> u64 {
-        self.prune_with(Retention::default()).await
+    /// Runs retention steps until nothing is left to remove. Returns the number of removed rows.
+    async fn run_prune(&self) -> u64 {
+        self.run_prune_with(Retention::default()).await
     }
 
-    async fn prune_with(&self, retention: Retention) -> u64 {
-        let parts = self.world.scheduling();
+    async fn run_prune_with(&self, retention: Retention) -> u64 {
+        let parts = self.world.scheduler_parts();
         let watch = scheduler::SyncSettings { retention, ..parts.sync };
         let (parts, mut all) = (Parts { sync: watch, ..parts }, 0);
         loop {
@@ -79,7 +79,7 @@ impl Scene {
         }
     }
 
-    async fn counts(&self) -> [i64; 5] {
+    async fn row_counts(&self) -> [i64; 5] {
         let world = &self.world;
         [
             world.count("SELECT count(*) FROM jobs").await,
@@ -99,47 +99,47 @@ impl Scene {
 #[tokio::test]
 async fn jobs_go_first_and_their_runners_later() {
     let scene = Scene::new().await;
-    let past = scene.past().await;
-    let before = scene.counts().await;
-    assert_eq!((before, scene.prune().await), ([2, 1, 1, 1, before[4]], 0), "nothing is old");
-    scene.days(29).await;
-    assert_eq!((scene.prune().await, scene.counts().await), (0, before));
+    let past = scene.finished_runner().await;
+    let before = scene.row_counts().await;
+    assert_eq!((before, scene.run_prune().await), ([2, 1, 1, 1, before[4]], 0), "nothing is old");
+    scene.age_rows(29).await;
+    assert_eq!((scene.run_prune().await, scene.row_counts().await), (0, before));
 
-    scene.days(2).await;
-    assert_eq!((scene.prune().await, scene.counts().await), (4, [0, 0, 0, 1, before[4]]));
+    scene.age_rows(2).await;
+    assert_eq!((scene.run_prune().await, scene.row_counts().await), (4, [0, 0, 0, 1, before[4]]));
     scene.world.get(&format!("/jobs/{}", past.job), &scene.ada).await.refused(404, "not_found");
     let shown =
         scene.world.get(&format!("/runners/{}", past.runner), &scene.ada).await.assert_status(200).body;
     assert_eq!(shown["status"], "deleted");
 
-    scene.days(60).await;
-    assert_eq!(scene.prune().await, before[4].cast_unsigned() + 1);
-    assert_eq!(scene.counts().await, [0; 5]);
+    scene.age_rows(60).await;
+    assert_eq!(scene.run_prune().await, before[4].cast_unsigned() + 1);
+    assert_eq!(scene.row_counts().await, [0; 5]);
     let told = scene.world.count("SELECT count(*) FROM audit_log").await;
-    assert!(told > 0, "the audit log is kept until somebody says otherwise");
+    assert!(told > 0, "the audit log is kept unless a retention is set");
 }
 
 #[tokio::test]
-async fn live_open_and_suspected_rows_are_never_pruned() {
+async fn live_open_and_unresolved_rows_are_never_pruned() {
     let scene = Scene::new().await;
     let live = scene.runner().await;
     let id = scene.world.twin.runner(&live.name).unwrap().id;
     scene.world.twin.set_runner(id, RunnerChange::online()).unwrap();
 
-    // One whose first answer was lost: what it may have left on GitHub is still looked for.
+    // A job whose first response was lost: an orphan on GitHub may still have to be found.
     let lost = Fault::new(FaultKind::EffectThenDrop).on("POST", "generate-jitconfig").times(1);
     scene.world.twin.fault(lost);
-    let suspected = scene.past().await;
+    let suspected = scene.finished_runner().await;
 
-    // One that nobody has begun, behind one that is all over.
-    let over = scene.past().await;
+    // A job that has not started, behind one that is finished.
+    let over = scene.finished_runner().await;
     scene.world.queue().pause_lane(Lane::Provision, Duration::from_mins(5)).await.unwrap();
     let open = scene.world.provision(&scene.ada, provision_body("ci")).await;
 
-    scene.days(1000).await;
+    scene.age_rows(1000).await;
     let calls = "SELECT count(*) FROM github_calls WHERE state = 'effect_suspected'";
     assert_eq!(scene.world.count(calls).await, 1);
-    assert!(scene.prune().await > 0);
+    assert!(scene.run_prune().await > 0);
     for (job, stays) in [(live.job, true), (suspected.job, true), (open.job, true), (over.job, false)] {
         assert_eq!(scene.has_job(job).await, stays, "{job}");
     }
@@ -150,53 +150,53 @@ async fn live_open_and_suspected_rows_are_never_pruned() {
     let trails = "SELECT count(DISTINCT runner_id) FROM runner_events";
     assert_eq!(scene.world.count(trails).await, 2, "the trails of those that are not deleted");
 
-    // Looked for to the end, it is over as well.
+    // The search is complete, so this job is finished as well.
     let settled = "UPDATE github_calls SET state = 'settled', next_reap_at = NULL
         WHERE job_id = $1 AND state = 'effect_suspected'";
     scene.world.change(settled, suspected.job).await;
-    scene.days(2).await;
-    scene.prune().await;
+    scene.age_rows(2).await;
+    scene.run_prune().await;
     assert!(!scene.has_job(suspected.job).await && scene.has_job(live.job).await);
 }
 
 #[tokio::test]
 async fn a_config_that_is_not_shredded_keeps_its_job() {
     let scene = Scene::new().await;
-    let asked = scene.past().await;
+    let asked = scene.finished_runner().await;
     let unshredded = "UPDATE credentials SET key_id = 'test', wrapped_key = '', ciphertext = '',
         shredded_at = NULL WHERE job_id = $1";
     scene.world.change(unshredded, asked.job).await;
-    scene.days(1000).await;
-    scene.prune().await;
+    scene.age_rows(1000).await;
+    scene.run_prune().await;
     assert!(scene.has_job(asked.job).await);
     scene.world.change("UPDATE credentials SET expires_at = now() WHERE job_id = $1", asked.job).await;
-    scheduler::shred::run(scene.world.scheduling()).await.unwrap();
-    scene.days(2).await;
-    scene.prune().await;
-    assert_eq!(scene.counts().await, [0; 5]);
+    scheduler::shred::run(scene.world.scheduler_parts()).await.unwrap();
+    scene.age_rows(2).await;
+    scene.run_prune().await;
+    assert_eq!(scene.row_counts().await, [0; 5]);
 }
 
 #[tokio::test]
 async fn full_batches_follow_each_other_in_one_step() {
     let scene = Scene::new().await;
-    let past = scene.past().await;
+    let past = scene.finished_runner().await;
     let many = "INSERT INTO runner_events (runner_id, to_status, source)
         SELECT $1, 'active', 'sync' FROM generate_series(1, 12000)";
     sqlx::query(many).bind(past.runner).execute(scene.world.sql()).await.unwrap();
-    scene.days(1000).await;
-    let rows: i64 = scene.counts().await.iter().sum();
-    let removed = prune::run(scene.world.scheduling()).await.unwrap();
-    assert_eq!((removed.cast_signed(), scene.counts().await), (rows, [0; 5]));
-    assert_eq!(prune::run(scene.world.scheduling()).await.unwrap(), 0);
+    scene.age_rows(1000).await;
+    let rows: i64 = scene.row_counts().await.iter().sum();
+    let removed = prune::run(scene.world.scheduler_parts()).await.unwrap();
+    assert_eq!((removed.cast_signed(), scene.row_counts().await), (rows, [0; 5]));
+    assert_eq!(prune::run(scene.world.scheduler_parts()).await.unwrap(), 0);
 }
 
 #[tokio::test]
-async fn jobs_of_a_live_runner_are_passed_over_until_the_next_day() {
+async fn jobs_of_a_live_runner_are_skipped_until_the_next_day() {
     let scene = Scene::new().await;
     let live = scene.runner().await;
-    let over = scene.past().await;
-    scene.days(1000).await;
-    scene.prune().await;
+    let over = scene.finished_runner().await;
+    scene.age_rows(1000).await;
+    scene.run_prune().await;
     assert!(scene.has_job(live.job).await && !scene.has_job(over.job).await);
     let position = "SELECT count(*) FROM prune_positions JOIN jobs USING (id) WHERE table_name = 'jobs'";
     let behind =
@@ -205,12 +205,12 @@ async fn jobs_of_a_live_runner_are_passed_over_until_the_next_day() {
     assert_eq!(scene.world.count(behind).await, 1, "the job that stays is behind the position");
     assert_eq!(scene.world.count(position).await, 0, "the position may outlive its row");
 
-    scene.delete(&live).await;
-    scene.prune().await;
+    scene.delete_runner(&live).await;
+    scene.run_prune().await;
     assert!(scene.has_job(live.job).await, "it is looked at once a day");
-    scene.days(100).await;
-    scene.prune().await;
-    assert_eq!(scene.counts().await, [0; 5]);
+    scene.age_rows(100).await;
+    scene.run_prune().await;
+    assert_eq!(scene.row_counts().await, [0; 5]);
 }
 
 #[tokio::test]
@@ -222,31 +222,31 @@ async fn audit_rows_are_pruned_by_setting_and_keys_after_a_week() {
     let alarm = "INSERT INTO security_events (id, event_type, severity, action_taken)
         VALUES ($1, 'label_policy_violation', 'high', 'refused')";
     scene.world.change(alarm, Uuid::now_v7()).await;
-    scene.days(8).await;
+    scene.age_rows(8).await;
     scene.world.provision(&scene.ada, provision_body("new")).await;
     let keep = |days| Retention { audit: Some(TimeDelta::days(days)), ..Retention::default() };
     let old = "SELECT count(*) FROM audit_log WHERE \"timestamp\" < now() - interval '7 days'";
     let old_rows = scene.world.count(old).await.cast_unsigned();
     assert!(old_rows > 0);
-    assert_eq!(scene.prune_with(keep(9)).await, 1, "the key");
+    assert_eq!(scene.run_prune_with(keep(9)).await, 1, "the key");
     let again = keyed().json(&body).send().await.assert_status(202).body;
     assert_ne!(first["job_id"], again["job_id"]);
     let new = "SELECT count(*) FROM audit_log WHERE \"timestamp\" > now() - interval '7 days'";
     let kept = scene.world.count(new).await;
-    assert_eq!(scene.prune_with(keep(7)).await, old_rows + 1);
+    assert_eq!(scene.run_prune_with(keep(7)).await, old_rows + 1);
     assert_eq!((scene.world.count(old).await, scene.world.count(new).await), (0, kept));
     assert_eq!(scene.world.count("SELECT count(*) FROM security_events").await, 0);
 }
 
 #[tokio::test]
-async fn schedulers_at_once_remove_each_row_once() {
+async fn concurrent_schedulers_remove_each_row_once() {
     let scene = Scene::new().await;
     for _ in 0..5 {
-        scene.past().await;
+        scene.finished_runner().await;
     }
-    scene.days(1000).await;
-    let before: i64 = scene.counts().await.iter().sum();
-    let (a, b, c) = tokio::join!(scene.prune(), scene.prune(), scene.prune());
-    assert_eq!((a + b + c + scene.prune().await).cast_signed(), before);
-    assert_eq!(scene.counts().await, [0; 5]);
+    scene.age_rows(1000).await;
+    let before: i64 = scene.row_counts().await.iter().sum();
+    let (a, b, c) = tokio::join!(scene.run_prune(), scene.run_prune(), scene.run_prune());
+    assert_eq!((a + b + c + scene.run_prune().await).cast_signed(), before);
+    assert_eq!(scene.row_counts().await, [0; 5]);
 }

@@ -15,7 +15,7 @@ async fn world_with_viewer() -> (World, Person, Person, Person) {
 }
 
 #[tokio::test]
-async fn repeated_tries_of_a_stranger_are_one_row_each() {
+async fn repeated_refusals_share_one_row() {
     let (world, ada, _, root) = world_with_viewer().await;
     let eve = world.user("eve", &[]).await;
     let asked = world.provision(&ada, provision_body("ci")).await;
@@ -33,13 +33,13 @@ async fn repeated_tries_of_a_stranger_are_one_row_each() {
     assert!(events.iter().all(|event| event["user_identity"] == "eve@example.com"), "{events:?}");
     let rows = "SELECT count(*) FROM audit_log WHERE event_type = 'credential.fetch' AND team_id IS NULL";
     assert!((1..=2).contains(&world.count(rows).await));
-    // However often it is tried, what is there looks like what is not.
+    // Existing and missing resources look alike, however often a caller tries.
     for _ in 0..80 {
         world.credential(&eve, asked.job).await.refused(404, "not_found");
     }
 }
 
-/// The paths of the description that can be read without an id.
+/// Returns the paths of the API description that can be read without an id.
 fn lists() -> Vec<String> {
     let description: Value = serde_json::from_str(include_str!("../../docs/openapi.json")).unwrap();
     let paths = description["paths"].as_object().unwrap().iter();
@@ -91,7 +91,7 @@ async fn viewer_changes_nothing_and_gets_no_config() {
     assert_eq!(world.count("SELECT count(*) FROM credentials WHERE first_read_at IS NOT NULL").await, 0);
     assert_eq!(world.count("SELECT count(*) FROM jobs").await, 1);
 
-    // Whoever becomes a viewer loses what they have asked for.
+    // A user who becomes a viewer loses their queued jobs.
     world.patch(&user, &root, &json!({ "is_viewer": true })).await.assert_status(200);
     world.credential(&ada, asked.job).await.refused(403, "read_only");
     assert_eq!(world.count("SELECT count(*) FROM credentials WHERE ciphertext IS NOT NULL").await, 0);

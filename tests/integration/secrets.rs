@@ -1,4 +1,4 @@
-//! A canary sits in every private part of every JIT config. It may be in the answers that hand a config out, and
+//! Secrecy of JIT configs. A canary in every private part may appear in the responses that hand a config out, and
 //! nowhere else: no log line, metric, row, key, problem or event.
 
 use domain::{KeyRing, SealError, Sealed};
@@ -6,10 +6,10 @@ use github_twin::{Fault, FaultKind, needles};
 use harness::{World, logs, provision_body, team_draft};
 use sqlx::AssertSqlSafe;
 
-/// What was looked through: a name and all of its text.
+/// Searched texts with their names.
 type Places = Vec<(String, String)>;
 
-/// The text and its hexadecimal form, in which the database shows bytes.
+/// Returns the canary as text and as hexadecimal, the form in which the database shows bytes.
 fn traces(world: &World) -> Vec<String> {
     let digit = |half: u8| char::from(b"0123456789abcdef"[usize::from(half)]);
     let hex = |text: &String| text.bytes().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect();
@@ -17,7 +17,7 @@ fn traces(world: &World) -> Vec<String> {
     plain.iter().cloned().chain(plain.iter().map(hex)).collect()
 }
 
-/// Every row of every table, bytes included.
+/// Returns every row of every table, bytes included.
 async fn rows(world: &World) -> Places {
     let tables: Vec<String> = sqlx::query_scalar(
         "SELECT table_name::text FROM information_schema.tables WHERE table_schema = 'public'",
@@ -38,7 +38,7 @@ async fn everywhere(world: &World) -> Places {
     let mut places = rows(world).await;
     places.push(("redis".into(), world.redis().dump().await));
     places.push(("metrics".into(), world.request("GET", "/metrics").send().await.assert_status(200).text));
-    places.push(("logs".into(), logs::text()));
+    places.push(("logs".into(), logs::recorded()));
     places
 }
 
@@ -51,8 +51,8 @@ fn assert_clean(world: &World, places: &Places) {
 }
 
 #[tokio::test]
-async fn configs_are_nowhere_but_in_the_answers_that_hand_them_out() {
-    logs::keep("trace");
+async fn configs_appear_only_in_handout_responses() {
+    logs::record("trace");
     let world = World::builder().workers(2).scheduler().start().await;
     let red = world.team(team_draft("red")).await;
     let (ada, bob, root) =
@@ -88,7 +88,7 @@ async fn configs_are_nowhere_but_in_the_answers_that_hand_them_out() {
         answers.push((path.into(), world.get(path, &root).await.assert_status(200).text));
     }
 
-    // The search works: what is handed out is found.
+    // The search itself works: it finds the canary in the handed-out configs.
     assert!(handed.iter().all(|text| traces(&world).iter().any(|trace| text.contains(trace.as_str()))));
     let kept = "SELECT count(*) FROM credentials WHERE ciphertext IS NOT NULL";
     assert_eq!(world.count(kept).await, 6);
@@ -97,8 +97,8 @@ async fn configs_are_nowhere_but_in_the_answers_that_hand_them_out() {
 }
 
 #[tokio::test]
-async fn tokens_and_keys_are_not_logged_either() {
-    logs::keep("trace");
+async fn tokens_and_keys_are_not_logged() {
+    logs::record("trace");
     let world = World::start().await;
     let red = world.team(team_draft("red")).await;
     let ada = world.user("ada", &[&red]).await;
@@ -141,7 +141,7 @@ async fn the_apis_keys_do_not_open_the_shared_github_token() {
     let expires_at: chrono::DateTime<chrono::Utc> =
         serde_json::from_value(stored["expires_at"].clone()).unwrap();
     let context = format!("installation-token|default|{installation}|{}", expires_at.timestamp());
-    // Whatever the key is called: it is the key itself that the API must not have.
+    // The key id does not matter: the API must not have the key itself.
     let ring = |key: &[u8]| KeyRing::new(&[(sealed.key_id.clone(), key.to_vec().into())]).unwrap();
     assert_eq!(ring(harness::CREDENTIAL_KEY).open(&context, &sealed).unwrap_err(), SealError::Broken);
     let token = ring(harness::TOKEN_KEY).open(&context, &sealed).unwrap();

@@ -1,5 +1,5 @@
-//! From a token to a caller: attacks, key rotation, several issuers, machines and first logins. The finer points
-//! of verification are proved beside the verifier.
+//! Authentication: forged tokens, key rotation, several issuers, machine clients and first logins. The details of
+//! verification are tested in the `oidc` crate.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ fn now() -> i64 {
     chrono::Utc::now().timestamp()
 }
 
-/// The claims of a good token of ada's.
+/// Returns the claims of a valid token of Ada.
 fn claims(world: &World) -> Value {
     json!({ "iss": world.issuer().url(), "aud": "runner-tokens", "sub": "ada", "iat": now(), "nbf": now(),
         "exp": now() + 600 })
@@ -74,7 +74,7 @@ async fn forged_tokens_are_refused() {
 }
 
 #[tokio::test]
-async fn claims_that_do_not_hold_are_refused() {
+async fn invalid_claims_are_refused() {
     let world = World::builder().workers(0).start().await;
     world.user("ada", &[]).await;
     me(&world, &world.token(&claims(&world))).await.assert_status(200);
@@ -109,7 +109,7 @@ async fn claims_that_do_not_hold_are_refused() {
 }
 
 #[tokio::test]
-async fn two_issuers_are_two_worlds() {
+async fn subjects_of_two_issuers_are_independent() {
     let world = World::builder().workers(0).issuers(2).start().await;
     world.user("ada", &[]).await;
     let theirs = world.issuers[1].token(&json!({ "sub": "ada", "email": "ada@example.com" })).unwrap();
@@ -127,14 +127,14 @@ async fn two_issuers_are_two_worlds() {
 }
 
 #[tokio::test]
-async fn keys_rotate_while_everything_runs() {
+async fn keys_rotate_without_a_restart() {
     let world = World::builder().workers(0).start().await;
     let ada = world.user("ada", &[]).await;
     me(&world, &ada.token).await.assert_status(200);
     world.issuer().rotate(Algorithm::ES256, true).unwrap();
     let newer = world.token(&json!({ "sub": "ada" }));
     let fetched = world.issuer().fetches().jwks;
-    // Unknown keys ask for newer ones only so often, whoever sends them.
+    // Unknown keys trigger a bounded number of key downloads, for all senders together.
     me(&world, &newer).await.refused(401, "invalid_token");
     assert_eq!(world.issuer().fetches().jwks, fetched);
     world.clock.advance(TimeDelta::seconds(31));
@@ -150,7 +150,7 @@ async fn keys_rotate_while_everything_runs() {
 }
 
 #[tokio::test]
-async fn without_any_keys_it_is_not_the_callers_fault() {
+async fn missing_issuer_keys_are_reported_as_unavailable() {
     let world = World::builder().workers(0).start().await;
     let ada = world.user("ada", &[]).await;
     for fault in [IssuerFault::Down, IssuerFault::Hangup, IssuerFault::Malformed] {
@@ -171,7 +171,7 @@ async fn without_any_keys_it_is_not_the_callers_fault() {
 }
 
 #[tokio::test]
-async fn a_machine_is_known_by_its_client_id_however_it_is_written() {
+async fn machine_client_is_identified_by_any_client_id_claim() {
     let world = World::builder().workers(0).start().await;
     let red = world.team(team_draft("red")).await;
     let bot = world.machine("bot", &red).await;
@@ -213,7 +213,7 @@ fn rule(subject: &str, claims: &[(&str, Value)]) -> ClaimRule {
 }
 
 #[tokio::test]
-async fn a_workflow_is_known_by_its_repository() {
+async fn workflow_is_identified_by_its_repository() {
     let world = World::builder().workers(0).start().await;
     let red = world.team(team_draft("red")).await;
     let of_acme = rule("repo:acme/deploy:*", &[("repository_owner_id", json!("77"))]);
@@ -237,7 +237,7 @@ async fn a_workflow_is_known_by_its_repository() {
 }
 
 #[tokio::test]
-async fn a_service_account_is_known_by_its_name_and_cluster() {
+async fn service_account_is_identified_by_name_and_cluster() {
     let world = World::builder().workers(0).start().await;
     let red = world.team(team_draft("red")).await;
     let account = rule("system:serviceaccount:ci:runner-*", &[("cluster", json!({ "name": "prod" }))]);
@@ -266,7 +266,7 @@ async fn a_person_named_by_mail_is_bound_at_the_first_login() {
     let first = me(&world, &login("sub-1", "ADA@example.com", json!(true))).await.assert_status(200);
     assert_eq!(first.body["id"], json!(ada.id));
     assert_eq!(first.body["display_name"], "Ada L");
-    // From now on the address is only a word.
+    // After the binding, the e-mail address identifies no caller.
     me(&world, &login("sub-2", "ada@example.com", json!(true))).await.refused(403, "unknown_principal");
     me(&world, &login("sub-1", "new@example.com", json!(true))).await.assert_status(200);
     me(&world, &world.token(&json!({ "sub": "sub-1" }))).await.assert_status(200);
@@ -275,7 +275,7 @@ async fn a_person_named_by_mail_is_bound_at_the_first_login() {
 }
 
 #[tokio::test]
-async fn a_mail_can_be_tied_to_its_issuer_beforehand() {
+async fn invitation_can_name_its_issuer() {
     let world = World::builder().workers(0).issuers(2).start().await;
     let tied = UserDraft { subject: None, ..world.user_draft("ada") };
     world.person(tied, &[]).await;
@@ -285,7 +285,7 @@ async fn a_mail_can_be_tied_to_its_issuer_beforehand() {
 }
 
 #[tokio::test]
-async fn an_empty_database_has_no_admin_and_inactive_callers_learn_why() {
+async fn empty_database_has_no_admin_and_inactive_callers_get_a_reason() {
     let world = World::builder().workers(0).start().await;
     let token = world.token(&json!({ "sub": "first", "email": "first@example.com", "email_verified": true }));
     me(&world, &token).await.refused(403, "unknown_principal");

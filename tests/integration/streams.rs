@@ -1,4 +1,5 @@
-//! Event streams and waiting requests: quiet while nothing changes, few for each caller, over when access is.
+//! Event streams and waiting requests: no database load while nothing changes, a limit per caller, and an end with the
+//! caller's access.
 
 use std::{num::NonZeroU32, time::Duration};
 
@@ -28,7 +29,7 @@ impl Scene {
         format!("/jobs/{}/events", self.asked.job)
     }
 
-    /// Transactions of this world's database so far.
+    /// Returns the number of transactions in this world's database so far.
     async fn transactions(&self) -> i64 {
         let sql = "SELECT (xact_commit + xact_rollback)::bigint FROM pg_stat_database WHERE datname = current_database()";
         sqlx::query("SELECT pg_stat_force_next_flush()").execute(self.world.sql()).await.unwrap();
@@ -79,7 +80,7 @@ async fn stream_and_wait_end_when_membership_does() {
     let root = scene.world.admin().await;
     let member = format!("/admin/teams/{}/members/{}", scene.red.id, scene.bob.id);
     let (waited, ()) = tokio::join!(scene.world.get(&path, &scene.bob), async {
-        // The stream has been answered, so the wait is likely open as well; if not, it is refused all the same.
+        // The stream has responded, so the waiting request is probably open as well; if not, it is refused too.
         scene.world.delete(&member, &root).await.assert_status(204);
     });
     waited.refused(404, "not_found");

@@ -1,4 +1,4 @@
-//! Requests of those nobody knows: they fill neither the memory nor the database, and known callers are served beside them.
+//! Requests without a known principal: bounded memory and rows, no effect on known callers.
 
 use std::{collections::BTreeSet, num::NonZeroU32};
 
@@ -10,14 +10,14 @@ use tokio::{
     net::TcpStream,
 };
 
-/// Appears in no metric of ours.
+/// Text that must not appear in any metric.
 const CANARY: &str = "zqcanaryzq";
 
 fn number(n: u32) -> NonZeroU32 {
     NonZeroU32::new(n).unwrap()
 }
 
-/// A world whose guards are as wide as usual but for one change.
+/// Returns a world with default guards except for one change.
 fn guarded(change: impl FnOnce(&mut ServerGuards)) -> Builder {
     let mut guards = ServerGuards {
         refusals_per_minute: number(1_000_000),
@@ -33,17 +33,17 @@ async fn connect(world: &World) -> TcpStream {
     TcpStream::connect(world.url().trim_start_matches("http://")).await.unwrap()
 }
 
-/// Sends bytes and reads everything until the server closes the connection.
+/// Sends bytes and reads until the server closes the connection.
 async fn exchange(world: &World, request: &[u8]) -> String {
     let mut stream = connect(world).await;
     stream.write_all(request).await.unwrap();
     let mut answer = Vec::new();
-    // A server that refuses a request before it has read all of it may reset the connection.
+    // A server that refuses a request before reading all of it may reset the connection.
     let _ = stream.read_to_end(&mut answer).await;
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-/// The values of one label over all series.
+/// Returns all values of one metric label.
 async fn values_of(world: &World, label: &str) -> BTreeSet<String> {
     let text = world.request("GET", "/metrics").send().await.assert_status(200).text;
     let start = format!("{label}=\"");
@@ -69,7 +69,7 @@ async fn a_thousand_odd_methods_make_one_series() {
     assert!(methods.contains("other"));
 }
 
-/// Reads the rest of an answer whose first bytes were read.
+/// Reads the rest of a response after its first bytes.
 async fn read_answer(stream: &mut TcpStream) {
     let mut text = Vec::new();
     let end = loop {
@@ -150,7 +150,7 @@ async fn address_with_too_many_bad_tokens_waits_while_known_callers_are_served()
 }
 
 #[tokio::test]
-async fn unknown_principal_is_counted_and_looked_up_only_now_and_then() {
+async fn unknown_principal_is_looked_up_at_a_bounded_rate() {
     let world =
         guarded(|guards| (guards.refusals_per_minute, guards.refusals_burst) = (number(1), number(20)));
     let world = world.start().await;
@@ -160,7 +160,7 @@ async fn unknown_principal_is_counted_and_looked_up_only_now_and_then() {
     for _ in 0..3 {
         world.get("/auth/me", &token).await.refused(403, "unknown_principal");
     }
-    // An admin's change is seen at once although the refusal was remembered.
+    // A change by an admin takes effect at once, although the refusal was cached.
     let body = json!({ "email": "nemo@example.com" });
     world.post("/admin/users", &root, &body).await.assert_status(201);
     world.get("/auth/me", &token).await.assert_status(200);
@@ -201,7 +201,7 @@ async fn address_with_too_many_connections_is_closed_at_once() {
 }
 
 #[tokio::test]
-async fn our_request_id_is_never_the_clients() {
+async fn request_id_is_generated_by_the_server() {
     let world = World::builder().workers(0).start().await;
     let red = world.team(team_draft("red")).await;
     let ada = world.user("ada", &[&red]).await;

@@ -1,4 +1,4 @@
-//! What kind of world.
+//! Options of a [`World`], with the builder that starts it.
 
 use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
 
@@ -12,7 +12,7 @@ use scheduler::SyncSettings;
 
 use crate::World;
 
-/// Choices for a [`World`]; without any: one worker, no scheduler, one issuer, GitHub's own limits.
+/// Options of a [`World`]. Default: one worker, no scheduler, one issuer, GitHub's real limits.
 #[derive(Clone, Debug)]
 #[must_use]
 #[expect(
@@ -23,8 +23,8 @@ pub struct Builder {
     pub(crate) workers: usize,
     pub(crate) lease: Duration,
     pub(crate) concurrency: usize,
-    pub(crate) github_patience: Duration,
-    pub(crate) patience: worker::StepTimeouts,
+    pub(crate) github_timeout: Duration,
+    pub(crate) timeouts: worker::StepTimeouts,
     pub(crate) budget: BudgetSettings,
     pub(crate) drift: DriftRules,
     pub(crate) sync_every: Duration,
@@ -37,7 +37,7 @@ pub struct Builder {
     pub(crate) own_servers: bool,
     pub(crate) redis: Option<Layout>,
     pub(crate) clocks: Vec<WrongClock>,
-    pub(crate) more: Vec<More>,
+    pub(crate) more: Vec<ExtraInstallation>,
     pub(crate) primed: bool,
     pub(crate) registration_tokens: bool,
     pub(crate) proxies: String,
@@ -45,29 +45,29 @@ pub struct Builder {
     pub(crate) public_url: Option<String>,
 }
 
-/// A further installation.
+/// An additional installation.
 #[derive(Clone, Debug)]
-pub struct More {
-    /// Our name for it.
+pub struct ExtraInstallation {
+    /// The service's id of the installation.
     pub id: String,
-    /// Whose runners it manages on the twin.
+    /// Organisation or enterprise that it manages on the twin.
     pub scope: Scope,
-    /// How; none: as the twin's App, by the installation the twin has for this organisation.
+    /// Personal access token. `None` uses the twin's App, installed in the organisation.
     pub token: Option<String>,
-    /// The runner group of requests that name none.
+    /// Runner group of requests that name none.
     pub default_group: i64,
-    /// The secret of its webhooks; none: the common one.
+    /// Webhook secret of its own. `None` uses the common one.
     pub webhook_secret: Option<String>,
 }
 
-impl More {
-    /// An organisation of the twin's App.
+impl ExtraInstallation {
+    /// Returns an organisation managed by the twin's App.
     pub fn org(id: &str, login: &str) -> Self {
         let scope = Scope::Org(login.to_owned());
         Self { id: id.to_owned(), scope, token: None, default_group: 1, webhook_secret: None }
     }
 
-    /// An enterprise, by personal access token.
+    /// Returns an enterprise managed by a personal access token.
     pub fn enterprise(id: &str, slug: &str, token: &str) -> Self {
         let scope = Scope::Enterprise(slug.to_owned());
         Self { scope, token: Some(token.to_owned()), ..Self::org(id, slug) }
@@ -80,9 +80,9 @@ impl Default for Builder {
             workers: 1,
             lease: Duration::from_secs(15),
             concurrency: 4,
-            github_patience: Duration::from_secs(20),
-            patience: worker::StepTimeouts::default(),
-            // Far wider than what one test asks for: stories about limits narrow it themselves.
+            github_timeout: Duration::from_secs(20),
+            timeouts: worker::StepTimeouts::default(),
+            // Wide budget: tests about limits narrow it themselves.
             budget: BudgetSettings {
                 points_per_minute: 1_000_000,
                 registrations: 1_000_000,
@@ -93,7 +93,7 @@ impl Default for Builder {
             sync_every: Duration::from_mins(5),
             scheduler: false,
             issuers: 1,
-            // Making an RSA key takes long; most stories do not care how tokens are signed.
+            // RSA keys take long to generate, and most tests do not depend on the algorithm.
             algorithms: vec![Algorithm::ES256],
             twin: TwinConfig::default(),
             enforcement: LabelEnforcement::Enforce,
@@ -111,7 +111,7 @@ impl Default for Builder {
     }
 }
 
-/// Guards wider than what one test asks for.
+/// Limits far above the requests of one test.
 fn wide_guards() -> ServerGuards {
     let many = |n| NonZeroU32::new(n).unwrap();
     ServerGuards {
@@ -123,42 +123,42 @@ fn wide_guards() -> ServerGuards {
 }
 
 impl Builder {
-    /// So many workers from the start; none is possible.
+    /// Sets the number of workers started with the world; 0 is allowed.
     pub fn workers(self, workers: usize) -> Self {
         Self { workers, ..self }
     }
 
-    /// Leases of the workers; 15 s when not said.
+    /// Sets the duration of job leases; default 15 s.
     pub fn lease(self, lease: Duration) -> Self {
         Self { lease, ..self }
     }
 
-    /// Jobs a worker runs at once; 4 when not said.
+    /// Sets how many jobs a worker runs at once; default 4.
     pub fn concurrency(self, concurrency: usize) -> Self {
         Self { concurrency, ..self }
     }
 
-    /// How long a worker waits for an answer of GitHub; 20 s when not said.
-    pub fn github_patience(self, github_patience: Duration) -> Self {
-        Self { github_patience, ..self }
+    /// Sets the time-out of GitHub calls; default 20 s.
+    pub fn github_timeout(self, github_timeout: Duration) -> Self {
+        Self { github_timeout, ..self }
     }
 
-    /// How long a worker waits for its row, and how long for the work itself; as in real life when not said.
-    pub fn patience(self, row: Duration, work: Duration) -> Self {
-        Self { patience: worker::StepTimeouts { database: row, job: work }, ..self }
+    /// Sets the time-outs of a worker's database step and of the job itself; default as in production.
+    pub fn timeouts(self, row: Duration, work: Duration) -> Self {
+        Self { timeouts: worker::StepTimeouts { database: row, job: work }, ..self }
     }
 
-    /// What the service believes GitHub allows; next to everything when not said.
+    /// Sets the GitHub budget; default close to unlimited.
     pub fn budget(self, budget: BudgetSettings) -> Self {
         Self { budget, ..self }
     }
 
-    /// What may be done about drift; acted upon and the busy spared when not said.
+    /// Sets the reaction to drift; default: act, and spare busy runners.
     pub fn drift(self, drift: DriftRules) -> Self {
         Self { drift, ..self }
     }
 
-    /// How often the scheduler compares the fleet with GitHub; 5 min when not said.
+    /// Sets the interval between syncs; default 5 min.
     pub fn sync_every(self, sync_every: Duration) -> Self {
         Self { sync_every, ..self }
     }
@@ -167,90 +167,90 @@ impl Builder {
         SyncSettings { every: self.sync_every, rules: self.drift, ..SyncSettings::default() }
     }
 
-    /// A scheduler too. Without it, tests call its steps themselves.
+    /// Starts a scheduler. Without one, tests call the scheduler's steps themselves.
     pub fn scheduler(self) -> Self {
         Self { scheduler: true, ..self }
     }
 
-    /// So many trusted issuers.
+    /// Sets the number of trusted issuers.
     pub fn issuers(self, issuers: usize) -> Self {
         Self { issuers, ..self }
     }
 
-    /// Keys of every issuer; the first signs.
+    /// Sets the key algorithms of every issuer; the first one signs.
     pub fn algorithms(self, algorithms: &[Algorithm]) -> Self {
         Self { algorithms: algorithms.to_vec(), ..self }
     }
 
-    /// GitHub's limits.
+    /// Sets GitHub's limits.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.twin.limits = limits;
         self
     }
 
-    /// Everything about GitHub.
+    /// Replaces the whole configuration of the twin.
     pub fn twin(self, twin: TwinConfig) -> Self {
         Self { twin, ..self }
     }
 
-    /// What is done about workflow jobs that violate a policy; enforced when not said.
+    /// Sets the reaction to workflow jobs that violate a policy; default: enforce.
     pub fn enforcement(self, enforcement: LabelEnforcement) -> Self {
         Self { enforcement, ..self }
     }
 
-    /// The API takes webhooks signed with this secret, and GitHub sends them there.
+    /// Makes the API accept webhooks with this secret, and the twin send them.
     pub fn webhooks(self, secret: &str) -> Self {
         Self { webhook_secret: Some(secret.to_owned()), ..self }
     }
 
-    /// A PostgreSQL and a Redis of its own, which the story may stop, freeze and start.
+    /// Starts a PostgreSQL and a Redis of the test's own, which it may stop, freeze and start.
     pub fn own_servers(self) -> Self {
         Self { own_servers: true, ..self }
     }
 
-    /// Redis servers of its own that belong together, which the story may make fail over.
+    /// Starts a group of Redis servers of the test's own, which it may fail over.
     pub fn redis(self, layout: Layout) -> Self {
         Self { redis: Some(layout), ..self }
     }
 
-    /// A PostgreSQL and a Redis of its own, one of them with a wall clock that is wrong.
+    /// Starts a PostgreSQL and a Redis of the test's own, one of them with a wrong wall clock.
     pub fn wrong_clock(mut self, clock: WrongClock) -> Self {
         self.clocks.push(clock);
         self.own_servers()
     }
 
-    /// A further installation; the twin must know it too.
-    pub fn more(mut self, more: More) -> Self {
+    /// Adds an installation; the twin must be configured with it too.
+    pub fn installation(mut self, more: ExtraInstallation) -> Self {
         self.more.push(more);
         self
     }
 
-    /// Workers ask for GitHub's windows before they begin, as `rts worker` does.
-    pub fn primed(self) -> Self {
+    /// Makes workers fetch GitHub's hourly windows before they start, as `rts worker` does.
+    pub fn fetch_rate_limits_first(self) -> Self {
         Self { primed: true, ..self }
     }
 
-    /// Registration tokens are handed out to who may have them.
+    /// Enables registration tokens for callers with the permission.
     pub fn registration_tokens(self) -> Self {
         Self { registration_tokens: true, ..self }
     }
 
-    /// Proxies the API trusts, as addresses and networks; none when not said.
+    /// Sets the proxies the API trusts, as addresses and networks; default none.
     pub fn proxies(self, proxies: &str) -> Self {
         Self { proxies: proxies.to_owned(), ..self }
     }
 
-    /// What protects the API from those who ask too much; next to nothing when not said.
+    /// Sets the limits that protect the API from excessive requests; default close to unlimited.
     pub fn guards(self, guards: ServerGuards) -> Self {
         Self { guards, ..self }
     }
 
-    /// The address clients know the API by; none when not said.
+    /// Sets the public URL of the API; default none.
     pub fn public_url(self, url: &str) -> Self {
         Self { public_url: Some(url.to_owned()), ..self }
     }
 
-    /// Where the API listens and what it grants each caller.
+    /// Returns the HTTP settings of the API.
     pub(crate) fn server(&self) -> ServerConfig {
         let many = |n| NonZeroU32::new(n).unwrap();
         ServerConfig {
@@ -266,23 +266,25 @@ impl Builder {
         }
     }
 
-    /// What GitHub is told, with the API at `url`.
+    /// Returns the twin's configuration, with webhooks sent to the API at `url`.
     pub(crate) fn twin_of(&self, url: &str) -> TwinConfig {
         let to_us = |secret: &String| WebhookConfig::new(format!("{url}/api/v1/webhooks/github"), secret);
         let webhook = self.webhook_secret.as_ref().map(to_us).or_else(|| self.twin.webhook.clone());
         TwinConfig { webhook, ..self.twin.clone() }
     }
 
-    /// Every installation with its default group.
+    /// Returns every installation with its default runner group.
     pub(crate) fn default_groups(&self) -> BTreeMap<InstallationId, i64> {
         let more = self.more.iter().map(|more| (more.id.parse().unwrap(), more.default_group));
         std::iter::once((InstallationId::default(), 1)).chain(more).collect()
     }
 
-    /// The common secret and those of their own.
+    /// Returns the common webhook secret and the installations' own ones.
     pub(crate) fn webhook_secrets(&self) -> Vec<WebhookSecret> {
         let of = |secret: &str, installations| WebhookSecret { secret: Secret::new(secret), installations };
-        let own = |more: &More| more.webhook_secret.clone().map(|s| of(&s, vec![more.id.parse().unwrap()]));
+        let own = |more: &ExtraInstallation| {
+            more.webhook_secret.clone().map(|s| of(&s, vec![more.id.parse().unwrap()]))
+        };
         let shares = self.more.iter().filter(|more| more.webhook_secret.is_none());
         let mut common = vec![InstallationId::default()];
         common.extend(shares.map(|more| more.id.parse().unwrap()));
@@ -294,10 +296,10 @@ impl Builder {
         IssuerConfig { algorithms: self.algorithms.clone(), ..IssuerConfig::default() }
     }
 
-    /// Starts it.
+    /// Starts the world.
     ///
     /// # Panics
-    /// When any part of it does not start.
+    /// When any part does not start.
     pub async fn start(self) -> World {
         World::build(self).await
     }

@@ -1,5 +1,5 @@
-//! One test's own database, copied from a template that is migrated once per server. Tests look at it as its owner; the
-//! service runs as a role that may do no more than a role in production.
+//! A database per test, copied from a template that is migrated once per server. Tests read it as its owner; the
+//! service uses a role with the same privileges as in production.
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
@@ -15,10 +15,10 @@ use store::Store;
 use url::Url;
 use uuid::Uuid;
 
-/// Taken while the template is made; any number will do, as long as nobody else uses it.
+/// Advisory lock held while the template is made; no other code uses this number.
 const TEMPLATE_LOCK: i64 = 0x5275_6e6e_6572;
 
-/// The role that the service of every test runs as, and its password.
+/// Name and password of the role that the service uses in tests.
 const SERVICE_ROLE: &str = "rts_test_service";
 
 /// A database that exists for one test.
@@ -29,7 +29,7 @@ pub struct Database {
     server: String,
 }
 
-/// A copy of the migrated template.
+/// Returns a new copy of the migrated template.
 ///
 /// # Panics
 /// When `TEST_DATABASE_URL` is not set or its server refuses.
@@ -46,7 +46,7 @@ pub(crate) async fn copy_on(server: &str) -> Database {
     database
 }
 
-/// A database without tables.
+/// Returns a new database without tables.
 ///
 /// # Panics
 /// When `TEST_DATABASE_URL` is not set or its server refuses.
@@ -65,57 +65,57 @@ impl Database {
         Self { name: name.to_owned(), url: url.into(), server: server.to_owned() }
     }
 
-    /// Its name on the server.
+    /// Returns the database's name on the server.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its address.
+    /// Returns the URL of the database for its owner.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// A store of its owner, with a pool of its own.
+    /// Returns a store that connects as the owner, with its own pool.
     ///
     /// # Panics
-    /// When the address cannot be read.
+    /// When the URL is invalid.
     pub fn store(&self, connections: u32) -> Store {
         Store::new(&Secret::new(self.url.as_str()), connections).unwrap()
     }
 
-    /// Its address for the role of the service.
+    /// Returns the URL of the database for the service's role.
     ///
     /// # Panics
-    /// When the address of the server has no host.
+    /// When the server's URL has no host.
     pub fn service_url(&self) -> String {
         let mut url = Url::parse(&self.url).unwrap();
         url.set_username(SERVICE_ROLE).and_then(|()| url.set_password(Some(SERVICE_ROLE))).unwrap();
         url.into()
     }
 
-    /// The role of the service.
+    /// Returns the name of the service's role.
     pub fn service_role(&self) -> &'static str {
         SERVICE_ROLE
     }
 
-    /// A store of the service, with a pool of its own; each process makes its own.
+    /// Returns a store that connects as the service's role, with its own pool. Each process makes its own.
     ///
     /// # Panics
-    /// When the address cannot be read.
+    /// When the URL is invalid.
     pub fn service_store(&self, connections: u32) -> Store {
         Store::new(&Secret::new(self.service_url()), connections).unwrap()
     }
 
-    /// A plain pool, for looking at rows.
+    /// Returns a plain connection pool of the owner, to read rows.
     ///
     /// # Panics
-    /// When the address cannot be read.
+    /// When the URL is invalid.
     pub fn pool(&self) -> PgPool {
         let options = PgConnectOptions::from_str(&self.url).unwrap();
         PgPoolOptions::new().max_connections(3).connect_lazy_with(options)
     }
 
-    /// Removes it, whoever is connected.
+    /// Removes the database and closes all connections to it.
     pub async fn remove(&self) {
         let mut admin = connect_admin(&self.server).await;
         run(&mut admin, format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name)).await;
@@ -134,7 +134,9 @@ async fn run(admin: &mut PgConnection, sql: String) {
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(admin).await.unwrap();
 }
 
-/// The template of today's migrations; made under a lock by whoever comes first, and named only once it is whole.
+/// Returns the template with the current migrations. The first caller makes it under a lock; it gets its final name
+/// once
+/// it is complete.
 async fn template(admin: &mut PgConnection, server: &str) -> String {
     let mut hash = DefaultHasher::new();
     store::MIGRATIONS.iter().for_each(|step| (step.version, &step.checksum).hash(&mut hash));

@@ -1,4 +1,4 @@
-//! `rts dev` as a person runs it: a process with a data folder, and what it prints.
+//! `rts dev` as a user runs it: a process with a data folder, and its printed output.
 
 use std::{
     fs::{self, File},
@@ -13,25 +13,25 @@ use nix::{
 
 use crate::{Bearer, eventually, program};
 
-/// How a run is ended.
+/// Signal that ends a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// Ctrl-C.
+    /// SIGINT, as Ctrl-C sends it.
     Interrupt,
-    /// What an init system sends.
+    /// SIGTERM, as an init system sends it.
     Terminate,
-    /// `kill -9`.
+    /// SIGKILL.
     Kill,
 }
 
-/// One run of `rts dev`. Dropping it kills it.
+/// One run of `rts dev`. Dropping it kills the process.
 #[derive(Debug)]
 pub struct DevRun {
     child: Child,
     log: PathBuf,
 }
 
-/// A caller with the token that a run has printed.
+/// A caller that uses a token printed by a run.
 #[derive(Debug)]
 pub struct Printed(String);
 
@@ -42,10 +42,11 @@ impl Bearer for Printed {
 }
 
 impl DevRun {
-    /// Starts `rts dev` with these words inside `folder`, on any port.
+    /// Starts `rts dev` with the arguments `words` inside `folder`, on any port; `changes` are added to its
+    /// environment.
     ///
     /// # Panics
-    /// When it cannot be started.
+    /// When the process cannot be started.
     #[expect(clippy::disallowed_methods, reason = "the script names the server programs by the environment")]
     pub fn start(folder: &Path, words: &[&str], changes: &[(&str, &str)]) -> Self {
         let log = folder.join(format!("dev-{}.log", uuid::Uuid::new_v4().simple()));
@@ -59,18 +60,18 @@ impl DevRun {
         Self { child: command.spawn().unwrap(), log }
     }
 
-    /// Everything it has printed so far.
-    pub fn said(&self) -> String {
+    /// Returns everything the run has printed so far.
+    pub fn printed(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// Waits until everything runs.
+    /// Waits until the run reports that all parts are ready.
     ///
     /// # Panics
-    /// When it ends before.
+    /// When the process ends before that.
     pub async fn ready(&mut self) {
         eventually("rts dev is up", || {
-            let said = self.said();
+            let said = self.printed();
             if let Some(status) = self.child.try_wait().unwrap() {
                 panic!("rts dev: {status}\n{said}");
             }
@@ -79,32 +80,32 @@ impl DevRun {
         .await;
     }
 
-    /// The address it has printed behind this name.
+    /// Returns the address printed after the label `name`.
     ///
     /// # Panics
-    /// When there is none.
-    pub fn place(&self, name: &str) -> String {
-        let said = self.said();
+    /// When the output has no such label.
+    pub fn address(&self, name: &str) -> String {
+        let said = self.printed();
         let line = said.lines().find_map(|line| line.trim().strip_prefix(name)).unwrap();
         line.split_whitespace().next().unwrap().to_owned()
     }
 
-    /// The token it has printed for somebody.
+    /// Returns a caller with the token printed for the demo user `name`.
     ///
     /// # Panics
-    /// When there is none.
+    /// When the output has no such user.
     pub fn token(&self, name: &str) -> Printed {
-        let said = self.said();
+        let said = self.printed();
         let mut lines = said.lines().skip_while(|line| line.trim() != name);
         Printed(lines.nth(1).unwrap().trim().to_owned())
     }
 
-    /// Ends it, and waits until it is gone.
+    /// Sends the signal and waits until the process has ended.
     ///
     /// # Panics
-    /// When it has ended by itself.
+    /// When the process has ended before.
     pub async fn end(mut self, how: Ending) -> ExitStatus {
-        assert!(self.child.try_wait().unwrap().is_none(), "{}", self.said());
+        assert!(self.child.try_wait().unwrap().is_none(), "{}", self.printed());
         let signal = match how {
             Ending::Interrupt => Signal::SIGINT,
             Ending::Terminate => Signal::SIGTERM,
@@ -114,10 +115,10 @@ impl DevRun {
         self.wait().await
     }
 
-    /// Waits until it has ended.
+    /// Waits until the process has ended.
     ///
     /// # Panics
-    /// When it does not.
+    /// When it does not end in time.
     pub async fn wait(&mut self) -> ExitStatus {
         eventually("rts dev ends", || std::future::ready(self.child.try_wait().unwrap())).await
     }
@@ -125,7 +126,7 @@ impl DevRun {
 
 impl Drop for DevRun {
     fn drop(&mut self) {
-        // Both fail only when it is gone already.
+        // Both calls fail only when the process has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

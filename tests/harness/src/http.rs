@@ -1,4 +1,4 @@
-//! A small client of the API, as plain as a caller's.
+//! A small HTTP client of the API.
 
 use reqwest::{
     Client, Method, RequestBuilder, Response,
@@ -8,13 +8,13 @@ use serde_json::Value;
 
 use crate::World;
 
-/// Someone with a token, or without.
+/// A caller with or without a token.
 pub trait Bearer {
-    /// The token sent as `Authorization: Bearer`.
+    /// Returns the token sent as `Authorization: Bearer`.
     fn token(&self) -> Option<&str>;
 }
 
-/// Nobody in particular: no token at all.
+/// A caller without a token.
 #[derive(Clone, Copy, Debug)]
 pub struct Anyone;
 
@@ -36,21 +36,21 @@ impl Bearer for String {
     }
 }
 
-/// One request being put together.
+/// A request under construction.
 #[derive(Debug)]
 #[must_use]
 pub struct ApiRequest(RequestBuilder);
 
 impl ApiRequest {
-    /// A request to any URL.
+    /// Returns a request to any URL.
     ///
     /// # Panics
-    /// When the method is none.
+    /// When the method is invalid.
     pub fn new(client: &Client, method: &str, url: String) -> Self {
         Self(client.request(Method::from_bytes(method.as_bytes()).unwrap(), url))
     }
 
-    /// With this one's token.
+    /// Adds the caller's token.
     pub fn by(self, who: &(impl Bearer + ?Sized)) -> Self {
         match who.token() {
             Some(token) => Self(self.0.bearer_auth(token)),
@@ -58,46 +58,49 @@ impl ApiRequest {
         }
     }
 
-    /// With one header more; the same one twice is possible.
+    /// Adds a header; repeated names are sent repeatedly.
     ///
     /// # Panics
-    /// When no header can be so.
+    /// When the name or value is not a valid header.
     pub fn header(self, name: &str, value: &str) -> Self {
         Self(self.0.header(name, HeaderValue::from_bytes(value.as_bytes()).unwrap()))
     }
 
-    /// With a JSON body.
+    /// Sets a JSON body.
     pub fn json(self, body: &Value) -> Self {
         Self(self.0.json(body))
     }
 
-    /// With any bytes, said to be of any type.
+    /// Sets a body of any bytes and content type.
     pub fn raw(self, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
         Self(self.0.header("content-type", content_type).body(body.into()))
     }
 
-    /// Sends it and reads the answer to its end.
+    /// Sends the request and returns the complete response.
     ///
     /// # Panics
-    /// When there is no whole answer.
+    /// When no complete response arrives.
     pub async fn send(self) -> ApiResponse {
         self.try_send().await.expect("an answer")
     }
 
-    /// Sends it and leaves the answer to be read as it comes.
+    /// Sends the request and returns the response without reading its body.
     ///
     /// # Panics
-    /// When there is no answer, or not a good one.
+    /// When no response or an error status arrives.
     pub async fn open(self) -> Response {
         self.0.send().await.and_then(Response::error_for_status).expect("a good answer")
     }
 
-    /// As [`Self::open`]; none when the answer is not a good one.
+    /// Sends the request and returns the response without reading its body, or `None` if its status is an error.
     pub async fn try_open(self) -> Option<Response> {
         self.0.send().await.ok()?.error_for_status().ok()
     }
 
-    /// As [`Self::send`], for a server that may be gone.
+    /// Sends the request and returns the complete response.
+    ///
+    /// # Errors
+    /// When no complete response arrives, for example because the server has stopped.
     pub async fn try_send(self) -> reqwest::Result<ApiResponse> {
         let response = self.0.send().await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
@@ -107,41 +110,41 @@ impl ApiRequest {
     }
 }
 
-/// One answer, read to its end.
+/// A complete response.
 #[derive(Clone, Debug)]
 pub struct ApiResponse {
-    /// HTTP status.
+    /// HTTP status code.
     pub status: u16,
-    /// Headers.
+    /// Response headers.
     pub headers: HeaderMap,
-    /// The body as JSON; `Null` when it is none.
+    /// Body as JSON; `Null` if it is not JSON.
     pub body: Value,
-    /// The body as sent.
+    /// Body as sent.
     pub text: String,
 }
 
 impl ApiResponse {
-    /// A header; empty when it is not there.
+    /// Returns a header's value, or an empty string if it is missing.
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
-    /// The code of a problem; empty when it is none.
+    /// Returns the problem code, or an empty string if the body is not a problem.
     pub fn code(&self) -> &str {
         let problem = self.header("content-type") == "application/problem+json";
         self.body["code"].as_str().filter(|_| problem).unwrap_or_default()
     }
 
-    /// Where a problem points to, in order.
+    /// Returns the JSON pointers of a problem, in order.
     pub fn pointers(&self) -> Vec<&str> {
         let errors = self.body["errors"].as_array().map(Vec::as_slice).unwrap_or_default();
         errors.iter().filter_map(|error| error["pointer"].as_str()).collect()
     }
 
-    /// Insists on a status.
+    /// Checks the status.
     ///
     /// # Panics
-    /// When it is another.
+    /// When the status differs.
     #[track_caller]
     #[expect(clippy::return_self_not_must_use, reason = "the status is often all there is to see")]
     pub fn assert_status(self, status: u16) -> Self {
@@ -149,10 +152,10 @@ impl ApiResponse {
         self
     }
 
-    /// Insists on a problem.
+    /// Checks status and problem code.
     ///
     /// # Panics
-    /// When it is none, or another.
+    /// When the response is not this problem.
     #[track_caller]
     #[expect(clippy::return_self_not_must_use, reason = "the status is often all there is to see")]
     pub fn refused(self, status: u16, code: &str) -> Self {
@@ -163,32 +166,32 @@ impl ApiResponse {
 }
 
 impl World {
-    /// A request to `/api/v1{path}`.
+    /// Returns a request to `/api/v1{path}`.
     pub fn ask(&self, method: &str, path: &str) -> ApiRequest {
         self.request(method, &format!("/api/v1{path}"))
     }
 
-    /// A request to any path.
+    /// Returns a request to any path.
     pub fn request(&self, method: &str, path: &str) -> ApiRequest {
         ApiRequest::new(&self.client, method, format!("{}{path}", self.url()))
     }
 
-    /// GET below `/api/v1`.
+    /// Sends a GET request below `/api/v1`.
     pub async fn get(&self, path: &str, who: &(impl Bearer + ?Sized)) -> ApiResponse {
         self.ask("GET", path).by(who).send().await
     }
 
-    /// POST below `/api/v1`.
+    /// Sends a POST request below `/api/v1`.
     pub async fn post(&self, path: &str, who: &(impl Bearer + ?Sized), body: &Value) -> ApiResponse {
         self.ask("POST", path).by(who).json(body).send().await
     }
 
-    /// PATCH below `/api/v1`.
+    /// Sends a PATCH request below `/api/v1`.
     pub async fn patch(&self, path: &str, who: &(impl Bearer + ?Sized), body: &Value) -> ApiResponse {
         self.ask("PATCH", path).by(who).json(body).send().await
     }
 
-    /// DELETE below `/api/v1`.
+    /// Sends a DELETE request below `/api/v1`.
     pub async fn delete(&self, path: &str, who: &(impl Bearer + ?Sized)) -> ApiResponse {
         self.ask("DELETE", path).by(who).send().await
     }

@@ -1,17 +1,19 @@
-//! A whole service for one test: its own database, its own corner of Redis, its own GitHub and issuer, and the
-//! real api, workers and scheduler, each a process of its own as far as one test process allows.
+//! Complete service for one test: its own database, Redis namespace, GitHub twin and issuers, and the real API,
+//! workers and scheduler as separately controllable processes.
 //!
 //! ```no_run
 //! # async fn story() {
 //! let world = harness::World::start().await;
-//! let team = world.team(harness::draft("red")).await;
+//! let team = world.team(harness::team_draft("red")).await;
 //! let ada = world.user("ada", &[&team]).await;
-//! let asked = world.provision(&ada, harness::wish("ci")).await;
-//! assert_eq!(world.settled(&ada, asked.job).await["state"], "succeeded");
+//! let asked = world.provision(&ada, harness::provision_body("ci")).await;
+//! assert_eq!(world.until_final(&ada, asked.job).await["state"], "succeeded");
 //! # }
 //! ```
-//! The servers are those of `TEST_DATABASE_URL` and `TEST_REDIS_URL`; `./dev test` starts them. What a test made
-//! is removed when it passes; when it fails, its database stays and its name is printed.
+//!
+//! `TEST_DATABASE_URL` and `TEST_REDIS_URL` name the servers; `./dev test` starts them. A passing test removes its
+//! data.
+//! A failing test keeps its database and prints the name.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -34,7 +36,7 @@ mod wait;
 mod work;
 mod world;
 
-pub use builder::{Builder, More};
+pub use builder::{Builder, ExtraInstallation};
 pub use database::{Database, copy_of, empty};
 pub use dev::{DevRun, Ending, Printed};
 pub use http::{Anyone, ApiRequest, ApiResponse, Bearer};
@@ -46,7 +48,7 @@ pub use wait::{eventually, eventually_within, wait_until};
 pub use work::{Accepted, provision_body};
 pub use world::{CREDENTIAL_KEY, TOKEN_KEY, World};
 
-#[expect(clippy::disallowed_methods, reason = "tests are told their servers by the environment alone")]
+#[expect(clippy::disallowed_methods, reason = "the environment names the servers of the tests")]
 fn server(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run ./dev test"))
 }

@@ -1,5 +1,4 @@
-//! Who asks: teams, people, machine clients. They are put into the rows directly; the stories about
-//! administration go through HTTP.
+//! Teams, users and machine clients, written directly to the database. Tests of the administration itself use HTTP.
 
 use domain::{ClaimRule, ClientId, DriftResponse, InstallationId, TeamId, UserId};
 use serde_json::{Value, json};
@@ -10,33 +9,33 @@ use crate::{Bearer, World};
 /// A team.
 #[derive(Clone, Debug)]
 pub struct Team {
-    /// Its id.
+    /// Id of the team.
     pub id: TeamId,
-    /// Its name.
+    /// Name of the team.
     pub name: String,
 }
 
-/// A person with a valid token of the first issuer.
+/// A user with a valid token of the first issuer.
 #[derive(Clone, Debug)]
 pub struct Person {
-    /// Their id.
+    /// Id of the user.
     pub id: UserId,
-    /// `sub` of their tokens.
+    /// `sub` claim of the tokens.
     pub sub: String,
-    /// `email` of their tokens.
+    /// `email` claim of the tokens.
     pub email: String,
-    /// A token.
+    /// A valid token.
     pub token: String,
 }
 
 /// A machine client with a valid token of the first issuer.
 #[derive(Clone, Debug)]
 pub struct Machine {
-    /// Our id of it.
+    /// The service's id of the client.
     pub id: ClientId,
-    /// The issuer's id for it.
+    /// The issuer's id of the client.
     pub client_id: String,
-    /// A token.
+    /// A valid token.
     pub token: String,
 }
 
@@ -52,7 +51,7 @@ impl Bearer for Machine {
     }
 }
 
-/// A team that requires the label `team-<name>` and allows `gpu-*`, without a limit and without `self-hosted`.
+/// Returns a team without a quota that requires the label `team-<name>`, allows `gpu-*` and omits `self-hosted`.
 pub fn team_draft(name: &str) -> TeamDraft {
     TeamDraft {
         name: name.to_owned(),
@@ -74,7 +73,7 @@ impl World {
     /// Adds a team.
     ///
     /// # Panics
-    /// When its name is taken.
+    /// When its name exists.
     pub async fn team(&self, draft: TeamDraft) -> Team {
         let id = TeamId::new();
         let mut tx = self.store().begin().await.unwrap();
@@ -83,23 +82,23 @@ impl World {
         Team { id, name: draft.name }
     }
 
-    /// Adds a person who is known by issuer and subject and belongs to `teams`.
+    /// Adds a user bound to the first issuer and a generated subject, as a member of `teams`.
     ///
     /// # Panics
-    /// When the name is taken.
+    /// When the name exists.
     pub async fn user(&self, name: &str, teams: &[&Team]) -> Person {
         self.person(self.user_draft(name), teams).await
     }
 
-    /// Adds an admin who belongs to no team.
+    /// Adds an admin without a team.
     ///
     /// # Panics
-    /// When there is one already.
+    /// When the world has an admin already.
     pub async fn admin(&self) -> Person {
         self.person(UserDraft { is_admin: true, ..self.user_draft("root") }, &[]).await
     }
 
-    /// What [`Self::user`] writes.
+    /// Returns the draft that [`Self::user`] inserts.
     pub fn user_draft(&self, name: &str) -> UserDraft {
         UserDraft {
             email: Some(format!("{name}@example.com")),
@@ -112,10 +111,10 @@ impl World {
         }
     }
 
-    /// Adds a person as drafted.
+    /// Adds a user from a draft.
     ///
     /// # Panics
-    /// When the identity is taken.
+    /// When the identity exists.
     pub async fn person(&self, draft: UserDraft, teams: &[&Team]) -> Person {
         let mut tx = self.store().begin().await.unwrap();
         let user = tx.users().insert(UserId::new(), &draft).await.unwrap();
@@ -129,20 +128,20 @@ impl World {
         Person { id: user.id, sub, email, token }
     }
 
-    /// Adds a machine client of `team`, known by its client id.
+    /// Adds a machine client of `team`, identified by its client id.
     ///
     /// # Panics
-    /// When it is taken.
+    /// When the client exists.
     pub async fn machine(&self, client_id: &str, team: &Team) -> Machine {
         let id = self.client(client_id, team, None).await;
         let token = self.issuer().machine_token(client_id).unwrap();
         Machine { id, client_id: client_id.to_owned(), token }
     }
 
-    /// Adds a machine client, by its client id or by a rule.
+    /// Adds a machine client, identified by its client id or by a claim rule.
     ///
     /// # Panics
-    /// When it is taken.
+    /// When the client exists.
     pub async fn client(&self, client_id: &str, team: &Team, rule: Option<ClaimRule>) -> ClientId {
         let draft = NewClient {
             client_id: client_id.to_owned(),
@@ -157,10 +156,10 @@ impl World {
         client.id
     }
 
-    /// A token of the first issuer; `claims` are laid over the usual ones.
+    /// Returns a token of the first issuer; `claims` replace the default claims.
     ///
     /// # Panics
-    /// When it cannot be signed.
+    /// When the token cannot be signed.
     pub fn token(&self, claims: &Value) -> String {
         self.issuer().token(claims).unwrap()
     }

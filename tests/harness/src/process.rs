@@ -1,4 +1,4 @@
-//! One part of the service on a thread and a runtime of its own, so that it can be killed and frozen like a process.
+//! A part of the service on its own thread and runtime, so that a test can kill and freeze it like a process.
 
 use std::{
     sync::{Arc, Condvar, Mutex, PoisonError},
@@ -20,7 +20,7 @@ pub struct Process {
     thread: Option<JoinHandle<anyhow::Result<()>>>,
 }
 
-/// Holds the one thread of a process while it is frozen.
+/// Blocks the only thread of a process while it is frozen.
 #[derive(Debug, Default)]
 struct FreezeGate {
     frozen: Mutex<bool>,
@@ -40,7 +40,7 @@ impl FreezeGate {
 }
 
 impl Process {
-    /// Runs `main` on a new single-threaded runtime: everything it makes is made there.
+    /// Runs `main` on a new single-threaded runtime, where everything it creates belongs.
     ///
     /// # Panics
     /// When the system has no thread left.
@@ -61,7 +61,7 @@ impl Process {
                     ended = main(told) => ended,
                 }
             });
-            // As at kill -9: nothing that still runs is waited for.
+            // Like SIGKILL: unfinished tasks are not awaited.
             runtime.shutdown_background();
             ended
         };
@@ -69,15 +69,15 @@ impl Process {
         Self { name: name.to_owned(), shutdown, killed, ice: Arc::default(), handle, thread: Some(thread) }
     }
 
-    /// Its name.
+    /// Returns the name of the process.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// As SIGTERM does: it drains and ends. Returns when it has.
+    /// Shuts down gracefully, as SIGTERM does, and returns when the process has ended.
     ///
     /// # Panics
-    /// When it ended with an error or a panic.
+    /// When the process ended with an error or a panic.
     pub async fn stop(mut self) {
         self.shutdown.begin();
         let thread = self.thread.take().unwrap();
@@ -90,7 +90,7 @@ impl Process {
         }
     }
 
-    /// As SIGKILL does: it is gone where it stands, without a last word. Returns when it is.
+    /// Stops at once without cleaning up, as SIGKILL does, and returns when the process has ended.
     ///
     /// # Panics
     /// Never in practice.
@@ -104,7 +104,7 @@ impl Process {
         ended.await.unwrap();
     }
 
-    /// As SIGSTOP does: nothing of it moves until [`Self::thaw`]. Returns once it stands still.
+    /// Suspends all work until [`Self::thaw`], as SIGSTOP does. Returns once the process is suspended.
     ///
     /// # Panics
     /// When the process has ended.
@@ -118,7 +118,7 @@ impl Process {
         frozen.await.expect("a running process");
     }
 
-    /// As SIGCONT does.
+    /// Resumes the process, as SIGCONT does.
     pub fn thaw(&self) {
         self.ice.set(false);
     }

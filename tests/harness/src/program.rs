@@ -1,4 +1,4 @@
-//! Parts of the service as real processes of the system: `rts` itself, hit by real signals.
+//! Parts of the service as operating-system processes: the real `rts` binary, controlled by real signals.
 
 use std::{
     fs::{self, File},
@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use crate::{ApiRequest, Bearer, World, eventually, world};
 
-/// One running `rts`. Dropping it kills it; when the test fails, the end of its log is printed.
+/// A running `rts`. Dropping it kills the process; a failing test prints the end of its log.
 #[derive(Debug)]
 pub struct Program {
     child: Child,
@@ -26,22 +26,22 @@ pub struct Program {
     log: PathBuf,
 }
 
-/// What a command of `rts` came to.
+/// Result of an `rts` command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Output {
-    /// Its exit code; none: a signal ended it.
+    /// Exit code. `None` if a signal ended the process.
     pub code: Option<i32>,
-    /// What it wrote to stdout.
+    /// Text on stdout.
     pub answer: String,
-    /// What it wrote to stderr.
+    /// Text on stderr.
     pub remarks: String,
 }
 
 impl Output {
-    /// Insists on an exit code.
+    /// Checks the exit code.
     ///
     /// # Panics
-    /// When it is another.
+    /// When the code differs.
     #[track_caller]
     #[expect(clippy::return_self_not_must_use, reason = "the code is often all there is to see")]
     pub fn expect(self, code: i32) -> Self {
@@ -49,43 +49,43 @@ impl Output {
         self
     }
 
-    /// The answer as JSON.
+    /// Returns stdout parsed as JSON.
     ///
     /// # Panics
-    /// When it is none.
+    /// When stdout is not JSON.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.answer).unwrap()
     }
 }
 
 impl Program {
-    /// Its process id.
+    /// Returns the process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Whether it still runs.
+    /// Returns whether the process still runs.
     ///
     /// # Panics
-    /// When the system cannot say.
+    /// When the system cannot report its state.
     pub fn runs(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
 
-    /// SIGKILL; returns when it is gone.
+    /// Sends SIGKILL and returns when the process has ended.
     ///
     /// # Panics
-    /// When it was gone before.
+    /// When the process has ended before.
     pub fn kill(mut self) {
         assert!(self.runs(), "rts {} ended by itself\n{}", self.word, self.output());
         self.signal(Signal::SIGKILL);
         self.child.wait().unwrap();
     }
 
-    /// SIGTERM; returns when it has ended, in good order.
+    /// Sends SIGTERM and returns when the process has ended successfully.
     ///
     /// # Panics
-    /// When it ended in any other way.
+    /// When the process ends in any other way.
     pub async fn stop(mut self) {
         self.signal(Signal::SIGTERM);
         let status =
@@ -93,25 +93,25 @@ impl Program {
         assert!(status.success(), "rts {}: {status}\n{}", self.word, self.output());
     }
 
-    /// SIGSTOP: nothing of it moves until [`Self::thaw`].
+    /// Sends SIGSTOP: the process stands still until [`Self::thaw`].
     pub fn freeze(&self) {
         self.signal(Signal::SIGSTOP);
     }
 
-    /// SIGCONT.
+    /// Sends SIGCONT.
     pub fn thaw(&self) {
         self.signal(Signal::SIGCONT);
     }
 
-    /// What it has logged so far, as lines of JSON.
+    /// Returns the log so far, one JSON object per line.
     pub fn output(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// Where it listens, once it does.
+    /// Returns the listen address as soon as the process logs it.
     ///
     /// # Panics
-    /// When it does not get there.
+    /// When no address is logged in time.
     pub async fn address(&self) -> SocketAddr {
         eventually("it listens", || async {
             self.output().lines().find_map(|line| {
@@ -130,7 +130,7 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // Both fail only when it is gone already.
+        // Both calls fail only when the process has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
@@ -143,10 +143,10 @@ impl Drop for Program {
 }
 
 impl World {
-    /// Starts `rts {word}` as a process of its own, in this world; `changes` come last in its environment.
+    /// Starts `rts {word}` as a process on this world's servers; `changes` override its environment.
     ///
     /// # Panics
-    /// When it cannot be started.
+    /// When the process cannot be started.
     pub fn program(&self, word: &str, changes: &[(&str, &str)]) -> Program {
         let (folder, key) = (self.folder(), self.app_key());
         let log = folder.join(format!("{word}-{}.log", uuid::Uuid::new_v4().simple()));
@@ -162,10 +162,10 @@ impl World {
         Program { child: command.spawn().unwrap(), word: word.to_owned(), log }
     }
 
-    /// Runs `rts` with these words to its end, in this world; `changes` come last in its environment.
+    /// Runs `rts` with the arguments `words` to completion on this world's servers; `changes` override its environment.
     ///
     /// # Panics
-    /// When it cannot be started.
+    /// When the process cannot be started.
     pub async fn command(&self, words: &[&str], changes: &[(&str, &str)]) -> Output {
         let mut command = Command::new(rts());
         command.args(words).current_dir(self.folder()).env_clear().envs(self.environment(&self.app_key()));
@@ -185,9 +185,9 @@ impl World {
         key
     }
 
-    /// The environment of a real process of this world.
+    /// Returns the environment variables of a process of this world.
     fn environment(&self, app_key: &Path) -> Vec<(&'static str, String)> {
-        let (redis, namespace) = self.redis().place();
+        let (redis, namespace) = self.redis().url_and_prefix();
         let twin = &self.choices.twin;
         vec![
             ("PATH", "/usr/bin:/bin".to_owned()),
@@ -209,10 +209,10 @@ impl World {
         ]
     }
 
-    /// A folder of this world alone.
+    /// Returns a temporary folder of this world.
     ///
     /// # Panics
-    /// When it cannot be made.
+    /// When the folder cannot be created.
     pub fn folder(&self) -> &Path {
         self.folder.get_or_init(|| {
             let folder = std::env::temp_dir().join(format!("rts-world-{}", self.database().name()));
@@ -221,7 +221,7 @@ impl World {
         })
     }
 
-    /// A request to `/api/v1{path}` of another API than the world's own.
+    /// Returns a request to `/api/v1{path}` of an API process other than the world's own.
     pub fn ask_at(
         &self,
         address: SocketAddr,
@@ -233,7 +233,7 @@ impl World {
     }
 }
 
-/// The program, brought up to date unless the script that runs the tests has just done so.
+/// Returns the path of `rts`, built first unless the test script has just built it.
 #[expect(clippy::disallowed_methods, reason = "the script says so by the environment")]
 pub(crate) fn rts() -> PathBuf {
     if let Some(given) = std::env::var_os("TEST_RTS") {

@@ -1,11 +1,11 @@
-//! One test's corner of Redis.
+//! A key namespace in Redis that belongs to one test.
 
 use domain::Lane;
 use queue::{Queue, QueueConfig};
 use redis::{FromRedisValue, aio::MultiplexedConnection, cmd};
 use uuid::Uuid;
 
-/// A namespace of its own on the Redis of `TEST_REDIS_URL`.
+/// A unique key prefix on the Redis of `TEST_REDIS_URL`.
 #[derive(Clone, Debug)]
 pub struct RedisNamespace {
     url: String,
@@ -13,7 +13,7 @@ pub struct RedisNamespace {
 }
 
 impl RedisNamespace {
-    /// A fresh one.
+    /// Returns a new, empty namespace.
     ///
     /// # Panics
     /// When `TEST_REDIS_URL` is not set.
@@ -25,30 +25,31 @@ impl RedisNamespace {
         Self { url: url.to_owned(), namespace: format!("t-{}", Uuid::new_v4().simple()) }
     }
 
-    /// Its address and the prefix of its keys.
-    pub(crate) fn place(&self) -> (&str, &str) {
+    /// Returns the URL of Redis and the prefix of the keys.
+    pub(crate) fn url_and_prefix(&self) -> (&str, &str) {
         (&self.url, &self.namespace)
     }
 
-    /// A handle on the queue; each process makes its own.
+    /// Returns a queue in this namespace. Each process makes its own.
     ///
     /// # Panics
-    /// When the address is no Redis address.
+    /// When the URL is not a Redis URL.
     pub fn queue(&self) -> Queue {
         Queue::connect(&QueueConfig::new(self.url.as_str(), self.namespace.as_str())).unwrap()
     }
 
-    /// Makes a user of this Redis that may do what `rules` say, where `{rts}` stands for the prefix of this corner's keys.
-    /// Returns the address for that user.
+    /// Creates a Redis user with the ACL `rules`, in which `{rts}` stands for this namespace's key prefix. Returns the
+    /// URL
+    /// for that user.
     ///
     /// # Panics
     /// When Redis refuses the rules.
-    pub async fn admit(&self, rules: &str) -> String {
+    pub async fn create_user(&self, rules: &str) -> String {
         let (user, prefix) = (format!("user-{}", self.namespace), format!("{{{}}}", self.namespace));
         let rules = rules.replace("{rts}", &prefix);
         let words = ["SETUSER", user.as_str(), "on", ">secret"];
         let words: Vec<&str> = words.into_iter().chain(rules.split_whitespace()).collect();
-        self.ask::<String>("ACL", &words).await;
+        self.send_command::<String>("ACL", &words).await;
         let mut url = url::Url::parse(&self.url).unwrap();
         if url.scheme().ends_with("unix") {
             url.query_pairs_mut().append_pair("user", &user).append_pair("pass", "secret");
@@ -58,18 +59,18 @@ impl RedisNamespace {
         url.into()
     }
 
-    /// Forgets everything, as a flush of this Redis would.
+    /// Deletes all keys of the namespace, as a flush of Redis would.
     pub async fn flush(&self) {
         let keys = self.keys().await;
         if !keys.is_empty() {
-            self.ask::<u64>("DEL", &keys.iter().map(String::as_str).collect::<Vec<_>>()).await;
+            self.send_command::<u64>("DEL", &keys.iter().map(String::as_str).collect::<Vec<_>>()).await;
         }
     }
 
-    /// All keys.
+    /// Returns all keys of the namespace.
     ///
     /// # Panics
-    /// When Redis is away.
+    /// When Redis is unreachable.
     pub async fn keys(&self) -> Vec<String> {
         let mut connection = self.connect().await;
         let pattern = format!("{{{}}}:*", self.namespace);
@@ -86,21 +87,21 @@ impl RedisNamespace {
         }
     }
 
-    /// Every key and everything in it, as text.
+    /// Returns every key with its content, as text.
     ///
     /// # Panics
-    /// When Redis is away.
+    /// When Redis is unreachable.
     pub async fn dump(&self) -> String {
         let mut text = String::new();
         for key in self.keys().await {
-            let kind: String = self.ask("TYPE", &[&key]).await;
+            let kind: String = self.send_command("TYPE", &[&key]).await;
             let value: redis::Value = match kind.as_str() {
-                "string" => self.ask("GET", &[&key]).await,
-                "hash" => self.ask("HGETALL", &[&key]).await,
-                "list" => self.ask("LRANGE", &[&key, "0", "-1"]).await,
-                "set" => self.ask("SMEMBERS", &[&key]).await,
-                "zset" => self.ask("ZRANGE", &[&key, "0", "-1", "WITHSCORES"]).await,
-                "stream" => self.ask("XRANGE", &[&key, "-", "+"]).await,
+                "string" => self.send_command("GET", &[&key]).await,
+                "hash" => self.send_command("HGETALL", &[&key]).await,
+                "list" => self.send_command("LRANGE", &[&key, "0", "-1"]).await,
+                "set" => self.send_command("SMEMBERS", &[&key]).await,
+                "zset" => self.send_command("ZRANGE", &[&key, "0", "-1", "WITHSCORES"]).await,
+                "stream" => self.send_command("XRANGE", &[&key, "-", "+"]).await,
                 "none" => continue,
                 other => panic!("a key of type {other}"),
             };
@@ -109,31 +110,31 @@ impl RedisNamespace {
         text
     }
 
-    /// Lets every delayed job of a lane be due, as time would. Ring the bell afterwards.
+    /// Makes every delayed job of a lane due now. The caller wakes the queue afterwards.
     pub async fn make_due(&self, lane: Lane) {
         self.advance_budget("delayed", lane).await;
     }
 
-    /// Lets every lease of a lane run out, as time would.
+    /// Expires every lease of a lane.
     pub async fn expire_leases(&self, lane: Lane) {
         self.advance_budget("leased", lane).await;
     }
 
-    /// Makes Redis refuse every pause, or forgets that it did.
+    /// Makes Redis refuse all pauses, or accept them again.
     pub async fn refuse_pauses(&self, refuse: bool) {
         let key = format!("{{{}}}:pauses", self.namespace);
-        self.ask::<u64>("DEL", &[&key]).await;
+        self.send_command::<u64>("DEL", &[&key]).await;
         if refuse {
-            self.ask::<String>("SET", &[&key, "of another type"]).await;
+            self.send_command::<String>("SET", &[&key, "of another type"]).await;
         }
     }
 
-    /// Lets every primary window that is known be over, as time would.
+    /// Ends every known hourly window.
     pub async fn open_windows(&self) {
         let key = format!("{{{}}}:limits:default", self.namespace);
-        let fields: Vec<String> = self.ask("HKEYS", &[&key]).await;
+        let fields: Vec<String> = self.send_command("HKEYS", &[&key]).await;
         for window in fields.iter().filter(|field| field.starts_with("w:")) {
-            self.ask::<u64>("HDEL", &[&key, window]).await;
+            self.send_command::<u64>("HDEL", &[&key, window]).await;
         }
     }
 
@@ -141,14 +142,14 @@ impl RedisNamespace {
         let key = format!("{{{}}}:{kind}:default:{lane}", self.namespace);
         let script = "for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do \
                       redis.call('ZADD', KEYS[1], 1, id) end return 1";
-        self.ask::<i64>("EVAL", &[script, "1", &key]).await;
+        self.send_command::<i64>("EVAL", &[script, "1", &key]).await;
     }
 
-    /// Asks Redis as it is.
+    /// Sends one command to Redis and returns its reply.
     ///
     /// # Panics
-    /// When Redis is away, or answers something else.
-    pub async fn ask<T: FromRedisValue>(&self, word: &str, args: &[&str]) -> T {
+    /// When Redis is unreachable or the reply has another type.
+    pub async fn send_command<T: FromRedisValue>(&self, word: &str, args: &[&str]) -> T {
         cmd(word).arg(args).query_async(&mut self.connect().await).await.unwrap()
     }
 
@@ -164,7 +165,7 @@ impl Default for RedisNamespace {
     }
 }
 
-/// Byte strings as text, so that they can be searched.
+/// Converts byte strings to text, so that they can be searched.
 fn plain(value: &redis::Value) -> String {
     match value {
         redis::Value::BulkString(bytes) => String::from_utf8_lossy(bytes).into_owned(),

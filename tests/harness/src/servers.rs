@@ -1,4 +1,4 @@
-//! Where a test's PostgreSQL and Redis are: the ones all tests share, or its own, which it may stop and start.
+//! PostgreSQL and Redis of a test: shared by all tests, or its own, which the test may stop and start.
 
 use std::{
     path::{Path, PathBuf},
@@ -9,7 +9,7 @@ use devstack::{Layout, Options, RedisGroup, Stack, WrongClock};
 
 use crate::World;
 
-/// A PostgreSQL and a Redis.
+/// One PostgreSQL and one Redis.
 #[derive(Clone, Debug)]
 pub(crate) struct Servers {
     pub(crate) postgres: String,
@@ -19,7 +19,7 @@ pub(crate) struct Servers {
 }
 
 impl Servers {
-    /// Those of `TEST_DATABASE_URL` and `TEST_REDIS_URL`.
+    /// Returns the servers of `TEST_DATABASE_URL` and `TEST_REDIS_URL`.
     pub(crate) fn shared() -> Self {
         Self {
             postgres: crate::server("TEST_DATABASE_URL"),
@@ -29,7 +29,7 @@ impl Servers {
         }
     }
 
-    /// New ones, for one test alone.
+    /// Starts new servers for one test.
     pub(crate) async fn own(clocks: Vec<WrongClock>) -> Self {
         let options = Options { clocks, ..options() };
         let stack = tokio::task::spawn_blocking(move || Stack::start(&options).unwrap()).await.unwrap();
@@ -37,7 +37,7 @@ impl Servers {
         Self { postgres, redis, own: Some(Arc::new(Mutex::new(stack))), group: None }
     }
 
-    /// Uses new Redis servers that belong together.
+    /// Starts a group of Redis servers and uses it instead of the single one.
     pub(crate) async fn take_group(&mut self, layout: Layout) {
         let start = move || RedisGroup::start(layout, options().redis_bin.as_deref()).unwrap();
         let group = tokio::task::spawn_blocking(start).await.unwrap();
@@ -45,7 +45,7 @@ impl Servers {
         self.group = Some(Arc::new(Mutex::new(group)));
     }
 
-    /// Does something to its own servers, which takes up to seconds.
+    /// Runs `what` on the test's own servers, on a blocking thread: it may take seconds.
     pub(crate) async fn act<F>(&self, what: F)
     where
         F: FnOnce(&mut Stack) -> Result<(), devstack::Error> + Send + 'static,
@@ -55,17 +55,17 @@ impl Servers {
         tokio::task::spawn_blocking(act).await.unwrap().unwrap();
     }
 
-    /// Whether they end with the test.
+    /// Returns whether the servers belong to this test and end with it.
     pub(crate) fn are_own(&self) -> bool {
         self.own.is_some()
     }
 }
 
 impl World {
-    /// Does something to the servers of a world that has its own, which takes up to seconds.
+    /// Stops, starts or freezes the servers of a world that has its own. May take seconds.
     ///
     /// # Panics
-    /// When the world shares its servers with others, or it cannot be done.
+    /// When the world shares its servers, or the action fails.
     pub async fn servers<F>(&self, what: F)
     where
         F: FnOnce(&mut Stack) -> Result<(), devstack::Error> + Send + 'static,
@@ -75,10 +75,10 @@ impl World {
 }
 
 impl World {
-    /// Does something to the Redis servers of a world that has a group of them, which takes up to seconds.
+    /// Stops, starts or fails over the Redis servers of a world that has a group of them. May take seconds.
     ///
     /// # Panics
-    /// When the world has none, or it cannot be done.
+    /// When the world has no group, or the action fails.
     pub async fn redis_group<F>(&self, what: F)
     where
         F: FnOnce(&mut RedisGroup) -> Result<(), devstack::Error> + Send + 'static,

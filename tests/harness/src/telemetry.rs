@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use runtime::telemetry::Metrics;
 
-/// The one recorder of this process, installed at first use.
+/// Returns the process-wide metrics recorder, installed on first use.
 pub(crate) fn metrics() -> Metrics {
     static METRICS: OnceLock<Metrics> = OnceLock::new();
     METRICS

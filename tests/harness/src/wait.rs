@@ -1,19 +1,19 @@
-//! Waiting for a condition, with a bound that a busy machine can keep.
+//! Waits for a condition, bounded generously enough for a busy machine.
 
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-/// Longest wait for a condition. It costs nothing when the condition comes true, and a machine that is busy with
-/// other work needs most of it.
+/// Longest wait for a condition. A passing test returns as soon as the condition holds; a busy machine may need most of
+/// this time.
 const MAX_WAIT: Duration = Duration::from_mins(2);
-/// Between two looks.
+/// Time between two checks.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Returns what `look` finds, asked again and again for up to two minutes.
+/// Calls `look` until it returns a value, for up to two minutes, and returns that value.
 ///
 /// # Panics
-/// With `what`, when it does not come.
+/// With `what` in the message, when the time is over.
 pub async fn eventually<T, F, Fut>(what: &str, look: F) -> T
 where
     F: FnMut() -> Fut,
@@ -22,10 +22,10 @@ where
     eventually_within(MAX_WAIT, what, look).await
 }
 
-/// The same with a bound of its own.
+/// Calls `look` until it returns a value, for up to `bound`, and returns that value.
 ///
 /// # Panics
-/// With `what`, when it does not come.
+/// With `what` in the message, when the time is over.
 pub async fn eventually_within<T, F, Fut>(bound: Duration, what: &str, mut look: F) -> T
 where
     F: FnMut() -> Fut,
@@ -41,10 +41,10 @@ where
     }
 }
 
-/// [`eventually`] for a condition.
+/// Waits until `look` returns true, for up to two minutes.
 ///
 /// # Panics
-/// With `what`, when it does not come true.
+/// With `what` in the message, when the time is over.
 pub async fn wait_until<F, Fut>(what: &str, mut look: F)
 where
     F: FnMut() -> Fut,

@@ -1,36 +1,36 @@
-//! Asking for runners and following jobs.
+//! Helpers that request runners and follow their jobs.
 
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{ApiResponse, Bearer, World, eventually, wait_until};
 
-/// A provision request that was accepted.
+/// An accepted provision request.
 #[derive(Clone, Debug)]
 pub struct Accepted {
-    /// The job.
+    /// Id of the job.
     pub job: Uuid,
-    /// The runner.
+    /// Id of the runner.
     pub runner: Uuid,
-    /// Its name as answered.
+    /// Runner name in the response.
     pub name: String,
 }
 
-/// The plainest body: a generated name behind `prefix`, no labels of its own.
+/// Returns the smallest valid body: a generated name with `prefix`, no extra labels.
 pub fn provision_body(prefix: &str) -> Value {
     json!({ "runner_name_prefix": prefix })
 }
 
 impl World {
-    /// `POST /runners/jit`, whatever the answer.
+    /// Sends `POST /runners/jit` and returns the response of any status.
     pub async fn jit(&self, who: &(impl Bearer + ?Sized), body: &Value) -> ApiResponse {
         self.post("/runners/jit", who, body).await
     }
 
-    /// Asks for a runner, again while the service is too busy to record the request, and insists on 202.
+    /// Requests a runner and expects 202. Retries while the service is too busy to record the request.
     ///
     /// # Panics
-    /// When it is refused.
+    /// When the service refuses the request.
     pub async fn provision(&self, who: &(impl Bearer + ?Sized), body: Value) -> Accepted {
         let answer = eventually("the request is recorded", || async {
             let answer = self.jit(who, &body).await;
@@ -44,10 +44,10 @@ impl World {
         }
     }
 
-    /// The job once it is final, by long polls of 5 s each.
+    /// Returns the job once it is final, by long polls of 5 s each.
     ///
     /// # Panics
-    /// When it does not become final.
+    /// When the job does not become final in time.
     pub async fn until_final(&self, who: &(impl Bearer + ?Sized), job: Uuid) -> Value {
         let path = format!("/jobs/{job}?wait=5");
         eventually("a final state", || async {
@@ -57,21 +57,21 @@ impl World {
         .await
     }
 
-    /// Waits until every fault ordered so far has struck as often as it was told to: with latency, the request is
-    /// under way then.
+    /// Waits until every configured fault has been applied as often as configured. A request delayed by a latency fault
+    /// is in flight then.
     ///
     /// # Panics
-    /// When it does not.
+    /// When a fault is not used up in time.
     pub async fn fault_consumed(&self) {
         wait_until("the fault strikes", || async { self.twin.control().faults().is_empty() }).await;
     }
 
-    /// The job as it stands.
+    /// Returns the current state of the job.
     pub async fn job(&self, who: &(impl Bearer + ?Sized), job: Uuid) -> Value {
         self.get(&format!("/jobs/{job}"), who).await.assert_status(200).body
     }
 
-    /// `POST /jobs/{id}/credential`, whatever the answer.
+    /// Sends `POST /jobs/{id}/credential` and returns the response of any status.
     pub async fn credential(&self, who: &(impl Bearer + ?Sized), job: Uuid) -> ApiResponse {
         self.ask("POST", &format!("/jobs/{job}/credential")).by(who).send().await
     }

@@ -1,4 +1,4 @@
-//! Workers that die or stand still while GitHub is at work.
+//! Workers that die or freeze during a GitHub call.
 
 use domain::Lane;
 use futures::future::join_all;
@@ -10,76 +10,76 @@ use super::Scene;
 const LONG: FaultKind = FaultKind::Latency { ms: 700 };
 
 #[tokio::test]
-async fn a_worker_killed_before_the_answer_leaves_one_config_and_no_stray() {
+async fn worker_killed_before_the_response_leaves_one_config_and_no_orphan() {
     let scene = Scene::new().await;
-    scene.fault(LONG, 1);
-    let asked = scene.asked().await;
+    scene.fault_jit_calls(LONG, 1);
+    let asked = scene.request_runner().await;
     let first = scene.world.start_worker();
     scene.world.fault_consumed().await;
     first.kill().await;
-    assert_eq!(scene.states(asked.job).await, ["intent"]);
+    assert_eq!(scene.call_states(asked.job).await, ["intent"]);
 
     scene.world.expire_leases(Lane::Provision).await;
-    scene.worker();
-    let job = scene.succeeded(asked.job).await;
+    scene.add_worker();
+    let job = scene.wait_for_success(asked.job).await;
     assert_eq!(job["attempts"], 1, "a dead worker is not the job's failure");
     let rescues: i32 =
         sqlx::query_scalar("SELECT rescues FROM jobs").fetch_one(scene.world.sql()).await.unwrap();
     assert_eq!(rescues, 1);
-    assert_eq!(scene.states(asked.job).await, ["effect_suspected", "delivered"]);
-    let name = scene.config(&asked).await;
+    assert_eq!(scene.call_states(asked.job).await, ["effect_suspected", "delivered"]);
+    let name = scene.delivered_config(&asked).await;
 
     let stray = scene.calls(asked.job).await.remove(0).runner_name;
     wait_until("the first try took effect late", || async { scene.world.twin.runner(&stray).is_some() })
         .await;
-    assert_eq!(scene.reap().await, 1);
-    assert_eq!(scene.on_github(), [name]);
-    assert_eq!(scene.states(asked.job).await, ["settled", "delivered"]);
+    assert_eq!(scene.reap_orphans().await, 1);
+    assert_eq!(scene.github_runner_names(), [name]);
+    assert_eq!(scene.call_states(asked.job).await, ["settled", "delivered"]);
 }
 
 #[tokio::test]
 async fn a_stopping_worker_finishes_its_jobs_first() {
     let scene = Scene::new().await;
-    scene.fault(LONG, 1);
-    let asked = scene.asked().await;
+    scene.fault_jit_calls(LONG, 1);
+    let asked = scene.request_runner().await;
     let worker = scene.world.start_worker();
     scene.world.fault_consumed().await;
     worker.stop().await;
-    scene.succeeded(asked.job).await;
-    assert_eq!(scene.states(asked.job).await, ["delivered"]);
+    scene.wait_for_success(asked.job).await;
+    assert_eq!(scene.call_states(asked.job).await, ["delivered"]);
 }
 
 #[tokio::test]
-async fn a_frozen_worker_wakes_up_to_find_it_done() {
+async fn frozen_worker_discards_a_job_finished_by_another() {
     let scene = Scene::new().await;
-    scene.fault(FaultKind::Latency { ms: 300 }, 1);
-    let asked = scene.asked().await;
+    scene.fault_jit_calls(FaultKind::Latency { ms: 300 }, 1);
+    let asked = scene.request_runner().await;
     let zombie = scene.world.start_worker();
     scene.world.fault_consumed().await;
     zombie.freeze().await;
     scene.world.expire_leases(Lane::Provision).await;
-    scene.worker();
-    scene.succeeded(asked.job).await;
-    let name = scene.config(&asked).await;
+    scene.add_worker();
+    scene.wait_for_success(asked.job).await;
+    let name = scene.delivered_config(&asked).await;
     let stray = scene.calls(asked.job).await.remove(0).runner_name;
     wait_until("the zombie's try took effect", || async { scene.world.twin.runner(&stray).is_some() }).await;
 
     zombie.thaw();
     zombie.stop().await;
-    assert_eq!(scene.config(&asked).await, name, "what was delivered stays");
-    assert_eq!(scene.states(asked.job).await, ["effect_suspected", "delivered"]);
-    scene.reap().await;
-    assert_eq!(scene.on_github(), [name]);
+    assert_eq!(scene.delivered_config(&asked).await, name, "what was delivered stays");
+    assert_eq!(scene.call_states(asked.job).await, ["effect_suspected", "delivered"]);
+    scene.reap_orphans().await;
+    assert_eq!(scene.github_runner_names(), [name]);
 }
 
 #[tokio::test]
 async fn a_result_behind_the_fence_is_discarded_and_its_runner_reaped() {
     let scene = Scene::new().await;
-    scene.fault(LONG, 1);
-    let asked = scene.asked().await;
-    scene.worker();
+    scene.fault_jit_calls(LONG, 1);
+    let asked = scene.request_runner().await;
+    scene.add_worker();
     scene.world.fault_consumed().await;
-    // As another start would, while the answer is on its way.
+    // A second start increases the fence while the response is in flight.
     scene.world.change("UPDATE jobs SET fence = fence + 1 WHERE id = $1", asked.job).await;
     let suspected = eventually("the late config is discarded", || async {
         scene.calls(asked.job).await.pop().filter(|call| call.state == "effect_suspected")
@@ -88,22 +88,22 @@ async fn a_result_behind_the_fence_is_discarded_and_its_runner_reaped() {
     assert_eq!(scene.world.count("SELECT count(*) FROM credentials").await, 0);
     assert!(suspected.github_runner_id.is_some());
 
-    // The lease is still its own, so the queue brings the job again.
-    scene.succeeded(asked.job).await;
-    let name = scene.config(&asked).await;
-    scene.reap().await;
-    assert_eq!(scene.on_github(), [name]);
+    // The worker still owns the lease, so the queue delivers the job again.
+    scene.wait_for_success(asked.job).await;
+    let name = scene.delivered_config(&asked).await;
+    scene.reap_orphans().await;
+    assert_eq!(scene.github_runner_names(), [name]);
 }
 
 #[tokio::test]
-async fn a_job_that_kills_its_workers_is_dead_after_three() {
+async fn job_that_kills_three_workers_is_poisoned() {
     let scene = Scene::new().await;
-    let (asked, other) = (scene.asked().await, scene.asked().await);
+    let (asked, other) = (scene.request_runner().await, scene.request_runner().await);
     scene
         .world
         .change("UPDATE jobs SET state = 'running', fence = 3, rescues = 2 WHERE id = $1", asked.job)
         .await;
-    scene.worker();
+    scene.add_worker();
     let job = scene.world.until_final(&scene.ada, asked.job).await;
     assert_eq!(
         (job["state"].as_str(), job["error"]["code"].as_str()),
@@ -111,7 +111,7 @@ async fn a_job_that_kills_its_workers_is_dead_after_three() {
     );
     scene.world.credential(&scene.ada, asked.job).await.refused(500, "job_poisoned");
     assert!(scene.calls(asked.job).await.is_empty());
-    scene.succeeded(other.job).await;
+    scene.wait_for_success(other.job).await;
     assert_eq!(scene.world.count("SELECT count(*) FROM runners WHERE status = 'deleted'").await, 1);
 }
 
@@ -121,7 +121,7 @@ async fn many_jobs_survive_workers_killed_at_random() {
     let red = world.team(team_draft("red")).await;
     let ada = world.user("ada", &[&red]).await;
     let scene = Scene { world, ada };
-    scene.fault(FaultKind::Latency { ms: 30 }, 1_000);
+    scene.fault_jit_calls(FaultKind::Latency { ms: 30 }, 1_000);
     let all = join_all((0..24).map(|_| scene.world.provision(&scene.ada, provision_body("ci")))).await;
     for round in [3_i64, 9] {
         let doomed = [scene.world.start_worker(), scene.world.start_worker()];
@@ -132,14 +132,14 @@ async fn many_jobs_survive_workers_killed_at_random() {
         }
         scene.world.expire_leases(Lane::Provision).await;
     }
-    scene.worker();
+    scene.add_worker();
     let mut names = Vec::new();
     for asked in &all {
-        scene.succeeded(asked.job).await;
-        names.push(scene.config(asked).await);
+        scene.wait_for_success(asked.job).await;
+        names.push(scene.delivered_config(asked).await);
     }
-    scene.reap().await;
-    let mut left = scene.on_github();
+    scene.reap_orphans().await;
+    let mut left = scene.github_runner_names();
     names.sort();
     left.sort();
     assert_eq!(left, names, "one runner for each config, and no other");

@@ -1,4 +1,4 @@
-//! Exactly one config for each job, whatever crashes, freezes or gets lost on the way.
+//! Exactly one config for each job, despite crashes, frozen workers and lost responses.
 #![cfg(test)]
 
 mod crashes;
@@ -14,7 +14,7 @@ use serde_json::Value;
 use store::TeamDraft;
 use uuid::Uuid;
 
-/// A world whose workers are started by the story.
+/// A world whose workers are started by the test.
 pub(super) struct Scene {
     pub(super) world: World,
     pub(super) ada: Person,
@@ -34,23 +34,23 @@ impl Scene {
         Self::with(World::builder(), team_draft("red")).await
     }
 
-    /// The same with choices and another team.
+    /// Starts a world with these options and this team.
     pub(super) async fn with(builder: Builder, team: TeamDraft) -> Self {
         let world = builder.workers(0).start().await;
         let red = world.team(team).await;
         Self { ada: world.user("ada", &[&red]).await, world }
     }
 
-    pub(super) async fn asked(&self) -> Accepted {
+    pub(super) async fn request_runner(&self) -> Accepted {
         self.world.provision(&self.ada, harness::provision_body("ci")).await
     }
 
-    pub(super) fn worker(&self) {
-        self.world.keep(self.world.start_worker());
+    pub(super) fn add_worker(&self) {
+        self.world.keep_running(self.world.start_worker());
     }
 
-    /// Spoils calls that make a runner.
-    pub(super) fn fault(&self, kind: github_twin::FaultKind, times: u32) {
+    /// Adds a fault to calls that create a runner.
+    pub(super) fn fault_jit_calls(&self, kind: github_twin::FaultKind, times: u32) {
         self.world.twin.fault(Fault::new(kind).on("POST", "generate-jitconfig").times(times));
     }
 
@@ -61,18 +61,19 @@ impl Scene {
         sqlx::query_as(sql).bind(job).fetch_all(self.world.sql()).await.unwrap()
     }
 
-    pub(super) async fn states(&self, job: Uuid) -> Vec<String> {
+    pub(super) async fn call_states(&self, job: Uuid) -> Vec<String> {
         self.calls(job).await.into_iter().map(|call| call.state).collect()
     }
 
-    pub(super) async fn succeeded(&self, job: Uuid) -> Value {
+    pub(super) async fn wait_for_success(&self, job: Uuid) -> Value {
         let job = self.world.until_final(&self.ada, job).await;
         assert_eq!(job["state"], "succeeded", "{job}");
         job
     }
 
-    /// The one config of a job; checks that it is one, bound to its row and to a runner GitHub has.
-    pub(super) async fn config(&self, asked: &Accepted) -> String {
+    /// Returns the one config of a job, after checking that it is unique and bound to its row and to a runner on
+    /// GitHub.
+    pub(super) async fn delivered_config(&self, asked: &Accepted) -> String {
         let config = self.world.credential(&self.ada, asked.job).await.assert_status(200).body;
         let name = config["runner_name"].as_str().unwrap().to_owned();
         let made = self.world.twin.runner(&name).expect("GitHub has the runner of the config");
@@ -92,22 +93,22 @@ impl Scene {
         name
     }
 
-    /// Lets the time of every look-up come, and waits until all of them are done. A worker must run.
-    pub(super) async fn reap(&self) -> u64 {
+    /// Makes every scheduled look-up due and waits until all are done. Needs a running worker.
+    pub(super) async fn reap_orphans(&self) -> u64 {
         let due = "UPDATE github_calls SET next_reap_at = now() WHERE next_reap_at IS NOT NULL";
         sqlx::query(due).execute(self.world.sql()).await.unwrap();
-        let sent = scheduler::reap::run(self.world.scheduling()).await.unwrap();
+        let sent = scheduler::reap::run(self.world.scheduler_parts()).await.unwrap();
         let open = "SELECT count(*) FROM jobs WHERE call_id IS NOT NULL AND finished_at IS NULL";
         wait_until("the look-ups are done", || async { self.world.count(open).await == 0 }).await;
         sent
     }
 
-    /// The names of all runners GitHub has.
-    pub(super) fn on_github(&self) -> Vec<String> {
+    /// Returns the names of all runners on GitHub.
+    pub(super) fn github_runner_names(&self) -> Vec<String> {
         self.world.twin.runners().into_iter().map(|runner| runner.name).collect()
     }
 
-    async fn snoozed(&self, job: Uuid, times: i32) {
+    async fn wait_for_snoozes(&self, job: Uuid, times: i32) {
         let sql = "SELECT snoozes FROM jobs WHERE id = $1 AND state = 'queued'";
         eventually("the job waits again", || async {
             let snoozes: Option<i32> =
@@ -115,7 +116,7 @@ impl Scene {
             snoozes.filter(|snoozes| *snoozes == times)
         })
         .await;
-        // The row is written first: the queue must have it back before time can pass there.
+        // The row is written first. The queue must have the job before the test makes it due.
         wait_until("the queue has it back", || async {
             let standing = self.world.queue().position(job.into()).await.unwrap();
             matches!(standing.map(|standing| standing.place), Some(queue::JobPlace::Delayed { .. }))
@@ -123,7 +124,7 @@ impl Scene {
         .await;
     }
 
-    async fn hurry(&self) {
+    async fn make_jobs_due(&self) {
         self.world.make_due(Lane::Provision).await;
     }
 }

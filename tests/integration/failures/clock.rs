@@ -1,6 +1,6 @@
-//! The wall clock of a machine is wrong by minutes: nothing but the times in its logs changes.
+//! Wall clocks that are wrong by minutes: only the times in the logs change.
 //!
-//! The processes are real; a small library that they load first moves their clock and nothing else.
+//! The processes are real; a preloaded library shifts their clock.
 #![cfg(target_os = "linux")]
 
 use std::time::Duration;
@@ -15,12 +15,12 @@ use crate::exactly_once::Scene;
 const LEASE: Duration = Duration::from_secs(3);
 
 #[tokio::test]
-async fn one_that_is_slow_by_ten_minutes_serves_as_usual() {
+async fn process_ten_minutes_slow_works_as_usual() {
     serves_as_usual(-600).await;
 }
 
 #[tokio::test]
-async fn one_that_is_fast_by_ten_minutes_serves_as_usual() {
+async fn process_ten_minutes_fast_works_as_usual() {
     serves_as_usual(600).await;
 }
 
@@ -35,29 +35,29 @@ async fn serves_as_usual(seconds: i64) {
     let logged = log.lines().find_map(|line| timestamp(&serde_json::from_str(line).ok()?)).unwrap();
     let now = runtime::Clock::System.now();
     assert!((logged - now).num_seconds().abs_diff(seconds) < 120, "its clock is wrong: {logged}");
-    check(&scene, &parts).await;
+    check_unaffected(&scene, &parts).await;
     for part in parts {
         part.stop().await;
     }
 }
 
 #[tokio::test]
-async fn redis_ten_minutes_behind_delays_nothing() {
+async fn redis_ten_minutes_slow_delays_no_job() {
     store_with_wrong_clock_serves_as_usual(Server::Redis, -600).await;
 }
 
 #[tokio::test]
-async fn redis_eight_minutes_ahead_hurries_nothing() {
+async fn redis_eight_minutes_fast_starts_no_job_early() {
     store_with_wrong_clock_serves_as_usual(Server::Redis, 480).await;
 }
 
 #[tokio::test]
-async fn postgres_ten_minutes_behind_refuses_no_token_and_delays_nothing() {
+async fn postgres_ten_minutes_slow_refuses_no_token_and_delays_no_job() {
     store_with_wrong_clock_serves_as_usual(Server::Postgres, -600).await;
 }
 
 #[tokio::test]
-async fn postgres_eight_minutes_ahead_accepts_no_ended_token_and_hurries_nothing() {
+async fn postgres_eight_minutes_fast_accepts_no_expired_token_and_starts_no_job_early() {
     store_with_wrong_clock_serves_as_usual(Server::Postgres, 480).await;
 }
 
@@ -69,13 +69,13 @@ async fn store_with_wrong_clock_serves_as_usual(server: Server, seconds: i64) {
     assert!((off - seconds).abs() < 120, "its clock is wrong: {off}");
     let parts = ["api", "worker", "scheduler"].map(|word| world.program(word, &[]));
     let at = parts[0].address().await;
-    check(&scene, &parts).await;
-    // What the sweep puts back after Redis was away starts when it should.
+    check_unaffected(&scene, &parts).await;
+    // Jobs requeued after the Redis outage start at their due time.
     world.servers(|stack| stack.halt(Server::Redis)).await;
     let asked = world.ask_at(at, "POST", "/runners/jit", &scene.ada).json(&provision_body("ci"));
     let job = asked.send().await.assert_status(202).body["job_id"].as_str().unwrap().parse().unwrap();
     world.servers(|stack| stack.restart(Server::Redis)).await;
-    assert_eq!(scene.succeeded(job).await["attempts"], 1);
+    assert_eq!(scene.wait_for_success(job).await["attempts"], 1);
     for part in parts {
         part.stop().await;
     }
@@ -85,17 +85,17 @@ async fn time_of(world: &World, server: Server) -> chrono::DateTime<chrono::Utc>
     if server == Server::Postgres {
         return world.store().now().await.unwrap();
     }
-    let (seconds, _): (i64, i64) = world.redis().ask("TIME", &[]).await;
+    let (seconds, _): (i64, i64) = world.redis().send_command("TIME", &[]).await;
     chrono::DateTime::from_timestamp(seconds, 0).unwrap()
 }
 
-/// Tokens, times, a job, its config, a sync run and the scheduler's lease are as usual.
-async fn check(scene: &Scene, parts: &[Program; 3]) {
+/// Checks that tokens, times, a job, its config, a sync run and the scheduler's lease are unaffected.
+async fn check_unaffected(scene: &Scene, parts: &[Program; 3]) {
     let world = &scene.world;
     let at = parts[0].address().await;
     let now = runtime::Clock::System.now();
 
-    // A token made just now, and one that ends soon.
+    // One token was issued just now, the other one expires soon.
     for claims in [json!({}), json!({ "exp": now.timestamp() + 120 })] {
         let token = world.token(&claims_of(scene, claims));
         world.ask_at(at, "GET", "/auth/me", &token).send().await.assert_status(200);
@@ -110,7 +110,7 @@ async fn check(scene: &Scene, parts: &[Program; 3]) {
         .await
         .assert_status(202);
     let job = asked.body["job_id"].as_str().unwrap().parse().unwrap();
-    let done = scene.succeeded(job).await;
+    let done = scene.wait_for_success(job).await;
     assert_eq!((&done["attempts"], &done["error"]), (&json!(1), &Value::Null));
     let times = "SELECT (deadline_at - created_at = interval '15 min' AND created_at <= started_at
         AND started_at <= finished_at AND finished_at <= clock_timestamp()

@@ -1,9 +1,9 @@
-//! One team asks for more than everybody else together.
+//! Fairness when one team requests more than all others together.
 
 use futures::future::join_all;
 use harness::{World, provision_body, team_draft, wait_until};
 
-/// In which places blue's jobs start when red has asked for so many before.
+/// Returns the queue positions of blue's jobs behind `flood` earlier requests of red.
 async fn places_behind(flood: usize) -> Vec<i64> {
     let world = World::builder().workers(0).concurrency(1).start().await;
     let (red, blue) = (world.team(team_draft("red")).await, world.team(team_draft("blue")).await);
@@ -12,7 +12,7 @@ async fn places_behind(flood: usize) -> Vec<i64> {
     for _ in 0..4 {
         world.provision(&bob, provision_body("ci")).await;
     }
-    world.keep(world.start_worker());
+    world.keep_running(world.start_worker());
     let open = "SELECT count(*) FROM jobs JOIN teams ON teams.id = team_id
         WHERE name = 'blue' AND finished_at IS NULL";
     wait_until("blue is served", || async { world.count(open).await == 0 }).await;
@@ -23,7 +23,7 @@ async fn places_behind(flood: usize) -> Vec<i64> {
 }
 
 #[tokio::test]
-async fn the_others_wait_as_long_as_behind_a_few() {
+async fn other_teams_wait_independently_of_the_flood() {
     let (few, flood) = tokio::join!(places_behind(4), places_behind(80));
     assert_eq!(few, flood, "who asks for more delays itself");
     assert!(few.iter().zip(1..).all(|(place, nth)| *place <= 2 * nth), "every second start: {few:?}");

@@ -1,4 +1,4 @@
-//! GitHub is down altogether.
+//! A complete outage of GitHub.
 
 use domain::{InstallationId, Lane};
 use futures::future::join_all;
@@ -8,14 +8,14 @@ use queue::Reason;
 
 use crate::exactly_once::Scene;
 
-/// For the fleet as a whole: it is asked by one probe at a time only.
-async fn waited_out(kind: FaultKind) {
+/// Checks an outage of the installation: one probe at a time is sent.
+async fn check_outage(kind: FaultKind) {
     let scene = Scene::with(World::builder(), team_draft("red")).await;
     let world = &scene.world;
     world.twin.fault(Fault::new(kind));
-    let asked = join_all((0..6).map(|_| scene.asked())).await;
+    let asked = join_all((0..6).map(|_| scene.request_runner())).await;
     let workers = [world.start_worker(), world.start_worker()];
-    eventually("everybody is told to wait", || async {
+    eventually("all jobs are paused", || async {
         let pauses = world.queue().pauses().await.unwrap();
         pauses.into_iter().find(|paused| paused.pause.reason == Reason::GithubOutage)
     })
@@ -30,25 +30,25 @@ async fn waited_out(kind: FaultKind) {
         .await;
     }
     let before = world.twin.summary().requests;
-    let late = scene.asked().await;
+    let late = scene.request_runner().await;
     world.make_due(Lane::Provision).await;
     wait_until("the late one waits too", || async {
         world.job(&scene.ada, late.job).await["blocked_on"] == "github_outage"
     })
     .await;
-    assert_eq!(world.twin.summary().requests, before, "no request while told to wait");
-    assert_eq!(world.count("SELECT count(*) FROM jobs WHERE attempts > 0").await, 0, "no attempt is burned");
+    assert_eq!(world.twin.summary().requests, before, "no request during the pause");
+    assert_eq!(world.count("SELECT count(*) FROM jobs WHERE attempts > 0").await, 0, "no attempt is counted");
 
     world.twin.clear_faults();
     wait_until("everything is done", || async {
-        // As time would, whatever a last bad answer still holds up.
+        // Simulates elapsed time after the pause of the last failure.
         world.queue().resume(&InstallationId::default(), Reason::GithubOutage).await.unwrap();
         world.make_due(Lane::Provision).await;
         world.count("SELECT count(*) FROM jobs WHERE finished_at IS NULL AND kind = 'provision'").await == 0
     })
     .await;
     for one in asked.iter().chain([&late]) {
-        assert_eq!(scene.succeeded(one.job).await["attempts"], 1);
+        assert_eq!(scene.wait_for_success(one.job).await["attempts"], 1);
     }
     for worker in workers {
         worker.stop().await;
@@ -56,11 +56,11 @@ async fn waited_out(kind: FaultKind) {
 }
 
 #[tokio::test]
-async fn nothing_answers() {
-    waited_out(FaultKind::Drop).await;
+async fn unreachable_github_pauses_jobs_without_attempts() {
+    check_outage(FaultKind::Drop).await;
 }
 
 #[tokio::test]
-async fn everything_is_answered_with_an_error() {
-    waited_out(FaultKind::Status { status: 503 }).await;
+async fn failing_github_pauses_jobs_without_attempts() {
+    check_outage(FaultKind::Status { status: 503 }).await;
 }

@@ -1,22 +1,22 @@
-//! What may fail, and what must hold then: one story at least for each row.
+//! Failures and the guarantees that hold under them, with at least one test for each row.
 //!
-//! | failure | stories |
+//! | failure | tests |
 //! |---|---|
-//! | worker kill -9 before, between or after any step | [`worker_killed`]; many at random: `once::crashes` |
-//! | worker frozen longer than its lease | [`worker_frozen`]; the fence alone: `once::crashes::a_result_behind_the_fence_is_discarded_and_its_runner_reaped` |
-//! | Redis restarted or FLUSHALL | [`redis`]; what the sweep puts back: `queue_loss` |
-//! | Redis fails over, connections left open included | [`redis_failover`]; each set-up: `queue`'s own tests |
-//! | Postgres restarted | [`postgres`] |
+//! | worker kill -9 before, between or after any step | [`worker_killed`]; many at random: `exactly_once::crashes` |
+//! | worker frozen longer than its lease | [`worker_frozen`]; the fence alone: `exactly_once::crashes` |
+//! | Redis restarted or FLUSHALL | [`redis`]; requeued jobs: `queue_loss` |
+//! | Redis fails over, connections left open included | [`redis_failover`]; each topology: tests of `queue` |
+//! | PostgreSQL restarted | [`postgres`] |
 //! | GitHub 429, secondary limit, exhausted window | `limits` |
-//! | GitHub 5xx or down | [`github`], `once::lost::server_errors_are_waited_out_with_or_without_effect` |
-//! | answer lost after the effect | `once::lost::an_answer_lost_after_the_effect_leads_to_the_next_generation_at_once` |
-//! | API killed after commit, before answering | [`api_killed`] |
+//! | GitHub 5xx or down | [`github`], `exactly_once::lost` |
+//! | response lost after the effect | `exactly_once::lost` |
+//! | API killed after commit, before the response | [`api_killed`] |
 //! | job that kills its worker | [`poison`] |
-//! | one team floods | [`flood`] |
+//! | one team sends most of the requests | [`fairness_under_load`] |
 //! | clock of a machine wrong by minutes | [`clock`] |
 //! | upgrade, old and new version side by side | [`upgrade`], `newer_rows`, `migrations` |
 //!
-//! Leading schedulers that are killed, and Redis and Postgres under a whole day's work: `lifecycle::lead`, `chaos`.
+//! Killed leaders: `lifecycle::leadership`. Redis and PostgreSQL failures under load: `chaos`.
 #![cfg(test)]
 
 mod api_killed;

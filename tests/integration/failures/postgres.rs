@@ -1,4 +1,4 @@
-//! Postgres is restarted under real processes, or stands still.
+//! PostgreSQL restarted under real processes, or frozen.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::exactly_once::Scene;
 
 const HOLDER: &str = "SELECT holder FROM scheduler_leases WHERE expires_at > clock_timestamp()";
 
-/// More than a pool of the story has. It uses them in turn, and each that broke costs one answer.
+/// More connections than a pool of this test has. The pool uses them in turn, and each broken one costs one response.
 const CONNECTIONS: usize = 20;
 
 #[tokio::test]
@@ -24,8 +24,8 @@ async fn callers_get_retry_after_and_every_process_recovers() {
     let api = parts[0].address().await;
     let leader = || async { sqlx::query_scalar::<_, String>(HOLDER).fetch_optional(world.sql()).await.ok()? };
     let led = eventually("a leader", leader).await;
-    scene.fault(FaultKind::Latency { ms: 500 }, 1);
-    let asked = scene.asked().await;
+    scene.fault_jit_calls(FaultKind::Latency { ms: 500 }, 1);
+    let asked = scene.request_runner().await;
     world.fault_consumed().await;
 
     world.servers(|stack| stack.halt(Server::Postgres)).await;
@@ -52,9 +52,9 @@ async fn callers_get_retry_after_and_every_process_recovers() {
     })
     .await;
     let next = accepted.body["job_id"].as_str().unwrap().parse().unwrap();
-    scene.succeeded(next).await;
-    scene.succeeded(asked.job).await;
-    scene.config(&asked).await;
+    scene.wait_for_success(next).await;
+    scene.wait_for_success(asked.job).await;
+    scene.delivered_config(&asked).await;
     for part in &mut parts {
         assert!(part.runs(), "no process of ours had to be started again");
     }
@@ -66,14 +66,14 @@ async fn callers_get_retry_after_and_every_process_recovers() {
 }
 
 #[tokio::test]
-async fn a_silent_database_keeps_no_slot_and_its_silence_is_no_death() {
+async fn frozen_database_blocks_no_slot_and_counts_no_rescue() {
     let brief = Duration::from_secs(1);
-    let builder = World::builder().own_servers().concurrency(1).patience(brief, 2 * brief);
+    let builder = World::builder().own_servers().concurrency(1).timeouts(brief, 2 * brief);
     let scene = Scene::with(builder, team_draft("red")).await;
     let world = &scene.world;
-    scene.fault(FaultKind::Latency { ms: 500 }, 1);
-    let asked = scene.asked().await;
-    scene.worker();
+    scene.fault_jit_calls(FaultKind::Latency { ms: 500 }, 1);
+    let asked = scene.request_runner().await;
+    scene.add_worker();
     world.fault_consumed().await;
     world.servers(|stack| stack.pause(Server::Postgres)).await;
     wait_until("the worker gives up, and the queue has the job back", || async {
@@ -81,15 +81,15 @@ async fn a_silent_database_keeps_no_slot_and_its_silence_is_no_death() {
         matches!(standing.map(|standing| standing.place), Some(queue::JobPlace::Delayed { .. }))
     })
     .await;
-    assert_eq!(scene.on_github().len(), 1, "GitHub had answered");
+    assert_eq!(scene.github_runner_names().len(), 1, "GitHub had answered");
 
-    // Whoever goes on, nobody has died.
-    scene.worker();
+    // Progress without a restart: no worker has died.
+    scene.add_worker();
     world.servers(|stack| stack.resume(Server::Postgres)).await;
-    scene.succeeded(asked.job).await;
+    scene.wait_for_success(asked.job).await;
     let rescues = "SELECT rescues::text FROM jobs WHERE id = $1";
     assert_eq!(world.text(rescues, asked.job).await, "0");
-    let name = scene.config(&asked).await;
-    scene.reap().await;
-    assert_eq!(scene.on_github(), [name], "what nobody could write down is gone");
+    let name = scene.delivered_config(&asked).await;
+    scene.reap_orphans().await;
+    assert_eq!(scene.github_runner_names(), [name], "runners that could not be recorded are removed");
 }

@@ -1,4 +1,4 @@
-//! Redis is restarted, or loses everything it holds, while jobs wait and run.
+//! Redis restarted or flushed while jobs wait and run.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use queue::BudgetSettings;
 use crate::exactly_once::Scene;
 
 const JOBS: usize = 50;
-/// What may be made anew at once when nobody remembers what was used.
+/// Calls that the budget allows at once when its usage was lost.
 const BURST: u32 = 10;
 
-/// GitHub on a clock that runs fast: 20 writes in two seconds, and one burst more.
+/// GitHub's limits on a fast clock: 20 writes in two seconds, plus one burst.
 fn limits() -> Limits {
     Limits {
         points: Some(Bucket::new(100 + 5 * BURST, 2)),
@@ -34,8 +34,8 @@ fn budget() -> BudgetSettings {
     }
 }
 
-/// Nothing is lost or doubled by it, jobs flow again, and GitHub is asked no more than one small burst too much.
-async fn survived<F>(loss: F)
+/// Checks that no job is lost or doubled, jobs run again, and GitHub receives at most one small burst too many.
+async fn check_survival<F>(loss: F)
 where
     F: FnOnce(&mut Stack) -> Result<(), devstack::Error> + Send + 'static,
 {
@@ -61,13 +61,13 @@ where
 }
 
 #[tokio::test]
-async fn a_restart_loses_and_doubles_nothing() {
-    survived(|stack| stack.restart(Server::Redis)).await;
+async fn redis_restart_loses_and_doubles_no_job() {
+    check_survival(|stack| stack.restart(Server::Redis)).await;
 }
 
 #[tokio::test]
-async fn a_crash_loses_and_doubles_nothing() {
-    survived(|stack| {
+async fn redis_crash_loses_and_doubles_no_job() {
+    check_survival(|stack| {
         stack.kill(Server::Redis)?;
         stack.restart(Server::Redis)
     })
@@ -75,8 +75,8 @@ async fn a_crash_loses_and_doubles_nothing() {
 }
 
 #[tokio::test]
-async fn a_flush_loses_and_doubles_nothing() {
-    survived(|stack| {
+async fn redis_flush_loses_and_doubles_no_job() {
+    check_survival(|stack| {
         let mut redis = redis::Client::open(stack.redis_url(0)).unwrap().get_connection().unwrap();
         redis::cmd("FLUSHALL").exec(&mut redis).unwrap();
         Ok(())
@@ -89,16 +89,16 @@ async fn a_lease_that_could_not_be_renewed_counts_no_rescue() {
     let builder = World::builder().own_servers().lease(Duration::from_secs(3));
     let scene = Scene::with(builder, team_draft("red")).await;
     let world = &scene.world;
-    scene.fault(FaultKind::Latency { ms: 10_000 }, 1);
-    let asked = scene.asked().await;
-    scene.worker();
+    scene.fault_jit_calls(FaultKind::Latency { ms: 10_000 }, 1);
+    let asked = scene.request_runner().await;
+    scene.add_worker();
     world.fault_consumed().await;
     world.servers(|stack| stack.pause(Server::Redis)).await;
     let given_back = "SELECT count(*) FROM jobs WHERE state = 'queued' AND snoozes = 1 AND attempts = 0";
     wait_until("its worker stops and gives the row back", || async { world.count(given_back).await == 1 })
         .await;
     world.servers(|stack| stack.resume(Server::Redis)).await;
-    assert_eq!(scene.succeeded(asked.job).await["attempts"], 1);
+    assert_eq!(scene.wait_for_success(asked.job).await["attempts"], 1);
     assert_eq!(world.text("SELECT rescues::text FROM jobs WHERE id = $1", asked.job).await, "0");
-    scene.config(&asked).await;
+    scene.delivered_config(&asked).await;
 }

@@ -1,5 +1,6 @@
-//! Redis fails over while jobs wait and run: to a replica that Sentinels promote, within a cluster, and with connections
-//! to the demoted primary left open.
+//! Redis failover while jobs wait and run: to a replica promoted by Sentinels, within a cluster, and with connections
+//! to
+//! the demoted primary left open.
 
 use devstack::{Layout, RedisGroup};
 use futures::future::join_all;
@@ -11,8 +12,8 @@ async fn ready(world: &World) -> u16 {
     world.request("GET", "/health/ready").send().await.status
 }
 
-/// Nothing is lost or made twice, and jobs flow again without a restart of ours.
-async fn survived<F>(layout: Layout, fail: F)
+/// Checks that nothing is lost or created twice, and that jobs run again without a restart of the service.
+async fn check_survival<F>(layout: Layout, fail: F)
 where
     F: FnOnce(&mut RedisGroup) -> Result<(), devstack::Error> + Send + 'static,
 {
@@ -27,7 +28,7 @@ where
     let done = "SELECT count(*) FROM jobs WHERE state = 'succeeded'";
     wait_until("some are done", || async { world.count(done).await >= 10 }).await;
     world.redis_group(fail).await;
-    // Accepted although no server may take writes at this moment.
+    // Accepted although no Redis server accepts writes at this moment.
     let late = world.provision(&ada, provision_body("ci")).await;
     for one in asked.iter().chain([&late]) {
         assert_eq!(world.until_final(&ada, one.job).await["state"], "succeeded");
@@ -44,7 +45,7 @@ where
 
 #[tokio::test]
 async fn sentinels_promote_the_replica_of_a_dead_primary() {
-    survived(Layout::Sentinel, |group| {
+    check_survival(Layout::Sentinel, |group| {
         let primary = group.primaries()[0];
         group.kill(primary)
     })
@@ -53,7 +54,7 @@ async fn sentinels_promote_the_replica_of_a_dead_primary() {
 
 #[tokio::test]
 async fn cluster_replaces_a_dead_primary() {
-    survived(Layout::Cluster, |group| {
+    check_survival(Layout::Cluster, |group| {
         let owner = group
             .primaries()
             .into_iter()

@@ -1,4 +1,4 @@
-//! Processes of this release meet a database of another one.
+//! Processes of this release on a database of another release.
 
 use harness::{World, team_draft, wait_until};
 
@@ -16,7 +16,7 @@ async fn workers_and_schedulers_wait_for_the_tables_they_need() {
     let scene = Scene::with(World::builder(), team_draft("red")).await;
     let world = &scene.world;
     mark_newest(world, false).await;
-    let asked = scene.asked().await;
+    let asked = scene.request_runner().await;
     let mut parts = ["worker", "scheduler"].map(|word| world.program(word, &[]));
     for part in &parts {
         wait_until("it says what it waits for", || async {
@@ -31,7 +31,7 @@ async fn workers_and_schedulers_wait_for_the_tables_they_need() {
     assert!(world.twin.ledger().entries.is_empty());
 
     mark_newest(world, true).await;
-    scene.succeeded(asked.job).await;
+    scene.wait_for_success(asked.job).await;
     for part in parts {
         part.stop().await;
     }
@@ -57,7 +57,7 @@ async fn a_database_of_a_newer_release_is_served() {
         .send()
         .await;
     let job = asked.assert_status(202).body["job_id"].as_str().unwrap().parse().unwrap();
-    scene.succeeded(job).await;
+    scene.wait_for_success(job).await;
     for part in parts {
         part.stop().await;
     }

@@ -1,4 +1,4 @@
-//! From an invitation to a person.
+//! Binding of invited users to their first login.
 
 use futures::future::join_all;
 use harness::{World, team_draft};

@@ -1,11 +1,11 @@
-//! Machine clients: which tokens are theirs, and which subject of them asked.
+//! Machine clients: matching of tokens to clients, and the subject recorded for each request.
 
 use harness::{World, provision_body, team_draft};
 use serde_json::{Value, json};
 
 use super::{alarmed, audited, me};
 
-/// Two workflows of one repository, both the client `deploy`.
+/// Two workflows of one repository, both identified as the client `deploy`.
 struct Workflows {
     world: World,
     prod: String,
@@ -109,7 +109,7 @@ async fn rules_without_an_owner_are_refused() {
 }
 
 #[tokio::test]
-async fn rule_is_found_and_doubted_among_ten_thousand() {
+async fn rule_is_found_and_checked_among_ten_thousand() {
     let world = World::builder().workers(0).start().await;
     let (red, blue) = (world.team(team_draft("red")).await, world.team(team_draft("blue")).await);
     let many = "INSERT INTO oauth_clients (id, client_id, issuer, team_id, rule)
@@ -200,7 +200,7 @@ async fn subject_of_a_long_branch_name_is_accepted() {
 }
 
 #[tokio::test]
-async fn unreadable_claims_of_a_valid_token_are_no_fault_of_ours() {
+async fn unreadable_claims_of_a_valid_token_are_refused_without_a_server_error() {
     let world = World::builder().workers(0).start().await;
     for claims in [
         json!({ "sub": "x", "azp": "a\0b", "gty": "client-credentials" }),

@@ -1,4 +1,4 @@
-//! Who is who: bindings, subjects of machine clients, claim rules, and what is written down about strangers.
+//! Identification of callers: bindings, subjects of machine clients, claim rules, and the audit of unknown principals.
 
 mod bindings;
 mod machines;
@@ -11,7 +11,7 @@ async fn me(world: &World, token: &str) -> ApiResponse {
     world.get("/auth/me", token).await
 }
 
-/// A token of the first issuer with a verified e-mail.
+/// Returns a token of the first issuer with a verified e-mail.
 fn login(world: &World, sub: &str, email: &str) -> String {
     world.token(&json!({ "sub": sub, "email": email, "email_verified": true }))
 }

@@ -1,4 +1,4 @@
-//! What callers are told of themselves, and what is written down about those who may do nothing.
+//! Information that callers get about themselves, and the audit of callers without rights.
 
 use harness::{World, team_draft};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! Several GitHub installations in one deployment: each with its own runners, its own budget and its own troubles.
+//! Several GitHub installations in one deployment, each with its own runners, budget and failures.
 #![cfg(test)]
 
 mod hooks;
@@ -7,7 +7,7 @@ mod teams;
 
 use domain::InstallationId;
 use github_twin::{Fault, FaultKind, TwinConfig};
-use harness::{Accepted, Builder, More, Person, World, provision_body, team_draft, wait_until};
+use harness::{Accepted, Builder, ExtraInstallation, Person, World, provision_body, team_draft, wait_until};
 use scheduler::sync::{self, PageCache};
 use serde_json::{Value, json};
 use store::TeamDraft;
@@ -23,11 +23,11 @@ fn second() -> InstallationId {
     SECOND.parse().unwrap()
 }
 
-/// The organisations acme and globex.
+/// Returns a world with the organisations acme and globex.
 fn builder() -> Builder {
     let more_installations = vec![(SECOND_ID, "globex".to_owned())];
     let twin = TwinConfig { more_installations, ..TwinConfig::default() };
-    World::builder().twin(twin).more(More::org(SECOND, "globex"))
+    World::builder().twin(twin).installation(ExtraInstallation::org(SECOND, "globex"))
 }
 
 /// Ada's team belongs to acme, Bob's to globex.
@@ -47,7 +47,7 @@ impl Scene {
         Self { root: world.admin().await, ada, bob, world }
     }
 
-    /// A runner, and where GitHub has it.
+    /// Provisions a runner and returns the organisation that has it.
     async fn runner(&self, who: &Person) -> (Accepted, String) {
         let asked = self.world.provision(who, provision_body("ci")).await;
         let done = self.world.until_final(who, asked.job).await;
@@ -56,7 +56,7 @@ impl Scene {
         (asked, scope)
     }
 
-    /// What admins are told of an installation's budget.
+    /// Returns the budget of an installation as admins see it.
     async fn budget(&self, installation: &str) -> Value {
         let all =
             self.world.get("/admin/budget", &self.root).await.assert_status(200).body["budgets"].clone();
@@ -74,7 +74,7 @@ impl Scene {
 }
 
 #[tokio::test]
-async fn a_team_gets_its_runners_where_it_belongs() {
+async fn team_gets_runners_of_its_installation() {
     let scene = Scene::start(builder()).await;
     let world = &scene.world;
     assert_eq!(scene.runner(&scene.ada).await.1, "orgs/acme");
@@ -82,7 +82,8 @@ async fn a_team_gets_its_runners_where_it_belongs() {
     assert_eq!(place, "orgs/globex");
 
     for installation in [InstallationId::default(), second()] {
-        let passed = sync::run(&world.scheduling(), &installation, &mut PageCache::default()).await.unwrap();
+        let passed =
+            sync::run(&world.scheduler_parts(), &installation, &mut PageCache::default()).await.unwrap();
         assert_eq!((passed.result, passed.listed), ("ok", 1), "{installation}");
     }
     let status = world.get("/admin/sync/status", &scene.root).await.assert_status(200).body;
@@ -120,7 +121,7 @@ async fn an_installation_without_budget_delays_no_other() {
 }
 
 #[tokio::test]
-async fn an_outage_of_one_opens_its_breaker_alone() {
+async fn outage_of_one_installation_opens_only_its_breaker() {
     let scene = Scene::start(builder()).await;
     let world = &scene.world;
     let outage = world.twin.fault(Fault::new(FaultKind::Status { status: 503 }).on("POST", JIT));
@@ -140,14 +141,14 @@ async fn a_suspended_installation_stops_no_other() {
     let world = &scene.world;
     world.twin.control().suspend(SECOND_ID, true).unwrap();
     world.twin.webhooks_sent().await;
-    scheduler::inbox::run(world.scheduling()).await.unwrap();
+    scheduler::inbox::run(world.scheduler_parts()).await.unwrap();
     let stuck = world.provision(&scene.bob, provision_body("ci")).await;
     assert_eq!(scene.runner(&scene.ada).await.1, "orgs/acme");
     assert_eq!(world.job(&scene.bob, stuck.job).await["state"], "queued");
-    assert_eq!(scheduler::suspension::run(world.scheduling()).await.unwrap(), 0);
+    assert_eq!(scheduler::suspension::run(world.scheduler_parts()).await.unwrap(), 0);
 
     world.twin.control().suspend(SECOND_ID, false).unwrap();
-    assert_eq!(scheduler::suspension::run(world.scheduling()).await.unwrap(), 1);
+    assert_eq!(scheduler::suspension::run(world.scheduler_parts()).await.unwrap(), 1);
     assert_eq!(world.until_final(&scene.bob, stuck.job).await["state"], "succeeded");
 }
 
@@ -160,16 +161,16 @@ async fn a_worker_without_the_credential_leaves_the_job_to_one_that_has_it() {
     scene.waits_for(&scene.bob, asked.job, "worker").await;
     assert_eq!(scene.runner(&scene.ada).await.1, "orgs/acme");
     poor.stop().await;
-    world.keep(world.start_worker());
+    world.keep_running(world.start_worker());
     world.make_due(domain::Lane::Provision).await;
     let done = world.until_final(&scene.bob, asked.job).await;
     assert_eq!((&done["state"], &done["attempts"]), (&json!("succeeded"), &json!(1)), "{done}");
 }
 
 #[tokio::test]
-async fn only_a_pass_that_saw_everything_counts_as_a_success() {
-    let more = More::enterprise("unheard", "initech", "ghp_a-token-nobody-knows");
-    let world = World::builder().workers(0).more(more).scheduler().start().await;
+async fn only_a_complete_sync_counts_as_a_success() {
+    let more = ExtraInstallation::enterprise("unheard", "initech", "ghp_a-token-nobody-knows");
+    let world = World::builder().workers(0).installation(more).scheduler().start().await;
     let root = world.admin().await;
     let results = || async {
         let status = world.get("/admin/sync/status", &root).await.assert_status(200).body;
@@ -188,6 +189,6 @@ async fn only_a_pass_that_saw_everything_counts_as_a_success() {
             })
         }
     };
-    wait_until("the good one is told", || said("default")).await;
+    wait_until("the good one succeeds", || said("default")).await;
     assert!(!said("unheard").await);
 }

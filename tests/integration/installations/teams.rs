@@ -1,4 +1,4 @@
-//! Which installation a team belongs to.
+//! Assignment of teams to installations.
 
 use harness::{ApiResponse, Person, Team, World, provision_body, team_draft, wait_until};
 use serde_json::json;
@@ -7,20 +7,20 @@ use uuid::Uuid;
 
 use super::{SECOND, builder, second};
 
-/// A team through the API, as an admin writes it.
-async fn written(world: &World, root: &Person, name: &str, installation: &str) -> ApiResponse {
+/// Creates a team through the API.
+async fn create_team(world: &World, root: &Person, name: &str, installation: &str) -> ApiResponse {
     world.post("/admin/teams", root, &json!({ "name": name, "installation": installation })).await
 }
 
 #[tokio::test]
-async fn a_team_moves_only_when_nothing_of_it_is_left() {
+async fn team_changes_installation_only_without_jobs_and_runners() {
     let world = builder().start().await;
     let root = world.admin().await;
     for nowhere in ["third", "Not a name", ""] {
-        let refused = written(&world, &root, "green", nowhere).await.refused(422, "validation_failed");
+        let refused = create_team(&world, &root, "green", nowhere).await.refused(422, "validation_failed");
         assert_eq!(refused.pointers(), ["/installation"]);
     }
-    let team = written(&world, &root, "green", SECOND).await.assert_status(201).body;
+    let team = create_team(&world, &root, "green", SECOND).await.assert_status(201).body;
     assert_eq!(team["installation"], SECOND);
     let path = format!("/admin/teams/{}", team["id"].as_str().unwrap());
     let body = json!({ "installation": "third" });

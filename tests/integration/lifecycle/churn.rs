@@ -1,4 +1,4 @@
-//! A fleet that changes all the time, without webhooks and without an admin.
+//! Runners that change all the time, without webhooks and without admin actions.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,10 +10,10 @@ use uuid::Uuid;
 use super::{ONE, Ours, Scene};
 
 impl Scene {
-    /// So many rows like `model`'s, each with a runner on GitHub.
+    /// Adds `many` rows like `model`'s, each with a runner on GitHub.
     async fn multiply(&self, model: &Ours, many: usize) -> Vec<(Uuid, u64)> {
         let labels: Vec<String> =
-            self.on_github(model).unwrap().labels.into_iter().map(|label| label.name).collect();
+            self.github_runner(model).unwrap().labels.into_iter().map(|label| label.name).collect();
         let made: Vec<(Uuid, u64, String)> = (0..many)
             .map(|nth| {
                 let name = format!("ours-{nth}");
@@ -43,8 +43,8 @@ impl Scene {
     }
 }
 
-/// Changes the fleet with each request GitHub gets: the oldest foreign runner goes, so that all behind it move up in the
-/// list, and two come.
+/// Changes the listing with each request to GitHub: the oldest unmanaged runner is removed, which shifts all runners
+/// behind it, and two are added.
 async fn churn(twin: &Twin, over: &AtomicBool) {
     let requests = || twin.summary().requests;
     let (mut seen, mut next) = (requests(), 0);
@@ -67,28 +67,28 @@ async fn churn(twin: &Twin, over: &AtomicBool) {
 }
 
 #[tokio::test]
-async fn thirty_of_thirty_ended_runners_give_their_quota_back_within_three_runs() {
+async fn ended_runners_free_their_quota_within_three_syncs() {
     const QUOTA: i32 = 30;
     let team = TeamDraft { max_runners: Some(QUOTA), ..team_draft("red") };
     let scene = Scene::with(World::builder(), team).await;
     for _ in 0..QUOTA {
         let runner = scene.runner().await;
-        scene.set(&runner, RunnerChange::busy());
+        scene.change_on_github(&runner, RunnerChange::busy());
     }
-    scene.pass().await;
+    scene.run_sync().await;
     scene.world.jit(&scene.ada, &provision_body("ci")).await.refused(403, "quota_exceeded");
     for runner in scene.world.twin.runners() {
         scene.world.twin.remove_runner(runner.id).unwrap();
     }
     for run in 1..=3 {
-        let passed = scene.pass().await;
+        let passed = scene.run_sync().await;
         assert_eq!((passed.result, passed.held), ("ok", 0), "run {run}");
-        scene.quiet().await;
+        scene.wait_for_no_open_job().await;
     }
     let ended = "SELECT count(*) FROM runners WHERE status = 'deleted'";
     assert_eq!(scene.world.count(ended).await, i64::from(QUOTA));
     scene.world.jit(&scene.ada, &provision_body("ci")).await.assert_status(202);
-    assert_eq!((scene.alarms("sync_blast_radius").await, scene.deletions()), (0, 0));
+    assert_eq!((scene.count_security_events("sync_blast_radius").await, scene.count_deletions()), (0, 0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -96,7 +96,7 @@ async fn a_list_that_changes_while_it_is_read_converges() {
     const FLEET: usize = 450;
     const ENDED: usize = 10;
     let scene = Scene::new().await;
-    scene.foreign("theirs", 50);
+    scene.add_unmanaged("theirs", 50);
     let model = scene.runner().await;
     let fleet = scene.multiply(&model, FLEET).await;
     let (ended, living) = fleet.split_at(ENDED);
@@ -114,8 +114,8 @@ async fn a_list_that_changes_while_it_is_read_converges() {
         while open().await > 0 {
             runs += 1;
             assert!(runs <= 4, "{} of {ENDED} are still open", open().await);
-            incomplete += usize::from(scene.pass().await.result == "incomplete");
-            scene.quiet().await;
+            incomplete += usize::from(scene.run_sync().await.result == "incomplete");
+            scene.wait_for_no_open_job().await;
         }
         over.store(true, Ordering::Relaxed);
         incomplete
@@ -126,7 +126,7 @@ async fn a_list_that_changes_while_it_is_read_converges() {
     let sql = "SELECT count(*) FROM runners WHERE id = ANY($1) AND status = 'active'";
     let alive: i64 = sqlx::query_scalar(sql).bind(ids).fetch_one(scene.world.sql()).await.unwrap();
     assert_eq!(usize::try_from(alive).unwrap(), living.len());
-    assert_eq!(scene.deletions(), 0);
-    let looks = scene.requests("GET", ONE);
+    assert_eq!(scene.count_deletions(), 0);
+    let looks = scene.count_requests("GET", ONE);
     assert!(looks < FLEET / 2, "{looks} runners were checked one by one");
 }

@@ -1,4 +1,4 @@
-//! One of several schedulers leads, and another when it is gone.
+//! Leadership among several schedulers, and its transfer when the leader is gone.
 
 use harness::{World, eventually};
 use scheduler::Leadership;
@@ -10,7 +10,7 @@ async fn holder(world: &World) -> Option<String> {
 }
 
 #[tokio::test]
-async fn one_leads_until_its_lease_ends() {
+async fn one_scheduler_leads_until_its_lease_ends() {
     let world = World::builder().workers(0).start().await;
     let (one, two) = (Leadership::new("one"), Leadership::new("two"));
     assert!(one.acquire(world.store()).await.unwrap() && !two.acquire(world.store()).await.unwrap());
@@ -36,11 +36,11 @@ async fn a_lease_outlives_connections_to_the_database() {
 }
 
 #[tokio::test]
-async fn another_takes_over_when_the_leader_is_killed() {
+async fn another_scheduler_takes_over_from_a_killed_leader() {
     let world = World::builder().workers(0).start().await;
     let leader = world.start_scheduler();
     let first = eventually("a leader", || holder(&world)).await;
-    world.keep(world.start_scheduler());
+    world.keep_running(world.start_scheduler());
     let passed = "SELECT count(*) FROM sync_status WHERE last_sync_result = 'ok'";
     harness::wait_until("a pass", || async { world.count(passed).await == 1 }).await;
     leader.kill().await;
@@ -49,7 +49,7 @@ async fn another_takes_over_when_the_leader_is_killed() {
 }
 
 #[tokio::test]
-async fn a_process_that_leads_is_killed_and_the_fleet_is_still_watched() {
+async fn runners_are_watched_after_the_leading_process_is_killed() {
     let world = World::builder().workers(0).start().await;
     let root = world.admin().await;
     let leader = world.program("scheduler", &[]);
@@ -67,7 +67,7 @@ async fn a_process_that_leads_is_killed_and_the_fleet_is_still_watched() {
 }
 
 #[tokio::test]
-async fn a_leader_that_is_stopped_gives_way_at_once() {
+async fn stopped_leader_releases_the_lease_at_once() {
     let world = World::builder().workers(0).start().await;
     let leader = world.start_scheduler();
     eventually("a leader", || holder(&world)).await;

@@ -1,4 +1,4 @@
-//! The life of a runner after its config was handed out: watched, checked, removed; and never harmed by mistake.
+//! Life of a runner after the hand-out of its config: watched, checked and removed, never by mistake.
 #![cfg(test)]
 
 mod churn;
@@ -17,7 +17,7 @@ use scheduler::sync::{PageCache, SyncResult};
 use store::TeamDraft;
 use uuid::Uuid;
 
-/// A team with one person in it, and workers that make runners.
+/// A team with one user, and workers that create runners.
 struct Scene {
     world: World,
     ada: Person,
@@ -36,7 +36,7 @@ impl Scene {
         Self { world, ada, root }
     }
 
-    /// A runner whose config was issued an hour ago: GitHub and we have settled about it.
+    /// Returns a runner whose config was issued an hour ago, past the registration grace.
     async fn runner(&self) -> Ours {
         let Accepted { job, runner, .. } = self.world.provision(&self.ada, provision_body("ci")).await;
         let done = self.world.until_final(&self.ada, job).await;
@@ -48,17 +48,17 @@ impl Scene {
         Ours { id: runner, job, github: self.world.twin.runner(&name).unwrap().id, name }
     }
 
-    /// One pass with nothing remembered.
-    async fn pass(&self) -> SyncResult {
-        self.pass_with(&mut PageCache::default()).await
+    /// Runs one sync pass without memory of earlier ones.
+    async fn run_sync(&self) -> SyncResult {
+        self.run_sync_with(&mut PageCache::default()).await
     }
 
-    async fn pass_with(&self, memory: &mut PageCache) -> SyncResult {
-        scheduler::sync::run(&self.world.scheduling(), &InstallationId::default(), memory).await.unwrap()
+    async fn run_sync_with(&self, memory: &mut PageCache) -> SyncResult {
+        scheduler::sync::run(&self.world.scheduler_parts(), &InstallationId::default(), memory).await.unwrap()
     }
 
-    /// Runners somebody else made.
-    fn foreign(&self, prefix: &str, many: usize) {
+    /// Adds unmanaged runners on GitHub.
+    fn add_unmanaged(&self, prefix: &str, many: usize) {
         for nth in 0..many {
             let name = format!("{prefix}-{nth}");
             let state = RunnerChange::online();
@@ -68,12 +68,12 @@ impl Scene {
         }
     }
 
-    fn set(&self, runner: &Ours, change: RunnerChange) {
+    fn change_on_github(&self, runner: &Ours, change: RunnerChange) {
         self.world.twin.set_runner(runner.github, change).unwrap();
     }
 
-    /// As GitHub has it now.
-    fn on_github(&self, runner: &Ours) -> Option<Runner> {
+    /// Returns the runner as GitHub has it.
+    fn github_runner(&self, runner: &Ours) -> Option<Runner> {
         self.world.twin.runners().into_iter().find(|there| there.id == runner.github)
     }
 
@@ -81,25 +81,25 @@ impl Scene {
         self.world.text("SELECT status FROM runners WHERE id = $1", runner.id).await
     }
 
-    async fn reaches(&self, runner: &Ours, status: &str) {
+    async fn wait_for_status(&self, runner: &Ours, status: &str) {
         eventually(status, || async { (self.status(runner).await == status).then_some(()) }).await;
     }
 
     /// Waits until no job is open.
-    async fn quiet(&self) {
+    async fn wait_for_no_open_job(&self) {
         harness::wait_until("no open job", || async {
             self.world.count("SELECT count(*) FROM jobs WHERE finished_at IS NULL").await == 0
         })
         .await;
     }
 
-    async fn alarms(&self, event_type: &str) -> i64 {
+    async fn count_security_events(&self, event_type: &str) -> i64 {
         let path = format!("/admin/security-events?event_type={event_type}");
         self.world.get(&path, &self.root).await.assert_status(200).body["total"].as_i64().unwrap()
     }
 
-    /// From, to and source of every change, oldest first.
-    async fn trail(&self, runner: &Ours) -> Vec<String> {
+    /// Returns source and target status and origin of every change, oldest first.
+    async fn status_history(&self, runner: &Ours) -> Vec<String> {
         let shown =
             self.world.get(&format!("/runners/{}", runner.id), &self.ada).await.assert_status(200).body;
         let rows = shown["transitions"].as_array().unwrap().iter().rev();
@@ -110,8 +110,8 @@ impl Scene {
         .collect()
     }
 
-    /// Requests GitHub has got.
-    fn requests(&self, method: &str, path: &str) -> usize {
+    /// Returns the number of requests that GitHub received.
+    fn count_requests(&self, method: &str, path: &str) -> usize {
         self.world
             .twin
             .ledger()
@@ -121,12 +121,12 @@ impl Scene {
             .count()
     }
 
-    fn deletions(&self) -> usize {
+    fn count_deletions(&self) -> usize {
         self.world.twin.ledger().entries.iter().filter(|e| e.method == "DELETE").count()
     }
 }
 
-/// A runner of ours.
+/// A managed runner.
 struct Ours {
     id: Uuid,
     job: Uuid,
@@ -134,6 +134,6 @@ struct Ours {
     name: String,
 }
 
-/// The listing and one runner, as the ledger names them.
+/// Paths of the listing and of one runner in the ledger.
 const LIST: &str = "/actions/runners";
 const ONE: &str = "/actions/runners/{runner_id}";

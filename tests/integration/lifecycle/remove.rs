@@ -8,21 +8,27 @@ use uuid::Uuid;
 use super::{ONE, Ours, Scene};
 
 impl Scene {
-    async fn now(&self, method: &str, runner: Uuid, end: &str, who: &impl Bearer) -> ApiResponse {
+    async fn request_and_wait(
+        &self,
+        method: &str,
+        runner: Uuid,
+        end: &str,
+        who: &impl Bearer,
+    ) -> ApiResponse {
         let path = format!("/runners/{runner}{end}");
         self.world.ask(method, &path).by(who).header("prefer", "wait=20").send().await
     }
 
     async fn remove(&self, runner: &Ours) -> ApiResponse {
-        self.now("DELETE", runner.id, "", &self.ada).await
+        self.request_and_wait("DELETE", runner.id, "", &self.ada).await
     }
 
     async fn refresh(&self, runner: &Ours) -> ApiResponse {
-        self.now("POST", runner.id, "/refresh", &self.ada).await
+        self.request_and_wait("POST", runner.id, "/refresh", &self.ada).await
     }
 
-    /// Lets every look be as old as it must be for another, as time would.
-    async fn looks_age(&self) {
+    /// Makes every check old enough for the next one.
+    async fn age_checks(&self) {
         let older = "UPDATE jobs SET finished_at = finished_at - interval '11 s' WHERE kind = 'drift_check'";
         sqlx::query(older).execute(self.world.sql()).await.unwrap();
     }
@@ -41,8 +47,8 @@ async fn a_runner_is_removed_while_the_caller_waits() {
         (&answer.body["runner_name"], answer.header("preference-applied")),
         (&runner.name.as_str().into(), "wait=20")
     );
-    assert_eq!((scene.on_github(&runner), scene.status(&runner).await.as_str()), (None, "deleted"));
-    assert_eq!(scene.trail(&runner).await.last().unwrap(), "pending deleted job");
+    assert_eq!((scene.github_runner(&runner), scene.status(&runner).await.as_str()), (None, "deleted"));
+    assert_eq!(scene.status_history(&runner).await.last().unwrap(), "pending deleted job");
     assert_eq!(scene.world.count("SELECT count(*) FROM credentials WHERE ciphertext IS NOT NULL").await, 0);
     scene.remove(&runner).await.refused(409, "runner_deleted");
     scene.refresh(&runner).await.refused(409, "runner_deleted");
@@ -52,7 +58,7 @@ async fn a_runner_is_removed_while_the_caller_waits() {
 async fn all_callers_get_the_same_removal_job() {
     let scene = Scene::new().await;
     let runner = scene.runner().await;
-    scene.set(&runner, RunnerChange::busy());
+    scene.change_on_github(&runner, RunnerChange::busy());
     let path = format!("/runners/{}", runner.id);
     let first = scene.world.delete(&path, &scene.ada).await.assert_status(202);
     let job: Uuid = first.body["job_id"].as_str().unwrap().parse().unwrap();
@@ -66,10 +72,10 @@ async fn all_callers_get_the_same_removal_job() {
     scene.remove(&runner).await.refused(409, "runner_busy");
     assert_eq!(scene.world.job(&scene.ada, job).await["state"], "queued", "another's job goes on");
 
-    scene.set(&runner, RunnerChange::online());
+    scene.change_on_github(&runner, RunnerChange::online());
     scene.world.make_due(Lane::Deprovision).await;
     assert_eq!(scene.world.until_final(&scene.ada, job).await["state"], "succeeded");
-    assert_eq!(scene.on_github(&runner), None);
+    assert_eq!(scene.github_runner(&runner), None);
     assert_eq!(scene.world.count("SELECT count(*) FROM jobs WHERE kind = 'deprovision'").await, 1);
 }
 
@@ -77,12 +83,12 @@ async fn all_callers_get_the_same_removal_job() {
 async fn waiting_for_a_busy_runner_is_refused_and_cancels_the_removal() {
     let scene = Scene::new().await;
     let runner = scene.runner().await;
-    scene.set(&runner, RunnerChange::busy());
+    scene.change_on_github(&runner, RunnerChange::busy());
     scene.remove(&runner).await.refused(409, "runner_busy");
-    scene.quiet().await;
+    scene.wait_for_no_open_job().await;
     let cancelled = "SELECT count(*) FROM jobs WHERE kind = 'deprovision' AND state = 'cancelled'";
     assert_eq!(scene.world.count(cancelled).await, 1);
-    assert!(scene.on_github(&runner).is_some());
+    assert!(scene.github_runner(&runner).is_some());
 }
 
 #[tokio::test]
@@ -94,11 +100,11 @@ async fn only_its_team_and_its_owner_may_act_on_a_runner() {
     let scene = Scene { world, ada, root };
     let runner = scene.runner().await;
     for (method, end) in [("DELETE", ""), ("POST", "/refresh")] {
-        scene.now(method, runner.id, end, &eve).await.refused(404, "not_found");
-        scene.now(method, Uuid::now_v7(), end, &bob).await.refused(404, "not_found");
+        scene.request_and_wait(method, runner.id, end, &eve).await.refused(404, "not_found");
+        scene.request_and_wait(method, Uuid::now_v7(), end, &bob).await.refused(404, "not_found");
     }
-    scene.now("POST", runner.id, "/refresh", &bob).await.assert_status(200);
-    scene.now("DELETE", runner.id, "", &bob).await.assert_status(200);
+    scene.request_and_wait("POST", runner.id, "/refresh", &bob).await.assert_status(200);
+    scene.request_and_wait("DELETE", runner.id, "", &bob).await.assert_status(200);
 }
 
 #[tokio::test]
@@ -110,56 +116,59 @@ async fn the_runners_of_a_deactivated_team_are_watched_and_removed_as_before() {
         .await
         .unwrap();
     scene.world.jit(&scene.ada, &provision_body("ci")).await.refused(403, "team_inactive");
-    scene.set(&kept, RunnerChange::online());
-    assert_eq!(scene.pass().await.changed, 1);
+    scene.change_on_github(&kept, RunnerChange::online());
+    assert_eq!(scene.run_sync().await.changed, 1);
     assert_eq!(scene.status(&kept).await, "active", "nothing is taken from who works");
-    scene.set(&kept, RunnerChange::labels(["team-red", "production"]));
-    assert_eq!(scene.pass().await.sent, 1);
-    scene.reaches(&kept, "deleted").await;
-    scene.now("DELETE", removed.id, "", &scene.root).await.assert_status(200);
-    assert!(scene.on_github(&removed).is_none());
+    scene.change_on_github(&kept, RunnerChange::labels(["team-red", "production"]));
+    assert_eq!(scene.run_sync().await.sent, 1);
+    scene.wait_for_status(&kept, "deleted").await;
+    scene.request_and_wait("DELETE", removed.id, "", &scene.root).await.assert_status(200);
+    assert!(scene.github_runner(&removed).is_none());
 }
 
 #[tokio::test]
-async fn a_runner_that_is_still_being_made_is_not_removed_but_cancelled() {
+async fn removal_of_a_runner_being_created_is_refused_until_its_job_is_cancelled() {
     let scene = Scene::with(World::builder().workers(0), team_draft("red")).await;
     let asked = scene.world.provision(&scene.ada, provision_body("ci")).await;
-    scene.now("DELETE", asked.runner, "", &scene.ada).await.refused(409, "runner_busy");
+    scene.request_and_wait("DELETE", asked.runner, "", &scene.ada).await.refused(409, "runner_busy");
     scene.world.delete(&format!("/jobs/{}", asked.job), &scene.ada).await.assert_status(200);
-    scene.now("DELETE", asked.runner, "", &scene.ada).await.refused(409, "runner_deleted");
+    scene.request_and_wait("DELETE", asked.runner, "", &scene.ada).await.refused(409, "runner_deleted");
 }
 
 #[tokio::test]
-async fn a_look_now_tells_where_a_runner_stands() {
+async fn refresh_returns_the_current_state() {
     let scene = Scene::new().await;
     let runner = scene.runner().await;
     assert_eq!(scene.refresh(&runner).await.assert_status(200).body["status"], "pending");
-    scene.set(&runner, RunnerChange::busy());
-    scene.looks_age().await;
+    scene.change_on_github(&runner, RunnerChange::busy());
+    scene.age_checks().await;
     let body = scene.refresh(&runner).await.assert_status(200).body;
     assert_eq!((&body["status"], &body["busy"]), (&"active".into(), &true.into()));
     scene.world.twin.remove_runner(runner.github).unwrap();
-    scene.looks_age().await;
+    scene.age_checks().await;
     assert_eq!(scene.refresh(&runner).await.assert_status(200).body["status"], "deleted");
-    assert_eq!(scene.trail(&runner).await[2..], ["pending active refresh", "active deleted refresh"]);
-    assert_eq!(scene.requests("GET", ONE), 3);
+    assert_eq!(
+        scene.status_history(&runner).await[2..],
+        ["pending active refresh", "active deleted refresh"]
+    );
+    assert_eq!(scene.count_requests("GET", ONE), 3);
 }
 
 #[tokio::test]
-async fn repeated_refresh_is_answered_from_the_last_look() {
+async fn repeated_refresh_returns_the_last_check() {
     let scene = Scene::new().await;
     let runner = scene.runner().await;
     for _ in 0..20 {
         assert_eq!(scene.refresh(&runner).await.assert_status(200).body["status"], "pending");
     }
-    assert_eq!(scene.requests("GET", ONE), 1);
-    scene.looks_age().await;
+    assert_eq!(scene.count_requests("GET", ONE), 1);
+    scene.age_checks().await;
     scene.refresh(&runner).await.assert_status(200);
-    assert_eq!(scene.requests("GET", ONE), 2);
+    assert_eq!(scene.count_requests("GET", ONE), 2);
 }
 
 #[tokio::test]
-async fn a_runner_made_just_now_is_not_taken_for_gone() {
+async fn new_runner_is_not_considered_gone() {
     let scene = Scene::new().await;
     let runner = scene.runner().await;
     scene.world.change("UPDATE runners SET registered_at = now() WHERE id = $1", runner.id).await;
@@ -168,7 +177,7 @@ async fn a_runner_made_just_now_is_not_taken_for_gone() {
 }
 
 #[tokio::test]
-async fn the_next_runner_of_the_name_is_not_touched() {
+async fn later_runner_of_the_same_name_is_not_touched() {
     for method in ["DELETE", "POST"] {
         let scene = Scene::new().await;
         let runner = scene.runner().await;
@@ -182,18 +191,18 @@ async fn the_next_runner_of_the_name_is_not_touched() {
         };
         let heir = scene.world.twin.create_runner(spec).unwrap();
         let end = if method == "POST" { "/refresh" } else { "" };
-        scene.now(method, runner.id, end, &scene.ada).await.assert_status(200);
+        scene.request_and_wait(method, runner.id, end, &scene.ada).await.assert_status(200);
         assert_eq!(scene.status(&runner).await, "deleted");
         assert_eq!(scene.world.twin.runner(&runner.name), Some(heir));
-        assert_eq!(scene.deletions(), 0);
+        assert_eq!(scene.count_deletions(), 0);
     }
 }
 
 #[tokio::test]
-async fn a_busy_runner_is_asked_less_and_less_often_and_not_deleted() {
+async fn busy_runner_is_checked_less_and_less_often() {
     let scene = Scene::new().await;
     let runner = scene.runner().await;
-    scene.set(&runner, RunnerChange::busy());
+    scene.change_on_github(&runner, RunnerChange::busy());
     let asked =
         scene.world.delete(&format!("/runners/{}", runner.id), &scene.ada).await.assert_status(202).body;
     let job: Uuid = asked["job_id"].as_str().unwrap().parse().unwrap();
@@ -213,7 +222,7 @@ async fn a_busy_runner_is_asked_less_and_less_often_and_not_deleted() {
         .await;
         scene.world.make_due(Lane::Deprovision).await;
     }
-    assert_eq!(scene.deletions(), 0, "a look tells as much");
+    assert_eq!(scene.count_deletions(), 0, "a look tells as much");
 }
 
 #[tokio::test]
@@ -224,17 +233,17 @@ async fn a_reused_name_finds_no_runner() {
     let exact = || serde_json::json!({ "runner_name": "builder-1" });
     let first = scene.world.provision(&scene.ada, exact()).await;
     scene.world.until_final(&scene.ada, first.job).await;
-    scene.now("DELETE", first.runner, "", &scene.ada).await.assert_status(200);
+    scene.request_and_wait("DELETE", first.runner, "", &scene.ada).await.assert_status(200);
     let second = scene.world.provision(&bob, exact()).await;
     scene.world.until_final(&bob, second.job).await;
     let heir = scene.world.twin.runner("builder-1").unwrap();
-    let deletions = scene.deletions();
+    let deletions = scene.count_deletions();
 
     for (method, end) in [("DELETE", ""), ("POST", "/refresh")] {
-        scene.now(method, first.runner, end, &scene.ada).await.refused(409, "runner_deleted");
-        scene.now(method, second.runner, end, &scene.ada).await.refused(404, "not_found");
+        scene.request_and_wait(method, first.runner, end, &scene.ada).await.refused(409, "runner_deleted");
+        scene.request_and_wait(method, second.runner, end, &scene.ada).await.refused(404, "not_found");
     }
-    assert_eq!((scene.pass().await.sent, scene.deletions()), (0, deletions));
+    assert_eq!((scene.run_sync().await.sent, scene.count_deletions()), (0, deletions));
     assert_eq!(scene.world.twin.runner("builder-1"), Some(heir));
     assert_eq!(scene.world.text("SELECT status FROM runners WHERE id = $1", second.runner).await, "pending");
 }

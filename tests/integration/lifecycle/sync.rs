@@ -1,4 +1,4 @@
-//! One pass over the whole fleet, and what it may conclude.
+//! One sync pass over all runners, and the conclusions it may draw.
 
 use chrono::TimeDelta;
 use domain::InstallationId;
@@ -11,25 +11,25 @@ use sqlx::Connection;
 use super::{LIST, ONE, Scene};
 
 #[tokio::test]
-async fn ours_is_found_on_the_last_page_and_the_others_are_left_alone() {
+async fn managed_runner_is_found_on_the_last_page_of_unmanaged_ones() {
     let scene = Scene::new().await;
-    scene.foreign("theirs", 350);
+    scene.add_unmanaged("theirs", 350);
     let runner = scene.runner().await;
     scene.world.twin.control().clear_ledger();
 
-    let passed = scene.pass().await;
+    let passed = scene.run_sync().await;
     assert_eq!((passed.result, passed.listed, passed.requests), ("ok", 351, 4));
-    assert_eq!(scene.requests("GET", LIST), 4);
+    assert_eq!(scene.count_requests("GET", LIST), 4);
     assert_eq!(scene.status(&runner).await, "pending", "GitHub calls what was never online offline");
-    scene.set(&runner, RunnerChange::online());
-    assert_eq!(scene.pass().await.changed, 1);
+    scene.change_on_github(&runner, RunnerChange::online());
+    assert_eq!(scene.run_sync().await.changed, 1);
     assert_eq!(scene.status(&runner).await, "active");
-    scene.set(&runner, RunnerChange::offline());
-    scene.pass().await;
-    scene.set(&runner, RunnerChange::busy());
-    scene.pass().await;
+    scene.change_on_github(&runner, RunnerChange::offline());
+    scene.run_sync().await;
+    scene.change_on_github(&runner, RunnerChange::busy());
+    scene.run_sync().await;
 
-    let trail = scene.trail(&runner).await;
+    let trail = scene.status_history(&runner).await;
     let expected = [
         "- requested api",
         "requested pending job",
@@ -43,15 +43,15 @@ async fn ours_is_found_on_the_last_page_and_the_others_are_left_alone() {
     assert_eq!(others["total"], 350);
     assert!(others["runners"].as_array().unwrap().iter().all(|row| row["labels"][0] == "theirs"));
     scene.world.get("/admin/runners/unmanaged", &scene.ada).await.refused(403, "admin_required");
-    assert_eq!((scene.deletions(), scene.requests("GET", ONE)), (0, 0));
+    assert_eq!((scene.count_deletions(), scene.count_requests("GET", ONE)), (0, 0));
 }
 
 #[tokio::test]
 async fn a_config_is_emptied_once_its_runner_is_online() {
     let scene = Scene::new().await;
     let runner = scene.runner().await;
-    scene.set(&runner, RunnerChange::online());
-    scene.pass().await;
+    scene.change_on_github(&runner, RunnerChange::online());
+    scene.run_sync().await;
     assert_eq!(scene.world.count("SELECT count(*) FROM credentials WHERE ciphertext IS NOT NULL").await, 0);
     scene.world.credential(&scene.ada, runner.job).await.refused(410, "credential_gone");
 }
@@ -59,39 +59,39 @@ async fn a_config_is_emptied_once_its_runner_is_online() {
 #[tokio::test]
 async fn a_runner_that_slips_between_pages_is_not_missed() {
     let scene = Scene::new().await;
-    scene.foreign("before", 100);
+    scene.add_unmanaged("before", 100);
     let runner = scene.runner().await;
-    scene.foreign("after", 50);
-    scene.set(&runner, RunnerChange::online());
-    scene.pass().await;
+    scene.add_unmanaged("after", 50);
+    scene.change_on_github(&runner, RunnerChange::online());
+    scene.run_sync().await;
 
     scene.world.twin.fault(Fault::once("GET", LIST, FaultKind::PageSlip { by: 1, agree: false }).skip(1));
-    let passed = scene.pass().await;
+    let passed = scene.run_sync().await;
     assert_eq!((passed.result, passed.missing), ("incomplete", 0));
 
-    // A slip that the count hides: only a look at the runner itself tells.
+    // A shift between pages that the total count hides: only a check of the runner itself reveals it.
     let hidden = Fault::new(FaultKind::PageSlip { by: 1, agree: true }).on("GET", LIST);
     scene.world.twin.fault(hidden);
-    assert_eq!((scene.pass().await.result, scene.pass().await.sent), ("ok", 1));
-    scene.quiet().await;
+    assert_eq!((scene.run_sync().await.result, scene.run_sync().await.sent), ("ok", 1));
+    scene.wait_for_no_open_job().await;
     assert_eq!(scene.status(&runner).await, "active");
     scene.world.twin.clear_faults();
-    assert_eq!(scene.pass().await.sent, 0);
+    assert_eq!(scene.run_sync().await.sent, 0);
     assert_eq!(scene.world.count("SELECT count(*) FROM runners WHERE missed + unlisted > 0").await, 0);
-    assert_eq!(scene.deletions(), 0);
+    assert_eq!(scene.count_deletions(), 0);
 }
 
 #[tokio::test]
-async fn a_pass_that_breaks_off_may_update_and_concludes_nothing() {
+async fn incomplete_sync_updates_rows_and_concludes_no_removal() {
     let scene = Scene::new().await;
     let first = scene.runner().await;
-    scene.foreign("between", 150);
+    scene.add_unmanaged("between", 150);
     let last = scene.runner().await;
     for runner in [&first, &last] {
-        scene.set(runner, RunnerChange::online());
+        scene.change_on_github(runner, RunnerChange::online());
     }
     scene.world.twin.fault(Fault::once("GET", LIST, FaultKind::Status { status: 502 }).skip(1));
-    let passed = scene.pass().await;
+    let passed = scene.run_sync().await;
     assert_eq!((passed.result, passed.missing, passed.changed), ("failed", 0, 1));
     assert_eq!((scene.status(&first).await, scene.status(&last).await), ("active".into(), "pending".into()));
     let status = scene.world.get("/admin/sync/status", &scene.root).await.assert_status(200).body;
@@ -103,22 +103,22 @@ async fn a_pass_that_breaks_off_may_update_and_concludes_nothing() {
 }
 
 #[tokio::test]
-async fn runners_github_removed_after_their_job_are_deleted_on_proof() {
+async fn runners_removed_by_github_are_deleted_after_confirmation() {
     let mut team = harness::team_draft("red");
     team.max_runners = Some(1);
     let scene = Scene::with(harness::World::builder(), team).await;
     let runner = scene.runner().await;
-    scene.set(&runner, RunnerChange::busy());
-    scene.pass().await;
+    scene.change_on_github(&runner, RunnerChange::busy());
+    scene.run_sync().await;
     scene.world.jit(&scene.ada, &harness::provision_body("ci")).await.refused(403, "quota_exceeded");
     scene.world.twin.remove_runner(runner.github).unwrap();
 
-    let first = scene.pass().await;
+    let first = scene.run_sync().await;
     assert_eq!((first.missing, first.sent), (1, 0));
     assert_eq!(scene.status(&runner).await, "active");
-    assert_eq!(scene.pass().await.sent, 1);
-    scene.reaches(&runner, "deleted").await;
-    assert_eq!(scene.trail(&runner).await.last().unwrap(), "active deleted sync");
+    assert_eq!(scene.run_sync().await.sent, 1);
+    scene.wait_for_status(&runner, "deleted").await;
+    assert_eq!(scene.status_history(&runner).await.last().unwrap(), "active deleted sync");
     scene.world.jit(&scene.ada, &harness::provision_body("ci")).await.assert_status(202);
 }
 
@@ -126,12 +126,12 @@ async fn runners_github_removed_after_their_job_are_deleted_on_proof() {
 async fn a_404_proves_nothing_while_the_listing_is_refused_too() {
     let scene = Scene::new().await;
     let runner = scene.runner().await;
-    scene.set(&runner, RunnerChange::online());
-    scene.pass().await;
+    scene.change_on_github(&runner, RunnerChange::online());
+    scene.run_sync().await;
     scene.world.twin.remove_runner(runner.github).unwrap();
-    // The look at the runner passes, the listing that must confirm it does not.
+    // The check of the runner succeeds; the listing that must confirm it fails.
     scene.world.twin.fault(Fault::new(FaultKind::Status { status: 403 }).on("GET", LIST).skip(1));
-    // A refusal counts only once the token is known everywhere.
+    // A refusal counts only once the token has had time to propagate.
     scene.world.twin.advance(std::time::Duration::from_secs(31));
     let asked = scene.world.ask("POST", &format!("/runners/{}/refresh", runner.id)).by(&scene.ada);
     asked.header("prefer", "wait=20").send().await.refused(502, "github_refused");
@@ -139,27 +139,27 @@ async fn a_404_proves_nothing_while_the_listing_is_refused_too() {
 }
 
 #[tokio::test]
-async fn nothing_is_asked_while_github_wants_to_be_left_alone() {
+async fn sync_sends_no_request_during_a_pause() {
     let scene = Scene::new().await;
     scene.runner().await;
     let minute = TimeDelta::minutes(1).to_std().unwrap();
     let default = domain::InstallationId::default();
     scene.world.queue().pause(&default, minute, Reason::SecondaryLimit).await.unwrap();
-    let before = scene.requests("GET", LIST);
-    assert_eq!(scene.pass().await.result, "paused");
-    assert_eq!(scene.requests("GET", LIST), before);
+    let before = scene.count_requests("GET", LIST);
+    assert_eq!(scene.run_sync().await.result, "paused");
+    assert_eq!(scene.count_requests("GET", LIST), before);
 }
 
 #[tokio::test]
 async fn a_rate_limit_met_by_a_sync_is_obeyed_by_all() {
     let scene = Scene::new().await;
-    scene.foreign("theirs", 150);
+    scene.add_unmanaged("theirs", 150);
     let limit = FaultKind::SecondaryLimit { status: 403, retry_after: Some(60) };
     scene.world.twin.fault(Fault::once("GET", LIST, limit));
-    assert_eq!(scene.pass().await.result, "paused");
-    wait_until("everybody is told", || async { scene.world.queue().pauses().await.unwrap().len() == 1 })
+    assert_eq!(scene.run_sync().await.result, "paused");
+    wait_until("the pause is published", || async { scene.world.queue().pauses().await.unwrap().len() == 1 })
         .await;
-    assert_eq!(scene.pass().await.result, "paused");
+    assert_eq!(scene.run_sync().await.result, "paused");
     assert!(scene.world.twin.ledger().violations.is_empty());
 }
 
@@ -171,20 +171,20 @@ async fn a_sync_is_due_by_interval_or_request() {
         scene.world.store().conn().await.unwrap().sync_runs().is_due(&home, five_minutes).await.unwrap()
     };
     assert!(due().await, "there was none yet");
-    scene.pass().await;
+    scene.run_sync().await;
     assert!(!due().await, "one has just been taken");
     scene.world.post("/admin/sync/trigger", &scene.root, &json!({})).await.assert_status(202);
     assert!(due().await, "an admin asks");
-    scene.pass().await;
+    scene.run_sync().await;
     assert!(!due().await);
     let passed = "UPDATE sync_status SET attempted_at = attempted_at - interval '5 minutes'";
     sqlx::query(passed).execute(scene.world.sql()).await.unwrap();
     assert!(due().await, "its time has come");
 
-    scene.foreign("theirs", 150);
+    scene.add_unmanaged("theirs", 150);
     for end in [FaultKind::PageSlip { by: 1, agree: false }, FaultKind::Status { status: 502 }] {
         scene.world.twin.fault(Fault::once("GET", LIST, end).skip(1));
-        assert!(["incomplete", "failed"].contains(&scene.pass().await.result));
+        assert!(["incomplete", "failed"].contains(&scene.run_sync().await.result));
         let later =
             "UPDATE sync_status SET triggered_at = NULL, attempted_at = attempted_at - interval '4 minutes'";
         sqlx::query(later).execute(scene.world.sql()).await.unwrap();
@@ -205,16 +205,16 @@ async fn a_runner_row_of_a_newer_release_stops_no_run_and_is_not_unmanaged() {
         .unwrap();
     scene.world.change("UPDATE runners SET status = 'draining' WHERE id = $1", newer.id).await;
     for runner in [&newer, &ours] {
-        scene.set(runner, RunnerChange::online());
+        scene.change_on_github(runner, RunnerChange::online());
     }
-    assert_eq!(scene.pass().await.result, "ok");
+    assert_eq!(scene.run_sync().await.result, "ok");
     assert_eq!((scene.status(&newer).await, scene.status(&ours).await), ("draining".into(), "active".into()));
     let others = scene.world.get("/admin/runners/unmanaged", &scene.root).await.assert_status(200).body;
     assert_eq!(others["total"], 0);
 }
 
-/// A session that never finds a deadlock, so that PostgreSQL ends the other transaction.
-async fn rival(database: &harness::Database, admin: &sqlx::PgPool) -> sqlx::PgConnection {
+/// Opens a session with deadlock detection off, so that PostgreSQL ends the other transaction.
+async fn open_rival_session(database: &harness::Database, admin: &sqlx::PgPool) -> sqlx::PgConnection {
     let settings = format!("ALTER DATABASE {} SET deadlock_timeout = '3s'", database.name());
     sqlx::query(sqlx::AssertSqlSafe(settings)).execute(admin).await.unwrap();
     let mut rival = sqlx::PgConnection::connect(database.url()).await.unwrap();
@@ -226,21 +226,21 @@ async fn rival(database: &harness::Database, admin: &sqlx::PgPool) -> sqlx::PgCo
 }
 
 #[tokio::test]
-async fn a_run_that_meets_a_deadlock_is_written_again() {
+async fn sync_run_is_repeated_after_a_deadlock() {
     let scene = Scene::new().await;
     let runner = scene.runner().await;
-    scene.set(&runner, RunnerChange::online());
-    scene.pass().await;
+    scene.change_on_github(&runner, RunnerChange::online());
+    scene.run_sync().await;
     let (database, sql) = (scene.world.database(), scene.world.sql());
-    let mut rival = rival(database, sql).await;
-    // What a finishing check does, the other way round: first the runner, then its job.
+    let mut rival = open_rival_session(database, sql).await;
+    // Locks in the reverse order of a finishing check: first the runner, then its job.
     let lock = "SELECT 1 FROM runners WHERE id = $1 FOR UPDATE";
     sqlx::query(lock).bind(runner.id).execute(&mut rival).await.unwrap();
-    scene.set(&runner, RunnerChange::offline());
-    scene.set(&runner, RunnerChange::labels(["production"]));
+    scene.change_on_github(&runner, RunnerChange::offline());
+    scene.change_on_github(&runner, RunnerChange::labels(["production"]));
 
-    // With connections of its own, which know the settings of the database.
-    let parts = scheduler::Parts { store: database.store(3), ..scene.world.scheduling() };
+    // Connections of its own, which use the settings of the database.
+    let parts = scheduler::Parts { store: database.store(3), ..scene.world.scheduler_parts() };
     let home = InstallationId::default();
     let mut memory = scheduler::sync::PageCache::default();
     let run = scheduler::sync::run(&parts, &home, &mut memory);
@@ -265,17 +265,17 @@ async fn a_run_that_meets_a_deadlock_is_written_again() {
 }
 
 #[tokio::test]
-async fn a_run_that_cannot_be_written_is_noted_as_failed() {
+async fn sync_run_that_cannot_be_written_is_recorded_as_failed() {
     let scene = Scene::new().await;
     let runner = scene.runner().await;
-    scene.set(&runner, RunnerChange::online());
+    scene.change_on_github(&runner, RunnerChange::online());
     let refuse = "ALTER TABLE runners ADD CONSTRAINT refused CHECK (status <> 'active') NOT VALID";
     sqlx::query(refuse).execute(scene.world.sql()).await.unwrap();
     let home = InstallationId::default();
     let mut memory = scheduler::sync::PageCache::default();
-    scheduler::sync::run(&scene.world.scheduling(), &home, &mut memory).await.unwrap_err();
+    scheduler::sync::run(&scene.world.scheduler_parts(), &home, &mut memory).await.unwrap_err();
     let status = scene.world.get("/admin/sync/status", &scene.root).await.assert_status(200).body;
     assert!(status.to_string().contains(r#""last_sync_result":"failed""#), "{status}");
     sqlx::query("ALTER TABLE runners DROP CONSTRAINT refused").execute(scene.world.sql()).await.unwrap();
-    assert_eq!(scene.pass().await.result, "ok");
+    assert_eq!(scene.run_sync().await.result, "ok");
 }

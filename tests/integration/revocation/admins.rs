@@ -1,4 +1,4 @@
-//! The last admin stays.
+//! Protection of the last admin.
 
 use futures::future::join;
 use harness::{Person, World};
@@ -17,7 +17,7 @@ async fn second_admin(world: &World) -> Person {
 async fn last_admin_cannot_be_demoted_deactivated_or_unbound() {
     let scene = Scene::new().await;
     let (world, root) = (&scene.world, &scene.root);
-    // An invitation that nobody has followed is no admin yet.
+    // An invitation that is not accepted yet does not count as an admin.
     let invited = json!({ "email": "invited@example.com", "is_admin": true });
     let invited = world.post("/admin/users", root, &invited).await.assert_status(201).body;
     let path = format!("/admin/users/{}", root.id);

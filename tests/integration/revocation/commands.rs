@@ -1,11 +1,11 @@
-//! The same from the command line.
+//! Revocation of access from the command line.
 
 use serde_json::json;
 
 use super::Scene;
 
 #[tokio::test]
-async fn operator_ends_and_restores_access() {
+async fn operator_revokes_and_restores_access() {
     let scene = Scene::new().await;
     let (world, ada) = (&scene.world, &scene.ada);
     let ci = world.machine("ci", &scene.red).await;
@@ -14,7 +14,7 @@ async fn operator_ends_and_restores_access() {
     let said = run(&["deactivate-user", "ADA@example.com", "--comment", "left"]).await.expect(0);
     assert_eq!(said.answer, "ada@example.com is deactivated\n");
     world.get("/auth/me", ada).await.refused(403, "inactive");
-    let data = scene.recorded("user.deactivate").await;
+    let data = scene.audit_details("user.deactivate").await;
     assert_eq!((&data["by"], &data["comment"]), (&json!("rts deactivate-user"), &json!("left")));
     let (user, host) = (data["os_user"].as_str().unwrap(), data["host"].as_str().unwrap());
     assert!(!user.is_empty() && !host.is_empty(), "{data}");
@@ -35,7 +35,7 @@ async fn operator_ends_and_restores_access() {
     world.get("/auth/me", &ci).await.assert_status(200);
 
     run(&["deactivate-team", "red", "--reason", "moved"]).await.expect(0);
-    assert_eq!(scene.recorded("team.deactivate").await["after"]["deactivation_reason"], "moved");
+    assert_eq!(scene.audit_details("team.deactivate").await["after"]["deactivation_reason"], "moved");
     run(&["reactivate-team", "RED"]).await.expect(0);
     assert_eq!(world.count("SELECT count(*) FROM teams WHERE is_active").await, 1);
 }
@@ -56,8 +56,8 @@ async fn all_uncollected_configs_are_shredded_on_demand() {
     for job in jobs {
         world.credential(ada, job).await.refused(410, "credential_gone");
     }
-    scene.no_runner_left().await;
-    let data = scene.recorded("credential.shred").await;
+    scene.wait_for_no_runner().await;
+    let data = scene.audit_details("credential.shred").await;
     assert_eq!((&data["comment"], &data["revoked"]["shredded_configs"]), (&json!("key leaked"), &json!(3)));
 }
 
@@ -79,7 +79,7 @@ async fn unknown_names_are_refused_by_name() {
 async fn new_admin_is_recorded_with_the_operator() {
     let scene = Scene::new().await;
     scene.world.command(&["create-admin", "--email", "new@example.com"], &[]).await.expect(0);
-    let data = scene.recorded("admin.create").await;
+    let data = scene.audit_details("admin.create").await;
     let text = |name: &str| data[name].as_str().unwrap_or_default().to_owned();
     assert!(!text("os_user").is_empty() && !text("host").is_empty(), "{data}");
 }

@@ -1,5 +1,5 @@
-//! The hand-out and the worker read the access again. The rows are changed behind the service's back here, so that
-//! nothing but those checks stands in the way.
+//! Access checks at the hand-out and in the worker. These tests change the rows directly, so that only those checks can
+//! refuse.
 
 use domain::ProblemCode;
 use harness::{World, provision_body};
@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::Scene;
 
-/// What ends Ada's access, and how it is refused.
+/// Changes that end Ada's access, with the expected problem.
 const ENDS: [(&str, ProblemCode); 3] = [
     ("DELETE FROM team_members WHERE user_id = $1", ProblemCode::TeamForbidden),
     ("UPDATE users SET can_use_jit = false WHERE id = $1", ProblemCode::JitNotAllowed),
@@ -48,7 +48,7 @@ async fn access_that_ended_is_refused_before_github_is_asked() {
         let (world, ada) = (&scene.world, &scene.ada);
         let asked = world.provision(ada, provision_body("ci")).await;
         world.change(sql, ada.id.uuid()).await;
-        world.keep(world.start_worker());
+        world.keep_running(world.start_worker());
         let job = world.until_final(ada, asked.job).await;
         assert_eq!((&job["state"], &job["error"]["code"]), (&json!("failed"), &json!(code)), "{job}");
         let made =
@@ -65,17 +65,17 @@ async fn former_member_gets_no_config_of_the_team() {
     let (world, ada, root) = (&scene.world, &scene.ada, &scene.root);
     let unread = world.provision(ada, provision_body("unread")).await;
     world.until_final(ada, unread.job).await;
-    scene.pause().await;
+    scene.pause_provisioning().await;
     let waiting = world.provision(ada, provision_body("waiting")).await;
-    let member = format!("{}/members/{}", scene.team(), ada.id);
+    let member = format!("{}/members/{}", scene.team_path(), ada.id);
     world.delete(&member, root).await.assert_status(204);
     world.credential(ada, unread.job).await.refused(403, "team_forbidden");
     let lane = "/admin/queues/provision/resume";
     world.ask("POST", lane).by(root).send().await.assert_status(200);
     let job = world.until_final(ada, waiting.job).await;
     assert_eq!((&job["state"], &job["error"]["code"]), (&json!("failed"), &json!("team_forbidden")), "{job}");
-    scene.no_runner_left().await;
-    assert_eq!(scene.recorded("member.remove").await["revoked"]["shredded_configs"], 1);
+    scene.wait_for_no_runner().await;
+    assert_eq!(scene.audit_details("member.remove").await["revoked"]["shredded_configs"], 1);
 }
 
 #[tokio::test]
@@ -85,8 +85,8 @@ async fn config_that_was_read_is_not_handed_out_again_after_a_revocation() {
     let asked = world.provision(ada, provision_body("ci")).await;
     world.until_final(ada, asked.job).await;
     world.credential(ada, asked.job).await.assert_status(200);
-    world.patch(&scene.user(), root, &json!({ "is_active": false })).await.assert_status(200);
-    world.patch(&scene.user(), root, &json!({ "is_active": true })).await.assert_status(200);
+    world.patch(&scene.user_path(), root, &json!({ "is_active": false })).await.assert_status(200);
+    world.patch(&scene.user_path(), root, &json!({ "is_active": true })).await.assert_status(200);
     world.credential(ada, asked.job).await.refused(410, "credential_gone");
     let kept = "SELECT count(*) FROM runners WHERE status = 'pending'";
     assert_eq!(world.count(kept).await, 1, "its machine may have started it");

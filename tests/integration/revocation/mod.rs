@@ -1,4 +1,4 @@
-//! Access that ends between a request and its answer: people, machine clients, members and teams.
+//! Access that ends between a request and its response: users, machine clients, members and teams.
 
 #[cfg(test)]
 mod admins;
@@ -20,7 +20,7 @@ use {
     uuid::Uuid,
 };
 
-/// A team with a person, and an admin.
+/// A team with a user, and an admin.
 #[cfg(test)]
 struct Scene {
     world: World,
@@ -40,37 +40,37 @@ impl Scene {
         Self::with(World::start().await).await
     }
 
-    /// Nothing is claimed from the provision lane any more.
-    async fn pause(&self) {
+    /// Stops claims from the provision lane.
+    async fn pause_provisioning(&self) {
         let pause = json!({ "seconds": 600 });
         self.world.post("/admin/queues/provision/pause", &self.root, &pause).await.assert_status(200);
     }
 
-    fn user(&self) -> String {
+    fn user_path(&self) -> String {
         format!("/admin/users/{}", self.ada.id)
     }
 
-    fn team(&self) -> String {
+    fn team_path(&self) -> String {
         format!("/admin/teams/{}", self.red.id)
     }
 
-    /// The details of the newest audit row of a type.
-    async fn recorded(&self, event_type: &str) -> Value {
+    /// Returns the details of the newest audit row of a type.
+    async fn audit_details(&self, event_type: &str) -> Value {
         let path = format!("/audit-logs?event_type={event_type}&limit=1");
         self.world.get(&path, &self.root).await.assert_status(200).body["logs"][0]["event_data"].clone()
     }
 
-    /// Insists that the job was cancelled with this code, and that no config is left anywhere.
-    async fn ended(&self, job: Uuid, code: &str) {
+    /// Checks that the job was cancelled with this code and that no config is stored.
+    async fn assert_cancelled(&self, job: Uuid, code: &str) {
         let job = self.world.job(&self.root, job).await;
         assert_eq!((&job["state"], &job["error"]["code"]), (&json!("cancelled"), &json!(code)), "{job}");
         let left = "SELECT count(*) FROM credentials WHERE ciphertext IS NOT NULL";
         assert_eq!(self.world.count(left).await, 0, "no config is left");
     }
 
-    /// Waits until all runners are deleted here and on GitHub.
-    async fn no_runner_left(&self) {
-        wait_until("the runners nobody can start are removed", || async {
+    /// Waits until all runners are deleted in the database and on GitHub.
+    async fn wait_for_no_runner(&self) {
+        wait_until("the unused runners are removed", || async {
             let left = "SELECT count(*) FROM runners WHERE status <> 'deleted'";
             self.world.count(left).await == 0
         })

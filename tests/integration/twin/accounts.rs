@@ -1,4 +1,4 @@
-//! What client libraries read before they reach a runner: accounts, repositories, the token itself.
+//! Twin endpoints that client libraries read before any runner call: accounts, repositories, the token itself.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use github_twin::{PersonalToken, TwinConfig, ViolationKind, WebhookConfig};

@@ -1,4 +1,4 @@
-//! App JWTs, installation tokens, permissions.
+//! App JWTs, installation tokens and permissions of the twin.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::support::{Github, JIT, RUNNERS, jwt, now, read, wanted};
 const MINT: &str = "/app/installations/5151515/access_tokens";
 
 #[tokio::test]
-async fn an_app_jwt_must_hold() {
+async fn invalid_app_jwt_is_refused() {
     let github = Github::start().await;
     let pem = github.twin.app_key().unwrap().private_pem().to_owned();
     let good = json!({"iss": "424242", "iat": now() - 60, "exp": now() + 300});
@@ -38,7 +38,7 @@ async fn an_app_jwt_must_hold() {
 }
 
 #[tokio::test]
-async fn tokens_are_long_opaque_and_end() {
+async fn tokens_are_long_opaque_and_expire() {
     let github = Github::start().await;
     assert!(github.token.starts_with("ghs_424242_") && github.token.len() > 400);
     assert_eq!(github.get(RUNNERS).await.status, 200);
@@ -89,7 +89,7 @@ async fn the_wrong_credential_is_refused() {
 }
 
 #[tokio::test]
-async fn unknown_credentials_are_not_counted_and_bear_no_limits() {
+async fn unknown_credentials_are_not_counted_and_get_no_limit_headers() {
     let github = Github::start().await;
     let refused = github.with_token("ghs_nobody", "GET", RUNNERS, &Value::Null).await;
     assert_eq!((refused.status, refused.message()), (401, "Bad credentials"));
@@ -103,7 +103,7 @@ async fn unknown_credentials_are_not_counted_and_bear_no_limits() {
 }
 
 #[tokio::test]
-async fn no_permissions_in_particular_are_all_permissions() {
+async fn token_request_without_permissions_gets_all_of_them() {
     let github = Github::start().await;
     let all = github.app("POST", MINT, &json!({})).await;
     let same = github.app("POST", MINT, &json!({ "permissions": {} })).await;

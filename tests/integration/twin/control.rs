@@ -1,4 +1,4 @@
-//! The control port speaks the same words as the functions.
+//! The twin's control port, which offers the operations of the Rust API.
 
 use github_twin::TwinConfig;
 use reqwest::Method;
@@ -29,7 +29,7 @@ impl Port {
 }
 
 #[tokio::test]
-async fn a_runner_lives_its_life() {
+async fn runner_is_created_used_and_removed_over_http() {
     let port = Port::open().await;
     let id = port.0.runner("box").await;
     let job = port.say("POST", "/jobs", json!({"repository": "acme/web", "labels": ["gpu"]}), 201).await;
@@ -59,7 +59,7 @@ async fn runners_are_made_changed_and_removed() {
 }
 
 #[tokio::test]
-async fn faults_limits_and_the_clock_obey() {
+async fn faults_limits_and_clock_are_set_over_http() {
     let port = Port::open().await;
     let fault = json!({"method": "GET", "path": "runners", "kind": "status", "status": 503});
     let id = port.say("POST", "/faults", fault, 201).await["id"].clone();

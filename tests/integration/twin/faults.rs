@@ -1,4 +1,4 @@
-//! Faults on order, and what the ledger says afterwards.
+//! Faults configured on the twin, and their entries in the ledger.
 
 use std::time::Duration;
 
@@ -59,7 +59,7 @@ async fn a_client_that_leaves_early_does_not_undo_its_request() {
     github.twin.fault(Fault::once("POST", "generate-jitconfig", FaultKind::Latency { ms: 200 }));
     let request = github.request("POST", JIT).bearer_auth(&github.token).json(&wanted("a"));
     let client = tokio::spawn(read(request));
-    // The fault is spent once the request has arrived.
+    // The fault is used up as soon as the request has arrived.
     while !github.twin.control().faults().is_empty() {
         tokio::task::yield_now().await;
     }

@@ -1,4 +1,4 @@
-//! Runner groups: who is in them, and who may use them.
+//! Runner groups of the twin: their runners, and the repositories that may use them.
 
 use github_twin::{PersonalToken, RunnerChange, TwinConfig};
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use super::support::{Github, Reply, wanted};
 
 const GROUPS: &str = "/orgs/acme/actions/runner-groups";
 
-/// The token with which the enterprise is managed.
+/// Token that manages the enterprise.
 const PERSONAL: &str = "ghp_enterprise";
 
 async fn make(github: &Github, body: Value) -> String {
@@ -59,7 +59,7 @@ async fn group_is_made_with_everything_the_body_names() {
 }
 
 #[tokio::test]
-async fn group_that_makes_no_sense_is_refused() {
+async fn invalid_group_is_refused() {
     let github = Github::start().await;
     make(&github, json!({ "name": "gpu" })).await;
     for (body, status) in [

@@ -1,4 +1,4 @@
-//! The development issuer: what it signs can be checked with what it publishes.
+//! The development issuer: its signatures verify with its published keys.
 
 use std::time::Duration;
 
@@ -77,7 +77,7 @@ async fn every_algorithm_can_be_checked() {
 }
 
 #[tokio::test]
-async fn header_and_claims_are_in_the_hand_of_the_test() {
+async fn issuer_signs_arbitrary_headers_and_claims() {
     let issuer = Issuer::start(IssuerConfig::default()).await.unwrap();
     let kid = issuer.kids().remove(0);
     let plain = issuer.sign_with(&kid, &Sign::Nothing, &json!({"alg": "none"}), &json!({"sub": 1})).unwrap();
@@ -93,7 +93,7 @@ async fn header_and_claims_are_in_the_hand_of_the_test() {
 }
 
 #[tokio::test]
-async fn keys_turn_over() {
+async fn rotated_key_signs_new_tokens() {
     let (issuer, client) = (Issuer::start(IssuerConfig::default()).await.unwrap(), client());
     let old = issuer.person_token("ada").unwrap();
     let second = issuer.rotate(Algorithm::ES256, true).unwrap();
@@ -109,7 +109,7 @@ async fn keys_turn_over() {
 }
 
 #[tokio::test]
-async fn discovery_and_keys_fail_on_order() {
+async fn discovery_and_keys_fail_when_a_fault_is_set() {
     let (issuer, client) = (Issuer::start(IssuerConfig::default()).await.unwrap(), client());
     let get = || client.get(issuer.jwks_url()).send();
     issuer.fault_jwks(Some(IssuerFault::Down));

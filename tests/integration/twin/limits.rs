@@ -82,7 +82,7 @@ async fn too_many_at_once_are_refused() {
 }
 
 #[tokio::test]
-async fn limits_ordered_as_faults() {
+async fn limit_faults_refuse_requests_as_configured() {
     let github = with(strict()).await;
     github.twin.fault(Fault::once(
         "GET",
@@ -111,7 +111,7 @@ async fn limits_ordered_as_faults() {
 }
 
 #[tokio::test]
-async fn a_request_under_way_is_not_blamed() {
+async fn request_in_flight_is_no_violation() {
     let github = with(Limits { grace_ms: 60_000, ..Limits::github() }).await;
     github.twin.fault(Fault::once(
         "GET",

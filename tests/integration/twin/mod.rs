@@ -1,4 +1,4 @@
-//! The twin answers like GitHub, counts like GitHub and fails on order.
+//! Tests of the GitHub twin: its responses, limits and configured faults.
 #![cfg(test)]
 
 mod accounts;

@@ -1,4 +1,4 @@
-//! Servers without passwords answer requests to this machine's own names alone.
+//! Host checks of servers without passwords: only names of the local machine are accepted.
 
 use github_twin::{Issuer, IssuerConfig, Twin, TwinConfig};
 use reqwest::StatusCode;

@@ -1,4 +1,4 @@
-//! Making, listing and deleting runners.
+//! Creating, listing and deleting runners on the twin.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use github_twin::{RunnerChange, RunnerSpec, RunnerStatus, TwinConfig, ViolationKind, needles};
@@ -84,7 +84,7 @@ async fn odd_requests_are_refused_and_make_nothing() {
 }
 
 #[tokio::test]
-async fn a_busy_runner_stays() {
+async fn busy_runner_cannot_be_deleted() {
     let github = Github::start().await;
     let id = github.runner("box").await;
     github.twin.set_runner(id, RunnerChange::busy()).unwrap();

@@ -1,4 +1,4 @@
-//! Workflow runs and their jobs, as autoscalers read them.
+//! Workflow runs and their jobs on the twin, as autoscalers read them.
 
 use github_twin::{Conclusion, RunnerChange};
 use serde_json::{Value, json};

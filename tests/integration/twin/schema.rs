@@ -1,13 +1,13 @@
-//! A checker for the part of JSON Schema that the structure facts use.
+//! A validator for the part of JSON Schema used by GitHub's API description.
 
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-/// Structure facts: paths, statuses, schemas.
+/// API description: paths, statuses, schemas.
 pub(super) struct Contract {
     doc: Value,
-    /// GitHub's whole description nests schemas deeper than our own copy.
+    /// Whether this is GitHub's complete description, which nests schemas deeper than the copy in this repository.
     whole: bool,
 }
 
@@ -24,10 +24,10 @@ fn beside_the_repository(file: &str) -> PathBuf {
     root().join("../shared/github").join(file)
 }
 
-/// A payload with the structure of a real one: our copy, and the original where the folder of them is present.
+/// Returns payloads with the structure of real ones: the copy in this repository, and the original if present.
 ///
 /// # Panics
-/// When our copy is missing.
+/// When the copy is missing.
 pub(super) fn real_payloads(file: &str) -> Vec<Value> {
     let own = read(root().join("tests/data/webhooks/real").join(file));
     let own = own.unwrap_or_else(|| panic!("no payload {file}"));
@@ -35,17 +35,17 @@ pub(super) fn real_payloads(file: &str) -> Vec<Value> {
 }
 
 impl Contract {
-    /// The copy in this repository.
+    /// Returns the copy in this repository.
     pub(super) fn own() -> Self {
         Self { doc: read(root().join("tests/data/github/contract.json")).unwrap(), whole: false }
     }
 
-    /// GitHub's own description, where it is present.
+    /// Returns GitHub's complete description, or `None` if it is not present.
     pub(super) fn whole() -> Option<Self> {
         read(beside_the_repository("openapi-runners.json")).map(|doc| Self { doc, whole: true })
     }
 
-    /// Every (template, method, status) of our own copy.
+    /// Returns every (template, method, status) of the copy.
     pub(super) fn all(&self) -> Vec<(String, String, u16)> {
         let mut all = Vec::new();
         for (path, methods) in self.doc["paths"].as_object().unwrap() {
@@ -58,7 +58,7 @@ impl Contract {
         all
     }
 
-    /// Checks a body; `None` when the facts do not name this status, else the list of faults.
+    /// Returns the violations of a body, or `None` if the description does not have this status.
     pub(super) fn check(
         &self,
         template: &str,
@@ -169,7 +169,7 @@ fn well_formed(format: &str, value: &Value) -> bool {
     }
 }
 
-/// Every key of `ours` is in `real`, with a value of the same type; null on either side fits all.
+/// Checks that every key of `ours` exists in `real` with a value of the same type; null matches any type.
 pub(super) fn same_shape(ours: &Value, real: &Value, at: &str, faults: &mut Vec<String>) {
     match (ours, real) {
         (Value::Object(a), Value::Object(b)) => {
@@ -196,7 +196,7 @@ pub(super) fn same_shape(ours: &Value, real: &Value, at: &str, faults: &mut Vec<
 }
 
 #[test]
-fn the_checker_finds_faults() {
+fn schema_validator_finds_violations() {
     let contract = Contract::own();
     let path = "/orgs/{org}/actions/runners/{runner_id}";
     let check = |v: Value| contract.check(path, "GET", 200, &v).unwrap();

@@ -1,4 +1,4 @@
-//! A client as plain as possible, so that nothing stands between a test and the twin.
+//! A minimal HTTP client of the twin.
 
 use std::time::Duration;
 
@@ -16,12 +16,12 @@ pub(super) struct Github {
     pub(super) token: String,
 }
 
-/// An answer with its body read.
+/// A response with its body read.
 #[derive(Debug)]
 pub(super) struct Reply {
     pub(super) status: u16,
     pub(super) headers: reqwest::header::HeaderMap,
-    /// `Null` when the body is empty.
+    /// Body as JSON; `Null` when empty.
     pub(super) body: Value,
 }
 
@@ -81,12 +81,12 @@ impl Github {
         self.client.request(Method::from_bytes(method.as_bytes()).unwrap(), url)
     }
 
-    /// With the App's JWT.
+    /// Sends a request with the App's JWT.
     pub(super) async fn app(&self, method: &str, path: &str, body: &Value) -> Reply {
         self.with_token(&self.app_jwt(), method, path, body).await
     }
 
-    /// With the installation token.
+    /// Sends a request with the installation token.
     pub(super) async fn call(&self, method: &str, path: &str, body: &Value) -> Reply {
         self.with_token(&self.token, method, path, body).await
     }
@@ -107,12 +107,12 @@ impl Github {
         self.call("DELETE", path, &Value::Null).await
     }
 
-    /// Asks for a JIT config.
+    /// Requests a JIT config.
     pub(super) async fn jit(&self, name: &str) -> Reply {
         self.call("POST", JIT, &wanted(name)).await
     }
 
-    /// Makes a runner and returns its id.
+    /// Creates a runner and returns its id.
     pub(super) async fn runner(&self, name: &str) -> u64 {
         let reply = self.jit(name).await;
         assert_eq!(reply.status, 201, "{reply:?}");
@@ -124,7 +124,7 @@ pub(super) fn wanted(name: &str) -> Value {
     json!({"name": name, "runner_group_id": 1, "labels": ["self-hosted", "linux", "gpu"]})
 }
 
-/// Sends and reads to the end; an error when the connection was closed without a whole answer.
+/// Sends a request and reads the whole response; an error if the connection closes early.
 pub(super) async fn read(request: RequestBuilder) -> reqwest::Result<Reply> {
     let answer = request.send().await?;
     let (status, headers) = (answer.status().as_u16(), answer.headers().clone());

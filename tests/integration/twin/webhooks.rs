@@ -1,4 +1,4 @@
-//! Signed webhooks of the shape of real ones, recorded and sent again.
+//! Signed webhooks with the shape of real ones, recorded and redelivered.
 
 use std::sync::{Arc, Mutex};
 
@@ -13,7 +13,7 @@ use super::{
 
 const SECRET: &str = "hook-secret";
 
-/// What arrived, and the status to answer with.
+/// Received deliveries, and the status to respond with.
 #[derive(Clone)]
 pub(super) struct Inbox(Arc<Mutex<Received>>);
 
@@ -38,7 +38,7 @@ impl Inbox {
         self.0.lock().unwrap().1 = status;
     }
 
-    /// Headers and bodies as they came.
+    /// Returns headers and bodies as received.
     pub(super) fn raw(&self) -> Vec<(HeaderMap, Bytes)> {
         self.0.lock().unwrap().0.clone()
     }
@@ -66,7 +66,7 @@ async fn one_job(github: &Github) {
 }
 
 #[tokio::test]
-async fn a_job_tells_its_story() {
+async fn job_sends_a_webhook_for_every_step() {
     let (github, inbox) = start().await;
     one_job(&github).await;
     let got = inbox.all();
@@ -106,12 +106,12 @@ async fn payloads_have_the_shape_of_real_ones() {
     let got = inbox.all();
     assert_eq!(got.len(), 4);
     for (_, ours) in got {
-        // The examples are of several years and accounts: a key is real when any of the event's has it.
+        // The examples come from several years and accounts: a key is real if any example of the event has it.
         let files = if ours.get("workflow_job").is_some() { &jobs } else { &suspended };
         let real = files.iter().flat_map(|f| real_payloads(f)).reduce(|all, one| merge(all, &one)).unwrap();
         let mut found = Vec::new();
         same_shape(&ours, &real, "", &mut found);
-        // Newer than the example.
+        // Introduced by GitHub after the example was recorded.
         found.retain(|f| f != "/installation/client_id");
         assert!(found.is_empty(), "{}: {found:#?}", ours["action"]);
     }

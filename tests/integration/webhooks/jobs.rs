@@ -1,4 +1,4 @@
-//! Workflow jobs on our runners.
+//! Workflow jobs on managed runners.
 
 use std::time::Duration;
 
@@ -7,22 +7,22 @@ use github_twin::{Conclusion, TwinConfig};
 use harness::{team_draft, wait_until};
 use serde_json::json;
 
-use super::{Scene, builder, deliver, look, outcome, payload, scene};
+use super::{Scene, builder, deliver_webhook, outcome, payload, process_inbox, scene};
 
-/// How long GitHub lists a runner whose job is over.
+/// Time for which GitHub still lists a runner after its job.
 const LINGERS: Duration = Duration::from_mins(1);
 
-/// A runner whose one job is over while GitHub still lists it, and a worker that has looked once.
-async fn lingering() -> Scene {
+/// Creates a runner whose job has ended while GitHub still lists it, checked once by a worker.
+async fn scene_with_lingering_runner() -> Scene {
     let twin = TwinConfig { removes_after: LINGERS, ..TwinConfig::default() };
     let scene = Scene::start(builder().twin(twin), team_draft("red")).await;
     let control = scene.world.twin.control();
     let job = control.queue_job("acme/web", &["gpu-7"]).unwrap();
     control.start_job(job.id, scene.github_id).unwrap();
-    look(&scene.world).await;
+    process_inbox(&scene.world).await;
     control.complete_job(job.id, Conclusion::Success).unwrap();
-    look(&scene.world).await;
-    scene.world.keep(scene.world.start_worker());
+    process_inbox(&scene.world).await;
+    scene.world.keep_running(scene.world.start_worker());
     let again = "SELECT count(*) FROM jobs WHERE kind = 'drift_check' AND state = 'queued' AND snoozes = 1";
     wait_until("it is to be looked at again", || async { scene.world.count(again).await == 1 }).await;
     scene
@@ -30,12 +30,12 @@ async fn lingering() -> Scene {
 
 #[tokio::test]
 async fn a_runner_github_removes_a_moment_after_its_job_is_gone_without_two_passes() {
-    let scene = lingering().await;
-    assert_eq!(scene.stands().await, ("active".to_owned(), false));
+    let scene = scene_with_lingering_runner().await;
+    assert_eq!(scene.status_and_busy().await, ("active".to_owned(), false));
     scene.world.twin.control().advance(LINGERS);
     wait_until("it is gone", || async {
         scene.world.make_due(Lane::Drift).await;
-        scene.stands().await.0 == "deleted"
+        scene.status_and_busy().await.0 == "deleted"
     })
     .await;
     let trail = "SELECT count(*) FROM runner_events WHERE source = 'webhook' AND to_status = 'deleted'";
@@ -43,8 +43,8 @@ async fn a_runner_github_removes_a_moment_after_its_job_is_gone_without_two_pass
 }
 
 #[tokio::test]
-async fn a_runner_that_stays_after_its_job_is_looked_at_four_times() {
-    let scene = lingering().await;
+async fn runner_still_listed_after_its_job_is_checked_four_times() {
+    let scene = scene_with_lingering_runner().await;
     wait_until("that is over", || async {
         scene.world.make_due(Lane::Drift).await;
         scene.world.count("SELECT count(*) FROM jobs WHERE finished_at IS NULL").await == 0
@@ -52,7 +52,7 @@ async fn a_runner_that_stays_after_its_job_is_looked_at_four_times() {
     .await;
     assert_eq!(scene.world.count("SELECT snoozes::int8 FROM jobs WHERE kind = 'drift_check'").await, 3);
     assert_eq!(
-        scene.stands().await,
+        scene.status_and_busy().await,
         ("offline".to_owned(), false),
         "where it stands is noted; a pass does the rest"
     );
@@ -64,30 +64,30 @@ async fn a_job_on_our_runner_is_followed() {
     let control = scene.world.twin.control();
     let job = control.queue_job("acme/web", &["gpu-7"]).unwrap();
     control.start_job(job.id, scene.github_id).unwrap();
-    look(&scene.world).await;
-    assert_eq!(scene.stands().await, ("active".to_owned(), true));
+    process_inbox(&scene.world).await;
+    assert_eq!(scene.status_and_busy().await, ("active".to_owned(), true));
 
     control.complete_job(job.id, Conclusion::Success).unwrap();
-    look(&scene.world).await;
-    assert_eq!(scene.stands().await, ("active".to_owned(), false), "gone only on proof");
+    process_inbox(&scene.world).await;
+    assert_eq!(scene.status_and_busy().await, ("active".to_owned(), false), "gone only on proof");
     let checks = "SELECT count(*) FROM jobs WHERE kind = 'drift_check' AND state = 'queued'";
     assert_eq!(scene.world.count(checks).await, 1);
     let trail = "SELECT count(*) FROM runner_events WHERE source = 'webhook' AND to_status = 'active'";
     assert_eq!(scene.world.count(trail).await, 1);
-    assert!(scene.alarms("label_policy_violation_workflow").await.is_empty());
+    assert!(scene.security_events("label_policy_violation_workflow").await.is_empty());
 }
 
 #[tokio::test]
-async fn a_late_beginning_does_not_undo_an_end() {
+async fn late_in_progress_event_does_not_undo_completed() {
     let scene = scene().await;
     let (begun, ended) = ("workflow_job.in_progress.json", "workflow_job.completed.json");
-    deliver(&scene.world, "workflow_job", &scene.event(ended, 1, 30)).await;
-    look(&scene.world).await;
-    assert_eq!(scene.stands().await, ("active".to_owned(), false));
-    let late = deliver(&scene.world, "workflow_job", &scene.event(begun, 1, 10)).await;
-    look(&scene.world).await;
+    deliver_webhook(&scene.world, "workflow_job", &scene.event(ended, 1, 30)).await;
+    process_inbox(&scene.world).await;
+    assert_eq!(scene.status_and_busy().await, ("active".to_owned(), false));
+    let late = deliver_webhook(&scene.world, "workflow_job", &scene.event(begun, 1, 10)).await;
+    process_inbox(&scene.world).await;
     assert_eq!(outcome(&scene.world, late).await, "ignored: something newer is known");
-    assert_eq!(scene.stands().await, ("active".to_owned(), false));
+    assert_eq!(scene.status_and_busy().await, ("active".to_owned(), false));
 }
 
 #[tokio::test]
@@ -96,13 +96,13 @@ async fn several_schedulers_share_the_inbox() {
     let ended = "workflow_job.completed.json";
     for second in [30, 10, 50, 20, 40, 5, 15] {
         let body = scene.event("workflow_job.in_progress.json", i64::from(second), second);
-        deliver(&scene.world, "workflow_job", &body).await;
-        deliver(&scene.world, "workflow_job", &scene.event(ended, i64::from(second), second)).await;
+        deliver_webhook(&scene.world, "workflow_job", &body).await;
+        deliver_webhook(&scene.world, "workflow_job", &scene.event(ended, i64::from(second), second)).await;
     }
-    let run = || scheduler::inbox::run(scene.world.scheduling());
+    let run = || scheduler::inbox::run(scene.world.scheduler_parts());
     let done = tokio::join!(run(), run(), run());
     assert_eq!(done.0.unwrap() + done.1.unwrap() + done.2.unwrap(), 14);
-    assert_eq!(scene.stands().await, ("active".to_owned(), false));
+    assert_eq!(scene.status_and_busy().await, ("active".to_owned(), false));
     let left = "SELECT count(*) FROM webhook_inbox WHERE state NOT IN ('processed', 'ignored')";
     assert_eq!(scene.world.count(left).await, 0);
     let newest = "SELECT workflow_job_id::text FROM runners WHERE id = $1";
@@ -128,14 +128,14 @@ async fn jobs_on_other_runners_change_nothing() {
         ),
         (payload("workflow_job.in_progress.old.json"), unknown),
     ] {
-        let id = deliver(&scene.world, "workflow_job", &body).await;
-        look(&scene.world).await;
+        let id = deliver_webhook(&scene.world, "workflow_job", &body).await;
+        process_inbox(&scene.world).await;
         assert_eq!(outcome(&scene.world, id).await, why, "{body}");
     }
     let mut hosted = payload("workflow_job.in_progress.hosted.json");
     hosted["installation"]["id"] = json!(5_151_515);
-    let id = deliver(&scene.world, "workflow_job", &hosted).await;
-    look(&scene.world).await;
+    let id = deliver_webhook(&scene.world, "workflow_job", &hosted).await;
+    process_inbox(&scene.world).await;
     assert_eq!(outcome(&scene.world, id).await, "ignored: on a machine of GitHub's own");
 }
 
@@ -143,13 +143,14 @@ async fn jobs_on_other_runners_change_nothing() {
 async fn deliveries_that_fail_are_tried_again() {
     let scene = scene().await;
     let id =
-        deliver(&scene.world, "workflow_job", &scene.event("workflow_job.in_progress.json", 1, 10)).await;
+        deliver_webhook(&scene.world, "workflow_job", &scene.event("workflow_job.in_progress.json", 1, 10))
+            .await;
     sqlx::query("ALTER TABLE runner_events RENAME TO away").execute(scene.world.sql()).await.unwrap();
-    look(&scene.world).await;
+    process_inbox(&scene.world).await;
     assert!(outcome(&scene.world, id).await.starts_with("pending: "));
     sqlx::query("ALTER TABLE away RENAME TO runner_events").execute(scene.world.sql()).await.unwrap();
     scene.world.change("UPDATE webhook_inbox SET next_at = now() WHERE delivery_id = $1", id).await;
-    look(&scene.world).await;
+    process_inbox(&scene.world).await;
     assert_eq!(outcome(&scene.world, id).await, "processed: in progress");
-    assert_eq!(scene.stands().await, ("active".to_owned(), true));
+    assert_eq!(scene.status_and_busy().await, ("active".to_owned(), true));
 }

@@ -1,4 +1,4 @@
-//! What GitHub tells us: taken, looked at, acted upon.
+//! GitHub webhooks: received, processed and applied.
 #![cfg(test)]
 
 mod jobs;
@@ -22,14 +22,14 @@ fn builder() -> Builder {
     World::builder().workers(0).webhooks(SECRET)
 }
 
-/// One of our own payloads.
+/// Returns a payload of this repository.
 fn payload(file: &str) -> Value {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/webhooks").join(file);
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
-/// Sends a body as GitHub would.
-async fn send(world: &World, event: &str, id: Uuid, body: &[u8]) -> ApiResponse {
+/// Sends a signed body as GitHub would.
+async fn send_webhook(world: &World, event: &str, id: Uuid, body: &[u8]) -> ApiResponse {
     world
         .ask("POST", "/webhooks/github")
         .header("x-github-event", event)
@@ -40,27 +40,27 @@ async fn send(world: &World, event: &str, id: Uuid, body: &[u8]) -> ApiResponse 
         .await
 }
 
-/// The same with a fresh delivery id; insists on 202.
-async fn deliver(world: &World, event: &str, body: &Value) -> Uuid {
+/// Sends a body with a new delivery id, expects 202, and returns the id.
+async fn deliver_webhook(world: &World, event: &str, body: &Value) -> Uuid {
     let id = Uuid::new_v4();
-    let answer = send(world, event, id, body.to_string().as_bytes()).await.assert_status(202);
+    let answer = send_webhook(world, event, id, body.to_string().as_bytes()).await.assert_status(202);
     assert_eq!(answer.body["delivery_id"], json!(id));
     id
 }
 
-/// Looks at everything that has come.
-async fn look(world: &World) {
+/// Processes all received deliveries.
+async fn process_inbox(world: &World) {
     world.twin.webhooks_sent().await;
-    scheduler::inbox::run(world.scheduling()).await.unwrap();
+    scheduler::inbox::run(world.scheduler_parts()).await.unwrap();
 }
 
-/// State and note of a delivery.
+/// Returns state and note of a delivery.
 async fn outcome(world: &World, id: Uuid) -> String {
     let sql = "SELECT state || ': ' || coalesce(note, '') FROM webhook_inbox WHERE delivery_id = $1";
     world.text(sql, id).await
 }
 
-/// A runner that is online at GitHub, and whose it is.
+/// A runner that is online on GitHub, and its owner.
 struct Scene {
     world: World,
     red: Team,
@@ -86,14 +86,14 @@ impl Scene {
         Self { world, red, ada, runner: asked.runner, name: asked.name, github_id }
     }
 
-    /// Status and whether it is busy.
-    async fn stands(&self) -> (String, bool) {
+    /// Returns the runner's status and whether it is busy.
+    async fn status_and_busy(&self) -> (String, bool) {
         let runner =
             self.world.get(&format!("/runners/{}", self.runner), &self.ada).await.assert_status(200).body;
         (runner["status"].as_str().unwrap().to_owned(), runner["busy"].as_bool().unwrap())
     }
 
-    /// A payload about this runner, at so many seconds past ten.
+    /// Returns a payload about this runner, `second` seconds after ten o'clock.
     fn event(&self, file: &str, job: i64, second: u32) -> Value {
         let mut body = payload(file);
         body["installation"]["id"] = json!(5_151_515);
@@ -107,8 +107,8 @@ impl Scene {
         body
     }
 
-    /// Security events of a type, newest first.
-    async fn alarms(&self, event_type: &str) -> Vec<Value> {
+    /// Returns the security events of a type, newest first.
+    async fn security_events(&self, event_type: &str) -> Vec<Value> {
         let root = self.world.person(
             store::UserDraft {
                 is_admin: true,
@@ -121,7 +121,7 @@ impl Scene {
     }
 }
 
-/// The usual scene.
+/// Creates the default scene.
 async fn scene() -> Scene {
     Scene::start(builder(), team_draft("red")).await
 }

@@ -1,19 +1,19 @@
-//! Every payload there is: ours, those in the shapes of real ones, and the real ones where they are present.
+//! Replay of all payloads: written by hand, in the shape of real ones, and the recorded ones where present.
 
 use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
-use super::{builder, look, send};
+use super::{builder, process_inbox, send_webhook};
 
-/// Payloads of a folder: `<event>.<anything>.json`.
+/// Returns the payloads of a folder: `<event>.<anything>.json`.
 fn payloads(folder: &Path) -> Vec<(String, PathBuf)> {
     let mut all: Vec<_> = std::fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .filter_map(|path| {
             let event = path.file_name()?.to_str()?.strip_suffix(".json")?.split('.').next()?.to_owned();
-            // What is not a payload does not bear the name of an event.
+            // Other files do not start with an event name.
             event.bytes().all(|b| b.is_ascii_lowercase() || b == b'_').then_some((event, path))
         })
         .collect();
@@ -26,10 +26,10 @@ async fn replay(folder: PathBuf) -> usize {
     let all = payloads(&folder);
     for (event, path) in &all {
         let body = std::fs::read(path).unwrap();
-        let answer = send(&world, event, Uuid::new_v4(), &body).await;
+        let answer = send_webhook(&world, event, Uuid::new_v4(), &body).await;
         assert_eq!(answer.status, 202, "{}: {}", path.display(), answer.text);
     }
-    look(&world).await;
+    process_inbox(&world).await;
     let odd = "SELECT count(*) FROM webhook_inbox WHERE state NOT IN ('processed', 'ignored')";
     assert_eq!(world.count(odd).await, 0, "{}", folder.display());
     assert_eq!(world.count("SELECT count(*) FROM security_events").await, 0);
@@ -48,9 +48,10 @@ async fn payloads_in_the_shapes_of_real_ones_are_understood() {
     assert!(replay(root.join("../data/webhooks/real")).await >= 24);
 }
 
-/// The originals are not part of the repository; without them the test above stands for this one.
+/// Replays the recorded payloads. They are not part of the repository; without them, the test above covers the same
+/// shapes.
 #[tokio::test]
-async fn originals_beside_the_repository_are_understood() {
+async fn recorded_payloads_beside_the_repository_are_understood() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/github/webhooks");
     if folder.is_dir() {
         assert!(replay(folder).await >= 20);

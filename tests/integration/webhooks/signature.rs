@@ -1,4 +1,4 @@
-//! Who is let in.
+//! Verification of webhook signatures.
 
 use github_twin::signature;
 use harness::World;
@@ -9,12 +9,12 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use super::{SECRET, builder, deliver, look, outcome, payload, send};
+use super::{SECRET, builder, deliver_webhook, outcome, payload, process_inbox, send_webhook};
 
 #[tokio::test]
-async fn without_a_secret_nothing_is_taken() {
+async fn webhooks_without_a_configured_secret_are_refused() {
     let world = World::builder().workers(0).start().await;
-    send(&world, "ping", Uuid::new_v4(), b"{}").await.refused(503, "webhooks_disabled");
+    send_webhook(&world, "ping", Uuid::new_v4(), b"{}").await.refused(503, "webhooks_disabled");
     assert_eq!(world.count("SELECT count(*) FROM webhook_inbox").await, 0);
 }
 
@@ -45,17 +45,19 @@ async fn only_deliveries_signed_by_github_are_stored() {
 #[tokio::test]
 async fn irrelevant_events_are_stored_as_ignored() {
     let world = builder().start().await;
-    let id = deliver(&world, "ping", &payload("ping.json")).await;
+    let id = deliver_webhook(&world, "ping", &payload("ping.json")).await;
     assert_eq!(outcome(&world, id).await, "ignored: not needed");
-    let id = deliver(&world, "workflow_job", &payload("workflow_job.queued.json")).await;
+    let id = deliver_webhook(&world, "workflow_job", &payload("workflow_job.queued.json")).await;
     assert_eq!(outcome(&world, id).await, "ignored: not needed");
-    let id = deliver(&world, "workflow_job", &json!({ "action": "completed", "workflow_job": 7 })).await;
+    let id =
+        deliver_webhook(&world, "workflow_job", &json!({ "action": "completed", "workflow_job": 7 })).await;
     assert_eq!(outcome(&world, id).await, "failed: workflow_job.id is missing");
-    look(&world).await;
+    process_inbox(&world).await;
 }
 
-/// Sends the head of a delivery and as much of its body as given, and reads the first line of the answer. The connection
-/// stays open for writing, so that an answer that comes early is not lost.
+/// Sends the head of a delivery and a part of its body, and returns the first line of the response. The connection
+/// stays
+/// open for writing, so that an early response is not lost.
 async fn first_line(world: &World, length: &str, body: &[u8]) -> String {
     let address = world.url().trim_start_matches("http://");
     let mut stream = TcpStream::connect(address).await.unwrap();
@@ -76,7 +78,7 @@ async fn too_large_deliveries_are_refused() {
     let world = builder().start().await;
     let frame = json!({ "zen": "" }).to_string().len();
     let largest = json!({ "zen": "x".repeat(1024 * 1024 - frame) }).to_string();
-    send(&world, "ping", Uuid::new_v4(), largest.as_bytes()).await.assert_status(202);
+    send_webhook(&world, "ping", Uuid::new_v4(), largest.as_bytes()).await.assert_status(202);
     let said = first_line(&world, "content-length: 26214401", b"").await;
     assert!(said.starts_with("HTTP/1.1 413"), "{said}");
     let chunk = [b"1900001\r\n".as_slice(), &vec![b'x'; 0x190_0001]].concat();
@@ -90,11 +92,11 @@ async fn delivery_beyond_the_read_limit_is_stored_as_ignored() {
     let world = builder().start().await;
     let large = json!({ "action": "in_progress", "zen": "x".repeat(5 * 1024 * 1024) }).to_string();
     let id = Uuid::new_v4();
-    let answer = send(&world, "workflow_job", id, large.as_bytes()).await.assert_status(202);
+    let answer = send_webhook(&world, "workflow_job", id, large.as_bytes()).await.assert_status(202);
     assert_eq!(answer.body["state"], "ignored");
     assert_eq!(outcome(&world, id).await, "ignored: too large to be read");
     assert_eq!(
-        send(&world, "workflow_job", id, large.as_bytes()).await.assert_status(202).body["state"],
+        send_webhook(&world, "workflow_job", id, large.as_bytes()).await.assert_status(202).body["state"],
         "duplicate"
     );
     let other = world.ask("POST", "/webhooks/github").header("x-github-event", "workflow_job");
@@ -111,8 +113,8 @@ async fn control_characters_of_a_delivery_are_not_stored() {
     body["workflow_job"]["labels"] = json!(["a\u{0}b"]);
     body["workflow_job"]["name"] = json!("na\u{0}me");
     body["repository"]["full_name"] = json!("octo/\u{0}web");
-    let id = deliver(&world, "workflow_job", &body).await;
-    look(&world).await;
+    let id = deliver_webhook(&world, "workflow_job", &body).await;
+    process_inbox(&world).await;
     assert!(!outcome(&world, id).await.starts_with("failed"));
 }
 
@@ -126,8 +128,8 @@ async fn malformed_deliveries_are_refused() {
         ask().header("x-github-event", "ping").header("x-github-delivery", &Uuid::new_v4().to_string());
     let form = form.raw("application/x-www-form-urlencoded", "payload=%7B%7D").send().await;
     form.refused(415, "unsupported_media_type");
-    send(&world, "ping", Uuid::new_v4(), b"{\"zen\":").await.refused(400, "malformed_body");
-    send(&world, "ping", Uuid::new_v4(), &b"[".repeat(100_000)).await.refused(400, "malformed_body");
+    send_webhook(&world, "ping", Uuid::new_v4(), b"{\"zen\":").await.refused(400, "malformed_body");
+    send_webhook(&world, "ping", Uuid::new_v4(), &b"[".repeat(100_000)).await.refused(400, "malformed_body");
 }
 
 #[tokio::test]
@@ -135,16 +137,16 @@ async fn a_delivery_that_comes_twice_counts_once() {
     let world = builder().start().await;
     let (id, body) = (Uuid::new_v4(), payload("workflow_job.in_progress.json").to_string());
     assert_eq!(
-        send(&world, "workflow_job", id, body.as_bytes()).await.assert_status(202).body["state"],
+        send_webhook(&world, "workflow_job", id, body.as_bytes()).await.assert_status(202).body["state"],
         "stored"
     );
     assert_eq!(
-        send(&world, "workflow_job", id, body.as_bytes()).await.assert_status(202).body["state"],
+        send_webhook(&world, "workflow_job", id, body.as_bytes()).await.assert_status(202).body["state"],
         "duplicate"
     );
-    look(&world).await;
+    process_inbox(&world).await;
     assert_eq!(
-        send(&world, "workflow_job", id, body.as_bytes()).await.assert_status(202).body["state"],
+        send_webhook(&world, "workflow_job", id, body.as_bytes()).await.assert_status(202).body["state"],
         "duplicate"
     );
     assert_eq!(world.count("SELECT count(*) FROM webhook_inbox").await, 1);
@@ -153,22 +155,27 @@ async fn a_delivery_that_comes_twice_counts_once() {
 #[tokio::test]
 async fn settled_deliveries_are_pruned_after_a_week() {
     let world = builder().start().await;
-    let (old, new) = (deliver(&world, "ping", &json!({})).await, deliver(&world, "ping", &json!({})).await);
+    let (old, new) = (
+        deliver_webhook(&world, "ping", &json!({})).await,
+        deliver_webhook(&world, "ping", &json!({})).await,
+    );
     let age = "UPDATE webhook_inbox SET settled_at = now() - interval '8 days' WHERE delivery_id = $1";
     world.change(age, old).await;
-    assert_eq!(scheduler::inbox::forget(world.scheduling()).await.unwrap(), 1);
+    assert_eq!(scheduler::inbox::forget(world.scheduler_parts()).await.unwrap(), 1);
     assert_eq!(outcome(&world, new).await, "ignored: not needed");
 }
 
 #[tokio::test]
-async fn delivery_stored_by_a_newer_release_waits_for_it_and_holds_up_no_other() {
+async fn delivery_stored_by_a_newer_release_waits_and_blocks_no_other() {
     let scene = super::scene().await;
     let world = &scene.world;
-    let newer = deliver(world, "workflow_job", &scene.event("workflow_job.in_progress.json", 1, 1)).await;
-    let other = deliver(world, "workflow_job", &scene.event("workflow_job.in_progress.json", 2, 2)).await;
+    let newer =
+        deliver_webhook(world, "workflow_job", &scene.event("workflow_job.in_progress.json", 1, 1)).await;
+    let other =
+        deliver_webhook(world, "workflow_job", &scene.event("workflow_job.in_progress.json", 2, 2)).await;
     let stored = r#"UPDATE webhook_inbox SET payload = payload || '{"tenant": "a"}' WHERE delivery_id = $1"#;
     world.change(stored, newer).await;
-    look(world).await;
+    process_inbox(world).await;
     assert_eq!(outcome(world, newer).await, "pending: this version cannot read the stored row");
     assert!(!outcome(world, other).await.starts_with("pending"));
     let unburned = "SELECT attempts::text FROM webhook_inbox WHERE delivery_id = $1 AND next_at > now()";
@@ -177,6 +184,6 @@ async fn delivery_stored_by_a_newer_release_waits_for_it_and_holds_up_no_other()
     let two_days = "UPDATE webhook_inbox SET received_at = received_at - interval '2 days', next_at = now()
         WHERE delivery_id = $1";
     world.change(two_days, newer).await;
-    look(world).await;
+    process_inbox(world).await;
     assert!(outcome(world, newer).await.starts_with("failed"), "in the end it is given up");
 }

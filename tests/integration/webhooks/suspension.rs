@@ -3,7 +3,7 @@
 use harness::{World, provision_body, team_draft, wait_until};
 use serde_json::json;
 
-use super::{builder, deliver, look, outcome, payload};
+use super::{builder, deliver_webhook, outcome, payload, process_inbox};
 
 const ID: u64 = 5_151_515;
 
@@ -17,15 +17,15 @@ async fn a_suspended_installation_waits_and_goes_on() {
     let red = world.team(team_draft("red")).await;
     let ada = world.user("ada", &[&red]).await;
     world.twin.control().suspend(ID, true).unwrap();
-    look(&world).await;
+    process_inbox(&world).await;
     assert!(paused(&world).await);
     let asked = world.provision(&ada, provision_body("ci")).await;
-    assert_eq!(scheduler::suspension::run(world.scheduling()).await.unwrap(), 0);
+    assert_eq!(scheduler::suspension::run(world.scheduler_parts()).await.unwrap(), 0);
     assert_eq!(world.job(&ada, asked.job).await["state"], "queued");
     assert_eq!(world.twin.ledger().of("POST", "generate-jitconfig").count(), 0);
 
     world.twin.control().suspend(ID, false).unwrap();
-    look(&world).await;
+    process_inbox(&world).await;
     assert!(!paused(&world).await);
     assert_eq!(world.until_final(&ada, asked.job).await["state"], "succeeded");
     let root = world.admin().await;
@@ -40,10 +40,10 @@ async fn an_unannounced_end_of_a_suspension_is_detected() {
     let world = builder().start().await;
     let mut body = payload("installation.suspend.json");
     body["installation"]["id"] = json!(ID);
-    deliver(&world, "installation", &body).await;
-    look(&world).await;
+    deliver_webhook(&world, "installation", &body).await;
+    process_inbox(&world).await;
     assert!(paused(&world).await);
-    assert_eq!(scheduler::suspension::run(world.scheduling()).await.unwrap(), 1);
+    assert_eq!(scheduler::suspension::run(world.scheduler_parts()).await.unwrap(), 1);
     assert!(!paused(&world).await);
 }
 
@@ -56,21 +56,21 @@ async fn a_late_suspension_does_not_undo_its_end() {
         body["installation"]["updated_at"] = json!(format!("2026-03-01T14:00:{second:02}Z"));
         body
     };
-    deliver(&world, "installation", &event("installation.unsuspend.json", 30)).await;
-    look(&world).await;
-    let late = deliver(&world, "installation", &event("installation.suspend.json", 10)).await;
-    look(&world).await;
+    deliver_webhook(&world, "installation", &event("installation.unsuspend.json", 30)).await;
+    process_inbox(&world).await;
+    let late = deliver_webhook(&world, "installation", &event("installation.suspend.json", 10)).await;
+    process_inbox(&world).await;
     assert_eq!(outcome(&world, late).await, "ignored: nothing new");
     assert!(!paused(&world).await);
 }
 
 #[tokio::test]
-async fn one_that_was_removed_waits_and_new_permissions_are_noted() {
+async fn removed_installation_is_paused_and_new_permissions_are_recorded() {
     let world = builder().scheduler().start().await;
     for file in ["installation.new_permissions_accepted.json", "installation.deleted.json"] {
         let mut body = payload(file);
         body["installation"]["id"] = json!(ID);
-        deliver(&world, "installation", &body).await;
+        deliver_webhook(&world, "installation", &body).await;
     }
     let told = "SELECT count(*) FROM security_events WHERE event_type IN ('installation_permissions', 'installation_suspended')";
     wait_until("both are looked at", async || world.count(told).await == 2).await;

@@ -1,4 +1,4 @@
-//! Accounts, the token itself, the App and its installations.
+//! Account, token, App and installation endpoints of the twin.
 
 use serde_json::{Value, json};
 
@@ -24,7 +24,7 @@ pub(super) async fn accounts(c: &mut Checked) {
     c.get("/repos/{owner}/{repo}/hooks", "/repos/acme/web/hooks", 200).await;
 }
 
-/// The token's own calls. The last one ends its life.
+/// Calls about the token itself. The last one revokes it.
 pub(super) async fn own_token(c: &mut Checked) {
     let repositories = "/installation/repositories";
     c.get(repositories, repositories, 200).await;
@@ -38,7 +38,7 @@ pub(super) async fn own_token(c: &mut Checked) {
     let again = read(again.header("if-none-match", tag)).await.unwrap();
     assert_eq!(again.status, 304);
     c.check(repositories, "GET", again);
-    c.call(("DELETE", "/installation/token"), "/installation/token", Value::Null, 204).await;
+    c.call("DELETE", "/installation/token", "/installation/token", Value::Null, 204).await;
 }
 
 pub(super) async fn app(c: &mut Checked) {

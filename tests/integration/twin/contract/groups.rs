@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::{super::support::wanted, Checked};
 
-/// What the groups of an organisation or an enterprise are called with: the template, the path, the id of a runner in
-/// the scope, and whom a group can be opened to.
+/// Parameters of the group calls of an organisation or enterprise: template, path, id of a runner in the scope, and the
+/// accounts a group can be opened to.
 struct Groups<'a> {
     template: &'a str,
     at: &'a str,
@@ -19,25 +19,25 @@ async fn groups(c: &mut Checked, of: Groups<'_>) {
     let (template, at) = (of.template, of.at);
     c.get(template, at, 200).await;
     let wish = json!({"name": "gpu", "visibility": "selected", of.ids: [of.selected]});
-    let made = c.call(("POST", template), at, wish, 201).await;
+    let made = c.call("POST", template, at, wish, 201).await;
     let (one, path) = (format!("{template}/{{runner_group_id}}"), format!("{at}/{}", made["id"]));
     c.get(&one, &path, 200).await;
-    c.call(("PATCH", &one), &path, json!({"name": "cuda"}), 200).await;
+    c.call("PATCH", &one, &path, json!({"name": "cuda"}), 200).await;
     let (runners, here) = (format!("{one}/runners"), format!("{path}/runners"));
-    c.call(("PUT", &runners), &here, json!({"runners": [of.runner]}), 204).await;
+    c.call("PUT", &runners, &here, json!({"runners": [of.runner]}), 204).await;
     c.get(&runners, &here, 200).await;
     let (single, here) = (format!("{runners}/{{runner_id}}"), format!("{here}/{}", of.runner));
-    c.call(("DELETE", &single), &here, Value::Null, 204).await;
-    c.call(("PUT", &single), &here, Value::Null, 204).await;
+    c.call("DELETE", &single, &here, Value::Null, 204).await;
+    c.call("PUT", &single, &here, Value::Null, 204).await;
     let (open_to, here) = (format!("{one}/{}", of.selects), format!("{path}/{}", of.selects));
-    c.call(("PUT", &open_to), &here, json!({of.ids: [of.selected]}), 204).await;
+    c.call("PUT", &open_to, &here, json!({of.ids: [of.selected]}), 204).await;
     c.get(&open_to, &here, 200).await;
     if of.selects == "repositories" {
         let (single, here) = (format!("{open_to}/{{repository_id}}"), format!("{here}/{}", of.selected));
-        c.call(("DELETE", &single), &here, Value::Null, 204).await;
-        c.call(("PUT", &single), &here, Value::Null, 204).await;
+        c.call("DELETE", &single, &here, Value::Null, 204).await;
+        c.call("PUT", &single, &here, Value::Null, 204).await;
     }
-    c.call(("DELETE", &one), &path, Value::Null, 204).await;
+    c.call("DELETE", &one, &path, Value::Null, 204).await;
 }
 
 pub(super) async fn organization(c: &mut Checked) {
@@ -52,7 +52,7 @@ pub(super) async fn organization(c: &mut Checked) {
     groups(c, of).await;
 }
 
-/// With the personal token.
+/// Calls the group endpoints of the enterprise with the personal token.
 pub(super) async fn enterprise(c: &mut Checked) {
     let jit = "/enterprises/initech/actions/runners/generate-jitconfig";
     let made = c.github.call("POST", jit, &wanted("grouped")).await;

@@ -1,4 +1,4 @@
-//! Every endpoint and status, checked against the structure facts of GitHub.
+//! Every endpoint and status of the twin, checked against GitHub's published schemas.
 
 use std::collections::BTreeSet;
 
@@ -13,16 +13,16 @@ use super::{
     support::{Github, Reply, read, wanted},
 };
 
-/// What the enterprise is managed with.
+/// Personal token that manages the enterprise.
 const PERSONAL: &str = "ghp_personal";
 
-/// Calls the twin and checks each answer.
+/// A client that checks every response of the twin.
 struct Checked {
     github: Github,
     own: Contract,
     whole: Option<Contract>,
     seen: BTreeSet<(String, String, u16)>,
-    /// How many answers our own facts describe.
+    /// Number of responses covered by the schemas in this repository.
     described: usize,
 }
 
@@ -32,7 +32,7 @@ const REPO: &str = "/repos/{owner}/{repo}/actions/runners";
 
 impl Checked {
     async fn start() -> Self {
-        // Nobody listens there: deliveries fail, which is all that is needed here.
+        // Nothing listens on that port: deliveries fail, as this test needs.
         let webhook = Some(WebhookConfig::new("http://127.0.0.1:9/hook", "s"));
         let github = Github::with(TwinConfig {
             webhook,
@@ -52,22 +52,22 @@ impl Checked {
             assert!(faults.is_empty(), "{method} {template} {}: {faults:#?}", reply.status);
         }
         assert!(reply.header("x-github-request-id").is_some());
-        // GitHub counts no request with credentials it does not know.
+        // GitHub does not count requests with unknown credentials.
         let counted = reply.message() != "Bad credentials";
         assert_eq!(reply.header("x-ratelimit-remaining").is_some(), counted);
         self.seen.insert((template.to_owned(), method.to_owned(), reply.status));
         reply.body
     }
 
-    /// With the installation token; the status must be `want`.
-    async fn call(&mut self, (method, template): (&str, &str), path: &str, body: Value, want: u16) -> Value {
+    /// Sends a call with the installation token and checks that the status is `want`.
+    async fn call(&mut self, method: &str, template: &str, path: &str, body: Value, want: u16) -> Value {
         let reply = self.github.call(method, path, &body).await;
         assert_eq!(reply.status, want, "{method} {path}: {reply:?}");
         self.check(template, method, reply)
     }
 
     async fn get(&mut self, template: &str, path: &str, want: u16) -> Value {
-        self.call(("GET", template), path, Value::Null, want).await
+        self.call("GET", template, path, Value::Null, want).await
     }
 
     async fn app(&mut self, method: &str, template: &str, path: &str, want: u16) -> Value {
@@ -79,16 +79,16 @@ impl Checked {
 
 async fn runners(c: &mut Checked, template: &str, at: &str) {
     let jit = (format!("{template}/generate-jitconfig"), format!("{at}/generate-jitconfig"));
-    let made = c.call(("POST", &jit.0), &jit.1, wanted("one"), 201).await;
+    let made = c.call("POST", &jit.0, &jit.1, wanted("one"), 201).await;
     let id = made["runner"]["id"].as_u64().unwrap();
-    c.call(("POST", &jit.0), &jit.1, wanted("ONE"), 409).await;
+    c.call("POST", &jit.0, &jit.1, wanted("ONE"), 409).await;
     let mut other = wanted("two");
     other["runner_group_id"] = json!(77);
-    c.call(("POST", &jit.0), &jit.1, other, 404).await;
-    c.call(("POST", &jit.0), &jit.1, json!({"name": "two"}), 422).await;
+    c.call("POST", &jit.0, &jit.1, other, 404).await;
+    c.call("POST", &jit.0, &jit.1, json!({"name": "two"}), 422).await;
     c.get(template, at, 200).await;
     for token in ["registration-token", "remove-token"] {
-        c.call(("POST", &format!("{template}/{token}")), &format!("{at}/{token}"), Value::Null, 201).await;
+        c.call("POST", &format!("{template}/{token}"), &format!("{at}/{token}"), Value::Null, 201).await;
     }
     c.get(&format!("{template}/downloads"), &format!("{at}/downloads"), 200).await;
     c.get(&format!("{template}/deprecations/{{version}}"), &format!("{at}/deprecations/2.300.0"), 200).await;
@@ -99,10 +99,10 @@ async fn runners(c: &mut Checked, template: &str, at: &str) {
     c.github.twin.set_runner(id, RunnerChange::busy()).unwrap();
     let view = c.get(&one, &path, 200).await;
     assert_eq!((&view["os"], &view["busy"]), (&json!("linux"), &json!(true)));
-    c.call(("DELETE", &one), &path, Value::Null, 422).await;
+    c.call("DELETE", &one, &path, Value::Null, 422).await;
     c.github.twin.set_runner(id, RunnerChange::online()).unwrap();
-    c.call(("DELETE", &one), &path, Value::Null, 204).await;
-    c.call(("DELETE", &one), &path, Value::Null, 404).await;
+    c.call("DELETE", &one, &path, Value::Null, 204).await;
+    c.call("DELETE", &one, &path, Value::Null, 404).await;
     c.get(&one, &path, 404).await;
 }
 
@@ -112,20 +112,20 @@ async fn labels(c: &mut Checked, template: &str, path: &str, at: &str) {
     c.get(&all, &here, 200).await;
     c.get(&all, &gone, 404).await;
     let names = |n: &[&str]| json!({"labels": n});
-    let after = c.call(("POST", &all), &here, names(&["blue", "GPU"]), 200).await;
+    let after = c.call("POST", &all, &here, names(&["blue", "GPU"]), 200).await;
     assert_eq!(after["total_count"], 4);
-    c.call(("POST", &all), &gone, names(&["blue"]), 404).await;
-    c.call(("POST", &all), &here, names(&[]), 422).await;
-    c.call(("PUT", &all), &here, names(&["red"]), 200).await;
-    c.call(("PUT", &all), &gone, names(&["red"]), 404).await;
-    c.call(("PUT", &all), &here, json!({"labels": 1}), 422).await;
+    c.call("POST", &all, &gone, names(&["blue"]), 404).await;
+    c.call("POST", &all, &here, names(&[]), 422).await;
+    c.call("PUT", &all, &here, names(&["red"]), 200).await;
+    c.call("PUT", &all, &gone, names(&["red"]), 404).await;
+    c.call("PUT", &all, &here, json!({"labels": 1}), 422).await;
     let single = format!("{all}/{{name}}");
-    c.call(("DELETE", &single), &format!("{here}/red"), Value::Null, 200).await;
-    c.call(("DELETE", &single), &format!("{here}/red"), Value::Null, 404).await;
-    c.call(("DELETE", &single), &format!("{here}/linux"), Value::Null, 422).await;
-    let left = c.call(("DELETE", &all), &here, Value::Null, 200).await;
+    c.call("DELETE", &single, &format!("{here}/red"), Value::Null, 200).await;
+    c.call("DELETE", &single, &format!("{here}/red"), Value::Null, 404).await;
+    c.call("DELETE", &single, &format!("{here}/linux"), Value::Null, 422).await;
+    let left = c.call("DELETE", &all, &here, Value::Null, 200).await;
     assert_eq!(left["total_count"], 2);
-    c.call(("DELETE", &all), &gone, Value::Null, 404).await;
+    c.call("DELETE", &all, &gone, Value::Null, 404).await;
 }
 
 async fn deliveries(c: &mut Checked) {
@@ -165,8 +165,8 @@ async fn workflow(c: &mut Checked) {
         let job = control.queue_job("acme/web", &[]).unwrap();
         let template = format!("{template}/runs/{{run_id}}/{word}");
         let path = format!("{at}/runs/{}/{word}", job.run_id);
-        c.call(("POST", &template), &path, Value::Null, 202).await;
-        c.call(("POST", &template), &path, Value::Null, 409).await;
+        c.call("POST", &template, &path, Value::Null, 202).await;
+        c.call("POST", &template, &path, Value::Null, 409).await;
     }
 }
 
@@ -201,11 +201,11 @@ async fn every_endpoint_answers_as_github_describes() {
     accounts::accounts(&mut c).await;
     accounts::own_token(&mut c).await;
     accounts::app(&mut c).await;
-    // Statuses that the twin has no reason to answer with.
+    // Statuses that the twin never returns.
     let never = |t: &str, m: &str, s: u16| {
         matches!(
             (t, m, s),
-            // Only with limits off; see the limits' story.
+            // Possible only with limits off; see the tests of limits.
             ("/rate_limit" | "/versions", _, 404)
                 | (
                     "/app/hook/deliveries/{delivery_id}" | "/app/hook/deliveries/{delivery_id}/attempts",
