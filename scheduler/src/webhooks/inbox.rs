@@ -2,15 +2,15 @@
 
 use chrono::TimeDelta;
 use domain::{
-    AuditEntry, InstallationChange, InstallationEvent, InstallationId, JobId, JobParams, SecurityEvent,
-    Severity, Source, WebhookEvent,
+    AuditEntry, InstallationChange, InstallationEvent, InstallationId, SecurityEvent, Severity, WebhookEvent,
 };
 use futures::future::join_all;
 use serde_json::json;
-use store::{InboxState, NewJob, NextDelivery, PendingDelivery, StoreError, Tx};
+use store::{NextDelivery, PendingDelivery, StoreError, Tx};
 use uuid::Uuid;
 
-use crate::{Parts, StepError, enqueue, suspension, workflow_job};
+use super::{outcome::Outcome, workflow_job};
+use crate::{Parts, StepError, enqueue, suspension};
 
 /// Deliveries of one step, at least; if so many were there, the next step follows at once.
 pub(crate) const MAX_DELIVERIES_PER_STEP: u64 = 500;
@@ -25,27 +25,6 @@ const UNREADABLE_PAUSE: TimeDelta = TimeDelta::minutes(1);
 const UNREADABLE_PATIENCE: TimeDelta = TimeDelta::days(1);
 /// What its row says until then.
 const UNREADABLE: &str = "this version cannot read the stored row";
-
-/// What became of a delivery, and what is to be done once that is committed.
-#[derive(Debug)]
-pub(crate) struct Outcome {
-    pub(crate) state: InboxState,
-    pub(crate) note: String,
-    /// A runner to be looked at on GitHub.
-    pub(crate) check: Option<NewJob>,
-    /// An installation that must wait (true) or may go on.
-    pub(crate) pause: Option<(InstallationId, bool)>,
-}
-
-impl Outcome {
-    pub(crate) fn processed(note: impl Into<String>) -> Self {
-        Self { state: InboxState::Processed, note: note.into(), check: None, pause: None }
-    }
-
-    pub(crate) fn ignored(note: impl Into<String>) -> Self {
-        Self { state: InboxState::Ignored, ..Self::processed(note) }
-    }
-}
 
 /// Looks at what is due. Any number of schedulers may do so at once. Answers how many deliveries were settled.
 pub async fn run(parts: Parts) -> Result<u64, StepError> {
@@ -162,18 +141,4 @@ async fn changed(
     let matters = news.change != InstallationChange::NewPermissionsAccepted;
     let pause = matters.then(|| (installation.clone(), ends));
     Ok(Outcome { pause, ..Outcome::processed(news.change.as_str()) })
-}
-
-/// A look at the runner of a workflow job that is over: whether it is gone is known only by asking.
-pub(crate) fn check_of(runner: &domain::Runner) -> NewJob {
-    NewJob {
-        id: JobId::new(),
-        installation: runner.installation.clone(),
-        team: Some(runner.team),
-        requester: None,
-        runner: Some(runner.id),
-        call: None,
-        params: JobParams::DriftCheck { source: Source::Webhook },
-        trace: None,
-    }
 }

@@ -2,6 +2,7 @@
 
 pub mod cancel_workflow_runs;
 pub mod inbox;
+mod outcome;
 pub mod redeliver;
 pub mod suspension;
 pub(crate) mod workflow_job;

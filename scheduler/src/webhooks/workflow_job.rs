@@ -9,10 +9,8 @@ use runtime::config::LabelEnforcement;
 use serde_json::json;
 use store::{NewCancellation, StoreError, Tx};
 
-use crate::{
-    Parts,
-    inbox::{Outcome, check_of},
-};
+use super::outcome::{Outcome, check_of};
+use crate::Parts;
 
 /// Looks at one event of one job.
 pub(crate) async fn process(
