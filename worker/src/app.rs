@@ -1,4 +1,4 @@
-//! What every job can reach.
+//! Parts that every job can use.
 
 use std::{ops::Deref, sync::Arc, time::Duration};
 
@@ -12,40 +12,40 @@ use tokio_util::sync::CancellationToken;
 
 use crate::jobs::Confirmations;
 
-/// Everything a worker is made of, put together by the process that runs it.
+/// Parts of a worker, put together by the process that runs it.
 #[derive(Debug)]
 pub struct Parts {
-    /// The truth.
+    /// The database, the source of truth.
     pub store: Store,
-    /// Where jobs come from.
+    /// The queue that jobs are claimed from.
     pub queue: Queue,
-    /// The clients of every installation.
+    /// GitHub clients of all installations.
     pub installations: Installations,
-    /// Seals configs.
+    /// Keys that seal configs.
     pub keys: KeyRing,
-    /// Longest life of a config that nobody fetched.
+    /// Lifetime of a config that was not handed out.
     pub config_life: TimeDelta,
-    /// What may be done about drift.
+    /// Rules for drift.
     pub drift: DriftRules,
-    /// Jobs at once.
+    /// Number of jobs that run at the same time.
     pub concurrency: usize,
-    /// How long a claim lasts when it is not renewed.
+    /// Duration of a lease without renewal.
     pub lease: Duration,
-    /// How long a step of a job may take.
+    /// Time limits for the steps of a job.
     pub timeouts: StepTimeouts,
-    /// The worker's name, for rows and logs.
+    /// Name of the worker in rows and logs.
     pub name: String,
-    /// Whether the process's loops still move.
+    /// Progress of the process's loops.
     pub progress: LoopMonitor,
 }
 
-/// What ends a step that would never end: a host that vanishes closes no connection, and its silence must not keep a
-/// slot, whose lease is renewed as long as the handler runs.
+/// Time limits that end a stuck step. A host that vanishes closes no connection; without a limit its job would keep its
+/// slot, because the lease is renewed while the handler runs.
 #[derive(Clone, Copy, Debug)]
 pub struct StepTimeouts {
-    /// For writing a job's start or its result; longer than the database lets any statement take.
+    /// Limit for writing a job's start or result; longer than the database's statement time-out.
     pub database: Duration,
-    /// For what is between: three tries at GitHub, and looking names up before them.
+    /// Limit for the work in between: name lookups and three attempts at GitHub.
     pub job: Duration,
 }
 
@@ -55,14 +55,14 @@ impl Default for StepTimeouts {
     }
 }
 
-/// The parts, cheap to clone.
+/// Shared parts, cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct App(Arc<Inner>);
 
 #[derive(Debug)]
 pub(crate) struct Inner {
     parts: Parts,
-    /// Cancelled when draining took too long: what runs is given back.
+    /// Cancelled when draining took too long: running jobs are given back.
     pub(crate) forced: CancellationToken,
     confirmations: Confirmations,
 }

@@ -1,4 +1,4 @@
-//! Signs of life: to the process's own liveness probe, and to whoever looks at the fleet.
+//! Signs of life of a worker: for the liveness probe of its process, and for the list of workers that admins see.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use crate::app::App;
 
 /// Longest silence of one of a worker's loops before the process counts as stuck.
 const MAX_SILENCE: Duration = Duration::from_mins(1);
-/// How often a worker says in the database that it is there.
+/// Interval at which a worker updates its row in the database.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Passes the pulse of the queue's loops on to the liveness probe.
+/// Reports the progress of the queue's loops to the liveness probe until `stop`.
 pub(crate) async fn watch_loops(dispatcher: Dispatcher, progress: LoopMonitor, stop: CancellationToken) {
     let mut seen = dispatcher.loops().map(|(name, last)| (progress.register(name, MAX_SILENCE), last));
     while !stop.is_cancelled() {
@@ -23,21 +23,21 @@ pub(crate) async fn watch_loops(dispatcher: Dispatcher, progress: LoopMonitor, s
             () = tokio::time::sleep(Duration::from_secs(1)) => {}
             () = stop.cancelled() => {}
         }
-        for ((beat, last), (_, now)) in seen.iter_mut().zip(dispatcher.loops()) {
+        for ((handle, last), (_, now)) in seen.iter_mut().zip(dispatcher.loops()) {
             if *last != now {
                 *last = now;
-                beat.tick();
+                handle.tick();
             }
         }
     }
-    for (beat, _) in seen {
-        beat.retire();
+    for (handle, _) in seen {
+        handle.retire();
     }
 }
 
-/// Writes the worker's row until it stops, then takes it away. A beat that fails is left to the next.
+/// Updates the worker's row until `stop`, then removes it. The next heartbeat makes up for a failed one.
 pub(crate) async fn run_heartbeat(app: App, dispatcher: Dispatcher, stop: CancellationToken) {
-    let pulse = app.progress.register("worker_heartbeat", MAX_SILENCE);
+    let handle = app.progress.register("worker_heartbeat", MAX_SILENCE);
     let mut ticks = interval(HEARTBEAT_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -45,14 +45,14 @@ pub(crate) async fn run_heartbeat(app: App, dispatcher: Dispatcher, stop: Cancel
             _ = ticks.tick() => {}
             () = stop.cancelled() => break,
         }
-        log_failure(timeout(HEARTBEAT_INTERVAL, write(&app, dispatcher.in_flight())).await);
-        pulse.tick();
+        log_failure(timeout(HEARTBEAT_INTERVAL, write_row(&app, dispatcher.in_flight())).await);
+        handle.tick();
     }
-    pulse.retire();
-    log_failure(timeout(HEARTBEAT_INTERVAL, remove(&app)).await);
+    handle.retire();
+    log_failure(timeout(HEARTBEAT_INTERVAL, remove_row(&app)).await);
 }
 
-async fn write(app: &App, running: usize) -> Result<(), StoreError> {
+async fn write_row(app: &App, running: usize) -> Result<(), StoreError> {
     let count = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
     let (concurrency, running) = (count(app.concurrency), count(running));
     app.store
@@ -63,14 +63,14 @@ async fn write(app: &App, running: usize) -> Result<(), StoreError> {
         .await
 }
 
-async fn remove(app: &App) -> Result<(), StoreError> {
+async fn remove_row(app: &App) -> Result<(), StoreError> {
     app.store.conn().await?.workers().remove(&app.name).await
 }
 
 fn log_failure(outcome: Result<Result<(), StoreError>, tokio::time::error::Elapsed>) {
     match outcome {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!(%error, "a heartbeat was not written"),
+        Ok(Err(error)) => tracing::debug!(%error, "a heartbeat could not be written"),
         Err(_) => tracing::debug!("a heartbeat took too long"),
     }
 }

@@ -1,6 +1,7 @@
-//! Who does: a job is claimed, run and recorded. Between claiming and recording no transaction is open.
+//! Worker: claims jobs, runs them against GitHub and records their outcomes. No transaction is open between claim and
+//! record.
 //!
-//! The walk of a job: [`queue::backend()`] → [`handle`] → `jobs/` → GitHub → [`record`] → answer to the queue.
+//! Life of a job: [`queue::backend()`] → [`run_claimed`] → `jobs/` → GitHub → [`record`] → outcome for the queue.
 
 mod app;
 mod heartbeat;
@@ -15,11 +16,11 @@ use runtime::shutdown::Shutdown;
 use app::App;
 pub use app::{Parts, StepTimeouts};
 
-/// Runs one worker until `shutdown` drains it: it stops claiming at once, lets what runs end, and gives back what does
-/// not end in time.
+/// Runs one worker until `shutdown` drains it. It then stops claiming at once, lets running jobs end, and gives back
+/// the jobs that do not end in time.
 ///
 /// # Errors
-/// When the runtime of the jobs breaks; a job, GitHub or a store never do that.
+/// Returns an error when the job runtime breaks. Failures of a job, of GitHub or of a store are no errors here.
 pub async fn run(parts: Parts, shutdown: Shutdown) -> anyhow::Result<()> {
     let mut settings = BackendSettings::new(parts.name.clone(), parts.concurrency);
     settings.lease = parts.lease;
@@ -53,5 +54,5 @@ pub async fn run(parts: Parts, shutdown: Shutdown) -> anyhow::Result<()> {
 }
 
 async fn perform(claimed: Claimed, app: Data<App>) -> Result<Outcome, std::convert::Infallible> {
-    Ok(run_claimed::handle(&app, claimed).await)
+    Ok(run_claimed::run_claimed(&app, claimed).await)
 }

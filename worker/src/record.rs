@@ -1,4 +1,4 @@
-//! Writing down what came of a job: in one fenced transaction, then told to whoever waits.
+//! Records of job outcomes: one fenced transaction each, then a notification to waiting requests.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use store::{Counter, StoreError, Tx};
 
 use crate::{app::App, jobs::JobOutcome};
 
-/// After so long the row is looked at again, by whoever has the job then.
+/// Delay until the row is read again after the lease was lost.
 const RECHECK_DELAY: Duration = Duration::from_secs(2);
 
-/// Records an answer, and tells what the queue is to do with the job.
+/// Records an outcome and returns what the queue does with the job.
 pub(crate) async fn record(app: &App, job: &Job, answer: JobOutcome) -> Result<Outcome, StoreError> {
     let (state, error) = match answer {
         JobOutcome::Recorded => {
@@ -21,16 +21,16 @@ pub(crate) async fn record(app: &App, job: &Job, answer: JobOutcome) -> Result<O
         }
         JobOutcome::Lost => return Ok(lease_lost()),
         JobOutcome::Suspended(message) => {
-            suspended(app, job, &message).await?;
+            record_suspension(app, job, &message).await?;
             let delay = retry_delay(job.snoozes + 1, rand::random());
-            return postpone(app, job, delay, (BlockedOn::Paused, Counter::Snooze)).await;
+            return postpone(app, job, delay, BlockedOn::Paused, Counter::Snooze).await;
         }
-        // Past its deadline nobody waits any more: the last failure is the result.
+        // After the deadline no request waits for the job: the last failure is its result.
         JobOutcome::Later { delay, problem, .. } if job.now + delay >= job.deadline_at => {
             (JobState::Failed, Some(problem))
         }
         JobOutcome::Later { delay, why, count_as, .. } => {
-            return postpone(app, job, delay, (why, count_as)).await;
+            return postpone(app, job, delay, why, count_as).await;
         }
         JobOutcome::Final(state, error) => (state, error),
     };
@@ -46,16 +46,16 @@ pub(crate) async fn record(app: &App, job: &Job, answer: JobOutcome) -> Result<O
     Ok(Outcome::Done)
 }
 
-/// The lease tells who goes on. If it is still ours, the start that moved the fence was one whose answer never came, and
-/// the queue must not forget the job before its row is final.
+/// Keeps the job in the queue until its row is final. If the lease is still ours, the fence was moved by a start whose
+/// response this worker did not get.
 fn lease_lost() -> Outcome {
     tracing::warn!("another start has taken over, or the job is over; nothing was recorded");
     Outcome::Later(RECHECK_DELAY)
 }
 
-/// Writes down, once, that GitHub has suspended the installation. Requests stop when the answer comes; the scheduler keeps
-/// that up and finds out when it is over.
-async fn suspended(app: &App, job: &Job, message: &str) -> Result<(), StoreError> {
+/// Records once that GitHub has suspended the installation. The response itself pauses requests; the scheduler renews
+/// the pause and detects its end.
+async fn record_suspension(app: &App, job: &Job, message: &str) -> Result<(), StoreError> {
     let installation = &job.installation;
     let (github_id, github) =
         (app.installations.github_id(installation), app.installations.get(installation));
@@ -75,7 +75,8 @@ async fn postpone(
     app: &App,
     job: &Job,
     delay: TimeDelta,
-    (why, count_as): (BlockedOn, Counter),
+    why: BlockedOn,
+    count_as: Counter,
 ) -> Result<Outcome, StoreError> {
     let ours = app.store.conn().await?.jobs().postpone(job, delay, why, count_as).await?;
     if !ours {
@@ -86,7 +87,7 @@ async fn postpone(
     Ok(Outcome::Later(delay.to_std().unwrap_or_default()))
 }
 
-/// What a job that will not be done leaves behind: a runner that never came to be gives its place in the quota back.
+/// Records a failed job. A runner that was never made frees its place in the quota.
 async fn record_failure(tx: &mut Tx, job: &Job, error: Option<&Problem>) -> Result<(), StoreError> {
     if let Some(runner) = job.runner.filter(|_| job.kind.makes_runner()) {
         tx.runners().mark_deleted(runner, Source::Job, "its job failed").await?;
@@ -106,15 +107,15 @@ async fn announce_result(app: &App, job: &Job, state: JobState) {
     announce(app, job, state).await;
 }
 
-/// Tells those who follow a job that it runs.
+/// Notifies followers of a job that it runs.
 pub(crate) async fn announce_start(app: App, job: JobId) {
     if let Err(error) = app.queue.announce(job, JobState::Running.as_str()).await {
-        tracing::debug!(%job, %error, "the start was not announced");
+        tracing::debug!(%job, %error, "the start could not be announced");
     }
 }
 
 async fn announce(app: &App, job: &Job, state: JobState) {
     if let Err(error) = app.queue.announce(job.id, state.as_str()).await {
-        tracing::debug!(%error, "not announced; waiting requests will see it at their next poll");
+        tracing::debug!(%error, "not announced; waiting requests see it at their next poll");
     }
 }

@@ -1,4 +1,4 @@
-//! One claimed job from its start to its answer.
+//! Course of one claimed job, from its start to its outcome.
 
 use std::{panic::AssertUnwindSafe, time::Duration};
 
@@ -17,14 +17,14 @@ use crate::{
     record,
 };
 
-/// A job waits this long when the database is away.
+/// Delay of a job while the database is unavailable.
 const DATABASE_RETRY_DELAY: Duration = Duration::from_secs(2);
-/// A job of a newer version waits this long: a worker of that version may claim it then.
-const UNREADABLE: Duration = Duration::from_secs(30);
-/// Between two tries to give a row back.
-const RETRY_PAUSE: Duration = Duration::from_millis(200);
+/// Delay of a job of a newer version: a worker of that version may claim it then.
+const UNREADABLE_JOB_DELAY: Duration = Duration::from_secs(30);
+/// Pause between two attempts to put a row back.
+const REQUEUE_RETRY_PAUSE: Duration = Duration::from_millis(200);
 
-/// Why a row could not be read or written.
+/// Reason why a row could not be read or written.
 #[derive(Debug, thiserror::Error)]
 enum RowError {
     #[error(transparent)]
@@ -33,7 +33,7 @@ enum RowError {
     TimedOut(#[from] Elapsed),
 }
 
-/// Reads or writes a row for as long as a worker has patience.
+/// Runs a database step within the worker's time limit.
 async fn within_timeout<T>(
     app: &App,
     step: impl Future<Output = Result<T, StoreError>>,
@@ -41,21 +41,22 @@ async fn within_timeout<T>(
     Ok(timeout(app.timeouts.database, step).await??)
 }
 
-/// Starts the job in its row, runs it, records what came of it. Ends in time whatever is away.
-pub(crate) async fn handle(app: &App, claimed: Claimed) -> Outcome {
+/// Starts the job in its row, runs it and records its outcome. Ends in bounded time even if the database or GitHub is
+/// unavailable.
+pub(crate) async fn run_claimed(app: &App, claimed: Claimed) -> Outcome {
     claimed.prepaid.mark_unused();
     let started = match within_timeout(app, start(app, &claimed)).await {
         Ok(started) => started,
         Err(RowError::Store(StoreError::Inconsistent(why))) => {
             tracing::warn!(job = %claimed.lease.job, why, "this version cannot read the job; it is left to a newer one");
-            return Outcome::Later(UNREADABLE);
+            return Outcome::Later(UNREADABLE_JOB_DELAY);
         }
         Err(error) => {
             tracing::warn!(job = %claimed.lease.job, %error, "a job could not be started");
             return Outcome::Later(DATABASE_RETRY_DELAY);
         }
     };
-    // Final or unknown: the queue was behind the row.
+    // The row is final or does not exist: the queue was behind.
     let Some(job) = started else { return Outcome::Done };
     let span = tracing::info_span!("job", job = %job.id, kind = %job.kind, team = ?job.team.map(|team| team.to_string()),
         trace_id = job.trace.as_deref().and_then(|trace| trace.split('-').nth(1)), fence = job.fence);
@@ -73,12 +74,12 @@ async fn start(app: &App, claimed: &Claimed) -> Result<Option<Job>, StoreError> 
 async fn run_started(app: &App, claimed: &Claimed, job: &Job) -> Outcome {
     let waited = (job.now - job.created_at).num_milliseconds();
     tracing::info!(attempt = job.attempts, rescues = job.rescues, waited_ms = waited, "started");
-    // Beside the work: streams show the start, and nothing waits for it.
+    // In a task of its own: streams show the start, and nothing waits for that.
     tokio::spawn(record::announce_start(app.clone(), job.id));
     let answer = if let Err(unfit) = job.check_runnable() {
         not_runnable(unfit)
     } else {
-        // What was paid for is the lane's dearest request, whatever the row says.
+        // The prepaid call is the lane's most expensive one, independent of the row.
         let held = ClaimedJob { job: job.id, lane: claimed.lease.lane, since: claimed.since };
         let prepaid = claimed.prepaid.clone();
         let work = AssertUnwindSafe(installations::with_prepaid_call_of(prepaid, held, jobs::run(app, job)))
@@ -97,7 +98,7 @@ async fn run_started(app: &App, claimed: &Claimed, job: &Job) -> Outcome {
         Ok(outcome) => outcome,
         Err(error) => {
             let ours = requeue_row(app, job, DATABASE_RETRY_DELAY).await;
-            tracing::warn!(%error, ours, "the result could not be recorded; the job starts again and finds out what is true");
+            tracing::warn!(%error, ours, "the result could not be recorded; the job starts again and checks what was done");
             Outcome::Later(DATABASE_RETRY_DELAY)
         }
     }
@@ -119,21 +120,22 @@ fn panicked(job: &Job) -> JobOutcome {
     JobOutcome::retry(job, Problem::new(ProblemCode::InternalError, detail))
 }
 
-/// GitHub's answers have time-outs of their own; what is left to wait for is the database.
+/// GitHub calls have time-outs of their own, so only the database can have taken that long.
 fn timed_out(job: &Job) -> JobOutcome {
     tracing::warn!("the job took too long and was stopped");
     JobOutcome::database_unavailable(job)
 }
 
-/// The lease is lost, and nobody died.
+/// Puts the row back after the lease was lost, so that the next start does not count as a rescue.
 async fn on_lease_lost(app: &App, job: &Job) -> Outcome {
     let ours = requeue_row(app, job, Duration::ZERO).await;
-    tracing::warn!(ours, "the lease was lost; whoever has the job next goes on from the row");
+    tracing::warn!(ours, "the lease was lost; the next worker continues from the row");
     Outcome::Release
 }
 
-/// A row that nobody has started since waits again, so that its next start is no rescue, whatever the queue forgets, and
-/// its deadline ends it. Every connection that broke costs a try. False: somebody else has it, or the database stays away.
+/// Sets a row back to queued unless another start owns it. Its next start then counts as no rescue, even if the queue
+/// loses the job, and its deadline ends it. Retries on each broken connection. Returns false if another start owns the
+/// job or the database stays unavailable.
 async fn requeue_row(app: &App, job: &Job, delay: Duration) -> bool {
     let delay = TimeDelta::from_std(delay).unwrap_or_default();
     let postpone = || async {
@@ -144,9 +146,9 @@ async fn requeue_row(app: &App, job: &Job, delay: Duration) -> bool {
         loop {
             match postpone().await {
                 Ok(ours) => return ours,
-                Err(error) => tracing::debug!(%error, "the row was not given back"),
+                Err(error) => tracing::debug!(%error, "the row could not be set back to queued"),
             }
-            sleep(RETRY_PAUSE).await;
+            sleep(REQUEUE_RETRY_PAUSE).await;
         }
     };
     tokio::select! {
@@ -155,12 +157,14 @@ async fn requeue_row(app: &App, job: &Job, delay: Duration) -> bool {
     }
 }
 
-/// The process must end now: the job goes back as if it had not been started.
+/// Gives the job back before the process ends, as if it had not been started.
 async fn on_shutdown(app: &App, job: &Job) -> Outcome {
     let released = async { app.store.conn().await?.jobs().release(job).await };
     match within_timeout(app, released).await {
-        Ok(_) => tracing::info!("given back: the process ends"),
-        Err(error) => tracing::warn!(%error, "could not be given back; it starts again when the lease ends"),
+        Ok(_) => tracing::info!("the job was given back because the process ends"),
+        Err(error) => {
+            tracing::warn!(%error, "the job could not be given back; it starts again when its lease ends");
+        }
     }
     Outcome::Release
 }

@@ -1,4 +1,5 @@
-//! Deprovision: remove one runner from GitHub, on proof of what it is. Gone already is success; busy waits.
+//! Deprovision: removal of one runner from GitHub after proof of its identity. A runner that is already gone counts as
+//! success; a busy one is retried later.
 
 use chrono::TimeDelta;
 use domain::{
@@ -15,8 +16,8 @@ use super::{
 };
 use crate::app::App;
 
-/// Removes the runner of the job's runner row: by GitHub's id, and only if it bears the row's name. A leftover is
-/// removed only while it is neither online nor busy.
+/// Removes the runner of the job's row, by its GitHub id and only if GitHub knows that id under the row's name. With a
+/// `reason`, the removal is automatic and happens only while the runner is neither online nor busy.
 pub(super) async fn remove_runner(app: &App, job: &Job, reason: Option<ReclaimReason>) -> JobResult {
     let Some(github) = app.installations.get(&job.installation) else { return Ok(no_credential(job)) };
     let Some(id) = job.runner else {
@@ -26,7 +27,7 @@ pub(super) async fn remove_runner(app: &App, job: &Job, reason: Option<ReclaimRe
     let Some(row) = row.filter(|row| row.status != RunnerStatus::Deleted) else {
         return Ok(JobOutcome::Final(JobState::Succeeded, None));
     };
-    // It has used its token after all; when it is started is its owner's affair.
+    // The runner has used its token. Its owner decides when it is started.
     let came = row.registers_itself && row.github_runner_id.is_some();
     if came && reason == Some(ReclaimReason::Unused) {
         return leave_in_use(app, job, &row, None).await;
@@ -41,7 +42,7 @@ pub(super) async fn remove_runner(app: &App, job: &Job, reason: Option<ReclaimRe
         ));
     };
     let seen = match runner_lookup::fetch(app, github, &row, job.now).await {
-        Ok(RunnerState::There(seen)) => seen,
+        Ok(RunnerState::Found(seen)) => seen,
         Ok(RunnerState::Gone) => {
             return record_removed(app, job, &row, "GitHub does not know it any more").await;
         }
@@ -61,7 +62,7 @@ pub(super) async fn remove_runner(app: &App, job: &Job, reason: Option<ReclaimRe
     if reason.is_some() && (seen.online || seen.busy) {
         return leave_in_use(app, job, &row, Some(&seen)).await;
     }
-    // GitHub would refuse; but not every server does, and each refusal costs a request.
+    // GitHub refuses to delete a busy runner, but some servers do not, and each refusal costs a request.
     if seen.busy {
         return Ok(runner_busy(job));
     }
@@ -77,8 +78,8 @@ pub(super) async fn remove_runner(app: &App, job: &Job, reason: Option<ReclaimRe
     }
 }
 
-/// A runner that was to register itself: if GitHub lists nobody of its name, it has not. If somebody bears it, the next
-/// pass finds out whether it is ours, and this job waits for that.
+/// Handles a runner that was to register itself. Without a runner of that name on GitHub, it never registered.
+/// Otherwise the job waits until the next sync run has found out whether that runner is ours.
 async fn remove_unregistered(app: &App, github: &GitHub, job: &Job, row: &Runner) -> JobResult {
     match github.find_runner(&row.name).await {
         Ok(Some(found)) if found.name == row.name => Ok(retry_when_known()),
@@ -105,7 +106,8 @@ async fn record_removed(app: &App, job: &Job, row: &Runner, why: &str) -> JobRes
     Ok(JobOutcome::Recorded)
 }
 
-/// A leftover that is in use after all is no leftover; unless somebody has asked for its removal since the job began.
+/// Leaves a runner alone that is in use after all. If a caller has asked for its removal since the job began, the job
+/// runs again instead.
 async fn leave_in_use(app: &App, job: &Job, row: &Runner, seen: Option<&SeenRunner>) -> JobResult {
     let mut tx = app.store.begin().await?;
     if !tx.jobs().finish(job, JobState::Succeeded, None).await? {
@@ -120,13 +122,13 @@ async fn leave_in_use(app: &App, job: &Job, row: &Runner, seen: Option<&SeenRunn
         tx.runners().change_status(&change, Source::Job).await?;
     }
     tx.commit().await?;
-    tracing::info!(runner = %row.id, "it is in use after all; left alone");
+    tracing::info!(runner = %row.id, "the runner is in use after all; it is left alone");
     Ok(JobOutcome::Recorded)
 }
 
-/// Removes what a call of ours may have left behind. It is ours if it bears the name that call asked for and belongs to
-/// no row. It is left alone while it is online or busy, and while somebody else may have made it: a name the caller chose
-/// is free again once its job has failed.
+/// Removes a possible orphan of a call of ours. It is ours if it has the name of that call and belongs to no row. It is
+/// left alone while it is online or busy. It is also left alone while a different attempt may have made it: a name that
+/// a caller chose is free again once its job has failed.
 pub(super) async fn remove_orphan(app: &App, job: &Job, id: CallId, name: &RunnerName) -> JobResult {
     let Some(github) = app.installations.get(&job.installation) else { return Ok(no_credential(job)) };
     let call = app.store.conn().await?.github_calls().get(id).await?;
@@ -145,15 +147,15 @@ pub(super) async fn remove_orphan(app: &App, job: &Job, id: CallId, name: &Runne
     if conn.runners().by_github_id(&job.installation, found.id).await?.is_some() {
         return settle_call(app, job, &call, None).await;
     }
-    // Looked at after GitHub was: whoever made what was found had written that down before.
+    // Read after GitHub was asked: an attempt records its intent before it makes a runner.
     let claimed = call.github_runner_id.is_none() && conn.github_calls().name_is_claimed(&call).await?;
     if claimed {
-        tracing::info!(github_runner_id = found.id, %name, "what may be a stray bears a name in use; looked at again soon");
+        tracing::info!(github_runner_id = found.id, %name, "a possible orphan has a name that is in use; it will be checked again");
         conn.github_calls().postpone_lookup(&call).await?;
         return Ok(JobOutcome::Final(JobState::Succeeded, None));
     }
     if found.busy || found.status != "offline" {
-        tracing::warn!(github_runner_id = found.id, %name, "a stray is in use; it is left alone for now");
+        tracing::warn!(github_runner_id = found.id, %name, "an orphan is in use; it is left alone for now");
         conn.github_calls().record_lookup(&call).await?;
         return Ok(JobOutcome::Final(JobState::Succeeded, None));
     }
@@ -176,7 +178,7 @@ async fn look_up(
     }
 }
 
-/// Nothing of the call is left, or what it made belongs to a row: it is looked up no more.
+/// Ends the lookups for a call: nothing of it is left, or its runner belongs to a row.
 async fn settle_call(app: &App, job: &Job, call: &Call, removed: Option<i64>) -> JobResult {
     let mut tx = app.store.begin().await?;
     if !tx.jobs().finish(job, JobState::Succeeded, None).await? {
@@ -196,13 +198,13 @@ async fn settle_call(app: &App, job: &Job, call: &Call, removed: Option<i64>) ->
     Ok(JobOutcome::Recorded)
 }
 
-/// Once more, and this time because somebody asked.
+/// Runs the job again, because a caller has asked for the removal.
 fn retry_for_caller() -> JobOutcome {
     let problem = Problem::new(ProblemCode::JobExpired, "There was no time left to remove it.");
     JobOutcome::Later { delay: TimeDelta::zero(), why: BlockedOn::Worker, count_as: Counter::Snooze, problem }
 }
 
-/// GitHub may not know yet what it has only just made.
+/// Waits, because GitHub may not list yet what was just created.
 fn retry_when_known() -> JobOutcome {
     let problem = Problem::new(ProblemCode::GithubUnavailable, "GitHub did not know the runner in time.");
     JobOutcome::Later {

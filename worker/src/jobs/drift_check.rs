@@ -1,5 +1,5 @@
-//! Drift check: look at one runner on GitHub by its id, write down where it stands, and act when it is not what it was
-//! made to be. What bears another name is never touched; what GitHub refuses is never recorded as done.
+//! Drift check: compares one runner on GitHub, looked up by id, with its row, records its state and acts on drift. A
+//! runner whose name differs is never changed or deleted. An action that GitHub refuses is never recorded as done.
 
 use chrono::TimeDelta;
 use domain::{
@@ -16,16 +16,16 @@ use super::{
 };
 use crate::app::App;
 
-/// The gaps after which it is looked again whether GitHub has removed a runner whose workflow job is over.
-const CLEANUP_EVENTS: [TimeDelta; 3] =
+/// Delays between the lookups that wait for GitHub to remove a runner whose workflow job is over.
+const CLEANUP_RECHECK_DELAYS: [TimeDelta; 3] =
     [TimeDelta::seconds(10), TimeDelta::seconds(20), TimeDelta::seconds(40)];
 
-/// The security event of changed labels.
+/// Security event type of label drift.
 const LABEL_DRIFT: &str = "label_drift_detected";
-/// Why such a runner was removed.
+/// Reason recorded when a runner is removed because of label drift.
 const LABELS_CHANGED: &str = "its labels were changed";
 
-/// Looks at the job's runner.
+/// Checks the job's runner.
 pub(super) async fn run(app: &App, job: &Job, source: Source) -> JobResult {
     let Some(github) = app.installations.get(&job.installation) else { return Ok(no_credential(job)) };
     let Some((runner, team)) = read(app, job).await? else {
@@ -36,15 +36,15 @@ pub(super) async fn run(app: &App, job: &Job, source: Source) -> JobResult {
     };
     let check = Check { job, runner: &runner, github_id, source };
     let seen = match runner_lookup::fetch(app, github, &runner, job.now).await {
-        Ok(RunnerState::There(seen)) => seen,
-        Ok(RunnerState::Gone) => return check.gone(app, "GitHub does not know it any more").await,
+        Ok(RunnerState::Found(seen)) => seen,
+        Ok(RunnerState::Gone) => return check.record_removal(app, "GitHub does not know it any more").await,
         Ok(RunnerState::NotYetKnown) => return Ok(JobOutcome::Final(JobState::Succeeded, None)),
         Err(error) => return Ok(after_error(job, &error)),
     };
     let Some(deviation) = Deviation::of(&runner.name, &runner.labels, &seen) else {
-        return match check.still_going() {
+        return match check.await_cleanup() {
             Some(answer) => Ok(answer),
-            None => check.note(app, Some(&seen), None).await,
+            None => check.record_state(app, Some(&seen), None).await,
         };
     };
     let remedy = match deviation {
@@ -52,16 +52,16 @@ pub(super) async fn run(app: &App, job: &Job, source: Source) -> JobResult {
         Deviation::Labels { .. } => app.drift.remedy(team.drift_response, seen.busy),
     };
     let breach = team.label_policy().breach(&seen.labels).map(|breach| breach.refused).unwrap_or_default();
-    check.tell(app, (&deviation, &breach), remedy).await?;
+    check.report(app, &deviation, &breach, remedy).await?;
     match (&deviation, remedy) {
-        (Deviation::Name { .. }, _) => check.note(app, None, Some(&deviation)).await,
-        (_, Remedy::Record | Remedy::Spare) => check.note(app, Some(&seen), Some(&deviation)).await,
+        (Deviation::Name { .. }, _) => check.record_state(app, None, Some(&deviation)).await,
+        (_, Remedy::Record | Remedy::Spare) => check.record_state(app, Some(&seen), Some(&deviation)).await,
         (_, Remedy::Repair) => check.repair(app, github, &seen).await,
-        (_, Remedy::Delete) => check.delete(app, github, (&seen, &deviation)).await,
+        (_, Remedy::Delete) => check.delete(app, github, &seen, &deviation).await,
     }
 }
 
-/// The live runner and its team.
+/// Returns the live runner and its team, or `None` if there is nothing to check.
 async fn read(app: &App, job: &Job) -> Result<Option<(Runner, Team)>, StoreError> {
     let Some(id) = job.runner else { return Ok(None) };
     let mut conn = app.store.conn().await?;
@@ -81,11 +81,12 @@ struct Check<'c> {
 }
 
 impl Check<'_> {
-    /// Tells a deviation, once: before anything is done about it, so that whatever interrupts us, somebody knows.
-    async fn tell(
+    /// Reports a deviation once, before anything is done about it: an interruption afterwards cannot hide it.
+    async fn report(
         &self,
         app: &App,
-        (deviation, breach): (&Deviation, &[String]),
+        deviation: &Deviation,
+        breach: &[String],
         remedy: Remedy,
     ) -> Result<(), StoreError> {
         let mut tx = app.store.begin().await?;
@@ -102,7 +103,7 @@ impl Check<'_> {
             Deviation::Labels { .. } if breach.is_empty() => (LABEL_DRIFT, Severity::Medium),
             Deviation::Labels { .. } => (LABEL_DRIFT, Severity::High),
         };
-        // Of what follows, nothing is done yet.
+        // The remedy follows later, so no action is recorded yet.
         let action_taken = match remedy {
             Remedy::Record | Remedy::Repair | Remedy::Delete => ActionTaken::None,
             Remedy::Spare => ActionTaken::LeftBusy,
@@ -111,7 +112,7 @@ impl Check<'_> {
         let entry = AuditEntry { data: self.details(deviation), ..AuditEntry::of_job(self.job, event_type) };
         tx.audit().alarm(&SecurityEvent { event_type, severity, action_taken }, &entry).await?;
         tx.commit().await?;
-        tracing::warn!(runner = %self.runner.id, github_runner_id = self.github_id, event_type, action_taken, "drift");
+        tracing::warn!(runner = %self.runner.id, github_runner_id = self.github_id, event_type, action_taken, "runner drift found");
         Ok(())
     }
 
@@ -119,8 +120,13 @@ impl Check<'_> {
         json!({ "github_runner_id": self.github_id, "found": deviation })
     }
 
-    /// Writes down where the runner stands, and whether a deviation is left.
-    async fn note(&self, app: &App, seen: Option<&SeenRunner>, left: Option<&Deviation>) -> JobResult {
+    /// Records the runner's state on GitHub and clears the stored drift unless `left` is a deviation that remains.
+    async fn record_state(
+        &self,
+        app: &App,
+        seen: Option<&SeenRunner>,
+        left: Option<&Deviation>,
+    ) -> JobResult {
         let Some(mut tx) = self.finish(app).await? else { return Ok(JobOutcome::Lost) };
         if let Some(seen) = seen {
             self.observe(&mut tx, seen).await?;
@@ -133,13 +139,14 @@ impl Check<'_> {
         Ok(JobOutcome::Recorded)
     }
 
-    /// A runner whose one workflow job is over is removed by GitHub itself, a moment later: looked at again soon, so that
-    /// its place in the quota need not wait for two passes. None: it is no such runner, or that took too long.
-    fn still_going(&self) -> Option<JobOutcome> {
+    /// Returns a later lookup for a runner whose only workflow job is over. GitHub removes such a runner by itself
+    /// within moments; a soon lookup frees its quota without waiting for two sync runs. Returns `None` for other
+    /// runners, and when the delays are used up.
+    fn await_cleanup(&self) -> Option<JobOutcome> {
         let leaves = self.source == Source::Webhook && self.runner.ephemeral;
         let delay = usize::try_from(self.job.snoozes)
             .ok()
-            .and_then(|nth| CLEANUP_EVENTS.get(nth))
+            .and_then(|nth| CLEANUP_RECHECK_DELAYS.get(nth))
             .filter(|_| leaves)?;
         let problem = Problem::new(ProblemCode::GithubUnavailable, "GitHub still lists the runner.");
         Some(JobOutcome::Later { delay: *delay, why: BlockedOn::Retry, count_as: Counter::Snooze, problem })
@@ -159,7 +166,7 @@ impl Check<'_> {
         self.observe(&mut tx, seen).await?;
         tx.runners().record_drift(self.runner.id, None).await?;
         tx.runners().record_foreign_labels(self.runner.id, None).await?;
-        self.act(&mut tx, ActionTaken::LabelsRestored).await?;
+        self.set_event_action(&mut tx, ActionTaken::LabelsRestored).await?;
         let data = json!({ "github_runner_id": self.github_id, "labels": labels });
         tx.audit()
             .write(&AuditEntry { data, ..AuditEntry::of_job(self.job, "runner.labels_repaired") })
@@ -168,16 +175,17 @@ impl Check<'_> {
         Ok(JobOutcome::Recorded)
     }
 
-    /// Deletes the runner. One that has taken up a workflow job meanwhile is spared, unless the operator wants even the
-    /// busy gone: then it is tried again until the job's deadline, and by the next pass after that.
+    /// Deletes the runner. A runner that became busy is spared, unless the operator's rules delete busy runners. In
+    /// that case the job retries until its deadline, and the next sync run orders another check.
     async fn delete(
         &self,
         app: &App,
         github: &GitHub,
-        (seen, deviation): (&SeenRunner, &Deviation),
+        seen: &SeenRunner,
+        deviation: &Deviation,
     ) -> JobResult {
         match runner_lookup::remove(github, self.github_id).await {
-            Ok(true) => self.gone(app, LABELS_CHANGED).await,
+            Ok(true) => self.record_removal(app, LABELS_CHANGED).await,
             Ok(false) if app.drift.delete_busy => {
                 self.update_event(app, ActionTaken::RemovalRequested).await?;
                 Ok(super::runner_busy(self.job))
@@ -185,7 +193,7 @@ impl Check<'_> {
             Ok(false) => {
                 self.update_event(app, ActionTaken::LeftBusy).await?;
                 let busy = SeenRunner { busy: true, online: true, ..seen.clone() };
-                self.note(app, Some(&busy), Some(deviation)).await
+                self.record_state(app, Some(&busy), Some(deviation)).await
             }
             Err(error) => {
                 self.update_event(app, ActionTaken::RemovalRequested).await?;
@@ -196,21 +204,21 @@ impl Check<'_> {
 
     async fn update_event(&self, app: &App, action: ActionTaken) -> Result<(), StoreError> {
         let mut tx = app.store.begin().await?;
-        self.act(&mut tx, action).await?;
+        self.set_event_action(&mut tx, action).await?;
         tx.commit().await
     }
 
-    async fn act(&self, tx: &mut Tx, action: ActionTaken) -> Result<(), StoreError> {
+    async fn set_event_action(&self, tx: &mut Tx, action: ActionTaken) -> Result<(), StoreError> {
         tx.audit().update_action(self.runner.team, self.runner.id, &[LABEL_DRIFT], action).await
     }
 
-    async fn gone(&self, app: &App, why: &'static str) -> JobResult {
+    async fn record_removal(&self, app: &App, why: &'static str) -> JobResult {
         let Some(mut tx) = self.finish(app).await? else { return Ok(JobOutcome::Lost) };
         if tx.runners().mark_deleted(self.runner.id, self.source, why).await? {
             let data = json!({ "github_runner_id": self.github_id, "why": why });
             tx.audit().write(&AuditEntry { data, ..AuditEntry::of_job(self.job, "runner.deleted") }).await?;
             if why == LABELS_CHANGED {
-                self.act(&mut tx, ActionTaken::Removed).await?;
+                self.set_event_action(&mut tx, ActionTaken::Removed).await?;
             }
         }
         tx.commit().await?;
@@ -227,7 +235,7 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// Finishes the job in a transaction that is still open; none: another start has taken over.
+    /// Finishes the job and returns the open transaction, or `None` if another start has taken over.
     async fn finish(&self, app: &App) -> Result<Option<Tx>, StoreError> {
         let mut tx = app.store.begin().await?;
         Ok(tx.jobs().finish(self.job, JobState::Succeeded, None).await?.then_some(tx))

@@ -1,7 +1,8 @@
-//! One job, one file, one `run()`. A job answers in three words: final, later, or lost to another start.
+//! Jobs, one file and one `run()` per kind. The outcome of a job is final, later, or lost to another start.
 
 mod deprovision;
 mod drift_check;
+mod exact_name;
 mod provision;
 mod register;
 mod runner_lookup;
@@ -18,32 +19,32 @@ use store::{Counter, StoreError};
 use crate::app::App;
 pub(crate) use runner_lookup::Confirmations;
 
-/// A limit holds everybody up as soon as everybody has heard of it; until then it holds up the job that met it.
+/// Longest delay of the job that hit a rate limit. Other jobs are paused as soon as the limit is published to Redis.
 const RATE_LIMIT_DELAY: Duration = Duration::from_secs(1);
 
-/// How long a job waits that this worker cannot do.
+/// Delay of a job for which this worker has no credential.
 const OTHER_WORKER_DELAY: TimeDelta = TimeDelta::seconds(5);
 
-/// What came of a job.
+/// Outcome of a job.
 #[derive(Debug)]
 pub(crate) enum JobOutcome {
-    /// Succeeded, and the job has recorded that itself, together with its result.
+    /// The job succeeded and recorded its success together with its result.
     Recorded,
     /// Another start has taken over.
     Lost,
-    /// GitHub has suspended the installation; its words. The job waits until that is over.
+    /// GitHub has suspended the installation, with GitHub's message. The job waits until the suspension ends.
     Suspended(String),
-    /// Final.
+    /// The job is over.
     Final(JobState, Option<Problem>),
-    /// Not now.
+    /// The job runs again later.
     Later {
-        /// How long not.
+        /// Time until then.
         delay: TimeDelta,
-        /// Why, for whoever looks at the job meanwhile.
+        /// Reason for the wait, as shown to callers.
         why: BlockedOn,
-        /// Whether it counts as a failure.
+        /// Counts the wait as a failed attempt or as a snooze.
         count_as: Counter,
-        /// The result, if there is no time left to try again.
+        /// Result of the job if its deadline comes first.
         problem: Problem,
     },
 }
@@ -53,19 +54,19 @@ impl JobOutcome {
         Self::Final(JobState::Failed, Some(Problem::new(code, detail)))
     }
 
-    /// A failure worth another attempt.
+    /// A failure that counts as an attempt.
     pub(crate) fn retry(job: &Job, problem: Problem) -> Self {
         let delay = retry_delay(job.attempts, rand::random());
         Self::Later { delay, why: BlockedOn::Retry, count_as: Counter::Attempt, problem }
     }
 
-    /// The database kept the job from its answer.
+    /// The database was unavailable while the job ran.
     pub(crate) fn database_unavailable(job: &Job) -> Self {
         let detail = "Our database was unavailable.";
         Self::retry(job, Problem::new(ProblemCode::DatabaseUnavailable, detail).retry_after(5))
     }
 
-    /// GitHub does not answer properly: nobody's failure, so it burns no attempt, but the gaps grow all the same.
+    /// GitHub does not answer properly. This counts as no attempt, but the delay grows with each repetition.
     pub(crate) fn outage(job: &Job) -> Self {
         Self::Later {
             delay: retry_delay(job.snoozes + 1, rand::random()),
@@ -76,7 +77,7 @@ impl JobOutcome {
     }
 }
 
-/// What keeps a job from an answer: only the database, since everything GitHub says is an answer.
+/// Outcome of a job, or the database error that interrupted it. Every GitHub response is an outcome.
 pub(crate) type JobResult = Result<JobOutcome, StoreError>;
 
 /// Runs a started job.
@@ -93,13 +94,13 @@ pub(crate) async fn run(app: &App, job: &Job) -> JobOutcome {
         }
     };
     ran.unwrap_or_else(|error| {
-        tracing::warn!(error = %error_chain(&error), "the job was interrupted by the database");
+        tracing::warn!(error = %error_chain(&error), "the job was interrupted by a database error");
         JobOutcome::database_unavailable(job)
     })
 }
 
-/// The answer to a job whose requester lost their access to the team after it was accepted; none while they have it.
-/// Read before GitHub is called, so that nothing is made for them.
+/// Returns the outcome of a job whose requester lost access to the team after the job was accepted, or `None`. It is
+/// read before GitHub is called, so that no runner is made for them.
 async fn access_ended(app: &App, job: &Job) -> Result<Option<JobOutcome>, StoreError> {
     let (Some(requester), Some(team)) = (job.requester, job.team) else { return Ok(None) };
     let access = app.store.conn().await?.permissions().access(requester, team).await?;
@@ -117,10 +118,10 @@ fn unavailable() -> Problem {
         .retry_after(60)
 }
 
-/// Nobody's failure: another worker may have it, or this one once it is configured.
+/// Leaves the job to a worker that has the credential, or to this one once it is configured. This counts as no attempt.
 fn no_credential(job: &Job) -> JobOutcome {
     tracing::error!(installation = %job.installation,
-        "this worker has no credential for the installation; the job is left to one that has");
+        "this worker has no credential for the installation; the job is left to another worker");
     metrics::counter!("rts_jobs_without_credential_total").increment(1);
     JobOutcome::Later {
         delay: OTHER_WORKER_DELAY,
@@ -130,20 +131,20 @@ fn no_credential(job: &Job) -> JobOutcome {
     }
 }
 
-/// The answer to an error after which it is certain that nothing happened on GitHub.
+/// Returns the outcome after an error that proves that GitHub did nothing.
 fn after_error(job: &Job, error: &GitHubError) -> JobOutcome {
-    tracing::warn!(%error, verdict = ?error.retry_advice(), "GitHub did not do it");
+    tracing::warn!(%error, advice = ?error.retry_advice(), "GitHub call failed");
     match (error, error.retry_advice()) {
         (GitHubError::Suspended { message }, _) => JobOutcome::Suspended(message.clone()),
         (GitHubError::TokenTooNew { .. }, RetryAdvice::Wait(wait)) => later(wait, BlockedOn::Retry),
-        (GitHubError::Limited { .. }, RetryAdvice::Wait(wait)) => held(wait.min(RATE_LIMIT_DELAY)),
-        (_, RetryAdvice::Wait(wait)) => held(wait),
+        (GitHubError::Limited { .. }, RetryAdvice::Wait(wait)) => wait_for_budget(wait.min(RATE_LIMIT_DELAY)),
+        (_, RetryAdvice::Wait(wait)) => wait_for_budget(wait),
         (GitHubError::Credential { .. }, _) | (_, RetryAdvice::Retry | RetryAdvice::Unclear) => {
             JobOutcome::outage(job)
         }
         (_, RetryAdvice::Permanent | RetryAdvice::NeedsOperator) => {
             if error.retry_advice() == RetryAdvice::NeedsOperator {
-                tracing::error!(installation = %job.installation, %error, "GitHub refuses us until somebody changes something");
+                tracing::error!(installation = %job.installation, %error, "GitHub refuses calls until an operator changes a setting or a permission");
                 metrics::counter!("rts_github_operator_needed_total").increment(1);
             }
             JobOutcome::failed(ProblemCode::GithubRefused, format!("GitHub refused: {error}."))
@@ -151,7 +152,7 @@ fn after_error(job: &Job, error: &GitHubError) -> JobOutcome {
     }
 }
 
-fn held(wait: Duration) -> JobOutcome {
+fn wait_for_budget(wait: Duration) -> JobOutcome {
     later(wait, BlockedOn::Budget)
 }
 
@@ -160,7 +161,7 @@ fn later(wait: Duration, why: BlockedOn) -> JobOutcome {
     JobOutcome::Later { delay, why, count_as: Counter::Snooze, problem: unavailable() }
 }
 
-/// The runner runs a workflow job: nobody's failure.
+/// Waits for a runner that runs a workflow job. This counts as no attempt.
 fn runner_busy(job: &Job) -> JobOutcome {
     JobOutcome::Later {
         delay: busy_delay(job.snoozes, rand::random()),

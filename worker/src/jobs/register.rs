@@ -1,7 +1,7 @@
-//! Register: one registration token, with which a runner registers itself under the name that was asked for.
+//! Register: one registration token, with which a runner registers itself under the requested name.
 //!
-//! A token makes nothing on GitHub and ends by itself within the hour. So a try whose answer was lost is simply made
-//! again, and a token that comes too late is forgotten.
+//! A token creates nothing on GitHub and expires within an hour. An attempt whose response was lost is therefore
+//! repeated, and a token that arrives too late is dropped.
 
 use chrono::TimeDelta;
 use domain::{AuditEntry, Job, JobState, ProblemCode, Runner, RunnerName, Sealed, credential_context};
@@ -10,14 +10,14 @@ use serde_json::json;
 use store::StoreError;
 
 use super::{
-    JobOutcome, JobResult, access_ended, after_error, no_credential, provision::name_conflict, unavailable,
+    JobOutcome, JobResult, access_ended, after_error, exact_name::name_conflict, no_credential, unavailable,
 };
 use crate::app::App;
 
-/// A token is offered no longer than this, whatever the clocks say: GitHub's live for an hour.
+/// Longest time a token is offered, independent of clocks: GitHub's tokens are valid for an hour.
 const MAX_TOKEN_LIFE: TimeDelta = TimeDelta::hours(1);
 
-/// The group a runner lands in when it is told none.
+/// Id of the group that a runner joins if `config.sh` gets no group.
 const DEFAULT_GROUP: i64 = 1;
 
 /// Gets the token for the job's runner row.
@@ -34,7 +34,7 @@ pub(super) async fn run(app: &App, job: &Job) -> JobResult {
     let Some((name, runner)) = runner.and_then(named) else {
         return Ok(JobOutcome::failed(ProblemCode::InternalError, "The job has no runner."));
     };
-    // Whoever bears the name already is not the runner that will register itself.
+    // A runner that already has the name is not the one that will register itself.
     match github.find_runner(name.as_str()).await {
         Ok(None) => {}
         Ok(Some(_)) => return Ok(name_conflict(&name)),
@@ -51,18 +51,21 @@ pub(super) async fn run(app: &App, job: &Job) -> JobResult {
     };
     match github.create_registration_token().await {
         Ok(token) if token.expires_at <= github.now() => {
-            tracing::warn!("GitHub gave us a registration token that has expired already");
+            tracing::warn!("GitHub returned a registration token that has already expired");
             Ok(JobOutcome::outage(job))
         }
-        Ok(token) => deliver(app, job, (&runner, &name), (&token, group.as_deref())).await,
+        Ok(token) => {
+            let registration = NewRegistration { runner: &runner, name: &name, group: group.as_deref() };
+            deliver(app, job, &registration, &token).await
+        }
         Err(error) => Ok(after_error(job, &error)),
     }
 }
 
-/// By what a runner is told its group: `config.sh` knows names only.
+/// Runner group as `config.sh` gets it: by name only.
 enum Group {
     Named(String),
-    /// It need not be told: it is the default one, or there are none where it registers.
+    /// No name is needed: it is the default group, or there are no groups at this level.
     Nameless,
     Unknown,
 }
@@ -79,38 +82,46 @@ async fn group(github: &GitHub, id: i64) -> Result<Group, GitHubError> {
     Ok(named.map_or(Group::Unknown, |group| Group::Named(group.name)))
 }
 
+/// Runner row that awaits a registration, with its parsed name and the name of its group.
+struct NewRegistration<'r> {
+    runner: &'r Runner,
+    name: &'r RunnerName,
+    group: Option<&'r str>,
+}
+
 /// Records the token in one fenced transaction.
 async fn deliver(
     app: &App,
     job: &Job,
-    (runner, name): (&Runner, &RunnerName),
-    (token, group): (&RegistrationToken, Option<&str>),
+    registration: &NewRegistration<'_>,
+    token: &RegistrationToken,
 ) -> JobResult {
-    let sealed = match app.keys.seal(&credential_context(job.id, name.as_str()), &token.token) {
+    let sealed = match app.keys.seal(&credential_context(job.id, registration.name.as_str()), &token.token) {
         Ok(sealed) => sealed,
         Err(error) => {
-            tracing::error!(%error, "a token could not be sealed; it is forgotten");
+            tracing::error!(%error, "a token could not be sealed; it is dropped");
             return Ok(JobOutcome::retry(job, unavailable()));
         }
     };
     let life = (token.expires_at - job.now).clamp(TimeDelta::minutes(1), MAX_TOKEN_LIFE);
-    let kept = store_token(app, job, (runner, name, group), (&sealed, life)).await?;
+    let kept = store_token(app, job, registration, &sealed, life).await?;
     Ok(if kept { JobOutcome::Recorded } else { JobOutcome::Lost })
 }
 
 async fn store_token(
     app: &App,
     job: &Job,
-    (runner, name, group): (&Runner, &RunnerName, Option<&str>),
-    (sealed, life): (&Sealed, TimeDelta),
+    registration: &NewRegistration<'_>,
+    sealed: &Sealed,
+    life: TimeDelta,
 ) -> Result<bool, StoreError> {
     let mut tx = app.store.begin().await?;
     let ours = tx.jobs().finish(job, JobState::Succeeded, None).await?
-        && tx.runners().await_registration(runner.id, group).await?;
+        && tx.runners().await_registration(registration.runner.id, registration.group).await?;
     if !ours {
         return Ok(false);
     }
-    tx.credentials().insert(job.id, name, sealed, life).await?;
+    tx.credentials().insert(job.id, registration.name, sealed, life).await?;
     let data = json!({ "life_s": life.num_seconds() });
     let entry = AuditEntry { data, ..AuditEntry::of_job(job, "token.issued") };
     tx.audit().write(&entry).await?;

@@ -1,4 +1,4 @@
-//! One look at one runner of ours on GitHub, by its id alone, and one way to remove it.
+//! Lookup of one of our runners on GitHub by its id, and removal by id.
 
 use std::{
     collections::HashMap,
@@ -12,25 +12,25 @@ use github::{Deletion, GitHub, GitHubError};
 
 use crate::app::App;
 
-/// What was found.
+/// State of a runner on GitHub.
 pub(super) enum RunnerState {
-    /// It is there.
-    There(SeenRunner),
-    /// It is not, on proof.
+    /// GitHub lists the runner.
+    Found(SeenRunner),
+    /// GitHub has removed the runner, on proof.
     Gone,
-    /// GitHub does not know it, but it was registered only just now.
+    /// GitHub does not know the runner, but it was registered moments ago.
     NotYetKnown,
 }
 
-/// The last confirmations of 404s, by installation.
+/// Last confirmations of 404 responses, by installation.
 #[derive(Debug, Default)]
 pub(crate) struct Confirmations(Mutex<HashMap<InstallationId, Arc<Confirmation>>>);
 
-/// When the last successful listing began. Whoever holds the lock lists, and the others wait for the outcome.
+/// Start time of the last successful listing. The task that holds the lock lists; other tasks wait for its result.
 type Confirmation = tokio::sync::Mutex<Option<Instant>>;
 
 impl Confirmations {
-    /// Lists one runner, unless a listing that began after `since` has succeeded: many checks that find their runners gone
+    /// Lists one runner, unless a listing that began after `since` has succeeded. Checks that find their runners gone
     /// at the same time share one request.
     async fn confirm(
         &self,
@@ -53,8 +53,8 @@ impl Confirmations {
     }
 }
 
-/// Looks. A 404 counts only when the same credential may list the runners of the same scope afterwards: GitHub also
-/// answers 404 about what we may not see.
+/// Fetches the state of a runner. A 404 counts only if the same credential can list the runners of the same scope
+/// afterwards: GitHub also responds 404 for what the credential may not see.
 pub(super) async fn fetch(
     app: &App,
     github: &GitHub,
@@ -63,7 +63,7 @@ pub(super) async fn fetch(
 ) -> Result<RunnerState, GitHubError> {
     let Some(id) = runner.github_runner_id else { return Ok(RunnerState::NotYetKnown) };
     if let Some(found) = github.get_runner(id).await? {
-        return Ok(RunnerState::There(seen(found)));
+        return Ok(RunnerState::Found(seen(found)));
     }
     let answered = Instant::now();
     let fresh = runner.registered_at.is_none_or(|at| now - at < REGISTRATION_GRACE);
@@ -74,7 +74,7 @@ pub(super) async fn fetch(
     Ok(RunnerState::Gone)
 }
 
-/// GitHub's words in ours.
+/// Converts GitHub's runner into the domain's.
 fn seen(runner: github::Runner) -> SeenRunner {
     SeenRunner {
         github_id: runner.id,
@@ -90,7 +90,7 @@ fn seen(runner: github::Runner) -> SeenRunner {
     }
 }
 
-/// True: it is gone. False: it is busy.
+/// Removes a runner. Returns true if it is gone, false if it is busy.
 pub(super) async fn remove(github: &GitHub, id: i64) -> Result<bool, GitHubError> {
     Ok(match github.delete_runner(id).await? {
         Deletion::Deleted | Deletion::Gone => true,
