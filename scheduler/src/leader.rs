@@ -1,7 +1,8 @@
-//! Which of several schedulers takes the steps that cost requests to GitHub: a lease in the database, by its clock.
+//! Election of the scheduler that runs the steps which cost GitHub requests: a lease in the database, timed by the
+//! database's clock.
 //!
-//! Who renewed it trusts it for a little less than it lasts, by its own monotonic clock, counted from before it asked.
-//! So two schedulers can both believe to lead only if a clock runs wild, and then the steps' own constraints hold.
+//! The holder trusts the lease for 7 of its 9 s, measured on its own monotonic clock from before the renewal was sent.
+//! Two leaders can overlap only if a clock drifts by more than 2 s; the steps' database constraints hold even then.
 
 use std::{
     convert::Infallible,
@@ -16,18 +17,18 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Parts, StepError};
 
-/// The one lease there is.
+/// Name of the only lease.
 pub const LEASE_NAME: &str = "scheduler";
-/// How long a lease lasts; with one tick more, the longest time nobody leads.
+/// Duration of a lease. With one renewal interval more, the longest time without a leader.
 const LEASE_TTL: Duration = Duration::from_secs(9);
-/// How long before its end it is not trusted any more.
+/// Time before the lease's end from which the holder no longer trusts it.
 const TRUST_MARGIN: Duration = Duration::from_secs(2);
-/// How often it is renewed, or asked for.
+/// Interval between renewals, and between attempts to get the lease.
 const RENEW_INTERVAL: Duration = Duration::from_secs(2);
-/// Longest time one renewal may take.
+/// Time limit for one renewal.
 const RENEW_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Whether this scheduler leads. Clones share one answer.
+/// Leadership of this scheduler; clones share it.
 #[derive(Clone, Debug)]
 pub struct Leadership {
     holder: Arc<str>,
@@ -35,38 +36,38 @@ pub struct Leadership {
 }
 
 impl Leadership {
-    /// Nobody's yet. `name` says where this scheduler runs; what makes it unique is added here.
+    /// Returns a leadership that is not held. `name` says where this scheduler runs; a random suffix makes it unique.
     pub fn new(name: &str) -> Self {
         let random = uuid::Uuid::new_v4().simple().to_string();
         Self { holder: format!("{name}.{}", &random[..8]).into(), trusted: Arc::default() }
     }
 
-    /// Who asks for the lease.
+    /// Returns the name that this scheduler takes the lease under.
     pub fn holder(&self) -> &str {
         &self.holder
     }
 
-    /// Whether the lease is ours, for sure.
+    /// Returns whether this scheduler holds a lease that it still trusts.
     pub fn leads(&self) -> bool {
         let until = *self.trusted.lock().unwrap_or_else(PoisonError::into_inner);
         until.is_some_and(|until| Instant::now() < until)
     }
 
-    fn trust(&self, until: Option<Instant>) {
+    fn set_trusted_until(&self, until: Option<Instant>) {
         *self.trusted.lock().unwrap_or_else(PoisonError::into_inner) = until;
     }
 
-    /// Takes the lease if it is free, or renews it. Answers whether it is ours. While the database does not answer, what
-    /// was trusted stays so until its time is over.
+    /// Takes the lease if it is free, or renews it. Returns whether this scheduler holds it. While the database is
+    /// unavailable, a trusted lease stays trusted until its end.
     ///
     /// # Errors
-    /// The database's.
+    /// Returns the database's error.
     pub async fn acquire(&self, store: &Store) -> Result<bool, StepError> {
         let asked = Instant::now();
         let life = TimeDelta::from_std(LEASE_TTL).unwrap_or(TimeDelta::zero());
         let term = store.conn().await?.leases().acquire(LEASE_NAME, &self.holder, life).await?;
         let led = self.leads();
-        self.trust(term.map(|_| asked + LEASE_TTL - TRUST_MARGIN));
+        self.set_trusted_until(term.map(|_| asked + LEASE_TTL - TRUST_MARGIN));
         match term {
             Some(term) if !led => tracing::info!(holder = %self.holder, term, "this scheduler leads"),
             None if led => tracing::warn!(holder = %self.holder, "another scheduler leads"),
@@ -76,7 +77,7 @@ impl Leadership {
     }
 }
 
-/// Keeps or seeks the lease until draining; then gives it up.
+/// Takes or renews the lease until draining, then gives it up.
 pub(crate) async fn run(
     parts: Parts,
     leadership: Leadership,
@@ -92,18 +93,18 @@ pub(crate) async fn run(
         }
         match timeout(RENEW_TIMEOUT, leadership.acquire(&parts.store)).await {
             Ok(Ok(_)) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the lease could not be renewed"),
-            Err(_) => tracing::warn!("the lease could not be renewed in time"),
+            Ok(Err(error)) => tracing::warn!(%error, "the leader lease could not be renewed"),
+            Err(_) => tracing::warn!("the leader lease could not be renewed in time"),
         }
         metrics::gauge!("rts_scheduler_leads").set(u8::from(leadership.leads()));
         handle.tick();
     }
     if leadership.leads() {
-        leadership.trust(None);
+        leadership.set_trusted_until(None);
         let given =
             async { parts.store.conn().await?.leases().release(LEASE_NAME, leadership.holder()).await };
         if !matches!(timeout(RENEW_TIMEOUT, given).await, Ok(Ok(()))) {
-            tracing::warn!("the lease could not be given up; it ends by itself");
+            tracing::warn!("the leader lease could not be given up; it ends by itself");
         }
     }
     handle.retire();

@@ -1,5 +1,5 @@
-//! When: because time passed. One promise, one file; each step is idempotent and bounded, so any number of schedulers
-//! may take it at once.
+//! Scheduler: work that is due because time has passed, one file per step. Each step is idempotent and bounded, so any
+//! number of schedulers may run it at the same time.
 
 mod jobs;
 pub mod leader;
@@ -13,16 +13,16 @@ use jobs::enqueue;
 pub use jobs::{expire, reap, requeue};
 pub use retention::{prune, shred};
 pub use sync::{runner_versions, stale, unused};
-use webhooks::workflow_job;
 pub use webhooks::{cancel_workflow_runs, inbox, redeliver, suspension};
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
 use chrono::TimeDelta;
 use domain::DriftRules;
 use github::GitHubError;
 use installations::Installations;
 pub use leader::Leadership;
+use periodic::Schedule;
 pub use prune::Retention;
 use queue::{Queue, QueueError};
 use runtime::{
@@ -32,39 +32,39 @@ use runtime::{
 };
 use store::{Store, StoreError};
 
-/// Everything a scheduler is made of, put together by the process that runs it.
+/// Parts of a scheduler, put together by the process that runs it.
 #[derive(Clone, Debug)]
 pub struct Parts {
-    /// The truth.
+    /// The database, the source of truth.
     pub store: Store,
-    /// The queue that is kept in line with it.
+    /// The queue, which the steps keep in line with the database.
     pub queue: Queue,
-    /// The clients of every installation.
+    /// GitHub clients of all installations.
     pub installations: Installations,
-    /// What is done about workflow jobs that violate a policy.
+    /// Response to workflow jobs that violate a label policy.
     pub enforcement: LabelEnforcement,
-    /// How the fleet is watched.
+    /// Settings of the steps.
     pub sync: SyncSettings,
-    /// Whether the process's loops still move.
+    /// Progress of the process's loops.
     pub progress: LoopMonitor,
 }
 
-/// How the fleet is watched.
+/// Settings of the periodic steps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SyncSettings {
-    /// How often it is compared with GitHub.
+    /// Interval between two sync runs of an installation.
     pub every: Duration,
-    /// What may be done about drift.
+    /// Rules for drift.
     pub rules: DriftRules,
-    /// Longest life of a config that nobody used.
+    /// Lifetime of a config that was not used.
     pub config_life: TimeDelta,
-    /// How long a runner may be offline.
+    /// Time after which an offline runner is removed.
     pub stale_after: TimeDelta,
-    /// How long a claim lasts when it is not renewed: what a worker gets to put its leases back.
+    /// Duration of a lease without renewal: the time workers get to put their leases back.
     pub lease: Duration,
-    /// How long what is over is kept.
+    /// Time for which final rows are kept.
     pub retention: Retention,
-    /// Where this scheduler runs, for rows and logs.
+    /// Name of this scheduler's process in rows and logs.
     pub name: String,
 }
 
@@ -82,84 +82,99 @@ impl Default for SyncSettings {
     }
 }
 
-/// Why a step was not taken; the next tick takes it again.
+/// Reason why a step failed; the next tick runs it again.
 #[derive(Debug, thiserror::Error)]
 pub enum StepError {
-    /// The database.
-    #[error("the database did not do it")]
+    /// The database failed.
+    #[error("the database call failed")]
     Store(#[from] StoreError),
-    /// The queue.
-    #[error("the queue did not do it")]
+    /// The queue failed.
+    #[error("the queue call failed")]
     Queue(#[from] QueueError),
-    /// GitHub.
-    #[error("GitHub did not do it")]
+    /// GitHub failed.
+    #[error("the GitHub call failed")]
     GitHub(#[from] GitHubError),
-    /// Why, was said where it happened.
-    #[error("it was not done whole")]
+    /// The step was not completed; the log has the reason.
+    #[error("the step was not completed")]
     Incomplete,
 }
 
-/// Runs every step at its own pace until `shutdown` drains.
+/// Runs every step at its own interval until `shutdown` drains.
 ///
 /// # Errors
-/// When a step's loop will not end.
+/// Returns an error when the loop of a step does not end.
 pub async fn run(parts: Parts, shutdown: Shutdown) -> anyhow::Result<()> {
     let group = TaskGroup::new(shutdown);
-    let draining = group.shutdown().draining().clone();
-    macro_rules! every {
-        ($seconds:literal, $name:literal, $step:expr) => {{
-            let with = (parts.clone(), draining.clone());
-            group.supervise($name, Backoff::default(), move || {
-                periodic::run_every(Duration::from_secs($seconds), $name, with.clone(), $step)
-            });
-        }};
-    }
-    every!(5, "expire", expire::run);
-    every!(5, "reap", reap::run);
-    let shown_lanes = queue_metrics::ShownLanes::default();
-    every!(5, "depth", {
-        let shown = shown_lanes.clone();
-        move |parts| queue_metrics::run(parts, shown.clone())
-    });
-    every!(10, "shred", shred::run);
-    every!(3600, "forget", shred::forget);
-    every!(2, "cancel", cancel_workflow_runs::run);
-    every!(20, "suspension", suspension::run);
-    every!(60, "forget_webhooks", inbox::forget);
-    let with = (parts.clone(), draining.clone());
-    let often = (Duration::from_secs(1), inbox::MAX_DELIVERIES_PER_STEP);
-    group.supervise("inbox", Backoff::default(), move || {
-        periodic::drain_every(often, "inbox", with.clone(), inbox::run)
-    });
-    let with = (parts.clone(), draining.clone());
-    group.supervise("redeliver", Backoff::default(), move || {
-        periodic::run_every_for_each(Duration::from_secs(30), "redeliver", with.clone(), redeliver::run)
-    });
-    let swept = (parts.clone(), draining.clone());
-    group.supervise("sweep", Backoff::default(), move || requeue::run_loop(swept.0.clone(), swept.1.clone()));
     let leadership = Leadership::new(&parts.sync.name);
-    let kept = (parts.clone(), leadership.clone(), draining.clone());
+    let loops = StepLoops { group: &group, parts: &parts, leadership: &leadership };
+    loops.run_every(5, "expire", expire::run);
+    loops.run_every(5, "reap", reap::run);
+    let shown_lanes = queue_metrics::ShownLanes::default();
+    loops.run_every(5, "depth", move |parts| queue_metrics::run(parts, shown_lanes.clone()));
+    loops.run_every(10, "shred", shred::run);
+    loops.run_every(3600, "forget", shred::forget);
+    loops.run_every(2, "cancel", cancel_workflow_runs::run);
+    loops.run_every(20, "suspension", suspension::run);
+    loops.run_every(60, "forget_webhooks", inbox::forget);
+    loops.run_every_as_leader(15, "unused", unused::run);
+    loops.run_every_as_leader(600, "stale", stale::run);
+    loops.run_every_as_leader(30, "prune", prune::run);
+    loops.run_every_as_leader(300, "versions", runner_versions::run);
+    loops.supervise(1, "inbox", |schedule| {
+        periodic::drain_every(schedule, inbox::MAX_DELIVERIES_PER_STEP, inbox::run)
+    });
+    loops.supervise(30, "redeliver", |schedule| periodic::run_every_for_each(schedule, redeliver::run));
+    let draining = group.shutdown().draining();
+    let with = (parts.clone(), draining.clone());
+    group.supervise("sweep", Backoff::default(), move || requeue::run_loop(with.0.clone(), with.1.clone()));
+    let with = (parts.clone(), leadership.clone(), draining.clone());
     group.supervise("lead", Backoff::default(), move || {
-        leader::run(kept.0.clone(), kept.1.clone(), kept.2.clone())
+        leader::run(with.0.clone(), with.1.clone(), with.2.clone())
     });
-    let shot = (parts.clone(), leadership.clone(), draining.clone());
+    let with = (parts.clone(), leadership.clone(), draining.clone());
     group.supervise("snapshot", Backoff::default(), move || {
-        sync::run_loop(shot.0.clone(), shot.1.clone(), shot.2.clone())
+        sync::run_loop(with.0.clone(), with.1.clone(), with.2.clone())
     });
-    macro_rules! every_led {
-        ($seconds:literal, $name:literal, $step:expr) => {{
-            let (parts, draining, leadership) = (parts.clone(), draining.clone(), leadership.clone());
-            group.supervise($name, Backoff::default(), move || {
-                let with = (parts.clone(), draining.clone(), leadership.clone());
-                periodic::run_every_as_leader(Duration::from_secs($seconds), $name, with, $step)
-            });
-        }};
-    }
-    every_led!(15, "unused", unused::run);
-    every_led!(600, "stale", stale::run);
-    every_led!(30, "prune", prune::run);
-    every_led!(300, "versions", runner_versions::run);
     let stuck = group.wait().await;
     anyhow::ensure!(stuck.is_empty(), "these loops did not end: {}", stuck.join(", "));
     Ok(())
+}
+
+/// Start of supervised loops that run one step each.
+struct StepLoops<'s> {
+    group: &'s TaskGroup,
+    parts: &'s Parts,
+    leadership: &'s Leadership,
+}
+
+impl StepLoops<'_> {
+    fn supervise<M, F>(&self, seconds: u64, name: &'static str, start: M)
+    where
+        M: Fn(Schedule) -> F + Send + 'static,
+        F: Future<Output = Result<(), Infallible>> + Send + 'static,
+    {
+        let draining = self.group.shutdown().draining().clone();
+        let period = Duration::from_secs(seconds);
+        let schedule = Schedule { name, period, parts: self.parts.clone(), draining };
+        self.group.supervise(name, Backoff::default(), move || start(schedule.clone()));
+    }
+
+    fn run_every<S, F>(&self, seconds: u64, name: &'static str, step: S)
+    where
+        S: Fn(Parts) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Result<u64, StepError>> + Send + 'static,
+    {
+        self.supervise(seconds, name, move |schedule| periodic::run_every(schedule, step.clone()));
+    }
+
+    fn run_every_as_leader<S, F>(&self, seconds: u64, name: &'static str, step: S)
+    where
+        S: Fn(Parts) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Result<u64, StepError>> + Send + 'static,
+    {
+        let leadership = self.leadership.clone();
+        self.supervise(seconds, name, move |schedule| {
+            periodic::run_every_as_leader(schedule, leadership.clone(), step.clone())
+        });
+    }
 }

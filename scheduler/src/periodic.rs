@@ -1,4 +1,4 @@
-//! Taking a step again and again.
+//! Loops that run a step at an interval, with a time limit, metrics and logs for each run.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -8,24 +8,29 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Leadership, Parts, StepError};
 
-/// When a step, or a step for one installation, succeeded the last time.
+/// Gauge with the time of the last success of a step, or of a step for one installation.
 const LAST_SUCCESS: &str = "rts_scheduler_last_success_seconds";
 
-/// Longest time one step may take.
+/// Time limit for one step.
 pub(crate) const MAX_STEP_TIME: Duration = Duration::from_secs(30);
 
-/// Takes `step` every `period` until draining. A step that fails or takes too long is logged and counted; the next tick
-/// takes it again.
-pub(crate) async fn run_every<F>(
-    period: Duration,
-    name: &'static str,
-    with: (Parts, CancellationToken),
-    step: impl Fn(Parts) -> F,
-) -> Result<(), Infallible>
+/// Name and interval of a step, the parts it uses, and the token that ends its loop.
+#[derive(Clone, Debug)]
+pub(crate) struct Schedule {
+    pub(crate) name: &'static str,
+    pub(crate) period: Duration,
+    pub(crate) parts: Parts,
+    pub(crate) draining: CancellationToken,
+}
+
+/// Runs `step` at its interval until draining. A step that fails or takes too long is logged and counted; the next tick
+/// runs it again.
+pub(crate) async fn run_every<F>(schedule: Schedule, step: impl Fn(Parts) -> F) -> Result<(), Infallible>
 where
     F: Future<Output = Result<u64, StepError>>,
 {
-    run_loop(period, name, with, |parts| {
+    let name = schedule.name;
+    run_loop(schedule, |parts| {
         let begun = step(parts);
         async {
             run_step(name, begun).await;
@@ -35,34 +40,33 @@ where
     .await
 }
 
-/// The same, but a step that did as much as one may, `most`, is taken again at once.
+/// Runs `step` at its interval until draining, and again at once after a run that did at least `full` units of work.
 pub(crate) async fn drain_every<F>(
-    (period, most): (Duration, u64),
-    name: &'static str,
-    with: (Parts, CancellationToken),
+    schedule: Schedule,
+    full: u64,
     step: impl Fn(Parts) -> F,
 ) -> Result<(), Infallible>
 where
     F: Future<Output = Result<u64, StepError>>,
 {
-    run_loop(period, name, with, |parts| {
+    let name = schedule.name;
+    run_loop(schedule, |parts| {
         let begun = step(parts);
-        async move { run_step(name, begun).await.is_some_and(|done| done >= most) }
+        async move { run_step(name, begun).await.is_some_and(|done| done >= full) }
     })
     .await
 }
 
-/// The same as [`run_every`], but the step itself notes for which installations it succeeded.
+/// Runs `step` at its interval until draining. The step itself records the installations for which it succeeded.
 pub(crate) async fn run_every_for_each<F>(
-    period: Duration,
-    name: &'static str,
-    with: (Parts, CancellationToken),
+    schedule: Schedule,
     step: impl Fn(Parts) -> F,
 ) -> Result<(), Infallible>
 where
     F: Future<Output = Result<u64, StepError>>,
 {
-    run_loop(period, name, with, |parts| {
+    let name = schedule.name;
+    run_loop(schedule, |parts| {
         let begun = step(parts);
         async {
             run_step_within(MAX_STEP_TIME, name, begun).await;
@@ -72,18 +76,19 @@ where
     .await
 }
 
-/// The same as [`run_every`], but only while this scheduler leads. Who does not lead says nothing of how the step goes.
+/// Runs `step` at its interval until draining, but only while this scheduler leads. Other schedulers report no success
+/// of the step.
 pub(crate) async fn run_every_as_leader<F>(
-    period: Duration,
-    name: &'static str,
-    (parts, draining, lead): (Parts, CancellationToken, Leadership),
+    schedule: Schedule,
+    leadership: Leadership,
     step: impl Fn(Parts) -> F,
 ) -> Result<(), Infallible>
 where
     F: Future<Output = Result<u64, StepError>>,
 {
-    run_loop(period, name, (parts, draining), |parts| {
-        let begun = lead.leads().then(|| step(parts));
+    let name = schedule.name;
+    run_loop(schedule, |parts| {
+        let begun = leadership.leads().then(|| step(parts));
         async {
             if let Some(begun) = begun {
                 run_step(name, begun).await;
@@ -94,16 +99,12 @@ where
     .await
 }
 
-/// Ticks until draining; at once again when `tick` says so.
-async fn run_loop<F>(
-    period: Duration,
-    name: &'static str,
-    (parts, draining): (Parts, CancellationToken),
-    tick: impl Fn(Parts) -> F,
-) -> Result<(), Infallible>
+/// Calls `tick` at the interval until draining, and again at once while it returns true.
+async fn run_loop<F>(schedule: Schedule, tick: impl Fn(Parts) -> F) -> Result<(), Infallible>
 where
     F: Future<Output = bool>,
 {
+    let Schedule { name, period, parts, draining } = schedule;
     let handle = parts.progress.register(name, period * 3 + MAX_STEP_TIME * 2);
     let mut ticks = interval(period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -121,7 +122,7 @@ where
     Ok(())
 }
 
-/// Takes one step within its time, and notes how it went. Answers what it did.
+/// Runs one step within the time limit and records its success. Returns the work it did, or `None` if it failed.
 pub(crate) async fn run_step(
     name: &'static str,
     step: impl Future<Output = Result<u64, StepError>>,
@@ -131,32 +132,32 @@ pub(crate) async fn run_step(
     Some(done)
 }
 
-/// Notes that a step succeeded for one installation.
+/// Records that a step succeeded for one installation.
 pub(crate) fn record_success(name: &'static str, installation: &InstallationId) {
     let labels = [("step", name.to_owned()), ("installation", installation.to_string())];
     metrics::gauge!(LAST_SUCCESS, &labels).set(epoch_seconds());
 }
 
-/// The same as [`take`] with a time of its own, and nothing noted of its success.
+/// Runs one step within `limit` without recording its success. Returns the work it did, or `None` if it failed.
 pub(crate) async fn run_step_within(
-    most: Duration,
+    limit: Duration,
     name: &'static str,
     step: impl Future<Output = Result<u64, StepError>>,
 ) -> Option<u64> {
-    let outcome = timeout(most, step).await;
+    let outcome = timeout(limit, step).await;
     match outcome {
         Ok(Ok(done)) => {
             metrics::counter!("rts_scheduler_done_total", "step" => name).increment(done);
             if done > 0 {
-                tracing::info!(step = name, done, "step taken");
+                tracing::info!(step = name, done, "step done");
             }
             return Some(done);
         }
         Ok(Err(error)) => {
             let cause = std::error::Error::source(&error).map(ToString::to_string);
-            tracing::warn!(step = name, %error, cause, "a step failed; the next tick takes it again");
+            tracing::warn!(step = name, %error, cause, "a step failed; the next tick runs it again");
         }
-        Err(_) => tracing::warn!(step = name, "a step took too long; the next tick takes it again"),
+        Err(_) => tracing::warn!(step = name, "a step took too long; the next tick runs it again"),
     }
     metrics::counter!("rts_scheduler_failures_total", "step" => name).increment(1);
     None
@@ -180,12 +181,12 @@ mod tests {
 
     use super::*;
 
-    /// Parts of servers that are not there; what never asks them does not notice.
+    /// Returns parts whose servers do not exist; a step that uses no server works with them.
     fn parts() -> Parts {
         let queue = Queue::connect(&QueueConfig::new("redis://127.0.0.1:1", "beats".to_owned())).unwrap();
         let keys = KeyRing::new(&[("test".to_owned(), Zeroizing::new((0..32).collect()))]).unwrap();
         Parts {
-            store: Store::new(&Secret::new("postgres://nobody@127.0.0.1:1/none"), 1).unwrap(),
+            store: Store::new(&Secret::new("postgres://none@127.0.0.1:1/none"), 1).unwrap(),
             installations: Installations::new(&queue, &keys, Vec::new()).unwrap(),
             queue,
             enforcement: LabelEnforcement::Audit,
@@ -197,9 +198,10 @@ mod tests {
     #[tokio::test]
     async fn a_full_step_is_taken_again_at_once() {
         let (draining, left) = (CancellationToken::new(), AtomicU64::new(7));
-        // The next tick would come in an hour.
-        let every = (Duration::from_hours(1), 3);
-        let run = drain_every(every, "full", (parts(), draining.clone()), |_| {
+        // The next tick would come after an hour.
+        let period = Duration::from_hours(1);
+        let schedule = Schedule { name: "full", period, parts: parts(), draining: draining.clone() };
+        let run = drain_every(schedule, 3, |_| {
             let done = left.load(Relaxed).min(3);
             if left.fetch_sub(done, Relaxed) == done {
                 draining.cancel();
@@ -216,13 +218,14 @@ mod tests {
         let _installed = metrics::set_default_local_recorder(&recorder);
         let draining = CancellationToken::new();
         let taken = AtomicU64::new(0);
-        let with = (parts(), draining.clone(), Leadership::new("test"));
-        let run = run_every_as_leader(Duration::from_millis(1), "led", with, |_| {
+        let period = Duration::from_millis(1);
+        let schedule = Schedule { name: "led", period, parts: parts(), draining: draining.clone() };
+        let run = run_every_as_leader(schedule, Leadership::new("test"), |_| {
             taken.fetch_add(1, Relaxed);
             async { Ok(1) }
         });
         let ticked = async {
-            // Some ticks of the other.
+            // Lets the other loop tick a few times.
             let mut ticks = interval(Duration::from_millis(1));
             for _ in 0..5 {
                 ticks.tick().await;
@@ -238,7 +241,7 @@ mod tests {
     async fn only_successful_steps_report_success() {
         let (recorder, metrics) = Metrics::local().unwrap();
         let _installed = metrics::set_default_local_recorder(&recorder);
-        let said = |label: &str| {
+        let reported = |label: &str| {
             let mut lines = metrics.render();
             lines.retain(|c| c != '"');
             lines.lines().any(|line| line.starts_with(LAST_SUCCESS) && line.contains(label))
@@ -248,8 +251,8 @@ mod tests {
         assert_eq!(run_step_within(Duration::ZERO, "late", std::future::pending()).await, None);
         assert_eq!(run_step_within(MAX_STEP_TIME, "of_its_own", async { Ok(1) }).await, Some(1));
         record_success("of_its_own", &"games".parse().unwrap());
-        assert!(said("step=done") && !said("step=failed") && !said("step=late"));
-        assert!(said("installation=games") && !said("{step=of_its_own}"));
+        assert!(reported("step=done") && !reported("step=failed") && !reported("step=late"));
+        assert!(reported("installation=games") && !reported("{step=of_its_own}"));
         assert!(metrics.render().contains("rts_scheduler_failures_total{step=\"failed\"} 1"));
     }
 }

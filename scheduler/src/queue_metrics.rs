@@ -1,4 +1,4 @@
-//! How deep the queue is, for the metrics.
+//! Gauges of the queue's depth and age.
 
 use std::{
     collections::BTreeSet,
@@ -11,14 +11,14 @@ use queue::LaneStats;
 
 use crate::{Parts, StepError};
 
-/// The lanes whose gauges show something. The queue forgets an installation that holds nothing any more, a gauge keeps
-/// its last value for ever.
+/// Lanes whose gauges are not zero. The queue forgets an installation without jobs, but a gauge keeps its last value
+/// forever.
 #[derive(Clone, Debug, Default)]
 pub struct ShownLanes(Arc<Mutex<BTreeSet<(InstallationId, Lane)>>>);
 
 impl ShownLanes {
-    /// Takes in what the queue holds now; answers the lanes it held before and does not hold any more.
-    fn gone(&self, lanes: &[LaneStats]) -> Vec<(InstallationId, Lane)> {
+    /// Stores the lanes that hold jobs now. Returns the lanes that no longer do.
+    fn replace(&self, lanes: &[LaneStats]) -> Vec<(InstallationId, Lane)> {
         let now: BTreeSet<_> = lanes.iter().map(|lane| (lane.installation.clone(), lane.lane)).collect();
         let mut shown = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let gone = shown.difference(&now).cloned().collect();
@@ -27,10 +27,10 @@ impl ShownLanes {
     }
 }
 
-/// Reads the depth and the oldest age of every lane into gauges. Answers 0: nothing was changed.
+/// Sets gauges for the depth and the oldest age of every lane. Returns 0, since nothing was changed.
 pub async fn run(parts: Parts, shown: ShownLanes) -> Result<u64, StepError> {
     let lanes = parts.queue.stats().await?.lanes;
-    for (installation, lane) in shown.gone(&lanes) {
+    for (installation, lane) in shown.replace(&lanes) {
         let (waiting, delayed, running) = (0, 0, 0);
         set_gauges(&LaneStats { installation, lane, waiting, delayed, running, oldest_age: Duration::ZERO });
     }

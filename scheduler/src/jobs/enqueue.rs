@@ -1,4 +1,4 @@
-//! Jobs the service gives itself.
+//! Insertion and enqueueing of the service's own jobs.
 
 use domain::Job;
 use queue::Ticket;
@@ -6,13 +6,13 @@ use store::NewJob;
 
 use crate::{Parts, StepError};
 
-/// Commits those of the jobs that no other job makes needless, and puts them on their way. Answers how many.
+/// Inserts the jobs that no open job makes needless, and enqueues them. Returns their number.
 pub(crate) async fn insert_and_enqueue(parts: &Parts, jobs: &[NewJob]) -> Result<u64, StepError> {
     let made = parts.store.conn().await?.jobs().insert_new(jobs).await?;
     enqueue(parts, &made, |_| 1.0).await
 }
 
-/// Puts committed jobs on their way. What the queue does not hear now, the sweep tells it.
+/// Enqueues committed jobs. If the queue is unavailable, the sweep enqueues them later.
 pub(crate) async fn enqueue(
     parts: &Parts,
     jobs: &[Job],

@@ -1,4 +1,4 @@
-//! A job that was not done before its deadline is final: nobody is waiting any more.
+//! Expiry of jobs whose deadline has passed.
 
 use chrono::TimeDelta;
 use domain::{AuditEntry, JobKind, Problem, Source};
@@ -8,14 +8,14 @@ use store::ExpiredJob;
 
 use crate::{Parts, StepError};
 
-/// Jobs of one step.
+/// Jobs expired by one step.
 const MAX_JOBS_PER_STEP: i64 = 500;
 
-/// What runs at its deadline may end so much later. Whoever holds it then has a lease that is long over, or hangs.
+/// Extra time for a job that is running at its deadline. After it, the job's worker hangs or has lost its lease.
 const LATE_START_GRACE: TimeDelta = TimeDelta::minutes(1);
 
-/// Expires jobs whose deadline has passed; a provision's runner gives its place in the quota back. What runs is left its
-/// time: if no worker is there any more, nobody else ends it. Answers how many.
+/// Expires jobs whose deadline has passed; the runner of a provision job frees its place in the quota. A running job
+/// gets extra time; expiry ends it if its worker has died. Returns the number of jobs.
 pub async fn run(parts: Parts) -> Result<u64, StepError> {
     let problem = Problem::job_expired();
     let mut tx = parts.store.begin().await?;
@@ -38,22 +38,24 @@ pub async fn run(parts: Parts) -> Result<u64, StepError> {
     }
     tx.commit().await?;
     for job in &expired {
-        announce(&parts.queue, job.id).await;
+        remove_from_queue(&parts.queue, job.id).await;
     }
     Ok(expired.len() as u64)
 }
 
-/// Whether the job's runner ends with it. Of a kind that this version does not know it ends if nothing was handed out.
+/// Returns whether the job's runner ends with the job. For a kind of job that this version does not know, it ends if
+/// nothing was handed out.
 fn made_runner(job: &ExpiredJob) -> bool {
     job.kind.parse().map_or(job.runner_requested, JobKind::makes_runner)
 }
 
-/// What the queue does not hear now it finds out when it claims the job: the row is final.
-async fn announce(queue: &Queue, job: domain::JobId) {
+/// Removes the job from the queue and notifies waiting requests. If the queue is unavailable, the claim finds the final
+/// row.
+async fn remove_from_queue(queue: &Queue, job: domain::JobId) {
     if let Err(error) = queue.cancel(job).await {
-        tracing::debug!(%job, %error, "an expired job is still in the queue");
+        tracing::debug!(%job, %error, "an expired job could not be removed from the queue");
     }
     if let Err(error) = queue.announce(job, domain::JobState::Expired.as_str()).await {
-        tracing::debug!(%job, %error, "not announced");
+        tracing::debug!(%job, %error, "the expiry could not be announced");
     }
 }

@@ -1,4 +1,4 @@
-//! Steps that move jobs on: expiry, lost leases, orphans of calls.
+//! Steps that keep jobs moving: expiry, requeueing, and lookups of orphans.
 
 pub(crate) mod enqueue;
 pub mod expire;

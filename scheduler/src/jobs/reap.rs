@@ -1,4 +1,5 @@
-//! What a lost answer may have left on GitHub is looked for, by a job of its own, until it is certain.
+//! Lookups of possible orphans: runners on GitHub left by calls whose response was lost. Each call gets a job of its
+//! own until its result is certain.
 
 use domain::{Call, JobParams, Removal};
 use operations::service_job;
@@ -7,11 +8,11 @@ use store::{NewJob, StoreError};
 
 use crate::{Parts, StepError};
 
-/// Calls of one step.
+/// Calls handled by one step.
 const MAX_LOOKUPS_PER_STEP: i64 = 200;
 
-/// Suspects the intents of dead starts, and sends a job after every suspected call whose look-up is due.
-/// Answers how many jobs.
+/// Marks the intents of dead starts as suspected, and creates a lookup job for every suspected call that is due.
+/// Returns the number of jobs.
 pub async fn run(parts: Parts) -> Result<u64, StepError> {
     let mut conn = parts.store.conn().await?;
     conn.github_calls().suspect_orphans(MAX_LOOKUPS_PER_STEP).await?;
@@ -19,7 +20,7 @@ pub async fn run(parts: Parts) -> Result<u64, StepError> {
     drop(conn);
     let mut tickets = Vec::with_capacity(due.len());
     for call in &due {
-        if let Some(ticket) = send(&parts, call).await? {
+        if let Some(ticket) = insert_lookup(&parts, call).await? {
             tickets.push(ticket);
         }
     }
@@ -29,8 +30,8 @@ pub async fn run(parts: Parts) -> Result<u64, StepError> {
     Ok(tickets.len() as u64)
 }
 
-/// Commits the job that looks after one call. None: another scheduler was faster.
-async fn send(parts: &Parts, call: &Call) -> Result<Option<Ticket>, StoreError> {
+/// Inserts the lookup job for one call. Returns `None` if another scheduler was faster.
+async fn insert_lookup(parts: &Parts, call: &Call) -> Result<Option<Ticket>, StoreError> {
     let (call_id, runner_name) = (call.id, call.runner_name.clone());
     let params = JobParams::Deprovision(Removal::Orphan { call: call_id, runner_name });
     let job = NewJob { call: Some(call_id), ..service_job(&call.installation, None, None, params) };

@@ -1,4 +1,5 @@
-//! The truth put back into the queue: every open row is waiting, delayed or leased there, or it is put there.
+//! Repair of the queue from the database: every open row must be waiting, delayed or leased there, or it is enqueued
+//! again.
 
 use std::{collections::HashSet, convert::Infallible, time::Duration};
 
@@ -11,18 +12,18 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Parts, StepError, periodic};
 
-/// How often all open rows are compared.
+/// Interval between two comparisons of all open rows.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
-/// How often the queue is asked whether it was lost.
+/// Interval at which the queue's epoch is read, to detect its loss.
 const EPOCH_CHECK_INTERVAL: Duration = Duration::from_secs(1);
-/// Time a worker gets to put its leases back after the queue was lost: one lease, as long as leases are by default.
+/// Time a worker gets to put its leases back after the queue was lost: one lease of the default duration.
 const LEASE_GRACE: Duration = Duration::from_secs(15);
 /// Rows compared at a time.
 const ROWS_PER_PAGE: i64 = 500;
-/// Rows one sweep compares; the next goes on where it ended.
+/// Rows one sweep compares; the next sweep continues after them.
 const MAX_ROWS_PER_SWEEP: usize = 200_000;
 
-/// What one scheduler remembers of the queue's history.
+/// Epoch of the queue as one scheduler last saw it, with the progress of the comparison.
 #[derive(Debug)]
 pub struct EpochTracker {
     epoch: Option<String>,
@@ -30,18 +31,18 @@ pub struct EpochTracker {
     grace: Duration,
     /// Workers still have time to put their leases back.
     in_grace: bool,
-    /// The comparison under way, if the last sweep did not come to its end.
+    /// Comparison in progress, if the last sweep did not finish it.
     unfinished: Option<Comparison>,
-    most: usize,
+    max_rows: usize,
 }
 
 /// One comparison of all open rows, which may take several sweeps.
 #[derive(Clone, Copy, Debug)]
 struct Comparison {
-    /// The newest row compared so far.
+    /// Newest row compared so far.
     after: Option<JobId>,
-    /// Workers had had their time when it began.
-    granted: bool,
+    /// The workers' time to put leases back was over when the comparison began.
+    after_grace: bool,
 }
 
 impl Default for EpochTracker {
@@ -51,7 +52,7 @@ impl Default for EpochTracker {
 }
 
 impl EpochTracker {
-    /// A memory that gives workers so long to put their leases back.
+    /// Returns a tracker that gives workers `grace` to put their leases back.
     pub fn with_grace(grace: Duration) -> Self {
         Self {
             epoch: None,
@@ -59,17 +60,17 @@ impl EpochTracker {
             grace,
             in_grace: true,
             unfinished: None,
-            most: MAX_ROWS_PER_SWEEP,
+            max_rows: MAX_ROWS_PER_SWEEP,
         }
     }
 
-    /// A memory of which one sweep compares so many rows.
+    /// Sets the number of rows that one sweep compares.
     #[must_use]
-    pub fn with_rows(self, most: usize) -> Self {
-        Self { most, ..self }
+    pub fn with_rows(self, max_rows: usize) -> Self {
+        Self { max_rows, ..self }
     }
 
-    /// Takes the queue's mark in. True: it is gone, or not the one we knew.
+    /// Stores the queue's current epoch. Returns true if it is missing or differs from the last one.
     fn changed(&mut self, epoch: Option<String>) -> bool {
         let changed = epoch.is_none() || epoch != self.epoch;
         if changed {
@@ -81,30 +82,30 @@ impl EpochTracker {
         changed
     }
 
-    /// Whether workers have had their time since the queue was lost.
+    /// Returns whether the workers' time to put leases back is over.
     fn had_grace(&self) -> bool {
         self.since.elapsed() >= self.grace
     }
 
-    /// Whether it is time for the look that finds what nobody put back.
+    /// Returns whether a comparison is due that finds jobs whose lease was not put back.
     fn is_grace_over(&self) -> bool {
         self.in_grace && self.had_grace()
     }
 
-    /// Whether a running row without a lease has had its time.
+    /// Returns whether a running row without a lease has had its time.
     fn overdue(&self, job: &OpenJob) -> bool {
         let quiet = TimeDelta::from_std(self.grace).unwrap_or(TimeDelta::MAX);
         self.had_grace() && job.quiet_for >= quiet
     }
 }
 
-/// Compares every 10 s, at once when the queue was lost, and again when workers had their time to put leases back; until
-/// draining.
+/// Runs a comparison every 10 s until draining. Also runs one at once when the queue was lost, and again when the
+/// workers' time to put leases back is over.
 pub(crate) async fn run_loop(parts: Parts, draining: CancellationToken) -> Result<(), Infallible> {
     let handle = parts.progress.register("sweep", SWEEP_INTERVAL * 3 + periodic::MAX_STEP_TIME * 2);
     let mut ticks = interval(EPOCH_CHECK_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut memory = EpochTracker::with_grace(parts.sync.lease);
+    let mut tracker = EpochTracker::with_grace(parts.sync.lease);
     let mut last: Option<Instant> = None;
     loop {
         tokio::select! {
@@ -112,11 +113,11 @@ pub(crate) async fn run_loop(parts: Parts, draining: CancellationToken) -> Resul
             () = draining.cancelled() => break,
         }
         let due = last.is_none_or(|last| last.elapsed() >= SWEEP_INTERVAL)
-            || memory.is_grace_over()
-            || memory.unfinished.is_some();
-        let gone = parts.queue.epoch().await.is_ok_and(|epoch| epoch.is_none() || epoch != memory.epoch);
+            || tracker.is_grace_over()
+            || tracker.unfinished.is_some();
+        let gone = parts.queue.epoch().await.is_ok_and(|epoch| epoch.is_none() || epoch != tracker.epoch);
         if due || gone {
-            periodic::run_step("sweep", run(&parts, &mut memory)).await;
+            periodic::run_step("sweep", run(&parts, &mut tracker)).await;
             last = Some(Instant::now());
         }
         handle.tick();
@@ -125,25 +126,26 @@ pub(crate) async fn run_loop(parts: Parts, draining: CancellationToken) -> Resul
     Ok(())
 }
 
-/// Compares open rows with the queue, up to a number of them; the next sweep goes on there. Returns how many jobs were put
-/// back.
+/// Compares open rows with the queue, up to a number of rows; the next sweep continues after them. Returns the number
+/// of jobs enqueued again.
 ///
 /// # Errors
-/// When the database or the queue is away. The next sweep goes on where this one failed.
+/// Returns an error when the database or the queue is unavailable. The next sweep continues where this one failed.
 pub async fn run(parts: &Parts, tracker: &mut EpochTracker) -> Result<u64, StepError> {
     if tracker.changed(parts.queue.epoch().await?) {
-        // Marked before it is filled: a mark that is gone again, or a scheduler that knows no mark, begins anew.
+        // The epoch is set before the queue is filled. If it is lost again, or another scheduler does not know it, the
+        // comparison starts over.
         parts.queue.mark_epoch().await?;
         tracker.epoch = parts.queue.epoch().await?;
     }
-    let begun = Comparison { after: None, granted: tracker.had_grace() };
+    let begun = Comparison { after: None, after_grace: tracker.had_grace() };
     let mut comparison = *tracker.unfinished.insert(tracker.unfinished.unwrap_or(begun));
     let (mut seen, mut back) = (0, 0);
-    while seen < tracker.most {
+    while seen < tracker.max_rows {
         let open = parts.store.conn().await?.jobs().open(comparison.after, ROWS_PER_PAGE).await?;
         let Some(newest) = open.last else {
             tracker.unfinished = None;
-            tracker.in_grace &= !comparison.granted;
+            tracker.in_grace &= !comparison.after_grace;
             break;
         };
         comparison.after = Some(newest);
@@ -179,7 +181,7 @@ fn ticket(row: &OpenJob) -> Ticket {
         age: row.age.to_std().unwrap_or_default(),
         time_left: row.time_left.to_std().unwrap_or_default(),
         delay: row.delay.to_std().unwrap_or_default(),
-        // It had its turn before its worker died, or somebody looks at its answer.
+        // The job had its turn before its worker died, or a caller waits for its outcome.
         urgent: row.running || (row.kind == JobKind::DriftCheck && row.asked),
     }
 }
@@ -211,11 +213,11 @@ mod tests {
 
     #[test]
     fn lost_leases_are_requeued_after_the_grace_period() {
-        let mut memory = EpochTracker::with_grace(Duration::ZERO);
-        memory.in_grace = false;
-        assert!(!memory.is_grace_over(), "nothing was lost");
-        assert!(memory.changed(Some("new".to_owned())) && memory.is_grace_over());
-        assert!(!memory.changed(Some("new".to_owned())));
+        let mut tracker = EpochTracker::with_grace(Duration::ZERO);
+        tracker.in_grace = false;
+        assert!(!tracker.is_grace_over(), "nothing was lost");
+        assert!(tracker.changed(Some("new".to_owned())) && tracker.is_grace_over());
+        assert!(!tracker.changed(Some("new".to_owned())));
         let mut patient = EpochTracker::with_grace(Duration::from_hours(1));
         assert!(patient.changed(None) && !patient.is_grace_over());
     }

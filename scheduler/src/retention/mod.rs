@@ -1,4 +1,4 @@
-//! Steps that delete what is kept for a time only.
+//! Steps that delete rows and secrets after a set time.
 
 pub mod prune;
 pub mod shred;

@@ -1,4 +1,4 @@
-//! What is over is not kept for ever: jobs, runners, and if so configured the audit log.
+//! Pruning of final jobs, deleted runners and, if configured, the audit log.
 
 use std::time::Duration;
 
@@ -8,19 +8,19 @@ use tokio::time::Instant;
 
 use crate::{Parts, StepError};
 
-/// Rows of one table that one transaction removes or looks at, about.
+/// Approximate number of rows of one table that one transaction reads or removes.
 const BATCH: i64 = 5000;
-/// Time after which a step begins no further round. Less than a step may take.
+/// Time after which a step starts no further round; less than a step's time limit.
 const MAX_DURATION: Duration = Duration::from_secs(15);
 
-/// How long what is over is kept; none: for ever.
+/// Time for which rows are kept; `None` keeps them forever.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retention {
-    /// Final jobs, with their calls to GitHub and their emptied configs.
+    /// For final jobs with their GitHub calls and shredded configs.
     pub jobs: Option<TimeDelta>,
-    /// Deleted runners and their trails.
+    /// For deleted runners and their transitions.
     pub runners: Option<TimeDelta>,
-    /// Audit rows and security events.
+    /// For audit rows and security events.
     pub audit: Option<TimeDelta>,
 }
 
@@ -30,10 +30,10 @@ impl Default for Retention {
     }
 }
 
-/// Tables that are pruned, those that refer to others first.
+/// Tables that are pruned, in this order: referring tables come first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Table {
-    /// Keys go after seven days and jobs later, so no key leads to a job that is gone.
+    /// Keys expire after seven days and jobs later, so no key refers to a pruned job.
     Keys,
     Jobs,
     Runners,
@@ -41,8 +41,8 @@ enum Table {
     SecurityEvents,
 }
 
-/// Removes what was kept long enough: a batch of each table in turn while batches are full, for a bounded time. Returns
-/// the number of rows removed.
+/// Removes rows that are older than their retention: one batch of each table per round while batches are full, in
+/// bounded time. Returns the number of rows.
 pub async fn run(parts: Parts) -> Result<u64, StepError> {
     let begun = Instant::now();
     let mut full = vec![Table::Keys, Table::Jobs, Table::Runners, Table::Audit, Table::SecurityEvents];
@@ -50,7 +50,7 @@ pub async fn run(parts: Parts) -> Result<u64, StepError> {
     while !full.is_empty() && begun.elapsed() < MAX_DURATION {
         let mut next = Vec::new();
         for table in full {
-            // Runners wait until no job that is over refers to them.
+            // Runners wait until no final job refers to them.
             if table == Table::Runners && next.contains(&Table::Jobs) {
                 next.push(table);
                 continue;

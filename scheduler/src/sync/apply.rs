@@ -1,12 +1,13 @@
-//! Writing down what a pass found: a few statements, however large the fleet.
+//! Application of a sync run's findings to the database, in a few statements for any number of runners.
 
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use domain::{
-    ActionTaken, AuditEntry, InstallationId, Job, JobId, JobParams, MISSES_OF_ANY_KIND, Removal, RunnerId,
+    ActionTaken, AuditEntry, InstallationId, Job, JobParams, MISSES_OF_ANY_KIND, Removal, RunnerId,
     SecurityEvent, SeenRunner, Severity, Source, Suspect, SyncFindings, SyncPass,
 };
+use operations::service_job;
 use serde_json::json;
 use store::{NewJob, SyncEnd, SyncStart, Tx};
 
@@ -15,51 +16,51 @@ use crate::{Parts, StepError, enqueue::enqueue};
 
 /// Rows read and compared at once.
 const ROWS_AT_ONCE: i64 = 5000;
-/// Most checks of one run for runners that were listed, and most removals; the others are found again by the next.
+/// Checks of listed runners, and removals, of one run; later runs find the others again.
 const MAX_CHECKS: usize = 2000;
-/// Most checks of one run for runners that were not listed: two runs reach 5,000 that ended. The others come first in the
-/// next.
+/// Checks of unlisted runners of one run: two runs cover 5,000 ended runners. The next run begins with the others.
 const MAX_ABSENCE_CHECKS: usize = 2500;
-/// Most runners stored that are not ours.
+/// Unmanaged runners stored per installation.
 const MAX_UNMANAGED: usize = 20_000;
 
-/// What one pass came to.
+/// Result of one sync run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SyncResult {
     /// `ok`, `held`, `incomplete`, `paused` or `failed`.
     pub result: &'static str,
-    /// Runners listed.
+    /// Runners listed by GitHub.
     pub listed: usize,
-    /// Rows changed.
+    /// Rows whose status changed.
     pub changed: usize,
-    /// Live rows a complete pass did not list.
+    /// Live rows that a complete run did not list.
     pub missing: usize,
-    /// Live rows this run did not list, complete or not.
+    /// Live rows that the run did not list, complete or not.
     pub unlisted: usize,
-    /// Jobs sent.
+    /// Jobs enqueued.
     pub sent: u64,
-    /// Jobs not sent because they might remove too much at once.
+    /// Jobs held back because they might remove too many runners at once.
     pub held: usize,
-    /// Requests made.
+    /// Requests sent to GitHub.
     pub requests: u32,
 }
 
-/// Compares the rows with what was listed, writes the differences, and orders the checks. Jobs come before runner rows,
-/// in the order in which a worker locks them at the end of a check.
+/// Compares the rows with the listed runners, writes the differences and orders the checks. Job rows are written before
+/// runner rows: a worker locks them in this order at the end of a check.
 pub(super) async fn apply(
     parts: &Parts,
     installation: &InstallationId,
-    (listed, began): (&Listed<'_>, DateTime<Utc>),
+    listed: &Listed<'_>,
+    began: DateTime<Utc>,
 ) -> Result<SyncResult, StepError> {
-    let newcomers = self_registered::judge(parts, installation, &listed.seen).await?;
+    let self_registered = self_registered::check_policies(parts, installation, &listed.seen).await?;
     let mut tx = parts.store.begin().await?;
     let Some(start) = tx.sync_runs().lock(installation, began).await? else {
-        tracing::info!(%installation, "A newer run has finished; the findings of this one are dropped");
+        tracing::info!(%installation, "a newer sync run has finished; the findings of this one are dropped");
         return Ok(SyncResult { result: "incomplete", requests: listed.requests, ..SyncResult::default() });
     };
-    newcomers.write(&mut tx).await?;
+    self_registered.write(&mut tx).await?;
     let pass = SyncPass { seen: &listed.seen, complete: listed.complete, began, rules: parts.sync.rules };
-    let (mut findings, ours) = compare(&mut tx, installation, (&pass, &listed.unreadable)).await?;
+    let (mut findings, ours) = compare(&mut tx, installation, &pass, &listed.unreadable).await?;
     let mut passed = SyncResult {
         result: match (listed.complete, &listed.error) {
             (true, _) => "ok",
@@ -72,28 +73,29 @@ pub(super) async fn apply(
         requests: listed.requests,
         ..SyncResult::default()
     };
-    let orders = insert_checks(&mut tx, installation, (&mut findings, &start), &mut passed).await?;
-    write(&mut tx, installation, (&findings, listed), &mut passed, began).await?;
+    let orders = insert_checks(&mut tx, installation, &mut findings, &start, &mut passed).await?;
+    write_runners(&mut tx, installation, &findings, listed, &mut passed, began).await?;
     if listed.complete {
         let doubtful = tx.sync_runs().unresolved_names(installation).await?;
         let others = unmanaged(&listed.seen, &ours, &doubtful.into_iter().collect());
         tx.unmanaged_runners().replace(installation, &others).await?;
     }
-    // The admin's confirmation is used once its work is done, or when it is not enough.
+    // The removal approval is used up: either everything was removed, or more removals were found than it covers.
     let done = listed.complete && orders.all_ordered;
-    let word_used = start.allowed.is_some() && (done || passed.held > 0);
-    tx.sync_runs().end(installation, &SyncEnd { approval_used: word_used, ..end(&passed, listed) }).await?;
+    let approval_used = start.allowed.is_some() && (done || passed.held > 0);
+    tx.sync_runs().end(installation, &SyncEnd { approval_used, ..sync_end(&passed, listed) }).await?;
     tx.commit().await?;
     let weight = |job: &Job| job.runner.and_then(|id| orders.weights.get(&id).copied()).unwrap_or(1.0);
     passed.sent = enqueue(parts, &orders.jobs, weight).await?;
     Ok(passed)
 }
 
-/// Compares all live rows, some thousand at a time. Answers the findings and GitHub's ids of our runners.
+/// Compares all live rows, some thousand at a time. Returns the findings and the GitHub ids of our runners.
 async fn compare(
     tx: &mut Tx,
     installation: &InstallationId,
-    (pass, unreadable): (&SyncPass<'_>, &HashSet<i64>),
+    pass: &SyncPass<'_>,
+    unreadable: &HashSet<i64>,
 ) -> Result<(SyncFindings, HashSet<i64>), StepError> {
     let (mut findings, mut ours, mut after) = (SyncFindings::default(), HashSet::new(), None);
     loop {
@@ -106,11 +108,12 @@ async fn compare(
     }
 }
 
-/// Writes what changed of the runners.
-async fn write(
+/// Writes status changes, counters and versions of the runners.
+async fn write_runners(
     tx: &mut Tx,
     installation: &InstallationId,
-    (findings, listed): (&SyncFindings, &Listed<'_>),
+    findings: &SyncFindings,
+    listed: &Listed<'_>,
     passed: &mut SyncResult,
     began: DateTime<Utc>,
 ) -> Result<(), StepError> {
@@ -124,7 +127,7 @@ async fn write(
     Ok(())
 }
 
-fn end(passed: &SyncResult, listed: &Listed<'_>) -> SyncEnd {
+fn sync_end(passed: &SyncResult, listed: &Listed<'_>) -> SyncEnd {
     let inconsistent = || {
         let (seen, total) = (listed.seen.len(), listed.total);
         format!(
@@ -149,7 +152,7 @@ fn end(passed: &SyncResult, listed: &Listed<'_>) -> SyncEnd {
     }
 }
 
-/// What is neither ours nor perhaps ours.
+/// Returns the listed runners that are not ours and whose name belongs to no unresolved call.
 fn unmanaged<'s>(
     seen: &HashMap<i64, &'s SeenRunner>,
     ours: &HashSet<i64>,
@@ -165,27 +168,28 @@ fn unmanaged<'s>(
     others
 }
 
-/// The jobs a run has ordered.
+/// Jobs that a run has ordered.
 struct Orders {
     jobs: Vec<Job>,
     weights: HashMap<RunnerId, f64>,
-    /// None was left to a later run.
+    /// No check was left to a later run.
     all_ordered: bool,
 }
 
-/// Commits a check for every suspect, and the removal of what the policy refused; when they are too many at once, only
-/// those that remove nothing.
+/// Inserts a check for every suspect and a removal for every runner that the policy refused. If these would remove too
+/// many runners, only checks that cannot remove are inserted.
 async fn insert_checks(
     tx: &mut Tx,
     installation: &InstallationId,
-    (findings, start): (&mut SyncFindings, &SyncStart),
+    findings: &mut SyncFindings,
+    start: &SyncStart,
     passed: &mut SyncResult,
 ) -> Result<Orders, StepError> {
     let hold = findings.is_too_much(start.allowed);
     if hold {
         (passed.held, passed.result) = (findings.removals(), hold_result(passed.result));
         if start.held == 0 || start.allowed.is_some() {
-            alarm(tx, installation, findings).await?;
+            raise_alarm(tx, installation, findings).await?;
         }
     }
     let may = |suspect: &Suspect| !hold || !suspect.may_remove;
@@ -202,35 +206,31 @@ async fn insert_checks(
     }
     let weights = removals.iter().chain(&checks).map(|one| (one.runner, one.weight)).collect();
     let of = |suspects: &[&Suspect], params: JobParams| -> Vec<NewJob> {
-        suspects.iter().map(|suspect| job(installation, suspect, params.clone())).collect()
+        suspects.iter().map(|suspect| suspect_job(installation, suspect, params.clone())).collect()
     };
     let mut jobs = tx.jobs().insert_new(&of(&removals, JobParams::Deprovision(Removal::Runner))).await?;
     jobs.extend(tx.jobs().insert_new(&of(&checks, JobParams::DriftCheck { source: Source::Sync })).await?);
     Ok(Orders { jobs, weights, all_ordered })
 }
 
-/// A pass that is not complete stays so.
+/// Returns the result of a held run; an incomplete run stays incomplete.
 fn hold_result(result: &'static str) -> &'static str {
     if result == "ok" { "held" } else { result }
 }
 
-fn job(installation: &InstallationId, suspect: &Suspect, params: JobParams) -> NewJob {
-    NewJob {
-        id: JobId::new(),
-        installation: installation.clone(),
-        team: Some(suspect.team),
-        requester: None,
-        runner: Some(suspect.runner),
-        call: None,
-        params,
-        trace: None,
-    }
+fn suspect_job(installation: &InstallationId, suspect: &Suspect, params: JobParams) -> NewJob {
+    service_job(installation, Some(suspect.team), Some(suspect.runner), params)
 }
 
-/// Somebody must look: GitHub, or whoever changes it, says that much of the fleet is gone or changed.
-async fn alarm(tx: &mut Tx, installation: &InstallationId, findings: &SyncFindings) -> Result<(), StepError> {
+/// Raises an alarm for an admin: GitHub, or a person with access to it, reports a large share of the runners as gone or
+/// changed.
+async fn raise_alarm(
+    tx: &mut Tx,
+    installation: &InstallationId,
+    findings: &SyncFindings,
+) -> Result<(), StepError> {
     tracing::error!(%installation, removals = findings.removals(), live = findings.live,
-        "a pass would remove too much; it waits for an admin");
+        "sync held: it would remove too many runners; an admin must approve the removals");
     let event = SecurityEvent {
         event_type: "sync_blast_radius",
         severity: Severity::Critical,

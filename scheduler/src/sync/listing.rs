@@ -1,4 +1,4 @@
-//! The pages of GitHub's runner list, each read again only if it has changed.
+//! Pages of GitHub's runner list, with a page read again only if it has changed.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -10,19 +10,19 @@ use github::{GitHub, GitHubError, Listing, Page, RetryAdvice};
 
 use crate::{Parts, StepError, suspension};
 
-/// Runners of a page: GitHub's most.
+/// Runners per page: GitHub's maximum.
 const PER_PAGE: u32 = 100;
-/// Most pages read. The runners beyond are checked one by one, as those that a busy list leaves out.
+/// Pages read by one run. Runners beyond them are checked one by one, like runners that a changing list leaves out.
 const MAX_PAGES: u32 = 1000;
-/// Longest wait for room in the shared budget; when it takes longer, the run is left to another time.
+/// Longest wait for the shared budget. If it would take longer, the run is left to a later time.
 const MAX_WAIT: Duration = Duration::from_secs(10);
-/// Shortest such wait.
+/// Shortest wait for the shared budget.
 const MIN_WAIT: Duration = Duration::from_millis(20);
-/// Most such waits of one run.
+/// Waits for the shared budget in one run.
 const MAX_WAITS: u32 = 1000;
 
-/// The pages of the last run with their entity tags: the only copy, which a run changes in place. A tag is worth
-/// something only with the same token, so this saves most of what runs within one hour cost.
+/// Pages of the last run with their entity tags; a run changes them in place. A tag is valid only with the same token,
+/// so it saves most requests of the runs within one hour.
 #[derive(Debug, Default)]
 pub struct PageCache {
     pages: BTreeMap<u32, StoredPage>,
@@ -41,7 +41,7 @@ struct StoredPage {
 #[derive(Debug)]
 struct ListedRunner {
     seen: SeenRunner,
-    /// Its software, once it has been connected.
+    /// Version of the runner software, once the runner has connected.
     version: Option<String>,
 }
 
@@ -74,45 +74,46 @@ impl From<github::Runner> for ListedRunner {
     }
 }
 
-/// What one run has read.
+/// Runners that one run has listed.
 #[derive(Debug, Default)]
 pub(super) struct Listed<'m> {
-    /// The runners by GitHub's id.
+    /// Runners by GitHub id.
     pub(super) seen: HashMap<i64, &'m SeenRunner>,
-    /// The runner software of those that have been connected, by GitHub's id.
+    /// GitHub ids and software versions of runners that have connected.
     pub(super) versions: Vec<(i64, &'m str)>,
-    /// Those whose entry cannot be read: they are there, and nothing is concluded about them.
+    /// Ids of entries that cannot be read: these runners exist, and nothing is concluded about them.
     pub(super) unreadable: HashSet<i64>,
     /// `total_count` of the last page.
     pub(super) total: u64,
-    /// Every page arrived, all tell the same count, and so many different runners were on them.
+    /// Every page arrived, all pages have the same count, and they list that number of different runners.
     pub(super) complete: bool,
-    /// Requests made.
+    /// Requests sent to GitHub.
     pub(super) requests: u32,
-    /// Why a page did not arrive; what came before it may still update rows.
+    /// Reason why a page did not arrive; the pages before it may still update rows.
     pub(super) error: Option<String>,
 }
 
-/// How the reading of the pages ended.
+/// Pages read, and how the reading ended.
 struct Reading {
     pages: Vec<u32>,
     agree: bool,
     error: Option<String>,
 }
 
-/// Reads all pages, one after the other; before each it is looked whether GitHub wants to be left alone. None: it does.
+/// Reads all pages in turn, and checks before each page that the installation is not paused. Returns `None` if it is.
 pub(super) async fn read_list<'m>(
     parts: &Parts,
-    (installation, github): (&InstallationId, &GitHub),
-    memory: &'m mut PageCache,
+    installation: &InstallationId,
+    github: &GitHub,
+    cache: &'m mut PageCache,
 ) -> Result<Option<Listed<'m>>, StepError> {
-    let Some(reading) = read_all(parts, (installation, github), memory).await? else { return Ok(None) };
+    let Some(reading) = read_all(parts, installation, github, cache).await? else { return Ok(None) };
     let mut listed = Listed {
         requests: u32::try_from(reading.pages.len()).unwrap_or(u32::MAX),
         error: reading.error,
         ..Listed::default()
     };
-    for page in reading.pages.iter().filter_map(|number| memory.pages.get(number)) {
+    for page in reading.pages.iter().filter_map(|number| cache.pages.get(number)) {
         listed.total = page.total;
         listed.unreadable.extend(&page.unreadable);
         for runner in &page.runners {
@@ -131,8 +132,9 @@ pub(super) async fn read_list<'m>(
 
 async fn read_all(
     parts: &Parts,
-    (installation, github): (&InstallationId, &GitHub),
-    tracker: &mut PageCache,
+    installation: &InstallationId,
+    github: &GitHub,
+    cache: &mut PageCache,
 ) -> Result<Option<Reading>, StepError> {
     let (mut reading, mut number, mut waits) =
         (Reading { pages: Vec::new(), agree: true, error: None }, 1, 0);
@@ -141,9 +143,9 @@ async fn read_all(
         if installations::is_paused(&parts.queue, installation).await? {
             return Ok(None);
         }
-        let (count, next) = match read(github, number, tracker).await {
+        let (count, next) = match read_page(github, number, cache).await {
             Ok(page) => page,
-            // The shared budget has room again soon: others go first meanwhile.
+            // The shared budget has room again soon; other calls go first.
             Err(GitHubError::Held { wait } | GitHubError::TokenTooNew { wait, .. })
                 if wait <= MAX_WAIT && waits < MAX_WAITS =>
             {
@@ -157,7 +159,7 @@ async fn read_all(
                 return Ok(None);
             }
             Err(error) => {
-                tracing::warn!(%installation, number, %error, "A page of the runner list did not arrive");
+                tracing::warn!(%installation, number, %error, "a page of the runner list did not arrive");
                 reading.error = Some(format!("page {number} did not arrive: {error}"));
                 return Ok(Some(reading));
             }
@@ -172,27 +174,27 @@ async fn read_all(
             }
         }
     }
-    tracker.pages.retain(|number, _| reading.pages.binary_search(number).is_ok());
+    cache.pages.retain(|number, _| reading.pages.binary_search(number).is_ok());
     Ok(Some(reading))
 }
 
-/// Brings one page up to date. Answers its `total_count` and the number of the next page.
-async fn read(
+/// Updates one cached page. Returns its `total_count` and the number of the next page.
+async fn read_page(
     github: &GitHub,
     number: u32,
-    tracker: &mut PageCache,
+    cache: &mut PageCache,
 ) -> Result<(u64, Option<u32>), GitHubError> {
-    let tag = tracker.pages.get(&number).and_then(|page| page.etag.as_deref());
+    let tag = cache.pages.get(&number).and_then(|page| page.etag.as_deref());
     match github.list_runners(number, PER_PAGE, tag).await? {
         Listing::Page(page) => {
             let page = StoredPage::from(page);
             let read = (page.total, page.next);
-            tracker.pages.insert(number, page);
+            cache.pages.insert(number, page);
             Ok(read)
         }
-        // The client answers so only to a request with a tag.
+        // The client returns this only for a request with an entity tag.
         Listing::NotModified => {
-            let known = tracker.pages.get(&number).ok_or(GitHubError::Argument("no page for this tag"))?;
+            let known = cache.pages.get(&number).ok_or(GitHubError::Argument("no page for this tag"))?;
             Ok((known.total, known.next))
         }
     }

@@ -1,4 +1,4 @@
-//! GitHub takes a version of the runner software for some months only. Whoever runs an old one is told before it stops.
+//! Warnings about versions of the runner software that GitHub will soon refuse.
 
 use domain::{AuditEntry, CutOff, InstallationId, SecurityEvent, Severity, VersionState};
 use github::GitHub;
@@ -8,26 +8,26 @@ use store::VersionRow;
 
 use crate::{Parts, StepError};
 
-/// Versions asked about in one step.
+/// Versions queried per step and installation.
 const MAX_VERSIONS_PER_STEP: i64 = 20;
 
-/// Asks GitHub about every version in use, once a day each, and tells what will not be taken for much longer. Answers how
-/// many were told.
+/// Asks GitHub about every version in use, once a day each, and reports versions that will be refused soon. Returns the
+/// number of reports.
 pub async fn run(parts: Parts) -> Result<u64, StepError> {
-    // What one GitHub does not say keeps nobody from being told what is known.
-    let mut silent = None;
+    // A failure of one GitHub does not hold back reports about what is known.
+    let mut failure = None;
     for (installation, github) in parts.installations.iter() {
-        match fetch(&parts, installation, github).await {
+        match fetch_cut_offs(&parts, installation, github).await {
             Ok(()) => {}
-            Err(StepError::GitHub(error)) => silent = Some(error),
+            Err(StepError::GitHub(error)) => failure = Some(error),
             Err(error) => return Err(error),
         }
     }
     parts.store.conn().await?.versions().forget().await?;
     let in_use = parts.store.conn().await?.versions().in_use().await?.items;
-    let mut told = 0;
+    let mut reported = 0;
     for row in &in_use {
-        told += u64::from(report(&parts, row).await?);
+        reported += u64::from(report(&parts, row).await?);
     }
     for state in [VersionState::Soon, VersionState::Deprecated] {
         let runners: i64 =
@@ -35,9 +35,9 @@ pub async fn run(parts: Parts) -> Result<u64, StepError> {
         let number = f64::from(i32::try_from(runners).unwrap_or(i32::MAX));
         metrics::gauge!("rts_runners_on_old_versions", "state" => state.as_str()).set(number);
     }
-    match silent {
+    match failure {
         Some(error) => Err(error.into()),
-        None => Ok(told),
+        None => Ok(reported),
     }
 }
 
@@ -45,29 +45,33 @@ fn state_of(row: &VersionRow) -> VersionState {
     row.cut_off().state(row.now)
 }
 
-async fn fetch(parts: &Parts, installation: &InstallationId, github: &GitHub) -> Result<(), StepError> {
+async fn fetch_cut_offs(
+    parts: &Parts,
+    installation: &InstallationId,
+    github: &GitHub,
+) -> Result<(), StepError> {
     let due = parts.store.conn().await?.versions().due(installation, MAX_VERSIONS_PER_STEP).await?;
     for version in due {
         if is_paused(&parts.queue, installation).await? {
             return Ok(());
         }
-        let told = match github.get_runner_deprecation(&version).await {
-            Ok(told) => told,
+        let deprecation = match github.get_runner_deprecation(&version).await {
+            Ok(deprecation) => deprecation,
             Err(error) => {
-                tracing::debug!(%installation, version, %error, "GitHub did not say how long it takes a version");
+                tracing::debug!(%installation, version, %error, "GitHub did not return the end dates of a runner version");
                 return Err(error.into());
             }
         };
-        let cut_off = told.map_or_else(CutOff::default, |told| CutOff {
-            registration: told.registration_deprecates_at,
-            runtime: told.runtime_deprecates_at,
+        let cut_off = deprecation.map_or_else(CutOff::default, |dates| CutOff {
+            registration: dates.registration_deprecates_at,
+            runtime: dates.runtime_deprecates_at,
         });
         parts.store.conn().await?.versions().record(installation, &version, cut_off).await?;
     }
     Ok(())
 }
 
-/// One event for each version and state.
+/// Reports a version once per state. Returns whether it was reported now.
 async fn report(parts: &Parts, row: &VersionRow) -> Result<bool, StepError> {
     let state = state_of(row);
     let severity = match state {
@@ -83,7 +87,7 @@ async fn report(parts: &Parts, row: &VersionRow) -> Result<bool, StepError> {
         return Ok(false);
     }
     tracing::warn!(installation = row.installation, version = row.version, runners = row.runners + row.stated,
-        state = %state, "runners run software that GitHub will not take for much longer");
+        state = %state, "runners run a version that GitHub will soon refuse");
     let event = SecurityEvent { event_type: "runner_version_deprecated", severity, action_taken: "none" };
     let entry = AuditEntry {
         data: json!({

@@ -1,5 +1,5 @@
-//! Runners that registered themselves: known from now on by GitHub's id, and their labels and group held against what was
-//! granted, which could not be bound for them beforehand.
+//! Runners that registered themselves: a sync run binds them to GitHub's ids and compares their labels and group with
+//! the granted ones. GitHub cannot bind labels and group for a registration token.
 
 use std::collections::{HashMap, HashSet};
 
@@ -13,14 +13,14 @@ use store::{AwaitedRunner, RegisteredRunner, Store, Tx};
 
 use crate::{Parts, StepError};
 
-/// Most of one pass; the others are found by the next.
+/// Runners handled by one run; the next runs find the others.
 const MAX_RUNNERS_PER_RUN: i64 = 1000;
 
-/// In what a runner is not what it was allowed to be.
+/// Differences between a runner and what its requester was granted.
 #[derive(Default)]
 struct Breach {
     labels: Option<LabelBreach>,
-    /// The group it is in instead of the one it was told.
+    /// Group of the runner, if it is not the granted one.
     group: Option<i64>,
 }
 
@@ -30,16 +30,23 @@ impl Breach {
     }
 }
 
-/// What a run concludes about runners that registered themselves.
-pub(super) struct SelfRegisteredRunners<'s> {
-    enforce: bool,
-    /// Refused before, and within the policy now.
-    accepted: Vec<(AwaitedRunner, &'s SeenRunner)>,
-    /// Awaited, and listed now.
-    arrived: Vec<(AwaitedRunner, &'s SeenRunner, Breach)>,
+/// Awaited runner as GitHub lists it, with its differences from the grant.
+struct Arrival<'s> {
+    runner: AwaitedRunner,
+    found: &'s SeenRunner,
+    breach: Breach,
 }
 
-/// The compiled label policies, one per team.
+/// Conclusions of a run about runners that registered themselves.
+pub(super) struct SelfRegisteredRunners<'s> {
+    enforce: bool,
+    /// Runners that were refused earlier and comply with the policy now.
+    accepted: Vec<(AwaitedRunner, &'s SeenRunner)>,
+    /// Awaited runners that GitHub lists now.
+    arrived: Vec<Arrival<'s>>,
+}
+
+/// Compiled label policies, one per team.
 struct Policies(HashMap<TeamId, LabelPolicy>);
 
 impl Policies {
@@ -54,15 +61,16 @@ impl Policies {
     }
 
     fn breach(&self, runner: &AwaitedRunner, found: &SeenRunner) -> Breach {
-        let elsewhere = runner.runner_group_id.zip(found.runner_group_id).filter(|(told, is)| told != is);
+        let elsewhere =
+            runner.runner_group_id.zip(found.runner_group_id).filter(|(granted, actual)| granted != actual);
         let labels = self.0.get(&runner.team).and_then(|policy| policy.breach(&found.labels));
-        Breach { labels, group: elsewhere.map(|(_, is)| is) }
+        Breach { labels, group: elsewhere.map(|(_, actual)| actual) }
     }
 }
 
-/// Holds the awaited and the refused runners against their teams' policies: before the transaction of the run, since a
-/// policy may be a hundred patterns to compile.
-pub(super) async fn judge<'s>(
+/// Checks the awaited and the refused runners against their teams' policies. It runs before the run's transaction,
+/// since a policy may have a hundred patterns to compile.
+pub(super) async fn check_policies<'s>(
     parts: &Parts,
     installation: &InstallationId,
     seen: &HashMap<i64, &'s SeenRunner>,
@@ -73,48 +81,44 @@ pub(super) async fn judge<'s>(
     let awaited = conn.self_registered().awaited(installation, MAX_RUNNERS_PER_RUN).await?;
     drop(conn);
     let policies = Policies::read(&parts.store, refused.iter().chain(&awaited)).await?;
-    let mut newcomers = SelfRegisteredRunners { enforce, accepted: Vec::new(), arrived: Vec::new() };
+    let mut checked = SelfRegisteredRunners { enforce, accepted: Vec::new(), arrived: Vec::new() };
     for runner in refused {
         let Some(found) = runner.github_id.and_then(|id| seen.get(&id).copied()) else { continue };
         if found.name == runner.name && (!enforce || policies.breach(&runner, found).is_none()) {
-            newcomers.accepted.push((runner, found));
+            checked.accepted.push((runner, found));
         }
     }
     if awaited.is_empty() {
-        return Ok(newcomers);
+        return Ok(checked);
     }
     let by_name: HashMap<&str, &'s SeenRunner> =
         seen.values().map(|runner| (runner.name.as_str(), *runner)).collect();
     for runner in awaited {
         let Some(found) = by_name.get(runner.name.as_str()).copied() else { continue };
         let breach = policies.breach(&runner, found);
-        newcomers.arrived.push((runner, found, breach));
+        checked.arrived.push(Arrival { runner, found, breach });
     }
-    Ok(newcomers)
+    Ok(checked)
 }
 
 impl SelfRegisteredRunners<'_> {
-    /// Takes in the awaited, and marks those that break the policy; a runner that was marked before and does not break it
-    /// any more may stay. The run orders the removal of the marked.
+    /// Binds the awaited runners and marks those that violate the policy. A runner that was marked earlier and complies
+    /// now may stay. The run orders the removal of marked runners.
     pub(super) async fn write(self, tx: &mut Tx) -> Result<(), StepError> {
         for (runner, found) in &self.accepted {
             tx.self_registered().accept(runner.id, &names(found)).await?;
         }
-        for (runner, found, breach) in self.arrived {
-            record_arrival(tx, (&runner, found), breach, self.enforce).await?;
+        for arrival in &self.arrived {
+            record_arrival(tx, arrival, self.enforce).await?;
         }
         Ok(())
     }
 }
 
-async fn record_arrival(
-    tx: &mut Tx,
-    (runner, found): (&AwaitedRunner, &SeenRunner),
-    breach: Breach,
-    enforce: bool,
-) -> Result<(), StepError> {
+async fn record_arrival(tx: &mut Tx, arrival: &Arrival<'_>, enforce: bool) -> Result<(), StepError> {
+    let Arrival { runner, found, breach } = arrival;
     let refused = !breach.is_none() && enforce;
-    // What is refused stays what it was asked to be; anything else is what the runner is like from now on.
+    // A refused runner keeps its requested labels in the row; other rows get the labels that GitHub lists.
     let labels = if refused { runner.labels.clone() } else { names(found) };
     let foreign = breach.labels.as_ref().map(|labels| labels.refused.as_slice());
     let foreign = foreign.filter(|labels| !labels.is_empty());
@@ -124,13 +128,13 @@ async fn record_arrival(
         return Ok(());
     }
     tx.audit().write(&entry(runner, found, json!({}))).await?;
-    if let Some(labels) = breach.labels {
+    if let Some(labels) = &breach.labels {
         let details = json!({ "missing": labels.missing, "refused": labels.refused });
-        alarm(tx, (runner, found), ("label_policy_violation", details), enforce).await?;
+        raise_alarm(tx, arrival, "label_policy_violation", details, enforce).await?;
     }
     if let Some(group) = breach.group {
         let details = json!({ "granted_group_id": runner.runner_group_id, "found_group_id": group });
-        alarm(tx, (runner, found), ("runner_group_violation", details), enforce).await?;
+        raise_alarm(tx, arrival, "runner_group_violation", details, enforce).await?;
     }
     Ok(())
 }
@@ -151,14 +155,16 @@ fn entry(runner: &AwaitedRunner, found: &SeenRunner, mut data: Value) -> AuditEn
     }
 }
 
-async fn alarm(
+async fn raise_alarm(
     tx: &mut Tx,
-    (runner, found): (&AwaitedRunner, &SeenRunner),
-    (event_type, details): (&'static str, Value),
+    arrival: &Arrival<'_>,
+    event_type: &'static str,
+    details: Value,
     enforce: bool,
 ) -> Result<(), StepError> {
+    let Arrival { runner, found, .. } = arrival;
     tracing::warn!(runner = %runner.id, github_runner_id = found.github_id, event_type,
-        "a runner registered itself as it may not be");
+        "a self-registered runner violates its team's policy");
     let action_taken = if enforce { ActionTaken::RemovalRequested } else { ActionTaken::None };
     let event = SecurityEvent { event_type, severity: Severity::High, action_taken: action_taken.as_str() };
     Ok(tx.audit().alarm(&event, &entry(runner, found, details)).await?)

@@ -1,4 +1,4 @@
-//! Runners that have been offline for very long.
+//! Removal of runners that have been offline for a long time.
 
 use chrono::TimeDelta;
 use domain::ReclaimReason;
@@ -7,14 +7,14 @@ use store::NewJob;
 
 use crate::{Parts, StepError, enqueue::insert_and_enqueue};
 
-/// Runners of one step.
+/// Runners handled by one step.
 const MAX_REMOVALS_PER_STEP: i64 = 500;
 
-/// Sends a job after each runner that has been offline for longer than `age`, oldest first, at most 500. The job asks
-/// GitHub again: a runner that is back is left alone. Returns how many.
+/// Orders the removal of runners that have been offline for longer than `age`, oldest first, at most 500. The job asks
+/// GitHub again and leaves a runner alone that is back online. Returns the number of jobs.
 ///
 /// # Errors
-/// The database's and the queue's.
+/// Returns errors of the database and the queue.
 pub async fn clean_up(parts: &Parts, age: TimeDelta) -> Result<u64, StepError> {
     let stale = parts.store.conn().await?.runners().stale(age, MAX_REMOVALS_PER_STEP).await?;
     let jobs: Vec<NewJob> =
@@ -22,7 +22,7 @@ pub async fn clean_up(parts: &Parts, age: TimeDelta) -> Result<u64, StepError> {
     insert_and_enqueue(parts, &jobs).await
 }
 
-/// Sends a job after each runner that has been offline for longer than the settings say.
+/// Orders the removal of runners that have been offline for longer than the settings allow.
 pub async fn run(parts: Parts) -> Result<u64, StepError> {
     clean_up(&parts, parts.sync.stale_after).await
 }

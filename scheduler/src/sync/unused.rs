@@ -1,4 +1,4 @@
-//! A config nobody used in time: its runner goes, and its place in the quota returns.
+//! Removal of runners whose config was not used in time, which frees their place in the quota.
 
 use domain::ReclaimReason;
 use operations::leftover_removal;
@@ -6,11 +6,11 @@ use store::NewJob;
 
 use crate::{Parts, StepError, enqueue::insert_and_enqueue};
 
-/// Runners of one step.
+/// Runners handled by one step.
 const MAX_REMOVALS_PER_STEP: i64 = 200;
 
-/// Sends a job after every runner whose config was issued longer ago than it lives and that never came online. The job
-/// looks again: one that is online after all is left alone. Answers how many.
+/// Orders the removal of runners that never came online within the lifetime of their config. The job checks again and
+/// leaves a runner alone that is online after all. Returns the number of jobs.
 pub async fn run(parts: Parts) -> Result<u64, StepError> {
     let unused =
         parts.store.conn().await?.runners().unused(parts.sync.config_life, MAX_REMOVALS_PER_STEP).await?;

@@ -1,4 +1,4 @@
-//! Workflow runs that should not go on are cancelled, as often as GitHub has to be asked, up to a bound.
+//! Cancellation of workflow runs that violate a policy, repeated up to a bound until GitHub accepts it.
 
 use chrono::TimeDelta;
 use domain::{ActionTaken, AuditEntry, SecurityEvent, Severity};
@@ -11,31 +11,31 @@ use installations::{is_paused, paused_installations};
 
 use crate::{Parts, StepError, suspension};
 
-/// Cancellations of one step, asked for at the same time.
+/// Cancellations of one step, requested at the same time.
 const MAX_RUNS_PER_STEP: i64 = 8;
-/// GitHub is asked this often: within some 20 minutes.
+/// Requests per workflow run, over about 20 minutes.
 const MAX_ATTEMPTS: i16 = 12;
-/// When one is due again whose taker died.
+/// Time after which a cancellation is due again if its scheduler died.
 const TURN_TTL: TimeDelta = TimeDelta::minutes(1);
-/// How long one waits while nothing may be asked.
+/// Delay while no request may be sent.
 const RETRY_DELAY: TimeDelta = TimeDelta::seconds(10);
 
-/// What came of asking.
+/// Result of one cancellation request.
 enum CancelResult {
     Done(&'static str),
     Later { delay: TimeDelta, note: String, counts: bool },
 }
 
-/// Asks GitHub for every cancellation that is due. Answers how many were settled.
+/// Requests every cancellation that is due. Returns the number of settled cancellations.
 pub async fn run(parts: Parts) -> Result<u64, StepError> {
-    // Those of an installation that must wait would only stand in the way of the others. With the queue away each waits
-    // by itself.
-    let resting = paused_installations(&parts.queue).await.unwrap_or_default();
+    // Cancellations of paused installations are not taken: they would take the place of others. If the queue is
+    // unavailable, each cancellation is delayed by itself.
+    let paused = paused_installations(&parts.queue).await.unwrap_or_default();
     let due =
-        parts.store.conn().await?.cancellations().take_due(MAX_RUNS_PER_STEP, TURN_TTL, &resting).await?;
+        parts.store.conn().await?.cancellations().take_due(MAX_RUNS_PER_STEP, TURN_TTL, &paused).await?;
     let settled = join_all(due.iter().map(|one| async {
-        let verdict = ask(&parts, one).await;
-        record(&parts, one, verdict).await
+        let result = request_cancellation(&parts, one).await;
+        record(&parts, one, result).await
     }));
     let mut done = 0;
     for settled in settled.await {
@@ -44,52 +44,52 @@ pub async fn run(parts: Parts) -> Result<u64, StepError> {
     Ok(done)
 }
 
-async fn ask(parts: &Parts, one: &Cancellation) -> CancelResult {
+async fn request_cancellation(parts: &Parts, one: &Cancellation) -> CancelResult {
     if one.over {
         return CancelResult::Done("the job is over");
     }
-    let rest = |note: &str| CancelResult::Later { delay: RETRY_DELAY, note: note.to_owned(), counts: false };
-    let Some(github) = parts.installations.get(&one.installation) else { return rest("no credential here") };
+    let wait = |note: &str| CancelResult::Later { delay: RETRY_DELAY, note: note.to_owned(), counts: false };
+    let Some(github) = parts.installations.get(&one.installation) else { return wait("no credential here") };
     match is_paused(&parts.queue, &one.installation).await {
         Ok(false) => {}
-        Ok(true) => return rest("GitHub told us to wait"),
-        Err(_) => return rest("the queue is away"),
+        Ok(true) => return wait("the installation is paused"),
+        Err(_) => return wait("the queue is unavailable"),
     }
     let Some((owner, name)) = one.repository.split_once('/') else {
-        return later(one, "no repository".to_owned());
+        return retry_later(one, "no repository".to_owned());
     };
     match github.cancel_workflow_run(owner, name, one.run).await {
         Err(GitHubError::Suspended { message }) => {
             if let Err(error) = suspension::record_suspension(parts, &one.installation, &message).await {
-                tracing::warn!(%error, "a suspension could not be written down");
+                tracing::warn!(%error, "a suspension could not be recorded");
             }
-            rest("the installation is suspended")
+            wait("the installation is suspended")
         }
         Ok(Answer::Accepted) => CancelResult::Done("cancelled"),
-        Ok(Answer::NotCancellable) => later(one, "not cancellable now".to_owned()),
-        Err(error) => refused(one, &error),
+        Ok(Answer::NotCancellable) => retry_later(one, "not cancellable now".to_owned()),
+        Err(error) => after_error(one, &error),
     }
 }
 
-fn refused(one: &Cancellation, error: &GitHubError) -> CancelResult {
+fn after_error(one: &Cancellation, error: &GitHubError) -> CancelResult {
     if let github::RetryAdvice::Wait(wait) = error.retry_advice() {
         let delay = TimeDelta::from_std(wait)
             .map_or(RETRY_DELAY, |wait| wait.clamp(TimeDelta::seconds(1), RETRY_DELAY));
         return CancelResult::Later { delay, note: error.to_string(), counts: false };
     }
     tracing::warn!(run = one.run, repository = one.repository, %error, "a workflow run could not be cancelled");
-    later(one, error.to_string())
+    retry_later(one, error.to_string())
 }
 
-/// 2, 4, 8 … seconds, two minutes at most.
-fn later(one: &Cancellation, note: String) -> CancelResult {
+/// Delays the next request by 2, 4, 8 … seconds, at most two minutes.
+fn retry_later(one: &Cancellation, note: String) -> CancelResult {
     let delay = TimeDelta::seconds(1 << one.attempt.clamp(1, 7)).min(TimeDelta::minutes(2));
     CancelResult::Later { delay, note, counts: true }
 }
 
-/// True: it is settled.
-async fn record(parts: &Parts, one: &Cancellation, verdict: CancelResult) -> Result<bool, StoreError> {
-    let (done, note) = match verdict {
+/// Records a result. Returns true if the cancellation is settled.
+async fn record(parts: &Parts, one: &Cancellation, result: CancelResult) -> Result<bool, StoreError> {
+    let (done, note) = match result {
         CancelResult::Done(note) => (true, note.to_owned()),
         CancelResult::Later { note, counts, .. } if one.old || (counts && one.attempt >= MAX_ATTEMPTS) => {
             (false, note)

@@ -1,4 +1,4 @@
-//! What GitHub told us is looked at, soon after it came, each delivery in a transaction of its own.
+//! Inbox of webhook deliveries, each processed soon after its arrival in a transaction of its own.
 
 use chrono::TimeDelta;
 use domain::{
@@ -9,36 +9,41 @@ use serde_json::json;
 use store::{NextDelivery, PendingDelivery, StoreError, Tx};
 use uuid::Uuid;
 
-use super::{outcome::Outcome, workflow_job};
-use crate::{Parts, StepError, enqueue, suspension};
+use super::{
+    outcome::Outcome,
+    suspension,
+    workflow_job::{self, JobEvent},
+};
+use crate::{Parts, StepError, enqueue};
 
-/// Deliveries of one step, at least; if so many were there, the next step follows at once.
+/// Deliveries after which a step ends. The next step follows at once if there were that many.
 pub(crate) const MAX_DELIVERIES_PER_STEP: u64 = 500;
-/// Deliveries looked at at the same time.
+/// Deliveries processed at the same time.
 const PARALLEL_DRAINS: u64 = 3;
-/// Rows removed in one step.
+/// Rows removed by one step.
 const MAX_FORGOTTEN_PER_STEP: i64 = 5000;
 
-/// Pause before a delivery that a newer version has stored is read again: one of its schedulers may take it meanwhile.
+/// Pause before a delivery stored by a newer version is read again: a scheduler of that version may process it first.
 const UNREADABLE_PAUSE: TimeDelta = TimeDelta::minutes(1);
-/// How long such a delivery waits for a newer version.
-const UNREADABLE_PATIENCE: TimeDelta = TimeDelta::days(1);
-/// What its row says until then.
-const UNREADABLE: &str = "this version cannot read the stored row";
+/// Time for which such a delivery waits for a newer version.
+const UNREADABLE_MAX_WAIT: TimeDelta = TimeDelta::days(1);
+/// Note in the row of such a delivery.
+const UNREADABLE_NOTE: &str = "this version cannot read the stored row";
 
-/// Looks at what is due. Any number of schedulers may do so at once. Answers how many deliveries were settled.
+/// Processes due deliveries; any number of schedulers may do so at the same time. Returns the number of settled
+/// deliveries.
 pub async fn run(parts: Parts) -> Result<u64, StepError> {
-    let lanes = join_all(
+    let drains = join_all(
         (0..PARALLEL_DRAINS).map(|_| drain(&parts, MAX_DELIVERIES_PER_STEP.div_ceil(PARALLEL_DRAINS))),
     )
     .await;
-    lanes.into_iter().sum()
+    drains.into_iter().sum()
 }
 
-/// One delivery after the other, up to `most`.
-async fn drain(parts: &Parts, most: u64) -> Result<u64, StepError> {
+/// Processes up to `limit` deliveries, one after the other.
+async fn drain(parts: &Parts, limit: u64) -> Result<u64, StepError> {
     let mut done = 0;
-    while done < most {
+    while done < limit {
         let mut tx = parts.store.begin().await?;
         let Some(next) = tx.webhooks().lock_next().await? else { break };
         let id = match &next {
@@ -55,7 +60,7 @@ async fn drain(parts: &Parts, most: u64) -> Result<u64, StepError> {
     Ok(done)
 }
 
-/// Forgets deliveries of more than seven days ago. Answers how many.
+/// Removes deliveries older than seven days. Returns the number of rows.
 pub async fn forget(parts: Parts) -> Result<u64, StepError> {
     let mut conn = parts.store.conn().await?;
     let forgotten = conn.webhooks().forget(MAX_FORGOTTEN_PER_STEP).await?;
@@ -63,7 +68,7 @@ pub async fn forget(parts: Parts) -> Result<u64, StepError> {
 }
 
 async fn put_off(parts: &Parts, id: Uuid, error: &StepError) -> Result<(), StoreError> {
-    tracing::warn!(delivery = %id, error = error as &dyn std::error::Error, "a webhook could not be looked at");
+    tracing::warn!(delivery = %id, error = error as &dyn std::error::Error, "a webhook delivery could not be processed");
     metrics::counter!("rts_webhook_failures_total").increment(1);
     parts.store.conn().await?.webhooks().postpone(id, &error.to_string()).await
 }
@@ -72,7 +77,9 @@ async fn settle(parts: &Parts, mut tx: Tx, next: NextDelivery) -> Result<(), Ste
     let pending = match next {
         NextDelivery::Pending(pending) => pending,
         NextDelivery::Unreadable(id) => {
-            tx.webhooks().leave_unreadable(id, UNREADABLE_PAUSE, UNREADABLE_PATIENCE, UNREADABLE).await?;
+            tx.webhooks()
+                .leave_unreadable(id, UNREADABLE_PAUSE, UNREADABLE_MAX_WAIT, UNREADABLE_NOTE)
+                .await?;
             return Ok(tx.commit().await?);
         }
     };
@@ -83,12 +90,12 @@ async fn settle(parts: &Parts, mut tx: Tx, next: NextDelivery) -> Result<(), Ste
         None => None,
     };
     tx.commit().await?;
-    tracing::debug!(delivery = %pending.id, state = outcome.state.as_str(), note = outcome.note, "a webhook was looked at");
+    tracing::debug!(delivery = %pending.id, state = outcome.state.as_str(), note = outcome.note, "a webhook delivery was processed");
     metrics::counter!("rts_webhooks_settled_total", "state" => outcome.state.as_str()).increment(1);
     if let Some(job) = job
         && let Err(error) = enqueue::enqueue(parts, &[job], |_| 1.0).await
     {
-        tracing::warn!(%error, "the queue is away; the look at the runner waits for the next sweep");
+        tracing::warn!(%error, "the queue is unavailable; the next sweep enqueues the check of the runner");
     }
     if let Some((installation, pause)) = &outcome.pause {
         suspension::pause_suspended(&parts.queue, installation, *pause).await;
@@ -105,40 +112,44 @@ async fn process(parts: &Parts, tx: &mut Tx, pending: &PendingDelivery) -> Resul
     };
     match &pending.notice {
         WebhookEvent::WorkflowJob(job) => {
-            workflow_job::process(parts, tx, (installation, job, pending.received_at)).await
+            let event = JobEvent { installation, job, received_at: pending.received_at };
+            workflow_job::process(parts, tx, &event).await
         }
-        WebhookEvent::Installation(news) => changed(tx, installation, (news, pending)).await,
+        WebhookEvent::Installation(event) => {
+            process_installation_event(tx, installation, event, pending).await
+        }
     }
 }
 
-async fn changed(
+async fn process_installation_event(
     tx: &mut Tx,
     installation: &InstallationId,
-    (news, pending): (&InstallationEvent, &PendingDelivery),
+    event: &InstallationEvent,
+    pending: &PendingDelivery,
 ) -> Result<Outcome, StoreError> {
-    let at = news.at.unwrap_or(pending.received_at);
-    let ends = matches!(news.change, InstallationChange::Suspend | InstallationChange::Deleted);
+    let at = event.at.unwrap_or(pending.received_at);
+    let ends = matches!(event.change, InstallationChange::Suspend | InstallationChange::Deleted);
     let github_id = pending.whose.installation.filter(|_| ends);
-    if news.change != InstallationChange::NewPermissionsAccepted
+    if event.change != InstallationChange::NewPermissionsAccepted
         && !tx.installations().suspend(installation, github_id, at).await?
     {
         return Ok(Outcome::ignored("nothing new"));
     }
     let entry = AuditEntry {
-        data: json!({ "installation": installation, "change": news.change, "by": news.by, "at": at }),
+        data: json!({ "installation": installation, "change": event.change, "by": event.by, "at": at }),
         ..AuditEntry::service("installation.changed")
     };
     tx.audit().write(&entry).await?;
-    let (event_type, severity, action_taken) = match news.change {
+    let (event_type, severity, action_taken) = match event.change {
         InstallationChange::Suspend | InstallationChange::Deleted => {
-            tracing::error!(%installation, change = news.change.as_str(), "GitHub lets us do nothing any more; jobs wait");
+            tracing::error!(%installation, change = event.change.as_str(), "installation suspended by GitHub; its jobs are paused");
             ("installation_suspended", Severity::Critical, "paused")
         }
         InstallationChange::Unsuspend => ("installation_unsuspended", Severity::Medium, "resumed"),
         InstallationChange::NewPermissionsAccepted => ("installation_permissions", Severity::Low, "none"),
     };
     tx.audit().alarm(&SecurityEvent { event_type, severity, action_taken }, &entry).await?;
-    let matters = news.change != InstallationChange::NewPermissionsAccepted;
+    let matters = event.change != InstallationChange::NewPermissionsAccepted;
     let pause = matters.then(|| (installation.clone(), ends));
-    Ok(Outcome { pause, ..Outcome::processed(news.change.as_str()) })
+    Ok(Outcome { pause, ..Outcome::processed(event.change.as_str()) })
 }

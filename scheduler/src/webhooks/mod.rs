@@ -1,8 +1,8 @@
-//! Steps that act upon webhooks, and what they lead to.
+//! Steps that process webhooks and the actions that follow from them.
 
 pub mod cancel_workflow_runs;
 pub mod inbox;
 mod outcome;
 pub mod redeliver;
 pub mod suspension;
-pub(crate) mod workflow_job;
+mod workflow_job;

@@ -1,16 +1,17 @@
 //! Outcome of a processed webhook delivery, with the actions that follow from it.
 
-use domain::{InstallationId, JobId, JobParams, Source};
+use domain::{InstallationId, JobParams, Runner, Source};
+use operations::service_job;
 use store::{InboxState, NewJob};
 
-/// What became of a delivery, and what is to be done once that is committed.
+/// Outcome of a delivery, and the actions that follow its commit.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) state: InboxState,
     pub(crate) note: String,
-    /// A runner to be looked at on GitHub.
+    /// Check of a runner to insert with the outcome.
     pub(crate) check: Option<NewJob>,
-    /// An installation that must wait (true) or may go on.
+    /// Installation to pause (true) or to resume.
     pub(crate) pause: Option<(InstallationId, bool)>,
 }
 
@@ -24,16 +25,8 @@ impl Outcome {
     }
 }
 
-/// A look at the runner of a workflow job that is over: whether it is gone is known only by asking.
-pub(crate) fn check_of(runner: &domain::Runner) -> NewJob {
-    NewJob {
-        id: JobId::new(),
-        installation: runner.installation.clone(),
-        team: Some(runner.team),
-        requester: None,
-        runner: Some(runner.id),
-        call: None,
-        params: JobParams::DriftCheck { source: Source::Webhook },
-        trace: None,
-    }
+/// Returns a check of the runner whose workflow job is over: only GitHub knows whether the runner is gone.
+pub(crate) fn runner_check(runner: &Runner) -> NewJob {
+    let params = JobParams::DriftCheck { source: Source::Webhook };
+    service_job(&runner.installation, Some(runner.team), Some(runner.id), params)
 }

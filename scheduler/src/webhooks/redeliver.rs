@@ -1,4 +1,4 @@
-//! GitHub never sends a lost webhook again by itself, but does so when asked, for three days.
+//! Redelivery of lost webhooks. GitHub repeats no failed delivery by itself, but does so on request for three days.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -14,24 +14,24 @@ use installations::is_rate_limited;
 
 use crate::{Parts, StepError, periodic};
 
-/// How often the list is read.
+/// Interval between two readings of the list.
 const SWEEP_INTERVAL: TimeDelta = TimeDelta::minutes(3);
-/// Read again each time, for deliveries whose redelivery failed and for times that are not in order.
+/// Period that every reading covers again, for failed redeliveries and for deliveries listed out of order.
 const OVERLAP: TimeDelta = TimeDelta::hours(1);
-/// How often one event is asked for, and the time between: this, then ten times this.
+/// Redeliveries of one event. The pause between them is `ATTEMPT_PAUSE`, then ten times that.
 const MAX_ATTEMPTS: i16 = 3;
 const ATTEMPT_PAUSE: TimeDelta = TimeDelta::minutes(2);
 
-/// How much one step does for one App; the next goes on where it ended.
+/// Limits of one step for one App; the next step continues where it ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// Deliveries of one page.
+    /// Deliveries per page.
     pub page: u32,
     /// Pages read.
     pub pages: usize,
-    /// Events asked for.
+    /// Redeliveries requested.
     pub posts: usize,
-    /// Time between two of them.
+    /// Time between two redelivery requests.
     pub gap: Duration,
 }
 
@@ -41,58 +41,60 @@ impl Default for Bounds {
     }
 }
 
-/// A part of the list of failed deliveries, newest first.
+/// Part of the list of failed deliveries, newest first.
 #[derive(Debug, Default)]
 struct Reading {
     deliveries: Vec<Delivery>,
-    /// Where it goes on, if it was cut short.
+    /// Cursor of the next page, if the reading was cut short.
     next: Option<String>,
 }
 
-/// What the list says: the attempt to repeat for each event that never came, and the newest time read.
+/// Lost events in the list: for each, the attempt to repeat, and the newest time read.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Lost {
     attempts: HashMap<Uuid, i64>,
     newest: Option<DateTime<Utc>>,
 }
 
-/// Reads the list of failed deliveries of every App whose turn it is: GitHub keeps one list for all installations of an
-/// App. Answers how many events were asked for again.
+/// Reads the list of failed deliveries of every App that is due; GitHub keeps one list for all installations of an App.
+/// Returns the number of redeliveries requested.
 ///
 /// # Errors
-/// Of one App, after all had their turn.
+/// Returns the error of one App, after all Apps had their turn.
 pub async fn run(parts: Parts) -> Result<u64, StepError> {
     run_within(&parts, &Bounds::default()).await
 }
 
-/// The same within other bounds.
+/// Reads the lists of all Apps that are due, within `bounds`. Returns the number of redeliveries requested.
 ///
 /// # Errors
-/// The same.
+/// Returns the error of one App, after all Apps had their turn.
 pub async fn run_within(parts: &Parts, bounds: &Bounds) -> Result<u64, StepError> {
-    // All at the same time: one that is slow holds nobody up.
+    // All at the same time: a slow App does not delay the others.
     let apps = parts.installations.apps();
-    let all = apps.iter().map(|installations| in_turn(parts, installations, bounds));
+    let all = apps.iter().map(|installations| sweep_app(parts, installations, bounds));
     join_all(all).await.into_iter().sum()
 }
 
-/// Reads an App's list on behalf of the first of its installations that GitHub did not tell to wait. Which one that is
-/// matters little: each remembers how far it read, and what was asked for is remembered for all.
-async fn in_turn(
+/// Reads an App's list with the first of its installations that is not rate-limited. The choice does not matter much:
+/// each installation stores how far it read, and requested redeliveries are stored for all.
+async fn sweep_app(
     parts: &Parts,
     installations: &[&InstallationId],
     bounds: &Bounds,
 ) -> Result<u64, StepError> {
-    let Some((installation, github)) = speaker(parts, installations).await? else { return Ok(0) };
+    let Some((installation, github)) = unlimited_installation(parts, installations).await? else {
+        return Ok(0);
+    };
     let mut conn = parts.store.conn().await?;
     conn.installations().ensure(std::slice::from_ref(installation)).await?;
     let turn = conn.installations().take_sweep(installation, SWEEP_INTERVAL).await?;
     drop(conn);
     let Some(turn) = turn else { return Ok(0) };
     let sweep = RedeliverySweep { parts, installation, github, bounds };
-    match sweep.part(&turn).await {
+    match sweep.sweep_part(&turn).await {
         Err(StepError::GitHub(error)) => {
-            tracing::warn!(%installation, %error, "lost webhooks could not be asked for; the next sweep tries again");
+            tracing::warn!(%installation, %error, "redelivery of lost webhooks failed; the next sweep tries again");
             Err(error.into())
         }
         Err(error) => Err(error),
@@ -105,7 +107,7 @@ async fn in_turn(
     }
 }
 
-async fn speaker<'p>(
+async fn unlimited_installation<'p>(
     parts: &'p Parts,
     installations: &[&'p InstallationId],
 ) -> Result<Option<(&'p InstallationId, &'p GitHub)>, StepError> {
@@ -119,7 +121,7 @@ async fn speaker<'p>(
     Ok(None)
 }
 
-/// One App's turn, on behalf of one of its installations.
+/// Sweep of one App's list, on behalf of one of its installations.
 struct RedeliverySweep<'s> {
     parts: &'s Parts,
     installation: &'s InstallationId,
@@ -128,12 +130,12 @@ struct RedeliverySweep<'s> {
 }
 
 impl RedeliverySweep<'_> {
-    /// Reads one part of the list, and asks for what it shows to be lost. The part counts as read only if everything in
-    /// it was asked for, and the list only when all of its parts were read.
-    async fn part(&self, turn: &SweepTurn) -> Result<u64, StepError> {
-        let reading = self.read(turn).await?;
-        let lost = lost(&reading.deliveries);
-        let (asked, whole) = self.ask(&lost).await?;
+    /// Reads one part of the list and requests its lost deliveries. The part counts as read only if all of them were
+    /// requested, and the list only when all of its parts were read.
+    async fn sweep_part(&self, turn: &SweepTurn) -> Result<u64, StepError> {
+        let reading = self.read_failed_deliveries(turn).await?;
+        let lost = lost_events(&reading.deliveries);
+        let (asked, whole) = self.request_redeliveries(&lost).await?;
         let newest = turn.resume.as_ref().map(|resume| resume.newest).max(lost.newest);
         let next = reading.next.zip(newest).map(|(from, newest)| SweepResume { from, newest });
         let mut conn = self.parts.store.conn().await?;
@@ -147,8 +149,8 @@ impl RedeliverySweep<'_> {
         Ok(asked)
     }
 
-    /// Reads on, newest first, back to an hour before where the last reading began.
-    async fn read(&self, turn: &SweepTurn) -> Result<Reading, StepError> {
+    /// Continues reading, newest first, back to an hour before the start of the last reading.
+    async fn read_failed_deliveries(&self, turn: &SweepTurn) -> Result<Reading, StepError> {
         let since = turn.until.map(|until| until - OVERLAP);
         let mut reading =
             Reading { next: turn.resume.as_ref().map(|resume| resume.from.clone()), ..Reading::default() };
@@ -158,7 +160,7 @@ impl RedeliverySweep<'_> {
                 match self.github.list_failed_hook_deliveries(cursor.as_deref(), self.bounds.page).await {
                     Ok(page) => page,
                     Err(error @ GitHubError::Refused { .. }) if cursor.is_some() => {
-                        // GitHub knows the page no more: from the beginning.
+                        // GitHub does not know the cursor any more: the next step starts over.
                         self.parts
                             .store
                             .conn()
@@ -180,25 +182,25 @@ impl RedeliverySweep<'_> {
         Ok(reading)
     }
 
-    /// Asks for what is not in the inbox: whatever we answered to is there, be it an attempt this list does not show.
-    /// Answers how many, and whether that was all.
-    async fn ask(&self, lost: &Lost) -> Result<(u64, bool), StepError> {
+    /// Requests redelivery of events that are not in the inbox. Every delivery that was answered is in the inbox, even
+    /// if this list does not show that attempt. Returns the number of requests, and whether all were made.
+    async fn request_redeliveries(&self, lost: &Lost) -> Result<(u64, bool), StepError> {
         let ids: Vec<Uuid> = lost.attempts.keys().copied().collect();
         let mut conn = self.parts.store.conn().await?;
         let missing = conn.installations().find_missing_deliveries(&ids, MAX_ATTEMPTS, ATTEMPT_PAUSE).await?;
         drop(conn);
         let mut asked = 0;
         for (nth, id) in missing.iter().enumerate() {
-            if nth == self.bounds.posts || (nth > 0 && !self.may_go_on().await?) {
+            if nth == self.bounds.posts || (nth > 0 && !self.wait_before_next().await?) {
                 return Ok((asked, false));
             }
             let Some(attempt) = lost.attempts.get(id) else { continue };
-            // Noted before: an event that cannot be sent again is not asked for for ever.
+            // Stored before the request, so that an event that cannot be sent again is not requested forever.
             self.parts.store.conn().await?.installations().record_redelivery_request(*id).await?;
             match self.github.redeliver_hook(*attempt).await {
                 Ok(()) => asked += 1,
                 Err(error @ GitHubError::Refused { .. }) => {
-                    tracing::warn!(delivery = %id, %error, "a lost webhook cannot be had");
+                    tracing::warn!(delivery = %id, %error, "GitHub refuses to redeliver a lost webhook");
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -206,15 +208,15 @@ impl RedeliverySweep<'_> {
         Ok((asked, true))
     }
 
-    /// Leaves GitHub time between two writes. False: it wants more.
-    async fn may_go_on(&self) -> Result<bool, StepError> {
+    /// Waits between two writes to GitHub. Returns false if the installation is rate-limited.
+    async fn wait_before_next(&self) -> Result<bool, StepError> {
         sleep(self.bounds.gap).await;
         Ok(!is_rate_limited(&self.parts.queue, self.installation).await?)
     }
 }
 
-/// Events of which no attempt shown succeeded; with the newest attempt of each.
-fn lost(deliveries: &[Delivery]) -> Lost {
+/// Returns the events without a successful attempt in the list, with the newest attempt of each.
+fn lost_events(deliveries: &[Delivery]) -> Lost {
     let mut lost = Lost { newest: deliveries.iter().map(|one| one.delivered_at).max(), ..Lost::default() };
     let arrived = |code: i64| (200..400).contains(&code);
     for one in deliveries {
@@ -223,7 +225,7 @@ fn lost(deliveries: &[Delivery]) -> Lost {
         *newest = one.id.max(*newest);
     }
     for one in deliveries {
-        // One that was too large will be so again.
+        // A payload that was too large is too large again.
         if (arrived(one.status_code) || one.status_code == 413)
             && let Ok(id) = one.guid.parse::<Uuid>()
         {
@@ -260,9 +262,9 @@ mod tests {
             attempt(2, 2, 500),
             attempt(1, 1, 202),
         ];
-        let found = lost(&list);
+        let found = lost_events(&list);
         assert_eq!(found.attempts, HashMap::from([(Uuid::from_u128(3), 5)]));
         assert_eq!(found.newest, Some(DateTime::UNIX_EPOCH + TimeDelta::seconds(6)));
-        assert_eq!(lost(&[]), Lost::default());
+        assert_eq!(lost_events(&[]), Lost::default());
     }
 }

@@ -1,4 +1,4 @@
-//! An installation GitHub has suspended is paused, for as long as it is.
+//! Pauses of installations that GitHub has suspended.
 
 use std::time::Duration;
 
@@ -11,29 +11,29 @@ use store::Suspended;
 
 use crate::{Parts, StepError};
 
-/// How long a pause lasts that is not renewed.
+/// Duration of a pause without renewal.
 const SUSPENSION_PAUSE: Duration = Duration::from_mins(2);
 
-/// Renews the pause of every suspended installation, after asking GitHub whether it is still suspended: the event that
-/// says so may be lost. One whose id at GitHub is no longer the configured one was installed anew. Answers how many may
-/// go on.
+/// Renews the pause of every suspended installation after asking GitHub whether it is still suspended; the event that
+/// says so may be lost. An installation with a different id than the configured one was installed anew. Returns the
+/// number of installations that may go on.
 pub async fn run(parts: Parts) -> Result<u64, StepError> {
     let suspended = parts.store.conn().await?.installations().suspended().await?;
     let all = suspended.iter().map(|one| async {
-        if is_over(&parts, one).await {
-            return Ok(u64::from(end(&parts, one).await?));
+        if is_lifted(&parts, one).await {
+            return Ok(u64::from(end_suspension(&parts, one).await?));
         }
         parts.queue.pause(&one.installation, SUSPENSION_PAUSE, Reason::Admin).await?;
         Ok(0)
     });
-    // All at the same time: one whose GitHub is slow holds nobody up.
+    // All at the same time: a slow GitHub of one installation does not delay the others.
     join_all(all).await.into_iter().sum()
 }
 
-/// Writes down, once, that an answer of GitHub told of a suspension, and makes everybody wait.
+/// Records once that a GitHub response reported a suspension, and pauses the installation.
 ///
 /// # Errors
-/// The database's.
+/// Returns the database's error.
 pub(crate) async fn record_suspension(
     parts: &Parts,
     installation: &InstallationId,
@@ -54,7 +54,7 @@ pub(crate) async fn record_suspension(
     Ok(())
 }
 
-async fn is_over(parts: &Parts, one: &Suspended) -> bool {
+async fn is_lifted(parts: &Parts, one: &Suspended) -> bool {
     let (id, github) =
         (parts.installations.github_id(&one.installation), parts.installations.get(&one.installation));
     let (Some(id), Some(github)) = (id, github) else { return false };
@@ -67,13 +67,13 @@ async fn is_over(parts: &Parts, one: &Suspended) -> bool {
     match github.get_installation().await {
         Ok(found) => found.id == one.github_id && found.suspended_at.is_none(),
         Err(error) => {
-            tracing::debug!(installation = %one.installation, %error, "nobody knows whether it is still suspended");
+            tracing::debug!(installation = %one.installation, %error, "GitHub could not be asked whether the installation is still suspended");
             false
         }
     }
 }
 
-async fn end(parts: &Parts, one: &Suspended) -> Result<bool, StepError> {
+async fn end_suspension(parts: &Parts, one: &Suspended) -> Result<bool, StepError> {
     let mut tx = parts.store.begin().await?;
     if !tx.installations().end_suspension(one).await? {
         return Ok(false);
@@ -90,15 +90,15 @@ async fn end(parts: &Parts, one: &Suspended) -> Result<bool, StepError> {
     Ok(true)
 }
 
-/// Makes everybody wait, or lets them go on. With the queue away nobody works anyway; the next step sees to it, and a
-/// pause that is not renewed ends by itself.
+/// Pauses or resumes an installation. If the queue is unavailable, no job runs; the next step repeats the call, and a
+/// pause without renewal ends by itself.
 pub(crate) async fn pause_suspended(queue: &Queue, installation: &InstallationId, pause: bool) {
-    let told = if pause {
+    let shared = if pause {
         queue.pause(installation, SUSPENSION_PAUSE, Reason::Admin).await.map(drop)
     } else {
         queue.resume(installation, Reason::Admin).await
     };
-    if let Err(error) = told {
-        tracing::warn!(%installation, pause, %error, "a pause could not be shared");
+    if let Err(error) = shared {
+        tracing::warn!(%installation, pause, %error, "the pause could not be written to the queue");
     }
 }
