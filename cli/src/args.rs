@@ -1,4 +1,4 @@
-//! The words of the command line.
+//! Commands and options of the command line.
 
 pub(crate) mod access;
 
@@ -15,10 +15,10 @@ use crate::exit;
 #[derive(Debug, Parser)]
 #[command(name = "rts", version, after_help = exit::HELP, propagate_version = true)]
 pub(crate) struct Args {
-    /// A TOML file with settings; the environment wins over it.
+    /// A TOML file with settings; environment variables take precedence.
     #[arg(long, global = true, env = "RTS_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// What to do.
+    /// Command to run.
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -30,12 +30,12 @@ pub(crate) enum Command {
         after_help = "Examples:\n  rts api\n  SERVICE_HOST=0.0.0.0 SERVICE_PORT=80 rts api\n  rts --config /etc/rts/rts.toml api\n\n`rts settings` lists what it is configured with. The first SIGTERM or SIGINT drains, the second ends at once."
     )]
     Api,
-    /// Run jobs against GitHub. Start as many as you like.
+    /// Run jobs against GitHub. Any number of workers may run.
     #[command(
         after_help = "Examples:\n  rts worker\n  WORKER_CONCURRENCY=16 rts worker --listen 127.0.0.1:9100\n\nThe first SIGTERM or SIGINT stops claiming and lets what runs end (25 s); the second gives it back at once."
     )]
     Worker(ProcessArgs),
-    /// Start periodic work. Several may run; one leads.
+    /// Run periodic work. Any number of schedulers may run; one of them leads.
     #[command(after_help = "Examples:\n  rts scheduler\n  rts scheduler --listen 127.0.0.1:9101")]
     Scheduler(ProcessArgs),
     /// Bring the database up to date. May be repeated at any time.
@@ -43,32 +43,33 @@ pub(crate) enum Command {
         after_help = "Examples:\n  DATABASE_URL=postgres://rts_owner@localhost/rts rts init-db\n  DATABASE_URL=postgres://rts_owner@localhost/rts rts init-db --app-role rts_app"
     )]
     InitDb {
-        /// Let this database role run the service, and do nothing more: no DDL, and no change of audit rows. It must exist.
-        /// Audit rows then stay as long as `AUDIT_RETENTION_DAYS` of this command says, whatever the scheduler's says.
+        /// Grant this existing database role exactly what the service needs: no DDL, and no change of audit rows. Also
+        /// sets how long audit rows are kept at least: `AUDIT_RETENTION_DAYS` of this command, independent of the
+        /// scheduler's.
         #[arg(long, value_name = "ROLE")]
         app_role: Option<String>,
     },
-    /// Make somebody an admin, known already or not.
+    /// Make a person an admin, whether they have signed in before or not.
     #[command(
         after_help = "Examples:\n  rts create-admin --email ops@example.com\n  rts create-admin --issuer https://login.example.com/ --subject 'auth0|1234'"
     )]
     CreateAdmin(CreateAdmin),
     #[command(flatten)]
     Access(access::Access),
-    /// Compare the fleet with GitHub now instead of at the next turn. The scheduler does it.
+    /// Ask the scheduler to compare the runners with GitHub now.
     #[command(
-        after_help = "Examples:\n  rts sync-github\n  rts sync-github --confirm-removals    # after a pass was held because it would remove too much"
+        after_help = "Examples:\n  rts sync-github\n  rts sync-github --confirm-removals    # after a sync was held because it would remove too much"
     )]
     SyncGithub {
-        /// Where the last pass was held because it would remove more than a fifth of the fleet, let the next one remove
-        /// about as many; the word holds for 15 minutes.
+        /// If the last sync was held because it would remove more than a fifth of the runners, let the next one remove
+        /// about as many. The approval is valid for 15 minutes.
         #[arg(long)]
         confirm_removals: bool,
         /// Only this installation.
         #[arg(long)]
         installation: Option<InstallationId>,
     },
-    /// List the people, newest first.
+    /// List the users, newest first.
     #[command(after_help = "Examples:\n  rts list-users\n  rts list-users --output json")]
     ListUsers(ListUsers),
     /// Write the audit log to a file, newest first, as a JSON array.
@@ -81,7 +82,7 @@ pub(crate) enum Command {
         after_help = "Examples:\n  rts list-runners\n  rts list-runners --status offline --team 0192f0c4-… --output json\n  rts list-runners --user ada@example.com"
     )]
     ListRunners(ListRunners),
-    /// Remove runners that have been offline for long, through jobs that look again before they delete.
+    /// Remove runners that have been offline for long; a job checks each on GitHub before it deletes it.
     #[command(
         after_help = "Examples:\n  rts cleanup-stale-runners --hours 48 --dry-run\n  rts cleanup-stale-runners --hours 48"
     )]
@@ -89,19 +90,19 @@ pub(crate) enum Command {
     /// Print the OpenAPI description of the API.
     #[command(after_help = "Example:\n  rts openapi > openapi.json")]
     Openapi,
-    /// Ask a running API whether it is well: for container health checks.
+    /// Check a running API, for health checks of containers.
     #[command(
         after_help = "Examples:\n  rts health\n  rts health --url http://127.0.0.1:9100/health/live\n\nExits 0 when the answer is 200, else 3."
     )]
     Health {
-        /// What to ask.
+        /// URL to check.
         #[arg(long, default_value = "http://127.0.0.1:8080/health/ready")]
         url: String,
     },
-    /// List every setting, its default and what it should be.
+    /// List every setting with its default and description.
     #[command(after_help = "Examples:\n  rts settings\n  rts settings --markdown > settings.md")]
     Settings {
-        /// As Markdown tables.
+        /// Print Markdown tables.
         #[arg(long)]
         markdown: bool,
     },
@@ -110,10 +111,10 @@ pub(crate) enum Command {
         after_help = "Example:\n  rts completions bash > ~/.local/share/bash-completion/completions/rts"
     )]
     Completions {
-        /// Which shell.
+        /// Shell to complete in.
         shell: clap_complete::Shell,
     },
-    /// Run everything on this machine without credentials, and the main job once.
+    /// Run all parts on this machine without credentials, and provision one runner.
     #[cfg(feature = "dev")]
     Dev(crate::dev::DevArgs),
     /// Measure the service beside yardsticks, on private servers that write to disk.
@@ -123,36 +124,36 @@ pub(crate) enum Command {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ProcessArgs {
-    /// Serve /health/live and /metrics there.
+    /// Serve /health/live and /metrics on this address.
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) listen: Option<SocketAddr>,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct CreateAdmin {
-    /// Their e-mail address, as their tokens say it; binds to them at their first login within 30 days.
+    /// E-mail address as their tokens state it; the first login within 30 days binds it.
     #[arg(long, required_unless_present = "subject", value_parser = email)]
     pub(crate) email: Option<String>,
-    /// The subject of their tokens.
+    /// Subject of their tokens.
     #[arg(long)]
     pub(crate) subject: Option<String>,
-    /// The issuer of their tokens, one of those configured. Without it: the first that binds people.
+    /// Issuer of their tokens, one of the configured ones. Without it, the first that binds people.
     #[arg(long)]
     pub(crate) issuer: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ListRunners {
-    /// Only in this state; without it, all but deleted ones.
+    /// Only runners in this state. Without it, all except deleted ones.
     #[arg(long, value_parser = status)]
     pub(crate) status: Option<RunnerStatus>,
-    /// Only of this team, by its id.
+    /// Only runners of the team with this id.
     #[arg(long, value_name = "TEAM_ID")]
     pub(crate) team: Option<Uuid>,
-    /// Only asked for by this person, by e-mail or id.
+    /// Only runners requested by this person, by e-mail or id.
     #[arg(long, value_name = "EMAIL|USER_ID")]
     pub(crate) user: Option<String>,
-    /// Most rows.
+    /// Maximum number of rows.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(i64).range(1..=1000))]
     pub(crate) limit: i64,
     /// A table for people, or JSON for programs.
@@ -162,7 +163,7 @@ pub(crate) struct ListRunners {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ListUsers {
-    /// Most rows.
+    /// Maximum number of rows.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(i64).range(1..=1000))]
     pub(crate) limit: i64,
     /// A table for people, or JSON for programs.
@@ -172,29 +173,29 @@ pub(crate) struct ListUsers {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ExportAudit {
-    /// Where to. An existing file is not overwritten.
+    /// File to write. An existing file is not overwritten.
     #[arg(long, value_name = "FILE")]
     pub(crate) output: PathBuf,
-    /// Only since then, as in 2026-01-31T12:00:00Z.
+    /// Only rows since this time, as in 2026-01-31T12:00:00Z.
     #[arg(long, value_name = "TIME")]
     pub(crate) since: Option<DateTime<Utc>>,
-    /// Only of this type, such as runner.provision.
+    /// Only rows of this type, such as runner.provision.
     #[arg(long)]
     pub(crate) event_type: Option<String>,
-    /// Only by this identity, as the log names it.
+    /// Only rows of this identity, as the log names it.
     #[arg(long, value_name = "IDENTITY")]
     pub(crate) user: Option<String>,
-    /// Most rows.
+    /// Maximum number of rows.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) limit: Option<u64>,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct CleanupStale {
-    /// Offline for longer than so many hours; without it, `CLEANUP_STALE_RUNNERS_HOURS`.
+    /// Offline for longer than this number of hours. Without it, `CLEANUP_STALE_RUNNERS_HOURS`.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=8760))]
     pub(crate) hours: Option<u32>,
-    /// Only list them.
+    /// List the runners without removing them.
     #[arg(long)]
     pub(crate) dry_run: bool,
     /// A table for people, or JSON for programs.
@@ -202,7 +203,7 @@ pub(crate) struct CleanupStale {
     pub(crate) output: Output,
 }
 
-/// How to show a list.
+/// Output format of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Output {
     Table,

@@ -1,4 +1,4 @@
-//! What the exit code tells a program.
+//! Exit codes of the program.
 
 use std::{error::Error, fmt};
 
@@ -6,7 +6,7 @@ use queue::QueueError;
 use runtime::config::ConfigError;
 use store::StoreError;
 
-/// The codes, for `--help`.
+/// Description of the codes for `--help`.
 pub(crate) const HELP: &str = "\
 Exit codes:
   0  done
@@ -20,12 +20,12 @@ const CONFIG: u8 = 2;
 const UNAVAILABLE: u8 = 3;
 const REFUSED: u8 = 4;
 
-/// An end with a code of its own.
+/// Failure with an exit code of its own.
 #[derive(Debug)]
 pub(crate) enum End {
-    /// A server is not there, or not well.
+    /// A server is unavailable or unhealthy.
     Unavailable(String),
-    /// Somebody said no, or there is no such thing.
+    /// The request was refused, or its subject does not exist.
     Refused(String),
 }
 
@@ -48,7 +48,7 @@ impl End {
     }
 }
 
-/// The code of the first cause that has one.
+/// Returns the exit code of the first cause that has one.
 pub(crate) fn code(error: &anyhow::Error) -> u8 {
     error.chain().find_map(code_of).unwrap_or(FAILED)
 }

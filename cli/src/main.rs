@@ -1,4 +1,4 @@
-//! The operator's hand: `rts` parses a word, calls one thing, prints.
+//! `rts`, the operator's program: parses a command, runs it and prints its result.
 
 mod args;
 #[cfg(feature = "dev")]
@@ -18,7 +18,7 @@ use clap::Parser;
 
 fn main() -> ExitCode {
     let args = args::Args::parse();
-    // Refused only when there is one already.
+    // Fails only if a provider is installed already.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     match run(args) {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,16 +1,16 @@
-//! What a person reads: answers on stdout, remarks on stderr.
+//! Output for people: results on stdout, remarks on stderr.
 
 use std::{
     fmt::Display,
     io::{self, Write},
 };
 
-/// One line of the answer. A reader that went away is no failure.
+/// Prints one line of the result. A closed stdout is no failure.
 pub(crate) fn line(text: impl Display) {
     let _ = writeln!(io::stdout().lock(), "{text}");
 }
 
-/// One line beside the answer.
+/// Prints one line beside the result.
 pub(crate) fn note(text: impl Display) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }

@@ -1,4 +1,4 @@
-//! A small listener beside parts that serve no HTTP: whether they live, and what they count.
+//! Listener for processes that serve no API: liveness and metrics.
 
 use std::net::SocketAddr;
 
@@ -31,10 +31,10 @@ fn router(progress: LoopMonitor, metrics: Metrics) -> Router {
 }
 
 fn live(progress: &LoopMonitor) -> (StatusCode, Json<Value>) {
-    let silent: Vec<_> = progress.stalled().iter().map(|silent| silent.name).collect();
-    if silent.is_empty() {
+    let stalled: Vec<_> = progress.stalled().iter().map(|one| one.name).collect();
+    if stalled.is_empty() {
         (StatusCode::OK, Json(json!({ "status": "ok" })))
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": "failing", "no_progress": silent })))
+        (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": "failing", "no_progress": stalled })))
     }
 }

@@ -1,4 +1,4 @@
-//! One running process: its signals, its parts, its end.
+//! One running process: its signals, its parts and its shutdown.
 
 use std::{future::Future, time::Duration};
 
@@ -11,20 +11,20 @@ use runtime::{
 };
 use tokio::task::JoinSet;
 
-/// How long a part may still take once it is told to end at once: to give back what it holds.
-const LAST_WAIT: Duration = Duration::from_secs(3);
+/// Time for a part to give back what it holds, once it has to end at once.
+const FORCED_END_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// A process that lives until a signal, or until one of its parts ends.
+/// Process that runs until a signal arrives or one of its parts ends.
 pub(crate) struct Process {
-    /// Its two steps towards the end.
+    /// Draining and forced end of the process.
     pub(crate) shutdown: Shutdown,
-    /// What it counts.
+    /// Metrics of the process.
     pub(crate) metrics: Metrics,
     parts: JoinSet<(&'static str, anyhow::Result<()>)>,
 }
 
 impl Process {
-    /// Sets up logs, metrics and signals. Once in a process.
+    /// Sets up logs, metrics and signals. Called once per process.
     pub(crate) fn start(sources: &Sources, part: &'static str) -> anyhow::Result<Self> {
         let log: LogConfig = sources.section()?;
         let metrics = telemetry::init(&log, part)?;
@@ -39,7 +39,7 @@ impl Process {
         Ok(process)
     }
 
-    /// Adds a part. When it ends, on whatever account, the whole process drains.
+    /// Adds a part. When the part ends for any reason, the whole process drains.
     pub(crate) fn run<F>(&mut self, name: &'static str, part: F)
     where
         F: Future<Output = anyhow::Result<()>> + Send + 'static,
@@ -48,20 +48,20 @@ impl Process {
         self.parts.spawn(async move {
             let ended = tokio::select! {
                 ended = part => ended,
-                () = last_call(&shutdown) => {
-                    tracing::warn!(part = name, "did not end in time");
+                () = forced_end(&shutdown) => {
+                    tracing::warn!(part = name, "the part did not end in time");
                     Ok(())
                 }
             };
             if !shutdown.draining().is_cancelled() {
-                tracing::error!(part = name, "ended by itself; the process ends with it");
+                tracing::error!(part = name, "the part ended by itself; the process ends with it");
                 shutdown.begin();
             }
             (name, ended)
         });
     }
 
-    /// Waits for the end of every part; the first failure is the answer.
+    /// Waits until all parts have ended. Returns the first failure.
     pub(crate) async fn end(mut self) -> anyhow::Result<()> {
         let mut result = Ok(());
         while let Some(joined) = self.parts.join_next().await {
@@ -77,12 +77,12 @@ impl Process {
     }
 }
 
-async fn last_call(shutdown: &Shutdown) {
+async fn forced_end(shutdown: &Shutdown) {
     shutdown.forced().cancelled().await;
-    tokio::time::sleep(LAST_WAIT).await;
+    tokio::time::sleep(FORCED_END_TIMEOUT).await;
 }
 
-/// The permission of the person who typed `command`, named by the account and the machine.
+/// Returns the permission of the person who typed `command`, identified by account and machine.
 pub(crate) fn administrator(command: &'static str) -> Administrator {
     let uid = nix::unistd::getuid();
     let account = nix::unistd::User::from_uid(uid).ok().flatten().map(|user| user.name);
@@ -92,7 +92,7 @@ pub(crate) fn administrator(command: &'static str) -> Administrator {
     Administrator::from_operator(&Operator { command, os_user, host: host.to_owned() })
 }
 
-/// Where this process runs: its host's name and its number; `part` where the host has no name.
+/// Returns a name for this process: its host name, or `part` without one, and its process id.
 pub(crate) fn instance_name(part: &str) -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host = if host.trim().is_empty() { part } else { host.trim() };

@@ -1,4 +1,4 @@
-//! From settings to parts.
+//! Construction of the process parts from settings.
 
 use std::time::Duration;
 
@@ -24,13 +24,13 @@ use tokio::time::timeout;
 
 use crate::process::Process;
 
-/// How long a start waits for GitHub to tell what is left of its windows.
-const PRIMING: Duration = Duration::from_secs(3);
+/// Time limit at start for reading the rate limits of all installations from GitHub.
+const RATE_LIMITS_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// GitHub, once for each installation of this process.
+/// GitHub installations of this process.
 pub(crate) type InstallationSettings = Vec<Installation>;
 
-/// The database; connects on first use.
+/// Returns the database, which connects on first use.
 pub(crate) fn store(sources: &Sources) -> anyhow::Result<Store> {
     let config: DatabaseConfig = sources.section()?;
     // The library's error may quote the address, and so a password.
@@ -43,7 +43,7 @@ pub(crate) fn store(sources: &Sources) -> anyhow::Result<Store> {
     Ok(Store::with_roots(&config.url, config.max_connections, &roots).map_err(unreadable)?)
 }
 
-/// The queue; connects on first use.
+/// Returns the queue, which connects on first use.
 pub(crate) fn queue(sources: &Sources) -> anyhow::Result<Queue> {
     let config: RedisConfig = sources.section()?;
     let roots = sources.section::<OutgoingConfig>()?.trust.pem();
@@ -53,7 +53,7 @@ pub(crate) fn queue(sources: &Sources) -> anyhow::Result<Queue> {
     })?)
 }
 
-/// Every installation of the settings with its credential.
+/// Returns every installation of the settings with its credential.
 pub(crate) fn installations(sources: &Sources) -> anyhow::Result<InstallationSettings> {
     let config: GithubConfig = sources.section()?;
     let app: GithubAppConfig = sources.section()?;
@@ -61,7 +61,7 @@ pub(crate) fn installations(sources: &Sources) -> anyhow::Result<InstallationSet
     let OutgoingConfig { trust, proxy } = sources.section()?;
     let proxy = proxy.map(|proxy| Proxy { url: Secret::new(proxy.url.as_str()), except: proxy.except });
     let outgoing = Outgoing { roots: Some(trust.roots()), proxy };
-    // Both sections have them in the same order.
+    // Both sections list them in the same order.
     let all = config.installations.into_iter().zip(app.members);
     let one = |(installation, member): (InstallationConfig, MemberConfig)| {
         let (scope, credential) = (scope(installation.owner), credential(member.credential));
@@ -97,7 +97,7 @@ fn credential(config: CredentialConfig) -> Credential {
     }
 }
 
-/// What the API is made of, and what the process needs of it besides.
+/// Returns the parts of the API, and the verifier that its process keeps up to date.
 pub(crate) fn api(sources: &Sources, process: &Process) -> anyhow::Result<(api::Dependencies, Verifier)> {
     let oidc: OidcConfig = sources.section()?;
     let default_issuer = oidc.issuers.first().map(|issuer| issuer.issuer.clone()).unwrap_or_default();
@@ -129,13 +129,13 @@ pub(crate) fn api(sources: &Sources, process: &Process) -> anyhow::Result<(api::
     Ok((parts, verifier))
 }
 
-/// A verifier of the tokens of these issuers.
+/// Returns a verifier for tokens of these issuers.
 pub(crate) fn verifier(sources: &Sources, issuers: Vec<TrustedIssuer>) -> anyhow::Result<Verifier> {
     let http = HttpSettings { outgoing: Some(sources.section()?), ..HttpSettings::default() };
     Verifier::new(issuers, &http, Clock::shared()).context("cannot build an HTTP client")
 }
 
-/// What one worker is made of. Must be called within a tokio runtime.
+/// Returns the parts of one worker. Must be called within a tokio runtime.
 pub(crate) fn worker(
     sources: &Sources,
     installations: InstallationSettings,
@@ -158,18 +158,20 @@ pub(crate) fn worker(
     })
 }
 
-/// Asks GitHub what is left of its windows before the first job, and again whenever the queue has forgotten. A start does
-/// not wait long for it.
-pub(crate) async fn fetch_rate_limits(fleet: &Installations, queue: &Queue) {
-    let (asking, told) = (fleet.clone(), queue.clone());
-    let first = tokio::spawn(async move { asking.fetch_rate_limits(&told).await });
-    if timeout(PRIMING, first).await.is_err() {
-        tracing::warn!("GitHub's windows are not known yet; its answers will tell");
+/// Reads the rate limits of all installations from GitHub before the first job, and again whenever the queue has lost
+/// them. A start waits only briefly for the first reading.
+pub(crate) async fn fetch_rate_limits(installations: &Installations, queue: &Queue) {
+    let first = {
+        let (installations, queue) = (installations.clone(), queue.clone());
+        tokio::spawn(async move { installations.fetch_rate_limits(&queue).await })
+    };
+    if timeout(RATE_LIMITS_TIMEOUT, first).await.is_err() {
+        tracing::warn!("the rate limits of GitHub are not known yet; its responses will state them");
     }
-    tokio::spawn(fleet.clone().refresh_rate_limits(queue.clone()));
+    tokio::spawn(installations.clone().refresh_rate_limits(queue.clone()));
 }
 
-/// What the scheduler is made of. Must be called within a tokio runtime.
+/// Returns the parts of the scheduler. Must be called within a tokio runtime.
 pub(crate) fn scheduler(
     sources: &Sources,
     installations: InstallationSettings,
@@ -181,12 +183,12 @@ pub(crate) fn scheduler(
         installations: Installations::new(&queue, token_keys(sources)?.as_ref(), installations)?,
         queue,
         enforcement: jobs.label_enforcement,
-        sync: watch(&jobs),
+        sync: sync_settings(&jobs),
         progress: LoopMonitor::new(),
     })
 }
 
-fn watch(jobs: &JobsConfig) -> scheduler::SyncSettings {
+fn sync_settings(jobs: &JobsConfig) -> scheduler::SyncSettings {
     scheduler::SyncSettings {
         every: jobs.sync_interval,
         rules: drift(jobs),
@@ -207,7 +209,7 @@ fn keys(sources: &Sources) -> anyhow::Result<KeyRing> {
     Ok(KeyRing::new(&config.pairs())?)
 }
 
-/// The keys of the GitHub token that workers and schedulers share; none: they share no token.
+/// Returns the keys of the GitHub tokens that workers and schedulers share, or `None` if they share no token.
 fn token_keys(sources: &Sources) -> anyhow::Result<Option<KeyRing>> {
     let config: TokenKeysConfig = sources.section()?;
     if config.keys.is_empty() {

@@ -1,4 +1,4 @@
-//! The words that end and restore access.
+//! Commands that end and restore access.
 
 use clap::Subcommand;
 
@@ -10,10 +10,10 @@ pub(crate) enum Access {
         after_help = "Examples:\n  rts deactivate-user ada@example.com --comment 'left the company'\n  rts deactivate-user 0192f0c4-…\n\nTheir runners stay. The last active admin who has signed in cannot be deactivated."
     )]
     DeactivateUser(Person),
-    /// Activate a person again, with the rights and teams they had.
+    /// Activate a person again, with their earlier rights and teams.
     #[command(after_help = "Example:\n  rts activate-user ada@example.com")]
     ActivateUser(Person),
-    /// Unbind a person from their identity: the next first login with their e-mail address binds it anew.
+    /// Unbind a person from their identity: the next first login with their e-mail address binds it again.
     #[command(
         after_help = "Example:\n  rts unbind-user ada@example.com --comment 'new account at the identity provider'"
     )]
@@ -34,19 +34,19 @@ pub(crate) enum Access {
         /// The team, by name or id.
         #[arg(value_name = "NAME|TEAM_ID")]
         team: String,
-        /// Why; its members are told.
+        /// Reason, which is shown to its members.
         #[arg(long)]
         reason: String,
     },
-    /// Shred every config that nobody has collected, and remove the runners they were for.
+    /// Shred every config that was not handed out, and remove the runners of these configs.
     #[command(
         after_help = "Example:\n  rts shred-credentials --all --comment 'a backup of the database was copied'\n\nFor the day a key or a database has leaked. Jobs go on and make new configs: change CREDENTIAL_KEYS first."
     )]
     ShredCredentials {
-        /// Said aloud, since it concerns everybody.
+        /// Required, since the command affects all teams.
         #[arg(long, required = true)]
         all: bool,
-        /// Why, for the audit log.
+        /// Reason, for the audit log.
         #[arg(long)]
         comment: Option<String>,
     },
@@ -64,17 +64,17 @@ pub(crate) struct Person {
     /// The person, by e-mail or id.
     #[arg(value_name = "EMAIL|USER_ID")]
     pub(crate) user: String,
-    /// Why, for the audit log.
+    /// Reason, for the audit log.
     #[arg(long)]
     pub(crate) comment: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Client {
-    /// The machine client, by its client id or our id of it.
+    /// The machine client, by its client id or by our id.
     #[arg(value_name = "CLIENT_ID|ID")]
     pub(crate) client: String,
-    /// Why, for the audit log.
+    /// Reason, for the audit log.
     #[arg(long)]
     pub(crate) comment: Option<String>,
 }

@@ -12,7 +12,7 @@ use crate::{
     output, process, wiring,
 };
 
-/// Does one of them.
+/// Runs one of these commands.
 pub(crate) async fn run(sources: &Sources, access: Access) -> anyhow::Result<()> {
     let (store, queue) = (wiring::store(sources)?, wiring::queue(sources)?);
     let operations = Operations::new(&store, &queue);
@@ -30,13 +30,13 @@ pub(crate) async fn run(sources: &Sources, access: Access) -> anyhow::Result<()>
         Access::UnbindUser(who) => {
             let (id, admin) = (person(&store, &who).await?, process::administrator("rts unbind-user"));
             let user = operations.unbind_user(&admin, id, who.comment.as_deref()).await;
-            format!("{} is unbound; their next login binds anew", name(&user.map_err(refused)?))
+            format!("{} is unbound; their next login binds them again", name(&user.map_err(refused)?))
         }
         Access::DeactivateClient(which) => {
-            switch_client(&operations, &store, &which, ("rts deactivate-client", false)).await?
+            switch_client(&operations, &store, &which, "rts deactivate-client", false).await?
         }
         Access::ActivateClient(which) => {
-            switch_client(&operations, &store, &which, ("rts activate-client", true)).await?
+            switch_client(&operations, &store, &which, "rts activate-client", true).await?
         }
         Access::DeactivateTeam { team, reason } => {
             let (id, admin) = (team_id(&store, &team).await?, process::administrator("rts deactivate-team"));
@@ -58,7 +58,7 @@ pub(crate) async fn run(sources: &Sources, access: Access) -> anyhow::Result<()>
     Ok(())
 }
 
-/// Gives a refusal the exit code of refusals.
+/// Converts an error so that a refusal has its exit code.
 pub(crate) fn refused(error: OperationError) -> anyhow::Error {
     match error {
         OperationError::Refused(problem) => {
@@ -73,7 +73,8 @@ async fn switch_client(
     operations: &Operations<'_>,
     store: &Store,
     which: &Client,
-    (command, active): (&'static str, bool),
+    command: &'static str,
+    active: bool,
 ) -> anyhow::Result<String> {
     let id = client_id(store, &which.client).await?;
     let change = ClientChange { is_active: Some(active), ..ClientChange::default() };

@@ -20,8 +20,8 @@ pub(crate) async fn create(sources: &Sources, who: CreateAdmin) -> anyhow::Resul
     Ok(())
 }
 
-/// The issuer of the new admin: the one given, or the first that binds people. Where the issuers are not configured, the
-/// API writes its own into an invitation by e-mail.
+/// Returns the issuer of the new admin: the given one, or the first that binds people. Where no issuers are configured,
+/// the API adds its own to an invitation by e-mail.
 fn issuer(sources: &Sources, who: &CreateAdmin) -> anyhow::Result<Option<String>> {
     let config = match (sources.section::<OidcConfig>(), &who.issuer) {
         (Ok(config), _) => config,

@@ -28,9 +28,9 @@ pub(crate) async fn run(sources: &Sources) -> anyhow::Result<()> {
     let server: ServerConfig = sources.section()?;
     let bootstrap: BootstrapConfig = sources.section()?;
     let (parts, verifier) = wiring::api(sources, &process)?;
-    // Before anything waits: a port that is taken is told at once.
+    // Before anything waits, so that a port that is taken is reported at once.
     let listener = bind(&server.listen_on()).await?;
-    let metrics = match server.metrics_listen {
+    let metrics_listener = match server.metrics_listen {
         Some(address) => Some(bind(&address.to_string()).await?),
         None => None,
     };
@@ -38,13 +38,13 @@ pub(crate) async fn run(sources: &Sources) -> anyhow::Result<()> {
     let installations: Vec<_> = parts.installations.keys().cloned().collect();
     let draining = process.shutdown.draining().clone();
     tokio::select! {
-        prepared = prepare(&store, (&bootstrap, verifier.binding_issuer()), &installations) => prepared?,
+        prepared = prepare(&store, &bootstrap, verifier.binding_issuer(), &installations) => prepared?,
         () = draining.cancelled() => return process.end().await,
     }
     if let Ok(now) = store.now().await {
         verifier.set_clock(now);
     }
-    start(&mut process, (listener, metrics), (parts, verifier))?;
+    start(&mut process, Listeners { api: listener, metrics: metrics_listener }, parts, verifier)?;
     process.end().await
 }
 
@@ -53,14 +53,16 @@ pub(crate) async fn bind(address: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
 }
 
+/// Brings the database up to date with this version and the settings. May be repeated at any time.
 async fn prepare(
     store: &Store,
-    (bootstrap, binding_issuer): (&BootstrapConfig, Option<&str>),
+    bootstrap: &BootstrapConfig,
+    binding_issuer: Option<&str>,
     installations: &[InstallationId],
 ) -> anyhow::Result<()> {
     database::migrate(store).await?;
     store.conn().await?.installations().ensure(installations).await?;
-    warn_of_open_rules(store).await?;
+    warn_about_open_rules(store).await?;
     let Some(issuer) = binding_issuer else {
         anyhow::ensure!(
             bootstrap.admins.is_empty(),
@@ -73,13 +75,13 @@ async fn prepare(
         tracing::info!(issuer, users = named, "invitations of an earlier release are for this issuer now");
     }
     for email in &bootstrap.admins {
-        first_admin(store, email, issuer).await?;
+        invite_first_admin(store, email, issuer).await?;
     }
     Ok(())
 }
 
-/// Names the machine clients that an upgrade has closed out.
-async fn warn_of_open_rules(store: &Store) -> anyhow::Result<()> {
+/// Warns about machine clients whose claim rule, since an upgrade, accepts no token.
+async fn warn_about_open_rules(store: &Store) -> anyhow::Result<()> {
     for (client_id, issuer) in store.conn().await?.clients().with_open_rules().await? {
         tracing::warn!(
             client_id,
@@ -90,13 +92,22 @@ async fn warn_of_open_rules(store: &Store) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Adds the parts of the API to a process, with metrics on a listener of their own where there is one. Returns where the API
-/// listens.
+/// Open ports of the API.
+pub(crate) struct Listeners {
+    pub(crate) api: TcpListener,
+    /// A port of its own for metrics, if one is configured.
+    pub(crate) metrics: Option<TcpListener>,
+}
+
+/// Adds the parts of the API to a process, with metrics on a listener of their own if there is one. Returns the address
+/// of the API.
 pub(crate) fn start(
     process: &mut Process,
-    (listener, metrics): (TcpListener, Option<TcpListener>),
-    (parts, verifier): (::api::Dependencies, Verifier),
+    listeners: Listeners,
+    parts: ::api::Dependencies,
+    verifier: Verifier,
 ) -> anyhow::Result<SocketAddr> {
+    let Listeners { api: listener, metrics } = listeners;
     let address = listener.local_addr()?;
     let (progress, draining) = (parts.progress.clone(), process.shutdown.draining().clone());
     let limits = connection_limits(&parts.server);
@@ -114,16 +125,16 @@ pub(crate) fn start(
         Ok(())
     });
     process.run("issuer keys", async move {
-        let beat = progress.register("issuer_keys", std::time::Duration::from_mins(2));
-        verifier.keep_warm(&draining, &beat).await;
-        beat.retire();
+        let handle = progress.register("issuer_keys", std::time::Duration::from_mins(2));
+        verifier.keep_warm(&draining, &handle).await;
+        handle.retire();
         Ok(())
     });
     tracing::info!(%address, "listening");
     Ok(address)
 }
 
-/// As many connections as the system lets this process have.
+/// Returns the connection limits that the open-file limit of this process allows.
 fn connection_limits(server: &ServerConfig) -> ConnectionLimits {
     let per_address = usize::try_from(server.guards.connections_per_address.get()).unwrap_or(usize::MAX);
     let limits = ConnectionLimits {
@@ -136,8 +147,8 @@ fn connection_limits(server: &ServerConfig) -> ConnectionLimits {
     limits
 }
 
-/// A person who is known already stays as the admins have left them: a restart makes no one an admin again.
-pub(crate) async fn first_admin(store: &Store, email: &str, issuer: &str) -> anyhow::Result<()> {
+/// Invites a bootstrap admin. A known user is not changed, so a restart never restores the admin role.
+pub(crate) async fn invite_first_admin(store: &Store, email: &str, issuer: &str) -> anyhow::Result<()> {
     let draft =
         UserDraft { email: Some(email.to_owned()), issuer: Some(issuer.to_owned()), ..UserDraft::default() };
     let admin = Administrator::from_setting("BOOTSTRAP_ADMINS");

@@ -12,27 +12,28 @@ use store::{AuditFilter, AuditRow, Page, Store, Visible};
 
 use crate::{args::ExportAudit, output, wiring};
 
-/// Rows read at a time: what is in memory at once.
-const PAGE: i64 = 1000;
+/// Rows read at a time, which bounds the memory used.
+const ROWS_PER_READ: i64 = 1000;
 
-/// Writes the rows into a new file, page by page.
+/// Writes the rows to a new file, page by page.
 pub(crate) async fn export(sources: &Sources, which: ExportAudit) -> anyhow::Result<()> {
     let store = wiring::store(sources)?;
-    // Nobody but whoever asks for it needs to read who did what from where.
-    let file = private(&which.output).with_context(|| format!("cannot make {}", which.output.display()))?;
+    // Only the operator needs to read the file: it names people and addresses.
+    let file =
+        create_private(&which.output).with_context(|| format!("cannot create {}", which.output.display()))?;
     let filter = AuditFilter {
         event_type: which.event_type,
         identity: which.user,
         since: which.since,
         ..AuditFilter::default()
     };
-    let rows = write(&store, &filter, which.limit.unwrap_or(u64::MAX), BufWriter::new(file)).await?;
+    let rows = write_rows(&store, &filter, which.limit.unwrap_or(u64::MAX), BufWriter::new(file)).await?;
     store.close().await;
     output::note(format_args!("{rows} rows in {}", which.output.display()));
     Ok(())
 }
 
-fn private(path: &std::path::Path) -> std::io::Result<File> {
+fn create_private(path: &std::path::Path) -> std::io::Result<File> {
     let mut options = File::options();
     options.write(true).create_new(true);
     #[cfg(unix)]
@@ -40,12 +41,17 @@ fn private(path: &std::path::Path) -> std::io::Result<File> {
     options.open(path)
 }
 
-async fn write(store: &Store, filter: &AuditFilter, most: u64, mut out: impl Write) -> anyhow::Result<u64> {
+async fn write_rows(
+    store: &Store,
+    filter: &AuditFilter,
+    limit: u64,
+    mut out: impl Write,
+) -> anyhow::Result<u64> {
     let (mut written, mut before) = (0, None);
     out.write_all(b"[")?;
     loop {
-        let limit = i64::try_from(most - written).unwrap_or(i64::MAX).min(PAGE);
-        let page = Page { limit, offset: 0, before };
+        let page_limit = i64::try_from(limit - written).unwrap_or(i64::MAX).min(ROWS_PER_READ);
+        let page = Page { limit: page_limit, offset: 0, before };
         let rows = store.conn().await?.audit().rows(&Visible::everything(), filter, page).await?;
         for one in &rows {
             out.write_all(if written == 0 { b"\n" } else { b",\n" })?;
@@ -53,7 +59,7 @@ async fn write(store: &Store, filter: &AuditFilter, most: u64, mut out: impl Wri
             written += 1;
         }
         before = rows.last().map(|last| last.id);
-        if before.is_none() || written == most {
+        if before.is_none() || written == limit {
             break;
         }
     }
@@ -62,7 +68,7 @@ async fn write(store: &Store, filter: &AuditFilter, most: u64, mut out: impl Wri
     Ok(written)
 }
 
-/// The same names as in the API.
+/// Returns an audit row with the API's field names.
 fn row(row: &AuditRow) -> Value {
     json!({
         "id": row.id,

@@ -1,4 +1,4 @@
-//! `rts init-db`, and what a start of the API does to the database.
+//! `rts init-db`, and the database steps at the start of other processes.
 
 use std::time::Duration;
 
@@ -10,13 +10,14 @@ use tokio::time::{Instant, sleep};
 
 use crate::{exit::End, output, wiring};
 
-/// How long a start waits for a database that is away.
-const PATIENCE: Duration = Duration::from_mins(1);
-const PAUSE: Duration = Duration::from_secs(2);
-/// Time between two log lines of one wait.
-const REPORT_EVERY: Duration = Duration::from_secs(30);
+/// Time that a start waits for an unavailable database.
+const MAX_DATABASE_WAIT: Duration = Duration::from_mins(1);
+const RETRY_PAUSE: Duration = Duration::from_secs(2);
+/// Interval between two log lines of one wait.
+const LOG_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Brings the tables up to date. With `app_role`, gives that role what the service needs, and fixes how long audit rows stay.
+/// Brings the tables up to date. With `app_role`, grants that role what the service needs and sets how long audit rows
+/// are kept.
 pub(crate) async fn init(sources: &Sources, app_role: Option<&str>) -> anyhow::Result<()> {
     let store = wiring::store(sources)?;
     store.ping().await?;
@@ -42,11 +43,11 @@ async fn refuse_without_privileges(store: &Store) -> anyhow::Result<()> {
     if may { Ok(()) } else { Err(End::Refused(advice.to_owned()).into()) }
 }
 
-/// Waits until the database has every table that this version needs: only `rts api` and `rts init-db` change tables. A
-/// newer database is fine, since a release only adds what the one before it does without.
+/// Waits until the database has every table that this version needs; only `rts api` and `rts init-db` change tables. A
+/// newer database is accepted: a release only adds what the release before it does not need.
 ///
 /// # Errors
-/// When the database refuses to say.
+/// Returns the database's error unless the database is unavailable.
 pub(crate) async fn await_schema(store: &Store) -> anyhow::Result<()> {
     let mut reported: Option<Instant> = None;
     loop {
@@ -54,7 +55,7 @@ pub(crate) async fn await_schema(store: &Store) -> anyhow::Result<()> {
         if let Ok(Schema::Ready) = schema {
             return Ok(());
         }
-        let due = reported.is_none_or(|at| at.elapsed() >= REPORT_EVERY);
+        let due = reported.is_none_or(|at| at.elapsed() >= LOG_INTERVAL);
         match schema {
             Ok(Schema::Older { missing, first }) if due => tracing::warn!(
                 missing,
@@ -70,15 +71,16 @@ pub(crate) async fn await_schema(store: &Store) -> anyhow::Result<()> {
         if due {
             reported = Some(Instant::now());
         }
-        sleep(PAUSE).await;
+        sleep(RETRY_PAUSE).await;
     }
 }
 
-/// Waits for the database of a process that starts, perhaps before its database does, and brings the tables up to date; with
-/// a role that may not, only checks that they are.
+/// Waits for the database, which may start later than this process, and brings the tables up to date. With a role that
+/// may not do that, only checks that they are.
 ///
 /// # Errors
-/// When the database stays away, or when its tables are older than this program and the role may not change them.
+/// Returns an error when the database stays unavailable, or when its tables are older than this program and the role
+/// may not change them.
 pub(crate) async fn migrate(store: &Store) -> anyhow::Result<()> {
     wait_for(store).await?;
     if store.may_migrate().await? {
@@ -96,7 +98,7 @@ pub(crate) async fn migrate(store: &Store) -> anyhow::Result<()> {
 /// Waits for a database that may start later than this process.
 ///
 /// # Errors
-/// When it stays away for a minute, or refuses the connection.
+/// Returns an error when the database stays unavailable for a minute, or refuses the connection.
 pub(crate) async fn wait_for(store: &Store) -> anyhow::Result<()> {
     let until = Instant::now() + PATIENCE;
     loop {
@@ -104,7 +106,7 @@ pub(crate) async fn wait_for(store: &Store) -> anyhow::Result<()> {
             Ok(()) => return Ok(()),
             Err(error @ StoreError::Unavailable(_)) if Instant::now() < until => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "waiting for the database");
-                sleep(PAUSE).await;
+                sleep(RETRY_PAUSE).await;
             }
             Err(error) => return Err(error).context("cannot start without the database"),
         }

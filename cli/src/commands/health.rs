@@ -6,11 +6,11 @@ use serde_json::Value;
 
 use crate::{exit::End, output};
 
-const PATIENCE: Duration = Duration::from_secs(4);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// Fine when the answer is 200.
+/// Prints `ok` if the response status is a success.
 pub(crate) async fn run(url: &str) -> anyhow::Result<()> {
-    let client = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build()?;
+    let client = reqwest::Client::builder().timeout(REQUEST_TIMEOUT).no_proxy().build()?;
     let answer = client.get(url).send().await?;
     let status = answer.status();
     if status.is_success() {
@@ -18,10 +18,10 @@ pub(crate) async fn run(url: &str) -> anyhow::Result<()> {
         return Ok(());
     }
     let body: Value = answer.json().await.unwrap_or_default();
-    Err(End::Unavailable(format!("{url} answers {status}{}", failing(&body))).into())
+    Err(End::Unavailable(format!("{url} answers {status}{}", failed_checks(&body))).into())
 }
 
-fn failing(body: &Value) -> String {
+fn failed_checks(body: &Value) -> String {
     let checks = body["checks"].as_array().into_iter().flatten();
     let bad = checks
         .filter(|check| check["status"] != "ok")
@@ -34,14 +34,14 @@ fn failing(body: &Value) -> String {
 mod tests {
     use serde_json::json;
 
-    use super::failing;
+    use super::failed_checks;
 
     #[test]
     fn failing_checks_are_named() {
         let body = json!({ "checks": [
             { "name": "database", "status": "ok" }, { "name": "queue", "status": "unavailable" },
         ] });
-        assert_eq!(failing(&body), ": queue is unavailable");
-        assert_eq!(failing(&json!(null)), "");
+        assert_eq!(failed_checks(&body), ": queue is unavailable");
+        assert_eq!(failed_checks(&json!(null)), "");
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     output, wiring,
 };
 
-/// Lists people.
+/// Lists users.
 pub(crate) async fn list(sources: &Sources, which: &ListUsers) -> anyhow::Result<()> {
     let store = wiring::store(sources)?;
     let page = Page { limit: which.limit, offset: 0, before: None };
@@ -32,21 +32,21 @@ pub(crate) async fn list(sources: &Sources, which: &ListUsers) -> anyhow::Result
 fn table(users: &[User]) -> Table {
     let mut table = Table::new();
     table.load_style(NOTHING).set_header(["USER", "EMAIL", "SUBJECT", "ADMIN", "ACTIVE", "LAST LOGIN"]);
-    let word = |yes| if yes { "yes" } else { "no" }.to_owned();
+    let yes_or_no = |yes| if yes { "yes" } else { "no" }.to_owned();
     for user in users {
         table.add_row([
             user.id.to_string(),
             user.email.clone().unwrap_or_default(),
             user.subject.clone().unwrap_or_default(),
-            word(user.is_admin),
-            word(user.is_active),
+            yes_or_no(user.is_admin),
+            yes_or_no(user.is_active),
             user.last_login_at.map(|at| at.to_rfc3339_opts(SecondsFormat::Secs, true)).unwrap_or_default(),
         ]);
     }
     table
 }
 
-/// The same names as in the API.
+/// Returns a user with the API's field names.
 fn row(user: &User) -> Value {
     json!({
         "id": user.id,

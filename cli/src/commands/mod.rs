@@ -1,4 +1,4 @@
-//! One file per command.
+//! Commands of `rts`, one file each.
 
 mod access;
 mod admin;
@@ -20,7 +20,7 @@ use crate::{
     output,
 };
 
-/// Does what the words say.
+/// Runs the given command.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let production = || Sources::from_process(Mode::Production, args.config.as_deref());
     match args.command {

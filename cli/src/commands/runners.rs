@@ -17,7 +17,7 @@ use crate::{
     output, process, wiring,
 };
 
-/// Asks the scheduler for a pass over one installation or every one, and writes down who let it remove much.
+/// Requests a sync of one installation or of all, and records who approved removals.
 pub(crate) async fn sync(
     sources: &Sources,
     only: Option<&InstallationId>,
@@ -26,19 +26,22 @@ pub(crate) async fn sync(
     let store = wiring::store(sources)?;
     let admin = process::administrator("rts sync-github");
     let asked = operations::request_sync(&store, &admin, only, confirm).await;
-    let asked = asked.map_err(refused).context("cannot ask for a pass")?;
+    let asked = asked.map_err(refused).context("cannot request a sync")?;
     anyhow::ensure!(!asked.is_empty(), "there is no such installation");
     let confirmed: Vec<&str> =
         asked.iter().filter(|one| one.confirmed).map(|one| one.installation.as_str()).collect();
     let installations: Vec<&str> = asked.iter().map(|one| one.installation.as_str()).collect();
     store.close().await;
     output::line(format_args!(
-        "asked for: {}; `GET /api/v1/admin/sync/status` shows the result",
+        "requested: {}; `GET /api/v1/admin/sync/status` shows the result",
         installations.join(", ")
     ));
     if confirm {
-        let held =
-            if confirmed.is_empty() { "nowhere: nothing was held back".into() } else { confirmed.join(", ") };
+        let held = if confirmed.is_empty() {
+            "none: no removals were held back".into()
+        } else {
+            confirmed.join(", ")
+        };
         output::note(format_args!("removals confirmed: {held}"));
     }
     Ok(())
@@ -61,19 +64,19 @@ pub(crate) async fn list(sources: &Sources, which: ListRunners) -> anyhow::Resul
     Ok(())
 }
 
-/// Whom an e-mail or an id names.
+/// Returns the user with this e-mail address or id.
 async fn person(store: &Store, text: &str) -> anyhow::Result<UserId> {
     let mut conn = store.conn().await?;
     let found = match text.parse::<Uuid>() {
         Ok(id) => conn.users().get(id.into()).await?,
         Err(_) => conn.users().by_email(text).await?,
     };
-    let unknown = || End::Refused(format!("nobody here is called {text}; `rts list-users` shows who is"));
+    let unknown = || End::Refused(format!("there is no user {text}; `rts list-users` shows all"));
     Ok(found.ok_or_else(unknown)?.id)
 }
 
-/// Sends a job after every runner that has been offline for long, or only lists them. The scheduler puts the jobs into the
-/// queue within seconds if the queue is away now.
+/// Orders the removal of every runner that has been offline for long, or only lists them. If the queue is unavailable,
+/// the scheduler enqueues the jobs later.
 pub(crate) async fn clean_up(sources: &Sources, which: CleanupStale) -> anyhow::Result<()> {
     let (store, queue) = (wiring::store(sources)?, wiring::queue(sources)?);
     let operations = Operations::new(&store, &queue);
@@ -140,7 +143,7 @@ fn table(runners: &[Runner]) -> Table {
     table
 }
 
-/// The same names as in the API.
+/// Returns a runner with the API's field names.
 fn row(runner: &Runner) -> Value {
     json!({
         "runner_id": runner.id,

@@ -5,7 +5,7 @@ use runtime::config::Sources;
 use super::database;
 use crate::{args::ProcessArgs, probe, process::Process, wiring};
 
-/// Starts periodic work until a signal.
+/// Runs periodic work until a signal.
 pub(crate) async fn run(sources: &Sources, part: ProcessArgs) -> anyhow::Result<()> {
     let mut process = Process::start(sources, "scheduler")?;
     let parts = wiring::scheduler(sources, wiring::installations(sources)?)?;

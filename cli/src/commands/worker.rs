@@ -26,7 +26,7 @@ pub(crate) async fn run(sources: &Sources, part: ProcessArgs) -> anyhow::Result<
     ended
 }
 
-/// Where it runs and which process it is; the last part tells containers with equal names apart.
+/// Returns the worker's name: host, process id, and a random suffix for containers with equal names.
 fn name() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host = if host.trim().is_empty() { "worker" } else { host.trim() };

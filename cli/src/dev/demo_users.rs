@@ -1,26 +1,26 @@
-//! Who there is in a development world.
+//! Users, machine client and issuer of the development environment.
 
 use std::time::Duration;
 
 use github_twin::{Client, IssuerConfig, Person};
 
-/// Subject of the person who runs the main job.
+/// Subject of the user who provisions the runner.
 pub(crate) const DEMO: &str = "demo";
 /// Subject of the admin.
 pub(crate) const ADMIN: &str = "admin";
 /// Client id of the machine client.
 pub(crate) const MACHINE: &str = "demo-ci";
-/// Its secret, worthless outside.
+/// Secret of the machine client, worthless outside of the environment.
 pub(crate) const MACHINE_SECRET: &str = "demo-ci-secret";
-/// The team they belong to.
+/// Name of the team they belong to.
 pub(crate) const TEAM: &str = "demo";
-/// Who the tokens are for.
+/// Audience of the tokens.
 pub(crate) const AUDIENCE: &str = "runner-tokens";
 
-/// How long a token of the development issuer lives: a working day.
+/// Lifetime of a token of the development issuer: a working day.
 const TOKEN_LIFE: Duration = Duration::from_hours(12);
 
-/// The issuer of these people's tokens.
+/// Returns the configuration of the development issuer.
 pub(crate) fn issuer() -> IssuerConfig {
     IssuerConfig {
         audience: AUDIENCE.to_owned(),
@@ -31,12 +31,12 @@ pub(crate) fn issuer() -> IssuerConfig {
     }
 }
 
-/// Somebody at example.com.
+/// Returns a person at example.com.
 pub(crate) fn person(sub: &str, name: &str) -> Person {
     Person { sub: sub.to_owned(), email: email(sub), name: name.to_owned() }
 }
 
-/// Their e-mail address.
+/// Returns the e-mail address of the person with this subject.
 pub(crate) fn email(sub: &str) -> String {
     format!("{sub}@example.com")
 }

@@ -1,4 +1,4 @@
-//! The world outside and all parts of the service, put up in one process.
+//! Development environment: GitHub twin, development issuer and all parts of the service in one process.
 
 use std::{io, path::PathBuf, time::Duration};
 
@@ -17,34 +17,34 @@ use super::{
     servers::{self, Servers},
 };
 use crate::{
-    commands,
+    commands::{self, api::Listeners},
     exit::End,
     output,
     process::Process,
     wiring::{self, InstallationSettings},
 };
 
-/// Where the twin, its control port and the issuer listen when nobody else does.
+/// Preferred port of the twin. Its control port and the issuer have the ports after it.
 const TWIN_PORT: u16 = 8090;
 const CONTROL_PORT: u16 = 8091;
 const ISSUER_PORT: u16 = 8092;
 
-/// Everything that runs.
+/// All running parts of the environment.
 pub(crate) struct Environment {
-    /// Where the API is, as one calls it from here.
+    /// URL of the API from this machine.
     pub(super) api: String,
-    /// The fake GitHub; none when the settings name a real one.
+    /// The GitHub twin, or `None` if the settings name a GitHub server.
     pub(super) twin: Option<Twin>,
     /// The development issuer.
     pub(super) issuer: Issuer,
-    /// Whose runners are managed, by their pages.
+    /// Page of the organization on GitHub whose runners are managed.
     pub(super) github: String,
-    /// Files with the secrets of the twin, for clients that are to use it: what each is, and its path.
+    /// Files with secrets of the twin for its clients: a description and the path of each.
     pub(super) secrets: Vec<(&'static str, PathBuf)>,
 }
 
 impl Environment {
-    /// Puts everything up, the API last.
+    /// Starts all parts, the API last.
     pub(super) async fn build(
         process: &mut Process,
         private: &Servers,
@@ -66,7 +66,7 @@ impl Environment {
             sources = sources.set("OIDC_ISSUER", issuer.url()).set("OIDC_AUDIENCE", demo_users::AUDIENCE);
         }
         let secret = uuid::Uuid::new_v4().to_string();
-        let hooks = format!("{}/api/v1/webhooks/github", here(&args.host, port));
+        let hooks = format!("{}/api/v1/webhooks/github", local_url(&args.host, port));
         let hooks = WebhookConfig::new(hooks, secret.as_str());
         let twin = if given_github { None } else { Some(twin(args, hooks).await?) };
         let mut secrets = Vec::new();
@@ -78,7 +78,7 @@ impl Environment {
         let (mut parts, mut verifier) = wiring::api(&sources, process)?;
         parts.server.metrics_listen = None;
         if given_issuer {
-            verifier = both(&sources, &issuer)?;
+            verifier = combined_verifier(&sources, &issuer)?;
             parts.verifier = verifier.clone();
         }
         if given_database && !args.allowed.populated_database {
@@ -86,18 +86,18 @@ impl Environment {
         }
         let bootstrap: BootstrapConfig = sources.section()?;
         let binding = verifier.binding_issuer().unwrap_or(issuer.url());
-        prepare(&parts.store, (issuer.url(), twin.as_ref()), (&bootstrap, binding)).await?;
+        prepare(&parts.store, issuer.url(), twin.as_ref(), &bootstrap, binding).await?;
         start_others(process, &sources, twin.as_ref())?;
-        commands::api::start(process, (listener, None), (parts, verifier))?;
+        commands::api::start(process, Listeners { api: listener, metrics: None }, parts, verifier)?;
         output::line(format_args!("servers   {}", private.describe()));
         let github: GithubConfig = sources.section()?;
         let pages: Vec<_> = github.installations.iter().map(InstallationConfig::web_url).collect();
-        Ok(Self { api: here(&args.host, port), twin, issuer, github: pages.join(", "), secrets })
+        Ok(Self { api: local_url(&args.host, port), twin, issuer, github: pages.join(", "), secrets })
     }
 }
 
-/// The address of this machine for somebody on it.
-fn here(host: &str, port: u16) -> String {
+/// Returns the URL of a local address for clients on this machine.
+fn local_url(host: &str, port: u16) -> String {
     match host {
         "0.0.0.0" => format!("http://127.0.0.1:{port}"),
         "::" => format!("http://[::1]:{port}"),
@@ -106,15 +106,16 @@ fn here(host: &str, port: u16) -> String {
     }
 }
 
-/// Runs that stay up keep their ports if they can, so that what was pasted once works again.
-fn place(args: &DevArgs, port: u16) -> std::net::SocketAddr {
-    if args.once { ports::any() } else { ports::wish(port) }
+/// Returns the address to listen on. Environments that stay up keep their ports if possible, so that pasted commands
+/// work again.
+fn listen_address(args: &DevArgs, port: u16) -> std::net::SocketAddr {
+    if args.once { ports::any() } else { ports::preferred(port) }
 }
 
 async fn issuer(args: &DevArgs) -> io::Result<Issuer> {
     let start = |listen| Issuer::start(github_twin::IssuerConfig { listen, ..demo_users::issuer() });
-    match start(place(args, ISSUER_PORT)).await {
-        // Somebody has taken the port since it was looked at.
+    match start(listen_address(args, ISSUER_PORT)).await {
+        // The port was taken since it was checked.
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => start(ports::any()).await,
         started => started,
     }
@@ -125,13 +126,13 @@ async fn twin(args: &DevArgs, webhook: WebhookConfig) -> io::Result<Twin> {
         let webhook = Some(webhook.clone());
         Twin::start(TwinConfig { listen, control_listen: Some(control), webhook, ..TwinConfig::default() })
     };
-    match start(place(args, TWIN_PORT), place(args, CONTROL_PORT)).await {
+    match start(listen_address(args, TWIN_PORT), listen_address(args, CONTROL_PORT)).await {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => start(ports::any(), ports::any()).await,
         started => started,
     }
 }
 
-/// The App's key and the webhook secret of this run, where a person can use them with a client of their own.
+/// Writes the App's key and the webhook secret of this run to files, for clients that the user runs.
 fn keep_secrets(
     private: &Servers,
     twin: &Twin,
@@ -147,8 +148,8 @@ fn keep_secrets(
     Ok(kept.collect::<anyhow::Result<Vec<_>>>()?.into_iter().flatten().collect())
 }
 
-/// A verifier of the configured issuers' tokens and of the development issuer's.
-fn both(sources: &Sources, issuer: &Issuer) -> anyhow::Result<Verifier> {
+/// Returns a verifier for tokens of the configured issuers and of the development issuer.
+fn combined_verifier(sources: &Sources, issuer: &Issuer) -> anyhow::Result<Verifier> {
     let given: runtime::config::OidcConfig = sources.section()?;
     let mut issuers: Vec<_> = given.issuers.into_iter().map(TrustedIssuer::from).collect();
     issuers.push(TrustedIssuer {
@@ -161,8 +162,7 @@ fn both(sources: &Sources, issuer: &Issuer) -> anyhow::Result<Verifier> {
     wiring::verifier(sources, issuers)
 }
 
-/// Refuses a database with users of other issuers than development ones: it is somebody's, and would get an admin without a
-/// password.
+/// Refuses a database that has users of other issuers than development ones: it would get an admin without a password.
 async fn refuse_users_of_others(store: &Store) -> anyhow::Result<()> {
     commands::database::wait_for(store).await?;
     if !store.has_tables().await? {
@@ -178,11 +178,13 @@ async fn refuse_users_of_others(store: &Store) -> anyhow::Result<()> {
     .into())
 }
 
-/// Brings tables and people up to date.
+/// Migrates the database and adds the demo team, users and machine client.
 async fn prepare(
     store: &Store,
-    (issuer, twin): (&str, Option<&Twin>),
-    (bootstrap, binding_issuer): (&BootstrapConfig, &str),
+    issuer: &str,
+    twin: Option<&Twin>,
+    bootstrap: &BootstrapConfig,
+    binding_issuer: &str,
 ) -> anyhow::Result<()> {
     commands::database::migrate(store).await?;
     let team = seed::team(store, &seed::team_draft(demo_users::TEAM)).await?;
@@ -201,7 +203,7 @@ async fn prepare(
         store.conn().await?.teams().add_member(team, user).await?;
     }
     for email in &bootstrap.admins {
-        commands::api::first_admin(store, email, binding_issuer).await?;
+        commands::api::invite_first_admin(store, email, binding_issuer).await?;
     }
     let machine = NewClient {
         client_id: demo_users::MACHINE.to_owned(),
@@ -212,24 +214,24 @@ async fn prepare(
     };
     seed::machine(store, &machine).await?;
     match twin {
-        Some(twin) => count_on(store, twin).await,
+        Some(twin) => advance_runner_ids(store, twin).await,
         None => Ok(()),
     }
 }
 
-/// A new twin counts its runners from the start; those of earlier runs are still in the database, and GitHub
-/// never gives an id twice.
-async fn count_on(store: &Store, twin: &Twin) -> anyhow::Result<()> {
-    /// Beyond this the ids are not a twin's.
-    const MOST: u64 = 1_000_000;
+/// Advances the twin's runner ids past those in the database: a new twin starts over, but GitHub never assigns an id
+/// twice.
+async fn advance_runner_ids(store: &Store, twin: &Twin) -> anyhow::Result<()> {
+    /// Larger ids do not come from a twin.
+    const MAX_TWIN_RUNNER_ID: u64 = 1_000_000;
     let newest = store
         .conn()
         .await?
         .runners()
-        .list(&Visible::everything(), &RunnerFilter::default(), seed::FIRST)
+        .list(&Visible::everything(), &RunnerFilter::default(), seed::FIRST_PAGE)
         .await?;
     let last = newest.items.iter().filter_map(|runner| runner.github_runner_id).max().unwrap_or(0);
-    let last = u64::try_from(last).unwrap_or(0).min(MOST);
+    let last = u64::try_from(last).unwrap_or(0).min(MAX_TWIN_RUNNER_ID);
     loop {
         let spec = RunnerSpec {
             name: "counter".to_owned(),
@@ -246,7 +248,7 @@ async fn count_on(store: &Store, twin: &Twin) -> anyhow::Result<()> {
     }
 }
 
-/// Two workers and the scheduler, as processes of their own would run them.
+/// Starts two workers and the scheduler with the same code as their own processes.
 fn start_others(process: &mut Process, sources: &Sources, twin: Option<&Twin>) -> anyhow::Result<()> {
     let installations = match twin {
         Some(twin) => twin_installations(twin)?,
@@ -262,7 +264,7 @@ fn start_others(process: &mut Process, sources: &Sources, twin: Option<&Twin>) -
     Ok(())
 }
 
-/// The twin as the worker's GitHub.
+/// Returns the settings of one installation whose GitHub is the twin.
 fn twin_installations(twin: &Twin) -> anyhow::Result<InstallationSettings> {
     let key = twin.app_key().context("the twin has no key")?;
     let config = TwinConfig::default();

@@ -1,4 +1,4 @@
-//! The main job, once, as any caller would do it: over HTTP, with a token.
+//! The provisioning of one runner as any caller would do it: over HTTP, with a token.
 
 use std::time::{Duration, Instant};
 
@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 use super::{demo_users, environment::Environment};
 use crate::{exit::End, output};
 
-/// For the whole job.
-const PATIENCE: Duration = Duration::from_secs(90);
+/// Time limit for the whole job.
+const MAX_JOB_TIME: Duration = Duration::from_secs(90);
 
-/// What is read of a job.
+/// Fields of a job response that are used here.
 #[derive(Deserialize)]
 struct Job {
     state: String,
@@ -28,7 +28,7 @@ struct Job {
 struct Accepted {
     job_id: String,
     runner_name: String,
-    /// Missing when the job was done within the wait that a server may have by default.
+    /// Missing if the job ended within the server's default wait.
     status_url: Option<String>,
 }
 
@@ -45,22 +45,22 @@ struct Credential {
     labels: Vec<String>,
 }
 
-/// A caller with a token.
+/// HTTP client with a caller's token.
 struct Caller<'s> {
     client: reqwest::Client,
     api: &'s str,
     token: String,
 }
 
-/// Asks for a runner, follows the job and collects the config; every step is printed with its time.
-pub(super) async fn run(stage: &Environment) -> anyhow::Result<()> {
+/// Requests a runner, follows its job and fetches the config. Prints each step with its time.
+pub(super) async fn run(environment: &Environment) -> anyhow::Result<()> {
     let client =
         reqwest::Client::builder().timeout(Duration::from_secs(40)).no_proxy().pool_max_idle_per_host(1);
-    let token = stage.issuer.person_token(demo_users::DEMO)?;
-    let caller = Caller { client: client.build()?, api: &stage.api, token };
+    let token = environment.issuer.person_token(demo_users::DEMO)?;
+    let caller = Caller { client: client.build()?, api: &environment.api, token };
     output::line("\nThe main job: a runner for the team \"demo\", asked for by demo@example.com");
-    let limit = tokio::time::timeout(PATIENCE, caller.provision()).await;
-    limit.map_err(|_| End::Unavailable(format!("it did not end within {} s", PATIENCE.as_secs())))?
+    let limit = tokio::time::timeout(MAX_JOB_TIME, caller.provision()).await;
+    limit.map_err(|_| End::Unavailable(format!("it did not end within {} s", MAX_JOB_TIME.as_secs())))?
 }
 
 impl Caller<'_> {
@@ -96,20 +96,20 @@ impl Caller<'_> {
     }
 
     async fn follow(&self, status_url: &str) -> anyhow::Result<Job> {
-        let mut told = None;
+        let mut shown = None;
         loop {
             let request = self.client.get(format!("{}{status_url}?wait=5", self.api));
             let job: Job = self.send(request).await?;
             if !matches!(job.state.as_str(), "queued" | "running") {
                 return Ok(job);
             }
-            if told != job.blocked_on {
+            if shown != job.blocked_on {
                 output::line(format_args!(
                     "  {} (waits for: {})",
                     job.state,
                     job.blocked_on.as_deref().unwrap_or("its end")
                 ));
-                told = job.blocked_on;
+                shown = job.blocked_on;
             }
         }
     }
@@ -141,7 +141,7 @@ fn text(problem: &Value) -> String {
     format!("{} {}", word("code"), word("detail")).trim().to_owned()
 }
 
-/// Enough to see that it is there; the config is a secret even when the twin's is worthless.
+/// Shortens a config to its first characters: configs are secret, even those of the twin.
 fn shorten(blob: &str) -> String {
     let start: String = blob.chars().take(8).collect();
     format!("{start}… ({} characters)", blob.chars().count())

@@ -1,24 +1,24 @@
-//! The port wished for, or a free one.
+//! Selection of ports: the preferred one, or a free one if it is taken.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 use anyhow::Context;
 
-/// A port of loopback to listen on: this one, or 0 (any) when it is taken just now.
-pub(super) fn wish(port: u16) -> SocketAddr {
-    let wished = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    match TcpListener::bind(wished) {
-        Ok(_) => wished,
+/// Returns the loopback address with this port, or with port 0 (any) if it is taken.
+pub(super) fn preferred(port: u16) -> SocketAddr {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    match TcpListener::bind(address) {
+        Ok(_) => address,
         Err(_) => any(),
     }
 }
 
-/// Any free port of loopback.
+/// Returns the loopback address with any free port.
 pub(super) fn any() -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
 }
 
-/// Opens the port wished for, or a free one; true: it was taken.
+/// Opens the preferred port or a free one. Returns true beside it if the preferred port was taken.
 pub(super) async fn open(host: &str, port: u16) -> anyhow::Result<(tokio::net::TcpListener, bool)> {
     match tokio::net::TcpListener::bind((host, port)).await {
         Ok(listener) => Ok((listener, false)),
@@ -41,6 +41,6 @@ mod tests {
         let port = first.local_addr().unwrap().port();
         let (second, moved) = open("127.0.0.1", port).await.unwrap();
         assert!(moved && second.local_addr().unwrap().port() != port);
-        assert_eq!(wish(port), any());
+        assert_eq!(preferred(port), any());
     }
 }

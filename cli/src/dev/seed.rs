@@ -1,13 +1,13 @@
-//! Teams, people and machine clients that are there after it, whether they were before or not.
+//! Creation of teams, users and machine clients that tolerates existing ones.
 
 use anyhow::Context;
 use domain::{ClientId, DriftResponse, InstallationId, TeamId, UserId};
 use store::{NewClient, Page, Store, StoreError, TeamDraft, UserDraft};
 
-/// The first page of a list.
-pub(crate) const FIRST: Page = Page { limit: 1000, offset: 0, before: None };
+/// First page of a list.
+pub(crate) const FIRST_PAGE: Page = Page { limit: 1000, offset: 0, before: None };
 
-/// A team without limits for this installation.
+/// Returns a team draft without limits for the default installation.
 pub(crate) fn team_draft(name: &str) -> TeamDraft {
     TeamDraft {
         name: name.to_owned(),
@@ -25,14 +25,14 @@ pub(crate) fn team_draft(name: &str) -> TeamDraft {
     }
 }
 
-/// The team of this name; one that is there already stays as it is.
+/// Returns the team of this name, and creates it if it does not exist. An existing team is not changed.
 pub(crate) async fn team(store: &Store, draft: &TeamDraft) -> anyhow::Result<TeamId> {
     let id = TeamId::new();
     let mut store = store.conn().await?;
     match store.teams().insert(id, draft).await {
         Ok(()) => Ok(id),
         Err(error) if error.constraint() == Some("teams_name_key") => {
-            let teams = store.teams().list(false, FIRST).await?.items;
+            let teams = store.teams().list(false, FIRST_PAGE).await?.items;
             let same = teams.into_iter().find(|team| team.name.eq_ignore_ascii_case(&draft.name));
             Ok(same.with_context(|| format!("cannot find the team {}", draft.name))?.id)
         }
@@ -40,8 +40,8 @@ pub(crate) async fn team(store: &Store, draft: &TeamDraft) -> anyhow::Result<Tea
     }
 }
 
-/// The person with this identity. Their e-mail may be taken, by themselves under an earlier issuer; then they
-/// go without.
+/// Returns the user with this identity, and creates them if they do not exist. An e-mail address that is taken, for
+/// example by the same person under an earlier issuer, is left out.
 pub(crate) async fn person(store: &Store, draft: &UserDraft) -> anyhow::Result<UserId> {
     let mut store = store.conn().await?;
     let (issuer, subject) = (draft.issuer.as_deref(), draft.subject.as_deref());
@@ -59,7 +59,7 @@ pub(crate) async fn person(store: &Store, draft: &UserDraft) -> anyhow::Result<U
     Ok(inserted?.id)
 }
 
-/// A machine client of this team.
+/// Creates a machine client of this team.
 pub(crate) async fn machine(store: &Store, draft: &NewClient) -> Result<(), StoreError> {
     match store.conn().await?.clients().insert(ClientId::new(), draft).await {
         Err(error) if error.constraint() != Some("oauth_clients_live_key") => Err(error),

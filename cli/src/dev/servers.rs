@@ -1,4 +1,4 @@
-//! PostgreSQL and Redis: those of the settings, or private ones.
+//! PostgreSQL and Redis of the environment: those of the settings, or private ones.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -15,18 +15,18 @@ use runtime::config::Sources;
 use super::{DevArgs, Programs};
 use crate::output;
 
-/// The file of the keys that seal configs at rest.
-const KEYS: &str = "credential-keys";
+/// Name of the file with the keys that seal configs at rest.
+const KEYS_FILE: &str = "credential-keys";
 
-/// The servers of one run.
+/// Servers of one run.
 pub(crate) struct Servers {
     stack: Option<Stack>,
-    /// Where data is kept between runs; none: it goes with this one.
+    /// Folder with the data kept between runs; `None` if the data ends with the run.
     data: Option<PathBuf>,
 }
 
 impl Servers {
-    /// Starts what the settings do not name: about a second.
+    /// Starts the servers that the settings do not name. Takes about a second.
     pub(super) async fn start(sources: &Sources, args: &DevArgs) -> anyhow::Result<Self> {
         let data = match &args.data {
             Some(data) => Some(std::path::absolute(data)?),
@@ -41,14 +41,14 @@ impl Servers {
         {
             wipe(data)?;
         }
-        // The GitHub twin of an earlier run has gone, and with it whatever Redis knows of its tokens and limits.
+        // The GitHub twin of an earlier run is gone, and so are the tokens and limits that Redis has stored for it.
         let empty_redis = !names_github(sources);
         let options = Options { empty_redis, ..options(&args.programs, data.clone()) };
         let stack = tokio::task::spawn_blocking(move || Stack::start(&options)).await??;
         Ok(Self { stack: Some(stack), data })
     }
 
-    /// Their addresses, where the settings name none, and keys that fit what is stored there.
+    /// Adds the servers' addresses where the settings name none, and keys that open the stored configs.
     pub(super) fn settings(&self, mut sources: Sources) -> anyhow::Result<Sources> {
         if let Some(stack) = &self.stack {
             for (name, url) in
@@ -60,7 +60,7 @@ impl Servers {
             }
         }
         if !sources.has("TOKEN_KEYS") {
-            // Made anew for each run, so that no run meets the GitHub token of an earlier one.
+            // Made anew for each run, so that no run uses a GitHub token of an earlier run.
             sources = sources.set("TOKEN_KEYS", new_keys());
         }
         if sources.has("CREDENTIAL_KEYS") {
@@ -73,12 +73,12 @@ impl Servers {
         Ok(sources.set("CREDENTIAL_KEYS", keys))
     }
 
-    /// Keeps a secret of this run where its user finds it; `None` when nothing is kept.
+    /// Writes a secret of this run to a file for the user. Returns `None` if no data is kept.
     pub(super) fn keep(&self, name: &str, text: &str) -> anyhow::Result<Option<PathBuf>> {
         self.data.as_deref().map(|data| keep_secret(data, name, text)).transpose()
     }
 
-    /// What a person wants to know of them.
+    /// Returns a short description of the servers for the user.
     pub(super) fn describe(&self) -> String {
         match (&self.stack, &self.data) {
             (None, _) => "those of DATABASE_URL and REDIS_URL".to_owned(),
@@ -87,14 +87,14 @@ impl Servers {
         }
     }
 
-    /// Stops what was started.
+    /// Stops the servers that this run has started.
     pub(super) async fn stop(self) -> anyhow::Result<()> {
         let Some(stack) = self.stack else { return Ok(()) };
         Ok(tokio::task::spawn_blocking(move || stack.stop()).await??)
     }
 }
 
-/// How private servers are started: data kept or thrown away, with the seed that tests use as well.
+/// Returns the options of private servers: data kept or discarded, and the seed that tests use as well.
 pub(crate) fn options(programs: &Programs, data: Option<PathBuf>) -> Options {
     let target = Path::new("target");
     Options {
@@ -106,12 +106,12 @@ pub(crate) fn options(programs: &Programs, data: Option<PathBuf>) -> Options {
     }
 }
 
-/// Whether the settings name a GitHub; without one there is the twin.
+/// Returns whether the settings name a GitHub server; otherwise the twin is used.
 pub(super) fn names_github(sources: &Sources) -> bool {
     sources.has("GITHUB_APP_ID") || sources.has("GITHUB_TOKEN_PATH")
 }
 
-/// Removes the data of earlier runs, unless one of them still runs.
+/// Removes the data of earlier runs, unless one of them is still running.
 fn wipe(data: &Path) -> anyhow::Result<()> {
     if !data.exists() {
         return Ok(());
@@ -131,10 +131,10 @@ fn new_keys() -> String {
     format!("dev:{}", STANDARD.encode(rand::random::<[u8; 32]>()))
 }
 
-/// The keys of earlier runs, since what they sealed is still there; made when there are none.
+/// Returns the keys of earlier runs, whose sealed configs are still stored, or new ones if there are none.
 fn kept_keys(data: &Path) -> anyhow::Result<String> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(data)?;
-    let path = data.join(KEYS);
+    let path = data.join(KEYS_FILE);
     let mut keys = String::new();
     match File::open(&path) {
         Ok(file) => {
@@ -149,18 +149,18 @@ fn kept_keys(data: &Path) -> anyhow::Result<String> {
         return Ok(keys);
     }
     let keys = new_keys();
-    keep_secret(data, KEYS, &keys)?;
+    keep_secret(data, KEYS_FILE, &keys)?;
     Ok(keys)
 }
 
-/// Writes a file that only its owner can read. The file gets its name last, so that a file of that name is whole whenever
-/// a run was killed.
+/// Writes a file that only its owner can read. The file is renamed last, so that it is complete even if the run is
+/// killed.
 fn keep_secret(data: &Path, name: &str, text: &str) -> anyhow::Result<PathBuf> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(data)?;
     let path = data.join(name);
     let draft = path.with_extension("draft");
     let write = || -> io::Result<()> {
-        // A draft that is left over may have been readable to others.
+        // A leftover draft may have been readable to others.
         match fs::remove_file(&draft) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -183,8 +183,8 @@ mod tests {
         let data = std::env::temp_dir().join(format!("rts-keys-{}", uuid::Uuid::new_v4()));
         let made = kept_keys(&data).unwrap();
         assert_eq!(kept_keys(&data).unwrap(), made);
-        fs::write(data.join(KEYS), "").unwrap();
-        fs::write(data.join(KEYS).with_extension("draft"), "dev:").unwrap();
+        fs::write(data.join(KEYS_FILE), "").unwrap();
+        fs::write(data.join(KEYS_FILE).with_extension("draft"), "dev:").unwrap();
         let again = kept_keys(&data).unwrap();
         assert!(again.starts_with("dev:") && again.len() > 40);
         assert_eq!(kept_keys(&data).unwrap(), again);

@@ -1,13 +1,13 @@
-//! What there is to see once everything runs: addresses, tokens, lines to paste.
+//! Text shown when everything runs: addresses, tokens and commands to paste.
 
 use github_twin::TwinConfig;
 
 use super::{demo_users, environment::Environment};
 use crate::output;
 
-/// Prints them.
-pub(super) fn print(stage: &Environment) -> anyhow::Result<()> {
-    let (api, issuer) = (&stage.api, stage.issuer.url());
+/// Prints the text.
+pub(super) fn print(environment: &Environment) -> anyhow::Result<()> {
+    let (api, issuer) = (&environment.api, environment.issuer.url());
     output::line("\nEverything runs:");
     let mut places = vec![
         ("API", format!("{api}/api/v1")),
@@ -17,7 +17,7 @@ pub(super) fn print(stage: &Environment) -> anyhow::Result<()> {
         ("metrics", format!("{api}/metrics")),
         ("issuer", issuer.to_owned()),
     ];
-    match &stage.twin {
+    match &environment.twin {
         Some(twin) => {
             let config = TwinConfig::default();
             let whose = format!(
@@ -27,25 +27,25 @@ pub(super) fn print(stage: &Environment) -> anyhow::Result<()> {
             places.push(("GitHub twin", format!("{}  ({whose})", twin.url())));
             places.push(("its control", twin.control_url().unwrap_or_default()));
         }
-        None => places.push(("GitHub", format!("the real one: {}", stage.github))),
+        None => places.push(("GitHub", format!("the real one: {}", environment.github))),
     }
-    for (what, path) in &stage.secrets {
+    for (what, path) in &environment.secrets {
         places.push((what, path.display().to_string()));
     }
     for (name, place) in places {
         output::line(format_args!("  {name:<12} {place}"));
     }
-    tokens(stage)?;
-    paste(stage);
+    tokens(environment)?;
+    paste(environment);
     output::line("\nCtrl-C ends everything.");
     Ok(())
 }
 
-fn tokens(stage: &Environment) -> anyhow::Result<()> {
+fn tokens(environment: &Environment) -> anyhow::Result<()> {
     let shown = [
-        ("demo user", stage.issuer.person_token(demo_users::DEMO)?),
-        ("admin", stage.issuer.person_token(demo_users::ADMIN)?),
-        ("machine", stage.issuer.machine_token(demo_users::MACHINE)?),
+        ("demo user", environment.issuer.person_token(demo_users::DEMO)?),
+        ("admin", environment.issuer.person_token(demo_users::ADMIN)?),
+        ("machine", environment.issuer.machine_token(demo_users::MACHINE)?),
     ];
     output::line("\nTokens for twelve hours:");
     for (name, token) in shown {
@@ -54,8 +54,8 @@ fn tokens(stage: &Environment) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn paste(stage: &Environment) {
-    let (api, issuer) = (&stage.api, stage.issuer.url());
+fn paste(environment: &Environment) {
+    let (api, issuer) = (&environment.api, environment.issuer.url());
     let cut = r#"sed 's/.*"access_token":"\([^"]*\)".*/\1/'"#;
     let machine = format!("{}:{}", demo_users::MACHINE, demo_users::MACHINE_SECRET);
     output::line(format_args!(
@@ -73,7 +73,7 @@ fn paste(stage: &Environment) {
         grant = github_twin::PERSON_GRANT,
         body = r#"{"runner_name_prefix":"ci","labels":["self-hosted","linux","gpu-large"]}"#,
     ));
-    let Some(twin) = &stage.twin else { return };
+    let Some(twin) = &environment.twin else { return };
     let control = twin.control_url().unwrap_or_default();
     let id = twin.runners().last().map_or(1, |runner| runner.id);
     output::line(format_args!(
