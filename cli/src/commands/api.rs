@@ -37,8 +37,11 @@ pub(crate) async fn run(sources: &Sources) -> anyhow::Result<()> {
     let store = parts.store.clone();
     let installations: Vec<_> = parts.installations.keys().cloned().collect();
     let draining = process.shutdown.draining().clone();
+    let prepared = database::retry_while_unavailable(|| {
+        prepare(&store, &bootstrap, verifier.binding_issuer(), &installations)
+    });
     tokio::select! {
-        prepared = prepare(&store, &bootstrap, verifier.binding_issuer(), &installations) => prepared?,
+        prepared = prepared => prepared?,
         () = draining.cancelled() => return process.end().await,
     }
     if let Ok(now) = store.now().await {

@@ -12,7 +12,10 @@ use crate::{exit::End, output, wiring};
 
 /// Time that a start waits for an unavailable database.
 const MAX_DATABASE_WAIT: Duration = Duration::from_mins(1);
-const RETRY_PAUSE: Duration = Duration::from_secs(2);
+/// Pause before a step of a start is repeated.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// Interval at which a waiting process reads the version of the tables.
+const SCHEMA_CHECK_INTERVAL: Duration = Duration::from_secs(2);
 /// Interval between two log lines of one wait.
 const LOG_INTERVAL: Duration = Duration::from_secs(30);
 
@@ -71,18 +74,16 @@ pub(crate) async fn await_schema(store: &Store) -> anyhow::Result<()> {
         if due {
             reported = Some(Instant::now());
         }
-        sleep(RETRY_PAUSE).await;
+        sleep(SCHEMA_CHECK_INTERVAL).await;
     }
 }
 
-/// Waits for the database, which may start later than this process, and brings the tables up to date. With a role that
-/// may not do that, only checks that they are.
+/// Brings the tables up to date. With a role that may not do that, only checks that they are.
 ///
 /// # Errors
-/// Returns an error when the database stays unavailable, or when its tables are older than this program and the role
-/// may not change them.
+/// Returns an error when the database is unavailable, or when its tables are older than this program and the role may
+/// not change them.
 pub(crate) async fn migrate(store: &Store) -> anyhow::Result<()> {
-    wait_for(store).await?;
     if store.may_migrate().await? {
         return Ok(store.migrate().await?);
     }
@@ -95,20 +96,34 @@ pub(crate) async fn migrate(store: &Store) -> anyhow::Result<()> {
     }
 }
 
-/// Waits for a database that may start later than this process.
+/// Runs a step of a start, and repeats it every second while the database is unavailable: it may start later than this
+/// process, or restart during the step.
 ///
 /// # Errors
-/// Returns an error when the database stays unavailable for a minute, or refuses the connection.
-pub(crate) async fn wait_for(store: &Store) -> anyhow::Result<()> {
-    let until = Instant::now() + PATIENCE;
+/// Returns the step's error if waiting does not help, or if a minute after the first failure the database is still
+/// unavailable.
+pub(crate) async fn retry_while_unavailable<F>(step: impl Fn() -> F) -> anyhow::Result<()>
+where
+    F: Future<Output = anyhow::Result<()>>,
+{
+    let mut until: Option<Instant> = None;
     loop {
-        match store.ping().await {
-            Ok(()) => return Ok(()),
-            Err(error @ StoreError::Unavailable(_)) if Instant::now() < until => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "waiting for the database");
-                sleep(RETRY_PAUSE).await;
+        let error = match step().await {
+            Err(error) if is_unavailable(&error) => error,
+            ended => return ended,
+        };
+        match until {
+            None => {
+                tracing::warn!(error = format!("{error:#}"), "waiting for the database");
+                until = Some(Instant::now() + MAX_DATABASE_WAIT);
             }
-            Err(error) => return Err(error).context("cannot start without the database"),
+            Some(until) if Instant::now() < until => {}
+            Some(_) => return Err(error.context("cannot start without the database")),
         }
+        sleep(RETRY_PAUSE).await;
     }
+}
+
+fn is_unavailable(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| matches!(cause.downcast_ref(), Some(StoreError::Unavailable(_))))
 }

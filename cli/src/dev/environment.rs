@@ -81,6 +81,7 @@ impl Environment {
             verifier = combined_verifier(&sources, &issuer)?;
             parts.verifier = verifier.clone();
         }
+        commands::database::retry_while_unavailable(async || Ok(parts.store.ping().await?)).await?;
         if given_database && !args.allowed.populated_database {
             refuse_users_of_others(&parts.store).await?;
         }
@@ -164,7 +165,6 @@ fn combined_verifier(sources: &Sources, issuer: &Issuer) -> anyhow::Result<Verif
 
 /// Refuses a database that has users of other issuers than development ones: it would get an admin without a password.
 async fn refuse_users_of_others(store: &Store) -> anyhow::Result<()> {
-    commands::database::wait_for(store).await?;
     if !store.has_tables().await? {
         return Ok(());
     }

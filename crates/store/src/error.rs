@@ -2,6 +2,8 @@
 
 use std::fmt::Display;
 
+use sqlx::migrate::MigrateError;
+
 /// Why a call to the store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -22,7 +24,7 @@ pub enum StoreError {
     Role(String),
     /// The migrations could not be applied.
     #[error("the migration failed")]
-    Migration(#[from] sqlx::migrate::MigrateError),
+    Migration(#[source] MigrateError),
 }
 
 impl StoreError {
@@ -58,25 +60,75 @@ impl StoreError {
 const RETRYABLE_SQLSTATES: &[&str] =
     &["08", "53", "57", "58", "40001", "40P01", "55P03", "55006", "25006", "25P03", "25P04", "72000"];
 
+/// Returns whether waiting helps.
+fn is_transient(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Database(inner) => {
+            inner.code().is_some_and(|code| RETRYABLE_SQLSTATES.iter().any(|class| code.starts_with(class)))
+        }
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => true,
+        _ => false,
+    }
+}
+
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         match &error {
             sqlx::Error::Database(inner) if inner.is_unique_violation() => {
                 Self::Conflict(inner.constraint().unwrap_or_default().to_owned())
             }
-            sqlx::Error::Database(inner) => {
-                let retryable = inner
-                    .code()
-                    .is_some_and(|code| RETRYABLE_SQLSTATES.iter().any(|class| code.starts_with(class)));
-                if retryable { Self::Unavailable(error) } else { Self::Database(error) }
-            }
-            sqlx::Error::Io(_)
-            | sqlx::Error::Tls(_)
-            | sqlx::Error::Protocol(_)
-            | sqlx::Error::PoolTimedOut
-            | sqlx::Error::PoolClosed
-            | sqlx::Error::WorkerCrashed => Self::Unavailable(error),
+            _ if is_transient(&error) => Self::Unavailable(error),
             _ => Self::Database(error),
+        }
+    }
+}
+
+impl From<MigrateError> for StoreError {
+    fn from(error: MigrateError) -> Self {
+        match error {
+            MigrateError::Execute(inner) | MigrateError::ExecuteMigration(inner, _)
+                if is_transient(&inner) =>
+            {
+                Self::Unavailable(inner)
+            }
+            error => Self::Migration(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    fn broken_connection() -> sqlx::Error {
+        sqlx::Error::Io(io::ErrorKind::UnexpectedEof.into())
+    }
+
+    #[test]
+    fn migrations_cut_off_by_a_broken_connection_can_be_repeated() {
+        for error in [
+            MigrateError::Execute(broken_connection()),
+            MigrateError::ExecuteMigration(broken_connection(), 7),
+        ] {
+            assert!(matches!(StoreError::from(error), StoreError::Unavailable(sqlx::Error::Io(_))));
+        }
+    }
+
+    #[test]
+    fn migrations_that_fail_by_themselves_stay_failed() {
+        for error in [
+            MigrateError::VersionMismatch(7),
+            MigrateError::Execute(sqlx::Error::RowNotFound),
+            MigrateError::ExecuteMigration(sqlx::Error::RowNotFound, 7),
+        ] {
+            assert!(matches!(StoreError::from(error), StoreError::Migration(_)));
         }
     }
 }

@@ -6,6 +6,7 @@ use devstack::Server;
 use github_twin::FaultKind;
 use harness::{World, eventually, team_draft, wait_until};
 use serde_json::json;
+use sqlx::migrate::Migrate;
 
 use crate::exactly_once::Scene;
 
@@ -92,4 +93,22 @@ async fn frozen_database_blocks_no_slot_and_counts_no_rescue() {
     let name = scene.delivered_config(&asked).await;
     scene.reap_orphans().await;
     assert_eq!(scene.github_runner_names(), [name], "runners that could not be recorded are removed");
+}
+
+#[tokio::test]
+async fn an_api_that_migrates_while_the_database_restarts_starts_afterwards() {
+    let world = World::builder().own_servers().workers(0).start().await;
+    let mut migrating = world.sql().acquire().await.unwrap();
+    migrating.lock().await.unwrap();
+    let mut api = world.program("api", &[("DATABASE_URL", world.database().url())]);
+    wait_until("it migrates", || async { api.output().contains("another process is migrating") }).await;
+
+    world.servers(|stack| stack.halt(Server::Postgres)).await;
+    wait_until("it waits", || async { api.output().contains("waiting for the database") }).await;
+    assert!(api.runs());
+    world.servers(|stack| stack.restart(Server::Postgres)).await;
+
+    api.address().await;
+    assert_eq!(api.output().matches("waiting for the database").count(), 1);
+    api.stop().await;
 }
