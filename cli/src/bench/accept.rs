@@ -1,4 +1,4 @@
-//! How many requests are accepted, and how fast, beside a bare insert on the same PostgreSQL.
+//! Rate and latency of accepted requests, beside a bare insert on the same PostgreSQL.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ struct Figures {
 
 pub(super) async fn measure(world: &World, scale: Scale, report: &mut Report) -> anyhow::Result<()> {
     let site = world.site("accepting", 1)?;
-    // Nobody works here: what GitHub allows must not decide how much is accepted.
+    // No worker runs here: GitHub's limits must not decide how much is accepted.
     site.queue().await?;
     let mut api = site.api().await?;
     let ours = Ask::provision(&api.address().await?, &site.callers().await?);

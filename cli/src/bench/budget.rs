@@ -1,5 +1,5 @@
-//! How much of what GitHub allows is used, by one worker and by many, and whether any limit is ever crossed. The fake
-//! GitHub limits as GitHub does, with its minute lasting twelve seconds.
+//! Share of GitHub's limits that is used, by one worker and by many, and crossings of any limit. The GitHub twin limits
+//! as GitHub does, but its minute lasts twelve seconds.
 
 use std::time::Duration;
 

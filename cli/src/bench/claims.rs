@@ -81,7 +81,7 @@ async fn claimed(world: &World, jobs: usize, want: usize) -> anyhow::Result<f64>
     Ok(rate(jobs, seconds))
 }
 
-/// The same without fairness, lanes, budget, counts or leases that can be given back.
+/// Measures jobs a second of a bare list, without fairness, lanes, budget, counts or leases.
 async fn popped(world: &World, jobs: usize) -> anyhow::Result<f64> {
     fresh(world).await?;
     let client = Client::open(world.redis_url(REDIS))?;
@@ -130,7 +130,7 @@ fn connect(world: &World) -> anyhow::Result<Queue> {
     Ok(Queue::connect(&QueueConfig::new(world.redis_url(REDIS), "claims"))?)
 }
 
-/// An empty queue under limits nobody meets.
+/// Returns an empty queue whose limits are too wide to be met.
 async fn fresh(world: &World) -> anyhow::Result<Queue> {
     let client = Client::open(world.redis_url(REDIS))?;
     let mut connection = client.get_multiplexed_async_connection().await?;

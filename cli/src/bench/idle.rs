@@ -1,4 +1,4 @@
-//! What a worker without work asks of the stores.
+//! Requests of an idle worker to the stores.
 
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ use super::{
     world::{Site, World},
 };
 
-/// Until the worker has settled in, and PostgreSQL's processes have told what they counted.
+/// Time until the worker is idle, and until PostgreSQL's processes have reported their counters.
 const SETTLE: Duration = Duration::from_secs(2);
 
 pub(super) async fn measure(world: &World, scale: Scale, report: &mut Report) -> anyhow::Result<()> {
-    // A place where nothing ever happened: tables just filled would be vacuumed meanwhile, and that counts.
+    // A site of its own: tables that were just filled would be vacuumed meanwhile, and that counts.
     let site = world.site("idle", 5)?;
     site.api().await?.stop().await?;
     let mut worker = site.worker()?;

@@ -42,7 +42,7 @@ async fn once(site: &Site<'_>, postgres: &mut PgConnection) -> anyhow::Result<(f
     sleep(Duration::from_secs(3)).await;
     let died = Instant::now();
     leader.kill().await?;
-    // A pass is due, and nobody begins it.
+    // A sync is due, and no scheduler begins it.
     sqlx::query("DELETE FROM sync_status").execute(&mut *postgres).await?;
     another(postgres, &first, died).await?;
     let led = died.elapsed().as_secs_f64();
@@ -56,7 +56,7 @@ async fn once(site: &Site<'_>, postgres: &mut PgConnection) -> anyhow::Result<(f
     Ok((led, passed))
 }
 
-/// Waits until somebody else than `known` holds the lease.
+/// Waits until a scheduler other than `known` holds the lease.
 async fn another(postgres: &mut PgConnection, known: &str, since: Instant) -> anyhow::Result<String> {
     let holder = "SELECT holder FROM scheduler_leases WHERE expires_at > clock_timestamp() AND holder <> $1";
     loop {

@@ -1,4 +1,4 @@
-//! How long work stands still when something dies: a worker, a worker told to go, Redis.
+//! Downtime after a failure: a worker is killed, a worker is stopped, Redis is restarted.
 
 use std::time::Duration;
 

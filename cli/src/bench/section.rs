@@ -1,14 +1,14 @@
-//! What is measured, in its order.
+//! Sections of the benchmark, in their order.
 
 use super::{
     Scale, accept, budget, claims, fairness, idle, lead, memory, pickup, ready, recovery, report::Report,
     sync, waiting, webhooks, world::World,
 };
 
-/// A part of the benchmark.
+/// One section of the benchmark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Section {
-    /// What a worker without work asks of the stores. First: Redis counts what all clients ask.
+    /// Requests of an idle worker to the stores. First, because Redis counts the requests of all clients.
     Idle,
     /// Requests accepted, beside a bare insert.
     Accept,
@@ -35,7 +35,7 @@ pub(super) enum Section {
 }
 
 impl Section {
-    /// What is under way, for people.
+    /// Returns the title that is shown while the section runs.
     pub(super) const fn title(self) -> &'static str {
         match self {
             Self::Accept => "accepting, beside a bare insert",

@@ -1,4 +1,4 @@
-//! What waiting costs: long polls and event streams of jobs that stand still.
+//! Cost of waiting requests: long polls and event streams of jobs that do not move.
 
 use std::{fs, time::Duration};
 
@@ -30,7 +30,8 @@ use super::{
 const POLLS: usize = 1_000;
 /// Event streams that wait.
 const STREAMS: usize = 200;
-/// Until all wait, and PostgreSQL's processes have told what they counted: an idle one does so after 10 s.
+/// Time until all requests wait and PostgreSQL's processes have reported their counters; an idle one does so after 10
+/// s.
 const SETTLE: Duration = Duration::from_secs(12);
 /// Length of the measurement, also in the quick form: PostgreSQL counts an idle connection's work late, and each wait
 /// reads its job again every 15 to 30 s. Shorter than a long poll, which answers after 25 s at the latest.

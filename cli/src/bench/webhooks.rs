@@ -1,4 +1,4 @@
-//! How many webhooks are taken, and how fast: signed, checked, and on disk before the answer.
+//! Rate and latency of accepted webhooks: signed, checked, and on disk before the answer.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,7 +19,7 @@ use super::{
     world::World,
 };
 
-/// What the benchmark's GitHub signs with.
+/// Secret that the benchmark's GitHub signs with.
 pub(super) const SECRET: &str = "a secret for the benchmark";
 /// Deliveries a second of the open loop, and the least that should be taken.
 const PACE: u32 = 2000;

@@ -68,7 +68,7 @@ impl World {
         Ok(Site { world: self, database: database.to_owned(), redis, keys, token_keys })
     }
 
-    /// A queue that is told what the twin knows: that GitHub limits nothing here.
+    /// Returns a queue without limits, like the twin.
     pub(super) async fn queue(&self, redis: u16, namespace: &str) -> anyhow::Result<Queue> {
         let queue = Queue::connect(&QueueConfig::new(self.redis_url(redis), namespace))?;
         let unlimited = BudgetSettings { enabled: false, ..BudgetSettings::default() };
@@ -186,7 +186,7 @@ impl Site<'_> {
         self.world.queue(self.redis, "rts").await
     }
 
-    /// The site's queue as whoever works on it has set it up.
+    /// Returns the site's queue with the budget settings that its processes have stored.
     pub(super) fn spine_only(&self) -> anyhow::Result<Queue> {
         Ok(Queue::connect(&QueueConfig::new(self.redis_url(), "rts"))?)
     }

@@ -1,4 +1,4 @@
-//! What is measured of each, the same way.
+//! Measurements of one contender, the same for each.
 
 use std::{path::Path, time::Duration};
 

@@ -14,7 +14,7 @@ pub(super) struct Rates {
     pub(super) enqueue: Vec<f64>,
     /// Jobs that do nothing a second, one at a time.
     pub(super) one: Vec<f64>,
-    /// The same, 16 at a time.
+    /// Jobs that do nothing a second, 16 at a time.
     pub(super) sixteen: Vec<f64>,
     /// From adding a job to its start in an idle worker, in milliseconds.
     pub(super) p50: Vec<f64>,
