@@ -1,10 +1,13 @@
 //! Independence of callers: waiting or refused requests do not delay other callers.
 
+use std::time::Instant;
+
 use harness::{Person, Team, World, provision_body, team_draft, wait_until};
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 use store::TeamDraft;
 use tokio::task::JoinSet;
+use uuid::Uuid;
 
 /// Opens a transaction that holds the quota lock of a team, as a request does before its commit.
 async fn hold_quota(world: &World, team: &Team) -> PgConnection {
@@ -124,4 +127,49 @@ async fn unknown_caller_writes_no_audit_row_of_a_team() {
     let root = scene.world.admin().await;
     let all = scene.world.get("/audit-logs?success=false", &root).await.assert_status(200).body;
     assert_eq!(all["logs"][0]["event_data"]["team_id"], json!(scene.red.id));
+}
+
+/// Bytes of the largest row a refusal leaves in the audit log, and in the security events.
+const MAX_REFUSAL_BYTES: i64 = 2_500;
+/// Refusals that are written down at once, and a minute, at the usual rate of a caller.
+const REFUSALS_AT_ONCE: u64 = 30;
+const REFUSALS_PER_MINUTE: u64 = 10;
+
+#[tokio::test]
+async fn burst_of_refusals_is_answered_429_and_adds_bounded_bytes() {
+    let world = World::builder().workers(0).rate(600, 100).start().await;
+    let red = world.team(team_draft("red")).await;
+    let ada = world.user("ada", &[&red]).await;
+    let (begun, mut recorded, mut limited) = (Instant::now(), 0_u64, 0);
+    for _ in 0..300 {
+        // Nothing of it repeats, so that neither counting nor compression makes it small.
+        let label = || [Uuid::new_v4(), Uuid::new_v4()].map(|id| id.simple().to_string()).concat();
+        let labels: Vec<String> = (0..90).map(|_| label()).collect();
+        let body = json!({ "runner_name_prefix": "ci", "labels": labels });
+        let wanted = world.ask("POST", "/runners/jit").by(&ada).header("user-agent", &label().repeat(3));
+        let answer = wanted.json(&body).send().await;
+        if answer.status == 403 {
+            answer.refused(403, "label_policy_violation");
+            recorded += 1;
+        } else {
+            let answer = answer.refused(429, "rate_limited");
+            assert!(answer.header("retry-after").parse::<u64>().unwrap() >= 1, "{}", answer.text);
+            limited += 1;
+        }
+    }
+    let minutes = begun.elapsed().as_secs() / 60 + 1;
+    assert!(recorded <= REFUSALS_AT_ONCE + REFUSALS_PER_MINUTE * minutes && limited > 0, "{recorded}");
+
+    let mut bytes = 0;
+    for sql in [
+        "SELECT count(*), sum(pg_column_size(audit_log))::int8 FROM audit_log WHERE NOT success",
+        "SELECT count(*), sum(pg_column_size(security_events))::int8 FROM security_events",
+    ] {
+        let (rows, size): (i64, i64) = sqlx::query_as(sql).fetch_one(world.sql()).await.unwrap();
+        assert_eq!(rows.unsigned_abs(), recorded, "{sql}");
+        assert!(size <= rows * MAX_REFUSAL_BYTES, "{size} bytes of {rows} rows: {sql}");
+        bytes += size.unsigned_abs();
+    }
+    let a_day = (REFUSALS_AT_ONCE + REFUSALS_PER_MINUTE * 24 * 60) * bytes / recorded;
+    assert!(a_day <= 100_000_000, "{a_day} bytes a day, {bytes} of {recorded} refusals");
 }

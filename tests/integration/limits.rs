@@ -1,6 +1,6 @@
 //! GitHub's rate limits: no request during a pause, no counted attempt, and a reason for waiting callers.
 
-use std::time::Duration;
+use std::{convert::Infallible, future::pending, time::Duration};
 
 use domain::{InstallationId, JobId, Lane};
 use github::{GitHub, GitHubError, JitConfigRequest};
@@ -262,4 +262,74 @@ async fn unreachable_github_counts_no_attempt() {
     scene.world.queue().resume(&InstallationId::default(), Reason::GithubOutage).await.unwrap();
     scene.world.make_due(domain::Lane::Provision).await;
     scene.done(asked.job).await;
+}
+
+/// Runners at which one member looks without end.
+const LOOKED_AT: usize = 10;
+/// Runners another team asks for meanwhile.
+const PROVISIONS: usize = 20;
+
+/// Asks for a look at each runner, round after round. Between rounds time passes, so that no look answers twice.
+async fn refresh_without_end(world: &World, ada: &Person, runners: &[Uuid]) -> Infallible {
+    loop {
+        for runner in runners {
+            world.ask("POST", &format!("/runners/{runner}/refresh")).by(ada).send().await;
+        }
+        let later =
+            "UPDATE jobs SET finished_at = finished_at - interval '1 minute' WHERE kind = 'drift_check'";
+        sqlx::query(later).execute(world.sql()).await.unwrap();
+    }
+}
+
+/// Returns the number of claims until all runners of another team are out. A claim pays for one request to GitHub, so
+/// these are the requests until the last of its registrations.
+async fn claims_until_provisioned(is_attacked: bool) -> usize {
+    // Of a window that lasts a day nothing is lent while the story lasts.
+    let primary = Some(Bucket::new(200, 86_400));
+    let limits = Limits { primary, points: None, registrations: None, ..Limits::github() };
+    let world = World::builder().workers(2).limits(limits).fetch_rate_limits_first().start().await;
+    let (red, blue) = (world.team(team_draft("red")).await, world.team(team_draft("blue")).await);
+    let (ada, bob) = (world.user("ada", &[&red]).await, world.user("bob", &[&blue]).await);
+    let budget = async || world.queue().budget().await.unwrap().into_iter().next();
+    wait_until("the window is learned", || async { budget().await.is_some_and(|b| !b.resources.is_empty()) })
+        .await;
+    let mut runners = Vec::new();
+    for _ in 0..LOOKED_AT {
+        let asked = world.provision(&ada, provision_body("red")).await;
+        assert_eq!(world.until_final(&ada, asked.job).await["state"], "succeeded");
+        runners.push(asked.runner);
+    }
+    let attack = async {
+        if is_attacked { refresh_without_end(&world, &ada, &runners).await } else { pending().await }
+    };
+    let provisions = async {
+        if is_attacked {
+            wait_until("red's looks wait for its account, and none is under way", || async {
+                world.redis().dump().await.contains("capped:default = ")
+                    && budget().await.unwrap().running == 0
+            })
+            .await;
+        }
+        let before = world.twin.summary().requests;
+        let mut asked = Vec::new();
+        for _ in 0..PROVISIONS {
+            asked.push(world.provision(&bob, provision_body("blue")).await);
+        }
+        for one in &asked {
+            assert_eq!(world.until_final(&bob, one.job).await["state"], "succeeded");
+        }
+        let ledger = world.twin.ledger();
+        assert!(ledger.violations.is_empty(), "{:?}", ledger.violations);
+        let last = ledger.of("POST", "generate-jitconfig").last().unwrap().seq;
+        let until_out = ledger.entries.iter().filter(|entry| entry.seq > before && entry.seq <= last);
+        until_out.filter(|entry| !entry.template.ends_with("access_tokens")).count()
+    };
+    tokio::select! { claims = provisions => claims, never = attack => match never {} }
+}
+
+#[tokio::test]
+async fn looping_refreshes_delay_no_provision_of_another_team() {
+    let alone = claims_until_provisioned(false).await;
+    let beside = claims_until_provisioned(true).await;
+    assert!(beside * 10 <= alone * 11, "{beside} claims beside the attack, {alone} without");
 }

@@ -43,6 +43,7 @@ pub struct Builder {
     pub(crate) proxies: String,
     pub(crate) guards: ServerGuards,
     pub(crate) public_url: Option<String>,
+    pub(crate) rate: (u32, u32),
 }
 
 /// An additional installation.
@@ -103,6 +104,7 @@ impl Default for Builder {
             registration_tokens: false,
             proxies: String::new(),
             guards: wide_guards(),
+            rate: (1_000_000, 100_000),
             public_url: None,
             own_servers: false,
             redis: None,
@@ -260,10 +262,15 @@ impl Builder {
             trusted_proxies: TrustedProxies::parse(&self.proxies).unwrap_or_default(),
             public_url: self.public_url.as_ref().map(|url| url.parse().unwrap()),
             metrics_listen: None,
-            rate_per_minute: many(1_000_000),
-            rate_burst: many(100_000),
+            rate_per_minute: many(self.rate.0),
+            rate_burst: many(self.rate.1),
             guards: self.guards.clone(),
         }
+    }
+
+    /// Sets the requests of one caller a minute and at once. The default never limits a test.
+    pub fn rate(self, per_minute: u32, burst: u32) -> Self {
+        Self { rate: (per_minute, burst), ..self }
     }
 
     /// Returns the twin's configuration, with webhooks sent to the API at `url`.
