@@ -5,10 +5,12 @@
 
 mod accept;
 mod budget;
+mod churn;
 mod claims;
 mod fairness;
 mod idle;
 mod lead;
+mod lists;
 mod load;
 mod memory;
 mod part;
@@ -39,7 +41,7 @@ use world::World;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  ./dev bench\n  rts bench --quick\n  rts bench --only claims,budget\n  rts bench --output json > bench.json\n\nA release build tells the truth; a debug build only shows that it works. Takes some minutes, --quick half a one."
+    after_help = "Examples:\n  ./dev bench\n  rts bench --quick\n  rts bench --only claims,budget\n  rts bench --only churn,lists\n  rts bench --output json > bench.json\n\nA release build tells the truth; a debug build only shows that it works. Takes some minutes, --quick half a one."
 )]
 pub(crate) struct BenchArgs {
     /// Once instead of three times, and less of everything.

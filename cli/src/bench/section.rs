@@ -1,8 +1,8 @@
 //! Sections of the benchmark, in their order.
 
 use super::{
-    Scale, accept, budget, claims, fairness, idle, lead, memory, pickup, ready, recovery, report::Report,
-    sync, waiting, webhooks, world::World,
+    Scale, accept, budget, churn, claims, fairness, idle, lead, lists, memory, pickup, ready, recovery,
+    report::Report, sync, waiting, webhooks, world::World,
 };
 
 /// One section of the benchmark.
@@ -12,6 +12,8 @@ pub(super) enum Section {
     Idle,
     /// Requests accepted, beside a bare insert.
     Accept,
+    /// Requests accepted while one member reads twelve long lists at a time, against alone.
+    Lists,
     /// From the queue to an idle worker, beside a bare push and pop.
     Pickup,
     /// The claim script, with few jobs waiting and with many.
@@ -32,6 +34,8 @@ pub(super) enum Section {
     Waiting,
     /// A pass over 10,000 runners.
     Sync,
+    /// What GitHub is asked in an hour for 1,000 and for 10,000 runners that come and go.
+    Churn,
 }
 
 impl Section {
@@ -39,6 +43,7 @@ impl Section {
     pub(super) const fn title(self) -> &'static str {
         match self {
             Self::Accept => "accepting, beside a bare insert",
+            Self::Lists => "accepting beside long lists",
             Self::Pickup => "picking up, beside a bare push and pop",
             Self::Claims => "claiming, with few waiting and with many",
             Self::Fairness => "a flood of one team beside two small ones",
@@ -50,6 +55,7 @@ impl Section {
             Self::Webhooks => "taking webhooks",
             Self::Waiting => "letting a thousand callers wait",
             Self::Sync => "comparing 10,000 runners",
+            Self::Churn => "comparing runners that come and go",
         }
     }
 
@@ -61,6 +67,7 @@ impl Section {
     ) -> anyhow::Result<()> {
         match self {
             Self::Accept => accept::measure(world, scale, report).await,
+            Self::Lists => lists::measure(world, scale, report).await,
             Self::Pickup => pickup::measure(world, scale, report).await,
             Self::Claims => claims::measure(world, scale, report).await,
             Self::Fairness => fairness::measure(world, scale, report).await,
@@ -72,6 +79,7 @@ impl Section {
             Self::Webhooks => webhooks::measure(world, scale, report).await,
             Self::Waiting => waiting::measure(world, report).await,
             Self::Sync => sync::measure(world, scale, report).await,
+            Self::Churn => churn::measure(world, scale, report).await,
         }
     }
 }

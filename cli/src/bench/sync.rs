@@ -17,7 +17,7 @@ use super::{
     world::{Site, World},
 };
 
-const FLEET: usize = 10_000;
+const FLEET: u32 = 10_000;
 /// Changed before each pass: as many go offline as come online, the labels of the rest change.
 const CHANGED: usize = 100;
 const TURNED: usize = 40;
@@ -41,7 +41,7 @@ pub(super) async fn measure(world: &World, scale: Scale, report: &mut Report) ->
     site.callers().await?;
     let mut postgres = PgConnection::connect(&world.database_url(&site.database)).await?;
     empty(&world.twin)?;
-    let mut fleet = seed(&world.twin, &mut postgres).await?.into_iter();
+    let mut fleet = seed(&world.twin, &mut postgres, ("fleet", FLEET)).await?.into_iter();
     let (mut worker, scheduler) = (site.worker()?, site.scheduler()?);
     worker.wait_for("working").await?;
     // The first pass has nothing to go by; it is not counted.
@@ -72,10 +72,9 @@ impl Figures {
             twin.set_runner(runner.id, change(nth))?;
         }
         let before = twin.summary().requests;
-        let trigger = "UPDATE sync_status SET triggered_at = clock_timestamp(), last_sync_time = NULL";
-        sqlx::query(trigger).execute(&mut *postgres).await?;
-        self.snapshot.push(done(postgres, PASSED).await?);
-        self.whole.push(done(postgres, CHECKED).await?);
+        let (snapshot, whole) = run(postgres).await?;
+        self.snapshot.push(snapshot);
+        self.whole.push(whole);
         let asked = u32::try_from(twin.summary().requests - before)?;
         self.requests.push(f64::from(asked));
         let told = "SELECT count(*) FROM runner_events WHERE at > (SELECT attempted_at FROM sync_status)";
@@ -102,23 +101,34 @@ fn change(nth: usize) -> RunnerChange {
     }
 }
 
+/// Has the scheduler compare the fleet now. Returns the seconds until it has, and until its checks are over.
+pub(super) async fn run(postgres: &mut PgConnection) -> anyhow::Result<(f64, f64)> {
+    let trigger = "UPDATE sync_status SET triggered_at = clock_timestamp(), last_sync_time = NULL";
+    sqlx::query(trigger).execute(&mut *postgres).await?;
+    Ok((done(postgres, PASSED).await?, done(postgres, CHECKED).await?))
+}
+
 /// Removes what other figures left on GitHub.
-fn empty(twin: &Twin) -> anyhow::Result<()> {
+pub(super) fn empty(twin: &Twin) -> anyhow::Result<()> {
     for runner in twin.runners() {
         twin.remove_runner(runner.id)?;
     }
     Ok(())
 }
 
-/// Runners GitHub knows, and a row of each.
-async fn seed(twin: &Twin, postgres: &mut PgConnection) -> anyhow::Result<Vec<Runner>> {
-    let (mut made, mut statuses) = (Vec::with_capacity(FLEET), Vec::with_capacity(FLEET));
-    for nth in 0..FLEET {
+/// Makes runners that GitHub knows, and a row of each: so many, with this word before their number.
+pub(super) async fn seed(
+    twin: &Twin,
+    postgres: &mut PgConnection,
+    (word, number): (&str, u32),
+) -> anyhow::Result<Vec<Runner>> {
+    let (mut made, mut statuses) = (Vec::new(), Vec::new());
+    for nth in 0..usize::try_from(number)? {
         let comes = nth % CHANGED < TURNED;
         let state = if comes { RunnerChange::offline() } else { RunnerChange::online() };
         statuses.push(if comes { "offline" } else { "active" });
         let labels = LABELS.map(str::to_owned).to_vec();
-        let name = format!("fleet-{nth}");
+        let name = format!("{word}-{nth}");
         made.push(twin.create_runner(RunnerSpec { name, scope: None, labels, ephemeral: true, state })?);
     }
     let ids: Vec<Uuid> = made.iter().map(|_| Uuid::now_v7()).collect();
@@ -135,13 +145,14 @@ async fn seed(twin: &Twin, postgres: &mut PgConnection) -> anyhow::Result<Vec<Ru
     Ok(made)
 }
 
-const PASSED: &str = "SELECT CASE WHEN last_sync_time > attempted_at
+/// Seconds since a run began, once it is over.
+pub(super) const PASSED: &str = "SELECT CASE WHEN last_sync_time > attempted_at
     THEN extract(epoch FROM clock_timestamp() - attempted_at)::float8 END FROM sync_status";
 const CHECKED: &str = "SELECT extract(epoch FROM clock_timestamp() - attempted_at)::float8 FROM sync_status
     WHERE NOT EXISTS (SELECT FROM jobs WHERE finished_at IS NULL)";
 
 /// Waits until the query has an answer: seconds since the pass began.
-async fn done(postgres: &mut PgConnection, query: &'static str) -> anyhow::Result<f64> {
+pub(super) async fn done(postgres: &mut PgConnection, query: &'static str) -> anyhow::Result<f64> {
     let begun = Instant::now();
     while begun.elapsed() < PATIENCE {
         let row = sqlx::query_scalar::<_, Option<f64>>(query).fetch_optional(&mut *postgres).await?;

@@ -252,6 +252,11 @@ impl Builder {
         Self { public_url: Some(url.to_owned()), ..self }
     }
 
+    /// Sets how many requests a caller may make a minute and at once; default close to unlimited.
+    pub fn rate(self, per_minute: u32, burst: u32) -> Self {
+        Self { rate: (per_minute, burst), ..self }
+    }
+
     /// Returns the HTTP settings of the API.
     pub(crate) fn server(&self) -> ServerConfig {
         let many = |n| NonZeroU32::new(n).unwrap();
@@ -266,11 +271,6 @@ impl Builder {
             rate_burst: many(self.rate.1),
             guards: self.guards.clone(),
         }
-    }
-
-    /// Sets the requests of one caller a minute and at once. The default never limits a test.
-    pub fn rate(self, per_minute: u32, burst: u32) -> Self {
-        Self { rate: (per_minute, burst), ..self }
     }
 
     /// Returns the twin's configuration, with webhooks sent to the API at `url`.
