@@ -72,6 +72,8 @@ mod shell_client;
 #[cfg(test)]
 mod signin;
 #[cfg(test)]
+mod source_style;
+#[cfg(test)]
 mod streams;
 mod twin;
 #[cfg(test)]

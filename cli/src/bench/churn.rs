@@ -48,7 +48,7 @@ async fn requests_of_runs(site: &Site<'_>, runners: u32, runs: usize) -> anyhow:
     site.callers().await?;
     let mut postgres = PgConnection::connect(&site.world().database_url(&site.database)).await?;
     sync::empty(twin)?;
-    let mut fleet: VecDeque<Runner> = sync::seed(twin, &mut postgres, ("first", runners)).await?.into();
+    let mut fleet: VecDeque<Runner> = sync::seed(twin, &mut postgres, "first", runners).await?.into();
     let (mut worker, scheduler) = (site.worker()?, site.scheduler()?);
     worker.wait_for("working").await?;
     sync::done(&mut postgres, sync::PASSED).await?;
@@ -58,7 +58,7 @@ async fn requests_of_runs(site: &Site<'_>, runners: u32, runs: usize) -> anyhow:
             twin.remove_runner(runner.id)?;
         }
         let names = format!("run-{nth}");
-        fleet.extend(sync::seed(twin, &mut postgres, (&names, runners / SHARE)).await?);
+        fleet.extend(sync::seed(twin, &mut postgres, &names, runners / SHARE).await?);
         let before = asked(twin)?;
         sync::run(&mut postgres).await?;
         requests.push(asked(twin)? - before);

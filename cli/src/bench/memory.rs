@@ -19,13 +19,14 @@ const MEMORY: Target = Target::AtMost(60.0);
 
 pub(super) async fn measure(
     site: &Site<'_>,
-    (api, worker): (&Part, &Part),
-    (address, callers, scale): (&str, &[String], Scale),
+    [api, worker]: [&Part; 2],
+    requests: &Ask,
+    scale: Scale,
     report: &mut Report,
 ) -> anyhow::Result<()> {
     let queue = site.queue().await?;
     let begun = Instant::now();
-    load::closed_loop(&Ask::provision(address, callers), PATIENCE, scale.jobs).await?;
+    load::closed_loop(requests, PATIENCE, scale.jobs).await?;
     loop {
         let held: u64 =
             queue.stats().await?.lanes.iter().map(|lane| lane.waiting + lane.delayed + lane.running).sum();

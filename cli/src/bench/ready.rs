@@ -16,7 +16,8 @@ const REST: Duration = Duration::from_millis(10);
 
 pub(super) async fn measure(
     address: &str,
-    (callers, scale): (&[String], Scale),
+    callers: &[String],
+    scale: Scale,
     report: &mut Report,
 ) -> anyhow::Result<()> {
     let ask =

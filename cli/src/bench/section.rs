@@ -5,14 +5,14 @@ use super::{
     report::Report, sync, waiting, webhooks, world::World,
 };
 
-/// One section of the benchmark.
+/// A part of the benchmark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Section {
-    /// Requests of an idle worker to the stores. First, because Redis counts the requests of all clients.
+    /// What a worker without work asks of the stores. First: Redis counts what all clients ask.
     Idle,
     /// Requests accepted, beside a bare insert.
     Accept,
-    /// Requests accepted while one member reads twelve long lists at a time, against alone.
+    /// Requests accepted beside twelve callers who read long lists, against alone.
     Lists,
     /// From the queue to an idle worker, beside a bare push and pop.
     Pickup,
@@ -39,7 +39,7 @@ pub(super) enum Section {
 }
 
 impl Section {
-    /// Returns the title that is shown while the section runs.
+    /// What is under way, for people.
     pub(super) const fn title(self) -> &'static str {
         match self {
             Self::Accept => "accepting, beside a bare insert",
@@ -90,8 +90,9 @@ async fn jobs(world: &World, scale: Scale, report: &mut Report) -> anyhow::Resul
     let mut worker = site.worker()?;
     worker.wait_for("working").await?;
     let (address, callers) = (api.address().await?, site.callers().await?);
-    memory::measure(&site, (&api, &worker), (&address, &callers, scale), report).await?;
-    ready::measure(&address, (&callers, scale), report).await?;
+    let requests = super::load::Ask::provision(&address, &callers);
+    memory::measure(&site, [&api, &worker], &requests, scale, report).await?;
+    ready::measure(&address, &callers, scale, report).await?;
     api.stop().await?;
     worker.stop().await
 }

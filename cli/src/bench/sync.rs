@@ -41,7 +41,7 @@ pub(super) async fn measure(world: &World, scale: Scale, report: &mut Report) ->
     site.callers().await?;
     let mut postgres = PgConnection::connect(&world.database_url(&site.database)).await?;
     empty(&world.twin)?;
-    let mut fleet = seed(&world.twin, &mut postgres, ("fleet", FLEET)).await?.into_iter();
+    let mut fleet = seed(&world.twin, &mut postgres, "fleet", FLEET).await?.into_iter();
     let (mut worker, scheduler) = (site.worker()?, site.scheduler()?);
     worker.wait_for("working").await?;
     // The first pass has nothing to go by; it is not counted.
@@ -116,11 +116,12 @@ pub(super) fn empty(twin: &Twin) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Makes runners that GitHub knows, and a row of each: so many, with this word before their number.
+/// Creates `number` runners on the twin, named by `prefix` and their number, and a row of each.
 pub(super) async fn seed(
     twin: &Twin,
     postgres: &mut PgConnection,
-    (word, number): (&str, u32),
+    prefix: &str,
+    number: u32,
 ) -> anyhow::Result<Vec<Runner>> {
     let (mut made, mut statuses) = (Vec::new(), Vec::new());
     for nth in 0..usize::try_from(number)? {
@@ -128,7 +129,7 @@ pub(super) async fn seed(
         let state = if comes { RunnerChange::offline() } else { RunnerChange::online() };
         statuses.push(if comes { "offline" } else { "active" });
         let labels = LABELS.map(str::to_owned).to_vec();
-        let name = format!("{word}-{nth}");
+        let name = format!("{prefix}-{nth}");
         made.push(twin.create_runner(RunnerSpec { name, scope: None, labels, ephemeral: true, state })?);
     }
     let ids: Vec<Uuid> = made.iter().map(|_| Uuid::now_v7()).collect();

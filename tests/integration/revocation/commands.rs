@@ -70,7 +70,8 @@ async fn unknown_names_are_refused_by_name() {
         ["reactivate-team", "0192f0c4-0000-7000-8000-000000000000"],
     ] {
         let said = scene.world.command(&words, &[]).await.expect(4);
-        assert!(said.remarks.contains("there is no") || said.remarks.contains("no such"), "{}", said.remarks);
+        let remarks = said.remarks.to_lowercase();
+        assert!(remarks.contains("there is no") || remarks.contains("no such"), "{remarks}");
     }
     scene.world.command(&["deactivate-team", "red"], &[]).await.expect(2);
 }
