@@ -1,4 +1,4 @@
-//! The documents: every link and every path of the repository that they name exists.
+//! The documents: every link, path and function of the repository that they name exists.
 
 use std::{
     fs,
@@ -100,4 +100,22 @@ fn paths_of_the_repository_exist() {
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn functions_named_beside_a_file_are_in_it() {
+    let mut found = 0;
+    for (path, text) in documents() {
+        for sentence in text.split("` in `").collect::<Vec<_>>().windows(2) {
+            let name = sentence[0].rsplit('`').next().unwrap_or_default();
+            let file = sentence[1].split('`').next().unwrap_or_default();
+            if Path::new(file).extension().is_none_or(|extension| extension != "rs") {
+                continue;
+            }
+            let code = fs::read_to_string(root().join(file)).unwrap();
+            assert!(code.contains(&format!("fn {name}(")), "{}: {name} in {file}", path.display());
+            found += 1;
+        }
+    }
+    assert!(found >= 5, "only {found} functions are named beside their file");
 }
