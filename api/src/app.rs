@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, ops::Deref, sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
-use domain::{InstallationId, KeyRing, Requester, TeamId};
+use domain::{InstallationId, KeyRing, TeamId};
 use oidc::Verifier;
 use operations::{Operations, ProvisionRules, TurnLimits, Turns};
 use queue::{Announcements, Queue};
@@ -16,8 +16,8 @@ use store::Store;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    limit::Limiter, lists, pre_auth::PreAuthLimits, refusal_log::RefusalLog, signature_alarm::SignatureAlarm,
-    waiting::Waits, webhook_intake::Intake,
+    limit::Limiter, lists::ListTurns, pre_auth::PreAuthLimits, refusal_log::RefusalLog,
+    signature_alarm::SignatureAlarm, waiting::Waits, webhook_intake::Intake,
 };
 
 /// Limits on provision requests of one team that are in the database at a time.
@@ -68,7 +68,7 @@ pub(crate) struct Inner {
     pub(crate) limiter: Limiter,
     pre_auth: PreAuthLimits,
     waits: Waits,
-    list_turns: Turns<Requester>,
+    list_turns: ListTurns,
     accept_turns: Turns<TeamId>,
     signature_alarm: SignatureAlarm,
     refusals: RefusalLog,
@@ -81,12 +81,13 @@ impl AppState {
         let limiter = Limiter::new(&parts.server);
         let pre_auth = PreAuthLimits::new(&parts.server.guards);
         let waits = Waits::new(parts.server.guards.waits_per_caller);
+        let list_turns = ListTurns::new(parts.server.guards.list_time_percent);
         Self(Arc::new(Inner {
             parts,
             limiter,
             pre_auth,
             waits,
-            list_turns: Turns::new(lists::LIST_BOUNDS),
+            list_turns,
             accept_turns: Turns::new(ACCEPT_BOUNDS),
             signature_alarm: SignatureAlarm::new(),
             refusals: RefusalLog::default(),
@@ -128,8 +129,8 @@ impl AppState {
         &self.0.intake
     }
 
-    /// Returns the limit on the lists that each caller has running.
-    pub(crate) fn list_turns(&self) -> &Turns<Requester> {
+    /// Returns the turns for lists.
+    pub(crate) fn list_turns(&self) -> &ListTurns {
         &self.0.list_turns
     }
 

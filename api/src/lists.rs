@@ -1,54 +1,79 @@
-//! Database access for lists: own connections, a few at a time per caller, cancelled when the caller disconnects.
+//! Database access for lists: own connections, a few at a time per caller and for a share of the time, cancelled when
+//! the caller disconnects.
 
-use std::{
-    ops::{Deref, DerefMut},
-    time::Duration,
+mod credit;
+mod turns;
+
+use std::ops::{Deref, DerefMut};
+
+use axum::{
+    Json,
+    response::{IntoResponse, Response},
 };
-
-use domain::{Caller, Problem, ProblemCode};
-use operations::{TurnLimits, TurnPermit};
+use domain::{Caller, Problem, ProblemCode, whole_seconds};
+use serde::Serialize;
 use store::{Lists, StoreError};
 
 use crate::{
     app::AppState,
     error::{ApiError, ApiResult},
 };
+use turns::{ListTurn, NoTurn};
 
-/// Limits on the lists that one caller has running.
-pub(crate) const LIST_BOUNDS: TurnLimits =
-    TurnLimits { running: 4, waiting: 32, max_wait: Duration::from_secs(2) };
+pub(crate) use turns::ListTurns;
 
-/// Connection for one list, counted against the caller's limit.
+/// Seconds after which a caller with too many lists tries again.
+const BUSY_RETRY_SECONDS: u64 = 2;
+
+/// Connection for one list, counted against the caller's turns and charged to its credit.
 #[derive(Debug)]
 pub(crate) struct CallerLists {
     lists: Lists,
-    _turn: TurnPermit,
+    turn: ListTurn,
 }
 
 impl AppState {
     /// Returns a connection to read one list with.
     ///
     /// # Errors
-    /// `rate_limited` when the caller has too many running; `database_unavailable` when all connections are taken.
+    /// `rate_limited` when the caller has too many running or its lists took too much time; `database_unavailable` when
+    /// all connections are taken.
     pub(crate) async fn lists(&self, caller: &Caller) -> ApiResult<CallerLists> {
-        let turn = self.list_turns().acquire(&caller.requester).await.ok_or_else(|| {
-            let detail = format!("You have {} lists running; wait until one ends.", LIST_BOUNDS.running);
-            Problem::new(ProblemCode::RateLimited, detail).retry_after(2)
-        })?;
-        Ok(CallerLists { lists: self.store.lists().await?, _turn: turn })
+        let mut turn = self.list_turns().acquire(caller.requester).await.map_err(refusal)?;
+        let lists = self.store.lists().await?;
+        turn.start_timing();
+        Ok(CallerLists { lists, turn })
     }
 }
 
+fn refusal(reason: NoTurn) -> Problem {
+    let (detail, seconds) = match reason {
+        NoTurn::TooMany => ("Too many of your lists are running; wait until one ends.", BUSY_RETRY_SECONDS),
+        NoTurn::OutOfCredit(wait) => (
+            "Your lists took more time than your share; narrow them with filters, or read fewer of them.",
+            whole_seconds(wait),
+        ),
+    };
+    Problem::new(ProblemCode::RateLimited, detail).retry_after(seconds)
+}
+
 impl CallerLists {
-    /// Returns the connection to its pool and the rows to the caller.
+    /// Returns the connection to its pool and responds with the body built from the rows. The caller is charged until
+    /// the response's JSON is written.
     ///
     /// # Errors
     /// `database_unavailable` when the list took longer than allowed.
-    pub(crate) fn finish<T>(self, read: Result<T, StoreError>) -> ApiResult<T> {
+    pub(crate) fn respond<T, B: Serialize>(
+        self,
+        read: Result<T, StoreError>,
+        body: impl FnOnce(T) -> B,
+    ) -> ApiResult<Response> {
         match read {
             Ok(read) => {
                 self.lists.done();
-                Ok(read)
+                let response = Json(body(read)).into_response();
+                drop(self.turn);
+                Ok(response)
             }
             Err(error) if error.is_timeout() => {
                 tracing::info!(%error, "list took too long");

@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use harness::{Person, World, eventually, provision_body, team_draft, wait_until};
+use harness::{Builder, Person, World, eventually, provision_body, team_draft, wait_until};
+use runtime::config::ServerGuards;
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 use tokio::task::JoinSet;
@@ -14,7 +15,11 @@ struct Scene {
 }
 
 async fn scene() -> Scene {
-    let world = World::builder().workers(0).start().await;
+    scene_with(World::builder()).await
+}
+
+async fn scene_with(builder: Builder) -> Scene {
+    let world = builder.workers(0).start().await;
     let red = world.team(team_draft("red")).await;
     Scene { ada: world.user("ada", &[&red]).await, root: world.admin().await, world }
 }
@@ -58,6 +63,30 @@ async fn blocked_lists_return_503_and_do_not_delay_provisioning() {
     }
     lock.close().await.unwrap();
     scene.list("/admin/security-events").await;
+}
+
+#[tokio::test]
+async fn caller_whose_lists_took_long_rests_and_others_do_not() {
+    let scene = scene_with(World::builder().guards(ServerGuards::default())).await;
+    let world = &scene.world;
+    let lock = scene.lock_events().await;
+    let refused = eventually("the admin's lists took more than their time", || async {
+        let answer = world.get("/admin/security-events", &scene.root).await;
+        (answer.status == 429).then_some(answer)
+    })
+    .await
+    .refused(429, "rate_limited");
+    assert!(refused.header("retry-after").parse::<u64>().unwrap() > 0);
+    for list in ["/runners", "/jobs", "/audit-logs"] {
+        world.get(list, &scene.ada).await.assert_status(200);
+    }
+    world.jit(&scene.ada, &provision_body("ci")).await.assert_status(202);
+    world.get("/auth/me", &scene.root).await.assert_status(200);
+    lock.close().await.unwrap();
+    wait_until("the admin's lists are answered again", || async {
+        world.get("/admin/security-events", &scene.root).await.status == 200
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -24,6 +24,7 @@ fn guarded(change: impl FnOnce(&mut ServerGuards)) -> Builder {
         refusals_burst: number(100_000),
         connections_per_address: number(10_000),
         waits_per_caller: number(10_000),
+        list_time_percent: number(10_000),
     };
     change(&mut guards);
     World::builder().workers(0).guards(guards)

@@ -1,6 +1,6 @@
 //! List of audit rows.
 
-use axum::{Json, extract::State};
+use axum::{extract::State, response::Response};
 use chrono::{DateTime, Utc};
 use domain::{RunnerId, resolve_audit_event};
 use serde::Serialize;
@@ -127,7 +127,7 @@ pub(crate) async fn list(
     State(app): State<AppState>,
     Authorised(caller): Authorised,
     Params(params): Params<AuditParams>,
-) -> ApiResult<Json<AuditList>> {
+) -> ApiResult<Response> {
     let page = params.page()?;
     let (event_type, success) = match params.event_type {
         Some(name) => {
@@ -146,6 +146,5 @@ pub(crate) async fn list(
     };
     let mut lists = app.lists(&caller).await?;
     let listed = lists.audit().list(&Visible::to(&caller), &filter, page).await;
-    let listed = lists.finish(listed)?;
-    Ok(Json(AuditList::new(listed)))
+    lists.respond(listed, AuditList::new)
 }

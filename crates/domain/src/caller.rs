@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use crate::{ClaimRule, ClientId, Job, Principal, Problem, ProblemCode, TeamId, UserId};
 
 /// Owner of a request, as a reference to a stored user or machine client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Requester {
     /// A user.
     User(UserId),

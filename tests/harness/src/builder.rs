@@ -121,6 +121,7 @@ fn wide_guards() -> ServerGuards {
         refusals_burst: many(100_000),
         connections_per_address: many(10_000),
         waits_per_caller: many(10_000),
+        list_time_percent: many(10_000),
     }
 }
 

@@ -3,7 +3,7 @@
 mod change;
 mod view;
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{Json, extract::State, http::StatusCode, response::Response};
 use domain::{ClaimRule, ClientId, Problem, TeamId};
 use operations::{check_client_draft, settle};
 use serde::Deserialize;
@@ -114,7 +114,7 @@ pub(crate) async fn list(
     State(app): State<AppState>,
     SeesAll(caller): SeesAll,
     Params(params): Params<ClientParams>,
-) -> ApiResult<Json<ClientList>> {
+) -> ApiResult<Response> {
     let page = params.page()?;
     let filter = ClientFilter {
         team: filtered_team(&app, params.team.as_deref()).await?,
@@ -122,8 +122,7 @@ pub(crate) async fn list(
     };
     let mut lists = app.lists(&caller).await?;
     let listed = lists.clients().list(&filter, page).await;
-    let listed = lists.finish(listed)?;
-    Ok(Json(ClientList::new(listed)))
+    lists.respond(listed, ClientList::new)
 }
 
 /// Show a machine client.

@@ -1,6 +1,6 @@
 //! Members of a team: add, list and remove.
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{Json, extract::State, http::StatusCode, response::Response};
 use domain::{Problem, TeamId, UserId};
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -79,14 +79,13 @@ pub(crate) async fn list(
     ReadsTeams(caller): ReadsTeams,
     Id(team): Id<TeamId>,
     Params(params): Params<MemberParams>,
-) -> ApiResult<Json<MemberList>> {
+) -> ApiResult<Response> {
     let page = params.page()?;
     let mut lists = app.lists(&caller).await?;
     let known = lists.teams().policy(team).await?.filter(|team| caller.may_see(Some(team.id), None));
     known.ok_or_else(|| Problem::not_found("team"))?;
     let listed = lists.teams().members(team, page).await;
-    let listed = lists.finish(listed)?;
-    Ok(Json(MemberList::new(listed)))
+    lists.respond(listed, MemberList::new)
 }
 
 /// Remove a user from a team.

@@ -1,6 +1,6 @@
 //! List of security events.
 
-use axum::{Json, extract::State};
+use axum::{extract::State, response::Response};
 use chrono::{DateTime, Utc};
 use domain::{ActionTaken, Severity, resolve_security_event};
 use serde::Serialize;
@@ -113,7 +113,7 @@ pub(crate) async fn list(
     State(app): State<AppState>,
     SeesAll(caller): SeesAll,
     Params(params): Params<SecurityParams>,
-) -> ApiResult<Json<SecurityList>> {
+) -> ApiResult<Response> {
     let page = params.page()?;
     let filter = SecurityFilter {
         event_type: params.event_type.map(resolve_security_event),
@@ -123,6 +123,5 @@ pub(crate) async fn list(
     };
     let mut lists = app.lists(&caller).await?;
     let listed = lists.audit().alarms(&filter, page).await;
-    let listed = lists.finish(listed)?;
-    Ok(Json(SecurityList::new(listed)))
+    lists.respond(listed, SecurityList::new)
 }

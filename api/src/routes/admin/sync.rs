@@ -1,6 +1,6 @@
 //! Sync runs: their status, a request for one now, and the unmanaged runners they found.
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{Json, extract::State, http::StatusCode, response::Response};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -231,10 +231,9 @@ pub(crate) async fn unmanaged(
     State(app): State<AppState>,
     SeesAll(caller): SeesAll,
     Params(params): Params<UnmanagedParams>,
-) -> ApiResult<Json<UnmanagedList>> {
+) -> ApiResult<Response> {
     let page = params.page()?;
     let mut lists = app.lists(&caller).await?;
     let listed = lists.unmanaged_runners().list(page).await;
-    let listed = lists.finish(listed)?;
-    Ok(Json(UnmanagedList::new(listed)))
+    lists.respond(listed, UnmanagedList::new)
 }

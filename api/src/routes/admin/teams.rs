@@ -2,7 +2,12 @@
 
 mod view;
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{
+    Json,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
 use domain::{DriftResponse, InstallationId, Problem, Team, TeamId, find_overlaps};
 use operations::TeamChange;
 use serde::Deserialize;
@@ -219,18 +224,17 @@ pub(crate) async fn list(
     State(app): State<AppState>,
     ReadsTeams(caller): ReadsTeams,
     Params(params): Params<TeamParams>,
-) -> ApiResult<Json<TeamList>> {
+) -> ApiResult<Response> {
     let page = params.page()?;
     let active_only = only_active(params.active_only, params.include_inactive)?;
     if !caller.sees_everything() {
         let mut teams = app.store.conn().await?.teams().of_caller(&caller).await?;
         teams.retain(|team| team.is_active || !active_only);
-        return Ok(Json(TeamList::new(page_of(teams, &page))));
+        return Ok(Json(TeamList::new(page_of(teams, &page))).into_response());
     }
     let mut lists = app.lists(&caller).await?;
     let listed = lists.teams().list(active_only, page).await;
-    let listed = lists.finish(listed)?;
-    Ok(Json(TeamList::new(listed)))
+    lists.respond(listed, TeamList::new)
 }
 
 /// Returns one page of a list that is short enough for memory.

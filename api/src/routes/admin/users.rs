@@ -3,7 +3,7 @@
 mod change;
 mod view;
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{Json, extract::State, http::StatusCode, response::Response};
 use domain::{FieldError, Problem, UserId};
 use operations::{check_user_draft, settle};
 use serde::Deserialize;
@@ -166,13 +166,12 @@ pub(crate) async fn list(
     State(app): State<AppState>,
     SeesAll(caller): SeesAll,
     Params(params): Params<UserParams>,
-) -> ApiResult<Json<UserList>> {
+) -> ApiResult<Response> {
     let page = params.page()?;
     let active_only = only_active(params.active_only, params.include_inactive)?;
     let mut lists = app.lists(&caller).await?;
     let listed = lists.users().list(active_only, page).await;
-    let listed = lists.finish(listed)?;
-    Ok(Json(UserList::new(listed)))
+    lists.respond(listed, UserList::new)
 }
 
 /// Show a user.

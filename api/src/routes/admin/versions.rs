@@ -1,6 +1,6 @@
 //! Versions of the runner software in use.
 
-use axum::{Json, extract::State};
+use axum::{extract::State, response::Response};
 use chrono::{DateTime, Utc};
 use domain::VersionState;
 use serde::Serialize;
@@ -77,13 +77,12 @@ problems! { VersionProblems: AdminRequired; }
     get, path = "/admin/runners/versions", tag = "admin",
     responses((status = 200, description = "As of the last sync run", body = VersionList), VersionProblems),
 )]
-pub(crate) async fn list(
-    State(app): State<AppState>,
-    SeesAll(caller): SeesAll,
-) -> ApiResult<Json<VersionList>> {
+pub(crate) async fn list(State(app): State<AppState>, SeesAll(caller): SeesAll) -> ApiResult<Response> {
     let mut lists = app.lists(&caller).await?;
     let listed = lists.versions().in_use().await;
-    let listed = lists.finish(listed)?;
-    let versions = listed.items.into_iter().map(VersionView::from).collect();
-    Ok(Json(VersionList { versions, total: listed.total, next_cursor: None }))
+    lists.respond(listed, |listed| VersionList {
+        versions: listed.items.into_iter().map(VersionView::from).collect(),
+        total: listed.total,
+        next_cursor: None,
+    })
 }

@@ -69,7 +69,7 @@ pub(crate) async fn list(
     State(app): State<AppState>,
     Authorised(caller): Authorised,
     Params(params): Params<JobParams>,
-) -> ApiResult<Json<JobList>> {
+) -> ApiResult<Response> {
     let page = params.page()?;
     let filter = JobFilter {
         state: params.state,
@@ -78,8 +78,7 @@ pub(crate) async fn list(
     };
     let mut lists = app.lists(&caller).await?;
     let listed = lists.jobs().list(&Visible::to(&caller), &filter, page).await;
-    let listed = lists.finish(listed)?;
-    Ok(Json(JobList::new(listed)))
+    lists.respond(listed, JobList::new)
 }
 
 /// Show a job, at once or when it is final.

@@ -1,6 +1,6 @@
 //! List and details of runners.
 
-use axum::{Json, extract::State};
+use axum::{Json, extract::State, response::Response};
 use domain::{Problem, RunnerId, RunnerStatus};
 use store::{AuditFilter, Page, RunnerFilter, Visible};
 
@@ -49,7 +49,7 @@ pub(crate) async fn list(
     State(app): State<AppState>,
     Authorised(caller): Authorised,
     Params(params): Params<RunnerParams>,
-) -> ApiResult<Json<RunnerList>> {
+) -> ApiResult<Response> {
     let page = params.page()?;
     let filter = RunnerFilter {
         user: None,
@@ -59,8 +59,7 @@ pub(crate) async fn list(
     };
     let mut lists = app.lists(&caller).await?;
     let listed = lists.runners().list(&Visible::to(&caller), &filter, page).await;
-    let listed = lists.finish(listed)?;
-    Ok(Json(RunnerList::new(listed)))
+    lists.respond(listed, RunnerList::new)
 }
 
 /// Show a runner and its history.

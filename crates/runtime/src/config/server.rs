@@ -85,6 +85,12 @@ const WAITS: Setting = Setting::new(
     "Event streams and waiting requests one caller may have open, on each replica.",
 )
 .or("20");
+const LIST_TIME: Setting = Setting::new(
+    "API_LIST_TIME_PERCENT",
+    "a number from 1 to 10000",
+    "Time that lists of all callers may take on each replica, in percent of the time that passes; one caller gets half of it.",
+)
+.or("50");
 
 /// Limits that protect the API from excessive requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,6 +103,8 @@ pub struct ServerGuards {
     pub connections_per_address: NonZeroU32,
     /// Concurrent event streams and waiting requests of one caller.
     pub waits_per_caller: NonZeroU32,
+    /// Time of all callers' lists, in percent of the time that passes.
+    pub list_time_percent: NonZeroU32,
 }
 
 impl Default for ServerGuards {
@@ -105,11 +113,13 @@ impl Default for ServerGuards {
         const BURST: NonZeroU32 = NonZeroU32::new(300).unwrap();
         const CONNECTIONS: NonZeroU32 = NonZeroU32::new(256).unwrap();
         const WAITS: NonZeroU32 = NonZeroU32::new(20).unwrap();
+        const LIST_TIME: NonZeroU32 = NonZeroU32::new(50).unwrap();
         Self {
             refusals_per_minute: REFUSALS,
             refusals_burst: BURST,
             connections_per_address: CONNECTIONS,
             waits_per_caller: WAITS,
+            list_time_percent: LIST_TIME,
         }
     }
 }
@@ -162,6 +172,7 @@ impl Section for ServerConfig {
         REFUSALS_BURST,
         CONNECTIONS,
         WAITS,
+        LIST_TIME,
     ];
 
     fn load(sources: &Sources) -> Result<Self, ConfigError> {
@@ -179,6 +190,7 @@ impl Section for ServerConfig {
                 refusals_burst: sources.value(&REFUSALS_BURST, |text| positive(text, 100_000))?,
                 connections_per_address: sources.value(&CONNECTIONS, |text| positive(text, 10_000))?,
                 waits_per_caller: sources.value(&WAITS, |text| positive(text, 10_000))?,
+                list_time_percent: sources.value(&LIST_TIME, |text| positive(text, 10_000))?,
             },
         })
     }
