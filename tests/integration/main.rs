@@ -75,6 +75,8 @@ mod signin;
 mod source_style;
 #[cfg(test)]
 mod streams;
+#[cfg(test)]
+mod tls;
 mod twin;
 #[cfg(test)]
 mod unknown_principals;

@@ -4,24 +4,25 @@
 //! and ends when the group is dropped or the program ends.
 
 use std::{
+    ffi::OsString,
+    fmt::Write,
     fs,
-    hash::{BuildHasher, Hasher, RandomState},
-    net::TcpListener,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
 use nix::sys::signal::Signal;
 
 use crate::{
-    Error, Options,
+    Error, Options, ServerTls,
     account::Account,
     folder,
     keeper::{Keeper, Recipe},
+    ports::free_port,
     process,
     programs::Programs,
     redis, resp, sweep,
+    tls::CertificateFiles,
 };
 
 /// Name of a group's primary for its Sentinels.
@@ -50,13 +51,17 @@ pub struct RedisGroup {
     layout: Layout,
     dir: PathBuf,
     account: Account,
+    tls: Option<CertificateFiles>,
     nodes: Vec<Node>,
     _lock: folder::Lock,
 }
 
 #[derive(Debug)]
 struct Node {
+    /// Port without TLS.
     port: u16,
+    /// Port for clients and other servers: one with TLS in a group with a certificate.
+    service_port: u16,
     sentinel: bool,
     recipe: Recipe,
     keeper: Option<Keeper>,
@@ -68,13 +73,27 @@ impl RedisGroup {
     /// # Errors
     /// There is no server program, or the servers do not start or agree within a minute.
     pub fn start(layout: Layout, redis_bin: Option<&Path>) -> Result<Self, Error> {
+        Self::launch_all(layout, redis_bin, None)
+    }
+
+    /// Starts the servers with this certificate, which must be for 127.0.0.1. Clients, replicas, Sentinels and cluster
+    /// nodes use TLS; only [`Self::ask`] does not.
+    ///
+    /// # Errors
+    /// As for [`Self::start`].
+    pub fn start_with_tls(layout: Layout, redis_bin: Option<&Path>, tls: &ServerTls) -> Result<Self, Error> {
+        Self::launch_all(layout, redis_bin, Some(tls))
+    }
+
+    fn launch_all(layout: Layout, redis_bin: Option<&Path>, tls: Option<&ServerTls>) -> Result<Self, Error> {
         let options = Options { redis_bin: redis_bin.map(Path::to_path_buf), ..Options::default() };
         let program = Programs::find_redis(&options)?;
         let account = Account::for_servers();
         sweep::dead_runs(account);
         let (dir, lock) = folder::create_private(account)?;
         redis::link(&program, &dir)?;
-        let mut group = Self { layout, dir, account, nodes: Vec::new(), _lock: lock };
+        let mut group = Self { layout, dir, account, tls: None, nodes: Vec::new(), _lock: lock };
+        group.tls = tls.map(|tls| CertificateFiles::write(tls, &group.dir, account)).transpose()?;
         match layout {
             Layout::Replicated => group.start_replicated()?,
             Layout::Sentinel => {
@@ -90,12 +109,13 @@ impl RedisGroup {
     pub fn url(&self) -> String {
         let hosts = |sentinel: bool| {
             let of = self.nodes.iter().filter(|node| node.sentinel == sentinel);
-            of.map(|node| format!("127.0.0.1:{}", node.port)).collect::<Vec<_>>().join(",")
+            of.map(|node| format!("127.0.0.1:{}", node.service_port)).collect::<Vec<_>>().join(",")
         };
+        let scheme = if self.tls.is_some() { "rediss" } else { "redis" };
         match self.layout {
-            Layout::Replicated => format!("redis://127.0.0.1:{}", self.ports()[0]),
-            Layout::Sentinel => format!("redis+sentinel://{}/{SENTINEL_NAME}", hosts(true)),
-            Layout::Cluster => format!("redis+cluster://{}", hosts(false)),
+            Layout::Replicated => format!("{scheme}://127.0.0.1:{}", self.service_port(self.ports()[0])),
+            Layout::Sentinel => format!("{scheme}+sentinel://{}/{SENTINEL_NAME}", hosts(true)),
+            Layout::Cluster => format!("{scheme}+cluster://{}", hosts(false)),
         }
     }
 
@@ -151,9 +171,14 @@ impl RedisGroup {
         self.nodes.iter_mut().find(|node| node.port == port).ok_or(Error::NotRunning("redis"))
     }
 
+    /// Returns the port on which a server expects clients, replicas and other nodes.
+    fn service_port(&self, port: u16) -> u16 {
+        self.nodes.iter().find(|node| node.port == port).map_or(port, |node| node.service_port)
+    }
+
     fn start_replicated(&mut self) -> Result<(), Error> {
         let primary = self.launch(&[])?;
-        let replica = self.launch(&["--replicaof", "127.0.0.1", &primary.to_string()])?;
+        let replica = self.launch(&["--replicaof", "127.0.0.1", &self.service_port(primary).to_string()])?;
         self.wait("a replica in step", |group| group.is_linked(replica))
     }
 
@@ -181,7 +206,8 @@ impl RedisGroup {
             self.ask(*port, &["CLUSTER", "SET-CONFIG-EPOCH", &(n + 1).to_string()])?;
         }
         for port in &nodes[1..] {
-            self.ask(nodes[0], &["CLUSTER", "MEET", "127.0.0.1", &port.to_string()])?;
+            let port = self.service_port(*port).to_string();
+            self.ask(nodes[0], &["CLUSTER", "MEET", "127.0.0.1", &port])?;
         }
         let known = format!("cluster_known_nodes:{}", nodes.len());
         self.wait("nodes that know each other", |group| {
@@ -227,33 +253,59 @@ impl RedisGroup {
         command.extend(["--dir".into(), home.into()]);
         command.extend(["--pidfile".into(), self.pid_file(port).into()]);
         command.extend(more.iter().map(Into::into));
-        self.run(port, command, false)
+        let service_port = self.choose_service_port(port)?;
+        for (name, value) in self.tls_settings(service_port) {
+            command.extend([format!("--{name}").into(), value]);
+        }
+        self.run(port, service_port, command)?;
+        Ok(port)
     }
 
     fn launch_sentinel(&mut self, primary: u16) -> Result<u16, Error> {
         let port = free_port().ok_or(Error::NoPort)?;
         let file = self.dir.join(format!("sentinel-{port}.conf"));
+        let service_port = self.choose_service_port(port)?;
+        let mut tls = String::new();
+        for (name, value) in self.tls_settings(service_port) {
+            let _ = writeln!(tls, "{name} {}", value.display());
+        }
+        let primary = self.service_port(primary);
         let text = format!(
             "port {port}\nbind 127.0.0.1\ndir {dir}\npidfile {pid}\n\
              sentinel monitor {SENTINEL_NAME} 127.0.0.1 {primary} 2\n\
              sentinel down-after-milliseconds {SENTINEL_NAME} 500\n\
-             sentinel failover-timeout {SENTINEL_NAME} 2000\n",
+             sentinel failover-timeout {SENTINEL_NAME} 2000\n{tls}",
             dir = self.dir.display(),
             pid = self.pid_file(port).display(),
         );
         fs::write(&file, text).map_err(Error::file("write", &file))?;
         self.account.take_ownership(&file)?;
         let command = vec![self.dir.join(redis::LINK).into(), file.into(), "--sentinel".into()];
-        self.run(port, command, true)
+        self.run(port, service_port, command)?.sentinel = true;
+        Ok(port)
     }
 
-    fn run(&mut self, port: u16, command: Vec<std::ffi::OsString>, sentinel: bool) -> Result<u16, Error> {
+    fn choose_service_port(&self, port: u16) -> Result<u16, Error> {
+        if self.tls.is_some() { free_port().ok_or(Error::NoPort) } else { Ok(port) }
+    }
+
+    /// Returns the settings with which a server uses TLS to clients and to other servers.
+    fn tls_settings(&self, service_port: u16) -> Vec<(&'static str, OsString)> {
+        let Some(files) = &self.tls else { return Vec::new() };
+        let mut settings = files.redis_settings(service_port);
+        settings.extend([("tls-replication", "yes".into()), ("tls-cluster", "yes".into())]);
+        settings
+    }
+
+    /// Starts a server and waits until it answers.
+    fn run(&mut self, port: u16, service_port: u16, command: Vec<OsString>) -> Result<&mut Node, Error> {
         let log = self.dir.join(format!("{port}.log"));
         let recipe = Recipe { name: "redis", command, stop: Signal::SIGTERM, log, environment: Vec::new() };
         let mut keeper = Keeper::start(&recipe, &self.dir, self.account)?;
         keeper.wait_ready(|| resp::send_command(port, &["PING"]).is_ok())?;
-        self.nodes.push(Node { port, sentinel, recipe, keeper: Some(keeper) });
-        Ok(port)
+        let node = Node { port, service_port, sentinel: false, recipe, keeper: Some(keeper) };
+        self.nodes.push(node);
+        self.node(port)
     }
 
     /// Restarts a killed server. Its data may be lost.
@@ -284,19 +336,4 @@ impl Drop for RedisGroup {
         }
         let _ = fs::remove_dir_all(&self.dir);
     }
-}
-
-/// Returns a free port below the ephemeral range whose cluster bus port, 10,000 above, is free too.
-fn free_port() -> Option<u16> {
-    const FIRST: u64 = 12_000;
-    const COUNT: u64 = 10_000;
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
-    // Each program begins at a random port, because several may start at the same time.
-    let first = RandomState::new().build_hasher().finish() % COUNT;
-    (0..1_000).find_map(|_| {
-        let step = NEXT.fetch_add(1, Ordering::Relaxed).wrapping_mul(7_919) % COUNT;
-        let port = u16::try_from(FIRST + (first + step) % COUNT).ok()?;
-        (free(port) && free(port + 10_000)).then_some(port)
-    })
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::geteuid;
 
-use crate::WrongClock;
+use crate::{ServerTls, WrongClock};
 
 /// Servers to start, and the location of their data. The default is a throw-away stack of the programs found.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +24,8 @@ pub struct Options {
     pub seed_cache: Option<PathBuf>,
     /// SQL files to run in order in the database `postgres`, for throw-away stacks.
     pub scripts: Vec<PathBuf>,
+    /// Certificate with which the servers also listen on loopback, with TLS only.
+    pub tls: Option<ServerTls>,
     /// Wrong wall clocks of single servers.
     pub clocks: Vec<WrongClock>,
 }

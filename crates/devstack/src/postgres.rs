@@ -10,7 +10,8 @@ use std::{
 use nix::sys::signal::Signal;
 
 use crate::{
-    Error, Options, account::Account, folder, keeper, keeper::Recipe, process, programs::Programs, wire,
+    Error, Options, account::Account, folder, keeper, keeper::Recipe, process, programs::Programs,
+    tls::TlsListeners, wire,
 };
 
 /// Superuser of a private server; access is controlled by the folder's mode.
@@ -153,12 +154,20 @@ pub(crate) fn clear_stale(place: Place<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-pub(crate) fn recipe(programs: &Programs, place: Place<'_>, options: &Options) -> Recipe {
+pub(crate) fn recipe(
+    programs: &Programs,
+    place: Place<'_>,
+    options: &Options,
+    tls: Option<&TlsListeners>,
+) -> Recipe {
     let mut command = vec![programs.pg_bin.join("postgres").into()];
     command.extend(["-D".into(), place.pg_data().into(), "-k".into(), place.dir.into()]);
     let throw_away: &[&str] = if options.is_durable() { &[] } else { THROW_AWAY };
     for setting in SETTINGS.iter().chain(throw_away) {
         command.extend(["-c".into(), setting.into()]);
+    }
+    for setting in tls.map(TlsListeners::postgres_settings).unwrap_or_default() {
+        command.extend(["-c".into(), setting]);
     }
     // SIGINT is PostgreSQL's fast shutdown: clients are disconnected, data is written.
     Recipe {

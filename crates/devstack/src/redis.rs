@@ -10,7 +10,7 @@ use std::{
 
 use nix::sys::signal::Signal;
 
-use crate::{Error, Options, folder, keeper::Recipe, postgres::Place, programs::Programs};
+use crate::{Error, Options, folder, keeper::Recipe, postgres::Place, programs::Programs, tls::TlsListeners};
 
 pub(crate) const SOCKET: &str = "redis.sock";
 pub(crate) const PID_FILE: &str = "redis.pid";
@@ -57,7 +57,7 @@ pub(crate) fn link(program: &Path, dir: &Path) -> Result<(), Error> {
     symlink(program, &link).map_err(Error::file("link", &link))
 }
 
-pub(crate) fn recipe(place: Place<'_>, options: &Options) -> Recipe {
+pub(crate) fn recipe(place: Place<'_>, options: &Options, tls: Option<&TlsListeners>) -> Recipe {
     let mut command = vec![place.dir.join(LINK).into()];
     command.extend(SETTINGS.iter().map(Into::into));
     let journal = if options.is_durable() { "yes" } else { "no" };
@@ -65,6 +65,7 @@ pub(crate) fn recipe(place: Place<'_>, options: &Options) -> Recipe {
     command.extend(["--unixsocket".into(), place.dir.join(SOCKET).into()]);
     command.extend(["--pidfile".into(), place.dir.join(PID_FILE).into()]);
     command.extend(["--dir".into(), data(place).into()]);
+    command.extend(tls.map(TlsListeners::redis_arguments).unwrap_or_default());
     let (log, environment) = (place.dir.join("redis.log"), Vec::new());
     Recipe { name: "redis", command, stop: Signal::SIGTERM, log, environment }
 }

@@ -15,7 +15,9 @@ use crate::{
     keeper::{Keeper, Recipe},
     postgres::{self, Place},
     programs::Programs,
-    redis, sweep, wire,
+    redis, sweep,
+    tls::{TlsListeners, TlsPorts},
+    wire,
 };
 
 /// One of the two servers of a stack.
@@ -45,6 +47,7 @@ pub struct Stack {
     account: Account,
     postgres: Unit,
     redis: Unit,
+    tls: Option<TlsListeners>,
     locks: Vec<folder::Lock>,
     clock_library: Option<ClockLibrary>,
 }
@@ -68,11 +71,13 @@ impl Stack {
         let home = options.data.clone().unwrap_or_else(|| dir.clone());
         let redis_home = if options.empty_redis { dir.clone() } else { home.clone() };
         let place = Place { dir: &dir, home: &home, redis_home: &redis_home, account };
-        let postgres = Unit { recipe: postgres::recipe(&programs, place, options), keeper: None };
-        let redis = Unit { recipe: redis::recipe(place, options), keeper: None };
+        let tls = options.tls.as_ref().map(|tls| TlsListeners::prepare(tls, &dir, account)).transpose()?;
+        let postgres =
+            Unit { recipe: postgres::recipe(&programs, place, options, tls.as_ref()), keeper: None };
+        let redis = Unit { recipe: redis::recipe(place, options, tls.as_ref()), keeper: None };
         // From here on, dropping the stack removes everything created so far.
         let (locks, clock_library) = (vec![lock], None);
-        let mut stack = Self { dir, home, redis_home, account, postgres, redis, locks, clock_library };
+        let mut stack = Self { dir, home, redis_home, account, postgres, redis, tls, locks, clock_library };
         for clock in &options.clocks {
             stack.set_clock(*clock)?;
         }
@@ -116,6 +121,9 @@ impl Stack {
     fn launch(&mut self, server: Server) -> Result<(), Error> {
         if server == Server::Postgres {
             postgres::clear_stale(self.place())?;
+            if let Some(tls) = &self.tls {
+                tls.link_socket(&self.dir)?;
+            }
         }
         let (dir, account) = (self.dir.clone(), self.account);
         let unit = self.unit(server);
@@ -155,6 +163,12 @@ impl Stack {
     /// Returns the URL of one of the 1,024 databases of this Redis.
     pub fn redis_url(&self, database: u16) -> String {
         format!("redis+unix://{}/{}?db={database}", self.dir.display(), redis::SOCKET)
+    }
+
+    /// Returns the ports on loopback that speak TLS, if the options have a certificate. PostgreSQL asks for a password
+    /// there.
+    pub fn tls_ports(&self) -> Option<TlsPorts> {
+        self.tls.as_ref().map(TlsListeners::ports)
     }
 
     /// Returns the folder of the sockets and logs.

@@ -23,6 +23,7 @@ mod secret;
 mod string_enum;
 mod sync;
 mod team;
+mod tls_advice;
 mod token_facts;
 mod version;
 mod webhook;
@@ -60,6 +61,7 @@ pub use sync::{
     Source, StatusChange, Suspect, SyncFindings, SyncPass, transition,
 };
 pub use team::{Admission, DriftResponse, ProvisionRequest, Team};
+pub use tls_advice::tls_advice;
 pub use token_facts::{Principal, TokenFacts};
 pub use version::{BadVersion, CutOff, DEPRECATION_NOTICE, RunnerVersion, VersionState};
 pub use webhook::{

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use domain::tls_advice;
 use redis::{
     Cmd, FromRedisValue, RedisError, ScriptInvocation,
     aio::{MultiplexedConnection, PubSub},
@@ -28,6 +29,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_millis(200);
 const MIN_RETRY_PAUSE: Duration = Duration::from_millis(50);
 /// Longest pause between attempts.
 const MAX_RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// Fault of a server that does not answer a TLS client. Redis waits for the end of what is no command to it.
+const NO_HANDSHAKE: &str = "it did not respond to TLS in time; its port may be for connections without TLS";
 
 /// A connection that is made on demand and again after failures. Every call ends within `limit`.
 pub(crate) struct Link {
@@ -51,6 +54,23 @@ struct Shared {
 struct State {
     live: Option<Live>,
     search: Search,
+    /// Why TLS failed in the last attempt, if that was the reason.
+    tls_fault: Option<&'static str>,
+}
+
+impl State {
+    /// Returns the reason why no server is known.
+    fn away(&self) -> QueueError {
+        self.tls_fault.map_or(QueueError::Away, QueueError::Tls)
+    }
+
+    /// Stores the fault and logs it when it is a new one, because it needs an operator.
+    fn set_tls_fault(&mut self, fault: Option<&'static str>) {
+        if let Some(fault) = fault.filter(|fault| self.tls_fault != Some(fault)) {
+            tracing::warn!("No Redis server can be used: {fault}");
+        }
+        self.tls_fault = fault;
+    }
 }
 
 #[derive(Clone)]
@@ -164,9 +184,9 @@ impl Link {
     /// [`CONNECT_TIMEOUT`] after a failed one.
     async fn live(&self, until: Instant) -> Result<Live, QueueError> {
         let mut attempts = self.shared.attempts.subscribe();
-        let (search, live) = {
+        let (search, live, away) = {
             let state = self.shared.lock();
-            (state.search, state.live.clone())
+            (state.search, state.live.clone(), state.away())
         };
         if let Some(live) = live {
             return Ok(live);
@@ -178,18 +198,18 @@ impl Link {
             }
             Search::First => until,
             Search::Again { since } => until.min(since + CONNECT_TIMEOUT),
-            Search::Pausing { silent: true } => return Err(QueueError::Away),
+            Search::Pausing { silent: true } => return Err(away),
             Search::Pausing { silent: false } => {
                 self.shared.wanted.notify_one();
                 until.min(Instant::now() + CONNECT_TIMEOUT)
             }
         };
         let waited = timeout_at(until, attempts.changed()).await;
-        let live = self.shared.lock().live.clone();
-        match (live, waited) {
+        let state = self.shared.lock();
+        match (state.live.clone(), waited) {
             (Some(live), _) => Ok(live),
             (None, Err(_)) if matches!(search, Search::None | Search::First) => Err(QueueError::Timeout),
-            (None, _) => Err(QueueError::Away),
+            (None, _) => Err(state.away()),
         }
     }
 }
@@ -227,16 +247,19 @@ impl Shared {
                 state.search = Search::None;
                 let generation = *self.generation.borrow() + 1;
                 state.live = Some(Live { found, generation });
+                state.set_tls_fault(None);
                 self.generation.send_replace(generation);
                 true
             }
             Ok(Err(error)) => {
                 tracing::debug!(error = &error as &dyn std::error::Error, "No Redis server accepts writes");
+                state.set_tls_fault(tls_advice(&error));
                 state.search = Search::Pausing { silent: false };
                 false
             }
             Err(_) => {
                 tracing::debug!("No Redis server responds");
+                state.set_tls_fault(self.finder.uses_tls().then_some(NO_HANDSHAKE));
                 state.search = Search::Pausing { silent: true };
                 false
             }

@@ -22,6 +22,9 @@ pub enum QueueError {
     /// No server that accepts writes is known; a background task searches for one.
     #[error("no Redis server accepts writes at the moment")]
     Away,
+    /// The server's TLS failed; the text says why.
+    #[error("no Redis server can be used: {0}")]
+    Tls(&'static str),
     /// No response within the call's time limit.
     #[error("Redis did not respond in time")]
     Timeout,
@@ -33,6 +36,6 @@ pub enum QueueError {
 impl QueueError {
     /// Whether the call may succeed later without a change of settings.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Redis(_) | Self::Away | Self::Timeout)
+        matches!(self, Self::Redis(_) | Self::Away | Self::Tls(_) | Self::Timeout)
     }
 }

@@ -2,8 +2,8 @@
 
 use futures::future::select_ok;
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionInfo, RedisError, ServerErrorKind, aio::MultiplexedConnection,
-    cmd,
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, RedisError, ServerErrorKind,
+    aio::MultiplexedConnection, cmd,
 };
 
 use crate::address::{self, Address};
@@ -32,6 +32,15 @@ pub(crate) struct Found {
 impl Finder {
     pub(crate) fn new(address: Address, key: String) -> Self {
         Self { address, key }
+    }
+
+    /// Returns whether the address uses TLS.
+    pub(crate) fn uses_tls(&self) -> bool {
+        let first = match &self.address {
+            Address::Single(info) | Address::Sentinel { primary: info, .. } => Some(info),
+            Address::Cluster(nodes) => nodes.first(),
+        };
+        first.is_some_and(|info| matches!(info.addr(), ConnectionAddr::TcpTls { .. }))
     }
 
     /// Returns a connection to a server that has just accepted a write. All Sentinels or nodes are asked at once, so

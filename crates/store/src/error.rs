@@ -2,13 +2,14 @@
 
 use std::fmt::Display;
 
+use domain::tls_advice;
 use sqlx::migrate::MigrateError;
 
 /// Why a call to the store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The database cannot be reached or did not answer in time; a later attempt may succeed.
-    #[error("the database is unavailable")]
+    #[error("the database is unavailable{}", advice(.0))]
     Unavailable(#[source] sqlx::Error),
     /// A unique constraint or index was violated; its name is as in `migrations/`.
     #[error("violates the constraint {0}")]
@@ -52,6 +53,11 @@ impl StoreError {
     pub(crate) fn inconsistent(why: impl Display) -> Self {
         Self::Inconsistent(why.to_string())
     }
+}
+
+/// Returns what is wrong with the server's TLS, as the end of a sentence.
+fn advice(error: &sqlx::Error) -> String {
+    tls_advice(error).map_or_else(String::new, |advice| format!(": {advice}"))
 }
 
 /// SQLSTATEs and classes of them after which waiting helps. Classes: connection, resources, operator intervention,

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
 
-use devstack::{Layout, WrongClock};
+use devstack::{Layout, ServerTls, WrongClock};
 use domain::{DriftRules, InstallationId, Secret};
 use github::Scope;
 use github_twin::{Algorithm, IssuerConfig, Limits, TwinConfig, WebhookConfig};
@@ -37,6 +37,7 @@ pub struct Builder {
     pub(crate) own_servers: bool,
     pub(crate) redis: Option<Layout>,
     pub(crate) clocks: Vec<WrongClock>,
+    pub(crate) tls: Option<Box<ServerTls>>,
     pub(crate) more: Vec<ExtraInstallation>,
     pub(crate) primed: bool,
     pub(crate) registration_tokens: bool,
@@ -109,6 +110,7 @@ impl Default for Builder {
             own_servers: false,
             redis: None,
             clocks: Vec::new(),
+            tls: None,
         }
     }
 }
@@ -211,6 +213,12 @@ impl Builder {
         Self { own_servers: true, ..self }
     }
 
+    /// Starts a PostgreSQL and a Redis of the test's own, which also listen on loopback with this certificate. The
+    /// world's own processes use the sockets.
+    pub fn tls(self, tls: ServerTls) -> Self {
+        Self { tls: Some(Box::new(tls)), ..self }.own_servers()
+    }
+
     /// Starts a group of Redis servers of the test's own, which it may fail over.
     pub fn redis(self, layout: Layout) -> Self {
         Self { redis: Some(layout), ..self }
@@ -309,6 +317,7 @@ impl Builder {
     /// # Panics
     /// When any part does not start.
     pub async fn start(self) -> World {
-        World::build(self).await
+        // The future of all its steps is large, and every test would hold it.
+        Box::pin(World::build(self)).await
     }
 }

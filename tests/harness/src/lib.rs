@@ -22,6 +22,7 @@
 )]
 
 mod builder;
+mod certificates;
 mod database;
 mod dev;
 mod http;
@@ -37,6 +38,7 @@ mod work;
 mod world;
 
 pub use builder::{Builder, ExtraInstallation};
+pub use certificates::Authority;
 pub use database::{Database, copy_of, empty};
 pub use dev::{DevRun, Ending, Printed};
 pub use http::{Anyone, ApiRequest, ApiResponse, Bearer};
@@ -44,6 +46,7 @@ pub use principals::{Machine, Person, Team, team_draft};
 pub use process::Process;
 pub use program::{Output, Program};
 pub use redis_namespace::RedisNamespace;
+pub use servers::redis_group_with_tls;
 pub use wait::{eventually, eventually_within, wait_until};
 pub use work::{Accepted, provision_body};
 pub use world::{CREDENTIAL_KEY, TOKEN_KEY, World};

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use devstack::{Layout, Options, RedisGroup, Stack, WrongClock};
+use devstack::{Layout, Options, RedisGroup, ServerTls, Stack, TlsPorts, WrongClock};
 
 use crate::World;
 
@@ -14,6 +14,7 @@ use crate::World;
 pub(crate) struct Servers {
     pub(crate) postgres: String,
     pub(crate) redis: String,
+    tls: Option<TlsPorts>,
     own: Option<Arc<Mutex<Stack>>>,
     group: Option<Arc<Mutex<RedisGroup>>>,
 }
@@ -24,17 +25,19 @@ impl Servers {
         Self {
             postgres: crate::server("TEST_DATABASE_URL"),
             redis: crate::server("TEST_REDIS_URL"),
+            tls: None,
             own: None,
             group: None,
         }
     }
 
     /// Starts new servers for one test.
-    pub(crate) async fn own(clocks: Vec<WrongClock>) -> Self {
-        let options = Options { clocks, ..options() };
+    pub(crate) async fn own(clocks: Vec<WrongClock>, tls: Option<Box<ServerTls>>) -> Self {
+        let options = Options { clocks, tls: tls.map(|tls| *tls), ..options() };
         let stack = tokio::task::spawn_blocking(move || Stack::start(&options).unwrap()).await.unwrap();
         let (postgres, redis) = (stack.database_url("postgres"), stack.redis_url(0));
-        Self { postgres, redis, own: Some(Arc::new(Mutex::new(stack))), group: None }
+        let tls = stack.tls_ports();
+        Self { postgres, redis, tls, own: Some(Arc::new(Mutex::new(stack))), group: None }
     }
 
     /// Starts a group of Redis servers and uses it instead of the single one.
@@ -72,6 +75,14 @@ impl World {
     {
         self.servers.act(what).await;
     }
+
+    /// Returns the ports on which the servers of a world with a certificate speak TLS.
+    ///
+    /// # Panics
+    /// When the world has none.
+    pub fn tls_ports(&self) -> TlsPorts {
+        self.servers.tls.expect("a world with a certificate")
+    }
 }
 
 impl World {
@@ -87,6 +98,15 @@ impl World {
         let act = move || what(&mut group.lock().unwrap_or_else(PoisonError::into_inner));
         tokio::task::spawn_blocking(act).await.unwrap().unwrap();
     }
+}
+
+/// Starts a group of Redis servers with this certificate, which must be for 127.0.0.1.
+///
+/// # Panics
+/// When the servers do not start.
+pub async fn redis_group_with_tls(layout: Layout, tls: ServerTls) -> RedisGroup {
+    let start = move || RedisGroup::start_with_tls(layout, options().redis_bin.as_deref(), &tls).unwrap();
+    tokio::task::spawn_blocking(start).await.unwrap()
 }
 
 fn options() -> Options {

@@ -69,8 +69,11 @@ impl World {
 
     pub(crate) async fn build(choices: Builder) -> Self {
         logs::record_default();
-        let mut servers =
-            if choices.own_servers { Servers::own(choices.clocks.clone()).await } else { Servers::shared() };
+        let mut servers = if choices.own_servers {
+            Servers::own(choices.clocks.clone(), choices.tls.clone()).await
+        } else {
+            Servers::shared()
+        };
         if let Some(layout) = choices.redis {
             servers.take_group(layout).await;
         }
