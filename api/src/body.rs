@@ -7,22 +7,22 @@ use axum::{
     extract::{FromRequest, FromRequestParts, OptionalFromRequest, Path, Request},
     http::{header, request::Parts},
 };
-use domain::{FieldError, Problem, ProblemCode, TeamId};
+use domain::{
+    FieldError, Json, NO_CONTROLS, Problem, ProblemCode, TeamId, is_clean, json_pointer, read_json, sanitized,
+};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::{Deserialize, de::DeserializeOwned};
-use serde_path_to_error::Segment;
 use tokio::time::timeout;
-use uuid::Uuid;
 
 use crate::{
     app::AppState,
     error::{ApiError, ApiResult},
-    json::{Json, escape},
-    text::{NO_CONTROLS, is_clean, sanitized},
 };
 
 /// Largest request body, in bytes.
 pub(crate) const MAX_BODY: usize = 64 * 1024;
+/// Largest body of a call that takes whole files, in bytes.
+pub(crate) const MAX_LARGE_BODY: usize = 8 * 1024 * 1024;
 /// Longest time to send a body.
 const MAX_BODY_TIME: Duration = Duration::from_secs(10);
 
@@ -34,15 +34,31 @@ impl<T: DeserializeOwned> FromRequest<AppState> for Body<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &AppState) -> Result<Self, ApiError> {
-        if !is_json(&request) {
-            return Err(Problem::new(
-                ProblemCode::UnsupportedMediaType,
-                "Send the body as `Content-Type: application/json`.",
-            )
-            .into());
-        }
-        Ok(Self(parse(&read_body(request).await?)?))
+        Ok(Self(read(request, MAX_BODY).await?))
     }
+}
+
+/// A JSON body of a call that takes whole files; always an object. Its extractor comes after the caller's.
+#[derive(Debug)]
+pub(crate) struct LargeBody<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequest<AppState> for LargeBody<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &AppState) -> Result<Self, ApiError> {
+        Ok(Self(read(request, MAX_LARGE_BODY).await?))
+    }
+}
+
+/// Reads a JSON body of at most `max` bytes.
+async fn read<T: DeserializeOwned>(request: Request, max: usize) -> Result<T, Problem> {
+    if !is_json(&request) {
+        return Err(Problem::new(
+            ProblemCode::UnsupportedMediaType,
+            "Send the body as `Content-Type: application/json`.",
+        ));
+    }
+    parse(&read_body(request, max).await?)
 }
 
 impl<T: DeserializeOwned> OptionalFromRequest<AppState> for Body<T> {
@@ -56,22 +72,22 @@ impl<T: DeserializeOwned> OptionalFromRequest<AppState> for Body<T> {
         if !is_json(&request) {
             return <Self as FromRequest<AppState>>::from_request(request, app).await.map(Some);
         }
-        let bytes = read_body(request).await?;
+        let bytes = read_body(request, MAX_BODY).await?;
         let text = bytes.trim_ascii();
         if text.is_empty() || text == b"null" { Ok(None) } else { Ok(Some(Self(parse(&bytes)?))) }
     }
 }
 
 /// Reads the whole body within its limits of size and time.
-async fn read_body(request: Request) -> Result<Bytes, Problem> {
-    let read = timeout(MAX_BODY_TIME, Limited::new(request.into_body(), MAX_BODY).collect()).await;
+async fn read_body(request: Request, max: usize) -> Result<Bytes, Problem> {
+    let read = timeout(MAX_BODY_TIME, Limited::new(request.into_body(), max).collect()).await;
     let read = read.map_err(|_| {
         let detail = format!("The body was not complete after {} s.", MAX_BODY_TIME.as_secs());
         Problem::new(ProblemCode::RequestTimeout, detail)
     })?;
     read.map(http_body_util::Collected::to_bytes).map_err(|error| {
         if error.is::<LengthLimitError>() {
-            Problem::new(ProblemCode::PayloadTooLarge, format!("A body is at most {MAX_BODY} bytes."))
+            Problem::new(ProblemCode::PayloadTooLarge, format!("A body is at most {max} bytes."))
         } else {
             Problem::new(ProblemCode::MalformedBody, "The body ended before it was complete.")
         }
@@ -90,8 +106,7 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     if !unclean.is_empty() {
         return Err(Problem::invalid(unclean));
     }
-    serde_path_to_error::deserialize(json)
-        .map_err(|error| Problem::field(json_pointer(error.path()), error.inner().to_string()))
+    read_json(json).map_err(|error| Problem::invalid(vec![error]))
 }
 
 fn parse_json(bytes: &[u8]) -> Result<Json, Problem> {
@@ -111,17 +126,6 @@ fn parse_json(bytes: &[u8]) -> Result<Json, Problem> {
 fn malformed_body(error: &serde_json::Error) -> Problem {
     Problem::new(ProblemCode::MalformedBody, "The body is not a single valid JSON value in UTF-8.")
         .with_errors(vec![FieldError::new("", error.to_string())])
-}
-
-fn json_pointer(path: &serde_path_to_error::Path) -> String {
-    path.iter()
-        .map(|segment| match segment {
-            Segment::Seq { index } => format!("/{index}"),
-            Segment::Map { key } => format!("/{}", escape(key)),
-            Segment::Enum { variant } => format!("/{variant}"),
-            Segment::Unknown => String::new(),
-        })
-        .collect()
 }
 
 /// A query string.
@@ -171,7 +175,7 @@ pub(crate) async fn filtered_team(app: &AppState, named: Option<&str>) -> ApiRes
         return Ok(Some(id));
     }
     let team = app.store.conn().await?.teams().by_name(named).await?;
-    Ok(Some(team.map_or(TeamId::from(Uuid::nil()), |team| team.id)))
+    Ok(Some(team.map_or(TeamId::NIL, |team| team.id)))
 }
 
 /// An id in the path.

@@ -12,6 +12,7 @@ mod event_alias;
 mod glob;
 mod ids;
 mod job;
+mod json;
 mod json_text;
 mod label;
 mod lane;
@@ -23,6 +24,7 @@ mod secret;
 mod string_enum;
 mod sync;
 mod team;
+mod text;
 mod tls_advice;
 mod token_facts;
 mod version;
@@ -41,6 +43,7 @@ pub use job::{
     BlockedOn, Job, JobKind, JobParams, JobState, MAX_PREFIX, MAX_RESCUES, NotRunnable, ReclaimReason,
     Removal, RequestedName, busy_delay, retry_delay,
 };
+pub use json::{Json, JsonError, escape_pointer, json_pointer, nearest_word, read_json};
 pub use json_text::clean_json;
 pub use label::{
     MAX_LABEL, check_label, fold_label, is_look_alike, is_reserved_label, is_system_label, normalize_label,
@@ -61,6 +64,7 @@ pub use sync::{
     Source, StatusChange, Suspect, SyncFindings, SyncPass, transition,
 };
 pub use team::{Admission, DriftResponse, ProvisionRequest, Team};
+pub use text::{NO_CONTROLS, is_clean, sanitized};
 pub use tls_advice::tls_advice;
 pub use token_facts::{Principal, TokenFacts};
 pub use version::{BadVersion, CutOff, DEPRECATION_NOTICE, RunnerVersion, VersionState};

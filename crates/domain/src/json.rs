@@ -1,24 +1,28 @@
 //! Strict reader of JSON, without serde's leniency. A struct is never read from an array, and a duplicate field is an
-//! error. Text has no control characters, and messages name JSON's types instead of Rust's.
+//! error. Text has no control characters, messages name JSON's types instead of Rust's, and an unknown field is named
+//! with the known one that is nearest to it.
 
-use std::fmt;
+use std::fmt::{self, Display};
 
-use domain::FieldError;
 use serde::{
     Deserialize, Deserializer,
     de::{
-        Error as _, IntoDeserializer, MapAccess, SeqAccess, Unexpected, Visitor,
+        DeserializeOwned, Error as _, IntoDeserializer, MapAccess, SeqAccess, Unexpected, Visitor,
         value::{MapDeserializer, SeqDeserializer},
     },
     forward_to_deserialize_any,
 };
-use serde_json::{Error, Number};
+use serde_json::Number;
+use serde_path_to_error::Segment;
 
-use crate::text::{NO_CONTROLS, is_clean, sanitized};
+use crate::{
+    FieldError,
+    text::{NO_CONTROLS, is_clean, sanitized},
+};
 
 /// A JSON value with its fields in the order sent.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Json {
+pub enum Json {
     /// `null`.
     Null,
     /// `true` or `false`.
@@ -35,7 +39,7 @@ pub(crate) enum Json {
 
 impl Json {
     /// Returns an error for each text and field name with control characters.
-    pub(crate) fn unclean_texts(&self) -> Vec<FieldError> {
+    pub fn unclean_texts(&self) -> Vec<FieldError> {
         let mut found = Vec::new();
         self.collect(String::new(), &mut found);
         found
@@ -51,7 +55,7 @@ impl Json {
             }
             Self::Object(fields) => {
                 for (name, value) in fields {
-                    let pointer = format!("{pointer}/{}", escape(name));
+                    let pointer = format!("{pointer}/{}", escape_pointer(name));
                     if !is_clean(name) {
                         found.push(FieldError::new(
                             pointer.clone(),
@@ -78,7 +82,7 @@ impl Json {
 }
 
 /// Returns a field name as one step of a JSON pointer (RFC 6901).
-pub(crate) fn escape(name: &str) -> String {
+pub fn escape_pointer(name: &str) -> String {
     sanitized(name).replace('~', "~0").replace('/', "~1")
 }
 
@@ -142,7 +146,55 @@ impl<'de> Visitor<'de> for Reader {
     }
 }
 
-impl IntoDeserializer<'_, Error> for Json {
+/// Returns the place of a value as a JSON pointer.
+pub fn json_pointer(path: &serde_path_to_error::Path) -> String {
+    path.iter()
+        .map(|segment| match segment {
+            Segment::Seq { index } => format!("/{index}"),
+            Segment::Map { key } => format!("/{}", escape_pointer(key)),
+            Segment::Enum { variant } => format!("/{variant}"),
+            Segment::Unknown => String::new(),
+        })
+        .collect()
+}
+
+/// Reads a value from JSON.
+///
+/// # Errors
+/// Returns the place and the fault of the first value that is not as expected.
+pub fn read_json<T: DeserializeOwned>(json: Json) -> Result<T, FieldError> {
+    serde_path_to_error::deserialize(json)
+        .map_err(|error| FieldError::new(json_pointer(error.path()), error.inner().to_string()))
+}
+
+/// A value that is not what its reader expects, as a sentence.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct JsonError(String);
+
+impl serde::de::Error for JsonError {
+    fn custom<T: Display>(message: T) -> Self {
+        Self(message.to_string())
+    }
+
+    fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
+        let field = sanitized(field);
+        Self(match nearest_word(&field, expected.iter().copied()) {
+            Some(near) => format!("unknown field `{field}`; did you mean `{near}`?"),
+            None if expected.is_empty() => format!("unknown field `{field}`, there are no fields"),
+            None => format!("unknown field `{field}`, expected one of `{}`", expected.join("`, `")),
+        })
+    }
+}
+
+/// Returns the word that is most like `text`, if one is alike enough to be meant.
+pub fn nearest_word<'w>(text: &str, words: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
+    let alike = |word: &'w str| (strsim::jaro_winkler(text, word), word);
+    let near = words.into_iter().map(alike).max_by(|a, b| a.0.total_cmp(&b.0));
+    near.filter(|(likeness, _)| *likeness > 0.8).map(|(_, word)| word)
+}
+
+impl IntoDeserializer<'_, JsonError> for Json {
     type Deserializer = Self;
 
     fn into_deserializer(self) -> Self {
@@ -151,13 +203,13 @@ impl IntoDeserializer<'_, Error> for Json {
 }
 
 impl<'de> Deserializer<'de> for Json {
-    type Error = Error;
+    type Error = JsonError;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, JsonError> {
         match self {
             Self::Null => visitor.visit_unit(),
             Self::Bool(value) => visitor.visit_bool(value),
-            Self::Number(number) => number.deserialize_any(visitor),
+            Self::Number(number) => number.deserialize_any(visitor).map_err(JsonError::custom),
             Self::Text(text) => visitor.visit_string(text),
             Self::Array(items) => {
                 let mut items = SeqDeserializer::new(items.into_iter());
@@ -172,11 +224,11 @@ impl<'de> Deserializer<'de> for Json {
         }
     }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, JsonError> {
         if self == Self::Null { visitor.visit_none() } else { visitor.visit_some(self) }
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &str, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &str, visitor: V) -> Result<V::Value, JsonError> {
         visitor.visit_newtype_struct(self)
     }
 
@@ -185,21 +237,21 @@ impl<'de> Deserializer<'de> for Json {
         _: &'static str,
         _: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Error> {
+    ) -> Result<V::Value, JsonError> {
         self.deserialize_map(visitor)
     }
 
-    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, JsonError> {
         match self {
             Self::Object(_) => self.deserialize_any(visitor),
-            other => Err(Error::invalid_type(other.unexpected(), &"an object")),
+            other => Err(JsonError::invalid_type(other.unexpected(), &"an object")),
         }
     }
 
-    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, JsonError> {
         match self {
             Self::Array(_) => self.deserialize_any(visitor),
-            other => Err(Error::invalid_type(other.unexpected(), &"an array")),
+            other => Err(JsonError::invalid_type(other.unexpected(), &"an array")),
         }
     }
 
@@ -208,10 +260,10 @@ impl<'de> Deserializer<'de> for Json {
         _: &'static str,
         _: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Error> {
+    ) -> Result<V::Value, JsonError> {
         match self {
             Self::Text(text) => visitor.visit_enum(text.into_deserializer()),
-            other => Err(Error::invalid_type(other.unexpected(), &"a string")),
+            other => Err(JsonError::invalid_type(other.unexpected(), &"a string")),
         }
     }
 
@@ -271,6 +323,13 @@ mod tests {
             read(r#"{"inner":{"subject":"s","claims":[]}}"#),
             Err("invalid type: an array, expected an object".to_owned())
         );
+    }
+
+    #[test]
+    fn an_unknown_field_comes_with_the_nearest_known_one() {
+        assert_eq!(read(r#"{"nmae":"a"}"#), Err("unknown field `nmae`; did you mean `name`?".to_owned()));
+        let message = read(r#"{"zzz":"a"}"#).unwrap_err();
+        assert_eq!(message, "unknown field `zzz`, expected one of `name`, `numbers`, `inner`");
     }
 
     #[test]
