@@ -31,6 +31,15 @@ pub(crate) struct Known(pub(crate) Caller);
 #[derive(Clone, Debug)]
 pub(crate) struct Authorised(pub(crate) Caller);
 
+/// A known caller of any role, for a call that only reads although its method is POST. A machine client of a deactivated
+/// team may do nothing.
+#[derive(Clone, Debug)]
+pub(crate) struct Reads(pub(crate) Caller);
+
+/// A caller who sees everything, for a call that only reads although its method is POST.
+#[derive(Clone, Debug)]
+pub(crate) struct SeesAllByPost(pub(crate) Caller);
+
 /// An authorised caller who sees everything: an admin or a viewer.
 #[derive(Clone, Debug)]
 pub(crate) struct SeesAll(pub(crate) Caller);
@@ -77,14 +86,42 @@ impl FromRequestParts<AppState> for Authorised {
         if caller.only_reads() && !parts.method.is_safe() {
             return Err(record_refusal(app, parts, &caller, "viewer.denied", Problem::read_only()).await);
         }
-        if let (Requester::Client(_), [team]) = (caller.requester, caller.teams.as_slice())
-            && !team.is_active
-        {
-            let team = app.store.conn().await?.teams().policy(team.id).await?;
-            let reason = team.and_then(|team| team.deactivation_reason);
-            return Err(Problem::team_inactive(reason.as_deref()).into());
-        }
+        refuse_inactive_team(app, &caller).await?;
         Ok(Self(caller))
+    }
+}
+
+/// Refuses a machine client whose team is deactivated.
+async fn refuse_inactive_team(app: &AppState, caller: &Caller) -> ApiResult<()> {
+    if let (Requester::Client(_), [team]) = (caller.requester, caller.teams.as_slice())
+        && !team.is_active
+    {
+        let team = app.store.conn().await?.teams().policy(team.id).await?;
+        let reason = team.and_then(|team| team.deactivation_reason);
+        return Err(Problem::team_inactive(reason.as_deref()).into());
+    }
+    Ok(())
+}
+
+impl FromRequestParts<AppState> for Reads {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, ApiError> {
+        let Known(caller) = Known::from_request_parts(parts, app).await?;
+        refuse_inactive_team(app, &caller).await?;
+        Ok(Self(caller))
+    }
+}
+
+impl FromRequestParts<AppState> for SeesAllByPost {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, ApiError> {
+        let Reads(caller) = Reads::from_request_parts(parts, app).await?;
+        if caller.sees_everything() {
+            return Ok(Self(caller));
+        }
+        Err(record_refusal(app, parts, &caller, "admin.denied", admin_required()).await)
     }
 }
 

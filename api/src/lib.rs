@@ -31,7 +31,7 @@ mod webhook_signature;
 
 use std::time::Duration;
 
-use axum::{Router, middleware};
+use axum::{Router, middleware, routing::get};
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::OpenApi;
@@ -59,14 +59,20 @@ pub fn description() -> utoipa::openapi::OpenApi {
     complete_description(documented_router().into_openapi())
 }
 
-/// Returns the router of the whole HTTP side: the API, its description at `/openapi.json`, Swagger UI at `/docs`,
-/// health and metrics.
+/// Returns the JSON Schema of teams files.
+pub fn teams_schema() -> serde_json::Value {
+    routes::teams_schema()
+}
+
+/// Returns the router of the whole HTTP side: the API, its description at `/openapi.json`, Swagger UI at `/docs`, the
+/// schema of teams files, health and metrics.
 pub fn router(app: AppState) -> Router {
     let (router, description) = documented_router().split_for_parts();
     let description = complete_description(description);
     let https = app.server.public_url.as_ref().is_some_and(|url| url.scheme() == "https");
     router
         .merge(SwaggerUi::new("/docs").url("/openapi.json", description))
+        .route("/schemas/teams.json", get(routes::serve_schema))
         .fallback(layers::unknown_path)
         .method_not_allowed_fallback(layers::unsupported_method)
         .layer(

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    BlockedOn, DriftResponse, JobKind, JobState, Lane, ProblemCode, RunnerStatus, Severity, VersionState,
+    BlockedOn, CheckKind, DriftResponse, JobKind, JobState, Lane, ProblemCode, RunnerStatus, Severity,
+    VersionState,
 };
 use serde_json::Value;
 use utoipa::{
@@ -35,6 +36,7 @@ macro_rules! enum_schemas {
 }
 
 enum_schemas! {
+    check_kind: CheckKind,
     job_kind: JobKind,
     job_state: JobState,
     lane: Lane,

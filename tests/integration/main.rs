@@ -4,6 +4,7 @@
 mod abandoned;
 #[cfg(test)]
 mod alerts;
+mod apply;
 #[cfg(test)]
 mod budget;
 #[cfg(test)]
@@ -23,6 +24,8 @@ mod dev;
 #[cfg(test)]
 mod documents;
 mod exactly_once;
+#[cfg(test)]
+mod explain;
 mod failures;
 #[cfg(test)]
 mod fairness;
@@ -60,6 +63,8 @@ mod queue_loss;
 mod refused;
 #[cfg(test)]
 mod registration;
+#[cfg(test)]
+mod replay;
 #[cfg(test)]
 mod retention;
 mod revocation;

@@ -87,6 +87,30 @@ fn the_checked_in_description_is_fresh() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a switch of this test alone")]
+fn the_checked_in_schema_of_teams_files_is_fresh() {
+    let schema = api::teams_schema();
+    let fresh = serde_json::to_string_pretty(&schema).unwrap() + "\n";
+    let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/schemas/teams.json"));
+    if std::env::var("UPDATE_OPENAPI").is_ok() {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, &fresh).unwrap();
+    }
+    let kept = fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        kept == fresh,
+        "docs/schemas/teams.json is stale: UPDATE_OPENAPI=1 ./dev test -p integration openapi"
+    );
+    let definitions = schema["$defs"].as_object().unwrap();
+    let text = schema.to_string();
+    for (start, mark) in text.match_indices("\"#/") {
+        let name = text[start + mark.len()..].split('"').next().unwrap();
+        let known = name.strip_prefix("$defs/").is_some_and(|name| definitions.contains_key(name));
+        assert!(known, "{name} is defined");
+    }
+}
+
+#[test]
 fn every_call_of_the_contract_is_described() {
     let description = description();
     assert!(description["openapi"].as_str().unwrap().starts_with("3.1"));

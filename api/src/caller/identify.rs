@@ -1,8 +1,8 @@
 //! Identification of the user or machine client that a verified token belongs to.
 
 use domain::{
-    AuditEntry, Caller, MachineClient, Membership, Origin, Problem, ProblemCode, Requester, SecurityEvent,
-    Severity, TokenFacts, User,
+    AuditEntry, Caller, MachineClient, Membership, Origin, Problem, ProblemCode, SecurityEvent, Severity,
+    TokenFacts, User,
 };
 use serde_json::json;
 
@@ -86,21 +86,9 @@ async fn user_caller(
     user: User,
     teams: Vec<Membership>,
 ) -> ApiResult<Caller> {
-    let named = || Some(format!("{}#{}", user.issuer.as_deref()?, user.subject.as_deref()?));
-    let caller = Caller {
-        requester: Requester::User(user.id),
-        identity: user.email.clone().or_else(named).unwrap_or_else(|| user.id.to_string()),
-        principal: facts.principal(),
-        email: user.email,
-        claims: None,
-        display_name: user.display_name,
-        is_admin: user.is_admin,
-        is_viewer: user.is_viewer,
-        can_use_jit: user.can_use_jit,
-        can_use_registration_token: user.can_use_registration_token,
-        teams,
-    };
-    if user.is_active { Ok(caller) } else { Err(refuse_inactive(app, &caller, origin, "user").await) }
+    let is_active = user.is_active;
+    let caller = Caller::of_user(user, facts.principal(), teams);
+    if is_active { Ok(caller) } else { Err(refuse_inactive(app, &caller, origin, "user").await) }
 }
 
 async fn client_caller(
@@ -110,20 +98,8 @@ async fn client_caller(
     client: &MachineClient,
     team: Membership,
 ) -> ApiResult<Caller> {
-    let caller = Caller {
-        requester: Requester::Client(client.id),
-        identity: client.client_id.clone(),
-        principal: facts.principal(),
-        email: None,
-        claims: Some(facts.run_claims()),
-        display_name: client.description.clone(),
-        is_admin: false,
-        is_viewer: false,
-        can_use_jit: true,
-        // A registration token can register any number of runners, so it is for people alone.
-        can_use_registration_token: false,
-        teams: vec![team],
-    };
+    let known = Caller::of_client(client, facts.principal(), team);
+    let caller = Caller { claims: Some(facts.run_claims()), ..known };
     if client.is_active {
         Ok(caller)
     } else {

@@ -2,12 +2,14 @@
 
 use utoipa_axum::router::OpenApiRouter;
 
+pub(crate) use self::policies::{serve_schema, teams_schema};
 use crate::app::AppState;
 
 mod admin;
 mod audit;
 mod auth;
 mod jobs;
+mod policies;
 mod runners;
 mod teams;
 pub(crate) mod webhooks;
@@ -20,5 +22,6 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
         .merge(teams::router())
         .merge(audit::router())
         .merge(admin::router())
+        .merge(policies::router())
         .merge(webhooks::router())
 }

@@ -140,6 +140,42 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// Returns the caller that a user is, with a token of `principal`.
+    pub fn of_user(user: User, principal: Principal, teams: Vec<Membership>) -> Self {
+        let named = || Some(format!("{}#{}", user.issuer.as_deref()?, user.subject.as_deref()?));
+        Self {
+            requester: Requester::User(user.id),
+            identity: user.email.clone().or_else(named).unwrap_or_else(|| user.id.to_string()),
+            principal,
+            email: user.email,
+            claims: None,
+            display_name: user.display_name,
+            is_admin: user.is_admin,
+            is_viewer: user.is_viewer,
+            can_use_jit: user.can_use_jit,
+            can_use_registration_token: user.can_use_registration_token,
+            teams,
+        }
+    }
+
+    /// Returns the caller that a machine client is, with a token of `principal`. A registration token can register any
+    /// number of runners, so it is for people alone.
+    pub fn of_client(client: &MachineClient, principal: Principal, team: Membership) -> Self {
+        Self {
+            requester: Requester::Client(client.id),
+            identity: client.client_id.clone(),
+            principal,
+            email: None,
+            claims: None,
+            display_name: client.description.clone(),
+            is_admin: false,
+            is_viewer: false,
+            can_use_jit: true,
+            can_use_registration_token: false,
+            teams: vec![team],
+        }
+    }
+
     /// Returns whether the caller may see a resource of `team` and `owner`.
     pub fn may_see(&self, team: Option<TeamId>, owner: Option<Requester>) -> bool {
         self.sees_everything()

@@ -13,6 +13,8 @@ macro_rules! ids {
         pub struct $name(Uuid);
 
         impl $name {
+            /// The nil id, which belongs to no row.
+            pub const NIL: Self = Self(Uuid::nil());
             /// Returns a new id (`UUIDv7`: later ids sort after earlier ones).
             pub fn new() -> Self { Self(Uuid::now_v7()) }
             /// Returns the plain UUID, for the stores.

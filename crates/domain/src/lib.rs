@@ -6,10 +6,13 @@ mod access;
 mod audit;
 mod call;
 mod caller;
+mod caller_checks;
+mod check;
 mod claim_rule;
 mod error_chain;
 mod event_alias;
 mod glob;
+mod hash;
 mod ids;
 mod job;
 mod json;
@@ -17,13 +20,16 @@ mod json_text;
 mod label;
 mod lane;
 mod policy;
+mod policy_case;
 mod problem;
+mod replay;
 mod runner;
 mod seal;
 mod secret;
 mod string_enum;
 mod sync;
 mod team;
+mod teams_file;
 mod text;
 mod tls_advice;
 mod token_facts;
@@ -34,10 +40,13 @@ pub use access::Access;
 pub use audit::{ActionTaken, AuditEntry, Origin, SecurityEvent, Severity};
 pub use call::{Call, CallState, reap_due};
 pub use caller::{Caller, MachineClient, Membership, Requester, User};
+pub use caller_checks::CallerChecks;
+pub use check::{Check, CheckKind, first_refusal};
 pub use claim_rule::ClaimRule;
 pub use error_chain::error_chain;
 pub use event_alias::{AUDIT_ALIASES, SECURITY_ALIASES, resolve_audit_event, resolve_security_event};
 pub use glob::{check_glob, check_repository_glob};
+pub use hash::sha256_hex;
 pub use ids::{BadInstallationId, CallId, ClientId, InstallationId, JobId, RunnerId, TeamId, UserId};
 pub use job::{
     BlockedOn, Job, JobKind, JobParams, JobState, MAX_PREFIX, MAX_RESCUES, NotRunnable, ReclaimReason,
@@ -50,10 +59,12 @@ pub use label::{
 };
 pub use lane::Lane;
 pub use policy::{
-    LabelBreach, LabelOverlap, LabelPattern, LabelPolicy, MAX_LABELS, MAX_PATTERN, MAX_PATTERNS,
+    LabelBreach, LabelOverlap, LabelPattern, LabelPolicy, LabelRule, MAX_LABELS, MAX_PATTERN, MAX_PATTERNS,
     find_overlaps,
 };
+pub use policy_case::CaseOutcome;
 pub use problem::{FieldError, Problem, ProblemCode, whole_seconds};
+pub use replay::{PastRequest, Replayed};
 pub use runner::{BadRunnerName, Runner, RunnerName, RunnerStatus, is_name_prefix};
 pub use seal::{KeyRing, SealError, Sealed, credential_context};
 pub use secret::Secret;
@@ -63,7 +74,8 @@ pub use sync::{
     MISSES_OF_ANY_KIND, Observation, REGISTRATION_GRACE, REMOVAL_APPROVAL_TTL, Remedy, SeenLabel, SeenRunner,
     Source, StatusChange, Suspect, SyncFindings, SyncPass, transition,
 };
-pub use team::{Admission, DriftResponse, ProvisionRequest, Team};
+pub use team::{Admission, DriftResponse, ListMatch, PolicyChecks, ProvisionRequest, Team};
+pub use teams_file::{CaseEntry, ClientEntry, PersonEntry, Role, TeamEntry, TeamsFile};
 pub use text::{NO_CONTROLS, is_clean, sanitized};
 pub use tls_advice::tls_advice;
 pub use token_facts::{Principal, TokenFacts};

@@ -2,15 +2,15 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use regex::{Regex, RegexBuilder};
 use serde::Serialize;
 
 use crate::{
-    FieldError, Problem, ProblemCode, SeenLabel, fold_label, is_look_alike, is_reserved_label,
-    is_system_label, label::SELF_HOSTED,
+    Check, CheckKind, FieldError, Problem, ProblemCode, SeenLabel, check::first_refusal, fold_label,
+    is_look_alike, is_reserved_label, is_system_label, label::SELF_HOSTED,
 };
 
 /// Maximum number of labels on one runner, as on GitHub.
@@ -26,7 +26,10 @@ const MAX_COMPILED: usize = 500;
 /// One label pattern of a team: `*` (any label), `glob:gpu-*`, or a regular expression over the whole label. All
 /// patterns ignore case and match in linear time.
 #[derive(Clone, Debug)]
-pub struct LabelPattern(Kind);
+pub struct LabelPattern {
+    text: Arc<str>,
+    kind: Kind,
+}
 
 #[derive(Clone, Debug)]
 enum Kind {
@@ -44,21 +47,21 @@ impl LabelPattern {
             return Err(format!("a pattern is 1 to {MAX_PATTERN} bytes"));
         }
         if text == "*" {
-            return Ok(Self(Kind::Any));
+            return Ok(Self { text: text.into(), kind: Kind::Any });
         }
         let body = match text.strip_prefix("glob:") {
             Some(glob) => regex::escape(glob).replace(r"\*", ".*").replace(r"\?", "."),
             None => text.to_owned(),
         };
         // The body is parsed alone first: `a)|(.*` must not close the group below.
+        regex_syntax::parse(&body).map_err(|error| describe_fault(&error))?;
         let whole = format!(r"\A(?:{body})\z");
-        Regex::new(&body)
-            .map_err(|_| ())
-            .and_then(|_| {
-                RegexBuilder::new(&whole).case_insensitive(true).size_limit(1 << 18).build().map_err(|_| ())
-            })
-            .map(|regex| Self(Kind::Matching(regex)))
-            .map_err(|()| "not a regular expression we can use (for a glob write `glob:gpu-*`)".to_owned())
+        RegexBuilder::new(&whole)
+            .case_insensitive(true)
+            .size_limit(1 << 18)
+            .build()
+            .map(|regex| Self { text: text.into(), kind: Kind::Matching(regex) })
+            .map_err(|_| "this pattern is too large; use fewer or shorter repetitions".to_owned())
     }
 
     /// Returns a stored pattern; `None` if it cannot be parsed. Recently used patterns are cached, because compiling is
@@ -80,11 +83,21 @@ impl LabelPattern {
 
     /// Returns whether the whole label matches.
     pub fn allows(&self, label: &str) -> bool {
-        match &self.0 {
+        match &self.kind {
             Kind::Any => true,
             Kind::Matching(regex) => regex.is_match(label),
         }
     }
+}
+
+/// Returns the fault of a regular expression and its position.
+fn describe_fault(error: &regex_syntax::Error) -> String {
+    let (fault, at) = match error {
+        regex_syntax::Error::Parse(error) => (error.kind().to_string(), error.span().start.column),
+        regex_syntax::Error::Translate(error) => (error.kind().to_string(), error.span().start.column),
+        _ => ("it cannot be read".to_owned(), 1),
+    };
+    format!("not a regular expression at character {at}: {fault} (for a glob write `glob:gpu-*`)")
 }
 
 /// Violations of a team's policy by the labels of a self-registered runner.
@@ -94,6 +107,54 @@ pub struct LabelBreach {
     pub missing: Vec<String>,
     /// Labels that the runner has but may not have.
     pub refused: Vec<String>,
+}
+
+/// Rule that decides about one label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LabelRule<'a> {
+    /// The team requires the label.
+    Required,
+    /// GitHub itself adds the label.
+    System,
+    /// The pattern with this text matches.
+    Pattern(&'a str),
+    /// The label looks like one of GitHub's names.
+    LookAlike,
+    /// The label names a GitHub-hosted image.
+    HostedImage,
+    /// Another team requires the label.
+    OtherTeam,
+    /// No pattern matches.
+    Unmatched,
+}
+
+impl<'a> LabelRule<'a> {
+    /// Returns whether a runner may have the label.
+    pub const fn allows(self) -> bool {
+        matches!(self, Self::Required | Self::System | Self::Pattern(_))
+    }
+
+    /// Returns the pattern that matches.
+    pub const fn pattern(self) -> Option<&'a str> {
+        if let Self::Pattern(text) = self { Some(text) } else { None }
+    }
+
+    /// Returns the reason as a sentence about the label.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Required => "the team requires this label",
+            Self::System => "GitHub's own label needs no permission",
+            Self::Pattern(_) => "matches a pattern of the team",
+            Self::LookAlike => "this looks like one of GitHub's own names but is a different text",
+            Self::HostedImage => {
+                "this is the name of a GitHub-hosted image; jobs meant for GitHub's machines would run here"
+            }
+            Self::OtherTeam => {
+                "another team requires this label, so only that team may use it; teams that share jobs should be one team"
+            }
+            Self::Unmatched => "matches none of the team's patterns",
+        }
+    }
 }
 
 /// Compiled label policy of one team.
@@ -140,6 +201,12 @@ impl LabelPolicy {
     /// `label_policy_violation` naming every label that is not allowed; `validation_failed` for no labels at all or
     /// more than 100.
     pub fn admit(&self, wanted: &[String]) -> Result<Vec<String>, Problem> {
+        let (checks, labels) = self.check(wanted);
+        first_refusal(&checks).map_or(Ok(labels), Err)
+    }
+
+    /// Returns one check for each wanted label and one for their number, and the labels that the runner would have.
+    pub fn check(&self, wanted: &[String]) -> (Vec<Check>, Vec<String>) {
         let mut labels: Vec<String> = Vec::with_capacity(self.required.len() + wanted.len() + 1);
         let mut known = HashSet::new();
         let own = self.add_self_hosted.then(|| SELF_HOSTED.to_owned());
@@ -148,26 +215,18 @@ impl LabelPolicy {
                 labels.push(label.clone());
             }
         }
-        let refused: Vec<FieldError> = wanted
-            .iter()
-            .enumerate()
-            .filter(|(_, label)| !self.allows(label))
-            .map(|(at, label)| FieldError::new(format!("/labels/{at}"), self.refusal(label)))
-            .collect();
-        if !refused.is_empty() {
-            return Err(Problem::new(
-                ProblemCode::LabelPolicyViolation,
-                "The team's label policy does not allow these labels.",
-            )
-            .with_errors(refused));
-        }
-        if labels.is_empty() || labels.len() > MAX_LABELS {
-            return Err(Problem::field(
-                "/labels",
-                "a runner has 1 to 100 labels, the team's required ones included",
-            ));
-        }
-        Ok(labels)
+        let checks = wanted.iter().enumerate().map(|(at, label)| self.check_label(at, label));
+        (checks.chain([check_count(labels.len())]).collect(), labels)
+    }
+
+    fn check_label(&self, at: usize, label: &str) -> Check {
+        let rule = self.rule(label);
+        let refusal = (!rule.allows()).then(|| {
+            let detail = "The team's label policy does not allow these labels.";
+            let error = FieldError::new(format!("/labels/{at}"), rule.reason());
+            Problem::new(ProblemCode::LabelPolicyViolation, detail).with_errors(vec![error])
+        });
+        Check::new(CheckKind::Label, rule.reason()).of(label).by(rule.pattern()).refused(refusal)
     }
 
     /// Returns the violations by labels that a self-registered runner gave itself; `None` if there are none.
@@ -185,26 +244,34 @@ impl LabelPolicy {
 
     /// Returns whether a runner of the team may have the label.
     pub fn allows(&self, label: &str) -> bool {
-        let folded = fold_label(label);
-        if self.required.iter().any(|required| fold_label(required) == folded) || is_system_label(&folded) {
-            return true;
-        }
-        !is_reserved_label(label)
-            && !self.reserved.contains(&folded)
-            && self.optional.iter().any(|pattern| pattern.allows(label))
+        self.rule(label).allows()
     }
 
-    fn refusal(&self, label: &str) -> &'static str {
-        if is_look_alike(label) {
-            "this looks like one of GitHub's own names but is a different text"
+    /// Returns the rule that decides about the label.
+    pub fn rule(&self, label: &str) -> LabelRule<'_> {
+        let folded = fold_label(label);
+        if self.required.iter().any(|required| fold_label(required) == folded) {
+            LabelRule::Required
+        } else if is_system_label(&folded) {
+            LabelRule::System
+        } else if is_look_alike(label) {
+            LabelRule::LookAlike
         } else if is_reserved_label(label) {
-            "this is the name of a GitHub-hosted image; jobs meant for GitHub's machines would run here"
-        } else if self.reserved.contains(&fold_label(label)) {
-            "another team requires this label, so only that team may use it; teams that share jobs should be one team"
+            LabelRule::HostedImage
+        } else if self.reserved.contains(&folded) {
+            LabelRule::OtherTeam
         } else {
-            "matches none of the team's patterns"
+            let matching = self.optional.iter().find(|pattern| pattern.allows(label));
+            matching.map_or(LabelRule::Unmatched, |pattern| LabelRule::Pattern(&pattern.text))
         }
     }
+}
+
+/// Checks the number of labels of a runner.
+fn check_count(count: usize) -> Check {
+    let detail = "a runner has 1 to 100 labels, the team's required ones included";
+    let refusal = (!(1..=MAX_LABELS).contains(&count)).then(|| Problem::field("/labels", detail));
+    Check::new(CheckKind::LabelCount, detail).of(count).refused(refusal)
 }
 
 /// A label required by another team that this team requires too or one of its patterns admits.
@@ -275,6 +342,18 @@ mod tests {
         assert_eq!(admit(&[], &["glob:gpu-*"], &["gpu-a.b"]), Ok(texts(&["gpu-a.b"])));
         assert_eq!(admit(&[], &["glob:gpu.*"], &["gpuxa"]), Err(texts(&["/labels/0"])));
         assert_eq!(admit(&[], &["*"], &["anything"]), Ok(texts(&["anything"])));
+    }
+
+    #[test]
+    fn an_invalid_pattern_is_refused_with_its_position() {
+        for (text, position) in [("gpu-(a|b", 5), ("*gpu", 1), ("gpu-[0-9", 5), ("a)|(.*", 2)] {
+            let fault = LabelPattern::parse(text).unwrap_err();
+            assert!(
+                fault.starts_with(&format!("not a regular expression at character {position}: ")),
+                "{fault}"
+            );
+        }
+        assert!(LabelPattern::parse("(a{1000}){1000}").unwrap_err().contains("too large"));
     }
 
     #[test]

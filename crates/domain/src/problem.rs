@@ -84,6 +84,10 @@ problems! {
     TeamInUse = "team_in_use", 409, "The team still has runners or jobs";
     /// The change would leave no admin.
     LastAdmin = "last_admin", 409, "The last admin cannot be removed";
+    /// The plan is not the one that was reviewed.
+    PlanChanged = "plan_changed", 409, "The plan has changed";
+    /// The plan does what needs a consent.
+    PlanNeedsConsent = "plan_needs_consent", 409, "The plan needs a consent";
     /// A resource with this name exists.
     AlreadyExists = "already_exists", 409, "The resource already exists";
     /// The credential was handed out or has expired.

@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 
 use crate::{
-    InstallationId, LabelPolicy, Problem, ProblemCode, RequestedName, RunnerVersion, TeamId,
-    string_enum::string_enum,
+    Check, CheckKind, InstallationId, LabelPolicy, Problem, ProblemCode, RequestedName, RunnerVersion,
+    TeamId, check::first_refusal, glob, string_enum::string_enum,
 };
 
 string_enum! {
@@ -79,7 +79,7 @@ pub struct ProvisionRequest {
     pub runner_version: Option<RunnerVersion>,
 }
 
-/// Proof that the policy admits a request. Only [`Team::admit`] creates one.
+/// Proof that the policy admits a request. Only [`PolicyChecks::admit`] creates one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Admission {
     labels: Vec<String>,
@@ -98,12 +98,96 @@ impl Admission {
     }
 }
 
+/// Checks of one request against a team's policy, without the quota.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PolicyChecks {
+    /// The checks, in the order in which they refuse.
+    pub checks: Vec<Check>,
+    labels: Vec<String>,
+    /// Runner group; `None` if the request names none and there is no default group.
+    runner_group_id: Option<i64>,
+}
+
+impl PolicyChecks {
+    /// Returns the proof that every check passed.
+    ///
+    /// # Errors
+    /// The refusal of the first check that failed.
+    pub fn admit(self) -> Result<Admission, Problem> {
+        match (first_refusal(&self.checks), self.runner_group_id) {
+            (Some(problem), _) => Err(problem),
+            (None, Some(runner_group_id)) => Ok(Admission { labels: self.labels, runner_group_id }),
+            (None, None) => Err(Problem::new(ProblemCode::GithubUnavailable, "There is no runner group.")),
+        }
+    }
+}
+
+/// Entry of a list that admits a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListMatch<'a> {
+    /// The list is empty and admits everything.
+    Unrestricted,
+    /// The entry with this text matches.
+    Entry(&'a str),
+    /// No entry matches.
+    Unmatched,
+}
+
+impl ListMatch<'_> {
+    /// Returns whether the list admits the value.
+    pub fn allows(self) -> bool {
+        self != Self::Unmatched
+    }
+}
+
 impl Team {
     /// Returns the team's compiled label policy.
     pub fn label_policy(&self) -> LabelPolicy {
         LabelPolicy::new(&self.required_labels, &self.optional_label_patterns)
             .with_self_hosted(self.add_self_hosted)
             .without(&self.required_by_others)
+    }
+
+    /// Checks a request against the policy. `default_group` is the runner group of requests that name none, or the
+    /// reason why the installation has none.
+    ///
+    /// The checks can refuse with `team_inactive`, `label_policy_violation`, `validation_failed`,
+    /// `runner_group_not_allowed` and the problem of `default_group`.
+    pub fn check(&self, request: &ProvisionRequest, default_group: Result<i64, Problem>) -> PolicyChecks {
+        let policy = self.label_policy();
+        let known_group = default_group.as_ref().ok().copied();
+        let runner_group_id = request.runner_group_id.or(known_group);
+        let mut checks = vec![self.check_installation(default_group), self.check_active()];
+        let (label_checks, labels) = policy.check(&request.labels);
+        checks.extend(label_checks);
+        if let (Some(group), Some(default_group)) = (runner_group_id, known_group) {
+            checks.push(self.check_group(group, default_group));
+        }
+        PolicyChecks { checks, labels, runner_group_id }
+    }
+
+    fn check_installation(&self, default_group: Result<i64, Problem>) -> Check {
+        Check::new(CheckKind::Installation, "the team's GitHub installation is configured")
+            .of(&self.installation)
+            .refused(default_group.err())
+    }
+
+    fn check_active(&self) -> Check {
+        let refusal = (!self.is_active).then(|| Problem::team_inactive(self.deactivation_reason.as_deref()));
+        Check::new(CheckKind::Team, "the team is active").of(&self.name).refused(refusal)
+    }
+
+    fn check_group(&self, group: i64, default_group: i64) -> Check {
+        let listed = !self.allowed_runner_group_ids.is_empty();
+        let allowed =
+            if listed { self.allowed_runner_group_ids.contains(&group) } else { group == default_group };
+        let refusal = (!allowed).then(|| {
+            let detail = format!("The team may not use runner group {group}.");
+            Problem::new(ProblemCode::RunnerGroupNotAllowed, detail)
+        });
+        let detail =
+            if listed { "one of the team's runner groups" } else { "the installation's default group" };
+        Check::new(CheckKind::RunnerGroup, detail).of(group).refused(refusal)
     }
 
     /// Decides about a request. `in_use` is the number of the team's runners that are not deleted, locked against
@@ -118,41 +202,43 @@ impl Team {
         in_use: i64,
         default_group: i64,
     ) -> Result<Admission, Problem> {
-        if !self.is_active {
-            return Err(Problem::team_inactive(self.deactivation_reason.as_deref()));
-        }
-        let policy = self.label_policy();
-        let labels = policy.admit(&request.labels)?;
-        let runner_group_id = request.runner_group_id.unwrap_or(default_group);
-        let allowed = if self.allowed_runner_group_ids.is_empty() {
-            runner_group_id == default_group
-        } else {
-            self.allowed_runner_group_ids.contains(&runner_group_id)
-        };
-        if !allowed {
-            return Err(Problem::new(
-                ProblemCode::RunnerGroupNotAllowed,
-                format!("The team may not use runner group {runner_group_id}."),
-            ));
-        }
-        self.check_quota(in_use)?;
-        Ok(Admission { labels, runner_group_id })
+        let mut checked = self.check(request, Ok(default_group));
+        checked.checks.push(self.check_quota(in_use));
+        checked.admit()
     }
 
-    /// Checks that one more runner is within the quota. `in_use` is the number of the team's runners that are not
-    /// deleted.
-    ///
-    /// # Errors
-    /// `quota_exceeded`.
-    pub fn check_quota(&self, in_use: i64) -> Result<(), Problem> {
+    /// Checks that one more runner is within the quota: `quota_exceeded` if not. `in_use` is the number of the team's
+    /// runners that are not deleted.
+    pub fn check_quota(&self, in_use: i64) -> Check {
+        let refusal = self.max_runners.filter(|most| in_use >= i64::from(*most)).map(|most| {
+            let detail =
+                format!("The team has {in_use} of {most} runners; delete one or wait until one is done.");
+            Problem::new(ProblemCode::QuotaExceeded, detail)
+        });
+        let check = Check::new(CheckKind::Quota, "within the team's maximum number of runners");
         match self.max_runners {
-            Some(most) if in_use >= i64::from(most) => Err(Problem::new(
-                ProblemCode::QuotaExceeded,
-                format!("The team has {in_use} of {most} runners; delete one or wait until one is done."),
-            )),
-            _ => Ok(()),
+            Some(most) => check.of(format_args!("{in_use} of {most}")).refused(refusal),
+            None => Check::new(CheckKind::Quota, "the team has no maximum number of runners").of(in_use),
         }
     }
+
+    /// Returns the entry of `allowed_repositories` that admits the repository `owner/name`.
+    pub fn match_repository(&self, repository: &str) -> ListMatch<'_> {
+        match_list(&self.allowed_repositories, |entry| glob::repository_fits(entry, repository))
+    }
+
+    /// Returns the entry of `allowed_workflows` that admits the workflow. A list that is not empty never admits a job
+    /// without a workflow name.
+    pub fn match_workflow(&self, workflow: Option<&str>) -> ListMatch<'_> {
+        match_list(&self.allowed_workflows, |entry| workflow.is_some_and(|name| glob::fits(entry, name)))
+    }
+}
+
+fn match_list(list: &[String], matches: impl Fn(&str) -> bool) -> ListMatch<'_> {
+    if list.is_empty() {
+        return ListMatch::Unrestricted;
+    }
+    list.iter().find(|entry| matches(entry)).map_or(ListMatch::Unmatched, |entry| ListMatch::Entry(entry))
 }
 
 #[cfg(test)]

@@ -135,7 +135,8 @@ fn check_rule(errors: &mut Vec<FieldError>, rule: Option<&ClaimRule>) {
     }
 }
 
-async fn revoke(tx: &mut Tx, client: &MachineClient) -> Result<Revoked> {
+/// Revokes the access of a machine client that ends.
+pub(crate) async fn revoke(tx: &mut Tx, client: &MachineClient) -> Result<Revoked> {
     let requester = Requester::Client(client.id);
     Revocation::of_requester(requester, "its machine client was deactivated").apply(tx).await
 }
@@ -155,6 +156,6 @@ fn change_entry(
 }
 
 /// Returns the values that an audit row compares, under the names of the API.
-fn describe_client(client: &MachineClient) -> Value {
+pub(crate) fn describe_client(client: &MachineClient) -> Value {
     json!({ "description": client.description, "rule": client.rule, "is_active": client.is_active })
 }

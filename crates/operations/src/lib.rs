@@ -6,6 +6,7 @@
 
 mod actor;
 mod administrator;
+mod apply;
 mod clients;
 mod error;
 mod jobs;
@@ -13,6 +14,7 @@ mod members;
 mod queueing;
 mod record;
 mod refusal;
+mod replay;
 mod revocation;
 mod runners;
 mod sync;
@@ -23,11 +25,19 @@ mod validate;
 
 pub use actor::Actor;
 pub use administrator::{Administrator, Operator};
+pub use apply::{
+    Action, ApplyOptions, Consent, Export, ExportRows, Plan, PlanItem, Subject, Wanted, WantedClient,
+    WantedPerson, WantedTeam,
+};
 pub use clients::{ClientChange, check_client_draft};
 pub use error::{OperationError, Result};
 pub use jobs::{leftover_removal, service_job};
 pub use refusal::RefusalLimit;
-pub use runners::{OrderedRemovals, ProvisionCommand, ProvisionRules, Registration, RunnerJobRequest};
+pub use replay::{Found, Replay, ReplayDraft, ReplayedRequest};
+pub use runners::{
+    ExplainedCaller, Explanation, JobRule, OrderedRemovals, ProvisionCommand, ProvisionRules, Question,
+    Registration, RunnerJobRequest,
+};
 pub use sync::request_sync;
 pub use teams::TeamChange;
 pub use turns::{TurnLimits, TurnPermit, Turns};

@@ -1,6 +1,6 @@
 //! Changes of teams.
 
-mod policy;
+pub(crate) mod policy;
 
 use domain::{DriftResponse, InstallationId, Problem, ProblemCode, Team, TeamId};
 use serde_json::{Value, json};
@@ -111,7 +111,7 @@ impl Operations<'_> {
         prepare_move(&mut tx, &before, &change).await?;
         let labels_are_new = change.required_labels.is_some();
         let renamed = change.name.as_ref().is_some_and(|name| *name != before.name);
-        let was = describe_team(&to_row(before.clone(), TeamChange::default()));
+        let was = describe_team(&unchanged_team(before.clone()));
         let mut row = to_row(before, change);
         policy::check(&row.draft, renamed, labels_are_new)?;
         if labels_are_new {
@@ -164,6 +164,11 @@ async fn get_team(tx: &mut Tx, id: TeamId) -> Result<Team> {
     Ok(tx.teams().get(id).await?.ok_or_else(|| Problem::not_found("team"))?)
 }
 
+/// Returns the values of a team as they are stored.
+pub(crate) fn unchanged_team(team: Team) -> store::TeamChange {
+    to_row(team, TeamChange::default())
+}
+
 fn to_row(before: Team, change: TeamChange) -> store::TeamChange {
     let is_active = change.is_active.unwrap_or(before.is_active);
     let reason = change.deactivation_reason.unwrap_or(before.deactivation_reason);
@@ -207,7 +212,7 @@ fn describe_draft(draft: &TeamDraft) -> Value {
     })
 }
 
-fn describe_team(row: &store::TeamChange) -> Value {
+pub(crate) fn describe_team(row: &store::TeamChange) -> Value {
     let mut value = describe_draft(&row.draft);
     extend(&mut value, json!({ "is_active": row.is_active, "deactivation_reason": row.deactivation_reason }));
     value

@@ -265,7 +265,7 @@ async fn check_last_admin(tx: &mut Tx, before: &User, after: &User) -> Result<()
 }
 
 /// Revokes the access that the user loses.
-async fn revoke(tx: &mut Tx, before: &User, after: &User) -> Result<Revoked> {
+pub(crate) async fn revoke(tx: &mut Tx, before: &User, after: &User) -> Result<Revoked> {
     let requester = Requester::User(before.id);
     if !after.is_active {
         return Revocation::of_requester(requester, "its requester was deactivated").apply(tx).await;
@@ -287,7 +287,7 @@ async fn revoke(tx: &mut Tx, before: &User, after: &User) -> Result<Revoked> {
 }
 
 /// Returns the values that an audit row compares, under the names of the API.
-fn describe_user(user: &User) -> Value {
+pub(crate) fn describe_user(user: &User) -> Value {
     json!({
         "email": user.email,
         "issuer": user.issuer,

@@ -42,16 +42,16 @@ pub struct ClientFilter {
     pub active_only: bool,
 }
 
-struct ClientRow {
-    id: Uuid,
-    client_id: String,
-    issuer: String,
-    team_id: Uuid,
-    description: Option<String>,
-    rule: Option<Value>,
-    is_active: bool,
-    created_at: DateTime<Utc>,
-    last_used_at: Option<DateTime<Utc>>,
+pub(crate) struct ClientRow {
+    pub(crate) id: Uuid,
+    pub(crate) client_id: String,
+    pub(crate) issuer: String,
+    pub(crate) team_id: Uuid,
+    pub(crate) description: Option<String>,
+    pub(crate) rule: Option<Value>,
+    pub(crate) is_active: bool,
+    pub(crate) created_at: DateTime<Utc>,
+    pub(crate) last_used_at: Option<DateTime<Utc>>,
 }
 
 impl TryFrom<ClientRow> for MachineClient {

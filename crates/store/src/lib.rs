@@ -2,11 +2,15 @@
 //! connection or transaction. This crate decides nothing.
 
 mod audit;
+mod audit_batch;
+mod batch_writes;
+mod batches;
 mod cancellations;
 mod clients;
 mod credentials;
 mod detach;
 mod error;
+mod export;
 mod github_calls;
 mod idempotency;
 mod installations;
@@ -16,6 +20,7 @@ mod lists;
 mod migrate;
 mod open_jobs;
 mod page;
+mod past_requests;
 mod permissions;
 mod pool;
 mod readable;
@@ -33,6 +38,7 @@ mod webhooks;
 mod workers;
 
 pub use audit::{Audit, AuditFilter, AuditRow, SecurityFilter, SecurityRow};
+pub use batches::{AdminRow, Batches, Managed, MemberRow};
 pub use cancellations::{Cancellation, Cancellations, NewCancellation};
 pub use clients::{ClientFilter, Clients, NewClient};
 pub use credentials::{CredentialState, Credentials, SealedCredential};
@@ -46,6 +52,7 @@ pub use lists::Lists;
 pub use migrate::Schema;
 pub use open_jobs::{ExpiredJob, OpenJob, OpenJobs};
 pub use page::{Listed, MAX_TOTAL, Page, Visible};
+pub use past_requests::PastRequestRow;
 pub use permissions::Permissions;
 pub use pool::{Conn, MIGRATIONS, Store, Tx};
 pub use repeats::RepeatKey;

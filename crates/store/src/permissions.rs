@@ -1,9 +1,9 @@
 //! Current permissions of requesters, which are read again before GitHub is asked.
 
-use domain::{Access, Requester, TeamId};
+use domain::{Access, Membership, Requester, TeamId};
 use sqlx::PgConnection;
 
-use crate::Result;
+use crate::{Result, page::owner_columns};
 
 /// Permission queries on one connection.
 #[derive(Debug)]
@@ -36,5 +36,37 @@ impl Permissions<'_> {
             .fetch_optional(&mut *self.0)
             .await?),
         }
+    }
+
+    /// Returns the teams the requester belongs to, by name.
+    pub async fn teams(&mut self, requester: Requester) -> Result<Vec<Membership>> {
+        let (user, client) = owner_columns(Some(requester));
+        let rows = sqlx::query!(
+            "SELECT id, name, is_active FROM teams
+             WHERE id IN (SELECT team_id FROM team_members WHERE user_id = $1
+                UNION ALL SELECT team_id FROM oauth_clients WHERE oauth_clients.id = $2)
+             ORDER BY lower(name), id",
+            user,
+            client,
+        )
+        .fetch_all(&mut *self.0)
+        .await?;
+        let teams = rows.into_iter().map(|row| Membership {
+            id: row.id.into(),
+            name: row.name,
+            is_active: row.is_active,
+        });
+        Ok(teams.collect())
+    }
+
+    /// Returns the names of up to `limit` active admins, those who signed in last first.
+    pub async fn admin_names(&mut self, limit: i64) -> Result<Vec<String>> {
+        Ok(sqlx::query_scalar!(
+            r#"SELECT coalesce(display_name, email, subject) AS "name!" FROM users
+             WHERE is_admin AND is_active ORDER BY last_login_at DESC NULLS LAST, id LIMIT $1"#,
+            limit,
+        )
+        .fetch_all(&mut *self.0)
+        .await?)
     }
 }

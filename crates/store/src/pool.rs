@@ -12,9 +12,9 @@ use sqlx::{
 };
 
 use crate::{
-    Audit, Cancellations, Clients, Credentials, GithubCalls, Idempotency, Installations, Jobs, Leases, Lists,
-    Permissions, Result, Retention, Revocations, Runners, SelfRegistered, StoreError, SyncRuns, Teams,
-    UnmanagedRunners, Users, Versions, Webhooks, Workers,
+    Audit, Batches, Cancellations, Clients, Credentials, GithubCalls, Idempotency, Installations, Jobs,
+    Leases, Lists, Permissions, Result, Retention, Revocations, Runners, SelfRegistered, StoreError,
+    SyncRuns, Teams, UnmanagedRunners, Users, Versions, Webhooks, Workers,
     detach::CompleteInBackground,
     lists,
     migrate::{self, Schema, grants},
@@ -202,6 +202,8 @@ macro_rules! nouns {
             users -> Users,
             /// Machine client queries.
             clients -> Clients,
+            /// Batches of people, teams, members and machine clients.
+            batches -> Batches,
             /// Permission queries.
             permissions -> Permissions,
             /// Revocations of access.

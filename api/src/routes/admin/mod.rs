@@ -17,7 +17,10 @@ use serde::{Deserialize, Deserializer};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 
-pub(super) use self::teams::TeamView;
+pub(super) use self::{
+    teams::{TeamView, configured_installation},
+    users::draft_of_person,
+};
 use crate::{app::AppState, body::Body};
 
 pub(crate) fn router() -> OpenApiRouter<AppState> {
@@ -61,7 +64,7 @@ fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
 
 /// Checks that an issuer is one of those configured, character by character. Tokens of other issuers are never
 /// accepted.
-fn check_issuer(app: &AppState, wrong: &mut Vec<FieldError>, issuer: &str) {
+pub(super) fn check_issuer(app: &AppState, wrong: &mut Vec<FieldError>, issuer: &str) {
     check_text(wrong, "/issuer", issuer, 500);
     if !app.verifier.trusts(issuer) {
         wrong.push(FieldError::new("/issuer", app.verifier.expected_issuers(issuer)));

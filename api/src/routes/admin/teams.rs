@@ -343,7 +343,10 @@ async fn with_warnings(app: &AppState, team: Team) -> ApiResult<TeamView> {
 }
 
 /// Returns the installation with this name in the settings.
-pub(super) fn configured_installation(app: &AppState, name: &str) -> Result<InstallationId, Problem> {
+pub(in crate::routes) fn configured_installation(
+    app: &AppState,
+    name: &str,
+) -> Result<InstallationId, Problem> {
     let id = name.parse().ok().filter(|id| app.installations.contains_key(id));
     id.ok_or_else(|| Problem::field("/installation", "no installation with this name is configured"))
 }

@@ -4,7 +4,7 @@ mod change;
 mod view;
 
 use axum::{Json, extract::State, http::StatusCode, response::Response};
-use domain::{FieldError, Problem, UserId};
+use domain::{FieldError, PersonEntry, Problem, Role, UserId};
 use operations::{check_user_draft, settle};
 use serde::Deserialize;
 use store::UserDraft;
@@ -137,6 +137,20 @@ impl NewUser {
         settle(wrong)?;
         Ok(draft)
     }
+}
+
+/// Returns the draft of a person in a file, or all errors in it.
+pub(in crate::routes) fn draft_of_person(app: &AppState, person: PersonEntry) -> Result<UserDraft, Problem> {
+    let user = NewUser {
+        email: Some(person.email),
+        issuer: person.issuer,
+        oidc_sub: person.oidc_sub,
+        display_name: person.display_name,
+        is_admin: person.role == Role::Admin,
+        can_use_jit: person.can_use_jit,
+        can_use_registration_token: person.can_use_registration_token,
+    };
+    user.draft(app)
 }
 
 /// Add a user.

@@ -10,6 +10,7 @@ mod view;
 
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+pub(super) use self::request::ProvisionBody;
 use crate::app::AppState;
 
 pub(crate) fn router() -> OpenApiRouter<AppState> {

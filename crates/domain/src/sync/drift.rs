@@ -1,12 +1,11 @@
 //! Drift: differences between a runner on GitHub and its request, and the permitted responses.
 
-use std::{collections::HashSet, fmt::Write as _};
+use std::collections::HashSet;
 
-use aws_lc_rs::digest;
 use serde::{Deserialize, Serialize};
 
 use super::SeenRunner;
-use crate::{DriftResponse, fold_label, is_system_label};
+use crate::{DriftResponse, fold_label, is_system_label, sha256_hex};
 
 /// Difference between a runner on GitHub and the request that created it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -61,11 +60,7 @@ impl Deviation {
                 format!("labels\n-{}\n+{}", gone.join("\n-"), extra.join("\n+"))
             }
         };
-        let hash = digest::digest(&digest::SHA256, text.as_bytes());
-        hash.as_ref().iter().fold(String::with_capacity(64), |mut text, byte| {
-            let _infallible = write!(text, "{byte:02x}");
-            text
-        })
+        sha256_hex(text.as_bytes())
     }
 }
 

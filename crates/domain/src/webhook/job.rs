@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use chrono::{DateTime, Utc};
 
 use super::WorkflowJob;
-use crate::{Runner, RunnerStatus, Team, fold_label, glob, is_system_label};
+use crate::{Runner, RunnerStatus, Team, fold_label, is_system_label};
 
 /// The newest workflow job seen on a runner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,15 +127,10 @@ impl WorkflowJob {
         labels.into_iter().chain((!self.expected(team)).then_some(PolicyViolation::Unexpected)).collect()
     }
 
-    /// Returns whether the team's lists admit the job's repository and workflow. A non-empty workflow list never admits
-    /// a job without a workflow name.
+    /// Returns whether the team's lists admit the job's repository and workflow.
     fn expected(&self, team: &Team) -> bool {
-        let workflow = self.workflow.as_deref();
-        let (repositories, workflows) = (&team.allowed_repositories, &team.allowed_workflows);
-        (repositories.is_empty()
-            || repositories.iter().any(|one| glob::repository_fits(one, &self.repository)))
-            && (workflows.is_empty()
-                || workflows.iter().any(|one| workflow.is_some_and(|name| glob::fits(one, name))))
+        team.match_repository(&self.repository).allows()
+            && team.match_workflow(self.workflow.as_deref()).allows()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use domain::{
-    Admission, AuditEntry, Caller, InstallationId, Job, JobId, JobKind, JobParams, Problem, ProblemCode,
+    Admission, AuditEntry, InstallationId, Job, JobId, JobKind, JobParams, Problem, ProblemCode,
     ProvisionRequest, RunnerId, Team, TeamId,
 };
 use serde_json::json;
@@ -67,7 +67,7 @@ pub enum Registration {
 }
 
 impl Registration {
-    const fn kind(self) -> JobKind {
+    pub(crate) const fn kind(self) -> JobKind {
         match self {
             Self::Jit => JobKind::Provision,
             Self::Token { .. } => JobKind::Register,
@@ -79,26 +79,6 @@ impl Registration {
             Self::Jit => "runner.provision",
             Self::Token { .. } => "runner.register",
         }
-    }
-
-    /// Checks that the caller may use it.
-    fn permit(self, rules: &ProvisionRules<'_>, caller: &Caller) -> Result<(), Problem> {
-        let (code, detail) = match self {
-            Self::Jit if caller.can_use_jit => return Ok(()),
-            Self::Jit => {
-                (ProblemCode::JitNotAllowed, "You are not allowed to request JIT configs; ask an admin.")
-            }
-            Self::Token { .. } if !rules.registration_tokens => (
-                ProblemCode::RegistrationTokensDisabled,
-                "Registration tokens are disabled here; request a JIT config instead.",
-            ),
-            Self::Token { .. } if caller.can_use_registration_token => return Ok(()),
-            Self::Token { .. } => (
-                ProblemCode::RegistrationTokenNotAllowed,
-                "You are not allowed to request registration tokens; request a JIT config instead.",
-            ),
-        };
-        Err(Problem::new(code, detail))
     }
 }
 
@@ -227,16 +207,13 @@ impl ProvisionCommand<'_> {
 
     /// Determines the team, the policy's decision and the expected start.
     async fn check(&self, operations: &Operations<'_>, rules: &ProvisionRules<'_>) -> Result<Admissible> {
-        let caller = self.by.caller;
-        self.registration.permit(rules, caller)?;
-        let team_id = caller.choose_team(self.team)?;
-        let gone = || Problem::new(ProblemCode::TeamForbidden, "No team with this id.");
-        let team = operations.store.conn().await?.teams().policy(team_id).await?.ok_or_else(gone)?;
-        let starts_in = queueing::estimate_start(operations.queue, &team, self.registration.kind()).await;
+        let (kind, tokens) = (self.registration.kind(), rules.registration_tokens);
+        let team_id = self.by.caller.check_request(kind, tokens, self.team).admit()?;
+        let team = operations.store.conn().await?.teams().policy(team_id).await?;
+        let team = team.ok_or_else(Problem::unknown_team)?;
+        let starts_in = queueing::estimate_start(operations.queue, &team, kind).await;
         // This is not done beside the quota check: it takes time, and other requests would wait for the lock.
-        let admission = rules
-            .default_group(&team.installation)
-            .and_then(|default_group| team.admit(&self.request, 0, default_group));
+        let admission = team.check(&self.request, rules.default_group(&team.installation)).admit();
         Ok(Admissible { team, admission, starts_in })
     }
 
@@ -269,7 +246,7 @@ impl ProvisionCommand<'_> {
     async fn check_quota(&self, tx: &mut Tx, team: &Team) -> Result<(), CommitError> {
         if team.max_runners.is_some() {
             tx.teams().lock_quota(team.id).await?;
-            team.check_quota(tx.runners().count_live(team.id).await?)?;
+            team.check_quota(tx.runners().count_live(team.id).await?).pass()?;
         }
         Ok(())
     }

@@ -15,7 +15,7 @@ use crate::validate::{check_optional, settle};
 ///
 /// # Errors
 /// `validation_failed` with all errors.
-pub(super) fn check(draft: &TeamDraft, name_is_new: bool, labels_are_new: bool) -> Result<(), Problem> {
+pub(crate) fn check(draft: &TeamDraft, name_is_new: bool, labels_are_new: bool) -> Result<(), Problem> {
     let mut errors = Vec::new();
     if name_is_new && !is_team_name(&draft.name) {
         let detail = "2 to 50 lower-case letters, digits and hyphens, with a letter or digit at either end";
@@ -47,7 +47,7 @@ fn is_team_name(name: &str) -> bool {
 }
 
 /// Normalizes the required labels and removes duplicates.
-pub(super) fn normalize(mut draft: TeamDraft) -> TeamDraft {
+pub(crate) fn normalize(mut draft: TeamDraft) -> TeamDraft {
     let mut known = HashSet::new();
     let labels = draft.required_labels.iter().filter_map(|label| normalize_label(label).ok());
     draft.required_labels = labels.filter(|label| known.insert(fold_label(label))).collect();
