@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use domain::error_chain;
 use jsonwebtoken::Algorithm;
 use runtime::Clock;
 use tokio::sync::{Mutex, OwnedMutexGuard};
@@ -76,6 +77,14 @@ impl IssuerKeys {
             Found::None if failed => Err(OidcError::KeysUnavailable),
             Found::None | Found::Unfit => Err(OidcError::UnknownKey),
         }
+    }
+
+    /// Fetches the keys without caching them.
+    ///
+    /// # Errors
+    /// The reason, as a sentence without its full stop.
+    pub(super) async fn try_fetch(&self) -> Result<(), String> {
+        self.source.fetch().await.map(drop).map_err(|error| error_chain(&error))
     }
 
     /// Returns whether there are keys young enough to be used.

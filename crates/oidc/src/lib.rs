@@ -151,6 +151,15 @@ impl Verifier {
         self.issuers.iter().map(|(issuer, keys)| (issuer.name.as_str(), keys.usable()))
     }
 
+    /// Fetches the keys of every issuer now. Returns each issuer with the reason if its keys cannot be fetched.
+    pub async fn examine(&self) -> Vec<(String, Result<(), String>)> {
+        let fetch = |(issuer, keys): &(TrustedIssuer, Arc<IssuerKeys>)| {
+            let (name, keys) = (issuer.issuer.clone(), Arc::clone(keys));
+            async move { (name, keys.try_fetch().await) }
+        };
+        join_all(self.issuers.iter().map(fetch)).await
+    }
+
     /// Fetches missing or old keys of all issuers concurrently.
     pub async fn warm_up(&self) {
         join_all(self.issuers.iter().map(|(_, keys)| keys.warm_up())).await;

@@ -8,6 +8,7 @@ mod actor;
 mod administrator;
 mod apply;
 mod clients;
+pub mod doctor;
 mod error;
 mod jobs;
 mod members;

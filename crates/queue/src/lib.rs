@@ -17,6 +17,7 @@ mod budget;
 mod config;
 mod connection;
 mod error;
+mod facts;
 mod finder;
 mod forecast;
 mod lease;
@@ -40,6 +41,7 @@ pub use budget::{
 };
 pub use config::QueueConfig;
 pub use error::QueueError;
+pub use facts::RedisFacts;
 pub use forecast::{Forecast, ProspectiveJob, TeamLoad};
 pub use lease::{Cancelled, Claim, Claimer, Lease, LeaseToken, Settle};
 pub use pause::{Pause, Paused, Reason, Scope};

@@ -12,11 +12,11 @@ use sqlx::{
 };
 
 use crate::{
-    Audit, Batches, Cancellations, Clients, Credentials, GithubCalls, Idempotency, Installations, Jobs,
-    Leases, Lists, Permissions, Result, Retention, Revocations, Runners, SelfRegistered, StoreError,
-    SyncRuns, Teams, UnmanagedRunners, Users, Versions, Webhooks, Workers,
+    Audit, Batches, Cancellations, Clients, Credentials, DatabaseFacts, GithubCalls, Idempotency,
+    Installations, Jobs, Leases, Lists, Permissions, Result, Retention, Revocations, Runners, SelfRegistered,
+    StoreError, SyncRuns, Teams, UnmanagedRunners, Users, Versions, Webhooks, Workers,
     detach::CompleteInBackground,
-    lists,
+    facts, lists,
     migrate::{self, Schema, grants},
 };
 
@@ -111,6 +111,11 @@ impl Store {
     pub async fn has_tables(&self) -> Result<bool> {
         let there = sqlx::query_scalar("SELECT to_regclass('users') IS NOT NULL");
         Ok(there.fetch_one(&self.pool).await?)
+    }
+
+    /// Returns facts about the server and the role of this store. The tables must exist.
+    pub async fn facts(&self) -> Result<DatabaseFacts> {
+        facts::read(&mut *self.pool.acquire().await?).await
     }
 
     /// Checks that the database answers.

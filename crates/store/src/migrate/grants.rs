@@ -81,6 +81,12 @@ pub(crate) async fn keep_audit(connection: &mut PgConnection, age: Option<TimeDe
     Ok(())
 }
 
+/// Returns the privileges that the connection's role has and the service's role must not have, as parts of a sentence.
+pub(crate) async fn excess_privileges(connection: &mut PgConnection) -> Result<Vec<String>> {
+    let role: String = sqlx::query_scalar("SELECT current_user::text").fetch_one(&mut *connection).await?;
+    Ok(sqlx::query_scalar(EXCESS_PRIVILEGES_QUERY).bind(role).fetch_all(connection).await?)
+}
+
 /// Returns whether the connection's role may apply migrations.
 pub(crate) async fn may_migrate(connection: &mut PgConnection) -> Result<bool> {
     let may = "SELECT coalesce(has_schema_privilege(current_schema(), 'CREATE'), false)";
