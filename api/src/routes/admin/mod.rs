@@ -2,6 +2,7 @@
 
 mod budget;
 mod clients;
+mod doctor;
 mod members;
 mod queues;
 mod security;
@@ -35,6 +36,7 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
         .merge(budget::router())
         .merge(versions::router())
         .merge(workers::router())
+        .merge(doctor::router())
 }
 
 /// Reason of an admin's action, for the audit row.
