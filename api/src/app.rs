@@ -46,6 +46,8 @@ pub struct Dependencies {
     pub registration_tokens: bool,
     /// Secrets of GitHub's webhooks; without any, deliveries are refused.
     pub webhook_secrets: Vec<WebhookSecret>,
+    /// Issuers at which the command line can sign in.
+    pub sign_in: Vec<SignIn>,
     /// Issuer of machine clients that are added without one.
     pub default_issuer: String,
     /// Longest life of a config that is not fetched.
@@ -56,6 +58,19 @@ pub struct Dependencies {
     pub progress: LoopMonitor,
     /// Cancelled when the process begins to stop; waiting requests are then answered at once.
     pub draining: CancellationToken,
+}
+
+/// An issuer at which the command line can sign in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignIn {
+    /// Issuer, exactly as in its tokens.
+    pub issuer: String,
+    /// Public client of the command line.
+    pub client_id: String,
+    /// Scopes to ask for.
+    pub scopes: Vec<String>,
+    /// Audience to ask for.
+    pub audience: Option<String>,
 }
 
 /// The dependencies and the API's own state; cheap to clone.

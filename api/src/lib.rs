@@ -38,7 +38,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
 
-pub use app::{AppState, Dependencies};
+pub use app::{AppState, Dependencies, SignIn};
 pub use serve::{ConnectionLimits, serve, serve_within};
 
 fn documented_router() -> OpenApiRouter<AppState> {

@@ -13,8 +13,8 @@ use runtime::{
     Clock,
     config::{
         ConfigError, CredentialConfig, DatabaseConfig, GithubAppConfig, GithubConfig, GithubOwner,
-        InstallationConfig, JobsConfig, LabelEnforcement, MemberConfig, Mode, OidcConfig, OutgoingConfig,
-        RedisConfig, SecretsConfig, ServerConfig, Sources, TokenKeysConfig, WebhookConfig,
+        InstallationConfig, IssuerConfig, JobsConfig, LabelEnforcement, MemberConfig, Mode, OidcConfig,
+        OutgoingConfig, RedisConfig, SecretsConfig, ServerConfig, Sources, TokenKeysConfig, WebhookConfig,
     },
     health::LoopMonitor,
 };
@@ -101,6 +101,7 @@ fn credential(config: CredentialConfig) -> Credential {
 pub(crate) fn api(sources: &Sources, process: &Process) -> anyhow::Result<(api::Dependencies, Verifier)> {
     let oidc: OidcConfig = sources.section()?;
     let default_issuer = oidc.issuers.first().map(|issuer| issuer.issuer.clone()).unwrap_or_default();
+    let sign_in = oidc.issuers.iter().filter_map(sign_in).collect();
     let issuers = oidc.issuers.into_iter().map(TrustedIssuer::from).collect();
     let verifier = verifier(sources, issuers)?;
     let github: GithubConfig = sources.section()?;
@@ -120,6 +121,7 @@ pub(crate) fn api(sources: &Sources, process: &Process) -> anyhow::Result<(api::
             .map(|one| (one.id, one.default_runner_group_id))
             .collect(),
         webhook_secrets: sources.section::<WebhookConfig>()?.secrets,
+        sign_in,
         default_issuer,
         config_life: config_life(&sources.section()?),
         metrics: process.metrics.clone(),
@@ -127,6 +129,17 @@ pub(crate) fn api(sources: &Sources, process: &Process) -> anyhow::Result<(api::
         draining: process.shutdown.draining().clone(),
     };
     Ok((parts, verifier))
+}
+
+/// Returns the issuer as one at which the command line signs in.
+fn sign_in(issuer: &IssuerConfig) -> Option<api::SignIn> {
+    let cli = issuer.cli.as_ref()?;
+    Some(api::SignIn {
+        issuer: issuer.issuer.clone(),
+        client_id: cli.client_id.clone(),
+        scopes: cli.scopes.clone(),
+        audience: issuer.audiences.first().cloned(),
+    })
 }
 
 /// Returns a verifier for tokens of these issuers.

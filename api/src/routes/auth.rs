@@ -8,7 +8,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use crate::{
-    app::AppState,
+    app::{AppState, SignIn},
     body::{Params, filtered_team},
     caller::{Authorised, Known},
     error::ApiResult,
@@ -16,7 +16,7 @@ use crate::{
 };
 
 pub(crate) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(me)).routes(routes!(my_label_policy))
+    OpenApiRouter::new().routes(routes!(me)).routes(routes!(my_label_policy)).routes(routes!(sign_in))
 }
 
 /// A team of the caller.
@@ -34,6 +34,44 @@ impl From<&Membership> for TeamRef {
     fn from(team: &Membership) -> Self {
         Self { id: team.id.uuid(), name: team.name.clone(), is_active: team.is_active }
     }
+}
+
+/// An issuer at which programs of people sign in.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SignInIssuer)]
+pub(crate) struct SignInView {
+    /// Issuer, exactly as in its tokens. Its discovery document has the endpoints.
+    issuer: String,
+    /// Public client of the command line, with the device flow.
+    client_id: String,
+    /// Scopes to ask for.
+    scopes: Vec<String>,
+    /// Audience to ask for.
+    audience: Option<String>,
+}
+
+/// Issuers at which programs of people sign in.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SignInConfig {
+    /// Issuers, the default one first; empty if none is configured for the command line.
+    issuers: Vec<SignInView>,
+}
+
+/// Show where programs of people sign in.
+///
+/// Needs no token. `rts login` reads it.
+#[utoipa::path(
+    get, path = "/auth/config", tag = "auth", security(()),
+    responses((status = 200, description = "The issuers", body = SignInConfig)),
+)]
+pub(crate) async fn sign_in(State(app): State<AppState>) -> Json<SignInConfig> {
+    let view = |one: &SignIn| SignInView {
+        issuer: one.issuer.clone(),
+        client_id: one.client_id.clone(),
+        scopes: one.scopes.clone(),
+        audience: one.audience.clone(),
+    };
+    Json(SignInConfig { issuers: app.sign_in.iter().map(view).collect() })
 }
 
 /// The caller.

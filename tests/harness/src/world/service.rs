@@ -91,6 +91,7 @@ impl World {
         let (installations, webhook_secrets) =
             (self.choices.default_groups(), self.choices.webhook_secrets());
         let registration_tokens = self.choices.registration_tokens;
+        let sign_in = issuers.iter().map(sign_in).collect();
         let server = self.choices.server();
         let limits = ConnectionLimits {
             per_address: usize::try_from(server.guards.connections_per_address.get()).unwrap(),
@@ -105,6 +106,7 @@ impl World {
                 store: database.service_store(10),
                 announcements: Announcements::start(&queue),
                 queue,
+                sign_in,
                 default_issuer: issuers.first().map(|first| first.issuer.clone()).unwrap_or_default(),
                 verifier: Verifier::new(issuers, &HttpSettings::default(), clock)?,
                 keys: credential_keys(),
@@ -121,6 +123,15 @@ impl World {
             tokio::spawn(api::upkeep(app.clone()));
             Ok(api::serve_within(listener, api::router(app), shutdown.draining().clone(), limits).await?)
         })
+    }
+}
+
+fn sign_in(issuer: &TrustedIssuer) -> api::SignIn {
+    api::SignIn {
+        issuer: issuer.issuer.clone(),
+        client_id: "rts-cli".to_owned(),
+        scopes: vec!["openid".to_owned(), "email".to_owned()],
+        audience: issuer.audiences.first().cloned(),
     }
 }
 
