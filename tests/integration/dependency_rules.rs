@@ -2,6 +2,8 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
     process::Command,
 };
 
@@ -13,6 +15,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("runtime", &["domain"]),
     ("devstack", &[]),
     ("github_twin", &[]),
+    ("client", &["domain"]),
     ("store", &["domain"]),
     ("queue", &["domain"]),
     ("github", &["domain"]),
@@ -26,6 +29,9 @@ const TABLE: &[(&str, &[&str])] = &[
 
 /// Libraries that only one crate may use.
 const EXCLUSIVE_LIBRARIES: &[(&str, &str)] = &[("sqlx", "store"), ("redis", "queue"), ("octocrab", "github")];
+
+/// Items of `domain` that the client may use: words of the wire, and the type of its token.
+const WIRE_TYPES: &[&str] = &["JobKind", "JobState", "Lane", "RunnerStatus", "Secret", "error_chain"];
 
 /// A crate: its declared dependencies, without dev-dependencies, and whether it may use everything.
 struct Member {
@@ -71,4 +77,31 @@ fn restricted_libraries_are_used_by_one_crate() {
             assert!(may || !member.uses.contains(*library), "{name} must not use {library}");
         }
     }
+}
+
+/// Returns all Rust source text below a folder.
+fn source_text(folder: &Path) -> String {
+    let mut text = String::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            text.push_str(&source_text(&path));
+        } else {
+            text.push_str(&fs::read_to_string(&path).unwrap());
+        }
+    }
+    text
+}
+
+#[test]
+fn client_uses_only_wire_types_of_the_domain() {
+    let text = source_text(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../client/src"));
+    let used = text.split("domain::").skip(1).flat_map(|rest| {
+        let list = rest.strip_prefix('{').and_then(|list| list.split('}').next());
+        let one = rest.split(|c: char| !c.is_alphanumeric() && c != '_').next();
+        list.or(one).unwrap_or_default().split(',').map(|name| name.trim().to_owned())
+    });
+    let used: BTreeSet<String> = used.filter(|name| !name.is_empty()).collect();
+    let allowed: BTreeSet<String> = WIRE_TYPES.iter().map(|name| (*name).to_owned()).collect();
+    assert_eq!(used, allowed);
 }

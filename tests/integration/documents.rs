@@ -10,6 +10,7 @@ const FOLDERS: &[&str] = &[
     "actions",
     "api",
     "cli",
+    "client",
     "clients",
     "crates",
     "deploy",

@@ -1,0 +1,116 @@
+//! `rts job`.
+
+use std::time::Duration;
+
+use clap::Subcommand;
+use domain::{JobKind, JobState};
+use reqwest::Method;
+
+use super::{
+    nouns::JOB,
+    provision::{Handover, HandoverArgs, follow},
+    values::duration,
+};
+use crate::{args::LimitArgs, completion, error::ClientError, session::Session};
+
+/// Verbs of `rts job`.
+#[derive(Debug, Subcommand)]
+pub enum JobVerb {
+    /// List jobs, newest first.
+    #[command(
+        visible_alias = "ls",
+        after_help = "Examples:\n  rts job list\n  rts job list --state failed --kind provision --team web\n  rts job list --state queued -o wide"
+    )]
+    List {
+        /// Only jobs in this state.
+        #[arg(long, value_parser = state)]
+        state: Option<JobState>,
+        /// Only jobs of this kind.
+        #[arg(long, value_parser = kind)]
+        kind: Option<JobKind>,
+        /// Only jobs of this team, by name or id.
+        #[arg(long, value_name = "TEAM", add = completion::teams())]
+        team: Option<String>,
+        #[command(flatten)]
+        limit: LimitArgs,
+    },
+    /// Show a job, what it waits for and how it ended.
+    #[command(after_help = "Example:\n  rts job show 0192f0c4-…")]
+    Show {
+        /// Id of the job.
+        #[arg(value_name = "ID", add = completion::jobs())]
+        job: String,
+    },
+    /// Follow a job until it has ended.
+    #[command(
+        after_help = "Examples:\n  rts job watch 0192f0c4-…\n  rts job watch 0192f0c4-… --timeout 10m\n\nExits 0 if the job has succeeded, 1 if it has failed, 6 if it goes on after the time limit."
+    )]
+    Watch {
+        /// Id of the job.
+        #[arg(value_name = "ID", add = completion::jobs())]
+        job: String,
+        /// Longest wait.
+        #[arg(long, default_value = "1h", value_name = "DURATION", value_parser = duration)]
+        timeout: Duration,
+    },
+    /// Cancel a waiting job.
+    #[command(after_help = "Example:\n  rts job cancel 0192f0c4-…")]
+    Cancel {
+        /// Id of the job.
+        #[arg(value_name = "ID", add = completion::jobs())]
+        job: String,
+    },
+    /// Fetch the config of a job that has succeeded. It is handed out once, and again for 120 s.
+    #[command(
+        after_help = "Examples:\n  rts job config 0192f0c4-… --config-file jit.config\n  rts job config 0192f0c4-… --exec ./run.sh"
+    )]
+    Config {
+        /// Id of the job.
+        #[arg(value_name = "ID", add = completion::jobs())]
+        job: String,
+        #[command(flatten)]
+        handover: HandoverArgs,
+    },
+}
+
+/// Runs a verb.
+pub(crate) async fn run(session: &Session, verb: JobVerb) -> Result<(), ClientError> {
+    match verb {
+        JobVerb::List { state, kind, team, limit } => {
+            let request = session.list_request(&JOB);
+            let request = request.query("state", state).query("kind", kind).query("team", team);
+            session.print_list(&JOB, request, limit.into()).await
+        }
+        JobVerb::Show { job } => {
+            session.print_thing(&JOB, &session.get(&["jobs", &job]).await?);
+            Ok(())
+        }
+        JobVerb::Watch { job, timeout } => {
+            let ended = follow::until_final(session, &job, timeout).await?;
+            session.print_done(&JOB, &ended.document, &format!("job {job}: {}", ended.state));
+            ended.into_result()
+        }
+        JobVerb::Cancel { job } => {
+            let request = session.client.request(Method::DELETE, &["jobs", &job]);
+            let cancelled = session.client.send(request).await?.body;
+            session.print_done(&JOB, &cancelled, &format!("job {job} is cancelled"));
+            Ok(())
+        }
+        JobVerb::Config { job, handover } => {
+            let handover = Handover::check(session, handover)?;
+            let request = session.client.request(Method::POST, &["jobs", &job, "credential"]);
+            let config = session.client.send(request).await?.body;
+            handover.hand_over(session, &config).await
+        }
+    }
+}
+
+fn state(text: &str) -> Result<JobState, String> {
+    let words: Vec<&str> = JobState::ALL.iter().map(|state| state.as_str()).collect();
+    text.parse().map_err(|_| format!("one of {}", words.join(", ")))
+}
+
+fn kind(text: &str) -> Result<JobKind, String> {
+    let words: Vec<&str> = JobKind::ALL.iter().map(|kind| kind.as_str()).collect();
+    text.parse().map_err(|_| format!("one of {}", words.join(", ")))
+}

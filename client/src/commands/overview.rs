@@ -1,0 +1,160 @@
+//! Commands that only show something: `whoami`, `token`, `worker`, `budget`, `versions`, `unmanaged`, `security`.
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::nouns::{BUDGET, SECURITY, UNMANAGED, VERSION, WORKER};
+use crate::{
+    args::{ErrorFormat, LimitArgs, PlainArgs},
+    completion,
+    error::ClientError,
+    output::{
+        Format, Noun,
+        print::{line, note},
+        scalar,
+    },
+    session::{Limit, Session},
+};
+
+/// Arguments of `rts whoami` and `rts token`.
+#[derive(Debug, Args)]
+pub struct TokenArgs {}
+
+/// Arguments of a short list.
+#[derive(Debug, Args)]
+pub struct ListArgs {}
+
+/// Verbs of `rts worker`, which without a verb is the process itself. So each verb has its own connection options.
+#[derive(Debug, Subcommand)]
+pub enum WorkerVerb {
+    /// List the workers and what they do.
+    #[command(visible_alias = "ls", after_help = "Examples:\n  rts worker list\n  rts worker list -o json")]
+    List(PlainArgs<ListArgs>),
+}
+
+impl WorkerVerb {
+    /// Returns the form in which an error of this command is printed.
+    pub fn error_format(&self) -> ErrorFormat {
+        match self {
+            Self::List(plain) => plain.common.error_format,
+        }
+    }
+}
+
+/// Verbs of `rts unmanaged`.
+#[derive(Debug, Subcommand)]
+pub enum UnmanagedVerb {
+    /// List runners on GitHub that did not come through this service.
+    #[command(visible_alias = "ls", after_help = "Example:\n  rts unmanaged list --all -o jsonl")]
+    List {
+        #[command(flatten)]
+        limit: LimitArgs,
+    },
+}
+
+/// Verbs of `rts security`.
+#[derive(Debug, Subcommand)]
+pub enum SecurityVerb {
+    /// List security events, newest first.
+    #[command(
+        visible_alias = "ls",
+        after_help = "Examples:\n  rts security list --severity critical\n  rts security list --team web -o wide"
+    )]
+    List {
+        /// Only events of this severity.
+        #[arg(long, value_parser = ["low", "medium", "high", "critical"])]
+        severity: Option<String>,
+        /// Only events of this type.
+        #[arg(long, value_name = "TYPE")]
+        event_type: Option<String>,
+        /// Only events of this team, by name or id.
+        #[arg(long, value_name = "TEAM", add = completion::teams())]
+        team: Option<String>,
+        /// Only events of this identity.
+        #[arg(long, value_name = "IDENTITY")]
+        user: Option<String>,
+        #[command(flatten)]
+        limit: LimitArgs,
+    },
+}
+
+/// `rts whoami`.
+pub(crate) async fn whoami(session: &Session) -> Result<(), ClientError> {
+    const ME: Noun = Noun { path: &["auth", "me"], key: "", name: "identity", paged: false, columns: &[] };
+    let me = session.get(ME.path).await?;
+    session.print_thing(&ME, &me);
+    if session.format.is_table() {
+        let source =
+            session.client.identity().map(|identity| identity.source.to_string()).unwrap_or_default();
+        note(format_args!("token from {source}, for {}", session.client.url.as_str()));
+    }
+    Ok(())
+}
+
+/// `rts token`.
+pub(crate) async fn token(session: &Session) -> Result<(), ClientError> {
+    let identity = session.client.identity();
+    let identity = identity.ok_or_else(|| ClientError::SignedOut("there is no token".to_owned()))?;
+    let token = identity.token().await?;
+    match session.format {
+        Format::Json | Format::Jsonl => {
+            line(json!({ "token": token.expose(), "source": identity.source.to_string() }))
+        }
+        Format::Table | Format::Wide | Format::Name => line(token.expose()),
+    };
+    Ok(())
+}
+
+/// `rts worker`.
+pub(crate) async fn workers(session: &Session) -> Result<(), ClientError> {
+    whole_list(session, &WORKER).await
+}
+
+/// `rts budget`.
+pub(crate) async fn budget(session: &Session) -> Result<(), ClientError> {
+    whole_list(session, &BUDGET).await?;
+    if session.format.is_table() {
+        let body = session.get(BUDGET.path).await?;
+        for text in body["budgets"].as_array().into_iter().flatten().flat_map(describe_windows) {
+            line(text);
+        }
+    }
+    Ok(())
+}
+
+/// Returns one line for each window and pause of an installation.
+pub(super) fn describe_windows(budget: &Value) -> Vec<String> {
+    let name = scalar(&budget["installation"]);
+    let list = |member: &str| budget[member].as_array().cloned().unwrap_or_default();
+    let window = |one: &Value| {
+        let [resource, remaining, limit, reset] =
+            ["resource", "remaining", "limit", "reset_in_seconds"].map(|member| scalar(&one[member]));
+        format!("{name}: {resource}: {remaining} of {limit} left, new in {reset} s")
+    };
+    let pause = |one: &Value| {
+        format!("{name}: paused ({}) for {} s", scalar(&one["reason"]), scalar(&one["seconds_left"]))
+    };
+    list("windows").iter().map(window).chain(list("pauses").iter().map(pause)).collect()
+}
+
+/// `rts versions`.
+pub(crate) async fn versions(session: &Session) -> Result<(), ClientError> {
+    whole_list(session, &VERSION).await
+}
+
+/// `rts unmanaged`.
+pub(crate) async fn unmanaged(session: &Session, verb: UnmanagedVerb) -> Result<(), ClientError> {
+    let UnmanagedVerb::List { limit } = verb;
+    session.print_list(&UNMANAGED, session.list_request(&UNMANAGED), limit.into()).await
+}
+
+/// `rts security`.
+pub(crate) async fn security(session: &Session, verb: SecurityVerb) -> Result<(), ClientError> {
+    let SecurityVerb::List { severity, event_type, team, user, limit } = verb;
+    let request = session.list_request(&SECURITY).query("severity", severity).query("event_type", event_type);
+    session.print_list(&SECURITY, request.query("team", team).query("user", user), limit.into()).await
+}
+
+async fn whole_list(session: &Session, noun: &Noun) -> Result<(), ClientError> {
+    session.print_list(noun, session.list_request(noun), Limit { items: None }).await
+}

@@ -1,0 +1,198 @@
+//! `rts provision`: from a request to a started runner.
+
+mod child;
+pub(crate) mod follow;
+mod handover;
+mod pending_key;
+
+use std::time::Duration;
+
+use clap::Args;
+use reqwest::Method;
+use serde_json::Value;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::Instant,
+};
+
+pub(crate) use handover::{Handover, HandoverArgs};
+
+use self::pending_key::PendingKey;
+use super::{
+    resolve,
+    values::{Fields, duration},
+};
+use crate::{
+    completion,
+    error::ClientError,
+    output::{Progress, print::note, scalar},
+    session::Session,
+};
+
+/// Help below the options.
+pub(crate) const HELP: &str = "\
+Examples:
+  rts provision --label linux --exec ./run.sh
+  rts provision --label gpu --team web --config-file jit.config --wait 10m
+  rts provision --label linux -o json > runner.json
+
+The config is handed to the child in ACTIONS_RUNNER_INPUT_JITCONFIG and is never on a command line. After Ctrl-C, a
+restart or a lost answer, the command run again within 15 minutes gets the runner of the first one.
+Exits with the code of the child, or 6 if the runner was not ready in time.";
+
+/// Wait that the first request asks for. Most configs are ready by then.
+const FIRST_WAIT: Duration = Duration::from_secs(10);
+/// Pause before a request that could not be accepted is sent again.
+const AWAY_PAUSE: Duration = Duration::from_secs(2);
+
+/// Arguments of `rts provision`.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Runner")]
+pub struct ProvisionArgs {
+    /// A label of the runner, beside the team's own; repeat it.
+    #[arg(short, long = "label", value_name = "LABEL", required = true, add = completion::labels())]
+    labels: Vec<String>,
+    /// Team of the runner, by name or id. Needed by members of several teams.
+    #[arg(short, long, value_name = "TEAM", add = completion::teams())]
+    team: Option<String>,
+    /// Begin of the generated name.
+    #[arg(long, default_value = "ci", value_name = "PREFIX")]
+    prefix: String,
+    /// Exact name, instead of a generated one. A generated name is never used twice.
+    #[arg(long, conflicts_with = "prefix", value_name = "NAME")]
+    name: Option<String>,
+    /// GitHub's id of the runner group.
+    #[arg(long, value_name = "ID")]
+    group: Option<u64>,
+    /// Work folder on the runner's machine.
+    #[arg(long, value_name = "FOLDER")]
+    work_folder: Option<String>,
+    /// Version of the runner software that you start; a warning is printed if GitHub soon refuses it.
+    #[arg(long, value_name = "VERSION")]
+    runner_version: Option<String>,
+    /// Longest wait for the config.
+    #[arg(long, default_value = "5m", value_name = "DURATION", value_parser = duration)]
+    wait: Duration,
+    /// Only request the runner, and print its job.
+    #[arg(long, conflicts_with_all = ["wait", "exec", "config_file", "config_fd"])]
+    no_wait: bool,
+    /// Key that stands for one runner. Without it, a key is made and remembered until the config is handed over.
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
+    #[command(flatten)]
+    handover: HandoverArgs,
+}
+
+/// Runs the command.
+pub(crate) async fn run(session: &Session, args: ProvisionArgs) -> Result<(), ClientError> {
+    let body = request_body(session, &args).await?;
+    let key = match &args.idempotency_key {
+        Some(key) => PendingKey::given(key),
+        None => PendingKey::take(session.environment.state_folder().as_deref(), &identify(session, &body)),
+    };
+    if args.no_wait {
+        note(format_args!("idempotency key {}", key.as_str()));
+        return request_only(session, body, key).await;
+    }
+    let handover = Handover::check(session, args.handover)?;
+    let mut interrupt = signal(SignalKind::interrupt())
+        .map_err(|error| ClientError::Failed(format!("cannot listen for signals: {error}")))?;
+    note(format_args!("idempotency key {}", key.as_str()));
+    let config = tokio::select! {
+        config = obtain(session, &body, key.as_str(), args.wait) => config,
+        _ = interrupt.recv() => {
+            let again = "interrupted; the request goes on, and the same command gets its runner";
+            return Err(ClientError::Interrupted(again.to_owned()));
+        }
+    };
+    if !config.as_ref().is_err_and(is_resumable) {
+        key.release();
+    }
+    let config = config?;
+    for warning in config["warnings"].as_array().into_iter().flatten() {
+        note(format_args!("warning: {}", scalar(&warning["detail"])));
+    }
+    handover.hand_over(session, &config).await
+}
+
+async fn request_body(session: &Session, args: &ProvisionArgs) -> Result<Value, ClientError> {
+    let team = match args.team.as_ref().or(session.default_team.as_ref()) {
+        Some(team) => Some(resolve::team(session, team).await?),
+        None => None,
+    };
+    let prefix = args.name.is_none().then(|| args.prefix.clone());
+    let fields = Fields::default()
+        .add("runner_name", args.name.clone())
+        .add("runner_name_prefix", prefix)
+        .list("labels", Some(args.labels.clone()))
+        .add("team_id", team)
+        .add("runner_group_id", args.group)
+        .add("work_folder", args.work_folder.clone())
+        .add("runner_version", args.runner_version.clone());
+    Ok(fields.into_body())
+}
+
+/// Returns a text that is equal for equal requests to one service.
+fn identify(session: &Session, body: &Value) -> String {
+    format!("{}\n{body}", session.client.url.as_str())
+}
+
+/// Whether the same key may still give a runner.
+fn is_resumable(error: &ClientError) -> bool {
+    matches!(error.exit_code(), 3 | 5 | 6)
+}
+
+async fn request_only(session: &Session, body: Value, key: PendingKey) -> Result<(), ClientError> {
+    let request = session.client.request(Method::POST, &["runners", "jit"]).json(body);
+    let request = request.idempotency_key(key.as_str()).header("prefer", "respond-async");
+    let answer = session.client.send(request).await?.body;
+    key.release();
+    let job = scalar(&answer["job_id"]);
+    session.print_done(
+        &super::nouns::JOB,
+        &answer,
+        &format!("job {job}; `rts job config {job}` fetches the config"),
+    );
+    Ok(())
+}
+
+/// Requests a runner and waits for its config. Returns the answer that holds it.
+async fn obtain(session: &Session, body: &Value, key: &str, wait: Duration) -> Result<Value, ClientError> {
+    let deadline = Instant::now() + wait;
+    let mut progress = Progress::new();
+    let accepted = loop {
+        let request = session.client.request(Method::POST, &["runners", "jit"]).json(body.clone());
+        match session.client.send(request.idempotency_key(key).prefer_wait(FIRST_WAIT.min(wait))).await {
+            Ok(answer) => break answer,
+            Err(error) if error.exit_code() == 3 && Instant::now() + AWAY_PAUSE < deadline => {
+                progress.show(&format!("waiting: {error}"));
+                tokio::time::sleep(AWAY_PAUSE).await;
+            }
+            Err(error) => return Err(error),
+        }
+    };
+    if accepted.status == 201 {
+        return Ok(accepted.body);
+    }
+    let job = scalar(&accepted.body["job_id"]);
+    let left = deadline.saturating_duration_since(Instant::now());
+    let ended = follow::until_final_with(session, &job, left, &mut progress).await?;
+    ended.into_result()?;
+    let request = session.client.request(Method::POST, &["jobs", &job, "credential"]);
+    // The config is handed out again for 120 s, so the call may be repeated.
+    Ok(session.client.send(request.repeatable()).await?.body)
+}
+
+/// Returns the answer's members that hold no secret.
+pub(super) fn without_secrets(answer: &Value) -> Value {
+    const SECRETS: &[&str] = &[
+        "encoded_jit_config",
+        "run_command",
+        "run_command_argv",
+        "registration_token",
+        "configuration_command",
+    ];
+    let members = answer.as_object().into_iter().flatten();
+    let open = members.filter(|(name, _)| !SECRETS.contains(&name.as_str()));
+    Value::Object(open.map(|(name, value)| (name.clone(), value.clone())).collect())
+}

@@ -1,0 +1,143 @@
+//! `rts login` and `rts logout`.
+
+use std::io::{self, IsTerminal, Read};
+
+use clap::Args;
+use domain::Secret;
+use reqwest::Method;
+use serde::Deserialize;
+
+use crate::{
+    args::CommonArgs,
+    connection::{
+        ApiClient, Credentials, NewCredential, Profile, Profiles, Provider, ServiceUrl, SignInOffer, Tokens,
+        check_profile_name, check_token,
+    },
+    environment::Environment,
+    error::ClientError,
+    output::print::note,
+};
+
+/// Most bytes of a token on stdin.
+const MAX_INPUT: u64 = 64 * 1024;
+/// Name of a profile where none is given.
+const DEFAULT_PROFILE: &str = "default";
+
+/// Arguments of `rts login`.
+#[derive(Debug, Args)]
+pub struct LoginArgs {
+    /// Read the token from stdin, instead of signing in with a code.
+    #[arg(long)]
+    with_token: bool,
+    /// Issuer to sign in at, where the service has several.
+    #[arg(long, value_name = "URL", conflicts_with = "with_token")]
+    issuer: Option<String>,
+}
+
+/// Arguments of `rts logout`.
+#[derive(Debug, Args)]
+pub struct LogoutArgs {
+    /// Forget the tokens of all profiles.
+    #[arg(long)]
+    every_profile: bool,
+}
+
+/// Answer of `GET /auth/config`.
+#[derive(Deserialize)]
+struct SignInConfig {
+    issuers: Vec<SignInOffer>,
+}
+
+/// Signs in and stores the token in a profile, once the service has accepted it.
+pub(crate) async fn login(common: &CommonArgs, args: &LoginArgs) -> Result<(), ClientError> {
+    let environment = Environment::from_process();
+    let mut profiles = Profiles::read(&environment)?;
+    let name = profile_name(common, &environment, &profiles)?;
+    let known = profiles.profiles.get(&name).cloned();
+    let url = common.connection.url.clone().or_else(|| environment.get("RTS_URL").map(str::to_owned));
+    let url = url.or_else(|| known.as_ref().map(|profile| profile.url.clone()));
+    let url = url.ok_or_else(|| ClientError::Usage("which service? Set --url".to_owned()))?;
+    let service = ServiceUrl::parse(&url)?;
+    let (tokens, offer) = if args.with_token {
+        (Tokens { bearer: read_token()?, refresh: None, expires_at: None }, None)
+    } else {
+        let offer = choose_offer(&service, args.issuer.as_deref()).await?;
+        (confirm_code(&offer).await?, Some(offer))
+    };
+    let client = ApiClient::with_token(service.clone(), tokens.bearer.clone())?;
+    let me = client.send(client.request(Method::GET, &["auth", "me"])).await?.body;
+    let new = NewCredential { service: &service, tokens: &tokens, offer: offer.as_ref() };
+    Credentials::store(&environment, &name, &new)?;
+    let profile = Profile { url: service.as_str().to_owned(), team: None, output: None };
+    let profile = known.map_or(profile, |known| Profile { url: service.as_str().to_owned(), ..known });
+    profiles.profiles.insert(name.clone(), profile);
+    profiles.current.get_or_insert_with(|| name.clone());
+    profiles.write(&environment)?;
+    let identity = crate::output::scalar(&me["identity"]);
+    note(format_args!("signed in to {} as {identity}; profile {name}", service.host()));
+    Ok(())
+}
+
+/// Asks the service where to sign in.
+async fn choose_offer(service: &ServiceUrl, issuer: Option<&str>) -> Result<SignInOffer, ClientError> {
+    let client = ApiClient::new(service.clone(), None)?;
+    let answer = client.send(client.request(Method::GET, &["auth", "config"])).await?.body;
+    let config: SignInConfig = serde_json::from_value(answer)
+        .map_err(|_| ClientError::Failed("the service does not say where to sign in".to_owned()))?;
+    let mut offers = config.issuers.into_iter();
+    let found = match issuer {
+        Some(issuer) => offers.find(|offer| offer.issuer == issuer),
+        None => offers.next(),
+    };
+    let none = || {
+        ClientError::Usage(format!("{} offers no sign-in for this program; use --with-token", service.host()))
+    };
+    found.ok_or_else(none)
+}
+
+/// Shows a code and waits until the person has entered it at the provider.
+async fn confirm_code(offer: &SignInOffer) -> Result<Tokens, ClientError> {
+    let provider = Provider::discover(&offer.issuer).await?;
+    let code = provider.begin(offer).await?;
+    let (page, text) = (crate::output::plain(&code.verification_uri), crate::output::plain(&code.user_code));
+    note(format_args!("open {page} and enter the code {text}"));
+    provider.await_confirmation(offer, &code).await
+}
+
+/// Forgets tokens. The provider's session is not ended.
+pub(crate) fn logout(common: &CommonArgs, args: &LogoutArgs) -> Result<(), ClientError> {
+    let environment = Environment::from_process();
+    let profiles = Profiles::read(&environment)?;
+    let name = profile_name(common, &environment, &profiles)?;
+    Credentials::forget(&environment, (!args.every_profile).then_some(name.as_str()))?;
+    note(if args.every_profile {
+        "all tokens are forgotten".to_owned()
+    } else {
+        format!("the token of {name} is forgotten")
+    });
+    Ok(())
+}
+
+fn profile_name(
+    common: &CommonArgs,
+    environment: &Environment,
+    profiles: &Profiles,
+) -> Result<String, ClientError> {
+    let named = common.connection.profile.as_deref().or_else(|| environment.get("RTS_PROFILE"));
+    let name = named.or(profiles.current.as_deref()).unwrap_or(DEFAULT_PROFILE);
+    check_profile_name(name).map_err(|fault| ClientError::Usage(format!("the profile's name: {fault}")))
+}
+
+fn read_token() -> Result<Secret, ClientError> {
+    if io::stdin().is_terminal() {
+        return Err(ClientError::Usage(
+            "pipe the token into this command: a typed one would be shown".to_owned(),
+        ));
+    }
+    let mut text = String::new();
+    let read = io::stdin().lock().take(MAX_INPUT).read_to_string(&mut text);
+    read.map_err(|error| ClientError::Usage(format!("stdin: {error}")))?;
+    let token = Secret::new(text.trim());
+    check_token(&token).map_err(|fault| ClientError::SignedOut(format!("the token on stdin: {fault}")))?;
+    Ok(token)
+}

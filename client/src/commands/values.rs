@@ -1,0 +1,99 @@
+//! Values of arguments.
+
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::{Map, Value};
+
+/// Longest duration that an argument may name.
+const MAX_DURATION: Duration = Duration::from_hours(24 * 366);
+
+/// Consent to a change that takes something away.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Consent {
+    /// Do it without a question. Needed where no terminal can be asked.
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+}
+
+/// Reason of a change, for the audit log.
+#[derive(Clone, Debug, Args)]
+pub struct Reason {
+    /// Reason, for the audit log.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+}
+
+/// Reads a duration such as `90s`, `2m`, `1h` or `7d`; a bare number is seconds.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let fault = || "a duration such as 90s, 2m, 1h or 7d".to_owned();
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: u64 = digits.parse().map_err(|_| fault())?;
+    let unit = match &text[digits.len()..] {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return Err(fault()),
+    };
+    let duration = Duration::from_secs(number.checked_mul(unit).ok_or_else(fault)?);
+    if duration > MAX_DURATION { Err("at most 366 days".to_owned()) } else { Ok(duration) }
+}
+
+/// Reads `NAME=VALUE`.
+pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("NAME=VALUE".to_owned()),
+    }
+}
+
+/// A JSON object of the values that were given.
+#[derive(Debug, Default)]
+pub(crate) struct Fields(Map<String, Value>);
+
+impl Fields {
+    /// Adds a member, unless its value was not given.
+    pub(crate) fn add(mut self, name: &str, value: Option<impl Into<Value>>) -> Self {
+        if let Some(value) = value {
+            self.0.insert(name.to_owned(), value.into());
+        }
+        self
+    }
+
+    /// Adds a list, unless it was not given.
+    pub(crate) fn list<T: Into<Value>>(self, name: &str, values: Option<Vec<T>>) -> Self {
+        let values = values.map(|values| values.into_iter().map(Into::into).collect::<Vec<Value>>());
+        self.add(name, values)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn into_body(self) -> Value {
+        Value::Object(self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_units() {
+        let seconds = |text| duration(text).map(|duration| duration.as_secs());
+        assert_eq!(seconds("90"), Ok(90));
+        assert_eq!(seconds("2m"), Ok(120));
+        assert_eq!(seconds("7d"), Ok(604_800));
+        for bad in ["", "m", "-1s", "1.5h", "2w", "99999999999999999999", "400d", "ä"] {
+            assert!(seconds(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn pairs_have_a_name() {
+        assert_eq!(pair("a=b=c"), Ok(("a".to_owned(), "b=c".to_owned())));
+        assert!(pair("=b").is_err() && pair("a").is_err());
+    }
+}

@@ -1,0 +1,24 @@
+//! Connection to the service: URL, identity, requests, pages.
+
+mod answer;
+mod api_client;
+mod credentials;
+mod identity;
+mod pages;
+mod private_file;
+mod profiles;
+mod provider;
+mod target;
+
+pub(crate) use answer::{Answer, WireProblem};
+pub(crate) use api_client::{ApiClient, Request};
+pub(crate) use credentials::{Credentials, NewCredential};
+pub(crate) use identity::{Identity, check_token};
+pub(crate) use pages::{MAX_PAGE, Pages};
+pub(crate) use private_file::{
+    create_folder as create_private_folder, create_new as create_private_file, read_bounded,
+    replace as replace_private_file,
+};
+pub(crate) use profiles::{Profile, Profiles, check_profile_name};
+pub(crate) use provider::{Provider, SignInOffer, Tokens};
+pub(crate) use target::{ServiceUrl, Target};

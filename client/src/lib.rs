@@ -1,0 +1,34 @@
+//! HTTP client of the API, and the commands of `rts` that use the API alone.
+//!
+//! A command adds its arguments to [`Command`] and its code to `commands/`. It talks to the API through a `Session` and
+//! prints through the session's output, so that formats, prompts, time-outs and exit codes are equal everywhere.
+
+mod args;
+mod commands;
+mod completion;
+mod connection;
+mod environment;
+mod error;
+mod output;
+mod session;
+
+pub use args::{Command, ErrorFormat};
+pub use commands::overview::WorkerVerb;
+pub use error::ClientError;
+pub use output::print::{line, note};
+
+/// Runs a command to its end.
+///
+/// # Errors
+/// [`ClientError`], whose [`exit_code`](ClientError::exit_code) is the one the program ends with.
+pub async fn run(command: Command) -> Result<(), ClientError> {
+    commands::run(command).await
+}
+
+/// Runs a verb of `rts worker` to its end.
+///
+/// # Errors
+/// [`ClientError`], whose [`exit_code`](ClientError::exit_code) is the one the program ends with.
+pub async fn run_worker(verb: WorkerVerb) -> Result<(), ClientError> {
+    commands::run_worker(verb).await
+}
