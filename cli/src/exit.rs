@@ -2,6 +2,7 @@
 
 use std::{error::Error, fmt};
 
+use client::{ClientError, ErrorFormat};
 use queue::QueueError;
 use runtime::config::ConfigError;
 use store::StoreError;
@@ -13,7 +14,12 @@ Exit codes:
   1  failed
   2  wrong usage or configuration
   3  something it needs is unavailable; trying again may help
-  4  refused, not found, or there already";
+  4  refused, not found, or there already
+  5  not signed in, or the token is no longer valid
+  6  still waiting when the time limit ended; the work goes on
+  7  differences or faults were found
+  130  interrupted
+`rts provision --exec` hands on the code of its command.";
 
 const FAILED: u8 = 1;
 const CONFIG: u8 = 2;
@@ -48,12 +54,25 @@ impl End {
     }
 }
 
+/// Prints a failure as a sentence, or as a problem document where the command was asked for one.
+pub(crate) fn report(error: &anyhow::Error, format: ErrorFormat) {
+    let of_client = error.chain().find_map(|cause| cause.downcast_ref::<ClientError>());
+    match (of_client, format) {
+        (Some(error), _) if error.is_silent() => {}
+        (Some(error), ErrorFormat::Json) => client::note(error.to_json()),
+        _ => client::note(format_args!("rts: {error:#}")),
+    }
+}
+
 /// Returns the exit code of the first cause that has one.
 pub(crate) fn code(error: &anyhow::Error) -> u8 {
     error.chain().find_map(code_of).unwrap_or(FAILED)
 }
 
 fn code_of(cause: &(dyn Error + 'static)) -> Option<u8> {
+    if let Some(error) = cause.downcast_ref::<ClientError>() {
+        return Some(error.exit_code());
+    }
     if let Some(end) = cause.downcast_ref::<End>() {
         return Some(end.code());
     }
@@ -90,5 +109,6 @@ mod tests {
         assert_eq!(code(&QueueError::Timeout.into()), UNAVAILABLE);
         assert_eq!(code(&QueueError::BadNamespace.into()), CONFIG);
         assert_eq!(code(&End::Unavailable("away".into()).into()), UNAVAILABLE);
+        assert_eq!(code(&ClientError::SignedOut("no token".into()).into()), 5);
     }
 }

@@ -1,4 +1,4 @@
-//! `rts`, the operator's program: parses a command, runs it and prints its result.
+//! `rts`, the one program: parses a command, runs it and prints its result.
 
 mod args;
 #[cfg(feature = "dev")]
@@ -7,6 +7,7 @@ mod commands;
 #[cfg(feature = "dev")]
 mod dev;
 mod exit;
+mod help;
 mod output;
 mod probe;
 mod process;
@@ -14,16 +15,16 @@ mod wiring;
 
 use std::{process::ExitCode, time::Duration};
 
-use clap::Parser;
-
 fn main() -> ExitCode {
-    let args = args::Args::parse();
     // Fails only if a provider is installed already.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    help::complete();
+    let args = help::parse();
+    let error_format = args.command.error_format();
     match run(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            output::note(format_args!("rts: {error:#}"));
+            exit::report(&error, error_format);
             ExitCode::from(exit::code(&error))
         }
     }

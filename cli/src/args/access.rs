@@ -7,27 +7,31 @@ use clap::Subcommand;
 pub(crate) enum Access {
     /// Deactivate a person: their requests are cancelled and their unread configs shredded at once.
     #[command(
+        hide = true,
         after_help = "Examples:\n  rts deactivate-user ada@example.com --comment 'left the company'\n  rts deactivate-user 0192f0c4-…\n\nTheir runners stay. The last active admin who has signed in cannot be deactivated."
     )]
     DeactivateUser(Person),
     /// Activate a person again, with their earlier rights and teams.
-    #[command(after_help = "Example:\n  rts activate-user ada@example.com")]
+    #[command(hide = true, after_help = "Example:\n  rts activate-user ada@example.com")]
     ActivateUser(Person),
     /// Unbind a person from their identity: the next first login with their e-mail address binds it again.
     #[command(
+        hide = true,
         after_help = "Example:\n  rts unbind-user ada@example.com --comment 'new account at the identity provider'"
     )]
     UnbindUser(Person),
     /// Deactivate a machine client: its requests are cancelled and its unread configs shredded at once.
     #[command(
+        hide = true,
         after_help = "Examples:\n  rts deactivate-client ci-pipeline --comment 'secret leaked'\n  rts deactivate-client 0192f0c4-…\n\nIts runners stay with the team."
     )]
     DeactivateClient(Client),
     /// Activate a machine client again.
-    #[command(after_help = "Example:\n  rts activate-client ci-pipeline")]
+    #[command(hide = true, after_help = "Example:\n  rts activate-client ci-pipeline")]
     ActivateClient(Client),
     /// Deactivate a team: its requests are cancelled and its unread configs shredded at once.
     #[command(
+        hide = true,
         after_help = "Examples:\n  rts deactivate-team games-ci --reason 'moved to platform'\n\nIts runners stay; its members may still see and remove them."
     )]
     DeactivateTeam {
@@ -38,7 +42,9 @@ pub(crate) enum Access {
         #[arg(long)]
         reason: String,
     },
-    /// Shred every config that was not handed out, and remove the runners of these configs.
+    /// Shred every config that was not handed out.
+    ///
+    /// The runners of these configs are removed.
     #[command(
         after_help = "Example:\n  rts shred-credentials --all --comment 'a backup of the database was copied'\n\nFor the day a key or a database has leaked. Jobs go on and make new configs: change CREDENTIAL_KEYS first."
     )]
@@ -51,7 +57,7 @@ pub(crate) enum Access {
         comment: Option<String>,
     },
     /// Activate a team again.
-    #[command(after_help = "Example:\n  rts reactivate-team games-ci")]
+    #[command(hide = true, after_help = "Example:\n  rts reactivate-team games-ci")]
     ReactivateTeam {
         /// The team, by name or id.
         #[arg(value_name = "NAME|TEAM_ID")]

@@ -20,7 +20,7 @@ pub(crate) async fn export(sources: &Sources, which: ExportAudit) -> anyhow::Res
     let store = wiring::store(sources)?;
     // Only the operator needs to read the file: it names people and addresses.
     let file =
-        create_private(&which.output).with_context(|| format!("cannot create {}", which.output.display()))?;
+        create_private(&which.file).with_context(|| format!("cannot create {}", which.file.display()))?;
     let filter = AuditFilter {
         event_type: which.event_type,
         identity: which.user,
@@ -29,7 +29,7 @@ pub(crate) async fn export(sources: &Sources, which: ExportAudit) -> anyhow::Res
     };
     let rows = write_rows(&store, &filter, which.limit.unwrap_or(u64::MAX), BufWriter::new(file)).await?;
     store.close().await;
-    output::note(format_args!("{rows} rows in {}", which.output.display()));
+    output::note(format_args!("{rows} rows in {}", which.file.display()));
     Ok(())
 }
 

@@ -5,6 +5,7 @@ mod admin;
 pub(crate) mod api;
 mod audit;
 pub(crate) mod database;
+pub(crate) mod doctor;
 mod health;
 mod list_users;
 mod print;
@@ -12,12 +13,11 @@ mod runners;
 mod scheduler;
 mod worker;
 
-use clap::CommandFactory;
 use runtime::config::{Mode, Sources};
 
 use crate::{
-    args::{Args, Command},
-    output,
+    args::{Args, Command, WorkerArgs},
+    help, output,
 };
 
 /// Runs the given command.
@@ -25,7 +25,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let production = || Sources::from_process(Mode::Production, args.config.as_deref());
     match args.command {
         Command::Api => api::run(&production()?).await,
-        Command::Worker(part) => worker::run(&production()?, part).await,
+        Command::Worker(WorkerArgs { verb: Some(verb), .. }) => Ok(client::run_worker(verb).await?),
+        Command::Worker(WorkerArgs { part, verb: None }) => worker::run(&production()?, part).await,
         Command::Scheduler(part) => scheduler::run(&production()?, part).await,
         Command::InitDb { app_role } => database::init(&production()?, app_role.as_deref()).await,
         Command::CreateAdmin(who) => admin::create(&production()?, who).await,
@@ -37,7 +38,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         Command::ExportAuditLog(which) => audit::export(&production()?, which).await,
         Command::ListRunners(which) => runners::list(&production()?, which).await,
         Command::CleanupStaleRunners(which) => runners::clean_up(&production()?, which).await,
+        Command::Remote(command) => Ok(client::run(*command).await?),
         Command::Openapi => print::openapi(),
+        Command::Doctor(which) => doctor::run(args.config.as_deref(), &which).await,
         Command::Health { url } => health::run(&url).await,
         Command::Settings { markdown } => {
             output::line(
@@ -46,9 +49,10 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
             Ok(())
         }
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Args::command(), "rts", &mut std::io::stdout());
+            output::line(help::completion_script(shell)?.trim_end());
             Ok(())
         }
+        Command::Man { folder } => print::man(&folder),
         #[cfg(feature = "dev")]
         Command::Dev(dev) => crate::dev::run(dev, args.config.as_deref()).await,
         #[cfg(feature = "dev")]
