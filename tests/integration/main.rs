@@ -10,6 +10,8 @@ mod budget;
 #[cfg(test)]
 mod chaos;
 #[cfg(test)]
+mod client;
+#[cfg(test)]
 mod commands;
 #[cfg(test)]
 mod contract;
@@ -21,6 +23,8 @@ mod dependency_rules;
 mod deployment;
 #[cfg(test)]
 mod dev;
+#[cfg(test)]
+mod doctor;
 #[cfg(test)]
 mod documents;
 mod exactly_once;

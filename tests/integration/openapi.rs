@@ -223,7 +223,14 @@ async fn every_call_but_the_public_ones_needs_a_token() {
             request_missing(&world, &method, &path).send().await.refused(401, "unauthenticated");
         }
     }
-    let known = ["/api/v1/webhooks/github", "/health", "/health/live", "/health/ready", "/metrics"];
+    let known = [
+        "/api/v1/auth/config",
+        "/api/v1/webhooks/github",
+        "/health",
+        "/health/live",
+        "/health/ready",
+        "/metrics",
+    ];
     assert_eq!(public, known, "what is public is known to be so");
 }
 

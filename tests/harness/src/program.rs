@@ -167,9 +167,26 @@ impl World {
     /// # Panics
     /// When the process cannot be started.
     pub async fn command(&self, words: &[&str], changes: &[(&str, &str)]) -> Output {
+        self.run_command(words, changes, Stdio::null()).await
+    }
+
+    /// Runs `rts` with the content of a file on stdin.
+    ///
+    /// # Panics
+    /// When the process cannot be started.
+    pub async fn command_with_input(&self, words: &[&str], changes: &[(&str, &str)], input: &Path) -> Output {
+        self.run_command(words, changes, File::open(input).unwrap().into()).await
+    }
+
+    /// Returns the path of the `rts` that the tests run.
+    pub fn rts(&self) -> PathBuf {
+        rts()
+    }
+
+    async fn run_command(&self, words: &[&str], changes: &[(&str, &str)], input: Stdio) -> Output {
         let mut command = Command::new(rts());
         command.args(words).current_dir(self.folder()).env_clear().envs(self.environment(&self.app_key()));
-        command.envs(changes.iter().copied()).stdin(Stdio::null());
+        command.envs(changes.iter().copied()).stdin(input);
         let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         Output { code: output.status.code(), answer: text(output.stdout), remarks: text(output.stderr) }

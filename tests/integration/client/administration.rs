@@ -1,0 +1,111 @@
+//! Changes of an admin over the API.
+
+use serde_json::json;
+
+use super::Scene;
+
+#[tokio::test]
+async fn teams_people_and_clients_are_set_up_and_taken_away() {
+    let scene = Scene::new().await;
+    let admin = scene.world.admin().await;
+    let run = async |words: &[&str]| scene.run(&admin, words).await;
+    let words = ["team", "create", "web", "--label", "web", "--pattern", "glob:gpu-*", "--max-runners", "5"];
+    let web = run(&[&words[..], &["-o", "json"]].concat()).await.expect(0).json();
+    assert_eq!(web["optional_label_patterns"], json!(["glob:gpu-*"]));
+    run(&words).await.expect(4);
+    let edited = run(&["team", "edit", "web", "--max-runners", "9", "-o", "json"]).await.expect(0).json();
+    assert_eq!((&edited["max_runners"], &edited["required_labels"]), (&json!(9), &json!(["web"])));
+    run(&["team", "edit", "web"]).await.expect(2);
+
+    run(&["user", "add", "--email", "new@example.com"]).await.expect(0);
+    run(&["team", "members", "add", "web", "new@example.com"]).await.expect(0);
+    let members = run(&["team", "members", "list", "web"]).await.expect(0).answer;
+    assert!(members.contains("new@example.com"), "{members}");
+    run(&["team", "members", "remove", "web", "new@example.com"]).await.expect(2);
+    run(&["team", "members", "remove", "web", "new@example.com", "--yes"]).await.expect(0);
+    let edited =
+        ["user", "edit", "NEW@example.com", "--jit", "false", "--reason", "no runners", "-o", "json"];
+    assert_eq!(run(&edited).await.expect(0).json()["can_use_jit"], false);
+    run(&["user", "deactivate", "new@example.com", "--reason", "left", "--yes"]).await.expect(0);
+    let reason = "SELECT count(*) FROM audit_log WHERE event_type = 'user.deactivate' AND event_data ->> 'comment' = 'left'";
+    assert_eq!(scene.count(reason).await, 1);
+    run(&["user", "activate", "new@example.com"]).await.expect(0);
+
+    run(&[
+        "client",
+        "add",
+        "web-ci",
+        "--team",
+        "web",
+        "--subject",
+        "repo:acme/web:*",
+        "--claim",
+        "repository_owner_id=1",
+    ])
+    .await
+    .expect(0);
+    let shown = run(&["client", "show", "web-ci", "-o", "json"]).await.expect(0).json();
+    assert_eq!(shown["rule"]["claims"]["repository_owner_id"], "1");
+    for active in ["false", "true"] {
+        let words = ["client", "edit", "web-ci", "--active", active, "-o", "json"];
+        assert_eq!(run(&words).await.expect(0).json()["is_active"].to_string(), active);
+    }
+    run(&["client", "remove", "web-ci"]).await.expect(2);
+    run(&["client", "remove", "web-ci", "--yes", "--reason", "leaked"]).await.expect(0);
+    run(&["client", "show", "web-ci"]).await.expect(4);
+
+    run(&["team", "deactivate", "web", "--yes"]).await.expect(2);
+    run(&["team", "deactivate", "web", "--yes", "--reason", "moved"]).await.expect(0);
+    run(&["team", "reactivate", "web"]).await.expect(0);
+    assert_eq!(scene.count("SELECT count(*) FROM teams WHERE name = 'web' AND is_active").await, 1);
+}
+
+#[tokio::test]
+async fn nothing_changes_without_consent_where_no_question_can_be_asked() {
+    let scene = Scene::new().await;
+    let admin = scene.world.admin().await;
+    for words in [
+        &["user", "deactivate", "ada@example.com"][..],
+        &["user", "unbind", "ada@example.com"],
+        &["team", "deactivate", "red", "--reason", "x"],
+        &["runner", "remove", "0192f0c4-0000-7000-8000-000000000000"],
+    ] {
+        let said = scene.run(&admin, words).await.expect(2);
+        assert!(said.remarks.contains("--yes"), "{}", said.remarks);
+    }
+    assert_eq!(scene.count("SELECT count(*) FROM users WHERE NOT is_active").await, 0);
+    let none = scene.run(&admin, &["sync", "confirm-removals", "--yes"]).await.expect(4);
+    assert!(none.remarks.contains("no removals"), "{}", none.remarks);
+}
+
+#[tokio::test]
+async fn lanes_are_paused_and_syncs_asked_for() {
+    let scene = Scene::new().await;
+    let admin = scene.world.admin().await;
+    scene.run(&admin, &["lane", "pause", "drift", "--for", "15m"]).await.expect(0);
+    let lanes = scene.run(&admin, &["lane", "list"]).await.expect(0);
+    assert!(lanes.remarks.contains("lane drift is paused"), "{}", lanes.remarks);
+    scene.run(&admin, &["lane", "resume", "drift"]).await.expect(0);
+    assert!(!scene.run(&admin, &["lane", "list"]).await.expect(0).remarks.contains("paused"));
+    scene.run(&admin, &["lane", "pause", "nothing", "--for", "1m"]).await.expect(2);
+    scene.run(&admin, &["sync", "now"]).await.expect(0);
+    assert_eq!(scene.count("SELECT count(*) FROM sync_status WHERE triggered_at IS NOT NULL").await, 1);
+    scene.run(&scene.ada, &["sync", "now"]).await.expect(4);
+}
+
+#[tokio::test]
+async fn runners_are_checked_and_removed() {
+    let scene = Scene::new().await;
+    let mut names = Vec::new();
+    for _ in 0..2 {
+        let asked = scene.world.provision(&scene.ada, harness::provision_body("ci")).await;
+        let job = scene.world.until_final(&scene.ada, asked.job).await;
+        names.push(job["runner_name"].as_str().unwrap().to_owned());
+    }
+    scene.run(&scene.ada, &["runner", "refresh", &names[0], "--wait"]).await.expect(0);
+    let words = ["runner", "remove", &names[0], "no-such", &names[1], "--wait", "--yes"];
+    let said = scene.run(&scene.ada, &words).await.expect(4);
+    assert!(said.remarks.contains("no-such"), "{}", said.remarks);
+    assert_eq!(said.answer.lines().filter(|line| line.ends_with("is removed")).count(), 2, "{}", said.answer);
+    assert_eq!(scene.count("SELECT count(*) FROM runners WHERE status = 'deleted'").await, 2);
+}

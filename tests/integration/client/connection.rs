@@ -1,0 +1,177 @@
+//! Services, tokens and lost answers.
+
+use std::{
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use axum::{
+    Json, Router,
+    extract::{Query, State},
+    http::{HeaderMap, StatusCode, header::RETRY_AFTER},
+    response::{IntoResponse, Response},
+    routing::{any, get},
+};
+use serde_json::{Value, json};
+
+use super::{Scene, serve};
+
+/// A server that counts its requests. It answers the first ones with an error.
+struct Stub {
+    url: String,
+    requests: Arc<AtomicUsize>,
+}
+
+impl Stub {
+    /// Answers `failures` requests with `status` and later ones with an empty list of runners.
+    async fn start(failures: usize, status: StatusCode) -> Self {
+        let requests = Arc::new(AtomicUsize::new(0));
+        let answer = move |State(requests): State<Arc<AtomicUsize>>| async move {
+            let before = requests.fetch_add(1, Ordering::SeqCst);
+            if before < failures {
+                return (status, [(RETRY_AFTER, "0")]).into_response();
+            }
+            Json(json!({ "runners": [], "total": 0, "total_is_lower_bound": false })).into_response()
+        };
+        let router = Router::new().fallback(any(answer)).with_state(requests.clone());
+        Self { url: serve(router).await, requests }
+    }
+
+    fn requests(&self) -> usize {
+        self.requests.load(Ordering::SeqCst)
+    }
+}
+
+#[tokio::test]
+async fn only_requests_without_effects_are_repeated() {
+    let scene = Scene::new().await;
+    let busy = Stub::start(2, StatusCode::SERVICE_UNAVAILABLE).await;
+    let list = scene.run(&scene.ada, &["runner", "list", "--url", &busy.url]).await.expect(0);
+    assert_eq!((busy.requests(), list.remarks.as_str()), (3, "0 of 0\n"));
+
+    let busy = Stub::start(usize::MAX, StatusCode::SERVICE_UNAVAILABLE).await;
+    let id = uuid::Uuid::nil().to_string();
+    scene.run(&scene.ada, &["job", "cancel", &id, "--url", &busy.url]).await.expect(3);
+    assert_eq!(busy.requests(), 1, "a change is sent once");
+    scene.run(&scene.ada, &["runner", "list", "--url", &busy.url]).await.expect(3);
+    assert_eq!(busy.requests(), 6, "five more sends, and no endless loop");
+
+    let away = ["runner", "list", "--url", "http://127.0.0.1:1", "--error-format", "json"];
+    let away = scene.run(&scene.ada, &away).await.expect(3);
+    let problem: Value = serde_json::from_str(&away.remarks).unwrap();
+    assert_eq!((&problem["code"], &problem["exit_code"]), (&json!("unavailable"), &json!(3)));
+}
+
+#[tokio::test]
+async fn a_token_never_leaves_for_another_place() {
+    let scene = Scene::new().await;
+    let stub = Stub::start(0, StatusCode::OK).await;
+    for bad in ["http://192.0.2.1", "http://localhost.example.com", "ftp://127.0.0.1"] {
+        let refused = scene.run(&scene.ada, &["whoami", "--url", bad]).await.expect(2);
+        assert!(!refused.remarks.contains(&scene.ada.token), "{}", refused.remarks);
+    }
+    scene.run(&scene.ada, &["call", "GET", "//192.0.2.1/x", "--url", &stub.url]).await.expect(2);
+    let to = stub.url.clone();
+    let redirect = Router::new().fallback(any(move || {
+        let to = to.clone();
+        async move { (StatusCode::TEMPORARY_REDIRECT, [("location", format!("{to}/api/v1/auth/me"))]) }
+    }));
+    let redirecting = serve(redirect).await;
+    let said = scene.run(&scene.ada, &["whoami", "--url", &redirecting]).await.expect(2);
+    assert!(said.remarks.contains("redirects"), "{}", said.remarks);
+    assert_eq!(stub.requests(), 0, "no redirect was followed");
+    // A proxy would see the token of a service on this machine.
+    let proxy = [("http_proxy", stub.url.as_str()), ("HTTP_PROXY", stub.url.as_str())];
+    scene.run_with(&scene.ada, &["whoami"], &proxy).await.expect(0);
+    assert_eq!(stub.requests(), 0);
+}
+
+#[tokio::test]
+async fn missing_and_refused_tokens_have_their_own_code() {
+    let scene = Scene::new().await;
+    let none = scene.run("", &["whoami"]).await.expect(5);
+    assert!(none.remarks.contains("rts login"), "{}", none.remarks);
+    scene.run("no.good.token", &["whoami"]).await.expect(5);
+    let nowhere = scene.run_with(&scene.ada, &["whoami"], &[("RTS_URL", "")]).await.expect(2);
+    assert!(nowhere.remarks.contains("--url"), "{}", nowhere.remarks);
+    let lost = ["whoami", "--token-file", "/no/such/file"];
+    scene.run(&scene.ada, &lost).await.expect(5);
+}
+
+#[tokio::test]
+async fn github_actions_and_token_files_are_identities() {
+    let scene = Scene::new().await;
+    let token = scene.ada.token.clone();
+    let router = Router::new().route(
+        "/token",
+        get(move |Query(query): Query<Vec<(String, String)>>, headers: HeaderMap| async move {
+            let asked = query.contains(&("audience".to_owned(), "runner-token-service".to_owned()));
+            let known = headers.get("authorization").is_some_and(|value| value == "Bearer request-secret");
+            if asked && known { Json(json!({ "value": token })).into_response() } else { refuse() }
+        }),
+    );
+    let url = format!("{}/token?api-version=2.0", serve(router).await);
+    let actions = [
+        ("ACTIONS_ID_TOKEN_REQUEST_URL", url.as_str()),
+        ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "request-secret"),
+    ];
+    let me = scene.run_with("", &["whoami"], &actions).await.expect(0);
+    assert!(me.answer.contains("ada@example.com") && me.remarks.contains("GitHub Actions"), "{me:?}");
+
+    std::fs::write(scene.world.folder().join("token"), format!("{}\n", scene.ada.token)).unwrap();
+    let me = scene.run("", &["whoami", "--token-file", "token"]).await.expect(0);
+    assert!(me.remarks.contains("the file token"), "{}", me.remarks);
+    scene.run_with("", &["whoami"], &[("RTS_ID_TOKEN", scene.ada.token.as_str())]).await.expect(0);
+}
+
+fn refuse() -> Response {
+    StatusCode::FORBIDDEN.into_response()
+}
+
+/// Signs in with a token on stdin.
+async fn store_token(scene: &Scene, words: &[&str]) {
+    let input = scene.world.folder().join("stdin");
+    std::fs::write(&input, &scene.ada.token).unwrap();
+    let home = scene.world.folder().to_str().unwrap().to_owned();
+    scene
+        .world
+        .command_with_input(&[&["login", "--with-token"], words].concat(), &[("HOME", &home)], &input)
+        .await
+        .expect(0);
+}
+
+#[tokio::test]
+async fn profiles_hold_a_url_and_its_own_token() {
+    let scene = Scene::new().await;
+    let (url, home) = (scene.world.url(), scene.world.folder());
+    let bare = [("RTS_URL", "")];
+    store_token(&scene, &["--url", url]).await;
+    let me = scene.run_with("", &["whoami"], &bare).await.expect(0);
+    assert!(me.remarks.contains("the profile default"), "{}", me.remarks);
+    let file = home.join(".local/state/rts/credentials.toml");
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&file), 0o600);
+    let settings = std::fs::read_to_string(home.join(".config/rts/config.toml")).unwrap();
+    assert!(settings.contains(url) && !settings.contains(&scene.ada.token), "{settings}");
+
+    // The token is for this URL, not for any that the caller or a file names.
+    let stub = Stub::start(0, StatusCode::OK).await;
+    scene.run_with("", &["whoami", "--url", &stub.url], &bare).await.expect(5);
+    assert_eq!(stub.requests(), 0);
+
+    std::fs::set_permissions(&file, PermissionsExt::from_mode(0o644)).unwrap();
+    let refused = scene.run_with("", &["whoami"], &bare).await.expect(2);
+    assert!(refused.remarks.contains("chmod 600"), "{}", refused.remarks);
+    std::fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).unwrap();
+
+    scene.run_with("", &["whoami", "--profile", "none"], &bare).await.expect(2);
+    assert!(scene.run_with("", &["profile", "list"], &bare).await.expect(0).answer.starts_with("* default"));
+    scene.run_with("", &["logout"], &bare).await.expect(0);
+    scene.run_with("", &["whoami"], &bare).await.expect(5);
+    scene.run_with("", &["profile", "remove", "default"], &bare).await.expect(0);
+    scene.run_with("", &["profile", "use", "default"], &bare).await.expect(4);
+}

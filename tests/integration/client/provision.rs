@@ -1,0 +1,126 @@
+//! `rts provision`: one runner, one config, one place that the config goes to.
+
+use std::{os::unix::fs::PermissionsExt, process::Stdio};
+
+use harness::{World, wait_until};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use tokio::io::{AsyncBufReadExt, BufReader};
+
+use super::Scene;
+
+const RUNNERS: &str = "SELECT count(*) FROM runners";
+const NOT_DELETED: &str = "SELECT count(*) FROM runners WHERE status <> 'deleted'";
+
+#[tokio::test]
+async fn a_child_has_the_config_and_no_token_and_hands_on_its_code() {
+    let scene = Scene::new().await;
+    let check = r#"test -n "$ACTIONS_RUNNER_INPUT_JITCONFIG" && test -z "$RTS_TOKEN" && exit 7"#;
+    let words = ["provision", "--label", "linux", "--exec", "sh", "-c", check];
+    let said = scene.run(&scene.ada, &words).await.expect(7);
+    assert!(said.answer.is_empty() && !said.remarks.contains(scene.world.canary()), "{said:?}");
+    assert!(said.remarks.starts_with("idempotency key rts-"), "{}", said.remarks);
+    assert!(said.remarks.contains("its removal is requested"), "it was never online: {}", said.remarks);
+    wait_until("it goes", || async { scene.count(NOT_DELETED).await == 0 }).await;
+    assert!(
+        scene
+            .run(&scene.ada, &["provision", "-l", "linux", "--exec", "/no/such"])
+            .await
+            .expect(1)
+            .answer
+            .is_empty()
+    );
+}
+
+#[tokio::test]
+async fn the_config_goes_to_a_private_file_a_descriptor_or_stdout() {
+    let scene = Scene::new().await;
+    let file = scene.world.folder().join("jit.config");
+    let words = ["provision", "--label", "linux", "--config-file", "jit.config", "-o", "json"];
+    let said = scene.run(&scene.ada, &words).await.expect(0);
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let config = std::fs::read_to_string(&file).unwrap();
+    assert!(config.trim().len() > 100 && !said.answer.contains(config.trim()), "{}", said.answer);
+    assert!(said.json()["encoded_jit_config"].is_null());
+    scene.run(&scene.ada, &words).await.expect(2);
+    assert_eq!(scene.count(RUNNERS).await, 1, "an existing file stops the command before it asks");
+
+    let said = scene.run(&scene.ada, &["provision", "--label", "linux", "-o", "json"]).await.expect(0).json();
+    assert!(said["encoded_jit_config"].as_str().unwrap().len() > 100);
+    let none = scene.run(&scene.ada, &["provision", "--label", "linux"]).await.expect(2);
+    assert!(none.remarks.contains("--config-file"), "{}", none.remarks);
+    scene.run(&scene.ada, &["provision", "--label", "linux", "--config-fd", "2"]).await.expect(2);
+    assert_eq!(scene.count(RUNNERS).await, 2);
+
+    let job = said["job_id"].as_str().unwrap();
+    let again = ["job", "config", job, "--config-file", "again.config"];
+    scene.run(&scene.ada, &again).await.expect(0);
+    let again = std::fs::read_to_string(scene.world.folder().join("again.config")).unwrap();
+    assert_eq!(again.trim(), said["encoded_jit_config"].as_str().unwrap());
+}
+
+#[tokio::test]
+async fn an_interrupted_request_gets_the_same_runner() {
+    let scene = Scene::of(World::builder().workers(0).start().await).await;
+    let words = ["provision", "--label", "linux", "--wait", "1s", "-o", "json"];
+    let first = scene.run(&scene.ada, &words).await.expect(6);
+    let key = |remarks: &str| remarks.lines().next().unwrap().to_owned();
+    assert_eq!(scene.count(RUNNERS).await, 1);
+
+    // Ctrl-C, while another equal request waits: two commands at once are two runners.
+    let mut command = tokio::process::Command::new(scene.world.rts());
+    command.args(["provision", "--label", "linux", "-o", "json"]).env_clear();
+    command.envs([("RTS_URL", scene.world.url()), ("RTS_TOKEN", &scene.ada.token)]);
+    command
+        .env("HOME", scene.world.folder())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut waiting = command.spawn().unwrap();
+    let waiting_id = waiting.id().unwrap();
+    let mut remarks = BufReader::new(waiting.stderr.take().unwrap()).lines();
+    let interrupted = remarks.next_line().await.unwrap().unwrap();
+    let again = scene.run(&scene.ada, &words).await.expect(6);
+    wait_until("both are waiting", || async { scene.count(RUNNERS).await == 2 }).await;
+    kill(Pid::from_raw(waiting_id.cast_signed()), Signal::SIGINT).unwrap();
+    assert_eq!(waiting.wait().await.unwrap().code(), Some(130));
+    assert_eq!(interrupted, key(&first.remarks), "the first request is resumed");
+    assert_ne!(interrupted, key(&again.remarks));
+
+    let _worker = scene.world.start_worker();
+    let words = ["provision", "--label", "linux", "-o", "json"];
+    let one = scene.run(&scene.ada, &words).await.expect(0);
+    let two = scene.run(&scene.ada, &words).await.expect(0);
+    assert_ne!(one.json()["runner_id"], two.json()["runner_id"]);
+    assert_eq!(scene.count(RUNNERS).await, 2, "both interrupted requests have their runner");
+    scene.run(&scene.ada, &words).await.expect(0);
+    assert_eq!(scene.count(RUNNERS).await, 3, "a key is forgotten with its config");
+}
+
+#[tokio::test]
+async fn a_key_of_the_caller_is_one_runner() {
+    let scene = Scene::new().await;
+    let words = ["provision", "--label", "linux", "--idempotency-key", "build-7", "-o", "json"];
+    let (first, again) = (scene.run(&scene.ada, &words).await, scene.run(&scene.ada, &words).await);
+    let config = |said: harness::Output| said.expect(0).json()["encoded_jit_config"].clone();
+    assert_eq!(config(first), config(again));
+    assert_eq!(scene.count(RUNNERS).await, 1);
+}
+
+#[tokio::test]
+async fn refusals_and_jobs_end_with_their_codes() {
+    let scene = Scene::new().await;
+    let refused =
+        scene.run(&scene.ada, &["provision", "--label", "ubuntu-latest", "-o", "json"]).await.expect(4);
+    assert!(refused.remarks.contains("label_policy_violation"), "{}", refused.remarks);
+    let words = ["provision", "--label", "linux", "--no-wait", "-o", "json"];
+    let job = scene.run(&scene.ada, &words).await.expect(0).json();
+    let job = job["job_id"].as_str().unwrap();
+    let watched = scene.run(&scene.ada, &["job", "watch", job]).await.expect(0);
+    assert!(watched.answer.contains("succeeded"), "{}", watched.answer);
+    scene.run(&scene.ada, &["job", "cancel", job]).await.expect(4);
+    let away = ["provision", "--label", "linux", "--wait", "0s", "-o", "json", "--url", "http://127.0.0.1:1"];
+    scene.run(&scene.ada, &away).await.expect(3);
+}

@@ -1,0 +1,161 @@
+//! Lists and single things in every format.
+
+use harness::provision_body;
+use serde_json::Value;
+
+use super::Scene;
+
+#[tokio::test]
+async fn runners_are_listed_in_every_format() {
+    let scene = Scene::new().await;
+    for _ in 0..3 {
+        let asked = scene.world.provision(&scene.ada, provision_body("ci")).await;
+        scene.world.until_final(&scene.ada, asked.job).await;
+    }
+    let list = async |words: &[&str]| {
+        let words = [&["runner", "list"], words].concat();
+        scene.run(&scene.ada, &words).await.expect(0)
+    };
+    let table = list(&[]).await;
+    assert!(table.answer.starts_with("RUNNER") && table.answer.contains("pending"), "{}", table.answer);
+    assert!(!table.answer.contains('\u{1b}') && !table.remarks.contains('\u{1b}'), "{table:?}");
+    assert_eq!((table.answer.lines().count(), table.remarks.as_str()), (4, "3 of 3\n"));
+
+    let all = list(&["-o", "json"]).await.json();
+    let all = all.as_array().unwrap();
+    let names = list(&["-o", "name"]).await.answer;
+    let ids: Vec<&str> = all.iter().map(|row| row["runner_id"].as_str().unwrap()).collect();
+    assert_eq!(names.lines().collect::<Vec<_>>(), ids);
+    let lines = list(&["-o", "jsonl", "--limit", "2"]).await.answer;
+    let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines, all[..2]);
+    assert!(list(&["-o", "wide"]).await.answer.contains("ada@example.com"));
+    assert_eq!(list(&["--status", "offline", "-o", "json"]).await.answer, "[]\n");
+    assert_eq!(list(&["--team", "red", "-o", "name"]).await.answer.lines().count(), 3);
+}
+
+#[tokio::test]
+async fn pages_are_followed_to_the_end() {
+    let scene = Scene::new().await;
+    let rows = "INSERT INTO audit_log (id, event_type, user_identity, success)
+        SELECT gen_random_uuid(), 'runner.provision', 'eve', true FROM generate_series(1, 2300)";
+    sqlx::query(rows).execute(scene.world.sql()).await.unwrap();
+    let admin = scene.world.admin().await;
+    let words = ["audit", "list", "--user", "eve", "--all", "-o", "name"];
+    let listed = scene.run(&admin, &words).await.expect(0).answer;
+    let mut ids: Vec<&str> = listed.lines().collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), 2300, "each row once");
+    let words = ["audit", "export", "--user", "eve", "--file", "audit.jsonl"];
+    let said = scene.run(&admin, &words).await.expect(0);
+    assert!(said.remarks.contains("2300 rows"), "{}", said.remarks);
+    let written = std::fs::read_to_string(scene.world.folder().join("audit.jsonl")).unwrap();
+    assert_eq!(written.lines().count(), 2300);
+    scene.run(&admin, &words).await.expect(1);
+    let words = ["call", "GET", "/audit-logs", "-f", "limit=1", "-f", "event_type=runner.provision"];
+    let page = scene.run(&admin, &words).await.expect(0).json();
+    assert_eq!(page["logs"].as_array().unwrap().len(), 1);
+    let words = ["call", "GET", "/api/v1/audit-logs?limit=1000&user=eve", "--paginate"];
+    assert_eq!(scene.run(&admin, &words).await.expect(0).answer.lines().count(), 2300);
+}
+
+#[tokio::test]
+async fn one_thing_is_shown_by_name_or_id() {
+    let scene = Scene::new().await;
+    let asked = scene.world.provision(&scene.ada, provision_body("ci")).await;
+    let job = scene.world.until_final(&scene.ada, asked.job).await;
+    let name = job["runner_name"].as_str().unwrap();
+    let shown = scene.run(&scene.ada, &["runner", "show", name]).await.expect(0);
+    assert!(shown.answer.contains(name) && shown.answer.contains("transitions:"), "{}", shown.answer);
+    let id = job["runner_id"].as_str().unwrap();
+    let shown = scene.run(&scene.ada, &["runner", "show", id, "-o", "json"]).await.expect(0).json();
+    assert_eq!(shown["runner_name"], *name);
+    let job = asked.job.to_string();
+    let shown = scene.run(&scene.ada, &["job", "show", &job]).await.expect(0);
+    assert!(shown.answer.contains("succeeded"), "{}", shown.answer);
+    let unknown = scene.run(&scene.ada, &["runner", "show", "no-such"]).await.expect(4);
+    assert!(unknown.remarks.contains("no-such"), "{}", unknown.remarks);
+    let team = scene.run(&scene.ada, &["team", "show", "RED", "-o", "json"]).await.expect(0).json();
+    assert_eq!(team["name"], "red");
+    let me = scene.run(&scene.ada, &["whoami"]).await.expect(0);
+    assert!(me.answer.contains("ada@example.com") && me.remarks.contains("RTS_TOKEN"), "{me:?}");
+    assert_eq!(scene.run(&scene.ada, &["token"]).await.expect(0).answer.trim(), scene.ada.token);
+}
+
+#[tokio::test]
+async fn a_machine_client_lists_what_is_its_teams() {
+    let scene = Scene::new().await;
+    let ci = scene.world.machine("ci", &scene.red).await;
+    let teams = scene.run(&ci, &["team", "list", "--mine", "-o", "name"]).await.expect(0);
+    assert_eq!(teams.answer, "red\n");
+    scene.run(&ci, &["job", "list"]).await.expect(0);
+    let refused = scene.run(&ci, &["user", "list", "--error-format", "json"]).await.expect(4);
+    let problem: Value = serde_json::from_str(&refused.remarks).unwrap();
+    assert_eq!((problem["status"].as_u64(), problem["code"].as_str()), (Some(403), Some("admin_required")));
+}
+
+#[tokio::test]
+async fn every_overview_of_an_admin_answers() {
+    let scene = Scene::new().await;
+    let admin = scene.world.admin().await;
+    for words in [
+        "lane list",
+        "worker list",
+        "budget",
+        "sync status",
+        "unmanaged list",
+        "versions",
+        "security list",
+        "audit list",
+        "user list",
+        "client list",
+        "team list",
+        "job list",
+    ] {
+        let words: Vec<&str> = words.split(' ').collect();
+        let table = scene.run(&admin, &words).await.expect(0);
+        assert!(
+            table.answer.lines().next().is_some_and(|line| line == line.to_uppercase()),
+            "{}",
+            table.answer
+        );
+        let json = scene.run(&admin, &[&words[..], &["-o", "json"]].concat()).await.expect(0).json();
+        assert!(json.is_array(), "{words:?}");
+    }
+}
+
+#[tokio::test]
+async fn shells_complete_live_values() {
+    let scene = Scene::new().await;
+    let complete = async |words: &[&str]| {
+        let words = [&["--", "rts"], words].concat();
+        scene.run_with(&scene.ada, &words, &[("COMPLETE", "fish")]).await.expect(0).answer
+    };
+    assert!(complete(&["runner", "re"]).await.contains("refresh"));
+    // A busy machine may take longer than a shell waits; the next try has the values.
+    harness::wait_until("the team is offered", || async {
+        complete(&["team", "show", ""]).await.contains("red")
+    })
+    .await;
+    let script = scene.run("", &["completions", "bash"]).await.expect(0).answer;
+    assert!(script.contains("COMPLETE") && script.contains("rts"), "{script}");
+}
+
+#[tokio::test]
+async fn manual_pages_are_written_for_every_command() {
+    let scene = Scene::new().await;
+    scene.run("", &["man", "pages"]).await.expect(0);
+    let page = |name: &str| std::fs::read_to_string(scene.world.folder().join("pages").join(name)).unwrap();
+    assert!(page("rts.1").contains("runner") && page("rts-runner-list.1").contains("status"));
+}
+
+#[tokio::test]
+async fn the_board_is_printed_once_where_there_is_no_terminal() {
+    let scene = Scene::new().await;
+    let admin = scene.world.admin().await;
+    let board = scene.run(&admin, &["top"]).await.expect(0).answer;
+    assert!(board.contains("LANES (3)") && board.contains("BUDGETS"), "{board}");
+    assert!(!board.contains('\u{1b}'), "{board}");
+    scene.run(&scene.ada, &["top"]).await.expect(4);
+}
