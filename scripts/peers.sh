@@ -1,4 +1,4 @@
-# Puts the queues of tests/peers into target/peers, for `./dev bench --peers`. Sourced by ./dev.
+# Puts the queues of bench/peers into target/peers, for `./dev bench --peers`. Sourced by ./dev.
 # What cannot be installed is not measured; the benchmark says so.
 # shellcheck shell=sh
 
@@ -7,7 +7,7 @@ PEERS=target/peers
 install_bullmq() {
     have node && have npm || { say "BullMQ needs node and npm"; return 1; }
     mkdir -p "$PEERS/bullmq"
-    cp tests/peers/bullmq/*.json tests/peers/bullmq/*.mjs "$PEERS/bullmq"
+    cp bench/peers/bullmq/*.json bench/peers/bullmq/*.mjs "$PEERS/bullmq"
     # Not `npm ci`: it refuses a lock file that does not list optional packages of other machines.
     npm install --prefix "$PEERS/bullmq" --ignore-scripts --no-audit --no-fund --loglevel=error >&2
 }
@@ -15,14 +15,14 @@ install_bullmq() {
 install_arq() {
     have python3 || { say "arq needs python3"; return 1; }
     [ -x "$PEERS/arq/bin/python" ] || python3 -m venv "$PEERS/arq" || return 1
-    cp tests/peers/arq/peer.py "$PEERS/arq"
+    cp bench/peers/arq/peer.py "$PEERS/arq"
     "$PEERS/arq/bin/python" -m pip install -q --disable-pip-version-check --only-binary :all: --require-hashes \
-        -r tests/peers/arq/requirements.txt
+        -r bench/peers/arq/requirements.txt
 }
 
 # A target folder of its own: another lock file, and no part of the workspace.
 install_apalis_redis() {
-    cargo build -q --release --locked --manifest-path tests/peers/apalis-redis/Cargo.toml \
+    cargo build -q --release --locked --manifest-path bench/peers/apalis-redis/Cargo.toml \
         --target-dir "$PEERS/apalis-redis"
 }
 

@@ -140,7 +140,7 @@ pub(crate) enum Command {
     Dev(crate::dev::DevArgs),
     /// Measure the service beside yardsticks, on private servers that write to disk.
     #[cfg(feature = "dev")]
-    Bench(crate::bench::BenchArgs),
+    Bench(bench::BenchArgs),
 }
 
 impl Command {

@@ -1,8 +1,6 @@
 //! `rts`, the one program: parses a command, runs it and prints its result.
 
 mod args;
-#[cfg(feature = "dev")]
-mod bench;
 mod commands;
 #[cfg(feature = "dev")]
 mod dev;

@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::Value;
 
-/// Crates and the crates they may use. `cli` and the tests may use everything.
+/// Crates and the crates they may use. `cli`, `bench` and the tests may use everything.
 const TABLE: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("runtime", &["domain"]),
@@ -49,7 +49,9 @@ fn members() -> BTreeMap<String, Member> {
         let name = package["name"].as_str().unwrap().to_owned();
         let lasting = package["dependencies"].as_array().unwrap().iter().filter(|used| used["kind"] != "dev");
         let uses = lasting.map(|used| used["name"].as_str().unwrap().to_owned()).collect();
-        let free = name == "cli" || package["manifest_path"].as_str().unwrap().contains("/tests/");
+        let free = name == "cli"
+            || name == "bench"
+            || package["manifest_path"].as_str().unwrap().contains("/tests/");
         (name, Member { uses, free })
     };
     metadata["packages"].as_array().unwrap().iter().map(member).collect()

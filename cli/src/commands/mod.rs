@@ -56,6 +56,6 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         #[cfg(feature = "dev")]
         Command::Dev(dev) => crate::dev::run(dev, args.config.as_deref()).await,
         #[cfg(feature = "dev")]
-        Command::Bench(bench) => crate::bench::run(bench).await,
+        Command::Bench(args) => bench::run(args).await,
     }
 }

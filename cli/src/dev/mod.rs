@@ -1,16 +1,17 @@
 //! `rts dev`: all parts on this machine, without credentials, and one provisioned runner.
 
-pub(crate) mod demo_users;
+mod demo_users;
 mod environment;
 mod main_job;
 mod ports;
-pub(crate) mod seed;
-pub(crate) mod servers;
+mod seed;
+mod servers;
 mod welcome;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use devstack::ServerPrograms;
 use runtime::config::{Mode, Sources};
 
 use crate::{exit::End, output, process::Process};
@@ -43,7 +44,7 @@ pub(crate) struct DevArgs {
     #[arg(long, env = "LOG_LEVEL", default_value = "warn")]
     log_level: String,
     #[command(flatten)]
-    programs: Programs,
+    programs: ServerPrograms,
 }
 
 /// Permissions that only a flag gives.
@@ -57,17 +58,6 @@ pub(crate) struct Allowed {
     /// users.
     #[arg(long)]
     populated_database: bool,
-}
-
-/// Paths of the server programs.
-#[derive(Clone, Debug, clap::Args)]
-pub(crate) struct Programs {
-    /// Folder of PostgreSQL's server programs. Without it, usual places are searched.
-    #[arg(long, env = "DEV_PG_BIN", value_name = "DIR")]
-    pub(crate) pg_bin: Option<PathBuf>,
-    /// The Redis or Valkey server program. Without it, usual places are searched.
-    #[arg(long, env = "DEV_REDIS_BIN", value_name = "FILE")]
-    pub(crate) redis_bin: Option<PathBuf>,
 }
 
 /// Starts all parts, prints their addresses, and runs until a signal unless `--once` is given.

@@ -12,7 +12,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use devstack::{Options, Stack};
 use runtime::config::Sources;
 
-use super::{DevArgs, Programs};
+use super::DevArgs;
 use crate::output;
 
 /// Name of the file with the keys that seal configs at rest.
@@ -43,7 +43,7 @@ impl Servers {
         }
         // The GitHub twin of an earlier run is gone, and so are the tokens and limits that Redis has stored for it.
         let empty_redis = !names_github(sources);
-        let options = Options { empty_redis, ..options(&args.programs, data.clone()) };
+        let options = Options { empty_redis, ..args.programs.options(data.clone()) };
         let stack = tokio::task::spawn_blocking(move || Stack::start(&options)).await??;
         Ok(Self { stack: Some(stack), data })
     }
@@ -91,18 +91,6 @@ impl Servers {
     pub(super) async fn stop(self) -> anyhow::Result<()> {
         let Some(stack) = self.stack else { return Ok(()) };
         Ok(tokio::task::spawn_blocking(move || stack.stop()).await??)
-    }
-}
-
-/// Returns the options of private servers: data kept or discarded, and the seed that tests use as well.
-pub(crate) fn options(programs: &Programs, data: Option<PathBuf>) -> Options {
-    let target = Path::new("target");
-    Options {
-        pg_bin: programs.pg_bin.clone(),
-        redis_bin: programs.redis_bin.clone(),
-        data,
-        seed_cache: target.is_dir().then(|| target.join("devstack")),
-        ..Options::default()
     }
 }
 

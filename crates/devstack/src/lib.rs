@@ -28,7 +28,7 @@ mod wire;
 pub use clock::{ClockLibrary, WrongClock};
 pub use error::Error;
 pub use group::{Layout, RedisGroup, SENTINEL_NAME};
-pub use options::Options;
+pub use options::{Options, ServerPrograms};
 pub use run::with_stack;
 pub use stack::{Server, Stack};
 pub use tls::{ServerTls, TlsPorts};

@@ -30,6 +30,33 @@ pub struct Options {
     pub clocks: Vec<WrongClock>,
 }
 
+/// Paths of the server programs, as options of a command line.
+#[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "clap", derive(clap::Args))]
+pub struct ServerPrograms {
+    /// Folder of PostgreSQL's server programs. Without it, usual places are searched.
+    #[cfg_attr(feature = "clap", arg(long, env = "DEV_PG_BIN", value_name = "DIR"))]
+    pub pg_bin: Option<PathBuf>,
+    /// The Redis or Valkey server program. Without it, usual places are searched.
+    #[cfg_attr(feature = "clap", arg(long, env = "DEV_REDIS_BIN", value_name = "FILE"))]
+    pub redis_bin: Option<PathBuf>,
+}
+
+impl ServerPrograms {
+    /// Returns the options of a stack with these programs, which keeps its data in `data`. In a checkout that was built,
+    /// the stack shares the cached result of `initdb` with the tests.
+    pub fn options(&self, data: Option<PathBuf>) -> Options {
+        let target = Path::new("target");
+        Options {
+            pg_bin: self.pg_bin.clone(),
+            redis_bin: self.redis_bin.clone(),
+            data,
+            seed_cache: target.is_dir().then(|| target.join("devstack")),
+            ..Options::default()
+        }
+    }
+}
+
 impl Options {
     /// Returns the data folder of a checkout: `.dev/data` inside it. For root it is a folder of `/var/tmp` named after
     /// the checkout, because the servers' account may not be able to enter the checkout.
