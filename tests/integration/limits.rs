@@ -3,11 +3,11 @@
 use std::{convert::Infallible, future::pending, time::Duration};
 
 use domain::{InstallationId, JobId, Lane};
-use github::{GitHub, GitHubError, JitConfigRequest};
+use github::{GitHubError, JitConfigRequest};
 use github_twin::{Bucket, Fault, FaultKind, Limits};
 use harness::{Accepted, Person, World, provision_body, team_draft, wait_until};
-use installations::ClaimedJob;
-use queue::{Pause, Reason};
+use installations::{ClaimedJob, Installations};
+use queue::{Pause, PrepaidRequest, Reason};
 use serde_json::json;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -162,35 +162,36 @@ async fn a_rate_limit_is_published_without_the_database() {
     scene.well_behaved();
 }
 
-/// Returns a client with its own claimed job.
-fn client(world: &World) -> (GitHub, ClaimedJob) {
-    let github = world.scheduler_parts().installations.get(&InstallationId::default()).unwrap().clone();
-    (github, ClaimedJob { job: JobId::new(), lane: Lane::Provision, since: Instant::now() })
+/// Returns the clients of a process and a claimed job.
+fn clients(world: &World) -> (Installations, ClaimedJob) {
+    let installations = world.scheduler_parts().installations;
+    (installations, ClaimedJob { job: JobId::new(), lane: Lane::Provision, since: Instant::now() })
 }
 
-async fn register(github: &GitHub, held: ClaimedJob, name: &str) -> Result<i64, GitHubError> {
+/// Sends the prepaid request of a claimed job.
+async fn register(installations: &Installations, job: ClaimedJob, name: &str) -> Result<i64, GitHubError> {
     let request = JitConfigRequest {
         name: name.into(),
         runner_group_id: 1,
         labels: vec!["self-hosted".into()],
         work_folder: "_work".into(),
     };
-    installations::with_prepaid_call(held, github.create_jit_config(&request))
-        .await
-        .map(|config| config.runner.id)
+    let id = InstallationId::default();
+    let github = installations.client_for_job(&id, job, PrepaidRequest::default()).unwrap();
+    github.create_jit_config(&request).await.map(|config| config.runner.id)
 }
 
 #[tokio::test]
 async fn a_limit_redis_does_not_take_yet_is_not_forgotten() {
     let world = World::builder().workers(0).start().await;
-    let (github, held) = client(&world);
+    let (installations, job) = clients(&world);
     world.redis().refuse_pauses(true).await;
     let limit = FaultKind::SecondaryLimit { status: 429, retry_after: Some(120) };
     world.twin.fault(Fault::once("POST", "generate-jitconfig", limit));
-    let told = register(&github, held, "one").await.unwrap_err();
+    let told = register(&installations, job, "one").await.unwrap_err();
     assert!(matches!(told, GitHubError::Limited { .. }), "{told:?}");
-    let again = ClaimedJob { since: Instant::now(), ..held };
-    let refused = register(&github, again, "two").await.unwrap_err();
+    let again = ClaimedJob { since: Instant::now(), ..job };
+    let refused = register(&installations, again, "two").await.unwrap_err();
     assert!(matches!(refused, GitHubError::Held { .. }), "this process knows: {refused:?}");
     assert!(!world.redis().dump().await.contains("w:core"), "nothing is learned of the answer before");
 
@@ -208,19 +209,19 @@ async fn a_limit_redis_does_not_take_yet_is_not_forgotten() {
 #[tokio::test]
 async fn jobs_claimed_before_a_rate_limit_obey_it() {
     let world = World::builder().workers(0).start().await;
-    let (github, held) = client(&world);
+    let (installations, job) = clients(&world);
     world.queue().slow_down(&InstallationId::default(), Duration::from_mins(1)).await.unwrap();
-    let refused = register(&github, held, "one").await.unwrap_err();
+    let refused = register(&installations, job, "one").await.unwrap_err();
     assert!(matches!(refused, GitHubError::Held { .. }), "a token would have to be minted: {refused:?}");
     assert_eq!(world.twin.summary().requests, 0);
 
     world.queue().resume(&InstallationId::default(), Reason::SecondaryLimit).await.unwrap();
-    github.rate_limit().await.unwrap();
+    installations.get(&InstallationId::default()).unwrap().rate_limit().await.unwrap();
     world.queue().slow_down(&InstallationId::default(), Duration::from_mins(1)).await.unwrap();
     let before = world.twin.summary().requests;
     for ago in [Duration::from_secs(3), Duration::ZERO] {
-        let claimed = ClaimedJob { since: Instant::now() - ago, ..held };
-        let refused = register(&github, claimed, "two").await.unwrap_err();
+        let claimed = ClaimedJob { since: Instant::now() - ago, ..job };
+        let refused = register(&installations, claimed, "two").await.unwrap_err();
         assert!(matches!(refused, GitHubError::Held { .. }), "claimed {ago:?} ago: {refused:?}");
     }
     assert_eq!(world.twin.summary().requests, before);

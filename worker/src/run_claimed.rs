@@ -81,9 +81,8 @@ async fn run_started(app: &App, claimed: &Claimed, job: &Job) -> Outcome {
     } else {
         // The prepaid call is the lane's most expensive one, independent of the row.
         let held = ClaimedJob { job: job.id, lane: claimed.lease.lane, since: claimed.since };
-        let prepaid = claimed.prepaid.clone();
-        let work = AssertUnwindSafe(installations::with_prepaid_call_of(prepaid, held, jobs::run(app, job)))
-            .catch_unwind();
+        let github = app.installations.client_for_job(&job.installation, held, claimed.prepaid.clone());
+        let work = AssertUnwindSafe(jobs::run(app, job, github.as_ref())).catch_unwind();
         tokio::select! {
             biased;
             () = claimed.cancelled.cancelled() => return on_lease_lost(app, job).await,

@@ -41,7 +41,8 @@ impl Call {
     }
 
     pub(crate) fn json(mut self, body: &impl Serialize) -> Result<Self, GitHubError> {
-        let text = serde_json::to_string(body).map_err(|_| GitHubError::Argument("the body is no JSON"))?;
+        let text = serde_json::to_string(body)
+            .map_err(|_| GitHubError::Argument("its body cannot be written as JSON"))?;
         self.body = Some(text);
         Ok(self)
     }

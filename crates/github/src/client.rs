@@ -20,10 +20,13 @@ use crate::{
 
 /// Client for one credential and one scope. Clones share connections and token.
 #[derive(Clone)]
-pub struct GitHub(Arc<Inner>);
-
-struct Inner {
+pub struct GitHub {
     transport: Transport,
+    account: Arc<Account>,
+}
+
+/// The credential, and what it manages.
+struct Account {
     identity: Identity,
     scope: Scope,
     /// Encoded path of the scope.
@@ -103,22 +106,28 @@ impl GitHub {
         };
         let scope = settings.scope;
         let scope_path = scope.path().map_err(|_| SettingsError::Scope(format!("{scope:?}")))?;
-        Ok(Self(Arc::new(Inner { transport, identity, scope, scope_path })))
+        Ok(Self { transport, account: Arc::new(Account { identity, scope, scope_path }) })
+    }
+
+    /// Returns a client that asks another gate before each request. It shares connections and token with this one.
+    #[must_use]
+    pub fn with_gate(&self, gate: Arc<dyn Gate>) -> Self {
+        Self { transport: self.transport.with_gate(gate), account: self.account.clone() }
     }
 
     /// Returns the level at which this client manages runners.
     pub fn scope(&self) -> &Scope {
-        &self.0.scope
+        &self.account.scope
     }
 
     /// Returns the time by GitHub's clock, as far as it is known.
     pub fn now(&self) -> DateTime<Utc> {
-        self.0.transport.clock.now()
+        self.transport.clock.now()
     }
 
     /// Returns the path `{scope}/actions{rest}`.
     pub(crate) fn actions(&self, rest: &str) -> String {
-        format!("{}/actions{rest}", self.0.scope_path)
+        format!("{}/actions{rest}", self.account.scope_path)
     }
 
     /// Sends `call` and returns successful responses (2xx, 304) only.
@@ -129,8 +138,8 @@ impl GitHub {
 
     /// Obtains a token and the budget's permit for `call`.
     pub(crate) async fn prepare(&self, call: &Call) -> Result<Ready, GitHubError> {
-        let transport = &self.0.transport;
-        let bearer = match &self.0.identity {
+        let transport = &self.transport;
+        let bearer = match &self.account.identity {
             Identity::Pat(pat) => Bearer::Person(pat.token().await?),
             Identity::App(app) => Bearer::Installation(app.token(transport, None).await?),
         };
@@ -140,8 +149,8 @@ impl GitHub {
 
     /// Sends `call` with the token and permit obtained for it.
     pub(crate) async fn call_when_ready(&self, call: &Call, ready: Ready) -> Result<Reply, GitHubError> {
-        let transport = &self.0.transport;
-        let reply = match (ready.0, &self.0.identity) {
+        let transport = &self.transport;
+        let reply = match (ready.0, &self.account.identity) {
             (Bearer::Person(token), _) => transport.send(call, &token).await?,
             (Bearer::Installation(token), Identity::App(app)) => {
                 self.call_as_installation(app, call, token).await?
@@ -159,7 +168,7 @@ impl GitHub {
         call: &Call,
         token: Token,
     ) -> Result<Reply, GitHubError> {
-        let transport = &self.0.transport;
+        let transport = &self.transport;
         let reply = transport.send(call, &token.secret).await?;
         let reply = self.unless_too_new(&token, reply)?;
         if reply.status != StatusCode::UNAUTHORIZED {
@@ -180,7 +189,7 @@ impl GitHub {
 
     /// Returns the reply, unless it is a refusal of a token that GitHub may not know yet.
     fn unless_too_new(&self, token: &Token, reply: Reply) -> Result<Reply, GitHubError> {
-        let now = self.0.transport.clock.now();
+        let now = self.transport.clock.now();
         if !classify::is_token_refusal(&reply, now) || !token.is_too_new(now) {
             return Ok(reply);
         }
@@ -191,11 +200,11 @@ impl GitHub {
 
     /// Sends `call` as the App itself.
     pub(crate) async fn call_as_app(&self, call: &Call) -> Result<Reply, GitHubError> {
-        self.app_identity()?.call_as_app(&self.0.transport, call).await
+        self.app_identity()?.call_as_app(&self.transport, call).await
     }
 
     pub(crate) fn app_identity(&self) -> Result<&AppTokens, GitHubError> {
-        match &self.0.identity {
+        match &self.account.identity {
             Identity::App(app) => Ok(app),
             Identity::Pat(_) => Err(GitHubError::Credential {
                 reason: "only a GitHub App can do this, not a personal access token".to_owned(),
@@ -206,6 +215,6 @@ impl GitHub {
 
 impl fmt::Debug for GitHub {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("GitHub").field("scope", &self.0.scope).finish_non_exhaustive()
+        f.debug_struct("GitHub").field("scope", &self.account.scope).finish_non_exhaustive()
     }
 }

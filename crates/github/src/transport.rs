@@ -46,8 +46,16 @@ const API_VERSION: (HeaderName, HeaderValue) =
 const ACCEPT: HeaderValue = HeaderValue::from_static("application/vnd.github+json");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// The connection pool and the settings common to all requests.
+/// The connection pool, and the gate in front of it. Clones share everything but the gate.
+#[derive(Clone)]
 pub(crate) struct Transport {
+    shared: Arc<Shared>,
+    gate: Arc<dyn Gate>,
+    pub(crate) clock: Arc<ServerClock>,
+}
+
+/// The connection pool and the settings common to all requests.
+struct Shared {
     crab: Octocrab,
     /// The API's base: redirects are followed on its host only.
     origin: Url,
@@ -55,8 +63,6 @@ pub(crate) struct Transport {
     user_agent: HeaderValue,
     timeouts: Timeouts,
     observer: Arc<dyn Observer>,
-    gate: Arc<dyn Gate>,
-    pub(crate) clock: ServerClock,
 }
 
 impl Transport {
@@ -69,16 +75,20 @@ impl Transport {
         if let Some(suffix) = &settings.user_agent_suffix {
             agent = format!("{agent} ({suffix})");
         }
-        Ok(Self {
+        let shared = Shared {
             crab: build_octocrab(settings)?,
             origin: settings.api_url.clone(),
             prefix: settings.api_url.path().trim_end_matches('/').to_owned(),
             user_agent: agent.parse().map_err(|_| SettingsError::Unsendable("user agent suffix"))?,
             timeouts: settings.timeouts,
             observer,
-            gate,
-            clock: ServerClock::default(),
-        })
+        };
+        Ok(Self { shared: Arc::new(shared), gate, clock: Arc::default() })
+    }
+
+    /// Returns a transport with another gate.
+    pub(crate) fn with_gate(&self, gate: Arc<dyn Gate>) -> Self {
+        Self { gate, ..self.clone() }
     }
 
     /// Asks the gate for `call`.
@@ -97,7 +107,7 @@ impl Transport {
     pub(crate) async fn send(&self, call: &Call, token: &Secret) -> Result<Reply, GitHubError> {
         let mut reply = self.send_once(call, None, token).await?;
         for _ in 0..redirect::MAX_REDIRECTS {
-            let Some(target) = redirect::target(call, &reply, &self.origin) else { break };
+            let Some(target) = redirect::target(call, &reply, &self.shared.origin) else { break };
             self.admit(call).await?;
             reply = self.send_once(call, Some(&target), token).await?;
         }
@@ -119,7 +129,7 @@ impl Transport {
         );
         let started = Instant::now();
         let mut head = None;
-        let mut exchange = SendGuard { observer: &*self.observer, operation: Some(call.operation) };
+        let mut exchange = SendGuard { observer: &*self.shared.observer, operation: Some(call.operation) };
         let reply = self.exchange(call, target, token, &mut head).instrument(span.clone()).await;
         exchange.operation = None;
         self.report(call, reply.as_ref().ok().or(head.as_ref()), started.elapsed());
@@ -137,8 +147,11 @@ impl Transport {
     ) -> Result<Reply, GitHubError> {
         let (request, capture) = self.request(call, target)?;
         let complete = async {
-            let crab =
-                self.crab.user_access_token(token.expose()).map_err(|e| send_failed(call, &e, &capture))?;
+            let crab = self
+                .shared
+                .crab
+                .user_access_token(token.expose())
+                .map_err(|e| send_failed(call, &e, &capture))?;
             let response = crab.execute(request).await.map_err(|e| send_failed(call, &e, &capture))?;
             let (parts, body) = response.into_parts();
             let (status, headers) = (parts.status, parts.headers);
@@ -146,7 +159,7 @@ impl Transport {
             let body = read_body(call, body, status.as_u16()).await?;
             Ok(Reply { status, headers, body })
         };
-        let reply = tokio::time::timeout(self.timeouts.total, complete).await;
+        let reply = tokio::time::timeout(self.shared.timeouts.total, complete).await;
         reply.unwrap_or_else(|_| Err(timed_out(call, &capture, head.as_ref().map(|h| h.status.as_u16()))))
     }
 
@@ -155,11 +168,11 @@ impl Transport {
         call: &Call,
         target: Option<&str>,
     ) -> Result<(Request<OctoBody>, CaptureConnection), GitHubError> {
-        let uri = target.map_or_else(|| format!("{}{}", self.prefix, call.path), str::to_owned);
+        let uri = target.map_or_else(|| format!("{}{}", self.shared.prefix, call.path), str::to_owned);
         let mut request = Request::builder()
             .method(call.method.clone())
             .uri(uri)
-            .header(header::USER_AGENT, self.user_agent.clone())
+            .header(header::USER_AGENT, self.shared.user_agent.clone())
             .header(header::ACCEPT, ACCEPT)
             .header(API_VERSION.0, API_VERSION.1);
         if let Some(etag) = &call.etag {
@@ -190,7 +203,7 @@ impl Transport {
             self.clock.learn(date);
         }
         let now = server_date.unwrap_or_else(|| self.clock.now());
-        self.observer.on_response(&Exchange {
+        self.shared.observer.on_response(&Exchange {
             operation: call.operation,
             method: call.method.clone(),
             status,

@@ -10,7 +10,7 @@ use http::Method;
 use queue::{Availability, BudgetSettings, End, Observation, Permit, Prepaid, Queue, Reason};
 use tokio::{sync::mpsc, time::Instant};
 
-use crate::{endpoints, pending_limits::PendingLimits, prepaid, rate_limit_wait};
+use crate::{endpoints, pending_limits::PendingLimits, prepaid::PrepaidCall, rate_limit_wait};
 
 /// Responses waiting to be processed. Further ones are dropped, because the next response reports the same state.
 const MAX_BACKLOG: usize = 1024;
@@ -63,19 +63,25 @@ impl BudgetGate {
         }
     }
 
-    async fn acquire(&self, operation: &'static str) -> Result<(), Duration> {
+    /// Returns `Ok` if the operation may be sent now, otherwise the time to wait. `claimed` is the job that sends it.
+    pub(crate) async fn acquire(
+        &self,
+        operation: &'static str,
+        claimed: Option<&PrepaidCall>,
+    ) -> Result<(), Duration> {
         self.limits.check()?;
         if endpoints::as_app(operation) {
             return self.check_pause().await;
         }
-        let (mut call, job) = (endpoints::call(operation), prepaid::current_job());
+        let mut call = endpoints::call(operation);
+        let job = claimed.map(PrepaidCall::job);
         // Removals may use the reserved budget; so may the lookups that precede them.
-        call.urgent |= job.is_some_and(|held| held.lane == Lane::Deprovision);
-        let prepaid = match job {
-            Some(held) if prepaid::use_prepaid(call.endpoint) => {
-                Prepaid::ThisCall { ago: held.since.elapsed() }
+        call.urgent |= job.is_some_and(|job| job.lane == Lane::Deprovision);
+        let prepaid = match claimed {
+            Some(claimed) if claimed.use_for(call.endpoint) => {
+                Prepaid::ThisCall { ago: claimed.job().since.elapsed() }
             }
-            Some(_) if call.write && prepaid::has_unused_write() => Prepaid::OtherWrite,
+            Some(claimed) if call.write && claimed.has_unused_write() => Prepaid::OtherWrite,
             _ => Prepaid::None,
         };
         // Before the permit, because a permitted request is sent at once.
@@ -83,13 +89,15 @@ impl BudgetGate {
             smoother.until_ready().await;
         }
         let mut unsent = UnsentRequest { gate: self, endpoint: job.is_none().then_some(call.endpoint) };
-        let permitted = self.permit(&call, job.map(|held| held.job), prepaid).await;
+        let permitted = self.permit(&call, job.map(|job| job.job), prepaid).await;
         unsent.endpoint = None;
-        match (&permitted, prepaid) {
-            (Err(_), Prepaid::ThisCall { .. }) => prepaid::restore(),
-            (Ok(()), Prepaid::ThisCall { .. }) => prepaid::mark_sent(),
-            (Ok(()), Prepaid::OtherWrite) => prepaid::forfeit(),
-            _ => {}
+        if let Some(claimed) = claimed {
+            match (&permitted, prepaid) {
+                (Err(_), Prepaid::ThisCall { .. }) => claimed.restore(),
+                (Ok(()), Prepaid::ThisCall { .. }) => claimed.mark_sent(),
+                (Ok(()), Prepaid::OtherWrite) => claimed.forfeit(),
+                _ => {}
+            }
         }
         permitted
     }
@@ -159,7 +167,7 @@ impl BudgetGate {
 
 impl Gate for BudgetGate {
     fn admit(&self, operation: &'static str, _: &Method) -> GateFuture<'_> {
-        Box::pin(self.acquire(operation))
+        Box::pin(self.acquire(operation, None))
     }
 }
 

@@ -1,7 +1,8 @@
 //! Clients of all GitHub App installations, and the budget that all processes share to stay within GitHub's limits.
 //!
 //! * Before a request, the gate asks the budget and holds the request if none is left (`GitHubError::Held`). A job's
-//!   dearest request was paid for by its claim ([`with_prepaid_call`]): the gate checks only pauses and probes.
+//!   most expensive request was paid for by its claim: the gate of its client ([`Installations::client_for_job`]) checks
+//!   only pauses and probes for it.
 //! * After a request, GitHub's headers update the budget. Responses with 401 are excluded, because GitHub counts them
 //!   elsewhere. A rate limit pauses all workers before any other update of the response ([`pending_limits`]).
 //! * Installation tokens are minted once and shared, sealed ([`tokens`]).
@@ -24,10 +25,11 @@ use std::{
 
 use domain::{InstallationId, KeyRing};
 use github::{Credential, GitHub, GitHubSettings, SettingsError};
-use queue::{BudgetSettings, Paused, Queue, QueueError, Reason, Scope};
+use queue::{BudgetSettings, Paused, PrepaidRequest, Queue, QueueError, Reason, Scope};
 
 use budget_gate::BudgetGate;
-pub use prepaid::{ClaimedJob, with_prepaid_call, with_prepaid_call_of};
+pub use prepaid::ClaimedJob;
+use prepaid::{JobGate, PrepaidCall};
 use tokens::SharedTokens;
 
 /// Interval at which the settings of a budget are checked: a Redis that lost its data has none.
@@ -50,6 +52,8 @@ pub struct Installations(Arc<HashMap<InstallationId, Client>>);
 
 struct Client {
     github: GitHub,
+    /// Gate of `github`.
+    gate: Arc<BudgetGate>,
     /// GitHub's id of the App's installation; `None` for a personal access token.
     github_id: Option<i64>,
     /// The App it belongs to; `None` for a personal access token.
@@ -105,8 +109,8 @@ impl Installations {
             let tokens = Arc::new(SharedTokens::new(queue, keys, &id));
             let limited = budget.enabled;
             tokio::spawn(republish_settings(queue.clone(), id.clone(), budget));
-            let github = GitHub::metered(settings, gate.clone(), gate, tokens)?;
-            clients.insert(id, Client { github, github_id, app, limited });
+            let github = GitHub::metered(settings, gate.clone(), gate.clone(), tokens)?;
+            clients.insert(id, Client { github, gate, github_id, app, limited });
         }
         Ok(Self(Arc::new(clients)))
     }
@@ -114,6 +118,20 @@ impl Installations {
     /// Returns the client of an installation; `None` if this process has no credential for it.
     pub fn get(&self, installation: &InstallationId) -> Option<&GitHub> {
         self.0.get(installation).map(|client| &client.github)
+    }
+
+    /// Returns the client of a claimed job, whose first request to the endpoint of its lane was paid for by the claim.
+    /// `prepaid` records whether that request was sent. Returns `None` if this process has no credential for the
+    /// installation.
+    pub fn client_for_job(
+        &self,
+        installation: &InstallationId,
+        job: ClaimedJob,
+        prepaid: PrepaidRequest,
+    ) -> Option<GitHub> {
+        let client = self.0.get(installation)?;
+        let gate = JobGate::new(client.gate.clone(), PrepaidCall::new(job, prepaid));
+        Some(client.github.with_gate(Arc::new(gate)))
     }
 
     /// Returns all installations with their clients.

@@ -1,12 +1,17 @@
 //! The claimed job of a request, and the request that its claim paid for.
 
-use std::cell::Cell;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use domain::{JobId, Lane};
+use github::{Gate, GateFuture};
+use http::Method;
 use queue::PrepaidRequest;
 use tokio::time::Instant;
 
-use crate::endpoints;
+use crate::{budget_gate::BudgetGate, endpoints};
 
 /// A job that a worker holds.
 #[derive(Clone, Copy, Debug)]
@@ -19,107 +24,95 @@ pub struct ClaimedJob {
     pub since: Instant,
 }
 
-struct Running {
+/// The request that the claim of a job paid for. It is for the endpoint of the job's lane and is used once.
+pub(crate) struct PrepaidCall {
     job: ClaimedJob,
-    prepaid: PrepaidRequest,
-    unused: Cell<Option<&'static str>>,
+    /// Whether the request was sent, as the end of the lease reports it.
+    request: PrepaidRequest,
+    available: AtomicBool,
 }
 
-tokio::task_local! {
-    static RUNNING: Running;
+impl PrepaidCall {
+    pub(crate) fn new(job: ClaimedJob, request: PrepaidRequest) -> Self {
+        request.mark_unused();
+        Self { job, request, available: AtomicBool::new(true) }
+    }
+
+    /// Returns the job that the claim was for.
+    pub(crate) fn job(&self) -> ClaimedJob {
+        self.job
+    }
+
+    /// Uses the payment if it is for this endpoint; returns whether it was.
+    pub(crate) fn use_for(&self, endpoint: &str) -> bool {
+        endpoint == endpoints::prepaid(self.job.lane) && self.available.swap(false, Ordering::Relaxed)
+    }
+
+    /// Restores a payment whose request was not sent, so that the next such request is paid for.
+    pub(crate) fn restore(&self) {
+        self.available.store(true, Ordering::Relaxed);
+    }
+
+    /// Marks the prepaid request as sent.
+    pub(crate) fn mark_sent(&self) {
+        self.request.mark_used();
+    }
+
+    /// Whether a write was paid for and not yet sent.
+    pub(crate) fn has_unused_write(&self) -> bool {
+        self.job.lane != Lane::Drift && self.available.load(Ordering::Relaxed)
+    }
+
+    /// Uses the payment up for another write.
+    pub(crate) fn forfeit(&self) {
+        self.available.store(false, Ordering::Relaxed);
+    }
 }
 
-/// Runs a claimed job. Its first request to the endpoint of its lane is paid for by the claim.
-pub async fn with_prepaid_call<T>(held: ClaimedJob, job: impl Future<Output = T>) -> T {
-    with_prepaid_call_of(PrepaidRequest::default(), held, job).await
+/// Gate of one claimed job's client: the budget gate of the installation, with the prepaid request.
+pub(crate) struct JobGate {
+    budget: Arc<BudgetGate>,
+    prepaid: PrepaidCall,
 }
 
-/// Runs a claimed job as [`with_prepaid_call`] does, and records in `prepaid` whether that request was sent.
-pub async fn with_prepaid_call_of<T>(
-    prepaid: PrepaidRequest,
-    held: ClaimedJob,
-    job: impl Future<Output = T>,
-) -> T {
-    prepaid.mark_unused();
-    let paid = Cell::new(Some(endpoints::prepaid(held.lane)));
-    RUNNING.scope(Running { job: held, prepaid, unused: paid }, job).await
+impl JobGate {
+    pub(crate) fn new(budget: Arc<BudgetGate>, prepaid: PrepaidCall) -> Self {
+        Self { budget, prepaid }
+    }
 }
 
-/// Returns the job of the current task; `None` outside a job.
-pub(crate) fn current_job() -> Option<ClaimedJob> {
-    RUNNING.try_with(|running| running.job).ok()
-}
-
-/// Uses the payment if it is for this endpoint; returns whether it was.
-pub(crate) fn use_prepaid(endpoint: &str) -> bool {
-    let use_up = |running: &Running| {
-        let fits = running.unused.get() == Some(endpoint);
-        if fits {
-            running.unused.set(None);
-        }
-        fits
-    };
-    RUNNING.try_with(use_up).unwrap_or(false)
-}
-
-/// Restores a payment whose request was not sent, so that the next such request is paid for.
-pub(crate) fn restore() {
-    // Outside a job there is no payment.
-    let _ = RUNNING.try_with(|running| running.unused.set(Some(endpoints::prepaid(running.job.lane))));
-}
-
-/// Marks the prepaid request as sent.
-pub(crate) fn mark_sent() {
-    // Outside a job there is no payment.
-    let _ = RUNNING.try_with(|running| running.prepaid.mark_used());
-}
-
-/// Whether a write was paid for and not yet sent.
-pub(crate) fn has_unused_write() -> bool {
-    let is_write = |running: &Running| {
-        running.unused.get().is_some_and(|endpoint| endpoint != endpoints::prepaid(Lane::Drift))
-    };
-    RUNNING.try_with(is_write).unwrap_or(false)
-}
-
-/// Uses the payment up for another write.
-pub(crate) fn forfeit() {
-    // Outside a job there is no payment.
-    let _ = RUNNING.try_with(|running| running.unused.set(None));
+impl Gate for JobGate {
+    fn admit(&self, operation: &'static str, _: &Method) -> GateFuture<'_> {
+        Box::pin(self.budget.acquire(operation, Some(&self.prepaid)))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn held(lane: Lane) -> ClaimedJob {
-        ClaimedJob { job: JobId::new(), lane, since: Instant::now() }
+    fn prepaid(lane: Lane) -> PrepaidCall {
+        let job = ClaimedJob { job: JobId::new(), lane, since: Instant::now() };
+        PrepaidCall::new(job, PrepaidRequest::default())
     }
 
-    #[tokio::test]
-    async fn only_the_first_request_of_its_kind_is_paid_for() {
-        assert!(!use_prepaid("runner"), "outside a job nothing is");
-        with_prepaid_call(held(Lane::Drift), async {
-            assert!(!use_prepaid("delete-runner"));
-            assert!(use_prepaid("runner"));
-            assert!(!use_prepaid("runner"));
-            restore();
-            assert!(use_prepaid("runner"), "it was not sent");
-            assert!(!use_prepaid("runner"));
-        })
-        .await;
+    #[test]
+    fn first_request_of_the_lanes_endpoint_is_paid_for() {
+        let prepaid = prepaid(Lane::Drift);
+        assert!(!prepaid.use_for("delete-runner"));
+        assert!(prepaid.use_for("runner"));
+        assert!(!prepaid.use_for("runner"));
+        prepaid.restore();
+        assert!(prepaid.use_for("runner"), "it was not sent");
+        assert!(!prepaid.use_for("runner"));
     }
 
-    #[tokio::test]
-    async fn a_write_that_was_paid_for_may_be_another() {
-        assert!(!has_unused_write(), "outside a job nothing is");
-        with_prepaid_call(held(Lane::Drift), async { assert!(!has_unused_write(), "a look is no write") })
-            .await;
-        with_prepaid_call(held(Lane::Provision), async {
-            assert!(has_unused_write());
-            forfeit();
-            assert!(!has_unused_write() && !use_prepaid("generate-jitconfig"));
-        })
-        .await;
+    #[test]
+    fn prepaid_write_may_be_used_for_another_write() {
+        assert!(!prepaid(Lane::Drift).has_unused_write(), "a drift check's lookup is no write");
+        let prepaid = prepaid(Lane::Provision);
+        assert!(prepaid.has_unused_write());
+        prepaid.forfeit();
+        assert!(!prepaid.has_unused_write() && !prepaid.use_for("generate-jitconfig"));
     }
 }

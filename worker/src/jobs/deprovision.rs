@@ -11,15 +11,19 @@ use serde_json::json;
 use store::Counter;
 
 use super::{
-    JobOutcome, JobResult, after_error, no_credential, runner_busy,
+    JobOutcome, JobResult, after_error, runner_busy,
     runner_lookup::{self, RunnerState},
 };
 use crate::app::App;
 
 /// Removes the runner of the job's row, by its GitHub id and only if GitHub knows that id under the row's name. With a
 /// `reason`, the removal is automatic and happens only while the runner is neither online nor busy.
-pub(super) async fn remove_runner(app: &App, job: &Job, reason: Option<ReclaimReason>) -> JobResult {
-    let Some(github) = app.installations.get(&job.installation) else { return Ok(no_credential(job)) };
+pub(super) async fn remove_runner(
+    app: &App,
+    github: &GitHub,
+    job: &Job,
+    reason: Option<ReclaimReason>,
+) -> JobResult {
     let Some(id) = job.runner else {
         return Ok(JobOutcome::failed(ProblemCode::InternalError, "The job has no runner."));
     };
@@ -129,8 +133,13 @@ async fn leave_in_use(app: &App, job: &Job, row: &Runner, seen: Option<&SeenRunn
 /// Removes a possible orphan of a call of ours. It is ours if it has the name of that call and belongs to no row. It is
 /// left alone while it is online or busy. It is also left alone while a different attempt may have made it: a name that
 /// a caller chose is free again once its job has failed.
-pub(super) async fn remove_orphan(app: &App, job: &Job, id: CallId, name: &RunnerName) -> JobResult {
-    let Some(github) = app.installations.get(&job.installation) else { return Ok(no_credential(job)) };
+pub(super) async fn remove_orphan(
+    app: &App,
+    github: &GitHub,
+    job: &Job,
+    id: CallId,
+    name: &RunnerName,
+) -> JobResult {
     let call = app.store.conn().await?.github_calls().get(id).await?;
     let Some(call) = call.filter(|call| call.state == CallState::EffectSuspected) else {
         return Ok(JobOutcome::Final(JobState::Succeeded, None));

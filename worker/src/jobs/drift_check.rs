@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use store::{Counter, StoreError, Tx};
 
 use super::{
-    JobOutcome, JobResult, after_error, no_credential,
+    JobOutcome, JobResult, after_error,
     runner_lookup::{self, RunnerState},
 };
 use crate::app::App;
@@ -26,8 +26,7 @@ const LABEL_DRIFT: &str = "label_drift_detected";
 const LABELS_CHANGED: &str = "its labels were changed";
 
 /// Checks the job's runner.
-pub(super) async fn run(app: &App, job: &Job, source: Source) -> JobResult {
-    let Some(github) = app.installations.get(&job.installation) else { return Ok(no_credential(job)) };
+pub(super) async fn run(app: &App, github: &GitHub, job: &Job, source: Source) -> JobResult {
     let Some((runner, team)) = read(app, job).await? else {
         return Ok(JobOutcome::Final(JobState::Succeeded, None));
     };

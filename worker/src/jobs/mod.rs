@@ -13,7 +13,7 @@ use chrono::TimeDelta;
 use domain::{
     BlockedOn, Job, JobParams, JobState, Problem, ProblemCode, Removal, busy_delay, error_chain, retry_delay,
 };
-use github::{GitHubError, RetryAdvice};
+use github::{GitHub, GitHubError, RetryAdvice};
 use store::{Counter, StoreError};
 
 use crate::app::App;
@@ -80,17 +80,20 @@ impl JobOutcome {
 /// Outcome of a job, or the database error that interrupted it. Every GitHub response is an outcome.
 pub(crate) type JobResult = Result<JobOutcome, StoreError>;
 
-/// Runs a started job.
-pub(crate) async fn run(app: &App, job: &Job) -> JobOutcome {
+/// Runs a started job with the client of its claim, if this worker has the credential.
+pub(crate) async fn run(app: &App, job: &Job, github: Option<&GitHub>) -> JobOutcome {
+    let Some(github) = github else { return no_credential(job) };
     let ran = match &job.params {
-        JobParams::Provision { name, work_folder } => provision::run(app, job, name, work_folder).await,
-        JobParams::Register => register::run(app, job).await,
-        JobParams::Deprovision(Removal::Runner | Removal::Leftover { .. }) => {
-            deprovision::remove_runner(app, job, job.reclaim_reason()).await
+        JobParams::Provision { name, work_folder } => {
+            provision::run(app, github, job, name, work_folder).await
         }
-        JobParams::DriftCheck { source } => drift_check::run(app, job, *source).await,
+        JobParams::Register => register::run(app, github, job).await,
+        JobParams::Deprovision(Removal::Runner | Removal::Leftover { .. }) => {
+            deprovision::remove_runner(app, github, job, job.reclaim_reason()).await
+        }
+        JobParams::DriftCheck { source } => drift_check::run(app, github, job, *source).await,
         JobParams::Deprovision(Removal::Orphan { call, runner_name }) => {
-            deprovision::remove_orphan(app, job, *call, runner_name).await
+            deprovision::remove_orphan(app, github, job, *call, runner_name).await
         }
     };
     ran.unwrap_or_else(|error| {

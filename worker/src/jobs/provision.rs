@@ -15,7 +15,7 @@ use store::{Intent, StoreError};
 use super::{
     JobOutcome, JobResult, access_ended, after_error,
     exact_name::{name_conflict, resolve_exact_name, retry_after_grace},
-    no_credential, unavailable,
+    unavailable,
 };
 use crate::app::App;
 
@@ -33,8 +33,13 @@ enum AttemptResult {
 }
 
 /// Gets the config for the runner of the job.
-pub(super) async fn run(app: &App, job: &Job, requested: &RequestedName, work_folder: &str) -> JobResult {
-    let Some(github) = app.installations.get(&job.installation) else { return Ok(no_credential(job)) };
+pub(super) async fn run(
+    app: &App,
+    github: &GitHub,
+    job: &Job,
+    requested: &RequestedName,
+    work_folder: &str,
+) -> JobResult {
     if let Some(refused) = access_ended(app, job).await? {
         return Ok(refused);
     }

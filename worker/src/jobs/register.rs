@@ -9,9 +9,7 @@ use github::{GitHub, GitHubError, RegistrationToken};
 use serde_json::json;
 use store::StoreError;
 
-use super::{
-    JobOutcome, JobResult, access_ended, after_error, exact_name::name_conflict, no_credential, unavailable,
-};
+use super::{JobOutcome, JobResult, access_ended, after_error, exact_name::name_conflict, unavailable};
 use crate::app::App;
 
 /// Longest time a token is offered, independent of clocks: GitHub's tokens are valid for an hour.
@@ -21,8 +19,7 @@ const MAX_TOKEN_LIFE: TimeDelta = TimeDelta::hours(1);
 const DEFAULT_GROUP: i64 = 1;
 
 /// Gets the token for the job's runner row.
-pub(super) async fn run(app: &App, job: &Job) -> JobResult {
-    let Some(github) = app.installations.get(&job.installation) else { return Ok(no_credential(job)) };
+pub(super) async fn run(app: &App, github: &GitHub, job: &Job) -> JobResult {
     if let Some(refused) = access_ended(app, job).await? {
         return Ok(refused);
     }
