@@ -11,9 +11,10 @@ use std::{
 
 use anyhow::Context;
 use base64::{Engine, engine::general_purpose::STANDARD};
+use dev_issuer::{Issuer, IssuerConfig, Person};
 use devstack::{Options, Server, ServerPrograms, Stack};
 use domain::{DriftResponse, InstallationId, Secret, TeamId, UserId};
-use github_twin::{Issuer, IssuerConfig, Limits, Person, Twin, TwinConfig};
+use github_twin::{Limits, Twin, TwinConfig};
 use queue::{BudgetSettings, Queue, QueueConfig};
 use store::{Store, TeamDraft, UserDraft};
 

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
+use dev_issuer::{Algorithm, IssuerFault, Sign};
 use domain::ClaimRule;
-use github_twin::{Algorithm, IssuerFault, Sign};
 use harness::{ApiResponse, World, provision_body, team_draft};
 use serde_json::{Value, json};
 use store::UserDraft;

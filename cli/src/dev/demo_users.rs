@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use github_twin::{Client, IssuerConfig, Person};
+use dev_issuer::{Client, IssuerConfig, Person};
 
 /// Subject of the user who provisions the runner.
 pub(crate) const DEMO: &str = "demo";

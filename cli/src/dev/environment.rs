@@ -3,9 +3,10 @@
 use std::{io, path::PathBuf, time::Duration};
 
 use anyhow::Context;
+use dev_issuer::{Issuer, IssuerConfig};
 use domain::{InstallationId, Secret};
 use github::{Credential, GitHubSettings, KeySource, Scope};
-use github_twin::{Issuer, RunnerChange, RunnerSpec, Twin, TwinConfig, WebhookConfig};
+use github_twin::{RunnerChange, RunnerSpec, Twin, TwinConfig, WebhookConfig};
 use installations::Installation;
 use oidc::{TrustedIssuer, Verifier};
 use queue::BudgetSettings;
@@ -114,7 +115,7 @@ fn listen_address(args: &DevArgs, port: u16) -> std::net::SocketAddr {
 }
 
 async fn issuer(args: &DevArgs) -> io::Result<Issuer> {
-    let start = |listen| Issuer::start(github_twin::IssuerConfig { listen, ..demo_users::issuer() });
+    let start = |listen| Issuer::start(IssuerConfig { listen, ..demo_users::issuer() });
     match start(listen_address(args, ISSUER_PORT)).await {
         // The port was taken since it was checked.
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => start(ports::any()).await,

@@ -70,7 +70,7 @@ fn paste(environment: &Environment) {
   curl -si {api}/api/v1/runners/jit -H \"Authorization: Bearer $TOKEN\" -H 'Idempotency-Key: build-7' --json '{body}'
   curl -s {api}/api/v1/jobs -H \"Authorization: Bearer $TOKEN\"
   curl -s {api}/api/v1/runners -H \"Authorization: Bearer $TOKEN\"",
-        grant = github_twin::PERSON_GRANT,
+        grant = dev_issuer::PERSON_GRANT,
         body = r#"{"runner_name_prefix":"ci","labels":["self-hosted","linux","gpu-large"]}"#,
     ));
     let Some(twin) = &environment.twin else { return };

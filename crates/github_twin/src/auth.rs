@@ -8,6 +8,7 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::Utc;
+use dev_http::keys::random_text;
 use http::{HeaderMap, header::AUTHORIZATION};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde_json::Value;
@@ -15,7 +16,6 @@ use serde_json::Value;
 use crate::{
     answer::Answer,
     clock::delta,
-    keys::opaque,
     ledger::ViolationKind,
     rate_limits::Owner,
     state::{State, Token},
@@ -160,7 +160,7 @@ impl State {
         if self.tokens.len() >= MAX_TOKENS {
             self.tokens.clear();
         }
-        let parts = (opaque(36), opaque(400), opaque(86));
+        let parts = (random_text(36), random_text(400), random_text(86));
         let text = format!("ghs_{}_{}.{}.{}", self.config.app_id, parts.0, parts.1, parts.2);
         let expires_at = now + delta(self.config.token_life);
         let token = Token { installation, expires_at, permissions, repositories };

@@ -1,4 +1,4 @@
-//! A faithful simulation of GitHub's self-hosted runner API, and a small OIDC issuer, for development and tests.
+//! A faithful simulation of GitHub's self-hosted runner API, for development and tests.
 //!
 //! The twin responds like GitHub, status by status and field by field: App JWTs and expiring installation tokens, JIT
 //! configs, runners, labels, groups, paging with `link`, `ETag`s per token, unique names, busy runners that cannot be
@@ -62,34 +62,32 @@ mod config;
 mod control;
 mod faults;
 mod groups;
-mod issuer;
 mod jitblob;
 mod jobs;
 mod keys;
 mod ledger;
 mod limits;
-mod local;
 mod perform;
 mod permit;
 mod pipeline;
 mod rate_limits;
 mod repositories;
 mod routes;
-mod serve;
 mod state;
 mod twin;
 mod views;
 mod webhooks;
 mod write;
 
+pub use dev_http::keys::KeyError;
+
 pub use crate::{
     commands::{Commands, RunnerChange, RunnerSpec},
     config::{PersonalToken, TwinConfig, WebhookConfig},
     faults::{ActiveFault, Fault, FaultKind},
-    issuer::{Algorithm, Client, Fetches, Issuer, IssuerConfig, IssuerFault, PERSON_GRANT, Person, Sign},
     jitblob::needles,
     jobs::{Conclusion, ControlError, Job, JobRunner, JobStatus},
-    keys::{AppKey, KeyError},
+    keys::AppKey,
     ledger::{Entry, Ledger, Summary, Violation, ViolationKind},
     limits::{Bucket, Limits},
     state::{Deprecation, Label, LabelKind, Runner, RunnerStatus},

@@ -9,6 +9,7 @@ use axum::{
 };
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use dev_http::hangup;
 use http::{HeaderMap, StatusCode};
 
 use crate::{
@@ -18,7 +19,6 @@ use crate::{
     ledger::{Entry, Violation, ViolationKind},
     rate_limits::{Ask, Owner, Refusal},
     routes::{Call, Route, find, meta::VERSIONS},
-    serve::hangup,
     state::State,
     write::{Written, etag, response},
 };

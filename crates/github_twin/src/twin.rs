@@ -15,7 +15,6 @@ use crate::{
     keys::AppKey,
     ledger::{Ledger, Summary},
     pipeline::{self, Shared},
-    serve,
     state::{Runner, State},
     webhooks::{self, MAX_WAITING, Outgoing},
 };
@@ -42,9 +41,9 @@ impl Twin {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the base path must begin with /"));
         }
         let (public_pem, key) = app_key(&config)?;
-        let (api, address) = serve::bind(config.listen).await?;
+        let (api, address) = dev_http::bind(config.listen).await?;
         let control = match config.control_listen {
-            Some(listen) => Some(serve::bind(listen).await?),
+            Some(listen) => Some(dev_http::bind(listen).await?),
             None => None,
         };
         let url: Arc<str> = format!("http://{address}{}", config.base_path).into();
@@ -54,11 +53,11 @@ impl Twin {
         let shared = Arc::new(Shared::new(state));
         let stop = CancellationToken::new();
         let router = Router::new().fallback(pipeline::enter).with_state((shared.clone(), base_path));
-        serve::run(api, address, router, stop.clone());
+        dev_http::run(api, address, router, stop.clone());
         let sender = webhooks::deliver(Arc::downgrade(&shared), inbox);
         tokio::spawn(stop.clone().run_until_cancelled_owned(sender));
         let control = control.map(|(listener, address)| {
-            serve::run(listener, address, control::router(Commands::new(shared.clone())), stop.clone());
+            dev_http::run(listener, address, control::router(Commands::new(shared.clone())), stop.clone());
             address
         });
         Ok(Self { shared, url, control, key, outbox, stop: stop.drop_guard() })

@@ -13,10 +13,9 @@ use std::{
 
 use anyhow::Context;
 use base64::{Engine, engine::general_purpose::STANDARD};
+use dev_issuer::{Algorithm, Issuer, IssuerConfig};
 use devstack::Stack;
-use github_twin::{
-    Algorithm, Bucket, Fault, FaultKind, Issuer, IssuerConfig, Limits, Twin, TwinConfig, WebhookConfig,
-};
+use github_twin::{Bucket, Fault, FaultKind, Limits, Twin, TwinConfig, WebhookConfig};
 use queue::{Queue, QueueConfig};
 use sqlx::{
     PgPool,

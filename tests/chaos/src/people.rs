@@ -1,6 +1,6 @@
 //! Teams with and without a quota, and their callers.
 
-use github_twin::Issuer;
+use dev_issuer::Issuer;
 use serde_json::json;
 use sqlx::PgPool;
 use uuid::Uuid;

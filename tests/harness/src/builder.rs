@@ -2,10 +2,11 @@
 
 use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
 
+use dev_issuer::{Algorithm, IssuerConfig};
 use devstack::{Layout, ServerTls, WrongClock};
 use domain::{DriftRules, InstallationId, Secret};
 use github::Scope;
-use github_twin::{Algorithm, IssuerConfig, Limits, TwinConfig, WebhookConfig};
+use github_twin::{Limits, TwinConfig, WebhookConfig};
 use queue::BudgetSettings;
 use runtime::config::{LabelEnforcement, ServerConfig, ServerGuards, TrustedProxies, WebhookSecret};
 use scheduler::SyncSettings;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use github_twin::{Algorithm, Issuer, IssuerConfig, IssuerFault, PERSON_GRANT, Sign};
+use dev_issuer::{Algorithm, Issuer, IssuerConfig, IssuerFault, PERSON_GRANT, Sign};
 use jsonwebtoken::{DecodingKey, Validation, jwk::JwkSet};
 use reqwest::Client;
 use serde_json::{Value, json};

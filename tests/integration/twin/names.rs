@@ -1,6 +1,7 @@
 //! Host checks of servers without passwords: only names of the local machine are accepted.
 
-use github_twin::{Issuer, IssuerConfig, Twin, TwinConfig};
+use dev_issuer::{Issuer, IssuerConfig, PERSON_GRANT};
+use github_twin::{Twin, TwinConfig};
 use reqwest::StatusCode;
 
 #[tokio::test]
@@ -27,7 +28,7 @@ async fn request_to_a_name_of_another_site_is_refused() {
         }
     }
     let token = client.post(format!("{}/token", issuer.url())).header("host", "evil.example");
-    let body = format!("grant_type={}&sub=ada", github_twin::PERSON_GRANT);
+    let body = format!("grant_type={PERSON_GRANT}&sub=ada");
     assert_eq!(token.body(body).send().await.unwrap().status(), StatusCode::MISDIRECTED_REQUEST);
     assert_eq!(issuer.fetches().tokens, 0);
 }

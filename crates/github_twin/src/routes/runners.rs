@@ -1,11 +1,11 @@
 //! Routes that list, read and delete runners, and that issue registration and removal tokens.
 
+use dev_http::keys::random_text;
 use serde_json::{Value, json};
 
 use super::{Call, Need, Route, jit};
 use crate::{
     answer::Answer,
-    keys::opaque,
     state::{Deprecation, Runner, State},
     views,
 };
@@ -116,7 +116,7 @@ fn delete(state: &mut State, call: &Call) -> Answer {
 
 fn registration_token(state: &mut State, _: &Call) -> Answer {
     let expires = state.now() + chrono::TimeDelta::hours(1);
-    let token = opaque(29).to_uppercase().replace(['-', '_'], "A");
+    let token = random_text(29).to_uppercase().replace(['-', '_'], "A");
     Answer::new(201, json!({"token": token, "expires_at": views::time(expires)}))
 }
 

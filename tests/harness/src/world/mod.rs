@@ -10,8 +10,9 @@ use std::{
     time::Duration,
 };
 
+use dev_issuer::Issuer;
 use domain::Lane;
-use github_twin::{Issuer, Twin};
+use github_twin::Twin;
 use installations::Installations;
 use queue::Queue;
 use runtime::{Clock, FixedClock, health::LoopMonitor};

@@ -4,8 +4,8 @@ use std::sync::atomic::Ordering;
 
 use api::ConnectionLimits;
 use chrono::TimeDelta;
+use dev_issuer::Issuer;
 use domain::{InstallationId, KeyRing};
-use github_twin::Issuer;
 use installations::Installations;
 use oidc::{HttpSettings, TrustedIssuer, Verifier};
 use queue::Announcements;

@@ -1,4 +1,4 @@
-//! Accept loop of every server in this crate. Unlike `axum::serve` it can close a connection without a response.
+//! Accept loop of the fakes. Unlike `axum::serve` it can close a connection without a response.
 
 use std::{convert::Infallible, io, net::SocketAddr};
 
@@ -16,25 +16,28 @@ use crate::local;
 struct Hangup;
 
 /// Returns a response that is never sent.
-pub(crate) fn hangup() -> Response {
+pub fn hangup() -> Response {
     let mut response = Response::new(Body::empty());
     response.extensions_mut().insert(Hangup);
     response
 }
 
-pub(crate) fn is_hangup(response: &Response) -> bool {
+fn is_hangup(response: &Response) -> bool {
     response.extensions().get::<Hangup>().is_some()
 }
 
-/// Opens the port; call [`run`] to serve it.
-pub(crate) async fn bind(listen: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
+/// Opens the port and returns it with its address; call [`run`] to serve it.
+///
+/// # Errors
+/// When the port cannot be opened.
+pub async fn bind(listen: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
     let listener = TcpListener::bind(listen).await?;
     let address = listener.local_addr()?;
     Ok((listener, address))
 }
 
 /// Serves until `stop`; open connections are closed then. On loopback, only requests that name loopback are served.
-pub(crate) fn run(listener: TcpListener, listen: SocketAddr, router: Router, stop: CancellationToken) {
+pub fn run(listener: TcpListener, listen: SocketAddr, router: Router, stop: CancellationToken) {
     tokio::spawn(async move {
         loop {
             tokio::select! {

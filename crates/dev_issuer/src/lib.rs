@@ -1,4 +1,17 @@
 //! A small OIDC issuer for development and tests: users and machine clients get tokens without passwords.
+//!
+//! It serves a discovery document, a key set, a token endpoint and the device flow. Tests can rotate its keys, break its
+//! documents and sign tokens with any header and claims.
+//!
+//! ```
+//! # tokio::runtime::Runtime::new().unwrap().block_on(async {
+//! use dev_issuer::{Issuer, IssuerConfig};
+//! let issuer = Issuer::start(IssuerConfig::default()).await.unwrap();
+//! // Configure the service with the issuer issuer.url(), then call it with this token:
+//! let token = issuer.person_token("ada").unwrap();
+//! assert_eq!(token.split('.').count(), 3);
+//! # });
+//! ```
 
 mod keys;
 mod server;
@@ -6,7 +19,7 @@ mod server;
 use std::{
     fmt::{self, Debug, Formatter},
     io,
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -20,7 +33,26 @@ use serde_json::{Value, json};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::keys::Key;
-use crate::{config::loopback, keys::KeyError, serve};
+
+/// Error of making a key or a token.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The crypto library could not create or export a key.
+    #[error("no key could be made")]
+    Unmade,
+    /// A key, header or claim set could not be used for signing.
+    #[error("cannot sign")]
+    Sign(#[from] jsonwebtoken::errors::Error),
+    /// No key or user has this name.
+    #[error("unknown key id")]
+    UnknownKey,
+}
+
+impl From<dev_http::keys::KeyError> for KeyError {
+    fn from(_: dev_http::keys::KeyError) -> Self {
+        Self::Unmade
+    }
+}
 
 /// A machine client that may request tokens with its id and secret.
 #[derive(Clone)]
@@ -67,7 +99,7 @@ impl Default for IssuerConfig {
             name: name.into(),
         };
         Self {
-            listen: loopback(),
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             audience: "runner-tokens".into(),
             clients: vec![Client { id: "ci".into(), secret: "ci-secret".into() }],
             people: vec![person("ada", "Ada"), person("bob", "Bob")],
@@ -153,7 +185,7 @@ impl Issuer {
     /// # Errors
     /// When the port cannot be opened, or no key can be generated for an algorithm.
     pub async fn start(config: IssuerConfig) -> io::Result<Self> {
-        let (listener, address) = serve::bind(config.listen).await?;
+        let (listener, address) = dev_http::bind(config.listen).await?;
         let url = format!("http://{address}");
         let algorithms = config.algorithms.clone();
         let mut inner = Inner {
@@ -171,7 +203,7 @@ impl Issuer {
             inner.add_key(alg).map_err(io::Error::other)?;
         }
         let (shared, stop) = (Arc::new(Mutex::new(inner)), CancellationToken::new());
-        serve::run(listener, address, server::router(shared.clone()), stop.clone());
+        dev_http::run(listener, address, server::router(shared.clone()), stop.clone());
         Ok(Self { shared, url, stop: stop.drop_guard() })
     }
 
@@ -243,8 +275,7 @@ impl Issuer {
         locked(&self.shared).keys.iter().find(|k| k.kid == kid)?.public_pem.clone()
     }
 
-    /// Signs with a new key of this algorithm from now on; the old keys stay in the key set if `keep_old` is set.
-    /// Returns
+    /// Signs with a new key of this algorithm from now on; the old keys stay in the key set if `keep_old` is set. Returns
     /// the new id.
     ///
     /// # Errors

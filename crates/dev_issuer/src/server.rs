@@ -12,8 +12,9 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{IssuerFault, Shared, locked, machine_claims};
-use crate::{keys::opaque, serve::hangup};
+use dev_http::{hangup, keys::random_text};
+
+use crate::{IssuerFault, Shared, keys::Key, locked, machine_claims};
 
 /// Grant type for named users: no password, so for development only.
 pub const PERSON_GRANT: &str = "urn:twin:person";
@@ -22,13 +23,13 @@ const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
 /// A login that began on a device and must be confirmed in a browser.
 #[derive(Clone)]
-pub(super) struct Device {
+pub(crate) struct Device {
     code: String,
     user_code: String,
     person: Option<String>,
 }
 
-pub(super) fn router(shared: Shared) -> Router {
+pub(crate) fn router(shared: Shared) -> Router {
     Router::new()
         .route("/.well-known/openid-configuration", get(discovery))
         .route("/jwks", get(jwks))
@@ -62,7 +63,7 @@ async fn jwks(State(shared): State<Shared>) -> Response {
     let (keys, fault) = {
         let mut inner = locked(&shared);
         inner.fetches.jwks += 1;
-        let keys: Vec<Value> = inner.keys.iter().map(super::Key::jwk).collect();
+        let keys: Vec<Value> = inner.keys.iter().map(Key::jwk).collect();
         (keys, inner.jwks_fault.clone())
     };
     let keys = if matches!(fault, Some(IssuerFault::Wrong)) { Vec::new() } else { keys };
@@ -143,8 +144,8 @@ async fn token(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) ->
 
 async fn device_code(State(shared): State<Shared>) -> Response {
     let mut inner = locked(&shared);
-    let user_code: String = opaque(8).to_uppercase().replace(['-', '_'], "X");
-    let device = Device { code: opaque(40), user_code: user_code.clone(), person: None };
+    let user_code: String = random_text(8).to_uppercase().replace(['-', '_'], "X");
+    let device = Device { code: random_text(40), user_code: user_code.clone(), person: None };
     let (code, page) = (device.code.clone(), format!("{}/device", inner.url));
     // The oldest unfinished login is dropped to make room.
     if inner.devices.len() >= 1000 {

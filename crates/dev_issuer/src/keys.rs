@@ -10,10 +10,11 @@ use aws_lc_rs::{
     },
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use dev_http::keys::RsaPair;
 use jsonwebtoken::{Algorithm, EncodingKey, jwk::Jwk};
 use serde_json::{Value, json};
 
-use crate::keys::{KeyError, pem, rsa_der};
+use crate::KeyError;
 
 /// One key: an id, the algorithm of its JWK, the private half.
 #[derive(Clone)]
@@ -64,17 +65,17 @@ fn ed() -> Result<Made, KeyError> {
 }
 
 fn rsa(nth: usize) -> Result<Made, KeyError> {
-    let (private, public) = pooled_rsa(nth)?;
-    let private = EncodingKey::from_rsa_pem(pem("PRIVATE KEY", &private).as_bytes())?;
-    Ok((private, Some(pem("PUBLIC KEY", &public)), None))
+    let pair = pooled_rsa(nth)?;
+    let private = EncodingKey::from_rsa_pem(pair.private_pem().as_bytes())?;
+    Ok((private, Some(pair.public_pem()), None))
 }
 
 /// Returns the nth RSA pair of this process. Generating one is slow, so all issuers share them.
-fn pooled_rsa(nth: usize) -> Result<(Vec<u8>, Vec<u8>), KeyError> {
-    static POOL: Mutex<Vec<(Vec<u8>, Vec<u8>)>> = Mutex::new(Vec::new());
+fn pooled_rsa(nth: usize) -> Result<RsaPair, KeyError> {
+    static POOL: Mutex<Vec<RsaPair>> = Mutex::new(Vec::new());
     let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
     while pool.len() <= nth {
-        pool.push(rsa_der()?);
+        pool.push(RsaPair::generate()?);
     }
     Ok(pool[nth].clone())
 }
