@@ -25,7 +25,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("installations", &["domain", "queue", "github"]),
     ("oidc", &["domain", "runtime"]),
     ("api", &["domain", "store", "queue", "oidc", "operations", "runtime"]),
-    ("worker", &["domain", "store", "queue", "github", "installations", "runtime"]),
+    ("worker", &["domain", "store", "queue", "github", "installations", "operations", "runtime"]),
     ("scheduler", &["domain", "store", "queue", "github", "installations", "operations", "runtime"]),
 ];
 

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use domain::{AuditEntry, BlockedOn, Job, JobId, JobState, Problem, Source, retry_delay};
+use domain::{AuditEntry, BlockedOn, Job, JobId, JobState, retry_delay};
+use operations::FailedJob;
 use queue::Outcome;
-use store::{Counter, StoreError, Tx};
+use store::{Counter, StoreError};
 
 use crate::{app::App, jobs::JobOutcome};
 
@@ -39,7 +40,7 @@ pub(crate) async fn record(app: &App, job: &Job, answer: JobOutcome) -> Result<O
         return Ok(lease_lost());
     }
     if state != JobState::Succeeded {
-        record_failure(&mut tx, job, error.as_ref()).await?;
+        FailedJob::from(job).record(&mut tx, "its job failed", error.as_ref()).await?;
     }
     tx.commit().await?;
     announce_result(app, job, state).await;
@@ -85,19 +86,6 @@ async fn postpone(
     tracing::info!(delay_ms = delay.num_milliseconds(), blocked_on = %why, "postponed");
     announce(app, job, JobState::Queued).await;
     Ok(Outcome::Later(delay.to_std().unwrap_or_default()))
-}
-
-/// Records a failed job. A runner that was never made frees its place in the quota.
-async fn record_failure(tx: &mut Tx, job: &Job, error: Option<&Problem>) -> Result<(), StoreError> {
-    if let Some(runner) = job.runner.filter(|_| job.kind.makes_runner()) {
-        tx.runners().mark_deleted(runner, Source::Job, "its job failed").await?;
-    }
-    let entry = AuditEntry {
-        data: serde_json::json!({ "kind": job.kind, "code": error.map(|problem| problem.code) }),
-        error: Some(error.map_or_else(|| "failed".to_owned(), |problem| problem.detail.clone())),
-        ..AuditEntry::of_job(job, "job.failed")
-    };
-    tx.audit().write(&entry).await
 }
 
 async fn announce_result(app: &App, job: &Job, state: JobState) {

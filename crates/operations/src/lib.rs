@@ -10,6 +10,7 @@ mod apply;
 mod clients;
 pub mod doctor;
 mod error;
+mod failed_jobs;
 mod jobs;
 mod members;
 mod queueing;
@@ -32,6 +33,7 @@ pub use apply::{
 };
 pub use clients::{ClientChange, check_client_draft};
 pub use error::{OperationError, Result};
+pub use failed_jobs::FailedJob;
 pub use jobs::{leftover_removal, service_job};
 pub use refusal::RefusalLimit;
 pub use replay::{Found, Replay, ReplayDraft, ReplayedRequest};

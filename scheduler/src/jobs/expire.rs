@@ -1,10 +1,9 @@
 //! Expiry of jobs whose deadline has passed.
 
 use chrono::TimeDelta;
-use domain::{AuditEntry, JobKind, Problem, Source};
+use domain::Problem;
+use operations::FailedJob;
 use queue::Queue;
-use serde_json::json;
-use store::ExpiredJob;
 
 use crate::{Parts, StepError};
 
@@ -21,32 +20,13 @@ pub async fn run(parts: Parts) -> Result<u64, StepError> {
     let mut tx = parts.store.begin().await?;
     let expired = tx.jobs().expire(&problem, LATE_START_GRACE, MAX_JOBS_PER_STEP).await?;
     for job in &expired {
-        if let Some(runner) = job.runner.filter(|_| made_runner(job)) {
-            tx.runners().mark_deleted(runner, Source::Job, "its job expired").await?;
-        }
-        let entry = AuditEntry {
-            requester: job.requester,
-            runner: job.runner,
-            runner_name: job.runner_name.clone(),
-            team: job.team,
-            job: Some(job.id),
-            data: json!({ "kind": job.kind, "code": problem.code }),
-            error: Some(problem.detail.clone()),
-            ..AuditEntry::service("job.failed")
-        };
-        tx.audit().write(&entry).await?;
+        FailedJob::from(job).record(&mut tx, "its job expired", Some(&problem)).await?;
     }
     tx.commit().await?;
     for job in &expired {
         remove_from_queue(&parts.queue, job.id).await;
     }
     Ok(expired.len() as u64)
-}
-
-/// Returns whether the job's runner ends with the job. For a kind of job that this version does not know, it ends if
-/// nothing was handed out.
-fn made_runner(job: &ExpiredJob) -> bool {
-    job.kind.parse().map_or(job.runner_requested, JobKind::makes_runner)
 }
 
 /// Removes the job from the queue and notifies waiting requests. If the queue is unavailable, the claim finds the final
