@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_leads_back_to_its_row() {
+    fn cursor_is_parsed_back_to_its_row() {
         let id = Uuid::now_v7();
         assert_eq!(parse_page(None, None, Some(&encode_cursor(id))).unwrap().before, Some(id));
     }

@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_code_is_found_below_the_context() {
+    fn code_is_found_below_the_context() {
         let missing = ConfigError::Missing { name: "DATABASE_URL", expects: "a URL".to_owned() };
         let error = Err::<(), _>(missing).context("cannot start").unwrap_err();
         assert_eq!(code(&error), CONFIG);

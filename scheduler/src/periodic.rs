@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_full_step_is_taken_again_at_once() {
+    async fn full_step_is_repeated_at_once() {
         let (draining, left) = (CancellationToken::new(), AtomicU64::new(7));
         // The next tick would come after an hour.
         let period = Duration::from_hours(1);

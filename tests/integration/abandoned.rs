@@ -6,7 +6,7 @@ use harness::{World, wait_until};
 use tokio::time::timeout;
 
 #[tokio::test]
-async fn a_transaction_abandoned_at_its_beginning_stays_in_no_connection() {
+async fn transaction_dropped_at_begin_leaves_its_connection_clean() {
     let world = World::builder().workers(0).start().await;
     // Each step aborts at another point: before, during or after the database operation.
     for step in 0..400 {

@@ -98,7 +98,7 @@ async fn jobs_that_cannot_start_in_time_are_refused() {
 }
 
 #[tokio::test]
-async fn a_waiting_job_says_when_it_will_start() {
+async fn waiting_job_says_when_it_will_start() {
     let slow = BudgetSettings { points_per_minute: 30, ..BudgetSettings::default() };
     let world = World::builder().workers(0).start().await;
     world.queue().set_budget(&InstallationId::default(), &slow).await.unwrap();
@@ -192,7 +192,7 @@ async fn installation_without_jobs_is_shown_as_empty() {
 }
 
 #[tokio::test]
-async fn a_caller_gets_its_remaining_rate() {
+async fn caller_gets_its_remaining_rate() {
     let world = World::start().await;
     let red = world.team(team_draft("red")).await;
     let ada = world.user("ada", &[&red]).await;

@@ -67,7 +67,7 @@ async fn runners_are_listed_by_state_team_and_person() {
 }
 
 #[tokio::test]
-async fn a_comparison_is_asked_for_and_written_down() {
+async fn requested_sync_is_recorded() {
     let scene = Scene::new().await;
     let said = scene.world.command(&["sync-github"], &[]).await.expect(0);
     assert!(said.answer.contains("default"), "{}", said.answer);
@@ -135,7 +135,7 @@ async fn people_are_listed() {
 }
 
 #[tokio::test]
-async fn the_audit_log_is_written_to_a_file_of_its_own() {
+async fn audit_log_is_exported_to_a_new_file() {
     let scene = Scene::new().await;
     let file = |name: &str| -> PathBuf { scene.world.folder().join(name) };
     let export = |name: &'static str, words: Vec<String>| {

@@ -130,7 +130,7 @@ async fn real_github_and_a_database_with_users_are_used_only_when_asked_for() {
 }
 
 #[tokio::test]
-async fn the_development_issuer_names_only_endpoints_it_has() {
+async fn development_issuer_names_only_endpoints_it_has() {
     let issuer = dev_issuer::Issuer::start(dev_issuer::IssuerConfig::default()).await.unwrap();
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let document = client.get(format!("{}/.well-known/openid-configuration", issuer.url())).send().await;

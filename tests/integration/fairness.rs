@@ -99,7 +99,7 @@ async fn equal_refusals_share_a_row_that_counts_them() {
 }
 
 #[tokio::test]
-async fn a_refusal_stores_little_of_the_request() {
+async fn refusal_stores_a_bounded_part_of_the_request() {
     let scene = refused().await;
     let labels: Vec<String> = (0..90).map(|n| format!("{n:03}{}", "x".repeat(250))).collect();
     let body = json!({ "runner_name_prefix": "ci", "labels": labels });

@@ -31,7 +31,7 @@ async fn equal_key_and_body_return_one_job_even_concurrently() {
 }
 
 #[tokio::test]
-async fn the_same_key_with_another_body_is_refused() {
+async fn reused_key_with_another_body_is_refused() {
     let world = World::builder().workers(0).start().await;
     let red = world.team(team_draft("red")).await;
     let ada = world.user("ada", &[&red]).await;
@@ -44,7 +44,7 @@ async fn the_same_key_with_another_body_is_refused() {
 }
 
 #[tokio::test]
-async fn a_key_belongs_to_its_requester() {
+async fn key_belongs_to_its_requester() {
     let world = World::builder().workers(0).start().await;
     let red = world.team(team_draft("red")).await;
     let (ada, bob) = (world.user("ada", &[&red]).await, world.user("bob", &[&red]).await);

@@ -75,7 +75,7 @@ impl Scene {
 }
 
 #[tokio::test]
-async fn a_secondary_limit_stops_all_workers_for_as_long_as_it_says() {
+async fn secondary_limit_stops_all_workers_for_its_duration() {
     for (status, retry_after) in [(429, Some(120)), (403, Some(120)), (403, None)] {
         let scene = scene(Limits::github()).await;
         scene.fault(FaultKind::SecondaryLimit { status, retry_after });
@@ -102,7 +102,7 @@ async fn a_secondary_limit_stops_all_workers_for_as_long_as_it_says() {
 }
 
 #[tokio::test]
-async fn an_exhausted_window_stops_all_workers_until_it_opens() {
+async fn exhausted_window_stops_all_workers_until_it_opens() {
     let scene = scene(Limits::github()).await;
     scene.fault(FaultKind::PrimaryLimit { status: 403, reset_in: Some(600) });
     let asked = scene.asked().await;
@@ -115,7 +115,7 @@ async fn an_exhausted_window_stops_all_workers_until_it_opens() {
 }
 
 #[tokio::test]
-async fn the_headers_of_good_answers_are_warning_enough() {
+async fn headers_of_successful_responses_prevent_an_exceeded_window() {
     let scene = scene(Limits { primary: Some(Bucket::new(4, 600)), ..Limits::github() }).await;
     for _ in 0..3 {
         let asked = scene.asked().await;
@@ -132,7 +132,7 @@ async fn the_headers_of_good_answers_are_warning_enough() {
 }
 
 #[tokio::test]
-async fn the_reserve_pays_for_a_removal() {
+async fn reserve_pays_for_a_removal() {
     let scene = scene(Limits { primary: Some(Bucket::new(12, 600)), ..Limits::github() }).await;
     let first = scene.asked().await;
     scene.done(first.job).await;
@@ -152,7 +152,7 @@ async fn the_reserve_pays_for_a_removal() {
 }
 
 #[tokio::test]
-async fn a_rate_limit_is_published_without_the_database() {
+async fn rate_limit_is_published_without_the_database() {
     let scene = scene(Limits::github()).await;
     let broken = "ALTER TABLE github_calls ADD CONSTRAINT broken CHECK (state <> 'refused')";
     sqlx::query(broken).execute(scene.world.sql()).await.unwrap();
@@ -182,7 +182,7 @@ async fn register(installations: &Installations, job: ClaimedJob, name: &str) ->
 }
 
 #[tokio::test]
-async fn a_limit_redis_does_not_take_yet_is_not_forgotten() {
+async fn unpublished_limit_is_kept_until_redis_accepts_it() {
     let world = World::builder().workers(0).start().await;
     let (installations, job) = clients(&world);
     world.redis().refuse_pauses(true).await;
@@ -228,7 +228,7 @@ async fn jobs_claimed_before_a_rate_limit_obey_it() {
 }
 
 #[tokio::test]
-async fn a_short_wait_ends_by_itself() {
+async fn short_rate_limit_counts_one_snooze() {
     let scene = scene(Limits::github()).await;
     scene.fault(FaultKind::SecondaryLimit { status: 429, retry_after: Some(1) });
     let asked = scene.asked().await;
@@ -240,7 +240,7 @@ async fn a_short_wait_ends_by_itself() {
 }
 
 #[tokio::test]
-async fn a_lane_that_an_admin_paused_waits_and_says_so() {
+async fn jobs_of_a_paused_lane_wait_and_report_the_pause() {
     let scene = scene(Limits::github()).await;
     let shortly = Duration::from_mins(10);
     scene.world.queue().pause_lane(domain::Lane::Provision, shortly).await.unwrap();

@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, migrate::Migrate};
 const TABLE: &str = "_sqlx_migrations";
 
 #[tokio::test]
-async fn an_empty_database_is_brought_up_to_date_and_stays_so() {
+async fn empty_database_is_migrated_once() {
     let database = empty().await;
     let store = database.store(2);
     store.migrate().await.unwrap();
@@ -38,7 +38,7 @@ async fn processes_that_start_together_do_not_disturb_each_other() {
 }
 
 #[tokio::test]
-async fn the_copies_of_the_template_are_up_to_date() {
+async fn copied_databases_are_migrated() {
     let database = copy_of().await;
     database.store(1).migrate().await.unwrap();
     database.remove().await;
@@ -88,7 +88,7 @@ async fn rows_of_earlier_releases_are_unchanged() {
 }
 
 #[tokio::test]
-async fn an_index_whose_build_was_interrupted_is_built_again() {
+async fn index_of_an_interrupted_build_is_rebuilt() {
     let database = older_than(12).await;
     let pool = database.pool();
     let entries = "INSERT INTO audit_log (id, event_type, success, repeat_key)

@@ -77,7 +77,7 @@ fn calls(description: &Value) -> Vec<(String, String, &Value)> {
 
 #[test]
 #[expect(clippy::disallowed_methods, reason = "a switch of this test alone")]
-fn the_checked_in_description_is_fresh() {
+fn checked_in_openapi_document_is_fresh() {
     let fresh = serde_json::to_string_pretty(&api::description()).unwrap() + "\n";
     if std::env::var("UPDATE_OPENAPI").is_ok() {
         fs::write(checked_in(), &fresh).unwrap();

@@ -103,7 +103,7 @@ async fn look_alike_and_blank_labels_are_refused() {
 }
 
 #[tokio::test]
-async fn a_label_that_another_team_requires_is_refused_to_all_others() {
+async fn label_required_by_a_team_is_refused_to_other_teams() {
     let scene = scene(TeamDraft {
         optional_label_patterns: vec!["*".into(), "team-blue".into()],
         ..team_draft("red")
@@ -152,7 +152,7 @@ async fn self_hosted_is_added_by_default_and_overlaps_give_warnings() {
 }
 
 #[tokio::test]
-async fn a_runner_group_needs_permission() {
+async fn runner_group_needs_permission() {
     let scene = scene(team_draft("red")).await;
     let group = |id: u64| json!({ "runner_name_prefix": "ci", "runner_group_id": id });
     scene.assert_refused(&group(2), ProblemCode::RunnerGroupNotAllowed).await;
@@ -161,7 +161,7 @@ async fn a_runner_group_needs_permission() {
 }
 
 #[tokio::test]
-async fn a_list_of_groups_replaces_the_default_one() {
+async fn list_of_groups_replaces_the_default_one() {
     let scene = scene(TeamDraft { allowed_runner_group_ids: vec![7], ..team_draft("red") }).await;
     scene.assert_refused(&provision_body("ci"), ProblemCode::RunnerGroupNotAllowed).await;
 }
@@ -199,7 +199,7 @@ async fn refused_request_stores_a_bounded_audit_row() {
 }
 
 #[tokio::test]
-async fn a_caller_without_team_is_refused() {
+async fn caller_without_team_is_refused() {
     let world = World::start().await;
     let ada = world.user("ada", &[]).await;
     world.jit(&ada, &provision_body("ci")).await.refused(403, "team_forbidden");
@@ -208,7 +208,7 @@ async fn a_caller_without_team_is_refused() {
 }
 
 #[tokio::test]
-async fn a_caller_of_several_teams_must_name_one() {
+async fn caller_of_several_teams_must_name_one() {
     let world = World::start().await;
     let (red, blue) = (world.team(team_draft("red")).await, world.team(team_draft("blue")).await);
     let ada = world.user("ada", &[&red, &blue]).await;
@@ -223,7 +223,7 @@ async fn a_caller_of_several_teams_must_name_one() {
 }
 
 #[tokio::test]
-async fn a_person_without_the_permission_gets_nothing() {
+async fn user_without_jit_permission_is_refused() {
     let world = World::start().await;
     let red = world.team(team_draft("red")).await;
     let ada = world.person(UserDraft { can_use_jit: false, ..world.user_draft("ada") }, &[&red]).await;
@@ -232,7 +232,7 @@ async fn a_person_without_the_permission_gets_nothing() {
 }
 
 #[tokio::test]
-async fn the_quota_is_exact_however_many_ask_at_once() {
+async fn quota_holds_under_concurrent_requests() {
     let world = World::builder().workers(0).start().await;
     let red = world.team(TeamDraft { max_runners: Some(5), ..team_draft("red") }).await;
     let ada = world.user("ada", &[&red]).await;
@@ -265,14 +265,14 @@ async fn the_quota_is_exact_however_many_ask_at_once() {
 }
 
 #[tokio::test]
-async fn a_quota_of_zero_refuses_every_request() {
+async fn quota_of_zero_refuses_every_request() {
     let scene = scene(TeamDraft { max_runners: Some(0), ..team_draft("red") }).await;
     scene.assert_refused(&provision_body("ci"), ProblemCode::QuotaExceeded).await;
     assert_eq!(scene.count_security_events("quota_exceeded").await, 1);
 }
 
 #[tokio::test]
-async fn a_name_is_taken_while_its_runner_lives() {
+async fn name_is_taken_until_its_runner_is_deleted() {
     let world = World::builder().workers(0).start().await;
     let red = world.team(team_draft("red")).await;
     let ada = world.user("ada", &[&red]).await;

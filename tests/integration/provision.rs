@@ -122,7 +122,7 @@ async fn stream_sends_every_state_and_ends_with_the_last() {
 }
 
 #[tokio::test]
-async fn an_unchanged_job_is_not_sent_again() {
+async fn unchanged_job_is_answered_with_304() {
     let world = World::start().await;
     let red = world.team(team_draft("red")).await;
     let ada = world.user("ada", &[&red]).await;

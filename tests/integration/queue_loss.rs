@@ -60,7 +60,7 @@ async fn requeue_steps_of_few_rows_cover_all_rows_in_turns() {
 }
 
 #[tokio::test]
-async fn the_scheduler_notices_a_flush_by_itself() {
+async fn scheduler_detects_a_flush() {
     let (world, ada) = scene(World::builder().workers(0).scheduler()).await;
     wait_until("the queue is marked", || async { world.queue().epoch().await.unwrap().is_some() }).await;
     let asked = world.provision(&ada, provision_body("ci")).await;
@@ -70,7 +70,7 @@ async fn the_scheduler_notices_a_flush_by_itself() {
 }
 
 #[tokio::test]
-async fn a_running_job_outlives_a_flush_and_is_not_run_twice() {
+async fn running_job_survives_a_flush_and_runs_once() {
     let (world, ada) = scene(World::builder().workers(2)).await;
     world.twin.fault(Fault::once("POST", "generate-jitconfig", FaultKind::Latency { ms: 800 }));
     let asked = world.provision(&ada, provision_body("ci")).await;
@@ -116,7 +116,7 @@ async fn job_that_was_never_enqueued_is_requeued() {
 }
 
 #[tokio::test]
-async fn a_job_past_its_deadline_expires_and_is_never_run() {
+async fn job_past_its_deadline_expires_and_is_never_run() {
     let (world, ada) = scene(World::builder().workers(0)).await;
     let asked = world.provision(&ada, provision_body("ci")).await;
     assert_eq!(expire::run(world.scheduler_parts()).await.unwrap(), 0);
@@ -150,7 +150,7 @@ async fn jobs_running_without_a_worker_expire_a_minute_after_their_deadline() {
 }
 
 #[tokio::test]
-async fn the_config_of_a_job_that_expired_while_it_ran_is_discarded() {
+async fn config_of_a_job_that_expired_while_it_ran_is_discarded() {
     let (world, ada) = scene(World::builder()).await;
     world.twin.fault(Fault::once("POST", "generate-jitconfig", FaultKind::Latency { ms: 800 }));
     let asked = world.provision(&ada, provision_body("ci")).await;
@@ -172,7 +172,7 @@ async fn the_config_of_a_job_that_expired_while_it_ran_is_discarded() {
 }
 
 #[tokio::test]
-async fn a_worker_does_not_start_an_expired_job() {
+async fn worker_does_not_start_an_expired_job() {
     let (world, ada) = scene(World::builder().workers(0)).await;
     let asked = world.provision(&ada, provision_body("ci")).await;
     world.change("UPDATE jobs SET deadline_at = now() WHERE id = $1", asked.job).await;

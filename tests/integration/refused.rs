@@ -38,7 +38,7 @@ async fn missing_runner_group_fails_the_job() {
 }
 
 #[tokio::test]
-async fn a_permission_that_is_missing_fails_the_waiting_request() {
+async fn permission_that_is_missing_fails_the_waiting_request() {
     let (world, ada) = scene().await;
     let installation = 5_151_515;
     world.twin.control().permit(installation, "organization_self_hosted_runners", None).unwrap();
@@ -49,7 +49,7 @@ async fn a_permission_that_is_missing_fails_the_waiting_request() {
 }
 
 #[tokio::test]
-async fn a_token_that_ran_out_early_is_replaced_unnoticed() {
+async fn token_that_expired_early_is_replaced_without_a_failure() {
     let (world, ada) = scene().await;
     let first = world.provision(&ada, provision_body("ci")).await;
     world.until_final(&ada, first.job).await;

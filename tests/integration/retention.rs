@@ -160,7 +160,7 @@ async fn live_open_and_unresolved_rows_are_never_pruned() {
 }
 
 #[tokio::test]
-async fn a_config_that_is_not_shredded_keeps_its_job() {
+async fn config_that_is_not_shredded_keeps_its_job() {
     let scene = Scene::new().await;
     let asked = scene.finished_runner().await;
     let unshredded = "UPDATE credentials SET key_id = 'test', wrapped_key = '', ciphertext = '',

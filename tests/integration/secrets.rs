@@ -117,7 +117,7 @@ async fn tokens_and_keys_are_not_logged() {
 }
 
 #[tokio::test]
-async fn the_apis_keys_do_not_open_the_shared_github_token() {
+async fn keys_of_the_api_do_not_open_the_shared_github_token() {
     let world = World::builder().workers(1).start().await;
     let red = world.team(team_draft("red")).await;
     let ada = world.user("ada", &[&red]).await;
@@ -169,7 +169,7 @@ async fn config_of_an_unknown_key_stays_until_the_key_is_there() {
 }
 
 #[tokio::test]
-async fn a_token_of_the_service_can_do_no_more_than_it_needs() {
+async fn token_of_the_service_has_only_needed_permissions() {
     let world = World::builder().workers(1).start().await;
     world.twin.control().permit(5_151_515, "administration", Some("write")).unwrap();
     let red = world.team(team_draft("red")).await;

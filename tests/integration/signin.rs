@@ -253,7 +253,7 @@ async fn service_account_is_identified_by_name_and_cluster() {
 }
 
 #[tokio::test]
-async fn a_person_named_by_mail_is_bound_at_the_first_login() {
+async fn user_invited_by_email_is_bound_at_the_first_login() {
     let world = World::builder().workers(0).issuers(2).start().await;
     let unbound = UserDraft { issuer: None, subject: None, ..world.user_draft("ada") };
     let ada = world.person(unbound, &[]).await;

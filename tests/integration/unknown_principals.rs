@@ -53,7 +53,7 @@ async fn values_of(world: &World, label: &str) -> BTreeSet<String> {
 }
 
 #[tokio::test]
-async fn a_thousand_odd_methods_make_one_series() {
+async fn thousand_unknown_methods_make_one_series() {
     let world = World::builder().workers(0).start().await;
     let mut stream = connect(&world).await;
     for nth in 0..1_000 {

@@ -62,7 +62,7 @@ fn versioned_body(version: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_stated_old_version_gives_a_warning() {
+async fn stated_old_version_gives_a_warning() {
     let scene = Scene::new().await;
     for (version, days) in [("2.300.0", 3), ("2.200.0", -1), ("2.336.0", 60)] {
         scene.deprecate_in_days(version, days);
@@ -170,7 +170,7 @@ async fn unknown_deprecation_dates_give_no_warning() {
 }
 
 #[tokio::test]
-async fn a_failed_deprecation_request_is_repeated() {
+async fn failed_deprecation_request_is_repeated() {
     let scene = Scene::new().await;
     scene.deprecate_in_days("2.300.0", 3);
     scene.runner("2.300.0").await;

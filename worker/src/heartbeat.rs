@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_worker_whose_loops_stand_still_is_not_alive() {
+    async fn worker_with_stalled_loops_is_not_alive() {
         let queue = Queue::connect(&QueueConfig::new("redis://localhost", "nowhere")).unwrap();
         let stopped = queue::backend(queue, BackendSettings::new("test", 1));
         let (progress, stop) = (LoopMonitor::new(), CancellationToken::new());

@@ -152,13 +152,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_config_is_always_shortened() {
+    fn config_is_always_shortened() {
         let shown = shorten(&"x".repeat(2000));
         assert_eq!(shown, "xxxxxxxx… (2000 characters)");
     }
 
     #[test]
-    fn a_problem_reads_as_code_and_sentence() {
+    fn problem_is_printed_as_code_and_sentence() {
         let problem = json!({ "code": "quota_exceeded", "detail": "No more.", "status": 403 });
         assert_eq!(text(&problem), "quota_exceeded No more.");
         assert_eq!(text(&Value::Null), "");

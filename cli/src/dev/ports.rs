@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_taken_port_is_replaced() {
+    async fn taken_port_is_replaced() {
         let (first, moved) = open("127.0.0.1", 0).await.unwrap();
         assert!(!moved);
         let port = first.local_addr().unwrap().port();

@@ -94,7 +94,7 @@ mod tests {
     use super::error_text;
 
     #[test]
-    fn an_error_keeps_severity_code_and_message() {
+    fn error_keeps_severity_code_and_message() {
         let body = b"SERROR\0VERROR\0C42601\0Msyntax error\0P8\0\0";
         assert_eq!(error_text(body), "ERROR 42601: syntax error");
     }

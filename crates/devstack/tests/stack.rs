@@ -67,7 +67,7 @@ fn both_answer_and_stop_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_refused_statement_names_its_reason() {
+fn refused_statement_names_its_reason() {
     let stack = Stack::start(&options()).unwrap();
     let error = stack.execute("postgres", "create table t (n int); select nonsense").unwrap_err();
     assert!(error.to_string().contains("column \"nonsense\" does not exist"), "{error}");
@@ -86,7 +86,7 @@ fn two_stacks_live_side_by_side() {
 }
 
 #[test]
-fn a_killed_server_comes_back_at_the_same_address_with_its_data() {
+fn killed_server_comes_back_at_the_same_address_with_its_data() {
     let mut stack = Stack::start(&Options { durable: true, ..options() }).unwrap();
     stack.execute("postgres", "create table t (n int primary key); insert into t values (1)").unwrap();
     let address = stack.database_url("postgres");
@@ -104,7 +104,7 @@ fn a_killed_server_comes_back_at_the_same_address_with_its_data() {
 }
 
 #[test]
-fn an_orderly_restart_keeps_the_redis_data() {
+fn orderly_restart_keeps_the_redis_data() {
     let mut stack = Stack::start(&Options { durable: true, ..options() }).unwrap();
     assert_eq!(redis(stack.dir(), "SET key kept"), "+OK");
     stack.restart(Server::Redis).unwrap();
@@ -112,7 +112,7 @@ fn an_orderly_restart_keeps_the_redis_data() {
 }
 
 #[test]
-fn a_paused_server_answers_after_it_is_resumed() {
+fn paused_server_answers_after_it_is_resumed() {
     let mut stack = Stack::start(&options()).unwrap();
     stack.pause(Server::Redis).unwrap();
     let dir = stack.dir().to_path_buf();
@@ -142,7 +142,7 @@ fn data_stays_in_its_folder_and_only_one_run_may_use_it() {
 }
 
 #[test]
-fn a_half_made_folder_is_set_aside_and_unreadable_redis_data_is_given_up() {
+fn incomplete_folder_is_moved_and_unreadable_redis_data_is_dropped() {
     let home = tempdir("half-made");
     let options = Options { data: Some(home.clone()), ..options() };
     Stack::start(&options).unwrap().stop().unwrap();
@@ -174,7 +174,7 @@ fn redis_starts_empty_beside_kept_data() {
 }
 
 #[test]
-fn a_data_folder_that_the_servers_may_not_enter_is_named_in_one_sentence() {
+fn data_folder_without_access_is_named_in_one_sentence() {
     let closed = tempdir("closed");
     DirBuilder::new().mode(0o700).create(&closed).unwrap();
     let data = closed.join("deep/data");
@@ -227,7 +227,7 @@ fn servers_end_with_a_killed_parent_and_the_next_start_sweeps_its_folder() {
 }
 
 #[test]
-fn the_commands_exit_code_comes_through() {
+fn exit_code_of_the_command_is_returned() {
     let (mut helper, dir) = helper();
     helper.stdin.take().unwrap().write_all(b"7\n").unwrap();
     assert_eq!(helper.wait().unwrap().code(), Some(7));
@@ -235,7 +235,7 @@ fn the_commands_exit_code_comes_through() {
 }
 
 #[test]
-fn a_request_to_end_reaches_the_command_before_the_servers() {
+fn request_to_end_reaches_the_command_before_the_servers() {
     let (mut helper, dir) = helper();
     // Waiting closes the standard input, which would end the command too.
     let stdin = helper.stdin.take();
@@ -246,7 +246,7 @@ fn a_request_to_end_reaches_the_command_before_the_servers() {
 }
 
 #[test]
-fn a_script_that_fails_is_named() {
+fn script_that_fails_is_named() {
     let folder = tempdir("scripts");
     fs::create_dir_all(&folder).unwrap();
     fs::write(folder.join("2_bad.sql"), "nonsense").unwrap();

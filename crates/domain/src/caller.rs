@@ -249,7 +249,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_team_is_chosen_only_where_there_is_no_doubt() {
+    fn team_is_chosen_only_if_it_is_unambiguous() {
         let team = |name: &str| Membership { id: TeamId::new(), name: name.into(), is_active: true };
         let mut caller = Caller {
             requester: Requester::User(UserId::new()),

@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn a_glob_is_said_as_such_and_a_star_alone_is_any() {
+    fn glob_needs_its_prefix_and_a_lone_star_matches_all() {
         assert_eq!(admit(&[], &["glob:gpu-*"], &["gpu-a.b"]), Ok(texts(&["gpu-a.b"])));
         assert_eq!(admit(&[], &["glob:gpu.*"], &["gpuxa"]), Err(texts(&["/labels/0"])));
         assert_eq!(admit(&[], &["*"], &["anything"]), Ok(texts(&["anything"])));
@@ -409,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn a_label_that_another_team_requires_is_that_teams() {
+    fn label_required_by_another_team_is_refused() {
         let others = texts(&["blue", "Straße", "linux", "self-hosted"]);
         for patterns in [&["*"][..], &["blue", "strasse"], &["glob:*"]] {
             let policy = LabelPolicy::new(&texts(&["red"]), &texts(patterns)).without(&others);

@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_key_seals_while_the_old_one_still_opens() {
+    fn new_key_seals_while_the_old_one_still_opens() {
         let old = ring(&["a"]).seal("x", &Secret::new("s")).unwrap();
         let both = ring(&["b", "a"]);
         assert_eq!(both.seal("x", &Secret::new("s")).unwrap().key_id, "b");
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_byte_is_noticed() {
+    fn changed_byte_is_detected() {
         let mut sealed = ring(&["a"]).seal("x", &Secret::new("s")).unwrap();
         sealed.ciphertext[13] ^= 1;
         assert_eq!(ring(&["a"]).open("x", &sealed).unwrap_err(), SealError::Broken);

@@ -293,14 +293,14 @@ mod tests {
     }
 
     #[test]
-    fn the_last_place_is_given_and_no_more() {
+    fn last_place_of_the_quota_is_given_once() {
         assert!(team().admit(&request(None), 1, 1).is_ok());
         assert_eq!(team().admit(&request(None), 2, 1).unwrap_err().code, ProblemCode::QuotaExceeded);
         assert!(Team { max_runners: None, ..team() }.admit(&request(None), 1_000_000, 1).is_ok());
     }
 
     #[test]
-    fn an_inactive_team_says_why() {
+    fn refusal_of_an_inactive_team_has_its_reason() {
         let off = Team { is_active: false, deactivation_reason: Some("moved".into()), ..team() };
         assert!(off.admit(&request(None), 0, 1).unwrap_err().detail.contains("moved"));
     }

@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_cut_off_counts_and_is_reported_in_time() {
+    fn first_cut_off_date_is_reported_in_time() {
         let now = DateTime::UNIX_EPOCH;
         let at = |days| Some(now + TimeDelta::days(days));
         let state = |registration, runtime| CutOff { registration, runtime }.state(now);

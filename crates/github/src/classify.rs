@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_window_waits_for_its_reset_by_the_servers_clock() {
+    fn empty_window_waits_for_its_reset_by_the_servers_clock() {
         let found = error(403, &EMPTY, r#"{"message":"API rate limit exceeded for installation ID 1."}"#);
         let GitHubError::Limited { kind, wait } = found else { panic!("{found:?}") };
         let date = headers::date(&reply(200, &EMPTY, "").headers).unwrap();
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_without_headers_waits_a_minute() {
+    fn limit_without_headers_waits_a_minute() {
         for (status, body) in [
             (429, "busy"),
             (403, r#"{"message":"You have exceeded a secondary rate limit"}"#),
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_403_without_a_limit_is_for_the_operator() {
+    fn forbidden_response_without_a_limit_needs_the_operator() {
         let found = error(403, &[], r#"{"message":"Resource not accessible by integration"}"#);
         assert!(matches!(found, GitHubError::Refused { status: 403, permanent: true, .. }));
         assert_eq!(found.retry_advice(), RetryAdvice::NeedsOperator);

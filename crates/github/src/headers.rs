@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_window_is_read() {
+    fn full_window_is_read() {
         let rate = rate(&headers(&[
             ("x-ratelimit-limit", "5000"),
             ("x-ratelimit-remaining", "4987"),
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_without_limits_has_no_window() {
+    fn server_without_limits_has_no_window() {
         assert_eq!(rate(&HeaderMap::new()), None);
         assert_eq!(rate(&headers(&[("x-ratelimit-limit", "5000")])), None);
         assert_eq!(rate(&headers(&[("x-ratelimit-limit", "-1"), ("x-ratelimit-remaining", "x")])), None);

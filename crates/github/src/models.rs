@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_origin_of_a_label_is_known_only_from_its_type() {
+    fn origin_of_a_label_is_known_only_from_its_type() {
         for (text, read_only, custom) in [
             (r#"{"id":1,"name":"Linux","type":"read-only"}"#, true, false),
             (r#"{"id":2,"name":"gpu","type":"custom"}"#, false, true),

@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_asked_for_with_the_least_permissions() {
+    fn token_is_requested_with_least_permissions() {
         let json = |request: TokenRequest| serde_json::to_value(request).unwrap();
         let org = TokenRequest::required(&Scope::Org("acme".into()));
         assert_eq!(

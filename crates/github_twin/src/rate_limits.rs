@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn the_primary_window_ends_and_starts_anew() {
+    fn primary_window_ends_and_starts_anew() {
         let limits = Limits { primary: Some(Bucket::new(2, 60)), ..Limits::github() };
         let mut meter = RateLimits::new(limits);
         assert!(meter.admit(&ask("GET"), at(0)).is_ok());
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_under_way_is_refused_without_blame() {
+    fn request_in_flight_at_a_limit_is_no_violation() {
         let mut meter = RateLimits::new(Limits::github());
         meter.pause(Owner::Installation(1), 429, Some(5), at(0));
         assert!(meter.admit(&ask("GET"), at(0)).unwrap_err().violation.is_none());

@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_longest_limit_holds_until_it_is_over() {
+    fn longest_limit_holds_until_it_is_over() {
         let limits = PendingLimits::default();
         limits.record(LimitKind::Primary, Duration::ZERO);
         assert_eq!(limits.check(), Ok(()));

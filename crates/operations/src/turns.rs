@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_key_has_a_few_turns_and_others_are_not_concerned() {
+    async fn turns_of_one_key_do_not_limit_other_keys() {
         let turns = Turns::new(TurnLimits { running: 2, waiting: 1, max_wait: Duration::ZERO });
         let first = turns.acquire(&"ada").await.unwrap();
         let second = turns.acquire(&"ada").await.unwrap();

@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fixed_clock_moves_only_on_request() {
+    fn fixed_clock_moves_only_on_request() {
         let start = DateTime::from_timestamp(1_700_000_000, 0).unwrap();
         let (clock, handle) = Clock::fixed(start);
         assert_eq!(clock.now(), start);
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shared_clock_shows_the_last_learned_time() {
+    fn shared_clock_shows_the_last_learned_time() {
         let clock = Clock::shared();
         let off = |clock: &Clock| (clock.now() - Clock::System.now()).num_seconds();
         assert_eq!(off(&clock), 0);
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn the_system_clock_is_after_this_was_written() {
+    fn system_clock_is_later_than_the_first_release() {
         assert!(Clock::System.now().timestamp() > 1_700_000_000);
     }
 }

@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_loop_past_its_bound_is_named_until_it_ticks_again() {
+    async fn stalled_loop_is_named_until_it_ticks_again() {
         let progress = LoopMonitor::new();
         let claim = progress.register("claim", Duration::from_secs(30));
         let _renew = progress.register("renew", Duration::from_mins(2));
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_dropped_beat_is_still_missed_and_a_retired_one_is_not() {
+    async fn dropped_loop_stays_stalled_and_retired_loop_does_not() {
         let progress = LoopMonitor::new();
         drop(progress.register("died", Duration::from_secs(1)));
         progress.register("drained", Duration::from_secs(1)).retire();

@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_setup_is_refused_not_a_panic() {
+    fn second_setup_is_refused_without_a_panic() {
         let config = LogConfig { level: "info".to_owned(), format: LogFormat::Json };
         init(&config, "test").unwrap();
         assert!(init(&config, "test").is_err());

@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_child_keeps_the_trace_and_changes_the_span() {
+    fn child_keeps_the_trace_and_changes_the_span() {
         let parent: TraceContext = GOOD.parse().unwrap();
         let child = parent.child();
         assert_eq!(child.trace_id(), parent.trace_id());

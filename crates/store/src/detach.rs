@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_dropped_step_completes_in_background() {
+    async fn dropped_step_completes_in_background() {
         let ((go, gone), (done, over)) = (oneshot::channel::<()>(), oneshot::channel());
         let step = CompleteInBackground::new(async move {
             let _ = gone.await;

@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_goes_on_when_its_rows_or_its_bytes_were_full() {
+    fn next_page_exists_when_rows_or_bytes_were_full() {
         let page = Page { limit: 3, offset: 0, before: None };
         let last = Some(Uuid::now_v7());
         assert_eq!(page.next(3, 0, last), last);

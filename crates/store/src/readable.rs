@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_with_a_field_of_a_newer_version_is_not_read() {
+    fn value_with_a_field_of_a_newer_version_is_not_read() {
         let read = |value: Value| read_exactly::<JobParams>(&value).map_err(|error| error.to_string());
         let params = |more: &str| {
             let mut params =

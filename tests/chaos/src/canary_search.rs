@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_canary_is_found_wrapped_or_plain() {
+    fn canary_is_found_wrapped_or_plain() {
         let needles = CanarySearch::of("CANARY-of-this-very-test");
         let wrapped = STANDARD.encode("..CANARY-of-this-very-test..");
         assert!(needles.in_text("x CANARY-of-this-very-test y"));

@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_story_is_determined_by_its_seed_and_number() {
+    fn choices_are_determined_by_seed_and_number() {
         let tell = |seed, nth| Choices::draw(seed, nth, &(0..15), 18);
         assert_eq!(tell(7, 3), tell(7, 3));
         assert_ne!(tell(7, 3), tell(7, 4));

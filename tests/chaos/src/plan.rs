@@ -153,14 +153,14 @@ mod tests {
     }
 
     #[test]
-    fn a_seed_says_it_all() {
+    fn plan_is_determined_by_its_seed() {
         let plan = Plan::bounded(7);
         assert_eq!(plan.schedule(), plan.schedule());
         assert_ne!(plan.schedule(), Plan::bounded(8).schedule());
     }
 
     #[test]
-    fn a_bounded_run_sees_every_fault() {
+    fn bounded_run_sees_every_fault() {
         let all = kinds(&Plan::long(30, 1, 1).schedule());
         assert_eq!(all.len(), 29);
         for seed in 0..20 {

@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn the_factor_ignores_the_slowest_tenth_and_is_never_below_one() {
+    fn factor_ignores_the_slowest_tenth_and_is_never_below_one() {
         let of = |samples: Vec<f64>| {
             let samples = Arc::new(Mutex::new(samples));
             Slowness { samples, stopped: Arc::default() }.factor()

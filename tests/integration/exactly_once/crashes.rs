@@ -38,7 +38,7 @@ async fn worker_killed_before_the_response_leaves_one_config_and_no_orphan() {
 }
 
 #[tokio::test]
-async fn a_stopping_worker_finishes_its_jobs_first() {
+async fn stopping_worker_finishes_its_jobs_first() {
     let scene = Scene::new().await;
     scene.fault_jit_calls(LONG, 1);
     let asked = scene.request_runner().await;
@@ -73,7 +73,7 @@ async fn frozen_worker_discards_a_job_finished_by_another() {
 }
 
 #[tokio::test]
-async fn a_result_behind_the_fence_is_discarded_and_its_runner_reaped() {
+async fn result_behind_the_fence_is_discarded_and_its_runner_reaped() {
     let scene = Scene::new().await;
     scene.fault_jit_calls(LONG, 1);
     let asked = scene.request_runner().await;

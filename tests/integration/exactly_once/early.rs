@@ -19,7 +19,7 @@ fn count_jit_calls(scene: &Scene) -> usize {
 }
 
 #[tokio::test]
-async fn a_new_token_that_github_does_not_know_yet_is_tried_again() {
+async fn new_token_unknown_to_github_is_retried() {
     for status in [401, 403] {
         let scene = Scene::new().await;
         scene.fault_jit_calls(FaultKind::Status { status }, 3);
@@ -75,7 +75,7 @@ async fn slow_mint_keeps_its_short_lock_until_it_ends() {
 }
 
 #[tokio::test]
-async fn a_removal_waits_for_a_token_that_is_too_new() {
+async fn removal_waits_for_a_token_that_is_too_new() {
     let scene = Scene::new().await;
     scene.add_worker();
     let asked = scene.request_runner().await;
@@ -97,7 +97,7 @@ async fn a_removal_waits_for_a_token_that_is_too_new() {
 }
 
 #[tokio::test]
-async fn a_response_with_wrong_content_counts_as_lost() {
+async fn response_with_wrong_content_counts_as_lost() {
     let patches = [
         json!({ "encoded_jit_config": "" }),
         json!({ "encoded_jit_config": null }),
@@ -133,7 +133,7 @@ async fn conflict_with_another_message_leads_to_the_next_generation() {
 }
 
 #[tokio::test]
-async fn a_job_that_waits_for_the_budget_spends_no_generation() {
+async fn job_waiting_for_the_budget_uses_no_generation() {
     let slow = BudgetSettings { points_per_minute: 30, ..BudgetSettings::default() };
     let scene = Scene::with(World::builder().budget(slow), team_draft("red")).await;
     let until = Duration::from_mins(10);
@@ -166,7 +166,7 @@ async fn rate_limit_consumes_no_generation() {
 }
 
 #[tokio::test]
-async fn a_retry_after_of_a_server_error_is_obeyed() {
+async fn retry_after_of_a_server_error_is_obeyed() {
     let scene = Scene::new().await;
     scene.fault_jit_calls(FaultKind::Unavailable { status: 503, retry_after: "120".into() }, 1);
     let asked = scene.request_runner().await;
@@ -198,7 +198,7 @@ async fn a_retry_after_of_a_server_error_is_obeyed() {
 }
 
 #[tokio::test]
-async fn a_suspension_in_a_response_pauses_and_alarms() {
+async fn suspension_in_a_response_pauses_the_installation_and_alarms() {
     let scene = Scene::new().await;
     scene.add_worker();
     let first = scene.request_runner().await;

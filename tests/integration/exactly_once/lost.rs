@@ -6,7 +6,7 @@ use serde_json::json;
 use super::Scene;
 
 #[tokio::test]
-async fn an_answer_lost_after_the_effect_leads_to_the_next_generation_at_once() {
+async fn response_lost_after_the_effect_starts_the_next_generation() {
     let scene = Scene::new().await;
     scene.fault_jit_calls(FaultKind::EffectThenDrop, 1);
     let asked = scene.request_runner().await;
@@ -26,7 +26,7 @@ async fn an_answer_lost_after_the_effect_leads_to_the_next_generation_at_once() 
 }
 
 #[tokio::test]
-async fn an_answer_lost_before_the_effect_costs_a_name_and_nothing_else() {
+async fn response_lost_before_the_effect_costs_only_a_name() {
     let scene = Scene::new().await;
     scene.fault_jit_calls(FaultKind::Drop, 2);
     let asked = scene.request_runner().await;

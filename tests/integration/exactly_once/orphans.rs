@@ -26,7 +26,7 @@ async fn orphan_in_use_is_left_alone_until_it_is_idle() {
 }
 
 #[tokio::test]
-async fn an_orphan_that_is_not_found_is_looked_up_four_times() {
+async fn orphan_that_is_not_found_is_looked_up_four_times() {
     let scene = Scene::new().await;
     scene.fault_jit_calls(FaultKind::Drop, 1);
     let asked = scene.request_runner().await;

@@ -26,7 +26,7 @@ impl Scene {
 }
 
 #[tokio::test]
-async fn a_foreign_runner_is_not_touched() {
+async fn foreign_runner_is_not_touched() {
     for status in ["online", "offline"] {
         let scene = Scene::new().await;
         let spec = json!({ "name": "Builder-1", "labels": ["theirs"], "status": status });
@@ -87,7 +87,7 @@ async fn lost_response_without_effect_is_retried_after_a_grace() {
 }
 
 #[tokio::test]
-async fn an_orphan_of_a_lost_response_is_kept_while_in_use() {
+async fn orphan_of_a_lost_response_is_kept_while_in_use() {
     let scene = Scene::new().await;
     scene.fault_jit_calls(FaultKind::EffectThenDrop, 1);
     let asked = scene.request_named_runner("builder-1").await;

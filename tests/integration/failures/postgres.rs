@@ -96,7 +96,7 @@ async fn frozen_database_blocks_no_slot_and_counts_no_rescue() {
 }
 
 #[tokio::test]
-async fn an_api_that_migrates_while_the_database_restarts_starts_afterwards() {
+async fn api_that_migrates_while_the_database_restarts_starts_afterwards() {
     let world = World::builder().own_servers().workers(0).start().await;
     let mut migrating = world.sql().acquire().await.unwrap();
     migrating.lock().await.unwrap();

@@ -85,7 +85,7 @@ async fn redis_flush_loses_and_doubles_no_job() {
 }
 
 #[tokio::test]
-async fn a_lease_that_could_not_be_renewed_counts_no_rescue() {
+async fn lease_that_could_not_be_renewed_counts_no_rescue() {
     let builder = World::builder().own_servers().lease(Duration::from_secs(3));
     let scene = Scene::with(builder, team_draft("red")).await;
     let world = &scene.world;

@@ -43,7 +43,7 @@ async fn workers_and_schedulers_wait_for_the_tables_they_need() {
 }
 
 #[tokio::test]
-async fn a_database_of_a_newer_release_is_served() {
+async fn database_of_a_newer_release_is_served() {
     let scene = Scene::with(World::builder(), team_draft("red")).await;
     let world = &scene.world;
     let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)

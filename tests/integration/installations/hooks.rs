@@ -35,7 +35,7 @@ fn running_job_event(runner: &github_twin::Runner, whose: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn an_event_belongs_to_the_installation_of_its_signing_secret() {
+async fn event_belongs_to_the_installation_of_its_signing_secret() {
     let more = ExtraInstallation {
         webhook_secret: Some(OWN.to_owned()),
         ..ExtraInstallation::org(SECOND, "globex")

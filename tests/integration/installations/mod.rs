@@ -103,7 +103,7 @@ async fn team_gets_runners_of_its_installation() {
 }
 
 #[tokio::test]
-async fn an_installation_without_budget_delays_no_other() {
+async fn installation_without_budget_delays_no_other() {
     let scene = Scene::start(builder()).await;
     let world = &scene.world;
     world.twin.fault(Fault::once("POST", JIT, FaultKind::PrimaryLimit { status: 403, reset_in: Some(1800) }));
@@ -136,7 +136,7 @@ async fn outage_of_one_installation_opens_only_its_breaker() {
 }
 
 #[tokio::test]
-async fn a_suspended_installation_stops_no_other() {
+async fn suspended_installation_delays_no_other() {
     let scene = Scene::start(builder().webhooks(COMMON)).await;
     let world = &scene.world;
     world.twin.control().suspend(SECOND_ID, true).unwrap();
@@ -153,7 +153,7 @@ async fn a_suspended_installation_stops_no_other() {
 }
 
 #[tokio::test]
-async fn a_worker_without_the_credential_leaves_the_job_to_one_that_has_it() {
+async fn worker_without_the_credential_leaves_the_job_to_another() {
     let scene = Scene::start(builder().workers(0)).await;
     let world = &scene.world;
     let poor = world.start_worker_for(|id| id == "default");

@@ -13,7 +13,7 @@ use serde_json::json;
 use super::{JIT, SECOND, Scene, second};
 
 #[tokio::test]
-async fn an_enterprise_is_served_with_a_personal_token() {
+async fn enterprise_is_served_with_a_personal_token() {
     const TOKEN: &str = "ghp_enterprise";
     let twin = TwinConfig {
         enterprises: vec!["initech".to_owned()],
@@ -42,7 +42,7 @@ async fn an_enterprise_is_served_with_a_personal_token() {
 }
 
 #[tokio::test]
-async fn an_enterprise_server_without_limits_is_served_under_its_path() {
+async fn enterprise_server_without_limits_is_served_under_its_path() {
     let twin = TwinConfig { base_path: "/api/v3".to_owned(), limits: Limits::off(), ..TwinConfig::default() };
     let budget = BudgetSettings { enabled: false, ..BudgetSettings::default() };
     let world = World::builder().twin(twin).budget(budget).fetch_rate_limits_first().start().await;

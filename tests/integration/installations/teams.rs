@@ -65,7 +65,7 @@ async fn team_with_runner_groups_moves_only_with_groups_of_its_new_installation(
 }
 
 #[tokio::test]
-async fn a_team_of_an_unserved_installation_is_refused() {
+async fn team_of_an_unserved_installation_is_refused() {
     let world = World::builder().workers(0).start().await;
     world.store().conn().await.unwrap().installations().ensure(&[second()]).await.unwrap();
     let blue = world.team(TeamDraft { installation: second(), ..team_draft("blue") }).await;

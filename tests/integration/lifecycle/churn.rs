@@ -92,7 +92,7 @@ async fn ended_runners_free_their_quota_within_three_syncs() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_list_that_changes_while_it_is_read_converges() {
+async fn list_that_changes_while_it_is_read_converges() {
     const FLEET: usize = 450;
     const ENDED: usize = 10;
     let scene = Scene::new().await;

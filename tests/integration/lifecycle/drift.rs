@@ -32,7 +32,7 @@ async fn case_and_githubs_own_labels_are_no_drift() {
 }
 
 #[tokio::test]
-async fn an_idle_runner_that_drifted_is_deleted() {
+async fn idle_runner_that_drifted_is_deleted() {
     let scene = Scene::with(World::builder(), answering(DriftResponse::Delete)).await;
     let runner = scene.runner().await;
     scene.change_on_github(&runner, RunnerChange::online());
@@ -51,7 +51,7 @@ async fn an_idle_runner_that_drifted_is_deleted() {
 }
 
 #[tokio::test]
-async fn a_busy_runner_with_drift_is_reported_once_until_idle() {
+async fn busy_runner_with_drift_is_reported_once_until_idle() {
     let scene = Scene::with(World::builder(), answering(DriftResponse::Delete)).await;
     let runner = scene.runner().await;
     scene.change_on_github(&runner, RunnerChange::busy());

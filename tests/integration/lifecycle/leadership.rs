@@ -23,7 +23,7 @@ async fn one_scheduler_leads_until_its_lease_ends() {
 }
 
 #[tokio::test]
-async fn a_lease_outlives_connections_to_the_database() {
+async fn lease_outlives_connections_to_the_database() {
     let world = World::builder().workers(0).start().await;
     let lead = Leadership::new("one");
     assert!(lead.acquire(world.store()).await.unwrap());

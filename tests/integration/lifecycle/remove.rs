@@ -35,7 +35,7 @@ impl Scene {
 }
 
 #[tokio::test]
-async fn a_runner_is_removed_while_the_caller_waits() {
+async fn runner_is_removed_while_the_caller_waits() {
     let scene = Scene::new().await;
     let runner = scene.runner().await;
     let answer = scene.remove(&runner).await.assert_status(200);
@@ -108,7 +108,7 @@ async fn only_its_team_and_its_owner_may_act_on_a_runner() {
 }
 
 #[tokio::test]
-async fn the_runners_of_a_deactivated_team_are_watched_and_removed_as_before() {
+async fn runners_of_a_deactivated_team_are_synced_and_removed() {
     let scene = Scene::new().await;
     let (kept, removed) = (scene.runner().await, scene.runner().await);
     sqlx::query("UPDATE teams SET is_active = false, deactivation_reason = 'over'")
@@ -226,7 +226,7 @@ async fn busy_runner_is_checked_less_and_less_often() {
 }
 
 #[tokio::test]
-async fn a_reused_name_finds_no_runner() {
+async fn reused_name_finds_no_runner() {
     let scene = Scene::new().await;
     let blue = scene.world.team(team_draft("blue")).await;
     let bob = scene.world.user("bob", &[&blue]).await;

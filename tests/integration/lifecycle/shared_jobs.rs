@@ -84,7 +84,7 @@ async fn only_admins_cancel_jobs_of_the_service() {
 }
 
 #[tokio::test]
-async fn a_member_cancels_a_job_of_a_team_mate() {
+async fn member_cancels_a_job_of_a_team_mate() {
     let (scene, bob) = scene_with_two_users().await;
     let runner = scene.runner().await;
     scene.hold_lane("deprovision", true).await;
@@ -95,7 +95,7 @@ async fn a_member_cancels_a_job_of_a_team_mate() {
 }
 
 #[tokio::test]
-async fn an_unused_runner_is_removed_once_a_caller_joins() {
+async fn unused_runner_is_removed_once_a_caller_joins() {
     let scene = Scene::new().await;
     let runner = scene.runner().await;
     scene.hold_lane("deprovision", true).await;
@@ -128,7 +128,7 @@ async fn unused_runner_is_removed_if_a_caller_joins_during_its_check() {
 }
 
 #[tokio::test]
-async fn a_removal_continues_while_a_waiter_is_left() {
+async fn removal_continues_while_a_waiter_is_left() {
     let (scene, bob) = scene_with_two_users().await;
     let runner = scene.runner().await;
     scene.change_on_github(&runner, RunnerChange::busy());
@@ -161,7 +161,7 @@ async fn a_removal_continues_while_a_waiter_is_left() {
 }
 
 #[tokio::test]
-async fn a_removal_without_waiters_is_cancelled() {
+async fn removal_without_waiters_is_cancelled() {
     let (scene, bob) = scene_with_two_users().await;
     let runner = scene.runner().await;
     scene.change_on_github(&runner, RunnerChange::busy());
@@ -181,7 +181,7 @@ async fn a_removal_without_waiters_is_cancelled() {
 }
 
 #[tokio::test]
-async fn a_check_with_a_waiter_goes_ahead_of_its_lane() {
+async fn check_with_a_waiter_goes_ahead_of_its_lane() {
     let scene = Scene::new().await;
     let runner = scene.runner().await;
     scene.hold_lane("drift", true).await;

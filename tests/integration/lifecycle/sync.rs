@@ -47,7 +47,7 @@ async fn managed_runner_is_found_on_the_last_page_of_unmanaged_ones() {
 }
 
 #[tokio::test]
-async fn a_config_is_emptied_once_its_runner_is_online() {
+async fn config_is_emptied_once_its_runner_is_online() {
     let scene = Scene::new().await;
     let runner = scene.runner().await;
     scene.change_on_github(&runner, RunnerChange::online());
@@ -57,7 +57,7 @@ async fn a_config_is_emptied_once_its_runner_is_online() {
 }
 
 #[tokio::test]
-async fn a_runner_that_slips_between_pages_is_not_missed() {
+async fn runner_that_moves_between_pages_is_found() {
     let scene = Scene::new().await;
     scene.add_unmanaged("before", 100);
     let runner = scene.runner().await;
@@ -123,7 +123,7 @@ async fn runners_removed_by_github_are_deleted_after_confirmation() {
 }
 
 #[tokio::test]
-async fn a_404_proves_nothing_while_the_listing_is_refused_too() {
+async fn not_found_proves_nothing_while_the_listing_is_refused() {
     let scene = Scene::new().await;
     let runner = scene.runner().await;
     scene.change_on_github(&runner, RunnerChange::online());
@@ -151,7 +151,7 @@ async fn sync_sends_no_request_during_a_pause() {
 }
 
 #[tokio::test]
-async fn a_rate_limit_met_by_a_sync_is_obeyed_by_all() {
+async fn rate_limit_met_by_a_sync_pauses_all_processes() {
     let scene = Scene::new().await;
     scene.add_unmanaged("theirs", 150);
     let limit = FaultKind::SecondaryLimit { status: 403, retry_after: Some(60) };
@@ -164,7 +164,7 @@ async fn a_rate_limit_met_by_a_sync_is_obeyed_by_all() {
 }
 
 #[tokio::test]
-async fn a_sync_is_due_by_interval_or_request() {
+async fn sync_is_due_by_interval_or_request() {
     let scene = Scene::new().await;
     let (home, five_minutes) = (InstallationId::default(), TimeDelta::minutes(5));
     let due = || async {
@@ -196,7 +196,7 @@ async fn a_sync_is_due_by_interval_or_request() {
 }
 
 #[tokio::test]
-async fn a_runner_row_of_a_newer_release_stops_no_run_and_is_not_unmanaged() {
+async fn runner_row_of_a_newer_release_stops_no_run_and_is_not_unmanaged() {
     let scene = Scene::new().await;
     let (newer, ours) = (scene.runner().await, scene.runner().await);
     sqlx::query("ALTER TABLE runners DROP CONSTRAINT runners_status_check")

@@ -8,7 +8,7 @@ use scheduler::{stale, unused};
 use super::Scene;
 
 #[tokio::test]
-async fn an_unused_config_is_revoked_and_frees_its_quota() {
+async fn unused_config_is_revoked_and_frees_its_quota() {
     let mut team = team_draft("red");
     team.max_runners = Some(2);
     let scene = Scene::with(World::builder(), team).await;

@@ -255,7 +255,7 @@ async fn early_job_does_not_hide_a_self_registered_runner() {
 }
 
 #[tokio::test]
-async fn an_unused_token_frees_its_quota_without_a_deletion() {
+async fn unused_token_frees_its_quota_without_a_deletion() {
     let scene = Scene::new().await;
     let (never, late) = (scene.request_token("old-1").await, scene.request_token("old-2").await);
     scene

@@ -123,7 +123,7 @@ async fn self_registered_runner_outside_its_group_is_removed() {
 }
 
 #[tokio::test]
-async fn a_label_violation_is_reported_and_left_in_audit_mode() {
+async fn label_violation_is_reported_and_left_in_audit_mode() {
     let scene = Scene::with(World::builder().enforcement(LabelEnforcement::Audit)).await;
     let made = scene.request_token("old-1").await;
     let id = scene.register_runner("old-1", &["prod"], RunnerChange::online());
@@ -139,7 +139,7 @@ async fn a_label_violation_is_reported_and_left_in_audit_mode() {
 }
 
 #[tokio::test]
-async fn a_foreign_runner_of_the_same_name_is_never_bound() {
+async fn foreign_runner_of_the_same_name_is_never_bound() {
     let scene = Scene::new().await;
     let id = scene.register_runner("theirs", &["x"], RunnerChange::online());
     let refused = scene.world.post("/runners/provision", &scene.ada, &provision_body("theirs")).await;

@@ -51,7 +51,7 @@ async fn tokens_are_long_opaque_and_expire() {
 }
 
 #[tokio::test]
-async fn an_enterprise_takes_a_personal_token_and_no_app() {
+async fn enterprise_accepts_a_personal_token_and_no_app() {
     const RUNNERS_THERE: &str = "/enterprises/initech/actions/runners";
     let personal_tokens = vec![
         PersonalToken::new("ghp_enterprise", "manage_runners:enterprise"),
@@ -76,7 +76,7 @@ async fn an_enterprise_takes_a_personal_token_and_no_app() {
 }
 
 #[tokio::test]
-async fn the_wrong_credential_is_refused() {
+async fn wrong_credential_is_refused() {
     let github = Github::start().await;
     let anonymous = read(github.request("GET", RUNNERS)).await.unwrap();
     assert_eq!(anonymous.status, 401);
@@ -128,7 +128,7 @@ async fn headers_are_checked() {
 }
 
 #[tokio::test]
-async fn a_permission_can_be_missing() {
+async fn permission_can_be_missing() {
     let github = Github::start().await;
     let narrow = json!({"permissions": {"organization_self_hosted_runners": "read"}});
     let reply = github.app("POST", MINT, &narrow).await;
@@ -145,7 +145,7 @@ async fn a_permission_can_be_missing() {
 }
 
 #[tokio::test]
-async fn a_suspended_installation_can_do_nothing() {
+async fn suspended_installation_is_refused() {
     let github = Github::start().await;
     github.twin.control().suspend(5_151_515, true).unwrap();
     assert_eq!(github.get(RUNNERS).await.status, 403);

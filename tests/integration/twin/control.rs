@@ -79,7 +79,7 @@ async fn faults_limits_and_clock_are_set_over_http() {
 }
 
 #[tokio::test]
-async fn the_ledger_can_be_read_and_everything_reset() {
+async fn ledger_is_readable_and_resettable() {
     let port = Port::open().await;
     port.0.jit("a").await;
     port.0.jit("a").await;

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::support::{Github, JIT, RUNNERS, read, wanted};
 
 #[tokio::test]
-async fn an_answer_can_be_lost_after_the_effect() {
+async fn answer_can_be_lost_after_the_effect() {
     let github = Github::start().await;
     github.twin.fault(Fault::once("POST", "generate-jitconfig", FaultKind::EffectThenDrop));
     let lost = read(github.request("POST", JIT).bearer_auth(&github.token).json(&wanted("a"))).await;
@@ -23,7 +23,7 @@ async fn an_answer_can_be_lost_after_the_effect() {
 }
 
 #[tokio::test]
-async fn a_request_can_be_lost_before_the_effect() {
+async fn request_can_be_lost_before_the_effect() {
     let github = Github::start().await;
     github.twin.fault(Fault::once("POST", "generate-jitconfig", FaultKind::Drop));
     let lost = read(github.request("POST", JIT).bearer_auth(&github.token).json(&wanted("a"))).await;
@@ -32,7 +32,7 @@ async fn a_request_can_be_lost_before_the_effect() {
 }
 
 #[tokio::test]
-async fn an_effect_can_come_late() {
+async fn effect_can_be_delayed() {
     let github = Github::start().await;
     github.twin.fault(Fault::once("POST", "generate-jitconfig", FaultKind::LateEffect { ms: 60_000 }));
     assert!(read(github.request("POST", JIT).bearer_auth(&github.token).json(&wanted("a"))).await.is_err());
@@ -42,7 +42,7 @@ async fn an_effect_can_come_late() {
 }
 
 #[tokio::test]
-async fn a_server_error_may_or_may_not_have_had_its_effect() {
+async fn server_error_may_or_may_not_have_had_its_effect() {
     let github = Github::start().await;
     github.twin.fault(Fault::once("POST", "generate-jitconfig", FaultKind::Status { status: 502 }));
     github.twin.fault(Fault::once("POST", "generate-jitconfig", FaultKind::EffectThenStatus { status: 500 }));
@@ -54,7 +54,7 @@ async fn a_server_error_may_or_may_not_have_had_its_effect() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_early_does_not_undo_its_request() {
+async fn client_that_leaves_early_does_not_undo_its_request() {
     let github = Github::start().await;
     github.twin.fault(Fault::once("POST", "generate-jitconfig", FaultKind::Latency { ms: 200 }));
     let request = github.request("POST", JIT).bearer_auth(&github.token).json(&wanted("a"));
@@ -71,7 +71,7 @@ async fn a_client_that_leaves_early_does_not_undo_its_request() {
 }
 
 #[tokio::test]
-async fn an_answer_can_trickle() {
+async fn response_can_be_slow() {
     let github = Github::start().await;
     github.twin.fault(Fault::once("GET", "runners", FaultKind::SlowDrip { ms: 1, bytes: 7 }));
     assert_eq!(github.get(RUNNERS).await.body["total_count"], 0);
@@ -79,7 +79,7 @@ async fn an_answer_can_trickle() {
 }
 
 #[tokio::test]
-async fn a_runner_can_slip_between_pages() {
+async fn runner_can_move_between_pages() {
     let github = Github::start().await;
     for i in 0..4 {
         let spec = serde_json::from_value::<RunnerSpec>(json!({"name": format!("r{i}")})).unwrap();
@@ -99,7 +99,7 @@ async fn a_runner_can_slip_between_pages() {
 }
 
 #[tokio::test]
-async fn a_token_can_end_early() {
+async fn token_can_end_early() {
     let github = Github::start().await;
     github.twin.fault(Fault::once("GET", "runners", FaultKind::TokenExpired));
     assert_eq!(github.get(RUNNERS).await.status, 401);

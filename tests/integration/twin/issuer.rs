@@ -47,7 +47,7 @@ async fn people_and_machines_get_tokens() {
 }
 
 #[tokio::test]
-async fn a_device_is_confirmed_in_a_browser() {
+async fn device_is_confirmed_in_a_browser() {
     let (issuer, client) = (Issuer::start(IssuerConfig::default()).await.unwrap(), client());
     let begun = read(client.post(format!("{}/device/code", issuer.url()))).await.unwrap();
     let code = begun.body["device_code"].as_str().unwrap();

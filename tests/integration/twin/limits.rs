@@ -15,7 +15,7 @@ fn strict() -> Limits {
 }
 
 #[tokio::test]
-async fn the_window_is_counted_down_and_ends() {
+async fn window_is_counted_down_and_ends() {
     let github = with(Limits { primary: Some(Bucket::new(3, 3600)), ..strict() }).await;
     for left in [2, 1, 0] {
         let reply = github.get(RUNNERS).await;
@@ -39,7 +39,7 @@ async fn the_window_is_counted_down_and_ends() {
 }
 
 #[tokio::test]
-async fn a_secondary_limit_pauses_the_installation() {
+async fn secondary_limit_pauses_the_installation() {
     let github = with(Limits { points: Some(Bucket::new(10, 60)), ..strict() }).await;
     github.runner("a").await;
     github.runner("b").await;
@@ -124,7 +124,7 @@ async fn request_in_flight_is_no_violation() {
 }
 
 #[tokio::test]
-async fn an_enterprise_server_has_no_limits_and_no_headers() {
+async fn enterprise_server_has_no_limits_and_no_headers() {
     let github = with(Limits::off()).await;
     let reply = github.get(RUNNERS).await;
     assert!(reply.headers.keys().all(|k| !k.as_str().starts_with("x-ratelimit")));

@@ -11,7 +11,7 @@ fn file(blob: &Value, name: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_jit_config_has_the_form_the_runner_program_reads() {
+async fn jit_config_has_the_form_the_runner_program_reads() {
     let github = Github::start().await;
     let reply = github.jit("box-1").await;
     assert_eq!(reply.status, 201);
@@ -128,7 +128,7 @@ async fn pages_follow_the_link_header() {
 }
 
 #[tokio::test]
-async fn an_unchanged_answer_is_free_for_the_same_token_only() {
+async fn unchanged_answer_is_free_for_the_same_token_only() {
     let github = Github::start().await;
     github.runner("box").await;
     let first = github.get(RUNNERS).await;
@@ -147,7 +147,7 @@ async fn an_unchanged_answer_is_free_for_the_same_token_only() {
 }
 
 #[tokio::test]
-async fn an_unused_runner_is_removed_after_its_life() {
+async fn unused_runner_is_removed_after_its_life() {
     let github = Github::start().await;
     let (unused, used) = (github.runner("unused").await, github.runner("used").await);
     github.twin.set_runner(used, RunnerChange::online()).unwrap();

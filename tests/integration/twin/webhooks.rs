@@ -131,7 +131,7 @@ fn merge(mut all: Value, one: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_failed_delivery_can_be_found_and_sent_again() {
+async fn failed_delivery_can_be_found_and_sent_again() {
     let (github, inbox) = start().await;
     inbox.answer(500);
     github.twin.control().queue_job("acme/web", &["gpu"]).unwrap();

@@ -135,7 +135,7 @@ async fn people_and_machines_are_added() {
 }
 
 #[tokio::test]
-async fn a_team_patch_changes_only_the_given_fields() {
+async fn team_patch_changes_only_the_given_fields() {
     let scene = scene().await;
     let (world, root) = (&scene.world, &scene.root);
     let green = json!({ "name": "green", "required_labels": ["g"], "max_runners": 3, "description": "new" });

@@ -29,7 +29,7 @@ async fn scene_with_lingering_runner() -> Scene {
 }
 
 #[tokio::test]
-async fn a_runner_github_removes_a_moment_after_its_job_is_gone_without_two_passes() {
+async fn runner_removed_after_its_job_is_deleted_without_two_sync_runs() {
     let scene = scene_with_lingering_runner().await;
     assert_eq!(scene.status_and_busy().await, ("active".to_owned(), false));
     scene.world.twin.control().advance(LINGERS);
@@ -59,7 +59,7 @@ async fn runner_still_listed_after_its_job_is_checked_four_times() {
 }
 
 #[tokio::test]
-async fn a_job_on_our_runner_is_followed() {
+async fn workflow_job_on_our_runner_changes_its_state() {
     let scene = scene().await;
     let control = scene.world.twin.control();
     let job = control.queue_job("acme/web", &["gpu-7"]).unwrap();

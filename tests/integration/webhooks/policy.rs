@@ -34,7 +34,7 @@ async fn make_cancellations_due(scene: &Scene) {
 }
 
 #[tokio::test]
-async fn a_label_the_runner_never_had_is_recorded() {
+async fn label_the_runner_never_had_is_recorded() {
     let scene = Scene::start(builder().enforcement(LabelEnforcement::Audit), team_draft("red")).await;
     let job = queue_job_with_unknown_label(&scene).await;
     let alarms = scene.security_events("label_policy_violation_workflow").await;
@@ -47,7 +47,7 @@ async fn a_label_the_runner_never_had_is_recorded() {
 }
 
 #[tokio::test]
-async fn an_enforced_policy_cancels_the_run_even_if_github_refuses_at_first() {
+async fn enforced_policy_cancels_the_run_even_if_github_refuses_at_first() {
     let scene = scene().await;
     let job = queue_job_with_unknown_label(&scene).await;
     let fault = Fault::once("POST", "cancel", FaultKind::Status { status: 409 });
@@ -101,7 +101,7 @@ async fn no_cancellation_is_sent_during_a_pause() {
 }
 
 #[tokio::test]
-async fn a_team_may_list_its_expected_jobs() {
+async fn team_may_list_its_expected_jobs() {
     let draft = TeamDraft {
         allowed_repositories: vec!["acme/web*".into()],
         allowed_workflows: vec!["ci".into()],
@@ -122,7 +122,7 @@ async fn a_team_may_list_its_expected_jobs() {
 }
 
 #[tokio::test]
-async fn an_expected_job_is_left_alone() {
+async fn expected_job_is_left_alone() {
     let draft = TeamDraft { allowed_repositories: vec!["acme/web".into()], ..team_draft("red") };
     let scene = Scene::start(builder(), draft).await;
     let control = scene.world.twin.control();

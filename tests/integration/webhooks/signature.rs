@@ -133,7 +133,7 @@ async fn malformed_deliveries_are_refused() {
 }
 
 #[tokio::test]
-async fn a_delivery_that_comes_twice_counts_once() {
+async fn repeated_delivery_counts_once() {
     let world = builder().start().await;
     let (id, body) = (Uuid::new_v4(), payload("workflow_job.in_progress.json").to_string());
     assert_eq!(

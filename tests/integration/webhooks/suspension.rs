@@ -12,7 +12,7 @@ async fn paused(world: &World) -> bool {
 }
 
 #[tokio::test]
-async fn a_suspended_installation_waits_and_goes_on() {
+async fn jobs_of_a_suspended_installation_wait_and_continue() {
     let world = builder().workers(1).start().await;
     let red = world.team(team_draft("red")).await;
     let ada = world.user("ada", &[&red]).await;
@@ -36,7 +36,7 @@ async fn a_suspended_installation_waits_and_goes_on() {
 }
 
 #[tokio::test]
-async fn an_unannounced_end_of_a_suspension_is_detected() {
+async fn unannounced_end_of_a_suspension_is_detected() {
     let world = builder().start().await;
     let mut body = payload("installation.suspend.json");
     body["installation"]["id"] = json!(ID);
@@ -48,7 +48,7 @@ async fn an_unannounced_end_of_a_suspension_is_detected() {
 }
 
 #[tokio::test]
-async fn a_late_suspension_does_not_undo_its_end() {
+async fn late_suspension_does_not_undo_its_end() {
     let world = builder().start().await;
     let event = |file: &str, second: u32| {
         let mut body = payload(file);

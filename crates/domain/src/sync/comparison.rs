@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn an_absence_that_waits_for_a_check_comes_before_one_that_had_it() {
+    fn unchecked_absences_come_before_checked_ones() {
         let waits = LiveRunner { unlisted: 3, ..row(Active) };
         let mut had = compare(&[row(Active)], &[], false).absences.remove(0);
         (had.missed, had.unlisted) = (9, 9);
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_that_moved_during_the_pass_is_left_to_the_next() {
+    fn row_changed_during_a_run_is_left_to_the_next_run() {
         let moved = LiveRunner { updated_at: DateTime::UNIX_EPOCH + TimeDelta::days(2), ..row(Pending) };
         let findings = compare(&[moved], &[seen(&[("a", false)])], true);
         assert!(findings.changes.is_empty());
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reported_drift_is_checked_again_only_to_act() {
+    fn reported_drift_is_checked_again_only_to_act() {
         let drifted = seen(&[("b", false)]);
         let fingerprint = Deviation::of("ci-1", &labels(&["a"]), &drifted).unwrap().fingerprint();
         let known = LiveRunner { drift_seen: Some(fingerprint), ..row(Active) };
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn the_blast_radius_counts_only_possible_removals() {
+    fn blast_radius_counts_only_possible_removals() {
         let suspects = |n| {
             (0..n).map(|_| Suspect { may_remove: true, ..suspect(&row(Active), true) }).collect::<Vec<_>>()
         };

@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_label_without_type_is_no_drift() {
+    fn label_without_type_is_no_drift() {
         let untyped = |name: &str| SeenLabel { name: name.into(), read_only: false, custom: false };
         let names = ["GPU", "self-hosted", "Linux", "X64", "RISCV64"];
         let there = SeenRunner { labels: names.map(untyped).to_vec(), ..seen(&[]) };
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fingerprint_is_of_the_deviation_and_not_of_its_order() {
+    fn fingerprint_is_independent_of_label_order() {
         let of = |missing: &[&str], extra: &[&str]| {
             Deviation::Labels { missing: labels(missing), extra: labels(extra) }.fingerprint()
         };
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn the_busy_are_spared_unless_the_operator_says_otherwise() {
+    fn busy_runners_are_spared_unless_configured_otherwise() {
         let usual = DriftRules::default();
         assert_eq!(usual.remedy(DriftResponse::Delete, false), Remedy::Delete);
         assert_eq!(usual.remedy(DriftResponse::Delete, true), Remedy::Spare);

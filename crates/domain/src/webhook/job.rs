@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_makes_its_runner_busy_and_its_end_makes_it_idle() {
+    fn job_makes_its_runner_busy_and_its_end_makes_it_idle() {
         let began = decide(&job(1, false, 10), RunnerStatus::Pending, None).unwrap();
         assert_eq!((began.status, began.busy, began.finished), (RunnerStatus::Active, true, false));
         let ended = decide(&job(1, true, 20), RunnerStatus::Active, Some(&began.mark)).unwrap();
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_alone_moves_no_runner_but_its_job_is_judged() {
+    fn job_with_only_a_name_changes_no_runner_and_is_checked() {
         let awaited = Runner { github_runner_id: None, ..runner(RunnerStatus::Pending) };
         let wrong = WorkflowJob { labels: vec!["prod".into()], ..job(1, false, 10) };
         for wrong in [wrong.clone(), WorkflowJob { completed: true, ..wrong }] {
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_late_start_does_not_undo_an_end() {
+    fn late_start_does_not_undo_an_end() {
         let ended = decide(&job(1, true, 20), RunnerStatus::Pending, None).unwrap();
         assert_eq!(
             decide(&job(1, false, 10), RunnerStatus::Active, Some(&ended.mark)),
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_late_end_does_not_free_a_runner_that_runs_the_next_job() {
+    fn late_end_does_not_free_a_runner_that_runs_the_next_job() {
         let next = decide(&job(2, false, 20), RunnerStatus::Active, None).unwrap();
         assert_eq!(
             decide(&job(1, true, 20), RunnerStatus::Active, Some(&next.mark)),
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a_runner_without_a_config_runs_nothing() {
+    fn job_of_a_runner_without_a_config_is_ignored() {
         assert_eq!(decide(&job(1, false, 1), RunnerStatus::Requested, None), Err(EventIgnored::NotThere));
         assert_eq!(decide(&job(1, false, 1), RunnerStatus::Deleted, None), Err(EventIgnored::NotThere));
     }
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_team_may_list_its_expected_jobs() {
+    fn team_may_list_its_expected_jobs() {
         let offences = |job: &WorkflowJob, team: &Team| {
             let runner = runner(RunnerStatus::Pending);
             job.decide(&runner, team, None, DateTime::UNIX_EPOCH).unwrap().violations

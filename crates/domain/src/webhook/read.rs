@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_running_job_is_read() {
+    fn running_job_is_read() {
         let delivery = read("workflow_job", &running());
         assert_eq!(
             (delivery.action.as_deref(), delivery.source.installation),
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn an_installation_tells_when() {
+    fn installation_event_has_its_time() {
         let body = json!({ "action": "suspend", "sender": { "login": "octocat" },
             "installation": { "id": 7, "updated_at": 1_557_933_591, "suspended_at": "2021-04-28T22:32:50.000-04:00" } });
         let Content::Event(WebhookEvent::Installation(news)) = read("installation", &body).content else {

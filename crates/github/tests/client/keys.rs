@@ -69,7 +69,7 @@ async fn changed_personal_token_is_used_and_an_empty_one_is_not() {
 }
 
 #[tokio::test]
-async fn a_key_everyone_may_read_is_refused_unless_allowed() {
+async fn world_readable_key_is_refused_unless_allowed() {
     let file = KeyFile::new(&Key::new().pem);
     file.mode(0o644);
     let mut settings = app_settings("http://127.0.0.1:1", KeySource::File(file.0.clone()));
@@ -80,7 +80,7 @@ async fn a_key_everyone_may_read_is_refused_unless_allowed() {
 }
 
 #[tokio::test]
-async fn an_invalid_rsa_key_stops_the_start() {
+async fn invalid_rsa_key_stops_the_start() {
     for text in ["", "nonsense", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"] {
         let settings = app_settings("http://127.0.0.1:1", KeySource::Pem(domain::Secret::new(text)));
         let error = GitHub::new(settings, Arc::new(NoopObserver)).unwrap_err();

@@ -41,7 +41,7 @@ async fn every_response_is_observed_with_its_headers() {
 }
 
 #[tokio::test]
-async fn an_empty_window_waits_by_the_servers_clock() {
+async fn empty_window_waits_by_the_servers_clock() {
     let fake = Fake::start(|_, _| {
         give(429, "")
             .with("date", "Sun, 22 Nov 2020 10:00:00 GMT")
@@ -71,7 +71,7 @@ async fn all_windows_are_read_with_or_without_the_old_field() {
 }
 
 #[tokio::test]
-async fn a_run_is_cancelled_or_cannot_be() {
+async fn cancellation_of_a_run_returns_whether_it_was_possible() {
     let fake =
         Fake::start(|_, n| if n == 1 { give(202, "{}") } else { give(409, r#"{"message":"no"}"#) }).await;
     let github = fake.pat();

@@ -20,7 +20,7 @@ fn page(runners: &[String]) -> String {
 }
 
 #[tokio::test]
-async fn a_jit_config_is_read_as_documented() {
+async fn jit_config_is_read_as_documented() {
     let (body, encoded) = jit_answer(23, "rts-1");
     let fake = Fake::start(move |_, _| give(201, body.clone()).with("x-github-request-id", "AB:12")).await;
     let config = fake.pat().create_jit_config(&jit()).await.unwrap();
@@ -39,7 +39,7 @@ async fn a_jit_config_is_read_as_documented() {
 }
 
 #[tokio::test]
-async fn a_jit_answer_that_cannot_be_read_is_unclear_and_stays_secret() {
+async fn jit_answer_that_cannot_be_read_is_unclear_and_stays_secret() {
     let other_runner = jit_answer(23, "canary-other").0;
     let no_id = jit_answer(0, "rts-1").0;
     let config =
@@ -172,7 +172,7 @@ async fn deletion_reports_deleted_gone_or_busy() {
 }
 
 #[tokio::test]
-async fn a_name_is_compared_here_over_all_pages() {
+async fn name_is_compared_exactly_over_all_pages() {
     let fake = Fake::start(|seen, _| {
         if seen.path.ends_with("page=1") {
             let link = "<http://elsewhere.example/orgs/acme/actions/runners?page=2>; rel=\"next\"";

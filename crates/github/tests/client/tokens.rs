@@ -48,7 +48,7 @@ async fn waiters_of_a_failed_mint_share_its_failure() {
 }
 
 #[tokio::test]
-async fn a_jwt_has_the_claims_github_requires() {
+async fn jwt_has_the_claims_github_requires() {
     let fake = Fake::start(|_, _| give(200, r#"{"id":1,"name":"app"}"#)).await;
     let (github, key) = fake.app();
     github.get_app().await.unwrap();
@@ -76,7 +76,7 @@ async fn only_newer_tokens_are_known(later: i64) -> Fake {
 }
 
 #[tokio::test]
-async fn a_void_token_is_replaced_once() {
+async fn void_token_is_replaced_once() {
     let fake = only_newer_tokens_are_known(31).await;
     let (github, _) = fake.app();
     github.create_jit_config(&jit()).await.unwrap();
@@ -172,7 +172,7 @@ async fn token_request_has_the_least_permissions() {
 }
 
 #[tokio::test]
-async fn an_unusable_token_is_not_used() {
+async fn unusable_token_is_not_used() {
     for body in [
         r#"{"token":"","expires_at":"2999-01-01T00:00:00Z"}"#,
         r#"{"token":"a b","expires_at":"2999-01-01T00:00:00Z"}"#,
@@ -204,7 +204,7 @@ async fn without_a_token_the_call_is_not_sent() {
 }
 
 #[tokio::test]
-async fn a_token_near_its_end_is_renewed() {
+async fn token_near_its_end_is_renewed() {
     let life = |n| if n == 1 { TimeDelta::zero() } else { TimeDelta::hours(1) };
     let fake = Fake::with_mint(move |_, n| minted(n, life(n)), |_, _| give(200, runner(1, "a"))).await;
     let (github, _) = fake.app();
@@ -271,7 +271,7 @@ async fn processes_can_share_a_token() {
 }
 
 #[tokio::test]
-async fn a_shared_token_that_is_refused_is_replaced() {
+async fn shared_token_that_is_refused_is_replaced() {
     let fake = Fake::start(|seen, _| match seen.bearer() {
         "stale" => give(401, "{}"),
         _ => give(200, runner(1, "a")),

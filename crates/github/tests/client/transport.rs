@@ -51,7 +51,7 @@ async fn each_header_is_sent_once() {
 }
 
 #[tokio::test]
-async fn the_user_agent_can_be_set() {
+async fn user_agent_can_be_set() {
     let fake = Fake::start(|_, _| give(200, runner(7, "a"))).await;
     let mut settings = pat_settings(&fake.url());
     settings.user_agent_suffix = Some("staging".into());
@@ -60,7 +60,7 @@ async fn the_user_agent_can_be_set() {
 }
 
 #[tokio::test]
-async fn a_base_path_is_kept_and_never_doubled_or_lost() {
+async fn base_path_is_kept_and_never_doubled_or_lost() {
     for prefix in ["/api/v3", "/api/v3/", "/orgs"] {
         let fake = Fake::start(|_, _| give(200, runner(7, "a"))).await;
         client(pat_settings(&format!("{}{prefix}", fake.url()))).get_runner(7).await.unwrap();
@@ -90,7 +90,7 @@ async fn names_that_would_change_the_path_are_not_sent() {
 }
 
 #[tokio::test]
-async fn a_refused_connection_means_nothing_was_sent() {
+async fn refused_connection_means_nothing_was_sent() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
@@ -104,7 +104,7 @@ async fn a_refused_connection_means_nothing_was_sent() {
 }
 
 #[tokio::test]
-async fn a_failed_handshake_means_nothing_was_sent() {
+async fn failed_handshake_means_nothing_was_sent() {
     let (url, _) = raw(b"this is no TLS").await;
     let settings = pat_settings(&url.replace("http:", "https:"));
     let error = client(settings).create_jit_config(&jit()).await.unwrap_err();
@@ -112,7 +112,7 @@ async fn a_failed_handshake_means_nothing_was_sent() {
 }
 
 #[tokio::test]
-async fn a_silent_handshake_ends_at_the_connect_time_out() {
+async fn silent_handshake_ends_at_the_connect_time_out() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut settings = pat_settings(&format!("https://{}", listener.local_addr().unwrap()));
     settings.timeouts.connect = Duration::from_millis(100);
@@ -121,7 +121,7 @@ async fn a_silent_handshake_ends_at_the_connect_time_out() {
 }
 
 #[tokio::test]
-async fn the_total_time_out_before_a_connection_means_nothing_was_sent() {
+async fn total_time_out_before_a_connection_means_nothing_was_sent() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut settings = pat_settings(&format!("https://{}", listener.local_addr().unwrap()));
     settings.timeouts.total = Duration::from_millis(100);
@@ -130,7 +130,7 @@ async fn the_total_time_out_before_a_connection_means_nothing_was_sent() {
 }
 
 #[tokio::test]
-async fn a_time_out_after_sending_is_unclear_and_not_resent() {
+async fn time_out_after_sending_is_unclear_and_not_resent() {
     let fake = Fake::start(|_, _| Give::Nothing).await;
     let mut settings = pat_settings(&fake.url());
     settings.timeouts.total = Duration::from_millis(300);
@@ -158,7 +158,7 @@ async fn server_errors_are_unclear_and_not_resent() {
 }
 
 #[tokio::test]
-async fn a_connection_closed_without_an_answer_is_unclear() {
+async fn connection_closed_without_an_answer_is_unclear() {
     let (url, count) = raw(b"").await;
     let error = client(pat_settings(&url)).create_jit_config(&jit()).await.unwrap_err();
     assert!(matches!(error, GitHubError::Unclear { status: None, .. }), "{error:?}");

@@ -43,7 +43,7 @@ async fn none_and_shared_secrets_are_refused() {
 }
 
 #[tokio::test]
-async fn a_key_serves_only_its_own_algorithm_and_use() {
+async fn key_serves_only_its_own_algorithm_and_use() {
     let rsa = TestKey::rsa();
     let with = |field: &str, value: Value| {
         let mut jwk = rsa.jwk("k");
@@ -68,7 +68,7 @@ async fn a_key_serves_only_its_own_algorithm_and_use() {
 }
 
 #[tokio::test]
-async fn a_kid_is_only_ever_compared() {
+async fn key_id_is_compared_and_never_used_as_a_path() {
     let key = TestKey::p256();
     let issuer = TestIssuer::start(&[key.jwk("good")]).await;
     let verifier = issuer.verifier();
@@ -115,7 +115,7 @@ async fn two_keys_that_fit_are_both_refused() {
 }
 
 #[tokio::test]
-async fn a_changed_token_does_not_verify() {
+async fn changed_token_does_not_verify() {
     let key = TestKey::p256();
     let issuer = TestIssuer::start(&[key.jwk("k")]).await;
     let verifier = issuer.verifier();
@@ -169,7 +169,7 @@ async fn malformed_tokens_are_refused_before_any_fetch() {
 }
 
 #[tokio::test]
-async fn a_signature_of_loose_base64_is_refused() {
+async fn signature_of_loose_base64_is_refused() {
     let key = TestKey::p256();
     let issuer = TestIssuer::start(&[key.jwk("k")]).await;
     let good = key.token(&json!({"alg": "ES256", "kid": "k"}), &issuer.claims());

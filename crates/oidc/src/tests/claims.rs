@@ -56,7 +56,7 @@ async fn times_have_a_minute_of_leeway() {
 }
 
 #[tokio::test]
-async fn a_token_ages_with_the_clock() {
+async fn token_validity_follows_the_clock() {
     let desk = Desk::new().await;
     assert!(desk.show(&desk.issuer.claims()).await.is_ok());
     desk.issuer.clock.advance(TimeDelta::seconds(360));
@@ -88,7 +88,7 @@ async fn times_that_are_no_times_are_refused() {
 }
 
 #[tokio::test]
-async fn the_issuer_must_be_one_of_ours_letter_for_letter() {
+async fn issuer_must_equal_a_configured_one_exactly() {
     let desk = Desk::new().await;
     let url = &desk.issuer.url;
     let said = format!("{url}/");
@@ -106,7 +106,7 @@ async fn the_issuer_must_be_one_of_ours_letter_for_letter() {
 }
 
 #[tokio::test]
-async fn the_audience_must_name_us() {
+async fn audience_must_name_us() {
     let desk = Desk::new().await;
     for ours in [json!("rts-too"), json!(["other", "rts"])] {
         assert!(desk.show_with("aud", ours).await.is_ok());
@@ -120,7 +120,7 @@ async fn the_audience_must_name_us() {
 }
 
 #[tokio::test]
-async fn the_subject_is_short_and_printable() {
+async fn subject_is_short_and_printable() {
     let desk = Desk::new().await;
     let long = "ü".repeat(1024);
     assert_eq!(desk.show_with("sub", json!(long)).await.unwrap().subject, long);
@@ -133,7 +133,7 @@ async fn the_subject_is_short_and_printable() {
 }
 
 #[tokio::test]
-async fn the_claims_of_a_token_are_passed_on() {
+async fn claims_of_a_token_are_passed_on() {
     let desk = Desk::new().await;
     let mut claims = desk.issuer.claims();
     claims["email"] = json!("ada@example.com");
@@ -155,7 +155,7 @@ async fn the_claims_of_a_token_are_passed_on() {
 }
 
 #[tokio::test]
-async fn an_unverified_email_is_no_fact_but_marks_a_person() {
+async fn unverified_email_is_ignored_but_marks_a_person() {
     let desk = Desk::new().await;
     for no in [json!(false), json!("false"), json!("perhaps"), json!(1), Value::Null] {
         let mut claims = desk.issuer.claims();

@@ -28,7 +28,7 @@ async fn fifty_first_callers_make_one_fetch() {
 }
 
 #[tokio::test]
-async fn a_new_key_is_found_but_asked_for_every_thirty_seconds_at_most() {
+async fn new_key_is_found_with_one_fetch_per_thirty_seconds() {
     let (old, new) = (TestKey::p256(), TestKey::p256());
     let issuer = TestIssuer::start(&[old.jwk("old")]).await;
     let verifier = issuer.verifier();
@@ -111,7 +111,7 @@ async fn without_keys_we_cannot_tell() {
 }
 
 #[tokio::test]
-async fn an_issuer_that_is_down_or_slow_is_given_up_on() {
+async fn fetch_from_a_slow_or_unavailable_issuer_times_out() {
     let key = TestKey::p256();
     let issuer = TestIssuer::start(&[key.jwk("k")]).await;
     let token = key.token(&header("k"), &issuer.claims());
@@ -130,7 +130,7 @@ async fn an_issuer_that_is_down_or_slow_is_given_up_on() {
 }
 
 #[tokio::test]
-async fn a_discovery_document_must_be_the_issuers_own() {
+async fn discovery_document_of_another_issuer_is_refused() {
     let key = TestKey::p256();
     let issuer = TestIssuer::start(&[key.jwk("k")]).await;
     let token = key.token(&header("k"), &issuer.claims());
@@ -232,7 +232,7 @@ async fn issuer_that_serves_only_key_sets_is_asked_for_one() {
 }
 
 #[tokio::test]
-async fn an_issuer_that_withdraws_its_keys_is_obeyed() {
+async fn withdrawn_keys_are_no_longer_accepted() {
     let key = TestKey::p256();
     let issuer = TestIssuer::start(&[key.jwk("k")]).await;
     let verifier = issuer.verifier();
@@ -245,7 +245,7 @@ async fn an_issuer_that_withdraws_its_keys_is_obeyed() {
 }
 
 #[tokio::test]
-async fn a_caller_that_hangs_up_does_not_stop_the_fetch() {
+async fn fetch_continues_after_its_caller_disconnected() {
     let key = TestKey::p256();
     let issuer = TestIssuer::start(&[key.jwk("k")]).await;
     let verifier = issuer.verifier();
@@ -259,7 +259,7 @@ async fn a_caller_that_hangs_up_does_not_stop_the_fetch() {
 }
 
 #[tokio::test]
-async fn the_background_task_warms_the_keys_and_ends_with_draining() {
+async fn background_task_fetches_keys_and_ends_with_draining() {
     let issuer = TestIssuer::start(&[TestKey::p256().jwk("k")]).await;
     let verifier = issuer.verifier();
     assert!(!verifier.ready());

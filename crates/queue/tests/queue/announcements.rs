@@ -51,7 +51,7 @@ async fn subscriptions_survive_a_restart_and_report_it() {
 }
 
 #[tokio::test]
-async fn a_subscription_that_gets_no_answer_is_tried_again_and_shows_it() {
+async fn unanswered_subscription_is_repeated_and_reported() {
     let server = Server::start().await;
     let test = TestQueue::at(server.url()).await;
     let line = Line::to(&server);

@@ -80,7 +80,7 @@ async fn endpoints_have_buckets_of_their_own() {
 }
 
 #[tokio::test]
-async fn a_secondary_limit_halves_writes_once_and_they_grow_again() {
+async fn secondary_limit_halves_the_write_rate_until_it_recovers() {
     let mut clock = clock(&BudgetSettings::default()).await;
     assert_eq!(clock.mutation_rate().await, 180_000);
     assert_eq!(clock.slow_down(60_000).await, 60_000);
@@ -123,7 +123,7 @@ async fn write_instead_of_the_prepaid_one_pays_the_difference() {
 }
 
 #[tokio::test]
-async fn a_late_request_counts_when_it_is_sent() {
+async fn late_request_counts_when_it_is_sent() {
     let mut clock = clock(&BudgetSettings::default()).await;
     clock.plenty().await;
     let paid = greedy(&mut clock, Ask::WRITE, 1.0 / 3.0).await;
@@ -139,7 +139,7 @@ async fn a_late_request_counts_when_it_is_sent() {
 }
 
 #[tokio::test]
-async fn a_prompt_request_counts_once() {
+async fn prompt_request_counts_once() {
     let mut clock = clock(&BudgetSettings::default()).await;
     clock.plenty().await;
     clock.go(Ask::WRITE).await;
@@ -238,7 +238,7 @@ fn ask() -> impl Strategy<Value = (Ask, u32)> {
 }
 
 #[test]
-fn the_buckets_agree_with_their_model() {
+fn buckets_agree_with_their_model() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let config = Config { cases: 32, failure_persistence: None, ..Config::default() };
     TestRunner::new(config)

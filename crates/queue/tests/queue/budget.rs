@@ -44,7 +44,7 @@ fn slow() -> BudgetSettings {
 }
 
 #[tokio::test]
-async fn a_claim_pays_for_the_first_request() {
+async fn claim_pays_for_the_first_request() {
     let test = TestQueue::under(&slow()).await;
     test.queue.observe(&home(), &answer("core", 5_000, 5_000)).await.unwrap();
     test.queue.enqueue(&tickets(30, TeamId::new())).await.unwrap();
@@ -75,7 +75,7 @@ async fn own_requests_are_distinguished_from_observed_ones() {
 }
 
 #[tokio::test]
-async fn a_flush_lets_one_small_burst_through() {
+async fn flush_allows_one_small_burst() {
     let test = TestQueue::under(&BudgetSettings::default()).await;
     for lane in Lane::ALL {
         test.queue.enqueue(&in_lane(*lane, 50)).await.unwrap();
@@ -90,7 +90,7 @@ async fn a_flush_lets_one_small_burst_through() {
 }
 
 #[tokio::test]
-async fn the_reserve_is_for_deprovision_and_urgent_calls_alone() {
+async fn reserve_is_for_deprovision_and_urgent_calls_alone() {
     let test = TestQueue::under(&BudgetSettings::default()).await;
     test.queue.observe(&home(), &answer("core", 100, 12)).await.unwrap();
     for lane in Lane::ALL {

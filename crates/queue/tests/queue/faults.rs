@@ -83,7 +83,7 @@ async fn frozen_redis_delays_jobs_and_loses_none() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_flush_in_mid_run_loses_nothing() {
+async fn flush_in_mid_run_loses_nothing() {
     let server = Server::start().await;
     let test = TestQueue::at(server.url()).await;
     let (run, done) = rows();
@@ -104,7 +104,7 @@ async fn a_flush_in_mid_run_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_worker_may_start_before_its_redis_and_stop_without_it() {
+async fn worker_starts_before_redis_and_stops_without_it() {
     let mut server = Server::start().await;
     let test = TestQueue::at(server.url()).await;
     server.kill();
@@ -120,7 +120,7 @@ async fn a_worker_may_start_before_its_redis_and_stop_without_it() {
 }
 
 #[tokio::test]
-async fn a_handler_is_stopped_before_a_lease_that_cannot_be_renewed_ends() {
+async fn handler_is_stopped_before_an_unrenewable_lease_ends() {
     let mut server = Server::start().await;
     let test = TestQueue::at(server.url()).await;
     let (sender, mut reports) = tokio::sync::mpsc::unbounded_channel();

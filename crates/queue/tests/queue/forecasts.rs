@@ -27,7 +27,7 @@ fn window(remaining: u64) -> Observation {
 }
 
 #[tokio::test]
-async fn an_idle_queue_starts_at_once() {
+async fn idle_queue_starts_at_once() {
     let test = TestQueue::under(&BudgetSettings::default()).await;
     for lane in Lane::ALL {
         let estimate = forecast(&test, *lane).await;
@@ -52,7 +52,7 @@ async fn estimate_grows_with_the_backlog() {
 }
 
 #[tokio::test]
-async fn a_team_waits_behind_its_own_jobs() {
+async fn estimate_of_a_team_includes_its_own_jobs() {
     let test = TestQueue::under(&BudgetSettings::default()).await;
     let team = TeamId::new();
     test.queue.enqueue(&tickets(100, team)).await.unwrap();
@@ -106,7 +106,7 @@ async fn jobs_beyond_the_window_are_estimated_in_the_next_one() {
 }
 
 #[tokio::test]
-async fn a_queued_job_gets_the_same_estimate() {
+async fn queued_job_gets_the_same_estimate() {
     let test = TestQueue::under(&BudgetSettings::default()).await;
     let team = TeamId::new();
     let all = tickets(60, team);
@@ -130,7 +130,7 @@ async fn a_queued_job_gets_the_same_estimate() {
 }
 
 #[tokio::test]
-async fn a_limited_job_names_the_limit() {
+async fn limited_job_names_the_limit() {
     let slow = BudgetSettings { points_per_minute: 30, ..BudgetSettings::default() };
     let test = TestQueue::under(&slow).await;
     let all = tickets(4, TeamId::new());
@@ -148,7 +148,7 @@ async fn a_limited_job_names_the_limit() {
 }
 
 #[tokio::test]
-async fn a_probe_under_way_holds_the_others_up() {
+async fn probe_in_flight_delays_other_jobs() {
     let test = TestQueue::under(&BudgetSettings::default()).await;
     let home = InstallationId::default();
     let all = tickets(2, TeamId::new());

@@ -8,7 +8,7 @@ use queue::{Cancelled, Claimer, JobPlace, Queue, QueueConfig, QueueError};
 use crate::support::{Line, Server, TestQueue, claimer, delayed, ticket, tickets};
 
 #[tokio::test]
-async fn an_expired_lease_is_taken_back_once_and_counted() {
+async fn expired_lease_is_taken_back_once_and_counted() {
     let test = TestQueue::new().await;
     test.queue.enqueue(&[ticket(TeamId::new())]).await.unwrap();
     let zombie = test.take(1).await.remove(0);
@@ -52,7 +52,7 @@ async fn lease_expires_in_real_time() {
 }
 
 #[tokio::test]
-async fn a_renewed_lease_stays() {
+async fn renewed_lease_stays() {
     let test = TestQueue::new().await;
     test.queue.enqueue(&[ticket(TeamId::new())]).await.unwrap();
     let lease = test.take(1).await.remove(0);
@@ -178,7 +178,7 @@ async fn thousands_of_jobs_may_fall_due_at_once() {
 }
 
 #[tokio::test]
-async fn the_wait_ends_with_the_next_event() {
+async fn wait_ends_with_the_next_event() {
     let test = TestQueue::new().await;
     let claimer = Claimer::new("short", Duration::from_millis(900));
     test.queue.enqueue(&[ticket(TeamId::new())]).await.unwrap();
@@ -208,7 +208,7 @@ async fn finished_jobs_leave_no_keys() {
 }
 
 #[tokio::test]
-async fn an_idle_claim_is_cheap() {
+async fn idle_claim_is_cheap() {
     let server = Server::start().await;
     let test = TestQueue::at(server.url()).await;
     let claimer = claimer();
@@ -238,7 +238,7 @@ async fn queue_connects_after_a_start_without_redis() {
 }
 
 #[test]
-fn an_address_is_checked_and_never_repeated() {
+fn address_is_checked_and_never_repeated() {
     let bad = Queue::connect(&QueueConfig::new("ftp://user:secret@host", "x")).unwrap_err();
     assert!(!format!("{bad:?} {bad}").contains("secret"));
     assert!(Queue::connect(&QueueConfig::new("redis://host", "a}b")).is_err());

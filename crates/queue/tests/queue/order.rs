@@ -16,7 +16,7 @@ fn per_lane(leases: &[Lease]) -> Vec<usize> {
 }
 
 #[tokio::test]
-async fn a_flood_delays_only_the_team_that_made_it() {
+async fn flood_delays_only_its_own_team() {
     let test = TestQueue::new().await;
     let (a, b, c) = (TeamId::new(), TeamId::new(), TeamId::new());
     assert_eq!(test.queue.enqueue(&tickets(10_000, a)).await.unwrap(), 10_000);
@@ -33,7 +33,7 @@ async fn a_flood_delays_only_the_team_that_made_it() {
 }
 
 #[tokio::test]
-async fn a_team_that_idled_gains_no_credit() {
+async fn idle_team_gains_no_credit() {
     let test = TestQueue::new().await;
     let (busy, idle) = (TeamId::new(), TeamId::new());
     test.queue.enqueue(&tickets(50, busy)).await.unwrap();
@@ -94,7 +94,7 @@ async fn fairness_counts_costs_instead_of_jobs() {
 }
 
 #[tokio::test]
-async fn a_job_past_half_its_deadline_goes_first_and_leaves_the_clock_alone() {
+async fn overdue_job_is_claimed_first_without_advancing_the_clock() {
     let test = TestQueue::new().await;
     let (flood, other) = (TeamId::new(), TeamId::new());
     test.queue.enqueue(&tickets(1_000, flood)).await.unwrap();
@@ -145,7 +145,7 @@ async fn of_each_team_one_overdue_job_goes_first_until_its_turn_has_come() {
 }
 
 #[tokio::test]
-async fn an_urgent_job_goes_ahead_and_costs_its_team_nothing() {
+async fn urgent_job_is_claimed_first_and_costs_its_team_nothing() {
     let test = TestQueue::new().await;
     let team = TeamId::new();
     test.queue.enqueue(&tickets(10, team)).await.unwrap();
@@ -168,7 +168,7 @@ async fn installations_take_turns() {
 }
 
 #[tokio::test]
-async fn a_snoozed_job_keeps_its_rank() {
+async fn snoozed_job_keeps_its_rank() {
     let test = TestQueue::new().await;
     test.queue.enqueue(&tickets(20, TeamId::new())).await.unwrap();
     let first = test.take(5).await.remove(0);
@@ -181,7 +181,7 @@ async fn a_snoozed_job_keeps_its_rank() {
 }
 
 #[tokio::test]
-async fn a_job_that_becomes_urgent_goes_ahead_from_any_place() {
+async fn job_that_becomes_urgent_is_claimed_next() {
     let test = TestQueue::new().await;
     let team = TeamId::new();
     let line = tickets(20, team);

@@ -32,7 +32,7 @@ async fn pause_is_applied_listed_and_lifted() {
 }
 
 #[tokio::test]
-async fn a_pause_is_never_shortened() {
+async fn pause_is_never_shortened() {
     let test = TestQueue::new().await;
     let home = InstallationId::default();
     test.queue.pause(&home, HOUR, Reason::Budget).await.unwrap();
@@ -45,7 +45,7 @@ async fn a_pause_is_never_shortened() {
 }
 
 #[tokio::test]
-async fn a_pause_ends_by_itself() {
+async fn pause_ends_by_itself() {
     let test = TestQueue::new().await;
     let home = InstallationId::default();
     test.queue.enqueue(&[ticket(TeamId::new())]).await.unwrap();

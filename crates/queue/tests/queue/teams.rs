@@ -43,7 +43,7 @@ async fn team_at_its_maximum_delays_no_other_team() {
 }
 
 #[tokio::test]
-async fn a_capped_team_s_backlog_hides_no_other_team() {
+async fn backlog_of_a_capped_team_delays_no_other_team() {
     let test = capped(2).await;
     let (a, b) = (TeamId::new(), TeamId::new());
     test.queue.enqueue(&tickets(400, a)).await.unwrap();

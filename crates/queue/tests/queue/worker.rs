@@ -94,7 +94,7 @@ async fn every_loop_of_a_worker_reports_heartbeats() {
 }
 
 #[tokio::test]
-async fn a_panic_frees_the_slot_and_the_job_starts_again() {
+async fn panic_frees_the_slot_and_the_job_starts_again() {
     let test = TestQueue::new().await;
     let (sender, mut reports) = mpsc::unbounded_channel();
     let run = handler(move |job: Claimed| {

@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_runner_is_kept_as_long_as_its_jobs() {
+    fn runner_is_kept_as_long_as_its_jobs() {
         let days = |days: u64| Some(Duration::from_hours(24 * days));
         let kept = keep("30", "30").unwrap();
         assert_eq!((kept.keep_jobs, kept.keep_runners, kept.keep_audit), (days(30), days(30), days(400)));

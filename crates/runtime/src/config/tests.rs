@@ -84,7 +84,7 @@ fn defaults_are_as_documented() {
 }
 
 #[test]
-fn a_complete_configuration_loads() {
+fn complete_configuration_loads() {
     let folder = Folder::new();
     let key = folder.write("app.pem", "key", 0o600);
     let given = complete().set("GITHUB_APP_PRIVATE_KEY_PATH", key.to_str().unwrap());
@@ -99,7 +99,7 @@ fn a_complete_configuration_loads() {
 }
 
 #[test]
-fn a_bad_value_is_named_in_one_line() {
+fn bad_value_is_named_in_one_line() {
     refusal::<ServerConfig>("SERVICE_HOST", "not a host");
     let line = refusal::<ServerConfig>("SERVICE_PORT", "70000");
     assert_eq!(line, "SERVICE_PORT should be a port from 0 to 65535, not `70000`");

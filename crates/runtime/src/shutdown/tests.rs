@@ -21,7 +21,7 @@ async fn draining_lets_tasks_finish() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_end_of_the_grace_time_forces() {
+async fn end_of_the_grace_time_forces_the_shutdown() {
     let shutdown = Shutdown::new();
     let group = TaskGroup::new(shutdown.clone());
     group.spawn("never ends", std::future::pending());
@@ -34,7 +34,7 @@ async fn the_end_of_the_grace_time_forces() {
 }
 
 #[tokio::test]
-async fn the_second_step_forces() {
+async fn second_signal_forces_the_shutdown() {
     let shutdown = Shutdown::new();
     let group = TaskGroup::new(shutdown.clone());
     group.spawn("never ends", std::future::pending());
@@ -45,14 +45,14 @@ async fn the_second_step_forces() {
 }
 
 #[tokio::test]
-async fn a_panicking_task_begins_draining() {
+async fn panicking_task_begins_draining() {
     let group = TaskGroup::new(Shutdown::new());
     group.spawn("breaks", async { panic!("on purpose") });
     assert!(group.wait().await.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_supervised_loop_starts_again_after_return_error_and_panic() {
+async fn supervised_loop_starts_again_after_return_error_and_panic() {
     let runs = Arc::new(AtomicU32::new(0));
     let draining = CancellationToken::new();
     let (count, stop) = (runs.clone(), draining.clone());

@@ -95,20 +95,20 @@ mod tests {
     }
 
     #[test]
-    fn a_row_without_its_runner_is_found() {
+    fn row_without_its_runner_is_found() {
         let runners = vec![row("pending", Some(1)), row("requested", None), row("deleted", Some(2))];
         assert_eq!(pending_exist(&Evidence { runners, ..Evidence::default() }).offenders.len(), 2);
     }
 
     #[test]
-    fn an_unmanaged_runner_that_is_gone_is_found() {
+    fn unmanaged_runner_that_is_gone_is_found() {
         let unmanaged = ["unmanaged-1".to_owned()].into();
         let evidence = Evidence { unmanaged, ..Evidence::default() };
         assert_eq!(unmanaged_are_untouched(&evidence).offenders.len(), 1);
     }
 
     #[test]
-    fn a_quota_exceeded_at_the_end_is_found() {
+    fn quota_exceeded_at_the_end_is_found() {
         let team = Team { id: Uuid::nil(), name: "coral", most: Some(1), floods: false };
         let runners = vec![row("pending", Some(1)), row("requested", None), row("deleted", None)];
         let evidence = Evidence { runners, teams: vec![team], ..Evidence::default() };
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quota_exceeded_between_two_samples_is_found() {
+    fn quota_exceeded_between_two_samples_is_found() {
         let team = Team { id: Uuid::nil(), name: "coral", most: Some(1), floods: false };
         let life = |from, until| Life { team: team.id, from, until: Some(until) };
         let lives = |second| vec![life(0, 5), life(second, 9)];

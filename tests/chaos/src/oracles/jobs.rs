@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_config_is_found() {
+    fn second_config_is_found() {
         let (twice, lost, fine) = (job("succeeded"), job("succeeded"), job("succeeded"));
         let calls = vec![delivered(&twice), delivered(&twice), delivered(&fine)];
         let mut evidence = Evidence { calls, ..Evidence::default() };

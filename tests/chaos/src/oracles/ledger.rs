@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loss_explains_one_burst_of_each_endpoint_and_no_more() {
+    fn loss_excuses_one_burst_per_endpoint() {
         let inside = [(1, ViolationKind::InsidePause, "/a"); 12];
         let left = |losses: &[(At, At)]| super::tests::left(&ledger(&inside), losses);
         assert_eq!(left(&[(at(0), at(0))]), 2);
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loss_of_redis_excuses_only_what_it_erased() {
+    fn loss_of_redis_excuses_only_what_it_erased() {
         let points = |seconds| (seconds, ViolationKind::PointsExceeded, "/a");
         let inside = |seconds| (seconds, ViolationKind::InsidePause, "/a");
         let name = (1, ViolationKind::DuplicateName, "/a");
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_void_token_is_sent_by_each_process_once_after_it_was_to_be_heard_of() {
+    fn void_token_is_allowed_once_per_process() {
         let expired = |seconds| (seconds, ViolationKind::ExpiredToken, "/a");
         let mut all = ledger(&[
             expired(2),

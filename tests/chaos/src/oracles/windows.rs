@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_that_is_exceeded_is_found() {
+    fn window_that_is_exceeded_is_found() {
         let window = Window { limit: 3, length: TimeDelta::seconds(10), burst: 2 };
         let times: Vec<_> = [0, 1, 9, 10, 11, 19].into_iter().map(|second| (at(second), 1)).collect();
         let most = |losses: &[(At, At)]| -> Vec<(u32, u32)> {

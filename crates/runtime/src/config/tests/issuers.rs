@@ -27,7 +27,7 @@ fn further_issuers_come_from_the_file() {
 }
 
 #[test]
-fn the_first_issuer_binds_people_unless_another_says_so() {
+fn first_issuer_binds_people_unless_another_says_so() {
     let load = |text: &str, env: &[(&str, &str)]| {
         let mut sources =
             file(text).unwrap().set("OIDC_ISSUER", "https://idp.example").set("OIDC_AUDIENCE", "rts");

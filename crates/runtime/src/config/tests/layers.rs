@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn the_environment_wins_and_empty_counts_as_unset() {
+fn environment_wins_and_empty_counts_as_unset() {
     let folder = Folder::new();
     let dotenv = folder.write(".env", "SERVICE_PORT=2\nexport LOG_LEVEL='warn'\nSERVICE_HOST=\n", 0o600);
     let layers = file("service_port = 1\nservice_host = '10.0.0.1'\nworker_concurrency = 3").unwrap();
@@ -19,7 +19,7 @@ fn the_environment_wins_and_empty_counts_as_unset() {
 }
 
 #[test]
-fn a_message_says_which_layer_is_wrong() {
+fn message_names_the_layer_of_the_wrong_value() {
     let folder = Folder::new();
     let dotenv = folder.write(".env", "SERVICE_PORT=x\n", 0o600);
     let line = sources().dotenv_file(&dotenv).unwrap().section::<ServerConfig>().unwrap_err().to_string();
@@ -31,7 +31,7 @@ fn a_message_says_which_layer_is_wrong() {
 }
 
 #[test]
-fn a_bad_dotenv_line_is_refused_without_quoting_it() {
+fn bad_dotenv_line_is_refused_without_quoting_it() {
     let folder = Folder::new();
     let dotenv = folder.write(".env", "SERVICE_PORT=1\nDATABASE_URL='canary\n", 0o600);
     let line = sources().dotenv_file(&dotenv).err().unwrap().to_string();

@@ -30,7 +30,7 @@ fn credential_keys_are_checked() {
 }
 
 #[test]
-fn a_secret_is_in_no_message_and_no_debug() {
+fn secret_is_in_no_message_and_no_debug() {
     let canary = "canary-5f2e";
     let line = refusal::<DatabaseConfig>("DATABASE_URL", &format!("mysql://u:{canary}@h/db"));
     assert!(!line.contains(canary), "{line}");
@@ -41,7 +41,7 @@ fn a_secret_is_in_no_message_and_no_debug() {
 }
 
 #[test]
-fn a_world_readable_key_is_only_for_development() {
+fn world_readable_key_is_refused_in_production() {
     let folder = Folder::new();
     let key = folder.write("app.pem", "key", 0o644);
     refusal::<GithubAppConfig>("GITHUB_APP_PRIVATE_KEY_PATH", key.to_str().unwrap());
