@@ -59,10 +59,10 @@ async fn runners_are_listed_by_state_team_and_person() {
     assert!(scene.owners(&["--status", "offline"]).await.is_empty());
 
     let table = scene.world.command(&["list-runners", "--user", ada], &[]).await.expect(0);
-    assert!(table.answer.contains("NAME") && table.answer.contains("pending"), "{}", table.answer);
-    assert_eq!(table.remarks, "1 of 1\n");
+    assert!(table.stdout.contains("NAME") && table.stdout.contains("pending"), "{}", table.stdout);
+    assert_eq!(table.stderr, "1 of 1\n");
     let unknown = scene.world.command(&["list-runners", "--user", "eve@example.com"], &[]).await.expect(4);
-    assert!(unknown.remarks.contains("eve@example.com"), "{}", unknown.remarks);
+    assert!(unknown.stderr.contains("eve@example.com"), "{}", unknown.stderr);
     scene.world.command(&["list-runners", "--status", "gone"], &[]).await.expect(2);
 }
 
@@ -70,7 +70,7 @@ async fn runners_are_listed_by_state_team_and_person() {
 async fn requested_sync_is_recorded() {
     let scene = Scene::new().await;
     let said = scene.world.command(&["sync-github"], &[]).await.expect(0);
-    assert!(said.answer.contains("default"), "{}", said.answer);
+    assert!(said.stdout.contains("default"), "{}", said.stdout);
     let asked = "SELECT count(*) FROM sync_status WHERE triggered_at IS NOT NULL AND removals_allowed = 0";
     assert_eq!(scene.world.count(asked).await, 1);
     sqlx::query("UPDATE sync_status SET removals_held = 7").execute(scene.world.sql()).await.unwrap();
@@ -93,12 +93,12 @@ async fn stale_runners_are_listed_and_then_removed() {
     };
     assert_eq!(clean(&["--hours", "48", "--dry-run"], &[]).await.json(), json!([]));
     let would = clean(&["--hours", "24", "--dry-run"], &[]).await;
-    assert_eq!((would.json().as_array().unwrap().len(), would.remarks.as_str()), (2, "2 would be removed\n"));
+    assert_eq!((would.json().as_array().unwrap().len(), would.stderr.as_str()), (2, "2 would be removed\n"));
     assert_eq!(clean(&["--dry-run"], &[("CLEANUP_STALE_RUNNERS_HOURS", "31")]).await.json(), json!([]));
     assert_eq!(scene.removals().await, 0, "listing changes nothing");
 
     let done = clean(&["--hours", "24"], &[]).await;
-    assert!(done.remarks.starts_with("2 are being removed"), "{}", done.remarks);
+    assert!(done.stderr.starts_with("2 are being removed"), "{}", done.stderr);
     assert_eq!(scene.removals().await, 2);
     let told = "SELECT count(*) FROM audit_log WHERE event_type = 'runner.deprovision' AND job_id IS NOT NULL
         AND team_id IS NOT NULL AND event_data ->> 'by' = 'rts cleanup-stale-runners'";
@@ -116,7 +116,7 @@ async fn stale_runners_are_removed_later_when_the_queue_is_down() {
     scene.offline(30).await;
     let away = [("REDIS_URL", "redis://127.0.0.1:1")];
     let said = scene.world.command(&["cleanup-stale-runners", "--hours", "24"], &away).await.expect(0);
-    assert!(said.remarks.contains("once the queue is back"), "{}", said.remarks);
+    assert!(said.stderr.contains("once the queue is back"), "{}", said.stderr);
     assert_eq!(scene.removals().await, 2);
     let none = [("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none")];
     scene.world.command(&["cleanup-stale-runners"], &none).await.expect(3);
@@ -131,7 +131,7 @@ async fn people_are_listed() {
     let emails: Vec<_> = said.as_array().unwrap().iter().map(|row| row["email"].as_str().unwrap()).collect();
     assert_eq!(emails, ["bob@example.com", "ada@example.com"]);
     let table = scene.world.command(&["list-users"], &[]).await.expect(0);
-    assert!(table.answer.contains("ada@example.com"), "{}", table.answer);
+    assert!(table.stdout.contains("ada@example.com"), "{}", table.stdout);
 }
 
 #[tokio::test]
@@ -172,8 +172,8 @@ async fn every_command_prints_its_usage() {
     let world = World::builder().workers(0).start().await;
     for word in ["sync-github", "list-runners", "cleanup-stale-runners", "list-users", "export-audit-log"] {
         let said = world.command(&[word, "--help"], &[]).await.expect(0);
-        assert!(said.answer.contains(&format!("Examples:\n  rts {word}")), "{}", said.answer);
+        assert!(said.stdout.contains(&format!("Examples:\n  rts {word}")), "{}", said.stdout);
     }
-    let help = world.command(&["--help"], &[]).await.expect(0).answer;
+    let help = world.command(&["--help"], &[]).await.expect(0).stdout;
     assert!(help.contains("Exit codes:"), "{help}");
 }

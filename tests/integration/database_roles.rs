@@ -43,7 +43,7 @@ async fn service_role_runs_the_whole_service() {
     let grant = ["init-db", "--app-role", role];
     let settings = [("DATABASE_URL", owner.as_str()), ("AUDIT_RETENTION_DAYS", "30")];
     let said = world.command(&grant, &settings).await.expect(0);
-    assert!(said.answer.contains("audit rows are kept 30 days"), "{}", said.answer);
+    assert!(said.stdout.contains("audit rows are kept 30 days"), "{}", said.stdout);
     sqlx::query(OLD_ROWS).execute(world.sql()).await.unwrap();
     let red = world.team(team_draft("red")).await;
     let ada = world.user("ada", &[&red]).await;
@@ -152,10 +152,10 @@ async fn api_with_the_service_role_refuses_older_tables_and_says_what_to_do() {
     let newest = "DELETE FROM _sqlx_migrations WHERE version = (SELECT max(version) FROM _sqlx_migrations)";
     sqlx::query(newest).execute(world.sql()).await.unwrap();
     let said = world.command(&["api"], &[]).await.expect(3);
-    assert!(said.remarks.contains("1 migrations from number"), "{}", said.remarks);
-    assert!(said.remarks.contains("rts init-db"), "{}", said.remarks);
+    assert!(said.stderr.contains("1 migrations from number"), "{}", said.stderr);
+    assert!(said.stderr.contains("rts init-db"), "{}", said.stderr);
     let said = world.command(&["init-db"], &[]).await.expect(4);
-    assert!(said.remarks.contains("owner of the tables"), "{}", said.remarks);
+    assert!(said.stderr.contains("owner of the tables"), "{}", said.stderr);
 }
 
 #[tokio::test]

@@ -114,6 +114,6 @@ fn every_variable_is_a_setting() {
     });
     for name in named {
         let known = settings.contains(name) || files.contains(&name) || images.contains(&name);
-        assert!(known, "{name} is no setting");
+        assert!(known, "{name} is not a setting");
     }
 }

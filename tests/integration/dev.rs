@@ -121,7 +121,7 @@ async fn real_github_and_a_database_with_users_are_used_only_when_asked_for() {
     let mut words = vec!["dev", "--once"];
     for missing in ["--real-github", "--populated-database"] {
         let said = world.command(&words, &settings).await.expect(4);
-        assert!(said.remarks.contains(missing), "{}", said.remarks);
+        assert!(said.stderr.contains(missing), "{}", said.stderr);
         assert_eq!(world.count("SELECT count(*) FROM users").await, 1, "nothing was added");
         words.push(missing);
     }

@@ -51,9 +51,9 @@ async fn a_healthy_service_has_no_fault() {
     }
     let table = world.command(&["doctor", "--only", "github"], &[]).await.expect(0);
     assert!(
-        table.answer.lines().all(|line| line.contains("github") || line.starts_with(' ')),
+        table.stdout.lines().all(|line| line.contains("github") || line.starts_with(' ')),
         "{}",
-        table.answer
+        table.stdout
     );
 }
 

@@ -118,14 +118,14 @@ async fn unverified_postgresql_is_refused_with_one_sentence() {
     ] {
         let url = format!("postgres://someone:{SECRET}@{host}:{port}/any?sslmode=verify-full");
         let settings = [("DATABASE_URL", url.as_str()), ("EXTRA_CA_FILE", ca.as_str())];
-        let said = world.command(&["init-db"], &settings).await.expect(3).remarks;
+        let said = world.command(&["init-db"], &settings).await.expect(3).stderr;
         assert!(said.contains(&format!("the database is unavailable: {reason}")), "{said}");
         assert!(!said.contains(SECRET) && said.trim_end().lines().count() == 1, "{said}");
     }
     // The right authority and name: the next refusal is PostgreSQL's answer to the role.
     let settings = [("DATABASE_URL", scene.database_url()), ("EXTRA_CA_FILE", ours)];
     let settings = settings.each_ref().map(|(name, value)| (*name, value.as_str()));
-    let said = world.command(&["init-db"], &settings).await.expect(4).remarks;
+    let said = world.command(&["init-db"], &settings).await.expect(4).stderr;
     assert!(said.contains("may not create tables"), "{said}");
 }
 

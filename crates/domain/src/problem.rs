@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-macro_rules! problems {
+macro_rules! problem_codes {
     ($($(#[$doc:meta])* $variant:ident = $code:literal, $status:literal, $title:literal;)+) => {
         /// Stable code of a problem. Codes are never renamed.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -23,7 +23,7 @@ macro_rules! problems {
     };
 }
 
-problems! {
+problem_codes! {
     /// The body is not valid JSON.
     MalformedBody = "malformed_body", 400, "The body cannot be read";
     /// A header, query or path value is malformed.

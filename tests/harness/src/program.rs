@@ -32,9 +32,9 @@ pub struct Output {
     /// Exit code. `None` if a signal ended the process.
     pub code: Option<i32>,
     /// Text on stdout.
-    pub answer: String,
+    pub stdout: String,
     /// Text on stderr.
-    pub remarks: String,
+    pub stderr: String,
 }
 
 impl Output {
@@ -45,7 +45,7 @@ impl Output {
     #[track_caller]
     #[expect(clippy::return_self_not_must_use, reason = "the code is often all there is to see")]
     pub fn expect(self, code: i32) -> Self {
-        assert_eq!(self.code, Some(code), "{}{}", self.answer, self.remarks);
+        assert_eq!(self.code, Some(code), "{}{}", self.stdout, self.stderr);
         self
     }
 
@@ -54,7 +54,7 @@ impl Output {
     /// # Panics
     /// When stdout is not JSON.
     pub fn json(&self) -> Value {
-        serde_json::from_str(&self.answer).unwrap()
+        serde_json::from_str(&self.stdout).unwrap()
     }
 }
 
@@ -189,7 +189,7 @@ impl World {
         command.envs(changes.iter().copied()).stdin(input);
         let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
-        Output { code: output.status.code(), answer: text(output.stdout), remarks: text(output.stderr) }
+        Output { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
     }
 
     fn app_key(&self) -> PathBuf {

@@ -19,7 +19,7 @@ async fn teams_people_and_clients_are_set_up_and_taken_away() {
 
     run(&["user", "add", "--email", "new@example.com"]).await.expect(0);
     run(&["team", "members", "add", "web", "new@example.com"]).await.expect(0);
-    let members = run(&["team", "members", "list", "web"]).await.expect(0).answer;
+    let members = run(&["team", "members", "list", "web"]).await.expect(0).stdout;
     assert!(members.contains("new@example.com"), "{members}");
     run(&["team", "members", "remove", "web", "new@example.com"]).await.expect(2);
     run(&["team", "members", "remove", "web", "new@example.com", "--yes"]).await.expect(0);
@@ -71,11 +71,11 @@ async fn nothing_changes_without_consent_where_no_question_can_be_asked() {
         &["runner", "remove", "0192f0c4-0000-7000-8000-000000000000"],
     ] {
         let said = scene.run(&admin, words).await.expect(2);
-        assert!(said.remarks.contains("--yes"), "{}", said.remarks);
+        assert!(said.stderr.contains("--yes"), "{}", said.stderr);
     }
     assert_eq!(scene.count("SELECT count(*) FROM users WHERE NOT is_active").await, 0);
     let none = scene.run(&admin, &["sync", "confirm-removals", "--yes"]).await.expect(4);
-    assert!(none.remarks.contains("no removals"), "{}", none.remarks);
+    assert!(none.stderr.contains("no removals"), "{}", none.stderr);
 }
 
 #[tokio::test]
@@ -84,9 +84,9 @@ async fn lanes_are_paused_and_syncs_asked_for() {
     let admin = scene.world.admin().await;
     scene.run(&admin, &["lane", "pause", "drift", "--for", "15m"]).await.expect(0);
     let lanes = scene.run(&admin, &["lane", "list"]).await.expect(0);
-    assert!(lanes.remarks.contains("lane drift is paused"), "{}", lanes.remarks);
+    assert!(lanes.stderr.contains("lane drift is paused"), "{}", lanes.stderr);
     scene.run(&admin, &["lane", "resume", "drift"]).await.expect(0);
-    assert!(!scene.run(&admin, &["lane", "list"]).await.expect(0).remarks.contains("paused"));
+    assert!(!scene.run(&admin, &["lane", "list"]).await.expect(0).stderr.contains("paused"));
     scene.run(&admin, &["lane", "pause", "nothing", "--for", "1m"]).await.expect(2);
     scene.run(&admin, &["sync", "now"]).await.expect(0);
     assert_eq!(scene.count("SELECT count(*) FROM sync_status WHERE triggered_at IS NOT NULL").await, 1);
@@ -105,7 +105,7 @@ async fn runners_are_checked_and_removed() {
     scene.run(&scene.ada, &["runner", "refresh", &names[0], "--wait"]).await.expect(0);
     let words = ["runner", "remove", &names[0], "no-such", &names[1], "--wait", "--yes"];
     let said = scene.run(&scene.ada, &words).await.expect(4);
-    assert!(said.remarks.contains("no-such"), "{}", said.remarks);
-    assert_eq!(said.answer.lines().filter(|line| line.ends_with("is removed")).count(), 2, "{}", said.answer);
+    assert!(said.stderr.contains("no-such"), "{}", said.stderr);
+    assert_eq!(said.stdout.lines().filter(|line| line.ends_with("is removed")).count(), 2, "{}", said.stdout);
     assert_eq!(scene.count("SELECT count(*) FROM runners WHERE status = 'deleted'").await, 2);
 }

@@ -51,7 +51,7 @@ async fn only_requests_without_effects_are_repeated() {
     let scene = Scene::new().await;
     let busy = Stub::start(2, StatusCode::SERVICE_UNAVAILABLE).await;
     let list = scene.run(&scene.ada, &["runner", "list", "--url", &busy.url]).await.expect(0);
-    assert_eq!((busy.requests(), list.remarks.as_str()), (3, "0 of 0\n"));
+    assert_eq!((busy.requests(), list.stderr.as_str()), (3, "0 of 0\n"));
 
     let busy = Stub::start(usize::MAX, StatusCode::SERVICE_UNAVAILABLE).await;
     let id = uuid::Uuid::nil().to_string();
@@ -62,7 +62,7 @@ async fn only_requests_without_effects_are_repeated() {
 
     let away = ["runner", "list", "--url", "http://127.0.0.1:1", "--error-format", "json"];
     let away = scene.run(&scene.ada, &away).await.expect(3);
-    let problem: Value = serde_json::from_str(&away.remarks).unwrap();
+    let problem: Value = serde_json::from_str(&away.stderr).unwrap();
     assert_eq!((&problem["code"], &problem["exit_code"]), (&json!("unavailable"), &json!(3)));
 }
 
@@ -72,7 +72,7 @@ async fn a_token_never_leaves_for_another_place() {
     let stub = Stub::start(0, StatusCode::OK).await;
     for bad in ["http://192.0.2.1", "http://localhost.example.com", "ftp://127.0.0.1"] {
         let refused = scene.run(&scene.ada, &["whoami", "--url", bad]).await.expect(2);
-        assert!(!refused.remarks.contains(&scene.ada.token), "{}", refused.remarks);
+        assert!(!refused.stderr.contains(&scene.ada.token), "{}", refused.stderr);
     }
     scene.run(&scene.ada, &["call", "GET", "//192.0.2.1/x", "--url", &stub.url]).await.expect(2);
     let to = stub.url.clone();
@@ -82,7 +82,7 @@ async fn a_token_never_leaves_for_another_place() {
     }));
     let redirecting = serve(redirect).await;
     let said = scene.run(&scene.ada, &["whoami", "--url", &redirecting]).await.expect(2);
-    assert!(said.remarks.contains("redirects"), "{}", said.remarks);
+    assert!(said.stderr.contains("redirects"), "{}", said.stderr);
     assert_eq!(stub.requests(), 0, "no redirect was followed");
     // A proxy would see the token of a service on this machine.
     let proxy = [("http_proxy", stub.url.as_str()), ("HTTP_PROXY", stub.url.as_str())];
@@ -94,10 +94,10 @@ async fn a_token_never_leaves_for_another_place() {
 async fn missing_and_refused_tokens_have_their_own_code() {
     let scene = Scene::new().await;
     let none = scene.run("", &["whoami"]).await.expect(5);
-    assert!(none.remarks.contains("rts login"), "{}", none.remarks);
+    assert!(none.stderr.contains("rts login"), "{}", none.stderr);
     scene.run("no.good.token", &["whoami"]).await.expect(5);
     let nowhere = scene.run_with(&scene.ada, &["whoami"], &[("RTS_URL", "")]).await.expect(2);
-    assert!(nowhere.remarks.contains("--url"), "{}", nowhere.remarks);
+    assert!(nowhere.stderr.contains("--url"), "{}", nowhere.stderr);
     let lost = ["whoami", "--token-file", "/no/such/file"];
     scene.run(&scene.ada, &lost).await.expect(5);
 }
@@ -120,11 +120,11 @@ async fn github_actions_and_token_files_are_identities() {
         ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "request-secret"),
     ];
     let me = scene.run_with("", &["whoami"], &actions).await.expect(0);
-    assert!(me.answer.contains("ada@example.com") && me.remarks.contains("GitHub Actions"), "{me:?}");
+    assert!(me.stdout.contains("ada@example.com") && me.stderr.contains("GitHub Actions"), "{me:?}");
 
     std::fs::write(scene.world.folder().join("token"), format!("{}\n", scene.ada.token)).unwrap();
     let me = scene.run("", &["whoami", "--token-file", "token"]).await.expect(0);
-    assert!(me.remarks.contains("the file token"), "{}", me.remarks);
+    assert!(me.stderr.contains("the file token"), "{}", me.stderr);
     scene.run_with("", &["whoami"], &[("RTS_ID_TOKEN", scene.ada.token.as_str())]).await.expect(0);
 }
 
@@ -151,7 +151,7 @@ async fn profiles_hold_a_url_and_its_own_token() {
     let bare = [("RTS_URL", "")];
     store_token(&scene, &["--url", url]).await;
     let me = scene.run_with("", &["whoami"], &bare).await.expect(0);
-    assert!(me.remarks.contains("the profile default"), "{}", me.remarks);
+    assert!(me.stderr.contains("the profile default"), "{}", me.stderr);
     let file = home.join(".local/state/rts/credentials.toml");
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&file), 0o600);
@@ -165,11 +165,11 @@ async fn profiles_hold_a_url_and_its_own_token() {
 
     std::fs::set_permissions(&file, PermissionsExt::from_mode(0o644)).unwrap();
     let refused = scene.run_with("", &["whoami"], &bare).await.expect(2);
-    assert!(refused.remarks.contains("chmod 600"), "{}", refused.remarks);
+    assert!(refused.stderr.contains("chmod 600"), "{}", refused.stderr);
     std::fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).unwrap();
 
     scene.run_with("", &["whoami", "--profile", "none"], &bare).await.expect(2);
-    assert!(scene.run_with("", &["profile", "list"], &bare).await.expect(0).answer.starts_with("* default"));
+    assert!(scene.run_with("", &["profile", "list"], &bare).await.expect(0).stdout.starts_with("* default"));
     scene.run_with("", &["logout"], &bare).await.expect(0);
     scene.run_with("", &["whoami"], &bare).await.expect(5);
     scene.run_with("", &["profile", "remove", "default"], &bare).await.expect(0);

@@ -20,16 +20,16 @@ async fn a_child_has_the_config_and_no_token_and_hands_on_its_code() {
     let check = r#"test -n "$ACTIONS_RUNNER_INPUT_JITCONFIG" && test -z "$RTS_TOKEN" && exit 7"#;
     let words = ["provision", "--label", "linux", "--exec", "sh", "-c", check];
     let said = scene.run(&scene.ada, &words).await.expect(7);
-    assert!(said.answer.is_empty() && !said.remarks.contains(scene.world.canary()), "{said:?}");
-    assert!(said.remarks.starts_with("idempotency key rts-"), "{}", said.remarks);
-    assert!(said.remarks.contains("its removal is requested"), "it was never online: {}", said.remarks);
+    assert!(said.stdout.is_empty() && !said.stderr.contains(scene.world.canary()), "{said:?}");
+    assert!(said.stderr.starts_with("idempotency key rts-"), "{}", said.stderr);
+    assert!(said.stderr.contains("its removal is requested"), "it was never online: {}", said.stderr);
     wait_until("it goes", || async { scene.count(NOT_DELETED).await == 0 }).await;
     assert!(
         scene
             .run(&scene.ada, &["provision", "-l", "linux", "--exec", "/no/such"])
             .await
             .expect(1)
-            .answer
+            .stdout
             .is_empty()
     );
 }
@@ -42,7 +42,7 @@ async fn the_config_goes_to_a_private_file_a_descriptor_or_stdout() {
     let said = scene.run(&scene.ada, &words).await.expect(0);
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     let config = std::fs::read_to_string(&file).unwrap();
-    assert!(config.trim().len() > 100 && !said.answer.contains(config.trim()), "{}", said.answer);
+    assert!(config.trim().len() > 100 && !said.stdout.contains(config.trim()), "{}", said.stdout);
     assert!(said.json()["encoded_jit_config"].is_null());
     scene.run(&scene.ada, &words).await.expect(2);
     assert_eq!(scene.count(RUNNERS).await, 1, "an existing file stops the command before it asks");
@@ -50,7 +50,7 @@ async fn the_config_goes_to_a_private_file_a_descriptor_or_stdout() {
     let said = scene.run(&scene.ada, &["provision", "--label", "linux", "-o", "json"]).await.expect(0).json();
     assert!(said["encoded_jit_config"].as_str().unwrap().len() > 100);
     let none = scene.run(&scene.ada, &["provision", "--label", "linux"]).await.expect(2);
-    assert!(none.remarks.contains("--config-file"), "{}", none.remarks);
+    assert!(none.stderr.contains("--config-file"), "{}", none.stderr);
     scene.run(&scene.ada, &["provision", "--label", "linux", "--config-fd", "2"]).await.expect(2);
     assert_eq!(scene.count(RUNNERS).await, 2);
 
@@ -86,8 +86,8 @@ async fn an_interrupted_request_gets_the_same_runner() {
     wait_until("both are waiting", || async { scene.count(RUNNERS).await == 2 }).await;
     kill(Pid::from_raw(waiting_id.cast_signed()), Signal::SIGINT).unwrap();
     assert_eq!(waiting.wait().await.unwrap().code(), Some(130));
-    assert_eq!(interrupted, key(&first.remarks), "the first request is resumed");
-    assert_ne!(interrupted, key(&again.remarks));
+    assert_eq!(interrupted, key(&first.stderr), "the first request is resumed");
+    assert_ne!(interrupted, key(&again.stderr));
 
     let _worker = scene.world.start_worker();
     let words = ["provision", "--label", "linux", "-o", "json"];
@@ -114,12 +114,12 @@ async fn refusals_and_jobs_end_with_their_codes() {
     let scene = Scene::new().await;
     let refused =
         scene.run(&scene.ada, &["provision", "--label", "ubuntu-latest", "-o", "json"]).await.expect(4);
-    assert!(refused.remarks.contains("label_policy_violation"), "{}", refused.remarks);
+    assert!(refused.stderr.contains("label_policy_violation"), "{}", refused.stderr);
     let words = ["provision", "--label", "linux", "--no-wait", "-o", "json"];
     let job = scene.run(&scene.ada, &words).await.expect(0).json();
     let job = job["job_id"].as_str().unwrap();
     let watched = scene.run(&scene.ada, &["job", "watch", job]).await.expect(0);
-    assert!(watched.answer.contains("succeeded"), "{}", watched.answer);
+    assert!(watched.stdout.contains("succeeded"), "{}", watched.stdout);
     scene.run(&scene.ada, &["job", "cancel", job]).await.expect(4);
     let away = ["provision", "--label", "linux", "--wait", "0s", "-o", "json", "--url", "http://127.0.0.1:1"];
     scene.run(&scene.ada, &away).await.expect(3);

@@ -17,21 +17,21 @@ async fn runners_are_listed_in_every_format() {
         scene.run(&scene.ada, &words).await.expect(0)
     };
     let table = list(&[]).await;
-    assert!(table.answer.starts_with("RUNNER") && table.answer.contains("pending"), "{}", table.answer);
-    assert!(!table.answer.contains('\u{1b}') && !table.remarks.contains('\u{1b}'), "{table:?}");
-    assert_eq!((table.answer.lines().count(), table.remarks.as_str()), (4, "3 of 3\n"));
+    assert!(table.stdout.starts_with("RUNNER") && table.stdout.contains("pending"), "{}", table.stdout);
+    assert!(!table.stdout.contains('\u{1b}') && !table.stderr.contains('\u{1b}'), "{table:?}");
+    assert_eq!((table.stdout.lines().count(), table.stderr.as_str()), (4, "3 of 3\n"));
 
     let all = list(&["-o", "json"]).await.json();
     let all = all.as_array().unwrap();
-    let names = list(&["-o", "name"]).await.answer;
+    let names = list(&["-o", "name"]).await.stdout;
     let ids: Vec<&str> = all.iter().map(|row| row["runner_id"].as_str().unwrap()).collect();
     assert_eq!(names.lines().collect::<Vec<_>>(), ids);
-    let lines = list(&["-o", "jsonl", "--limit", "2"]).await.answer;
+    let lines = list(&["-o", "jsonl", "--limit", "2"]).await.stdout;
     let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines, all[..2]);
-    assert!(list(&["-o", "wide"]).await.answer.contains("ada@example.com"));
-    assert_eq!(list(&["--status", "offline", "-o", "json"]).await.answer, "[]\n");
-    assert_eq!(list(&["--team", "red", "-o", "name"]).await.answer.lines().count(), 3);
+    assert!(list(&["-o", "wide"]).await.stdout.contains("ada@example.com"));
+    assert_eq!(list(&["--status", "offline", "-o", "json"]).await.stdout, "[]\n");
+    assert_eq!(list(&["--team", "red", "-o", "name"]).await.stdout.lines().count(), 3);
 }
 
 #[tokio::test]
@@ -42,14 +42,14 @@ async fn pages_are_followed_to_the_end() {
     sqlx::query(rows).execute(scene.world.sql()).await.unwrap();
     let admin = scene.world.admin().await;
     let words = ["audit", "list", "--user", "eve", "--all", "-o", "name"];
-    let listed = scene.run(&admin, &words).await.expect(0).answer;
+    let listed = scene.run(&admin, &words).await.expect(0).stdout;
     let mut ids: Vec<&str> = listed.lines().collect();
     ids.sort_unstable();
     ids.dedup();
     assert_eq!(ids.len(), 2300, "each row once");
     let words = ["audit", "export", "--user", "eve", "--file", "audit.jsonl"];
     let said = scene.run(&admin, &words).await.expect(0);
-    assert!(said.remarks.contains("2300 rows"), "{}", said.remarks);
+    assert!(said.stderr.contains("2300 rows"), "{}", said.stderr);
     let written = std::fs::read_to_string(scene.world.folder().join("audit.jsonl")).unwrap();
     assert_eq!(written.lines().count(), 2300);
     scene.run(&admin, &words).await.expect(1);
@@ -57,7 +57,7 @@ async fn pages_are_followed_to_the_end() {
     let page = scene.run(&admin, &words).await.expect(0).json();
     assert_eq!(page["logs"].as_array().unwrap().len(), 1);
     let words = ["call", "GET", "/api/v1/audit-logs?limit=1000&user=eve", "--paginate"];
-    assert_eq!(scene.run(&admin, &words).await.expect(0).answer.lines().count(), 2300);
+    assert_eq!(scene.run(&admin, &words).await.expect(0).stdout.lines().count(), 2300);
 }
 
 #[tokio::test]
@@ -67,20 +67,20 @@ async fn one_thing_is_shown_by_name_or_id() {
     let job = scene.world.until_final(&scene.ada, asked.job).await;
     let name = job["runner_name"].as_str().unwrap();
     let shown = scene.run(&scene.ada, &["runner", "show", name]).await.expect(0);
-    assert!(shown.answer.contains(name) && shown.answer.contains("transitions:"), "{}", shown.answer);
+    assert!(shown.stdout.contains(name) && shown.stdout.contains("transitions:"), "{}", shown.stdout);
     let id = job["runner_id"].as_str().unwrap();
     let shown = scene.run(&scene.ada, &["runner", "show", id, "-o", "json"]).await.expect(0).json();
     assert_eq!(shown["runner_name"], *name);
     let job = asked.job.to_string();
     let shown = scene.run(&scene.ada, &["job", "show", &job]).await.expect(0);
-    assert!(shown.answer.contains("succeeded"), "{}", shown.answer);
+    assert!(shown.stdout.contains("succeeded"), "{}", shown.stdout);
     let unknown = scene.run(&scene.ada, &["runner", "show", "no-such"]).await.expect(4);
-    assert!(unknown.remarks.contains("no-such"), "{}", unknown.remarks);
+    assert!(unknown.stderr.contains("no-such"), "{}", unknown.stderr);
     let team = scene.run(&scene.ada, &["team", "show", "RED", "-o", "json"]).await.expect(0).json();
     assert_eq!(team["name"], "red");
     let me = scene.run(&scene.ada, &["whoami"]).await.expect(0);
-    assert!(me.answer.contains("ada@example.com") && me.remarks.contains("RTS_TOKEN"), "{me:?}");
-    assert_eq!(scene.run(&scene.ada, &["token"]).await.expect(0).answer.trim(), scene.ada.token);
+    assert!(me.stdout.contains("ada@example.com") && me.stderr.contains("RTS_TOKEN"), "{me:?}");
+    assert_eq!(scene.run(&scene.ada, &["token"]).await.expect(0).stdout.trim(), scene.ada.token);
 }
 
 #[tokio::test]
@@ -88,10 +88,10 @@ async fn a_machine_client_lists_what_is_its_teams() {
     let scene = Scene::new().await;
     let ci = scene.world.machine("ci", &scene.red).await;
     let teams = scene.run(&ci, &["team", "list", "--mine", "-o", "name"]).await.expect(0);
-    assert_eq!(teams.answer, "red\n");
+    assert_eq!(teams.stdout, "red\n");
     scene.run(&ci, &["job", "list"]).await.expect(0);
     let refused = scene.run(&ci, &["user", "list", "--error-format", "json"]).await.expect(4);
-    let problem: Value = serde_json::from_str(&refused.remarks).unwrap();
+    let problem: Value = serde_json::from_str(&refused.stderr).unwrap();
     assert_eq!((problem["status"].as_u64(), problem["code"].as_str()), (Some(403), Some("admin_required")));
 }
 
@@ -116,9 +116,9 @@ async fn every_overview_of_an_admin_answers() {
         let words: Vec<&str> = words.split(' ').collect();
         let table = scene.run(&admin, &words).await.expect(0);
         assert!(
-            table.answer.lines().next().is_some_and(|line| line == line.to_uppercase()),
+            table.stdout.lines().next().is_some_and(|line| line == line.to_uppercase()),
             "{}",
-            table.answer
+            table.stdout
         );
         let json = scene.run(&admin, &[&words[..], &["-o", "json"]].concat()).await.expect(0).json();
         assert!(json.is_array(), "{words:?}");
@@ -130,7 +130,7 @@ async fn shells_complete_live_values() {
     let scene = Scene::new().await;
     let complete = async |words: &[&str]| {
         let words = [&["--", "rts"], words].concat();
-        scene.run_with(&scene.ada, &words, &[("COMPLETE", "fish")]).await.expect(0).answer
+        scene.run_with(&scene.ada, &words, &[("COMPLETE", "fish")]).await.expect(0).stdout
     };
     assert!(complete(&["runner", "re"]).await.contains("refresh"));
     // A busy machine may take longer than a shell waits; the next try has the values.
@@ -138,7 +138,7 @@ async fn shells_complete_live_values() {
         complete(&["team", "show", ""]).await.contains("red")
     })
     .await;
-    let script = scene.run("", &["completions", "bash"]).await.expect(0).answer;
+    let script = scene.run("", &["completions", "bash"]).await.expect(0).stdout;
     assert!(script.contains("COMPLETE") && script.contains("rts"), "{script}");
 }
 
@@ -154,7 +154,7 @@ async fn manual_pages_are_written_for_every_command() {
 async fn the_board_is_printed_once_where_there_is_no_terminal() {
     let scene = Scene::new().await;
     let admin = scene.world.admin().await;
-    let board = scene.run(&admin, &["top"]).await.expect(0).answer;
+    let board = scene.run(&admin, &["top"]).await.expect(0).stdout;
     assert!(board.contains("LANES (3)") && board.contains("BUDGETS"), "{board}");
     assert!(!board.contains('\u{1b}'), "{board}");
     scene.run(&scene.ada, &["top"]).await.expect(4);

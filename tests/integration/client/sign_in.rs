@@ -99,15 +99,11 @@ async fn a_code_signs_in_and_the_session_is_refreshed_once() {
     let bare = [("RTS_URL", "")];
     let said = scene.run_with("", &["login", "--url", url], &bare).await.expect(0);
     assert!(
-        said.remarks.contains("WDJB-MJHT") && said.remarks.contains("first.access.token"),
+        said.stderr.contains("WDJB-MJHT") && said.stderr.contains("first.access.token"),
         "{}",
-        said.remarks
+        said.stderr
     );
-    assert!(
-        !said.remarks.contains("device-secret") && !said.remarks.contains("refresh-1"),
-        "{}",
-        said.remarks
-    );
+    assert!(!said.stderr.contains("device-secret") && !said.stderr.contains("refresh-1"), "{}", said.stderr);
     assert_eq!(provider.questions.load(Ordering::SeqCst), 2);
     for _ in 0..2 {
         let me = scene.run_with("", &["whoami", "-o", "json"], &bare).await.expect(0).json();
@@ -127,5 +123,5 @@ async fn service_says_where_to_sign_in_without_a_token() {
     assert_eq!(answer, expected);
     let words = ["login", "--url", scene.world.url(), "--issuer", "https://other.example.com"];
     let refused = scene.run("", &words).await.expect(2);
-    assert!(refused.remarks.contains("--with-token"), "{}", refused.remarks);
+    assert!(refused.stderr.contains("--with-token"), "{}", refused.stderr);
 }

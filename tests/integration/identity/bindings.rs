@@ -164,8 +164,8 @@ async fn first_admins_are_invited_for_the_issuer_that_binds_people() {
     }
     let elsewhere = [&add[..], &["--issuer", "https://elsewhere.example"]].concat();
     let refused = world.command(&elsewhere, &[]).await;
-    assert!(refused.code != Some(0) && refused.remarks.contains(world.issuer().url()), "{}", refused.remarks);
+    assert!(refused.code != Some(0) && refused.stderr.contains(world.issuer().url()), "{}", refused.stderr);
     let nobody = world.command(&add, &[("OIDC_BINDS_PEOPLE", "false")]).await;
-    assert!(nobody.code != Some(0) && nobody.remarks.contains("OIDC_BINDS_PEOPLE"), "{}", nobody.remarks);
+    assert!(nobody.code != Some(0) && nobody.stderr.contains("OIDC_BINDS_PEOPLE"), "{}", nobody.stderr);
     api.stop().await;
 }

@@ -12,7 +12,7 @@ async fn operator_revokes_and_restores_access() {
     let run = |words: &'static [&'static str]| async move { world.command(words, &[]).await };
 
     let said = run(&["deactivate-user", "ADA@example.com", "--comment", "left"]).await.expect(0);
-    assert_eq!(said.answer, "ada@example.com is deactivated\n");
+    assert_eq!(said.stdout, "ada@example.com is deactivated\n");
     world.get("/auth/me", ada).await.refused(403, "inactive");
     let data = scene.audit_details("user.deactivate").await;
     assert_eq!((&data["by"], &data["comment"]), (&json!("rts deactivate-user"), &json!("left")));
@@ -52,7 +52,7 @@ async fn all_uncollected_configs_are_shredded_on_demand() {
     }
     world.command(&["shred-credentials"], &[]).await.expect(2);
     let said = world.command(&["shred-credentials", "--all", "--comment", "key leaked"], &[]).await.expect(0);
-    assert_eq!(said.answer, "3 configs are shredded\n");
+    assert_eq!(said.stdout, "3 configs are shredded\n");
     for job in jobs {
         world.credential(ada, job).await.refused(410, "credential_gone");
     }
@@ -70,7 +70,7 @@ async fn unknown_names_are_refused_by_name() {
         ["reactivate-team", "0192f0c4-0000-7000-8000-000000000000"],
     ] {
         let said = scene.world.command(&words, &[]).await.expect(4);
-        let remarks = said.remarks.to_lowercase();
+        let remarks = said.stderr.to_lowercase();
         assert!(remarks.contains("there is no") || remarks.contains("no such"), "{remarks}");
     }
     scene.world.command(&["deactivate-team", "red"], &[]).await.expect(2);
