@@ -177,7 +177,7 @@ mod tests {
         let due = log.summaries_due(start + WINDOW, false);
         assert_eq!(due.len(), 1);
         assert_eq!(due[0].entry.data, json!({ "repeated": 1000 }));
-        assert_eq!(count("a", start + WINDOW), 1, "a new window begins");
+        assert_eq!(count("a", start + WINDOW), 1, "the next window has its own count");
     }
 
     #[test]
@@ -191,7 +191,7 @@ mod tests {
         assert_eq!(
             log.count(Refused::Binding, "x".into(), row("x"), start).len(),
             1,
-            "kinds are counted apart"
+            "kinds are counted separately"
         );
         let due = log.summaries_due(start, true);
         assert_eq!(due.len(), 1);

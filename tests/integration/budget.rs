@@ -46,7 +46,7 @@ async fn many_workers_exceed_no_limit_together() {
     assert_eq!(
         world.count("SELECT count(*) FROM jobs WHERE attempts <> 1").await,
         0,
-        "waiting is no failure"
+        "waiting counts no attempt"
     );
 }
 
@@ -88,7 +88,7 @@ async fn jobs_that_cannot_start_in_time_are_refused() {
     let refused = refused.refused(429, "team_backlog");
     assert!(accepted > 10, "{accepted}");
     assert!(refused.header("retry-after").parse::<u64>().unwrap() >= 1);
-    assert_eq!(world.count("SELECT count(*) FROM jobs").await, accepted, "a refusal leaves nothing behind");
+    assert_eq!(world.count("SELECT count(*) FROM jobs").await, accepted, "a refusal writes no rows");
     world.jit(&bob, &provision_body("ci")).await.assert_status(202);
 
     queue.pause(&InstallationId::default(), Duration::from_hours(1), Reason::Admin).await.unwrap();
@@ -129,7 +129,7 @@ async fn admins_see_budget_queue_and_workers() {
         budget.body["budgets"][0]["windows"][0]["limit"] == 5000
     })
     .await;
-    harness::wait_until("the worker has said that it is there", || async {
+    harness::wait_until("the worker has registered", || async {
         world.get("/admin/workers", &root).await.assert_status(200).body["workers"][0]["alive"] == true
     })
     .await;
@@ -186,7 +186,7 @@ async fn installation_without_jobs_is_shown_as_empty() {
     let idle = queue.claim(&Claimer::new("story", Duration::from_secs(1)), 1).await.unwrap();
     assert!(
         idle.jobs.is_empty() && queue.stats().await.unwrap().lanes.is_empty(),
-        "the queue has forgotten it"
+        "the queue has removed the job"
     );
     assert!(told("rts_queue_jobs{").await < 0.5 && told("rts_queue_oldest_age_seconds{").await < 0.5);
 }
@@ -229,7 +229,7 @@ async fn flooding_team_leaves_the_window_to_others() {
     for _ in 0..150 {
         refused += usize::from(world.jit(&ada, &provision_body("ci")).await.status != 202);
     }
-    harness::wait_until("red has spent its part", || async {
+    harness::wait_until("red has used its share", || async {
         let budget = world.queue().budget().await.unwrap().remove(0);
         let core = budget.resources.iter().find(|window| window.resource == "core");
         let spent = core.and_then(|window| window.teams.first().map(|team| team.1));
@@ -271,7 +271,7 @@ async fn server_without_limits_is_recognised_and_asked_at_full_speed() {
         assert_eq!(world.until_final(&ada, one.job).await["state"], "succeeded");
     }
     let waited = "SELECT count(*) FROM jobs WHERE snoozes > 0";
-    assert_eq!(world.count(waited).await, 0, "no budget held anything up");
+    assert_eq!(world.count(waited).await, 0, "no budget delayed a job");
 }
 
 #[tokio::test]

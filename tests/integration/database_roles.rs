@@ -129,7 +129,7 @@ async fn service_role_changes_neither_tables_nor_audit_rows() {
     }
     let pruned: i64 =
         sqlx::query_scalar("SELECT prune_audit_log('0 s', 1000)").fetch_one(&pool).await.unwrap();
-    assert_eq!(pruned, 0, "rows younger than the owner allows stay");
+    assert_eq!(pruned, 0, "rows younger than the owner's limit are kept");
     pool.close().await;
     database.remove().await;
 }

@@ -97,7 +97,7 @@ async fn pages_are_followed_and_requested_once() {
     let again = seam.github.list_runners(1, 3, first.as_deref()).await.unwrap();
     assert_eq!(again, Listing::NotModified);
     assert!(seam.github.find_runner("r-6").await.unwrap().is_some());
-    assert!(seam.github.find_runner("r").await.unwrap().is_none(), "a part of a name is not the name");
+    assert!(seam.github.find_runner("r").await.unwrap().is_none(), "a part of a name does not match");
     seam.well_behaved();
 }
 
@@ -137,7 +137,7 @@ async fn every_fault_is_classified() {
         seam.twin.advance(Duration::from_secs(wait + 2));
     }
     seam.make("last").await.unwrap();
-    assert_eq!(seam.twin.runner("limited"), None, "a limit is a definite no");
+    assert_eq!(seam.twin.runner("limited"), None, "a rate limit proves that nothing happened");
 }
 
 #[tokio::test]
@@ -150,7 +150,10 @@ async fn tokens_are_minted_when_needed_and_again_when_refused() {
     assert_eq!(minted(), 1);
     seam.twin.control().expire_tokens();
     let too_new = seam.make("b").await.unwrap_err();
-    assert!(matches!(too_new, GitHubError::TokenTooNew { .. }), "it may only not be known yet: {too_new:?}");
+    assert!(
+        matches!(too_new, GitHubError::TokenTooNew { .. }),
+        "the new token may not be known yet: {too_new:?}"
+    );
     assert_eq!(minted(), 1);
     seam.twin.advance(Duration::from_secs(31));
     seam.make("b").await.unwrap();

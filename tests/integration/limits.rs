@@ -97,7 +97,7 @@ async fn secondary_limit_stops_all_workers_for_its_duration() {
         }
         scene.well_behaved();
         let refused = "SELECT count(*) FROM github_calls WHERE state = 'refused'";
-        assert_eq!(scene.world.count(refused).await, 1, "a limit is a definite no: nothing is suspected");
+        assert_eq!(scene.world.count(refused).await, 1, "a rate limit proves that nothing happened");
     }
 }
 
@@ -144,7 +144,7 @@ async fn reserve_pays_for_a_removal() {
     scene.waits_for_budget(last.job).await;
     let path = format!("/runners/{}", first.runner);
     scene.world.delete(&path, &scene.ada).await.assert_status(202);
-    wait_until("a look and a removal, with the last two requests", || async {
+    wait_until("a lookup and a removal with the last two requests", || async {
         scene.world.get(&path, &scene.ada).await.body["status"] == "deleted"
     })
     .await;
@@ -192,8 +192,11 @@ async fn unpublished_limit_is_kept_until_redis_accepts_it() {
     assert!(matches!(told, GitHubError::Limited { .. }), "{told:?}");
     let again = ClaimedJob { since: Instant::now(), ..job };
     let refused = register(&installations, again, "two").await.unwrap_err();
-    assert!(matches!(refused, GitHubError::Held { .. }), "this process knows: {refused:?}");
-    assert!(!world.redis().dump().await.contains("w:core"), "nothing is learned of the answer before");
+    assert!(
+        matches!(refused, GitHubError::Held { .. }),
+        "the process applies the unpublished limit: {refused:?}"
+    );
+    assert!(!world.redis().dump().await.contains("w:core"), "the window is not published before the limit");
 
     world.redis().refuse_pauses(false).await;
     wait_until("the installation is paused", || async {
@@ -305,7 +308,7 @@ async fn claims_until_provisioned(is_attacked: bool) -> usize {
     };
     let provisions = async {
         if is_attacked {
-            wait_until("red's looks wait for its account, and none is under way", || async {
+            wait_until("red's checks wait for its account and none is in flight", || async {
                 world.redis().dump().await.contains("capped:default = ")
                     && budget().await.unwrap().running == 0
             })

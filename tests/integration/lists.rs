@@ -102,7 +102,7 @@ async fn a_list_is_cancelled_when_its_reader_hangs_up() {
     })
     .await;
     list.abort();
-    wait_until("its backend is gone although what it waited for is still locked", || async {
+    wait_until("its backend has ended although the lock is still held", || async {
         let there = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1)";
         !sqlx::query_scalar::<_, bool>(there).bind(backend).fetch_one(world.sql()).await.unwrap()
     })

@@ -99,7 +99,7 @@ async fn index_of_an_interrupted_build_is_rebuilt() {
     sqlx::query(build).execute(&pool).await.unwrap_err();
     let valid = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'audit_log_repeat'::regclass";
     let valid = || sqlx::query_scalar::<_, bool>(valid).fetch_one(&pool);
-    assert!(!valid().await.unwrap(), "it is there and serves no query");
+    assert!(!valid().await.unwrap(), "the index exists and is invalid");
     sqlx::query("DELETE FROM audit_log WHERE id = (SELECT min(id::text)::uuid FROM audit_log)")
         .execute(&pool)
         .await

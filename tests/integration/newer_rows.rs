@@ -37,7 +37,7 @@ async fn jobs_of_a_newer_release_are_skipped() {
     world.keep_running(world.start_worker());
     assert_eq!(world.until_final(&ada, ours.job).await["state"], "succeeded");
     for job in &newer {
-        wait_until("a worker of this release puts it off", || async {
+        wait_until("a worker of this release postpones it", || async {
             let standing = world.queue().position((*job).into()).await.unwrap().unwrap();
             matches!(standing.place, JobPlace::Delayed { .. })
         })
@@ -49,7 +49,7 @@ async fn jobs_of_a_newer_release_are_skipped() {
     let mut memory = requeue::EpochTracker::default();
     world.redis().flush().await;
     let back = requeue::run(&world.scheduler_parts(), &mut memory).await.unwrap();
-    assert_eq!(back, 2, "the lane of an unknown kind is unknown; the sweep goes on behind it");
+    assert_eq!(back, 2, "a job of an unknown kind has no lane; the requeue continues after it");
     assert!(world.queue().epoch().await.unwrap().is_some(), "and ends");
 
     let next = world.provision(&ada, provision_body("ci")).await;

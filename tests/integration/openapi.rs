@@ -132,7 +132,7 @@ fn every_call_documents_itself_and_its_responses() {
         let id = operation["operationId"].as_str().unwrap();
         assert!(ids.insert(id.to_owned()), "{call}: {id} is not unique");
         let answers = operation["responses"].as_object().unwrap();
-        assert!(answers.keys().any(|status| status.starts_with('2')), "{call}: no good answer");
+        assert!(answers.keys().any(|status| status.starts_with('2')), "{call}: no successful response");
         let public = operation["security"] == json!([{}]);
         if path.starts_with("/api/v1/") && !public {
             for status in ["401", "403", "429", "500", "503"] {

@@ -185,7 +185,7 @@ async fn foreign_team_is_refused_like_a_missing_one() {
     assert_eq!(foreign.body, unknown.body);
     let named = "SELECT count(*) FROM audit_log WHERE NOT success AND team_id IS NULL
          AND event_data ->> 'team_id' IN (SELECT id::text FROM teams WHERE name = 'blue')";
-    assert_eq!(scene.world.count(named).await, 1, "nothing is written into the log of a foreign team");
+    assert_eq!(scene.world.count(named).await, 1, "no row is written for the other team");
 }
 
 #[tokio::test]

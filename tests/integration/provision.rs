@@ -198,6 +198,6 @@ async fn only_the_requester_gets_the_config() {
     assert_eq!(world.count(tried).await, 3);
     let strange = "SELECT count(*) FROM audit_log WHERE user_identity = 'eve@example.com' AND team_id IS NULL
         AND job_id IS NOT NULL AND event_data ->> 'team_id' IS NOT NULL";
-    assert_eq!(world.count(strange).await, 1, "eve's try is not in the log of the team");
+    assert_eq!(world.count(strange).await, 1, "eve's attempt is not in the team's log");
     world.credential(&ada, asked.job).await.assert_status(200);
 }

@@ -77,7 +77,11 @@ async fn running_job_survives_a_flush_and_runs_once() {
     world.fault_consumed().await;
     world.redis().flush().await;
     let mut memory = requeue::EpochTracker::default();
-    assert_eq!(requeue::run(&world.scheduler_parts(), &mut memory).await.unwrap(), 0, "its worker gets time");
+    assert_eq!(
+        requeue::run(&world.scheduler_parts(), &mut memory).await.unwrap(),
+        0,
+        "its worker gets extra time"
+    );
     assert_eq!(world.until_final(&ada, asked.job).await["attempts"], 1);
     assert_eq!(world.twin.ledger().of("POST", "generate-jitconfig").count(), 1);
     world.credential(&ada, asked.job).await.assert_status(200);
@@ -141,7 +145,7 @@ async fn jobs_running_without_a_worker_expire_a_minute_after_their_deadline() {
     let asked = world.provision(&ada, provision_body("ci")).await;
     world.change("UPDATE jobs SET state = 'running', attempts = 1, fence = 1 WHERE id = $1", asked.job).await;
     world.change("UPDATE jobs SET deadline_at = now() WHERE id = $1", asked.job).await;
-    assert_eq!(expire::run(world.scheduler_parts()).await.unwrap(), 0, "it may be about to end");
+    assert_eq!(expire::run(world.scheduler_parts()).await.unwrap(), 0, "it may be about to finish");
     world.change(LATE, asked.job).await;
     assert_eq!(expire::run(world.scheduler_parts()).await.unwrap(), 1);
     let job = world.job(&ada, asked.job).await;
@@ -165,7 +169,7 @@ async fn config_of_a_job_that_expired_while_it_ran_is_discarded() {
     sqlx::query("UPDATE github_calls SET next_reap_at = now()").execute(world.sql()).await.unwrap();
     assert_eq!(scheduler::reap::run(world.scheduler_parts()).await.unwrap(), 1);
     wait_until("its runner is gone from GitHub", || async { world.twin.runners().is_empty() }).await;
-    wait_until("the queue has forgotten it", || async {
+    wait_until("the queue has removed the job", || async {
         world.queue().position(asked.job.into()).await.unwrap().is_none()
     })
     .await;
@@ -219,7 +223,7 @@ async fn cancelling_a_queued_job_answers_its_long_polls() {
     assert_eq!(
         (world.count(told).await, world.count(refused).await),
         (1, 1),
-        "the second time came too late"
+        "the second start came after the deadline"
     );
     world.keep_running(world.start_worker());
     let next = world.provision(&ada, provision_body("ci")).await;
@@ -253,7 +257,7 @@ async fn pauses_are_relearned_after_a_flush() {
     ));
     world.redis().flush().await;
     requeue::run(&world.scheduler_parts(), &mut requeue::EpochTracker::default()).await.unwrap();
-    wait_until("one answer is enough to know", || async {
+    wait_until("one response is enough", || async {
         world
             .queue()
             .pauses()

@@ -148,7 +148,7 @@ async fn live_open_and_unresolved_rows_are_never_pruned() {
     assert_eq!(left, [live.runner, suspected.runner, open.runner]);
     assert_eq!(scene.world.count(calls).await, 1);
     let trails = "SELECT count(DISTINCT runner_id) FROM runner_events";
-    assert_eq!(scene.world.count(trails).await, 2, "the trails of those that are not deleted");
+    assert_eq!(scene.world.count(trails).await, 2, "the transitions of live runners");
 
     // The search is complete, so this job is finished as well.
     let settled = "UPDATE github_calls SET state = 'settled', next_reap_at = NULL
@@ -202,12 +202,12 @@ async fn jobs_of_a_live_runner_are_skipped_until_the_next_day() {
     let behind =
         "SELECT count(*) FROM prune_positions JOIN jobs ON (finished_at, jobs.id) <= (at, prune_positions.id)
         WHERE table_name = 'jobs'";
-    assert_eq!(scene.world.count(behind).await, 1, "the job that stays is behind the position");
+    assert_eq!(scene.world.count(behind).await, 1, "the kept job is before the stored position");
     assert_eq!(scene.world.count(position).await, 0, "the position may outlive its row");
 
     scene.delete_runner(&live).await;
     scene.run_prune().await;
-    assert!(scene.has_job(live.job).await, "it is looked at once a day");
+    assert!(scene.has_job(live.job).await, "a kept job is read again once a day");
     scene.age_rows(100).await;
     scene.run_prune().await;
     assert_eq!(scene.row_counts().await, [0; 5]);

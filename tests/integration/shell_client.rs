@@ -60,7 +60,7 @@ async fn started_command_has_the_config_in_its_environment_and_returns_its_code(
     let check = r#"test -n "$ACTIONS_RUNNER_INPUT_JITCONFIG" && exit 7"#;
     let output = scene.pipeline(&["provision", "--label", "linux", "--exec", "sh", "-c", check]).await;
     assert_eq!(output.status.code(), Some(7), "{}", text(&output.stderr));
-    assert!(output.stdout.is_empty(), "the config goes nowhere else");
+    assert!(output.stdout.is_empty(), "the config is written to no other file");
 }
 
 #[tokio::test]
@@ -72,7 +72,7 @@ async fn config_file_is_new_and_readable_by_its_owner_alone() {
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     assert!(std::fs::metadata(&file).unwrap().len() > 100);
     assert_eq!(scene.pipeline(&words).await.status.code(), Some(2));
-    assert_eq!(scene.runners().await, 1, "an existing file stops the client before it asks");
+    assert_eq!(scene.runners().await, 1, "an existing file stops the client before its request");
 }
 
 #[tokio::test]

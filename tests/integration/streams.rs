@@ -64,7 +64,7 @@ async fn caller_with_too_many_streams_is_refused_and_others_are_not() {
     assert_eq!(at_once.body["state"], "queued");
     scene.world.ask("GET", &scene.events()).by(&scene.bob).open().await;
     open.pop();
-    eventually("a place is free again", || async {
+    eventually("a stream is allowed again", || async {
         let stream = scene.world.ask("GET", &scene.events()).by(&scene.ada).try_open().await;
         stream.is_some().then_some(())
     })

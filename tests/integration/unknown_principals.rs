@@ -191,7 +191,7 @@ async fn address_with_too_many_connections_is_closed_at_once() {
     })
     .await;
     drop(held);
-    wait_until("places come back", || async {
+    wait_until("closed connections free their places", || async {
         let mut stream = connect(&world).await;
         let request = b"GET /health/live HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
         let sent = stream.write_all(request).await;

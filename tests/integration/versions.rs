@@ -135,7 +135,7 @@ async fn each_deprecation_stage_is_reported_once() {
     scene.runner("2.300.0").await;
     scene.runner("2.300.0").await;
     assert_eq!((scene.run_check().await, scene.run_check().await), (1, 0));
-    assert_eq!(scene.count_requests(), 1, "once a day is enough");
+    assert_eq!(scene.count_requests(), 1, "one fetch per day is enough");
     let alarms = scene.security_events().await;
     let data = &alarms[0]["violation_data"];
     assert_eq!(

@@ -101,6 +101,6 @@ mod tests {
         assert_eq!(silent, ["worker_bell", "worker_dispatcher", "worker_renewer"]);
         stop.cancel();
         watching.await.unwrap();
-        assert!(progress.alive(), "a worker that stops promises nothing any more");
+        assert!(progress.alive(), "a stopping worker is not checked for stalled loops");
     }
 }

@@ -152,7 +152,7 @@ fn incomplete_folder_is_moved_and_unreadable_redis_data_is_dropped() {
     stack.execute("postgres", "create table t (n int)").unwrap();
     assert_eq!(redis(stack.dir(), "SET key value"), "+OK");
     stack.stop().unwrap();
-    assert!(home.join("pg.broken-1/PG_VERSION").exists(), "somebody may want to look at it");
+    assert!(home.join("pg.broken-1/PG_VERSION").exists(), "the broken data is kept");
 
     fs::write(home.join("pg/PG_VERSION"), "9\n").unwrap();
     let error = Stack::start(&options).unwrap_err().to_string();

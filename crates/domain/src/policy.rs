@@ -416,10 +416,10 @@ mod tests {
             for label in ["blue", "BLUE", "ｂlue", "STRASSE"] {
                 assert!(!policy.allows(label), "{label}");
             }
-            assert!(policy.allows("linux") && policy.allows("self-hosted"), "they belong to nobody");
+            assert!(policy.allows("linux") && policy.allows("self-hosted"), "no other team requires them");
         }
         let shared = LabelPolicy::new(&texts(&["blue"]), &[]).without(&others);
-        assert!(shared.allows("blue"), "an admin gave it to both");
+        assert!(shared.allows("blue"), "both teams require it");
     }
 
     #[test]

@@ -169,7 +169,7 @@ mod tests {
         assert_eq!(
             found.retry_advice(),
             RetryAdvice::Unclear,
-            "a wait does not unsay that it may have happened"
+            "a response with a wait may still have had its effect"
         );
     }
 

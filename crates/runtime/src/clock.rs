@@ -194,7 +194,7 @@ mod tests {
             assert!((off(&clock) - minutes * 60).abs() <= 1);
         }
         clock.learn(Witness::Database, Clock::System.now() + TimeDelta::seconds(1));
-        assert_eq!(off(&clock), 0, "the time a question takes is no difference");
+        assert_eq!(off(&clock), 0, "the duration of a request is not an offset");
     }
 
     #[test]

@@ -206,7 +206,7 @@ mod tests {
             quiet_for: TimeDelta::zero(),
         };
         assert!(ticket(&row(JobKind::DriftCheck, false, true)).urgent);
-        assert!(ticket(&row(JobKind::Provision, true, false)).urgent, "it had its turn");
+        assert!(ticket(&row(JobKind::Provision, true, false)).urgent, "the step has run");
         assert!(!ticket(&row(JobKind::DriftCheck, false, false)).urgent);
         assert!(!ticket(&row(JobKind::Deprovision, false, true)).urgent);
     }

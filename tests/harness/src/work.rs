@@ -63,7 +63,7 @@ impl World {
     /// # Panics
     /// When a fault is not used up in time.
     pub async fn fault_consumed(&self) {
-        wait_until("the fault strikes", || async { self.twin.control().faults().is_empty() }).await;
+        wait_until("the fault is used", || async { self.twin.control().faults().is_empty() }).await;
     }
 
     /// Returns the current state of the job.

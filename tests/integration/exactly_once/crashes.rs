@@ -22,7 +22,7 @@ async fn worker_killed_before_the_response_leaves_one_config_and_no_orphan() {
     scene.world.expire_leases(Lane::Provision).await;
     scene.add_worker();
     let job = scene.wait_for_success(asked.job).await;
-    assert_eq!(job["attempts"], 1, "a dead worker is not the job's failure");
+    assert_eq!(job["attempts"], 1, "the death of a worker counts no attempt");
     let rescues: i32 =
         sqlx::query_scalar("SELECT rescues FROM jobs").fetch_one(scene.world.sql()).await.unwrap();
     assert_eq!(rescues, 1);
@@ -30,7 +30,7 @@ async fn worker_killed_before_the_response_leaves_one_config_and_no_orphan() {
     let name = scene.delivered_config(&asked).await;
 
     let stray = scene.calls(asked.job).await.remove(0).runner_name;
-    wait_until("the first try took effect late", || async { scene.world.twin.runner(&stray).is_some() })
+    wait_until("the first attempt took effect late", || async { scene.world.twin.runner(&stray).is_some() })
         .await;
     assert_eq!(scene.reap_orphans().await, 1);
     assert_eq!(scene.github_runner_names(), [name]);
@@ -62,11 +62,14 @@ async fn frozen_worker_discards_a_job_finished_by_another() {
     scene.wait_for_success(asked.job).await;
     let name = scene.delivered_config(&asked).await;
     let stray = scene.calls(asked.job).await.remove(0).runner_name;
-    wait_until("the zombie's try took effect", || async { scene.world.twin.runner(&stray).is_some() }).await;
+    wait_until("the frozen worker's attempt took effect", || async {
+        scene.world.twin.runner(&stray).is_some()
+    })
+    .await;
 
     zombie.thaw();
     zombie.stop().await;
-    assert_eq!(scene.delivered_config(&asked).await, name, "what was delivered stays");
+    assert_eq!(scene.delivered_config(&asked).await, name, "the delivered runner is kept");
     assert_eq!(scene.call_states(asked.job).await, ["effect_suspected", "delivered"]);
     scene.reap_orphans().await;
     assert_eq!(scene.github_runner_names(), [name]);

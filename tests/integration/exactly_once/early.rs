@@ -26,7 +26,7 @@ async fn new_token_unknown_to_github_is_retried() {
         let asked = scene.request_runner().await;
         scene.add_worker();
         let job = scene.wait_for_success(asked.job).await;
-        assert_eq!(job["attempts"], 1, "waiting for GitHub is no failure");
+        assert_eq!(job["attempts"], 1, "waiting for GitHub counts no attempt");
         assert_eq!(
             (count_minted_tokens(&scene), count_jit_calls(&scene)),
             (1, 4),
@@ -66,12 +66,15 @@ async fn slow_mint_keeps_its_short_lock_until_it_ends() {
     let lock =
         keys.iter().find(|key| key.contains(":lock:mint:")).expect("a lock while the mint is under way");
     let left: i64 = corner.send_command("PTTL", &[lock]).await;
-    assert!(left <= 4_000, "a process that is killed now holds others up for {left} ms");
+    assert!(left <= 4_000, "the lock of a killed process lasts {left} ms");
     for job in [asked.job, other.job] {
         scene.wait_for_success(job).await;
     }
     assert_eq!(count_minted_tokens(&scene), 1, "the lock was renewed until the mint ended");
-    assert!(corner.keys().await.iter().all(|key| !key.contains(":lock:mint:")), "it is opened at the end");
+    assert!(
+        corner.keys().await.iter().all(|key| !key.contains(":lock:mint:")),
+        "the lock is released at the end"
+    );
 }
 
 #[tokio::test]
@@ -184,7 +187,7 @@ async fn retry_after_of_a_server_error_is_obeyed() {
     let before = count_jit_calls(&scene);
     scene.make_jobs_due().await;
     let late = scene.request_runner().await;
-    wait_until("another waits too", || async {
+    wait_until("another job waits as well", || async {
         scene.world.job(&scene.ada, late.job).await["blocked_on"] == "github_outage"
     })
     .await;
@@ -218,7 +221,7 @@ async fn suspension_in_a_response_pauses_the_installation_and_alarms() {
     assert_eq!(
         scheduler::suspension::run(scene.world.scheduler_parts()).await.unwrap(),
         1,
-        "GitHub says it is over"
+        "GitHub reports the end of the suspension"
     );
     scene.make_jobs_due().await;
     scene.wait_for_success(asked.job).await;

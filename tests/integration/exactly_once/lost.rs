@@ -86,7 +86,7 @@ async fn effect_after_the_final_job_is_reaped() {
     assert_eq!(
         scene.call_states(asked.job).await,
         ["effect_suspected", "delivered"],
-        "looked up once, kept in mind"
+        "looked up once and kept for the next lookup"
     );
     scene.world.twin.advance(std::time::Duration::from_mins(6));
     assert_eq!(scene.github_runner_names().len(), 2);

@@ -99,7 +99,7 @@ impl Scene {
         sqlx::query(due).execute(self.world.sql()).await.unwrap();
         let sent = scheduler::reap::run(self.world.scheduler_parts()).await.unwrap();
         let open = "SELECT count(*) FROM jobs WHERE call_id IS NOT NULL AND finished_at IS NULL";
-        wait_until("the look-ups are done", || async { self.world.count(open).await == 0 }).await;
+        wait_until("the lookups are done", || async { self.world.count(open).await == 0 }).await;
         sent
     }
 

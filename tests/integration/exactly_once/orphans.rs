@@ -94,7 +94,9 @@ async fn runner_being_delivered_under_a_freed_name_is_no_orphan() {
     let bob = scene.world.user("bob", &[&blue]).await;
     scene.fault_jit_calls(FaultKind::SlowDrip { ms: 600, bytes: 500 }, 1);
     let second = scene.world.provision(&bob, json!({ "runner_name": "builder-1" })).await;
-    let id = eventually("GitHub has made it", || async { scene.world.twin.runner("builder-1") }).await.id;
+    let id = eventually("GitHub has created the runner", || async { scene.world.twin.runner("builder-1") })
+        .await
+        .id;
     assert_eq!(scene.reap_orphans().await, 1);
     assert_eq!(scene.call_states(second.job).await, ["intent"], "its config is still on the way");
     assert_eq!(scene.world.until_final(&bob, second.job).await["state"], "succeeded");
@@ -120,5 +122,5 @@ async fn runner_that_has_just_registered_itself_is_no_orphan() {
     assert_eq!(scene.reap_orphans().await, 1);
     assert_eq!(scene.world.twin.runner("builder-1").map(|there| there.id), Some(id));
     let again = "SELECT count(*) FROM github_calls WHERE next_reap_at > now() AND reap_attempts = 0";
-    assert_eq!(scene.world.count(again).await, 1, "a look that could conclude nothing is not the last one");
+    assert_eq!(scene.world.count(again).await, 1, "an inconclusive lookup is not the last one");
 }

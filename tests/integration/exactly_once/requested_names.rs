@@ -61,7 +61,7 @@ async fn orphan_of_a_lost_response_is_removed_and_created_again() {
     let lost = scene.world.twin.runner("builder-1").unwrap();
     scene.make_jobs_due().await;
     scene.wait_for_snoozes(asked.job, 2).await;
-    assert!(scene.world.twin.runner("builder-1").is_none(), "ours, idle, bound to nothing: removed");
+    assert!(scene.world.twin.runner("builder-1").is_none(), "an idle orphan of ours is removed");
     scene.make_jobs_due().await;
     scene.wait_for_success(asked.job).await;
     assert_eq!(scene.delivered_config(&asked).await, "builder-1");

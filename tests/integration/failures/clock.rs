@@ -122,7 +122,7 @@ async fn check_unaffected(scene: &Scene, parts: &[Program; 3]) {
     assert_eq!(world.text(hour, job).await, "true");
 
     let passed = "SELECT count(*) FROM sync_status WHERE last_sync_result = 'ok'";
-    wait_until("the scheduler takes a pass", || async { world.count(passed).await == 1 }).await;
+    wait_until("the scheduler runs a sync", || async { world.count(passed).await == 1 }).await;
     let holds_on = "SELECT count(*) FROM scheduler_leases
         WHERE expires_at BETWEEN clock_timestamp() AND clock_timestamp() + interval '10 s'";
     eventually("it leads", || async { (world.count(holds_on).await == 1).then_some(()) }).await;

@@ -25,6 +25,9 @@ async fn places_behind(flood: usize) -> Vec<i64> {
 #[tokio::test]
 async fn other_teams_wait_independently_of_the_flood() {
     let (few, flood) = tokio::join!(places_behind(4), places_behind(80));
-    assert_eq!(few, flood, "who asks for more delays itself");
-    assert!(few.iter().zip(1..).all(|(place, nth)| *place <= 2 * nth), "every second start: {few:?}");
+    assert_eq!(few, flood, "the larger team delays only itself");
+    assert!(
+        few.iter().zip(1..).all(|(place, nth)| *place <= 2 * nth),
+        "every second start is blue's: {few:?}"
+    );
 }

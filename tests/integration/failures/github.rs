@@ -32,7 +32,7 @@ async fn check_outage(kind: FaultKind) {
     let before = world.twin.summary().requests;
     let late = scene.request_runner().await;
     world.make_due(Lane::Provision).await;
-    wait_until("the late one waits too", || async {
+    wait_until("the later job waits as well", || async {
         world.job(&scene.ada, late.job).await["blocked_on"] == "github_outage"
     })
     .await;

@@ -31,7 +31,7 @@ async fn poison_job_ends_after_three_workers_and_others_run() {
     assert_eq!(
         scene.call_states(bad.job).await,
         ["effect_suspected"; 3],
-        "everything it may have made is looked for"
+        "every runner it may have made is looked up"
     );
     let good = scene.request_runner().await;
     scene.wait_for_success(good.job).await;

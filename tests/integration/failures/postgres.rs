@@ -60,10 +60,10 @@ async fn callers_get_retry_after_and_every_process_recovers() {
         assert!(part.runs(), "no process of ours had to be started again");
     }
 
-    assert_eq!(eventually("the leader goes on", leader).await, led);
+    assert_eq!(eventually("the leader continues", leader).await, led);
     let passes = "SELECT count(*) FROM sync_status WHERE last_sync_time > triggered_at";
     world.post("/admin/sync/trigger", &root, &json!({})).await.assert_status(202);
-    wait_until("it takes a pass", || async { world.count(passes).await == 1 }).await;
+    wait_until("it runs a sync", || async { world.count(passes).await == 1 }).await;
 }
 
 #[tokio::test]
@@ -77,7 +77,7 @@ async fn frozen_database_blocks_no_slot_and_counts_no_rescue() {
     scene.add_worker();
     world.fault_consumed().await;
     world.servers(|stack| stack.pause(Server::Postgres)).await;
-    wait_until("the worker gives up, and the queue has the job back", || async {
+    wait_until("the worker has returned the job to the queue", || async {
         let standing = world.queue().position(asked.job.into()).await.unwrap();
         matches!(standing.map(|standing| standing.place), Some(queue::JobPlace::Delayed { .. }))
     })

@@ -19,7 +19,7 @@ async fn workers_and_schedulers_wait_for_the_tables_they_need() {
     let asked = scene.request_runner().await;
     let mut parts = ["worker", "scheduler"].map(|word| world.program(word, &[]));
     for part in &parts {
-        wait_until("it says what it waits for", || async {
+        wait_until("it logs what it waits for", || async {
             part.output().contains("the database is older than this version")
         })
         .await;

@@ -30,7 +30,7 @@ async fn worker_frozen_beyond_its_lease_writes_nothing() {
     scene.wait_for_success(next.job).await;
     assert!(zombie.runs());
     zombie.stop().await;
-    assert_eq!(scene.delivered_config(&asked).await, name, "what was delivered stays");
+    assert_eq!(scene.delivered_config(&asked).await, name, "the delivered runner is kept");
     assert_eq!(scene.world.text(fence, asked.job).await, before);
     assert_eq!(scene.call_states(asked.job).await, ["effect_suspected", "delivered"]);
     scene.add_worker();
@@ -38,6 +38,6 @@ async fn worker_frozen_beyond_its_lease_writes_nothing() {
     assert_eq!(
         scene.github_runner_names(),
         [name, scene.delivered_config(&next).await],
-        "what it made in vain is gone"
+        "its discarded runner is removed"
     );
 }

@@ -38,7 +38,7 @@ impl Scene {
     /// Ends the transaction once the database has noticed that the blocked client is gone.
     async fn release_lock(&self, held: Transaction<'static, Postgres>) {
         sqlx::query(GONE).execute(self.world.sql()).await.unwrap();
-        wait_until("they are gone", || async { self.world.count(WAITING).await == 0 }).await;
+        wait_until("the sessions have ended", || async { self.world.count(WAITING).await == 0 }).await;
         held.rollback().await.unwrap();
     }
 
@@ -47,9 +47,9 @@ impl Scene {
     async fn wait_for_takeover(&self, asked: &Accepted) -> Vec<String> {
         let heir = self.start_doomed_worker();
         let job = self.wait_for_success(asked.job).await;
-        assert_eq!(job["attempts"], 1, "a dead worker is not the job's failure");
+        assert_eq!(job["attempts"], 1, "the death of a worker counts no attempt");
         let name = self.delivered_config(asked).await;
-        wait_until("the queue knows that it is over", || async {
+        wait_until("the queue has removed the job", || async {
             self.world.queue().position(asked.job.into()).await.unwrap().is_none()
         })
         .await;

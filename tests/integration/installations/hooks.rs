@@ -49,7 +49,7 @@ async fn event_belongs_to_the_installation_of_its_signing_secret() {
     let by_id = running_job_event(&runner, &json!({ "installation": { "id": SECOND_ID } }));
     assert_eq!(deliver_event(world, COMMON, &by_id).await, "ignored: of an installation that is not ours");
     let shown = world.get(&format!("/runners/{}", asked.runner), &scene.bob).await.assert_status(200).body;
-    assert_eq!(shown["status"], "pending", "a secret of one installation moves nothing of another");
+    assert_eq!(shown["status"], "pending", "an event signed by one installation changes nothing of another");
     assert_eq!(deliver_event(world, OWN, &by_id).await, "processed: in progress");
     let unsigned = world.ask("POST", "/webhooks/github").header("x-github-event", "ping");
     let unsigned = unsigned.header("x-github-delivery", &Uuid::new_v4().to_string());
@@ -77,7 +77,7 @@ async fn failed_deliveries_of_an_app_are_listed_once_for_all_its_installations()
         .await
         .unwrap();
     scheduler::redeliver::run(world.scheduler_parts()).await.unwrap();
-    assert_eq!(listed(), 2, "the other installation reads it while GitHub has paused the first");
+    assert_eq!(listed(), 2, "another installation's credential reads the deliveries during the pause");
 }
 
 #[tokio::test]

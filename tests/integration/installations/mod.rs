@@ -177,7 +177,7 @@ async fn only_a_complete_sync_counts_as_a_success() {
         let all = status["installations"].as_array().unwrap().clone();
         all.iter().map(|one| one["last_sync_result"].clone()).collect::<Vec<_>>()
     };
-    wait_until("both had their pass", || async { results().await == [json!("ok"), json!("failed")] }).await;
+    wait_until("both had a sync run", || async { results().await == [json!("ok"), json!("failed")] }).await;
     let said = |installation: &str| {
         let world = &world;
         let labels = [format!("installation=\"{installation}\""), "step=\"snapshot\"".to_owned()];
@@ -189,6 +189,6 @@ async fn only_a_complete_sync_counts_as_a_success() {
             })
         }
     };
-    wait_until("the good one succeeds", || said("default")).await;
+    wait_until("the job of the other installation succeeds", || said("default")).await;
     assert!(!said("unheard").await);
 }

@@ -58,7 +58,7 @@ async fn enterprise_server_without_limits_is_served_under_its_path() {
     assert_eq!((passed.result, passed.listed), ("ok", 3));
     let budget = world.get("/admin/budget", &root).await.assert_status(200).body;
     assert!(budget["budgets"].as_array().unwrap().iter().all(|one| one["windows"] == json!([])), "{budget}");
-    assert_eq!(world.twin.ledger().of("GET", "/rate_limit").count(), 0, "there is nothing to ask for");
+    assert_eq!(world.twin.ledger().of("GET", "/rate_limit").count(), 0, "no limits are fetched");
 }
 
 #[tokio::test]
@@ -75,7 +75,7 @@ async fn rate_limit_is_fetched_before_the_first_job() {
     let asked = world.provision(&ada, provision_body("ci")).await;
     let workers = [world.start_worker(), world.start_worker(), world.start_worker()];
     let asks = || world.twin.ledger().of("GET", "/rate_limit").count();
-    wait_until("one of them asks", || async { asks() == 1 }).await;
+    wait_until("one process fetches the limits", || async { asks() == 1 }).await;
     wait_until("all are at work", || async {
         let known: i64 = world.count("SELECT count(*) FROM workers").await;
         usize::try_from(known).unwrap() == workers.len()
@@ -93,6 +93,10 @@ async fn rate_limit_is_fetched_before_the_first_job() {
     let parts = world.scheduler_parts();
     assert_eq!(parts.installations.fetch_rate_limits(&parts.queue).await, 0, "it is known");
     world.redis().flush().await;
-    assert_eq!(parts.installations.fetch_rate_limits(&parts.queue).await, 1, "a lost queue has forgotten it");
+    assert_eq!(
+        parts.installations.fetch_rate_limits(&parts.queue).await,
+        1,
+        "a flushed queue has no such setting"
+    );
     assert_eq!(asks(), 2);
 }

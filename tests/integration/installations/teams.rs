@@ -41,7 +41,7 @@ async fn team_changes_installation_only_without_jobs_and_runners() {
     world.patch(&path, &root, &json!({ "installation": SECOND, "weight": 2.0 })).await.assert_status(200);
     let runner = format!("/runners/{}", asked.runner);
     world.ask("DELETE", &runner).by(&eve).header("prefer", "wait=20").send().await.assert_status(200);
-    wait_until("its last job is over", || async {
+    wait_until("its last job is final", || async {
         let moved = world.patch(&path, &root, &home).await;
         moved.status == 200 && moved.body["installation"] == "default"
     })

@@ -17,7 +17,7 @@ async fn one_scheduler_leads_until_its_lease_ends() {
     assert!(one.leads() && !two.leads());
     sqlx::query("UPDATE scheduler_leases SET expires_at = now()").execute(world.sql()).await.unwrap();
     assert!(two.acquire(world.store()).await.unwrap());
-    assert!(one.leads(), "it trusts its lease until it asks again or its own clock says that it is over");
+    assert!(one.leads(), "it leads until its next renewal or the end of its lease by its own clock");
     assert!(!one.acquire(world.store()).await.unwrap() && !one.leads());
     assert_eq!(world.count("SELECT term FROM scheduler_leases").await, 2);
 }
@@ -61,7 +61,7 @@ async fn runners_are_watched_after_the_leading_process_is_killed() {
     leader.kill();
     world.post("/admin/sync/trigger", &root, &serde_json::json!({})).await.assert_status(202);
     eventually("another leader", || async { holder(&world).await.filter(|name| *name != first) }).await;
-    harness::wait_until("it takes the next pass", || async { world.count(passed).await == 1 }).await;
+    harness::wait_until("it runs the next sync", || async { world.count(passed).await == 1 }).await;
     heir.stop().await;
     assert_eq!(holder(&world).await, None);
 }

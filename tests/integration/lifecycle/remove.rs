@@ -70,7 +70,11 @@ async fn all_callers_get_the_same_removal_job() {
         (&second.body["job_id"], &second.body["runner_id"])
     );
     scene.remove(&runner).await.refused(409, "runner_busy");
-    assert_eq!(scene.world.job(&scene.ada, job).await["state"], "queued", "another's job goes on");
+    assert_eq!(
+        scene.world.job(&scene.ada, job).await["state"],
+        "queued",
+        "the job of another caller continues"
+    );
 
     scene.change_on_github(&runner, RunnerChange::online());
     scene.world.make_due(Lane::Deprovision).await;
@@ -118,7 +122,7 @@ async fn runners_of_a_deactivated_team_are_synced_and_removed() {
     scene.world.jit(&scene.ada, &provision_body("ci")).await.refused(403, "team_inactive");
     scene.change_on_github(&kept, RunnerChange::online());
     assert_eq!(scene.run_sync().await.changed, 1);
-    assert_eq!(scene.status(&kept).await, "active", "nothing is taken from who works");
+    assert_eq!(scene.status(&kept).await, "active", "a busy runner is not removed");
     scene.change_on_github(&kept, RunnerChange::labels(["team-red", "production"]));
     assert_eq!(scene.run_sync().await.sent, 1);
     scene.wait_for_status(&kept, "deleted").await;
@@ -222,7 +226,7 @@ async fn busy_runner_is_checked_less_and_less_often() {
         .await;
         scene.world.make_due(Lane::Deprovision).await;
     }
-    assert_eq!(scene.count_deletions(), 0, "a look tells as much");
+    assert_eq!(scene.count_deletions(), 0, "a lookup is enough");
 }
 
 #[tokio::test]

@@ -74,7 +74,7 @@ async fn only_admins_cancel_jobs_of_the_service() {
 
     let path = format!("/jobs/{}", new.id);
     scene.world.delete(&path, &scene.ada).await.refused(403, "admin_required");
-    assert_eq!(scene.request_removal(&runner, &scene.ada).await, new.id.uuid(), "she may want the same");
+    assert_eq!(scene.request_removal(&runner, &scene.ada).await, new.id.uuid(), "another caller may join");
     scene.world.delete(&path, &scene.ada).await.refused(403, "admin_required");
     assert_eq!(scene.world.job(&scene.ada, new.id.uuid()).await["state"], "queued");
     let tried = "SELECT sum(occurrences) FROM audit_log WHERE event_type = 'job.cancel' AND NOT success
@@ -108,7 +108,7 @@ async fn unused_runner_is_removed_once_a_caller_joins() {
     scene.wait_for_deletion(&runner).await;
     let told = "SELECT count(*) FROM audit_log WHERE event_type = 'runner.deprovision' AND success
         AND user_identity = 'ada@example.com' AND request_id IS NOT NULL AND event_data = '{\"joined\": true}'";
-    assert_eq!(scene.world.count(told).await, 1, "who joins is written down as well");
+    assert_eq!(scene.world.count(told).await, 1, "the joining caller is audited as well");
 }
 
 #[tokio::test]
@@ -145,7 +145,7 @@ async fn removal_continues_while_a_waiter_is_left() {
     waited.refused(409, "runner_busy");
     let left = scene.world.job(&bob, job).await;
     assert_eq!((&left["state"], &left["blocked_on"]), (&json!("queued"), &json!("busy")));
-    assert_eq!(scene.waiters(job).await, "0", "it is Bob's alone now");
+    assert_eq!(scene.waiters(job).await, "0", "only Bob waits for it now");
 
     let (one, other) = tokio::join!(wait(), wait());
     one.refused(409, "runner_busy");

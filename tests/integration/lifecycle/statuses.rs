@@ -59,7 +59,7 @@ async fn sync_with_too_many_removals_waits_for_approval() {
     scene.world.post(TRIGGER, &scene.ada, &body).await.refused(403, "admin_required");
     scene.world.post(TRIGGER, &scene.root, &json!({ "sure": true })).await.refused(422, "validation_failed");
     scene.world.ask("POST", TRIGGER).by(&scene.root).send().await.assert_status(202);
-    assert_eq!(scene.run_sync().await.result, "held", "asking for a pass is not confirming what it may do");
+    assert_eq!(scene.run_sync().await.result, "held", "a triggered sync approves no removals");
     let elsewhere = json!({ "confirm_removals": true, "installation": "elsewhere" });
     scene.world.post(TRIGGER, &scene.root, &elsewhere).await.refused(422, "validation_failed");
     assert_eq!(scene.approve(body).await, json!(["default"]));
@@ -70,7 +70,7 @@ async fn sync_with_too_many_removals_waits_for_approval() {
         scene.wait_for_status(runner, "deleted").await;
     }
     assert_eq!(scene.status(&fleet[7]).await, "pending");
-    assert_eq!(scene.sync_status().await["removals_confirmed"], false, "one word, one pass");
+    assert_eq!(scene.sync_status().await["removals_confirmed"], false, "one approval covers one sync run");
     assert_eq!(scene.count_deletions(), 0);
 }
 
@@ -109,8 +109,12 @@ async fn approval_does_not_cover_many_more_removals() {
     scene.approve(json!({ "confirm_removals": true })).await;
     let passed = scene.run_sync().await;
     assert_eq!((passed.result, passed.sent, passed.held), ("held", 0, 18));
-    assert_eq!(scene.count_security_events("sync_blast_radius").await, 2, "the admin has not seen that");
-    assert_eq!(scene.run_sync().await.result, "held", "the word is gone");
+    assert_eq!(
+        scene.count_security_events("sync_blast_radius").await,
+        2,
+        "the approval does not cover the new removals"
+    );
+    assert_eq!(scene.run_sync().await.result, "held", "the approval has expired");
     scene.approve(json!({ "confirm_removals": true })).await;
     assert_eq!(scene.run_sync().await.sent, 18);
 }
@@ -167,7 +171,7 @@ async fn ten_thousand_runners_cost_a_hundred_requests() {
     let again = scene.run_sync_with(&mut memory).await;
     assert_eq!((again.result, again.changed, again.requests), ("ok", 0, 100));
     let unchanged = scene.world.twin.ledger().entries.iter().filter(|entry| entry.status == 304).count();
-    assert_eq!(unchanged, 100, "a page that did not change costs nothing of the hourly window");
+    assert_eq!(unchanged, 100, "an unchanged page is free of the hourly window");
     assert_eq!((scene.count_requests("GET", ONE), scene.count_deletions()), (0, 0));
     assert_eq!(scene.world.count("SELECT count(*) FROM unmanaged_runners").await, 0);
 }

@@ -20,7 +20,11 @@ async fn managed_runner_is_found_on_the_last_page_of_unmanaged_ones() {
     let passed = scene.run_sync().await;
     assert_eq!((passed.result, passed.listed, passed.requests), ("ok", 351, 4));
     assert_eq!(scene.count_requests("GET", LIST), 4);
-    assert_eq!(scene.status(&runner).await, "pending", "GitHub calls what was never online offline");
+    assert_eq!(
+        scene.status(&runner).await,
+        "pending",
+        "GitHub reports a runner that was never online as offline"
+    );
     scene.change_on_github(&runner, RunnerChange::online());
     assert_eq!(scene.run_sync().await.changed, 1);
     assert_eq!(scene.status(&runner).await, "active");
@@ -96,7 +100,7 @@ async fn incomplete_sync_updates_rows_and_concludes_no_removal() {
     assert_eq!((scene.status(&first).await, scene.status(&last).await), ("active".into(), "pending".into()));
     let status = scene.world.get("/admin/sync/status", &scene.root).await.assert_status(200).body;
     assert_eq!(status["last_sync_result"], "failed");
-    assert!(status["last_sync_time"].is_string(), "the end of a run of any kind: {status}");
+    assert!(status["last_sync_time"].is_string(), "the run has ended: {status}");
     assert!(status["last_complete_sync_time"].is_null(), "{status}");
     assert!(status["last_sync_error"].as_str().unwrap().starts_with("page 2 did not arrive"), "{status}");
     assert_eq!(status["interval_seconds"], 300);
@@ -170,16 +174,16 @@ async fn sync_is_due_by_interval_or_request() {
     let due = || async {
         scene.world.store().conn().await.unwrap().sync_runs().is_due(&home, five_minutes).await.unwrap()
     };
-    assert!(due().await, "there was none yet");
+    assert!(due().await, "no run has happened yet");
     scene.run_sync().await;
-    assert!(!due().await, "one has just been taken");
+    assert!(!due().await, "a run has just ended");
     scene.world.post("/admin/sync/trigger", &scene.root, &json!({})).await.assert_status(202);
-    assert!(due().await, "an admin asks");
+    assert!(due().await, "an admin triggers a run");
     scene.run_sync().await;
     assert!(!due().await);
     let passed = "UPDATE sync_status SET attempted_at = attempted_at - interval '5 minutes'";
     sqlx::query(passed).execute(scene.world.sql()).await.unwrap();
-    assert!(due().await, "its time has come");
+    assert!(due().await, "the interval has passed");
 
     scene.add_unmanaged("theirs", 150);
     for end in [FaultKind::PageSlip { by: 1, agree: false }, FaultKind::Status { status: 502 }] {

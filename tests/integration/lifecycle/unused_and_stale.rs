@@ -25,7 +25,7 @@ async fn unused_config_is_revoked_and_frees_its_quota() {
 
     assert_eq!((scene.status(&left).await.as_str(), scene.github_runner(&left)), ("deleted", None));
     assert_eq!(scene.status(&used).await, "active");
-    assert!(scene.github_runner(&used).is_some(), "it is in use after all");
+    assert!(scene.github_runner(&used).is_some(), "the runner is in use");
     assert_eq!(scene.status_history(&left).await.last().unwrap(), "pending deleted job");
     scene.world.jit(&scene.ada, &provision_body("ci")).await.assert_status(202);
     scene.world.credential(&scene.ada, left.job).await.refused(410, "credential_gone");

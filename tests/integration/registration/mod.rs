@@ -189,7 +189,7 @@ async fn lost_token_response_is_requested_again() {
     let made = scene.request_token("old-1").await;
     assert_eq!(made["runner_name"], "old-1");
     assert_eq!(scene.count_requests("registration-token"), 2);
-    assert_eq!(scene.world.count("SELECT count(*) FROM github_calls").await, 0, "there is nothing to reap");
+    assert_eq!(scene.world.count("SELECT count(*) FROM github_calls").await, 0, "there is no orphan");
 }
 
 #[tokio::test]
@@ -205,7 +205,7 @@ async fn self_registered_runner_is_bound_by_its_id_once_listed() {
     assert_eq!(there["labels"], json!(["self-hosted", "team-red", "gpu-2"]));
     assert_eq!(scene.count_label_violations().await, 0);
     let shredded = "SELECT count(*) FROM credentials WHERE ciphertext IS NOT NULL";
-    assert_eq!(scene.world.count(shredded).await, 0, "the token is of no use to it any more");
+    assert_eq!(scene.world.count(shredded).await, 0, "its token is used up");
     scene.run_sync().await;
     scene.wait_for_no_open_job().await;
     assert!(scene.is_on_github(id));
@@ -231,8 +231,8 @@ async fn early_job_does_not_hide_a_self_registered_runner() {
     control.start_job(job.id, id).unwrap();
     scene.world.twin.webhooks_sent().await;
     scheduler::inbox::run(scene.world.scheduler_parts()).await.unwrap();
-    assert_eq!(scene.runner(&made).await["status"], "pending", "its name alone does not say that it is ours");
-    assert!(due().await, "a pass comes at once");
+    assert_eq!(scene.runner(&made).await["status"], "pending", "a name alone does not bind a runner");
+    assert!(due().await, "a sync run follows at once");
     assert_eq!(
         scene.count_security_events("label_policy_violation_workflow").await,
         0,
@@ -265,22 +265,23 @@ async fn unused_token_frees_its_quota_without_a_deletion() {
         .refused(403, "quota_exceeded");
     let mut parts = scene.world.scheduler_parts();
     parts.sync.config_life = TimeDelta::minutes(5);
-    assert_eq!(unused::run(parts.clone()).await.unwrap(), 0, "the token is still good");
+    assert_eq!(unused::run(parts.clone()).await.unwrap(), 0, "the token is still valid");
     sqlx::query("UPDATE runners SET registered_at = registered_at - interval '71 minutes'")
         .execute(scene.world.sql())
         .await
         .unwrap();
     let id = scene.register_runner("old-2", &["team-red"], RunnerChange::offline());
     assert_eq!(unused::run(parts).await.unwrap(), 2);
-    wait_until("the first is gone", || async { scene.runner(&never).await["status"] == "deleted" }).await;
+    wait_until("the first row is deleted", || async { scene.runner(&never).await["status"] == "deleted" })
+        .await;
     assert_eq!(scene.runner(&late).await["status"], "pending", "it registered itself at the last moment");
     scene.run_sync().await;
-    wait_until("its job has looked", || async {
+    wait_until("its removal job has looked it up", || async {
         scene.world.make_due(domain::Lane::Deprovision).await;
         scene.world.count("SELECT count(*) FROM jobs WHERE finished_at IS NULL").await == 0
     })
     .await;
-    assert!(scene.is_on_github(id), "when it is started is its owner's affair");
+    assert!(scene.is_on_github(id), "a registered runner may be started at any time");
     assert_eq!(scene.runner(&late).await["github_runner_id"], json!(id));
     assert_eq!(scene.world.twin.ledger().entries.iter().filter(|e| e.method == "DELETE").count(), 0);
     scene.request_token("old-3").await;

@@ -51,12 +51,12 @@ async fn refused_runner_is_removed_after_another_removal_job_ends() {
     wait_until("the other job waits", || async { scene.world.count(waits).await == 1 }).await;
     scene.run_sync().await;
     assert_eq!(scene.count_label_violations().await, 1);
-    wait_until("the other job is over", || async {
+    wait_until("the other job is final", || async {
         scene.world.make_due(domain::Lane::Deprovision).await;
         scene.world.count("SELECT count(*) FROM jobs WHERE finished_at IS NULL").await == 0
     })
     .await;
-    assert!(scene.is_on_github(id), "for that one it is no leftover");
+    assert!(scene.is_on_github(id), "the other job does not remove it");
     scene.run_sync().await;
     wait_until("it is removed", || async { scene.runner(&made).await["status"] == "deleted" }).await;
     assert!(!scene.is_on_github(id));
@@ -112,7 +112,7 @@ async fn self_registered_runner_outside_its_group_is_removed() {
         ids.push(world.twin.create_runner(spec).unwrap().id);
     }
     sync::run(&world.scheduler_parts(), &second, &mut PageCache::default()).await.unwrap();
-    wait_until("the one that went astray is gone", || async {
+    wait_until("the runner in the wrong group is removed", || async {
         world.twin.runners().into_iter().map(|runner| runner.id).eq([ids[0]])
     })
     .await;

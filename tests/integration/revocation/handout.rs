@@ -89,5 +89,5 @@ async fn config_that_was_read_is_not_handed_out_again_after_a_revocation() {
     world.patch(&scene.user_path(), root, &json!({ "is_active": true })).await.assert_status(200);
     world.credential(ada, asked.job).await.refused(410, "credential_gone");
     let kept = "SELECT count(*) FROM runners WHERE status = 'pending'";
-    assert_eq!(world.count(kept).await, 1, "its machine may have started it");
+    assert_eq!(world.count(kept).await, 1, "a machine may have started the runner");
 }

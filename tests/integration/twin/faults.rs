@@ -13,7 +13,7 @@ async fn answer_can_be_lost_after_the_effect() {
     github.twin.fault(Fault::once("POST", "generate-jitconfig", FaultKind::EffectThenDrop));
     let lost = read(github.request("POST", JIT).bearer_auth(&github.token).json(&wanted("a"))).await;
     assert!(lost.is_err());
-    assert!(github.twin.runner("a").is_some(), "it happened all the same");
+    assert!(github.twin.runner("a").is_some(), "the effect took place");
     assert_eq!(github.jit("a").await.status, 409);
     let ledger = github.twin.ledger();
     let calls: Vec<_> = ledger.of("POST", "generate-jitconfig").collect();
@@ -50,7 +50,7 @@ async fn server_error_may_or_may_not_have_had_its_effect() {
     assert!(github.twin.runners().is_empty());
     assert_eq!(github.jit("a").await.status, 500);
     assert!(github.twin.runner("a").is_some());
-    assert_eq!(github.get(RUNNERS).await.status, 200, "other operations are not struck");
+    assert_eq!(github.get(RUNNERS).await.status, 200, "other operations have no fault");
 }
 
 #[tokio::test]

@@ -178,7 +178,7 @@ async fn enterprise_has_groups_of_its_own() {
     assert_eq!(
         ask("PATCH", &one, json!({ "visibility": "private" })).await.status,
         422,
-        "a word of organisations"
+        "this field belongs to organisations"
     );
 
     let mut body = wanted("box");

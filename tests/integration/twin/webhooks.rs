@@ -146,7 +146,10 @@ async fn failed_delivery_can_be_found_and_sent_again() {
     let worked = github.app("GET", "/app/hook/deliveries?status=success", &Value::Null).await;
     assert_eq!((&worked.body[0]["guid"], &worked.body[0]["redelivery"]), (&guid, &json!(true)));
     let got = inbox.all();
-    assert_eq!(got[0].0["x-github-delivery"], got[1].0["x-github-delivery"], "the key to tell doubles");
+    assert_eq!(
+        got[0].0["x-github-delivery"], got[1].0["x-github-delivery"],
+        "the id that identifies a repeated delivery"
+    );
     assert_eq!(got[0].1, got[1].1);
 }
 

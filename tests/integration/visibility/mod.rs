@@ -205,7 +205,7 @@ async fn forwarded_address_is_trusted_only_from_configured_proxies() {
         assert_eq!(row["request_ip"], wanted, "{forwarded} through {proxies}");
         assert_eq!(row["user_agent"], "a pipeline");
         assert_eq!(row["event_data"]["client_request_id"], "request-7");
-        assert_ne!(row["request_id"], "request-7", "what a client chooses names no request of ours");
+        assert_ne!(row["request_id"], "request-7", "a client's request id does not replace ours");
         assert_eq!((&row["user_identity"], &row["team_name"]), (&json!("ada@example.com"), &json!("red")));
         assert_eq!((&row["success"], &row["error_message"]), (&json!(true), &Value::Null));
     }

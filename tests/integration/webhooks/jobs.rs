@@ -24,7 +24,7 @@ async fn scene_with_lingering_runner() -> Scene {
     process_inbox(&scene.world).await;
     scene.world.keep_running(scene.world.start_worker());
     let again = "SELECT count(*) FROM jobs WHERE kind = 'drift_check' AND state = 'queued' AND snoozes = 1";
-    wait_until("it is to be looked at again", || async { scene.world.count(again).await == 1 }).await;
+    wait_until("another check is due", || async { scene.world.count(again).await == 1 }).await;
     scene
 }
 
@@ -33,7 +33,7 @@ async fn runner_removed_after_its_job_is_deleted_without_two_sync_runs() {
     let scene = scene_with_lingering_runner().await;
     assert_eq!(scene.status_and_busy().await, ("active".to_owned(), false));
     scene.world.twin.control().advance(LINGERS);
-    wait_until("it is gone", || async {
+    wait_until("the runner is deleted", || async {
         scene.world.make_due(Lane::Drift).await;
         scene.status_and_busy().await.0 == "deleted"
     })
@@ -45,7 +45,7 @@ async fn runner_removed_after_its_job_is_deleted_without_two_sync_runs() {
 #[tokio::test]
 async fn runner_still_listed_after_its_job_is_checked_four_times() {
     let scene = scene_with_lingering_runner().await;
-    wait_until("that is over", || async {
+    wait_until("the check is done", || async {
         scene.world.make_due(Lane::Drift).await;
         scene.world.count("SELECT count(*) FROM jobs WHERE finished_at IS NULL").await == 0
     })
@@ -54,7 +54,7 @@ async fn runner_still_listed_after_its_job_is_checked_four_times() {
     assert_eq!(
         scene.status_and_busy().await,
         ("offline".to_owned(), false),
-        "where it stands is noted; a pass does the rest"
+        "its state is recorded; a sync run does the rest"
     );
 }
 
@@ -69,7 +69,11 @@ async fn workflow_job_on_our_runner_changes_its_state() {
 
     control.complete_job(job.id, Conclusion::Success).unwrap();
     process_inbox(&scene.world).await;
-    assert_eq!(scene.status_and_busy().await, ("active".to_owned(), false), "gone only on proof");
+    assert_eq!(
+        scene.status_and_busy().await,
+        ("active".to_owned(), false),
+        "a runner is deleted only on proof"
+    );
     let checks = "SELECT count(*) FROM jobs WHERE kind = 'drift_check' AND state = 'queued'";
     assert_eq!(scene.world.count(checks).await, 1);
     let trail = "SELECT count(*) FROM runner_events WHERE source = 'webhook' AND to_status = 'active'";

@@ -117,7 +117,7 @@ async fn expired_page_cursor_restarts_the_list() {
     sqlx::query("UPDATE webhook_sweeps SET resume_from = 'nowhere'").execute(world.sql()).await.unwrap();
     assert!(matches!(step().await, Err(StepError::GitHub(_))));
     world.twin.webhooks_sent().await;
-    assert_eq!(step().await.unwrap(), 0, "from the beginning: that one has come");
+    assert_eq!(step().await.unwrap(), 0, "the search starts again: the first delivery has arrived");
     assert_eq!(step().await.unwrap(), 1);
 }
 

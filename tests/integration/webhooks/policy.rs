@@ -54,7 +54,7 @@ async fn enforced_policy_cancels_the_run_even_if_github_refuses_at_first() {
     scene.world.twin.control().fault(fault).unwrap();
     assert_eq!(run_cancellations(&scene).await, 0);
     assert_eq!(status(&scene, job), JobStatus::InProgress);
-    assert_eq!(run_cancellations(&scene).await, 0, "not at once again");
+    assert_eq!(run_cancellations(&scene).await, 0, "not repeated at once");
 
     make_cancellations_due(&scene).await;
     assert_eq!(run_cancellations(&scene).await, 1);

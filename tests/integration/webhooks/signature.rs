@@ -39,7 +39,7 @@ async fn only_deliveries_signed_by_github_are_stored() {
     }
     assert_eq!(world.count("SELECT count(*) FROM webhook_inbox").await, 0);
     let alarms = "SELECT count(*) FROM security_events WHERE event_type = 'webhook_signature_invalid'";
-    assert_eq!(world.count(alarms).await, 1, "one address rings once a minute");
+    assert_eq!(world.count(alarms).await, 1, "one alarm per address and minute");
 }
 
 #[tokio::test]
@@ -185,5 +185,5 @@ async fn delivery_stored_by_a_newer_release_waits_and_blocks_no_other() {
         WHERE delivery_id = $1";
     world.change(two_days, newer).await;
     process_inbox(world).await;
-    assert!(outcome(world, newer).await.starts_with("failed"), "in the end it is given up");
+    assert!(outcome(world, newer).await.starts_with("failed"), "the delivery is given up in the end");
 }

@@ -73,7 +73,7 @@ async fn removed_installation_is_paused_and_new_permissions_are_recorded() {
         deliver_webhook(&world, "installation", &body).await;
     }
     let told = "SELECT count(*) FROM security_events WHERE event_type IN ('installation_permissions', 'installation_suspended')";
-    wait_until("both are looked at", async || world.count(told).await == 2).await;
+    wait_until("both are checked", async || world.count(told).await == 2).await;
     let noted = "SELECT count(*) FROM audit_log WHERE event_type = 'installation.changed'";
     assert!(world.count(noted).await >= 2);
 }

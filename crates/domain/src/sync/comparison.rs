@@ -275,7 +275,7 @@ mod tests {
             let absent = LiveRunner { missed, unlisted, ..row(Active) };
             let findings = compare(std::slice::from_ref(&absent), &[], complete);
             assert_eq!(findings.absences[0].is_due(), due, "{missed} {unlisted} {complete}");
-            assert!(findings.changes.is_empty(), "only a look at the runner itself proves that it is gone");
+            assert!(findings.changes.is_empty(), "a missing runner is deleted only after a lookup of it");
         }
         let fresh = LiveRunner { registered_at: DateTime::UNIX_EPOCH + TimeDelta::days(1), ..row(Pending) };
         assert!(compare(&[fresh], &[], true).absences.is_empty());
@@ -327,11 +327,7 @@ mod tests {
         assert!(compare(&[observed], std::slice::from_ref(&drifted), true).suspects.is_empty());
         let busy = [SeenRunner { busy: true, ..drifted }];
         assert!(compare(std::slice::from_ref(&known), &busy, true).suspects.is_empty());
-        assert_eq!(
-            compare(&[row(Active)], &busy, true).removals(),
-            1,
-            "it may be idle by the time it is looked at"
-        );
+        assert_eq!(compare(&[row(Active)], &busy, true).removals(), 1, "it may be idle when it is checked");
         let over = compare(&[known], &[seen(&[("A", false)])], true);
         assert_eq!((over.suspects.len(), over.removals()), (1, 0));
     }
@@ -342,7 +338,7 @@ mod tests {
         for there in [seen(&[("a", false)]), seen(&[("prod", false)])] {
             let findings = compare(std::slice::from_ref(&refused), &[there], false);
             assert_eq!((findings.refused.len(), findings.removals()), (1, 1));
-            assert!(findings.suspects.is_empty(), "one order is enough");
+            assert!(findings.suspects.is_empty(), "one check is enough");
         }
         let leaving = LiveRunner { leaving: true, ..refused.clone() };
         assert!(compare(&[leaving], &[seen(&[("prod", false)])], true).refused.is_empty());

@@ -238,7 +238,7 @@ mod tests {
             assert_eq!(decision.violations.len(), 1);
             let free = Team { optional_label_patterns: vec!["prod".into()], ..team(&[], &[]) };
             let allowed = wrong.decide(&awaited, &free, None, DateTime::UNIX_EPOCH).unwrap();
-            assert!(allowed.violations.is_empty(), "it may have given itself what its team allows");
+            assert!(allowed.violations.is_empty(), "labels that its team allows are no violation");
         }
         assert!(!decide(&job(1, false, 10), RunnerStatus::Pending, None).unwrap().awaited);
     }

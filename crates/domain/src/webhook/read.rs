@@ -327,7 +327,7 @@ mod tests {
         body["workflow_job"]["workflow_name"] = json!("y".repeat(9999));
         let job = job_in(&body);
         assert_eq!((job.labels.len(), job.labels[0].len(), job.workflow.unwrap().len()), (101, 256, 256));
-        assert_eq!(job.labels[100], "…", "what was left out is not forgotten");
+        assert_eq!(job.labels[100], "…", "the number of omitted values is kept");
         let mut body = running();
         body["workflow_job"]["labels"] = json!(vec!["é".repeat(256); 100]);
         let labels = job_in(&body).labels;

@@ -150,7 +150,7 @@ async fn server_errors_are_unclear_and_not_resent() {
         let error = fake.pat().create_jit_config(&jit()).await.unwrap_err();
         assert_eq!(error.retry_advice(), RetryAdvice::Unclear);
         let error = fake.pat().get_runner(1).await.unwrap_err();
-        assert_eq!(error.retry_advice(), RetryAdvice::Retry, "a read leaves nothing behind");
+        assert_eq!(error.retry_advice(), RetryAdvice::Retry, "a read has no effect");
         let calls = fake.calls();
         assert_eq!(calls.iter().filter(|c| c.method == Method::POST).count(), 1);
         assert_eq!(calls.len(), 2);
@@ -173,7 +173,7 @@ async fn truncated_response_is_unclear() {
     let memory = Arc::new(Memory::default());
     let github = GitHub::new(pat_settings(&url), Arc::clone(&memory) as _).unwrap();
     let error = github.create_jit_config(&jit()).await.unwrap_err();
-    assert_eq!(memory.answers()[0].request_id.as_deref(), Some("AB:12"), "its headers count all the same");
+    assert_eq!(memory.answers()[0].request_id.as_deref(), Some("AB:12"), "its headers are observed");
     assert!(matches!(error, GitHubError::Unclear { status: Some(201), .. }), "{error:?}");
     assert_eq!(count.load(std::sync::atomic::Ordering::SeqCst), 1);
 }

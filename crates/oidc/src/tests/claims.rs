@@ -165,7 +165,7 @@ async fn unverified_email_is_ignored_but_marks_a_person() {
         assert!(facts.binding_email.is_none() && facts.is_personal());
     }
     let facts = desk.show_with("email", json!("ada@example.com")).await.unwrap().facts();
-    assert!(facts.binding_email.is_none(), "absence is no yes");
+    assert!(facts.binding_email.is_none(), "a missing claim does not verify the address");
     let facts = desk.show_with("email", json!("a@b\n")).await.unwrap().facts();
     assert!(facts.email.is_none() && facts.is_personal());
     assert!(!desk.show(&desk.issuer.claims()).await.unwrap().facts().is_personal());

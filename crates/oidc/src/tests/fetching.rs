@@ -83,7 +83,7 @@ async fn old_keys_serve_a_day_while_new_ones_cannot_be_had() {
         issuer.publish(answer);
         issuer.clock.advance(TimeDelta::hours(23));
         assert!(verifier.verify(&token).await.is_ok() && verifier.verify(&token).await.is_ok());
-        assert_eq!(issuer.key_hits(), 2, "one try every 30 s");
+        assert_eq!(issuer.key_hits(), 2, "one fetch every 30 s");
         let unknown = key.token(&header("new"), &claims);
         assert_eq!(verifier.verify(&unknown).await, Err(OidcError::KeysUnavailable));
         assert!(verifier.ready());

@@ -45,7 +45,7 @@ async fn subscriptions_survive_a_restart_and_report_it() {
     assert_eq!(watch.next().await, News::Unsure);
     server.kill();
     server.restart().await;
-    assert_eq!(watch.next().await, News::Unsure, "something may have been missed");
+    assert_eq!(watch.next().await, News::Unsure, "an event may have been missed");
     test.queue.announce(job, "succeeded").await.unwrap();
     assert_eq!(watch.next().await, News::State("succeeded".into()));
 }
@@ -70,7 +70,7 @@ async fn unanswered_subscription_is_repeated_and_reported() {
     let job = JobId::new();
     let mut watch = announcements.watch(job);
     line.swallow_answers(false);
-    assert_eq!(watch.next().await, News::Unsure, "it has got through");
+    assert_eq!(watch.next().await, News::Unsure, "the subscription is confirmed");
     test.queue.announce(job, "succeeded").await.unwrap();
     assert_eq!(watch.next().await, News::State("succeeded".into()));
 }

@@ -80,7 +80,7 @@ async fn lost_probe_is_followed_by_another() {
         let jobs = test.queue.claim(&claimer, 5).await.unwrap().jobs.len();
         sizes.extend((jobs > 0).then_some(jobs));
     }
-    assert_eq!(sizes, [1; 5], "one at a time");
+    assert_eq!(sizes, [1; 5], "one probe at a time");
 }
 
 #[tokio::test]
@@ -92,9 +92,9 @@ async fn probe_that_ends_without_an_answer_is_followed_by_another() {
             break lease;
         }
     };
-    assert!(test.queue.claim(&claimer, 5).await.unwrap().jobs.is_empty(), "one at a time");
+    assert!(test.queue.claim(&claimer, 5).await.unwrap().jobs.is_empty(), "one probe at a time");
     assert!(test.queue.finish(&probe).await.unwrap());
-    assert_eq!(test.queue.claim(&claimer, 5).await.unwrap().jobs.len(), 1, "and not all the others");
+    assert_eq!(test.queue.claim(&claimer, 5).await.unwrap().jobs.len(), 1, "other jobs still wait");
 }
 
 #[tokio::test]
@@ -112,12 +112,16 @@ async fn only_the_job_of_the_probe_does_not_wait_for_it() {
     for paid in [Prepaid::None, Prepaid::ThisCall { ago }] {
         assert!(matches!(ask(another, paid).await, Permit::Wait(_)), "{paid:?}");
         assert_eq!(ask(probe.job, paid).await, Permit::Granted, "{paid:?}");
-        assert!(matches!(ask(another, paid).await, Permit::Wait(_)), "it is still the probe's turn");
+        assert!(matches!(ask(another, paid).await, Permit::Wait(_)), "the probe is still in flight");
         assert!(test.queue.claim(&claimer, 5).await.unwrap().jobs.is_empty());
     }
     assert!(test.queue.finish(&probe).await.unwrap());
-    assert_eq!(ask(another, Prepaid::ThisCall { ago }).await, Permit::Granted, "no answer came of it");
-    assert!(test.queue.claim(&claimer, 5).await.unwrap().jobs.is_empty(), "now it is the probe");
+    assert_eq!(
+        ask(another, Prepaid::ThisCall { ago }).await,
+        Permit::Granted,
+        "the probe ended without a response"
+    );
+    assert!(test.queue.claim(&claimer, 5).await.unwrap().jobs.is_empty(), "this claim is the next probe");
 }
 
 #[tokio::test]
@@ -156,14 +160,14 @@ async fn old_answers_and_more_than_twenty_are_forgotten() {
         clock.outcome(false).await;
     }
     clock.minutes(1.1);
-    assert_eq!(clock.outcome(false).await.0, "closed", "the four are too old");
+    assert_eq!(clock.outcome(false).await.0, "closed", "the four failures are too old");
     for _ in 0..3 {
         clock.outcome(false).await;
     }
     for _ in 0..19 {
         clock.outcome(true).await;
     }
-    assert_eq!(clock.outcome(false).await.0, "closed", "the four are not among the last twenty");
+    assert_eq!(clock.outcome(false).await.0, "closed", "the four failures are not among the last twenty");
 }
 
 #[tokio::test]
@@ -175,10 +179,14 @@ async fn breaker_pause_doubles_until_a_probe_succeeds() {
     }
     for expected in [5_000, 10_000, 20_000, 40_000, 60_000, 60_000] {
         assert_eq!(state, ("open".to_owned(), expected));
-        assert_eq!(clock.outcome(false).await.1, expected, "those under way change nothing");
+        assert_eq!(clock.outcome(false).await.1, expected, "responses of earlier requests change nothing");
         assert_eq!(clock.outcome(true).await.0, "open");
         clock.now += f64::from(u32::try_from(expected).unwrap());
-        assert_eq!(clock.outcome(false).await, ("half_open".to_owned(), 0), "not the probe's");
+        assert_eq!(
+            clock.outcome(false).await,
+            ("half_open".to_owned(), 0),
+            "this is not the probe's response"
+        );
         clock.go(Ask::READ).await;
         assert!(!clock.goes(Ask::READ).await, "one probe");
         clock.observe(5_000, 4_000, 3_600_000).await;
@@ -192,5 +200,5 @@ async fn breaker_pause_doubles_until_a_probe_succeeds() {
     for _ in 0..5 {
         state = clock.outcome(false).await;
     }
-    assert_eq!(state, ("open".to_owned(), 5_000), "it starts small again");
+    assert_eq!(state, ("open".to_owned(), 5_000), "the wait is short again");
 }

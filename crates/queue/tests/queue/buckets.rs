@@ -85,11 +85,15 @@ async fn secondary_limit_halves_the_write_rate_until_it_recovers() {
     assert_eq!(clock.mutation_rate().await, 180_000);
     assert_eq!(clock.slow_down(60_000).await, 60_000);
     assert_eq!(clock.slow_down(30_000).await, 60_000, "never shortened");
-    assert_eq!(clock.mutation_rate().await, 90_000, "answers that were under way halve nothing");
+    assert_eq!(
+        clock.mutation_rate().await,
+        90_000,
+        "responses to earlier requests do not halve the rate again"
+    );
     clock.minutes(1.9);
-    assert_eq!(clock.mutation_rate().await, 90_000, "the pause is no clean minute");
+    assert_eq!(clock.mutation_rate().await, 90_000, "the pause does not count as a minute without limits");
     clock.minutes(1.2);
-    assert_eq!(clock.mutation_rate().await, 99_225, "two clean minutes");
+    assert_eq!(clock.mutation_rate().await, 99_225, "two minutes without limits");
     clock.minutes(60.0);
     assert_eq!(clock.mutation_rate().await, 180_000, "no more than the points allow");
     for _ in 0..10 {
@@ -118,8 +122,12 @@ async fn write_instead_of_the_prepaid_one_pays_the_difference() {
     assert_eq!(clock.permit_as(other, true).await, Permit::Granted);
     while clock.permit_as(other, true).await == Permit::Granted {}
     clock.now += 1_000.0;
-    assert_eq!(clock.permit_as(other, true).await, Permit::Granted, "its own points come back");
-    assert!(clock.goes(Ask::WRITE).await, "and the shared rate was left alone");
+    assert_eq!(
+        clock.permit_as(other, true).await,
+        Permit::Granted,
+        "the points of its endpoint are returned"
+    );
+    assert!(clock.goes(Ask::WRITE).await, "the shared rate is unchanged");
 }
 
 #[tokio::test]
@@ -130,7 +138,7 @@ async fn late_request_counts_when_it_is_sent() {
     assert!(paid.len() > 60, "{}", paid.len());
     let mut sent = Vec::new();
     for at in &paid {
-        assert_eq!(clock.late(Ask::WRITE, *at).await, Permit::Granted, "it was paid for: it never waits");
+        assert_eq!(clock.late(Ask::WRITE, *at).await, Permit::Granted, "a prepaid request never waits");
         sent.push(clock.now);
     }
     sent.extend(greedy(&mut clock, Ask::WRITE, 1.0).await);

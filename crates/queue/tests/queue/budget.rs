@@ -67,7 +67,7 @@ async fn own_requests_are_distinguished_from_observed_ones() {
     test.queue.enqueue(&in_lane(Lane::Provision, 20)).await.unwrap();
     test.queue.enqueue(&in_lane(Lane::Drift, 20)).await.unwrap();
     let taken = drain(&test.queue).await;
-    assert_eq!(taken.len(), 10, "nothing is known of the window");
+    assert_eq!(taken.len(), 10, "the window is unknown");
     let wait = test.queue.permit(&home(), &DELETE).await.unwrap();
     assert!(matches!(wait, Permit::Wait(left) if left <= Duration::from_secs(30)), "{wait:?}");
     test.queue.observe(&home(), &answer("core", 5_000, 4_000)).await.unwrap();
@@ -210,8 +210,8 @@ async fn flood_of_jobs_delays_only_its_team_under_a_budget() {
         taken.extend(test.queue.claim(&claimer, 10).await.unwrap().jobs.iter().map(|lease| lease.job));
     }
     let next = &taken[from..from + 25];
-    assert!(of_b.iter().all(|ticket| next.contains(&ticket.job)), "all of B among the next 25");
-    assert!(next.len() - of_b.len() >= 10, "A goes on meanwhile");
+    assert!(of_b.iter().all(|ticket| next.contains(&ticket.job)), "all jobs of B are among the next 25");
+    assert!(next.len() - of_b.len() >= 10, "jobs of A are claimed in between");
 }
 
 /// A permitted request, between two times of Redis's clock in microseconds.

@@ -139,7 +139,7 @@ async fn replica_is_not_ready_and_not_an_empty_queue() {
     assert!(queue.claim(&claimer(), 1).await.unwrap().jobs.is_empty());
     swap(&group);
     assert!(queue.ping().await.is_err(), "a replica takes no writes");
-    assert!(queue.claim(&claimer(), 1).await.is_err(), "an empty replica is no empty queue");
+    assert!(queue.claim(&claimer(), 1).await.is_err(), "a claim on an empty replica fails");
     assert!(queue.stats().await.is_err());
     group.ask(group.ports()[0], &["REPLICAOF", "NO", "ONE"]).unwrap();
     until("it is ready again", async || queue.ping().await.is_ok()).await;

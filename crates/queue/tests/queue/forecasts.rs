@@ -94,7 +94,7 @@ async fn jobs_beyond_the_window_are_estimated_in_the_next_one() {
     test.queue.enqueue(&in_lane(Lane::Drift, 49)).await.unwrap();
     assert!(
         forecast(&test, Lane::Drift).await.starts_in < Duration::from_mins(29),
-        "behind other teams' first"
+        "the first jobs of other teams come before it"
     );
     let team = TeamId::new();
     let own: Vec<_> =
@@ -155,7 +155,7 @@ async fn probe_in_flight_delays_other_jobs() {
     test.queue.enqueue(&all).await.unwrap();
     test.queue.pause(&home, Duration::from_hours(1), Reason::SecondaryLimit).await.unwrap();
     test.queue.resume(&home, Reason::SecondaryLimit).await.unwrap();
-    assert_eq!(test.take(2).await.len(), 1, "one goes first");
+    assert_eq!(test.take(2).await.len(), 1, "one probe goes first");
     let mut estimate = Vec::new();
     for ticket in &all {
         estimate.push(test.queue.position(ticket.job).await.unwrap().unwrap());

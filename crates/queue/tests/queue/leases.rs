@@ -32,7 +32,7 @@ async fn expired_lease_is_taken_back_once_and_counted() {
     assert!(!heir.was_given_back(), "it may never have been started");
     assert!(test.queue.snooze(&heir, Duration::ZERO).await.unwrap());
     let heir = test.take(1).await.remove(0);
-    assert!(heir.was_given_back(), "its holder answered");
+    assert!(heir.was_given_back(), "its holder responded");
     assert!(test.queue.finish(&heir).await.unwrap());
     assert!(!test.queue.finish(&heir).await.unwrap(), "only once");
 }
@@ -71,7 +71,7 @@ async fn leases_come_back_after_a_flush() {
     assert!(test.queue.epoch().await.unwrap().is_some());
     let leases = test.take(2).await;
     test.ask::<String>(&["FLUSHALL"]).await;
-    assert_eq!(test.queue.epoch().await.unwrap(), None, "the loss shows");
+    assert_eq!(test.queue.epoch().await.unwrap(), None, "the worker learns of the loss");
 
     let both: Vec<_> = leases.iter().collect();
     assert!(test.queue.extend(&both, Duration::from_mins(1)).await.unwrap().is_empty());
@@ -102,7 +102,7 @@ async fn lost_result_of_a_claim_is_returned_again() {
     let claimer = claimer();
     line.swallow_answers(true);
     assert!(matches!(hasty.claim(&claimer, 2).await, Err(QueueError::Timeout)));
-    assert_eq!(running().await, 3, "the claim happened");
+    assert_eq!(running().await, 3, "the claim took effect");
 
     line.swallow_answers(false);
     let again = loop {
@@ -114,7 +114,7 @@ async fn lost_result_of_a_claim_is_returned_again() {
         tokio::task::yield_now().await;
     };
     assert_eq!((again.len(), running().await), (2, 3), "the same two, and no more");
-    assert_eq!(hasty.claim(&claimer, 4).await.unwrap().jobs.len(), 1, "then it goes on");
+    assert_eq!(hasty.claim(&claimer, 4).await.unwrap().jobs.len(), 1, "later claims get the other jobs");
     assert!(hasty.finish(&again[0]).await.unwrap());
 }
 

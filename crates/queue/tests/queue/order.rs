@@ -29,7 +29,10 @@ async fn flood_delays_only_its_own_team() {
     let first: Vec<JobId> = test.take(60).await.iter().map(|lease| lease.job).collect();
     let others = [ids(&of_b), ids(&of_c)].concat();
     assert!(others.iter().all(|job| first.contains(job)), "all of B and C are among the first 60");
-    assert!(first.iter().filter(|job| !others.contains(job)).count() >= 10, "A goes on meanwhile");
+    assert!(
+        first.iter().filter(|job| !others.contains(job)).count() >= 10,
+        "jobs of A are claimed in between"
+    );
 }
 
 #[tokio::test]
@@ -72,7 +75,7 @@ async fn lanes_get_their_shares_while_all_have_work() {
 async fn unused_lane_shares_flow_to_the_others_without_credit() {
     let test = TestQueue::new().await;
     test.queue.enqueue(&in_lane(Lane::Drift, 60)).await.unwrap();
-    assert_eq!(per_lane(&test.take(50).await), [0, 0, 50], "alone it gets everything");
+    assert_eq!(per_lane(&test.take(50).await), [0, 0, 50], "a lane alone gets all claims");
 
     test.queue.enqueue(&in_lane(Lane::Provision, 300)).await.unwrap();
     test.queue.enqueue(&in_lane(Lane::Deprovision, 300)).await.unwrap();
@@ -105,7 +108,7 @@ async fn overdue_job_is_claimed_first_without_advancing_the_clock() {
     let newcomer = ticket(other);
     test.queue.enqueue(std::slice::from_ref(&newcomer)).await.unwrap();
     let next = test.take(2).await;
-    assert!(next.iter().any(|lease| lease.job == newcomer.job), "a newcomer is not behind the flood");
+    assert!(next.iter().any(|lease| lease.job == newcomer.job), "the new team is not behind the flood");
 }
 
 fn overdue(count: usize, team: TeamId) -> Vec<Ticket> {
@@ -125,8 +128,8 @@ async fn flood_of_overdue_jobs_does_not_precede_new_teams() {
     let position = test.queue.position(newcomers[0].job).await.unwrap().unwrap();
     assert!(matches!(position.place, JobPlace::Ready { ahead: 0..=2 }), "{position:?}");
     let next: Vec<JobId> = test.take(22).await.iter().map(|lease| lease.job).collect();
-    assert!(next[..3].contains(&newcomers[0].job), "the first is among the next three");
-    assert!(newcomers.iter().all(|ticket| next.contains(&ticket.job)), "and all of them in turn");
+    assert!(next[..3].contains(&newcomers[0].job), "the first of the new jobs is among the next three");
+    assert!(newcomers.iter().all(|ticket| next.contains(&ticket.job)), "all of them are claimed in turn");
 }
 
 #[tokio::test]

@@ -201,11 +201,11 @@ impl Model {
         self.apply_claim().await;
         assert_eq!(self.held.len(), 1, "the next probe goes at once");
         self.send(0).await;
-        assert!(self.held[0].sent, "it does not wait for itself");
+        assert!(self.held[0].sent, "the probe does not wait for itself");
         self.held[0].answered = true;
         self.answer(JIT.endpoint, Availability::Good).await;
         let others = self.test.queue.claim(&self.claimer, JOBS).await.unwrap().jobs.len();
-        assert_eq!(others, (JOBS - 1).min(10 - self.deaths), "and the others after it");
+        assert_eq!(others, (JOBS - 1).min(10 - self.deaths), "the other jobs follow the probe");
     }
 }
 
@@ -273,5 +273,5 @@ async fn github_without_limits_is_called_at_full_speed_until_it_reports_one() {
         reset: 1_800_000_000,
     };
     test.queue.observe(&home, &named).await.unwrap();
-    assert!(test.queue.set_unlimited(&home).await.unwrap(), "an answer named a limit since");
+    assert!(test.queue.set_unlimited(&home).await.unwrap(), "a response has reported a limit since");
 }

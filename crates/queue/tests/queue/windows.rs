@@ -28,7 +28,11 @@ async fn window_of_another_credential_is_ignored() {
         assert!((3_940..=4_000).contains(&left), "{later}: {left}");
         assert!(clock.goes(Ask::READ).await, "{later}");
         clock.observe_window(CoreWindow::new(5_000, 3_930, HOUR, MARK), "runner").await;
-        assert_eq!(clock.left().await, Some(3_930), "{later}: the own window is heard as before");
+        assert_eq!(
+            clock.left().await,
+            Some(3_930),
+            "{later}: the installation's own window is still observed"
+        );
     }
 }
 
@@ -70,7 +74,7 @@ async fn smallest_remaining_of_the_newest_window_counts() {
     assert_eq!(clock.left().await, None);
     clock.observe(5_000, 4_000, hour).await;
     clock.observe(5_000, 4_100, hour).await;
-    assert_eq!(clock.left().await, Some(4_000), "an answer that came late");
+    assert_eq!(clock.left().await, Some(4_000), "a late response");
     clock.observe(5_000, 3_900, hour - 900).await;
     assert_eq!(clock.left().await, Some(3_900), "the same window, reported by a server with another clock");
     assert!(clock.goes(Ask::READ).await);
@@ -78,16 +82,16 @@ async fn smallest_remaining_of_the_newest_window_counts() {
     clock.observe(5_000, 10, 60_000).await;
     assert_eq!(clock.left().await, Some(3_899), "an older window");
     clock.observe(5_000, 4_999, hour + 60_000).await;
-    assert_eq!(clock.left().await, Some(4_998), "a newer one; one is under way");
+    assert_eq!(clock.left().await, Some(4_998), "a newer window; one request is in flight");
     clock.observe(5_000, 1, 0).await;
-    assert_eq!(clock.left().await, Some(4_998), "a window that is over");
+    assert_eq!(clock.left().await, Some(4_998), "a window that has ended");
     clock.now += f64::from(hour + 60_000);
-    assert_eq!(clock.left().await, None, "over, and the next one unknown");
+    assert_eq!(clock.left().await, None, "the window has ended and the next one is unknown");
     for _ in 0..10 {
         assert!(clock.goes(Ask::READ).await);
     }
     clock.minutes(0.1);
-    assert!(!clock.goes(Ask::READ).await, "a small burst until an answer comes");
+    assert!(!clock.goes(Ask::READ).await, "a small burst until the first response");
     clock.observe(5_000, 4_980, hour).await;
     assert!(clock.goes(Ask::READ).await);
     assert_eq!(clock.left().await, Some(4_969), "eleven may not be counted yet");
@@ -123,13 +127,13 @@ async fn free_and_unsent_requests_are_refunded() {
     }
     assert_eq!(clock.left().await, Some(996), "under way");
     clock.observe_window(CoreWindow::new(5_000, 999, hour, mark), "runner").await;
-    assert_eq!(clock.left().await, Some(996), "one counted, three under way");
+    assert_eq!(clock.left().await, Some(996), "one counted, three in flight");
     clock.observe_window(CoreWindow::new(5_000, 999, hour, mark), "runner").await;
-    assert_eq!(clock.left().await, Some(997), "an answer that cost nothing");
+    assert_eq!(clock.left().await, Some(997), "a response that cost nothing");
     clock.observe_window(CoreWindow::new(5_000, 1_000, hour, mark), "runner").await;
-    assert_eq!(clock.left().await, Some(998), "an answer that came late is no news");
+    assert_eq!(clock.left().await, Some(998), "a late response changes nothing");
     clock.minutes(0.5);
-    assert_eq!(clock.left().await, Some(999), "no answer will come any more");
+    assert_eq!(clock.left().await, Some(999), "no response will arrive");
 
     for _ in 0..80 {
         clock.go(Ask::READ).await;
@@ -138,7 +142,7 @@ async fn free_and_unsent_requests_are_refunded() {
         clock.go(Ask::READ).await;
     }
     let left = clock.left().await.unwrap();
-    assert!(left > 999 - 60, "those that got lost in a busy minute come back too: {left}");
+    assert!(left > 999 - 60, "requests lost in a busy minute are returned as well: {left}");
 }
 
 #[tokio::test]

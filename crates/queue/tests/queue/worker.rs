@@ -101,7 +101,7 @@ async fn panic_frees_the_slot_and_the_job_starts_again() {
         let sender = sender.clone();
         async move {
             sender.send(job.lease.claims).unwrap();
-            assert!(job.lease.claims > 1, "the first start ends badly");
+            assert!(job.lease.claims > 1, "the first start fails");
             Ok(Outcome::Done)
         }
     });
@@ -200,7 +200,7 @@ async fn unstarted_jobs_are_returned_at_once_on_stop() {
 
     stop.cancel();
     while test.queue.leased(&jobs).await.unwrap() != [first] {}
-    assert!(!task.is_finished(), "the one that runs still runs");
+    assert!(!task.is_finished(), "the running job still runs");
     open.notify_waiters();
     task.await.unwrap().unwrap();
     assert_eq!(test.queue.unknown(&jobs).await.unwrap(), [first]);
@@ -249,7 +249,7 @@ async fn lost_lease_cancels_the_handler_and_voids_its_result() {
     let heir = test.take(1).await.remove(0);
     reports.recv().await.unwrap();
     worker.stop().await;
-    assert_eq!(test.queue.leased(&[job.job]).await.unwrap(), [job.job], "the heir's lease stands");
+    assert_eq!(test.queue.leased(&[job.job]).await.unwrap(), [job.job], "the next worker keeps its lease");
     assert!(test.queue.finish(&heir).await.unwrap());
 }
 

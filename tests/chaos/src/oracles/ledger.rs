@@ -200,7 +200,7 @@ mod tests {
         ]);
         assert_eq!(left(&all, &[]), 7);
         all.entries.push_back(entry(9, 1, "/a", Some("token_expired")));
-        assert_eq!(left(&all, &[]), 1, "what came before it");
+        assert_eq!(left(&all, &[]), 1, "requests before the loss");
         all.violations.push_back(all.violations[6].clone());
         assert_eq!(left(&all, &[]), 2, "one more than there are processes");
     }

@@ -44,7 +44,7 @@ fn further_installations_come_from_the_file() {
     assert!(matches!(whole.credential, CredentialConfig::Token { .. }) && !whole.rate_limits);
     let signs: Vec<_> =
         config.webhooks.secrets.iter().map(|one| (one.secret.expose(), one.installations.len())).collect();
-    assert_eq!(signs, [("the common secret", 2), ("a secret of its own", 1)]);
+    assert_eq!(signs, [("the common secret", 2), ("the installation has its own secret", 1)]);
 }
 
 #[test]

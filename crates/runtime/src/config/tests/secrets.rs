@@ -15,7 +15,7 @@ fn credential_keys_are_checked() {
     let token_keys = |keys: &str| complete().set("TOKEN_KEYS", keys).section::<TokenKeysConfig>();
     assert!(
         sources().section::<TokenKeysConfig>().unwrap().keys.is_empty(),
-        "each process has its own token then"
+        "each process then mints its own token"
     );
     let other = "t1:MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
     assert_eq!(token_keys(other).unwrap().keys.len(), 1);
