@@ -145,8 +145,9 @@ fn keep_secrets(
         ("App key", "github-app.pem", key.private_pem()),
         ("hook secret", "github-webhook-secret", webhook_secret),
     ];
-    let kept =
-        kept.into_iter().map(|(what, name, text)| Ok(private.keep(name, text)?.map(|path| (what, path))));
+    let kept = kept
+        .into_iter()
+        .map(|(what, name, text)| Ok(private.write_secret(name, text)?.map(|path| (what, path))));
     Ok(kept.collect::<anyhow::Result<Vec<_>>>()?.into_iter().flatten().collect())
 }
 

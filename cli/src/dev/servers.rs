@@ -74,8 +74,8 @@ impl Servers {
     }
 
     /// Writes a secret of this run to a file for the user. Returns `None` if no data is kept.
-    pub(super) fn keep(&self, name: &str, text: &str) -> anyhow::Result<Option<PathBuf>> {
-        self.data.as_deref().map(|data| keep_secret(data, name, text)).transpose()
+    pub(super) fn write_secret(&self, name: &str, text: &str) -> anyhow::Result<Option<PathBuf>> {
+        self.data.as_deref().map(|data| write_private_file(data, name, text)).transpose()
     }
 
     /// Returns a short description of the servers for the user.
@@ -137,13 +137,13 @@ fn kept_keys(data: &Path) -> anyhow::Result<String> {
         return Ok(keys);
     }
     let keys = new_keys();
-    keep_secret(data, KEYS_FILE, &keys)?;
+    write_private_file(data, KEYS_FILE, &keys)?;
     Ok(keys)
 }
 
 /// Writes a file that only its owner can read. The file is renamed last, so that it is complete even if the run is
 /// killed.
-fn keep_secret(data: &Path, name: &str, text: &str) -> anyhow::Result<PathBuf> {
+fn write_private_file(data: &Path, name: &str, text: &str) -> anyhow::Result<PathBuf> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(data)?;
     let path = data.join(name);
     let draft = path.with_extension("draft");

@@ -119,7 +119,7 @@ pub fn is_look_alike(label: &str) -> bool {
 }
 
 fn looks_hosted(folded: &str) -> bool {
-    let Some((image, version)) = folded.split_once(|c| look(c) == '-') else { return false };
+    let Some((image, version)) = folded.split_once(|c| look_alike_base(c) == '-') else { return false };
     let image = skeleton(image);
     let seen = skeleton(version);
     HOSTED.iter().any(|name| skeleton(name) == image)
@@ -129,11 +129,12 @@ fn looks_hosted(folded: &str) -> bool {
 
 /// Returns the text with each character replaced by the representative of all characters that look alike.
 fn skeleton(folded: &str) -> String {
-    let plain: String = folded.nfd().filter(|c| !is_combining_mark(*c)).map(look).collect();
+    let plain: String = folded.nfd().filter(|c| !is_combining_mark(*c)).map(look_alike_base).collect();
     plain.replace("rn", "m").replace("vv", "w")
 }
 
-fn look(c: char) -> char {
+/// Returns the representative of all characters that look like this one.
+fn look_alike_base(c: char) -> char {
     match c {
         'i' | '1' => 'l',
         '0' => 'o',

@@ -36,7 +36,7 @@ pub enum RetryAdvice {
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GitHubError {
-    /// The request was not sent: name look-up, connection or TLS failed, or no token was available.
+    /// The request was not sent: name lookup, connection or TLS failed, or no token was available.
     #[error("the request was not sent: {reason}")]
     NotSent {
         /// What failed.

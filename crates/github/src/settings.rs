@@ -72,7 +72,7 @@ impl GitHubSettings {
 /// Time limits of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// Name look-up, TCP and TLS together.
+    /// Name lookup, TCP and TLS together.
     pub connect: Duration,
     /// Total time, from the start of the call to the last byte of the response.
     pub total: Duration,

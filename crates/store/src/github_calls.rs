@@ -126,7 +126,7 @@ impl GithubCalls<'_> {
         Ok(())
     }
 
-    /// Records a look-up of a suspected call. The next one is due by [`reap_due`]; after the last one the call is
+    /// Records a lookup of a suspected call. The next one is due by [`reap_due`]; after the last one the call is
     /// settled.
     pub async fn record_lookup(&mut self, call: &Call) -> Result<()> {
         let next = reap_due(call.reap_attempts + 1).map(seconds);
@@ -145,7 +145,7 @@ impl GithubCalls<'_> {
         Ok(())
     }
 
-    /// Postpones a look-up that could conclude nothing yet. It does not count, so that the last look-up is not used up
+    /// Postpones a lookup that could conclude nothing yet. It does not count, so that the last lookup is not used up
     /// while another runner has the name.
     pub async fn postpone_lookup(&mut self, call: &Call) -> Result<()> {
         sqlx::query!(
@@ -175,7 +175,7 @@ impl GithubCalls<'_> {
         .await?)
     }
 
-    /// Returns suspected calls whose look-up is due and has no open job yet, oldest first, at most `most`.
+    /// Returns suspected calls whose lookup is due and has no open job yet, oldest first, at most `most`.
     pub async fn due(&mut self, most: i64) -> Result<Vec<Call>> {
         let rows = call_rows!(
             "WHERE next_reap_at <= now()

@@ -33,7 +33,7 @@ pub struct Retention<'c>(pub(crate) &'c mut PgConnection);
 
 impl Retention<'_> {
     /// Examines `most` jobs that became final `age` ago and removes them with their calls and shredded configs. A job
-    /// stays while its runner is not deleted, a call's outcome is open, a look-up is under way, or its config is not
+    /// stays while its runner is not deleted, a call's outcome is open, a lookup is under way, or its config is not
     /// shredded.
     pub async fn jobs(&mut self, age: TimeDelta, most: i64) -> Result<Pruned> {
         let position = self.lock_position("jobs").await?;

@@ -12,7 +12,7 @@ pub(crate) async fn insert_and_enqueue(parts: &Parts, jobs: &[NewJob]) -> Result
     enqueue(parts, &made, |_| 1.0).await
 }
 
-/// Enqueues committed jobs. If the queue is unavailable, the sweep enqueues them later.
+/// Enqueues committed jobs. If the queue is unavailable, the requeue step enqueues them later.
 pub(crate) async fn enqueue(
     parts: &Parts,
     jobs: &[Job],

@@ -13,15 +13,15 @@ use tokio_util::sync::CancellationToken;
 use crate::{Parts, StepError, periodic};
 
 /// Interval between two comparisons of all open rows.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
+const COMPARISON_INTERVAL: Duration = Duration::from_secs(10);
 /// Interval at which the queue's epoch is read, to detect its loss.
 const EPOCH_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// Time a worker gets to put its leases back after the queue was lost: one lease of the default duration.
 const LEASE_GRACE: Duration = Duration::from_secs(15);
 /// Rows compared at a time.
 const ROWS_PER_PAGE: i64 = 500;
-/// Rows one sweep compares; the next sweep continues after them.
-const MAX_ROWS_PER_SWEEP: usize = 200_000;
+/// Rows that one run of the step compares; the next run continues after them.
+const MAX_ROWS_PER_RUN: usize = 200_000;
 
 /// Epoch of the queue as one scheduler last saw it, with the progress of the comparison.
 #[derive(Debug)]
@@ -31,12 +31,12 @@ pub struct EpochTracker {
     grace: Duration,
     /// Workers still have time to put their leases back.
     in_grace: bool,
-    /// Comparison in progress, if the last sweep did not finish it.
+    /// Comparison in progress, if the last run of the step did not finish it.
     unfinished: Option<Comparison>,
     max_rows: usize,
 }
 
-/// One comparison of all open rows, which may take several sweeps.
+/// One comparison of all open rows, which may take several runs of the step.
 #[derive(Clone, Copy, Debug)]
 struct Comparison {
     /// Newest row compared so far.
@@ -60,11 +60,11 @@ impl EpochTracker {
             grace,
             in_grace: true,
             unfinished: None,
-            max_rows: MAX_ROWS_PER_SWEEP,
+            max_rows: MAX_ROWS_PER_RUN,
         }
     }
 
-    /// Sets the number of rows that one sweep compares.
+    /// Sets the number of rows that one run of the step compares.
     #[must_use]
     pub fn with_rows(self, max_rows: usize) -> Self {
         Self { max_rows, ..self }
@@ -102,7 +102,7 @@ impl EpochTracker {
 /// Runs a comparison every 10 s until draining. Also runs one at once when the queue was lost, and again when the
 /// workers' time to put leases back is over.
 pub(crate) async fn run_loop(parts: Parts, draining: CancellationToken) -> Result<(), Infallible> {
-    let handle = parts.progress.register("sweep", SWEEP_INTERVAL * 3 + periodic::MAX_STEP_TIME * 2);
+    let handle = parts.progress.register("sweep", COMPARISON_INTERVAL * 3 + periodic::MAX_STEP_TIME * 2);
     let mut ticks = interval(EPOCH_CHECK_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut tracker = EpochTracker::with_grace(parts.sync.lease);
@@ -112,7 +112,7 @@ pub(crate) async fn run_loop(parts: Parts, draining: CancellationToken) -> Resul
             _ = ticks.tick() => {}
             () = draining.cancelled() => break,
         }
-        let due = last.is_none_or(|last| last.elapsed() >= SWEEP_INTERVAL)
+        let due = last.is_none_or(|last| last.elapsed() >= COMPARISON_INTERVAL)
             || tracker.is_grace_over()
             || tracker.unfinished.is_some();
         let gone = parts.queue.epoch().await.is_ok_and(|epoch| epoch.is_none() || epoch != tracker.epoch);
@@ -126,11 +126,11 @@ pub(crate) async fn run_loop(parts: Parts, draining: CancellationToken) -> Resul
     Ok(())
 }
 
-/// Compares open rows with the queue, up to a number of rows; the next sweep continues after them. Returns the number
-/// of jobs enqueued again.
+/// Compares open rows with the queue, up to a number of rows; the next run continues after them. Returns the number of
+/// jobs enqueued again.
 ///
 /// # Errors
-/// Returns an error when the database or the queue is unavailable. The next sweep continues where this one failed.
+/// Returns an error when the database or the queue is unavailable. The next run continues where this one failed.
 pub async fn run(parts: &Parts, tracker: &mut EpochTracker) -> Result<u64, StepError> {
     if tracker.changed(parts.queue.epoch().await?) {
         // The epoch is set before the queue is filled. If it is lost again, or another scheduler does not know it, the

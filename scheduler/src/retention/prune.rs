@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::{Parts, StepError};
 
 /// Approximate number of rows of one table that one transaction reads or removes.
-const BATCH: i64 = 5000;
+const ROWS_PER_BATCH: i64 = 5000;
 /// Time after which a step starts no further round; less than a step's time limit.
 const MAX_DURATION: Duration = Duration::from_secs(15);
 
@@ -79,13 +79,13 @@ async fn prune(parts: &Parts, table: Table) -> Result<Pruned, StepError> {
     let mut tx = parts.store.begin().await?;
     let pruned = match table {
         Table::Keys => {
-            let removed = tx.idempotency().forget(BATCH).await?;
-            Pruned { removed, is_full: removed >= BATCH.unsigned_abs() }
+            let removed = tx.idempotency().forget(ROWS_PER_BATCH).await?;
+            Pruned { removed, is_full: removed >= ROWS_PER_BATCH.unsigned_abs() }
         }
-        Table::Jobs => tx.retention().jobs(age, BATCH).await?,
-        Table::Runners => tx.retention().runners(age, BATCH).await?,
-        Table::Audit => tx.retention().audit(age, BATCH).await?,
-        Table::SecurityEvents => tx.retention().security_events(age, BATCH).await?,
+        Table::Jobs => tx.retention().jobs(age, ROWS_PER_BATCH).await?,
+        Table::Runners => tx.retention().runners(age, ROWS_PER_BATCH).await?,
+        Table::Audit => tx.retention().audit(age, ROWS_PER_BATCH).await?,
+        Table::SecurityEvents => tx.retention().security_events(age, ROWS_PER_BATCH).await?,
     };
     tx.commit().await?;
     Ok(pruned)

@@ -95,7 +95,7 @@ async fn settle(parts: &Parts, mut tx: Tx, next: NextDelivery) -> Result<(), Ste
     if let Some(job) = job
         && let Err(error) = enqueue::enqueue(parts, &[job], |_| 1.0).await
     {
-        tracing::warn!(%error, "the queue is unavailable; the next sweep enqueues the check of the runner");
+        tracing::warn!(%error, "the queue is unavailable; the next requeue enqueues the check of the runner");
     }
     if let Some((installation, pause)) = &outcome.pause {
         suspension::pause_suspended(&parts.queue, installation, *pause).await;

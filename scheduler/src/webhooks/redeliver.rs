@@ -17,7 +17,7 @@ use crate::{Parts, StepError, periodic};
 /// Interval between two readings of the list.
 const SWEEP_INTERVAL: TimeDelta = TimeDelta::minutes(3);
 /// Period that every reading covers again, for failed redeliveries and for deliveries listed out of order.
-const OVERLAP: TimeDelta = TimeDelta::hours(1);
+const SEARCH_OVERLAP: TimeDelta = TimeDelta::hours(1);
 /// Redeliveries of one event. The pause between them is `ATTEMPT_PAUSE`, then ten times that.
 const MAX_ATTEMPTS: i16 = 3;
 const ATTEMPT_PAUSE: TimeDelta = TimeDelta::minutes(2);
@@ -94,7 +94,7 @@ async fn sweep_app(
     let sweep = RedeliverySweep { parts, installation, github, bounds };
     match sweep.sweep_part(&turn).await {
         Err(StepError::GitHub(error)) => {
-            tracing::warn!(%installation, %error, "redelivery of lost webhooks failed; the next sweep tries again");
+            tracing::warn!(%installation, %error, "redelivery of lost webhooks failed; the next step tries again");
             Err(error.into())
         }
         Err(error) => Err(error),
@@ -151,7 +151,7 @@ impl RedeliverySweep<'_> {
 
     /// Continues reading, newest first, back to an hour before the start of the last reading.
     async fn read_failed_deliveries(&self, turn: &SweepTurn) -> Result<Reading, StepError> {
-        let since = turn.until.map(|until| until - OVERLAP);
+        let since = turn.until.map(|until| until - SEARCH_OVERLAP);
         let mut reading =
             Reading { next: turn.resume.as_ref().map(|resume| resume.from.clone()), ..Reading::default() };
         for _ in 0..self.bounds.pages {

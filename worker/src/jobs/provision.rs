@@ -70,7 +70,7 @@ pub(super) async fn run(
             exact: requested.is_exact(),
             earlier_may_exist,
         };
-        match attempt.make(app, github, job).await? {
+        match attempt.run(app, github, job).await? {
             AttemptResult::Done(answer) => return Ok(answer),
             AttemptResult::Next if requested.is_exact() => return Ok(retry_after_grace()),
             AttemptResult::Next => {}
@@ -117,7 +117,7 @@ struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    async fn make(&self, app: &App, github: &GitHub, job: &Job) -> Result<AttemptResult, StoreError> {
+    async fn run(&self, app: &App, github: &GitHub, job: &Job) -> Result<AttemptResult, StoreError> {
         // Before anything is written down: a job that has to wait uses up no generation and no name.
         let ready = match github.prepare_jit_config().await {
             Ok(ready) => ready,

@@ -88,7 +88,7 @@ impl Sources {
     /// ignored.
     #[must_use]
     pub fn set(mut self, name: &str, value: impl Into<String>) -> Self {
-        keep(&mut self.env, name, value.into());
+        insert_known(&mut self.env, name, value.into());
         self
     }
 
@@ -108,7 +108,7 @@ impl Sources {
         for line in lines {
             // The library's error quotes the line, which may hold a secret.
             let (name, value) = line.map_err(|_| wrong(format!("has a bad line after {last}")))?;
-            keep(&mut self.dotenv, &name, value);
+            insert_known(&mut self.dotenv, &name, value);
             last = shorten(&name);
         }
         if self.dotenv.keys().any(|name| known(name).is_some_and(|setting| setting.secret)) {
@@ -280,7 +280,7 @@ fn texts(layer: &BTreeMap<String, String>) -> Dict {
     layer.iter().map(|(name, text)| (name.to_ascii_lowercase(), Value::from(text.as_str()))).collect()
 }
 
-fn keep(layer: &mut BTreeMap<String, String>, name: &str, value: String) {
+fn insert_known(layer: &mut BTreeMap<String, String>, name: &str, value: String) {
     if known(name).is_some() && !value.trim().is_empty() {
         layer.insert(name.to_owned(), value);
     }
