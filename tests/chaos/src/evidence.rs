@@ -260,7 +260,7 @@ fn job(row: &PgRow) -> sqlx::Result<JobRow> {
         kind: row.try_get(1)?,
         state: row.try_get(2)?,
         is_final: row.try_get(3)?,
-        late: late(row.try_get(4)?, row.try_get(5)?),
+        late: late_period(row.try_get(4)?, row.try_get(5)?),
         code: row.try_get(6)?,
         runner: row.try_get(7)?,
         blocked_on: row.try_get(8)?,
@@ -272,7 +272,7 @@ fn job(row: &PgRow) -> sqlx::Result<JobRow> {
 }
 
 /// Returns the period between a deadline and an end, given as seconds ago by the database's clock.
-fn late(deadline: f64, end: f64) -> Option<Span> {
+fn late_period(deadline: f64, end: f64) -> Option<Span> {
     let now = Instant::now();
     let ago = |seconds: f64| now.checked_sub(Duration::try_from_secs_f64(seconds).ok()?);
     (deadline > end).then(|| Some((ago(deadline)?, ago(end)?))).flatten()

@@ -42,14 +42,14 @@ fn main() -> ExitCode {
     let operations = usize::try_from(args.ops.unwrap_or(550 * args.minutes)).unwrap_or(usize::MAX);
     let mut plan = Plan::long(args.minutes, operations, seed);
     (plan.pg_bin, plan.redis_bin, plan.rts) = (args.pg_bin, args.redis_bin, args.rts);
-    plan.progress = Some(|line| say(line));
+    plan.progress = Some(|line| print(line));
     if args.schedule {
         for step in plan.schedule() {
-            say(format_args!("{:>9.3} s  {}", step.at.as_secs_f64(), step.action));
+            print(format_args!("{:>9.3} s  {}", step.at.as_secs_f64(), step.action));
         }
         return ExitCode::SUCCESS;
     }
-    say(format_args!(
+    print(format_args!(
         "seed {seed}: about {} operations, {} s of faults; clocks of PostgreSQL and Redis: {}",
         plan.operations,
         plan.all().as_secs(),
@@ -59,7 +59,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            say(format_args!("chaos: {error:#}"));
+            print(format_args!("chaos: {error:#}"));
             ExitCode::from(2)
         }
     }
@@ -77,11 +77,11 @@ fn run(plan: &Plan) -> anyhow::Result<bool> {
             }
         }
     })?;
-    say(&report);
+    print(&report);
     Ok(report.passed())
 }
 
-fn say(text: impl std::fmt::Display) {
+fn print(text: impl std::fmt::Display) {
     // Output to a closed stdout is discarded.
     let _ = writeln!(std::io::stdout(), "{text}");
 }

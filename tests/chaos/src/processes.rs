@@ -62,7 +62,7 @@ impl Slot {
     /// Starts the process unless it runs.
     pub(crate) fn start(&self) -> anyhow::Result<()> {
         let mut running = self.lock();
-        running.look(&self.name());
+        running.record_exit(&self.name());
         if running.child.is_some() {
             return Ok(());
         }
@@ -85,7 +85,7 @@ impl Slot {
     /// Sends SIGKILL; returns the former process id.
     pub(crate) fn kill(&self) -> Option<u32> {
         let mut running = self.lock();
-        running.look(&self.name());
+        running.record_exit(&self.name());
         running.end()
     }
 
@@ -100,7 +100,7 @@ impl Slot {
     /// Returns the unexpected exits so far.
     pub(crate) fn surprises(&self) -> Vec<String> {
         let mut running = self.lock();
-        running.look(&self.name());
+        running.record_exit(&self.name());
         running.surprises.clone()
     }
 
@@ -110,7 +110,7 @@ impl Slot {
 }
 
 impl Running {
-    fn look(&mut self, name: &str) {
+    fn record_exit(&mut self, name: &str) {
         if let Some(child) = &mut self.child
             && let Ok(Some(status)) = child.try_wait()
         {

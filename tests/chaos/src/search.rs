@@ -23,16 +23,16 @@ impl Search {
         let (mut search, needles) = (Self::default(), CanarySearch::of(&environment.canary));
         for path in environment.logs() {
             let text = String::from_utf8_lossy(&tokio::fs::read(&path).await?).into_owned();
-            search.look(&needles, &path.display().to_string(), &text);
+            search.check_text(&needles, &path.display().to_string(), &text);
         }
         for slot in &environment.slots {
             let url = format!("http://{}/metrics", slot.recipe.address);
             let text = environment.client.get(&url).send().await?.error_for_status()?.text().await?;
-            search.look(&needles, &format!("metrics of {}", slot.name()), &text);
+            search.check_text(&needles, &format!("metrics of {}", slot.name()), &text);
         }
         search.rows(environment, &needles).await?;
         for (key, text) in inside.texts() {
-            search.look(&needles, &format!("redis key {key}"), &text);
+            search.check_text(&needles, &format!("redis key {key}"), &text);
         }
         Ok(search)
     }
@@ -44,13 +44,13 @@ impl Search {
             let query = format!("SELECT t::text FROM \"{table}\" t");
             let mut rows = sqlx::query(AssertSqlSafe(query)).fetch(&environment.sql);
             while let Some(row) = rows.try_next().await? {
-                self.look(needles, &format!("table {table}"), &row.try_get::<String, _>(0)?);
+                self.check_text(needles, &format!("table {table}"), &row.try_get::<String, _>(0)?);
             }
         }
         Ok(())
     }
 
-    fn look(&mut self, needles: &CanarySearch, place: &str, text: &str) {
+    fn check_text(&mut self, needles: &CanarySearch, place: &str, text: &str) {
         self.searched += 1;
         if needles.in_text(text) {
             self.leaks.push(place.to_owned());

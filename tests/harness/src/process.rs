@@ -15,7 +15,7 @@ pub struct Process {
     name: String,
     shutdown: Shutdown,
     killed: CancellationToken,
-    ice: Arc<FreezeGate>,
+    freeze_gate: Arc<FreezeGate>,
     handle: Handle,
     thread: Option<JoinHandle<anyhow::Result<()>>>,
 }
@@ -33,7 +33,7 @@ impl FreezeGate {
         self.thawed.notify_all();
     }
 
-    fn hold(&self) {
+    fn wait_while_frozen(&self) {
         let frozen = self.frozen.lock().unwrap_or_else(PoisonError::into_inner);
         drop(self.thawed.wait_while(frozen, |frozen| *frozen));
     }
@@ -66,7 +66,14 @@ impl Process {
             ended
         };
         let thread = thread::Builder::new().name(name.to_owned()).spawn(body).unwrap();
-        Self { name: name.to_owned(), shutdown, killed, ice: Arc::default(), handle, thread: Some(thread) }
+        Self {
+            name: name.to_owned(),
+            shutdown,
+            killed,
+            freeze_gate: Arc::default(),
+            handle,
+            thread: Some(thread),
+        }
     }
 
     /// Returns the name of the process.
@@ -109,23 +116,23 @@ impl Process {
     /// # Panics
     /// When the process has ended.
     pub async fn freeze(&self) {
-        self.ice.set(true);
-        let (ice, (done, frozen)) = (self.ice.clone(), oneshot::channel());
+        self.freeze_gate.set(true);
+        let (freeze_gate, (done, frozen)) = (self.freeze_gate.clone(), oneshot::channel());
         self.handle.spawn(async move {
             let _ = done.send(());
-            ice.hold();
+            freeze_gate.wait_while_frozen();
         });
         frozen.await.expect("a running process");
     }
 
     /// Resumes the process, as SIGCONT does.
     pub fn thaw(&self) {
-        self.ice.set(false);
+        self.freeze_gate.set(false);
     }
 
     fn end(&mut self) -> Option<JoinHandle<anyhow::Result<()>>> {
         self.killed.cancel();
-        self.ice.set(false);
+        self.freeze_gate.set(false);
         self.thread.take()
     }
 }
