@@ -1,4 +1,7 @@
 //! Course of one claimed job, from its start to its outcome.
+//!
+//! The start raises the fence of the job's row, so that a result is written only by the newest start. Each step has a
+//! time limit: the job ends or returns to the queue even if the database or GitHub does not respond.
 
 use std::{panic::AssertUnwindSafe, time::Duration};
 

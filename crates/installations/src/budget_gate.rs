@@ -1,5 +1,8 @@
 //! Budget gate in front of one installation's GitHub: asks the shared budget before each request and reports its
 //! response.
+//!
+//! The budget is in Redis, so that all processes together stay within GitHub's limits. A request of a claimed job may
+//! have been paid for by the claim ([`crate::prepaid`]).
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 

@@ -1,4 +1,7 @@
 //! Rate limits that are not yet published to Redis.
+//!
+//! A response with a rate limit stops this process at once. Other processes stop when the pause is in Redis, which may be
+//! unavailable at that moment; until then this process keeps the limit.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},

@@ -1,4 +1,7 @@
 //! Connections and transactions.
+//!
+//! A [`Conn`] commits each statement by itself; a [`Tx`] commits all of its statements or none. Both give access to the
+//! rows by noun: `conn.runners()`, `tx.jobs()`.
 
 use std::{str::FromStr, time::Duration};
 

@@ -1,4 +1,7 @@
 //! Application of a sync run's findings to the database, in a few statements for any number of runners.
+//!
+//! A sync run deletes no runner. It changes states and orders jobs, each of which checks one runner before it acts. If
+//! the jobs might remove too many runners, they are held until an admin approves (the removal brake).
 
 use std::collections::{HashMap, HashSet};
 

@@ -1,4 +1,7 @@
 //! The comparison of the live runners with GitHub's list as one sync run has read it.
+//!
+//! A runner that is missing from a list is no proof of its end: the list changes while it is read. The comparison counts
+//! misses and names the runners that a job must check.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,7 @@
 //! Acceptance of requests for runners, in one transaction each.
+//!
+//! The transaction holds the idempotency key, the quota of the team, the decision of its policy, and the rows of runner,
+//! job and audit. A request is accepted completely or not at all. The job reaches the queue afterwards.
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -1,4 +1,7 @@
 //! Wake-up listener: a blocking pop on a connection of its own, so that workers need not poll for new jobs.
+//!
+//! Enqueuing pushes a token to a short list, and a free worker waits for one. A lost token costs nothing but time: the
+//! dispatcher also claims by a timer.
 
 use std::time::Duration;
 
