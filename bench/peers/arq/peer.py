@@ -1,4 +1,4 @@
-"""arq, as ../README.md tells: one request as JSON in the first argument, answers as lines of JSON."""
+"""arq, as described in ../README.md: one request as JSON in the first argument, responses as JSON lines."""
 
 import asyncio
 import json

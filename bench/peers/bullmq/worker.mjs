@@ -1,4 +1,4 @@
-// BullMQ, as ../README.md tells: one request as JSON in the first argument, answers as lines of JSON.
+// BullMQ, as described in ../README.md: one request as JSON in the first argument, responses as JSON lines.
 
 import { Queue, Worker } from 'bullmq';
 
