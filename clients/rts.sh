@@ -70,6 +70,8 @@ call() {
     method=$1 path=$2
     shift 2
     token=$(find_token) || fail 5 "no token: set RTS_TOKEN, RTS_TOKEN_FILE or RTS_ID_TOKEN, or allow id-token: write"
+    # Without a response, the texts of the call before would count as its own.
+    rm -f "$scratch/head" "$scratch/body"
     status=$(printf 'header = "Authorization: Bearer %s"\n' "$token" |
         curl -sS -K - -X "$method" --max-time 40 -D "$scratch/head" -o "$scratch/body" -w '%{http_code}' \
             "$@" "$url/api/v1$path") || status=000

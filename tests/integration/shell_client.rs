@@ -7,7 +7,11 @@ use std::{
 };
 
 use harness::{Machine, World, team_draft};
-use tokio::process::Command;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+    process::Command,
+};
 
 struct Scene {
     world: World,
@@ -73,6 +77,44 @@ async fn config_file_is_new_and_readable_by_its_owner_alone() {
     assert!(std::fs::metadata(&file).unwrap().len() > 100);
     assert_eq!(scene.pipeline(&words).await.status.code(), Some(2));
     assert_eq!(scene.runners().await, 1, "an existing file stops the client before its request");
+}
+
+/// Sends these responses to one connection each, then closes every further connection without a response. Returns the
+/// URL.
+async fn silent_after(responses: Vec<String>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut responses = responses.into_iter();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = [0; 4_096];
+            let _ = stream.read(&mut request).await;
+            if let Some(response) = responses.next() {
+                let _ = stream.write_all(response.as_bytes()).await;
+                let _ = stream.shutdown().await;
+                // A close with unread bytes would reset the connection before the client reads the response.
+                while stream.read(&mut request).await.is_ok_and(|bytes| bytes > 0) {}
+            }
+        }
+    });
+    format!("http://{address}")
+}
+
+#[tokio::test]
+async fn failed_connection_shows_no_text_of_the_call_before() {
+    let scene = Scene::new().await;
+    let response = |status: &str, body: &str| {
+        let length = body.len();
+        format!(
+            "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+        )
+    };
+    let job = r#"{"job_id":"7","state":"succeeded","code":"old_code","detail":"text of the call before"}"#;
+    let service = silent_after(vec![response("202 Accepted", job), response("200 OK", job)]).await;
+    let output = scene.pipeline(&["provision", "--url", &service, "--label", "linux"]).await;
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("(000)") && !said.contains("call before"), "{said}");
 }
 
 #[tokio::test]
