@@ -23,21 +23,26 @@ pub(crate) struct Schedule {
     pub(crate) draining: CancellationToken,
 }
 
+/// Rules of a loop.
+#[derive(Clone, Copy, Debug)]
+struct LoopRules {
+    /// Units of work after which a run is followed by another one at once.
+    full: u64,
+    /// Whether the loop records the success of its step. Otherwise the step records it for each installation.
+    records_success: bool,
+}
+
+impl LoopRules {
+    const DEFAULT: Self = Self { full: u64::MAX, records_success: true };
+}
+
 /// Runs `step` at its interval until draining. A step that fails or takes too long is logged and counted; the next tick
 /// runs it again.
 pub(crate) async fn run_every<F>(schedule: Schedule, step: impl Fn(Parts) -> F) -> Result<(), Infallible>
 where
     F: Future<Output = Result<u64, StepError>>,
 {
-    let name = schedule.name;
-    run_loop(schedule, |parts| {
-        let begun = step(parts);
-        async {
-            run_step(name, begun).await;
-            false
-        }
-    })
-    .await
+    run_loop(schedule, LoopRules::DEFAULT, |parts| Some(step(parts))).await
 }
 
 /// Runs `step` at its interval until draining, and again at once after a run that did at least `full` units of work.
@@ -49,12 +54,7 @@ pub(crate) async fn drain_every<F>(
 where
     F: Future<Output = Result<u64, StepError>>,
 {
-    let name = schedule.name;
-    run_loop(schedule, |parts| {
-        let begun = step(parts);
-        async move { run_step(name, begun).await.is_some_and(|done| done >= full) }
-    })
-    .await
+    run_loop(schedule, LoopRules { full, ..LoopRules::DEFAULT }, |parts| Some(step(parts))).await
 }
 
 /// Runs `step` at its interval until draining. The step itself records the installations for which it succeeded.
@@ -65,15 +65,8 @@ pub(crate) async fn run_every_for_each<F>(
 where
     F: Future<Output = Result<u64, StepError>>,
 {
-    let name = schedule.name;
-    run_loop(schedule, |parts| {
-        let begun = step(parts);
-        async {
-            run_step_within(MAX_STEP_TIME, name, begun).await;
-            false
-        }
-    })
-    .await
+    run_loop(schedule, LoopRules { records_success: false, ..LoopRules::DEFAULT }, |parts| Some(step(parts)))
+        .await
 }
 
 /// Runs `step` at its interval until draining, but only while this scheduler leads. Other schedulers report no success
@@ -86,23 +79,18 @@ pub(crate) async fn run_every_as_leader<F>(
 where
     F: Future<Output = Result<u64, StepError>>,
 {
-    let name = schedule.name;
-    run_loop(schedule, |parts| {
-        let begun = leadership.leads().then(|| step(parts));
-        async {
-            if let Some(begun) = begun {
-                run_step(name, begun).await;
-            }
-            false
-        }
-    })
-    .await
+    run_loop(schedule, LoopRules::DEFAULT, |parts| leadership.leads().then(|| step(parts))).await
 }
 
-/// Calls `tick` at the interval until draining, and again at once while it returns true.
-async fn run_loop<F>(schedule: Schedule, tick: impl Fn(Parts) -> F) -> Result<(), Infallible>
+/// Starts a run at each tick until draining, and further runs at once while they are full. `start` returns `None` for
+/// no run.
+async fn run_loop<F>(
+    schedule: Schedule,
+    rules: LoopRules,
+    start: impl Fn(Parts) -> Option<F>,
+) -> Result<(), Infallible>
 where
-    F: Future<Output = bool>,
+    F: Future<Output = Result<u64, StepError>>,
 {
     let Schedule { name, period, parts, draining } = schedule;
     let handle = parts.progress.register(name, period * 3 + MAX_STEP_TIME * 2);
@@ -113,8 +101,16 @@ where
             _ = ticks.tick() => {}
             () = draining.cancelled() => break,
         }
-        while tick(parts.clone()).await && !draining.is_cancelled() {
+        while let Some(run) = start(parts.clone()) {
+            let done = if rules.records_success {
+                run_step(name, run).await
+            } else {
+                run_step_within(MAX_STEP_TIME, name, run).await
+            };
             handle.tick();
+            if done.is_none_or(|done| done < rules.full) || draining.is_cancelled() {
+                break;
+            }
         }
         handle.tick();
     }
