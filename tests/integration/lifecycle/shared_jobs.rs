@@ -1,12 +1,12 @@
 //! Jobs shared by several callers: ownership, cancelling, and the promise made to each caller.
 
 use chrono::TimeDelta;
-use domain::{JobId, JobKind, JobParams, Lane, Removal, RunnerId};
+use domain::{InstallationId, JobKind, JobParams, Lane, Removal};
 use github_twin::{Fault, FaultKind, RunnerChange};
 use harness::{Person, World, eventually, team_draft, wait_until};
+use operations::service_job;
 use scheduler::unused;
 use serde_json::json;
-use store::NewJob;
 use uuid::Uuid;
 
 use super::{Ours, Scene};
@@ -57,16 +57,8 @@ async fn only_admins_cancel_jobs_of_the_service() {
     let scene = Scene::new().await;
     let runner = scene.runner().await;
     scene.hold_lane("deprovision", true).await;
-    let new = NewJob {
-        id: JobId::new(),
-        installation: domain::InstallationId::default(),
-        team: None,
-        requester: None,
-        runner: Some(RunnerId::from(runner.id)),
-        call: None,
-        params: JobParams::Deprovision(Removal::Runner),
-        trace: None,
-    };
+    let params = JobParams::Deprovision(Removal::Runner);
+    let new = service_job(&InstallationId::default(), None, Some(runner.id.into()), params);
     // The job belongs to the runner's team: visible to Ada, but not hers.
     let team = "UPDATE jobs SET team_id = (SELECT team_id FROM runners WHERE id = runner_id) WHERE id = $1";
     scene.world.store().conn().await.unwrap().jobs().insert(&new).await.unwrap();
@@ -185,16 +177,8 @@ async fn check_with_a_waiter_goes_ahead_of_its_lane() {
     let scene = Scene::new().await;
     let runner = scene.runner().await;
     scene.hold_lane("drift", true).await;
-    let new = NewJob {
-        id: JobId::new(),
-        installation: domain::InstallationId::default(),
-        team: None,
-        requester: None,
-        runner: Some(RunnerId::from(runner.id)),
-        call: None,
-        params: JobParams::DriftCheck { source: domain::Source::Sync },
-        trace: None,
-    };
+    let params = JobParams::DriftCheck { source: domain::Source::Sync };
+    let new = service_job(&InstallationId::default(), None, Some(runner.id.into()), params);
     scene.world.store().conn().await.unwrap().jobs().insert(&new).await.unwrap();
     let open = || async {
         let open = scene.world.store().conn().await.unwrap().jobs().open(None, 10).await.unwrap();
