@@ -30,9 +30,9 @@ pub(crate) async fn estimate_start(queue: &Queue, team: &Team, kind: JobKind) ->
     let others = queue.forecast(&other_team).await.map_or(time_limit, |others| others.starts_in);
     let wait = whole_seconds(forecast.starts_in.saturating_sub(time_limit));
     Err(if others < time_limit {
+        let waiting = forecast.team_waiting;
         let detail = format!(
-            "Your team has {} jobs waiting; another one could not start in time.",
-            forecast.team_waiting
+            "Your team has {waiting} jobs waiting or has used its part of GitHub's limits; another job could not start in time."
         );
         Problem::new(ProblemCode::TeamBacklog, detail).retry_after(wait)
     } else {

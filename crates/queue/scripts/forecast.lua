@@ -12,5 +12,5 @@ local last = tonumber(redis.call('ZSCORE', key('teams', inst, lane), team) or '0
 local rank = math.max(clock, last) + tonumber(ARGV[5]) / tonumber(ARGV[4])
 local ahead = redis.call('ZCOUNT', key('ready', inst, lane), '-inf', rank)
   + redis.call('ZCARD', key('aside', inst, lane) .. ':' .. team)
-local starts, why, left = outlook(inst, lane, ahead)
+local starts, why, left = outlook(inst, lane, ahead, team, tonumber(ARGV[4]))
 return { starts, tonumber(redis.call('HGET', P .. 'counts:' .. inst, 'w:' .. team) or '0'), why, left }

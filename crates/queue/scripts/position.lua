@@ -8,7 +8,7 @@ local id = ARGV[1]
 for n, name in ipairs(LANES) do
   SHARES[name] = tonumber(ARGV[1 + n])
 end
-local h = redis.call('HMGET', job_key(id), 'i', 'l', 's', 'k', 't')
+local h = redis.call('HMGET', job_key(id), 'i', 'l', 's', 'k', 't', 'w')
 local inst, lane, place = h[1], h[2], h[3]
 if not inst then
   return false
@@ -36,7 +36,7 @@ elseif place == 'd' then
   due = math.max(tonumber(redis.call('ZSCORE', key('delayed', inst, lane), id)) - now, 0)
   number, ahead = due, redis.call('ZCOUNT', key('ready', inst, lane), '-inf', h[4])
 end
-local starts, why, left = outlook(inst, lane, ahead)
+local starts, why, left = outlook(inst, lane, ahead, h[5] or '-', tonumber(h[6] or '1') or 1)
 if place == 'l' then
   starts = 0
 end

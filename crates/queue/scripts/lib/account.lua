@@ -103,7 +103,8 @@ local function lending_wait(window, short)
   return math.min(math.max(short * each, MIN_WAIT), MAX_WAIT, window.reset - now)
 end
 
--- Ms until the team's account allows one more request, if its lane may send. Jobs without a team have no account.
+-- Ms until the team's account allows one more request, if its lane may send. Jobs without a team have no account. While
+-- the account is empty, further results are the window, its free requests, and those reserved for other teams.
 local function team_wait(B, call, team, weight)
   local resource = resource_of(B, call.endpoint)
   local window = B.on ~= 0 and team ~= '-' and window_of(B, resource)
@@ -119,7 +120,7 @@ local function team_wait(B, call, team, weight)
   if kept == 0 or free - kept > 0 and free - kept - kept_for_lanes(B, window, resource, call.lane, now) > 0 then
     return 0
   end
-  return lending_wait(window, 1)
+  return lending_wait(window, 1), window, free, kept
 end
 
 -- Ms until the primary window can serve the call's lane. Second result: true if a known window cannot.

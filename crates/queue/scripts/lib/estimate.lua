@@ -17,15 +17,26 @@ local function calls_until(lane, ahead, waiting, rivals)
   return mine + math.min(others, math.ceil(mine * shares / SHARES[lane]))
 end
 
--- Ms from `at` until the lane may borrow all but `spare` of the rest of the window.
-local function borrowing_outlook(B, window, resource, call, spare, at)
-  local kept = kept_for_lanes(B, window, resource, call.lane, at)
+-- Ms from `at` until at most `spare` of the `kept` requests are still reserved for others.
+local function borrowing_outlook(window, kept, spare, at)
   if kept <= spare then
     return 0
   end
   -- The reserved part falls evenly to zero.
   local ends = window.since + (window.reset - window.since) * LENDING
-  return math.max((ends - at) * (1 - spare / kept), 0)
+  return math.max((ends - at) * (1 - math.max(spare, 0) / kept), 0)
+end
+
+-- Ms until the account of the team allows the lane's next job. A team's further jobs wait longer; other teams' jobs use
+-- other accounts.
+local function team_outlook(B, lane, team, weight)
+  local call = FIRST[lane]
+  local ms, window, free, kept = team_wait(B, call, team, weight)
+  if ms == 0 then
+    return 0
+  end
+  kept = kept + kept_for_lanes(B, window, resource_of(B, call.endpoint), lane, now)
+  return math.max(ms, borrowing_outlook(window, kept, free - 1, now))
 end
 
 -- Ms from `at` until the window allows this number of calls.
@@ -39,7 +50,7 @@ local function window_outlook(B, call, calls, at)
   local left = math.max(left_of(B, window, resource) - kept, 0)
   local over = calls - left
   if over <= 0 and window.reset > at then
-    return borrowing_outlook(B, window, resource, call, left - calls, at)
+    return borrowing_outlook(window, kept_for_lanes(B, window, resource, call.lane, at), left - calls, at)
   elseif over > 0 and window.reset > at then
     wait = window.reset - at
   elseif window.reset <= at then
@@ -87,8 +98,9 @@ local function shortage(B, lane)
   return probe_wait(B) > 0 and get(B, 'bo') and 'github_outage' or 'budget', ms
 end
 
--- Ms until a job with this many jobs ahead starts, the reason of its longest wait (or ''), and the ms left of that.
-local function outlook(inst, lane, ahead)
+-- Ms until a team's job with this many jobs ahead starts, the reason of its longest wait (or ''), and the ms left of
+-- that.
+local function outlook(inst, lane, ahead, team, weight)
   local B = load_budget(inst, FIRST_FIELDS)
   local left, why = installation_pause(inst, true)
   local of_lane = tonumber(redis.call('HGET', P .. 'pauses', 'l:' .. lane) or '0') - now
@@ -103,7 +115,8 @@ local function outlook(inst, lane, ahead)
     end
     starts = left + rate_outlook(B, lane, ahead, waiting, now + left)
     local ms, short = window_wait(B, FIRST[lane])
-    if short and ms > left then
+    ms = math.max(short and ms or 0, team_outlook(B, lane, team, weight))
+    if ms > left then
       left, why = ms, 'budget'
     end
   end

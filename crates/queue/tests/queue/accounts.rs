@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::{InstallationId, Lane, TeamId};
-use queue::{BudgetSettings, Observation, Settle, Ticket};
+use queue::{BudgetSettings, Observation, ProspectiveJob, Reason, Settle, Ticket};
 
 use crate::{
     clock::{Ask, Clock, CoreWindow},
@@ -11,6 +11,7 @@ use crate::{
 };
 
 const HOUR: u32 = 3_600_000;
+const MINUTE: Duration = Duration::from_mins(1);
 const MARK: f64 = 1_000_003_600.0;
 /// Of a window of 1,000 requests, 100 are the reserve.
 const LIMIT: u32 = 1_000;
@@ -135,6 +136,15 @@ async fn team_that_comes_late_finds_its_part() {
     assert_eq!(waiting, 0, "none of its jobs waits");
 }
 
+#[tokio::test]
+async fn clock_that_steps_back_holds_no_team_up() {
+    let mut github = GitHub::new().await;
+    github.clock.test.queue.enqueue(&tickets(1_000, TeamId::new())).await.unwrap();
+    assert!(github.claim_all().await > 0);
+    github.clock.now -= 6.0 * f64::from(HOUR);
+    assert!(github.clock.claim(10).await > 0, "the team's wait has no end in this clock");
+}
+
 fn core_window(remaining: u64) -> Observation {
     Observation {
         endpoint: None,
@@ -174,6 +184,45 @@ async fn heavier_team_has_the_larger_part() {
     let of_heavy = drain(&test).await.len();
     assert!((120..=135).contains(&of_light), "one of four and a third: {of_light}");
     assert!((365..=395).contains(&of_heavy), "three of four and a third: {of_heavy}");
+}
+
+#[tokio::test]
+async fn job_of_a_team_with_an_empty_account_names_the_budget() {
+    let test = TestQueue::under(&wide()).await;
+    let home = InstallationId::default();
+    test.queue.observe(&home, &core_window(1_000)).await.unwrap();
+    let (red, blue) = (TeamId::new(), TeamId::new());
+    let all = tickets(600, red);
+    test.queue.enqueue(&all).await.unwrap();
+    let position = async |job| test.queue.position(job).await.unwrap().unwrap();
+    assert_eq!(position(all[415].job).await.pause, None, "it waits for a worker");
+    assert!(drain(&test).await.len() < 415);
+    let waiting = position(all[415].job).await;
+    assert_eq!(waiting.pause.map(|pause| pause.reason), Some(Reason::Budget));
+    assert!(waiting.starts_in >= waiting.pause.unwrap().left && waiting.starts_in < MINUTE, "{waiting:?}");
+    let prospect = |team| ProspectiveJob {
+        installation: home.clone(),
+        lane: Lane::Provision,
+        team: Some(team),
+        weight: 1.0,
+        cost: 1,
+    };
+    let forecast = async |team| test.queue.forecast(&prospect(team)).await.unwrap();
+    assert_eq!(forecast(red).await.pause.map(|pause| pause.reason), Some(Reason::Budget));
+    assert_eq!(forecast(blue).await.pause, None, "the other team has its part");
+
+    let of_blue = tickets(2, blue);
+    test.queue.enqueue(&of_blue).await.unwrap();
+    assert_eq!(position(of_blue[0].job).await.pause, None);
+    assert_eq!(drain(&test).await.len(), 2);
+    let behind = position(all[415].job).await.starts_in;
+    assert!(
+        behind > 10 * MINUTE && behind < 20 * MINUTE,
+        "half of the lane is reserved for blue: {behind:?}"
+    );
+    let drift = Ticket { lane: Lane::Drift, ..ticket(red) };
+    test.queue.enqueue(std::slice::from_ref(&drift)).await.unwrap();
+    assert_eq!(position(drift.job).await.pause, None, "another lane");
 }
 
 #[tokio::test]
