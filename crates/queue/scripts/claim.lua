@@ -150,13 +150,14 @@ local function load_site(inst)
   local running, delayed = return_jobs(inst)
   local h = redis.call('HMGET', P .. 'clocks:' .. inst, 'v', 'k:provision', 'k:deprovision', 'k:drift',
     'v:provision', 'v:deprovision', 'v:drift', 'f')
-  if h[8] and tonumber(h[8]) <= now then
+  local back = tonumber(h[8] or 'inf')
+  if back <= now or back > now + LONGEST_RETURN and back < math.huge then
     return_capped(inst)
   end
   local site = {
     inst = inst, v = tonumber(h[1] or '0'), clock = {}, finish = {}, ready = {}, served = {}, look = {}, leased = {},
     overdue = {}, running = running, delayed = delayed,
-    back = tonumber(h[8] or 'inf'), teams = {}, budget = load_budget(inst, FIRST_FIELDS),
+    back = back, teams = {}, budget = load_budget(inst, FIRST_FIELDS),
   }
   for n, lane in ipairs(LANES) do
     site.clock[lane] = tonumber(h[1 + n] or '0')

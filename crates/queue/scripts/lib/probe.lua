@@ -1,11 +1,13 @@
 -- Decision whether a call may be sent now, and the probe that is sent first after a pause. Included after window.lua.
 
--- Ms until no probe is in flight: after a pause one request is sent first.
+-- Ms until no probe is in flight: after a pause one request is sent first. A probe that seems to last longer than any
+-- was sent before Redis's clock stepped back, and counts as lost.
 local function probe_wait(B)
   if not get(B, 'pw') then
     return 0
   end
-  return math.max(tonumber(get(B, 'pp') or '0') - now, 0)
+  local ms = math.max(tonumber(get(B, 'pp') or '0') - now, 0)
+  return ms <= B.probe + STEP and ms or 0
 end
 
 -- Ms until GitHub's limits allow this call.

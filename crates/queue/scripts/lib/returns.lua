@@ -69,9 +69,16 @@ local function return_due(inst, lane)
   end
 end
 
+-- Longest time until a team returns. A later return was stored before Redis's clock stepped back, and is due.
+local LONGEST_RETURN = MAX_WAIT + STEP
+
 -- Teams whose wait for the primary window is over, at most 16 in one claim.
 local function return_capped(inst)
   local teams = redis.call('ZRANGEBYSCORE', P .. 'capped:' .. inst, '-inf', now, 'LIMIT', 0, 16)
+  if #teams == 0 then
+    local late = string.format('(%d', now + LONGEST_RETURN)
+    teams = redis.call('ZRANGEBYSCORE', P .. 'capped:' .. inst, late, '+inf', 'LIMIT', 0, 16)
+  end
   if #teams > 0 then
     redis.call('ZREM', P .. 'capped:' .. inst, unpack(teams))
     for _, team in ipairs(teams) do

@@ -4,7 +4,11 @@ local function resource_of(B, endpoint)
   return get(B, 'x:' .. endpoint) or 'core'
 end
 
--- The primary window as last reported; nil if none is known or it is over.
+-- Ms; a time stored this far in the future means that Redis's clock stepped back.
+local STEP = 1000
+
+-- The primary window as last reported; nil if none is known or it is over. A window that begins in the future was
+-- stored before Redis's clock stepped back: its end is not known any more, and the next response reports it.
 local function window_of(B, resource)
   local window = B.windows[resource]
   if window == nil then
@@ -16,7 +20,7 @@ local function window_of(B, resource)
     } or false
     B.windows[resource] = window
   end
-  return window and window.reset > now and window or nil
+  return window and window.reset > now and window.since <= now + STEP and window or nil
 end
 
 -- Number of requests that are charged and not answered. A request whose response is lost, or that is never sent, counts

@@ -98,6 +98,49 @@ async fn smallest_remaining_of_the_newest_window_counts() {
 }
 
 #[tokio::test]
+async fn clock_that_steps_back_holds_no_window_up() {
+    let (mut clock, ten_minutes) = (clock().await, 600_000);
+    let exhausted = CoreWindow::new(5_000, 0, ten_minutes, MARK);
+    clock.observe_window(exhausted, "runner").await;
+    clock.now -= 500.0;
+    assert!(!clock.goes(Ask::URGENT).await, "a small correction changes nothing");
+    clock.now -= 6.0 * f64::from(HOUR);
+    assert_eq!(clock.left().await, None, "its end is unknown");
+    for _ in 0..10 {
+        assert!(clock.goes(Ask::URGENT).await);
+    }
+    assert!(!clock.goes(Ask::URGENT).await, "a small burst until a response comes");
+    clock.observe_window(exhausted, "runner").await;
+    let Permit::Wait(wait) = clock.permit(Ask::URGENT).await else { panic!("it is exhausted") };
+    assert!(wait <= Duration::from_mins(10), "{wait:?}");
+
+    clock.observe_window(CoreWindow::new(5_000, 0, HOUR, MARK + 3_600.0), "runner").await;
+    clock.minutes(50.0);
+    clock.minutes(-45.0);
+    let Permit::Wait(wait) = clock.permit(Ask::URGENT).await else { panic!("it is exhausted") };
+    assert!(wait <= Duration::from_hours(1), "no longer than a window: {wait:?}");
+}
+
+#[tokio::test]
+async fn clock_that_steps_back_holds_no_probe_up() {
+    let mut clock = clock().await;
+    clock.plenty().await;
+    clock.slow_down(1_000).await;
+    clock.now += 1_001.0;
+    assert!(clock.goes(Ask::READ).await);
+    assert!(!clock.goes(Ask::READ).await, "the probe is under way");
+    // A claim forgets a pause that has ended.
+    clock.test.ask::<i64>(&["DEL", &clock.test.key("pauses")]).await;
+    clock.now -= 6.0 * f64::from(HOUR);
+    // While a probe is awaited, callers are told to wait for a second.
+    let wait = match clock.permit(Ask::READ).await {
+        Permit::Granted => Duration::ZERO,
+        Permit::Wait(wait) => wait,
+    };
+    assert!(wait < Duration::from_millis(500), "the probe was lost long ago: {wait:?}");
+}
+
+#[tokio::test]
 async fn late_observation_is_not_taken_for_a_newer_window() {
     let mut clock = Clock::of(TestQueue::under(&BudgetSettings::default()).await).await;
     let (hour, mark) = (3_600_000, 1_800_000_000.0);
