@@ -1,6 +1,6 @@
 //! Refusals common to all calls, tried on every call of the API description.
 
-use harness::{Person, World, provision_body, team_draft};
+use harness::{ApiRequest, Person, World, provision_body, team_draft};
 use serde_json::{Value, json};
 
 async fn admin(world: &World) -> Person {
@@ -146,19 +146,32 @@ async fn trigger_takes_no_body_an_empty_one_and_null() {
     ask().raw("application/json", "[]").send().await.refused(422, "validation_failed");
 }
 
+fn check_names(health: &Value) -> Vec<&str> {
+    health["checks"].as_array().unwrap().iter().map(|check| check["name"].as_str().unwrap()).collect()
+}
+
 #[tokio::test]
 async fn health_names_every_issuer_once_and_the_version() {
     let world = World::builder().workers(0).issuers(2).start().await;
     let health = world.request("GET", "/health").send().await;
-    let names: Vec<&str> = health.body["checks"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|check| check["name"].as_str().unwrap())
-        .collect();
+    let names = check_names(&health.body);
     for name in ["issuer_keys:issuer-0", "issuer_keys:issuer-1", "database", "queue"] {
         assert_eq!(names.iter().filter(|known| **known == name).count(), 1, "{names:?}");
     }
     assert!(health.body["version"].is_string());
     assert_ne!(health.body["commit"], Value::String(String::new()));
+}
+
+#[tokio::test]
+async fn health_of_a_process_tells_keys_and_their_refresh_apart() {
+    let world = World::builder().workers(0).start().await;
+    let api = world.program("api", &[]);
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let url = format!("http://{}/health", api.address().await);
+    let health = ApiRequest::new(&client, "GET", url).send().await.assert_status(200);
+    let names = check_names(&health.body);
+    let keys: Vec<_> = names.iter().filter(|name| name.starts_with("issuer_keys")).collect();
+    assert!(keys.len() == 1 && keys[0].starts_with("issuer_keys:"), "{names:?}");
+    assert!(names.contains(&"issuer_key_refresh"), "{names:?}");
+    api.stop().await;
 }

@@ -6,7 +6,7 @@ use ::api::{AppState, ConnectionLimits};
 use anyhow::Context;
 use domain::InstallationId;
 use oidc::Verifier;
-use operations::Administrator;
+use operations::{Administrator, BindingRights};
 use runtime::{
     config::{BootstrapConfig, ServerConfig, Sources, TokenKeysConfig},
     open_files,
@@ -37,9 +37,8 @@ pub(crate) async fn run(sources: &Sources) -> anyhow::Result<()> {
     let store = parts.store.clone();
     let installations: Vec<_> = parts.installations.keys().cloned().collect();
     let draining = process.shutdown.draining().clone();
-    let prepared = database::retry_while_unavailable(|| {
-        prepare(&store, &bootstrap, verifier.binding_issuer(), &installations)
-    });
+    let prepared =
+        database::retry_while_unavailable(|| prepare(&store, &bootstrap, &verifier, &installations));
     tokio::select! {
         prepared = prepared => prepared?,
         () = draining.cancelled() => return process.end().await,
@@ -60,13 +59,13 @@ pub(crate) async fn bind(address: &str) -> anyhow::Result<TcpListener> {
 async fn prepare(
     store: &Store,
     bootstrap: &BootstrapConfig,
-    binding_issuer: Option<&str>,
+    verifier: &Verifier,
     installations: &[InstallationId],
 ) -> anyhow::Result<()> {
     database::migrate(store).await?;
     store.conn().await?.installations().ensure(installations).await?;
     warn_about_open_rules(store).await?;
-    let Some(issuer) = binding_issuer else {
+    let Some(issuer) = verifier.binding_issuer() else {
         anyhow::ensure!(
             bootstrap.admins.is_empty(),
             "BOOTSTRAP_ADMINS is set, but no issuer binds people by e-mail"
@@ -78,7 +77,7 @@ async fn prepare(
         tracing::info!(issuer, users = named, "invitations of an earlier release are for this issuer now");
     }
     for email in &bootstrap.admins {
-        invite_first_admin(store, email, issuer).await?;
+        invite_first_admin(store, email, verifier, issuer).await?;
     }
     Ok(())
 }
@@ -128,7 +127,7 @@ pub(crate) fn start(
         Ok(())
     });
     process.run("issuer keys", async move {
-        let handle = progress.register("issuer_keys", std::time::Duration::from_mins(2));
+        let handle = progress.register("issuer_key_refresh", std::time::Duration::from_mins(2));
         verifier.keep_warm(&draining, &handle).await;
         handle.retire();
         Ok(())
@@ -151,11 +150,19 @@ fn connection_limits(server: &ServerConfig) -> ConnectionLimits {
 }
 
 /// Invites a bootstrap admin. A known user is not changed, so a restart never restores the admin role.
-pub(crate) async fn invite_first_admin(store: &Store, email: &str, issuer: &str) -> anyhow::Result<()> {
+pub(crate) async fn invite_first_admin(
+    store: &Store,
+    email: &str,
+    verifier: &Verifier,
+    issuer: &str,
+) -> anyhow::Result<()> {
     let draft =
         UserDraft { email: Some(email.to_owned()), issuer: Some(issuer.to_owned()), ..UserDraft::default() };
     let admin = Administrator::from_setting("BOOTSTRAP_ADMINS");
-    if operations::invite_first_admin(store, &admin, &draft).await.map_err(refused)? {
+    let rights =
+        BindingRights { people: verifier.binds_people(issuer), address: verifier.binds_email(issuer, email) };
+    let invited = operations::invite_first_admin(store, &admin, &draft, rights).await;
+    if invited.map_err(refused).context("cannot invite an admin of BOOTSTRAP_ADMINS")? {
         tracing::info!(email, issuer, "becomes admin at the first login within 30 days");
     }
     Ok(())

@@ -87,8 +87,7 @@ impl Environment {
             refuse_users_of_others(&parts.store).await?;
         }
         let bootstrap: BootstrapConfig = sources.section()?;
-        let binding = verifier.binding_issuer().unwrap_or(issuer.url());
-        prepare(&parts.store, issuer.url(), twin.as_ref(), &bootstrap, binding).await?;
+        prepare(&parts.store, issuer.url(), twin.as_ref(), &bootstrap, &verifier).await?;
         start_others(process, &sources, twin.as_ref())?;
         commands::api::start(process, Listeners { api: listener, metrics: None }, parts, verifier)?;
         output::line(format_args!("servers   {}", private.describe()));
@@ -186,7 +185,7 @@ async fn prepare(
     issuer: &str,
     twin: Option<&Twin>,
     bootstrap: &BootstrapConfig,
-    binding_issuer: &str,
+    verifier: &Verifier,
 ) -> anyhow::Result<()> {
     commands::database::migrate(store).await?;
     let team = seed::team(store, &seed::team_draft(demo_users::TEAM)).await?;
@@ -205,7 +204,8 @@ async fn prepare(
         store.conn().await?.teams().add_member(team, user).await?;
     }
     for email in &bootstrap.admins {
-        commands::api::invite_first_admin(store, email, binding_issuer).await?;
+        let binding_issuer = verifier.binding_issuer().unwrap_or(issuer);
+        commands::api::invite_first_admin(store, email, verifier, binding_issuer).await?;
     }
     let machine = NewClient {
         client_id: demo_users::MACHINE.to_owned(),

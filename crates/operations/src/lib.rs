@@ -44,7 +44,10 @@ pub use runners::{
 pub use sync::request_sync;
 pub use teams::TeamChange;
 pub use turns::{TurnLimits, TurnPermit, Turns};
-pub use users::{MAX_SUBJECT_BYTES, UserChange, check_user_draft, invite_first_admin, make_admin};
+pub use users::{
+    BindingRights, MAX_SUBJECT_BYTES, UserChange, check_invitation, check_user_draft, invite_first_admin,
+    make_admin,
+};
 pub use validate::{check_text, is_email, settle};
 
 use queue::Queue;

@@ -55,12 +55,42 @@ pub fn check_user_draft(draft: &UserDraft) -> Vec<FieldError> {
     errors
 }
 
-/// Makes the user with this e-mail address or principal an active admin, and adds the user if there is none.
+/// Rights of an invitation's issuer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BindingRights {
+    /// Whether it binds people by their e-mail address.
+    pub people: bool,
+    /// Whether it may bind the address of the invitation.
+    pub address: bool,
+}
+
+/// Returns the error in an invitation that its issuer would never bind, so that the person could never sign in. A user
+/// with a subject needs no invitation.
+pub fn check_invitation(draft: &UserDraft, rights: BindingRights) -> Option<FieldError> {
+    let email = draft.email.as_deref().filter(|_| draft.subject.is_none())?;
+    if !rights.people {
+        let detail = "this issuer does not bind people by e-mail; name their subject, or set `binds_people`";
+        return Some(FieldError::new("/issuer", detail));
+    }
+    let detail =
+        "the issuer's `email_domains` do not contain this domain; name their subject, or add the domain";
+    (is_email(email) && !rights.address).then(|| FieldError::new("/email", detail))
+}
+
+/// Makes the user with this e-mail address or principal an active admin, and adds the user if there is none. `rights`
+/// are `None` if no issuers are configured here.
 ///
 /// # Errors
 /// `validation_failed`, `already_exists`; database errors.
-pub async fn make_admin(store: &Store, admin: &Administrator, draft: &UserDraft) -> Result<()> {
-    settle(check_user_draft(draft))?;
+pub async fn make_admin(
+    store: &Store,
+    admin: &Administrator,
+    draft: &UserDraft,
+    rights: Option<BindingRights>,
+) -> Result<()> {
+    let mut errors = check_user_draft(draft);
+    errors.extend(rights.and_then(|rights| check_invitation(draft, rights)));
+    settle(errors)?;
     let mut tx = store.begin().await?;
     tx.users().make_admin(draft).await?;
     tx.audit().write(&admin.record("admin.create", None, describe_draft(draft))).await?;
@@ -70,9 +100,20 @@ pub async fn make_admin(store: &Store, admin: &Administrator, draft: &UserDraft)
 /// Invites a first admin by e-mail. Returns `false` if the user exists already, and then changes nothing.
 ///
 /// # Errors
-/// Database errors.
-pub async fn invite_first_admin(store: &Store, admin: &Administrator, draft: &UserDraft) -> Result<bool> {
+/// `validation_failed` if the issuer would never bind the invitation; database errors.
+pub async fn invite_first_admin(
+    store: &Store,
+    admin: &Administrator,
+    draft: &UserDraft,
+    rights: BindingRights,
+) -> Result<bool> {
     let mut tx = store.begin().await?;
+    if let Some(email) = &draft.email
+        && tx.users().by_email(email).await?.is_some()
+    {
+        return Ok(false);
+    }
+    settle(check_invitation(draft, rights).into_iter().collect())?;
     let draft = UserDraft { is_admin: true, can_use_jit: true, ..draft.clone() };
     match tx.users().insert(UserId::new(), &draft).await {
         Ok(_) => {}

@@ -165,6 +165,10 @@ async fn first_admins_are_invited_for_the_issuer_that_binds_people() {
     let elsewhere = [&add[..], &["--issuer", "https://elsewhere.example"]].concat();
     let refused = world.command(&elsewhere, &[]).await;
     assert!(refused.code != Some(0) && refused.stderr.contains(world.issuer().url()), "{}", refused.stderr);
+    let unbound = world.command(&add, &[("OIDC_EMAIL_DOMAINS", "corp.example")]).await;
+    assert!(unbound.code == Some(4) && unbound.stderr.contains("email_domains"), "{}", unbound.stderr);
+    let named = [&add[..], &["--subject", "second"]].concat();
+    world.command(&named, &[("OIDC_EMAIL_DOMAINS", "corp.example")]).await.expect(0);
     let nobody = world.command(&add, &[("OIDC_BINDS_PEOPLE", "false")]).await;
     assert!(nobody.code != Some(0) && nobody.stderr.contains("OIDC_BINDS_PEOPLE"), "{}", nobody.stderr);
     api.stop().await;

@@ -5,7 +5,7 @@ mod view;
 
 use axum::{Json, extract::State, http::StatusCode, response::Response};
 use domain::{FieldError, PersonEntry, Problem, Role, UserId};
-use operations::{check_user_draft, settle};
+use operations::{BindingRights, check_invitation, check_user_draft, settle};
 use serde::Deserialize;
 use store::UserDraft;
 use utoipa::ToSchema;
@@ -90,40 +90,15 @@ impl NewUser {
         let issuer = self.issuer.clone().or_else(|| app.verifier.binding_issuer().map(str::to_owned));
         match &issuer {
             None => wrong.push(FieldError::new("/issuer", "required: no configured issuer binds people")),
-            Some(issuer) => {
-                check_issuer(app, wrong, issuer);
-                if self.oidc_sub.is_none()
-                    && app.verifier.trusts(issuer)
-                    && !app.verifier.binds_people(issuer)
-                {
-                    let detail =
-                        "this issuer does not bind people by e-mail; send oidc_sub, or set `binds_people`";
-                    wrong.push(FieldError::new("/issuer", detail));
-                }
-            }
+            Some(issuer) => check_issuer(app, wrong, issuer),
         }
         issuer
-    }
-
-    /// Refuses an invitation that its issuer would never bind.
-    fn check_domain(&self, app: &AppState, issuer: Option<&str>, wrong: &mut Vec<FieldError>) {
-        if self.oidc_sub.is_none()
-            && let (Some(issuer), Some(email)) = (issuer, self.email.as_deref())
-            && email.contains('@')
-            && app.verifier.binds_people(issuer)
-            && !app.verifier.binds_email(issuer, email)
-        {
-            let detail =
-                "the issuer's `email_domains` do not contain this domain; send oidc_sub, or add the domain";
-            wrong.push(FieldError::new("/email", detail));
-        }
     }
 
     /// Returns the draft, or all errors in it.
     fn draft(self, app: &AppState) -> Result<UserDraft, Problem> {
         let mut wrong = Vec::new();
         let issuer = self.issuer(app, &mut wrong);
-        self.check_domain(app, issuer.as_deref(), &mut wrong);
         let draft = UserDraft {
             email: self.email,
             issuer,
@@ -134,6 +109,12 @@ impl NewUser {
             can_use_registration_token: self.can_use_registration_token,
         };
         wrong.extend(check_user_draft(&draft));
+        if let Some(issuer) = draft.issuer.as_deref().filter(|issuer| app.verifier.trusts(issuer)) {
+            let email = draft.email.as_deref().unwrap_or_default();
+            let (people, address) =
+                (app.verifier.binds_people(issuer), app.verifier.binds_email(issuer, email));
+            wrong.extend(check_invitation(&draft, BindingRights { people, address }));
+        }
         settle(wrong)?;
         Ok(draft)
     }
