@@ -81,7 +81,7 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<u8> {
     }
     if let Some(error) = cause.downcast_ref::<StoreError>() {
         return match error {
-            StoreError::Unavailable(_) => Some(UNAVAILABLE),
+            StoreError::Unavailable(_) | StoreError::MigrationBlocked { .. } => Some(UNAVAILABLE),
             StoreError::Conflict(_) | StoreError::Role(_) => Some(REFUSED),
             _ => None,
         };

@@ -1,9 +1,10 @@
 //! Migrations on an empty database, on an older one, and repeated.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use harness::{Database, copy_of, empty};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, migrate::Migrate};
+use store::{Schema, StoreError};
 
 /// Table in which sqlx records applied migrations.
 const TABLE: &str = "_sqlx_migrations";
@@ -85,6 +86,23 @@ async fn rows_of_earlier_releases_are_unchanged() {
         seen += 1;
     }
     assert!(seen >= 8, "{seen}");
+}
+
+#[tokio::test]
+async fn migration_that_gets_no_lock_in_time_says_so_and_changes_nothing() {
+    let database = older_than(11).await;
+    let mut reader = PgConnection::connect(database.url()).await.unwrap();
+    let mut long = reader.begin().await.unwrap();
+    sqlx::query("LOCK TABLE audit_log IN ACCESS SHARE MODE").execute(&mut *long).await.unwrap();
+    let store = database.store(1);
+    let error = store.migrate_within(Duration::from_millis(400)).await.unwrap_err();
+    assert!(matches!(error, StoreError::MigrationBlocked { version: 11, .. }), "{error:?}");
+    assert!(error.to_string().contains("pg_stat_activity"), "{error}");
+    assert!(matches!(store.schema().await.unwrap(), Schema::Older { first: 11, .. }));
+    long.rollback().await.unwrap();
+    store.migrate().await.unwrap();
+    assert_eq!(store.schema().await.unwrap(), Schema::Ready);
+    database.remove().await;
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Errors of the store, by what a caller can do about them.
 
-use std::fmt::Display;
+use std::{fmt::Display, time::Duration};
 
 use domain::tls_advice;
 use sqlx::migrate::MigrateError;
@@ -23,6 +23,21 @@ pub enum StoreError {
     /// A database role is missing or has privileges it must not have; the text says which.
     #[error("{0}")]
     Role(String),
+    /// A migration did not get the lock of a table in time. It can be tried again when the transaction that uses the
+    /// table has ended.
+    #[error(
+        "migration {version} waited {} s for a table that a long transaction uses; end that transaction \
+         (pg_stat_activity) and start again",
+        .waited.as_secs()
+    )]
+    MigrationBlocked {
+        /// Number of the migration.
+        version: i64,
+        /// Time for which it waited.
+        waited: Duration,
+        /// The last error.
+        source: MigrateError,
+    },
     /// The migrations could not be applied.
     #[error("the migration failed")]
     Migration(#[source] MigrateError),

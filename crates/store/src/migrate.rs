@@ -12,7 +12,7 @@ use sqlx::{
 };
 use tokio::time::{Instant, sleep};
 
-use crate::{Result as StoreResult, pool::MIGRATIONS};
+use crate::{Result as StoreResult, StoreError, pool::MIGRATIONS};
 
 /// Table in which sqlx records the applied migrations.
 const TABLE: &str = "_sqlx_migrations";
@@ -21,7 +21,7 @@ const LOCK_TIMEOUT: &str = "300ms";
 /// Pause before a lock is requested again.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// Longest time the locks of one migration are requested before the migration fails.
-const MAX_LOCK_WAIT: Duration = Duration::from_mins(15);
+pub(crate) const MAX_LOCK_WAIT: Duration = Duration::from_mins(15);
 /// Pause between two log lines about one wait.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -55,13 +55,17 @@ pub(crate) async fn schema(connection: &mut PgConnection) -> StoreResult<Schema>
     })
 }
 
-/// Applies the missing migrations. Any number of processes may call it at once: one works, the others wait.
-pub(crate) async fn run(options: PgConnectOptions) -> StoreResult<()> {
+/// Applies the missing migrations. Any number of processes may call it at once: one works, the others wait. `lock_wait`
+/// is the longest time for which the locks of one migration are requested.
+///
+/// # Errors
+/// `MigrationBlocked` after that time.
+pub(crate) async fn run(options: PgConnectOptions, lock_wait: Duration) -> StoreResult<()> {
     let options = options.options([("statement_timeout", "0"), ("lock_timeout", LOCK_TIMEOUT)]);
     let mut connection = PgConnection::connect_with(&options).await?;
     lock(&mut connection).await?;
     // The lock ends with its connection, even if the process dies.
-    let done = apply_missing(&mut connection).await;
+    let done = apply_missing(&mut connection, lock_wait).await;
     connection.close().await?;
     done
 }
@@ -84,21 +88,25 @@ async fn lock(connection: &mut PgConnection) -> StoreResult<()> {
     }
 }
 
-async fn apply_missing(connection: &mut PgConnection) -> StoreResult<()> {
+async fn apply_missing(connection: &mut PgConnection, lock_wait: Duration) -> StoreResult<()> {
     connection.ensure_migrations_table(TABLE).await?;
     let applied = connection.list_applied_migrations(TABLE).await?;
     for migration in MIGRATIONS.iter() {
         match applied.iter().find(|one| one.version == migration.version) {
             Some(one) if one.checksum == migration.checksum => {}
             Some(_) => return Err(MigrateError::VersionMismatch(migration.version).into()),
-            None => apply_with_retries(connection, migration).await?,
+            None => apply_with_retries(connection, migration, lock_wait).await?,
         }
     }
     Ok(())
 }
 
 /// Applies one migration, and tries again while another transaction holds a lock it needs.
-async fn apply_with_retries(connection: &mut PgConnection, migration: &Migration) -> StoreResult<()> {
+async fn apply_with_retries(
+    connection: &mut PgConnection,
+    migration: &Migration,
+    lock_wait: Duration,
+) -> StoreResult<()> {
     let (version, description) = (migration.version, &*migration.description);
     tracing::info!(version, description, "applying a migration");
     let mut wait = Wait::new();
@@ -110,9 +118,13 @@ async fn apply_with_retries(connection: &mut PgConnection, migration: &Migration
                 tracing::info!(version, description, seconds, "a migration was applied");
                 return Ok(());
             }
-            Err(error) if is_lock_conflict(&error) && wait.since.elapsed() < MAX_LOCK_WAIT => {
+            Err(error) if is_lock_conflict(&error) => {
+                let waited = wait.since.elapsed();
+                if waited >= lock_wait {
+                    return Err(StoreError::MigrationBlocked { version, waited, source: error });
+                }
                 if wait.is_due() {
-                    let waited = wait.since.elapsed().as_secs();
+                    let waited = waited.as_secs();
                     tracing::warn!(
                         version,
                         waited,

@@ -82,8 +82,19 @@ impl Store {
 
     /// Applies the missing migrations, on a separate connection and under a lock: any number of processes may call it
     /// at once.
+    ///
+    /// # Errors
+    /// [`StoreError::MigrationBlocked`] if a migration gets no lock within 15 minutes; database errors.
     pub async fn migrate(&self) -> Result<()> {
-        migrate::run(self.options.clone()).await
+        self.migrate_within(migrate::MAX_LOCK_WAIT).await
+    }
+
+    /// Applies the missing migrations like [`Self::migrate`]; each waits at most `lock_wait` for its locks.
+    ///
+    /// # Errors
+    /// [`StoreError::MigrationBlocked`] if a migration gets no lock in that time; database errors.
+    pub async fn migrate_within(&self, lock_wait: Duration) -> Result<()> {
+        migrate::run(self.options.clone(), lock_wait).await
     }
 
     /// Compares the tables with the migrations of this program.
