@@ -3,9 +3,9 @@
 use std::{collections::BTreeMap, ops::Deref, sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
-use domain::{InstallationId, KeyRing, TeamId};
+use domain::{AuditEntry, InstallationId, KeyRing, SecurityEvent, TeamId};
 use oidc::Verifier;
-use operations::{Operations, ProvisionRules, TurnLimits, Turns};
+use operations::{Operations, ProvisionRules, RefusalLog, Refused, TurnLimits, Turns};
 use queue::{Announcements, Queue};
 use runtime::{
     config::{ServerConfig, WebhookSecret},
@@ -16,8 +16,8 @@ use store::Store;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    limit::Limiter, lists::ListTurns, pre_auth::PreAuthLimits, refusal_log::RefusalLog,
-    signature_alarm::SignatureAlarm, waiting::Waits, webhook_intake::Intake,
+    limit::Limiter, lists::ListTurns, pre_auth::PreAuthLimits, signature_alarm::SignatureAlarm,
+    waiting::Waits, webhook_intake::Intake,
 };
 
 /// Limits on provision requests of one team that are in the database at a time.
@@ -128,8 +128,20 @@ impl AppState {
         &self.0.limiter
     }
 
-    pub(crate) fn refusals(&self) -> &RefusalLog {
-        &self.0.refusals
+    /// Records a refusal of a caller who is not authorised. Refusals with an equal key are counted.
+    pub(crate) async fn record_unauthorised(
+        &self,
+        kind: Refused,
+        key: String,
+        entry: AuditEntry,
+        event: Option<SecurityEvent>,
+    ) {
+        self.operations().record_unauthorised(&self.0.refusals, kind, key, entry, event).await;
+    }
+
+    /// Writes the summaries of counted refusals that are due, or of all if `all` is set.
+    pub(crate) async fn flush_refusals(&self, all: bool) {
+        self.operations().flush_refusals(&self.0.refusals, all).await;
     }
 
     pub(crate) fn pre_auth(&self) -> &PreAuthLimits {

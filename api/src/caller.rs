@@ -8,7 +8,7 @@ use axum::{
     http::{HeaderMap, header, request::Parts},
 };
 use domain::{AuditEntry, Caller, Origin, Problem, ProblemCode, Requester};
-use operations::Administrator;
+use operations::{Administrator, Refused};
 use serde_json::json;
 
 use self::identify::identify;
@@ -18,7 +18,6 @@ use crate::{
     limit::RemainingQuota,
     origin::RequestOrigin,
     pre_auth::{AuthAttempt, is_unknown_sender},
-    refusal_log::{self, Refused},
 };
 
 /// A caller with a valid token of a known, active principal, within its rate limit. It may only see its own identity: a
@@ -160,7 +159,7 @@ async fn record_refusal(
         ..AuditEntry::by(caller, &origin, event_type)
     };
     let key = format!("{} {} {path}", caller.requester, parts.method);
-    refusal_log::record(app, Refused::AdminCall, key, entry, None).await;
+    app.record_unauthorised(Refused::AdminCall, key, entry, None).await;
     problem.into()
 }
 

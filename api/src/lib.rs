@@ -20,7 +20,6 @@ mod page;
 mod pre_auth;
 mod prefer;
 mod queueing;
-mod refusal_log;
 mod routes;
 mod serve;
 mod signature_alarm;
@@ -103,7 +102,7 @@ pub async fn upkeep(app: AppState) {
             () = app.draining.cancelled() => break,
         }
         app.forget_idle();
-        refusal_log::flush(&app, false).await;
+        app.flush_refusals(false).await;
         app.pre_auth().forget_idle();
         app.intake().forget_idle();
         if let Ok(now) = app.store.now().await {
@@ -115,7 +114,7 @@ pub async fn upkeep(app: AppState) {
         }
         upkeep.tick();
     }
-    refusal_log::flush(&app, true).await;
+    app.flush_refusals(true).await;
     announcements.retire();
     upkeep.retire();
 }

@@ -4,14 +4,13 @@ use domain::{
     AuditEntry, Membership, Origin, Problem, ProblemCode, Requester, SecurityEvent, Severity, TokenFacts,
     User,
 };
-use operations::MAX_SUBJECT_BYTES;
+use operations::{MAX_SUBJECT_BYTES, Refused};
 use serde_json::json;
 use store::{BindRefusal, Binding};
 
 use crate::{
     app::AppState,
     error::{ApiError, ApiResult},
-    refusal_log::{self, Refused},
 };
 
 /// Result of binding the token's e-mail.
@@ -96,6 +95,6 @@ pub(super) async fn refuse_binding(
     let severity = if user.is_admin { Severity::High } else { Severity::Medium };
     let event = SecurityEvent { event_type: "user_bind_refused", severity, action_taken: "refused" };
     let key = format!("{} {}#{}", user.id, facts.issuer, facts.subject);
-    refusal_log::record(app, Refused::Binding, key, entry, Some(event)).await;
+    app.record_unauthorised(Refused::Binding, key, entry, Some(event)).await;
     problem.into()
 }

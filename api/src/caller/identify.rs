@@ -4,13 +4,13 @@ use domain::{
     AuditEntry, Caller, MachineClient, Membership, Origin, Problem, ProblemCode, SecurityEvent, Severity,
     TokenFacts, User,
 };
+use operations::Refused;
 use serde_json::json;
 
 use super::binding::{BindingOutcome, bind, refuse_binding};
 use crate::{
     app::AppState,
     error::{ApiError, ApiResult},
-    refusal_log::{self, Refused},
 };
 
 /// Finds a user by principal, else binds an invited user at their first sign-in, else finds a machine client.
@@ -58,7 +58,7 @@ async fn refuse_unknown(app: &AppState, facts: &TokenFacts, origin: &Origin) -> 
     };
     let event =
         SecurityEvent { event_type: "unknown_principal", severity: Severity::Low, action_taken: "refused" };
-    refusal_log::record(app, Refused::UnknownPrincipal, name, entry, Some(event)).await;
+    app.record_unauthorised(Refused::UnknownPrincipal, name, entry, Some(event)).await;
     tracing::info!(issuer = %facts.issuer, "valid token of an unknown principal");
     problem.into()
 }
@@ -74,7 +74,7 @@ async fn refuse_inactive(app: &AppState, caller: &Caller, origin: &Origin, kind:
         severity: Severity::Medium,
         action_taken: "refused",
     };
-    refusal_log::record(app, Refused::InactivePrincipal, caller.requester.to_string(), entry, Some(event))
+    app.record_unauthorised(Refused::InactivePrincipal, caller.requester.to_string(), entry, Some(event))
         .await;
     problem.into()
 }

@@ -35,7 +35,7 @@ pub use clients::{ClientChange, check_client_draft};
 pub use error::{OperationError, Result};
 pub use failed_jobs::FailedJob;
 pub use jobs::{leftover_removal, service_job};
-pub use refusal::RefusalLimit;
+pub use refusal::{RefusalLimit, RefusalLog, Refused};
 pub use replay::{Found, Replay, ReplayDraft, ReplayedRequest};
 pub use runners::{
     ExplainedCaller, Explanation, JobRule, OrderedRemovals, ProvisionCommand, ProvisionRules, Question,

@@ -1,6 +1,9 @@
 //! Recording of refusals: an audit row always, a security event if the request violated a policy. Equal refusals of one
 //! caller within a minute share their rows. A caller that is refused too often gets `rate_limited` and writes nothing,
-//! so that refusals cannot fill the disk.
+//! so that refusals cannot fill the disk. Callers without a limit of their own, because they are not authorised, share
+//! the bounds of [`RefusalLog`].
+
+mod log;
 
 use std::fmt::Debug;
 
@@ -8,6 +11,7 @@ use domain::{AuditEntry, Problem, ProblemCode, Requester, SecurityEvent};
 use serde_json::{Value, json};
 use store::RepeatKey;
 
+pub use self::log::{RefusalLog, Refused};
 use crate::{OperationError, Operations, Result};
 
 /// Most labels of a refused request in a row.

@@ -10,7 +10,7 @@ use std::{
 use domain::{AuditEntry, SecurityEvent};
 use serde_json::json;
 
-use crate::app::AppState;
+use crate::Operations;
 
 /// Length of a window. Equal refusals within it give one row and one summary.
 const WINDOW: Duration = Duration::from_mins(10);
@@ -19,7 +19,7 @@ const MAX_ROWS: usize = 20;
 
 /// Kind of refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Refused {
+pub enum Refused {
     /// A valid token of an unknown principal.
     UnknownPrincipal,
     /// A token of a deactivated user or machine client.
@@ -45,8 +45,9 @@ impl Row {
 
 /// Refusals of the current windows.
 #[derive(Debug, Default)]
-pub(crate) struct RefusalLog(Mutex<HashMap<Refused, Window>>);
+pub struct RefusalLog(Mutex<HashMap<Refused, Window>>);
 
+/// A window of one kind.
 #[derive(Debug)]
 struct Window {
     since: Instant,
@@ -119,41 +120,43 @@ impl RefusalLog {
     }
 }
 
-/// Writes a refusal, or counts it if an equal one was written in the window. A failed write is logged and does not
-/// change the response.
-pub(crate) async fn record(
-    app: &AppState,
-    kind: Refused,
-    key: String,
-    entry: AuditEntry,
-    event: Option<SecurityEvent>,
-) {
-    let due = app.refusals().count(kind, key, Row { entry, event }, Instant::now());
-    write_rows(app, due).await;
-}
-
-/// Writes the summaries of the windows that are over, or of all windows if `all` is set.
-pub(crate) async fn flush(app: &AppState, all: bool) {
-    let due = app.refusals().summaries_due(Instant::now(), all);
-    write_rows(app, due).await;
-}
-
-async fn write_rows(app: &AppState, rows: Vec<Row>) {
-    if rows.is_empty() {
-        return;
+impl Operations<'_> {
+    /// Writes a refusal of a caller who is not authorised, or counts it if one with an equal key was written in the
+    /// window. A failed write is logged and does not change the response.
+    pub async fn record_unauthorised(
+        &self,
+        log: &RefusalLog,
+        kind: Refused,
+        key: String,
+        entry: AuditEntry,
+        event: Option<SecurityEvent>,
+    ) {
+        let due = log.count(kind, key, Row { entry, event }, Instant::now());
+        self.write_rows(due).await;
     }
-    let written = async {
-        let mut tx = app.store.begin().await?;
-        for Row { entry, event } in &rows {
-            tx.audit().write(entry).await?;
-            if let Some(event) = event {
-                tx.audit().alarm(event, entry).await?;
-            }
+
+    /// Writes the summaries of the windows that are over, or of all windows if `all` is set.
+    pub async fn flush_refusals(&self, log: &RefusalLog, all: bool) {
+        self.write_rows(log.summaries_due(Instant::now(), all)).await;
+    }
+
+    async fn write_rows(&self, rows: Vec<Row>) {
+        if rows.is_empty() {
+            return;
         }
-        tx.commit().await
-    };
-    if let Err(error) = written.await {
-        tracing::warn!(%error, rows = rows.len(), "cannot write refusals to the audit log");
+        let written = async {
+            let mut tx = self.store.begin().await?;
+            for Row { entry, event } in &rows {
+                tx.audit().write(entry).await?;
+                if let Some(event) = event {
+                    tx.audit().alarm(event, entry).await?;
+                }
+            }
+            tx.commit().await
+        };
+        if let Err(error) = written.await {
+            tracing::warn!(%error, rows = rows.len(), "cannot write refusals to the audit log");
+        }
     }
 }
 
