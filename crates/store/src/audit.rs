@@ -1,15 +1,14 @@
-//! Audit log and security events. Rows are appended and never removed here; an event may be updated with the action
-//! taken.
+//! Lists of the audit log and of security events, and the update of an event with the action taken.
 
 use chrono::{DateTime, Utc};
-use domain::{ActionTaken, AuditEntry, RunnerId, SecurityEvent, Severity, TeamId};
+use domain::{ActionTaken, RunnerId, Severity, TeamId};
 use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
     Listed, MAX_TOTAL, Page, Result, Visible,
-    page::{MAX_PAGE_BYTES, first_id, owner_columns},
+    page::{MAX_PAGE_BYTES, first_id},
 };
 
 /// Audit queries on one connection.
@@ -115,66 +114,6 @@ pub struct SecurityRow {
 }
 
 impl Audit<'_> {
-    /// Writes one row. A missing identity is looked up by the requester's id: a job knows its requester by id alone.
-    pub async fn write(&mut self, entry: &AuditEntry) -> Result<()> {
-        let (user, client) = owner_columns(entry.requester);
-        let data = entry.stored_data();
-        sqlx::query!(
-            "INSERT INTO audit_log (id, event_type, user_id, client_id, user_identity, runner_id, runner_name, team_id,
-                job_id, request_ip, user_agent, request_id, event_data, success, error_message)
-             VALUES ($1, $2, $3, $4,
-                coalesce($5, (SELECT coalesce(email, issuer || '#' || subject) FROM users WHERE id = $3),
-                    (SELECT oauth_clients.client_id FROM oauth_clients WHERE id = $4)),
-                $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
-            Uuid::now_v7(),
-            entry.event_type,
-            user,
-            client,
-            entry.identity,
-            entry.runner.map(Uuid::from),
-            entry.runner_name,
-            entry.team.map(Uuid::from),
-            entry.job.map(Uuid::from),
-            entry.origin.ip.map(|ip| ip.to_string()),
-            entry.origin.user_agent,
-            entry.origin.request_id,
-            data,
-            entry.error.is_none(),
-            entry.error,
-        )
-        .execute(&mut *self.0)
-        .await?;
-        Ok(())
-    }
-
-    /// Writes one security event; `entry` has the runner, the team, the identity and the details.
-    pub async fn alarm(&mut self, event: &SecurityEvent, entry: &AuditEntry) -> Result<()> {
-        let (user, client) = owner_columns(entry.requester);
-        let data = entry.stored_data();
-        sqlx::query!(
-            "INSERT INTO security_events (id, event_type, severity, user_identity, runner_id, runner_name, team_id,
-                violation_data, action_taken)
-             VALUES ($1, $2, $3,
-                coalesce($4, (SELECT coalesce(email, issuer || '#' || subject) FROM users WHERE id = $10),
-                    (SELECT oauth_clients.client_id FROM oauth_clients WHERE id = $11)),
-                $5, $6, $7, $8, $9)",
-            Uuid::now_v7(),
-            event.event_type,
-            event.severity.as_str(),
-            entry.identity,
-            entry.runner.map(Uuid::from),
-            entry.runner_name,
-            entry.team.map(Uuid::from),
-            data,
-            event.action_taken,
-            user,
-            client,
-        )
-        .execute(&mut *self.0)
-        .await?;
-        Ok(())
-    }
-
     /// Returns whether a security event of this type exists for a workflow job on a runner.
     pub async fn was_reported(
         &mut self,

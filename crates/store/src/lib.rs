@@ -3,6 +3,7 @@
 
 mod audit;
 mod audit_batch;
+mod audit_writes;
 mod batch_writes;
 mod batches;
 mod cancellations;
@@ -25,7 +26,6 @@ mod past_requests;
 mod permissions;
 mod pool;
 mod readable;
-mod repeats;
 mod retention;
 mod revocations;
 mod runners;
@@ -39,9 +39,10 @@ mod webhooks;
 mod workers;
 
 pub use audit::{Audit, AuditFilter, AuditRow, SecurityFilter, SecurityRow};
+pub use audit_writes::RepeatKey;
 pub use batches::{AdminRow, Batches, Managed, MemberRow};
 pub use cancellations::{Cancellation, Cancellations, NewCancellation};
-pub use clients::{ClientFilter, Clients, NewClient};
+pub use clients::{ClientFilter, Clients, NewClient, RemovedClient};
 pub use credentials::{CredentialState, Credentials, SealedCredential};
 pub use error::StoreError;
 pub use facts::DatabaseFacts;
@@ -57,7 +58,6 @@ pub use page::{Listed, MAX_TOTAL, Page, Visible};
 pub use past_requests::PastRequestRow;
 pub use permissions::Permissions;
 pub use pool::{Conn, MIGRATIONS, Store, Tx};
-pub use repeats::RepeatKey;
 pub use retention::{Pruned, Retention};
 pub use revocations::{Revocations, RevokedAccess, ShreddedConfigs, UnreadRunner};
 pub use runners::{LiveRunners, NewRunner, RunnerFilter, Runners, TransitionRow};

@@ -1,5 +1,7 @@
-//! Audit rows and security events that repeat. Equal ones of one actor within one minute share a row that counts them.
-//! A caller who repeats a refused request therefore writes a bounded number of rows.
+//! New audit rows and security events. They are appended and never removed.
+//!
+//! Equal ones of one actor within one minute may share a row that counts them. A caller who repeats a refused request
+//! therefore writes a bounded number of rows.
 
 use std::fmt::Write;
 
@@ -27,9 +29,36 @@ impl RepeatKey {
 }
 
 impl Audit<'_> {
+    /// Writes one audit row. A missing identity is looked up by the requester's id: a job knows its requester by id
+    /// alone.
+    pub async fn write(&mut self, entry: &AuditEntry) -> Result<()> {
+        self.insert_entry(entry, None).await.map(drop)
+    }
+
     /// Writes one audit row, or counts one more occurrence on the equal row of this minute. Returns whether the row is
     /// new. A row keeps the details of the first occurrence.
     pub async fn write_or_count(&mut self, entry: &AuditEntry, key: &RepeatKey) -> Result<bool> {
+        self.insert_entry(entry, Some(key)).await
+    }
+
+    /// Writes one security event; `entry` has the runner, the team, the identity and the details.
+    pub async fn alarm(&mut self, event: &SecurityEvent, entry: &AuditEntry) -> Result<()> {
+        self.insert_event(event, entry, None).await.map(drop)
+    }
+
+    /// Writes one security event about `entry`, or counts one more occurrence on the equal event of this minute.
+    /// Returns whether the event is new.
+    pub async fn alarm_or_count(
+        &mut self,
+        event: &SecurityEvent,
+        entry: &AuditEntry,
+        key: &RepeatKey,
+    ) -> Result<bool> {
+        self.insert_event(event, entry, Some(key)).await
+    }
+
+    /// Inserts one audit row; one without a key is never counted. Returns whether the row is new.
+    async fn insert_entry(&mut self, entry: &AuditEntry, key: Option<&RepeatKey>) -> Result<bool> {
         let (user, client) = owner_columns(entry.requester);
         let data = entry.stored_data();
         Ok(sqlx::query_scalar!(
@@ -58,19 +87,18 @@ impl Audit<'_> {
             data,
             entry.error.is_none(),
             entry.error,
-            key.0,
+            key.map(|key| &*key.0),
         )
         .fetch_one(&mut *self.0)
         .await?)
     }
 
-    /// Writes one security event about `entry`, or counts one more occurrence on the equal event of this minute.
-    /// Returns whether the event is new.
-    pub async fn alarm_or_count(
+    /// Inserts one security event; one without a key is never counted. Returns whether the event is new.
+    async fn insert_event(
         &mut self,
         event: &SecurityEvent,
         entry: &AuditEntry,
-        key: &RepeatKey,
+        key: Option<&RepeatKey>,
     ) -> Result<bool> {
         let (user, client) = owner_columns(entry.requester);
         let data = entry.stored_data();
@@ -96,7 +124,7 @@ impl Audit<'_> {
             event.action_taken,
             user,
             client,
-            key.0,
+            key.map(|key| &*key.0),
         )
         .fetch_one(&mut *self.0)
         .await?)
