@@ -46,13 +46,33 @@ impl Drop for MintLock {
     }
 }
 
-/// A token as stored in Redis.
+/// A token as stored in Redis. A further field means that a newer version wrote it, perhaps for a use of its own.
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct SealedToken {
     key_id: String,
     wrapped_key: Vec<u8>,
     ciphertext: Vec<u8>,
     expires_at: DateTime<Utc>,
+}
+
+/// State of the shared token.
+enum Shared {
+    /// There is none, or none that this process has the key for.
+    Missing,
+    /// A token, perhaps an expired one.
+    Token(StoredToken),
+    /// A token in a form that only a newer version can read.
+    OfNewerVersion,
+}
+
+impl Shared {
+    fn token(self) -> Option<StoredToken> {
+        match self {
+            Self::Token(token) => Some(token),
+            Self::Missing | Self::OfNewerVersion => None,
+        }
+    }
 }
 
 impl SharedTokens {
@@ -73,14 +93,17 @@ impl SharedTokens {
         format!("installation-token|{}|{installation}|{}", self.id, expires_at.timestamp())
     }
 
-    async fn read(&self, installation: u64) -> Option<StoredToken> {
-        let keys = self.keys.as_ref()?;
-        let bytes = self.queue.shared_get(&self.value_name(installation)).await.ok()??;
-        let stored: SealedToken = serde_json::from_slice(&bytes).ok()?;
+    async fn read(&self, installation: u64) -> Shared {
+        let found = self.queue.shared_get(&self.value_name(installation)).await;
+        let (Ok(Some(bytes)), Some(keys)) = (found, &self.keys) else { return Shared::Missing };
+        let Ok(stored) = serde_json::from_slice::<SealedToken>(&bytes) else { return Shared::OfNewerVersion };
         let sealed =
             Sealed { key_id: stored.key_id, wrapped_key: stored.wrapped_key, ciphertext: stored.ciphertext };
-        let token = keys.open(&self.context(installation, stored.expires_at), &sealed).ok()?;
-        Some(StoredToken { token, expires_at: stored.expires_at })
+        match keys.open(&self.context(installation, stored.expires_at), &sealed) {
+            Ok(token) => Shared::Token(StoredToken { token, expires_at: stored.expires_at }),
+            // Sealed with a key that this process does not have; its own token replaces it.
+            Err(_) => Shared::Missing,
+        }
     }
 
     /// Returns the shared token, or `None` to the one process that must mint it.
@@ -89,8 +112,16 @@ impl SharedTokens {
         self.keys.as_ref()?;
         let until = Instant::now() + MAX_MINT;
         loop {
-            if let Some(token) = self.read(installation).await.filter(fit) {
-                return Some(token);
+            match self.read(installation).await {
+                Shared::Token(token) if fit(&token) => return Some(token),
+                Shared::Token(_) | Shared::Missing => {}
+                Shared::OfNewerVersion => {
+                    tracing::warn!(
+                        installation = %self.id,
+                        "a newer version shares its GitHub token in a form that this process cannot read; it mints its own"
+                    );
+                    return None;
+                }
             }
             match self.queue.shared_lock(&self.lock_name(installation), LOCK_TTL).await {
                 Ok(Some(token)) => {
@@ -101,7 +132,7 @@ impl SharedTokens {
                     ));
                     *self.lock.lock().await = Some(MintLock { token, renewal });
                     // Another process may have minted between the check and the lock.
-                    let token = self.read(installation).await.filter(fit);
+                    let token = self.read(installation).await.token().filter(fit);
                     if token.is_some() {
                         self.unlock(installation).await;
                     }
@@ -113,8 +144,10 @@ impl SharedTokens {
         }
     }
 
+    /// Shares a new token, except in place of one of a newer version: processes of that version go on using theirs.
     async fn store(&self, installation: u64, token: &StoredToken) {
         if let Some(bytes) = self.seal(installation, token)
+            && !matches!(self.read(installation).await, Shared::OfNewerVersion)
             && let Err(error) =
                 self.queue.shared_put(&self.value_name(installation), &bytes, MAX_SHARED_LIFE).await
         {
