@@ -97,6 +97,8 @@ impl From<StoreError> for ApiError {
                     .retry_after(5),
                 )
             }
+            // The store has reported the row.
+            StoreError::Inconsistent(_) => Problem::newer_version().into(),
             other => internal(&other),
         }
     }

@@ -73,6 +73,7 @@ pub(crate) const COMMON: &[ProblemCode] = &[
     ProblemCode::RateLimited,
     ProblemCode::InternalError,
     ProblemCode::DatabaseUnavailable,
+    ProblemCode::NewerVersion,
     ProblemCode::KeysUnavailable,
 ];
 

@@ -120,6 +120,8 @@ problem_codes! {
     JobExpired = "job_expired", 503, "The job was not done in time";
     /// The database cannot be reached.
     DatabaseUnavailable = "database_unavailable", 503, "The database is unavailable";
+    /// A newer version of the service wrote a row that this process cannot read.
+    NewerVersion = "newer_version", 503, "Written by a newer version";
     /// The backlog or GitHub's limits would keep the job from starting in time.
     ServiceBacklog = "service_backlog", 503, "Too many jobs are waiting";
     /// No connection is free.
@@ -189,6 +191,13 @@ impl Problem {
     pub fn job_expired() -> Self {
         let detail = "The job was not done before its deadline and will not be run late; ask again.";
         Self::new(ProblemCode::JobExpired, detail)
+    }
+
+    /// Returns `newer_version`, for a row that this version cannot read.
+    pub fn newer_version() -> Self {
+        let detail =
+            "A newer version of the service wrote this, and this process cannot read it; try again shortly.";
+        Self::new(ProblemCode::NewerVersion, detail).retry_after(10)
     }
 
     /// Returns the problem with these invalid values.

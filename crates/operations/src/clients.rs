@@ -1,6 +1,6 @@
 //! Changes of machine clients.
 
-use domain::{AuditEntry, ClaimRule, ClientId, FieldError, MachineClient, Problem, Requester};
+use domain::{ClaimRule, ClientId, FieldError, MachineClient, Problem, Requester};
 use serde_json::{Value, json};
 use store::{NewClient, Tx};
 
@@ -74,17 +74,18 @@ impl Operations<'_> {
             is_active: change.is_active.unwrap_or(before.is_active),
             ..before.clone()
         };
-        let revoked = if after.is_active { Revoked::default() } else { revoke(&mut tx, &after).await? };
+        let revoked = if after.is_active { Revoked::default() } else { revoke(&mut tx, id).await? };
         let changed = differences(&describe_client(&before), &describe_client(&after));
         if changed.is_some() {
             tx.clients().update(&after).await?;
         }
         if changed.is_some() || !revoked.is_empty() {
             let (was, is) = changed.unwrap_or_default();
-            let mut details = json!({ "before": was, "after": is });
+            let mut details = json!({ "id": id, "client_id": after.client_id, "issuer": after.issuer,
+                "before": was, "after": is });
             extend(&mut details, comment(reason));
-            let entry = change_entry(admin, "client.update", &after, details, &revoked);
-            tx.audit().write(&entry).await?;
+            extend(&mut details, revoked.details());
+            tx.audit().write(&admin.record("client.update", Some(after.team), details)).await?;
         }
         tx.commit().await?;
         revoked.publish(self.queue).await;
@@ -104,13 +105,15 @@ impl Operations<'_> {
     ) -> Result<()> {
         check_reason("/comment", reason)?;
         let mut tx = self.store.begin().await?;
-        let client = tx.clients().lock(id).await?.ok_or_else(|| Problem::not_found("machine client"))?;
-        let revoked = revoke(&mut tx, &client).await?;
+        let client = tx.clients().lock_for_removal(id).await?;
+        let client = client.ok_or_else(|| Problem::not_found("machine client"))?;
+        let revoked = revoke(&mut tx, id).await?;
         tx.clients().remove(id).await?;
-        let mut details = json!({ "before": describe_client(&client) });
+        let mut details = json!({ "id": id, "client_id": client.client_id, "issuer": client.issuer, "before": {
+            "description": client.description, "rule": client.rule, "is_active": client.is_active } });
         extend(&mut details, comment(reason));
-        let entry = change_entry(admin, "client.delete", &client, details, &revoked);
-        tx.audit().write(&entry).await?;
+        extend(&mut details, revoked.details());
+        tx.audit().write(&admin.record("client.delete", Some(client.team_id.into()), details)).await?;
         tx.commit().await?;
         revoked.publish(self.queue).await;
         Ok(())
@@ -136,23 +139,9 @@ fn check_rule(errors: &mut Vec<FieldError>, rule: Option<&ClaimRule>) {
 }
 
 /// Revokes the access of a machine client that ends.
-pub(crate) async fn revoke(tx: &mut Tx, client: &MachineClient) -> Result<Revoked> {
-    let requester = Requester::Client(client.id);
+pub(crate) async fn revoke(tx: &mut Tx, client: ClientId) -> Result<Revoked> {
+    let requester = Requester::Client(client);
     Revocation::of_requester(requester, "its machine client was deactivated").apply(tx).await
-}
-
-/// Returns the audit row of a change of a client.
-fn change_entry(
-    admin: &Administrator,
-    event_type: &'static str,
-    client: &MachineClient,
-    more: Value,
-    revoked: &Revoked,
-) -> AuditEntry {
-    let mut details = json!({ "id": client.id, "client_id": client.client_id, "issuer": client.issuer });
-    extend(&mut details, more);
-    extend(&mut details, revoked.details());
-    admin.record(event_type, Some(client.team), details)
 }
 
 /// Returns the values that an audit row compares, under the names of the API.

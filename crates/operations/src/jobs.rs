@@ -4,7 +4,7 @@ use domain::{
     AuditEntry, Caller, InstallationId, Job, JobId, JobParams, Problem, ProblemCode, ReclaimReason, Removal,
     Runner, RunnerId, Source, TeamId,
 };
-use store::{NewJob, Tx};
+use store::{NewJob, StoreError, Tx, Visible};
 
 use crate::{Actor, Operations, Result};
 
@@ -29,12 +29,25 @@ pub fn leftover_removal(runner: &Runner, why: ReclaimReason) -> NewJob {
 }
 
 impl Operations<'_> {
+    /// Returns the job, if it exists, whether or not the caller may see it. A job that this version cannot read does not
+    /// exist for a caller who may not see it.
+    ///
+    /// # Errors
+    /// Database errors; `Inconsistent` if this version cannot read a job that the caller may see.
+    pub async fn find_job(&self, caller: &Caller, id: JobId) -> Result<Option<Job>> {
+        let mut conn = self.store.conn().await?;
+        let job = conn.jobs().get(id).await;
+        let hidden = matches!(job, Err(StoreError::Inconsistent(_)))
+            && !conn.jobs().is_visible(id, &Visible::to(caller)).await?;
+        if hidden { Ok(None) } else { Ok(job?) }
+    }
+
     /// Returns the job, if the caller may see it.
     ///
     /// # Errors
-    /// `not_found`; database errors.
+    /// `not_found`; database errors; `Inconsistent` if this version cannot read the job.
     pub async fn visible_job(&self, caller: &Caller, id: JobId) -> Result<Job> {
-        let job = self.store.conn().await?.jobs().get(id).await?;
+        let job = self.find_job(caller, id).await?;
         let seen = job.filter(|job| caller.may_see(job.team, job.requester));
         Ok(seen.ok_or_else(|| Problem::not_found("job"))?)
     }

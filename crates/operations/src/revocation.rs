@@ -82,7 +82,13 @@ impl Revocation {
         let removals: Vec<NewJob> =
             configs.unread.iter().filter(|runner| runner.on_github).map(removal).collect();
         let removals = tx.jobs().insert_new(&removals).await?;
-        Ok(Revoked { access: subject(&self.access), cancelled, shredded: configs.count, removals })
+        Ok(Revoked {
+            access: subject(&self.access),
+            cancelled,
+            shredded: configs.count,
+            removals,
+            unreadable: configs.unreadable,
+        })
     }
 }
 
@@ -132,6 +138,8 @@ pub(crate) struct Revoked {
     cancelled: Vec<JobId>,
     shredded: usize,
     removals: Vec<Job>,
+    /// Number of runners that should be removed, but whose row only a newer version can read.
+    unreadable: usize,
 }
 
 impl Revoked {
@@ -150,12 +158,17 @@ impl Revoked {
         self.cancelled.extend(other.cancelled);
         self.shredded += other.shredded;
         self.removals.extend(other.removals);
+        self.unreadable += other.unreadable;
     }
 
     /// Returns the details of an audit row.
     pub(crate) fn details(&self) -> Value {
-        json!({ "revoked": { "cancelled_jobs": self.cancelled.len(), "shredded_configs": self.shredded,
-            "removed_runners": self.removals.len() } })
+        let mut revoked = json!({ "cancelled_jobs": self.cancelled.len(), "shredded_configs": self.shredded,
+            "removed_runners": self.removals.len() });
+        if self.unreadable > 0 {
+            extend(&mut revoked, json!({ "runners_left_to_a_newer_version": self.unreadable }));
+        }
+        json!({ "revoked": revoked })
     }
 
     /// Informs the queue after the commit. If that fails, the revocation still takes effect: workers and waiting

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     Listed, Page, Result, StoreError,
-    readable::{keep_readable, read_exactly, readable},
+    readable::{keep_readable, read_exactly, read_row, readable},
 };
 
 /// Most rules that are compared with one token.
@@ -40,6 +40,23 @@ pub struct ClientFilter {
     pub team: Option<TeamId>,
     /// Only active clients.
     pub active_only: bool,
+}
+
+/// A machine client that is to be removed. No version of the program changes the meaning of these columns.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RemovedClient {
+    /// Client id at the identity provider, or a name for the rule.
+    pub client_id: String,
+    /// Issuer of its tokens.
+    pub issuer: String,
+    /// Team it acts for.
+    pub team_id: Uuid,
+    /// Description for people.
+    pub description: Option<String>,
+    /// Claim rule as stored.
+    pub rule: Option<Value>,
+    /// Whether it may do anything.
+    pub is_active: bool,
 }
 
 pub(crate) struct ClientRow {
@@ -186,7 +203,7 @@ impl Clients<'_> {
         )
         .fetch_optional(&mut *self.0)
         .await?;
-        row.map(MachineClient::try_from).transpose()
+        read_row(row)
     }
 
     /// Returns the client and locks its row against changes until the end of the transaction.
@@ -199,7 +216,20 @@ impl Clients<'_> {
         )
         .fetch_optional(&mut *self.0)
         .await?;
-        row.map(MachineClient::try_from).transpose()
+        read_row(row)
+    }
+
+    /// Returns the client with its rule as stored, and locks its row against changes until the end of the transaction. A
+    /// client whose rule this version cannot read can be removed all the same.
+    pub async fn lock_for_removal(&mut self, id: ClientId) -> Result<Option<RemovedClient>> {
+        Ok(sqlx::query_as!(
+            RemovedClient,
+            "SELECT client_id, issuer, team_id, description, rule, is_active FROM oauth_clients
+             WHERE id = $1 AND deleted_at IS NULL FOR NO KEY UPDATE",
+            id.uuid(),
+        )
+        .fetch_optional(&mut *self.0)
+        .await?)
     }
 
     /// Returns the clients with this client id, of all issuers.

@@ -5,7 +5,11 @@ use domain::{Call, CallId, CallState, Job, RunnerName, reap_due};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{Result, StoreError, jobs::seconds, readable::readable};
+use crate::{
+    Result, StoreError,
+    jobs::seconds,
+    readable::{ReadablePages, read_row},
+};
 
 /// GitHub call queries on one connection.
 #[derive(Debug)]
@@ -92,7 +96,7 @@ impl GithubCalls<'_> {
     /// Returns the call, if it exists.
     pub async fn get(&mut self, id: CallId) -> Result<Option<Call>> {
         let row = call_rows!("WHERE id = $1", id.uuid()).fetch_optional(&mut *self.0).await?;
-        row.map(Call::try_from).transpose()
+        read_row(row)
     }
 
     /// Records the outcome of a call whose outcome was open. A known `github_runner_id` is kept. Returns whether a row
@@ -175,17 +179,24 @@ impl GithubCalls<'_> {
         .await?)
     }
 
-    /// Returns suspected calls whose lookup is due and has no open job yet, oldest first, at most `most`.
+    /// Returns suspected calls whose lookup is due and has no open job yet, oldest first, at most `most`. It looks for
+    /// them behind calls that this version cannot read.
     pub async fn due(&mut self, most: i64) -> Result<Vec<Call>> {
-        let rows = call_rows!(
-            "WHERE next_reap_at <= now()
-                AND NOT EXISTS (SELECT FROM jobs WHERE call_id = github_calls.id AND finished_at IS NULL)
-             ORDER BY next_reap_at LIMIT $1",
-            most
-        )
-        .fetch_all(&mut *self.0)
-        .await?;
-        Ok(readable(rows))
+        let mut pages = ReadablePages::new(most);
+        loop {
+            let rows = call_rows!(
+                "WHERE next_reap_at <= now() AND state = 'effect_suspected'
+                    AND NOT EXISTS (SELECT FROM jobs WHERE call_id = github_calls.id AND finished_at IS NULL)
+                 ORDER BY next_reap_at, id LIMIT $1 OFFSET $2",
+                most,
+                pages.offset(),
+            )
+            .fetch_all(&mut *self.0)
+            .await?;
+            if !pages.add(rows) {
+                return Ok(pages.into_found());
+            }
+        }
     }
 
     /// Marks intents as suspected whose job is final or was started again. Returns how many.

@@ -11,7 +11,10 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 pub use self::{accept::NewJob, list::JobFilter, run::Counter};
-use crate::{Result, StoreError, readable::read_exactly};
+use crate::{
+    Result, StoreError, Visible,
+    readable::{read_exactly, read_row},
+};
 
 /// Job queries on one connection.
 #[derive(Debug)]
@@ -99,16 +102,31 @@ macro_rules! job_rows {
 
 use job_rows;
 
-fn single_row(row: Option<JobRow>) -> Result<Option<Job>> {
-    row.map(Job::try_from).transpose()
-}
-
 impl Jobs<'_> {
     /// Returns the job, if it exists.
+    ///
+    /// # Errors
+    /// `Inconsistent` if this version cannot read the job.
     pub async fn get(&mut self, id: JobId) -> Result<Option<Job>> {
-        single_row(
+        read_row(
             job_rows!("SELECT", "FROM jobs WHERE id = $1", id.uuid()).fetch_optional(&mut *self.0).await?,
         )
+    }
+
+    /// Returns whether a job with this id exists that the caller may see. It uses only columns that every version of the
+    /// program writes alike, so that it answers for a job that this version cannot read.
+    pub async fn is_visible(&mut self, id: JobId, visible: &Visible) -> Result<bool> {
+        Ok(sqlx::query_scalar!(
+            r#"SELECT EXISTS (SELECT FROM jobs WHERE id = $1
+                AND ($2 OR requester_user = $3 OR requester_client = $4 OR team_id = ANY($5))) AS "visible!""#,
+            id.uuid(),
+            visible.all,
+            visible.user,
+            visible.client,
+            &visible.teams,
+        )
+        .fetch_one(&mut *self.0)
+        .await?)
     }
 }
 

@@ -11,6 +11,8 @@ use crate::{Result, StoreError};
 
 /// Seconds between two reports of one process.
 const REPORT_EVERY: i64 = 10;
+/// Most pages that one query reads in search of readable rows.
+const MAX_PAGES: u32 = 20;
 
 /// Returns the rows that can be read; reports the others.
 pub(crate) fn readable<R, T>(rows: Vec<R>) -> Vec<T>
@@ -23,6 +25,55 @@ where
 /// Returns the value, or reports its row and returns `None` if it cannot be read.
 pub(crate) fn keep_readable<T>(read: Result<T>) -> Option<T> {
     read.inspect_err(report_unreadable).ok()
+}
+
+/// Reads one row; reports it if it cannot be read.
+pub(crate) fn read_row<R, T>(row: Option<R>) -> Result<Option<T>>
+where
+    T: TryFrom<R, Error = StoreError>,
+{
+    row.map(T::try_from).transpose().inspect_err(report_unreadable)
+}
+
+/// The readable rows of consecutive pages of one order, up to a number of rows. Unreadable rows at the front of the
+/// order would otherwise keep the rows behind them from every caller.
+#[derive(Debug)]
+pub(crate) struct ReadablePages<T> {
+    found: Vec<T>,
+    most: i64,
+    seen: i64,
+    pages: u32,
+}
+
+impl<T> ReadablePages<T> {
+    /// Returns no rows yet; `most` is the length of a page and the number of rows to find.
+    pub(crate) fn new(most: i64) -> Self {
+        Self { found: Vec::new(), most, seen: 0, pages: 0 }
+    }
+
+    /// Returns the number of rows before the next page.
+    pub(crate) const fn offset(&self) -> i64 {
+        self.seen
+    }
+
+    /// Adds a page; reports its unreadable rows. Returns whether another page is needed.
+    pub(crate) fn add<R>(&mut self, rows: Vec<R>) -> bool
+    where
+        T: TryFrom<R, Error = StoreError>,
+    {
+        let length = i64::try_from(rows.len()).unwrap_or(i64::MAX);
+        self.seen += length;
+        self.pages += 1;
+        self.found.extend(readable(rows));
+        self.found.truncate(usize::try_from(self.most).unwrap_or_default());
+        let found = i64::try_from(self.found.len()).unwrap_or(i64::MAX);
+        length >= self.most && found < self.most && self.pages < MAX_PAGES
+    }
+
+    /// Returns the rows found.
+    pub(crate) fn into_found(self) -> Vec<T> {
+        self.found
+    }
 }
 
 /// Reads a stored value and checks that every field is known. An unknown field may change the meaning of the others.
@@ -82,6 +133,37 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    struct Number(i64);
+
+    impl TryFrom<i64> for Number {
+        type Error = StoreError;
+
+        fn try_from(number: i64) -> Result<Self> {
+            if number < 0 { Err(StoreError::inconsistent("negative")) } else { Ok(Self(number)) }
+        }
+    }
+
+    /// Reads the pages of a table until there are two rows, and returns them.
+    fn first_two(table: &[i64]) -> Vec<i64> {
+        let mut pages = ReadablePages::<Number>::new(2);
+        loop {
+            let from = usize::try_from(pages.offset()).unwrap();
+            let page = table.iter().skip(from).take(2).copied().collect();
+            if !pages.add::<i64>(page) {
+                return pages.into_found().into_iter().map(|number| number.0).collect();
+            }
+        }
+    }
+
+    #[test]
+    fn unreadable_rows_do_not_hide_the_rows_behind_them() {
+        assert_eq!(first_two(&[-1, -1, -1, 4, -1, -1, 5, 6]), [4, 5]);
+        assert!(first_two(&[-1, -1, -1]).is_empty());
+        assert_eq!(first_two(&[1, 2, 3]), [1, 2]);
+        assert!(first_two(&[]).is_empty());
+        assert!(first_two(&[vec![-1; 1_000], vec![1]].concat()).is_empty(), "the search is bounded");
+    }
 
     #[test]
     fn value_with_a_field_of_a_newer_version_is_not_read() {

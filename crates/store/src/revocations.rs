@@ -4,7 +4,9 @@ use domain::{InstallationId, JobId, JobKind, Problem, Requester, RunnerId, Sourc
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{Result, StoreError, page::owner_columns, runners::apply_status_changes};
+use crate::{
+    Result, StoreError, page::owner_columns, readable::keep_readable, runners::apply_status_changes,
+};
 
 /// Revocation queries on one connection.
 #[derive(Debug)]
@@ -41,6 +43,8 @@ pub struct ShreddedConfigs {
     pub count: usize,
     /// Runners whose config was shredded unread.
     pub unread: Vec<UnreadRunner>,
+    /// Number of further such runners on GitHub, whose installation this version cannot read. They stay there.
+    pub unreadable: usize,
 }
 
 impl RevokedAccess {
@@ -83,7 +87,7 @@ impl Revocations<'_> {
     }
 
     /// Shreds the remaining configs and registration tokens. Runners unknown to GitHub whose token was never read are
-    /// marked as deleted.
+    /// marked as deleted. Rows that this version cannot read change none of that; they are reported.
     pub async fn shred_configs(&mut self, whose: &RevokedAccess, detail: &str) -> Result<ShreddedConfigs> {
         let (user, client, team, kinds) = whose.columns();
         let rows = sqlx::query!(
@@ -104,17 +108,21 @@ impl Revocations<'_> {
         )
         .fetch_all(&mut *self.0)
         .await?;
-        let mut shredded = ShreddedConfigs { count: rows.len(), unread: Vec::new() };
+        let mut shredded = ShreddedConfigs { count: rows.len(), ..ShreddedConfigs::default() };
+        let mut unknown: Vec<RunnerId> = Vec::new();
         for row in rows.into_iter().filter(|row| row.unread) {
-            shredded.unread.push(UnreadRunner {
-                id: row.id.into(),
-                installation: row.installation.parse().map_err(StoreError::inconsistent)?,
-                team: row.team_id.into(),
-                on_github: row.on_github,
-            });
+            let id = RunnerId::from(row.id);
+            if !row.on_github {
+                unknown.push(id);
+            }
+            let (team, on_github) = (row.team_id.into(), row.on_github);
+            match keep_readable(row.installation.parse().map_err(StoreError::inconsistent)) {
+                Some(installation) => {
+                    shredded.unread.push(UnreadRunner { id, installation, team, on_github });
+                }
+                None => shredded.unreadable += usize::from(on_github),
+            }
         }
-        let unknown = shredded.unread.iter().filter(|runner| !runner.on_github);
-        let unknown: Vec<RunnerId> = unknown.map(|runner| runner.id).collect();
         self.delete_runners(&unknown, detail).await?;
         Ok(shredded)
     }

@@ -1,8 +1,9 @@
 //! Runners: requests, names, registration and lists.
 
+mod leftover;
 mod status;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use domain::{
     InstallationId, Requester, Runner, RunnerId, RunnerName, RunnerStatus, RunnerVersion, TeamId, UserId,
 };
@@ -13,9 +14,8 @@ pub(crate) use self::status::apply_status_changes;
 pub use self::status::{LiveRunners, TransitionRow};
 use crate::{
     Listed, MAX_TOTAL, Page, Result, StoreError, Visible,
-    jobs::seconds,
     page::{MAX_PAGE_BYTES, owner_columns},
-    readable::readable,
+    readable::{read_row, readable},
 };
 
 /// Runner queries on one connection.
@@ -145,6 +145,8 @@ macro_rules! runner_rows {
     };
 }
 
+use runner_rows;
+
 impl Runners<'_> {
     /// Inserts a runner with status `requested`.
     ///
@@ -179,7 +181,23 @@ impl Runners<'_> {
     /// Returns the runner, if it exists.
     pub async fn get(&mut self, id: RunnerId) -> Result<Option<Runner>> {
         let row = runner_rows!("WHERE runners.id = $1", id.uuid()).fetch_optional(&mut *self.0).await?;
-        row.map(Runner::try_from).transpose()
+        read_row(row)
+    }
+
+    /// Returns whether a runner with this id exists that the caller may see. It uses only columns that every version of
+    /// the program writes alike, so that it answers for a runner that this version cannot read.
+    pub async fn is_visible(&mut self, id: RunnerId, visible: &Visible) -> Result<bool> {
+        Ok(sqlx::query_scalar!(
+            r#"SELECT EXISTS (SELECT FROM runners WHERE id = $1
+                AND ($2 OR owner_user = $3 OR owner_client = $4 OR team_id = ANY($5))) AS "visible!""#,
+            id.uuid(),
+            visible.all,
+            visible.user,
+            visible.client,
+            &visible.teams,
+        )
+        .fetch_one(&mut *self.0)
+        .await?)
     }
 
     /// Returns one page of the runners the caller may see. A page ends early when its rows are large.
@@ -303,41 +321,6 @@ impl Runners<'_> {
         Ok(done.rows_affected() == 1)
     }
 
-    /// Returns unused runners: the config was issued longer than `life` ago and they were never online. Oldest first,
-    /// without those with a removal job that is open or ended within the last hour. A self-registered runner has used
-    /// its token once it has a GitHub id; before that it has at least 70 minutes.
-    pub async fn unused(&mut self, life: TimeDelta, most: i64) -> Result<Vec<Runner>> {
-        let rows = runner_rows!(
-            "WHERE runners.status = 'pending' AND (NOT registers_itself OR github_runner_id IS NULL)
-                AND registered_at < now()
-                    - make_interval(secs => CASE WHEN registers_itself THEN greatest($1::float8, 4200) ELSE $1::float8 END)
-                AND NOT EXISTS (SELECT FROM jobs WHERE jobs.runner_id = runners.id AND kind = 'deprovision'
-                    AND (finished_at IS NULL OR finished_at > now() - interval '1 hour'))
-             ORDER BY registered_at LIMIT $2",
-            seconds(life),
-            most
-        )
-        .fetch_all(&mut *self.0)
-        .await?;
-        Ok(readable(rows))
-    }
-
-    /// Returns stale runners: offline for longer than `age`. Oldest first, without those with a removal job that is open
-    /// or ended within the last hour.
-    pub async fn stale(&mut self, age: TimeDelta, most: i64) -> Result<Vec<Runner>> {
-        let rows = runner_rows!(
-            "WHERE runners.status = 'offline' AND offline_since < now() - make_interval(secs => $1)
-                AND NOT EXISTS (SELECT FROM jobs WHERE jobs.runner_id = runners.id AND kind = 'deprovision'
-                    AND (finished_at IS NULL OR finished_at > now() - interval '1 hour'))
-             ORDER BY offline_since LIMIT $2",
-            seconds(age),
-            most
-        )
-        .fetch_all(&mut *self.0)
-        .await?;
-        Ok(readable(rows))
-    }
-
     /// Returns the runner with this GitHub id that is not deleted.
     pub async fn by_github_id(&mut self, installation: &InstallationId, id: i64) -> Result<Option<Runner>> {
         let row = runner_rows!(
@@ -347,6 +330,6 @@ impl Runners<'_> {
         )
         .fetch_optional(&mut *self.0)
         .await?;
-        row.map(Runner::try_from).transpose()
+        read_row(row)
     }
 }

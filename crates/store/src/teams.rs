@@ -5,7 +5,11 @@ use domain::{Caller, InstallationId, Team, TeamId, User, UserId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{Listed, Page, Result, StoreError, readable::readable, users::UserRow};
+use crate::{
+    Listed, Page, Result, StoreError,
+    readable::{read_row, readable},
+    users::UserRow,
+};
 
 /// Team queries on one connection.
 #[derive(Debug)]
@@ -141,13 +145,13 @@ impl Teams<'_> {
     /// Returns the team, if it exists.
     pub async fn get(&mut self, id: TeamId) -> Result<Option<Team>> {
         let row = team_rows!("WHERE id = $1", id.uuid()).fetch_optional(&mut *self.0).await?;
-        row.map(Team::try_from).transpose()
+        read_row(row)
     }
 
     /// Returns the team without its counts, as decisions need it.
     pub async fn policy(&mut self, id: TeamId) -> Result<Option<Team>> {
         let row = bare_team_rows!("WHERE id = $1", id.uuid()).fetch_optional(&mut *self.0).await?;
-        row.map(Team::try_from).transpose()
+        read_row(row)
     }
 
     /// Returns the team without its counts and locks its row against changes until the end of the transaction.
@@ -155,13 +159,13 @@ impl Teams<'_> {
         let row = bare_team_rows!("WHERE id = $1 FOR NO KEY UPDATE", id.uuid())
             .fetch_optional(&mut *self.0)
             .await?;
-        row.map(Team::try_from).transpose()
+        read_row(row)
     }
 
     /// Returns the team with this name, in any case, without its counts.
     pub async fn by_name(&mut self, name: &str) -> Result<Option<Team>> {
         let row = bare_team_rows!("WHERE lower(name) = lower($1)", name).fetch_optional(&mut *self.0).await?;
-        row.map(Team::try_from).transpose()
+        read_row(row)
     }
 
     /// Locks the count of this team's runners until the end of the transaction. It is an advisory lock, so that reads

@@ -6,7 +6,7 @@ use domain::{
 };
 use futures::future::join_all;
 use serde_json::json;
-use store::{NextDelivery, PendingDelivery, StoreError, Tx};
+use store::{NextDelivery, PendingDelivery, StoreError, Tx, Webhooks};
 use uuid::Uuid;
 
 use super::{
@@ -53,6 +53,9 @@ async fn drain(parts: &Parts, limit: u64) -> Result<u64, StepError> {
         match settle(parts, tx, next).await {
             Ok(()) => {}
             Err(StepError::Store(error @ StoreError::Unavailable(_))) => return Err(error.into()),
+            Err(StepError::Store(StoreError::Inconsistent(_))) => {
+                leave_to_newer_version(parts.store.conn().await?.webhooks(), id).await?;
+            }
             Err(error) => put_off(parts, id, &error).await?,
         }
         done += 1;
@@ -73,13 +76,16 @@ async fn put_off(parts: &Parts, id: Uuid, error: &StepError) -> Result<(), Store
     parts.store.conn().await?.webhooks().postpone(id, &error.to_string()).await
 }
 
+/// Leaves a delivery that is, or concerns, a row that this version cannot read.
+async fn leave_to_newer_version(mut webhooks: Webhooks<'_>, id: Uuid) -> Result<(), StoreError> {
+    webhooks.leave_unreadable(id, UNREADABLE_PAUSE, UNREADABLE_MAX_WAIT, UNREADABLE_NOTE).await
+}
+
 async fn settle(parts: &Parts, mut tx: Tx, next: NextDelivery) -> Result<(), StepError> {
     let pending = match next {
         NextDelivery::Pending(pending) => pending,
         NextDelivery::Unreadable(id) => {
-            tx.webhooks()
-                .leave_unreadable(id, UNREADABLE_PAUSE, UNREADABLE_MAX_WAIT, UNREADABLE_NOTE)
-                .await?;
+            leave_to_newer_version(tx.webhooks(), id).await?;
             return Ok(tx.commit().await?);
         }
     };

@@ -22,7 +22,7 @@ pub(crate) use runner_lookup::Confirmations;
 /// Longest delay of the job that hit a rate limit. Other jobs are paused as soon as the limit is published to Redis.
 const RATE_LIMIT_DELAY: Duration = Duration::from_secs(1);
 
-/// Delay of a job for which this worker has no credential.
+/// Delay of a job that only another worker can run.
 const OTHER_WORKER_DELAY: TimeDelta = TimeDelta::seconds(5);
 
 /// Outcome of a job.
@@ -66,6 +66,14 @@ impl JobOutcome {
         Self::retry(job, Problem::new(ProblemCode::DatabaseUnavailable, detail).retry_after(5))
     }
 
+    /// A newer version wrote a row that the job needs. A worker of that version may claim the job; this counts as no
+    /// attempt.
+    fn left_to_newer_version() -> Self {
+        let (why, count_as) = (BlockedOn::Worker, Counter::Snooze);
+        // The row keeps a code that every version knows.
+        Self::Later { delay: OTHER_WORKER_DELAY, why, count_as, problem: Problem::job_expired() }
+    }
+
     /// GitHub does not answer properly. This counts as no attempt, but the delay grows with each repetition.
     pub(crate) fn outage(job: &Job) -> Self {
         Self::Later {
@@ -96,9 +104,18 @@ pub(crate) async fn run(app: &App, job: &Job, github: Option<&GitHub>) -> JobOut
             deprovision::remove_orphan(app, github, job, *call, runner_name).await
         }
     };
-    ran.unwrap_or_else(|error| {
-        tracing::warn!(error = %error_chain(&error), "the job was interrupted by a database error");
-        JobOutcome::database_unavailable(job)
+    ran.unwrap_or_else(|error| match error {
+        StoreError::Inconsistent(why) => {
+            tracing::warn!(
+                why,
+                "this version cannot read a row that the job needs; it is left to a newer one"
+            );
+            JobOutcome::left_to_newer_version()
+        }
+        error => {
+            tracing::warn!(error = %error_chain(&error), "the job was interrupted by a database error");
+            JobOutcome::database_unavailable(job)
+        }
     })
 }
 

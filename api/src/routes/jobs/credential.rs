@@ -39,7 +39,7 @@ pub(crate) async fn credential(
     RequestOrigin(origin): RequestOrigin,
     Id(id): Id<JobId>,
 ) -> ApiResult<Response> {
-    let job = app.store.conn().await?.jobs().get(id).await?.ok_or_else(|| Problem::not_found("job"))?;
+    let job = app.operations().find_job(&caller, id).await?.ok_or_else(|| Problem::not_found("job"))?;
     if !caller.may_see(job.team, job.requester) {
         return Err(refuse_hidden(&app, &caller, &origin, &job).await);
     }

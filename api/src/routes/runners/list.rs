@@ -1,7 +1,7 @@
 //! List and details of runners.
 
 use axum::{Json, extract::State, response::Response};
-use domain::{Problem, RunnerId, RunnerStatus};
+use domain::{RunnerId, RunnerStatus};
 use store::{AuditFilter, Page, RunnerFilter, Visible};
 
 use super::view::{RunnerView, RunnerWithEvents, TransitionView};
@@ -74,11 +74,8 @@ pub(crate) async fn show(
     Authorised(caller): Authorised,
     Id(id): Id<RunnerId>,
 ) -> ApiResult<Json<RunnerWithEvents>> {
+    let runner = app.operations().visible_runner(&caller, id).await?;
     let mut conn = app.store.conn().await?;
-    let runner = conn.runners().get(id).await?;
-    let runner = runner
-        .filter(|runner| caller.may_see(Some(runner.team), Some(runner.provisioned_by)))
-        .ok_or_else(|| Problem::not_found("runner"))?;
     let filter = AuditFilter { runner: Some(id), ..AuditFilter::default() };
     let page = Page { limit: 100, offset: 0, before: None };
     let events = conn.audit().rows(&Visible::everything(), &filter, page).await?;

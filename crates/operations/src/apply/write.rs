@@ -50,7 +50,7 @@ async fn revoke(tx: &mut Tx, changes: &Changes) -> Result<Vec<Revoked>> {
         revoked.push(Revocation::of_team(team.id, reason).apply(tx).await?);
     }
     for client in changes.clients.iter().filter(|client| client.ends) {
-        revoked.push(clients::revoke(tx, &client.after).await?);
+        revoked.push(clients::revoke(tx, client.after.id).await?);
     }
     for ended in &changes.ended {
         let stored = tx.users().get(ended.user).await?;

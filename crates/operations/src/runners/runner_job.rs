@@ -40,7 +40,7 @@ impl RunnerJobRequest<'_> {
     /// # Errors
     /// `not_found`, `runner_deleted`, `runner_busy`, `team_inactive`; database errors.
     pub async fn authorize(&self, operations: &Operations<'_>, id: RunnerId) -> Result<Runner> {
-        let runner = operations.store.conn().await?.runners().get(id).await?;
+        let runner = operations.find_runner(self.by.caller, id).await?;
         let Some(runner) = runner else { return Err(Problem::not_found("runner").into()) };
         let hidden = !self.by.caller.may_see(Some(runner.team), Some(runner.provisioned_by));
         let problem = match runner.status {

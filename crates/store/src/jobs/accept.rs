@@ -7,8 +7,12 @@ use domain::{
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{JobRow, Jobs, job_rows, seconds, single_row};
-use crate::{Result, StoreError, page::owner_columns};
+use super::{JobRow, Jobs, job_rows, seconds};
+use crate::{
+    Result, StoreError,
+    page::owner_columns,
+    readable::{keep_readable, read_row},
+};
 
 /// A job to be accepted. Its deadline depends on its kind.
 #[derive(Clone, Debug)]
@@ -113,10 +117,11 @@ impl Jobs<'_> {
         )
         .fetch_optional(&mut *self.0)
         .await?;
-        single_row(row)
+        read_row(row)
     }
 
-    /// Returns the runner's newest drift check that succeeded within this time, or `None`.
+    /// Returns the runner's newest drift check that succeeded within this time. Returns `None` if there is none, or
+    /// if this version cannot read it.
     pub async fn find_recent_check(&mut self, runner: RunnerId, within: TimeDelta) -> Result<Option<Job>> {
         let row = job_rows!(
             "SELECT",
@@ -128,7 +133,7 @@ impl Jobs<'_> {
         )
         .fetch_optional(&mut *self.0)
         .await?;
-        single_row(row)
+        Ok(row.and_then(|row| keep_readable(row.try_into())))
     }
 
     /// Removes one waiter from a queued job and cancels the job when no waiter is left. Returns `None` if the job is
@@ -145,7 +150,7 @@ impl Jobs<'_> {
         )
         .fetch_optional(&mut *self.0)
         .await?;
-        single_row(row)
+        read_row(row)
     }
 
     /// Cancels a queued job. Returns `None` if it is running, final or unknown.
@@ -158,6 +163,6 @@ impl Jobs<'_> {
         )
         .fetch_optional(&mut *self.0)
         .await?;
-        single_row(row)
+        read_row(row)
     }
 }

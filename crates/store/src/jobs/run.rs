@@ -3,8 +3,8 @@
 use chrono::TimeDelta;
 use domain::{BlockedOn, Job, JobId, JobState, Problem};
 
-use super::{JobRow, Jobs, job_rows, seconds, single_row};
-use crate::{Result, StoreError, readable::report_unreadable};
+use super::{JobRow, Jobs, job_rows, seconds};
+use crate::{Result, StoreError, readable::read_row};
 
 /// Counter that a postponed start adds to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,8 +29,8 @@ impl Jobs<'_> {
     pub async fn start(&mut self, id: JobId, worker: &str, given_back: bool) -> Result<Option<Job>> {
         // The row is read before it is written: a newer version may have written a job that only it can run.
         let waiting = job_rows!("SELECT", "FROM jobs WHERE id = $1 AND finished_at IS NULL", id.uuid());
-        let waiting = single_row(waiting.fetch_optional(&mut *self.0).await?);
-        if waiting.inspect_err(report_unreadable)?.is_none() {
+        let waiting: Option<Job> = read_row(waiting.fetch_optional(&mut *self.0).await?)?;
+        if waiting.is_none() {
             return Ok(None);
         }
         let row = job_rows!(
@@ -47,7 +47,7 @@ impl Jobs<'_> {
         )
         .fetch_optional(&mut *self.0)
         .await?;
-        single_row(row)
+        read_row(row)
     }
 
     /// Writes a final state. Returns `false`, and writes nothing, if the fence is not the newest or the job is final
