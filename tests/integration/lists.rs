@@ -123,6 +123,49 @@ async fn long_lists_are_counted_to_ten_thousand() {
 }
 
 #[tokio::test]
+async fn pages_of_a_member_have_own_and_team_rows_once_and_in_order() {
+    let world = World::builder().workers(0).start().await;
+    let (red, blue) = (world.team(team_draft("red")).await, world.team(team_draft("blue")).await);
+    world.team(team_draft("green")).await;
+    let ada = world.user("ada", &[&red, &blue]).await;
+    // Of sixty rows each third one is Ada's own, and a quarter each is of red, blue, green and no team.
+    let rows = "INSERT INTO audit_log (id, event_type, user_id, team_id, success)
+        SELECT (lpad(to_hex(n), 12, '0') || '7000' || lpad('', 16, '8'))::uuid, 'test.row',
+            CASE WHEN n % 3 = 0 THEN (SELECT id FROM users WHERE email LIKE 'ada%') END,
+            (SELECT id FROM teams WHERE name = (ARRAY['red', 'blue', 'green', 'none'])[1 + n % 4]), n % 5 > 0
+        FROM generate_series(1, 60) n";
+    sqlx::raw_sql(rows).execute(world.sql()).await.unwrap();
+    let visible = |n: &i64| n % 3 == 0 || n % 4 < 2;
+    for (filter, expected) in [
+        ("", (1..=60).rev().filter(visible).collect::<Vec<i64>>()),
+        ("&success=false", (1..=60).rev().filter(visible).filter(|n| n % 5 == 0).collect()),
+        ("&team=red", (1..=60).rev().filter(|n| n % 4 == 0).collect()),
+        ("&team=green", (1..=60).rev().filter(|n| n % 4 == 2 && n % 3 == 0).collect()),
+    ] {
+        let (mut found, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let path = format!("/audit-logs?event_type=test.row&limit=7{filter}{cursor}");
+            let page = world.get(&path, &ada).await.assert_status(200).body;
+            assert_eq!(page["total"], expected.len(), "{filter}");
+            let ids = page["logs"].as_array().unwrap().iter();
+            found.extend(ids.map(|row| {
+                i64::from_str_radix(&row["id"].as_str().unwrap().replace('-', "")[..12], 16).unwrap()
+            }));
+            let Some(next) = page["next_cursor"].as_str() else { break };
+            cursor = format!("&cursor={next}");
+        }
+        assert_eq!(found, expected, "{filter}");
+        let path = format!("/audit-logs?event_type=test.row&limit=5&offset=3{filter}");
+        let page = world.get(&path, &ada).await.assert_status(200).body;
+        assert_eq!(
+            page["logs"].as_array().unwrap().len(),
+            expected.len().saturating_sub(3).min(5),
+            "{filter}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn pages_of_large_rows_are_shorter_and_complete() {
     let scene = scene().await;
     let rows = "INSERT INTO audit_log (id, event_type, event_data, success)

@@ -87,14 +87,14 @@ impl TryFrom<JobRow> for Job {
 
 /// A statement that returns complete jobs: `$head`, the columns, `$tail`.
 macro_rules! job_rows {
-    ($head:tt, $tail:tt $(, $arg:expr)* $(,)?) => {
+    ($head:tt, $tail:tt $(+ $more:tt)* $(, $arg:expr)* $(,)?) => {
         sqlx::query_as!(
             JobRow,
             $head + r#" jobs.id, jobs.kind, jobs.installation, jobs.team_id, jobs.requester_user, jobs.requester_client,
                 jobs.asked_by, jobs.joined, jobs.runner_id, (SELECT name FROM runners WHERE runners.id = jobs.runner_id) AS "runner_name?",
                 jobs.state, jobs.blocked_on, jobs.attempts, jobs.snoozes, jobs.rescues, jobs.fence, jobs.run_at,
                 jobs.deadline_at, jobs.created_at, jobs.started_at, jobs.finished_at, jobs.params, jobs.error,
-                jobs.trace, clock_timestamp() AS "now!" "# + $tail
+                jobs.trace, clock_timestamp() AS "now!" "# + $tail $(+ $more)*
             $(, $arg)*
         )
     };

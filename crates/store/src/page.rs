@@ -67,6 +67,33 @@ pub(crate) fn first_id(since: Option<DateTime<Utc>>) -> Option<Uuid> {
     Some(Uuid::from_u128(u128::from(u64::try_from(millis).ok()?) << 80))
 }
 
+/// Calls a query macro with the ids of the rows of `$table` that are visible and fit `$filter`.
+///
+/// The parameters `$1` to `$4` are those of [`Visible`]; the last part is the order with the parameters of limit and
+/// offset. Rows of everybody are one scan, and so are a member's when `$few` holds: an index of the filter then finds few
+/// rows. Otherwise a member's rows are the newest of their own and of each of their teams, found by an index each: one
+/// scan with `OR` would read the newest rows of all teams until enough of them are the member's.
+macro_rules! visible_ids {
+    ($query:ident($($first:tt)*), $table:tt, $owned:tt, $few:tt, $filter:tt,
+        ($order:tt, $limit:tt, $offset:tt), $tail:tt $(, $arg:expr)* $(,)?) => {
+        $query!(
+            $($first)* "(SELECT id FROM " + $table
+            + " WHERE ($1 OR " + $few + " AND (" + $owned + " OR team_id = ANY($4))) AND " + $filter + $order
+            + " LIMIT " + $limit + " OFFSET " + $offset + ")
+             UNION ALL (SELECT id FROM (
+                (SELECT id FROM " + $table + " WHERE NOT ($1 OR " + $few + ") AND (" + $owned + ") AND " + $filter
+            + $order + " LIMIT " + $limit + " + " + $offset + ")
+                UNION
+                (SELECT of_team.id FROM unnest($4::uuid[]) AS mine(team) CROSS JOIN LATERAL (
+                    SELECT id FROM " + $table + " WHERE NOT ($1 OR " + $few + ") AND team_id = mine.team AND " + $filter
+            + $order + " LIMIT " + $limit + " + " + $offset + ") of_team)) visible" + $order
+            + " LIMIT " + $limit + " OFFSET " + $offset + ")" + $tail
+            $(, $arg)*
+        )
+    };
+}
+pub(crate) use visible_ids;
+
 /// The rows a caller may see: all, their own, or their teams'.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Visible {

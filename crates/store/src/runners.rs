@@ -1,22 +1,18 @@
 //! Runners: requests, names, registration and lists.
 
 mod leftover;
+mod list;
 mod status;
 
 use chrono::{DateTime, Utc};
-use domain::{
-    InstallationId, Requester, Runner, RunnerId, RunnerName, RunnerStatus, RunnerVersion, TeamId, UserId,
-};
+use domain::{InstallationId, Requester, Runner, RunnerId, RunnerName, RunnerVersion, TeamId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+pub use self::list::RunnerFilter;
 pub(crate) use self::status::apply_status_changes;
 pub use self::status::{LiveRunners, TransitionRow};
-use crate::{
-    Listed, MAX_TOTAL, Page, Result, StoreError, Visible,
-    page::{MAX_PAGE_BYTES, owner_columns},
-    readable::{read_row, readable},
-};
+use crate::{Result, StoreError, Visible, page::owner_columns, readable::read_row};
 
 /// Runner queries on one connection.
 #[derive(Debug)]
@@ -47,19 +43,6 @@ pub struct NewRunner {
     pub stated_version: Option<RunnerVersion>,
 }
 
-/// Filter of a list of runners.
-#[derive(Clone, Debug, Default)]
-pub struct RunnerFilter {
-    /// Only runners in this state; `None` leaves out deleted ones.
-    pub status: Option<RunnerStatus>,
-    /// `true` for ephemeral runners only, `false` for others only.
-    pub ephemeral: Option<bool>,
-    /// Only runners of this team.
-    pub team: Option<TeamId>,
-    /// Only runners requested by this user.
-    pub user: Option<UserId>,
-}
-
 struct RunnerRow {
     id: Uuid,
     installation: String,
@@ -83,13 +66,6 @@ struct RunnerRow {
     updated_at: DateTime<Utc>,
     registered_at: Option<DateTime<Utc>>,
     deleted_at: Option<DateTime<Utc>>,
-}
-
-impl RunnerRow {
-    /// Returns the size of a row in bytes, as pages are measured: its quoted labels plus a fixed 1,000.
-    fn weight(&self) -> usize {
-        1000 + self.labels.iter().map(|label| label.len() + 3).sum::<usize>()
-    }
 }
 
 impl TryFrom<RunnerRow> for Runner {
@@ -127,7 +103,7 @@ impl TryFrom<RunnerRow> for Runner {
 }
 
 macro_rules! runner_rows {
-    ($tail:tt $(, $arg:expr)* $(,)?) => {
+    ($tail:tt $(+ $more:tt)* $(, $arg:expr)* $(,)?) => {
         sqlx::query_as!(
             RunnerRow,
             r#"SELECT runners.id, runners.installation, runners.team_id, teams.name AS team_name, runners.owner_user,
@@ -139,7 +115,7 @@ macro_rules! runner_rows {
                 runners.deleted_at
              FROM runners JOIN teams ON teams.id = runners.team_id
                 LEFT JOIN users ON users.id = runners.owner_user
-                LEFT JOIN oauth_clients ON oauth_clients.id = runners.owner_client "# + $tail
+                LEFT JOIN oauth_clients ON oauth_clients.id = runners.owner_client "# + $tail $(+ $more)*
             $(, $arg)*
         )
     };
@@ -198,65 +174,6 @@ impl Runners<'_> {
         )
         .fetch_one(&mut *self.0)
         .await?)
-    }
-
-    /// Returns one page of the runners the caller may see. A page ends early when its rows are large.
-    pub async fn list(
-        &mut self,
-        visible: &Visible,
-        filter: &RunnerFilter,
-        page: Page,
-    ) -> Result<Listed<Runner>> {
-        let status = filter.status.map(RunnerStatus::as_str);
-        let (team, user) = (filter.team.map(TeamId::uuid), filter.user.map(UserId::uuid));
-        let rows = runner_rows!(
-            "WHERE runners.id IN (SELECT id FROM (
-                SELECT id, sum(size) OVER (ORDER BY id DESC) - size AS before FROM (
-                    SELECT id, 1000 + octet_length(labels::text) AS size FROM runners
-                    WHERE id IN (SELECT id FROM runners
-                        WHERE ($1 OR owner_user = $2 OR owner_client = $3 OR team_id = ANY($4))
-                            AND CASE WHEN $5::text IS NULL THEN status <> 'deleted' ELSE status = $5 END
-                            AND ($6::bool IS NULL OR ephemeral = $6) AND ($7::uuid IS NULL OR team_id = $7)
-                            AND ($8::uuid IS NULL OR owner_user = $8) AND ($9::uuid IS NULL OR id < $9)
-                        ORDER BY id DESC LIMIT $10 OFFSET $11)) page) sized
-                WHERE before < $12)
-             ORDER BY runners.id DESC",
-            visible.all,
-            visible.user,
-            visible.client,
-            &visible.teams,
-            status,
-            filter.ephemeral,
-            team,
-            user,
-            page.before,
-            page.limit,
-            page.offset,
-            MAX_PAGE_BYTES,
-        )
-        .fetch_all(&mut *self.0)
-        .await?;
-        let counted = sqlx::query_scalar!(
-            r#"SELECT count(*) AS "n!" FROM (SELECT FROM runners
-             WHERE ($1 OR owner_user = $2 OR owner_client = $3 OR team_id = ANY($4))
-                AND CASE WHEN $5::text IS NULL THEN status <> 'deleted' ELSE status = $5 END
-                AND ($6::bool IS NULL OR ephemeral = $6) AND ($7::uuid IS NULL OR team_id = $7)
-                AND ($8::uuid IS NULL OR owner_user = $8) LIMIT $9) counted"#,
-            visible.all,
-            visible.user,
-            visible.client,
-            &visible.teams,
-            status,
-            filter.ephemeral,
-            team,
-            user,
-            MAX_TOTAL + 1,
-        )
-        .fetch_one(&mut *self.0)
-        .await?;
-        let bytes = rows.iter().map(RunnerRow::weight).sum();
-        let next = page.next(rows.len(), bytes, rows.last().map(|last| last.id));
-        Ok(Listed::bounded(readable(rows), counted, next))
     }
 
     /// Returns how many runners of the team are not deleted.

@@ -1,9 +1,11 @@
 //! Lists of the jobs that a caller may see.
 
 use domain::{Job, JobKind, JobState, TeamId};
+use sqlx::query_scalar;
+use uuid::Uuid;
 
 use super::{JobRow, Jobs, job_rows};
-use crate::{Listed, MAX_TOTAL, Page, Result, Visible, readable::readable};
+use crate::{Listed, MAX_TOTAL, Page, Result, Visible, page::visible_ids, readable::readable};
 
 /// Filter of a list of jobs.
 #[derive(Clone, Debug, Default)]
@@ -16,19 +18,31 @@ pub struct JobFilter {
     pub team: Option<TeamId>,
 }
 
+macro_rules! visible_jobs {
+    ($query:ident($($first:tt)*), $order:tt, $tail:tt $(, $arg:expr)* $(,)?) => {
+        visible_ids!(
+            $query($($first)*),
+            "jobs",
+            "requester_user = $2 OR requester_client = $3",
+            "false",
+            "($5::text IS NULL OR state = $5) AND ($6::text IS NULL OR kind = $6)
+                AND ($7::uuid IS NULL OR team_id = $7) AND ($8::uuid IS NULL OR id < $8)",
+            ($order, "$9", "$10"),
+            $tail
+            $(, $arg)*
+        )
+    };
+}
+
 impl Jobs<'_> {
     /// Returns one page of the jobs the caller may see.
     pub async fn list(&mut self, visible: &Visible, filter: &JobFilter, page: Page) -> Result<Listed<Job>> {
         let (state, kind) = (filter.state.map(JobState::as_str), filter.kind.map(JobKind::as_str));
         let team = filter.team.map(TeamId::uuid);
-        let rows = job_rows!(
-            "SELECT",
-            "FROM jobs WHERE id IN (SELECT id FROM jobs
-                WHERE ($1 OR requester_user = $2 OR requester_client = $3 OR team_id = ANY($4))
-                    AND ($5::text IS NULL OR state = $5) AND ($6::text IS NULL OR kind = $6)
-                    AND ($7::uuid IS NULL OR team_id = $7) AND ($8::uuid IS NULL OR id < $8)
-                ORDER BY id DESC LIMIT $9 OFFSET $10)
-             ORDER BY id DESC",
+        let rows = visible_jobs!(
+            job_rows("SELECT", "FROM jobs WHERE id IN (" +),
+            " ORDER BY id DESC",
+            ") ORDER BY id DESC",
             visible.all,
             visible.user,
             visible.client,
@@ -42,11 +56,10 @@ impl Jobs<'_> {
         )
         .fetch_all(&mut *self.0)
         .await?;
-        let counted = sqlx::query_scalar!(
-            r#"SELECT count(*) AS "n!" FROM (SELECT FROM jobs
-             WHERE ($1 OR requester_user = $2 OR requester_client = $3 OR team_id = ANY($4))
-                AND ($5::text IS NULL OR state = $5) AND ($6::text IS NULL OR kind = $6)
-                AND ($7::uuid IS NULL OR team_id = $7) LIMIT $8) counted"#,
+        let counted = visible_jobs!(
+            query_scalar(r#"SELECT count(*) AS "n!" FROM ("# +),
+            "",
+            ") counted",
             visible.all,
             visible.user,
             visible.client,
@@ -54,7 +67,9 @@ impl Jobs<'_> {
             state,
             kind,
             team,
+            None::<Uuid>,
             MAX_TOTAL + 1,
+            0,
         )
         .fetch_one(&mut *self.0)
         .await?;
