@@ -141,7 +141,17 @@ impl Deployment<'_> {
 
     /// Starts `rts api`, which creates the tables, and waits until it listens.
     pub(crate) async fn start_api(&self) -> anyhow::Result<ServiceProcess> {
-        let mut process = ServiceProcess::start("api", &["api"], &self.env(), self.environment.dir())?;
+        self.start_api_with(&[]).await
+    }
+
+    /// Starts `rts api` with further settings, and waits until it listens.
+    pub(crate) async fn start_api_with(
+        &self,
+        settings: &[(&'static str, &str)],
+    ) -> anyhow::Result<ServiceProcess> {
+        let mut env = self.env();
+        env.extend(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        let mut process = ServiceProcess::start("api", &["api"], &env, self.environment.dir())?;
         process.address().await?;
         Ok(process)
     }

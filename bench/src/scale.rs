@@ -11,13 +11,17 @@ pub(crate) struct Scale {
     pub(crate) singles: usize,
     /// Jobs run before the memory is measured.
     pub(crate) jobs: usize,
+    /// Runners of the large installation whose lists are read; everything else is in proportion.
+    pub(crate) large_runners: u32,
     /// Seconds without work for the figures of an idle worker.
     pub(crate) idle: u64,
 }
 
 impl Scale {
     /// The form whose figures are published.
-    pub(crate) const FULL: Self = Self { repetitions: 3, seconds: 5, singles: 300, jobs: 10_000, idle: 15 };
+    pub(crate) const FULL: Self =
+        Self { repetitions: 3, seconds: 5, singles: 300, jobs: 10_000, large_runners: 1_000_000, idle: 15 };
     /// The form for `--quick`.
-    pub(crate) const QUICK: Self = Self { repetitions: 1, seconds: 2, singles: 60, jobs: 1_000, idle: 3 };
+    pub(crate) const QUICK: Self =
+        Self { repetitions: 1, seconds: 2, singles: 60, jobs: 1_000, large_runners: 10_000, idle: 3 };
 }

@@ -2,8 +2,8 @@
 
 use crate::{
     accepting, budget, churn, claims, environment::Environment, fairness, http_load::PostRequests, idle,
-    lists, pickup, recovery, report::Report, scale::Scale, sync, takeover, throughput, time_to_config,
-    waiting, webhooks,
+    large_lists, lists, pickup, recovery, report::Report, scale::Scale, sync, takeover, throughput,
+    time_to_config, waiting, webhooks,
 };
 
 /// A section of the benchmark.
@@ -37,6 +37,8 @@ pub(crate) enum Section {
     Sync,
     /// GitHub requests an hour for 1,000 and for 10,000 runners that come and go.
     Churn,
+    /// Each list of a large installation, whose rows take ten minutes to make. Measured only when it is named.
+    LargeLists,
 }
 
 impl Section {
@@ -57,6 +59,7 @@ impl Section {
             Self::Waiting => "a thousand waiting callers",
             Self::Sync => "comparing 10,000 runners",
             Self::Churn => "comparing runners that come and go",
+            Self::LargeLists => "lists of a large installation",
         }
     }
 
@@ -82,6 +85,7 @@ impl Section {
             Self::Waiting => waiting::measure(environment, report).await,
             Self::Sync => sync::measure(environment, scale, report).await,
             Self::Churn => churn::measure(environment, scale, report).await,
+            Self::LargeLists => large_lists::measure(environment, scale, report).await,
         }
     }
 }
