@@ -10,7 +10,7 @@ ARG RTS_COMMIT
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     if [ -z "$RTS_COMMIT" ]; then unset RTS_COMMIT; fi; \
-    cargo build --release --locked -p cli --bin rts --no-default-features && cp target/release/rts /usr/local/bin/rts
+    cargo build --release --locked -p cli --bin rts --no-default-features --features server && cp target/release/rts /usr/local/bin/rts
 
 FROM debian:bookworm-slim
 RUN apt-get update \

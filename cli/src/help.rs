@@ -14,6 +14,9 @@ const GROUPS: &[(&str, &[&str])] = &[
         "Administration, over the API",
         &["user", "client", "top", "lane", "budget", "sync", "unmanaged", "versions", "security", "audit"],
     ),
+    #[cfg(not(feature = "server"))]
+    ("Workers", &["worker"]),
+    #[cfg(feature = "server")]
     (
         "On the server",
         &[
@@ -29,6 +32,9 @@ const GROUPS: &[(&str, &[&str])] = &[
             "health",
         ],
     ),
+    #[cfg(not(feature = "server"))]
+    ("For tools", &["completions"]),
+    #[cfg(feature = "server")]
     ("For tools", &["openapi", "completions", "man"]),
     #[cfg(feature = "dev")]
     ("Development", &["dev", "bench"]),
@@ -45,6 +51,7 @@ pub(crate) fn command() -> Command {
 }
 
 /// Returns the command line without groups, for pages that list the commands themselves.
+#[cfg(feature = "server")]
 pub(crate) fn plain_command() -> Command {
     Args::command()
 }
@@ -86,7 +93,7 @@ fn describe_groups(command: &Command) -> String {
     text
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "server"))]
 mod tests {
     use super::*;
 

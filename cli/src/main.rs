@@ -1,15 +1,28 @@
 //! `rts`, the one program: parses a command, runs it and prints its result.
 
+#[cfg(feature = "server")]
 mod args;
+#[cfg(not(feature = "server"))]
+mod client_only;
+#[cfg(feature = "server")]
 mod commands;
 #[cfg(feature = "dev")]
 mod dev;
 mod exit;
 mod help;
+#[cfg(feature = "server")]
 mod output;
+#[cfg(feature = "server")]
 mod probe;
+#[cfg(feature = "server")]
 mod process;
+#[cfg(feature = "server")]
 mod wiring;
+
+#[cfg(not(feature = "server"))]
+use client_only as args;
+#[cfg(not(feature = "server"))]
+use client_only as commands;
 
 use std::{process::ExitCode, time::Duration};
 
