@@ -76,6 +76,7 @@ async fn processes_that_do_not_run_are_found() {
             "{text}: {faults:#?}"
         );
     }
+    idle.command(&["sync-github"], &[]).await.expect(0);
     let held = "UPDATE sync_status SET removals_held = 7";
     sqlx::query(held).execute(idle.sql()).await.unwrap();
     let (code, findings) = examine(&idle, &["--only", "sync"], &[]).await;
@@ -127,10 +128,8 @@ async fn wrong_settings_and_files_are_found_together() {
     fs::set_permissions(&key, PermissionsExt::from_mode(0o644)).unwrap();
     let (code, findings) = examine(&world, &["--only", "files", "--only", "settings"], &path).await;
     assert_eq!(code, 7, "{findings:#?}");
-    assert!(
-        findings.iter().any(|finding| finding["detail"].to_string().contains("key.pem")),
-        "{findings:#?}"
-    );
+    let named = |finding: &Value| finding["detail"].to_string().contains("GITHUB_APP_PRIVATE_KEY_PATH");
+    assert!(findings.iter().any(named), "{findings:#?}");
 }
 
 #[tokio::test]
