@@ -162,9 +162,14 @@ impl Clients<'_> {
         .fetch_one(&mut *self.0)
         .await?;
         if row.stale {
-            sqlx::query!("UPDATE oauth_clients SET last_used_at = now() WHERE id = $1", client.id.uuid())
-                .execute(&mut *self.0)
-                .await?;
+            // A request does not wait for a change of the row that takes long.
+            sqlx::query!(
+                "UPDATE oauth_clients SET last_used_at = now()
+                 WHERE id = (SELECT id FROM oauth_clients WHERE id = $1 FOR NO KEY UPDATE SKIP LOCKED)",
+                client.id.uuid()
+            )
+            .execute(&mut *self.0)
+            .await?;
         }
         Ok(Membership { id: client.team, name: row.name, is_active: row.is_active })
     }

@@ -201,9 +201,14 @@ impl Users<'_> {
         .await?;
         let Some(row) = row else { return Ok(None) };
         if row.stale {
-            sqlx::query!("UPDATE users SET last_login_at = now() WHERE id = $1", row.id)
-                .execute(&mut *self.0)
-                .await?;
+            // A sign-in does not wait for a change of the row that takes long.
+            sqlx::query!(
+                "UPDATE users SET last_login_at = now()
+                 WHERE id = (SELECT id FROM users WHERE id = $1 FOR NO KEY UPDATE SKIP LOCKED)",
+                row.id
+            )
+            .execute(&mut *self.0)
+            .await?;
         }
         let teams = row.team_ids.into_iter().zip(row.team_names).zip(row.team_actives);
         let user = User {

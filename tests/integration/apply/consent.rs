@@ -52,3 +52,39 @@ async fn an_admin_is_removed_with_consent_and_the_last_one_never() {
     scene.apply(&last, &json!({ "dry_run": true })).await.refused(409, "last_admin");
     assert_eq!(scene.rows().await, before, "an invited admin is no admin yet");
 }
+
+#[tokio::test]
+async fn two_admins_who_remove_each_other_leave_one() {
+    let scene = scene().await;
+    let all = |grace: &str, root: &str| {
+        json!({ "people": [{ "email": "grace@example.com", "oidc_sub": "grace", "role": grace },
+            { "email": "root@example.com", "role": root }] })
+    };
+    scene.applied(&all("admin", "admin"), &json!({})).await;
+    let grace = "SELECT id::text FROM users WHERE email = 'grace@example.com'";
+    let grace: String = sqlx::query_scalar(grace).fetch_one(scene.world.sql()).await.unwrap();
+    let path = format!("/admin/users/{grace}");
+    let consents = json!({ "allow": { "remove_admin": true, "many": true } });
+    let (no_root, no_grace) = (all("admin", "member"), json!({ "is_admin": false }));
+    let (by_file, by_call) =
+        tokio::join!(scene.apply(&no_root, &consents), scene.world.patch(&path, &scene.root, &no_grace));
+    let statuses = [by_file.status, by_call.status];
+    assert!(statuses.contains(&200), "{statuses:?}");
+    let left = "SELECT count(*) FROM users WHERE is_admin AND is_active AND subject IS NOT NULL";
+    assert_eq!(scene.world.count(left).await, 1, "{statuses:?}");
+}
+
+#[tokio::test]
+async fn a_sign_in_does_not_wait_for_an_application() {
+    let scene = scene().await;
+    let (world, red) = (&scene.world, scene.world.team(harness::team_draft("red")).await);
+    let (ada, ci) = (world.user("ada", &[&red]).await, world.machine("ci", &red).await);
+    let mut held = world.sql().begin().await.unwrap();
+    for table in ["users", "oauth_clients"] {
+        let lock = format!("SELECT id FROM {table} FOR NO KEY UPDATE");
+        sqlx::query(sqlx::AssertSqlSafe(lock)).fetch_all(&mut *held).await.unwrap();
+    }
+    world.get("/auth/me", &ada).await.assert_status(200);
+    world.get("/auth/me", &ci).await.assert_status(200);
+    held.rollback().await.unwrap();
+}
