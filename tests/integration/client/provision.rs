@@ -124,3 +124,41 @@ async fn refusals_and_jobs_end_with_their_codes() {
     let away = ["provision", "--label", "linux", "--wait", "0s", "-o", "json", "--url", "http://127.0.0.1:1"];
     scene.run(&scene.ada, &away).await.expect(3);
 }
+
+#[tokio::test]
+async fn signals_reach_the_child_and_its_end_is_handed_on() {
+    let scene = Scene::new().await;
+    let child = "trap 'exit 9' TERM; echo ready; while :; do sleep 0.1; done";
+    let mut command = tokio::process::Command::new(scene.world.rts());
+    command.args(["provision", "--label", "linux", "--exec", "sh", "-c", child]).env_clear();
+    command.envs([
+        ("RTS_URL", scene.world.url()),
+        ("RTS_TOKEN", &scene.ada.token),
+        ("PATH", "/usr/bin:/bin"),
+    ]);
+    command.env("HOME", scene.world.folder()).stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+    let mut running = command.spawn().unwrap();
+    let mut lines = BufReader::new(running.stdout.take().unwrap()).lines();
+    assert_eq!(lines.next_line().await.unwrap().as_deref(), Some("ready"));
+    kill(Pid::from_raw(running.id().unwrap().cast_signed()), Signal::SIGTERM).unwrap();
+    assert_eq!(running.wait().await.unwrap().code(), Some(9));
+    wait_until("the unused runner goes", || async { scene.count(NOT_DELETED).await == 0 }).await;
+}
+
+#[tokio::test]
+async fn an_open_descriptor_gets_the_config() {
+    let scene = Scene::new().await;
+    let rts = scene.world.rts();
+    let script = "exec \"$0\" provision --label linux --config-fd 3 3>fd.config";
+    let mut command = tokio::process::Command::new("sh");
+    command.args(["-c", script]).arg(rts).current_dir(scene.world.folder()).env_clear();
+    command.envs([
+        ("RTS_URL", scene.world.url()),
+        ("RTS_TOKEN", &scene.ada.token),
+        ("PATH", "/usr/bin:/bin"),
+    ]);
+    let said = command.env("HOME", scene.world.folder()).output().await.unwrap();
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    let config = std::fs::read_to_string(scene.world.folder().join("fd.config")).unwrap();
+    assert!(config.trim().len() > 100 && !String::from_utf8_lossy(&said.stdout).contains(config.trim()));
+}
