@@ -8,7 +8,7 @@ use oidc::Verifier;
 use operations::{Operations, ProvisionRules, RefusalLog, Refused, TurnLimits, Turns};
 use queue::{Announcements, Queue};
 use runtime::{
-    config::{ServerConfig, WebhookSecret},
+    config::{EffectiveSetting, ServerConfig, WebhookSecret},
     health::LoopMonitor,
     telemetry::Metrics,
 };
@@ -52,6 +52,8 @@ pub struct Dependencies {
     pub default_issuer: String,
     /// Longest life of a config that is not fetched.
     pub config_life: TimeDelta,
+    /// Settings of the process, without secrets.
+    pub settings: Vec<EffectiveSetting>,
     /// Metrics for `/metrics`.
     pub metrics: Metrics,
     /// Monitor of the process's loops.

@@ -137,7 +137,7 @@ impl FromRequestParts<AppState> for SeesAll {
 }
 
 fn admin_required() -> Problem {
-    Problem::new(ProblemCode::AdminRequired, "This call needs an admin.")
+    Problem::new(ProblemCode::AdminRequired, "Only admins may make this call; ask an admin of this service.")
 }
 
 /// Records a call that the caller's role does not allow.
@@ -226,7 +226,7 @@ impl FromRequestParts<AppState> for ReadsTeams {
             Requester::User(_) => Ok(Self(caller)),
             Requester::Client(_) => Err(Problem::new(
                 ProblemCode::AdminRequired,
-                "This call is for users, not for machine clients.",
+                "This call is for people, not for machine clients; make it with the token of a person.",
             )
             .into()),
         }

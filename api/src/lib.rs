@@ -10,6 +10,7 @@ mod body;
 mod caller;
 mod credential;
 mod error;
+mod filters;
 mod health;
 mod layers;
 mod limit;

@@ -171,7 +171,7 @@ fn known_schema(path: &str, parameter: &str) -> Option<Schema> {
         ("/jobs", "state") => job_state(),
         ("/jobs", "kind") => job_kind(),
         ("/runners", "status") => runner_status(),
-        ("/admin/security-events", "severity") => severity(),
+        ("/admin/security-events" | "/admin/teams/{team_id}/security-events", "severity") => severity(),
         (_, "since" | "until") => {
             schema(text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime))))
         }

@@ -124,6 +124,7 @@ pub(crate) fn api(sources: &Sources, process: &Process) -> anyhow::Result<(api::
         sign_in,
         default_issuer,
         config_life: config_life(&sources.section()?),
+        settings: sources.effective(),
         metrics: process.metrics.clone(),
         progress: LoopMonitor::new(),
         draining: process.shutdown.draining().clone(),

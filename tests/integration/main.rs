@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod abandoned;
 #[cfg(test)]
+mod administration;
+#[cfg(test)]
 mod alerts;
 mod apply;
 #[cfg(test)]

@@ -32,6 +32,7 @@ pub(super) async fn bind(app: &AppState, facts: &TokenFacts, origin: &Origin) ->
             let entry = AuditEntry {
                 requester: Some(Requester::User(user.id)),
                 identity: user.email.clone(),
+                subject: Some(facts.subject.clone()),
                 data: json!({ "user_id": user.id, "email": user.email, "issuer": facts.issuer,
                     "subject": facts.subject, "is_admin": user.is_admin }),
                 origin: origin.clone(),
@@ -86,6 +87,7 @@ pub(super) async fn refuse_binding(
     );
     let entry = AuditEntry {
         identity: user.email.clone(),
+        subject: Some(facts.subject.clone()),
         data: json!({ "user_id": user.id, "is_admin": user.is_admin, "reason": reason, "issuer": facts.issuer }),
         claims: Some(facts.run_claims()),
         error: Some(problem.detail.clone()),

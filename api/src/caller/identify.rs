@@ -50,6 +50,7 @@ async fn refuse_unknown(app: &AppState, facts: &TokenFacts, origin: &Origin) -> 
     let name = format!("{}#{}", facts.issuer, facts.subject);
     let entry = AuditEntry {
         identity: Some(name.chars().take(500).collect()),
+        subject: Some(facts.subject.clone()),
         data: json!({ "issuer": facts.issuer, "email": facts.email }),
         claims: Some(facts.run_claims()),
         error: Some("valid token of an unknown principal".to_owned()),
@@ -64,7 +65,8 @@ async fn refuse_unknown(app: &AppState, facts: &TokenFacts, origin: &Origin) -> 
 }
 
 async fn refuse_inactive(app: &AppState, caller: &Caller, origin: &Origin, kind: &str) -> ApiError {
-    let problem = Problem::new(ProblemCode::Inactive, format!("This {kind} has been deactivated."));
+    let problem =
+        Problem::new(ProblemCode::Inactive, format!("This {kind} has been deactivated; ask an admin."));
     let entry = AuditEntry {
         error: Some(problem.detail.clone()),
         ..AuditEntry::by(caller, origin, "principal.inactive")

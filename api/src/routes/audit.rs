@@ -15,6 +15,7 @@ use crate::{
     body::{Params, filtered_team},
     caller::Authorised,
     error::ApiResult,
+    filters::check_period,
     openapi::problems,
     page::{list_body, list_params},
 };
@@ -34,6 +35,8 @@ pub(crate) struct AuditView {
     pub(crate) event_type: String,
     /// Identity of the actor; null for the service itself.
     pub(crate) user_identity: Option<String>,
+    /// Subject of the actor's token; null for the service itself and in rows of earlier releases.
+    pub(crate) oidc_sub: Option<String>,
     /// Id of the runner.
     pub(crate) runner_id: Option<Uuid>,
     /// Name of the runner.
@@ -71,6 +74,7 @@ impl From<AuditRow> for AuditView {
             id: row.id,
             event_type: row.event_type,
             user_identity: row.user_identity,
+            oidc_sub: row.oidc_sub,
             runner_id: row.runner_id,
             runner_name: row.runner_name,
             team_id: row.team_id,
@@ -106,6 +110,8 @@ list_params! {
         success: bool = bool,
         /// Only rows since this time (RFC 3339).
         since: DateTime<Utc> = String,
+        /// Only rows until this time (RFC 3339).
+        until: DateTime<Utc> = String,
     }
 }
 
@@ -129,13 +135,8 @@ pub(crate) async fn list(
     Params(params): Params<AuditParams>,
 ) -> ApiResult<Response> {
     let page = params.page()?;
-    let (event_type, success) = match params.event_type {
-        Some(name) => {
-            let (event_type, success) = resolve_audit_event(name, params.success);
-            (Some(event_type), success)
-        }
-        None => (None, params.success),
-    };
+    check_period(params.since, params.until)?;
+    let (event_type, success) = resolve_event(params.event_type, params.success);
     let filter = AuditFilter {
         event_type,
         team: filtered_team(&app, params.team.as_deref()).await?,
@@ -143,8 +144,20 @@ pub(crate) async fn list(
         identity: params.user,
         success,
         since: params.since,
+        until: params.until,
     };
     let mut lists = app.lists(&caller).await?;
     let listed = lists.audit().list(&Visible::to(&caller), &filter, page).await;
     lists.respond(listed, AuditList::new)
+}
+
+/// Returns the event type and outcome of a filter, whose event type may be a name of the predecessor.
+pub(super) fn resolve_event(name: Option<String>, success: Option<bool>) -> (Option<String>, Option<bool>) {
+    match name {
+        Some(name) => {
+            let (event_type, success) = resolve_audit_event(name, success);
+            (Some(event_type), success)
+        }
+        None => (None, success),
+    }
 }

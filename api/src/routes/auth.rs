@@ -151,12 +151,7 @@ pub(crate) async fn me(Known(caller): Known) -> Json<Me> {
         Requester::User(id) => ("user", id.uuid()),
         Requester::Client(id) => ("client", id.uuid()),
     };
-    let role = match caller.requester {
-        Requester::User(_) if caller.is_admin => "admin",
-        Requester::User(_) if caller.is_viewer => "viewer",
-        Requester::User(_) => "member",
-        Requester::Client(_) => "machine_client",
-    };
+    let role = caller.role_name();
     Json(Me {
         kind,
         id,

@@ -12,11 +12,21 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(my_teams))
 }
 
+/// A team of the caller.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct MyTeam {
+    /// Role of the caller: `member`, `viewer` or `admin` for users, `machine_client` for machine clients.
+    #[schema(example = "member")]
+    role: &'static str,
+    #[serde(flatten)]
+    team: TeamView,
+}
+
 /// Teams of the caller.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct MyTeams {
     /// Teams, by name.
-    teams: Vec<TeamView>,
+    teams: Vec<MyTeam>,
     /// Number of teams.
     total: usize,
     /// Always null: this list has one page.
@@ -37,6 +47,7 @@ pub(crate) async fn my_teams(
     Authorised(caller): Authorised,
 ) -> ApiResult<Json<MyTeams>> {
     let teams = app.store.conn().await?.teams().of_caller(&caller).await?;
-    let teams: Vec<TeamView> = teams.into_iter().map(TeamView::from).collect();
+    let role = caller.role_name();
+    let teams: Vec<MyTeam> = teams.into_iter().map(|team| MyTeam { role, team: team.into() }).collect();
     Ok(Json(MyTeams { total: teams.len(), teams, next_cursor: None }))
 }

@@ -74,6 +74,7 @@ fn row(row: &AuditRow) -> Value {
         "id": row.id,
         "event_type": row.event_type,
         "user_identity": row.user_identity,
+        "oidc_sub": row.oidc_sub,
         "runner_id": row.runner_id,
         "runner_name": row.runner_name,
         "team_id": row.team_id,

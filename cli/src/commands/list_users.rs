@@ -5,7 +5,7 @@ use comfy_table::{Table, presets::NOTHING};
 use domain::User;
 use runtime::config::Sources;
 use serde_json::{Value, json};
-use store::Page;
+use store::{Page, UserFilter};
 
 use crate::{
     args::{ListUsers, Output},
@@ -16,7 +16,7 @@ use crate::{
 pub(crate) async fn list(sources: &Sources, which: &ListUsers) -> anyhow::Result<()> {
     let store = wiring::store(sources)?;
     let page = Page { limit: which.limit, offset: 0, before: None };
-    let listed = store.conn().await?.users().list(false, page).await?;
+    let listed = store.conn().await?.users().list(&UserFilter::default(), page).await?;
     store.close().await;
     match which.output {
         Output::Table => output::line(table(&listed.items)),

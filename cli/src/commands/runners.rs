@@ -55,7 +55,7 @@ pub(crate) async fn list(sources: &Sources, which: ListRunners) -> anyhow::Resul
         None => None,
     };
     let team = which.team.map(TeamId::from);
-    let filter = RunnerFilter { status: which.status, ephemeral: None, team, user };
+    let filter = RunnerFilter { status: which.status, team, user, ..RunnerFilter::default() };
     let page = Page { limit: which.limit, offset: 0, before: None };
     let listed = store.conn().await?.runners().list(&Visible::everything(), &filter, page).await?;
     store.close().await;

@@ -197,6 +197,7 @@ async fn prepare(
             subject: Some(sub.to_owned()),
             display_name: Some(name.to_owned()),
             is_admin: is_admin || bootstrap.admins.contains(&demo_users::email(sub)),
+            is_viewer: false,
             can_use_jit: true,
             can_use_registration_token: false,
         };

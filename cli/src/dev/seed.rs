@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use domain::{ClientId, DriftResponse, InstallationId, TeamId, UserId};
-use store::{NewClient, Page, Store, StoreError, TeamDraft, UserDraft};
+use store::{NewClient, Page, Store, StoreError, TeamDraft, TeamFilter, UserDraft};
 
 /// First page of a list.
 pub(crate) const FIRST_PAGE: Page = Page { limit: 1000, offset: 0, before: None };
@@ -32,7 +32,7 @@ pub(crate) async fn team(store: &Store, draft: &TeamDraft) -> anyhow::Result<Tea
     match store.teams().insert(id, draft).await {
         Ok(()) => Ok(id),
         Err(error) if error.constraint() == Some("teams_name_key") => {
-            let teams = store.teams().list(false, FIRST_PAGE).await?.items;
+            let teams = store.teams().list(&TeamFilter::default(), FIRST_PAGE).await?.items;
             let same = teams.into_iter().find(|team| team.name.eq_ignore_ascii_case(&draft.name));
             Ok(same.with_context(|| format!("cannot find the team {}", draft.name))?.id)
         }
@@ -61,7 +61,7 @@ pub(crate) async fn person(store: &Store, draft: &UserDraft) -> anyhow::Result<U
 
 /// Creates a machine client of this team.
 pub(crate) async fn machine(store: &Store, draft: &NewClient) -> Result<(), StoreError> {
-    match store.conn().await?.clients().insert(ClientId::new(), draft).await {
+    match store.conn().await?.clients().insert(ClientId::new(), draft, None).await {
         Err(error) if error.constraint() != Some("oauth_clients_live_key") => Err(error),
         _ => Ok(()),
     }

@@ -72,12 +72,18 @@ impl Problem {
     /// Returns `team_inactive` with the reason an admin gave.
     pub fn team_inactive(reason: Option<&str>) -> Self {
         let reason = reason.unwrap_or("no reason given");
-        Self::new(ProblemCode::TeamInactive, format!("The team is deactivated: {reason}."))
+        Self::new(
+            ProblemCode::TeamInactive,
+            format!("The team is deactivated: {reason}. Ask an admin to reactivate it."),
+        )
     }
 
     /// Returns `team_forbidden` for a former member.
     pub fn membership_ended() -> Self {
-        Self::new(ProblemCode::TeamForbidden, "You are no longer a member of this team.")
+        Self::new(
+            ProblemCode::TeamForbidden,
+            "You are no longer a member of this team; ask an admin to add you again.",
+        )
     }
 
     /// Returns `jit_not_allowed`.
@@ -87,7 +93,7 @@ impl Problem {
 
     /// Returns `registration_token_not_allowed`.
     pub fn registration_token_not_allowed() -> Self {
-        let detail = "You are not allowed to request registration tokens; request a JIT config instead.";
+        let detail = "You are not allowed to request registration tokens; request a JIT config instead, or ask an admin.";
         Self::new(ProblemCode::RegistrationTokenNotAllowed, detail)
     }
 }

@@ -53,6 +53,8 @@ pub struct AuditEntry {
     pub requester: Option<Requester>,
     /// Readable identity of the requester.
     pub identity: Option<String>,
+    /// Subject of the requester's token.
+    pub subject: Option<String>,
     /// Runner concerned.
     pub runner: Option<RunnerId>,
     /// Name of the runner.
@@ -78,6 +80,7 @@ impl AuditEntry {
             event_type,
             requester: Some(caller.requester),
             identity: Some(caller.identity.clone()),
+            subject: Some(caller.principal.subject.clone()),
             claims: caller.claims.clone(),
             origin: origin.clone(),
             ..Self::default()

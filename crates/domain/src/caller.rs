@@ -98,6 +98,8 @@ pub struct MachineClient {
     pub created_at: DateTime<Utc>,
     /// Time of the last valid token, accurate to about five minutes.
     pub last_used_at: Option<DateTime<Utc>>,
+    /// Identity of the admin who added the client; `None` for clients of an earlier release and of files.
+    pub created_by: Option<String>,
 }
 
 /// One team of a caller.

@@ -18,7 +18,7 @@ const KEY_SEGMENTS: std::ops::RangeInclusive<usize> = 2..=8;
 const MAX_KEY: usize = 600;
 
 /// Claims that name the owner of a pipeline, project or account. Any tenant may choose the values of all other claims.
-const OWNER_CLAIMS: [&str; 14] = [
+pub(crate) const OWNER_CLAIMS: &[&str] = &[
     "repository_id",
     "repository",
     "repository_owner_id",
@@ -176,7 +176,7 @@ fn literal(pattern: &str) -> &str {
 }
 
 /// Returns whether `text` matches `pattern`: `*` matches any characters, `?` exactly one.
-fn glob(pattern: &str, text: &str) -> bool {
+pub(crate) fn glob(pattern: &str, text: &str) -> bool {
     let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
     let (mut p, mut t, mut star) = (0, 0, None);
     while t < text.len() {

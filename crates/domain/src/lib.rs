@@ -23,6 +23,8 @@ mod policy;
 mod policy_case;
 mod problem;
 mod replay;
+mod role;
+mod rule_comparison;
 mod runner;
 mod seal;
 mod secret;
@@ -65,6 +67,8 @@ pub use policy::{
 pub use policy_case::CaseOutcome;
 pub use problem::{FieldError, Problem, ProblemCode, whole_seconds};
 pub use replay::{PastRequest, Replayed};
+pub use role::Role;
+pub use rule_comparison::{ClaimComparison, RuleComparison};
 pub use runner::{BadRunnerName, Runner, RunnerName, RunnerStatus, is_name_prefix};
 pub use seal::{KeyRing, SealError, Sealed, credential_context};
 pub use secret::Secret;
@@ -75,7 +79,7 @@ pub use sync::{
     Source, StatusChange, Suspect, SyncFindings, SyncPass, transition,
 };
 pub use team::{Admission, DriftResponse, ListMatch, PolicyChecks, ProvisionRequest, Team};
-pub use teams_file::{CaseEntry, ClientEntry, PersonEntry, Role, TeamEntry, TeamsFile};
+pub use teams_file::{CaseEntry, ClientEntry, PersonEntry, TeamEntry, TeamsFile};
 pub use text::{NO_CONTROLS, is_clean, sanitized};
 pub use tls_advice::tls_advice;
 pub use token_facts::{Principal, TokenFacts};

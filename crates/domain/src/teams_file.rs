@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{ClaimRule, DriftResponse};
+use crate::{ClaimRule, DriftResponse, Role};
 
 /// People and teams that a file manages, and test cases of its policies.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, ToSchema)]
@@ -20,19 +20,6 @@ pub struct TeamsFile {
     /// Test cases for `rts policy test`. They change nothing.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tests: Vec<CaseEntry>,
-}
-
-/// Role of a person.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Requests runners for their teams.
-    #[default]
-    Member,
-    /// Reads everything and changes nothing.
-    Viewer,
-    /// May do everything.
-    Admin,
 }
 
 /// A person, known by their e-mail address.

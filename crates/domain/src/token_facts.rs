@@ -129,11 +129,20 @@ impl TokenFacts {
         if self.is_personal() { Vec::new() } else { claim_rule::keys(&self.subject, &self.claims) }
     }
 
-    /// Returns the one client of `candidates` that this token stands for: by client id, else by rule. Returns `None` if
-    /// several match, because any choice could act for the wrong team.
+    /// Returns the one client of `candidates` that this token stands for. Returns `None` if several match, because any
+    /// choice could act for the wrong team.
     pub fn choose<'c>(&self, candidates: &'c [MachineClient]) -> Option<&'c MachineClient> {
+        match self.fitting(candidates).as_slice() {
+            [one] => Some(one),
+            _ => None,
+        }
+    }
+
+    /// Returns the clients of `candidates` that match this token: by client id, else by rule. A user's token matches
+    /// none.
+    pub fn fitting<'c>(&self, candidates: &'c [MachineClient]) -> Vec<&'c MachineClient> {
         if self.is_personal() {
-            return None;
+            return Vec::new();
         }
         let ids = self.client_ids();
         let by_id: Vec<_> = candidates
@@ -148,11 +157,7 @@ impl TokenFacts {
                 })
                 .collect::<Vec<_>>()
         };
-        let fitting = if by_id.is_empty() { by_rule() } else { by_id };
-        match fitting.as_slice() {
-            [one] => Some(one),
-            _ => None,
-        }
+        if by_id.is_empty() { by_rule() } else { by_id }
     }
 
     /// Returns the claims that distinguish the runs of a machine client, each of bounded length.
@@ -167,6 +172,23 @@ impl TokenFacts {
             kept.insert(name.to_owned(), value);
         }
         Value::Object(kept)
+    }
+
+    /// Returns the claims that decide whose token it is, each of bounded length: client ids, owners, and those that
+    /// distinguish runs.
+    pub fn deciding_claims(&self) -> Value {
+        let mut claims = self.run_claims();
+        for name in
+            CLIENT_CLAIMS.iter().chain(claim_rule::OWNER_CLAIMS).chain(&["email", "email_verified", "gty"])
+        {
+            let shown = match self.claims.get(*name) {
+                Some(Value::String(text)) => json!(printable(text, MAX_CLAIM)),
+                Some(value @ (Value::Number(_) | Value::Bool(_))) => value.clone(),
+                _ => continue,
+            };
+            claims[*name] = shown;
+        }
+        claims
     }
 
     /// Returns the claims that the database can store: it cannot store U+0000.

@@ -29,7 +29,10 @@ impl Administrator {
     /// `admin_required` if the caller is no admin.
     pub fn from_caller(caller: &Caller, origin: &Origin) -> std::result::Result<Self, Problem> {
         if !caller.is_admin {
-            return Err(Problem::new(ProblemCode::AdminRequired, "This needs an admin."));
+            return Err(Problem::new(
+                ProblemCode::AdminRequired,
+                "Only admins may do this; ask an admin of this service.",
+            ));
         }
         Ok(Self { entry: AuditEntry::by(caller, origin, ""), data: json!({}) })
     }
@@ -44,6 +47,11 @@ impl Administrator {
     /// Returns the permission of a setting, by its name. The settings contain the database's password.
     pub fn from_setting(name: &'static str) -> Self {
         Self { entry: AuditEntry::service(""), data: json!({ "by": name }) }
+    }
+
+    /// Returns the identity of the holder, as audit rows have it; `None` for a setting.
+    pub fn identity(&self) -> Option<&str> {
+        self.entry.identity.as_deref()
     }
 
     /// Returns the audit row of a change; `details` is a JSON object.

@@ -42,7 +42,7 @@ impl Operations<'_> {
         if tx.teams().policy(draft.team).await?.is_none() {
             return Err(Problem::field("/team_id", "no team with this id").into());
         }
-        let client = tx.clients().insert(ClientId::new(), draft).await?;
+        let client = tx.clients().insert(ClientId::new(), draft, admin.identity()).await?;
         let details = json!({ "client_id": client.client_id, "issuer": client.issuer, "rule": client.rule });
         tx.audit().write(&admin.record("client.create", Some(client.team), details)).await?;
         tx.commit().await?;

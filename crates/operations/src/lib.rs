@@ -1,8 +1,9 @@
 //! Operations: what a caller may do.
 //!
-//! Each operation takes the caller ([`Actor`]) or the permission to administer ([`Administrator`]) as a value. It is
-//! one transaction that ends with one audit row, followed by a message to the queue. Refusals are recorded here too.
-//! The HTTP API and the command line are front ends of these operations.
+//! Each operation takes the caller ([`Actor`]) or a permission as a value: to administer ([`Administrator`]), to read
+//! everything ([`Viewer`]) or to read one team ([`TeamReader`]). A change is one transaction that ends with one audit
+//! row, followed by a message to the queue. Refusals are recorded here too. The HTTP API and the command line are front
+//! ends of these operations.
 
 mod actor;
 mod administrator;
@@ -14,13 +15,17 @@ mod failed_jobs;
 mod jobs;
 mod members;
 mod queueing;
+mod reader;
 mod record;
 mod refusal;
 mod replay;
 mod revocation;
+mod role;
 mod runners;
+mod stats;
 mod sync;
 mod teams;
+mod token_test;
 mod turns;
 mod users;
 mod validate;
@@ -35,14 +40,18 @@ pub use clients::{ClientChange, check_client_draft};
 pub use error::{OperationError, Result};
 pub use failed_jobs::FailedJob;
 pub use jobs::{leftover_removal, service_job};
+pub use reader::{TeamReader, Viewer};
 pub use refusal::{RefusalLimit, RefusalLog, Refused};
 pub use replay::{Found, Replay, ReplayDraft, ReplayedRequest};
+pub use role::{RoleFlags, StatedRole};
 pub use runners::{
     ExplainedCaller, Explanation, JobRule, OrderedRemovals, ProvisionCommand, ProvisionRules, Question,
     Registration, RunnerJobRequest,
 };
+pub use stats::count_everything;
 pub use sync::request_sync;
 pub use teams::TeamChange;
+pub use token_test::{ComparedClient, TokenOutcome, TokenTest, test_token};
 pub use turns::{TurnLimits, TurnPermit, Turns};
 pub use users::{
     BindingRights, MAX_SUBJECT_BYTES, UserChange, check_invitation, check_user_draft, invite_first_admin,

@@ -2,6 +2,7 @@
 
 use domain::{Problem, Requester, TeamId, User, UserId};
 use serde_json::json;
+use store::{TeamMember, Tx};
 
 use crate::{
     Administrator, Operations, Result,
@@ -19,18 +20,15 @@ impl Operations<'_> {
         admin: &Administrator,
         team: TeamId,
         user: UserId,
-    ) -> Result<(User, bool)> {
+    ) -> Result<(TeamMember, bool)> {
         let mut tx = self.store.begin().await?;
         tx.teams().policy(team).await?.ok_or_else(|| Problem::not_found("team"))?;
         let unknown = || Problem::field("/user_id", "no user with this id");
         let user = tx.users().get(user).await?.ok_or_else(unknown)?;
-        let added = tx.teams().add_member(team, user.id).await?;
-        if added {
-            let details = json!({ "user_id": user.id, "email": user.email });
-            tx.audit().write(&admin.record("member.add", Some(team), details)).await?;
-        }
+        let added = record_member(&mut tx, admin, team, &user).await?;
+        let member = tx.teams().member(team, user.id).await?.ok_or_else(|| Problem::not_found("member"))?;
         tx.commit().await?;
-        Ok((user, added))
+        Ok((member, added))
     }
 
     /// Removes a user from a team. The user's open requests for the team fail before GitHub is called, and their unread
@@ -57,4 +55,19 @@ impl Operations<'_> {
         revoked.publish(self.queue).await;
         Ok(())
     }
+}
+
+/// Adds a user to a team, with an audit row. Returns `false` if the user was a member already.
+pub(crate) async fn record_member(
+    tx: &mut Tx,
+    admin: &Administrator,
+    team: TeamId,
+    user: &User,
+) -> Result<bool> {
+    let added = tx.teams().add_member(team, user.id).await?;
+    if added {
+        let details = json!({ "user_id": user.id, "email": user.email });
+        tx.audit().write(&admin.record("member.add", Some(team), details)).await?;
+    }
+    Ok(added)
 }

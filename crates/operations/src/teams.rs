@@ -52,14 +52,8 @@ impl Operations<'_> {
     /// # Errors
     /// `validation_failed`, `already_exists`.
     pub async fn create_team(&self, admin: &Administrator, draft: &TeamDraft) -> Result<Team> {
-        policy::check(draft, true, true)?;
-        let draft = &policy::normalize(draft.clone());
-        let id = TeamId::new();
         let mut tx = self.store.begin().await?;
-        tx.installations().ensure(std::slice::from_ref(&draft.installation)).await?;
-        tx.teams().insert(id, draft).await?;
-        let entry = admin.record("team.create", Some(id), describe_draft(draft));
-        tx.audit().write(&entry).await?;
+        let id = record_team(&mut tx, admin, draft).await?;
         let team = get_team(&mut tx, id).await?;
         tx.commit().await?;
         Ok(team)
@@ -140,6 +134,17 @@ impl Operations<'_> {
         revoked.publish(self.queue).await;
         Ok(team)
     }
+}
+
+/// Checks and adds a team, with an audit row.
+pub(crate) async fn record_team(tx: &mut Tx, admin: &Administrator, draft: &TeamDraft) -> Result<TeamId> {
+    policy::check(draft, true, true)?;
+    let draft = &policy::normalize(draft.clone());
+    let id = TeamId::new();
+    tx.installations().ensure(std::slice::from_ref(&draft.installation)).await?;
+    tx.teams().insert(id, draft).await?;
+    tx.audit().write(&admin.record("team.create", Some(id), describe_draft(draft))).await?;
+    Ok(id)
 }
 
 /// Checks that a team may move to another installation. It must have no runners or open jobs, and it loses its runner

@@ -1,11 +1,12 @@
 //! Changes of users.
 
-use domain::{FieldError, JobKind, Problem, ProblemCode, Requester, User, UserId};
+use domain::{FieldError, JobKind, Problem, ProblemCode, Requester, TeamId, User, UserId};
 use serde_json::{Value, json};
 use store::{Store, Tx, UserDraft};
 
 use crate::{
     Administrator, Operations, Result,
+    members::record_member,
     record::{comment, differences, extend},
     revocation::{Revocation, Revoked},
     validate::{check_optional, check_reason, is_email, settle},
@@ -39,6 +40,9 @@ struct Purpose<'a> {
     event_type: &'static str,
     comment: Option<&'a str>,
 }
+
+/// Most teams that a new user joins.
+const MAX_TEAMS: usize = 100;
 
 /// Longest subject, in bytes: longer ones do not fit into the index of principals.
 pub const MAX_SUBJECT_BYTES: usize = 2000;
@@ -131,17 +135,32 @@ fn describe_draft(draft: &UserDraft) -> Value {
 }
 
 impl Operations<'_> {
-    /// Adds a user.
+    /// Adds a user as a member of `teams`. Each membership has an audit row of its own, which the team's log shows.
     ///
     /// # Errors
     /// `validation_failed`, `already_exists`.
-    pub async fn create_user(&self, admin: &Administrator, draft: &UserDraft) -> Result<User> {
-        settle(check_user_draft(draft))?;
+    pub async fn create_user(
+        &self,
+        admin: &Administrator,
+        draft: &UserDraft,
+        teams: &[TeamId],
+    ) -> Result<User> {
+        let mut errors = check_user_draft(draft);
+        if teams.len() > MAX_TEAMS {
+            errors.push(FieldError::new("/team_ids", "at most 100"));
+        }
+        settle(errors)?;
         let mut tx = self.store.begin().await?;
         let user = tx.users().insert(UserId::new(), draft).await?;
-        let details = json!({ "user_id": user.id, "email": user.email, "is_admin": user.is_admin,
-            "issuer": user.issuer, "subject": user.subject });
+        let details = json!({ "user_id": user.id, "email": user.email, "role": user.role(),
+            "is_admin": user.is_admin, "issuer": user.issuer, "subject": user.subject, "team_ids": teams });
         tx.audit().write(&admin.record("user.create", None, details)).await?;
+        for (nth, team) in teams.iter().enumerate() {
+            if tx.teams().policy(*team).await?.is_none() {
+                return Err(Problem::field(format!("/team_ids/{nth}"), "no team with this id").into());
+            }
+            record_member(&mut tx, admin, *team, &user).await?;
+        }
         tx.commit().await?;
         Ok(user)
     }

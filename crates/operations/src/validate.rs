@@ -30,6 +30,11 @@ pub(crate) fn check_reason(pointer: &str, text: Option<&str>) -> Result<(), Prob
     settle(errors)
 }
 
+/// Returns the beginning of a text, at most `max` characters.
+pub(crate) fn truncated(text: &str, max: usize) -> String {
+    text.chars().take(max).collect()
+}
+
 /// Returns whether the text has the form of an e-mail address. Only the identity provider knows whether it exists.
 pub fn is_email(text: &str) -> bool {
     let parts = text.split_once('@').is_some_and(|(name, host)| !name.is_empty() && host.len() > 2);

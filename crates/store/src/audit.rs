@@ -1,6 +1,7 @@
 //! Rows of the audit log and security events, and the update of an event with the action taken.
 
 mod list;
+mod security;
 
 use chrono::{DateTime, Utc};
 use domain::{ActionTaken, RunnerId, TeamId};
@@ -8,7 +9,10 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-pub use self::list::{AuditFilter, SecurityFilter};
+pub use self::{
+    list::AuditFilter,
+    security::{SecurityFilter, SecurityRow},
+};
 use crate::Result;
 
 /// Audit queries on one connection.
@@ -24,6 +28,8 @@ pub struct AuditRow {
     pub event_type: String,
     /// Identity of the caller.
     pub user_identity: Option<String>,
+    /// Subject of the caller's token.
+    pub oidc_sub: Option<String>,
     /// Runner the row is about.
     pub runner_id: Option<Uuid>,
     /// Name of the runner.
@@ -46,35 +52,6 @@ pub struct AuditRow {
     pub success: bool,
     /// Reason of a failure.
     pub error_message: Option<String>,
-    /// Time of the first occurrence.
-    pub timestamp: DateTime<Utc>,
-    /// Number of occurrences within one minute.
-    pub occurrences: i32,
-    /// Time of the last occurrence, if there are several.
-    pub last_at: Option<DateTime<Utc>>,
-}
-
-/// One security event as stored.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SecurityRow {
-    /// Id of the event.
-    pub id: Uuid,
-    /// Type of the event.
-    pub event_type: String,
-    /// `low`, `medium`, `high` or `critical`.
-    pub severity: String,
-    /// Identity that caused the event.
-    pub user_identity: Option<String>,
-    /// Runner the event is about.
-    pub runner_id: Option<Uuid>,
-    /// Name of the runner.
-    pub runner_name: Option<String>,
-    /// Team the event is about.
-    pub team_id: Option<Uuid>,
-    /// Details.
-    pub violation_data: Option<Value>,
-    /// Action the service took.
-    pub action_taken: String,
     /// Time of the first occurrence.
     pub timestamp: DateTime<Utc>,
     /// Number of occurrences within one minute.

@@ -12,12 +12,12 @@ impl Audit<'_> {
         let rows: Value = entries.iter().map(row_json).collect();
         sqlx::query!(
             "INSERT INTO audit_log (id, event_type, user_id, client_id, user_identity, runner_id, runner_name, team_id,
-                job_id, request_ip, user_agent, request_id, event_data, success, error_message)
+                job_id, request_ip, user_agent, request_id, event_data, success, error_message, oidc_sub)
              SELECT id, event_type, user_id, client_id, user_identity, runner_id, runner_name, team_id, job_id,
-                request_ip, user_agent, request_id, event_data, error_message IS NULL, error_message
+                request_ip, user_agent, request_id, event_data, error_message IS NULL, error_message, oidc_sub
              FROM jsonb_to_recordset($1) AS r (id uuid, event_type text, user_id uuid, client_id uuid,
                 user_identity text, runner_id uuid, runner_name text, team_id uuid, job_id uuid, request_ip text,
-                user_agent text, request_id text, event_data jsonb, error_message text)",
+                user_agent text, request_id text, event_data jsonb, error_message text, oidc_sub text)",
             rows,
         )
         .execute(&mut *self.0)
@@ -43,5 +43,6 @@ fn row_json(entry: &AuditEntry) -> Value {
         "request_id": entry.origin.request_id,
         "event_data": entry.stored_data(),
         "error_message": entry.error,
+        "oidc_sub": entry.subject,
     })
 }

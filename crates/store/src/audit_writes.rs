@@ -63,12 +63,13 @@ impl Audit<'_> {
         let data = entry.stored_data();
         Ok(sqlx::query_scalar!(
             r#"INSERT INTO audit_log (id, event_type, user_id, client_id, user_identity, runner_id, runner_name, team_id,
-                job_id, request_ip, user_agent, request_id, event_data, success, error_message, repeat_key)
+                job_id, request_ip, user_agent, request_id, event_data, success, error_message, repeat_key, oidc_sub)
              VALUES ($1, $2, $3, $4,
                 coalesce($5, (SELECT coalesce(email, issuer || '#' || subject) FROM users WHERE id = $3),
                     (SELECT oauth_clients.client_id FROM oauth_clients WHERE id = $4)),
                 $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,
-                sha256(convert_to($16 || $2 || '|' || floor(extract(epoch FROM now()) / 60)::bigint, 'UTF8')))
+                sha256(convert_to($16 || $2 || '|' || floor(extract(epoch FROM now()) / 60)::bigint, 'UTF8')),
+                coalesce($17, (SELECT subject FROM users WHERE id = $3)))
              ON CONFLICT (repeat_key) WHERE repeat_key IS NOT NULL
                 DO UPDATE SET occurrences = audit_log.occurrences + 1, last_at = now()
              RETURNING occurrences = 1 AS "new!""#,
@@ -88,6 +89,7 @@ impl Audit<'_> {
             entry.error.is_none(),
             entry.error,
             key.map(|key| &*key.0),
+            entry.subject,
         )
         .fetch_one(&mut *self.0)
         .await?)

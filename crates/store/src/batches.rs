@@ -127,7 +127,7 @@ impl Batches<'_> {
         let ids: Vec<Uuid> = marks.iter().map(|mark| mark.id).collect();
         let rows = sqlx::query_as!(
             ClientRow,
-            "SELECT id, client_id, issuer, team_id, description, rule, is_active, created_at, last_used_at
+            "SELECT id, client_id, issuer, team_id, description, rule, is_active, created_at, last_used_at, created_by
              FROM oauth_clients WHERE id = ANY($1) ORDER BY id",
             &ids,
         )

@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
-    Listed, Page, Result, StoreError,
+    Listed, Page, Result, Search, StoreError,
     readable::{keep_readable, read_exactly, read_row, readable},
 };
 
@@ -34,12 +34,14 @@ pub struct NewClient {
 }
 
 /// Filter of a list of machine clients.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct ClientFilter {
     /// Only clients of this team.
     pub team: Option<TeamId>,
     /// Only active clients.
     pub active_only: bool,
+    /// Only clients with this text in client id or description.
+    pub search: Search,
 }
 
 /// A machine client that is to be removed. No version of the program changes the meaning of these columns.
@@ -69,6 +71,7 @@ pub(crate) struct ClientRow {
     pub(crate) is_active: bool,
     pub(crate) created_at: DateTime<Utc>,
     pub(crate) last_used_at: Option<DateTime<Utc>>,
+    pub(crate) created_by: Option<String>,
 }
 
 impl TryFrom<ClientRow> for MachineClient {
@@ -85,6 +88,7 @@ impl TryFrom<ClientRow> for MachineClient {
             is_active: row.is_active,
             created_at: row.created_at,
             last_used_at: row.last_used_at,
+            created_by: row.created_by,
         })
     }
 }
@@ -97,10 +101,11 @@ impl Clients<'_> {
         let rows = sqlx::query_as!(
             ClientRow,
             r#"SELECT id AS "id!", client_id AS "client_id!", issuer AS "issuer!", team_id AS "team_id!", description, rule,
-                is_active AS "is_active!", created_at AS "created_at!", last_used_at
+                is_active AS "is_active!", created_at AS "created_at!", last_used_at, created_by
              FROM oauth_clients WHERE issuer = $1 AND client_id = ANY($2) AND rule IS NULL AND deleted_at IS NULL
              UNION ALL
-             (SELECT id, client_id, issuer, team_id, description, rule, is_active, created_at, last_used_at
+             (SELECT id, client_id, issuer, team_id, description, rule, is_active, created_at, last_used_at,
+                created_by
              FROM oauth_clients WHERE issuer = $1 AND rule IS NOT NULL AND claim_rule_key(rule) = ANY($3)
                 AND deleted_at IS NULL
                 AND starts_with($4, substring(rule ->> 'subject' from '^[^*?]*'))
@@ -174,24 +179,30 @@ impl Clients<'_> {
         Ok(Membership { id: client.team, name: row.name, is_active: row.is_active })
     }
 
-    /// Adds a client.
+    /// Adds a client; `by` is the identity of the admin who adds it.
     ///
     /// # Errors
     /// `Conflict` by `oauth_clients_live_key`.
-    pub async fn insert(&mut self, id: ClientId, draft: &NewClient) -> Result<MachineClient> {
+    pub async fn insert(
+        &mut self,
+        id: ClientId,
+        draft: &NewClient,
+        by: Option<&str>,
+    ) -> Result<MachineClient> {
         let rule =
             draft.rule.as_ref().map(serde_json::to_value).transpose().map_err(StoreError::inconsistent)?;
         let row = sqlx::query_as!(
             ClientRow,
-            "INSERT INTO oauth_clients (id, client_id, issuer, team_id, description, rule)
-             VALUES ($1, $2, $3, $4, $5, $6)
-             RETURNING id, client_id, issuer, team_id, description, rule, is_active, created_at, last_used_at",
+            "INSERT INTO oauth_clients (id, client_id, issuer, team_id, description, rule, created_by)
+             VALUES ($1, $2, $3, $4, $5, $6, $7)
+             RETURNING id, client_id, issuer, team_id, description, rule, is_active, created_at, last_used_at, created_by",
             id.uuid(),
             draft.client_id,
             draft.issuer,
             draft.team.uuid(),
             draft.description,
             rule,
+            by,
         )
         .fetch_one(&mut *self.0)
         .await?;
@@ -202,7 +213,8 @@ impl Clients<'_> {
     pub async fn get(&mut self, id: ClientId) -> Result<Option<MachineClient>> {
         let row = sqlx::query_as!(
             ClientRow,
-            "SELECT id, client_id, issuer, team_id, description, rule, is_active, created_at, last_used_at
+            "SELECT id, client_id, issuer, team_id, description, rule, is_active, created_at, last_used_at,
+                created_by
              FROM oauth_clients WHERE id = $1 AND deleted_at IS NULL",
             id.uuid(),
         )
@@ -215,7 +227,8 @@ impl Clients<'_> {
     pub async fn lock(&mut self, id: ClientId) -> Result<Option<MachineClient>> {
         let row = sqlx::query_as!(
             ClientRow,
-            "SELECT id, client_id, issuer, team_id, description, rule, is_active, created_at, last_used_at
+            "SELECT id, client_id, issuer, team_id, description, rule, is_active, created_at, last_used_at,
+                created_by
              FROM oauth_clients WHERE id = $1 AND deleted_at IS NULL FOR NO KEY UPDATE",
             id.uuid(),
         )
@@ -241,7 +254,8 @@ impl Clients<'_> {
     pub async fn by_client_id(&mut self, client_id: &str) -> Result<Vec<MachineClient>> {
         let rows = sqlx::query_as!(
             ClientRow,
-            "SELECT id, client_id, issuer, team_id, description, rule, is_active, created_at, last_used_at
+            "SELECT id, client_id, issuer, team_id, description, rule, is_active, created_at, last_used_at,
+                created_by
              FROM oauth_clients WHERE client_id = $1 AND deleted_at IS NULL ORDER BY issuer LIMIT 100",
             client_id,
         )
@@ -281,23 +295,28 @@ impl Clients<'_> {
     pub async fn list(&mut self, filter: &ClientFilter, page: Page) -> Result<Listed<MachineClient>> {
         let rows = sqlx::query_as!(
             ClientRow,
-            "SELECT id, client_id, issuer, team_id, description, rule, is_active, created_at, last_used_at
+            "SELECT id, client_id, issuer, team_id, description, rule, is_active, created_at, last_used_at,
+                created_by
              FROM oauth_clients WHERE deleted_at IS NULL AND ($1::uuid IS NULL OR id < $1)
                 AND ($4::uuid IS NULL OR team_id = $4) AND ($5 = false OR is_active)
+                AND ($6::text IS NULL OR lower(client_id) LIKE $6 OR lower(description) LIKE $6)
              ORDER BY id DESC LIMIT $2 OFFSET $3",
             page.before,
             page.limit,
             page.offset,
             filter.team.map(Uuid::from),
             filter.active_only,
+            filter.search.pattern(),
         )
         .fetch_all(&mut *self.0)
         .await?;
         let total = sqlx::query_scalar!(
             r#"SELECT count(*) AS "n!" FROM oauth_clients WHERE deleted_at IS NULL
-                AND ($1::uuid IS NULL OR team_id = $1) AND ($2 = false OR is_active)"#,
+                AND ($1::uuid IS NULL OR team_id = $1) AND ($2 = false OR is_active)
+                AND ($3::text IS NULL OR lower(client_id) LIKE $3 OR lower(description) LIKE $3)"#,
             filter.team.map(Uuid::from),
             filter.active_only,
+            filter.search.pattern(),
         )
         .fetch_one(&mut *self.0)
         .await?;

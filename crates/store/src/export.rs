@@ -41,7 +41,7 @@ impl Batches<'_> {
     pub async fn every_client(&mut self, limit: i64) -> Result<Vec<MachineClient>> {
         let rows = sqlx::query_as!(
             ClientRow,
-            "SELECT id, client_id, issuer, team_id, description, rule, is_active, created_at, last_used_at
+            "SELECT id, client_id, issuer, team_id, description, rule, is_active, created_at, last_used_at, created_by
              FROM oauth_clients WHERE deleted_at IS NULL ORDER BY client_id, issuer LIMIT $1",
             limit,
         )

@@ -94,6 +94,13 @@ macro_rules! visible_ids {
 }
 pub(crate) use visible_ids;
 
+/// Returns the largest id of a row written at `until`, for clocks that differ by less than an hour.
+pub(crate) fn last_id(until: Option<DateTime<Utc>>) -> Option<Uuid> {
+    let millis = until?.checked_add_signed(CLOCK_SKEW)?.timestamp_millis();
+    let millis = u128::from(u64::try_from(millis).ok()?) + 1;
+    Some(Uuid::from_u128((millis << 80) - 1))
+}
+
 /// The rows a caller may see: all, their own, or their teams'.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Visible {
@@ -143,11 +150,14 @@ mod tests {
     }
 
     #[test]
-    fn ids_of_rows_since_a_time_are_not_below_its_first_id() {
+    fn ids_of_rows_of_a_time_are_between_its_first_and_last_id() {
         let now = Utc::now();
         let bound = first_id(Some(now)).unwrap();
         assert!(Uuid::now_v7() > bound);
         assert!(bound > first_id(Some(now - TimeDelta::hours(2))).unwrap());
         assert_eq!(first_id(None), None);
+        let bound = last_id(Some(now)).unwrap();
+        assert!(Uuid::now_v7() < bound && bound < last_id(Some(now + TimeDelta::hours(2))).unwrap());
+        assert_eq!(last_id(None), None);
     }
 }

@@ -16,8 +16,8 @@ use sqlx::{
 
 use crate::{
     Audit, Batches, Cancellations, Clients, Credentials, DatabaseFacts, GithubCalls, Idempotency,
-    Installations, Jobs, Leases, Lists, Permissions, Result, Retention, Revocations, Runners, SelfRegistered,
-    StoreError, SyncRuns, Teams, UnmanagedRunners, Users, Versions, Webhooks, Workers,
+    Installations, Jobs, Leases, Lists, Permissions, Requesters, Result, Retention, Revocations, Runners,
+    SelfRegistered, Stats, StoreError, SyncRuns, Teams, UnmanagedRunners, Users, Versions, Webhooks, Workers,
     detach::CompleteInBackground,
     facts, lists,
     migrate::{self, Schema, grants},
@@ -251,6 +251,10 @@ macro_rules! nouns {
             versions -> Versions,
             /// Runners that register themselves.
             self_registered -> SelfRegistered,
+            /// Requesters that a text names.
+            requesters -> Requesters,
+            /// Counts for an overview.
+            stats -> Stats,
             /// Named leases.
             leases -> Leases,
             /// Removal of old rows.

@@ -1,14 +1,16 @@
 //! Teams and their members.
 
+mod members;
+
 use chrono::{DateTime, Utc};
-use domain::{Caller, InstallationId, Team, TeamId, User, UserId};
+use domain::{Caller, InstallationId, Team, TeamId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+pub use self::members::TeamMember;
 use crate::{
-    Listed, Page, Result, StoreError,
+    Listed, Page, Result, Search, StoreError,
     readable::{read_row, readable},
-    users::UserRow,
 };
 
 /// Team queries on one connection.
@@ -53,6 +55,17 @@ pub struct TeamChange {
     pub is_active: bool,
     /// Reason of a deactivation.
     pub deactivation_reason: Option<String>,
+}
+
+/// Filter of a list of teams.
+#[derive(Clone, Debug, Default)]
+pub struct TeamFilter {
+    /// Only active teams.
+    pub active_only: bool,
+    /// Only teams with this text in name or description.
+    pub search: Search,
+    /// Only these teams; `None` means all.
+    pub only: Option<Vec<TeamId>>,
 }
 
 pub(crate) struct TeamRow {
@@ -180,20 +193,30 @@ impl Teams<'_> {
         Ok(())
     }
 
-    /// Returns one page of all teams, or of the active ones.
-    pub async fn list(&mut self, active_only: bool, page: Page) -> Result<Listed<Team>> {
+    /// Returns one page of teams.
+    pub async fn list(&mut self, filter: &TeamFilter, page: Page) -> Result<Listed<Team>> {
+        let only = filter.only.as_ref().map(|ids| ids.iter().map(|id| id.uuid()).collect::<Vec<_>>());
         let rows = team_rows!(
-            "WHERE ($4 = false OR is_active) AND ($1::uuid IS NULL OR id < $1) ORDER BY id DESC LIMIT $2 OFFSET $3",
+            "WHERE ($4 = false OR is_active) AND ($1::uuid IS NULL OR id < $1)
+                AND ($5::text IS NULL OR lower(name) LIKE $5 OR lower(description) LIKE $5)
+                AND ($6::uuid[] IS NULL OR id = ANY($6))
+             ORDER BY id DESC LIMIT $2 OFFSET $3",
             page.before,
             page.limit,
             page.offset,
-            active_only
+            filter.active_only,
+            filter.search.pattern(),
+            only.as_deref(),
         )
         .fetch_all(&mut *self.0)
         .await?;
         let total = sqlx::query_scalar!(
-            r#"SELECT count(*) AS "n!" FROM teams WHERE $1 = false OR is_active"#,
-            active_only
+            r#"SELECT count(*) AS "n!" FROM teams WHERE ($1 = false OR is_active)
+                AND ($2::text IS NULL OR lower(name) LIKE $2 OR lower(description) LIKE $2)
+                AND ($3::uuid[] IS NULL OR id = ANY($3))"#,
+            filter.active_only,
+            filter.search.pattern(),
+            only.as_deref(),
         )
         .fetch_one(&mut *self.0)
         .await?;
@@ -296,54 +319,5 @@ impl Teams<'_> {
         )
         .fetch_one(&mut *self.0)
         .await?)
-    }
-
-    /// Adds a member. Returns `false` if the user was one already.
-    pub async fn add_member(&mut self, team: TeamId, user: UserId) -> Result<bool> {
-        let done = sqlx::query!(
-            "INSERT INTO team_members (team_id, user_id) VALUES ($1, $2) ON CONFLICT DO NOTHING",
-            team.uuid(),
-            user.uuid()
-        )
-        .execute(&mut *self.0)
-        .await?;
-        Ok(done.rows_affected() == 1)
-    }
-
-    /// Removes a member. Returns `false` if the user was none.
-    pub async fn remove_member(&mut self, team: TeamId, user: UserId) -> Result<bool> {
-        let done = sqlx::query!(
-            "DELETE FROM team_members WHERE team_id = $1 AND user_id = $2",
-            team.uuid(),
-            user.uuid()
-        )
-        .execute(&mut *self.0)
-        .await?;
-        Ok(done.rows_affected() == 1)
-    }
-
-    /// Returns one page of the members of a team.
-    pub async fn members(&mut self, team: TeamId, page: Page) -> Result<Listed<User>> {
-        let rows = sqlx::query_as!(
-            UserRow,
-            "SELECT id, email, issuer, subject, display_name, is_admin, is_viewer, is_active, can_use_jit,
-                can_use_registration_token, created_at, last_login_at
-             FROM users JOIN team_members ON user_id = id
-             WHERE team_id = $1 AND ($2::uuid IS NULL OR id < $2) ORDER BY id DESC LIMIT $3 OFFSET $4",
-            team.uuid(),
-            page.before,
-            page.limit,
-            page.offset,
-        )
-        .fetch_all(&mut *self.0)
-        .await?;
-        let total = sqlx::query_scalar!(
-            r#"SELECT count(*) AS "n!" FROM team_members WHERE team_id = $1"#,
-            team.uuid()
-        )
-        .fetch_one(&mut *self.0)
-        .await?;
-        let next = page.next(rows.len(), 0, rows.last().map(|last| last.id));
-        Ok(Listed::counted(rows.into_iter().map(User::from).collect(), total, next))
     }
 }

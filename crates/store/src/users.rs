@@ -1,17 +1,21 @@
 //! Users: the people who may use the service.
 
+mod list;
+
 use chrono::{DateTime, Utc};
 use domain::{Membership, TokenFacts, User, UserId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{Listed, Page, Result};
+pub use self::list::UserFilter;
+use crate::Result;
 
 /// User queries on one connection.
 #[derive(Debug)]
 pub struct Users<'c>(pub(crate) &'c mut PgConnection);
 
 /// Values an admin sets for a new user.
+#[expect(clippy::struct_excessive_bools, reason = "four independent permissions")]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UserDraft {
     /// E-mail address; binds the user at the first sign-in.
@@ -24,6 +28,8 @@ pub struct UserDraft {
     pub display_name: Option<String>,
     /// Whether the user is an admin.
     pub is_admin: bool,
+    /// Whether the user is a viewer.
+    pub is_viewer: bool,
     /// Whether the user may request JIT configs.
     pub can_use_jit: bool,
     /// Whether the user may request registration tokens.
@@ -110,6 +116,8 @@ macro_rules! user_rows {
     };
 }
 
+pub(crate) use user_rows;
+
 impl Users<'_> {
     /// Returns the user, if it exists.
     pub async fn get(&mut self, id: UserId) -> Result<Option<User>> {
@@ -172,6 +180,14 @@ impl Users<'_> {
     /// Returns the user with this e-mail address, if it exists.
     pub async fn by_email(&mut self, email: &str) -> Result<Option<User>> {
         let row = user_rows!("SELECT", "FROM users WHERE lower(email) = lower($1)", email)
+            .fetch_optional(&mut *self.0)
+            .await?;
+        Ok(row.map(User::from))
+    }
+
+    /// Returns the user bound to a principal, if it exists, and records no sign-in.
+    pub async fn find(&mut self, issuer: &str, subject: &str) -> Result<Option<User>> {
+        let row = user_rows!("SELECT", "FROM users WHERE issuer = $1 AND subject = $2", issuer, subject)
             .fetch_optional(&mut *self.0)
             .await?;
         Ok(row.map(User::from))
@@ -289,7 +305,7 @@ impl Users<'_> {
     pub async fn insert(&mut self, id: UserId, draft: &UserDraft) -> Result<User> {
         let row = user_rows!(
             "INSERT INTO users (id, email, issuer, subject, display_name, is_admin, can_use_jit,
-                can_use_registration_token) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING",
+                can_use_registration_token, is_viewer) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING",
             "",
             id.uuid(),
             draft.email,
@@ -299,6 +315,7 @@ impl Users<'_> {
             draft.is_admin,
             draft.can_use_jit,
             draft.can_use_registration_token,
+            draft.is_viewer,
         )
         .fetch_one(&mut *self.0)
         .await?;
@@ -323,27 +340,5 @@ impl Users<'_> {
         }
         let draft = UserDraft { is_admin: true, can_use_jit: true, ..draft.clone() };
         self.insert(UserId::new(), &draft).await.map(|_| true)
-    }
-
-    /// Returns one page of all users, or of the active ones.
-    pub async fn list(&mut self, active_only: bool, page: Page) -> Result<Listed<User>> {
-        let rows = user_rows!(
-            "SELECT",
-            "FROM users WHERE ($4 = false OR is_active) AND ($1::uuid IS NULL OR id < $1) ORDER BY id DESC LIMIT $2 OFFSET $3",
-            page.before,
-            page.limit,
-            page.offset,
-            active_only,
-        )
-        .fetch_all(&mut *self.0)
-        .await?;
-        let total = sqlx::query_scalar!(
-            r#"SELECT count(*) AS "n!" FROM users WHERE $1 = false OR is_active"#,
-            active_only
-        )
-        .fetch_one(&mut *self.0)
-        .await?;
-        let next = page.next(rows.len(), 0, rows.last().map(|last| last.id));
-        Ok(Listed::counted(rows.into_iter().map(User::from).collect(), total, next))
     }
 }

@@ -46,6 +46,7 @@ pub struct Builder {
     pub(crate) guards: ServerGuards,
     pub(crate) public_url: Option<String>,
     pub(crate) rate: (u32, u32),
+    pub(crate) default_wait_seconds: u8,
 }
 
 /// An additional installation.
@@ -107,6 +108,7 @@ impl Default for Builder {
             proxies: String::new(),
             guards: wide_guards(),
             rate: (1_000_000, 100_000),
+            default_wait_seconds: 0,
             public_url: None,
             own_servers: false,
             redis: None,
@@ -257,6 +259,11 @@ impl Builder {
         Self { guards, ..self }
     }
 
+    /// Sets how many seconds requests without `Prefer` wait for their job; default none.
+    pub fn default_wait_seconds(self, default_wait_seconds: u8) -> Self {
+        Self { default_wait_seconds, ..self }
+    }
+
     /// Sets the public URL of the API; default none.
     pub fn public_url(self, url: &str) -> Self {
         Self { public_url: Some(url.to_owned()), ..self }
@@ -273,7 +280,7 @@ impl Builder {
         ServerConfig {
             host: "127.0.0.1".to_owned(),
             port: 0,
-            default_wait: Duration::ZERO,
+            default_wait: Duration::from_secs(self.default_wait_seconds.into()),
             trusted_proxies: TrustedProxies::parse(&self.proxies).unwrap_or_default(),
             public_url: self.public_url.as_ref().map(|url| url.parse().unwrap()),
             metrics_listen: None,

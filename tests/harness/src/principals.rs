@@ -98,6 +98,14 @@ impl World {
         self.person(UserDraft { is_admin: true, ..self.user_draft("root") }, &[]).await
     }
 
+    /// Adds a viewer without a team.
+    ///
+    /// # Panics
+    /// When the name exists.
+    pub async fn viewer(&self, name: &str) -> Person {
+        self.person(UserDraft { is_viewer: true, ..self.user_draft(name) }, &[]).await
+    }
+
     /// Returns the draft that [`Self::user`] inserts.
     pub fn user_draft(&self, name: &str) -> UserDraft {
         UserDraft {
@@ -106,6 +114,7 @@ impl World {
             subject: Some(name.to_owned()),
             display_name: None,
             is_admin: false,
+            is_viewer: false,
             can_use_jit: true,
             can_use_registration_token: false,
         }
@@ -151,7 +160,7 @@ impl World {
             rule,
         };
         let mut tx = self.store().begin().await.unwrap();
-        let client = tx.clients().insert(ClientId::new(), &draft).await.unwrap();
+        let client = tx.clients().insert(ClientId::new(), &draft, None).await.unwrap();
         tx.commit().await.unwrap();
         client.id
     }

@@ -1,6 +1,7 @@
 //! Administration of machine clients: create, list and show.
 
 mod change;
+mod token;
 mod view;
 
 use axum::{Json, extract::State, http::StatusCode, response::Response};
@@ -19,12 +20,16 @@ use crate::{
     body::{Body, Id, Params, filtered_team},
     caller::{Administers, SeesAll},
     error::ApiResult,
+    filters::name_search,
     openapi::problems,
     page::{list_body, list_params, only_active},
 };
 
 pub(crate) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(create, list)).routes(routes!(show, change::patch, change::remove))
+    OpenApiRouter::new()
+        .routes(routes!(create, list))
+        .routes(routes!(show, change::patch, change::remove))
+        .routes(routes!(token::test))
 }
 
 list_params! {
@@ -37,6 +42,8 @@ list_params! {
         active_only: bool = bool,
         /// The opposite of `active_only`.
         include_inactive: bool = bool,
+        /// Only with this text in client id or description; 1 to 100 characters, in any case.
+        q: String = String,
     }
 }
 
@@ -119,6 +126,7 @@ pub(crate) async fn list(
     let filter = ClientFilter {
         team: filtered_team(&app, params.team.as_deref()).await?,
         active_only: only_active(params.active_only, params.include_inactive)?,
+        search: name_search(params.q.as_deref())?,
     };
     let mut lists = app.lists(&caller).await?;
     let listed = lists.clients().list(&filter, page).await;

@@ -1,8 +1,11 @@
 //! Members of a team: add, list and remove.
 
 use axum::{Json, extract::State, http::StatusCode, response::Response};
-use domain::{Problem, TeamId, UserId};
-use serde::Deserialize;
+use chrono::{DateTime, Utc};
+use domain::{TeamId, UserId};
+use operations::TeamReader;
+use serde::{Deserialize, Serialize};
+use store::TeamMember;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
@@ -17,6 +20,24 @@ use crate::{
     page::{list_body, list_params},
 };
 
+/// A member of a team.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Member)]
+pub(crate) struct MemberView {
+    /// Id of the user, as `id`.
+    pub(crate) user_id: Uuid,
+    /// Time at which the user joined the team.
+    pub(crate) joined_at: DateTime<Utc>,
+    #[serde(flatten)]
+    pub(crate) user: UserView,
+}
+
+impl From<TeamMember> for MemberView {
+    fn from(row: TeamMember) -> Self {
+        Self { user_id: row.user.id.uuid(), joined_at: row.joined_at, user: row.user.into() }
+    }
+}
+
 pub(crate) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(add, list)).routes(routes!(remove))
 }
@@ -28,7 +49,7 @@ list_params! {
 
 list_body! {
     /// A page of members.
-    MemberList { members: UserView }
+    MemberList { members: MemberView }
 }
 
 problems! {
@@ -52,8 +73,8 @@ pub(crate) struct NewMember {
     post, path = "/admin/teams/{team_id}/members", tag = "admin", params(("team_id" = Uuid, Path)),
     request_body = NewMember,
     responses(
-        (status = 201, description = "Added", body = UserView),
-        (status = 200, description = "Already a member", body = UserView),
+        (status = 201, description = "Added", body = MemberView),
+        (status = 200, description = "Already a member", body = MemberView),
         AddProblems,
     ),
 )]
@@ -62,9 +83,9 @@ pub(crate) async fn add(
     Administers(admin): Administers,
     Id(team): Id<TeamId>,
     Body(body): Body<NewMember>,
-) -> ApiResult<(StatusCode, Json<UserView>)> {
-    let (user, added) = app.operations().add_member(&admin, team, UserId::from(body.user_id)).await?;
-    Ok((if added { StatusCode::CREATED } else { StatusCode::OK }, Json(user.into())))
+) -> ApiResult<(StatusCode, Json<MemberView>)> {
+    let (member, added) = app.operations().add_member(&admin, team, UserId::from(body.user_id)).await?;
+    Ok((if added { StatusCode::CREATED } else { StatusCode::OK }, Json(member.into())))
 }
 
 /// List the members of a team: any team for admins, their own teams for other users.
@@ -82,9 +103,8 @@ pub(crate) async fn list(
 ) -> ApiResult<Response> {
     let page = params.page()?;
     let mut lists = app.lists(&caller).await?;
-    let known = lists.teams().policy(team).await?.filter(|team| caller.may_see(Some(team.id), None));
-    known.ok_or_else(|| Problem::not_found("team"))?;
-    let listed = lists.teams().members(team, page).await;
+    let permission = TeamReader::from_caller(&caller, lists.teams().policy(team).await?)?;
+    let listed = lists.teams().members(permission.team().id, page).await;
     lists.respond(listed, MemberList::new)
 }
 

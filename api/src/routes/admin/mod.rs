@@ -6,7 +6,10 @@ mod doctor;
 mod members;
 mod queues;
 mod security;
+mod settings;
+mod stats;
 mod sync;
+mod team_logs;
 mod teams;
 mod users;
 mod versions;
@@ -28,6 +31,7 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .merge(teams::router())
         .merge(members::router())
+        .merge(team_logs::router())
         .merge(users::router())
         .merge(clients::router())
         .merge(security::router())
@@ -37,6 +41,8 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
         .merge(versions::router())
         .merge(workers::router())
         .merge(doctor::router())
+        .merge(stats::router())
+        .merge(settings::router())
 }
 
 /// Reason of an admin's action, for the audit row.

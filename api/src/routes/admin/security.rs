@@ -15,6 +15,7 @@ use crate::{
     body::{Params, filtered_team},
     caller::SeesAll,
     error::ApiResult,
+    filters::check_period,
     openapi::{self, problems},
     page::{list_body, list_params},
 };
@@ -92,6 +93,10 @@ list_params! {
         /// Only of this identity; also as `user_identity`.
         #[serde(alias = "user_identity")]
         user: String = String,
+        /// Only events since this time (RFC 3339).
+        since: DateTime<Utc> = String,
+        /// Only events until this time (RFC 3339).
+        until: DateTime<Utc> = String,
     }
 }
 
@@ -115,11 +120,14 @@ pub(crate) async fn list(
     Params(params): Params<SecurityParams>,
 ) -> ApiResult<Response> {
     let page = params.page()?;
+    check_period(params.since, params.until)?;
     let filter = SecurityFilter {
         event_type: params.event_type.map(resolve_security_event),
         severity: params.severity,
         team: filtered_team(&app, params.team.as_deref()).await?,
         identity: params.user,
+        since: params.since,
+        until: params.until,
     };
     let mut lists = app.lists(&caller).await?;
     let listed = lists.audit().alarms(&filter, page).await;

@@ -9,9 +9,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use domain::{DriftResponse, InstallationId, Problem, Team, TeamId, find_overlaps};
-use operations::TeamChange;
+use operations::{TeamChange, TeamReader};
 use serde::Deserialize;
-use store::{Listed, Page, TeamDraft};
+use store::{TeamDraft, TeamFilter};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -22,6 +22,7 @@ use crate::{
     body::{Body, Id, Params},
     caller::{Administers, ReadsTeams},
     error::ApiResult,
+    filters::name_search,
     openapi::{self, problems},
     page::{list_body, list_params, only_active},
     warning::Warning,
@@ -45,6 +46,8 @@ list_params! {
         active_only: bool = bool,
         /// The opposite of `active_only`.
         include_inactive: bool = bool,
+        /// Only with this text in name or description; 1 to 100 characters, in any case.
+        q: String = String,
     }
 }
 
@@ -226,26 +229,14 @@ pub(crate) async fn list(
     Params(params): Params<TeamParams>,
 ) -> ApiResult<Response> {
     let page = params.page()?;
-    let active_only = only_active(params.active_only, params.include_inactive)?;
-    if !caller.sees_everything() {
-        let mut teams = app.store.conn().await?.teams().of_caller(&caller).await?;
-        teams.retain(|team| team.is_active || !active_only);
-        return Ok(Json(TeamList::new(page_of(teams, &page))).into_response());
-    }
+    let filter = TeamFilter {
+        active_only: only_active(params.active_only, params.include_inactive)?,
+        search: name_search(params.q.as_deref())?,
+        only: (!caller.sees_everything()).then(|| caller.teams.iter().map(|team| team.id).collect()),
+    };
     let mut lists = app.lists(&caller).await?;
-    let listed = lists.teams().list(active_only, page).await;
+    let listed = lists.teams().list(&filter, page).await;
     lists.respond(listed, TeamList::new)
-}
-
-/// Returns one page of a list that is short enough for memory.
-fn page_of(mut teams: Vec<Team>, page: &Page) -> Listed<Team> {
-    let total = i64::try_from(teams.len()).unwrap_or(i64::MAX);
-    teams.sort_by_key(|team| std::cmp::Reverse(team.id.uuid()));
-    let older = teams.into_iter().filter(|team| page.before.is_none_or(|before| team.id.uuid() < before));
-    let (skip, limit) = (usize::try_from(page.offset), usize::try_from(page.limit));
-    let items: Vec<Team> = older.skip(skip.unwrap_or(0)).take(limit.unwrap_or(0)).collect();
-    let next = page.next(items.len(), 0, items.last().map(|last| last.id.uuid()));
-    Listed::counted(items, total, next)
 }
 
 /// Show a team: any team for admins, their own teams for other users.
@@ -260,9 +251,8 @@ pub(crate) async fn show(
     ReadsTeams(caller): ReadsTeams,
     Id(id): Id<TeamId>,
 ) -> ApiResult<Json<TeamView>> {
-    let team =
-        app.store.conn().await?.teams().get(id).await?.filter(|team| caller.may_see(Some(team.id), None));
-    Ok(Json(team.ok_or_else(|| Problem::not_found("team"))?.into()))
+    let team = app.store.conn().await?.teams().get(id).await?;
+    Ok(Json(TeamReader::from_caller(&caller, team)?.into_team().into()))
 }
 
 /// Change a team. Existing runners do not change.

@@ -6,7 +6,7 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use domain::{Job, JobId, JobKind, JobState, Problem};
 use queue::{QueuePosition, Reason};
 use serde::Deserialize;
@@ -19,6 +19,7 @@ use crate::{
     body::{Id, Params, filtered_team},
     caller::Authorised,
     error::ApiResult,
+    filters::{check_period, named_requesters},
     openapi::problems,
     page::{list_body, list_params},
     prefer::parse_wait,
@@ -35,6 +36,14 @@ list_params! {
         /// Only of this team, by id or name; also as `team_id`.
         #[serde(alias = "team_id")]
         team: String = String,
+        /// Only requested by this identity (e-mail address, `issuer#subject`, client id or our id); also as
+        /// `user_identity`.
+        #[serde(alias = "user_identity")]
+        user: String = String,
+        /// Only accepted since this time (RFC 3339).
+        since: DateTime<Utc> = String,
+        /// Only accepted until this time (RFC 3339).
+        until: DateTime<Utc> = String,
     }
 }
 
@@ -71,12 +80,17 @@ pub(crate) async fn list(
     Params(params): Params<JobParams>,
 ) -> ApiResult<Response> {
     let page = params.page()?;
+    check_period(params.since, params.until)?;
+    let team = filtered_team(&app, params.team.as_deref()).await?;
+    let mut lists = app.lists(&caller).await?;
     let filter = JobFilter {
         state: params.state,
         kind: params.kind,
-        team: filtered_team(&app, params.team.as_deref()).await?,
+        team,
+        requesters: named_requesters(&mut lists, params.user.as_deref()).await?,
+        since: params.since,
+        until: params.until,
     };
-    let mut lists = app.lists(&caller).await?;
     let listed = lists.jobs().list(&Visible::to(&caller), &filter, page).await;
     lists.respond(listed, JobList::new)
 }

@@ -1,6 +1,6 @@
 //! Documents of an application: checked against the configuration, as the wanted state.
 
-use domain::{ClientEntry, FieldError, PersonEntry, Problem, Role, TeamEntry, TeamsFile};
+use domain::{ClientEntry, FieldError, PersonEntry, Problem, TeamEntry, TeamsFile};
 use operations::{OperationError, Wanted, WantedClient, WantedPerson, WantedTeam};
 use store::TeamDraft;
 
@@ -52,9 +52,9 @@ fn read_person(
     place: String,
     errors: &mut Vec<FieldError>,
 ) -> Option<WantedPerson> {
-    let (role, is_active) = (person.role, person.is_active);
+    let is_active = person.is_active;
     match draft_of_person(app, person) {
-        Ok(draft) => Some(WantedPerson { place, draft, is_viewer: role == Role::Viewer, is_active }),
+        Ok(draft) => Some(WantedPerson { place, draft, is_active }),
         Err(Problem { errors: found, .. }) => {
             place_errors(errors, &place, found);
             None

@@ -1,6 +1,7 @@
 //! List and details of runners.
 
 use axum::{Json, extract::State, response::Response};
+use chrono::{DateTime, Utc};
 use domain::{RunnerId, RunnerStatus};
 use store::{AuditFilter, Page, RunnerFilter, Visible};
 
@@ -10,6 +11,7 @@ use crate::{
     body::{Id, Params, filtered_team},
     caller::Authorised,
     error::ApiResult,
+    filters::{check_period, named_requesters, runner_search},
     openapi::problems,
     page::{list_body, list_params},
     routes::audit::AuditView,
@@ -25,6 +27,17 @@ list_params! {
         /// Only of this team, by id or name; also as `team_id`.
         #[serde(alias = "team_id")]
         team: String = String,
+        /// Only requested by this identity (e-mail address, `issuer#subject`, client id or our id); also as
+        /// `user_identity`.
+        #[serde(alias = "user_identity")]
+        user: String = String,
+        /// Only runners whose name begins with this text, that have it as a label, or whose requester's name begins
+        /// with it; 1 to 100 characters, in any case.
+        q: String = String,
+        /// Only requested since this time (RFC 3339).
+        since: DateTime<Utc> = String,
+        /// Only requested until this time (RFC 3339).
+        until: DateTime<Utc> = String,
     }
 }
 
@@ -51,13 +64,19 @@ pub(crate) async fn list(
     Params(params): Params<RunnerParams>,
 ) -> ApiResult<Response> {
     let page = params.page()?;
+    check_period(params.since, params.until)?;
+    let team = filtered_team(&app, params.team.as_deref()).await?;
+    let mut lists = app.lists(&caller).await?;
     let filter = RunnerFilter {
         user: None,
         status: params.status,
         ephemeral: params.ephemeral,
-        team: filtered_team(&app, params.team.as_deref()).await?,
+        team,
+        requesters: named_requesters(&mut lists, params.user.as_deref()).await?,
+        search: runner_search(&mut lists, params.q.as_deref()).await?,
+        since: params.since,
+        until: params.until,
     };
-    let mut lists = app.lists(&caller).await?;
     let listed = lists.runners().list(&Visible::to(&caller), &filter, page).await;
     lists.respond(listed, RunnerList::new)
 }

@@ -30,6 +30,7 @@ fn client(id: &str, rule: Option<&str>) -> MachineClient {
         is_active: true,
         created_at: DateTime::UNIX_EPOCH,
         last_used_at: None,
+        created_by: None,
     }
 }
 

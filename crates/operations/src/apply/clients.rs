@@ -111,6 +111,7 @@ fn new_client(draft: NewClient, is_active: Option<bool>) -> MachineClient {
         is_active: is_active.unwrap_or(true),
         created_at: chrono::DateTime::UNIX_EPOCH,
         last_used_at: None,
+        created_by: None,
     }
 }
 

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use domain::{
-    ClientEntry, MachineClient, PersonEntry, Problem, ProblemCode, Role, Team, TeamEntry, TeamId, TeamsFile,
-    User, UserId,
+    ClientEntry, MachineClient, PersonEntry, Problem, ProblemCode, Team, TeamEntry, TeamId, TeamsFile, User,
+    UserId,
 };
 use store::{Lists, StoreError};
 
@@ -97,17 +97,12 @@ fn activity(is_active: bool) -> Option<bool> {
 }
 
 fn person_entry(user: User) -> Option<PersonEntry> {
-    let role = match (user.is_admin, user.is_viewer) {
-        (true, _) => Role::Admin,
-        (false, true) => Role::Viewer,
-        (false, false) => Role::Member,
-    };
     Some(PersonEntry {
+        role: user.role(),
         email: user.email?,
         issuer: user.issuer,
         oidc_sub: user.subject,
         display_name: user.display_name,
-        role,
         can_use_jit: user.can_use_jit,
         can_use_registration_token: user.can_use_registration_token,
         is_active: activity(user.is_active),

@@ -73,7 +73,7 @@ fn new_user(person: &WantedPerson) -> User {
         subject: draft.subject,
         display_name: draft.display_name,
         is_admin: draft.is_admin,
-        is_viewer: person.is_viewer,
+        is_viewer: draft.is_viewer,
         is_active: person.is_active.unwrap_or(true),
         can_use_jit: draft.can_use_jit,
         can_use_registration_token: draft.can_use_registration_token,
@@ -87,7 +87,7 @@ fn changed_user(before: &User, person: &WantedPerson) -> User {
     User {
         display_name: person.draft.display_name.clone().or_else(|| before.display_name.clone()),
         is_admin: person.draft.is_admin,
-        is_viewer: person.is_viewer,
+        is_viewer: person.draft.is_viewer,
         is_active: person.is_active.unwrap_or(before.is_active),
         can_use_jit: person.draft.can_use_jit,
         can_use_registration_token: person.draft.can_use_registration_token,

@@ -34,8 +34,6 @@ pub struct WantedPerson {
     pub place: String,
     /// Values of the person. Issuer and subject are for a new person alone.
     pub draft: UserDraft,
-    /// Whether the person is a viewer.
-    pub is_viewer: bool,
     /// Whether the person is active; `None` leaves it as it is.
     pub is_active: Option<bool>,
 }

@@ -6,6 +6,7 @@
 
 mod database;
 mod docs;
+mod effective;
 mod error;
 mod files;
 mod github;
@@ -22,6 +23,7 @@ mod sources;
 
 pub use database::{BootstrapConfig, DatabaseConfig, RedisConfig};
 pub use docs::{help, markdown, settings};
+pub use effective::EffectiveSetting;
 pub use error::ConfigError;
 pub use github::{
     CredentialConfig, GithubAppConfig, GithubConfig, GithubOwner, InstallationConfig, MemberConfig,

@@ -205,6 +205,14 @@ impl Sources {
         }
     }
 
+    /// Returns the layer in which a setting is given.
+    pub(super) fn layer(&self, setting: &Setting) -> Option<&'static str> {
+        let figment = self.figment();
+        let value = figment.find_value(&setting.key()).ok()?;
+        let name = &figment.get_metadata(value.tag())?.name;
+        [FILE, DOTENV, ENV].into_iter().find(|layer| layer == name)
+    }
+
     /// Returns the tables of the file under one key, in order.
     pub(super) fn tables<T: DeserializeOwned>(&self, key: &str) -> Result<Vec<T>, ConfigError> {
         let Some((path, dict)) = &self.file else { return Ok(Vec::new()) };

@@ -1,15 +1,15 @@
-//! Lists of audit rows and of security events.
+//! Lists of the audit rows that a caller may see.
 
 use chrono::{DateTime, Utc};
-use domain::{RunnerId, Severity, TeamId};
+use domain::{RunnerId, TeamId};
 use serde_json::Value;
 use sqlx::{query_as, query_scalar};
 use uuid::Uuid;
 
-use super::{Audit, AuditRow, SecurityRow};
+use super::{Audit, AuditRow};
 use crate::{
     Listed, MAX_TOTAL, Page, Result, Visible,
-    page::{MAX_PAGE_BYTES, first_id, visible_ids},
+    page::{MAX_PAGE_BYTES, first_id, last_id, visible_ids},
 };
 
 /// Filter of a list of audit rows.
@@ -27,19 +27,8 @@ pub struct AuditFilter {
     pub success: Option<bool>,
     /// Only rows since this time.
     pub since: Option<DateTime<Utc>>,
-}
-
-/// Filter of a list of security events.
-#[derive(Clone, Debug, Default)]
-pub struct SecurityFilter {
-    /// Only events of this type.
-    pub event_type: Option<String>,
-    /// Only events of this severity.
-    pub severity: Option<Severity>,
-    /// Only events caused by this identity.
-    pub identity: Option<String>,
-    /// Only events of this team.
-    pub team: Option<TeamId>,
+    /// Only rows until this time.
+    pub until: Option<DateTime<Utc>>,
 }
 
 macro_rules! visible_audit {
@@ -53,7 +42,8 @@ macro_rules! visible_audit {
                 AND ($7::uuid IS NULL OR runner_id = $7) AND ($8::text IS NULL OR user_identity = $8)
                 AND ($9::bool IS NULL OR success = $9)
                 AND ($10::timestamptz IS NULL OR \"timestamp\" >= $10) AND ($11::uuid IS NULL OR id >= $11)
-                AND ($12::uuid IS NULL OR id < $12)",
+                AND ($12::uuid IS NULL OR id < $12)
+                AND ($15::timestamptz IS NULL OR \"timestamp\" <= $15) AND ($16::uuid IS NULL OR id <= $16)",
             ($order, "$13", "$14"),
             $tail
             $(, $arg)*
@@ -89,6 +79,8 @@ impl Audit<'_> {
             None::<Uuid>,
             MAX_TOTAL + 1,
             0,
+            filter.until,
+            last_id(filter.until),
         )
         .fetch_one(&mut *self.0)
         .await?;
@@ -109,7 +101,7 @@ impl Audit<'_> {
         Ok(visible_audit!(
             query_as(
                 AuditRow,
-                r#"SELECT id, event_type, user_identity, runner_id, runner_name, team_id,
+                r#"SELECT id, event_type, user_identity, oidc_sub, runner_id, runner_name, team_id,
                 (SELECT name FROM teams WHERE teams.id = team_id) AS "team_name?", job_id, request_ip, user_agent,
                 request_id, event_data, success, error_message, "timestamp", occurrences, last_at
              FROM audit_log
@@ -120,7 +112,7 @@ impl Audit<'_> {
             ),
             " ORDER BY id DESC",
             ")) page) sized
-                WHERE before < $15)
+                WHERE before < $17)
              ORDER BY id DESC",
             visible.all,
             visible.user,
@@ -136,73 +128,22 @@ impl Audit<'_> {
             page.before,
             page.limit,
             page.offset,
+            filter.until,
+            last_id(filter.until),
             MAX_PAGE_BYTES,
         )
         .fetch_all(&mut *self.0)
         .await?)
     }
-
-    /// Returns one page of security events.
-    pub async fn alarms(&mut self, filter: &SecurityFilter, page: Page) -> Result<Listed<SecurityRow>> {
-        let (severity, team) = (filter.severity.map(Severity::as_str), filter.team.map(Uuid::from));
-        let items = sqlx::query_as!(
-            SecurityRow,
-            r#"SELECT id, event_type, severity, user_identity, runner_id, runner_name, team_id, violation_data,
-                action_taken, "timestamp", occurrences, last_at
-             FROM security_events
-             WHERE id IN (SELECT id FROM (
-                SELECT id, sum(size) OVER (ORDER BY id DESC) - size AS before FROM (
-                    SELECT id, 1000 + coalesce(octet_length(violation_data::text), 0) AS size FROM security_events
-                    WHERE id IN (SELECT id FROM security_events
-                        WHERE ($1::text IS NULL OR event_type = $1) AND ($2::text IS NULL OR severity = $2)
-                            AND ($3::uuid IS NULL OR team_id = $3) AND ($4::uuid IS NULL OR id < $4)
-                            AND ($8::text IS NULL OR user_identity = $8)
-                        ORDER BY id DESC LIMIT $5 OFFSET $6)) page) sized
-                WHERE before < $7)
-             ORDER BY id DESC"#,
-            filter.event_type,
-            severity,
-            team,
-            page.before,
-            page.limit,
-            page.offset,
-            MAX_PAGE_BYTES,
-            filter.identity,
-        )
-        .fetch_all(&mut *self.0)
-        .await?;
-        let counted = sqlx::query_scalar!(
-            r#"SELECT count(*) AS "n!" FROM (SELECT FROM security_events
-             WHERE ($1::text IS NULL OR event_type = $1) AND ($2::text IS NULL OR severity = $2)
-                AND ($3::uuid IS NULL OR team_id = $3) AND ($5::text IS NULL OR user_identity = $5)
-             LIMIT $4) counted"#,
-            filter.event_type,
-            severity,
-            team,
-            MAX_TOTAL + 1,
-            filter.identity,
-        )
-        .fetch_one(&mut *self.0)
-        .await?;
-        let bytes = items.iter().map(SecurityRow::weight).sum();
-        let next = page.next(items.len(), bytes, items.last().map(|last| last.id));
-        Ok(Listed::bounded(items, counted, next))
-    }
 }
 
 /// Returns the size of a row in bytes, as pages are measured: its details plus a fixed 1,000.
-fn weight(details: Option<&Value>) -> usize {
+pub(super) fn weight(details: Option<&Value>) -> usize {
     1000 + details.map_or(0, |details| details.to_string().len())
 }
 
 impl AuditRow {
     fn weight(&self) -> usize {
         weight(self.event_data.as_ref())
-    }
-}
-
-impl SecurityRow {
-    fn weight(&self) -> usize {
-        weight(self.violation_data.as_ref())
     }
 }

@@ -1,11 +1,16 @@
 //! Lists of the jobs that a caller may see.
 
+use chrono::{DateTime, Utc};
 use domain::{Job, JobKind, JobState, TeamId};
 use sqlx::query_scalar;
 use uuid::Uuid;
 
 use super::{JobRow, Jobs, job_rows};
-use crate::{Listed, MAX_TOTAL, Page, Result, Visible, page::visible_ids, readable::readable};
+use crate::{
+    Listed, MAX_TOTAL, NamedRequesters, Page, Result, Visible,
+    page::{first_id, last_id, visible_ids},
+    readable::readable,
+};
 
 /// Filter of a list of jobs.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +21,12 @@ pub struct JobFilter {
     pub kind: Option<JobKind>,
     /// Only jobs of this team.
     pub team: Option<TeamId>,
+    /// Only jobs of these requesters.
+    pub requesters: Option<NamedRequesters>,
+    /// Only jobs accepted since this time.
+    pub since: Option<DateTime<Utc>>,
+    /// Only jobs accepted until this time.
+    pub until: Option<DateTime<Utc>>,
 }
 
 macro_rules! visible_jobs {
@@ -26,7 +37,10 @@ macro_rules! visible_jobs {
             "requester_user = $2 OR requester_client = $3",
             "false",
             "($5::text IS NULL OR state = $5) AND ($6::text IS NULL OR kind = $6)
-                AND ($7::uuid IS NULL OR team_id = $7) AND ($8::uuid IS NULL OR id < $8)",
+                AND ($7::uuid IS NULL OR team_id = $7) AND ($8::uuid IS NULL OR id < $8)
+                AND ($11 = false OR requester_user = ANY($12) OR requester_client = ANY($13))
+                AND ($14::timestamptz IS NULL OR created_at >= $14) AND ($15::uuid IS NULL OR id >= $15)
+                AND ($16::timestamptz IS NULL OR created_at <= $16) AND ($17::uuid IS NULL OR id <= $17)",
             ($order, "$9", "$10"),
             $tail
             $(, $arg)*
@@ -38,7 +52,7 @@ impl Jobs<'_> {
     /// Returns one page of the jobs the caller may see.
     pub async fn list(&mut self, visible: &Visible, filter: &JobFilter, page: Page) -> Result<Listed<Job>> {
         let (state, kind) = (filter.state.map(JobState::as_str), filter.kind.map(JobKind::as_str));
-        let team = filter.team.map(TeamId::uuid);
+        let (team, by) = (filter.team.map(TeamId::uuid), filter.requesters.clone().unwrap_or_default());
         let rows = visible_jobs!(
             job_rows("SELECT", "FROM jobs WHERE id IN (" +),
             " ORDER BY id DESC",
@@ -53,10 +67,26 @@ impl Jobs<'_> {
             page.before,
             page.limit,
             page.offset,
+            filter.requesters.is_some(),
+            &by.users,
+            &by.clients,
+            filter.since,
+            first_id(filter.since),
+            filter.until,
+            last_id(filter.until),
         )
         .fetch_all(&mut *self.0)
         .await?;
-        let counted = visible_jobs!(
+        let counted = self.count(visible, filter).await?;
+        let next = page.next(rows.len(), 0, rows.last().map(|last| last.id));
+        Ok(Listed::bounded(readable(rows), counted, next))
+    }
+
+    /// Counts the jobs of a list, up to one more than [`MAX_TOTAL`].
+    async fn count(&mut self, visible: &Visible, filter: &JobFilter) -> Result<i64> {
+        let (state, kind) = (filter.state.map(JobState::as_str), filter.kind.map(JobKind::as_str));
+        let (team, by) = (filter.team.map(TeamId::uuid), filter.requesters.clone().unwrap_or_default());
+        Ok(visible_jobs!(
             query_scalar(r#"SELECT count(*) AS "n!" FROM ("# +),
             "",
             ") counted",
@@ -70,10 +100,15 @@ impl Jobs<'_> {
             None::<Uuid>,
             MAX_TOTAL + 1,
             0,
+            filter.requesters.is_some(),
+            &by.users,
+            &by.clients,
+            filter.since,
+            first_id(filter.since),
+            filter.until,
+            last_id(filter.until),
         )
         .fetch_one(&mut *self.0)
-        .await?;
-        let next = page.next(rows.len(), 0, rows.last().map(|last| last.id));
-        Ok(Listed::bounded(readable(rows), counted, next))
+        .await?)
     }
 }

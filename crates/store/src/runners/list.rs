@@ -1,13 +1,14 @@
 //! Lists of the runners that a caller may see.
 
+use chrono::{DateTime, Utc};
 use domain::{Runner, RunnerStatus, TeamId, UserId};
 use sqlx::query_scalar;
 use uuid::Uuid;
 
 use super::{RunnerRow, Runners, runner_rows};
 use crate::{
-    Listed, MAX_TOTAL, Page, Result, Visible,
-    page::{MAX_PAGE_BYTES, visible_ids},
+    Listed, MAX_TOTAL, NamedRequesters, Page, Result, RunnerSearch, Visible,
+    page::{MAX_PAGE_BYTES, first_id, last_id, visible_ids},
     readable::readable,
 };
 
@@ -22,6 +23,14 @@ pub struct RunnerFilter {
     pub team: Option<TeamId>,
     /// Only runners requested by this user.
     pub user: Option<UserId>,
+    /// Only runners of these requesters.
+    pub requesters: Option<NamedRequesters>,
+    /// Only runners that this search finds.
+    pub search: Option<RunnerSearch>,
+    /// Only runners requested since this time.
+    pub since: Option<DateTime<Utc>>,
+    /// Only runners requested until this time.
+    pub until: Option<DateTime<Utc>>,
 }
 
 impl RunnerRow {
@@ -40,7 +49,12 @@ macro_rules! visible_runners {
             "NOT coalesce($6::bool, true)",
             "CASE WHEN $5::text IS NULL THEN status <> 'deleted' ELSE status = $5 END
                 AND ($6::bool IS NULL OR ephemeral = $6) AND ($7::uuid IS NULL OR team_id = $7)
-                AND ($8::uuid IS NULL OR owner_user = $8) AND ($9::uuid IS NULL OR id < $9)",
+                AND ($8::uuid IS NULL OR owner_user = $8) AND ($9::uuid IS NULL OR id < $9)
+                AND ($12 = false OR owner_user = ANY($13) OR owner_client = ANY($14))
+                AND ($15::text IS NULL OR lower(name) LIKE $15 OR folded_labels(labels) @> ARRAY[$16::text]
+                    OR owner_user = ANY($17) OR owner_client = ANY($18))
+                AND ($19::timestamptz IS NULL OR created_at >= $19) AND ($20::uuid IS NULL OR id >= $20)
+                AND ($21::timestamptz IS NULL OR created_at <= $21) AND ($22::uuid IS NULL OR id <= $22)",
             ($order, "$10", "$11"),
             $tail
             $(, $arg)*
@@ -58,6 +72,8 @@ impl Runners<'_> {
     ) -> Result<Listed<Runner>> {
         let status = filter.status.map(RunnerStatus::as_str);
         let (team, user) = (filter.team.map(TeamId::uuid), filter.user.map(UserId::uuid));
+        let (by, search) =
+            (filter.requesters.clone().unwrap_or_default(), filter.search.clone().unwrap_or_default());
         let rows = visible_runners!(
             runner_rows(
                 "WHERE runners.id IN (SELECT id FROM (
@@ -67,7 +83,7 @@ impl Runners<'_> {
             ),
             " ORDER BY id DESC",
             ")) page) sized
-                WHERE before < $12)
+                WHERE before < $23)
              ORDER BY runners.id DESC",
             visible.all,
             visible.user,
@@ -80,11 +96,34 @@ impl Runners<'_> {
             page.before,
             page.limit,
             page.offset,
+            filter.requesters.is_some(),
+            &by.users,
+            &by.clients,
+            search.name_pattern,
+            search.label,
+            &search.requesters.users,
+            &search.requesters.clients,
+            filter.since,
+            first_id(filter.since),
+            filter.until,
+            last_id(filter.until),
             MAX_PAGE_BYTES,
         )
         .fetch_all(&mut *self.0)
         .await?;
-        let counted = visible_runners!(
+        let counted = self.count(visible, filter).await?;
+        let bytes = rows.iter().map(RunnerRow::weight).sum();
+        let next = page.next(rows.len(), bytes, rows.last().map(|last| last.id));
+        Ok(Listed::bounded(readable(rows), counted, next))
+    }
+
+    /// Counts the runners of a list, up to one more than [`MAX_TOTAL`].
+    async fn count(&mut self, visible: &Visible, filter: &RunnerFilter) -> Result<i64> {
+        let status = filter.status.map(RunnerStatus::as_str);
+        let (team, user) = (filter.team.map(TeamId::uuid), filter.user.map(UserId::uuid));
+        let (by, search) =
+            (filter.requesters.clone().unwrap_or_default(), filter.search.clone().unwrap_or_default());
+        Ok(visible_runners!(
             query_scalar(r#"SELECT count(*) AS "n!" FROM ("# +),
             "",
             ") counted",
@@ -99,11 +138,19 @@ impl Runners<'_> {
             None::<Uuid>,
             MAX_TOTAL + 1,
             0,
+            filter.requesters.is_some(),
+            &by.users,
+            &by.clients,
+            search.name_pattern,
+            search.label,
+            &search.requesters.users,
+            &search.requesters.clients,
+            filter.since,
+            first_id(filter.since),
+            filter.until,
+            last_id(filter.until),
         )
         .fetch_one(&mut *self.0)
-        .await?;
-        let bytes = rows.iter().map(RunnerRow::weight).sum();
-        let next = page.next(rows.len(), bytes, rows.last().map(|last| last.id));
-        Ok(Listed::bounded(readable(rows), counted, next))
+        .await?)
     }
 }

@@ -9,7 +9,10 @@ use domain::{InstallationId, KeyRing};
 use installations::Installations;
 use oidc::{HttpSettings, TrustedIssuer, Verifier};
 use queue::Announcements;
-use runtime::{config::IssuerPolicy, health::LoopMonitor};
+use runtime::{
+    config::{EffectiveSetting, IssuerPolicy, Mode, Sources},
+    health::LoopMonitor,
+};
 use tokio::net::TcpListener;
 use zeroize::Zeroizing;
 
@@ -116,6 +119,7 @@ impl World {
                 installations,
                 webhook_secrets,
                 config_life: CONFIG_LIFE,
+                settings: settings(),
                 metrics: telemetry::metrics(),
                 progress: LoopMonitor::new(),
                 draining: shutdown.draining().clone(),
@@ -143,6 +147,16 @@ fn trusted_issuer(nth: usize, issuer: &Issuer) -> TrustedIssuer {
         name: format!("issuer-{nth}"),
         policy: IssuerPolicy { binds_people: (nth == 0).then_some(true), ..IssuerPolicy::default() },
     }
+}
+
+/// Returns settings as a deployment has them, with secrets that no answer may contain.
+fn settings() -> Vec<EffectiveSetting> {
+    Sources::empty(Mode::Production)
+        .set("DATABASE_URL", "postgres://rts:canary-of-a-password@db.example/rts")
+        .set("REDIS_URL", "rediss://:canary-of-a-password@cache.example")
+        .set("CREDENTIAL_KEYS", "test:canary-of-a-password")
+        .set("SERVICE_PORT", "8081")
+        .effective()
 }
 
 fn credential_keys() -> KeyRing {

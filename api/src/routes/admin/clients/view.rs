@@ -29,6 +29,8 @@ pub(crate) struct ClientView {
     pub(crate) created_at: DateTime<Utc>,
     /// Time of the last request, precise to about five minutes.
     pub(crate) last_used_at: Option<DateTime<Utc>>,
+    /// Identity of the admin who added the client; null for clients of an earlier release and of files.
+    pub(crate) created_by: Option<String>,
 }
 
 impl From<MachineClient> for ClientView {
@@ -43,6 +45,7 @@ impl From<MachineClient> for ClientView {
             is_active: client.is_active,
             created_at: client.created_at,
             last_used_at: client.last_used_at,
+            created_by: client.created_by,
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Administration of users: change, deactivate, activate and unbind.
 
 use axum::{Json, extract::State, http::StatusCode};
-use domain::UserId;
-use operations::{UserChange, settle};
+use domain::{Role, UserId};
+use operations::{RoleFlags, StatedRole, UserChange, settle};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -45,9 +45,11 @@ pub(crate) struct ChangedUser {
     #[serde(deserialize_with = "nullable")]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 200)]
     display_name: Option<Option<String>>,
-    /// Whether the user is an admin.
+    /// Role: `member`, `viewer` or `admin`.
+    role: Option<Role>,
+    /// Whether the user is an admin; `role` says it too.
     is_admin: Option<bool>,
-    /// Whether the user is a viewer, who sees everything, changes nothing and gets no config.
+    /// Whether the user is a viewer, who sees everything, changes nothing and gets no config; `role` says it too.
     is_viewer: Option<bool>,
     /// Whether the user may act. When it becomes false, open requests are cancelled and unread configs shredded.
     is_active: Option<bool>,
@@ -70,14 +72,19 @@ async fn change(
     if let Some(issuer) = &body.issuer {
         check_issuer(app, &mut errors, issuer);
     }
+    let stated = StatedRole { role: body.role, is_admin: body.is_admin, is_viewer: body.is_viewer };
+    let flags = stated.flags().unwrap_or_else(|error| {
+        errors.push(error);
+        RoleFlags::default()
+    });
     settle(errors)?;
     let change = UserChange {
         email: body.email,
         issuer: body.issuer,
         subject: body.oidc_sub,
         display_name: body.display_name,
-        is_admin: body.is_admin,
-        is_viewer: body.is_viewer,
+        is_admin: flags.is_admin,
+        is_viewer: flags.is_viewer,
         is_active: body.is_active,
         can_use_jit: body.can_use_jit,
         can_use_registration_token: body.can_use_registration_token,

@@ -1,7 +1,7 @@
 //! View of a user.
 
 use chrono::{DateTime, Utc};
-use domain::User;
+use domain::{Role, User};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -21,6 +21,8 @@ pub(crate) struct UserView {
     pub(crate) oidc_sub: Option<String>,
     /// Display name.
     pub(crate) display_name: Option<String>,
+    /// Role: `member`, `viewer` or `admin`.
+    pub(crate) role: Role,
     /// Whether the user is an admin.
     pub(crate) is_admin: bool,
     /// Whether the user is a viewer, who sees everything, changes nothing and gets no config.
@@ -40,6 +42,7 @@ pub(crate) struct UserView {
 impl From<User> for UserView {
     fn from(user: User) -> Self {
         Self {
+            role: user.role(),
             id: user.id.uuid(),
             email: user.email,
             issuer: user.issuer,

@@ -1,0 +1,85 @@
+//! Filters of lists that are checked or looked up.
+
+use chrono::{DateTime, Utc};
+use domain::Problem;
+use operations::check_text;
+use store::{NamedRequesters, RunnerSearch, Search};
+
+use crate::{error::ApiResult, lists::CallerLists};
+
+/// Longest text of a search, in characters.
+const MAX_SEARCH: usize = 100;
+
+/// Checks that a period does not end before it begins.
+///
+/// # Errors
+/// `validation_failed` at `until`.
+pub(crate) fn check_period(
+    since: Option<DateTime<Utc>>,
+    until: Option<DateTime<Utc>>,
+) -> Result<(), Problem> {
+    match (since, until) {
+        (Some(since), Some(until)) if until < since => Err(Problem::field("query:until", "before since")),
+        _ => Ok(()),
+    }
+}
+
+/// Checks the text of a search.
+fn check_search(text: Option<&str>) -> Result<(), Problem> {
+    let mut errors = Vec::new();
+    if let Some(text) = text {
+        check_text(&mut errors, "query:q", text, MAX_SEARCH);
+    }
+    operations::settle(errors)
+}
+
+/// Returns the search for a text in names.
+///
+/// # Errors
+/// `validation_failed` at `q`.
+pub(crate) fn name_search(text: Option<&str>) -> Result<Search, Problem> {
+    check_search(text)?;
+    Ok(Search::anywhere(text))
+}
+
+/// Returns the search for runners.
+///
+/// # Errors
+/// `validation_failed` at `q`; database errors.
+pub(crate) async fn runner_search(
+    lists: &mut CallerLists,
+    text: Option<&str>,
+) -> ApiResult<Option<RunnerSearch>> {
+    check_search(text)?;
+    let Some(text) = text else { return Ok(None) };
+    Ok(Some(lists.requesters().search(text).await?))
+}
+
+/// Returns the requesters with an identity. An unknown identity has no requester, and the list is empty: a filter must
+/// not reveal which identities exist.
+///
+/// # Errors
+/// Database errors.
+pub(crate) async fn named_requesters(
+    lists: &mut CallerLists,
+    identity: Option<&str>,
+) -> ApiResult<Option<NamedRequesters>> {
+    let Some(identity) = identity else { return Ok(None) };
+    Ok(Some(lists.requesters().named(identity).await?))
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+
+    #[test]
+    fn period_and_search_have_bounds() {
+        let now = Utc::now();
+        assert!(check_period(Some(now), Some(now)).is_ok() && check_period(None, Some(now)).is_ok());
+        assert!(check_period(Some(now), Some(now - TimeDelta::seconds(1))).is_err());
+        assert!(name_search(Some(&"x".repeat(101))).is_err() && name_search(Some(" ")).is_err());
+        assert!(name_search(None).is_ok() && name_search(Some("ada")).is_ok());
+    }
+}

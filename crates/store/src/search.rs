@@ -1,0 +1,130 @@
+//! Searches: patterns, and the requesters that a text names.
+
+use domain::UserId;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::Result;
+
+/// Most users, and most machine clients, that one text names.
+const MAX_NAMED: i64 = 100;
+
+/// Queries for requesters on one connection.
+#[derive(Debug)]
+pub struct Requesters<'c>(pub(crate) &'c mut PgConnection);
+
+/// Users and machine clients that a text names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NamedRequesters {
+    pub(crate) users: Vec<Uuid>,
+    pub(crate) clients: Vec<Uuid>,
+}
+
+impl NamedRequesters {
+    /// Returns the user, if the text names exactly one user and no machine client.
+    pub fn only_user(&self) -> Option<UserId> {
+        match (self.users.as_slice(), self.clients.as_slice()) {
+            ([one], []) => Some((*one).into()),
+            _ => None,
+        }
+    }
+}
+
+/// A search for runners: by the beginning of the name, by a label, or by the beginning of the requester's name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunnerSearch {
+    pub(crate) name_pattern: Option<String>,
+    pub(crate) label: String,
+    pub(crate) requesters: NamedRequesters,
+}
+
+/// A search for a text anywhere in a name, ignoring case.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Search(Option<String>);
+
+impl Search {
+    /// Returns a search for this text; `None` finds everything.
+    pub fn anywhere(text: Option<&str>) -> Self {
+        Self(text.map(|text| format!("%{}%", escaped(text))))
+    }
+
+    pub(crate) fn pattern(&self) -> Option<&str> {
+        self.0.as_deref()
+    }
+}
+
+/// Returns the text in lower case, with the characters escaped that `LIKE` gives a meaning.
+fn escaped(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len());
+    for c in text.to_lowercase().chars() {
+        if matches!(c, '\\' | '%' | '_') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern
+}
+
+impl Requesters<'_> {
+    /// Returns the requesters of this identity: a user by e-mail address, by `issuer#subject` or by id, and machine
+    /// clients by client id or by id, removed ones included.
+    pub async fn named(&mut self, identity: &str) -> Result<NamedRequesters> {
+        let id: Option<Uuid> = identity.parse().ok();
+        let (issuer, subject) = identity.split_once('#').unzip();
+        let users = sqlx::query_scalar!(
+            "SELECT id FROM users WHERE lower(email) = lower($1) OR id = $2 OR (issuer = $3 AND subject = $4) LIMIT $5",
+            identity,
+            id,
+            issuer,
+            subject,
+            MAX_NAMED,
+        )
+        .fetch_all(&mut *self.0)
+        .await?;
+        let clients = sqlx::query_scalar!(
+            "SELECT id FROM oauth_clients WHERE client_id = $1 OR id = $2 ORDER BY id DESC LIMIT $3",
+            identity,
+            id,
+            MAX_NAMED,
+        )
+        .fetch_all(&mut *self.0)
+        .await?;
+        Ok(NamedRequesters { users, clients })
+    }
+
+    /// Returns the search for runners whose name begins with `text`, that have it as a label, or whose requester's
+    /// e-mail address, display name or client id begins with it.
+    pub async fn search(&mut self, text: &str) -> Result<RunnerSearch> {
+        let pattern = format!("{}%", escaped(text));
+        let users = sqlx::query_scalar!(
+            "SELECT id FROM users WHERE lower(email) LIKE $1 OR lower(display_name) LIKE $1 ORDER BY id DESC LIMIT $2",
+            pattern,
+            MAX_NAMED,
+        )
+        .fetch_all(&mut *self.0)
+        .await?;
+        let clients = sqlx::query_scalar!(
+            "SELECT id FROM oauth_clients WHERE lower(client_id) LIKE $1 ORDER BY id DESC LIMIT $2",
+            pattern,
+            MAX_NAMED,
+        )
+        .fetch_all(&mut *self.0)
+        .await?;
+        Ok(RunnerSearch {
+            name_pattern: Some(pattern),
+            label: text.to_lowercase(),
+            requesters: NamedRequesters { users, clients },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wildcards_of_a_search_are_plain_characters() {
+        assert_eq!(Search::anywhere(Some(r"50%_\A")).pattern(), Some(r"%50\%\_\\a%"));
+        assert_eq!(Search::anywhere(None).pattern(), None);
+    }
+}
