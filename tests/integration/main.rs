@@ -8,6 +8,8 @@ mod administration;
 mod alerts;
 mod apply;
 #[cfg(test)]
+mod authorization;
+#[cfg(test)]
 mod budget;
 #[cfg(test)]
 mod chaos;
