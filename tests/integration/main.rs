@@ -64,6 +64,8 @@ mod openapi;
 #[cfg(test)]
 mod policy;
 #[cfg(test)]
+mod predecessor_calls;
+#[cfg(test)]
 mod provision;
 #[cfg(test)]
 mod queue_loss;
