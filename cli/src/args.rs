@@ -96,6 +96,11 @@ pub(crate) enum Command {
         after_help = "Examples:\n  rts cleanup-stale-runners --hours 48 --dry-run\n  rts cleanup-stale-runners --hours 48"
     )]
     CleanupStaleRunners(CleanupStale),
+    /// Make teams of the predecessor's label policies of single users.
+    #[command(
+        after_help = "Examples:\n  rts migrate-label-policies policies.json --dry-run\n  rts migrate-label-policies policies.json --installation games\n\nThe file is the predecessor's answer to GET /api/v1/admin/label-policies, or its table label_policies as a JSON array. Each policy becomes a team with its user as the only member. Users who belong to a team are skipped, so the command may be repeated."
+    )]
+    MigrateLabelPolicies(MigrateLabelPolicies),
     /// Print the OpenAPI description of the API.
     #[command(after_help = "Example:\n  rts openapi > openapi.json")]
     Openapi,
@@ -228,6 +233,19 @@ pub(crate) struct ExportAudit {
     /// Maximum number of rows.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) limit: Option<u64>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct MigrateLabelPolicies {
+    /// JSON file with the policies, at most 16 MiB.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// GitHub installation of the teams.
+    #[arg(long, default_value_t = InstallationId::default())]
+    pub(crate) installation: InstallationId,
+    /// Show the teams without making them.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 #[derive(Debug, clap::Args)]

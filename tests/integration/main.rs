@@ -50,6 +50,8 @@ mod identity;
 mod installations;
 #[cfg(test)]
 mod invalid_input;
+#[cfg(test)]
+mod label_policies;
 mod lifecycle;
 #[cfg(test)]
 mod limits;

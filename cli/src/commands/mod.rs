@@ -7,6 +7,7 @@ mod audit;
 pub(crate) mod database;
 pub(crate) mod doctor;
 mod health;
+mod label_policies;
 mod list_users;
 mod print;
 mod runners;
@@ -39,6 +40,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         Command::ListRunners(which) => runners::list(&production()?, which).await,
         Command::CleanupStaleRunners(which) => runners::clean_up(&production()?, which).await,
         Command::Remote(command) => Ok(client::run(*command).await?),
+        Command::MigrateLabelPolicies(which) => label_policies::migrate(&production()?, &which).await,
         Command::Openapi => print::openapi(),
         Command::Doctor(which) => doctor::run(args.config.as_deref(), &which).await,
         Command::Health { url } => health::run(&url).await,
