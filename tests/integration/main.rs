@@ -44,6 +44,8 @@ mod filters;
 #[cfg(test)]
 mod github_client;
 #[cfg(test)]
+mod guides;
+#[cfg(test)]
 mod idempotency;
 #[cfg(test)]
 mod identity;
