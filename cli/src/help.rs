@@ -27,6 +27,7 @@ const GROUPS: &[(&str, &[&str])] = &[
             "create-admin",
             "cleanup-stale-runners",
             "shred-credentials",
+            "migrate-label-policies",
             "doctor",
             "settings",
             "health",

@@ -20,7 +20,7 @@ impl Scene {
     async fn migrate(&self, words: &[&str], code: i32) -> (String, String) {
         let words = [&["migrate-label-policies", self.file.as_str()], words].concat();
         let said = self.world.command(&words, &[]).await.expect(code);
-        (said.answer.clone(), said.remarks.clone())
+        (said.stdout.clone(), said.stderr.clone())
     }
 }
 

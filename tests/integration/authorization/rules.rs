@@ -149,6 +149,7 @@ rules! {
     GET "/health/ready": Everyone, OK;
     GET "/health": Everyone, OK;
     GET "/metrics": Everyone, OK;
+    GET "/api/v1/auth/config": Everyone, OK;
     POST "/api/v1/webhooks/github": Everyone, Answer(503, "webhooks_disabled");
 
     GET "/api/v1/auth/me": Known, OK;
@@ -211,4 +212,12 @@ rules! {
     POST "/api/v1/admin/queues/{lane}/resume": Admins, OK;
     GET "/api/v1/admin/budget": Readers, OK;
     GET "/api/v1/admin/workers": Readers, OK;
+    GET "/api/v1/admin/doctor": Readers, OK;
+
+    // These read, although their question is a body.
+    POST "/api/v1/policies/explain": Callers, INVALID, except &[(Who::Viewer, INVALID)];
+    POST "/api/v1/admin/policies/explain": Readers, INVALID, except &[(Who::Viewer, INVALID)];
+    POST "/api/v1/admin/policies/replay": Readers, INVALID, except &[(Who::Viewer, INVALID)];
+    POST "/api/v1/admin/apply": Admins, INVALID;
+    GET "/api/v1/admin/export/teams": Readers, OK;
 }
