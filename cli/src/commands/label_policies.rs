@@ -42,7 +42,7 @@ enum Texts {
     Json(String),
 }
 
-/// A boolean; SQLite keeps it as a number.
+/// A boolean; `SQLite` keeps it as a number.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Flag {

@@ -161,6 +161,7 @@ fn caller_of_client(client: &ClientEntry, team: Membership) -> Caller {
         is_active: true,
         created_at: DateTime::UNIX_EPOCH,
         last_used_at: None,
+        created_by: None,
     };
     Caller::of_client(&stored, Principal::new("", ""), team)
 }

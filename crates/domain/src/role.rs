@@ -5,6 +5,7 @@ use crate::{Caller, Requester, User, string_enum::string_enum};
 string_enum! {
     /// Role of a person.
     #[derive(Default, utoipa::ToSchema)]
+    #[schema(rename_all = "lowercase")]
     Role {
         /// Sees and uses their own teams.
         #[default]

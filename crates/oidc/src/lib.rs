@@ -102,6 +102,11 @@ impl Verifier {
         self.issuers.iter().any(|(trusted, _)| trusted.issuer == issuer)
     }
 
+    /// Returns the trusted issuers, as in `iss`.
+    pub fn trusted_issuers(&self) -> impl Iterator<Item = &str> {
+        self.issuers.iter().map(|(trusted, _)| trusted.issuer.as_str())
+    }
+
     /// Returns a hint for an admin who named an untrusted issuer: the trusted one that differs only in the final slash,
     /// else all.
     pub fn expected_issuers(&self, issuer: &str) -> String {

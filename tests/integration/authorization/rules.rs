@@ -74,6 +74,10 @@ pub(super) struct Rule {
 
 const OK: Answer = Answer(200, "");
 const ACCEPTED: Answer = Answer(202, "");
+/// The world of the matrix has no worker.
+const NO_WORKER: Answer = Answer(503, "");
+/// The caller may, and the runner is still being provisioned.
+const BUSY: Answer = Answer(409, "runner_busy");
 const NO_CONTENT: Answer = Answer(204, "");
 /// The caller may, and the body `{}` lacks something.
 const INVALID: Answer = Answer(422, "validation_failed");
@@ -146,8 +150,8 @@ macro_rules! rules {
 
 rules! {
     GET "/health/live": Everyone, OK;
-    GET "/health/ready": Everyone, OK;
-    GET "/health": Everyone, OK;
+    GET "/health/ready": Everyone, NO_WORKER;
+    GET "/health": Everyone, NO_WORKER;
     GET "/metrics": Everyone, OK;
     GET "/api/v1/auth/config": Everyone, OK;
     POST "/api/v1/webhooks/github": Everyone, Answer(503, "webhooks_disabled");
@@ -162,8 +166,8 @@ rules! {
     POST "/api/v1/runners/provision": Callers, INVALID;
     GET "/api/v1/runners": Callers, OK;
     GET "/api/v1/runners/{runner_id}": Team, OK;
-    DELETE "/api/v1/runners/{runner_id}": Team, ACCEPTED;
-    POST "/api/v1/runners/{runner_id}/refresh": Team, ACCEPTED;
+    DELETE "/api/v1/runners/{runner_id}": Team, BUSY;
+    POST "/api/v1/runners/{runner_id}/refresh": Team, BUSY;
 
     GET "/api/v1/jobs": Callers, OK;
     GET "/api/v1/jobs/{job_id}": Team, OK;
@@ -215,7 +219,7 @@ rules! {
     GET "/api/v1/admin/doctor": Readers, OK;
 
     // These read, although their question is a body.
-    POST "/api/v1/policies/explain": Callers, INVALID, except &[(Who::Viewer, INVALID)];
+    POST "/api/v1/policies/explain": Callers, OK, except &[(Who::Viewer, OK)];
     POST "/api/v1/admin/policies/explain": Readers, INVALID, except &[(Who::Viewer, INVALID)];
     POST "/api/v1/admin/policies/replay": Readers, INVALID, except &[(Who::Viewer, INVALID)];
     POST "/api/v1/admin/apply": Admins, INVALID;

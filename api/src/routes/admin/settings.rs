@@ -84,7 +84,7 @@ problems! { SettingsProblems: AdminRequired; }
     responses((status = 200, description = "The settings", body = SettingsView), SettingsProblems),
 )]
 pub(crate) async fn settings(State(app): State<AppState>, _: SeesAll) -> Json<SettingsView> {
-    let issuers = app.verifier.issuers().map(|(issuer, _)| TrustedIssuerView {
+    let issuers = app.verifier.trusted_issuers().map(|issuer| TrustedIssuerView {
         issuer: issuer.to_owned(),
         binds_people: app.verifier.binds_people(issuer),
     });

@@ -2,12 +2,7 @@
 
 mod view;
 
-use axum::{
-    Json,
-    extract::State,
-    http::StatusCode,
-    response::{IntoResponse, Response},
-};
+use axum::{Json, extract::State, http::StatusCode, response::Response};
 use domain::{DriftResponse, InstallationId, Problem, Team, TeamId, find_overlaps};
 use operations::{TeamChange, TeamReader};
 use serde::Deserialize;
