@@ -189,17 +189,22 @@ async fn rule_of_an_earlier_release_without_an_owner_fits_no_token() {
 
 #[tokio::test]
 async fn rule_of_a_newer_release_fits_no_token_and_is_left_alone() {
-    let Workflows { world, prod, .. } = workflows(0).await;
-    me(&world, &prod).await.assert_status(200);
+    let Workflows { world, .. } = workflows(0).await;
+    // Refusals of a principal are remembered, so each request has a subject of its own.
+    let token = |of: &str| {
+        let sub = format!("repo:octo-org/deploy:environment:{of}");
+        world.token(&json!({ "sub": sub, "ref": "refs/heads/main" }))
+    };
+    me(&world, &token("before")).await.assert_status(200);
     let newer = [
         r#"{"subject": "repo:octo-org/deploy:*", "claims": {}, "not_before": "2030-01-01"}"#,
         r#"{"subject": "repo:octo-org/deploy:*", "claims": {"ref": {"any_of": ["refs/heads/main"]}}}"#,
     ];
-    for rule in newer {
+    for (nth, rule) in newer.iter().enumerate() {
         let change = "UPDATE oauth_clients SET rule = $1, last_used_at = NULL";
         let rule: Value = serde_json::from_str(rule).unwrap();
         sqlx::query(change).bind(&rule).execute(world.sql()).await.unwrap();
-        me(&world, &prod).await.refused(403, "unknown_principal");
+        me(&world, &token(&nth.to_string())).await.refused(403, "unknown_principal");
         let kept: Value =
             sqlx::query_scalar("SELECT rule FROM oauth_clients WHERE last_used_at IS NULL AND is_active")
                 .fetch_one(world.sql())
@@ -215,10 +220,10 @@ async fn rule_of_a_newer_release_fits_no_token_and_is_left_alone() {
     world.client("blue", &blue, Some(ours)).await;
     let change = "UPDATE oauth_clients SET rule = rule || '{\"claims\": {}, \"not_before\": 1}' WHERE client_id = 'deploy'";
     sqlx::query(change).execute(world.sql()).await.unwrap();
-    me(&world, &prod).await.refused(403, "unknown_principal");
+    me(&world, &token("doubtful")).await.refused(403, "unknown_principal");
     let gone = "UPDATE oauth_clients SET deleted_at = now(), is_active = false WHERE client_id = 'deploy'";
     sqlx::query(gone).execute(world.sql()).await.unwrap();
-    assert_eq!(me(&world, &prod).await.assert_status(200).body["identity"], "blue", "the doubt is over");
+    assert_eq!(me(&world, &token("after")).await.assert_status(200).body["identity"], "blue");
     let metrics = world.request("GET", "/metrics").send().await.text;
     assert!(metrics.contains(r#"rts_unreadable_total{store="postgres"}"#), "reported");
 }
