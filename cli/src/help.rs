@@ -8,12 +8,13 @@ use crate::args::Args;
 
 /// Groups of commands, in the order in which `rts --help` names them.
 const GROUPS: &[(&str, &[&str])] = &[
-    ("Runners", &["provision", "runner", "job", "team"]),
+    ("Runners", &["provision", "runner", "job", "team", "explain"]),
     ("Sign-in", &["login", "logout", "whoami", "token", "profile", "call"]),
     (
         "Administration, over the API",
         &["user", "client", "top", "lane", "budget", "sync", "unmanaged", "versions", "security", "audit"],
     ),
+    ("Policy as code", &["apply", "diff", "export", "policy", "schema"]),
     #[cfg(not(feature = "server"))]
     ("Workers", &["worker"]),
     #[cfg(feature = "server")]

@@ -6,12 +6,14 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use crate::{
     commands::{
+        apply::{ApplyArgs, ExportVerb, FileArgs, SchemaVerb},
         audit::AuditVerb,
         call::CallArgs,
         job::JobVerb,
         lane::LaneVerb,
         machine_client::ClientVerb,
         overview::{ListArgs, SecurityVerb, TokenArgs, UnmanagedVerb},
+        policy::{ExplainArgs, PolicyVerb},
         profile::ProfileVerb,
         provision::ProvisionArgs,
         runner::RunnerVerb,
@@ -154,6 +156,21 @@ pub enum Command {
     Security(NounArgs<SecurityVerb>),
     /// Show and export the audit log.
     Audit(NounArgs<AuditVerb>),
+    /// Show what the policy decides about a request, and why.
+    #[command(after_help = crate::commands::policy::EXPLAIN_HELP)]
+    Explain(PlainArgs<ExplainArgs>),
+    /// Apply teams files: all of their changes or none.
+    #[command(after_help = crate::commands::apply::APPLY_HELP)]
+    Apply(PlainArgs<ApplyArgs>),
+    /// Show the differences between teams files and the service.
+    #[command(after_help = crate::commands::apply::DIFF_HELP)]
+    Diff(PlainArgs<FileArgs>),
+    /// Print what a file can describe.
+    Export(NounArgs<ExportVerb>),
+    /// Print the JSON Schema of files.
+    Schema(NounArgs<SchemaVerb>),
+    /// Test the policies of teams files.
+    Policy(NounArgs<PolicyVerb>),
 }
 
 impl Command {
@@ -182,6 +199,12 @@ impl Command {
             Self::Unmanaged(noun) => &noun.common,
             Self::Security(noun) => &noun.common,
             Self::Audit(noun) => &noun.common,
+            Self::Explain(command) => &command.common,
+            Self::Apply(command) => &command.common,
+            Self::Diff(command) => &command.common,
+            Self::Export(noun) => &noun.common,
+            Self::Schema(noun) => &noun.common,
+            Self::Policy(noun) => &noun.common,
         }
     }
 }

@@ -9,6 +9,7 @@ mod completion;
 mod connection;
 mod environment;
 mod error;
+mod files;
 mod output;
 mod session;
 

@@ -1,5 +1,6 @@
 //! Commands over the API, one file for each noun.
 
+pub(crate) mod apply;
 pub(crate) mod audit;
 pub(crate) mod call;
 pub(crate) mod job;
@@ -7,6 +8,7 @@ pub(crate) mod lane;
 pub(crate) mod machine_client;
 pub(crate) mod nouns;
 pub(crate) mod overview;
+pub(crate) mod policy;
 pub(crate) mod profile;
 pub(crate) mod provision;
 mod resolve;
@@ -45,6 +47,15 @@ pub(crate) async fn run(command: Command) -> Result<(), ClientError> {
         Command::Versions(plain) => overview::versions(&open(&plain.common)?).await,
         Command::Security(noun) => overview::security(&open(&noun.common)?, noun.verb).await,
         Command::Audit(noun) => audit::run(&open(&noun.common)?, noun.verb).await,
+        Command::Explain(plain) => policy::explain(&open(&plain.common)?, plain.args).await,
+        Command::Apply(plain) => apply::apply(&open(&plain.common)?, plain.args).await,
+        Command::Diff(plain) => apply::diff(&open(&plain.common)?, plain.args).await,
+        Command::Export(noun) => apply::export(&open(&noun.common)?, noun.verb).await,
+        Command::Schema(noun) => {
+            apply::schema(noun.verb);
+            Ok(())
+        }
+        Command::Policy(noun) => policy::run(&noun.common, noun.verb).await,
     }
 }
 

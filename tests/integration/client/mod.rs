@@ -2,6 +2,7 @@
 
 mod administration;
 mod connection;
+mod files;
 mod provision;
 mod reading;
 mod sign_in;
