@@ -1,6 +1,7 @@
 //! Commands and options of the command line.
 
 pub(crate) mod access;
+pub(crate) mod audit;
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -83,6 +84,11 @@ pub(crate) enum Command {
         after_help = "Examples:\n  rts export-audit-log --file audit.json\n  rts export-audit-log --file audit.json --since 2026-01-01T00:00:00Z --event-type runner.provision --user ada@example.com"
     )]
     ExportAuditLog(ExportAudit),
+    /// Verify that no audit row or security event was removed, edited or inserted.
+    #[command(
+        after_help = "Examples:\n  rts verify-audit-log\n  rts verify-audit-log --output json\n  rts verify-audit-log --head audit_log:4711:9f86d081… --public-key k1:3b6a27bc…\n\nExits 7 and names each difference. It reads every row, a thousand at a time, and locks nothing. With TOKEN_KEYS, or the public keys that it prints, signatures are checked too."
+    )]
+    VerifyAuditLog(audit::VerifyAudit),
     /// List runners, newest first.
     #[command(
         hide = true,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use chrono::TimeDelta;
-use domain::{DriftRules, KeyRing, Secret};
+use domain::{AuditKeys, DriftRules, KeyRing, Secret};
 use github::{Credential, GitHubSettings, KeySource, Outgoing, Proxy, Scope, TokenSource};
 use installations::{Installation, Installations};
 use oidc::{HttpSettings, TrustedIssuer, Verifier};
@@ -196,6 +196,7 @@ pub(crate) fn scheduler(
         store: store(sources)?,
         installations: Installations::new(&queue, token_keys(sources)?.as_ref(), installations)?,
         queue,
+        audit_keys: audit_keys(sources)?,
         enforcement: jobs.label_enforcement,
         sync: sync_settings(&jobs),
         progress: LoopMonitor::new(),
@@ -231,6 +232,12 @@ fn token_keys(sources: &Sources) -> anyhow::Result<Option<KeyRing>> {
         return Ok(None);
     }
     Ok(Some(KeyRing::new(&config.pairs())?))
+}
+
+/// Returns the keys that sign checkpoints of the audit chains, derived from the token keys; `None` without them.
+pub(crate) fn audit_keys(sources: &Sources) -> anyhow::Result<Option<AuditKeys>> {
+    let config: TokenKeysConfig = sources.section()?;
+    Ok(AuditKeys::derive(&config.pairs())?)
 }
 
 fn drift(jobs: &JobsConfig) -> DriftRules {

@@ -1,6 +1,7 @@
 //! Scheduler: work that is due because time has passed, one file per step. Each step is idempotent and bounded, so any
 //! number of schedulers may run it at the same time.
 
+mod audit;
 mod jobs;
 pub mod leader;
 mod periodic;
@@ -9,6 +10,7 @@ mod retention;
 pub mod sync;
 mod webhooks;
 
+pub use audit::chain;
 use jobs::enqueue;
 pub use jobs::{expire, reap, requeue};
 pub use retention::{prune, shred};
@@ -18,7 +20,7 @@ pub use webhooks::{cancel_workflow_runs, inbox, redeliver, suspension};
 use std::{convert::Infallible, time::Duration};
 
 use chrono::TimeDelta;
-use domain::DriftRules;
+use domain::{AuditKeys, DriftRules};
 use github::GitHubError;
 use installations::Installations;
 pub use leader::Leadership;
@@ -41,6 +43,8 @@ pub struct Parts {
     pub queue: Queue,
     /// GitHub clients of all installations.
     pub installations: Installations,
+    /// Keys that sign checkpoints of the audit chains; `None` leaves them unsigned.
+    pub audit_keys: Option<AuditKeys>,
     /// Response to workflow jobs that violate a label policy.
     pub enforcement: LabelEnforcement,
     /// Settings of the steps.
@@ -119,6 +123,8 @@ pub async fn run(parts: Parts, shutdown: Shutdown) -> anyhow::Result<()> {
     loops.run_every_as_leader(15, "unused", unused::run);
     loops.run_every_as_leader(600, "stale", stale::run);
     loops.run_every_as_leader(30, "prune", prune::run);
+    let memory = chain::ChainMemory::default();
+    loops.run_every_as_leader(10, "audit_chain", move |parts| chain::run(parts, memory.clone()));
     loops.run_every_as_leader(300, "versions", runner_versions::run);
     loops.supervise(1, "inbox", |schedule| {
         periodic::drain_every(schedule, inbox::MAX_DELIVERIES_PER_STEP, inbox::run)

@@ -185,6 +185,7 @@ mod tests {
             store: Store::new(&Secret::new("postgres://none@127.0.0.1:1/none"), 1).unwrap(),
             installations: Installations::new(&queue, &keys, Vec::new()).unwrap(),
             queue,
+            audit_keys: None,
             enforcement: LabelEnforcement::Audit,
             sync: crate::SyncSettings::default(),
             progress: LoopMonitor::new(),

@@ -9,11 +9,11 @@ use uuid::Uuid;
 
 use crate::deployment;
 
-/// Rows of several ages, older than the service keeps them (`AUDIT_RETENTION_DAYS=8`).
+/// Rows of several ages, older than the service keeps them (`AUDIT_RETENTION_DAYS=8`), oldest first and before all others.
 const OLD_ROWS: &str = "
-    INSERT INTO audit_log (id, event_type, success, \"timestamp\")
-    SELECT overlay(gen_random_uuid()::text placing '01800000-0000' from 1 for 13)::uuid, 'old.' || days, true,
-        now() - make_interval(days => days)
+    INSERT INTO audit_log (id, event_type, success, \"timestamp\", transaction_id)
+    SELECT overlay(gen_random_uuid()::text placing '01800000-00' || 99 - days from 1 for 13)::uuid, 'old.' || days, true,
+        now() - make_interval(days => days), '0'
     FROM unnest(ARRAY[10, 40]) days";
 
 fn service_pool(database: &Database) -> PgPool {
@@ -118,6 +118,10 @@ async fn service_role_changes_neither_tables_nor_audit_rows() {
         "ALTER TABLE audit_log ADD COLUMN x text",
         "DELETE FROM security_events",
         "UPDATE security_events SET violation_data = NULL",
+        "UPDATE audit_blocks SET newest = now()",
+        "DELETE FROM audit_blocks",
+        "DELETE FROM audit_checkpoints",
+        "UPDATE audit_log SET transaction_id = '1'",
         "UPDATE audit_retention SET least_age = '0 s'",
         "DELETE FROM audit_retention",
         "DELETE FROM _sqlx_migrations",

@@ -8,6 +8,8 @@ mod administration;
 mod alerts;
 mod apply;
 #[cfg(test)]
+mod audit_chain;
+#[cfg(test)]
 mod authorization;
 #[cfg(test)]
 mod budget;

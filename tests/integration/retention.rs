@@ -6,8 +6,14 @@ use chrono::TimeDelta;
 use domain::Lane;
 use github_twin::{Fault, FaultKind, RunnerChange};
 use harness::{Accepted, Person, World, provision_body, team_draft};
-use scheduler::{Parts, Retention, prune};
+use scheduler::{
+    Parts, Retention,
+    chain::{self, ChainMemory},
+    prune,
+};
 use uuid::Uuid;
+
+use crate::audit_chain;
 
 struct Scene {
     world: World,
@@ -71,6 +77,11 @@ impl Scene {
         let parts = self.world.scheduler_parts();
         let watch = scheduler::SyncSettings { retention, ..parts.sync };
         let (parts, mut all) = (Parts { sync: watch, ..parts }, 0);
+        if parts.sync.retention.audit.is_some() {
+            // Only chained rows are removed.
+            audit_chain::chain_all(&self.world, &parts, &ChainMemory::default()).await;
+            chain::run(parts.clone(), ChainMemory::default()).await.unwrap();
+        }
         loop {
             match prune::run(parts.clone()).await.unwrap() {
                 0 => return all,

@@ -4,6 +4,7 @@ mod access;
 mod admin;
 pub(crate) mod api;
 mod audit;
+mod audit_chain;
 pub(crate) mod database;
 pub(crate) mod doctor;
 mod health;
@@ -37,6 +38,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         }
         Command::ListUsers(which) => list_users::list(&production()?, &which).await,
         Command::ExportAuditLog(which) => audit::export(&production()?, which).await,
+        Command::VerifyAuditLog(which) => audit_chain::verify(&production()?, which).await,
         Command::ListRunners(which) => runners::list(&production()?, which).await,
         Command::CleanupStaleRunners(which) => runners::clean_up(&production()?, which).await,
         Command::Remote(command) => Ok(client::run(*command).await?),

@@ -9,6 +9,7 @@ use store::StoreError;
 const CONFIG: u8 = 2;
 const UNAVAILABLE: u8 = 3;
 const REFUSED: u8 = 4;
+const FINDINGS: u8 = 7;
 
 /// Failure with an exit code of its own.
 #[derive(Debug)]
@@ -17,12 +18,14 @@ pub(crate) enum End {
     Unavailable(String),
     /// The request was refused, or its subject does not exist.
     Refused(String),
+    /// A check has found something; it was printed.
+    Findings(String),
 }
 
 impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unavailable(text) | Self::Refused(text) => f.write_str(text),
+            Self::Unavailable(text) | Self::Refused(text) | Self::Findings(text) => f.write_str(text),
         }
     }
 }
@@ -34,6 +37,7 @@ impl End {
         match self {
             Self::Unavailable(_) => UNAVAILABLE,
             Self::Refused(_) => REFUSED,
+            Self::Findings(_) => FINDINGS,
         }
     }
 }

@@ -4,6 +4,7 @@
 
 mod access;
 mod audit;
+mod audit_chain;
 mod call;
 mod caller;
 mod caller_checks;
@@ -40,6 +41,10 @@ mod webhook;
 
 pub use access::Access;
 pub use audit::{ActionTaken, AuditEntry, Origin, SecurityEvent, Severity};
+pub use audit_chain::{
+    AuditBlock, AuditChain, AuditKeys, AuditPublicKeys, BadChainHash, BadPublicKey, ChainHash, ChainHead,
+    ChainPlace, ChainRow, Checkpoint, CheckpointSignature, MAX_BLOCK_ROWS,
+};
 pub use call::{Call, CallState, reap_due};
 pub use caller::{Caller, MachineClient, Membership, Requester, User};
 pub use caller_checks::CallerChecks;

@@ -8,6 +8,7 @@
 mod actor;
 mod administrator;
 mod apply;
+mod audit_chain;
 mod clients;
 pub mod doctor;
 mod error;
@@ -36,6 +37,9 @@ pub use administrator::{Administrator, Operator};
 pub use apply::{
     Action, ApplyOptions, Consent, Export, ExportRows, Plan, PlanItem, Subject, Wanted, WantedClient,
     WantedPerson, WantedTeam,
+};
+pub use audit_chain::{
+    ChainFinding, ChainProgress, ChainReport, ChainToVerify, MAX_FINDINGS, verify_audit_chain,
 };
 pub use clients::{ClientChange, check_client_draft};
 pub use error::{OperationError, Result};

@@ -68,7 +68,7 @@ impl Audit<'_> {
                 coalesce($5, (SELECT coalesce(email, issuer || '#' || subject) FROM users WHERE id = $3),
                     (SELECT oauth_clients.client_id FROM oauth_clients WHERE id = $4)),
                 $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,
-                sha256(convert_to($16 || $2 || '|' || floor(extract(epoch FROM now()) / 60)::bigint, 'UTF8')),
+                sha256(convert_to($16 || $2 || '|' || floor(extract(epoch FROM clock_timestamp()) / 60)::bigint, 'UTF8')),
                 coalesce($17, (SELECT subject FROM users WHERE id = $3)))
              ON CONFLICT (repeat_key) WHERE repeat_key IS NOT NULL
                 DO UPDATE SET occurrences = audit_log.occurrences + 1, last_at = now()
@@ -111,7 +111,7 @@ impl Audit<'_> {
                 coalesce($4, (SELECT coalesce(email, issuer || '#' || subject) FROM users WHERE id = $10),
                     (SELECT oauth_clients.client_id FROM oauth_clients WHERE id = $11)),
                 $5, $6, $7, $8, $9,
-                sha256(convert_to($12 || $2 || '|' || floor(extract(epoch FROM now()) / 60)::bigint, 'UTF8')))
+                sha256(convert_to($12 || $2 || '|' || floor(extract(epoch FROM clock_timestamp()) / 60)::bigint, 'UTF8')))
              ON CONFLICT (repeat_key) WHERE repeat_key IS NOT NULL
                 DO UPDATE SET occurrences = security_events.occurrences + 1, last_at = now()
              RETURNING occurrences = 1 AS "new!""#,

@@ -3,6 +3,8 @@
 
 mod audit;
 mod audit_batch;
+mod audit_chain;
+mod audit_chain_rows;
 mod audit_writes;
 mod batch_writes;
 mod batches;
@@ -41,6 +43,8 @@ mod webhooks;
 mod workers;
 
 pub use audit::{Audit, AuditFilter, AuditRow, SecurityFilter, SecurityRow};
+pub use audit_chain::{AuditChains, RunningTransactions, StoredBlock, StoredCheckpoint};
+pub use audit_chain_rows::ChainRange;
 pub use audit_writes::RepeatKey;
 pub use batches::{AdminRow, Batches, Managed, MemberRow};
 pub use cancellations::{Cancellation, Cancellations, NewCancellation};

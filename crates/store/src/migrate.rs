@@ -2,6 +2,7 @@
 //! its locks and is tried again, so that readers and writers are hardly delayed.
 
 pub(crate) mod grants;
+mod transactions;
 
 use std::time::Duration;
 
@@ -65,9 +66,20 @@ pub(crate) async fn run(options: PgConnectOptions, lock_wait: Duration) -> Store
     let mut connection = PgConnection::connect_with(&options).await?;
     lock(&mut connection).await?;
     // The lock ends with its connection, even if the process dies.
-    let done = apply_missing(&mut connection, lock_wait).await;
+    let done = bring_up_to_date(&mut connection, lock_wait).await;
     connection.close().await?;
     done
+}
+
+async fn bring_up_to_date(connection: &mut PgConnection, lock_wait: Duration) -> StoreResult<()> {
+    apply_missing(connection, lock_wait).await?;
+    if let Some(offset) = transactions::raise(connection).await? {
+        tracing::warn!(
+            offset,
+            "the server counts its transactions anew; audit rows continue above the chained ones"
+        );
+    }
+    Ok(())
 }
 
 /// Waits in short spans for the lock that keeps migrating processes apart. A long wait would be an open statement, and

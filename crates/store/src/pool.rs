@@ -15,9 +15,10 @@ use sqlx::{
 };
 
 use crate::{
-    Audit, Batches, Cancellations, Clients, Credentials, DatabaseFacts, GithubCalls, Idempotency,
-    Installations, Jobs, Leases, Lists, Permissions, Requesters, Result, Retention, Revocations, Runners,
-    SelfRegistered, Stats, StoreError, SyncRuns, Teams, UnmanagedRunners, Users, Versions, Webhooks, Workers,
+    Audit, AuditChains, Batches, Cancellations, Clients, Credentials, DatabaseFacts, GithubCalls,
+    Idempotency, Installations, Jobs, Leases, Lists, Permissions, Requesters, Result, Retention, Revocations,
+    Runners, SelfRegistered, Stats, StoreError, SyncRuns, Teams, UnmanagedRunners, Users, Versions, Webhooks,
+    Workers,
     detach::CompleteInBackground,
     facts, lists,
     migrate::{self, Schema, grants},
@@ -229,6 +230,8 @@ macro_rules! nouns {
             revocations -> Revocations,
             /// Audit log and security events.
             audit -> Audit,
+            /// Audit chains.
+            audit_chains -> AuditChains,
             /// GitHub calls and their intents.
             github_calls -> GithubCalls,
             /// Sealed JIT configs.

@@ -224,4 +224,19 @@ rules! {
     POST "/api/v1/admin/policies/replay": Readers, INVALID, except &[(Who::Viewer, INVALID)];
     POST "/api/v1/admin/apply": Admins, INVALID;
     GET "/api/v1/admin/export/teams": Readers, OK;
+
+    GET "/api/v1/admin/audit-logs/export": Readers, OK;
+    POST "/api/v1/admin/batch/disable-users": Admins, INVALID;
+    POST "/api/v1/admin/batch/restore-users": Admins, INVALID;
+    POST "/api/v1/admin/batch/delete-runners": Admins, INVALID;
+    POST "/api/v1/admin/batch/deactivate-teams": Admins, INVALID;
+    POST "/api/v1/admin/batch/reactivate-teams": Admins, INVALID;
+    GET "/api/v1/admin/batch": Readers, OK;
+    GET "/api/v1/admin/batch/{batch_id}": Readers, HIDDEN;
+    POST "/api/v1/admin/batch/{batch_id}/stop": Admins, HIDDEN;
+    POST "/api/v1/admin/batch/{batch_id}/resume": Admins, HIDDEN;
+    GET "/api/v1/admin/incidents": Readers, OK;
+    POST "/api/v1/admin/incidents": Admins, INVALID;
+    GET "/api/v1/admin/incidents/{incident_id}": Readers, HIDDEN;
+    POST "/api/v1/admin/incidents/{incident_id}/undo": Admins, HIDDEN;
 }

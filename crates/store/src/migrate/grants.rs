@@ -9,7 +9,7 @@ use crate::{Result, StoreError, jobs::seconds};
 /// Advisory lock while privileges are written: PostgreSQL refuses concurrent changes of one table's privileges.
 const GRANT_LOCK: i64 = 0x6772_616e_7473;
 /// Tables to which the service only appends.
-const APPEND_ONLY: &str = "audit_log, security_events";
+const APPEND_ONLY: &str = "audit_log, security_events, audit_blocks";
 /// Tables that the service only reads.
 const READ_ONLY: &str = "_sqlx_migrations, audit_retention";
 /// Columns of audit rows that the service updates to count equal rows.
@@ -26,6 +26,8 @@ const EXCESS_PRIVILEGES_QUERY: &str = "
         ('may create tables', has_schema_privilege($1, current_schema(), 'CREATE')),
         ('may remove audit rows', has_table_privilege($1, 'audit_log', 'DELETE, TRUNCATE')
             OR has_table_privilege($1, 'security_events', 'DELETE, TRUNCATE')),
+        ('may change the audit chain', has_table_privilege($1, 'audit_blocks', 'UPDATE, DELETE, TRUNCATE')
+            OR has_table_privilege($1, 'audit_checkpoints', 'DELETE, TRUNCATE')),
         ('may change audit rows', has_column_privilege($1, 'audit_log', 'event_type', 'UPDATE')
             OR has_column_privilege($1, 'security_events', 'event_type', 'UPDATE')),
         ('may change the retention', has_table_privilege($1, 'audit_retention', 'INSERT, UPDATE, DELETE'))
@@ -55,6 +57,7 @@ pub(crate) async fn grant(options: PgConnectOptions, role: &str) -> Result<()> {
          ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT USAGE, SELECT ON SEQUENCES TO {role_name};
          REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON {READ_ONLY} FROM {role_name};
          REVOKE UPDATE, DELETE, TRUNCATE ON {APPEND_ONLY} FROM {role_name};
+         REVOKE DELETE, TRUNCATE ON audit_checkpoints FROM {role_name};
          GRANT UPDATE ({counted}) ON audit_log TO {role_name};
          GRANT UPDATE ({acted}) ON security_events TO {role_name};
          GRANT EXECUTE ON FUNCTION prune_audit_log(interval, bigint), prune_security_events(interval, bigint)

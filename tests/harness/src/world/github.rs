@@ -1,6 +1,6 @@
 //! GitHub of a world, as the service is configured to call it.
 
-use domain::{InstallationId, KeyRing, Secret};
+use domain::{AuditKeys, InstallationId, KeyRing, Secret};
 use github::{Credential, GitHubSettings, KeySource, Scope, Timeouts, TokenSource};
 use installations::{Installation, Installations};
 use zeroize::Zeroizing;
@@ -54,6 +54,10 @@ impl World {
         let known = self.choices.twin.more_installations.iter().find(|(_, login)| login == org);
         known.expect("an installation of the twin").0
     }
+}
+
+pub(super) fn audit_keys() -> Option<AuditKeys> {
+    AuditKeys::derive(&[("tokens".to_owned(), Zeroizing::new(TOKEN_KEY.to_vec()))]).unwrap()
 }
 
 pub(super) fn token_keys() -> KeyRing {

@@ -213,6 +213,7 @@ impl World {
             store: self.store.clone(),
             queue: self.queue.clone(),
             installations: self.installations(),
+            audit_keys: github::audit_keys(),
             enforcement: self.choices.enforcement,
             sync: self.choices.watch(),
             progress: LoopMonitor::new(),

@@ -16,7 +16,10 @@ use runtime::{
 use tokio::net::TcpListener;
 use zeroize::Zeroizing;
 
-use super::{CREDENTIAL_KEY, World, github::token_keys};
+use super::{
+    CREDENTIAL_KEY, World,
+    github::{audit_keys, token_keys},
+};
 use crate::{Process, telemetry};
 
 /// Lifetime of a JIT config that is not fetched.
@@ -79,6 +82,7 @@ impl World {
                 store: database.service_store(3),
                 installations: Installations::new(&queue, &token_keys(), installations)?,
                 queue,
+                audit_keys: audit_keys(),
                 enforcement,
                 sync: watch,
                 progress: LoopMonitor::new(),

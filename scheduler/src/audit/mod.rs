@@ -1,0 +1,3 @@
+//! Steps of the audit chains.
+
+pub mod chain;
