@@ -13,12 +13,16 @@ use runtime::{
     telemetry::Metrics,
 };
 use store::Store;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     limit::Limiter, lists::ListTurns, pre_auth::PreAuthLimits, signature_alarm::SignatureAlarm,
     waiting::Waits, webhook_intake::Intake,
 };
+
+/// Most exports of the audit log that run at a time. Each uses one of the connections for lists.
+const MAX_EXPORTS: usize = 2;
 
 /// Limits on provision requests of one team that are in the database at a time.
 const ACCEPT_BOUNDS: TurnLimits = TurnLimits { running: 2, waiting: 1000, max_wait: Duration::from_secs(5) };
@@ -90,6 +94,7 @@ pub(crate) struct Inner {
     signature_alarm: SignatureAlarm,
     refusals: RefusalLog,
     intake: Intake,
+    exports: Arc<Semaphore>,
 }
 
 impl AppState {
@@ -109,6 +114,7 @@ impl AppState {
             signature_alarm: SignatureAlarm::new(),
             refusals: RefusalLog::default(),
             intake: Intake::default(),
+            exports: Arc::new(Semaphore::new(MAX_EXPORTS)),
         }))
     }
 
@@ -152,6 +158,11 @@ impl AppState {
 
     pub(crate) fn waits(&self) -> &Waits {
         &self.0.waits
+    }
+
+    /// Returns the turns of exports.
+    pub(crate) fn exports(&self) -> Arc<Semaphore> {
+        self.0.exports.clone()
     }
 
     pub(crate) fn intake(&self) -> &Intake {

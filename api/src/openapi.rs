@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    BlockedOn, CheckKind, DriftResponse, JobKind, JobState, Lane, ProblemCode, RunnerStatus, Severity,
-    VersionState,
+    AuditFormat, BlockedOn, CheckKind, DriftResponse, JobKind, JobState, Lane, ProblemCode, RunnerStatus,
+    Severity, VersionState,
 };
 use serde_json::Value;
 use utoipa::{
@@ -42,6 +42,7 @@ enum_schemas! {
     lane: Lane,
     runner_status: RunnerStatus,
     severity: Severity,
+    audit_format: AuditFormat,
     drift_response: DriftResponse,
     version_state: VersionState,
 }

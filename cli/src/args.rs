@@ -8,7 +8,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use chrono::{DateTime, Utc};
 use clap::{Parser, Subcommand};
 use client::ErrorFormat;
-use domain::{InstallationId, RunnerStatus};
+use domain::{AuditFormat, InstallationId, RunnerStatus};
 use uuid::Uuid;
 
 use crate::exit;
@@ -78,10 +78,10 @@ pub(crate) enum Command {
     /// List the users, newest first.
     #[command(hide = true, after_help = "Examples:\n  rts list-users\n  rts list-users --output json")]
     ListUsers(ListUsers),
-    /// Write the audit log to a file, newest first, as a JSON array.
+    /// Write the audit log to a file, newest first.
     #[command(
         hide = true,
-        after_help = "Examples:\n  rts export-audit-log --file audit.json\n  rts export-audit-log --file audit.json --since 2026-01-01T00:00:00Z --event-type runner.provision --user ada@example.com"
+        after_help = "Examples:\n  rts export-audit-log --file audit.json\n  rts export-audit-log --file audit.csv --format csv --since 2026-01-01T00:00:00Z --event-type runner.provision --user ada@example.com"
     )]
     ExportAuditLog(ExportAudit),
     /// Verify that no audit row or security event was removed, edited or inserted.
@@ -227,6 +227,9 @@ pub(crate) struct ExportAudit {
     /// File to write. An existing file is not overwritten.
     #[arg(long, alias = "output", value_name = "FILE")]
     pub(crate) file: PathBuf,
+    /// Form of the rows: `json` (an array), `jsonl` (JSON lines) or `csv`.
+    #[arg(long, default_value = "json", value_parser = audit_format)]
+    pub(crate) format: AuditFormat,
     /// Only rows since this time, as in 2026-01-31T12:00:00Z.
     #[arg(long, value_name = "TIME")]
     pub(crate) since: Option<DateTime<Utc>>,
@@ -276,6 +279,11 @@ pub(crate) enum Output {
 
 fn status(text: &str) -> Result<RunnerStatus, String> {
     let words: Vec<&str> = RunnerStatus::ALL.iter().map(|status| status.as_str()).collect();
+    text.parse().map_err(|_| format!("one of {}", words.join(", ")))
+}
+
+fn audit_format(text: &str) -> Result<AuditFormat, String> {
+    let words: Vec<&str> = AuditFormat::ALL.iter().map(|format| format.as_str()).collect();
     text.parse().map_err(|_| format!("one of {}", words.join(", ")))
 }
 

@@ -10,6 +10,8 @@ mod apply;
 #[cfg(test)]
 mod audit_chain;
 #[cfg(test)]
+mod audit_export;
+#[cfg(test)]
 mod authorization;
 #[cfg(test)]
 mod budget;

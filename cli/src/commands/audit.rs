@@ -2,13 +2,15 @@
 
 use std::{
     fs::File,
-    io::{BufWriter, Write},
+    io::{BufWriter, IsTerminal, Write, stderr},
 };
 
 use anyhow::Context;
+use domain::AuditFormat;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use operations::AuditText;
 use runtime::config::Sources;
-use serde_json::{Value, json};
-use store::{AuditFilter, AuditRow, Page, Store, Visible};
+use store::{AuditFilter, Page, Store, Visible};
 
 use crate::{args::ExportAudit, output, wiring};
 
@@ -27,7 +29,9 @@ pub(crate) async fn export(sources: &Sources, which: ExportAudit) -> anyhow::Res
         since: which.since,
         ..AuditFilter::default()
     };
-    let rows = write_rows(&store, &filter, which.limit.unwrap_or(u64::MAX), BufWriter::new(file)).await?;
+    let export =
+        Export { store: &store, filter, format: which.format, limit: which.limit.unwrap_or(u64::MAX) };
+    let rows = export.write(BufWriter::new(file)).await?;
     store.close().await;
     output::note(format_args!("{rows} rows in {}", which.file.display()));
     Ok(())
@@ -41,53 +45,45 @@ fn create_private(path: &std::path::Path) -> std::io::Result<File> {
     options.open(path)
 }
 
-async fn write_rows(
-    store: &Store,
-    filter: &AuditFilter,
+/// Rows to write.
+struct Export<'e> {
+    store: &'e Store,
+    filter: AuditFilter,
+    format: AuditFormat,
     limit: u64,
-    mut out: impl Write,
-) -> anyhow::Result<u64> {
-    let (mut written, mut before) = (0, None);
-    out.write_all(b"[")?;
-    loop {
-        let page_limit = i64::try_from(limit - written).unwrap_or(i64::MAX).min(ROWS_PER_READ);
-        let page = Page { limit: page_limit, offset: 0, before };
-        let rows = store.conn().await?.audit().rows(&Visible::everything(), filter, page).await?;
-        for one in &rows {
-            out.write_all(if written == 0 { b"\n" } else { b",\n" })?;
-            serde_json::to_writer(&mut out, &row(one))?;
-            written += 1;
-        }
-        before = rows.last().map(|last| last.id);
-        if before.is_none() || written == limit {
-            break;
-        }
-    }
-    out.write_all(b"\n]\n")?;
-    out.flush()?;
-    Ok(written)
 }
 
-/// Returns an audit row with the API's field names.
-fn row(row: &AuditRow) -> Value {
-    json!({
-        "id": row.id,
-        "event_type": row.event_type,
-        "user_identity": row.user_identity,
-        "oidc_sub": row.oidc_sub,
-        "runner_id": row.runner_id,
-        "runner_name": row.runner_name,
-        "team_id": row.team_id,
-        "team_name": row.team_name,
-        "job_id": row.job_id,
-        "request_ip": row.request_ip,
-        "user_agent": row.user_agent,
-        "request_id": row.request_id,
-        "event_data": row.event_data,
-        "success": row.success,
-        "error_message": row.error_message,
-        "timestamp": row.timestamp,
-        "occurrences": row.occurrences,
-        "last_at": row.last_at,
-    })
+impl Export<'_> {
+    /// Writes the rows. Returns their number.
+    async fn write(&self, mut out: impl Write) -> anyhow::Result<u64> {
+        let (mut text, mut before, bar) = (AuditText::new(self.format), None, progress_bar());
+        out.write_all(&text.start())?;
+        loop {
+            let left = i64::try_from(self.limit - text.rows()).unwrap_or(i64::MAX);
+            let page = Page { limit: left.min(ROWS_PER_READ), offset: 0, before };
+            let mut conn = self.store.conn().await?;
+            let rows = conn.audit().rows(&Visible::everything(), &self.filter, page).await?;
+            out.write_all(&text.add(&rows))?;
+            bar.set_position(text.rows());
+            before = rows.last().map(|last| last.id);
+            if before.is_none() || text.rows() == self.limit {
+                break;
+            }
+        }
+        out.write_all(&text.end())?;
+        out.flush()?;
+        bar.finish_and_clear();
+        Ok(text.rows())
+    }
+}
+
+/// Returns a display of the number of rows, which is not counted beforehand; it is drawn on a terminal only.
+fn progress_bar() -> ProgressBar {
+    let target =
+        if stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let bar = ProgressBar::with_draw_target(None, target);
+    match ProgressStyle::with_template("{spinner} {human_pos} rows, {per_sec}, {elapsed}") {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
 }

@@ -21,6 +21,18 @@ string_enum! {
     }
 }
 
+string_enum! {
+    /// Form of an exported audit log.
+    AuditFormat {
+        /// One JSON array.
+        Json = "json",
+        /// One JSON object a line.
+        JsonLines = "jsonl",
+        /// CSV with a header (RFC 4180).
+        Csv = "csv",
+    }
+}
+
 /// Origin of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origin {
@@ -43,7 +55,7 @@ pub struct Origin {
 /// `job.failed`, `credential.fetch`, `team.create`, `team.update`, `team.deactivate`, `team.reactivate`, `member.add`,
 /// `member.remove`, `user.create`, `user.bind`, `principal.unknown`, `principal.inactive`, `admin.denied`,
 /// `viewer.denied`, `user.update`, `user.deactivate`, `user.activate`, `user.unbind`, `client.create`, `client.update`,
-/// `client.delete`, `credential.shred`, `lane.pause`, `lane.resume`, `workflow.cancel`, `installation.changed`, and
+/// `client.delete`, `credential.shred`, `audit.export`, `lane.pause`, `lane.resume`, `workflow.cancel`, `installation.changed`, and
 /// with `rts`: `admin.create`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AuditEntry {

@@ -40,7 +40,7 @@ mod version;
 mod webhook;
 
 pub use access::Access;
-pub use audit::{ActionTaken, AuditEntry, Origin, SecurityEvent, Severity};
+pub use audit::{ActionTaken, AuditEntry, AuditFormat, Origin, SecurityEvent, Severity};
 pub use audit_chain::{
     AuditBlock, AuditChain, AuditKeys, AuditPublicKeys, BadChainHash, BadPublicKey, ChainHash, ChainHead,
     ChainPlace, ChainRow, Checkpoint, CheckpointSignature, MAX_BLOCK_ROWS,

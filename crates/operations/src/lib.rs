@@ -9,6 +9,7 @@ mod actor;
 mod administrator;
 mod apply;
 mod audit_chain;
+mod audit_export;
 mod clients;
 pub mod doctor;
 mod error;
@@ -41,6 +42,7 @@ pub use apply::{
 pub use audit_chain::{
     ChainFinding, ChainProgress, ChainReport, ChainToVerify, MAX_FINDINGS, verify_audit_chain,
 };
+pub use audit_export::AuditText;
 pub use clients::{ClientChange, check_client_draft};
 pub use error::{OperationError, Result};
 pub use failed_jobs::FailedJob;

@@ -1,5 +1,6 @@
 //! Administration. Every handler takes a permission of [`caller`](crate::caller), and every change writes an audit row.
 
+mod audit_export;
 mod budget;
 mod clients;
 mod doctor;
@@ -35,6 +36,7 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
         .merge(users::router())
         .merge(clients::router())
         .merge(security::router())
+        .merge(audit_export::router())
         .merge(sync::router())
         .merge(queues::router())
         .merge(budget::router())
