@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    AuditFormat, BlockedOn, CheckKind, DriftResponse, JobKind, JobState, Lane, ProblemCode, RunnerStatus,
-    Severity, VersionState,
+    AuditFormat, BatchAction, BatchState, BlockedOn, CheckKind, DriftResponse, JobKind, JobState, Lane,
+    ProblemCode, RunnerStatus, Severity, VersionState,
 };
 use serde_json::Value;
 use utoipa::{
@@ -43,12 +43,17 @@ enum_schemas! {
     runner_status: RunnerStatus,
     severity: Severity,
     audit_format: AuditFormat,
+    batch_action: BatchAction,
     drift_response: DriftResponse,
     version_state: VersionState,
 }
 
 pub(crate) fn blocked_on() -> Schema {
     string_enum_or_null(BlockedOn::ALL.iter().map(|word| word.as_str()))
+}
+
+pub(crate) fn batch_state_or_null() -> Schema {
+    string_enum_or_null(BatchState::ALL.iter().map(|word| word.as_str()))
 }
 
 pub(crate) fn drift_response_or_null() -> Schema {

@@ -12,7 +12,7 @@ mod webhooks;
 
 pub use audit::chain;
 use jobs::enqueue;
-pub use jobs::{expire, reap, requeue};
+pub use jobs::{batches, expire, reap, requeue};
 pub use retention::{prune, shred};
 pub use sync::{runner_versions, stale, unused};
 pub use webhooks::{cancel_workflow_runs, inbox, redeliver, suspension};
@@ -118,6 +118,7 @@ pub async fn run(parts: Parts, shutdown: Shutdown) -> anyhow::Result<()> {
     loops.run_every(10, "shred", shred::run);
     loops.run_every(3600, "forget", shred::forget);
     loops.run_every(2, "cancel", cancel_workflow_runs::run);
+    loops.run_every(2, "batches", batches::run);
     loops.run_every(20, "suspension", suspension::run);
     loops.run_every(60, "forget_webhooks", inbox::forget);
     loops.run_every_as_leader(15, "unused", unused::run);

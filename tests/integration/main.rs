@@ -14,6 +14,8 @@ mod audit_export;
 #[cfg(test)]
 mod authorization;
 #[cfg(test)]
+mod batches;
+#[cfg(test)]
 mod budget;
 #[cfg(test)]
 mod chaos;

@@ -55,7 +55,8 @@ pub struct Origin {
 /// `job.failed`, `credential.fetch`, `team.create`, `team.update`, `team.deactivate`, `team.reactivate`, `member.add`,
 /// `member.remove`, `user.create`, `user.bind`, `principal.unknown`, `principal.inactive`, `admin.denied`,
 /// `viewer.denied`, `user.update`, `user.deactivate`, `user.activate`, `user.unbind`, `client.create`, `client.update`,
-/// `client.delete`, `credential.shred`, `audit.export`, `lane.pause`, `lane.resume`, `workflow.cancel`, `installation.changed`, and
+/// `client.delete`, `credential.shred`, `audit.export`, `batch.start`, `batch.stop`,
+/// `batch.resume`, `lane.pause`, `lane.resume`, `workflow.cancel`, `installation.changed`, and
 /// with `rts`: `admin.create`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AuditEntry {

@@ -5,6 +5,7 @@
 mod access;
 mod audit;
 mod audit_chain;
+mod batch;
 mod call;
 mod caller;
 mod caller_checks;
@@ -45,6 +46,7 @@ pub use audit_chain::{
     AuditBlock, AuditChain, AuditKeys, AuditPublicKeys, BadChainHash, BadPublicKey, ChainHash, ChainHead,
     ChainPlace, ChainRow, Checkpoint, CheckpointSignature, MAX_BLOCK_ROWS,
 };
+pub use batch::{BatchAction, BatchItemState, BatchState};
 pub use call::{Call, CallState, reap_due};
 pub use caller::{Caller, MachineClient, Membership, Requester, User};
 pub use caller_checks::CallerChecks;

@@ -2,6 +2,7 @@
 
 use domain::{AuditEntry, Caller, Origin, Problem, ProblemCode, TeamId};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 /// The permission to administer, and how the audit log names its holder. A value of this type is the permission.
 #[derive(Clone, Debug)]
@@ -52,6 +53,15 @@ impl Administrator {
     /// Returns the identity of the holder, as audit rows have it; `None` for a setting.
     pub fn identity(&self) -> Option<&str> {
         self.entry.identity.as_deref()
+    }
+
+    /// Returns the permission for a part of something larger; its audit rows have the larger one's id as `name`.
+    #[must_use]
+    pub(crate) fn within(mut self, name: &str, id: Uuid) -> Self {
+        if let Some(data) = self.data.as_object_mut() {
+            data.insert(name.to_owned(), json!(id));
+        }
+        self
     }
 
     /// Returns the audit row of a change; `details` is a JSON object.

@@ -10,6 +10,7 @@ mod administrator;
 mod apply;
 mod audit_chain;
 mod audit_export;
+mod batch;
 mod clients;
 pub mod doctor;
 mod error;
@@ -43,6 +44,7 @@ pub use audit_chain::{
     ChainFinding, ChainProgress, ChainReport, ChainToVerify, MAX_FINDINGS, verify_audit_chain,
 };
 pub use audit_export::AuditText;
+pub use batch::{BATCH_TIME, BatchRequest, BatchSelector};
 pub use clients::{ClientChange, check_client_draft};
 pub use error::{OperationError, Result};
 pub use failed_jobs::FailedJob;

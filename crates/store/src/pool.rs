@@ -15,7 +15,7 @@ use sqlx::{
 };
 
 use crate::{
-    Audit, AuditChains, Batches, Cancellations, Clients, Credentials, DatabaseFacts, GithubCalls,
+    Audit, AuditChains, BatchRuns, Batches, Cancellations, Clients, Credentials, DatabaseFacts, GithubCalls,
     Idempotency, Installations, Jobs, Leases, Lists, Permissions, Requesters, Result, Retention, Revocations,
     Runners, SelfRegistered, Stats, StoreError, SyncRuns, Teams, UnmanagedRunners, Users, Versions, Webhooks,
     Workers,
@@ -230,6 +230,8 @@ macro_rules! nouns {
             revocations -> Revocations,
             /// Audit log and security events.
             audit -> Audit,
+            /// Batches and their items.
+            batch_runs -> BatchRuns,
             /// Audit chains.
             audit_chains -> AuditChains,
             /// GitHub calls and their intents.

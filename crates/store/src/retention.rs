@@ -143,6 +143,20 @@ impl Retention<'_> {
         Ok(done.rows_affected())
     }
 
+    /// Removes up to `most` ended or stopped batches that began `age` ago, with their items.
+    pub async fn batches(&mut self, age: TimeDelta, most: i64) -> Result<Pruned> {
+        let done = sqlx::query!(
+            "DELETE FROM batches WHERE id IN (
+                SELECT id FROM batches WHERE state <> 'running' AND created_at < now() - make_interval(secs => $1)
+                ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED)",
+            seconds(age),
+            most,
+        )
+        .execute(&mut *self.0)
+        .await?;
+        Ok(Pruned { removed: done.rows_affected(), is_full: done.rows_affected() == most.cast_unsigned() })
+    }
+
     /// Removes up to `most` audit rows older than `age` and than the age the owner of the tables allows.
     pub async fn audit(&mut self, age: TimeDelta, most: i64) -> Result<Pruned> {
         let gone = sqlx::query_scalar!(

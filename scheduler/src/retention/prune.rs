@@ -10,6 +10,8 @@ use crate::{Parts, StepError};
 
 /// Approximate number of rows of one table that one transaction reads or removes.
 const ROWS_PER_BATCH: i64 = 5000;
+/// Number of batches that one transaction removes; each has up to 10,000 items.
+const MAX_BATCHES: i64 = 5;
 /// Time after which a step starts no further round; less than a step's time limit.
 const MAX_DURATION: Duration = Duration::from_secs(15);
 
@@ -37,6 +39,7 @@ enum Table {
     Keys,
     Jobs,
     Runners,
+    Batches,
     Audit,
     SecurityEvents,
 }
@@ -45,7 +48,8 @@ enum Table {
 /// bounded time. Returns the number of rows.
 pub async fn run(parts: Parts) -> Result<u64, StepError> {
     let begun = Instant::now();
-    let mut full = vec![Table::Keys, Table::Jobs, Table::Runners, Table::Audit, Table::SecurityEvents];
+    let mut full =
+        vec![Table::Keys, Table::Jobs, Table::Runners, Table::Batches, Table::Audit, Table::SecurityEvents];
     let mut removed = 0;
     while !full.is_empty() && begun.elapsed() < MAX_DURATION {
         let mut next = Vec::new();
@@ -71,7 +75,8 @@ async fn prune(parts: &Parts, table: Table) -> Result<Pruned, StepError> {
     let keep = &parts.sync.retention;
     let age = match table {
         Table::Keys => Some(TimeDelta::zero()),
-        Table::Jobs => keep.jobs,
+        // A batch names the jobs of its items.
+        Table::Jobs | Table::Batches => keep.jobs,
         Table::Runners => keep.runners,
         Table::Audit | Table::SecurityEvents => keep.audit,
     };
@@ -84,6 +89,7 @@ async fn prune(parts: &Parts, table: Table) -> Result<Pruned, StepError> {
         }
         Table::Jobs => tx.retention().jobs(age, ROWS_PER_BATCH).await?,
         Table::Runners => tx.retention().runners(age, ROWS_PER_BATCH).await?,
+        Table::Batches => tx.retention().batches(age, MAX_BATCHES).await?,
         Table::Audit => tx.retention().audit(age, ROWS_PER_BATCH).await?,
         Table::SecurityEvents => tx.retention().security_events(age, ROWS_PER_BATCH).await?,
     };

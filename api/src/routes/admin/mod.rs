@@ -1,6 +1,7 @@
 //! Administration. Every handler takes a permission of [`caller`](crate::caller), and every change writes an audit row.
 
 mod audit_export;
+mod batch;
 mod budget;
 mod clients;
 mod doctor;
@@ -37,6 +38,7 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
         .merge(clients::router())
         .merge(security::router())
         .merge(audit_export::router())
+        .merge(batch::router())
         .merge(sync::router())
         .merge(queues::router())
         .merge(budget::router())

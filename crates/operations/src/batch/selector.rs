@@ -1,0 +1,135 @@
+//! Selectors of batches. An empty selector is refused: only `all` means all.
+
+use domain::{BatchAction, FieldError, Problem, RunnerStatus, TeamId};
+use serde_json::{Value, json};
+use store::{BatchSubject, RunnerSelection, Tx};
+use uuid::Uuid;
+
+use super::{BatchRequest, MAX_ITEMS};
+use crate::{
+    Result,
+    validate::{MAX_REASON, check_optional},
+};
+
+/// Most ids of one selector.
+const MAX_IDS: usize = 1000;
+
+/// The items of a batch: ids, a filter, or all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BatchSelector {
+    /// People, teams or runners by id.
+    pub ids: Option<Vec<Uuid>>,
+    /// People or runners of this team.
+    pub team: Option<TeamId>,
+    /// Runners of this person or machine client.
+    pub identity: Option<String>,
+    /// Runners in this state.
+    pub status: Option<RunnerStatus>,
+    /// All that the change could concern.
+    pub all: bool,
+    /// People who are admins stay as they are.
+    pub spare_admins: bool,
+    /// Reason that members of deactivated teams see. Without it, the comment.
+    pub reason: Option<String>,
+}
+
+impl BatchSelector {
+    /// Adds the errors of the selector. `ids` are named as the action's body names them.
+    pub(super) fn check(&self, action: BatchAction, errors: &mut Vec<FieldError>) {
+        let ids = id_field(action);
+        let filtered = self.team.is_some() || self.identity.is_some() || self.status.is_some();
+        let given = [self.ids.is_some(), filtered, self.all].into_iter().filter(|given| *given).count();
+        match &self.ids {
+            Some(list) if list.is_empty() => errors.push(FieldError::new(ids, "name at least one")),
+            Some(list) if list.len() > MAX_IDS => {
+                errors.push(FieldError::new(ids, format!("at most {MAX_IDS}; start several batches")));
+            }
+            _ => {}
+        }
+        check_optional(errors, "/reason", self.reason.as_deref(), MAX_REASON);
+        if given == 0 {
+            let detail = format!("name {}, a filter, or `\"all\": true`", ids.trim_start_matches('/'));
+            errors.push(FieldError::new(ids, detail));
+        } else if given > 1 {
+            errors.push(FieldError::new(ids, "ids, a filter and `all` exclude each other"));
+        }
+    }
+
+    /// Returns the selector for the audit log.
+    pub(super) fn describe(&self) -> Value {
+        let Self { ids, team, identity, status, all, spare_admins, reason } = self;
+        json!({ "ids": ids, "team": team, "user_identity": identity, "status": status, "all": all,
+            "exclude_admins": spare_admins, "reason": reason })
+    }
+}
+
+/// Returns where a body has the ids.
+const fn id_field(action: BatchAction) -> &'static str {
+    match action {
+        BatchAction::DisableUsers | BatchAction::RestoreUsers => "/user_ids",
+        BatchAction::DeleteRunners => "/runner_ids",
+        BatchAction::DeactivateTeams | BatchAction::ReactivateTeams => "/team_ids",
+    }
+}
+
+/// Returns the selected items, by id.
+///
+/// # Errors
+/// `validation_failed` for an id of nothing, and for more items than a batch may have.
+pub(super) async fn select(tx: &mut Tx, request: &BatchRequest) -> Result<Vec<BatchSubject>> {
+    let BatchSelector { ids, team, identity, status, .. } = &request.selector;
+    let limit = i64::try_from(MAX_ITEMS).unwrap_or(i64::MAX).saturating_add(1);
+    let ids = ids.as_deref();
+    let mut batches = tx.batch_runs();
+    let found = match request.action {
+        BatchAction::DisableUsers => batches.select_users(ids, *team, true, limit).await?,
+        BatchAction::RestoreUsers => batches.select_users(ids, *team, false, limit).await?,
+        BatchAction::DeactivateTeams => batches.select_teams(ids, true, limit).await?,
+        BatchAction::ReactivateTeams => batches.select_teams(ids, false, limit).await?,
+        BatchAction::DeleteRunners => {
+            let which = RunnerSelection {
+                ids: ids.map(<[Uuid]>::to_vec),
+                identity: identity.clone(),
+                team: *team,
+                status: *status,
+            };
+            batches.select_runners(&which, limit).await?
+        }
+    };
+    if found.len() > MAX_ITEMS {
+        let detail = format!("more than {MAX_ITEMS} match; narrow the filter");
+        return Err(Problem::field(id_field(request.action), detail).into());
+    }
+    let unknown: Vec<FieldError> = ids
+        .unwrap_or_default()
+        .iter()
+        .enumerate()
+        .filter(|(_, id)| found.binary_search_by_key(*id, |subject| subject.id).is_err())
+        .map(|(nth, id)| {
+            FieldError::new(format!("{}/{nth}", id_field(request.action)), format!("no {id} exists"))
+        })
+        .collect();
+    if unknown.is_empty() { Ok(found) } else { Err(Problem::invalid(unknown).into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn errors(selector: &BatchSelector) -> Vec<String> {
+        let mut errors = Vec::new();
+        selector.check(BatchAction::DisableUsers, &mut errors);
+        errors.into_iter().map(|error| error.pointer).collect()
+    }
+
+    #[test]
+    fn empty_selectors_never_mean_all() {
+        assert_eq!(errors(&BatchSelector::default()), ["/user_ids"]);
+        let none = BatchSelector { ids: Some(Vec::new()), ..BatchSelector::default() };
+        assert_eq!(errors(&none), ["/user_ids"]);
+        let all = BatchSelector { all: true, ..BatchSelector::default() };
+        assert!(errors(&all).is_empty());
+        let both = BatchSelector { ids: Some(vec![Uuid::nil()]), ..all };
+        assert_eq!(errors(&both), ["/user_ids"]);
+    }
+}

@@ -1,0 +1,102 @@
+//! Selection of the items of a batch.
+
+use domain::{RunnerStatus, TeamId};
+use uuid::Uuid;
+
+use super::BatchRuns;
+use crate::Result;
+
+/// A person, team or runner that is selected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BatchSubject {
+    /// Its id.
+    pub id: Uuid,
+    /// Its readable name.
+    pub name: String,
+}
+
+/// Selection of runners that are not deleted: those that match every given part.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunnerSelection {
+    /// Only these.
+    pub ids: Option<Vec<Uuid>>,
+    /// Only of this person or machine client, as lists show them.
+    pub identity: Option<String>,
+    /// Only of this team.
+    pub team: Option<TeamId>,
+    /// Only in this state.
+    pub status: Option<RunnerStatus>,
+}
+
+impl BatchRuns<'_> {
+    /// Returns up to `limit` people, by id: those named, or all that are active or not as `is_active` says and belong to
+    /// `team`.
+    pub async fn select_users(
+        &mut self,
+        ids: Option<&[Uuid]>,
+        team: Option<TeamId>,
+        is_active: bool,
+        limit: i64,
+    ) -> Result<Vec<BatchSubject>> {
+        Ok(sqlx::query_as!(
+            BatchSubject,
+            r#"SELECT id, coalesce(email, issuer || '#' || subject, id::text) AS "name!" FROM users
+             WHERE ($1::uuid[] IS NULL OR id = ANY($1)) AND ($1::uuid[] IS NOT NULL OR is_active = $3)
+                AND ($2::uuid IS NULL OR EXISTS (SELECT FROM team_members WHERE user_id = users.id AND team_id = $2))
+             ORDER BY id LIMIT $4"#,
+            ids as Option<&[Uuid]>,
+            team.map(Uuid::from),
+            is_active,
+            limit,
+        )
+        .fetch_all(&mut *self.0)
+        .await?)
+    }
+
+    /// Returns the number of active people.
+    pub async fn count_active_users(&mut self) -> Result<i64> {
+        let count = sqlx::query_scalar!(r#"SELECT count(*) AS "n!" FROM users WHERE is_active"#);
+        Ok(count.fetch_one(&mut *self.0).await?)
+    }
+
+    /// Returns up to `limit` teams, by id: those named, or all that are active or not as `is_active` says.
+    pub async fn select_teams(
+        &mut self,
+        ids: Option<&[Uuid]>,
+        is_active: bool,
+        limit: i64,
+    ) -> Result<Vec<BatchSubject>> {
+        Ok(sqlx::query_as!(
+            BatchSubject,
+            "SELECT id, name FROM teams
+             WHERE ($1::uuid[] IS NULL OR id = ANY($1)) AND ($1::uuid[] IS NOT NULL OR is_active = $2)
+             ORDER BY id LIMIT $3",
+            ids as Option<&[Uuid]>,
+            is_active,
+            limit,
+        )
+        .fetch_all(&mut *self.0)
+        .await?)
+    }
+
+    /// Returns up to `limit` runners, by id. Deleted ones are returned only if they are named.
+    pub async fn select_runners(&mut self, which: &RunnerSelection, limit: i64) -> Result<Vec<BatchSubject>> {
+        Ok(sqlx::query_as!(
+            BatchSubject,
+            "SELECT runners.id, runners.name FROM runners
+                LEFT JOIN users ON users.id = owner_user LEFT JOIN oauth_clients ON oauth_clients.id = owner_client
+             WHERE ($1::uuid[] IS NULL OR runners.id = ANY($1)) AND ($1::uuid[] IS NOT NULL OR status <> 'deleted')
+                AND ($2::text IS NULL OR coalesce(users.email, users.issuer || '#' || users.subject) = $2
+                    OR oauth_clients.client_id = $2)
+                AND ($3::uuid IS NULL OR runners.team_id = $3) AND ($4::text IS NULL OR status = $4)
+             ORDER BY runners.id LIMIT $5",
+            which.ids.as_deref() as Option<&[Uuid]>,
+            which.identity,
+            which.team.map(Uuid::from),
+            which.status.map(RunnerStatus::as_str),
+            limit,
+        )
+        .fetch_all(&mut *self.0)
+        .await?)
+    }
+}

@@ -1,0 +1,31 @@
+//! Work on batches that no process works on: larger ones, and those whose process has died.
+
+use operations::{BATCH_TIME, OperationError, Operations};
+
+use crate::{Parts, StepError};
+
+/// Batches of one run. A run stays within a step's time limit.
+const MAX_BATCHES: i64 = 2;
+
+/// Works on the oldest idle batches. Returns their number.
+pub async fn run(parts: Parts) -> Result<u64, StepError> {
+    let idle = parts.store.conn().await?.batch_runs().idle(MAX_BATCHES).await?;
+    let operations = Operations::new(&parts.store, &parts.queue);
+    let mut worked_on = 0;
+    for id in idle {
+        let batch = operations.run_batch(id, &parts.sync.name, BATCH_TIME).await.map_err(interrupted)?;
+        tracing::info!(batch = %id, state = %batch.state, done = batch.done, "worked on a batch");
+        worked_on += 1;
+    }
+    Ok(worked_on)
+}
+
+fn interrupted(error: OperationError) -> StepError {
+    match error {
+        OperationError::Store(error) => error.into(),
+        OperationError::Refused(problem) => {
+            tracing::warn!(detail = problem.detail, "a batch was interrupted");
+            StepError::Incomplete
+        }
+    }
+}
