@@ -27,6 +27,9 @@ pub(crate) async fn reload_caller(conn: &mut Conn, caller: &Caller) -> ApiResult
         }
         Requester::Client(id) => {
             let Some(client) = conn.clients().get(id).await? else { return Ok(None) };
+            if conn.incidents().is_blocked(&client.issuer).await? {
+                return Ok(None);
+            }
             let team = conn.clients().record_use(&client).await?;
             let active = client.is_active && team.is_active;
             let teams = vec![team];

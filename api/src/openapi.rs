@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    AuditFormat, BatchAction, BatchState, BlockedOn, CheckKind, DriftResponse, JobKind, JobState, Lane,
-    ProblemCode, RunnerStatus, Severity, VersionState,
+    AuditFormat, BatchAction, BatchState, BlockedOn, CheckKind, DriftResponse, IncidentKind, IncidentState,
+    JobKind, JobState, Lane, ProblemCode, RunnerStatus, Severity, VersionState,
 };
 use serde_json::Value;
 use utoipa::{
@@ -44,6 +44,8 @@ enum_schemas! {
     severity: Severity,
     audit_format: AuditFormat,
     batch_action: BatchAction,
+    incident_kind: IncidentKind,
+    incident_state: IncidentState,
     drift_response: DriftResponse,
     version_state: VersionState,
 }

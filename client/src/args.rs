@@ -9,6 +9,7 @@ use crate::{
         apply::{ApplyArgs, ExportVerb, FileArgs, SchemaVerb},
         audit::AuditVerb,
         call::CallArgs,
+        incident::IncidentVerb,
         job::JobVerb,
         lane::LaneVerb,
         machine_client::ClientVerb,
@@ -154,6 +155,8 @@ pub enum Command {
     Versions(PlainArgs<ListArgs>),
     /// Show security events.
     Security(NounArgs<SecurityVerb>),
+    /// End at once all that a team, an issuer, a person or a machine client could still do, and undo it.
+    Incident(NounArgs<IncidentVerb>),
     /// Show and export the audit log.
     Audit(NounArgs<AuditVerb>),
     /// Show what the policy decides about a request, and why.
@@ -198,6 +201,7 @@ impl Command {
             Self::Sync(noun) => &noun.common,
             Self::Unmanaged(noun) => &noun.common,
             Self::Security(noun) => &noun.common,
+            Self::Incident(noun) => &noun.common,
             Self::Audit(noun) => &noun.common,
             Self::Explain(command) => &command.common,
             Self::Apply(command) => &command.common,

@@ -119,6 +119,7 @@ pub async fn run(parts: Parts, shutdown: Shutdown) -> anyhow::Result<()> {
     loops.run_every(3600, "forget", shred::forget);
     loops.run_every(2, "cancel", cancel_workflow_runs::run);
     loops.run_every(2, "batches", batches::run);
+    loops.run_every(2, "incidents", batches::run_incidents);
     loops.run_every(20, "suspension", suspension::run);
     loops.run_every(60, "forget_webhooks", inbox::forget);
     loops.run_every_as_leader(15, "unused", unused::run);

@@ -27,6 +27,9 @@ pub(super) async fn bind(app: &AppState, facts: &TokenFacts, origin: &Origin) ->
         return Ok(BindingOutcome::NotFound);
     }
     let mut tx = app.store.begin().await?;
+    if tx.incidents().is_blocked(&facts.issuer).await? {
+        return Ok(BindingOutcome::NotFound);
+    }
     let refused = match tx.users().bind(facts, app.verifier.binding_issuer()).await? {
         Binding::Bound(user) => {
             let entry = AuditEntry {

@@ -224,6 +224,23 @@ pub(crate) const SECURITY: Noun = Noun {
     ],
 };
 
+/// Incidents.
+pub(crate) const INCIDENT: Noun = Noun {
+    path: &["admin", "incidents"],
+    key: "incidents",
+    name: "id",
+    paged: false,
+    columns: &[
+        Column::text("INCIDENT", "/id"),
+        Column::text("TARGET", "/target"),
+        Column::text("NAME", "/name"),
+        Column::text("STATE", "/state"),
+        Column::age("AGE", "/created_at"),
+        Column::text("REASON", "/reason"),
+        Column::text("UNDONE BY", "/undone_by").wide(),
+    ],
+};
+
 /// Rows of the audit log.
 pub(crate) const AUDIT: Noun = Noun {
     path: &["audit-logs"],
@@ -252,7 +269,7 @@ mod tests {
 
     const ALL: &[&Noun] = &[
         &RUNNER, &JOB, &TEAM, &MY_TEAM, &USER, &CLIENT, &LANE, &WORKER, &BUDGET, &SYNC, &UNMANAGED, &VERSION,
-        &SECURITY, &AUDIT,
+        &SECURITY, &AUDIT, &INCIDENT,
     ];
 
     fn document() -> Value {

@@ -16,6 +16,7 @@ mod event_alias;
 mod glob;
 mod hash;
 mod ids;
+mod incident;
 mod job;
 mod json;
 mod json_text;
@@ -57,6 +58,7 @@ pub use event_alias::{AUDIT_ALIASES, SECURITY_ALIASES, resolve_audit_event, reso
 pub use glob::{check_glob, check_repository_glob};
 pub use hash::sha256_hex;
 pub use ids::{BadInstallationId, CallId, ClientId, InstallationId, JobId, RunnerId, TeamId, UserId};
+pub use incident::{IncidentItemKind, IncidentItemState, IncidentKind, IncidentState};
 pub use job::{
     BlockedOn, Job, JobKind, JobParams, JobState, MAX_PREFIX, MAX_RESCUES, NotRunnable, ReclaimReason,
     Removal, RequestedName, busy_delay, retry_delay,

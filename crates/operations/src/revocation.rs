@@ -93,6 +93,28 @@ impl Revocation {
 }
 
 impl Operations<'_> {
+    /// Cancels the open requests of a requester and shreds their configs. They keep their account.
+    ///
+    /// # Errors
+    /// Database errors.
+    pub(crate) async fn end_requests(
+        &self,
+        admin: &Administrator,
+        requester: Requester,
+        reason: &str,
+    ) -> Result<()> {
+        let mut tx = self.store.begin().await?;
+        let revoked = Revocation::of_requester(requester, "its issuer was blocked").apply(&mut tx).await?;
+        if !revoked.is_empty() {
+            let mut details = json!({ "requester": requester.to_string(), "comment": reason });
+            extend(&mut details, revoked.details());
+            tx.audit().write(&admin.record("requests.end", None, details)).await?;
+        }
+        tx.commit().await?;
+        revoked.publish(self.queue).await;
+        Ok(())
+    }
+
     /// Shreds every config that has not been handed out for good, and removes the runners of unread ones. It is meant
     /// for a leaked key or database. Returns how many configs were shredded. Jobs continue and make new configs.
     ///

@@ -101,10 +101,12 @@ impl Clients<'_> {
         let rows = sqlx::query_as!(
             ClientRow,
             r#"SELECT id AS "id!", client_id AS "client_id!", issuer AS "issuer!", team_id AS "team_id!", description, rule,
-                is_active AS "is_active!", created_at AS "created_at!", last_used_at, created_by
+                is_active AND NOT EXISTS (SELECT FROM blocked_issuers WHERE issuer = $1) AS "is_active!",
+                created_at AS "created_at!", last_used_at, created_by
              FROM oauth_clients WHERE issuer = $1 AND client_id = ANY($2) AND rule IS NULL AND deleted_at IS NULL
              UNION ALL
-             (SELECT id, client_id, issuer, team_id, description, rule, is_active, created_at, last_used_at,
+             (SELECT id, client_id, issuer, team_id, description, rule,
+                is_active AND NOT EXISTS (SELECT FROM blocked_issuers WHERE issuer = $1), created_at, last_used_at,
                 created_by
              FROM oauth_clients WHERE issuer = $1 AND rule IS NOT NULL AND claim_rule_key(rule) = ANY($3)
                 AND deleted_at IS NULL

@@ -18,6 +18,7 @@ mod export;
 mod facts;
 mod github_calls;
 mod idempotency;
+mod incidents;
 mod installations;
 mod jobs;
 mod leases;
@@ -56,6 +57,10 @@ pub use error::StoreError;
 pub use facts::DatabaseFacts;
 pub use github_calls::{GithubCalls, Intent};
 pub use idempotency::{Idempotency, KeyedRequest, TakenKey};
+pub use incidents::{
+    IncidentItem, IncidentRow, IncidentScope, IncidentTarget, Incidents, NewIncident, NewIncidentItem,
+    ScopedRunner,
+};
 pub use installations::{Installations, Suspended, SweepResume, SweepTurn};
 pub use jobs::{Counter, JobFilter, Jobs, NewJob};
 pub use leases::{LeaseRow, Leases};

@@ -15,7 +15,8 @@ impl Permissions<'_> {
         match requester {
             Requester::User(id) => Ok(sqlx::query_as!(
                 Access,
-                r#"SELECT u.is_active, u.is_viewer AND NOT u.is_admin AS "only_reads!", u.can_use_jit, u.can_use_registration_token, t.is_active AS team_is_active,
+                r#"SELECT u.is_active AND NOT EXISTS (SELECT FROM blocked_issuers WHERE issuer = u.issuer)
+                        AS "is_active!", u.is_viewer AND NOT u.is_admin AS "only_reads!", u.can_use_jit, u.can_use_registration_token, t.is_active AS team_is_active,
                     t.deactivation_reason, (u.is_admin OR EXISTS (SELECT FROM team_members
                         WHERE user_id = u.id AND team_id = t.id)) AS "belongs!"
                  FROM users u, teams t WHERE u.id = $1 AND t.id = $2"#,
@@ -26,7 +27,8 @@ impl Permissions<'_> {
             .await?),
             Requester::Client(id) => Ok(sqlx::query_as!(
                 Access,
-                r#"SELECT c.is_active AND c.deleted_at IS NULL AS "is_active!", false AS "only_reads!", true AS "can_use_jit!",
+                r#"SELECT c.is_active AND c.deleted_at IS NULL
+                        AND NOT EXISTS (SELECT FROM blocked_issuers WHERE issuer = c.issuer) AS "is_active!", false AS "only_reads!", true AS "can_use_jit!",
                     false AS "can_use_registration_token!", t.is_active AS team_is_active, t.deactivation_reason,
                     c.team_id = t.id AS "belongs!"
                  FROM oauth_clients c, teams t WHERE c.id = $1 AND t.id = $2"#,

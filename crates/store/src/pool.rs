@@ -16,9 +16,9 @@ use sqlx::{
 
 use crate::{
     Audit, AuditChains, BatchRuns, Batches, Cancellations, Clients, Credentials, DatabaseFacts, GithubCalls,
-    Idempotency, Installations, Jobs, Leases, Lists, Permissions, Requesters, Result, Retention, Revocations,
-    Runners, SelfRegistered, Stats, StoreError, SyncRuns, Teams, UnmanagedRunners, Users, Versions, Webhooks,
-    Workers,
+    Idempotency, Incidents, Installations, Jobs, Leases, Lists, Permissions, Requesters, Result, Retention,
+    Revocations, Runners, SelfRegistered, Stats, StoreError, SyncRuns, Teams, UnmanagedRunners, Users,
+    Versions, Webhooks, Workers,
     detach::CompleteInBackground,
     facts, lists,
     migrate::{self, Schema, grants},
@@ -246,6 +246,8 @@ macro_rules! nouns {
             webhooks -> Webhooks,
             /// Cancellations of workflow runs.
             cancellations -> Cancellations,
+            /// Incidents and blocked issuers.
+            incidents -> Incidents,
             /// Installations of the App.
             installations -> Installations,
             /// Sync runs.

@@ -200,7 +200,8 @@ impl Users<'_> {
         subject: &str,
     ) -> Result<Option<(User, Vec<Membership>)>> {
         let row = sqlx::query!(
-            r#"SELECT id, email, issuer, subject, display_name, is_admin, is_viewer, is_active, can_use_jit,
+            r#"SELECT id, email, issuer, subject, display_name, is_admin, is_viewer, can_use_jit,
+                is_active AND NOT EXISTS (SELECT FROM blocked_issuers WHERE issuer = $1) AS "is_active!",
                 can_use_registration_token, created_at, last_login_at,
                 coalesce(last_login_at < now() - interval '5 minutes', true) AS "stale!",
                 ARRAY(SELECT team_id FROM team_members JOIN teams t ON t.id = team_id WHERE user_id = users.id

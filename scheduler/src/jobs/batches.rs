@@ -1,4 +1,4 @@
-//! Work on batches that no process works on: larger ones, and those whose process has died.
+//! Work on batches and incidents that no process works on: larger ones, and those whose process has died.
 
 use operations::{BATCH_TIME, OperationError, Operations};
 
@@ -20,11 +20,25 @@ pub async fn run(parts: Parts) -> Result<u64, StepError> {
     Ok(worked_on)
 }
 
+/// Works on the oldest idle incidents. Returns their number.
+pub async fn run_incidents(parts: Parts) -> Result<u64, StepError> {
+    let idle = parts.store.conn().await?.incidents().idle(MAX_BATCHES).await?;
+    let operations = Operations::new(&parts.store, &parts.queue);
+    let mut worked_on = 0;
+    for id in idle {
+        let incident =
+            operations.run_incident(id, &parts.sync.name, BATCH_TIME).await.map_err(interrupted)?;
+        tracing::info!(incident = %id, state = %incident.state, "worked on an incident");
+        worked_on += 1;
+    }
+    Ok(worked_on)
+}
+
 fn interrupted(error: OperationError) -> StepError {
     match error {
         OperationError::Store(error) => error.into(),
         OperationError::Refused(problem) => {
-            tracing::warn!(detail = problem.detail, "a batch was interrupted");
+            tracing::warn!(detail = problem.detail, "a batch or an incident was interrupted");
             StepError::Incomplete
         }
     }

@@ -5,6 +5,7 @@ mod batch;
 mod budget;
 mod clients;
 mod doctor;
+mod incidents;
 mod members;
 mod queues;
 mod security;
@@ -39,6 +40,7 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
         .merge(security::router())
         .merge(audit_export::router())
         .merge(batch::router())
+        .merge(incidents::router())
         .merge(sync::router())
         .merge(queues::router())
         .merge(budget::router())
