@@ -7,9 +7,16 @@ use serde_json::{Map, Value, json};
 use super::{
     nouns::CLIENT,
     resolve,
+    sign_in::read_token,
     values::{Consent, Fields, Reason, pair},
 };
-use crate::{args::LimitArgs, completion, error::ClientError, output::scalar, session::Session};
+use crate::{
+    args::LimitArgs,
+    completion,
+    error::ClientError,
+    output::{Noun, scalar},
+    session::Session,
+};
 
 /// Verbs of `rts client`.
 #[derive(Debug, Subcommand)]
@@ -67,6 +74,15 @@ pub enum ClientVerb {
         rule: RuleArgs,
         #[command(flatten)]
         reason: Reason,
+    },
+    /// Test whose a token is, and which claims and rules decide that. The token is read from stdin.
+    #[command(
+        after_help = "Example:\n  rts client test-token --compare-with web-ci < token.txt\n\nExits 7 if no person or client here has this token. The token is neither stored nor logged."
+    )]
+    TestToken {
+        /// A machine client whose rule is compared with the token part by part.
+        #[arg(long, value_name = "CLIENT_ID|ID")]
+        compare_with: Option<String>,
     },
     /// Remove a machine client: its requests are cancelled and its unread configs shredded. Its runners stay.
     #[command(
@@ -141,6 +157,7 @@ pub(crate) async fn run(session: &Session, verb: ClientVerb) -> Result<(), Clien
             print_client(session, &changed, "changed");
             Ok(())
         }
+        ClientVerb::TestToken { compare_with } => test_token(session, compare_with.as_deref()).await,
         ClientVerb::Remove { client, reason, consent } => {
             let id = resolve::client(session, &client).await?;
             let question = format!("This cancels the requests of {client} and shreds its unread configs.");
@@ -151,6 +168,25 @@ pub(crate) async fn run(session: &Session, verb: ClientVerb) -> Result<(), Clien
             Ok(())
         }
     }
+}
+
+/// Prints the outcome, and fails if the service would not know the caller.
+async fn test_token(session: &Session, compare_with: Option<&str>) -> Result<(), ClientError> {
+    const OUTCOME: Noun = Noun { path: &[], key: "", name: "outcome", paged: false, columns: &[] };
+    let compared = match compare_with {
+        Some(client) => Some(resolve::client(session, client).await?),
+        None => None,
+    };
+    let token = read_token()?;
+    let body = Fields::default().add("token", Some(token.expose())).add("compare_with", compared).into_body();
+    let tested = session.change(Method::POST, &["admin", "oauth-clients", "test-token"], body).await?.body;
+    session.print_thing(&OUTCOME, &tested);
+    let known = ["user", "invitation", "machine_client"];
+    let outcome = tested["outcome"].as_str().unwrap_or_default();
+    if known.contains(&outcome) {
+        return Ok(());
+    }
+    Err(ClientError::Findings(scalar(&tested["detail"])))
 }
 
 fn print_client(session: &Session, client: &Value, state: &str) {

@@ -128,7 +128,8 @@ fn profile_name(
     check_profile_name(name).map_err(|fault| ClientError::Usage(format!("the profile's name: {fault}")))
 }
 
-fn read_token() -> Result<Secret, ClientError> {
+/// Reads a token from stdin, which must not be a terminal.
+pub(super) fn read_token() -> Result<Secret, ClientError> {
     if io::stdin().is_terminal() {
         return Err(ClientError::Usage(
             "pipe the token into this command: a typed one would be shown".to_owned(),

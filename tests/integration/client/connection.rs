@@ -175,3 +175,19 @@ async fn profiles_hold_a_url_and_its_own_token() {
     scene.run_with("", &["profile", "remove", "default"], &bare).await.expect(0);
     scene.run_with("", &["profile", "use", "default"], &bare).await.expect(4);
 }
+
+#[tokio::test]
+async fn a_token_is_tested_without_a_trace() {
+    let scene = Scene::new().await;
+    let admin = scene.world.admin().await;
+    let input = scene.world.folder().join("token-to-test");
+    let test = async |token: &str| {
+        std::fs::write(&input, token).unwrap();
+        let own = [("RTS_URL", scene.world.url()), ("RTS_TOKEN", admin.token.as_str())];
+        scene.world.command_with_input(&["client", "test-token", "-o", "json"], &own, &input).await
+    };
+    assert_eq!(test(&scene.ada.token).await.expect(0).json()["outcome"], "user");
+    let refused = test("no.good.token").await.expect(7);
+    assert_eq!(refused.json()["outcome"], "refused");
+    assert!(!refused.stderr.contains("no.good.token") && !refused.stdout.contains("no.good.token"));
+}
