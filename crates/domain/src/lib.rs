@@ -40,6 +40,7 @@ mod tls_advice;
 mod token_facts;
 mod version;
 mod webhook;
+mod verdict;
 
 pub use access::Access;
 pub use audit::{ActionTaken, AuditEntry, AuditFormat, Origin, SecurityEvent, Severity};
@@ -96,4 +97,9 @@ pub use version::{BadVersion, CutOff, DEPRECATION_NOTICE, RunnerVersion, Version
 pub use webhook::{
     Content, Decision, Delivery, EventIgnored, InstallationChange, InstallationEvent, InvalidJson,
     PolicyViolation, WebhookEvent, WebhookSource, WorkflowJob, WorkflowMark,
+};
+pub use verdict::{
+    BreakerPicture, BudgetPicture, InstallationPicture, LanePicture, LeaderPicture, PauseCause, PausePicture,
+    PauseScope, Picture, QueuePicture, SyncPicture, TeamPicture, UnacknowledgedEvents, Verdict, VerdictCode,
+    VerdictLevel, WindowPicture, WorkerPicture,
 };
