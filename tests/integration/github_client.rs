@@ -128,7 +128,7 @@ async fn every_fault_is_classified() {
     for (fault, kind, wait) in limits {
         seam.fault("POST", "generate-jitconfig", fault);
         match seam.make("limited").await.unwrap_err() {
-            GitHubError::Limited { kind: told, wait: asked } => {
+            GitHubError::Limited { kind: told, wait: asked, .. } => {
                 assert_eq!(told, kind);
                 assert!(asked.as_secs().abs_diff(wait) <= 2, "{asked:?} for {wait}");
             }

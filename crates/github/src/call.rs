@@ -62,6 +62,7 @@ impl Call {
             operation: self.operation,
             reason: reason.into(),
             read_only: self.read_only(),
+            request_id: None,
         }
     }
 

@@ -54,13 +54,13 @@ pub(crate) fn check(call: &Call, reply: Reply, now: DateTime<Utc>) -> Result<Rep
     }
     let limit = limit(&reply, now);
     if let Some((kind @ (LimitKind::Primary | LimitKind::Secondary), wait)) = limit {
-        return Err(GitHubError::Limited { kind, wait });
+        return Err(GitHubError::Limited { kind, wait, request_id: reply.request_id() });
     }
     let message = message(&reply);
     let request_id = reply.request_id();
     Err(match status {
-        StatusCode::UNAUTHORIZED => GitHubError::Unauthorized { message },
-        StatusCode::FORBIDDEN if is_suspended(&reply) => GitHubError::Suspended { message },
+        StatusCode::UNAUTHORIZED => GitHubError::Unauthorized { message, request_id },
+        StatusCode::FORBIDDEN if is_suspended(&reply) => GitHubError::Suspended { message, request_id },
         StatusCode::CONFLICT => GitHubError::Conflict {
             already_exists: message.starts_with("Already exists"),
             message,
@@ -71,6 +71,7 @@ pub(crate) fn check(call: &Call, reply: Reply, now: DateTime<Utc>) -> Result<Rep
             status: Some(status.as_u16()),
             read_only: call.read_only(),
             wait: limit.map(|(_, wait)| wait),
+            request_id,
         },
         _ => GitHubError::Refused {
             status: status.as_u16(),
@@ -148,7 +149,7 @@ mod tests {
     #[test]
     fn empty_window_waits_for_its_reset_by_the_servers_clock() {
         let found = error(403, &EMPTY, r#"{"message":"API rate limit exceeded for installation ID 1."}"#);
-        let GitHubError::Limited { kind, wait } = found else { panic!("{found:?}") };
+        let GitHubError::Limited { kind, wait, .. } = found else { panic!("{found:?}") };
         let date = headers::date(&reply(200, &EMPTY, "").headers).unwrap();
         let expected = u64::try_from(1_795_341_690 - date.timestamp()).unwrap();
         assert_eq!((kind, wait.as_secs()), (LimitKind::Primary, expected));
@@ -182,7 +183,7 @@ mod tests {
         ] {
             let found = error(status, &[("x-ratelimit-remaining", "4000")], body);
             assert!(
-                matches!(found, GitHubError::Limited { kind: LimitKind::Secondary, wait } if wait == DEFAULT_WAIT)
+                matches!(found, GitHubError::Limited { kind: LimitKind::Secondary, wait, .. } if wait == DEFAULT_WAIT)
             );
         }
     }

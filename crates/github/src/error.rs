@@ -53,6 +53,8 @@ pub enum GitHubError {
         read_only: bool,
         /// `Retry-After` of the response.
         wait: Option<Duration>,
+        /// `x-github-request-id`, if a response came.
+        request_id: Option<String>,
     },
     /// 403 or 429 because of one of GitHub's limits.
     #[error("GitHub's {kind:?} rate limit: wait {} s", wait.as_secs())]
@@ -61,6 +63,8 @@ pub enum GitHubError {
         kind: LimitKind,
         /// Time to make no call.
         wait: Duration,
+        /// `x-github-request-id`.
+        request_id: Option<String>,
     },
     /// Our own budget holds the request; it was not sent.
     #[error("held by our own budget: wait {} ms", wait.as_millis())]
@@ -106,12 +110,16 @@ pub enum GitHubError {
     Unauthorized {
         /// GitHub's message.
         message: String,
+        /// `x-github-request-id`.
+        request_id: Option<String>,
     },
     /// The installation is suspended.
     #[error("the App's installation is suspended: {message}")]
     Suspended {
         /// GitHub's message.
         message: String,
+        /// `x-github-request-id`.
+        request_id: Option<String>,
     },
     /// The installation does not grant a permission that every call needs.
     #[error("the App's installation must grant {permissions}: {message}")]
@@ -136,6 +144,8 @@ pub enum GitHubError {
         reason: String,
         /// The call only reads, so that no effect can stand.
         read_only: bool,
+        /// `x-github-request-id`.
+        request_id: Option<String>,
     },
     /// An argument that cannot be sent.
     #[error("this argument cannot be sent: {0}")]
@@ -168,6 +178,28 @@ impl GitHubError {
     /// Whether GitHub itself (not a proxy) says that the object does not exist.
     pub(crate) fn is_not_found(&self) -> bool {
         matches!(self, Self::Refused { status: 404, message, .. } if message == "Not Found")
+    }
+
+    /// Returns a `Malformed` error with the id of the request; others unchanged.
+    pub(crate) fn with_request_id(mut self, id: Option<String>) -> Self {
+        if let Self::Malformed { request_id, .. } = &mut self {
+            *request_id = id;
+        }
+        self
+    }
+
+    /// Returns GitHub's id of the refused or lost request, if a response came.
+    pub fn request_id(&self) -> Option<&str> {
+        match self {
+            Self::Unclear { request_id, .. }
+            | Self::Limited { request_id, .. }
+            | Self::Conflict { request_id, .. }
+            | Self::Refused { request_id, .. }
+            | Self::Unauthorized { request_id, .. }
+            | Self::Suspended { request_id, .. }
+            | Self::Malformed { request_id, .. } => request_id.as_deref(),
+            _ => None,
+        }
     }
 
     /// Returns the time for which GitHub wants no request.

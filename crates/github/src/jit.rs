@@ -46,8 +46,9 @@ impl GitHub {
     ) -> Result<JitConfig, GitHubError> {
         let call = Call::post(OPERATION, self.actions("/runners/generate-jitconfig")).json(request)?;
         let reply = self.call_when_ready(&call, ready).await?;
-        let wire: JitConfigWire = call.parse(&reply)?;
-        check_config(&wire, &request.name).map_err(|reason| call.malformed(reason))?;
+        let of_reply = |error: GitHubError| error.with_request_id(reply.request_id());
+        let wire: JitConfigWire = call.parse(&reply).map_err(of_reply)?;
+        check_config(&wire, &request.name).map_err(|reason| of_reply(call.malformed(reason)))?;
         Ok(JitConfig {
             runner: wire.runner,
             encoded: Secret::new(wire.encoded_jit_config),

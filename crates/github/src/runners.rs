@@ -190,5 +190,10 @@ fn next_page(call: &Call, reply: &crate::call::Reply, number: u32) -> Result<Opt
 }
 
 fn too_many_pages(operation: &'static str) -> GitHubError {
-    GitHubError::Malformed { operation, reason: "more than 100 pages".to_owned(), read_only: true }
+    GitHubError::Malformed {
+        operation,
+        reason: "more than 100 pages".to_owned(),
+        read_only: true,
+        request_id: None,
+    }
 }

@@ -156,11 +156,11 @@ impl Transport {
             let (parts, body) = response.into_parts();
             let (status, headers) = (parts.status, parts.headers);
             *head = Some(Reply { status, headers: headers.clone(), body: Bytes::new() });
-            let body = read_body(call, body, status.as_u16()).await?;
+            let body = read_body(call, body, head.as_ref()).await?;
             Ok(Reply { status, headers, body })
         };
         let reply = tokio::time::timeout(self.shared.timeouts.total, complete).await;
-        reply.unwrap_or_else(|_| Err(timed_out(call, &capture, head.as_ref().map(|h| h.status.as_u16()))))
+        reply.unwrap_or_else(|_| Err(timed_out(call, &capture, head.as_ref())))
     }
 
     fn request(
@@ -276,12 +276,12 @@ fn build_octocrab(settings: &GitHubSettings) -> Result<Octocrab, SettingsError> 
 async fn read_body(
     call: &Call,
     body: BoxBody<Bytes, octocrab::Error>,
-    status: u16,
+    head: Option<&Reply>,
 ) -> Result<Bytes, GitHubError> {
     match Limited::new(body, MAX_BODY_BYTES).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(call.malformed("it is larger than 8 MiB")),
-        Err(error) => Err(unclear(call, error_chain(error.as_ref()), Some(status))),
+        Err(error) => Err(unclear(call, error_chain(error.as_ref()), head)),
     }
 }
 
@@ -298,13 +298,20 @@ fn send_failed(call: &Call, error: &octocrab::Error, capture: &CaptureConnection
     if unsent { GitHubError::NotSent { reason } } else { unclear(call, reason, None) }
 }
 
-fn timed_out(call: &Call, capture: &CaptureConnection, status: Option<u16>) -> GitHubError {
+fn timed_out(call: &Call, capture: &CaptureConnection, head: Option<&Reply>) -> GitHubError {
     if capture.connection_metadata().is_none() {
         return GitHubError::NotSent { reason: "timed out before a connection was established".to_owned() };
     }
-    unclear(call, "timed out", status)
+    unclear(call, "timed out", head)
 }
 
-fn unclear(call: &Call, reason: impl Into<String>, status: Option<u16>) -> GitHubError {
-    GitHubError::Unclear { reason: reason.into(), status, read_only: call.read_only(), wait: None }
+/// Returns the error of a request whose response was lost; `head` is the part that arrived.
+fn unclear(call: &Call, reason: impl Into<String>, head: Option<&Reply>) -> GitHubError {
+    GitHubError::Unclear {
+        reason: reason.into(),
+        status: head.map(|head| head.status.as_u16()),
+        read_only: call.read_only(),
+        wait: None,
+        request_id: head.and_then(Reply::request_id),
+    }
 }

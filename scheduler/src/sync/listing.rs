@@ -154,7 +154,7 @@ async fn read_all(
                 continue;
             }
             Err(error) if matches!(error.retry_advice(), RetryAdvice::Wait(_)) => return Ok(None),
-            Err(GitHubError::Suspended { message }) => {
+            Err(GitHubError::Suspended { message, .. }) => {
                 suspension::record_suspension(parts, installation, &message).await?;
                 return Ok(None);
             }

@@ -59,7 +59,7 @@ async fn request_cancellation(parts: &Parts, one: &Cancellation) -> CancelResult
         return retry_later(one, "no repository".to_owned());
     };
     match github.cancel_workflow_run(owner, name, one.run).await {
-        Err(GitHubError::Suspended { message }) => {
+        Err(GitHubError::Suspended { message, .. }) => {
             if let Err(error) = suspension::record_suspension(parts, &one.installation, &message).await {
                 tracing::warn!(%error, "a suspension could not be recorded");
             }

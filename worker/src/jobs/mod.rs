@@ -155,7 +155,7 @@ fn no_credential(job: &Job) -> JobOutcome {
 fn after_error(job: &Job, error: &GitHubError) -> JobOutcome {
     tracing::warn!(%error, advice = ?error.retry_advice(), "GitHub call failed");
     match (error, error.retry_advice()) {
-        (GitHubError::Suspended { message }, _) => JobOutcome::Suspended(message.clone()),
+        (GitHubError::Suspended { message, .. }, _) => JobOutcome::Suspended(message.clone()),
         (GitHubError::TokenTooNew { .. }, RetryAdvice::Wait(wait)) => later(wait, BlockedOn::Retry),
         (GitHubError::Limited { .. }, RetryAdvice::Wait(wait)) => wait_for_budget(wait.min(RATE_LIMIT_DELAY)),
         (_, RetryAdvice::Wait(wait)) => wait_for_budget(wait),

@@ -51,7 +51,7 @@ async fn empty_window_waits_by_the_servers_clock() {
     })
     .await;
     let error = fake.pat().get_runner(1).await.unwrap_err();
-    let GitHubError::Limited { kind, wait } = error else { panic!("{error:?}") };
+    let GitHubError::Limited { kind, wait, .. } = error else { panic!("{error:?}") };
     assert_eq!((kind, wait), (LimitKind::Primary, Duration::from_mins(2)));
 }
 
