@@ -56,7 +56,8 @@ pub struct Origin {
 /// `member.remove`, `user.create`, `user.bind`, `principal.unknown`, `principal.inactive`, `admin.denied`,
 /// `viewer.denied`, `user.update`, `user.deactivate`, `user.activate`, `user.unbind`, `client.create`, `client.update`,
 /// `client.delete`, `credential.shred`, `audit.export`, `batch.start`, `batch.stop`,
-/// `batch.resume`, `incident.revoke`, `incident.undo`, `requests.end`, `lane.pause`, `lane.resume`, `workflow.cancel`, `installation.changed`, and
+/// `batch.resume`, `incident.revoke`, `incident.undo`, `requests.end`, `lane.pause`, `lane.resume`, `installation.pause`, `installation.resume`,
+/// `worker.drain`, `job.retry`, `job.discard`, `security.acknowledge`, `workflow.cancel`, `installation.changed`, and
 /// with `rts`: `admin.create`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AuditEntry {

@@ -44,6 +44,8 @@ ids! {
     UserId,
     /// Id of one machine client.
     ClientId,
+    /// Id of one security event.
+    SecurityEventId,
     /// Id of one recorded GitHub call (a row of `github_calls`).
     CallId,
 }

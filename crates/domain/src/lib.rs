@@ -13,11 +13,13 @@ mod check;
 mod claim_rule;
 mod error_chain;
 mod event_alias;
+mod flow;
 mod glob;
 mod hash;
 mod ids;
 mod incident;
 mod job;
+mod job_history;
 mod json;
 mod json_text;
 mod label;
@@ -38,9 +40,9 @@ mod teams_file;
 mod text;
 mod tls_advice;
 mod token_facts;
+mod verdict;
 mod version;
 mod webhook;
-mod verdict;
 
 pub use access::Access;
 pub use audit::{ActionTaken, AuditEntry, AuditFormat, Origin, SecurityEvent, Severity};
@@ -56,14 +58,18 @@ pub use check::{Check, CheckKind, first_refusal};
 pub use claim_rule::ClaimRule;
 pub use error_chain::error_chain;
 pub use event_alias::{AUDIT_ALIASES, SECURITY_ALIASES, resolve_audit_event, resolve_security_event};
+pub use flow::{FLOW_BOUNDS_MS, FLOW_BUCKETS, FlowCounts, FlowPoint, TeamFlow, merge_flow};
 pub use glob::{check_glob, check_repository_glob};
 pub use hash::sha256_hex;
-pub use ids::{BadInstallationId, CallId, ClientId, InstallationId, JobId, RunnerId, TeamId, UserId};
+pub use ids::{
+    BadInstallationId, CallId, ClientId, InstallationId, JobId, RunnerId, SecurityEventId, TeamId, UserId,
+};
 pub use incident::{IncidentItemKind, IncidentItemState, IncidentKind, IncidentState};
 pub use job::{
     BlockedOn, Job, JobKind, JobParams, JobState, MAX_PREFIX, MAX_RESCUES, NotRunnable, ReclaimReason,
     Removal, RequestedName, busy_delay, retry_delay,
 };
+pub use job_history::{JobEvent, JobEventKind, JobHistory, JobStop, MAX_JOB_STOPS};
 pub use json::{Json, JsonError, escape_pointer, json_pointer, nearest_word, read_json};
 pub use json_text::clean_json;
 pub use label::{
@@ -93,13 +99,13 @@ pub use teams_file::{CaseEntry, ClientEntry, PersonEntry, TeamEntry, TeamsFile};
 pub use text::{NO_CONTROLS, is_clean, sanitized};
 pub use tls_advice::tls_advice;
 pub use token_facts::{Principal, TokenFacts};
-pub use version::{BadVersion, CutOff, DEPRECATION_NOTICE, RunnerVersion, VersionState};
-pub use webhook::{
-    Content, Decision, Delivery, EventIgnored, InstallationChange, InstallationEvent, InvalidJson,
-    PolicyViolation, WebhookEvent, WebhookSource, WorkflowJob, WorkflowMark,
-};
 pub use verdict::{
     BreakerPicture, BudgetPicture, InstallationPicture, LanePicture, LeaderPicture, PauseCause, PausePicture,
     PauseScope, Picture, QueuePicture, SyncPicture, TeamPicture, UnacknowledgedEvents, Verdict, VerdictCode,
     VerdictLevel, WindowPicture, WorkerPicture,
+};
+pub use version::{BadVersion, CutOff, DEPRECATION_NOTICE, RunnerVersion, VersionState};
+pub use webhook::{
+    Content, Decision, Delivery, EventIgnored, InstallationChange, InstallationEvent, InvalidJson,
+    PolicyViolation, WebhookEvent, WebhookSource, WorkflowJob, WorkflowMark,
 };

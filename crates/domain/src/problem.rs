@@ -1,5 +1,7 @@
 //! Errors as callers see them: RFC 9457 problems with stable codes.
 
+mod remedy;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -76,6 +78,8 @@ problem_codes! {
     RunnerDeleted = "runner_deleted", 409, "The runner is deleted";
     /// The job is final or running.
     JobNotCancellable = "job_not_cancellable", 409, "The job can no longer be cancelled";
+    /// The job did not fail, or an admin has dealt with its failure.
+    JobNotRetryable = "job_not_retryable", 409, "The job cannot be retried or discarded";
     /// The job was cancelled.
     JobCancelled = "job_cancelled", 409, "The job was cancelled";
     /// The job is not done.
