@@ -14,7 +14,7 @@ use proptest::{
     test_runner::{Config, TestRunner},
 };
 use sqlx::PgPool;
-use store::{Counter, Intent, NewJob, Store};
+use store::{Counter, Intent, NewJob, Postponement, Store};
 use uuid::Uuid;
 
 const JOBS: usize = 2;
@@ -165,7 +165,9 @@ impl<'a> Model<'a> {
             Step::Fail { .. } => conn.jobs().finish(&job, JobState::Failed, None).await.unwrap(),
             Step::Postpone { count_as, .. } => {
                 let count_as = if count_as { Counter::Attempt } else { Counter::Snooze };
-                conn.jobs().postpone(&job, TimeDelta::zero(), BlockedOn::Retry, count_as).await.unwrap()
+                let (delay, why) = (TimeDelta::zero(), BlockedOn::Retry);
+                let postponement = Postponement { delay, why, count_as, failure: None };
+                conn.jobs().postpone(&job, &postponement).await.unwrap()
             }
             _ => conn.jobs().release(&job).await.unwrap(),
         };
@@ -211,7 +213,7 @@ impl<'a> Model<'a> {
         let intent = self.starts[nth].intent.clone().unwrap();
         let mut tx = self.store.begin().await.unwrap();
         let ours = tx.jobs().finish(job, JobState::Succeeded, None).await.unwrap()
-            && tx.github_calls().conclude(intent.id, CallState::Delivered, Some(1)).await.unwrap();
+            && tx.github_calls().conclude(intent.id, CallState::Delivered, Some(1), None).await.unwrap();
         if ours {
             tx.commit().await.unwrap();
         }

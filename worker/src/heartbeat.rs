@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use domain::Lane;
 use queue::Dispatcher;
 use runtime::health::LoopMonitor;
-use store::StoreError;
+use store::{Heartbeat, StoreError};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -35,32 +36,69 @@ pub(crate) async fn watch_loops(dispatcher: Dispatcher, progress: LoopMonitor, s
     }
 }
 
-/// Updates the worker's row until `stop`, then removes it. The next heartbeat makes up for a failed one.
-pub(crate) async fn run_heartbeat(app: App, dispatcher: Dispatcher, stop: CancellationToken) {
+/// Tokens that end the parts of a worker.
+#[derive(Clone, Debug)]
+pub(crate) struct Stop {
+    /// The process ends.
+    pub(crate) process: CancellationToken,
+    /// The worker claims no more jobs, because the process ends or an admin drains the worker.
+    pub(crate) claims: CancellationToken,
+}
+
+/// Updates the worker's row until the process ends, then removes it. The next heartbeat makes up for a failed one. The
+/// row also says whether an admin drains the worker.
+pub(crate) async fn run_heartbeat(app: App, dispatcher: Dispatcher, stop: Stop) {
     let handle = app.progress.register("worker_heartbeat", MAX_SILENCE);
     let mut ticks = interval(HEARTBEAT_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let row = Row::new(&app);
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
-            () = stop.cancelled() => break,
+            () = stop.process.cancelled() => break,
         }
-        log_failure(timeout(HEARTBEAT_INTERVAL, write_row(&app, dispatcher.in_flight())).await);
+        let written = timeout(HEARTBEAT_INTERVAL, row.write(&app, dispatcher.in_flight())).await;
+        if matches!(written, Ok(Ok(true))) && !stop.claims.is_cancelled() {
+            stop.claims.cancel();
+            tracing::info!(name = %app.name, "an admin drains this worker; it ends its jobs and takes no more");
+        }
+        log_failure(written.map(|written| written.map(drop)));
         handle.tick();
     }
     handle.retire();
     log_failure(timeout(HEARTBEAT_INTERVAL, remove_row(&app)).await);
 }
 
-async fn write_row(app: &App, running: usize) -> Result<(), StoreError> {
-    let count = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
-    let (concurrency, running) = (count(app.concurrency), count(running));
-    app.store
-        .conn()
-        .await?
-        .workers()
-        .record_heartbeat(&app.name, env!("CARGO_PKG_VERSION"), concurrency, running)
-        .await
+/// Parts of the worker's row that do not change.
+struct Row {
+    host: Option<String>,
+    lanes: Vec<String>,
+    installations: Vec<String>,
+}
+
+impl Row {
+    fn new(app: &App) -> Self {
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+        let host = host.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
+        let mut installations: Vec<String> = app.installations.iter().map(|(id, _)| id.to_string()).collect();
+        installations.sort();
+        Self { host, lanes: Lane::ALL.iter().map(Lane::to_string).collect(), installations }
+    }
+
+    /// Writes the row. Returns whether an admin drains the worker.
+    async fn write(&self, app: &App, running: usize) -> Result<bool, StoreError> {
+        let count = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
+        let beat = Heartbeat {
+            name: &app.name,
+            version: env!("CARGO_PKG_VERSION"),
+            host: self.host.as_deref(),
+            concurrency: count(app.concurrency),
+            running: count(running),
+            lanes: &self.lanes,
+            installations: &self.installations,
+        };
+        app.store.conn().await?.workers().record_heartbeat(&beat).await
+    }
 }
 
 async fn remove_row(app: &App) -> Result<(), StoreError> {

@@ -15,6 +15,7 @@ use runtime::shutdown::Shutdown;
 
 use app::App;
 pub use app::{Parts, StepTimeouts};
+use heartbeat::Stop;
 
 /// Runs one worker until `shutdown` drains it. It then stops claiming at once, lets running jobs end, and gives back
 /// the jobs that do not end in time.
@@ -24,7 +25,8 @@ pub use app::{Parts, StepTimeouts};
 pub async fn run(parts: Parts, shutdown: Shutdown) -> anyhow::Result<()> {
     let mut settings = BackendSettings::new(parts.name.clone(), parts.concurrency);
     settings.lease = parts.lease;
-    settings.stop = shutdown.draining().clone();
+    let stop = Stop { process: shutdown.draining().clone(), claims: shutdown.draining().child_token() };
+    settings.stop = stop.claims.clone();
     let (queue, name, concurrency) = (parts.queue.clone(), parts.name.clone(), parts.concurrency);
     let progress = parts.progress.clone();
     let app = App::new(parts, shutdown.forced().clone());
@@ -32,12 +34,10 @@ pub async fn run(parts: Parts, shutdown: Shutdown) -> anyhow::Result<()> {
     Monitor::new()
         .register(move |_| {
             let backend = queue::backend(queue.clone(), settings.clone());
-            tokio::spawn(heartbeat::watch_loops(
-                backend.dispatcher(),
-                progress.clone(),
-                settings.stop.clone(),
-            ));
-            tokio::spawn(heartbeat::run_heartbeat(app.clone(), backend.dispatcher(), settings.stop.clone()));
+            let watched =
+                heartbeat::watch_loops(backend.dispatcher(), progress.clone(), stop.process.clone());
+            tokio::spawn(watched);
+            tokio::spawn(heartbeat::run_heartbeat(app.clone(), backend.dispatcher(), stop.clone()));
             WorkerBuilder::new(name.as_str())
                 .backend(backend)
                 .concurrency(concurrency)

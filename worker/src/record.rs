@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use chrono::TimeDelta;
 use domain::{AuditEntry, BlockedOn, Job, JobId, JobState, retry_delay};
 use operations::FailedJob;
 use queue::Outcome;
-use store::{Counter, StoreError};
+use store::{Counter, Postponement, StoreError};
 
 use crate::{app::App, jobs::JobOutcome};
 
@@ -21,17 +20,26 @@ pub(crate) async fn record(app: &App, job: &Job, answer: JobOutcome) -> Result<O
             return Ok(Outcome::Done);
         }
         JobOutcome::Lost => return Ok(lease_lost()),
+        JobOutcome::OperatorNeeded { refusal, outcome } => {
+            record_refusal(app, job, &refusal).await?;
+            return Box::pin(record(app, job, *outcome)).await;
+        }
         JobOutcome::Suspended(message) => {
             record_suspension(app, job, &message).await?;
             let delay = retry_delay(job.snoozes + 1, rand::random());
-            return postpone(app, job, delay, BlockedOn::Paused, Counter::Snooze).await;
+            let why = BlockedOn::Paused;
+            let failure = Some(message.as_str());
+            let postponement = Postponement { delay, why, count_as: Counter::Snooze, failure };
+            return postpone(app, job, &postponement).await;
         }
         // After the deadline no request waits for the job: the last failure is its result.
         JobOutcome::Later { delay, problem, .. } if job.now + delay >= job.deadline_at => {
             (JobState::Failed, Some(problem))
         }
-        JobOutcome::Later { delay, why, count_as, .. } => {
-            return postpone(app, job, delay, why, count_as).await;
+        JobOutcome::Later { delay, why, count_as, problem } => {
+            let failure = (count_as == Counter::Attempt).then(|| problem.to_string());
+            let failure = failure.as_deref();
+            return postpone(app, job, &Postponement { delay, why, count_as, failure }).await;
         }
         JobOutcome::Final(state, error) => (state, error),
     };
@@ -72,17 +80,17 @@ async fn record_suspension(app: &App, job: &Job, message: &str) -> Result<(), St
     tx.commit().await
 }
 
-async fn postpone(
-    app: &App,
-    job: &Job,
-    delay: TimeDelta,
-    why: BlockedOn,
-    count_as: Counter,
-) -> Result<Outcome, StoreError> {
-    let ours = app.store.conn().await?.jobs().postpone(job, delay, why, count_as).await?;
+/// Records that GitHub refuses the installation's calls until an operator acts, for the verdict.
+async fn record_refusal(app: &App, job: &Job, refusal: &str) -> Result<(), StoreError> {
+    app.store.conn().await?.installations().record_refusal(&job.installation, refusal).await
+}
+
+async fn postpone(app: &App, job: &Job, postponement: &Postponement<'_>) -> Result<Outcome, StoreError> {
+    let ours = app.store.conn().await?.jobs().postpone(job, postponement).await?;
     if !ours {
         return Ok(lease_lost());
     }
+    let Postponement { delay, why, .. } = postponement;
     tracing::info!(delay_ms = delay.num_milliseconds(), blocked_on = %why, "postponed");
     announce(app, job, JobState::Queued).await;
     Ok(Outcome::Later(delay.to_std().unwrap_or_default()))

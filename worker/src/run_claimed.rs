@@ -10,7 +10,7 @@ use domain::{BlockedOn, Job, JobState, NotRunnable, Problem, ProblemCode};
 use futures::FutureExt;
 use installations::ClaimedJob;
 use queue::{Claimed, Outcome};
-use store::{Counter, StoreError};
+use store::{Counter, Postponement, StoreError};
 use tokio::time::{error::Elapsed, sleep, timeout};
 use tracing::Instrument;
 
@@ -140,9 +140,11 @@ async fn on_lease_lost(app: &App, job: &Job) -> Outcome {
 /// job or the database stays unavailable.
 async fn requeue_row(app: &App, job: &Job, delay: Duration) -> bool {
     let delay = TimeDelta::from_std(delay).unwrap_or_default();
+    let (why, count_as) = (BlockedOn::Worker, Counter::Snooze);
+    let postponement = Postponement { delay, why, count_as, failure: None };
     let postpone = || async {
         let mut conn = app.store.conn().await?;
-        conn.jobs().postpone(job, delay, BlockedOn::Worker, Counter::Snooze).await
+        conn.jobs().postpone(job, &postponement).await
     };
     let trying = async {
         loop {

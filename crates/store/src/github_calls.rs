@@ -99,23 +99,26 @@ impl GithubCalls<'_> {
         read_row(row)
     }
 
-    /// Records the outcome of a call whose outcome was open. A known `github_runner_id` is kept. Returns whether a row
-    /// changed.
+    /// Records the outcome of a call whose outcome was open, with GitHub's id of the request if a response came. A known
+    /// `github_runner_id` is kept. Returns whether a row changed.
     pub async fn conclude(
         &mut self,
         id: CallId,
         state: CallState,
         github_runner_id: Option<i64>,
+        request_id: Option<&str>,
     ) -> Result<bool> {
         let due = (state == CallState::EffectSuspected).then(|| reap_due(0)).flatten().map(seconds);
         let done = sqlx::query!(
             "UPDATE github_calls SET state = $2, github_runner_id = coalesce($3, github_runner_id), finished_at = now(),
+                github_request_id = coalesce(left($5, 100), github_request_id),
                 next_reap_at = CASE WHEN $4::float8 IS NULL THEN NULL ELSE now() + make_interval(secs => $4) END
              WHERE id = $1 AND state IN ('intent', 'effect_suspected')",
             id.uuid(),
             state.as_str(),
             github_runner_id,
             due,
+            request_id,
         )
         .execute(&mut *self.0)
         .await?;

@@ -72,6 +72,19 @@ impl Installations<'_> {
         Ok(changed.unwrap_or(false))
     }
 
+    /// Records that GitHub refuses the calls of an installation until an operator acts, at most once in ten seconds.
+    pub async fn record_refusal(&mut self, installation: &InstallationId, refusal: &str) -> Result<()> {
+        sqlx::query!(
+            "UPDATE installations SET refused_at = now(), refusal = left($2, 500)
+             WHERE id = $1 AND (refused_at IS NULL OR refused_at < now() - interval '10 seconds')",
+            installation.as_str(),
+            refusal,
+        )
+        .execute(&mut *self.0)
+        .await?;
+        Ok(())
+    }
+
     /// Returns all suspended installations.
     pub async fn suspended(&mut self) -> Result<Vec<Suspended>> {
         let rows = sqlx::query!(

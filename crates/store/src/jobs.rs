@@ -1,6 +1,8 @@
 //! Jobs. A result is written only under the fence of the job's newest start.
 
 mod accept;
+mod failures;
+mod history;
 mod list;
 mod run;
 
@@ -10,7 +12,13 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-pub use self::{accept::NewJob, list::JobFilter, run::Counter};
+pub use self::{
+    accept::NewJob,
+    failures::{Dismissal, FailureRow},
+    history::CallRow,
+    list::JobFilter,
+    run::{Counter, Postponement},
+};
 use crate::{
     Result, StoreError, Visible,
     readable::{read_exactly, read_row},

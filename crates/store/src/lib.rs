@@ -16,6 +16,7 @@ mod detach;
 mod error;
 mod export;
 mod facts;
+mod flow;
 mod github_calls;
 mod idempotency;
 mod incidents;
@@ -25,8 +26,10 @@ mod leases;
 mod lists;
 mod migrate;
 mod open_jobs;
+mod overview;
 mod page;
 mod past_requests;
+mod pauses;
 mod permissions;
 mod pool;
 mod readable;
@@ -55,6 +58,7 @@ pub use clients::{ClientFilter, Clients, NewClient, RemovedClient};
 pub use credentials::{CredentialState, Credentials, SealedCredential};
 pub use error::StoreError;
 pub use facts::DatabaseFacts;
+pub use flow::{Flow, FlowSpan};
 pub use github_calls::{GithubCalls, Intent};
 pub use idempotency::{Idempotency, KeyedRequest, TakenKey};
 pub use incidents::{
@@ -62,13 +66,15 @@ pub use incidents::{
     ScopedRunner,
 };
 pub use installations::{Installations, Suspended, SweepResume, SweepTurn};
-pub use jobs::{Counter, JobFilter, Jobs, NewJob};
+pub use jobs::{CallRow, Counter, Dismissal, FailureRow, JobFilter, Jobs, NewJob, Postponement};
 pub use leases::{LeaseRow, Leases};
 pub use lists::Lists;
 pub use migrate::Schema;
 pub use open_jobs::{ExpiredJob, OpenJob, OpenJobs};
+pub use overview::{Overview, Overviews, UnusableRow};
 pub use page::{Listed, MAX_TOTAL, Page, Visible};
 pub use past_requests::PastRequestRow;
+pub use pauses::{NewPause, PauseRow, Pauses};
 pub use permissions::Permissions;
 pub use pool::{Conn, MIGRATIONS, Store, Tx};
 pub use retention::{Pruned, Retention};
@@ -83,7 +89,7 @@ pub use unmanaged::{UnmanagedRow, UnmanagedRunners};
 pub use users::{BindRefusal, Binding, OtherAdmins, UserDraft, UserFilter, Users};
 pub use versions::{VersionRow, Versions};
 pub use webhooks::{InboxState, NewDelivery, NextDelivery, PendingDelivery, Webhooks, WorkflowRunner};
-pub use workers::{WorkerRow, Workers};
+pub use workers::{CurrentJob, Heartbeat, WorkerRow, Workers};
 
 /// Result of the store's methods.
 pub type Result<T> = std::result::Result<T, StoreError>;

@@ -15,10 +15,10 @@ use sqlx::{
 };
 
 use crate::{
-    Audit, AuditChains, BatchRuns, Batches, Cancellations, Clients, Credentials, DatabaseFacts, GithubCalls,
-    Idempotency, Incidents, Installations, Jobs, Leases, Lists, Permissions, Requesters, Result, Retention,
-    Revocations, Runners, SelfRegistered, Stats, StoreError, SyncRuns, Teams, UnmanagedRunners, Users,
-    Versions, Webhooks, Workers,
+    Audit, AuditChains, BatchRuns, Batches, Cancellations, Clients, Credentials, DatabaseFacts, Flow,
+    GithubCalls, Idempotency, Incidents, Installations, Jobs, Leases, Lists, Overviews, Pauses,
+    Permissions, Requesters, Result, Retention, Revocations, Runners, SelfRegistered, Stats, StoreError,
+    SyncRuns, Teams, UnmanagedRunners, Users, Versions, Webhooks, Workers,
     detach::CompleteInBackground,
     facts, lists,
     migrate::{self, Schema, grants},
@@ -224,6 +224,12 @@ macro_rules! nouns {
             clients -> Clients,
             /// Batches of people, teams, members and machine clients.
             batches -> Batches,
+            /// Flow of jobs by minute and hour.
+            flow -> Flow,
+            /// Facts about the whole service.
+            overviews -> Overviews,
+            /// Pauses by admins.
+            pauses -> Pauses,
             /// Permission queries.
             permissions -> Permissions,
             /// Revocations of access.

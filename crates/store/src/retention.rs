@@ -32,7 +32,7 @@ struct Position {
 pub struct Retention<'c>(pub(crate) &'c mut PgConnection);
 
 impl Retention<'_> {
-    /// Examines `most` jobs that became final `age` ago and removes them with their calls and shredded configs. A job
+    /// Examines `most` jobs that became final `age` ago and removes them with their history, calls and shredded configs. A job
     /// stays while its runner is not deleted, a call's outcome is open, a lookup is under way, or its config is not
     /// shredded.
     pub async fn jobs(&mut self, age: TimeDelta, most: i64) -> Result<Pruned> {
@@ -64,10 +64,12 @@ impl Retention<'_> {
                 DELETE FROM github_calls WHERE job_id IN (SELECT id FROM old) RETURNING 1
             ), configs AS (
                 DELETE FROM credentials WHERE job_id IN (SELECT id FROM old) RETURNING 1
+            ), events AS (
+                DELETE FROM job_events WHERE job_id IN (SELECT id FROM old) RETURNING 1
             ), gone AS (
                 DELETE FROM jobs WHERE id IN (SELECT id FROM old) RETURNING 1
             )
-            SELECT (SELECT count(*) FROM calls) + (SELECT count(*) FROM configs) + (SELECT count(*) FROM gone)
+            SELECT (SELECT count(*) FROM calls) + (SELECT count(*) FROM events) + (SELECT count(*) FROM configs) + (SELECT count(*) FROM gone)
                 AS "rows!""#,
             &ids,
         )

@@ -193,7 +193,7 @@ async fn settle_call(app: &App, job: &Job, call: &Call, removed: Option<i64>) ->
     if !tx.jobs().finish(job, JobState::Succeeded, None).await? {
         return Ok(JobOutcome::Lost);
     }
-    tx.github_calls().conclude(call.id, CallState::Settled, removed).await?;
+    tx.github_calls().conclude(call.id, CallState::Settled, removed, None).await?;
     if let Some(github_id) = removed {
         let entry = AuditEntry {
             runner_name: Some(call.runner_name.to_string()),

@@ -44,7 +44,12 @@ pub(super) async fn resolve_exact_name(
         Err(error) => return Ok(Some(after_error(job, &error))),
     }
     tracing::info!(github_runner_id = holder.id, %name, "the runner of a lost response was removed");
-    app.store.conn().await?.github_calls().conclude(call.id, CallState::Settled, Some(holder.id)).await?;
+    app.store
+        .conn()
+        .await?
+        .github_calls()
+        .conclude(call.id, CallState::Settled, Some(holder.id), None)
+        .await?;
     Ok(Some(retry_after_grace()))
 }
 

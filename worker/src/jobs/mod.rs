@@ -34,6 +34,13 @@ pub(crate) enum JobOutcome {
     Lost,
     /// GitHub has suspended the installation, with GitHub's message. The job waits until the suspension ends.
     Suspended(String),
+    /// GitHub refuses the installation's calls until an operator acts.
+    OperatorNeeded {
+        /// GitHub's refusal.
+        refusal: String,
+        /// Outcome of this job.
+        outcome: Box<JobOutcome>,
+    },
     /// The job is over.
     Final(JobState, Option<Problem>),
     /// The job runs again later.
@@ -159,17 +166,23 @@ fn after_error(job: &Job, error: &GitHubError) -> JobOutcome {
         (GitHubError::TokenTooNew { .. }, RetryAdvice::Wait(wait)) => later(wait, BlockedOn::Retry),
         (GitHubError::Limited { .. }, RetryAdvice::Wait(wait)) => wait_for_budget(wait.min(RATE_LIMIT_DELAY)),
         (_, RetryAdvice::Wait(wait)) => wait_for_budget(wait),
-        (GitHubError::Credential { .. }, _) | (_, RetryAdvice::Retry | RetryAdvice::Unclear) => {
-            JobOutcome::outage(job)
-        }
-        (_, RetryAdvice::Permanent | RetryAdvice::NeedsOperator) => {
-            if error.retry_advice() == RetryAdvice::NeedsOperator {
-                tracing::error!(installation = %job.installation, %error, "GitHub refuses calls until an operator changes a setting or a permission");
-                metrics::counter!("rts_github_operator_needed_total").increment(1);
-            }
-            JobOutcome::failed(ProblemCode::GithubRefused, format!("GitHub refused: {error}."))
+        (GitHubError::Credential { .. }, _) => operator_needed(error, JobOutcome::outage(job)),
+        (_, RetryAdvice::Retry | RetryAdvice::Unclear) => JobOutcome::outage(job),
+        (_, RetryAdvice::Permanent) => JobOutcome::Final(JobState::Failed, Some(refused(error))),
+        (_, RetryAdvice::NeedsOperator) => {
+            tracing::error!(installation = %job.installation, %error, "GitHub refuses calls until an operator changes a setting or a permission");
+            metrics::counter!("rts_github_operator_needed_total").increment(1);
+            operator_needed(error, JobOutcome::Final(JobState::Failed, Some(refused(error))))
         }
     }
+}
+
+fn operator_needed(error: &GitHubError, outcome: JobOutcome) -> JobOutcome {
+    JobOutcome::OperatorNeeded { refusal: error.to_string(), outcome: Box::new(outcome) }
+}
+
+fn refused(error: &GitHubError) -> Problem {
+    Problem::new(ProblemCode::GithubRefused, format!("GitHub refused: {error}."))
 }
 
 fn wait_for_budget(wait: Duration) -> JobOutcome {

@@ -99,7 +99,12 @@ fn unspent_name(calls: &[Call]) -> Option<i16> {
 /// Marks intents without an outcome: the start that wrote them died, and the call may have been made.
 async fn suspect_unanswered(app: &App, calls: &mut [Call]) -> Result<(), StoreError> {
     for call in calls.iter_mut().filter(|call| call.state == CallState::Intent) {
-        app.store.conn().await?.github_calls().conclude(call.id, CallState::EffectSuspected, None).await?;
+        app.store
+            .conn()
+            .await?
+            .github_calls()
+            .conclude(call.id, CallState::EffectSuspected, None, None)
+            .await?;
         call.state = CallState::EffectSuspected;
     }
     Ok(())
@@ -147,7 +152,9 @@ impl Attempt<'_> {
         let taken = matches!(error, GitHubError::Conflict { .. });
         let suspected = error.retry_advice() == RetryAdvice::Unclear || (taken && !self.exact);
         let state = if suspected { CallState::EffectSuspected } else { CallState::Refused };
-        app.store.conn().await?.github_calls().conclude(self.intent.id, state, None).await?;
+        let mut conn = app.store.conn().await?;
+        conn.github_calls().conclude(self.intent.id, state, None, error.request_id()).await?;
+        drop(conn);
         let name = &self.intent.runner_name;
         if suspected {
             tracing::warn!(%name, %error, "GitHub's response was lost; the reaper will look for the name");
@@ -191,26 +198,32 @@ async fn commit_intent(app: &App, job: &Job, runner: &Runner, intent: &Intent) -
     Ok(true)
 }
 
+/// A runner that GitHub made.
+#[derive(Clone, Copy, Debug)]
+struct Made<'a> {
+    /// GitHub's id of the runner.
+    github_id: i64,
+    /// GitHub's id of the request.
+    request_id: Option<&'a str>,
+}
+
 /// Records a config in one fenced transaction. If the fence has moved on, discards the runner that GitHub made.
 async fn deliver(app: &App, job: &Job, runner: &Runner, intent: &Intent, config: JitConfig) -> JobResult {
     let context = credential_context(job.id, intent.runner_name.as_str());
-    let github_id = config.runner.id;
+    let request_id = config.request_id.as_deref();
+    let made = Made { github_id: config.runner.id, request_id };
     let sealed = match app.keys.seal(&context, &config.encoded) {
         Ok(sealed) => sealed,
         Err(error) => {
             tracing::error!(%error, "a config could not be sealed; its runner is discarded");
-            return discard(app, intent, github_id).await.map(|()| JobOutcome::retry(job, unavailable()));
+            return discard(app, intent, made).await.map(|()| JobOutcome::retry(job, unavailable()));
         }
     };
-    if store_config(app, job, runner, intent, &sealed, github_id).await? {
-        tracing::info!(
-            github_runner_id = github_id,
-            github_request_id = config.request_id.as_deref(),
-            "config ready"
-        );
+    if store_config(app, job, runner, intent, &sealed, made).await? {
+        tracing::info!(github_runner_id = made.github_id, github_request_id = request_id, "config ready");
         Ok(JobOutcome::Recorded)
     } else {
-        discard(app, intent, github_id).await.map(|()| JobOutcome::Lost)
+        discard(app, intent, made).await.map(|()| JobOutcome::Lost)
     }
 }
 
@@ -220,12 +233,13 @@ async fn store_config(
     runner: &Runner,
     intent: &Intent,
     sealed: &Sealed,
-    github_id: i64,
+    made: Made<'_>,
 ) -> Result<bool, StoreError> {
+    let Made { github_id, request_id } = made;
     let mut tx = app.store.begin().await?;
     let ours = tx.jobs().finish(job, JobState::Succeeded, None).await?
         && tx.runners().register(runner.id, github_id).await?
-        && tx.github_calls().conclude(intent.id, CallState::Delivered, Some(github_id)).await?;
+        && tx.github_calls().conclude(intent.id, CallState::Delivered, Some(github_id), request_id).await?;
     if !ours {
         return Ok(false);
     }
@@ -241,13 +255,14 @@ async fn store_config(
 }
 
 /// Leaves a runner without a row to the reaper, which removes it by its GitHub id.
-async fn discard(app: &App, intent: &Intent, github_id: i64) -> Result<(), StoreError> {
+async fn discard(app: &App, intent: &Intent, made: Made<'_>) -> Result<(), StoreError> {
+    let Made { github_id, request_id } = made;
     tracing::warn!(github_runner_id = github_id, name = %intent.runner_name, "a config arrived too late; its runner is discarded");
     app.store
         .conn()
         .await?
         .github_calls()
-        .conclude(intent.id, CallState::EffectSuspected, Some(github_id))
+        .conclude(intent.id, CallState::EffectSuspected, Some(github_id), request_id)
         .await
         .map(drop)
 }

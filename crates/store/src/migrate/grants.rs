@@ -14,8 +14,9 @@ const APPEND_ONLY: &str = "audit_log, security_events, audit_blocks";
 const READ_ONLY: &str = "_sqlx_migrations, audit_retention";
 /// Columns of audit rows that the service updates to count equal rows.
 const COUNT_COLUMNS: [&str; 2] = ["occurrences", "last_at"];
-/// Columns of security events that the service updates with the action taken.
-const ACTION_COLUMNS: [&str; 2] = ["action_taken", "action_detail"];
+/// Columns of security events that the service updates with the action taken and an admin's acknowledgement.
+const ACTION_COLUMNS: [&str; 5] =
+    ["action_taken", "action_detail", "acknowledged_at", "acknowledged_by", "acknowledgement"];
 
 /// Query for privileges that a role must not have; it returns no row if there are none.
 const EXCESS_PRIVILEGES_QUERY: &str = "
@@ -46,7 +47,7 @@ pub(crate) async fn grant(options: PgConnectOptions, role: &str) -> Result<()> {
     let schema: String = sqlx::query_scalar("SELECT current_schema()::text").fetch_one(&mut *tx).await?;
     let counted = existing_columns(&mut tx, "audit_log", &COUNT_COLUMNS).await?;
     let acted =
-        existing_columns(&mut tx, "security_events", &[COUNT_COLUMNS, ACTION_COLUMNS].concat()).await?;
+        existing_columns(&mut tx, "security_events", &[&COUNT_COLUMNS[..], &ACTION_COLUMNS].concat()).await?;
     let (role_name, schema) = (quote_identifier(role), quote_identifier(&schema));
     let statements = format!(
         "REVOKE CREATE ON SCHEMA {schema} FROM PUBLIC, {role_name};
