@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use domain::{
     AuditFormat, BatchAction, BatchState, BlockedOn, CheckKind, DriftResponse, IncidentKind, IncidentState,
-    JobKind, JobState, Lane, ProblemCode, RunnerStatus, Severity, VersionState,
+    JobEventKind, JobKind, JobState, Lane, ProblemCode, RunnerStatus, Severity, VerdictCode, VerdictLevel,
+    VersionState,
 };
 use serde_json::Value;
 use utoipa::{
@@ -39,6 +40,7 @@ enum_schemas! {
     check_kind: CheckKind,
     job_kind: JobKind,
     job_state: JobState,
+    job_event: JobEventKind,
     lane: Lane,
     runner_status: RunnerStatus,
     severity: Severity,
@@ -48,6 +50,8 @@ enum_schemas! {
     incident_state: IncidentState,
     drift_response: DriftResponse,
     version_state: VersionState,
+    verdict_code: VerdictCode,
+    verdict_level: VerdictLevel,
 }
 
 pub(crate) fn blocked_on() -> Schema {

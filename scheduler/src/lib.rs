@@ -12,7 +12,7 @@ mod webhooks;
 
 pub use audit::chain;
 use jobs::enqueue;
-pub use jobs::{batches, expire, reap, requeue};
+pub use jobs::{batches, expire, flow, pauses, reap, requeue};
 pub use retention::{prune, shred};
 pub use sync::{runner_versions, stale, unused};
 pub use webhooks::{cancel_workflow_runs, inbox, redeliver, suspension};
@@ -113,6 +113,7 @@ pub async fn run(parts: Parts, shutdown: Shutdown) -> anyhow::Result<()> {
     let loops = StepLoops { group: &group, parts: &parts, leadership: &leadership };
     loops.run_every(5, "expire", expire::run);
     loops.run_every(5, "reap", reap::run);
+    loops.run_every(5, "pauses", pauses::run);
     let shown_lanes = queue_metrics::ShownLanes::default();
     loops.run_every(5, "depth", move |parts| queue_metrics::run(parts, shown_lanes.clone()));
     loops.run_every(10, "shred", shred::run);
@@ -123,6 +124,7 @@ pub async fn run(parts: Parts, shutdown: Shutdown) -> anyhow::Result<()> {
     loops.run_every(20, "suspension", suspension::run);
     loops.run_every(60, "forget_webhooks", inbox::forget);
     loops.run_every_as_leader(15, "unused", unused::run);
+    loops.run_every_as_leader(10, "flow", flow::run);
     loops.run_every_as_leader(600, "stale", stale::run);
     loops.run_every_as_leader(30, "prune", prune::run);
     let memory = chain::ChainMemory::default();

@@ -64,6 +64,12 @@ impl Administrator {
         self
     }
 
+    /// Returns the name that rows and answers show for the holder.
+    pub fn shown_name(&self) -> &str {
+        let setting = self.data.get("by").and_then(Value::as_str);
+        self.identity().or(setting).unwrap_or("the service")
+    }
+
     /// Returns the audit row of a change; `details` is a JSON object.
     pub fn record(&self, event_type: &'static str, team: Option<TeamId>, details: Value) -> AuditEntry {
         let mut data = self.data.clone();

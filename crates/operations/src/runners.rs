@@ -2,6 +2,7 @@
 
 mod explain;
 mod explained_caller;
+mod place;
 mod provision;
 mod runner_job;
 mod stale;
@@ -11,6 +12,7 @@ use store::{StoreError, Visible};
 
 pub use explain::{Explanation, JobRule, Question};
 pub use explained_caller::ExplainedCaller;
+pub(crate) use place::{check_quota, name_taken};
 pub use provision::{ProvisionCommand, ProvisionRules, Registration};
 pub use runner_job::RunnerJobRequest;
 pub use stale::OrderedRemovals;

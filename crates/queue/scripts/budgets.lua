@@ -4,7 +4,8 @@
 -- Result: { { installation, running, writes a minute, registrations used in the last period, breaker, ms left of its
 --   pause, ms left for the probe (-1: none is required), { { resource, limit, remaining, ms until reset,
 --   { { lane, requests used in this window }... }, { { team, requests used }... } }... },
---   { { endpoint, points used in the last minute }... } }... }
+--   { { endpoint, points used in the last minute }... }, points of a minute and endpoint (0: no limits),
+--   registrations of a period (0: no limits) }... }
 --   Of the teams the 50 that used most.
 -- Complexity: O(installations * (fields + teams that used anything)).
 local seen, rows = {}, {}
@@ -65,7 +66,9 @@ local function view(inst)
   end
   local state, left = breaker(B, inst)
   local probe = get(B, 'pw') and probe_wait(B) or -1
-  return { inst, running, math.floor((mutation_rate(B))), used(B, 'n', B.span), state, left, probe, windows, points }
+  local limited = B.on ~= 0
+  return { inst, running, math.floor((mutation_rate(B))), used(B, 'n', B.span), state, left, probe, windows, points,
+    limited and B.points or 0, limited and B.registrations or 0 }
 end
 
 for _, set in ipairs({ 'sites', 'installations' }) do

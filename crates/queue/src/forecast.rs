@@ -1,6 +1,6 @@
 //! Estimates of a job's start before the job exists.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use domain::{InstallationId, Lane, TeamId};
 use redis::cmd;
@@ -43,7 +43,32 @@ pub struct TeamLoad {
     pub running: u64,
 }
 
+/// The waiting jobs of one team in one installation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TeamBacklog {
+    /// The team.
+    pub team: TeamId,
+    /// Waiting jobs, delayed and set-aside ones included.
+    pub waiting: u64,
+    /// Those of them that are set aside, because the team runs or spends its maximum.
+    pub aside: u64,
+}
+
 impl Queue {
+    /// Returns the teams with waiting jobs in an installation. Jobs without a team are left out. O(teams).
+    pub async fn team_backlogs(&self, installation: &InstallationId) -> Result<Vec<TeamBacklog>, QueueError> {
+        let mut ask = cmd("HGETALL");
+        ask.arg(self.key(&format!("counts:{installation}")));
+        let counts: HashMap<String, u64> = self.link().command(&ask).await?;
+        let waiting = counts.iter().filter_map(|(field, number)| {
+            let name = field.strip_prefix("w:")?;
+            let team = name.parse().ok()?;
+            let aside = counts.get(&format!("a:{name}")).copied().unwrap_or(0);
+            Some(TeamBacklog { team, waiting: *number, aside })
+        });
+        Ok(waiting.collect())
+    }
+
     /// Returns the forecast for a new job. O(log n).
     pub async fn forecast(&self, prospect: &ProspectiveJob) -> Result<Forecast, QueueError> {
         let mut args = vec![

@@ -42,7 +42,7 @@ pub use budget::{
 pub use config::QueueConfig;
 pub use error::QueueError;
 pub use facts::RedisFacts;
-pub use forecast::{Forecast, ProspectiveJob, TeamLoad};
+pub use forecast::{Forecast, ProspectiveJob, TeamBacklog, TeamLoad};
 pub use lease::{Cancelled, Claim, Claimer, Lease, LeaseToken, Settle};
 pub use pause::{Pause, Paused, Reason, Scope};
 pub use position::{JobPlace, LaneStats, QueuePosition, Stats};

@@ -2,6 +2,7 @@
 
 use std::{fmt, time::Duration};
 
+pub use domain::PauseScope as Scope;
 use domain::{InstallationId, Lane};
 
 use crate::{Queue, QueueError, queue::millis, readable::readable, scripts};
@@ -45,15 +46,6 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
-}
-
-/// Object of a pause.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// All lanes of one installation.
-    Installation(InstallationId),
-    /// One lane of every installation.
-    Lane(Lane),
 }
 
 /// Reason and remaining time of a pause.

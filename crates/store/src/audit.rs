@@ -1,5 +1,6 @@
 //! Rows of the audit log and security events, and the update of an event with the action taken.
 
+mod acknowledge;
 mod list;
 mod security;
 

@@ -16,9 +16,9 @@ use sqlx::{
 
 use crate::{
     Audit, AuditChains, BatchRuns, Batches, Cancellations, Clients, Credentials, DatabaseFacts, Flow,
-    GithubCalls, Idempotency, Incidents, Installations, Jobs, Leases, Lists, Overviews, Pauses,
-    Permissions, Requesters, Result, Retention, Revocations, Runners, SelfRegistered, Stats, StoreError,
-    SyncRuns, Teams, UnmanagedRunners, Users, Versions, Webhooks, Workers,
+    GithubCalls, Idempotency, Incidents, Installations, Jobs, Leases, Lists, Overviews, Pauses, Permissions,
+    Requesters, Result, Retention, Revocations, Runners, SelfRegistered, Stats, StoreError, SyncRuns, Teams,
+    UnmanagedRunners, Users, Versions, Webhooks, Workers,
     detach::CompleteInBackground,
     facts, lists,
     migrate::{self, Schema, grants},

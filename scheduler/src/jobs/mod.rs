@@ -1,7 +1,9 @@
-//! Steps that keep jobs moving: expiry, requeueing, and lookups of orphans.
+//! Steps that keep jobs moving: expiry, requeueing, restored pauses, lookups of orphans, and counts.
 
 pub mod batches;
 pub(crate) mod enqueue;
 pub mod expire;
+pub mod flow;
+pub mod pauses;
 pub mod reap;
 pub mod requeue;

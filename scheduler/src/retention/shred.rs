@@ -1,4 +1,4 @@
-//! Shredding of configs and removal of workers that no longer run.
+//! Shredding of configs, and removal of workers that no longer run and of pauses that have ended.
 
 use crate::{Parts, StepError};
 
@@ -10,7 +10,8 @@ pub async fn run(parts: Parts) -> Result<u64, StepError> {
     Ok(parts.store.conn().await?.credentials().shred(MAX_ROWS_PER_STEP).await?)
 }
 
-/// Removes workers without a heartbeat for an hour. Returns the number of workers.
+/// Removes workers without a heartbeat for an hour, and pauses that ended a day ago. Returns the number of rows.
 pub async fn forget(parts: Parts) -> Result<u64, StepError> {
-    Ok(parts.store.conn().await?.workers().forget().await?)
+    let mut conn = parts.store.conn().await?;
+    Ok(conn.workers().forget().await? + conn.pauses().forget().await?)
 }

@@ -104,7 +104,7 @@ async fn settle(parts: &Parts, mut tx: Tx, next: NextDelivery) -> Result<(), Ste
         tracing::warn!(%error, "the queue is unavailable; the next requeue enqueues the check of the runner");
     }
     if let Some((installation, pause)) = &outcome.pause {
-        suspension::pause_suspended(&parts.queue, installation, *pause).await;
+        suspension::pause_suspended(parts, installation, *pause).await;
     }
     Ok(())
 }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use domain::{AuditEntry, InstallationId, SecurityEvent, Severity};
+use domain::{AuditEntry, InstallationId, PauseScope, SecurityEvent, Severity};
 use futures::future::join_all;
 use installations::is_rate_limited;
-use queue::{Queue, Reason};
+use queue::Reason;
 use serde_json::json;
 use store::Suspended;
 
@@ -50,7 +50,7 @@ pub(crate) async fn record_suspension(
         tx.audit().alarm(&event, &entry).await?;
         tx.commit().await?;
     }
-    pause_suspended(&parts.queue, installation, true).await;
+    pause_suspended(parts, installation, true).await;
     Ok(())
 }
 
@@ -86,19 +86,38 @@ async fn end_suspension(parts: &Parts, one: &Suspended) -> Result<bool, StepErro
     let (event_type, severity) = ("installation_unsuspended", Severity::Medium);
     tx.audit().alarm(&SecurityEvent { event_type, severity, action_taken: "resumed" }, &entry).await?;
     tx.commit().await?;
-    parts.queue.resume(&one.installation, Reason::Admin).await?;
+    lift(parts, &one.installation).await?;
     Ok(true)
 }
 
 /// Pauses or resumes an installation. If the queue is unavailable, no job runs; the next step repeats the call, and a
 /// pause without renewal ends by itself.
-pub(crate) async fn pause_suspended(queue: &Queue, installation: &InstallationId, pause: bool) {
+pub(crate) async fn pause_suspended(parts: &Parts, installation: &InstallationId, pause: bool) {
     let shared = if pause {
-        queue.pause(installation, SUSPENSION_PAUSE, Reason::Admin).await.map(drop)
+        parts
+            .queue
+            .pause(installation, SUSPENSION_PAUSE, Reason::Admin)
+            .await
+            .map(drop)
+            .map_err(StepError::from)
     } else {
-        queue.resume(installation, Reason::Admin).await
+        lift(parts, installation).await
     };
     if let Err(error) = shared {
-        tracing::warn!(%installation, pause, %error, "the pause could not be written to the queue");
+        let error = &error as &dyn std::error::Error;
+        tracing::warn!(%installation, pause, error, "the pause could not be written to the queue");
     }
+}
+
+/// Lifts the pause of an installation whose suspension is over, unless an admin has paused it too.
+async fn lift(parts: &Parts, installation: &InstallationId) -> Result<(), StepError> {
+    if !is_paused_by_admin(parts, installation).await? {
+        parts.queue.resume(installation, Reason::Admin).await?;
+    }
+    Ok(())
+}
+
+async fn is_paused_by_admin(parts: &Parts, installation: &InstallationId) -> Result<bool, StepError> {
+    let scope = PauseScope::Installation(installation.clone());
+    Ok(parts.store.conn().await?.pauses().get(&scope).await?.is_some())
 }

@@ -4,6 +4,7 @@ use axum::{Json, extract::State};
 use domain::{Lane, TeamId};
 use queue::{Breaker, BudgetView};
 use serde::Serialize;
+use store::PauseRow;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -79,8 +80,12 @@ pub(crate) struct InstallationView {
     mutation_rate_per_minute: u64,
     /// Points used in the last minute, by endpoint.
     points: Vec<PointsView>,
+    /// Points allowed in a minute on each endpoint; null without limits.
+    points_limit: Option<u64>,
     /// Runners registered in the last five minutes.
     registrations_used: u64,
+    /// Registrations allowed in five minutes; null without limits.
+    registrations_limit: Option<u64>,
     /// Running jobs.
     running: u64,
     /// `closed` (normal), `open` (GitHub is unavailable and gets no requests) or `half_open` (one probe request).
@@ -100,9 +105,8 @@ pub(crate) struct BudgetList {
     next_cursor: Option<String>,
 }
 
-impl From<BudgetView> for InstallationView {
-    fn from(view: BudgetView) -> Self {
-        let installation = view.installation.to_string();
+impl InstallationView {
+    fn new(view: BudgetView, rows: &[PauseRow]) -> Self {
         let window = |window: queue::Window| WindowView {
             resource: window.resource,
             limit: window.limit,
@@ -119,7 +123,9 @@ impl From<BudgetView> for InstallationView {
                 .into_iter()
                 .map(|one| PointsView { endpoint: one.endpoint, used: one.used })
                 .collect(),
+            points_limit: view.points_limit,
             registrations_used: view.registrations_used,
+            registrations_limit: view.registrations_limit,
             running: view.running,
             breaker: match view.breaker {
                 Breaker::Closed => "closed",
@@ -129,9 +135,9 @@ impl From<BudgetView> for InstallationView {
             pauses: view
                 .pauses
                 .iter()
-                .map(|pause| PauseView::of_installation(&installation, pause))
+                .map(|pause| PauseView::of_installation(&view.installation, *pause, rows))
                 .collect(),
-            installation,
+            installation: view.installation.to_string(),
         }
     }
 }
@@ -146,6 +152,8 @@ problems! { BudgetProblems: AdminRequired, QueueUnavailable; }
     responses((status = 200, description = "By installation", body = BudgetList), BudgetProblems),
 )]
 pub(crate) async fn show(State(app): State<AppState>, _: SeesAll) -> ApiResult<Json<BudgetList>> {
-    let budgets: Vec<_> = app.queue.budget().await?.into_iter().map(InstallationView::from).collect();
+    let views = app.queue.budget().await?;
+    let rows = app.store.conn().await?.pauses().list().await?;
+    let budgets: Vec<_> = views.into_iter().map(|view| InstallationView::new(view, &rows)).collect();
     Ok(Json(BudgetList { total: budgets.len(), budgets, next_cursor: None }))
 }

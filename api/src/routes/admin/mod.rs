@@ -5,8 +5,11 @@ mod batch;
 mod budget;
 mod clients;
 mod doctor;
+mod failures;
+mod flow;
 mod incidents;
 mod members;
+mod pauses;
 mod queues;
 mod security;
 mod settings;
@@ -15,6 +18,7 @@ mod sync;
 mod team_logs;
 mod teams;
 mod users;
+mod verdict;
 mod versions;
 mod workers;
 
@@ -43,6 +47,10 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
         .merge(incidents::router())
         .merge(sync::router())
         .merge(queues::router())
+        .merge(pauses::router())
+        .merge(flow::router())
+        .merge(failures::router())
+        .merge(verdict::router())
         .merge(budget::router())
         .merge(versions::router())
         .merge(workers::router())

@@ -1,30 +1,26 @@
-//! Depth of the queue, and pauses of lanes.
+//! Depth of the queue, and its pauses.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use axum::{Json, extract::State};
-use domain::{AuditEntry, FieldError, InstallationId, Lane, Problem, whole_seconds};
-use queue::{LaneStats, Pause, Paused, Scope};
-use serde::{Deserialize, Serialize};
-use serde_json::json;
+use chrono::{DateTime, Utc};
+use domain::{InstallationId, Lane, PauseScope, whole_seconds};
+use queue::{LaneStats, Pause, Paused, Reason};
+use serde::Serialize;
+use store::PauseRow;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     app::AppState,
-    body::{Body, Id},
-    caller::{Admin, SeesAll},
+    caller::SeesAll,
     error::ApiResult,
     openapi::{self, problems},
-    origin::RequestOrigin,
 };
 
 pub(crate) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(show)).routes(routes!(pause)).routes(routes!(resume))
+    OpenApiRouter::new().routes(routes!(show))
 }
-
-/// Longest pause of a lane, in seconds.
-const MAX_PAUSE_SECONDS: u64 = 24 * 3600;
 
 /// One lane of one installation.
 #[derive(Debug, Serialize, ToSchema)]
@@ -57,6 +53,14 @@ pub(crate) struct PauseView {
     reason: &'static str,
     /// Remaining seconds.
     seconds_left: u64,
+    /// End of the pause, if an admin paused it.
+    ends_at: Option<DateTime<Utc>>,
+    /// Identity of the admin who paused it.
+    paused_by: Option<String>,
+    /// Time at which the admin paused it.
+    paused_at: Option<DateTime<Utc>>,
+    /// Reason that the admin gave.
+    admin_reason: Option<String>,
 }
 
 /// State of the queue.
@@ -68,20 +72,7 @@ pub(crate) struct Queues {
     pauses: Vec<PauseView>,
 }
 
-/// Duration of a pause.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct PauseBody {
-    /// Seconds, at most one day.
-    #[schema(minimum = 1, maximum = 86400)]
-    seconds: u64,
-}
-
-problems! {
-    ShowProblems: AdminRequired, QueueUnavailable;
-    PauseProblems: MalformedBody, AdminRequired, NotFound, PayloadTooLarge, UnsupportedMediaType, ValidationFailed,
-        QueueUnavailable;
-}
+problems! { ShowProblems: AdminRequired, QueueUnavailable; }
 
 impl From<LaneStats> for LaneView {
     fn from(stats: LaneStats) -> Self {
@@ -96,22 +87,30 @@ impl From<LaneStats> for LaneView {
     }
 }
 
-impl From<Paused> for PauseView {
-    fn from(paused: Paused) -> Self {
-        let (installation, lane) = match paused.scope {
-            Scope::Installation(installation) => (Some(installation.to_string()), None),
-            Scope::Lane(lane) => (None, Some(lane.to_string())),
-        };
-        let (reason, seconds_left) = (paused.pause.reason.as_str(), whole_seconds(paused.pause.left));
-        Self { installation, lane, reason, seconds_left }
-    }
-}
-
 impl PauseView {
+    /// Returns the view of a pause. The row of an admin's pause is among `rows`.
+    fn new(paused: Paused, rows: &[PauseRow]) -> Self {
+        let admin = paused.pause.reason == Reason::Admin;
+        let row = rows.iter().find(|row| admin && row.scope == paused.scope);
+        let (installation, lane) = match paused.scope {
+            PauseScope::Installation(installation) => (Some(installation.to_string()), None),
+            PauseScope::Lane(lane) => (None, Some(lane.to_string())),
+        };
+        Self {
+            installation,
+            lane,
+            reason: paused.pause.reason.as_str(),
+            seconds_left: whole_seconds(paused.pause.left),
+            ends_at: row.map(|row| row.ends_at),
+            paused_by: row.map(|row| row.by.clone()),
+            paused_at: row.map(|row| row.paused_at),
+            admin_reason: row.and_then(|row| row.reason.clone()),
+        }
+    }
+
     /// Returns the view of a pause of all lanes of one installation.
-    pub(super) fn of_installation(installation: &str, pause: &Pause) -> Self {
-        let (reason, seconds_left) = (pause.reason.as_str(), whole_seconds(pause.left));
-        Self { installation: Some(installation.to_owned()), lane: None, reason, seconds_left }
+    pub(super) fn of_installation(installation: &InstallationId, pause: Pause, rows: &[PauseRow]) -> Self {
+        Self::new(Paused { scope: PauseScope::Installation(installation.clone()), pause }, rows)
     }
 }
 
@@ -134,70 +133,24 @@ fn all_lanes<'i>(
     lanes.into_iter().map(LaneView::from).collect()
 }
 
-async fn queue_status(app: &AppState) -> ApiResult<Json<Queues>> {
+/// Returns the current depths and pauses.
+pub(super) async fn queue_status(app: &AppState) -> ApiResult<Json<Queues>> {
     let stats = app.queue.stats().await?;
     let pauses = app.queue.pauses().await?;
+    let rows = app.store.conn().await?.pauses().list().await?;
     Ok(Json(Queues {
         lanes: all_lanes(app.installations.keys(), stats.lanes),
-        pauses: pauses.into_iter().map(PauseView::from).collect(),
+        pauses: pauses.into_iter().map(|paused| PauseView::new(paused, &rows)).collect(),
     }))
 }
 
 /// Show the depth of each lane and the current pauses.
 ///
-/// For admins and viewers. The list includes lanes without jobs.
+/// For admins and viewers. The list includes lanes without jobs. A pause by an admin has its author, reason and end.
 #[utoipa::path(
     get, path = "/admin/queues", tag = "admin",
     responses((status = 200, description = "The queue", body = Queues), ShowProblems),
 )]
 pub(crate) async fn show(State(app): State<AppState>, _: SeesAll) -> ApiResult<Json<Queues>> {
-    queue_status(&app).await
-}
-
-/// Pause a lane for all installations. Running jobs finish; waiting jobs wait, up to their deadline.
-///
-/// For admins. It never shortens a longer pause.
-#[utoipa::path(
-    post, path = "/admin/queues/{lane}/pause", tag = "admin",
-    params(("lane" = String, Path, description = "`provision`, `deprovision` or `drift`")), request_body = PauseBody,
-    responses((status = 200, description = "The updated queue", body = Queues), PauseProblems),
-)]
-pub(crate) async fn pause(
-    State(app): State<AppState>,
-    Admin(caller): Admin,
-    RequestOrigin(origin): RequestOrigin,
-    Id(lane): Id<Lane>,
-    Body(body): Body<PauseBody>,
-) -> ApiResult<Json<Queues>> {
-    if !(1..=MAX_PAUSE_SECONDS).contains(&body.seconds) {
-        return Err(Problem::invalid(vec![FieldError::new("/seconds", "1 to 86400")]).into());
-    }
-    app.queue.pause_lane(lane, Duration::from_secs(body.seconds)).await?;
-    let entry = AuditEntry {
-        data: json!({ "lane": lane, "seconds": body.seconds }),
-        ..AuditEntry::by(&caller, &origin, "lane.pause")
-    };
-    app.store.conn().await?.audit().write(&entry).await?;
-    queue_status(&app).await
-}
-
-/// Resume a lane.
-///
-/// For admins. Pauses for GitHub's limits stay.
-#[utoipa::path(
-    post, path = "/admin/queues/{lane}/resume", tag = "admin",
-    params(("lane" = String, Path, description = "`provision`, `deprovision` or `drift`")),
-    responses((status = 200, description = "The updated queue", body = Queues), PauseProblems),
-)]
-pub(crate) async fn resume(
-    State(app): State<AppState>,
-    Admin(caller): Admin,
-    RequestOrigin(origin): RequestOrigin,
-    Id(lane): Id<Lane>,
-) -> ApiResult<Json<Queues>> {
-    app.queue.resume_lane(lane).await?;
-    let entry =
-        AuditEntry { data: json!({ "lane": lane }), ..AuditEntry::by(&caller, &origin, "lane.resume") };
-    app.store.conn().await?.audit().write(&entry).await?;
     queue_status(&app).await
 }

@@ -1,9 +1,9 @@
-//! List of security events.
+//! Security events: their list, and their acknowledgement.
 
-use axum::{extract::State, response::Response};
+use axum::{Json, extract::State, response::Response};
 use chrono::{DateTime, Utc};
-use domain::{ActionTaken, Severity, resolve_security_event};
-use serde::Serialize;
+use domain::{ActionTaken, SecurityEventId, Severity, resolve_security_event};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use store::{SecurityFilter, SecurityRow};
 use utoipa::ToSchema;
@@ -12,8 +12,8 @@ use uuid::Uuid;
 
 use crate::{
     app::AppState,
-    body::{Params, filtered_team},
-    caller::SeesAll,
+    body::{Body, Id, Params, filtered_team},
+    caller::{Administers, SeesAll},
     error::ApiResult,
     filters::check_period,
     openapi::{self, problems},
@@ -21,7 +21,7 @@ use crate::{
 };
 
 pub(crate) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(list))
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(acknowledge))
 }
 
 /// A security event.
@@ -58,6 +58,12 @@ pub(crate) struct SecurityView {
     pub(crate) occurrences: i32,
     /// Time of the last occurrence; null if there was only one.
     pub(crate) last_at: Option<DateTime<Utc>>,
+    /// Time at which an admin acknowledged the event.
+    pub(crate) acknowledged_at: Option<DateTime<Utc>>,
+    /// Identity of that admin.
+    pub(crate) acknowledged_by: Option<String>,
+    /// Note of that admin.
+    pub(crate) note: Option<String>,
 }
 
 impl From<SecurityRow> for SecurityView {
@@ -76,6 +82,9 @@ impl From<SecurityRow> for SecurityView {
             timestamp: row.timestamp,
             occurrences: row.occurrences,
             last_at: row.last_at,
+            acknowledged_at: row.acknowledged_at,
+            acknowledged_by: row.acknowledged_by,
+            note: row.acknowledgement,
         }
     }
 }
@@ -97,6 +106,8 @@ list_params! {
         since: DateTime<Utc> = String,
         /// Only events until this time (RFC 3339).
         until: DateTime<Utc> = String,
+        /// `true` for acknowledged events only, `false` for the others only.
+        acknowledged: bool = bool,
     }
 }
 
@@ -105,7 +116,20 @@ list_body! {
     SecurityList { events: SecurityView }
 }
 
-problems! { SecurityProblems: AdminRequired, ValidationFailed; }
+/// Note of an acknowledgement.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AcknowledgeBody {
+    /// Note, for everybody who sees the event, 1 to 500 characters.
+    #[schema(min_length = 1, max_length = 500)]
+    note: Option<String>,
+}
+
+problems! {
+    SecurityProblems: AdminRequired, ValidationFailed;
+    AcknowledgeProblems: MalformedBody, AdminRequired, NotFound, PayloadTooLarge, UnsupportedMediaType,
+        ValidationFailed;
+}
 
 /// List security events.
 ///
@@ -128,8 +152,28 @@ pub(crate) async fn list(
         identity: params.user,
         since: params.since,
         until: params.until,
+        acknowledged: params.acknowledged,
     };
     let mut lists = app.lists(&caller).await?;
     let listed = lists.audit().alarms(&filter, page).await;
     lists.respond(listed, SecurityList::new)
+}
+
+/// Acknowledge a security event: an admin has seen it.
+///
+/// For admins. The first acknowledgement stays; a later one changes nothing. An empty body or `null` gives no note.
+#[utoipa::path(
+    post, path = "/admin/security-events/{event_id}/acknowledge", tag = "admin",
+    request_body = Option<AcknowledgeBody>, params(("event_id" = uuid::Uuid, Path)),
+    responses((status = 200, description = "The event", body = SecurityView), AcknowledgeProblems),
+)]
+pub(crate) async fn acknowledge(
+    State(app): State<AppState>,
+    Administers(admin): Administers,
+    Id(id): Id<SecurityEventId>,
+    body: Option<Body<AcknowledgeBody>>,
+) -> ApiResult<Json<SecurityView>> {
+    let note = body.and_then(|Body(body)| body.note);
+    let event = app.operations().acknowledge_event(&admin, id, note.as_deref()).await?;
+    Ok(Json(event.into()))
 }

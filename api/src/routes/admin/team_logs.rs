@@ -119,6 +119,7 @@ pub(crate) async fn security_events(
         team: Some(permission.team().id),
         since: params.since,
         until: params.until,
+        acknowledged: None,
     };
     let listed = lists.audit().alarms(&filter, page).await;
     lists.respond(listed, SecurityList::new)

@@ -3,11 +3,14 @@
 mod cancel;
 mod credential;
 mod events;
+mod history;
 mod show;
 mod view;
 
 use domain::{Job, JobState, Problem, ProblemCode};
 use utoipa_axum::{router::OpenApiRouter, routes};
+
+pub(super) use self::view::JobView;
 
 use crate::app::AppState;
 

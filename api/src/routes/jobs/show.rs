@@ -13,7 +13,7 @@ use serde::Deserialize;
 use store::{JobFilter, Visible};
 use utoipa::IntoParams;
 
-use super::view::JobView;
+use super::{history::History, view::JobView};
 use crate::{
     app::AppState,
     body::{Id, Params, filtered_team},
@@ -97,7 +97,8 @@ pub(crate) async fn list(
 
 /// Show a job, at once or when it is final.
 ///
-/// With `wait`, the response comes when the job is final, or after that many seconds. `If-None-Match` with the last
+/// The answer has the history of the job and its calls to GitHub. With `wait`, the response comes when the job is
+/// final, or after that many seconds. `If-None-Match` with the last
 /// `ETag` saves the body while nothing has changed.
 #[utoipa::path(
     get, path = "/jobs/{job_id}", tag = "jobs", params(("job_id" = Uuid, Path), WaitParams),
@@ -121,13 +122,16 @@ pub(crate) async fn show(
         job =
             waiting::until_final(&app, &caller, id, wait).await?.ok_or_else(|| Problem::not_found("job"))?;
     }
-    let tag = etag(&job);
+    let history = History::read(&app, &caller, &job).await?;
+    let tag = format!("{}.{}\"", etag(&job).trim_end_matches('"'), history.outcomes());
     if headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes()) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
     }
     let position = queueing::position(&app, &job).await;
     let retry_after = (!job.state.is_final()).then(|| queueing::retry_after(position.as_ref()));
-    let mut response = ([(header::ETAG, tag)], Json(job_view(job, position.as_ref()))).into_response();
+    let mut view = job_view(job, position.as_ref());
+    (view.events, view.calls) = (Some(history.events), Some(history.calls));
+    let mut response = ([(header::ETAG, tag)], Json(view)).into_response();
     if let Some(seconds) = retry_after {
         response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     }

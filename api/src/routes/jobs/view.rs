@@ -6,6 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::history::{JobCallView, JobEventView};
 use crate::{error::ProblemBody, openapi};
 
 /// A job.
@@ -43,6 +44,12 @@ pub(crate) struct JobView {
     pub(crate) runner_name: Option<String>,
     /// Error of a failed job.
     pub(crate) error: Option<ProblemBody>,
+    /// History of the job, oldest first, with its newest 64 starts; only in the answer that shows one job.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) events: Option<Vec<JobEventView>>,
+    /// Calls to GitHub that were to create its runner; only in the answer that shows one job.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) calls: Option<Vec<JobCallView>>,
 }
 
 impl From<Job> for JobView {
@@ -63,6 +70,8 @@ impl From<Job> for JobView {
             runner_id: job.runner.map(Into::into),
             runner_name: job.runner_name,
             error: job.error.as_ref().map(ProblemBody::from),
+            events: None,
+            calls: None,
         }
     }
 }

@@ -13,6 +13,7 @@ use serde_json::json;
 use store::{KeyedRequest, NewJob, NewRunner, StoreError, TakenKey, Tx};
 use tokio::time::{Instant, sleep};
 
+use super::place::{check_quota, name_taken};
 use crate::{Actor, OperationError, Operations, Result, Turns, queueing, refusal};
 
 /// Rules for requests besides the policy of the team.
@@ -127,6 +128,15 @@ impl From<Problem> for CommitError {
     }
 }
 
+impl From<OperationError> for CommitError {
+    fn from(error: OperationError) -> Self {
+        match error {
+            OperationError::Store(error) => error.into(),
+            refused @ OperationError::Refused(_) => Self::Final(refused),
+        }
+    }
+}
+
 fn team_is_busy() -> Problem {
     let detail = "Other requests of this team take long to record; try again shortly.";
     Problem::new(ProblemCode::DatabaseUnavailable, detail).retry_after(2)
@@ -201,7 +211,7 @@ impl ProvisionCommand<'_> {
         }
         let plan = plan.as_ref().map_err(Clone::clone)?;
         let admission = plan.admission.as_ref().map_err(Clone::clone)?;
-        self.check_quota(&mut tx, &plan.team).await?;
+        check_quota(&mut tx, &plan.team).await?;
         plan.starts_in.as_ref().map_err(Clone::clone)?;
         let job = self.record_job(&mut tx, id, &plan.team, admission).await?;
         tx.commit().await?;
@@ -243,15 +253,6 @@ impl ProvisionCommand<'_> {
             )
             .into()),
         }
-    }
-
-    /// Counts the team's runners if it has a quota. Concurrent counts wait for the lock.
-    async fn check_quota(&self, tx: &mut Tx, team: &Team) -> Result<(), CommitError> {
-        if team.max_runners.is_some() {
-            tx.teams().lock_quota(team.id).await?;
-            team.check_quota(tx.runners().count_live(team.id).await?).pass()?;
-        }
-        Ok(())
     }
 
     async fn record_job(
@@ -335,16 +336,4 @@ impl ProvisionCommand<'_> {
         };
         operations.record_refusal(&entry, problem).await
     }
-}
-
-fn name_taken(error: StoreError) -> CommitError {
-    if error.constraint() == Some("runners_name_key") {
-        return Problem::new(
-            ProblemCode::RunnerNameConflict,
-            "Another runner has this name; choose a different name, or a prefix instead.",
-        )
-        .with_errors(vec![domain::FieldError::new("/runner_name", "taken")])
-        .into();
-    }
-    error.into()
 }

@@ -68,8 +68,12 @@ pub struct BudgetView {
     pub mutation_rate_per_minute: u64,
     /// Points per endpoint.
     pub points: Vec<Points>,
+    /// Points of one minute and endpoint; `None` without limits.
+    pub points_limit: Option<u64>,
     /// Registrations in about the last period.
     pub registrations_used: u64,
+    /// Registrations of one period; `None` without limits.
+    pub registrations_limit: Option<u64>,
     /// Jobs that workers hold.
     pub running: u64,
     /// The circuit breaker.
@@ -84,7 +88,7 @@ pub struct BudgetView {
 /// Names with the requests each used.
 type Spent = Vec<(String, u64)>;
 type WindowRow = (String, u64, u64, u64, Spent, Spent);
-type Row = (String, u64, u64, u64, String, u64, i64, Vec<WindowRow>, Vec<(String, u64)>);
+type Row = (String, u64, u64, u64, String, u64, i64, Vec<WindowRow>, Vec<(String, u64)>, u64, u64);
 
 impl Queue {
     /// Returns the budget of every installation with jobs or recorded limits, by name; at most 1,000.
@@ -102,13 +106,17 @@ impl Queue {
 }
 
 fn read(row: Row) -> Result<BudgetView, QueueError> {
-    let (installation, running, rate, registrations, state, left, probe, windows, points) = row;
+    let (installation, running, rate, registrations, state, left, probe, windows, points, most_points, most) =
+        row;
+    let limit = |number: u64| Some(number).filter(|number| *number > 0);
     Ok(BudgetView {
         installation: installation.parse().map_err(|_| QueueError::Unexpected("an installation"))?,
         resources: windows.into_iter().map(read_window).collect(),
         mutation_rate_per_minute: rate,
         points: points.into_iter().map(|(endpoint, used)| Points { endpoint, used }).collect(),
+        points_limit: limit(most_points),
         registrations_used: registrations,
+        registrations_limit: limit(most),
         running,
         breaker: Breaker::read(&state, left)?,
         pauses: Vec::new(),

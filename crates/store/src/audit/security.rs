@@ -26,6 +26,8 @@ pub struct SecurityFilter {
     pub since: Option<DateTime<Utc>>,
     /// Only events until this time.
     pub until: Option<DateTime<Utc>>,
+    /// `true` for acknowledged events only, `false` for the others only.
+    pub acknowledged: Option<bool>,
 }
 
 /// One security event as stored.
@@ -55,6 +57,12 @@ pub struct SecurityRow {
     pub occurrences: i32,
     /// Time of the last occurrence, if there are several.
     pub last_at: Option<DateTime<Utc>>,
+    /// Time at which an admin acknowledged the event.
+    pub acknowledged_at: Option<DateTime<Utc>>,
+    /// Identity of that admin.
+    pub acknowledged_by: Option<String>,
+    /// Note of that admin.
+    pub acknowledgement: Option<String>,
 }
 
 impl Audit<'_> {
@@ -64,7 +72,7 @@ impl Audit<'_> {
         let items = sqlx::query_as!(
             SecurityRow,
             r#"SELECT id, event_type, severity, user_identity, runner_id, runner_name, team_id, violation_data,
-                action_taken, "timestamp", occurrences, last_at
+                action_taken, "timestamp", occurrences, last_at, acknowledged_at, acknowledged_by, acknowledgement
              FROM security_events
              WHERE id IN (SELECT id FROM (
                 SELECT id, sum(size) OVER (ORDER BY id DESC) - size AS before FROM (
@@ -75,6 +83,7 @@ impl Audit<'_> {
                             AND ($8::text IS NULL OR user_identity = $8)
                             AND ($9::timestamptz IS NULL OR "timestamp" >= $9) AND ($10::uuid IS NULL OR id >= $10)
                             AND ($11::timestamptz IS NULL OR "timestamp" <= $11) AND ($12::uuid IS NULL OR id <= $12)
+                            AND ($13::bool IS NULL OR (acknowledged_at IS NOT NULL) = $13)
                         ORDER BY id DESC LIMIT $5 OFFSET $6)) page) sized
                 WHERE before < $7)
              ORDER BY id DESC"#,
@@ -90,6 +99,7 @@ impl Audit<'_> {
             first_id(filter.since),
             filter.until,
             last_id(filter.until),
+            filter.acknowledged,
         )
         .fetch_all(&mut *self.0)
         .await?;
@@ -108,6 +118,7 @@ impl Audit<'_> {
                 AND ($3::uuid IS NULL OR team_id = $3) AND ($5::text IS NULL OR user_identity = $5)
                 AND ($6::timestamptz IS NULL OR "timestamp" >= $6) AND ($7::uuid IS NULL OR id >= $7)
                 AND ($8::timestamptz IS NULL OR "timestamp" <= $8) AND ($9::uuid IS NULL OR id <= $9)
+                AND ($10::bool IS NULL OR (acknowledged_at IS NOT NULL) = $10)
              LIMIT $4) counted"#,
             filter.event_type,
             severity,
@@ -118,6 +129,7 @@ impl Audit<'_> {
             first_id(filter.since),
             filter.until,
             last_id(filter.until),
+            filter.acknowledged,
         )
         .fetch_one(&mut *self.0)
         .await?)
