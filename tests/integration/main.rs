@@ -71,6 +71,7 @@ mod migrations;
 mod newer_rows;
 #[cfg(test)]
 mod openapi;
+mod operation;
 #[cfg(test)]
 mod policy;
 #[cfg(test)]
