@@ -85,6 +85,8 @@ const ADMIN_REQUIRED: Answer = Answer(403, "admin_required");
 const READ_ONLY: Answer = Answer(403, "read_only");
 const HIDDEN: Answer = Answer(404, "not_found");
 const DENIED: Answer = Answer(403, "credential_denied");
+/// The caller may, and the job has not failed.
+const NOT_FAILED: Answer = Answer(409, "job_not_retryable");
 
 impl Rule {
     /// Returns the answer this caller must get.
@@ -205,6 +207,7 @@ rules! {
     DELETE "/api/v1/admin/oauth-clients/{id}": Admins, NO_CONTENT;
 
     GET "/api/v1/admin/security-events": Readers, OK;
+    POST "/api/v1/admin/security-events/{event_id}/acknowledge": Admins, HIDDEN;
     GET "/api/v1/admin/stats": Readers, OK;
     GET "/api/v1/admin/settings": Readers, OK;
     GET "/api/v1/admin/sync/status": Readers, OK;
@@ -214,8 +217,16 @@ rules! {
     GET "/api/v1/admin/queues": Readers, OK;
     POST "/api/v1/admin/queues/{lane}/pause": Admins, INVALID;
     POST "/api/v1/admin/queues/{lane}/resume": Admins, OK;
+    POST "/api/v1/admin/installations/{installation}/pause": Admins, INVALID;
+    POST "/api/v1/admin/installations/{installation}/resume": Admins, HIDDEN;
     GET "/api/v1/admin/budget": Readers, OK;
     GET "/api/v1/admin/workers": Readers, OK;
+    POST "/api/v1/admin/workers/{name}/drain": Admins, HIDDEN;
+    GET "/api/v1/admin/verdict": Readers, OK;
+    GET "/api/v1/admin/flow": Readers, OK;
+    GET "/api/v1/admin/failures": Readers, OK;
+    POST "/api/v1/admin/jobs/{job_id}/retry": Admins, NOT_FAILED;
+    POST "/api/v1/admin/jobs/{job_id}/discard": Admins, NOT_FAILED;
     GET "/api/v1/admin/doctor": Readers, OK;
 
     // These read, although their question is a body.

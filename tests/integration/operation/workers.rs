@@ -42,8 +42,8 @@ async fn drained_worker_ends_its_job_and_takes_no_more() {
     let drain = "/admin/workers/worker-0/drain";
     let body = json!({ "reason": "new kernel" });
     world.post(drain, &scene.ada, &body).await.refused(403, "admin_required");
-    let long = json!({ "reason": "x".repeat(501) });
-    let refused = world.post(drain, &scene.root, &long).await.refused(422, "validation_failed");
+    let too_much = json!({ "reason": "x".repeat(501) });
+    let refused = world.post(drain, &scene.root, &too_much).await.refused(422, "validation_failed");
     assert_eq!(refused.pointers(), ["/reason"]);
     world.post(drain, &scene.root, &body).await.assert_status(202);
     world.ask("POST", drain).by(&scene.root).send().await.assert_status(202);
