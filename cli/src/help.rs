@@ -12,7 +12,20 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Sign-in", &["login", "logout", "whoami", "token", "profile", "call"]),
     (
         "Administration, over the API",
-        &["user", "client", "top", "lane", "budget", "sync", "unmanaged", "versions", "security", "audit"],
+        &[
+            "user",
+            "client",
+            "status",
+            "failures",
+            "top",
+            "lane",
+            "budget",
+            "sync",
+            "unmanaged",
+            "versions",
+            "security",
+            "audit",
+        ],
     ),
     ("Policy as code", &["apply", "diff", "export", "policy", "schema"]),
     #[cfg(not(feature = "server"))]

@@ -19,6 +19,7 @@ use crate::{
         provision::ProvisionArgs,
         runner::RunnerVerb,
         sign_in::{LoginArgs, LogoutArgs},
+        status::{FailureArgs, StatusArgs},
         sync::SyncVerb,
         team::TeamVerb,
         top::TopArgs,
@@ -143,6 +144,14 @@ pub enum Command {
     /// Show GitHub's limits as the service keeps them.
     #[command(after_help = "Examples:\n  rts budget\n  rts budget -o json")]
     Budget(PlainArgs<ListArgs>),
+    /// Show in one sentence whether jobs move, and why not.
+    #[command(
+        after_help = "Examples:\n  rts status\n  rts status -o json\n\nExits 0 while jobs move and 3 when they do not start."
+    )]
+    Status(PlainArgs<StatusArgs>),
+    /// Show the causes of failed jobs, each with an example and what to do.
+    #[command(after_help = "Examples:\n  rts failures\n  rts failures --since 7d --team web -o wide")]
+    Failures(PlainArgs<FailureArgs>),
     /// Show lanes, workers, running jobs and budgets, live.
     #[command(after_help = "Examples:\n  rts top\n  rts top --interval 5s\n  rts top --once")]
     Top(PlainArgs<TopArgs>),
@@ -197,6 +206,8 @@ impl Command {
             Self::Client(noun) => &noun.common,
             Self::Lane(noun) => &noun.common,
             Self::Budget(command) | Self::Versions(command) => &command.common,
+            Self::Status(command) => &command.common,
+            Self::Failures(command) => &command.common,
             Self::Top(command) => &command.common,
             Self::Sync(noun) => &noun.common,
             Self::Unmanaged(noun) => &noun.common,

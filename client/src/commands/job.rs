@@ -9,9 +9,15 @@ use reqwest::Method;
 use super::{
     nouns::JOB,
     provision::{Handover, HandoverArgs, follow},
-    values::duration,
+    values::{Fields, Reason, duration},
 };
-use crate::{args::LimitArgs, completion, error::ClientError, session::Session};
+use crate::{
+    args::LimitArgs,
+    completion,
+    error::ClientError,
+    output::{print::note, scalar},
+    session::Session,
+};
 
 /// Verbs of `rts job`.
 #[derive(Debug, Subcommand)]
@@ -60,6 +66,26 @@ pub enum JobVerb {
         #[arg(value_name = "ID", add = completion::jobs())]
         job: String,
     },
+    /// Ask again for the runner of failed or expired jobs, for those who requested them.
+    #[command(
+        after_help = "Examples:\n  rts job retry 0192f0c4-…\n  rts job retry 0192f0c4-… 0192f0c5-… --reason 'GitHub is back'"
+    )]
+    Retry {
+        /// Ids of the jobs.
+        #[arg(value_name = "ID", required = true, num_args = 1..=500, add = completion::jobs())]
+        jobs: Vec<String>,
+        #[command(flatten)]
+        reason: Reason,
+    },
+    /// Take failed or expired jobs off the list of failures. They stay in the history.
+    #[command(after_help = "Example:\n  rts job discard 0192f0c4-… --reason 'the branch is gone'")]
+    Discard {
+        /// Ids of the jobs.
+        #[arg(value_name = "ID", required = true, num_args = 1..=500, add = completion::jobs())]
+        jobs: Vec<String>,
+        #[command(flatten)]
+        reason: Reason,
+    },
     /// Fetch the config of a job that has succeeded. It is handed out once, and again for 120 s.
     #[command(
         after_help = "Examples:\n  rts job config 0192f0c4-… --config-file jit.config\n  rts job config 0192f0c4-… --exec ./run.sh"
@@ -96,6 +122,8 @@ pub(crate) async fn run(session: &Session, verb: JobVerb) -> Result<(), ClientEr
             session.print_done(&JOB, &cancelled, &format!("job {job} is cancelled"));
             Ok(())
         }
+        JobVerb::Retry { jobs, reason } => decide(session, &jobs, "retry", reason).await,
+        JobVerb::Discard { jobs, reason } => decide(session, &jobs, "discard", reason).await,
         JobVerb::Config { job, handover } => {
             let handover = Handover::check(session, handover)?;
             let request = session.client.request(Method::POST, &["jobs", &job, "credential"]);
@@ -103,6 +131,27 @@ pub(crate) async fn run(session: &Session, verb: JobVerb) -> Result<(), ClientEr
             handover.hand_over(session, &config).await
         }
     }
+}
+
+/// Decides about each job, and fails at the end with the first refusal, so that one refusal does not stop the others.
+async fn decide(session: &Session, jobs: &[String], action: &str, reason: Reason) -> Result<(), ClientError> {
+    let body = Fields::default().add("reason", reason.reason).into_body();
+    let mut refused = None;
+    for job in jobs {
+        match session.change(Method::POST, &["admin", "jobs", job, action], body.clone()).await {
+            Ok(answer) if action == "retry" => {
+                let new = scalar(&answer.body["job_id"]);
+                session.print_done(&JOB, &answer.body, &format!("job {job} is asked for again as {new}"));
+            }
+            Ok(answer) => session.print_done(&JOB, &answer.body, &format!("job {job} is discarded")),
+            Err(error) if jobs.len() > 1 => {
+                note(format_args!("{job}: {error}"));
+                refused = refused.or(Some(error));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    refused.map_or(Ok(()), Err)
 }
 
 fn state(text: &str) -> Result<JobState, String> {

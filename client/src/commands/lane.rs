@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{
     nouns::LANE,
-    values::{Fields, duration},
+    values::{Fields, Reason, duration},
 };
 use crate::{
     error::ClientError,
@@ -24,7 +24,7 @@ pub enum LaneVerb {
     #[command(visible_alias = "ls", after_help = "Examples:\n  rts lane list\n  rts lane list -o json")]
     List,
     /// Stop a lane for a time: its jobs wait, running ones go on.
-    #[command(after_help = "Example:\n  rts lane pause drift --for 15m")]
+    #[command(after_help = "Example:\n  rts lane pause drift --for 15m --reason 'GitHub is slow'")]
     Pause {
         /// The lane: provision, deprovision or drift.
         #[arg(value_parser = lane)]
@@ -32,6 +32,8 @@ pub enum LaneVerb {
         /// How long, at most a day.
         #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
         time: Duration,
+        #[command(flatten)]
+        reason: Reason,
     },
     /// End the pause of a lane.
     #[command(after_help = "Example:\n  rts lane resume drift")]
@@ -49,8 +51,9 @@ pub(crate) async fn run(session: &Session, verb: LaneVerb) -> Result<(), ClientE
             session.print_list(&LANE, session.list_request(&LANE), Limit { items: None }).await?;
             print_pauses(session).await
         }
-        LaneVerb::Pause { lane, time } => {
-            let body = Fields::default().add("seconds", Some(time.as_secs())).into_body();
+        LaneVerb::Pause { lane, time, reason } => {
+            let fields = Fields::default().add("seconds", Some(time.as_secs()));
+            let body = fields.add("reason", reason.reason).into_body();
             let paused =
                 session.change(Method::POST, &["admin", "queues", lane.as_str(), "pause"], body).await?;
             session.print_done(&LANE, &paused.body, &format!("{lane} is paused for {} s", time.as_secs()));
@@ -81,7 +84,14 @@ async fn print_pauses(session: &Session) -> Result<(), ClientError> {
 pub(super) fn describe_pause(pause: &Value) -> String {
     let scope = ["lane", "installation"].iter().find(|name| !pause[**name].is_null());
     let scope = scope.map_or("everything".to_owned(), |name| format!("{name} {}", scalar(&pause[*name])));
-    format!("{scope} is paused ({}) for {} s", scalar(&pause["reason"]), scalar(&pause["seconds_left"]))
+    let mut text =
+        format!("{scope} is paused ({}) for {} s", scalar(&pause["reason"]), scalar(&pause["seconds_left"]));
+    for (word, member) in [("by", "paused_by"), ("since", "paused_at"), ("because:", "admin_reason")] {
+        if !pause[member].is_null() {
+            text = format!("{text} {word} {}", scalar(&pause[member]));
+        }
+    }
+    text
 }
 
 fn lane(text: &str) -> Result<Lane, String> {

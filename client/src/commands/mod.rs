@@ -15,6 +15,7 @@ pub(crate) mod provision;
 mod resolve;
 pub(crate) mod runner;
 pub(crate) mod sign_in;
+pub(crate) mod status;
 pub(crate) mod sync;
 pub(crate) mod team;
 pub(crate) mod top;
@@ -42,6 +43,8 @@ pub(crate) async fn run(command: Command) -> Result<(), ClientError> {
         Command::Client(noun) => machine_client::run(&open(&noun.common)?, noun.verb).await,
         Command::Lane(noun) => lane::run(&open(&noun.common)?, noun.verb).await,
         Command::Budget(plain) => overview::budget(&open(&plain.common)?).await,
+        Command::Status(plain) => status::status(&open(&plain.common)?).await,
+        Command::Failures(plain) => status::failures(&open(&plain.common)?, plain.args).await,
         Command::Top(plain) => top::run(&open(&plain.common)?, &plain.args).await,
         Command::Sync(noun) => sync::run(&open(&noun.common)?, noun.verb).await,
         Command::Unmanaged(noun) => overview::unmanaged(&open(&noun.common)?, noun.verb).await,
@@ -65,5 +68,6 @@ pub(crate) async fn run(command: Command) -> Result<(), ClientError> {
 pub(crate) async fn run_worker(verb: WorkerVerb) -> Result<(), ClientError> {
     match verb {
         WorkerVerb::List(plain) => overview::workers(&Session::open(&plain.common)?).await,
+        WorkerVerb::Drain(plain) => overview::drain(&Session::open(&plain.common)?, plain.args).await,
     }
 }

@@ -134,6 +134,10 @@ pub(crate) const WORKER: Noun = Noun {
         Column::text("VERSION", "/version"),
         Column::age("STARTED", "/started_at"),
         Column::age("SEEN", "/heartbeat_at"),
+        Column::text("DRAINS", "/draining"),
+        Column::text("HOST", "/host").wide(),
+        Column::text("LANES", "/lanes").wide(),
+        Column::text("INSTALLATIONS", "/installations").wide(),
     ],
 };
 
@@ -149,6 +153,23 @@ pub(crate) const BUDGET: Noun = Noun {
         Column::text("RUNNING", "/running"),
         Column::text("WRITES A MINUTE", "/mutation_rate_per_minute"),
         Column::text("REGISTRATIONS", "/registrations_used"),
+    ],
+};
+
+/// Causes of failed jobs.
+pub(crate) const FAILURE: Noun = Noun {
+    path: &["admin", "failures"],
+    key: "failures",
+    name: "code",
+    paged: false,
+    columns: &[
+        Column::text("CODE", "/code"),
+        Column::text("JOBS", "/jobs"),
+        Column::text("TEAMS", "/teams"),
+        Column::age("LAST", "/last_at"),
+        Column::text("WHAT TO DO", "/what_to_do"),
+        Column::text("EXAMPLE", "/example_job_id").wide(),
+        Column::text("DETAIL", "/detail").wide(),
     ],
 };
 
@@ -221,6 +242,7 @@ pub(crate) const SECURITY: Noun = Noun {
         Column::text("TIMES", "/occurrences"),
         Column::text("ID", "/id").wide(),
         Column::text("DETAIL", "/action_detail").wide(),
+        Column::text("SEEN BY", "/acknowledged_by").wide(),
     ],
 };
 
@@ -268,8 +290,8 @@ mod tests {
     use super::*;
 
     const ALL: &[&Noun] = &[
-        &RUNNER, &JOB, &TEAM, &MY_TEAM, &USER, &CLIENT, &LANE, &WORKER, &BUDGET, &SYNC, &UNMANAGED, &VERSION,
-        &SECURITY, &AUDIT, &INCIDENT,
+        &RUNNER, &JOB, &TEAM, &MY_TEAM, &USER, &CLIENT, &LANE, &WORKER, &FAILURE, &BUDGET, &SYNC, &UNMANAGED,
+        &VERSION, &SECURITY, &AUDIT, &INCIDENT,
     ];
 
     fn document() -> Value {

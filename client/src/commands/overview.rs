@@ -1,9 +1,13 @@
 //! Commands that only show something: `whoami`, `token`, `worker`, `budget`, `versions`, `unmanaged`, `security`.
 
 use clap::{Args, Subcommand};
+use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::nouns::{BUDGET, SECURITY, UNMANAGED, VERSION, WORKER};
+use super::{
+    nouns::{BUDGET, SECURITY, UNMANAGED, VERSION, WORKER},
+    values::{Fields, Reason},
+};
 use crate::{
     args::{ErrorFormat, LimitArgs, PlainArgs},
     completion,
@@ -30,6 +34,18 @@ pub enum WorkerVerb {
     /// List the workers and what they do.
     #[command(visible_alias = "ls", after_help = "Examples:\n  rts worker list\n  rts worker list -o json")]
     List(PlainArgs<ListArgs>),
+    /// Let a worker end its jobs and take no more. Its process stays up until you stop it.
+    #[command(after_help = "Example:\n  rts worker drain worker-1 --reason 'the machine is replaced'")]
+    Drain(PlainArgs<DrainArgs>),
+}
+
+/// Arguments of `rts worker drain`.
+#[derive(Debug, Args)]
+pub struct DrainArgs {
+    /// Name of the worker.
+    name: String,
+    #[command(flatten)]
+    reason: Reason,
 }
 
 impl WorkerVerb {
@@ -37,6 +53,7 @@ impl WorkerVerb {
     pub fn error_format(&self) -> ErrorFormat {
         match self {
             Self::List(plain) => plain.common.error_format,
+            Self::Drain(plain) => plain.common.error_format,
         }
     }
 }
@@ -73,8 +90,24 @@ pub enum SecurityVerb {
         /// Only events of this identity.
         #[arg(long, value_name = "IDENTITY")]
         user: Option<String>,
+        /// Only events that an admin has acknowledged, or only the others.
+        #[arg(long, value_name = "BOOL")]
+        acknowledged: Option<bool>,
         #[command(flatten)]
         limit: LimitArgs,
+    },
+    /// Acknowledge a security event: an admin has seen it.
+    #[command(
+        visible_alias = "acknowledge",
+        after_help = "Example:\n  rts security ack 0192f0c4-… --note 'a test of ours'"
+    )]
+    Ack {
+        /// Id of the event.
+        #[arg(value_name = "ID")]
+        event: uuid::Uuid,
+        /// Note, for those who see the event later.
+        #[arg(long, value_name = "TEXT")]
+        note: Option<String>,
     },
 }
 
@@ -108,6 +141,15 @@ pub(crate) async fn token(session: &Session) -> Result<(), ClientError> {
 /// `rts worker`.
 pub(crate) async fn workers(session: &Session) -> Result<(), ClientError> {
     whole_list(session, &WORKER).await
+}
+
+/// `rts worker drain`.
+pub(crate) async fn drain(session: &Session, args: DrainArgs) -> Result<(), ClientError> {
+    let body = Fields::default().add("reason", args.reason.reason).into_body();
+    session.change(Method::POST, &["admin", "workers", &args.name, "drain"], body).await?;
+    let done = format!("{} takes no more jobs, within about ten seconds", args.name);
+    session.print_done(&WORKER, &json!({ "name": args.name }), &done);
+    Ok(())
 }
 
 /// `rts budget`.
@@ -150,9 +192,22 @@ pub(crate) async fn unmanaged(session: &Session, verb: UnmanagedVerb) -> Result<
 
 /// `rts security`.
 pub(crate) async fn security(session: &Session, verb: SecurityVerb) -> Result<(), ClientError> {
-    let SecurityVerb::List { severity, event_type, team, user, limit } = verb;
-    let request = session.list_request(&SECURITY).query("severity", severity).query("event_type", event_type);
-    session.print_list(&SECURITY, request.query("team", team).query("user", user), limit.into()).await
+    match verb {
+        SecurityVerb::List { severity, event_type, team, user, acknowledged, limit } => {
+            let request = session.list_request(&SECURITY);
+            let request = request.query("severity", severity).query("event_type", event_type);
+            let request = request.query("team", team).query("user", user).query("acknowledged", acknowledged);
+            session.print_list(&SECURITY, request, limit.into()).await
+        }
+        SecurityVerb::Ack { event, note } => {
+            let body = Fields::default().add("note", note).into_body();
+            let id = event.to_string();
+            let path = ["admin", "security-events", &id, "acknowledge"];
+            let seen = session.change(Method::POST, &path, body).await?.body;
+            session.print_done(&SECURITY, &seen, &format!("{event} is acknowledged"));
+            Ok(())
+        }
+    }
 }
 
 async fn whole_list(session: &Session, noun: &Noun) -> Result<(), ClientError> {

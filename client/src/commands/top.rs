@@ -43,6 +43,7 @@ pub struct TopArgs {
 /// Answers that one frame shows.
 #[derive(Debug, Default)]
 struct Board {
+    verdict: Value,
     lanes: Value,
     budgets: Value,
     workers: Value,
@@ -113,19 +114,21 @@ pub(crate) async fn run(session: &Session, args: &TopArgs) -> Result<(), ClientE
 async fn look(session: &Session) -> Result<Board, ClientError> {
     let running = session.client.request(Method::GET, JOB.path);
     let running = running.query("state", Some("running")).query("limit", Some(MAX_JOBS));
-    let (lanes, budgets, workers, jobs) = tokio::try_join!(
+    let (verdict, lanes, budgets, workers, jobs) = tokio::try_join!(
+        session.get(&["admin", "verdict"]),
         session.get(LANE.path),
         session.get(BUDGET.path),
         session.get(WORKER.path),
         session.client.send(running),
     )?;
-    Ok(Board { lanes, budgets, workers, jobs: jobs.body })
+    Ok(Board { verdict, lanes, budgets, workers, jobs: jobs.body })
 }
 
 /// Returns a frame. With a size, no line is wider and no frame is higher.
 fn draw(board: &Board, service: &str, size: Option<(u16, u16)>, now: DateTime<Utc>) -> String {
     let width = size.map(|(width, _)| width);
     let mut lines = vec![format!("{service}   {}   Ctrl-C ends", now.format("%Y-%m-%d %H:%M:%S UTC"))];
+    lines.push(scalar(&board.verdict["sentence"]));
     for pause in board.lanes["pauses"].as_array().into_iter().flatten() {
         lines.push(super::lane::describe_pause(pause));
     }
@@ -168,6 +171,7 @@ mod tests {
     fn board() -> Board {
         let job = |number: usize| json!({ "job_id": format!("job-{number}"), "kind": "provision", "state": "running" });
         Board {
+            verdict: json!({ "sentence": "Jobs move." }),
             lanes: json!({
                 "lanes": [{ "installation": "default", "lane": "provision", "waiting": 3, "delayed": 0, "running": 1 }],
                 "pauses": [{ "lane": "drift", "reason": "admin", "seconds_left": 60 }],
@@ -185,6 +189,7 @@ mod tests {
     fn a_frame_shows_every_part() {
         let frame = draw(&board(), "runners.example.com", None, Utc::now());
         for part in [
+            "Jobs move.",
             "LANES (1)",
             "drift is paused",
             "WORKERS (1)",

@@ -109,3 +109,26 @@ async fn runners_are_checked_and_removed() {
     assert_eq!(said.stdout.lines().filter(|line| line.ends_with("is removed")).count(), 2, "{}", said.stdout);
     assert_eq!(scene.count("SELECT count(*) FROM runners WHERE status = 'deleted'").await, 2);
 }
+
+#[tokio::test]
+async fn the_state_is_one_sentence_with_a_code() {
+    let scene = Scene::of(harness::World::builder().scheduler().start().await).await;
+    let admin = scene.world.admin().await;
+    harness::wait_until("jobs move", || async { scene.run(&admin, &["status"]).await.code == Some(0) }).await;
+    let idle = Scene::of(harness::World::builder().workers(0).start().await).await;
+    let admin = idle.world.admin().await;
+    let job = idle.world.provision(&idle.ada, harness::provision_body("ci")).await.job.to_string();
+    harness::wait_until("no worker is seen", || async {
+        idle.run(&admin, &["status"]).await.code == Some(3)
+    })
+    .await;
+    let state = idle.run(&admin, &["status", "-o", "json"]).await.expect(3).json();
+    assert_eq!(state["level"], "stopped");
+    let expire = "UPDATE jobs SET state = 'expired', finished_at = now(), error = '{\"code\":\"job_expired\",\"detail\":\"late\"}'";
+    sqlx::query(expire).execute(idle.world.sql()).await.unwrap();
+    let failures = idle.run(&admin, &["failures"]).await.expect(0).stdout;
+    assert!(failures.contains("job_expired"), "{failures}");
+    idle.run(&admin, &["job", "discard", &job, "--reason", "a test"]).await.expect(0);
+    idle.run(&admin, &["job", "discard", &job]).await.expect(4);
+    idle.run(&admin, &["worker", "drain", "no-such"]).await.expect(4);
+}
