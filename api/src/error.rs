@@ -185,3 +185,46 @@ impl IntoResponse for ApiError {
 
 /// Result of a handler.
 pub(crate) type ApiResult<T> = Result<T, ApiError>;
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use axum::body::to_bytes;
+
+    use super::*;
+
+    /// Returns the status, the headers and the body of a response, as a client sees them.
+    async fn shown(error: ApiError) -> String {
+        let response = error.into_response();
+        let mut text = format!("{}\n", response.status());
+        for (name, value) in response.headers() {
+            writeln!(text, "{name}: {}", value.to_str().unwrap()).unwrap();
+        }
+        let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        format!("{text}{body:#}\n")
+    }
+
+    #[tokio::test]
+    async fn problem_bodies_of_all_codes_are_as_reviewed() {
+        let mut text = String::new();
+        for code in ProblemCode::ALL {
+            text += &shown(ApiError(Problem::new(*code, "What happened."))).await;
+        }
+        let errors = vec![FieldError::new("/labels/0", "reason"), FieldError::new("query:limit", "reason")];
+        text += &shown(ApiError(Problem::invalid(errors).retry_after(30))).await;
+        insta::assert_snapshot!("problem-bodies", text);
+    }
+
+    #[tokio::test]
+    async fn problems_of_failing_dependencies_are_as_reviewed() {
+        let mut text = shown(StoreError::Conflict("unknown_key".to_owned()).into()).await;
+        text += &shown(QueueError::Timeout.into()).await;
+        text += &shown(domain::SealError::UnknownKey("old".to_owned()).into()).await;
+        for error in [OidcError::KeysUnavailable, OidcError::Expired, OidcError::UnknownIssuer] {
+            text += &shown(error.into()).await;
+        }
+        insta::assert_snapshot!("dependency-problems", text);
+    }
+}

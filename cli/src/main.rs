@@ -16,6 +16,8 @@ mod output;
 mod probe;
 #[cfg(feature = "server")]
 mod process;
+#[cfg(all(test, feature = "dev"))]
+mod snapshots;
 #[cfg(feature = "server")]
 mod wiring;
 

@@ -81,6 +81,8 @@ mod provision;
 #[cfg(test)]
 mod queue_loss;
 #[cfg(test)]
+mod refusal_texts;
+#[cfg(test)]
 mod refused;
 #[cfg(test)]
 mod registration;

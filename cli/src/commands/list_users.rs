@@ -29,7 +29,7 @@ pub(crate) async fn list(sources: &Sources, which: &ListUsers) -> anyhow::Result
     Ok(())
 }
 
-fn table(users: &[User]) -> Table {
+pub(crate) fn table(users: &[User]) -> Table {
     let mut table = Table::new();
     table.load_style(NOTHING).set_header(["USER", "EMAIL", "SUBJECT", "ADMIN", "ACTIVE", "LAST LOGIN"]);
     let yes_or_no = |yes| if yes { "yes" } else { "no" }.to_owned();

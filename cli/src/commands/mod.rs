@@ -9,9 +9,9 @@ pub(crate) mod database;
 pub(crate) mod doctor;
 mod health;
 mod label_policies;
-mod list_users;
+pub(crate) mod list_users;
 mod print;
-mod runners;
+pub(crate) mod runners;
 mod scheduler;
 mod worker;
 

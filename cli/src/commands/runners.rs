@@ -116,7 +116,7 @@ fn show(runners: &[Runner], output: Output) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn table(runners: &[Runner]) -> Table {
+pub(crate) fn table(runners: &[Runner]) -> Table {
     let mut table = Table::new();
     table.load_style(NOTHING).set_header([
         "RUNNER",

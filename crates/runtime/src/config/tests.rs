@@ -183,6 +183,12 @@ fn log_levels_of_other_loggers_are_understood() {
 }
 
 #[test]
+fn settings_texts_are_as_reviewed() {
+    insta::assert_snapshot!("settings", help());
+    insta::assert_snapshot!("settings-markdown", markdown());
+}
+
+#[test]
 fn every_setting_is_documented_once() {
     let names: Vec<_> = settings().iter().flat_map(|(_, all)| all.iter().map(|s| s.name)).collect();
     let mut once = names.clone();
