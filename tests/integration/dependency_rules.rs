@@ -32,8 +32,23 @@ const TABLE: &[(&str, &[&str])] = &[
 /// Libraries that only one crate may use.
 const EXCLUSIVE_LIBRARIES: &[(&str, &str)] = &[("sqlx", "store"), ("redis", "queue"), ("octocrab", "github")];
 
-/// Items of `domain` that the client may use: words of the wire, and the type of its token.
-const WIRE_TYPES: &[&str] = &["JobKind", "JobState", "Lane", "RunnerStatus", "Secret", "error_chain"];
+/// Items of `domain` that the client may use: words of the wire, its files, and the type of its token.
+const WIRE_TYPES: &[&str] = &[
+    "CaseEntry",
+    "CaseOutcome",
+    "Check",
+    "FieldError",
+    "JobKind",
+    "JobState",
+    "Json",
+    "Lane",
+    "RunnerStatus",
+    "Secret",
+    "TeamsFile",
+    "error_chain",
+    "escape_pointer",
+    "read_json",
+];
 
 /// A crate: its declared dependencies, without dev-dependencies, and whether it may use everything.
 struct Member {

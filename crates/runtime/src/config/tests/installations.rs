@@ -6,7 +6,7 @@ use super::*;
 fn several(folder: &Folder) -> String {
     let file = |name: &str, text: &str| folder.write(name, text, 0o600).display().to_string();
     let (key, token) = (file("b.pem", "key"), file("token", "ghp_x"));
-    let secret = file("hook", "a secret of its own\n");
+    let secret = file("hook", "the installation has its own secret\n");
     format!(
         r#"
         [[github_installations]]
