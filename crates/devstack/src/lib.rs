@@ -29,6 +29,7 @@ pub use clock::{ClockLibrary, WrongClock};
 pub use error::Error;
 pub use group::{Layout, RedisGroup, SENTINEL_NAME};
 pub use options::{Options, ServerPrograms};
+pub use ports::free_port;
 pub use run::with_stack;
 pub use stack::{Server, Stack};
 pub use tls::{ServerTls, TlsPorts};

@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Returns a free port below the ephemeral range whose cluster bus port, 10,000 above, is free too.
-pub(crate) fn free_port() -> Option<u16> {
+pub fn free_port() -> Option<u16> {
     const FIRST: u64 = 12_000;
     const COUNT: u64 = 10_000;
     static NEXT: AtomicU64 = AtomicU64::new(0);

@@ -89,7 +89,7 @@ impl Environment {
             Proxy::start(servers.join(REDIS_SOCKET)).await?,
         ];
         // GitHub knows one webhook address; lost deliveries are requested again or noticed otherwise.
-        let hooked = free_port().await?;
+        let hooked = free_port()?;
         let config = twin_config(plan, hooked);
         let canary = config.canary.clone();
         let twin = Twin::start(config).await?;
@@ -101,11 +101,11 @@ impl Environment {
             .connect_lazy_with(PgConnectOptions::from_str(&direct)?);
         let settings = settings(&direct, &proxies, (&twin, &issuer), (plan, folder))?;
         init_db(&program, &settings, folder).await?;
-        let slots = slots(&program, &settings, folder, hooked).await?;
+        let slots = slots(&program, &settings, folder, hooked)?;
         let Settled { teams, people, root, abuser } = people::settle(&sql, &issuer, plan).await?;
         let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_mins(1)).build()?;
         let redis = redis::Client::open(stack.redis_url(0))?;
-        let ports = [free_port().await?, free_port().await?];
+        let ports = [free_port()?, free_port()?];
         let standby = Standby::start(&servers.join("redis-server"), folder, ports, plan.clocks.redis)?;
         plan.clocks.check(&sql, &redis).await?;
         let environment = Self {
@@ -296,12 +296,12 @@ fn settings(
     Ok(pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
 }
 
-async fn slots(program: &Path, settings: &Settings, folder: &Path, hooked: u16) -> anyhow::Result<Vec<Slot>> {
+fn slots(program: &Path, settings: &Settings, folder: &Path, hooked: u16) -> anyhow::Result<Vec<Slot>> {
     let mut slots = Vec::new();
     for (role, count) in [(Role::Api, APIS), (Role::Worker, WORKERS), (Role::Scheduler, SCHEDULERS)] {
         for which in 0..count {
             let is_hooked = role == Role::Api && which == 0;
-            let port = if is_hooked { hooked } else { free_port().await? };
+            let port = if is_hooked { hooked } else { free_port()? };
             let address = format!("127.0.0.1:{port}");
             let mut arguments = vec![role.word().to_owned()];
             let mut settings = settings.clone();
@@ -319,7 +319,7 @@ async fn slots(program: &Path, settings: &Settings, folder: &Path, hooked: u16) 
     Ok(slots)
 }
 
-/// Returns a free port. An outgoing connection may take it while its process is down; the start is then retried.
-async fn free_port() -> anyhow::Result<u16> {
-    Ok(tokio::net::TcpListener::bind("127.0.0.1:0").await?.local_addr()?.port())
+/// Returns a free port that no outgoing connection takes while its process is down.
+fn free_port() -> anyhow::Result<u16> {
+    devstack::free_port().context("no port is free")
 }
