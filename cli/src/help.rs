@@ -96,6 +96,8 @@ pub(crate) fn completion_script(shell: clap_complete::Shell) -> std::io::Result<
 
 fn describe_groups(command: &Command) -> String {
     let mut text = String::new();
+    let longest = GROUPS.iter().flat_map(|(_, names)| *names).map(|name| name.len()).max();
+    let width = longest.unwrap_or_default() + 2;
     for (title, names) in GROUPS {
         text.push_str(title);
         text.push_str(":\n");
@@ -103,7 +105,7 @@ fn describe_groups(command: &Command) -> String {
             let about = command.find_subcommand(name).and_then(Command::get_about);
             let about = about.map(ToString::to_string).unwrap_or_default();
             // Writing to a text never fails.
-            let _ = writeln!(text, "  {name:22}{about}");
+            let _ = writeln!(text, "  {name:width$}{about}");
         }
         text.push('\n');
     }

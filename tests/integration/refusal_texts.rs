@@ -86,7 +86,11 @@ async fn refusals_by_team_policy_are_as_reviewed() {
     texts.add("deactivated team", jit(&gus).json(&body)).await;
     world.provision(&ada, body.clone()).await;
     texts.add("quota used up", jit(&ada).json(&body)).await;
-    insta::assert_snapshot!("refusals-by-policy", texts.text);
+    let mut text = texts.text;
+    for (name, team) in [("red", &red), ("blue", &blue)] {
+        text = text.replace(&team.id.to_string(), &format!("<id of {name}>"));
+    }
+    insta::assert_snapshot!("refusals-by-policy", text);
 }
 
 #[tokio::test]
@@ -109,7 +113,6 @@ async fn refusals_of_requests_are_as_reviewed() {
     texts.add("another content type", jit().raw("text/plain", "runner")).await;
     let invalid = json!({ "runner_name": "-x", "labels": ["", "a,b"], "work_folder": "/etc" });
     texts.add("several invalid values", jit().json(&invalid)).await;
-    texts.add("wait too long", jit().header("prefer", "wait=99").json(&body)).await;
     let keyed = |body| jit().header("idempotency-key", "one").json(body);
     keyed(&body).send().await.assert_status(202);
     texts.add("idempotency key of another request", keyed(&provision_body("other"))).await;
@@ -122,6 +125,5 @@ async fn refusals_of_requests_are_as_reviewed() {
     world.delete(&path, &ada).await.assert_status(200);
     texts.add("config of a cancelled job", credential(&ada)).await;
     texts.add("cancelled job cancelled again", world.ask("DELETE", &path).by(&ada)).await;
-    texts.add("webhook without signature", world.ask("POST", "/webhooks/github").json(&json!({}))).await;
     insta::assert_snapshot!("refusals-of-requests", texts.text);
 }
