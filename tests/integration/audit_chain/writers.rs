@@ -13,6 +13,8 @@ use super::{MAX_WAIT, Scene};
 const WRITERS: u32 = 50;
 /// Number of transactions of each writer.
 const TRANSACTIONS: u32 = 80;
+/// Least number of schedulers that die.
+const MIN_DEATHS: u32 = 10;
 
 /// Writes one to four rows in a transaction; every seventh transaction is rolled back.
 async fn write(store: &Store, nth: u32) -> u64 {
@@ -44,9 +46,10 @@ async fn rows_of_concurrent_writers_are_chained_once_although_schedulers_die() {
     });
     // Each scheduler is dropped after another number of microseconds, in the middle of whatever it does.
     let schedulers = async {
-        let mut deaths: u32 = 0;
-        while done.load(Relaxed) < WRITERS {
-            let life = Duration::from_micros(u64::from(deaths * 7919 % 40_000));
+        let (mut deaths, mut steps) = (0_u32, 0_u32);
+        while done.load(Relaxed) < WRITERS || deaths <= MIN_DEATHS {
+            let life = Duration::from_micros(u64::from(steps * 7919 % 40_000));
+            steps += 1;
             let step = chain::run(scene.parts(), ChainMemory::default());
             if tokio::time::timeout(life, step).await.is_err() {
                 deaths += 1;
@@ -55,7 +58,7 @@ async fn rows_of_concurrent_writers_are_chained_once_although_schedulers_die() {
         deaths
     };
     let (_, deaths) = tokio::join!(futures::future::join_all(writers), schedulers);
-    assert!(deaths > 10, "{deaths}");
+    assert!(deaths > MIN_DEATHS, "{deaths}");
     store.close().await;
     scene.chain_all().await;
     let report = scene.verify().await;
