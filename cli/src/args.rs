@@ -298,7 +298,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_admin_needs_a_name() {
+    fn admin_needs_a_name() {
         assert!(Args::try_parse_from(["rts", "create-admin"]).is_err());
         assert!(Args::try_parse_from(["rts", "create-admin", "--issuer", "https://i"]).is_err());
         assert!(Args::try_parse_from(["rts", "create-admin", "--email", "nobody"]).is_err());

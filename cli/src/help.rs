@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn the_words_fit_together() {
+    fn words_fit_together() {
         command().debug_assert();
     }
 

@@ -41,7 +41,7 @@ async fn healthy() -> World {
 }
 
 #[tokio::test]
-async fn a_healthy_service_has_no_fault() {
+async fn healthy_service_has_no_fault() {
     let world = healthy().await;
     let (code, findings) = examine(&world, &[], &[]).await;
     assert_eq!(code, 0, "{findings:#?}");

@@ -90,7 +90,7 @@ async fn caller_whose_lists_took_long_rests_and_others_do_not() {
 }
 
 #[tokio::test]
-async fn a_list_is_cancelled_when_its_reader_hangs_up() {
+async fn list_is_cancelled_when_its_reader_hangs_up() {
     let scene = scene().await;
     let world = &scene.world;
     let lock = scene.lock_events().await;

@@ -97,7 +97,7 @@ fn checked_in_openapi_document_is_fresh() {
 
 #[test]
 #[expect(clippy::disallowed_methods, reason = "a switch of this test alone")]
-fn the_checked_in_schema_of_teams_files_is_fresh() {
+fn checked_in_schema_of_teams_files_is_fresh() {
     let schema = api::teams_schema();
     let fresh = serde_json::to_string_pretty(&schema).unwrap() + "\n";
     let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/schemas/teams.json"));

@@ -35,7 +35,7 @@ fn draft(more: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_draft_is_held_against_past_requests() {
+async fn draft_is_held_against_past_requests() {
     let (world, root) = world_with_requests().await;
     let rows = world.count("SELECT count(*) FROM audit_log").await;
     let replay = async |more: Value| {

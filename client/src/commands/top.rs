@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_shows_every_part() {
+    fn frame_shows_every_part() {
         let frame = draw(&board(), "runners.example.com", None, Utc::now());
         for part in [
             "Jobs move.",
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_fits_the_terminal_and_has_no_escapes() {
+    fn frame_fits_the_terminal_and_has_no_escapes() {
         let frame = draw(&board(), "runners.example.com", Some((60, 20)), Utc::now());
         assert_eq!(frame.lines().count(), 20, "{frame}");
         assert!(frame.lines().all(|line| line.chars().count() <= 60), "{frame}");

@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_problem_names_the_wrong_values() {
+    fn problem_names_the_wrong_values() {
         let body = json!({
             "status": 422, "code": "validation_failed", "title": "t", "detail": "Values are not valid.",
             "errors": [{ "pointer": "/labels/0", "detail": "has a blank" }],
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_services_code_is_readable() {
+    fn newer_services_code_is_readable() {
         let problem = WireProblem::read(409, &json!({ "code": "of_tomorrow", "detail": "No." }));
         assert_eq!((problem.status, problem.code.as_str()), (409, "of_tomorrow"));
         assert_eq!(WireProblem::read(502, &Value::Null).status, 502);

@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_provider_is_asked_over_tls_alone() {
+    fn provider_is_asked_over_tls_alone() {
         assert!(endpoint("https://login.example.com/token").is_ok());
         assert!(endpoint("http://127.0.0.1:1/token").is_ok());
         assert!(endpoint("http://login.example.com/token").is_err());

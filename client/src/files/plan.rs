@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_change_is_one_line() {
+    fn change_is_one_line() {
         let update = json!({ "subject": "team", "action": "update", "name": "web", "team": "web",
             "before": { "max_runners": null }, "after": { "max_runners": 3 } });
         assert_eq!(describe(&update), "~ team web  max_runners: none → 3");

@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_has_its_place() {
+    fn fault_has_its_place() {
         for (text, line) in
             [("teams:\n  - name: web\n   bad: [\n", 3), ("a: 1\na: 2\n", 2), ("a: *none\n", 1)]
         {
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hostile_document_has_bounds() {
+    fn hostile_document_has_bounds() {
         let deep = "[".repeat(10_000);
         assert!(read_yaml(&deep).is_err());
         let bomb = format!(

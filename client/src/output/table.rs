@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_gets_whole_cells_and_no_escapes() {
+    fn pipe_gets_whole_cells_and_no_escapes() {
         let text = table(false, None);
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines.len(), 3, "{text}");
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_terminal_gets_lines_that_fit() {
+    fn terminal_gets_lines_that_fit() {
         let text = table(false, Some(40));
         assert_eq!(text.lines().count(), 3, "{text}");
         assert!(text.lines().all(|line| line.chars().count() <= 40), "{text}");

@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_field_comes_with_the_nearest_known_one() {
+    fn unknown_field_comes_with_the_nearest_known_one() {
         assert_eq!(read(r#"{"nmae":"a"}"#), Err("unknown field `nmae`; did you mean `name`?".to_owned()));
         let message = read(r#"{"zzz":"a"}"#).unwrap_err();
         assert_eq!(message, "unknown field `zzz`, expected one of `name`, `numbers`, `inner`");

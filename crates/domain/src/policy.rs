@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn an_invalid_pattern_is_refused_with_its_position() {
+    fn invalid_pattern_is_refused_with_its_position() {
         for (text, position) in [("gpu-(a|b", 5), ("*gpu", 1), ("gpu-[0-9", 5), ("a)|(.*", 2)] {
             let fault = LabelPattern::parse(text).unwrap_err();
             assert!(

@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_case_passes_when_the_decision_is_the_expected_one() {
+    fn case_passes_when_the_decision_is_the_expected_one() {
         for case in [
             r#"{"team":"web","labels":["gpu-1"],"expect":"allow"}"#,
             r#"{"team":"web","who":"ada@example.com","labels":["gpu-1"],"expect":"allow"}"#,
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn an_invalid_case_is_named_with_its_place() {
+    fn invalid_case_is_named_with_its_place() {
         for (case, pointer) in [
             (r#"{"team":"none","expect":"allow"}"#, "/team"),
             (r#"{"team":"web","who":"ghost","expect":"allow"}"#, "/who"),

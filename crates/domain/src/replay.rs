@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_narrower_draft_refuses_what_was_accepted() {
+    fn narrower_draft_refuses_what_was_accepted() {
         let (policy, draft) = (team(&["web"], &["*"], &[]), team(&["web", "new"], &["glob:gpu-*"], &[2]));
         let replay = |labels: &[&str], group| draft.replay(&policy, &past(None, labels, Some(group)), 1);
         assert_eq!(replay(&["web", "gpu-1", "self-hosted"], 2), Replayed::Same);
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wider_draft_allows_what_was_refused() {
+    fn wider_draft_allows_what_was_refused() {
         let (policy, draft) = (team(&[], &[], &[]), team(&[], &["glob:gpu-*"], &[1, 2]));
         let replay = |past: &PastRequest| draft.replay(&policy, past, 1);
         let labels = ProblemCode::LabelPolicyViolation;

@@ -9,7 +9,7 @@ fn people(count: usize) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn a_plan_that_ends_a_fifth_of_the_people_needs_a_consent() {
+async fn plan_that_ends_a_fifth_of_the_people_needs_a_consent() {
     let scene = scene().await;
     // With root, there are ten active people.
     scene.applied(&json!({ "people": people(9) }), &json!({})).await;
@@ -31,7 +31,7 @@ async fn a_plan_that_ends_a_fifth_of_the_people_needs_a_consent() {
 }
 
 #[tokio::test]
-async fn an_admin_is_removed_with_consent_and_the_last_one_never() {
+async fn admin_is_removed_with_consent_and_the_last_one_never() {
     let scene = scene().await;
     let mut all = people(20);
     all.push(json!({ "email": "grace@example.com", "oidc_sub": "grace", "role": "admin" }));
@@ -75,7 +75,7 @@ async fn two_admins_who_remove_each_other_leave_one() {
 }
 
 #[tokio::test]
-async fn a_sign_in_does_not_wait_for_an_application() {
+async fn sign_in_does_not_wait_for_an_application() {
     let scene = scene().await;
     let (world, red) = (&scene.world, scene.world.team(harness::team_draft("red")).await);
     let (ada, ci) = (world.user("ada", &[&red]).await, world.machine("ci", &red).await);

@@ -8,7 +8,7 @@ use store::{TeamDraft, UserDraft};
 use super::{changes, scene};
 
 #[tokio::test]
-async fn an_export_applies_as_it_is() {
+async fn export_applies_as_it_is() {
     let scene = scene().await;
     let world = &scene.world;
     let draft = TeamDraft {
@@ -61,7 +61,7 @@ async fn an_export_applies_as_it_is() {
 }
 
 #[tokio::test]
-async fn the_schema_is_served_without_a_token() {
+async fn schema_is_served_without_a_token() {
     let scene = scene().await;
     let answer =
         scene.world.request("GET", "/schemas/teams.json").by(&Anyone).send().await.assert_status(200);

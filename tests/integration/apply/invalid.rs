@@ -83,7 +83,7 @@ async fn empty_documents_never_mean_everything() {
 }
 
 #[tokio::test]
-async fn a_fault_late_in_the_documents_undoes_everything() {
+async fn fault_late_in_the_documents_undoes_everything() {
     let scene = scene().await;
     let before = scene.rows().await;
     let body = json!({ "documents": [
@@ -106,7 +106,7 @@ async fn a_fault_late_in_the_documents_undoes_everything() {
 }
 
 #[tokio::test]
-async fn a_client_and_a_team_keep_what_is_theirs_for_good() {
+async fn client_and_a_team_keep_what_is_theirs_for_good() {
     let world =
         harness::World::builder().workers(0).installation(ExtraInstallation::org("second", "second-org"));
     let world = world.start().await;

@@ -51,7 +51,7 @@ async fn prune_ends_only_rows_of_its_owner() {
 }
 
 #[tokio::test]
-async fn a_named_row_of_hand_is_adopted_and_a_row_of_another_owner_refused() {
+async fn named_row_of_hand_is_adopted_and_a_row_of_another_owner_refused() {
     let scene = scene().await;
     let world = &scene.world;
     let red = world.team(team_draft("red")).await;

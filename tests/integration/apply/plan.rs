@@ -61,7 +61,7 @@ async fn files_set_up_teams_people_and_pipelines() {
 }
 
 #[tokio::test]
-async fn a_changed_file_changes_what_differs() {
+async fn changed_file_changes_what_differs() {
     let scene = scene().await;
     scene.applied(&document(), &json!({})).await;
     let mut changed = document();
@@ -97,7 +97,7 @@ async fn a_changed_file_changes_what_differs() {
 }
 
 #[tokio::test]
-async fn a_dry_run_writes_nothing_and_a_reviewed_plan_is_what_happens() {
+async fn dry_run_writes_nothing_and_a_reviewed_plan_is_what_happens() {
     let scene = scene().await;
     let before = scene.rows().await;
     let plan = scene.applied(&document(), &json!({ "dry_run": true })).await;
@@ -130,7 +130,7 @@ async fn two_applications_at_once_make_each_row_once() {
 }
 
 #[tokio::test]
-async fn an_ended_team_loses_its_open_requests() {
+async fn ended_team_loses_its_open_requests() {
     let scene = scene().await;
     scene.applied(&document(), &json!({})).await;
     let ci = scene.world.issuer().machine_token("web-ci").unwrap();
@@ -146,7 +146,7 @@ async fn an_ended_team_loses_its_open_requests() {
 }
 
 #[tokio::test]
-async fn a_thousand_teams_are_one_application() {
+async fn thousand_teams_are_one_application() {
     let scene = scene().await;
     let people: Vec<Value> =
         (0..2_000).map(|n| json!({ "email": format!("person-{n}@example.com") })).collect();

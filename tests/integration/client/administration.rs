@@ -111,7 +111,7 @@ async fn runners_are_checked_and_removed() {
 }
 
 #[tokio::test]
-async fn the_state_is_one_sentence_with_a_code() {
+async fn state_is_one_sentence_with_a_code() {
     let scene = Scene::of(harness::World::builder().scheduler().start().await).await;
     let admin = scene.world.admin().await;
     harness::wait_until("jobs move", || async { scene.run(&admin, &["status"]).await.code == Some(0) }).await;

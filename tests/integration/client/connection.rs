@@ -67,7 +67,7 @@ async fn only_requests_without_effects_are_repeated() {
 }
 
 #[tokio::test]
-async fn a_token_never_leaves_for_another_place() {
+async fn token_never_leaves_for_another_place() {
     let scene = Scene::new().await;
     let stub = Stub::start(0, StatusCode::OK).await;
     for bad in ["http://192.0.2.1", "http://localhost.example.com", "ftp://127.0.0.1"] {
@@ -177,7 +177,7 @@ async fn profiles_hold_a_url_and_its_own_token() {
 }
 
 #[tokio::test]
-async fn a_token_is_tested_without_a_trace() {
+async fn token_is_tested_without_a_trace() {
     let scene = Scene::new().await;
     let admin = scene.world.admin().await;
     let input = scene.world.folder().join("token-to-test");

@@ -31,7 +31,7 @@ async fn test_policy(world: &World, path: &str) -> Output {
 }
 
 #[tokio::test]
-async fn the_example_is_tested_compared_applied_and_exported() {
+async fn example_is_tested_compared_applied_and_exported() {
     let (scene, root) = admin_scene().await;
     let path = example();
     let tested = test_policy(&scene.world, &path).await.expect(0);
@@ -95,7 +95,7 @@ async fn faults_are_named_by_file_line_and_column() {
 }
 
 #[tokio::test]
-async fn a_failing_case_shows_the_checks_that_decide() {
+async fn failing_case_shows_the_checks_that_decide() {
     let world = World::builder().workers(0).start().await;
     let text = fs::read_to_string(example()).unwrap().replace("expect: read_only", "expect: allow");
     let path = write(&world, "failing.yaml", &text);
@@ -109,7 +109,7 @@ async fn a_failing_case_shows_the_checks_that_decide() {
 }
 
 #[tokio::test]
-async fn a_draft_is_held_against_the_requests_of_the_last_days() {
+async fn draft_is_held_against_the_requests_of_the_last_days() {
     let (scene, root) = admin_scene().await;
     let body = json!({ "runner_name_prefix": "ci", "labels": ["gpu-1"] });
     scene.world.post("/runners/jit", &scene.ada, &body).await.assert_status(202);

@@ -15,7 +15,7 @@ const RUNNERS: &str = "SELECT count(*) FROM runners";
 const NOT_DELETED: &str = "SELECT count(*) FROM runners WHERE status <> 'deleted'";
 
 #[tokio::test]
-async fn a_child_has_the_config_and_no_token_and_hands_on_its_code() {
+async fn child_has_the_config_and_no_token_and_hands_on_its_code() {
     let scene = Scene::new().await;
     let check = r#"test -n "$ACTIONS_RUNNER_INPUT_JITCONFIG" && test -z "$RTS_TOKEN" && exit 7"#;
     let words = ["provision", "--label", "linux", "--exec", "sh", "-c", check];
@@ -35,7 +35,7 @@ async fn a_child_has_the_config_and_no_token_and_hands_on_its_code() {
 }
 
 #[tokio::test]
-async fn the_config_goes_to_a_private_file_a_descriptor_or_stdout() {
+async fn config_goes_to_a_private_file_a_descriptor_or_stdout() {
     let scene = Scene::new().await;
     let file = scene.world.folder().join("jit.config");
     let words = ["provision", "--label", "linux", "--config-file", "jit.config", "-o", "json"];
@@ -62,7 +62,7 @@ async fn the_config_goes_to_a_private_file_a_descriptor_or_stdout() {
 }
 
 #[tokio::test]
-async fn an_interrupted_request_gets_the_same_runner() {
+async fn interrupted_request_gets_the_same_runner() {
     let scene = Scene::of(World::builder().workers(0).start().await).await;
     let words = ["provision", "--label", "linux", "--wait", "1s", "-o", "json"];
     let first = scene.run(&scene.ada, &words).await.expect(6);
@@ -100,7 +100,7 @@ async fn an_interrupted_request_gets_the_same_runner() {
 }
 
 #[tokio::test]
-async fn a_key_of_the_caller_is_one_runner() {
+async fn key_of_the_caller_is_one_runner() {
     let scene = Scene::new().await;
     let words = ["provision", "--label", "linux", "--idempotency-key", "build-7", "-o", "json"];
     let (first, again) = (scene.run(&scene.ada, &words).await, scene.run(&scene.ada, &words).await);
@@ -146,7 +146,7 @@ async fn signals_reach_the_child_and_its_end_is_handed_on() {
 }
 
 #[tokio::test]
-async fn an_open_descriptor_gets_the_config() {
+async fn open_descriptor_gets_the_config() {
     let scene = Scene::new().await;
     let rts = scene.world.rts();
     let script = "exec \"$0\" provision --label linux --config-fd 3 3>fd.config";

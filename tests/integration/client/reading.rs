@@ -84,7 +84,7 @@ async fn one_thing_is_shown_by_name_or_id() {
 }
 
 #[tokio::test]
-async fn a_machine_client_lists_what_is_its_teams() {
+async fn machine_client_lists_what_is_its_teams() {
     let scene = Scene::new().await;
     let ci = scene.world.machine("ci", &scene.red).await;
     let teams = scene.run(&ci, &["team", "list", "--mine", "-o", "name"]).await.expect(0);
@@ -151,7 +151,7 @@ async fn manual_pages_are_written_for_every_command() {
 }
 
 #[tokio::test]
-async fn the_board_is_printed_once_where_there_is_no_terminal() {
+async fn board_is_printed_once_where_there_is_no_terminal() {
     let scene = Scene::new().await;
     let admin = scene.world.admin().await;
     let board = scene.run(&admin, &["top"]).await.expect(0).stdout;

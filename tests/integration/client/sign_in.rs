@@ -92,7 +92,7 @@ async fn me(headers: HeaderMap) -> Json<Value> {
 }
 
 #[tokio::test]
-async fn a_code_signs_in_and_the_session_is_refreshed_once() {
+async fn code_signs_in_and_the_session_is_refreshed_once() {
     let scene = Scene::new().await;
     let provider = start().await;
     let url = provider.url.get().unwrap();

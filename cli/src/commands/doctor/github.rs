@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_that_is_nearly_used_up_is_found() {
+    fn window_that_is_nearly_used_up_is_found() {
         let window = |remaining| RateHeaders {
             resource: "core".into(),
             limit: 5000,

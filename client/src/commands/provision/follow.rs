@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_waiting_job_is_one_line() {
+    fn waiting_job_is_one_line() {
         let now = "2026-01-01T00:00:00Z".parse().unwrap();
         let job = json!({ "state": "queued", "blocked_on": "worker", "estimated_start_at": "2026-01-01T00:00:04Z" });
         assert_eq!(describe(&job, now), "queued: worker · starts in about 4 s");
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_job_is_an_error_with_its_reason() {
+    fn failed_job_is_an_error_with_its_reason() {
         let document =
             json!({ "job_id": "7", "error": { "code": "github_refused", "detail": "GitHub refused." } });
         let error = Ended { state: "failed".into(), document }.into_result().unwrap_err();

@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interrupted_request_keeps_its_key() {
+    fn interrupted_request_keeps_its_key() {
         let folder = Folder::new();
         let first = PendingKey::take(Some(&folder.0), "a");
         let key = first.as_str().to_owned();
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn an_old_or_damaged_key_is_not_resumed() {
+    fn old_or_damaged_key_is_not_resumed() {
         let folder = Folder::new();
         for text in ["rts-old 2020-01-01T00:00:00Z", "nonsense", "rts-x not-a-time", ""] {
             let first = PendingKey::take(Some(&folder.0), "a");
