@@ -8,7 +8,8 @@ use axum::{
     http::{header, request::Parts},
 };
 use domain::{
-    FieldError, Json, NO_CONTROLS, Problem, ProblemCode, TeamId, is_clean, json_pointer, read_json, sanitized,
+    FieldError, Json, NO_CONTROLS, Problem, ProblemCode, Team, TeamId, is_clean, json_pointer, read_json,
+    sanitized,
 };
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -174,8 +175,16 @@ pub(crate) async fn filtered_team(app: &AppState, named: Option<&str>) -> ApiRes
     if let Ok(id) = named.parse() {
         return Ok(Some(id));
     }
-    let team = app.store.conn().await?.teams().by_name(named).await?;
-    Ok(Some(team.map_or(TeamId::NIL, |team| team.id)))
+    Ok(Some(find_team(app, named).await?.map_or(TeamId::NIL, |team| team.id)))
+}
+
+/// Returns the team with this id or name, if it exists.
+pub(crate) async fn find_team(app: &AppState, named: &str) -> ApiResult<Option<Team>> {
+    let mut conn = app.store.conn().await?;
+    Ok(match named.parse() {
+        Ok(id) => conn.teams().get(id).await?,
+        Err(_) => conn.teams().by_name(named).await?,
+    })
 }
 
 /// An id in the path.

@@ -18,7 +18,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use self::{
-    body::{RunnerBatch, TeamBatch, TeamDeactivation, UserBatch, UserDeactivation},
+    body::{BatchBody, RunnerBatch, TeamBatch, TeamDeactivation, UserBatch, UserDeactivation},
     view::{BatchList, BatchView},
 };
 use crate::{
@@ -74,7 +74,7 @@ macro_rules! batch_call {
             RequestOrigin(origin): RequestOrigin,
             Body(body): Body<$body>,
         ) -> ApiResult<Response> {
-            let (request, dry_run) = body.request(&app, BatchAction::$action).await?;
+            let (request, dry_run) = BatchBody::from(body).request(&app, BatchAction::$action).await?;
             start(&app, &caller, &origin, &request, dry_run).await
         }
     };

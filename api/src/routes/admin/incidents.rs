@@ -19,7 +19,7 @@ use uuid::Uuid;
 use self::view::{IncidentList, IncidentPreview, IncidentSummary, IncidentView};
 use crate::{
     app::AppState,
-    body::{Body, Id},
+    body::{Body, Id, find_team},
     caller::{Admin, SeesAll},
     error::ApiResult,
     openapi::problems,
@@ -82,7 +82,6 @@ impl NewIncidentBody {
 
 async fn find_target(app: &AppState, kind: IncidentKind, name: &str) -> ApiResult<IncidentTarget> {
     let unknown = || Problem::field(format!("/{kind}"), "nothing here has this name or id");
-    let mut conn = app.store.conn().await?;
     let (id, name) = match kind {
         IncidentKind::Issuer => {
             if !app.verifier.trusts(name) {
@@ -91,14 +90,11 @@ async fn find_target(app: &AppState, kind: IncidentKind, name: &str) -> ApiResul
             (None, name.to_owned())
         }
         IncidentKind::Team => {
-            let team = match name.parse() {
-                Ok(id) => conn.teams().get(id).await?,
-                Err(_) => conn.teams().by_name(name).await?,
-            };
-            let team = team.ok_or_else(unknown)?;
+            let team = find_team(app, name).await?.ok_or_else(unknown)?;
             (Some(team.id.uuid()), team.name)
         }
         IncidentKind::User => {
+            let mut conn = app.store.conn().await?;
             let user = match name.parse() {
                 Ok(id) => conn.users().get(id).await?,
                 Err(_) => conn.users().by_email(name).await?,
@@ -107,6 +103,7 @@ async fn find_target(app: &AppState, kind: IncidentKind, name: &str) -> ApiResul
             (Some(user.id.uuid()), user.email.unwrap_or_else(|| name.to_owned()))
         }
         IncidentKind::Client => {
+            let mut conn = app.store.conn().await?;
             let clients = match name.parse() {
                 Ok(id) => conn.clients().get(id).await?.into_iter().collect(),
                 Err(_) => conn.clients().by_client_id(name).await?,

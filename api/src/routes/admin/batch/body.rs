@@ -1,12 +1,12 @@
 //! Bodies of batches. Their members have the names of the predecessor.
 
-use domain::{BatchAction, Problem, RunnerStatus, TeamId};
+use domain::{BatchAction, Problem, RunnerStatus};
 use operations::{BatchRequest, BatchSelector};
 use serde::Deserialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::{app::AppState, error::ApiResult, openapi};
+use crate::{app::AppState, body::find_team, error::ApiResult, openapi};
 
 /// People to deactivate.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -134,96 +134,55 @@ const fn default_true() -> bool {
     true
 }
 
-/// Returns the team with this id or name.
-async fn named_team(app: &AppState, named: Option<&str>) -> ApiResult<Option<TeamId>> {
-    let Some(named) = named else { return Ok(None) };
-    let mut conn = app.store.conn().await?;
-    let team = match named.parse() {
-        Ok(id) => conn.teams().get(id).await?,
-        Err(_) => conn.teams().by_name(named).await?,
+/// What every body of a batch says.
+pub(super) struct BatchBody {
+    selector: BatchSelector,
+    /// Team of the selector, by id or name.
+    team: Option<String>,
+    comment: String,
+    expected_count: Option<i64>,
+    dry_run: bool,
+}
+
+impl BatchBody {
+    /// Returns the batch, and whether it is only a preview.
+    pub(super) async fn request(
+        self,
+        app: &AppState,
+        action: BatchAction,
+    ) -> ApiResult<(BatchRequest, bool)> {
+        let team = match self.team {
+            None => None,
+            Some(named) => {
+                let unknown = || Problem::field("/team", "no team with this id or name");
+                Some(find_team(app, &named).await?.ok_or_else(unknown)?.id)
+            }
+        };
+        let selector = BatchSelector { team, ..self.selector };
+        let (comment, expected_count) = (self.comment, self.expected_count);
+        Ok((BatchRequest { action, selector, comment, expected_count }, self.dry_run))
+    }
+}
+
+/// Lets a body become a [`BatchBody`]: its team, if it has one, and its selector.
+macro_rules! batch_body {
+    ($body:ty, |$it:ident| $team:expr, { $($member:ident: $value:expr),* $(,)? }) => {
+        impl From<$body> for BatchBody {
+            fn from($it: $body) -> Self {
+                Self {
+                    team: $team,
+                    selector: BatchSelector { all: $it.all, $($member: $value,)* ..BatchSelector::default() },
+                    comment: $it.comment,
+                    expected_count: $it.expected_count,
+                    dry_run: $it.dry_run,
+                }
+            }
+        }
     };
-    let unknown = || Problem::field("/team", "no team with this id or name");
-    Ok(Some(team.ok_or_else(unknown)?.id))
 }
 
-impl UserDeactivation {
-    /// Returns the batch, and whether it is only a preview.
-    pub(super) async fn request(
-        self,
-        app: &AppState,
-        action: BatchAction,
-    ) -> ApiResult<(BatchRequest, bool)> {
-        let selector = BatchSelector {
-            ids: self.user_ids,
-            team: named_team(app, self.team.as_deref()).await?,
-            all: self.all,
-            spare_admins: self.exclude_admins,
-            ..BatchSelector::default()
-        };
-        let (comment, expected_count) = (self.comment, self.expected_count);
-        Ok((BatchRequest { action, selector, comment, expected_count }, self.dry_run))
-    }
-}
-
-impl UserBatch {
-    /// Returns the batch, and whether it is only a preview.
-    pub(super) async fn request(
-        self,
-        app: &AppState,
-        action: BatchAction,
-    ) -> ApiResult<(BatchRequest, bool)> {
-        let selector = BatchSelector {
-            ids: self.user_ids,
-            team: named_team(app, self.team.as_deref()).await?,
-            all: self.all,
-            ..BatchSelector::default()
-        };
-        let (comment, expected_count) = (self.comment, self.expected_count);
-        Ok((BatchRequest { action, selector, comment, expected_count }, self.dry_run))
-    }
-}
-
-impl RunnerBatch {
-    /// Returns the batch, and whether it is only a preview.
-    pub(super) async fn request(
-        self,
-        app: &AppState,
-        action: BatchAction,
-    ) -> ApiResult<(BatchRequest, bool)> {
-        let selector = BatchSelector {
-            ids: self.runner_ids,
-            identity: self.user_identity,
-            team: named_team(app, self.team.as_deref()).await?,
-            status: self.status,
-            all: self.all,
-            ..BatchSelector::default()
-        };
-        let (comment, expected_count) = (self.comment, self.expected_count);
-        Ok((BatchRequest { action, selector, comment, expected_count }, self.dry_run))
-    }
-}
-
-impl TeamDeactivation {
-    /// Returns the batch, and whether it is only a preview.
-    #[expect(clippy::unused_async, reason = "the bodies of all batches are read alike")]
-    pub(super) async fn request(self, _: &AppState, action: BatchAction) -> ApiResult<(BatchRequest, bool)> {
-        let selector = BatchSelector {
-            ids: self.team_ids,
-            all: self.all,
-            reason: self.reason,
-            ..BatchSelector::default()
-        };
-        let (comment, expected_count) = (self.comment, self.expected_count);
-        Ok((BatchRequest { action, selector, comment, expected_count }, self.dry_run))
-    }
-}
-
-impl TeamBatch {
-    /// Returns the batch, and whether it is only a preview.
-    #[expect(clippy::unused_async, reason = "the bodies of all batches are read alike")]
-    pub(super) async fn request(self, _: &AppState, action: BatchAction) -> ApiResult<(BatchRequest, bool)> {
-        let selector = BatchSelector { ids: self.team_ids, all: self.all, ..BatchSelector::default() };
-        let (comment, expected_count) = (self.comment, self.expected_count);
-        Ok((BatchRequest { action, selector, comment, expected_count }, self.dry_run))
-    }
-}
+batch_body!(UserDeactivation, |it| it.team, { ids: it.user_ids, spare_admins: it.exclude_admins });
+batch_body!(UserBatch, |it| it.team, { ids: it.user_ids });
+batch_body!(RunnerBatch, |it| it.team, { ids: it.runner_ids, identity: it.user_identity, status: it.status });
+batch_body!(TeamDeactivation, |it| None, { ids: it.team_ids, reason: it.reason });
+batch_body!(TeamBatch, |it| None, { ids: it.team_ids });
