@@ -8,7 +8,7 @@ use axum::{
     http::{HeaderMap, header, request::Parts},
 };
 use domain::{AuditEntry, Caller, Origin, Problem, ProblemCode, Requester};
-use operations::{Administrator, Refused};
+use operations::{Actor, Administrator, Refused};
 use serde_json::json;
 
 use self::identify::identify;
@@ -43,13 +43,24 @@ pub(crate) struct SeesAllByPost(pub(crate) Caller);
 #[derive(Clone, Debug)]
 pub(crate) struct SeesAll(pub(crate) Caller);
 
-/// An authorised caller who is an admin.
-#[derive(Clone, Debug)]
-pub(crate) struct Admin(pub(crate) Caller);
-
 /// Permission of an authorised caller who is an admin, for the operations.
 #[derive(Clone, Debug)]
 pub(crate) struct Administers(pub(crate) Administrator);
+
+/// An authorised caller who is an admin, with the permission, for operations that go on in the caller's name.
+#[derive(Clone, Debug)]
+pub(crate) struct ActingAdmin {
+    pub(crate) caller: Caller,
+    pub(crate) permission: Administrator,
+    origin: Origin,
+}
+
+impl ActingAdmin {
+    /// Returns the caller and the request it sent.
+    pub(crate) const fn actor(&self) -> Actor<'_> {
+        Actor { caller: &self.caller, origin: &self.origin }
+    }
+}
 
 /// An authorised caller who is a person. Admins and viewers see all teams, other people their own. A machine client
 /// learns its team from `/auth/me` and needs no list of people.
@@ -192,28 +203,28 @@ async fn authorise(
     Ok(caller)
 }
 
-impl FromRequestParts<AppState> for Admin {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, ApiError> {
-        let Authorised(caller) = Authorised::from_request_parts(parts, app).await?;
-        if caller.is_admin {
-            if !parts.method.is_safe() {
-                app.pre_auth().forget_unknown();
-            }
-            return Ok(Self(caller));
-        }
-        Err(record_refusal(app, parts, &caller, "admin.denied", admin_required()).await)
-    }
-}
-
 impl FromRequestParts<AppState> for Administers {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, ApiError> {
-        let Admin(caller) = Admin::from_request_parts(parts, app).await?;
+        let ActingAdmin { permission, .. } = ActingAdmin::from_request_parts(parts, app).await?;
+        Ok(Self(permission))
+    }
+}
+
+impl FromRequestParts<AppState> for ActingAdmin {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, ApiError> {
+        let Authorised(caller) = Authorised::from_request_parts(parts, app).await?;
+        if !caller.is_admin {
+            return Err(record_refusal(app, parts, &caller, "admin.denied", admin_required()).await);
+        }
+        if !parts.method.is_safe() {
+            app.pre_auth().forget_unknown();
+        }
         let RequestOrigin(origin) = RequestOrigin::from_request_parts(parts, app).await?;
-        Ok(Self(Administrator::from_caller(&caller, &origin)?))
+        Ok(Self { permission: Administrator::from_caller(&caller, &origin)?, caller, origin })
     }
 }
 

@@ -9,8 +9,8 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use domain::{BatchAction, Caller, Origin, Problem};
-use operations::{Actor, Administrator, BATCH_TIME, BatchRequest};
+use domain::{BatchAction, Problem};
+use operations::{BATCH_TIME, BatchRequest};
 use serde::Deserialize;
 use store::BatchRow;
 use utoipa::IntoParams;
@@ -24,10 +24,9 @@ use self::{
 use crate::{
     app::AppState,
     body::{Body, Id, Params},
-    caller::{Admin, SeesAll},
+    caller::{ActingAdmin, Administers, SeesAll},
     error::ApiResult,
     openapi::problems,
-    origin::RequestOrigin,
 };
 
 /// Items up to which a batch is worked on before the answer, for at most ten seconds.
@@ -70,12 +69,11 @@ macro_rules! batch_call {
         )]
         pub(crate) async fn $name(
             State(app): State<AppState>,
-            Admin(caller): Admin,
-            RequestOrigin(origin): RequestOrigin,
+            admin: ActingAdmin,
             Body(body): Body<$body>,
         ) -> ApiResult<Response> {
             let (request, dry_run) = BatchBody::from(body).request(&app, BatchAction::$action).await?;
-            start(&app, &caller, &origin, &request, dry_run).await
+            start(&app, &admin, &request, dry_run).await
         }
     };
 }
@@ -114,19 +112,16 @@ batch_call! {
 
 async fn start(
     app: &AppState,
-    caller: &Caller,
-    origin: &Origin,
+    admin: &ActingAdmin,
     request: &BatchRequest,
     dry_run: bool,
 ) -> ApiResult<Response> {
-    let admin = Administrator::from_caller(caller, origin)?;
     let operations = app.operations();
     if dry_run {
-        let subjects = operations.preview_batch(&admin, request).await?;
+        let subjects = operations.preview_batch(&admin.permission, request).await?;
         return Ok(Json(BatchView::preview(request, &subjects)).into_response());
     }
-    let actor = Actor { caller, origin };
-    let mut batch = operations.start_batch(actor, &admin, request).await?;
+    let mut batch = operations.start_batch(admin.actor(), &admin.permission, request).await?;
     if batch.total <= MAX_INLINE_ITEMS {
         batch = operations.run_batch(batch.id, &worker_name(), BATCH_TIME).await?;
     }
@@ -209,11 +204,9 @@ pub(crate) async fn show(
 )]
 pub(crate) async fn stop(
     State(app): State<AppState>,
-    Admin(caller): Admin,
-    RequestOrigin(origin): RequestOrigin,
+    Administers(admin): Administers,
     Id(id): Id<Uuid>,
 ) -> ApiResult<Json<BatchView>> {
-    let admin = Administrator::from_caller(&caller, &origin)?;
     let batch = app.operations().stop_batch(&admin, id).await?;
     Ok(Json(view_of(&app, batch, 0).await?))
 }
@@ -232,12 +225,9 @@ pub(crate) async fn stop(
 )]
 pub(crate) async fn resume(
     State(app): State<AppState>,
-    Admin(caller): Admin,
-    RequestOrigin(origin): RequestOrigin,
+    admin: ActingAdmin,
     Id(id): Id<Uuid>,
 ) -> ApiResult<Response> {
-    let admin = Administrator::from_caller(&caller, &origin)?;
-    let actor = Actor { caller: &caller, origin: &origin };
-    let batch = app.operations().resume_batch(actor, &admin, id).await?;
+    let batch = app.operations().resume_batch(admin.actor(), &admin.permission, id).await?;
     answer(&app, batch).await
 }

@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use domain::{FieldError, IncidentKind, Problem};
-use operations::{Actor, Administrator, BATCH_TIME};
+use operations::BATCH_TIME;
 use serde::Deserialize;
 use store::{IncidentRow, IncidentTarget};
 use utoipa::ToSchema;
@@ -20,10 +20,9 @@ use self::view::{IncidentList, IncidentPreview, IncidentSummary, IncidentView};
 use crate::{
     app::AppState,
     body::{Body, Id, find_team},
-    caller::{Admin, SeesAll},
+    caller::{ActingAdmin, SeesAll},
     error::ApiResult,
     openapi::problems,
-    origin::RequestOrigin,
 };
 
 /// Most incidents in a list.
@@ -136,19 +135,17 @@ async fn find_target(app: &AppState, kind: IncidentKind, name: &str) -> ApiResul
 )]
 pub(crate) async fn begin(
     State(app): State<AppState>,
-    Admin(caller): Admin,
-    RequestOrigin(origin): RequestOrigin,
+    admin: ActingAdmin,
     Body(body): Body<NewIncidentBody>,
 ) -> ApiResult<Response> {
     let target = body.target(&app).await?;
-    let by = Actor { caller: &caller, origin: &origin };
     let operations = app.operations();
     if body.dry_run {
-        let (items, scope, busy) = operations.preview_incident(by, &target, &body.reason).await?;
+        let (items, scope, busy) = operations.preview_incident(admin.actor(), &target, &body.reason).await?;
         return Ok(Json(IncidentPreview::new(&target, items, scope, busy)).into_response());
     }
-    let admin = Administrator::from_caller(&caller, &origin)?;
-    let incident = operations.begin_incident(by, &admin, &target, &body.reason).await?;
+    let incident =
+        operations.begin_incident(admin.actor(), &admin.permission, &target, &body.reason).await?;
     let view = run(&app, incident).await?;
     let status = if view.is_over() { StatusCode::CREATED } else { StatusCode::ACCEPTED };
     let location = format!("/api/v1/admin/incidents/{}", view.id());
@@ -205,13 +202,10 @@ pub(crate) async fn show(
 )]
 pub(crate) async fn undo(
     State(app): State<AppState>,
-    Admin(caller): Admin,
-    RequestOrigin(origin): RequestOrigin,
+    admin: ActingAdmin,
     Id(id): Id<Uuid>,
 ) -> ApiResult<Response> {
-    let admin = Administrator::from_caller(&caller, &origin)?;
-    let by = Actor { caller: &caller, origin: &origin };
-    let incident = app.operations().undo_incident(by, &admin, id).await?;
+    let incident = app.operations().undo_incident(admin.actor(), &admin.permission, id).await?;
     let view = run(&app, incident).await?;
     let status = if view.is_over() { StatusCode::OK } else { StatusCode::ACCEPTED };
     Ok((status, Json(view)).into_response())

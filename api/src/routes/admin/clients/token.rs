@@ -8,7 +8,7 @@ use axum::{
 use chrono::{DateTime, Utc};
 use domain::{ClientId, FieldError, MachineClient, Problem, Secret, TokenFacts};
 use oidc::OidcError;
-use operations::{Administrator, ComparedClient, TokenOutcome, TokenTest, test_token};
+use operations::{ComparedClient, TokenOutcome, TokenTest, test_token};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::view::ClientView;
 use crate::{
-    app::AppState, body::Body, caller::Admin, error::ApiResult, openapi::problems, origin::RequestOrigin,
+    app::AppState, body::Body, caller::ActingAdmin, error::ApiResult, openapi::problems,
     routes::admin::users::UserView,
 };
 
@@ -221,11 +221,9 @@ fn ambiguous(several: &[MachineClient]) -> String {
 )]
 pub(crate) async fn test(
     State(app): State<AppState>,
-    Admin(caller): Admin,
-    RequestOrigin(origin): RequestOrigin,
+    ActingAdmin { caller, permission, .. }: ActingAdmin,
     Body(body): Body<TestedToken>,
 ) -> ApiResult<Response> {
-    let permission = Administrator::from_caller(&caller, &origin)?;
     let token = body.token.expose();
     if token.is_empty() || token.len() > MAX_TOKEN {
         return Err(Problem::invalid(vec![FieldError::new("/token", "1 to 16,384 bytes")]).into());
