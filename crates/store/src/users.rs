@@ -85,22 +85,31 @@ pub(crate) struct UserRow {
     pub(crate) last_login_at: Option<DateTime<Utc>>,
 }
 
+/// Returns the user of a row that has all columns of a user, and possibly more.
+macro_rules! user_of {
+    ($row:ident) => {
+        User {
+            id: $row.id.into(),
+            email: $row.email,
+            issuer: $row.issuer,
+            subject: $row.subject,
+            display_name: $row.display_name,
+            is_admin: $row.is_admin,
+            is_viewer: $row.is_viewer,
+            is_active: $row.is_active,
+            can_use_jit: $row.can_use_jit,
+            can_use_registration_token: $row.can_use_registration_token,
+            created_at: $row.created_at,
+            last_login_at: $row.last_login_at,
+        }
+    };
+}
+
+pub(crate) use user_of;
+
 impl From<UserRow> for User {
     fn from(row: UserRow) -> Self {
-        Self {
-            id: row.id.into(),
-            email: row.email,
-            issuer: row.issuer,
-            subject: row.subject,
-            display_name: row.display_name,
-            is_admin: row.is_admin,
-            is_viewer: row.is_viewer,
-            is_active: row.is_active,
-            can_use_jit: row.can_use_jit,
-            can_use_registration_token: row.can_use_registration_token,
-            created_at: row.created_at,
-            last_login_at: row.last_login_at,
-        }
+        user_of!(row)
     }
 }
 
@@ -228,20 +237,7 @@ impl Users<'_> {
             .await?;
         }
         let teams = row.team_ids.into_iter().zip(row.team_names).zip(row.team_actives);
-        let user = User {
-            id: row.id.into(),
-            email: row.email,
-            issuer: row.issuer,
-            subject: row.subject,
-            display_name: row.display_name,
-            is_admin: row.is_admin,
-            is_viewer: row.is_viewer,
-            is_active: row.is_active,
-            can_use_jit: row.can_use_jit,
-            can_use_registration_token: row.can_use_registration_token,
-            created_at: row.created_at,
-            last_login_at: row.last_login_at,
-        };
+        let user = user_of!(row);
         let teams = teams.map(|((id, name), is_active)| Membership { id: id.into(), name, is_active });
         Ok(Some((user, teams.collect())))
     }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use domain::{TeamId, User, UserId};
 
 use super::Teams;
-use crate::{Listed, Page, Result};
+use crate::{Listed, Page, Result, users::user_of};
 
 /// A member of a team.
 #[derive(Clone, Debug, PartialEq)]
@@ -89,23 +89,7 @@ impl Teams<'_> {
         )
         .fetch_all(&mut *self.0)
         .await?;
-        let members = rows.into_iter().map(|row| TeamMember {
-            user: User {
-                id: row.id.into(),
-                email: row.email,
-                issuer: row.issuer,
-                subject: row.subject,
-                display_name: row.display_name,
-                is_admin: row.is_admin,
-                is_viewer: row.is_viewer,
-                is_active: row.is_active,
-                can_use_jit: row.can_use_jit,
-                can_use_registration_token: row.can_use_registration_token,
-                created_at: row.created_at,
-                last_login_at: row.last_login_at,
-            },
-            joined_at: row.joined_at,
-        });
-        Ok(members.collect())
+        let member = rows.into_iter().map(|row| TeamMember { joined_at: row.joined_at, user: user_of!(row) });
+        Ok(member.collect())
     }
 }
