@@ -3,24 +3,24 @@
 use chrono::{DateTime, Utc};
 use domain::Problem;
 use operations::check_text;
-use store::{NamedRequesters, RunnerSearch, Search};
+use store::{NamedRequesters, Period, RunnerSearch, Search};
 
 use crate::{error::ApiResult, lists::CallerLists};
 
 /// Longest text of a search, in characters.
 const MAX_SEARCH: usize = 100;
 
-/// Checks that a period does not end before it begins.
+/// Returns the period of a list.
 ///
 /// # Errors
-/// `validation_failed` at `until`.
-pub(crate) fn check_period(
+/// `validation_failed` at `until` if it ends before it begins.
+pub(crate) fn list_period(
     since: Option<DateTime<Utc>>,
     until: Option<DateTime<Utc>>,
-) -> Result<(), Problem> {
+) -> Result<Period, Problem> {
     match (since, until) {
         (Some(since), Some(until)) if until < since => Err(Problem::field("query:until", "before since")),
-        _ => Ok(()),
+        _ => Ok(Period { since, until }),
     }
 }
 
@@ -77,8 +77,8 @@ mod tests {
     #[test]
     fn period_and_search_have_bounds() {
         let now = Utc::now();
-        assert!(check_period(Some(now), Some(now)).is_ok() && check_period(None, Some(now)).is_ok());
-        assert!(check_period(Some(now), Some(now - TimeDelta::seconds(1))).is_err());
+        assert!(list_period(Some(now), Some(now)).is_ok() && list_period(None, Some(now)).is_ok());
+        assert!(list_period(Some(now), Some(now - TimeDelta::seconds(1))).is_err());
         assert!(name_search(Some(&"x".repeat(101))).is_err() && name_search(Some(" ")).is_err());
         assert!(name_search(None).is_ok() && name_search(Some("ada")).is_ok());
     }

@@ -15,7 +15,7 @@ use crate::{
     body::{Params, filtered_team},
     caller::Authorised,
     error::ApiResult,
-    filters::check_period,
+    filters::list_period,
     openapi::problems,
     page::{list_body, list_params},
 };
@@ -135,7 +135,7 @@ pub(crate) async fn list(
     Params(params): Params<AuditParams>,
 ) -> ApiResult<Response> {
     let page = params.page()?;
-    check_period(params.since, params.until)?;
+    let period = list_period(params.since, params.until)?;
     let (event_type, success) = resolve_event(params.event_type, params.success);
     let filter = AuditFilter {
         event_type,
@@ -143,8 +143,7 @@ pub(crate) async fn list(
         runner: params.runner.map(RunnerId::from),
         identity: params.user,
         success,
-        since: params.since,
-        until: params.until,
+        period,
     };
     let mut lists = app.lists(&caller).await?;
     let listed = lists.audit().list(&Visible::to(&caller), &filter, page).await;

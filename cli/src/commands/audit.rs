@@ -10,7 +10,7 @@ use domain::AuditFormat;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use operations::AuditText;
 use runtime::config::Sources;
-use store::{AuditFilter, Page, Store, Visible};
+use store::{AuditFilter, Page, Period, Store, Visible};
 
 use crate::{args::ExportAudit, output, wiring};
 
@@ -26,7 +26,7 @@ pub(crate) async fn export(sources: &Sources, which: ExportAudit) -> anyhow::Res
     let filter = AuditFilter {
         event_type: which.event_type,
         identity: which.user,
-        since: which.since,
+        period: Period { since: which.since, until: None },
         ..AuditFilter::default()
     };
     let export =

@@ -165,7 +165,7 @@ impl Operations<'_> {
         let mut entry = actor.entry("audit.export");
         entry.team = filter.team;
         entry.data = json!({ "format": format, "event_type": filter.event_type, "identity": filter.identity,
-            "runner": filter.runner, "success": filter.success, "since": filter.since, "until": filter.until });
+            "runner": filter.runner, "success": filter.success, "since": filter.period.since, "until": filter.period.until });
         self.store.conn().await?.audit().write(&entry).await?;
         Ok(())
     }

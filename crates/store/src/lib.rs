@@ -72,7 +72,7 @@ pub use lists::Lists;
 pub use migrate::Schema;
 pub use open_jobs::{ExpiredJob, OpenJob, OpenJobs};
 pub use overview::{Overview, Overviews, UnusableRow};
-pub use page::{Listed, MAX_TOTAL, Page, Visible};
+pub use page::{Listed, MAX_TOTAL, Page, Period, Visible};
 pub use past_requests::PastRequestRow;
 pub use pauses::{NewPause, PauseRow, Pauses};
 pub use permissions::Permissions;

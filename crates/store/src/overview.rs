@@ -102,7 +102,7 @@ impl Overviews<'_> {
              FROM (SELECT severity FROM security_events
                 WHERE acknowledged_at IS NULL AND severity IN ('high', 'critical') AND id >= $1
                 ORDER BY id DESC LIMIT $2) events"#,
-            first_id(now.checked_sub_signed(EVENT_LIFE)).unwrap_or_default(),
+            now.checked_sub_signed(EVENT_LIFE).and_then(first_id).unwrap_or_default(),
             MAX_EVENTS,
         )
         .fetch_one(&mut *self.0)

@@ -24,6 +24,36 @@ pub struct Page {
     pub before: Option<Uuid>,
 }
 
+/// Period in which the rows of a list were written. An absent bound is no bound.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Period {
+    /// Only rows since this time.
+    pub since: Option<DateTime<Utc>>,
+    /// Only rows until this time.
+    pub until: Option<DateTime<Utc>>,
+}
+
+impl Period {
+    /// Returns the smallest id of a row written in the period, for clocks that differ by less than an hour.
+    pub(crate) fn first_id(&self) -> Option<Uuid> {
+        self.since.and_then(first_id)
+    }
+
+    /// Returns the largest id of a row written in the period, for clocks that differ by less than an hour.
+    pub(crate) fn last_id(&self) -> Option<Uuid> {
+        let millis = self.until?.checked_add_signed(CLOCK_SKEW)?.timestamp_millis();
+        let millis = u128::from(u64::try_from(millis).ok()?) + 1;
+        Some(Uuid::from_u128((millis << 80) - 1))
+    }
+}
+
+/// Returns the smallest id of a row written since this time, for clocks that differ by less than an hour. Ids begin
+/// with their time, so the index on ids finds the rows.
+pub(crate) fn first_id(since: DateTime<Utc>) -> Option<Uuid> {
+    let millis = since.checked_sub_signed(CLOCK_SKEW)?.timestamp_millis();
+    Some(Uuid::from_u128(u128::from(u64::try_from(millis).ok()?) << 80))
+}
+
 /// One page and the number of rows on all pages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed<T> {
@@ -60,13 +90,6 @@ impl Page {
     }
 }
 
-/// Returns the smallest id of a row written at `since`, for clocks that differ by less than an hour. Ids begin with
-/// their time, so the index on ids finds the rows.
-pub(crate) fn first_id(since: Option<DateTime<Utc>>) -> Option<Uuid> {
-    let millis = since?.checked_sub_signed(CLOCK_SKEW)?.timestamp_millis();
-    Some(Uuid::from_u128(u128::from(u64::try_from(millis).ok()?) << 80))
-}
-
 /// Calls a query macro with the ids of the rows of `$table` that are visible and fit `$filter`.
 ///
 /// The parameters `$1` to `$4` are those of [`Visible`]; the last part is the order with the parameters of limit and
@@ -93,13 +116,6 @@ macro_rules! visible_ids {
     };
 }
 pub(crate) use visible_ids;
-
-/// Returns the largest id of a row written at `until`, for clocks that differ by less than an hour.
-pub(crate) fn last_id(until: Option<DateTime<Utc>>) -> Option<Uuid> {
-    let millis = until?.checked_add_signed(CLOCK_SKEW)?.timestamp_millis();
-    let millis = u128::from(u64::try_from(millis).ok()?) + 1;
-    Some(Uuid::from_u128((millis << 80) - 1))
-}
 
 /// The rows a caller may see: all, their own, or their teams'.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,12 +168,12 @@ mod tests {
     #[test]
     fn ids_of_rows_of_a_time_are_between_its_first_and_last_id() {
         let now = Utc::now();
-        let bound = first_id(Some(now)).unwrap();
+        let only = |at: DateTime<Utc>| Period { since: Some(at), until: Some(at) };
+        let bound = only(now).first_id().unwrap();
         assert!(Uuid::now_v7() > bound);
-        assert!(bound > first_id(Some(now - TimeDelta::hours(2))).unwrap());
-        assert_eq!(first_id(None), None);
-        let bound = last_id(Some(now)).unwrap();
-        assert!(Uuid::now_v7() < bound && bound < last_id(Some(now + TimeDelta::hours(2))).unwrap());
-        assert_eq!(last_id(None), None);
+        assert!(bound > only(now - TimeDelta::hours(2)).first_id().unwrap());
+        let bound = only(now).last_id().unwrap();
+        assert!(Uuid::now_v7() < bound && bound < only(now + TimeDelta::hours(2)).last_id().unwrap());
+        assert_eq!((Period::default().first_id(), Period::default().last_id()), (None, None));
     }
 }

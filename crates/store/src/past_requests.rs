@@ -47,7 +47,7 @@ impl Audit<'_> {
              ORDER BY id DESC LIMIT $5"#,
             team.uuid(),
             since,
-            first_id(Some(since)),
+            first_id(since),
             before,
             limit,
         )

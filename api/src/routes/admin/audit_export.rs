@@ -25,7 +25,7 @@ use crate::{
     body::{Params, filtered_team},
     caller::SeesAll,
     error::ApiResult,
-    filters::check_period,
+    filters::list_period,
     openapi::{self, problems},
     origin::RequestOrigin,
     routes::audit::resolve_event,
@@ -123,7 +123,7 @@ pub(crate) async fn export(
 
 impl ExportParams {
     async fn filter(self, app: &AppState) -> ApiResult<AuditFilter> {
-        check_period(self.since, self.until)?;
+        let period = list_period(self.since, self.until)?;
         let (event_type, success) = resolve_event(self.event_type, self.success);
         Ok(AuditFilter {
             event_type,
@@ -131,8 +131,7 @@ impl ExportParams {
             runner: self.runner.map(RunnerId::from),
             identity: self.user,
             success,
-            since: self.since,
-            until: self.until,
+            period,
         })
     }
 }

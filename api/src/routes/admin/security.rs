@@ -15,7 +15,7 @@ use crate::{
     body::{Body, Id, Params, filtered_team},
     caller::{Administers, SeesAll},
     error::ApiResult,
-    filters::check_period,
+    filters::list_period,
     openapi::{self, problems},
     page::{list_body, list_params},
 };
@@ -144,14 +144,13 @@ pub(crate) async fn list(
     Params(params): Params<SecurityParams>,
 ) -> ApiResult<Response> {
     let page = params.page()?;
-    check_period(params.since, params.until)?;
+    let period = list_period(params.since, params.until)?;
     let filter = SecurityFilter {
         event_type: params.event_type.map(resolve_security_event),
         severity: params.severity,
         team: filtered_team(&app, params.team.as_deref()).await?,
         identity: params.user,
-        since: params.since,
-        until: params.until,
+        period,
         acknowledged: params.acknowledged,
     };
     let mut lists = app.lists(&caller).await?;

@@ -14,7 +14,7 @@ use crate::{
     body::{Id, Params},
     caller::ReadsTeams,
     error::ApiResult,
-    filters::check_period,
+    filters::list_period,
     openapi::problems,
     page::list_params,
     routes::audit::{AuditList, resolve_event},
@@ -77,7 +77,7 @@ pub(crate) async fn audit_logs(
     Params(params): Params<TeamAuditParams>,
 ) -> ApiResult<Response> {
     let page = params.page()?;
-    check_period(params.since, params.until)?;
+    let period = list_period(params.since, params.until)?;
     let mut lists = app.lists(&caller).await?;
     let permission = TeamReader::from_caller(&caller, lists.teams().policy(id).await?)?;
     let (event_type, success) = resolve_event(params.event_type, params.success);
@@ -87,8 +87,7 @@ pub(crate) async fn audit_logs(
         runner: params.runner.map(RunnerId::from),
         identity: params.user,
         success,
-        since: params.since,
-        until: params.until,
+        period,
     };
     let listed = lists.audit().list(&Visible::everything(), &filter, page).await;
     lists.respond(listed, AuditList::new)
@@ -109,7 +108,7 @@ pub(crate) async fn security_events(
     Params(params): Params<TeamSecurityParams>,
 ) -> ApiResult<Response> {
     let page = params.page()?;
-    check_period(params.since, params.until)?;
+    let period = list_period(params.since, params.until)?;
     let mut lists = app.lists(&caller).await?;
     let permission = TeamReader::from_caller(&caller, lists.teams().policy(id).await?)?;
     let filter = SecurityFilter {
@@ -117,8 +116,7 @@ pub(crate) async fn security_events(
         severity: params.severity,
         identity: params.user,
         team: Some(permission.team().id),
-        since: params.since,
-        until: params.until,
+        period,
         acknowledged: None,
     };
     let listed = lists.audit().alarms(&filter, page).await;

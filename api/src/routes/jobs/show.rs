@@ -19,7 +19,7 @@ use crate::{
     body::{Id, Params, filtered_team},
     caller::Authorised,
     error::ApiResult,
-    filters::{check_period, named_requesters},
+    filters::{list_period, named_requesters},
     openapi::problems,
     page::{list_body, list_params},
     prefer::parse_wait,
@@ -80,7 +80,7 @@ pub(crate) async fn list(
     Params(params): Params<JobParams>,
 ) -> ApiResult<Response> {
     let page = params.page()?;
-    check_period(params.since, params.until)?;
+    let period = list_period(params.since, params.until)?;
     let team = filtered_team(&app, params.team.as_deref()).await?;
     let mut lists = app.lists(&caller).await?;
     let filter = JobFilter {
@@ -88,8 +88,7 @@ pub(crate) async fn list(
         kind: params.kind,
         team,
         requesters: named_requesters(&mut lists, params.user.as_deref()).await?,
-        since: params.since,
-        until: params.until,
+        period,
     };
     let listed = lists.jobs().list(&Visible::to(&caller), &filter, page).await;
     lists.respond(listed, JobList::new)

@@ -11,7 +11,7 @@ use crate::{
     body::{Id, Params, filtered_team},
     caller::Authorised,
     error::ApiResult,
-    filters::{check_period, named_requesters, runner_search},
+    filters::{list_period, named_requesters, runner_search},
     openapi::problems,
     page::{list_body, list_params},
     routes::audit::AuditView,
@@ -64,7 +64,7 @@ pub(crate) async fn list(
     Params(params): Params<RunnerParams>,
 ) -> ApiResult<Response> {
     let page = params.page()?;
-    check_period(params.since, params.until)?;
+    let period = list_period(params.since, params.until)?;
     let team = filtered_team(&app, params.team.as_deref()).await?;
     let mut lists = app.lists(&caller).await?;
     let filter = RunnerFilter {
@@ -74,8 +74,7 @@ pub(crate) async fn list(
         team,
         requesters: named_requesters(&mut lists, params.user.as_deref()).await?,
         search: runner_search(&mut lists, params.q.as_deref()).await?,
-        since: params.since,
-        until: params.until,
+        period,
     };
     let listed = lists.runners().list(&Visible::to(&caller), &filter, page).await;
     lists.respond(listed, RunnerList::new)

@@ -1,6 +1,5 @@
 //! Lists of the audit rows that a caller may see.
 
-use chrono::{DateTime, Utc};
 use domain::{RunnerId, TeamId};
 use serde_json::Value;
 use sqlx::{query_as, query_scalar};
@@ -8,8 +7,8 @@ use uuid::Uuid;
 
 use super::{Audit, AuditRow};
 use crate::{
-    Listed, MAX_TOTAL, Page, Result, Visible,
-    page::{MAX_PAGE_BYTES, first_id, last_id, visible_ids},
+    Listed, MAX_TOTAL, Page, Period, Result, Visible,
+    page::{MAX_PAGE_BYTES, visible_ids},
 };
 
 /// Filter of a list of audit rows.
@@ -25,10 +24,8 @@ pub struct AuditFilter {
     pub identity: Option<String>,
     /// `true` for successes only, `false` for failures only.
     pub success: Option<bool>,
-    /// Only rows since this time.
-    pub since: Option<DateTime<Utc>>,
-    /// Only rows until this time.
-    pub until: Option<DateTime<Utc>>,
+    /// Only rows in this period.
+    pub period: Period,
 }
 
 macro_rules! visible_audit {
@@ -74,13 +71,13 @@ impl Audit<'_> {
             runner,
             filter.identity,
             filter.success,
-            filter.since,
-            first_id(filter.since),
+            filter.period.since,
+            filter.period.first_id(),
             None::<Uuid>,
             MAX_TOTAL + 1,
             0,
-            filter.until,
-            last_id(filter.until),
+            filter.period.until,
+            filter.period.last_id(),
         )
         .fetch_one(&mut *self.0)
         .await?;
@@ -123,13 +120,13 @@ impl Audit<'_> {
             runner,
             filter.identity,
             filter.success,
-            filter.since,
-            first_id(filter.since),
+            filter.period.since,
+            filter.period.first_id(),
             page.before,
             page.limit,
             page.offset,
-            filter.until,
-            last_id(filter.until),
+            filter.period.until,
+            filter.period.last_id(),
             MAX_PAGE_BYTES,
         )
         .fetch_all(&mut *self.0)

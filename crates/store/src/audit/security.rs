@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use super::{Audit, list::weight};
 use crate::{
-    Listed, MAX_TOTAL, Page, Result,
-    page::{MAX_PAGE_BYTES, first_id, last_id},
+    Listed, MAX_TOTAL, Page, Period, Result,
+    page::MAX_PAGE_BYTES,
 };
 
 /// Filter of a list of security events.
@@ -22,10 +22,8 @@ pub struct SecurityFilter {
     pub identity: Option<String>,
     /// Only events of this team.
     pub team: Option<TeamId>,
-    /// Only events since this time.
-    pub since: Option<DateTime<Utc>>,
-    /// Only events until this time.
-    pub until: Option<DateTime<Utc>>,
+    /// Only events in this period.
+    pub period: Period,
     /// `true` for acknowledged events only, `false` for the others only.
     pub acknowledged: Option<bool>,
 }
@@ -95,10 +93,10 @@ impl Audit<'_> {
             page.offset,
             MAX_PAGE_BYTES,
             filter.identity,
-            filter.since,
-            first_id(filter.since),
-            filter.until,
-            last_id(filter.until),
+            filter.period.since,
+            filter.period.first_id(),
+            filter.period.until,
+            filter.period.last_id(),
             filter.acknowledged,
         )
         .fetch_all(&mut *self.0)
@@ -125,10 +123,10 @@ impl Audit<'_> {
             team,
             MAX_TOTAL + 1,
             filter.identity,
-            filter.since,
-            first_id(filter.since),
-            filter.until,
-            last_id(filter.until),
+            filter.period.since,
+            filter.period.first_id(),
+            filter.period.until,
+            filter.period.last_id(),
             filter.acknowledged,
         )
         .fetch_one(&mut *self.0)

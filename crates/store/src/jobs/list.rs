@@ -1,14 +1,13 @@
 //! Lists of the jobs that a caller may see.
 
-use chrono::{DateTime, Utc};
 use domain::{Job, JobKind, JobState, TeamId};
 use sqlx::query_scalar;
 use uuid::Uuid;
 
 use super::{JobRow, Jobs, job_rows};
 use crate::{
-    Listed, MAX_TOTAL, NamedRequesters, Page, Result, Visible,
-    page::{first_id, last_id, visible_ids},
+    Listed, MAX_TOTAL, NamedRequesters, Page, Period, Result, Visible,
+    page::visible_ids,
     readable::readable,
 };
 
@@ -23,10 +22,8 @@ pub struct JobFilter {
     pub team: Option<TeamId>,
     /// Only jobs of these requesters.
     pub requesters: Option<NamedRequesters>,
-    /// Only jobs accepted since this time.
-    pub since: Option<DateTime<Utc>>,
-    /// Only jobs accepted until this time.
-    pub until: Option<DateTime<Utc>>,
+    /// Only jobs accepted in this period.
+    pub period: Period,
 }
 
 macro_rules! visible_jobs {
@@ -70,10 +67,10 @@ impl Jobs<'_> {
             filter.requesters.is_some(),
             &by.users,
             &by.clients,
-            filter.since,
-            first_id(filter.since),
-            filter.until,
-            last_id(filter.until),
+            filter.period.since,
+            filter.period.first_id(),
+            filter.period.until,
+            filter.period.last_id(),
         )
         .fetch_all(&mut *self.0)
         .await?;
@@ -103,10 +100,10 @@ impl Jobs<'_> {
             filter.requesters.is_some(),
             &by.users,
             &by.clients,
-            filter.since,
-            first_id(filter.since),
-            filter.until,
-            last_id(filter.until),
+            filter.period.since,
+            filter.period.first_id(),
+            filter.period.until,
+            filter.period.last_id(),
         )
         .fetch_one(&mut *self.0)
         .await?)

@@ -1,14 +1,13 @@
 //! Lists of the runners that a caller may see.
 
-use chrono::{DateTime, Utc};
 use domain::{Runner, RunnerStatus, TeamId, UserId};
 use sqlx::query_scalar;
 use uuid::Uuid;
 
 use super::{RunnerRow, Runners, runner_rows};
 use crate::{
-    Listed, MAX_TOTAL, NamedRequesters, Page, Result, RunnerSearch, Visible,
-    page::{MAX_PAGE_BYTES, first_id, last_id, visible_ids},
+    Listed, MAX_TOTAL, NamedRequesters, Page, Period, Result, RunnerSearch, Visible,
+    page::{MAX_PAGE_BYTES, visible_ids},
     readable::readable,
 };
 
@@ -27,10 +26,8 @@ pub struct RunnerFilter {
     pub requesters: Option<NamedRequesters>,
     /// Only runners that this search finds.
     pub search: Option<RunnerSearch>,
-    /// Only runners requested since this time.
-    pub since: Option<DateTime<Utc>>,
-    /// Only runners requested until this time.
-    pub until: Option<DateTime<Utc>>,
+    /// Only runners requested in this period.
+    pub period: Period,
 }
 
 impl RunnerRow {
@@ -103,10 +100,10 @@ impl Runners<'_> {
             search.label,
             &search.requesters.users,
             &search.requesters.clients,
-            filter.since,
-            first_id(filter.since),
-            filter.until,
-            last_id(filter.until),
+            filter.period.since,
+            filter.period.first_id(),
+            filter.period.until,
+            filter.period.last_id(),
             MAX_PAGE_BYTES,
         )
         .fetch_all(&mut *self.0)
@@ -145,10 +142,10 @@ impl Runners<'_> {
             search.label,
             &search.requesters.users,
             &search.requesters.clients,
-            filter.since,
-            first_id(filter.since),
-            filter.until,
-            last_id(filter.until),
+            filter.period.since,
+            filter.period.first_id(),
+            filter.period.until,
+            filter.period.last_id(),
         )
         .fetch_one(&mut *self.0)
         .await?)
