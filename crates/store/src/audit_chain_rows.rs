@@ -34,6 +34,28 @@ impl From<Row> for ChainRow {
     }
 }
 
+/// Rows of a chained table, in the order of its chain. Both tables count repeats in the same columns.
+macro_rules! chained_rows {
+    ($columns:tt, $table:tt, $range:expr, $limit:expr $(,)?) => {
+        sqlx::query_as!(
+            Row,
+            r#"SELECT id, transaction_id::text::bigint AS "transaction!", "timestamp",
+                repeat_key IS NOT NULL AS "counts_repeats!",
+                ARRAY["# + $columns + r#", occurrences::text, encode(repeat_key, 'hex'),
+                    (extract(epoch FROM last_at) * 1000000)::bigint::text] AS "fields!: Vec<Option<String>>"
+             FROM "# + $table + "
+             WHERE (transaction_id, id) > ($1::bigint::text::xid8, $2)
+                AND (transaction_id, id) <= ($3::bigint::text::xid8, $4)
+             ORDER BY transaction_id, id LIMIT $5",
+            $range.after.transaction,
+            $range.after.id,
+            $range.through.transaction,
+            $range.through.id,
+            $limit,
+        )
+    };
+}
+
 impl AuditChains<'_> {
     /// Returns up to `limit` rows of a part of the chain, in order.
     pub async fn rows(
@@ -51,47 +73,25 @@ impl AuditChains<'_> {
     }
 
     async fn audit_rows(&mut self, range: ChainRange, limit: i64) -> Result<Vec<Row>> {
-        Ok(sqlx::query_as!(
-            Row,
-            r#"SELECT id, transaction_id::text::bigint AS "transaction!", "timestamp",
-                repeat_key IS NOT NULL AS "counts_repeats!",
-                ARRAY[event_type, user_id::text, client_id::text, user_identity, runner_id::text, runner_name,
+        let rows = chained_rows!(
+            "event_type, user_id::text, client_id::text, user_identity, runner_id::text, runner_name,
                     team_id::text, job_id::text, request_ip, user_agent, request_id, event_data::text,
-                    success::text, error_message, oidc_sub, occurrences::text, encode(repeat_key, 'hex'),
-                    (extract(epoch FROM last_at) * 1000000)::bigint::text] AS "fields!: Vec<Option<String>>"
-             FROM audit_log
-             WHERE (transaction_id, id) > ($1::bigint::text::xid8, $2)
-                AND (transaction_id, id) <= ($3::bigint::text::xid8, $4)
-             ORDER BY transaction_id, id LIMIT $5"#,
-            range.after.transaction,
-            range.after.id,
-            range.through.transaction,
-            range.through.id,
+                    success::text, error_message, oidc_sub",
+            "audit_log",
+            range,
             limit,
-        )
-        .fetch_all(&mut *self.0)
-        .await?)
+        );
+        Ok(rows.fetch_all(&mut *self.0).await?)
     }
 
     async fn security_rows(&mut self, range: ChainRange, limit: i64) -> Result<Vec<Row>> {
-        Ok(sqlx::query_as!(
-            Row,
-            r#"SELECT id, transaction_id::text::bigint AS "transaction!", "timestamp",
-                repeat_key IS NOT NULL AS "counts_repeats!",
-                ARRAY[event_type, severity, user_identity, runner_id::text, runner_name, team_id::text,
-                    violation_data::text, occurrences::text, encode(repeat_key, 'hex'),
-                    (extract(epoch FROM last_at) * 1000000)::bigint::text] AS "fields!: Vec<Option<String>>"
-             FROM security_events
-             WHERE (transaction_id, id) > ($1::bigint::text::xid8, $2)
-                AND (transaction_id, id) <= ($3::bigint::text::xid8, $4)
-             ORDER BY transaction_id, id LIMIT $5"#,
-            range.after.transaction,
-            range.after.id,
-            range.through.transaction,
-            range.through.id,
+        let rows = chained_rows!(
+            "event_type, severity, user_identity, runner_id::text, runner_name, team_id::text,
+                    violation_data::text",
+            "security_events",
+            range,
             limit,
-        )
-        .fetch_all(&mut *self.0)
-        .await?)
+        );
+        Ok(rows.fetch_all(&mut *self.0).await?)
     }
 }
