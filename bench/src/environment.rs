@@ -13,7 +13,7 @@ use anyhow::Context;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use dev_issuer::{Issuer, IssuerConfig, Person};
 use devstack::{Options, Server, ServerPrograms, Stack};
-use domain::{DriftResponse, InstallationId, Secret, TeamId, UserId};
+use domain::{InstallationId, Secret, TeamId, UserId};
 use github_twin::{Limits, Twin, TwinConfig};
 use queue::{BudgetSettings, Queue, QueueConfig};
 use store::{Store, TeamDraft, UserDraft};
@@ -239,17 +239,8 @@ fn person(name: String) -> Person {
 /// Returns a team without quota that may use the labels of the benchmark's requests.
 fn team_draft(name: &str) -> TeamDraft {
     TeamDraft {
-        name: name.to_owned(),
-        description: None,
         required_labels: vec![name.to_owned()],
-        optional_label_patterns: vec!["glob:gpu-*".to_owned(), "large".to_owned()],
-        add_self_hosted: true,
-        allowed_runner_group_ids: Vec::new(),
-        allowed_repositories: Vec::new(),
-        allowed_workflows: Vec::new(),
-        max_runners: None,
-        weight: 1.0,
-        drift_response: DriftResponse::Delete,
-        installation: InstallationId::default(),
+        optional_label_patterns: vec!["glob:gpu-*".to_owned()],
+        ..TeamDraft::new(name)
     }
 }

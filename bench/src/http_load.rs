@@ -88,6 +88,32 @@ impl RequestSource for PostRequests {
     }
 }
 
+/// Requests of one caller for several paths in turn.
+pub(crate) struct GetRequests {
+    /// Server as `host:port`.
+    pub(crate) address: String,
+    /// The caller's token.
+    pub(crate) token: String,
+    pub(crate) paths: Vec<String>,
+}
+
+impl RequestSource for GetRequests {
+    fn address(&self) -> &str {
+        &self.address
+    }
+
+    fn expected_status(&self) -> StatusCode {
+        StatusCode::OK
+    }
+
+    fn request(&self, nth: usize) -> anyhow::Result<Request<Full<Bytes>>> {
+        let path = self.paths.get(nth % self.paths.len().max(1)).context("no path")?;
+        let request = Request::get(path).header(HOST, &self.address);
+        let request = request.header(AUTHORIZATION, format!("Bearer {}", self.token));
+        Ok(request.body(Full::new(Bytes::new()))?)
+    }
+}
+
 /// An open HTTP/1.1 connection.
 pub(crate) struct HttpConnection(SendRequest<Full<Bytes>>);
 

@@ -2,19 +2,13 @@
 
 use anyhow::bail;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use http_body_util::Full;
-use hyper::{
-    Request, StatusCode,
-    body::Bytes,
-    header::{AUTHORIZATION, HOST},
-};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::{
     environment::Environment,
-    http_load::{HttpConnection, RequestSource},
+    http_load::{GetRequests, HttpConnection, RequestSource},
     report::{Report, Row, Target, quantile},
     scale::Scale,
 };
@@ -90,29 +84,6 @@ const ADMIN_LISTS: &[(&str, &[&str])] = &[
     ("/admin/oauth-clients", &["", "cursor={deep}"]),
 ];
 
-/// Requests of one caller for one page.
-struct PageRequests {
-    address: String,
-    token: String,
-    path: String,
-}
-
-impl RequestSource for PageRequests {
-    fn address(&self) -> &str {
-        &self.address
-    }
-
-    fn expected_status(&self) -> StatusCode {
-        StatusCode::OK
-    }
-
-    fn request(&self, _nth: usize) -> anyhow::Result<Request<Full<Bytes>>> {
-        let request = Request::get(&self.path).header(HOST, &self.address);
-        let request = request.header(AUTHORIZATION, format!("Bearer {}", self.token));
-        Ok(request.body(Full::new(Bytes::new()))?)
-    }
-}
-
 pub(crate) async fn measure(
     environment: &Environment,
     scale: Scale,
@@ -158,7 +129,7 @@ pub(crate) async fn measure(
             lists.iter().flat_map(|(list, queries)| queries.iter().map(move |query| (list, query)))
         {
             let path = format!("/api/v1{list}?{}", fill(query));
-            let requests = PageRequests { address: address.clone(), token: token.clone(), path };
+            let requests = GetRequests { address: address.clone(), token: token.clone(), paths: vec![path] };
             let times = time_requests(&requests, scale.singles).await?;
             let row = Row::new(format!("{caller}: {list}?{query}"), "ms", &[quantile(&times, 0.99)]);
             report.push(row.target(Target::AtMost(MAX_P99)).yardstick("p50", &times));
@@ -168,7 +139,7 @@ pub(crate) async fn measure(
 }
 
 /// Sends requests one after the other and returns the time of each in milliseconds.
-async fn time_requests(requests: &PageRequests, count: usize) -> anyhow::Result<Vec<f64>> {
+async fn time_requests(requests: &GetRequests, count: usize) -> anyhow::Result<Vec<f64>> {
     let mut connection = HttpConnection::open(requests.address()).await?;
     let mut times = Vec::new();
     for nth in 0..=count {

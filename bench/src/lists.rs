@@ -9,18 +9,12 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
-use http_body_util::Full;
-use hyper::{
-    Request, StatusCode,
-    body::Bytes,
-    header::{AUTHORIZATION, HOST},
-};
 use sqlx::{Connection, PgConnection};
 use tokio::task::JoinSet;
 
 use crate::{
     environment::Environment,
-    http_load::{self, HttpConnection, PostRequests, RequestSource},
+    http_load::{self, GetRequests, HttpConnection, PostRequests, RequestSource},
     report::{Report, Row, Target},
     scale::Scale,
 };
@@ -36,28 +30,6 @@ const INSERT_ROWS: &str = "INSERT INTO audit_log (id, event_type, team_id, succe
 /// Lists of everything, of a filter without an index, and of nothing.
 const PATHS: [&str; 3] =
     ["/api/v1/audit-logs", "/api/v1/audit-logs?since=2020-01-01T00:00:00Z", "/api/v1/audit-logs?user=nobody"];
-
-/// Requests of one member for pages of the audit log.
-struct PageRequests {
-    address: String,
-    token: String,
-}
-
-impl RequestSource for PageRequests {
-    fn address(&self) -> &str {
-        &self.address
-    }
-
-    fn expected_status(&self) -> StatusCode {
-        StatusCode::OK
-    }
-
-    fn request(&self, nth: usize) -> anyhow::Result<Request<Full<Bytes>>> {
-        let request = Request::get(PATHS[nth % PATHS.len()]).header(HOST, &self.address);
-        let request = request.header(AUTHORIZATION, format!("Bearer {}", self.token));
-        Ok(request.body(Full::new(Bytes::new()))?)
-    }
-}
 
 pub(crate) async fn measure(
     environment: &Environment,
@@ -75,7 +47,7 @@ pub(crate) async fn measure(
     postgres.close().await?;
     let provisions = PostRequests::provision(&address, &tokens);
     let token = tokens.into_iter().next().context("no callers")?;
-    let pages = Arc::new(PageRequests { address, token });
+    let pages = Arc::new(GetRequests { address, token, paths: PATHS.map(str::to_owned).to_vec() });
     let duration = Duration::from_secs(scale.seconds);
     let (mut alone, mut beside, mut listed) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..scale.repetitions {
@@ -99,7 +71,7 @@ pub(crate) async fn measure(
 
 /// Reads pages until the tasks are shut down. Returns the tasks and the number of pages read so far. A page that is
 /// refused because the member reads too many is requested again.
-fn read_pages(pages: &Arc<PageRequests>) -> (JoinSet<anyhow::Result<()>>, Arc<AtomicU32>) {
+fn read_pages(pages: &Arc<GetRequests>) -> (JoinSet<anyhow::Result<()>>, Arc<AtomicU32>) {
     let (mut readers, answered) = (JoinSet::new(), Arc::new(AtomicU32::new(0)));
     for nth in 0..READERS {
         let (pages, answered) = (pages.clone(), answered.clone());

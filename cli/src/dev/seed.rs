@@ -1,27 +1,18 @@
 //! Creation of teams, users and machine clients that tolerates existing ones.
 
 use anyhow::Context;
-use domain::{ClientId, DriftResponse, InstallationId, TeamId, UserId};
+use domain::{ClientId, TeamId, UserId};
 use store::{NewClient, Page, Store, StoreError, TeamDraft, TeamFilter, UserDraft};
 
 /// First page of a list.
 pub(crate) const FIRST_PAGE: Page = Page { limit: 1000, offset: 0, before: None };
 
-/// Returns a team draft without limits for the default installation.
+/// Returns a team without limits that requires its name as a label.
 pub(crate) fn team_draft(name: &str) -> TeamDraft {
     TeamDraft {
-        name: name.to_owned(),
-        description: None,
         required_labels: vec![name.to_owned()],
         optional_label_patterns: vec!["glob:gpu-*".to_owned(), "large".to_owned()],
-        add_self_hosted: true,
-        allowed_runner_group_ids: Vec::new(),
-        allowed_repositories: Vec::new(),
-        allowed_workflows: Vec::new(),
-        max_runners: None,
-        weight: 1.0,
-        drift_response: DriftResponse::Delete,
-        installation: InstallationId::default(),
+        ..TeamDraft::new(name)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Label policies of single users, as the predecessor had them, made into teams of one member.
 
-use domain::{DriftResponse, InstallationId, Problem, TeamId, User, is_system_label};
+use domain::{InstallationId, Problem, TeamId, User, is_system_label};
 use store::{TeamDraft, Tx};
 
 use crate::{
@@ -111,18 +111,11 @@ fn team_of(policy: &UserLabelPolicy, installation: &InstallationId) -> TeamDraft
     let about = format!("Label policy of {}", policy.identity);
     let about = policy.description.as_ref().map_or(about.clone(), |text| format!("{about}: {text}"));
     TeamDraft {
-        name: team_name(&policy.identity),
         description: Some(truncated(about.trim(), 1000)),
-        required_labels: Vec::new(),
         optional_label_patterns: exact.chain(policy.label_patterns.iter().cloned()).collect(),
-        add_self_hosted: true,
-        allowed_runner_group_ids: Vec::new(),
-        allowed_repositories: Vec::new(),
-        allowed_workflows: Vec::new(),
         max_runners: policy.max_runners,
-        weight: 1.0,
-        drift_response: DriftResponse::Delete,
         installation: installation.clone(),
+        ..TeamDraft::new(team_name(&policy.identity))
     }
 }
 

@@ -46,6 +46,27 @@ pub struct TeamDraft {
     pub installation: InstallationId,
 }
 
+impl TeamDraft {
+    /// Returns a team of the default installation with the values that a new team has unless an admin sets others: no
+    /// labels of its own, and no limits.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            description: None,
+            required_labels: Vec::new(),
+            optional_label_patterns: Vec::new(),
+            add_self_hosted: true,
+            allowed_runner_group_ids: Vec::new(),
+            allowed_repositories: Vec::new(),
+            allowed_workflows: Vec::new(),
+            max_runners: None,
+            weight: 1.0,
+            drift_response: domain::DriftResponse::Delete,
+            installation: InstallationId::default(),
+        }
+    }
+}
+
 /// All values of a changed team.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TeamChange {

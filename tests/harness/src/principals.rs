@@ -1,6 +1,6 @@
 //! Teams, users and machine clients, written directly to the database. Tests of the administration itself use HTTP.
 
-use domain::{ClaimRule, ClientId, DriftResponse, InstallationId, TeamId, UserId};
+use domain::{ClaimRule, ClientId, TeamId, UserId};
 use serde_json::{Value, json};
 use store::{NewClient, TeamDraft, UserDraft};
 
@@ -54,18 +54,10 @@ impl Bearer for Machine {
 /// Returns a team without a quota that requires the label `team-<name>`, allows `gpu-*` and omits `self-hosted`.
 pub fn team_draft(name: &str) -> TeamDraft {
     TeamDraft {
-        name: name.to_owned(),
-        description: None,
         required_labels: vec![format!("team-{name}")],
         optional_label_patterns: vec!["glob:gpu-*".to_owned()],
         add_self_hosted: false,
-        allowed_runner_group_ids: Vec::new(),
-        allowed_repositories: Vec::new(),
-        allowed_workflows: Vec::new(),
-        max_runners: None,
-        weight: 1.0,
-        drift_response: DriftResponse::Delete,
-        installation: InstallationId::default(),
+        ..TeamDraft::new(name)
     }
 }
 
