@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 use clap::Command;
 use domain::{InstallationId, Requester, Runner, RunnerId, RunnerStatus, TeamId, User, UserId};
 use uuid::Uuid;
@@ -42,12 +42,15 @@ fn help_texts_are_as_reviewed() {
     }
 }
 
-#[test]
-fn tables_are_as_reviewed() {
-    let at = |seconds: i64| DateTime::from_timestamp(1_790_000_000 + seconds, 0).unwrap();
-    let id = Uuid::from_u128;
-    let user = User {
-        id: UserId::from(id(1)),
+#[cfg(test)]
+fn time(seconds: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(1_790_000_000 + seconds, 0).unwrap()
+}
+
+/// Returns an admin who has signed in.
+fn ada() -> User {
+    User {
+        id: UserId::from(Uuid::from_u128(1)),
         email: Some("ada@example.com".to_owned()),
         issuer: Some("https://login.example.com".to_owned()),
         subject: Some("auth0|1234".to_owned()),
@@ -57,25 +60,20 @@ fn tables_are_as_reviewed() {
         is_active: true,
         can_use_jit: true,
         can_use_registration_token: false,
-        created_at: at(0),
-        last_login_at: Some(at(60)),
-    };
-    let invited = User {
-        id: UserId::from(id(2)),
-        email: Some("bob@example.com".to_owned()),
-        subject: None,
-        is_admin: false,
-        last_login_at: None,
-        ..user.clone()
-    };
-    insta::assert_snapshot!("table-users", list_users::table(&[user.clone(), invited]));
-    let runner = Runner {
-        id: RunnerId::from(id(3)),
+        created_at: time(0),
+        last_login_at: Some(time(60)),
+    }
+}
+
+/// Returns a busy runner of this person.
+fn busy_runner(owner: User) -> Runner {
+    Runner {
+        id: RunnerId::from(Uuid::from_u128(3)),
         installation: InstallationId::default(),
-        team: TeamId::from(id(4)),
+        team: TeamId::from(Uuid::from_u128(4)),
         team_name: "platform".to_owned(),
-        provisioned_by: Requester::User(user.id),
-        provisioned_by_name: user.email,
+        provisioned_by: Requester::User(owner.id),
+        provisioned_by_name: owner.email,
         name: "ci-1".to_owned(),
         status: RunnerStatus::Active,
         busy: true,
@@ -87,13 +85,27 @@ fn tables_are_as_reviewed() {
         registers_itself: false,
         stated_version: None,
         version: None,
-        created_at: at(0),
-        updated_at: at(60),
-        registered_at: Some(at(30)),
+        created_at: time(0),
+        updated_at: time(60),
+        registered_at: Some(time(30)),
         deleted_at: None,
+    }
+}
+
+#[test]
+fn tables_are_as_reviewed() {
+    let invited = User {
+        id: UserId::from(Uuid::from_u128(2)),
+        email: Some("bob@example.com".to_owned()),
+        subject: None,
+        is_admin: false,
+        last_login_at: None,
+        ..ada()
     };
+    insta::assert_snapshot!("table-users", list_users::table(&[ada(), invited]));
+    let runner = busy_runner(ada());
     let requested = Runner {
-        id: RunnerId::from(id(5)),
+        id: RunnerId::from(Uuid::from_u128(5)),
         name: "ci-a-longer-name".to_owned(),
         status: RunnerStatus::Requested,
         busy: false,

@@ -45,17 +45,29 @@ pub(super) async fn remove_runner(
             "The runner is still being made; cancel its job instead.",
         ));
     };
-    let seen = match runner_lookup::fetch(app, github, &row, job.now).await {
-        Ok(RunnerState::Found(seen)) => seen,
-        Ok(RunnerState::Gone) => {
-            return record_removed(app, job, &row, "GitHub does not know it any more").await;
+    match runner_lookup::fetch(app, github, &row, job.now).await {
+        Ok(RunnerState::Found(seen)) => {
+            let seen = SeenRunner { github_id, ..seen };
+            remove_seen(app, github, job, &row, seen, reason).await
         }
-        Ok(RunnerState::NotYetKnown) => return Ok(retry_when_known()),
-        Err(error) => return Ok(after_error(job, &error)),
-    };
+        Ok(RunnerState::Gone) => record_removed(app, job, &row, "GitHub does not know it any more").await,
+        Ok(RunnerState::NotYetKnown) => Ok(retry_when_known()),
+        Err(error) => Ok(after_error(job, &error)),
+    }
+}
+
+/// Removes a runner that GitHub has shown, unless it has another name or is in use.
+async fn remove_seen(
+    app: &App,
+    github: &GitHub,
+    job: &Job,
+    row: &Runner,
+    seen: SeenRunner,
+    reason: Option<ReclaimReason>,
+) -> JobResult {
     if seen.name != row.name {
         tracing::error!(
-            github_runner_id = github_id,
+            github_runner_id = seen.github_id,
             "GitHub's id belongs to a runner of another name; left alone"
         );
         return Ok(JobOutcome::failed(
@@ -64,18 +76,18 @@ pub(super) async fn remove_runner(
         ));
     }
     if reason.is_some() && (seen.online || seen.busy) {
-        return leave_in_use(app, job, &row, Some(&seen)).await;
+        return leave_in_use(app, job, row, Some(&seen)).await;
     }
     // GitHub refuses to delete a busy runner, but some servers do not, and each refusal costs a request.
     if seen.busy {
         return Ok(runner_busy(job));
     }
-    match runner_lookup::remove(github, github_id).await {
+    match runner_lookup::remove(github, seen.github_id).await {
         Ok(true) => {
-            record_removed(app, job, &row, reason.map_or("removed on request", ReclaimReason::as_str)).await
+            record_removed(app, job, row, reason.map_or("removed on request", ReclaimReason::as_str)).await
         }
         Ok(false) if reason.is_some() => {
-            leave_in_use(app, job, &row, Some(&SeenRunner { online: true, busy: true, ..seen })).await
+            leave_in_use(app, job, row, Some(&SeenRunner { online: true, busy: true, ..seen })).await
         }
         Ok(false) => Ok(runner_busy(job)),
         Err(error) => Ok(after_error(job, &error)),
