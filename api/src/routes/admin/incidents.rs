@@ -144,8 +144,7 @@ pub(crate) async fn begin(
         let (items, scope, busy) = operations.preview_incident(admin.actor(), &target, &body.reason).await?;
         return Ok(Json(IncidentPreview::new(&target, items, scope, busy)).into_response());
     }
-    let incident =
-        operations.begin_incident(admin.actor(), &admin.permission, &target, &body.reason).await?;
+    let incident = operations.begin_incident(admin.actor(), &admin.permission, &target, &body.reason).await?;
     let view = run(&app, incident).await?;
     let status = if view.is_over() { StatusCode::CREATED } else { StatusCode::ACCEPTED };
     let location = format!("/api/v1/admin/incidents/{}", view.id());

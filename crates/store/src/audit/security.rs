@@ -6,10 +6,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{Audit, list::weight};
-use crate::{
-    Listed, MAX_TOTAL, Page, Period, Result,
-    page::MAX_PAGE_BYTES,
-};
+use crate::{Listed, MAX_TOTAL, Page, Period, Result, page::MAX_PAGE_BYTES};
 
 /// Filter of a list of security events.
 #[derive(Clone, Debug, Default)]

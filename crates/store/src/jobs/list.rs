@@ -6,9 +6,7 @@ use uuid::Uuid;
 
 use super::{JobRow, Jobs, job_rows};
 use crate::{
-    Listed, MAX_TOTAL, NamedRequesters, Page, Period, Result, Visible,
-    page::visible_ids,
-    readable::readable,
+    Listed, MAX_TOTAL, NamedRequesters, Page, Period, Result, Visible, page::visible_ids, readable::readable,
 };
 
 /// Filter of a list of jobs.
