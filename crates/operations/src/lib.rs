@@ -72,8 +72,8 @@ pub use teams::TeamChange;
 pub use token_test::{ComparedClient, TokenOutcome, TokenTest, test_token};
 pub use turns::{TurnLimits, TurnPermit, Turns};
 pub use users::{
-    BindingRights, MAX_SUBJECT_BYTES, UserChange, check_invitation, check_user_draft, invite_first_admin,
-    make_admin,
+    BindingRights, MAX_SUBJECT_BYTES, RightsOf, UserChange, check_invitation, check_user_draft,
+    invite_first_admin, make_admin,
 };
 pub use validate::{check_text, is_email, settle};
 

@@ -35,11 +35,15 @@ pub struct UserChange {
     pub can_use_registration_token: Option<bool>,
 }
 
-/// Event type and comment of one operation on a user.
+/// Event type and comment of one operation on a user, and the rights of issuers where the operation may invite anew.
 struct Purpose<'a> {
     event_type: &'static str,
     comment: Option<&'a str>,
+    rights: Option<&'a RightsOf<'a>>,
 }
+
+/// Returns the rights of an issuer about an e-mail address. Without an issuer, the first one that binds people counts.
+pub type RightsOf<'a> = dyn Fn(Option<&str>, &str) -> BindingRights + Sync + 'a;
 
 /// Most teams that a new user joins.
 const MAX_TEAMS: usize = 100;
@@ -71,7 +75,11 @@ pub struct BindingRights {
 /// Returns the error in an invitation that its issuer would never bind, so that the person could never sign in. A user
 /// with a subject needs no invitation.
 pub fn check_invitation(draft: &UserDraft, rights: BindingRights) -> Option<FieldError> {
-    let email = draft.email.as_deref().filter(|_| draft.subject.is_none())?;
+    check_unbound(draft.email.as_deref().filter(|_| draft.subject.is_none())?, rights)
+}
+
+/// Returns the error in the e-mail address of an unbound user that no sign-in could bind.
+fn check_unbound(email: &str, rights: BindingRights) -> Option<FieldError> {
     if !rights.people {
         let detail = "this issuer does not bind people by e-mail; name their subject, or set `binds_people`";
         return Some(FieldError::new("/issuer", detail));
@@ -165,7 +173,8 @@ impl Operations<'_> {
         Ok(user)
     }
 
-    /// Changes a user.
+    /// Changes a user. A new e-mail address or issuer of an unbound user is an invitation like that of a new user, and
+    /// so is an address that becomes unbound.
     ///
     /// # Errors
     /// `not_found`, `validation_failed`, `already_exists`, `last_admin`.
@@ -175,8 +184,10 @@ impl Operations<'_> {
         id: UserId,
         change: UserChange,
         comment: Option<&str>,
+        rights: &RightsOf<'_>,
     ) -> Result<User> {
-        self.write_user(admin, id, change, &Purpose { event_type: "user.update", comment }).await
+        let purpose = Purpose { event_type: "user.update", comment, rights: Some(rights) };
+        self.write_user(admin, id, change, &purpose).await
     }
 
     /// Deactivates a user: their open requests are cancelled and their unread configs shredded. Their runners stay.
@@ -190,7 +201,8 @@ impl Operations<'_> {
         comment: Option<&str>,
     ) -> Result<User> {
         let change = UserChange { is_active: Some(false), ..UserChange::default() };
-        self.write_user(admin, id, change, &Purpose { event_type: "user.deactivate", comment }).await
+        self.write_user(admin, id, change, &Purpose { event_type: "user.deactivate", comment, rights: None })
+            .await
     }
 
     /// Activates a user again, with the rights and teams they had.
@@ -204,7 +216,8 @@ impl Operations<'_> {
         comment: Option<&str>,
     ) -> Result<User> {
         let change = UserChange { is_active: Some(true), ..UserChange::default() };
-        self.write_user(admin, id, change, &Purpose { event_type: "user.activate", comment }).await
+        self.write_user(admin, id, change, &Purpose { event_type: "user.activate", comment, rights: None })
+            .await
     }
 
     /// Unbinds a user from their principal: the next sign-in with their e-mail address binds it anew.
@@ -218,7 +231,8 @@ impl Operations<'_> {
         comment: Option<&str>,
     ) -> Result<User> {
         let change = UserChange { subject: Some(None), ..UserChange::default() };
-        self.write_user(admin, id, change, &Purpose { event_type: "user.unbind", comment }).await
+        self.write_user(admin, id, change, &Purpose { event_type: "user.unbind", comment, rights: None })
+            .await
     }
 
     async fn write_user(
@@ -234,6 +248,9 @@ impl Operations<'_> {
         let before = tx.users().lock(id).await?.ok_or_else(|| Problem::not_found("user"))?;
         let after = apply_change(before.clone(), change);
         check_names(&after)?;
+        if let (Some(rights), Some(email)) = (purpose.rights, invited_anew(&before, &after)) {
+            settle(check_unbound(email, rights(after.issuer.as_deref(), email)).into_iter().collect())?;
+        }
         check_last_admin(&mut tx, &before, &after).await?;
         let revoked = revoke(&mut tx, &before, &after).await?;
         let changed = differences(&describe_user(&before), &describe_user(&after));
@@ -306,6 +323,12 @@ fn check_names(after: &User) -> std::result::Result<(), Problem> {
         (Some(_), _, None) => Err(Problem::field("/issuer", "needed with oidc_sub")),
         _ => Ok(()),
     }
+}
+
+/// Returns the e-mail address of a user whom a change invites anew.
+fn invited_anew<'u>(before: &User, after: &'u User) -> Option<&'u str> {
+    let names = |user: &User| (user.email.clone(), user.issuer.clone(), user.subject.clone());
+    after.email.as_deref().filter(|_| after.subject.is_none() && names(before) != names(after))
 }
 
 /// Refuses a change after which no active admin is left who has signed in before. Concurrent changes of this kind wait

@@ -2,7 +2,7 @@
 
 use futures::future::join_all;
 use harness::{World, team_draft};
-use serde_json::json;
+use serde_json::{Value, json};
 use store::UserDraft;
 
 use super::{alarmed, audited, invite, login, me};
@@ -142,6 +142,32 @@ async fn invitation_without_an_issuer_is_for_the_first_that_binds_people() {
     let claims = json!({ "sub": "a", "email": "ada@example.com", "email_verified": true });
     me(&world, &world.issuers[1].token(&claims).unwrap()).await.refused(403, "unknown_principal");
     me(&world, &world.token(&claims)).await.assert_status(200);
+}
+
+#[tokio::test]
+async fn changed_invitation_is_checked_like_a_new_one() {
+    let world = World::builder().workers(0).start().await;
+    let root = world.admin().await;
+    let id = invite(&world, &root, json!({ "email": "ada@example.com" })).await["id"].clone();
+    let api = world.program("api", &[("OIDC_EMAIL_DOMAINS", "corp.example")]);
+    let address = api.address().await;
+    let path = format!("/admin/users/{}", id.as_str().unwrap());
+    let change = |method: &str, body: &Value| world.ask_at(address, method, &path, &root).json(body).send();
+    for method in ["PATCH", "PUT"] {
+        for email in ["ada@example.org", "ada@sub.corp.example"] {
+            let said = change(method, &json!({ "email": email })).await.refused(422, "validation_failed");
+            assert_eq!(said.pointers(), ["/email"], "{method} {email}");
+            assert!(said.text.contains("email_domains"), "{}", said.text);
+        }
+    }
+    // The invitation of before the setting stays; it is not sent anew.
+    change("PATCH", &json!({ "display_name": "Ada" })).await.assert_status(200);
+    change("PATCH", &json!({ "email": "ada@example.org", "oidc_sub": "ada" })).await.assert_status(200);
+    change("PATCH", &json!({ "oidc_sub": null })).await.refused(422, "validation_failed");
+    let body = json!({ "oidc_sub": null, "email": "ada@corp.example" });
+    assert_eq!(change("PATCH", &body).await.assert_status(200).body["email"], "ada@corp.example");
+    assert_eq!(audited(&world, "user.update").await.len(), 3, "a refused change writes nothing");
+    api.stop().await;
 }
 
 #[tokio::test]

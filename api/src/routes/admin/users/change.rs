@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use super::{
     super::{Comment, check_issuer, nullable},
+    create::binding_rights,
     view::UserView,
 };
 use crate::{
@@ -89,7 +90,8 @@ async fn change(
         can_use_jit: body.can_use_jit,
         can_use_registration_token: body.can_use_registration_token,
     };
-    let user = app.operations().change_user(&by.0, id, change, body.comment.as_deref()).await?;
+    let rights = |issuer: Option<&str>, email: &str| binding_rights(app, issuer, email);
+    let user = app.operations().change_user(&by.0, id, change, body.comment.as_deref(), &rights).await?;
     Ok(Json(user.into()))
 }
 

@@ -88,12 +88,19 @@ impl NewUser {
         wrong.extend(check_user_draft(&draft));
         if let Some(issuer) = draft.issuer.as_deref().filter(|issuer| app.verifier.trusts(issuer)) {
             let email = draft.email.as_deref().unwrap_or_default();
-            let (people, address) =
-                (app.verifier.binds_people(issuer), app.verifier.binds_email(issuer, email));
-            wrong.extend(check_invitation(&draft, BindingRights { people, address }));
+            wrong.extend(check_invitation(&draft, binding_rights(app, Some(issuer), email)));
         }
         settle(wrong)?;
         Ok(draft)
+    }
+}
+
+/// Returns the rights of an issuer about an e-mail address. Without an issuer, the first one that binds people counts.
+pub(super) fn binding_rights(app: &AppState, issuer: Option<&str>, email: &str) -> BindingRights {
+    let issuer = issuer.or_else(|| app.verifier.binding_issuer()).unwrap_or_default();
+    BindingRights {
+        people: app.verifier.binds_people(issuer),
+        address: app.verifier.binds_email(issuer, email),
     }
 }
 
