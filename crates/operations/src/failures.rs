@@ -1,10 +1,10 @@
 //! Decisions about failed jobs: to ask for the runner again, or to discard the failure.
 
 use domain::{
-    Admission, Job, JobId, JobKind, JobParams, Problem, ProblemCode, ProvisionRequest, RequestedName, Runner,
-    RunnerId, Team,
+    Admission, AuditEntry, Job, JobId, JobKind, JobParams, Problem, ProblemCode, ProvisionRequest,
+    RequestedName, Runner, RunnerId, Team,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use store::{NewJob, NewRunner, Tx};
 
 use crate::{
@@ -14,9 +14,13 @@ use crate::{
     validate::check_reason,
 };
 
+/// Event type of the audit rows of retries.
+const RETRY_EVENT_TYPE: &str = "job.retry";
+
 impl Operations<'_> {
     /// Asks again for the runner of a failed or expired job, for its requester: a new job with a new name (unless the
-    /// caller chose the name), whose rights, policy and quota are checked anew. The failed job counts as dealt with.
+    /// caller chose the name), whose rights, policy and quota are checked anew. The failed job counts as dealt with. A
+    /// refusal is recorded.
     ///
     /// # Errors
     /// `not_found`; `job_not_retryable` if the job is not failed, makes no runner or was dealt with before; refusals by
@@ -30,7 +34,20 @@ impl Operations<'_> {
     ) -> Result<Job> {
         check_reason("/reason", reason)?;
         let job = self.store.conn().await?.jobs().get(id).await?.ok_or_else(|| Problem::not_found("job"))?;
-        let again = self.read_again(&job).await?;
+        let mut details = json!({ "job": id });
+        extend(&mut details, comment(reason));
+        let retried = self.retry(rules, admin, &job, &details).await;
+        self.record_refused(admin.record(RETRY_EVENT_TYPE, job.team, details).about_job(&job), retried).await
+    }
+
+    async fn retry(
+        &self,
+        rules: &ProvisionRules<'_>,
+        admin: &Administrator,
+        job: &Job,
+        details: &Value,
+    ) -> Result<Job> {
+        let again = self.read_again(job).await?;
         if job.kind == JobKind::Register && !rules.registration_tokens {
             let detail = "Registration tokens are disabled here; request a JIT config instead.";
             return Err(Problem::new(ProblemCode::RegistrationTokensDisabled, detail).into());
@@ -41,31 +58,37 @@ impl Operations<'_> {
 
         let mut tx = self.store.begin_briefly().await?;
         let new = JobId::new();
-        if tx.jobs().dismiss(id, admin.shown_name(), Some(new)).await?.is_none() {
-            return Err(not_retryable(&mut tx, &job).await?.into());
+        if tx.jobs().dismiss(job.id, admin.shown_name(), Some(new)).await?.is_none() {
+            return Err(not_retryable(&mut tx, job).await?.into());
         }
         check_quota(&mut tx, &again.team).await?;
-        let made = again.insert(&mut tx, new, &job, &admission).await?;
-        let mut details = json!({ "job": id, "retried_as": new });
-        extend(&mut details, comment(reason));
-        tx.audit().write(&admin.record("job.retry", job.team, details).about_job(&made)).await?;
+        let made = again.insert(&mut tx, new, job, &admission).await?;
+        let mut details = details.clone();
+        extend(&mut details, json!({ "retried_as": new }));
+        tx.audit().write(&admin.record(RETRY_EVENT_TYPE, job.team, details).about_job(&made)).await?;
         tx.commit().await?;
         queueing::enqueue(self.queue, &made, again.team.weight).await;
         Ok(made)
     }
 
-    /// Marks a failed or expired job as dealt with. It stays in the history.
+    /// Marks a failed or expired job as dealt with. It stays in the history. A refusal is recorded.
     ///
     /// # Errors
     /// `not_found`; `job_not_retryable` if the job is not failed or was dealt with before; database errors.
     pub async fn discard_job(&self, admin: &Administrator, id: JobId, reason: Option<&str>) -> Result<Job> {
         check_reason("/reason", reason)?;
+        let job = self.store.conn().await?.jobs().get(id).await?.ok_or_else(|| Problem::not_found("job"))?;
+        let entry = admin.record("job.discard", job.team, comment(reason)).about_job(&job);
+        let discarded = self.discard(admin, &job, &entry).await;
+        self.record_refused(entry, discarded).await
+    }
+
+    async fn discard(&self, admin: &Administrator, job: &Job, entry: &AuditEntry) -> Result<Job> {
         let mut tx = self.store.begin().await?;
-        let job = tx.jobs().get(id).await?.ok_or_else(|| Problem::not_found("job"))?;
-        let Some(discarded) = tx.jobs().dismiss(id, admin.shown_name(), None).await? else {
-            return Err(not_retryable(&mut tx, &job).await?.into());
+        let Some(discarded) = tx.jobs().dismiss(job.id, admin.shown_name(), None).await? else {
+            return Err(not_retryable(&mut tx, job).await?.into());
         };
-        tx.audit().write(&admin.record("job.discard", job.team, comment(reason)).about_job(&job)).await?;
+        tx.audit().write(entry).await?;
         tx.commit().await?;
         Ok(discarded)
     }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use store::RepeatKey;
 
 pub use self::log::{RefusalLog, Refused};
-use crate::{OperationError, Operations, Result};
+use crate::{OperationError, Operations, Result, record::extend};
 
 /// Most labels of a refused request in a row.
 const MAX_LABELS: usize = 20;
@@ -51,6 +51,22 @@ impl Operations<'_> {
             tx.audit().alarm_or_count(&event, &entry, &key).await?;
         }
         Ok(tx.commit().await?)
+    }
+
+    /// Returns the result of an admin's change, and records it first if it was refused for what is stored (403 or 409).
+    /// Invalid values leave no row.
+    ///
+    /// # Errors
+    /// Those of the change; `rate_limited` as in [`Self::record_refusal`].
+    pub(crate) async fn record_refused<T>(&self, entry: AuditEntry, result: Result<T>) -> Result<T> {
+        if let Err(OperationError::Refused(problem)) = &result
+            && matches!(problem.code.status(), 403 | 409)
+        {
+            let mut entry = AuditEntry { error: Some(problem.detail.clone()), ..entry };
+            extend(&mut entry.data, json!({ "code": problem.code }));
+            self.record_refusal(&entry, problem).await?;
+        }
+        result
     }
 
     /// Records a refusal like [`Self::record_refusal`], for a caller that gets `not_found`. A reached limit must not

@@ -26,6 +26,15 @@ async fn plan_that_ends_a_fifth_of_the_people_needs_a_consent() {
     let refused = scene.apply(&fewer, &json!({ "prune": true, "allow": { "remove_admin": true } })).await;
     refused.refused(409, "plan_needs_consent");
     assert_eq!(scene.rows().await, before);
+    let row =
+        "SELECT event_data || jsonb_build_object('who', user_identity, 'why', error_message) FROM audit_log
+        WHERE event_type = 'files.apply' AND NOT success ORDER BY id LIMIT 1";
+    let row: Value = sqlx::query_scalar(row).fetch_one(scene.world.sql()).await.unwrap();
+    assert_eq!(
+        (&row["code"], &row["who"], &row["prune"]),
+        (&json!("plan_needs_consent"), &json!("root@example.com"), &json!(true)),
+        "{row}"
+    );
     scene.applied(&fewer, &json!({ "prune": true, "allow": { "many": true } })).await;
     assert_eq!(scene.world.count("SELECT count(*) FROM users WHERE is_active").await, 6);
 }
@@ -50,6 +59,8 @@ async fn admin_is_removed_with_consent_and_the_last_one_never() {
     let consents = json!({ "allow": { "remove_admin": true, "many": true } });
     scene.apply(&last, &consents).await.refused(409, "last_admin");
     scene.apply(&last, &json!({ "dry_run": true })).await.refused(409, "last_admin");
+    let refused = "SELECT count(*) FROM audit_log WHERE event_data ->> 'code' = 'last_admin'";
+    assert_eq!(scene.world.count(refused).await, 1, "a plan alone leaves no row");
     assert_eq!(scene.rows().await, before, "an invited admin is no admin yet");
 }
 

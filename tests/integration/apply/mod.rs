@@ -49,7 +49,7 @@ impl Scene {
                 (SELECT string_agg(t::text, ';' ORDER BY name) FROM (SELECT name, is_active, managed_by FROM teams) t),
                 (SELECT string_agg(u::text, ';' ORDER BY email) FROM (SELECT email, is_active, managed_by FROM users) u),
                 (SELECT count(*)::text FROM team_members), (SELECT count(*)::text FROM oauth_clients),
-                (SELECT count(*)::text FROM audit_log))";
+                (SELECT count(*)::text FROM audit_log WHERE success))";
         sqlx::query_scalar(sql).fetch_one(self.world.sql()).await.unwrap()
     }
 }

@@ -102,7 +102,7 @@ async fn retried_job_is_a_new_one_for_its_requester() {
         let refused = scene.decide(word, failed.job).await.refused(409, "job_not_retryable");
         assert!(refused.body["detail"].as_str().unwrap().contains(&new.to_string()), "{}", refused.text);
     }
-    let log = scene.admin_get("/audit-logs?event_type=job.retry").await;
+    let log = scene.admin_get("/audit-logs?event_type=job.retry&success=true").await;
     let entry = &log["logs"][0];
     assert_eq!((&log["total"], &entry["event_data"]["job"]), (&json!(1), &json!(failed.job)));
     assert_eq!((&entry["user_identity"], &entry["job_id"]), (&json!("root@example.com"), &json!(new)));
@@ -150,7 +150,12 @@ async fn retry_checks_access_policy_and_quota_anew() {
     world.ask("DELETE", &member).by(&scene.root).send().await.assert_status(204);
     scene.decide("retry", failed.job).await.refused(403, "team_forbidden");
     assert_eq!(scene.failures().await.len(), 1, "a refused retry changes nothing");
-    assert_eq!(world.count("SELECT count(*) FROM audit_log WHERE event_type = 'job.retry'").await, 0);
+    let refused = scene.admin_get("/audit-logs?event_type=job.retry&success=false").await;
+    let codes: Vec<_> =
+        refused["logs"].as_array().unwrap().iter().map(|row| &row["event_data"]["code"]).collect();
+    assert_eq!(codes, ["team_forbidden", "label_policy_violation", "quota_exceeded"], "newest first");
+    let row = &refused["logs"][0];
+    assert_eq!((&row["user_identity"], &row["job_id"]), (&json!("root@example.com"), &json!(failed.job)));
 
     world
         .post(&format!("{team}/members"), &scene.root, &json!({ "user_id": bob.id }))

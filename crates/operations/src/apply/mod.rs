@@ -28,6 +28,9 @@ use self::{
 };
 use crate::{Administrator, Operations, Result, validate::check_reason};
 
+/// Event type of the audit row of an application.
+const APPLY_EVENT_TYPE: &str = "files.apply";
+
 /// Options of an application.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ApplyOptions {
@@ -47,7 +50,7 @@ pub struct ApplyOptions {
 
 impl Operations<'_> {
     /// Applies the wanted state, or only returns the plan. Everything is changed in one transaction, with one audit row
-    /// for each change and one for the application.
+    /// for each change and one for the application. A refused application is recorded, a refused plan is not.
     ///
     /// # Errors
     /// `validation_failed` with every invalid value, `last_admin`, `plan_needs_consent`, `plan_changed`, `team_in_use`,
@@ -59,6 +62,21 @@ impl Operations<'_> {
         options: &ApplyOptions,
     ) -> Result<Plan> {
         options.check(wanted)?;
+        let applied = self.plan_and_apply(admin, wanted, options).await;
+        if options.dry_run {
+            return applied;
+        }
+        let wish = json!({ "owner": options.owner, "plan": options.plan, "prune": options.prune,
+            "consents": options.consents, "comment": options.comment });
+        self.record_refused(admin.record(APPLY_EVENT_TYPE, None, wish), applied).await
+    }
+
+    async fn plan_and_apply(
+        &self,
+        admin: &Administrator,
+        wanted: &Wanted,
+        options: &ApplyOptions,
+    ) -> Result<Plan> {
         let mut tx = self.store.begin().await?;
         tx.batches().lock().await?;
         let state = State::read(&mut tx, wanted, &options.owner).await?;
@@ -76,7 +94,7 @@ impl Operations<'_> {
         let revoked = write::all(&mut tx, &changes, wanted, &options.owner).await?;
         let applied = json!({ "owner": options.owner, "plan": plan.id });
         let mut entries: Vec<_> = plan.items.iter().map(|item| item.entry(admin, &applied)).collect();
-        entries.push(admin.record("files.apply", None, options.details(&plan)));
+        entries.push(admin.record(APPLY_EVENT_TYPE, None, options.details(&plan)));
         tx.audit().write_all(&entries).await?;
         tx.commit().await?;
         for revoked in revoked {
