@@ -250,6 +250,34 @@ async fn audit_rows_are_pruned_by_setting_and_keys_after_a_week() {
 }
 
 #[tokio::test]
+async fn batches_and_incidents_that_are_over_are_pruned_and_open_ones_stay() {
+    let scene = Scene::with(0).await;
+    let insert = "INSERT INTO batches (id, action, state, admin_id, selector, comment, created_at, finished_at)
+        SELECT gen_random_uuid(), 'disable_users', state, users.id, '{}', 'old', now() - age,
+            CASE WHEN state = 'done' THEN now() - age END
+        FROM users, unnest(ARRAY['done', 'stopped', 'running']) state, unnest(ARRAY['40 days', '1 day']::interval[]) age;
+        INSERT INTO batch_items (batch_id, number, subject_id, name) SELECT id, 1, admin_id, 'ada' FROM batches;
+        INSERT INTO incidents (id, target_kind, target_name, reason, state, admin_id, created_at, undone_at)
+        SELECT gen_random_uuid(), 'issuer', 'https://old.example/', 'leaked', state, users.id, now() - age,
+            CASE WHEN state = 'undone' THEN now() - age END
+        FROM users, unnest(ARRAY['active', 'undone']) state, unnest(ARRAY['500 days', '300 days']::interval[]) age;
+        INSERT INTO incident_items (incident_id, number, kind, subject_id, name)
+        SELECT id, 1, 'user', admin_id, 'ada' FROM incidents";
+    sqlx::raw_sql(insert).execute(scene.world.sql()).await.unwrap();
+    let left = |table: &'static str| scene.world.count(table);
+    assert_eq!(scene.run_prune().await, 2, "without an age, incidents stay like audit rows");
+    let keep = Retention { audit: Some(TimeDelta::days(400)), ..Retention::default() };
+    assert_eq!(scene.run_prune_with(keep).await, 1);
+    let batches =
+        "SELECT count(*) FROM batches WHERE state = 'running' OR created_at > now() - interval '2 days'";
+    assert_eq!((left(batches).await, left("SELECT count(*) FROM batches").await), (4, 4));
+    assert_eq!(left("SELECT count(*) FROM incidents WHERE state = 'active'").await, 2);
+    assert_eq!(left("SELECT count(*) FROM incidents").await, 3);
+    assert_eq!(left("SELECT count(*) FROM batch_items").await, 4);
+    assert_eq!(left("SELECT count(*) FROM incident_items").await, 3);
+}
+
+#[tokio::test]
 async fn concurrent_schedulers_remove_each_row_once() {
     let scene = Scene::new().await;
     for _ in 0..5 {

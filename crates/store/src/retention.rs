@@ -159,6 +159,21 @@ impl Retention<'_> {
         Ok(Pruned { removed: done.rows_affected(), is_full: done.rows_affected() == most.cast_unsigned() })
     }
 
+    /// Removes up to `most` incidents that were undone `age` ago, with their changes. An incident that is not undone
+    /// stays: its changes are what an undo restores.
+    pub async fn incidents(&mut self, age: TimeDelta, most: i64) -> Result<Pruned> {
+        let done = sqlx::query!(
+            "DELETE FROM incidents WHERE id IN (
+                SELECT id FROM incidents WHERE state = 'undone' AND undone_at < now() - make_interval(secs => $1)
+                ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED)",
+            seconds(age),
+            most,
+        )
+        .execute(&mut *self.0)
+        .await?;
+        Ok(Pruned { removed: done.rows_affected(), is_full: done.rows_affected() == most.cast_unsigned() })
+    }
+
     /// Removes up to `most` audit rows older than `age` and than the age the owner of the tables allows.
     pub async fn audit(&mut self, age: TimeDelta, most: i64) -> Result<Pruned> {
         let gone = sqlx::query_scalar!(

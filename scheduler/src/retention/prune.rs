@@ -1,4 +1,4 @@
-//! Pruning of final jobs, deleted runners and, if configured, the audit log.
+//! Pruning of final jobs, deleted runners, batches and incidents that are over and, if configured, the audit log.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::{Parts, StepError};
 
 /// Approximate number of rows of one table that one transaction reads or removes.
 const ROWS_PER_BATCH: i64 = 5000;
-/// Number of batches that one transaction removes; each has up to 10,000 items.
+/// Number of batches, or of incidents, that one transaction removes; each has up to 10,000 items.
 const MAX_BATCHES: i64 = 5;
 /// Time after which a step starts no further round; less than a step's time limit.
 const MAX_DURATION: Duration = Duration::from_secs(15);
@@ -18,11 +18,11 @@ const MAX_DURATION: Duration = Duration::from_secs(15);
 /// Time for which rows are kept; `None` keeps them forever.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retention {
-    /// For final jobs with their GitHub calls and shredded configs.
+    /// For final jobs with their GitHub calls and shredded configs, and for batches.
     pub jobs: Option<TimeDelta>,
     /// For deleted runners and their transitions.
     pub runners: Option<TimeDelta>,
-    /// For audit rows and security events.
+    /// For audit rows, security events and undone incidents.
     pub audit: Option<TimeDelta>,
 }
 
@@ -40,16 +40,28 @@ enum Table {
     Jobs,
     Runners,
     Batches,
+    Incidents,
     Audit,
     SecurityEvents,
+}
+
+impl Table {
+    const ALL: [Self; 7] = [
+        Self::Keys,
+        Self::Jobs,
+        Self::Runners,
+        Self::Batches,
+        Self::Incidents,
+        Self::Audit,
+        Self::SecurityEvents,
+    ];
 }
 
 /// Removes rows that are older than their retention: one batch of each table per round while batches are full, in
 /// bounded time. Returns the number of rows.
 pub async fn run(parts: Parts) -> Result<u64, StepError> {
     let begun = Instant::now();
-    let mut full =
-        vec![Table::Keys, Table::Jobs, Table::Runners, Table::Batches, Table::Audit, Table::SecurityEvents];
+    let mut full = Table::ALL.to_vec();
     let mut removed = 0;
     while !full.is_empty() && begun.elapsed() < MAX_DURATION {
         let mut next = Vec::new();
@@ -78,7 +90,8 @@ async fn prune(parts: &Parts, table: Table) -> Result<Pruned, StepError> {
         // A batch names the jobs of its items.
         Table::Jobs | Table::Batches => keep.jobs,
         Table::Runners => keep.runners,
-        Table::Audit | Table::SecurityEvents => keep.audit,
+        // The audit log has the beginning and the end of an incident.
+        Table::Incidents | Table::Audit | Table::SecurityEvents => keep.audit,
     };
     let Some(age) = age else { return Ok(Pruned { removed: 0, is_full: false }) };
     let mut tx = parts.store.begin().await?;
@@ -90,6 +103,7 @@ async fn prune(parts: &Parts, table: Table) -> Result<Pruned, StepError> {
         Table::Jobs => tx.retention().jobs(age, ROWS_PER_BATCH).await?,
         Table::Runners => tx.retention().runners(age, ROWS_PER_BATCH).await?,
         Table::Batches => tx.retention().batches(age, MAX_BATCHES).await?,
+        Table::Incidents => tx.retention().incidents(age, MAX_BATCHES).await?,
         Table::Audit => tx.retention().audit(age, ROWS_PER_BATCH).await?,
         Table::SecurityEvents => tx.retention().security_events(age, ROWS_PER_BATCH).await?,
     };

@@ -52,7 +52,7 @@ const REGISTRATION: Setting = Setting::new(
 const KEEP_JOBS: Setting = Setting::new(
     "JOB_RETENTION_DAYS",
     "0 (for ever), or days from 8 to 3650",
-    "How long final jobs and the records of their GitHub calls are kept.",
+    "How long final jobs, the records of their GitHub calls, and batches that are over are kept.",
 )
 .or("30");
 const KEEP_RUNNERS: Setting = Setting::new(
@@ -64,7 +64,7 @@ const KEEP_RUNNERS: Setting = Setting::new(
 const KEEP_AUDIT: Setting = Setting::new(
     "AUDIT_RETENTION_DAYS",
     "0 (for ever), or days from 8 to 3650",
-    "How long the audit log and the security events are kept.",
+    "How long the audit log, the security events and undone incidents are kept.",
 )
 .or("400");
 
@@ -96,11 +96,11 @@ pub struct JobsConfig {
     pub drift_deletes_busy: bool,
     /// Whether registration tokens are handed out.
     pub registration_tokens: bool,
-    /// Retention of final jobs; `None` means for ever.
+    /// Retention of final jobs and of batches; `None` means for ever.
     pub keep_jobs: Option<Duration>,
     /// Retention of deleted runners, at least that of jobs; `None` means for ever.
     pub keep_runners: Option<Duration>,
-    /// Retention of audit rows and security events; `None` means for ever.
+    /// Retention of audit rows, security events and undone incidents; `None` means for ever.
     pub keep_audit: Option<Duration>,
 }
 
