@@ -2,6 +2,7 @@
 
 use harness::{ApiResponse, Person, World, provision_body, team_draft};
 use serde_json::{Value, json};
+use store::TeamDraft;
 use uuid::Uuid;
 
 /// People of a batch that is too large to be done within its request.
@@ -200,6 +201,48 @@ async fn teams_are_deactivated_with_a_reason_and_reactivated() {
     let back = json!({ "comment": "budget was found again", "team_ids": [red.id] });
     assert_eq!(scene.done("reactivate-teams", &back).await["affected_count"], 1);
     world.provision(&ada, provision_body("ci")).await;
+}
+
+#[tokio::test]
+async fn teams_are_selected_by_text_and_installation() {
+    let scene = Scene::new().await;
+    let world = &scene.world;
+    for (name, description) in [("games-ci", None), ("games-qa", None), ("web", Some("All GAMES of the web"))]
+    {
+        let description = description.map(str::to_owned);
+        world.team(TeamDraft { description, ..team_draft(name) }).await;
+    }
+    world.team(team_draft("payments")).await;
+    let comment = "the games are sold to others";
+    let preview = |filter: Value| {
+        let mut body = json!({ "comment": comment, "dry_run": true });
+        body.as_object_mut().unwrap().extend(filter.as_object().unwrap().clone());
+        body
+    };
+    let named = |batch: &Value| {
+        let mut names: Vec<_> = outcomes(batch, "team_name").into_iter().map(|(name, _)| name).collect();
+        names.sort();
+        names
+    };
+    let found = scene.done("deactivate-teams", &preview(json!({ "q": "Games" }))).await;
+    assert_eq!(named(&found), ["games-ci", "games-qa", "web"]);
+    let found =
+        scene.done("deactivate-teams", &preview(json!({ "q": "%", "installation": "default" }))).await;
+    assert_eq!(found["total"], 0, "a percent sign is a character");
+    let found = scene.done("deactivate-teams", &preview(json!({ "installation": "default" }))).await;
+    assert_eq!(found["total"], 4);
+    let done = scene.done("deactivate-teams", &json!({ "comment": comment, "q": "games-" })).await;
+    assert_eq!(done["affected_count"], 2);
+    let found = scene.done("reactivate-teams", &preview(json!({ "q": "games" }))).await;
+    assert_eq!(named(&found), ["games-ci", "games-qa"], "only deactivated teams");
+    for (filter, pointer) in [
+        (json!({ "q": "" }), "/q"),
+        (json!({ "q": "x".repeat(101) }), "/q"),
+        (json!({ "installation": "elsewhere" }), "/installation"),
+        (json!({ "q": "games", "all": true }), "/team_ids"),
+    ] {
+        scene.refused("deactivate-teams", &preview(filter), pointer).await;
+    }
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-pub use self::select::{BatchSubject, RunnerSelection};
+pub use self::select::{BatchSubject, RunnerSelection, TeamSelection};
 use crate::{Result, StoreError, jobs::seconds};
 
 /// Queries of batches on one connection.

@@ -51,7 +51,9 @@ pub use audit::{Audit, AuditFilter, AuditRow, SecurityFilter, SecurityRow};
 pub use audit_chain::{AuditChains, RunningTransactions, StoredBlock, StoredCheckpoint};
 pub use audit_chain_rows::ChainRange;
 pub use audit_writes::RepeatKey;
-pub use batch_runs::{BatchItem, BatchOutcome, BatchRow, BatchRuns, BatchSubject, NewBatch, RunnerSelection};
+pub use batch_runs::{
+    BatchItem, BatchOutcome, BatchRow, BatchRuns, BatchSubject, NewBatch, RunnerSelection, TeamSelection,
+};
 pub use batches::{AdminRow, Batches, Managed, MemberRow};
 pub use cancellations::{Cancellation, Cancellations, NewCancellation};
 pub use clients::{ClientFilter, Clients, NewClient, RemovedClient};

@@ -100,13 +100,13 @@ batch_call! {
 batch_call! {
     /// Deactivate teams.
     ///
-    /// Send `team_ids` or `"all": true`. The teams' runners stay.
+    /// Send `team_ids`, a filter (`q`, `installation`), or `"all": true`. The teams' runners stay.
     deactivate_teams, "/admin/batch/deactivate-teams", TeamDeactivation, DeactivateTeams
 }
 batch_call! {
     /// Activate teams again.
     ///
-    /// Send `team_ids` or `"all": true`.
+    /// Send `team_ids`, a filter (`q`, `installation`), or `"all": true`.
     reactivate_teams, "/admin/batch/reactivate-teams", TeamBatch, ReactivateTeams
 }
 

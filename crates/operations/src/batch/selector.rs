@@ -1,8 +1,8 @@
 //! Selectors of batches. An empty selector is refused: only `all` means all.
 
-use domain::{BatchAction, FieldError, Problem, RunnerStatus, TeamId};
+use domain::{BatchAction, FieldError, InstallationId, Problem, RunnerStatus, TeamId};
 use serde_json::{Value, json};
-use store::{BatchSubject, RunnerSelection, Tx};
+use store::{BatchSubject, RunnerSelection, Search, TeamSelection, Tx};
 use uuid::Uuid;
 
 use super::{BatchRequest, MAX_ITEMS};
@@ -13,6 +13,8 @@ use crate::{
 
 /// Most ids of one selector.
 const MAX_IDS: usize = 1000;
+/// Longest text of a search, in characters.
+const MAX_SEARCH: usize = 100;
 
 /// The items of a batch: ids, a filter, or all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,6 +23,10 @@ pub struct BatchSelector {
     pub ids: Option<Vec<Uuid>>,
     /// People or runners of this team.
     pub team: Option<TeamId>,
+    /// Teams with this text in name or description, in any case.
+    pub search: Option<String>,
+    /// Teams of this installation.
+    pub installation: Option<InstallationId>,
     /// Runners of this person or machine client.
     pub identity: Option<String>,
     /// Runners in this state.
@@ -37,7 +43,11 @@ impl BatchSelector {
     /// Adds the errors of the selector. `ids` are named as the action's body names them.
     pub(super) fn check(&self, action: BatchAction, errors: &mut Vec<FieldError>) {
         let ids = id_field(action);
-        let filtered = self.team.is_some() || self.identity.is_some() || self.status.is_some();
+        let filtered = self.team.is_some()
+            || self.identity.is_some()
+            || self.status.is_some()
+            || self.search.is_some()
+            || self.installation.is_some();
         let given = [self.ids.is_some(), filtered, self.all].into_iter().filter(|given| *given).count();
         match &self.ids {
             Some(list) if list.is_empty() => errors.push(FieldError::new(ids, "name at least one")),
@@ -46,6 +56,7 @@ impl BatchSelector {
             }
             _ => {}
         }
+        check_optional(errors, "/q", self.search.as_deref(), MAX_SEARCH);
         check_optional(errors, "/reason", self.reason.as_deref(), MAX_REASON);
         if given == 0 {
             let detail = format!("name {}, a filter, or `\"all\": true`", ids.trim_start_matches('/'));
@@ -57,9 +68,9 @@ impl BatchSelector {
 
     /// Returns the selector for the audit log.
     pub(super) fn describe(&self) -> Value {
-        let Self { ids, team, identity, status, all, spare_admins, reason } = self;
-        json!({ "ids": ids, "team": team, "user_identity": identity, "status": status, "all": all,
-            "exclude_admins": spare_admins, "reason": reason })
+        let Self { ids, team, search, installation, identity, status, all, spare_admins, reason } = self;
+        json!({ "ids": ids, "team": team, "q": search, "installation": installation, "user_identity": identity,
+            "status": status, "all": all, "exclude_admins": spare_admins, "reason": reason })
     }
 }
 
@@ -77,15 +88,21 @@ const fn id_field(action: BatchAction) -> &'static str {
 /// # Errors
 /// `validation_failed` for an id of nothing, and for more items than a batch may have.
 pub(super) async fn select(tx: &mut Tx, request: &BatchRequest) -> Result<Vec<BatchSubject>> {
-    let BatchSelector { ids, team, identity, status, .. } = &request.selector;
+    let BatchSelector { ids, team, search, installation, identity, status, .. } = &request.selector;
     let limit = i64::try_from(MAX_ITEMS).unwrap_or(i64::MAX).saturating_add(1);
     let ids = ids.as_deref();
+    let teams = |is_active| TeamSelection {
+        ids: ids.map(<[Uuid]>::to_vec),
+        search: Search::anywhere(search.as_deref()),
+        installation: installation.clone(),
+        is_active,
+    };
     let mut batches = tx.batch_runs();
     let found = match request.action {
         BatchAction::DisableUsers => batches.select_users(ids, *team, true, limit).await?,
         BatchAction::RestoreUsers => batches.select_users(ids, *team, false, limit).await?,
-        BatchAction::DeactivateTeams => batches.select_teams(ids, true, limit).await?,
-        BatchAction::ReactivateTeams => batches.select_teams(ids, false, limit).await?,
+        BatchAction::DeactivateTeams => batches.select_teams(&teams(true), limit).await?,
+        BatchAction::ReactivateTeams => batches.select_teams(&teams(false), limit).await?,
         BatchAction::DeleteRunners => {
             let which = RunnerSelection {
                 ids: ids.map(<[Uuid]>::to_vec),

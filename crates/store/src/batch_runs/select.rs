@@ -1,10 +1,10 @@
 //! Selection of the items of a batch.
 
-use domain::{RunnerStatus, TeamId};
+use domain::{InstallationId, RunnerStatus, TeamId};
 use uuid::Uuid;
 
 use super::BatchRuns;
-use crate::Result;
+use crate::{Result, Search};
 
 /// A person, team or runner that is selected.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +26,19 @@ pub struct RunnerSelection {
     pub team: Option<TeamId>,
     /// Only in this state.
     pub status: Option<RunnerStatus>,
+}
+
+/// Selection of teams: those named, or all that match every given part.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TeamSelection {
+    /// Only these, whether they are active or not.
+    pub ids: Option<Vec<Uuid>>,
+    /// Only with this text in name or description.
+    pub search: Search,
+    /// Only of this installation.
+    pub installation: Option<InstallationId>,
+    /// Only active ones, or only deactivated ones.
+    pub is_active: bool,
 }
 
 impl BatchRuns<'_> {
@@ -59,21 +72,20 @@ impl BatchRuns<'_> {
         Ok(count.fetch_one(&mut *self.0).await?)
     }
 
-    /// Returns up to `limit` teams, by id: those named, or all that are active or not as `is_active` says.
-    pub async fn select_teams(
-        &mut self,
-        ids: Option<&[Uuid]>,
-        is_active: bool,
-        limit: i64,
-    ) -> Result<Vec<BatchSubject>> {
+    /// Returns up to `limit` teams, by id.
+    pub async fn select_teams(&mut self, which: &TeamSelection, limit: i64) -> Result<Vec<BatchSubject>> {
         Ok(sqlx::query_as!(
             BatchSubject,
             "SELECT id, name FROM teams
              WHERE ($1::uuid[] IS NULL OR id = ANY($1)) AND ($1::uuid[] IS NOT NULL OR is_active = $2)
+                AND ($4::text IS NULL OR lower(name) LIKE $4 OR lower(description) LIKE $4)
+                AND ($5::text IS NULL OR installation = $5)
              ORDER BY id LIMIT $3",
-            ids as Option<&[Uuid]>,
-            is_active,
+            which.ids.as_deref() as Option<&[Uuid]>,
+            which.is_active,
             limit,
+            which.search.pattern(),
+            which.installation.as_ref().map(InstallationId::as_str),
         )
         .fetch_all(&mut *self.0)
         .await?)

@@ -6,7 +6,9 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::{app::AppState, body::find_team, error::ApiResult, openapi};
+use crate::{
+    app::AppState, body::find_team, error::ApiResult, openapi, routes::admin::configured_installation,
+};
 
 /// People to deactivate.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -98,6 +100,12 @@ pub(crate) struct TeamDeactivation {
     /// These teams, at most 1,000.
     #[schema(max_items = 1000)]
     team_ids: Option<Vec<Uuid>>,
+    /// Teams with this text in name or description, in any case.
+    #[schema(min_length = 1, max_length = 100)]
+    q: Option<String>,
+    /// Teams of this GitHub installation, by its name in the settings.
+    #[schema(min_length = 1, max_length = 40)]
+    installation: Option<String>,
     /// All active teams.
     #[serde(default)]
     all: bool,
@@ -119,6 +127,12 @@ pub(crate) struct TeamBatch {
     /// These teams, at most 1,000.
     #[schema(max_items = 1000)]
     team_ids: Option<Vec<Uuid>>,
+    /// Teams with this text in name or description, in any case.
+    #[schema(min_length = 1, max_length = 100)]
+    q: Option<String>,
+    /// Teams of this GitHub installation, by its name in the settings.
+    #[schema(min_length = 1, max_length = 40)]
+    installation: Option<String>,
     /// All inactive teams.
     #[serde(default)]
     all: bool,
@@ -139,6 +153,8 @@ pub(super) struct BatchBody {
     selector: BatchSelector,
     /// Team of the selector, by id or name.
     team: Option<String>,
+    /// Installation of the selector, by its name in the settings.
+    installation: Option<String>,
     comment: String,
     expected_count: Option<i64>,
     dry_run: bool,
@@ -158,19 +174,21 @@ impl BatchBody {
                 Some(find_team(app, &named).await?.ok_or_else(unknown)?.id)
             }
         };
-        let selector = BatchSelector { team, ..self.selector };
+        let installation = self.installation.map(|named| configured_installation(app, &named)).transpose()?;
+        let selector = BatchSelector { team, installation, ..self.selector };
         let (comment, expected_count) = (self.comment, self.expected_count);
         Ok((BatchRequest { action, selector, comment, expected_count }, self.dry_run))
     }
 }
 
-/// Lets a body become a [`BatchBody`]: its team, if it has one, and its selector.
+/// Lets a body become a [`BatchBody`]: its team and installation, if it has them, and its selector.
 macro_rules! batch_body {
-    ($body:ty, |$it:ident| $team:expr, { $($member:ident: $value:expr),* $(,)? }) => {
+    ($body:ty, |$it:ident| ($team:expr, $installation:expr), { $($member:ident: $value:expr),* $(,)? }) => {
         impl From<$body> for BatchBody {
             fn from($it: $body) -> Self {
                 Self {
                     team: $team,
+                    installation: $installation,
                     selector: BatchSelector { all: $it.all, $($member: $value,)* ..BatchSelector::default() },
                     comment: $it.comment,
                     expected_count: $it.expected_count,
@@ -181,8 +199,16 @@ macro_rules! batch_body {
     };
 }
 
-batch_body!(UserDeactivation, |it| it.team, { ids: it.user_ids, spare_admins: it.exclude_admins });
-batch_body!(UserBatch, |it| it.team, { ids: it.user_ids });
-batch_body!(RunnerBatch, |it| it.team, { ids: it.runner_ids, identity: it.user_identity, status: it.status });
-batch_body!(TeamDeactivation, |it| None, { ids: it.team_ids, reason: it.reason });
-batch_body!(TeamBatch, |it| None, { ids: it.team_ids });
+batch_body!(UserDeactivation, |it| (it.team, None), { ids: it.user_ids, spare_admins: it.exclude_admins });
+batch_body!(UserBatch, |it| (it.team, None), { ids: it.user_ids });
+batch_body!(RunnerBatch, |it| (it.team, None), {
+    ids: it.runner_ids,
+    identity: it.user_identity,
+    status: it.status,
+});
+batch_body!(TeamDeactivation, |it| (None, it.installation), {
+    ids: it.team_ids,
+    search: it.q,
+    reason: it.reason,
+});
+batch_body!(TeamBatch, |it| (None, it.installation), { ids: it.team_ids, search: it.q });
