@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     limit::Limiter, lists::ListTurns, pre_auth::PreAuthLimits, signature_alarm::SignatureAlarm,
-    waiting::Waits, webhook_intake::Intake,
+    ui::Snapshots, waiting::Waits, webhook_intake::Intake,
 };
 
 /// Most exports of the audit log that run at a time. Each uses one of the connections for lists.
@@ -95,6 +95,7 @@ pub(crate) struct Inner {
     refusals: RefusalLog,
     intake: Intake,
     exports: Arc<Semaphore>,
+    snapshots: Snapshots,
 }
 
 impl AppState {
@@ -115,6 +116,7 @@ impl AppState {
             refusals: RefusalLog::default(),
             intake: Intake::default(),
             exports: Arc::new(Semaphore::new(MAX_EXPORTS)),
+            snapshots: Snapshots::default(),
         }))
     }
 
@@ -163,6 +165,11 @@ impl AppState {
     /// Returns the turns of exports.
     pub(crate) fn exports(&self) -> Arc<Semaphore> {
         self.0.exports.clone()
+    }
+
+    /// Returns the state of the service as pages show it.
+    pub(crate) fn snapshots(&self) -> &Snapshots {
+        &self.0.snapshots
     }
 
     pub(crate) fn intake(&self) -> &Intake {

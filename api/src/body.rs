@@ -80,7 +80,7 @@ impl<T: DeserializeOwned> OptionalFromRequest<AppState> for Body<T> {
 }
 
 /// Reads the whole body within its limits of size and time.
-async fn read_body(request: Request, max: usize) -> Result<Bytes, Problem> {
+pub(crate) async fn read_body(request: Request, max: usize) -> Result<Bytes, Problem> {
     let read = timeout(MAX_BODY_TIME, Limited::new(request.into_body(), max).collect()).await;
     let read = read.map_err(|_| {
         let detail = format!("The body was not complete after {} s.", MAX_BODY_TIME.as_secs());

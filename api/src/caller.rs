@@ -152,7 +152,7 @@ fn admin_required() -> Problem {
 }
 
 /// Records a call that the caller's role does not allow.
-async fn record_refusal(
+pub(crate) async fn record_refusal(
     app: &AppState,
     parts: &mut Parts,
     caller: &Caller,

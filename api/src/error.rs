@@ -179,6 +179,8 @@ impl IntoResponse for ApiError {
             };
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
+        // A browser that opened this path gets a page about it.
+        response.extensions_mut().insert(self.0);
         response
     }
 }

@@ -1,4 +1,4 @@
-//! HTTP API: turns requests into authorised callers and checked commands, and errors into problem documents.
+//! HTTP API and dashboard: turns requests into authorised callers and checked commands, and errors into problem documents.
 //!
 //! The way of a request: [`layers`] → [`caller`] → `routes/` → operations → store → queue → response. No handler calls
 //! GitHub.
@@ -24,6 +24,7 @@ mod queueing;
 mod routes;
 mod serve;
 mod signature_alarm;
+mod ui;
 mod waiting;
 mod warning;
 mod webhook_intake;
@@ -40,6 +41,7 @@ use utoipa_swagger_ui::SwaggerUi;
 
 pub use app::{AppState, Dependencies, SignIn};
 pub use serve::{ConnectionLimits, serve, serve_within};
+pub use ui::dashboard_routes;
 
 fn documented_router() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(openapi::Description::openapi())
@@ -64,13 +66,14 @@ pub fn teams_schema() -> serde_json::Value {
     routes::teams_schema()
 }
 
-/// Returns the router of the whole HTTP side: the API, its description at `/openapi.json`, Swagger UI at `/docs`, the
+/// Returns the router of the whole HTTP side: the dashboard, the API, its description at `/openapi.json`, Swagger UI at `/docs`, the
 /// schema of teams files, health and metrics.
 pub fn router(app: AppState) -> Router {
     let (router, description) = documented_router().split_for_parts();
     let description = complete_description(description);
     let https = app.server.public_url.as_ref().is_some_and(|url| url.scheme() == "https");
     router
+        .merge(ui::router(&app))
         .merge(SwaggerUi::new("/docs").url("/openapi.json", description))
         .route("/schemas/teams.json", get(routes::serve_schema))
         .fallback(layers::unknown_path)
@@ -80,6 +83,7 @@ pub fn router(app: AppState) -> Router {
                 .layer(middleware::from_fn(layers::request_context))
                 .layer(middleware::from_fn(layers::count_request))
                 .layer(middleware::from_fn_with_state(https, layers::strict_transport))
+                .layer(middleware::from_fn(ui::readable_problems))
                 .layer(CatchPanicLayer::custom(layers::panic_response)),
         )
         .with_state(app)

@@ -30,7 +30,8 @@ const TABLE: &[(&str, &[&str])] = &[
 ];
 
 /// Libraries that only one crate may use.
-const EXCLUSIVE_LIBRARIES: &[(&str, &str)] = &[("sqlx", "store"), ("redis", "queue"), ("octocrab", "github")];
+const EXCLUSIVE_LIBRARIES: &[(&str, &str)] =
+    &[("sqlx", "store"), ("redis", "queue"), ("octocrab", "github"), ("askama", "api")];
 
 /// Items of `domain` that the client may use: words of the wire, its files, and the type of its token.
 const WIRE_TYPES: &[&str] = &[

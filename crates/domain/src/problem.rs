@@ -30,14 +30,20 @@ problem_codes! {
     MalformedBody = "malformed_body", 400, "The body cannot be read";
     /// A header, query or path value is malformed.
     MalformedRequest = "malformed_request", 400, "The request cannot be read";
+    /// The sign-in at an issuer was not completed.
+    SignInFailed = "sign_in_failed", 400, "The sign-in did not succeed";
     /// The request has no bearer token.
     Unauthenticated = "unauthenticated", 401, "A bearer token is needed";
     /// The token was refused.
     InvalidToken = "invalid_token", 401, "The token is not valid";
     /// The token has expired.
     TokenExpired = "token_expired", 401, "The token has expired";
+    /// The page needs a session, and there is none or it has ended.
+    SessionNeeded = "session_needed", 401, "A sign-in is needed";
     /// The webhook's signature is missing or wrong.
     WebhookSignatureInvalid = "webhook_signature_invalid", 401, "The signature is not valid";
+    /// The request to the dashboard came from a page of another site.
+    CrossSiteRequest = "cross_site_request", 403, "The request came from another site";
     /// The token is valid but its identity is not known.
     UnknownPrincipal = "unknown_principal", 403, "No user or client has this identity";
     /// The user or machine client was deactivated.

@@ -34,9 +34,12 @@ impl Operations<'_> {
         Ok(Verdict::of(&self.picture(now).await?))
     }
 
-    /// Reads the picture: a handful of bounded statements, then a handful of scripts. `now` is its time while the
-    /// database is away.
-    async fn picture(&self, now: DateTime<Utc>) -> Result<Picture> {
+    /// Returns the facts of a verdict: a handful of bounded statements, then a handful of scripts. `now` is their time
+    /// while the database is away. They also come while Redis or the database is away.
+    ///
+    /// # Errors
+    /// Errors of the database other than its absence.
+    pub async fn picture(&self, now: DateTime<Utc>) -> Result<Picture> {
         let rows = match self.rows().await {
             Ok(rows) => rows,
             Err(StoreError::Unavailable(error)) => {

@@ -65,6 +65,16 @@ impl Flow<'_> {
         Ok(sqlx::query_scalar!("SELECT closed_until FROM flow_progress").fetch_optional(&mut *self.0).await?)
     }
 
+    /// Returns how many jobs failed or expired in the last hour, as far as its minutes are known.
+    pub async fn failed_last_hour(&mut self) -> Result<i64> {
+        Ok(sqlx::query_scalar!(
+            r#"SELECT coalesce(sum(failed + expired), 0)::bigint AS "failed!" FROM flow
+             WHERE span = 'minute' AND at >= now() - interval '1 hour'"#,
+        )
+        .fetch_one(&mut *self.0)
+        .await?)
+    }
+
     /// Returns the points of a span by time, newest first where there are more than 50,000.
     pub async fn points(&mut self, span: FlowSpan, installation: Option<&str>) -> Result<Vec<FlowPoint>> {
         let rows = sqlx::query_as!(

@@ -38,6 +38,8 @@ mod revocations;
 mod runners;
 mod search;
 mod self_registered;
+mod sessions;
+mod sign_ins;
 mod stats;
 mod sync;
 mod teams;
@@ -84,6 +86,8 @@ pub use revocations::{Revocations, RevokedAccess, ShreddedConfigs, UnreadRunner}
 pub use runners::{LiveRunners, NewRunner, RunnerFilter, Runners, TransitionRow};
 pub use search::{NamedRequesters, Requesters, RunnerSearch, Search};
 pub use self_registered::{AwaitedRunner, RegisteredRunner, SelfRegistered};
+pub use sessions::{NewSession, SessionRow, Sessions};
+pub use sign_ins::{SignInRow, SignIns};
 pub use stats::{Counts, Stats};
 pub use sync::{SyncEnd, SyncRow, SyncRuns, SyncStart, TriggeredRow};
 pub use teams::{TeamChange, TeamDraft, TeamFilter, TeamMember, Teams};

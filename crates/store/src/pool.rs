@@ -17,8 +17,8 @@ use sqlx::{
 use crate::{
     Audit, AuditChains, BatchRuns, Batches, Cancellations, Clients, Credentials, DatabaseFacts, Flow,
     GithubCalls, Idempotency, Incidents, Installations, Jobs, Leases, Lists, Overviews, Pauses, Permissions,
-    Requesters, Result, Retention, Revocations, Runners, SelfRegistered, Stats, StoreError, SyncRuns, Teams,
-    UnmanagedRunners, Users, Versions, Webhooks, Workers,
+    Requesters, Result, Retention, Revocations, Runners, SelfRegistered, Sessions, SignIns, Stats,
+    StoreError, SyncRuns, Teams, UnmanagedRunners, Users, Versions, Webhooks, Workers,
     detach::CompleteInBackground,
     facts, lists,
     migrate::{self, Schema, grants},
@@ -264,6 +264,10 @@ macro_rules! nouns {
             versions -> Versions,
             /// Runners that register themselves.
             self_registered -> SelfRegistered,
+            /// Sessions of people in the dashboard.
+            sessions -> Sessions,
+            /// Sign-ins that have begun.
+            sign_ins -> SignIns,
             /// Requesters that a text names.
             requesters -> Requesters,
             /// Counts for an overview.

@@ -8,7 +8,9 @@ use domain::{DriftRules, InstallationId, Secret};
 use github::Scope;
 use github_twin::{Limits, TwinConfig, WebhookConfig};
 use queue::BudgetSettings;
-use runtime::config::{LabelEnforcement, ServerConfig, ServerGuards, TrustedProxies, WebhookSecret};
+use runtime::config::{
+    LabelEnforcement, ServerConfig, ServerGuards, SessionLimits, TrustedProxies, WebhookSecret,
+};
 use scheduler::SyncSettings;
 
 use crate::World;
@@ -287,6 +289,7 @@ impl Builder {
             rate_per_minute: many(self.rate.0),
             rate_burst: many(self.rate.1),
             guards: self.guards.clone(),
+            sessions: SessionLimits::default(),
         }
     }
 

@@ -21,6 +21,7 @@
     reason = "a test that cannot go on must stop"
 )]
 
+mod browser;
 mod builder;
 mod certificates;
 mod database;
@@ -37,6 +38,7 @@ mod wait;
 mod work;
 mod world;
 
+pub use browser::Browser;
 pub use builder::{Builder, ExtraInstallation};
 pub use certificates::Authority;
 pub use database::{Database, copy_of, empty};

@@ -35,7 +35,7 @@ pub use oidc::{AcceptedTokens, CliSignIn, IssuerConfig, IssuerPolicy, OidcConfig
 pub use outgoing::{OutgoingConfig, ProxyConfig};
 pub use parse::{is_loopback, safe_url};
 pub use secrets::{CredentialKey, SecretsConfig, TokenKeysConfig};
-pub use server::{ServerConfig, ServerGuards, TrustedProxies};
+pub use server::{ServerConfig, ServerGuards, SessionLimits, TrustedProxies};
 pub use setting::{Fallback, Section, Setting};
 pub use sources::{Mode, Sources};
 

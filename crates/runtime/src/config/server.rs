@@ -92,6 +92,34 @@ const LIST_TIME: Setting = Setting::new(
 )
 .or("50");
 
+const SESSION_IDLE: Setting = Setting::new(
+    "SESSION_IDLE_SECONDS",
+    "seconds from 60 to 604800",
+    "Time without a request after which a session of the dashboard ends.",
+)
+.or("28800");
+const SESSION_LONGEST: Setting = Setting::new(
+    "SESSION_MAX_SECONDS",
+    "seconds from 60 to 2592000",
+    "Time after which a session of the dashboard ends although it is used.",
+)
+.or("86400");
+
+/// Lifetimes of sessions of the dashboard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionLimits {
+    /// Longest time without a request.
+    pub idle: Duration,
+    /// Longest life.
+    pub longest: Duration,
+}
+
+impl Default for SessionLimits {
+    fn default() -> Self {
+        Self { idle: Duration::from_hours(8), longest: Duration::from_hours(24) }
+    }
+}
+
 /// Limits that protect the API from excessive requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerGuards {
@@ -145,6 +173,8 @@ pub struct ServerConfig {
     pub rate_burst: NonZeroU32,
     /// Limits against excessive requests.
     pub guards: ServerGuards,
+    /// Lifetimes of sessions of the dashboard.
+    pub sessions: SessionLimits,
 }
 
 impl ServerConfig {
@@ -173,6 +203,8 @@ impl Section for ServerConfig {
         CONNECTIONS,
         WAITS,
         LIST_TIME,
+        SESSION_IDLE,
+        SESSION_LONGEST,
     ];
 
     fn load(sources: &Sources) -> Result<Self, ConfigError> {
@@ -191,6 +223,10 @@ impl Section for ServerConfig {
                 connections_per_address: sources.value(&CONNECTIONS, |text| positive(text, 10_000))?,
                 waits_per_caller: sources.value(&WAITS, |text| positive(text, 10_000))?,
                 list_time_percent: sources.value(&LIST_TIME, |text| positive(text, 10_000))?,
+            },
+            sessions: SessionLimits {
+                idle: sources.seconds(&SESSION_IDLE, 60..=604_800)?,
+                longest: sources.seconds(&SESSION_LONGEST, 60..=2_592_000)?,
             },
         })
     }

@@ -1,0 +1,42 @@
+//! Security headers of every page.
+
+use axum::{
+    extract::Request,
+    http::{HeaderName, HeaderValue, Method, header},
+    middleware::Next,
+    response::Response,
+};
+
+use super::{cookies, notice};
+
+/// No page has an inline script or style, so both come from this host alone.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'none'; \
+    connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+const HEADERS: [(HeaderName, &str); 4] = [
+    (header::CONTENT_SECURITY_POLICY, POLICY),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    (HeaderName::from_static("permissions-policy"), "camera=(), geolocation=(), microphone=(), payment=()"),
+];
+
+/// Adds the headers, and forbids to keep anything but assets.
+pub(crate) fn add(response: &mut Response) {
+    let headers = response.headers_mut();
+    for (name, value) in HEADERS {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+}
+
+/// Middleware of the dashboard: adds the headers, and removes a notice once a page has shown it.
+pub(super) async fn middleware(request: Request, next: Next) -> Response {
+    let noticed =
+        request.method() == Method::GET && cookies::read(request.headers(), cookies::NOTICE).is_some();
+    let mut response = next.run(request).await;
+    if noticed && response.extensions().get::<notice::Shown>().is_some() {
+        response.headers_mut().append(header::SET_COOKIE, cookies::clear(cookies::NOTICE));
+    }
+    add(&mut response);
+    response
+}

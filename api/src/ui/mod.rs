@@ -1,0 +1,68 @@
+//! Dashboard: pages for people, drawn by the server, with the same callers and operations as the API.
+//!
+//! The way of a request: [`same_origin`] → [`visitor`] → `pages/` → the function behind the API's call → [`page`].
+
+#![expect(dead_code, unused_imports, reason = "pages that use the rest are being added")]
+
+mod assets;
+mod cookies;
+mod error;
+mod form;
+mod format;
+mod frame;
+mod headers;
+mod level;
+mod notice;
+mod pages;
+mod random;
+mod readable;
+mod routes;
+mod same_origin;
+mod snapshot;
+mod status;
+mod visitor;
+
+use askama::Template;
+use axum::{
+    Router, middleware,
+    response::{Html, IntoResponse, Response},
+};
+
+pub(crate) use error::{UiError, UiResult};
+pub(crate) use form::UiForm;
+pub(crate) use frame::{Frame, Section};
+pub(crate) use notice::done;
+pub(crate) use readable::readable_problems;
+pub(crate) use routes::UiRoutes;
+pub(crate) use snapshot::Snapshots;
+pub(crate) use visitor::{AdminVisitor, OverseeingVisitor, SignedIn, Visitor};
+
+use crate::app::AppState;
+
+fn routes() -> UiRoutes {
+    UiRoutes::new().merge(assets::routes()).merge(pages::routes())
+}
+
+/// Returns the router of the dashboard.
+pub(crate) fn router(app: &AppState) -> Router<AppState> {
+    routes()
+        .into_router()
+        .layer(middleware::from_fn_with_state(app.clone(), same_origin::middleware))
+        .layer(middleware::from_fn(headers::middleware))
+}
+
+/// Returns method and path of every route of the dashboard.
+pub fn dashboard_routes() -> Vec<(&'static str, &'static str)> {
+    routes().into_list()
+}
+
+/// Returns a whole page.
+pub(crate) fn page(template: &impl Template) -> UiResult<Response> {
+    let html = template.render().map_err(|error| {
+        tracing::error!(%error, "page could not be drawn");
+        domain::Problem::new(domain::ProblemCode::InternalError, "Internal error; it has been logged.")
+    })?;
+    let mut response = Html(html).into_response();
+    response.extensions_mut().insert(notice::Shown);
+    Ok(response)
+}

@@ -1,0 +1,98 @@
+//! State of the whole service as every page shows it, read at most once a second for all visitors.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use chrono::Utc;
+use domain::{Picture, Verdict};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout},
+};
+
+use crate::{app::AppState, error::ApiResult};
+
+/// Age up to which a snapshot is shown again without a read.
+const FRESH: Duration = Duration::from_secs(1);
+/// Longest time that a page waits for a snapshot; the read goes on.
+const MAX_WAIT: Duration = Duration::from_millis(600);
+/// Age from which a snapshot is no longer shown: it would hide that the state is unknown.
+const TOO_OLD: Duration = Duration::from_mins(1);
+
+/// State of the whole service at one moment.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) picture: Picture,
+    pub(crate) verdict: Verdict,
+    /// Jobs that failed or expired in the last hour; `None` if it could not be read.
+    pub(crate) failed_last_hour: Option<i64>,
+    taken: Instant,
+}
+
+/// The newest snapshot of this process.
+#[derive(Debug)]
+pub(crate) struct Snapshots {
+    latest: watch::Sender<Option<Arc<Snapshot>>>,
+    is_reading: Arc<AtomicBool>,
+}
+
+impl Default for Snapshots {
+    fn default() -> Self {
+        Self { latest: watch::Sender::new(None), is_reading: Arc::default() }
+    }
+}
+
+/// Clears the mark of a read when it ends, even if it panics.
+struct Reading(Arc<AtomicBool>);
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+impl Snapshots {
+    /// Returns a snapshot of the last second if it can be read in time, else the last one of the last minute.
+    pub(crate) async fn get(&self, app: &AppState) -> Option<Arc<Snapshot>> {
+        if let Some(snapshot) = self.within(FRESH) {
+            return Some(snapshot);
+        }
+        let mut news = self.latest.subscribe();
+        if !self.is_reading.swap(true, Ordering::AcqRel) {
+            let (app, latest, reading) = (app.clone(), self.latest.clone(), Reading(self.is_reading.clone()));
+            tokio::spawn(async move {
+                let _reading = reading;
+                match read(&app).await {
+                    Ok(snapshot) => {
+                        latest.send_replace(Some(Arc::new(snapshot)));
+                    }
+                    Err(error) => {
+                        tracing::warn!(detail = error.0.detail, "state of the service could not be read");
+                    }
+                }
+            });
+        }
+        let _too_late = timeout(MAX_WAIT, news.changed()).await;
+        self.within(TOO_OLD)
+    }
+
+    fn within(&self, age: Duration) -> Option<Arc<Snapshot>> {
+        self.latest.borrow().clone().filter(|snapshot| snapshot.taken.elapsed() < age)
+    }
+}
+
+async fn read(app: &AppState) -> ApiResult<Snapshot> {
+    let taken = Instant::now();
+    let picture = app.operations().picture(Utc::now()).await?;
+    let failed_last_hour = match app.store.conn().await {
+        Ok(mut conn) if picture.database_answers => conn.flow().failed_last_hour().await.ok(),
+        _ => None,
+    };
+    let verdict = Verdict::of(&picture);
+    Ok(Snapshot { picture, verdict, failed_last_hour, taken })
+}

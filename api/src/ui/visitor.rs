@@ -1,0 +1,134 @@
+//! Extractors of visitors, the only way from a cookie to a caller.
+
+use std::time::Duration;
+
+use axum::{extract::FromRequestParts, http::request::Parts};
+use chrono::TimeDelta;
+use domain::{Caller, Origin, Problem, ProblemCode};
+use operations::Administrator;
+use store::SessionRow;
+use tokio::time::timeout;
+
+use super::{
+    cookies,
+    error::{UiError, UiResult},
+    notice, random,
+};
+use crate::{app::AppState, caller::record_refusal, limit::RemainingQuota, origin::RequestOrigin};
+
+/// Longest time to look a session up. A page about a database that is away must come within a second.
+const MAX_LOOKUP: Duration = Duration::from_millis(700);
+
+/// A signed-in, active person whose role allows the method: a viewer only reads.
+#[derive(Clone, Debug)]
+pub(crate) struct Visitor {
+    pub(crate) caller: Caller,
+    pub(crate) origin: Origin,
+    pub(super) session: SessionRow,
+    pub(super) notice: Option<String>,
+}
+
+/// A signed-in person of any role, for what they do with their own sessions.
+#[derive(Clone, Debug)]
+pub(crate) struct SignedIn(pub(crate) Visitor);
+
+/// A visitor who sees everything: an admin or a viewer.
+#[derive(Clone, Debug)]
+pub(crate) struct OverseeingVisitor(pub(crate) Visitor);
+
+/// A visitor who is an admin, with the permission for the operations.
+#[derive(Clone, Debug)]
+pub(crate) struct AdminVisitor {
+    pub(crate) visitor: Visitor,
+    pub(crate) admin: Administrator,
+}
+
+impl FromRequestParts<AppState> for SignedIn {
+    type Rejection = UiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &AppState) -> UiResult<Self> {
+        let RequestOrigin(origin) = RequestOrigin::from_request_parts(parts, app).await?;
+        let Some(cookie) = cookies::read(&parts.headers, cookies::SESSION) else {
+            return Err(UiError::needs_session(parts, false));
+        };
+        let attempt = app.pre_auth().admit(origin.ip, cookie)?;
+        let quota = parts.extensions.get::<RemainingQuota>();
+        if let Some(requester) = attempt.requester {
+            app.limiter().admit(requester, quota)?;
+        }
+        let found = timeout(MAX_LOOKUP, find(app, cookie)).await.map_err(|_| database_away())??;
+        let Some((session, caller)) = found else {
+            app.pre_auth().count_refusal(&attempt);
+            return Err(UiError::needs_session(parts, true));
+        };
+        if attempt.requester != Some(caller.requester) {
+            app.limiter().admit(caller.requester, quota)?;
+            app.pre_auth().remember(&attempt, caller.requester);
+        }
+        tracing::Span::current().record("caller", tracing::field::display(caller.requester));
+        Ok(Self(Visitor { caller, origin, session, notice: notice::read(&parts.headers) }))
+    }
+}
+
+fn database_away() -> Problem {
+    let detail = "The database does not answer, so this page cannot be shown and no request is accepted. Runners that \
+        are online go on working. Try again shortly; operators find the state at /health.";
+    Problem::new(ProblemCode::DatabaseUnavailable, detail).retry_after(5)
+}
+
+/// Returns the open session of a cookie, and the person with today's rights. A session ends when its person is
+/// deactivated or bound to another principal, or its issuer is blocked.
+async fn find(app: &AppState, cookie: &str) -> UiResult<Option<(SessionRow, Caller)>> {
+    let mut conn = app.store.conn().await?;
+    let idle = TimeDelta::from_std(app.server.sessions.idle).unwrap_or(TimeDelta::MAX);
+    let Some(session) = conn.sessions().find(&random::hash(cookie), idle).await? else { return Ok(None) };
+    let principal = session.principal.clone();
+    let known = conn.users().by_identity(&principal.issuer, &principal.subject).await?;
+    let known = known.filter(|(user, _)| user.id == session.user && user.is_active);
+    Ok(known.map(|(user, teams)| (session, Caller::of_user(user, principal, teams))))
+}
+
+impl FromRequestParts<AppState> for Visitor {
+    type Rejection = UiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &AppState) -> UiResult<Self> {
+        let SignedIn(visitor) = SignedIn::from_request_parts(parts, app).await?;
+        if visitor.caller.only_reads() && !parts.method.is_safe() {
+            let problem = Problem::read_only();
+            return Err(record_refusal(app, parts, &visitor.caller, "viewer.denied", problem).await.into());
+        }
+        Ok(visitor)
+    }
+}
+
+impl FromRequestParts<AppState> for OverseeingVisitor {
+    type Rejection = UiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &AppState) -> UiResult<Self> {
+        let visitor = Visitor::from_request_parts(parts, app).await?;
+        if visitor.caller.sees_everything() {
+            return Ok(Self(visitor));
+        }
+        let detail = "This page is for admins and viewers; ask an admin of this service.";
+        let problem = Problem::new(ProblemCode::AdminRequired, detail);
+        Err(record_refusal(app, parts, &visitor.caller, "admin.denied", problem).await.into())
+    }
+}
+
+impl FromRequestParts<AppState> for AdminVisitor {
+    type Rejection = UiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &AppState) -> UiResult<Self> {
+        let visitor = Visitor::from_request_parts(parts, app).await?;
+        if !visitor.caller.is_admin {
+            let detail = "This is for admins; ask an admin of this service.";
+            let problem = Problem::new(ProblemCode::AdminRequired, detail);
+            return Err(record_refusal(app, parts, &visitor.caller, "admin.denied", problem).await.into());
+        }
+        if !parts.method.is_safe() {
+            app.pre_auth().forget_unknown();
+        }
+        let admin = Administrator::from_caller(&visitor.caller, &visitor.origin)?;
+        Ok(Self { visitor, admin })
+    }
+}
