@@ -52,7 +52,7 @@ pub(crate) struct Administers(pub(crate) Administrator);
 pub(crate) struct ActingAdmin {
     pub(crate) caller: Caller,
     pub(crate) permission: Administrator,
-    origin: Origin,
+    pub(crate) origin: Origin,
 }
 
 impl ActingAdmin {

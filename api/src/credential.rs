@@ -40,29 +40,29 @@ impl CredentialKind {
 pub(crate) struct CredentialView {
     /// Always `jit_config`.
     #[schema(schema_with = openapi::jit_config)]
-    kind: CredentialKind,
+    pub(crate) kind: CredentialKind,
     /// Our id of the runner.
-    runner_id: Uuid,
+    pub(crate) runner_id: Uuid,
     /// Name of the runner on GitHub.
-    runner_name: String,
+    pub(crate) runner_name: String,
     /// Value for `./run.sh --jitconfig`.
-    encoded_jit_config: String,
+    pub(crate) encoded_jit_config: String,
     /// Labels that GitHub bound to the runner.
-    labels: Vec<String>,
+    pub(crate) labels: Vec<String>,
     /// Time before which the runner must start.
-    expires_at: DateTime<Utc>,
+    pub(crate) expires_at: DateTime<Utc>,
     /// Shell command that starts the runner.
     #[schema(example = "ACTIONS_RUNNER_INPUT_JITCONFIG='eyJ…' ./run.sh")]
-    run_command: String,
+    pub(crate) run_command: String,
     /// Shell command that passes the config as an argument. Every local user and the job itself can read it while it
     /// runs.
     #[schema(example = "./run.sh --jitconfig 'eyJ…'")]
-    run_command_argv: String,
+    pub(crate) run_command_argv: String,
     /// The job that created the config.
-    job_id: Uuid,
+    pub(crate) job_id: Uuid,
     /// Warnings about the request.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    warnings: Vec<Warning>,
+    pub(crate) warnings: Vec<Warning>,
 }
 
 /// A registration token. It is a secret: its holder can register runners for one hour.
@@ -71,28 +71,28 @@ pub(crate) struct CredentialView {
 pub(crate) struct TokenView {
     /// Always `registration_token`.
     #[schema(schema_with = openapi::registration_token)]
-    kind: CredentialKind,
+    pub(crate) kind: CredentialKind,
     /// Our id of the runner.
-    runner_id: Uuid,
+    pub(crate) runner_id: Uuid,
     /// Name under which the runner must register itself.
-    runner_name: String,
+    pub(crate) runner_name: String,
     /// Value for `./config.sh --token`.
-    registration_token: String,
+    pub(crate) registration_token: String,
     /// Time before which the runner must be registered.
-    expires_at: DateTime<Utc>,
+    pub(crate) expires_at: DateTime<Utc>,
     /// Value for `./config.sh --url`.
-    github_url: String,
+    pub(crate) github_url: String,
     /// Runner group that the runner will join.
-    runner_group_id: i64,
+    pub(crate) runner_group_id: i64,
     /// Whether the runner takes one workflow job and is then removed.
-    ephemeral: bool,
+    pub(crate) ephemeral: bool,
     /// Labels that the runner must give itself.
-    labels: Vec<String>,
+    pub(crate) labels: Vec<String>,
     /// Shell command that registers the runner.
     #[schema(example = "./config.sh --unattended --url https://github.com/acme --token A… --name builder-7")]
-    configuration_command: String,
+    pub(crate) configuration_command: String,
     /// The job that created the token.
-    job_id: Uuid,
+    pub(crate) job_id: Uuid,
 }
 
 /// Credential of a job that creates a runner.
@@ -110,6 +110,14 @@ pub(crate) enum IssuedCredential {
 }
 
 impl IssuedCredential {
+    /// Returns the name and id of its runner, and the time before which it must be used.
+    pub(crate) fn about(&self) -> (&str, Uuid, DateTime<Utc>) {
+        match self {
+            Self::Jit(view) => (&view.runner_name, view.runner_id, view.expires_at),
+            Self::Token(view) => (&view.runner_name, view.runner_id, view.expires_at),
+        }
+    }
+
     /// Adds warnings. A registration token has none, because its request states no runner version.
     pub(crate) fn warn(&mut self, warnings: Vec<Warning>) {
         if let Self::Jit(view) = self {

@@ -25,6 +25,31 @@ pub(crate) use turns::ListTurns;
 /// Seconds after which a caller with too many lists tries again.
 const BUSY_RETRY_SECONDS: u64 = 2;
 
+/// Answer to a list. The caller is charged until its JSON is written or its body is taken.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Listing<B> {
+    body: B,
+    turn: ListTurn,
+}
+
+impl<B> Listing<B> {
+    /// Returns the body, to show it as a page.
+    pub(crate) fn into_body(self) -> B {
+        let Self { body, turn } = self;
+        drop(turn);
+        body
+    }
+}
+
+impl<B: Serialize> IntoResponse for Listing<B> {
+    fn into_response(self) -> Response {
+        let response = Json(self.body).into_response();
+        drop(self.turn);
+        response
+    }
+}
+
 /// Connection for one list, counted against the caller's turns and charged to its credit.
 #[derive(Debug)]
 pub(crate) struct CallerLists {
@@ -58,22 +83,19 @@ fn refusal(reason: NoTurn) -> Problem {
 }
 
 impl CallerLists {
-    /// Returns the connection to its pool and responds with the body built from the rows. The caller is charged until
-    /// the response's JSON is written.
+    /// Returns the connection to its pool and the answer with the body built from the rows.
     ///
     /// # Errors
     /// `database_unavailable` when the list took longer than allowed.
-    pub(crate) fn respond<T, B: Serialize>(
+    pub(crate) fn respond<T, B>(
         self,
         read: Result<T, StoreError>,
         body: impl FnOnce(T) -> B,
-    ) -> ApiResult<Response> {
+    ) -> ApiResult<Listing<B>> {
         match read {
             Ok(read) => {
                 self.lists.done();
-                let response = Json(body(read)).into_response();
-                drop(self.turn);
-                Ok(response)
+                Ok(Listing { body: body(read), turn: self.turn })
             }
             Err(error) if error.is_timeout() => {
                 tracing::info!(%error, "list took too long");

@@ -64,7 +64,7 @@ pub(crate) fn encode_cursor(last: Uuid) -> String {
 macro_rules! list_params {
     ($(#[$doc:meta])* $name:ident { $($(#[$fdoc:meta])* $field:ident: $type:ty = $shape:ty),* $(,)? }) => {
         $(#[$doc])*
-        #[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
+        #[derive(Debug, Default, serde::Deserialize, utoipa::IntoParams)]
         #[serde(deny_unknown_fields)]
         #[into_params(parameter_in = Query)]
         pub(crate) struct $name {

@@ -26,6 +26,9 @@ pub(crate) struct Prefer {
 }
 
 impl Prefer {
+    /// No wait, as if the caller had sent `respond-async`.
+    pub(crate) const NO_WAIT: Self = Self { wait: Duration::ZERO, explicit: false, asynchronous: true };
+
     /// Returns the longest wait unless the caller sent a preference.
     pub(crate) fn or_longest_wait(self) -> Self {
         if self.explicit || self.asynchronous { self } else { Self { wait: MAX_WAIT, ..self } }

@@ -10,9 +10,9 @@ use utoipa::ToSchema;
 pub(crate) struct Warning {
     /// `runner_version_deprecated_soon`, `runner_version_deprecated`, `pattern_admits_label_of_other_team` or
     /// `label_required_by_other_team`.
-    code: &'static str,
+    pub(crate) code: &'static str,
     /// Explanation for people.
-    detail: String,
+    pub(crate) detail: String,
 }
 
 impl Warning {

@@ -1,6 +1,6 @@
 //! List of audit rows.
 
-use axum::{extract::State, response::Response};
+use axum::extract::State;
 use chrono::{DateTime, Utc};
 use domain::{RunnerId, resolve_audit_event};
 use serde::Serialize;
@@ -16,6 +16,7 @@ use crate::{
     caller::Authorised,
     error::ApiResult,
     filters::list_period,
+    lists::Listing,
     openapi::problems,
     page::{list_body, list_params},
 };
@@ -133,7 +134,7 @@ pub(crate) async fn list(
     State(app): State<AppState>,
     Authorised(caller): Authorised,
     Params(params): Params<AuditParams>,
-) -> ApiResult<Response> {
+) -> ApiResult<Listing<AuditList>> {
     let page = params.page()?;
     let period = list_period(params.since, params.until)?;
     let (event_type, success) = resolve_event(params.event_type, params.success);

@@ -41,20 +41,20 @@ impl From<&Membership> for TeamRef {
 #[schema(as = SignInIssuer)]
 pub(crate) struct SignInView {
     /// Issuer, exactly as in its tokens. Its discovery document has the endpoints.
-    issuer: String,
+    pub(crate) issuer: String,
     /// Public client of the command line, with the device flow.
-    client_id: String,
+    pub(crate) client_id: String,
     /// Scopes to ask for.
-    scopes: Vec<String>,
+    pub(crate) scopes: Vec<String>,
     /// Audience to ask for.
-    audience: Option<String>,
+    pub(crate) audience: Option<String>,
 }
 
 /// Issuers at which programs of people sign in.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct SignInConfig {
     /// Issuers, the default one first; empty if none is configured for the command line.
-    issuers: Vec<SignInView>,
+    pub(crate) issuers: Vec<SignInView>,
 }
 
 /// Show where programs of people sign in.
@@ -78,50 +78,50 @@ pub(crate) async fn sign_in(State(app): State<AppState>) -> Json<SignInConfig> {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Me {
     /// `user` or `client`.
-    kind: &'static str,
+    pub(crate) kind: &'static str,
     /// Our id.
-    id: Uuid,
+    pub(crate) id: Uuid,
     /// Our id of a user; null for a machine client.
-    user_id: Option<Uuid>,
+    pub(crate) user_id: Option<Uuid>,
     /// E-mail of a user, as an admin entered it.
-    email: Option<String>,
+    pub(crate) email: Option<String>,
     /// Subject of the token.
-    oidc_sub: String,
+    pub(crate) oidc_sub: String,
     /// `admin`, `viewer` or `member` for users, `machine_client` for machine clients.
-    roles: Vec<&'static str>,
+    pub(crate) roles: Vec<&'static str>,
     /// Identity of the caller in audit rows.
-    identity: String,
+    pub(crate) identity: String,
     /// Display name.
-    display_name: Option<String>,
+    pub(crate) display_name: Option<String>,
     /// Whether the caller is an admin.
-    is_admin: bool,
+    pub(crate) is_admin: bool,
     /// Whether the caller may get JIT configs.
-    can_use_jit: bool,
+    pub(crate) can_use_jit: bool,
     /// Whether the caller may get registration tokens, if these are enabled.
-    can_use_registration_token: bool,
+    pub(crate) can_use_registration_token: bool,
     /// Teams of the caller, by name.
-    teams: Vec<TeamRef>,
+    pub(crate) teams: Vec<TeamRef>,
 }
 
 /// Label policy and quota of a team.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct LabelPolicyView {
     /// The team.
-    team_id: Uuid,
+    pub(crate) team_id: Uuid,
     /// Its name.
-    team_name: String,
+    pub(crate) team_name: String,
     /// Labels that every runner gets.
-    required_labels: Vec<String>,
+    pub(crate) required_labels: Vec<String>,
     /// Patterns of further labels: `*`, `glob:gpu-*`, or a regular expression over the whole label.
-    optional_label_patterns: Vec<String>,
+    pub(crate) optional_label_patterns: Vec<String>,
     /// Whether every runner gets the label `self-hosted`.
-    add_self_hosted: bool,
+    pub(crate) add_self_hosted: bool,
     /// Runner groups that the team may use.
-    allowed_runner_group_ids: Vec<i64>,
+    pub(crate) allowed_runner_group_ids: Vec<i64>,
     /// Maximum number of runners at a time; null means unlimited.
-    max_runners: Option<i32>,
+    pub(crate) max_runners: Option<i32>,
     /// Current number of runners.
-    active_runner_count: i64,
+    pub(crate) active_runner_count: i64,
 }
 
 /// Choice of a team.
@@ -131,7 +131,7 @@ pub(crate) struct LabelPolicyView {
 pub(crate) struct PolicyParams {
     /// Required for callers in several teams; by id or name, also as `team_id`.
     #[serde(alias = "team_id")]
-    team: Option<String>,
+    pub(crate) team: Option<String>,
 }
 
 problems! {

@@ -5,13 +5,13 @@ use utoipa_axum::router::OpenApiRouter;
 pub(crate) use self::policies::{serve_schema, teams_schema};
 use crate::app::AppState;
 
-mod admin;
-mod audit;
-mod auth;
-mod jobs;
-mod policies;
-mod runners;
-mod teams;
+pub(crate) mod admin;
+pub(crate) mod audit;
+pub(crate) mod auth;
+pub(crate) mod jobs;
+pub(crate) mod policies;
+pub(crate) mod runners;
+pub(crate) mod teams;
 pub(crate) mod webhooks;
 
 pub(crate) fn router() -> OpenApiRouter<AppState> {

@@ -17,20 +17,20 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
 pub(crate) struct MyTeam {
     /// Role of the caller: `member`, `viewer` or `admin` for users, `machine_client` for machine clients.
     #[schema(example = "member")]
-    role: &'static str,
+    pub(crate) role: &'static str,
     #[serde(flatten)]
-    team: TeamView,
+    pub(crate) team: TeamView,
 }
 
 /// Teams of the caller.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct MyTeams {
     /// Teams, by name.
-    teams: Vec<MyTeam>,
+    pub(crate) teams: Vec<MyTeam>,
     /// Number of teams.
-    total: usize,
+    pub(crate) total: usize,
     /// Always null: this list has one page.
-    next_cursor: Option<String>,
+    pub(crate) next_cursor: Option<String>,
 }
 
 problems! { MyTeamsProblems: ; }

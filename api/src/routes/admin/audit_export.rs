@@ -52,25 +52,25 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
 pub(crate) struct ExportParams {
     /// Form of the rows: a JSON array, JSON lines, or CSV.
     #[param(schema_with = openapi::audit_format, default = "json")]
-    format: Option<AuditFormat>,
+    pub(crate) format: Option<AuditFormat>,
     /// Only of this event type; the predecessor's names are accepted too.
-    event_type: Option<String>,
+    pub(crate) event_type: Option<String>,
     /// Only of this team, by id or name; also as `team_id`.
     #[serde(alias = "team_id")]
-    team: Option<String>,
+    pub(crate) team: Option<String>,
     /// Only about this runner.
-    runner: Option<Uuid>,
+    pub(crate) runner: Option<Uuid>,
     /// Only of this identity; also as `user_identity`.
     #[serde(alias = "user_identity")]
-    user: Option<String>,
+    pub(crate) user: Option<String>,
     /// Only successes, or only failures.
-    success: Option<bool>,
+    pub(crate) success: Option<bool>,
     /// Only rows since this time (RFC 3339).
     #[param(value_type = Option<String>)]
-    since: Option<DateTime<Utc>>,
+    pub(crate) since: Option<DateTime<Utc>>,
     /// Only rows until this time (RFC 3339).
     #[param(value_type = Option<String>)]
-    until: Option<DateTime<Utc>>,
+    pub(crate) until: Option<DateTime<Utc>>,
 }
 
 problems! { ExportProblems: AdminRequired, ValidationFailed; }

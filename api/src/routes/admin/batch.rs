@@ -1,7 +1,7 @@
 //! Batches: changes of many people, teams or runners.
 
-mod body;
-mod view;
+pub(crate) mod body;
+pub(crate) mod view;
 
 use axum::{
     Json,
@@ -26,6 +26,7 @@ use crate::{
     body::{Body, Id, Params},
     caller::{ActingAdmin, Administers, SeesAll},
     error::ApiResult,
+    lists::Listing,
     openapi::problems,
 };
 
@@ -116,16 +117,24 @@ async fn start(
     request: &BatchRequest,
     dry_run: bool,
 ) -> ApiResult<Response> {
-    let operations = app.operations();
     if dry_run {
-        let subjects = operations.preview_batch(&admin.permission, request).await?;
+        let subjects = app.operations().preview_batch(&admin.permission, request).await?;
         return Ok(Json(BatchView::preview(request, &subjects)).into_response());
     }
-    let mut batch = operations.start_batch(admin.actor(), &admin.permission, request).await?;
-    if batch.total <= MAX_INLINE_ITEMS {
-        batch = operations.run_batch(batch.id, &worker_name(), BATCH_TIME).await?;
+    answer(app, run_now(app, admin, request).await?).await
+}
+
+/// Starts a batch, and works on a short one for a while.
+pub(crate) async fn run_now(
+    app: &AppState,
+    admin: &ActingAdmin,
+    request: &BatchRequest,
+) -> ApiResult<BatchRow> {
+    let batch = app.operations().start_batch(admin.actor(), &admin.permission, request).await?;
+    if batch.total > MAX_INLINE_ITEMS {
+        return Ok(batch);
     }
-    answer(app, batch).await
+    Ok(app.operations().run_batch(batch.id, &worker_name(), BATCH_TIME).await?)
 }
 
 /// Returns the name under which one request works on a batch.
@@ -155,7 +164,10 @@ async fn view_of(app: &AppState, batch: BatchRow, after: i32) -> ApiResult<Batch
     get, path = "/admin/batch", tag = "admin",
     responses((status = 200, description = "Newest first", body = BatchList), ListProblems),
 )]
-pub(crate) async fn list(State(app): State<AppState>, SeesAll(caller): SeesAll) -> ApiResult<Response> {
+pub(crate) async fn list(
+    State(app): State<AppState>,
+    SeesAll(caller): SeesAll,
+) -> ApiResult<Listing<BatchList>> {
     let mut lists = app.lists(&caller).await?;
     let rows = lists.batch_runs().newest(MAX_LISTED).await;
     lists.respond(rows, |rows| BatchList {
@@ -170,7 +182,7 @@ pub(crate) async fn list(State(app): State<AppState>, SeesAll(caller): SeesAll) 
 pub(crate) struct ItemParams {
     /// Only items after this number; an answer has at most 1,000.
     #[param(minimum = 0)]
-    after: Option<i32>,
+    pub(crate) after: Option<i32>,
 }
 
 /// Show the progress of a batch and the outcome of its items.

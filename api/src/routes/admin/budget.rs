@@ -25,17 +25,17 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
 #[schema(as = BudgetWindow)]
 pub(crate) struct WindowView {
     /// `x-ratelimit-resource`.
-    resource: String,
+    pub(crate) resource: String,
     /// Requests allowed in the window.
-    limit: u64,
+    pub(crate) limit: u64,
     /// Requests left.
-    remaining: u64,
+    pub(crate) remaining: u64,
     /// Seconds until the window resets.
-    reset_in_seconds: u64,
+    pub(crate) reset_in_seconds: u64,
     /// Requests that each lane has used in this window.
-    lanes: Vec<LaneSpending>,
+    pub(crate) lanes: Vec<LaneSpending>,
     /// Requests that each team has used in this window: the 50 teams with most requests, largest first.
-    teams: Vec<TeamSpending>,
+    pub(crate) teams: Vec<TeamSpending>,
 }
 
 /// Use of a window by one lane.
@@ -43,9 +43,9 @@ pub(crate) struct WindowView {
 pub(crate) struct LaneSpending {
     /// The lane.
     #[schema(schema_with = openapi::lane)]
-    lane: Lane,
+    pub(crate) lane: Lane,
     /// Requests used.
-    spent: u64,
+    pub(crate) spent: u64,
 }
 
 /// Use of a window by one team.
@@ -53,9 +53,9 @@ pub(crate) struct LaneSpending {
 pub(crate) struct TeamSpending {
     /// The team.
     #[schema(value_type = uuid::Uuid)]
-    team_id: TeamId,
+    pub(crate) team_id: TeamId,
     /// Requests used.
-    spent: u64,
+    pub(crate) spent: u64,
 }
 
 /// Points of one endpoint in the last minute.
@@ -63,9 +63,9 @@ pub(crate) struct TeamSpending {
 #[schema(as = EndpointPoints)]
 pub(crate) struct PointsView {
     /// The endpoint.
-    endpoint: String,
+    pub(crate) endpoint: String,
     /// Points used.
-    used: u64,
+    pub(crate) used: u64,
 }
 
 /// The budget of one installation.
@@ -73,36 +73,36 @@ pub(crate) struct PointsView {
 #[schema(as = InstallationBudget)]
 pub(crate) struct InstallationView {
     /// The installation.
-    installation: String,
+    pub(crate) installation: String,
     /// Primary windows.
-    windows: Vec<WindowView>,
+    pub(crate) windows: Vec<WindowView>,
     /// Current limit on writes per minute. A secondary limit halves it; each minute without one raises it again.
-    mutation_rate_per_minute: u64,
+    pub(crate) mutation_rate_per_minute: u64,
     /// Points used in the last minute, by endpoint.
-    points: Vec<PointsView>,
+    pub(crate) points: Vec<PointsView>,
     /// Points allowed in a minute on each endpoint; null without limits.
-    points_limit: Option<u64>,
+    pub(crate) points_limit: Option<u64>,
     /// Runners registered in the last five minutes.
-    registrations_used: u64,
+    pub(crate) registrations_used: u64,
     /// Registrations allowed in five minutes; null without limits.
-    registrations_limit: Option<u64>,
+    pub(crate) registrations_limit: Option<u64>,
     /// Running jobs.
-    running: u64,
+    pub(crate) running: u64,
     /// `closed` (normal), `open` (GitHub is unavailable and gets no requests) or `half_open` (one probe request).
-    breaker: &'static str,
+    pub(crate) breaker: &'static str,
     /// Current pauses of its jobs.
-    pauses: Vec<PauseView>,
+    pub(crate) pauses: Vec<PauseView>,
 }
 
 /// Budgets of all installations.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct BudgetList {
     /// Budgets, by installation.
-    budgets: Vec<InstallationView>,
+    pub(crate) budgets: Vec<InstallationView>,
     /// Number of budgets.
-    total: usize,
+    pub(crate) total: usize,
     /// Always null: this list has one page.
-    next_cursor: Option<String>,
+    pub(crate) next_cursor: Option<String>,
 }
 
 impl InstallationView {

@@ -1,10 +1,10 @@
 //! Administration of machine clients: create, list and show.
 
-mod change;
-mod token;
-mod view;
+pub(crate) mod change;
+pub(crate) mod token;
+pub(crate) mod view;
 
-use axum::{Json, extract::State, http::StatusCode, response::Response};
+use axum::{Json, extract::State, http::StatusCode};
 use domain::{ClaimRule, ClientId, Problem, TeamId};
 use operations::{check_client_draft, settle};
 use serde::Deserialize;
@@ -21,6 +21,7 @@ use crate::{
     caller::{Administers, SeesAll},
     error::ApiResult,
     filters::name_search,
+    lists::Listing,
     openapi::problems,
     page::{list_body, list_params, only_active},
 };
@@ -64,17 +65,17 @@ problems! {
 pub(crate) struct NewClientBody {
     /// Client id at the identity provider; with a rule, a name for the client.
     #[schema(example = "ci-pipeline", min_length = 1, max_length = 255)]
-    client_id: String,
+    pub(crate) client_id: String,
     /// Issuer of its tokens, one of those configured; by default the first one.
     #[schema(min_length = 1, max_length = 500)]
-    issuer: Option<String>,
+    pub(crate) issuer: Option<String>,
     /// The team it acts for.
-    team_id: Uuid,
+    pub(crate) team_id: Uuid,
     /// Free text about the client.
     #[schema(min_length = 1, max_length = 1000)]
-    description: Option<String>,
+    pub(crate) description: Option<String>,
     /// Rule that selects its tokens if they have no client id (GitHub Actions, Kubernetes).
-    rule: Option<ClaimRuleBody>,
+    pub(crate) rule: Option<ClaimRuleBody>,
 }
 
 /// Add a machine client.
@@ -121,7 +122,7 @@ pub(crate) async fn list(
     State(app): State<AppState>,
     SeesAll(caller): SeesAll,
     Params(params): Params<ClientParams>,
-) -> ApiResult<Response> {
+) -> ApiResult<Listing<ClientList>> {
     let page = params.page()?;
     let filter = ClientFilter {
         team: filtered_team(&app, params.team.as_deref()).await?,

@@ -34,24 +34,24 @@ pub(crate) enum LevelView {
 #[schema(as = Finding)]
 pub(crate) struct FindingView {
     /// Group of the check, such as `postgres` or `processes`.
-    group: &'static str,
+    pub(crate) group: &'static str,
     /// How serious it is.
-    level: LevelView,
+    pub(crate) level: LevelView,
     /// Finding, as a sentence without its full stop.
-    detail: String,
+    pub(crate) detail: String,
     /// Sentence that says what to do; null if the level is `ok`.
-    repair: Option<String>,
+    pub(crate) repair: Option<String>,
 }
 
 /// Results of all checks that the API can make.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct DoctorReport {
     /// The worst level of all findings.
-    level: LevelView,
+    pub(crate) level: LevelView,
     /// Findings, in the order in which they were made.
-    findings: Vec<FindingView>,
+    pub(crate) findings: Vec<FindingView>,
     /// Groups that only `rts doctor` on the server's command line checks, since they need its files and the App's key.
-    only_on_server: Vec<&'static str>,
+    pub(crate) only_on_server: Vec<&'static str>,
 }
 
 impl From<Level> for LevelView {

@@ -1,6 +1,6 @@
 //! Failed jobs by their cause, and decisions about them.
 
-use axum::{Json, extract::State, http::StatusCode, response::Response};
+use axum::{Json, extract::State, http::StatusCode};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{JobId, Problem, ProblemCode};
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,7 @@ use crate::{
     body::{Body, Id, Params, filtered_team},
     caller::{Administers, SeesAll},
     error::ApiResult,
+    lists::Listing,
     openapi::problems,
     routes::jobs::JobView,
 };
@@ -34,10 +35,10 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
 pub(crate) struct FailureParams {
     /// Begin, at most 30 days ago; by default 24 hours ago.
     #[param(value_type = Option<String>)]
-    since: Option<DateTime<Utc>>,
+    pub(crate) since: Option<DateTime<Utc>>,
     /// Only of this team, by id or name; also as `team_id`.
     #[serde(alias = "team_id")]
-    team: Option<String>,
+    pub(crate) team: Option<String>,
 }
 
 /// Failed and expired jobs with one cause.
@@ -45,36 +46,36 @@ pub(crate) struct FailureParams {
 pub(crate) struct Failure {
     /// Problem code of the jobs.
     #[schema(example = "github_refused")]
-    code: String,
+    pub(crate) code: String,
     /// Explanation of the newest one.
-    detail: Option<String>,
+    pub(crate) detail: Option<String>,
     /// What an operator does about it.
-    what_to_do: &'static str,
+    pub(crate) what_to_do: &'static str,
     /// Number of jobs, counted up to 10,000.
-    jobs: i64,
+    pub(crate) jobs: i64,
     /// Whether there may be more jobs.
-    jobs_is_lower_bound: bool,
+    pub(crate) jobs_is_lower_bound: bool,
     /// Number of teams.
-    teams: i64,
+    pub(crate) teams: i64,
     /// Time of the first one.
-    first_at: DateTime<Utc>,
+    pub(crate) first_at: DateTime<Utc>,
     /// Time of the last one.
-    last_at: DateTime<Utc>,
+    pub(crate) last_at: DateTime<Utc>,
     /// The newest job.
-    example_job_id: Uuid,
+    pub(crate) example_job_id: Uuid,
 }
 
 /// Failures by their cause.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct FailureList {
     /// Causes, the one of the newest job first; at most 100.
-    failures: Vec<Failure>,
+    pub(crate) failures: Vec<Failure>,
     /// Number of causes.
-    total: usize,
+    pub(crate) total: usize,
     /// Begin of the list.
-    since: DateTime<Utc>,
+    pub(crate) since: DateTime<Utc>,
     /// Always null: this list has one page.
-    next_cursor: Option<String>,
+    pub(crate) next_cursor: Option<String>,
 }
 
 /// Reason of a decision.
@@ -83,7 +84,7 @@ pub(crate) struct FailureList {
 pub(crate) struct ReasonBody {
     /// Reason, for the audit log, 1 to 500 characters.
     #[schema(min_length = 1, max_length = 500)]
-    reason: Option<String>,
+    pub(crate) reason: Option<String>,
 }
 
 problems! {
@@ -124,7 +125,7 @@ pub(crate) async fn list(
     State(app): State<AppState>,
     SeesAll(caller): SeesAll,
     Params(params): Params<FailureParams>,
-) -> ApiResult<Response> {
+) -> ApiResult<Listing<FailureList>> {
     let now = Utc::now();
     let since = params.since.unwrap_or(now - DEFAULT_AGE);
     // A minute more: the caller's clock may differ.

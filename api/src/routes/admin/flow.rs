@@ -1,6 +1,6 @@
 //! Flow of jobs: how many were accepted, started and ended, and how long they waited and ran.
 
-use axum::{extract::State, response::Response};
+use axum::extract::State;
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{FLOW_BOUNDS_MS, FlowCounts, FlowPoint, Problem, TeamFlow, merge_flow};
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,9 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
-use crate::{app::AppState, body::Params, caller::SeesAll, error::ApiResult, openapi::problems};
+use crate::{
+    app::AppState, body::Params, caller::SeesAll, error::ApiResult, lists::Listing, openapi::problems,
+};
 
 /// Shortest and longest step, in seconds.
 const STEP: (i64, i64) = (60, 86_400);
@@ -27,16 +29,16 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
 pub(crate) struct FlowParams {
     /// Begin of the span; by default one hour before its end.
     #[param(value_type = Option<String>)]
-    since: Option<DateTime<Utc>>,
+    pub(crate) since: Option<DateTime<Utc>>,
     /// End of the span; by default now.
     #[param(value_type = Option<String>)]
-    until: Option<DateTime<Utc>>,
+    pub(crate) until: Option<DateTime<Utc>>,
     /// Seconds of one point, a multiple of 60.
     #[param(minimum = 60, maximum = 86400, default = 60)]
-    step: Option<i64>,
+    pub(crate) step: Option<i64>,
     /// Only of this installation.
     #[param(value_type = Option<String>, max_length = 40)]
-    installation: Option<String>,
+    pub(crate) installation: Option<String>,
 }
 
 /// Numbers of jobs.
@@ -44,17 +46,17 @@ pub(crate) struct FlowParams {
 #[schema(as = FlowCounts)]
 pub(crate) struct CountsView {
     /// Accepted jobs.
-    accepted: i64,
+    pub(crate) accepted: i64,
     /// Jobs that started for the first time.
-    started: i64,
+    pub(crate) started: i64,
     /// Jobs that succeeded.
-    succeeded: i64,
+    pub(crate) succeeded: i64,
     /// Jobs that failed.
-    failed: i64,
+    pub(crate) failed: i64,
     /// Jobs that expired.
-    expired: i64,
+    pub(crate) expired: i64,
     /// Jobs that were cancelled.
-    cancelled: i64,
+    pub(crate) cancelled: i64,
 }
 
 /// Jobs of one kind and one installation in one step.
@@ -62,19 +64,19 @@ pub(crate) struct CountsView {
 #[schema(as = FlowPoint)]
 pub(crate) struct PointView {
     /// Begin of the step.
-    at: DateTime<Utc>,
+    pub(crate) at: DateTime<Utc>,
     /// The installation.
-    installation: String,
+    pub(crate) installation: String,
     /// Kind of the jobs.
     #[schema(example = "provision")]
-    kind: String,
+    pub(crate) kind: String,
     /// Numbers of jobs.
     #[serde(flatten)]
-    counts: CountsView,
+    pub(crate) counts: CountsView,
     /// Times from acceptance to the first start, of the jobs that started: number of jobs in each bucket.
-    wait: Vec<i64>,
+    pub(crate) wait: Vec<i64>,
     /// Times from the newest start to the end, of the jobs that succeeded or failed: number of jobs in each bucket.
-    run: Vec<i64>,
+    pub(crate) run: Vec<i64>,
 }
 
 /// Jobs of one team in the whole span.
@@ -82,25 +84,25 @@ pub(crate) struct PointView {
 #[schema(as = TeamFlow)]
 pub(crate) struct TeamFlowView {
     /// The team.
-    team_id: Uuid,
+    pub(crate) team_id: Uuid,
     /// Numbers of jobs.
     #[serde(flatten)]
-    counts: CountsView,
+    pub(crate) counts: CountsView,
 }
 
 /// Flow of jobs.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct FlowView {
     /// Seconds of one point.
-    step_seconds: i64,
+    pub(crate) step_seconds: i64,
     /// Time before which every minute is counted; the flow of later minutes is not known yet.
-    closed_until: Option<DateTime<Utc>>,
+    pub(crate) closed_until: Option<DateTime<Utc>>,
     /// Upper bounds of the buckets of `wait` and `run`, in milliseconds; the last bucket has no bound.
-    bounds_ms: &'static [i64],
+    pub(crate) bounds_ms: &'static [i64],
     /// Steps with jobs, by time, installation and kind. Minutes older than 48 hours are known by the hour.
-    points: Vec<PointView>,
+    pub(crate) points: Vec<PointView>,
     /// The 50 busiest teams of the span, busiest first; of all installations.
-    teams: Vec<TeamFlowView>,
+    pub(crate) teams: Vec<TeamFlowView>,
 }
 
 impl From<FlowCounts> for CountsView {
@@ -167,7 +169,7 @@ pub(crate) async fn show(
     State(app): State<AppState>,
     SeesAll(caller): SeesAll,
     Params(params): Params<FlowParams>,
-) -> ApiResult<Response> {
+) -> ApiResult<Listing<FlowView>> {
     let (span, step_seconds) = span(&params)?;
     let mut lists = app.lists(&caller).await?;
     let read = read(&mut lists, span, params.installation.as_deref()).await;

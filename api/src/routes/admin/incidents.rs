@@ -1,6 +1,6 @@
 //! The incident switch.
 
-mod view;
+pub(crate) mod view;
 
 use axum::{
     Json,
@@ -22,6 +22,7 @@ use crate::{
     body::{Body, Id, find_team},
     caller::{ActingAdmin, SeesAll},
     error::ApiResult,
+    lists::Listing,
     openapi::problems,
 };
 
@@ -45,20 +46,20 @@ problems! {
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewIncidentBody {
     /// A team, by name or id.
-    team: Option<String>,
+    pub(crate) team: Option<String>,
     /// An issuer: all its tokens are refused.
     #[schema(example = "https://login.example.com/")]
-    issuer: Option<String>,
+    pub(crate) issuer: Option<String>,
     /// A person, by e-mail address or id.
-    user: Option<String>,
+    pub(crate) user: Option<String>,
     /// A machine client, by its client id or its id.
-    client: Option<String>,
+    pub(crate) client: Option<String>,
     /// Reason, for the audit log; members of a team see it.
     #[schema(min_length = 10, max_length = 500)]
-    reason: String,
+    pub(crate) reason: String,
     /// Only show what would end.
     #[serde(default)]
-    dry_run: bool,
+    pub(crate) dry_run: bool,
 }
 
 impl NewIncidentBody {
@@ -79,7 +80,8 @@ impl NewIncidentBody {
     }
 }
 
-async fn find_target(app: &AppState, kind: IncidentKind, name: &str) -> ApiResult<IncidentTarget> {
+/// Returns the target with this name or id.
+pub(crate) async fn find_target(app: &AppState, kind: IncidentKind, name: &str) -> ApiResult<IncidentTarget> {
     let unknown = || Problem::field(format!("/{kind}"), "nothing here has this name or id");
     let (id, name) = match kind {
         IncidentKind::Issuer => {
@@ -152,7 +154,7 @@ pub(crate) async fn begin(
 }
 
 /// Works on an incident for a while. Returns its report.
-async fn run(app: &AppState, incident: IncidentRow) -> ApiResult<IncidentView> {
+pub(crate) async fn run(app: &AppState, incident: IncidentRow) -> ApiResult<IncidentView> {
     let worker = format!("api {}", Uuid::new_v4());
     app.operations().run_incident(incident.id, &worker, BATCH_TIME).await?;
     Ok(app.operations().incident_report(incident.id).await?.into())
@@ -165,7 +167,10 @@ async fn run(app: &AppState, incident: IncidentRow) -> ApiResult<IncidentView> {
     get, path = "/admin/incidents", tag = "admin",
     responses((status = 200, description = "Newest first", body = IncidentList), ListProblems),
 )]
-pub(crate) async fn list(State(app): State<AppState>, SeesAll(caller): SeesAll) -> ApiResult<Response> {
+pub(crate) async fn list(
+    State(app): State<AppState>,
+    SeesAll(caller): SeesAll,
+) -> ApiResult<Listing<IncidentList>> {
     let mut lists = app.lists(&caller).await?;
     let rows = lists.incidents().newest(MAX_LISTED).await;
     lists.respond(rows, |rows| IncidentList {

@@ -1,6 +1,6 @@
 //! Members of a team: add, list and remove.
 
-use axum::{Json, extract::State, http::StatusCode, response::Response};
+use axum::{Json, extract::State, http::StatusCode};
 use chrono::{DateTime, Utc};
 use domain::{TeamId, UserId};
 use operations::TeamReader;
@@ -16,6 +16,7 @@ use crate::{
     body::{Body, Id, Ids, Params},
     caller::{Administers, ReadsTeams},
     error::ApiResult,
+    lists::Listing,
     openapi::problems,
     page::{list_body, list_params},
 };
@@ -63,7 +64,7 @@ problems! {
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewMember {
     /// Id of the user.
-    user_id: Uuid,
+    pub(crate) user_id: Uuid,
 }
 
 /// Add a user to a team. Adding a member again changes nothing.
@@ -100,7 +101,7 @@ pub(crate) async fn list(
     ReadsTeams(caller): ReadsTeams,
     Id(team): Id<TeamId>,
     Params(params): Params<MemberParams>,
-) -> ApiResult<Response> {
+) -> ApiResult<Listing<MemberList>> {
     let page = params.page()?;
     let mut lists = app.lists(&caller).await?;
     let permission = TeamReader::from_caller(&caller, lists.teams().policy(team).await?)?;

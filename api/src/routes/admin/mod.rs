@@ -1,26 +1,26 @@
 //! Administration. Every handler takes a permission of [`caller`](crate::caller), and every change writes an audit row.
 
-mod audit_export;
-mod batch;
-mod budget;
-mod clients;
-mod doctor;
-mod failures;
-mod flow;
-mod incidents;
-mod members;
-mod pauses;
-mod queues;
-mod security;
-mod settings;
-mod stats;
-mod sync;
-mod team_logs;
-mod teams;
-mod users;
-mod verdict;
-mod versions;
-mod workers;
+pub(crate) mod audit_export;
+pub(crate) mod batch;
+pub(crate) mod budget;
+pub(crate) mod clients;
+pub(crate) mod doctor;
+pub(crate) mod failures;
+pub(crate) mod flow;
+pub(crate) mod incidents;
+pub(crate) mod members;
+pub(crate) mod pauses;
+pub(crate) mod queues;
+pub(crate) mod security;
+pub(crate) mod settings;
+pub(crate) mod stats;
+pub(crate) mod sync;
+pub(crate) mod team_logs;
+pub(crate) mod teams;
+pub(crate) mod users;
+pub(crate) mod verdict;
+pub(crate) mod versions;
+pub(crate) mod workers;
 
 use domain::FieldError;
 use operations::check_text;
@@ -63,7 +63,7 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = CommentBody)]
-pub(super) struct Comment {
+pub(crate) struct Comment {
     /// Comment for the audit log, 1 to 500 characters.
     #[schema(min_length = 1, max_length = 500)]
     comment: Option<String>,

@@ -29,10 +29,10 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
 pub(crate) struct PauseBody {
     /// Seconds, at most one day.
     #[schema(minimum = 1, maximum = 86400)]
-    seconds: u64,
+    pub(crate) seconds: u64,
     /// Reason, for the audit log and for everybody who sees the pause, 1 to 500 characters.
     #[schema(min_length = 1, max_length = 500)]
-    reason: Option<String>,
+    pub(crate) reason: Option<String>,
 }
 
 problems! {

@@ -27,18 +27,18 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
 #[schema(as = LaneDepth)]
 pub(crate) struct LaneView {
     /// The installation.
-    installation: String,
+    pub(crate) installation: String,
     /// The lane.
     #[schema(schema_with = openapi::lane)]
-    lane: Lane,
+    pub(crate) lane: Lane,
     /// Jobs that may start now.
-    waiting: u64,
+    pub(crate) waiting: u64,
     /// Jobs that may not start yet.
-    delayed: u64,
+    pub(crate) delayed: u64,
     /// Jobs claimed by workers.
-    running: u64,
+    pub(crate) running: u64,
     /// Age of the oldest waiting job, in seconds.
-    oldest_age_seconds: f64,
+    pub(crate) oldest_age_seconds: f64,
 }
 
 /// A pause of jobs.
@@ -46,30 +46,30 @@ pub(crate) struct LaneView {
 #[schema(as = Pause)]
 pub(crate) struct PauseView {
     /// The installation, if all its lanes are paused.
-    installation: Option<String>,
+    pub(crate) installation: Option<String>,
     /// The lane, if it is paused for all installations.
-    lane: Option<String>,
+    pub(crate) lane: Option<String>,
     /// `budget`, `github_outage`, `secondary_limit` or `admin`.
-    reason: &'static str,
+    pub(crate) reason: &'static str,
     /// Remaining seconds.
-    seconds_left: u64,
+    pub(crate) seconds_left: u64,
     /// End of the pause, if an admin paused it.
-    ends_at: Option<DateTime<Utc>>,
+    pub(crate) ends_at: Option<DateTime<Utc>>,
     /// Identity of the admin who paused it.
-    paused_by: Option<String>,
+    pub(crate) paused_by: Option<String>,
     /// Time at which the admin paused it.
-    paused_at: Option<DateTime<Utc>>,
+    pub(crate) paused_at: Option<DateTime<Utc>>,
     /// Reason that the admin gave.
-    admin_reason: Option<String>,
+    pub(crate) admin_reason: Option<String>,
 }
 
 /// State of the queue.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Queues {
     /// Every lane of every installation, configured installations first.
-    lanes: Vec<LaneView>,
+    pub(crate) lanes: Vec<LaneView>,
     /// Current pauses.
-    pauses: Vec<PauseView>,
+    pub(crate) pauses: Vec<PauseView>,
 }
 
 problems! { ShowProblems: AdminRequired, QueueUnavailable; }

@@ -1,6 +1,6 @@
 //! Security events: their list, and their acknowledgement.
 
-use axum::{Json, extract::State, response::Response};
+use axum::{Json, extract::State};
 use chrono::{DateTime, Utc};
 use domain::{ActionTaken, SecurityEventId, Severity, resolve_security_event};
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,7 @@ use crate::{
     caller::{Administers, SeesAll},
     error::ApiResult,
     filters::list_period,
+    lists::Listing,
     openapi::{self, problems},
     page::{list_body, list_params},
 };
@@ -122,7 +123,7 @@ list_body! {
 pub(crate) struct AcknowledgeBody {
     /// Note, for everybody who sees the event, 1 to 500 characters.
     #[schema(min_length = 1, max_length = 500)]
-    note: Option<String>,
+    pub(crate) note: Option<String>,
 }
 
 problems! {
@@ -142,7 +143,7 @@ pub(crate) async fn list(
     State(app): State<AppState>,
     SeesAll(caller): SeesAll,
     Params(params): Params<SecurityParams>,
-) -> ApiResult<Response> {
+) -> ApiResult<Listing<SecurityList>> {
     let page = params.page()?;
     let period = list_period(params.since, params.until)?;
     let filter = SecurityFilter {

@@ -17,19 +17,19 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
 #[schema(as = Setting)]
 pub(crate) struct SettingView {
     /// Heading of its section in the documentation.
-    section: &'static str,
+    pub(crate) section: &'static str,
     /// Name of the environment variable.
     #[schema(example = "SERVICE_PORT")]
-    name: &'static str,
+    pub(crate) name: &'static str,
     /// Value, `***` if it may hold a secret, or null if there is none.
-    value: Option<String>,
+    pub(crate) value: Option<String>,
     /// Place where it is given: `environment`, `.env`, `file`, or `default` if nowhere.
     #[schema(example = "default")]
-    origin: &'static str,
+    pub(crate) origin: &'static str,
     /// Whether it is a secret.
-    is_secret: bool,
+    pub(crate) is_secret: bool,
     /// Purpose of the setting.
-    meaning: &'static str,
+    pub(crate) meaning: &'static str,
 }
 
 impl From<&EffectiveSetting> for SettingView {
@@ -49,29 +49,29 @@ impl From<&EffectiveSetting> for SettingView {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct TrustedIssuerView {
     /// The issuer, as in `iss`.
-    issuer: String,
+    pub(crate) issuer: String,
     /// Whether an invitation by e-mail may be bound to its users.
-    binds_people: bool,
+    pub(crate) binds_people: bool,
 }
 
 /// A configured GitHub installation.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ConfiguredInstallation {
     /// Name of the installation.
-    installation: String,
+    pub(crate) installation: String,
     /// Runner group of requests that name none.
-    default_runner_group_id: i64,
+    pub(crate) default_runner_group_id: i64,
 }
 
 /// Settings of the API process that answers. Workers and schedulers may have others.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct SettingsView {
     /// All settings, in the order of the documentation.
-    settings: Vec<SettingView>,
+    pub(crate) settings: Vec<SettingView>,
     /// Trusted issuers of tokens.
-    issuers: Vec<TrustedIssuerView>,
+    pub(crate) issuers: Vec<TrustedIssuerView>,
     /// Configured GitHub installations.
-    installations: Vec<ConfiguredInstallation>,
+    pub(crate) installations: Vec<ConfiguredInstallation>,
 }
 
 problems! { SettingsProblems: AdminRequired; }

@@ -1,13 +1,13 @@
 //! Counts for an overview.
 
-use axum::{extract::State, response::Response};
+use axum::extract::State;
 use operations::{Viewer, count_everything};
 use serde::Serialize;
 use store::{Counts, MAX_TOTAL};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{app::AppState, caller::SeesAll, error::ApiResult, openapi::problems};
+use crate::{app::AppState, caller::SeesAll, error::ApiResult, lists::Listing, openapi::problems};
 
 pub(crate) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(stats))
@@ -17,37 +17,37 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct RunnerCounts {
     /// All of them.
-    total: i64,
+    pub(crate) total: i64,
     /// Requested, without a config yet.
-    requested: i64,
+    pub(crate) requested: i64,
     /// With a config, and never online.
-    pending: i64,
+    pub(crate) pending: i64,
     /// Online.
-    active: i64,
+    pub(crate) active: i64,
     /// Online before, and not now.
-    offline: i64,
+    pub(crate) offline: i64,
 }
 
 /// Users.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct UserCounts {
     /// All of them.
-    total: i64,
+    pub(crate) total: i64,
     /// Those who may act.
-    active: i64,
+    pub(crate) active: i64,
     /// Active admins.
-    admins: i64,
+    pub(crate) admins: i64,
     /// Active viewers.
-    viewers: i64,
+    pub(crate) viewers: i64,
 }
 
 /// Teams.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct TeamCounts {
     /// All of them.
-    total: i64,
+    pub(crate) total: i64,
     /// Those that may get runners.
-    active: i64,
+    pub(crate) active: i64,
 }
 
 /// Security events that are kept.
@@ -55,32 +55,32 @@ pub(crate) struct TeamCounts {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct SecurityCounts {
     /// All of them.
-    total_events: i64,
+    pub(crate) total_events: i64,
     /// Of severity `critical`.
-    critical_events: i64,
+    pub(crate) critical_events: i64,
     /// Of severity `high`.
-    high_events: i64,
+    pub(crate) high_events: i64,
 }
 
 /// Audit rows that are kept.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct AuditCounts {
     /// All of them.
-    total_logs: i64,
+    pub(crate) total_logs: i64,
     /// Those about refusals and failures.
-    failed_operations: i64,
+    pub(crate) failed_operations: i64,
 }
 
 /// Counts for an overview. Each row is counted up to 10,000.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct StatsView {
-    runners: RunnerCounts,
-    users: UserCounts,
-    teams: TeamCounts,
-    security: SecurityCounts,
-    audit: AuditCounts,
+    pub(crate) runners: RunnerCounts,
+    pub(crate) users: UserCounts,
+    pub(crate) teams: TeamCounts,
+    pub(crate) security: SecurityCounts,
+    pub(crate) audit: AuditCounts,
     /// Whether a count stopped at 10,000, so that there may be more.
-    total_is_lower_bound: bool,
+    pub(crate) total_is_lower_bound: bool,
 }
 
 impl From<Counts> for StatsView {
@@ -126,7 +126,10 @@ problems! { StatsProblems: AdminRequired; }
     get, path = "/admin/stats", tag = "admin",
     responses((status = 200, description = "The counts", body = StatsView), StatsProblems),
 )]
-pub(crate) async fn stats(State(app): State<AppState>, SeesAll(caller): SeesAll) -> ApiResult<Response> {
+pub(crate) async fn stats(
+    State(app): State<AppState>,
+    SeesAll(caller): SeesAll,
+) -> ApiResult<Listing<StatsView>> {
     let permission = Viewer::from_caller(&caller)?;
     let mut lists = app.lists(&caller).await?;
     let counts = count_everything(&mut lists, permission).await;

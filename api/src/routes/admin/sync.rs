@@ -1,6 +1,6 @@
 //! Sync runs: their status, a request for one now, and the unmanaged runners they found.
 
-use axum::{Json, extract::State, http::StatusCode, response::Response};
+use axum::{Json, extract::State, http::StatusCode};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -15,6 +15,7 @@ use crate::{
     body::{Body, Params},
     caller::{Administers, SeesAll},
     error::ApiResult,
+    lists::Listing,
     openapi::problems,
     page::{list_body, list_params},
 };
@@ -30,51 +31,51 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct InstallationSync {
     /// The installation.
-    installation: String,
+    pub(crate) installation: String,
     /// Seconds between two sync runs.
-    interval_seconds: Option<i32>,
+    pub(crate) interval_seconds: Option<i32>,
     /// Whether an admin has requested a run that has not begun yet.
-    triggered: bool,
+    pub(crate) triggered: bool,
     /// End of the last run of any kind.
-    last_sync_time: Option<DateTime<Utc>>,
+    pub(crate) last_sync_time: Option<DateTime<Utc>>,
     /// End of the last complete run.
-    last_complete_sync_time: Option<DateTime<Utc>>,
+    pub(crate) last_complete_sync_time: Option<DateTime<Utc>>,
     /// Result of the last run: `ok`, `held`, `incomplete`, `paused` or `failed`.
     #[schema(example = "ok")]
-    last_sync_result: Option<String>,
+    pub(crate) last_sync_result: Option<String>,
     /// Error of the last run.
-    last_sync_error: Option<String>,
+    pub(crate) last_sync_error: Option<String>,
     /// Counts of the last run.
     #[schema(value_type = Option<Object>)]
-    counts: Option<Value>,
+    pub(crate) counts: Option<Value>,
     /// Number of runners whose removal is held because there are too many at once. An admin must approve them.
-    removals_held: i32,
+    pub(crate) removals_held: i32,
     /// Whether an admin approved them less than 15 minutes ago and no complete run has ended since.
-    removals_confirmed: bool,
+    pub(crate) removals_confirmed: bool,
 }
 
 /// Sync status. The fields beside `installations` are those of the first installation.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct SyncStatus {
     /// Whether a scheduler leads.
-    enabled: bool,
+    pub(crate) enabled: bool,
     /// Seconds between two sync runs.
-    interval_seconds: Option<i32>,
+    pub(crate) interval_seconds: Option<i32>,
     /// Name of the leading scheduler.
-    worker_hostname: Option<String>,
+    pub(crate) worker_hostname: Option<String>,
     /// Last heartbeat of the leading scheduler.
-    worker_heartbeat: Option<DateTime<Utc>>,
+    pub(crate) worker_heartbeat: Option<DateTime<Utc>>,
     /// End of the last run of any kind.
-    last_sync_time: Option<DateTime<Utc>>,
+    pub(crate) last_sync_time: Option<DateTime<Utc>>,
     /// End of the last complete run.
-    last_complete_sync_time: Option<DateTime<Utc>>,
+    pub(crate) last_complete_sync_time: Option<DateTime<Utc>>,
     /// Result of the last run.
     #[schema(example = "ok")]
-    last_sync_result: Option<String>,
+    pub(crate) last_sync_result: Option<String>,
     /// Error of the last run.
-    last_sync_error: Option<String>,
+    pub(crate) last_sync_error: Option<String>,
     /// Status of every installation, by name.
-    installations: Vec<InstallationSync>,
+    pub(crate) installations: Vec<InstallationSync>,
 }
 
 /// Options of the requested sync run.
@@ -84,42 +85,42 @@ pub(crate) struct TriggerBody {
     /// Approve the removals that the last run held. The next complete run within 15 minutes may remove about as many,
     /// once.
     #[serde(default)]
-    confirm_removals: bool,
+    pub(crate) confirm_removals: bool,
     /// Only this installation; by default all installations.
     #[schema(min_length = 1, max_length = 40)]
-    installation: Option<String>,
+    pub(crate) installation: Option<String>,
 }
 
 /// Sync runs that were requested.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Triggered {
     /// Installations whose next run begins at once.
-    installations: Vec<String>,
+    pub(crate) installations: Vec<String>,
     /// Those of them whose held removals are now approved.
-    confirmed: Vec<String>,
+    pub(crate) confirmed: Vec<String>,
 }
 
 /// A runner on GitHub that did not come through this service. It is only listed, never changed.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct UnmanagedRunner {
     /// Id of this row.
-    id: Uuid,
+    pub(crate) id: Uuid,
     /// Installation in which it was seen.
-    installation: String,
+    pub(crate) installation: String,
     /// GitHub's id of the runner.
-    github_runner_id: i64,
+    pub(crate) github_runner_id: i64,
     /// Name of the runner.
-    runner_name: String,
+    pub(crate) runner_name: String,
     /// Whether the runner is online.
-    online: bool,
+    pub(crate) online: bool,
     /// Whether the runner runs a workflow job.
-    busy: bool,
+    pub(crate) busy: bool,
     /// All labels of the runner.
-    labels: Vec<String>,
+    pub(crate) labels: Vec<String>,
     /// First listed.
-    first_seen_at: DateTime<Utc>,
+    pub(crate) first_seen_at: DateTime<Utc>,
     /// Last listed.
-    last_seen_at: DateTime<Utc>,
+    pub(crate) last_seen_at: DateTime<Utc>,
 }
 
 list_params! {
@@ -231,7 +232,7 @@ pub(crate) async fn unmanaged(
     State(app): State<AppState>,
     SeesAll(caller): SeesAll,
     Params(params): Params<UnmanagedParams>,
-) -> ApiResult<Response> {
+) -> ApiResult<Listing<UnmanagedList>> {
     let page = params.page()?;
     let mut lists = app.lists(&caller).await?;
     let listed = lists.unmanaged_runners().list(page).await;

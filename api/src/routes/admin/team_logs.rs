@@ -1,6 +1,6 @@
 //! Audit rows and security events of one team.
 
-use axum::{extract::State, response::Response};
+use axum::extract::State;
 use chrono::{DateTime, Utc};
 use domain::{RunnerId, Severity, TeamId, resolve_security_event};
 use operations::TeamReader;
@@ -15,6 +15,7 @@ use crate::{
     caller::ReadsTeams,
     error::ApiResult,
     filters::list_period,
+    lists::Listing,
     openapi::problems,
     page::list_params,
     routes::audit::{AuditList, resolve_event},
@@ -75,7 +76,7 @@ pub(crate) async fn audit_logs(
     ReadsTeams(caller): ReadsTeams,
     Id(id): Id<TeamId>,
     Params(params): Params<TeamAuditParams>,
-) -> ApiResult<Response> {
+) -> ApiResult<Listing<AuditList>> {
     let page = params.page()?;
     let period = list_period(params.since, params.until)?;
     let mut lists = app.lists(&caller).await?;
@@ -106,7 +107,7 @@ pub(crate) async fn security_events(
     ReadsTeams(caller): ReadsTeams,
     Id(id): Id<TeamId>,
     Params(params): Params<TeamSecurityParams>,
-) -> ApiResult<Response> {
+) -> ApiResult<Listing<SecurityList>> {
     let page = params.page()?;
     let period = list_period(params.since, params.until)?;
     let mut lists = app.lists(&caller).await?;

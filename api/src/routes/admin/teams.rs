@@ -1,8 +1,8 @@
 //! Administration of teams.
 
-mod view;
+pub(crate) mod view;
 
-use axum::{Json, extract::State, http::StatusCode, response::Response};
+use axum::{Json, extract::State, http::StatusCode};
 use domain::{DriftResponse, InstallationId, Problem, Team, TeamId, find_overlaps};
 use operations::{TeamChange, TeamReader};
 use serde::Deserialize;
@@ -18,6 +18,7 @@ use crate::{
     caller::{Administers, ReadsTeams},
     error::ApiResult,
     filters::name_search,
+    lists::Listing,
     openapi::{self, problems},
     page::{list_body, list_params, only_active},
     warning::Warning,
@@ -66,47 +67,47 @@ problems! {
 pub(crate) struct NewTeam {
     /// Unique name of 2 to 50 lower-case letters, digits and hyphens. It begins and ends with a letter or digit.
     #[schema(example = "platform", min_length = 2, max_length = 50)]
-    name: String,
+    pub(crate) name: String,
     /// Free text about the team.
-    description: Option<String>,
+    pub(crate) description: Option<String>,
     /// Labels that every runner gets.
     #[serde(default)]
     #[schema(max_items = 100)]
-    required_labels: Vec<String>,
+    pub(crate) required_labels: Vec<String>,
     /// Patterns of further labels: `*`, `glob:gpu-*`, or a regular expression over the whole label.
     #[serde(default)]
     #[schema(max_items = 100)]
-    optional_label_patterns: Vec<String>,
+    pub(crate) optional_label_patterns: Vec<String>,
     /// Whether every runner gets the label `self-hosted`. GitHub adds no label to a runner with a JIT config.
     #[serde(default = "default_true")]
-    add_self_hosted: bool,
+    pub(crate) add_self_hosted: bool,
     /// Runner groups that the team may use; empty means only the default group.
     #[serde(default)]
     #[schema(max_items = 100)]
-    allowed_runner_group_ids: Vec<i64>,
+    pub(crate) allowed_runner_group_ids: Vec<i64>,
     /// Repositories whose jobs may run on its runners: globs of `owner/name`; empty means all.
     #[serde(default)]
     #[schema(max_items = 100, example = json!(["octo-org/*"]))]
-    allowed_repositories: Vec<String>,
+    pub(crate) allowed_repositories: Vec<String>,
     /// Workflows whose jobs may run on its runners: globs of their names; empty means all.
     #[serde(default)]
     #[schema(max_items = 100, example = json!(["CI*"]))]
-    allowed_workflows: Vec<String>,
+    pub(crate) allowed_workflows: Vec<String>,
     /// Maximum number of runners at a time; null means unlimited.
     #[schema(minimum = 0)]
-    max_runners: Option<i32>,
+    pub(crate) max_runners: Option<i32>,
     /// Weight in the fair queue, above 0 and at most 100.
     #[serde(default = "default_weight")]
     #[schema(exclusive_minimum = 0, maximum = 100)]
-    weight: f64,
+    pub(crate) weight: f64,
     /// Reaction to label drift of an idle runner.
     #[schema(schema_with = openapi::drift_response)]
     #[serde(default = "default_drift_response")]
-    drift_response: DriftResponse,
+    pub(crate) drift_response: DriftResponse,
     /// The GitHub installation of its runners, by its name in the settings.
     #[serde(default = "default_installation")]
     #[schema(min_length = 1, max_length = 40)]
-    installation: String,
+    pub(crate) installation: String,
 }
 
 const fn default_true() -> bool {
@@ -131,7 +132,7 @@ fn default_installation() -> String {
 pub(crate) struct Deactivation {
     /// Shown to the team's members; 1 to 500 characters.
     #[schema(example = "moved to platform", min_length = 1, max_length = 500)]
-    reason: String,
+    pub(crate) reason: String,
 }
 
 /// Changes of a team. Members that are not sent keep their values; a null clears a value that may be null.
@@ -141,43 +142,43 @@ pub(crate) struct Deactivation {
 pub(crate) struct ChangedTeam {
     /// Unique name of 2 to 50 lower-case letters, digits and hyphens. It begins and ends with a letter or digit.
     #[schema(min_length = 2, max_length = 50)]
-    name: Option<String>,
+    pub(crate) name: Option<String>,
     /// Free text about the team.
     #[serde(deserialize_with = "nullable")]
     #[schema(value_type = Option<String>)]
-    description: Option<Option<String>>,
+    pub(crate) description: Option<Option<String>>,
     /// Labels that every runner gets.
-    required_labels: Option<Vec<String>>,
+    pub(crate) required_labels: Option<Vec<String>>,
     /// Patterns of further labels.
-    optional_label_patterns: Option<Vec<String>>,
+    pub(crate) optional_label_patterns: Option<Vec<String>>,
     /// Whether every runner gets the label `self-hosted`.
-    add_self_hosted: Option<bool>,
+    pub(crate) add_self_hosted: Option<bool>,
     /// Runner groups that the team may use.
-    allowed_runner_group_ids: Option<Vec<i64>>,
+    pub(crate) allowed_runner_group_ids: Option<Vec<i64>>,
     /// Repositories whose jobs may run on its runners.
-    allowed_repositories: Option<Vec<String>>,
+    pub(crate) allowed_repositories: Option<Vec<String>>,
     /// Workflows whose jobs may run on its runners.
-    allowed_workflows: Option<Vec<String>>,
+    pub(crate) allowed_workflows: Option<Vec<String>>,
     /// Maximum number of runners at a time; null means unlimited.
     #[serde(deserialize_with = "nullable")]
     #[schema(value_type = Option<i32>, minimum = 0)]
-    max_runners: Option<Option<i32>>,
+    pub(crate) max_runners: Option<Option<i32>>,
     /// Weight in the fair queue, above 0 and at most 100.
     #[schema(exclusive_minimum = 0, maximum = 100)]
-    weight: Option<f64>,
+    pub(crate) weight: Option<f64>,
     /// Reaction to label drift of an idle runner.
     #[schema(schema_with = openapi::drift_response_or_null)]
-    drift_response: Option<DriftResponse>,
+    pub(crate) drift_response: Option<DriftResponse>,
     /// The GitHub installation of its runners. It changes only while the team has no live runner and no open job. Send
     /// `allowed_runner_group_ids` with it unless they are empty, because groups belong to an installation.
     #[schema(min_length = 1, max_length = 40)]
-    installation: Option<String>,
+    pub(crate) installation: Option<String>,
     /// Whether the team is active.
-    is_active: Option<bool>,
+    pub(crate) is_active: Option<bool>,
     /// Reason of the deactivation.
     #[serde(deserialize_with = "nullable")]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 500)]
-    deactivation_reason: Option<Option<String>>,
+    pub(crate) deactivation_reason: Option<Option<String>>,
 }
 
 /// Add a team.
@@ -222,7 +223,7 @@ pub(crate) async fn list(
     State(app): State<AppState>,
     ReadsTeams(caller): ReadsTeams,
     Params(params): Params<TeamParams>,
-) -> ApiResult<Response> {
+) -> ApiResult<Listing<TeamList>> {
     let page = params.page()?;
     let filter = TeamFilter {
         active_only: only_active(params.active_only, params.include_inactive)?,
@@ -328,10 +329,7 @@ async fn with_warnings(app: &AppState, team: Team) -> ApiResult<TeamView> {
 }
 
 /// Returns the installation with this name in the settings.
-pub(in crate::routes) fn configured_installation(
-    app: &AppState,
-    name: &str,
-) -> Result<InstallationId, Problem> {
+pub(crate) fn configured_installation(app: &AppState, name: &str) -> Result<InstallationId, Problem> {
     let id = name.parse().ok().filter(|id| app.installations.contains_key(id));
     id.ok_or_else(|| Problem::field("/installation", "no installation with this name is configured"))
 }

@@ -1,22 +1,23 @@
 //! Administration of users: list and show.
 
-mod change;
-mod create;
-mod view;
+pub(crate) mod change;
+pub(crate) mod create;
+pub(crate) mod view;
 
-use axum::{Json, extract::State, response::Response};
+use axum::{Json, extract::State};
 use domain::{Problem, UserId};
 use store::UserFilter;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub(in crate::routes) use self::create::draft_of_person;
-pub(super) use self::view::UserView;
+pub(crate) use self::view::UserView;
 use crate::{
     app::AppState,
     body::{Id, Params},
     caller::SeesAll,
     error::ApiResult,
     filters::name_search,
+    lists::Listing,
     openapi::problems,
     page::{list_body, list_params, only_active},
 };
@@ -62,7 +63,7 @@ pub(crate) async fn list(
     State(app): State<AppState>,
     SeesAll(caller): SeesAll,
     Params(params): Params<UserParams>,
-) -> ApiResult<Response> {
+) -> ApiResult<Listing<UserList>> {
     let page = params.page()?;
     let filter = UserFilter {
         active_only: only_active(params.active_only, params.include_inactive)?,

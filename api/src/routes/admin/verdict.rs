@@ -24,18 +24,18 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
 pub(crate) struct VerdictView {
     /// `ok`, `note` (look at something when there is time), `slow` (jobs wait) or `stopped` (jobs do not start).
     #[schema(schema_with = openapi::verdict_level)]
-    level: VerdictLevel,
+    pub(crate) level: VerdictLevel,
     /// Stable code of the condition that decided.
     #[schema(schema_with = openapi::verdict_code)]
-    code: VerdictCode,
+    pub(crate) code: VerdictCode,
     /// The state in one sentence; times are in UTC.
     #[schema(example = "All 32 slots are busy, and the oldest job waits 48 s; more workers would help.")]
-    sentence: String,
+    pub(crate) sentence: String,
     /// Path of the call that shows the facts.
     #[schema(example = "/api/v1/admin/workers")]
-    link: &'static str,
+    pub(crate) link: &'static str,
     /// Security events that no admin has acknowledged; null without any.
-    notice: Option<NoticeView>,
+    pub(crate) notice: Option<NoticeView>,
 }
 
 /// A second sentence, beside the state.
@@ -43,9 +43,9 @@ pub(crate) struct VerdictView {
 #[schema(as = VerdictNotice)]
 pub(crate) struct NoticeView {
     /// The sentence.
-    sentence: String,
+    pub(crate) sentence: String,
     /// Path of the call that shows the events.
-    link: &'static str,
+    pub(crate) link: &'static str,
 }
 
 impl From<Verdict> for VerdictView {

@@ -1,6 +1,6 @@
 //! Versions of the runner software in use.
 
-use axum::{extract::State, response::Response};
+use axum::extract::State;
 use chrono::{DateTime, Utc};
 use domain::VersionState;
 use serde::Serialize;
@@ -12,6 +12,7 @@ use crate::{
     app::AppState,
     caller::SeesAll,
     error::ApiResult,
+    lists::Listing,
     openapi::{self, problems},
 };
 
@@ -24,33 +25,33 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
 #[schema(as = RunnerVersion)]
 pub(crate) struct VersionView {
     /// The installation.
-    installation: String,
+    pub(crate) installation: String,
     /// The version.
-    version: String,
+    pub(crate) version: String,
     /// `unknown` if GitHub has named no end of support.
     #[schema(schema_with = openapi::version_state)]
-    state: VersionState,
+    pub(crate) state: VersionState,
     /// Live runners with this version according to GitHub.
-    runners: i64,
+    pub(crate) runners: i64,
     /// Live runners with this version according to their callers, which have not connected yet.
-    stated: i64,
+    pub(crate) stated: i64,
     /// Time after which no new runner with this version can be registered.
-    registration_deprecates_at: Option<DateTime<Utc>>,
+    pub(crate) registration_deprecates_at: Option<DateTime<Utc>>,
     /// Time after which a registered runner with this version may not run.
-    runtime_deprecates_at: Option<DateTime<Utc>>,
+    pub(crate) runtime_deprecates_at: Option<DateTime<Utc>>,
     /// Time of the last check with GitHub, at most one per day.
-    checked_at: Option<DateTime<Utc>>,
+    pub(crate) checked_at: Option<DateTime<Utc>>,
 }
 
 /// Versions of the runner software in use.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct VersionList {
     /// By installation, most used first; at most 1,000.
-    versions: Vec<VersionView>,
+    pub(crate) versions: Vec<VersionView>,
     /// Number of versions.
-    total: i64,
+    pub(crate) total: i64,
     /// Always null: this list has one page.
-    next_cursor: Option<String>,
+    pub(crate) next_cursor: Option<String>,
 }
 
 impl From<VersionRow> for VersionView {
@@ -77,7 +78,10 @@ problems! { VersionProblems: AdminRequired; }
     get, path = "/admin/runners/versions", tag = "admin",
     responses((status = 200, description = "As of the last sync run", body = VersionList), VersionProblems),
 )]
-pub(crate) async fn list(State(app): State<AppState>, SeesAll(caller): SeesAll) -> ApiResult<Response> {
+pub(crate) async fn list(
+    State(app): State<AppState>,
+    SeesAll(caller): SeesAll,
+) -> ApiResult<Listing<VersionList>> {
     let mut lists = app.lists(&caller).await?;
     let listed = lists.versions().in_use().await;
     lists.respond(listed, |listed| VersionList {

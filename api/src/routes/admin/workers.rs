@@ -24,12 +24,12 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct CurrentJobView {
     /// Id of the job.
-    job_id: Uuid,
+    pub(crate) job_id: Uuid,
     /// Kind of the job.
     #[schema(example = "provision")]
-    kind: String,
+    pub(crate) kind: String,
     /// Time of its start.
-    since: DateTime<Utc>,
+    pub(crate) since: DateTime<Utc>,
 }
 
 /// A worker, as of its last heartbeat.
@@ -37,46 +37,46 @@ pub(crate) struct CurrentJobView {
 #[schema(as = Worker)]
 pub(crate) struct WorkerView {
     /// Name, unique per start.
-    name: String,
+    pub(crate) name: String,
     /// Version of the worker.
-    version: String,
+    pub(crate) version: String,
     /// Name of the machine; null if the worker does not say.
-    host: Option<String>,
+    pub(crate) host: Option<String>,
     /// Number of jobs it may run at once.
-    concurrency: i32,
+    pub(crate) concurrency: i32,
     /// Number of jobs it runs.
-    running: i32,
+    pub(crate) running: i32,
     /// Lanes it takes jobs of; null if its version does not say.
-    lanes: Option<Vec<String>>,
+    pub(crate) lanes: Option<Vec<String>>,
     /// Installations it has a credential for; null if its version does not say.
-    installations: Option<Vec<String>>,
+    pub(crate) installations: Option<Vec<String>>,
     /// Whether an admin asked it to take no more jobs.
-    draining: bool,
+    pub(crate) draining: bool,
     /// Identity of that admin.
-    drain_requested_by: Option<String>,
+    pub(crate) drain_requested_by: Option<String>,
     /// Time of that request.
-    drain_requested_at: Option<DateTime<Utc>>,
+    pub(crate) drain_requested_at: Option<DateTime<Utc>>,
     /// Reason that admin gave.
-    drain_reason: Option<String>,
+    pub(crate) drain_reason: Option<String>,
     /// Jobs it runs, as their rows say.
-    jobs: Vec<CurrentJobView>,
+    pub(crate) jobs: Vec<CurrentJobView>,
     /// Time of its start.
-    started_at: DateTime<Utc>,
+    pub(crate) started_at: DateTime<Utc>,
     /// Last heartbeat, precise to about ten seconds.
-    heartbeat_at: DateTime<Utc>,
+    pub(crate) heartbeat_at: DateTime<Utc>,
     /// Whether the last heartbeat is at most 30 s old.
-    alive: bool,
+    pub(crate) alive: bool,
 }
 
 /// Workers seen in the last hour.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct WorkerList {
     /// Workers, by name.
-    workers: Vec<WorkerView>,
+    pub(crate) workers: Vec<WorkerView>,
     /// Number of workers.
-    total: usize,
+    pub(crate) total: usize,
     /// Always null: this list has one page.
-    next_cursor: Option<String>,
+    pub(crate) next_cursor: Option<String>,
 }
 
 impl WorkerView {
@@ -111,7 +111,7 @@ impl WorkerView {
 pub(crate) struct DrainBody {
     /// Reason, for the audit log and for everybody who sees the worker, 1 to 500 characters.
     #[schema(min_length = 1, max_length = 500)]
-    reason: Option<String>,
+    pub(crate) reason: Option<String>,
 }
 
 problems! {

@@ -39,12 +39,23 @@ pub(crate) async fn credential(
     RequestOrigin(origin): RequestOrigin,
     Id(id): Id<JobId>,
 ) -> ApiResult<Response> {
-    let job = app.operations().find_job(&caller, id).await?.ok_or_else(|| Problem::not_found("job"))?;
+    let credential = take(&app, &caller, &origin, id).await?;
+    Ok((credential::NO_STORE, Json(credential)).into_response())
+}
+
+/// Hands out the credential of a job to its requester.
+pub(crate) async fn take(
+    app: &AppState,
+    caller: &Caller,
+    origin: &Origin,
+    id: JobId,
+) -> ApiResult<IssuedCredential> {
+    let job = app.operations().find_job(caller, id).await?.ok_or_else(|| Problem::not_found("job"))?;
     if !caller.may_see(job.team, job.requester) {
-        return Err(refuse_hidden(&app, &caller, &origin, &job).await);
+        return Err(refuse_hidden(app, caller, origin, &job).await);
     }
     if !caller.asked_for(&job) {
-        return Err(refuse_other_caller(&app, &caller, &origin, &job).await);
+        return Err(refuse_other_caller(app, caller, origin, &job).await);
     }
     match (job.state, job.error.clone()) {
         (JobState::Succeeded, _) => {}
@@ -65,8 +76,7 @@ pub(crate) async fn credential(
         let detail = "The config was handed out more than 120 s ago, has expired, or never existed; request a new runner.";
         Problem::new(ProblemCode::CredentialGone, detail)
     };
-    let credential = credential::fetch(&app, &caller, &origin, &job).await?.ok_or_else(gone)?;
-    Ok((credential::NO_STORE, Json(credential)).into_response())
+    Ok(credential::fetch(app, caller, origin, &job).await?.ok_or_else(gone)?)
 }
 
 /// Records the try of a caller who may not see the job. The row is for admins and not in the team's log.

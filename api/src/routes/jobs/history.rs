@@ -13,21 +13,21 @@ use crate::{app::AppState, error::ApiResult, openapi};
 #[schema(as = JobEvent)]
 pub(crate) struct JobEventView {
     /// Time of the event.
-    at: DateTime<Utc>,
+    pub(crate) at: DateTime<Utc>,
     /// Kind of the event. The job starts again after `snoozed` (it waits for a limit, an outage or a busy runner),
     /// `retried` (it failed), `released` (its worker stopped), `rescued` (its worker died) and `restarted` (its result
     /// could not be recorded).
     #[schema(schema_with = openapi::job_event)]
-    what: JobEventKind,
+    pub(crate) what: JobEventKind,
     /// Worker; for admins and viewers only.
-    worker: Option<String>,
+    pub(crate) worker: Option<String>,
     /// Number of the start; for admins and viewers only.
-    start: Option<i64>,
+    pub(crate) start: Option<i64>,
     /// Reason of a wait, a failure or an end.
     #[schema(example = "budget")]
-    detail: Option<String>,
+    pub(crate) detail: Option<String>,
     /// Time from which the job may start again.
-    next_at: Option<DateTime<Utc>>,
+    pub(crate) next_at: Option<DateTime<Utc>>,
 }
 
 /// One call to GitHub that was to create the job's runner.
@@ -35,32 +35,32 @@ pub(crate) struct JobEventView {
 #[schema(as = JobCall)]
 pub(crate) struct JobCallView {
     /// Number of the try, from 1.
-    generation: i16,
+    pub(crate) generation: i16,
     /// Name requested for the runner.
-    runner_name: String,
+    pub(crate) runner_name: String,
     /// `intent` (no outcome yet), `delivered`, `refused`, `effect_suspected` (the answer was lost) or `settled`.
     #[schema(example = "delivered")]
-    state: String,
+    pub(crate) state: String,
     /// GitHub's id of the runner.
-    github_runner_id: Option<i64>,
+    pub(crate) github_runner_id: Option<i64>,
     /// GitHub's id of the request, for its support; null if no answer came.
     #[schema(example = "8F2C:1D3E:5A7B:9C0D:6123ABCD")]
-    github_request_id: Option<String>,
+    pub(crate) github_request_id: Option<String>,
     /// Time at which the call was written down.
-    started_at: DateTime<Utc>,
+    pub(crate) started_at: DateTime<Utc>,
     /// Time of its outcome.
-    finished_at: Option<DateTime<Utc>>,
+    pub(crate) finished_at: Option<DateTime<Utc>>,
 }
 
 /// Events and calls of a job.
-pub(super) struct History {
-    pub(super) events: Vec<JobEventView>,
-    pub(super) calls: Vec<JobCallView>,
+pub(crate) struct History {
+    pub(crate) events: Vec<JobEventView>,
+    pub(crate) calls: Vec<JobCallView>,
 }
 
 impl History {
     /// Reads the history. A job that never started has none to read.
-    pub(super) async fn read(app: &AppState, caller: &Caller, job: &Job) -> ApiResult<Self> {
+    pub(crate) async fn read(app: &AppState, caller: &Caller, job: &Job) -> ApiResult<Self> {
         let (mut history, mut calls) = (JobHistory::default(), Vec::new());
         if job.fence > 0 {
             let mut conn = app.store.conn().await?;

@@ -1,11 +1,11 @@
 //! Routes of jobs.
 
-mod cancel;
-mod credential;
-mod events;
-mod history;
-mod show;
-mod view;
+pub(crate) mod cancel;
+pub(crate) mod credential;
+pub(crate) mod events;
+pub(crate) mod history;
+pub(crate) mod show;
+pub(crate) mod view;
 
 use domain::{Job, JobState, Problem, ProblemCode};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -23,7 +23,7 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
 }
 
 /// Returns why a final job did not succeed, `None` if it succeeded or is not final.
-pub(super) fn failure_of(job: &Job) -> Option<Problem> {
+pub(crate) fn failure_of(job: &Job) -> Option<Problem> {
     let cancelled = || Problem::new(ProblemCode::JobCancelled, "The job was cancelled.");
     job.error.clone().or_else(|| (job.state == JobState::Cancelled).then(cancelled))
 }

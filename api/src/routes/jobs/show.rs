@@ -20,6 +20,7 @@ use crate::{
     caller::Authorised,
     error::ApiResult,
     filters::{list_period, named_requesters},
+    lists::Listing,
     openapi::problems,
     page::{list_body, list_params},
     prefer::parse_wait,
@@ -59,7 +60,7 @@ list_body! {
 pub(crate) struct WaitParams {
     /// Respond when the job is final, or after this many seconds (0 to 25).
     #[param(value_type = Option<u64>, maximum = 25)]
-    wait: Option<String>,
+    pub(crate) wait: Option<String>,
 }
 
 problems! {
@@ -78,7 +79,7 @@ pub(crate) async fn list(
     State(app): State<AppState>,
     Authorised(caller): Authorised,
     Params(params): Params<JobParams>,
-) -> ApiResult<Response> {
+) -> ApiResult<Listing<JobList>> {
     let page = params.page()?;
     let period = list_period(params.since, params.until)?;
     let team = filtered_team(&app, params.team.as_deref()).await?;
@@ -138,7 +139,7 @@ pub(crate) async fn show(
 }
 
 /// Returns the view of a job. A queued job has the pause and the estimated start that the queue reports.
-pub(super) fn job_view(job: Job, position: Option<&QueuePosition>) -> JobView {
+pub(crate) fn job_view(job: Job, position: Option<&QueuePosition>) -> JobView {
     let now = job.now;
     let mut view = JobView::from(job);
     let Some(position) = position else { return view };

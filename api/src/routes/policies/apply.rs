@@ -32,26 +32,26 @@ problems! {
 pub(crate) struct ApplyBody {
     /// Teams files; each person, team and machine client is in one of them.
     #[schema(min_items = 1, max_items = 500)]
-    documents: Vec<TeamsFile>,
+    pub(crate) documents: Vec<TeamsFile>,
     /// Owner of the documents, such as the name of their repository. Its rows are marked with it.
     #[serde(default = "default_owner")]
     #[schema(default = "default", min_length = 1, max_length = 100)]
-    owner: String,
+    pub(crate) owner: String,
     /// Whether only the plan is made.
     #[serde(default)]
-    dry_run: bool,
+    pub(crate) dry_run: bool,
     /// Whether people, teams, members and machine clients of the owner that no document names are ended.
     #[serde(default)]
-    prune: bool,
+    pub(crate) prune: bool,
     /// Consents to what is otherwise refused.
     #[serde(default)]
-    allow: Allowances,
+    pub(crate) allow: Allowances,
     /// Plan that was reviewed; another plan is refused.
     #[schema(min_length = 64, max_length = 64)]
-    plan: Option<String>,
+    pub(crate) plan: Option<String>,
     /// Comment for the audit log.
     #[schema(min_length = 1, max_length = 500)]
-    comment: Option<String>,
+    pub(crate) comment: Option<String>,
 }
 
 fn default_owner() -> String {
@@ -63,9 +63,9 @@ fn default_owner() -> String {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Allowances {
     /// An admin may lose the role or the access. The last admin never does.
-    remove_admin: bool,
+    pub(crate) remove_admin: bool,
     /// More than 20 % of the active people may lose their access or a team.
-    many: bool,
+    pub(crate) many: bool,
 }
 
 impl Allowances {
@@ -80,21 +80,21 @@ impl Allowances {
 #[schema(as = Plan)]
 pub(crate) struct PlanView {
     /// Id of the plan, for `plan` of the next call. Equal plans have equal ids.
-    plan: String,
+    pub(crate) plan: String,
     /// Whether the changes were made.
-    applied: bool,
+    pub(crate) applied: bool,
     /// Number of changes by action.
-    counts: BTreeMap<String, usize>,
+    pub(crate) counts: BTreeMap<String, usize>,
     /// Number of values that are as wanted.
-    unchanged: usize,
+    pub(crate) unchanged: usize,
     /// Changes, at most 5,000.
-    changes: Vec<ChangeView>,
+    pub(crate) changes: Vec<ChangeView>,
     /// Number of changes that are not listed.
-    omitted: usize,
+    pub(crate) omitted: usize,
     /// Remarks, such as people who stay deactivated.
-    remarks: Vec<String>,
+    pub(crate) remarks: Vec<String>,
     /// Consents that the plan needs: `remove_admin`, `many`.
-    needs: Vec<String>,
+    pub(crate) needs: Vec<String>,
 }
 
 /// One planned change.
@@ -103,18 +103,18 @@ pub(crate) struct PlanView {
 pub(crate) struct ChangeView {
     /// `person`, `team`, `member` or `client`.
     #[schema(value_type = String)]
-    subject: &'static str,
+    pub(crate) subject: &'static str,
     /// `create`, `update`, `adopt`, `deactivate` or `remove`. A row that was made by hand is adopted.
     #[schema(value_type = String)]
-    action: &'static str,
+    pub(crate) action: &'static str,
     /// E-mail address, name of the team or client id.
-    name: String,
+    pub(crate) name: String,
     /// Team of a member or machine client.
-    team: Option<String>,
+    pub(crate) team: Option<String>,
     /// Values before the change, without equal ones.
-    before: Value,
+    pub(crate) before: Value,
     /// Values after the change, without equal ones.
-    after: Value,
+    pub(crate) after: Value,
 }
 
 impl From<PlanItem> for ChangeView {

@@ -27,23 +27,23 @@ problems! {
 pub(crate) struct ExplainOwnBody {
     /// Team, by id or name. Required for callers in several teams.
     #[schema(min_length = 1, max_length = 50)]
-    team: Option<String>,
+    pub(crate) team: Option<String>,
     /// Labels in addition to the team's required labels.
     #[serde(default)]
     #[schema(max_items = 100, example = json!(["linux", "gpu-a100"]))]
-    labels: Vec<String>,
+    pub(crate) labels: Vec<String>,
     /// GitHub's runner group; by default the default group.
     #[schema(minimum = 1)]
-    runner_group_id: Option<i64>,
+    pub(crate) runner_group_id: Option<i64>,
     /// Repository `owner/name` of a workflow job that would run on the runner.
     #[schema(min_length = 1, max_length = 256, example = "octo-org/web")]
-    repository: Option<String>,
+    pub(crate) repository: Option<String>,
     /// Workflow of this job, by name.
     #[schema(min_length = 1, max_length = 256)]
-    workflow: Option<String>,
+    pub(crate) workflow: Option<String>,
     /// Whether the request is for a registration token instead of a JIT config.
     #[serde(default)]
-    registration_token: bool,
+    pub(crate) registration_token: bool,
 }
 
 /// A request for a runner to explain, of any caller. Send at most one of `user` and `client`; without both, only the
@@ -53,29 +53,29 @@ pub(crate) struct ExplainOwnBody {
 pub(crate) struct ExplainBody {
     /// User who would send the request, by e-mail or id.
     #[schema(min_length = 1, max_length = 254, example = "ada@example.com")]
-    user: Option<String>,
+    pub(crate) user: Option<String>,
     /// Machine client that would send the request, by client id or id.
     #[schema(min_length = 1, max_length = 255)]
-    client: Option<String>,
+    pub(crate) client: Option<String>,
     /// Team, by id or name. Required without `user` and `client`, and for users in several teams.
     #[schema(min_length = 1, max_length = 50)]
-    team: Option<String>,
+    pub(crate) team: Option<String>,
     /// Labels in addition to the team's required labels.
     #[serde(default)]
     #[schema(max_items = 100, example = json!(["linux", "gpu-a100"]))]
-    labels: Vec<String>,
+    pub(crate) labels: Vec<String>,
     /// GitHub's runner group; by default the default group.
     #[schema(minimum = 1)]
-    runner_group_id: Option<i64>,
+    pub(crate) runner_group_id: Option<i64>,
     /// Repository `owner/name` of a workflow job that would run on the runner.
     #[schema(min_length = 1, max_length = 256, example = "octo-org/web")]
-    repository: Option<String>,
+    pub(crate) repository: Option<String>,
     /// Workflow of this job, by name.
     #[schema(min_length = 1, max_length = 256)]
-    workflow: Option<String>,
+    pub(crate) workflow: Option<String>,
     /// Whether the request is for a registration token instead of a JIT config.
     #[serde(default)]
-    registration_token: bool,
+    pub(crate) registration_token: bool,
 }
 
 /// Explain whether a request of yours would be accepted.

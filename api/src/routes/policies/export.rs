@@ -1,12 +1,12 @@
 //! Export of people and teams: `GET /admin/export/teams`.
 
-use axum::{extract::State, response::Response};
+use axum::extract::State;
 use domain::TeamsFile;
 use operations::ExportRows;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{app::AppState, caller::SeesAll, error::ApiResult, openapi::problems};
+use crate::{app::AppState, caller::SeesAll, error::ApiResult, lists::Listing, openapi::problems};
 
 problems! { ExportProblems: AdminRequired, PayloadTooLarge; }
 
@@ -15,9 +15,9 @@ problems! { ExportProblems: AdminRequired, PayloadTooLarge; }
 #[schema(as = Export)]
 pub(crate) struct ExportView {
     /// People, teams, members and machine clients.
-    file: TeamsFile,
+    pub(crate) file: TeamsFile,
     /// Remarks about what a file cannot describe.
-    remarks: Vec<String>,
+    pub(crate) remarks: Vec<String>,
 }
 
 /// Export people and teams as a teams file.
@@ -27,7 +27,10 @@ pub(crate) struct ExportView {
     get, path = "/admin/export/teams", tag = "admin",
     responses((status = 200, description = "The file", body = ExportView), ExportProblems),
 )]
-pub(crate) async fn export(State(app): State<AppState>, SeesAll(caller): SeesAll) -> ApiResult<Response> {
+pub(crate) async fn export(
+    State(app): State<AppState>,
+    SeesAll(caller): SeesAll,
+) -> ApiResult<Listing<ExportView>> {
     let mut lists = app.lists(&caller).await?;
     let rows = ExportRows::read(&mut lists).await;
     if let Ok(rows) = &rows {

@@ -1,12 +1,12 @@
 //! Policies: explanation of decisions, replay of requests, and application of files.
 
-mod apply;
-mod documents;
-mod explain;
-mod export;
-mod replay;
-mod schema;
-mod view;
+pub(crate) mod apply;
+pub(crate) mod documents;
+pub(crate) mod explain;
+pub(crate) mod export;
+pub(crate) mod replay;
+pub(crate) mod schema;
+pub(crate) mod view;
 
 use utoipa_axum::{router::OpenApiRouter, routes};
 

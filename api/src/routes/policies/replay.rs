@@ -1,6 +1,6 @@
 //! Replay: `POST /admin/policies/replay`.
 
-use axum::{extract::State, response::Response};
+use axum::extract::State;
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{Problem, TeamEntry};
 use operations::{Found, ReplayedRequest};
@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::documents;
-use crate::{app::AppState, body::Body, caller::SeesAllByPost, error::ApiResult, openapi::problems};
+use crate::{
+    app::AppState, body::Body, caller::SeesAllByPost, error::ApiResult, lists::Listing, openapi::problems,
+};
 
 problems! {
     ReplayProblems: MalformedBody, AdminRequired, PayloadTooLarge, UnsupportedMediaType, ValidationFailed,
@@ -20,11 +22,11 @@ problems! {
 #[serde(deny_unknown_fields)]
 pub(crate) struct ReplayBody {
     /// The team as its file describes it, known by its name. Only labels and runner groups are replayed.
-    team: TeamEntry,
+    pub(crate) team: TeamEntry,
     /// Number of days to go back.
     #[serde(default = "default_days")]
     #[schema(default = 30, minimum = 1, maximum = 90)]
-    days: u32,
+    pub(crate) days: u32,
 }
 
 const fn default_days() -> u32 {
@@ -36,17 +38,17 @@ const fn default_days() -> u32 {
 #[schema(as = Replay)]
 pub(crate) struct ReplayView {
     /// Beginning of the replayed time.
-    since: DateTime<Utc>,
+    pub(crate) since: DateTime<Utc>,
     /// Number of requests that were looked at.
-    examined: u64,
+    pub(crate) examined: u64,
     /// Whether all requests were looked at; otherwise the newest ones were.
-    complete: bool,
+    pub(crate) complete: bool,
     /// Accepted requests that the draft refuses.
-    newly_refused: FoundView,
+    pub(crate) newly_refused: FoundView,
     /// Refused requests that the draft allows.
-    newly_allowed: FoundView,
+    pub(crate) newly_allowed: FoundView,
     /// Number of refused requests of which the audit log has only a part.
-    unclear: u64,
+    pub(crate) unclear: u64,
 }
 
 /// Requests of one kind.
@@ -54,9 +56,9 @@ pub(crate) struct ReplayView {
 #[schema(as = ReplayedRequests)]
 pub(crate) struct FoundView {
     /// Number of requests.
-    count: u64,
+    pub(crate) count: u64,
     /// The newest of them, at most 20.
-    examples: Vec<ExampleView>,
+    pub(crate) examples: Vec<ExampleView>,
 }
 
 /// A past request.
@@ -64,17 +66,17 @@ pub(crate) struct FoundView {
 #[schema(as = ReplayedRequest)]
 pub(crate) struct ExampleView {
     /// Time of the request.
-    at: DateTime<Utc>,
+    pub(crate) at: DateTime<Utc>,
     /// Identity of the caller.
-    user_identity: Option<String>,
+    pub(crate) user_identity: Option<String>,
     /// Labels of the runner, or the refused labels.
-    labels: Vec<String>,
+    pub(crate) labels: Vec<String>,
     /// Runner group.
-    runner_group_id: Option<i64>,
+    pub(crate) runner_group_id: Option<i64>,
     /// Problem code: of the draft's refusal, or of the refusal that it would lift.
-    code: Option<String>,
+    pub(crate) code: Option<String>,
     /// Reasons of the draft's refusal.
-    reasons: Vec<String>,
+    pub(crate) reasons: Vec<String>,
 }
 
 impl From<Found> for FoundView {
@@ -115,7 +117,7 @@ pub(crate) async fn replay(
     State(app): State<AppState>,
     SeesAllByPost(caller): SeesAllByPost,
     Body(body): Body<ReplayBody>,
-) -> ApiResult<Response> {
+) -> ApiResult<Listing<ReplayView>> {
     if !(1..=90).contains(&body.days) {
         return Err(Problem::field("/days", "1 to 90").into());
     }

@@ -13,37 +13,37 @@ use crate::openapi;
 #[schema(as = Explanation)]
 pub(crate) struct ExplanationView {
     /// Whether the request would be accepted.
-    allowed: bool,
+    pub(crate) allowed: bool,
     /// Problem code of the refusal.
     #[schema(value_type = Option<String>)]
-    code: Option<&'static str>,
+    pub(crate) code: Option<&'static str>,
     /// Reason of the refusal.
-    detail: Option<String>,
+    pub(crate) detail: Option<String>,
     /// The team, if the caller belongs to it.
-    team: Option<ExplainedTeam>,
+    pub(crate) team: Option<ExplainedTeam>,
     /// Checks, in the order in which they refuse.
-    checks: Vec<CheckView>,
+    pub(crate) checks: Vec<CheckView>,
     /// Labels that the runner would have, if the policy admits it.
-    labels: Option<Vec<String>>,
+    pub(crate) labels: Option<Vec<String>>,
     /// Runner group that the runner would have, if the policy admits it.
-    runner_group_id: Option<i64>,
+    pub(crate) runner_group_id: Option<i64>,
     /// Whether a job of the given repository may run on the team's runners.
-    repository: Option<JobRuleView>,
+    pub(crate) repository: Option<JobRuleView>,
     /// Whether a job of the given workflow may run on the team's runners.
-    workflow: Option<JobRuleView>,
+    pub(crate) workflow: Option<JobRuleView>,
     /// Up to five active admins, who may change the policy. Empty for machine clients.
-    admins: Vec<String>,
+    pub(crate) admins: Vec<String>,
 }
 
 /// Team of an explained request.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ExplainedTeam {
     /// Id of the team.
-    id: Uuid,
+    pub(crate) id: Uuid,
     /// Name of the team.
-    name: String,
+    pub(crate) name: String,
     /// Patterns of the labels that the team may use.
-    optional_label_patterns: Vec<String>,
+    pub(crate) optional_label_patterns: Vec<String>,
 }
 
 /// One check of a request.
@@ -51,27 +51,27 @@ pub(crate) struct ExplainedTeam {
 pub(crate) struct CheckView {
     /// Subject of the check.
     #[schema(schema_with = openapi::check_kind)]
-    check: CheckKind,
+    pub(crate) check: CheckKind,
     /// Whether the check passed.
-    allowed: bool,
+    pub(crate) allowed: bool,
     /// The checked value, such as a label.
-    value: Option<String>,
+    pub(crate) value: Option<String>,
     /// The label pattern that matches.
-    rule: Option<String>,
+    pub(crate) rule: Option<String>,
     /// Reason of the result.
-    detail: String,
+    pub(crate) detail: String,
     /// Problem code, if the check failed.
     #[schema(value_type = Option<String>)]
-    code: Option<&'static str>,
+    pub(crate) code: Option<&'static str>,
 }
 
 /// Result of one of the team's lists about workflow jobs.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct JobRuleView {
     /// Whether the list admits the job.
-    allowed: bool,
+    pub(crate) allowed: bool,
     /// The entry that matches; null if none does or the list is empty.
-    rule: Option<String>,
+    pub(crate) rule: Option<String>,
 }
 
 impl ExplanationView {

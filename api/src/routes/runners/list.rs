@@ -1,6 +1,6 @@
 //! List and details of runners.
 
-use axum::{Json, extract::State, response::Response};
+use axum::{Json, extract::State};
 use chrono::{DateTime, Utc};
 use domain::{RunnerId, RunnerStatus};
 use store::{AuditFilter, Page, RunnerFilter, Visible};
@@ -12,6 +12,7 @@ use crate::{
     caller::Authorised,
     error::ApiResult,
     filters::{list_period, named_requesters, runner_search},
+    lists::Listing,
     openapi::problems,
     page::{list_body, list_params},
     routes::audit::AuditView,
@@ -62,7 +63,7 @@ pub(crate) async fn list(
     State(app): State<AppState>,
     Authorised(caller): Authorised,
     Params(params): Params<RunnerParams>,
-) -> ApiResult<Response> {
+) -> ApiResult<Listing<RunnerList>> {
     let page = params.page()?;
     let period = list_period(params.since, params.until)?;
     let team = filtered_team(&app, params.team.as_deref()).await?;

@@ -1,12 +1,12 @@
 //! Routes of runners.
 
-mod list;
-mod provision;
-mod refresh;
-mod register;
-mod remove;
-mod request;
-mod view;
+pub(crate) mod list;
+pub(crate) mod provision;
+pub(crate) mod refresh;
+pub(crate) mod register;
+pub(crate) mod remove;
+pub(crate) mod request;
+pub(crate) mod view;
 
 use utoipa_axum::{router::OpenApiRouter, routes};
 

@@ -34,19 +34,19 @@ use crate::{
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Accepted {
     /// Id of the job.
-    job_id: Uuid,
+    pub(crate) job_id: Uuid,
     /// Id of the job's runner.
-    runner_id: Option<Uuid>,
+    pub(crate) runner_id: Option<Uuid>,
     /// Name of the runner, final once the job has succeeded.
-    runner_name: Option<String>,
+    pub(crate) runner_name: Option<String>,
     /// State of the job.
     #[schema(schema_with = openapi::job_state)]
-    state: JobState,
+    pub(crate) state: JobState,
     /// Path at which the job can be followed.
-    status_url: String,
+    pub(crate) status_url: String,
     /// Warnings about the request.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    warnings: Vec<Warning>,
+    pub(crate) warnings: Vec<Warning>,
 }
 
 problems! {
@@ -128,7 +128,7 @@ async fn version_warnings(
 }
 
 /// Returns a hash that is equal for equal requests.
-pub(super) fn hash_body(body: &impl Serialize) -> ApiResult<Vec<u8>> {
+pub(crate) fn hash_body(body: &impl Serialize) -> ApiResult<Vec<u8>> {
     let text = serde_json::to_vec(body).map_err(|error| crate::error::internal(&error))?;
     Ok(digest::digest(&digest::SHA256, &text).as_ref().to_vec())
 }

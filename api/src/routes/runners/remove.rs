@@ -25,13 +25,13 @@ const MAX_JOBS: usize = 3;
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Removed {
     /// Our id of the runner.
-    runner_id: Uuid,
+    pub(crate) runner_id: Uuid,
     /// Name of the runner, which is free again.
-    runner_name: String,
+    pub(crate) runner_name: String,
     /// Always true: failures are problems.
-    success: bool,
+    pub(crate) success: bool,
     /// Message for people.
-    message: String,
+    pub(crate) message: String,
 }
 
 problems! {

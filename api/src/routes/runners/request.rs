@@ -42,13 +42,13 @@ pub(crate) struct ProvisionBody {
 pub(crate) struct RegisterBody {
     /// The exact name: 1 to 64 characters of `A-Z a-z 0-9 . _ -`.
     #[schema(min_length = 1, max_length = 64, example = "old-builder-7")]
-    runner_name: String,
+    pub(crate) runner_name: String,
     /// Labels in addition to the team's required labels, which are always added.
     #[serde(default)]
     #[schema(max_items = 100, example = json!(["self-hosted", "linux"]))]
-    labels: Vec<String>,
+    pub(crate) labels: Vec<String>,
     /// Required for callers in several teams.
-    team_id: Option<Uuid>,
+    pub(crate) team_id: Option<Uuid>,
     /// Whether the runner takes one workflow job and is then removed; by default true.
     #[serde(default = "default_ephemeral")]
     pub(crate) ephemeral: bool,

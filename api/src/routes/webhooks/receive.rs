@@ -29,9 +29,9 @@ const SIGNATURE_HEADER: &str = "x-hub-signature-256";
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Received {
     /// GitHub's id of the delivery.
-    delivery_id: Uuid,
+    pub(crate) delivery_id: Uuid,
     /// `stored` (will be processed), `ignored` (not relevant here) or `duplicate` (received before).
-    state: &'static str,
+    pub(crate) state: &'static str,
 }
 
 pub(crate) struct WebhookProblems;

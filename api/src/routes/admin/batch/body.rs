@@ -16,24 +16,24 @@ use crate::{
 pub(crate) struct UserDeactivation {
     /// Reason, for the audit log.
     #[schema(min_length = 10, max_length = 500, example = "contractors of project X left")]
-    comment: String,
+    pub(crate) comment: String,
     /// These people, at most 1,000.
     #[schema(max_items = 1000)]
-    user_ids: Option<Vec<Uuid>>,
+    pub(crate) user_ids: Option<Vec<Uuid>>,
     /// All active members of this team, by id or name.
-    team: Option<String>,
+    pub(crate) team: Option<String>,
     /// All active people.
     #[serde(default)]
-    all: bool,
+    pub(crate) all: bool,
     /// Leave admins as they are.
     #[serde(default = "default_true")]
-    exclude_admins: bool,
+    pub(crate) exclude_admins: bool,
     /// Only show whom it would concern.
     #[serde(default)]
-    dry_run: bool,
+    pub(crate) dry_run: bool,
     /// Refuse if the selector matches another number.
     #[schema(minimum = 0)]
-    expected_count: Option<i64>,
+    pub(crate) expected_count: Option<i64>,
 }
 
 /// People to activate again.
@@ -42,21 +42,21 @@ pub(crate) struct UserDeactivation {
 pub(crate) struct UserBatch {
     /// Reason, for the audit log.
     #[schema(min_length = 10, max_length = 500)]
-    comment: String,
+    pub(crate) comment: String,
     /// These people, at most 1,000.
     #[schema(max_items = 1000)]
-    user_ids: Option<Vec<Uuid>>,
+    pub(crate) user_ids: Option<Vec<Uuid>>,
     /// All inactive members of this team, by id or name.
-    team: Option<String>,
+    pub(crate) team: Option<String>,
     /// All inactive people.
     #[serde(default)]
-    all: bool,
+    pub(crate) all: bool,
     /// Only show whom it would concern.
     #[serde(default)]
-    dry_run: bool,
+    pub(crate) dry_run: bool,
     /// Refuse if the selector matches another number.
     #[schema(minimum = 0)]
-    expected_count: Option<i64>,
+    pub(crate) expected_count: Option<i64>,
 }
 
 /// Runners to remove.
@@ -65,26 +65,26 @@ pub(crate) struct UserBatch {
 pub(crate) struct RunnerBatch {
     /// Reason, for the audit log.
     #[schema(min_length = 10, max_length = 500)]
-    comment: String,
+    pub(crate) comment: String,
     /// These runners, at most 1,000.
     #[schema(max_items = 1000)]
-    runner_ids: Option<Vec<Uuid>>,
+    pub(crate) runner_ids: Option<Vec<Uuid>>,
     /// Runners of this person or machine client, as `provisioned_by` shows them.
-    user_identity: Option<String>,
+    pub(crate) user_identity: Option<String>,
     /// Runners of this team, by id or name.
-    team: Option<String>,
+    pub(crate) team: Option<String>,
     /// Runners in this state.
     #[schema(schema_with = openapi::runner_status)]
-    status: Option<RunnerStatus>,
+    pub(crate) status: Option<RunnerStatus>,
     /// All runners.
     #[serde(default)]
-    all: bool,
+    pub(crate) all: bool,
     /// Only show which ones it would concern.
     #[serde(default)]
-    dry_run: bool,
+    pub(crate) dry_run: bool,
     /// Refuse if the selector matches another number.
     #[schema(minimum = 0)]
-    expected_count: Option<i64>,
+    pub(crate) expected_count: Option<i64>,
 }
 
 /// Teams to deactivate.
@@ -93,28 +93,28 @@ pub(crate) struct RunnerBatch {
 pub(crate) struct TeamDeactivation {
     /// Reason, for the audit log.
     #[schema(min_length = 10, max_length = 500)]
-    comment: String,
+    pub(crate) comment: String,
     /// Reason that the teams' members see. Without it, the comment.
     #[schema(min_length = 1, max_length = 500)]
-    reason: Option<String>,
+    pub(crate) reason: Option<String>,
     /// These teams, at most 1,000.
     #[schema(max_items = 1000)]
-    team_ids: Option<Vec<Uuid>>,
+    pub(crate) team_ids: Option<Vec<Uuid>>,
     /// Teams with this text in name or description, in any case.
     #[schema(min_length = 1, max_length = 100)]
-    q: Option<String>,
+    pub(crate) q: Option<String>,
     /// Teams of this GitHub installation, by its name in the settings.
     #[schema(min_length = 1, max_length = 40)]
-    installation: Option<String>,
+    pub(crate) installation: Option<String>,
     /// All active teams.
     #[serde(default)]
-    all: bool,
+    pub(crate) all: bool,
     /// Only show which ones it would concern.
     #[serde(default)]
-    dry_run: bool,
+    pub(crate) dry_run: bool,
     /// Refuse if the selector matches another number.
     #[schema(minimum = 0)]
-    expected_count: Option<i64>,
+    pub(crate) expected_count: Option<i64>,
 }
 
 /// Teams to activate again.
@@ -123,25 +123,25 @@ pub(crate) struct TeamDeactivation {
 pub(crate) struct TeamBatch {
     /// Reason, for the audit log.
     #[schema(min_length = 10, max_length = 500)]
-    comment: String,
+    pub(crate) comment: String,
     /// These teams, at most 1,000.
     #[schema(max_items = 1000)]
-    team_ids: Option<Vec<Uuid>>,
+    pub(crate) team_ids: Option<Vec<Uuid>>,
     /// Teams with this text in name or description, in any case.
     #[schema(min_length = 1, max_length = 100)]
-    q: Option<String>,
+    pub(crate) q: Option<String>,
     /// Teams of this GitHub installation, by its name in the settings.
     #[schema(min_length = 1, max_length = 40)]
-    installation: Option<String>,
+    pub(crate) installation: Option<String>,
     /// All inactive teams.
     #[serde(default)]
-    all: bool,
+    pub(crate) all: bool,
     /// Only show which ones it would concern.
     #[serde(default)]
-    dry_run: bool,
+    pub(crate) dry_run: bool,
     /// Refuse if the selector matches another number.
     #[schema(minimum = 0)]
-    expected_count: Option<i64>,
+    pub(crate) expected_count: Option<i64>,
 }
 
 const fn default_true() -> bool {

@@ -15,35 +15,35 @@ use crate::openapi;
 #[schema(as = Batch)]
 pub(crate) struct BatchView {
     /// Id of the batch; null for a preview.
-    id: Option<Uuid>,
+    pub(crate) id: Option<Uuid>,
     /// Change of each item.
     #[schema(schema_with = openapi::batch_action)]
-    action: BatchAction,
+    pub(crate) action: BatchAction,
     /// State; null for a preview.
     #[schema(schema_with = openapi::batch_state_or_null)]
-    state: Option<BatchState>,
+    pub(crate) state: Option<BatchState>,
     /// Whether it has ended and no item failed; for a preview, true.
-    success: bool,
+    pub(crate) success: bool,
     /// Whether this is a preview: nothing was changed.
-    dry_run: bool,
+    pub(crate) dry_run: bool,
     /// Number of items.
-    total: i64,
+    pub(crate) total: i64,
     /// Number of items that were changed; for a preview, that would be tried.
-    affected_count: i64,
+    pub(crate) affected_count: i64,
     /// Number of items that were so already or were spared.
-    skipped_count: i64,
+    pub(crate) skipped_count: i64,
     /// Number of items that were refused.
-    failed_count: i64,
+    pub(crate) failed_count: i64,
     /// Reason, for the audit log.
-    comment: String,
+    pub(crate) comment: String,
     /// Why it was stopped.
-    stop_reason: Option<String>,
+    pub(crate) stop_reason: Option<String>,
     /// Time of the start.
-    created_at: Option<DateTime<Utc>>,
+    pub(crate) created_at: Option<DateTime<Utc>>,
     /// Time of the end.
-    finished_at: Option<DateTime<Utc>>,
+    pub(crate) finished_at: Option<DateTime<Utc>>,
     /// Items, in order, at most 1,000.
-    details: Vec<BatchItemView>,
+    pub(crate) details: Vec<BatchItemView>,
 }
 
 /// An item of a batch. It has the id and name of a person, a team or a runner.
@@ -51,43 +51,43 @@ pub(crate) struct BatchView {
 #[schema(as = BatchItem)]
 pub(crate) struct BatchItemView {
     /// Number of the item, from 1.
-    number: i32,
+    pub(crate) number: i32,
     /// Id of the person.
     #[serde(skip_serializing_if = "Option::is_none")]
-    user_id: Option<Uuid>,
+    pub(crate) user_id: Option<Uuid>,
     /// E-mail address of the person, or their principal.
     #[serde(skip_serializing_if = "Option::is_none")]
-    email: Option<String>,
+    pub(crate) email: Option<String>,
     /// Id of the runner.
     #[serde(skip_serializing_if = "Option::is_none")]
-    runner_id: Option<Uuid>,
+    pub(crate) runner_id: Option<Uuid>,
     /// Name of the runner.
     #[serde(skip_serializing_if = "Option::is_none")]
-    runner_name: Option<String>,
+    pub(crate) runner_name: Option<String>,
     /// Id of the team.
     #[serde(skip_serializing_if = "Option::is_none")]
-    team_id: Option<Uuid>,
+    pub(crate) team_id: Option<Uuid>,
     /// Name of the team.
     #[serde(skip_serializing_if = "Option::is_none")]
-    team_name: Option<String>,
+    pub(crate) team_name: Option<String>,
     /// Outcome: `waiting`, `done`, `unchanged`, `spared` or `failed`.
-    status: &'static str,
+    pub(crate) status: &'static str,
     /// Explanation of the outcome.
     #[serde(skip_serializing_if = "Option::is_none")]
-    detail: Option<String>,
+    pub(crate) detail: Option<String>,
     /// Reason of a failure.
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<String>,
+    pub(crate) error: Option<String>,
     /// The job that removes the runner.
     #[serde(skip_serializing_if = "Option::is_none")]
-    job_id: Option<Uuid>,
+    pub(crate) job_id: Option<Uuid>,
 }
 
 /// Batches without their items.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct BatchList {
     /// Newest first.
-    pub(super) batches: Vec<BatchView>,
+    pub(crate) batches: Vec<BatchView>,
 }
 
 impl BatchView {

@@ -30,14 +30,14 @@ pub(crate) struct ChangedClient {
     /// Free text about the client.
     #[serde(deserialize_with = "nullable")]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 1000)]
-    description: Option<Option<String>>,
+    pub(crate) description: Option<Option<String>>,
     /// Rule that selects its tokens, for a client that has a rule.
-    rule: Option<ClaimRuleBody>,
+    pub(crate) rule: Option<ClaimRuleBody>,
     /// Whether the client may act. When it becomes false, open requests are cancelled and unread configs shredded.
-    is_active: Option<bool>,
+    pub(crate) is_active: Option<bool>,
     /// Comment for the audit log, 1 to 500 characters.
     #[schema(min_length = 1, max_length = 500)]
-    comment: Option<String>,
+    pub(crate) comment: Option<String>,
 }
 
 /// Change a machine client.

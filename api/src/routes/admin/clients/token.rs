@@ -1,10 +1,6 @@
 //! Test of a token: whose it is, and which claims and rules decide that.
 
-use axum::{
-    Json,
-    extract::State,
-    response::{IntoResponse, Response},
-};
+use axum::{Json, extract::State};
 use chrono::{DateTime, Utc};
 use domain::{ClientId, FieldError, MachineClient, Problem, Secret, TokenFacts};
 use oidc::OidcError;
@@ -34,9 +30,9 @@ pub(crate) struct TestedToken {
     /// The token, as a caller would send it after `Bearer`. It is neither stored nor logged.
     #[serde(deserialize_with = "secret")]
     #[schema(value_type = String, min_length = 1, max_length = 16384)]
-    token: Secret,
+    pub(crate) token: Secret,
     /// A machine client whose rule is compared with the token part by part, by its id.
-    compare_with: Option<Uuid>,
+    pub(crate) compare_with: Option<Uuid>,
 }
 
 fn secret<'de, D: Deserializer<'de>>(reader: D) -> Result<Secret, D::Error> {
@@ -47,28 +43,28 @@ fn secret<'de, D: Deserializer<'de>>(reader: D) -> Result<Secret, D::Error> {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ClaimView {
     /// Name of the claim.
-    name: String,
+    pub(crate) name: String,
     /// Value in the rule.
-    wanted: Value,
+    pub(crate) wanted: Value,
     /// Value in the token, shortened; null if it has no such claim.
-    found: Option<Value>,
+    pub(crate) found: Option<Value>,
     /// Whether both are equal.
-    fits: bool,
+    pub(crate) fits: bool,
 }
 
 /// Machine client compared with the token.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ComparisonView {
     /// The machine client.
-    client: ClientView,
+    pub(crate) client: ClientView,
     /// Whether it matches the token.
-    fits: bool,
+    pub(crate) fits: bool,
     /// Whether its rule pins an owner; null without a rule. A rule that does not matches no token.
-    pins_owner: Option<bool>,
+    pub(crate) pins_owner: Option<bool>,
     /// Whether the subject matches the rule's pattern; null without a rule.
-    subject_fits: Option<bool>,
+    pub(crate) subject_fits: Option<bool>,
     /// Comparison of each claim of the rule.
-    claims: Vec<ClaimView>,
+    pub(crate) claims: Vec<ClaimView>,
 }
 
 /// Result of testing a token.
@@ -76,28 +72,28 @@ pub(crate) struct ComparisonView {
 pub(crate) struct TokenTestView {
     /// `refused`, `user`, `invitation`, `machine_client`, `ambiguous` or `unknown`.
     #[schema(example = "machine_client")]
-    outcome: &'static str,
+    pub(crate) outcome: &'static str,
     /// Explanation of the outcome, and the remedy if the token would be refused.
-    detail: String,
+    pub(crate) detail: String,
     /// Issuer of the token; null if it was refused.
-    issuer: Option<String>,
+    pub(crate) issuer: Option<String>,
     /// Subject of the token.
-    subject: Option<String>,
+    pub(crate) subject: Option<String>,
     /// End of the token's validity.
-    expires_at: Option<DateTime<Utc>>,
+    pub(crate) expires_at: Option<DateTime<Utc>>,
     /// Whether it is a person's token, which never passes as a machine client's.
-    is_personal: bool,
+    pub(crate) is_personal: bool,
     /// Client ids that the token may stand for.
-    client_ids: Vec<String>,
+    pub(crate) client_ids: Vec<String>,
     /// Claims that decide whose token it is, shortened.
     #[schema(value_type = Object)]
-    claims: Value,
+    pub(crate) claims: Value,
     /// The user, for the outcomes `user` and `invitation`.
-    user: Option<UserView>,
+    pub(crate) user: Option<UserView>,
     /// The machine clients that match.
-    clients: Vec<ClientView>,
+    pub(crate) clients: Vec<ClientView>,
     /// The machine client of `compare_with`.
-    comparison: Option<ComparisonView>,
+    pub(crate) comparison: Option<ComparisonView>,
 }
 
 impl From<ComparedClient> for ComparisonView {
@@ -223,7 +219,7 @@ pub(crate) async fn test(
     State(app): State<AppState>,
     ActingAdmin { caller, permission, .. }: ActingAdmin,
     Body(body): Body<TestedToken>,
-) -> ApiResult<Response> {
+) -> ApiResult<Json<TokenTestView>> {
     let token = body.token.expose();
     if token.is_empty() || token.len() > MAX_TOKEN {
         return Err(Problem::invalid(vec![FieldError::new("/token", "1 to 16,384 bytes")]).into());
@@ -231,12 +227,13 @@ pub(crate) async fn test(
     let verified = match app.verifier.verify(token).await {
         Ok(verified) => verified,
         Err(error) if error.is_ours() => return Err(error.into()),
-        Err(error) => return Ok(Json(TokenTestView::refused(&error)).into_response()),
+        Err(error) => return Ok(Json(TokenTestView::refused(&error))),
     };
     let expires_at = verified.expires_at;
     let facts = verified.facts();
     let mut lists = app.lists(&caller).await?;
     let compare_with = body.compare_with.map(ClientId::from);
     let tested = test_token(&mut lists, &permission, &facts, compare_with).await?;
-    lists.respond(Ok(tested), |tested| TokenTestView::of(tested, facts, expires_at))
+    let answer = lists.respond(Ok(tested), |tested| TokenTestView::of(tested, facts, expires_at))?;
+    Ok(Json(answer.into_body()))
 }

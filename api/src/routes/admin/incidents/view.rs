@@ -19,34 +19,34 @@ const MAX_SHOWN: usize = 1000;
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct IncidentSummary {
     /// Id of the incident.
-    id: Uuid,
+    pub(crate) id: Uuid,
     /// Kind of the target.
     #[schema(schema_with = openapi::incident_kind)]
-    target: IncidentKind,
+    pub(crate) target: IncidentKind,
     /// Id of the team, person or machine client; null for an issuer.
-    target_id: Option<Uuid>,
+    pub(crate) target_id: Option<Uuid>,
     /// Name of the target.
-    name: String,
+    pub(crate) name: String,
     /// Reason.
-    reason: String,
+    pub(crate) reason: String,
     /// State.
     #[schema(schema_with = openapi::incident_state)]
-    state: IncidentState,
+    pub(crate) state: IncidentState,
     /// Time of the beginning.
-    created_at: DateTime<Utc>,
+    pub(crate) created_at: DateTime<Utc>,
     /// Time at which all access had ended.
-    revoked_at: Option<DateTime<Utc>>,
+    pub(crate) revoked_at: Option<DateTime<Utc>>,
     /// Time at which all access was restored.
-    undone_at: Option<DateTime<Utc>>,
+    pub(crate) undone_at: Option<DateTime<Utc>>,
     /// Identity of the admin who undid it.
-    undone_by: Option<String>,
+    pub(crate) undone_by: Option<String>,
 }
 
 /// The newest incidents.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct IncidentList {
     /// Newest first.
-    pub(super) incidents: Vec<IncidentSummary>,
+    pub(crate) incidents: Vec<IncidentSummary>,
 }
 
 /// The report of an incident.
@@ -54,76 +54,76 @@ pub(crate) struct IncidentList {
 #[schema(as = Incident)]
 pub(crate) struct IncidentView {
     #[serde(flatten)]
-    summary: IncidentSummary,
+    pub(crate) summary: IncidentSummary,
     /// Number of changes by outcome.
-    counts: BTreeMap<&'static str, i64>,
+    pub(crate) counts: BTreeMap<&'static str, i64>,
     /// Changes, in order, at most 1,000.
-    changes: Vec<ChangeView>,
+    pub(crate) changes: Vec<ChangeView>,
     /// What the target still has now.
-    left: ScopeView,
+    pub(crate) left: ScopeView,
     /// Runners that run a workflow job, at most 1,000. They are not removed.
-    busy_runners: Vec<BusyRunner>,
+    pub(crate) busy_runners: Vec<BusyRunner>,
 }
 
 /// What an incident would end.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct IncidentPreview {
     /// Always true.
-    dry_run: bool,
+    pub(crate) dry_run: bool,
     /// Kind of the target.
     #[schema(schema_with = openapi::incident_kind)]
-    target: IncidentKind,
+    pub(crate) target: IncidentKind,
     /// Name of the target.
-    name: String,
+    pub(crate) name: String,
     /// Number of changes.
-    total: usize,
+    pub(crate) total: usize,
     /// Changes, in order, at most 1,000.
-    changes: Vec<ChangeView>,
+    pub(crate) changes: Vec<ChangeView>,
     /// What the target has now.
-    now: ScopeView,
+    pub(crate) now: ScopeView,
     /// Runners that run a workflow job, at most 1,000. They would not be removed.
-    busy_runners: Vec<BusyRunner>,
+    pub(crate) busy_runners: Vec<BusyRunner>,
 }
 
 /// One change of an incident.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ChangeView {
     /// What ends: `team`, `user`, `client`, `requests_of_user`, `requests_of_client` or `runner`.
-    kind: &'static str,
+    pub(crate) kind: &'static str,
     /// Id of the subject.
-    id: Uuid,
+    pub(crate) id: Uuid,
     /// Name of the subject.
-    name: String,
+    pub(crate) name: String,
     /// Outcome: `waiting`, `done`, `unchanged`, `failed` or `undone`.
-    status: &'static str,
+    pub(crate) status: &'static str,
     /// Explanation of the outcome.
-    detail: Option<String>,
+    pub(crate) detail: Option<String>,
     /// The job that removes a runner.
-    job_id: Option<Uuid>,
+    pub(crate) job_id: Option<Uuid>,
 }
 
 /// Open requests, configs and runners of a target.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ScopeView {
     /// Number of open requests for runners.
-    open_jobs: i64,
+    pub(crate) open_jobs: i64,
     /// Number of configs that are not shredded.
-    configs: i64,
+    pub(crate) configs: i64,
     /// Number of runners that run no workflow job.
-    idle_runners: i64,
+    pub(crate) idle_runners: i64,
     /// Number of runners that run a workflow job.
-    busy_runners: i64,
+    pub(crate) busy_runners: i64,
 }
 
 /// A runner that runs a workflow job.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct BusyRunner {
     /// Id of the runner.
-    runner_id: Uuid,
+    pub(crate) runner_id: Uuid,
     /// Its name.
-    runner_name: String,
+    pub(crate) runner_name: String,
     /// Name of its team.
-    team: String,
+    pub(crate) team: String,
 }
 
 impl From<IncidentRow> for IncidentSummary {
@@ -156,18 +156,18 @@ impl From<IncidentReport> for IncidentView {
 }
 
 impl IncidentView {
-    pub(super) const fn id(&self) -> Uuid {
+    pub(crate) const fn id(&self) -> Uuid {
         self.summary.id
     }
 
     /// Returns whether no change waits.
-    pub(super) fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         matches!(self.summary.state, IncidentState::Active | IncidentState::Undone)
     }
 }
 
 impl IncidentPreview {
-    pub(super) fn new(
+    pub(crate) fn new(
         target: &IncidentTarget,
         items: Vec<NewIncidentItem>,
         scope: IncidentScope,

@@ -33,34 +33,34 @@ problems! {
 pub(crate) struct ChangedUser {
     /// E-mail as in the user's tokens.
     #[schema(min_length = 5, max_length = 254)]
-    email: Option<String>,
+    pub(crate) email: Option<String>,
     /// Token issuer, one of those configured.
     #[schema(min_length = 1, max_length = 500)]
-    issuer: Option<String>,
+    pub(crate) issuer: Option<String>,
     /// Token subject, which binds the user to it. Null unbinds the user; the next sign-in with their e-mail binds
     /// again.
     #[serde(deserialize_with = "nullable")]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 1024)]
-    oidc_sub: Option<Option<String>>,
+    pub(crate) oidc_sub: Option<Option<String>>,
     /// Display name.
     #[serde(deserialize_with = "nullable")]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 200)]
-    display_name: Option<Option<String>>,
+    pub(crate) display_name: Option<Option<String>>,
     /// Role: `member`, `viewer` or `admin`.
-    role: Option<Role>,
+    pub(crate) role: Option<Role>,
     /// Whether the user is an admin; `role` says it too.
-    is_admin: Option<bool>,
+    pub(crate) is_admin: Option<bool>,
     /// Whether the user is a viewer, who sees everything, changes nothing and gets no config; `role` says it too.
-    is_viewer: Option<bool>,
+    pub(crate) is_viewer: Option<bool>,
     /// Whether the user may act. When it becomes false, open requests are cancelled and unread configs shredded.
-    is_active: Option<bool>,
+    pub(crate) is_active: Option<bool>,
     /// Whether the user may get JIT configs.
-    can_use_jit: Option<bool>,
+    pub(crate) can_use_jit: Option<bool>,
     /// Whether the user may get registration tokens.
-    can_use_registration_token: Option<bool>,
+    pub(crate) can_use_registration_token: Option<bool>,
     /// Comment for the audit log, 1 to 500 characters.
     #[schema(min_length = 1, max_length = 500)]
-    comment: Option<String>,
+    pub(crate) comment: Option<String>,
 }
 
 async fn change(

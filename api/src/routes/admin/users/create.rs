@@ -22,33 +22,33 @@ problems! {
 pub(crate) struct NewUser {
     /// E-mail as in the user's tokens.
     #[schema(example = "ada@example.com", min_length = 5, max_length = 254)]
-    email: Option<String>,
+    pub(crate) email: Option<String>,
     /// Token issuer, one of those configured. For an invitation by e-mail, only tokens of this issuer may bind the
     /// user. By default the first issuer that binds people.
     #[schema(min_length = 1, max_length = 500)]
-    issuer: Option<String>,
+    pub(crate) issuer: Option<String>,
     /// Token subject.
     #[schema(min_length = 1, max_length = 1024)]
-    oidc_sub: Option<String>,
+    pub(crate) oidc_sub: Option<String>,
     /// Display name.
     #[schema(min_length = 1, max_length = 200)]
-    display_name: Option<String>,
+    pub(crate) display_name: Option<String>,
     /// Role: `member` (the default), `viewer` or `admin`.
-    role: Option<Role>,
+    pub(crate) role: Option<Role>,
     /// Whether the user is an admin; `role` says it too.
-    is_admin: Option<bool>,
+    pub(crate) is_admin: Option<bool>,
     /// Whether the user is a viewer; `role` says it too.
-    is_viewer: Option<bool>,
+    pub(crate) is_viewer: Option<bool>,
     /// Whether the user may get JIT configs.
     #[serde(default = "default_true")]
-    can_use_jit: bool,
+    pub(crate) can_use_jit: bool,
     /// Whether the user may get registration tokens.
     #[serde(default)]
-    can_use_registration_token: bool,
+    pub(crate) can_use_registration_token: bool,
     /// Teams that the user joins, by id.
     #[serde(default)]
     #[schema(max_items = 100)]
-    team_ids: Vec<Uuid>,
+    pub(crate) team_ids: Vec<Uuid>,
 }
 
 const fn default_true() -> bool {

@@ -39,6 +39,18 @@ pub(crate) struct UserView {
     pub(crate) last_login_at: Option<DateTime<Utc>>,
 }
 
+impl UserView {
+    /// Returns the e-mail address, else the name, else the subject.
+    pub(crate) fn shown_name(&self) -> &str {
+        let Self { email, display_name, oidc_sub, .. } = self;
+        email
+            .as_deref()
+            .or(display_name.as_deref())
+            .or(oidc_sub.as_deref())
+            .unwrap_or("a person without a name")
+    }
+}
+
 impl From<User> for UserView {
     fn from(user: User) -> Self {
         Self {
