@@ -14,7 +14,12 @@ use super::{
     error::{UiError, UiResult},
     notice, random,
 };
-use crate::{app::AppState, caller::record_refusal, limit::RemainingQuota, origin::RequestOrigin};
+use crate::{
+    app::AppState,
+    caller::{ActingAdmin, record_refusal},
+    limit::RemainingQuota,
+    origin::RequestOrigin,
+};
 
 /// Longest time to look a session up. A page about a database that is away must come within a second.
 const MAX_LOOKUP: Duration = Duration::from_millis(700);
@@ -41,6 +46,14 @@ pub(crate) struct OverseeingVisitor(pub(crate) Visitor);
 pub(crate) struct AdminVisitor {
     pub(crate) visitor: Visitor,
     pub(crate) admin: Administrator,
+}
+
+impl AdminVisitor {
+    /// Returns the visitor as an admin who calls the API.
+    pub(crate) fn acting(&self) -> ActingAdmin {
+        let Visitor { caller, origin, .. } = &self.visitor;
+        ActingAdmin { caller: caller.clone(), permission: self.admin.clone(), origin: origin.clone() }
+    }
 }
 
 impl FromRequestParts<AppState> for SignedIn {

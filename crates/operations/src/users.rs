@@ -1,9 +1,12 @@
 //! Changes of users.
 
-use domain::{FieldError, JobKind, Problem, ProblemCode, Requester, TeamId, User, UserId};
+mod last_admin;
+
+use domain::{FieldError, JobKind, Problem, Requester, TeamId, User, UserId};
 use serde_json::{Value, json};
 use store::{Store, Tx, UserDraft};
 
+use self::last_admin::check_last_admin;
 use crate::{
     Administrator, Operations, Result,
     members::record_member,
@@ -329,22 +332,6 @@ fn check_names(after: &User) -> std::result::Result<(), Problem> {
 fn invited_anew<'u>(before: &User, after: &'u User) -> Option<&'u str> {
     let names = |user: &User| (user.email.clone(), user.issuer.clone(), user.subject.clone());
     after.email.as_deref().filter(|_| after.subject.is_none() && names(before) != names(after))
-}
-
-/// Refuses a change after which no active admin is left who has signed in before. Concurrent changes of this kind wait
-/// for each other here.
-async fn check_last_admin(tx: &mut Tx, before: &User, after: &User) -> Result<()> {
-    let administers = |user: &User| user.is_admin && user.is_active;
-    let unbound = before.subject.is_some() && after.subject.is_none();
-    if !administers(before) || (administers(after) && !unbound) {
-        return Ok(());
-    }
-    let others = tx.users().count_other_admins(before.id).await?;
-    if others.bound > 0 || (before.subject.is_none() && others.all > 0) {
-        return Ok(());
-    }
-    let detail = "This is the last active admin who has signed in; make another user an admin first.";
-    Err(Problem::new(ProblemCode::LastAdmin, detail).into())
 }
 
 /// Revokes the access that the user loses.

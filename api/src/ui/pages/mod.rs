@@ -1,9 +1,27 @@
 //! Pages, one module for each family.
 
+mod audit;
 mod board;
+mod clients;
+mod explain;
+mod input;
+mod list_filters;
+mod people;
+mod preview;
+mod runners;
+mod security;
+mod teams;
 
 use super::UiRoutes;
 
 pub(super) fn routes() -> UiRoutes {
-    UiRoutes::new().merge(board::routes())
+    UiRoutes::new()
+        .merge(board::routes())
+        .merge(runners::routes())
+        .merge(teams::routes())
+        .merge(people::routes())
+        .merge(clients::routes())
+        .merge(security::routes())
+        .merge(audit::routes())
+        .merge(explain::routes())
 }

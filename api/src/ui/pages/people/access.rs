@@ -1,0 +1,158 @@
+//! Deactivation, activation and unbinding of a person.
+
+use axum::{extract::State, response::Response};
+use domain::{IncidentKind, Problem, User, UserId};
+use serde::Deserialize;
+use store::IncidentTarget;
+
+use super::role::person;
+use crate::{
+    app::AppState,
+    routes::admin::users::UserView,
+    ui::{
+        AdminVisitor, Frame, Section, UiForm, UiResult, Visitor, done,
+        pages::{
+            input::{PageId, optional},
+            preview::{Preview, scope_of, tell},
+        },
+    },
+};
+
+/// Reason of an action.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Confirmation {
+    comment: String,
+}
+
+impl Confirmation {
+    fn reason(&self) -> Result<String, Problem> {
+        let missing = || Problem::field("/comment", "1 to 500 characters: the reason, for the audit log");
+        optional(&self.comment).ok_or_else(missing)
+    }
+}
+
+/// Returns a preview of an action on a person. `verb` begins its heading, as in `Deactivate`.
+async fn preview_of(app: &AppState, visitor: &Visitor, user: &User, verb: &str) -> Preview {
+    let (path, view) = (format!("/people/{}", user.id), UserView::from(user.clone()));
+    let heading = format!("{verb} {}", view.shown_name());
+    let frame = Frame::new(app, visitor, Section::People, heading.clone()).await;
+    let action = format!("{path}/{}", verb.to_ascii_lowercase());
+    Preview::new(frame, format!("{heading}?"), action, path)
+        .reason("comment", "Reason, for the audit log", 1)
+        .button(format!("{verb} the person"), "Do not")
+}
+
+async fn deactivation(app: &AppState, visitor: &Visitor, user: &User) -> UiResult<Preview> {
+    let name = UserView::from(user.clone()).shown_name().to_owned();
+    let target = IncidentTarget { kind: IncidentKind::User, id: Some(user.id.uuid()), name };
+    let preview = preview_of(app, visitor, user, "Deactivate").await.dangerous();
+    let preview = preview.says("Sessions, streams and waiting requests of this person end now.");
+    let preview = match scope_of(app, &visitor.caller, &target).await? {
+        Some(scope) => preview
+            .says(format!("{}.", tell(scope.open_jobs, "open request", "is cancelled", "are cancelled")))
+            .says(format!("{}.", tell(scope.idle_runners + scope.busy_runners, "runner", "stays", "stay"))),
+        None => preview.says("Open requests are cancelled; the runners stay."),
+    };
+    Ok(preview.says("The account stays for the audit log; you can activate it again."))
+}
+
+/// Shows what a deactivation ends.
+pub(super) async fn preview_deactivation(
+    State(app): State<AppState>,
+    AdminVisitor { visitor, .. }: AdminVisitor,
+    PageId(id): PageId<UserId>,
+) -> UiResult<Response> {
+    deactivation(&app, &visitor, &person(&app, id).await?).await?.show()
+}
+
+/// Deactivates a person.
+pub(super) async fn deactivate(
+    State(app): State<AppState>,
+    AdminVisitor { visitor, admin }: AdminVisitor,
+    PageId(id): PageId<UserId>,
+    UiForm(form): UiForm<Confirmation>,
+) -> UiResult<Response> {
+    let written = match form.reason() {
+        Ok(reason) => app.operations().deactivate_user(&admin, id, Some(&reason)).await,
+        Err(problem) => Err(problem.into()),
+    };
+    match written {
+        Ok(user) => Ok(finished(user, "is deactivated.")),
+        Err(error) => {
+            deactivation(&app, &visitor, &person(&app, id).await?).await?.refuse(error, &form.comment)
+        }
+    }
+}
+
+fn finished(user: User, what: &str) -> Response {
+    let (path, view) = (format!("/people/{}", user.id), UserView::from(user));
+    done(&path, format!("{} {what}", view.shown_name()))
+}
+
+async fn activation(app: &AppState, visitor: &Visitor, user: &User) -> Preview {
+    preview_of(app, visitor, user, "Activate")
+        .await
+        .says("The person gets the former role and teams back and may sign in again.")
+        .says("Requests that were cancelled stay cancelled.")
+}
+
+/// Shows what an activation restores.
+pub(super) async fn preview_activation(
+    State(app): State<AppState>,
+    AdminVisitor { visitor, .. }: AdminVisitor,
+    PageId(id): PageId<UserId>,
+) -> UiResult<Response> {
+    activation(&app, &visitor, &person(&app, id).await?).await.show()
+}
+
+/// Activates a person again.
+pub(super) async fn activate(
+    State(app): State<AppState>,
+    AdminVisitor { visitor, admin }: AdminVisitor,
+    PageId(id): PageId<UserId>,
+    UiForm(form): UiForm<Confirmation>,
+) -> UiResult<Response> {
+    let written = match form.reason() {
+        Ok(reason) => app.operations().activate_user(&admin, id, Some(&reason)).await,
+        Err(problem) => Err(problem.into()),
+    };
+    match written {
+        Ok(user) => Ok(finished(user, "is active again.")),
+        Err(error) => activation(&app, &visitor, &person(&app, id).await?).await.refuse(error, &form.comment),
+    }
+}
+
+async fn unbinding(app: &AppState, visitor: &Visitor, user: &User) -> Preview {
+    preview_of(app, visitor, user, "Unbind")
+        .await
+        .dangerous()
+        .says("The present identity at the identity provider gets no access any more; sessions end.")
+        .says("The next sign-in with the verified e-mail address binds a new identity.")
+}
+
+/// Shows what an unbinding does.
+pub(super) async fn preview_unbinding(
+    State(app): State<AppState>,
+    AdminVisitor { visitor, .. }: AdminVisitor,
+    PageId(id): PageId<UserId>,
+) -> UiResult<Response> {
+    unbinding(&app, &visitor, &person(&app, id).await?).await.show()
+}
+
+/// Unbinds a person from their identity.
+pub(super) async fn unbind(
+    State(app): State<AppState>,
+    AdminVisitor { visitor, admin }: AdminVisitor,
+    PageId(id): PageId<UserId>,
+    UiForm(form): UiForm<Confirmation>,
+) -> UiResult<Response> {
+    let written = match form.reason() {
+        Ok(reason) => app.operations().unbind_user(&admin, id, Some(&reason)).await,
+        Err(problem) => Err(problem.into()),
+    };
+    match written {
+        Ok(user) => Ok(finished(user, "is unbound; the next sign-in with the e-mail address binds anew.")),
+        Err(error) => unbinding(&app, &visitor, &person(&app, id).await?).await.refuse(error, &form.comment),
+    }
+}
