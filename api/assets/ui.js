@@ -3,7 +3,7 @@
   const pad = number => String(number).padStart(2, '0');
   const local = new Intl.DateTimeFormat(undefined, {dateStyle: 'medium', timeStyle: 'medium'});
 
-  // Times are sent in UTC and shown in the reader's zone.
+  // UTC becomes the reader's zone.
   function times() {
     for (const one of $('time[datetime]:not([data-done])')) {
       const at = new Date(one.dateTime);
@@ -15,7 +15,6 @@
     }
   }
 
-  // The tab itself shows the state.
   function tab() {
     const state = $('[data-favicon]')[0];
     if (!state) return;
@@ -25,7 +24,6 @@
     document.title = `${state.dataset.title} – ${rest}`;
   }
 
-  // Ages and countdowns of what is visible.
   function tick() {
     if (document.hidden) return;
     for (const one of $('.asof')) {
@@ -51,14 +49,14 @@
       button.textContent = 'Copied';
       setTimeout(() => { button.textContent = was; }, 2000);
     } catch {
-      // Without https the clipboard is closed to scripts: the text is selected instead.
       if (from.select) from.select(); else getSelection().selectAllChildren(from);
     }
   }
 
   document.addEventListener('click', event => {
+    for (const menu of $('.menu[open]')) if (!menu.contains(event.target)) menu.open = false;
     const button = event.target.closest('[data-copy],[data-dialog],[data-show]');
-    if (!button) { for (const menu of $('.menu[open]')) if (!menu.contains(event.target)) menu.open = false; return; }
+    if (!button) return;
     if (button.dataset.copy) copy(button);
     if (button.dataset.dialog) document.getElementById(button.dataset.dialog)?.showModal();
     if (button.dataset.show) {
@@ -86,6 +84,12 @@
     }
   });
 
+  // A stream that fails is replaced by polling.
+  let failures = 0;
+  document.addEventListener('htmx:sse:error', ({target}) => {
+    const url = target.getAttribute?.('hx-sse:connect');
+    if (url && ++failures === 3) setInterval(() => document.hidden || htmx.ajax('GET', url + '&once=true', {source: target, swap: 'none'}), 5000);
+  });
   document.addEventListener('htmx:after:swap', refresh);
   setInterval(tick, 1000);
   refresh();

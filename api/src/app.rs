@@ -1,10 +1,11 @@
 //! Shared state of all handlers.
 
-use std::{collections::BTreeMap, ops::Deref, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, num::NonZeroU32, ops::Deref, sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
 use domain::{AuditEntry, InstallationId, KeyRing, SecurityEvent, TeamId};
-use oidc::Verifier;
+use governor::Quota;
+use oidc::{CodeFlow, Verifier};
 use operations::{Operations, ProvisionRules, RefusalLog, Refused, TurnLimits, Turns};
 use queue::{Announcements, Queue};
 use runtime::{
@@ -17,8 +18,14 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    limit::Limiter, lists::ListTurns, pre_auth::PreAuthLimits, signature_alarm::SignatureAlarm,
-    ui::Snapshots, waiting::Waits, webhook_intake::Intake,
+    address_limit::AddressLimit,
+    limit::Limiter,
+    lists::ListTurns,
+    pre_auth::PreAuthLimits,
+    signature_alarm::SignatureAlarm,
+    ui::{Live, Snapshots},
+    waiting::Waits,
+    webhook_intake::Intake,
 };
 
 /// Most exports of the audit log that run at a time. Each uses one of the connections for lists.
@@ -26,6 +33,12 @@ const MAX_EXPORTS: usize = 2;
 
 /// Limits on provision requests of one team that are in the database at a time.
 const ACCEPT_BOUNDS: TurnLimits = TurnLimits { running: 2, waiting: 1000, max_wait: Duration::from_secs(5) };
+
+/// Sign-ins to the dashboard that may begin at one address (IPv6: one /64): 60 at once, then 20 a minute.
+const SIGN_INS: Quota = match (NonZeroU32::new(20), NonZeroU32::new(60)) {
+    (Some(minute), Some(burst)) => Quota::per_minute(minute).allow_burst(burst),
+    _ => Quota::per_minute(NonZeroU32::MIN),
+};
 
 /// Parts of the API, assembled by the process that runs it.
 #[derive(Debug)]
@@ -38,6 +51,8 @@ pub struct Dependencies {
     pub announcements: Announcements,
     /// Verifier of bearer tokens.
     pub verifier: Verifier,
+    /// Sign-in of people to the dashboard.
+    pub code_flow: CodeFlow,
     /// Keys that open sealed credentials.
     pub keys: KeyRing,
     /// Addresses and limits of the HTTP server.
@@ -88,6 +103,7 @@ pub(crate) struct Inner {
     parts: Dependencies,
     pub(crate) limiter: Limiter,
     pre_auth: PreAuthLimits,
+    sign_in_limit: AddressLimit,
     waits: Waits,
     list_turns: ListTurns,
     accept_turns: Turns<TeamId>,
@@ -96,6 +112,7 @@ pub(crate) struct Inner {
     intake: Intake,
     exports: Arc<Semaphore>,
     snapshots: Snapshots,
+    live: Live,
 }
 
 impl AppState {
@@ -109,6 +126,7 @@ impl AppState {
             parts,
             limiter,
             pre_auth,
+            sign_in_limit: AddressLimit::new(SIGN_INS),
             waits,
             list_turns,
             accept_turns: Turns::new(ACCEPT_BOUNDS),
@@ -117,6 +135,7 @@ impl AppState {
             intake: Intake::default(),
             exports: Arc::new(Semaphore::new(MAX_EXPORTS)),
             snapshots: Snapshots::default(),
+            live: Live::default(),
         }))
     }
 
@@ -158,6 +177,11 @@ impl AppState {
         &self.0.pre_auth
     }
 
+    /// Returns the limit on sign-ins that begin at one address.
+    pub(crate) fn sign_in_limit(&self) -> &AddressLimit {
+        &self.0.sign_in_limit
+    }
+
     pub(crate) fn waits(&self) -> &Waits {
         &self.0.waits
     }
@@ -165,6 +189,11 @@ impl AppState {
     /// Returns the turns of exports.
     pub(crate) fn exports(&self) -> Arc<Semaphore> {
         self.0.exports.clone()
+    }
+
+    /// Returns the live data of the pages.
+    pub(crate) fn live(&self) -> &Live {
+        &self.0.live
     }
 
     /// Returns the state of the service as pages show it.
@@ -186,6 +215,7 @@ impl AppState {
         self.limiter().forget_idle();
         self.list_turns().forget_idle();
         self.0.accept_turns.forget_idle();
+        self.0.sign_in_limit.forget_idle();
     }
 
     pub(crate) fn signature_alarm(&self) -> &SignatureAlarm {

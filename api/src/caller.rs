@@ -12,6 +12,7 @@ use operations::{Actor, Administrator, Refused};
 use serde_json::json;
 
 use self::identify::identify;
+pub(crate) use self::identify::identify_person;
 use crate::{
     app::AppState,
     error::{ApiError, ApiResult},

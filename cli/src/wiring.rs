@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use domain::{AuditKeys, DriftRules, KeyRing, Secret};
 use github::{Credential, GitHubSettings, KeySource, Outgoing, Proxy, Scope, TokenSource};
 use installations::{Installation, Installations};
-use oidc::{HttpSettings, TrustedIssuer, Verifier};
+use oidc::{CodeClient, CodeFlow, HttpSettings, TrustedIssuer, Verifier};
 use queue::{Announcements, BudgetSettings, Queue, QueueConfig};
 use runtime::{
     Clock,
@@ -102,6 +102,7 @@ pub(crate) fn api(sources: &Sources, process: &Process) -> anyhow::Result<(api::
     let oidc: OidcConfig = sources.section()?;
     let default_issuer = oidc.issuers.first().map(|issuer| issuer.issuer.clone()).unwrap_or_default();
     let sign_in = oidc.issuers.iter().filter_map(sign_in).collect();
+    let clients = oidc.issuers.iter().filter_map(code_client).collect();
     let issuers = oidc.issuers.into_iter().map(TrustedIssuer::from).collect();
     let verifier = verifier(sources, issuers)?;
     let github: GithubConfig = sources.section()?;
@@ -110,6 +111,7 @@ pub(crate) fn api(sources: &Sources, process: &Process) -> anyhow::Result<(api::
         store: store(sources)?,
         announcements: Announcements::start(&queue),
         queue,
+        code_flow: code_flow(sources, clients, verifier.clone())?,
         verifier: verifier.clone(),
         keys: keys(sources)?,
         server: sources.section::<ServerConfig>()?,
@@ -141,6 +143,26 @@ fn sign_in(issuer: &IssuerConfig) -> Option<api::SignIn> {
         scopes: cli.scopes.clone(),
         audience: issuer.audiences.first().cloned(),
     })
+}
+
+/// Returns the client by which people sign in to the dashboard at an issuer.
+pub(crate) fn code_client(issuer: &IssuerConfig) -> Option<CodeClient> {
+    let web = issuer.web.as_ref()?;
+    Some(CodeClient {
+        issuer: issuer.issuer.clone(),
+        client_id: web.client_id.clone(),
+        secret_path: web.secret_path.clone(),
+    })
+}
+
+/// Returns the sign-in to the dashboard by these clients.
+pub(crate) fn code_flow(
+    sources: &Sources,
+    clients: Vec<CodeClient>,
+    verifier: Verifier,
+) -> anyhow::Result<CodeFlow> {
+    let http = HttpSettings { outgoing: Some(sources.section()?), ..HttpSettings::default() };
+    CodeFlow::new(clients, &http, verifier).context("cannot build an HTTP client")
 }
 
 /// Returns a verifier for tokens of these issuers.

@@ -39,6 +39,31 @@ pub(super) async fn identify(app: &AppState, facts: &TokenFacts, origin: &Origin
     }
 }
 
+/// Returns the person that a verified token of a sign-in belongs to, as [`identify`] finds them.
+///
+/// # Errors
+/// As for a bearer token; `unknown_principal` for a machine client.
+pub(crate) async fn identify_person(
+    app: &AppState,
+    facts: &TokenFacts,
+    origin: &Origin,
+) -> ApiResult<Caller> {
+    let principal = facts.principal();
+    app.pre_auth().check(&principal)?;
+    let identified = identify(app, facts, origin).await;
+    if let Err(ApiError(problem)) = &identified
+        && problem.code == ProblemCode::UnknownPrincipal
+    {
+        app.pre_auth().remember_unknown(&principal, problem);
+    }
+    let caller = identified?;
+    if caller.requester.user().is_none() {
+        let detail = "The dashboard is for people; a machine client calls the API with its token.";
+        return Err(Problem::new(ProblemCode::UnknownPrincipal, detail).into());
+    }
+    Ok(caller)
+}
+
 async fn refuse_unknown(app: &AppState, facts: &TokenFacts, origin: &Origin) -> ApiError {
     let problem = Problem::new(
         ProblemCode::UnknownPrincipal,

@@ -11,6 +11,9 @@ pub(super) const TRIED: &str = "__Host-rts-tried";
 /// Cookie with the sentence that the next page shows.
 pub(super) const NOTICE: &str = "__Host-rts-notice";
 
+/// Cookie of a browser whose pages show no live data.
+pub(super) const PAUSED: &str = "__Host-rts-paused";
+
 /// Longest value that is read, in bytes.
 const MAX_VALUE: usize = 1024;
 

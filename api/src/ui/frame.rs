@@ -130,6 +130,10 @@ pub(crate) struct Frame {
     pub(crate) status: Option<Arc<Status>>,
     /// State of the service in a member's words.
     pub(crate) outlook: Option<String>,
+    /// Path and query of the page.
+    pub(crate) path: String,
+    /// Whether the page shows live data.
+    pub(crate) is_live: bool,
     /// URLs of the assets.
     pub(crate) assets: AssetUrls,
 }
@@ -153,6 +157,8 @@ impl Frame {
             notice: visitor.notice.clone(),
             status: snapshot.as_deref().filter(|_| oversees).map(|snapshot| Arc::new(Status::of(snapshot))),
             outlook: snapshot.as_deref().filter(|_| !oversees).map(outlook),
+            path: visitor.path.clone(),
+            is_live: oversees && !visitor.is_paused,
             assets: assets::urls(),
         }
     }

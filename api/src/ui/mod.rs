@@ -2,22 +2,27 @@
 //!
 //! The way of a request: [`same_origin`] → [`visitor`] → `pages/` → the function behind the API's call → [`page`].
 
-#![expect(dead_code, unused_imports, reason = "pages that use the rest are being added")]
+#![expect(dead_code, reason = "pages that use the rest are being added")]
 
 mod assets;
+mod board;
+mod chart;
 mod cookies;
+mod course;
 mod error;
 mod form;
 mod format;
 mod frame;
 mod headers;
 mod level;
+mod live;
 mod notice;
 mod pages;
 mod random;
 mod readable;
 mod routes;
 mod same_origin;
+mod session;
 mod snapshot;
 mod status;
 mod visitor;
@@ -31,6 +36,7 @@ use axum::{
 pub(crate) use error::{UiError, UiResult};
 pub(crate) use form::UiForm;
 pub(crate) use frame::{Frame, Section};
+pub(crate) use live::Live;
 pub(crate) use notice::done;
 pub(crate) use readable::readable_problems;
 pub(crate) use routes::UiRoutes;
@@ -40,7 +46,11 @@ pub(crate) use visitor::{AdminVisitor, OverseeingVisitor, SignedIn, Visitor};
 use crate::app::AppState;
 
 fn routes() -> UiRoutes {
-    UiRoutes::new().merge(assets::routes()).merge(pages::routes())
+    UiRoutes::new()
+        .merge(assets::routes())
+        .merge(session::routes())
+        .merge(live::routes())
+        .merge(pages::routes())
 }
 
 /// Returns the router of the dashboard.

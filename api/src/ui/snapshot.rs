@@ -1,6 +1,8 @@
 //! State of the whole service as every page shows it, read at most once a second for all visitors.
 
 use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -9,7 +11,7 @@ use std::{
 };
 
 use chrono::Utc;
-use domain::{Picture, Verdict};
+use domain::{InstallationId, Picture, TeamId, Verdict};
 use tokio::{
     sync::watch,
     time::{Instant, timeout},
@@ -24,6 +26,11 @@ const MAX_WAIT: Duration = Duration::from_millis(600);
 /// Age from which a snapshot is no longer shown: it would hide that the state is unknown.
 const TOO_OLD: Duration = Duration::from_mins(1);
 
+/// Most installations whose teams are read.
+const MAX_TEAM_READS: usize = 20;
+/// Most teams that are shown.
+const MAX_TEAMS: usize = 8;
+
 /// State of the whole service at one moment.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
@@ -31,7 +38,19 @@ pub(crate) struct Snapshot {
     pub(crate) verdict: Verdict,
     /// Jobs that failed or expired in the last hour; `None` if it could not be read.
     pub(crate) failed_last_hour: Option<i64>,
+    /// Teams with most waiting jobs, of all installations.
+    pub(crate) teams: Vec<WaitingTeam>,
     taken: Instant,
+}
+
+/// Waiting jobs of one team in all installations.
+#[derive(Debug)]
+pub(crate) struct WaitingTeam {
+    pub(crate) id: TeamId,
+    pub(crate) name: String,
+    pub(crate) waiting: u64,
+    /// Those of them that the team's own limit holds.
+    pub(crate) held: u64,
 }
 
 /// The newest snapshot of this process.
@@ -94,5 +113,37 @@ async fn read(app: &AppState) -> ApiResult<Snapshot> {
         _ => None,
     };
     let verdict = Verdict::of(&picture);
-    Ok(Snapshot { picture, verdict, failed_last_hour, taken })
+    let teams = waiting_teams(app, &picture).await.unwrap_or_default();
+    Ok(Snapshot { picture, verdict, failed_last_hour, teams, taken })
+}
+
+/// Returns the teams with most waiting jobs. A store that is away leaves the list empty: the verdict says so.
+async fn waiting_teams(app: &AppState, picture: &Picture) -> ApiResult<Vec<WaitingTeam>> {
+    let lanes =
+        picture.queue.iter().flat_map(|queue| &queue.lanes).filter(|lane| lane.waiting + lane.delayed > 0);
+    let installations: BTreeSet<&InstallationId> = lanes.map(|lane| &lane.installation).collect();
+    let mut sums: BTreeMap<TeamId, (u64, u64)> = BTreeMap::new();
+    for installation in installations.into_iter().take(MAX_TEAM_READS) {
+        for team in app.queue.team_backlogs(installation).await? {
+            let sum = sums.entry(team.team).or_default();
+            *sum = (sum.0 + team.waiting, sum.1 + team.aside);
+        }
+    }
+    let mut most: Vec<(TeamId, (u64, u64))> =
+        sums.into_iter().filter(|(_, (waiting, _))| *waiting > 0).collect();
+    most.sort_by_key(|(_, (waiting, _))| Reverse(*waiting));
+    most.truncate(MAX_TEAMS);
+    if most.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids: Vec<TeamId> = most.iter().map(|(id, _)| *id).collect();
+    let names = app.store.conn().await?.overviews().team_names(&ids).await?;
+    let name_of = |id: TeamId| names.iter().find(|(known, _)| *known == id).map(|(_, name)| name.clone());
+    let row = |(id, (waiting, held))| WaitingTeam {
+        id,
+        name: name_of(id).unwrap_or_else(|| id.to_string()),
+        waiting,
+        held,
+    };
+    Ok(most.into_iter().map(row).collect())
 }

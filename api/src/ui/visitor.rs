@@ -31,6 +31,10 @@ pub(crate) struct Visitor {
     pub(crate) origin: Origin,
     pub(super) session: SessionRow,
     pub(super) notice: Option<String>,
+    /// Path and query of the request.
+    pub(super) path: String,
+    /// Whether this browser has stopped its live data.
+    pub(super) is_paused: bool,
 }
 
 /// A signed-in person of any role, for what they do with their own sessions.
@@ -79,7 +83,14 @@ impl FromRequestParts<AppState> for SignedIn {
             app.pre_auth().remember(&attempt, caller.requester);
         }
         tracing::Span::current().record("caller", tracing::field::display(caller.requester));
-        Ok(Self(Visitor { caller, origin, session, notice: notice::read(&parts.headers) }))
+        Ok(Self(Visitor {
+            caller,
+            origin,
+            session,
+            notice: notice::read(&parts.headers),
+            path: parts.uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string),
+            is_paused: cookies::read(&parts.headers, cookies::PAUSED).is_some(),
+        }))
     }
 }
 
@@ -91,7 +102,7 @@ fn database_away() -> Problem {
 
 /// Returns the open session of a cookie, and the person with today's rights. A session ends when its person is
 /// deactivated or bound to another principal, or its issuer is blocked.
-async fn find(app: &AppState, cookie: &str) -> UiResult<Option<(SessionRow, Caller)>> {
+pub(super) async fn find(app: &AppState, cookie: &str) -> UiResult<Option<(SessionRow, Caller)>> {
     let mut conn = app.store.conn().await?;
     let idle = TimeDelta::from_std(app.server.sessions.idle).unwrap_or(TimeDelta::MAX);
     let Some(session) = conn.sessions().find(&random::hash(cookie), idle).await? else { return Ok(None) };

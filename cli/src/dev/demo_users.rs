@@ -8,6 +8,10 @@ use dev_issuer::{Client, IssuerConfig, Person};
 pub(crate) const DEMO: &str = "demo";
 /// Subject of the admin.
 pub(crate) const ADMIN: &str = "admin";
+/// Subject of the viewer.
+pub(crate) const VIEWER: &str = "viewer";
+/// Client id of the dashboard.
+pub(crate) const DASHBOARD: &str = "dashboard";
 /// Client id of the machine client.
 pub(crate) const MACHINE: &str = "demo-ci";
 /// Secret of the machine client, worthless outside of the environment.
@@ -25,7 +29,7 @@ pub(crate) fn issuer() -> IssuerConfig {
     IssuerConfig {
         audience: AUDIENCE.to_owned(),
         clients: vec![Client { id: MACHINE.to_owned(), secret: MACHINE_SECRET.to_owned() }],
-        people: vec![person(DEMO, "Demo User"), person(ADMIN, "Admin")],
+        people: vec![person(DEMO, "Demo User"), person(ADMIN, "Admin"), person(VIEWER, "Viewer")],
         life: TOKEN_LIFE,
         ..IssuerConfig::default()
     }

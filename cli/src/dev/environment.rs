@@ -4,11 +4,11 @@ use std::{io, path::PathBuf, time::Duration};
 
 use anyhow::Context;
 use dev_issuer::{Issuer, IssuerConfig};
-use domain::{InstallationId, Secret};
+use domain::{InstallationId, Role, Secret};
 use github::{Credential, GitHubSettings, KeySource, Scope};
 use github_twin::{RunnerChange, RunnerSpec, Twin, TwinConfig, WebhookConfig};
 use installations::Installation;
-use oidc::{TrustedIssuer, Verifier};
+use oidc::{CodeClient, CodeFlow, TrustedIssuer, Verifier};
 use queue::BudgetSettings;
 use runtime::config::{BootstrapConfig, GithubConfig, InstallationConfig, IssuerPolicy, Sources};
 use store::{NewClient, RunnerFilter, Store, UserDraft, Visible};
@@ -65,6 +65,7 @@ impl Environment {
         sources = sources.set("SERVICE_PORT", port.to_string());
         if !given_issuer {
             sources = sources.set("OIDC_ISSUER", issuer.url()).set("OIDC_AUDIENCE", demo_users::AUDIENCE);
+            sources = sources.set("OIDC_CLIENT_ID", demo_users::DASHBOARD);
         }
         let secret = uuid::Uuid::new_v4().to_string();
         let hooks = format!("{}/api/v1/webhooks/github", local_url(&args.host, port));
@@ -81,6 +82,7 @@ impl Environment {
         if given_issuer {
             verifier = combined_verifier(&sources, &issuer)?;
             parts.verifier = verifier.clone();
+            parts.code_flow = combined_sign_in(&sources, &issuer, &verifier)?;
         }
         commands::database::retry_while_unavailable(async || Ok(parts.store.ping().await?)).await?;
         if given_database && !args.allowed.populated_database {
@@ -164,6 +166,18 @@ fn combined_verifier(sources: &Sources, issuer: &Issuer) -> anyhow::Result<Verif
     wiring::verifier(sources, issuers)
 }
 
+/// Returns the sign-in to the dashboard at the configured issuers and at the development issuer.
+fn combined_sign_in(sources: &Sources, issuer: &Issuer, verifier: &Verifier) -> anyhow::Result<CodeFlow> {
+    let given: runtime::config::OidcConfig = sources.section()?;
+    let mut clients: Vec<_> = given.issuers.iter().filter_map(wiring::code_client).collect();
+    clients.push(CodeClient {
+        issuer: issuer.url().to_owned(),
+        client_id: demo_users::DASHBOARD.to_owned(),
+        secret_path: None,
+    });
+    wiring::code_flow(sources, clients, verifier.clone())
+}
+
 /// Refuses a database that has users of other issuers than development ones: it would get an admin without a password.
 async fn refuse_users_of_others(store: &Store) -> anyhow::Result<()> {
     if !store.has_tables().await? {
@@ -189,20 +203,26 @@ async fn prepare(
 ) -> anyhow::Result<()> {
     commands::database::migrate(store).await?;
     let team = seed::team(store, &seed::team_draft(demo_users::TEAM)).await?;
-    for (sub, name, is_admin) in [(demo_users::DEMO, "Demo User", false), (demo_users::ADMIN, "Admin", true)]
-    {
+    let people = [
+        (demo_users::DEMO, "Demo User", Role::Member),
+        (demo_users::ADMIN, "Admin", Role::Admin),
+        (demo_users::VIEWER, "Viewer", Role::Viewer),
+    ];
+    for (sub, name, role) in people {
         let draft = UserDraft {
             email: Some(demo_users::email(sub)),
             issuer: Some(issuer.to_owned()),
             subject: Some(sub.to_owned()),
             display_name: Some(name.to_owned()),
-            is_admin: is_admin || bootstrap.admins.contains(&demo_users::email(sub)),
-            is_viewer: false,
+            is_admin: role == Role::Admin || bootstrap.admins.contains(&demo_users::email(sub)),
+            is_viewer: role == Role::Viewer,
             can_use_jit: true,
             can_use_registration_token: false,
         };
         let user = seed::person(store, &draft).await?;
-        store.conn().await?.teams().add_member(team, user).await?;
+        if role != Role::Viewer {
+            store.conn().await?.teams().add_member(team, user).await?;
+        }
     }
     for email in &bootstrap.admins {
         let binding_issuer = verifier.binding_issuer().unwrap_or(issuer);

@@ -10,6 +10,7 @@ pub(super) fn print(environment: &Environment) -> anyhow::Result<()> {
     let (api, issuer) = (&environment.api, environment.issuer.url());
     output::line("\nEverything runs:");
     let mut places = vec![
+        ("dashboard", format!("{api}/  (sign in as demo, admin or viewer with one click)")),
         ("API", format!("{api}/api/v1")),
         ("Swagger UI", format!("{api}/docs")),
         ("OpenAPI", format!("{api}/openapi.json")),

@@ -1,6 +1,6 @@
 //! A small OIDC issuer for development and tests: users and machine clients get tokens without passwords.
 //!
-//! It serves a discovery document, a key set, a token endpoint and the device flow. Tests can rotate its keys, break its
+//! It serves a discovery document, a key set, a token endpoint, the device flow and the authorization code flow. Tests can rotate its keys, break its
 //! documents and sign tokens with any header and claims.
 //!
 //! ```
@@ -13,6 +13,7 @@
 //! # });
 //! ```
 
+mod code;
 mod keys;
 mod server;
 
@@ -126,6 +127,21 @@ pub enum IssuerFault {
     Wrong,
 }
 
+/// Fault of the authorization code flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignInFault {
+    /// The person refuses.
+    Refused,
+    /// The ID token has another nonce.
+    OtherNonce,
+    /// The ID token is for another client.
+    OtherAudience,
+    /// The answer names another issuer.
+    OtherIssuer,
+    /// The answer names no issuer.
+    NoIssuer,
+}
+
 /// Signature of a hand-made token.
 #[derive(Clone, Debug)]
 pub enum Sign<'a> {
@@ -158,6 +174,8 @@ struct Inner {
     jwks_fault: Option<IssuerFault>,
     fetches: Fetches,
     devices: Vec<server::Device>,
+    codes: Vec<code::Code>,
+    sign_in_fault: Option<SignInFault>,
 }
 
 type Shared = Arc<Mutex<Inner>>;
@@ -198,6 +216,8 @@ impl Issuer {
             jwks_fault: None,
             fetches: Fetches::default(),
             devices: Vec::new(),
+            codes: Vec::new(),
+            sign_in_fault: None,
         };
         for alg in algorithms {
             inner.add_key(alg).map_err(io::Error::other)?;
@@ -298,6 +318,11 @@ impl Issuer {
     /// Sets the fault of the key set; `None` removes it.
     pub fn fault_jwks(&self, fault: Option<IssuerFault>) {
         locked(&self.shared).jwks_fault = fault;
+    }
+
+    /// Sets the fault of sign-ins; `None` removes it.
+    pub fn fault_sign_in(&self, fault: Option<SignInFault>) {
+        locked(&self.shared).sign_in_fault = fault;
     }
 
     /// Returns the fetches so far, failed ones included.

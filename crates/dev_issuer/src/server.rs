@@ -14,7 +14,12 @@ use serde_json::{Value, json};
 
 use dev_http::{hangup, keys::random_text};
 
-use crate::{IssuerFault, Shared, keys::Key, locked, machine_claims};
+use crate::{
+    IssuerFault, Shared,
+    code::{self, Exchange},
+    keys::Key,
+    locked, machine_claims,
+};
 
 /// Grant type for named users: no password, so for development only.
 pub const PERSON_GRANT: &str = "urn:twin:person";
@@ -36,6 +41,7 @@ pub(crate) fn router(shared: Shared) -> Router {
         .route("/token", post(token))
         .route("/device/code", post(device_code))
         .route("/device", get(device))
+        .route("/authorize", get(code::authorize))
         .with_state(shared)
 }
 
@@ -51,10 +57,11 @@ async fn discovery(State(shared): State<Shared>) -> Response {
     let document = json!({
         "issuer": issuer, "jwks_uri": format!("{url}/jwks"), "token_endpoint": format!("{url}/token"),
         "device_authorization_endpoint": format!("{url}/device/code"),
-        "response_types_supported": [], "subject_types_supported": ["public"],
+        "authorization_endpoint": format!("{url}/authorize"), "authorization_response_iss_parameter_supported": true,
+        "response_types_supported": ["code"], "code_challenge_methods_supported": ["S256"], "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": algorithms,
-        "grant_types_supported": ["client_credentials", DEVICE_GRANT, PERSON_GRANT],
-        "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+        "grant_types_supported": ["authorization_code", "client_credentials", DEVICE_GRANT, PERSON_GRANT],
+        "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
     });
     spoilt(fault, document).await
 }
@@ -117,6 +124,18 @@ async fn token(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) ->
         PERSON_GRANT => {
             let name = [form(&body, "sub"), form(&body, "email")].into_iter().find(|n| !n.is_empty());
             match inner.person_claims(&name.unwrap_or_default()) {
+                Some(claims) => claims,
+                None => return refused(StatusCode::BAD_REQUEST, "invalid_grant"),
+            }
+        }
+        "authorization_code" => {
+            let exchange = Exchange {
+                code: form(&body, "code"),
+                client_id: form(&body, "client_id"),
+                redirect_uri: form(&body, "redirect_uri"),
+                verifier: form(&body, "code_verifier"),
+            };
+            match inner.exchange(&exchange) {
                 Some(claims) => claims,
                 None => return refused(StatusCode::BAD_REQUEST, "invalid_grant"),
             }

@@ -79,19 +79,30 @@ impl OidcError {
     }
 }
 
-/// Reason a fetch of keys failed.
+/// Reason a request to an issuer failed.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum FetchError {
+pub enum FetchError {
+    /// No response came in time.
     #[error("no response in time")]
     TimedOut,
+    /// The request failed.
     #[error("the request failed")]
     Http(#[source] reqwest::Error),
+    /// The response had another status than 200.
     #[error("the response status was {0}")]
     Status(StatusCode),
+    /// The response is larger than allowed.
     #[error("the response is too large")]
     TooLarge,
+    /// The response is not what the protocol asks for.
     #[error("{0} is malformed")]
     Malformed(&'static str),
+    /// The discovery document is of another issuer.
     #[error("the discovery document is of the issuer `{said}`, and the configured issuer is `{configured}`")]
-    OtherIssuer { said: String, configured: String },
+    OtherIssuer {
+        /// Issuer of the document.
+        said: String,
+        /// Issuer as configured.
+        configured: String,
+    },
 }

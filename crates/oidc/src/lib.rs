@@ -1,4 +1,4 @@
-//! Verification of bearer tokens (`OpenID` Connect) against the published keys of trusted issuers.
+//! Verification of tokens (`OpenID` Connect) against the published keys of trusted issuers, and sign-in there.
 //!
 //! A token's size is checked first, then its form, its issuer, its signature, and last its claims. A token never
 //! decides from where keys are fetched: `jku`, `x5u`, `jwk` and `x5c` are ignored. `kid` is only compared with the
@@ -6,6 +6,7 @@
 
 mod cache;
 mod claims;
+mod code_flow;
 mod error;
 mod keys;
 mod settings;
@@ -16,11 +17,16 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use futures::future::join_all;
-use runtime::{Clock, Witness, health::LoopHandle};
+use runtime::{
+    Clock, Witness,
+    config::{AcceptedTokens, IssuerPolicy},
+    health::LoopHandle,
+};
 use tokio_util::sync::CancellationToken;
 
 pub use claims::VerifiedToken;
-pub use error::OidcError;
+pub use code_flow::{AuthorizationRequest, CodeAnswer, CodeClient, CodeFlow, CodeFlowError};
+pub use error::{FetchError, OidcError};
 pub use settings::{HttpSettings, TrustedIssuer};
 
 use cache::IssuerKeys;
@@ -86,6 +92,38 @@ impl Verifier {
         claims.check(trusted, self.clock.now(), parts.kind)
     }
 
+    /// Verifies the ID token of a sign-in: it is of this issuer, for this client, and has the nonce of the sign-in.
+    ///
+    /// # Errors
+    /// The reason of the refusal, as in [`Verifier::verify`].
+    pub(crate) async fn verify_id_token(
+        &self,
+        issuer: &str,
+        token: &str,
+        client_id: &str,
+        nonce: &str,
+    ) -> Result<VerifiedToken, OidcError> {
+        let parts = Parts::split(token)?;
+        let claims = Claims::parse(&parts.payload)?;
+        let chosen = self.issuers.iter().find(|(trusted, _)| trusted.issuer == issuer);
+        let (trusted, keys) = chosen.ok_or(OidcError::UnknownIssuer)?;
+        if claims.issuer()? != issuer {
+            return Err(OidcError::UnknownIssuer);
+        }
+        keys.find(parts.kid.as_deref(), parts.algorithm).await?.verify(&parts)?;
+        let policy = IssuerPolicy { accept: AcceptedTokens::Id, ..trusted.policy.clone() };
+        let expected = TrustedIssuer { audiences: vec![client_id.to_owned()], policy, ..trusted.clone() };
+        let verified = claims.check(&expected, self.clock.now(), parts.kind)?;
+        let text = |name: &str| verified.claims.get(name).map(|value| value.as_str().unwrap_or_default());
+        if text("nonce") != Some(nonce) {
+            return Err(OidcError::Invalid("its `nonce` is not that of this sign-in"));
+        }
+        if text("azp").is_some_and(|party| party != client_id) {
+            return Err(OidcError::WrongAudience);
+        }
+        Ok(verified)
+    }
+
     /// Returns the error for an untrusted issuer. A difference only in the final slash is the most frequent mistake in
     /// the settings, so the error then names both.
     fn unknown_issuer(&self, said: &str) -> OidcError {
@@ -100,6 +138,12 @@ impl Verifier {
     /// Returns whether the issuer is trusted.
     pub fn trusts(&self, issuer: &str) -> bool {
         self.issuers.iter().any(|(trusted, _)| trusted.issuer == issuer)
+    }
+
+    /// Returns the short name of an issuer in the settings.
+    pub fn name_of(&self, issuer: &str) -> Option<&str> {
+        let found = self.issuers.iter().find(|(trusted, _)| trusted.issuer == issuer);
+        found.map(|(trusted, _)| trusted.name.as_str())
     }
 
     /// Returns the trusted issuers, as in `iss`.

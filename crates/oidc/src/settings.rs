@@ -22,7 +22,7 @@ pub struct TrustedIssuer {
 
 impl From<IssuerConfig> for TrustedIssuer {
     fn from(config: IssuerConfig) -> Self {
-        let IssuerConfig { name, issuer, audiences, jwks_url, policy, cli: _ } = config;
+        let IssuerConfig { name, issuer, audiences, jwks_url, policy, cli: _, web: _ } = config;
         Self { issuer, audiences, jwks_url, name, policy }
     }
 }

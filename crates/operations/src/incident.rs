@@ -87,6 +87,9 @@ impl Operations<'_> {
             }
             written => written?,
         }
+        if target.kind == IncidentKind::Issuer {
+            tx.sessions().end_of_issuer(&target.name).await?;
+        }
         let details = json!({ "incident_id": incident.id, "target": target.kind, "name": target.name,
             "reason": reason, "changes": items.len() });
         tx.audit().write(&admin.record("incident.revoke", team_of(target), details)).await?;

@@ -31,6 +31,7 @@ mod revocation;
 mod role;
 mod runners;
 mod security;
+mod sessions;
 mod stats;
 mod sync;
 mod teams;
@@ -66,6 +67,7 @@ pub use runners::{
     ExplainedCaller, Explanation, JobRule, OrderedRemovals, ProvisionCommand, ProvisionRules, Question,
     Registration, RunnerJobRequest,
 };
+pub use sessions::SessionStart;
 pub use stats::count_everything;
 pub use sync::request_sync;
 pub use teams::TeamChange;

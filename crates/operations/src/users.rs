@@ -337,6 +337,10 @@ fn invited_anew<'u>(before: &User, after: &'u User) -> Option<&'u str> {
 /// Revokes the access that the user loses.
 pub(crate) async fn revoke(tx: &mut Tx, before: &User, after: &User) -> Result<Revoked> {
     let requester = Requester::User(before.id);
+    let principal = |user: &User| (user.issuer.clone(), user.subject.clone());
+    if !after.is_active || principal(before) != principal(after) {
+        tx.sessions().end_all(before.id).await?;
+    }
     if !after.is_active {
         return Revocation::of_requester(requester, "its requester was deactivated").apply(tx).await;
     }

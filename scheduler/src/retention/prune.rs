@@ -37,6 +37,7 @@ impl Default for Retention {
 enum Table {
     /// Keys expire after seven days and jobs later, so no key refers to a pruned job.
     Keys,
+    Sessions,
     Jobs,
     Runners,
     Batches,
@@ -46,8 +47,9 @@ enum Table {
 }
 
 impl Table {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Keys,
+        Self::Sessions,
         Self::Jobs,
         Self::Runners,
         Self::Batches,
@@ -86,7 +88,7 @@ pub async fn run(parts: Parts) -> Result<u64, StepError> {
 async fn prune(parts: &Parts, table: Table) -> Result<Pruned, StepError> {
     let keep = &parts.sync.retention;
     let age = match table {
-        Table::Keys => Some(TimeDelta::zero()),
+        Table::Keys | Table::Sessions => Some(TimeDelta::zero()),
         // A batch names the jobs of its items.
         Table::Jobs | Table::Batches => keep.jobs,
         Table::Runners => keep.runners,
@@ -98,6 +100,10 @@ async fn prune(parts: &Parts, table: Table) -> Result<Pruned, StepError> {
     let pruned = match table {
         Table::Keys => {
             let removed = tx.idempotency().forget(ROWS_PER_BATCH).await?;
+            Pruned { removed, is_full: removed >= ROWS_PER_BATCH.unsigned_abs() }
+        }
+        Table::Sessions => {
+            let removed = tx.sessions().forget(ROWS_PER_BATCH).await?;
             Pruned { removed, is_full: removed >= ROWS_PER_BATCH.unsigned_abs() }
         }
         Table::Jobs => tx.retention().jobs(age, ROWS_PER_BATCH).await?,

@@ -1,6 +1,4 @@
-//! Board: depth and age of the queue, and why jobs wait.
-
-use std::sync::Arc;
+//! Board: course and depth of the queue, and for what jobs wait.
 
 use askama::Template;
 use axum::{
@@ -8,29 +6,47 @@ use axum::{
     http::HeaderMap,
     response::{IntoResponse, Response},
 };
-use domain::LanePicture;
+use chrono::{DateTime, Utc};
+use domain::{Caller, FlowPoint, Job, QueuePicture};
+use serde::Deserialize;
+use store::{FlowSpan, JobFilter, Lists, Page, StoreError, Visible};
 
 use crate::{
     app::AppState,
+    body::Params,
+    error::ApiResult,
     layers,
-    ui::{Frame, Section, UiError, UiResult, UiRoutes, Visitor, notice, page, readable, snapshot::Snapshot},
+    ui::{
+        Frame, Section, UiError, UiResult, UiRoutes, Visitor,
+        board::Board,
+        course::{Course, Reach},
+        notice, page, readable,
+    },
 };
+
+/// Newest jobs that are shown.
+const NEWEST: Page = Page { limit: 10, offset: 0, before: None };
 
 pub(super) fn routes() -> UiRoutes {
     UiRoutes::new().get("/", show)
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BoardParams {
+    #[serde(default)]
+    span: Reach,
 }
 
 #[derive(Template)]
 #[template(path = "board.html")]
 struct BoardPage {
     frame: Frame,
-    snapshot: Option<Arc<Snapshot>>,
-}
-
-impl BoardPage {
-    fn lanes(&self) -> Option<&[LanePicture]> {
-        Some(&self.snapshot.as_ref()?.picture.queue.as_ref()?.lanes)
-    }
+    board: Option<Board>,
+    reach: Reach,
+    /// `None` if the database took too long.
+    course: Option<Course>,
+    newest: Vec<Job>,
 }
 
 /// The board of admins and viewers; members begin with their runners. Programs that open `/` find no page.
@@ -38,6 +54,7 @@ async fn show(
     State(app): State<AppState>,
     headers: HeaderMap,
     visitor: Result<Visitor, UiError>,
+    Params(params): Params<BoardParams>,
 ) -> UiResult<Response> {
     if !readable::wants_page(&headers) {
         return Ok(layers::unknown_path().await.into_response());
@@ -48,5 +65,45 @@ async fn show(
     }
     let frame = Frame::new(&app, &visitor, Section::Board, "Board").await;
     let snapshot = app.snapshots().get(&app).await;
-    page(&BoardPage { frame, snapshot })
+    let queue = snapshot.as_deref().and_then(|snapshot| snapshot.picture.queue.as_ref());
+    let at = snapshot.as_deref().map_or_else(Utc::now, |snapshot| snapshot.picture.at);
+    let read = read(&app, &visitor.caller, params.span, Now { at, open: queue.map_or(0, open_jobs) }).await;
+    let (course, newest) = match read {
+        Ok((course, newest)) => (Some(course), newest),
+        Err(error) => {
+            tracing::info!(detail = error.0.detail, "board without its course");
+            (None, Vec::new())
+        }
+    };
+    let board = snapshot.as_deref().map(|snapshot| Board::of(snapshot, app.installations.keys()));
+    page(&BoardPage { frame, board, reach: params.span, course, newest })
+}
+
+/// Time of the board, and the number of jobs that are open then.
+struct Now {
+    at: DateTime<Utc>,
+    open: i64,
+}
+
+fn open_jobs(queue: &QueuePicture) -> i64 {
+    let open: u64 = queue.lanes.iter().map(|lane| lane.waiting + lane.delayed + lane.running).sum();
+    i64::try_from(open).unwrap_or(i64::MAX)
+}
+
+async fn read(app: &AppState, caller: &Caller, reach: Reach, now: Now) -> ApiResult<(Course, Vec<Job>)> {
+    let span = reach.span(now.at);
+    let mut lists = app.lists(caller).await?;
+    let rows = rows(&mut lists, caller, span).await;
+    let (points, newest) = lists.respond(rows, |rows| rows)?.into_body();
+    Ok((Course::of(reach, span, &points, now.open), newest))
+}
+
+async fn rows(
+    lists: &mut Lists,
+    caller: &Caller,
+    span: FlowSpan,
+) -> Result<(Vec<FlowPoint>, Vec<Job>), StoreError> {
+    let points = lists.flow().points(span, None).await?;
+    let newest = lists.jobs().list(&Visible::to(caller), &JobFilter::default(), NEWEST).await?;
+    Ok((points, newest.items))
 }

@@ -9,7 +9,9 @@ mod list_filters;
 mod people;
 mod preview;
 mod runners;
+mod search;
 mod security;
+mod sessions;
 mod teams;
 
 use super::UiRoutes;
@@ -24,4 +26,6 @@ pub(super) fn routes() -> UiRoutes {
         .merge(security::routes())
         .merge(audit::routes())
         .merge(explain::routes())
+        .merge(sessions::routes())
+        .merge(search::routes())
 }

@@ -31,7 +31,7 @@ pub use github::{
 };
 pub use jobs::{JobsConfig, LabelEnforcement};
 pub use log::{LogConfig, LogFormat};
-pub use oidc::{AcceptedTokens, CliSignIn, IssuerConfig, IssuerPolicy, OidcConfig};
+pub use oidc::{AcceptedTokens, CliSignIn, IssuerConfig, IssuerPolicy, OidcConfig, WebSignIn};
 pub use outgoing::{OutgoingConfig, ProxyConfig};
 pub use parse::{is_loopback, safe_url};
 pub use secrets::{CredentialKey, SecretsConfig, TokenKeysConfig};

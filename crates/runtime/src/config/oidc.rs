@@ -1,10 +1,13 @@
 //! Settings of the trusted token issuers.
 
+mod sign_in;
+
 use std::{collections::BTreeSet, time::Duration};
 
 use serde::Deserialize;
 use url::Url;
 
+pub use self::sign_in::{CliSignIn, WebSignIn};
 use super::{
     ConfigError, Section, Setting, Sources,
     parse::{safe_url, short_text},
@@ -16,15 +19,14 @@ pub(super) const ISSUERS_KEY: &str = "oidc_issuers";
 const ISSUER_LIMIT: usize = 32;
 const AUDIENCE_LIMIT: usize = 16;
 const DOMAIN_LIMIT: usize = 64;
-const SCOPE_LIMIT: usize = 16;
-const DEFAULT_SCOPES: [&str; 3] = ["openid", "email", "offline_access"];
 
 const ISSUER: Setting = Setting::new(
     "OIDC_ISSUER",
     "an https URL without query (http only on loopback)",
     "The issuer of the callers' tokens, exactly as in their `iss`. More issuers go into the file as \
      `[[oidc_issuers]]` tables with `issuer`, `audience`, `jwks_url`, `name`, `binds_people`, `email_trusted`, \
-     `email_domains`, `max_token_age_seconds`, `accept`, `cli_client_id` and `cli_scopes`.",
+     `email_domains`, `max_token_age_seconds`, `accept`, `cli_client_id`, `cli_scopes`, `client_id` and \
+     `client_secret_path`.",
 );
 const AUDIENCE: Setting = Setting::new(
     "OIDC_AUDIENCE",
@@ -70,19 +72,6 @@ const ACCEPT: Setting = Setting::new(
 )
 .or("any");
 
-const CLI_CLIENT: Setting = Setting::new(
-    "OIDC_CLI_CLIENT_ID",
-    "1 to 255 characters",
-    "Client id of a public client of `OIDC_ISSUER` with the device flow, for `rts login`. Without it: `--with-token` alone.",
-);
-const CLI_SCOPES: Setting = Setting::new(
-    "OIDC_CLI_SCOPES",
-    "1 to 16 scopes of up to 255 characters",
-    "Scopes that `rts login` asks `OIDC_ISSUER` for. `offline_access` gives a token that refreshes the session.",
-)
-.or("openid,email,offline_access")
-.list();
-
 /// All trusted issuers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OidcConfig {
@@ -105,15 +94,8 @@ pub struct IssuerConfig {
     pub policy: IssuerPolicy,
     /// Sign-in of `rts login`; `None` if it has none.
     pub cli: Option<CliSignIn>,
-}
-
-/// Sign-in of the command line at one issuer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CliSignIn {
-    /// Client id of a public client with the device flow.
-    pub client_id: String,
-    /// Scopes to ask for.
-    pub scopes: Vec<String>,
+    /// Sign-in to the dashboard; `None` if it has none.
+    pub web: Option<WebSignIn>,
 }
 
 /// Rights of an issuer's tokens beyond naming an identity.
@@ -181,6 +163,8 @@ struct IssuerEntry {
     accept: Option<AcceptedTokens>,
     cli_client_id: Option<String>,
     cli_scopes: Option<Vec<String>>,
+    client_id: Option<String>,
+    client_secret_path: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -201,8 +185,10 @@ impl Section for OidcConfig {
         EMAIL_DOMAINS,
         MAX_TOKEN_AGE,
         ACCEPT,
-        CLI_CLIENT,
-        CLI_SCOPES,
+        sign_in::CLI_CLIENT,
+        sign_in::CLI_SCOPES,
+        sign_in::WEB_CLIENT,
+        sign_in::WEB_SECRET,
     ];
 
     fn load(sources: &Sources) -> Result<Self, ConfigError> {
@@ -214,11 +200,9 @@ impl Section for OidcConfig {
             }
             let jwks_url = sources.optional(&JWKS, safe_url)?;
             let policy = policy(sources)?;
-            let scopes = sources.items(&CLI_SCOPES, SCOPE_LIMIT, scope)?;
-            let client = sources.optional(&CLI_CLIENT, |text| short_text(text, 255))?;
-            let cli = client.map(|client_id| CliSignIn { client_id, scopes });
+            let (cli, web) = (CliSignIn::load(sources)?, WebSignIn::load(sources)?);
             let name = "default".to_owned();
-            issuers.push(IssuerConfig { name, issuer, audiences, jwks_url, policy, cli });
+            issuers.push(IssuerConfig { name, issuer, audiences, jwks_url, policy, cli, web });
         }
         for (index, entry) in sources.tables::<IssuerEntry>(ISSUERS_KEY)?.into_iter().enumerate() {
             issuers.push(entry.check(index)?);
@@ -293,14 +277,8 @@ impl IssuerEntry {
             accept: self.accept.unwrap_or(AcceptedTokens::Any),
         };
         let name = self.name.unwrap_or_else(|| format!("issuer-{}", index + 1));
-        let cli = match self.cli_client_id {
-            Some(client) => Some(CliSignIn {
-                client_id: short_text(&client, 255)
-                    .ok_or_else(|| bad("cli_client_id", CLI_CLIENT.expects))?,
-                scopes: scopes(self.cli_scopes).ok_or_else(|| bad("cli_scopes", CLI_SCOPES.expects))?,
-            }),
-            None => None,
-        };
+        let cli = CliSignIn::check(self.cli_client_id.as_deref(), self.cli_scopes, bad)?;
+        let web = WebSignIn::check(self.client_id.as_deref(), self.client_secret_path.as_deref(), bad)?;
         Ok(IssuerConfig {
             name: short_text(&name, 40).ok_or_else(|| bad("name", "1 to 40 characters"))?,
             issuer: issuer(&self.issuer).ok_or_else(|| bad("issuer", ISSUER.expects))?,
@@ -311,20 +289,9 @@ impl IssuerEntry {
             },
             policy,
             cli,
+            web,
         })
     }
-}
-
-/// Reads one scope (RFC 6749, section 3.3).
-fn scope(text: &str) -> Option<String> {
-    short_text(text, 255).filter(|scope| scope.bytes().all(|byte| byte.is_ascii_graphic()))
-}
-
-/// Reads the scopes of a table, or the usual ones.
-fn scopes(given: Option<Vec<String>>) -> Option<Vec<String>> {
-    let Some(given) = given else { return Some(DEFAULT_SCOPES.map(str::to_owned).to_vec()) };
-    let scopes: Option<Vec<String>> = given.iter().map(|text| scope(text)).collect();
-    scopes.filter(|scopes| (1..=SCOPE_LIMIT).contains(&scopes.len()))
 }
 
 fn unique(issuers: &[IssuerConfig]) -> Result<(), ConfigError> {

@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use dev_issuer::Issuer;
 use domain::{InstallationId, KeyRing};
 use installations::Installations;
-use oidc::{HttpSettings, TrustedIssuer, Verifier};
+use oidc::{CodeClient, CodeFlow, HttpSettings, TrustedIssuer, Verifier};
 use queue::Announcements;
 use runtime::{
     config::{EffectiveSetting, IssuerPolicy, Mode, Sources},
@@ -99,6 +99,7 @@ impl World {
             (self.choices.default_groups(), self.choices.webhook_secrets());
         let registration_tokens = self.choices.registration_tokens;
         let sign_in = issuers.iter().map(sign_in).collect();
+        let clients = issuers.iter().map(code_client).collect();
         let server = self.choices.server();
         let limits = ConnectionLimits {
             per_address: usize::try_from(server.guards.connections_per_address.get()).unwrap(),
@@ -108,14 +109,18 @@ impl World {
         Process::start("api", move |shutdown| async move {
             let listener = TcpListener::from_std(listener)?;
             let queue = redis.queue();
+            let http = HttpSettings::default();
+            let default_issuer = issuers.first().map(|first| first.issuer.clone()).unwrap_or_default();
+            let verifier = Verifier::new(issuers, &http, clock)?;
             let web_url = |id: &InstallationId| (id.clone(), format!("https://github.test/{id}"));
             let app = api::AppState::new(api::Dependencies {
                 store: database.service_store(10),
                 announcements: Announcements::start(&queue),
                 queue,
                 sign_in,
-                default_issuer: issuers.first().map(|first| first.issuer.clone()).unwrap_or_default(),
-                verifier: Verifier::new(issuers, &HttpSettings::default(), clock)?,
+                default_issuer,
+                code_flow: CodeFlow::new(clients, &http, verifier.clone())?,
+                verifier,
                 keys: credential_keys(),
                 server,
                 web_urls: installations.keys().map(web_url).collect(),
@@ -141,6 +146,10 @@ fn sign_in(issuer: &TrustedIssuer) -> api::SignIn {
         scopes: vec!["openid".to_owned(), "email".to_owned()],
         audience: issuer.audiences.first().cloned(),
     }
+}
+
+fn code_client(issuer: &TrustedIssuer) -> CodeClient {
+    CodeClient { issuer: issuer.issuer.clone(), client_id: "dashboard".to_owned(), secret_path: None }
 }
 
 fn trusted_issuer(nth: usize, issuer: &Issuer) -> TrustedIssuer {
