@@ -26,6 +26,8 @@ mod commands;
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
+mod dashboard;
+#[cfg(test)]
 mod database_roles;
 #[cfg(test)]
 mod dependency_rules;

@@ -1,0 +1,6 @@
+//! The dashboard, through HTTP as a browser without scripts sees it.
+
+mod frame;
+mod routes;
+mod sessions;
+mod signing_in;
