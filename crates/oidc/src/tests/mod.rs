@@ -1,6 +1,7 @@
-//! Tests of token verification.
+//! Tests of token verification and of sign-ins.
 
 mod attacks;
 mod claims;
+mod code_flow;
 mod fetching;
 mod issuer;
