@@ -31,6 +31,24 @@ enum Refusal {
     SignIn { to: String, is_fragment: bool, ended: bool },
 }
 
+/// Sentence of a refusal, for a request that wants only a part of a page.
+#[derive(Clone, Debug)]
+pub(super) struct RefusedFragment(String);
+
+/// Sentence of a refusal in place of the part of a page.
+#[derive(Template)]
+#[template(ext = "html", source = r#"<p class="field-error" role="alert">{{ sentence }}</p>"#)]
+struct Sentence<'a> {
+    sentence: &'a str,
+}
+
+impl RefusedFragment {
+    /// Returns the part of a page that says the sentence.
+    pub(super) fn render(&self) -> String {
+        Sentence { sentence: &self.0 }.render().unwrap_or_default()
+    }
+}
+
 /// Page about a problem.
 #[derive(Template)]
 #[template(path = "error.html")]
@@ -84,7 +102,11 @@ impl From<ApiError> for UiError {
 impl IntoResponse for UiError {
     fn into_response(self) -> Response {
         match *self.0 {
-            Refusal::Problem(problem) => problem_page(&problem, false),
+            Refusal::Problem(problem) => {
+                let mut response = problem_page(&problem, false);
+                response.extensions_mut().insert(RefusedFragment(problem.detail));
+                response
+            }
             Refusal::SignIn { to, is_fragment, ended } => sign_in(&to, is_fragment, ended),
         }
     }

@@ -7,7 +7,7 @@ use axum::{
     response::Response,
 };
 
-use super::{cookies, notice};
+use super::{cookies, error::RefusedFragment, notice};
 
 /// No page has an inline script or style, so both come from this host alone.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'none'; \
@@ -33,7 +33,14 @@ pub(crate) fn add(response: &mut Response) {
 pub(super) async fn middleware(request: Request, next: Next) -> Response {
     let noticed =
         request.method() == Method::GET && cookies::read(request.headers(), cookies::NOTICE).is_some();
+    let is_fragment = request.headers().contains_key("hx-request");
     let mut response = next.run(request).await;
+    if is_fragment && let Some(refused) = response.extensions_mut().remove::<RefusedFragment>() {
+        // A whole page would be shown inside the page.
+        let (mut head, _) = response.into_parts();
+        head.headers.remove(header::CONTENT_LENGTH);
+        response = Response::from_parts(head, refused.render().into());
+    }
     if noticed && response.extensions().get::<notice::Shown>().is_some() {
         response.headers_mut().append(header::SET_COOKIE, cookies::clear(cookies::NOTICE));
     }

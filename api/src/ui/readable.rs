@@ -19,12 +19,13 @@ pub(super) fn wants_page(headers: &HeaderMap) -> bool {
 /// Middleware: a problem in answer to a browser's GET becomes a page with the same status.
 pub(crate) async fn readable_problems(request: Request, next: Next) -> Response {
     let is_readable = request.method() == Method::GET && wants_page(request.headers());
+    let is_api = request.uri().path().starts_with("/api/");
     let mut response = next.run(request).await;
     let Some(problem) = response.extensions_mut().remove::<Problem>() else { return response };
     if !is_readable {
         return response;
     }
-    let mut page = problem_page(&problem, true);
+    let mut page = problem_page(&problem, is_api);
     if let Some(challenge) = response.headers_mut().remove(header::WWW_AUTHENTICATE) {
         page.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
     }
