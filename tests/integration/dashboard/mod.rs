@@ -1,5 +1,6 @@
 //! The dashboard, through HTTP as a browser without scripts sees it.
 
+mod board;
 mod frame;
 mod routes;
 mod sessions;
