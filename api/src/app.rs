@@ -144,7 +144,7 @@ impl AppState {
         ProvisionRules {
             default_groups: &self.installations,
             registration_tokens: self.registration_tokens,
-            turns: &self.0.accept_turns,
+            turns: Some(&self.0.accept_turns),
         }
     }
 

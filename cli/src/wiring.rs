@@ -1,10 +1,10 @@
 //! Construction of the process parts from settings.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::Context;
 use chrono::TimeDelta;
-use domain::{AuditKeys, DriftRules, KeyRing, Secret};
+use domain::{AuditKeys, DriftRules, InstallationId, KeyRing, Secret};
 use github::{Credential, GitHubSettings, KeySource, Outgoing, Proxy, Scope, TokenSource};
 use installations::{Installation, Installations};
 use oidc::{CodeClient, CodeFlow, HttpSettings, TrustedIssuer, Verifier};
@@ -117,11 +117,7 @@ pub(crate) fn api(sources: &Sources, process: &Process) -> anyhow::Result<(api::
         server: sources.section::<ServerConfig>()?,
         web_urls: github.installations.iter().map(|one| (one.id.clone(), one.web_url())).collect(),
         registration_tokens: sources.section::<JobsConfig>()?.registration_tokens,
-        installations: github
-            .installations
-            .into_iter()
-            .map(|one| (one.id, one.default_runner_group_id))
-            .collect(),
+        installations: default_groups(&github),
         webhook_secrets: sources.section::<WebhookConfig>()?.secrets,
         sign_in,
         default_issuer,
@@ -132,6 +128,11 @@ pub(crate) fn api(sources: &Sources, process: &Process) -> anyhow::Result<(api::
         draining: process.shutdown.draining().clone(),
     };
     Ok((parts, verifier))
+}
+
+/// Returns the runner group of requests that name none, by installation.
+fn default_groups(github: &GithubConfig) -> BTreeMap<InstallationId, i64> {
+    github.installations.iter().map(|one| (one.id.clone(), one.default_runner_group_id)).collect()
 }
 
 /// Returns the issuer as one at which the command line signs in.
@@ -214,12 +215,15 @@ pub(crate) fn scheduler(
 ) -> anyhow::Result<scheduler::Parts> {
     let jobs: JobsConfig = sources.section()?;
     let queue = queue(sources)?;
+    let github: GithubConfig = sources.section()?;
     Ok(scheduler::Parts {
         store: store(sources)?,
         installations: Installations::new(&queue, token_keys(sources)?.as_ref(), installations)?,
         queue,
         audit_keys: audit_keys(sources)?,
         enforcement: jobs.label_enforcement,
+        default_groups: default_groups(&github),
+        registration_tokens: jobs.registration_tokens,
         sync: sync_settings(&jobs),
         progress: LoopMonitor::new(),
     })

@@ -17,10 +17,10 @@ pub use retention::{prune, shred};
 pub use sync::{runner_versions, stale, unused};
 pub use webhooks::{cancel_workflow_runs, inbox, redeliver, suspension};
 
-use std::{convert::Infallible, time::Duration};
+use std::{collections::BTreeMap, convert::Infallible, time::Duration};
 
 use chrono::TimeDelta;
-use domain::{AuditKeys, DriftRules};
+use domain::{AuditKeys, DriftRules, InstallationId};
 use github::GitHubError;
 use installations::Installations;
 pub use leader::Leadership;
@@ -47,6 +47,10 @@ pub struct Parts {
     pub audit_keys: Option<AuditKeys>,
     /// Response to workflow jobs that violate a label policy.
     pub enforcement: LabelEnforcement,
+    /// Runner group of requests that name none, by installation; for requests that a batch repeats.
+    pub default_groups: BTreeMap<InstallationId, i64>,
+    /// Whether registration tokens are issued.
+    pub registration_tokens: bool,
     /// Settings of the steps.
     pub sync: SyncSettings,
     /// Progress of the process's loops.

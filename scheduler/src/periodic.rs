@@ -187,6 +187,8 @@ mod tests {
             queue,
             audit_keys: None,
             enforcement: LabelEnforcement::Audit,
+            default_groups: std::collections::BTreeMap::new(),
+            registration_tokens: false,
             sync: crate::SyncSettings::default(),
             progress: LoopMonitor::new(),
         }

@@ -307,8 +307,8 @@ async fn members_and_viewers_start_no_batch() {
     let viewer = json!({ "is_viewer": true });
     scene.world.patch(&format!("/admin/users/{}", vera.id), &scene.root, &viewer).await.assert_status(200);
     let body = json!({ "comment": "a reason of some length", "all": true });
-    for action in ["disable-users", "restore-users", "delete-runners", "deactivate-teams", "reactivate-teams"]
-    {
+    let actions = "disable-users restore-users delete-runners deactivate-teams reactivate-teams retry-jobs discard-jobs";
+    for action in actions.split(' ') {
         let path = format!("/admin/batch/{action}");
         scene.world.post(&path, &ada, &body).await.refused(403, "admin_required");
         scene.world.post(&path, &vera, &body).await.refused(403, "read_only");

@@ -1,4 +1,4 @@
-//! Batches: one change of many people, teams or runners.
+//! Batches: one change of many people, teams, runners or failed jobs.
 
 use crate::string_enum::string_enum;
 
@@ -15,6 +15,10 @@ string_enum! {
         DeactivateTeams = "deactivate_teams",
         /// Activate teams again.
         ReactivateTeams = "reactivate_teams",
+        /// Ask again for the runners of failed jobs.
+        RetryJobs = "retry_jobs",
+        /// Discard failed jobs.
+        DiscardJobs = "discard_jobs",
     }
 }
 
@@ -35,7 +39,7 @@ string_enum! {
     BatchItemState {
         /// Not yet worked on.
         Waiting = "waiting",
-        /// Changed; a runner's removal is ordered.
+        /// Changed; a runner's removal is ordered, or the runner of a failed job is asked for again.
         Done = "done",
         /// It was so already.
         Unchanged = "unchanged",

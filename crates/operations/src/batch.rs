@@ -1,4 +1,4 @@
-//! Batches: one change of many people, teams or runners. Each item is one call of the operation for a single one, in a
+//! Batches: one change of many people, teams, runners or failed jobs. Each item is one call of the operation for a single one, in a
 //! transaction of its own.
 
 mod run;
@@ -39,7 +39,7 @@ pub struct BatchRequest {
 }
 
 impl Operations<'_> {
-    /// Returns the items that a batch would have. Nothing is written.
+    /// Returns the items that a batch would have. Nothing is written, and the comment is not checked.
     ///
     /// # Errors
     /// `validation_failed`; database errors.
@@ -48,7 +48,9 @@ impl Operations<'_> {
         _: &Administrator,
         request: &BatchRequest,
     ) -> Result<Vec<BatchSubject>> {
-        check(request)?;
+        let mut errors = Vec::new();
+        request.selector.check(request.action, &mut errors);
+        settle(errors)?;
         let mut tx = self.store.begin().await?;
         selector::select(&mut tx, request).await
     }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-pub use self::select::{BatchSubject, RunnerSelection, TeamSelection};
+pub use self::select::{BatchSubject, FailureSelection, RunnerSelection, TeamSelection};
 use crate::{Result, StoreError, jobs::seconds};
 
 /// Queries of batches on one connection.
@@ -74,7 +74,7 @@ pub struct BatchRow {
 pub struct BatchItem {
     /// Number of the item, from 1.
     pub number: i32,
-    /// The person, team or runner.
+    /// The person, team, runner or job.
     pub subject: Uuid,
     /// Its readable name.
     pub name: String,
@@ -82,7 +82,7 @@ pub struct BatchItem {
     pub state: BatchItemState,
     /// Explanation of the outcome.
     pub detail: Option<String>,
-    /// The job that removes a runner.
+    /// The job that removes a runner, or that took the place of a failed one.
     pub job: Option<JobId>,
 }
 
@@ -93,7 +93,7 @@ pub struct BatchOutcome {
     pub state: BatchItemState,
     /// Explanation.
     pub detail: Option<String>,
-    /// The job that removes a runner.
+    /// The job that removes a runner, or that took the place of a failed one.
     pub job: Option<JobId>,
 }
 

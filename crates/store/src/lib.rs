@@ -54,7 +54,8 @@ pub use audit_chain::{AuditChains, RunningTransactions, StoredBlock, StoredCheck
 pub use audit_chain_rows::ChainRange;
 pub use audit_writes::RepeatKey;
 pub use batch_runs::{
-    BatchItem, BatchOutcome, BatchRow, BatchRuns, BatchSubject, NewBatch, RunnerSelection, TeamSelection,
+    BatchItem, BatchOutcome, BatchRow, BatchRuns, BatchSubject, FailureSelection, NewBatch, RunnerSelection,
+    TeamSelection,
 };
 pub use batches::{AdminRow, Batches, Managed, MemberRow};
 pub use cancellations::{Cancellation, Cancellations, NewCancellation};
@@ -83,7 +84,7 @@ pub use permissions::Permissions;
 pub use pool::{Conn, MIGRATIONS, Store, Tx};
 pub use retention::{Pruned, Retention};
 pub use revocations::{Revocations, RevokedAccess, ShreddedConfigs, UnreadRunner};
-pub use runners::{LiveRunners, NewRunner, RunnerFilter, Runners, TransitionRow};
+pub use runners::{DoubtfulRow, LiveRunners, NewRunner, RunnerFilter, Runners, TransitionRow};
 pub use search::{NamedRequesters, Requesters, RunnerSearch, Search};
 pub use self_registered::{AwaitedRunner, RegisteredRunner, SelfRegistered};
 pub use sessions::{NewSession, SessionRow, Sessions};

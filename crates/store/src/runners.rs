@@ -1,5 +1,6 @@
 //! Runners: requests, names, registration and lists.
 
+mod doubtful;
 mod leftover;
 mod list;
 mod status;
@@ -9,9 +10,9 @@ use domain::{InstallationId, Requester, Runner, RunnerId, RunnerName, RunnerVers
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-pub use self::list::RunnerFilter;
 pub(crate) use self::status::apply_status_changes;
 pub use self::status::{LiveRunners, TransitionRow};
+pub use self::{doubtful::DoubtfulRow, list::RunnerFilter};
 use crate::{Result, StoreError, Visible, page::owner_columns, readable::read_row};
 
 /// Runner queries on one connection.

@@ -1,6 +1,6 @@
 //! Work on batches and incidents that no process works on: larger ones, and those whose process has died.
 
-use operations::{BATCH_TIME, OperationError, Operations};
+use operations::{BATCH_TIME, OperationError, Operations, ProvisionRules};
 
 use crate::{Parts, StepError};
 
@@ -11,9 +11,15 @@ const MAX_BATCHES: i64 = 2;
 pub async fn run(parts: Parts) -> Result<u64, StepError> {
     let idle = parts.store.conn().await?.batch_runs().idle(MAX_BATCHES).await?;
     let operations = Operations::new(&parts.store, &parts.queue);
+    let rules = ProvisionRules {
+        default_groups: &parts.default_groups,
+        registration_tokens: parts.registration_tokens,
+        turns: None,
+    };
     let mut worked_on = 0;
     for id in idle {
-        let batch = operations.run_batch(id, &parts.sync.name, BATCH_TIME).await.map_err(interrupted)?;
+        let batch =
+            operations.run_batch(&rules, id, &parts.sync.name, BATCH_TIME).await.map_err(interrupted)?;
         tracing::info!(batch = %id, state = %batch.state, done = batch.done, "worked on a batch");
         worked_on += 1;
     }

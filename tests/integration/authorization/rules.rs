@@ -242,6 +242,8 @@ rules! {
     POST "/api/v1/admin/batch/delete-runners": Admins, INVALID;
     POST "/api/v1/admin/batch/deactivate-teams": Admins, INVALID;
     POST "/api/v1/admin/batch/reactivate-teams": Admins, INVALID;
+    POST "/api/v1/admin/batch/retry-jobs": Admins, INVALID;
+    POST "/api/v1/admin/batch/discard-jobs": Admins, INVALID;
     GET "/api/v1/admin/batch": Readers, OK;
     GET "/api/v1/admin/batch/{batch_id}": Readers, HIDDEN;
     POST "/api/v1/admin/batch/{batch_id}/stop": Admins, HIDDEN;

@@ -10,7 +10,7 @@ use super::Scene;
 
 impl Scene {
     /// Requests a runner and makes GitHub refuse it with this message.
-    async fn refused_by_github(&self, message: &str) -> Accepted {
+    pub(super) async fn refused_by_github(&self, message: &str) -> Accepted {
         let body = Some(json!({ "message": message }));
         let refusal = FaultKind::Answer { status: 422, headers: Vec::new(), body };
         self.world.twin.fault(Fault::once("POST", "generate-jitconfig", refusal));
@@ -19,7 +19,7 @@ impl Scene {
         asked
     }
 
-    async fn failures(&self) -> Vec<Value> {
+    pub(super) async fn failures(&self) -> Vec<Value> {
         self.admin_get("/admin/failures").await["failures"].as_array().unwrap().clone()
     }
 

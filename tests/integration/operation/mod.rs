@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod acknowledgement;
+mod failed_batches;
 mod failures;
 mod flow;
 mod history;

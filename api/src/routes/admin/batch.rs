@@ -1,4 +1,4 @@
-//! Batches: changes of many people, teams or runners.
+//! Batches: changes of many people, teams, runners or failed jobs.
 
 pub(crate) mod body;
 pub(crate) mod view;
@@ -18,7 +18,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use self::{
-    body::{BatchBody, RunnerBatch, TeamBatch, TeamDeactivation, UserBatch, UserDeactivation},
+    body::{BatchBody, JobBatch, RunnerBatch, TeamBatch, TeamDeactivation, UserBatch, UserDeactivation},
     view::{BatchList, BatchView},
 };
 use crate::{
@@ -44,6 +44,8 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(delete_runners))
         .routes(routes!(deactivate_teams))
         .routes(routes!(reactivate_teams))
+        .routes(routes!(retry_jobs))
+        .routes(routes!(discard_jobs))
         .routes(routes!(list))
         .routes(routes!(show))
         .routes(routes!(stop))
@@ -110,6 +112,19 @@ batch_call! {
     /// Send `team_ids`, a filter (`q`, `installation`), or `"all": true`.
     reactivate_teams, "/admin/batch/reactivate-teams", TeamBatch, ReactivateTeams
 }
+batch_call! {
+    /// Ask again for the runners of failed jobs, each for its requester.
+    ///
+    /// Send `job_ids`, or the `code` of a cause. Each job is retried as by its own call: access, policy and quota are
+    /// checked anew, and a refusal is the outcome of its item.
+    retry_jobs, "/admin/batch/retry-jobs", JobBatch, RetryJobs
+}
+batch_call! {
+    /// Discard failed jobs.
+    ///
+    /// Send `job_ids`, or the `code` of a cause. The jobs leave the list of failures and stay in the history.
+    discard_jobs, "/admin/batch/discard-jobs", JobBatch, DiscardJobs
+}
 
 async fn start(
     app: &AppState,
@@ -134,7 +149,8 @@ pub(crate) async fn run_now(
     if batch.total > MAX_INLINE_ITEMS {
         return Ok(batch);
     }
-    Ok(app.operations().run_batch(batch.id, &worker_name(), BATCH_TIME).await?)
+    let rules = app.provision_rules();
+    Ok(app.operations().run_batch(&rules, batch.id, &worker_name(), BATCH_TIME).await?)
 }
 
 /// Returns the name under which one request works on a batch.

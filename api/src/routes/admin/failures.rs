@@ -22,7 +22,7 @@ use crate::{
 /// Longest look back.
 const MAX_AGE: TimeDelta = TimeDelta::days(30);
 /// Look back by default.
-const DEFAULT_AGE: TimeDelta = TimeDelta::hours(24);
+pub(crate) const DEFAULT_AGE: TimeDelta = TimeDelta::hours(24);
 
 pub(crate) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(retry)).routes(routes!(discard))

@@ -134,7 +134,7 @@ fn all_lanes<'i>(
 }
 
 /// Returns the current depths and pauses.
-pub(super) async fn queue_status(app: &AppState) -> ApiResult<Json<Queues>> {
+pub(crate) async fn queue_status(app: &AppState) -> ApiResult<Json<Queues>> {
     let stats = app.queue.stats().await?;
     let pauses = app.queue.pauses().await?;
     let rows = app.store.conn().await?.pauses().list().await?;

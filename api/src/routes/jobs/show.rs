@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::{Job, JobId, JobKind, JobState, Problem};
+use domain::{Caller, Job, JobId, JobKind, JobState, Problem};
 use queue::{QueuePosition, Reason};
 use serde::Deserialize;
 use store::{JobFilter, Visible};
@@ -41,6 +41,8 @@ list_params! {
         /// `user_identity`.
         #[serde(alias = "user_identity")]
         user: String = String,
+        /// Only ended with this problem code, for example `github_refused`.
+        error: String = String,
         /// Only accepted since this time (RFC 3339).
         since: DateTime<Utc> = String,
         /// Only accepted until this time (RFC 3339).
@@ -89,6 +91,7 @@ pub(crate) async fn list(
         kind: params.kind,
         team,
         requesters: named_requesters(&mut lists, params.user.as_deref()).await?,
+        error: params.error.clone(),
         period,
     };
     let listed = lists.jobs().list(&Visible::to(&caller), &filter, page).await;
@@ -129,13 +132,26 @@ pub(crate) async fn show(
     }
     let position = queueing::position(&app, &job).await;
     let retry_after = (!job.state.is_final()).then(|| queueing::retry_after(position.as_ref()));
-    let mut view = job_view(job, position.as_ref());
-    (view.events, view.calls) = (Some(history.events), Some(history.calls));
+    let view = complete_view(job, position.as_ref(), history);
     let mut response = ([(header::ETAG, tag)], Json(view)).into_response();
     if let Some(seconds) = retry_after {
         response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     }
     Ok(response)
+}
+
+/// Returns the view of a job with its history.
+fn complete_view(job: Job, position: Option<&QueuePosition>, history: History) -> JobView {
+    JobView { events: Some(history.events), calls: Some(history.calls), ..job_view(job, position) }
+}
+
+/// Returns a job that the caller may see, and the view of it with its history.
+pub(crate) async fn find_job(app: &AppState, caller: &Caller, id: JobId) -> ApiResult<(Job, JobView)> {
+    let job = app.operations().visible_job(caller, id).await?;
+    let history = History::read(app, caller, &job).await?;
+    let position = queueing::position(app, &job).await;
+    let view = complete_view(job.clone(), position.as_ref(), history);
+    Ok((job, view))
 }
 
 /// Returns the view of a job. A queued job has the pause and the estimated start that the queue reports.

@@ -8,12 +8,12 @@ use domain::{
     BatchAction, BatchItemState, Caller, JobId, Principal, Problem, ProblemCode, Requester, RunnerId, User,
     UserId,
 };
-use store::{BatchItem, BatchOutcome, BatchRow};
+use store::{BatchItem, BatchOutcome, BatchRow, Dismissal};
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{not_found, origin_of};
-use crate::{Actor, Administrator, OperationError, Operations, Result, RunnerJobRequest};
+use crate::{Actor, Administrator, OperationError, Operations, ProvisionRules, Result, RunnerJobRequest};
 
 /// Longest time that one call works on a batch.
 pub const BATCH_TIME: Duration = Duration::from_secs(10);
@@ -27,7 +27,13 @@ impl Operations<'_> {
     ///
     /// # Errors
     /// `not_found`; database errors, after which another call goes on.
-    pub async fn run_batch(&self, id: Uuid, worker: &str, time: Duration) -> Result<BatchRow> {
+    pub async fn run_batch(
+        &self,
+        rules: &ProvisionRules<'_>,
+        id: Uuid,
+        worker: &str,
+        time: Duration,
+    ) -> Result<BatchRow> {
         let end = Instant::now() + time;
         while Instant::now() < end {
             if !self.store.conn().await?.batch_runs().take(id, worker, TURN).await? {
@@ -40,7 +46,7 @@ impl Operations<'_> {
                 break;
             };
             for item in &items {
-                let outcome = self.work_on(&batch, &admin, item).await?;
+                let outcome = self.work_on(rules, &batch, &admin, item).await?;
                 self.store.conn().await?.batch_runs().finish_item(id, item.number, &outcome).await?;
                 if Instant::now() >= end {
                     break;
@@ -68,10 +74,16 @@ impl Operations<'_> {
     ///
     /// # Errors
     /// Database errors; a refusal is an outcome.
-    async fn work_on(&self, batch: &BatchRow, admin: &Caller, item: &BatchItem) -> Result<BatchOutcome> {
+    async fn work_on(
+        &self,
+        rules: &ProvisionRules<'_>,
+        batch: &BatchRow,
+        admin: &Caller,
+        item: &BatchItem,
+    ) -> Result<BatchOutcome> {
         let origin = origin_of(batch);
         let permission = Administrator::from_caller(admin, &origin)?.within("batch_id", batch.id);
-        let work = BatchWork { operations: self, batch, admin, permission: &permission };
+        let work = BatchWork { operations: self, rules, batch, admin, permission: &permission };
         let changed = match batch.action {
             BatchAction::DisableUsers => work.disable(item.subject.into()).await,
             BatchAction::RestoreUsers => work.restore(item.subject.into()).await,
@@ -80,6 +92,8 @@ impl Operations<'_> {
             BatchAction::DeleteRunners => {
                 work.remove_runner(Actor { caller: admin, origin: &origin }, item.subject.into()).await
             }
+            BatchAction::RetryJobs => work.retry_job(item.subject.into()).await,
+            BatchAction::DiscardJobs => work.discard_job(item.subject.into()).await,
         };
         match changed {
             Err(OperationError::Refused(problem)) => Ok(refused(&problem)),
@@ -127,6 +141,7 @@ fn removal(job: JobId) -> BatchOutcome {
 /// What the items of a batch share.
 struct BatchWork<'w> {
     operations: &'w Operations<'w>,
+    rules: &'w ProvisionRules<'w>,
     batch: &'w BatchRow,
     admin: &'w Caller,
     permission: &'w Administrator,
@@ -179,5 +194,37 @@ impl BatchWork<'_> {
         let runner = request.authorize(self.operations, id).await?;
         let job = request.submit_or_join(self.operations, &runner).await?;
         Ok(removal(job.id))
+    }
+
+    async fn retry_job(&self, id: JobId) -> Result<BatchOutcome> {
+        if let Some(outcome) = self.dealt_with(id).await? {
+            return Ok(outcome);
+        }
+        let comment = Some(self.batch.comment.as_str());
+        let made = self.operations.retry_job(self.rules, self.permission, id, comment).await?;
+        Ok(BatchOutcome {
+            job: Some(made.id),
+            ..outcome(BatchItemState::Done, Some("its runner is asked for again"))
+        })
+    }
+
+    async fn discard_job(&self, id: JobId) -> Result<BatchOutcome> {
+        if let Some(outcome) = self.dealt_with(id).await? {
+            return Ok(outcome);
+        }
+        self.operations.discard_job(self.permission, id, Some(&self.batch.comment)).await?;
+        Ok(outcome(BatchItemState::Done, None))
+    }
+
+    /// Returns the outcome of a job that an admin, or an earlier try of this item, has dealt with.
+    async fn dealt_with(&self, id: JobId) -> Result<Option<BatchOutcome>> {
+        let decision = self.operations.store.conn().await?.jobs().dismissal(id).await?;
+        Ok(decision.map(|Dismissal { by, retried_as }| {
+            let detail = match retried_as {
+                Some(_) => format!("{by} has asked for it again"),
+                None => format!("{by} has discarded it"),
+            };
+            BatchOutcome { job: retried_as, ..outcome(BatchItemState::Unchanged, Some(&detail)) }
+        }))
     }
 }

@@ -2,26 +2,33 @@
 
 use domain::{BatchAction, FieldError, InstallationId, Problem, RunnerStatus, TeamId};
 use serde_json::{Value, json};
-use store::{BatchSubject, RunnerSelection, Search, TeamSelection, Tx};
+use store::{BatchSubject, FailureSelection, RunnerSelection, Search, TeamSelection, Tx};
 use uuid::Uuid;
 
 use super::{BatchRequest, MAX_ITEMS};
 use crate::{
     Result,
-    validate::{MAX_REASON, check_optional},
+    record::extend,
+    validate::{MAX_REASON, check_optional, check_text},
 };
 
 /// Most ids of one selector.
 const MAX_IDS: usize = 1000;
 /// Longest text of a search, in characters.
 const MAX_SEARCH: usize = 100;
+/// Longest code of a problem, in characters.
+const MAX_CODE: usize = 100;
+/// Longest explanation of a cause, in characters; the list of failures cuts it there.
+const MAX_DETAIL: usize = 300;
 
 /// The items of a batch: ids, a filter, or all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BatchSelector {
-    /// People, teams or runners by id.
+    /// People, teams, runners or jobs by id.
     pub ids: Option<Vec<Uuid>>,
-    /// People or runners of this team.
+    /// Failed jobs of this cause.
+    pub failures: Option<FailureSelection>,
+    /// People, runners or failed jobs of this team.
     pub team: Option<TeamId>,
     /// Teams with this text in name or description, in any case.
     pub search: Option<String>,
@@ -43,7 +50,8 @@ impl BatchSelector {
     /// Adds the errors of the selector. `ids` are named as the action's body names them.
     pub(super) fn check(&self, action: BatchAction, errors: &mut Vec<FieldError>) {
         let ids = id_field(action);
-        let filtered = self.team.is_some()
+        let filtered = self.failures.is_some()
+            || self.team.is_some()
             || self.identity.is_some()
             || self.status.is_some()
             || self.search.is_some()
@@ -58,6 +66,14 @@ impl BatchSelector {
         }
         check_optional(errors, "/q", self.search.as_deref(), MAX_SEARCH);
         check_optional(errors, "/reason", self.reason.as_deref(), MAX_REASON);
+        if let Some(failures) = &self.failures {
+            check_text(errors, "/code", &failures.code, MAX_CODE);
+            let detail = failures.detail.as_deref().unwrap_or_default();
+            // PostgreSQL takes no NUL.
+            if detail.chars().count() > MAX_DETAIL || detail.contains('\0') {
+                errors.push(FieldError::new("/detail", format!("at most {MAX_DETAIL} characters")));
+            }
+        }
         if given == 0 {
             let detail = format!("name {}, a filter, or `\"all\": true`", ids.trim_start_matches('/'));
             errors.push(FieldError::new(ids, detail));
@@ -68,9 +84,14 @@ impl BatchSelector {
 
     /// Returns the selector for the audit log.
     pub(super) fn describe(&self) -> Value {
-        let Self { ids, team, search, installation, identity, status, all, spare_admins, reason } = self;
-        json!({ "ids": ids, "team": team, "q": search, "installation": installation, "user_identity": identity,
-            "status": status, "all": all, "exclude_admins": spare_admins, "reason": reason })
+        let Self { ids, failures, team, search, installation, identity, status, all, spare_admins, reason } =
+            self;
+        let mut described = json!({ "ids": ids, "team": team, "q": search, "installation": installation,
+            "user_identity": identity, "status": status, "all": all, "exclude_admins": spare_admins, "reason": reason });
+        if let Some(FailureSelection { code, detail, since }) = failures {
+            extend(&mut described, json!({ "code": code, "detail": detail, "since": since }));
+        }
+        described
     }
 }
 
@@ -80,6 +101,7 @@ const fn id_field(action: BatchAction) -> &'static str {
         BatchAction::DisableUsers | BatchAction::RestoreUsers => "/user_ids",
         BatchAction::DeleteRunners => "/runner_ids",
         BatchAction::DeactivateTeams | BatchAction::ReactivateTeams => "/team_ids",
+        BatchAction::RetryJobs | BatchAction::DiscardJobs => "/job_ids",
     }
 }
 
@@ -88,7 +110,7 @@ const fn id_field(action: BatchAction) -> &'static str {
 /// # Errors
 /// `validation_failed` for an id of nothing, and for more items than a batch may have.
 pub(super) async fn select(tx: &mut Tx, request: &BatchRequest) -> Result<Vec<BatchSubject>> {
-    let BatchSelector { ids, team, search, installation, identity, status, .. } = &request.selector;
+    let BatchSelector { ids, failures, team, search, installation, identity, status, .. } = &request.selector;
     let limit = i64::try_from(MAX_ITEMS).unwrap_or(i64::MAX).saturating_add(1);
     let ids = ids.as_deref();
     let teams = |is_active| TeamSelection {
@@ -112,6 +134,10 @@ pub(super) async fn select(tx: &mut Tx, request: &BatchRequest) -> Result<Vec<Ba
             };
             batches.select_runners(&which, limit).await?
         }
+        BatchAction::RetryJobs | BatchAction::DiscardJobs => match (ids, failures) {
+            (None, Some(failures)) => batches.select_failures(failures, *team, limit).await?,
+            (ids, _) => batches.select_jobs(ids.unwrap_or_default()).await?,
+        },
     };
     if found.len() > MAX_ITEMS {
         let detail = format!("more than {MAX_ITEMS} match; narrow the filter");

@@ -1,12 +1,13 @@
 //! Selection of the items of a batch.
 
+use chrono::{DateTime, Utc};
 use domain::{InstallationId, RunnerStatus, TeamId};
 use uuid::Uuid;
 
 use super::BatchRuns;
 use crate::{Result, Search};
 
-/// A person, team or runner that is selected.
+/// A person, team, runner or job that is selected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BatchSubject {
     /// Its id.
@@ -39,6 +40,17 @@ pub struct TeamSelection {
     pub installation: Option<InstallationId>,
     /// Only active ones, or only deactivated ones.
     pub is_active: bool,
+}
+
+/// Selection of failed and expired jobs that no admin has dealt with: those of one cause.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailureSelection {
+    /// Code of the problem.
+    pub code: String,
+    /// Only with this explanation, as the list of failures shows it.
+    pub detail: Option<String>,
+    /// Only those that ended since this time.
+    pub since: DateTime<Utc>,
 }
 
 impl BatchRuns<'_> {
@@ -106,6 +118,45 @@ impl BatchRuns<'_> {
             which.identity,
             which.team.map(Uuid::from),
             which.status.map(RunnerStatus::as_str),
+            limit,
+        )
+        .fetch_all(&mut *self.0)
+        .await?)
+    }
+
+    /// Returns the jobs with these ids, by id.
+    pub async fn select_jobs(&mut self, ids: &[Uuid]) -> Result<Vec<BatchSubject>> {
+        Ok(sqlx::query_as!(
+            BatchSubject,
+            r#"SELECT jobs.id, coalesce(runners.name, jobs.kind) AS "name!" FROM jobs
+                LEFT JOIN runners ON runners.id = jobs.runner_id
+             WHERE jobs.id = ANY($1) ORDER BY jobs.id"#,
+            ids,
+        )
+        .fetch_all(&mut *self.0)
+        .await?)
+    }
+
+    /// Returns up to `limit` failed jobs of one cause, by id; the newest ones if there are more.
+    pub async fn select_failures(
+        &mut self,
+        which: &FailureSelection,
+        team: Option<TeamId>,
+        limit: i64,
+    ) -> Result<Vec<BatchSubject>> {
+        Ok(sqlx::query_as!(
+            BatchSubject,
+            r#"SELECT failed.id, coalesce(runners.name, failed.kind) AS "name!" FROM (
+                SELECT id, kind, runner_id FROM jobs
+                WHERE state IN ('failed', 'expired') AND dismissed_at IS NULL AND error ->> 'code' = $1
+                    AND finished_at >= $2 AND ($3::text IS NULL OR left(error ->> 'detail', 300) = $3)
+                    AND ($4::uuid IS NULL OR team_id = $4)
+                ORDER BY finished_at DESC LIMIT $5) failed
+             LEFT JOIN runners ON runners.id = failed.runner_id ORDER BY failed.id"#,
+            which.code,
+            which.since,
+            which.detail,
+            team.map(Uuid::from),
             limit,
         )
         .fetch_all(&mut *self.0)

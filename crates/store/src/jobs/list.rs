@@ -22,6 +22,8 @@ pub struct JobFilter {
     pub requesters: Option<NamedRequesters>,
     /// Only jobs accepted in this period.
     pub period: Period,
+    /// Only jobs that ended with this problem code.
+    pub error: Option<String>,
 }
 
 macro_rules! visible_jobs {
@@ -35,7 +37,8 @@ macro_rules! visible_jobs {
                 AND ($7::uuid IS NULL OR team_id = $7) AND ($8::uuid IS NULL OR id < $8)
                 AND ($11 = false OR requester_user = ANY($12) OR requester_client = ANY($13))
                 AND ($14::timestamptz IS NULL OR created_at >= $14) AND ($15::uuid IS NULL OR id >= $15)
-                AND ($16::timestamptz IS NULL OR created_at <= $16) AND ($17::uuid IS NULL OR id <= $17)",
+                AND ($16::timestamptz IS NULL OR created_at <= $16) AND ($17::uuid IS NULL OR id <= $17)
+                AND ($18::text IS NULL OR error ->> 'code' = $18)",
             ($order, "$9", "$10"),
             $tail
             $(, $arg)*
@@ -69,6 +72,7 @@ impl Jobs<'_> {
             filter.period.first_id(),
             filter.period.until,
             filter.period.last_id(),
+            filter.error,
         )
         .fetch_all(&mut *self.0)
         .await?;
@@ -102,6 +106,7 @@ impl Jobs<'_> {
             filter.period.first_id(),
             filter.period.until,
             filter.period.last_id(),
+            filter.error,
         )
         .fetch_one(&mut *self.0)
         .await?)

@@ -215,6 +215,8 @@ impl World {
             installations: self.installations(),
             audit_keys: github::audit_keys(),
             enforcement: self.choices.enforcement,
+            default_groups: self.choices.default_groups(),
+            registration_tokens: self.choices.registration_tokens,
             sync: self.choices.watch(),
             progress: LoopMonitor::new(),
         }

@@ -76,6 +76,8 @@ impl World {
         let (database, redis, installations) =
             (self.database.clone(), self.redis.clone(), self.installation_settings());
         let (enforcement, watch) = (self.choices.enforcement, self.choices.watch());
+        let (default_groups, registration_tokens) =
+            (self.choices.default_groups(), self.choices.registration_tokens);
         Process::start("scheduler", move |shutdown| async move {
             let queue = redis.queue();
             let parts = scheduler::Parts {
@@ -84,6 +86,8 @@ impl World {
                 queue,
                 audit_keys: audit_keys(),
                 enforcement,
+                default_groups,
+                registration_tokens,
                 sync: watch,
                 progress: LoopMonitor::new(),
             };

@@ -1,13 +1,19 @@
 //! Bodies of batches. Their members have the names of the predecessor.
 
+use chrono::{DateTime, Utc};
 use domain::{BatchAction, Problem, RunnerStatus};
 use operations::{BatchRequest, BatchSelector};
 use serde::Deserialize;
+use store::FailureSelection;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
-    app::AppState, body::find_team, error::ApiResult, openapi, routes::admin::configured_installation,
+    app::AppState,
+    body::find_team,
+    error::ApiResult,
+    openapi,
+    routes::admin::{configured_installation, failures::DEFAULT_AGE},
 };
 
 /// People to deactivate.
@@ -144,6 +150,34 @@ pub(crate) struct TeamBatch {
     pub(crate) expected_count: Option<i64>,
 }
 
+/// Failed jobs.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct JobBatch {
+    /// Reason, for the audit log.
+    #[schema(min_length = 10, max_length = 500)]
+    comment: String,
+    /// These jobs, at most 1,000.
+    #[schema(max_items = 1000)]
+    job_ids: Option<Vec<Uuid>>,
+    /// Jobs that failed with this problem code and that no admin has dealt with.
+    #[schema(example = "github_refused")]
+    code: Option<String>,
+    /// Of these, only jobs with this explanation, as `GET /admin/failures` shows it.
+    #[schema(max_length = 300)]
+    detail: Option<String>,
+    /// Of these, only jobs that ended since this time; by default 24 hours ago.
+    since: Option<DateTime<Utc>>,
+    /// Of these, only jobs of this team, by id or name.
+    team: Option<String>,
+    /// Only show which ones it would concern.
+    #[serde(default)]
+    dry_run: bool,
+    /// Refuse if the selector matches another number.
+    #[schema(minimum = 0)]
+    expected_count: Option<i64>,
+}
+
 const fn default_true() -> bool {
     true
 }
@@ -212,3 +246,24 @@ batch_body!(TeamDeactivation, |it| (None, it.installation), {
     reason: it.reason,
 });
 batch_body!(TeamBatch, |it| (None, it.installation), { ids: it.team_ids, search: it.q });
+
+impl From<JobBatch> for BatchBody {
+    fn from(it: JobBatch) -> Self {
+        // Without a code, what would narrow it is an error at the code.
+        let has_cause =
+            [&it.code, &it.detail, &it.team].into_iter().any(Option::is_some) || it.since.is_some();
+        let failures = has_cause.then(|| FailureSelection {
+            code: it.code.unwrap_or_default(),
+            detail: it.detail,
+            since: it.since.unwrap_or_else(|| Utc::now() - DEFAULT_AGE),
+        });
+        Self {
+            team: it.team,
+            installation: None,
+            selector: BatchSelector { ids: it.job_ids, failures, ..BatchSelector::default() },
+            comment: it.comment,
+            expected_count: it.expected_count,
+            dry_run: it.dry_run,
+        }
+    }
+}

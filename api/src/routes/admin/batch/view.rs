@@ -46,7 +46,8 @@ pub(crate) struct BatchView {
     pub(crate) details: Vec<BatchItemView>,
 }
 
-/// An item of a batch. It has the id and name of a person, a team or a runner.
+/// An item of a batch. It has the id and name of a person, a team or a runner, or the id of a failed job and the name of
+/// its runner.
 #[derive(Debug, Default, Serialize, ToSchema)]
 #[schema(as = BatchItem)]
 pub(crate) struct BatchItemView {
@@ -70,6 +71,9 @@ pub(crate) struct BatchItemView {
     /// Name of the team.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) team_name: Option<String>,
+    /// Id of the failed job.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) failed_job_id: Option<Uuid>,
     /// Outcome: `waiting`, `done`, `unchanged`, `spared` or `failed`.
     pub(crate) status: &'static str,
     /// Explanation of the outcome.
@@ -78,7 +82,7 @@ pub(crate) struct BatchItemView {
     /// Reason of a failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) error: Option<String>,
-    /// The job that removes the runner.
+    /// The job that removes the runner, or that took the place of the failed one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) job_id: Option<Uuid>,
 }
@@ -169,6 +173,9 @@ fn item_view(action: BatchAction, item: BatchItem) -> BatchItemView {
         BatchAction::DeleteRunners => BatchItemView { runner_id: id, runner_name: name, ..view },
         BatchAction::DeactivateTeams | BatchAction::ReactivateTeams => {
             BatchItemView { team_id: id, team_name: name, ..view }
+        }
+        BatchAction::RetryJobs | BatchAction::DiscardJobs => {
+            BatchItemView { failed_job_id: id, runner_name: name, ..view }
         }
     }
 }
