@@ -50,6 +50,23 @@ pub(crate) fn readable(data: &Value) -> String {
     text.chars().take(MAX_DETAILS).chain(['…']).collect()
 }
 
+/// Returns the page that explains a refused request for a runner: every check, its rule, and who may change it.
+pub(crate) fn explanation_of(row: &AuditView) -> Option<String> {
+    let asks = matches!(row.event_type.as_str(), "runner.provision" | "runner.register");
+    let data = row.event_data.as_ref().filter(|_| asks && !row.success)?;
+    let labels = data.get("labels")?.as_array()?.iter().filter_map(Value::as_str);
+    let group = data.get("runner_group_id").and_then(Value::as_i64).map(|id| id.to_string());
+    let who = row.user_identity.as_deref()?;
+    // A person has an e-mail address, or issuer and subject; a machine client has neither sign.
+    let caller = if who.contains(['@', '#']) { "user" } else { "client" };
+    let filters = Filters::of("/explain")
+        .with(caller, Some(who))
+        .with("team", row.team_name.as_deref())
+        .with("labels", Some(labels.collect::<Vec<_>>().join(",")))
+        .with("group", group);
+    Some(filters.newest())
+}
+
 /// Shows the rows that the visitor may see.
 async fn show_list(
     State(app): State<AppState>,

@@ -1,18 +1,28 @@
 //! Pages, one module for each family.
 
 mod audit;
+mod batches;
 mod board;
+mod budget;
 mod clients;
 mod explain;
+mod failures;
+mod fleet;
 mod input;
+mod jobs;
+mod lanes;
 mod list_filters;
 mod people;
 mod preview;
+mod refused;
 mod runners;
 mod search;
 mod security;
 mod sessions;
 mod teams;
+mod times;
+mod words;
+mod workers;
 
 use super::UiRoutes;
 
@@ -28,4 +38,11 @@ pub(super) fn routes() -> UiRoutes {
         .merge(explain::routes())
         .merge(sessions::routes())
         .merge(search::routes())
+        .merge(jobs::routes())
+        .merge(failures::routes())
+        .merge(batches::routes())
+        .merge(lanes::routes())
+        .merge(workers::routes())
+        .merge(budget::routes())
+        .merge(fleet::routes())
 }

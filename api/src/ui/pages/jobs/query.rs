@@ -1,0 +1,130 @@
+//! Filters of the list of jobs, as people type them: `state:queued kind:provision team:web`.
+
+use uuid::Uuid;
+
+/// Words of the filters. A word is a field of the URL too.
+pub(super) const WORDS: [&str; 7] = ["state", "kind", "team", "by", "error", "since", "until"];
+
+/// What a text asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Query {
+    /// The jobs that fit these words and values.
+    Filters(Vec<(&'static str, String)>),
+    /// One job.
+    Job(Uuid),
+}
+
+impl Query {
+    /// Reads a text.
+    ///
+    /// # Errors
+    /// A sentence about the first part that is not understood.
+    pub(super) fn read(text: &str) -> Result<Self, String> {
+        let mut filters: Vec<(&'static str, String)> = Vec::new();
+        for token in tokens(text) {
+            let (word, value) = match token.split_once(':') {
+                Some((word, value)) => (word, value),
+                // An id that was pasted.
+                None if token.parse::<Uuid>().is_ok() => ("id", token.as_str()),
+                None => {
+                    return Err(format!(
+                        "`{token}` has no word before it. Write for example `state:{token}`. {}",
+                        words()
+                    ));
+                }
+            };
+            if value.is_empty() {
+                return Err(format!("`{word}:` has no value after it. {}", words()));
+            }
+            if word == "id" {
+                return match value.parse() {
+                    Ok(id) => Ok(Self::Job(id)),
+                    Err(_) => Err(format!("`{value}` is no id of a job: an id has 32 hexadecimal digits.")),
+                };
+            }
+            let Some(known) = WORDS.iter().find(|known| **known == word) else {
+                return Err(format!("There is no `{word}:`. {}", words()));
+            };
+            if filters.iter().any(|(given, _)| given == known) {
+                return Err(format!("`{word}:` is given twice; a job has one."));
+            }
+            filters.push((known, value.to_owned()));
+        }
+        Ok(Self::Filters(filters))
+    }
+}
+
+fn words() -> String {
+    let words: Vec<String> = WORDS.iter().chain(&["id"]).map(|word| format!("`{word}:`")).collect();
+    format!("Words: {}.", words.join(", "))
+}
+
+/// Returns the parts of a text between spaces. Quotation marks keep spaces in a part.
+fn tokens(text: &str) -> Vec<String> {
+    let (mut tokens, mut token, mut quoted) = (Vec::new(), String::new(), false);
+    for c in text.chars() {
+        match c {
+            '"' => quoted = !quoted,
+            c if c.is_whitespace() && !quoted => tokens.push(std::mem::take(&mut token)),
+            c => token.push(c),
+        }
+    }
+    tokens.push(token);
+    tokens.retain(|token| !token.is_empty());
+    tokens
+}
+
+/// Returns filters as a text that [`Query::read`] reads.
+pub(super) fn written(filters: &[(&'static str, String)]) -> String {
+    let part = |(word, value): &(&str, String)| {
+        if value.contains(char::is_whitespace) {
+            format!("{word}:\"{value}\"")
+        } else {
+            format!("{word}:{value}")
+        }
+    };
+    filters.iter().map(part).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_are_read_as_they_are_written() {
+        let filters = vec![
+            ("state", "queued".to_owned()),
+            ("team", "web and more".to_owned()),
+            ("since", "1h".to_owned()),
+        ];
+        let text = written(&filters);
+        assert_eq!(text, r#"state:queued team:"web and more" since:1h"#);
+        assert_eq!(Query::read(&text), Ok(Query::Filters(filters)));
+        assert_eq!(Query::read("  "), Ok(Query::Filters(Vec::new())));
+        let with_colon = Query::read("by:https://issuer#sub since:2026-01-01T00:00:00Z").unwrap();
+        let wanted =
+            vec![("by", "https://issuer#sub".to_owned()), ("since", "2026-01-01T00:00:00Z".to_owned())];
+        assert_eq!(with_colon, Query::Filters(wanted));
+    }
+
+    #[test]
+    fn id_leads_to_its_job() {
+        let id = Uuid::now_v7();
+        assert_eq!(Query::read(&format!("id:{id}")), Ok(Query::Job(id)));
+        assert_eq!(Query::read(&format!(" {id} ")), Ok(Query::Job(id)));
+    }
+
+    #[test]
+    fn wrong_words_get_a_sentence() {
+        for (text, part) in [
+            ("colour:red", "There is no `colour:`. Words: `state:`,"),
+            ("queued", "`queued` has no word before it."),
+            ("state:", "`state:` has no value"),
+            ("state:queued state:failed", "given twice"),
+            ("id:7", "`7` is no id"),
+        ] {
+            let sentence = Query::read(text).unwrap_err();
+            assert!(sentence.contains(part), "{text}: {sentence}");
+        }
+    }
+}
