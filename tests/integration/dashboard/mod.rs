@@ -6,6 +6,7 @@ mod clients;
 mod explain;
 mod frame;
 mod new_runner;
+mod operator;
 mod people;
 mod routes;
 mod runners;
