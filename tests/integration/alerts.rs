@@ -1,4 +1,5 @@
-//! The alerts in `deploy/prometheus/`: their metrics exist in the code, and their runbooks in the documents.
+//! The alerts in `deploy/prometheus/`: their metrics exist in the code, their runbooks in the documents, and their pages in
+//! the dashboard.
 
 use std::{
     collections::BTreeSet,
@@ -65,5 +66,18 @@ fn every_alert_has_a_runbook_that_exists() {
         let text = fs::read_to_string(root().join(file)).unwrap();
         let mut headings = text.lines().filter(|line| line.starts_with('#'));
         assert!(headings.any(|line| anchor(line.trim_start_matches('#')) == wanted), "{target}");
+    }
+}
+
+#[test]
+fn every_alert_links_to_a_page_of_the_dashboard() {
+    let alerts = alerts();
+    let links: Vec<&str> =
+        alerts.lines().filter_map(|line| line.trim_start().strip_prefix("dashboard: ")).collect();
+    assert_eq!(links.len(), alerts.lines().filter(|line| line.trim_start().starts_with("- alert:")).count());
+    let pages = api::dashboard_routes();
+    for link in links {
+        let path = link.split(['?', '#']).next().unwrap();
+        assert!(pages.contains(&("GET", path)), "{link} is no page");
     }
 }
