@@ -44,15 +44,12 @@ pub(crate) struct AssetUrls {
     pub(crate) css: &'static str,
     /// Script.
     pub(crate) script: &'static str,
-    /// Icons.
-    pub(crate) icons: &'static str,
 }
 
 static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
     let mut assets = vec![
         Asset::new("ui.css", CSS_TYPE, include_str!("../../assets/ui.css")),
         Asset::new("ui.js", SCRIPT_TYPE, SCRIPT),
-        Asset::new("icons.svg", SVG_TYPE, include_str!("../../assets/icons.svg")),
     ];
     assets.extend(
         VerdictLevel::ALL
@@ -90,7 +87,7 @@ fn url(name: &str) -> &'static str {
 
 /// Returns the URLs of the files that every page names.
 pub(crate) fn urls() -> AssetUrls {
-    AssetUrls { css: url("ui.css"), script: url("ui.js"), icons: url("icons.svg") }
+    AssetUrls { css: url("ui.css"), script: url("ui.js") }
 }
 
 /// Returns the URL of the icon of the browser's tab for a level.

@@ -2,8 +2,6 @@
 //!
 //! The way of a request: [`same_origin`] → [`visitor`] → `pages/` → the function behind the API's call → [`page`].
 
-#![expect(dead_code, reason = "pages that use the rest are being added")]
-
 mod assets;
 mod board;
 mod chart;
