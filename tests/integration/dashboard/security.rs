@@ -63,7 +63,7 @@ async fn incident_switch_lists_ends_and_restores() {
     let asked = world.provision(&scene.ada, provision_body("ci")).await;
     let preview = root.get("/incidents/new?kind=team&name=red").await.assert_status(200);
     assert!(preview.text.contains("End the access of red?"), "{}", preview.text);
-    assert!(preview.text.contains("1 open requests are cancelled"), "{}", preview.text);
+    assert!(preview.text.contains("1 open request is cancelled."), "{}", preview.text);
     let count = preview.text.split("name=\"count\" value=\"").nth(1).unwrap().split('"').next().unwrap();
     root.get("/incidents/new?kind=team&name=blue").await.assert_status(422);
 

@@ -1,7 +1,7 @@
 //! The explanation of a decision: every check of a request, its rule, and who may change it.
 
 use askama::Template;
-use axum::{extract::State, http::StatusCode, response::Response};
+use axum::{extract::State, response::Response};
 use serde::Deserialize;
 
 use crate::{
@@ -14,8 +14,8 @@ use crate::{
         view::ExplanationView,
     },
     ui::{
-        Frame, Section, UiResult, UiRoutes, Visitor, page,
-        pages::input::{PageParams, Refusal, labels, number, optional},
+        Frame, Section, UiResult, UiRoutes, Visitor,
+        pages::input::{PageParams, Refusal, form_page, labels, number, optional},
     },
 };
 
@@ -109,16 +109,15 @@ async fn show(
         Some(Ok(check)) => (Some(check), None),
         Some(Err(error)) => (None, Some(Refusal::of(error)?)),
     };
-    let status = refusal.as_ref().and_then(|refusal| StatusCode::from_u16(refusal.status).ok());
-    let mut response = page(&ExplainPage {
-        frame: Frame::new(&app, &visitor, Section::Explain, "Explain").await,
-        question,
-        teams: visitor.caller.teams.iter().map(|team| team.name.clone()).collect(),
-        check,
-        refusal,
-    })?;
-    if let Some(status) = status {
-        *response.status_mut() = status;
-    }
-    Ok(response)
+    let status = refusal.as_ref().map(|refusal| refusal.status);
+    form_page(
+        &ExplainPage {
+            frame: Frame::new(&app, &visitor, Section::Explain, "Explain").await,
+            question,
+            teams: visitor.caller.teams.iter().map(|team| team.name.clone()).collect(),
+            check,
+            refusal,
+        },
+        status,
+    )
 }

@@ -2,15 +2,20 @@
 
 use std::str::FromStr;
 
-use axum::{extract::FromRequestParts, http::request::Parts};
-use domain::{FieldError, Problem};
-use serde::de::DeserializeOwned;
+use askama::Template;
+use axum::{
+    extract::FromRequestParts,
+    http::{StatusCode, request::Parts},
+    response::Response,
+};
+use domain::{FieldError, Problem, Team};
+use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
     app::AppState,
     body::{Id, Ids, Params},
-    error::ApiError,
-    ui::UiError,
+    error::{ApiError, ApiResult},
+    ui::{UiError, UiResult, page},
 };
 
 /// Most characters of one list in a form.
@@ -87,6 +92,47 @@ impl Refusal {
         let faults: Vec<&str> = self.errors.iter().filter(below).map(|error| error.detail.as_str()).collect();
         faults.join("; ")
     }
+}
+
+/// Returns the page of a form, with the status of its refusal if there is one.
+pub(crate) fn form_page(form: &impl Template, refused: Option<u16>) -> UiResult<Response> {
+    let mut response = page(form)?;
+    if let Some(status) = refused.and_then(|status| StatusCode::from_u16(status).ok()) {
+        *response.status_mut() = status;
+    }
+    Ok(response)
+}
+
+/// Reason of an action, as its preview's form has it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Confirmation {
+    pub(crate) comment: String,
+}
+
+impl Confirmation {
+    /// Returns the reason. The dashboard always asks for one.
+    ///
+    /// # Errors
+    /// `validation_failed` at `/comment` if it is empty.
+    pub(crate) fn reason(&self) -> Result<String, Problem> {
+        let missing = || Problem::field("/comment", "1 to 500 characters: the reason, for the audit log");
+        optional(&self.comment).ok_or_else(missing)
+    }
+}
+
+/// Returns the team with this name or id.
+///
+/// # Errors
+/// `validation_failed` at the pointer if there is none; database errors.
+pub(crate) async fn named_team(app: &AppState, pointer: &str, named: &str) -> ApiResult<Team> {
+    let mut conn = app.store.conn().await?;
+    let team = match named.parse() {
+        Ok(id) => conn.teams().policy(id).await?,
+        Err(_) => conn.teams().by_name(named).await?,
+    };
+    let unknown = || Problem::field(pointer, format!("no team has the name or id `{named}`"));
+    Ok(team.ok_or_else(unknown)?)
 }
 
 /// Returns a text field, `None` if it is empty. Spaces around it are not meant.

@@ -1,11 +1,11 @@
 //! Previews of actions: a page that lists what happens to whom, with the form that does it.
 
 use askama::Template;
-use axum::{http::StatusCode, response::Response};
+use axum::response::Response;
 use domain::Caller;
 use store::{IncidentScope, IncidentTarget};
 
-use super::input::Refusal;
+use super::input::{Refusal, form_page};
 use crate::{
     app::AppState,
     error::ApiError,
@@ -119,14 +119,12 @@ impl Preview {
     /// An error that the form cannot correct.
     pub(crate) fn refuse(mut self, error: impl Into<ApiError>, reason: &str) -> UiResult<Response> {
         let refusal = Refusal::of(error)?;
-        let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::UNPROCESSABLE_ENTITY);
+        let status = Some(refusal.status);
         if let Some(asked) = &mut self.reason {
             reason.clone_into(&mut asked.value);
         }
         self.refusal = Some(refusal);
-        let mut response = page(&self)?;
-        *response.status_mut() = status;
-        Ok(response)
+        form_page(&self, status)
     }
 }
 

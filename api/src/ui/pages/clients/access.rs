@@ -1,9 +1,8 @@
 //! Deactivation, activation and removal of a machine client.
 
 use axum::{extract::State, response::Response};
-use domain::{ClientId, IncidentKind, MachineClient, Problem};
+use domain::{ClientId, IncidentKind, MachineClient};
 use operations::ClientChange;
-use serde::Deserialize;
 use store::IncidentTarget;
 
 use super::show::read;
@@ -12,25 +11,11 @@ use crate::{
     ui::{
         AdminVisitor, Frame, Section, UiForm, UiResult, Visitor, done,
         pages::{
-            input::{PageId, optional},
+            input::{Confirmation, PageId},
             preview::{Preview, scope_of, tell},
         },
     },
 };
-
-/// Reason of an action.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Confirmation {
-    comment: String,
-}
-
-impl Confirmation {
-    fn reason(&self) -> Result<String, Problem> {
-        let missing = || Problem::field("/comment", "1 to 500 characters: the reason, for the audit log");
-        optional(&self.comment).ok_or_else(missing)
-    }
-}
 
 /// Returns a preview of an action on a client. `verb` begins its heading, as in `Remove`.
 async fn preview_of(app: &AppState, visitor: &Visitor, client: &MachineClient, verb: &str) -> Preview {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use askama::Template;
-use axum::{extract::State, http::StatusCode, response::Response};
+use axum::{extract::State, response::Response};
 use domain::Problem;
 use serde::Deserialize;
 use serde_json::Value;
@@ -18,8 +18,8 @@ use crate::{
         view::{ClaimRuleBody, ClientView},
     },
     ui::{
-        AdminVisitor, Frame, Section, UiForm, UiResult, Visitor, done, page,
-        pages::input::{PageParams, Refusal, lines, optional},
+        AdminVisitor, Frame, Section, UiForm, UiResult, Visitor, done,
+        pages::input::{PageParams, Refusal, form_page, lines, named_team, optional},
     },
 };
 
@@ -61,17 +61,16 @@ async fn show(
     form: ClientForm,
     refusal: Option<Refusal>,
 ) -> UiResult<Response> {
-    let status = refusal.as_ref().and_then(|refusal| StatusCode::from_u16(refusal.status).ok());
-    let mut response = page(&NewClientPage {
-        frame: Frame::new(app, visitor, Section::Clients, "New machine client").await,
-        form,
-        issuers: app.verifier.trusted_issuers().map(str::to_owned).collect(),
-        refusal,
-    })?;
-    if let Some(status) = status {
-        *response.status_mut() = status;
-    }
-    Ok(response)
+    let status = refusal.as_ref().map(|refusal| refusal.status);
+    form_page(
+        &NewClientPage {
+            frame: Frame::new(app, visitor, Section::Clients, "New machine client").await,
+            form,
+            issuers: app.verifier.trusted_issuers().map(str::to_owned).collect(),
+            refusal,
+        },
+        status,
+    )
 }
 
 /// Shows the form, filled in from the query.
@@ -105,22 +104,12 @@ async fn add(app: &AppState, admin: Administers, form: &ClientForm) -> ApiResult
     let body = NewClientBody {
         client_id: form.client_id.trim().to_owned(),
         issuer: optional(&form.issuer),
-        team_id: team(app, form.team.trim()).await?,
+        team_id: named_team(app, "/team_id", form.team.trim()).await?.id.uuid(),
         description: optional(&form.description),
         rule: rule(form)?,
     };
     let (_, client) = clients::create(State(app.clone()), admin, Body(body)).await?;
     Ok(client.0)
-}
-
-async fn team(app: &AppState, named: &str) -> ApiResult<uuid::Uuid> {
-    let mut conn = app.store.conn().await?;
-    let team = match named.parse() {
-        Ok(id) => conn.teams().policy(id).await?,
-        Err(_) => conn.teams().by_name(named).await?,
-    };
-    let unknown = || Problem::field("/team_id", "no team with this name or id");
-    Ok(team.ok_or_else(unknown)?.id.uuid())
 }
 
 /// Returns the claim rule of the form. A value that reads as a number or as true or false is one.

@@ -1,7 +1,7 @@
 //! The test of a token: whose it is, and which rules match it.
 
 use askama::Template;
-use axum::{extract::State, http::StatusCode, response::Response};
+use axum::{extract::State, response::Response};
 use domain::{Problem, Secret};
 use serde::{Deserialize, Deserializer};
 use uuid::Uuid;
@@ -13,8 +13,8 @@ use crate::{
     error::ApiResult,
     routes::admin::clients::token::{self, TestedToken, TokenTestView},
     ui::{
-        AdminVisitor, Frame, Section, UiForm, UiResult, Visitor, page,
-        pages::input::{PageParams, Refusal, optional},
+        AdminVisitor, Frame, Section, UiForm, UiResult, Visitor,
+        pages::input::{PageParams, Refusal, form_page, optional},
     },
 };
 
@@ -59,13 +59,9 @@ async fn show(
         Ok(result) => (result, None),
         Err(refusal) => (None, Some(refusal)),
     };
-    let status = refusal.as_ref().and_then(|refusal| StatusCode::from_u16(refusal.status).ok());
+    let status = refusal.as_ref().map(|refusal| refusal.status);
     let frame = Frame::new(app, visitor, Section::Clients, "Test a token").await;
-    let mut response = page(&TestPage { frame, compare_with, result, refusal })?;
-    if let Some(status) = status {
-        *response.status_mut() = status;
-    }
-    Ok(response)
+    form_page(&TestPage { frame, compare_with, result, refusal }, status)
 }
 
 /// Shows the form.

@@ -1,8 +1,7 @@
 //! Deactivation, activation and unbinding of a person.
 
 use axum::{extract::State, response::Response};
-use domain::{IncidentKind, Problem, User, UserId};
-use serde::Deserialize;
+use domain::{IncidentKind, User, UserId};
 use store::IncidentTarget;
 
 use super::role::person;
@@ -12,25 +11,11 @@ use crate::{
     ui::{
         AdminVisitor, Frame, Section, UiForm, UiResult, Visitor, done,
         pages::{
-            input::{PageId, optional},
+            input::{Confirmation, PageId},
             preview::{Preview, scope_of, tell},
         },
     },
 };
-
-/// Reason of an action.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Confirmation {
-    comment: String,
-}
-
-impl Confirmation {
-    fn reason(&self) -> Result<String, Problem> {
-        let missing = || Problem::field("/comment", "1 to 500 characters: the reason, for the audit log");
-        optional(&self.comment).ok_or_else(missing)
-    }
-}
 
 /// Returns a preview of an action on a person. `verb` begins its heading, as in `Deactivate`.
 async fn preview_of(app: &AppState, visitor: &Visitor, user: &User, verb: &str) -> Preview {

@@ -1,7 +1,7 @@
 //! The invitation of a person.
 
 use askama::Template;
-use axum::{extract::State, http::StatusCode, response::Response};
+use axum::{extract::State, response::Response};
 use domain::{Problem, Role};
 use serde::Deserialize;
 
@@ -15,8 +15,8 @@ use crate::{
         create::{self, NewUser},
     },
     ui::{
-        AdminVisitor, Frame, Section, UiForm, UiResult, Visitor, done, page,
-        pages::input::{Refusal, labels, optional},
+        AdminVisitor, Frame, Section, UiForm, UiResult, Visitor, done,
+        pages::input::{Refusal, form_page, labels, named_team, optional},
     },
 };
 
@@ -60,18 +60,17 @@ async fn show(
     form: PersonForm,
     refusal: Option<Refusal>,
 ) -> UiResult<Response> {
-    let status = refusal.as_ref().and_then(|refusal| StatusCode::from_u16(refusal.status).ok());
-    let mut response = page(&NewPersonPage {
-        frame: Frame::new(app, visitor, Section::People, "New person").await,
-        form,
-        roles: Role::ALL,
-        issuers: app.verifier.trusted_issuers().map(str::to_owned).collect(),
-        refusal,
-    })?;
-    if let Some(status) = status {
-        *response.status_mut() = status;
-    }
-    Ok(response)
+    let status = refusal.as_ref().map(|refusal| refusal.status);
+    form_page(
+        &NewPersonPage {
+            frame: Frame::new(app, visitor, Section::People, "New person").await,
+            form,
+            roles: Role::ALL,
+            issuers: app.verifier.trusted_issuers().map(str::to_owned).collect(),
+            refusal,
+        },
+        status,
+    )
 }
 
 /// Shows the form.
@@ -111,13 +110,7 @@ pub(super) async fn create(
 async fn add(app: &AppState, admin: Administers, form: &PersonForm) -> ApiResult<UserView> {
     let mut team_ids = Vec::new();
     for named in labels("/team_ids", &form.teams)? {
-        let mut conn = app.store.conn().await?;
-        let team = match named.parse() {
-            Ok(id) => conn.teams().policy(id).await?,
-            Err(_) => conn.teams().by_name(&named).await?,
-        };
-        let unknown = || Problem::field("/team_ids", format!("no team `{named}`"));
-        team_ids.push(team.ok_or_else(unknown)?.id.uuid());
+        team_ids.push(named_team(app, "/team_ids", &named).await?.id.uuid());
     }
     let role = form.role.parse().map_err(|_| Problem::field("/role", "choose one of the list"))?;
     let body = NewUser {

@@ -1,7 +1,7 @@
 //! Change of a person's role and rights.
 
 use askama::Template;
-use axum::{extract::State, http::StatusCode, response::Response};
+use axum::{extract::State, response::Response};
 use domain::{Problem, Role, User, UserId};
 use serde::Deserialize;
 
@@ -15,8 +15,8 @@ use crate::{
         change::{self, ChangedUser},
     },
     ui::{
-        AdminVisitor, Frame, Section, UiForm, UiResult, Visitor, done, page,
-        pages::input::{PageId, Refusal, optional},
+        AdminVisitor, Frame, Section, UiForm, UiResult, Visitor, done,
+        pages::input::{PageId, Refusal, form_page, optional},
     },
 };
 
@@ -56,15 +56,11 @@ async fn show(
     refusal: Option<Refusal>,
 ) -> UiResult<Response> {
     let is_last_admin = app.operations().is_last_admin(&user).await?;
-    let status = refusal.as_ref().and_then(|refusal| StatusCode::from_u16(refusal.status).ok());
+    let status = refusal.as_ref().map(|refusal| refusal.status);
     let person = UserView::from(user);
     let title = format!("Role of {}", person.shown_name());
     let frame = Frame::new(app, visitor, Section::People, title).await;
-    let mut response = page(&RolePage { frame, person, form, roles: Role::ALL, is_last_admin, refusal })?;
-    if let Some(status) = status {
-        *response.status_mut() = status;
-    }
-    Ok(response)
+    form_page(&RolePage { frame, person, form, roles: Role::ALL, is_last_admin, refusal }, status)
 }
 
 /// Shows the form, which says what each role may do.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use askama::Template;
 use axum::{
     extract::State,
-    http::{HeaderMap, StatusCode},
+    http::HeaderMap,
     response::{IntoResponse, Redirect, Response},
 };
 use domain::{Caller, Problem};
@@ -29,7 +29,7 @@ use crate::{
     },
     ui::{
         Frame, Section, UiForm, UiResult, Visitor, page,
-        pages::input::{PageParams, Refusal, labels, number, optional},
+        pages::input::{PageParams, Refusal, form_page, labels, number, optional},
     },
     waiting,
 };
@@ -128,7 +128,7 @@ async fn explain(app: &AppState, caller: &Caller, form: &RunnerForm) -> ApiResul
     Ok(answer.0)
 }
 
-async fn form_page(
+async fn show(
     app: &AppState,
     visitor: &Visitor,
     form: RunnerForm,
@@ -147,11 +147,7 @@ async fn form_page(
         check,
         refusal,
     };
-    let mut response = page(&shown)?;
-    if let Some(status) = status.and_then(|status| StatusCode::from_u16(status).ok()) {
-        *response.status_mut() = status;
-    }
-    Ok(response)
+    form_page(&shown, status)
 }
 
 /// Shows the form, filled in from the query.
@@ -161,7 +157,7 @@ pub(super) async fn show_form(
     PageParams(form): PageParams<RunnerForm>,
 ) -> UiResult<Response> {
     let form = RunnerForm { key: String::new(), ..form };
-    form_page(&app, &visitor, form, None, None).await
+    show(&app, &visitor, form, None, None).await
 }
 
 /// Checks the request and changes nothing. A script gets the result alone, a form the whole page.
@@ -179,7 +175,7 @@ pub(super) async fn check(
         return page(&CheckFragment { check, refusal });
     }
     let refusal = refusal.map(|refusal| Refusal { status: 200, ..refusal });
-    form_page(&app, &visitor, form, check, refusal).await
+    show(&app, &visitor, form, check, refusal).await
 }
 
 /// Sends the request, and goes to the page at which its config is handed out.
@@ -193,7 +189,7 @@ pub(super) async fn submit(
         Err(error) => {
             let refusal = Refusal::of(error)?;
             let check = explain(&app, &visitor.caller, &form).await.ok();
-            return form_page(&app, &visitor, form, check, Some(refusal)).await;
+            return show(&app, &visitor, form, check, Some(refusal)).await;
         }
     };
     Ok(Redirect::to(&format!("/jobs/{job}/config")).into_response())

@@ -1,7 +1,7 @@
 //! The incident switch: a preview of whose access ends, and the switch itself.
 
 use askama::Template;
-use axum::{extract::State, http::StatusCode, response::Response};
+use axum::{extract::State, response::Response};
 use domain::{IncidentKind, Problem};
 use operations::Actor;
 use serde::Deserialize;
@@ -9,10 +9,16 @@ use serde::Deserialize;
 use crate::{
     app::AppState,
     error::ApiResult,
-    routes::admin::incidents::{self, view::IncidentPreview},
+    routes::admin::incidents::{
+        self,
+        view::{IncidentPreview, ScopeView},
+    },
     ui::{
-        AdminVisitor, Frame, Section, UiForm, UiResult, Visitor, done, page,
-        pages::input::{PageParams, Refusal},
+        AdminVisitor, Frame, Section, UiForm, UiResult, Visitor, done,
+        pages::{
+            input::{PageParams, Refusal, form_page},
+            preview::tell,
+        },
     },
 };
 
@@ -52,6 +58,18 @@ struct IncidentPage {
     refusal: Option<Refusal>,
 }
 
+/// Returns what ends, in sentences.
+fn consequences(now: &ScopeView) -> [String; 4] {
+    let stays = "runs a workflow job and stays; remove it by hand to end the job";
+    let stay = "run a workflow job and stay; remove them by hand to end the jobs";
+    [
+        tell(now.open_jobs, "open request", "is cancelled", "are cancelled"),
+        tell(now.configs, "config", "is shredded", "are shredded"),
+        tell(now.idle_runners, "idle runner", "is removed from GitHub", "are removed from GitHub"),
+        tell(now.busy_runners, "runner", stays, stay),
+    ]
+}
+
 async fn read_preview(app: &AppState, visitor: &Visitor, target: &Target) -> ApiResult<IncidentPreview> {
     let target = find(app, &target.kind, &target.name).await?;
     let by = Actor { caller: &visitor.caller, origin: &visitor.origin };
@@ -79,19 +97,18 @@ async fn show(
             Err(error) => (None, Some(refusal.map_or_else(|| Refusal::of(error), Ok)?)),
         },
     };
-    let status = refusal.as_ref().and_then(|refusal| StatusCode::from_u16(refusal.status).ok());
-    let mut response = page(&IncidentPage {
-        frame: Frame::new(app, visitor, Section::Security, "Incident switch").await,
-        target,
-        kinds: IncidentKind::ALL,
-        preview,
-        reason,
-        refusal,
-    })?;
-    if let Some(status) = status {
-        *response.status_mut() = status;
-    }
-    Ok(response)
+    let status = refusal.as_ref().map(|refusal| refusal.status);
+    form_page(
+        &IncidentPage {
+            frame: Frame::new(app, visitor, Section::Security, "Incident switch").await,
+            target,
+            kinds: IncidentKind::ALL,
+            preview,
+            reason,
+            refusal,
+        },
+        status,
+    )
 }
 
 /// Shows whose access would end.

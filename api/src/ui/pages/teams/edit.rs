@@ -1,7 +1,7 @@
 //! New teams and changes of a policy, with a try of a draft on the team's past requests.
 
 use askama::Template;
-use axum::{extract::State, http::StatusCode, response::Response};
+use axum::{extract::State, response::Response};
 use chrono::TimeDelta;
 use domain::{DriftResponse, TeamId};
 use operations::Replay;
@@ -15,8 +15,8 @@ use crate::{
     error::ApiResult,
     routes::admin::teams::{self, TeamView, configured_installation},
     ui::{
-        AdminVisitor, Frame, Section, UiForm, UiResult, Visitor, done, page,
-        pages::input::{PageId, Refusal},
+        AdminVisitor, Frame, Section, UiForm, UiResult, Visitor, done,
+        pages::input::{PageId, Refusal, form_page},
     },
 };
 
@@ -53,20 +53,19 @@ struct Shown {
 
 async fn show(app: &AppState, visitor: &Visitor, shown: Shown) -> UiResult<Response> {
     let title = shown.team.as_ref().map_or("New team".to_owned(), |team| format!("Policy of {}", team.name));
-    let status = shown.refusal.as_ref().and_then(|refusal| StatusCode::from_u16(refusal.status).ok());
-    let mut response = page(&TeamFormPage {
-        frame: Frame::new(app, visitor, Section::Teams, title).await,
-        team: shown.team,
-        form: shown.form,
-        installations: app.installations.keys().map(ToString::to_string).collect(),
-        drift_responses: DriftResponse::ALL,
-        tried: shown.tried,
-        refusal: shown.refusal,
-    })?;
-    if let Some(status) = status {
-        *response.status_mut() = status;
-    }
-    Ok(response)
+    let status = shown.refusal.as_ref().map(|refusal| refusal.status);
+    form_page(
+        &TeamFormPage {
+            frame: Frame::new(app, visitor, Section::Teams, title).await,
+            team: shown.team,
+            form: shown.form,
+            installations: app.installations.keys().map(ToString::to_string).collect(),
+            drift_responses: DriftResponse::ALL,
+            tried: shown.tried,
+            refusal: shown.refusal,
+        },
+        status,
+    )
 }
 
 async fn read(app: &AppState, visitor: &Visitor, id: TeamId) -> UiResult<TeamView> {
