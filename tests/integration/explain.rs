@@ -84,6 +84,20 @@ async fn explanations_agree_with_the_requests_they_explain() {
 }
 
 #[tokio::test]
+async fn team_that_no_name_or_id_can_be_is_refused() {
+    let world = World::builder().workers(0).start().await;
+    let red = world.team(team_draft("red")).await;
+    let ada = world.user("ada", &[&red]).await;
+    for named in ["", " red", &"a".repeat(51), "a\u{7}"] {
+        let answer = world.post("/policies/explain", &ada, &json!({ "team": named })).await;
+        assert_eq!(answer.refused(422, "validation_failed").pointers(), ["/team"], "{named:?}");
+    }
+    for named in ["red", &red.id.to_string()] {
+        world.post("/policies/explain", &ada, &json!({ "team": named })).await.assert_status(200);
+    }
+}
+
+#[tokio::test]
 async fn every_check_names_its_rule_and_whom_to_ask() {
     let world = World::builder().workers(0).start().await;
     let (root, red) = (world.admin().await, world.team(team_draft("red")).await);

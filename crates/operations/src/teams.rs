@@ -100,6 +100,8 @@ impl Operations<'_> {
         change: TeamChange,
         event_type: &'static str,
     ) -> Result<Team> {
+        let reason = change.deactivation_reason.as_ref().and_then(Option::as_deref);
+        check_reason("/deactivation_reason", reason)?;
         let mut tx = self.store.begin().await?;
         let before = tx.teams().lock(id).await?.ok_or_else(|| Problem::not_found("team"))?;
         prepare_move(&mut tx, &before, &change).await?;
@@ -111,7 +113,6 @@ impl Operations<'_> {
         if labels_are_new {
             row.draft = policy::normalize(row.draft);
         }
-        check_reason("/deactivation_reason", row.deactivation_reason.as_deref())?;
         let revoked = if row.is_active {
             Revoked::default()
         } else {

@@ -6,7 +6,7 @@ mod search;
 mod tokens;
 
 use harness::{Person, Team, World, team_draft};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// One team, its member and an admin.
 struct Scene {
@@ -37,4 +37,16 @@ impl Scene {
         values.sort();
         values
     }
+}
+
+#[tokio::test]
+async fn empty_reason_is_refused_even_if_the_team_stays_active() {
+    let world = World::builder().workers(0).start().await;
+    let (root, red) = (world.admin().await, world.team(team_draft("red")).await);
+    let path = format!("/admin/teams/{}", red.id);
+    for reason in ["", " ", &"a".repeat(501)] {
+        let answer = world.patch(&path, &root, &json!({ "deactivation_reason": reason })).await;
+        assert_eq!(answer.refused(422, "validation_failed").pointers(), ["/deactivation_reason"]);
+    }
+    assert_eq!(world.count("SELECT count(*) FROM audit_log WHERE event_type = 'team.updated'").await, 0);
 }

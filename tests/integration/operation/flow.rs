@@ -181,6 +181,8 @@ async fn bad_span_or_step_is_refused() {
         ("since=2026-01-01T00:00:00Z&until=2026-06-01T00:00:00Z", "query:step"),
         ("since=2026-06-01T00:00:00Z&until=2026-01-01T00:00:00Z", "query:since"),
         ("since=yesterday", "query:since"),
+        ("installation=Default", "query:installation"),
+        (&format!("installation={}", "a".repeat(41)), "query:installation"),
         ("colour=red", "query:colour"),
     ] {
         let refused =

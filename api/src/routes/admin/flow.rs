@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::{FLOW_BOUNDS_MS, FlowCounts, FlowPoint, Problem, TeamFlow, merge_flow};
+use domain::{FLOW_BOUNDS_MS, FlowCounts, FlowPoint, InstallationId, Problem, TeamFlow, merge_flow};
 use serde::{Deserialize, Serialize};
 use store::{FlowSpan, Lists, StoreError};
 use utoipa::{IntoParams, ToSchema};
@@ -37,7 +37,7 @@ pub(crate) struct FlowParams {
     #[param(minimum = 60, maximum = 86400, default = 60)]
     pub(crate) step: Option<i64>,
     /// Only of this installation.
-    #[param(value_type = Option<String>, max_length = 40)]
+    #[param(value_type = Option<String>, max_length = 40, pattern = "^[a-z0-9-]*$")]
     pub(crate) installation: Option<String>,
 }
 
@@ -150,8 +150,12 @@ fn span(params: &FlowParams) -> Result<(FlowSpan, i64), Problem> {
 /// Points, teams, and the time before which every minute is counted.
 type Read = (Vec<FlowPoint>, Vec<TeamFlow>, Option<DateTime<Utc>>);
 
-async fn read(lists: &mut Lists, span: FlowSpan, installation: Option<&str>) -> Result<Read, StoreError> {
-    let points = lists.flow().points(span, installation).await?;
+async fn read(
+    lists: &mut Lists,
+    span: FlowSpan,
+    installation: Option<&InstallationId>,
+) -> Result<Read, StoreError> {
+    let points = lists.flow().points(span, installation.map(InstallationId::as_str)).await?;
     let teams = lists.flow().teams(span).await?;
     Ok((points, teams, lists.flow().closed_until().await?))
 }
@@ -171,8 +175,11 @@ pub(crate) async fn show(
     Params(params): Params<FlowParams>,
 ) -> ApiResult<Listing<FlowView>> {
     let (span, step_seconds) = span(&params)?;
+    let installation = params.installation.as_deref().map(str::parse::<InstallationId>).transpose();
+    let installation =
+        installation.map_err(|error| Problem::field("query:installation", error.to_string()))?;
     let mut lists = app.lists(&caller).await?;
-    let read = read(&mut lists, span, params.installation.as_deref()).await;
+    let read = read(&mut lists, span, installation.as_ref()).await;
     lists.respond(read, |(points, teams, closed_until)| FlowView {
         step_seconds,
         closed_until,

@@ -12,6 +12,7 @@ use axum::{
 use domain::{JobId, Problem, ProblemCode};
 use futures::stream::{self, Stream};
 use tokio::time::Instant;
+use utoipa::ToSchema;
 
 use super::show::{etag, job_view};
 use crate::{
@@ -31,6 +32,17 @@ const RETRY_AFTER_SECONDS: u64 = 5;
 
 problems! { EventProblems: NotFound; }
 
+/// One event of the stream, by the names of its fields.
+#[derive(Debug, ToSchema)]
+#[schema(example = json!({ "event": "status", "data": "{\"job_id\":\"…\",\"state\":\"running\"}" }))]
+pub(crate) struct JobStreamEvent {
+    /// Always `status`.
+    event: &'static str,
+    /// The job, as `GET /jobs/{job_id}` returns it.
+    #[schema(content_media_type = "application/json")]
+    data: String,
+}
+
 /// Follow a job as server-sent events.
 ///
 /// Each event has the name `status` and the job as JSON. One is sent at once, then one for each change. The stream ends
@@ -38,7 +50,8 @@ problems! { EventProblems: NotFound; }
 #[utoipa::path(
     get, path = "/jobs/{job_id}/events", tag = "jobs", params(("job_id" = uuid::Uuid, Path)),
     responses(
-        (status = 200, description = "A stream of `status` events", body = String, content_type = "text/event-stream"),
+        (status = 200, description = "A stream of events, each as described here", body = JobStreamEvent,
+            content_type = "text/event-stream"),
         EventProblems,
     ),
 )]
@@ -74,14 +87,14 @@ struct JobStream {
 
 fn event_stream(stream: JobStream) -> impl Stream<Item = Result<Event, Infallible>> {
     stream::unfold(stream, |mut stream| async move {
-        let text = stream.next().await?;
-        Some((Ok(Event::default().event("status").data(text)), stream))
+        let JobStreamEvent { event, data } = stream.next().await?;
+        Some((Ok(Event::default().event(event).data(data)), stream))
     })
 }
 
 impl JobStream {
     /// Returns the job when it has changed, `None` at the end of the stream.
-    async fn next(&mut self) -> Option<String> {
+    async fn next(&mut self) -> Option<JobStreamEvent> {
         let draining = self.watch.app.draining.clone();
         while !self.ended && Instant::now() < self.until && !draining.is_cancelled() {
             if self.last.is_some() {
@@ -105,7 +118,9 @@ impl JobStream {
             let fingerprint = format!("{tag}{:?}{:?}", view.blocked_on, view.runner_name);
             if self.last.as_ref() != Some(&fingerprint) {
                 self.last = Some(fingerprint);
-                return serde_json::to_string(&view).ok();
+                return serde_json::to_string(&view)
+                    .ok()
+                    .map(|data| JobStreamEvent { event: "status", data });
             }
         }
         None

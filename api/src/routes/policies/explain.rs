@@ -93,6 +93,9 @@ pub(crate) async fn own(
 ) -> ApiResult<Json<ExplanationView>> {
     let team = match &body.team {
         Some(named) => {
+            let mut wrong = Vec::new();
+            check_text(&mut wrong, "/team", named, 50);
+            settle(wrong)?;
             let own = caller.teams.iter().find(|team| team.name.eq_ignore_ascii_case(named));
             Some(own.map_or_else(|| named.parse().unwrap_or(NO_TEAM), |team| team.id))
         }
