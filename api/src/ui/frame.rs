@@ -136,6 +136,8 @@ pub(crate) struct Frame {
     pub(crate) is_live: bool,
     /// URLs of the assets.
     pub(crate) assets: AssetUrls,
+    /// State of the service, which pages show more of. A second read would double the wait while a store is away.
+    pub(super) snapshot: Option<Arc<Snapshot>>,
 }
 
 impl Frame {
@@ -160,6 +162,7 @@ impl Frame {
             path: visitor.path.clone(),
             is_live: oversees && !visitor.is_paused,
             assets: assets::urls(),
+            snapshot,
         }
     }
 

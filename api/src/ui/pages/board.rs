@@ -64,7 +64,7 @@ async fn show(
         return Ok(notice::redirect(Section::Runners.path()));
     }
     let frame = Frame::new(&app, &visitor, Section::Board, "Board").await;
-    let snapshot = app.snapshots().get(&app).await;
+    let snapshot = frame.snapshot.clone();
     let queue = snapshot.as_deref().and_then(|snapshot| snapshot.picture.queue.as_ref());
     let at = snapshot.as_deref().map_or_else(Utc::now, |snapshot| snapshot.picture.at);
     let read = read(&app, &visitor.caller, params.span, Now { at, open: queue.map_or(0, open_jobs) }).await;
