@@ -57,7 +57,8 @@ pub struct Origin {
 /// `viewer.denied`, `user.update`, `user.deactivate`, `user.activate`, `user.unbind`, `client.create`, `client.update`,
 /// `client.delete`, `credential.shred`, `audit.export`, `batch.start`, `batch.stop`,
 /// `batch.resume`, `incident.revoke`, `incident.undo`, `requests.end`, `lane.pause`, `lane.resume`, `installation.pause`, `installation.resume`,
-/// `worker.drain`, `job.retry`, `job.discard`, `security.acknowledge`, `session.begin`, `session.end`, `workflow.cancel`, `installation.changed`, and
+/// `worker.drain`, `job.retry`, `job.discard`, `security.acknowledge`, `session.begin`, `session.end`, `workflow.cancel`, `installation.changed`,
+/// `event_delivery.retry`, and
 /// with `rts`: `admin.create`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AuditEntry {

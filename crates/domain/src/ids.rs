@@ -46,6 +46,8 @@ ids! {
     ClientId,
     /// Id of one security event.
     SecurityEventId,
+    /// Id of one event that was put aside for a sink.
+    EventDeliveryId,
     /// Id of one recorded GitHub call (a row of `github_calls`).
     CallId,
 }

@@ -11,6 +11,7 @@ mod caller;
 mod caller_checks;
 mod check;
 mod claim_rule;
+mod cloud_event;
 mod error_chain;
 mod event_alias;
 mod flow;
@@ -43,6 +44,7 @@ mod token_facts;
 mod verdict;
 mod version;
 mod webhook;
+mod webhook_key;
 
 pub use access::Access;
 pub use audit::{ActionTaken, AuditEntry, AuditFormat, Origin, SecurityEvent, Severity};
@@ -56,13 +58,17 @@ pub use caller::{Caller, MachineClient, Membership, Requester, User};
 pub use caller_checks::CallerChecks;
 pub use check::{Check, CheckKind, first_refusal};
 pub use claim_rule::ClaimRule;
+pub use cloud_event::{
+    BadEventGlob, CLOUD_EVENT_MEDIA_TYPE, CloudEvent, EventDeliveryState, EventFacts, EventFilter, EventGlob,
+};
 pub use error_chain::error_chain;
 pub use event_alias::{AUDIT_ALIASES, SECURITY_ALIASES, resolve_audit_event, resolve_security_event};
 pub use flow::{FLOW_BOUNDS_MS, FLOW_BUCKETS, FlowCounts, FlowPoint, TeamFlow, merge_flow};
 pub use glob::{check_glob, check_repository_glob};
 pub use hash::sha256_hex;
 pub use ids::{
-    BadInstallationId, CallId, ClientId, InstallationId, JobId, RunnerId, SecurityEventId, TeamId, UserId,
+    BadInstallationId, CallId, ClientId, EventDeliveryId, InstallationId, JobId, RunnerId, SecurityEventId,
+    TeamId, UserId,
 };
 pub use incident::{IncidentItemKind, IncidentItemState, IncidentKind, IncidentState};
 pub use job::{
@@ -109,3 +115,4 @@ pub use webhook::{
     Content, Decision, Delivery, EventIgnored, InstallationChange, InstallationEvent, InvalidJson,
     PolicyViolation, WebhookEvent, WebhookSource, WorkflowJob, WorkflowMark,
 };
+pub use webhook_key::{BadWebhookKey, WebhookKey, sign_webhook};
