@@ -3,9 +3,9 @@
 use std::fmt::Write;
 
 use super::{
-    BootstrapConfig, DatabaseConfig, Fallback, GithubAppConfig, GithubConfig, JobsConfig, LogConfig,
-    OidcConfig, OutgoingConfig, RedisConfig, SecretsConfig, Section, ServerConfig, Setting, TokenKeysConfig,
-    WebhookConfig,
+    BootstrapConfig, DatabaseConfig, EventSinksConfig, Fallback, GithubAppConfig, GithubConfig, JobsConfig,
+    LogConfig, OidcConfig, OutgoingConfig, RedisConfig, SecretsConfig, Section, ServerConfig, Setting,
+    TokenKeysConfig, WebhookConfig,
 };
 
 /// Setting read by the sources themselves, before any section.
@@ -35,6 +35,7 @@ const SECTIONS: &[(&str, &[Setting])] = &[
     (SecretsConfig::TITLE, SecretsConfig::SETTINGS),
     (TokenKeysConfig::TITLE, TokenKeysConfig::SETTINGS),
     (JobsConfig::TITLE, JobsConfig::SETTINGS),
+    (EventSinksConfig::TITLE, EventSinksConfig::SETTINGS),
     (LogConfig::TITLE, LogConfig::SETTINGS),
     (BootstrapConfig::TITLE, BootstrapConfig::SETTINGS),
 ];

@@ -163,7 +163,7 @@ fn slug(text: &str) -> Option<String> {
 }
 
 /// Returns the path if it is a file that is not readable or writable by all users; development mode accepts any file.
-fn secret_file(path: &Path, mode: Mode) -> Option<PathBuf> {
+pub(super) fn secret_file(path: &Path, mode: Mode) -> Option<PathBuf> {
     let data = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
     let safe = !open_to_others(&data) || mode == Mode::Development;
     (safe && fs::File::open(path).is_ok()).then(|| path.to_path_buf())

@@ -8,6 +8,7 @@ mod database;
 mod docs;
 mod effective;
 mod error;
+mod event_sinks;
 mod files;
 mod github;
 mod jobs;
@@ -25,6 +26,7 @@ pub use database::{BootstrapConfig, DatabaseConfig, RedisConfig};
 pub use docs::{help, markdown, settings};
 pub use effective::EffectiveSetting;
 pub use error::ConfigError;
+pub use event_sinks::{EventSinkConfig, EventSinksConfig};
 pub use github::{
     CredentialConfig, GithubAppConfig, GithubConfig, GithubOwner, InstallationConfig, MemberConfig,
     WebhookConfig, WebhookSecret,
@@ -63,6 +65,8 @@ pub struct Config {
     pub jobs: JobsConfig,
     /// Logging.
     pub log: LogConfig,
+    /// Sinks of events.
+    pub event_sinks: EventSinksConfig,
     /// First admins.
     pub bootstrap: BootstrapConfig,
 }
@@ -84,6 +88,7 @@ impl Config {
             oidc: sources.section()?,
             secrets: sources.section()?,
             jobs: sources.section()?,
+            event_sinks: sources.section()?,
             bootstrap: sources.section()?,
         })
     }

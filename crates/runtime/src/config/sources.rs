@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 use super::{
     ConfigError, Fallback, Section, Setting, docs,
     error::shorten,
+    event_sinks::SINKS_KEY,
     files::{self, Named},
     github::INSTALLATIONS_KEY,
     oidc::ISSUERS_KEY,
@@ -149,7 +150,7 @@ impl Sources {
             wrong(format!("is no TOML: {}", shorten(first.lines().next().unwrap_or_default())))
         })?;
         let dict = dict.into_values().next().unwrap_or_default();
-        let tables = [ISSUERS_KEY, INSTALLATIONS_KEY];
+        let tables = [ISSUERS_KEY, INSTALLATIONS_KEY, SINKS_KEY];
         let stranger =
             dict.keys().find(|key| !tables.contains(&key.as_str()) && setting_of_key(key).is_none());
         if let Some(key) = stranger {

@@ -1,5 +1,6 @@
 //! Tests of the configuration: defaults, refused values and the documentation of settings.
 
+mod event_sinks;
 mod installations;
 mod issuers;
 mod layers;
