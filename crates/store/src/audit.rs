@@ -1,6 +1,7 @@
 //! Rows of the audit log and security events, and the update of an event with the action taken.
 
 mod acknowledge;
+mod by_ids;
 mod list;
 mod security;
 

@@ -15,10 +15,11 @@ use sqlx::{
 };
 
 use crate::{
-    Audit, AuditChains, BatchRuns, Batches, Cancellations, Clients, Credentials, DatabaseFacts, Flow,
-    GithubCalls, Idempotency, Incidents, Installations, Jobs, Leases, Lists, Overviews, Pauses, Permissions,
-    Requesters, Result, Retention, Revocations, Runners, SelfRegistered, Sessions, SignIns, Stats,
-    StoreError, SyncRuns, Teams, UnmanagedRunners, Users, Versions, Webhooks, Workers,
+    Audit, AuditChains, BatchRuns, Batches, Cancellations, Clients, Credentials, DatabaseFacts,
+    EventDeliveries, EventStreams, Flow, GithubCalls, Idempotency, Incidents, Installations, Jobs, Leases,
+    Lists, Overviews, Pauses, Permissions, Requesters, Result, Retention, Revocations, Runners,
+    SelfRegistered, Sessions, SignIns, Stats, StoreError, SyncRuns, Teams, UnmanagedRunners, Users, Versions,
+    Webhooks, Workers,
     detach::CompleteInBackground,
     facts, lists,
     migrate::{self, Schema, grants},
@@ -240,6 +241,10 @@ macro_rules! nouns {
             batch_runs -> BatchRuns,
             /// Audit chains.
             audit_chains -> AuditChains,
+            /// Streams of events to sinks.
+            event_streams -> EventStreams,
+            /// Events that were put aside.
+            event_deliveries -> EventDeliveries,
             /// GitHub calls and their intents.
             github_calls -> GithubCalls,
             /// Sealed JIT configs.

@@ -1,0 +1,35 @@
+//! Audit rows and security events by their ids.
+
+use uuid::Uuid;
+
+use super::{Audit, AuditRow, SecurityRow};
+use crate::Result;
+
+impl Audit<'_> {
+    /// Returns the audit rows with these ids, in no order. Rows that were removed are missing.
+    pub async fn audit_rows(&mut self, ids: &[Uuid]) -> Result<Vec<AuditRow>> {
+        Ok(sqlx::query_as!(
+            AuditRow,
+            r#"SELECT id, event_type, user_identity, oidc_sub, runner_id, runner_name, team_id,
+                (SELECT name FROM teams WHERE teams.id = team_id) AS "team_name?", job_id, request_ip, user_agent,
+                request_id, event_data, success, error_message, "timestamp", occurrences, last_at
+             FROM audit_log WHERE id = ANY($1)"#,
+            ids,
+        )
+        .fetch_all(&mut *self.0)
+        .await?)
+    }
+
+    /// Returns the security events with these ids, in no order. Events that were removed are missing.
+    pub async fn security_rows(&mut self, ids: &[Uuid]) -> Result<Vec<SecurityRow>> {
+        Ok(sqlx::query_as!(
+            SecurityRow,
+            r#"SELECT id, event_type, severity, user_identity, runner_id, runner_name, team_id, violation_data,
+                action_taken, "timestamp", occurrences, last_at, acknowledged_at, acknowledged_by, acknowledgement
+             FROM security_events WHERE id = ANY($1)"#,
+            ids,
+        )
+        .fetch_all(&mut *self.0)
+        .await?)
+    }
+}
