@@ -12,12 +12,14 @@ use queue::{Announcements, BudgetSettings, Queue, QueueConfig};
 use runtime::{
     Clock,
     config::{
-        ConfigError, CredentialConfig, DatabaseConfig, GithubAppConfig, GithubConfig, GithubOwner,
-        InstallationConfig, IssuerConfig, JobsConfig, LabelEnforcement, MemberConfig, Mode, OidcConfig,
-        OutgoingConfig, RedisConfig, SecretsConfig, ServerConfig, Sources, TokenKeysConfig, WebhookConfig,
+        ConfigError, CredentialConfig, DatabaseConfig, EventSinksConfig, GithubAppConfig, GithubConfig,
+        GithubOwner, InstallationConfig, IssuerConfig, JobsConfig, LabelEnforcement, MemberConfig, Mode,
+        OidcConfig, OutgoingConfig, RedisConfig, SecretsConfig, ServerConfig, Sources, TokenKeysConfig,
+        WebhookConfig,
     },
     health::LoopMonitor,
 };
+use scheduler::events::{DeliveryLimits, EventSinks};
 use store::Store;
 
 use tokio::time::timeout;
@@ -221,12 +223,19 @@ pub(crate) fn scheduler(
         installations: Installations::new(&queue, token_keys(sources)?.as_ref(), installations)?,
         queue,
         audit_keys: audit_keys(sources)?,
+        event_sinks: event_sinks(sources)?,
         enforcement: jobs.label_enforcement,
         default_groups: default_groups(&github),
         registration_tokens: jobs.registration_tokens,
         sync: sync_settings(&jobs),
         progress: LoopMonitor::new(),
     })
+}
+
+fn event_sinks(sources: &Sources) -> anyhow::Result<EventSinks> {
+    let outgoing: OutgoingConfig = sources.section()?;
+    EventSinks::new(sources.section::<EventSinksConfig>()?, DeliveryLimits::default(), &outgoing)
+        .context("cannot build an HTTP client")
 }
 
 fn sync_settings(jobs: &JobsConfig) -> scheduler::SyncSettings {

@@ -2,6 +2,7 @@
 //! number of schedulers may run it at the same time.
 
 mod audit;
+pub mod events;
 mod jobs;
 pub mod leader;
 mod periodic;
@@ -45,6 +46,8 @@ pub struct Parts {
     pub installations: Installations,
     /// Keys that sign checkpoints of the audit chains; `None` leaves them unsigned.
     pub audit_keys: Option<AuditKeys>,
+    /// Sinks of events.
+    pub event_sinks: events::EventSinks,
     /// Response to workflow jobs that violate a label policy.
     pub enforcement: LabelEnforcement,
     /// Runner group of requests that name none, by installation; for requests that a batch repeats.
@@ -133,6 +136,8 @@ pub async fn run(parts: Parts, shutdown: Shutdown) -> anyhow::Result<()> {
     loops.run_every_as_leader(30, "prune", prune::run);
     let memory = chain::ChainMemory::default();
     loops.run_every_as_leader(10, "audit_chain", move |parts| chain::run(parts, memory.clone()));
+    loops.run_every_as_leader(2, "events", events::run);
+    loops.run_every_as_leader(600, "forget_events", events::forget);
     loops.run_every_as_leader(300, "versions", runner_versions::run);
     loops.supervise(1, "inbox", |schedule| {
         periodic::drain_every(schedule, inbox::MAX_DELIVERIES_PER_STEP, inbox::run)

@@ -186,6 +186,7 @@ mod tests {
             installations: Installations::new(&queue, &keys, Vec::new()).unwrap(),
             queue,
             audit_keys: None,
+            event_sinks: crate::events::EventSinks::none(),
             enforcement: LabelEnforcement::Audit,
             default_groups: std::collections::BTreeMap::new(),
             registration_tokens: false,

@@ -27,6 +27,7 @@ pub(crate) const GROUPS: &[&str] = &[
     "processes",
     "sync",
     "versions",
+    "events",
 ];
 
 /// Arguments of `rts doctor`.
@@ -76,7 +77,7 @@ async fn examine(sources: &Sources, args: &DoctorArgs) -> Vec<Finding> {
         args.only.is_empty() || groups.iter().any(|group| args.only.iter().any(|only| only == group))
     };
     let mut findings = settings::examine(sources);
-    let servers = ["clock", "postgres", "redis", "processes", "sync", "versions", "github"];
+    let servers = ["clock", "postgres", "redis", "processes", "sync", "versions", "events", "github"];
     if wanted(&servers)
         && let (Ok(store), Ok(queue)) = (wiring::store(sources), wiring::queue(sources))
     {

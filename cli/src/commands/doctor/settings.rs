@@ -2,9 +2,9 @@
 
 use operations::doctor::Finding;
 use runtime::config::{
-    BootstrapConfig, ConfigError, DatabaseConfig, GithubAppConfig, GithubConfig, JobsConfig, LogConfig,
-    OidcConfig, OutgoingConfig, RedisConfig, SecretsConfig, Section, ServerConfig, Sources, TokenKeysConfig,
-    WebhookConfig,
+    BootstrapConfig, ConfigError, DatabaseConfig, EventSinksConfig, GithubAppConfig, GithubConfig,
+    JobsConfig, LogConfig, OidcConfig, OutgoingConfig, RedisConfig, SecretsConfig, Section, ServerConfig,
+    Sources, TokenKeysConfig, WebhookConfig,
 };
 
 /// Loads every section, so that all faults are found at once.
@@ -22,6 +22,7 @@ pub(super) fn examine(sources: &Sources) -> Vec<Finding> {
         fault::<SecretsConfig>(sources),
         fault::<TokenKeysConfig>(sources),
         fault::<JobsConfig>(sources),
+        fault::<EventSinksConfig>(sources),
         fault::<BootstrapConfig>(sources),
     ]
     .into_iter()

@@ -214,6 +214,7 @@ impl World {
             queue: self.queue.clone(),
             installations: self.installations(),
             audit_keys: github::audit_keys(),
+            event_sinks: scheduler::events::EventSinks::none(),
             enforcement: self.choices.enforcement,
             default_groups: self.choices.default_groups(),
             registration_tokens: self.choices.registration_tokens,

@@ -85,6 +85,7 @@ impl World {
                 installations: Installations::new(&queue, &token_keys(), installations)?,
                 queue,
                 audit_keys: audit_keys(),
+                event_sinks: scheduler::events::EventSinks::none(),
                 enforcement,
                 default_groups,
                 registration_tokens,
