@@ -14,6 +14,7 @@ mod batch;
 mod clients;
 pub mod doctor;
 mod error;
+mod event_deliveries;
 mod failed_jobs;
 mod failures;
 mod incident;

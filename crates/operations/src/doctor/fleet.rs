@@ -1,11 +1,11 @@
-//! Checks of workers, schedulers, installations and sync runs, as the database knows them.
+//! Checks of workers, schedulers, installations, sync runs and sinks of events, as the database knows them.
 
 use std::collections::BTreeSet;
 
 use domain::error_chain;
 use store::{LeaseRow, Store, StoreError, Suspended, SyncRow, WorkerRow};
 
-use super::Finding;
+use super::{Finding, sinks};
 
 /// Name of the lease of the scheduler that leads.
 const SCHEDULER_LEASE: &str = "scheduler";
@@ -27,10 +27,14 @@ async fn try_examine(store: &Store) -> Result<Vec<Finding>, StoreError> {
     let lease = conn.leases().get(SCHEDULER_LEASE).await?;
     let suspended = conn.installations().suspended().await?;
     let syncs = conn.sync_runs().statuses().await?;
+    let (streams, dead) = (conn.event_streams().list().await?, conn.event_deliveries().count_dead().await?);
+    drop(conn);
+    let now = store.now().await?;
     let mut findings = judge_workers(&workers);
     findings.push(judge_scheduler(lease.as_ref()));
     findings.extend(suspended.iter().map(judge_suspension));
     findings.extend(syncs.iter().filter_map(judge_sync));
+    findings.extend(sinks::judge(&streams, &dead, now));
     Ok(findings)
 }
 

@@ -4,6 +4,7 @@
 
 mod fleet;
 mod servers;
+mod sinks;
 
 use std::{fmt, time::Duration};
 
