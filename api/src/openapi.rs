@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    AuditFormat, BatchAction, BatchState, BlockedOn, CheckKind, DriftResponse, IncidentKind, IncidentState,
-    JobEventKind, JobKind, JobState, Lane, ProblemCode, RunnerStatus, Severity, VerdictCode, VerdictLevel,
-    VersionState,
+    AuditChain, AuditFormat, BatchAction, BatchState, BlockedOn, CheckKind, DriftResponse,
+    EventDeliveryState, IncidentKind, IncidentState, JobEventKind, JobKind, JobState, Lane, ProblemCode,
+    RunnerStatus, Severity, VerdictCode, VerdictLevel, VersionState,
 };
 use serde_json::Value;
 use utoipa::{
@@ -44,6 +44,8 @@ enum_schemas! {
     lane: Lane,
     runner_status: RunnerStatus,
     severity: Severity,
+    audit_chain: AuditChain,
+    event_delivery_state: EventDeliveryState,
     audit_format: AuditFormat,
     batch_action: BatchAction,
     incident_kind: IncidentKind,
@@ -183,6 +185,7 @@ fn known_schema(path: &str, parameter: &str) -> Option<Schema> {
         ("/jobs", "state") => job_state(),
         ("/jobs", "kind") => job_kind(),
         ("/runners", "status") => runner_status(),
+        ("/admin/event-deliveries", "state") => event_delivery_state(),
         ("/admin/security-events" | "/admin/teams/{team_id}/security-events", "severity") => severity(),
         (_, "since" | "until") => {
             schema(text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime))))

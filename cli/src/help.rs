@@ -26,6 +26,7 @@ const GROUPS: &[(&str, &[&str])] = &[
             "security",
             "audit",
             "incident",
+            "event-delivery",
         ],
     ),
     ("Policy as code", &["apply", "diff", "export", "policy", "schema"]),

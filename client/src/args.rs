@@ -9,6 +9,7 @@ use crate::{
         apply::{ApplyArgs, ExportVerb, FileArgs, SchemaVerb},
         audit::AuditVerb,
         call::CallArgs,
+        event_delivery::EventDeliveryVerb,
         incident::IncidentVerb,
         job::JobVerb,
         lane::LaneVerb,
@@ -166,6 +167,8 @@ pub enum Command {
     Security(NounArgs<SecurityVerb>),
     /// End at once all that a team, an issuer, a person or a machine client could still do, and undo it.
     Incident(NounArgs<IncidentVerb>),
+    /// Show how far the sinks have the events; send events again.
+    EventDelivery(NounArgs<EventDeliveryVerb>),
     /// Show and export the audit log.
     Audit(NounArgs<AuditVerb>),
     /// Show what the policy decides about a request, and why.
@@ -213,6 +216,7 @@ impl Command {
             Self::Unmanaged(noun) => &noun.common,
             Self::Security(noun) => &noun.common,
             Self::Incident(noun) => &noun.common,
+            Self::EventDelivery(noun) => &noun.common,
             Self::Audit(noun) => &noun.common,
             Self::Explain(command) => &command.common,
             Self::Apply(command) => &command.common,

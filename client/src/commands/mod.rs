@@ -3,6 +3,7 @@
 pub(crate) mod apply;
 pub(crate) mod audit;
 pub(crate) mod call;
+pub(crate) mod event_delivery;
 pub(crate) mod incident;
 pub(crate) mod job;
 pub(crate) mod lane;
@@ -51,6 +52,7 @@ pub(crate) async fn run(command: Command) -> Result<(), ClientError> {
         Command::Versions(plain) => overview::versions(&open(&plain.common)?).await,
         Command::Security(noun) => overview::security(&open(&noun.common)?, noun.verb).await,
         Command::Incident(noun) => incident::run(&open(&noun.common)?, noun.verb).await,
+        Command::EventDelivery(noun) => event_delivery::run(&open(&noun.common)?, noun.verb).await,
         Command::Audit(noun) => audit::run(&open(&noun.common)?, noun.verb).await,
         Command::Explain(plain) => policy::explain(&open(&plain.common)?, plain.args).await,
         Command::Apply(plain) => apply::apply(&open(&plain.common)?, plain.args).await,

@@ -246,6 +246,43 @@ pub(crate) const SECURITY: Noun = Noun {
     ],
 };
 
+/// Streams of events to the sinks.
+pub(crate) const EVENT_STREAM: Noun = Noun {
+    path: &["admin", "event-streams"],
+    key: "streams",
+    name: "sink",
+    paged: false,
+    columns: &[
+        Column::text("SINK", "/sink"),
+        Column::text("ROWS", "/chain"),
+        Column::age("DELIVERED", "/delivered_at"),
+        Column::age("FAILS SINCE", "/failing_since"),
+        Column::text("ERROR", "/last_error"),
+        Column::text("REFUSALS", "/refusals").wide(),
+        Column::age("WAITING", "/waiting_since").wide(),
+        Column::age("NEXT ATTEMPT", "/next_attempt_at").wide(),
+    ],
+};
+
+/// Events that were put aside for a sink.
+pub(crate) const EVENT_DELIVERY: Noun = Noun {
+    path: &["admin", "event-deliveries"],
+    key: "deliveries",
+    name: "id",
+    paged: true,
+    columns: &[
+        Column::text("DELIVERY", "/id"),
+        Column::text("SINK", "/sink"),
+        Column::text("EVENT", "/event_type"),
+        Column::text("STATE", "/state"),
+        Column::age("PUT ASIDE", "/created_at"),
+        Column::text("ERROR", "/last_error"),
+        Column::text("EVENT ID", "/event_id").wide(),
+        Column::text("ATTEMPTS", "/attempts").wide(),
+        Column::age("SETTLED", "/settled_at").wide(),
+    ],
+};
+
 /// Incidents.
 pub(crate) const INCIDENT: Noun = Noun {
     path: &["admin", "incidents"],
@@ -290,8 +327,24 @@ mod tests {
     use super::*;
 
     const ALL: &[&Noun] = &[
-        &RUNNER, &JOB, &TEAM, &MY_TEAM, &USER, &CLIENT, &LANE, &WORKER, &FAILURE, &BUDGET, &SYNC, &UNMANAGED,
-        &VERSION, &SECURITY, &AUDIT, &INCIDENT,
+        &RUNNER,
+        &JOB,
+        &TEAM,
+        &MY_TEAM,
+        &USER,
+        &CLIENT,
+        &LANE,
+        &WORKER,
+        &FAILURE,
+        &BUDGET,
+        &SYNC,
+        &UNMANAGED,
+        &VERSION,
+        &SECURITY,
+        &AUDIT,
+        &INCIDENT,
+        &EVENT_STREAM,
+        &EVENT_DELIVERY,
     ];
 
     fn document() -> Value {

@@ -208,6 +208,9 @@ rules! {
 
     GET "/api/v1/admin/security-events": Readers, OK;
     POST "/api/v1/admin/security-events/{event_id}/acknowledge": Admins, HIDDEN;
+    GET "/api/v1/admin/event-streams": Readers, OK;
+    GET "/api/v1/admin/event-deliveries": Readers, OK;
+    POST "/api/v1/admin/event-deliveries/{delivery_id}/retry": Admins, HIDDEN;
     GET "/api/v1/admin/stats": Readers, OK;
     GET "/api/v1/admin/settings": Readers, OK;
     GET "/api/v1/admin/sync/status": Readers, OK;

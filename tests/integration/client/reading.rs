@@ -108,6 +108,8 @@ async fn every_overview_of_an_admin_answers() {
         "versions",
         "security list",
         "audit list",
+        "event-delivery list",
+        "event-delivery status",
         "user list",
         "client list",
         "team list",

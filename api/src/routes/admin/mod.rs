@@ -5,6 +5,7 @@ pub(crate) mod batch;
 pub(crate) mod budget;
 pub(crate) mod clients;
 pub(crate) mod doctor;
+pub(crate) mod event_deliveries;
 pub(crate) mod failures;
 pub(crate) mod flow;
 pub(crate) mod incidents;
@@ -42,6 +43,7 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
         .merge(users::router())
         .merge(clients::router())
         .merge(security::router())
+        .merge(event_deliveries::router())
         .merge(audit_export::router())
         .merge(batch::router())
         .merge(incidents::router())
