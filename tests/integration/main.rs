@@ -41,6 +41,7 @@ mod dev;
 mod doctor;
 #[cfg(test)]
 mod documents;
+mod events;
 mod exactly_once;
 #[cfg(test)]
 mod explain;
