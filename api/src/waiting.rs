@@ -9,7 +9,7 @@ use std::{
 
 use domain::{Caller, Job, JobId, JobState, Problem, ProblemCode, Requester};
 use queue::{News, Watch};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use crate::{
     access,
@@ -111,28 +111,46 @@ impl JobWatch {
 
     /// Returns when the job should be read again, at `end` at the latest, or when the process begins to stop.
     pub(crate) async fn wait_for_change(&mut self, end: Instant) {
-        let mut pause = Instant::now() + rand::random_range(SAFETY_POLL.0..SAFETY_POLL.1);
+        let quiet = (Instant::now() + rand::random_range(SAFETY_POLL.0..SAFETY_POLL.1)).min(end);
+        let mut next = NextRead { at: quiet, earliest: self.last_read + MIN_READ_INTERVAL };
         loop {
-            let until = pause.min(end);
             let news = tokio::select! {
-                news = timeout_at(until, self.news.next()) => news,
+                news = timeout_at(next.at.min(end), self.news.next()) => news,
                 () = self.app.draining.cancelled() => return,
             };
             match news {
                 Ok(News::State(state)) if state.parse().is_ok_and(JobState::is_final) => return,
-                Ok(News::State(_)) => break,
+                Ok(News::State(_)) => next.not_after(Instant::now()),
                 Ok(News::Access(subject)) if !access::concerns(&self.caller, subject) => {}
+                Ok(News::Access(_)) => {
+                    self.recheck = true;
+                    next.not_after(Instant::now());
+                }
                 Ok(News::Unsure) => {
                     self.recheck = true;
-                    pause = pause.min(Instant::now() + rand::random_range(Duration::ZERO..REREAD_SPREAD));
+                    next.not_after(Instant::now() + rand::random_range(Duration::ZERO..REREAD_SPREAD));
                 }
-                Ok(News::Access(_)) | Err(_) => {
-                    self.recheck = true;
-                    break;
+                Err(_) => {
+                    self.recheck |= next.at == quiet;
+                    return;
                 }
             }
         }
-        sleep_until((self.last_read + MIN_READ_INTERVAL).min(end)).await;
+    }
+}
+
+/// Time of the next read of a row. News of a final state does not wait for it.
+#[derive(Debug)]
+struct NextRead {
+    at: Instant,
+    /// News of other states waits until this time.
+    earliest: Instant,
+}
+
+impl NextRead {
+    /// Brings the read forward to `time`, but not before the earliest time.
+    fn not_after(&mut self, time: Instant) {
+        self.at = self.at.min(time.max(self.earliest));
     }
 }
 
@@ -175,5 +193,21 @@ pub(crate) async fn wait_until(
             Err(error) => return Err(error),
         }
         watch.wait_for_change(end).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn read_is_brought_forward_but_not_before_the_earliest_time() {
+        let now = Instant::now();
+        let (second, minute) = (Duration::from_secs(1), Duration::from_mins(1));
+        let mut next = NextRead { at: now + minute, earliest: now + second };
+        next.not_after(now);
+        assert_eq!(next.at, now + second, "news of a job that runs waits for the earliest time");
+        next.not_after(now + minute);
+        assert_eq!(next.at, now + second, "later news does not put the read off");
     }
 }
