@@ -14,6 +14,12 @@ const ADVICE: &[(&str, &str, &str)] = &[
         "Run `rts verify-audit-log` and follow the guide to the audit log.",
     ),
     (
+        "event_sink_skipped",
+        "A sink of events was away until the retention removed rows that it had not got.",
+        "Repair the sink. Export the rows that are left on the Audit page, and take the rest from a backup if you need \
+         them.",
+    ),
+    (
         "workflow_not_cancelled",
         "A workflow run that violates a policy could not be cancelled.",
         "Cancel it on GitHub: the data names repository and run. The App needs the permission `actions: write`.",
