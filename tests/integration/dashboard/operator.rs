@@ -9,7 +9,7 @@ mod questions;
 mod workers;
 
 use github_twin::{Fault, FaultKind};
-use harness::{ApiResponse, Browser, Builder, Person, Team, World, provision_body, team_draft};
+use harness::{ApiResponse, Browser, Builder, Person, Team, World, eventually, provision_body, team_draft};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -90,6 +90,16 @@ impl Night {
         let asked = self.world.provision(&self.ada, provision_body("ci")).await;
         assert_eq!(self.world.until_final(&self.ada, asked.job).await["error"]["code"], "github_refused");
         asked.job
+    }
+
+    /// Requests runners until the window shows what the team used: claims before GitHub's first answer are in no window.
+    async fn use_budget(&self) {
+        eventually("the window shows the team", || async {
+            let asked = self.world.provision(&self.ada, provision_body("ci")).await;
+            self.world.until_final(&self.ada, asked.job).await;
+            self.page("/budget").await.contains("Used by team").then_some(())
+        })
+        .await;
     }
 
     /// Returns the number of audit rows of a type by the admin.

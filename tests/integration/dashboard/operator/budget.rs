@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::InstallationId;
-use harness::{World, provision_body};
+use harness::World;
 use queue::Reason;
 
 use super::Night;
@@ -15,8 +15,7 @@ async fn budget_shows_what_is_left_and_who_used_it() {
     let empty = night.page("/budget").await;
     assert!(empty.contains("No limit is known yet.") || empty.contains("Installation default"), "{empty}");
     world.keep_running(world.start_worker());
-    let asked = world.provision(&night.ada, provision_body("ci")).await;
-    world.until_final(&night.ada, asked.job).await;
+    night.use_budget().await;
     let page = night.admin.get("/budget").await.assert_status(200);
     let text = super::text_of(&page);
     assert!(text.contains("Installation default") && text.contains("requests left, opens in"), "{text}");
@@ -32,7 +31,8 @@ async fn budget_shows_what_is_left_and_who_used_it() {
 
 #[tokio::test]
 async fn pauses_for_githubs_limits_are_told() {
-    let night = Night::with(World::builder().workers(0)).await;
+    let night = Night::with(World::builder().workers(1)).await;
+    night.use_budget().await;
     let home = InstallationId::default();
     night.world.queue().pause(&home, Duration::from_mins(2), Reason::SecondaryLimit).await.unwrap();
     let page = night.page("/budget").await;

@@ -146,8 +146,7 @@ async fn worker_that_dies_again_and_again_leads_to_the_job_that_kills_it() {
 #[tokio::test]
 async fn budget_that_runs_low_names_its_top_spenders() {
     let night = Night::with(World::builder().workers(1)).await;
-    let asked = night.world.provision(&night.ada, provision_body("ci")).await;
-    night.world.until_final(&night.ada, asked.job).await;
+    night.use_budget().await;
     let walk = Walk::from(&night, "/budget").await.reads(&["requests left, opens in", "Used by team", "red"]);
     walk.click("/teams/").await.reads(&["red"]);
 }
