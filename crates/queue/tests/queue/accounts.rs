@@ -38,7 +38,7 @@ struct GitHub {
 
 impl GitHub {
     async fn new() -> Self {
-        let clock = Clock::of(TestQueue::under(&wide()).await).await;
+        let clock = Clock::of(TestQueue::with_budget(&wide()).await).await;
         let begun = clock.now;
         let mut github = Self { clock, left: LIMIT, begun };
         github.tell("").await;
@@ -56,7 +56,7 @@ impl GitHub {
         let mut sent = 0;
         loop {
             self.clock.now += 1.0;
-            if !self.clock.goes(ask).await {
+            if !self.clock.is_permitted(ask).await {
                 return sent;
             }
             (self.left, sent) = (self.left - 1, sent + 1);
@@ -169,7 +169,7 @@ async fn drain(test: &TestQueue) -> Vec<queue::Lease> {
 
 #[tokio::test]
 async fn heavier_team_has_the_larger_part() {
-    let test = TestQueue::under(&wide()).await;
+    let test = TestQueue::with_budget(&wide()).await;
     test.queue.observe(&InstallationId::default(), &core_window(1_000)).await.unwrap();
     let (light, heavy) = (TeamId::new(), TeamId::new());
     let with = |team, weight, count: usize| -> Vec<Ticket> {
@@ -188,7 +188,7 @@ async fn heavier_team_has_the_larger_part() {
 
 #[tokio::test]
 async fn job_of_a_team_with_an_empty_account_names_the_budget() {
-    let test = TestQueue::under(&wide()).await;
+    let test = TestQueue::with_budget(&wide()).await;
     let home = InstallationId::default();
     test.queue.observe(&home, &core_window(1_000)).await.unwrap();
     let (red, blue) = (TeamId::new(), TeamId::new());
@@ -227,7 +227,7 @@ async fn job_of_a_team_with_an_empty_account_names_the_budget() {
 
 #[tokio::test]
 async fn view_shows_the_spending_of_lanes_and_teams() {
-    let test = TestQueue::under(&wide()).await;
+    let test = TestQueue::with_budget(&wide()).await;
     let home = InstallationId::default();
     test.queue.observe(&home, &core_window(1_000)).await.unwrap();
     let (red, blue) = (TeamId::new(), TeamId::new());
@@ -254,7 +254,7 @@ async fn view_shows_the_spending_of_lanes_and_teams() {
 
 #[tokio::test]
 async fn view_names_fifty_teams_at_most() {
-    let test = TestQueue::under(&wide()).await;
+    let test = TestQueue::with_budget(&wide()).await;
     test.queue.observe(&InstallationId::default(), &core_window(1_000)).await.unwrap();
     let many: Vec<Ticket> = (0..60).map(|_| ticket(TeamId::new())).collect();
     test.queue.enqueue(&many).await.unwrap();

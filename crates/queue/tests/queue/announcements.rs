@@ -38,7 +38,7 @@ async fn dropped_watchers_leave_no_entries() {
 #[tokio::test]
 async fn subscriptions_survive_a_restart_and_report_it() {
     let mut server = Server::start().await;
-    let test = TestQueue::at(server.url()).await;
+    let test = TestQueue::connect_to(server.url()).await;
     let announcements = Announcements::start(&test.queue);
     let job = JobId::new();
     let mut watch = announcements.watch(job);
@@ -53,7 +53,7 @@ async fn subscriptions_survive_a_restart_and_report_it() {
 #[tokio::test]
 async fn unanswered_subscription_is_repeated_and_reported() {
     let server = Server::start().await;
-    let test = TestQueue::at(server.url()).await;
+    let test = TestQueue::connect_to(server.url()).await;
     let line = Line::to(&server);
     line.swallow_answers(true);
     let namespace = test.namespace.as_str();

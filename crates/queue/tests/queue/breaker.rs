@@ -26,7 +26,7 @@ fn fine() -> Observation {
 
 /// Returns a queue with five jobs and a pause that is over.
 async fn after_a_pause(budget: &BudgetSettings) -> TestQueue {
-    let test = TestQueue::under(budget).await;
+    let test = TestQueue::with_budget(budget).await;
     test.queue.enqueue(&tickets(5, TeamId::new())).await.unwrap();
     test.queue.pause(&InstallationId::default(), MOMENT, Reason::GithubOutage).await.unwrap();
     test
@@ -159,7 +159,7 @@ async fn old_answers_and_more_than_twenty_are_forgotten() {
     for _ in 0..4 {
         clock.outcome(false).await;
     }
-    clock.minutes(1.1);
+    clock.advance_minutes(1.1);
     assert_eq!(clock.outcome(false).await.0, "closed", "the four failures are too old");
     for _ in 0..3 {
         clock.outcome(false).await;
@@ -187,16 +187,16 @@ async fn breaker_pause_doubles_until_a_probe_succeeds() {
             ("half_open".to_owned(), 0),
             "this is not the probe's response"
         );
-        clock.go(Ask::READ).await;
-        assert!(!clock.goes(Ask::READ).await, "one probe");
+        clock.send_when_permitted(Ask::READ).await;
+        assert!(!clock.is_permitted(Ask::READ).await, "one probe");
         clock.observe(5_000, 4_000, 3_600_000).await;
-        assert!(!clock.goes(Ask::READ).await, "headers alone do not close it");
+        assert!(!clock.is_permitted(Ask::READ).await, "headers alone do not close it");
         state = clock.outcome(false).await;
     }
-    clock.minutes(1.0);
-    clock.go(Ask::READ).await;
+    clock.advance_minutes(1.0);
+    clock.send_when_permitted(Ask::READ).await;
     assert_eq!(clock.outcome(true).await.0, "closed");
-    assert!(clock.goes(Ask::READ).await);
+    assert!(clock.is_permitted(Ask::READ).await);
     for _ in 0..5 {
         state = clock.outcome(false).await;
     }

@@ -17,8 +17,8 @@ use crate::{
 const MINUTE: f64 = 60_000.0;
 
 async fn clock(budget: &BudgetSettings) -> Clock {
-    let mut clock = Clock::of(TestQueue::under(budget).await).await;
-    clock.plenty().await;
+    let mut clock = Clock::of(TestQueue::with_budget(budget).await).await;
+    clock.open_window().await;
     clock
 }
 
@@ -32,7 +32,7 @@ fn most_in(grants: &[f64], window: f64) -> usize {
 async fn greedy(clock: &mut Clock, ask: Ask, minutes: f64) -> Vec<f64> {
     let (mut grants, until) = (Vec::new(), clock.now + minutes * MINUTE);
     loop {
-        clock.go(ask).await;
+        clock.send_when_permitted(ask).await;
         if clock.now > until {
             return grants;
         }
@@ -74,71 +74,79 @@ async fn registrations_of_five_minutes_stay_within_the_limit() {
 #[tokio::test]
 async fn endpoints_have_buckets_of_their_own() {
     let mut clock = clock(&BudgetSettings::default()).await;
-    while clock.goes(Ask::PROVISION).await {}
-    assert!(clock.goes(Ask::WRITE).await);
-    assert!(!clock.goes(Ask::PROVISION).await);
+    while clock.is_permitted(Ask::PROVISION).await {}
+    assert!(clock.is_permitted(Ask::WRITE).await);
+    assert!(!clock.is_permitted(Ask::PROVISION).await);
 }
 
 #[tokio::test]
 async fn secondary_limit_halves_the_write_rate_until_it_recovers() {
     let mut clock = clock(&BudgetSettings::default()).await;
-    assert_eq!(clock.mutation_rate().await, 180_000);
-    assert_eq!(clock.slow_down(60_000).await, 60_000);
-    assert_eq!(clock.slow_down(30_000).await, 60_000, "never shortened");
+    assert_eq!(clock.read_mutation_rate().await, 180_000);
+    assert_eq!(clock.report_secondary_limit(60_000).await, 60_000);
+    assert_eq!(clock.report_secondary_limit(30_000).await, 60_000, "never shortened");
     assert_eq!(
-        clock.mutation_rate().await,
+        clock.read_mutation_rate().await,
         90_000,
         "responses to earlier requests do not halve the rate again"
     );
-    clock.minutes(1.9);
-    assert_eq!(clock.mutation_rate().await, 90_000, "the pause does not count as a minute without limits");
-    clock.minutes(1.2);
-    assert_eq!(clock.mutation_rate().await, 99_225, "two minutes without limits");
-    clock.minutes(60.0);
-    assert_eq!(clock.mutation_rate().await, 180_000, "no more than the points allow");
+    clock.advance_minutes(1.9);
+    assert_eq!(
+        clock.read_mutation_rate().await,
+        90_000,
+        "the pause does not count as a minute without limits"
+    );
+    clock.advance_minutes(1.2);
+    assert_eq!(clock.read_mutation_rate().await, 99_225, "two minutes without limits");
+    clock.advance_minutes(60.0);
+    assert_eq!(clock.read_mutation_rate().await, 180_000, "no more than the points allow");
     for _ in 0..10 {
-        clock.slow_down(1_000).await;
+        clock.report_secondary_limit(1_000).await;
         clock.now += 1_001.0;
     }
-    assert_eq!(clock.mutation_rate().await, 6_000);
-    clock.plenty().await;
-    clock.go(Ask::WRITE).await;
-    clock.plenty().await;
+    assert_eq!(clock.read_mutation_rate().await, 6_000);
+    clock.open_window().await;
+    clock.send_when_permitted(Ask::WRITE).await;
+    clock.open_window().await;
     let grants = greedy(&mut clock, Ask::WRITE, 2.0).await;
     assert!(most_in(&grants, MINUTE - 1.0) <= 7 && grants.len() >= 10, "{grants:?}");
-    assert!(clock.goes(Ask::READ).await, "reads go on");
+    assert!(clock.is_permitted(Ask::READ).await, "reads go on");
 }
 
 #[tokio::test]
 async fn write_instead_of_the_prepaid_one_pays_the_difference() {
     let other = Ask { endpoint: "delete-runner", ..Ask::WRITE };
     let mut clock = clock(&BudgetSettings::default()).await;
-    clock.slow_down(1_000).await;
+    clock.report_secondary_limit(1_000).await;
     clock.now += 1_001.0;
-    clock.go(Ask::WRITE).await;
-    clock.plenty().await;
-    while clock.goes(Ask::WRITE).await {}
-    assert!(!clock.goes(other).await, "all writes share one rate while they are slowed down");
-    assert_eq!(clock.permit_as(other, true).await, Permit::Granted);
-    while clock.permit_as(other, true).await == Permit::Granted {}
+    clock.send_when_permitted(Ask::WRITE).await;
+    clock.open_window().await;
+    while clock.is_permitted(Ask::WRITE).await {}
+    assert!(!clock.is_permitted(other).await, "all writes share one rate while they are slowed down");
+    assert_eq!(clock.request_permit_instead(other, true).await, Permit::Granted);
+    while clock.request_permit_instead(other, true).await == Permit::Granted {}
     clock.now += 1_000.0;
     assert_eq!(
-        clock.permit_as(other, true).await,
+        clock.request_permit_instead(other, true).await,
         Permit::Granted,
         "the points of its endpoint are returned"
     );
-    assert!(clock.goes(Ask::WRITE).await, "the shared rate is unchanged");
+    assert!(clock.is_permitted(Ask::WRITE).await, "the shared rate is unchanged");
 }
 
 #[tokio::test]
 async fn late_request_counts_when_it_is_sent() {
     let mut clock = clock(&BudgetSettings::default()).await;
-    clock.plenty().await;
+    clock.open_window().await;
     let paid = greedy(&mut clock, Ask::WRITE, 1.0 / 3.0).await;
     assert!(paid.len() > 60, "{}", paid.len());
     let mut sent = Vec::new();
     for at in &paid {
-        assert_eq!(clock.late(Ask::WRITE, *at).await, Permit::Granted, "a prepaid request never waits");
+        assert_eq!(
+            clock.request_late_permit(Ask::WRITE, *at).await,
+            Permit::Granted,
+            "a prepaid request never waits"
+        );
         sent.push(clock.now);
     }
     sent.extend(greedy(&mut clock, Ask::WRITE, 1.0).await);
@@ -149,19 +157,19 @@ async fn late_request_counts_when_it_is_sent() {
 #[tokio::test]
 async fn prompt_request_counts_once() {
     let mut clock = clock(&BudgetSettings::default()).await;
-    clock.plenty().await;
-    clock.go(Ask::WRITE).await;
+    clock.open_window().await;
+    clock.send_when_permitted(Ask::WRITE).await;
     let paid = clock.now;
-    while clock.goes(Ask::WRITE).await {}
+    while clock.is_permitted(Ask::WRITE).await {}
     let before = clock.permit(Ask::WRITE).await;
-    assert_eq!(clock.late(Ask::WRITE, paid).await, Permit::Granted);
+    assert_eq!(clock.request_late_permit(Ask::WRITE, paid).await, Permit::Granted);
     assert_eq!(clock.permit(Ask::WRITE).await, before);
 }
 
 #[tokio::test]
 async fn clock_that_steps_back_delays_requests_briefly() {
     let mut clock = clock(&BudgetSettings::default()).await;
-    while clock.goes(Ask::WRITE).await {}
+    while clock.is_permitted(Ask::WRITE).await {}
     clock.now -= 3_600_000.0;
     let Permit::Wait(wait) = clock.permit(Ask::WRITE).await else { panic!("the bucket was empty") };
     assert!(wait < Duration::from_secs(1), "{wait:?}");
@@ -267,7 +275,7 @@ fn buckets_agree_with_their_model() {
                             assert!((0.0..1.5).contains(&(wait - expected + 0.25)), "{wait} {expected}");
                             let held = clock.now;
                             clock.now += wait;
-                            assert!(clock.goes(ask).await, "the wait is enough");
+                            assert!(clock.is_permitted(ask).await, "the wait is enough");
                             model.take(ask, clock.now);
                             assert!(clock.now > held);
                         }

@@ -45,7 +45,7 @@ fn slow() -> BudgetSettings {
 
 #[tokio::test]
 async fn claim_pays_for_the_first_request() {
-    let test = TestQueue::under(&slow()).await;
+    let test = TestQueue::with_budget(&slow()).await;
     test.queue.observe(&home(), &answer("core", 5_000, 5_000)).await.unwrap();
     test.queue.enqueue(&tickets(30, TeamId::new())).await.unwrap();
     let claim = test.queue.claim(&claimer(), 30).await.unwrap();
@@ -63,7 +63,7 @@ async fn claim_pays_for_the_first_request() {
 
 #[tokio::test]
 async fn own_requests_are_distinguished_from_observed_ones() {
-    let test = TestQueue::under(&BudgetSettings::default()).await;
+    let test = TestQueue::with_budget(&BudgetSettings::default()).await;
     test.queue.enqueue(&in_lane(Lane::Provision, 20)).await.unwrap();
     test.queue.enqueue(&in_lane(Lane::Drift, 20)).await.unwrap();
     let taken = drain(&test.queue).await;
@@ -76,7 +76,7 @@ async fn own_requests_are_distinguished_from_observed_ones() {
 
 #[tokio::test]
 async fn flush_allows_one_small_burst() {
-    let test = TestQueue::under(&BudgetSettings::default()).await;
+    let test = TestQueue::with_budget(&BudgetSettings::default()).await;
     for lane in Lane::ALL {
         test.queue.enqueue(&in_lane(*lane, 50)).await.unwrap();
     }
@@ -91,7 +91,7 @@ async fn flush_allows_one_small_burst() {
 
 #[tokio::test]
 async fn reserve_is_for_deprovision_and_urgent_calls_alone() {
-    let test = TestQueue::under(&BudgetSettings::default()).await;
+    let test = TestQueue::with_budget(&BudgetSettings::default()).await;
     test.queue.observe(&home(), &answer("core", 100, 12)).await.unwrap();
     for lane in Lane::ALL {
         test.queue.enqueue(&in_lane(*lane, 20)).await.unwrap();
@@ -124,7 +124,7 @@ async fn reserve_is_for_deprovision_and_urgent_calls_alone() {
 
 #[tokio::test]
 async fn each_resource_has_a_window_and_endpoints_learn_theirs() {
-    let test = TestQueue::under(&slow()).await;
+    let test = TestQueue::with_budget(&slow()).await;
     let jit = Observation {
         endpoint: Some("generate-jitconfig"),
         ..answer("actions_runner_registration", 10_000, 1_003)
@@ -143,7 +143,7 @@ async fn each_resource_has_a_window_and_endpoints_learn_theirs() {
 
 #[tokio::test]
 async fn number_of_leases_is_limited_by_the_concurrency() {
-    let test = TestQueue::under(&BudgetSettings { concurrency: 3, ..unlimited() }).await;
+    let test = TestQueue::with_budget(&BudgetSettings { concurrency: 3, ..unlimited() }).await;
     test.queue.enqueue(&tickets(4, TeamId::new())).await.unwrap();
     test.queue.enqueue(&in_lane(Lane::Deprovision, 4)).await.unwrap();
     let held = drain(&test.queue).await;
@@ -157,14 +157,14 @@ async fn number_of_leases_is_limited_by_the_concurrency() {
     );
     assert_eq!(drain(&test.queue).await.len(), 1);
     for lane in Lane::ALL {
-        test.let_pass("leased", *lane).await;
+        test.make_due("leased", *lane).await;
     }
     assert_eq!(drain(&test.queue).await.len(), 3, "expired leases free their slots");
 }
 
 #[tokio::test]
 async fn installation_without_limits_sends_all_at_once() {
-    let test = TestQueue::under(&BudgetSettings { enabled: false, ..slow() }).await;
+    let test = TestQueue::with_budget(&BudgetSettings { enabled: false, ..slow() }).await;
     test.queue.enqueue(&tickets(40, TeamId::new())).await.unwrap();
     assert_eq!(drain(&test.queue).await.len(), 40);
     assert_eq!(test.queue.permit(&home(), &DELETE).await.unwrap(), Permit::Granted);
@@ -172,7 +172,7 @@ async fn installation_without_limits_sends_all_at_once() {
 
 #[tokio::test]
 async fn each_installation_has_its_own_budget() {
-    let test = TestQueue::under(&slow()).await;
+    let test = TestQueue::with_budget(&slow()).await;
     let mut other = tickets(20, TeamId::new());
     for ticket in &mut other {
         ticket.installation = "other".parse().unwrap();
@@ -194,7 +194,7 @@ async fn flood_of_jobs_delays_only_its_team_under_a_budget() {
         concurrency: 400,
         ..BudgetSettings::default()
     };
-    let test = TestQueue::under(&budget).await;
+    let test = TestQueue::with_budget(&budget).await;
     test.queue.observe(&home(), &answer("core", 100_000, 100_000)).await.unwrap();
     let (a, b) = (TeamId::new(), TeamId::new());
     test.queue.enqueue(&tickets(2_000, a)).await.unwrap();
@@ -228,7 +228,7 @@ async fn micros(connection: &mut MultiplexedConnection) -> u64 {
 
 /// Alternates between writes and claims of jobs whose first request is a read, until `points` are used.
 async fn spend(test: Arc<TestQueue>, points: u64) -> Vec<Grant> {
-    let (mut clock, claimer) = (test.raw().await, claimer());
+    let (mut clock, claimer) = (test.open_connection().await, claimer());
     let mut grants: Vec<Grant> = Vec::new();
     while grants.iter().map(|grant| grant.points).sum::<u64>() < points {
         let earliest = micros(&mut clock).await;
@@ -246,7 +246,7 @@ async fn spend(test: Arc<TestQueue>, points: u64) -> Vec<Grant> {
 async fn concurrent_callers_never_exceed_the_limit_of_a_window() {
     let minute = Duration::from_millis(300);
     let settings = BudgetSettings { enabled: true, points_per_minute: 100, minute, ..unlimited() };
-    let test = Arc::new(TestQueue::under(&settings).await);
+    let test = Arc::new(TestQueue::with_budget(&settings).await);
     test.queue.observe(&home(), &answer("core", 100_000, 100_000)).await.unwrap();
     test.queue.enqueue(&in_lane(Lane::Drift, 1_000)).await.unwrap();
     let mut tasks = JoinSet::new();

@@ -65,7 +65,7 @@ macro_rules! script {
 
 impl Clock {
     pub(crate) async fn of(test: TestQueue) -> Self {
-        let connection = test.raw().await;
+        let connection = test.open_connection().await;
         // Before the time of Redis, so that values the test wrote are not in the past.
         Self { test, connection, now: 1_000_000_000_000.0, requests: 0 }
     }
@@ -79,21 +79,21 @@ impl Clock {
     }
 
     pub(crate) async fn permit(&mut self, ask: Ask) -> Permit {
-        self.permit_as(ask, false).await
+        self.request_permit_instead(ask, false).await
     }
 
     /// `instead`: the claim paid for another write that will not be sent.
-    pub(crate) async fn permit_as(&mut self, ask: Ask, instead: bool) -> Permit {
-        self.permit_for(ask, instead, "").await
+    pub(crate) async fn request_permit_instead(&mut self, ask: Ask, instead: bool) -> Permit {
+        self.request_permit(ask, instead, "").await
     }
 
     /// Asks for a permit for a request that a claim paid for at `paid`, in ms.
-    pub(crate) async fn late(&mut self, ask: Ask, paid: f64) -> Permit {
+    pub(crate) async fn request_late_permit(&mut self, ask: Ask, paid: f64) -> Permit {
         let ago = self.now - paid;
-        self.permit_for(ask, false, &ago.to_string()).await
+        self.request_permit(ask, false, &ago.to_string()).await
     }
 
-    async fn permit_for(&mut self, ask: Ask, instead: bool, paid: &str) -> Permit {
+    async fn request_permit(&mut self, ask: Ask, instead: bool, paid: &str) -> Permit {
         let bit = |yes| if yes { "1" } else { "0" };
         let asked = [bit(ask.write), bit(ask.registers), bit(ask.urgent), "", bit(instead), paid];
         let args: Vec<&str> = ["default", ask.endpoint].into_iter().chain(asked).collect();
@@ -117,13 +117,13 @@ impl Clock {
     }
 
     /// Asks again after each wait until the request is permitted.
-    pub(crate) async fn go(&mut self, ask: Ask) {
+    pub(crate) async fn send_when_permitted(&mut self, ask: Ask) {
         while let Permit::Wait(wait) = self.permit(ask).await {
             self.now += wait.as_secs_f64() * 1_000.0;
         }
     }
 
-    pub(crate) async fn goes(&mut self, ask: Ask) -> bool {
+    pub(crate) async fn is_permitted(&mut self, ask: Ask) -> bool {
         self.permit(ask).await == Permit::Granted
     }
 
@@ -143,11 +143,11 @@ impl Clock {
     }
 
     /// Reports a window that allows every request.
-    pub(crate) async fn plenty(&mut self) {
+    pub(crate) async fn open_window(&mut self) {
         self.observe(1_000_000, 1_000_000, 86_400_000).await;
     }
 
-    pub(crate) async fn slow_down(&mut self, ms: u32) -> u64 {
+    pub(crate) async fn report_secondary_limit(&mut self, ms: u32) -> u64 {
         self.run(script!("slow"), &["default", &ms.to_string()]).await
     }
 
@@ -156,19 +156,19 @@ impl Clock {
     }
 
     /// Writes a minute, in thousandths.
-    pub(crate) async fn mutation_rate(&mut self) -> u64 {
+    pub(crate) async fn read_mutation_rate(&mut self) -> u64 {
         let body = "return math.floor(1000 * mutation_rate(load_budget(ARGV[1], { 'mr' })) + 0.5)";
         self.run(body, &["default"]).await
     }
 
     /// Returns the rest of `core`; `None` if it is not known.
-    pub(crate) async fn left(&mut self) -> Option<u64> {
+    pub(crate) async fn read_remaining(&mut self) -> Option<u64> {
         let body = "local B = load_budget(ARGV[1], { 'w:core' }) local w = window_of(B, 'core') \
                     return w and left_of(B, w, 'core') or false";
         self.run(body, &["default"]).await
     }
 
-    pub(crate) fn minutes(&mut self, count: f64) {
+    pub(crate) fn advance_minutes(&mut self, count: f64) {
         self.now += count * MINUTE;
     }
 }

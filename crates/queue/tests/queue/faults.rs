@@ -44,7 +44,7 @@ pub(crate) async fn sweep(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_redis_delays_jobs_and_loses_none() {
     let mut server = Server::start().await;
-    let test = TestQueue::at(server.url()).await;
+    let test = TestQueue::connect_to(server.url()).await;
     let (run, done) = rows();
     let worker = Worker::start(&test.queue, settings(8), run);
     let all = tickets(3_000, TeamId::new());
@@ -66,7 +66,7 @@ async fn killed_redis_delays_jobs_and_loses_none() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn frozen_redis_delays_jobs_and_loses_none() {
     let server = Server::start().await;
-    let test = TestQueue::at(server.url()).await;
+    let test = TestQueue::connect_to(server.url()).await;
     let (run, done) = rows();
     let worker = Worker::start(&test.queue, settings(8), run);
     let all = tickets(2_000, TeamId::new());
@@ -85,7 +85,7 @@ async fn frozen_redis_delays_jobs_and_loses_none() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn flush_in_mid_run_loses_nothing() {
     let server = Server::start().await;
-    let test = TestQueue::at(server.url()).await;
+    let test = TestQueue::connect_to(server.url()).await;
     let (run, done) = rows();
     let worker = Worker::start(&test.queue, settings(8), run);
     let all = tickets(2_000, TeamId::new());
@@ -106,7 +106,7 @@ async fn flush_in_mid_run_loses_nothing() {
 #[tokio::test]
 async fn worker_starts_before_redis_and_stops_without_it() {
     let mut server = Server::start().await;
-    let test = TestQueue::at(server.url()).await;
+    let test = TestQueue::connect_to(server.url()).await;
     server.kill();
     let (run, done) = rows();
     let worker = Worker::start(&test.queue, settings(2), run);
@@ -122,7 +122,7 @@ async fn worker_starts_before_redis_and_stops_without_it() {
 #[tokio::test]
 async fn handler_is_stopped_before_an_unrenewable_lease_ends() {
     let mut server = Server::start().await;
-    let test = TestQueue::at(server.url()).await;
+    let test = TestQueue::connect_to(server.url()).await;
     let (sender, mut reports) = tokio::sync::mpsc::unbounded_channel();
     let run = handler(move |job: Claimed| {
         let sender = sender.clone();

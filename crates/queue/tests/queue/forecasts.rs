@@ -28,7 +28,7 @@ fn window(remaining: u64) -> Observation {
 
 #[tokio::test]
 async fn idle_queue_starts_at_once() {
-    let test = TestQueue::under(&BudgetSettings::default()).await;
+    let test = TestQueue::with_budget(&BudgetSettings::default()).await;
     for lane in Lane::ALL {
         let estimate = forecast(&test, *lane).await;
         assert_eq!(estimate, Forecast { starts_in: Duration::ZERO, team_waiting: 0, pause: None });
@@ -37,7 +37,7 @@ async fn idle_queue_starts_at_once() {
 
 #[tokio::test]
 async fn estimate_grows_with_the_backlog() {
-    let test = TestQueue::under(&BudgetSettings::default()).await;
+    let test = TestQueue::with_budget(&BudgetSettings::default()).await;
     let team = TeamId::new();
     let mut last = [Duration::ZERO; 3];
     for step in 0..40_usize {
@@ -53,7 +53,7 @@ async fn estimate_grows_with_the_backlog() {
 
 #[tokio::test]
 async fn estimate_of_a_team_includes_its_own_jobs() {
-    let test = TestQueue::under(&BudgetSettings::default()).await;
+    let test = TestQueue::with_budget(&BudgetSettings::default()).await;
     let team = TeamId::new();
     test.queue.enqueue(&tickets(100, team)).await.unwrap();
     test.queue.enqueue(&[delayed(team)]).await.unwrap();
@@ -69,7 +69,7 @@ async fn estimate_of_a_team_includes_its_own_jobs() {
 
 #[tokio::test]
 async fn estimate_is_never_before_the_end_of_a_pause_or_window() {
-    let test = TestQueue::under(&BudgetSettings::default()).await;
+    let test = TestQueue::with_budget(&BudgetSettings::default()).await;
     let home = InstallationId::default();
     test.queue.observe(&home, &window(100)).await.unwrap();
     let estimate = forecast(&test, Lane::Provision).await;
@@ -89,7 +89,7 @@ async fn estimate_is_never_before_the_end_of_a_pause_or_window() {
 
 #[tokio::test]
 async fn jobs_beyond_the_window_are_estimated_in_the_next_one() {
-    let test = TestQueue::under(&BudgetSettings::default()).await;
+    let test = TestQueue::with_budget(&BudgetSettings::default()).await;
     test.queue.observe(&InstallationId::default(), &window(150)).await.unwrap();
     test.queue.enqueue(&in_lane(Lane::Drift, 49)).await.unwrap();
     assert!(
@@ -107,7 +107,7 @@ async fn jobs_beyond_the_window_are_estimated_in_the_next_one() {
 
 #[tokio::test]
 async fn queued_job_gets_the_same_estimate() {
-    let test = TestQueue::under(&BudgetSettings::default()).await;
+    let test = TestQueue::with_budget(&BudgetSettings::default()).await;
     let team = TeamId::new();
     let all = tickets(60, team);
     test.queue.enqueue(&all).await.unwrap();
@@ -132,7 +132,7 @@ async fn queued_job_gets_the_same_estimate() {
 #[tokio::test]
 async fn limited_job_names_the_limit() {
     let slow = BudgetSettings { points_per_minute: 30, ..BudgetSettings::default() };
-    let test = TestQueue::under(&slow).await;
+    let test = TestQueue::with_budget(&slow).await;
     let all = tickets(4, TeamId::new());
     test.queue.enqueue(&all).await.unwrap();
     let position = async || test.queue.position(all[3].job).await.unwrap().unwrap();
@@ -149,7 +149,7 @@ async fn limited_job_names_the_limit() {
 
 #[tokio::test]
 async fn probe_in_flight_delays_other_jobs() {
-    let test = TestQueue::under(&BudgetSettings::default()).await;
+    let test = TestQueue::with_budget(&BudgetSettings::default()).await;
     let home = InstallationId::default();
     let all = tickets(2, TeamId::new());
     test.queue.enqueue(&all).await.unwrap();
@@ -166,7 +166,7 @@ async fn probe_in_flight_delays_other_jobs() {
 
 #[tokio::test]
 async fn slowed_down_writes_are_shared_by_all_lanes() {
-    let test = TestQueue::under(&BudgetSettings::default()).await;
+    let test = TestQueue::with_budget(&BudgetSettings::default()).await;
     test.queue.enqueue(&in_lane(Lane::Deprovision, 60)).await.unwrap();
     assert!(forecast(&test, Lane::Provision).await.starts_in.is_zero());
     test.ask::<i64>(&["HSET", &test.key("limits:default"), "mr", "6"]).await;

@@ -13,7 +13,7 @@ async fn expired_lease_is_taken_back_once_and_counted() {
     test.queue.enqueue(&[ticket(TeamId::new())]).await.unwrap();
     let zombie = test.take(1).await.remove(0);
     assert!(test.take(1).await.is_empty(), "a leased job has one owner");
-    test.let_pass("leased", Lane::Provision).await;
+    test.make_due("leased", Lane::Provision).await;
 
     let (one, two) = (claimer(), claimer());
     let (a, b) = tokio::join!(test.queue.claim(&one, 5), test.queue.claim(&two, 5));
@@ -56,7 +56,7 @@ async fn renewed_lease_stays() {
     let test = TestQueue::new().await;
     test.queue.enqueue(&[ticket(TeamId::new())]).await.unwrap();
     let lease = test.take(1).await.remove(0);
-    test.let_pass("leased", Lane::Provision).await;
+    test.make_due("leased", Lane::Provision).await;
     assert!(test.queue.extend(&[&lease], Duration::from_mins(1)).await.unwrap().is_empty());
     assert!(test.take(1).await.is_empty());
     assert!(test.queue.finish(&lease).await.unwrap());
@@ -65,7 +65,7 @@ async fn renewed_lease_stays() {
 #[tokio::test]
 async fn leases_come_back_after_a_flush() {
     let server = Server::start().await;
-    let test = TestQueue::at(server.url()).await;
+    let test = TestQueue::connect_to(server.url()).await;
     test.queue.enqueue(&tickets(3, TeamId::new())).await.unwrap();
     test.queue.mark_epoch().await.unwrap();
     assert!(test.queue.epoch().await.unwrap().is_some());
@@ -86,7 +86,7 @@ async fn leases_come_back_after_a_flush() {
 #[tokio::test]
 async fn lost_result_of_a_claim_is_returned_again() {
     let server = Server::start().await;
-    let test = TestQueue::at(server.url()).await;
+    let test = TestQueue::connect_to(server.url()).await;
     let line = Line::to(&server);
     test.queue.enqueue(&tickets(4, TeamId::new())).await.unwrap();
     let hasty = QueueConfig {
@@ -165,7 +165,7 @@ async fn thousands_of_jobs_may_fall_due_at_once() {
     let claimer = claimer();
     let idle = test.queue.claim(&claimer, 100).await.unwrap();
     assert!(idle.jobs.is_empty() && idle.wait > Duration::from_secs(1));
-    test.let_pass("delayed", Lane::Provision).await;
+    test.make_due("delayed", Lane::Provision).await;
     let mut seen = HashSet::new();
     loop {
         let claim = test.queue.claim(&claimer, 100).await.unwrap();
@@ -210,7 +210,7 @@ async fn finished_jobs_leave_no_keys() {
 #[tokio::test]
 async fn idle_claim_is_cheap() {
     let server = Server::start().await;
-    let test = TestQueue::at(server.url()).await;
+    let test = TestQueue::connect_to(server.url()).await;
     let claimer = claimer();
     test.queue.claim(&claimer, 1).await.unwrap();
     test.ask::<String>(&["CONFIG", "RESETSTAT"]).await;

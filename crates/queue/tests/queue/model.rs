@@ -80,7 +80,7 @@ impl Model {
             .map(|n| Ticket { lane: lane(n), age: age(n), time_left: left(n), ..ticket(team) })
             .collect();
         Self {
-            test: TestQueue::under(&capped(cap)).await,
+            test: TestQueue::with_budget(&capped(cap)).await,
             team,
             cap,
             tickets,
@@ -115,7 +115,7 @@ impl Model {
             }
             Step::Cancel { job } => self.cancel(job).await,
             Step::LeasesEnd => {
-                self.let_pass("leased").await;
+                self.make_due("leased").await;
                 for at in self.at.values_mut() {
                     if let At::Leased { ended, .. } = at {
                         *ended = true;
@@ -123,7 +123,7 @@ impl Model {
                 }
             }
             Step::DelaysEnd => {
-                self.let_pass("delayed").await;
+                self.make_due("delayed").await;
                 for at in self.at.values_mut() {
                     if let At::Delayed { due } = at {
                         *due = true;
@@ -139,9 +139,9 @@ impl Model {
         }
     }
 
-    async fn let_pass(&self, kind: &str) {
+    async fn make_due(&self, kind: &str) {
         for lane in Lane::ALL {
-            self.test.let_pass(kind, *lane).await;
+            self.test.make_due(kind, *lane).await;
         }
     }
 

@@ -24,14 +24,14 @@ async fn unreadable_jobs_are_put_off_and_the_others_are_claimed() {
         assert!(matches!(place, JobPlace::Delayed { .. }), "{place:?}");
     }
     let lane = jobs[0].lane;
-    test.let_pass("delayed", lane).await;
+    test.make_due("delayed", lane).await;
     assert!(test.queue.claim(&claimer(), 10).await.unwrap().jobs.is_empty(), "nor later");
     let unknown = test.queue.unknown(&[jobs[0].job, jobs[1].job, jobs[2].job]).await.unwrap();
     assert!(unknown.is_empty(), "a worker of the newer version still finds them");
     for (nth, field, value) in [(0, "k", "0"), (1, "c", "1"), (2, "l", "provision")] {
         test.ask::<i64>(&["HSET", &hash(nth), field, value]).await;
     }
-    test.let_pass("delayed", lane).await;
+    test.make_due("delayed", lane).await;
     assert_eq!(test.queue.claim(&claimer(), 10).await.unwrap().jobs.len(), 3);
 }
 

@@ -178,7 +178,7 @@ async fn snoozed_job_keeps_its_rank() {
     assert!(test.queue.snooze(&first, std::time::Duration::from_hours(1)).await.unwrap());
     let second = test.take(1).await.remove(0);
     assert_ne!(second.job, first.job);
-    test.let_pass("delayed", Lane::Provision).await;
+    test.make_due("delayed", Lane::Provision).await;
     let again = test.take(1).await.remove(0);
     assert_eq!((again.job, again.claims, again.rescues), (first.job, 2, 0));
 }
@@ -194,7 +194,7 @@ async fn job_that_becomes_urgent_is_claimed_next() {
     let urgent = |ticket: &Ticket| Ticket { urgent: true, ..ticket.clone() };
     assert_eq!(test.queue.enqueue(&[urgent(&line[19]), urgent(&late)]).await.unwrap(), 0, "none is new");
     assert_eq!(test.take(1).await[0].job, line[19].job);
-    test.let_pass("delayed", Lane::Provision).await;
+    test.make_due("delayed", Lane::Provision).await;
     assert_eq!(test.take(1).await[0].job, late.job, "it keeps its place while it is delayed");
     // A leased job stays leased.
     test.queue.enqueue(&[urgent(&late)]).await.unwrap();

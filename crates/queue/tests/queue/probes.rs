@@ -86,7 +86,7 @@ impl Model {
             probe: day,
             ..BudgetSettings::default()
         };
-        let test = TestQueue::under(&budget).await;
+        let test = TestQueue::with_budget(&budget).await;
         test.queue.enqueue(&tickets(JOBS, TeamId::new())).await.unwrap();
         let home = InstallationId::default();
         Self { test, home, claimer: claimer(), held: Vec::new(), free: 0, deaths: 0 }
@@ -125,7 +125,7 @@ impl Model {
             Step::Pause(reason) => drop(queue.pause(&self.home, LONG, reason).await.unwrap()),
             Step::SlowDown => drop(queue.slow_down(&self.home, LONG).await.unwrap()),
             Step::Resume(reason) => queue.resume(&self.home, reason).await.unwrap(),
-            Step::DelaysEnd => self.test.let_pass("delayed", Lane::Provision).await,
+            Step::DelaysEnd => self.test.make_due("delayed", Lane::Provision).await,
         }
     }
 
@@ -167,7 +167,7 @@ impl Model {
         }
         self.deaths += silent;
         self.held.clear();
-        self.test.let_pass("leased", Lane::Provision).await;
+        self.test.make_due("leased", Lane::Provision).await;
         // A claim takes the jobs back, although it may start no new one.
         self.apply_claim().await;
     }
@@ -231,7 +231,7 @@ fn probe_of_any_end_is_followed_by_the_next() {
 #[tokio::test]
 async fn answers_without_headers_end_their_requests() {
     let quick = BudgetSettings { points_per_minute: 1_000_000, ..BudgetSettings::default() };
-    let test = TestQueue::under(&quick).await;
+    let test = TestQueue::with_budget(&quick).await;
     let home = InstallationId::default();
     for _ in 0..40 {
         assert_eq!(test.queue.permit(&home, &GET).await.unwrap(), Permit::Granted);
@@ -244,7 +244,7 @@ async fn answers_without_headers_end_their_requests() {
 async fn unsent_request_of_a_job_is_refunded() {
     let day = Duration::from_hours(24);
     let slow = BudgetSettings { minute: day, registrations_period: day, ..BudgetSettings::default() };
-    let test = TestQueue::under(&slow).await;
+    let test = TestQueue::with_budget(&slow).await;
     test.queue.enqueue(&tickets(1, TeamId::new())).await.unwrap();
     for _ in 0..40 {
         let lease = test.queue.claim(&claimer(), 1).await.unwrap().jobs.remove(0);
@@ -258,7 +258,7 @@ async fn unsent_request_of_a_job_is_refunded() {
 async fn github_without_limits_is_called_at_full_speed_until_it_reports_one() {
     let day = Duration::from_hours(24);
     let slow = BudgetSettings { minute: day, registrations_period: day, ..BudgetSettings::default() };
-    let test = TestQueue::under(&slow).await;
+    let test = TestQueue::with_budget(&slow).await;
     let home = InstallationId::default();
     assert!(test.queue.set_unlimited(&home).await.unwrap(), "news");
     assert!(!test.queue.set_unlimited(&home).await.unwrap(), "known");

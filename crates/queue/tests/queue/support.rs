@@ -31,17 +31,17 @@ pub(crate) struct TestQueue {
 impl TestQueue {
     /// Returns a queue without limits.
     pub(crate) async fn new() -> Self {
-        Self::under(&unlimited()).await
+        Self::with_budget(&unlimited()).await
     }
 
     /// Returns a queue with these limits.
-    pub(crate) async fn under(budget: &BudgetSettings) -> Self {
+    pub(crate) async fn with_budget(budget: &BudgetSettings) -> Self {
         let test = Self::bare(server_url());
         test.limit(budget).await;
         test
     }
 
-    pub(crate) async fn at(url: String) -> Self {
+    pub(crate) async fn connect_to(url: String) -> Self {
         let test = Self::bare(url);
         test.limit(&unlimited()).await;
         test
@@ -63,17 +63,17 @@ impl TestQueue {
         format!("{{{}}}:{name}", self.namespace)
     }
 
-    pub(crate) async fn raw(&self) -> MultiplexedConnection {
+    pub(crate) async fn open_connection(&self) -> MultiplexedConnection {
         redis::Client::open(self.url.as_str()).unwrap().get_multiplexed_async_connection().await.unwrap()
     }
 
     pub(crate) async fn ask<T: FromRedisValue>(&self, words: &[&str]) -> T {
-        let mut connection = self.raw().await;
+        let mut connection = self.open_connection().await;
         cmd(words[0]).arg(&words[1..]).query_async(&mut connection).await.unwrap()
     }
 
     /// Moves every job of a lane's set (`delayed` or `leased`) to the past.
-    pub(crate) async fn let_pass(&self, kind: &str, lane: Lane) {
+    pub(crate) async fn make_due(&self, kind: &str, lane: Lane) {
         let script = "for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do \
                       redis.call('ZADD', KEYS[1], 1, id) end return 1";
         let key = self.key(&format!("{kind}:default:{lane}"));

@@ -8,7 +8,7 @@ use queue::{BudgetSettings, Cancelled, JobPlace, Lease, TeamLoad, Ticket};
 use crate::support::{TestQueue, claimer, delayed, ticket, tickets, unlimited};
 
 async fn capped(team_running: u32) -> TestQueue {
-    TestQueue::under(&BudgetSettings { team_running, ..unlimited() }).await
+    TestQueue::with_budget(&BudgetSettings { team_running, ..unlimited() }).await
 }
 
 async fn load(test: &TestQueue, team: TeamId) -> (u64, u64) {
@@ -114,7 +114,7 @@ async fn expired_lease_frees_the_team_s_slot() {
     let team = TeamId::new();
     test.queue.enqueue(&tickets(3, team)).await.unwrap();
     let zombie = test.take(2).await.remove(0);
-    test.let_pass("leased", Lane::Provision).await;
+    test.make_due("leased", Lane::Provision).await;
     let heir = test.take(2).await;
     assert_eq!((heir.len(), heir[0].job), (1, zombie.job));
     assert_eq!(load(&test, team).await, (2, 1));
@@ -142,7 +142,7 @@ async fn lost_job_hash_frees_the_team_s_slot() {
     test.queue.enqueue(&tickets(3, team)).await.unwrap();
     let held = test.take(3).await.remove(0);
     test.ask::<i64>(&["DEL", &test.key(&format!("job:{}", held.job))]).await;
-    test.let_pass("leased", Lane::Provision).await;
+    test.make_due("leased", Lane::Provision).await;
     let mut next = Vec::new();
     for _ in 0..3 {
         next.extend(test.take(1).await);

@@ -40,7 +40,7 @@ async fn every_job_is_handled_once_and_settled() {
 #[tokio::test]
 async fn enqueue_wakes_an_idle_worker_without_polling() {
     let server = Server::start().await;
-    let test = TestQueue::at(server.url()).await;
+    let test = TestQueue::connect_to(server.url()).await;
     let (run, mut reports) = reporter();
     // A timer fires only after an hour: without the wake-up this test does not end.
     let patient = QueueConfig {
@@ -245,7 +245,7 @@ async fn lost_lease_cancels_the_handler_and_voids_its_result() {
     let job = ticket(TeamId::new());
     test.queue.enqueue(std::slice::from_ref(&job)).await.unwrap();
     reports.recv().await.unwrap();
-    test.let_pass("leased", Lane::Provision).await;
+    test.make_due("leased", Lane::Provision).await;
     let heir = test.take(1).await.remove(0);
     reports.recv().await.unwrap();
     worker.stop().await;
