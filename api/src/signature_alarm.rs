@@ -34,7 +34,7 @@ impl SignatureAlarm {
         let address = origin.ip.map_or_else(|| "unknown".to_owned(), display_network);
         let details = json!({ "address": address, "ip": origin.ip, "user_agent": origin.user_agent,
             "request_id": origin.request_id, "event": event });
-        if store.conn().await?.webhooks().write_signature_event(&address, &details).await? {
+        if store.conn().await?.audit().write_signature_event(&address, &details).await? {
             tracing::warn!(address, "webhook refused: wrong signature");
         }
         Ok(())

@@ -6,9 +6,13 @@
 use std::fmt::Write;
 
 use domain::{AuditEntry, SecurityEvent};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{Audit, Result, page::owner_columns};
+
+/// Most security events about wrong signatures in one minute, from all addresses together.
+const MAX_SIGNATURE_EVENTS: i64 = 30;
 
 /// The parts that make two entries of one minute equal: the actor and the parts given. The event type is added.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,4 +135,64 @@ impl Audit<'_> {
         .fetch_one(&mut *self.0)
         .await?)
     }
+
+    /// Writes rows whose identity is known, in their order.
+    pub async fn write_all(&mut self, entries: &[AuditEntry]) -> Result<()> {
+        let rows: Value = entries.iter().map(row_json).collect();
+        sqlx::query!(
+            "INSERT INTO audit_log (id, event_type, user_id, client_id, user_identity, runner_id, runner_name, team_id,
+                job_id, request_ip, user_agent, request_id, event_data, success, error_message, oidc_sub)
+             SELECT id, event_type, user_id, client_id, user_identity, runner_id, runner_name, team_id, job_id,
+                request_ip, user_agent, request_id, event_data, error_message IS NULL, error_message, oidc_sub
+             FROM jsonb_to_recordset($1) AS r (id uuid, event_type text, user_id uuid, client_id uuid,
+                user_identity text, runner_id uuid, runner_name text, team_id uuid, job_id uuid, request_ip text,
+                user_agent text, request_id text, event_data jsonb, error_message text, oidc_sub text)",
+            rows,
+        )
+        .execute(&mut *self.0)
+        .await?;
+        Ok(())
+    }
+
+    /// Writes a security event about a wrong signature, unless one exists from the same address in this minute or the
+    /// limit is reached. Returns `false` if none was written.
+    pub async fn write_signature_event(&mut self, from: &str, details: &Value) -> Result<bool> {
+        let done = sqlx::query!(
+            "WITH recent AS (
+                SELECT violation_data ->> 'address' AS address FROM security_events
+                WHERE event_type = 'webhook_signature_invalid' AND \"timestamp\" > now() - interval '1 minute'
+                ORDER BY id DESC LIMIT $4)
+             INSERT INTO security_events (id, event_type, severity, violation_data, action_taken)
+             SELECT $1, 'webhook_signature_invalid', 'high', $2, 'refused'
+             WHERE NOT EXISTS (SELECT FROM recent WHERE address = $3) AND (SELECT count(*) FROM recent) < $4",
+            Uuid::now_v7(),
+            details,
+            from,
+            MAX_SIGNATURE_EVENTS,
+        )
+        .execute(&mut *self.0)
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+}
+
+fn row_json(entry: &AuditEntry) -> Value {
+    let (user, client) = owner_columns(entry.requester);
+    json!({
+        "id": Uuid::now_v7(),
+        "event_type": entry.event_type,
+        "user_id": user,
+        "client_id": client,
+        "user_identity": entry.identity,
+        "runner_id": entry.runner,
+        "runner_name": entry.runner_name,
+        "team_id": entry.team,
+        "job_id": entry.job,
+        "request_ip": entry.origin.ip,
+        "user_agent": entry.origin.user_agent,
+        "request_id": entry.origin.request_id,
+        "event_data": entry.stored_data(),
+        "error_message": entry.error,
+        "oidc_sub": entry.subject,
+    })
 }

@@ -2,7 +2,6 @@
 //! connection or transaction. This crate decides nothing.
 
 mod audit;
-mod audit_batch;
 mod audit_chain;
 mod audit_chain_rows;
 mod audit_writes;

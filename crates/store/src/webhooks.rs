@@ -287,29 +287,3 @@ impl Webhooks<'_> {
         Ok(())
     }
 }
-
-/// Most security events about wrong signatures in one minute, from all addresses together.
-const MAX_SIGNATURE_EVENTS: i64 = 30;
-
-impl Webhooks<'_> {
-    /// Writes a security event about a wrong signature, unless one exists from the same address in this minute or the
-    /// limit is reached. Returns `false` if none was written.
-    pub async fn write_signature_event(&mut self, from: &str, details: &serde_json::Value) -> Result<bool> {
-        let done = sqlx::query!(
-            "WITH recent AS (
-                SELECT violation_data ->> 'address' AS address FROM security_events
-                WHERE event_type = 'webhook_signature_invalid' AND \"timestamp\" > now() - interval '1 minute'
-                ORDER BY id DESC LIMIT $4)
-             INSERT INTO security_events (id, event_type, severity, violation_data, action_taken)
-             SELECT $1, 'webhook_signature_invalid', 'high', $2, 'refused'
-             WHERE NOT EXISTS (SELECT FROM recent WHERE address = $3) AND (SELECT count(*) FROM recent) < $4",
-            Uuid::now_v7(),
-            details,
-            from,
-            MAX_SIGNATURE_EVENTS,
-        )
-        .execute(&mut *self.0)
-        .await?;
-        Ok(done.rows_affected() == 1)
-    }
-}
