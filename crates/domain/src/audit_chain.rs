@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::string_enum::string_enum;
 
-pub use checkpoint::{AuditKeys, AuditPublicKeys, BadPublicKey, Checkpoint, CheckpointSignature};
+pub use checkpoint::{AuditKeys, AuditPublicKeys, BadPublicKey, Checkpoint, CheckpointSignature, MissingKey};
 
 /// Most rows of one block.
 pub const MAX_BLOCK_ROWS: usize = 1000;

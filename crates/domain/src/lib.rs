@@ -50,7 +50,7 @@ pub use access::Access;
 pub use audit::{ActionTaken, AuditEntry, AuditFormat, Origin, SecurityEvent, Severity};
 pub use audit_chain::{
     AuditBlock, AuditChain, AuditKeys, AuditPublicKeys, BadChainHash, BadPublicKey, ChainHash, ChainHead,
-    ChainPlace, ChainRow, Checkpoint, CheckpointSignature, MAX_BLOCK_ROWS,
+    ChainPlace, ChainRow, Checkpoint, CheckpointSignature, MAX_BLOCK_ROWS, MissingKey,
 };
 pub use batch::{BatchAction, BatchItemState, BatchState};
 pub use call::{Call, CallState, reap_due};

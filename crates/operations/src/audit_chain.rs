@@ -126,6 +126,10 @@ impl<'v> Walk<'v> {
         walk.base = walk.checkpoints.first().map_or(ChainHead::EMPTY, |newest| newest.base);
         walk.head = walk.base;
         if let Some(newest) = walk.checkpoints.first().cloned() {
+            let missing = newest.missing.clone();
+            walk.add(
+                missing.map(|one| ChainFinding::KeyMissing { key_id: one.key_id, position: one.position }),
+            );
             walk.verify_pruned_rows(&newest).await?;
         }
         Ok(walk)

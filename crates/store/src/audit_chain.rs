@@ -1,7 +1,9 @@
 //! Blocks and checkpoints of the audit chains, and the rows they cover.
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
-use domain::{AuditBlock, AuditChain, ChainHash, ChainHead, ChainPlace, Checkpoint, CheckpointSignature};
+use domain::{
+    AuditBlock, AuditChain, ChainHash, ChainHead, ChainPlace, Checkpoint, CheckpointSignature, MissingKey,
+};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -187,7 +189,7 @@ impl AuditChains<'_> {
             CheckpointRow,
             r#"SELECT position, hash, head_transaction::text::bigint AS "head_transaction!", head_id, base_position,
                 base_hash, base_transaction::text::bigint AS "base_transaction!", base_id, base_newest, signed_at,
-                key_id, signature
+                key_id, signature, missing_key_id, missing_position
              FROM audit_checkpoints WHERE chain = $1 ORDER BY day DESC LIMIT $2"#,
             chain.as_str(),
             limit,
@@ -203,15 +205,17 @@ impl AuditChains<'_> {
         let Checkpoint { head, base, .. } = checkpoint;
         sqlx::query!(
             "INSERT INTO audit_checkpoints (chain, day, position, hash, head_transaction, head_id, base_position,
-                base_hash, base_transaction, base_id, base_newest, signed_at, key_id, signature)
+                base_hash, base_transaction, base_id, base_newest, signed_at, key_id, signature, missing_key_id,
+                missing_position)
              VALUES ($1, $2, $3, $4, $5::bigint::text::xid8, $6, $7, $8, $9::bigint::text::xid8, $10, $11, $12, $13,
-                $14)
+                $14, $15, $16)
              ON CONFLICT (chain, day) DO UPDATE SET position = EXCLUDED.position, hash = EXCLUDED.hash,
                 head_transaction = EXCLUDED.head_transaction, head_id = EXCLUDED.head_id,
                 base_position = EXCLUDED.base_position, base_hash = EXCLUDED.base_hash,
                 base_transaction = EXCLUDED.base_transaction, base_id = EXCLUDED.base_id,
                 base_newest = EXCLUDED.base_newest, signed_at = EXCLUDED.signed_at, key_id = EXCLUDED.key_id,
-                signature = EXCLUDED.signature
+                signature = EXCLUDED.signature, missing_key_id = EXCLUDED.missing_key_id,
+                missing_position = EXCLUDED.missing_position
              WHERE audit_checkpoints.position <= EXCLUDED.position",
             checkpoint.chain.as_str(),
             checkpoint.day(),
@@ -227,6 +231,8 @@ impl AuditChains<'_> {
             checkpoint.signed_at,
             signature.as_ref().map(|signature| signature.key_id.as_str()),
             signature.as_ref().map(|signature| signature.bytes.as_slice()),
+            checkpoint.missing.as_ref().map(|missing| missing.key_id.as_str()),
+            checkpoint.missing.as_ref().map(|missing| missing.position),
         )
         .execute(&mut *self.0)
         .await?;
@@ -248,6 +254,8 @@ struct CheckpointRow {
     signed_at: DateTime<Utc>,
     key_id: Option<String>,
     signature: Option<Vec<u8>>,
+    missing_key_id: Option<String>,
+    missing_position: Option<i64>,
 }
 
 impl CheckpointRow {
@@ -263,6 +271,7 @@ impl CheckpointRow {
             last: ChainPlace { transaction: self.base_transaction, id: self.base_id },
         };
         let signature = self.key_id.zip(self.signature);
+        let missing = self.missing_key_id.zip(self.missing_position);
         Ok(StoredCheckpoint {
             checkpoint: Checkpoint {
                 chain,
@@ -270,6 +279,7 @@ impl CheckpointRow {
                 base,
                 base_newest: self.base_newest,
                 signed_at: self.signed_at,
+                missing: missing.map(|(key_id, position)| MissingKey { key_id, position }),
             },
             signature: signature.map(|(key_id, bytes)| CheckpointSignature { key_id, bytes }),
         })

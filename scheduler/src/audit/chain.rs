@@ -7,10 +7,10 @@ use std::{
     time::Duration,
 };
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
     AuditBlock, AuditChain, AuditEntry, ChainHead, ChainPlace, ChainRow, Checkpoint, MAX_BLOCK_ROWS,
-    SecurityEvent, Severity,
+    MissingKey, SecurityEvent, Severity,
 };
 use serde_json::json;
 use store::{AuditChains, ChainRange, RunningTransactions, StoredCheckpoint};
@@ -22,6 +22,13 @@ use crate::{Parts, StepError};
 const MAX_DURATION: Duration = Duration::from_secs(10);
 /// Age after which a checkpoint is signed again, so that its time shows that the chain was complete until then.
 const SIGN_INTERVAL: TimeDelta = TimeDelta::seconds(60);
+/// Age of a checkpoint of an unknown key from which the chain goes on without it. A scheduler that has the key signs
+/// each minute, so schedulers that are being restarted with different keys wait for each other.
+const KEY_LOSS_GRACE: TimeDelta = TimeDelta::minutes(15);
+/// Fault of a newest checkpoint whose key is not among this scheduler's.
+const UNKNOWN_KEY: &str = "checkpoint_of_unknown_key";
+/// Fault of a chain that goes on although nothing proves its blocks so far.
+const KEY_MISSING: &str = "key_missing";
 
 /// Chain heads this scheduler has written or read, and the faults it has reported; clones share them.
 #[derive(Clone, Debug, Default)]
@@ -77,10 +84,15 @@ impl ChainStep<'_> {
         let mut chains = tx.audit_chains();
         let running = chains.running().await?;
         let newest = chains.newest_checkpoint(self.chain).await?;
+        let mut lost = None;
         if let Some(newest) = &newest
             && let Some(fault) = self.find_forgery(&mut chains, newest).await?
         {
-            return self.fail(fault).await;
+            lost = lost_key(newest, running.now).filter(|_| fault == UNKNOWN_KEY);
+            let Some(lost) = &lost else { return self.fail(fault).await };
+            tracing::warn!(chain = %self.chain, key = lost.key_id, block = lost.position,
+                "the key of the newest checkpoint is not among TOKEN_KEYS; the audit chain goes on with the newest key");
+            self.report(KEY_MISSING).await?;
         }
         let newest = newest.as_ref().map(|newest| &newest.checkpoint);
         let head = newest.map_or(ChainHead::EMPTY, |newest| newest.head);
@@ -94,7 +106,7 @@ impl ChainStep<'_> {
         }
         let rows = block.as_ref().map_or(0, |block| block.rows.len());
         let head = block.map_or(head, |block| block.head());
-        self.sign(&mut chains, newest, head, running).await?;
+        self.sign(&mut chains, newest, NewState { head, lost }, running).await?;
         tx.commit().await?;
         self.memory.with(|memory| memory.heads.insert(self.chain, head));
         let may_go_on = rows > 0 && (rows < read || read == MAX_BLOCK_ROWS);
@@ -128,9 +140,10 @@ impl ChainStep<'_> {
         &self,
         chains: &mut AuditChains<'_>,
         newest: Option<&Checkpoint>,
-        head: ChainHead,
+        state: NewState,
         running: RunningTransactions,
     ) -> Result<(), StepError> {
+        let NewState { head, lost } = state;
         let (mut base, mut base_newest) = newest
             .map_or((ChainHead::EMPTY, chrono::DateTime::UNIX_EPOCH), |one| (one.base, one.base_newest));
         if let Some(keep) = self.parts.sync.retention.audit
@@ -139,7 +152,10 @@ impl ChainStep<'_> {
             (base, base_newest) = (found, base_newest.max(time));
         }
         let (chain, signed_at) = (self.chain, running.now);
-        let checkpoint = Checkpoint { chain, head, base, base_newest, signed_at };
+        let missing = lost.or_else(|| newest.and_then(|newest| newest.missing.clone()));
+        // A block after the loss was signed before it became the base, so all that is left is proven.
+        let missing = missing.filter(|missing| base.position <= missing.position);
+        let checkpoint = Checkpoint { chain, head, base, base_newest, signed_at, missing };
         if newest.is_some_and(|newest| !is_due(newest, &checkpoint)) {
             return Ok(());
         }
@@ -163,7 +179,7 @@ impl ChainStep<'_> {
                 // Otherwise the keys are new.
                 all.iter().any(|one| one.signature.is_some()).then_some("checkpoint_unsigned")
             }
-            Some(signature) if !keys.knows(&signature.key_id) => Some("checkpoint_of_unknown_key"),
+            Some(signature) if !keys.knows(&signature.key_id) => Some(UNKNOWN_KEY),
             Some(signature) if keys.verify(&newest.checkpoint, signature) => None,
             Some(_) => Some("checkpoint_changed"),
         })
@@ -197,7 +213,7 @@ impl ChainStep<'_> {
     /// Writes a fault to the log and, once for each process, as a security event.
     async fn report(&self, fault: &'static str) -> Result<(), StepError> {
         let chain = self.chain;
-        tracing::error!(%chain, fault, "the audit chain was changed; see `rts verify-audit-log`");
+        tracing::error!(%chain, fault, "the audit chain is doubtful; see `rts verify-audit-log`");
         if self.memory.with(|memory| memory.reported.contains(&(chain, fault))) {
             return Ok(());
         }
@@ -214,8 +230,24 @@ impl ChainStep<'_> {
     }
 }
 
+/// What a step makes of the chain.
+struct NewState {
+    head: ChainHead,
+    /// Key of the newest checkpoint, if the step goes on without it.
+    lost: Option<MissingKey>,
+}
+
+/// Returns the key of a checkpoint if no scheduler that has it can be at work any more.
+fn lost_key(newest: &StoredCheckpoint, now: DateTime<Utc>) -> Option<MissingKey> {
+    let StoredCheckpoint { checkpoint, signature } = newest;
+    let is_old = now - checkpoint.signed_at >= KEY_LOSS_GRACE;
+    let signature = signature.as_ref().filter(|_| is_old)?;
+    Some(MissingKey { key_id: signature.key_id.clone(), position: checkpoint.head.position })
+}
+
 /// Returns whether the next checkpoint says something new, or the newest is old.
 fn is_due(newest: &Checkpoint, next: &Checkpoint) -> bool {
-    (newest.head, newest.base, newest.day()) != (next.head, next.base, next.day())
+    (newest.head, newest.base, newest.day(), &newest.missing)
+        != (next.head, next.base, next.day(), &next.missing)
         || next.signed_at - newest.signed_at >= SIGN_INTERVAL
 }

@@ -55,6 +55,26 @@ async fn keys_may_come_later_and_change_while_the_old_one_is_known() {
 }
 
 #[tokio::test]
+async fn chain_goes_on_without_a_lost_key_and_says_so() {
+    let scene = Scene::new().await;
+    scene.chain_with(&["a"]).await;
+    scene.refused_with(&["b"]).await;
+    scene.sql("UPDATE audit_checkpoints SET signed_at = signed_at - interval '20 minutes'").await;
+    for _ in 0..2 {
+        scene.chain_with(&["b"]).await;
+        assert_eq!(scene.verify_by(&["b"]).await, ["key_missing"]);
+    }
+    let events = "SELECT count(*) FROM security_events WHERE violation_data ->> 'fault' = 'key_missing'";
+    assert_eq!(scene.world.count(events).await, 2, "one of each chain");
+    let said = scene.verify_with(keys(&["b"]).unwrap().public_keys(), None).await.findings[0].to_string();
+    assert!(said.contains("\"a\""), "{said}");
+    // The owner of the tables cannot take the finding away.
+    scene.sql("UPDATE audit_checkpoints SET missing_key_id = NULL, missing_position = NULL").await;
+    assert_eq!(scene.verify_by(&["b"]).await, ["checkpoint_changed", "block_unsigned"]);
+    scene.refused_with(&["b"]).await;
+}
+
+#[tokio::test]
 async fn checkpoints_changed_by_the_owner_are_not_signed_again() {
     let scene = Scene::new().await;
     scene.chain_with(&["a"]).await;

@@ -25,6 +25,17 @@ pub struct Checkpoint {
     pub base_newest: DateTime<Utc>,
     /// Time of the signature by the database's clock, in whole microseconds.
     pub signed_at: DateTime<Utc>,
+    /// Key that was lost while the chain had blocks that only it vouched for.
+    pub missing: Option<MissingKey>,
+}
+
+/// A key that the scheduler no longer had when it had to verify a checkpoint. The chain went on without that proof.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MissingKey {
+    /// Id of the key, as the checkpoint named it.
+    pub key_id: String,
+    /// Newest block of that checkpoint. Nothing proves the blocks up to it.
+    pub position: i64,
 }
 
 /// A signature of a checkpoint, and the id of its key.
@@ -48,13 +59,16 @@ impl Checkpoint {
         let point = |head: &ChainHead| {
             format!("{} {} {} {}", head.position, head.hash, head.last.transaction, head.last.id)
         };
+        // The id is text of the database, so nothing may follow it.
+        let missing = |key: &MissingKey| format!("unproven {} {}\n", key.position, key.key_id);
         format!(
-            "rts audit checkpoint 1\nchain {}\nhead {}\nbase {} {}\nsigned at {}\n",
+            "rts audit checkpoint 1\nchain {}\nhead {}\nbase {} {}\nsigned at {}\n{}",
             self.chain,
             point(&self.head),
             point(&self.base),
             time(&self.base_newest),
             time(&self.signed_at),
+            self.missing.as_ref().map(missing).unwrap_or_default(),
         )
     }
 }
@@ -168,6 +182,7 @@ mod tests {
             base: ChainHead::EMPTY,
             base_newest: time,
             signed_at: time,
+            missing: None,
         }
     }
 
@@ -178,6 +193,8 @@ mod tests {
         assert!(!keys(&["b"]).public_keys().verify(&checkpoint(), &signature));
         let longer = Checkpoint { head: ChainHead { position: 8, ..ChainHead::EMPTY }, ..checkpoint() };
         assert!(!both.public_keys().verify(&longer, &signature));
+        let missing = Some(MissingKey { key_id: "z".to_owned(), position: 5 });
+        assert!(!both.public_keys().verify(&Checkpoint { missing, ..checkpoint() }, &signature));
         assert_eq!(both.sign(&checkpoint()).unwrap().key_id, "b");
         assert!(AuditKeys::derive(&[]).unwrap().is_none());
     }

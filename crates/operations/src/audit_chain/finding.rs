@@ -79,6 +79,13 @@ pub enum ChainFinding {
         /// Id of the key.
         key_id: String,
     },
+    /// The scheduler lost a key and went on without verifying the checkpoint that it had signed.
+    KeyMissing {
+        /// Id of the key.
+        key_id: String,
+        /// Newest block of that checkpoint.
+        position: i64,
+    },
     /// A block is not the one that was signed.
     CheckpointDiffers {
         /// Day of the checkpoint.
@@ -112,6 +119,7 @@ impl ChainFinding {
             Self::CheckpointChanged { .. } => "checkpoint_changed",
             Self::CheckpointUnsigned { .. } => "checkpoint_unsigned",
             Self::CheckpointOfUnknownKey { .. } => "checkpoint_of_unknown_key",
+            Self::KeyMissing { .. } => "key_missing",
             Self::CheckpointDiffers { .. } => "checkpoint_differs",
             Self::NotedBlockDiffers { .. } => "noted_block_differs",
             Self::NotedBlockMissing { .. } => "noted_block_missing",
@@ -161,6 +169,12 @@ impl fmt::Display for ChainFinding {
                 write!(
                     f,
                     "The newest checkpoint, of {day}, was signed with the key {key_id:?}, which was not given."
+                )
+            }
+            Self::KeyMissing { key_id, position } => {
+                write!(
+                    f,
+                    "The scheduler went on without the key {key_id:?}, which had signed block {position}: nothing proves the rows up to it."
                 )
             }
             Self::CheckpointDiffers { day, position } => {
