@@ -9,6 +9,7 @@ mod periodic;
 pub mod queue_metrics;
 mod retention;
 pub mod sync;
+pub mod verdict_metrics;
 mod webhooks;
 
 pub use audit::chain;
@@ -25,6 +26,7 @@ use domain::{AuditKeys, DriftRules, InstallationId};
 use github::GitHubError;
 use installations::Installations;
 pub use leader::Leadership;
+use operations::OperationError;
 use periodic::Schedule;
 pub use prune::Retention;
 use queue::{Queue, QueueError};
@@ -110,6 +112,18 @@ pub enum StepError {
     Incomplete,
 }
 
+impl From<OperationError> for StepError {
+    fn from(error: OperationError) -> Self {
+        match error {
+            OperationError::Store(error) => error.into(),
+            OperationError::Refused(problem) => {
+                tracing::warn!(detail = problem.detail, "an operation of a step was refused");
+                Self::Incomplete
+            }
+        }
+    }
+}
+
 /// Runs every step at its own interval until `shutdown` drains.
 ///
 /// # Errors
@@ -123,6 +137,7 @@ pub async fn run(parts: Parts, shutdown: Shutdown) -> anyhow::Result<()> {
     loops.run_every(5, "pauses", pauses::run);
     let shown_lanes = queue_metrics::ShownLanes::default();
     loops.run_every(5, "depth", move |parts| queue_metrics::run(parts, shown_lanes.clone()));
+    loops.run_every(15, "verdict", verdict_metrics::run);
     loops.run_every(10, "shred", shred::run);
     loops.run_every(3600, "forget", shred::forget);
     loops.run_every(2, "cancel", cancel_workflow_runs::run);

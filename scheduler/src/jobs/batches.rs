@@ -1,6 +1,6 @@
 //! Work on batches and incidents that no process works on: larger ones, and those whose process has died.
 
-use operations::{BATCH_TIME, OperationError, Operations, ProvisionRules};
+use operations::{BATCH_TIME, Operations, ProvisionRules};
 
 use crate::{Parts, StepError};
 
@@ -18,8 +18,7 @@ pub async fn run(parts: Parts) -> Result<u64, StepError> {
     };
     let mut worked_on = 0;
     for id in idle {
-        let batch =
-            operations.run_batch(&rules, id, &parts.sync.name, BATCH_TIME).await.map_err(interrupted)?;
+        let batch = operations.run_batch(&rules, id, &parts.sync.name, BATCH_TIME).await?;
         tracing::info!(batch = %id, state = %batch.state, done = batch.done, "worked on a batch");
         worked_on += 1;
     }
@@ -32,20 +31,9 @@ pub async fn run_incidents(parts: Parts) -> Result<u64, StepError> {
     let operations = Operations::new(&parts.store, &parts.queue);
     let mut worked_on = 0;
     for id in idle {
-        let incident =
-            operations.run_incident(id, &parts.sync.name, BATCH_TIME).await.map_err(interrupted)?;
+        let incident = operations.run_incident(id, &parts.sync.name, BATCH_TIME).await?;
         tracing::info!(incident = %id, state = %incident.state, "worked on an incident");
         worked_on += 1;
     }
     Ok(worked_on)
-}
-
-fn interrupted(error: OperationError) -> StepError {
-    match error {
-        OperationError::Store(error) => error.into(),
-        OperationError::Refused(problem) => {
-            tracing::warn!(detail = problem.detail, "a batch or an incident was interrupted");
-            StepError::Incomplete
-        }
-    }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use devstack::Server;
-use domain::{InstallationId, JobId, Lane, TeamId};
+use domain::{InstallationId, JobId, Lane, TeamId, VerdictCode};
 use github_twin::{Fault, FaultKind};
 use harness::{ExtraInstallation, World, eventually, provision_body, team_draft};
 use queue::{Availability, BudgetSettings, Observation, Reason, Ticket};
@@ -19,6 +19,17 @@ async fn verdict(scene: &Scene, code: &str) -> Value {
         (body["code"] == code).then_some(body)
     })
     .await
+}
+
+/// Returns the verdicts whose gauges are not zero, as a scheduler sets them.
+async fn shown_by_metrics(world: &World) -> Vec<String> {
+    // Once the API responds, the metrics have been collected.
+    world.request("GET", "/metrics").send().await.assert_status(200);
+    scheduler::verdict_metrics::run(world.scheduler_parts()).await.unwrap();
+    let text = world.request("GET", "/metrics").send().await.assert_status(200).text;
+    let gauges: Vec<&str> = text.lines().filter(|line| line.starts_with("rts_verdict{")).collect();
+    assert_eq!(gauges.len(), VerdictCode::ALL.len(), "{gauges:?}");
+    gauges.into_iter().filter(|line| !line.ends_with(" 0")).map(str::to_owned).collect()
 }
 
 fn home() -> InstallationId {
@@ -157,8 +168,10 @@ async fn missing_worker_and_missing_credential_are_told_apart() {
     world.provision(&bob, provision_body("ci")).await;
     let none = verdict(&scene, "no_worker").await;
     assert_eq!(none["sentence"], "No worker was seen in the last hour, and 1 job waits.");
+    assert_eq!(shown_by_metrics(world).await, [r#"rts_verdict{level="stopped",code="no_worker"} 1"#]);
     world.keep_running(world.start_worker_for(|name| name == "default"));
     let lacking = verdict(&scene, "no_credential").await;
+    assert_eq!(shown_by_metrics(world).await, [r#"rts_verdict{level="stopped",code="no_credential"} 1"#]);
     assert!(lacking["sentence"].as_str().unwrap().contains("installation games"), "{lacking}");
 }
 
