@@ -1,5 +1,7 @@
 //! `rts doctor` and `GET /admin/doctor`, against each fault they claim to find.
 
+mod faults;
+
 use std::{fs, os::unix::fs::PermissionsExt};
 
 use harness::{Output, World};
