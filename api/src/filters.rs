@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use domain::Problem;
 use operations::check_text;
-use store::{NamedRequesters, Period, RunnerSearch, Search};
+use store::{HistorySearch, NamedRequesters, Period, RunnerSearch, Search};
 
 use crate::{error::ApiResult, lists::CallerLists};
 
@@ -53,6 +53,19 @@ pub(crate) async fn runner_search(
     check_search(text)?;
     let Some(text) = text else { return Ok(None) };
     Ok(Some(lists.requesters().search(text).await?))
+}
+
+/// Returns the search for jobs, audit rows or security events.
+///
+/// # Errors
+/// `validation_failed` at `q`; database errors.
+pub(crate) async fn history_search(
+    lists: &mut CallerLists,
+    text: Option<&str>,
+) -> ApiResult<Option<HistorySearch>> {
+    check_search(text)?;
+    let Some(text) = text else { return Ok(None) };
+    Ok(Some(lists.requesters().history(text).await?))
 }
 
 /// Returns the requesters with an identity. An unknown identity has no requester, and the list is empty: a filter must

@@ -15,7 +15,7 @@ use crate::{
     body::{Params, filtered_team},
     caller::Authorised,
     error::ApiResult,
-    filters::list_period,
+    filters::{history_search, list_period},
     lists::Listing,
     openapi::problems,
     page::{list_body, list_params},
@@ -109,6 +109,9 @@ list_params! {
         user: String = String,
         /// Only successes, or only failures.
         success: bool = bool,
+        /// Only about this: the beginning of a runner's name, of a person's e-mail address or name, or of a client id;
+        /// a row's id; or an event type. 1 to 100 characters, in any case.
+        q: String = String,
         /// Only rows since this time (RFC 3339).
         since: DateTime<Utc> = String,
         /// Only rows until this time (RFC 3339).
@@ -138,15 +141,17 @@ pub(crate) async fn list(
     let page = params.page()?;
     let period = list_period(params.since, params.until)?;
     let (event_type, success) = resolve_event(params.event_type, params.success);
+    let team = filtered_team(&app, params.team.as_deref()).await?;
+    let mut lists = app.lists(&caller).await?;
     let filter = AuditFilter {
         event_type,
-        team: filtered_team(&app, params.team.as_deref()).await?,
+        team,
         runner: params.runner.map(RunnerId::from),
         identity: params.user,
         success,
+        search: history_search(&mut lists, params.q.as_deref()).await?,
         period,
     };
-    let mut lists = app.lists(&caller).await?;
     let listed = lists.audit().list(&Visible::to(&caller), &filter, page).await;
     lists.respond(listed, AuditList::new)
 }

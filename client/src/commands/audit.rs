@@ -61,6 +61,9 @@ pub struct AuditFilter {
     /// Only rows of what was done, or only of what was refused.
     #[arg(long, value_name = "BOOL")]
     success: Option<bool>,
+    /// Only about this: a runner, a person or a machine client by the beginning of the name, or an event type.
+    #[arg(long, value_name = "TEXT")]
+    search: Option<String>,
     /// Only rows since this time, as in 2026-01-31T12:00:00Z.
     #[arg(long, value_name = "TIME")]
     since: Option<DateTime<Utc>>,
@@ -70,7 +73,7 @@ impl AuditFilter {
     fn request(self, session: &Session) -> Request {
         let request =
             session.list_request(&AUDIT).query("event_type", self.event_type).query("team", self.team);
-        let request = request.query("runner", self.runner).query("user", self.user);
+        let request = request.query("runner", self.runner).query("user", self.user).query("q", self.search);
         let since = self.since.map(|since| since.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true));
         request.query("success", self.success).query("since", since)
     }

@@ -37,6 +37,9 @@ pub enum JobVerb {
         /// Only jobs of this team, by name or id.
         #[arg(long, value_name = "TEAM", add = completion::teams())]
         team: Option<String>,
+        /// Only about this: a runner, a person or a machine client by the beginning of the name, or an error code.
+        #[arg(long, value_name = "TEXT")]
+        search: Option<String>,
         #[command(flatten)]
         limit: LimitArgs,
     },
@@ -102,8 +105,8 @@ pub enum JobVerb {
 /// Runs a verb.
 pub(crate) async fn run(session: &Session, verb: JobVerb) -> Result<(), ClientError> {
     match verb {
-        JobVerb::List { state, kind, team, limit } => {
-            let request = session.list_request(&JOB);
+        JobVerb::List { state, kind, team, search, limit } => {
+            let request = session.list_request(&JOB).query("q", search);
             let request = request.query("state", state).query("kind", kind).query("team", team);
             session.print_list(&JOB, request, limit.into()).await
         }

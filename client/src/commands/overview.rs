@@ -93,6 +93,9 @@ pub enum SecurityVerb {
         /// Only events that an admin has acknowledged, or only the others.
         #[arg(long, value_name = "BOOL")]
         acknowledged: Option<bool>,
+        /// Only about this: a runner, a person or a machine client by the beginning of the name, or an event type.
+        #[arg(long, value_name = "TEXT")]
+        search: Option<String>,
         #[command(flatten)]
         limit: LimitArgs,
     },
@@ -193,8 +196,8 @@ pub(crate) async fn unmanaged(session: &Session, verb: UnmanagedVerb) -> Result<
 /// `rts security`.
 pub(crate) async fn security(session: &Session, verb: SecurityVerb) -> Result<(), ClientError> {
     match verb {
-        SecurityVerb::List { severity, event_type, team, user, acknowledged, limit } => {
-            let request = session.list_request(&SECURITY);
+        SecurityVerb::List { severity, event_type, team, user, acknowledged, search, limit } => {
+            let request = session.list_request(&SECURITY).query("q", search);
             let request = request.query("severity", severity).query("event_type", event_type);
             let request = request.query("team", team).query("user", user).query("acknowledged", acknowledged);
             session.print_list(&SECURITY, request, limit.into()).await

@@ -88,7 +88,7 @@ pub use pool::{Conn, MIGRATIONS, Store, Tx};
 pub use retention::{Pruned, Retention};
 pub use revocations::{Revocations, RevokedAccess, ShreddedConfigs, UnreadRunner};
 pub use runners::{DoubtfulRow, LiveRunners, NewRunner, RunnerFilter, Runners, TransitionRow};
-pub use search::{NamedRequesters, Requesters, RunnerSearch, Search};
+pub use search::{HistorySearch, NamedRequesters, Requesters, RunnerSearch, Search};
 pub use self_registered::{AwaitedRunner, RegisteredRunner, SelfRegistered};
 pub use sessions::{NewSession, SessionRow, Sessions};
 pub use sign_ins::{SignInRow, SignIns};

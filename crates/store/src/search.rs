@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::Result;
 
-/// Most users, and most machine clients, that one text names.
+/// Most users, most machine clients, and most runners that one text names.
 const MAX_NAMED: i64 = 100;
 
 /// Queries for requesters on one connection.
@@ -36,6 +36,18 @@ pub struct RunnerSearch {
     pub(crate) name_pattern: Option<String>,
     pub(crate) label: String,
     pub(crate) requesters: NamedRequesters,
+}
+
+/// A search in lists of what has happened: jobs, audit rows, security events. The text names runners and requesters by
+/// the beginning of their names, newest first, or it is an id, an event type or an error code.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HistorySearch {
+    pub(crate) text: String,
+    pub(crate) id: Option<Uuid>,
+    pub(crate) runners: Vec<Uuid>,
+    pub(crate) requesters: NamedRequesters,
+    /// Identities of the requesters, as audit rows and security events have them.
+    pub(crate) identities: Vec<String>,
 }
 
 /// A search for a text anywhere in a name, ignoring case.
@@ -90,6 +102,29 @@ impl Requesters<'_> {
         .fetch_all(&mut *self.0)
         .await?;
         Ok(NamedRequesters { users, clients })
+    }
+
+    /// Returns the search for jobs, audit rows and security events about `text`.
+    pub async fn history(&mut self, text: &str) -> Result<HistorySearch> {
+        let RunnerSearch { requesters, .. } = self.search(text).await?;
+        let runners = sqlx::query_scalar!(
+            "SELECT id FROM runners WHERE lower(name) LIKE $1 ORDER BY id DESC LIMIT $2",
+            format!("{}%", escaped(text)),
+            MAX_NAMED,
+        )
+        .fetch_all(&mut *self.0)
+        .await?;
+        let identities = sqlx::query_scalar!(
+            r#"SELECT coalesce(email, issuer || '#' || subject) AS "identity!" FROM users
+                WHERE id = ANY($1) AND coalesce(email, issuer || '#' || subject) IS NOT NULL
+             UNION SELECT client_id FROM oauth_clients WHERE id = ANY($2)"#,
+            &requesters.users,
+            &requesters.clients,
+        )
+        .fetch_all(&mut *self.0)
+        .await?;
+        let id = text.trim().parse().ok();
+        Ok(HistorySearch { text: text.to_lowercase(), id, runners, requesters, identities })
     }
 
     /// Returns the search for runners whose name begins with `text`, that have it as a label, or whose requester's

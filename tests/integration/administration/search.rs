@@ -2,6 +2,7 @@
 
 use harness::{provision_body, team_draft};
 use serde_json::json;
+use uuid::Uuid;
 
 use super::{Scene, scene};
 
@@ -78,6 +79,47 @@ async fn lists_are_filtered_by_person_and_period() {
         let backwards = format!("{path}?since=2026-02-01T00:00:00Z&until=2026-01-01T00:00:00Z");
         let refused = scene.world.get(&backwards, &scene.root).await.refused(422, "validation_failed");
         assert_eq!(refused.pointers(), ["query:until"]);
+    }
+}
+
+#[tokio::test]
+async fn history_is_found_by_runner_person_id_and_code() {
+    let scene = scene_with_runners().await;
+    let world = &scene.world;
+    let jobs = scene.get("/jobs?q=web-1").await;
+    let job: Uuid = jobs["jobs"][0]["job_id"].as_str().unwrap().parse().unwrap();
+    let failed = "UPDATE jobs SET state = 'failed', finished_at = now(),
+        error = '{\"code\": \"github_refused\", \"detail\": \"no\"}' WHERE id = $1";
+    world.change(failed, job).await;
+    for (q, found) in [
+        ("WEB", vec!["web-1", "web_2"]),
+        ("ada@", vec!["web-1"]),
+        ("nightly", vec!["db-1"]),
+        (&job.to_string(), vec!["web-1"]),
+        ("github_refused", vec!["web-1"]),
+        ("b-1", vec![]),
+        ("%25", vec![]),
+    ] {
+        assert_eq!(scene.listed(&format!("/jobs?q={q}"), "jobs", "runner_name").await, found, "{q}");
+    }
+    for (q, rows) in [("web", 2), ("bob@example.com", 1), ("runner.provision", 3), ("nobody", 0)] {
+        let found = scene.listed(&format!("/audit-logs?q={q}"), "logs", "event_type").await;
+        assert_eq!(found, vec!["runner.provision"; rows], "{q}");
+    }
+    let body = json!({ "runner_name": "web-3", "labels": ["forbidden"] });
+    world.jit(&scene.ada, &body).await.refused(403, "label_policy_violation");
+    for (q, rows) in [("ADA@", 1), ("label_policy_violation", 1), ("bob@", 0)] {
+        let found = scene.listed(&format!("/admin/security-events?q={q}"), "events", "event_type").await;
+        assert_eq!(found, vec!["label_policy_violation"; rows], "{q}");
+    }
+    // A search shows nothing that its caller may not see.
+    for (path, rows) in [("/jobs?q=web", 1), ("/jobs?q=bob@", 0), ("/audit-logs?q=nightly", 0)] {
+        assert_eq!(world.get(path, &scene.ada).await.assert_status(200).body["total"], rows, "{path}");
+    }
+    let long = "x".repeat(101);
+    for path in ["/jobs", "/audit-logs", "/admin/security-events"] {
+        let refused = world.get(&format!("{path}?q={long}"), &scene.root).await;
+        assert_eq!(refused.refused(422, "validation_failed").pointers(), ["query:q"], "{path}");
     }
 }
 

@@ -131,6 +131,7 @@ impl ExportParams {
             runner: self.runner.map(RunnerId::from),
             identity: self.user,
             success,
+            search: None,
             period,
         })
     }

@@ -15,7 +15,7 @@ use crate::{
     body::{Body, Id, Params, filtered_team},
     caller::{Administers, SeesAll},
     error::ApiResult,
-    filters::list_period,
+    filters::{history_search, list_period},
     lists::Listing,
     openapi::{self, problems},
     page::{list_body, list_params},
@@ -103,6 +103,9 @@ list_params! {
         /// Only of this identity; also as `user_identity`.
         #[serde(alias = "user_identity")]
         user: String = String,
+        /// Only about this: the beginning of a runner's name, of a person's e-mail address or name, or of a client id;
+        /// an event's id; or an event type. 1 to 100 characters, in any case.
+        q: String = String,
         /// Only events since this time (RFC 3339).
         since: DateTime<Utc> = String,
         /// Only events until this time (RFC 3339).
@@ -146,15 +149,17 @@ pub(crate) async fn list(
 ) -> ApiResult<Listing<SecurityList>> {
     let page = params.page()?;
     let period = list_period(params.since, params.until)?;
+    let team = filtered_team(&app, params.team.as_deref()).await?;
+    let mut lists = app.lists(&caller).await?;
     let filter = SecurityFilter {
         event_type: params.event_type.map(resolve_security_event),
         severity: params.severity,
-        team: filtered_team(&app, params.team.as_deref()).await?,
+        team,
         identity: params.user,
+        search: history_search(&mut lists, params.q.as_deref()).await?,
         period,
         acknowledged: params.acknowledged,
     };
-    let mut lists = app.lists(&caller).await?;
     let listed = lists.audit().alarms(&filter, page).await;
     lists.respond(listed, SecurityList::new)
 }

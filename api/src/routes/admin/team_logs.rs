@@ -88,6 +88,7 @@ pub(crate) async fn audit_logs(
         runner: params.runner.map(RunnerId::from),
         identity: params.user,
         success,
+        search: None,
         period,
     };
     let listed = lists.audit().list(&Visible::everything(), &filter, page).await;
@@ -117,6 +118,7 @@ pub(crate) async fn security_events(
         severity: params.severity,
         identity: params.user,
         team: Some(permission.team().id),
+        search: None,
         period,
         acknowledged: None,
     };

@@ -19,7 +19,7 @@ use crate::{
     body::{Id, Params, filtered_team},
     caller::Authorised,
     error::ApiResult,
-    filters::{list_period, named_requesters},
+    filters::{history_search, list_period, named_requesters},
     lists::Listing,
     openapi::problems,
     page::{list_body, list_params},
@@ -43,6 +43,9 @@ list_params! {
         user: String = String,
         /// Only ended with this problem code, for example `github_refused`.
         error: String = String,
+        /// Only about this: the beginning of a runner's name, of a person's e-mail address or name, or of a client id;
+        /// a job's id; or the error code of failed jobs. 1 to 100 characters, in any case.
+        q: String = String,
         /// Only accepted since this time (RFC 3339).
         since: DateTime<Utc> = String,
         /// Only accepted until this time (RFC 3339).
@@ -92,6 +95,7 @@ pub(crate) async fn list(
         team,
         requesters: named_requesters(&mut lists, params.user.as_deref()).await?,
         error: params.error.clone(),
+        search: history_search(&mut lists, params.q.as_deref()).await?,
         period,
     };
     let listed = lists.jobs().list(&Visible::to(&caller), &filter, page).await;

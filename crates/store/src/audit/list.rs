@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{Audit, AuditRow};
 use crate::{
-    Listed, MAX_TOTAL, Page, Period, Result, Visible,
+    HistorySearch, Listed, MAX_TOTAL, Page, Period, Result, Visible,
     page::{MAX_PAGE_BYTES, visible_ids},
 };
 
@@ -24,6 +24,8 @@ pub struct AuditFilter {
     pub identity: Option<String>,
     /// `true` for successes only, `false` for failures only.
     pub success: Option<bool>,
+    /// Only rows that this search finds.
+    pub search: Option<HistorySearch>,
     /// Only rows in this period.
     pub period: Period,
 }
@@ -34,13 +36,15 @@ macro_rules! visible_audit {
             $query($($first)*),
             "audit_log",
             "user_id = $2 OR client_id = $3",
-            "($7::uuid IS NOT NULL OR $8::text IS NOT NULL OR NOT coalesce($9::bool, true))",
+            "($7::uuid IS NOT NULL OR $8::text IS NOT NULL OR NOT coalesce($9::bool, true) OR $17)",
             "($5::text IS NULL OR event_type = $5) AND ($6::uuid IS NULL OR team_id = $6)
                 AND ($7::uuid IS NULL OR runner_id = $7) AND ($8::text IS NULL OR user_identity = $8)
                 AND ($9::bool IS NULL OR success = $9)
                 AND ($10::timestamptz IS NULL OR \"timestamp\" >= $10) AND ($11::uuid IS NULL OR id >= $11)
                 AND ($12::uuid IS NULL OR id < $12)
-                AND ($15::timestamptz IS NULL OR \"timestamp\" <= $15) AND ($16::uuid IS NULL OR id <= $16)",
+                AND ($15::timestamptz IS NULL OR \"timestamp\" <= $15) AND ($16::uuid IS NULL OR id <= $16)
+                AND ($17 = false OR runner_id = ANY($18) OR user_id = ANY($19) OR client_id = ANY($20) OR id = $21
+                    OR event_type = $22)",
             ($order, "$13", "$14"),
             $tail
             $(, $arg)*
@@ -58,6 +62,7 @@ impl Audit<'_> {
     ) -> Result<Listed<AuditRow>> {
         let items = self.rows(visible, filter, page).await?;
         let (team, runner) = (filter.team.map(Uuid::from), filter.runner.map(Uuid::from));
+        let search = filter.search.clone().unwrap_or_default();
         let counted = visible_audit!(
             query_scalar(r#"SELECT count(*) AS "n!" FROM ("# +),
             "",
@@ -78,6 +83,12 @@ impl Audit<'_> {
             0,
             filter.period.until,
             filter.period.last_id(),
+            filter.search.is_some(),
+            &search.runners,
+            &search.requesters.users,
+            &search.requesters.clients,
+            search.id,
+            search.text,
         )
         .fetch_one(&mut *self.0)
         .await?;
@@ -95,6 +106,7 @@ impl Audit<'_> {
         page: Page,
     ) -> Result<Vec<AuditRow>> {
         let (team, runner) = (filter.team.map(Uuid::from), filter.runner.map(Uuid::from));
+        let search = filter.search.clone().unwrap_or_default();
         Ok(visible_audit!(
             query_as(
                 AuditRow,
@@ -109,7 +121,7 @@ impl Audit<'_> {
             ),
             " ORDER BY id DESC",
             ")) page) sized
-                WHERE before < $17)
+                WHERE before < $23)
              ORDER BY id DESC",
             visible.all,
             visible.user,
@@ -127,6 +139,12 @@ impl Audit<'_> {
             page.offset,
             filter.period.until,
             filter.period.last_id(),
+            filter.search.is_some(),
+            &search.runners,
+            &search.requesters.users,
+            &search.requesters.clients,
+            search.id,
+            search.text,
             MAX_PAGE_BYTES,
         )
         .fetch_all(&mut *self.0)

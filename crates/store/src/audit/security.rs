@@ -6,7 +6,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{Audit, list::weight};
-use crate::{Listed, MAX_TOTAL, Page, Period, Result, page::MAX_PAGE_BYTES};
+use crate::{HistorySearch, Listed, MAX_TOTAL, Page, Period, Result, page::MAX_PAGE_BYTES};
 
 /// Filter of a list of security events.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +19,8 @@ pub struct SecurityFilter {
     pub identity: Option<String>,
     /// Only events of this team.
     pub team: Option<TeamId>,
+    /// Only events that this search finds.
+    pub search: Option<HistorySearch>,
     /// Only events in this period.
     pub period: Period,
     /// `true` for acknowledged events only, `false` for the others only.
@@ -64,6 +66,7 @@ impl Audit<'_> {
     /// Returns one page of security events.
     pub async fn alarms(&mut self, filter: &SecurityFilter, page: Page) -> Result<Listed<SecurityRow>> {
         let (severity, team) = (filter.severity.map(Severity::as_str), filter.team.map(Uuid::from));
+        let search = filter.search.clone().unwrap_or_default();
         let items = sqlx::query_as!(
             SecurityRow,
             r#"SELECT id, event_type, severity, user_identity, runner_id, runner_name, team_id, violation_data,
@@ -79,6 +82,8 @@ impl Audit<'_> {
                             AND ($9::timestamptz IS NULL OR "timestamp" >= $9) AND ($10::uuid IS NULL OR id >= $10)
                             AND ($11::timestamptz IS NULL OR "timestamp" <= $11) AND ($12::uuid IS NULL OR id <= $12)
                             AND ($13::bool IS NULL OR (acknowledged_at IS NOT NULL) = $13)
+                            AND ($14 = false OR runner_id = ANY($15) OR user_identity = ANY($16) OR id = $17
+                                OR event_type = $18)
                         ORDER BY id DESC LIMIT $5 OFFSET $6)) page) sized
                 WHERE before < $7)
              ORDER BY id DESC"#,
@@ -95,6 +100,11 @@ impl Audit<'_> {
             filter.period.until,
             filter.period.last_id(),
             filter.acknowledged,
+            filter.search.is_some(),
+            &search.runners,
+            &search.identities,
+            search.id,
+            search.text,
         )
         .fetch_all(&mut *self.0)
         .await?;
@@ -107,6 +117,7 @@ impl Audit<'_> {
     /// Counts the security events of a list, up to one more than [`MAX_TOTAL`].
     async fn count_alarms(&mut self, filter: &SecurityFilter) -> Result<i64> {
         let (severity, team) = (filter.severity.map(Severity::as_str), filter.team.map(Uuid::from));
+        let search = filter.search.clone().unwrap_or_default();
         Ok(sqlx::query_scalar!(
             r#"SELECT count(*) AS "n!" FROM (SELECT FROM security_events
              WHERE ($1::text IS NULL OR event_type = $1) AND ($2::text IS NULL OR severity = $2)
@@ -114,6 +125,7 @@ impl Audit<'_> {
                 AND ($6::timestamptz IS NULL OR "timestamp" >= $6) AND ($7::uuid IS NULL OR id >= $7)
                 AND ($8::timestamptz IS NULL OR "timestamp" <= $8) AND ($9::uuid IS NULL OR id <= $9)
                 AND ($10::bool IS NULL OR (acknowledged_at IS NOT NULL) = $10)
+                AND ($11 = false OR runner_id = ANY($12) OR user_identity = ANY($13) OR id = $14 OR event_type = $15)
              LIMIT $4) counted"#,
             filter.event_type,
             severity,
@@ -125,6 +137,11 @@ impl Audit<'_> {
             filter.period.until,
             filter.period.last_id(),
             filter.acknowledged,
+            filter.search.is_some(),
+            &search.runners,
+            &search.identities,
+            search.id,
+            search.text,
         )
         .fetch_one(&mut *self.0)
         .await?)

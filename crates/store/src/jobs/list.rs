@@ -6,7 +6,8 @@ use uuid::Uuid;
 
 use super::{JobRow, Jobs, job_rows};
 use crate::{
-    Listed, MAX_TOTAL, NamedRequesters, Page, Period, Result, Visible, page::visible_ids, readable::readable,
+    HistorySearch, Listed, MAX_TOTAL, NamedRequesters, Page, Period, Result, Visible, page::visible_ids,
+    readable::readable,
 };
 
 /// Filter of a list of jobs.
@@ -20,6 +21,8 @@ pub struct JobFilter {
     pub team: Option<TeamId>,
     /// Only jobs of these requesters.
     pub requesters: Option<NamedRequesters>,
+    /// Only jobs that this search finds.
+    pub search: Option<HistorySearch>,
     /// Only jobs accepted in this period.
     pub period: Period,
     /// Only jobs that ended with this problem code.
@@ -32,13 +35,15 @@ macro_rules! visible_jobs {
             $query($($first)*),
             "jobs",
             "requester_user = $2 OR requester_client = $3",
-            "false",
+            "$18",
             "($5::text IS NULL OR state = $5) AND ($6::text IS NULL OR kind = $6)
                 AND ($7::uuid IS NULL OR team_id = $7) AND ($8::uuid IS NULL OR id < $8)
                 AND ($11 = false OR requester_user = ANY($12) OR requester_client = ANY($13))
                 AND ($14::timestamptz IS NULL OR created_at >= $14) AND ($15::uuid IS NULL OR id >= $15)
                 AND ($16::timestamptz IS NULL OR created_at <= $16) AND ($17::uuid IS NULL OR id <= $17)
-                AND ($18::text IS NULL OR error ->> 'code' = $18)",
+                AND ($18::text IS NULL OR error ->> 'code' = $18)
+                AND ($19 = false OR runner_id = ANY($20) OR requester_user = ANY($21) OR requester_client = ANY($22)
+                    OR id = $23 OR (state IN ('failed', 'expired') AND error ->> 'code' = $24))",
             ($order, "$9", "$10"),
             $tail
             $(, $arg)*
@@ -51,6 +56,7 @@ impl Jobs<'_> {
     pub async fn list(&mut self, visible: &Visible, filter: &JobFilter, page: Page) -> Result<Listed<Job>> {
         let (state, kind) = (filter.state.map(JobState::as_str), filter.kind.map(JobKind::as_str));
         let (team, by) = (filter.team.map(TeamId::uuid), filter.requesters.clone().unwrap_or_default());
+        let search = filter.search.clone().unwrap_or_default();
         let rows = visible_jobs!(
             job_rows("SELECT", "FROM jobs WHERE id IN (" +),
             " ORDER BY id DESC",
@@ -73,6 +79,12 @@ impl Jobs<'_> {
             filter.period.until,
             filter.period.last_id(),
             filter.error,
+            filter.search.is_some(),
+            &search.runners,
+            &search.requesters.users,
+            &search.requesters.clients,
+            search.id,
+            search.text,
         )
         .fetch_all(&mut *self.0)
         .await?;
@@ -85,6 +97,7 @@ impl Jobs<'_> {
     async fn count(&mut self, visible: &Visible, filter: &JobFilter) -> Result<i64> {
         let (state, kind) = (filter.state.map(JobState::as_str), filter.kind.map(JobKind::as_str));
         let (team, by) = (filter.team.map(TeamId::uuid), filter.requesters.clone().unwrap_or_default());
+        let search = filter.search.clone().unwrap_or_default();
         Ok(visible_jobs!(
             query_scalar(r#"SELECT count(*) AS "n!" FROM ("# +),
             "",
@@ -107,6 +120,12 @@ impl Jobs<'_> {
             filter.period.until,
             filter.period.last_id(),
             filter.error,
+            filter.search.is_some(),
+            &search.runners,
+            &search.requesters.users,
+            &search.requesters.clients,
+            search.id,
+            search.text,
         )
         .fetch_one(&mut *self.0)
         .await?)
