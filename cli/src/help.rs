@@ -25,6 +25,7 @@ const GROUPS: &[(&str, &[&str])] = &[
             "versions",
             "security",
             "audit",
+            "batch",
             "incident",
             "event-delivery",
         ],

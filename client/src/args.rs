@@ -8,6 +8,7 @@ use crate::{
     commands::{
         apply::{ApplyArgs, ExportVerb, FileArgs, SchemaVerb},
         audit::AuditVerb,
+        batch::BatchVerb,
         call::CallArgs,
         event_delivery::EventDeliveryVerb,
         incident::IncidentVerb,
@@ -121,9 +122,9 @@ pub enum Command {
         after_help = "Example:\n  curl -H \"Authorization: Bearer $(rts token)\" https://runners.example.com/api/v1/auth/me"
     )]
     Token(PlainArgs<TokenArgs>),
-    /// Sign in with a code, or store a token, in a profile.
+    /// Sign in with a code or a browser, or store a token, in a profile.
     #[command(
-        after_help = "Examples:\n  rts login --url https://runners.example.com\n  my-token-tool | rts login --url https://runners.example.com --with-token\n\nThe token is in $XDG_STATE_HOME/rts/credentials.toml, which only you may read, and is sent to this URL alone. It is refreshed until the provider ends the session."
+        after_help = "Examples:\n  rts login --url https://runners.example.com\n  rts login --url https://runners.example.com --web\n  my-token-tool | rts login --url https://runners.example.com --with-token\n\nThe token is in $XDG_STATE_HOME/rts/credentials.toml, which only you may read, and is sent to this URL alone. It is refreshed until the provider ends the session."
     )]
     Login(PlainArgs<LoginArgs>),
     /// Forget the token of a profile.
@@ -165,6 +166,8 @@ pub enum Command {
     Versions(PlainArgs<ListArgs>),
     /// Show security events.
     Security(NounArgs<SecurityVerb>),
+    /// Change many people, teams or runners at once, and follow it.
+    Batch(NounArgs<BatchVerb>),
     /// End at once all that a team, an issuer, a person or a machine client could still do, and undo it.
     Incident(NounArgs<IncidentVerb>),
     /// Show how far the sinks have the events; send events again.
@@ -215,6 +218,7 @@ impl Command {
             Self::Sync(noun) => &noun.common,
             Self::Unmanaged(noun) => &noun.common,
             Self::Security(noun) => &noun.common,
+            Self::Batch(noun) => &noun.common,
             Self::Incident(noun) => &noun.common,
             Self::EventDelivery(noun) => &noun.common,
             Self::Audit(noun) => &noun.common,

@@ -2,6 +2,7 @@
 
 pub(crate) mod apply;
 pub(crate) mod audit;
+pub(crate) mod batch;
 pub(crate) mod call;
 pub(crate) mod event_delivery;
 pub(crate) mod incident;
@@ -51,6 +52,7 @@ pub(crate) async fn run(command: Command) -> Result<(), ClientError> {
         Command::Unmanaged(noun) => overview::unmanaged(&open(&noun.common)?, noun.verb).await,
         Command::Versions(plain) => overview::versions(&open(&plain.common)?).await,
         Command::Security(noun) => overview::security(&open(&noun.common)?, noun.verb).await,
+        Command::Batch(noun) => batch::run(&open(&noun.common)?, noun.verb).await,
         Command::Incident(noun) => incident::run(&open(&noun.common)?, noun.verb).await,
         Command::EventDelivery(noun) => event_delivery::run(&open(&noun.common)?, noun.verb).await,
         Command::Audit(noun) => audit::run(&open(&noun.common)?, noun.verb).await,

@@ -283,6 +283,26 @@ pub(crate) const EVENT_DELIVERY: Noun = Noun {
     ],
 };
 
+/// Batches.
+pub(crate) const BATCH: Noun = Noun {
+    path: &["admin", "batch"],
+    key: "batches",
+    name: "id",
+    paged: false,
+    columns: &[
+        Column::text("BATCH", "/id"),
+        Column::text("ACTION", "/action"),
+        Column::text("STATE", "/state"),
+        Column::text("ITEMS", "/total"),
+        Column::text("CHANGED", "/affected_count"),
+        Column::text("REFUSED", "/failed_count"),
+        Column::age("AGE", "/created_at"),
+        Column::text("COMMENT", "/comment"),
+        Column::text("LEFT", "/skipped_count").wide(),
+        Column::text("STOPPED", "/stop_reason").wide(),
+    ],
+};
+
 /// Incidents.
 pub(crate) const INCIDENT: Noun = Noun {
     path: &["admin", "incidents"],
@@ -345,6 +365,7 @@ mod tests {
         &INCIDENT,
         &EVENT_STREAM,
         &EVENT_DELIVERY,
+        &BATCH,
     ];
 
     fn document() -> Value {

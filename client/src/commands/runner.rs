@@ -1,18 +1,26 @@
 //! `rts runner`.
 
-use std::time::Duration;
+use std::{
+    io::{self, IsTerminal},
+    time::Duration,
+};
 
+use chrono::Utc;
 use clap::Subcommand;
 use domain::RunnerStatus;
 use reqwest::Method;
 
-use super::{nouns::RUNNER, resolve, values::Consent};
+use super::{
+    nouns::RUNNER,
+    resolve,
+    values::{Consent, duration, runner_status},
+};
 use crate::{
     args::LimitArgs,
     completion,
-    connection::Answer,
+    connection::{Answer, MAX_PAGE, Request},
     error::ClientError,
-    output::{print::note, scalar},
+    output::{Format, fit, print::note, render, scalar, show_repeatedly},
     session::Session,
 };
 
@@ -25,11 +33,11 @@ pub enum RunnerVerb {
     /// List runners, newest first.
     #[command(
         visible_alias = "ls",
-        after_help = "Examples:\n  rts runner list\n  rts runner list --status offline --team web --all -o jsonl\n  rts runner list --status offline -o name | xargs rts runner remove --yes"
+        after_help = "Examples:\n  rts runner list\n  rts runner list --mine --watch\n  rts runner list --status offline --team web --all -o jsonl\n  rts runner list --status offline -o name | xargs rts runner remove --yes"
     )]
     List {
         /// Only runners in this state.
-        #[arg(long, visible_alias = "state", value_parser = status)]
+        #[arg(long, visible_alias = "state", value_parser = runner_status)]
         status: Option<RunnerStatus>,
         /// Only runners of this team, by name or id.
         #[arg(long, value_name = "TEAM", add = completion::teams())]
@@ -37,6 +45,15 @@ pub enum RunnerVerb {
         /// Only runners that take one job, or only those that take many.
         #[arg(long, value_name = "BOOL")]
         ephemeral: Option<bool>,
+        /// Only runners that you requested.
+        #[arg(long)]
+        mine: bool,
+        /// Show the list again and again in the terminal, until Ctrl-C.
+        #[arg(short, long)]
+        watch: bool,
+        /// Time between two looks.
+        #[arg(long, requires = "watch", default_value = "2s", value_name = "DURATION", value_parser = duration)]
+        interval: Duration,
         #[command(flatten)]
         limit: LimitArgs,
     },
@@ -77,9 +94,13 @@ pub enum RunnerVerb {
 /// Runs a verb.
 pub(crate) async fn run(session: &Session, verb: RunnerVerb) -> Result<(), ClientError> {
     match verb {
-        RunnerVerb::List { status, team, ephemeral, limit } => {
-            let request = session.list_request(&RUNNER);
+        RunnerVerb::List { status, team, ephemeral, mine, watch: again, interval, limit } => {
+            let user = if mine { Some(own_id(session).await?) } else { None };
+            let request = session.list_request(&RUNNER).query("user", user);
             let request = request.query("status", status).query("team", team).query("ephemeral", ephemeral);
+            if again && session.format.is_table() && io::stdout().is_terminal() {
+                return watch(session, &request, interval).await;
+            }
             session.print_list(&RUNNER, request, limit.into()).await
         }
         RunnerVerb::Show { runner } => {
@@ -102,6 +123,34 @@ pub(crate) async fn run(session: &Session, verb: RunnerVerb) -> Result<(), Clien
             remove(session, &runners, wait).await
         }
     }
+}
+
+/// Returns the caller's own id.
+async fn own_id(session: &Session) -> Result<String, ClientError> {
+    Ok(scalar(&session.get(&["auth", "me"]).await?["id"]))
+}
+
+/// Shows the newest runners, as many as the terminal has lines, again and again.
+async fn watch(session: &Session, request: &Request, interval: Duration) -> Result<(), ClientError> {
+    let wide = session.format == Format::Wide;
+    show_repeatedly(interval, async |size| {
+        let rows = usize::from(size.height).saturating_sub(3).clamp(1, MAX_PAGE);
+        let answer = session.client.send(request.clone().query("limit", Some(rows))).await?.body;
+        let items = answer[RUNNER.key].as_array().cloned().unwrap_or_default();
+        let now = Utc::now();
+        let time = now.format("%Y-%m-%d %H:%M:%S UTC");
+        let total = scalar(&answer["total"]);
+        let more = if answer["total_is_lower_bound"] == true { "more than " } else { "" };
+        let title = format!(
+            "{}   {time}   {} of {more}{total}   Ctrl-C ends",
+            session.client.url.host(),
+            items.len()
+        );
+        let mut lines = vec![title, String::new()];
+        lines.extend(render(&items, RUNNER.columns, wide, Some(size.width), now).lines().map(str::to_owned));
+        Ok(fit(lines, size))
+    })
+    .await
 }
 
 /// Removes each runner, and fails at the end with the first failure, so that one refusal does not stop the others.
@@ -137,9 +186,4 @@ fn report(session: &Session, answer: &Answer, done: &str) {
     };
     let noun = if answer.status == 202 { &super::nouns::JOB } else { &RUNNER };
     session.print_done(noun, &answer.body, &sentence);
-}
-
-fn status(text: &str) -> Result<RunnerStatus, String> {
-    let words: Vec<&str> = RunnerStatus::ALL.iter().map(|status| status.as_str()).collect();
-    text.parse().map_err(|_| format!("one of {}", words.join(", ")))
 }

@@ -1,17 +1,21 @@
 //! `rts login` and `rts logout`.
 
-use std::io::{self, IsTerminal, Read};
+use std::{
+    io::{self, IsTerminal, Read},
+    process::{Command, Stdio},
+};
 
 use clap::Args;
 use domain::Secret;
 use reqwest::Method;
 use serde::Deserialize;
+use url::Url;
 
 use crate::{
     args::CommonArgs,
     connection::{
-        ApiClient, Credentials, NewCredential, Profile, Profiles, Provider, ServiceUrl, SignInOffer, Tokens,
-        check_profile_name, check_token,
+        ApiClient, Credentials, Loopback, NewCredential, Profile, Profiles, Provider, ServiceUrl,
+        SignInOffer, Tokens, check_profile_name, check_token,
     },
     environment::Environment,
     error::ClientError,
@@ -26,7 +30,13 @@ const DEFAULT_PROFILE: &str = "default";
 /// Arguments of `rts login`.
 #[derive(Debug, Args)]
 pub struct LoginArgs {
-    /// Read the token from stdin, instead of signing in with a code.
+    /// Sign in with a browser on this machine.
+    #[arg(long, conflicts_with_all = ["device", "with_token"])]
+    web: bool,
+    /// Sign in with a code that you enter on any device. This is the default.
+    #[arg(long, conflicts_with = "with_token")]
+    device: bool,
+    /// Read the token from stdin, instead of signing in.
     #[arg(long)]
     with_token: bool,
     /// Issuer to sign in at, where the service has several.
@@ -62,7 +72,8 @@ pub(crate) async fn login(common: &CommonArgs, args: &LoginArgs) -> Result<(), C
         (Tokens { bearer: read_token()?, refresh: None, expires_at: None }, None)
     } else {
         let offer = choose_offer(&service, args.issuer.as_deref()).await?;
-        (confirm_code(&offer).await?, Some(offer))
+        let tokens = if args.web { use_browser(&offer).await? } else { confirm_code(&offer).await? };
+        (tokens, Some(offer))
     };
     let client = ApiClient::with_token(service.clone(), tokens.bearer.clone())?;
     let me = client.send(client.request(Method::GET, &["auth", "me"])).await?.body;
@@ -102,6 +113,29 @@ async fn confirm_code(offer: &SignInOffer) -> Result<Tokens, ClientError> {
     let (page, text) = (crate::output::plain(&code.verification_uri), crate::output::plain(&code.user_code));
     note(format_args!("open {page} and enter the code {text}"));
     provider.await_confirmation(offer, &code).await
+}
+
+/// Shows a page of the provider and waits until the person has signed in on it.
+async fn use_browser(offer: &SignInOffer) -> Result<Tokens, ClientError> {
+    let provider = Provider::discover(&offer.issuer).await?;
+    let loopback = Loopback::open().await?;
+    let page = loopback.page(provider.authorization_endpoint()?, offer);
+    note(format_args!("open this page on this machine to sign in:\n{page}"));
+    if io::stderr().is_terminal() {
+        open_page(&page);
+    }
+    let code = loopback.await_code(&offer.issuer).await?;
+    provider.redeem(offer, &code).await
+}
+
+/// Opens a page in the person's browser. They can open it themselves where this fails.
+fn open_page(page: &Url) {
+    let program = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
+    let mut command = Command::new(program);
+    command.arg(page.as_str()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    if command.spawn().is_err() {
+        note(format_args!("{program} is not there; open the page yourself"));
+    }
 }
 
 /// Forgets tokens. The provider's session is not ended.

@@ -1,7 +1,7 @@
 //! `rts top`: lanes, budgets, workers and running jobs in a terminal.
 
 use std::{
-    io::{self, IsTerminal, Write},
+    io::{self, IsTerminal},
     time::Duration,
 };
 
@@ -9,7 +9,6 @@ use chrono::{DateTime, Utc};
 use clap::Args;
 use reqwest::Method;
 use serde_json::Value;
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
     nouns::{BUDGET, JOB, LANE, WORKER},
@@ -18,16 +17,12 @@ use super::{
 };
 use crate::{
     error::ClientError,
-    output::{Noun, plain, print::line, render, scalar},
+    output::{Noun, Size, fit, print::line, render, scalar, show_repeatedly},
     session::Session,
 };
 
 /// Most running jobs that are fetched.
 const MAX_JOBS: usize = 50;
-/// Shortest time between two looks, which keeps the command far below a caller's rate.
-const MIN_INTERVAL: Duration = Duration::from_secs(1);
-/// Size of a terminal that does not tell its own.
-const DEFAULT_SIZE: (u16, u16) = (100, 40);
 
 /// Arguments of `rts top`.
 #[derive(Debug, Args)]
@@ -50,35 +45,6 @@ struct Board {
     jobs: Value,
 }
 
-/// The terminal's second screen, which is left at the end.
-struct Screen;
-
-impl Screen {
-    /// Switches to the second screen and hides the cursor.
-    fn enter() -> Self {
-        print_raw("\u{1b}[?1049h\u{1b}[?25l");
-        Self
-    }
-
-    /// Shows a frame from the first line on.
-    fn show(frame: &str) {
-        let lines: Vec<String> = frame.lines().map(|line| format!("{line}\u{1b}[K")).collect();
-        print_raw(&format!("\u{1b}[H{}\u{1b}[J", lines.join("\r\n")));
-    }
-}
-
-impl Drop for Screen {
-    fn drop(&mut self) {
-        print_raw("\u{1b}[?25h\u{1b}[?1049l");
-    }
-}
-
-fn print_raw(text: &str) {
-    let mut stdout = io::stdout().lock();
-    // A terminal that is gone ends the program by a signal.
-    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
-}
-
 /// Runs the command.
 pub(crate) async fn run(session: &Session, args: &TopArgs) -> Result<(), ClientError> {
     if args.once || !io::stdout().is_terminal() {
@@ -86,29 +52,11 @@ pub(crate) async fn run(session: &Session, args: &TopArgs) -> Result<(), ClientE
         line(draw(&board, &session.client.url.host(), None, Utc::now()));
         return Ok(());
     }
-    let fault = |error: io::Error| ClientError::Failed(format!("cannot listen for signals: {error}"));
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(fault)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(fault)?;
-    let mut ticks = tokio::time::interval(args.interval.max(MIN_INTERVAL));
-    let _screen = Screen::enter();
-    loop {
-        tokio::select! {
-            _ = interrupt.recv() => return Ok(()),
-            _ = terminate.recv() => return Ok(()),
-            _ = ticks.tick() => {}
-        }
-        let looked = tokio::select! {
-            looked = look(session) => looked,
-            _ = interrupt.recv() => return Ok(()),
-            _ = terminate.recv() => return Ok(()),
-        };
-        let size = terminal_size::terminal_size().map_or(DEFAULT_SIZE, |(width, height)| (width.0, height.0));
-        match looked {
-            Ok(board) => Screen::show(&draw(&board, &session.client.url.host(), Some(size), Utc::now())),
-            Err(error) if error.exit_code() == 3 => Screen::show(&format!("{error}; the next look is soon")),
-            Err(error) => return Err(error),
-        }
-    }
+    show_repeatedly(args.interval, async |size| {
+        let board = look(session).await?;
+        Ok(draw(&board, &session.client.url.host(), Some(size), Utc::now()))
+    })
+    .await
 }
 
 async fn look(session: &Session) -> Result<Board, ClientError> {
@@ -125,8 +73,8 @@ async fn look(session: &Session) -> Result<Board, ClientError> {
 }
 
 /// Returns a frame. With a size, no line is wider and no frame is higher.
-fn draw(board: &Board, service: &str, size: Option<(u16, u16)>, now: DateTime<Utc>) -> String {
-    let width = size.map(|(width, _)| width);
+fn draw(board: &Board, service: &str, size: Option<Size>, now: DateTime<Utc>) -> String {
+    let width = size.map(|size| size.width);
     let mut lines = vec![format!("{service}   {}   Ctrl-C ends", now.format("%Y-%m-%d %H:%M:%S UTC"))];
     lines.push(scalar(&board.verdict["sentence"]));
     for pause in board.lanes["pauses"].as_array().into_iter().flatten() {
@@ -150,16 +98,10 @@ fn draw(board: &Board, service: &str, size: Option<(u16, u16)>, now: DateTime<Ut
         let breaker = format!("{}: breaker {}", scalar(&budget["installation"]), scalar(&budget["breaker"]));
         [vec![breaker], describe_windows(budget)].concat()
     }));
-    fit(lines, size).join("\n")
-}
-
-/// Cuts lines and frame to the size of the terminal.
-fn fit(lines: Vec<String>, size: Option<(u16, u16)>) -> Vec<String> {
-    let Some((width, height)) = size else { return lines };
-    let cut = |line: String| plain(&line).chars().take(usize::from(width)).collect();
-    let mut fitting: Vec<String> = lines.into_iter().map(cut).collect();
-    fitting.truncate(usize::from(height).max(1));
-    fitting
+    match size {
+        Some(size) => fit(lines, size),
+        None => lines.join("\n"),
+    }
 }
 
 #[cfg(test)]
@@ -203,7 +145,7 @@ mod tests {
 
     #[test]
     fn frame_fits_the_terminal_and_has_no_escapes() {
-        let frame = draw(&board(), "runners.example.com", Some((60, 20)), Utc::now());
+        let frame = draw(&board(), "runners.example.com", Some(Size { width: 60, height: 20 }), Utc::now());
         assert_eq!(frame.lines().count(), 20, "{frame}");
         assert!(frame.lines().all(|line| line.chars().count() <= 60), "{frame}");
         assert!(!frame.contains('\u{1b}'), "{frame}");

@@ -1,12 +1,23 @@
 //! Values of arguments.
 
-use std::time::Duration;
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::Path,
+    time::Duration,
+};
 
 use clap::Args;
+use domain::RunnerStatus;
 use serde_json::{Map, Value};
+
+use crate::error::ClientError;
 
 /// Longest duration that an argument may name.
 const MAX_DURATION: Duration = Duration::from_hours(24 * 366);
+
+/// Most bytes of a file of names.
+const MAX_FILE: u64 = 1024 * 1024;
 
 /// Consent to a change that takes something away.
 #[derive(Clone, Copy, Debug, Args)]
@@ -40,6 +51,33 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     if duration > MAX_DURATION { Err("at most 366 days".to_owned()) } else { Ok(duration) }
 }
 
+/// Reads the state of a runner.
+pub(crate) fn runner_status(text: &str) -> Result<RunnerStatus, String> {
+    let words: Vec<&str> = RunnerStatus::ALL.iter().map(|status| status.as_str()).collect();
+    text.parse().map_err(|_| format!("one of {}", words.join(", ")))
+}
+
+/// Reads the lines of a file, or of stdin for `-`, without empty ones and the spaces around them.
+///
+/// # Errors
+/// [`ClientError::Usage`] if the file cannot be read, or has more than `most` lines.
+pub(crate) fn read_lines(path: &Path, most: usize) -> Result<Vec<String>, ClientError> {
+    let fault = |reason: String| ClientError::Usage(format!("{}: {reason}", path.display()));
+    let mut text = String::new();
+    let read = if path == Path::new("-") {
+        io::stdin().lock().take(MAX_FILE).read_to_string(&mut text)
+    } else {
+        File::open(path).and_then(|file| file.take(MAX_FILE).read_to_string(&mut text))
+    };
+    read.map_err(|error| fault(error.to_string()))?;
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned);
+    let lines: Vec<String> = lines.take(most + 1).collect();
+    if lines.len() > most || text.len() as u64 >= MAX_FILE {
+        return Err(fault(format!("more than {most} lines")));
+    }
+    Ok(lines)
+}
+
 /// Reads `NAME=VALUE`.
 pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
@@ -49,7 +87,7 @@ pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
 }
 
 /// A JSON object of the values that were given.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Fields(Map<String, Value>);
 
 impl Fields {

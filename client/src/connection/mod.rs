@@ -4,6 +4,7 @@ mod answer;
 mod api_client;
 mod credentials;
 mod identity;
+mod loopback;
 mod pages;
 mod private_file;
 mod profiles;
@@ -14,6 +15,7 @@ pub(crate) use answer::{Answer, WireProblem};
 pub(crate) use api_client::{ApiClient, Request};
 pub(crate) use credentials::{Credentials, NewCredential};
 pub(crate) use identity::{Identity, check_token};
+pub(crate) use loopback::{AuthorizationCode, Loopback};
 pub(crate) use pages::{MAX_PAGE, Pages};
 pub(crate) use private_file::{
     create_folder as create_private_folder, create_new as create_private_file, read_bounded,

@@ -1,4 +1,4 @@
-//! Identity provider: discovery, device authorization (RFC 8628) and refreshed tokens.
+//! Identity provider: discovery, device authorization (RFC 8628), authorization codes (RFC 6749) and refreshed tokens.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use tokio::time::Instant;
 use url::Url;
 
-use super::{ServiceUrl, api_client};
+use super::{AuthorizationCode, ServiceUrl, api_client};
 use crate::error::ClientError;
 
 /// Longest time of one request.
@@ -70,6 +70,7 @@ struct Discovered {
     issuer: String,
     token_endpoint: String,
     device_authorization_endpoint: Option<String>,
+    authorization_endpoint: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -93,6 +94,7 @@ pub(crate) struct Provider {
     issuer: String,
     token_endpoint: Url,
     device_endpoint: Option<Url>,
+    authorization_endpoint: Option<Url>,
 }
 
 /// How a request for tokens ended.
@@ -120,8 +122,9 @@ impl Provider {
             return Err(ClientError::Usage(format!("the document of {issuer} names another issuer")));
         }
         let device_endpoint = found.device_authorization_endpoint.as_deref().map(endpoint).transpose()?;
+        let authorization_endpoint = found.authorization_endpoint.as_deref().map(endpoint).transpose()?;
         let token_endpoint = endpoint(&found.token_endpoint)?;
-        Ok(Self { http, issuer: found.issuer, token_endpoint, device_endpoint })
+        Ok(Self { http, issuer: found.issuer, token_endpoint, device_endpoint, authorization_endpoint })
     }
 
     /// Begins the device flow.
@@ -129,7 +132,9 @@ impl Provider {
     /// # Errors
     /// [`ClientError::Usage`] if the provider has no device flow, [`ClientError::SignedOut`] if it refuses.
     pub(crate) async fn begin(&self, offer: &SignInOffer) -> Result<DeviceCode, ClientError> {
-        let missing = || ClientError::Usage(format!("{} has no device flow; use --with-token", self.issuer));
+        let others =
+            if self.authorization_endpoint.is_some() { "--web or --with-token" } else { "--with-token" };
+        let missing = || ClientError::Usage(format!("{} has no device flow; use {others}", self.issuer));
         let url = self.device_endpoint.clone().ok_or_else(missing)?;
         let scope = offer.scopes.join(" ");
         let mut form = vec![("client_id", offer.client_id.as_str()), ("scope", &scope)];
@@ -171,6 +176,37 @@ impl Provider {
             }
         }
         Err(ClientError::SignedOut("the code has expired; run `rts login` again".to_owned()))
+    }
+
+    /// Returns the endpoint at which a person signs in with a browser.
+    ///
+    /// # Errors
+    /// [`ClientError::Usage`] if the provider has none.
+    pub(crate) fn authorization_endpoint(&self) -> Result<&Url, ClientError> {
+        let missing = || ClientError::Usage(format!("{} has no sign-in page; use --device", self.issuer));
+        self.authorization_endpoint.as_ref().ok_or_else(missing)
+    }
+
+    /// Gets tokens for an authorization code.
+    ///
+    /// # Errors
+    /// [`ClientError::SignedOut`] if the provider refuses the code.
+    pub(crate) async fn redeem(
+        &self,
+        offer: &SignInOffer,
+        code: &AuthorizationCode,
+    ) -> Result<Tokens, ClientError> {
+        let form = [
+            ("grant_type", "authorization_code"),
+            ("code", code.code.expose()),
+            ("redirect_uri", code.redirect.as_str()),
+            ("client_id", offer.client_id.as_str()),
+            ("code_verifier", code.verifier.expose()),
+        ];
+        match self.ask(&form).await? {
+            Reply::Issued(tokens) => Ok(tokens),
+            Reply::Refused(refused) => Err(refusal(&refused)),
+        }
     }
 
     /// Gets new tokens for a refresh token.

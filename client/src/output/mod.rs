@@ -6,6 +6,7 @@ mod list;
 pub(crate) mod print;
 mod progress;
 mod prompt;
+mod screen;
 mod table;
 mod text;
 
@@ -17,6 +18,7 @@ pub(crate) use detail::detail;
 pub(crate) use list::ListWriter;
 pub(crate) use progress::Progress;
 pub(crate) use prompt::Prompt;
+pub(crate) use screen::{Size, fit, show_repeatedly};
 pub(crate) use table::render;
 pub(crate) use text::{age, plain, scalar};
 

@@ -1,6 +1,7 @@
 //! Commands of `rts` that use the API alone, run as their users run them.
 
 mod administration;
+mod batch;
 mod connection;
 mod files;
 mod provision;

@@ -62,6 +62,51 @@ async fn config_goes_to_a_private_file_a_descriptor_or_stdout() {
 }
 
 #[tokio::test]
+async fn several_runners_have_a_private_file_or_a_line_each() {
+    let scene = Scene::new().await;
+    let folder = scene.world.folder().join("configs");
+    std::fs::create_dir(&folder).unwrap();
+    let words = ["provision", "--label", "linux", "--count", "3"];
+    let said = scene.run(&scene.ada, &[&words[..], &["--config-folder", "configs"]].concat()).await.expect(0);
+    assert_eq!(said.stdout.lines().count(), 3, "{}", said.stdout);
+    let mut configs: Vec<String> = Vec::new();
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        configs.push(std::fs::read_to_string(&path).unwrap().trim().to_owned());
+        let name = path.file_name().unwrap().to_str().unwrap().trim_end_matches(".jit");
+        assert!(said.stdout.contains(&format!("runner {name}: ")), "{}", said.stdout);
+    }
+    configs.sort();
+    configs.dedup();
+    assert_eq!((configs.len(), scene.count(RUNNERS).await), (3, 3));
+    assert!(configs.iter().all(|config| !said.stdout.contains(config) && !said.stderr.contains(config)));
+
+    let said = scene.run(&scene.ada, &[&words[..], &["-o", "jsonl"]].concat()).await.expect(0);
+    let has_config = |line: &str| line.contains("\"encoded_jit_config\":\"");
+    assert_eq!(said.stdout.lines().filter(|line| has_config(line)).count(), 3);
+    let said = scene.run(&scene.ada, &[&words[..], &["--no-wait", "-o", "json"]].concat()).await.expect(0);
+    assert_eq!(said.json().as_array().unwrap().len(), 3);
+    assert_eq!(scene.count(RUNNERS).await, 9);
+    for wrong in [&["--exec", "true"][..], &["--name", "one"], &["--config-folder", "none"], &[]] {
+        scene.run(&scene.ada, &[&words[..], wrong].concat()).await.expect(2);
+    }
+    assert_eq!(scene.count(RUNNERS).await, 9);
+}
+
+#[tokio::test]
+async fn quota_ends_the_requests_and_the_accepted_ones_are_handed_over() {
+    let scene = Scene::new().await;
+    let admin = scene.world.admin().await;
+    let edit = ["team", "edit", "red", "--max-runners", "2"];
+    scene.run(&admin, &edit).await.expect(0);
+    let words = ["provision", "--label", "linux", "--count", "3", "-o", "jsonl"];
+    let said = scene.run(&scene.ada, &words).await.expect(4);
+    assert_eq!(said.stdout.lines().count(), 2, "{}", said.stdout);
+    assert!(said.stderr.contains("2 of 3") && said.stderr.contains("--count 1"), "{}", said.stderr);
+}
+
+#[tokio::test]
 async fn interrupted_request_gets_the_same_runner() {
     let scene = Scene::of(World::builder().workers(0).start().await).await;
     let words = ["provision", "--label", "linux", "--wait", "1s", "-o", "json"];

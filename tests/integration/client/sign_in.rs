@@ -1,18 +1,24 @@
 //! `rts login` with a code, and the session that it keeps.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    collections::HashMap,
+    process::Stdio,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use axum::{
     Json, Router,
-    extract::State,
+    extract::{Query, State},
     http::{HeaderMap, StatusCode},
-    response::{IntoResponse, Response},
+    response::{IntoResponse, Redirect, Response},
     routing::{get, post},
 };
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader};
 
 use super::{Scene, serve};
 
@@ -22,6 +28,8 @@ struct Provider {
     url: std::sync::OnceLock<String>,
     questions: AtomicUsize,
     refreshes: AtomicUsize,
+    /// Challenge and redirect of the sign-in page that was opened last.
+    asked: std::sync::Mutex<(String, String)>,
 }
 
 type Shared = State<Arc<Provider>>;
@@ -33,6 +41,7 @@ async fn start() -> Arc<Provider> {
         .route("/api/v1/auth/me", get(me))
         .route("/.well-known/openid-configuration", get(discovery))
         .route("/device", post(device))
+        .route("/authorize", get(authorize))
         .route("/token", post(token))
         .with_state(provider.clone());
     provider.url.set(serve(router).await).unwrap();
@@ -51,7 +60,42 @@ async fn discovery(State(provider): Shared) -> Json<Value> {
     Json(json!({
         "issuer": url, "token_endpoint": format!("{url}/token"),
         "device_authorization_endpoint": format!("{url}/device"),
+        "authorization_endpoint": format!("{url}/authorize"),
     }))
+}
+
+/// Signs the person in at once and sends the browser back, as RFC 6749 and RFC 9207 describe it.
+async fn authorize(State(provider): Shared, Query(asked): Query<HashMap<String, String>>) -> Redirect {
+    let has = |name: &str, value: &str| asked[name] == value;
+    assert!(
+        has("client_id", "rts-cli") && has("response_type", "code") && has("audience", "rts"),
+        "{asked:?}"
+    );
+    assert!(has("code_challenge_method", "S256") && has("scope", "openid"), "{asked:?}");
+    let redirect = &asked["redirect_uri"];
+    assert!(redirect.starts_with("http://127.0.0.1:"), "{redirect}");
+    *provider.asked.lock().unwrap() = (asked["code_challenge"].clone(), redirect.clone());
+    let url = provider.url.get().unwrap();
+    Redirect::to(&format!("{redirect}?code=web-code&state={}&iss={url}", asked["state"]))
+}
+
+/// Returns the members of a form or a query.
+fn members_of(form: &str) -> HashMap<String, String> {
+    let url = reqwest::Url::parse(&format!("http://form.example/?{form}")).unwrap();
+    url.query_pairs().into_owned().collect()
+}
+
+/// Answers an authorization code with a token, if the program proves that it asked for the code.
+fn redeem(provider: &Provider, form: &str) -> Response {
+    let members: HashMap<String, String> = members_of(form);
+    let (challenge, redirect) = provider.asked.lock().unwrap().clone();
+    let hash = domain::sha256_hex(members["code_verifier"].as_bytes());
+    let hash: Vec<u8> =
+        (0..hash.len()).step_by(2).map(|at| u8::from_str_radix(&hash[at..at + 2], 16).unwrap()).collect();
+    let proof = URL_SAFE_NO_PAD.encode(hash);
+    assert_eq!((&proof, &members["redirect_uri"]), (&challenge, &redirect));
+    assert_eq!((members["code"].as_str(), members["client_id"].as_str()), ("web-code", "rts-cli"));
+    Json(json!({ "access_token": "web.access.token", "expires_in": 3600 })).into_response()
 }
 
 async fn device(State(provider): Shared, form: String) -> Json<Value> {
@@ -72,6 +116,9 @@ fn has(form: &str, name: &str, value: &str) -> bool {
 /// Answers that the person has not confirmed yet, then with a token that soon ends; a refreshed one ends in an hour.
 async fn token(State(provider): Shared, form: String) -> Response {
     let has = |name, value| has(&form, name, value);
+    if has("grant_type", "authorization_code") {
+        return redeem(&provider, &form);
+    }
     if has("grant_type", "refresh_token") {
         assert!(has("refresh_token", "refresh-1") && has("client_id", "rts-cli"), "{form:?}");
         provider.refreshes.fetch_add(1, Ordering::SeqCst);
@@ -110,6 +157,37 @@ async fn code_signs_in_and_the_session_is_refreshed_once() {
         assert_eq!(me["identity"], "second.access.token");
     }
     assert_eq!(provider.refreshes.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn browser_signs_in_by_a_loopback_redirect() {
+    let scene = Scene::new().await;
+    let provider = start().await;
+    let url = provider.url.get().unwrap();
+    let mut command = tokio::process::Command::new(scene.world.rts());
+    command.args(["login", "--web", "--url", url]).env_clear().env("HOME", scene.world.folder());
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut login = command.spawn().unwrap();
+    let mut remarks = BufReader::new(login.stderr.take().unwrap()).lines();
+    let page = loop {
+        let line = remarks.next_line().await.unwrap().unwrap();
+        if line.starts_with(url) {
+            break line;
+        }
+    };
+    let browser = reqwest::Client::builder().no_proxy().build().unwrap();
+    // Another page of the browser finds the port, and knows no state.
+    let query: HashMap<String, String> = members_of(page.split_once('?').unwrap().1);
+    for forged in ["/", "/callback?code=evil", "/callback?code=evil&state=guess"] {
+        let address = query["redirect_uri"].trim_end_matches("/callback");
+        assert_eq!(browser.get(format!("{address}{forged}")).send().await.unwrap().status(), 404, "{forged}");
+    }
+    let done = browser.get(&page).send().await.unwrap();
+    assert_eq!(done.status(), 200);
+    assert!(done.text().await.unwrap().contains("Go back to the terminal"));
+    assert_eq!(login.wait().await.unwrap().code(), Some(0));
+    let me = scene.run_with("", &["whoami", "-o", "json"], &[("RTS_URL", "")]).await.expect(0).json();
+    assert_eq!(me["identity"], "web.access.token");
 }
 
 #[tokio::test]

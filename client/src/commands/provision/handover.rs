@@ -94,7 +94,7 @@ impl Handover {
     }
 }
 
-fn write_file(path: &std::path::Path, config: &Secret) -> std::io::Result<()> {
+pub(super) fn write_file(path: &std::path::Path, config: &Secret) -> std::io::Result<()> {
     let mut file = create_private_file(path)?;
     let written = writeln!(file, "{}", config.expose()).and_then(|()| file.sync_all());
     if written.is_err() {

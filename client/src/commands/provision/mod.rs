@@ -4,8 +4,9 @@ mod child;
 pub(crate) mod follow;
 mod handover;
 mod pending_key;
+mod several;
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 use reqwest::Method;
@@ -35,6 +36,7 @@ Examples:
   rts provision --label linux --exec ./run.sh
   rts provision --label gpu --team web --config-file jit.config --wait 10m
   rts provision --label linux -o json > runner.json
+  rts provision --label linux --count 5 --config-folder configs
 
 The config is handed to the child in ACTIONS_RUNNER_INPUT_JITCONFIG and is never on a command line. After Ctrl-C, a
 restart or a lost answer, the command run again within 15 minutes gets the runner of the first one.
@@ -74,11 +76,28 @@ pub struct ProvisionArgs {
     #[arg(long, default_value = "5m", value_name = "DURATION", value_parser = duration)]
     wait: Duration,
     /// Only request the runner, and print its job.
-    #[arg(long, conflicts_with_all = ["wait", "exec", "config_file", "config_fd"])]
+    #[arg(long, conflicts_with_all = ["wait", "exec", "config_file", "config_fd", "config_folder"])]
     no_wait: bool,
+    /// Number of equal runners, 1 to 50. Each has a config of its own.
+    #[arg(
+        long,
+        default_value_t = 1,
+        value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..=50),
+        conflicts_with_all = ["name", "idempotency_key", "exec", "config_file", "config_fd"]
+    )]
+    count: u32,
     /// Key that stands for one runner. Without it, a key is made and remembered until the config is handed over.
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
+    /// Write each config to a new file `NAME.jit` in this folder, which only you may read.
+    #[arg(
+        long,
+        value_name = "FOLDER",
+        help_heading = "Config",
+        conflicts_with_all = ["config_file", "config_fd", "exec", "idempotency_key"]
+    )]
+    config_folder: Option<PathBuf>,
     #[command(flatten)]
     handover: HandoverArgs,
 }
@@ -86,6 +105,10 @@ pub struct ProvisionArgs {
 /// Runs the command.
 pub(crate) async fn run(session: &Session, args: ProvisionArgs) -> Result<(), ClientError> {
     let body = request_body(session, &args).await?;
+    if args.count > 1 || args.config_folder.is_some() {
+        let destination = several::Destination::choose(session, args.config_folder, args.no_wait)?;
+        return several::run(session, &body, args.count, args.wait, &destination).await;
+    }
     let key = match &args.idempotency_key {
         Some(key) => PendingKey::given(key),
         None => PendingKey::take(session.environment.state_folder().as_deref(), &identify(session, &body)),

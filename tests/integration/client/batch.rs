@@ -1,0 +1,115 @@
+//! `rts batch`: many people, runners or teams by one command.
+
+use harness::{World, provision_body, team_draft};
+use serde_json::Value;
+
+use super::Scene;
+
+const INACTIVE: &str = "SELECT count(*) FROM users WHERE NOT is_active";
+const BATCHES: &str = "SELECT count(*) FROM batches";
+
+#[tokio::test]
+async fn people_are_previewed_deactivated_and_restored() {
+    let scene = Scene::new().await;
+    let admin = scene.world.admin().await;
+    let bob = scene.world.user("bob", &[&scene.red]).await;
+    let run = async |words: &[&str]| scene.run(&admin, words).await;
+    let words = ["batch", "disable-users", "--team", "red", "--comment", "the project is over"];
+    let preview = run(&[&words[..], &["--dry-run"]].concat()).await.expect(0);
+    assert_eq!(preview.stdout.trim(), "would try 2 people");
+    assert!(preview.stderr.contains("bob@example.com"), "{}", preview.stderr);
+    run(&words).await.expect(2);
+    assert_eq!((scene.count(INACTIVE).await, scene.count(BATCHES).await), (0, 0), "nobody was asked");
+    let refused = run(&[&words[..], &["--yes", "--expected-count", "3"]].concat()).await.expect(4);
+    assert!(refused.stderr.contains("matches 2"), "{}", refused.stderr);
+
+    let done = run(&[&words[..], &["--yes", "-o", "json"]].concat()).await.expect(0).json();
+    assert_eq!((&done["state"], done["affected_count"].as_i64()), (&Value::from("done"), Some(2)));
+    assert_eq!(scene.count(INACTIVE).await, 2);
+    let file = scene.world.folder().join("people.txt");
+    std::fs::write(&file, format!("{}\n\n  ada@example.com \n", bob.id)).unwrap();
+    let back = ["batch", "restore-users", "--ids-from", "people.txt", "--comment", "it goes on after all"];
+    let said = run(&[&back[..], &["--yes"]].concat()).await.expect(0);
+    assert_eq!(said.stdout.trim(), "done: 2 of 2 (2 changed, 0 left as they are, 0 refused)");
+    assert_eq!(scene.count(INACTIVE).await, 0);
+
+    let listed = run(&["batch", "list", "-o", "name"]).await.expect(0).stdout;
+    assert_eq!(listed.lines().count(), 2, "{listed}");
+    let shown = run(&["batch", "show", listed.lines().next().unwrap(), "-o", "json"]).await.expect(0).json();
+    assert_eq!((&shown["action"], shown["details"].as_array().unwrap().len()), (&"restore_users".into(), 2));
+    let ended = run(&["batch", "stop", listed.lines().next().unwrap()]).await.expect(4);
+    assert!(ended.stderr.contains("done"), "{}", ended.stderr);
+    scene.run(&scene.ada, &[&words[..], &["--dry-run"]].concat()).await.expect(4);
+}
+
+#[tokio::test]
+async fn selector_is_said_aloud_and_is_one() {
+    let scene = Scene::new().await;
+    let admin = scene.world.admin().await;
+    let comment = ["--comment", "ten characters or more", "--yes"];
+    for words in [
+        &["batch", "disable-users"][..],
+        &["batch", "disable-users", "--all", "--team", "red"],
+        &["batch", "disable-users", "--id", "ada@example.com", "--team", "red"],
+        &["batch", "deactivate-teams", "--search", "red", "--all"],
+        &["batch", "delete-runners", "--status", "wet"],
+    ] {
+        scene.run(&admin, &[words, &comment].concat()).await.expect(2);
+    }
+    std::fs::write(scene.world.folder().join("none.txt"), "\n \n").unwrap();
+    let empty = [&["batch", "disable-users", "--ids-from", "none.txt"][..], &comment].concat();
+    let said = scene.run(&admin, &empty).await.expect(2);
+    assert!(said.stderr.contains("names nothing"), "{}", said.stderr);
+    assert_eq!(scene.count(BATCHES).await, 0);
+}
+
+#[tokio::test]
+async fn large_batch_goes_on_after_the_command_and_can_be_followed() {
+    let scene = Scene::of(World::builder().workers(0).start().await).await;
+    let admin = scene.world.admin().await;
+    let people = "INSERT INTO users (id, email) SELECT gen_random_uuid(), 'p' || n || '@example.com'
+        FROM generate_series(1, 150) n";
+    sqlx::query(people).execute(scene.world.sql()).await.unwrap();
+    let run = async |words: &[&str]| scene.run(&admin, words).await;
+    let words = ["batch", "disable-users", "--all", "--comment", "the company was sold", "--yes"];
+    let guarded = run(&words).await.expect(4);
+    assert!(guarded.stderr.contains("152"), "a script says the number too: {}", guarded.stderr);
+    let meant = [&words[..], &["--expected-count", "152"]].concat();
+    let left = run(&[&meant[..], &["--wait", "1s"]].concat()).await.expect(6);
+    let batch = left.stderr.lines().find_map(|line| line.strip_prefix("batch ")).unwrap().to_owned();
+    assert!(left.stderr.contains(&format!("rts batch watch {batch}")), "{}", left.stderr);
+    run(&["batch", "stop", &batch]).await.expect(0);
+    let stopped = run(&["batch", "watch", &batch]).await.expect(1);
+    assert!(stopped.stderr.contains("rts batch resume"), "{}", stopped.stderr);
+    run(&["batch", "resume", &batch, "--no-wait"]).await.expect(0);
+    scene.world.keep_running(scene.world.start_scheduler());
+    let said = run(&["batch", "watch", &batch]).await.expect(0);
+    assert!(said.stdout.starts_with("done: 152 of 152"), "{}", said.stdout);
+}
+
+#[tokio::test]
+async fn runners_and_teams_are_ended_by_filter() {
+    let scene = Scene::new().await;
+    let admin = scene.world.admin().await;
+    for prefix in ["ci", "qa"] {
+        let asked = scene.world.provision(&scene.ada, provision_body(prefix)).await;
+        scene.world.until_final(&scene.ada, asked.job).await;
+    }
+    scene.world.team(team_draft("games-ci")).await;
+    let run = async |words: &[&str]| scene.run(&admin, words).await;
+    let mine = scene.run(&scene.ada, &["runner", "list", "--mine", "-o", "name"]).await.expect(0).stdout;
+    assert_eq!(mine.lines().count(), 2, "{mine}");
+    let none = run(&["runner", "list", "--mine", "--watch", "-o", "name"]).await.expect(0).stdout;
+    assert!(none.trim().is_empty(), "the admin has requested none: {none}");
+    let comment = ["--comment", "moves to another fleet", "--yes"];
+    let words = ["batch", "delete-runners", "--user", "ada@example.com", "--status", "pending"];
+    let said = run(&[&words[..], &comment].concat()).await.expect(0);
+    assert!(said.stdout.starts_with("done: 2 of 2 (2 changed"), "{}", said.stdout);
+    let words = ["batch", "deactivate-teams", "--search", "games-", "--message", "sold"];
+    run(&[&words[..], &comment].concat()).await.expect(0);
+    let sold = "SELECT count(*) FROM teams WHERE NOT is_active AND deactivation_reason = 'sold'";
+    assert_eq!(scene.count(sold).await, 1);
+    let words = ["batch", "reactivate-teams", "--id", "games-ci"];
+    run(&[&words[..], &comment].concat()).await.expect(0);
+    assert_eq!(scene.count(sold).await, 0);
+}
