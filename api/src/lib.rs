@@ -1,6 +1,6 @@
 //! HTTP API and dashboard: turns requests into authorised callers and checked commands, and errors into problem documents.
 //!
-//! The way of a request: [`layers`] → [`caller`] → `routes/` → operations → store → queue → response. No handler calls
+//! The way of a request: `layers.rs` → `caller.rs` → `routes/` → operations → store → queue → response. No handler calls
 //! GitHub.
 
 mod access;

@@ -1,7 +1,7 @@
 //! Worker: claims jobs, runs them against GitHub and records their outcomes. No transaction is open between claim and
 //! record.
 //!
-//! Life of a job: [`queue::backend()`] → [`run_claimed`] → `jobs/` → GitHub → [`record`] → outcome for the queue.
+//! Life of a job: [`queue::backend()`] → `run_claimed.rs` → `jobs/` → GitHub → `record.rs` → outcome for the queue.
 
 mod app;
 mod heartbeat;

@@ -4,8 +4,8 @@
 //!   most expensive request was paid for by its claim: the gate of its client ([`Installations::client_for_job`]) checks
 //!   only pauses and probes for it.
 //! * After a request, GitHub's headers update the budget. Responses with 401 are excluded, because GitHub counts them
-//!   elsewhere. A rate limit pauses all workers before any other update of the response ([`pending_limits`]).
-//! * Installation tokens are minted once and shared, sealed ([`tokens`]).
+//!   elsewhere. A rate limit pauses all workers before any other update of the response (`pending_limits.rs`).
+//! * Installation tokens are minted once and shared, sealed (`tokens.rs`).
 //! * Before the first response, one process asks GitHub for its windows ([`Installations::fetch_rate_limits`]).
 
 mod budget_gate;

@@ -95,7 +95,7 @@ impl TryFrom<ClientRow> for MachineClient {
 
 impl Clients<'_> {
     /// Returns the clients that a token may belong to: named by one of its client ids, or with a rule found by one of
-    /// its keys. Returns no client with a rule if more than [`MAX_RULES`] may match, or if one of them cannot be read.
+    /// its keys. Returns no client with a rule if more than `MAX_RULES` may match, or if one of them cannot be read.
     /// Leaving some out could make a token that matches two rules appear to match one.
     pub async fn candidates(&mut self, facts: &TokenFacts) -> Result<Vec<MachineClient>> {
         let rows = sqlx::query_as!(

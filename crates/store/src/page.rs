@@ -82,7 +82,7 @@ impl<T> Listed<T> {
 
 impl Page {
     /// Returns the id of the last row if there may be more: the page has `limit` rows, or it ended early by its size. A
-    /// page that the queries end early has at least half of [`MAX_PAGE_BYTES`] by the estimate in `bytes`.
+    /// page that the queries end early has at least half of `MAX_PAGE_BYTES` by the estimate in `bytes`.
     pub fn next(&self, rows: usize, bytes: usize, last: Option<Uuid>) -> Option<Uuid> {
         let full = i64::try_from(rows).is_ok_and(|rows| rows >= self.limit);
         let heavy = i64::try_from(bytes).is_ok_and(|bytes| bytes >= MAX_PAGE_BYTES / 2);
