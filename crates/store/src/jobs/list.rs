@@ -35,7 +35,7 @@ macro_rules! visible_jobs {
             $query($($first)*),
             "jobs",
             "requester_user = $2 OR requester_client = $3",
-            "$18",
+            "$19",
             "($5::text IS NULL OR state = $5) AND ($6::text IS NULL OR kind = $6)
                 AND ($7::uuid IS NULL OR team_id = $7) AND ($8::uuid IS NULL OR id < $8)
                 AND ($11 = false OR requester_user = ANY($12) OR requester_client = ANY($13))

@@ -123,6 +123,7 @@ impl ListParams {
             team: self.team.clone(),
             user: self.by.clone(),
             error: self.error.clone(),
+            q: None,
             since: time(&mut errors, "query:since", self.since.as_deref(), now),
             until: time(&mut errors, "query:until", self.until.as_deref(), now),
             limit: self.limit.or(Some(PAGE_ROWS)),
