@@ -113,7 +113,9 @@ async fn history_is_found_by_runner_person_id_and_code() {
         assert_eq!(found, vec!["label_policy_violation"; rows], "{q}");
     }
     // A search shows nothing that its caller may not see.
-    for (path, rows) in [("/jobs?q=web", 1), ("/jobs?q=bob@", 0), ("/audit-logs?q=nightly", 0)] {
+    for (path, rows) in
+        [("/jobs?q=web", 1), ("/jobs?q=bob@", 0), ("/audit-logs?q=nightly", 1), ("/audit-logs?q=bob@", 0)]
+    {
         assert_eq!(world.get(path, &scene.ada).await.assert_status(200).body["total"], rows, "{path}");
     }
     let long = "x".repeat(101);

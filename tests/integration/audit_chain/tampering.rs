@@ -24,15 +24,15 @@ struct Chained {
 
 impl Chained {
     async fn new() -> Self {
-        let scene = Scene::new().await;
+        let scene = Box::pin(Scene::new()).await;
         for event_type in ["first", "second", "third"] {
             scene.write(event_type, 10).await;
-            scene.chain_all().await;
+            Box::pin(scene.chain_all()).await;
         }
         let victim = "SELECT row_ids[5] FROM audit_blocks WHERE chain = 'audit_log' AND row_ids[5] IN (
             SELECT id FROM audit_log WHERE event_type = 'second')";
         let victim = sqlx::query_scalar(victim).fetch_one(scene.world.sql()).await.unwrap();
-        assert_eq!(scene.verify().await.findings, []);
+        assert_eq!(Box::pin(scene.verify()).await.findings, []);
         Self { scene, victim }
     }
 

@@ -157,7 +157,11 @@ fn print_job(session: &Session, job: &str, answer: &Value, array: &mut ArrayWrit
     match session.format {
         Format::Json | Format::Jsonl => array.write(answer),
         Format::Name | Format::Table | Format::Wide => {
-            session.print_done(&JOB, answer, &format!("job {job}; `rts job config {job}` fetches the config"))
+            session.print_done(
+                &JOB,
+                answer,
+                &format!("job {job}; `rts job config {job}` fetches the config"),
+            );
         }
     }
 }
