@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::{
-    Client, NoProxy, Proxy, Response, StatusCode,
+    Client, Response, StatusCode,
     header::{ACCEPT, AGE, DATE, HeaderMap, HeaderName},
-    redirect::Policy,
 };
 use runtime::{
     Clock, Witness,
     config::{is_loopback, safe_url},
+    http_client,
 };
 use serde::Deserialize;
 use tokio::time::timeout;
@@ -32,22 +32,7 @@ const ACCEPTED_CONTENT_TYPES: &str = "application/json, application/jwk-set+json
 /// Builds the HTTP client. Redirects are not followed: keys come only from the configured URL or the one in the
 /// issuer's document.
 pub(super) fn client(http: &HttpSettings) -> Result<Client, reqwest::Error> {
-    // Proxy variables of the environment apply only if they are part of the settings.
-    let mut builder = Client::builder()
-        .no_proxy()
-        .connect_timeout(http.connect)
-        .timeout(http.total)
-        .redirect(Policy::none())
-        .user_agent(concat!("runner-token-service/", env!("CARGO_PKG_VERSION")));
-    let Some(outgoing) = &http.outgoing else { return builder.build() };
-    if let Ok(tls) = outgoing.trust.client_config() {
-        builder = builder.tls_backend_preconfigured(tls);
-    }
-    if let Some(proxy) = &outgoing.proxy {
-        let except = NoProxy::from_string(&proxy.except);
-        builder = builder.proxy(Proxy::https(proxy.url.as_str())?.no_proxy(except));
-    }
-    builder.build()
+    http_client(http.outgoing.as_ref(), http.connect, http.total)
 }
 
 /// Source of one issuer's keys.

@@ -5,6 +5,7 @@
 pub mod clock;
 pub mod config;
 pub mod health;
+mod http_client;
 pub mod open_files;
 pub mod series;
 pub mod shutdown;
@@ -13,4 +14,5 @@ pub mod trace;
 mod trust;
 
 pub use clock::{Clock, FixedClock, SharedClock, Witness};
+pub use http_client::http_client;
 pub use trust::Trust;

@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use domain::{CLOUD_EVENT_MEDIA_TYPE, WebhookKey, error_chain, sign_webhook};
 use reqwest::{
-    Client, NoProxy, Proxy, Response, StatusCode,
+    Client, Response, StatusCode,
     header::{CONTENT_TYPE, RETRY_AFTER},
-    redirect::Policy,
 };
-use runtime::config::OutgoingConfig;
+use runtime::{config::OutgoingConfig, http_client};
 use url::Url;
 
 use super::message::Message;
@@ -46,23 +45,9 @@ impl Failure {
 }
 
 impl Sender {
-    /// Builds the client. It follows no redirect: a message goes to the configured URL alone.
+    /// Builds the client. Without redirects, a message goes to the configured URL alone.
     pub(super) fn new(outgoing: &OutgoingConfig, timeout: Duration) -> Result<Self, reqwest::Error> {
-        // Proxy variables of the environment apply only if they are part of the settings.
-        let mut builder = Client::builder()
-            .no_proxy()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(timeout)
-            .redirect(Policy::none())
-            .user_agent(concat!("runner-token-service/", env!("CARGO_PKG_VERSION")));
-        if let Ok(tls) = outgoing.trust.client_config() {
-            builder = builder.tls_backend_preconfigured(tls);
-        }
-        if let Some(proxy) = &outgoing.proxy {
-            let except = NoProxy::from_string(&proxy.except);
-            builder = builder.proxy(Proxy::https(proxy.url.as_str())?.no_proxy(except));
-        }
-        Ok(Self(builder.build()?))
+        Ok(Self(http_client(Some(outgoing), CONNECT_TIMEOUT, timeout)?))
     }
 
     /// Sends one message, signed at `timestamp` (seconds since 1970). Any status of 2xx accepts it.
