@@ -81,6 +81,9 @@ impl<T> Listed<T> {
 }
 
 impl Page {
+    /// The part of a list that is counted: up to one row more than [`MAX_TOTAL`].
+    pub(crate) const COUNTED: Self = Self { before: None, limit: MAX_TOTAL + 1, offset: 0 };
+
     /// Returns the id of the last row if there may be more: the page has `limit` rows, or it ended early by its size. A
     /// page that the queries end early has at least half of `MAX_PAGE_BYTES` by the estimate in `bytes`.
     pub fn next(&self, rows: usize, bytes: usize, last: Option<Uuid>) -> Option<Uuid> {

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{Audit, AuditRow};
 use crate::{
-    HistorySearch, Listed, MAX_TOTAL, Page, Period, Result, Visible,
+    HistorySearch, Listed, Page, Period, Result, Visible,
     page::{MAX_PAGE_BYTES, visible_ids},
 };
 
@@ -30,8 +30,10 @@ pub struct AuditFilter {
     pub period: Period,
 }
 
+/// Calls a query macro with one page of the audit rows that a caller may see and that fit the filter.
 macro_rules! visible_audit {
-    ($query:ident($($first:tt)*), $order:tt, $tail:tt $(, $arg:expr)* $(,)?) => {
+    ($query:ident($($first:tt)*), $order:tt, $tail:tt, ($visible:expr, $filter:expr, $page:expr, $search:expr)
+        $(, $arg:expr)* $(,)?) => {
         visible_ids!(
             $query($($first)*),
             "audit_log",
@@ -46,7 +48,29 @@ macro_rules! visible_audit {
                 AND ($17 = false OR runner_id = ANY($18) OR user_id = ANY($19) OR client_id = ANY($20) OR id = $21
                     OR event_type = $22)",
             ($order, "$13", "$14"),
-            $tail
+            $tail,
+            $visible.all,
+            $visible.user,
+            $visible.client,
+            &$visible.teams,
+            $filter.event_type,
+            $filter.team.map(Uuid::from),
+            $filter.runner.map(Uuid::from),
+            $filter.identity,
+            $filter.success,
+            $filter.period.since,
+            $filter.period.first_id(),
+            $page.before,
+            $page.limit,
+            $page.offset,
+            $filter.period.until,
+            $filter.period.last_id(),
+            $filter.search.is_some(),
+            &$search.runners,
+            &$search.requesters.users,
+            &$search.requesters.clients,
+            $search.id,
+            $search.text
             $(, $arg)*
         )
     };
@@ -61,34 +85,12 @@ impl Audit<'_> {
         page: Page,
     ) -> Result<Listed<AuditRow>> {
         let items = self.rows(visible, filter, page).await?;
-        let (team, runner) = (filter.team.map(Uuid::from), filter.runner.map(Uuid::from));
         let search = filter.search.clone().unwrap_or_default();
         let counted = visible_audit!(
             query_scalar(r#"SELECT count(*) AS "n!" FROM ("# +),
             "",
             ") counted",
-            visible.all,
-            visible.user,
-            visible.client,
-            &visible.teams,
-            filter.event_type,
-            team,
-            runner,
-            filter.identity,
-            filter.success,
-            filter.period.since,
-            filter.period.first_id(),
-            None::<Uuid>,
-            MAX_TOTAL + 1,
-            0,
-            filter.period.until,
-            filter.period.last_id(),
-            filter.search.is_some(),
-            &search.runners,
-            &search.requesters.users,
-            &search.requesters.clients,
-            search.id,
-            search.text,
+            (visible, filter, Page::COUNTED, search)
         )
         .fetch_one(&mut *self.0)
         .await?;
@@ -105,7 +107,6 @@ impl Audit<'_> {
         filter: &AuditFilter,
         page: Page,
     ) -> Result<Vec<AuditRow>> {
-        let (team, runner) = (filter.team.map(Uuid::from), filter.runner.map(Uuid::from));
         let search = filter.search.clone().unwrap_or_default();
         Ok(visible_audit!(
             query_as(
@@ -123,28 +124,7 @@ impl Audit<'_> {
             ")) page) sized
                 WHERE before < $23)
              ORDER BY id DESC",
-            visible.all,
-            visible.user,
-            visible.client,
-            &visible.teams,
-            filter.event_type,
-            team,
-            runner,
-            filter.identity,
-            filter.success,
-            filter.period.since,
-            filter.period.first_id(),
-            page.before,
-            page.limit,
-            page.offset,
-            filter.period.until,
-            filter.period.last_id(),
-            filter.search.is_some(),
-            &search.runners,
-            &search.requesters.users,
-            &search.requesters.clients,
-            search.id,
-            search.text,
+            (visible, filter, page, search),
             MAX_PAGE_BYTES,
         )
         .fetch_all(&mut *self.0)

@@ -2,11 +2,10 @@
 
 use domain::{Job, JobKind, JobState, TeamId};
 use sqlx::query_scalar;
-use uuid::Uuid;
 
 use super::{JobRow, Jobs, job_rows};
 use crate::{
-    HistorySearch, Listed, MAX_TOTAL, NamedRequesters, Page, Period, Result, Visible, page::visible_ids,
+    HistorySearch, Listed, NamedRequesters, Page, Period, Result, Visible, page::visible_ids,
     readable::readable,
 };
 
@@ -29,8 +28,10 @@ pub struct JobFilter {
     pub error: Option<String>,
 }
 
+/// Calls a query macro with one page of the jobs that a caller may see and that fit the filter.
 macro_rules! visible_jobs {
-    ($query:ident($($first:tt)*), $order:tt, $tail:tt $(, $arg:expr)* $(,)?) => {
+    ($query:ident($($first:tt)*), $order:tt, $tail:tt,
+        ($visible:expr, $filter:expr, $page:expr, $by:expr, $search:expr)) => {
         visible_ids!(
             $query($($first)*),
             "jobs",
@@ -45,89 +46,63 @@ macro_rules! visible_jobs {
                 AND ($19 = false OR runner_id = ANY($20) OR requester_user = ANY($21) OR requester_client = ANY($22)
                     OR id = $23 OR (state IN ('failed', 'expired') AND error ->> 'code' = $24))",
             ($order, "$9", "$10"),
-            $tail
-            $(, $arg)*
+            $tail,
+            $visible.all,
+            $visible.user,
+            $visible.client,
+            &$visible.teams,
+            $filter.state.map(JobState::as_str),
+            $filter.kind.map(JobKind::as_str),
+            $filter.team.map(TeamId::uuid),
+            $page.before,
+            $page.limit,
+            $page.offset,
+            $filter.requesters.is_some(),
+            &$by.users,
+            &$by.clients,
+            $filter.period.since,
+            $filter.period.first_id(),
+            $filter.period.until,
+            $filter.period.last_id(),
+            $filter.error,
+            $filter.search.is_some(),
+            &$search.runners,
+            &$search.requesters.users,
+            &$search.requesters.clients,
+            $search.id,
+            $search.text,
         )
     };
+}
+
+impl JobFilter {
+    /// Returns the requesters and the search; empty ones are not looked at.
+    fn named(&self) -> (NamedRequesters, HistorySearch) {
+        (self.requesters.clone().unwrap_or_default(), self.search.clone().unwrap_or_default())
+    }
 }
 
 impl Jobs<'_> {
     /// Returns one page of the jobs the caller may see.
     pub async fn list(&mut self, visible: &Visible, filter: &JobFilter, page: Page) -> Result<Listed<Job>> {
-        let (state, kind) = (filter.state.map(JobState::as_str), filter.kind.map(JobKind::as_str));
-        let (team, by) = (filter.team.map(TeamId::uuid), filter.requesters.clone().unwrap_or_default());
-        let search = filter.search.clone().unwrap_or_default();
+        let (by, search) = filter.named();
         let rows = visible_jobs!(
             job_rows("SELECT", "FROM jobs WHERE id IN (" +),
             " ORDER BY id DESC",
             ") ORDER BY id DESC",
-            visible.all,
-            visible.user,
-            visible.client,
-            &visible.teams,
-            state,
-            kind,
-            team,
-            page.before,
-            page.limit,
-            page.offset,
-            filter.requesters.is_some(),
-            &by.users,
-            &by.clients,
-            filter.period.since,
-            filter.period.first_id(),
-            filter.period.until,
-            filter.period.last_id(),
-            filter.error,
-            filter.search.is_some(),
-            &search.runners,
-            &search.requesters.users,
-            &search.requesters.clients,
-            search.id,
-            search.text,
+            (visible, filter, page, by, search)
         )
         .fetch_all(&mut *self.0)
         .await?;
-        let counted = self.count(visible, filter).await?;
-        let next = page.next(rows.len(), 0, rows.last().map(|last| last.id));
-        Ok(Listed::bounded(readable(rows), counted, next))
-    }
-
-    /// Counts the jobs of a list, up to one more than [`MAX_TOTAL`].
-    async fn count(&mut self, visible: &Visible, filter: &JobFilter) -> Result<i64> {
-        let (state, kind) = (filter.state.map(JobState::as_str), filter.kind.map(JobKind::as_str));
-        let (team, by) = (filter.team.map(TeamId::uuid), filter.requesters.clone().unwrap_or_default());
-        let search = filter.search.clone().unwrap_or_default();
-        Ok(visible_jobs!(
+        let counted = visible_jobs!(
             query_scalar(r#"SELECT count(*) AS "n!" FROM ("# +),
             "",
             ") counted",
-            visible.all,
-            visible.user,
-            visible.client,
-            &visible.teams,
-            state,
-            kind,
-            team,
-            None::<Uuid>,
-            MAX_TOTAL + 1,
-            0,
-            filter.requesters.is_some(),
-            &by.users,
-            &by.clients,
-            filter.period.since,
-            filter.period.first_id(),
-            filter.period.until,
-            filter.period.last_id(),
-            filter.error,
-            filter.search.is_some(),
-            &search.runners,
-            &search.requesters.users,
-            &search.requesters.clients,
-            search.id,
-            search.text,
+            (visible, filter, Page::COUNTED, by, search)
         )
         .fetch_one(&mut *self.0)
-        .await?)
+        .await?;
+        let next = page.next(rows.len(), 0, rows.last().map(|last| last.id));
+        Ok(Listed::bounded(readable(rows), counted, next))
     }
 }

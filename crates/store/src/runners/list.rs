@@ -2,11 +2,10 @@
 
 use domain::{Runner, RunnerStatus, TeamId, UserId};
 use sqlx::query_scalar;
-use uuid::Uuid;
 
 use super::{RunnerRow, Runners, runner_rows};
 use crate::{
-    Listed, MAX_TOTAL, NamedRequesters, Page, Period, Result, RunnerSearch, Visible,
+    Listed, NamedRequesters, Page, Period, Result, RunnerSearch, Visible,
     page::{MAX_PAGE_BYTES, visible_ids},
     readable::readable,
 };
@@ -37,8 +36,10 @@ impl RunnerRow {
     }
 }
 
+/// Calls a query macro with one page of the runners that a caller may see and that fit the filter.
 macro_rules! visible_runners {
-    ($query:ident($($first:tt)*), $order:tt, $tail:tt $(, $arg:expr)* $(,)?) => {
+    ($query:ident($($first:tt)*), $order:tt, $tail:tt,
+        ($visible:expr, $filter:expr, $page:expr, $by:expr, $search:expr) $(, $arg:expr)* $(,)?) => {
         visible_ids!(
             $query($($first)*),
             "runners",
@@ -53,7 +54,29 @@ macro_rules! visible_runners {
                 AND ($19::timestamptz IS NULL OR created_at >= $19) AND ($20::uuid IS NULL OR id >= $20)
                 AND ($21::timestamptz IS NULL OR created_at <= $21) AND ($22::uuid IS NULL OR id <= $22)",
             ($order, "$10", "$11"),
-            $tail
+            $tail,
+            $visible.all,
+            $visible.user,
+            $visible.client,
+            &$visible.teams,
+            $filter.status.map(RunnerStatus::as_str),
+            $filter.ephemeral,
+            $filter.team.map(TeamId::uuid),
+            $filter.user.map(UserId::uuid),
+            $page.before,
+            $page.limit,
+            $page.offset,
+            $filter.requesters.is_some(),
+            &$by.users,
+            &$by.clients,
+            $search.name_pattern,
+            $search.label,
+            &$search.requesters.users,
+            &$search.requesters.clients,
+            $filter.period.since,
+            $filter.period.first_id(),
+            $filter.period.until,
+            $filter.period.last_id()
             $(, $arg)*
         )
     };
@@ -67,8 +90,6 @@ impl Runners<'_> {
         filter: &RunnerFilter,
         page: Page,
     ) -> Result<Listed<Runner>> {
-        let status = filter.status.map(RunnerStatus::as_str);
-        let (team, user) = (filter.team.map(TeamId::uuid), filter.user.map(UserId::uuid));
         let (by, search) =
             (filter.requesters.clone().unwrap_or_default(), filter.search.clone().unwrap_or_default());
         let rows = visible_runners!(
@@ -82,72 +103,21 @@ impl Runners<'_> {
             ")) page) sized
                 WHERE before < $23)
              ORDER BY runners.id DESC",
-            visible.all,
-            visible.user,
-            visible.client,
-            &visible.teams,
-            status,
-            filter.ephemeral,
-            team,
-            user,
-            page.before,
-            page.limit,
-            page.offset,
-            filter.requesters.is_some(),
-            &by.users,
-            &by.clients,
-            search.name_pattern,
-            search.label,
-            &search.requesters.users,
-            &search.requesters.clients,
-            filter.period.since,
-            filter.period.first_id(),
-            filter.period.until,
-            filter.period.last_id(),
+            (visible, filter, page, by, search),
             MAX_PAGE_BYTES,
         )
         .fetch_all(&mut *self.0)
         .await?;
-        let counted = self.count(visible, filter).await?;
-        let bytes = rows.iter().map(RunnerRow::weight).sum();
-        let next = page.next(rows.len(), bytes, rows.last().map(|last| last.id));
-        Ok(Listed::bounded(readable(rows), counted, next))
-    }
-
-    /// Counts the runners of a list, up to one more than [`MAX_TOTAL`].
-    async fn count(&mut self, visible: &Visible, filter: &RunnerFilter) -> Result<i64> {
-        let status = filter.status.map(RunnerStatus::as_str);
-        let (team, user) = (filter.team.map(TeamId::uuid), filter.user.map(UserId::uuid));
-        let (by, search) =
-            (filter.requesters.clone().unwrap_or_default(), filter.search.clone().unwrap_or_default());
-        Ok(visible_runners!(
+        let counted = visible_runners!(
             query_scalar(r#"SELECT count(*) AS "n!" FROM ("# +),
             "",
             ") counted",
-            visible.all,
-            visible.user,
-            visible.client,
-            &visible.teams,
-            status,
-            filter.ephemeral,
-            team,
-            user,
-            None::<Uuid>,
-            MAX_TOTAL + 1,
-            0,
-            filter.requesters.is_some(),
-            &by.users,
-            &by.clients,
-            search.name_pattern,
-            search.label,
-            &search.requesters.users,
-            &search.requesters.clients,
-            filter.period.since,
-            filter.period.first_id(),
-            filter.period.until,
-            filter.period.last_id(),
+            (visible, filter, Page::COUNTED, by, search),
         )
         .fetch_one(&mut *self.0)
-        .await?)
+        .await?;
+        let bytes = rows.iter().map(RunnerRow::weight).sum();
+        let next = page.next(rows.len(), bytes, rows.last().map(|last| last.id));
+        Ok(Listed::bounded(readable(rows), counted, next))
     }
 }
