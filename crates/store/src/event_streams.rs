@@ -85,6 +85,41 @@ pub struct RemovedRows {
     pub newest: DateTime<Utc>,
 }
 
+/// Up to `$limit` rows of a part of a chained table that fit `$wanted`, and the last row that was examined. `$columns` are
+/// those that `$wanted` names.
+macro_rules! window_rows {
+    ($table:tt, $columns:tt, $wanted:tt, $range:expr, $limit:expr $(, $arg:expr)* $(,)?) => {
+        sqlx::query_as!(
+            WindowRow,
+            "WITH part AS (
+                SELECT transaction_id, id, " + $columns + " FROM " + $table + r#"
+                WHERE (transaction_id, id) > ($1::bigint::text::xid8, $2)
+                    AND (transaction_id, id) <= ($3::bigint::text::xid8, $4)
+                ORDER BY transaction_id, id LIMIT $5
+             )
+             (SELECT transaction_id::text::bigint AS "transaction!", id AS "id!", true AS "wanted!" FROM part
+                WHERE "# + $wanted + "
+                ORDER BY transaction_id, id LIMIT $6)
+             UNION ALL
+             (SELECT transaction_id::text::bigint, id, false FROM part ORDER BY transaction_id DESC, id DESC LIMIT 1)",
+            $range.after.transaction,
+            $range.after.id,
+            $range.through.transaction,
+            $range.through.id,
+            MAX_EXAMINED,
+            $limit
+            $(, $arg)*
+        )
+    };
+}
+
+impl StreamRow {
+    /// Moves the row as the queries move the stream: the next event has not failed yet.
+    pub fn move_to(&mut self, place: ChainPlace) {
+        (self.place, self.refusals, self.failing_since) = (place, 0, None);
+    }
+}
+
 impl EventStreams<'_> {
     /// Returns a stream. One that is new begins at `start`.
     pub async fn open(&mut self, name: StreamName<'_>, start: ChainPlace) -> Result<StreamRow> {
@@ -155,11 +190,30 @@ impl EventStreams<'_> {
         filter: &EventFilter,
         limit: i64,
     ) -> Result<EventWindow> {
-        let patterns = filter.like_patterns();
+        let (patterns, severities) = (filter.like_patterns(), filter.severities());
         let rows = match chain {
-            AuditChain::AuditLog => self.audit_window(range, &patterns, limit).await?,
+            AuditChain::AuditLog => {
+                let wanted = window_rows!(
+                    "audit_log",
+                    "event_type",
+                    "'rts.audit.' || event_type LIKE ANY ($7)",
+                    range,
+                    limit,
+                    &patterns
+                );
+                wanted.fetch_all(&mut *self.0).await?
+            }
             AuditChain::SecurityEvents => {
-                self.security_window(range, &patterns, &filter.severities(), limit).await?
+                let wanted = window_rows!(
+                    "security_events",
+                    "event_type, severity",
+                    "'rts.security.' || event_type LIKE ANY ($7) AND severity = ANY ($8)",
+                    range,
+                    limit,
+                    &patterns,
+                    &severities
+                );
+                wanted.fetch_all(&mut *self.0).await?
             }
         };
         let place = |row: &WindowRow| ChainPlace { transaction: row.transaction, id: row.id };
@@ -168,69 +222,6 @@ impl EventStreams<'_> {
         let is_full = i64::try_from(wanted.len()).is_ok_and(|rows| rows >= limit);
         let end = if is_full { wanted.last().copied() } else { end };
         Ok(EventWindow { wanted, end })
-    }
-
-    async fn audit_window(
-        &mut self,
-        range: ChainRange,
-        patterns: &[String],
-        limit: i64,
-    ) -> Result<Vec<WindowRow>> {
-        Ok(sqlx::query_as!(
-            WindowRow,
-            r#"WITH part AS (
-                SELECT transaction_id, id, event_type FROM audit_log
-                WHERE (transaction_id, id) > ($1::bigint::text::xid8, $2)
-                    AND (transaction_id, id) <= ($3::bigint::text::xid8, $4)
-                ORDER BY transaction_id, id LIMIT $5
-             )
-             (SELECT transaction_id::text::bigint AS "transaction!", id AS "id!", true AS "wanted!" FROM part
-                WHERE 'rts.audit.' || event_type LIKE ANY ($6) ORDER BY transaction_id, id LIMIT $7)
-             UNION ALL
-             (SELECT transaction_id::text::bigint, id, false FROM part ORDER BY transaction_id DESC, id DESC LIMIT 1)"#,
-            range.after.transaction,
-            range.after.id,
-            range.through.transaction,
-            range.through.id,
-            MAX_EXAMINED,
-            patterns,
-            limit,
-        )
-        .fetch_all(&mut *self.0)
-        .await?)
-    }
-
-    async fn security_window(
-        &mut self,
-        range: ChainRange,
-        patterns: &[String],
-        severities: &[String],
-        limit: i64,
-    ) -> Result<Vec<WindowRow>> {
-        Ok(sqlx::query_as!(
-            WindowRow,
-            r#"WITH part AS (
-                SELECT transaction_id, id, event_type, severity FROM security_events
-                WHERE (transaction_id, id) > ($1::bigint::text::xid8, $2)
-                    AND (transaction_id, id) <= ($3::bigint::text::xid8, $4)
-                ORDER BY transaction_id, id LIMIT $5
-             )
-             (SELECT transaction_id::text::bigint AS "transaction!", id AS "id!", true AS "wanted!" FROM part
-                WHERE 'rts.security.' || event_type LIKE ANY ($6) AND severity = ANY ($7)
-                ORDER BY transaction_id, id LIMIT $8)
-             UNION ALL
-             (SELECT transaction_id::text::bigint, id, false FROM part ORDER BY transaction_id DESC, id DESC LIMIT 1)"#,
-            range.after.transaction,
-            range.after.id,
-            range.through.transaction,
-            range.through.id,
-            MAX_EXAMINED,
-            patterns,
-            severities,
-            limit,
-        )
-        .fetch_all(&mut *self.0)
-        .await?)
     }
 
     /// Moves a stream from one place to another, and ends the failure of its next event. Returns `false` if another

@@ -29,6 +29,9 @@ pub(super) async fn read(
     chain: AuditChain,
     ids: &[Uuid],
 ) -> Result<Vec<Message>, StoreError> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
     Ok(match chain {
         AuditChain::AuditLog => {
             let rows = conn.audit().audit_rows(ids).await?;

@@ -145,7 +145,7 @@ impl<'s> Stream<'s> {
         let mut conn = self.turn.parts.store.conn().await?;
         let moved = conn.event_streams().advance(self.name, stream.place, to, delivered).await?;
         if moved {
-            (stream.place, stream.refusals, stream.failing_since) = (to, 0, None);
+            stream.move_to(to);
         }
         Ok(moved)
     }
@@ -173,7 +173,7 @@ impl<'s> Stream<'s> {
         }
         tx.event_deliveries().put_aside(&dead).await?;
         tx.commit().await?;
-        (stream.place, stream.refusals, stream.failing_since) = (place, 0, None);
+        stream.move_to(place);
         Ok(true)
     }
 
