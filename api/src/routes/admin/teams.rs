@@ -181,6 +181,29 @@ pub(crate) struct ChangedTeam {
     pub(crate) deactivation_reason: Option<Option<String>>,
 }
 
+impl NewTeam {
+    /// Returns the draft of the team.
+    ///
+    /// # Errors
+    /// `validation_failed` at `/installation` if it is not configured.
+    pub(crate) fn into_draft(self, app: &AppState) -> Result<TeamDraft, Problem> {
+        Ok(TeamDraft {
+            installation: configured_installation(app, &self.installation)?,
+            name: self.name,
+            description: self.description,
+            required_labels: self.required_labels,
+            optional_label_patterns: self.optional_label_patterns,
+            add_self_hosted: self.add_self_hosted,
+            allowed_runner_group_ids: self.allowed_runner_group_ids,
+            allowed_repositories: self.allowed_repositories,
+            allowed_workflows: self.allowed_workflows,
+            max_runners: self.max_runners,
+            weight: self.weight,
+            drift_response: self.drift_response,
+        })
+    }
+}
+
 /// Add a team.
 ///
 /// For admins. `warnings` in the response name labels that another team also requires.
@@ -193,21 +216,7 @@ pub(crate) async fn create(
     Administers(admin): Administers,
     Body(body): Body<NewTeam>,
 ) -> ApiResult<(StatusCode, Json<TeamView>)> {
-    let installation = configured_installation(&app, &body.installation)?;
-    let draft = TeamDraft {
-        name: body.name,
-        description: body.description,
-        required_labels: body.required_labels,
-        optional_label_patterns: body.optional_label_patterns,
-        add_self_hosted: body.add_self_hosted,
-        allowed_runner_group_ids: body.allowed_runner_group_ids,
-        allowed_repositories: body.allowed_repositories,
-        allowed_workflows: body.allowed_workflows,
-        max_runners: body.max_runners,
-        weight: body.weight,
-        drift_response: body.drift_response,
-        installation,
-    };
+    let draft = body.into_draft(&app)?;
     let team = app.operations().create_team(&admin, &draft).await?;
     Ok((StatusCode::CREATED, Json(with_warnings(&app, team).await?)))
 }

@@ -109,15 +109,12 @@ async fn show(
         Some(Ok(check)) => (Some(check), None),
         Some(Err(error)) => (None, Some(Refusal::of(error)?)),
     };
-    let status = refusal.as_ref().map(|refusal| refusal.status);
-    form_page(
-        &ExplainPage {
-            frame: Frame::new(&app, &visitor, Section::Explain, "Explain").await,
-            question,
-            teams: visitor.caller.teams.iter().map(|team| team.name.clone()).collect(),
-            check,
-            refusal,
-        },
-        status,
-    )
+    let shown = ExplainPage {
+        frame: Frame::new(&app, &visitor, Section::Explain, "Explain").await,
+        question,
+        teams: visitor.caller.teams.iter().map(|team| team.name.clone()).collect(),
+        check,
+        refusal,
+    };
+    form_page(&shown, shown.refusal.as_ref())
 }

@@ -13,7 +13,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
     app::AppState,
-    body::{Id, Ids, Params},
+    body::{Id, Ids, Params, find_team},
     error::{ApiError, ApiResult},
     ui::{UiError, UiResult, page},
 };
@@ -95,9 +95,9 @@ impl Refusal {
 }
 
 /// Returns the page of a form, with the status of its refusal if there is one.
-pub(crate) fn form_page(form: &impl Template, refused: Option<u16>) -> UiResult<Response> {
+pub(crate) fn form_page(form: &impl Template, refusal: Option<&Refusal>) -> UiResult<Response> {
     let mut response = page(form)?;
-    if let Some(status) = refused.and_then(|status| StatusCode::from_u16(status).ok()) {
+    if let Some(status) = refusal.and_then(|refusal| StatusCode::from_u16(refusal.status).ok()) {
         *response.status_mut() = status;
     }
     Ok(response)
@@ -111,14 +111,22 @@ pub(crate) struct Confirmation {
 }
 
 impl Confirmation {
-    /// Returns the reason. The dashboard always asks for one.
+    /// Returns the reason.
     ///
     /// # Errors
     /// `validation_failed` at `/comment` if it is empty.
     pub(crate) fn reason(&self) -> Result<String, Problem> {
-        let missing = || Problem::field("/comment", "1 to 500 characters: the reason, for the audit log");
-        optional(&self.comment).ok_or_else(missing)
+        given_reason(&self.comment)
     }
+}
+
+/// Returns the reason of a change, for which the dashboard always asks.
+///
+/// # Errors
+/// `validation_failed` at `/comment` if it is empty.
+pub(crate) fn given_reason(comment: &str) -> Result<String, Problem> {
+    let missing = || Problem::field("/comment", "1 to 500 characters: the reason, for the audit log");
+    optional(comment).ok_or_else(missing)
 }
 
 /// Returns the team with this name or id.
@@ -126,13 +134,8 @@ impl Confirmation {
 /// # Errors
 /// `validation_failed` at the pointer if there is none; database errors.
 pub(crate) async fn named_team(app: &AppState, pointer: &str, named: &str) -> ApiResult<Team> {
-    let mut conn = app.store.conn().await?;
-    let team = match named.parse() {
-        Ok(id) => conn.teams().policy(id).await?,
-        Err(_) => conn.teams().by_name(named).await?,
-    };
     let unknown = || Problem::field(pointer, format!("no team has the name or id `{named}`"));
-    Ok(team.ok_or_else(unknown)?)
+    Ok(find_team(app, named).await?.ok_or_else(unknown)?)
 }
 
 /// Returns a text field, `None` if it is empty. Spaces around it are not meant.

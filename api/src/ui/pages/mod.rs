@@ -14,7 +14,6 @@ mod lanes;
 mod list_filters;
 mod people;
 mod preview;
-mod refused;
 mod runners;
 mod search;
 mod security;

@@ -118,13 +118,11 @@ impl Preview {
     /// # Errors
     /// An error that the form cannot correct.
     pub(crate) fn refuse(mut self, error: impl Into<ApiError>, reason: &str) -> UiResult<Response> {
-        let refusal = Refusal::of(error)?;
-        let status = Some(refusal.status);
+        self.refusal = Some(Refusal::of(error)?);
         if let Some(asked) = &mut self.reason {
             reason.clone_into(&mut asked.value);
         }
-        self.refusal = Some(refusal);
-        form_page(&self, status)
+        form_page(&self, self.refusal.as_ref())
     }
 }
 

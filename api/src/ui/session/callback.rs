@@ -40,7 +40,7 @@ pub(super) async fn finish(
     headers: HeaderMap,
     Params(params): Params<CallbackParams>,
 ) -> UiResult<Response> {
-    let (outcome, response) = match sign_in(&app, &origin, &headers, params).await {
+    let (outcome, mut response) = match sign_in(&app, &origin, &headers, params).await {
         Ok((cookie, to)) => {
             let mut response = notice::redirect(&to);
             let cookie = cookies::set(cookies::SESSION, &cookie, Some(app.server.sessions.longest.as_secs()));
@@ -52,7 +52,6 @@ pub(super) async fn finish(
         Err(Failure::Broken(error)) => return Err(error),
     };
     metrics::counter!("rts_dashboard_sign_ins_total", "outcome" => outcome).increment(1);
-    let mut response = response;
     response.headers_mut().append(header::SET_COOKIE, cookies::clear(cookies::SIGN_IN));
     Ok(response)
 }

@@ -80,11 +80,8 @@ pub(super) async fn deactivate(
     UiForm(form): UiForm<Confirmation>,
 ) -> UiResult<Response> {
     let change = ClientChange { is_active: Some(false), ..ClientChange::default() };
-    let written = match form.reason() {
-        Ok(reason) => app.operations().change_client(&admin, id, change, Some(&reason)).await,
-        Err(problem) => Err(problem.into()),
-    };
-    match written {
+    let written = async { app.operations().change_client(&admin, id, change, Some(&form.reason()?)).await };
+    match written.await {
         Ok(client) => Ok(finished(&client, "is deactivated.")),
         Err(error) => deactivation(&app, &visitor, id).await?.refuse(error, &form.comment),
     }
@@ -111,11 +108,8 @@ pub(super) async fn activate(
     UiForm(form): UiForm<Confirmation>,
 ) -> UiResult<Response> {
     let change = ClientChange { is_active: Some(true), ..ClientChange::default() };
-    let written = match form.reason() {
-        Ok(reason) => app.operations().change_client(&admin, id, change, Some(&reason)).await,
-        Err(problem) => Err(problem.into()),
-    };
-    match written {
+    let written = async { app.operations().change_client(&admin, id, change, Some(&form.reason()?)).await };
+    match written.await {
         Ok(client) => Ok(finished(&client, "is active again.")),
         Err(error) => activation(&app, &visitor, id).await?.refuse(error, &form.comment),
     }
@@ -137,11 +131,8 @@ pub(super) async fn remove(
     PageId(id): PageId<ClientId>,
     UiForm(form): UiForm<Confirmation>,
 ) -> UiResult<Response> {
-    let written = match form.reason() {
-        Ok(reason) => app.operations().remove_client(&admin, id, Some(&reason)).await,
-        Err(problem) => Err(problem.into()),
-    };
-    match written {
+    let written = async { app.operations().remove_client(&admin, id, Some(&form.reason()?)).await };
+    match written.await {
         Ok(()) => Ok(done("/clients", "The machine client was removed.")),
         Err(error) => removal(&app, &visitor, id).await?.refuse(error, &form.comment),
     }

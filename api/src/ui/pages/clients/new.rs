@@ -48,29 +48,19 @@ struct NewClientPage {
     refusal: Option<Refusal>,
 }
 
-impl NewClientPage {
-    /// Returns the fault of a field.
-    fn fault(&self, pointer: &str) -> String {
-        self.refusal.as_ref().map(|refusal| refusal.at(pointer)).unwrap_or_default()
-    }
-}
-
 async fn show(
     app: &AppState,
     visitor: &Visitor,
     form: ClientForm,
     refusal: Option<Refusal>,
 ) -> UiResult<Response> {
-    let status = refusal.as_ref().map(|refusal| refusal.status);
-    form_page(
-        &NewClientPage {
-            frame: Frame::new(app, visitor, Section::Clients, "New machine client").await,
-            form,
-            issuers: app.verifier.trusted_issuers().map(str::to_owned).collect(),
-            refusal,
-        },
-        status,
-    )
+    let shown = NewClientPage {
+        frame: Frame::new(app, visitor, Section::Clients, "New machine client").await,
+        form,
+        issuers: app.verifier.trusted_issuers().map(str::to_owned).collect(),
+        refusal,
+    };
+    form_page(&shown, shown.refusal.as_ref())
 }
 
 /// Shows the form, filled in from the query.

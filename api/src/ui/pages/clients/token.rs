@@ -59,9 +59,9 @@ async fn show(
         Ok(result) => (result, None),
         Err(refusal) => (None, Some(refusal)),
     };
-    let status = refusal.as_ref().map(|refusal| refusal.status);
     let frame = Frame::new(app, visitor, Section::Clients, "Test a token").await;
-    form_page(&TestPage { frame, compare_with, result, refusal }, status)
+    let shown = TestPage { frame, compare_with, result, refusal };
+    form_page(&shown, shown.refusal.as_ref())
 }
 
 /// Shows the form.

@@ -20,8 +20,10 @@ use crate::{
     ui::{
         AdminVisitor, Frame, Section, UiForm, UiResult, done,
         format::{count, span},
-        page,
-        pages::{input::Refusal, refused, words},
+        pages::{
+            input::{Refusal, form_page},
+            words,
+        },
     },
 };
 
@@ -113,8 +115,7 @@ impl Draft<'_> {
         sample.truncate(SAMPLE);
         let retries = self.action == BatchAction::RetryJobs;
         let title = if retries { "Retry failed jobs" } else { "Discard failed jobs" };
-        let status = refused::status(refusal.as_ref());
-        let shown = page(&DecisionPage {
+        let shown = DecisionPage {
             frame: Frame::new(self.app, &self.admin.visitor, Section::Failures, title).await,
             retries,
             action: path_of(self.action),
@@ -124,8 +125,8 @@ impl Draft<'_> {
             sample,
             reason,
             refusal,
-        })?;
-        Ok(refused::with_status(status, shown))
+        };
+        form_page(&shown, shown.refusal.as_ref())
     }
 
     async fn start(&self, reason: String, expected: i64) -> UiResult<Response> {

@@ -14,10 +14,9 @@ use crate::{
     ui::{
         AdminVisitor, Frame, Section, UiForm, UiResult, done,
         format::count,
-        page,
         pages::{
-            input::{self, PageId, Refusal},
-            refused, words,
+            input::{self, PageId, Refusal, form_page},
+            words,
         },
     },
 };
@@ -106,8 +105,7 @@ async fn confirm(
     teams.sort_unstable_by(|a, b| (b.2, &a.1).cmp(&(a.2, &b.1)));
     teams.dedup();
     let frame = Frame::new(app, &admin.visitor, Section::Fleet, format!("Held removals of {name}")).await;
-    let status = refused::status(refusal.as_ref());
-    let shown = page(&RemovalsPage {
+    let shown = RemovalsPage {
         frame,
         path: words::path(&["fleet", name.as_str()]),
         installation: name.to_string(),
@@ -116,8 +114,8 @@ async fn confirm(
         teams,
         count,
         refusal,
-    })?;
-    Ok(refused::with_status(status, shown))
+    };
+    form_page(&shown, shown.refusal.as_ref())
 }
 
 /// Approves the held removals, if they are still as many as the admin typed.

@@ -11,10 +11,10 @@ use crate::{
     app::AppState,
     routes::admin::queues::LaneView,
     ui::{
-        AdminVisitor, Frame, Section, UiForm, UiResult, done, page,
+        AdminVisitor, Frame, Section, UiForm, UiResult, done,
         pages::{
-            input::{PageId, Refusal},
-            refused, words,
+            input::{PageId, Refusal, form_page},
+            words,
         },
     },
 };
@@ -120,8 +120,7 @@ impl Target {
         let depth =
             queues.as_ref().map(|queues| Depth::of(queues.lanes.iter().filter(|lane| self.holds(lane))));
         let pauses = queues.map(|queues| queues.pauses).unwrap_or_default();
-        let status = refused::status(refusal.as_ref());
-        let shown = page(&PausePage {
+        let shown = PausePage {
             frame: Frame::new(app, &admin.visitor, Section::Lanes, title).await,
             action: format!("{}/pause", self.path),
             depth,
@@ -132,8 +131,8 @@ impl Target {
             seconds: form.seconds,
             reason: form.reason,
             refusal,
-        })?;
-        Ok(refused::with_status(status, shown))
+        };
+        form_page(&shown, shown.refusal.as_ref())
     }
 
     async fn pause(self, app: &AppState, admin: &AdminVisitor, form: PauseForm) -> UiResult<Response> {

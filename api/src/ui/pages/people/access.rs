@@ -58,11 +58,8 @@ pub(super) async fn deactivate(
     PageId(id): PageId<UserId>,
     UiForm(form): UiForm<Confirmation>,
 ) -> UiResult<Response> {
-    let written = match form.reason() {
-        Ok(reason) => app.operations().deactivate_user(&admin, id, Some(&reason)).await,
-        Err(problem) => Err(problem.into()),
-    };
-    match written {
+    let written = async { app.operations().deactivate_user(&admin, id, Some(&form.reason()?)).await };
+    match written.await {
         Ok(user) => Ok(finished(user, "is deactivated.")),
         Err(error) => {
             deactivation(&app, &visitor, &person(&app, id).await?).await?.refuse(error, &form.comment)
@@ -98,11 +95,8 @@ pub(super) async fn activate(
     PageId(id): PageId<UserId>,
     UiForm(form): UiForm<Confirmation>,
 ) -> UiResult<Response> {
-    let written = match form.reason() {
-        Ok(reason) => app.operations().activate_user(&admin, id, Some(&reason)).await,
-        Err(problem) => Err(problem.into()),
-    };
-    match written {
+    let written = async { app.operations().activate_user(&admin, id, Some(&form.reason()?)).await };
+    match written.await {
         Ok(user) => Ok(finished(user, "is active again.")),
         Err(error) => activation(&app, &visitor, &person(&app, id).await?).await.refuse(error, &form.comment),
     }
@@ -132,11 +126,8 @@ pub(super) async fn unbind(
     PageId(id): PageId<UserId>,
     UiForm(form): UiForm<Confirmation>,
 ) -> UiResult<Response> {
-    let written = match form.reason() {
-        Ok(reason) => app.operations().unbind_user(&admin, id, Some(&reason)).await,
-        Err(problem) => Err(problem.into()),
-    };
-    match written {
+    let written = async { app.operations().unbind_user(&admin, id, Some(&form.reason()?)).await };
+    match written.await {
         Ok(user) => Ok(finished(user, "is unbound; the next sign-in with the e-mail address binds anew.")),
         Err(error) => unbinding(&app, &visitor, &person(&app, id).await?).await.refuse(error, &form.comment),
     }

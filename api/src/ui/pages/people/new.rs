@@ -47,30 +47,20 @@ struct NewPersonPage {
     refusal: Option<Refusal>,
 }
 
-impl NewPersonPage {
-    /// Returns the fault of a field.
-    fn fault(&self, pointer: &str) -> String {
-        self.refusal.as_ref().map(|refusal| refusal.at(pointer)).unwrap_or_default()
-    }
-}
-
 async fn show(
     app: &AppState,
     visitor: &Visitor,
     form: PersonForm,
     refusal: Option<Refusal>,
 ) -> UiResult<Response> {
-    let status = refusal.as_ref().map(|refusal| refusal.status);
-    form_page(
-        &NewPersonPage {
-            frame: Frame::new(app, visitor, Section::People, "New person").await,
-            form,
-            roles: Role::ALL,
-            issuers: app.verifier.trusted_issuers().map(str::to_owned).collect(),
-            refusal,
-        },
-        status,
-    )
+    let shown = NewPersonPage {
+        frame: Frame::new(app, visitor, Section::People, "New person").await,
+        form,
+        roles: Role::ALL,
+        issuers: app.verifier.trusted_issuers().map(str::to_owned).collect(),
+        refusal,
+    };
+    form_page(&shown, shown.refusal.as_ref())
 }
 
 /// Shows the form.

@@ -16,7 +16,7 @@ use crate::{
     },
     ui::{
         AdminVisitor, Frame, Section, UiForm, UiResult, Visitor, done,
-        pages::input::{PageId, Refusal, form_page, optional},
+        pages::input::{PageId, Refusal, form_page, given_reason},
     },
 };
 
@@ -56,11 +56,11 @@ async fn show(
     refusal: Option<Refusal>,
 ) -> UiResult<Response> {
     let is_last_admin = app.operations().is_last_admin(&user).await?;
-    let status = refusal.as_ref().map(|refusal| refusal.status);
     let person = UserView::from(user);
     let title = format!("Role of {}", person.shown_name());
     let frame = Frame::new(app, visitor, Section::People, title).await;
-    form_page(&RolePage { frame, person, form, roles: Role::ALL, is_last_admin, refusal }, status)
+    let shown = RolePage { frame, person, form, roles: Role::ALL, is_last_admin, refusal };
+    form_page(&shown, shown.refusal.as_ref())
 }
 
 /// Shows the form, which says what each role may do.
@@ -109,12 +109,11 @@ fn with_article(role: Role) -> &'static str {
 
 async fn write(app: &AppState, admin: Administers, id: UserId, form: &RoleForm) -> ApiResult<UserView> {
     let role = form.role.parse().map_err(|_| Problem::field("/role", "choose one of the list"))?;
-    let reason = || Problem::field("/comment", "1 to 500 characters: the reason, for the audit log");
     let body = ChangedUser {
         role: Some(role),
         can_use_jit: Some(!form.can_use_jit.is_empty()),
         can_use_registration_token: Some(!form.can_use_registration_token.is_empty()),
-        comment: Some(optional(&form.comment).ok_or_else(reason)?),
+        comment: Some(given_reason(&form.comment)?),
         ..ChangedUser::default()
     };
     Ok(change::patch(State(app.clone()), admin, Id(id), Body(body)).await?.0)

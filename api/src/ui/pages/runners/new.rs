@@ -139,7 +139,6 @@ async fn show(
     let named = form.team().ok().flatten();
     let alone = mine.teams.len() == 1;
     let choice = |team: TeamView| TeamChoice { is_chosen: alone || named == Some(team.id), team };
-    let status = refusal.as_ref().map(|refusal| refusal.status);
     let shown = NewRunnerPage {
         frame: Frame::new(app, visitor, Section::Runners, "New runner").await,
         form: RunnerForm { key: optional(&form.key).unwrap_or_else(|| Uuid::new_v4().to_string()), ..form },
@@ -147,7 +146,7 @@ async fn show(
         check,
         refusal,
     };
-    form_page(&shown, status)
+    form_page(&shown, shown.refusal.as_ref())
 }
 
 /// Shows the form, filled in from the query.

@@ -50,10 +50,9 @@ fn goes(runner: &Runner) -> bool {
 
 impl RemovalPage {
     fn of(frame: Frame, action: String, back: String, runners: Vec<Runner>) -> Self {
-        let removable =
-            |runner: &&Runner| !matches!(runner.status, RunnerStatus::Deleted | RunnerStatus::Requested);
-        let busy = runners.iter().filter(removable).filter(|runner| runner.busy).count();
-        let idle = runners.iter().filter(removable).count() - busy;
+        let removable = || runners.iter().filter(|runner| goes(runner));
+        let busy = removable().filter(|runner| runner.busy).count();
+        let idle = removable().count() - busy;
         let other = runners.len() - busy - idle;
         Self { frame, action, back, idle, busy, other, needs_reason: false, runners }
     }

@@ -97,18 +97,15 @@ async fn show(
             Err(error) => (None, Some(refusal.map_or_else(|| Refusal::of(error), Ok)?)),
         },
     };
-    let status = refusal.as_ref().map(|refusal| refusal.status);
-    form_page(
-        &IncidentPage {
-            frame: Frame::new(app, visitor, Section::Security, "Incident switch").await,
-            target,
-            kinds: IncidentKind::ALL,
-            preview,
-            reason,
-            refusal,
-        },
-        status,
-    )
+    let shown = IncidentPage {
+        frame: Frame::new(app, visitor, Section::Security, "Incident switch").await,
+        target,
+        kinds: IncidentKind::ALL,
+        preview,
+        reason,
+        refusal,
+    };
+    form_page(&shown, shown.refusal.as_ref())
 }
 
 /// Shows whose access would end.

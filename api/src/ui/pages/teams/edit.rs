@@ -5,7 +5,6 @@ use axum::{extract::State, response::Response};
 use chrono::TimeDelta;
 use domain::{DriftResponse, TeamId};
 use operations::Replay;
-use store::TeamDraft;
 
 use super::form::TeamForm;
 use crate::{
@@ -13,7 +12,7 @@ use crate::{
     body::{Body, Id},
     caller::{Administers, ReadsTeams},
     error::ApiResult,
-    routes::admin::teams::{self, TeamView, configured_installation},
+    routes::admin::teams::{self, TeamView},
     ui::{
         AdminVisitor, Frame, Section, UiForm, UiResult, Visitor, done,
         pages::input::{PageId, Refusal, form_page},
@@ -37,13 +36,6 @@ struct TeamFormPage {
     refusal: Option<Refusal>,
 }
 
-impl TeamFormPage {
-    /// Returns the fault of a field.
-    fn fault(&self, pointer: &str) -> String {
-        self.refusal.as_ref().map(|refusal| refusal.at(pointer)).unwrap_or_default()
-    }
-}
-
 struct Shown {
     team: Option<TeamView>,
     form: TeamForm,
@@ -53,19 +45,16 @@ struct Shown {
 
 async fn show(app: &AppState, visitor: &Visitor, shown: Shown) -> UiResult<Response> {
     let title = shown.team.as_ref().map_or("New team".to_owned(), |team| format!("Policy of {}", team.name));
-    let status = shown.refusal.as_ref().map(|refusal| refusal.status);
-    form_page(
-        &TeamFormPage {
-            frame: Frame::new(app, visitor, Section::Teams, title).await,
-            team: shown.team,
-            form: shown.form,
-            installations: app.installations.keys().map(ToString::to_string).collect(),
-            drift_responses: DriftResponse::ALL,
-            tried: shown.tried,
-            refusal: shown.refusal,
-        },
-        status,
-    )
+    let shown = TeamFormPage {
+        frame: Frame::new(app, visitor, Section::Teams, title).await,
+        team: shown.team,
+        form: shown.form,
+        installations: app.installations.keys().map(ToString::to_string).collect(),
+        drift_responses: DriftResponse::ALL,
+        tried: shown.tried,
+        refusal: shown.refusal,
+    };
+    form_page(&shown, shown.refusal.as_ref())
 }
 
 async fn read(app: &AppState, visitor: &Visitor, id: TeamId) -> UiResult<TeamView> {
@@ -163,21 +152,7 @@ pub(super) async fn try_out(
 }
 
 async fn replay(app: &AppState, visitor: &Visitor, id: TeamId, form: &TeamForm) -> ApiResult<Replay> {
-    let body = form.read()?;
-    let draft = TeamDraft {
-        installation: configured_installation(app, &body.installation)?,
-        name: body.name,
-        description: body.description,
-        required_labels: body.required_labels,
-        optional_label_patterns: body.optional_label_patterns,
-        add_self_hosted: body.add_self_hosted,
-        allowed_runner_group_ids: body.allowed_runner_group_ids,
-        allowed_repositories: body.allowed_repositories,
-        allowed_workflows: body.allowed_workflows,
-        max_runners: body.max_runners,
-        weight: body.weight,
-        drift_response: body.drift_response,
-    };
+    let draft = form.read()?.into_draft(app)?;
     let since = app.store.now().await? - TimeDelta::days(TRIED_DAYS);
     let draft = app.operations().replay_draft(&app.provision_rules(), id, &draft).await?;
     let mut lists = app.lists(&visitor.caller).await?;

@@ -11,11 +11,8 @@ use crate::{
     caller::SeesAll,
     routes::admin::workers,
     ui::{
-        AdminVisitor, Frame, Section, UiForm, UiResult, done, page,
-        pages::{
-            input::{PageId, Refusal},
-            refused,
-        },
+        AdminVisitor, Frame, Section, UiForm, UiResult, done,
+        pages::input::{PageId, Refusal, form_page},
     },
 };
 
@@ -57,8 +54,8 @@ async fn confirm(
     let worker = worker.ok_or_else(|| Problem::not_found("worker"))?;
     let row = WorkerRow::new(worker, None, app.store.now().await?);
     let frame = Frame::new(app, &admin.visitor, Section::Workers, format!("Drain {name}")).await;
-    let status = refused::status(refusal.as_ref());
-    Ok(refused::with_status(status, page(&DrainPage { frame, row, reason, refusal })?))
+    let shown = DrainPage { frame, row, reason, refusal };
+    form_page(&shown, shown.refusal.as_ref())
 }
 
 /// Drains a worker.
