@@ -159,10 +159,12 @@ pub(crate) async fn metrics(State(app): State<AppState>) -> Response {
     render(&app)
 }
 
-/// Returns the router of the `METRICS_LISTEN` listener: metrics and liveness.
+/// Returns the part of the `METRICS_LISTEN` listener that shows metrics and health.
 pub(crate) fn metrics_router() -> Router<AppState> {
     Router::new()
+        .route("/health", get(health))
         .route("/health/live", get(live))
+        .route("/health/ready", get(ready))
         .route("/metrics", get(async |State(app): State<AppState>| render(&app)))
 }
 

@@ -71,10 +71,11 @@ pub fn teams_schema() -> serde_json::Value {
 pub fn router(app: AppState) -> Router {
     let (router, description) = documented_router().split_for_parts();
     let description = complete_description(description);
+    let docs = if app.server.public_docs { documents(description) } else { Router::new() };
     let https = app.server.public_url.as_ref().is_some_and(|url| url.scheme() == "https");
     router
         .merge(ui::router(&app))
-        .merge(SwaggerUi::new("/docs").url("/openapi.json", description))
+        .merge(docs)
         .route("/schemas/teams.json", get(routes::serve_schema))
         .fallback(layers::unknown_path)
         .method_not_allowed_fallback(layers::unsupported_method)
@@ -89,9 +90,14 @@ pub fn router(app: AppState) -> Router {
         .with_state(app)
 }
 
-/// Returns the router of the `METRICS_LISTEN` listener: `/metrics` and `/health/live`.
+/// Returns the router of the description at `/openapi.json` and of Swagger UI at `/docs`.
+fn documents<S: Clone + Send + Sync + 'static>(description: utoipa::openapi::OpenApi) -> Router<S> {
+    SwaggerUi::new("/docs").url("/openapi.json", description).into()
+}
+
+/// Returns the router of the `METRICS_LISTEN` listener: `/metrics`, health, `/docs` and `/openapi.json`.
 pub fn metrics_router(app: AppState) -> Router {
-    health::metrics_router().with_state(app)
+    health::metrics_router().merge(documents(description())).with_state(app)
 }
 
 /// Runs the API's periodic work until `draining` is cancelled. It expires in-memory tables, writes summaries of

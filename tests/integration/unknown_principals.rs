@@ -227,7 +227,7 @@ async fn request_id_is_generated_by_the_server() {
 #[tokio::test]
 async fn metrics_with_a_listener_of_their_own_are_not_on_the_public_one() {
     let world = World::builder().workers(0).start().await;
-    let api = world.program("api", &[("METRICS_LISTEN", "127.0.0.1:0")]);
+    let api = world.program("api", &[("METRICS_LISTEN", "127.0.0.1:0"), ("PUBLIC_DOCS", "false")]);
     let public = api.address().await;
     let own = eventually("metrics are served", || async {
         api.output().lines().find_map(|line| {
@@ -241,8 +241,14 @@ async fn metrics_with_a_listener_of_their_own_are_not_on_the_public_one() {
     for (url, status) in [
         (format!("http://{public}/metrics"), 404),
         (format!("http://{public}/health/live"), 200),
+        (format!("http://{public}/docs/"), 404),
+        (format!("http://{public}/openapi.json"), 404),
         (format!("http://{own}/metrics"), 200),
         (format!("http://{own}/health/live"), 200),
+        (format!("http://{own}/health/ready"), 200),
+        (format!("http://{own}/health"), 200),
+        (format!("http://{own}/docs/"), 200),
+        (format!("http://{own}/openapi.json"), 200),
         (format!("http://{own}/api/v1/auth/me"), 404),
     ] {
         assert_eq!(ask(url.clone()).await, status, "{url}");

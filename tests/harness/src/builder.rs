@@ -286,6 +286,7 @@ impl Builder {
             trusted_proxies: TrustedProxies::parse(&self.proxies).unwrap_or_default(),
             public_url: self.public_url.as_ref().map(|url| url.parse().unwrap()),
             metrics_listen: None,
+            public_docs: true,
             rate_per_minute: many(self.rate.0),
             rate_burst: many(self.rate.1),
             guards: self.guards.clone(),

@@ -46,8 +46,14 @@ const PUBLIC: Setting = Setting::new(
 const METRICS: Setting = Setting::new(
     "METRICS_LISTEN",
     "an address and a port such as 127.0.0.1:9102",
-    "Address on which the API serves `/metrics` (and `/health/live`) instead of on its own port.",
+    "Address on which the API serves `/metrics` instead of on its own port, and `/health`, `/docs` and `/openapi.json` too.",
 );
+const DOCS: Setting = Setting::new(
+    "PUBLIC_DOCS",
+    "true or false",
+    "Whether the API's own port serves `/docs` and `/openapi.json`. `METRICS_LISTEN` always does.",
+)
+.or("true");
 const RATE: Setting = Setting::new(
     "API_RATE_LIMIT_PER_MINUTE",
     "a number from 1 to 1000000",
@@ -167,6 +173,8 @@ pub struct ServerConfig {
     pub public_url: Option<Url>,
     /// Separate address for `/metrics`; `None` serves them beside the API.
     pub metrics_listen: Option<SocketAddr>,
+    /// Whether the API's own port serves its description.
+    pub public_docs: bool,
     /// Requests one caller may make per minute.
     pub rate_per_minute: NonZeroU32,
     /// Requests one caller may make at once.
@@ -196,6 +204,7 @@ impl Section for ServerConfig {
         PROXIES,
         PUBLIC,
         METRICS,
+        DOCS,
         RATE,
         BURST,
         REFUSALS,
@@ -215,6 +224,7 @@ impl Section for ServerConfig {
             trusted_proxies: TrustedProxies(sources.items(&PROXIES, 64, network)?),
             public_url: sources.optional(&PUBLIC, |text| public_url(text, sources.mode()))?,
             metrics_listen: sources.optional(&METRICS, |text| text.parse().ok())?,
+            public_docs: sources.flag(&DOCS)?,
             rate_per_minute: sources.value(&RATE, |text| positive(text, 1_000_000))?,
             rate_burst: sources.value(&BURST, |text| positive(text, 100_000))?,
             guards: ServerGuards {
