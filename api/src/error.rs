@@ -165,6 +165,7 @@ pub(crate) fn internal(error: &(dyn std::error::Error + 'static)) -> ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let body = ProblemBody::from(&self.0);
+        metrics::counter!("rts_refusals_total", "code" => body.code).increment(1);
         let status = StatusCode::from_u16(body.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = (status, Json(body)).into_response();
         let headers = response.headers_mut();

@@ -250,6 +250,7 @@ fn sync_settings(jobs: &JobsConfig) -> scheduler::SyncSettings {
             runners: jobs.keep_runners.and_then(span),
             audit: jobs.keep_audit.and_then(span),
         },
+        worker_slots: jobs.worker_concurrency as u64,
         name: crate::process::instance_name("scheduler"),
     }
 }

@@ -2,7 +2,10 @@
 //! number of schedulers may run it at the same time.
 
 mod audit;
+pub mod budget_metrics;
 pub mod events;
+pub mod fleet_metrics;
+pub mod gauges;
 mod jobs;
 pub mod leader;
 mod periodic;
@@ -23,6 +26,7 @@ use std::{collections::BTreeMap, convert::Infallible, time::Duration};
 
 use chrono::TimeDelta;
 use domain::{AuditKeys, DriftRules, InstallationId};
+use gauges::ShownGauges;
 use github::GitHubError;
 use installations::Installations;
 pub use leader::Leadership;
@@ -77,6 +81,8 @@ pub struct SyncSettings {
     pub lease: Duration,
     /// Time for which final rows are kept.
     pub retention: Retention,
+    /// Slots of a worker, for the number of workers wanted while none runs.
+    pub worker_slots: u64,
     /// Name of this scheduler's process in rows and logs.
     pub name: String,
 }
@@ -90,6 +96,7 @@ impl Default for SyncSettings {
             stale_after: TimeDelta::hours(24),
             lease: Duration::from_secs(15),
             retention: Retention::default(),
+            worker_slots: 8,
             name: "scheduler".to_owned(),
         }
     }
@@ -135,9 +142,10 @@ pub async fn run(parts: Parts, shutdown: Shutdown) -> anyhow::Result<()> {
     loops.run_every(5, "expire", expire::run);
     loops.run_every(5, "reap", reap::run);
     loops.run_every(5, "pauses", pauses::run);
-    let shown_lanes = queue_metrics::ShownLanes::default();
-    loops.run_every(5, "depth", move |parts| queue_metrics::run(parts, shown_lanes.clone()));
-    loops.run_every(15, "verdict", verdict_metrics::run);
+    loops.show_every(5, "depth", queue_metrics::run);
+    loops.show_every(10, "verdict", verdict_metrics::run);
+    loops.show_every(10, "budget", budget_metrics::run);
+    loops.show_every(15, "fleet", fleet_metrics::run);
     loops.run_every(10, "shred", shred::run);
     loops.run_every(3600, "forget", shred::forget);
     loops.run_every(2, "cancel", cancel_workflow_runs::run);
@@ -199,6 +207,16 @@ impl StepLoops<'_> {
         F: Future<Output = Result<u64, StepError>> + Send + 'static,
     {
         self.supervise(seconds, name, move |schedule| periodic::run_every(schedule, step.clone()));
+    }
+
+    /// Runs a step that sets gauges. Every scheduler runs it, so that the metrics of any of them are complete.
+    fn show_every<S, F>(&self, seconds: u64, name: &'static str, step: S)
+    where
+        S: Fn(Parts, ShownGauges) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Result<u64, StepError>> + Send + 'static,
+    {
+        let shown = ShownGauges::default();
+        self.run_every(seconds, name, move |parts| step(parts, shown.clone()));
     }
 
     fn run_every_as_leader<S, F>(&self, seconds: u64, name: &'static str, step: S)

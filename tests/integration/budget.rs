@@ -170,7 +170,7 @@ async fn installation_without_jobs_is_shown_as_empty() {
     };
     // Once the API responds, the metrics have been collected.
     world.request("GET", "/metrics").send().await.assert_status(200);
-    let (queue, shown) = (world.queue(), scheduler::queue_metrics::ShownLanes::default());
+    let (queue, shown) = (world.queue(), scheduler::gauges::ShownGauges::default());
     let told = async |metric: &str| {
         scheduler::queue_metrics::run(world.scheduler_parts(), shown.clone()).await.unwrap();
         let text = world.request("GET", "/metrics").send().await.assert_status(200).text;

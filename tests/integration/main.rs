@@ -73,6 +73,8 @@ mod limits;
 #[cfg(test)]
 mod lists;
 #[cfg(test)]
+mod metric_labels;
+#[cfg(test)]
 mod migrations;
 #[cfg(test)]
 mod newer_rows;

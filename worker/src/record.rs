@@ -2,27 +2,32 @@
 
 use std::time::Duration;
 
-use domain::{AuditEntry, BlockedOn, Job, JobId, JobState, retry_delay};
+use domain::{AuditEntry, BlockedOn, Job, JobId, JobKind, JobState, retry_delay};
 use operations::FailedJob;
 use queue::Outcome;
 use store::{Counter, Postponement, StoreError};
 
-use crate::{app::App, jobs::JobOutcome};
+use crate::{app::App, jobs::JobOutcome, run_claimed::Started};
 
 /// Delay until the row is read again after the lease was lost.
 const RECHECK_DELAY: Duration = Duration::from_secs(2);
 
 /// Records an outcome and returns what the queue does with the job.
-pub(crate) async fn record(app: &App, job: &Job, answer: JobOutcome) -> Result<Outcome, StoreError> {
+pub(crate) async fn record(
+    app: &App,
+    started: Started<'_>,
+    answer: JobOutcome,
+) -> Result<Outcome, StoreError> {
+    let job = started.job;
     let (state, error) = match answer {
         JobOutcome::Recorded => {
-            announce_result(app, job, JobState::Succeeded).await;
+            announce_result(app, started, JobState::Succeeded).await;
             return Ok(Outcome::Done);
         }
         JobOutcome::Lost => return Ok(lease_lost()),
         JobOutcome::OperatorNeeded { refusal, outcome } => {
             record_refusal(app, job, &refusal).await?;
-            return Box::pin(record(app, job, *outcome)).await;
+            return Box::pin(record(app, started, *outcome)).await;
         }
         JobOutcome::Suspended(message) => {
             record_suspension(app, job, &message).await?;
@@ -51,7 +56,7 @@ pub(crate) async fn record(app: &App, job: &Job, answer: JobOutcome) -> Result<O
         FailedJob::from(job).record(&mut tx, "its job failed", error.as_ref()).await?;
     }
     tx.commit().await?;
-    announce_result(app, job, state).await;
+    announce_result(app, started, state).await;
     Ok(Outcome::Done)
 }
 
@@ -96,7 +101,11 @@ async fn postpone(app: &App, job: &Job, postponement: &Postponement<'_>) -> Resu
     Ok(Outcome::Later(delay.to_std().unwrap_or_default()))
 }
 
-async fn announce_result(app: &App, job: &Job, state: JobState) {
+async fn announce_result(app: &App, started: Started<'_>, state: JobState) {
+    let job = started.job;
+    if (job.kind, state) == (JobKind::Provision, JobState::Succeeded) {
+        metrics::histogram!("rts_config_seconds").record(started.age().as_secs_f64());
+    }
     metrics::counter!("rts_jobs_finished_total", "kind" => job.kind.as_str(), "state" => state.as_str())
         .increment(1);
     tracing::info!(state = %state, "finished");

@@ -3,7 +3,10 @@
 //! The start raises the fence of the job's row, so that a result is written only by the newest start. Each step has a
 //! time limit: the job ends or returns to the queue even if the database or GitHub does not respond.
 
-use std::{panic::AssertUnwindSafe, time::Duration};
+use std::{
+    panic::AssertUnwindSafe,
+    time::{Duration, Instant},
+};
 
 use chrono::TimeDelta;
 use domain::{BlockedOn, Job, JobState, NotRunnable, Problem, ProblemCode};
@@ -26,6 +29,30 @@ const DATABASE_RETRY_DELAY: Duration = Duration::from_secs(2);
 const UNREADABLE_JOB_DELAY: Duration = Duration::from_secs(30);
 /// Pause between two attempts to put a row back.
 const REQUEUE_RETRY_PAUSE: Duration = Duration::from_millis(200);
+
+/// Fence of a job's first start.
+const FIRST_FENCE: i64 = 1;
+
+/// A job whose start is in its row.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Started<'j> {
+    /// The job as of its start.
+    pub(crate) job: &'j Job,
+    /// Time of the start, by this machine's monotonic clock.
+    pub(crate) begun: Instant,
+}
+
+impl Started<'_> {
+    /// Returns the time from the job's acceptance to this start, by the database's clock.
+    fn waited(self) -> Duration {
+        (self.job.now - self.job.created_at).to_std().unwrap_or_default()
+    }
+
+    /// Returns the time from the job's acceptance until now.
+    pub(crate) fn age(self) -> Duration {
+        self.waited() + self.begun.elapsed()
+    }
+}
 
 /// Reason why a row could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -63,8 +90,8 @@ pub(crate) async fn run_claimed(app: &App, claimed: Claimed) -> Outcome {
     let Some(job) = started else { return Outcome::Done };
     let span = tracing::info_span!("job", job = %job.id, kind = %job.kind, team = ?job.team.map(|team| team.to_string()),
         trace_id = job.trace.as_deref().and_then(|trace| trace.split('-').nth(1)), fence = job.fence);
-    let begun = std::time::Instant::now();
-    let outcome = run_started(app, &claimed, &job).instrument(span).await;
+    let begun = Instant::now();
+    let outcome = run_started(app, &claimed, Started { job: &job, begun }).instrument(span).await;
     metrics::histogram!("rts_job_seconds", "kind" => job.kind.as_str()).record(begun.elapsed().as_secs_f64());
     outcome
 }
@@ -74,9 +101,13 @@ async fn start(app: &App, claimed: &Claimed) -> Result<Option<Job>, StoreError> 
     app.store.conn().await?.jobs().start(lease.job, &app.name, lease.was_given_back()).await
 }
 
-async fn run_started(app: &App, claimed: &Claimed, job: &Job) -> Outcome {
-    let waited = (job.now - job.created_at).num_milliseconds();
-    tracing::info!(attempt = job.attempts, rescues = job.rescues, waited_ms = waited, "started");
+async fn run_started(app: &App, claimed: &Claimed, started: Started<'_>) -> Outcome {
+    let job = started.job;
+    let waited = started.waited();
+    tracing::info!(attempt = job.attempts, rescues = job.rescues, waited_ms = waited.as_millis(), "started");
+    if job.fence == FIRST_FENCE {
+        metrics::histogram!("rts_job_wait_seconds", "kind" => job.kind.as_str()).record(waited.as_secs_f64());
+    }
     // In a task of its own: streams show the start, and nothing waits for that.
     tokio::spawn(record::announce_start(app.clone(), job.id));
     let answer = if let Err(unfit) = job.check_runnable() {
@@ -96,7 +127,7 @@ async fn run_started(app: &App, claimed: &Claimed, job: &Job) -> Outcome {
             },
         }
     };
-    match within_timeout(app, record::record(app, job, answer)).await {
+    match within_timeout(app, record::record(app, started, answer)).await {
         Ok(outcome) => outcome,
         Err(error) => {
             let ours = requeue_row(app, job, DATABASE_RETRY_DELAY).await;

@@ -178,6 +178,7 @@ fn explain(pause: &mut PausePicture, rows: &[PauseRow]) {
 
 fn budget(view: BudgetView) -> BudgetPicture {
     let window = |window: queue::Window| WindowPicture {
+        resource: window.resource,
         limit: window.limit,
         remaining: window.remaining,
         reset_in: window.reset_in,

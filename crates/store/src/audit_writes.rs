@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use domain::{AuditEntry, SecurityEvent};
+use domain::{AuditEntry, SecurityEvent, Severity};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -108,7 +108,7 @@ impl Audit<'_> {
     ) -> Result<bool> {
         let (user, client) = owner_columns(entry.requester);
         let data = entry.stored_data();
-        Ok(sqlx::query_scalar!(
+        let new = sqlx::query_scalar!(
             r#"INSERT INTO security_events (id, event_type, severity, user_identity, runner_id, runner_name, team_id,
                 violation_data, action_taken, repeat_key)
              VALUES ($1, $2, $3,
@@ -133,7 +133,9 @@ impl Audit<'_> {
             key.map(|key| &*key.0),
         )
         .fetch_one(&mut *self.0)
-        .await?)
+        .await?;
+        count_event(event.event_type, event.severity);
+        Ok(new)
     }
 
     /// Writes rows whose identity is known, in their order.
@@ -172,8 +174,18 @@ impl Audit<'_> {
         )
         .execute(&mut *self.0)
         .await?;
-        Ok(done.rows_affected() == 1)
+        let written = done.rows_affected() == 1;
+        if written {
+            count_event("webhook_signature_invalid", Severity::High);
+        }
+        Ok(written)
     }
+}
+
+/// Counts a security event. Types are a closed set: each is a constant of the program.
+fn count_event(event_type: &'static str, severity: Severity) {
+    metrics::counter!("rts_security_events_total", "type" => event_type, "severity" => severity.as_str())
+        .increment(1);
 }
 
 fn row_json(entry: &AuditEntry) -> Value {

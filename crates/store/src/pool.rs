@@ -16,8 +16,8 @@ use sqlx::{
 
 use crate::{
     Audit, AuditChains, BatchRuns, Batches, Cancellations, Clients, Credentials, DatabaseFacts,
-    EventDeliveries, EventStreams, Flow, GithubCalls, Idempotency, Incidents, Installations, Jobs, Leases,
-    Lists, Overviews, Pauses, Permissions, Requesters, Result, Retention, Revocations, Runners,
+    EventDeliveries, EventStreams, Fleet, Flow, GithubCalls, Idempotency, Incidents, Installations, Jobs,
+    Leases, Lists, Overviews, Pauses, Permissions, Requesters, Result, Retention, Revocations, Runners,
     SelfRegistered, Sessions, SignIns, Stats, StoreError, SyncRuns, Teams, UnmanagedRunners, Users, Versions,
     Webhooks, Workers,
     detach::CompleteInBackground,
@@ -225,6 +225,8 @@ macro_rules! nouns {
             clients -> Clients,
             /// Batches of people, teams, members and machine clients.
             batches -> Batches,
+            /// Counts for metrics.
+            fleet -> Fleet,
             /// Flow of jobs by minute and hour.
             flow -> Flow,
             /// Facts about the whole service.

@@ -272,18 +272,27 @@ impl Webhooks<'_> {
         Ok(id.map(RunnerId::from))
     }
 
-    /// Records the newest workflow job of a runner.
+    /// Records the newest workflow job of a runner, and counts the time from the hand-out of its config to the start of
+    /// its first one.
     pub async fn record_workflow_job(&mut self, runner: RunnerId, mark: &WorkflowMark) -> Result<()> {
-        sqlx::query!(
-            "UPDATE runners SET workflow_job_id = $2, workflow_completed = $3, workflow_event_at = $4
-             WHERE id = $1 AND status <> 'deleted'",
+        let begun_after = sqlx::query_scalar!(
+            "WITH old AS (SELECT id, workflow_job_id FROM runners WHERE id = $1 AND status <> 'deleted' FOR UPDATE)
+             UPDATE runners SET workflow_job_id = $2, workflow_completed = $3, workflow_event_at = $4
+             FROM old WHERE runners.id = old.id
+             RETURNING CASE WHEN old.workflow_job_id IS NULL AND NOT $3 THEN (
+                SELECT extract(epoch FROM clock_timestamp() - first_read_at)::float8 FROM credentials
+                    JOIN jobs ON jobs.id = credentials.job_id
+                WHERE jobs.runner_id = old.id AND first_read_at IS NOT NULL LIMIT 1) END",
             runner.uuid(),
             mark.job,
             mark.completed,
             mark.at,
         )
-        .execute(&mut *self.0)
+        .fetch_optional(&mut *self.0)
         .await?;
+        if let Some(seconds) = begun_after.flatten() {
+            metrics::histogram!("rts_runner_first_job_seconds").record(seconds.max(0.0));
+        }
         Ok(())
     }
 }

@@ -6,6 +6,7 @@ mod failed_batches;
 mod failures;
 mod flow;
 mod history;
+mod metrics;
 mod pauses;
 mod verdict;
 mod workers;

@@ -25,7 +25,9 @@ async fn verdict(scene: &Scene, code: &str) -> Value {
 async fn shown_by_metrics(world: &World) -> Vec<String> {
     // Once the API responds, the metrics have been collected.
     world.request("GET", "/metrics").send().await.assert_status(200);
-    scheduler::verdict_metrics::run(world.scheduler_parts()).await.unwrap();
+    scheduler::verdict_metrics::run(world.scheduler_parts(), scheduler::gauges::ShownGauges::default())
+        .await
+        .unwrap();
     let text = world.request("GET", "/metrics").send().await.assert_status(200).text;
     let gauges: Vec<&str> = text.lines().filter(|line| line.starts_with("rts_verdict{")).collect();
     assert_eq!(gauges.len(), VerdictCode::ALL.len(), "{gauges:?}");

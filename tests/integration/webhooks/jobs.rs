@@ -82,6 +82,31 @@ async fn workflow_job_on_our_runner_changes_its_state() {
 }
 
 #[tokio::test]
+async fn handed_out_runner_is_timed_until_it_is_online_and_has_a_job() {
+    let scene = scene().await;
+    let job = sqlx::query_scalar("SELECT id FROM jobs WHERE kind = 'provision'").fetch_one(scene.world.sql());
+    scene.world.credential(&scene.ada, job.await.unwrap()).await.assert_status(200);
+    let counts = async || {
+        let text = scene.world.request("GET", "/metrics").send().await.assert_status(200).text;
+        let count = |metric: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(&format!("{metric}_count ")));
+            line.map_or(0, |count| count.parse::<u64>().unwrap())
+        };
+        ["rts_config_seconds", "rts_runner_online_seconds", "rts_runner_first_job_seconds"].map(count)
+    };
+    let before = counts().await;
+    assert!(before[0] > 0, "the config was timed");
+    let control = scene.world.twin.control();
+    let job = control.queue_job("acme/web", &["gpu-7"]).unwrap();
+    control.start_job(job.id, scene.github_id).unwrap();
+    process_inbox(&scene.world).await;
+    assert_eq!(counts().await[1..], [before[1] + 1, before[2] + 1]);
+    control.complete_job(job.id, Conclusion::Success).unwrap();
+    process_inbox(&scene.world).await;
+    assert_eq!(counts().await[1..], [before[1] + 1, before[2] + 1], "each is timed once");
+}
+
+#[tokio::test]
 async fn late_in_progress_event_does_not_undo_completed() {
     let scene = scene().await;
     let (begun, ended) = ("workflow_job.in_progress.json", "workflow_job.completed.json");

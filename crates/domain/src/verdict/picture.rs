@@ -112,6 +112,8 @@ pub enum BreakerPicture {
 /// One hourly window.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WindowPicture {
+    /// `x-ratelimit-resource`.
+    pub resource: String,
     /// Requests in a whole window.
     pub limit: u64,
     /// Requests left.

@@ -33,6 +33,7 @@ fn good() -> Picture {
                 installation: acme(),
                 breaker: BreakerPicture::Closed,
                 windows: vec![WindowPicture {
+                    resource: "core".to_owned(),
                     limit: 5000,
                     remaining: 3050,
                     reset_in: Duration::from_mins(29),

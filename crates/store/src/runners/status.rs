@@ -49,7 +49,7 @@ pub(crate) async fn apply_status_changes(
     let to: Vec<String> = changes.iter().map(|change| change.to.to_string()).collect();
     let busy: Vec<bool> = changes.iter().map(|change| change.busy).collect();
     let details: Vec<Option<String>> = changes.iter().map(|change| change.detail.clone()).collect();
-    let moved = sqlx::query_scalar!(
+    let moved = sqlx::query!(
         r#"WITH wanted AS (
             SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bool[], $5::text[])
                 AS w(id, was, becomes, busy, detail)
@@ -72,7 +72,11 @@ pub(crate) async fn apply_status_changes(
             FROM jobs JOIN moved ON moved.id = jobs.runner_id
             WHERE credentials.job_id = jobs.id AND shredded_at IS NULL AND moved.becomes IN ('active', 'deleted')
         )
-        SELECT id AS "id!" FROM moved"#,
+        SELECT id AS "id!", CASE WHEN was = 'pending' AND becomes = 'active' THEN (
+            SELECT extract(epoch FROM clock_timestamp() - first_read_at)::float8 FROM credentials
+                JOIN jobs ON jobs.id = credentials.job_id
+            WHERE jobs.runner_id = moved.id AND first_read_at IS NOT NULL LIMIT 1) END AS online_after
+        FROM moved"#,
         &ids,
         &from as &[Option<String>],
         &to,
@@ -83,7 +87,10 @@ pub(crate) async fn apply_status_changes(
     )
     .fetch_all(connection)
     .await?;
-    Ok(moved.into_iter().map(RunnerId::from).collect())
+    for seconds in moved.iter().filter_map(|row| row.online_after) {
+        metrics::histogram!("rts_runner_online_seconds").record(seconds.max(0.0));
+    }
+    Ok(moved.into_iter().map(|row| row.id.into()).collect())
 }
 
 impl Runners<'_> {

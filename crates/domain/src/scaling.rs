@@ -1,0 +1,203 @@
+//! Scaling signal: what waiting jobs wait for, and how many workers GitHub's limits can keep busy.
+//!
+//! The depth of the queue is no such signal: a few slots use up an installation's limits, so a backlog that waits for
+//! GitHub needs no further worker.
+
+use std::time::Duration;
+
+use crate::{
+    BlockedOn, BreakerPicture, BudgetPicture, InstallationId, Lane, LanePicture, PauseCause, PausePicture,
+    PauseScope, QueuePicture,
+};
+
+/// Time for which starts are counted: about the interval at which an autoscaler reads the signal.
+const HORIZON: Duration = Duration::from_secs(10);
+/// Most workers that are asked for.
+const MAX_WORKERS: u64 = 4096;
+/// Most jobs of one installation that GitHub lets run at once, with a margin.
+const MAX_RUNNING: u64 = 80;
+/// Points of a request that writes.
+const WRITE_POINTS: u64 = 5;
+/// Largest burst of writes ahead of their even pace.
+const MAX_BURST: u64 = 4;
+/// Period of the limit on registrations.
+const REGISTRATION_PERIOD: Duration = Duration::from_mins(5);
+/// Part of the hourly window that is reserved for removals, in percent.
+const RESERVE_PERCENT: u64 = 10;
+/// Hourly window that all jobs use unless GitHub names another one for registrations.
+const CORE: &str = "core";
+/// Hourly window that GitHub may use for registrations.
+const REGISTRATIONS: &str = "actions_runner_registration";
+/// Reasons in the order in which a lane's jobs are divided among them.
+const REASONS: [BlockedOn; 4] =
+    [BlockedOn::Worker, BlockedOn::Budget, BlockedOn::Paused, BlockedOn::GithubOutage];
+
+/// Waiting jobs of one lane that wait for one thing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WaitingJobs {
+    /// The installation.
+    pub installation: InstallationId,
+    /// The lane.
+    pub lane: Lane,
+    /// The thing: `worker`, `budget`, `paused` or `github_outage`.
+    pub reason: BlockedOn,
+    /// Number of jobs.
+    pub jobs: u64,
+}
+
+impl QueuePicture {
+    /// Returns the waiting jobs of every lane by what they wait for, four rows a lane. Jobs wait for a `worker` if they
+    /// could start within 10 s; further jobs wait for the `budget`, which includes their teams' shares of it.
+    pub fn waiting_for(&self) -> Vec<WaitingJobs> {
+        let mut rows = Vec::new();
+        let mut done: Vec<&InstallationId> = Vec::new();
+        for lane in &self.lanes {
+            if !done.contains(&&lane.installation) {
+                done.push(&lane.installation);
+                self.divide(&lane.installation, &mut rows);
+            }
+        }
+        rows
+    }
+
+    /// Returns the number of workers with `slots` slots each that running jobs and the starts of the next 10 s can
+    /// keep busy, from 1 to 4,096. Jobs that wait for anything but a worker do not raise it.
+    pub fn workers_wanted(&self, slots: u64) -> u64 {
+        let running: u64 = self.lanes.iter().map(|lane| lane.running).sum();
+        let waiting = self.waiting_for();
+        let startable = waiting.iter().filter(|row| row.reason == BlockedOn::Worker).map(|row| row.jobs);
+        let busy = running.saturating_add(startable.sum());
+        busy.div_ceil(slots.max(1)).clamp(1, MAX_WORKERS)
+    }
+
+    fn divide(&self, installation: &InstallationId, rows: &mut Vec<WaitingJobs>) {
+        let lanes: Vec<&LanePicture> =
+            self.lanes.iter().filter(|lane| lane.installation == *installation).collect();
+        let mut allowance = self.allowance(installation, &lanes);
+        let halted = self.halted(installation);
+        for lane in lanes {
+            let paused = self.pauses.iter().any(|pause| pause.scope == PauseScope::Lane(lane.lane));
+            let halted = halted.or(paused.then_some(BlockedOn::Paused));
+            let startable = if halted.is_some() { 0 } else { allowance.take(lane.lane, lane.waiting) };
+            let rest = halted.unwrap_or(BlockedOn::Budget);
+            rows.extend(REASONS.map(|reason| WaitingJobs {
+                installation: installation.clone(),
+                lane: lane.lane,
+                reason,
+                jobs: match reason {
+                    BlockedOn::Worker => startable,
+                    reason if reason == rest => lane.waiting - startable,
+                    _ => 0,
+                },
+            }));
+        }
+    }
+
+    /// Returns the reason why no job of an installation starts, if there is one.
+    fn halted(&self, installation: &InstallationId) -> Option<BlockedOn> {
+        let here = |pause: &&PausePicture| matches!(&pause.scope, PauseScope::Installation(name) if name == installation);
+        let causes: Vec<PauseCause> = self.pauses.iter().filter(here).map(|pause| pause.cause).collect();
+        let open = self
+            .budgets
+            .iter()
+            .any(|budget| budget.installation == *installation && budget.breaker != BreakerPicture::Closed);
+        if causes.contains(&PauseCause::Admin) {
+            Some(BlockedOn::Paused)
+        } else if open || causes.contains(&PauseCause::Outage) {
+            Some(BlockedOn::GithubOutage)
+        } else {
+            (!causes.is_empty()).then_some(BlockedOn::Budget)
+        }
+    }
+
+    fn allowance(&self, installation: &InstallationId, lanes: &[&LanePicture]) -> Allowance {
+        let running = lanes.iter().map(|lane| lane.running).sum();
+        let waiting: u64 = lanes.iter().map(|lane| lane.waiting).sum();
+        let held = self.teams.iter().find(|team| team.installation == *installation);
+        let free = waiting.saturating_sub(held.map_or(0, |team| team.held_in_all));
+        let budget = self.budgets.iter().find(|budget| budget.installation == *installation);
+        let mut allowance = budget.map_or_else(Allowance::unlimited, Allowance::of);
+        allowance.jobs = free.min(MAX_RUNNING.saturating_sub(running));
+        allowance
+    }
+}
+
+/// Starts that one installation's limits allow in the next 10 s.
+#[derive(Clone, Copy, Debug)]
+struct Allowance {
+    jobs: u64,
+    writes: u64,
+    /// Jobs of one lane: each lane uses an endpoint of its own.
+    points: u64,
+    registrations: u64,
+    /// Requests left in the hourly window, reserve included.
+    window: u64,
+    /// Part of the hourly window that only removals may use.
+    reserve: u64,
+    registration_window: u64,
+}
+
+impl Allowance {
+    const fn unlimited() -> Self {
+        Self {
+            jobs: u64::MAX,
+            writes: u64::MAX,
+            points: u64::MAX,
+            registrations: u64::MAX,
+            window: u64::MAX,
+            reserve: 0,
+            registration_window: u64::MAX,
+        }
+    }
+
+    fn of(budget: &BudgetPicture) -> Self {
+        let Some(points) = budget.points_limit else { return Self::unlimited() };
+        let window = |resource: &str| {
+            let soon = |reset: Duration| reset <= HORIZON;
+            let known = budget.windows.iter().find(|window| window.resource == resource);
+            known.filter(|window| !soon(window.reset_in))
+        };
+        let (core, own) = (window(CORE), window(REGISTRATIONS));
+        let minute = Duration::from_mins(1);
+        Self {
+            jobs: u64::MAX,
+            writes: within(budget.writes_per_minute, minute).max(1),
+            points: within(points, minute) / WRITE_POINTS + MAX_BURST,
+            registrations: budget
+                .registrations_limit
+                .map_or(u64::MAX, |limit| within(limit, REGISTRATION_PERIOD) + MAX_BURST),
+            window: core.map_or(u64::MAX, |window| window.remaining),
+            reserve: core.map_or(0, |window| window.limit * RESERVE_PERCENT / 100),
+            registration_window: own.map_or(u64::MAX, |window| window.remaining),
+        }
+    }
+
+    /// Takes the starts of a lane with this many waiting jobs, and returns how many those are.
+    fn take(&mut self, lane: Lane, waiting: u64) -> u64 {
+        let unreserved = self.window.saturating_sub(self.reserve);
+        let mut starts = waiting.min(self.jobs);
+        let window = if lane == Lane::Deprovision { self.window } else { unreserved };
+        starts = match lane {
+            Lane::Provision => {
+                let own = self.registration_window.min(self.registrations);
+                starts.min(own).min(self.writes).min(self.points).min(window)
+            }
+            Lane::Deprovision => starts.min(self.writes).min(self.points).min(window),
+            Lane::Drift => starts.min(self.points.saturating_mul(WRITE_POINTS)).min(window),
+        };
+        self.jobs -= starts;
+        self.window = self.window.saturating_sub(starts);
+        if lane != Lane::Drift {
+            self.writes = self.writes.saturating_sub(starts);
+        }
+        starts
+    }
+}
+
+/// Returns the part of a limit per `period` that falls into the next 10 s.
+fn within(limit: u64, period: Duration) -> u64 {
+    limit.saturating_mul(HORIZON.as_secs()).div_ceil(period.as_secs())
+}
+
+#[cfg(test)]
+mod tests;
