@@ -100,6 +100,8 @@ mod registration;
 #[cfg(test)]
 mod replay;
 #[cfg(test)]
+mod restore;
+#[cfg(test)]
 mod retention;
 mod revocation;
 #[cfg(test)]

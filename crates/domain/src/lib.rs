@@ -92,7 +92,7 @@ pub use problem::{FieldError, Problem, ProblemCode, whole_seconds};
 pub use replay::{PastRequest, Replayed};
 pub use role::Role;
 pub use rule_comparison::{ClaimComparison, RuleComparison};
-pub use runner::{BadRunnerName, Runner, RunnerName, RunnerStatus, is_name_prefix};
+pub use runner::{BadRunnerName, Runner, RunnerName, RunnerStatus, has_generated_form, is_name_prefix};
 pub use scaling::WaitingJobs;
 pub use seal::{KeyRing, SealError, Sealed, credential_context};
 pub use secret::Secret;

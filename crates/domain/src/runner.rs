@@ -57,6 +57,20 @@ pub fn is_name_prefix(text: &str) -> bool {
     fits_name(text, crate::job::MAX_PREFIX)
 }
 
+/// Characters of the end of a generated name.
+const TAIL_ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+/// Length of that end.
+const TAIL_LENGTH: usize = 12;
+
+/// Returns whether `text` has the form of a generated name. Other software may use this form too.
+pub fn has_generated_form(text: &str) -> bool {
+    text.rsplit_once('-').is_some_and(|(prefix, tail)| {
+        is_name_prefix(prefix)
+            && tail.len() == TAIL_LENGTH
+            && tail.bytes().all(|b| TAIL_ALPHABET.contains(&b))
+    })
+}
+
 impl RunnerName {
     /// Returns the name's text.
     pub fn as_str(&self) -> &str {
@@ -66,12 +80,13 @@ impl RunnerName {
     /// Returns `<prefix>-<12 characters>` for one attempt of one job. The characters encode the random half of the
     /// job's id mixed with the generation, so that no two attempts share a name.
     pub(crate) fn generated(prefix: &str, job: JobId, generation: i16) -> Self {
-        const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
         let random =
             u64::from_be_bytes(job.uuid().as_bytes()[8..].first_chunk::<8>().copied().unwrap_or_default());
         let mixed = random ^ u64::from(generation.unsigned_abs());
-        let tail: String =
-            (0..12).rev().map(|i| char::from(ALPHABET[((mixed >> (i * 5)) & 31) as usize])).collect();
+        let tail: String = (0..TAIL_LENGTH)
+            .rev()
+            .map(|i| char::from(TAIL_ALPHABET[((mixed >> (i * 5)) & 31) as usize]))
+            .collect();
         Self(format!("{prefix}-{tail}"))
     }
 }
@@ -160,6 +175,24 @@ mod tests {
         }
         assert!(!RunnerStatus::Requested.may_become(RunnerStatus::Active));
         assert!(!RunnerStatus::Pending.may_become(RunnerStatus::Offline));
+    }
+
+    #[test]
+    fn generated_names_have_the_generated_form() {
+        let job = JobId::new();
+        for prefix in ["ci", "a-b", "x0123456789ab", &"p".repeat(crate::job::MAX_PREFIX)] {
+            assert!(has_generated_form(RunnerName::generated(prefix, job, 1).as_str()));
+        }
+        for other in [
+            "ci",
+            "ci-0123456789a",
+            "ci-0123456789abc",
+            "ci-0123456789ai",
+            "-0123456789ab",
+            "ci-0123456789aB",
+        ] {
+            assert!(!has_generated_form(other), "{other}");
+        }
     }
 
     #[test]

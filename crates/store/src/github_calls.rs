@@ -1,7 +1,7 @@
 //! GitHub calls that create runners: each is written down as an intent before it is made, and its outcome after.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::{Call, CallId, CallState, Job, RunnerName, reap_due};
+use domain::{Call, CallId, CallState, InstallationId, Job, RunnerName, reap_due};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -200,6 +200,35 @@ impl GithubCalls<'_> {
                 return Ok(pages.into_found());
             }
         }
+    }
+
+    /// Records a suspected call for each runner of `names` (lower case) that only a finished job of ours can have
+    /// requested, although no call is recorded: the database was restored to a time before the call. Returns how many.
+    pub async fn suspect_forgotten(
+        &mut self,
+        installation: &InstallationId,
+        names: &[String],
+    ) -> Result<u64> {
+        let wait = seconds(reap_due(0).unwrap_or(TimeDelta::zero()));
+        let done = sqlx::query!(
+            "INSERT INTO github_calls (id, job_id, installation, generation, runner_name, fence, state, finished_at,
+                next_reap_at)
+             SELECT gen_random_uuid(), jobs.id, runners.installation,
+                (SELECT coalesce(max(c.generation), 0) + 1 FROM github_calls c WHERE c.job_id = jobs.id)::smallint,
+                runners.name, jobs.fence, 'effect_suspected', now(), now() + make_interval(secs => $3)
+             FROM runners JOIN jobs ON jobs.runner_id = runners.id
+             WHERE runners.installation = $1 AND lower(runners.name) = ANY($2) AND runners.status = 'deleted'
+                AND runners.github_runner_id IS NULL AND jobs.kind = 'provision' AND jobs.finished_at IS NOT NULL
+                AND jobs.params -> 'name' ? 'prefix'
+                AND NOT EXISTS (SELECT FROM github_calls c
+                                WHERE c.installation = $1 AND lower(c.runner_name) = lower(runners.name))",
+            installation.as_str(),
+            names,
+            wait,
+        )
+        .execute(&mut *self.0)
+        .await?;
+        Ok(done.rows_affected())
     }
 
     /// Marks intents as suspected whose job is final or was started again. Returns how many.

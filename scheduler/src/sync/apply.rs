@@ -14,7 +14,7 @@ use operations::service_job;
 use serde_json::json;
 use store::{NewJob, SyncEnd, SyncStart, Tx};
 
-use super::{Listed, self_registered};
+use super::{Listed, forgotten, self_registered};
 use crate::{Parts, StepError, enqueue::enqueue};
 
 /// Rows read and compared at once.
@@ -79,6 +79,7 @@ pub(super) async fn apply(
     let orders = insert_checks(&mut tx, installation, &mut findings, &start, &mut passed).await?;
     write_runners(&mut tx, installation, &findings, listed, &mut passed, began).await?;
     if listed.complete {
+        forgotten::suspect_calls(&mut tx, installation, &listed.seen, &ours).await?;
         let doubtful = tx.sync_runs().unresolved_names(installation).await?;
         let others = unmanaged(&listed.seen, &ours, &doubtful.into_iter().collect());
         tx.unmanaged_runners().replace(installation, &others).await?;

@@ -2,6 +2,7 @@
 //! checked by a job; the sync itself removes nothing.
 
 mod apply;
+mod forgotten;
 mod listing;
 pub mod runner_versions;
 mod self_registered;

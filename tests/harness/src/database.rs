@@ -115,6 +115,37 @@ impl Database {
         PgPoolOptions::new().max_connections(3).connect_lazy_with(options)
     }
 
+    /// Returns a copy of the database as it is now, like a backup. All connections to the database are closed.
+    ///
+    /// # Panics
+    /// When the server refuses.
+    pub async fn back_up(&self) -> Self {
+        let copy = Self::named(&self.server, &fresh_name());
+        let mut admin = connect_admin(&self.server).await;
+        // A template must have no connection, and pools connect again at once.
+        let allow = |yes: bool| format!("ALTER DATABASE {} WITH ALLOW_CONNECTIONS {yes}", self.name);
+        run(&mut admin, allow(false)).await;
+        let close = format!(
+            "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE datname = '{}'",
+            self.name
+        );
+        run(&mut admin, close).await;
+        run(&mut admin, format!("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY", copy.name, self.name))
+            .await;
+        run(&mut admin, allow(true)).await;
+        copy
+    }
+
+    /// Puts a backup in the place of this database.
+    ///
+    /// # Panics
+    /// When the server refuses.
+    pub async fn restore(&self, backup: Self) {
+        self.remove().await;
+        let mut admin = connect_admin(&self.server).await;
+        run(&mut admin, format!("ALTER DATABASE {} RENAME TO {}", backup.name, self.name)).await;
+    }
+
     /// Removes the database and closes all connections to it.
     pub async fn remove(&self) {
         let mut admin = connect_admin(&self.server).await;
