@@ -78,6 +78,45 @@ fn every_container_is_confined() {
 }
 
 #[test]
+fn every_process_has_a_health_check_and_the_tls_example_refuses_plain_stores() {
+    let services = services();
+    for name in ["api", "worker", "scheduler", "postgres", "valkey"] {
+        assert!(services[name].contains("healthcheck:"), "{name}");
+    }
+    let tls = include_str!("../../docker-compose.tls.yml");
+    for service in services.keys() {
+        assert!(tls.contains(&format!("\n  {service}:\n")), "{service} has no TLS");
+    }
+    for line in ["ALLOW_PLAINTEXT_STORES: \"false\"", "ssl=on", "--tls-port", "sslmode=verify-full"] {
+        assert!(tls.contains(line), "{line}");
+    }
+}
+
+#[test]
+fn images_are_pinned_by_digest_and_run_without_privileges() {
+    let file = include_str!("../../Dockerfile");
+    let bases: Vec<&str> = file.lines().filter(|line| line.starts_with("FROM ")).collect();
+    assert_eq!(bases.len(), 3);
+    for base in &bases {
+        let digest = base.split("@sha256:").nth(1).and_then(|rest| rest.split(' ').next());
+        assert!(digest.is_some_and(|hex| hex.len() == 64), "{base}");
+    }
+    assert!(
+        bases[2].contains("distroless/cc-debian12:nonroot@"),
+        "the last stage is the image of production"
+    );
+    assert_eq!(file.matches("USER 10001:10001").count(), 2);
+    for workflow in
+        [include_str!("../../.github/workflows/ci.yml"), include_str!("../../.github/workflows/release.yml")]
+    {
+        for action in workflow.lines().filter_map(|line| line.split("uses: ").nth(1)) {
+            let hash = action.split('@').nth(1).and_then(|rest| rest.split(' ').next());
+            assert!(hash.is_some_and(|hex| hex.len() == 40), "{action}");
+        }
+    }
+}
+
+#[test]
 fn every_service_has_only_its_own_secrets() {
     let services = services();
     let secrets = |name: &str| -> String {
@@ -106,7 +145,7 @@ fn every_service_has_only_its_own_secrets() {
 fn every_variable_is_a_setting() {
     let settings: BTreeSet<&str> =
         runtime::config::settings().iter().flat_map(|(_, all)| all.iter().map(|one| one.name)).collect();
-    let files = ["RTS_CONFIG", "RTS_COMMIT", "PART_MEMORY", "POSTGRES_MEMORY", "VALKEY_MEMORY"];
+    let files = ["RTS_CONFIG", "RTS_COMMIT", "PART_CPUS", "PART_MEMORY", "POSTGRES_MEMORY", "VALKEY_MEMORY"];
     let images = ["POSTGRES_PASSWORD_FILE", "POSTGRES_INITDB_ARGS"];
     let named = COMPOSE.lines().filter(|line| !line.starts_with('#')).flat_map(|line| {
         line.split(|c: char| !(c.is_ascii_uppercase() || c == '_'))
