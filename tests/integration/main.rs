@@ -22,6 +22,8 @@ mod budget;
 #[cfg(test)]
 mod chaos;
 #[cfg(test)]
+mod chart;
+#[cfg(test)]
 mod client;
 #[cfg(test)]
 mod commands;

@@ -1,0 +1,130 @@
+//! The Helm chart: its settings are the service's, and no secret is among them. `./dev validate` renders it, checks what
+//! comes out, and lets the service read it.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use serde_json::Value;
+
+/// Settings that the chart sets from other values, or that make no sense in a container.
+const SET_BY_THE_CHART: &[&str] = &[
+    "EVENT_SINK_SECRET_PATHS",
+    "GITHUB_APP_PRIVATE_KEY_PATH",
+    "GITHUB_TOKEN_PATH",
+    "METRICS_LISTEN",
+    "OIDC_CLIENT_SECRET_PATH",
+    "RTS_CONFIG",
+    "RTS_ENV_FILE",
+    "SERVICE_HOST",
+    "SERVICE_PORT",
+    "WORKER_CONCURRENCY",
+];
+
+fn chart() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/helm/runner-token-service")
+}
+
+/// Names of all settings, or of the secret ones.
+fn settings(secret: bool) -> BTreeSet<&'static str> {
+    let all = runtime::config::settings();
+    let all = all.iter().flat_map(|(_, settings)| settings.iter());
+    all.filter(|one| one.secret || !secret).map(|one| one.name).collect()
+}
+
+/// Names of the settings that the values may contain.
+fn allowed() -> BTreeSet<String> {
+    let text = fs::read_to_string(chart().join("values.schema.json")).unwrap();
+    let schema: Value = serde_json::from_str(&text).unwrap();
+    let names = &schema["properties"]["settings"]["properties"];
+    names.as_object().unwrap().keys().cloned().collect()
+}
+
+fn templates() -> String {
+    let mut text = String::new();
+    for entry in fs::read_dir(chart().join("templates")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            text.push_str(&fs::read_to_string(path).unwrap());
+        }
+    }
+    text
+}
+
+#[test]
+fn values_take_every_setting_that_is_not_secret_and_no_other() {
+    let secret = settings(true);
+    let expected: BTreeSet<String> = settings(false)
+        .into_iter()
+        .filter(|name| !secret.contains(name) && !SET_BY_THE_CHART.contains(name))
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(
+        allowed(),
+        expected,
+        "correct `settings` in deploy/helm/runner-token-service/values.schema.json"
+    );
+}
+
+#[test]
+fn every_secret_setting_comes_from_the_secret() {
+    let templates = templates();
+    for name in settings(true) {
+        assert!(templates.contains(&format!("\"{name}\" \"")), "{name} is not in the templates");
+    }
+}
+
+#[test]
+fn every_variable_of_the_templates_is_a_setting() {
+    let (settings, templates) = (settings(false), templates());
+    let words = templates.split(|c: char| !(c.is_ascii_uppercase() || c == '_'));
+    let names: BTreeSet<&str> = words.filter(|word| word.trim_matches('_').contains('_')).collect();
+    assert!(names.len() >= 15, "{names:?}");
+    for name in names {
+        assert!(settings.contains(name), "{name} is not a setting");
+    }
+}
+
+#[test]
+fn every_object_of_the_schema_is_closed() {
+    let text = fs::read_to_string(chart().join("values.schema.json")).unwrap();
+    let schema: Value = serde_json::from_str(&text).unwrap();
+    let (mut rest, mut closed) = (vec![&schema], 0);
+    while let Some(one) = rest.pop() {
+        if let Some(properties) = one["properties"].as_object() {
+            assert_eq!(one["additionalProperties"], false, "{one}");
+            closed += 1;
+            rest.extend(properties.values());
+        }
+        rest.extend(one["$defs"].as_object().into_iter().flat_map(|all| all.values()));
+        rest.extend(one.get("items"));
+    }
+    assert!(closed >= 25, "{closed}");
+}
+
+#[test]
+fn chart_has_the_version_of_the_service() {
+    let text = fs::read_to_string(chart().join("Chart.yaml")).unwrap();
+    let version = env!("CARGO_PKG_VERSION");
+    for line in [format!("version: {version}"), format!("appVersion: \"{version}\"")] {
+        assert!(text.lines().any(|one| one == line), "{line}");
+    }
+}
+
+#[test]
+fn values_and_schema_have_the_same_members() {
+    let text = fs::read_to_string(chart().join("values.schema.json")).unwrap();
+    let schema: Value = serde_json::from_str(&text).unwrap();
+    let values = fs::read_to_string(chart().join("values.yaml")).unwrap();
+    let members: BTreeSet<&str> = values
+        .lines()
+        .filter(|line| line.starts_with(|c: char| c.is_ascii_lowercase()))
+        .filter_map(|line| line.split(':').next())
+        .collect();
+    let known: BTreeSet<&str> =
+        schema["properties"].as_object().unwrap().keys().map(String::as_str).collect();
+    // Helm adds `global`.
+    assert_eq!(members, known.into_iter().filter(|name| *name != "global").collect());
+}
