@@ -5,7 +5,10 @@
 PEERS=target/peers
 
 install_bullmq() {
-    have node && have npm || { say "BullMQ needs node and npm"; return 1; }
+    if ! have node || ! have npm; then
+        say "BullMQ needs node and npm"
+        return 1
+    fi
     mkdir -p "$PEERS/bullmq"
     cp bench/peers/bullmq/*.json bench/peers/bullmq/*.mjs "$PEERS/bullmq"
     # Not `npm ci`: it refuses a lock file that does not list optional packages of other machines.

@@ -11,6 +11,8 @@ describe_queries() {
     touch -r "$entry" "$found/touched"
     status=0
     mkdir "$found/sqlx"
+    # The inner shell expands these.
+    # shellcheck disable=SC2016
     cargo run -q -p devstack --bin with-stack -- --migrations migrations --seed-cache "$PWD/target/devstack" \
         --pg-bin "$DEV_PG_BIN" --redis-bin "$DEV_REDIS_BIN" -- \
         sh -c 'DATABASE_URL=$TEST_DATABASE_URL SQLX_OFFLINE=false SQLX_OFFLINE_DIR=$1 cargo check -q -p store' \

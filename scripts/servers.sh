@@ -12,6 +12,8 @@ say() { printf 'dev: %s\n' "$*" >&2; }
 have() { command -v "$1" >/dev/null 2>&1; }
 
 # Root's folder lies where anybody may make folders, so it counts only when we have made it.
+# Every sh that we know has -O.
+# shellcheck disable=SC3067
 vendor_is_ours() { [ -O "$VENDOR" ]; }
 
 # Prints candidate folders, highest version first within each place.
@@ -20,7 +22,7 @@ postgres_places() {
         '/opt/homebrew/opt/postgresql@*/bin' '/usr/local/opt/postgresql@*/bin' \
         '/Applications/Postgres.app/Contents/Versions/*/bin'; do
         # The pattern is meant to expand. Two-digit versions sort as text.
-        # shellcheck disable=SC2086
+        # shellcheck disable=SC2012,SC2086
         ls -d $pattern 2>/dev/null | sort -r
     done
     printf '%s\n' /usr/bin /usr/local/bin /opt/homebrew/bin
