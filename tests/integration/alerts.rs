@@ -9,11 +9,11 @@ use std::{
 
 use serde_json::Value;
 
-/// Labels that Prometheus, Kubernetes or PromQL add.
+/// Labels that Prometheus, Kubernetes or a query adds.
 const ADDED_LABELS: &[&str] = &["instance", "le", "namespace"];
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
 fn read(path: &str) -> String {
@@ -49,11 +49,17 @@ fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
     found
 }
 
-/// All Rust sources of the processes.
+/// All Rust sources of the processes, without their tests.
 fn sources() -> String {
     let folders = ["api", "worker", "scheduler", "crates", "cli"].map(|folder| root().join(folder));
     let all = folders.iter().flat_map(|folder| files(folder, "rs"));
-    all.map(|path| fs::read_to_string(path).unwrap()).collect()
+    let root = root();
+    let own = all.filter(|path| !path.strip_prefix(&root).unwrap().to_string_lossy().contains("tests"));
+    own.map(|path| {
+        let text = fs::read_to_string(path).unwrap();
+        text.split("#[cfg(test)]\nmod tests {").next().unwrap().to_owned()
+    })
+    .collect()
 }
 
 fn boards() -> Vec<(String, Value)> {
@@ -80,7 +86,7 @@ fn queries(board: &Value) -> Vec<String> {
     all.map(|one| one["expr"].as_str().unwrap().to_owned()).collect()
 }
 
-/// All text with PromQL in it: rules, alerts, boards, autoscaling.
+/// All text with queries in it: rules, alerts, boards, autoscaling.
 fn promql() -> String {
     let mut text = alerts() + &read("deploy/prometheus/rules.yaml");
     for path in ["deploy/keda/scheduler.yaml", "deploy/keda/prometheus.yaml"] {
@@ -137,7 +143,8 @@ fn anchor(heading: &str) -> String {
 /// The labels that the monitoring page lists for each metric: `rts_x{a,b}`.
 fn documented() -> BTreeMap<String, BTreeSet<String>> {
     let page = read("docs/operations/monitoring.md");
-    let rows = page.lines().filter(|line| line.starts_with("| `rts_"));
+    let section = page.split("\n## Metrics\n").nth(1).and_then(|rest| rest.split("\n## ").next()).unwrap();
+    let rows = section.lines().filter(|line| line.starts_with("| `rts_"));
     let mut found = BTreeMap::new();
     for cell in rows.filter_map(|row| row.split('|').nth(1)) {
         let mut labels = BTreeSet::new();
