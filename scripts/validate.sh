@@ -45,13 +45,16 @@ find_validators() {
     fi
 }
 
-skip() { say "SKIPPED: $1 (python3 3.11, PyPI and Debian's packages install what it needs)"; }
+skip() {
+    skipped=1
+    say "SKIPPED: $1 (python3 3.11, PyPI and Debian's packages install what it needs)"
+}
 
 validate_chart() {
     # The service itself reads what the chart renders, if it is built.
     rts="${TEST_RTS:-${CARGO_TARGET_DIR:-target}/debug/rts}"
     if [ ! -x "$rts" ]; then
-        say "SKIPPED: the chart's settings by the service, which is not built"
+        skip "the chart's settings by the service, which is not built"
         rts=
     fi
     step "$VALIDATORS/bin/python" tests/validators/chart.py "$HELM" "$OUT/chart" ${rts:+"$rts"}
@@ -101,12 +104,13 @@ validate_units() {
 }
 
 validate() {
+    skipped=
     find_validators
     mkdir -p "$OUT"
     if [ -n "$VALIDATORS" ]; then validate_files; else skip "YAML, Dockerfile, compose, workflows, shell"; fi
     if [ -n "$VALIDATORS" ] && [ -n "$HELM" ]; then validate_chart; else skip "the Helm chart"; fi
     if [ -n "$PROMTOOL" ]; then validate_prometheus; else skip "alerts and their tests"; fi
     if [ -n "$VALIDATORS" ] && [ -n "$PROMTOOL" ]; then validate_boards; else skip "queries of the boards"; fi
-    if have systemd-analyze; then validate_units; else say "SKIPPED: systemd units (systemd-analyze is missing)"; fi
-    say "deployment files are good"
+    if have systemd-analyze; then validate_units; else skip "systemd units, for want of systemd-analyze"; fi
+    if [ -n "$skipped" ]; then say "good, but for what was skipped"; else say "deployment files are good"; fi
 }

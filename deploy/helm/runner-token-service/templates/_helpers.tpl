@@ -105,7 +105,7 @@ webhook_secret_path = "/etc/rts/webhooks/{{ .id }}/webhook-secret"
 
 {{/* Settings that the chart adds to those of the values. */}}
 {{- define "rts.settings" -}}
-{{- $all := dict "LOG_FORMAT" "json" "WORKER_CONCURRENCY" (int .Values.worker.concurrency) -}}
+{{- $all := dict "LOG_FORMAT" "json" "PUBLIC_DOCS" "false" "WORKER_CONCURRENCY" (int .Values.worker.concurrency) -}}
 {{- range $name, $value := .Values.settings }}
 {{- $text := kindIs "float64" $value | ternary (int64 $value | toString) (toString $value) }}
 {{- if kindIs "slice" $value }}{{ $text = join "," $value }}{{ end }}
