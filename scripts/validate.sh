@@ -107,8 +107,8 @@ validate() {
     skipped=
     find_validators
     mkdir -p "$OUT"
-    if [ -n "$VALIDATORS" ]; then validate_files; else skip "YAML, Dockerfile, compose, workflows, shell"; fi
     if [ -n "$VALIDATORS" ] && [ -n "$HELM" ]; then validate_chart; else skip "the Helm chart"; fi
+    if [ -n "$VALIDATORS" ]; then validate_files; else skip "YAML, Dockerfile, compose, workflows, shell"; fi
     if [ -n "$PROMTOOL" ]; then validate_prometheus; else skip "alerts and their tests"; fi
     if [ -n "$VALIDATORS" ] && [ -n "$PROMTOOL" ]; then validate_boards; else skip "queries of the boards"; fi
     if have systemd-analyze; then validate_units; else skip "systemd units, for want of systemd-analyze"; fi

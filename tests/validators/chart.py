@@ -292,6 +292,13 @@ PLAIN_HEAD = """\
 HELM_LABELS = ("helm.sh/chart", "app.kubernetes.io/managed-by")
 
 
+class Dumper(yaml.SafeDumper):
+    """Indents lists below their key, as the other files do."""
+
+    def increase_indent(self, flow=False, indentless=False):
+        return super().increase_indent(flow, False)
+
+
 def plain(text):
     """Returns the objects of a rendered chart without what only Helm understands, and without tests."""
     kept = []
@@ -308,7 +315,7 @@ def plain(text):
                 labels.pop(name, None)
         kept.append(one)
     kept.sort(key=lambda one: (one["kind"] not in ("ServiceAccount", "ConfigMap", "NetworkPolicy"), one["kind"] != "Job"))
-    return PLAIN_HEAD + yaml.safe_dump_all(kept, sort_keys=False, width=120)
+    return PLAIN_HEAD + yaml.dump_all(kept, Dumper=Dumper, sort_keys=False, width=120)
 
 
 def check_plain_example(helm):
