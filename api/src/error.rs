@@ -11,10 +11,9 @@ use operations::OperationError;
 use queue::QueueError;
 use serde::Serialize;
 use store::StoreError;
-use utoipa::{
-    ToSchema,
-    openapi::{ObjectBuilder, Schema, schema::Type},
-};
+use utoipa::ToSchema;
+
+use crate::openapi;
 
 /// Error response of a handler.
 #[derive(Debug)]
@@ -33,19 +32,13 @@ pub(crate) struct ProblemBody {
     #[schema(example = 422)]
     pub(crate) status: u16,
     /// Stable code for programs.
-    #[schema(example = "validation_failed", schema_with = problem_code)]
+    #[schema(schema_with = openapi::problem_code)]
     pub(crate) code: &'static str,
     /// Explanation for people.
     pub(crate) detail: String,
     /// Invalid values.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) errors: Vec<FieldErrorBody>,
-}
-
-/// Returns the schema of a problem code.
-fn problem_code() -> Schema {
-    let codes = ProblemCode::ALL.iter().map(|code| code.as_str());
-    Schema::Object(ObjectBuilder::new().schema_type(Type::String).enum_values(Some(codes)).build())
 }
 
 /// One invalid value.

@@ -52,6 +52,7 @@ fn documented_router() -> OpenApiRouter<AppState> {
 fn complete_description(mut description: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
     openapi::set_operation_ids(&mut description);
     openapi::refine_parameters(&mut description);
+    openapi::drop_null_defaults(&mut description);
     openapi::split_provision_body(&mut description);
     description
 }

@@ -1,13 +1,10 @@
 //! OpenAPI description, generated from the code.
 
+mod enumerations;
+
 use std::collections::BTreeMap;
 
-use domain::{
-    AuditChain, AuditFormat, BatchAction, BatchState, BlockedOn, CheckKind, DriftResponse,
-    EventDeliveryState, IncidentKind, IncidentState, JobEventKind, JobKind, JobState, Lane, ProblemCode,
-    RunnerStatus, Severity, VerdictCode, VerdictLevel, VersionState,
-};
-use serde_json::Value;
+use domain::ProblemCode;
 use utoipa::{
     Modify, OpenApi, ToSchema,
     openapi::{
@@ -15,64 +12,19 @@ use utoipa::{
         Schema, SchemaFormat,
         extensions::Extensions,
         path::ParameterIn,
-        schema::{SchemaType, Type},
+        schema::Type,
         security::{Http, HttpAuthScheme, SecurityScheme},
     },
 };
 
-use crate::{credential::CredentialKind, error::ProblemBody};
-
-fn string_enum<'w>(words: impl Iterator<Item = &'w str>) -> ObjectBuilder {
-    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words))
-}
-
-fn schema(object: ObjectBuilder) -> Schema {
-    Schema::Object(object.build())
-}
-
-macro_rules! enum_schemas {
-    ($($name:ident: $type:ident),+ $(,)?) => {
-        $(pub(crate) fn $name() -> Schema { schema(string_enum($type::ALL.iter().map(|word| word.as_str()))) })+
-    };
-}
-
-enum_schemas! {
-    check_kind: CheckKind,
-    job_kind: JobKind,
-    job_state: JobState,
-    job_event: JobEventKind,
-    lane: Lane,
-    runner_status: RunnerStatus,
-    severity: Severity,
-    audit_chain: AuditChain,
-    event_delivery_state: EventDeliveryState,
-    audit_format: AuditFormat,
-    batch_action: BatchAction,
-    incident_kind: IncidentKind,
-    incident_state: IncidentState,
-    drift_response: DriftResponse,
-    version_state: VersionState,
-    verdict_code: VerdictCode,
-    verdict_level: VerdictLevel,
-}
-
-pub(crate) fn blocked_on() -> Schema {
-    string_enum_or_null(BlockedOn::ALL.iter().map(|word| word.as_str()))
-}
-
-pub(crate) fn batch_state_or_null() -> Schema {
-    string_enum_or_null(BatchState::ALL.iter().map(|word| word.as_str()))
-}
-
-pub(crate) fn drift_response_or_null() -> Schema {
-    string_enum_or_null(DriftResponse::ALL.iter().map(|word| word.as_str()))
-}
-
-fn string_enum_or_null<'w>(words: impl Iterator<Item = &'w str>) -> Schema {
-    let or_null = SchemaType::from_iter([Type::String, Type::Null]);
-    let words = words.map(Value::from).chain([Value::Null]);
-    schema(ObjectBuilder::new().schema_type(or_null).enum_values(Some(words)))
-}
+use self::enumerations::Enumerations;
+pub(crate) use self::enumerations::{
+    audit_chain, audit_format, batch_action, batch_state_or_null, blocked_on, check_kind, drift_response,
+    drift_response_or_null, event_delivery_state, incident_kind, incident_state, jit_config, job_event,
+    job_kind, job_state, lane, problem_code, registration_token, runner_status, severity, verdict_code,
+    verdict_level, version_state,
+};
+use crate::error::ProblemBody;
 
 /// Problem codes of every call that needs a token.
 pub(crate) const COMMON: &[ProblemCode] = &[
@@ -170,7 +122,7 @@ pub(crate) fn refine_parameters(description: &mut utoipa::openapi::OpenApi) {
         for parameter in calls.into_iter().flatten().filter_map(|call| call.parameters.as_mut()).flatten() {
             let RefOr::T(parameter) = parameter else { continue };
             if let Some(schema) = known_schema(path, &parameter.name) {
-                parameter.schema = Some(schema.into());
+                parameter.schema = Some(schema);
             }
             if parameter.parameter_in == ParameterIn::Query {
                 parameter.extensions = Some(Extensions::from_iter([("allowEmptyValue", true)]));
@@ -179,8 +131,9 @@ pub(crate) fn refine_parameters(description: &mut utoipa::openapi::OpenApi) {
     }
 }
 
-fn known_schema(path: &str, parameter: &str) -> Option<Schema> {
+fn known_schema(path: &str, parameter: &str) -> Option<RefOr<Schema>> {
     let text = || ObjectBuilder::new().schema_type(Type::String);
+    let schema = |object: ObjectBuilder| Schema::Object(object.build()).into();
     Some(match (path.trim_start_matches("/api/v1"), parameter) {
         ("/jobs", "state") => job_state(),
         ("/jobs", "kind") => job_kind(),
@@ -196,6 +149,26 @@ fn known_schema(path: &str, parameter: &str) -> Option<Schema> {
         }
         _ => return None,
     })
+}
+
+/// Removes defaults that are null. They come from members that may be left out, and there null is another wish: it clears
+/// the value. A generated client would send it.
+pub(crate) fn drop_null_defaults(description: &mut utoipa::openapi::OpenApi) {
+    let schemas = description.components.iter_mut().flat_map(|components| components.schemas.values_mut());
+    for schema in schemas {
+        let RefOr::T(Schema::Object(object)) = schema else { continue };
+        for property in object.properties.values_mut() {
+            let default = match property {
+                RefOr::T(Schema::Object(member)) => &mut member.default,
+                RefOr::T(Schema::Array(member)) => &mut member.default,
+                RefOr::T(Schema::OneOf(member)) => &mut member.default,
+                _ => continue,
+            };
+            if default.as_ref().is_some_and(serde_json::Value::is_null) {
+                *default = None;
+            }
+        }
+    }
 }
 
 /// Replaces the provision body by two variants, each with one way to name the runner. Client generators understand
@@ -225,16 +198,6 @@ pub(crate) fn split_provision_body(description: &mut utoipa::openapi::OpenApi) {
     components.schemas.insert("ProvisionBody".to_owned(), Schema::OneOf(either.build()).into());
 }
 
-/// Returns the schema of the constant `jit_config`.
-pub(crate) fn jit_config() -> Schema {
-    schema(string_enum(std::iter::once(CredentialKind::JitConfig.as_str())))
-}
-
-/// Returns the schema of the constant `registration_token`.
-pub(crate) fn registration_token() -> Schema {
-    schema(string_enum(std::iter::once(CredentialKind::RegistrationToken.as_str())))
-}
-
 /// Parts of the description that the routes do not declare.
 #[derive(OpenApi)]
 #[openapi(
@@ -243,12 +206,14 @@ pub(crate) fn registration_token() -> Schema {
         description = "Hands out GitHub self-hosted runners without handing out GitHub credentials.\n\n\
             Request a runner with `POST /api/v1/runners/jit`, follow the job at the `Location` of the response, and fetch \
             the config once with `POST /api/v1/jobs/{job_id}/credential`; or send `Prefer: wait=25` and get the \
-            config in one response. Errors are problem documents (RFC 9457) with a stable `code`.",
+            config in one response. Errors are problem documents (RFC 9457) with a stable `code`.\n\n\
+            Within `v1`, members and values are added and none is removed. A request with an old name is answered with \
+            `Deprecation` and `Sunset`; the name works until then.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     servers((url = "/", description = "The server of this description")),
     components(schemas(ProblemBody)),
-    modifiers(&Bearer),
+    modifiers(&Bearer, &Enumerations),
     security(("token" = [])),
     tags(
         (name = "runners", description = "Request, show and remove runners."),

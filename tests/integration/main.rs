@@ -109,6 +109,8 @@ mod revocation;
 #[cfg(test)]
 mod roles;
 #[cfg(test)]
+mod schemas;
+#[cfg(test)]
 mod secrets;
 #[cfg(test)]
 mod shell_client;

@@ -208,7 +208,7 @@ async fn answers_over_a_public_https_address_demand_https_from_browsers() {
 #[test]
 fn every_problem_code_is_described() {
     let description = description();
-    let words = &description["components"]["schemas"]["ProblemBody"]["properties"]["code"]["enum"];
+    let words = &description["components"]["schemas"]["ProblemCode"]["enum"];
     let all: Vec<&str> = ProblemCode::ALL.iter().map(|code| code.as_str()).collect();
     assert_eq!(*words, json!(all));
 }

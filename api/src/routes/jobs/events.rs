@@ -12,7 +12,6 @@ use axum::{
 use domain::{JobId, Problem, ProblemCode};
 use futures::stream::{self, Stream};
 use tokio::time::Instant;
-use utoipa::ToSchema;
 
 use super::show::{etag, job_view};
 use crate::{
@@ -33,13 +32,9 @@ const RETRY_AFTER_SECONDS: u64 = 5;
 problems! { EventProblems: NotFound; }
 
 /// One event of the stream, by the names of its fields.
-#[derive(Debug, ToSchema)]
-#[schema(example = json!({ "event": "status", "data": "{\"job_id\":\"…\",\"state\":\"running\"}" }))]
-pub(crate) struct JobStreamEvent {
-    /// Always `status`.
+struct JobStreamEvent {
     event: &'static str,
-    /// The job, as `GET /jobs/{job_id}` returns it.
-    #[schema(content_media_type = "application/json")]
+    /// The job as JSON, as `GET /jobs/{job_id}` returns it.
     data: String,
 }
 
@@ -50,8 +45,9 @@ pub(crate) struct JobStreamEvent {
 #[utoipa::path(
     get, path = "/jobs/{job_id}/events", tag = "jobs", params(("job_id" = uuid::Uuid, Path)),
     responses(
-        (status = 200, description = "A stream of events, each as described here", body = JobStreamEvent,
-            content_type = "text/event-stream"),
+        (status = 200, description = "A stream of events, each with a `Job` as its data", body = String,
+            content_type = "text/event-stream",
+            example = "event: status\ndata: {\"job_id\":\"…\",\"state\":\"running\"}\n\n"),
         EventProblems,
     ),
 )]
