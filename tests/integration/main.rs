@@ -55,6 +55,8 @@ mod fencing_model;
 #[cfg(test)]
 mod filters;
 #[cfg(test)]
+mod generated_clients;
+#[cfg(test)]
 mod generated_requests;
 #[cfg(test)]
 mod github_client;
