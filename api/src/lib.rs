@@ -9,6 +9,7 @@ mod app;
 mod body;
 mod caller;
 mod credential;
+mod deprecation;
 mod error;
 mod filters;
 mod health;
@@ -85,6 +86,7 @@ pub fn router(app: AppState) -> Router {
                 .layer(middleware::from_fn(layers::request_context))
                 .layer(middleware::from_fn(layers::count_request))
                 .layer(middleware::from_fn_with_state(https, layers::strict_transport))
+                .layer(middleware::from_fn(deprecation::announce))
                 .layer(middleware::from_fn(ui::readable_problems))
                 .layer(CatchPanicLayer::custom(layers::panic_response)),
         )

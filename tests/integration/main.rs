@@ -38,6 +38,8 @@ mod dependency_rules;
 #[cfg(test)]
 mod deployment;
 #[cfg(test)]
+mod deprecation;
+#[cfg(test)]
 mod dev;
 #[cfg(test)]
 mod doctor;
