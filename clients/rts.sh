@@ -8,6 +8,7 @@ usage() {
 usage: rts.sh provision --label LABEL... [OPTIONS] [--exec COMMAND [ARG...]]
        rts.sh remove RUNNER_ID
        rts.sh whoami
+       rts.sh login
 
 Gets a just-in-time runner config and starts the runner with it.
 
@@ -21,13 +22,14 @@ Gets a just-in-time runner config and starts the runner with it.
   --exec COMMAND...     run COMMAND with the config in its environment (ACTIONS_RUNNER_INPUT_JITCONFIG)
 
 The token comes from the first of these: RTS_TOKEN_FILE, RTS_TOKEN, GitHub Actions (permission id-token: write; audience
-RTS_AUDIENCE), RTS_ID_TOKEN (GitLab), /var/run/secrets/rts/token (Kubernetes).
+RTS_AUDIENCE), RTS_ID_TOKEN (GitLab), /var/run/secrets/rts/token (Kubernetes), the file that login writes for this service.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a server is away, 4 refused or not found, 5 no valid token,
 6 still waiting when --wait ended. With --exec: that of COMMAND.
 
 Examples:
   rts.sh provision --url https://runners.example.com --label linux --exec ./run.sh
+  rts.sh login --url https://runners.example.com
   rts.sh provision --label gpu --key "$CI_PIPELINE_ID" --config-file jit.config
 TEXT
 }
@@ -41,7 +43,7 @@ fail() {
 }
 
 # The string value of a member of the JSON object in $2.
-member() { printf '%s' "$2" | sed -n 's/.*"'"$1"'":"\(\([^"\\]\|\\.\)*\)".*/\1/p' | head -n 1; }
+member() { printf '%s' "$2" | sed -n 's/.*"'"$1"'" *: *"\(\([^"\\]\|\\.\)*\)".*/\1/p' | head -n 1; }
 
 # A JSON string.
 quoted() { printf '"%s"' "$(printf '%s' "$1" | sed 's/\\/\\\\/g; s/"/\\"/g')"; }
@@ -60,9 +62,54 @@ find_token() {
         printf '%s' "$RTS_ID_TOKEN"
     elif [ -r /var/run/secrets/rts/token ]; then
         cat /var/run/secrets/rts/token
+    elif [ -n "$token_file" ] && [ -r "$token_file" ]; then
+        cat "$token_file"
     else
         return 1
     fi
+}
+
+# The identity provider's answer. Secret words of a form come from stdin, as lines of a curl config.
+ask_issuer() {
+    curl -sS -K - --max-time 20 "$@" || fail 3 "the identity provider is away"
+}
+
+# The address of an endpoint in the provider's document.
+endpoint() { member "$1" "$document" | sed 's/\\//g'; }
+
+# Follows the device flow (RFC 8628) and keeps the token in a file that only its owner may read, for this service alone.
+login() {
+    [ -n "$token_file" ] || fail 2 "set HOME or XDG_CONFIG_HOME"
+    config=$(curl -sS --fail --max-time 20 "$url/api/v1/auth/config") || fail 3 "the service is away"
+    config=${config%%\}*}
+    issuer=$(member issuer "$config") client_id=$(member client_id "$config") audience=$(member audience "$config")
+    scopes=$(printf '%s' "$config" | sed -n 's/.*"scopes":\[\([^]]*\)\].*/\1/p' | tr -d '"' | tr ',' ' ')
+    [ -n "$client_id" ] || fail 4 "the service names no issuer for sign-in"
+    document=$(ask_issuer --fail "${issuer%/}/.well-known/openid-configuration" </dev/null) || exit
+    asked=$(ask_issuer --data-urlencode "client_id=$client_id" --data-urlencode "scope=$scopes" \
+        ${audience:+--data-urlencode "audience=$audience"} "$(endpoint device_authorization_endpoint)" </dev/null) || exit
+    code=$(member device_code "$asked") page=$(member verification_uri_complete "$asked")
+    [ -n "$code" ] || fail 4 "the identity provider refused: $(member error "$asked")"
+    say "open ${page:-$(member verification_uri "$asked")} and confirm the code $(member user_code "$asked")"
+    deadline=$(($(date +%s) + wait))
+    while :; do
+        answer=$(printf 'data-urlencode = "device_code=%s"\n' "$code" |
+            ask_issuer --data-urlencode 'grant_type=urn:ietf:params:oauth:grant-type:device_code' \
+                --data-urlencode "client_id=$client_id" "$(endpoint token_endpoint)") || exit
+        case $(member error "$answer") in
+        '') break ;;
+        authorization_pending | slow_down) ;;
+        *) fail 5 "the sign-in failed: $(member error "$answer")" ;;
+        esac
+        deadline_passed && fail 6 "the code was not confirmed in time"
+        sleep 2
+    done
+    token=$(member access_token "$answer")
+    case $token in *.*.*) ;; *) token=$(member id_token "$answer") ;; esac
+    [ -n "$token" ] || fail 5 "the identity provider gave no token"
+    mkdir -p "${token_file%/*}"
+    printf '%s\n' "$token" >"$token_file.new" && mv "$token_file.new" "$token_file"
+    say "signed in until the token ends"
 }
 
 # call METHOD PATH [CURL ARGUMENTS]: sets status, retry_after and body. The token is never on a command line.
@@ -148,6 +195,8 @@ provision() {
     if [ $# -gt 0 ]; then
         rm -rf "$scratch"
         trap - EXIT
+        # The jobs of the runner must not act as the caller.
+        unset RTS_TOKEN RTS_TOKEN_FILE RTS_ID_TOKEN ACTIONS_ID_TOKEN_REQUEST_TOKEN ACTIONS_ID_TOKEN_REQUEST_URL
         ACTIONS_RUNNER_INPUT_JITCONFIG=$config exec "$@"
     fi
     [ -n "$file" ] || printf '%s\n' "$config"
@@ -155,7 +204,7 @@ provision() {
 
 url=${RTS_URL:-} labels='' team='' prefix=ci wait=300 key='' file=''
 case ${1:-} in
-provision | remove | whoami) command=$1 && shift ;;
+provision | remove | whoami | login) command=$1 && shift ;;
 -h | --help) usage && exit 0 ;;
 *) usage >&2 && exit 2 ;;
 esac
@@ -181,6 +230,8 @@ done
 [ -n "$url" ] || fail 2 "set --url or RTS_URL"
 case $wait in '' | *[!0-9]*) fail 2 "--wait takes seconds" ;; esac
 url=${url%/}
+token_file=${XDG_CONFIG_HOME:-${HOME:+$HOME/.config}}
+token_file=${token_file:+$token_file/rts.sh/$(printf '%s' "${url#*://}" | tr '/:' '__').token}
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 trap 'exit 130' INT TERM
@@ -195,6 +246,7 @@ remove)
     *) refused ;;
     esac
     ;;
+login) login ;;
 whoami)
     call GET /auth/me
     [ "$status" = 200 ] || refused

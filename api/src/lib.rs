@@ -24,6 +24,7 @@ mod prefer;
 mod queueing;
 mod routes;
 mod serve;
+mod shell_client;
 mod signature_alarm;
 mod ui;
 mod waiting;
@@ -79,6 +80,7 @@ pub fn router(app: AppState) -> Router {
         .merge(ui::router(&app))
         .merge(docs)
         .route("/schemas/teams.json", get(routes::serve_schema))
+        .route("/rts.sh", get(shell_client::serve))
         .fallback(layers::unknown_path)
         .method_not_allowed_fallback(layers::unsupported_method)
         .layer(

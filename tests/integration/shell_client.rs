@@ -8,7 +8,7 @@ use std::{
 
 use harness::{Machine, World, team_draft};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::TcpListener,
     process::Command,
 };
@@ -129,4 +129,43 @@ async fn exit_codes_tell_failures_apart() {
     assert_eq!(scene.pipeline(&odd).await.status.code(), Some(2));
     let away = ["provision", "--url", "http://127.0.0.1:1", "--label", "linux", "--wait", "0"];
     assert_eq!(scene.pipeline(&away).await.status.code(), Some(6));
+}
+
+#[tokio::test]
+async fn machine_without_anything_gets_the_client_from_the_service() {
+    let scene = Scene::new().await;
+    let served = scene.world.request("GET", "/rts.sh").send().await.assert_status(200);
+    assert!(served.header("content-type").starts_with("text/x-shellscript"));
+    assert_eq!(served.text, include_str!("../../clients/rts.sh"));
+}
+
+#[tokio::test]
+async fn person_signs_in_by_the_device_flow_and_the_token_is_for_this_service_alone() {
+    let scene = Scene::new().await;
+    let team = scene.world.team(team_draft("blue")).await;
+    scene.world.user("ada", &[&team]).await;
+    let home = scene.world.folder().join("home");
+    let client = |url: &str, words: &[&str]| {
+        let mut sh = Command::new("sh");
+        sh.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../clients/rts.sh")).args(words);
+        sh.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", &home).env("RTS_URL", url);
+        sh.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        sh
+    };
+    let mut login = client(scene.world.url(), &["login"]).spawn().unwrap();
+    let mut said = BufReader::new(login.stderr.take().unwrap()).lines();
+    let line = said.next_line().await.unwrap().unwrap();
+    let page =
+        line.split_whitespace().find(|word| word.starts_with("http://")).unwrap_or_else(|| panic!("{line}"));
+    let confirm = reqwest::Client::builder().no_proxy().build().unwrap();
+    let confirmed = confirm.get(format!("{page}&person=ada")).send().await.unwrap();
+    assert_eq!(confirmed.status(), 200);
+    assert!(login.wait().await.unwrap().success());
+    let me = client(scene.world.url(), &["whoami"]).output().await.unwrap();
+    assert!(text(&me.stdout).contains("ada@example.com"), "{}", text(&me.stderr));
+    let folder = home.join(".config/rts.sh");
+    let file = std::fs::read_dir(folder).unwrap().next().unwrap().unwrap();
+    assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    let other = client("http://other.example", &["whoami"]).output().await.unwrap();
+    assert_eq!(other.status.code(), Some(5), "no other service gets the token: {}", text(&other.stderr));
 }
