@@ -2,6 +2,7 @@
 
 mod bindings;
 mod machines;
+mod providers;
 mod refusals;
 
 use harness::{ApiResponse, Person, World};
