@@ -1,8 +1,8 @@
 //! Guides: their shell blocks run as a reader would run them.
 
-use std::process::Stdio;
+use std::{path::PathBuf, process::Stdio};
 
-use harness::{World, team_draft};
+use harness::{DevRun, Ending, World, team_draft};
 use tokio::process::Command;
 
 /// Returns the shell blocks of a guide.
@@ -46,4 +46,43 @@ async fn every_line_of_the_administration_guide_works() {
     let inactive =
         "SELECT count(*) FROM users WHERE email = 'vera@example.com' AND is_admin AND NOT is_active";
     assert_eq!(world.count(inactive).await, 1);
+}
+
+/// Returns a folder that PostgreSQL's account can reach when the tests run as root.
+fn folder() -> PathBuf {
+    let path = PathBuf::from(format!("/var/tmp/rts-tour-{}", uuid::Uuid::new_v4().simple()));
+    std::fs::create_dir(&path).unwrap();
+    path
+}
+
+#[tokio::test]
+async fn tour_shows_what_it_says_in_the_development_mode() {
+    let folder = folder();
+    let data = folder.join("data");
+    let mut run = DevRun::start(&folder, &["--data", data.to_str().unwrap()], &[]);
+    run.ready().await;
+    let api = run.address("API").replace("/api/v1", "");
+    let mut tour = Command::new("sh");
+    tour.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/tour.sh")).env_clear();
+    tour.env("PATH", "/usr/bin:/bin").env("RTS", run.program()).env("DATABASE_URL", run.address("database"));
+    tour.env("API", api).env("ISSUER", run.address("issuer")).env("CONTROL", run.address("its control"));
+    let output = tour.stdin(Stdio::null()).kill_on_drop(true).output().await.unwrap();
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{stdout}\n{stderr}");
+    for shown in [
+        r#""kind": "user""#,
+        "run.sh has a config of",
+        r#""runners": 1"#,
+        r#""busy": true"#,
+        r#""code": "label_policy_violation""#,
+        r#""allowed": false"#,
+        "runner.provision\tdemo@example.com\tfalse",
+        "runner.deprovision\tdemo@example.com\ttrue",
+        "audit_log",
+        r#""is_active": false"#,
+    ] {
+        assert!(stdout.contains(shown), "{shown}: {stdout}\n{stderr}");
+    }
+    assert!(run.end(Ending::Interrupt).await.success());
+    std::fs::remove_dir_all(folder).unwrap();
 }

@@ -48,6 +48,8 @@ mod documents;
 mod events;
 mod exactly_once;
 #[cfg(test)]
+mod examples;
+#[cfg(test)]
 mod explain;
 mod failures;
 #[cfg(test)]
@@ -97,6 +99,8 @@ mod predecessor_calls;
 mod provision;
 #[cfg(test)]
 mod queue_loss;
+#[cfg(test)]
+mod quickstart;
 #[cfg(test)]
 mod refusal_texts;
 #[cfg(test)]

@@ -12,6 +12,8 @@ pub(crate) const ADMIN: &str = "admin";
 pub(crate) const VIEWER: &str = "viewer";
 /// Client id of the dashboard.
 pub(crate) const DASHBOARD: &str = "dashboard";
+/// Client id of the command line.
+pub(crate) const COMMAND_LINE: &str = "rts-cli";
 /// Client id of the machine client.
 pub(crate) const MACHINE: &str = "demo-ci";
 /// Secret of the machine client, worthless outside of the environment.

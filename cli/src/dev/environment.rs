@@ -40,6 +40,8 @@ pub(crate) struct Environment {
     pub(super) issuer: Issuer,
     /// Page of the organization on GitHub whose runners are managed.
     pub(super) github: String,
+    /// Address of the private PostgreSQL.
+    pub(super) database: Option<String>,
     /// Files with secrets of the twin for its clients: a description and the path of each.
     pub(super) secrets: Vec<(&'static str, PathBuf)>,
 }
@@ -66,6 +68,7 @@ impl Environment {
         if !given_issuer {
             sources = sources.set("OIDC_ISSUER", issuer.url()).set("OIDC_AUDIENCE", demo_users::AUDIENCE);
             sources = sources.set("OIDC_CLIENT_ID", demo_users::DASHBOARD);
+            sources = sources.set("OIDC_CLI_CLIENT_ID", demo_users::COMMAND_LINE);
         }
         let secret = uuid::Uuid::new_v4().to_string();
         let hooks = format!("{}/api/v1/webhooks/github", local_url(&args.host, port));
@@ -95,7 +98,9 @@ impl Environment {
         output::line(format_args!("servers   {}", private.describe()));
         let github: GithubConfig = sources.section()?;
         let pages: Vec<_> = github.installations.iter().map(InstallationConfig::web_url).collect();
-        Ok(Self { api: local_url(&args.host, port), twin, issuer, github: pages.join(", "), secrets })
+        let database = if given_database { None } else { private.database_url() };
+        let (api, github) = (local_url(&args.host, port), pages.join(", "));
+        Ok(Self { api, twin, issuer, github, database, secrets })
     }
 }
 

@@ -73,6 +73,11 @@ impl Servers {
         Ok(sources.set("CREDENTIAL_KEYS", keys))
     }
 
+    /// Returns the address of the private PostgreSQL, which needs no password.
+    pub(super) fn database_url(&self) -> Option<String> {
+        self.stack.as_ref().map(|stack| stack.database_url("postgres"))
+    }
+
     /// Writes a secret of this run to a file for the user. Returns `None` if no data is kept.
     pub(super) fn write_secret(&self, name: &str, text: &str) -> anyhow::Result<Option<PathBuf>> {
         self.data.as_deref().map(|data| write_private_file(data, name, text)).transpose()

@@ -30,6 +30,9 @@ pub(super) fn print(environment: &Environment) -> anyhow::Result<()> {
         }
         None => places.push(("GitHub", format!("the real one: {}", environment.github))),
     }
+    if let Some(database) = &environment.database {
+        places.push(("database", database.clone()));
+    }
     for (what, path) in &environment.secrets {
         places.push((what, path.display().to_string()));
     }

@@ -80,6 +80,11 @@ impl DevRun {
         .await;
     }
 
+    /// Returns the path of the program that runs.
+    pub fn program(&self) -> PathBuf {
+        program::rts()
+    }
+
     /// Returns the address printed after the label `name`.
     ///
     /// # Panics
