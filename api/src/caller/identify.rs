@@ -27,8 +27,8 @@ pub(super) async fn identify(app: &AppState, facts: &TokenFacts, origin: &Origin
     if !facts.is_personal() {
         let mut conn = app.store.conn().await?;
         let candidates = conn.clients().candidates(facts).await?;
-        if let Some(client) = facts.choose(&candidates) {
-            let team = conn.clients().record_use(client).await?;
+        if let Some(client) = facts.choose(&candidates.clients) {
+            let team = conn.clients().record_candidate(&candidates, client).await?;
             drop(conn);
             return client_caller(app, facts, origin, client, team).await;
         }

@@ -10,7 +10,7 @@ use store::{NewJob, NewRunner, Tx};
 use crate::{
     Administrator, OperationError, Operations, ProvisionRules, Result, queueing,
     record::{comment, extend},
-    runners::{check_quota, name_taken},
+    runners::{RequestRows, check_quota},
     validate::check_reason,
 };
 
@@ -62,10 +62,10 @@ impl Operations<'_> {
             return Err(not_retryable(&mut tx, job).await?.into());
         }
         check_quota(&mut tx, &again.team).await?;
-        let made = again.insert(&mut tx, new, job, &admission).await?;
         let mut details = details.clone();
         extend(&mut details, json!({ "retried_as": new }));
-        tx.audit().write(&admin.record(RETRY_EVENT_TYPE, job.team, details).about_job(&made)).await?;
+        let entry = admin.record(RETRY_EVENT_TYPE, job.team, details);
+        let made = again.rows(new, job, &admission, entry).insert(tx.jobs()).await?;
         tx.commit().await?;
         queueing::enqueue(self.queue, &made, again.team.weight).await;
         Ok(made)
@@ -122,8 +122,8 @@ struct Again {
 }
 
 impl Again {
-    /// Inserts the runner and its job, for the requester of the failed one.
-    async fn insert(&self, tx: &mut Tx, id: JobId, job: &Job, admission: &Admission) -> Result<Job> {
+    /// Returns the rows of the runner and its job, for the requester of the failed one.
+    fn rows(&self, id: JobId, job: &Job, admission: &Admission, entry: AuditEntry) -> RequestRows {
         let runner = NewRunner {
             id: RunnerId::new(),
             installation: self.team.installation.clone(),
@@ -136,7 +136,13 @@ impl Again {
             registers_itself: self.runner.registers_itself,
             stated_version: self.request.runner_version.clone(),
         };
-        tx.runners().insert(&runner).await.map_err(name_taken)?;
+        let entry = AuditEntry {
+            runner: Some(runner.id),
+            runner_name: Some(runner.name.to_string()),
+            team: Some(self.team.id),
+            job: Some(id),
+            ..entry
+        };
         let draft = NewJob {
             id,
             installation: self.team.installation.clone(),
@@ -147,7 +153,7 @@ impl Again {
             params: job.params.clone(),
             trace: None,
         };
-        Ok(tx.jobs().insert_as(&draft, job.asked_by.as_deref()).await?)
+        RequestRows { runner, job: draft, asked_by: job.asked_by.clone(), entry }
     }
 }
 

@@ -4,6 +4,7 @@ mod explain;
 mod explained_caller;
 mod place;
 mod provision;
+mod rows;
 mod runner_job;
 mod stale;
 
@@ -12,8 +13,9 @@ use store::{StoreError, Visible};
 
 pub use explain::{Explanation, JobRule, Question};
 pub use explained_caller::ExplainedCaller;
-pub(crate) use place::{check_quota, name_taken};
+pub(crate) use place::check_quota;
 pub use provision::{ProvisionCommand, ProvisionRules, Registration};
+pub(crate) use rows::RequestRows;
 pub use runner_job::RunnerJobRequest;
 pub use stale::OrderedRemovals;
 

@@ -82,7 +82,7 @@ async fn find_identity(lists: &mut Lists, facts: &TokenFacts) -> Result<TokenOut
         return Ok(TokenOutcome::Unknown);
     }
     let candidates = lists.clients().candidates(facts).await?;
-    let fitting: Vec<MachineClient> = facts.fitting(&candidates).into_iter().cloned().collect();
+    let fitting: Vec<MachineClient> = facts.fitting(&candidates.clients).into_iter().cloned().collect();
     Ok(match <[MachineClient; 1]>::try_from(fitting) {
         Ok([one]) => TokenOutcome::Client(Box::new(one)),
         Err(several) if several.is_empty() => TokenOutcome::Unknown,

@@ -1,18 +1,18 @@
 //! Machine clients.
 
+mod candidates;
+
 use chrono::{DateTime, Utc};
-use domain::{ClaimRule, ClientId, MachineClient, Membership, TeamId, TokenFacts};
+use domain::{ClaimRule, ClientId, MachineClient, Membership, TeamId};
 use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+pub use self::candidates::Candidates;
 use crate::{
     Listed, Page, Result, Search, StoreError,
     readable::{keep_readable, read_exactly, read_row, readable},
 };
-
-/// Most rules that are compared with one token.
-const MAX_RULES: i64 = 256;
 
 /// Machine client queries on one connection.
 #[derive(Debug)]
@@ -94,51 +94,6 @@ impl TryFrom<ClientRow> for MachineClient {
 }
 
 impl Clients<'_> {
-    /// Returns the clients that a token may belong to: named by one of its client ids, or with a rule found by one of
-    /// its keys. Returns no client with a rule if more than `MAX_RULES` may match, or if one of them cannot be read.
-    /// Leaving some out could make a token that matches two rules appear to match one.
-    pub async fn candidates(&mut self, facts: &TokenFacts) -> Result<Vec<MachineClient>> {
-        let rows = sqlx::query_as!(
-            ClientRow,
-            r#"SELECT id AS "id!", client_id AS "client_id!", issuer AS "issuer!", team_id AS "team_id!", description, rule,
-                is_active AND NOT EXISTS (SELECT FROM blocked_issuers WHERE issuer = $1) AS "is_active!",
-                created_at AS "created_at!", last_used_at, created_by
-             FROM oauth_clients WHERE issuer = $1 AND client_id = ANY($2) AND rule IS NULL AND deleted_at IS NULL
-             UNION ALL
-             (SELECT id, client_id, issuer, team_id, description, rule,
-                is_active AND NOT EXISTS (SELECT FROM blocked_issuers WHERE issuer = $1), created_at, last_used_at,
-                created_by
-             FROM oauth_clients WHERE issuer = $1 AND rule IS NOT NULL AND claim_rule_key(rule) = ANY($3)
-                AND deleted_at IS NULL
-                AND starts_with($4, substring(rule ->> 'subject' from '^[^*?]*'))
-                AND $6::jsonb @> coalesce(rule -> 'claims', '{}')
-             ORDER BY id LIMIT $5)"#,
-            facts.issuer,
-            &facts.client_ids(),
-            &facts.rule_keys(),
-            facts.subject,
-            MAX_RULES + 1,
-            facts.storable_claims(),
-        )
-        .fetch_all(&mut *self.0)
-        .await?;
-        let found = rows.len();
-        let mut clients: Vec<MachineClient> = readable(rows);
-        if clients.len() < found {
-            // An unreadable rule may match the token too, and a token that matches two rules belongs to no client.
-            clients.retain(|client| client.rule.is_none());
-        }
-        let rules = clients.iter().filter(|client| client.rule.is_some()).count();
-        if i64::try_from(rules).is_ok_and(|rules| rules > MAX_RULES) {
-            tracing::warn!(
-                issuer = facts.issuer,
-                "more than {MAX_RULES} claim rules may fit one token; none counts"
-            );
-            clients.retain(|client| client.rule.is_none());
-        }
-        Ok(clients)
-    }
-
     /// Returns the active clients (client id and issuer) whose rule was accepted by an earlier release although it pins
     /// no owner. Such a rule matches no token any more.
     pub async fn with_open_rules(&mut self) -> Result<Vec<(String, String)>> {
@@ -169,16 +124,21 @@ impl Clients<'_> {
         .fetch_one(&mut *self.0)
         .await?;
         if row.stale {
-            // A request does not wait for a change of the row that takes long.
-            sqlx::query!(
-                "UPDATE oauth_clients SET last_used_at = now()
-                 WHERE id = (SELECT id FROM oauth_clients WHERE id = $1 FOR NO KEY UPDATE SKIP LOCKED)",
-                client.id.uuid()
-            )
-            .execute(&mut *self.0)
-            .await?;
+            self.touch(client.id).await?;
         }
         Ok(Membership { id: client.team, name: row.name, is_active: row.is_active })
+    }
+
+    /// Writes the time of a client's last use. A request does not wait for a change of the row that takes long.
+    async fn touch(&mut self, id: ClientId) -> Result<()> {
+        sqlx::query!(
+            "UPDATE oauth_clients SET last_used_at = now()
+             WHERE id = (SELECT id FROM oauth_clients WHERE id = $1 FOR NO KEY UPDATE SKIP LOCKED)",
+            id.uuid()
+        )
+        .execute(&mut *self.0)
+        .await?;
+        Ok(())
     }
 
     /// Adds a client; `by` is the identity of the admin who adds it.

@@ -1,6 +1,6 @@
 //! Idempotency keys of requests.
 
-use domain::{JobId, Principal, Requester};
+use domain::{JobId, Requester};
 use sqlx::PgConnection;
 
 use crate::Result;
@@ -14,8 +14,8 @@ pub struct Idempotency<'c>(pub(crate) &'c mut PgConnection);
 pub struct KeyedRequest<'a> {
     /// Requester; keys of different requesters are independent.
     pub requester: Requester,
-    /// Principal that a machine client used.
-    pub asked_by: Option<&'a Principal>,
+    /// Fingerprint of the principal that a machine client used.
+    pub asked_by: Option<&'a [u8]>,
     /// Idempotency key.
     pub key: &'a str,
     /// Hash of the request's body.
@@ -39,16 +39,14 @@ impl Idempotency<'_> {
     /// Takes the request's key for `job`, or returns which request has it. A second request with an equal key waits
     /// until the first transaction ends.
     pub async fn take_key(&mut self, request: &KeyedRequest<'_>, job: JobId) -> Result<TakenKey> {
-        let requester = request.requester.to_string();
-        let asked_by = request.asked_by.map(Principal::fingerprint);
         let taken = sqlx::query!(
             "INSERT INTO idempotency_keys (requester, key, body_hash, job_id, asked_by) VALUES ($1, $2, $3, $4, $5)
              ON CONFLICT ON CONSTRAINT idempotency_keys_pkey DO NOTHING",
-            requester,
+            request.requester.to_string(),
             request.key,
             request.body_hash,
             job.uuid(),
-            asked_by,
+            request.asked_by,
         )
         .execute(&mut *self.0)
         .await?;
@@ -57,14 +55,14 @@ impl Idempotency<'_> {
         }
         let row = sqlx::query!(
             "SELECT body_hash, job_id, asked_by FROM idempotency_keys WHERE requester = $1 AND key = $2",
-            requester,
+            request.requester.to_string(),
             request.key,
         )
         .fetch_one(&mut *self.0)
         .await?;
         let job = row.job_id.into();
         // Rows of an earlier release name no subject. Those requests came from the client as a whole.
-        let same_subject = row.asked_by.is_none() || row.asked_by == asked_by;
+        let same_subject = row.asked_by.is_none() || row.asked_by.as_deref() == request.asked_by;
         Ok(match (row.body_hash == request.body_hash, same_subject) {
             (true, true) => TakenKey::Before(job),
             (true, false) => TakenKey::OtherSubject(job),

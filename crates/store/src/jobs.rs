@@ -4,6 +4,7 @@ mod accept;
 mod failures;
 mod history;
 mod list;
+mod request;
 mod run;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -17,6 +18,7 @@ pub use self::{
     failures::{Dismissal, FailureRow},
     history::CallRow,
     list::JobFilter,
+    request::AcceptedRequest,
     run::{Counter, Postponement},
 };
 use crate::{

@@ -61,7 +61,7 @@ pub use batch_runs::{
 };
 pub use batches::{AdminRow, Batches, Managed, MemberRow};
 pub use cancellations::{Cancellation, Cancellations, NewCancellation};
-pub use clients::{ClientFilter, Clients, NewClient, RemovedClient};
+pub use clients::{Candidates, ClientFilter, Clients, NewClient, RemovedClient};
 pub use credentials::{CredentialState, Credentials, SealedCredential};
 pub use error::StoreError;
 pub use event_deliveries::{DeliveryFilter, DeliveryOutcome, DeliveryRow, EventDeliveries, NewDeadDelivery};
@@ -76,7 +76,9 @@ pub use incidents::{
     ScopedRunner,
 };
 pub use installations::{Installations, Suspended, SweepResume, SweepTurn};
-pub use jobs::{CallRow, Counter, Dismissal, FailureRow, JobFilter, Jobs, NewJob, Postponement};
+pub use jobs::{
+    AcceptedRequest, CallRow, Counter, Dismissal, FailureRow, JobFilter, Jobs, NewJob, Postponement,
+};
 pub use leases::{LeaseRow, Leases};
 pub use lists::Lists;
 pub use migrate::Schema;

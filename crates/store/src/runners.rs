@@ -13,7 +13,7 @@ use uuid::Uuid;
 pub(crate) use self::status::apply_status_changes;
 pub use self::status::{LiveRunners, TransitionRow};
 pub use self::{doubtful::DoubtfulRow, list::RunnerFilter};
-use crate::{Result, StoreError, Visible, page::owner_columns, readable::read_row};
+use crate::{Result, StoreError, Visible, readable::read_row};
 
 /// Runner queries on one connection.
 #[derive(Debug)]
@@ -125,36 +125,6 @@ macro_rules! runner_rows {
 use runner_rows;
 
 impl Runners<'_> {
-    /// Inserts a runner with status `requested`.
-    ///
-    /// # Errors
-    /// `Conflict` by `runners_name_key` if a runner that is not deleted has the name.
-    pub async fn insert(&mut self, runner: &NewRunner) -> Result<()> {
-        let (user, client) = owner_columns(Some(runner.owner));
-        sqlx::query!(
-            "WITH made AS (
-                INSERT INTO runners (id, installation, team_id, owner_user, owner_client, name, status,
-                    runner_group_id, labels, ephemeral, registers_itself, stated_version)
-                VALUES ($1, $2, $3, $4, $5, $6, 'requested', $7, $8, $9, $10, $11) RETURNING id
-             )
-             INSERT INTO runner_events (runner_id, to_status, source) SELECT id, 'requested', 'api' FROM made",
-            runner.id.uuid(),
-            runner.installation.as_str(),
-            runner.team.uuid(),
-            user,
-            client,
-            runner.name.as_str(),
-            runner.runner_group_id,
-            &runner.labels,
-            runner.ephemeral,
-            runner.registers_itself,
-            runner.stated_version.as_ref().map(RunnerVersion::as_str),
-        )
-        .execute(&mut *self.0)
-        .await?;
-        Ok(())
-    }
-
     /// Returns the runner, if it exists.
     pub async fn get(&mut self, id: RunnerId) -> Result<Option<Runner>> {
         let row = runner_rows!("WHERE runners.id = $1", id.uuid()).fetch_optional(&mut *self.0).await?;

@@ -6,14 +6,14 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use domain::{
-    Admission, AuditEntry, InstallationId, Job, JobId, JobKind, JobParams, Problem, ProblemCode,
+    Admission, AuditEntry, InstallationId, Job, JobId, JobKind, JobParams, Principal, Problem, ProblemCode,
     ProvisionRequest, RunnerId, Team, TeamId,
 };
 use serde_json::json;
 use store::{KeyedRequest, NewJob, NewRunner, StoreError, TakenKey, Tx};
 use tokio::time::{Instant, sleep};
 
-use super::place::{check_quota, name_taken};
+use super::{place::check_quota, rows::RequestRows};
 use crate::{Actor, OperationError, Operations, Result, Turns, queueing, refusal};
 
 /// Rules for requests besides the policy of the team.
@@ -205,6 +205,40 @@ impl ProvisionCommand<'_> {
             _ => None,
         };
         let id = JobId::new();
+        if let Ok(plan) = plan
+            && let Some(job) = self.record_at_once(operations, id, plan).await?
+        {
+            return Ok(Committed::New(job, plan));
+        }
+        self.record_in_turn(operations, id, plan).await
+    }
+
+    /// Records a request of a team without a quota, if its key is new, in one statement. Returns `None`, and writes
+    /// nothing, for any other request.
+    async fn record_at_once(
+        &self,
+        operations: &Operations<'_>,
+        id: JobId,
+        plan: &Admissible,
+    ) -> Result<Option<Job>, CommitError> {
+        let (None, Ok(admission), Ok(_)) = (plan.team.max_runners, &plan.admission, &plan.starts_in) else {
+            return Ok(None);
+        };
+        let rows = self.rows(id, &plan.team, admission);
+        let mut conn = operations.store.conn().await?;
+        Ok(match self.keyed_request(rows.asked_by.as_deref()) {
+            Some(key) => rows.insert_keyed(conn.jobs(), &key).await?,
+            None => Some(rows.insert(conn.jobs()).await?),
+        })
+    }
+
+    /// Looks at the key, the policy, the quota and the expected start in this order, and records the request.
+    async fn record_in_turn<'p>(
+        &self,
+        operations: &Operations<'_>,
+        id: JobId,
+        plan: &'p Result<Admissible, Problem>,
+    ) -> Result<Committed<'p>, CommitError> {
         let mut tx = operations.store.begin_briefly().await?;
         if let Some(before) = self.take_key(&mut tx, id).await? {
             return Ok(Committed::Earlier(before));
@@ -213,7 +247,7 @@ impl ProvisionCommand<'_> {
         let admission = plan.admission.as_ref().map_err(Clone::clone)?;
         check_quota(&mut tx, &plan.team).await?;
         plan.starts_in.as_ref().map_err(Clone::clone)?;
-        let job = self.record_job(&mut tx, id, &plan.team, admission).await?;
+        let job = self.rows(id, &plan.team, admission).insert(tx.jobs()).await?;
         tx.commit().await?;
         Ok(Committed::New(job, plan))
     }
@@ -231,13 +265,8 @@ impl ProvisionCommand<'_> {
     }
 
     async fn take_key(&self, tx: &mut Tx, job: JobId) -> Result<Option<Job>, CommitError> {
-        let Some(key) = &self.key else { return Ok(None) };
-        let request = KeyedRequest {
-            requester: self.by.caller.requester,
-            asked_by: self.by.subject(),
-            key,
-            body_hash: &self.hash,
-        };
+        let asked_by = self.by.subject().map(Principal::fingerprint);
+        let Some(request) = self.keyed_request(asked_by.as_deref()) else { return Ok(None) };
         match tx.idempotency().take_key(&request, job).await? {
             TakenKey::New => Ok(None),
             TakenKey::Before(job) => Ok(tx.jobs().get(job).await?),
@@ -255,13 +284,14 @@ impl ProvisionCommand<'_> {
         }
     }
 
-    async fn record_job(
-        &self,
-        tx: &mut Tx,
-        id: JobId,
-        team: &Team,
-        admission: &Admission,
-    ) -> Result<Job, CommitError> {
+    /// Returns the request's key, if it has one, with the fingerprint of a machine client's principal.
+    fn keyed_request<'k>(&'k self, asked_by: Option<&'k [u8]>) -> Option<KeyedRequest<'k>> {
+        let (key, requester) = (self.key.as_deref()?, self.by.caller.requester);
+        Some(KeyedRequest { requester, asked_by, key, body_hash: &self.hash })
+    }
+
+    /// Returns the rows of the request and its job.
+    fn rows(&self, id: JobId, team: &Team, admission: &Admission) -> RequestRows {
         let runner = NewRunner {
             id: RunnerId::new(),
             installation: team.installation.clone(),
@@ -274,7 +304,6 @@ impl ProvisionCommand<'_> {
             registers_itself: self.registration != Registration::Jit,
             stated_version: self.request.runner_version.clone(),
         };
-        tx.runners().insert(&runner).await.map_err(name_taken)?;
         let job = NewJob {
             id,
             installation: team.installation.clone(),
@@ -291,7 +320,6 @@ impl ProvisionCommand<'_> {
             },
             trace: self.by.origin.trace.clone(),
         };
-        let job = tx.jobs().insert_for(&job, self.by.subject()).await?;
         let entry = AuditEntry {
             runner: Some(runner.id),
             runner_name: Some(runner.name.to_string()),
@@ -300,8 +328,7 @@ impl ProvisionCommand<'_> {
             data: json!({ "labels": admission.labels(), "runner_group_id": admission.runner_group_id() }),
             ..self.by.entry(self.registration.event_type())
         };
-        tx.audit().write(&entry).await?;
-        Ok(job)
+        RequestRows { runner, job, asked_by: self.by.subject().map(Principal::fingerprint), entry }
     }
 
     /// Records a refusal: an audit row always, a security event if the request violated a policy.

@@ -49,15 +49,7 @@ impl Jobs<'_> {
     /// # Errors
     /// `Conflict` by `jobs_one_open_deprovision`, `jobs_one_open_drift_check` or `jobs_one_open_reap`.
     pub async fn insert_for(&mut self, job: &NewJob, asked_by: Option<&Principal>) -> Result<Job> {
-        let fingerprint = asked_by.map(Principal::fingerprint);
-        self.insert_as(job, fingerprint.as_deref()).await
-    }
-
-    /// Inserts a queued job with the fingerprint of the principal that requested it for a machine client.
-    ///
-    /// # Errors
-    /// `Conflict` by `jobs_one_open_deprovision`, `jobs_one_open_drift_check` or `jobs_one_open_reap`.
-    pub async fn insert_as(&mut self, job: &NewJob, asked_by: Option<&[u8]>) -> Result<Job> {
+        let asked_by = asked_by.map(Principal::fingerprint);
         let (user, client) = owner_columns(job.requester);
         let kind = job.params.kind();
         let params = serde_json::to_value(&job.params).map_err(StoreError::inconsistent)?;
