@@ -166,7 +166,7 @@ pub enum Command {
     Versions(PlainArgs<ListArgs>),
     /// Show security events.
     Security(NounArgs<SecurityVerb>),
-    /// Change many people, teams or runners at once, and follow it.
+    /// Change many people, teams, runners or failed jobs at once, and follow it.
     Batch(NounArgs<BatchVerb>),
     /// End at once all that a team, an issuer, a person or a machine client could still do, and undo it.
     Incident(NounArgs<IncidentVerb>),

@@ -1,7 +1,8 @@
 //! `rts batch`: many people, runners or teams by one command.
 
+use github_twin::{Fault, FaultKind};
 use harness::{World, provision_body, team_draft};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Scene;
 
@@ -53,6 +54,18 @@ async fn selector_is_said_aloud_and_is_one() {
         &["batch", "disable-users", "--id", "ada@example.com", "--team", "red"],
         &["batch", "deactivate-teams", "--search", "red", "--all"],
         &["batch", "delete-runners", "--status", "wet"],
+        &["batch", "retry-jobs"],
+        &["batch", "retry-jobs", "--all"],
+        &["batch", "retry-jobs", "--team", "red"],
+        &["batch", "discard-jobs", "--id", "ci-1"],
+        &[
+            "batch",
+            "discard-jobs",
+            "--id",
+            "0192f0c4-0000-7000-8000-000000000000",
+            "--code",
+            "github_refused",
+        ],
     ] {
         scene.run(&admin, &[words, &comment].concat()).await.expect(2);
     }
@@ -112,4 +125,38 @@ async fn runners_and_teams_are_ended_by_filter() {
     let words = ["batch", "reactivate-teams", "--id", "games-ci"];
     run(&[&words[..], &comment].concat()).await.expect(0);
     assert_eq!(scene.count(sold).await, 0);
+}
+
+#[tokio::test]
+async fn failed_jobs_are_retried_by_cause_and_discarded_by_id() {
+    let scene = Scene::of(World::builder().workers(1).start().await).await;
+    let admin = scene.world.admin().await;
+    let mut failed = Vec::new();
+    for message in ["Group is unknown", "Group is unknown", "Label is bad"] {
+        let body = Some(json!({ "message": message }));
+        let refusal = FaultKind::Answer { status: 422, headers: Vec::new(), body };
+        scene.world.twin.fault(Fault::once("POST", "generate-jitconfig", refusal));
+        let job = scene.world.provision(&scene.ada, provision_body("ci")).await.job;
+        scene.world.until_final(&scene.ada, job).await;
+        failed.push(job.to_string());
+    }
+    let run = async |words: &[&str]| scene.run(&admin, words).await;
+    let causes = run(&["failures", "-o", "json"]).await.expect(0).json();
+    let causes = causes["failures"].as_array().unwrap_or_else(|| causes.as_array().unwrap());
+    let detail = causes.iter().find(|cause| cause["jobs"] == 2).unwrap()["detail"].as_str().unwrap();
+    let cause = ["--code", "github_refused", "--detail", detail, "--since", "1h", "--team", "red"];
+    let retry = ["batch", "retry-jobs", "--comment", "the group exists now"];
+    let preview = run(&[&retry[..], &cause, &["--dry-run"]].concat()).await.expect(0);
+    assert_eq!(preview.stdout.trim(), "would try 2 jobs");
+    assert_eq!((scene.count(BATCHES).await, preview.stderr.lines().count()), (0, 2), "{}", preview.stderr);
+    let done = run(&[&retry[..], &cause, &["--yes", "-o", "json"]].concat()).await.expect(0).json();
+    assert_eq!((&done["action"], &done["affected_count"]), (&json!("retry_jobs"), &json!(2)));
+    assert_eq!(scene.count("SELECT count(*) FROM jobs WHERE kind = 'provision'").await, 5);
+
+    std::fs::write(scene.world.folder().join("jobs.txt"), failed.join("\n")).unwrap();
+    let discard =
+        ["batch", "discard-jobs", "--ids-from", "jobs.txt", "--comment", "the branch is gone", "--yes"];
+    let said = run(&discard).await.expect(0);
+    assert_eq!(said.stdout.trim(), "done: 3 of 3 (1 changed, 2 left as they are, 0 refused)");
+    assert!(run(&["failures", "-o", "name"]).await.expect(0).stdout.trim().is_empty());
 }

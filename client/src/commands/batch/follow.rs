@@ -104,7 +104,7 @@ async fn note_failures(session: &Session, id: &str, mut batch: Value) -> Result<
 /// Names items on stderr. Returns how many.
 pub(super) fn note_items(batch: &Value, which: impl Fn(&Value) -> bool) -> usize {
     let items = batch["details"].as_array().into_iter().flatten().filter(|item| which(item));
-    let named = ["email", "runner_name", "team_name"];
+    let named = ["email", "runner_name", "team_name", "failed_job_id"];
     let mut shown = 0;
     for item in items.take(MAX_NAMED) {
         let name = named.iter().find_map(|member| item[*member].as_str()).unwrap_or_default();

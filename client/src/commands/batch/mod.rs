@@ -1,23 +1,30 @@
 //! `rts batch`.
 
+mod args;
 mod follow;
 
-use std::{path::PathBuf, time::Duration};
+use std::path::Path;
 
-use clap::{ArgGroup, Args, Subcommand};
+use chrono::{SecondsFormat, Utc};
+use clap::Subcommand;
 use domain::RunnerStatus;
 use reqwest::Method;
 use serde_json::Value;
 use uuid::Uuid;
 
-use self::follow::{describe, follow, note_items, show};
+use self::{
+    args::{
+        BatchArgs, DeactivateTeamsArgs, DisableUsersArgs, JobsArgs, RunArgs, RunnersArgs, TeamsArgs,
+        UsersArgs, WaitArgs,
+    },
+    follow::{describe, follow, note_items, show},
+};
 use super::{
     nouns::BATCH,
     resolve,
-    values::{Consent, Fields, duration, read_lines, runner_status},
+    values::{Fields, read_lines},
 };
 use crate::{
-    completion,
     error::ClientError,
     output::{print::note, scalar},
     session::{Limit, Session},
@@ -52,6 +59,16 @@ pub enum BatchVerb {
     /// Activate teams again.
     #[command(after_help = "Example:\n  rts batch reactivate-teams --id web --comment 'the budget is back'")]
     ReactivateTeams(Box<TeamsArgs>),
+    /// Ask again for the runners of failed or expired jobs, each for its requester.
+    #[command(
+        after_help = "Examples:\n  rts batch retry-jobs --code github_unavailable --since 2h --comment 'GitHub is back' --dry-run\n  rts batch retry-jobs --ids-from jobs.txt --comment 'the group exists now' --yes\n\n`rts failures` lists the codes."
+    )]
+    RetryJobs(Box<JobsArgs>),
+    /// Take failed or expired jobs off the list of failures. They stay in the history.
+    #[command(
+        after_help = "Example:\n  rts batch discard-jobs --code github_refused --team web --comment 'the repository is gone'"
+    )]
+    DiscardJobs(Box<JobsArgs>),
     /// List the newest batches.
     #[command(visible_alias = "ls", after_help = "Example:\n  rts batch list")]
     List,
@@ -90,104 +107,6 @@ pub enum BatchVerb {
     },
 }
 
-/// How long to follow a batch.
-#[derive(Clone, Copy, Debug, Args)]
-pub struct WaitArgs {
-    /// Longest time to follow the batch. It goes on afterwards.
-    #[arg(long, default_value = "10m", value_name = "DURATION", value_parser = duration)]
-    wait: Duration,
-    /// Do not follow the batch to its end.
-    #[arg(long, conflicts_with = "wait")]
-    no_wait: bool,
-}
-
-/// Items by name, and what is done with them.
-#[derive(Debug, Args)]
-#[command(group = ArgGroup::new("selector").required(true).multiple(true))]
-pub(crate) struct BatchArgs {
-    /// One item, by id or name; repeat it.
-    #[arg(long = "id", value_name = "ID|NAME", group = "selector", conflicts_with = "all")]
-    ids: Vec<String>,
-    /// File with one id or name a line; `-` is stdin.
-    #[arg(long, value_name = "FILE", group = "selector", conflicts_with = "all")]
-    ids_from: Option<PathBuf>,
-    /// All that the change could concern.
-    #[arg(long, group = "selector")]
-    all: bool,
-    /// Reason, for the audit log; 10 characters or more.
-    #[arg(long, visible_alias = "reason", value_name = "TEXT")]
-    comment: String,
-    /// Only show what it would concern.
-    #[arg(long)]
-    dry_run: bool,
-    /// Refuse if the selector matches another number.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
-    expected_count: Option<i64>,
-    #[command(flatten)]
-    wait: WaitArgs,
-    #[command(flatten)]
-    consent: Consent,
-}
-
-/// People.
-#[derive(Debug, Args)]
-pub struct UsersArgs {
-    /// Members of this team, by name or id.
-    #[arg(long, value_name = "TEAM", group = "selector", conflicts_with_all = ["ids", "ids_from", "all"], add = completion::teams())]
-    team: Option<String>,
-    #[command(flatten)]
-    batch: BatchArgs,
-}
-
-/// People to deactivate.
-#[derive(Debug, Args)]
-pub struct DisableUsersArgs {
-    #[command(flatten)]
-    users: UsersArgs,
-    /// Deactivate admins too. You and the last admin are spared.
-    #[arg(long)]
-    include_admins: bool,
-}
-
-/// Runners.
-#[derive(Debug, Args)]
-pub struct RunnersArgs {
-    /// Runners of this team, by name or id.
-    #[arg(long, value_name = "TEAM", group = "selector", conflicts_with_all = ["ids", "ids_from", "all"], add = completion::teams())]
-    team: Option<String>,
-    /// Runners of this person or machine client.
-    #[arg(long, value_name = "IDENTITY", group = "selector", conflicts_with_all = ["ids", "ids_from", "all"])]
-    user: Option<String>,
-    /// Runners in this state.
-    #[arg(long, visible_alias = "state", group = "selector", conflicts_with_all = ["ids", "ids_from", "all"], value_parser = runner_status)]
-    status: Option<RunnerStatus>,
-    #[command(flatten)]
-    batch: BatchArgs,
-}
-
-/// Teams.
-#[derive(Debug, Args)]
-pub struct TeamsArgs {
-    /// Teams with this text in name or description.
-    #[arg(long, value_name = "TEXT", group = "selector", conflicts_with_all = ["ids", "ids_from", "all"])]
-    search: Option<String>,
-    /// Teams of this installation.
-    #[arg(long, value_name = "NAME", group = "selector", conflicts_with_all = ["ids", "ids_from", "all"])]
-    installation: Option<String>,
-    #[command(flatten)]
-    batch: BatchArgs,
-}
-
-/// Teams to deactivate.
-#[derive(Debug, Args)]
-pub struct DeactivateTeamsArgs {
-    #[command(flatten)]
-    teams: TeamsArgs,
-    /// Reason that the teams' members see. Without it, the comment.
-    #[arg(long, value_name = "TEXT")]
-    message: Option<String>,
-}
-
 /// A change of many things.
 struct Change {
     /// Last part of the call's path.
@@ -210,6 +129,10 @@ const DEACTIVATE_TEAMS: Change =
     Change { action: "deactivate-teams", ids: "team_ids", verb: "deactivates", things: "teams" };
 const REACTIVATE_TEAMS: Change =
     Change { action: "reactivate-teams", ids: "team_ids", verb: "activates", things: "teams" };
+const RETRY_JOBS: Change =
+    Change { action: "retry-jobs", ids: "job_ids", verb: "asks again for the runners of", things: "jobs" };
+const DISCARD_JOBS: Change =
+    Change { action: "discard-jobs", ids: "job_ids", verb: "discards", things: "jobs" };
 
 /// Runs a verb.
 pub(crate) async fn run(session: &Session, verb: BatchVerb) -> Result<(), ClientError> {
@@ -239,6 +162,8 @@ pub(crate) async fn run(session: &Session, verb: BatchVerb) -> Result<(), Client
             let TeamsArgs { search, installation, batch } = *args;
             start(session, &REACTIVATE_TEAMS, team_filter(search, installation), batch).await
         }
+        BatchVerb::RetryJobs(args) => start_jobs(session, &RETRY_JOBS, *args).await,
+        BatchVerb::DiscardJobs(args) => start_jobs(session, &DISCARD_JOBS, *args).await,
         BatchVerb::List => {
             let request = session.list_request(&BATCH);
             session.print_list(&BATCH, request, Limit { items: None }).await
@@ -264,16 +189,40 @@ fn team_filter(search: Option<String>, installation: Option<String>) -> Fields {
     Fields::default().add("q", search).add("installation", installation)
 }
 
-/// Previews a batch, asks for consent to the number of items, starts it for exactly that number and follows it.
+/// Starts a batch of the named items, of all, or of those that a filter selects.
 async fn start(
     session: &Session,
     change: &Change,
     filter: Fields,
     batch: BatchArgs,
 ) -> Result<(), ClientError> {
-    let BatchArgs { ids, ids_from, all, comment, dry_run, expected_count, wait, consent } = batch;
-    let ids = named_ids(session, change, ids, ids_from).await?;
-    let filter = filter.list(change.ids, ids).add("all", all.then_some(true)).add("comment", Some(comment));
+    let BatchArgs { ids: mut names, ids_from, all, run } = batch;
+    names.extend(read_names(ids_from.as_deref())?);
+    let ids = resolve_names(session, change, &names).await?;
+    preview_and_run(session, change, filter.list(change.ids, ids).add("all", all.then_some(true)), run).await
+}
+
+/// Starts a batch of the named jobs, or of those with a cause.
+async fn start_jobs(session: &Session, change: &Change, args: JobsArgs) -> Result<(), ClientError> {
+    let JobsArgs { ids, ids_from, code, detail, since, team, run } = args;
+    let mut ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+    ids.extend(read_names(ids_from.as_deref())?);
+    check_number(&ids)?;
+    let since = since.map(|age| (Utc::now() - age).to_rfc3339_opts(SecondsFormat::Secs, true));
+    let filter = Fields::default().add("code", code).add("detail", detail).add("since", since);
+    let filter = filter.add("team", team).list(change.ids, (!ids.is_empty()).then_some(ids));
+    preview_and_run(session, change, filter, run).await
+}
+
+/// Previews a batch, asks for consent to the number of items, starts it for exactly that number and follows it.
+async fn preview_and_run(
+    session: &Session,
+    change: &Change,
+    filter: Fields,
+    run: RunArgs,
+) -> Result<(), ClientError> {
+    let RunArgs { comment, dry_run, expected_count, wait, consent } = run;
+    let filter = filter.add("comment", Some(comment));
     let path = ["admin", "batch", change.action];
     let preview = filter.clone().add("dry_run", Some(true)).into_body();
     let preview = session.change(Method::POST, &path, preview).await?.body;
@@ -301,24 +250,32 @@ async fn start(
     follow(session, &id, wait).await
 }
 
-/// Returns the ids that the arguments name; `None` if they name none.
-async fn named_ids(
-    session: &Session,
-    change: &Change,
-    mut names: Vec<String>,
-    file: Option<PathBuf>,
-) -> Result<Option<Vec<String>>, ClientError> {
-    if let Some(file) = file {
-        names.extend(read_lines(&file, MAX_IDS)?);
-        if names.is_empty() {
-            return Err(ClientError::Usage(format!("{} names nothing", file.display())));
-        }
+/// Returns the lines of a file that names something; nothing without a file.
+fn read_names(file: Option<&Path>) -> Result<Vec<String>, ClientError> {
+    let Some(file) = file else { return Ok(Vec::new()) };
+    let names = read_lines(file, MAX_IDS)?;
+    if names.is_empty() {
+        return Err(ClientError::Usage(format!("{} names nothing", file.display())));
     }
+    Ok(names)
+}
+
+fn check_number(names: &[String]) -> Result<(), ClientError> {
     if names.len() > MAX_IDS {
         return Err(ClientError::Usage(format!("a batch takes {MAX_IDS} ids; start several")));
     }
+    Ok(())
+}
+
+/// Returns the ids of the names; `None` if there are none.
+async fn resolve_names(
+    session: &Session,
+    change: &Change,
+    names: &[String],
+) -> Result<Option<Vec<String>>, ClientError> {
+    check_number(names)?;
     let mut ids = Vec::new();
-    for name in &names {
+    for name in names {
         ids.push(match change.ids {
             "user_ids" => resolve::user(session, name).await?,
             "runner_ids" => resolve::runner(session, name).await?,
