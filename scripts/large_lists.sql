@@ -10,14 +10,19 @@ SET session_replication_role = replica;
 SET synchronous_commit = off;
 SET maintenance_work_mem = '512MB';
 
--- Returns a UUIDv7 of the nth of `rows` rows of the last 90 days.
-CREATE FUNCTION pg_temp.row_id(nth bigint, rows bigint) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$
-    SELECT (lpad(to_hex(1790000000000 - (rows - nth) * 7776000000 / rows), 12, '0')
-        || '7' || lpad(to_hex(nth % 4096), 3, '0') || '8' || lpad(to_hex(nth), 15, '0'))::uuid
-$$;
-CREATE FUNCTION pg_temp.row_time(nth bigint, rows bigint) RETURNS timestamptz LANGUAGE sql IMMUTABLE AS $$
-    SELECT to_timestamp((1790000000000 - (rows - nth) * 7776000000 / rows) / 1000.0)
-$$;
+-- Two functions of the nth of `rows` rows of the last 90 days: its UUIDv7 and its time. They end now, as a constant, so
+-- that PostgreSQL can inline them.
+DO $do$ BEGIN
+    EXECUTE replace($functions$
+        CREATE FUNCTION pg_temp.row_id(nth bigint, rows bigint) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$
+            SELECT (lpad(to_hex({now} - (rows - nth) * 7776000000 / rows), 12, '0')
+                || '7' || lpad(to_hex(nth % 4096), 3, '0') || '8' || lpad(to_hex(nth), 15, '0'))::uuid
+        $$;
+        CREATE FUNCTION pg_temp.row_time(nth bigint, rows bigint) RETURNS timestamptz LANGUAGE sql IMMUTABLE AS $$
+            SELECT to_timestamp(({now} - (rows - nth) * 7776000000 / rows) / 1000.0)
+        $$;
+    $functions$, '{now}', (extract(epoch FROM now()) * 1000)::bigint::text);
+END $do$;
 -- Returns a number below 1 that looks random.
 CREATE FUNCTION pg_temp.spread(nth bigint) RETURNS double precision LANGUAGE sql IMMUTABLE AS $$
     SELECT (nth * 2654435761 % 1000003) / 1000003.0::double precision
@@ -61,14 +66,19 @@ INSERT INTO runners (id, installation, team_id, owner_user, name, status, github
     FROM sizes, generate_series(1, runners) n;
 
 INSERT INTO jobs (id, kind, installation, team_id, requester_user, runner_id, state, attempts, deadline_at, params,
-        run_at, created_at, started_at, finished_at, updated_at)
-    SELECT pg_temp.row_id(n, jobs), CASE n % 5 WHEN 0 THEN 'provision' WHEN 1 THEN 'deprovision' ELSE 'drift_check' END,
-        'default', pg_temp.row_id(1 + (teams * power(pg_temp.spread(runner), 3))::bigint % teams, teams),
+        run_at, created_at, started_at, finished_at, updated_at, error)
+    SELECT pg_temp.row_id(n, jobs), params ->> 'kind', 'default', pg_temp.row_id(1 + (teams * power(pg_temp.spread(runner), 3))::bigint % teams, teams),
         CASE WHEN n % 5 < 2 THEN pg_temp.row_id(1 + runner * 7919 % people, people) END, pg_temp.row_id(runner, runners),
-        state, 1, made, '{"name": "ci", "labels": ["self-hosted", "linux", "x64"]}', made, made, made,
-        CASE WHEN state <> 'queued' THEN made END, made
+        state, 1, made + interval '15 minutes', params, made, made, made,
+        CASE WHEN state <> 'queued' THEN made END, made,
+        CASE WHEN state = 'failed' THEN jsonb_build_object(
+            'code', (ARRAY['github_refused', 'github_unavailable', 'runner_name_conflict'])[1 + n / 200 % 3],
+            'detail', 'Reason ' || n / 200 % 20) END
     FROM sizes, generate_series(1, jobs) n,
         LATERAL (SELECT (n + 4) / 5 AS runner, pg_temp.row_time(n, jobs) AS made,
+            (CASE n % 5 WHEN 0 THEN '{"kind": "provision", "name": {"prefix": "ci"}, "work_folder": "_work"}'
+                WHEN 1 THEN '{"kind": "deprovision", "target": "runner"}'
+                ELSE '{"kind": "drift_check", "source": "sync"}' END)::jsonb AS params,
             CASE WHEN n > jobs - 100 AND n % 5 = 0 THEN 'queued' WHEN n % 200 = 0 THEN 'failed'
                 WHEN n % 1000 = 1 THEN 'cancelled' ELSE 'succeeded' END AS state) one;
 
@@ -95,6 +105,24 @@ INSERT INTO security_events (id, event_type, severity, user_identity, runner_id,
         pg_temp.row_id(1 + (teams * power(pg_temp.spread(n), 3))::bigint % teams, teams),
         jsonb_build_object('nth', n), 'refused', pg_temp.row_time(n, runners)
     FROM sizes, generate_series(1, runners) n;
+
+INSERT INTO runner_events (runner_id, from_status, to_status, source, at)
+    SELECT pg_temp.row_id(n, runners), from_status, to_status, 'job', pg_temp.row_time(n, runners)
+    FROM sizes, generate_series(runners - runners / 10, runners) n,
+        (VALUES (NULL, 'requested'), ('requested', 'pending'), ('pending', 'active')) AS step (from_status, to_status);
+
+-- The last 48 hours by minute and 90 days by hour, as the scheduler keeps them.
+INSERT INTO flow (span, at, installation, kind, accepted, started, succeeded, failed, expired, cancelled, wait, run)
+    SELECT span, at, 'default', kind, 40, 39, 37, 1, 0, 1, array_fill(3::bigint, ARRAY[13]), array_fill(3::bigint, ARRAY[13])
+    FROM (SELECT 'minute' AS span, generate_series(date_trunc('minute', now() - interval '2 days'), now(), '1 minute') AS at
+        UNION ALL SELECT 'hour', generate_series(date_trunc('hour', now() - interval '90 days'), now(), '1 hour')) spans,
+        unnest(ARRAY['provision', 'deprovision', 'drift_check']) AS kind
+    ON CONFLICT DO NOTHING;
+INSERT INTO flow_teams (span, at, team_id, accepted, started, succeeded, failed, expired, cancelled)
+    SELECT span, at, pg_temp.row_id(team, teams), 2, 2, 1, 1, 0, 0 FROM sizes,
+        (SELECT DISTINCT span, at FROM flow) AS spans, generate_series(1, 50) team WHERE team <= teams
+    ON CONFLICT DO NOTHING;
+UPDATE flow_progress SET closed_until = date_trunc('minute', now());
 
 DO $$ DECLARE definition text; BEGIN
     FOR definition IN SELECT indexes.definition FROM indexes LOOP EXECUTE definition; END LOOP;

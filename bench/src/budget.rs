@@ -164,7 +164,7 @@ fn worker_parts(
     let queue = deployment.queue()?;
     let keys = KeyRing::new(&[("bench".to_owned(), STANDARD.decode(deployment.credential_key())?.into())])?;
     Ok(worker::Parts {
-        store: Store::new(&Secret::new(deployment.environment().database_url(&deployment.database)), 3)?,
+        store: Store::new(&Secret::new(deployment.database_url.as_str()), 3)?,
         installations: Installations::new(&queue, &keys, vec![installation.clone()])?,
         queue,
         keys,

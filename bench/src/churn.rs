@@ -54,8 +54,7 @@ async fn requests_of_runs(
     let twin = &deployment.environment().twin;
     deployment.start_api().await?.stop().await?;
     deployment.create_callers().await?;
-    let mut postgres =
-        PgConnection::connect(&deployment.environment().database_url(&deployment.database)).await?;
+    let mut postgres = PgConnection::connect(&deployment.database_url).await?;
     sync::remove_all_runners(twin)?;
     let mut live: VecDeque<Runner> =
         sync::create_runners(twin, &mut postgres, "first", runners).await?.into();

@@ -16,6 +16,7 @@ use devstack::{Options, Server, ServerPrograms, Stack};
 use domain::{InstallationId, Secret, TeamId, UserId};
 use github_twin::{Limits, Twin, TwinConfig};
 use queue::{BudgetSettings, Queue, QueueConfig};
+use sqlx::PgConnection;
 use store::{Store, TeamDraft, UserDraft};
 
 use crate::{process::ServiceProcess, webhooks};
@@ -32,12 +33,15 @@ pub(crate) struct Environment {
     pub(crate) twin: Twin,
     issuer: Issuer,
     key: PathBuf,
+    /// Database for the rows of a large installation, on another server; `None` for a new one on the private server.
+    large_database: Option<String>,
 }
 
 /// A deployment of the service with a database and a Redis database of its own.
 pub(crate) struct Deployment<'e> {
     environment: &'e Environment,
     pub(crate) database: String,
+    pub(crate) database_url: String,
     redis: u16,
     keys: String,
     token_keys: String,
@@ -45,7 +49,10 @@ pub(crate) struct Deployment<'e> {
 
 impl Environment {
     /// Starts the servers, which write to disk, the twin without limits, and the issuer.
-    pub(crate) async fn start(programs: &ServerPrograms) -> anyhow::Result<Self> {
+    pub(crate) async fn start(
+        programs: &ServerPrograms,
+        large_database: Option<String>,
+    ) -> anyhow::Result<Self> {
         let options = Options { durable: true, ..programs.options(None) };
         let stack = tokio::task::spawn_blocking(move || Stack::start(&options)).await??;
         let twin =
@@ -62,7 +69,7 @@ impl Environment {
         let pem = twin.app_key().context("the twin has no key")?;
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&key)?;
         file.write_all(pem.private_pem().as_bytes())?;
-        Ok(Self { stack: Mutex::new(stack), dir, twin, issuer, key })
+        Ok(Self { stack: Mutex::new(stack), dir, twin, issuer, key, large_database })
     }
 
     /// Returns a deployment with an empty database of this name and the Redis database of this number.
@@ -70,9 +77,21 @@ impl Environment {
         tokio::task::block_in_place(|| {
             self.stack().execute("postgres", &format!("CREATE DATABASE {database}"))
         })?;
+        Ok(self.deployment_on(self.database_url(database), database, redis))
+    }
+
+    /// Returns the deployment with the rows of a large installation, or with an empty database for them.
+    pub(crate) fn large_deployment(&self) -> anyhow::Result<Deployment<'_>> {
+        match &self.large_database {
+            Some(url) => Ok(self.deployment_on(url.clone(), "large", 14)),
+            None => self.deployment("large", 14),
+        }
+    }
+
+    fn deployment_on(&self, database_url: String, database: &str, redis: u16) -> Deployment<'_> {
         let keys = format!("bench:{}", STANDARD.encode(rand::random::<[u8; 32]>()));
         let token_keys = format!("bench:{}", STANDARD.encode(rand::random::<[u8; 32]>()));
-        Ok(Deployment { environment: self, database: database.to_owned(), redis, keys, token_keys })
+        Deployment { environment: self, database: database.to_owned(), database_url, redis, keys, token_keys }
     }
 
     /// Returns a queue without GitHub's limits, like the twin.
@@ -121,7 +140,7 @@ impl Deployment<'_> {
     fn env(&self) -> Vec<(&'static str, String)> {
         let config = TwinConfig::default();
         vec![
-            ("DATABASE_URL", self.environment.database_url(&self.database)),
+            ("DATABASE_URL", self.database_url.clone()),
             ("REDIS_URL", self.environment.redis_url(self.redis)),
             ("GITHUB_API_URL", self.environment.twin.url().to_owned()),
             ("GITHUB_ORG", config.org),
@@ -180,8 +199,7 @@ impl Deployment<'_> {
 
     /// Creates the teams and their members in an empty database that has its tables. Returns a token of each member.
     pub(crate) async fn create_callers(&self) -> anyhow::Result<Vec<String>> {
-        let url = self.environment.database_url(&self.database);
-        let store = Store::new(&Secret::new(url), 2)?;
+        let store = Store::new(&Secret::new(self.database_url.as_str()), 2)?;
         let issuer = &self.environment.issuer;
         let mut tokens = Vec::new();
         for name in (1..=TEAMS).map(name) {
@@ -200,6 +218,16 @@ impl Deployment<'_> {
         }
         store.close().await;
         Ok(tokens)
+    }
+
+    /// Takes over the teams and members that an earlier run made, whose issuer has ended. Returns a token of each member.
+    pub(crate) async fn take_over_callers(&self, postgres: &mut PgConnection) -> anyhow::Result<Vec<String>> {
+        let issuer = &self.environment.issuer;
+        sqlx::query("UPDATE users SET issuer = $1 WHERE subject LIKE 'bench-%'")
+            .bind(issuer.url())
+            .execute(postgres)
+            .await?;
+        (1..=TEAMS).map(|n| Ok(issuer.person_token(&name(n))?)).collect()
     }
 
     /// Returns the queue of the deployment and turns GitHub's limits off in it.

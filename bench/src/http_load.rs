@@ -11,10 +11,10 @@ use std::{
 use anyhow::{Context, ensure};
 use http_body_util::{BodyExt, Full};
 use hyper::{
-    Request, StatusCode,
-    body::Bytes,
+    Request, Response, StatusCode,
+    body::{Bytes, Incoming},
     client::conn::http1::{SendRequest, handshake},
-    header::{AUTHORIZATION, CONTENT_TYPE, HOST},
+    header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName},
 };
 use hyper_util::rt::TokioIo;
 use tokio::{
@@ -92,8 +92,8 @@ impl RequestSource for PostRequests {
 pub(crate) struct GetRequests {
     /// Server as `host:port`.
     pub(crate) address: String,
-    /// The caller's token.
-    pub(crate) token: String,
+    /// Header that names the caller, and its value.
+    pub(crate) header: (HeaderName, String),
     pub(crate) paths: Vec<String>,
 }
 
@@ -109,7 +109,7 @@ impl RequestSource for GetRequests {
     fn request(&self, nth: usize) -> anyhow::Result<Request<Full<Bytes>>> {
         let path = self.paths.get(nth % self.paths.len().max(1)).context("no path")?;
         let request = Request::get(path).header(HOST, &self.address);
-        let request = request.header(AUTHORIZATION, format!("Bearer {}", self.token));
+        let request = request.header(&self.header.0, &self.header.1);
         Ok(request.body(Full::new(Bytes::new()))?)
     }
 }
@@ -124,6 +124,18 @@ impl HttpConnection {
         let (sender, connection) = handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);
         Ok(Self(sender))
+    }
+
+    /// Sends a request and returns its response, whose body may be long.
+    pub(crate) async fn begin(
+        &mut self,
+        request: Request<Full<Bytes>>,
+    ) -> anyhow::Result<Response<Incoming>> {
+        let exchange = async {
+            self.0.ready().await?;
+            self.0.send_request(request).await
+        };
+        Ok(timeout(RESPONSE_TIMEOUT, exchange).await.context("no response in time")??)
     }
 
     /// Sends the nth request and reads the whole response. Fails if its status is not the expected one.

@@ -1,27 +1,24 @@
-//! Time of each list of a large installation: first pages, deep pages, and filters, for an admin and for members.
+//! Time of each list and page of a large installation, for an admin and for members, and the memory of an export of its
+//! audit log.
 
-use anyhow::bail;
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use anyhow::{Context, ensure};
+use http_body_util::BodyExt;
+use hyper::StatusCode;
+use serde_json::Value;
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use crate::{
     environment::Environment,
-    http_load::{GetRequests, HttpConnection, RequestSource},
+    http_load::{GetRequests, HttpConnection, RequestSource, millis},
+    large_installation::LargeInstallation,
     report::{Report, Row, Target, quantile},
     scale::Scale,
 };
 
-/// Creates the rows.
-const INSERT_ROWS: &str = include_str!("../../scripts/large_lists.sql");
-/// Gives the first caller everything to see, the second one two large teams, and the third one a small team.
-const ASSIGN_CALLERS: &str = "UPDATE users SET is_admin = true WHERE subject = 'bench-1';
-    INSERT INTO team_members (team_id, user_id) SELECT teams.id, users.id FROM teams, users
-        WHERE (subject, name) IN (('bench-2', 'large-1'), ('bench-2', 'large-2'))
-            OR (subject = 'bench-3' AND name = (SELECT max(name) FROM teams WHERE name LIKE 'large-%'))";
-/// Longest p99 of a page, in milliseconds.
-const MAX_P99: f64 = 50.0;
+/// Longest p99 of a list and longest p95 of a page, in milliseconds.
+const MAX_TIME: f64 = 50.0;
+/// Most memory of the API after an export, in megabytes.
+const MAX_MEMORY: f64 = 100.0;
 /// Filters of the lists that everybody may read. `{deep}` is the middle of the list.
 const LISTS: &[(&str, &[&str])] = &[
     (
@@ -33,6 +30,9 @@ const LISTS: &[(&str, &[&str])] = &[
             "status=deleted",
             "status=deleted&cursor={deep}",
             "ephemeral=false",
+            "q=ci-77",
+            "q=large-3",
+            "q=nothing-has-this",
         ],
     ),
     (
@@ -45,6 +45,9 @@ const LISTS: &[(&str, &[&str])] = &[
             "state=succeeded",
             "kind=register",
             "kind=deprovision",
+            "q=ci-77",
+            "q=person-77",
+            "q=nothing-has-this",
         ],
     ),
     (
@@ -59,6 +62,9 @@ const LISTS: &[(&str, &[&str])] = &[
             "success=false",
             "since={recent}",
             "since={old}",
+            "q=ci-77",
+            "q=person-77",
+            "q=nothing-has-this",
         ],
     ),
 ];
@@ -79,9 +85,38 @@ const ADMIN_LISTS: &[(&str, &[&str])] = &[
             "offset=100000",
         ],
     ),
-    ("/admin/users", &["", "cursor={deep}", "active_only=true"]),
-    ("/admin/teams", &["", "cursor={deep}"]),
-    ("/admin/oauth-clients", &["", "cursor={deep}"]),
+    ("/admin/users", &["", "cursor={deep}", "active_only=true", "q=person-77", "q=nothing-has-this"]),
+    ("/admin/teams", &["", "cursor={deep}", "q=large-77"]),
+    ("/admin/oauth-clients", &["", "cursor={deep}", "q=client-77"]),
+    ("/admin/failures", &["since={recent}"]),
+    ("/admin/verdict", &[""]),
+    ("/admin/stats", &[""]),
+];
+/// Filters that no row matches.
+const EMPTY: &[&str] = &["nothing-has-this", "user=nobody", "kind=register", "event_type=team.update"];
+/// Pages of the dashboard.
+const PAGES: &[&str] = &[
+    "/",
+    "/runners",
+    "/runners?q=ci-77",
+    "/runners/{runner}",
+    "/jobs",
+    "/jobs?state=failed",
+    "/jobs?q=ci-77",
+    "/jobs/{job}",
+    "/failures",
+    "/audit",
+    "/audit?q=person-77",
+    "/security",
+    "/teams",
+    "/teams/{team}",
+    "/people",
+    "/people?q=person-77",
+    "/people/{person}",
+    "/fleet",
+    "/budget",
+    "/lanes",
+    "/workers",
 ];
 
 pub(crate) async fn measure(
@@ -89,53 +124,42 @@ pub(crate) async fn measure(
     scale: Scale,
     report: &mut Report,
 ) -> anyhow::Result<()> {
-    let deployment = environment.deployment("large", 14)?;
-    // One caller reads list after list here: what a caller may read is measured elsewhere.
-    let mut api = deployment.start_api_with(&[("API_LIST_TIME_PERCENT", "10000")]).await?;
-    let (address, tokens) = (api.address().await?, deployment.create_callers().await?);
-    let mut postgres = PgConnection::connect(&environment.database_url(&deployment.database)).await?;
-    let size = format!("SET bench.runners = {}", scale.large_runners);
-    sqlx::query(AssertSqlSafe(size)).execute(&mut postgres).await?;
-    sqlx::raw_sql(INSERT_ROWS).execute(&mut postgres).await?;
-    // As autovacuum does after many inserts: it lets the lists read indexes alone.
-    sqlx::raw_sql("VACUUM (ANALYZE)").execute(&mut postgres).await?;
-    sqlx::raw_sql(ASSIGN_CALLERS).execute(&mut postgres).await?;
-    let middle: Uuid = sqlx::query_scalar(
-        "SELECT id FROM audit_log WHERE id >= (SELECT pg_temp.row_id(audit / 2, audit) FROM sizes) ORDER BY id LIMIT 1",
-    )
-    .fetch_one(&mut postgres)
-    .await?;
-    let times: Vec<String> = sqlx::query_scalar(
-        "SELECT to_char(pg_temp.row_time(audit, audit) - ago, 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')
-         FROM sizes, unnest(ARRAY['1 hour', '45 days']::interval[]) ago ORDER BY ago",
-    )
-    .fetch_all(&mut postgres)
-    .await?;
-    let [recent, old] = times.as_slice() else { bail!("no two times") };
-    postgres.close().await?;
-    let fill = |query: &str| {
-        query
-            .replace("{deep}", &URL_SAFE_NO_PAD.encode(middle))
-            .replace("{recent}", recent)
-            .replace("{old}", old)
-    };
-    for (caller, token, lists) in [
-        ("admin", &tokens[0], ADMIN_LISTS),
-        ("admin", &tokens[0], LISTS),
-        ("member of large teams", &tokens[1], LISTS),
-        ("member of a small team", &tokens[2], LISTS),
+    let large = LargeInstallation::start(environment, scale).await?;
+    measure_export(&large, report).await?;
+    for (who, caller, lists) in [
+        ("admin", 0, ADMIN_LISTS),
+        ("admin", 0, LISTS),
+        ("member of large teams", 1, LISTS),
+        ("member of a small team", 2, LISTS),
     ] {
         for (list, query) in
             lists.iter().flat_map(|(list, queries)| queries.iter().map(move |query| (list, query)))
         {
-            let path = format!("/api/v1{list}?{}", fill(query));
-            let requests = GetRequests { address: address.clone(), token: token.clone(), paths: vec![path] };
-            let times = time_requests(&requests, scale.singles).await?;
-            let row = Row::new(format!("{caller}: {list}?{query}"), "ms", &[quantile(&times, 0.99)]);
-            report.push(row.target(Target::AtMost(MAX_P99)).yardstick("p50", &times));
+            let name = format!("{list}?{query}");
+            let requests = large.list(caller, &name)?;
+            let rows = count_rows(&requests).await.with_context(|| name.clone())?;
+            let is_empty = EMPTY.iter().any(|filter| query.contains(filter));
+            ensure!(caller > 0 || is_empty == (rows == 0), "{name} has {rows} rows");
+            let times = time_requests(&requests, scale.singles).await.with_context(|| name.clone())?;
+            let row = Row::new(format!("{who}: {name}"), "ms", &[quantile(&times, 0.99)]);
+            report.push(row.target(Target::AtMost(MAX_TIME)).yardstick("p50", &times));
         }
     }
-    api.stop().await
+    for page in PAGES {
+        let times = time_requests(&large.page(page), scale.singles).await.with_context(|| *page)?;
+        let row = Row::new(format!("page {page}, p95"), "ms", &[quantile(&times, 0.95)]);
+        report.push(row.target(Target::AtMost(MAX_TIME)).yardstick("p50", &times));
+    }
+    large.api.stop().await
+}
+
+/// Returns the number of rows of a page. One without a list counts as one row.
+async fn count_rows(requests: &GetRequests) -> anyhow::Result<usize> {
+    let mut connection = HttpConnection::open(requests.address()).await?;
+    let response = connection.begin(requests.request(0)?).await?;
+    let body: Value = serde_json::from_slice(&response.into_body().collect().await?.to_bytes())?;
+    let lists = body.as_object().into_iter().flatten().filter_map(|(_, member)| member.as_array());
+    Ok(lists.map(Vec::len).sum::<usize>().max(usize::from(body["total"].is_null())))
 }
 
 /// Sends requests one after the other and returns the time of each in milliseconds.
@@ -145,9 +169,31 @@ async fn time_requests(requests: &GetRequests, count: usize) -> anyhow::Result<V
     for nth in 0..=count {
         let start = Instant::now();
         connection.send(requests, nth).await?;
-        times.push(start.elapsed().as_secs_f64() * 1_000.0);
+        times.push(millis(start.elapsed()));
     }
     // The first one opened connections and read cold pages.
     times.remove(0);
     Ok(times)
+}
+
+/// Reads the whole audit log as JSON lines, and measures the rows a second and the memory of the API.
+async fn measure_export(large: &LargeInstallation, report: &mut Report) -> anyhow::Result<()> {
+    let requests = large.list(0, "/admin/audit-logs/export?format=jsonl")?;
+    let mut connection = HttpConnection::open(requests.address()).await?;
+    let start = Instant::now();
+    let mut response = connection.begin(requests.request(0)?).await?;
+    ensure!(response.status() == StatusCode::OK, "the export answers {}", response.status());
+    let mut rows = 0_u32;
+    while let Some(frame) = response.frame().await {
+        let bytes = frame?.into_data().unwrap_or_default();
+        let lines = bytes.split(|byte| *byte == b'\n').count() - 1;
+        rows += u32::try_from(lines)?;
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    let memory = large.api.peak_memory()?;
+    report.push(Row::new("audit log exported", "rows", &[f64::from(rows)]));
+    report.push(Row::new("audit rows exported", "/s", &[f64::from(rows) / seconds]));
+    let row = Row::new("memory of the api after the export", "MB", &[memory]);
+    report.push(row.target(Target::AtMost(MAX_MEMORY)));
+    Ok(())
 }

@@ -8,6 +8,7 @@
 //! with `bench` for the yardstick.
 
 mod accepting;
+mod apply;
 mod budget;
 mod churn;
 mod claims;
@@ -15,6 +16,7 @@ mod environment;
 mod fairness;
 mod http_load;
 mod idle;
+mod large_installation;
 mod large_lists;
 mod lists;
 mod output;
@@ -62,6 +64,9 @@ pub struct BenchArgs {
     /// Only these sections.
     #[arg(long, value_enum, value_delimiter = ',', value_name = "PART")]
     only: Vec<Section>,
+    /// Database for the rows of `large-lists`. They are made if it is empty, and a later run finds them there.
+    #[arg(long, value_name = "URL")]
+    large_database: Option<String>,
     #[command(flatten)]
     programs: ServerPrograms,
     /// Serve the yardstick of accepting on this database.
@@ -109,7 +114,7 @@ pub async fn run(args: BenchArgs) -> anyhow::Result<()> {
     let shutdown = Shutdown::new();
     shutdown.listen().context("cannot listen for signals")?;
     let scale = if args.quick { Scale::QUICK } else { Scale::FULL };
-    let environment = Environment::start(&args.programs).await?;
+    let environment = Environment::start(&args.programs, args.large_database.clone()).await?;
     let measured = tokio::select! {
         measured = measure(&environment, scale, &args) => measured,
         () = shutdown.draining().cancelled() => Err(anyhow::anyhow!("interrupted")),

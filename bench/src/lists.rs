@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
+use hyper::header::AUTHORIZATION;
 use sqlx::{Connection, PgConnection};
 use tokio::task::JoinSet;
 
@@ -41,13 +42,17 @@ pub(crate) async fn measure(
     deployment.queue_without_limits().await?;
     let mut api = deployment.start_api().await?;
     let (address, tokens) = (api.address().await?, deployment.create_callers().await?);
-    let mut postgres = PgConnection::connect(&environment.database_url(&deployment.database)).await?;
+    let mut postgres = PgConnection::connect(&deployment.database_url).await?;
     sqlx::query(INSERT_ROWS).execute(&mut postgres).await?;
     sqlx::query("ANALYZE").execute(&mut postgres).await?;
     postgres.close().await?;
     let provisions = PostRequests::provision(&address, &tokens);
     let token = tokens.into_iter().next().context("no callers")?;
-    let pages = Arc::new(GetRequests { address, token, paths: PATHS.map(str::to_owned).to_vec() });
+    let pages = Arc::new(GetRequests {
+        address,
+        header: (AUTHORIZATION, format!("Bearer {token}")),
+        paths: PATHS.map(str::to_owned).to_vec(),
+    });
     let duration = Duration::from_secs(scale.seconds);
     let (mut alone, mut beside, mut listed) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..scale.repetitions {

@@ -51,7 +51,7 @@ pub(crate) async fn measure(
     let deployment = environment.deployment("recovering", 7)?;
     let mut api = deployment.start_api().await?;
     let requests = PostRequests::provision(&api.address().await?, &deployment.create_callers().await?);
-    let postgres = PgConnection::connect(&environment.database_url(&deployment.database)).await?;
+    let postgres = PgConnection::connect(&deployment.database_url).await?;
     let scheduler = deployment.start_scheduler()?;
     let mut service = Service { deployment, requests, postgres, workers: Vec::new() };
     let (mut kills, mut stops, mut redis) = (Vec::new(), Vec::new(), Vec::new());

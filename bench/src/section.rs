@@ -1,8 +1,8 @@
 //! Sections of the benchmark, in their order.
 
 use crate::{
-    accepting, budget, churn, claims, environment::Environment, fairness, http_load::PostRequests, idle,
-    large_lists, lists, pickup, recovery, report::Report, scale::Scale, sync, takeover, throughput,
+    accepting, apply, budget, churn, claims, environment::Environment, fairness, http_load::PostRequests,
+    idle, large_lists, lists, pickup, recovery, report::Report, scale::Scale, sync, takeover, throughput,
     time_to_config, waiting, webhooks,
 };
 
@@ -37,7 +37,10 @@ pub(crate) enum Section {
     Sync,
     /// GitHub requests an hour for 1,000 and for 10,000 runners that come and go.
     Churn,
-    /// Each list of a large installation, whose rows take ten minutes to make. Measured only when it is named.
+    /// Plan and application of a thousand teams.
+    Apply,
+    /// Each list and page of a large installation, and an export of its audit log. Its rows take ten minutes to make.
+    /// Measured only when it is named.
     LargeLists,
 }
 
@@ -59,7 +62,8 @@ impl Section {
             Self::Waiting => "a thousand waiting callers",
             Self::Sync => "comparing 10,000 runners",
             Self::Churn => "comparing runners that come and go",
-            Self::LargeLists => "lists of a large installation",
+            Self::Apply => "applying a thousand teams",
+            Self::LargeLists => "lists and pages of a large installation",
         }
     }
 
@@ -85,6 +89,7 @@ impl Section {
             Self::Waiting => waiting::measure(environment, report).await,
             Self::Sync => sync::measure(environment, scale, report).await,
             Self::Churn => churn::measure(environment, scale, report).await,
+            Self::Apply => apply::measure(environment, scale, report).await,
             Self::LargeLists => large_lists::measure(environment, scale, report).await,
         }
     }

@@ -45,7 +45,7 @@ pub(crate) async fn measure(
     let deployment = environment.deployment("sync", 8)?;
     deployment.start_api().await?.stop().await?;
     deployment.create_callers().await?;
-    let mut postgres = PgConnection::connect(&environment.database_url(&deployment.database)).await?;
+    let mut postgres = PgConnection::connect(&deployment.database_url).await?;
     remove_all_runners(&environment.twin)?;
     let mut runners = create_runners(&environment.twin, &mut postgres, "fleet", RUNNERS).await?.into_iter();
     let (mut worker, scheduler) = (deployment.start_worker()?, deployment.start_scheduler()?);

@@ -31,7 +31,7 @@ pub(crate) async fn measure(
 ) -> anyhow::Result<()> {
     let deployment = environment.deployment("leaders", 6)?;
     deployment.start_api().await?.stop().await?;
-    let mut postgres = PgConnection::connect(&environment.database_url(&deployment.database)).await?;
+    let mut postgres = PgConnection::connect(&deployment.database_url).await?;
     let (mut lease, mut sync_run) = (Vec::new(), Vec::new());
     for _ in 0..scale.repetitions {
         let take_over = kill_leader(&deployment, &mut postgres).await?;
