@@ -1,12 +1,15 @@
 //! Filters of lists that are checked or looked up.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use domain::Problem;
 use operations::check_text;
 use store::{HistorySearch, NamedRequesters, Period, RunnerSearch, Search};
+use uuid::Uuid;
 
 use crate::{error::ApiResult, lists::CallerLists};
 
+/// Age of the oldest jobs in a list whose filter no index serves.
+const MAX_SCAN: TimeDelta = TimeDelta::hours(24);
 /// Longest text of a search, in characters.
 const MAX_SEARCH: usize = 100;
 
@@ -68,6 +71,26 @@ pub(crate) async fn history_search(
     Ok(Some(lists.requesters().history(text).await?))
 }
 
+/// Returns the runners that a filter names, by id or by the beginning of their names, at most 100.
+///
+/// # Errors
+/// `validation_failed` at `runner`; database errors.
+pub(crate) async fn named_runners(
+    lists: &mut CallerLists,
+    text: Option<&str>,
+) -> ApiResult<Option<Vec<Uuid>>> {
+    let Some(text) = text else { return Ok(None) };
+    let mut errors = Vec::new();
+    check_text(&mut errors, "query:runner", text, MAX_SEARCH);
+    operations::settle(errors)?;
+    Ok(Some(lists.requesters().runners(text).await?))
+}
+
+/// Returns the begin of a list whose filter no index serves: as given, else a day ago.
+pub(crate) fn begin_of_scan(since: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    since.or(Some(now - MAX_SCAN))
+}
+
 /// Returns the requesters with an identity. An unknown identity has no requester, and the list is empty: a filter must
 /// not reveal which identities exist.
 ///
@@ -83,8 +106,6 @@ pub(crate) async fn named_requesters(
 
 #[cfg(test)]
 mod tests {
-    use chrono::TimeDelta;
-
     use super::*;
 
     #[test]

@@ -228,6 +228,7 @@ pub(crate) fn scheduler(
         default_groups: default_groups(&github),
         registration_tokens: jobs.registration_tokens,
         sync: sync_settings(&jobs),
+        steps: scheduler::StepReports::default(),
         progress: LoopMonitor::new(),
     })
 }

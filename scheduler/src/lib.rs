@@ -11,14 +11,16 @@ pub mod leader;
 mod periodic;
 pub mod queue_metrics;
 mod retention;
+pub mod step_reports;
 pub mod sync;
 pub mod verdict_metrics;
 mod webhooks;
 
 pub use audit::chain;
 use jobs::enqueue;
-pub use jobs::{batches, expire, flow, pauses, reap, requeue};
+pub use jobs::{batches, depths, expire, flow, pauses, reap, requeue};
 pub use retention::{prune, shred};
+pub use step_reports::StepReports;
 pub use sync::{runner_versions, stale, unused};
 pub use webhooks::{cancel_workflow_runs, inbox, redeliver, suspension};
 
@@ -62,6 +64,8 @@ pub struct Parts {
     pub registration_tokens: bool,
     /// Settings of the steps.
     pub sync: SyncSettings,
+    /// Last success and failure of the steps.
+    pub steps: StepReports,
     /// Progress of the process's loops.
     pub progress: LoopMonitor,
 }
@@ -146,6 +150,7 @@ pub async fn run(parts: Parts, shutdown: Shutdown) -> anyhow::Result<()> {
     loops.show_every(10, "verdict", verdict_metrics::run);
     loops.show_every(10, "budget", budget_metrics::run);
     loops.show_every(15, "fleet", fleet_metrics::run);
+    loops.run_every(15, "reports", step_reports::run);
     loops.run_every(10, "shred", shred::run);
     loops.run_every(3600, "forget", shred::forget);
     loops.run_every(2, "cancel", cancel_workflow_runs::run);
@@ -155,6 +160,7 @@ pub async fn run(parts: Parts, shutdown: Shutdown) -> anyhow::Result<()> {
     loops.run_every(60, "forget_webhooks", inbox::forget);
     loops.run_every_as_leader(15, "unused", unused::run);
     loops.run_every_as_leader(10, "flow", flow::run);
+    loops.run_every_as_leader(15, "depths", depths::run);
     loops.run_every_as_leader(600, "stale", stale::run);
     loops.run_every_as_leader(30, "prune", prune::run);
     let memory = chain::ChainMemory::default();

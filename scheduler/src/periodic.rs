@@ -30,10 +30,12 @@ struct LoopRules {
     full: u64,
     /// Whether the loop records the success of its step. Otherwise the step records it for each installation.
     records_success: bool,
+    /// Whether only the leading scheduler runs the step.
+    is_led: bool,
 }
 
 impl LoopRules {
-    const DEFAULT: Self = Self { full: u64::MAX, records_success: true };
+    const DEFAULT: Self = Self { full: u64::MAX, records_success: true, is_led: false };
 }
 
 /// Runs `step` at its interval until draining. A step that fails or takes too long is logged and counted; the next tick
@@ -79,7 +81,8 @@ pub(crate) async fn run_every_as_leader<F>(
 where
     F: Future<Output = Result<u64, StepError>>,
 {
-    run_loop(schedule, LoopRules::DEFAULT, |parts| leadership.leads().then(|| step(parts))).await
+    let rules = LoopRules { is_led: true, ..LoopRules::DEFAULT };
+    run_loop(schedule, rules, |parts| leadership.leads().then(|| step(parts))).await
 }
 
 /// Starts a run at each tick until draining, and further runs at once while they are full. `start` returns `None` for
@@ -94,6 +97,7 @@ where
 {
     let Schedule { name, period, parts, draining } = schedule;
     let handle = parts.progress.register(name, period * 3 + MAX_STEP_TIME * 2);
+    parts.steps.register(name, period, rules.is_led);
     let mut ticks = interval(period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -107,6 +111,7 @@ where
             } else {
                 run_step_within(MAX_STEP_TIME, name, run).await
             };
+            parts.steps.record(name, done.is_some());
             handle.tick();
             if done.is_none_or(|done| done < rules.full) || draining.is_cancelled() {
                 break;
@@ -191,6 +196,7 @@ mod tests {
             default_groups: std::collections::BTreeMap::new(),
             registration_tokens: false,
             sync: crate::SyncSettings::default(),
+            steps: crate::StepReports::default(),
             progress: LoopMonitor::new(),
         }
     }

@@ -44,6 +44,19 @@ pub struct UnusableRow {
     pub refusal: Option<String>,
 }
 
+/// A team with its oldest queued job.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TeamQueue {
+    /// The team.
+    pub team: TeamId,
+    /// Its name.
+    pub name: String,
+    /// Its weight in the fair queue.
+    pub weight: f64,
+    /// Time at which its oldest queued job was accepted.
+    pub oldest: Option<DateTime<Utc>>,
+}
+
 impl Overviews<'_> {
     /// Reads the facts, in three statements.
     pub async fn read(&mut self) -> Result<Overview> {
@@ -73,6 +86,20 @@ impl Overviews<'_> {
             .fetch_all(&mut *self.0)
             .await?;
         Ok(rows.into_iter().map(|row| (row.id.into(), row.name)).collect())
+    }
+
+    /// Returns what the queue of each of these teams shows: its name, weight and oldest queued job.
+    pub async fn team_queues(&mut self, teams: &[TeamId]) -> Result<Vec<TeamQueue>> {
+        let ids: Vec<Uuid> = teams.iter().map(|id| id.uuid()).collect();
+        Ok(sqlx::query_as!(
+            TeamQueue,
+            "SELECT id AS team, name, weight, (SELECT created_at FROM jobs WHERE team_id = teams.id AND state = 'queued'
+                ORDER BY jobs.id LIMIT 1) AS oldest
+             FROM teams WHERE id = ANY($1)",
+            &ids,
+        )
+        .fetch_all(&mut *self.0)
+        .await?)
     }
 
     async fn unusable(&mut self) -> Result<Vec<UnusableRow>> {

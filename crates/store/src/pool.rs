@@ -17,9 +17,9 @@ use sqlx::{
 use crate::{
     Audit, AuditChains, BatchRuns, Batches, Cancellations, Clients, Credentials, DatabaseFacts,
     EventDeliveries, EventStreams, Fleet, Flow, GithubCalls, Idempotency, Incidents, Installations, Jobs,
-    Leases, Lists, Overviews, Pauses, Permissions, Requesters, Result, Retention, Revocations, Runners,
-    SelfRegistered, Sessions, SignIns, Stats, StoreError, SyncRuns, Teams, UnmanagedRunners, Users, Versions,
-    Webhooks, Workers,
+    Leases, Lists, Overviews, Pauses, Permissions, QueueDepths, Requesters, Result, Retention, Revocations,
+    Runners, SchedulerSteps, SelfRegistered, Sessions, SignIns, Stats, StoreError, SyncRuns, Teams,
+    UnmanagedRunners, Users, Versions, Webhooks, Workers,
     detach::CompleteInBackground,
     facts, lists,
     migrate::{self, Schema, grants},
@@ -229,6 +229,10 @@ macro_rules! nouns {
             fleet -> Fleet,
             /// Flow of jobs by minute and hour.
             flow -> Flow,
+            /// Course of the queue's depth.
+            queue_depths -> QueueDepths,
+            /// Last success of each periodic step.
+            scheduler_steps -> SchedulerSteps,
             /// Facts about the whole service.
             overviews -> Overviews,
             /// Pauses by admins.

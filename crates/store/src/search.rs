@@ -107,13 +107,7 @@ impl Requesters<'_> {
     /// Returns the search for jobs, audit rows and security events about `text`.
     pub async fn history(&mut self, text: &str) -> Result<HistorySearch> {
         let RunnerSearch { requesters, .. } = self.search(text).await?;
-        let runners = sqlx::query_scalar!(
-            "SELECT id FROM runners WHERE lower(name) LIKE $1 ORDER BY id DESC LIMIT $2",
-            format!("{}%", escaped(text)),
-            MAX_NAMED,
-        )
-        .fetch_all(&mut *self.0)
-        .await?;
+        let runners = self.runners(text).await?;
         let identities = sqlx::query_scalar!(
             r#"SELECT coalesce(email, issuer || '#' || subject) AS "identity!" FROM users
                 WHERE id = ANY($1) AND coalesce(email, issuer || '#' || subject) IS NOT NULL
@@ -125,6 +119,20 @@ impl Requesters<'_> {
         .await?;
         let id = text.trim().parse().ok();
         Ok(HistorySearch { text: text.to_lowercase(), id, runners, requesters, identities })
+    }
+
+    /// Returns the runners with this id, or whose name begins with this text, newest first.
+    pub async fn runners(&mut self, text: &str) -> Result<Vec<Uuid>> {
+        if let Ok(id) = text.trim().parse() {
+            return Ok(vec![id]);
+        }
+        Ok(sqlx::query_scalar!(
+            "SELECT id FROM runners WHERE lower(name) LIKE $1 ORDER BY id DESC LIMIT $2",
+            format!("{}%", escaped(text)),
+            MAX_NAMED,
+        )
+        .fetch_all(&mut *self.0)
+        .await?)
     }
 
     /// Returns the search for runners whose name begins with `text`, that have it as a label, or whose requester's

@@ -103,6 +103,7 @@ impl EpochTracker {
 /// workers' time to put leases back is over.
 pub(crate) async fn run_loop(parts: Parts, draining: CancellationToken) -> Result<(), Infallible> {
     let handle = parts.progress.register("sweep", COMPARISON_INTERVAL * 3 + periodic::MAX_STEP_TIME * 2);
+    parts.steps.register("sweep", COMPARISON_INTERVAL, false);
     let mut ticks = interval(EPOCH_CHECK_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut tracker = EpochTracker::with_grace(parts.sync.lease);
@@ -117,7 +118,8 @@ pub(crate) async fn run_loop(parts: Parts, draining: CancellationToken) -> Resul
             || tracker.unfinished.is_some();
         let gone = parts.queue.epoch().await.is_ok_and(|epoch| epoch.is_none() || epoch != tracker.epoch);
         if due || gone {
-            periodic::run_step("sweep", run(&parts, &mut tracker)).await;
+            let done = periodic::run_step("sweep", run(&parts, &mut tracker)).await;
+            parts.steps.record("sweep", done.is_some());
             last = Some(Instant::now());
         }
         handle.tick();

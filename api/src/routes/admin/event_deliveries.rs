@@ -29,38 +29,38 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
 pub(crate) struct StreamView {
     /// Name of the sink in the scheduler's settings.
     #[schema(example = "default")]
-    sink: String,
+    pub(crate) sink: String,
     /// Rows that are sent: `audit_log` or `security_events`.
     #[schema(schema_with = openapi::audit_chain)]
-    chain: AuditChain,
+    pub(crate) chain: AuditChain,
     /// Time since which the next event fails; null if it does not.
-    failing_since: Option<DateTime<Utc>>,
+    pub(crate) failing_since: Option<DateTime<Utc>>,
     /// Time of the event that fails.
-    waiting_since: Option<DateTime<Utc>>,
+    pub(crate) waiting_since: Option<DateTime<Utc>>,
     /// How often the sink has refused the event that fails.
-    refusals: i32,
+    pub(crate) refusals: i32,
     /// Time of the next attempt; null unless an event fails.
-    next_attempt_at: Option<DateTime<Utc>>,
+    pub(crate) next_attempt_at: Option<DateTime<Utc>>,
     /// HTTP status of the last failure; null if there was no answer.
-    last_status: Option<i32>,
+    pub(crate) last_status: Option<i32>,
     /// Reason of the last failure.
     #[schema(example = "the sink answered 500")]
-    last_error: Option<String>,
+    pub(crate) last_error: Option<String>,
     /// Time of the last delivery; null if there was none.
-    delivered_at: Option<DateTime<Utc>>,
+    pub(crate) delivered_at: Option<DateTime<Utc>>,
     /// Time at which the sink was last in the settings of the leading scheduler, give or take an hour.
-    seen_at: DateTime<Utc>,
+    pub(crate) seen_at: DateTime<Utc>,
 }
 
 /// Streams of events.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct EventStreamList {
     /// Streams, by sink and chain.
-    streams: Vec<StreamView>,
+    pub(crate) streams: Vec<StreamView>,
     /// Number of streams.
-    total: usize,
+    pub(crate) total: usize,
     /// Always null: this list has one page.
-    next_cursor: Option<String>,
+    pub(crate) next_cursor: Option<String>,
 }
 
 /// An event that was put aside for a sink.
@@ -68,34 +68,34 @@ pub(crate) struct EventStreamList {
 #[schema(as = EventDelivery)]
 pub(crate) struct DeliveryView {
     /// Id of the delivery.
-    id: Uuid,
+    pub(crate) id: Uuid,
     /// Name of the sink.
     #[schema(example = "default")]
-    sink: String,
+    pub(crate) sink: String,
     /// Chain of the row.
     #[schema(schema_with = openapi::audit_chain)]
-    chain: AuditChain,
+    pub(crate) chain: AuditChain,
     /// Id of the row, and of the event.
-    event_id: Uuid,
+    pub(crate) event_id: Uuid,
     /// Event type of the row.
     #[schema(example = "credential_denied")]
-    event_type: String,
+    pub(crate) event_type: String,
     /// `dead`: not sent any more. `queued`: to be sent again. `delivered`: accepted after all.
     #[schema(schema_with = openapi::event_delivery_state)]
-    state: EventDeliveryState,
+    pub(crate) state: EventDeliveryState,
     /// Attempts that count, since the event was put aside or queued.
-    attempts: i32,
+    pub(crate) attempts: i32,
     /// HTTP status of the last failure; null if there was no answer.
-    last_status: Option<i32>,
+    pub(crate) last_status: Option<i32>,
     /// Reason of the last failure.
     #[schema(example = "the sink answered 500")]
-    last_error: Option<String>,
+    pub(crate) last_error: Option<String>,
     /// Time at which the event was put aside.
-    created_at: DateTime<Utc>,
+    pub(crate) created_at: DateTime<Utc>,
     /// Time of the next attempt; null unless it is queued.
-    next_attempt_at: Option<DateTime<Utc>>,
+    pub(crate) next_attempt_at: Option<DateTime<Utc>>,
     /// Time of the last attempt or change.
-    settled_at: DateTime<Utc>,
+    pub(crate) settled_at: DateTime<Utc>,
 }
 
 impl From<StreamRow> for StreamView {

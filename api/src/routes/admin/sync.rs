@@ -1,10 +1,10 @@
 //! Sync runs: their status, a request for one now, and the unmanaged runners they found.
 
 use axum::{Json, extract::State, http::StatusCode};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use store::{SyncRow, UnmanagedRow};
+use store::{StepRow, SyncRow, UnmanagedRow};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
@@ -20,6 +20,10 @@ use crate::{
     page::{list_body, list_params},
 };
 
+/// Periods without a success after which a step is late, and the time that is added: reports come every 15 seconds, and
+/// another scheduler may have to take the lead.
+const LATE_PERIODS: i64 = 3;
+const LATE_MARGIN: TimeDelta = TimeDelta::minutes(1);
 /// Name of the scheduler's lease.
 const LEASE_NAME: &str = "scheduler";
 
@@ -76,6 +80,43 @@ pub(crate) struct SyncStatus {
     pub(crate) last_sync_error: Option<String>,
     /// Status of every installation, by name.
     pub(crate) installations: Vec<InstallationSync>,
+    /// Periodic steps of all schedulers, by name.
+    pub(crate) steps: Vec<SchedulerStep>,
+}
+
+/// A periodic step of the schedulers. Each scheduler writes what it knows every 15 seconds.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SchedulerStep {
+    /// Name of the step, as in `rts_scheduler_last_success_seconds`.
+    #[schema(example = "expire")]
+    pub(crate) step: String,
+    /// Seconds between two runs.
+    pub(crate) period_seconds: i32,
+    /// Whether only the leading scheduler runs it.
+    pub(crate) led: bool,
+    /// Name of the scheduler that reported it last.
+    pub(crate) scheduler: String,
+    /// Last success; null if none is known.
+    pub(crate) last_success: Option<DateTime<Utc>>,
+    /// Last failure; null if none is known.
+    pub(crate) last_failure: Option<DateTime<Utc>>,
+    /// Whether the last success is longer ago than three periods and a minute.
+    pub(crate) late: bool,
+}
+
+impl SchedulerStep {
+    fn of(row: StepRow, now: DateTime<Utc>) -> Self {
+        let limit = TimeDelta::seconds(i64::from(row.period_seconds) * LATE_PERIODS) + LATE_MARGIN;
+        Self {
+            late: row.succeeded_at.is_none_or(|at| now - at > limit),
+            step: row.step,
+            period_seconds: row.period_seconds,
+            led: row.led,
+            scheduler: row.scheduler,
+            last_success: row.succeeded_at,
+            last_failure: row.failed_at,
+        }
+    }
 }
 
 /// Options of the requested sync run.
@@ -183,6 +224,9 @@ pub(crate) async fn status(State(app): State<AppState>, _: SeesAll) -> ApiResult
     let mut conn = app.store.conn().await?;
     let rows = conn.sync_runs().statuses().await?;
     let lease = conn.leases().get(LEASE_NAME).await?;
+    let steps = conn.scheduler_steps().list().await?;
+    drop(conn);
+    let now = app.store.now().await?;
     let first = rows.first().cloned();
     Ok(Json(SyncStatus {
         enabled: lease.as_ref().is_some_and(|lease| lease.holds),
@@ -194,6 +238,7 @@ pub(crate) async fn status(State(app): State<AppState>, _: SeesAll) -> ApiResult
         last_sync_result: first.as_ref().and_then(|row| row.last_sync_result.clone()),
         last_sync_error: first.and_then(|row| row.last_sync_error),
         installations: rows.into_iter().map(InstallationSync::from).collect(),
+        steps: steps.into_iter().map(|row| SchedulerStep::of(row, now)).collect(),
     }))
 }
 

@@ -19,7 +19,7 @@ use crate::{
     body::{Id, Params, filtered_team},
     caller::Authorised,
     error::ApiResult,
-    filters::{history_search, list_period, named_requesters},
+    filters::{begin_of_scan, history_search, list_period, named_requesters, named_runners},
     lists::Listing,
     openapi::problems,
     page::{list_body, list_params},
@@ -43,6 +43,12 @@ list_params! {
         user: String = String,
         /// Only ended with this problem code, for example `github_refused`.
         error: String = String,
+        /// Only about the runner with this id, or about those whose names begin with this text, at most 100.
+        runner: String = String,
+        /// Only jobs that this worker started last. Without `since`, of the last 24 hours.
+        worker: String = String,
+        /// Only of this installation. Without `since`, of the last 24 hours.
+        installation: String = String,
         /// Only about this: the beginning of a runner's name, of a person's e-mail address or name, or of a client id;
         /// a job's id; or the error code of failed jobs. 1 to 100 characters, in any case.
         q: String = String,
@@ -86,7 +92,9 @@ pub(crate) async fn list(
     Params(params): Params<JobParams>,
 ) -> ApiResult<Listing<JobList>> {
     let page = params.page()?;
-    let period = list_period(params.since, params.until)?;
+    let scans = params.worker.is_some() || params.installation.is_some();
+    let since = if scans { begin_of_scan(params.since, Utc::now()) } else { params.since };
+    let period = list_period(since, params.until)?;
     let team = filtered_team(&app, params.team.as_deref()).await?;
     let mut lists = app.lists(&caller).await?;
     let filter = JobFilter {
@@ -95,6 +103,9 @@ pub(crate) async fn list(
         team,
         requesters: named_requesters(&mut lists, params.user.as_deref()).await?,
         error: params.error.clone(),
+        runners: named_runners(&mut lists, params.runner.as_deref()).await?,
+        worker: params.worker.clone(),
+        installation: params.installation.clone(),
         search: history_search(&mut lists, params.q.as_deref()).await?,
         period,
     };

@@ -2,6 +2,7 @@
 
 use domain::{Job, JobKind, JobState, TeamId};
 use sqlx::query_scalar;
+use uuid::Uuid;
 
 use super::{JobRow, Jobs, job_rows};
 use crate::{
@@ -26,6 +27,12 @@ pub struct JobFilter {
     pub period: Period,
     /// Only jobs that ended with this problem code.
     pub error: Option<String>,
+    /// Only jobs about these runners.
+    pub runners: Option<Vec<Uuid>>,
+    /// Only jobs that this worker started last.
+    pub worker: Option<String>,
+    /// Only jobs of this installation.
+    pub installation: Option<String>,
 }
 
 /// Calls a query macro with one page of the jobs that a caller may see and that fit the filter.
@@ -44,7 +51,9 @@ macro_rules! visible_jobs {
                 AND ($16::timestamptz IS NULL OR created_at <= $16) AND ($17::uuid IS NULL OR id <= $17)
                 AND ($18::text IS NULL OR error ->> 'code' = $18)
                 AND ($19 = false OR runner_id = ANY($20) OR requester_user = ANY($21) OR requester_client = ANY($22)
-                    OR id = $23 OR (state IN ('failed', 'expired') AND error ->> 'code' = $24))",
+                    OR id = $23 OR (state IN ('failed', 'expired') AND error ->> 'code' = $24))
+                AND ($25::uuid[] IS NULL OR runner_id = ANY($25)) AND ($26::text IS NULL OR started_by = $26)
+                AND ($27::text IS NULL OR installation = $27)",
             ($order, "$9", "$10"),
             $tail,
             $visible.all,
@@ -71,6 +80,9 @@ macro_rules! visible_jobs {
             &$search.requesters.clients,
             $search.id,
             $search.text,
+            $filter.runners.as_deref(),
+            $filter.worker,
+            $filter.installation,
         )
     };
 }

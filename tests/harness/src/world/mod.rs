@@ -219,6 +219,7 @@ impl World {
             default_groups: self.choices.default_groups(),
             registration_tokens: self.choices.registration_tokens,
             sync: self.choices.watch(),
+            steps: scheduler::StepReports::default(),
             progress: LoopMonitor::new(),
         }
     }

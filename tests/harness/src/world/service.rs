@@ -90,6 +90,7 @@ impl World {
                 default_groups,
                 registration_tokens,
                 sync: watch,
+                steps: scheduler::StepReports::default(),
                 progress: LoopMonitor::new(),
             };
             scheduler::run(parts, shutdown).await
