@@ -5,7 +5,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
     response::{Html, IntoResponse, Response},
 };
-use domain::{Problem, ProblemCode};
+use domain::{Problem, ProblemCode, VerdictLevel};
 use operations::OperationError;
 use queue::QueueError;
 use store::StoreError;
@@ -58,6 +58,9 @@ struct ErrorPage<'a> {
     status: u16,
     title: &'static str,
     is_api: bool,
+    /// Whether the whole service stands still: the tab is an alarm then.
+    is_stopped: bool,
+    favicon: &'static str,
 }
 
 impl UiError {
@@ -121,6 +124,8 @@ pub(crate) fn problem_page(problem: &Problem, is_api: bool) -> Response {
         status: status.as_u16(),
         title: problem.code.title(),
         is_api,
+        is_stopped: problem.code == ProblemCode::DatabaseUnavailable,
+        favicon: assets::favicon(VerdictLevel::Stopped),
     };
     let mut response = match page.render() {
         Ok(html) => (status, Html(html)).into_response(),

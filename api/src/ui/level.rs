@@ -30,14 +30,13 @@ pub(crate) const fn page(code: VerdictCode) -> &'static str {
         | VerdictCode::NoWorker
         | VerdictCode::NoCredential
         | VerdictCode::SlotsFull
-        | VerdictCode::Stuck
-        | VerdictCode::NoLeader => "/workers",
+        | VerdictCode::Stuck => "/workers",
+        VerdictCode::NoLeader => "/workers#schedulers",
         VerdictCode::InstallationSuspended => "/security?event_type=installation_suspended",
         VerdictCode::OperatorNeeded => "/failures",
-        VerdictCode::GithubOutage
-        | VerdictCode::SecondaryLimit
-        | VerdictCode::WindowEmpty
-        | VerdictCode::MinuteLimit => "/budget",
+        VerdictCode::GithubOutage => "/budget#breaker",
+        VerdictCode::WindowEmpty => "/budget#window",
+        VerdictCode::SecondaryLimit | VerdictCode::MinuteLimit => "/budget",
         VerdictCode::Paused | VerdictCode::TeamLimit | VerdictCode::Moving => "/lanes",
         VerdictCode::RemovalsHeld | VerdictCode::SyncBehind => "/fleet",
     }

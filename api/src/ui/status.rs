@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::{Picture, QueuePicture, VerdictLevel};
+use domain::{Picture, QueuePicture, VerdictCode, VerdictLevel};
+use url::form_urlencoded::Serializer;
 
 use super::{
     format::{count, number, span},
@@ -28,7 +29,7 @@ pub(crate) struct Status {
     /// The verdict.
     pub(crate) sentence: String,
     /// Page with the facts behind it.
-    pub(crate) link: &'static str,
+    pub(crate) link: String,
     /// Security events that no admin has acknowledged.
     pub(crate) notice: Option<String>,
     /// Numbers of the strip.
@@ -57,7 +58,7 @@ impl Status {
             word: level::word(level),
             shape: level::shape(level),
             sentence: verdict.sentence.clone(),
-            link: level::page(verdict.code),
+            link: link(snapshot),
             notice: verdict.notice.clone(),
             cells: cells(snapshot),
             as_of: snapshot.picture.at,
@@ -67,6 +68,24 @@ impl Status {
     /// Returns the URL of the icon of the browser's tab.
     pub(crate) fn favicon(&self) -> &'static str {
         super::assets::favicon(self.level)
+    }
+}
+
+/// Returns the page with the facts behind the verdict: of its installation or team, if it is about one.
+fn link(snapshot: &Snapshot) -> String {
+    let verdict = &snapshot.verdict;
+    let page = level::page(verdict.code);
+    let Some(subject) = &verdict.subject else { return page.to_owned() };
+    match verdict.code {
+        VerdictCode::NoCredential => {
+            let query = Serializer::new(String::new()).append_pair("without", subject).finish();
+            format!("{page}?{query}")
+        }
+        VerdictCode::TeamLimit => {
+            let team = snapshot.teams.iter().find(|team| team.name == *subject);
+            team.map_or_else(|| page.to_owned(), |team| format!("/teams/{}", team.id))
+        }
+        _ => page.to_owned(),
     }
 }
 

@@ -119,6 +119,8 @@ pub struct Verdict {
     pub code: VerdictCode,
     /// The sentence for people, with numbers and times in UTC.
     pub sentence: String,
+    /// Name of the installation or team that it is about, where a page shows only that one.
+    pub subject: Option<String>,
     /// Second sentence: severe security events that no admin has acknowledged.
     pub notice: Option<String>,
 }
@@ -130,7 +132,8 @@ impl Verdict {
     /// Returns the verdict on a picture.
     pub fn of(picture: &Picture) -> Self {
         let (code, sentence) = conditions::first(picture);
-        Self { code, sentence, notice: text::unacknowledged(picture.events) }
+        let subject = conditions::subject(picture, code);
+        Self { code, sentence, subject, notice: text::unacknowledged(picture.events) }
     }
 
     /// Returns the level.

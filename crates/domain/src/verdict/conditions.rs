@@ -4,9 +4,13 @@ use std::time::Duration;
 
 use super::{
     VerdictCode,
-    picture::{BreakerPicture, BudgetPicture, PauseCause, PausePicture, PauseScope, Picture, QueuePicture},
+    picture::{
+        BreakerPicture, BudgetPicture, PauseCause, PausePicture, PauseScope, Picture, QueuePicture,
+        TeamPicture,
+    },
     text::{clock, jobs_wait, quote, span, time_after},
 };
+use crate::InstallationId;
 
 /// Age of the oldest job from which full slots are reported.
 const SLOW_START: Duration = Duration::from_secs(10);
@@ -53,6 +57,16 @@ pub(super) fn first(picture: &Picture) -> (VerdictCode, String) {
     ];
     let found = conditions.into_iter().find_map(|(code, check)| Some((code, check(picture, queue)?)));
     found.unwrap_or_else(|| (VerdictCode::Moving, moving(picture, queue)))
+}
+
+/// Returns the name of the installation or team that a verdict is about, where a page shows only that one.
+pub(super) fn subject(picture: &Picture, code: VerdictCode) -> Option<String> {
+    let queue = picture.queue.as_ref()?;
+    match code {
+        VerdictCode::NoCredential => lacking(picture, queue).map(|(name, _)| name.to_string()),
+        VerdictCode::TeamLimit => held_by_itself(queue).map(|team| team.team.clone()),
+        _ => None,
+    }
 }
 
 fn suspended(picture: &Picture, queue: &QueuePicture) -> Sentence {
@@ -149,7 +163,8 @@ fn no_worker(picture: &Picture, queue: &QueuePicture) -> Sentence {
     ))
 }
 
-fn no_credential(picture: &Picture, queue: &QueuePicture) -> Sentence {
+/// Returns an installation with jobs of which no live worker has the credential, and the number of those workers.
+fn lacking<'q>(picture: &Picture, queue: &'q QueuePicture) -> Option<(&'q InstallationId, usize)> {
     let live: Vec<_> = picture.workers.iter().filter(|worker| worker.takes_jobs).collect();
     let name = queue.lanes.iter().map(|lane| &lane.installation).find(|name| {
         let lacks = |known: &Vec<String>| !known.iter().any(|known| known == name.as_str());
@@ -157,7 +172,12 @@ fn no_credential(picture: &Picture, queue: &QueuePicture) -> Sentence {
             && queue.unstarted(name) > 0
             && live.iter().all(|worker| worker.installations.as_ref().is_some_and(lacks))
     })?;
-    let (workers, waits) = (live.len(), jobs_wait(queue.unstarted(name)));
+    Some((name, live.len()))
+}
+
+fn no_credential(picture: &Picture, queue: &QueuePicture) -> Sentence {
+    let (name, workers) = lacking(picture, queue)?;
+    let waits = jobs_wait(queue.unstarted(name));
     Some(format!("None of the {workers} live workers has the credential of installation {name}; {waits}."))
 }
 
@@ -203,16 +223,20 @@ fn slots_full(picture: &Picture, queue: &QueuePicture) -> Sentence {
     })
 }
 
-fn team_limit(_: &Picture, queue: &QueuePicture) -> Sentence {
-    queue.teams.iter().find_map(|one| {
+/// Returns a team that has most of the waiting jobs, which its own limit holds.
+fn held_by_itself(queue: &QueuePicture) -> Option<&TeamPicture> {
+    queue.teams.iter().find(|one| {
         let all = queue.unstarted(&one.installation);
         let most = one.waiting.saturating_mul(100) > all.saturating_mul(TEAM_PERCENT);
         let own = one.held.saturating_mul(2) > one.waiting;
-        (most && own && one.waiting >= MIN_TEAM_WAITING).then(|| {
-            let (team, waiting) = (quote(&one.team), one.waiting);
-            format!("Team {team} has {waiting} of the {all} waiting jobs, and its own limit holds them.")
-        })
+        most && own && one.waiting >= MIN_TEAM_WAITING
     })
+}
+
+fn team_limit(_: &Picture, queue: &QueuePicture) -> Sentence {
+    let one = held_by_itself(queue)?;
+    let (team, waiting, all) = (quote(&one.team), one.waiting, queue.unstarted(&one.installation));
+    Some(format!("Team {team} has {waiting} of the {all} waiting jobs, and its own limit holds them."))
 }
 
 fn stuck(picture: &Picture, queue: &QueuePicture) -> Sentence {

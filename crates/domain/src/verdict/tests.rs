@@ -144,6 +144,12 @@ fn each_condition_is_found_with_its_level_and_sentence() {
         let verdict = Verdict::of(&picture_of(*code));
         assert_eq!(verdict.code, *code, "{}", verdict.sentence);
         assert_eq!(verdict.notice, None);
+        let subject = match code {
+            VerdictCode::NoCredential => Some("acme"),
+            VerdictCode::TeamLimit => Some("games-ci"),
+            _ => None,
+        };
+        assert_eq!(verdict.subject.as_deref(), subject);
         told.push(format!("{:7} {code}: {}\n", verdict.level().as_str(), verdict.sentence));
     }
     let wanted = "\
