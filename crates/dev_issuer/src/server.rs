@@ -42,6 +42,8 @@ pub(crate) fn router(shared: Shared) -> Router {
         .route("/device/code", post(device_code))
         .route("/device", get(device))
         .route("/authorize", get(code::authorize))
+        // This issuer keeps no sessions.
+        .route("/end-session", get(async || "You are signed out."))
         .with_state(shared)
 }
 
@@ -57,6 +59,7 @@ async fn discovery(State(shared): State<Shared>) -> Response {
     let document = json!({
         "issuer": issuer, "jwks_uri": format!("{url}/jwks"), "token_endpoint": format!("{url}/token"),
         "device_authorization_endpoint": format!("{url}/device/code"),
+        "end_session_endpoint": format!("{url}/end-session"),
         "authorization_endpoint": format!("{url}/authorize"), "authorization_response_iss_parameter_supported": true,
         "response_types_supported": ["code"], "code_challenge_methods_supported": ["S256"], "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": algorithms,

@@ -20,6 +20,8 @@ use super::{
 
 /// Time for which the endpoints of an issuer are kept.
 const ENDPOINTS_LIFE: Duration = Duration::from_mins(10);
+/// Longest wait for the endpoints of an issuer at which a person may sign out.
+const MAX_END_SESSION_WAIT: Duration = Duration::from_secs(1);
 /// Scopes of a sign-in.
 const SCOPES: &str = "openid email profile";
 /// Largest file with a client secret, in bytes.
@@ -62,6 +64,8 @@ struct Provider {
 struct Endpoints {
     authorization: Url,
     token: Url,
+    /// Page on which a person signs out (RP-Initiated Logout 1.0).
+    end_session: Option<Url>,
     /// Whether the answer names its issuer (RFC 9207).
     names_issuer: bool,
     /// Whether the token endpoint takes a secret only in the form.
@@ -204,6 +208,16 @@ impl CodeFlow {
         Ok(url)
     }
 
+    /// Returns the issuer's page on which a person signs out there, `None` if it has none or does not answer. No token is
+    /// kept, so the page itself asks who signs out.
+    pub async fn end_session_url(&self, issuer: &str) -> Option<Url> {
+        let provider = self.provider(issuer).ok()?;
+        let endpoints = timeout(MAX_END_SESSION_WAIT, provider.endpoints()).await.ok()?.ok()?;
+        let mut url = endpoints.end_session?;
+        url.query_pairs_mut().append_pair("client_id", &provider.client.client_id);
+        Some(url)
+    }
+
     /// Exchanges the code for an ID token and verifies it. No token is kept.
     ///
     /// # Errors
@@ -308,15 +322,14 @@ impl Endpoints {
     /// Returns the endpoints of a discovery document. Only an issuer on this machine may name addresses on this machine.
     fn new(found: Discovered, issuer: &str) -> Result<Self, CodeFlowError> {
         let from_loopback = Url::parse(issuer).is_ok_and(|url| is_loopback(&url));
-        let endpoint = |text: Option<String>| {
-            let url = safe_url(&text.ok_or(CodeFlowError::NoEndpoints)?);
-            url.filter(|url| from_loopback || !is_loopback(url)).ok_or(CodeFlowError::NoEndpoints)
-        };
+        let allowed = |text: String| safe_url(&text).filter(|url| from_loopback || !is_loopback(url));
+        let endpoint = |text: Option<String>| text.and_then(allowed).ok_or(CodeFlowError::NoEndpoints);
         let methods = found.token_endpoint_auth_methods_supported.unwrap_or_default();
         let takes = |name: &str| methods.iter().any(|method| method == name);
         Ok(Self {
             authorization: endpoint(found.authorization_endpoint)?,
             token: endpoint(found.token_endpoint)?,
+            end_session: found.end_session_endpoint.and_then(allowed),
             names_issuer: found.authorization_response_iss_parameter_supported,
             secret_in_form: takes("client_secret_post") && !takes("client_secret_basic"),
         })

@@ -24,6 +24,8 @@ const RETRY_SECONDS: u64 = 30;
 pub(super) struct ChooseParams {
     to: Option<String>,
     reason: Option<String>,
+    /// Issuer of a session that has just ended.
+    issuer: Option<String>,
 }
 
 #[derive(Template)]
@@ -34,6 +36,8 @@ struct SignInPage {
     /// Sentence about the last attempt or the end of a session.
     reason: Option<String>,
     is_failure: bool,
+    /// The issuer at which the person may still be signed in, with its page to sign out.
+    elsewhere: Option<Choice>,
 }
 
 /// A button of one issuer.
@@ -64,25 +68,50 @@ pub(super) async fn show(
         "signed-out" => {
             Some("You are signed out here. At your identity provider you may still be signed in.")
         }
-        "signed-out-everywhere" => Some("All your sessions have ended, on every device."),
+        "signed-out-everywhere" => Some(
+            "All your sessions here have ended, on every device. At your identity provider you may still be signed in.",
+        ),
         _ => None,
     });
-    Ok(sign_in_page(StatusCode::OK, choices, reason.map(str::to_owned), false))
+    let elsewhere = match params.issuer.as_deref().filter(|_| is_chosen) {
+        Some(issuer) => elsewhere(&app, issuer).await,
+        None => None,
+    };
+    Ok(sign_in_page(StatusCode::OK, choices, reason.map(str::to_owned), Outcome::Asked { elsewhere }))
 }
 
 /// Returns the page about a sign-in that failed, with the buttons to try again.
 pub(super) fn failed(app: &AppState, problem: &Problem, to: &str) -> Response {
     let status = StatusCode::from_u16(problem.code.status()).unwrap_or(StatusCode::BAD_REQUEST);
-    sign_in_page(status, choices(app, to, true), Some(problem.detail.clone()), true)
+    sign_in_page(status, choices(app, to, true), Some(problem.detail.clone()), Outcome::Failed)
+}
+
+/// What happened before the page.
+enum Outcome {
+    /// A sign-in failed.
+    Failed,
+    /// Nothing, or the end of a session.
+    Asked { elsewhere: Option<Choice> },
+}
+
+/// Returns the page on which the person signs out at their issuer. An issuer without one, or that does not answer, changes
+/// nothing about the end of the session here.
+async fn elsewhere(app: &AppState, issuer: &str) -> Option<Choice> {
+    let link = app.code_flow.end_session_url(issuer).await?;
+    Some(Choice { issuer: issuer.to_owned(), name: shown_name(app, issuer), link: link.into() })
 }
 
 fn sign_in_page(
     status: StatusCode,
     issuers: Vec<Choice>,
     reason: Option<String>,
-    is_failure: bool,
+    outcome: Outcome,
 ) -> Response {
-    let page = SignInPage { assets: assets::urls(), issuers, reason, is_failure };
+    let (is_failure, elsewhere) = match outcome {
+        Outcome::Failed => (true, None),
+        Outcome::Asked { elsewhere } => (false, elsewhere),
+    };
+    let page = SignInPage { assets: assets::urls(), issuers, reason, is_failure, elsewhere };
     match page.render() {
         Ok(html) => (status, Html(html)).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
