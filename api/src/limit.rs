@@ -24,6 +24,8 @@ type Buckets = DefaultKeyedRateLimiter<Requester, StateInformationMiddleware>;
 #[derive(Debug)]
 pub(crate) struct Limiter {
     buckets: Buckets,
+    /// Buckets for the pages of the dashboard, as large as those for the API.
+    pages: DefaultKeyedRateLimiter<Requester>,
     costly: DefaultKeyedRateLimiter<Requester>,
     quota: Quota,
     /// Bucket for refusals, which write rows: 1/60 of the request rate and 3/10 of the burst.
@@ -54,6 +56,7 @@ impl Limiter {
         let refusals = Quota::per_minute(part(minute, 1, 60)).allow_burst(part(burst, 3, 10));
         Self {
             buckets: RateLimiter::keyed(quota).with_middleware(),
+            pages: RateLimiter::keyed(quota),
             costly: RateLimiter::keyed(costly),
             quota,
             refusals: RateLimiter::keyed(refusals),
@@ -77,6 +80,19 @@ impl Limiter {
         })
     }
 
+    /// Counts one page, action or live stream of the dashboard. Someone who reads many pages does not stop their own
+    /// scripts, and their scripts do not stop the pages.
+    ///
+    /// # Errors
+    /// `rate_limited` with the seconds to wait.
+    pub(crate) fn admit_page(&self, caller: Requester) -> Result<(), Problem> {
+        self.pages.check_key(&caller).map_err(|refused| {
+            let wait = refused.wait_time_from(DefaultClock::default().now());
+            let detail = "Too many pages at once; wait a moment, then load the page again.";
+            Problem::new(ProblemCode::RateLimited, detail).retry_after(whole_seconds(wait))
+        })
+    }
+
     /// Counts one request that makes the service call GitHub. The limit is a tenth of the caller's rate.
     ///
     /// # Errors
@@ -93,6 +109,8 @@ impl Limiter {
     pub(crate) fn forget_idle(&self) {
         self.buckets.retain_recent();
         self.buckets.shrink_to_fit();
+        self.pages.retain_recent();
+        self.pages.shrink_to_fit();
         self.costly.retain_recent();
         self.costly.shrink_to_fit();
         self.refusals.retain_recent();

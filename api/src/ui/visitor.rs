@@ -17,7 +17,6 @@ use super::{
 use crate::{
     app::AppState,
     caller::{ActingAdmin, record_refusal},
-    limit::RemainingQuota,
     origin::RequestOrigin,
 };
 
@@ -69,9 +68,8 @@ impl FromRequestParts<AppState> for SignedIn {
             return Err(UiError::needs_session(parts, false));
         };
         let attempt = app.pre_auth().admit(origin.ip, cookie)?;
-        let quota = parts.extensions.get::<RemainingQuota>();
         if let Some(requester) = attempt.requester {
-            app.limiter().admit(requester, quota)?;
+            app.limiter().admit_page(requester)?;
         }
         let found = timeout(MAX_LOOKUP, find(app, cookie)).await.map_err(|_| database_away())??;
         let Some((session, caller)) = found else {
@@ -79,7 +77,7 @@ impl FromRequestParts<AppState> for SignedIn {
             return Err(UiError::needs_session(parts, true));
         };
         if attempt.requester != Some(caller.requester) {
-            app.limiter().admit(caller.requester, quota)?;
+            app.limiter().admit_page(caller.requester)?;
             app.pre_auth().remember(&attempt, caller.requester);
         }
         tracing::Span::current().record("caller", tracing::field::display(caller.requester));
