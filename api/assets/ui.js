@@ -37,6 +37,16 @@
     }
   }
 
+  // Where no stream brings news, the page asks for them.
+  let shown, heard, asked = 0;
+  function poll() {
+    const now = Date.now(), at = $('.asof time')[0]?.dateTime, stream = $('[hx-sse\\:connect]')[0];
+    if (at !== shown) { shown = at; heard = now; }
+    if (!stream || document.hidden || now - heard < 10000 || now - asked < 5000) return;
+    asked = now;
+    htmx.ajax('GET', stream.getAttribute('hx-sse:connect') + '&once=true', {source: stream, swap: 'none'});
+  }
+
   function refresh() { times(); tab(); tick(); }
 
   async function copy(button) {
@@ -84,13 +94,12 @@
     }
   });
 
-  // A stream that fails is replaced by polling.
-  let failures = 0;
-  document.addEventListener('htmx:sse:error', ({target}) => {
-    const url = target.getAttribute?.('hx-sse:connect');
-    if (url && ++failures === 3) setInterval(() => document.hidden || htmx.ajax('GET', url + '&once=true', {source: target, swap: 'none'}), 5000);
-  });
+  // A list says how many rows are newer; it never moves by itself.
+  setInterval(() => {
+    const newer = $('[data-newer]')[0];
+    if (newer && !document.hidden) htmx.ajax('GET', newer.dataset.newer, {target: newer, swap: 'innerHTML'});
+  }, 10000);
   document.addEventListener('htmx:after:swap', refresh);
-  setInterval(tick, 1000);
+  setInterval(() => { tick(); poll(); }, 1000);
   refresh();
 })();

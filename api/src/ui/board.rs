@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use domain::{BreakerPicture, InstallationId, Lane, LanePicture, PauseCause, PauseScope, QueuePicture};
 
-use super::{format::span, snapshot::Snapshot};
+use super::{
+    format::span,
+    snapshot::{Snapshot, WaitingTeam},
+};
 
 /// Most lanes that are shown. Further installations are counted.
 const MAX_LANES: usize = 90;
@@ -50,9 +53,26 @@ pub(crate) struct Cause {
 pub(crate) struct TeamRow {
     pub(crate) id: String,
     pub(crate) name: String,
+    pub(crate) oldest: String,
     pub(crate) waiting: u64,
     /// Those of them that the team's own limit holds.
     pub(crate) held: u64,
+    pub(crate) weight: f64,
+    pub(crate) share: String,
+}
+
+impl From<&WaitingTeam> for TeamRow {
+    fn from(team: &WaitingTeam) -> Self {
+        Self {
+            id: team.id.to_string(),
+            name: team.name.clone(),
+            oldest: team.oldest.map_or_else(|| "–".to_owned(), span),
+            waiting: team.waiting,
+            held: team.held,
+            weight: team.weight,
+            share: team.share.map_or_else(|| "–".to_owned(), |share| format!("{share} %")),
+        }
+    }
 }
 
 impl Board {
@@ -66,13 +86,7 @@ impl Board {
         lanes.truncate(MAX_LANES);
         let causes = causes(queue);
         let most = causes.iter().map(|cause| cause.jobs).max().unwrap_or_default().max(1);
-        let team = |team: &super::snapshot::WaitingTeam| TeamRow {
-            id: team.id.to_string(),
-            name: team.name.clone(),
-            waiting: team.waiting,
-            held: team.held,
-        };
-        let teams = snapshot.teams.iter().map(team).collect();
+        let teams = snapshot.teams.iter().map(TeamRow::from).collect();
         Self { lanes: Some(lanes), hidden_lanes, causes, most, teams }
     }
 }

@@ -43,7 +43,7 @@ impl Reach {
     }
 
     /// Returns the length of one step in seconds, and the number of steps.
-    const fn steps(self) -> (i64, i64) {
+    pub(crate) const fn steps(self) -> (i64, i64) {
         match self {
             Self::Hour => (60, 60),
             Self::Day => (1800, 48),

@@ -134,6 +134,8 @@ pub(crate) struct Frame {
     pub(crate) path: String,
     /// Whether the page shows live data.
     pub(crate) is_live: bool,
+    /// Whether this port serves the description of the API.
+    pub(crate) has_docs: bool,
     /// URLs of the assets.
     pub(crate) assets: AssetUrls,
     /// State of the service, which pages show more of. A second read would double the wait while a store is away.
@@ -161,6 +163,7 @@ impl Frame {
             outlook: snapshot.as_deref().filter(|_| !oversees).map(outlook),
             path: visitor.path.clone(),
             is_live: oversees && !visitor.is_paused,
+            has_docs: app.server.public_docs,
             assets: assets::urls(),
             snapshot,
         }

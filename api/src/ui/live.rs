@@ -63,6 +63,7 @@ impl Default for Live {
 struct Drawn {
     as_of: String,
     status: String,
+    queue: String,
     board: String,
 }
 
@@ -76,6 +77,12 @@ struct StatusFragment<'a> {
 #[template(path = "asof.html")]
 struct AsOfFragment {
     as_of: DateTime<Utc>,
+}
+
+#[derive(Template)]
+#[template(path = "board-queue.html")]
+struct QueueFragment<'a> {
+    board: &'a Board,
 }
 
 #[derive(Template)]
@@ -128,6 +135,7 @@ async fn draw_once(app: &AppState) -> Option<Drawn> {
     Some(Drawn {
         as_of: AsOfFragment { as_of: status.as_of }.render().ok()?,
         status: StatusFragment { status: &status }.render().ok()?,
+        queue: QueueFragment { board: &board }.render().ok()?,
         board: BoardFragment { board: &board }.render().ok()?,
     })
 }
@@ -238,6 +246,7 @@ fn changes(sent: Option<&Drawn>, drawn: &Drawn, has_board: bool) -> String {
     add("asof", &drawn.as_of, sent.map(|sent| sent.as_of.as_str()));
     add("status", &drawn.status, sent.map(|sent| sent.status.as_str()));
     if has_board {
+        add("queue", &drawn.queue, sent.map(|sent| sent.queue.as_str()));
         add("board", &drawn.board, sent.map(|sent| sent.board.as_str()));
     }
     text

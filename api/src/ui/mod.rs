@@ -7,6 +7,7 @@ mod board;
 mod chart;
 mod cookies;
 mod course;
+mod depth;
 mod error;
 mod form;
 mod format;

@@ -10,8 +10,9 @@ use std::{
     time::Duration,
 };
 
-use chrono::Utc;
+use chrono::{TimeDelta, Utc};
 use domain::{InstallationId, Picture, TeamId, Verdict};
+use store::FlowSpan;
 use tokio::{
     sync::watch,
     time::{Instant, timeout},
@@ -51,6 +52,12 @@ pub(crate) struct WaitingTeam {
     pub(crate) waiting: u64,
     /// Those of them that the team's own limit holds.
     pub(crate) held: u64,
+    /// Weight in the fair queue.
+    pub(crate) weight: f64,
+    /// Age of the oldest queued job.
+    pub(crate) oldest: Option<Duration>,
+    /// Part of the jobs that started in the last hour, in percent; `None` if none started.
+    pub(crate) share: Option<u64>,
 }
 
 /// The newest snapshot of this process.
@@ -137,13 +144,23 @@ async fn waiting_teams(app: &AppState, picture: &Picture) -> ApiResult<Vec<Waiti
         return Ok(Vec::new());
     }
     let ids: Vec<TeamId> = most.iter().map(|(id, _)| *id).collect();
-    let names = app.store.conn().await?.overviews().team_names(&ids).await?;
-    let name_of = |id: TeamId| names.iter().find(|(known, _)| *known == id).map(|(_, name)| name.clone());
-    let row = |(id, (waiting, held))| WaitingTeam {
-        id,
-        name: name_of(id).unwrap_or_else(|| id.to_string()),
-        waiting,
-        held,
+    let mut conn = app.store.conn().await?;
+    let facts = conn.overviews().team_queues(&ids).await?;
+    let hour = FlowSpan { since: picture.at - TimeDelta::hours(1), until: picture.at };
+    let flow = conn.flow().teams(hour).await?;
+    let started = flow.iter().map(|team| team.counts.started).sum::<i64>();
+    let row = |(id, (waiting, held)): (TeamId, (u64, u64))| {
+        let fact = facts.iter().find(|fact| fact.team == id);
+        let own = flow.iter().find(|team| team.team == id).map_or(0, |team| team.counts.started);
+        WaitingTeam {
+            id,
+            name: fact.map_or_else(|| id.to_string(), |fact| fact.name.clone()),
+            waiting,
+            held,
+            weight: fact.map_or(1.0, |fact| fact.weight),
+            oldest: fact.and_then(|fact| (picture.at - fact.oldest?).to_std().ok()),
+            share: (started > 0).then(|| (own * 100 / started).unsigned_abs()),
+        }
     };
     Ok(most.into_iter().map(row).collect())
 }

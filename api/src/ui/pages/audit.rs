@@ -2,7 +2,9 @@
 
 use askama::Template;
 use axum::{extract::State, response::Response};
+use domain::AuditChain;
 use serde_json::Value;
+use store::StoredCheckpoint;
 
 use crate::{
     app::AppState,
@@ -14,7 +16,9 @@ use crate::{
         audit::{self, AuditParams, AuditView},
     },
     ui::{
-        Frame, OverseeingVisitor, Section, UiResult, UiRoutes, Visitor, page,
+        Frame, OverseeingVisitor, Section, UiResult, UiRoutes, Visitor,
+        format::number,
+        page,
         pages::{
             input::PageParams,
             list_filters::{Filters, PAGE_ROWS, counted},
@@ -39,6 +43,17 @@ struct AuditPage {
     total: String,
     is_first: bool,
     older: Option<String>,
+    /// The newest checkpoint of the chain, for those who see everything.
+    checkpoint: Option<StoredCheckpoint>,
+}
+
+impl AuditPage {
+    /// Returns what the newest checkpoint says of the chain.
+    fn chain(&self) -> Option<String> {
+        let StoredCheckpoint { checkpoint, signature } = self.checkpoint.as_ref()?;
+        let signed = if signature.is_some() { "signed" } else { "not signed" };
+        Some(format!("Chained up to block {}, {signed}", number(checkpoint.head.position)))
+    }
 }
 
 /// Returns JSON as people read it.
@@ -85,6 +100,11 @@ async fn show_list(
     params.limit = params.limit.or(Some(PAGE_ROWS));
     let caller = Authorised(visitor.caller.clone());
     let listed = audit::list(State(app.clone()), caller, Params(params)).await?.into_body();
+    let checkpoint = if visitor.caller.sees_everything() {
+        app.store.conn().await?.audit_chains().newest_checkpoint(AuditChain::AuditLog).await?
+    } else {
+        None
+    };
     page(&AuditPage {
         frame: Frame::new(&app, &visitor, Section::Audit, "Audit").await,
         older: filters.older(listed.next_cursor),
@@ -92,6 +112,7 @@ async fn show_list(
         rows: listed.logs,
         total: counted(listed.total, listed.total_is_lower_bound, "row", "rows"),
         is_first,
+        checkpoint,
     })
 }
 

@@ -9,7 +9,7 @@ use axum::{
 use chrono::{DateTime, Utc};
 use domain::{Caller, FlowPoint, Job, QueuePicture};
 use serde::Deserialize;
-use store::{FlowSpan, JobFilter, Lists, Page, StoreError, Visible};
+use store::{DepthPoint, FlowSpan, JobFilter, Lists, Page, StoreError, Visible};
 
 use crate::{
     app::AppState,
@@ -20,6 +20,7 @@ use crate::{
         Frame, Section, UiError, UiResult, UiRoutes, Visitor,
         board::Board,
         course::{Course, Reach},
+        depth::DepthCourse,
         notice, page, readable,
     },
 };
@@ -46,6 +47,7 @@ struct BoardPage {
     reach: Reach,
     /// `None` if the database took too long.
     course: Option<Course>,
+    depths: Option<DepthCourse>,
     newest: Vec<Job>,
 }
 
@@ -68,15 +70,15 @@ async fn show(
     let queue = snapshot.as_deref().and_then(|snapshot| snapshot.picture.queue.as_ref());
     let at = snapshot.as_deref().map_or_else(Utc::now, |snapshot| snapshot.picture.at);
     let read = read(&app, &visitor.caller, params.span, Now { at, open: queue.map_or(0, open_jobs) }).await;
-    let (course, newest) = match read {
-        Ok((course, newest)) => (Some(course), newest),
+    let (course, depths, newest) = match read {
+        Ok(History { course, depths, newest }) => (Some(course), Some(depths), newest),
         Err(error) => {
             tracing::info!(detail = error.0.detail, "board without its course");
-            (None, Vec::new())
+            (None, None, Vec::new())
         }
     };
     let board = snapshot.as_deref().map(|snapshot| Board::of(snapshot, app.installations.keys()));
-    page(&BoardPage { frame, board, reach: params.span, course, newest })
+    page(&BoardPage { frame, board, reach: params.span, course, depths, newest })
 }
 
 /// Time of the board, and the number of jobs that are open then.
@@ -90,20 +92,30 @@ fn open_jobs(queue: &QueuePicture) -> i64 {
     i64::try_from(open).unwrap_or(i64::MAX)
 }
 
-async fn read(app: &AppState, caller: &Caller, reach: Reach, now: Now) -> ApiResult<(Course, Vec<Job>)> {
+/// What the board shows of the past.
+struct History {
+    course: Course,
+    depths: DepthCourse,
+    newest: Vec<Job>,
+}
+
+async fn read(app: &AppState, caller: &Caller, reach: Reach, now: Now) -> ApiResult<History> {
     let span = reach.span(now.at);
     let mut lists = app.lists(caller).await?;
-    let rows = rows(&mut lists, caller, span).await;
-    let (points, newest) = lists.respond(rows, |rows| rows)?.into_body();
-    Ok((Course::of(reach, span, &points, now.open), newest))
+    let rows = rows(&mut lists, caller, reach, span).await;
+    let (flow, depths, newest) = lists.respond(rows, |rows| rows)?.into_body();
+    let course = Course::of(reach, span, &flow, now.open);
+    Ok(History { course, depths: DepthCourse::of(reach, span, &depths), newest })
 }
 
 async fn rows(
     lists: &mut Lists,
     caller: &Caller,
+    reach: Reach,
     span: FlowSpan,
-) -> Result<(Vec<FlowPoint>, Vec<Job>), StoreError> {
-    let points = lists.flow().points(span, None).await?;
+) -> Result<(Vec<FlowPoint>, Vec<DepthPoint>, Vec<Job>), StoreError> {
+    let flow = lists.flow().points(span, None).await?;
+    let depths = lists.queue_depths().points(span, reach.steps().0).await?;
     let newest = lists.jobs().list(&Visible::to(caller), &JobFilter::default(), NEWEST).await?;
-    Ok((points, newest.items))
+    Ok((flow, depths, newest.items))
 }

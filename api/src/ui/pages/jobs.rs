@@ -10,6 +10,7 @@ use crate::ui::UiRoutes;
 pub(super) fn routes() -> UiRoutes {
     UiRoutes::new()
         .get("/jobs", list::show_list)
+        .get("/jobs/newer/{after}", list::count_newer)
         .get("/jobs/{id}", show::show)
         .get("/jobs/{id}/cancel", decide::preview_cancel)
         .post("/jobs/{id}/cancel", decide::cancel)

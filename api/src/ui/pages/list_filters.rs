@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use url::form_urlencoded::Serializer;
+use uuid::Uuid;
 
 use crate::ui::format::number;
 
@@ -51,6 +52,13 @@ impl Filters {
     /// Returns whether a filter has this value.
     pub(crate) fn is(&self, name: &str, value: &str) -> bool {
         self.value(name) == value
+    }
+
+    /// Returns the address at which the list is asked for rows that are newer than this id.
+    pub(crate) fn newer(&self, newest: Uuid) -> String {
+        let query = encode(self.pairs.iter());
+        let mark = if query.is_empty() { "" } else { "?" };
+        format!("{}/newer/{newest}{mark}{query}", self.path)
     }
 
     /// Returns the URL of the newest rows.
@@ -122,6 +130,8 @@ mod tests {
                 Chip { text: "q:a&b=c".into(), without: "/runners?status=offline".into() },
             ]
         );
+        let newer = filters.newer(Uuid::nil());
+        assert_eq!(newer, "/runners/newer/00000000-0000-0000-0000-000000000000?status=offline&q=a%26b%3Dc");
         let older = filters.older(Some("x".into()));
         assert_eq!(older.as_deref(), Some("/runners?status=offline&q=a%26b%3Dc&cursor=x"));
         assert_eq!(

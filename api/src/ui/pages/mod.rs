@@ -12,12 +12,14 @@ mod input;
 mod jobs;
 mod lanes;
 mod list_filters;
+mod newer;
 mod people;
 mod preview;
 mod runners;
 mod search;
 mod security;
 mod sessions;
+mod sinks;
 mod teams;
 mod times;
 mod words;
@@ -33,6 +35,7 @@ pub(super) fn routes() -> UiRoutes {
         .merge(people::routes())
         .merge(clients::routes())
         .merge(security::routes())
+        .merge(sinks::routes())
         .merge(audit::routes())
         .merge(explain::routes())
         .merge(sessions::routes())

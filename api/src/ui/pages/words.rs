@@ -70,6 +70,38 @@ pub(crate) fn path(parts: &[&str]) -> String {
     url.path().to_owned()
 }
 
+/// Returns what a step of the schedulers does; nothing for a step of another version.
+pub(crate) fn purpose_of_step(step: &str) -> &'static str {
+    match step {
+        "audit_chain" => "chains new audit rows",
+        "batches" => "works on batches",
+        "budget" => "measures GitHub's limits",
+        "cancel" => "cancels workflow runs that break a policy",
+        "depth" => "measures the queue",
+        "depths" => "writes the course of the queue's depth",
+        "events" => "sends events to the sinks",
+        "expire" => "ends jobs whose deadline has passed",
+        "fleet" => "counts runners and jobs for metrics",
+        "flow" => "counts the jobs of each minute",
+        "forget" | "forget_events" | "forget_webhooks" => "removes what is no longer needed",
+        "inbox" => "handles webhooks",
+        "incidents" => "works on incidents",
+        "pauses" => "restores pauses that Redis has lost",
+        "prune" => "removes rows that are older than their retention",
+        "reap" => "looks for runners whose creation was not answered",
+        "redeliver" => "asks GitHub for missed webhooks",
+        "reports" => "writes this table",
+        "shred" => "shreds configs that were handed out or have expired",
+        "stale" => "removes runners that are offline for long",
+        "suspension" => "pauses installations that GitHub has suspended",
+        "sweep" => "puts jobs back that the queue has lost",
+        "unused" => "removes runners whose config was not used",
+        "verdict" => "measures the verdict",
+        "versions" => "asks for versions of the runner",
+        _ => "",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,7 +12,7 @@ use crate::{
     app::AppState,
     caller::SeesAll,
     routes::admin::{
-        sync::{self, InstallationSync},
+        sync::{self, InstallationSync, SchedulerStep},
         workers::{self, WorkerView},
     },
     ui::{
@@ -50,6 +50,22 @@ struct WorkersPage {
     rows: Vec<WorkerRow>,
     scheduler: Scheduler,
     syncs: Vec<InstallationSync>,
+    steps: Vec<SchedulerStep>,
+    now: DateTime<Utc>,
+}
+
+impl WorkersPage {
+    fn age(&self, step: &SchedulerStep) -> String {
+        step.last_success.map_or_else(|| "never".to_owned(), |at| format!("{} ago", span(self.now - at)))
+    }
+
+    fn state(step: &SchedulerStep) -> &'static str {
+        if step.late { "late" } else { "on time" }
+    }
+
+    fn late_steps(&self) -> usize {
+        self.steps.iter().filter(|step| step.late).count()
+    }
 }
 
 /// Sums over the workers that are alive.
@@ -194,5 +210,7 @@ async fn show(
             heartbeat_at: status.worker_heartbeat,
         },
         syncs: status.installations,
+        steps: status.steps,
+        now,
     })
 }

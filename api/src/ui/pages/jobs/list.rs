@@ -27,9 +27,9 @@ use crate::{
         format::span,
         page,
         pages::{
-            input::{PageParams, Refusal},
+            input::{PageId, PageParams, Refusal},
             list_filters::{Filters, PAGE_ROWS, counted},
-            times, words,
+            newer, times, words,
         },
     },
 };
@@ -43,8 +43,11 @@ pub(super) struct ListParams {
     state: Option<String>,
     kind: Option<String>,
     team: Option<String>,
+    runner: Option<String>,
     by: Option<String>,
     error: Option<String>,
+    worker: Option<String>,
+    installation: Option<String>,
     since: Option<String>,
     until: Option<String>,
     limit: Option<i64>,
@@ -65,6 +68,8 @@ struct JobsPage {
     rows: Vec<JobRow>,
     total: String,
     is_first: bool,
+    /// Address that says how many newer rows there are, for the newest page.
+    newer: Option<String>,
     older: Option<String>,
     /// Identity of the visitor.
     me: String,
@@ -103,7 +108,8 @@ impl JobRow {
 impl ListParams {
     /// Returns the filters that are given, by their words.
     fn given(&self) -> Vec<(&'static str, String)> {
-        let values = [&self.state, &self.kind, &self.team, &self.by, &self.error, &self.since, &self.until];
+        let Self { state, kind, team, runner, by, error, worker, installation, since, until, .. } = self;
+        let values = [state, kind, team, runner, by, error, worker, installation, since, until];
         query::WORDS
             .into_iter()
             .zip(values)
@@ -123,6 +129,9 @@ impl ListParams {
             team: self.team.clone(),
             user: self.by.clone(),
             error: self.error.clone(),
+            runner: self.runner.clone(),
+            worker: self.worker.clone(),
+            installation: self.installation.clone(),
             q: None,
             since: time(&mut errors, "query:since", self.since.as_deref(), now),
             until: time(&mut errors, "query:until", self.until.as_deref(), now),
@@ -221,8 +230,7 @@ pub(super) async fn show_list(
         }
     }
     let given = params.given();
-    let filters =
-        given.iter().fold(Filters::of("/jobs"), |filters, (word, value)| filters.with(word, Some(value)));
+    let filters = filters_of(&given);
     let (listed, refusal) = match &fault {
         Some(_) => (None, None),
         None => match read(&app, &visitor.caller, &params).await? {
@@ -237,6 +245,8 @@ pub(super) async fn show_list(
         }
         None => (Vec::new(), String::new(), None),
     };
+    let newest = newer::newest(jobs.first().map(|job| job.job_id));
+    let is_newest = params.cursor.is_none() && fault.is_none() && refusal.is_none();
     let (names, now) = (team_names(&app, &visitor.caller, &jobs).await?, Utc::now());
     let row = |job: JobView| JobRow { team: job.team_id.and_then(|id| names.get(&id).cloned()), job, now };
     page(&JobsPage {
@@ -244,6 +254,7 @@ pub(super) async fn show_list(
         text: params.q.clone().unwrap_or_else(|| query::written(&given)),
         fault,
         refusal,
+        newer: is_newest.then(|| filters.newer(newest)),
         older: filters.older(next),
         filters,
         rows: jobs.into_iter().map(row).collect(),
@@ -251,4 +262,23 @@ pub(super) async fn show_list(
         is_first: params.cursor.is_none(),
         me: Serializer::new(String::new()).append_pair("by", &visitor.caller.identity).finish(),
     })
+}
+
+fn filters_of(given: &[(&'static str, String)]) -> Filters {
+    given.iter().fold(Filters::of("/jobs"), |filters, (word, value)| filters.with(word, Some(value)))
+}
+
+/// Says how many jobs are newer than those of a list.
+pub(super) async fn count_newer(
+    State(app): State<AppState>,
+    visitor: Visitor,
+    PageId(after): PageId<Uuid>,
+    PageParams(params): PageParams<ListParams>,
+) -> UiResult<Response> {
+    let filters = filters_of(&params.given());
+    let mut call = params.to_call(Utc::now())?;
+    call.since = newer::since(after, call.since);
+    call.limit = Some(newer::READ_ROWS);
+    let listed = show::list(State(app), Authorised(visitor.caller), Params(call)).await?.into_body();
+    Ok(newer::fragment(after, listed.jobs.iter().map(|job| job.job_id), &filters.newest()))
 }

@@ -3,7 +3,10 @@
 use uuid::Uuid;
 
 /// Words of the filters. A word is a field of the URL too.
-pub(super) const WORDS: [&str; 7] = ["state", "kind", "team", "by", "error", "since", "until"];
+pub(super) const WORDS: [&str; 10] =
+    ["state", "kind", "team", "runner", "by", "error", "worker", "installation", "since", "until"];
+/// Words whose jobs are found only by looking at all: without `since:`, those of the last 24 hours are shown.
+const SCANS: [&str; 2] = ["worker", "installation"];
 
 /// What a text asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +52,10 @@ impl Query {
                 return Err(format!("`{word}:` is given twice; a job has one."));
             }
             filters.push((known, value.to_owned()));
+        }
+        let has = |words: &[&str]| filters.iter().any(|(word, _)| words.contains(word));
+        if has(&SCANS) && !has(&["since"]) {
+            filters.push(("since", "24h".to_owned()));
         }
         Ok(Self::Filters(filters))
     }
@@ -105,6 +112,17 @@ mod tests {
         let wanted =
             vec![("by", "https://issuer#sub".to_owned()), ("since", "2026-01-01T00:00:00Z".to_owned())];
         assert_eq!(with_colon, Query::Filters(wanted));
+    }
+
+    #[test]
+    fn filters_that_scan_are_of_the_last_day() {
+        let filters = |text| match Query::read(text) {
+            Ok(Query::Filters(filters)) => written(&filters),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(filters("worker:worker-3"), "worker:worker-3 since:24h");
+        assert_eq!(filters("installation:games since:7d"), "installation:games since:7d");
+        assert_eq!(filters("runner:ci-01"), "runner:ci-01");
     }
 
     #[test]

@@ -39,7 +39,7 @@ struct ConfigPage {
     stage: Stage,
 }
 
-/// A config or a registration token, shown once.
+/// A config or a registration token that was handed out.
 #[derive(Template)]
 #[template(path = "runner_handed_out.html")]
 struct HandedOutPage {

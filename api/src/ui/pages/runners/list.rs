@@ -3,6 +3,7 @@
 use askama::Template;
 use axum::{extract::State, response::Response};
 use domain::RunnerStatus;
+use uuid::Uuid;
 
 use crate::{
     app::AppState,
@@ -12,8 +13,9 @@ use crate::{
     ui::{
         Frame, Section, UiResult, Visitor, page,
         pages::{
-            input::PageParams,
+            input::{PageId, PageParams},
             list_filters::{Filters, PAGE_ROWS, counted},
+            newer,
         },
     },
 };
@@ -31,6 +33,8 @@ struct RunnersPage {
     rows: Vec<RunnerRow>,
     total: String,
     is_first: bool,
+    /// Address that says how many newer rows there are, for the newest page.
+    newer: Option<String>,
     older: Option<String>,
     may_ask: bool,
 }
@@ -70,21 +74,16 @@ pub(super) async fn show_list(
     visitor: Visitor,
     PageParams(mut params): PageParams<list::RunnerParams>,
 ) -> UiResult<Response> {
-    let filters = Filters::of("/runners")
-        .with("q", params.q.clone())
-        .with("status", params.status)
-        .with("team", params.team.clone())
-        .with("user", params.user.clone())
-        .with("ephemeral", params.ephemeral)
-        .with("since", params.since.map(|at| at.to_rfc3339()))
-        .with("until", params.until.map(|at| at.to_rfc3339()));
+    let filters = filters_of(&params);
     let is_first = params.cursor.is_none();
     params.limit = params.limit.or(Some(PAGE_ROWS));
     let caller = Authorised(visitor.caller.clone());
     let listed = list::list(State(app.clone()), caller, Params(params)).await?.into_body();
+    let newest = newer::newest(listed.runners.first().map(|runner| runner.runner_id));
     let title = if filters.is_empty() { "Runners".to_owned() } else { "Runners, filtered".to_owned() };
     page(&RunnersPage {
         frame: Frame::new(&app, &visitor, Section::Runners, title).await,
+        newer: is_first.then(|| filters.newer(newest)),
         older: filters.older(listed.next_cursor),
         filters,
         statuses: RunnerStatus::ALL,
@@ -93,4 +92,30 @@ pub(super) async fn show_list(
         is_first,
         may_ask: !visitor.caller.only_reads(),
     })
+}
+
+/// Says how many runners are newer than those of a list.
+pub(super) async fn count_newer(
+    State(app): State<AppState>,
+    visitor: Visitor,
+    PageId(after): PageId<Uuid>,
+    PageParams(mut params): PageParams<list::RunnerParams>,
+) -> UiResult<Response> {
+    let filters = filters_of(&params);
+    params.since = newer::since(after, params.since);
+    params.limit = Some(newer::READ_ROWS);
+    let caller = Authorised(visitor.caller);
+    let listed = list::list(State(app), caller, Params(params)).await?.into_body();
+    Ok(newer::fragment(after, listed.runners.iter().map(|runner| runner.runner_id), &filters.newest()))
+}
+
+fn filters_of(params: &list::RunnerParams) -> Filters {
+    Filters::of("/runners")
+        .with("q", params.q.clone())
+        .with("status", params.status)
+        .with("team", params.team.clone())
+        .with("user", params.user.clone())
+        .with("ephemeral", params.ephemeral)
+        .with("since", params.since.map(|at| at.to_rfc3339()))
+        .with("until", params.until.map(|at| at.to_rfc3339()))
 }

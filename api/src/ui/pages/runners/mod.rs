@@ -12,6 +12,7 @@ use crate::ui::UiRoutes;
 pub(crate) fn routes() -> UiRoutes {
     UiRoutes::new()
         .get("/runners", list::show_list)
+        .get("/runners/newer/{after}", list::count_newer)
         .get("/runners/new", new::show_form)
         .post("/runners/new", new::submit)
         .post("/runners/check", new::check)
