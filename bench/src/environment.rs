@@ -230,6 +230,11 @@ impl Deployment<'_> {
         (1..=TEAMS).map(|n| Ok(issuer.person_token(&name(n))?)).collect()
     }
 
+    /// Returns the address of the issuer of its callers.
+    pub(crate) fn issuer_url(&self) -> &str {
+        self.environment.issuer.url()
+    }
+
     /// Returns the queue of the deployment and turns GitHub's limits off in it.
     pub(crate) async fn queue_without_limits(&self) -> anyhow::Result<Queue> {
         self.environment.queue_without_limits(self.redis, "rts").await

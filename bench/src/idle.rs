@@ -55,7 +55,8 @@ async fn measure_stores(
     Ok(())
 }
 
-async fn redis_commands(redis: &mut MultiplexedConnection) -> anyhow::Result<f64> {
+/// Returns how many commands Redis has counted, of all clients.
+pub(crate) async fn redis_commands(redis: &mut MultiplexedConnection) -> anyhow::Result<f64> {
     let stats: String = redis::cmd("INFO").arg("stats").query_async(redis).await?;
     let line = stats.lines().find_map(|line| line.strip_prefix("total_commands_processed:"));
     line.and_then(|number| number.trim().parse().ok()).context("Redis does not count its commands")

@@ -28,6 +28,7 @@ mod report;
 mod scale;
 mod section;
 mod sync;
+mod tabs;
 mod takeover;
 mod throughput;
 mod tickets;

@@ -2,8 +2,8 @@
 
 use crate::{
     accepting, apply, budget, churn, claims, environment::Environment, fairness, http_load::PostRequests,
-    idle, large_lists, lists, pickup, recovery, report::Report, scale::Scale, sync, takeover, throughput,
-    time_to_config, waiting, webhooks,
+    idle, large_lists, lists, pickup, recovery, report::Report, scale::Scale, sync, tabs, takeover,
+    throughput, time_to_config, waiting, webhooks,
 };
 
 /// A section of the benchmark.
@@ -33,6 +33,8 @@ pub(crate) enum Section {
     Webhooks,
     /// Cost of waiting long polls and event streams.
     Waiting,
+    /// Cost of 200 live tabs of the dashboard, beside one.
+    Tabs,
     /// A sync run over 10,000 runners.
     Sync,
     /// GitHub requests an hour for 1,000 and for 10,000 runners that come and go.
@@ -60,6 +62,7 @@ impl Section {
             Self::Lead => "killing the leader",
             Self::Webhooks => "accepting webhooks",
             Self::Waiting => "a thousand waiting callers",
+            Self::Tabs => "200 live tabs of the dashboard",
             Self::Sync => "comparing 10,000 runners",
             Self::Churn => "comparing runners that come and go",
             Self::Apply => "applying a thousand teams",
@@ -87,6 +90,7 @@ impl Section {
             Self::Lead => takeover::measure(environment, scale, report).await,
             Self::Webhooks => webhooks::measure(environment, scale, report).await,
             Self::Waiting => waiting::measure(environment, report).await,
+            Self::Tabs => tabs::measure(environment, report).await,
             Self::Sync => sync::measure(environment, scale, report).await,
             Self::Churn => churn::measure(environment, scale, report).await,
             Self::Apply => apply::measure(environment, scale, report).await,

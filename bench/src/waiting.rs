@@ -49,7 +49,9 @@ pub(crate) async fn measure(environment: &Environment, report: &mut Report) -> a
     for nth in 0..POLLS + STREAMS {
         let (caller, job) = jobs[nth % jobs.len()].clone();
         let rest = if nth < POLLS { "?wait=25" } else { "/events" };
-        waiting.spawn(wait_for_response(address.clone(), format!("/api/v1/jobs/{job}{rest}"), caller));
+        let path = format!("/api/v1/jobs/{job}{rest}");
+        let by = Credential { header: "authorization", value: format!("Bearer {caller}") };
+        waiting.spawn(read_to_the_end(address.clone(), path, by));
     }
     measure_cost(&deployment, &api, report).await?;
     if let Some(ended) = waiting.try_join_next() {
@@ -87,7 +89,7 @@ async fn measure_cost(
 }
 
 /// Returns the seconds of CPU time that a process has used.
-fn cpu_seconds(pid: u32) -> anyhow::Result<f64> {
+pub(crate) fn cpu_seconds(pid: u32) -> anyhow::Result<f64> {
     /// Clock ticks per second on Linux.
     const TICKS_PER_SECOND: f64 = 100.0;
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
@@ -111,9 +113,15 @@ async fn provision(address: &str, token: &str) -> anyhow::Result<String> {
     Ok(response["job_id"].as_str().with_context(|| response.to_string())?.to_owned())
 }
 
-/// Sends the request and reads its response until the server ends it.
-async fn wait_for_response(address: String, path: String, token: String) -> anyhow::Result<()> {
-    let request = Request::get(path).header(HOST, &address).header(AUTHORIZATION, format!("Bearer {token}"));
+/// Header that says who asks.
+pub(crate) struct Credential {
+    pub(crate) header: &'static str,
+    pub(crate) value: String,
+}
+
+/// Sends a request, and reads its response until the server ends it.
+pub(crate) async fn read_to_the_end(address: String, path: String, by: Credential) -> anyhow::Result<()> {
+    let request = Request::get(path).header(HOST, &address).header(by.header, by.value);
     let request = request.body(Full::new(Bytes::new()))?;
     let (mut sender, connection) = handshake(TokioIo::new(TcpStream::connect(&address).await?)).await?;
     tokio::spawn(connection);
