@@ -65,6 +65,70 @@ async fn course_shows_what_was_accepted_and_has_ended() {
     assert!(day.text.contains("1,204 accepted"), "{}", day.text);
 }
 
+#[tokio::test]
+async fn team_that_waits_is_shown_with_its_weight_and_share() {
+    let world = World::builder().workers(0).start().await;
+    let mut draft = team_draft("games-ci");
+    draft.weight = 3.0;
+    let (games, web) = (world.team(draft).await, world.team(team_draft("web")).await);
+    let ada = world.user("ada", &[&games]).await;
+    world.provision(&ada, provision_body("ci")).await;
+    let started =
+        "INSERT INTO flow_teams (span, at, team_id, accepted, started, succeeded, failed, expired, cancelled)
+        VALUES ('minute', now() - interval '5 minutes', $1, 0, 30, 0, 0, 0, 0),
+            ('minute', now() - interval '5 minutes', $2, 0, 90, 0, 0, 0, 0)";
+    sqlx::query(started).bind(games.id.uuid()).bind(web.id.uuid()).execute(world.sql()).await.unwrap();
+    let browser = world.sign_in(&world.admin().await).await;
+    let page = eventually("the team that waits", || async {
+        let page = browser.get("/").await.assert_status(200);
+        page.text.contains("games-ci").then_some(page)
+    })
+    .await;
+    let team = between(&page.text, "games-ci</a></th>", "</tr>");
+    let cells: Vec<&str> = team.split("</td>").map(|cell| cell.rsplit('>').next().unwrap()).collect();
+    assert!(cells[0].ends_with(" s"), "the age of the oldest: {cells:?}");
+    assert_eq!(cells[1..5], ["1", "0", "3", "25 %"], "{cells:?}");
+}
+
+#[tokio::test]
+async fn depth_of_each_lane_has_a_course_that_the_leading_scheduler_samples() {
+    let world = World::builder().workers(0).start().await;
+    let browser = world.sign_in(&world.admin().await).await;
+    let empty = browser.get("/").await.assert_status(200);
+    assert!(empty.text.contains("The depth was not measured in this span."), "{}", empty.text);
+    let team = world.team(team_draft("red")).await;
+    let ada = world.user("ada", &[&team]).await;
+    for _ in 0..3 {
+        world.provision(&ada, provision_body("ci")).await;
+    }
+    eventually("three jobs wait", || async {
+        scheduler::depths::run(world.scheduler_parts()).await.unwrap();
+        let most = "SELECT coalesce(max(waiting), 0) FROM queue_depths WHERE lane = 'provision'";
+        (world.count(most).await == 3).then_some(())
+    })
+    .await;
+    let lanes = "SELECT count(DISTINCT lane) FROM queue_depths WHERE span = 'minute'";
+    assert_eq!(world.count(lanes).await, 3, "lanes without jobs too");
+    for span in ["1h", "24h", "30d"] {
+        let page = browser.get(&format!("/?span={span}")).await.assert_status(200);
+        let depths = between(&page.text, "Depth of the queue</h2>", "</section>");
+        assert!(depths.contains("Waiting jobs of provision, default: at most 3"), "{span}: {depths}");
+    }
+    // Minutes become hours that keep the largest numbers, and old hours go.
+    let old =
+        "INSERT INTO queue_depths SELECT span, at, installation, 'provision', waiting, 0, 0, waiting * 1000
+        FROM (VALUES ('minute', date_trunc('hour', now()) - interval '50 hours', 'default', 7),
+            ('minute', date_trunc('hour', now()) - interval '50 hours' + interval '1 minute', 'default', 9),
+            ('hour', now() - interval '40 days', 'default', 1)) AS old (span, at, installation, waiting)";
+    sqlx::query(old).execute(world.sql()).await.unwrap();
+    scheduler::depths::run(world.scheduler_parts()).await.unwrap();
+    let hours = "SELECT count(*) FROM queue_depths WHERE span = 'hour' AND waiting = 9 AND oldest_ms = 9000";
+    assert_eq!(world.count(hours).await, 1);
+    assert_eq!(world.count("SELECT count(*) FROM queue_depths WHERE span = 'hour'").await, 1);
+    let month = browser.get("/?span=30d").await.assert_status(200);
+    assert!(month.text.contains("default: at most 9\""), "{}", month.text);
+}
+
 /// Reads the stream until its text has what `holds` looks for.
 async fn read_until(response: &mut reqwest::Response, holds: impl Fn(&str) -> bool) -> String {
     let mut text = String::new();
@@ -98,7 +162,7 @@ async fn live_stream_begins_with_the_whole_picture_and_sends_changes() {
     let mut board = open_stream(&browser, "/live?board=true").await;
     let mut other = open_stream(&browser, "/live?board=false").await;
     let first = read_until(&mut board, |text| text.contains("\n\n")).await;
-    for target in ["#asof", "#status", "#board"] {
+    for target in ["#asof", "#status", "#queue", "#board"] {
         assert!(first.contains(&format!("hx-target=\"{target}\"")), "{first}");
     }
     let first = read_until(&mut other, |text| text.contains("\n\n")).await;

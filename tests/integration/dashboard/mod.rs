@@ -6,6 +6,7 @@ mod clients;
 mod explain;
 mod frame;
 mod new_runner;
+mod newer;
 mod operator;
 mod people;
 mod routes;
@@ -13,6 +14,7 @@ mod runners;
 mod security;
 mod sessions;
 mod signing_in;
+mod sinks;
 mod teams;
 
 use harness::{ApiResponse, World};

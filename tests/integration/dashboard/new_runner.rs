@@ -94,7 +94,7 @@ async fn config_is_shown_only_on_the_click_that_hands_it_out() {
     assert_eq!(handed.header("cache-control"), "no-store");
     let text = shown(&handed);
     let config = text.split("ACTIONS_RUNNER_INPUT_JITCONFIG='").nth(1).unwrap().split('\'').next().unwrap();
-    assert!(config.len() > 100 && text.contains("This is shown once."), "{text}");
+    assert!(config.len() > 100 && text.contains("For two minutes you can have it shown again"), "{text}");
     let rows = audit_rows(world, "credential.fetch").await;
     assert!(rows >= 2, "the hand-out and bob's try are rows, not {rows}");
     let mut links = before.text.split("href=\"/runners/").skip(1);

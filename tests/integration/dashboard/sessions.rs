@@ -72,7 +72,7 @@ async fn signing_out_everywhere_ends_every_browser() {
     let listed = here.get("/sessions").await.assert_status(200);
     assert_eq!(listed.text.matches("End this session").count(), 2, "{}", listed.text);
     let done = here.post("/sessions/end-all", &[]).await.assert_status(303);
-    assert_eq!(done.header("location"), "/sign-in?reason=signed-out-everywhere");
+    assert!(done.header("location").starts_with("/sign-in?reason=signed-out-everywhere&issuer="));
     // Without an automatic sign-in, which would bring the person back at once.
     here.get(done.header("location")).await.assert_status(200);
     assert_signed_out(&there, "everywhere").await;
@@ -94,10 +94,10 @@ async fn person_ends_only_their_own_sessions() {
     browser.post("/sessions/nonsense/end", &[]).await.assert_status(404);
     other.get("/sessions").await.assert_status(200);
     let done = other.post(&format!("/sessions/{id}/end"), &[]).await.assert_status(303);
-    assert_eq!(done.header("location"), "/sign-in?reason=signed-out");
+    assert!(done.header("location").starts_with("/sign-in?reason=signed-out&issuer="));
     assert_eq!(other.cookie("__Host-rts"), None);
     let done = browser.post("/session/end", &[]).await.assert_status(303);
-    assert_eq!(done.header("location"), "/sign-in?reason=signed-out");
+    assert!(done.header("location").starts_with("/sign-in?reason=signed-out&issuer="));
 }
 
 #[tokio::test]
@@ -195,4 +195,51 @@ async fn expired_sessions_and_sign_ins_are_removed() {
     scheduler::prune::run(world.scheduler_parts()).await.unwrap();
     assert_eq!(world.count("SELECT count(*) FROM sessions").await, 1);
     assert_eq!(world.count("SELECT count(*) FROM sign_ins").await, 0);
+}
+
+#[tokio::test]
+async fn person_who_signs_out_is_offered_to_sign_out_at_the_issuer_too() {
+    let world = World::builder().workers(0).start().await;
+    let ada = world.user("ada", &[]).await;
+    let browser = world.sign_in(&ada).await;
+    let done = browser.post("/session/end", &[]).await.assert_status(303);
+    let page = browser.get(done.header("location")).await.assert_status(200);
+    let issuer = world.issuer().url();
+    assert!(page.text.contains("Sign out at 127.0.0.1"), "{}", page.text);
+    let (_, link) =
+        page.text.split_once(&format!(r#"href="{issuer}/end-session?"#)).expect("the issuer's page");
+    let link = format!("{issuer}/end-session?{}", link.split_once('"').unwrap().0);
+    browser.send(browser.request("GET", &link)).await.assert_status(200);
+    // Nobody is sent to an issuer that this service does not trust.
+    let other = browser.get("/sign-in?reason=signed-out&issuer=https%3A%2F%2Fevil.example").await;
+    assert!(!other.assert_status(200).text.contains("evil.example"));
+
+    // An issuer that does not answer keeps nobody signed in.
+    let world = World::builder().workers(0).start().await;
+    let browser = world.sign_in(&world.user("ada", &[]).await).await;
+    world.issuer().fault_discovery(Some(dev_issuer::IssuerFault::Down));
+    let done = browser.post("/session/end", &[]).await.assert_status(303);
+    let page = browser.get(done.header("location")).await.assert_status(200);
+    assert!(
+        page.text.contains("You are signed out here.") && !page.text.contains("Sign out at"),
+        "{}",
+        page.text
+    );
+    assert_eq!(world.count("SELECT count(*) FROM sessions WHERE ended_at IS NULL").await, 0);
+}
+
+#[tokio::test]
+async fn pages_and_the_api_have_limits_of_their_own() {
+    let world = World::builder().workers(0).rate(1, 3).start().await;
+    let ada = world.user("ada", &[]).await;
+    let browser = world.sign_in(&ada).await;
+    for _ in 0..3 {
+        browser.get("/sessions").await.assert_status(200);
+    }
+    let page = browser.get("/sessions").await.assert_status(429);
+    assert!(page.text.contains("Too many pages at once"), "{}", page.text);
+    for _ in 0..3 {
+        world.get("/auth/me", &ada).await.assert_status(200);
+    }
+    world.get("/auth/me", &ada).await.refused(429, "rate_limited");
 }

@@ -12,13 +12,67 @@ use store::TeamDraft;
 
 use super::Scene;
 
-/// Returns the verdict, once it has this code.
+/// For each code: the page behind the dashboard's sentence, and what that page says about the cause.
+const PAGES: [(&str, &str, &str); 16] = [
+    ("queue_away", "/workers", "Redis does not answer"),
+    ("installation_suspended", "/security?event_type=installation_suspended", "installation_suspended"),
+    ("operator_needed", "/failures", "Not Found, or not yours"),
+    ("github_outage", "/budget#breaker", "Circuit breaker"),
+    ("paused", "/lanes", "rolling out 2.4"),
+    ("secondary_limit", "/budget", "secondary limit"),
+    ("window_empty", "/budget#window", "0 of 5,000 requests left"),
+    ("no_worker", "/workers", "No worker is running."),
+    ("no_credential", "/workers?without=games", "have no credential of installation games"),
+    ("slots_full", "/workers", "of 1 slot"),
+    ("team_limit", "/teams/", "red"),
+    ("stuck", "/workers", "hung"),
+    ("removals_held", "/fleet", "37 removals are held."),
+    ("sync_behind", "/fleet", "late"),
+    ("no_leader", "/workers#schedulers", "No scheduler"),
+    ("moving", "/lanes", "provision"),
+];
+
+/// Returns the verdict, once it has this code and an admin reads it on the board.
 async fn verdict(scene: &Scene, code: &str) -> Value {
-    eventually(&format!("the verdict is {code}"), || async {
+    let body = eventually(&format!("the verdict is {code}"), || async {
         let body = scene.admin_get("/admin/verdict").await;
         (body["code"] == code).then_some(body)
     })
-    .await
+    .await;
+    read_from_the_board(scene, &body).await;
+    body
+}
+
+/// Reads a verdict as an admin does: from the tab's title and icon, from the sentence, and from the page behind it.
+async fn read_from_the_board(scene: &Scene, verdict: &Value) {
+    let [code, level] = ["code", "level"].map(|name| verdict[name].as_str().unwrap());
+    let (_, link, cause) = PAGES.iter().find(|(known, ..)| *known == code).expect("a page");
+    let word = match level {
+        "ok" => "● Moving",
+        "note" => "◆ Note",
+        "slow" => "▲ Slow",
+        _ => "■ Stopped",
+    };
+    let notice = verdict["notice"]["sentence"].as_str().unwrap_or_default();
+    let admin = scene.world.sign_in(&scene.root).await;
+    let begin = format!(r#"<a class="sentence" href="{link}"#);
+    let board = eventually(&format!("the board says {code}"), || async {
+        let page = admin.get("/").await.assert_status(200);
+        let text = page.text.replace("&#39;", "'");
+        (text.contains(&begin) && text.contains(notice)).then_some(page)
+    })
+    .await;
+    assert!(board.text.contains(&format!("<title>{word} – Board – RTS</title>")), "{}", board.text);
+    assert!(board.text.contains(&format!("/favicon-{level}.svg")), "{}", board.text);
+    assert!(board.text.contains(&format!(r#"<section class="verdict {level}""#)), "{}", board.text);
+    let (_, rest) = board.text.split_once(r#"<a class="sentence" href=""#).unwrap();
+    let (href, sentence) = rest.split_once(r#"">"#).unwrap();
+    assert!(!sentence.starts_with('<'), "{sentence}");
+    let page = admin.get(href.split('#').next().unwrap()).await.assert_status(200);
+    assert!(page.text.contains(cause), "{href} says `{cause}`: {}", page.text);
+    if let Some((_, anchor)) = href.split_once('#') {
+        assert!(page.text.contains(&format!(r#"id="{anchor}""#)), "{href}: {}", page.text);
+    }
 }
 
 /// Returns the verdicts whose gauges are not zero, as a scheduler sets them.

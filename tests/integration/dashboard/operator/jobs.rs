@@ -32,6 +32,12 @@ async fn filters_are_words_of_the_url() {
         ("by=nobody@example.com", "No job fits."),
         ("kind=drift_check", "No job fits."),
         ("error=job_expired", "No job fits."),
+        ("runner=ok", "1 job"),
+        ("runner=nothing-like-it", "No job fits."),
+        ("worker=worker-0", "2 jobs"),
+        ("worker=worker-9", "No job fits."),
+        ("installation=default", "2 jobs"),
+        ("installation=games", "No job fits."),
         ("state=sleeping", "one of queued, running"),
         ("since=soon", "query:since"),
         ("q=colour:red", "There is no `colour:`."),
@@ -42,6 +48,10 @@ async fn filters_are_words_of_the_url() {
         assert!(text_of(&page).contains(part), "{query}: {}", text_of(&page));
         assert!(!page.text.contains("<script>:"), "{query}");
     }
+    let by_worker = night.admin.get("/jobs?q=worker:worker-0+runner:ok").await.assert_status(303);
+    assert_eq!(by_worker.header("location"), "/jobs?worker=worker-0&runner=ok&since=24h");
+    let fine_runner = format!("/jobs?runner={}", fine.runner);
+    assert_eq!(world.get(&fine_runner, &night.ada).await.assert_status(200).body["total"], 1);
     let pasted = night.admin.get(&format!("/jobs?q={failed}")).await.assert_status(303);
     assert_eq!(pasted.header("location"), format!("/jobs/{failed}"));
     let first = night.admin.get("/jobs?limit=1").await.assert_status(200);

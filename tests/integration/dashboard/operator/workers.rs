@@ -1,5 +1,7 @@
 //! Workers: what they run, their versions and credentials, and a drain.
 
+use std::time::Duration;
+
 use github_twin::{Fault, FaultKind};
 use harness::{World, eventually, provision_body, wait_until};
 
@@ -74,6 +76,34 @@ async fn version_skew_dead_workers_and_missing_credentials_are_marked() {
     );
     let none = night.page("/workers?without=default").await;
     assert!(none.contains("No worker lacks this credential."), "{none}");
+}
+
+#[tokio::test]
+async fn steps_of_the_scheduler_are_shown_and_late_ones_are_marked() {
+    let night = Night::with(World::builder().workers(0)).await;
+    let world = &night.world;
+    let parts = world.scheduler_parts();
+    for (step, led) in [("expire", false), ("flow", true), ("depths", true)] {
+        parts.steps.register(step, Duration::from_secs(10), led);
+    }
+    parts.steps.record("expire", true);
+    parts.steps.record("flow", false);
+    scheduler::step_reports::run(parts).await.unwrap();
+    let late = "INSERT INTO scheduler_steps (step, period_seconds, led, scheduler, succeeded_at)
+        VALUES ('of-another-version', 10, true, 'sched-2', now() - interval '5 minutes')";
+    sqlx::query(late).execute(world.sql()).await.unwrap();
+    let body = world.get("/admin/sync/status", &night.root).await.assert_status(200).body;
+    let steps: Vec<(&str, bool)> = body["steps"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|step| (step["step"].as_str().unwrap(), step["late"].as_bool().unwrap()))
+        .collect();
+    assert_eq!(steps, [("expire", false), ("flow", true), ("of-another-version", true)], "{body}");
+    let page = night.page("/workers").await;
+    assert!(page.contains("expire ends jobs whose deadline has passed on time"), "{page}");
+    assert!(page.contains("Steps: ▲ 2 late") && page.contains("of-another-version late 5 min ago"), "{page}");
+    assert!(page.contains("flow counts the jobs of each minute late never"), "{page}");
 }
 
 #[tokio::test]
