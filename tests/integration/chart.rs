@@ -105,6 +105,25 @@ fn every_object_of_the_schema_is_closed() {
 }
 
 #[test]
+fn readme_and_demo_make_every_entry_of_the_secret() {
+    let read = |name: &str| fs::read_to_string(chart().join(name)).unwrap();
+    let values = read("values.yaml");
+    let keys = values.split("\n  keys:\n").nth(1).and_then(|rest| rest.split("\n\n").next()).unwrap();
+    let keys = keys.lines().filter(|line| !line.trim_start().starts_with('#'));
+    let names: Vec<&str> = keys.filter_map(|line| line.split(": ").nth(1)).collect();
+    let needed: Vec<&str> = names.iter().copied().filter(|name| *name != "\"\"").collect();
+    assert!(names.len() >= 10 && needed.len() >= 7, "{names:?}");
+    for file in ["README.md", "examples/values-demo.yaml"] {
+        let text = read(file);
+        for name in &needed {
+            let made =
+                ["literal", "file"].iter().any(|kind| text.contains(&format!("--from-{kind}={name}=")));
+            assert!(made, "{file} does not make {name}");
+        }
+    }
+}
+
+#[test]
 fn chart_has_the_version_of_the_service() {
     let text = fs::read_to_string(chart().join("Chart.yaml")).unwrap();
     let version = env!("CARGO_PKG_VERSION");
