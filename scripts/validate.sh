@@ -77,12 +77,13 @@ validate_files() {
         docker-compose.tls.yml tests/validators examples
     step "$VALIDATORS/bin/hadolint" --failure-threshold info Dockerfile
     step "$VALIDATORS/bin/check-jsonschema" --builtin-schema vendor.compose-spec docker-compose.yml docker-compose.tls.yml
-    step "$VALIDATORS/bin/check-jsonschema" --builtin-schema vendor.github-workflows .github/workflows/*.yml
+    step "$VALIDATORS/bin/check-jsonschema" --builtin-schema vendor.github-workflows .github/workflows/*.yml examples/github-actions.yml
+    step "$VALIDATORS/bin/check-jsonschema" --builtin-schema vendor.gitlab-ci --data-transform gitlab-ci examples/gitlab-ci.yml
     step "$VALIDATORS/bin/check-jsonschema" --builtin-schema vendor.dependabot .github/dependabot.yml
     step "$VALIDATORS/bin/check-jsonschema" --check-metaschema deploy/helm/runner-token-service/values.schema.json \
         tests/validators/schemas/*.json
     step "$VALIDATORS/bin/zizmor" --offline --quiet .github/workflows actions
-    step "$VALIDATORS/bin/shellcheck" -x dev scripts/*.sh clients/*.sh .ci/run
+    step "$VALIDATORS/bin/shellcheck" -x dev scripts/*.sh clients/*.sh examples/*.sh examples/vm/*.sh .ci/run
 }
 
 # The units with a program that exists, so that everything else is judged.

@@ -337,6 +337,11 @@ def check_plain_files():
             check_schema(one, where)
             check_confinement(one, where)
         print(f"{file.relative_to(ROOT)}: {len(all_objects)} objects")
+    for file in sorted((ROOT / "examples/kubernetes").glob("*.yaml")):
+        all_objects = documents(file.read_text())
+        for one in all_objects:
+            check_schema(one, f"{file.name}: {one['kind']}")
+        print(f"{file.relative_to(ROOT)}: {len(all_objects)} objects")
 
 
 def main():
