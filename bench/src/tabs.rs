@@ -26,6 +26,8 @@ use crate::{
 const ADMINS: usize = 10;
 /// Open tabs.
 const TABS: usize = 200;
+/// Time between two tabs that are opened.
+const OPENING_INTERVAL: Duration = Duration::from_millis(50);
 /// Time until all streams have their first picture and PostgreSQL's processes have reported their counters.
 const SETTLE: Duration = Duration::from_secs(12);
 /// Length of each measurement. Each stream checks its session every 30 s.
@@ -44,9 +46,9 @@ pub(crate) async fn measure(environment: &Environment, report: &mut Report) -> a
     let address = api.address().await?;
     let cookies = sign_in_admins(&deployment).await?;
     let mut tabs = JoinSet::new();
-    open(&mut tabs, &address, &cookies, 1);
+    open(&mut tabs, &address, &cookies, 1).await;
     let one = measure_cost(&deployment, &api).await?;
-    open(&mut tabs, &address, &cookies, TABS - 1);
+    open(&mut tabs, &address, &cookies, TABS - 1).await;
     let all = measure_cost(&deployment, &api).await?;
     if let Some(ended) = tabs.try_join_next() {
         ended??;
@@ -105,12 +107,14 @@ fn hash(cookie: &str) -> anyhow::Result<Vec<u8>> {
     Ok(bytes.collect::<Result<_, _>>()?)
 }
 
-fn open(tabs: &mut JoinSet<anyhow::Result<()>>, address: &str, cookies: &[String], number: usize) {
+/// Opens tabs one after another, as people do: a page does not wait long for the database.
+async fn open(tabs: &mut JoinSet<anyhow::Result<()>>, address: &str, cookies: &[String], number: usize) {
     for nth in 0..number {
         let by =
             Credential { header: "cookie", value: format!("__Host-rts={}", cookies[nth % cookies.len()]) };
         let path = "/live?board=true".to_owned();
         tabs.spawn(waiting::read_to_the_end(address.to_owned(), path, by));
+        sleep(OPENING_INTERVAL).await;
     }
 }
 
