@@ -153,12 +153,20 @@ export async function screenshot(page, name) {
     await page.screenshot({ path: join(screenshots, `${name}.png`), fullPage: true });
 }
 
-/** Asserts that axe-core finds nothing serious or critical on the page. */
-export async function assertAccessible(page) {
-    await page.evaluate(axe);
-    const { violations } = await page.evaluate(() => globalThis.axe.run(document));
-    const grave = violations.filter(({ impact }) => impact === "serious" || impact === "critical");
-    const lines = grave.flatMap(({ id, help, nodes }) =>
+/** Rules of axe-core that WCAG 2.2 AA has. */
+const WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"];
+
+/** Asserts that axe-core finds no violation of WCAG 2.2 AA on the page, by all rules or by these alone. */
+export async function assertAccessible(page, rules) {
+    if (!(await page.evaluate(() => "axe" in globalThis))) await page.evaluate(axe);
+    const options = rules
+        ? { runOnly: { type: "rule", values: rules } }
+        : { runOnly: { type: "tag", values: WCAG }, rules: { "target-size": { enabled: true } } };
+    const { violations } = await page.evaluate(
+        (options) => globalThis.axe.run(document, { ...options, resultTypes: ["violations"] }),
+        options,
+    );
+    const lines = violations.flatMap(({ id, help, nodes }) =>
         nodes.slice(0, 5).map(({ target, failureSummary }) => `${id} (${help}) at ${target}: ${failureSummary}`),
     );
     assert.deepEqual(lines, [], `${page.url()} is accessible`);

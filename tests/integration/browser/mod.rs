@@ -3,7 +3,10 @@
 //! `./dev test` installs the browser and names its folder in `TEST_BROWSER`; without it, `./dev` says aloud that nothing
 //! is checked here. Screenshots are written to `target/screenshots`.
 
+mod company;
+mod crawl;
 mod hostile;
+mod live;
 mod sign_in;
 
 use std::{
