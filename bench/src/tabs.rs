@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Admins whose tabs are open: one person may keep only so many streams.
-const ADMINS: usize = 10;
+const ADMINS: usize = 20;
 /// Open tabs.
 const TABS: usize = 200;
 /// Time between two tabs that are opened.
