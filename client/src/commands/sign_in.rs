@@ -79,7 +79,8 @@ pub(crate) async fn login(common: &CommonArgs, args: &LoginArgs) -> Result<(), C
     let me = client.send(client.request(Method::GET, &["auth", "me"])).await?.body;
     let new = NewCredential { service: &service, tokens: &tokens, offer: offer.as_ref() };
     Credentials::store(&environment, &name, &new)?;
-    let profile = Profile { url: service.as_str().to_owned(), team: None, output: None };
+    let profile =
+        Profile { url: service.as_str().to_owned(), team: None, output: None, credential_command: None };
     let profile = known.map_or(profile, |known| Profile { url: service.as_str().to_owned(), ..known });
     profiles.profiles.insert(name.clone(), profile);
     profiles.current.get_or_insert_with(|| name.clone());

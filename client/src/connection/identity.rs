@@ -7,7 +7,7 @@ use reqwest::header::HeaderValue;
 use serde::Deserialize;
 use url::Url;
 
-use super::{Credentials, ServiceUrl, Target, api_client, private_file};
+use super::{Credentials, ServiceUrl, Target, api_client, credential_command, private_file};
 use crate::{args::ConnectionArgs, environment::Environment, error::ClientError};
 
 /// Token that Kubernetes projects into a pod.
@@ -29,6 +29,13 @@ pub(crate) enum Source {
     Actions,
     /// A profile's entry in the file of tokens.
     Profile(String),
+    /// The command of a profile that prints a token.
+    Command {
+        /// Name of the profile.
+        profile: String,
+        /// The command, for a shell.
+        command: String,
+    },
 }
 
 impl fmt::Display for Source {
@@ -38,6 +45,7 @@ impl fmt::Display for Source {
             Self::Variable(name) => write!(f, "the variable {name}"),
             Self::Actions => f.write_str("GitHub Actions"),
             Self::Profile(name) => write!(f, "the profile {name}"),
+            Self::Command { profile, .. } => write!(f, "the credential_command of the profile {profile}"),
         }
     }
 }
@@ -101,6 +109,7 @@ impl Identity {
             }
             Source::Variable(name) => Secret::new(self.environment.get(name).unwrap_or_default().trim()),
             Source::Actions => self.request_from_actions().await?,
+            Source::Command { command, .. } => credential_command::read_token(command).await.map_err(gone)?,
             Source::Profile(name) => Credentials::token(&self.environment, name, &self.service).await?,
         };
         check_token(&token).map_err(gone)?;
@@ -150,9 +159,13 @@ fn environment_source(environment: &Environment) -> Option<Source> {
     projected.is_file().then_some(Source::File(projected))
 }
 
-/// Returns the profile in use as a source, if it has a token for the chosen URL.
+/// Returns the profile in use as a source, if it has a token or a command for the chosen URL.
 fn profile_source(environment: &Environment, target: &Target) -> Result<Option<Source>, ClientError> {
-    let Some((name, _)) = &target.profile else { return Ok(None) };
+    let Some((name, profile)) = &target.profile else { return Ok(None) };
+    let is_its_url = ServiceUrl::parse(&profile.url).is_ok_and(|url| url == target.url);
+    if let (Some(command), true) = (&profile.credential_command, is_its_url) {
+        return Ok(Some(Source::Command { profile: name.clone(), command: command.clone() }));
+    }
     let known = Credentials::read(environment)?.has_token(name, &target.url);
     Ok(known.then(|| Source::Profile(name.clone())))
 }

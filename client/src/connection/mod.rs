@@ -2,6 +2,7 @@
 
 mod answer;
 mod api_client;
+mod credential_command;
 mod credentials;
 mod identity;
 mod loopback;
@@ -19,7 +20,7 @@ pub(crate) use loopback::{AuthorizationCode, Loopback};
 pub(crate) use pages::{MAX_PAGE, Pages};
 pub(crate) use private_file::{
     create_folder as create_private_folder, create_new as create_private_file, read_bounded,
-    replace as replace_private_file,
+    read_private as read_private_file, replace as replace_private_file,
 };
 pub(crate) use profiles::{Profile, Profiles, check_profile_name};
 pub(crate) use provider::{Provider, SignInOffer, Tokens};

@@ -28,12 +28,32 @@ pub(crate) fn read_bounded(path: &Path) -> io::Result<Option<String>> {
     Ok(Some(text))
 }
 
+/// Reads a text file of bounded length that only its owner may read. Returns `None` if it does not exist.
+///
+/// # Errors
+/// Others may read the file, or it cannot be read.
+pub(crate) fn read_private(path: &Path) -> io::Result<Option<String>> {
+    let text = read_bounded(path)?;
+    if text.is_some() && is_open_to_others(path)? {
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "other users may read the file"));
+    }
+    Ok(text)
+}
+
 /// Returns whether users other than the owner may read or change the file.
 ///
 /// # Errors
 /// The file's metadata cannot be read.
 pub(crate) fn is_open_to_others(path: &Path) -> io::Result<bool> {
     Ok(fs::metadata(path)?.permissions().mode() & 0o077 != 0)
+}
+
+/// Returns whether users other than the owner may change the file.
+///
+/// # Errors
+/// The file's metadata cannot be read.
+pub(crate) fn is_writable_by_others(path: &Path) -> io::Result<bool> {
+    Ok(fs::metadata(path)?.permissions().mode() & 0o022 != 0)
 }
 
 /// Creates a folder and those above it, readable by the owner alone.

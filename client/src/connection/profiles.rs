@@ -19,6 +19,9 @@ pub(crate) struct Profile {
     /// Output format of a command that names none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) output: Option<Format>,
+    /// Shell command that prints the token, instead of one that `rts login` stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) credential_command: Option<String>,
 }
 
 /// Content of `config.toml`.
@@ -43,6 +46,10 @@ impl Profiles {
         let fault =
             |error: &dyn std::fmt::Display| ClientError::Usage(format!("{}: {error}", path.display()));
         let text = private_file::read_bounded(&path).map_err(|error| fault(&error))?;
+        // The file names the service that gets the token, and may name a command.
+        if text.is_some() && private_file::is_writable_by_others(&path).map_err(|error| fault(&error))? {
+            return Err(fault(&"others may change this file; `chmod 600` it"));
+        }
         text.map_or_else(|| Ok(Self::default()), |text| toml::from_str(&text).map_err(|error| fault(&error)))
     }
 

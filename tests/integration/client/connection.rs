@@ -191,3 +191,35 @@ async fn token_is_tested_without_a_trace() {
     assert_eq!(refused.json()["outcome"], "refused");
     assert!(!refused.stderr.contains("no.good.token") && !refused.stdout.contains("no.good.token"));
 }
+
+#[tokio::test]
+async fn command_of_a_profile_gives_the_token_for_its_service_alone() {
+    let scene = Scene::new().await;
+    let home = scene.world.folder();
+    let config = home.join(".config/rts/config.toml");
+    std::fs::create_dir_all(config.parent().unwrap()).unwrap();
+    std::fs::write(home.join("token"), format!("{}\nuser: ada\n", scene.ada.token)).unwrap();
+    let settings = format!(
+        "profile = \"prod\"\n[profiles.prod]\nurl = \"{}\"\ncredential_command = \"echo >>asked; cat token\"\n",
+        scene.world.url()
+    );
+    std::fs::write(&config, settings).unwrap();
+    let run = async |words: &[&str]| scene.world.command(words, &[("HOME", home.to_str().unwrap())]).await;
+    let said = run(&["whoami"]).await.expect(0);
+    assert!(
+        said.stdout.contains("ada") && said.stdout.contains("credential_command of the profile prod"),
+        "{said:?}"
+    );
+    run(&["runner", "list"]).await.expect(0);
+    let asked = || std::fs::read_to_string(home.join("asked")).unwrap().len();
+    assert_eq!(asked(), 2, "once for each command");
+    run(&["runner", "list", "--url", "http://127.0.0.1:1"]).await.expect(5);
+    assert_eq!(asked(), 2, "no other service gets the token");
+
+    std::fs::write(home.join("token"), "").unwrap();
+    let empty = run(&["whoami"]).await.expect(5);
+    assert!(empty.stderr.contains("credential_command"), "{}", empty.stderr);
+    std::fs::set_permissions(&config, std::fs::Permissions::from_mode(0o664)).unwrap();
+    let open = run(&["whoami"]).await.expect(2);
+    assert!(open.stderr.contains("others may change"), "{}", open.stderr);
+}
