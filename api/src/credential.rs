@@ -2,7 +2,7 @@
 
 use axum::http::{HeaderName, header};
 use chrono::{DateTime, Utc};
-use domain::{AuditEntry, Caller, Job, JobKind, Origin, Problem, Runner};
+use domain::{AuditEntry, Caller, Job, JobKind, Origin, Problem, Runner, SealedConfig};
 use serde::Serialize;
 use serde_json::json;
 use store::{SealedCredential, Tx};
@@ -20,6 +20,8 @@ pub(crate) const NO_STORE: [(HeaderName, &str); 1] = [(header::CACHE_CONTROL, "n
 pub(crate) enum CredentialKind {
     /// A JIT config.
     JitConfig,
+    /// A JIT config, sealed to the key of its request.
+    SealedJitConfig,
     /// A registration token.
     RegistrationToken,
 }
@@ -29,6 +31,7 @@ impl CredentialKind {
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::JitConfig => "jit_config",
+            Self::SealedJitConfig => "sealed_jit_config",
             Self::RegistrationToken => "registration_token",
         }
     }
@@ -58,6 +61,30 @@ pub(crate) struct CredentialView {
     /// runs.
     #[schema(example = "./run.sh --jitconfig 'eyJ…'")]
     pub(crate) run_command_argv: String,
+    /// The job that created the config.
+    pub(crate) job_id: Uuid,
+    /// Warnings about the request.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) warnings: Vec<Warning>,
+}
+
+/// A JIT config that only the private key of the request's `sealing_key` opens.
+#[derive(Serialize, ToSchema)]
+#[schema(as = SealedCredential)]
+pub(crate) struct SealedCredentialView {
+    /// Always `sealed_jit_config`.
+    #[schema(schema_with = openapi::sealed_jit_config)]
+    pub(crate) kind: CredentialKind,
+    /// Our id of the runner.
+    pub(crate) runner_id: Uuid,
+    /// Name of the runner on GitHub.
+    pub(crate) runner_name: String,
+    /// The sealed config. It opens to the value for `./run.sh --jitconfig`.
+    pub(crate) sealed_config: SealedConfig,
+    /// Labels that GitHub bound to the runner.
+    pub(crate) labels: Vec<String>,
+    /// Time before which the runner must start.
+    pub(crate) expires_at: DateTime<Utc>,
     /// The job that created the config.
     pub(crate) job_id: Uuid,
     /// Warnings about the request.
@@ -100,11 +127,14 @@ pub(crate) struct TokenView {
 #[serde(untagged)]
 #[schema(as = Handout, discriminator(property_name = "kind", mapping(
     ("jit_config" = "#/components/schemas/Credential"),
+    ("sealed_jit_config" = "#/components/schemas/SealedCredential"),
     ("registration_token" = "#/components/schemas/RegistrationToken"),
 )))]
 pub(crate) enum IssuedCredential {
     /// Result of `POST /runners/jit`.
     Jit(CredentialView),
+    /// Result of `POST /runners/jit` with a `sealing_key`.
+    Sealed(SealedCredentialView),
     /// Result of `POST /runners/provision`.
     Token(TokenView),
 }
@@ -114,16 +144,34 @@ impl IssuedCredential {
     pub(crate) fn about(&self) -> (&str, Uuid, DateTime<Utc>) {
         match self {
             Self::Jit(view) => (&view.runner_name, view.runner_id, view.expires_at),
+            Self::Sealed(view) => (&view.runner_name, view.runner_id, view.expires_at),
             Self::Token(view) => (&view.runner_name, view.runner_id, view.expires_at),
         }
     }
 
     /// Adds warnings. A registration token has none, because its request states no runner version.
     pub(crate) fn warn(&mut self, warnings: Vec<Warning>) {
-        if let Self::Jit(view) = self {
-            view.warnings = warnings;
+        match self {
+            Self::Jit(view) => view.warnings = warnings,
+            Self::Sealed(view) => view.warnings = warnings,
+            Self::Token(_) => {}
         }
     }
+}
+
+/// Response of a request for a JIT config; only a name for the API document.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[schema(as = JitHandout, discriminator(property_name = "kind", mapping(
+    ("jit_config" = "#/components/schemas/Credential"),
+    ("sealed_jit_config" = "#/components/schemas/SealedCredential"),
+)))]
+#[expect(dead_code, reason = "the API document needs the schema; the value is an `IssuedCredential`")]
+pub(crate) enum JitHandout {
+    /// Without a `sealing_key`.
+    Open(CredentialView),
+    /// With a `sealing_key`.
+    Sealed(SealedCredentialView),
 }
 
 /// Opens the job's credential for its requester and writes the audit row in the same transaction. Returns `None` if the
@@ -169,10 +217,22 @@ fn open_credential(
     credential: &SealedCredential,
     runner: Runner,
 ) -> ApiResult<IssuedCredential> {
-    let context = domain::credential_context(job.id, &credential.runner_name);
-    let secret = app.keys.open(&context, &credential.sealed)?;
     let (runner_id, runner_name, expires_at) =
         (runner.id.uuid(), credential.runner_name.clone(), credential.expires_at);
+    if let Some(sealed_config) = SealedConfig::of(&credential.sealed) {
+        return Ok(IssuedCredential::Sealed(SealedCredentialView {
+            kind: CredentialKind::SealedJitConfig,
+            runner_id,
+            runner_name,
+            sealed_config,
+            labels: runner.labels,
+            expires_at,
+            job_id: job.id.uuid(),
+            warnings: Vec::new(),
+        }));
+    }
+    let context = domain::credential_context(job.id, &credential.runner_name);
+    let secret = app.keys.open(&context, &credential.sealed)?;
     if job.kind == JobKind::Register {
         let github_url = app.web_urls.get(&runner.installation).cloned().unwrap_or_default();
         return Ok(IssuedCredential::Token(TokenView {

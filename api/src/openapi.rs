@@ -21,8 +21,8 @@ use self::enumerations::Enumerations;
 pub(crate) use self::enumerations::{
     audit_chain, audit_format, batch_action, batch_state_or_null, blocked_on, check_kind, drift_response,
     drift_response_or_null, event_delivery_state, incident_kind, incident_state, jit_config, job_event,
-    job_kind, job_state, lane, problem_code, registration_token, runner_status, severity, verdict_code,
-    verdict_level, version_state,
+    job_kind, job_state, lane, problem_code, registration_token, runner_status, sealed_jit_config, severity,
+    verdict_code, verdict_level, version_state,
 };
 use crate::error::ProblemBody;
 

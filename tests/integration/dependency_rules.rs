@@ -44,11 +44,14 @@ const WIRE_TYPES: &[&str] = &[
     "Json",
     "Lane",
     "RunnerStatus",
+    "SealedConfig",
+    "SealingKeyPair",
     "Secret",
     "TeamsFile",
     "error_chain",
     "escape_pointer",
     "read_json",
+    "sealed_config_context",
 ];
 
 /// A crate: its declared dependencies, without dev-dependencies, and whether it may use everything.

@@ -119,6 +119,8 @@ mod roles;
 #[cfg(test)]
 mod schemas;
 #[cfg(test)]
+mod sealed_configs;
+#[cfg(test)]
 mod secrets;
 #[cfg(test)]
 mod shell_client;

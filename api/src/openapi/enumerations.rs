@@ -84,6 +84,11 @@ pub(crate) fn jit_config() -> Schema {
     Schema::Object(string_enum(std::iter::once(CredentialKind::JitConfig.as_str())).build())
 }
 
+/// Returns the schema of the constant `sealed_jit_config`.
+pub(crate) fn sealed_jit_config() -> Schema {
+    Schema::Object(string_enum(std::iter::once(CredentialKind::SealedJitConfig.as_str())).build())
+}
+
 /// Returns the schema of the constant `registration_token`.
 pub(crate) fn registration_token() -> Schema {
     Schema::Object(string_enum(std::iter::once(CredentialKind::RegistrationToken.as_str())).build())

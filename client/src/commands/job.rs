@@ -8,7 +8,7 @@ use reqwest::Method;
 
 use super::{
     nouns::JOB,
-    provision::{Handover, HandoverArgs, follow},
+    provision::{Handover, HandoverArgs, fetch_and_open, follow},
     values::{Fields, Reason, duration},
 };
 use crate::{
@@ -129,8 +129,7 @@ pub(crate) async fn run(session: &Session, verb: JobVerb) -> Result<(), ClientEr
         JobVerb::Discard { jobs, reason } => decide(session, &jobs, "discard", reason).await,
         JobVerb::Config { job, handover } => {
             let handover = Handover::check(session, handover)?;
-            let request = session.client.request(Method::POST, &["jobs", &job, "credential"]);
-            let config = session.client.send(request).await?.body;
+            let config = fetch_and_open(session, &job).await?;
             handover.hand_over(session, &config).await
         }
     }

@@ -4,8 +4,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CallId, InstallationId, JobId, Lane, Problem, Requester, RunnerId, RunnerName, Source, TeamId,
-    string_enum::string_enum,
+    CallId, InstallationId, JobId, Lane, Problem, Requester, RunnerId, RunnerName, SealingKey, Source,
+    TeamId, string_enum::string_enum,
 };
 
 string_enum! {
@@ -141,6 +141,16 @@ pub enum JobParams {
         /// Work folder on the runner's machine.
         work_folder: String,
     },
+    /// Create one JIT config for the job's runner, sealed to the requester's key. It has a name of its own so that a
+    /// worker of an earlier release, which would seal the config to the service's key, leaves the job alone.
+    SealedProvision {
+        /// Requested runner name.
+        name: RequestedName,
+        /// Work folder on the runner's machine.
+        work_folder: String,
+        /// Key of the request.
+        sealing_key: SealingKey,
+    },
     /// Create one registration token, with which the job's runner registers itself.
     Register,
     /// Remove one runner from GitHub.
@@ -156,10 +166,18 @@ impl JobParams {
     /// Returns the kind of job that these parameters belong to.
     pub const fn kind(&self) -> JobKind {
         match self {
-            Self::Provision { .. } => JobKind::Provision,
+            Self::Provision { .. } | Self::SealedProvision { .. } => JobKind::Provision,
             Self::Register => JobKind::Register,
             Self::Deprovision(_) => JobKind::Deprovision,
             Self::DriftCheck { .. } => JobKind::DriftCheck,
+        }
+    }
+
+    /// Returns the key that the job's config is sealed to, if the requester sent one.
+    pub const fn sealing_key(&self) -> Option<&SealingKey> {
+        match self {
+            Self::SealedProvision { sealing_key, .. } => Some(sealing_key),
+            _ => None,
         }
     }
 }
@@ -343,6 +361,20 @@ mod tests {
         let text = serde_json::to_string(&wish).unwrap();
         assert_eq!(text, r#"{"kind":"provision","name":{"prefix":"ci"},"work_folder":"_work"}"#);
         assert_eq!(serde_json::from_str::<JobParams>(&text).unwrap(), wish);
+    }
+
+    #[test]
+    fn key_of_a_requester_makes_another_kind_of_params() {
+        let key = crate::SealingKeyPair::generate().unwrap().public();
+        let (name, work_folder) = (RequestedName::Prefix("ci".into()), "_work".to_owned());
+        let wish = JobParams::SealedProvision { name, work_folder, sealing_key: key };
+        let text = serde_json::to_value(&wish).unwrap();
+        assert_eq!(
+            (&text["kind"], &text["sealing_key"]),
+            (&"sealed_provision".into(), &key.to_string().into())
+        );
+        assert_eq!(serde_json::from_value::<JobParams>(text).unwrap(), wish);
+        assert_eq!((wish.kind(), wish.sealing_key()), (JobKind::Provision, Some(&key)));
     }
 
     #[test]

@@ -34,6 +34,7 @@ mod rule_comparison;
 mod runner;
 mod scaling;
 mod seal;
+mod sealing_key;
 mod secret;
 mod string_enum;
 mod sync;
@@ -95,6 +96,7 @@ pub use rule_comparison::{ClaimComparison, RuleComparison};
 pub use runner::{BadRunnerName, Runner, RunnerName, RunnerStatus, has_generated_form, is_name_prefix};
 pub use scaling::WaitingJobs;
 pub use seal::{KeyRing, SealError, Sealed, credential_context};
+pub use sealing_key::{BadSealingKey, SealedConfig, SealingKey, SealingKeyPair, sealed_config_context};
 pub use secret::Secret;
 pub use string_enum::ParseEnumError;
 pub use sync::{

@@ -160,7 +160,9 @@ impl Again {
 /// Returns the request as the rows keep it. The labels are those of the runner, the team's own included.
 fn request(job: &Job, runner: &Runner) -> Option<ProvisionRequest> {
     let (name, work_folder) = match &job.params {
-        JobParams::Provision { name, work_folder } => (name.clone(), work_folder.clone()),
+        JobParams::Provision { name, work_folder } | JobParams::SealedProvision { name, work_folder, .. } => {
+            (name.clone(), work_folder.clone())
+        }
         JobParams::Register => (RequestedName::Exact(runner.name.parse().ok()?), String::new()),
         JobParams::Deprovision(_) | JobParams::DriftCheck { .. } => return None,
     };

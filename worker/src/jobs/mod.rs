@@ -99,7 +99,7 @@ pub(crate) type JobResult = Result<JobOutcome, StoreError>;
 pub(crate) async fn run(app: &App, job: &Job, github: Option<&GitHub>) -> JobOutcome {
     let Some(github) = github else { return no_credential(job) };
     let ran = match &job.params {
-        JobParams::Provision { name, work_folder } => {
+        JobParams::Provision { name, work_folder } | JobParams::SealedProvision { name, work_folder, .. } => {
             provision::run(app, github, job, name, work_folder).await
         }
         JobParams::Register => register::run(app, github, job).await,

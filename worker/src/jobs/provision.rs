@@ -5,8 +5,8 @@
 //! lost response left behind.
 
 use domain::{
-    AuditEntry, Call, CallId, CallState, Job, JobState, ProblemCode, RequestedName, Runner, Sealed,
-    credential_context,
+    AuditEntry, Call, CallId, CallState, Job, JobState, ProblemCode, RequestedName, Runner, SealError,
+    Sealed, Secret, credential_context, sealed_config_context,
 };
 use github::{GitHub, GitHubError, JitConfig, JitConfigRequest, RetryAdvice};
 use serde_json::json;
@@ -209,10 +209,9 @@ struct Made<'a> {
 
 /// Records a config in one fenced transaction. If the fence has moved on, discards the runner that GitHub made.
 async fn deliver(app: &App, job: &Job, runner: &Runner, intent: &Intent, config: JitConfig) -> JobResult {
-    let context = credential_context(job.id, intent.runner_name.as_str());
     let request_id = config.request_id.as_deref();
     let made = Made { github_id: config.runner.id, request_id };
-    let sealed = match app.keys.seal(&context, &config.encoded) {
+    let sealed = match seal(app, job, runner, intent, &config.encoded) {
         Ok(sealed) => sealed,
         Err(error) => {
             tracing::error!(%error, "a config could not be sealed; its runner is discarded");
@@ -224,6 +223,21 @@ async fn deliver(app: &App, job: &Job, runner: &Runner, intent: &Intent, config:
         Ok(JobOutcome::Recorded)
     } else {
         discard(app, intent, made).await.map(|()| JobOutcome::Lost)
+    }
+}
+
+/// Seals a config to the requester's key if the request has one, and otherwise to the service's.
+fn seal(
+    app: &App,
+    job: &Job,
+    runner: &Runner,
+    intent: &Intent,
+    config: &Secret,
+) -> Result<Sealed, SealError> {
+    let name = intent.runner_name.as_str();
+    match job.params.sealing_key() {
+        Some(key) => key.seal(&sealed_config_context(job.id, runner.id, name), config),
+        None => app.keys.seal(&credential_context(job.id, name), config),
     }
 }
 

@@ -162,6 +162,7 @@ async fn explain(
         team_id: None,
         work_folder: None,
         runner_version: None,
+        sealing_key: None,
     };
     let (request, _) = request.check()?;
     let registration =

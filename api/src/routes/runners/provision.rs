@@ -19,7 +19,7 @@ use crate::{
     app::AppState,
     body::Body,
     caller::Authorised,
-    credential::{self, CredentialView},
+    credential::{self, JitHandout},
     error::ApiResult,
     openapi::{self, problems},
     origin::RequestOrigin,
@@ -58,7 +58,8 @@ problems! {
 /// Request a runner.
 ///
 /// The response comes at once with the job that will create the config, or after the job with `Prefer: wait=N`.
-/// Requests with the same `Idempotency-Key` and body get the same job, however often they are sent.
+/// Requests with the same `Idempotency-Key` and body get the same job, however often they are sent. With a `sealing_key`
+/// the config is sealed to the caller, and the service holds nothing that opens it.
 #[utoipa::path(
     post, path = "/runners/jit", tag = "runners",
     request_body = ProvisionBody,
@@ -68,7 +69,7 @@ problems! {
     ),
     responses(
         (status = 201, description = "Done within the wait; the response holds the config",
-            body = CredentialView, headers(("Preference-Applied" = String), ("Cache-Control" = String))),
+            body = JitHandout, headers(("Preference-Applied" = String), ("Cache-Control" = String))),
         (status = 202, description = "Accepted", body = Accepted,
             headers(("Location" = String, description = "The job"), ("Retry-After" = u64, description = "Seconds"))),
         ProvisionProblems,
@@ -80,12 +81,13 @@ pub(crate) async fn provision(
     RequestOrigin(origin): RequestOrigin,
     prefer: Prefer,
     IdempotencyKey(key): IdempotencyKey,
-    Body(body): Body<ProvisionBody>,
+    Body(mut body): Body<ProvisionBody>,
 ) -> ApiResult<Response> {
     let (request, team) = body.check()?;
+    let sealing_key = body.take_sealing_key()?;
     let (by, hash) = (Actor { caller: &caller, origin: &origin }, hash_body(&body)?);
     let registration = Registration::Jit;
-    let command = ProvisionCommand { by, key, hash, request, team, registration };
+    let command = ProvisionCommand { by, key, hash, request, team, registration, sealing_key };
     submit_and_wait(&app, &command, prefer).await
 }
 

@@ -1,8 +1,8 @@
 //! Bodies of provision requests and their validation.
 
 use domain::{
-    FieldError, MAX_LABELS, Problem, ProvisionRequest, RequestedName, RunnerVersion, TeamId, is_name_prefix,
-    normalize_label,
+    FieldError, MAX_LABELS, Problem, ProvisionRequest, RequestedName, RunnerVersion, SealingKey, TeamId,
+    is_name_prefix, normalize_label,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -34,6 +34,11 @@ pub(crate) struct ProvisionBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "2.336.0")]
     pub(crate) runner_version: Option<String>,
+    /// X25519 public key (32 bytes as padded base64) of a key pair made for this request. The config is then sealed to
+    /// it, and a repeated request must send the same key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 44, max_length = 44, example = "B6N8vBQgk8i3VdwbEOhstCY3Stqqu1uQlbvYxo1f+GE=")]
+    pub(crate) sealing_key: Option<String>,
 }
 
 /// A runner that will register itself.
@@ -72,6 +77,7 @@ impl RegisterBody {
             team_id: self.team_id,
             work_folder: None,
             runner_version: None,
+            sealing_key: None,
         };
         body.check()
     }
@@ -99,6 +105,9 @@ impl ProvisionBody {
         let version = self.runner_version.as_deref().map(str::parse::<RunnerVersion>).transpose();
         let version =
             version.map_err(|error| wrong.push(FieldError::new("/runner_version", error.to_string())));
+        if let Some(Err(error)) = self.sealing_key.as_deref().map(str::parse::<SealingKey>) {
+            wrong.push(FieldError::new("/sealing_key", error.to_string()));
+        }
         match name {
             Ok(name) if wrong.is_empty() => {
                 let request = ProvisionRequest {
@@ -112,6 +121,15 @@ impl ProvisionBody {
             }
             _ => Err(Problem::invalid(wrong)),
         }
+    }
+
+    /// Takes the key out of the body, so that the body's hash is that of the request without it.
+    ///
+    /// # Errors
+    /// `validation_failed` if it is no usable key.
+    pub(crate) fn take_sealing_key(&mut self) -> Result<Option<SealingKey>, Problem> {
+        let key = self.sealing_key.take().map(SealingKey::try_from).transpose();
+        key.map_err(|error| Problem::field("/sealing_key", error.to_string()))
     }
 
     fn name(&self) -> Result<RequestedName, FieldError> {

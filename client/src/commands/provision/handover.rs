@@ -61,6 +61,11 @@ impl Handover {
         Err(ClientError::Usage(choices.to_owned()))
     }
 
+    /// Returns whether a child gets the config.
+    pub(crate) const fn is_child(&self) -> bool {
+        matches!(self, Self::Child(_))
+    }
+
     /// Hands the config over. The secret is in no output but the chosen one.
     ///
     /// # Errors

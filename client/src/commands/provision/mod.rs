@@ -4,6 +4,7 @@ mod child;
 pub(crate) mod follow;
 mod handover;
 mod pending_key;
+mod sealing;
 mod several;
 
 use std::{path::PathBuf, time::Duration};
@@ -18,13 +19,14 @@ use tokio::{
 
 pub(crate) use handover::{Handover, HandoverArgs};
 
-use self::pending_key::PendingKey;
+use self::{pending_key::PendingKey, sealing::Seal};
 use super::{
     resolve,
     values::{Fields, duration},
 };
 use crate::{
     completion,
+    connection::Answer,
     error::ClientError,
     output::{Progress, print::note, scalar},
     session::Session,
@@ -38,6 +40,7 @@ Examples:
   rts provision --label linux -o json > runner.json
   rts provision --label linux --count 5 --config-folder configs
 
+The config is sealed to a key of this machine, so that neither the service nor its database can use it.
 The config is handed to the child in ACTIONS_RUNNER_INPUT_JITCONFIG and is never on a command line. After Ctrl-C, a
 restart or a lost answer, the command run again within 15 minutes gets the runner of the first one.
 Exits with the code of the child, or 6 if the runner was not ready in time.";
@@ -90,6 +93,10 @@ pub struct ProvisionArgs {
     /// Key that stands for one runner. Without it, a key is made and remembered until the config is handed over.
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
+    /// Seal the config to a key that this command makes and keeps: the service cannot open it, and only this machine
+    /// can. `auto` seals unless --idempotency-key is given, since other machines may know that key.
+    #[arg(long, value_enum, default_value_t = Seal::Auto, value_name = "WHEN", help_heading = "Config")]
+    seal: Seal,
     /// Write each config to a new file `NAME.jit` in this folder, which only you may read.
     #[arg(
         long,
@@ -107,22 +114,20 @@ pub(crate) async fn run(session: &Session, args: ProvisionArgs) -> Result<(), Cl
     let body = request_body(session, &args).await?;
     if args.count > 1 || args.config_folder.is_some() {
         let destination = several::Destination::choose(session, args.config_folder, args.no_wait)?;
-        return several::run(session, &body, args.count, args.wait, &destination).await;
+        let order = several::Order { body: &body, count: args.count, wait: args.wait, seal: args.seal };
+        return several::run(session, &order, &destination).await;
     }
-    let key = match &args.idempotency_key {
-        Some(key) => PendingKey::given(key),
-        None => PendingKey::take(session.environment.state_folder().as_deref(), &identify(session, &body)),
-    };
+    let mut key = take_key(session, &body, &args)?;
     if args.no_wait {
         note(format_args!("idempotency key {}", key.as_str()));
-        return request_only(session, body, key).await;
+        return request_only(session, &body, key, args.seal).await;
     }
     let handover = Handover::check(session, args.handover)?;
     let mut interrupt = signal(SignalKind::interrupt())
         .map_err(|error| ClientError::Failed(format!("cannot listen for signals: {error}")))?;
     note(format_args!("idempotency key {}", key.as_str()));
     let config = tokio::select! {
-        config = obtain(session, &body, key.as_str(), args.wait) => config,
+        config = obtain(session, &body, &mut key, args.wait, args.seal) => config,
         _ = interrupt.recv() => {
             let again = "interrupted; the request goes on, and the same command gets its runner";
             return Err(ClientError::Interrupted(again.to_owned()));
@@ -135,7 +140,23 @@ pub(crate) async fn run(session: &Session, args: ProvisionArgs) -> Result<(), Cl
     for warning in config["warnings"].as_array().into_iter().flatten() {
         note(format_args!("warning: {}", scalar(&warning["detail"])));
     }
-    handover.hand_over(session, &config).await
+    let job = scalar(&config["job_id"]);
+    let is_child = handover.is_child();
+    let handed_over = handover.hand_over(session, &config).await;
+    if is_child {
+        sealing::remove(&session.environment, &job);
+    }
+    handed_over
+}
+
+fn take_key(session: &Session, body: &Value, args: &ProvisionArgs) -> Result<PendingKey, ClientError> {
+    let state = session.environment.state_folder();
+    let request = identify(session, body, args.seal);
+    match (&args.idempotency_key, args.seal) {
+        (Some(key), Seal::Always) => PendingKey::given_and_sealed(state.as_deref(), &request, key),
+        (Some(key), Seal::Auto | Seal::Never) => Ok(PendingKey::given(key)),
+        (None, seal) => Ok(PendingKey::take(state.as_deref(), &request, seal != Seal::Never)),
+    }
 }
 
 async fn request_body(session: &Session, args: &ProvisionArgs) -> Result<Value, ClientError> {
@@ -156,8 +177,9 @@ async fn request_body(session: &Session, args: &ProvisionArgs) -> Result<Value, 
 }
 
 /// Returns a text that is equal for equal requests to one service.
-fn identify(session: &Session, body: &Value) -> String {
-    format!("{}\n{body}", session.client.url.as_str())
+fn identify(session: &Session, body: &Value, seal: Seal) -> String {
+    let unsealed = if seal == Seal::Never { "\nunsealed" } else { "" };
+    format!("{}\n{body}{unsealed}", session.client.url.as_str())
 }
 
 /// Whether the same key may still give a runner.
@@ -165,12 +187,15 @@ fn is_resumable(error: &ClientError) -> bool {
     matches!(error.exit_code(), 3 | 5 | 6)
 }
 
-async fn request_only(session: &Session, body: Value, key: PendingKey) -> Result<(), ClientError> {
-    let request = session.client.request(Method::POST, &["runners", "jit"]).json(body);
-    let request = request.idempotency_key(key.as_str()).header("prefer", "respond-async");
-    let answer = session.client.send(request).await?.body;
-    key.release();
+async fn request_only(
+    session: &Session,
+    body: &Value,
+    mut key: PendingKey,
+    seal: Seal,
+) -> Result<(), ClientError> {
+    let answer = send(session, body, &mut key, Duration::ZERO, seal).await?.body;
     let job = scalar(&answer["job_id"]);
+    key.release();
     session.print_done(
         &super::nouns::JOB,
         &answer,
@@ -179,13 +204,51 @@ async fn request_only(session: &Session, body: Value, key: PendingKey) -> Result
     Ok(())
 }
 
-/// Requests a runner and waits for its config. Returns the answer that holds it.
-async fn obtain(session: &Session, body: &Value, key: &str, wait: Duration) -> Result<Value, ClientError> {
+/// Sends a request, and again without a sealing key if the service is of a release that knows none. The key pair of an
+/// accepted request is kept for its job.
+async fn send(
+    session: &Session,
+    body: &Value,
+    key: &mut PendingKey,
+    wait: Duration,
+    seal: Seal,
+) -> Result<Answer, ClientError> {
+    loop {
+        let mut body = body.clone();
+        sealing::add_key(&mut body, key.pair());
+        let request = session.client.request(Method::POST, &["runners", "jit"]).json(body);
+        let request = request.idempotency_key(key.as_str());
+        let request = if wait.is_zero() {
+            request.header("prefer", "respond-async")
+        } else {
+            request.prefer_wait(wait)
+        };
+        match session.client.send(request).await {
+            Ok(answer) => {
+                sealing::keep(&session.environment, &scalar(&answer.body["job_id"]), key.pair());
+                return Ok(answer);
+            }
+            Err(error) if seal != Seal::Always && key.pair().is_some() && sealing::is_unknown_to(&error) => {
+                note("this service does not seal configs yet; the request is sent without a key");
+                key.forget_pair();
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Requests a runner and waits for its config. Returns the answer that holds it, with the config open.
+async fn obtain(
+    session: &Session,
+    body: &Value,
+    key: &mut PendingKey,
+    wait: Duration,
+    seal: Seal,
+) -> Result<Value, ClientError> {
     let deadline = Instant::now() + wait;
     let mut progress = Progress::new();
     let accepted = loop {
-        let request = session.client.request(Method::POST, &["runners", "jit"]).json(body.clone());
-        match session.client.send(request.idempotency_key(key).prefer_wait(FIRST_WAIT.min(wait))).await {
+        match send(session, body, key, FIRST_WAIT.min(wait), seal).await {
             Ok(answer) => break answer,
             Err(error) if error.exit_code() == 3 && Instant::now() + AWAY_PAUSE < deadline => {
                 progress.show(&format!("waiting: {error}"));
@@ -195,15 +258,25 @@ async fn obtain(session: &Session, body: &Value, key: &str, wait: Duration) -> R
         }
     };
     if accepted.status == 201 {
-        return Ok(accepted.body);
+        return sealing::open(accepted.body, key.pair());
     }
     let job = scalar(&accepted.body["job_id"]);
     let left = deadline.saturating_duration_since(Instant::now());
     let ended = follow::until_final_with(session, &job, left, &mut progress).await?;
     ended.into_result()?;
-    let request = session.client.request(Method::POST, &["jobs", &job, "credential"]);
-    // The config is handed out again for 120 s, so the call may be repeated.
+    sealing::open(fetch(session, &job).await?, key.pair())
+}
+
+/// Fetches the config of a job. It is handed out again for 120 s, so the call may be repeated.
+async fn fetch(session: &Session, job: &str) -> Result<Value, ClientError> {
+    let request = session.client.request(Method::POST, &["jobs", job, "credential"]);
     Ok(session.client.send(request.repeatable()).await?.body)
+}
+
+/// Fetches the config of a job, and opens it with the key that an earlier command kept.
+pub(super) async fn fetch_and_open(session: &Session, job: &str) -> Result<Value, ClientError> {
+    let pair = sealing::kept(&session.environment, job);
+    sealing::open(fetch(session, job).await?, pair.as_ref())
 }
 
 /// Returns the answer's members that hold no secret.

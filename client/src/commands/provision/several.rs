@@ -2,15 +2,17 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use domain::Secret;
-use reqwest::Method;
+use domain::{SealingKeyPair, Secret};
 use serde_json::Value;
 use tokio::{
     signal::unix::{SignalKind, signal},
     time::Instant,
 };
 
-use super::{follow, handover::write_file, identify, is_resumable, pending_key::PendingKey, without_secrets};
+use super::{
+    fetch, follow, handover::write_file, identify, is_resumable, pending_key::PendingKey, sealing,
+    sealing::Seal, send, without_secrets,
+};
 use crate::{
     commands::nouns::{JOB, RUNNER},
     error::ClientError,
@@ -56,6 +58,18 @@ impl Destination {
     }
 }
 
+/// Equal runners to request.
+pub(super) struct Order<'a> {
+    /// Request of each of them.
+    pub(super) body: &'a Value,
+    /// Number of runners.
+    pub(super) count: u32,
+    /// Longest wait for their configs.
+    pub(super) wait: Duration,
+    /// Whether their configs are sealed.
+    pub(super) seal: Seal,
+}
+
 /// A request that was accepted.
 struct Accepted {
     key: PendingKey,
@@ -69,17 +83,16 @@ struct Accepted {
 /// The first failure, after every other runner was handed over; [`ClientError::Interrupted`] after Ctrl-C.
 pub(super) async fn run(
     session: &Session,
-    body: &Value,
-    count: u32,
-    wait: Duration,
+    order: &Order<'_>,
     destination: &Destination,
 ) -> Result<(), ClientError> {
+    let count = order.count;
     let mut interrupt = signal(SignalKind::interrupt())
         .map_err(|error| ClientError::Failed(format!("cannot listen for signals: {error}")))?;
     let mut handed_over = 0;
     let work = async {
-        let (accepted, refused) = request_all(session, body, count).await;
-        let result = hand_over_all(session, accepted, wait, destination, &mut handed_over).await;
+        let (accepted, refused) = request_all(session, order).await;
+        let result = hand_over_all(session, accepted, order.wait, destination, &mut handed_over).await;
         refused.map_or(result, Err)
     };
     let result = tokio::select! {
@@ -96,14 +109,13 @@ pub(super) async fn run(
 }
 
 /// Sends the requests. Returns those that were accepted, and the refusal that ended the sending.
-async fn request_all(session: &Session, body: &Value, count: u32) -> (Vec<Accepted>, Option<ClientError>) {
+async fn request_all(session: &Session, order: &Order<'_>) -> (Vec<Accepted>, Option<ClientError>) {
     let state = session.environment.state_folder();
     let mut accepted = Vec::new();
-    for _ in 0..count {
-        let key = PendingKey::take(state.as_deref(), &identify(session, body));
-        let request = session.client.request(Method::POST, &["runners", "jit"]).json(body.clone());
-        let request = request.idempotency_key(key.as_str()).header("prefer", "respond-async");
-        match session.client.send(request).await {
+    for _ in 0..order.count {
+        let request = identify(session, order.body, order.seal);
+        let mut key = PendingKey::take(state.as_deref(), &request, order.seal != Seal::Never);
+        match send(session, order.body, &mut key, Duration::ZERO, order.seal).await {
             Ok(answer) => {
                 accepted.push(Accepted { key, job: scalar(&answer.body["job_id"]), answer: answer.body });
             }
@@ -135,7 +147,7 @@ async fn hand_over_all(
                 Ok(())
             }
             Destination::Folder(_) | Destination::Stdout => {
-                fetch_and_hand_over(session, &job, deadline, destination, &mut array).await
+                fetch_and_hand_over(session, &job, key.pair(), deadline, destination, &mut array).await
             }
         };
         if !outcome.as_ref().is_err_and(is_resumable) {
@@ -169,14 +181,14 @@ fn print_job(session: &Session, job: &str, answer: &Value, array: &mut ArrayWrit
 async fn fetch_and_hand_over(
     session: &Session,
     job: &str,
+    pair: Option<&SealingKeyPair>,
     deadline: Instant,
     destination: &Destination,
     array: &mut ArrayWriter,
 ) -> Result<(), ClientError> {
     let left = deadline.saturating_duration_since(Instant::now());
     follow::until_final_with(session, job, left, &mut Progress::new()).await?.into_result()?;
-    let request = session.client.request(Method::POST, &["jobs", job, "credential"]);
-    let answer = session.client.send(request.repeatable()).await?.body;
+    let answer = sealing::open(fetch(session, job).await?, pair)?;
     let Destination::Folder(folder) = destination else {
         array.write(&answer);
         return Ok(());

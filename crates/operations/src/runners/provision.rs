@@ -6,8 +6,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use domain::{
-    Admission, AuditEntry, InstallationId, Job, JobId, JobKind, JobParams, Principal, Problem, ProblemCode,
-    ProvisionRequest, RunnerId, Team, TeamId,
+    Admission, AuditEntry, FieldError, InstallationId, Job, JobId, JobKind, JobParams, Principal, Problem,
+    ProblemCode, ProvisionRequest, RunnerId, SealingKey, Team, TeamId,
 };
 use serde_json::json;
 use store::{KeyedRequest, NewJob, NewRunner, StoreError, TakenKey, Tx};
@@ -56,6 +56,9 @@ pub struct ProvisionCommand<'r> {
     pub team: Option<TeamId>,
     /// Way the runner registers with GitHub.
     pub registration: Registration,
+    /// Key to which the config is sealed. It is not in the hash of the body, so that a repeated request with another
+    /// key learns which value differs.
+    pub sealing_key: Option<SealingKey>,
 }
 
 /// Way a runner registers with GitHub.
@@ -140,6 +143,12 @@ impl From<OperationError> for CommitError {
 fn team_is_busy() -> Problem {
     let detail = "Other requests of this team take long to record; try again shortly.";
     Problem::new(ProblemCode::DatabaseUnavailable, detail).retry_after(2)
+}
+
+fn other_sealing_key() -> Problem {
+    let detail = "This Idempotency-Key was used with another sealing key, or without one; only that key opens the config.";
+    let field = FieldError::new("/sealing_key", "not the key of the first request");
+    Problem::new(ProblemCode::IdempotencyMismatch, detail).with_errors(vec![field])
 }
 
 impl Operations<'_> {
@@ -269,7 +278,15 @@ impl ProvisionCommand<'_> {
         let Some(request) = self.keyed_request(asked_by.as_deref()) else { return Ok(None) };
         match tx.idempotency().take_key(&request, job).await? {
             TakenKey::New => Ok(None),
-            TakenKey::Before(job) => Ok(tx.jobs().get(job).await?),
+            TakenKey::Before(job) => {
+                let before = tx.jobs().get(job).await?;
+                match &before {
+                    Some(job) if job.params.sealing_key() != self.sealing_key.as_ref() => {
+                        Err(other_sealing_key().into())
+                    }
+                    _ => Ok(before),
+                }
+            }
             // The job belongs to another workflow or account of this client, so this caller must not get its result.
             TakenKey::OtherSubject(_) => {
                 let detail =
@@ -312,23 +329,33 @@ impl ProvisionCommand<'_> {
             runner: Some(runner.id),
             call: None,
             params: match self.registration {
-                Registration::Jit => JobParams::Provision {
-                    name: self.request.name.clone(),
-                    work_folder: self.request.work_folder.clone(),
-                },
+                Registration::Jit => self.jit_params(),
                 Registration::Token { .. } => JobParams::Register,
             },
             trace: self.by.origin.trace.clone(),
         };
+        let mut data =
+            json!({ "labels": admission.labels(), "runner_group_id": admission.runner_group_id() });
+        if self.sealing_key.is_some() {
+            data["sealed_to_requester"] = json!(true);
+        }
         let entry = AuditEntry {
             runner: Some(runner.id),
             runner_name: Some(runner.name.to_string()),
             team: Some(team.id),
             job: Some(id),
-            data: json!({ "labels": admission.labels(), "runner_group_id": admission.runner_group_id() }),
+            data,
             ..self.by.entry(self.registration.event_type())
         };
         RequestRows { runner, job, asked_by: self.by.subject().map(Principal::fingerprint), entry }
+    }
+
+    fn jit_params(&self) -> JobParams {
+        let (name, work_folder) = (self.request.name.clone(), self.request.work_folder.clone());
+        match self.sealing_key {
+            Some(sealing_key) => JobParams::SealedProvision { name, work_folder, sealing_key },
+            None => JobParams::Provision { name, work_folder },
+        }
     }
 
     /// Records a refusal: an audit row always, a security event if the request violated a policy.

@@ -1,7 +1,10 @@
 //! The hand-out of a config: a page that waits for the job, and the config on a click that counts as the hand-out.
 
 use askama::Template;
-use axum::{extract::State, response::Response};
+use axum::{
+    extract::State,
+    response::{IntoResponse, Redirect, Response},
+};
 use domain::{BlockedOn, Job, JobId, JobState};
 use store::CredentialState;
 use uuid::Uuid;
@@ -20,6 +23,8 @@ enum Stage {
     Waiting(String),
     /// The config can be handed out.
     Ready,
+    /// The config is sealed to a key of the requester's machine.
+    Sealed,
     /// The config was handed out, or has expired.
     Gone,
     /// The request came to nothing.
@@ -82,7 +87,11 @@ async fn stage(app: &AppState, job: Job) -> UiResult<Stage> {
     }
     if job.state == JobState::Succeeded {
         let state = app.store.conn().await?.credentials().state(job.id).await?;
-        return Ok(if state == Some(CredentialState::Ready) { Stage::Ready } else { Stage::Gone });
+        return Ok(match state {
+            Some(CredentialState::Ready) if job.params.sealing_key().is_some() => Stage::Sealed,
+            Some(CredentialState::Ready) => Stage::Ready,
+            _ => Stage::Gone,
+        });
     }
     if job.state != JobState::Queued {
         return Ok(Stage::Waiting("GitHub is being asked for the config.".to_owned()));
@@ -114,6 +123,11 @@ pub(super) async fn hand_out(
     visitor: Visitor,
     PageId(id): PageId<JobId>,
 ) -> UiResult<Response> {
+    let job = app.operations().visible_job(&visitor.caller, id).await?;
+    if job.params.sealing_key().is_some() {
+        // A browser could not open the config, and the hand-out would count.
+        return Ok(Redirect::to(&format!("/jobs/{id}/config")).into_response());
+    }
     let issued = credential::take(&app, &visitor.caller, &visitor.origin, id).await?;
     let (name, runner, expires_at) = issued.about();
     let frame = Frame::new(&app, &visitor, Section::Runners, name).await;
@@ -128,6 +142,7 @@ pub(super) async fn hand_out(
             command: config.run_command,
             is_config: true,
         },
+        IssuedCredential::Sealed(_) => return Ok(Redirect::to(&format!("/jobs/{id}/config")).into_response()),
         IssuedCredential::Token(token) => HandedOutPage {
             frame,
             name,

@@ -109,6 +109,7 @@ impl RunnerForm {
             team_id: self.team()?,
             work_folder: None,
             runner_version: None,
+            sealing_key: None,
         })
     }
 }
@@ -205,6 +206,7 @@ async fn send(app: &AppState, visitor: &Visitor, form: &RunnerForm) -> ApiResult
         request,
         team,
         registration: Registration::Jit,
+        sealing_key: None,
     };
     let (job, _) = app.operations().provision(&app.provision_rules(), &command).await?;
     waiting::until_final(app, &visitor.caller, job.id, SHORT_WAIT).await?;
