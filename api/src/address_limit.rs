@@ -70,6 +70,14 @@ pub(crate) fn network(ip: IpAddr) -> IpAddr {
     }
 }
 
+/// Returns the address as text, or for IPv6 the /64 network.
+pub(crate) fn display_network(ip: IpAddr) -> String {
+    match network(ip) {
+        ip @ IpAddr::V4(_) => ip.to_string(),
+        ip @ IpAddr::V6(_) => format!("{ip}/64"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

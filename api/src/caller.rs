@@ -246,7 +246,7 @@ impl FromRequestParts<AppState> for ReadsTeams {
 }
 
 /// Returns the token of the one `Authorization: Bearer` header.
-fn bearer_token(headers: &HeaderMap) -> Result<&str, Problem> {
+pub(crate) fn bearer_token(headers: &HeaderMap) -> Result<&str, Problem> {
     let missing =
         || Problem::new(ProblemCode::Unauthenticated, "Send one `Authorization: Bearer <token>` header.");
     let mut values = headers.get_all(header::AUTHORIZATION).iter();

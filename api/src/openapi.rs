@@ -22,7 +22,7 @@ pub(crate) use self::enumerations::{
     audit_chain, audit_format, batch_action, batch_state_or_null, blocked_on, check_kind, drift_response,
     drift_response_or_null, event_delivery_state, incident_kind, incident_state, jit_config, job_event,
     job_kind, job_state, lane, problem_code, registration_token, runner_status, sealed_jit_config, severity,
-    verdict_code, verdict_level, version_state,
+    ticket_state, verdict_code, verdict_level, version_state,
 };
 use crate::error::ProblemBody;
 
@@ -138,6 +138,7 @@ fn known_schema(path: &str, parameter: &str) -> Option<RefOr<Schema>> {
         ("/jobs", "state") => job_state(),
         ("/jobs", "kind") => job_kind(),
         ("/runners", "status") => runner_status(),
+        ("/runners/tickets", "state") => ticket_state(),
         ("/admin/event-deliveries", "state") => event_delivery_state(),
         ("/admin/security-events" | "/admin/teams/{team_id}/security-events", "severity") => severity(),
         (_, "since" | "until") => {
@@ -217,6 +218,7 @@ pub(crate) fn split_provision_body(description: &mut utoipa::openapi::OpenApi) {
     security(("token" = [])),
     tags(
         (name = "runners", description = "Request, show and remove runners."),
+        (name = "tickets", description = "Claim tickets: runners of machines that do not run yet."),
         (name = "jobs", description = "Follow and cancel jobs, fetch credentials."),
         (name = "me", description = "Identity, teams and label policy of the caller."),
         (name = "audit", description = "Audit log."),

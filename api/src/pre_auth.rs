@@ -125,6 +125,11 @@ impl PreAuthLimits {
         self.refusals.count(attempt.ip, 1);
     }
 
+    /// Returns whether the address has had too many requests refused.
+    pub(crate) fn is_blocked(&self, ip: Option<IpAddr>) -> bool {
+        self.refusals.blocked(ip).is_some()
+    }
+
     /// Removes expired entries.
     pub(crate) fn forget_idle(&self) {
         self.refusals.forget_idle();

@@ -1,7 +1,7 @@
 //! Security events about wrong webhook signatures. Anyone who can reach the service can send them, so it writes at most
 //! one event per minute and address and limits its own work.
 
-use std::{net::IpAddr, num::NonZeroU32};
+use std::num::NonZeroU32;
 
 use domain::Origin;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
@@ -9,7 +9,7 @@ use serde_json::json;
 
 use store::{Result, Store};
 
-use crate::address_limit::network;
+use crate::address_limit::display_network;
 
 /// Maximum number of wrong signatures per minute that this process looks up in the database.
 const MAX_CHECKED_PER_MINUTE: NonZeroU32 = NonZeroU32::new(60).unwrap();
@@ -38,13 +38,5 @@ impl SignatureAlarm {
             tracing::warn!(address, "webhook refused: wrong signature");
         }
         Ok(())
-    }
-}
-
-/// Returns the address, or for IPv6 the /64 network that one customer usually has.
-fn display_network(ip: IpAddr) -> String {
-    match network(ip) {
-        ip @ IpAddr::V4(_) => ip.to_string(),
-        ip @ IpAddr::V6(_) => format!("{ip}/64"),
     }
 }

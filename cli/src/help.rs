@@ -8,7 +8,7 @@ use crate::args::Args;
 
 /// Groups of commands, in the order in which `rts --help` names them.
 const GROUPS: &[(&str, &[&str])] = &[
-    ("Runners", &["provision", "runner", "job", "team", "explain"]),
+    ("Runners", &["provision", "runner", "job", "ticket", "team", "explain"]),
     ("Sign-in", &["login", "logout", "whoami", "token", "profile", "call"]),
     (
         "Administration, over the API",

@@ -24,6 +24,7 @@ use crate::{
         status::{FailureArgs, StatusArgs},
         sync::SyncVerb,
         team::TeamVerb,
+        ticket::TicketVerb,
         top::TopArgs,
         user::UserVerb,
     },
@@ -112,6 +113,8 @@ pub enum Command {
     Runner(NounArgs<RunnerVerb>),
     /// List, show, follow and cancel jobs, and fetch their configs.
     Job(NounArgs<JobVerb>),
+    /// Make, list, revoke and redeem claim tickets, for machines that do not run yet.
+    Ticket(NounArgs<TicketVerb>),
     /// Show and change teams and their members.
     Team(NounArgs<TeamVerb>),
     /// Show who you are to the service, and where your token comes from.
@@ -202,6 +205,7 @@ impl Command {
             Self::Provision(command) => &command.common,
             Self::Runner(noun) => &noun.common,
             Self::Job(noun) => &noun.common,
+            Self::Ticket(noun) => &noun.common,
             Self::Team(noun) => &noun.common,
             Self::Whoami(command) | Self::Token(command) => &command.common,
             Self::Login(command) => &command.common,

@@ -11,6 +11,7 @@ const NAMES: &[&str] = &[
     "RTS_ID_TOKEN",
     "RTS_NO_INPUT",
     "RTS_PROFILE",
+    "RTS_TICKET",
     "RTS_TOKEN",
     "RTS_TOKEN_FILE",
     "RTS_URL",

@@ -41,14 +41,32 @@ impl Session {
     /// # Errors
     /// [`ClientError::Usage`] without a service, [`ClientError::SignedOut`] without an identity.
     pub(crate) fn open(common: &CommonArgs) -> Result<Self, ClientError> {
+        Self::with_identity(common, |found| found.map(Some))
+    }
+
+    /// Opens a session for a call that needs no token and takes one if there is one.
+    ///
+    /// # Errors
+    /// [`ClientError::Usage`] without a service.
+    pub(crate) fn open_with_or_without_token(common: &CommonArgs) -> Result<Self, ClientError> {
+        Self::with_identity(common, |found| match found {
+            Err(ClientError::SignedOut(_)) => Ok(None),
+            found => found.map(Some),
+        })
+    }
+
+    fn with_identity(
+        common: &CommonArgs,
+        choose: impl FnOnce(Result<Identity, ClientError>) -> Result<Option<Identity>, ClientError>,
+    ) -> Result<Self, ClientError> {
         let environment = Environment::from_process();
         let target = Target::choose(&common.connection, &environment)?;
-        let identity = Identity::find(&common.connection, &environment, &target)?;
+        let identity = choose(Identity::find(&common.connection, &environment, &target))?;
         let profile = target.profile.as_ref().map(|(_, profile)| profile);
         let format = common.output.or(profile.and_then(|profile| profile.output)).unwrap_or_default();
         let default_team = profile.and_then(|profile| profile.team.clone());
         let prompt = Prompt::new(&environment);
-        let client = ApiClient::new(target.url, Some(identity))?;
+        let client = ApiClient::new(target.url, identity)?;
         Ok(Self { client, format, prompt, environment, default_team })
     }
 

@@ -130,6 +130,7 @@ mod signin;
 mod source_style;
 #[cfg(test)]
 mod streams;
+mod tickets;
 #[cfg(test)]
 mod tls;
 mod twin;

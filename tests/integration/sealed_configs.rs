@@ -35,8 +35,8 @@ impl Scene {
         asked.header("idempotency-key", "k-1").json(&body).send().await
     }
 
-    fn key(&self) -> Option<String> {
-        Some(self.pair.public().to_string())
+    fn key(&self) -> String {
+        self.pair.public().to_string()
     }
 }
 
@@ -50,7 +50,7 @@ fn open(pair: &SealingKeyPair, answer: &Value) -> Result<String, SealError> {
 #[tokio::test]
 async fn sealed_config_opens_for_its_caller_and_not_for_the_service() {
     let scene = Scene::of(World::start().await).await;
-    let answer = scene.request(scene.key(), "wait=25").await.assert_status(201);
+    let answer = scene.request(Some(scene.key()), "wait=25").await.assert_status(201);
     assert_eq!(answer.body["kind"], "sealed_jit_config");
     assert!(answer.body["encoded_jit_config"].is_null() && answer.body["run_command"].is_null());
     let config = open(&scene.pair, &answer.body).unwrap();
@@ -90,7 +90,7 @@ async fn sealed_config_opens_for_its_caller_and_not_for_the_service() {
         );
     }
     let noted = "SELECT count(*) FROM audit_log
-        WHERE event_type = 'runner.provision' AND data->>'sealed_to_requester' = 'true'";
+        WHERE event_type = 'runner.provision' AND event_data->>'sealed_to_requester' = 'true'";
     assert_eq!(scene.world.count(noted).await, 1);
 
     let age = "UPDATE credentials SET first_read_at = first_read_at - interval '121 s' WHERE job_id = $1";
@@ -116,8 +116,8 @@ async fn bad_sealing_keys_are_refused_with_their_field() {
 #[tokio::test]
 async fn repeated_request_must_send_the_same_key() {
     let scene = Scene::of(World::builder().workers(0).start().await).await;
-    let first = scene.request(scene.key(), "respond-async").await.assert_status(202);
-    let again = scene.request(scene.key(), "respond-async").await.assert_status(202);
+    let first = scene.request(Some(scene.key()), "respond-async").await.assert_status(202);
+    let again = scene.request(Some(scene.key()), "respond-async").await.assert_status(202);
     assert_eq!(first.body["job_id"], again.body["job_id"]);
     for other in [None, Some(SealingKeyPair::generate().unwrap().public().to_string())] {
         let refused = scene.request(other, "respond-async").await.refused(422, "idempotency_mismatch");
@@ -129,7 +129,7 @@ async fn repeated_request_must_send_the_same_key() {
 #[tokio::test]
 async fn dashboard_names_the_command_and_hands_nothing_out() {
     let scene = Scene::of(World::start().await).await;
-    let answer = scene.request(scene.key(), "respond-async").await.assert_status(202);
+    let answer = scene.request(Some(scene.key()), "respond-async").await.assert_status(202);
     let job: Uuid = answer.body["job_id"].as_str().unwrap().parse().unwrap();
     scene.world.until_final(&scene.ada, job).await;
     let browser = scene.world.sign_in(&scene.ada).await;

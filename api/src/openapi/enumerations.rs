@@ -3,7 +3,7 @@
 use domain::{
     AuditChain, AuditFormat, BatchAction, BatchState, BlockedOn, CheckKind, DriftResponse,
     EventDeliveryState, IncidentKind, IncidentState, JobEventKind, JobKind, JobState, Lane, ProblemCode,
-    RunnerStatus, Severity, VerdictCode, VerdictLevel, VersionState,
+    RunnerStatus, Severity, TicketState, VerdictCode, VerdictLevel, VersionState,
 };
 use utoipa::{
     Modify,
@@ -63,6 +63,7 @@ enumerations! {
     drift_response: DriftResponse = "Response to labels that differ from the bound ones.",
     problem_code: ProblemCode = "Stable code of a problem.",
     version_state: VersionState = "State of a version of the runner software.",
+    ticket_state: TicketState = "State of a claim ticket.",
     verdict_code: VerdictCode = "Code of a verdict.",
     verdict_level: VerdictLevel = "Level of a verdict.",
 }

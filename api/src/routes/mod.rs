@@ -12,11 +12,13 @@ pub(crate) mod jobs;
 pub(crate) mod policies;
 pub(crate) mod runners;
 pub(crate) mod teams;
+pub(crate) mod tickets;
 pub(crate) mod webhooks;
 
 pub(crate) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .merge(runners::router())
+        .merge(tickets::router())
         .merge(jobs::router())
         .merge(auth::router())
         .merge(teams::router())

@@ -20,6 +20,7 @@ pub(crate) mod sign_in;
 pub(crate) mod status;
 pub(crate) mod sync;
 pub(crate) mod team;
+pub(crate) mod ticket;
 pub(crate) mod top;
 pub(crate) mod user;
 pub(crate) mod values;
@@ -34,6 +35,7 @@ pub(crate) async fn run(command: Command) -> Result<(), ClientError> {
         Command::Provision(plain) => provision::run(&open(&plain.common)?, plain.args).await,
         Command::Runner(noun) => runner::run(&open(&noun.common)?, noun.verb).await,
         Command::Job(noun) => job::run(&open(&noun.common)?, noun.verb).await,
+        Command::Ticket(noun) => ticket::run(&noun.common, noun.verb).await,
         Command::Team(noun) => team::run(&open(&noun.common)?, noun.verb).await,
         Command::Whoami(plain) => overview::whoami(&open(&plain.common)?).await,
         Command::Token(plain) => overview::token(&open(&plain.common)?).await,

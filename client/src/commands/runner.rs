@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use chrono::Utc;
+use chrono::{SecondsFormat, Utc};
 use clap::Subcommand;
 use domain::RunnerStatus;
 use reqwest::Method;
@@ -33,7 +33,7 @@ pub enum RunnerVerb {
     /// List runners, newest first.
     #[command(
         visible_alias = "ls",
-        after_help = "Examples:\n  rts runner list\n  rts runner list --mine --watch\n  rts runner list --status offline --team web --all -o jsonl\n  rts runner list --status offline -o name | xargs rts runner remove --yes"
+        after_help = "Examples:\n  rts runner list\n  rts runner list --mine --watch\n  rts runner list --status offline --team web --all -o jsonl\n  rts runner list --label gpu --older 24h\n  rts runner list --status offline -o name | xargs rts runner remove --yes"
     )]
     List {
         /// Only runners in this state.
@@ -48,6 +48,12 @@ pub enum RunnerVerb {
         /// Only runners that you requested.
         #[arg(long)]
         mine: bool,
+        /// Only runners with this label, or whose name or requester begins with this text.
+        #[arg(long, visible_alias = "label", value_name = "TEXT", add = completion::labels())]
+        search: Option<String>,
+        /// Only runners that were requested this long ago or longer.
+        #[arg(long, value_name = "DURATION", value_parser = duration)]
+        older: Option<Duration>,
         /// Show the list again and again in the terminal, until Ctrl-C.
         #[arg(short, long)]
         watch: bool,
@@ -94,10 +100,12 @@ pub enum RunnerVerb {
 /// Runs a verb.
 pub(crate) async fn run(session: &Session, verb: RunnerVerb) -> Result<(), ClientError> {
     match verb {
-        RunnerVerb::List { status, team, ephemeral, mine, watch: again, interval, limit } => {
+        RunnerVerb::List { status, team, ephemeral, mine, search, older, watch: again, interval, limit } => {
             let user = if mine { Some(own_id(session).await?) } else { None };
             let request = session.list_request(&RUNNER).query("user", user);
             let request = request.query("status", status).query("team", team).query("ephemeral", ephemeral);
+            let until = older.map(|age| (Utc::now() - age).to_rfc3339_opts(SecondsFormat::Millis, true));
+            let request = request.query("q", search).query("until", until);
             if again && session.format.is_table() && io::stdout().is_terminal() {
                 return watch(session, &request, interval).await;
             }

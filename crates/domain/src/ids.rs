@@ -40,6 +40,8 @@ ids! {
     RunnerId,
     /// Id of one team.
     TeamId,
+    /// Id of one claim ticket.
+    TicketId,
     /// Id of one user.
     UserId,
     /// Id of one machine client.

@@ -11,6 +11,7 @@ mod caller;
 mod caller_checks;
 mod check;
 mod claim_rule;
+mod claim_ticket;
 mod cloud_event;
 mod error_chain;
 mod event_alias;
@@ -60,6 +61,10 @@ pub use caller::{Caller, MachineClient, Membership, Requester, User};
 pub use caller_checks::CallerChecks;
 pub use check::{Check, CheckKind, first_refusal};
 pub use claim_rule::ClaimRule;
+pub use claim_ticket::{
+    AddressRange, BadAddressRange, ClaimTicket, MAX_TICKET_RANGES, TICKET_REPEAT_TIME, TicketClaim,
+    TicketHolder, TicketIdentity, TicketRunner, TicketSecret, TicketState, TicketUse, redemption_key,
+};
 pub use cloud_event::{
     BadEventGlob, CLOUD_EVENT_MEDIA_TYPE, CloudEvent, EventDeliveryState, EventFacts, EventFilter, EventGlob,
 };
@@ -70,7 +75,7 @@ pub use glob::{check_glob, check_repository_glob};
 pub use hash::sha256_hex;
 pub use ids::{
     BadInstallationId, CallId, ClientId, EventDeliveryId, InstallationId, JobId, RunnerId, SecurityEventId,
-    TeamId, UserId,
+    TeamId, TicketId, UserId,
 };
 pub use incident::{IncidentItemKind, IncidentItemState, IncidentKind, IncidentState};
 pub use job::{

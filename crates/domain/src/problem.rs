@@ -70,6 +70,8 @@ problem_codes! {
     TeamInactive = "team_inactive", 403, "The team has been deactivated";
     /// The caller is not the requester of the credential.
     CredentialDenied = "credential_denied", 403, "Only the requester may fetch this credential";
+    /// The claim ticket gives this machine nothing.
+    TicketRefused = "ticket_refused", 403, "The claim ticket is not accepted";
     /// The resource does not exist or the caller may not see it.
     NotFound = "not_found", 404, "Not found";
     /// The path does not support this method.
@@ -90,6 +92,8 @@ problem_codes! {
     JobCancelled = "job_cancelled", 409, "The job was cancelled";
     /// The job is not done.
     CredentialNotReady = "credential_not_ready", 409, "The credential is not ready";
+    /// The claim ticket was redeemed or revoked, or has expired.
+    TicketSettled = "ticket_settled", 409, "The claim ticket is not open";
     /// The team has runners or jobs on its installation.
     TeamInUse = "team_in_use", 409, "The team still has runners or jobs";
     /// The change would leave no admin.

@@ -36,6 +36,7 @@ mod sessions;
 mod stats;
 mod sync;
 mod teams;
+mod tickets;
 mod token_test;
 mod turns;
 mod users;
@@ -72,6 +73,7 @@ pub use sessions::SessionStart;
 pub use stats::count_everything;
 pub use sync::request_sync;
 pub use teams::TeamChange;
+pub use tickets::{MAX_OPEN_TICKETS, Redeemed, Redeemer, TicketDraft, ticket_refused};
 pub use token_test::{ComparedClient, TokenOutcome, TokenTest, test_token};
 pub use turns::{TurnLimits, TurnPermit, Turns};
 pub use users::{

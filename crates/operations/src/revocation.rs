@@ -5,7 +5,7 @@ use domain::{Job, JobId, JobKind, JobParams, JobState, Problem, ReclaimReason, R
 use futures::{StreamExt, stream};
 use queue::{Queue, Ticket};
 use serde_json::{Value, json};
-use store::{NewJob, RevokedAccess, Tx, UnreadRunner};
+use store::{NewJob, RevokedAccess, TicketsOf, Tx, UnreadRunner};
 
 use crate::{
     Administrator, Operations, Result,
@@ -78,6 +78,14 @@ impl Revocation {
             Some(problem) => tx.revocations().cancel_jobs(&self.access, problem, self.detail).await?,
             None => Vec::new(),
         };
+        let whose = TicketsOf { requester: self.access.requester, team: self.access.team };
+        // When all configs are shredded, no access ends.
+        let is_access = whose.requester.is_some() || whose.team.is_some();
+        let tickets = if is_access && self.access.kinds.contains(&JobKind::Provision) {
+            tx.claim_tickets().revoke_of(whose).await?
+        } else {
+            0
+        };
         let configs = tx.revocations().shred_configs(&self.access, self.detail).await?;
         let removals: Vec<NewJob> =
             configs.unread.iter().filter(|runner| runner.on_github).map(removal).collect();
@@ -85,6 +93,7 @@ impl Revocation {
         Ok(Revoked {
             access: subject(&self.access),
             cancelled,
+            tickets,
             shredded: configs.count,
             removals,
             unreadable: configs.unreadable,
@@ -158,6 +167,8 @@ pub(crate) struct Revoked {
     /// Subject whose streams and waiting requests must check their permissions again.
     access: Option<String>,
     cancelled: Vec<JobId>,
+    /// Number of revoked claim tickets.
+    tickets: u64,
     shredded: usize,
     removals: Vec<Job>,
     /// Number of runners that should be removed, but whose row only a newer version can read.
@@ -172,13 +183,14 @@ impl Revoked {
 
     /// Returns whether nothing was revoked.
     pub(crate) fn is_empty(&self) -> bool {
-        self.cancelled.is_empty() && self.shredded == 0
+        self.cancelled.is_empty() && self.shredded == 0 && self.tickets == 0
     }
 
     pub(crate) fn add(&mut self, other: Self) {
         self.access = self.access.take().or(other.access);
         self.cancelled.extend(other.cancelled);
         self.shredded += other.shredded;
+        self.tickets += other.tickets;
         self.removals.extend(other.removals);
         self.unreadable += other.unreadable;
     }
@@ -187,6 +199,9 @@ impl Revoked {
     pub(crate) fn details(&self) -> Value {
         let mut revoked = json!({ "cancelled_jobs": self.cancelled.len(), "shredded_configs": self.shredded,
             "removed_runners": self.removals.len() });
+        if self.tickets > 0 {
+            extend(&mut revoked, json!({ "revoked_tickets": self.tickets }));
+        }
         if self.unreadable > 0 {
             extend(&mut revoked, json!({ "runners_left_to_a_newer_version": self.unreadable }));
         }

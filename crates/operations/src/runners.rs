@@ -4,6 +4,7 @@ mod explain;
 mod explained_caller;
 mod place;
 mod provision;
+mod repeated;
 mod rows;
 mod runner_job;
 mod stale;
@@ -13,6 +14,7 @@ use store::{StoreError, Visible};
 
 pub use explain::{Explanation, JobRule, Question};
 pub use explained_caller::ExplainedCaller;
+pub(crate) use explained_caller::caller_of_requester;
 pub(crate) use place::check_quota;
 pub use provision::{ProvisionCommand, ProvisionRules, Registration};
 pub(crate) use rows::RequestRows;

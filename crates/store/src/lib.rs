@@ -9,6 +9,7 @@ mod batch_runs;
 mod batch_writes;
 mod batches;
 mod cancellations;
+mod claim_tickets;
 mod clients;
 mod credentials;
 mod detach;
@@ -63,6 +64,7 @@ pub use batch_runs::{
 };
 pub use batches::{AdminRow, Batches, Managed, MemberRow};
 pub use cancellations::{Cancellation, Cancellations, NewCancellation};
+pub use claim_tickets::{ClaimTickets, NewClaimTicket, NewTicketUse, TicketFilter, TicketsOf};
 pub use clients::{Candidates, ClientFilter, Clients, NewClient, RemovedClient};
 pub use credentials::{CredentialState, Credentials, SealedCredential};
 pub use error::StoreError;

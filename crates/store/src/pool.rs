@@ -15,7 +15,7 @@ use sqlx::{
 };
 
 use crate::{
-    Audit, AuditChains, BatchRuns, Batches, Cancellations, Clients, Credentials, DatabaseFacts,
+    Audit, AuditChains, BatchRuns, Batches, Cancellations, ClaimTickets, Clients, Credentials, DatabaseFacts,
     EventDeliveries, EventStreams, Fleet, Flow, GithubCalls, Idempotency, Incidents, Installations, Jobs,
     Leases, Lists, Overviews, Pauses, Permissions, QueueDepths, Requesters, Result, Retention, Revocations,
     Runners, SchedulerSteps, SelfRegistered, Sessions, SignIns, Stats, StoreError, SyncRuns, Teams,
@@ -257,6 +257,8 @@ macro_rules! nouns {
             credentials -> Credentials,
             /// Worker heartbeats.
             workers -> Workers,
+            /// Claim tickets.
+            claim_tickets -> ClaimTickets,
             /// Idempotency keys.
             idempotency -> Idempotency,
             /// Webhook deliveries.

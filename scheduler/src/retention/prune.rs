@@ -38,6 +38,7 @@ enum Table {
     /// Keys expire after seven days and jobs later, so no key refers to a pruned job.
     Keys,
     Sessions,
+    Tickets,
     Jobs,
     Runners,
     Batches,
@@ -47,9 +48,10 @@ enum Table {
 }
 
 impl Table {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Keys,
         Self::Sessions,
+        Self::Tickets,
         Self::Jobs,
         Self::Runners,
         Self::Batches,
@@ -88,7 +90,7 @@ pub async fn run(parts: Parts) -> Result<u64, StepError> {
 async fn prune(parts: &Parts, table: Table) -> Result<Pruned, StepError> {
     let keep = &parts.sync.retention;
     let age = match table {
-        Table::Keys | Table::Sessions => Some(TimeDelta::zero()),
+        Table::Keys | Table::Sessions | Table::Tickets => Some(TimeDelta::zero()),
         // A batch names the jobs of its items.
         Table::Jobs | Table::Batches => keep.jobs,
         Table::Runners => keep.runners,
@@ -104,6 +106,10 @@ async fn prune(parts: &Parts, table: Table) -> Result<Pruned, StepError> {
         }
         Table::Sessions => {
             let removed = tx.sessions().forget(ROWS_PER_BATCH).await?;
+            Pruned { removed, is_full: removed >= ROWS_PER_BATCH.unsigned_abs() }
+        }
+        Table::Tickets => {
+            let removed = tx.claim_tickets().forget(ROWS_PER_BATCH).await?;
             Pruned { removed, is_full: removed >= ROWS_PER_BATCH.unsigned_abs() }
         }
         Table::Jobs => tx.retention().jobs(age, ROWS_PER_BATCH).await?,

@@ -290,6 +290,7 @@ impl Builder {
             rate_per_minute: many(self.rate.0),
             rate_burst: many(self.rate.1),
             guards: self.guards.clone(),
+            ticket_max_life: Duration::from_hours(24),
             sessions: SessionLimits::default(),
         }
     }

@@ -54,14 +54,25 @@ struct Resources {
     job: Uuid,
     user: Uuid,
     client: Uuid,
+    ticket: Uuid,
 }
 
 impl Scene {
     /// Makes the resources that a path names: all of team red, the runner and its job requested by its member.
     async fn resources(&self, path: &str) -> Resources {
         let name = format!("r{}", Uuid::new_v4().simple());
-        let mut made =
-            Resources { runner: Uuid::nil(), job: Uuid::nil(), user: Uuid::nil(), client: Uuid::nil() };
+        let mut made = Resources {
+            runner: Uuid::nil(),
+            job: Uuid::nil(),
+            user: Uuid::nil(),
+            client: Uuid::nil(),
+            ticket: Uuid::nil(),
+        };
+        if path.contains("{ticket_id}") {
+            let body = json!({ "runner_name_prefix": "vm", "addresses": ["127.0.0.1"] });
+            let asked = self.world.ask("POST", "/runners/tickets").by(&self.member).json(&body).send().await;
+            made.ticket = asked.assert_status(201).body["ticket_id"].as_str().unwrap().parse().unwrap();
+        }
         if path.contains("{runner_id}") || path.contains("{job_id}") {
             let accepted = self.world.provision(&self.member, provision_body("ci")).await;
             (made.runner, made.job) = (accepted.runner, accepted.job);
@@ -82,6 +93,7 @@ impl Scene {
             "{runner_id}" => made.runner.to_string(),
             "{job_id}" => made.job.to_string(),
             "{user_id}" => made.user.to_string(),
+            "{ticket_id}" => made.ticket.to_string(),
             "{id}" => made.client.to_string(),
             "{lane}" => "provision".to_owned(),
             other if other.starts_with('{') => Uuid::nil().to_string(),

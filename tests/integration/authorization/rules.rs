@@ -171,6 +171,12 @@ rules! {
     DELETE "/api/v1/runners/{runner_id}": Team, BUSY;
     POST "/api/v1/runners/{runner_id}/refresh": Team, BUSY;
 
+    GET "/api/v1/runners/tickets": Callers, OK;
+    POST "/api/v1/runners/tickets": Callers, INVALID;
+    POST "/api/v1/runners/tickets/redeem": Everyone, INVALID;
+    DELETE "/api/v1/runners/tickets/{ticket_id}": Team, OK,
+        except &[(Who::Machine, DENIED)];
+
     GET "/api/v1/jobs": Callers, OK;
     GET "/api/v1/jobs/{job_id}": Team, OK;
     DELETE "/api/v1/jobs/{job_id}": Team, OK, except &[(Who::Machine, DENIED)];

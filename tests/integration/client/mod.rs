@@ -6,6 +6,7 @@ mod connection;
 mod files;
 mod provision;
 mod reading;
+mod restart;
 mod sign_in;
 
 use harness::{Bearer, Output, Person, Team, World, team_draft};

@@ -1,6 +1,6 @@
 //! Lists and single things in every format.
 
-use harness::provision_body;
+use harness::{World, provision_body};
 use serde_json::Value;
 
 use super::Scene;
@@ -160,4 +160,19 @@ async fn board_is_printed_once_where_there_is_no_terminal() {
     assert!(board.contains("LANES (3)") && board.contains("BUDGETS"), "{board}");
     assert!(!board.contains('\u{1b}'), "{board}");
     scene.run(&scene.ada, &["top"]).await.expect(4);
+}
+
+#[tokio::test]
+async fn runners_are_found_by_label_and_age() {
+    let scene = Scene::of(World::builder().workers(0).start().await).await;
+    for label in ["gpu-1", "gpu-2"] {
+        scene.run(&scene.ada, &["provision", "--label", label, "--no-wait"]).await.expect(0);
+    }
+    let found = async |words: &[&str]| {
+        let listed =
+            scene.run(&scene.ada, &[&["runner", "list", "-o", "name"], words].concat()).await.expect(0);
+        listed.stdout.lines().count()
+    };
+    assert_eq!((found(&["--label", "gpu-1"]).await, found(&["--label", "gpu-3"]).await), (1, 0));
+    assert_eq!((found(&["--older", "0s"]).await, found(&["--older", "1h"]).await), (2, 0));
 }

@@ -126,6 +126,8 @@ const RULES: &[(&str, &str, Allowed)] = &[
     ("POST", "/teams/{id}/deactivate", Admins),
     ("GET", "/teams/{id}/edit", Admins),
     ("POST", "/teams/{id}/edit", Admins),
+    ("GET", "/teams/{id}/tickets/{ticket}/revoke", People),
+    ("POST", "/teams/{id}/tickets/{ticket}/revoke", People),
     ("GET", "/teams/{id}/members/add", Admins),
     ("POST", "/teams/{id}/members/add", Admins),
     ("GET", "/teams/{id}/members/{user}/remove", Admins),

@@ -86,8 +86,8 @@ pub(crate) async fn provision(
     let (request, team) = body.check()?;
     let sealing_key = body.take_sealing_key()?;
     let (by, hash) = (Actor { caller: &caller, origin: &origin }, hash_body(&body)?);
-    let registration = Registration::Jit;
-    let command = ProvisionCommand { by, key, hash, request, team, registration, sealing_key };
+    let command = ProvisionCommand::new(by, Registration::Jit, request, team);
+    let command = command.with_key(key, hash).sealed_to(sealing_key);
     submit_and_wait(&app, &command, prefer).await
 }
 

@@ -56,6 +56,6 @@ pub(crate) async fn register(
     let (request, team) = body.check()?;
     let (by, hash) = (Actor { caller: &caller, origin: &origin }, hash_body(&body)?);
     let registration = Registration::Token { ephemeral: body.ephemeral };
-    let command = ProvisionCommand { by, key, hash, request, team, registration, sealing_key: None };
+    let command = ProvisionCommand::new(by, registration, request, team).with_key(key, hash);
     submit_and_wait(&app, &command, prefer.or_longest_wait()).await
 }

@@ -4,7 +4,7 @@ mod child;
 pub(crate) mod follow;
 mod handover;
 mod pending_key;
-mod sealing;
+pub(crate) mod sealing;
 mod several;
 
 use std::{path::PathBuf, time::Duration};
@@ -18,8 +18,9 @@ use tokio::{
 };
 
 pub(crate) use handover::{Handover, HandoverArgs};
+pub(crate) use pending_key::PendingKey;
 
-use self::{pending_key::PendingKey, sealing::Seal};
+use self::sealing::Seal;
 use super::{
     resolve,
     values::{Fields, duration},

@@ -61,13 +61,13 @@ impl PendingKey {
         create_private_folder(&folder).map_err(|_| fault())?;
         let name = hash(&format!("{key}\n{request}"));
         let (_, mut file) = lock(folder.join(format!("{name}-given")), true).ok_or_else(fault)?;
-        let pair = match read_key(&file, Utc::now()).and_then(|(_, pair)| pair) {
-            Some(pair) => pair,
-            None => {
-                let pair = SealingKeyPair::generate().map_err(|_| fault())?;
-                write_key(&mut file, GIVEN, Some(&pair), Utc::now()).map_err(|_| fault())?;
-                pair
-            }
+        let known = read_key(&file, Utc::now()).and_then(|(_, pair)| pair);
+        let pair = if let Some(pair) = known {
+            pair
+        } else {
+            let pair = SealingKeyPair::generate().map_err(|_| fault())?;
+            write_key(&mut file, GIVEN, Some(&pair), Utc::now()).map_err(|_| fault())?;
+            pair
         };
         Ok(Self { key: key.to_owned(), pair: Some(pair), file: None })
     }

@@ -34,7 +34,7 @@ pub(crate) enum Seal {
 }
 
 /// Adds the public key to a request.
-pub(super) fn add_key(body: &mut Value, pair: Option<&SealingKeyPair>) {
+pub(crate) fn add_key(body: &mut Value, pair: Option<&SealingKeyPair>) {
     if let Some(pair) = pair {
         body["sealing_key"] = json!(pair.public().to_string());
     }
@@ -51,7 +51,7 @@ pub(super) fn is_unknown_to(error: &ClientError) -> bool {
 ///
 /// # Errors
 /// [`ClientError::Failed`] if there is no key, or it does not open the config.
-pub(super) fn open(mut answer: Value, pair: Option<&SealingKeyPair>) -> Result<Value, ClientError> {
+pub(crate) fn open(mut answer: Value, pair: Option<&SealingKeyPair>) -> Result<Value, ClientError> {
     if answer["sealed_config"].is_null() {
         return Ok(answer);
     }

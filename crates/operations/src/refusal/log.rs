@@ -28,6 +28,8 @@ pub enum Refused {
     Binding,
     /// A call that the caller's role does not allow.
     AdminCall,
+    /// A claim ticket that gives the machine nothing.
+    Ticket,
 }
 
 /// Audit row to write, with its security event if it has one.

@@ -1,6 +1,8 @@
 //! The caller of a request to explain: the person or machine client as the rows have it.
 
-use domain::{Caller, Check, ClientId, MachineClient, Principal, Problem, Requester, User, UserId};
+use domain::{
+    Caller, Check, ClientId, MachineClient, Principal, Problem, Requester, User, UserId, first_refusal,
+};
 use store::Conn;
 
 use crate::{Operations, Result};
@@ -17,6 +19,14 @@ impl ExplainedCaller {
     /// Returns a caller that is authorised already.
     pub const fn of_authorised(caller: Caller) -> Self {
         Self { caller, refusal: None }
+    }
+
+    /// Returns the caller, if every call of it is allowed.
+    ///
+    /// # Errors
+    /// The refusal of every call.
+    pub(crate) fn admit(self) -> std::result::Result<Caller, Problem> {
+        first_refusal(&self.check_standing()).map_or(Ok(self.caller), Err)
     }
 
     /// Returns the checks that every call of the caller meets before its own.
@@ -58,6 +68,23 @@ impl Operations<'_> {
             (None, _) => Err(Problem::field("/client", "no machine client with this id or client id").into()),
         }
     }
+}
+
+/// Returns a requester as a caller, with the rights that the rows give now; `None` if there is no such requester.
+pub(crate) async fn caller_of_requester(
+    conn: &mut Conn,
+    requester: Requester,
+) -> Result<Option<ExplainedCaller>> {
+    Ok(match requester {
+        Requester::User(id) => match conn.users().get(id).await? {
+            Some(user) => Some(of_user(conn, user).await?),
+            None => None,
+        },
+        Requester::Client(id) => match conn.clients().get(id).await? {
+            Some(client) => Some(of_client(conn, &client).await?),
+            None => None,
+        },
+    })
 }
 
 async fn of_user(conn: &mut Conn, user: User) -> Result<ExplainedCaller> {

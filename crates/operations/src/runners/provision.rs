@@ -6,15 +6,15 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use domain::{
-    Admission, AuditEntry, FieldError, InstallationId, Job, JobId, JobKind, JobParams, Principal, Problem,
-    ProblemCode, ProvisionRequest, RunnerId, SealingKey, Team, TeamId,
+    Admission, AuditEntry, InstallationId, Job, JobId, JobKind, JobParams, Principal, Problem, ProblemCode,
+    ProvisionRequest, RunnerId, SealingKey, Team, TeamId,
 };
 use serde_json::json;
-use store::{KeyedRequest, NewJob, NewRunner, StoreError, TakenKey, Tx};
+use store::{NewJob, NewRunner, StoreError};
 use tokio::time::{Instant, sleep};
 
 use super::{place::check_quota, rows::RequestRows};
-use crate::{Actor, OperationError, Operations, Result, Turns, queueing, refusal};
+use crate::{Actor, OperationError, Operations, Result, Turns, queueing, tickets::Redemption};
 
 /// Rules for requests besides the policy of the team.
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +59,33 @@ pub struct ProvisionCommand<'r> {
     /// Key to which the config is sealed. It is not in the hash of the body, so that a repeated request with another
     /// key learns which value differs.
     pub sealing_key: Option<SealingKey>,
+    /// Ticket that a machine redeems for the runner. It takes the place of the idempotency key.
+    pub(crate) redemption: Option<Redemption>,
+}
+
+impl<'r> ProvisionCommand<'r> {
+    /// Returns a command without an idempotency key.
+    pub fn new(
+        by: Actor<'r>,
+        registration: Registration,
+        request: ProvisionRequest,
+        team: Option<TeamId>,
+    ) -> Self {
+        let hash = Vec::new();
+        Self { by, key: None, hash, request, team, registration, sealing_key: None, redemption: None }
+    }
+
+    /// Adds the idempotency key and the hash of the body.
+    #[must_use]
+    pub fn with_key(self, key: Option<String>, hash: Vec<u8>) -> Self {
+        Self { key, hash, ..self }
+    }
+
+    /// Adds the key to which the config is sealed.
+    #[must_use]
+    pub fn sealed_to(self, sealing_key: Option<SealingKey>) -> Self {
+        Self { sealing_key, ..self }
+    }
 }
 
 /// Way a runner registers with GitHub.
@@ -145,12 +172,6 @@ fn team_is_busy() -> Problem {
     Problem::new(ProblemCode::DatabaseUnavailable, detail).retry_after(2)
 }
 
-fn other_sealing_key() -> Problem {
-    let detail = "This Idempotency-Key was used with another sealing key, or without one; only that key opens the config.";
-    let field = FieldError::new("/sealing_key", "not the key of the first request");
-    Problem::new(ProblemCode::IdempotencyMismatch, detail).with_errors(vec![field])
-}
-
 impl Operations<'_> {
     /// Accepts a request for a runner. The idempotency key, quota, runner, job and audit row are committed together;
     /// then the job is enqueued. Returns the job, and for a new one the seconds until it is expected to start.
@@ -164,7 +185,7 @@ impl Operations<'_> {
     ) -> Result<(Job, Option<u64>)> {
         match command.submit(self, rules).await {
             Err(OperationError::Refused(problem)) => {
-                command.record_refusal(self, &problem).await?;
+                command.record_refusal(self, command.registration.event_type(), &problem).await?;
                 Err(problem.into())
             }
             submitted => submitted,
@@ -182,7 +203,7 @@ impl ProvisionCommand<'_> {
         // job.
         let plan = match self.check(operations, rules).await {
             Ok(plan) => Ok(plan),
-            Err(OperationError::Refused(problem)) if self.key.is_some() => Err(problem),
+            Err(OperationError::Refused(problem)) if self.is_repeatable() => Err(problem),
             Err(error) => return Err(error),
         };
         let until = Instant::now() + MAX_RETRY_TIME;
@@ -233,6 +254,10 @@ impl ProvisionCommand<'_> {
         let (None, Ok(admission), Ok(_)) = (plan.team.max_runners, &plan.admission, &plan.starts_in) else {
             return Ok(None);
         };
+        // A ticket is locked and marked in the same transaction.
+        if self.redemption.is_some() {
+            return Ok(None);
+        }
         let rows = self.rows(id, &plan.team, admission);
         let mut conn = operations.store.conn().await?;
         Ok(match self.keyed_request(rows.asked_by.as_deref()) {
@@ -257,8 +282,25 @@ impl ProvisionCommand<'_> {
         check_quota(&mut tx, &plan.team).await?;
         plan.starts_in.as_ref().map_err(Clone::clone)?;
         let job = self.rows(id, &plan.team, admission).insert(tx.jobs()).await?;
+        if let Some(redemption) = &self.redemption {
+            redemption.record(&mut tx, &self.by, &job).await?;
+        }
         tx.commit().await?;
         Ok(Committed::New(job, plan))
+    }
+
+    /// Checks the request as it would be checked now, apart from the quota. Returns its team.
+    ///
+    /// # Errors
+    /// The refusals of the caller, the team and its policy; database errors.
+    pub(crate) async fn check_policy(
+        &self,
+        operations: &Operations<'_>,
+        rules: &ProvisionRules<'_>,
+    ) -> Result<TeamId> {
+        let Admissible { team, admission, .. } = self.check(operations, rules).await?;
+        admission?;
+        Ok(team.id)
     }
 
     /// Determines the team, the policy's decision and the expected start.
@@ -271,40 +313,6 @@ impl ProvisionCommand<'_> {
         // This is not done beside the quota check: it takes time, and other requests would wait for the lock.
         let admission = team.check(&self.request, rules.default_group(&team.installation)).admit();
         Ok(Admissible { team, admission, starts_in })
-    }
-
-    async fn take_key(&self, tx: &mut Tx, job: JobId) -> Result<Option<Job>, CommitError> {
-        let asked_by = self.by.subject().map(Principal::fingerprint);
-        let Some(request) = self.keyed_request(asked_by.as_deref()) else { return Ok(None) };
-        match tx.idempotency().take_key(&request, job).await? {
-            TakenKey::New => Ok(None),
-            TakenKey::Before(job) => {
-                let before = tx.jobs().get(job).await?;
-                match &before {
-                    Some(job) if job.params.sealing_key() != self.sealing_key.as_ref() => {
-                        Err(other_sealing_key().into())
-                    }
-                    _ => Ok(before),
-                }
-            }
-            // The job belongs to another workflow or account of this client, so this caller must not get its result.
-            TakenKey::OtherSubject(_) => {
-                let detail =
-                    "This Idempotency-Key was used by another subject of this machine client; use a new one.";
-                Err(Problem::new(ProblemCode::CredentialDenied, detail).into())
-            }
-            TakenKey::Mismatch => Err(Problem::new(
-                ProblemCode::IdempotencyMismatch,
-                "This Idempotency-Key was used with another body; use a new one.",
-            )
-            .into()),
-        }
-    }
-
-    /// Returns the request's key, if it has one, with the fingerprint of a machine client's principal.
-    fn keyed_request<'k>(&'k self, asked_by: Option<&'k [u8]>) -> Option<KeyedRequest<'k>> {
-        let (key, requester) = (self.key.as_deref()?, self.by.caller.requester);
-        Some(KeyedRequest { requester, asked_by, key, body_hash: &self.hash })
     }
 
     /// Returns the rows of the request and its job.
@@ -356,38 +364,5 @@ impl ProvisionCommand<'_> {
             Some(sealing_key) => JobParams::SealedProvision { name, work_folder, sealing_key },
             None => JobParams::Provision { name, work_folder },
         }
-    }
-
-    /// Records a refusal: an audit row always, a security event if the request violated a policy.
-    async fn record_refusal(&self, operations: &Operations<'_>, problem: &Problem) -> Result<()> {
-        if !matches!(problem.code.status(), 403 | 409) {
-            return Ok(());
-        }
-        let caller = self.by.caller;
-        let team = self.team.or(match caller.teams.as_slice() {
-            [only] => Some(only.id),
-            _ => None,
-        });
-        let kept = refusal::summarize_labels(&self.request.labels, problem);
-        let mut data = json!({
-            "code": problem.code,
-            "labels": kept["refused"],
-            "refused_label_count": kept["refused_count"],
-            "label_count": kept["count"],
-            "runner_group_id": self.request.runner_group_id,
-            "name": self.request.name,
-        });
-        // A caller that is no member must not write text of its own into a team's log.
-        let member = team.is_none_or(|team| caller.is_member(team));
-        if !member {
-            data["team_id"] = json!(team);
-        }
-        let entry = AuditEntry {
-            team: team.filter(|_| member),
-            data,
-            error: Some(problem.detail.clone()),
-            ..self.by.entry(self.registration.event_type())
-        };
-        operations.record_refusal(&entry, problem).await
     }
 }

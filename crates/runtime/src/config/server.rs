@@ -98,6 +98,13 @@ const LIST_TIME: Setting = Setting::new(
 )
 .or("50");
 
+const TICKET_LIFE: Setting = Setting::new(
+    "TICKET_MAX_LIFE_SECONDS",
+    "seconds from 60 to 604800",
+    "Longest time for which a claim ticket can be redeemed. Callers ask for less, by default 15 minutes.",
+)
+.or("86400");
+
 const SESSION_IDLE: Setting = Setting::new(
     "SESSION_IDLE_SECONDS",
     "seconds from 60 to 604800",
@@ -181,6 +188,8 @@ pub struct ServerConfig {
     pub rate_burst: NonZeroU32,
     /// Limits against excessive requests.
     pub guards: ServerGuards,
+    /// Longest life of a claim ticket.
+    pub ticket_max_life: Duration,
     /// Lifetimes of sessions of the dashboard.
     pub sessions: SessionLimits,
 }
@@ -212,6 +221,7 @@ impl Section for ServerConfig {
         CONNECTIONS,
         WAITS,
         LIST_TIME,
+        TICKET_LIFE,
         SESSION_IDLE,
         SESSION_LONGEST,
     ];
@@ -234,6 +244,7 @@ impl Section for ServerConfig {
                 waits_per_caller: sources.value(&WAITS, |text| positive(text, 10_000))?,
                 list_time_percent: sources.value(&LIST_TIME, |text| positive(text, 10_000))?,
             },
+            ticket_max_life: sources.seconds(&TICKET_LIFE, 60..=604_800)?,
             sessions: SessionLimits {
                 idle: sources.seconds(&SESSION_IDLE, 60..=604_800)?,
                 longest: sources.seconds(&SESSION_LONGEST, 60..=2_592_000)?,

@@ -199,15 +199,10 @@ pub(super) async fn submit(
 async fn send(app: &AppState, visitor: &Visitor, form: &RunnerForm) -> ApiResult<domain::JobId> {
     let body = form.body()?;
     let (request, team) = body.check()?;
-    let command = ProvisionCommand {
-        by: Actor { caller: &visitor.caller, origin: &visitor.origin },
-        key: optional(&form.key).filter(|key| key.len() <= 64 && key.bytes().all(|b| b.is_ascii_graphic())),
-        hash: hash_body(&body)?,
-        request,
-        team,
-        registration: Registration::Jit,
-        sealing_key: None,
-    };
+    let by = Actor { caller: &visitor.caller, origin: &visitor.origin };
+    let key = optional(&form.key).filter(|key| key.len() <= 64 && key.bytes().all(|b| b.is_ascii_graphic()));
+    let command =
+        ProvisionCommand::new(by, Registration::Jit, request, team).with_key(key, hash_body(&body)?);
     let (job, _) = app.operations().provision(&app.provision_rules(), &command).await?;
     waiting::until_final(app, &visitor.caller, job.id, SHORT_WAIT).await?;
     Ok(job.id)

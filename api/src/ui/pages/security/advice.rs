@@ -46,6 +46,12 @@ const ADVICE: &[(&str, &str, &str)] = &[
         "Talk to the requester. If the labels are right, change the team's policy.",
     ),
     (
+        "ticket_guessing",
+        "An address sent so many bad claim tickets that it is blocked for a while; none was accepted.",
+        "If the address is a machine of yours, its ticket has expired or was used: look at the list of tickets. If it \
+         is not, let only your networks reach the service.",
+    ),
+    (
         "runner_group_not_allowed",
         "A request or a runner used a runner group that the team may not use.",
         "Talk to the requester. If the group is right, change the team's policy.",

@@ -6,6 +6,7 @@ mod list;
 mod members;
 mod show;
 mod state;
+mod tickets;
 
 use crate::ui::UiRoutes;
 
@@ -22,6 +23,8 @@ pub(crate) fn routes() -> UiRoutes {
         .post("/teams/{id}/deactivate", state::deactivate)
         .get("/teams/{id}/reactivate", state::preview_reactivation)
         .post("/teams/{id}/reactivate", state::reactivate)
+        .get("/teams/{id}/tickets/{ticket}/revoke", tickets::preview_revocation)
+        .post("/teams/{id}/tickets/{ticket}/revoke", tickets::revoke)
         .get("/teams/{id}/members/add", members::preview_addition)
         .post("/teams/{id}/members/add", members::add)
         .get("/teams/{id}/members/{user}/remove", members::preview_removal)

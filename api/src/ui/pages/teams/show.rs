@@ -2,12 +2,12 @@
 
 use askama::Template;
 use axum::{extract::State, response::Response};
-use domain::{Caller, TeamId};
+use domain::{Caller, TeamId, TicketState};
 
 use crate::{
     app::AppState,
     body::{Id, Params},
-    caller::{ReadsTeams, SeesAll},
+    caller::{Authorised, ReadsTeams, SeesAll},
     routes::{
         admin::{
             clients::{self, ClientParams, view::ClientView},
@@ -17,6 +17,7 @@ use crate::{
             teams::{self, TeamView},
         },
         audit::AuditView,
+        tickets::{self, list::TicketParams, view::TicketView},
     },
     ui::{
         Frame, Section, UiResult, Visitor, page,
@@ -43,9 +44,12 @@ struct TeamPage {
     is_first: bool,
     /// Machine clients, for those who see them.
     clients: Option<Vec<ClientView>>,
+    /// Newest open claim tickets.
+    tickets: Vec<TicketView>,
     rows: Vec<AuditView>,
     events: Vec<SecurityView>,
     may_ask: bool,
+    may_revoke: bool,
 }
 
 impl TeamPage {
@@ -79,11 +83,25 @@ pub(super) async fn show(
         filters,
         is_first,
         clients: clients_of(&app, &visitor.caller, id).await?,
+        tickets: open_tickets(&app, &visitor.caller, id).await?,
         rows: rows.into_body().logs,
         events: events.into_body().events,
+        may_revoke: !visitor.caller.only_reads(),
         may_ask: team.is_active && visitor.caller.is_member(id) && !visitor.caller.only_reads(),
         team,
     })
+}
+
+async fn open_tickets(app: &AppState, caller: &Caller, team: TeamId) -> UiResult<Vec<TicketView>> {
+    let state = Some(TicketState::Open);
+    let params = TicketParams {
+        state,
+        team: Some(team.to_string()),
+        limit: Some(PAGE_ROWS),
+        ..TicketParams::default()
+    };
+    let listed = tickets::list::list(State(app.clone()), Authorised(caller.clone()), Params(params)).await?;
+    Ok(listed.into_body().tickets)
 }
 
 async fn clients_of(app: &AppState, caller: &Caller, team: TeamId) -> UiResult<Option<Vec<ClientView>>> {
