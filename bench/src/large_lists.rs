@@ -139,7 +139,9 @@ pub(crate) async fn measure(
             let requests = large.list(caller, &name)?;
             let rows = count_rows(&requests).await.with_context(|| name.clone())?;
             let is_empty = EMPTY.iter().any(|filter| query.contains(filter));
-            ensure!(caller > 0 || is_empty == (rows == 0), "{name} has {rows} rows");
+            // Members see few rows, and an offset is beyond the end of a small installation.
+            let is_known = caller == 0 && !query.contains("offset=");
+            ensure!(!is_known || is_empty == (rows == 0), "{name} has {rows} rows");
             let times = time_requests(&requests, scale.singles).await.with_context(|| name.clone())?;
             let row = Row::new(format!("{who}: {name}"), "ms", &[quantile(&times, 0.99)]);
             report.push(row.target(Target::AtMost(MAX_TIME)).yardstick("p50", &times));
