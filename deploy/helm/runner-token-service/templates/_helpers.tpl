@@ -207,6 +207,11 @@ securityContext:
 {{- define "rts.env" -}}
 - { name: RTS_CONFIG, value: /etc/rts/config/rts.toml }
 {{- include "rts.secretEnv" (list . "HTTPS_PROXY" "httpsProxy") }}
+{{- $secret := .Values.existingSecret }}
+{{- range $name, $entry := $secret.settings }}
+- name: {{ $name }}
+  valueFrom: { secretKeyRef: { name: {{ $secret.name | quote }}, key: {{ $entry | quote }} } }
+{{- end }}
 {{- with .Values.extraEnv }}
 {{ toYaml . }}
 {{- end }}
