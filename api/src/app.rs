@@ -59,6 +59,8 @@ pub struct Dependencies {
     pub server: ServerConfig,
     /// All configured installations with the default runner group of each.
     pub installations: BTreeMap<InstallationId, i64>,
+    /// Further Apps of App pools, each with the installation whose pool it joins.
+    pub further_apps: BTreeMap<InstallationId, InstallationId>,
     /// GitHub URLs with which runners register themselves, by installation.
     pub web_urls: BTreeMap<InstallationId, String>,
     /// Whether registration tokens are issued.

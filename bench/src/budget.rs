@@ -11,7 +11,7 @@ use domain::{DriftRules, InstallationId, KeyRing, Secret};
 use github::{Credential, GitHubSettings, KeySource, Scope};
 use github_twin::{Bucket, Limits, TwinConfig};
 use installations::{Installation, Installations};
-use queue::BudgetSettings;
+use queue::{BudgetSettings, InstallationBudget, PoolPlace};
 use runtime::{health::LoopMonitor, shutdown::Shutdown};
 use store::Store;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -24,8 +24,8 @@ use crate::{
 };
 
 /// Seconds of the twin's minute.
-const MINUTE_SECONDS: u64 = 12;
-const MINUTE_SECONDS_F64: f64 = 12.0;
+pub(crate) const MINUTE_SECONDS: u64 = 12;
+pub(crate) const MINUTE_SECONDS_F64: f64 = 12.0;
 /// Length of one measurement in the twin's minutes.
 const MEASURED_MINUTES: u64 = 3;
 /// Redis database of the first run; each run has its own.
@@ -89,7 +89,9 @@ pub(crate) async fn measure(
             environment.deployment(&format!("budget_{nth}"), FIRST_REDIS + u16::try_from(nth)?)?;
         environment.twin.control().set_limits(limit.limits());
         environment.twin.control().clear_ledger();
-        let used = percent_used(&deployment, *limit, *workers).await;
+        let installations = [first_app(environment)?];
+        let rate = limit.runners_per_second();
+        let used = percent_used(&deployment, &installations, *workers, rate).await;
         violations += environment.twin.summary().violations.values().sum::<u64>();
         environment.twin.control().set_limits(Limits::off());
         for runner in environment.twin.runners() {
@@ -105,20 +107,29 @@ pub(crate) async fn measure(
     Ok(())
 }
 
-/// Returns the percentage of the allowed runners that the workers created.
-async fn percent_used(deployment: &Deployment<'_>, limit: Limit, workers: usize) -> anyhow::Result<f64> {
+/// Returns the percentage of the runners at this rate that workers with these Apps created. The first App is the pool
+/// of the others.
+pub(crate) async fn percent_used(
+    deployment: &Deployment<'_>,
+    apps: &[Installation],
+    workers: usize,
+    runners_per_second: f64,
+) -> anyhow::Result<f64> {
     let mut api = deployment.start_api().await?;
     let (address, callers, queue) =
         (api.address().await?, deployment.create_callers().await?, deployment.queue_without_limits().await?);
-    let (installation, budget) = installation_of_twin(deployment.environment())?;
-    queue.set_budget(&installation.id, &budget).await?;
+    // Before the first claim: a worker writes them at its start, but does not wait for that.
+    queue.write_budgets(&budgets(apps), false).await?;
     let duration = Duration::from_secs(MINUTE_SECONDS * MEASURED_MINUTES);
+    let allowed = runners_per_second * duration.as_secs_f64();
     // More jobs than the limit allows.
-    http_load::run_closed_loop(&PostRequests::provision(&address, &callers), TIMEOUT, 1200).await?;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "some thousand jobs")]
+    let jobs = ((allowed * 1.5) as usize).max(1200);
+    http_load::run_closed_loop(&PostRequests::provision(&address, &callers), TIMEOUT, jobs).await?;
     api.stop().await?;
     let (shutdown, mut running) = (Shutdown::new(), Vec::new());
     for nth in 0..workers {
-        let parts = worker_parts(deployment, &installation, nth)?;
+        let parts = worker_parts(deployment, apps, nth)?;
         running.push(tokio::spawn(worker::run(parts, shutdown.clone())));
     }
     let created =
@@ -134,17 +145,39 @@ async fn percent_used(deployment: &Deployment<'_>, limit: Limit, workers: usize)
     for worker in running {
         worker.await??;
     }
-    Ok(created * 100.0 / (limit.runners_per_second() * duration.as_secs_f64()))
+    Ok(created * 100.0 / allowed)
 }
 
-fn installation_of_twin(environment: &Environment) -> anyhow::Result<(Installation, BudgetSettings)> {
-    let config = TwinConfig::default();
-    let key = environment.twin.app_key().context("the twin has no key")?;
-    let credential = Credential::App {
-        app_id: config.app_id.to_string(),
-        installation_id: config.installation_id,
-        private_key: KeySource::Pem(Secret::new(key.private_pem())),
+fn budgets(apps: &[Installation]) -> Vec<InstallationBudget> {
+    let further = apps.iter().filter(|app| app.pool.is_some()).map(|app| app.id.clone());
+    let further: Vec<_> = further.collect();
+    let place = |app: &Installation| match &app.pool {
+        Some(pool) => PoolPlace::Further(pool.clone()),
+        None => PoolPlace::First(further.clone()),
     };
+    let budget = |app: &Installation| InstallationBudget {
+        installation: app.id.clone(),
+        settings: app.budget.clone(),
+        place: place(app),
+    };
+    apps.iter().map(budget).collect()
+}
+
+/// Returns the twin's first App, with GitHub's limits and the short minute.
+pub(crate) fn first_app(environment: &Environment) -> anyhow::Result<Installation> {
+    let config = TwinConfig::default();
+    app(environment, config.app_id, config.installation_id)
+}
+
+/// Returns the App with these ids as the installation `default`.
+pub(crate) fn app(
+    environment: &Environment,
+    app_id: u64,
+    installation_id: u64,
+) -> anyhow::Result<Installation> {
+    let key = environment.twin.app_key().context("the twin has no key")?;
+    let private_key = KeySource::Pem(Secret::new(key.private_pem()));
+    let credential = Credential::App { app_id: app_id.to_string(), installation_id, private_key };
     let minute = Duration::from_secs(MINUTE_SECONDS);
     let budget = BudgetSettings {
         minute,
@@ -152,20 +185,22 @@ fn installation_of_twin(environment: &Environment) -> anyhow::Result<(Installati
         team_running: 1000,
         ..BudgetSettings::default()
     };
-    let github = GitHubSettings::new(environment.twin.url().parse()?, Scope::Org(config.org), credential);
-    Ok((Installation { id: InstallationId::default(), github, budget: budget.clone() }, budget))
+    let scope = Scope::Org(TwinConfig::default().org);
+    let github = GitHubSettings::new(environment.twin.url().parse()?, scope, credential);
+    Ok(Installation { id: InstallationId::default(), pool: None, github, budget })
 }
 
-fn worker_parts(
+/// Returns the parts of a worker with these Apps.
+pub(crate) fn worker_parts(
     deployment: &Deployment<'_>,
-    installation: &Installation,
+    apps: &[Installation],
     nth: usize,
 ) -> anyhow::Result<worker::Parts> {
     let queue = deployment.queue()?;
     let keys = KeyRing::new(&[("bench".to_owned(), STANDARD.decode(deployment.credential_key())?.into())])?;
     Ok(worker::Parts {
         store: Store::new(&Secret::new(deployment.database_url.as_str()), 3)?,
-        installations: Installations::new(&queue, &keys, vec![installation.clone()])?,
+        installations: Installations::new(&queue, &keys, apps.to_vec())?,
         queue,
         keys,
         config_life: TimeDelta::hours(1),

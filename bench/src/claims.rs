@@ -146,6 +146,12 @@ async fn empty_queue(environment: &Environment) -> anyhow::Result<Queue> {
     let mut connection = client.get_multiplexed_async_connection().await?;
     redis::cmd("FLUSHDB").query_async::<()>(&mut connection).await?;
     let queue = connect(environment)?;
+    widen_budget(&queue, &InstallationId::default()).await?;
+    Ok(queue)
+}
+
+/// Gives an installation limits that are too wide to stop a claim.
+pub(crate) async fn widen_budget(queue: &Queue, installation: &InstallationId) -> anyhow::Result<()> {
     let wide = BudgetSettings {
         points_per_minute: 1_000_000,
         minute: Duration::from_millis(10),
@@ -155,8 +161,7 @@ async fn empty_queue(environment: &Environment) -> anyhow::Result<Queue> {
         team_running: 1_000_000,
         ..BudgetSettings::default()
     };
-    let installation = InstallationId::default();
-    queue.set_budget(&installation, &wide).await?;
+    queue.set_budget(installation, &wide).await?;
     let window = Observation {
         endpoint: Some("generate-jitconfig"),
         resource: "core".to_owned(),
@@ -165,8 +170,8 @@ async fn empty_queue(environment: &Environment) -> anyhow::Result<Queue> {
         reset_in: Duration::from_hours(1),
         reset: 1_800_000_000,
     };
-    queue.observe(&installation, &window).await?;
-    Ok(queue)
+    queue.observe(installation, &window).await?;
+    Ok(())
 }
 
 /// Enqueues jobs of [`TEAMS`] teams and returns the teams.

@@ -14,7 +14,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use dev_issuer::{Issuer, IssuerConfig, Person};
 use devstack::{Options, Server, ServerPrograms, Stack};
 use domain::{InstallationId, Secret, TeamId, UserId};
-use github_twin::{Limits, Twin, TwinConfig};
+use github_twin::{Limits, MoreApp, Twin, TwinConfig};
 use queue::{BudgetSettings, Queue, QueueConfig};
 use sqlx::PgConnection;
 use store::{Store, TeamDraft, UserDraft};
@@ -25,6 +25,19 @@ use crate::{process::ServiceProcess, webhooks};
 const TEAMS: usize = 8;
 /// Audience of the callers' tokens.
 const AUDIENCE: &str = "runner-tokens";
+
+/// Further Apps of the twin's organisation.
+const FURTHER_APPS: u64 = 3;
+
+/// Returns a further App of the twin, by its number from 1.
+pub(crate) fn further_app(number: u64) -> MoreApp {
+    MoreApp {
+        app_id: 430_000 + number,
+        slug: format!("app-{number}"),
+        installation_id: 5_200_000 + number,
+        org: TwinConfig::default().org,
+    }
+}
 
 /// Servers and fakes that all deployments share.
 pub(crate) struct Environment {
@@ -55,8 +68,12 @@ impl Environment {
     ) -> anyhow::Result<Self> {
         let options = Options { durable: true, ..programs.options(None) };
         let stack = tokio::task::spawn_blocking(move || Stack::start(&options)).await??;
-        let twin =
-            Twin::start(TwinConfig { limits: Limits::off(), ledger_capacity: 100, ..TwinConfig::default() });
+        let twin = Twin::start(TwinConfig {
+            limits: Limits::off(),
+            ledger_capacity: 100,
+            more_apps: (1..=FURTHER_APPS).map(further_app).collect(),
+            ..TwinConfig::default()
+        });
         let twin = twin.await?;
         let people = (1..=TEAMS).map(name).map(person).collect();
         let audience = AUDIENCE.to_owned();

@@ -22,6 +22,7 @@ mod lists;
 mod output;
 mod peers;
 mod pickup;
+mod pool;
 mod process;
 mod recovery;
 mod report;
@@ -88,7 +89,7 @@ impl BenchArgs {
             return self.only.clone();
         }
         let all = Section::value_variants().iter().copied();
-        all.filter(|section| *section != Section::LargeLists).collect()
+        all.filter(|section| !matches!(section, Section::LargeLists | Section::Pool)).collect()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     accepting, apply, budget, churn, claims, environment::Environment, fairness, http_load::PostRequests,
-    idle, large_lists, lists, pickup, recovery, report::Report, scale::Scale, sync, tabs, takeover,
+    idle, large_lists, lists, pickup, pool, recovery, report::Report, scale::Scale, sync, tabs, takeover,
     throughput, time_to_config, waiting, webhooks,
 };
 
@@ -23,6 +23,8 @@ pub(crate) enum Section {
     Fairness,
     /// Share of GitHub's limits that is used.
     Budget,
+    /// Several Apps of one organisation, many installations, and many idle workers. Measured only when it is named.
+    Pool,
     /// Throughput and memory of thousands of jobs, and single jobs on an idle system.
     Jobs,
     /// Downtime after a worker or Redis was killed.
@@ -56,6 +58,7 @@ impl Section {
             Self::Claims => "claiming, with few waiting and with many",
             Self::Fairness => "a flood of one team beside two small teams",
             Self::Budget => "using up GitHub's limits",
+            Self::Pool => "several Apps, many installations, many workers",
             Self::Jobs => "running jobs, many and single ones",
             Self::Idle => "an idle worker",
             Self::Recovery => "killing workers, then Redis",
@@ -84,6 +87,7 @@ impl Section {
             Self::Claims => claims::measure(environment, scale, report).await,
             Self::Fairness => fairness::measure(environment, scale, report).await,
             Self::Budget => budget::measure(environment, scale, report).await,
+            Self::Pool => pool::measure(environment, scale, report).await,
             Self::Jobs => measure_jobs(environment, scale, report).await,
             Self::Idle => idle::measure(environment, scale, report).await,
             Self::Recovery => recovery::measure(environment, scale, report).await,

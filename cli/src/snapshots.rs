@@ -78,6 +78,7 @@ fn busy_runner(owner: User) -> Runner {
         status: RunnerStatus::Active,
         busy: true,
         github_runner_id: Some(77),
+        app_installation: None,
         runner_group_id: 1,
         runner_group_name: None,
         labels: vec!["self-hosted".to_owned(), "gpu-large".to_owned()],
@@ -110,6 +111,7 @@ fn tables_are_as_reviewed() {
         status: RunnerStatus::Requested,
         busy: false,
         github_runner_id: None,
+        app_installation: None,
         labels: Vec::new(),
         ..runner.clone()
     };

@@ -13,9 +13,8 @@ use runtime::{
     Clock,
     config::{
         ConfigError, CredentialConfig, DatabaseConfig, EventSinksConfig, GithubAppConfig, GithubConfig,
-        GithubOwner, InstallationConfig, IssuerConfig, JobsConfig, LabelEnforcement, MemberConfig, Mode,
-        OidcConfig, OutgoingConfig, RedisConfig, SecretsConfig, ServerConfig, Sources, TokenKeysConfig,
-        WebhookConfig,
+        GithubOwner, IssuerConfig, JobsConfig, LabelEnforcement, MemberConfig, Mode, OidcConfig,
+        OutgoingConfig, RedisConfig, SecretsConfig, ServerConfig, Sources, TokenKeysConfig, WebhookConfig,
     },
     health::LoopMonitor,
 };
@@ -51,6 +50,7 @@ pub(crate) fn queue(sources: &Sources) -> anyhow::Result<Queue> {
     let roots = sources.section::<OutgoingConfig>()?.trust.pem();
     Ok(Queue::connect(&QueueConfig {
         roots: Some(roots),
+        installations_per_claim: config.installations_per_claim,
         ..QueueConfig::new(config.url.expose(), config.namespace)
     })?)
 }
@@ -63,11 +63,12 @@ pub(crate) fn installations(sources: &Sources) -> anyhow::Result<InstallationSet
     let OutgoingConfig { trust, proxy } = sources.section()?;
     let proxy = proxy.map(|proxy| Proxy { url: Secret::new(proxy.url.as_str()), except: proxy.except });
     let outgoing = Outgoing { roots: Some(trust.roots()), proxy };
-    // Both sections list them in the same order.
-    let all = config.installations.into_iter().zip(app.members);
-    let one = |(installation, member): (InstallationConfig, MemberConfig)| {
-        let (scope, credential) = (scope(installation.owner), credential(member.credential));
-        let mut github = GitHubSettings::new(installation.api_url, scope, credential);
+    let one = |member: MemberConfig| {
+        // A further App has the owner of its pool.
+        let pool = member.pool.as_ref().unwrap_or(&member.id);
+        let installation = config.installations.iter().find(|one| one.id == *pool)?;
+        let (scope, credential) = (scope(installation.owner.clone()), credential(member.credential));
+        let mut github = GitHubSettings::new(installation.api_url.clone(), scope, credential);
         github.allow_insecure_key = insecure;
         github.outgoing = outgoing.clone();
         let budget = BudgetSettings {
@@ -75,9 +76,9 @@ pub(crate) fn installations(sources: &Sources) -> anyhow::Result<InstallationSet
             team_running: app.team_running,
             ..BudgetSettings::default()
         };
-        Installation { id: installation.id, github, budget }
+        Some(Installation { id: member.id, pool: member.pool, github, budget })
     };
-    Ok(all.map(one).collect())
+    Ok(app.members.into_iter().filter_map(one).collect())
 }
 
 fn scope(owner: GithubOwner) -> Scope {
@@ -120,6 +121,7 @@ pub(crate) fn api(sources: &Sources, process: &Process) -> anyhow::Result<(api::
         web_urls: github.installations.iter().map(|one| (one.id.clone(), one.web_url())).collect(),
         registration_tokens: sources.section::<JobsConfig>()?.registration_tokens,
         installations: default_groups(&github),
+        further_apps: github.further_apps,
         webhook_secrets: sources.section::<WebhookConfig>()?.secrets,
         sign_in,
         default_issuer,

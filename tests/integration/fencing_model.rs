@@ -197,7 +197,12 @@ impl<'a> Model<'a> {
     async fn record_intent(&mut self, job: &Job, nth: usize) -> bool {
         self.generation += 1;
         let runner_name = requested_name().name(job.id, self.generation);
-        let intent = Intent { id: CallId::new(), generation: self.generation, runner_name };
+        let intent = Intent {
+            id: CallId::new(),
+            app: job.installation.clone(),
+            generation: self.generation,
+            runner_name,
+        };
         let mut tx = self.store.begin().await.unwrap();
         let ours = tx.github_calls().record_intent(job, &intent).await.unwrap();
         tx.commit().await.unwrap();

@@ -92,6 +92,8 @@ mod operation;
 #[cfg(test)]
 mod policy;
 #[cfg(test)]
+mod pools;
+#[cfg(test)]
 mod populated;
 #[cfg(test)]
 mod predecessor_calls;

@@ -80,7 +80,7 @@ impl Row {
     fn new(app: &App) -> Self {
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
         let host = host.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
-        let mut installations: Vec<String> = app.installations.iter().map(|(id, _)| id.to_string()).collect();
+        let mut installations: Vec<String> = app.installations.pools().map(ToString::to_string).collect();
         installations.sort();
         Self { host, lanes: Lane::ALL.iter().map(Lane::to_string).collect(), installations }
     }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use domain::{AuditEntry, BlockedOn, Job, JobId, JobKind, JobState, retry_delay};
+use domain::{AuditEntry, BlockedOn, InstallationId, Job, JobId, JobKind, JobState, retry_delay};
 use operations::FailedJob;
-use queue::Outcome;
+use queue::{Outcome, Reason};
 use store::{Counter, Postponement, StoreError};
 
 use crate::{app::App, jobs::JobOutcome, run_claimed::Started};
@@ -12,10 +12,14 @@ use crate::{app::App, jobs::JobOutcome, run_claimed::Started};
 /// Delay until the row is read again after the lease was lost.
 const RECHECK_DELAY: Duration = Duration::from_secs(2);
 
-/// Records an outcome and returns what the queue does with the job.
+/// Pause of an App that GitHub refuses while another App of its pool works. Then one job tries it again.
+const REFUSED_PAUSE: Duration = Duration::from_mins(1);
+
+/// Records an outcome and returns what the queue does with the job. `via` is the installation that sent its requests.
 pub(crate) async fn record(
     app: &App,
     started: Started<'_>,
+    via: &InstallationId,
     answer: JobOutcome,
 ) -> Result<Outcome, StoreError> {
     let job = started.job;
@@ -26,11 +30,20 @@ pub(crate) async fn record(
         }
         JobOutcome::Lost => return Ok(lease_lost()),
         JobOutcome::OperatorNeeded { refusal, outcome } => {
-            record_refusal(app, job, &refusal).await?;
-            return Box::pin(record(app, started, *outcome)).await;
+            let mut conn = app.store.conn().await?;
+            conn.installations().ensure_app(via, &job.installation).await?;
+            conn.installations().record_refusal(via, &refusal).await?;
+            drop(conn);
+            if leave_to_sibling(app, job, via).await {
+                let delay = retry_delay(job.snoozes + 1, rand::random());
+                let (why, failure) = (BlockedOn::Retry, Some(refusal.as_str()));
+                let postponement = Postponement { delay, why, count_as: Counter::Snooze, failure };
+                return postpone(app, job, &postponement).await;
+            }
+            return Box::pin(record(app, started, via, *outcome)).await;
         }
         JobOutcome::Suspended(message) => {
-            record_suspension(app, job, &message).await?;
+            record_suspension(app, &job.installation, via, &message).await?;
             let delay = retry_delay(job.snoozes + 1, rand::random());
             let why = BlockedOn::Paused;
             let failure = Some(message.as_str());
@@ -69,12 +82,17 @@ fn lease_lost() -> Outcome {
 
 /// Records once that GitHub has suspended the installation. The response itself pauses requests; the scheduler renews
 /// the pause and detects its end.
-async fn record_suspension(app: &App, job: &Job, message: &str) -> Result<(), StoreError> {
-    let installation = &job.installation;
+async fn record_suspension(
+    app: &App,
+    pool: &InstallationId,
+    installation: &InstallationId,
+    message: &str,
+) -> Result<(), StoreError> {
     let (github_id, github) =
         (app.installations.github_id(installation), app.installations.get(installation));
     let (Some(github_id), Some(github)) = (github_id, github) else { return Ok(()) };
     let mut tx = app.store.begin().await?;
+    tx.installations().ensure_app(installation, pool).await?;
     if !tx.installations().suspend(installation, Some(github_id), github.now()).await? {
         return Ok(());
     }
@@ -85,9 +103,21 @@ async fn record_suspension(app: &App, job: &Job, message: &str) -> Result<(), St
     tx.commit().await
 }
 
-/// Records that GitHub refuses the installation's calls until an operator acts, for the verdict.
-async fn record_refusal(app: &App, job: &Job, refusal: &str) -> Result<(), StoreError> {
-    app.store.conn().await?.installations().record_refusal(&job.installation, refusal).await
+/// Pauses an App of a pool that GitHub refuses, if another App of the pool is usable. Returns whether it is: then the
+/// job goes on with that one.
+async fn leave_to_sibling(app: &App, job: &Job, via: &InstallationId) -> bool {
+    let refused = std::slice::from_ref(via);
+    let sibling = async {
+        let sibling = app.installations.usable_app(&app.queue, &job.installation, refused).await?;
+        if sibling.is_some() {
+            app.queue.pause(via, REFUSED_PAUSE, Reason::Refused).await?;
+        }
+        Ok::<_, queue::QueueError>(sibling.is_some())
+    };
+    sibling.await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "the queue is unavailable; the App that GitHub refuses is not paused");
+        false
+    })
 }
 
 async fn postpone(app: &App, job: &Job, postponement: &Postponement<'_>) -> Result<Outcome, StoreError> {

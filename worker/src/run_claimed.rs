@@ -110,13 +110,15 @@ async fn run_started(app: &App, claimed: &Claimed, started: Started<'_>) -> Outc
     }
     // In a task of its own: streams show the start, and nothing waits for that.
     tokio::spawn(record::announce_start(app.clone(), job.id));
+    let mut client = None;
     let answer = if let Err(unfit) = job.check_runnable() {
         not_runnable(unfit)
     } else {
         // The prepaid call is the lane's most expensive one, independent of the row.
         let held = ClaimedJob { job: job.id, lane: claimed.lease.lane, since: claimed.since };
-        let github = app.installations.client_for_job(&job.installation, held, claimed.prepaid.clone());
-        let work = AssertUnwindSafe(jobs::run(app, job, github.as_ref())).catch_unwind();
+        let paid_by = &claimed.lease.app;
+        client = app.installations.client_for_job(&job.installation, paid_by, held, claimed.prepaid.clone());
+        let work = AssertUnwindSafe(jobs::run(app, job, client.as_ref())).catch_unwind();
         tokio::select! {
             biased;
             () = claimed.cancelled.cancelled() => return on_lease_lost(app, job).await,
@@ -127,7 +129,8 @@ async fn run_started(app: &App, claimed: &Claimed, started: Started<'_>) -> Outc
             },
         }
     };
-    match within_timeout(app, record::record(app, started, answer)).await {
+    let via = client.as_ref().map_or(&job.installation, |client| &client.app);
+    match within_timeout(app, record::record(app, started, via, answer)).await {
         Ok(outcome) => outcome,
         Err(error) => {
             let ours = requeue_row(app, job, DATABASE_RETRY_DELAY).await;

@@ -204,9 +204,9 @@ impl Frame {
 /// Returns what the state of the service means for someone who wants a runner.
 fn outlook(snapshot: &Snapshot) -> String {
     use VerdictCode::{
-        DatabaseAway, GithubOutage, InstallationSuspended, MinuteLimit, Moving, NoCredential, NoLeader,
-        NoWorker, OperatorNeeded, Paused, QueueAway, RemovalsHeld, SecondaryLimit, SlotsFull, Stuck,
-        SyncBehind, TeamLimit, WindowEmpty,
+        AppUnusable, DatabaseAway, GithubOutage, InstallationSuspended, MinuteLimit, Moving, NoCredential,
+        NoLeader, NoWorker, OperatorNeeded, Paused, QueueAway, RemovalsHeld, SecondaryLimit, SlotsFull,
+        Stuck, SyncBehind, TeamLimit, WindowEmpty,
     };
     let queue = snapshot.picture.queue.as_ref();
     let lanes = queue.into_iter().flat_map(|queue| &queue.lanes).filter(|lane| lane.waiting > 0);
@@ -219,7 +219,9 @@ fn outlook(snapshot: &Snapshot) -> String {
         }
     };
     match snapshot.verdict.code {
-        Moving | NoLeader | SyncBehind | RemovalsHeld | TeamLimit => "New runners start at once.".to_owned(),
+        Moving | NoLeader | SyncBehind | RemovalsHeld | TeamLimit | AppUnusable => {
+            "New runners start at once.".to_owned()
+        }
         SlotsFull => because("all workers are busy"),
         MinuteLimit | SecondaryLimit | WindowEmpty => because("GitHub's limit is reached"),
         GithubOutage => because("GitHub does not answer properly"),

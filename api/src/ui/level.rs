@@ -36,7 +36,7 @@ pub(crate) const fn page(code: VerdictCode) -> &'static str {
         VerdictCode::OperatorNeeded => "/failures",
         VerdictCode::GithubOutage => "/budget#breaker",
         VerdictCode::WindowEmpty => "/budget#window",
-        VerdictCode::SecondaryLimit | VerdictCode::MinuteLimit => "/budget",
+        VerdictCode::SecondaryLimit | VerdictCode::MinuteLimit | VerdictCode::AppUnusable => "/budget",
         VerdictCode::Paused | VerdictCode::TeamLimit | VerdictCode::Moving => "/lanes",
         VerdictCode::RemovalsHeld | VerdictCode::SyncBehind => "/fleet",
     }

@@ -35,7 +35,9 @@ pub(crate) async fn run(sources: &Sources) -> anyhow::Result<()> {
         None => None,
     };
     let store = parts.store.clone();
-    let installations: Vec<_> = parts.installations.keys().cloned().collect();
+    let pools = parts.installations.keys().map(|pool| (pool.clone(), pool.clone()));
+    let further = parts.further_apps.iter().map(|(app, pool)| (app.clone(), pool.clone()));
+    let installations: Vec<_> = pools.chain(further).collect();
     let draining = process.shutdown.draining().clone();
     let prepared =
         database::retry_while_unavailable(|| prepare(&store, &bootstrap, &verifier, &installations));
@@ -60,10 +62,14 @@ async fn prepare(
     store: &Store,
     bootstrap: &BootstrapConfig,
     verifier: &Verifier,
-    installations: &[InstallationId],
+    installations: &[(InstallationId, InstallationId)],
 ) -> anyhow::Result<()> {
     database::migrate(store).await?;
-    store.conn().await?.installations().ensure(installations).await?;
+    let mut conn = store.conn().await?;
+    for (app, pool) in installations {
+        conn.installations().ensure_app(app, pool).await?;
+    }
+    drop(conn);
     warn_about_open_rules(store).await?;
     let Some(issuer) = verifier.binding_issuer() else {
         anyhow::ensure!(

@@ -305,6 +305,7 @@ fn twin_installations(twin: &Twin) -> anyhow::Result<InstallationSettings> {
     settings.timeouts.total = Duration::from_secs(10);
     Ok(vec![Installation {
         id: InstallationId::default(),
+        pool: None,
         github: settings,
         budget: BudgetSettings::default(),
     }])

@@ -140,6 +140,9 @@ pub struct Runner {
     pub busy: bool,
     /// GitHub's id of the runner.
     pub github_runner_id: Option<i64>,
+    /// Installation whose App made the runner: in an App pool, one of its Apps. `None` before that, and for runners of
+    /// earlier versions.
+    pub app_installation: Option<String>,
     /// GitHub's id of the runner group.
     pub runner_group_id: i64,
     /// Name of the runner group, if the runner program needs it.

@@ -60,6 +60,8 @@ string_enum! {
         TeamLimit = "team_limit",
         /// Slots are free, jobs could start, and none has started for a minute.
         Stuck = "stuck",
+        /// GitHub has suspended or refuses one App of a pool; the others go on.
+        AppUnusable = "app_unusable",
         /// A sync run holds removals until an admin approves them.
         RemovalsHeld = "removals_held",
         /// The last comparison with GitHub is older than three intervals.
@@ -89,7 +91,7 @@ impl VerdictCode {
             | Self::MinuteLimit
             | Self::SlotsFull
             | Self::NoLeader => VerdictLevel::Slow,
-            Self::TeamLimit | Self::RemovalsHeld | Self::SyncBehind => VerdictLevel::Note,
+            Self::TeamLimit | Self::AppUnusable | Self::RemovalsHeld | Self::SyncBehind => VerdictLevel::Note,
             Self::Moving => VerdictLevel::Ok,
         }
     }
@@ -103,9 +105,11 @@ impl VerdictCode {
             }
             Self::InstallationSuspended => "/api/v1/admin/security-events?event_type=installation_suspended",
             Self::OperatorNeeded => "/api/v1/admin/failures",
-            Self::GithubOutage | Self::SecondaryLimit | Self::WindowEmpty | Self::MinuteLimit => {
-                "/api/v1/admin/budget"
-            }
+            Self::GithubOutage
+            | Self::SecondaryLimit
+            | Self::WindowEmpty
+            | Self::MinuteLimit
+            | Self::AppUnusable => "/api/v1/admin/budget",
             Self::Paused | Self::TeamLimit | Self::Moving => "/api/v1/admin/queues",
             Self::RemovalsHeld | Self::SyncBehind | Self::NoLeader => "/api/v1/admin/sync/status",
         }

@@ -92,7 +92,7 @@ impl State {
             return Err((Owner::Anonymous, answer.with_violation(ViolationKind::BadToken, "unknown token")));
         }
         match self.check_app_jwt(text) {
-            Ok(()) => Ok(Who::of(Owner::App)),
+            Ok(app) => Ok(Who::of(Owner::App(app))),
             Err(why) => {
                 Err((Owner::Anonymous, Answer::error(401, why).with_violation(ViolationKind::BadToken, why)))
             }
@@ -119,9 +119,9 @@ impl State {
         }
     }
 
-    /// Checks signature and claims. Times are checked against the machine's clock, not the twin's, because the caller's
+    /// Checks signature and claims, and returns the App's id. Times are checked against the machine's clock, not the twin's, because the caller's
     /// clock cannot be moved along.
-    fn check_app_jwt(&self, text: &str) -> Result<(), &'static str> {
+    fn check_app_jwt(&self, text: &str) -> Result<u64, &'static str> {
         const UNREADABLE: &str = "A JSON web token could not be decoded";
         let key = DecodingKey::from_rsa_pem(self.public_pem.as_bytes()).map_err(|_| UNREADABLE)?;
         let mut rules = Validation::new(Algorithm::RS256);
@@ -137,13 +137,14 @@ impl State {
         if exp > now + 600 {
             return Err("'Expiration time' claim ('exp') is too far in the future");
         }
-        let id = self.config.app_id;
-        let known = match &claims["iss"] {
-            Value::Number(n) => n.as_u64() == Some(id),
-            Value::String(s) => *s == id.to_string() || *s == client_id(id),
+        let is_issuer = |id: &u64| match &claims["iss"] {
+            Value::Number(n) => n.as_u64() == Some(*id),
+            Value::String(s) => *s == id.to_string() || *s == client_id(*id),
             _ => false,
         };
-        if known { Ok(()) } else { Err("Integration not found") }
+        let more = self.config.more_apps.iter().map(|app| app.app_id);
+        let app = std::iter::once(self.config.app_id).chain(more).find(is_issuer);
+        app.ok_or("Integration not found")
     }
 
     /// Creates an installation token: long, opaque, with the configured lifetime.

@@ -30,6 +30,8 @@ pub struct TwinConfig {
     pub installation_id: u64,
     /// Further installations of the App: (installation id, organisation).
     pub more_installations: Vec<(u64, String)>,
+    /// Further Apps, with the key of the first.
+    pub more_apps: Vec<MoreApp>,
     /// Slugs of the enterprises. No App is installed there.
     pub enterprises: Vec<String>,
     /// Classic personal access tokens.
@@ -74,6 +76,7 @@ impl Default for TwinConfig {
             app_slug: "runner-tokens".into(),
             installation_id: 5_151_515,
             more_installations: Vec::new(),
+            more_apps: Vec::new(),
             enterprises: Vec::new(),
             personal_tokens: Vec::new(),
             app_public_key_pem: None,
@@ -88,6 +91,19 @@ impl Default for TwinConfig {
             ledger_capacity: 200_000,
         }
     }
+}
+
+/// A further App with one installation. Its limits are its own, except the registrations of the organisation.
+#[derive(Clone, Debug)]
+pub struct MoreApp {
+    /// Id of the App.
+    pub app_id: u64,
+    /// URL name of the App.
+    pub slug: String,
+    /// Id of its installation.
+    pub installation_id: u64,
+    /// Organisation of the installation.
+    pub org: String,
 }
 
 /// A classic personal access token of a user with every right its scopes allow. `Debug` hides the token.

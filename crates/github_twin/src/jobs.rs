@@ -264,9 +264,16 @@ impl State {
     }
 
     fn announce_job(&mut self, job: &Job) {
-        let base = self.base.clone();
         let owner = job.repository.split('/').next().unwrap_or("").to_owned();
-        let Some(installation) = self.installation_of(&owner).map(|i| i.id) else { return };
+        // Each App that is installed there delivers the event.
+        let installations = self.installations.iter().filter(|i| i.org.eq_ignore_ascii_case(&owner));
+        for installation in installations.map(|i| i.id).collect::<Vec<_>>() {
+            self.announce_job_of(job, &owner, installation);
+        }
+    }
+
+    fn announce_job_of(&mut self, job: &Job, owner: &str, installation: u64) {
+        let base = self.base.clone();
         let action = match job.status {
             JobStatus::Queued => "queued",
             JobStatus::InProgress => "in_progress",
@@ -275,7 +282,7 @@ impl State {
         let payload = json!({
             "action": action, "workflow_job": job.view(&base),
             "repository": views::repository(&base, &job.repository, self.started),
-            "organization": views::organization(&base, &owner),
+            "organization": views::organization(&base, owner),
             "installation": {"id": installation, "node_id": format!("I_kwDO{installation:08X}")},
             "sender": views::account(&base, PERSON, "User"),
         });

@@ -83,7 +83,7 @@ pub use dev_http::keys::KeyError;
 
 pub use crate::{
     commands::{Commands, RunnerChange, RunnerSpec},
-    config::{PersonalToken, TwinConfig, WebhookConfig},
+    config::{MoreApp, PersonalToken, TwinConfig, WebhookConfig},
     faults::{ActiveFault, Fault, FaultKind},
     jitblob::needles,
     jobs::{Conclusion, ControlError, Job, JobRunner, JobStatus},

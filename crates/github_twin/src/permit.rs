@@ -12,7 +12,7 @@ impl State {
     pub(crate) fn permit(&self, call: &Call) -> Result<(), Answer> {
         match (call.route.need, call.owner()) {
             (Need::Open, _) | (Need::Installation, Owner::Installation(_)) => Ok(()),
-            (Need::App, Owner::App) => self.check_repository(call),
+            (Need::App, Owner::App(_)) => self.check_repository(call),
             (Need::App, Owner::Installation(_) | Owner::Person(_)) => {
                 Err(Answer::error(401, "A JSON web token could not be decoded"))
             }
@@ -20,7 +20,7 @@ impl State {
             (Need::Installation, Owner::Person(_)) => {
                 Err(Answer::error(403, "Resource not accessible by personal access token"))
             }
-            (Need::Permission(..) | Need::Enterprise | Need::Installation, Owner::App)
+            (Need::Permission(..) | Need::Enterprise | Need::Installation, Owner::App(_))
             | (Need::Enterprise, Owner::Installation(_)) => {
                 Err(Answer::error(403, "Resource not accessible by integration"))
             }

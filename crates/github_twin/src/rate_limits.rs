@@ -16,13 +16,18 @@ pub(crate) enum Owner {
     Installation(u64),
     /// The owner of a personal access token, by its index in the configuration.
     Person(usize),
-    App,
+    /// An App itself, by its id.
+    App(u64),
     Anonymous,
 }
 
 impl Owner {
     pub(crate) fn installation(self) -> Option<u64> {
         if let Self::Installation(id) = self { Some(id) } else { None }
+    }
+
+    pub(crate) fn app(self) -> Option<u64> {
+        if let Self::App(id) = self { Some(id) } else { None }
     }
 }
 
@@ -167,19 +172,23 @@ impl RateLimits {
         if let (Some(bucket), Some(scope)) = (self.limits.registrations, &ask.registers) {
             charges.push((bucket, 1, format!("register {scope}"), ViolationKind::RegistrationsExceeded));
         }
+        // GitHub counts the registrations of a scope whichever App sends them.
+        let payer = |kind: ViolationKind| {
+            if kind == ViolationKind::RegistrationsExceeded { Owner::Anonymous } else { ask.owner }
+        };
         if let Some(bucket) = self.limits.content.filter(|_| ask.method == "POST") {
             charges.push((bucket, 1, "content".to_owned(), ViolationKind::ContentExceeded));
         }
         for (bucket, cost, name, kind) in &charges {
-            let window = self.other_window(ask.owner, name, *bucket, now);
+            let window = self.other_window(payer(*kind), name, *bucket, now);
             if window.used + cost > bucket.limit {
                 let wait = seconds_until(window.start + bucket.window(), now);
                 let violation = Some((*kind, name.clone()));
                 return Err(Refusal { violation, ..self.secondary(ask.owner, wait, now) });
             }
         }
-        for (bucket, cost, name, _) in &charges {
-            self.other_window(ask.owner, name, *bucket, now).used += cost;
+        for (bucket, cost, name, kind) in &charges {
+            self.other_window(payer(*kind), name, *bucket, now).used += cost;
         }
         Ok(())
     }

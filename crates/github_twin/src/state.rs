@@ -119,6 +119,8 @@ pub(crate) enum NotMade {
 #[derive(Clone, Debug)]
 pub(crate) struct Installation {
     pub(crate) id: u64,
+    /// Id of its App.
+    pub(crate) app: u64,
     pub(crate) org: String,
     pub(crate) suspended_at: Option<DateTime<Utc>>,
     pub(crate) updated_at: DateTime<Utc>,
@@ -178,9 +180,13 @@ impl State {
         let now = clock.now();
         let first = (config.installation_id, config.org.clone());
         let installations = std::iter::once(first).chain(config.more_installations.iter().cloned());
+        let others = config.more_apps.iter().map(|one| (one.app_id, (one.installation_id, one.org.clone())));
         let installations: Vec<_> = installations
-            .map(|(id, org)| Installation {
+            .map(|one| (config.app_id, one))
+            .chain(others)
+            .map(|(app, (id, org))| Installation {
                 id,
+                app,
                 org,
                 suspended_at: None,
                 updated_at: now,

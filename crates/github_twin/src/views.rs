@@ -175,29 +175,36 @@ impl State {
         repository(&self.base, &r.full_name, self.started)
     }
 
-    /// Returns the App.
-    pub(crate) fn app_view(&self) -> Value {
-        let (config, since) = (&self.config, time(self.started));
+    /// Returns the URL name of an App.
+    pub(crate) fn app_slug(&self, app: u64) -> &str {
+        let more = self.config.more_apps.iter().find(|one| one.app_id == app);
+        more.map_or(&self.config.app_slug, |one| &one.slug)
+    }
+
+    /// Returns an App.
+    pub(crate) fn app_view(&self, app: u64) -> Value {
+        let (config, since, slug) = (&self.config, time(self.started), self.app_slug(app));
         json!({
-            "id": config.app_id, "slug": config.app_slug, "node_id": node_id("A", config.app_id),
-            "client_id": client_id(config.app_id), "owner": account(&self.base, &config.org, "Organization"),
-            "name": config.app_slug, "description": null, "external_url": "https://example.com",
-            "html_url": format!("https://github.com/apps/{}", config.app_slug),
+            "id": app, "slug": slug, "node_id": node_id("A", app),
+            "client_id": client_id(app), "owner": account(&self.base, &config.org, "Organization"),
+            "name": slug, "description": null, "external_url": "https://example.com",
+            "html_url": format!("https://github.com/apps/{slug}"),
             "created_at": since, "updated_at": since, "permissions": config.permissions,
-            "events": ["workflow_job"], "installations_count": self.installations.len(),
+            "events": ["workflow_job"],
+            "installations_count": self.installations.iter().filter(|one| one.app == app).count(),
         })
     }
 
-    /// Returns one installation of the App.
+    /// Returns one installation of an App.
     pub(crate) fn installation_view(&self, i: &Installation) -> Value {
-        let (config, base, since) = (&self.config, &self.base, time(self.started));
+        let (base, since, slug) = (&self.base, time(self.started), self.app_slug(i.app));
         let suspended_by = i.suspended_at.map(|_| account(base, &i.org, "User"));
         json!({
             "id": i.id, "account": account(base, &i.org, "Organization"), "repository_selection": "all",
             "access_tokens_url": format!("{base}/app/installations/{}/access_tokens", i.id),
             "repositories_url": format!("{base}/installation/repositories"),
             "html_url": format!("https://github.com/organizations/{}/settings/installations/{}", i.org, i.id),
-            "app_id": config.app_id, "app_slug": config.app_slug, "client_id": client_id(config.app_id),
+            "app_id": i.app, "app_slug": slug, "client_id": client_id(i.app),
             "target_id": stable_id(&i.org), "target_type": "Organization", "permissions": i.permissions,
             "events": ["workflow_job"], "created_at": since, "updated_at": time(i.updated_at), "single_file_name": null,
             "has_multiple_single_files": false, "single_file_paths": [],

@@ -153,7 +153,8 @@ pub(crate) async fn deliver(shared: Weak<Shared>, mut inbox: mpsc::Receiver<Outg
         };
         let config = |s: Arc<Shared>| {
             let state = s.lock();
-            (state.webhook.clone(), state.config.app_id)
+            let of = delivery.installation_id.and_then(|id| state.installation(id));
+            (state.webhook.clone(), of.map_or(state.config.app_id, |i| i.app))
         };
         let Some((config, app_id)) = shared.upgrade().map(config) else { return };
         let (Ok(client), Some(config)) = (&client, config) else { continue };

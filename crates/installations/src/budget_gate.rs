@@ -228,7 +228,7 @@ async fn process_responses(
         limits.publish(&queue, &installation).await;
         let applied = async {
             if suspended {
-                queue.pause(&installation, SUSPENSION_PAUSE, Reason::Admin).await?;
+                queue.pause(&installation, SUSPENSION_PAUSE, Reason::Suspended).await?;
             }
             if health == Some(Availability::Bad) {
                 queue.record_outcome(&installation, Availability::Bad).await?;

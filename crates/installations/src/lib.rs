@@ -11,8 +11,10 @@
 mod budget_gate;
 mod endpoints;
 mod pending_limits;
+mod pool;
 mod prepaid;
 mod rate_limits;
+mod settings;
 mod tokens;
 mod webhook_routing;
 
@@ -25,21 +27,20 @@ use std::{
 
 use domain::{InstallationId, KeyRing};
 use github::{Credential, GitHub, GitHubSettings, SettingsError};
-use queue::{BudgetSettings, Paused, PrepaidRequest, Queue, QueueError, Reason, Scope};
+use queue::{BudgetSettings, Paused, Queue, QueueError, Scope};
 
 use budget_gate::BudgetGate;
+pub use pool::JobClient;
 pub use prepaid::ClaimedJob;
-use prepaid::{JobGate, PrepaidCall};
 use tokens::SharedTokens;
-
-/// Interval at which the settings of a budget are checked: a Redis that lost its data has none.
-const REPUBLISH_INTERVAL: Duration = Duration::from_secs(10);
 
 /// One installation this process has a credential for.
 #[derive(Clone, Debug)]
 pub struct Installation {
     /// Our name for it.
     pub id: InstallationId,
+    /// The App pool whose further App it is; `None` if it is alone or the first of its pool.
+    pub pool: Option<InstallationId>,
     /// Address, scope and credential of its GitHub.
     pub github: GitHubSettings,
     /// Limits of its GitHub.
@@ -48,9 +49,18 @@ pub struct Installation {
 
 /// The clients of all installations with a credential in this process. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Installations(Arc<HashMap<InstallationId, Client>>);
+pub struct Installations(Arc<Clients>);
+
+#[derive(Default)]
+struct Clients {
+    by_id: HashMap<InstallationId, Client>,
+    /// The installations of each pool, in the order of the settings. One that is alone is a pool of one.
+    pools: BTreeMap<InstallationId, Vec<InstallationId>>,
+}
 
 struct Client {
+    /// Its pool.
+    pool: InstallationId,
     github: GitHub,
     /// Gate of `github`.
     gate: Arc<BudgetGate>,
@@ -82,7 +92,7 @@ impl App {
 
 impl fmt::Debug for Installations {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
+        f.debug_set().entries(self.0.by_id.keys()).finish()
     }
 }
 
@@ -98,8 +108,9 @@ impl Installations {
         installations: Vec<Installation>,
     ) -> Result<Self, SettingsError> {
         let keys = keys.into();
-        let mut clients = HashMap::new();
-        for Installation { id, github: settings, budget } in installations {
+        let mut clients = Clients::default();
+        settings::keep_published(queue, &installations);
+        for Installation { id, pool, github: settings, budget } in installations {
             let github_id = match &settings.credential {
                 Credential::App { installation_id, .. } => i64::try_from(*installation_id).ok(),
                 Credential::Pat(_) => None,
@@ -108,41 +119,23 @@ impl Installations {
             let gate = Arc::new(BudgetGate::start(queue, &id, &budget));
             let tokens = Arc::new(SharedTokens::new(queue, keys, &id));
             let limited = budget.enabled;
-            tokio::spawn(republish_settings(queue.clone(), id.clone(), budget));
             let github = GitHub::metered(settings, gate.clone(), gate.clone(), tokens)?;
-            clients.insert(id, Client { github, gate, github_id, app, limited });
+            let pool = pool.unwrap_or_else(|| id.clone());
+            clients.pools.entry(pool.clone()).or_default().push(id.clone());
+            clients.by_id.insert(id, Client { pool, github, gate, github_id, app, limited });
         }
         Ok(Self(Arc::new(clients)))
     }
 
     /// Returns the client of an installation; `None` if this process has no credential for it.
     pub fn get(&self, installation: &InstallationId) -> Option<&GitHub> {
-        self.0.get(installation).map(|client| &client.github)
-    }
-
-    /// Returns the client of a claimed job, whose first request to the endpoint of its lane was paid for by the claim.
-    /// `prepaid` records whether that request was sent. Returns `None` if this process has no credential for the
-    /// installation.
-    pub fn client_for_job(
-        &self,
-        installation: &InstallationId,
-        job: ClaimedJob,
-        prepaid: PrepaidRequest,
-    ) -> Option<GitHub> {
-        let client = self.0.get(installation)?;
-        let gate = JobGate::new(client.gate.clone(), PrepaidCall::new(job, prepaid));
-        Some(client.github.with_gate(Arc::new(gate)))
-    }
-
-    /// Returns all installations with their clients.
-    pub fn iter(&self) -> impl Iterator<Item = (&InstallationId, &GitHub)> {
-        self.0.iter().map(|(installation, client)| (installation, &client.github))
+        self.0.by_id.get(installation).map(|client| &client.github)
     }
 
     /// Returns the installations of each App, by name. Installations with a personal access token are left out.
     pub fn apps(&self) -> Vec<Vec<&InstallationId>> {
         let mut apps: BTreeMap<&App, Vec<&InstallationId>> = BTreeMap::new();
-        for (installation, client) in self.0.iter() {
+        for (installation, client) in self.0.by_id.iter() {
             if let Some(app) = &client.app {
                 apps.entry(app).or_default().push(installation);
             }
@@ -156,52 +149,12 @@ impl Installations {
 
     /// Returns GitHub's id of the App's installation.
     pub fn github_id(&self, installation: &InstallationId) -> Option<i64> {
-        self.0.get(installation)?.github_id
+        self.0.by_id.get(installation)?.github_id
     }
 }
 
-/// Writes the settings of the budget again while the process lives, if Redis lost them.
-async fn republish_settings(queue: Queue, installation: InstallationId, budget: BudgetSettings) {
-    let mut written = false;
-    loop {
-        let result = if written {
-            queue.restore_budget(&installation, &budget).await
-        } else {
-            queue.set_budget(&installation, &budget).await
-        };
-        match result {
-            Ok(()) => written = true,
-            Err(error) => {
-                tracing::debug!(%installation, %error, "Settings of the budget could not be written");
-            }
-        }
-        tokio::time::sleep(REPUBLISH_INTERVAL).await;
-    }
-}
-
-/// Whether the installation is paused: no request may be sent to its GitHub.
-///
-/// # Errors
-/// [`QueueError`] if Redis cannot be reached.
-pub async fn is_paused(queue: &Queue, installation: &InstallationId) -> Result<bool, QueueError> {
-    let wanted = Scope::Installation(installation.clone());
-    Ok(queue.pauses().await?.iter().any(|paused| paused.scope == wanted))
-}
-
-/// Returns all paused installations.
-///
-/// # Errors
-/// [`QueueError`] if Redis cannot be reached.
-pub async fn paused_installations(queue: &Queue) -> Result<Vec<InstallationId>, QueueError> {
-    let of = |paused: Paused| match paused.scope {
-        Scope::Installation(installation) => Some(installation),
-        Scope::Lane(_) => None,
-    };
-    Ok(queue.pauses().await?.into_iter().filter_map(of).collect())
-}
-
-/// Whether GitHub limits the installation. Unlike for [`is_paused`], a suspended installation does not count, because
-/// the App itself may still send requests.
+/// Whether GitHub limits the installation. A suspended installation does not count, because the App itself may still
+/// send requests.
 ///
 /// # Errors
 /// [`QueueError`] if Redis cannot be reached.
@@ -209,12 +162,12 @@ pub async fn is_rate_limited(queue: &Queue, installation: &InstallationId) -> Re
     Ok(rate_limit_wait(queue, installation).await?.is_some())
 }
 
-/// Returns the rest of the longest pause that GitHub caused; administrators' pauses do not count.
+/// Returns the rest of the longest pause that stops every request; pauses by administrators do not.
 pub(crate) async fn rate_limit_wait(
     queue: &Queue,
     installation: &InstallationId,
 ) -> Result<Option<Duration>, QueueError> {
     let wanted = Scope::Installation(installation.clone());
-    let holds = |paused: &&Paused| paused.scope == wanted && paused.pause.reason != Reason::Admin;
+    let holds = |paused: &&Paused| paused.scope == wanted && paused.pause.reason.stops_requests();
     Ok(queue.pauses().await?.iter().filter(holds).map(|paused| paused.pause.left).max())
 }

@@ -33,9 +33,10 @@ pub(crate) struct PrepaidCall {
 }
 
 impl PrepaidCall {
-    pub(crate) fn new(job: ClaimedJob, request: PrepaidRequest) -> Self {
+    /// Returns the payment; `paid` is false if the budget of another App has it.
+    pub(crate) fn new(job: ClaimedJob, request: PrepaidRequest, paid: bool) -> Self {
         request.mark_unused();
-        Self { job, request, available: AtomicBool::new(true) }
+        Self { job, request, available: AtomicBool::new(paid) }
     }
 
     /// Returns the job that the claim was for.
@@ -93,7 +94,7 @@ mod tests {
 
     fn prepaid(lane: Lane) -> PrepaidCall {
         let job = ClaimedJob { job: JobId::new(), lane, since: Instant::now() };
-        PrepaidCall::new(job, PrepaidRequest::default())
+        PrepaidCall::new(job, PrepaidRequest::default(), true)
     }
 
     #[test]

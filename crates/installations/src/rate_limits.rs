@@ -7,7 +7,10 @@ use domain::InstallationId;
 use github::{GitHub, GitHubError, RateHeaders};
 use queue::{Observation, Queue, QueueError};
 
-use crate::{Installations, REPUBLISH_INTERVAL};
+use crate::{
+    Installations,
+    settings::{CHECK_INTERVAL, MARK_TTL, mark},
+};
 
 /// Resources of the windows that the service uses.
 const RESOURCES: [&str; 2] = ["core", "actions_runner_registration"];
@@ -25,26 +28,40 @@ impl Installations {
     /// processes that start at once, one fetches. Returns the number of installations fetched. Failures are logged; the
     /// first response of a job reports the same.
     pub async fn fetch_rate_limits(&self, queue: &Queue) -> usize {
-        let limited = self.0.iter().filter(|(_, client)| client.limited);
+        self.fetch_all(queue).await.into_iter().flatten().map(usize::from).sum()
+    }
+
+    /// Returns for each installation with limits whether it was fetched now; `None` if it must be tried again.
+    async fn fetch_all(&self, queue: &Queue) -> Vec<Option<bool>> {
+        let limited = self.0.by_id.iter().filter(|(_, client)| client.limited);
         let fetches = limited.map(|(installation, client)| async move {
             match fetch_for(queue, installation, &client.github).await {
-                Ok(fetched) => usize::from(fetched),
+                Ok(fetched) => Some(fetched),
                 // GitHub asked to wait: the first response after the wait reports the same.
-                Err(RateLimitError::GitHub(GitHubError::Held { .. })) => 0,
+                Err(RateLimitError::GitHub(GitHubError::Held { .. })) => None,
                 Err(error) => {
                     tracing::warn!(%installation, %error, "GitHub's rate limits could not be fetched");
-                    0
+                    None
                 }
             }
         });
-        futures::future::join_all(fetches).await.into_iter().sum()
+        futures::future::join_all(fetches).await
     }
 
     /// Fetches the windows again and again, because a Redis that lost its data has none. Never returns.
     pub async fn refresh_rate_limits(self, queue: Queue) {
+        let mut names: Vec<_> = self.0.by_id.keys().map(InstallationId::as_str).collect();
+        names.sort_unstable();
+        let mark = mark("windows", &names);
         loop {
-            self.fetch_rate_limits(&queue).await;
-            tokio::time::sleep(REPUBLISH_INTERVAL).await;
+            // One question for all installations, whichever number they are.
+            if matches!(queue.shared_get(&mark).await, Ok(None)) {
+                let done = self.fetch_all(&queue).await.iter().all(Option::is_some);
+                if done && let Err(error) = queue.shared_put(&mark, b"1", MARK_TTL).await {
+                    tracing::debug!(%error, "The check of GitHub's windows could not be marked as done");
+                }
+            }
+            tokio::time::sleep(CHECK_INTERVAL).await;
         }
     }
 }

@@ -7,14 +7,15 @@ use crate::Installations;
 
 impl Installations {
     /// Returns the installation of an event, among those whose secret signed it (`signed_for`; all if it is empty).
-    /// `None` if the event belongs to no installation of ours, or could belong to several.
+    /// `None` if the event belongs to no installation of ours, or could belong to several of
+    /// different pools.
     pub fn installation_of(
         &self,
         source: &WebhookSource,
         signed_for: &[InstallationId],
     ) -> Option<&InstallationId> {
         let signed = |id: &InstallationId| signed_for.is_empty() || signed_for.contains(id);
-        let mut fits: Vec<_> = self.0.iter().filter(|(id, _)| signed(id)).collect();
+        let mut fits: Vec<_> = self.0.by_id.iter().filter(|(id, _)| signed(id)).collect();
         if let Some(id) = source.installation {
             fits.retain(|(_, client)| client.github_id == Some(id));
         }
@@ -29,8 +30,13 @@ impl Installations {
             let by_organization = matching(is_organization);
             fits = if by_organization.is_empty() { matching(is_enterprise) } else { by_organization };
         }
+        // All Apps of a pool belong to one organization: without an id of GitHub's, the first stands for the pool.
+        let (first, client) = *fits.first()?;
         match fits.as_slice() {
-            [(id, _)] => Some(id),
+            [_] => Some(first),
+            _ if fits.iter().all(|(_, other)| other.pool == client.pool) => {
+                Some(self.0.by_id.get_key_value(&client.pool)?.0)
+            }
             _ => None,
         }
     }

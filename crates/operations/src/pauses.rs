@@ -59,13 +59,8 @@ impl Operations<'_> {
         let mut tx = self.store.begin().await?;
         tx.pauses().remove(scope).await?;
         tx.audit().write(&admin.record(event_types(scope).1, None, described(scope))).await?;
-        let suspended = tx.installations().suspended().await?;
         tx.commit().await?;
-        let stays = matches!(scope, PauseScope::Installation(name)
-            if suspended.iter().any(|one| one.installation == *name));
-        if !stays {
-            lift(self.queue, scope).await.map_err(|error| unavailable(&error))?;
-        }
+        lift(self.queue, scope).await.map_err(|error| unavailable(&error))?;
         Ok(())
     }
 }

@@ -163,6 +163,8 @@ fn pause(paused: Paused) -> PausePicture {
         Reason::GithubOutage => PauseCause::Outage,
         Reason::SecondaryLimit => PauseCause::SecondaryLimit,
         Reason::Admin => PauseCause::Admin,
+        Reason::Suspended => PauseCause::Suspended,
+        Reason::Refused => PauseCause::Refused,
     };
     PausePicture { scope: paused.scope, cause, left: paused.pause.left, by: None, reason: None }
 }
@@ -186,6 +188,7 @@ fn budget(view: BudgetView) -> BudgetPicture {
     let points = view.points.into_iter().max_by_key(|points| points.used);
     BudgetPicture {
         installation: view.installation,
+        pool: view.pool,
         breaker: match view.breaker {
             Breaker::Closed => BreakerPicture::Closed,
             Breaker::Open { left } => BreakerPicture::Open(left),

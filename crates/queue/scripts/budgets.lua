@@ -5,7 +5,8 @@
 --   pause, ms left for the probe (-1: none is required), { { resource, limit, remaining, ms until reset,
 --   { { lane, requests used in this window }... }, { { team, requests used }... } }... },
 --   { { endpoint, points used in the last minute }... }, points of a minute and endpoint (0: no limits),
---   registrations of a period (0: no limits) }... }
+--   registrations of a period (0: no limits), its pool }... }
+--   The registrations of a pool are those of its first App.
 --   Of the teams the 50 that used most.
 -- Complexity: O(installations * (fields + teams that used anything)).
 local seen, rows = {}, {}
@@ -46,11 +47,23 @@ local function breaker(B, inst)
   return ms > 0 and 'open' or 'half_open', ms
 end
 
-local function view(inst)
-  local running, windows, points = 0, {}, {}
-  for _, lane in ipairs(LANES) do
-    running = running + redis.call('ZCARD', key('leased', inst, lane))
+-- The jobs that this App pays for.
+local function running_jobs(B)
+  if B.pool then
+    return tonumber(redis.call('HGET', P .. 'counts:' .. B.pool, 'm:' .. B.inst) or '0')
   end
+  local running = 0
+  for _, lane in ipairs(LANES) do
+    running = running + redis.call('ZCARD', key('leased', B.inst, lane))
+  end
+  for app in string.gmatch(B.apps or '', '%S+') do
+    running = running - tonumber(redis.call('HGET', P .. 'counts:' .. B.inst, 'm:' .. app) or '0')
+  end
+  return running
+end
+
+local function view(inst)
+  local windows, points = {}, {}
   local fields = redis.call('HKEYS', P .. 'limits:' .. inst)
   fields[#fields + 1] = 'n'
   local B = load_budget(inst, fields)
@@ -67,8 +80,8 @@ local function view(inst)
   local state, left = breaker(B, inst)
   local probe = get(B, 'pw') and probe_wait(B) or -1
   local limited = B.on ~= 0
-  return { inst, running, math.floor((mutation_rate(B))), used(B, 'n', B.span), state, left, probe, windows, points,
-    limited and B.points or 0, limited and B.registrations or 0 }
+  return { inst, running_jobs(B), math.floor((mutation_rate(B))), used(B, 'n', B.span), state, left, probe, windows, points,
+    limited and B.points or 0, limited and not B.pool and B.registrations or 0, B.pool or inst }
 end
 
 for _, set in ipairs({ 'sites', 'installations' }) do

@@ -1,21 +1,22 @@
 -- Leases the next jobs, or returns the time to wait.
 --
--- ARGV: claimer, request number, jobs wanted (1 to 100), lease ms, longest wait ms, then the share of each lane
--- Result: { wait ms, { job, installation, lane, rank, accepted ms, half-deadline ms, cost, claims, rescues, team }... ,
---   jobs put off because their hash cannot be read }
+-- ARGV: claimer, request number, jobs wanted (1 to 100), lease ms, longest wait ms, installations considered at most,
+--   then the share of each lane
+-- Result: { wait ms, { job, installation, lane, rank, accepted ms, half-deadline ms, cost, claims, rescues, team,
+--   further App of the pool that pays or '' }... , jobs put off because their hash cannot be read }
 --   The first request of each job is paid for.
 --   A claimer that repeats its request number gets the jobs of the lost result.
 -- Complexity: O((n + e + d + s) log N) for n claimed, at most 64 expired and 256 due jobs, and at most 32 jobs of
---   each lane that are set aside, plus O(i) for the at most 64 installations considered. At most 8 overdue jobs are
+--   each lane that are set aside, plus O(a) for the a Apps of the installations considered. At most 8 overdue jobs are
 --   considered for each job claimed.
 local claimer, request = ARGV[1], ARGV[2]
-local want, lease, longest = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local want, lease, longest, INSTALLATIONS = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local token = claimer .. '.' .. request
 local SHARES = {}
 for n, lane in ipairs(LANES) do
-  SHARES[lane] = tonumber(ARGV[5 + n])
+  SHARES[lane] = tonumber(ARGV[6 + n])
 end
-local INSTALLATIONS, ASIDE, OVERDUE, TIDY = 64, 32, 8, 8
+local ASIDE, OVERDUE, TIDY = 32, 8, 8
 local wait, full = longest, false
 
 local function shorten_wait(ms)
@@ -25,8 +26,9 @@ local function shorten_wait(ms)
 end
 
 local function read_job(id)
-  local h = redis.call('HMGET', job_key(id), 'i', 'l', 'k', 'a', 'h', 'c', 'n', 'x', 't', 'w')
-  return { id, h[1], h[2], h[3], h[4], h[5], h[6], tonumber(h[7]), tonumber(h[8]), h[9] }, tonumber(h[10] or '1')
+  local h = redis.call('HMGET', job_key(id), 'i', 'l', 'k', 'a', 'h', 'c', 'n', 'x', 't', 'm', 'w')
+  return { id, h[1], h[2], h[3], h[4], h[5], h[6], tonumber(h[7]), tonumber(h[8]), h[9], h[10] or '' },
+    tonumber(h[11] or '1')
 end
 
 -- Whether every field used in calculations exists and is a number.
@@ -60,7 +62,7 @@ end
 
 -- 1 Expired leases and 2 delayed jobs that became due return, see returns.lua.
 
-local pauses, sites = {}, {}
+local pauses, held, sites = {}, false, {}
 local moved = {} -- jobs that this claim leased, set aside or dropped
 local function load_pauses()
   local flat = redis.call('HGETALL', P .. 'pauses')
@@ -69,24 +71,43 @@ local function load_pauses()
     if until_ms <= now then
       redis.call('HDEL', P .. 'pauses', flat[at])
     else
-      local scope = string.match(flat[at], '^i:[^:]+') or flat[at]
+      -- An administrator pauses a whole pool by the name of its first App; any other pause is of one App.
+      local scope = not string.match(flat[at], ':admin$') and string.match(flat[at], '^i:[^:]+') or flat[at]
       pauses[scope] = math.max(pauses[scope] or 0, until_ms)
+      held = true
     end
   end
 end
 
--- 3a Returns 0 if a job of this lane may start now, otherwise the ms until the next attempt makes sense. A job has at
--- most one request in flight, so the number of leases is the concurrency GitHub sees.
-local function lane_wait(site, lane)
-  local until_ms = math.max(pauses['i:' .. site.inst] or 0, pauses['l:' .. lane] or 0)
-  if until_ms > now then
-    return until_ms - now
+-- Returns 0 if an App may send the first request of this lane, otherwise the ms until the next attempt makes sense. A
+-- job has at most one request in flight, so the number of leases is the concurrency GitHub sees.
+local function app_wait(app, lane)
+  if held then
+    local until_ms = math.max(pauses['i:' .. app.inst .. ':admin'] or 0, pauses['i:' .. app.inst] or 0)
+    if until_ms > now then
+      return until_ms - now
+    end
   end
-  if site.running >= site.budget.concurrency then
+  if app.running >= app.concurrency then
     full = true
     return longest
   end
-  return budget_wait(site.budget, FIRST[lane])
+  return budget_wait(app, FIRST[lane])
+end
+
+-- 3a Returns 0 if a job of this lane may start now, otherwise the ms until the next attempt makes sense.
+local function lane_wait(site, lane)
+  if held then
+    local until_ms = math.max(pauses['i:' .. site.inst .. ':admin'] or 0, pauses['l:' .. lane] or 0)
+    if until_ms > now then
+      return until_ms - now
+    end
+  end
+  local ms = app_wait(site.budget, lane)
+  for n = 2, #site.apps do
+    ms = ms > 0 and math.min(ms, app_wait(site.apps[n], lane)) or 0
+  end
+  return ms
 end
 
 -- Returns due jobs to their lanes. Results: the number of leases, and whether jobs are delayed.
@@ -145,7 +166,18 @@ local function lowest_rank(site, lane)
   end
 end
 
--- The clocks and the budget of one installation, read once and written once per claim.
+-- The budgets of the site's Apps, with the number of jobs that each pays for.
+local function load_site_apps(inst, running)
+  local apps = load_apps(load_budget(inst, FIRST_FIELDS), FIRST_FIELDS)
+  apps[1].running = running
+  for n = 2, #apps do
+    apps[n].running = tonumber(redis.call('HGET', P .. 'counts:' .. inst, 'm:' .. apps[n].inst) or '0')
+    apps[1].running = apps[1].running - apps[n].running
+  end
+  return apps
+end
+
+-- The clocks and the budgets of one installation, read once and written once per claim.
 local function load_site(inst)
   local running, delayed = return_jobs(inst)
   local h = redis.call('HMGET', P .. 'clocks:' .. inst, 'v', 'k:provision', 'k:deprovision', 'k:drift',
@@ -154,10 +186,11 @@ local function load_site(inst)
   if back <= now or back > now + LONGEST_RETURN and back < math.huge then
     return_capped(inst)
   end
+  local apps = load_site_apps(inst, running)
   local site = {
     inst = inst, v = tonumber(h[1] or '0'), clock = {}, finish = {}, ready = {}, served = {}, look = {}, leased = {},
     overdue = {}, running = running, delayed = delayed,
-    back = back, teams = {}, budget = load_budget(inst, FIRST_FIELDS),
+    back = back, teams = {}, apps = apps, budget = apps[1],
   }
   for n, lane in ipairs(LANES) do
     site.clock[lane] = tonumber(h[1 + n] or '0')
@@ -190,7 +223,9 @@ local function store_site(site)
     end
   end
   redis.call('HSET', P .. 'clocks:' .. site.inst, unpack(clocks))
-  store_budget(site.budget)
+  for _, app in ipairs(site.apps) do
+    store_budget(app)
+  end
 end
 
 -- 3b Lanes with jobs, the one furthest behind its share first. A lane that was idle starts at the common virtual time:
@@ -253,12 +288,44 @@ local function runs_enough(site, team)
   return site.teams[team] >= site.budget.team
 end
 
--- Whether the team may use no more of the primary window now. Its jobs return later.
-local function spends_enough(site, lane, team, weight)
-  local ms = team_wait(site.budget, FIRST[lane], team, weight)
-  if ms == 0 then
-    return false
+-- Free part of an App's primary window over the part of its time that is left. An App whose window is not known comes
+-- first: its next response reports it.
+local function headroom(app, call)
+  local resource = resource_of(app, call.endpoint)
+  local window = app.on ~= 0 and window_of(app, resource)
+  if not window then
+    return math.huge, -app.running
   end
+  local free = left_of(app, window, resource) - reserve_of(app, window, call)
+  return free / window.limit / math.max(window.reset - now, 1000), -app.running
+end
+
+-- The App that pays for the team's next request: of those that may, the one with most headroom. If none may, nil and
+-- the ms to wait.
+local function payer_of(site, lane, team, weight)
+  local wait_ms, payer, most, idle = math.huge, nil, nil, nil
+  for _, app in ipairs(site.apps) do
+    -- Of a single App the lane has just been asked.
+    local ms = #site.apps > 1 and app_wait(app, lane) or 0
+    if ms == 0 then
+      ms = team_wait(app, FIRST[lane], team, weight)
+    end
+    if ms > 0 then
+      wait_ms = math.min(wait_ms, ms)
+    elseif #site.apps == 1 then
+      return app
+    else
+      local room, rest = headroom(app, FIRST[lane])
+      if not payer or room > most or room == most and rest > idle then
+        payer, most, idle = app, room, rest
+      end
+    end
+  end
+  return payer, wait_ms
+end
+
+-- Sets the time at which the jobs of a team return that may use no more of the primary window now.
+local function return_later(site, team, ms)
   local due = math.ceil(now + ms)
   redis.call('ZADD', P .. 'capped:' .. site.inst, 'NX', due, team)
   if site.back <= now or due < site.back then
@@ -266,10 +333,9 @@ local function spends_enough(site, lane, team, weight)
     redis.call('HSET', P .. 'clocks:' .. site.inst, 'f', due)
   end
   shorten_wait(ms)
-  return true
 end
 
--- The lane's first job whose team may run one more and pay for it.
+-- The lane's first job whose team may run one more and pay for it, and the App that pays.
 local function next_job(site, lane)
   while site.look[lane] > 0 do
     local id, overdue = first_job(site, lane)
@@ -279,9 +345,16 @@ local function next_job(site, lane)
     local job, weight = read_job(id)
     local readable = is_readable(job, weight, site.inst, lane)
     local busy = readable and runs_enough(site, job[10])
-    if readable and not busy and not spends_enough(site, lane, job[10], weight) then
-      return job, overdue, weight
+    local payer, ms
+    if readable and not busy then
+      payer, ms = payer_of(site, lane, job[10], weight)
+    end
+    if payer then
+      return job, overdue, weight, payer
     elseif readable then
+      if not busy then
+        return_later(site, job[10], ms)
+      end
       set_aside(id, site.inst, lane, job[10], job[4])
       full = full or busy
     elseif job[2] then
@@ -303,9 +376,9 @@ end
 -- 3d Pays for the first request and advances the clocks. An overdue job starts before its turn, so its rank does not
 -- advance the lane's clock. Otherwise every new job would queue behind the backlog of the team that queued too much.
 -- The early start counts as the team's next turn.
-local function charge(site, turn, job, overdue, weight)
-  charge_budget(site.budget, FIRST[turn.lane], job[10], weight)
-  record_sent(site.budget, job[1])
+local function charge(site, turn, job, overdue, weight, payer)
+  charge_budget(payer, FIRST[turn.lane], job[10], weight)
+  record_sent(payer, job[1])
   site.v = turn.start
   site.finish[turn.lane] = turn.start + tonumber(job[7]) / SHARES[turn.lane]
   local rank = tonumber(job[4])
@@ -316,10 +389,16 @@ local function charge(site, turn, job, overdue, weight)
   end
 end
 
-local function lease_job(site, lane, job)
+local function lease_job(site, lane, job, payer)
   local id, team = job[1], job[10]
   job[8] = job[8] + 1
   mark_leased(id, token, job[8])
+  if payer.home then
+    job[11] = payer.inst
+    redis.call('HSET', job_key(id), 'm', payer.inst)
+    add_count(site.inst, 'm:', payer.inst, 1)
+  end
+  payer.running = payer.running + 1
   local leased = site.leased[lane] or {}
   leased[#leased + 1] = id
   site.leased[lane], moved[id] = leased, true
@@ -335,15 +414,15 @@ end
 local function lease_next(site)
   for _, turn in ipairs(lanes_in_turn(site)) do
     local ms = lane_wait(site, turn.lane)
-    local job, overdue, weight
+    local job, overdue, weight, payer
     if ms == 0 then
-      job, overdue, weight = next_job(site, turn.lane)
+      job, overdue, weight, payer = next_job(site, turn.lane)
     else
       shorten_wait(ms)
     end
     if job then
-      charge(site, turn, job, overdue, weight)
-      lease_job(site, turn.lane, job)
+      charge(site, turn, job, overdue, weight, payer)
+      lease_job(site, turn.lane, job, payer)
       return job
     end
   end
@@ -377,8 +456,12 @@ local function next_event(inst)
   end
 end
 
--- Whether another worker should claim: a job may start within a second, or becomes due later.
-local function more_to_come()
+-- Whether another worker should claim: a job may start within a second, or becomes due later, or is in an installation
+-- that was not read.
+local function more_to_come(names)
+  if #sites < #names then
+    return true
+  end
   for _, site in ipairs(sites) do
     if site.back < math.huge then
       return true
@@ -403,21 +486,30 @@ local others = table.remove(names, INSTALLATIONS + 1) ~= nil
 if #names > 0 then
   load_pauses()
 end
-for _, inst in ipairs(names) do
-  sites[#sites + 1] = load_site(inst)
-end
 
 local jobs, kept = {}, { request }
-local found = true
+local function take_job(site)
+  local job = #jobs < want and lease_next(site)
+  if job then
+    jobs[#jobs + 1] = job
+    kept[#kept + 1] = job[1]
+  end
+  return job
+end
+
+-- Installations are read in turn, and no more of them than needed: one that was not read is earlier in turn next time.
+for _, inst in ipairs(names) do
+  if #jobs == want then
+    break
+  end
+  sites[#sites + 1] = load_site(inst)
+  take_job(sites[#sites])
+end
+local found = #jobs > 0
 while found and #jobs < want do
   found = false
   for _, site in ipairs(sites) do
-    local job = #jobs < want and lease_next(site)
-    if job then
-      found = true
-      jobs[#jobs + 1] = job
-      kept[#kept + 1] = job[1]
-    end
+    found = take_job(site) and true or found
   end
 end
 
@@ -427,7 +519,7 @@ for _, site in ipairs(sites) do
     store_site(site)
   end
   -- A single installation needs no turn.
-  if (served or others) and #sites > 1 then
+  if (served or others) and #names > 1 then
     redis.call('ZADD', P .. 'installations', 'XX', redis.call('INCR', P .. 'turn'), site.inst)
   end
 end
@@ -437,7 +529,7 @@ if #jobs > 0 then
 end
 if #jobs == want then
   -- More jobs may be left or become due: the next worker claims, and so on until one gets none.
-  if more_to_come() then
+  if more_to_come(names) then
     wake_one()
   end
   wait = 0

@@ -4,7 +4,8 @@
 --   empty), instead (0 or 1: the write that the claim paid for will not be sent, and its payment counts for this one in
 --   buckets that all writes share), ms since the claim paid for this request (or empty: it did not)
 --   A request without a job is charged to the drift lane, or to the deprovision lane if it is urgent.
--- Result: 0 if it may be sent, otherwise the ms to wait. An administrator's pause does not stop running jobs.
+-- Result: 0 if it may be sent, otherwise the ms to wait. Pauses by administrators and for suspensions do not stop
+--   running jobs.
 -- Complexity: O(1).
 local inst, job, paid = ARGV[1], ARGV[6], tonumber(ARGV[8])
 local call = { endpoint = ARGV[2], write = ARGV[3] == '1', registers = ARGV[4] == '1', urgent = ARGV[5] == '1' }
@@ -16,6 +17,7 @@ if held > 0 then
 end
 local fields = { 'pw', 'pp', 'pj', 'mr', 'mt', 'w:core', 'u:core', 'x:' .. call.endpoint, 'k:' .. call.endpoint }
 local B = load_budget(inst, fields)
+B.home = call.registers and B.pool and load_budget(B.pool, { 'n' })
 -- The claim chose this job as the probe: it does not wait for itself.
 local probe = job ~= '' and get(B, 'pj') == job
 if probe then
@@ -41,6 +43,9 @@ if ms == 0 then
 end
 if ms == 0 then
   store_budget(B)
+  if B.home then
+    store_budget(B.home)
+  end
 elseif probe then
   -- A probe that must wait leaves its place to the next request.
   put(B, 'pj', false)

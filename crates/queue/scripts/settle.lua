@@ -6,14 +6,20 @@
 -- Complexity: O(n log N) for n leases among N jobs.
 local answers, alarm, ended, budgets = {}, false, {}, {}
 
-local function refund(inst, lane, team)
+local function budget_of(inst)
   budgets[inst] = budgets[inst] or load_budget(inst, FIRST_FIELDS)
-  refund_budget(budgets[inst], FIRST[lane], team)
+  return budgets[inst]
+end
+
+local function refund(app, lane, team)
+  local B = budget_of(app)
+  B.home = B.pool and budget_of(B.pool)
+  refund_budget(B, FIRST[lane], team)
 end
 
 for at = 1, #ARGV, 5 do
   local id, outcome, delay = ARGV[at], ARGV[at + 2], tonumber(ARGV[at + 3])
-  local h = redis.call('HMGET', job_key(id), 'i', 'l', 'k', 'a', 'h', 'o', 't')
+  local h = redis.call('HMGET', job_key(id), 'i', 'l', 'k', 'a', 'h', 'o', 't', 'm')
   local inst, lane = h[1], h[2]
   if h[6] ~= ARGV[at + 1] then
     answers[#answers + 1] = 0
@@ -21,9 +27,14 @@ for at = 1, #ARGV, 5 do
     redis.call('ZREM', key('leased', inst, lane), id)
     add_count(inst, 'r:', h[7], -1)
     ended[inst .. ' ' .. h[7]] = { inst, h[7] }
-    alarm = leave_probe(inst, id) or alarm
+    local app = h[8] or inst
+    if app ~= inst then
+      add_count(inst, 'm:', app, -1)
+      redis.call('HDEL', job_key(id), 'm')
+    end
+    alarm = leave_probe(app, id) or alarm
     if ARGV[at + 4] == '1' then
-      refund(inst, lane, h[7])
+      refund(app, lane, h[7])
     end
     if outcome == 'finish' then
       redis.call('DEL', job_key(id))

@@ -19,10 +19,14 @@ pub struct QueueConfig {
     pub call_timeout: Duration,
     /// Longest wait that a claim returns. It bounds a worker's delay if a wake-up is lost.
     pub longest_wait: Duration,
+    /// Installations with jobs that one claim considers, 1 to 1,000. The cost of a claim grows with them; with more
+    /// installations than that, waiting workers ask ten times a second.
+    pub installations_per_claim: u16,
 }
 
 impl QueueConfig {
-    /// Returns settings with this address and namespace, 2 s for every call and 5 s as the longest wait.
+    /// Returns settings with this address and namespace, 2 s for every call, 5 s as the longest wait and 64
+    /// installations for each claim.
     pub fn new(url: impl Into<String>, namespace: impl Into<String>) -> Self {
         Self {
             url: url.into(),
@@ -30,6 +34,7 @@ impl QueueConfig {
             namespace: namespace.into(),
             call_timeout: Duration::from_secs(2),
             longest_wait: Duration::from_secs(5),
+            installations_per_claim: 64,
         }
     }
 

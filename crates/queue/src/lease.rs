@@ -52,8 +52,10 @@ pub struct Lease {
     pub job: JobId,
     /// Proof of ownership.
     pub token: LeaseToken,
-    /// Installation whose budget it uses.
+    /// Installation whose job it is; in an App pool the name of the pool.
     pub installation: InstallationId,
+    /// Installation whose budget pays for it: `installation`, or a further App of its pool.
+    pub app: InstallationId,
     /// Its lane.
     pub lane: Lane,
     /// Number of starts, this one included. A loss of Redis resets it.
@@ -65,15 +67,17 @@ pub struct Lease {
 }
 
 /// A lease as the claim script returns it.
-pub(crate) type LeaseRow = (String, String, String, String, String, String, String, u32, u32, String);
+pub(crate) type LeaseRow = (String, String, String, String, String, String, String, u32, u32, String, String);
 
 impl Lease {
     pub(crate) fn read(row: LeaseRow, token: &LeaseToken) -> Result<Self, QueueError> {
-        let (job, installation, lane, rank, accepted, half, cost, claims, rescues, team) = row;
+        let (job, installation, lane, rank, accepted, half, cost, claims, rescues, team, app) = row;
+        let id = |name: &str| name.parse().map_err(|_| QueueError::Unexpected("an installation"));
         Ok(Self {
             job: job.parse().map_err(|_| QueueError::Unexpected("a job id"))?,
             token: token.clone(),
-            installation: installation.parse().map_err(|_| QueueError::Unexpected("an installation"))?,
+            app: id(if app.is_empty() { &installation } else { &app })?,
+            installation: id(&installation)?,
             lane: lane.parse().map_err(|_| QueueError::Unexpected("a lane"))?,
             claims,
             rescues,
@@ -95,6 +99,8 @@ impl Lease {
         ];
         args.extend(self.restore_args.iter().cloned());
         args.extend([self.claims.to_string(), self.rescues.to_string()]);
+        let further = self.app != self.installation;
+        args.push(if further { self.app.to_string() } else { String::new() });
         args
     }
 }

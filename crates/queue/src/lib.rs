@@ -36,8 +36,8 @@ pub use backend::{
     backend,
 };
 pub use budget::{
-    Availability, Breaker, BreakerSettings, BudgetSettings, BudgetView, Call, End, Observation, Permit,
-    Points, Prepaid, Window,
+    Availability, Breaker, BreakerSettings, BudgetSettings, BudgetView, Call, End, InstallationBudget,
+    MAX_FURTHER_APPS, Observation, Permit, Points, PoolPlace, Prepaid, Window,
 };
 pub use config::QueueConfig;
 pub use error::QueueError;

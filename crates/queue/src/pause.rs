@@ -19,13 +19,18 @@ pub enum Reason {
     GithubOutage,
     /// GitHub reported a secondary limit.
     SecondaryLimit,
-    /// An administrator paused it, or GitHub suspended the installation.
+    /// An administrator paused it. The first App of a pool stands for the whole pool.
     Admin,
+    /// GitHub suspended the installation. An earlier version wrote [`Self::Admin`].
+    Suspended,
+    /// GitHub refuses the calls of one App of a pool until an operator acts.
+    Refused,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 4] = [Self::Budget, Self::GithubOutage, Self::SecondaryLimit, Self::Admin];
+    pub const ALL: [Self; 6] =
+        [Self::Budget, Self::GithubOutage, Self::SecondaryLimit, Self::Admin, Self::Suspended, Self::Refused];
 
     pub(crate) fn read(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|reason| reason.as_str() == word)
@@ -38,7 +43,14 @@ impl Reason {
             Self::GithubOutage => "github_outage",
             Self::SecondaryLimit => "secondary_limit",
             Self::Admin => "admin",
+            Self::Suspended => "suspended",
+            Self::Refused => "refused",
         }
+    }
+
+    /// Whether the pause stops running jobs too: one request is sent first after it, as a probe.
+    pub const fn stops_requests(self) -> bool {
+        !matches!(self, Self::Admin | Self::Suspended)
     }
 }
 
@@ -68,15 +80,15 @@ pub struct Paused {
 
 impl Queue {
     /// Pauses an installation for `duration`, at most 30 days. No claim takes its jobs, and no running job gets a
-    /// permit unless the reason is [`Reason::Admin`]. After a pause for any other reason, one request is sent first as
-    /// a probe. Never shortens a pause; returns its remaining time.
+    /// permit if the reason stops requests ([`Reason::stops_requests`]). Never shortens a pause; returns its remaining
+    /// time.
     pub async fn pause(
         &self,
         installation: &InstallationId,
         duration: Duration,
         reason: Reason,
     ) -> Result<Duration, QueueError> {
-        let probe = if reason == Reason::Admin { "" } else { installation.as_str() };
+        let probe = if reason.stops_requests() { installation.as_str() } else { "" };
         self.set_pause(format!("i:{installation}:{reason}"), duration, probe).await
     }
 

@@ -13,6 +13,8 @@ use crate::{
 
 /// Most jobs in one script call.
 const MAX_BATCH: usize = 200;
+/// Most installations that one claim considers.
+const MAX_INSTALLATIONS: u16 = 1000;
 
 /// Handle of the queue. Cheap to clone; all clones share one connection.
 #[derive(Clone)]
@@ -22,6 +24,7 @@ struct Inner {
     link: Link,
     prefix: String,
     longest_wait: Duration,
+    installations_per_claim: u16,
 }
 
 impl Queue {
@@ -37,6 +40,7 @@ impl Queue {
             link: Link::new(finder, config.call_timeout),
             prefix,
             longest_wait: config.longest_wait,
+            installations_per_claim: config.installations_per_claim.clamp(1, MAX_INSTALLATIONS),
         })))
     }
 
@@ -61,6 +65,7 @@ impl Queue {
             want.clamp(1, 100).to_string(),
             millis(claimer.lease).max(1).to_string(),
             millis(self.0.longest_wait).to_string(),
+            self.0.installations_per_claim.to_string(),
         ];
         args.extend(Lane::ALL.iter().map(|lane| lane.share().to_string()));
         let (pause, rows, put_off): (u64, Vec<LeaseRow>, u64) = self.run(&scripts::CLAIM, &args).await?;

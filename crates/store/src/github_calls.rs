@@ -20,6 +20,8 @@ pub struct GithubCalls<'c>(pub(crate) &'c mut PgConnection);
 pub struct Intent {
     /// Id of the call.
     pub id: CallId,
+    /// Installation that makes the call: in an App pool, one of its Apps.
+    pub app: InstallationId,
     /// Number of this try to create the runner, from 1.
     pub generation: i16,
     /// Name requested for the runner.
@@ -72,13 +74,14 @@ impl GithubCalls<'_> {
     /// made.
     pub async fn record_intent(&mut self, job: &Job, intent: &Intent) -> Result<bool> {
         let done = sqlx::query!(
-            "INSERT INTO github_calls (id, job_id, installation, generation, runner_name, fence)
-             SELECT $3, id, installation, $4, $5, fence FROM jobs WHERE id = $1 AND fence = $2 AND state = 'running'",
+            "INSERT INTO github_calls (id, job_id, installation, generation, runner_name, app_installation, fence)
+             SELECT $3, id, installation, $4, $5, $6, fence FROM jobs WHERE id = $1 AND fence = $2 AND state = 'running'",
             job.id.uuid(),
             job.fence,
             intent.id.uuid(),
             intent.generation,
             intent.runner_name.as_str(),
+            intent.app.as_str(),
         )
         .execute(&mut *self.0)
         .await?;

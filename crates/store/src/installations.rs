@@ -48,6 +48,20 @@ impl Installations<'_> {
         Ok(())
     }
 
+    /// Inserts or updates the row of an installation that sends requests for `pool`, which may be itself.
+    pub async fn ensure_app(&mut self, app: &InstallationId, pool: &InstallationId) -> Result<()> {
+        sqlx::query!(
+            "INSERT INTO installations (id, pool) VALUES ($1, nullif($2, $1))
+             ON CONFLICT (id) DO UPDATE SET pool = EXCLUDED.pool
+                WHERE installations.pool IS DISTINCT FROM EXCLUDED.pool",
+            app.as_str(),
+            pool.as_str(),
+        )
+        .execute(&mut *self.0)
+        .await?;
+        Ok(())
+    }
+
     /// Suspends the installation (with its GitHub id) or ends the suspension (`None`), unless a change newer than `at`
     /// is known. Returns whether the state changed.
     pub async fn suspend(

@@ -56,6 +56,7 @@ struct RunnerRow {
     status: String,
     busy: bool,
     github_runner_id: Option<i64>,
+    app_installation: Option<String>,
     runner_group_id: i64,
     runner_group_name: Option<String>,
     labels: Vec<String>,
@@ -88,6 +89,7 @@ impl TryFrom<RunnerRow> for Runner {
             status: row.status.parse().map_err(StoreError::inconsistent)?,
             busy: row.busy,
             github_runner_id: row.github_runner_id,
+            app_installation: row.app_installation,
             runner_group_id: row.runner_group_id,
             runner_group_name: row.runner_group_name,
             labels: row.labels,
@@ -110,7 +112,8 @@ macro_rules! runner_rows {
             r#"SELECT runners.id, runners.installation, runners.team_id, teams.name AS team_name, runners.owner_user,
                 runners.owner_client,
                 coalesce(users.email, users.display_name, users.subject, oauth_clients.client_id) AS owner_identity,
-                runners.name, runners.status, runners.busy, runners.github_runner_id, runners.runner_group_id, runners.runner_group_name,
+                runners.name, runners.status, runners.busy, runners.github_runner_id, runners.app_installation, runners.runner_group_id,
+                runners.runner_group_name,
                 runners.labels, runners.ephemeral, runners.registers_itself, runners.stated_version,
                 runners.version, runners.created_at, runners.updated_at, runners.registered_at,
                 runners.deleted_at
@@ -172,18 +175,25 @@ impl Runners<'_> {
         Ok(done.rows_affected() == 1)
     }
 
-    /// Changes `requested` to `pending`: GitHub made the runner under this id. Returns `false` if it was not
-    /// `requested`.
-    pub async fn register(&mut self, id: RunnerId, github_runner_id: i64) -> Result<bool> {
+    /// Changes `requested` to `pending`: GitHub made the runner under this id, through the App of this installation.
+    /// Returns `false` if it was not `requested`.
+    pub async fn register(
+        &mut self,
+        id: RunnerId,
+        github_runner_id: i64,
+        app: &InstallationId,
+    ) -> Result<bool> {
         let done = sqlx::query!(
             "WITH moved AS (
-                UPDATE runners SET status = 'pending', github_runner_id = $2, registered_at = now(), updated_at = now()
+                UPDATE runners SET status = 'pending', github_runner_id = $2, app_installation = $3,
+                    registered_at = now(), updated_at = now()
                 WHERE id = $1 AND status = 'requested' RETURNING id
              )
              INSERT INTO runner_events (runner_id, from_status, to_status, source)
              SELECT id, 'requested', 'pending', 'job' FROM moved",
             id.uuid(),
             github_runner_id,
+            app.as_str(),
         )
         .execute(&mut *self.0)
         .await?;

@@ -210,7 +210,8 @@ impl SyncRuns<'_> {
         Ok(sqlx::query_as!(
             TriggeredRow,
             r#"INSERT INTO sync_status AS was (installation, triggered_at)
-             SELECT id, clock_timestamp() FROM installations WHERE $2::text IS NULL OR id = $2
+             SELECT id, clock_timestamp() FROM installations
+             WHERE ($2::text IS NULL OR id = $2) AND pool IS NULL
              ON CONFLICT (installation) DO UPDATE SET triggered_at = clock_timestamp(),
                 removals_allowed = CASE WHEN $1 AND was.removals_held > 0 THEN was.removals_held
                     ELSE was.removals_allowed END,

@@ -100,14 +100,13 @@ struct Reading {
     error: Option<String>,
 }
 
-/// Reads all pages in turn, and checks before each page that the installation is not paused. Returns `None` if it is.
+/// Reads all pages in turn, each through a usable App of the pool. Returns `None` if there is none.
 pub(super) async fn read_list<'m>(
     parts: &Parts,
     installation: &InstallationId,
-    github: &GitHub,
     cache: &'m mut PageCache,
 ) -> Result<Option<Listed<'m>>, StepError> {
-    let Some(reading) = read_all(parts, installation, github, cache).await? else { return Ok(None) };
+    let Some(reading) = read_all(parts, installation, cache).await? else { return Ok(None) };
     let mut listed = Listed {
         requests: u32::try_from(reading.pages.len()).unwrap_or(u32::MAX),
         error: reading.error,
@@ -133,16 +132,15 @@ pub(super) async fn read_list<'m>(
 async fn read_all(
     parts: &Parts,
     installation: &InstallationId,
-    github: &GitHub,
     cache: &mut PageCache,
 ) -> Result<Option<Reading>, StepError> {
     let (mut reading, mut number, mut waits) =
         (Reading { pages: Vec::new(), agree: true, error: None }, 1, 0);
-    let mut total = None;
+    let (mut total, mut tried) = (None, Vec::new());
     loop {
-        if installations::is_paused(&parts.queue, installation).await? {
-            return Ok(None);
-        }
+        let usable = parts.installations.usable_app(&parts.queue, installation, &tried).await?;
+        // GitHub may have refused all that are left.
+        let Some((app, github)) = usable else { return Ok(reading.error.is_some().then_some(reading)) };
         let (count, next) = match read_page(github, number, cache).await {
             Ok(page) => page,
             // The shared budget has room again soon; other calls go first.
@@ -153,17 +151,23 @@ async fn read_all(
                 tokio::time::sleep(wait.max(MIN_WAIT)).await;
                 continue;
             }
-            Err(error) if matches!(error.retry_advice(), RetryAdvice::Wait(_)) => return Ok(None),
+            Err(error) if matches!(error.retry_advice(), RetryAdvice::Wait(_)) => {
+                tried.push(app.clone());
+                continue;
+            }
             Err(GitHubError::Suspended { message, .. }) => {
-                suspension::record_suspension(parts, installation, &message).await?;
-                return Ok(None);
+                suspension::record_suspension(parts, app, &message).await?;
+                tried.push(app.clone());
+                continue;
             }
             Err(error) => {
-                tracing::warn!(%installation, number, %error, "a page of the runner list did not arrive");
+                tracing::warn!(installation = %app, number, %error, "a page of the runner list did not arrive");
                 reading.error = Some(format!("page {number} did not arrive: {error}"));
-                return Ok(Some(reading));
+                tried.push(app.clone());
+                continue;
             }
         };
+        reading.error = None;
         reading.pages.push(number);
         reading.agree &= *total.get_or_insert(count) == count;
         match next {

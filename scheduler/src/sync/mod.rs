@@ -34,7 +34,7 @@ const DUE_CHECK_INTERVAL: Duration = Duration::from_secs(2);
 const MAX_RUN_TIME: Duration = Duration::from_mins(30);
 
 /// Runs the sync of each installation when it is due and this scheduler leads. Each installation has a loop of its own,
-/// so that a slow GitHub does not delay the others.
+/// so that a slow GitHub does not delay the others. An App pool is one installation: its list is read once.
 pub(crate) async fn run_loop(
     parts: Parts,
     leadership: Leadership,
@@ -43,8 +43,8 @@ pub(crate) async fn run_loop(
     let handle = parts.progress.register("snapshot", MAX_RUN_TIME * 2);
     let all = parts
         .installations
-        .iter()
-        .map(|(installation, _)| run_installation(&parts, &leadership, installation, &handle));
+        .pools()
+        .map(|installation| run_installation(&parts, &leadership, installation, &handle));
     draining.run_until_cancelled(join_all(all)).await;
     // With no installation there is no loop to wait for.
     draining.cancelled().await;
@@ -125,10 +125,10 @@ pub async fn run(
     conn.installations().ensure(std::slice::from_ref(installation)).await?;
     let began = conn.sync_runs().begin(installation, sync_interval(parts)).await?;
     drop(conn);
-    let Some(github) = parts.installations.get(installation) else {
+    if !parts.installations.pools().any(|pool| pool == installation) {
         return record_without_list(parts, installation, "failed", "there is no credential for it").await;
-    };
-    match listing::read_list(parts, installation, github, cache).await? {
+    }
+    match listing::read_list(parts, installation, cache).await? {
         Some(listed) => apply_or_record_failure(parts, installation, &listed, began).await,
         None => record_without_list(parts, installation, "paused", "the installation is paused").await,
     }

@@ -1,8 +1,6 @@
 //! Warnings about versions of the runner software that GitHub will soon refuse.
 
 use domain::{AuditEntry, CutOff, InstallationId, SecurityEvent, Severity, VersionState};
-use github::GitHub;
-use installations::is_paused;
 use serde_json::json;
 use store::VersionRow;
 
@@ -16,8 +14,8 @@ const MAX_VERSIONS_PER_STEP: i64 = 20;
 pub async fn run(parts: Parts) -> Result<u64, StepError> {
     // A failure of one GitHub does not hold back reports about what is known.
     let mut failure = None;
-    for (installation, github) in parts.installations.iter() {
-        match fetch_cut_offs(&parts, installation, github).await {
+    for installation in parts.installations.pools() {
+        match fetch_cut_offs(&parts, installation).await {
             Ok(()) => {}
             Err(StepError::GitHub(error)) => failure = Some(error),
             Err(error) => return Err(error),
@@ -45,16 +43,11 @@ fn state_of(row: &VersionRow) -> VersionState {
     row.cut_off().state(row.now)
 }
 
-async fn fetch_cut_offs(
-    parts: &Parts,
-    installation: &InstallationId,
-    github: &GitHub,
-) -> Result<(), StepError> {
+async fn fetch_cut_offs(parts: &Parts, installation: &InstallationId) -> Result<(), StepError> {
     let due = parts.store.conn().await?.versions().due(installation, MAX_VERSIONS_PER_STEP).await?;
     for version in due {
-        if is_paused(&parts.queue, installation).await? {
-            return Ok(());
-        }
+        let usable = parts.installations.usable_app(&parts.queue, installation, &[]).await?;
+        let Some((_, github)) = usable else { return Ok(()) };
         let deprecation = match github.get_runner_deprecation(&version).await {
             Ok(deprecation) => deprecation,
             Err(error) => {

@@ -7,8 +7,6 @@ use github::{Cancellation as Answer, GitHubError};
 use serde_json::json;
 use store::{Cancellation, StoreError};
 
-use installations::{is_paused, paused_installations};
-
 use crate::{Parts, StepError, suspension};
 
 /// Cancellations of one step, requested at the same time.
@@ -30,7 +28,7 @@ enum CancelResult {
 pub async fn run(parts: Parts) -> Result<u64, StepError> {
     // Cancellations of paused installations are not taken: they would take the place of others. If the queue is
     // unavailable, each cancellation is delayed by itself.
-    let paused = paused_installations(&parts.queue).await.unwrap_or_default();
+    let paused = parts.installations.stopped_pools(&parts.queue).await.unwrap_or_default();
     let due =
         parts.store.conn().await?.cancellations().take_due(MAX_RUNS_PER_STEP, TURN_TTL, &paused).await?;
     let settled = join_all(due.iter().map(|one| async {
@@ -49,18 +47,20 @@ async fn request_cancellation(parts: &Parts, one: &Cancellation) -> CancelResult
         return CancelResult::Done("the job is over");
     }
     let wait = |note: &str| CancelResult::Later { delay: RETRY_DELAY, note: note.to_owned(), counts: false };
-    let Some(github) = parts.installations.get(&one.installation) else { return wait("no credential here") };
-    match is_paused(&parts.queue, &one.installation).await {
-        Ok(false) => {}
-        Ok(true) => return wait("the installation is paused"),
-        Err(_) => return wait("the queue is unavailable"),
+    if !parts.installations.pools().any(|pool| *pool == one.installation) {
+        return wait("no credential here");
     }
+    let (app, github) = match parts.installations.usable_app(&parts.queue, &one.installation, &[]).await {
+        Ok(Some(usable)) => usable,
+        Ok(None) => return wait("the installation is paused"),
+        Err(_) => return wait("the queue is unavailable"),
+    };
     let Some((owner, name)) = one.repository.split_once('/') else {
         return retry_later(one, "no repository".to_owned());
     };
     match github.cancel_workflow_run(owner, name, one.run).await {
         Err(GitHubError::Suspended { message, .. }) => {
-            if let Err(error) = suspension::record_suspension(parts, &one.installation, &message).await {
+            if let Err(error) = suspension::record_suspension(parts, app, &message).await {
                 tracing::warn!(%error, "a suspension could not be recorded");
             }
             wait("the installation is suspended")

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{
     outcome::Outcome,
-    suspension,
+    suspension::{self, ensure_row},
     workflow_job::{self, JobEvent},
 };
 use crate::{Parts, StepError, enqueue};
@@ -118,10 +118,13 @@ async fn process(parts: &Parts, tx: &mut Tx, pending: &PendingDelivery) -> Resul
     };
     match &pending.notice {
         WebhookEvent::WorkflowJob(job) => {
+            // Each App of a pool delivers the event; the second delivery changes nothing.
+            let installation = parts.installations.pool_of(installation).unwrap_or(installation);
             let event = JobEvent { installation, job, received_at: pending.received_at };
             workflow_job::process(parts, tx, &event).await
         }
         WebhookEvent::Installation(event) => {
+            ensure_row(parts, tx, installation).await?;
             process_installation_event(tx, installation, event, pending).await
         }
     }

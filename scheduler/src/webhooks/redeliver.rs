@@ -87,7 +87,8 @@ async fn sweep_app(
         return Ok(0);
     };
     let mut conn = parts.store.conn().await?;
-    conn.installations().ensure(std::slice::from_ref(installation)).await?;
+    let pool = parts.installations.pool_of(installation).unwrap_or(installation);
+    conn.installations().ensure_app(installation, pool).await?;
     let turn = conn.installations().take_sweep(installation, SWEEP_INTERVAL).await?;
     drop(conn);
     let Some(turn) = turn else { return Ok(0) };

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use domain::{AuditEntry, InstallationId, PauseScope, SecurityEvent, Severity};
+use domain::{AuditEntry, InstallationId, SecurityEvent, Severity};
 use futures::future::join_all;
 use installations::is_rate_limited;
 use queue::Reason;
 use serde_json::json;
-use store::Suspended;
+use store::{StoreError, Suspended, Tx};
 
 use crate::{Parts, StepError};
 
@@ -23,7 +23,7 @@ pub async fn run(parts: Parts) -> Result<u64, StepError> {
         if is_lifted(&parts, one).await {
             return Ok(u64::from(end_suspension(&parts, one).await?));
         }
-        parts.queue.pause(&one.installation, SUSPENSION_PAUSE, Reason::Admin).await?;
+        parts.queue.pause(&one.installation, SUSPENSION_PAUSE, Reason::Suspended).await?;
         Ok(0)
     });
     // All at the same time: a slow GitHub of one installation does not delay the others.
@@ -43,6 +43,7 @@ pub(crate) async fn record_suspension(
         (parts.installations.github_id(installation), parts.installations.get(installation));
     let (Some(github_id), Some(github)) = (github_id, github) else { return Ok(()) };
     let mut tx = parts.store.begin().await?;
+    ensure_row(parts, &mut tx, installation).await?;
     if tx.installations().suspend(installation, Some(github_id), github.now()).await? {
         tracing::error!(%installation, message, "GitHub has suspended the installation; its jobs are paused");
         let (entry, event) = AuditEntry::installation_suspended(installation, message);
@@ -96,7 +97,7 @@ pub(crate) async fn pause_suspended(parts: &Parts, installation: &InstallationId
     let shared = if pause {
         parts
             .queue
-            .pause(installation, SUSPENSION_PAUSE, Reason::Admin)
+            .pause(installation, SUSPENSION_PAUSE, Reason::Suspended)
             .await
             .map(drop)
             .map_err(StepError::from)
@@ -109,15 +110,17 @@ pub(crate) async fn pause_suspended(parts: &Parts, installation: &InstallationId
     }
 }
 
-/// Lifts the pause of an installation whose suspension is over, unless an admin has paused it too.
-async fn lift(parts: &Parts, installation: &InstallationId) -> Result<(), StepError> {
-    if !is_paused_by_admin(parts, installation).await? {
-        parts.queue.resume(installation, Reason::Admin).await?;
-    }
-    Ok(())
+/// Inserts the row of an installation that was configured just now.
+pub(crate) async fn ensure_row(
+    parts: &Parts,
+    tx: &mut Tx,
+    installation: &InstallationId,
+) -> Result<(), StoreError> {
+    let pool = parts.installations.pool_of(installation).unwrap_or(installation);
+    tx.installations().ensure_app(installation, pool).await
 }
 
-async fn is_paused_by_admin(parts: &Parts, installation: &InstallationId) -> Result<bool, StepError> {
-    let scope = PauseScope::Installation(installation.clone());
-    Ok(parts.store.conn().await?.pauses().get(&scope).await?.is_some())
+/// Lifts the pause of an installation whose suspension is over. An admin's pause of it stays.
+async fn lift(parts: &Parts, installation: &InstallationId) -> Result<(), StepError> {
+    Ok(parts.queue.resume(installation, Reason::Suspended).await?)
 }

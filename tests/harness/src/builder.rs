@@ -6,7 +6,7 @@ use dev_issuer::{Algorithm, IssuerConfig};
 use devstack::{Layout, ServerTls, WrongClock};
 use domain::{DriftRules, InstallationId, Secret};
 use github::Scope;
-use github_twin::{Limits, TwinConfig, WebhookConfig};
+use github_twin::{Limits, MoreApp, TwinConfig, WebhookConfig};
 use queue::BudgetSettings;
 use runtime::config::{
     LabelEnforcement, ServerConfig, ServerGuards, SessionLimits, TrustedProxies, WebhookSecret,
@@ -64,13 +64,15 @@ pub struct ExtraInstallation {
     pub default_group: i64,
     /// Webhook secret of its own. `None` uses the common one.
     pub webhook_secret: Option<String>,
+    /// App pool whose further App it is.
+    pub pool: Option<String>,
 }
 
 impl ExtraInstallation {
     /// Returns an organisation managed by the twin's App.
     pub fn org(id: &str, login: &str) -> Self {
         let scope = Scope::Org(login.to_owned());
-        Self { id: id.to_owned(), scope, token: None, default_group: 1, webhook_secret: None }
+        Self { id: id.to_owned(), scope, token: None, default_group: 1, webhook_secret: None, pool: None }
     }
 
     /// Returns an enterprise managed by a personal access token.
@@ -241,6 +243,23 @@ impl Builder {
         self
     }
 
+    /// Adds a further App of the first organisation to the twin and to the pool `default`. GitHub's id of its
+    /// installation is [`Self::further_app_id`] of its number, counted from 1.
+    pub fn further_app(mut self, id: &str) -> Self {
+        let number = u64::try_from(self.twin.more_apps.len()).unwrap() + 1;
+        let (org, slug) = (self.twin.org.clone(), id.to_owned());
+        let installation_id = Self::further_app_id(number);
+        self.twin.more_apps.push(MoreApp { app_id: 430_000 + number, slug, installation_id, org });
+        let pool = Some(InstallationId::default().to_string());
+        let more = ExtraInstallation { pool, ..ExtraInstallation::org(id, &self.twin.org) };
+        self.installation(more)
+    }
+
+    /// Returns GitHub's id of the installation of a further App.
+    pub fn further_app_id(number: u64) -> u64 {
+        5_200_000 + number
+    }
+
     /// Makes workers fetch GitHub's hourly windows before they start, as `rts worker` does.
     pub fn fetch_rate_limits_first(self) -> Self {
         Self { primed: true, ..self }
@@ -304,8 +323,16 @@ impl Builder {
 
     /// Returns every installation with its default runner group.
     pub(crate) fn default_groups(&self) -> BTreeMap<InstallationId, i64> {
-        let more = self.more.iter().map(|more| (more.id.parse().unwrap(), more.default_group));
+        let more = self.more.iter().filter(|more| more.pool.is_none());
+        let more = more.map(|more| (more.id.parse().unwrap(), more.default_group));
         std::iter::once((InstallationId::default(), 1)).chain(more).collect()
+    }
+
+    /// Returns every further App with its pool.
+    pub(crate) fn further_apps(&self) -> BTreeMap<InstallationId, InstallationId> {
+        let further =
+            |more: &ExtraInstallation| Some((more.id.parse().unwrap(), more.pool.as_ref()?.parse().unwrap()));
+        self.more.iter().filter_map(further).collect()
     }
 
     /// Returns the common webhook secret and the installations' own ones.

@@ -7,6 +7,7 @@ use domain::{
     REGISTRATION_GRACE, ReclaimReason, Runner, RunnerName, RunnerStatus, SeenRunner, Source, StatusChange,
 };
 use github::{GitHub, GitHubError};
+use installations::JobClient;
 use serde_json::json;
 use store::Counter;
 
@@ -20,10 +21,11 @@ use crate::app::App;
 /// `reason`, the removal is automatic and happens only while the runner is neither online nor busy.
 pub(super) async fn remove_runner(
     app: &App,
-    github: &GitHub,
+    client: &JobClient,
     job: &Job,
     reason: Option<ReclaimReason>,
 ) -> JobResult {
+    let github = &client.github;
     let Some(id) = job.runner else {
         return Ok(JobOutcome::failed(ProblemCode::InternalError, "The job has no runner."));
     };
@@ -45,7 +47,7 @@ pub(super) async fn remove_runner(
             "The runner is still being made; cancel its job instead.",
         ));
     };
-    match runner_lookup::fetch(app, github, &row, job.now).await {
+    match runner_lookup::fetch(app, client, &row, job.now).await {
         Ok(RunnerState::Found(seen)) => {
             let seen = SeenRunner { github_id, ..seen };
             remove_seen(app, github, job, &row, seen, reason).await

@@ -7,6 +7,7 @@ use domain::{
     RunnerStatus, SecurityEvent, SeenRunner, Severity, Source, StatusChange, Team,
 };
 use github::GitHub;
+use installations::JobClient;
 use serde_json::{Value, json};
 use store::{Counter, StoreError, Tx};
 
@@ -26,7 +27,8 @@ const LABEL_DRIFT: &str = "label_drift_detected";
 const LABELS_CHANGED: &str = "its labels were changed";
 
 /// Checks the job's runner.
-pub(super) async fn run(app: &App, github: &GitHub, job: &Job, source: Source) -> JobResult {
+pub(super) async fn run(app: &App, client: &JobClient, job: &Job, source: Source) -> JobResult {
+    let github = &client.github;
     let Some((runner, team)) = read(app, job).await? else {
         return Ok(JobOutcome::Final(JobState::Succeeded, None));
     };
@@ -34,7 +36,7 @@ pub(super) async fn run(app: &App, github: &GitHub, job: &Job, source: Source) -
         return Ok(JobOutcome::Final(JobState::Succeeded, None));
     };
     let check = Check { job, runner: &runner, github_id, source };
-    let seen = match runner_lookup::fetch(app, github, &runner, job.now).await {
+    let seen = match runner_lookup::fetch(app, client, &runner, job.now).await {
         Ok(RunnerState::Found(seen)) => seen,
         Ok(RunnerState::Gone) => return check.record_removal(app, "GitHub does not know it any more").await,
         Ok(RunnerState::NotYetKnown) => return Ok(JobOutcome::Final(JobState::Succeeded, None)),

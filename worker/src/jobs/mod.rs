@@ -13,7 +13,8 @@ use chrono::TimeDelta;
 use domain::{
     BlockedOn, Job, JobParams, JobState, Problem, ProblemCode, Removal, busy_delay, error_chain, retry_delay,
 };
-use github::{GitHub, GitHubError, RetryAdvice};
+use github::{GitHubError, RetryAdvice};
+use installations::JobClient;
 use store::{Counter, StoreError};
 
 use crate::app::App;
@@ -96,17 +97,18 @@ impl JobOutcome {
 pub(crate) type JobResult = Result<JobOutcome, StoreError>;
 
 /// Runs a started job with the client of its claim, if this worker has the credential.
-pub(crate) async fn run(app: &App, job: &Job, github: Option<&GitHub>) -> JobOutcome {
-    let Some(github) = github else { return no_credential(job) };
+pub(crate) async fn run(app: &App, job: &Job, client: Option<&JobClient>) -> JobOutcome {
+    let Some(client) = client else { return no_credential(job) };
+    let github = &client.github;
     let ran = match &job.params {
         JobParams::Provision { name, work_folder } | JobParams::SealedProvision { name, work_folder, .. } => {
-            provision::run(app, github, job, name, work_folder).await
+            provision::run(app, client, job, name, work_folder).await
         }
         JobParams::Register => register::run(app, github, job).await,
         JobParams::Deprovision(Removal::Runner | Removal::Leftover { .. }) => {
-            deprovision::remove_runner(app, github, job, job.reclaim_reason()).await
+            deprovision::remove_runner(app, client, job, job.reclaim_reason()).await
         }
-        JobParams::DriftCheck { source } => drift_check::run(app, github, job, *source).await,
+        JobParams::DriftCheck { source } => drift_check::run(app, client, job, *source).await,
         JobParams::Deprovision(Removal::Orphan { call, runner_name }) => {
             deprovision::remove_orphan(app, github, job, *call, runner_name).await
         }

@@ -8,7 +8,8 @@ use domain::{
     AuditEntry, Call, CallId, CallState, Job, JobState, ProblemCode, RequestedName, Runner, SealError,
     Sealed, Secret, credential_context, sealed_config_context,
 };
-use github::{GitHub, GitHubError, JitConfig, JitConfigRequest, RetryAdvice};
+use github::{GitHubError, JitConfig, JitConfigRequest, RetryAdvice};
+use installations::JobClient;
 use serde_json::json;
 use store::{Intent, StoreError};
 
@@ -35,7 +36,7 @@ enum AttemptResult {
 /// Gets the config for the runner of the job.
 pub(super) async fn run(
     app: &App,
-    github: &GitHub,
+    client: &JobClient,
     job: &Job,
     requested: &RequestedName,
     work_folder: &str,
@@ -48,7 +49,7 @@ pub(super) async fn run(
     };
     suspect_unanswered(app, &mut calls).await?;
     if let RequestedName::Exact(name) = requested
-        && let Some(answer) = resolve_exact_name(app, github, job, name, &calls).await?
+        && let Some(answer) = resolve_exact_name(app, &client.github, job, name, &calls).await?
     {
         return Ok(answer);
     }
@@ -61,7 +62,7 @@ pub(super) async fn run(
             return Ok(JobOutcome::Final(JobState::Failed, Some(unavailable())));
         }
         let runner_name = requested.name(job.id, name_of.take().unwrap_or(generation));
-        let intent = Intent { id: CallId::new(), generation, runner_name };
+        let intent = Intent { id: CallId::new(), app: client.app.clone(), generation, runner_name };
         let earlier_may_exist = calls.iter().any(|call| call.state == CallState::EffectSuspected);
         let attempt = Attempt {
             runner: &runner,
@@ -70,7 +71,7 @@ pub(super) async fn run(
             exact: requested.is_exact(),
             earlier_may_exist,
         };
-        match attempt.run(app, github, job).await? {
+        match attempt.run(app, client, job).await? {
             AttemptResult::Done(answer) => return Ok(answer),
             AttemptResult::Next if requested.is_exact() => return Ok(retry_after_grace()),
             AttemptResult::Next => {}
@@ -122,7 +123,8 @@ struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    async fn run(&self, app: &App, github: &GitHub, job: &Job) -> Result<AttemptResult, StoreError> {
+    async fn run(&self, app: &App, client: &JobClient, job: &Job) -> Result<AttemptResult, StoreError> {
+        let github = &client.github;
         // Before anything is written down: a job that has to wait uses up no generation and no name.
         let ready = match github.prepare_jit_config().await {
             Ok(ready) => ready,
@@ -252,7 +254,7 @@ async fn store_config(
     let Made { github_id, request_id } = made;
     let mut tx = app.store.begin().await?;
     let ours = tx.jobs().finish(job, JobState::Succeeded, None).await?
-        && tx.runners().register(runner.id, github_id).await?
+        && tx.runners().register(runner.id, github_id, &intent.app).await?
         && tx.github_calls().conclude(intent.id, CallState::Delivered, Some(github_id), request_id).await?;
     if !ours {
         return Ok(false);

@@ -9,6 +9,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use domain::{InstallationId, REGISTRATION_GRACE, Runner, RunnerStatus, SeenLabel, SeenRunner};
 use github::{Deletion, GitHub, GitHubError};
+use installations::JobClient;
 
 use crate::app::App;
 
@@ -22,7 +23,7 @@ pub(super) enum RunnerState {
     NotYetKnown,
 }
 
-/// Last confirmations of 404 responses, by installation.
+/// Last confirmations of 404 responses, by installation: each App of a pool has a credential of its own.
 #[derive(Debug, Default)]
 pub(crate) struct Confirmations(Mutex<HashMap<InstallationId, Arc<Confirmation>>>);
 
@@ -32,22 +33,17 @@ type Confirmation = tokio::sync::Mutex<Option<Instant>>;
 impl Confirmations {
     /// Lists one runner, unless a listing that began after `since` has succeeded. Checks that find their runners gone
     /// at the same time share one request.
-    async fn confirm(
-        &self,
-        installation: &InstallationId,
-        github: &GitHub,
-        since: Instant,
-    ) -> Result<(), GitHubError> {
+    async fn confirm(&self, client: &JobClient, since: Instant) -> Result<(), GitHubError> {
         let confirmation = {
             let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(all.entry(installation.clone()).or_default())
+            Arc::clone(all.entry(client.app.clone()).or_default())
         };
         let mut last = confirmation.lock().await;
         if last.is_some_and(|begun| begun >= since) {
             return Ok(());
         }
         let begun = Instant::now();
-        github.list_runners(1, 1, None).await?;
+        client.github.list_runners(1, 1, None).await?;
         *last = Some(begun);
         Ok(())
     }
@@ -57,12 +53,12 @@ impl Confirmations {
 /// afterwards: GitHub also responds 404 for what the credential may not see.
 pub(super) async fn fetch(
     app: &App,
-    github: &GitHub,
+    client: &JobClient,
     runner: &Runner,
     now: DateTime<Utc>,
 ) -> Result<RunnerState, GitHubError> {
     let Some(id) = runner.github_runner_id else { return Ok(RunnerState::NotYetKnown) };
-    if let Some(found) = github.get_runner(id).await? {
+    if let Some(found) = client.github.get_runner(id).await? {
         return Ok(RunnerState::Found(seen(found)));
     }
     let answered = Instant::now();
@@ -70,7 +66,7 @@ pub(super) async fn fetch(
     if runner.status == RunnerStatus::Pending && fresh {
         return Ok(RunnerState::NotYetKnown);
     }
-    app.confirmations().confirm(&runner.installation, github, answered).await?;
+    app.confirmations().confirm(client, answered).await?;
     Ok(RunnerState::Gone)
 }
 

@@ -8,7 +8,10 @@ use store::PauseRow;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::queues::PauseView;
+use super::{
+    budget_pools::{PoolView, pools},
+    queues::PauseView,
+};
 use crate::{
     app::AppState,
     caller::SeesAll,
@@ -74,6 +77,8 @@ pub(crate) struct PointsView {
 pub(crate) struct InstallationView {
     /// The installation.
     pub(crate) installation: String,
+    /// Its App pool; itself if it is alone or the first of its pool.
+    pub(crate) pool: String,
     /// Primary windows.
     pub(crate) windows: Vec<WindowView>,
     /// Current limit on writes per minute. A secondary limit halves it; each minute without one raises it again.
@@ -84,9 +89,10 @@ pub(crate) struct InstallationView {
     pub(crate) points_limit: Option<u64>,
     /// Runners registered in the last five minutes.
     pub(crate) registrations_used: u64,
-    /// Registrations allowed in five minutes; null without limits.
+    /// Registrations allowed in five minutes; null without limits, and for a further App of a pool: GitHub counts
+    /// registrations for the organization, and the first App of the pool shows them.
     pub(crate) registrations_limit: Option<u64>,
-    /// Running jobs.
+    /// Running jobs that it pays for.
     pub(crate) running: u64,
     /// `closed` (normal), `open` (GitHub is unavailable and gets no requests) or `half_open` (one probe request).
     pub(crate) breaker: &'static str,
@@ -99,6 +105,8 @@ pub(crate) struct InstallationView {
 pub(crate) struct BudgetList {
     /// Budgets, by installation.
     pub(crate) budgets: Vec<InstallationView>,
+    /// Sums of the budgets of each App pool with several Apps.
+    pub(crate) pools: Vec<PoolView>,
     /// Number of budgets.
     pub(crate) total: usize,
     /// Always null: this list has one page.
@@ -138,6 +146,7 @@ impl InstallationView {
                 .map(|pause| PauseView::of_installation(&view.installation, *pause, rows))
                 .collect(),
             installation: view.installation.to_string(),
+            pool: view.pool.to_string(),
         }
     }
 }
@@ -155,5 +164,6 @@ pub(crate) async fn show(State(app): State<AppState>, _: SeesAll) -> ApiResult<J
     let views = app.queue.budget().await?;
     let rows = app.store.conn().await?.pauses().list().await?;
     let budgets: Vec<_> = views.into_iter().map(|view| InstallationView::new(view, &rows)).collect();
-    Ok(Json(BudgetList { total: budgets.len(), budgets, next_cursor: None }))
+    let pools = pools(&budgets);
+    Ok(Json(BudgetList { total: budgets.len(), budgets, pools, next_cursor: None }))
 }

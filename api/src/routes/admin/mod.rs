@@ -3,6 +3,7 @@
 pub(crate) mod audit_export;
 pub(crate) mod batch;
 pub(crate) mod budget;
+pub(crate) mod budget_pools;
 pub(crate) mod clients;
 pub(crate) mod doctor;
 pub(crate) mod event_deliveries;

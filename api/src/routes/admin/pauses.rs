@@ -43,7 +43,7 @@ problems! {
 
 /// Returns the scope of a configured installation.
 fn configured(app: &AppState, installation: InstallationId) -> Result<PauseScope, Problem> {
-    if app.installations.contains_key(&installation) {
+    if app.installations.contains_key(&installation) || app.further_apps.contains_key(&installation) {
         return Ok(PauseScope::Installation(installation));
     }
     Err(Problem::not_found("installation"))

@@ -49,7 +49,8 @@ pub(crate) struct PauseView {
     pub(crate) installation: Option<String>,
     /// The lane, if it is paused for all installations.
     pub(crate) lane: Option<String>,
-    /// `budget`, `github_outage`, `secondary_limit` or `admin`.
+    /// `budget`, `github_outage`, `secondary_limit`, `admin`, `suspended` (by GitHub) or `refused` (GitHub refuses one
+    /// App of a pool).
     pub(crate) reason: &'static str,
     /// Remaining seconds.
     pub(crate) seconds_left: u64,

@@ -180,7 +180,7 @@ pub(crate) fn job_view(job: Job, position: Option<&QueuePosition>) -> JobView {
         view.blocked_on = Some(match pause.reason {
             Reason::Budget | Reason::SecondaryLimit => domain::BlockedOn::Budget,
             Reason::GithubOutage => domain::BlockedOn::GithubOutage,
-            Reason::Admin => domain::BlockedOn::Paused,
+            Reason::Admin | Reason::Suspended | Reason::Refused => domain::BlockedOn::Paused,
         });
     }
     view

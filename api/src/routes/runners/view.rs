@@ -24,6 +24,8 @@ pub(crate) struct RunnerView {
     pub(crate) busy: bool,
     /// GitHub's id of the runner.
     pub(crate) github_runner_id: Option<i64>,
+    /// Installation whose App made the runner; in an App pool, one of its Apps. Null before that.
+    pub(crate) app_installation: Option<String>,
     /// Id of GitHub's runner group.
     pub(crate) runner_group_id: i64,
     /// Labels bound by the request.
@@ -58,6 +60,7 @@ impl From<Runner> for RunnerView {
             status: runner.status,
             busy: runner.busy,
             github_runner_id: runner.github_runner_id,
+            app_installation: runner.app_installation,
             runner_group_id: runner.runner_group_id,
             labels: runner.labels,
             ephemeral: runner.ephemeral,

@@ -14,7 +14,10 @@ use crate::{
     app::AppState,
     caller::SeesAll,
     error::ApiError,
-    routes::admin::budget::{self, InstallationView, PointsView},
+    routes::admin::{
+        budget::{self, InstallationView, PointsView},
+        budget_pools::PoolView,
+    },
     ui::{Frame, OverseeingVisitor, Section, UiResult, UiRoutes, page},
 };
 
@@ -29,11 +32,15 @@ struct BudgetPage {
     frame: Frame,
     /// `None` while the queue is away.
     panels: Option<Vec<Panel>>,
+    /// Sums of App pools.
+    pools: Vec<PoolView>,
 }
 
 /// Budget of one installation.
 struct Panel {
     name: String,
+    /// The pool whose further App it is.
+    pool: Option<String>,
     windows: Vec<WindowPanel>,
     points: Vec<PointsView>,
     points_limit: Option<u64>,
@@ -54,6 +61,7 @@ impl Panel {
     fn new(view: InstallationView, names: &BTreeMap<TeamId, String>) -> Self {
         let all_writes = view.points_limit.map(|points| points / POINTS_OF_WRITE);
         Self {
+            pool: Some(view.pool).filter(|pool| *pool != view.installation),
             name: view.installation,
             windows: view.windows.into_iter().map(|one| WindowPanel::new(one, names)).collect(),
             points: view.points,
@@ -90,15 +98,17 @@ async fn show(
     State(app): State<AppState>,
     OverseeingVisitor(visitor): OverseeingVisitor,
 ) -> UiResult<Response> {
+    let mut pools = Vec::new();
     let panels = match budget::show(State(app.clone()), SeesAll(visitor.caller.clone())).await {
         Ok(Json(list)) => {
             let names = team_names(&app, &list.budgets).await?;
+            pools = list.pools;
             Some(list.budgets.into_iter().map(|view| Panel::new(view, &names)).collect())
         }
         Err(ApiError(problem)) if problem.code == ProblemCode::QueueUnavailable => None,
         Err(error) => return Err(error.into()),
     };
-    page(&BudgetPage { frame: Frame::new(&app, &visitor, Section::Budget, "Budget").await, panels })
+    page(&BudgetPage { frame: Frame::new(&app, &visitor, Section::Budget, "Budget").await, panels, pools })
 }
 
 /// Returns the names of the teams that have spent something.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use askama::Template;
 use axum::{extract::State, response::Response};
-use domain::{Lane, ProblemCode};
+use domain::{InstallationId, Lane, ProblemCode};
 
 use super::words;
 use crate::{
@@ -56,6 +56,8 @@ struct LaneTotal {
 /// All lanes of one installation.
 struct InstallationLanes {
     name: String,
+    /// The pool whose further App it is: its jobs wait in the lanes of that pool.
+    pool: Option<String>,
     /// Path of its pages.
     path: String,
     lanes: Vec<(Lane, Depth)>,
@@ -124,7 +126,11 @@ impl PauseNote {
         match (self.view.reason, &self.view.paused_by) {
             ("admin", Some(by)) => format!("paused by {by}"),
             ("admin", None) => {
-                "paused, because GitHub suspended the App or an earlier release paused it".to_owned()
+                "paused, because an earlier release paused it or GitHub suspended the App".to_owned()
+            }
+            ("suspended", _) => "GitHub has suspended the App".to_owned(),
+            ("refused", _) => {
+                "GitHub refuses the calls of this App, and the others of its pool go on".to_owned()
             }
             ("budget", _) => "GitHub's hourly window is used up".to_owned(),
             ("secondary_limit", _) => "GitHub reported a secondary limit".to_owned(),
@@ -139,7 +145,7 @@ impl PauseNote {
 }
 
 impl QueueTables {
-    fn new(queues: Queues) -> Self {
+    fn new(queues: Queues, further_apps: &BTreeMap<InstallationId, InstallationId>) -> Self {
         let (of_lanes, of_installations): (Vec<PauseView>, Vec<PauseView>) =
             queues.pauses.into_iter().partition(|pause| pause.lane.is_some());
         let mut of_lanes: Vec<PauseNote> = of_lanes.into_iter().map(PauseNote::new).collect();
@@ -162,6 +168,13 @@ impl QueueTables {
             });
             entry.lanes.push((row.lane, Depth::of([&row].into_iter())));
         }
+        for (app, pool) in further_apps {
+            let name = app.to_string();
+            let entry =
+                InstallationLanes { pool: Some(pool.to_string()), ..InstallationLanes::named(name.clone()) };
+            by_name.insert(name.clone(), entry);
+            order.push(name);
+        }
         for pause in of_installations {
             let Some(name) = pause.installation.clone() else { continue };
             let entry = by_name.entry(name.clone()).or_insert_with(|| {
@@ -180,7 +193,7 @@ impl QueueTables {
 impl InstallationLanes {
     fn named(name: String) -> Self {
         let path = words::path(&["installations", &name]);
-        Self { name, path, lanes: Vec::new(), pauses: Vec::new(), held: false }
+        Self { name, pool: None, path, lanes: Vec::new(), pauses: Vec::new(), held: false }
     }
 }
 
@@ -198,6 +211,6 @@ async fn show(
     State(app): State<AppState>,
     OverseeingVisitor(visitor): OverseeingVisitor,
 ) -> UiResult<Response> {
-    let queue = read_queue(&app).await?.map(QueueTables::new);
+    let queue = read_queue(&app).await?.map(|queues| QueueTables::new(queues, &app.further_apps));
     page(&LanesPage { frame: Frame::new(&app, &visitor, Section::Lanes, "Lanes").await, queue })
 }

@@ -2,6 +2,7 @@
 
 mod github;
 mod issuers;
+mod pools;
 mod settings;
 
 use std::path::{Path, PathBuf};
@@ -90,6 +91,7 @@ async fn examine(sources: &Sources, args: &DoctorArgs) -> Vec<Finding> {
     if wanted(&["files", "clock", "github", "webhooks"])
         && let Ok(installations) = wiring::installations(sources)
     {
+        findings.extend(pools::examine(&installations).await);
         for installation in installations {
             findings.extend(github::examine(sources, installation).await);
         }

@@ -38,7 +38,7 @@ pub(super) fn first(picture: &Picture) -> (VerdictCode, String) {
         let sentence = "Redis does not answer; requests are accepted, but no job starts.";
         return (VerdictCode::QueueAway, sentence.to_owned());
     };
-    let conditions: [(VerdictCode, Condition); 15] = [
+    let conditions: [(VerdictCode, Condition); 16] = [
         (VerdictCode::InstallationSuspended, suspended),
         (VerdictCode::OperatorNeeded, operator_needed),
         (VerdictCode::GithubOutage, outage),
@@ -51,6 +51,7 @@ pub(super) fn first(picture: &Picture) -> (VerdictCode, String) {
         (VerdictCode::SlotsFull, slots_full),
         (VerdictCode::TeamLimit, team_limit),
         (VerdictCode::Stuck, stuck),
+        (VerdictCode::AppUnusable, app_unusable),
         (VerdictCode::RemovalsHeld, removals_held),
         (VerdictCode::SyncBehind, sync_behind),
         (VerdictCode::NoLeader, no_leader),
@@ -70,16 +71,31 @@ pub(super) fn subject(picture: &Picture, code: VerdictCode) -> Option<String> {
 }
 
 fn suspended(picture: &Picture, queue: &QueuePicture) -> Sentence {
-    let one = picture.installations.iter().find(|one| one.suspended)?;
+    let stops = |name: &InstallationId| queue.pool_goes_on(name).is_none();
+    let one = picture.installations.iter().find(|one| one.suspended && stops(&one.installation))?;
     let waits = jobs_wait(queue.unstarted(&one.installation));
     Some(format!("GitHub has suspended the installation {}; {waits}.", one.installation))
 }
 
-fn operator_needed(picture: &Picture, _: &QueuePicture) -> Sentence {
-    let one = picture.installations.iter().find(|one| one.refusal.is_some())?;
+fn operator_needed(picture: &Picture, queue: &QueuePicture) -> Sentence {
+    let stops = |name: &InstallationId| queue.pool_goes_on(name).is_none();
+    let one = picture.installations.iter().find(|one| one.refusal.is_some() && stops(&one.installation))?;
     let refusal = quote(one.refusal.as_deref()?);
     let name = &one.installation;
     Some(format!("GitHub refuses the calls of installation {name} until an operator acts: {refusal}"))
+}
+
+fn app_unusable(picture: &Picture, queue: &QueuePicture) -> Sentence {
+    picture.installations.iter().find_map(|one| {
+        let (name, pool) = (&one.installation, queue.pool_goes_on(&one.installation)?);
+        Some(match &one.refusal {
+            Some(refusal) if !one.suspended => format!(
+                "Jobs move; GitHub refuses the calls of App {name} of pool {pool} until an operator acts: {}",
+                quote(refusal)
+            ),
+            _ => format!("Jobs move; GitHub has suspended App {name} of pool {pool}, and the others go on."),
+        })
+    })
 }
 
 fn outage(_: &Picture, queue: &QueuePicture) -> Sentence {
@@ -89,7 +105,9 @@ fn outage(_: &Picture, queue: &QueuePicture) -> Sentence {
             BreakerPicture::Open(left) => format!("one job tries again in {}", span(left)),
             BreakerPicture::HalfOpen => "one job tries again now".to_owned(),
         };
-        Some(format!("GitHub does not answer properly for installation {}; {next}.", budget.installation))
+        let name = &budget.installation;
+        let alone = queue.pool_goes_on(name).is_none();
+        alone.then(|| format!("GitHub does not answer properly for installation {name}; {next}."))
     })
 }
 
@@ -119,6 +137,9 @@ fn paused(picture: &Picture, queue: &QueuePicture) -> Sentence {
 fn secondary_limit(picture: &Picture, queue: &QueuePicture) -> Sentence {
     pauses_by(queue, PauseCause::SecondaryLimit).find_map(|pause| {
         let PauseScope::Installation(name) = &pause.scope else { return None };
+        if queue.pool_goes_on(name).is_some() {
+            return None;
+        }
         let budget = queue.budgets.iter().find(|budget| budget.installation == *name);
         let writes = budget.map_or_else(String::new, |budget| {
             format!("; then {} writes a minute are allowed", budget.writes_per_minute)
@@ -130,13 +151,14 @@ fn secondary_limit(picture: &Picture, queue: &QueuePicture) -> Sentence {
 
 fn window_empty(picture: &Picture, queue: &QueuePicture) -> Sentence {
     let held = pauses_by(queue, PauseCause::Window).find_map(|pause| match &pause.scope {
-        PauseScope::Installation(name) => Some((name, pause.left)),
-        PauseScope::Lane(_) => None,
+        PauseScope::Installation(name) if queue.pool_goes_on(name).is_none() => Some((name, pause.left)),
+        PauseScope::Installation(_) | PauseScope::Lane(_) => None,
     });
     let empty = || {
         queue.budgets.iter().find_map(|budget| {
             let window = budget.windows.iter().find(|window| window.remaining == 0)?;
-            Some((&budget.installation, window.reset_in))
+            let alone = queue.pool_goes_on(&budget.installation).is_none();
+            alone.then_some((&budget.installation, window.reset_in))
         })
     };
     let (name, left) = held.or_else(empty)?;
@@ -187,12 +209,17 @@ fn is_used_up(used: u64, limit: Option<u64>) -> Option<u64> {
 
 fn minute_limit(_: &Picture, queue: &QueuePicture) -> Sentence {
     queue.budgets.iter().find_map(|budget| {
-        let name = &budget.installation;
+        let (name, pool) = (&budget.installation, &budget.pool);
         let used = used_limit(budget)?;
-        if queue.waiting(Some(name)) == 0 {
+        let mut others =
+            queue.budgets.iter().filter(|other| other.pool == *pool && other.installation != *name);
+        // The first App of a pool counts the registrations of all.
+        let all = is_used_up(budget.registrations, budget.registrations_limit).is_some()
+            || others.all(|other| used_limit(other).is_some());
+        if !all || queue.waiting(Some(pool)) == 0 {
             return None;
         }
-        let oldest = span(queue.oldest(Some(name)));
+        let oldest = span(queue.oldest(Some(pool)));
         Some(format!("Installation {name} is at GitHub's limit: {used}; the oldest job waits {oldest}."))
     })
 }

@@ -81,6 +81,10 @@ pub enum PauseCause {
     SecondaryLimit,
     /// An admin paused it.
     Admin,
+    /// GitHub suspended the installation.
+    Suspended,
+    /// GitHub refuses the calls of one App of a pool.
+    Refused,
 }
 
 /// A pause.
@@ -127,6 +131,8 @@ pub struct WindowPicture {
 pub struct BudgetPicture {
     /// The installation.
     pub installation: InstallationId,
+    /// Its App pool; itself if it is alone or the first of its pool.
+    pub pool: InstallationId,
     /// State of the circuit breaker.
     pub breaker: BreakerPicture,
     /// Known hourly windows.
@@ -251,6 +257,22 @@ impl QueuePicture {
             .map(|lane| lane.oldest)
             .max()
             .unwrap_or(Duration::ZERO)
+    }
+
+    /// Returns the pool if another App of it works: then the jobs that this installation cannot take go on.
+    pub(super) fn pool_goes_on(&self, without: &InstallationId) -> Option<&InstallationId> {
+        let pool = &self.budgets.iter().find(|budget| budget.installation == *without)?.pool;
+        let paused = |name: &InstallationId| {
+            self.pauses.iter().any(|pause| pause.scope == PauseScope::Installation(name.clone()))
+        };
+        let works = |budget: &&BudgetPicture| {
+            budget.pool == *pool
+                && budget.installation != *without
+                && budget.breaker == BreakerPicture::Closed
+                && budget.windows.iter().all(|window| window.remaining > 0)
+                && !paused(&budget.installation)
+        };
+        self.budgets.iter().find(works).map(|_| pool)
     }
 
     fn lanes_of<'a>(&'a self, of: Option<&'a InstallationId>) -> impl Iterator<Item = &'a LanePicture> {

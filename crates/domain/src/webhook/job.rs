@@ -177,6 +177,7 @@ mod tests {
             status,
             busy: false,
             github_runner_id: Some(3),
+            app_installation: None,
             runner_group_id: 1,
             runner_group_name: None,
             labels: vec!["team-t".into(), "gpu".into()],

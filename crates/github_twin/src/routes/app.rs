@@ -39,16 +39,18 @@ pub(super) static ROUTES: &[Route] = &[
     Route { method: "DELETE", template: "/installation/token", need: Need::Installation, run: revoke },
 ];
 
-fn get(state: &mut State, _: &Call) -> Answer {
-    Answer::ok(state.app_view())
+fn get(state: &mut State, call: &Call) -> Answer {
+    call.owner().app().map_or_else(Answer::not_found, |app| Answer::ok(state.app_view(app)))
 }
 
 /// Returns the public page of the App, which omits its installations.
 fn by_slug(state: &mut State, call: &Call) -> Answer {
-    if !state.config.app_slug.eq_ignore_ascii_case(call.param("app_slug")) {
+    let more = state.config.more_apps.iter().map(|one| one.app_id);
+    let named = |app: &u64| state.app_slug(*app).eq_ignore_ascii_case(call.param("app_slug"));
+    let Some(app) = std::iter::once(state.config.app_id).chain(more).find(named) else {
         return Answer::not_found();
-    }
-    let mut view = state.app_view();
+    };
+    let mut view = state.app_view(app);
     if let Some(view) = view.as_object_mut() {
         view.remove("installations_count");
     }
@@ -57,10 +59,11 @@ fn by_slug(state: &mut State, call: &Call) -> Answer {
 
 fn list(state: &mut State, call: &Call) -> Answer {
     let (size, page) = call.page();
-    let shown = state.installations.iter().skip((page - 1) * size).take(size);
+    let own = || state.installations.iter().filter(|i| call.owner().app() == Some(i.app));
+    let shown = own().skip((page - 1) * size).take(size);
     let views: Vec<Value> = shown.map(|i| listed(state, i)).collect();
     let answer = Answer::ok(Value::Array(views));
-    match call.link(&state.base, state.installations.len()) {
+    match call.link(&state.base, own().count()) {
         Some(link) => answer.with("link", link),
         None => answer,
     }
@@ -130,17 +133,24 @@ fn shown(state: &State, found: Option<&Installation>) -> Answer {
     found.map_or_else(Answer::not_found, |i| Answer::ok(state.installation_view(i)))
 }
 
+/// Returns the installation of the path, if it is one of the caller's.
+fn named<'s>(state: &'s State, call: &Call) -> Option<&'s Installation> {
+    state.installation(call.id("installation_id")).filter(|i| call.owner().app() == Some(i.app))
+}
+
 fn by_id(state: &mut State, call: &Call) -> Answer {
-    shown(state, state.installation(call.id("installation_id")))
+    shown(state, named(state, call))
 }
 
 fn by_account(state: &mut State, call: &Call) -> Answer {
-    shown(state, state.installation_of(call.account().unwrap_or("")))
+    let org = call.account().unwrap_or("");
+    let own = |i: &&Installation| call.owner().app() == Some(i.app) && i.org.eq_ignore_ascii_case(org);
+    shown(state, state.installations.iter().find(own))
 }
 
 fn uninstall(state: &mut State, call: &Call) -> Answer {
     let id = call.id("installation_id");
-    if state.installation(id).is_none() {
+    if named(state, call).is_none() {
         return Answer::not_found();
     }
     state.installations.retain(|i| i.id != id);
@@ -149,15 +159,23 @@ fn uninstall(state: &mut State, call: &Call) -> Answer {
 }
 
 fn suspend(state: &mut State, call: &Call) -> Answer {
-    if state.suspend(call.id("installation_id"), true) { Answer::empty(204) } else { Answer::not_found() }
+    set_suspended(state, call, true)
 }
 
 fn unsuspend(state: &mut State, call: &Call) -> Answer {
-    if state.suspend(call.id("installation_id"), false) { Answer::empty(204) } else { Answer::not_found() }
+    set_suspended(state, call, false)
+}
+
+fn set_suspended(state: &mut State, call: &Call, on: bool) -> Answer {
+    let found = named(state, call).map(|i| i.id);
+    match found {
+        Some(id) if state.suspend(id, on) => Answer::empty(204),
+        _ => Answer::not_found(),
+    }
 }
 
 fn mint(state: &mut State, call: &Call) -> Answer {
-    let Some(found) = state.installation(call.id("installation_id")).cloned() else {
+    let Some(found) = named(state, call).cloned() else {
         return Answer::not_found();
     };
     if found.suspended_at.is_some() {

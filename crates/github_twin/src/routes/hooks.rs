@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Call, Need, Route};
-use crate::{answer::Answer, state::State};
+use crate::{answer::Answer, state::State, webhooks::Delivery};
 
 pub(super) static ROUTES: &[Route] = &[
     Route { method: "GET", template: "/app/hook/deliveries", need: Need::App, run: list },
@@ -15,6 +15,12 @@ pub(super) static ROUTES: &[Route] = &[
         run: redeliver,
     },
 ];
+
+/// Whether the delivery is one of the caller's. One without a known installation is anybody's.
+fn is_own(state: &State, call: &Call, delivery: &Delivery) -> bool {
+    let of = delivery.installation_id.and_then(|id| state.installation(id));
+    of.is_none_or(|i| call.owner().app() == Some(i.app))
+}
 
 /// Lists deliveries, newest first; the cursor is the id after which the next page begins.
 fn list(state: &mut State, call: &Call) -> Answer {
@@ -31,7 +37,11 @@ fn list(state: &mut State, call: &Call) -> Answer {
         Some(_) => return Answer::validation_failed("HookDelivery", "status", "invalid"),
     };
     let fits = |code: u16| wanted.contains(&code);
-    let mut found = state.deliveries.iter().rev().filter(|d| d.id < before && fits(d.status_code));
+    let mut found = state
+        .deliveries
+        .iter()
+        .rev()
+        .filter(|d| d.id < before && fits(d.status_code) && is_own(state, call, d));
     let page: Vec<_> = found.by_ref().take(size).collect();
     let more = found.next().is_some();
     let views: Vec<Value> = page.iter().map(|d| d.view()).collect();
@@ -49,11 +59,15 @@ fn list(state: &mut State, call: &Call) -> Answer {
 
 fn get(state: &mut State, call: &Call) -> Answer {
     let Ok(id) = call.param("delivery_id").parse::<u64>() else { return Answer::error(400, "Invalid id") };
-    let found = state.deliveries.iter().find(|d| d.id == id);
+    let found = state.deliveries.iter().find(|d| d.id == id && is_own(state, call, d));
     found.map_or_else(Answer::not_found, |d| Answer::ok(d.full_view()))
 }
 
 fn redeliver(state: &mut State, call: &Call) -> Answer {
     let Ok(id) = call.param("delivery_id").parse::<u64>() else { return Answer::error(400, "Invalid id") };
-    if state.redeliver(id) { Answer::new(202, json!({})) } else { Answer::not_found() }
+    if state.deliveries.iter().any(|d| d.id == id && is_own(state, call, d)) && state.redeliver(id) {
+        Answer::new(202, json!({}))
+    } else {
+        Answer::not_found()
+    }
 }

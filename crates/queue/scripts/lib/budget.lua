@@ -1,6 +1,7 @@
 -- Budget of one installation: GitHub's limits and the rest of them. Included after common.lua.
 --
--- budget:<inst> holds the settings under the names below; DEFAULTS apply to missing ones. limits:<inst> holds:
+-- budget:<inst> holds the settings under the names below; DEFAULTS apply to missing ones. In an App pool it also holds
+-- `apps`, the further Apps of the pool, or `pool`, the pool of a further App; see pool.lua. limits:<inst> holds:
 --   k:<endpoint>   points of an endpoint; q:<endpoint> its reads; n registrations; m writes, while slowed down.
 --                  Each is `free slot used before`: the time of a GCRA in ms, and the use in this and the last period
 --   w:<resource>   `limit remaining reset-ms mark base since-ms`, the newest primary window that a response reported.
@@ -26,7 +27,7 @@ local HOUR = 3600000
 local LATE = 1000 -- ms; a request sent this long after its payment is late
 local UNANSWERED = 30000 -- ms; longer than any request
 local KEEP = 31 * 24 * HOUR -- ms; longer than any pause
-local REASONS = { 'budget', 'github_outage', 'secondary_limit', 'admin' }
+local REASONS = { 'budget', 'github_outage', 'secondary_limit', 'admin', 'suspended', 'refused' }
 -- The dearest request of a job, by lane. The claim pays for it.
 local FIRST = {
   provision = { lane = 'provision', endpoint = 'generate-jitconfig', write = true, registers = true, urgent = false },
@@ -46,9 +47,10 @@ end
 local function load_budget(inst, fields)
   local B = { inst = inst, have = {}, changed = {}, levels = {}, windows = {}, flights = {}, lists = {}, accounts = {} }
   B.new = true
-  local settings = redis.call('HMGET', P .. 'budget:' .. inst, unpack(SETTINGS))
+  local settings = redis.call('HMGET', P .. 'budget:' .. inst, 'apps', 'pool', unpack(SETTINGS))
+  B.apps, B.pool = settings[1], settings[2]
   for n, name in ipairs(SETTINGS) do
-    B[name] = tonumber(settings[n]) or DEFAULTS[name]
+    B[name] = tonumber(settings[2 + n]) or DEFAULTS[name]
   end
   fields = { 'ul', unpack(fields) }
   local values = redis.call('HMGET', P .. 'limits:' .. inst, unpack(fields))
@@ -172,13 +174,16 @@ local function buckets_of(B, call)
     list[#list + 1] = { field = 'q:' .. call.endpoint, cost = READ, shape = reads }
   end
   if call.registers then
-    list[#list + 1] = { field = 'n', cost = 1, shape = gcra_shape(B.registrations, B.span, 1) }
+    local of = B.home or B
+    list[#list + 1] = { field = 'n', cost = 1, shape = gcra_shape(of.registrations, of.span, 1) }
   end
   B.lists[call] = list
   return list
 end
 
 local function level_of(B, field)
+  -- GitHub counts registrations of all Apps together.
+  B = field == 'n' and B.home or B
   local level = B.levels[field]
   if not level then
     local free, slot, used, before = string.match(get(B, field) or '', '^(%S+) (%S+) (%S+) (%S+)$')

@@ -9,7 +9,8 @@
 --   claim:<claimer>              TEXT  last claim of a worker, so that repeating it returns the same jobs
 --   job:<job>                    HASH  i installation, l lane, t team, k rank, a accepted ms, h half-deadline ms, c
 --                                      cost, n claims, x leases that expired since the last snooze, s place (r, d or
---                                      l), o lease token (place l), w weight of the team (missing: 1)
+--                                      l), o lease token (place l), w weight of the team (missing: 1), m further App
+--                                      of the pool that pays for it (place l; missing: the pool's first)
 --   ready:<inst>:<lane>          ZSET  ready jobs by rank
 --   accepted:<inst>:<lane>       ZSET  ready jobs and jobs set aside, by accepted ms (oldest age)
 --   overdue:<inst>:<lane>        ZSET  ready jobs by half-deadline ms (overdue once it has passed)
@@ -21,11 +22,12 @@
 --                                      which the first team of capped:<inst> returns
 --   aside:<inst>:<lane>:<team>   ZSET  jobs set aside by rank, because their team runs or spends its maximum (place r,
 --                                      also in accepted)
---   counts:<inst>                HASH  w:<team> jobs waiting (r or d), r:<team> jobs running, a:<team> jobs set aside
+--   counts:<inst>                HASH  w:<team> jobs waiting (r or d), r:<team> jobs running, a:<team> jobs set aside,
+--                                      m:<app> running jobs that a further App of the pool pays for
 --   capped:<inst>                ZSET  teams that may use no more of the primary window now and whose jobs are set
 --                                      aside, by the ms at which they return
 --   spent:<inst>:<resource>      HASH  requests of a primary window by lane and team, see account.lua
---   budget:<inst>                HASH  settings of the budget, see budget.lua
+--   budget:<inst>                HASH  settings of the budget, see budget.lua; in an App pool one for each App
 --   limits:<inst>                HASH  state of GitHub's limits, see budget.lua
 --   sites                        ZSET  installations with a budget by the time of their last update, at most 1,000
 --   full                         TEXT  set while a claim found work that only the end of another job lets start

@@ -98,24 +98,22 @@ local function shortage(B, lane)
   return probe_wait(B) > 0 and get(B, 'bo') and 'github_outage' or 'budget', ms
 end
 
--- Ms until a team's job with this many jobs ahead starts, the reason of its longest wait (or ''), and the ms left of
--- that.
-local function outlook(inst, lane, ahead, team, weight)
-  local B = load_budget(inst, FIRST_FIELDS)
-  local left, why = installation_pause(inst, true)
-  local of_lane = tonumber(redis.call('HGET', P .. 'pauses', 'l:' .. lane) or '0') - now
-  if of_lane > left then
-    left, why = of_lane, 'admin'
+-- Estimate of `outlook` for one App, which runs one of so many `parts` of the jobs. `held` is the ms left of the pause
+-- of the lane or of the whole pool.
+local function app_outlook(B, job, held, parts)
+  local left, why = installation_pause(B.inst, true)
+  if held > left then
+    left, why = held, 'admin'
   end
   local starts = left
   if B.on ~= 0 then
     local waiting = {}
     for _, other in ipairs(LANES) do
-      waiting[other] = redis.call('ZCARD', key('accepted', inst, other))
+      waiting[other] = math.ceil(redis.call('ZCARD', key('accepted', job.inst, other)) / parts)
     end
-    starts = left + rate_outlook(B, lane, ahead, waiting, now + left)
-    local ms, short = window_wait(B, FIRST[lane])
-    ms = math.max(short and ms or 0, team_outlook(B, lane, team, weight))
+    starts = left + rate_outlook(B, job.lane, math.floor(job.ahead / parts), waiting, now + left)
+    local ms, short = window_wait(B, FIRST[job.lane])
+    ms = math.max(short and ms or 0, team_outlook(B, job.lane, job.team, job.weight))
     if ms > left then
       left, why = ms, 'budget'
     end
@@ -123,9 +121,27 @@ local function outlook(inst, lane, ahead, team, weight)
   if not why then
     -- Responses to requests in flight may end this wait sooner, so it never exceeds the wait that the rates cause.
     local ms
-    why, ms = shortage(B, lane)
+    why, ms = shortage(B, job.lane)
     left = math.min(ms, starts)
   end
   return math.ceil(math.max(starts, left)), why or '', math.ceil(left)
 end
 
+-- Ms until a team's job with this many jobs ahead starts, the reason of its longest wait (or ''), and the ms left of
+-- that. In a pool, the App that is ready first decides, and all Apps without a pause share the jobs.
+local function outlook(inst, lane, ahead, team, weight)
+  local apps, parts = load_apps(load_budget(inst, FIRST_FIELDS), FIRST_FIELDS), 0
+  for _, app in ipairs(apps) do
+    parts = parts + (installation_pause(app.inst, true) == 0 and 1 or 0)
+  end
+  local held = redis.call('HMGET', P .. 'pauses', 'l:' .. lane, 'i:' .. inst .. ':admin')
+  held = math.max(tonumber(held[1] or '0'), tonumber(held[2] or '0')) - now
+  local job, starts, why, left = { inst = inst, lane = lane, ahead = ahead, team = team, weight = weight }, nil, nil, nil
+  for _, app in ipairs(apps) do
+    local from, reason, ms = app_outlook(app, job, held, math.max(parts, 1))
+    if not starts or from < starts then
+      starts, why, left = from, reason, ms
+    end
+  end
+  return starts, why, left
+end

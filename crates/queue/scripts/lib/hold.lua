@@ -8,12 +8,13 @@ local function pause_fields(inst)
   return fields
 end
 
--- Returns the ms left of the installation's longest pause and its reason. `admin`: administrators' pauses count too.
-local function installation_pause(inst, admin)
+-- Returns the ms left of the installation's longest pause and its reason. `all`: pauses by administrators and for
+-- suspensions count too.
+local function installation_pause(inst, all)
   local left, why = 0, nil
   for n, until_ms in ipairs(redis.call('HMGET', P .. 'pauses', unpack(pause_fields(inst)))) do
-    local ms = tonumber(until_ms or '0') - now
-    if ms > left and (admin or REASONS[n] ~= 'admin') then
+    local ms, reason = tonumber(until_ms or '0') - now, REASONS[n]
+    if ms > left and (all or reason ~= 'admin' and reason ~= 'suspended') then
       left, why = ms, REASONS[n]
     end
   end

@@ -10,14 +10,15 @@ local function delay_unreadable(id, inst, lane)
 end
 
 -- A member whose hash is gone (an evicting Redis) is dropped; the scheduler enqueues the job again from PostgreSQL.
+-- Returns its team, and the further App that paid for its lease.
 local function back_to_ready(id, inst, lane)
-  local h = redis.call('HMGET', job_key(id), 'k', 'a', 'h', 't')
+  local h = redis.call('HMGET', job_key(id), 'k', 'a', 'h', 't', 'm')
   if tonumber(h[1]) and tonumber(h[2]) and tonumber(h[3]) then
     enter_ready(id, inst, lane, h[1], h[2], h[3])
   elseif h[1] then
     delay_unreadable(id, inst, lane)
   end
-  return h[4]
+  return h[4], h[5]
 end
 
 -- Expired leases: their holder died or hangs. The jobs return to their old rank with one more rescue. At most 64 in one
@@ -32,8 +33,12 @@ local function return_expired(inst, lane)
   local teams, lost = {}, false
   for _, id in ipairs(ids) do
     redis.call('ZREM', key('leased', inst, lane), id)
-    leave_probe(inst, id)
-    local team = back_to_ready(id, inst, lane)
+    local team, app = back_to_ready(id, inst, lane)
+    leave_probe(app or inst, id)
+    if app then
+      redis.call('HDEL', job_key(id), 'm')
+      add_count(inst, 'm:', app, -1)
+    end
     if team then
       redis.call('HINCRBY', job_key(id), 'x', 1)
       add_count(inst, 'r:', team, -1)

@@ -44,7 +44,7 @@ local function recount(inst)
   local teams = {}
   local fields = redis.call('HKEYS', P .. 'counts:' .. inst)
   for _, field in ipairs(fields) do
-    if string.sub(field, 1, 2) == 'r:' then
+    if string.sub(field, 1, 2) == 'r:' or string.sub(field, 1, 2) == 'm:' then
       redis.call('HDEL', P .. 'counts:' .. inst, field)
     elseif string.sub(field, 1, 2) == 'a:' then
       teams[#teams + 1] = string.sub(field, 3)
@@ -52,9 +52,12 @@ local function recount(inst)
   end
   for _, lane in ipairs(LANES) do
     for _, id in ipairs(redis.call('ZRANGE', key('leased', inst, lane), 0, -1)) do
-      local team = redis.call('HGET', job_key(id), 't')
-      if team then
-        add_count(inst, 'r:', team, 1)
+      local job = redis.call('HMGET', job_key(id), 't', 'm')
+      if job[1] then
+        add_count(inst, 'r:', job[1], 1)
+      end
+      if job[2] then
+        add_count(inst, 'm:', job[2], 1)
       end
     end
   end

@@ -101,35 +101,84 @@ impl BudgetSettings {
     }
 }
 
+/// Settings of the budget of one installation, alone or in an App pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstallationBudget {
+    /// The installation.
+    pub installation: InstallationId,
+    /// Its limits.
+    pub settings: BudgetSettings,
+    /// Its place in a pool.
+    pub place: PoolPlace,
+}
+
+/// Place of an installation in an App pool.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum PoolPlace {
+    /// It is the first App, whose name the pool has. The further Apps, at most [`MAX_FURTHER_APPS`]; none if it is alone.
+    First(Vec<InstallationId>),
+    /// It is a further App of this pool.
+    Further(InstallationId),
+}
+
+/// Most further Apps of a pool: a claim reads the budgets of all of them.
+pub const MAX_FURTHER_APPS: usize = 15;
+
+/// Most budgets written by one call of the script.
+const MAX_BUDGETS: usize = 100;
+
+impl InstallationBudget {
+    /// Returns the budget of an installation that is alone.
+    pub fn alone(installation: &InstallationId, settings: &BudgetSettings) -> Self {
+        let place = PoolPlace::First(Vec::new());
+        Self { installation: installation.clone(), settings: settings.clone(), place }
+    }
+
+    fn args(&self) -> impl Iterator<Item = String> {
+        let (apps, pool) = match &self.place {
+            PoolPlace::First(apps) => {
+                let names = apps.iter().take(MAX_FURTHER_APPS).map(InstallationId::as_str);
+                (names.collect::<Vec<_>>().join(" "), String::new())
+            }
+            PoolPlace::Further(pool) => (String::new(), pool.to_string()),
+        };
+        let values = self.settings.args().map(|value| value.to_string());
+        [self.installation.to_string(), apps, pool].into_iter().chain(values)
+    }
+}
+
 impl Queue {
-    /// Writes the limits of an installation if they differ, and then wakes a worker. Must be called at every start.
+    /// Writes these limits where they differ, and then wakes a worker. `only_missing` leaves installations alone that
+    /// have limits: Redis may lose them, and a process that started later may have written newer ones.
+    pub async fn write_budgets(
+        &self,
+        budgets: &[InstallationBudget],
+        only_missing: bool,
+    ) -> Result<(), QueueError> {
+        for some in budgets.chunks(MAX_BUDGETS) {
+            let mut args = vec![u8::from(only_missing).to_string()];
+            args.extend(some.iter().flat_map(InstallationBudget::args));
+            self.run::<u8>(&scripts::SETTINGS, &args).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes the limits of an installation that is alone if they differ, and then wakes a worker.
     pub async fn set_budget(
         &self,
         installation: &InstallationId,
         settings: &BudgetSettings,
     ) -> Result<(), QueueError> {
-        self.write_budget(installation, settings, false).await
+        self.write_budgets(&[InstallationBudget::alone(installation, settings)], false).await
     }
 
-    /// Writes the limits of an installation if Redis has none. Redis may lose them, and a process that started later
-    /// may have written newer ones.
+    /// Writes the limits of an installation that is alone if Redis has none.
     pub async fn restore_budget(
         &self,
         installation: &InstallationId,
         settings: &BudgetSettings,
     ) -> Result<(), QueueError> {
-        self.write_budget(installation, settings, true).await
-    }
-
-    async fn write_budget(
-        &self,
-        installation: &InstallationId,
-        settings: &BudgetSettings,
-        only_missing: bool,
-    ) -> Result<(), QueueError> {
-        let mut args = vec![installation.to_string(), u8::from(only_missing).to_string()];
-        args.extend(settings.args().map(|value| value.to_string()));
-        self.run::<u8>(&scripts::SETTINGS, &args).await.map(drop)
+        self.write_budgets(&[InstallationBudget::alone(installation, settings)], true).await
     }
 }
 

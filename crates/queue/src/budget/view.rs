@@ -62,6 +62,8 @@ impl Breaker {
 pub struct BudgetView {
     /// The installation.
     pub installation: InstallationId,
+    /// Its App pool; itself if it is alone or the first of its pool.
+    pub pool: InstallationId,
     /// Known primary windows that are not over.
     pub resources: Vec<Window>,
     /// Allowed writes a minute; fewer than the points allow after a secondary limit.
@@ -72,9 +74,9 @@ pub struct BudgetView {
     pub points_limit: Option<u64>,
     /// Registrations in about the last period.
     pub registrations_used: u64,
-    /// Registrations of one period; `None` without limits.
+    /// Registrations of one period; `None` without limits, and for a further App, whose pool counts them.
     pub registrations_limit: Option<u64>,
-    /// Jobs that workers hold.
+    /// Jobs that workers hold and that it pays for.
     pub running: u64,
     /// The circuit breaker.
     pub breaker: Breaker,
@@ -88,7 +90,7 @@ pub struct BudgetView {
 /// Names with the requests each used.
 type Spent = Vec<(String, u64)>;
 type WindowRow = (String, u64, u64, u64, Spent, Spent);
-type Row = (String, u64, u64, u64, String, u64, i64, Vec<WindowRow>, Vec<(String, u64)>, u64, u64);
+type Row = (String, u64, u64, u64, String, u64, i64, Vec<WindowRow>, Vec<(String, u64)>, u64, u64, String);
 
 impl Queue {
     /// Returns the budget of every installation with jobs or recorded limits, by name; at most 1,000.
@@ -106,11 +108,25 @@ impl Queue {
 }
 
 fn read(row: Row) -> Result<BudgetView, QueueError> {
-    let (installation, running, rate, registrations, state, left, probe, windows, points, most_points, most) =
-        row;
+    let (
+        installation,
+        running,
+        rate,
+        registrations,
+        state,
+        left,
+        probe,
+        windows,
+        points,
+        most_points,
+        most,
+        pool,
+    ) = row;
+    let id = |name: &str| name.parse().map_err(|_| QueueError::Unexpected("an installation"));
     let limit = |number: u64| Some(number).filter(|number| *number > 0);
     Ok(BudgetView {
-        installation: installation.parse().map_err(|_| QueueError::Unexpected("an installation"))?,
+        installation: id(&installation)?,
+        pool: id(&pool)?,
         resources: windows.into_iter().map(read_window).collect(),
         mutation_rate_per_minute: rate,
         points: points.into_iter().map(|(endpoint, used)| Points { endpoint, used }).collect(),

@@ -12,6 +12,7 @@ const BUDGET: &str = concat!(
     include_str!("../../scripts/lib/window.lua"),
     include_str!("../../scripts/lib/account.lua"),
     include_str!("../../scripts/lib/probe.lua"),
+    include_str!("../../scripts/lib/pool.lua"),
     include_str!("../../scripts/lib/correct.lua"),
     include_str!("../../scripts/lib/hold.lua")
 );
@@ -109,7 +110,7 @@ impl Clock {
         let want = want.to_string();
         self.requests += 1;
         let request = self.requests.to_string();
-        let mut args = vec!["clock", &request, &want, "1000000000", "5000"];
+        let mut args = vec!["clock", &request, &want, "1000000000", "5000", "64"];
         let shares: Vec<String> = Lane::ALL.iter().map(|lane| lane.share().to_string()).collect();
         args.extend(shares.iter().map(String::as_str));
         let (_, jobs, _): (u64, Vec<redis::Value>, u64) = self.run(body, &args).await;

@@ -16,6 +16,7 @@ mod model;
 mod newer;
 mod order;
 mod pauses;
+mod pools;
 mod probes;
 mod settings;
 mod shared;

@@ -3,7 +3,7 @@
 use domain::Secret;
 use url::Url;
 
-use super::{ConfigError, Mode, Section, Setting, Sources, plaintext};
+use super::{ConfigError, Mode, Section, Setting, Sources, github::MAX_INSTALLATIONS, plaintext};
 
 const DATABASE: Setting = Setting::new(
     "DATABASE_URL",
@@ -67,6 +67,8 @@ pub struct RedisConfig {
     pub url: Secret,
     /// Prefix of every key; 1 to 40 characters.
     pub namespace: String,
+    /// Installations that one claim examines at most.
+    pub installations_per_claim: u16,
 }
 
 impl Section for RedisConfig {
@@ -77,6 +79,7 @@ impl Section for RedisConfig {
         Ok(Self {
             url: store_url(sources, &REDIS, is_redis, plaintext::redis)?,
             namespace: sources.value(&NAMESPACE, namespace)?,
+            installations_per_claim: sources.number(&MAX_INSTALLATIONS, 1..=1000)?,
         })
     }
 }

@@ -7,7 +7,7 @@ mod settings;
 mod webhooks;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
@@ -21,8 +21,8 @@ pub use webhooks::{WebhookConfig, WebhookSecret};
 
 use super::{ConfigError, Mode, Section, Setting, Sources, parse::safe_url};
 
-/// Maximum number of installations of a deployment, as one claim examines all of them.
-const MAX_INSTALLATIONS: usize = 64;
+/// Most installations of one App pool: a claim reads the budgets of all of them.
+const MAX_POOL: usize = 16;
 
 const API: Setting = Setting::new(
     "GITHUB_API_URL",
@@ -48,12 +48,22 @@ const GROUP: Setting = Setting::new(
     "The runner group used when a request names none.",
 )
 .or("1");
+/// The limit on installations, which the queue's claims need too.
+pub(super) const MAX_INSTALLATIONS: Setting = Setting::new(
+    "MAX_INSTALLATIONS",
+    "a number from 1 to 1000",
+    "Installations that the settings may have, further Apps included. A claim that finds nothing examines all that have jobs.",
+)
+.or("256");
 
 /// All installations of this deployment. Loading them needs no key.
 #[derive(Clone, Debug)]
 pub struct GithubConfig {
-    /// Installations, `default` first. Ids are unique, and so are owners on one GitHub.
+    /// Installations, `default` first, without the further Apps of pools. Ids are unique, and so are owners on one
+    /// GitHub.
     pub installations: Vec<InstallationConfig>,
+    /// Further Apps, each with the installation whose pool it joins.
+    pub further_apps: BTreeMap<InstallationId, InstallationId>,
 }
 
 /// One organisation, repository or enterprise on one GitHub.
@@ -100,7 +110,7 @@ impl InstallationConfig {
 
 impl Section for GithubConfig {
     const TITLE: &'static str = "GitHub";
-    const SETTINGS: &'static [Setting] = &[API, ORG, ENTERPRISE, GROUP];
+    const SETTINGS: &'static [Setting] = &[API, ORG, ENTERPRISE, GROUP, MAX_INSTALLATIONS];
 
     fn load(sources: &Sources) -> Result<Self, ConfigError> {
         let default = InstallationConfig {
@@ -109,13 +119,19 @@ impl Section for GithubConfig {
             owner: owner(sources)?,
             default_runner_group_id: sources.number(&GROUP, 1..=i64::MAX)?,
         };
+        let most: usize = sources.number(&MAX_INSTALLATIONS, 1..=1000)?;
         let mut installations = vec![default];
+        let mut apps = Vec::new();
         for (index, entry) in entry::all(sources)?.iter().enumerate() {
-            let one = entry.installation(index, &installations[0].api_url)?;
-            installations.push(one);
+            match entry.pool(index)? {
+                Some(pool) => apps.push((index, entry.id(index)?, pool)),
+                None => installations.push(entry.installation(index, &installations[0].api_url)?),
+            }
         }
-        unique(&installations)?;
-        Ok(Self { installations })
+        unique(&installations, &apps, most)?;
+        check_pools(&installations, &apps)?;
+        let further_apps = apps.into_iter().map(|(_, id, pool)| (id, pool)).collect();
+        Ok(Self { installations, further_apps })
     }
 }
 
@@ -129,15 +145,31 @@ fn owner(sources: &Sources) -> Result<GithubOwner, ConfigError> {
     }
 }
 
-fn unique(installations: &[InstallationConfig]) -> Result<(), ConfigError> {
-    let ids: BTreeSet<_> = installations.iter().map(|one| &one.id).collect();
+/// A further App: the index of its table, its id and its pool.
+type FurtherApp = (usize, InstallationId, InstallationId);
+
+fn unique(installations: &[InstallationConfig], apps: &[FurtherApp], most: usize) -> Result<(), ConfigError> {
+    let all = installations.len() + apps.len();
+    let ids: BTreeSet<_> =
+        installations.iter().map(|one| &one.id).chain(apps.iter().map(|(_, id, _)| id)).collect();
     let pages: BTreeSet<_> = installations.iter().map(|one| one.web_url().to_lowercase()).collect();
-    let fits = installations.len() <= MAX_INSTALLATIONS
-        && ids.len() == installations.len()
-        && pages.len() == installations.len();
-    let expects =
-        format!("with `default` at most {MAX_INSTALLATIONS} installations, each id and each owner once");
+    let fits = all <= most && ids.len() == all && pages.len() == installations.len();
+    let expects = format!(
+        "with `default` at most {most} installations (`MAX_INSTALLATIONS`), each id once, and each owner once: a second App of an owner joins the first by `pool`"
+    );
     fits.then_some(()).ok_or_else(|| contradiction(INSTALLATIONS_KEY, expects))
+}
+
+fn check_pools(installations: &[InstallationConfig], apps: &[FurtherApp]) -> Result<(), ConfigError> {
+    let mut sizes: BTreeMap<&InstallationId, usize> = installations.iter().map(|one| (&one.id, 1)).collect();
+    for (index, _, pool) in apps {
+        let size = sizes.get_mut(pool).ok_or_else(|| entry::bad(*index, "pool", entry::POOL))?;
+        *size += 1;
+        if *size > MAX_POOL {
+            return Err(entry::bad(*index, "pool", "a pool of at most 16 installations"));
+        }
+    }
+    Ok(())
 }
 
 /// Returns a refusal that quotes no value.

@@ -29,23 +29,38 @@ impl World {
     }
 
     fn app_credential(&self, installation_id: u64) -> Credential {
+        self.credential_of(self.choices.twin.app_id, installation_id)
+    }
+
+    fn further_app_credential(&self, id: &str) -> Credential {
+        let app = self.choices.twin.more_apps.iter().find(|app| app.slug == id).expect("an App of the twin");
+        self.credential_of(app.app_id, app.installation_id)
+    }
+
+    fn credential_of(&self, app_id: u64, installation_id: u64) -> Credential {
         let key = self.twin.app_key().unwrap().private_pem();
-        let (app_id, private_key) = (self.choices.twin.app_id.to_string(), KeySource::Pem(Secret::new(key)));
-        Credential::App { app_id, installation_id, private_key }
+        let private_key = KeySource::Pem(Secret::new(key));
+        Credential::App { app_id: app_id.to_string(), installation_id, private_key }
     }
 
     pub(super) fn installation_settings(&self) -> Vec<Installation> {
         let budget = &self.choices.budget;
-        let default =
-            Installation { id: InstallationId::default(), github: self.github(), budget: budget.clone() };
+        let default = Installation {
+            id: InstallationId::default(),
+            pool: None,
+            github: self.github(),
+            budget: budget.clone(),
+        };
         let more = self.choices.more.iter().map(|more| {
             let credential = match (&more.token, &more.scope) {
                 (Some(token), _) => Credential::Pat(TokenSource::Text(Secret::new(token.as_str()))),
+                (None, _) if more.pool.is_some() => self.further_app_credential(&more.id),
                 (None, Scope::Org(org)) => self.app_credential(self.twin_installation_id(org)),
                 (None, scope) => panic!("the twin's App is not installed in {scope:?}"),
             };
             let github = self.github_settings(more.scope.clone(), credential);
-            Installation { id: more.id.parse().unwrap(), github, budget: budget.clone() }
+            let pool = more.pool.as_ref().map(|pool| pool.parse().unwrap());
+            Installation { id: more.id.parse().unwrap(), pool, github, budget: budget.clone() }
         });
         std::iter::once(default).chain(more).collect()
     }

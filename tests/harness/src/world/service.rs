@@ -103,6 +103,7 @@ impl World {
             self.issuers.iter().enumerate().map(|(nth, issuer)| trusted_issuer(nth, issuer)).collect();
         let (installations, webhook_secrets) =
             (self.choices.default_groups(), self.choices.webhook_secrets());
+        let further_apps = self.choices.further_apps();
         let registration_tokens = self.choices.registration_tokens;
         let sign_in = issuers.iter().map(sign_in).collect();
         let clients = issuers.iter().map(code_client).collect();
@@ -132,6 +133,7 @@ impl World {
                 web_urls: installations.keys().map(web_url).collect(),
                 registration_tokens,
                 installations,
+                further_apps,
                 webhook_secrets,
                 config_life: CONFIG_LIFE,
                 settings: settings(),

@@ -84,7 +84,7 @@ impl Target {
 
     /// Returns a configured installation.
     fn installation(app: &AppState, name: InstallationId) -> Result<Self, Problem> {
-        if !app.installations.contains_key(&name) {
+        if !app.installations.contains_key(&name) && !app.further_apps.contains_key(&name) {
             return Err(Problem::not_found("installation"));
         }
         let (subject, path) =

@@ -37,6 +37,8 @@ pub struct GithubAppConfig {
 pub struct MemberConfig {
     /// Id of the installation.
     pub id: InstallationId,
+    /// The App pool whose further App it is.
+    pub pool: Option<InstallationId>,
     /// Credential.
     pub credential: CredentialConfig,
     /// Whether this GitHub enforces rate limits.
@@ -69,6 +71,7 @@ impl Section for GithubAppConfig {
     fn load(sources: &Sources) -> Result<Self, ConfigError> {
         let default = MemberConfig {
             id: InstallationId::default(),
+            pool: None,
             credential: credential(sources)?,
             rate_limits: sources.flag(&LIMITS)?,
         };

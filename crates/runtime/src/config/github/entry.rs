@@ -17,11 +17,15 @@ use crate::config::{ConfigError, Mode, Sources};
 /// Key of the file's array of tables.
 pub(in crate::config) const INSTALLATIONS_KEY: &str = "github_installations";
 
+/// Valid values of `pool`.
+pub(super) const POOL: &str = "the id of an installation that has no `pool` of its own";
+
 /// One table as written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct InstallationEntry {
     id: String,
+    pool: Option<String>,
     org: Option<String>,
     enterprise: Option<String>,
     repository: Option<String>,
@@ -50,6 +54,17 @@ impl InstallationEntry {
     pub(super) fn id(&self, index: usize) -> Result<InstallationId, ConfigError> {
         let id = self.id.parse().ok().filter(|id| *id != InstallationId::default());
         id.ok_or_else(|| bad(index, "id", "1 to 40 characters of a-z, 0-9 and -, and not `default`"))
+    }
+
+    /// Returns the installation whose App pool this one joins.
+    pub(super) fn pool(&self, index: usize) -> Result<Option<InstallationId>, ConfigError> {
+        let Some(text) = &self.pool else { return Ok(None) };
+        let own = [&self.org, &self.enterprise, &self.repository, &self.api_url];
+        if own.iter().any(|field| field.is_some()) || self.default_runner_group_id.is_some() {
+            let expects = "left out where the owner, `api_url` or `default_runner_group_id` is given: they are those of the pool";
+            return Err(bad(index, "pool", expects));
+        }
+        text.parse().map(Some).map_err(|_| bad(index, "pool", POOL))
     }
 
     /// Returns the settings that are not secret. The API is that of `GITHUB_API_URL` unless the table names another.
@@ -122,7 +137,12 @@ impl InstallationEntry {
                 return Err(bad(index, "app_id", expects));
             }
         };
-        Ok(MemberConfig { id: self.id(index)?, credential, rate_limits: self.rate_limits.unwrap_or(true) })
+        Ok(MemberConfig {
+            id: self.id(index)?,
+            pool: self.pool(index)?,
+            credential,
+            rate_limits: self.rate_limits.unwrap_or(true),
+        })
     }
 }
 

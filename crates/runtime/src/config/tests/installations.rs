@@ -121,3 +121,76 @@ fn one_installation_has_one_owner_and_one_credential() {
         sources().set("GITHUB_TOKEN_PATH", open.to_str().unwrap()).section::<GithubAppConfig>().unwrap_err();
     assert!(line.to_string().starts_with("GITHUB_TOKEN_PATH should be"), "{line}");
 }
+
+/// Further Apps `app-2` and so on, up to this number of Apps, of this pool.
+fn further_apps(folder: &Folder, apps: usize, pool: &str) -> String {
+    let key = folder.write("further.pem", "key", 0o600).display().to_string();
+    let table = |n: usize| {
+        format!(
+            "[[github_installations]]\nid = \"app-{n}\"\npool = \"{pool}\"\napp_id = {n}\napp_installation_id = {n}\nprivate_key_path = \"{key}\"\n"
+        )
+    };
+    (2..=apps).map(table).collect()
+}
+
+fn load(folder: &Folder, toml: &str) -> Result<Config, ConfigError> {
+    let key = folder.write("a.pem", "key", 0o600);
+    let given = complete().toml(&PathBuf::from("rts.toml"), toml).unwrap();
+    Config::load(&given.set("GITHUB_APP_PRIVATE_KEY_PATH", key.to_str().unwrap()))
+}
+
+#[test]
+fn further_app_joins_the_pool_of_an_installation() {
+    let folder = Folder::new();
+    let config = load(&folder, &further_apps(&folder, 3, "default")).unwrap();
+    assert_eq!(config.github.installations.len(), 1, "one owner, one sync run, one installation of teams");
+    let of: Vec<_> =
+        config.github.further_apps.iter().map(|(app, pool)| (app.as_str(), pool.as_str())).collect();
+    assert_eq!(of, [("app-2", "default"), ("app-3", "default")]);
+    let pools: Vec<_> = config.github_app.members.iter().map(|one| one.pool.is_some()).collect();
+    assert_eq!(pools, [false, true, true]);
+}
+
+#[test]
+fn wrong_pools_are_refused_with_their_place() {
+    let folder = Folder::new();
+    let good = further_apps(&folder, 3, "default");
+    for (from, to, place) in [
+        ("\"default\"", "\"nowhere\"", "github_installations[0].pool should be the id of an installation"),
+        ("\"default\"", "\"app-3\"", "github_installations[0].pool should be the id of an installation"),
+        ("\"default\"", "\"No Name\"", "github_installations[0].pool should be the id of an installation"),
+        ("app_id = 2", "app_id = 2\norg = \"acme\"", "github_installations[0].pool should be left out"),
+        (
+            "app_id = 2",
+            "app_id = 2\ndefault_runner_group_id = 3",
+            "github_installations[0].pool should be left out",
+        ),
+        ("\"app-3\"", "\"app-2\"", "github_installations should be"),
+        ("app_id = 2", "", "github_installations[0].app_id"),
+    ] {
+        let line = load(&folder, &good.replacen(from, to, 1)).unwrap_err().to_string();
+        assert!(line.starts_with(place), "{line}");
+    }
+    let line = load(&folder, &further_apps(&folder, 17, "default")).unwrap_err().to_string();
+    assert!(line.starts_with("github_installations[15].pool should be a pool of at most 16"), "{line}");
+}
+
+#[test]
+fn number_of_installations_has_a_limit_that_can_be_set() {
+    let folder = Folder::new();
+    let key = folder.write("b.pem", "key", 0o600).display().to_string();
+    let table = |n: usize| {
+        format!(
+            "[[github_installations]]\nid = \"i-{n}\"\norg = \"org-{n}\"\napp_id = 1\napp_installation_id = {n}\nprivate_key_path = \"{key}\"\n"
+        )
+    };
+    let eighty: String = (1..80).map(table).collect();
+    assert_eq!(load(&folder, &eighty).unwrap().github.installations.len(), 80);
+    let limited = format!("max_installations = 79\n{eighty}");
+    let line = load(&folder, &limited).unwrap_err().to_string();
+    assert!(line.contains("at most 79 installations (`MAX_INSTALLATIONS`)"), "{line}");
+    assert_eq!(
+        load(&folder, &limited.replace("= 79\n[", "= 80\n[")).unwrap().redis.installations_per_claim,
+        80
+    );
+}

@@ -1,0 +1,224 @@
+//! Several Apps of one organisation, many installations, and many idle workers.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use domain::{InstallationId, TeamId};
+use github_twin::{Bucket, Limits, TwinConfig};
+use installations::Installation;
+use queue::{Claimer, Queue, QueueConfig, Ticket};
+use redis::Client;
+use runtime::shutdown::Shutdown;
+use sqlx::{Connection, PgConnection};
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    budget::{self, MINUTE_SECONDS, MINUTE_SECONDS_F64},
+    claims,
+    environment::{Environment, further_app},
+    http_load, idle,
+    report::{Report, Row, Target, quantile},
+    scale::Scale,
+    tickets::provision_ticket,
+};
+
+/// Redis database of the first run; each run has its own.
+const FIRST_REDIS: u16 = 50;
+/// Redis database of the claims.
+const CLAIMS_REDIS: u16 = 60;
+const LEASE: Duration = Duration::from_mins(1);
+/// Time until workers are idle.
+const SETTLE: Duration = Duration::from_secs(3);
+
+pub(crate) async fn measure(
+    environment: &Environment,
+    scale: Scale,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    measure_apps(environment, scale, report).await?;
+    measure_claims(environment, scale, report).await?;
+    measure_idle(environment, scale, report).await
+}
+
+/// Limits of one run with several Apps.
+#[derive(Clone, Copy)]
+struct AppsRun {
+    apps: u64,
+    /// Registrations of five minutes, which GitHub counts for the whole organisation.
+    registrations: u32,
+}
+
+impl AppsRun {
+    fn limits(self) -> Limits {
+        let minutes = |n: u64| n * MINUTE_SECONDS;
+        Limits {
+            primary: Some(Bucket::new(5000, minutes(60))),
+            points: Some(Bucket::new(900, minutes(1))),
+            registrations: Some(Bucket::new(self.registrations, minutes(5))),
+            ..Limits::github()
+        }
+    }
+
+    /// Returns the runners per second that all limits together allow: a runner costs five points of one App.
+    fn runners_per_second(self) -> f64 {
+        let points = f64::from(u32::try_from(self.apps).unwrap_or(u32::MAX)) * 180.0;
+        points.min(f64::from(self.registrations) / 5.0) / MINUTE_SECONDS_F64
+    }
+
+    fn installations(self, environment: &Environment) -> anyhow::Result<Vec<Installation>> {
+        let config = TwinConfig::default();
+        let first = budget::app(environment, config.app_id, config.installation_id)?;
+        let mut all = vec![first];
+        for number in 1..self.apps {
+            let more = further_app(number);
+            let further = budget::app(environment, more.app_id, more.installation_id)?;
+            all.push(Installation {
+                id: more.slug.parse()?,
+                pool: Some(InstallationId::default()),
+                ..further
+            });
+        }
+        for one in &mut all {
+            one.budget.registrations = self.registrations;
+        }
+        Ok(all)
+    }
+}
+
+async fn measure_apps(environment: &Environment, scale: Scale, report: &mut Report) -> anyhow::Result<()> {
+    let wide = 1_000_000;
+    let run = |apps, registrations| AppsRun { apps, registrations };
+    let runs: &[AppsRun] = if scale.repetitions > 1 {
+        &[run(1, wide), run(2, wide), run(4, wide), run(4, 1500)]
+    } else {
+        &[run(2, wide)]
+    };
+    let mut violations = 0;
+    for (nth, one) in runs.iter().enumerate() {
+        let deployment = environment.deployment(&format!("pool_{nth}"), FIRST_REDIS + u16::try_from(nth)?)?;
+        environment.twin.control().set_limits(one.limits());
+        environment.twin.control().clear_ledger();
+        let installations = one.installations(environment)?;
+        let used = budget::percent_used(&deployment, &installations, 4, one.runners_per_second()).await;
+        violations += environment.twin.summary().violations.values().sum::<u64>();
+        environment.twin.control().set_limits(Limits::off());
+        for runner in environment.twin.runners() {
+            environment.twin.remove_runner(runner.id)?;
+        }
+        let limit = if one.registrations == wide { "points" } else { "points and registrations" };
+        let row = Row::new(format!("of the {limit} of {} Apps used", one.apps), "%", &[used?]);
+        report.push(row.target(Target::AtLeast(97.0)));
+    }
+    let violations = f64::from(u32::try_from(violations)?);
+    report.push(Row::new("limits of Apps crossed", "", &[violations]).target(Target::AtMost(0.0)));
+    Ok(())
+}
+
+async fn measure_claims(environment: &Environment, scale: Scale, report: &mut Report) -> anyhow::Result<()> {
+    for installations in [1, 64, 256] {
+        let (busy, empty) = (
+            claim_time(environment, installations, scale.singles, Duration::ZERO).await?,
+            claim_time(environment, installations, scale.singles, Duration::from_hours(1)).await?,
+        );
+        report.push(Row::new(
+            format!("one claim, {installations} installations with jobs (p50)"),
+            "ms",
+            &[busy],
+        ));
+        report.push(Row::new(
+            format!("a claim that finds nothing, {installations} installations with delayed jobs (p50)"),
+            "ms",
+            &[empty],
+        ));
+    }
+    Ok(())
+}
+
+/// Returns the median milliseconds of a claim of one job while each installation has some, delayed by `delay`.
+async fn claim_time(
+    environment: &Environment,
+    installations: usize,
+    claims: usize,
+    delay: Duration,
+) -> anyhow::Result<f64> {
+    let url = environment.redis_url(CLAIMS_REDIS);
+    let mut connection = Client::open(url.as_str())?.get_multiplexed_async_connection().await?;
+    redis::cmd("FLUSHDB").query_async::<()>(&mut connection).await?;
+    let queue =
+        Queue::connect(&QueueConfig { installations_per_claim: 1000, ..QueueConfig::new(url, "pool") })?;
+    let (names, team) = (names(installations)?, TeamId::new());
+    for name in &names {
+        claims::widen_budget(&queue, name).await?;
+    }
+    let ticket = |nth: usize| Ticket {
+        installation: names[nth % names.len()].clone(),
+        delay,
+        ..provision_ticket(team)
+    };
+    let tickets: Vec<_> = (0..names.len().max(100) * 4).map(ticket).collect();
+    queue.enqueue(&tickets).await?;
+    let (claimer, mut times) = (Claimer::new("pool", LEASE), Vec::with_capacity(claims));
+    for nth in 0..claims {
+        let start = Instant::now();
+        let claim = queue.claim(&claimer, 1).await?;
+        times.push(http_load::millis(start.elapsed()));
+        if let Some(lease) = claim.jobs.first() {
+            queue.finish(lease).await?;
+            queue.enqueue(&[ticket(nth)]).await?;
+        }
+    }
+    Ok(quantile(&times, 0.5))
+}
+
+fn names(number: usize) -> anyhow::Result<Vec<InstallationId>> {
+    (0..number).map(|nth| format!("i-{nth}").parse().context("a name")).collect()
+}
+
+async fn measure_idle(environment: &Environment, scale: Scale, report: &mut Report) -> anyhow::Result<()> {
+    for (nth, (workers, installations)) in [(1, 1), (1, 64), (16, 1), (64, 1)].into_iter().enumerate() {
+        let redis = FIRST_REDIS + 4 + u16::try_from(nth)?;
+        let deployment = environment.deployment(&format!("pool_idle_{nth}"), redis)?;
+        deployment.start_api().await?.stop().await?;
+        let first = budget::first_app(environment)?;
+        let more = names(installations - 1)?.into_iter().map(|id| Installation { id, ..first.clone() });
+        let apps: Vec<_> = std::iter::once(first.clone()).chain(more).collect();
+        let (shutdown, mut running) = (Shutdown::new(), Vec::new());
+        for nth in 0..workers {
+            let parts = budget::worker_parts(&deployment, &apps, nth)?;
+            running.push(tokio::spawn(worker::run(parts, shutdown.clone())));
+        }
+        sleep(SETTLE).await;
+        let load = idle_load(environment, &deployment.redis_url(), &deployment.database, scale).await;
+        shutdown.begin();
+        for worker in running {
+            worker.await??;
+        }
+        let (commands, transactions) = load?;
+        let of = format!("{workers} idle workers, {installations} installations");
+        report.push(Row::new(format!("Redis commands of {of}"), "/s", &[commands]));
+        report.push(Row::new(format!("PostgreSQL transactions of {of}"), "/s", &[transactions]));
+    }
+    Ok(())
+}
+
+/// Returns the commands of Redis and the transactions of PostgreSQL per second.
+async fn idle_load(
+    environment: &Environment,
+    redis: &str,
+    database: &str,
+    scale: Scale,
+) -> anyhow::Result<(f64, f64)> {
+    let mut redis = Client::open(redis)?.get_multiplexed_async_connection().await?;
+    // Another database of the server, so that these queries do not count.
+    let mut postgres = PgConnection::connect(&environment.database_url("postgres")).await?;
+    let start = Instant::now();
+    let before =
+        (idle::redis_commands(&mut redis).await?, idle::transactions(&mut postgres, database).await?);
+    // As long as the settings are checked once.
+    sleep(Duration::from_secs(scale.idle.max(10))).await;
+    let commands = idle::redis_commands(&mut redis).await? - before.0;
+    let transactions = idle::transactions(&mut postgres, database).await? - before.1;
+    let seconds = start.elapsed().as_secs_f64();
+    postgres.close().await?;
+    Ok((commands / seconds, transactions / seconds))
+}
