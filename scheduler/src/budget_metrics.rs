@@ -49,6 +49,7 @@ fn show_budget(gauges: &mut GaugeRun<'_>, budget: &BudgetView, now: Duration) {
         Breaker::HalfOpen => 2,
     };
     gauges.count("rts_github_breaker", &[installation], breaker);
+    gauges.count("rts_github_pool", &[installation, ("pool", budget.pool.as_str())], 1);
 }
 
 /// Sets the gauge of a pause. Its labels hold the kind of its reason, never an admin's own words.

@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Every label, with the reason why its values are bounded.
-const LABELS: [(&str, &str); 27] = [
+const LABELS: [(&str, &str); 28] = [
     ("answer", "two words"),
     ("chain", "two chains"),
     ("code", "problem codes and verdict codes"),
@@ -22,6 +22,7 @@ const LABELS: [(&str, &str); 27] = [
     ("outcome", "words of the program"),
     ("part", "the parts of the program"),
     ("place", "three places"),
+    ("pool", "names in the settings, at most 1,000"),
     ("reason", "kinds of pauses, waits and refused connections, never an admin's words"),
     ("resource", "GitHub's names of windows, at most 2,000 series"),
     ("route", "routes of the program, others are `none`"),

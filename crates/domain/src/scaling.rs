@@ -93,15 +93,26 @@ impl QueuePicture {
         }
     }
 
-    /// Returns the reason why no job of an installation starts, if there is one.
+    /// Returns the reason why no job of an installation starts, if there is one. In an App pool, every App has one.
     fn halted(&self, installation: &InstallationId) -> Option<BlockedOn> {
-        let here = |pause: &&PausePicture| matches!(&pause.scope, PauseScope::Installation(name) if name == installation);
-        let causes: Vec<PauseCause> = self.pauses.iter().filter(here).map(|pause| pause.cause).collect();
+        if self.causes(installation).any(|cause| cause == PauseCause::Admin) {
+            return Some(BlockedOn::Paused);
+        }
+        let own = self.app_halted(installation);
+        let further = self.apps(installation).filter(|budget| budget.installation != *installation);
+        let all = further.into_iter().all(|budget| self.app_halted(&budget.installation).is_some());
+        own.filter(|_| all)
+    }
+
+    /// Returns the reason why one App starts no job, if there is one.
+    fn app_halted(&self, app: &InstallationId) -> Option<BlockedOn> {
+        let causes: Vec<PauseCause> = self.causes(app).collect();
         let open = self
             .budgets
             .iter()
-            .any(|budget| budget.installation == *installation && budget.breaker != BreakerPicture::Closed);
-        if causes.contains(&PauseCause::Admin) {
+            .any(|budget| budget.installation == *app && budget.breaker != BreakerPicture::Closed);
+        let operator = [PauseCause::Admin, PauseCause::Suspended, PauseCause::Refused];
+        if causes.iter().any(|cause| operator.contains(cause)) {
             Some(BlockedOn::Paused)
         } else if open || causes.contains(&PauseCause::Outage) {
             Some(BlockedOn::GithubOutage)
@@ -110,14 +121,31 @@ impl QueuePicture {
         }
     }
 
+    fn causes(&self, app: &InstallationId) -> impl Iterator<Item = PauseCause> {
+        let here =
+            |pause: &&PausePicture| matches!(&pause.scope, PauseScope::Installation(name) if name == app);
+        self.pauses.iter().filter(here).map(|pause| pause.cause).collect::<Vec<_>>().into_iter()
+    }
+
+    /// Returns the budgets of the Apps of a pool; an installation that is alone has one.
+    fn apps<'a>(&'a self, pool: &'a InstallationId) -> impl Iterator<Item = &'a BudgetPicture> {
+        self.budgets.iter().filter(move |budget| budget.pool == *pool)
+    }
+
     fn allowance(&self, installation: &InstallationId, lanes: &[&LanePicture]) -> Allowance {
         let running = lanes.iter().map(|lane| lane.running).sum();
         let waiting: u64 = lanes.iter().map(|lane| lane.waiting).sum();
         let held = self.teams.iter().find(|team| team.installation == *installation);
         let free = waiting.saturating_sub(held.map_or(0, |team| team.held_in_all));
-        let budget = self.budgets.iter().find(|budget| budget.installation == *installation);
-        let mut allowance = budget.map_or_else(Allowance::unlimited, Allowance::of);
-        allowance.jobs = free.min(MAX_RUNNING.saturating_sub(running));
+        let usable: Vec<&BudgetPicture> =
+            self.apps(installation).filter(|app| self.app_halted(&app.installation).is_none()).collect();
+        let sums = usable.iter().map(|app| Allowance::of(app)).reduce(Allowance::plus);
+        let mut allowance = sums.unwrap_or_else(Allowance::unlimited);
+        // The first App of a pool has the registrations of the organization.
+        let first = self.apps(installation).find(|app| app.installation == *installation);
+        allowance.registrations = first.map_or(u64::MAX, |app| Allowance::of(app).registrations);
+        let most = MAX_RUNNING.saturating_mul(usable.len().max(1) as u64);
+        allowance.jobs = free.min(most.saturating_sub(running));
         allowance
     }
 }
@@ -169,6 +197,19 @@ impl Allowance {
             window: core.map_or(u64::MAX, |window| window.remaining),
             reserve: core.map_or(0, |window| window.limit * RESERVE_PERCENT / 100),
             registration_window: own.map_or(u64::MAX, |window| window.remaining),
+        }
+    }
+
+    /// Returns the starts that two Apps allow together.
+    const fn plus(self, other: Self) -> Self {
+        Self {
+            jobs: self.jobs.saturating_add(other.jobs),
+            writes: self.writes.saturating_add(other.writes),
+            points: self.points.saturating_add(other.points),
+            registrations: self.registrations.saturating_add(other.registrations),
+            window: self.window.saturating_add(other.window),
+            reserve: self.reserve.saturating_add(other.reserve),
+            registration_window: self.registration_window.saturating_add(other.registration_window),
         }
     }
 

@@ -21,6 +21,7 @@ fn lane(lane: Lane, waiting: u64, running: u64) -> LanePicture {
 fn budget() -> BudgetPicture {
     BudgetPicture {
         installation: home(),
+        pool: home(),
         breaker: BreakerPicture::Closed,
         windows: vec![WindowPicture {
             resource: "core".to_owned(),
@@ -159,4 +160,19 @@ fn installations_add_up_and_a_new_one_is_bounded_by_its_running_jobs() {
     assert_eq!(jobs(&queue, BlockedOn::Worker), MOST_STARTS + MAX_RUNNING);
     assert_eq!(queue.workers_wanted(0), MOST_STARTS + MAX_RUNNING, "a worker has a slot at least");
     assert_eq!(QueuePicture::default().workers_wanted(SLOTS), 1);
+}
+
+#[test]
+fn second_app_adds_its_starts_until_the_registrations_of_the_organization() {
+    let second: InstallationId = "second".parse().unwrap();
+    let further = BudgetPicture { installation: second.clone(), registrations_limit: None, ..budget() };
+    let mut queue = queue(10_000, 0, budget());
+    assert_eq!(jobs(&queue, BlockedOn::Worker), MOST_STARTS);
+    queue.budgets.push(further);
+    // 1,500 in five minutes: 50 in ten seconds, and a burst.
+    assert_eq!(jobs(&queue, BlockedOn::Worker), 50 + MAX_BURST);
+    queue.pauses.push(pause(PauseScope::Installation(home()), PauseCause::Suspended));
+    assert_eq!(jobs(&queue, BlockedOn::Worker), MOST_STARTS, "the other App goes on");
+    queue.pauses.push(pause(PauseScope::Installation(second), PauseCause::Outage));
+    assert_eq!((jobs(&queue, BlockedOn::Worker), jobs(&queue, BlockedOn::Paused)), (0, 10_000));
 }
