@@ -87,7 +87,8 @@ pub(crate) async fn resume_lane(
 
 /// Pause all lanes of one installation. Running jobs finish; waiting jobs wait, up to their deadline.
 ///
-/// For admins. It never shortens a longer pause.
+/// For admins. It never shortens a longer pause. The name of an App pool's first App pauses the pool, and that of a
+/// further App only this App: the jobs go on with the others.
 #[utoipa::path(
     post, path = "/admin/installations/{installation}/pause", tag = "admin",
     params(("installation" = String, Path, description = "A configured installation")), request_body = PauseBody,

@@ -84,11 +84,12 @@ impl Target {
 
     /// Returns a configured installation.
     fn installation(app: &AppState, name: InstallationId) -> Result<Self, Problem> {
-        if !app.installations.contains_key(&name) && !app.further_apps.contains_key(&name) {
-            return Err(Problem::not_found("installation"));
-        }
-        let (subject, path) =
-            (format!("installation {name}"), words::path(&["installations", name.as_str()]));
+        let subject = match (app.installations.contains_key(&name), app.further_apps.get(&name)) {
+            (true, _) => format!("installation {name}"),
+            (false, Some(pool)) => format!("App {name} of pool {pool}, whose other Apps go on"),
+            (false, None) => return Err(Problem::not_found("installation")),
+        };
+        let path = words::path(&["installations", name.as_str()]);
         Ok(Self { scope: PauseScope::Installation(name), subject, path, deadline: "15 minutes" })
     }
 
