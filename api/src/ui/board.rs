@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use domain::{BreakerPicture, InstallationId, Lane, LanePicture, PauseCause, PauseScope, QueuePicture};
+use domain::{
+    BreakerPicture, InstallationId, Lane, LanePicture, PauseCause, PausePicture, PauseScope, QueuePicture,
+};
 
 use super::{
     format::span,
@@ -131,6 +133,8 @@ fn row(lane: &LanePicture, queue: &QueuePicture) -> LaneRow {
                 PauseCause::Outage => "GitHub's outage",
                 PauseCause::SecondaryLimit => "GitHub's secondary limit",
                 PauseCause::Admin => "an admin",
+                PauseCause::Suspended => "GitHub: the App is suspended",
+                PauseCause::Refused => "GitHub: it refuses the App",
             };
             format!("paused by {why}, {}", span(left))
         }),
@@ -143,7 +147,12 @@ fn pause(lane: &LanePicture, queue: &QueuePicture) -> Option<(PauseCause, std::t
         PauseScope::Installation(name) => *name == lane.installation,
         PauseScope::Lane(name) => *name == lane.lane,
     };
-    let pauses = queue.pauses.iter().filter(|pause| concerns(&pause.scope));
+    // Other Apps of a pool do the work of one that is paused, unless an admin paused the whole pool.
+    let goes_on = queue.pool_goes_on(&lane.installation).is_some();
+    let counts = |pause: &&PausePicture| {
+        !goes_on || pause.cause == PauseCause::Admin || matches!(pause.scope, PauseScope::Lane(_))
+    };
+    let pauses = queue.pauses.iter().filter(|pause| concerns(&pause.scope)).filter(counts);
     pauses.max_by_key(|pause| pause.left).map(|pause| (pause.cause, pause.left))
 }
 
@@ -155,10 +164,11 @@ fn causes(queue: &QueuePicture) -> Vec<Cause> {
         let is_open = queue.budgets.iter().any(|budget| {
             budget.installation == lane.installation && budget.breaker != BreakerPicture::Closed
         });
+        let is_open = is_open && queue.pool_goes_on(&lane.installation).is_none();
         match pause(lane, queue).map(|(cause, _)| cause) {
             Some(PauseCause::Window | PauseCause::SecondaryLimit) => limit += lane.waiting,
             Some(PauseCause::Outage) => outage += lane.waiting,
-            Some(PauseCause::Admin) => paused += lane.waiting,
+            Some(PauseCause::Admin | PauseCause::Suspended | PauseCause::Refused) => paused += lane.waiting,
             None if is_open => outage += lane.waiting,
             None => free += lane.waiting,
         }
@@ -170,7 +180,7 @@ fn causes(queue: &QueuePicture) -> Vec<Cause> {
         Cause { label: "The team's own limit", jobs: held, link: "/teams" },
         Cause { label: "GitHub's limits", jobs: limit, link: "/budget" },
         Cause { label: "GitHub to answer again", jobs: outage, link: "/budget" },
-        Cause { label: "The end of an admin's pause", jobs: paused, link: "/lanes" },
+        Cause { label: "The end of a pause", jobs: paused, link: "/lanes" },
         Cause { label: "Their next try", jobs: delayed, link: "/jobs?state=queued" },
     ]
 }

@@ -260,7 +260,7 @@ impl QueuePicture {
     }
 
     /// Returns the pool if another App of it works: then the jobs that this installation cannot take go on.
-    pub(super) fn pool_goes_on(&self, without: &InstallationId) -> Option<&InstallationId> {
+    pub fn pool_goes_on(&self, without: &InstallationId) -> Option<&InstallationId> {
         let pool = &self.budgets.iter().find(|budget| budget.installation == *without)?.pool;
         let paused = |name: &InstallationId| {
             self.pauses.iter().any(|pause| pause.scope == PauseScope::Installation(name.clone()))
