@@ -197,7 +197,8 @@ async fn answer_lost_by_an_app_that_is_then_suspended_leaves_one_runner() {
     assert_eq!(runner["app_installation"], "default");
     assert_eq!(scene.world.twin.runners().len(), 2, "one of them is an orphan");
 
-    scene.world.change("UPDATE github_calls SET next_reap_at = now() WHERE next_reap_at IS NOT NULL").await;
+    let due = "UPDATE github_calls SET next_reap_at = now() WHERE next_reap_at IS NOT NULL";
+    sqlx::query(due).execute(scene.world.sql()).await.unwrap();
     scheduler::reap::run(scene.world.scheduler_parts()).await.unwrap();
     wait_until("the orphan is removed", async || scene.world.twin.runners().len() == 1).await;
     assert_eq!(scene.world.twin.runners()[0].name, runner["runner_name"].as_str().unwrap());
@@ -218,7 +219,7 @@ async fn event_that_both_apps_deliver_counts_once() {
     let control = scene.world.twin.control();
     let runner = scene.world.twin.runner(&name).unwrap().id;
     scene.world.twin.set_runner(runner, github_twin::RunnerChange::online()).unwrap();
-    let job = control.queue_job("acme/web", &["red"]).unwrap();
+    let job = control.queue_job("acme/web", &["self-hosted"]).unwrap();
     control.start_job(job.id, runner).unwrap();
     scene.world.twin.webhooks_sent().await;
     scheduler::inbox::run(scene.world.scheduler_parts()).await.unwrap();

@@ -99,8 +99,8 @@ impl QueuePicture {
             return Some(BlockedOn::Paused);
         }
         let own = self.app_halted(installation);
-        let further = self.apps(installation).filter(|budget| budget.installation != *installation);
-        let all = further.into_iter().all(|budget| self.app_halted(&budget.installation).is_some());
+        let mut further = self.apps(installation).filter(|budget| budget.installation != *installation);
+        let all = further.all(|budget| self.app_halted(&budget.installation).is_some());
         own.filter(|_| all)
     }
 

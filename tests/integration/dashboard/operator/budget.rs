@@ -40,3 +40,22 @@ async fn pauses_for_githubs_limits_are_told() {
     let lanes = night.page("/lanes").await;
     assert!(lanes.contains("GitHub reported a secondary limit"), "{lanes}");
 }
+
+#[tokio::test]
+async fn apps_of_a_pool_are_shown_with_their_sum_and_paused_one_by_one() {
+    let night = Night::with(World::builder().workers(1).further_app("second")).await;
+    night.use_budget().await;
+    let second: InstallationId = "second".parse().unwrap();
+    let page = night.page("/budget").await;
+    assert!(page.contains("App pool default") && page.contains("2 of 2 Apps take requests"), "{page}");
+    assert!(page.contains("Installation second, App of pool default"), "{page}");
+    let pause = "/installations/second/pause";
+    assert!(night.page(pause).await.contains("Pause App second of pool default"));
+    night.press(pause, &[("seconds", "3600"), ("reason", "its key is replaced")]).await;
+    let lanes = night.page("/lanes").await;
+    assert!(lanes.contains("An App of pool default") && lanes.contains("its key is replaced"), "{lanes}");
+    let page = night.page("/budget").await;
+    assert!(page.contains("1 of 2 Apps take requests"), "{page}");
+    let paused = night.world.queue().pauses().await.unwrap();
+    assert!(paused.iter().all(|one| one.scope == queue::Scope::Installation(second.clone())), "{paused:?}");
+}
