@@ -15,7 +15,7 @@ const MAX_ROWS_PER_STEP: i64 = 5000;
 /// Returns 0, since no job was changed.
 pub async fn run(parts: Parts) -> Result<u64, StepError> {
     let lanes = parts.queue.stats().await?.lanes;
-    let samples = samples(parts.installations.iter().map(|(name, _)| name), &lanes);
+    let samples = samples(parts.installations.pools(), &lanes);
     let mut tx = parts.store.begin().await?;
     tx.queue_depths().add(&samples).await?;
     tx.queue_depths().roll_up(MAX_ROWS_PER_STEP).await?;
