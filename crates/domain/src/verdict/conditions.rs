@@ -70,15 +70,29 @@ pub(super) fn subject(picture: &Picture, code: VerdictCode) -> Option<String> {
     }
 }
 
+/// Whether neither GitHub nor an operator's fault keeps the App from working.
+fn is_usable(picture: &Picture, app: &InstallationId) -> bool {
+    picture.installations.iter().all(|one| one.installation != *app)
+}
+
+/// Returns the pool of an installation if another App of it works.
+fn goes_on<'a>(
+    picture: &Picture,
+    queue: &'a QueuePicture,
+    name: &InstallationId,
+) -> Option<&'a InstallationId> {
+    queue.pool_goes_on_with(name, |app| is_usable(picture, app))
+}
+
 fn suspended(picture: &Picture, queue: &QueuePicture) -> Sentence {
-    let stops = |name: &InstallationId| queue.pool_goes_on(name).is_none();
+    let stops = |name: &InstallationId| goes_on(picture, queue, name).is_none();
     let one = picture.installations.iter().find(|one| one.suspended && stops(&one.installation))?;
     let waits = jobs_wait(queue.unstarted(&one.installation));
     Some(format!("GitHub has suspended the installation {}; {waits}.", one.installation))
 }
 
 fn operator_needed(picture: &Picture, queue: &QueuePicture) -> Sentence {
-    let stops = |name: &InstallationId| queue.pool_goes_on(name).is_none();
+    let stops = |name: &InstallationId| goes_on(picture, queue, name).is_none();
     let one = picture.installations.iter().find(|one| one.refusal.is_some() && stops(&one.installation))?;
     let refusal = quote(one.refusal.as_deref()?);
     let name = &one.installation;
@@ -87,7 +101,7 @@ fn operator_needed(picture: &Picture, queue: &QueuePicture) -> Sentence {
 
 fn app_unusable(picture: &Picture, queue: &QueuePicture) -> Sentence {
     picture.installations.iter().find_map(|one| {
-        let (name, pool) = (&one.installation, queue.pool_goes_on(&one.installation)?);
+        let (name, pool) = (&one.installation, goes_on(picture, queue, &one.installation)?);
         Some(match &one.refusal {
             Some(refusal) if !one.suspended => format!(
                 "Jobs move; GitHub refuses the calls of App {name} of pool {pool} until an operator acts: {}",
@@ -98,7 +112,7 @@ fn app_unusable(picture: &Picture, queue: &QueuePicture) -> Sentence {
     })
 }
 
-fn outage(_: &Picture, queue: &QueuePicture) -> Sentence {
+fn outage(picture: &Picture, queue: &QueuePicture) -> Sentence {
     queue.budgets.iter().find_map(|budget| {
         let next = match budget.breaker {
             BreakerPicture::Closed => return None,
@@ -106,7 +120,7 @@ fn outage(_: &Picture, queue: &QueuePicture) -> Sentence {
             BreakerPicture::HalfOpen => "one job tries again now".to_owned(),
         };
         let name = &budget.installation;
-        let alone = queue.pool_goes_on(name).is_none();
+        let alone = goes_on(picture, queue, name).is_none();
         alone.then(|| format!("GitHub does not answer properly for installation {name}; {next}."))
     })
 }
@@ -137,7 +151,7 @@ fn paused(picture: &Picture, queue: &QueuePicture) -> Sentence {
 fn secondary_limit(picture: &Picture, queue: &QueuePicture) -> Sentence {
     pauses_by(queue, PauseCause::SecondaryLimit).find_map(|pause| {
         let PauseScope::Installation(name) = &pause.scope else { return None };
-        if queue.pool_goes_on(name).is_some() {
+        if goes_on(picture, queue, name).is_some() {
             return None;
         }
         let budget = queue.budgets.iter().find(|budget| budget.installation == *name);
@@ -151,13 +165,13 @@ fn secondary_limit(picture: &Picture, queue: &QueuePicture) -> Sentence {
 
 fn window_empty(picture: &Picture, queue: &QueuePicture) -> Sentence {
     let held = pauses_by(queue, PauseCause::Window).find_map(|pause| match &pause.scope {
-        PauseScope::Installation(name) if queue.pool_goes_on(name).is_none() => Some((name, pause.left)),
+        PauseScope::Installation(name) if goes_on(picture, queue, name).is_none() => Some((name, pause.left)),
         PauseScope::Installation(_) | PauseScope::Lane(_) => None,
     });
     let empty = || {
         queue.budgets.iter().find_map(|budget| {
             let window = budget.windows.iter().find(|window| window.remaining == 0)?;
-            let alone = queue.pool_goes_on(&budget.installation).is_none();
+            let alone = goes_on(picture, queue, &budget.installation).is_none();
             alone.then_some((&budget.installation, window.reset_in))
         })
     };
@@ -207,12 +221,13 @@ fn is_used_up(used: u64, limit: Option<u64>) -> Option<u64> {
     limit.filter(|limit| used.saturating_mul(100) >= limit.saturating_mul(USED_UP_PERCENT))
 }
 
-fn minute_limit(_: &Picture, queue: &QueuePicture) -> Sentence {
+fn minute_limit(picture: &Picture, queue: &QueuePicture) -> Sentence {
     queue.budgets.iter().find_map(|budget| {
         let (name, pool) = (&budget.installation, &budget.pool);
         let used = used_limit(budget)?;
-        let mut others =
-            queue.budgets.iter().filter(|other| other.pool == *pool && other.installation != *name);
+        let mut others = queue.budgets.iter().filter(|other| {
+            other.pool == *pool && other.installation != *name && is_usable(picture, &other.installation)
+        });
         // The first App of a pool counts the registrations of all.
         let all = is_used_up(budget.registrations, budget.registrations_limit).is_some()
             || others.all(|other| used_limit(other).is_some());

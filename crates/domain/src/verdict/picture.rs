@@ -261,6 +261,15 @@ impl QueuePicture {
 
     /// Returns the pool if another App of it works: then the jobs that this installation cannot take go on.
     pub fn pool_goes_on(&self, without: &InstallationId) -> Option<&InstallationId> {
+        self.pool_goes_on_with(without, |_| true)
+    }
+
+    /// Returns the pool if another App of it works that `may` names.
+    pub(super) fn pool_goes_on_with(
+        &self,
+        without: &InstallationId,
+        may: impl Fn(&InstallationId) -> bool,
+    ) -> Option<&InstallationId> {
         let pool = &self.budgets.iter().find(|budget| budget.installation == *without)?.pool;
         let paused = |name: &InstallationId| {
             self.pauses.iter().any(|pause| pause.scope == PauseScope::Installation(name.clone()))
@@ -271,6 +280,7 @@ impl QueuePicture {
                 && budget.breaker == BreakerPicture::Closed
                 && budget.windows.iter().all(|window| window.remaining > 0)
                 && !paused(&budget.installation)
+                && may(&budget.installation)
         };
         self.budgets.iter().find(works).map(|_| pool)
     }
