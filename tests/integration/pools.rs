@@ -187,9 +187,9 @@ async fn list_of_the_organization_is_read_once_through_any_app() {
 #[tokio::test]
 async fn worker_killed_before_the_record_and_its_app_suspended_leave_one_runner() {
     let scene = Scene::start(World::builder().workers(0)).await;
+    let asked = scene.ask().await;
     scene.pause(&first()).await;
     scene.world.twin.fault(Fault::once("POST", JIT, FaultKind::Latency { ms: 700 }));
-    let asked = scene.ask().await;
     let doomed = scene.world.start_worker();
     scene.world.fault_consumed().await;
     doomed.kill().await;
@@ -224,7 +224,7 @@ async fn event_that_both_apps_deliver_counts_once() {
     let control = scene.world.twin.control();
     let runner = scene.world.twin.runner(&name).unwrap().id;
     scene.world.twin.set_runner(runner, github_twin::RunnerChange::online()).unwrap();
-    let job = control.queue_job("acme/web", &["self-hosted"]).unwrap();
+    let job = control.queue_job("acme/web", &[]).unwrap();
     control.start_job(job.id, runner).unwrap();
     scene.world.twin.webhooks_sent().await;
     scheduler::inbox::run(scene.world.scheduler_parts()).await.unwrap();
@@ -237,10 +237,15 @@ async fn event_that_both_apps_deliver_counts_once() {
 #[tokio::test]
 async fn worker_without_the_credential_of_one_app_uses_another() {
     let scene = Scene::start(World::builder().workers(0)).await;
-    let all = scene.world.start_worker();
-    scene.make(2).await;
-    all.stop().await;
     let worker = scene.world.start_worker_for(|id| id == "default");
+    scene.make(1).await;
+    // A process that knows both Apps starts later.
+    let _later = scene.world.scheduler_parts();
+    wait_until("the pool is known", async || {
+        let budgets = scene.world.queue().budget().await.unwrap();
+        budgets.iter().any(|one| one.installation == second() && one.pool == first())
+    })
+    .await;
     scene.pause(&first()).await;
     let asked = scene.ask().await;
     wait_until("the claim chose the other App", async || {
