@@ -135,7 +135,7 @@ impl Installations {
     /// Returns the installations of each App, by name. Installations with a personal access token are left out.
     pub fn apps(&self) -> Vec<Vec<&InstallationId>> {
         let mut apps: BTreeMap<&App, Vec<&InstallationId>> = BTreeMap::new();
-        for (installation, client) in self.0.by_id.iter() {
+        for (installation, client) in &self.0.by_id {
             if let Some(app) = &client.app {
                 apps.entry(app).or_default().push(installation);
             }

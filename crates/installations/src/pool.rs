@@ -85,15 +85,15 @@ impl Installations {
         pool: &InstallationId,
         pauses: &[Paused],
     ) -> impl Iterator<Item = (&'i InstallationId, &'i GitHub)> {
-        let paused = |app: &InstallationId, admin: bool| {
+        let is_stopped = |app: &InstallationId, admin: bool| {
             pauses.iter().any(|one| {
                 matches!(&one.scope, Scope::Installation(name) if name == app)
                     && (!admin || one.pause.reason == Reason::Admin)
             })
         };
-        let whole = paused(pool, true);
+        let whole = is_stopped(pool, true);
         let apps = self.0.pools.get(pool).into_iter().flatten().filter(|_| !whole);
-        let usable = |app: &&InstallationId| !paused(app, false);
+        let usable = |app: &&InstallationId| !is_stopped(app, false);
         let usable: Vec<_> = apps.filter(usable).collect();
         let client = |app| self.0.by_id.get_key_value(app);
         usable.into_iter().filter_map(client).map(|(app, client): (_, &Client)| (app, &client.github))
