@@ -246,7 +246,7 @@ impl Builder {
     /// Adds a further App of the first organisation to the twin and to the pool `default`. GitHub's id of its
     /// installation is [`Self::further_app_id`] of its number, counted from 1.
     pub fn further_app(mut self, id: &str) -> Self {
-        let number = u64::try_from(self.twin.more_apps.len()).unwrap() + 1;
+        let number = self.twin.more_apps.last().map_or(1, |last| last.app_id - 430_000 + 1);
         let (org, slug) = (self.twin.org.clone(), id.to_owned());
         let installation_id = Self::further_app_id(number);
         self.twin.more_apps.push(MoreApp { app_id: 430_000 + number, slug, installation_id, org });
