@@ -72,16 +72,28 @@ pub(crate) fn create_new(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
-/// Replaces a file as a whole, with mode 0600.
+/// Replaces a file as a whole, with mode 0600. The file survives a power failure.
 ///
 /// # Errors
 /// The folder or the file cannot be written.
 pub(crate) fn replace(path: &Path, text: &str) -> io::Result<()> {
+    replace_after(path, text, File::sync_all)
+}
+
+/// Replaces a file as a whole, with mode 0600, without waiting for the disk. A power failure may lose the text.
+///
+/// # Errors
+/// The folder or the file cannot be written.
+pub(crate) fn replace_at_once(path: &Path, text: &str) -> io::Result<()> {
+    replace_after(path, text, |_| Ok(()))
+}
+
+fn replace_after(path: &Path, text: &str, finish: impl Fn(&File) -> io::Result<()>) -> io::Result<()> {
     let folder = path.parent().unwrap_or_else(|| Path::new("."));
     create_folder(folder)?;
     let unfinished = path.with_extension(format!("{}.new", uuid::Uuid::new_v4().simple()));
     let mut file = create_new(&unfinished)?;
-    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+    let written = file.write_all(text.as_bytes()).and_then(|()| finish(&file));
     let done = written.and_then(|()| fs::rename(&unfinished, path));
     if done.is_err() {
         // The first failure is the one to report.

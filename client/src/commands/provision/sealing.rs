@@ -11,7 +11,7 @@ use domain::{SealedConfig, SealingKeyPair, sealed_config_context};
 use serde_json::{Value, json};
 
 use crate::{
-    connection::{create_private_folder, read_private_file, replace_private_file},
+    connection::{create_private_folder, read_private_file, replace_private_file_at_once},
     environment::Environment,
     error::ClientError,
     output::scalar,
@@ -86,8 +86,8 @@ pub(super) fn keep(environment: &Environment, job: &str, pair: Option<&SealingKe
     let Some(folder) = path.parent() else { return };
     if create_private_folder(folder).is_ok() {
         prune(folder);
-        // A key that could not be kept opens the config of this command all the same.
-        let _ = replace_private_file(&path, pair.to_secret().expose());
+        // The runner waits for this. A key that could not be kept opens the config of this command all the same.
+        let _ = replace_private_file_at_once(&path, pair.to_secret().expose());
     }
 }
 
