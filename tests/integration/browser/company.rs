@@ -60,6 +60,8 @@ pub(super) struct Company {
     pub(super) batch: Uuid,
     pub(super) incident: Uuid,
     pub(super) event: Uuid,
+    /// An open claim ticket of web.
+    pub(super) ticket: Uuid,
 }
 
 fn team(name: &str, weight: f64, max_runners: i32) -> TeamDraft {
@@ -157,6 +159,10 @@ pub(super) async fn company() -> Company {
     let incident =
         incident.body["id"].as_str().unwrap_or_else(|| panic!("{}", incident.text)).parse().unwrap();
 
+    let ticket = json!({ "runner_name_prefix": "vm", "team_id": web.id, "labels": ["linux"], "addresses": ["10.20.0.0/16"] });
+    let ticket = world.post("/runners/tickets", &ada, &ticket).await.assert_status(201).body;
+    let ticket = ticket["ticket_id"].as_str().unwrap().parse().unwrap();
+
     for sql in [FLOW, DEPTHS, TEAMS, GONE, SINKS] {
         sqlx::query(sql).execute(world.sql()).await.unwrap();
     }
@@ -168,5 +174,20 @@ pub(super) async fn company() -> Company {
         let body = json!({ "runner_name_prefix": "ci", "team_id": team.id, "labels": ["linux"] });
         waiting = world.provision(&ada, body).await.job;
     }
-    Company { world, web, ada, grace, vera, online, failed, ready, waiting, client, batch, incident, event }
+    Company {
+        world,
+        web,
+        ada,
+        grace,
+        vera,
+        online,
+        failed,
+        ready,
+        waiting,
+        client,
+        batch,
+        incident,
+        event,
+        ticket,
+    }
 }

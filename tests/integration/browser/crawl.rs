@@ -25,8 +25,21 @@ const NO_PAGES: &[&str] = &[
 
 /// Returns the addresses at which a page is seen; the path of its route without values has none.
 fn addresses(company: &Company, route: &str) -> Vec<String> {
-    let Company { web, online, failed, ready, waiting, client, batch, incident, event, ada, grace, .. } =
-        company;
+    let Company {
+        web,
+        online,
+        failed,
+        ready,
+        waiting,
+        client,
+        batch,
+        incident,
+        event,
+        ticket,
+        ada,
+        grace,
+        ..
+    } = company;
     let with = |id: &dyn std::fmt::Display| route.replace("{id}", &id.to_string());
     match route {
         "/" => vec!["/?span=24h".to_owned(), "/?span=30d".to_owned(), "/".to_owned()],
@@ -41,6 +54,7 @@ fn addresses(company: &Company, route: &str) -> Vec<String> {
         }
         "/explain" => vec![route.to_owned(), format!("{route}?team={}&labels=gpu-a100", web.id)],
         "/teams/{id}/members/{user}/remove" => vec![with(&web.id).replace("{user}", &ada.id.to_string())],
+        "/teams/{id}/tickets/{ticket}/revoke" => vec![with(&web.id).replace("{ticket}", &ticket.to_string())],
         "/teams/{id}/members/add" => vec![format!("{}?person=vera@example.com", with(&web.id))],
         "/people/{id}/role" => vec![with(&ada.id), with(&grace.id)],
         _ if route.starts_with("/runners/{id}") => vec![with(&online.runner)],

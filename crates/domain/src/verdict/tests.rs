@@ -128,10 +128,14 @@ fn picture_of(code: VerdictCode) -> Picture {
             queue(&mut picture).lanes[0].oldest = Duration::from_secs(61);
         }
         VerdictCode::AppUnusable => {
+            let pool: InstallationId = "games".parse().unwrap();
+            let installation: InstallationId = "games-2".parse().unwrap();
             let budgets = &mut queue(&mut picture).budgets;
-            budgets.push(BudgetPicture { installation: "acme-2".parse().unwrap(), ..budgets[0].clone() });
-            let (installation, suspended) = ("acme-2".parse().unwrap(), true);
-            picture.installations.push(InstallationPicture { installation, suspended, refusal: None });
+            for app in [&pool, &installation] {
+                let (installation, pool) = (app.clone(), pool.clone());
+                budgets.push(BudgetPicture { installation, pool, ..budgets[0].clone() });
+            }
+            picture.installations.push(InstallationPicture { installation, suspended: true, refusal: None });
         }
         VerdictCode::RemovalsHeld => picture.syncs = vec![sync(TimeDelta::minutes(2), 37)],
         VerdictCode::SyncBehind => picture.syncs = vec![sync(TimeDelta::minutes(22), 0)],
@@ -174,7 +178,7 @@ slow    minute_limit: Installation acme is at GitHub's limit: 890 of 900 points 
 slow    slots_full: All 8 slots are busy, and the oldest job waits 48 s; more workers would help.
 note    team_limit: Team games-ci has 40 of the 41 waiting jobs, and its own limit holds them.
 stopped stuck: 41 jobs could start, but none has started or ended for a minute; restart a worker.
-note    app_unusable: Jobs move; GitHub has suspended App acme-2 of pool acme, and the others go on.
+note    app_unusable: Jobs move; GitHub has suspended App games-2 of pool games, and the others go on.
 note    removals_held: Jobs move; 37 removals of installation acme wait for an admin's approval.
 note    sync_behind: Jobs move; installation acme was last compared with GitHub 22 min ago.
 slow    no_leader: No scheduler leads since 03:01 UTC; no sync runs, and nothing is cleaned up.
