@@ -207,7 +207,7 @@ async fn command_of_a_profile_gives_the_token_for_its_service_alone() {
     let run = async |words: &[&str]| scene.world.command(words, &[("HOME", home.to_str().unwrap())]).await;
     let said = run(&["whoami"]).await.expect(0);
     assert!(
-        said.stdout.contains("ada") && said.stdout.contains("credential_command of the profile prod"),
+        said.stdout.contains("ada") && said.stderr.contains("credential_command of the profile prod"),
         "{said:?}"
     );
     run(&["runner", "list"]).await.expect(0);
