@@ -3,6 +3,7 @@
 //! `./dev test` installs the browser and names its folder in `TEST_BROWSER`; without it, `./dev` says aloud that nothing
 //! is checked here. Screenshots are written to `target/screenshots`.
 
+mod admin;
 mod company;
 mod crawl;
 mod hostile;
