@@ -213,13 +213,14 @@ impl Users<'_> {
                 is_active AND NOT EXISTS (SELECT FROM blocked_issuers WHERE issuer = $1) AS "is_active!",
                 can_use_registration_token, created_at, last_login_at,
                 coalesce(last_login_at < now() - interval '5 minutes', true) AS "stale!",
-                ARRAY(SELECT team_id FROM team_members JOIN teams t ON t.id = team_id WHERE user_id = users.id
-                      ORDER BY lower(name), t.id) AS "team_ids!",
-                ARRAY(SELECT name FROM team_members JOIN teams t ON t.id = team_id WHERE user_id = users.id
-                      ORDER BY lower(name), t.id) AS "team_names!",
-                ARRAY(SELECT t.is_active FROM team_members JOIN teams t ON t.id = team_id WHERE user_id = users.id
-                      ORDER BY lower(name), t.id) AS "team_actives!"
-             FROM users WHERE issuer = $1 AND subject = $2"#,
+                team_ids AS "team_ids!", team_names AS "team_names!", team_actives AS "team_actives!"
+             FROM users, LATERAL (
+                SELECT coalesce(array_agg(t.id ORDER BY lower(name), t.id), '{}') AS team_ids,
+                    coalesce(array_agg(name ORDER BY lower(name), t.id), '{}') AS team_names,
+                    coalesce(array_agg(t.is_active ORDER BY lower(name), t.id), '{}') AS team_actives
+                FROM team_members JOIN teams t ON t.id = team_id WHERE user_id = users.id
+             ) AS of_teams
+             WHERE issuer = $1 AND subject = $2"#,
             issuer,
             subject,
         )
