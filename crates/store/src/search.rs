@@ -8,6 +8,10 @@ use crate::Result;
 
 /// Most users, most machine clients, and most runners that one text names.
 const MAX_NAMED: i64 = 100;
+/// Number of the newest runners whose names are compared with one text.
+const MAX_NEWEST: i64 = 10_000;
+/// Most runners of all ages that are found by one beginning of their name.
+const MAX_BY_NAME: i64 = 5_000;
 
 /// Queries for requesters on one connection.
 #[derive(Debug)]
@@ -126,10 +130,18 @@ impl Requesters<'_> {
         if let Ok(id) = text.trim().parse() {
             return Ok(vec![id]);
         }
+        // The newest runners by age, and others by name: one scan by age would read all runners for an old name, and one
+        // by name a large part of them for a common beginning.
         Ok(sqlx::query_scalar!(
-            "SELECT id FROM runners WHERE lower(name) LIKE $1 ORDER BY id DESC LIMIT $2",
+            r#"SELECT id AS "id!" FROM (
+                SELECT id FROM (SELECT id, name FROM runners ORDER BY id DESC LIMIT $3) newest WHERE lower(name) LIKE $1
+                UNION
+                (SELECT id FROM runners WHERE lower(name) LIKE $1 ORDER BY lower(name) USING ~<~ LIMIT $4)
+             ) found ORDER BY id DESC LIMIT $2"#,
             format!("{}%", escaped(text)),
             MAX_NAMED,
+            MAX_NEWEST,
+            MAX_BY_NAME,
         )
         .fetch_all(&mut *self.0)
         .await?)

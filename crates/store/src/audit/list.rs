@@ -120,7 +120,10 @@ impl Audit<'_> {
                     SELECT id, 1000 + coalesce(octet_length(event_data::text), 0) AS size FROM audit_log
                     WHERE id IN ("# +
             ),
-            " ORDER BY id DESC",
+            // Of a search that names runners or requesters, the rows are found by them and sorted. Read backwards, the
+            // log would be read until it reaches the rows of an old runner.
+            " ORDER BY CASE WHEN $17 AND cardinality($18) + cardinality($19) + cardinality($20) > 0 THEN id::text END
+                COLLATE \"C\" DESC, id DESC",
             ")) page) sized
                 WHERE before < $23)
              ORDER BY id DESC",

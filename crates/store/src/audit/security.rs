@@ -84,7 +84,9 @@ impl Audit<'_> {
                             AND ($13::bool IS NULL OR (acknowledged_at IS NOT NULL) = $13)
                             AND ($14 = false OR runner_id = ANY($15) OR user_identity = ANY($16) OR id = $17
                                 OR event_type = $18)
-                        ORDER BY id DESC LIMIT $5 OFFSET $6)) page) sized
+                        ORDER BY CASE WHEN $14 AND cardinality($15) + cardinality($16) > 0 THEN id::text END
+                            COLLATE "C" DESC, id DESC
+                        LIMIT $5 OFFSET $6)) page) sized
                 WHERE before < $7)
              ORDER BY id DESC"#,
             filter.event_type,

@@ -100,7 +100,9 @@ impl Jobs<'_> {
         let (by, search) = filter.named();
         let rows = visible_jobs!(
             job_rows("SELECT", "FROM jobs WHERE id IN (" +),
-            " ORDER BY id DESC",
+            // As for the audit log: the rows of named runners and requesters are found by them and sorted.
+            " ORDER BY CASE WHEN $25::uuid[] IS NOT NULL OR $19 AND cardinality($20) + cardinality($21) + cardinality($22) > 0
+                THEN id::text END COLLATE \"C\" DESC, id DESC",
             ") ORDER BY id DESC",
             (visible, filter, page, by, search)
         )
