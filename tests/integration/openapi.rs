@@ -226,7 +226,7 @@ async fn every_call_but_the_public_ones_needs_a_token() {
     let world = World::builder().workers(0).start().await;
     let mut public = Vec::new();
     for (method, path, operation) in calls(&description()) {
-        if operation["security"] == json!([{}]) {
+        if operation["security"].as_array().is_some_and(|ways| ways.contains(&json!({}))) {
             public.push(path);
         } else {
             request_missing(&world, &method, &path).send().await.refused(401, "unauthenticated");
@@ -234,6 +234,7 @@ async fn every_call_but_the_public_ones_needs_a_token() {
     }
     let known = [
         "/api/v1/auth/config",
+        "/api/v1/runners/tickets/redeem",
         "/api/v1/webhooks/github",
         "/health",
         "/health/live",

@@ -139,7 +139,8 @@ pub(crate) async fn run(common: &CommonArgs, verb: TicketVerb) -> Result<(), Cli
         TicketVerb::Revoke { tickets } => {
             let session = Session::open(common)?;
             for ticket in tickets {
-                let request = session.client.request(Method::DELETE, &["runners", "tickets", &ticket]);
+                let request =
+                    session.client.request(Method::POST, &["runners", "tickets", &ticket, "revoke"]);
                 let revoked = session.client.send(request).await?.body;
                 session.print_done(&TICKET, &revoked, &format!("ticket {ticket} is revoked"));
             }

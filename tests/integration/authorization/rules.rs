@@ -174,7 +174,7 @@ rules! {
     GET "/api/v1/runners/tickets": Callers, OK;
     POST "/api/v1/runners/tickets": Callers, INVALID;
     POST "/api/v1/runners/tickets/redeem": Everyone, INVALID;
-    DELETE "/api/v1/runners/tickets/{ticket_id}": Team, OK,
+    POST "/api/v1/runners/tickets/{ticket_id}/revoke": Team, OK,
         except &[(Who::Machine, DENIED)];
 
     GET "/api/v1/jobs": Callers, OK;

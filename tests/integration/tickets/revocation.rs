@@ -9,16 +9,16 @@ use super::Scene;
 async fn revoked_ticket_is_refused_and_revoked_once() {
     let scene = Scene::of(World::builder().workers(0).start().await).await;
     let ticket = scene.ticket(&scene.ada).await.assert_status(201).body;
-    let path = format!("/runners/tickets/{}", ticket["ticket_id"].as_str().unwrap());
-    let delete = || scene.world.ask("DELETE", &path).by(&scene.ada).send();
-    assert_eq!(delete().await.assert_status(200).body["state"], "revoked");
-    delete().await.refused(409, "ticket_settled");
+    let path = format!("/runners/tickets/{}/revoke", ticket["ticket_id"].as_str().unwrap());
+    let revoke = || scene.world.ask("POST", &path).by(&scene.ada).send();
+    assert_eq!(revoke().await.assert_status(200).body["state"], "revoked");
+    revoke().await.refused(409, "ticket_settled");
     scene.redeem(&ticket, "boot-1").await.refused(403, "ticket_refused");
 
     let used = scene.ticket(&scene.ada).await.assert_status(201).body;
     scene.redemption(&used, "boot").header("prefer", "respond-async").send().await.assert_status(202);
-    let path = format!("/runners/tickets/{}", used["ticket_id"].as_str().unwrap());
-    scene.world.ask("DELETE", &path).by(&scene.ada).send().await.refused(409, "ticket_settled");
+    let path = format!("/runners/tickets/{}/revoke", used["ticket_id"].as_str().unwrap());
+    scene.world.ask("POST", &path).by(&scene.ada).send().await.refused(409, "ticket_settled");
 }
 
 #[tokio::test]
@@ -69,8 +69,8 @@ async fn machine_client_revokes_only_tickets_of_its_own_subject() {
     let scene = Scene::of(World::builder().workers(0).start().await).await;
     let bot = scene.world.machine("bot", &scene.red).await;
     let delete = async |ticket: &Value, who: &dyn harness::Bearer| {
-        let path = format!("/runners/tickets/{}", ticket["ticket_id"].as_str().unwrap());
-        scene.world.ask("DELETE", &path).by(who).send().await
+        let path = format!("/runners/tickets/{}/revoke", ticket["ticket_id"].as_str().unwrap());
+        scene.world.ask("POST", &path).by(who).send().await
     };
     let (hers, its) = (scene.ticket(&scene.ada).await.body, scene.ticket(&bot).await.assert_status(201).body);
     delete(&hers, &bot).await.refused(403, "credential_denied");

@@ -62,7 +62,7 @@ pub(crate) async fn list(
 /// Members revoke the tickets of their team, machine clients those of their own subject. A ticket that you may not see is
 /// 404.
 #[utoipa::path(
-    delete, path = "/runners/tickets/{ticket_id}", tag = "tickets", params(("ticket_id" = Uuid, Path)),
+    post, path = "/runners/tickets/{ticket_id}/revoke", tag = "tickets", params(("ticket_id" = Uuid, Path)),
     responses((status = 200, description = "The revoked ticket", body = TicketView), RevokeProblems),
 )]
 pub(crate) async fn revoke(
