@@ -28,6 +28,7 @@ token_of() {
 
 step "Sign in as demo, by the device flow"
 curl -fsS "$API/rts.sh" -o "$room/rts.sh"
+: >"$room/said"
 client login 2>"$room/said" &
 login=$!
 # The browser of a person: it opens the page of the provider and confirms the code.

@@ -1,5 +1,7 @@
 //! Pauses of lanes and installations, with reason, author and end.
 
+use std::time::Duration;
+
 use devstack::Server;
 use harness::{ExtraInstallation, World, provision_body, team_draft, wait_until};
 use serde_json::{Value, json};
@@ -122,11 +124,13 @@ async fn resuming_does_not_end_a_suspension_by_github() {
     let world = &scene.world;
     let suspend = "UPDATE installations SET suspended_at = now(), suspended_github_id = 5151515";
     sqlx::query(suspend).execute(world.sql()).await.unwrap();
+    let default = domain::InstallationId::default();
+    world.queue().pause(&default, Duration::from_mins(2), queue::Reason::Suspended).await.unwrap();
     let pause = "/admin/installations/default/pause";
     world.post(pause, &scene.root, &json!({ "seconds": 60 })).await.assert_status(200);
     let resume = "/admin/installations/default/resume";
     let answer = world.ask("POST", resume).by(&scene.root).send().await.assert_status(200).body;
-    assert_eq!(only_pause(&answer)["paused_by"], Value::Null, "GitHub's suspension holds it");
+    assert_eq!(only_pause(&answer)["reason"], "suspended", "GitHub's suspension holds it");
 
     // The end of the suspension leaves an admin's pause.
     world.post(pause, &scene.root, &json!({ "seconds": 60 })).await.assert_status(200);
