@@ -47,8 +47,10 @@ pub(crate) async fn run(
         child.env_remove(name);
     }
     let fault = |error: std::io::Error| ClientError::Failed(format!("{program}: {error}"));
+    // Before the start: a signal in between would end this program alone.
+    let mut signals = Signals::listen().map_err(fault)?;
     let ended = match child.env(CONFIG_VARIABLE, config.expose()).spawn() {
-        Ok(mut child) => wait(&mut child).await.map_err(fault),
+        Ok(mut child) => signals.wait(&mut child).await.map_err(fault),
         Err(error) => Err(fault(error)),
     };
     if let Some(runner) = runner {
@@ -60,22 +62,37 @@ pub(crate) async fn run(
     }
 }
 
-/// Waits for the end of the child and forwards signals to it meanwhile.
-async fn wait(child: &mut Child) -> std::io::Result<ExitStatus> {
-    // A terminal sends its interrupts to the child too.
-    let forward_interrupt = !std::io::stdin().is_terminal();
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hangup = signal(SignalKind::hangup())?;
-    let mut quit = signal(SignalKind::quit())?;
-    let id = child.id();
-    loop {
-        tokio::select! {
-            status = child.wait() => return status,
-            _ = terminate.recv() => forward(id, Signal::SIGTERM),
-            _ = interrupt.recv() => if forward_interrupt { forward(id, Signal::SIGINT) },
-            _ = hangup.recv() => forward(id, Signal::SIGHUP),
-            _ = quit.recv() => if forward_interrupt { forward(id, Signal::SIGQUIT) },
+/// The signals that are forwarded to the child.
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+    hangup: tokio::signal::unix::Signal,
+    quit: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+            quit: signal(SignalKind::quit())?,
+        })
+    }
+
+    /// Waits for the end of the child and forwards signals to it meanwhile.
+    async fn wait(&mut self, child: &mut Child) -> std::io::Result<ExitStatus> {
+        // A terminal sends its interrupts to the child too.
+        let forward_interrupt = !std::io::stdin().is_terminal();
+        let id = child.id();
+        loop {
+            tokio::select! {
+                status = child.wait() => return status,
+                _ = self.terminate.recv() => forward(id, Signal::SIGTERM),
+                _ = self.interrupt.recv() => if forward_interrupt { forward(id, Signal::SIGINT) },
+                _ = self.hangup.recv() => forward(id, Signal::SIGHUP),
+                _ = self.quit.recv() => if forward_interrupt { forward(id, Signal::SIGQUIT) },
+            }
         }
     }
 }
