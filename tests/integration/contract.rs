@@ -1,6 +1,6 @@
 //! Refusals common to all calls, tried on every call of the API description.
 
-use harness::{ApiRequest, Person, World, provision_body, team_draft};
+use harness::{ApiRequest, Person, World, eventually, provision_body, team_draft};
 use serde_json::{Value, json};
 
 async fn admin(world: &World) -> Person {
@@ -168,7 +168,11 @@ async fn health_of_a_process_tells_keys_and_their_refresh_apart() {
     let api = world.program("api", &[]);
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let url = format!("http://{}/health", api.address().await);
-    let health = ApiRequest::new(&client, "GET", url).send().await.assert_status(200);
+    let health = eventually("the keys are read", || async {
+        let health = ApiRequest::new(&client, "GET", url.clone()).send().await;
+        (health.status == 200).then_some(health)
+    })
+    .await;
     let names = check_names(&health.body);
     let keys: Vec<_> = names.iter().filter(|name| name.starts_with("issuer_keys")).collect();
     assert!(keys.len() == 1 && keys[0].starts_with("issuer_keys:"), "{names:?}");
