@@ -202,7 +202,7 @@ async fn limits_of_github_are_named_with_their_ends() {
 #[tokio::test]
 async fn limit_of_registrations_is_named_while_jobs_wait() {
     // What is used up comes back with time: not during the test, and before the requests miss their deadline.
-    let registrations_period = Duration::from_mins(10);
+    let registrations_period = Duration::from_mins(2);
     let tight = BudgetSettings { registrations: 2, registrations_period, ..BudgetSettings::default() };
     let scene = Scene::with(World::builder().workers(1).budget(tight)).await;
     for _ in 0..3 {
