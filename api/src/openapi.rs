@@ -221,6 +221,7 @@ pub(crate) fn split_provision_body(description: &mut utoipa::openapi::OpenApi) {
         (name = "tickets", description = "Claim tickets: runners of machines that do not run yet."),
         (name = "jobs", description = "Follow and cancel jobs, fetch credentials."),
         (name = "me", description = "Identity, teams and label policy of the caller."),
+        (name = "auth", description = "Where programs sign people in."),
         (name = "audit", description = "Audit log."),
         (name = "admin", description = "For admins: teams, users, machine clients, security events, queue and sync runs."),
         (name = "webhooks", description = "For GitHub."),

@@ -6,9 +6,12 @@ pub(crate) mod audit;
 use std::{net::SocketAddr, path::PathBuf};
 
 use chrono::{DateTime, Utc};
-use clap::{Parser, Subcommand};
+use clap::{
+    Parser, Subcommand,
+    builder::{StringValueParser, TypedValueParser},
+};
 use client::ErrorFormat;
-use domain::{AuditFormat, InstallationId, RunnerStatus};
+use domain::{AuditFormat, InstallationId, RunnerStatus, Secret};
 use uuid::Uuid;
 
 use crate::exit;
@@ -107,6 +110,11 @@ pub(crate) enum Command {
         after_help = "Examples:\n  rts migrate-label-policies policies.json --dry-run\n  rts migrate-label-policies policies.json --installation games\n\nThe file is the predecessor's answer to GET /api/v1/admin/label-policies, or its table label_policies as a JSON array. Each policy becomes a team with its user as the only member. Users who belong to a team are skipped, so the command may be repeated."
     )]
     MigrateLabelPolicies(MigrateLabelPolicies),
+    /// Import teams, people, machine clients, runners and the audit log of the predecessor's database.
+    #[command(
+        after_help = "Examples:\n  PREDECESSOR_DATABASE_URL=postgresql://… rts import-predecessor --dry-run\n  rts import-predecessor --database-url postgresql://reader@db/gharts --issuer https://login.example.com/\n\nRows that are here already stay as they are, so the command may be repeated. All of it is one transaction. Exits 4 if rows were left out. Other users of the machine can read arguments: give an address with a password in the environment."
+    )]
+    ImportPredecessor(ImportPredecessor),
     /// Print the OpenAPI description of the API.
     #[command(after_help = "Example:\n  rts openapi > openapi.json")]
     Openapi,
@@ -255,6 +263,26 @@ pub(crate) struct MigrateLabelPolicies {
     /// Show the teams without making them.
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ImportPredecessor {
+    /// Address of the predecessor's PostgreSQL database. It is only read.
+    #[arg(long, value_name = "URL", env = "PREDECESSOR_DATABASE_URL", hide_env_values = true,
+        value_parser = StringValueParser::new().map(Secret::new))]
+    pub(crate) database_url: Secret,
+    /// Issuer of all people and machine clients. Without it, `OIDC_ISSUER`.
+    #[arg(long, value_name = "URL")]
+    pub(crate) issuer: Option<String>,
+    /// GitHub installation of the teams and runners.
+    #[arg(long, default_value_t = InstallationId::default())]
+    pub(crate) installation: InstallationId,
+    /// Show what would be imported, and change nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// A table for people, or JSON for programs.
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    pub(crate) output: Output,
 }
 
 #[derive(Debug, clap::Args)]

@@ -45,6 +45,7 @@ const GROUPS: &[(&str, &[&str])] = &[
             "cleanup-stale-runners",
             "shred-credentials",
             "migrate-label-policies",
+            "import-predecessor",
             "verify-audit-log",
             "doctor",
             "settings",

@@ -98,6 +98,8 @@ mod populated;
 #[cfg(test)]
 mod predecessor_calls;
 #[cfg(test)]
+mod predecessor_import;
+#[cfg(test)]
 mod provision;
 #[cfg(test)]
 mod queue_loss;

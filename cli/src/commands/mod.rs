@@ -10,6 +10,7 @@ pub(crate) mod doctor;
 mod health;
 mod label_policies;
 pub(crate) mod list_users;
+mod predecessor;
 mod print;
 pub(crate) mod runners;
 mod scheduler;
@@ -43,6 +44,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         Command::CleanupStaleRunners(which) => runners::clean_up(&production()?, which).await,
         Command::Remote(command) => Ok(client::run(*command).await?),
         Command::MigrateLabelPolicies(which) => label_policies::migrate(&production()?, &which).await,
+        Command::ImportPredecessor(which) => predecessor::import(&production()?, &which).await,
         Command::Openapi => print::openapi(),
         Command::Doctor(which) => doctor::run(args.config.as_deref(), &which).await,
         Command::Health { url } => health::run(&url).await,

@@ -55,7 +55,7 @@ pub struct Origin {
 /// `job.failed`, `credential.fetch`, `team.create`, `team.update`, `team.deactivate`, `team.reactivate`, `member.add`,
 /// `member.remove`, `user.create`, `user.bind`, `principal.unknown`, `principal.inactive`, `admin.denied`,
 /// `viewer.denied`, `user.update`, `user.deactivate`, `user.activate`, `user.unbind`, `client.create`, `client.update`,
-/// `client.delete`, `credential.shred`, `audit.export`, `batch.start`, `batch.stop`,
+/// `client.delete`, `predecessor.import`, `credential.shred`, `audit.export`, `batch.start`, `batch.stop`,
 /// `batch.resume`, `incident.revoke`, `incident.undo`, `requests.end`, `lane.pause`, `lane.resume`, `installation.pause`, `installation.resume`,
 /// `worker.drain`, `job.retry`, `job.discard`, `security.acknowledge`, `session.begin`, `session.end`, `workflow.cancel`, `installation.changed`,
 /// `event_delivery.retry`, and

@@ -131,8 +131,8 @@ fn team_name(identity: &str) -> String {
     truncated(&name, MAX_TEAM_NAME).trim_end_matches('-').to_owned()
 }
 
-/// Returns why a policy is skipped.
-fn reason(problem: &Problem) -> String {
+/// Returns why a row of the predecessor is not adopted.
+pub(crate) fn reason(problem: &Problem) -> String {
     let errors: Vec<String> =
         problem.errors.iter().map(|error| format!("{}: {}", error.pointer, error.detail)).collect();
     if errors.is_empty() { problem.detail.clone() } else { errors.join("; ") }

@@ -185,6 +185,16 @@ impl Clients<'_> {
         read_row(row)
     }
 
+    /// Returns whether a client has this id, a deleted one too.
+    pub async fn exists(&mut self, id: ClientId) -> Result<bool> {
+        Ok(sqlx::query_scalar!(
+            r#"SELECT EXISTS (SELECT FROM oauth_clients WHERE id = $1) AS "yes!""#,
+            id.uuid()
+        )
+        .fetch_one(&mut *self.0)
+        .await?)
+    }
+
     /// Returns the client and locks its row against changes until the end of the transaction.
     pub async fn lock(&mut self, id: ClientId) -> Result<Option<MachineClient>> {
         let row = sqlx::query_as!(

@@ -22,6 +22,7 @@ mod fleet;
 mod flow;
 mod github_calls;
 mod idempotency;
+mod imports;
 mod incidents;
 mod installations;
 mod jobs;
@@ -35,6 +36,7 @@ mod past_requests;
 mod pauses;
 mod permissions;
 mod pool;
+mod predecessor;
 mod queue_depths;
 mod readable;
 mod retention;
@@ -75,6 +77,7 @@ pub use fleet::{Fleet, FleetCounts, RunnerCount, UnmanagedCount};
 pub use flow::{Flow, FlowSpan};
 pub use github_calls::{GithubCalls, Intent};
 pub use idempotency::{Idempotency, KeyedRequest, TakenKey};
+pub use imports::{ImportedAuditRow, ImportedRunner, Imports};
 pub use incidents::{
     IncidentItem, IncidentRow, IncidentScope, IncidentTarget, Incidents, NewIncident, NewIncidentItem,
     ScopedRunner,
@@ -93,6 +96,9 @@ pub use past_requests::PastRequestRow;
 pub use pauses::{NewPause, PauseRow, Pauses};
 pub use permissions::Permissions;
 pub use pool::{Conn, MIGRATIONS, Store, Tx};
+pub use predecessor::{
+    OldAuditRow, OldClient, OldMember, OldRunner, OldTeam, OldUser, Predecessor, SchemaDifference,
+};
 pub use queue_depths::{DepthPoint, DepthSample, QueueDepths};
 pub use retention::{Pruned, Retention};
 pub use revocations::{Revocations, RevokedAccess, ShreddedConfigs, UnreadRunner};

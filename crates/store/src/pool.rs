@@ -16,10 +16,10 @@ use sqlx::{
 
 use crate::{
     Audit, AuditChains, BatchRuns, Batches, Cancellations, ClaimTickets, Clients, Credentials, DatabaseFacts,
-    EventDeliveries, EventStreams, Fleet, Flow, GithubCalls, Idempotency, Incidents, Installations, Jobs,
-    Leases, Lists, Overviews, Pauses, Permissions, QueueDepths, Requesters, Result, Retention, Revocations,
-    Runners, SchedulerSteps, SelfRegistered, Sessions, SignIns, Stats, StoreError, SyncRuns, Teams,
-    UnmanagedRunners, Users, Versions, Webhooks, Workers,
+    EventDeliveries, EventStreams, Fleet, Flow, GithubCalls, Idempotency, Imports, Incidents, Installations,
+    Jobs, Leases, Lists, Overviews, Pauses, Permissions, QueueDepths, Requesters, Result, Retention,
+    Revocations, Runners, SchedulerSteps, SelfRegistered, Sessions, SignIns, Stats, StoreError, SyncRuns,
+    Teams, UnmanagedRunners, Users, Versions, Webhooks, Workers,
     detach::CompleteInBackground,
     facts, lists,
     migrate::{self, Schema, grants},
@@ -235,6 +235,8 @@ macro_rules! nouns {
             scheduler_steps -> SchedulerSteps,
             /// Facts about the whole service.
             overviews -> Overviews,
+            /// Rows of the predecessor.
+            imports -> Imports,
             /// Pauses by admins.
             pauses -> Pauses,
             /// Permission queries.
