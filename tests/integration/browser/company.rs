@@ -2,7 +2,7 @@
 //! that an admin has paused. The crawl and the pictures of the documentation look at it.
 
 use github_twin::{Fault, FaultKind, RunnerChange};
-use harness::{Accepted, Person, Team, World, eventually, team_draft};
+use harness::{Accepted, ApiResponse, Person, Team, World, eventually, team_draft};
 use serde_json::json;
 use store::{TeamDraft, UserDraft};
 use uuid::Uuid;
@@ -118,6 +118,25 @@ async fn bring_online(world: &World, ada: &Person, grace: &Person, online: &Acce
     .await;
 }
 
+/// Returns the id in an answer.
+fn id_of(answer: &ApiResponse, member: &str) -> Uuid {
+    answer.body[member].as_str().unwrap_or_else(|| panic!("{}", answer.text)).parse().unwrap()
+}
+
+/// Lets a job fail and an admin retry it. Returns the batch.
+async fn retried(world: &World, who: &Person, admin: &Person, team: &Team) -> Uuid {
+    let failed = refused(world, who, team, "Runner group 7 does not exist").await;
+    let retry = json!({ "job_ids": [failed], "comment": "The group was made again" });
+    id_of(&world.post("/admin/batch/retry-jobs", admin, &retry).await, "id")
+}
+
+/// Opens a claim ticket.
+async fn open_ticket(world: &World, who: &Person, team: &Team) -> Uuid {
+    let ticket = json!({ "runner_name_prefix": "vm", "team_id": team.id, "labels": ["linux"],
+        "addresses": ["10.20.0.0/16"] });
+    id_of(&world.post("/runners/tickets", who, &ticket).await, "ticket_id")
+}
+
 /// Starts the company.
 pub(super) async fn company() -> Company {
     let world = World::builder().workers(2).scheduler().start().await;
@@ -149,19 +168,10 @@ pub(super) async fn company() -> Company {
     refused(&world, &ada, &games, "Runner group 7 does not exist").await;
     let forbidden = json!({ "runner_name_prefix": "ci", "team_id": web.id, "labels": ["gpu-a100"] });
     world.jit(&ada, &forbidden).await.assert_status(403);
-    let comment = "The group was made again";
-    let retry = json!({ "job_ids": [refused(&world, &ada, &web, "Runner group 7 does not exist").await],
-        "comment": comment });
-    let batch = world.post("/admin/batch/retry-jobs", &grace, &retry).await;
-    let batch = batch.body["id"].as_str().unwrap_or_else(|| panic!("{}", batch.text)).parse().unwrap();
+    let batch = retried(&world, &ada, &grace, &web).await;
     let incident = json!({ "user": mallory.id, "reason": "A laptop was stolen on the train" });
-    let incident = world.post("/admin/incidents", &grace, &incident).await;
-    let incident =
-        incident.body["id"].as_str().unwrap_or_else(|| panic!("{}", incident.text)).parse().unwrap();
-
-    let ticket = json!({ "runner_name_prefix": "vm", "team_id": web.id, "labels": ["linux"], "addresses": ["10.20.0.0/16"] });
-    let ticket = world.post("/runners/tickets", &ada, &ticket).await.assert_status(201).body;
-    let ticket = ticket["ticket_id"].as_str().unwrap().parse().unwrap();
+    let incident = id_of(&world.post("/admin/incidents", &grace, &incident).await, "id");
+    let ticket = open_ticket(&world, &ada, &web).await;
 
     for sql in [FLOW, DEPTHS, TEAMS, GONE, SINKS] {
         sqlx::query(sql).execute(world.sql()).await.unwrap();
