@@ -13,7 +13,7 @@ use store::TeamDraft;
 use super::Scene;
 
 /// For each code: the page behind the dashboard's sentence, and what that page says about the cause.
-const PAGES: [(&str, &str, &str); 17] = [
+const PAGES: [(&str, &str, &str); 16] = [
     ("queue_away", "/workers", "Redis does not answer"),
     ("installation_suspended", "/security?event_type=installation_suspended", "installation_suspended"),
     ("operator_needed", "/failures", "Not Found, or not yours"),
@@ -23,7 +23,6 @@ const PAGES: [(&str, &str, &str); 17] = [
     ("window_empty", "/budget#window", "0 of 5,000 requests left"),
     ("no_worker", "/workers", "No worker is running."),
     ("no_credential", "/workers?without=games", "have no credential of installation games"),
-    ("minute_limit", "/budget", "registrations in five minutes"),
     ("slots_full", "/workers", "of 1 slot"),
     ("team_limit", "/teams/", "red"),
     ("stuck", "/workers", "hung"),
@@ -197,19 +196,6 @@ async fn limits_of_github_are_named_with_their_ends() {
     assert_eq!(verdict(&scene, "window_empty").await["link"], "/api/v1/admin/budget");
     world.redis().flush().await;
     verdict(&scene, "no_leader").await;
-}
-
-#[tokio::test]
-async fn limit_of_registrations_is_named_while_jobs_wait() {
-    // What is used up comes back with time: not during the test, and before the requests miss their deadline.
-    let registrations_period = Duration::from_mins(2);
-    let tight = BudgetSettings { registrations: 2, registrations_period, ..BudgetSettings::default() };
-    let scene = Scene::with(World::builder().workers(1).budget(tight)).await;
-    for _ in 0..3 {
-        scene.world.provision(&scene.ada, provision_body("ci")).await;
-    }
-    let limit = verdict(&scene, "minute_limit").await;
-    assert!(limit["sentence"].as_str().unwrap().contains("at GitHub's limit"), "{limit}");
 }
 
 #[tokio::test]
