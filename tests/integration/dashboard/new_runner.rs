@@ -86,6 +86,7 @@ async fn config_is_shown_only_on_the_click_that_hands_it_out() {
     others.post(&path, &[]).await.assert_status(403);
     let outsider = world.user("eve", &[]).await;
     world.sign_in(&outsider).await.post(&path, &[]).await.assert_status(404);
+    assert_eq!(audit_rows(world, "credential.fetch").await, 2, "the tries of bob and eve are rows");
     world.browser().post(&path, &[]).await.assert_status(401);
     let cross = ada.request("POST", &path).header("sec-fetch-site", "cross-site");
     ada.send(cross).await.assert_status(403);

@@ -1,10 +1,7 @@
 //! The hand-out of a config: a page that waits for the job, and the config on a click that counts as the hand-out.
 
 use askama::Template;
-use axum::{
-    extract::State,
-    response::{IntoResponse, Redirect, Response},
-};
+use axum::{extract::State, response::Response};
 use domain::{BlockedOn, Job, JobId, JobState};
 use store::CredentialState;
 use uuid::Uuid;
@@ -14,7 +11,7 @@ use crate::{
     credential::IssuedCredential,
     queueing,
     routes::jobs::{credential, failure_of, show::job_view},
-    ui::{Frame, Section, UiResult, Visitor, page, pages::input::PageId},
+    ui::{Frame, Section, UiResult, Visitor, notice, page, pages::input::PageId},
 };
 
 /// Stage of a request on its way to a config.
@@ -123,10 +120,12 @@ pub(super) async fn hand_out(
     visitor: Visitor,
     PageId(id): PageId<JobId>,
 ) -> UiResult<Response> {
-    let job = app.operations().visible_job(&visitor.caller, id).await?;
-    if job.params.sealing_key().is_some() {
-        // A browser could not open the config, and the hand-out would count.
-        return Ok(Redirect::to(&format!("/jobs/{id}/config")).into_response());
+    let caller = &visitor.caller;
+    let job = app.operations().find_job(caller, id).await?;
+    let gets_it = |job: &Job| caller.asked_for(job) && caller.may_see(job.team, job.requester);
+    if job.is_some_and(|job| gets_it(&job) && job.params.sealing_key().is_some()) {
+        // A browser could not open the config, and the hand-out would count. Others are refused below, on record.
+        return Ok(notice::redirect(&format!("/jobs/{id}/config")));
     }
     let issued = credential::take(&app, &visitor.caller, &visitor.origin, id).await?;
     let (name, runner, expires_at) = issued.about();
@@ -142,7 +141,7 @@ pub(super) async fn hand_out(
             command: config.run_command,
             is_config: true,
         },
-        IssuedCredential::Sealed(_) => return Ok(Redirect::to(&format!("/jobs/{id}/config")).into_response()),
+        IssuedCredential::Sealed(_) => return Ok(notice::redirect(&format!("/jobs/{id}/config"))),
         IssuedCredential::Token(token) => HandedOutPage {
             frame,
             name,
