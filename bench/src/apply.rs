@@ -30,7 +30,7 @@ pub(crate) async fn measure(
     scale: Scale,
     report: &mut Report,
 ) -> anyhow::Result<()> {
-    let deployment = environment.deployment("applying", 12)?;
+    let deployment = environment.deployment("applying", 16)?;
     let mut api = deployment.start_api().await?;
     let (address, tokens) = (api.address().await?, deployment.create_callers().await?);
     let mut postgres = PgConnection::connect(&deployment.database_url).await?;

@@ -35,28 +35,44 @@ async fn measure_stores(
     scale: Scale,
     report: &mut Report,
 ) -> anyhow::Result<()> {
+    sleep(SETTLE).await;
+    let Load { commands, transactions, .. } = load(deployment, Duration::from_secs(scale.idle)).await?;
+    let row = Row::new("Redis commands of an idle worker", "/s", &[commands]);
+    report.push(row.target(Target::AtMost(5.0)));
+    let row = Row::new("PostgreSQL transactions of an idle worker", "/s", &[transactions]);
+    report.push(row.target(Target::AtMost(1.0)));
+    Ok(())
+}
+
+/// What all processes of a deployment used of the stores in one second.
+pub(crate) struct Load {
+    /// Commands of Redis.
+    pub(crate) commands: f64,
+    /// Transactions of PostgreSQL.
+    pub(crate) transactions: f64,
+    /// Length of the measurement in seconds.
+    pub(crate) seconds: f64,
+}
+
+/// Counts what a deployment uses of the stores for this time.
+pub(crate) async fn load(deployment: &Deployment<'_>, time: Duration) -> anyhow::Result<Load> {
     let mut redis = Client::open(deployment.redis_url())?.get_multiplexed_async_connection().await?;
     // Another database of the server, so that these queries do not count.
     let mut postgres = PgConnection::connect(&deployment.environment().database_url("postgres")).await?;
-    sleep(SETTLE).await;
     let start = Instant::now();
     let commands_before = redis_commands(&mut redis).await?;
     let transactions_before = transactions(&mut postgres, &deployment.database).await?;
-    sleep(Duration::from_secs(scale.idle)).await;
+    sleep(time).await;
     // The second count includes the first one.
     let commands = redis_commands(&mut redis).await? - commands_before - 1.0;
     let transactions = transactions(&mut postgres, &deployment.database).await? - transactions_before;
     let seconds = start.elapsed().as_secs_f64();
-    let row = Row::new("Redis commands of an idle worker", "/s", &[commands.max(0.0) / seconds]);
-    report.push(row.target(Target::AtMost(5.0)));
-    let row = Row::new("PostgreSQL transactions of an idle worker", "/s", &[transactions.max(0.0) / seconds]);
-    report.push(row.target(Target::AtMost(1.0)));
     postgres.close().await?;
-    Ok(())
+    Ok(Load { commands: commands.max(0.0) / seconds, transactions: transactions.max(0.0) / seconds, seconds })
 }
 
 /// Returns how many commands Redis has counted, of all clients.
-pub(crate) async fn redis_commands(redis: &mut MultiplexedConnection) -> anyhow::Result<f64> {
+async fn redis_commands(redis: &mut MultiplexedConnection) -> anyhow::Result<f64> {
     let stats: String = redis::cmd("INFO").arg("stats").query_async(redis).await?;
     let line = stats.lines().find_map(|line| line.strip_prefix("total_commands_processed:"));
     line.and_then(|number| number.trim().parse().ok()).context("Redis does not count its commands")

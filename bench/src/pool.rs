@@ -9,14 +9,14 @@ use installations::Installation;
 use queue::{Claimer, Queue, QueueConfig, Ticket};
 use redis::Client;
 use runtime::shutdown::Shutdown;
-use sqlx::{Connection, PgConnection};
 use tokio::time::{Instant, sleep};
 
 use crate::{
     budget::{self, MINUTE_SECONDS, MINUTE_SECONDS_F64},
     claims,
     environment::{Environment, further_app},
-    http_load, idle,
+    http_load,
+    idle::{self, Load},
     report::{Report, Row, Target, quantile},
     scale::Scale,
     tickets::provision_ticket,
@@ -224,37 +224,16 @@ async fn measure_idle(environment: &Environment, scale: Scale, report: &mut Repo
             running.push(tokio::spawn(worker::run(parts, shutdown.clone())));
         }
         sleep(SETTLE).await;
-        let load = idle_load(environment, &deployment.redis_url(), &deployment.database, scale).await;
+        // As long as the settings are checked once.
+        let load = idle::load(&deployment, Duration::from_secs(scale.idle.max(10))).await;
         shutdown.begin();
         for worker in running {
             worker.await??;
         }
-        let (commands, transactions) = load?;
+        let Load { commands, transactions, .. } = load?;
         let of = format!("{workers} idle workers, {installations} installations");
         report.push(Row::new(format!("Redis commands of {of}"), "/s", &[commands]));
         report.push(Row::new(format!("PostgreSQL transactions of {of}"), "/s", &[transactions]));
     }
     Ok(())
-}
-
-/// Returns the commands of Redis and the transactions of PostgreSQL per second.
-async fn idle_load(
-    environment: &Environment,
-    redis: &str,
-    database: &str,
-    scale: Scale,
-) -> anyhow::Result<(f64, f64)> {
-    let mut redis = Client::open(redis)?.get_multiplexed_async_connection().await?;
-    // Another database of the server, so that these queries do not count.
-    let mut postgres = PgConnection::connect(&environment.database_url("postgres")).await?;
-    let start = Instant::now();
-    let before =
-        (idle::redis_commands(&mut redis).await?, idle::transactions(&mut postgres, database).await?);
-    // As long as the settings are checked once.
-    sleep(Duration::from_secs(scale.idle.max(10))).await;
-    let commands = idle::redis_commands(&mut redis).await? - before.0;
-    let transactions = idle::transactions(&mut postgres, database).await? - before.1;
-    let seconds = start.elapsed().as_secs_f64();
-    postgres.close().await?;
-    Ok((commands / seconds, transactions / seconds))
 }

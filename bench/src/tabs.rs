@@ -5,21 +5,17 @@ use std::time::Duration;
 use anyhow::{bail, ensure};
 use chrono::TimeDelta;
 use domain::{Origin, Principal, Secret, UserId, sha256_hex};
-use redis::Client;
-use sqlx::{Connection, PgConnection};
+use hyper::header::COOKIE;
 use store::{NewSession, Store, UserDraft};
-use tokio::{
-    task::JoinSet,
-    time::{Instant, sleep},
-};
+use tokio::{task::JoinSet, time::sleep};
 use uuid::Uuid;
 
 use crate::{
     environment::{Deployment, Environment},
-    idle,
+    idle::{self, Load},
     process::ServiceProcess,
     report::{Report, Row, Target},
-    waiting::{self, Credential},
+    waiting,
 };
 
 /// Admins whose tabs are open: one person may keep only so many streams.
@@ -71,7 +67,7 @@ pub(crate) async fn measure(environment: &Environment, report: &mut Report) -> a
 
 /// Returns the session cookie of each of the admins.
 async fn sign_in_admins(deployment: &Deployment<'_>) -> anyhow::Result<Vec<String>> {
-    let store = Store::new(&Secret::new(deployment.environment().database_url(&deployment.database)), 2)?;
+    let store = Store::new(&Secret::new(deployment.database_url.as_str()), 2)?;
     let mut cookies = Vec::new();
     for nth in 0..ADMINS {
         let (id, subject, cookie) =
@@ -110,8 +106,7 @@ fn hash(cookie: &str) -> anyhow::Result<Vec<u8>> {
 /// Opens tabs one after another, as people do: a page does not wait long for the database.
 async fn open(tabs: &mut JoinSet<anyhow::Result<()>>, address: &str, cookies: &[String], number: usize) {
     for nth in 0..number {
-        let by =
-            Credential { header: "cookie", value: format!("__Host-rts={}", cookies[nth % cookies.len()]) };
+        let by = (COOKIE, format!("__Host-rts={}", cookies[nth % cookies.len()]));
         let path = "/live?board=true".to_owned();
         tabs.spawn(waiting::read_to_the_end(address.to_owned(), path, by));
         sleep(OPENING_INTERVAL).await;
@@ -119,24 +114,9 @@ async fn open(tabs: &mut JoinSet<anyhow::Result<()>>, address: &str, cookies: &[
 }
 
 async fn measure_cost(deployment: &Deployment<'_>, api: &ServiceProcess) -> anyhow::Result<Cost> {
-    let mut redis = Client::open(deployment.redis_url())?.get_multiplexed_async_connection().await?;
-    // Another database of the server, so that these queries do not count.
-    let mut postgres = PgConnection::connect(&deployment.environment().database_url("postgres")).await?;
     sleep(SETTLE).await;
-    let start = Instant::now();
-    let commands = idle::redis_commands(&mut redis).await?;
-    let transactions = idle::transactions(&mut postgres, &deployment.database).await?;
     let cpu = waiting::cpu_seconds(api.pid()?)?;
-    sleep(MEASURED_TIME).await;
+    let Load { commands, transactions, seconds } = idle::load(deployment, MEASURED_TIME).await?;
     let cpu = waiting::cpu_seconds(api.pid()?)? - cpu;
-    // The second count includes the first one.
-    let commands = idle::redis_commands(&mut redis).await? - commands - 1.0;
-    let transactions = idle::transactions(&mut postgres, &deployment.database).await? - transactions;
-    let seconds = start.elapsed().as_secs_f64();
-    postgres.close().await?;
-    Ok(Cost {
-        transactions: transactions.max(0.0) / seconds,
-        commands: commands.max(0.0) / seconds,
-        cpu_percent: cpu * 100.0 / seconds,
-    })
+    Ok(Cost { transactions, commands, cpu_percent: cpu * 100.0 / seconds })
 }

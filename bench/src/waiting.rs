@@ -8,7 +8,7 @@ use hyper::{
     Request,
     body::{Body, Bytes},
     client::conn::http1::handshake,
-    header::{AUTHORIZATION, CONTENT_TYPE, HOST},
+    header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName},
 };
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
@@ -50,7 +50,7 @@ pub(crate) async fn measure(environment: &Environment, report: &mut Report) -> a
         let (caller, job) = jobs[nth % jobs.len()].clone();
         let rest = if nth < POLLS { "?wait=25" } else { "/events" };
         let path = format!("/api/v1/jobs/{job}{rest}");
-        let by = Credential { header: "authorization", value: format!("Bearer {caller}") };
+        let by = (AUTHORIZATION, format!("Bearer {caller}"));
         waiting.spawn(read_to_the_end(address.clone(), path, by));
     }
     measure_cost(&deployment, &api, report).await?;
@@ -113,15 +113,13 @@ async fn provision(address: &str, token: &str) -> anyhow::Result<String> {
     Ok(response["job_id"].as_str().with_context(|| response.to_string())?.to_owned())
 }
 
-/// Header that says who asks.
-pub(crate) struct Credential {
-    pub(crate) header: &'static str,
-    pub(crate) value: String,
-}
-
 /// Sends a request, and reads its response until the server ends it.
-pub(crate) async fn read_to_the_end(address: String, path: String, by: Credential) -> anyhow::Result<()> {
-    let request = Request::get(path).header(HOST, &address).header(by.header, by.value);
+pub(crate) async fn read_to_the_end(
+    address: String,
+    path: String,
+    by: (HeaderName, String),
+) -> anyhow::Result<()> {
+    let request = Request::get(path).header(HOST, &address).header(by.0, by.1);
     let request = request.body(Full::new(Bytes::new()))?;
     let (mut sender, connection) = handshake(TokioIo::new(TcpStream::connect(&address).await?)).await?;
     tokio::spawn(connection);

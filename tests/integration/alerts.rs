@@ -34,7 +34,7 @@ fn members<'a>(alerts: &'a str, name: &str) -> Vec<&'a str> {
 }
 
 /// Files with the given extension below a folder.
-fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
+pub(crate) fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
     let (mut folders, mut found) = (vec![folder.to_path_buf()], Vec::new());
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {

@@ -15,7 +15,9 @@ use axum::{
 };
 use harness::{Machine, Team, World, team_draft};
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, process::Command};
+use tokio::process::Command;
+
+use crate::client::serve;
 
 const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples");
 const AUDIENCE: &str = "runner-tokens";
@@ -56,10 +58,7 @@ async fn outside(token: String, software: PathBuf) -> String {
         .route("/metadata/instance/id", get(|| async { "4711" }))
         .route("/runner.tar.gz", get(|State(software): State<PathBuf>| async { fs::read(software).unwrap() }))
         .with_state(software);
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-    format!("http://{address}")
+    serve(router).await
 }
 
 impl Scene {

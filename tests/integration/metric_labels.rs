@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::alerts::files;
+
 /// Every label, with the reason why its values are bounded.
 const LABELS: [(&str, &str); 28] = [
     ("answer", "two words"),
@@ -44,23 +46,15 @@ fn root() -> PathBuf {
 
 /// The Rust sources of the processes, without their tests.
 fn sources() -> Vec<(PathBuf, String)> {
-    let mut folders: Vec<PathBuf> = ["api/src", "worker/src", "scheduler/src", "crates", "cli/src"]
-        .map(|folder| root().join(folder))
-        .into();
-    let mut files = Vec::new();
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let text = fs::read_to_string(&path).unwrap();
-                let code = text.split("#[cfg(test)]").next().unwrap_or_default().to_owned();
-                files.push((path, code));
-            }
-        }
-    }
+    let folders = ["api/src", "worker/src", "scheduler/src", "crates", "cli/src"];
+    let files = folders.iter().flat_map(|folder| files(&root().join(folder), "rs"));
     files
+        .map(|path| {
+            let text = fs::read_to_string(&path).unwrap();
+            let code = text.split("#[cfg(test)]").next().unwrap_or_default().to_owned();
+            (path, code)
+        })
+        .collect()
 }
 
 /// Beginnings of statements that name labels.

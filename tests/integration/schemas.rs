@@ -4,6 +4,8 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 use serde_json::Value;
 
+use crate::alerts::files;
+
 fn description() -> Value {
     serde_json::to_value(api::description()).unwrap()
 }
@@ -81,24 +83,13 @@ fn schema_names(text: &str) -> Vec<String> {
     names
 }
 
-fn collect_schema_names(folder: &Path, found: &mut Vec<(String, String)>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            collect_schema_names(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let names = schema_names(&fs::read_to_string(&path).unwrap());
-            found.extend(names.into_iter().map(|name| (name, path.display().to_string())));
-        }
-    }
-}
-
 #[test]
 fn no_two_types_have_schemas_of_one_name() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut found = Vec::new();
-    for folder in ["api/src", "crates"] {
-        collect_schema_names(&root.join(folder), &mut found);
+    for path in ["api/src", "crates"].iter().flat_map(|folder| files(&root.join(folder), "rs")) {
+        let names = schema_names(&fs::read_to_string(&path).unwrap());
+        found.extend(names.into_iter().map(|name| (name, path.display().to_string())));
     }
     let names: BTreeSet<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
     let description = description();

@@ -13,6 +13,8 @@ use harness::{ApiResponse, Person, World, provision_body, team_draft};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::client::serve;
+
 struct Scene {
     world: World,
     ada: Person,
@@ -196,11 +198,9 @@ async fn earlier_release(State(config): State<String>, Json(body): Json<Value>) 
 #[tokio::test]
 async fn earlier_release_of_the_service_gets_the_request_without_a_key() {
     let scene = Scene::of(World::builder().workers(0).start().await).await;
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
     let router =
         Router::new().route("/api/v1/runners/jit", post(earlier_release)).with_state("eyJ".to_owned());
-    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    let url = serve(router).await;
     let home = scene.world.folder().to_str().unwrap().to_owned();
     let variables = [("RTS_URL", url.as_str()), ("RTS_TOKEN", &scene.ada.token), ("HOME", &home)];
     let words = ["provision", "--label", "linux", "-o", "json"];

@@ -37,7 +37,7 @@ pub use backend::{
 };
 pub use budget::{
     Availability, Breaker, BreakerSettings, BudgetSettings, BudgetView, Call, End, InstallationBudget,
-    MAX_FURTHER_APPS, Observation, Permit, Points, PoolPlace, Prepaid, Window,
+    Observation, Permit, Points, PoolPlace, Prepaid, Window,
 };
 pub use config::QueueConfig;
 pub use error::QueueError;

@@ -1,5 +1,6 @@
 //! Helpers that request runners and follow their jobs.
 
+use github_twin::{Fault, FaultKind};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -64,6 +65,13 @@ impl World {
     /// When a fault is not used up in time.
     pub async fn fault_consumed(&self) {
         wait_until("the fault is used", || async { self.twin.control().faults().is_empty() }).await;
+    }
+
+    /// Makes GitHub refuse the next runner with this message.
+    pub fn refuse_next_runner(&self, message: &str) {
+        let body = Some(json!({ "message": message }));
+        let refusal = FaultKind::Answer { status: 422, headers: Vec::new(), body };
+        self.twin.fault(Fault::once("POST", "generate-jitconfig", refusal));
     }
 
     /// Returns the current state of the job.

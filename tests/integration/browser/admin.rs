@@ -1,6 +1,5 @@
 //! An admin in a browser, with and without JavaScript.
 
-use github_twin::{Fault, FaultKind};
 use harness::{Person, World, eventually, provision_body, team_draft};
 use serde_json::json;
 use store::UserDraft;
@@ -10,9 +9,7 @@ use super::{session, tell};
 /// Makes GitHub refuse two runners with this message.
 async fn refuse_two(world: &World, who: &Person, message: &str) {
     for _ in 0..2 {
-        let body = Some(json!({ "message": message }));
-        let refusal = FaultKind::Answer { status: 422, headers: Vec::new(), body };
-        world.twin.fault(Fault::once("POST", "generate-jitconfig", refusal));
+        world.refuse_next_runner(message);
         let asked = world.provision(who, provision_body("ci")).await;
         assert_eq!(world.until_final(who, asked.job).await["state"], "failed");
     }

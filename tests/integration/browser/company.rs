@@ -1,7 +1,7 @@
 //! A company at work: three teams, machines, runners in every state, two causes of failures, held removals and a lane
 //! that an admin has paused. The crawl and the pictures of the documentation look at it.
 
-use github_twin::{Fault, FaultKind, RunnerChange};
+use github_twin::RunnerChange;
 use harness::{Accepted, ApiResponse, Person, Team, World, eventually, team_draft};
 use serde_json::json;
 use store::{TeamDraft, UserDraft};
@@ -90,9 +90,7 @@ async fn ask(world: &World, who: &Person, team: &Team, prefix: &str) -> Accepted
 
 /// Makes GitHub refuse a runner with this message. Returns its job.
 async fn refused(world: &World, who: &Person, team: &Team, message: &str) -> Uuid {
-    let body = Some(json!({ "message": message }));
-    let refusal = FaultKind::Answer { status: 422, headers: Vec::new(), body };
-    world.twin.fault(Fault::once("POST", "generate-jitconfig", refusal));
+    world.refuse_next_runner(message);
     ask(world, who, team, "ci").await.job
 }
 

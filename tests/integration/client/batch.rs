@@ -1,6 +1,5 @@
 //! `rts batch`: many people, runners or teams by one command.
 
-use github_twin::{Fault, FaultKind};
 use harness::{World, provision_body, team_draft};
 use serde_json::{Value, json};
 
@@ -133,9 +132,7 @@ async fn failed_jobs_are_retried_by_cause_and_discarded_by_id() {
     let admin = scene.world.admin().await;
     let mut failed = Vec::new();
     for message in ["Group is unknown", "Group is unknown", "Label is bad"] {
-        let body = Some(json!({ "message": message }));
-        let refusal = FaultKind::Answer { status: 422, headers: Vec::new(), body };
-        scene.world.twin.fault(Fault::once("POST", "generate-jitconfig", refusal));
+        scene.world.refuse_next_runner(message);
         let job = scene.world.provision(&scene.ada, provision_body("ci")).await.job;
         scene.world.until_final(&scene.ada, job).await;
         failed.push(job.to_string());

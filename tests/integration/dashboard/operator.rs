@@ -8,9 +8,7 @@ mod lanes;
 mod questions;
 mod workers;
 
-use github_twin::{Fault, FaultKind};
 use harness::{ApiResponse, Browser, Builder, Person, Team, World, eventually, provision_body, team_draft};
-use serde_json::json;
 use uuid::Uuid;
 
 /// A service with one team, and four browsers.
@@ -84,9 +82,7 @@ impl Night {
 
     /// Requests a runner and makes GitHub refuse it with this message. Returns its job.
     async fn refused_by_github(&self, message: &str) -> Uuid {
-        let body = Some(json!({ "message": message }));
-        let refusal = FaultKind::Answer { status: 422, headers: Vec::new(), body };
-        self.world.twin.fault(Fault::once("POST", "generate-jitconfig", refusal));
+        self.world.refuse_next_runner(message);
         let asked = self.world.provision(&self.ada, provision_body("ci")).await;
         assert_eq!(self.world.until_final(&self.ada, asked.job).await["error"]["code"], "github_refused");
         asked.job

@@ -11,9 +11,7 @@ use super::Scene;
 impl Scene {
     /// Requests a runner and makes GitHub refuse it with this message.
     pub(super) async fn refused_by_github(&self, message: &str) -> Accepted {
-        let body = Some(json!({ "message": message }));
-        let refusal = FaultKind::Answer { status: 422, headers: Vec::new(), body };
-        self.world.twin.fault(Fault::once("POST", "generate-jitconfig", refusal));
+        self.world.refuse_next_runner(message);
         let asked = self.world.provision(&self.ada, provision_body("ci")).await;
         assert_eq!(self.world.until_final(&self.ada, asked.job).await["error"]["code"], "github_refused");
         asked

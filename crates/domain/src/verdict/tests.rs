@@ -84,6 +84,11 @@ fn pause_acme(picture: &mut Picture, cause: PauseCause) {
     queue(picture).pauses.push(pause(PauseScope::Installation(acme()), cause));
 }
 
+/// Returns an installation that GitHub refuses with these words, or has suspended.
+fn unusable(installation: InstallationId, refusal: Option<&str>) -> InstallationPicture {
+    InstallationPicture { installation, suspended: refusal.is_none(), refusal: refusal.map(str::to_owned) }
+}
+
 /// Returns the picture of a service in which this condition holds and no earlier one.
 fn picture_of(code: VerdictCode) -> Picture {
     let mut picture = good();
@@ -91,13 +96,11 @@ fn picture_of(code: VerdictCode) -> Picture {
         VerdictCode::DatabaseAway => picture.database_answers = false,
         VerdictCode::QueueAway => picture.queue = None,
         VerdictCode::InstallationSuspended => {
-            let (installation, suspended) = (acme(), true);
-            picture.installations.push(InstallationPicture { installation, suspended, refusal: None });
+            picture.installations.push(unusable(acme(), None));
         }
         VerdictCode::OperatorNeeded => {
-            let refusal = Some("GitHub refused with 403: Resource not accessible".to_owned());
-            let installation = acme();
-            picture.installations.push(InstallationPicture { installation, suspended: false, refusal });
+            let refusal = "GitHub refused with 403: Resource not accessible";
+            picture.installations.push(unusable(acme(), Some(refusal)));
         }
         VerdictCode::GithubOutage => {
             queue(&mut picture).budgets[0].breaker = BreakerPicture::Open(Duration::from_secs(30));
@@ -135,7 +138,7 @@ fn picture_of(code: VerdictCode) -> Picture {
                 let (installation, pool) = (app.clone(), pool.clone());
                 budgets.push(BudgetPicture { installation, pool, ..budgets[0].clone() });
             }
-            picture.installations.push(InstallationPicture { installation, suspended: true, refusal: None });
+            picture.installations.push(unusable(installation, None));
         }
         VerdictCode::RemovalsHeld => picture.syncs = vec![sync(TimeDelta::minutes(2), 37)],
         VerdictCode::SyncBehind => picture.syncs = vec![sync(TimeDelta::minutes(22), 0)],

@@ -15,7 +15,7 @@ mod settings;
 mod view;
 
 pub use calls::{Availability, Call, End, Observation, Permit, Prepaid};
-pub use settings::{BreakerSettings, BudgetSettings, InstallationBudget, MAX_FURTHER_APPS, PoolPlace};
+pub use settings::{BreakerSettings, BudgetSettings, InstallationBudget, PoolPlace};
 pub use view::{Breaker, BudgetView, Points, Window};
 
 use crate::QueueError;

@@ -115,14 +115,14 @@ pub struct InstallationBudget {
 /// Place of an installation in an App pool.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum PoolPlace {
-    /// It is the first App, whose name the pool has. The further Apps, at most [`MAX_FURTHER_APPS`]; none if it is alone.
+    /// It is the first App, whose name the pool has. The further Apps, at most 15; none if it is alone.
     First(Vec<InstallationId>),
     /// It is a further App of this pool.
     Further(InstallationId),
 }
 
 /// Most further Apps of a pool: a claim reads the budgets of all of them.
-pub const MAX_FURTHER_APPS: usize = 15;
+const MAX_FURTHER_APPS: usize = 15;
 
 /// Most budgets written by one call of the script.
 const MAX_BUDGETS: usize = 100;

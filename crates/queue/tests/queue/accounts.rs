@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use domain::{InstallationId, Lane, TeamId};
-use queue::{BudgetSettings, Observation, ProspectiveJob, Reason, Settle, Ticket};
+use queue::{Observation, ProspectiveJob, Reason, Settle, Ticket};
 
 use crate::{
     clock::{Ask, Clock, CoreWindow},
-    support::{TestQueue, claimer, ticket, tickets},
+    support::{TestQueue, claimer, ticket, tickets, wide},
 };
 
 const HOUR: u32 = 3_600_000;
@@ -15,19 +15,6 @@ const MINUTE: Duration = Duration::from_mins(1);
 const MARK: f64 = 1_000_003_600.0;
 /// Of a window of 1,000 requests, 100 are the reserve.
 const LIMIT: u32 = 1_000;
-
-/// Limits of which only the primary window applies.
-fn wide() -> BudgetSettings {
-    BudgetSettings {
-        points_per_minute: 1_000_000,
-        minute: Duration::from_millis(10),
-        registrations: 1_000_000,
-        registrations_period: Duration::from_millis(10),
-        concurrency: 1_000_000,
-        team_running: 1_000_000,
-        ..BudgetSettings::default()
-    }
-}
 
 /// GitHub with a window of an hour, which counts the requests sent.
 struct GitHub {

@@ -8,22 +8,9 @@ use queue::{
     Settle,
 };
 
-use crate::support::{TestQueue, claimer, ticket};
+use crate::support::{TestQueue, claimer, ticket, wide};
 
 const MINUTE: Duration = Duration::from_mins(1);
-
-/// Limits of which only the primary window and the registrations of five minutes apply.
-fn wide() -> BudgetSettings {
-    BudgetSettings {
-        points_per_minute: 1_000_000,
-        minute: Duration::from_millis(10),
-        registrations: 1_000_000,
-        registrations_period: Duration::from_millis(10),
-        concurrency: 1_000_000,
-        team_running: 1_000_000,
-        ..BudgetSettings::default()
-    }
-}
 
 fn id(name: &str) -> InstallationId {
     name.parse().unwrap()

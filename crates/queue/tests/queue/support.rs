@@ -120,6 +120,19 @@ pub(crate) fn unlimited() -> BudgetSettings {
     }
 }
 
+/// Limits of which only the primary window applies.
+pub(crate) fn wide() -> BudgetSettings {
+    BudgetSettings {
+        points_per_minute: 1_000_000,
+        minute: Duration::from_millis(10),
+        registrations: 1_000_000,
+        registrations_period: Duration::from_millis(10),
+        concurrency: 1_000_000,
+        team_running: 1_000_000,
+        ..BudgetSettings::default()
+    }
+}
+
 pub(crate) fn claimer() -> Claimer {
     Claimer::new("test", Duration::from_mins(1))
 }
