@@ -28,10 +28,10 @@ pub(crate) fn list_period(
 }
 
 /// Checks the text of a search.
-fn check_search(text: Option<&str>) -> Result<(), Problem> {
+fn check_search(pointer: &str, text: Option<&str>) -> Result<(), Problem> {
     let mut errors = Vec::new();
     if let Some(text) = text {
-        check_text(&mut errors, "query:q", text, MAX_SEARCH);
+        check_text(&mut errors, pointer, text, MAX_SEARCH);
     }
     operations::settle(errors)
 }
@@ -41,7 +41,7 @@ fn check_search(text: Option<&str>) -> Result<(), Problem> {
 /// # Errors
 /// `validation_failed` at `q`.
 pub(crate) fn name_search(text: Option<&str>) -> Result<Search, Problem> {
-    check_search(text)?;
+    check_search("query:q", text)?;
     Ok(Search::anywhere(text))
 }
 
@@ -53,7 +53,7 @@ pub(crate) async fn runner_search(
     lists: &mut CallerLists,
     text: Option<&str>,
 ) -> ApiResult<Option<RunnerSearch>> {
-    check_search(text)?;
+    check_search("query:q", text)?;
     let Some(text) = text else { return Ok(None) };
     Ok(Some(lists.requesters().search(text).await?))
 }
@@ -66,7 +66,7 @@ pub(crate) async fn history_search(
     lists: &mut CallerLists,
     text: Option<&str>,
 ) -> ApiResult<Option<HistorySearch>> {
-    check_search(text)?;
+    check_search("query:q", text)?;
     let Some(text) = text else { return Ok(None) };
     Ok(Some(lists.requesters().history(text).await?))
 }
@@ -79,10 +79,8 @@ pub(crate) async fn named_runners(
     lists: &mut CallerLists,
     text: Option<&str>,
 ) -> ApiResult<Option<Vec<Uuid>>> {
+    check_search("query:runner", text)?;
     let Some(text) = text else { return Ok(None) };
-    let mut errors = Vec::new();
-    check_text(&mut errors, "query:runner", text, MAX_SEARCH);
-    operations::settle(errors)?;
     Ok(Some(lists.requesters().runners(text).await?))
 }
 

@@ -73,8 +73,8 @@ pub fn teams_schema() -> serde_json::Value {
 /// schema of teams files, health and metrics.
 pub fn router(app: AppState) -> Router {
     let (router, description) = documented_router().split_for_parts();
-    let description = complete_description(description);
-    let docs = if app.server.public_docs { documents(description) } else { Router::new() };
+    let docs =
+        if app.server.public_docs { documents(complete_description(description)) } else { Router::new() };
     let https = app.server.public_url.as_ref().is_some_and(|url| url.scheme() == "https");
     router
         .merge(ui::router(&app))

@@ -8,7 +8,7 @@ use std::{
 use axum::http::{HeaderMap, HeaderValue};
 use domain::{Problem, ProblemCode, Requester, whole_seconds};
 use governor::{
-    DefaultKeyedRateLimiter, Quota, RateLimiter,
+    DefaultKeyedRateLimiter, NotUntil, Quota, RateLimiter,
     clock::{Clock, DefaultClock},
     middleware::{StateInformationMiddleware, StateSnapshot},
 };
@@ -73,11 +73,7 @@ impl Limiter {
         if let Some(quota) = quota {
             let _ = quota.0.set(QuotaState { quota: self.quota, remaining });
         }
-        outcome.map(drop).map_err(|refused| {
-            let wait = refused.wait_time_from(DefaultClock::default().now());
-            Problem::new(ProblemCode::RateLimited, "Too many requests; send fewer.")
-                .retry_after(whole_seconds(wait))
-        })
+        outcome.map(drop).map_err(|refused| rate_limited(&refused, "Too many requests; send fewer."))
     }
 
     /// Counts one page, action or live stream of the dashboard. Someone who reads many pages does not stop their own
@@ -86,11 +82,8 @@ impl Limiter {
     /// # Errors
     /// `rate_limited` with the seconds to wait.
     pub(crate) fn admit_page(&self, caller: Requester) -> Result<(), Problem> {
-        self.pages.check_key(&caller).map_err(|refused| {
-            let wait = refused.wait_time_from(DefaultClock::default().now());
-            let detail = "Too many pages at once; wait a moment, then load the page again.";
-            Problem::new(ProblemCode::RateLimited, detail).retry_after(whole_seconds(wait))
-        })
+        let detail = "Too many pages at once; wait a moment, then load the page again.";
+        self.pages.check_key(&caller).map_err(|refused| rate_limited(&refused, detail))
     }
 
     /// Counts one request that makes the service call GitHub. The limit is a tenth of the caller's rate.
@@ -98,33 +91,30 @@ impl Limiter {
     /// # Errors
     /// `rate_limited` with the seconds to wait.
     pub(crate) fn admit_costly(&self, caller: Requester) -> Result<(), Problem> {
-        self.costly.check_key(&caller).map_err(|refused| {
-            let wait = refused.wait_time_from(DefaultClock::default().now());
-            let detail = "Too many requests that call GitHub; send fewer.";
-            Problem::new(ProblemCode::RateLimited, detail).retry_after(whole_seconds(wait))
-        })
+        let detail = "Too many requests that call GitHub; send fewer.";
+        self.costly.check_key(&caller).map_err(|refused| rate_limited(&refused, detail))
     }
 
     /// Removes the callers whose bucket is full again.
     pub(crate) fn forget_idle(&self) {
         self.buckets.retain_recent();
         self.buckets.shrink_to_fit();
-        self.pages.retain_recent();
-        self.pages.shrink_to_fit();
-        self.costly.retain_recent();
-        self.costly.shrink_to_fit();
-        self.refusals.retain_recent();
-        self.refusals.shrink_to_fit();
+        for limiter in [&self.pages, &self.costly, &self.refusals] {
+            limiter.retain_recent();
+            limiter.shrink_to_fit();
+        }
     }
+}
+
+fn rate_limited(refused: &NotUntil<<DefaultClock as Clock>::Instant>, detail: &'static str) -> Problem {
+    let wait = refused.wait_time_from(DefaultClock::default().now());
+    Problem::new(ProblemCode::RateLimited, detail).retry_after(whole_seconds(wait))
 }
 
 impl RefusalLimit for Limiter {
     fn admit_refusal(&self, caller: Requester) -> Result<(), Problem> {
-        self.refusals.check_key(&caller).map_err(|refused| {
-            let wait = refused.wait_time_from(DefaultClock::default().now());
-            let detail = "Too many of your requests are refused; correct them or send fewer.";
-            Problem::new(ProblemCode::RateLimited, detail).retry_after(whole_seconds(wait))
-        })
+        let detail = "Too many of your requests are refused; correct them or send fewer.";
+        self.refusals.check_key(&caller).map_err(|refused| rate_limited(&refused, detail))
     }
 }
 

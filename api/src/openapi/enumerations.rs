@@ -82,15 +82,19 @@ pub(crate) fn drift_response_or_null() -> RefOr<Schema> {
 
 /// Returns the schema of the constant `jit_config`.
 pub(crate) fn jit_config() -> Schema {
-    Schema::Object(string_enum(std::iter::once(CredentialKind::JitConfig.as_str())).build())
+    constant(CredentialKind::JitConfig)
 }
 
 /// Returns the schema of the constant `sealed_jit_config`.
 pub(crate) fn sealed_jit_config() -> Schema {
-    Schema::Object(string_enum(std::iter::once(CredentialKind::SealedJitConfig.as_str())).build())
+    constant(CredentialKind::SealedJitConfig)
 }
 
 /// Returns the schema of the constant `registration_token`.
 pub(crate) fn registration_token() -> Schema {
-    Schema::Object(string_enum(std::iter::once(CredentialKind::RegistrationToken.as_str())).build())
+    constant(CredentialKind::RegistrationToken)
+}
+
+fn constant(kind: CredentialKind) -> Schema {
+    Schema::Object(string_enum(std::iter::once(kind.as_str())).build())
 }

@@ -65,11 +65,7 @@ async fn prepare(
     installations: &[(InstallationId, InstallationId)],
 ) -> anyhow::Result<()> {
     database::migrate(store).await?;
-    let mut conn = store.conn().await?;
-    for (app, pool) in installations {
-        conn.installations().ensure_app(app, pool).await?;
-    }
-    drop(conn);
+    store.conn().await?.installations().ensure_apps(installations).await?;
     warn_about_open_rules(store).await?;
     let Some(issuer) = verifier.binding_issuer() else {
         anyhow::ensure!(

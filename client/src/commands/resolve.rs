@@ -23,6 +23,17 @@ pub(crate) async fn runner(session: &Session, text: &str) -> Result<String, Clie
     first(&found, &RUNNER, "runner", text)
 }
 
+/// Returns the id of the named team, or of the profile's default team; `None` if there is neither.
+pub(crate) async fn chosen_team(
+    session: &Session,
+    named: Option<&String>,
+) -> Result<Option<String>, ClientError> {
+    match named.or(session.default_team.as_ref()) {
+        Some(text) => Ok(Some(team(session, text).await?)),
+        None => Ok(None),
+    }
+}
+
 /// Returns the id of the team with this id or name, among those that the caller may see.
 pub(crate) async fn team(session: &Session, text: &str) -> Result<String, ClientError> {
     if is_id(text) {

@@ -12,7 +12,7 @@ use tokio::{
 
 use super::{
     nouns::TICKET,
-    provision::{Handover, HandoverArgs, PendingKey, sealing},
+    provision::{AWAY_PAUSE, Handover, HandoverArgs, PendingKey, is_resumable, sealing},
     resolve,
     values::{Fields, duration, pair},
 };
@@ -32,8 +32,6 @@ use crate::{
 
 /// Wait that one redemption asks the service for.
 const ASKED_WAIT: Duration = Duration::from_secs(25);
-/// Pause before a redemption that could not be answered is sent again.
-const AWAY_PAUSE: Duration = Duration::from_secs(2);
 /// Variable with the text of a ticket. The started program does not see it.
 pub(crate) const TICKET_VARIABLE: &str = "RTS_TICKET";
 
@@ -151,10 +149,7 @@ pub(crate) async fn run(common: &CommonArgs, verb: TicketVerb) -> Result<(), Cli
 }
 
 async fn create(session: &Session, args: CreateArgs) -> Result<(), ClientError> {
-    let team = match args.team.as_ref().or(session.default_team.as_ref()) {
-        Some(team) => Some(resolve::team(session, team).await?),
-        None => None,
-    };
+    let team = resolve::chosen_team(session, args.team.as_ref()).await?;
     let claims: BTreeMap<String, String> = args.claims.into_iter().collect();
     let identity = args.issuer.zip(args.subject);
     let identity =
@@ -213,7 +208,7 @@ async fn redeem(session: &Session, args: RedeemArgs) -> Result<(), ClientError> 
             return Err(ClientError::Interrupted(again.to_owned()));
         }
     };
-    if !config.as_ref().is_err_and(|error| matches!(error.exit_code(), 3 | 5 | 6)) {
+    if !config.as_ref().is_err_and(is_resumable) {
         key.release();
     }
     let mut config = config?;

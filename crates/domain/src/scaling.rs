@@ -121,10 +121,10 @@ impl QueuePicture {
         }
     }
 
-    fn causes(&self, app: &InstallationId) -> impl Iterator<Item = PauseCause> {
-        let here =
-            |pause: &&PausePicture| matches!(&pause.scope, PauseScope::Installation(name) if name == app);
-        self.pauses.iter().filter(here).map(|pause| pause.cause).collect::<Vec<_>>().into_iter()
+    /// Returns the causes of the pauses of one App.
+    pub(crate) fn causes(&self, app: &InstallationId) -> impl Iterator<Item = PauseCause> {
+        let here = move |pause: &&PausePicture| matches!(&pause.scope, PauseScope::Installation(name) if name == app);
+        self.pauses.iter().filter(here).map(|pause| pause.cause)
     }
 
     /// Returns the budgets of the Apps of a pool; an installation that is alone has one.

@@ -50,9 +50,14 @@ impl Installations {
         self.0.pools.keys()
     }
 
-    /// Returns the pool of an installation.
-    pub fn pool_of(&self, app: &InstallationId) -> Option<&InstallationId> {
-        Some(&self.0.by_id.get(app)?.pool)
+    /// Returns whether this process has a credential for the pool.
+    pub fn has_pool(&self, pool: &InstallationId) -> bool {
+        self.0.pools.contains_key(pool)
+    }
+
+    /// Returns the pool of an installation; itself if this process does not know it.
+    pub fn pool_of<'i>(&'i self, app: &'i InstallationId) -> &'i InstallationId {
+        self.0.by_id.get(app).map_or(app, |client| &client.pool)
     }
 
     /// Returns the first App of the pool that no pause stops, except those in `but`: a request for the organization may

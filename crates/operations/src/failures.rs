@@ -136,13 +136,6 @@ impl Again {
             registers_itself: self.runner.registers_itself,
             stated_version: self.request.runner_version.clone(),
         };
-        let entry = AuditEntry {
-            runner: Some(runner.id),
-            runner_name: Some(runner.name.to_string()),
-            team: Some(self.team.id),
-            job: Some(id),
-            ..entry
-        };
         let draft = NewJob {
             id,
             installation: self.team.installation.clone(),
@@ -153,7 +146,7 @@ impl Again {
             params: job.params.clone(),
             trace: None,
         };
-        RequestRows { runner, job: draft, asked_by: job.asked_by.clone(), entry }
+        RequestRows::new(runner, draft, job.asked_by.clone(), entry)
     }
 }
 

@@ -50,12 +50,21 @@ impl Installations<'_> {
 
     /// Inserts or updates the row of an installation that sends requests for `pool`, which may be itself.
     pub async fn ensure_app(&mut self, app: &InstallationId, pool: &InstallationId) -> Result<()> {
+        self.ensure_apps(&[(app.clone(), pool.clone())]).await
+    }
+
+    /// Inserts or updates the rows of installations, each with the pool that it sends requests for. The installations
+    /// differ.
+    pub async fn ensure_apps(&mut self, apps: &[(InstallationId, InstallationId)]) -> Result<()> {
+        let (ids, pools): (Vec<String>, Vec<String>) =
+            apps.iter().map(|(app, pool)| (app.to_string(), pool.to_string())).unzip();
         sqlx::query!(
-            "INSERT INTO installations (id, pool) VALUES ($1, nullif($2, $1))
+            "INSERT INTO installations (id, pool)
+             SELECT app, nullif(pool, app) FROM unnest($1::text[], $2::text[]) AS apps (app, pool)
              ON CONFLICT (id) DO UPDATE SET pool = EXCLUDED.pool
                 WHERE installations.pool IS DISTINCT FROM EXCLUDED.pool",
-            app.as_str(),
-            pool.as_str(),
+            &ids,
+            &pools,
         )
         .execute(&mut *self.0)
         .await?;

@@ -98,20 +98,12 @@ async fn prune(parts: &Parts, table: Table) -> Result<Pruned, StepError> {
         Table::Incidents | Table::Audit | Table::SecurityEvents => keep.audit,
     };
     let Some(age) = age else { return Ok(Pruned { removed: 0, is_full: false }) };
+    let forgotten = |removed: u64| Pruned { removed, is_full: removed >= ROWS_PER_BATCH.unsigned_abs() };
     let mut tx = parts.store.begin().await?;
     let pruned = match table {
-        Table::Keys => {
-            let removed = tx.idempotency().forget(ROWS_PER_BATCH).await?;
-            Pruned { removed, is_full: removed >= ROWS_PER_BATCH.unsigned_abs() }
-        }
-        Table::Sessions => {
-            let removed = tx.sessions().forget(ROWS_PER_BATCH).await?;
-            Pruned { removed, is_full: removed >= ROWS_PER_BATCH.unsigned_abs() }
-        }
-        Table::Tickets => {
-            let removed = tx.claim_tickets().forget(ROWS_PER_BATCH).await?;
-            Pruned { removed, is_full: removed >= ROWS_PER_BATCH.unsigned_abs() }
-        }
+        Table::Keys => forgotten(tx.idempotency().forget(ROWS_PER_BATCH).await?),
+        Table::Sessions => forgotten(tx.sessions().forget(ROWS_PER_BATCH).await?),
+        Table::Tickets => forgotten(tx.claim_tickets().forget(ROWS_PER_BATCH).await?),
         Table::Jobs => tx.retention().jobs(age, ROWS_PER_BATCH).await?,
         Table::Runners => tx.retention().runners(age, ROWS_PER_BATCH).await?,
         Table::Batches => tx.retention().batches(age, MAX_BATCHES).await?,

@@ -125,7 +125,7 @@ pub async fn run(
     conn.installations().ensure(std::slice::from_ref(installation)).await?;
     let began = conn.sync_runs().begin(installation, sync_interval(parts)).await?;
     drop(conn);
-    if !parts.installations.pools().any(|pool| pool == installation) {
+    if !parts.installations.has_pool(installation) {
         return record_without_list(parts, installation, "failed", "there is no credential for it").await;
     }
     match listing::read_list(parts, installation, cache).await? {

@@ -47,7 +47,7 @@ async fn request_cancellation(parts: &Parts, one: &Cancellation) -> CancelResult
         return CancelResult::Done("the job is over");
     }
     let wait = |note: &str| CancelResult::Later { delay: RETRY_DELAY, note: note.to_owned(), counts: false };
-    if !parts.installations.pools().any(|pool| *pool == one.installation) {
+    if !parts.installations.has_pool(&one.installation) {
         return wait("no credential here");
     }
     let (app, github) = match parts.installations.usable_app(&parts.queue, &one.installation, &[]).await {

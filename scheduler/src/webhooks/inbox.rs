@@ -119,7 +119,7 @@ async fn process(parts: &Parts, tx: &mut Tx, pending: &PendingDelivery) -> Resul
     match &pending.notice {
         WebhookEvent::WorkflowJob(job) => {
             // Each App of a pool delivers the event; the second delivery changes nothing.
-            let installation = parts.installations.pool_of(installation).unwrap_or(installation);
+            let installation = parts.installations.pool_of(installation);
             let event = JobEvent { installation, job, received_at: pending.received_at };
             workflow_job::process(parts, tx, &event).await
         }

@@ -87,7 +87,7 @@ async fn sweep_app(
         return Ok(0);
     };
     let mut conn = parts.store.conn().await?;
-    let pool = parts.installations.pool_of(installation).unwrap_or(installation);
+    let pool = parts.installations.pool_of(installation);
     conn.installations().ensure_app(installation, pool).await?;
     let turn = conn.installations().take_sweep(installation, SWEEP_INTERVAL).await?;
     drop(conn);

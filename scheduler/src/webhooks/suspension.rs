@@ -116,7 +116,7 @@ pub(crate) async fn ensure_row(
     tx: &mut Tx,
     installation: &InstallationId,
 ) -> Result<(), StoreError> {
-    let pool = parts.installations.pool_of(installation).unwrap_or(installation);
+    let pool = parts.installations.pool_of(installation);
     tx.installations().ensure_app(installation, pool).await
 }
 

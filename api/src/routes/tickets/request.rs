@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::TimeDelta;
 use domain::{
     AddressRange, ClaimRule, FieldError, MAX_TICKET_RANGES, Problem, SealingKey, TeamId, TicketHolder,
-    TicketIdentity, TicketRunner, is_name_prefix,
+    TicketIdentity, TicketRunner,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -91,11 +91,7 @@ impl TicketBody {
             let detail = "say which machine may redeem the ticket: addresses, identity or both";
             wrong.push(FieldError::new("/addresses", detail));
         }
-        if !is_name_prefix(&self.runner_name_prefix) {
-            let detail = "1 to 51 characters of A-Z a-z 0-9 . _ - beginning with a letter or digit";
-            wrong.push(FieldError::new("/runner_name_prefix", detail));
-        }
-        let prefix = if wrong.is_empty() { self.runner_name_prefix } else { "ci".to_owned() };
+        let prefix = self.runner_name_prefix;
         let runner = ProvisionBody {
             runner_name: None,
             runner_name_prefix: Some(prefix.clone()),

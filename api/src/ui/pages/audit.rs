@@ -48,11 +48,10 @@ struct AuditPage {
 }
 
 impl AuditPage {
-    /// Returns what the newest checkpoint says of the chain.
-    fn chain(&self) -> Option<String> {
-        let StoredCheckpoint { checkpoint, signature } = self.checkpoint.as_ref()?;
+    /// Returns what a checkpoint says of the chain.
+    fn chain(StoredCheckpoint { checkpoint, signature }: &StoredCheckpoint) -> String {
         let signed = if signature.is_some() { "signed" } else { "not signed" };
-        Some(format!("Chained up to block {}, {signed}", number(checkpoint.head.position)))
+        format!("Chained up to block {}, {signed}", number(checkpoint.head.position))
     }
 }
 

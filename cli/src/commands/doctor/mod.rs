@@ -91,7 +91,9 @@ async fn examine(sources: &Sources, args: &DoctorArgs) -> Vec<Finding> {
     if wanted(&["files", "clock", "github", "webhooks"])
         && let Ok(installations) = wiring::installations(sources)
     {
-        findings.extend(pools::examine(&installations).await);
+        if wanted(&["github"]) {
+            findings.extend(pools::examine(&installations).await);
+        }
         for installation in installations {
             findings.extend(github::examine(sources, installation).await);
         }

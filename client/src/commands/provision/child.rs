@@ -13,7 +13,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 
-use crate::{error::ClientError, output::print::note, session::Session};
+use crate::{commands::ticket::TICKET_VARIABLE, error::ClientError, output::print::note, session::Session};
 
 /// Variable in which the runner software reads its config, and which it clears at once.
 const CONFIG_VARIABLE: &str = "ACTIONS_RUNNER_INPUT_JITCONFIG";
@@ -22,7 +22,7 @@ const TOKEN_VARIABLES: &[&str] = &[
     "RTS_TOKEN",
     "RTS_TOKEN_FILE",
     "RTS_ID_TOKEN",
-    "RTS_TICKET",
+    TICKET_VARIABLE,
     "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
     "ACTIONS_ID_TOKEN_REQUEST_URL",
 ];

@@ -49,7 +49,7 @@ Exits with the code of the child, or 6 if the runner was not ready in time.";
 /// Wait that the first request asks for. Most configs are ready by then.
 const FIRST_WAIT: Duration = Duration::from_secs(10);
 /// Pause before a request that could not be accepted is sent again.
-const AWAY_PAUSE: Duration = Duration::from_secs(2);
+pub(crate) const AWAY_PAUSE: Duration = Duration::from_secs(2);
 
 /// Arguments of `rts provision`.
 #[derive(Debug, Args)]
@@ -161,10 +161,7 @@ fn take_key(session: &Session, body: &Value, args: &ProvisionArgs) -> Result<Pen
 }
 
 async fn request_body(session: &Session, args: &ProvisionArgs) -> Result<Value, ClientError> {
-    let team = match args.team.as_ref().or(session.default_team.as_ref()) {
-        Some(team) => Some(resolve::team(session, team).await?),
-        None => None,
-    };
+    let team = resolve::chosen_team(session, args.team.as_ref()).await?;
     let prefix = args.name.is_none().then(|| args.prefix.clone());
     let fields = Fields::default()
         .add("runner_name", args.name.clone())
@@ -184,7 +181,7 @@ fn identify(session: &Session, body: &Value, seal: Seal) -> String {
 }
 
 /// Whether the same key may still give a runner.
-fn is_resumable(error: &ClientError) -> bool {
+pub(crate) fn is_resumable(error: &ClientError) -> bool {
     matches!(error.exit_code(), 3 | 5 | 6)
 }
 

@@ -271,15 +271,12 @@ impl QueuePicture {
         may: impl Fn(&InstallationId) -> bool,
     ) -> Option<&InstallationId> {
         let pool = &self.budgets.iter().find(|budget| budget.installation == *without)?.pool;
-        let paused = |name: &InstallationId| {
-            self.pauses.iter().any(|pause| pause.scope == PauseScope::Installation(name.clone()))
-        };
         let works = |budget: &&BudgetPicture| {
             budget.pool == *pool
                 && budget.installation != *without
                 && budget.breaker == BreakerPicture::Closed
                 && budget.windows.iter().all(|window| window.remaining > 0)
-                && !paused(&budget.installation)
+                && self.causes(&budget.installation).next().is_none()
                 && may(&budget.installation)
         };
         self.budgets.iter().find(works).map(|_| pool)

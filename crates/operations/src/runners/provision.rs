@@ -347,15 +347,8 @@ impl ProvisionCommand<'_> {
         if self.sealing_key.is_some() {
             data["sealed_to_requester"] = json!(true);
         }
-        let entry = AuditEntry {
-            runner: Some(runner.id),
-            runner_name: Some(runner.name.to_string()),
-            team: Some(team.id),
-            job: Some(id),
-            data,
-            ..self.by.entry(self.registration.event_type())
-        };
-        RequestRows { runner, job, asked_by: self.by.subject().map(Principal::fingerprint), entry }
+        let entry = AuditEntry { data, ..self.by.entry(self.registration.event_type()) };
+        RequestRows::new(runner, job, self.by.subject().map(Principal::fingerprint), entry)
     }
 
     fn jit_params(&self) -> JobParams {

@@ -8,14 +8,26 @@ use crate::Result;
 
 /// The rows of an accepted request.
 pub(crate) struct RequestRows {
-    pub(crate) runner: NewRunner,
-    pub(crate) job: NewJob,
+    runner: NewRunner,
+    job: NewJob,
     /// Fingerprint of the principal that requested the job for a machine client.
-    pub(crate) asked_by: Option<Vec<u8>>,
-    pub(crate) entry: AuditEntry,
+    pub(super) asked_by: Option<Vec<u8>>,
+    entry: AuditEntry,
 }
 
 impl RequestRows {
+    /// Returns the rows. The audit row is about the runner and the job.
+    pub(crate) fn new(runner: NewRunner, job: NewJob, asked_by: Option<Vec<u8>>, entry: AuditEntry) -> Self {
+        let entry = AuditEntry {
+            runner: Some(runner.id),
+            runner_name: Some(runner.name.to_string()),
+            team: Some(runner.team),
+            job: Some(job.id),
+            ..entry
+        };
+        Self { runner, job, asked_by, entry }
+    }
+
     /// Inserts the rows.
     ///
     /// # Errors

@@ -166,7 +166,7 @@ fn check_pools(installations: &[InstallationConfig], apps: &[FurtherApp]) -> Res
         let size = sizes.get_mut(pool).ok_or_else(|| entry::bad(*index, "pool", entry::POOL))?;
         *size += 1;
         if *size > MAX_POOL {
-            return Err(entry::bad(*index, "pool", "a pool of at most 16 installations"));
+            return Err(entry::bad(*index, "pool", &format!("a pool of at most {MAX_POOL} installations")));
         }
     }
     Ok(())
