@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{bail, ensure};
 use chrono::TimeDelta;
 use domain::{Origin, Principal, Secret, UserId, sha256_hex};
-use hyper::header::COOKIE;
+use hyper::{Request, header::COOKIE};
 use store::{NewSession, Store, UserDraft};
 use tokio::{task::JoinSet, time::sleep};
 use uuid::Uuid;
@@ -106,9 +106,9 @@ fn hash(cookie: &str) -> anyhow::Result<Vec<u8>> {
 /// Opens tabs one after another, as people do: a page does not wait long for the database.
 async fn open(tabs: &mut JoinSet<anyhow::Result<()>>, address: &str, cookies: &[String], number: usize) {
     for nth in 0..number {
-        let by = (COOKIE, format!("__Host-rts={}", cookies[nth % cookies.len()]));
-        let path = "/live?board=true".to_owned();
-        tabs.spawn(waiting::read_to_the_end(address.to_owned(), path, by));
+        let cookie = format!("__Host-rts={}", cookies[nth % cookies.len()]);
+        let request = Request::get("/live?board=true").header(COOKIE, cookie);
+        tabs.spawn(waiting::read_to_the_end(address.to_owned(), request));
         sleep(OPENING_INTERVAL).await;
     }
 }

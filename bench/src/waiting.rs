@@ -8,7 +8,8 @@ use hyper::{
     Request,
     body::{Body, Bytes},
     client::conn::http1::handshake,
-    header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName},
+    header::{AUTHORIZATION, CONTENT_TYPE, HOST},
+    http::request,
 };
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
@@ -49,9 +50,9 @@ pub(crate) async fn measure(environment: &Environment, report: &mut Report) -> a
     for nth in 0..POLLS + STREAMS {
         let (caller, job) = jobs[nth % jobs.len()].clone();
         let rest = if nth < POLLS { "?wait=25" } else { "/events" };
-        let path = format!("/api/v1/jobs/{job}{rest}");
-        let by = (AUTHORIZATION, format!("Bearer {caller}"));
-        waiting.spawn(read_to_the_end(address.clone(), path, by));
+        let request = Request::get(format!("/api/v1/jobs/{job}{rest}"));
+        let request = request.header(AUTHORIZATION, format!("Bearer {caller}"));
+        waiting.spawn(read_to_the_end(address.clone(), request));
     }
     measure_cost(&deployment, &api, report).await?;
     if let Some(ended) = waiting.try_join_next() {
@@ -114,13 +115,8 @@ async fn provision(address: &str, token: &str) -> anyhow::Result<String> {
 }
 
 /// Sends a request, and reads its response until the server ends it.
-pub(crate) async fn read_to_the_end(
-    address: String,
-    path: String,
-    by: (HeaderName, String),
-) -> anyhow::Result<()> {
-    let request = Request::get(path).header(HOST, &address).header(by.0, by.1);
-    let request = request.body(Full::new(Bytes::new()))?;
+pub(crate) async fn read_to_the_end(address: String, request: request::Builder) -> anyhow::Result<()> {
+    let request = request.header(HOST, &address).body(Full::new(Bytes::new()))?;
     let (mut sender, connection) = handshake(TokioIo::new(TcpStream::connect(&address).await?)).await?;
     tokio::spawn(connection);
     let response = sender.send_request(request).await?;
