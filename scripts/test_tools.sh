@@ -1,5 +1,5 @@
 # Installs what some tests run beside the service: Schemathesis, Node.js with a headless Chromium, and generators of API
-# clients. Sourced by ./dev, after servers.sh. Everything is pinned by hash and lies in folders of $VENDOR that are named after the pins.
+# clients; finds PgBouncer. Sourced by ./dev, after servers.sh. Everything is pinned by hash and lies in folders of $VENDOR that are named after the pins.
 # shellcheck shell=sh
 
 # Prints the folder of a tool: another pin, another folder.
@@ -94,4 +94,22 @@ ensure_test_tools() {
     else
         say "SKIPPED: generated clients of tests/clients, as their generators are missing (python3, PyPI and npm install them)"
     fi
+    if [ -n "${TEST_PGBOUNCER:-}" ]; then
+        export TEST_PGBOUNCER
+    elif keeps_statements; then
+        TEST_PGBOUNCER=$(command -v pgbouncer)
+        export TEST_PGBOUNCER
+    else
+        say "SKIPPED: tests through a pooler, as PgBouncer 1.21 or later is missing (TEST_PGBOUNCER names it)"
+    fi
+}
+
+# Whether the installed PgBouncer keeps prepared statements in transaction mode.
+keeps_statements() {
+    have pgbouncer || return 1
+    version=$(pgbouncer --version | sed -n 's/^PgBouncer \([0-9]*\)\.\([0-9]*\).*/\1 \2/p')
+    # Words of a version.
+    # shellcheck disable=SC2086
+    set -- $version
+    [ $# = 2 ] && { [ "$1" -gt 1 ] || [ "$2" -ge 21 ]; }
 }

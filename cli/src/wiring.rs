@@ -17,10 +17,10 @@ use runtime::{
         OutgoingConfig, RedisConfig, SecretsConfig, ServerConfig, Sources, TokenKeysConfig, WebhookConfig,
     },
     health::LoopMonitor,
+    password_file,
 };
 use scheduler::events::{DeliveryLimits, EventSinks};
-use store::Store;
-
+use store::{Pooler, ReplicaSettings, Store, StoreSettings};
 use tokio::time::timeout;
 
 use crate::process::Process;
@@ -41,7 +41,14 @@ pub(crate) fn store(sources: &Sources) -> anyhow::Result<Store> {
         given: None,
     };
     let roots = sources.section::<OutgoingConfig>()?.trust.pem();
-    Ok(Store::with_roots(&config.url, config.max_connections, &roots).map_err(unreadable)?)
+    let settings = StoreSettings {
+        roots,
+        password: config.password_file.map(password_file),
+        pooler: if config.transaction_pooler { Pooler::Transaction } else { Pooler::None },
+        replica: config.read_url.map(|url| ReplicaSettings { url, max_age: config.read_max_age }),
+        ..StoreSettings::new(config.url, config.max_connections)
+    };
+    Ok(Store::open(settings).map_err(unreadable)?)
 }
 
 /// Returns the queue, which connects on first use.
@@ -51,6 +58,7 @@ pub(crate) fn queue(sources: &Sources) -> anyhow::Result<Queue> {
     Ok(Queue::connect(&QueueConfig {
         roots: Some(roots),
         installations_per_claim: config.installations_per_claim,
+        password: config.password_file.map(password_file),
         ..QueueConfig::new(config.url.expose(), config.namespace)
     })?)
 }

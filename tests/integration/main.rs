@@ -132,6 +132,7 @@ mod shell_client;
 mod signin;
 #[cfg(test)]
 mod source_style;
+mod stores;
 #[cfg(test)]
 mod streams;
 mod tickets;

@@ -16,7 +16,7 @@ use crate::{
     caller::Authorised,
     error::ApiResult,
     filters::{history_search, list_period},
-    lists::Listing,
+    lists::{ListSource, Listing},
     openapi::problems,
     page::{list_body, list_params},
 };
@@ -131,10 +131,12 @@ problems! { AuditProblems: ValidationFailed; }
 /// Newest first. Equal refusals within one minute share a row, which counts them in `occurrences`.
 #[utoipa::path(
     get, path = "/audit-logs", tag = "audit", params(AuditParams),
-    responses((status = 200, description = "Newest first", body = AuditList), AuditProblems),
+    responses((status = 200, description = "Newest first", body = AuditList,
+        headers(("X-Data-Age" = u64, description = "Age of the data in seconds, if a replica answered"))), AuditProblems),
 )]
 pub(crate) async fn list(
     State(app): State<AppState>,
+    source: ListSource,
     Authorised(caller): Authorised,
     Params(params): Params<AuditParams>,
 ) -> ApiResult<Listing<AuditList>> {
@@ -142,7 +144,7 @@ pub(crate) async fn list(
     let period = list_period(params.since, params.until)?;
     let (event_type, success) = resolve_event(params.event_type, params.success);
     let team = filtered_team(&app, params.team.as_deref()).await?;
-    let mut lists = app.lists(&caller).await?;
+    let mut lists = app.lists_from(source, &caller).await?;
     let filter = AuditFilter {
         event_type,
         team,

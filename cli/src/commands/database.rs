@@ -40,6 +40,10 @@ pub(crate) async fn init(sources: &Sources, app_role: Option<&str>) -> anyhow::R
 }
 
 async fn refuse_without_privileges(store: &Store) -> anyhow::Result<()> {
+    if store.is_pooled() {
+        let advice = "migrations cannot pass a pooler in transaction mode; run `rts init-db` with a DATABASE_URL of the server itself and without DATABASE_POOLER";
+        return Err(End::Refused(advice.to_owned()).into());
+    }
     let may = store.may_migrate().await?;
     let advice =
         "the role of DATABASE_URL may not create tables; run `rts init-db` as the owner of the tables";

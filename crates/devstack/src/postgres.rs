@@ -37,14 +37,8 @@ const SETTINGS: &[&str] = &[
     "dynamic_shared_memory_type=mmap",
 ];
 
-const THROW_AWAY: &[&str] = &[
-    "fsync=off",
-    "synchronous_commit=off",
-    "full_page_writes=off",
-    "autovacuum=off",
-    "wal_level=minimal",
-    "max_wal_senders=0",
-];
+const THROW_AWAY: &[&str] =
+    &["fsync=off", "synchronous_commit=off", "full_page_writes=off", "autovacuum=off"];
 
 /// Folders and account of the servers.
 #[derive(Clone, Copy, Debug)]

@@ -102,7 +102,7 @@ pub use runner::{BadRunnerName, Runner, RunnerName, RunnerStatus, has_generated_
 pub use scaling::WaitingJobs;
 pub use seal::{KeyRing, SealError, Sealed, credential_context};
 pub use sealing_key::{BadSealingKey, SealedConfig, SealingKey, SealingKeyPair, sealed_config_context};
-pub use secret::Secret;
+pub use secret::{PasswordSource, Secret};
 pub use string_enum::ParseEnumError;
 pub use sync::{
     Absence, BLAST_RADIUS_MIN, BLAST_RADIUS_PERCENT, Deviation, DriftRules, LiveRunner, MISSES_BEFORE_CHECK,

@@ -1,6 +1,6 @@
 //! A text type for secrets, protected against leaks by logging and serialisation.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use zeroize::Zeroizing;
 
@@ -18,6 +18,9 @@ impl Secret {
         &self.0
     }
 }
+
+/// Source of a password that may change, such as a file that is read again. `None` while there is none.
+pub type PasswordSource = Arc<dyn Fn() -> Option<Secret> + Send + Sync>;
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

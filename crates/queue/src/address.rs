@@ -10,6 +10,7 @@ const REDIS_PORT: u16 = 6_379;
 const MAX_HOSTS: usize = 32;
 
 /// A parsed address, with the certificates to trust in every connection made from it.
+#[derive(Clone)]
 pub(crate) enum Address {
     /// One server. Its name is resolved again for each connection.
     Single(ConnectionInfo),
@@ -32,6 +33,19 @@ impl Address {
     /// [`QueueError::BadUrl`], which does not repeat the address: it may hold a password.
     pub(crate) fn parse(url: &str, roots: Option<&[u8]>) -> Result<Self, QueueError> {
         parse(url, roots).ok_or(QueueError::BadUrl)
+    }
+
+    /// Returns the address with another password for the servers that hold data.
+    pub(crate) fn with_password(mut self, password: &str) -> Self {
+        let servers: &mut [ConnectionInfo] = match &mut self {
+            Self::Single(info) | Self::Sentinel { primary: info, .. } => std::slice::from_mut(info),
+            Self::Cluster(nodes) => nodes,
+        };
+        for info in servers {
+            let settings = info.redis_settings().clone().set_password(password);
+            *info = info.clone().set_redis_settings(settings);
+        }
+        self
     }
 }
 
@@ -185,6 +199,24 @@ mod tests {
         ] {
             assert!(Address::parse(bad, None).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn password_is_replaced_for_data_servers_alone() {
+        let parse = |url: &str| Address::parse(url, None).unwrap().with_password("new");
+        let Address::Sentinel { sentinels, primary, .. } =
+            parse("redis+sentinel://u:old@a,b/main?sentinel_password=s")
+        else {
+            panic!()
+        };
+        assert_eq!(
+            (shown(&sentinels[1]).as_str(), shown(&primary).as_str()),
+            ("b:26379 -:s 0", "a:26379 u:new 0")
+        );
+        let Address::Cluster(nodes) = parse("redis+cluster://u@a,b") else { panic!() };
+        assert_eq!(nodes.iter().map(shown).collect::<Vec<_>>(), ["a:6379 u:new 0", "b:6379 u:new 0"]);
+        let Address::Single(info) = parse("redis://a:1/2") else { panic!() };
+        assert_eq!(shown(&info), "a:1 -:new 2");
     }
 
     #[test]

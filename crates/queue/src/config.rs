@@ -2,6 +2,8 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use domain::PasswordSource;
+
 use crate::QueueError;
 
 /// Settings of a [`crate::Queue`].
@@ -11,6 +13,8 @@ pub struct QueueConfig {
     /// `redis+sentinel://host,host/name/db` for a primary that Sentinels name, `redis+cluster://host,host` for a cluster
     /// (`rediss+…` with TLS). May hold a password, so it is never printed.
     pub url: String,
+    /// Password for each new connection, instead of the one in the address. Sentinels have a password of their own.
+    pub password: Option<PasswordSource>,
     /// Certificates to trust in TLS, in PEM. `None`: the library's own.
     pub roots: Option<Arc<[u8]>>,
     /// Hash tag of every key: 1 to 64 characters of `a-z`, `0-9`, `-`, `_`.
@@ -30,6 +34,7 @@ impl QueueConfig {
     pub fn new(url: impl Into<String>, namespace: impl Into<String>) -> Self {
         Self {
             url: url.into(),
+            password: None,
             roots: None,
             namespace: namespace.into(),
             call_timeout: Duration::from_secs(2),

@@ -1,5 +1,6 @@
 //! Search for the server that accepts writes: a single server, a Sentinel primary or a cluster node.
 
+use domain::PasswordSource;
 use futures::future::select_ok;
 use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, RedisError, ServerErrorKind,
@@ -20,6 +21,8 @@ pub(crate) struct Finder {
     address: Address,
     /// A key of our hash slot that never exists.
     key: String,
+    /// Source of the password for each search.
+    password: Option<PasswordSource>,
 }
 
 /// A server that has just accepted a write.
@@ -30,8 +33,18 @@ pub(crate) struct Found {
 }
 
 impl Finder {
-    pub(crate) fn new(address: Address, key: String) -> Self {
-        Self { address, key }
+    pub(crate) fn new(address: Address, key: String, password: Option<PasswordSource>) -> Self {
+        Self { address, key, password }
+    }
+
+    /// Returns the address with the current password.
+    async fn current_address(&self) -> Address {
+        let Some(source) = self.password.clone() else { return self.address.clone() };
+        let password = tokio::task::spawn_blocking(move || source()).await.ok().flatten();
+        match password {
+            Some(password) => self.address.clone().with_password(password.expose()),
+            None => self.address.clone(),
+        }
     }
 
     /// Returns whether the address uses TLS.
@@ -46,7 +59,7 @@ impl Finder {
     /// Returns a connection to a server that has just accepted a write. All Sentinels or nodes are asked at once, so
     /// that an unavailable one causes no delay.
     pub(crate) async fn find(&self) -> Result<Found, RedisError> {
-        match &self.address {
+        match &self.current_address().await {
             Address::Single(info) => self.prove(info.clone()).await,
             Address::Sentinel { sentinels, name, primary } => {
                 let ask = |sentinel: &ConnectionInfo| {

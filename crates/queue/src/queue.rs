@@ -35,7 +35,7 @@ impl Queue {
     pub fn connect(config: &QueueConfig) -> Result<Self, QueueError> {
         let prefix = config.prefix()?;
         let address = Address::parse(&config.url, config.roots.as_deref())?;
-        let finder = Finder::new(address, prefix.clone());
+        let finder = Finder::new(address, prefix.clone(), config.password.clone());
         Ok(Self(Arc::new(Inner {
             link: Link::new(finder, config.call_timeout),
             prefix,

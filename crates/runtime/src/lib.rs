@@ -7,6 +7,7 @@ pub mod config;
 pub mod health;
 mod http_client;
 pub mod open_files;
+mod password_file;
 pub mod series;
 pub mod shutdown;
 pub mod telemetry;
@@ -15,4 +16,5 @@ mod trust;
 
 pub use clock::{Clock, FixedClock, SharedClock, Witness};
 pub use http_client::http_client;
+pub use password_file::password_file;
 pub use trust::Trust;

@@ -3,15 +3,13 @@
 //! A [`Conn`] commits each statement by itself; a [`Tx`] commits all of its statements or none. Both give access to the
 //! rows by noun: `conn.runners()`, `tx.jobs()`.
 
-use std::{str::FromStr, time::Duration};
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::Secret;
 use sqlx::{
-    Connection, PgConnection, PgPool, Postgres, Transaction,
-    migrate::Migrator,
-    pool::PoolConnection,
-    postgres::{PgConnectOptions, PgPoolOptions},
+    PgConnection, PgPool, Postgres, Transaction, migrate::Migrator, pool::PoolConnection,
+    postgres::PgPoolOptions,
 };
 
 use crate::{
@@ -20,23 +18,26 @@ use crate::{
     Jobs, Leases, Lists, Overviews, Pauses, Permissions, QueueDepths, Requesters, Result, Retention,
     Revocations, Runners, SchedulerSteps, SelfRegistered, Sessions, SignIns, Stats, StoreError, SyncRuns,
     Teams, UnmanagedRunners, Users, Versions, Webhooks, Workers,
+    connect::{Pooler, StoreSettings, connect_lazily, follow_password},
     detach::CompleteInBackground,
     facts, lists,
     migrate::{self, Schema, grants},
+    replica::Replica,
 };
 
 /// The migrations, in the order of their versions.
 pub static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
 
-/// Idle time after which a connection is checked before it is used.
-const PING_AFTER_IDLE: Duration = Duration::from_secs(1);
+/// Beginning of a transaction behind a pooler in transaction mode, which keeps no setting of a session.
+const LIMITED_BEGIN: &str = "BEGIN; SET LOCAL statement_timeout = '10s'; SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '30s'";
 
 /// The database. Clones share one pool.
 #[derive(Clone, Debug)]
 pub struct Store {
     pool: PgPool,
     lists: PgPool,
-    options: PgConnectOptions,
+    replica: Option<Replica>,
+    pooler: Pooler,
 }
 
 /// One open transaction. It is rolled back if it is dropped without [`Tx::commit`].
@@ -54,39 +55,49 @@ impl Store {
     /// # Errors
     /// `Database` if the address cannot be parsed.
     pub fn new(url: &Secret, most_connections: u32) -> Result<Self> {
-        Self::with_roots(url, most_connections, &[])
+        Self::open(StoreSettings::new(url.clone(), most_connections))
     }
 
-    /// Prepares a pool that trusts these certificate authorities (PEM) besides the system's. An address with a file of
-    /// its own (`sslrootcert`) is not changed.
+    /// Prepares the pools of these settings.
     ///
     /// # Errors
-    /// `Database` if the address cannot be parsed.
-    pub fn with_roots(url: &Secret, most_connections: u32, roots: &[u8]) -> Result<Self> {
-        let mut options = PgConnectOptions::from_str(url.expose())
-            .map_err(StoreError::Database)?
-            .application_name("runner-token-service")
-            .options([
+    /// `Database` if an address cannot be parsed.
+    pub fn open(settings: StoreSettings) -> Result<Self> {
+        let mut options = settings.options(&settings.url)?;
+        let pool = PgPoolOptions::new()
+            .max_connections(settings.connections)
+            .acquire_timeout(Duration::from_secs(3));
+        let lists = lists::pool(options.clone(), settings.pooler);
+        if settings.pooler == Pooler::None {
+            options = options.options([
                 ("statement_timeout", "10s"),
                 ("lock_timeout", "5s"),
                 ("idle_in_transaction_session_timeout", "30s"),
             ]);
-        if !roots.is_empty()
-            && !["sslrootcert", "ssl-root-cert", "ssl-ca"].iter().any(|name| url.expose().contains(name))
-        {
-            options = options.ssl_root_cert_from_pem(roots.to_vec());
         }
-        let pool =
-            PgPoolOptions::new().max_connections(most_connections).acquire_timeout(Duration::from_secs(3));
-        let pool = connect_lazily(pool, options.clone());
-        Ok(Self { pool, lists: lists::pool(options.clone()), options })
+        let pool = connect_lazily(pool, options);
+        let replica = settings.replica.as_ref().map(|one| Replica::open(&settings, one)).transpose()?;
+        let store = Self { pool, lists, replica, pooler: settings.pooler };
+        if let Some(source) = settings.password {
+            let replica = store.replica.iter().flat_map(|one| [one.lists.clone(), one.control.clone()]);
+            follow_password(
+                source,
+                [store.pool.clone(), store.lists.clone()].into_iter().chain(replica).collect(),
+            );
+        }
+        Ok(store)
+    }
+
+    /// Returns whether a pooler in transaction mode is in front of the server. Migrations cannot pass it.
+    pub fn is_pooled(&self) -> bool {
+        self.pooler == Pooler::Transaction
     }
 
     /// Applies the missing migrations, on a separate connection and under a lock: any number of processes may call it
     /// at once.
     ///
     /// # Errors
-    /// [`StoreError::MigrationBlocked`] if a migration gets no lock within 15 minutes; database errors.
+    /// [`crate::StoreError::MigrationBlocked`] if a migration gets no lock within 15 minutes; database errors.
     pub async fn migrate(&self) -> Result<()> {
         self.migrate_within(migrate::MAX_LOCK_WAIT).await
     }
@@ -94,9 +105,9 @@ impl Store {
     /// Applies the missing migrations like [`Self::migrate`]; each waits at most `lock_wait` for its locks.
     ///
     /// # Errors
-    /// [`StoreError::MigrationBlocked`] if a migration gets no lock in that time; database errors.
+    /// [`crate::StoreError::MigrationBlocked`] if a migration gets no lock in that time; database errors.
     pub async fn migrate_within(&self, lock_wait: Duration) -> Result<()> {
-        migrate::run(self.options.clone(), lock_wait).await
+        migrate::run((*self.pool.connect_options()).clone(), lock_wait).await
     }
 
     /// Compares the tables with the migrations of this program.
@@ -104,17 +115,20 @@ impl Store {
         migrate::schema(&mut *self.pool.acquire().await?).await
     }
 
-    /// Returns whether the role of this store may apply migrations.
+    /// Returns whether this store may apply migrations: by its role, and not through a pooler in transaction mode.
     pub async fn may_migrate(&self) -> Result<bool> {
+        if self.is_pooled() {
+            return Ok(false);
+        }
         grants::may_migrate(&mut *self.pool.acquire().await?).await
     }
 
     /// Grants `role` exactly the privileges the service needs. Only the owner of the tables can.
     ///
     /// # Errors
-    /// [`StoreError::Role`] if the role does not exist or has privileges that it must not have.
+    /// [`crate::StoreError::Role`] if the role does not exist or has privileges that it must not have.
     pub async fn grant_to(&self, role: &str) -> Result<()> {
-        grants::grant(self.options.clone(), role).await
+        grants::grant((*self.pool.connect_options()).clone(), role).await
     }
 
     /// Sets the age after which audit rows and security events may be removed; `None` forbids removal. Only the owner
@@ -148,15 +162,21 @@ impl Store {
     /// Begins a transaction. The `BEGIN` is completed even if the caller is cancelled: the driver would return the
     /// connection with an open transaction, and the next writes on it would be lost.
     pub async fn begin(&self) -> Result<Tx> {
-        let pool = self.pool.clone();
-        Ok(Tx(CompleteInBackground::new(async move { pool.begin().await }).await?))
+        let (pool, pooled) = (self.pool.clone(), self.is_pooled());
+        let begin =
+            async move { if pooled { pool.begin_with(LIMITED_BEGIN).await } else { pool.begin().await } };
+        Ok(Tx(CompleteInBackground::new(begin).await?))
     }
 
     /// Begins a transaction for a request that may have to wait for others. It waits at most 500 ms for a lock and then
     /// fails with `Unavailable`, so that one held lock cannot occupy all connections.
     pub async fn begin_briefly(&self) -> Result<Tx> {
         let pool = self.pool.clone();
-        let begin = "BEGIN; SET LOCAL lock_timeout = '500ms'";
+        let begin = if self.is_pooled() {
+            "BEGIN; SET LOCAL lock_timeout = '500ms'; SET LOCAL statement_timeout = '10s'"
+        } else {
+            "BEGIN; SET LOCAL lock_timeout = '500ms'"
+        };
         Ok(Tx(CompleteInBackground::new(async move { pool.begin_with(begin).await }).await?))
     }
 
@@ -167,34 +187,45 @@ impl Store {
 
     /// Takes a connection from the pool for lists.
     pub async fn lists(&self) -> Result<Lists> {
-        Lists::acquire(&self.lists, &self.pool).await
+        Lists::acquire(&self.lists, &self.pool, self.pooler).await
+    }
+
+    /// Returns the age up to which the replica's data is used; `None` without a replica.
+    pub fn replica_max_age(&self) -> Option<Duration> {
+        self.replica.as_ref().map(Replica::max_age)
+    }
+
+    /// Takes a connection for lists from the replica, with the age of its data. Without a replica, and while it is away
+    /// or its data too old, the connection is from the server and the age `None`.
+    pub async fn replica_lists(&self) -> Result<(Lists, Option<Duration>)> {
+        if let Some(replica) = &self.replica
+            && let Some(age) = replica.age(&self.pool)
+        {
+            match Lists::acquire(&replica.lists, &replica.control, Pooler::None).await {
+                Ok(lists) => return Ok((lists, Some(age))),
+                Err(error) => {
+                    tracing::warn!(%error, "the replica for lists cannot be used; the list comes from the server");
+                    replica.set_unknown();
+                }
+            }
+        }
+        Ok((self.lists().await?, None))
     }
 
     /// Waits for connections in use and closes all.
     pub async fn close(&self) {
         self.lists.close().await;
         self.pool.close().await;
+        if let Some(replica) = &self.replica {
+            replica.lists.close().await;
+            replica.control.close().await;
+        }
     }
 
     /// Returns the numbers of open and of idle connections.
     pub fn connections(&self) -> (u32, usize) {
         (self.pool.size(), self.pool.num_idle())
     }
-}
-
-/// Returns a pool that connects on first use.
-pub(crate) fn connect_lazily(pool: PgPoolOptions, options: PgConnectOptions) -> PgPool {
-    // A round trip before every use would double the cost of short statements; a recently used connection is alive.
-    pool.test_before_acquire(false)
-        .before_acquire(|connection, seen| {
-            Box::pin(async move {
-                if seen.idle_for > PING_AFTER_IDLE {
-                    connection.ping().await?;
-                }
-                Ok(true)
-            })
-        })
-        .connect_lazy_with(options)
 }
 
 impl Tx {

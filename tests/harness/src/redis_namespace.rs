@@ -26,7 +26,7 @@ impl RedisNamespace {
     }
 
     /// Returns the URL of Redis and the prefix of the keys.
-    pub(crate) fn url_and_prefix(&self) -> (&str, &str) {
+    pub fn url_and_prefix(&self) -> (&str, &str) {
         (&self.url, &self.namespace)
     }
 

@@ -16,7 +16,7 @@ use crate::{
     caller::{Administers, SeesAll},
     error::ApiResult,
     filters::{history_search, list_period},
-    lists::Listing,
+    lists::{ListSource, Listing},
     openapi::{self, problems},
     page::{list_body, list_params},
 };
@@ -140,17 +140,19 @@ problems! {
 /// For admins and viewers, newest first. `action_taken` is updated when the service takes a further action.
 #[utoipa::path(
     get, path = "/admin/security-events", tag = "admin", params(SecurityParams),
-    responses((status = 200, description = "Newest first", body = SecurityList), SecurityProblems),
+    responses((status = 200, description = "Newest first", body = SecurityList,
+        headers(("X-Data-Age" = u64, description = "Age of the data in seconds, if a replica answered"))), SecurityProblems),
 )]
 pub(crate) async fn list(
     State(app): State<AppState>,
+    source: ListSource,
     SeesAll(caller): SeesAll,
     Params(params): Params<SecurityParams>,
 ) -> ApiResult<Listing<SecurityList>> {
     let page = params.page()?;
     let period = list_period(params.since, params.until)?;
     let team = filtered_team(&app, params.team.as_deref()).await?;
-    let mut lists = app.lists(&caller).await?;
+    let mut lists = app.lists_from(source, &caller).await?;
     let filter = SecurityFilter {
         event_type: params.event_type.map(resolve_security_event),
         severity: params.severity,

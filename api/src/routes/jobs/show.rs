@@ -20,7 +20,7 @@ use crate::{
     caller::Authorised,
     error::ApiResult,
     filters::{begin_of_scan, history_search, list_period, named_requesters, named_runners},
-    lists::Listing,
+    lists::{ListSource, Listing},
     openapi::problems,
     page::{list_body, list_params},
     prefer::parse_wait,
@@ -84,10 +84,12 @@ problems! {
 /// Newest first.
 #[utoipa::path(
     get, path = "/jobs", tag = "jobs", params(JobParams),
-    responses((status = 200, description = "Newest first", body = JobList), ListProblems),
+    responses((status = 200, description = "Newest first", body = JobList,
+        headers(("X-Data-Age" = u64, description = "Age of the data in seconds, if a replica answered"))), ListProblems),
 )]
 pub(crate) async fn list(
     State(app): State<AppState>,
+    source: ListSource,
     Authorised(caller): Authorised,
     Params(params): Params<JobParams>,
 ) -> ApiResult<Listing<JobList>> {
@@ -96,7 +98,7 @@ pub(crate) async fn list(
     let since = if scans { begin_of_scan(params.since, Utc::now()) } else { params.since };
     let period = list_period(since, params.until)?;
     let team = filtered_team(&app, params.team.as_deref()).await?;
-    let mut lists = app.lists(&caller).await?;
+    let mut lists = app.lists_from(source, &caller).await?;
     let filter = JobFilter {
         state: params.state,
         kind: params.kind,

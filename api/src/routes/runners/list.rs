@@ -12,7 +12,7 @@ use crate::{
     caller::Authorised,
     error::ApiResult,
     filters::{list_period, named_requesters, runner_search},
-    lists::Listing,
+    lists::{ListSource, Listing},
     openapi::problems,
     page::{list_body, list_params},
     routes::audit::AuditView,
@@ -57,17 +57,19 @@ problems! {
 /// Newest first. Without `status`, deleted runners are left out.
 #[utoipa::path(
     get, path = "/runners", tag = "runners", params(RunnerParams),
-    responses((status = 200, description = "Newest first", body = RunnerList), ListProblems),
+    responses((status = 200, description = "Newest first", body = RunnerList,
+        headers(("X-Data-Age" = u64, description = "Age of the data in seconds, if a replica answered"))), ListProblems),
 )]
 pub(crate) async fn list(
     State(app): State<AppState>,
+    source: ListSource,
     Authorised(caller): Authorised,
     Params(params): Params<RunnerParams>,
 ) -> ApiResult<Listing<RunnerList>> {
     let page = params.page()?;
     let period = list_period(params.since, params.until)?;
     let team = filtered_team(&app, params.team.as_deref()).await?;
-    let mut lists = app.lists(&caller).await?;
+    let mut lists = app.lists_from(source, &caller).await?;
     let filter = RunnerFilter {
         user: None,
         status: params.status,

@@ -10,6 +10,7 @@ use crate::{
     app::AppState,
     body::Params,
     caller::{Authorised, SeesAll},
+    lists::ListSource,
     origin::RequestOrigin,
     routes::{
         admin::audit_export::{self, ExportParams},
@@ -98,7 +99,8 @@ async fn show_list(
     let is_first = params.cursor.is_none();
     params.limit = params.limit.or(Some(PAGE_ROWS));
     let caller = Authorised(visitor.caller.clone());
-    let listed = audit::list(State(app.clone()), caller, Params(params)).await?.into_body();
+    let listed =
+        audit::list(State(app.clone()), ListSource::Primary, caller, Params(params)).await?.into_body();
     let checkpoint = if visitor.caller.sees_everything() {
         app.store.conn().await?.audit_chains().newest_checkpoint(AuditChain::AuditLog).await?
     } else {

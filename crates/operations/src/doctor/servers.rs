@@ -80,6 +80,10 @@ fn judge_database(facts: &DatabaseFacts) -> Vec<Finding> {
         let repair = "Let DATABASE_URL name the primary, for example with target_session_attrs or a name that moves with it.";
         findings.push(Finding::fail("postgres", "the server takes no writes", repair));
     }
+    if !facts.limits_statements {
+        let repair = "Behind a pooler, set the limits for the role: ALTER ROLE … SET statement_timeout = '10s', and lock_timeout = '5s'.";
+        findings.push(Finding::warn("postgres", "single statements have no time limit", repair));
+    }
     if !facts.excess.is_empty() {
         let detail = format!("the role of DATABASE_URL {}", facts.excess.join(", and "));
         let repair = "Run `rts init-db --app-role ROLE` as the owner, and let the processes use that role.";
@@ -187,12 +191,15 @@ mod tests {
 
     #[test]
     fn each_fault_of_the_database_server_is_found() {
-        let good = DatabaseFacts { version: 150_004, read_only: false, excess: Vec::new() };
+        let good =
+            DatabaseFacts { version: 150_004, read_only: false, limits_statements: true, excess: Vec::new() };
         assert_eq!(levels(&judge_database(&good)), [Level::Ok]);
         let old = DatabaseFacts { version: 140_011, ..good.clone() };
         assert_eq!(levels(&judge_database(&old)), [Level::Warn]);
         let replica = DatabaseFacts { read_only: true, ..good.clone() };
         assert_eq!(levels(&judge_database(&replica)), [Level::Ok, Level::Fail]);
+        let unlimited = DatabaseFacts { limits_statements: false, ..good.clone() };
+        assert_eq!(levels(&judge_database(&unlimited)), [Level::Ok, Level::Warn]);
         let owner = DatabaseFacts { excess: vec!["may create tables".into()], ..good };
         assert_eq!(levels(&judge_database(&owner)), [Level::Ok, Level::Warn]);
     }
@@ -200,7 +207,8 @@ mod tests {
     #[test]
     fn what_is_not_ok_has_a_repair() {
         let facts = RedisFacts { version: Some("5".into()), appends: Some(false), ..RedisFacts::default() };
-        let database = DatabaseFacts { version: 1, read_only: true, excess: vec!["x".into()] };
+        let database =
+            DatabaseFacts { version: 1, read_only: true, limits_statements: false, excess: vec!["x".into()] };
         let all = [judge_redis(&facts), judge_database(&database)].concat();
         assert!(all.iter().all(|finding| finding.level == Level::Ok || finding.repair.is_some()));
     }

@@ -1,9 +1,15 @@
 //! Settings of PostgreSQL, Redis and the first admins.
 
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
 use domain::Secret;
 use url::Url;
 
-use super::{ConfigError, Mode, Section, Setting, Sources, github::MAX_INSTALLATIONS, plaintext};
+use super::{ConfigError, Mode, Section, Setting, Sources, files, github::MAX_INSTALLATIONS, plaintext};
+use crate::password_file;
 
 const DATABASE: Setting = Setting::new(
     "DATABASE_URL",
@@ -18,6 +24,35 @@ const CONNECTIONS: Setting = Setting::new(
     "The largest number of connections one process opens.",
 )
 .or("10");
+const PASSWORD: Setting = Setting::new(
+    "DATABASE_PASSWORD_FILE",
+    "the path of a readable file that is not empty",
+    "A file with the password of DATABASE_URL and DATABASE_READ_URL. When it changes, new connections use the new password.",
+);
+const POOLER: Setting = Setting::new(
+    "DATABASE_POOLER",
+    "`none` or `transaction`",
+    "`transaction` if a pooler in transaction mode is in front of PostgreSQL. It must keep prepared statements \
+     (PgBouncer 1.21 or later with max_prepared_statements).",
+)
+.or("none");
+const READ: Setting = Setting::new(
+    "DATABASE_READ_URL",
+    "a postgres:// or postgresql:// URL",
+    "A streaming replica for the lists of the API. Without it, and while the replica is behind, lists come from DATABASE_URL.",
+)
+.secret();
+const READ_AGE: Setting = Setting::new(
+    "DATABASE_READ_MAX_AGE_SECONDS",
+    "seconds from 1 to 300",
+    "Age of the replica's data up to which it is used.",
+)
+.or("10");
+const REDIS_PASSWORD: Setting = Setting::new(
+    "REDIS_PASSWORD_FILE",
+    "the path of a readable file that is not empty",
+    "A file with the password of REDIS_URL. New connections use what it holds then.",
+);
 const REDIS: Setting = Setting::new(
     "REDIS_URL",
     "a redis://, rediss://, redis+unix://, redis+sentinel://host,host/name or redis+cluster://host,host URL",
@@ -46,16 +81,32 @@ pub struct DatabaseConfig {
     pub url: Secret,
     /// Maximum number of connections per process; 1 to 500.
     pub max_connections: u32,
+    /// File with the password, which is read again when it changes.
+    pub password_file: Option<PathBuf>,
+    /// Whether a pooler in transaction mode is in front of the server.
+    pub transaction_pooler: bool,
+    /// Connection URL of a replica for lists.
+    pub read_url: Option<Secret>,
+    /// Age of the replica's data up to which it is used; 1 to 300 s.
+    pub read_max_age: Duration,
 }
 
 impl Section for DatabaseConfig {
     const TITLE: &'static str = "PostgreSQL";
-    const SETTINGS: &'static [Setting] = &[DATABASE, CONNECTIONS, plaintext::ALLOW];
+    const SETTINGS: &'static [Setting] =
+        &[DATABASE, CONNECTIONS, PASSWORD, POOLER, READ, READ_AGE, plaintext::ALLOW];
 
     fn load(sources: &Sources) -> Result<Self, ConfigError> {
         Ok(Self {
             url: store_url(sources, &DATABASE, is_postgres, plaintext::database)?,
             max_connections: sources.number(&CONNECTIONS, 1..=500)?,
+            password_file: password(sources, &PASSWORD)?,
+            transaction_pooler: sources.value(&POOLER, pooler)?,
+            read_url: match sources.given(&READ)? {
+                Some(_) => Some(store_url(sources, &READ, is_postgres, plaintext::database)?),
+                None => None,
+            },
+            read_max_age: sources.seconds(&READ_AGE, 1..=300)?,
         })
     }
 }
@@ -69,17 +120,20 @@ pub struct RedisConfig {
     pub namespace: String,
     /// Installations that one claim examines at most.
     pub installations_per_claim: u16,
+    /// File with the password, which is read for each new connection.
+    pub password_file: Option<PathBuf>,
 }
 
 impl Section for RedisConfig {
     const TITLE: &'static str = "Redis";
-    const SETTINGS: &'static [Setting] = &[REDIS, NAMESPACE];
+    const SETTINGS: &'static [Setting] = &[REDIS, NAMESPACE, REDIS_PASSWORD];
 
     fn load(sources: &Sources) -> Result<Self, ConfigError> {
         Ok(Self {
             url: store_url(sources, &REDIS, is_redis, plaintext::redis)?,
             namespace: sources.value(&NAMESPACE, namespace)?,
             installations_per_claim: sources.number(&MAX_INSTALLATIONS, 1..=1000)?,
+            password_file: password(sources, &REDIS_PASSWORD)?,
         })
     }
 }
@@ -120,6 +174,25 @@ fn store_url(
         }
     };
     Err(sources.given(setting)?.map_or_else(|| setting.missing(), |given| given.refuse(expects)))
+}
+
+/// Returns the path of a file with a password, which other users cannot read.
+fn password(sources: &Sources, setting: &Setting) -> Result<Option<PathBuf>, ConfigError> {
+    let usable = |text: &str| password_file::read(Path::new(text)).is_some().then(|| PathBuf::from(text));
+    let path = sources.optional(setting, usable)?;
+    if let Some(path) = &path {
+        files::refuse_readable(path, sources.mode())?;
+    }
+    Ok(path)
+}
+
+/// Reads whether a pooler in transaction mode is in use.
+fn pooler(text: &str) -> Option<bool> {
+    match text {
+        "none" | "session" => Some(false),
+        "transaction" => Some(true),
+        _ => None,
+    }
 }
 
 fn is_postgres(text: &str) -> bool {

@@ -18,6 +18,7 @@ use crate::{
     app::AppState,
     body::Params,
     caller::Authorised,
+    lists::ListSource,
     routes::jobs::{
         show::{self, JobList, JobParams},
         view::JobView,
@@ -190,7 +191,8 @@ async fn read(
         Ok(call) => call,
         Err(problem) => return Ok(Err(Refusal::of(problem)?)),
     };
-    match show::list(State(app.clone()), Authorised(caller.clone()), Params(call)).await {
+    match show::list(State(app.clone()), ListSource::Primary, Authorised(caller.clone()), Params(call)).await
+    {
         Ok(listed) => Ok(Ok(listed.into_body())),
         Err(error) => Ok(Err(Refusal::of(error)?)),
     }
@@ -279,6 +281,8 @@ pub(super) async fn count_newer(
     let mut call = params.to_call(Utc::now())?;
     call.since = newer::since(after, call.since);
     call.limit = Some(newer::READ_ROWS);
-    let listed = show::list(State(app), Authorised(visitor.caller), Params(call)).await?.into_body();
+    let listed = show::list(State(app), ListSource::Primary, Authorised(visitor.caller), Params(call))
+        .await?
+        .into_body();
     Ok(newer::fragment(after, listed.jobs.iter().map(|job| job.job_id), &filters.newest()))
 }

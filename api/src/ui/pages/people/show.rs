@@ -8,6 +8,7 @@ use crate::{
     app::AppState,
     body::Params,
     caller::Authorised,
+    lists::ListSource,
     routes::{
         admin::users::UserView,
         audit::{self, AuditParams, AuditView},
@@ -46,7 +47,8 @@ pub(super) async fn show(
     let person = UserView::from(user);
     let recent = AuditParams { user: Some(identity), limit: Some(RECENT), ..AuditParams::default() };
     let caller = Authorised(visitor.caller.clone());
-    let rows = audit::list(State(app.clone()), caller, Params(recent)).await?.into_body().logs;
+    let rows =
+        audit::list(State(app.clone()), ListSource::Primary, caller, Params(recent)).await?.into_body().logs;
     page(&PersonPage {
         frame: Frame::new(&app, &visitor, Section::People, person.shown_name().to_owned()).await,
         is_self: visitor.caller.requester.user() == Some(id),

@@ -9,6 +9,7 @@ use crate::{
     app::AppState,
     body::Params,
     caller::Authorised,
+    lists::ListSource,
     routes::runners::{list, view::RunnerView},
     ui::{
         Frame, Section, UiResult, Visitor, page,
@@ -78,7 +79,8 @@ pub(super) async fn show_list(
     let is_first = params.cursor.is_none();
     params.limit = params.limit.or(Some(PAGE_ROWS));
     let caller = Authorised(visitor.caller.clone());
-    let listed = list::list(State(app.clone()), caller, Params(params)).await?.into_body();
+    let listed =
+        list::list(State(app.clone()), ListSource::Primary, caller, Params(params)).await?.into_body();
     let newest = newer::newest(listed.runners.first().map(|runner| runner.runner_id));
     let title = if filters.is_empty() { "Runners".to_owned() } else { "Runners, filtered".to_owned() };
     page(&RunnersPage {
@@ -105,7 +107,7 @@ pub(super) async fn count_newer(
     params.since = newer::since(after, params.since);
     params.limit = Some(newer::READ_ROWS);
     let caller = Authorised(visitor.caller);
-    let listed = list::list(State(app), caller, Params(params)).await?.into_body();
+    let listed = list::list(State(app), ListSource::Primary, caller, Params(params)).await?.into_body();
     Ok(newer::fragment(after, listed.runners.iter().map(|runner| runner.runner_id), &filters.newest()))
 }
 

@@ -8,6 +8,7 @@ use crate::{
     app::AppState,
     body::Params,
     caller::SeesAll,
+    lists::ListSource,
     routes::admin::{
         incidents::{self, view::IncidentSummary},
         security::{self, SecurityParams, SecurityView},
@@ -55,7 +56,8 @@ pub(super) async fn show_list(
     let is_first = params.cursor.is_none();
     params.limit = params.limit.or(Some(PAGE_ROWS));
     let caller = || SeesAll(visitor.caller.clone());
-    let listed = security::list(State(app.clone()), caller(), Params(params)).await?.into_body();
+    let listed =
+        security::list(State(app.clone()), ListSource::Primary, caller(), Params(params)).await?.into_body();
     let mut incidents = incidents::list(State(app.clone()), caller()).await?.into_body().incidents;
     incidents.truncate(SHOWN_INCIDENTS);
     page(&SecurityPage {
