@@ -1,5 +1,6 @@
 # Installs what some tests run beside the service: Schemathesis, Node.js with a headless Chromium, and generators of API
-# clients; finds PgBouncer. Sourced by ./dev, after servers.sh. Everything is pinned by hash and lies in folders of $VENDOR that are named after the pins.
+# clients; finds PgBouncer. Sourced by ./dev, after servers.sh. What it installs is pinned by hash, in folders of $VENDOR that are
+# named after the pins.
 # shellcheck shell=sh
 
 # Prints the folder of a tool: another pin, another folder.

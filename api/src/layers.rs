@@ -12,6 +12,7 @@ use domain::{FieldError, Problem, ProblemCode};
 use runtime::{
     series::OTHER,
     trace::{self, TraceContext},
+    traces::{self, SpanPlace},
 };
 use tokio::time::{Instant, timeout};
 use tracing::Instrument;
@@ -42,16 +43,19 @@ pub(crate) async fn request_context(mut request: Request, next: Next) -> Respons
         return refused;
     }
     let parent = request.headers().get(trace::HEADER).and_then(|value| value.to_str().ok());
+    let caller: Option<TraceContext> = parent.and_then(|parent| parent.parse().ok());
     let context = TraceContext::from_header(parent).child();
+    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
     let method = request.method().clone();
     let path: String = request.uri().path().chars().take(MAX_LOGGED_PATH).collect();
     request.extensions_mut().insert(RequestId { ours: id.clone(), client: client_id.clone() });
     request.extensions_mut().insert(context);
     let quota = RemainingQuota::default();
     request.extensions_mut().insert(quota.clone());
-    let span = tracing::info_span!("request", %method, path, request_id = %id, client_request_id = client_id,
+    let span = tracing::info_span!("request", %method, path, route, request_id = %id, client_request_id = client_id,
         trace_id = %context.trace_id(), caller = tracing::field::Empty, job = tracing::field::Empty,
-        team = tracing::field::Empty);
+        team = tracing::field::Empty, status = tracing::field::Empty);
+    traces::place(&span, SpanPlace { own: context, parent: caller, linked: false });
     async move {
         let start = Instant::now();
         let mut response = timeout(REQUEST_TIMEOUT, next.run(request)).await.unwrap_or_else(|_| {
@@ -59,6 +63,7 @@ pub(crate) async fn request_context(mut request: Request, next: Next) -> Respons
         });
         set_headers(&mut response, &id, client_id.as_deref());
         quota.write(response.headers_mut());
+        tracing::Span::current().record("status", response.status().as_u16());
         tracing::info!(
             status = response.status().as_u16(),
             took_ms = start.elapsed().as_secs_f64() * 1000.0,

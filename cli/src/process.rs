@@ -8,11 +8,15 @@ use runtime::{
     config::{LogConfig, Sources},
     shutdown::Shutdown,
     telemetry::{self, Metrics},
+    traces::Traces,
 };
 use tokio::task::JoinSet;
 
 /// Time for a part to give back what it holds, once it has to end at once.
 const FORCED_END_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Time for the export of the last traces, once all parts have ended.
+const TRACES_END_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Process that runs until a signal arrives or one of its parts ends.
 pub(crate) struct Process {
@@ -20,6 +24,7 @@ pub(crate) struct Process {
     pub(crate) shutdown: Shutdown,
     /// Metrics of the process.
     pub(crate) metrics: Metrics,
+    traces: Option<Traces>,
     parts: JoinSet<(&'static str, anyhow::Result<()>)>,
 }
 
@@ -27,10 +32,12 @@ impl Process {
     /// Sets up logs, metrics and signals. Called once per process.
     pub(crate) fn start(sources: &Sources, part: &'static str) -> anyhow::Result<Self> {
         let log: LogConfig = sources.section()?;
-        let metrics = telemetry::init(&log, part)?;
+        let traces = Traces::start(&sources.section()?, &sources.section()?, part)?;
+        let (traces, spans) = traces.unzip();
+        let metrics = telemetry::init(&log, part, spans)?;
         let shutdown = Shutdown::new();
         shutdown.listen().context("cannot listen for signals")?;
-        let mut process = Self { shutdown, metrics, parts: JoinSet::new() };
+        let mut process = Self { shutdown, metrics, traces, parts: JoinSet::new() };
         let (metrics, draining) = (process.metrics.clone(), process.shutdown.draining().clone());
         process.run("metrics", async move {
             metrics.upkeep(&draining).await;
@@ -72,6 +79,9 @@ impl Process {
             };
             self.shutdown.begin();
             result = result.and(Err(failure));
+        }
+        if let Some(traces) = self.traces {
+            traces.end(TRACES_END_TIMEOUT).await;
         }
         result
     }

@@ -138,6 +138,7 @@ mod streams;
 mod tickets;
 #[cfg(test)]
 mod tls;
+mod traces;
 mod twin;
 #[cfg(test)]
 mod unknown_principals;

@@ -25,7 +25,7 @@ const LABELS: [(&str, &str); 28] = [
     ("part", "the parts of the program"),
     ("place", "three places"),
     ("pool", "names in the settings, at most 1,000"),
-    ("reason", "kinds of pauses, waits and refused connections, never an admin's words"),
+    ("reason", "kinds of pauses, waits, refused connections and dropped spans, never an admin's words"),
     ("resource", "GitHub's names of windows, at most 2,000 series"),
     ("route", "routes of the program, others are `none`"),
     ("severity", "four severities"),

@@ -6,6 +6,7 @@ use domain::{AuditEntry, BlockedOn, InstallationId, Job, JobId, JobKind, JobStat
 use operations::FailedJob;
 use queue::{Outcome, Reason};
 use store::{Counter, Postponement, StoreError};
+use tracing::Span;
 
 use crate::{app::App, jobs::JobOutcome, run_claimed::Started};
 
@@ -138,6 +139,7 @@ async fn announce_result(app: &App, started: Started<'_>, state: JobState) {
     }
     metrics::counter!("rts_jobs_finished_total", "kind" => job.kind.as_str(), "state" => state.as_str())
         .increment(1);
+    Span::current().record("state", state.as_str());
     tracing::info!(state = %state, "finished");
     announce(app, job, state).await;
 }

@@ -13,9 +13,13 @@ use domain::{BlockedOn, Job, JobState, NotRunnable, Problem, ProblemCode};
 use futures::FutureExt;
 use installations::ClaimedJob;
 use queue::{Claimed, Outcome};
+use runtime::{
+    trace::TraceContext,
+    traces::{self, SpanPlace},
+};
 use store::{Counter, Postponement, StoreError};
 use tokio::time::{error::Elapsed, sleep, timeout};
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use crate::{
     app::App,
@@ -88,12 +92,22 @@ pub(crate) async fn run_claimed(app: &App, claimed: Claimed) -> Outcome {
     };
     // The row is final or does not exist: the queue was behind.
     let Some(job) = started else { return Outcome::Done };
-    let span = tracing::info_span!("job", job = %job.id, kind = %job.kind, team = ?job.team.map(|team| team.to_string()),
-        trace_id = job.trace.as_deref().and_then(|trace| trace.split('-').nth(1)), fence = job.fence);
+    let span = job_span(&job);
     let begun = Instant::now();
     let outcome = run_started(app, &claimed, Started { job: &job, begun }).instrument(span).await;
     metrics::histogram!("rts_job_seconds", "kind" => job.kind.as_str()).record(begun.elapsed().as_secs_f64());
     outcome
+}
+
+/// Returns the span of a job's start, in the trace of its request. The request has ended before, so it is linked too.
+fn job_span(job: &Job) -> Span {
+    let asked = job.trace.as_deref().and_then(|trace| trace.parse::<TraceContext>().ok());
+    let own = asked.map_or_else(TraceContext::generate, TraceContext::child);
+    let span = tracing::info_span!("job", job = %job.id, kind = %job.kind, lane = %job.kind.lane(),
+        team = ?job.team.map(|team| team.to_string()), trace_id = own.trace_id(), fence = job.fence,
+        state = tracing::field::Empty);
+    traces::place(&span, SpanPlace { own, parent: asked, linked: true });
+    span
 }
 
 async fn start(app: &App, claimed: &Claimed) -> Result<Option<Job>, StoreError> {

@@ -123,6 +123,7 @@ impl Transport {
     ) -> Result<Reply, GitHubError> {
         let span = tracing::info_span!(
             "github",
+            method = %call.method,
             operation = call.operation,
             status = field::Empty,
             github_request_id = field::Empty

@@ -12,6 +12,7 @@ pub mod series;
 pub mod shutdown;
 pub mod telemetry;
 pub mod trace;
+pub mod traces;
 mod trust;
 
 pub use clock::{Clock, FixedClock, SharedClock, Witness};

@@ -4,11 +4,15 @@ use std::{fmt, panic::PanicHookInfo, time::Duration};
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing::Subscriber;
+use tracing_subscriber::{
+    EnvFilter, Layer, filter::filter_fn, layer::SubscriberExt, registry::LookupSpan, util::SubscriberInitExt,
+};
 
 use crate::{
     config::{LogConfig, LogFormat},
     series::BoundedRecorder,
+    traces::SpanLayer,
 };
 
 /// Buckets of histograms named `*_seconds`: from a Redis round trip to a slow sync run.
@@ -78,12 +82,24 @@ impl Metrics {
 }
 
 /// Sets up logs on stderr, the panic hook and metrics; once per process. `part` is the process's name in
-/// `rts_build_info{version, part}`: `api`, `worker`, `scheduler`, `dev`, ….
+/// `rts_build_info{version, part}`: `api`, `worker`, `scheduler`, `dev`, …. `spans` collects spans for their export,
+/// independent of the log's level.
 ///
 /// # Errors
 /// [`TelemetryError`] if the filter is invalid or the process already has a logger or recorder.
-pub fn init(config: &LogConfig, part: &'static str) -> Result<Metrics, TelemetryError> {
-    logs(config)?;
+pub fn init(
+    config: &LogConfig,
+    part: &'static str,
+    spans: Option<SpanLayer>,
+) -> Result<Metrics, TelemetryError> {
+    match spans {
+        None => logs(config)?,
+        Some(spans) => {
+            let spans = spans.with_filter(filter_fn(SpanLayer::wants));
+            let lines = lines(config).with_filter(EnvFilter::try_new(&config.level)?);
+            tracing_subscriber::registry().with(lines).with(spans).try_init()?;
+        }
+    }
     std::panic::set_hook(Box::new(log_panic));
     let (recorder, metrics) = Metrics::local()?;
     metrics::set_global_recorder(recorder).map_err(|error| TelemetryError::Metrics(error.to_string()))?;
@@ -97,15 +113,22 @@ pub fn init(config: &LogConfig, part: &'static str) -> Result<Metrics, Telemetry
 /// [`TelemetryError`] if the filter is invalid or the process already has a logger.
 pub fn logs(config: &LogConfig) -> Result<(), TelemetryError> {
     let filter = EnvFilter::try_new(&config.level)?;
+    tracing_subscriber::registry().with(filter).with(lines(config)).try_init()?;
+    Ok(())
+}
+
+/// Returns the layer that writes log lines to stderr.
+fn lines<S>(config: &LogConfig) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'s> LookupSpan<'s> + Send + Sync,
+{
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-    let lines = match config.format {
+    match config.format {
         LogFormat::Json => {
             lines.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed()
         }
         LogFormat::Pretty => lines.with_target(false).boxed(),
-    };
-    tracing_subscriber::registry().with(filter).with(lines).try_init()?;
-    Ok(())
+    }
 }
 
 fn builder() -> Result<PrometheusBuilder, BuildError> {
@@ -139,8 +162,8 @@ mod tests {
     #[test]
     fn second_setup_is_refused_without_a_panic() {
         let config = LogConfig { level: "info".to_owned(), format: LogFormat::Json };
-        init(&config, "test").unwrap();
-        assert!(init(&config, "test").is_err());
+        init(&config, "test", None).unwrap();
+        assert!(init(&config, "test", None).is_err());
     }
 
     #[tokio::test]

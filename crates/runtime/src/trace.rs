@@ -1,7 +1,7 @@
 //! W3C trace context (<https://www.w3.org/TR/trace-context/>): one id for an HTTP request, its job and the job's GitHub
 //! calls.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::OnceLock};
 
 /// Name of the header, for HTTP and for the job's row.
 pub const HEADER: &str = "traceparent";
@@ -14,21 +14,78 @@ pub struct TraceContext {
     sampled: bool,
 }
 
+/// Choice of the traces that are exported.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sampler {
+    /// Part of the traces, from 0 to 1.
+    ratio: f64,
+    /// Whether the caller's choice comes first.
+    parent: bool,
+}
+
+/// Sampler of the process; without one every trace is marked as sampled.
+static SAMPLER: OnceLock<Sampler> = OnceLock::new();
+
+/// Sets the sampler of the process. Only the first call counts.
+pub(crate) fn set_sampler(sampler: Sampler) {
+    let _ = SAMPLER.set(sampler);
+}
+
+impl Sampler {
+    /// Returns the sampler with a name of OpenTelemetry; `None` for an unknown name.
+    pub fn parse(name: &str, ratio: f64) -> Option<Self> {
+        let (ratio, parent) = match name {
+            "always_on" => (1.0, false),
+            "always_off" => (0.0, false),
+            "traceidratio" => (ratio, false),
+            "parentbased_always_on" => (1.0, true),
+            "parentbased_always_off" => (0.0, true),
+            "parentbased_traceidratio" => (ratio, true),
+            _ => return None,
+        };
+        Some(Self { ratio, parent })
+    }
+
+    /// Returns whether nothing is exported, not even failures.
+    pub(crate) fn exports_nothing(self) -> bool {
+        self.ratio <= 0.0 && !self.parent
+    }
+
+    /// Returns whether a trace is exported. `parent` is the caller's choice, if there is a caller.
+    fn chooses(self, trace: u128, parent: Option<bool>) -> bool {
+        match parent {
+            Some(parent) if self.parent => parent,
+            _ => self.holds(trace),
+        }
+    }
+
+    /// Returns whether the ratio holds a trace: by the last 56 bits of its id, as other programs do.
+    #[expect(clippy::cast_precision_loss, reason = "a ratio of ids needs no exact bits")]
+    fn holds(self, trace: u128) -> bool {
+        const IDS: u128 = 1 << 56;
+        self.ratio >= 1.0 || ((trace % IDS) as f64) < self.ratio * IDS as f64
+    }
+}
+
 /// A text that is not a valid `traceparent`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a traceparent is version-traceid-spanid-flags in lower-case hex, ids not all zero")]
 pub struct BadTraceparent;
 
 impl TraceContext {
-    /// Returns a new sampled trace with random ids.
+    /// Returns a new trace with random ids. It is sampled by the process's sampler, and without one always.
     pub fn generate() -> Self {
-        Self { trace: rand::random::<u128>().max(1), span: span_id(), sampled: true }
+        let trace = rand::random::<u128>().max(1);
+        let sampled = SAMPLER.get().is_none_or(|sampler| sampler.chooses(trace, None));
+        Self { trace, span: span_id(), sampled }
     }
 
     /// Returns the context in a header, or a new trace if the header is missing or malformed. A malformed header never
     /// fails a request.
     pub fn from_header(header: Option<&str>) -> Self {
-        header.and_then(|text| text.parse().ok()).unwrap_or_else(Self::generate)
+        let Some(given) = header.and_then(|text| text.parse::<Self>().ok()) else { return Self::generate() };
+        let chosen = SAMPLER.get().map(|sampler| sampler.chooses(given.trace, Some(given.sampled)));
+        Self { sampled: chosen.unwrap_or(given.sampled), ..given }
     }
 
     /// Returns the next span of the trace: a new span id, all else kept.
@@ -47,7 +104,17 @@ impl TraceContext {
         format!("{:016x}", self.span)
     }
 
-    /// Returns whether the caller asked to record this trace.
+    /// Returns the bytes of the trace id.
+    pub(crate) const fn trace_bytes(self) -> [u8; 16] {
+        self.trace.to_be_bytes()
+    }
+
+    /// Returns the bytes of the span id.
+    pub(crate) const fn span_bytes(self) -> [u8; 8] {
+        self.span.to_be_bytes()
+    }
+
+    /// Returns whether this trace is exported.
     pub const fn sampled(self) -> bool {
         self.sampled
     }
@@ -116,6 +183,22 @@ mod tests {
         assert_eq!(child.trace_id(), parent.trace_id());
         assert_ne!(child.span_id(), parent.span_id());
         assert_eq!(child.to_string().parse(), Ok(child));
+    }
+
+    #[test]
+    fn samplers_choose_by_parent_or_by_ratio() {
+        let sampler = |name: &str, ratio| Sampler::parse(name, ratio).unwrap();
+        let by_parent = sampler("parentbased_traceidratio", 0.5);
+        assert!(by_parent.chooses(u128::MAX, Some(true)) && !by_parent.chooses(0, Some(false)));
+        assert!(by_parent.chooses(1, None) && !by_parent.chooses((1 << 56) - 1, None));
+        let by_ratio = sampler("traceidratio", 0.01);
+        assert!(!by_ratio.chooses(u128::MAX, Some(true)));
+        let chosen = (0..10_000_u128).filter(|n| by_ratio.chooses(n << 43, None)).count();
+        assert!((50..=200).contains(&chosen), "about 1 %: {chosen}");
+        assert!(sampler("always_on", 0.0).chooses(u128::MAX, Some(false)));
+        assert!(sampler("always_off", 1.0).exports_nothing());
+        assert!(!sampler("parentbased_always_off", 1.0).exports_nothing());
+        assert_eq!(Sampler::parse("xray", 1.0), None);
     }
 
     #[test]

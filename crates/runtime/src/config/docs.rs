@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::{
     BootstrapConfig, DatabaseConfig, EventSinksConfig, Fallback, GithubAppConfig, GithubConfig, JobsConfig,
     LogConfig, OidcConfig, OutgoingConfig, RedisConfig, SecretsConfig, Section, ServerConfig, Setting,
-    TokenKeysConfig, WebhookConfig,
+    TokenKeysConfig, TracesConfig, WebhookConfig,
 };
 
 /// Setting read by the sources themselves, before any section.
@@ -37,6 +37,7 @@ const SECTIONS: &[(&str, &[Setting])] = &[
     (JobsConfig::TITLE, JobsConfig::SETTINGS),
     (EventSinksConfig::TITLE, EventSinksConfig::SETTINGS),
     (LogConfig::TITLE, LogConfig::SETTINGS),
+    (TracesConfig::TITLE, TracesConfig::SETTINGS),
     (BootstrapConfig::TITLE, BootstrapConfig::SETTINGS),
 ];
 

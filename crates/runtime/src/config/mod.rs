@@ -21,6 +21,7 @@ mod secrets;
 mod server;
 mod setting;
 mod sources;
+mod traces;
 
 pub use database::{BootstrapConfig, DatabaseConfig, RedisConfig};
 pub use docs::{help, markdown, settings};
@@ -40,6 +41,7 @@ pub use secrets::{CredentialKey, SecretsConfig, TokenKeysConfig};
 pub use server::{ServerConfig, ServerGuards, SessionLimits, TrustedProxies};
 pub use setting::{Fallback, Section, Setting};
 pub use sources::{Mode, Sources};
+pub use traces::TracesConfig;
 
 /// All sections, for a process that runs everything. Other processes load only the sections they need with
 /// [`Sources::section`]; the API, for example, runs without the App's key.
