@@ -11,7 +11,7 @@ use devstack::Server;
 use harness::{ApiResponse, Bearer, Program, World, eventually, provision_body, team_draft, wait_until};
 use nix::{
     sys::signal::{Signal, kill},
-    unistd::Pid,
+    unistd::{Pid, User},
 };
 
 use super::{owner_for_root, socket_folder};
@@ -38,35 +38,17 @@ impl Standby {
         fs::create_dir(&folder).unwrap();
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
         let owner = owner_for_root(&sockets);
-        let as_owner = |program: &Path| {
-            let mut command = Command::new(program);
-            command.current_dir("/").stdin(Stdio::null());
-            if let Some(user) = &owner {
-                command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
-            }
-            command
-        };
         if let Some(user) = &owner {
             chown(&folder, Some(user.uid.as_raw()), Some(user.gid.as_raw())).unwrap();
         }
         let data = folder.join("data");
-        let mut copy = as_owner(&bin.join("pg_basebackup"));
-        copy.args([
-            "-h",
-            sockets.to_str().unwrap(),
-            "-U",
-            "rts",
-            "-R",
-            "-c",
-            "fast",
-            "-D",
-            data.to_str().unwrap(),
-        ]);
+        let mut copy = as_owner(&bin.join("pg_basebackup"), owner.as_ref());
+        copy.args(["-U", "rts", "-R", "-c", "fast", "-h"]).arg(&sockets).arg("-D").arg(&data);
         let copied = tokio::task::spawn_blocking(move || copy.output().unwrap()).await.unwrap();
         assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));
         let log = fs::File::create(folder.join("log")).unwrap();
-        let mut server = as_owner(&bin.join("postgres"));
-        server.args(["-D", data.to_str().unwrap(), "-k", folder.to_str().unwrap()]);
+        let mut server = as_owner(&bin.join("postgres"), owner.as_ref());
+        server.arg("-D").arg(&data).arg("-k").arg(&folder);
         // What the primary has on its command line is not in the copied settings.
         for setting in [
             "port=5432",
@@ -92,6 +74,16 @@ impl Standby {
         let role = world.database().service_role();
         format!("postgres://{role}@localhost/{}?host={}", world.database().name(), self.folder.display())
     }
+}
+
+/// Returns a command that runs as the owner of the primary's files.
+fn as_owner(program: &Path, owner: Option<&User>) -> Command {
+    let mut command = Command::new(program);
+    command.current_dir("/").stdin(Stdio::null());
+    if let Some(user) = owner {
+        command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
+    }
+    command
 }
 
 impl Drop for Standby {

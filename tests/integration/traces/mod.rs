@@ -3,7 +3,7 @@
 
 mod collector;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use collector::Collector;
 use github_twin::{Fault, FaultKind, needles};
@@ -170,8 +170,9 @@ async fn collector_that_is_away_costs_only_counted_spans() {
     let (_, job) = scene.provision("none").await;
     assert_eq!(job["state"], "succeeded");
     let metrics = format!("http://{}/metrics", scene.worker.address().await);
+    let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().unwrap();
     eventually("the worker counts the spans it could not export", || async {
-        let text = reqwest::get(&metrics).await.unwrap().text().await.unwrap();
+        let text = client.get(&metrics).send().await.unwrap().text().await.unwrap();
         let dropped = r#"rts_trace_spans_dropped_total{reason="export"}"#;
         text.lines()
             .find_map(|line| line.strip_prefix(dropped)?.trim().parse::<u64>().ok())

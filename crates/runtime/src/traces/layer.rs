@@ -28,7 +28,10 @@ use super::{
     exporter,
     rules::{self, Fields, Rule},
 };
-use crate::trace::{Sampler, TraceContext};
+use crate::{
+    clock::Clock,
+    trace::{Sampler, TraceContext},
+};
 
 /// Longest value of an attribute, in characters.
 const MAX_VALUE: usize = 200;
@@ -173,7 +176,7 @@ where
             rule,
             place: inherited(&span),
             parent_is_remote: false,
-            began: (SystemTime::now(), Instant::now()),
+            began: (Clock::System.now().into(), Instant::now()),
             fields: Fields::new(),
         };
         attributes.record(&mut FieldVisitor { rule, fields: &mut open.fields });

@@ -118,9 +118,8 @@ impl Rule {
         let status = value(fields, "status");
         let server_error = status.filter(|status| matches!(status, Value::I64(500..)));
         match self.failure {
-            Failure::ServerStatus => server_error.map(ToString::to_string),
             Failure::NoAnswer if status.is_none() => Some("no_answer".to_owned()),
-            Failure::NoAnswer => server_error.map(ToString::to_string),
+            Failure::ServerStatus | Failure::NoAnswer => server_error.map(ToString::to_string),
             Failure::JobState => value(fields, "state")
                 .map(ToString::to_string)
                 .filter(|state| matches!(state.as_str(), "failed" | "expired")),
