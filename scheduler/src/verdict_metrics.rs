@@ -26,8 +26,8 @@ pub async fn run(parts: Parts, shown: ShownGauges) -> Result<u64, StepError> {
 /// to remove workers.
 fn show_scaling(parts: &Parts, picture: &Picture, shown: &ShownGauges) {
     let Some(queue) = &picture.queue else { return };
-    let mut gauges = shown.begin();
-    for row in queue.waiting_for() {
+    let (scaling, mut gauges) = (queue.scaling(), shown.begin());
+    for row in &scaling.waiting {
         let labels = [
             ("installation", row.installation.as_str()),
             ("lane", row.lane.as_str()),
@@ -37,12 +37,12 @@ fn show_scaling(parts: &Parts, picture: &Picture, shown: &ShownGauges) {
     }
     let live = || picture.workers.iter().filter(|worker| worker.takes_jobs);
     let (workers, slots) = (live().count() as u64, live().map(|worker| worker.slots).sum::<u64>());
-    let busy = queue.lanes.iter().map(|lane| lane.running).sum::<u64>();
+    let busy = scaling.running;
     for (state, number) in [("busy", busy), ("free", slots.saturating_sub(busy))] {
         gauges.count("rts_worker_slots", &[("state", state)], number);
     }
     // The workers that an autoscaler adds are like those that run, and like the settings while none runs.
     let each = slots.checked_div(workers).unwrap_or(parts.sync.worker_slots);
-    metrics::gauge!("rts_workers_wanted").set(float(queue.workers_wanted(each)));
+    metrics::gauge!("rts_workers_wanted").set(float(scaling.workers_wanted(each)));
     gauges.end();
 }

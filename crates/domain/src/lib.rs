@@ -99,7 +99,7 @@ pub use replay::{PastRequest, Replayed};
 pub use role::Role;
 pub use rule_comparison::{ClaimComparison, RuleComparison};
 pub use runner::{BadRunnerName, Runner, RunnerName, RunnerStatus, has_generated_form, is_name_prefix};
-pub use scaling::WaitingJobs;
+pub use scaling::{Scaling, WaitingJobs};
 pub use seal::{KeyRing, SealError, Sealed, credential_context};
 pub use sealing_key::{BadSealingKey, SealedConfig, SealingKey, SealingKeyPair, sealed_config_context};
 pub use secret::{PasswordSource, Secret};

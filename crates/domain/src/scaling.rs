@@ -3,7 +3,7 @@
 //! The depth of the queue is no such signal: a few slots use up an installation's limits, so a backlog that waits for
 //! GitHub needs no further worker.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     BlockedOn, BreakerPicture, BudgetPicture, InstallationId, Lane, LanePicture, PauseCause, PausePicture,
@@ -45,38 +45,84 @@ pub struct WaitingJobs {
     pub jobs: u64,
 }
 
-impl QueuePicture {
-    /// Returns the waiting jobs of every lane by what they wait for, four rows a lane. Jobs wait for a `worker` if they
-    /// could start within 10 s; further jobs wait for the `budget`, which includes their teams' shares of it.
-    pub fn waiting_for(&self) -> Vec<WaitingJobs> {
-        let mut rows = Vec::new();
-        let mut done: Vec<&InstallationId> = Vec::new();
-        for lane in &self.lanes {
-            if !done.contains(&&lane.installation) {
-                done.push(&lane.installation);
-                self.divide(&lane.installation, &mut rows);
-            }
-        }
-        rows
-    }
+/// The scaling signal of one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scaling {
+    /// Waiting jobs of every lane by what they wait for, four rows a lane. Jobs wait for a `worker` if they could start
+    /// within 10 s; further jobs wait for the `budget`, which includes their teams' shares of it.
+    pub waiting: Vec<WaitingJobs>,
+    /// Jobs that workers hold.
+    pub running: u64,
+}
 
+impl Scaling {
     /// Returns the number of workers with `slots` slots each that running jobs and the starts of the next 10 s can
     /// keep busy, from 1 to 4,096. Jobs that wait for anything but a worker do not raise it.
     pub fn workers_wanted(&self, slots: u64) -> u64 {
-        let running: u64 = self.lanes.iter().map(|lane| lane.running).sum();
-        let waiting = self.waiting_for();
-        let startable = waiting.iter().filter(|row| row.reason == BlockedOn::Worker).map(|row| row.jobs);
-        let busy = running.saturating_add(startable.sum());
+        let startable = self.waiting.iter().filter(|row| row.reason == BlockedOn::Worker).map(|row| row.jobs);
+        let busy = self.running.saturating_add(startable.sum());
         busy.div_ceil(slots.max(1)).clamp(1, MAX_WORKERS)
     }
+}
 
-    fn divide(&self, installation: &InstallationId, rows: &mut Vec<WaitingJobs>) {
-        let lanes: Vec<&LanePicture> =
-            self.lanes.iter().filter(|lane| lane.installation == *installation).collect();
-        let mut allowance = self.allowance(installation, &lanes);
+impl QueuePicture {
+    /// Returns the scaling signal.
+    pub fn scaling(&self) -> Scaling {
+        let index = Index::of(self);
+        let mut waiting = Vec::with_capacity(self.lanes.len() * REASONS.len());
+        for (installation, lanes) in &index.lanes {
+            index.divide(installation, lanes, &mut waiting);
+        }
+        Scaling { waiting, running: self.lanes.iter().map(|lane| lane.running).sum() }
+    }
+
+    /// Returns the causes of the pauses of one App.
+    pub(crate) fn causes(&self, app: &InstallationId) -> impl Iterator<Item = PauseCause> {
+        let here = move |pause: &&PausePicture| matches!(&pause.scope, PauseScope::Installation(name) if name == app);
+        self.pauses.iter().filter(here).map(|pause| pause.cause)
+    }
+}
+
+/// Facts of a picture by installation, so that each row is read once.
+#[derive(Debug, Default)]
+struct Index<'p> {
+    lanes: BTreeMap<&'p InstallationId, Vec<&'p LanePicture>>,
+    /// Budgets by App.
+    budgets: BTreeMap<&'p InstallationId, &'p BudgetPicture>,
+    /// Apps by pool; an installation that is alone is a pool of one.
+    pools: BTreeMap<&'p InstallationId, Vec<&'p BudgetPicture>>,
+    /// Causes of the pauses by App.
+    causes: BTreeMap<&'p InstallationId, Vec<PauseCause>>,
+    paused_lanes: Vec<Lane>,
+    /// Jobs that wait for their teams' limits.
+    held: BTreeMap<&'p InstallationId, u64>,
+}
+
+impl<'p> Index<'p> {
+    fn of(picture: &'p QueuePicture) -> Self {
+        let mut index = Self::default();
+        for lane in &picture.lanes {
+            index.lanes.entry(&lane.installation).or_default().push(lane);
+        }
+        for budget in &picture.budgets {
+            index.budgets.insert(&budget.installation, budget);
+            index.pools.entry(&budget.pool).or_default().push(budget);
+        }
+        for pause in &picture.pauses {
+            match &pause.scope {
+                PauseScope::Installation(app) => index.causes.entry(app).or_default().push(pause.cause),
+                PauseScope::Lane(lane) => index.paused_lanes.push(*lane),
+            }
+        }
+        index.held = picture.teams.iter().map(|team| (&team.installation, team.held_in_all)).collect();
+        index
+    }
+
+    fn divide(&self, installation: &InstallationId, lanes: &[&LanePicture], rows: &mut Vec<WaitingJobs>) {
+        let mut allowance = self.allowance(installation, lanes);
         let halted = self.halted(installation);
         for lane in lanes {
-            let paused = self.pauses.iter().any(|pause| pause.scope == PauseScope::Lane(lane.lane));
+            let paused = self.paused_lanes.contains(&lane.lane);
             let halted = halted.or(paused.then_some(BlockedOn::Paused));
             let startable = if halted.is_some() { 0 } else { allowance.take(lane.lane, lane.waiting) };
             let rest = halted.unwrap_or(BlockedOn::Budget);
@@ -95,22 +141,19 @@ impl QueuePicture {
 
     /// Returns the reason why no job of an installation starts, if there is one. In an App pool, every App has one.
     fn halted(&self, installation: &InstallationId) -> Option<BlockedOn> {
-        if self.causes(installation).any(|cause| cause == PauseCause::Admin) {
+        if self.causes(installation).contains(&PauseCause::Admin) {
             return Some(BlockedOn::Paused);
         }
-        let own = self.app_halted(installation);
-        let mut further = self.apps(installation).filter(|budget| budget.installation != *installation);
-        let all = further.all(|budget| self.app_halted(&budget.installation).is_some());
-        own.filter(|_| all)
+        let own = self.app_halted(installation)?;
+        let mut further =
+            self.apps(installation).iter().filter(|budget| budget.installation != *installation);
+        further.all(|budget| self.app_halted(&budget.installation).is_some()).then_some(own)
     }
 
     /// Returns the reason why one App starts no job, if there is one.
     fn app_halted(&self, app: &InstallationId) -> Option<BlockedOn> {
-        let causes: Vec<PauseCause> = self.causes(app).collect();
-        let open = self
-            .budgets
-            .iter()
-            .any(|budget| budget.installation == *app && budget.breaker != BreakerPicture::Closed);
+        let causes = self.causes(app);
+        let open = self.budgets.get(app).is_some_and(|budget| budget.breaker != BreakerPicture::Closed);
         let operator = [PauseCause::Admin, PauseCause::Suspended, PauseCause::Refused];
         if causes.iter().any(|cause| operator.contains(cause)) {
             Some(BlockedOn::Paused)
@@ -121,28 +164,25 @@ impl QueuePicture {
         }
     }
 
-    /// Returns the causes of the pauses of one App.
-    pub(crate) fn causes(&self, app: &InstallationId) -> impl Iterator<Item = PauseCause> {
-        let here = move |pause: &&PausePicture| matches!(&pause.scope, PauseScope::Installation(name) if name == app);
-        self.pauses.iter().filter(here).map(|pause| pause.cause)
+    fn causes(&self, app: &InstallationId) -> &[PauseCause] {
+        self.causes.get(app).map_or(&[], Vec::as_slice)
     }
 
-    /// Returns the budgets of the Apps of a pool; an installation that is alone has one.
-    fn apps<'a>(&'a self, pool: &'a InstallationId) -> impl Iterator<Item = &'a BudgetPicture> {
-        self.budgets.iter().filter(move |budget| budget.pool == *pool)
+    /// Returns the budgets of the Apps of a pool.
+    fn apps(&self, pool: &InstallationId) -> &[&'p BudgetPicture] {
+        self.pools.get(pool).map_or(&[], Vec::as_slice)
     }
 
     fn allowance(&self, installation: &InstallationId, lanes: &[&LanePicture]) -> Allowance {
         let running = lanes.iter().map(|lane| lane.running).sum();
         let waiting: u64 = lanes.iter().map(|lane| lane.waiting).sum();
-        let held = self.teams.iter().find(|team| team.installation == *installation);
-        let free = waiting.saturating_sub(held.map_or(0, |team| team.held_in_all));
-        let usable: Vec<&BudgetPicture> =
-            self.apps(installation).filter(|app| self.app_halted(&app.installation).is_none()).collect();
+        let free = waiting.saturating_sub(self.held.get(installation).copied().unwrap_or_default());
+        let is_usable = |app: &&&BudgetPicture| self.app_halted(&app.installation).is_none();
+        let usable: Vec<&BudgetPicture> = self.apps(installation).iter().filter(is_usable).copied().collect();
         let sums = usable.iter().map(|app| Allowance::of(app)).reduce(Allowance::plus);
         let mut allowance = sums.unwrap_or_else(Allowance::unlimited);
         // The first App of a pool has the registrations of the organization.
-        let first = self.apps(installation).find(|app| app.installation == *installation);
+        let first = self.apps(installation).iter().find(|app| app.installation == *installation);
         allowance.registrations = first.map_or(u64::MAX, |app| Allowance::of(app).registrations);
         let most = MAX_RUNNING.saturating_mul(usable.len().max(1) as u64);
         allowance.jobs = free.min(most.saturating_sub(running));

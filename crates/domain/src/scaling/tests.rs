@@ -50,7 +50,7 @@ fn pause(scope: PauseScope, cause: PauseCause) -> PausePicture {
 }
 
 fn jobs(queue: &QueuePicture, reason: BlockedOn) -> u64 {
-    queue.waiting_for().iter().filter(|row| row.reason == reason).map(|row| row.jobs).sum()
+    queue.scaling().waiting.iter().filter(|row| row.reason == reason).map(|row| row.jobs).sum()
 }
 
 #[test]
@@ -59,12 +59,13 @@ fn no_backlog_asks_for_workers_that_the_budget_leaves_idle() {
         let mut last = 0;
         for waiting in 0..=10_000 {
             let queue = queue(waiting, running, budget());
-            let wanted = queue.workers_wanted(SLOTS);
+            let scaling = queue.scaling();
+            let wanted = scaling.workers_wanted(SLOTS);
             let busy = running + waiting.min(MOST_STARTS).min(MAX_RUNNING - running);
             assert_eq!(wanted, busy.div_ceil(SLOTS).max(1), "{waiting} waiting, {running} running");
             assert!(wanted >= last, "a longer queue never asks for fewer workers");
             last = wanted;
-            let all: u64 = queue.waiting_for().iter().map(|row| row.jobs).sum();
+            let all: u64 = scaling.waiting.iter().map(|row| row.jobs).sum();
             assert_eq!(all, waiting, "every waiting job has one reason");
         }
     }
@@ -105,7 +106,7 @@ fn removals_may_use_the_reserve_and_share_the_writes() {
     queue.lanes.push(lane(Lane::Deprovision, 100, 0));
     queue.lanes.push(lane(Lane::Drift, 100, 0));
     let startable = |lane: Lane, queue: &QueuePicture| {
-        let rows = queue.waiting_for();
+        let rows = queue.scaling().waiting;
         rows.iter().find(|row| row.lane == lane && row.reason == BlockedOn::Worker).unwrap().jobs
     };
     let all = |queue: &QueuePicture| Lane::ALL.iter().map(|lane| startable(*lane, queue)).collect::<Vec<_>>();
@@ -130,12 +131,12 @@ fn halted_jobs_want_no_worker_and_say_why() {
         (vec![pause(here(), PauseCause::SecondaryLimit)], BreakerPicture::Closed, BlockedOn::Budget),
     ] {
         let queue = QueuePicture { pauses, ..queue(500, 0, BudgetPicture { breaker, ..budget() }) };
-        assert_eq!((jobs(&queue, reason), queue.workers_wanted(SLOTS)), (500, 1));
+        assert_eq!((jobs(&queue, reason), queue.scaling().workers_wanted(SLOTS)), (500, 1));
     }
     let elsewhere = pause(PauseScope::Installation("games".parse().unwrap()), PauseCause::Admin);
     let drift = pause(PauseScope::Lane(Lane::Drift), PauseCause::Admin);
     let queue = QueuePicture { pauses: vec![elsewhere, drift], ..queue(500, 0, budget()) };
-    assert_eq!(queue.workers_wanted(SLOTS), 4);
+    assert_eq!(queue.scaling().workers_wanted(SLOTS), 4);
 }
 
 #[test]
@@ -149,7 +150,7 @@ fn jobs_that_their_teams_limit_holds_want_no_worker() {
     };
     let queue = QueuePicture { teams: vec![held], ..queue(500, 40, budget()) };
     assert_eq!((jobs(&queue, BlockedOn::Worker), jobs(&queue, BlockedOn::Budget)), (5, 495));
-    assert_eq!(queue.workers_wanted(SLOTS), 6);
+    assert_eq!(queue.scaling().workers_wanted(SLOTS), 6);
 }
 
 #[test]
@@ -158,8 +159,8 @@ fn installations_add_up_and_a_new_one_is_bounded_by_its_running_jobs() {
     let mut queue = queue(10_000, 0, budget());
     queue.lanes.push(games);
     assert_eq!(jobs(&queue, BlockedOn::Worker), MOST_STARTS + MAX_RUNNING);
-    assert_eq!(queue.workers_wanted(0), MOST_STARTS + MAX_RUNNING, "a worker has a slot at least");
-    assert_eq!(QueuePicture::default().workers_wanted(SLOTS), 1);
+    assert_eq!(queue.scaling().workers_wanted(0), MOST_STARTS + MAX_RUNNING, "a worker has a slot at least");
+    assert_eq!(QueuePicture::default().scaling().workers_wanted(SLOTS), 1);
 }
 
 #[test]
