@@ -94,7 +94,9 @@ fn promql() -> String {
     }
     text += &read("deploy/helm/runner-token-service/templates/autoscaling.yaml");
     for (_, board) in boards() {
-        text += &(queries(&board).join("\n") + "\n");
+        let variables = board["templating"]["list"].as_array().unwrap().iter();
+        let lists = variables.filter_map(|variable| variable["definition"].as_str().map(str::to_owned));
+        text += &(queries(&board).into_iter().chain(lists).collect::<Vec<_>>().join("\n") + "\n");
     }
     text
 }

@@ -6,7 +6,7 @@ import sys
 
 import yaml
 
-VARIABLES = {"$__rate_interval": "5m", "$installation": "default"}
+VARIABLES = {"$__rate_interval": "5m", "$installation": "default", "$app": "default"}
 
 
 def queries(board):
