@@ -27,7 +27,9 @@ use crate::{
 pub(crate) const MINUTE_SECONDS: u64 = 12;
 pub(crate) const MINUTE_SECONDS_F64: f64 = 12.0;
 /// Length of one measurement in the twin's minutes.
-const MEASURED_MINUTES: u64 = 3;
+pub(crate) const MEASURED_MINUTES: f64 = 3.0;
+/// Length of one measurement.
+const MEASURED: Duration = Duration::from_secs(MINUTE_SECONDS * 3);
 /// Redis database of the first run; each run has its own.
 const FIRST_REDIS: u16 = 30;
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -91,13 +93,14 @@ pub(crate) async fn measure(
         environment.twin.control().clear_ledger();
         let installations = [first_app(environment)?];
         let rate = limit.runners_per_second();
-        let used = percent_used(&deployment, &installations, *workers, rate).await;
+        let created = runners_created(&deployment, &installations, *workers, rate).await;
         violations += environment.twin.summary().violations.values().sum::<u64>();
         environment.twin.control().set_limits(Limits::off());
         for runner in environment.twin.runners() {
             environment.twin.remove_runner(runner.id)?;
         }
-        let row = Row::new(format!("of GitHub's {} used, {workers} workers", limit.name()), "%", &[used?]);
+        let used = percent_used(created?, rate);
+        let row = Row::new(format!("of GitHub's {} used, {workers} workers", limit.name()), "%", &[used]);
         report.push(row.target(Target::AtLeast(95.0)));
     }
     let violations = f64::from(u32::try_from(violations)?);
@@ -107,9 +110,14 @@ pub(crate) async fn measure(
     Ok(())
 }
 
-/// Returns the percentage of the runners at this rate that workers with these Apps created. The first App is the pool
-/// of the others.
-pub(crate) async fn percent_used(
+/// Returns the percentage that a number of runners is of those that this rate allows in one measurement.
+pub(crate) fn percent_used(created: f64, runners_per_second: f64) -> f64 {
+    created * 100.0 / (runners_per_second * MEASURED.as_secs_f64())
+}
+
+/// Returns the number of runners that workers with these Apps created in one measurement, while more were asked for
+/// than this rate allows. The first App is the pool of the others.
+pub(crate) async fn runners_created(
     deployment: &Deployment<'_>,
     apps: &[Installation],
     workers: usize,
@@ -120,8 +128,7 @@ pub(crate) async fn percent_used(
         (api.address().await?, deployment.create_callers().await?, deployment.queue_without_limits().await?);
     // Before the first claim: a worker writes them at its start, but does not wait for that.
     queue.write_budgets(&budgets(apps), false).await?;
-    let duration = Duration::from_secs(MINUTE_SECONDS * MEASURED_MINUTES);
-    let allowed = runners_per_second * duration.as_secs_f64();
+    let allowed = runners_per_second * MEASURED.as_secs_f64();
     // More jobs than the limit allows.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "some thousand jobs")]
     let jobs = ((allowed * 1.5) as usize).max(1200);
@@ -139,13 +146,13 @@ pub(crate) async fn percent_used(
         ensure!(start.elapsed() < TIMEOUT, "no runner was created");
         sleep(Duration::from_millis(2)).await;
     }
-    sleep_until(Instant::now() + duration).await;
+    sleep_until(Instant::now() + MEASURED).await;
     let created = f64::from(u32::try_from(created())?);
     shutdown.begin();
     for worker in running {
         worker.await??;
     }
-    Ok(created * 100.0 / allowed)
+    Ok(created)
 }
 
 fn budgets(apps: &[Installation]) -> Vec<InstallationBudget> {

@@ -18,7 +18,7 @@ use crate::{
     tickets::provision_ticket,
 };
 
-/// Number of workers that claim at the same time, each with its own connection.
+/// Number of workers that claim at the same time.
 const CLIENTS: usize = 16;
 /// Jobs that a busy worker claims in one call.
 const BATCH_SIZE: usize = 8;
@@ -41,8 +41,9 @@ pub(crate) async fn measure(
     let jobs = scale.jobs * 2;
     let (mut single, mut batch, mut bare) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..scale.repetitions {
-        single.push(claims_per_second(environment, jobs, 1).await?);
-        batch.push(claims_per_second(environment, jobs, BATCH_SIZE).await?);
+        single.push(claims_per_second(environment, jobs, Clients { number: CLIENTS, want: 1 }).await?);
+        let by_batch = Clients { number: CLIENTS, want: BATCH_SIZE };
+        batch.push(claims_per_second(environment, jobs, by_batch).await?);
         bare.push(pops_per_second(environment, jobs).await?);
     }
     let row = Row::new(format!("jobs claimed one by one, {CLIENTS} workers"), "/s", &single);
@@ -63,19 +64,32 @@ pub(crate) async fn measure(
     Ok(())
 }
 
-/// Returns the jobs per second of workers that claim up to `want` jobs per call.
-async fn claims_per_second(environment: &Environment, jobs: usize, want: usize) -> anyhow::Result<f64> {
+/// Workers that claim at the same time, each with its own connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clients {
+    /// Number of workers.
+    pub(crate) number: usize,
+    /// Most jobs of one call.
+    pub(crate) want: usize,
+}
+
+/// Returns the jobs per second that workers claim.
+pub(crate) async fn claims_per_second(
+    environment: &Environment,
+    jobs: usize,
+    of: Clients,
+) -> anyhow::Result<f64> {
     let queue = empty_queue(environment).await?;
     enqueue_jobs(&queue, jobs).await?;
     let mut clients = JoinSet::new();
     let start = Instant::now();
-    for nth in 0..CLIENTS {
+    for nth in 0..of.number {
         let queue = connect(environment)?;
         clients.spawn(async move {
             let claimer = Claimer::new(&format!("client-{nth}"), LEASE);
             let mut got = 0;
             loop {
-                match queue.claim(&claimer, want).await?.jobs.len() {
+                match queue.claim(&claimer, of.want).await?.jobs.len() {
                     0 => return anyhow::Ok(got),
                     count => got += count,
                 }
@@ -175,7 +189,7 @@ pub(crate) async fn widen_budget(queue: &Queue, installation: &InstallationId) -
 }
 
 /// Enqueues jobs of [`TEAMS`] teams and returns the teams.
-async fn enqueue_jobs(queue: &Queue, jobs: usize) -> anyhow::Result<Vec<TeamId>> {
+pub(crate) async fn enqueue_jobs(queue: &Queue, jobs: usize) -> anyhow::Result<Vec<TeamId>> {
     let teams: Vec<TeamId> = (0..TEAMS).map(|_| TeamId::new()).collect();
     let mut remaining: VecDeque<Ticket> = (0..jobs).map(|nth| provision_ticket(teams[nth % TEAMS])).collect();
     while !remaining.is_empty() {

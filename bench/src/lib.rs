@@ -28,6 +28,7 @@ mod recovery;
 mod report;
 mod scale;
 mod section;
+mod signal;
 mod sync;
 mod tabs;
 mod takeover;

@@ -12,21 +12,37 @@ use runtime::shutdown::Shutdown;
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    budget::{self, MINUTE_SECONDS, MINUTE_SECONDS_F64},
-    claims,
+    budget::{self, MEASURED_MINUTES, MINUTE_SECONDS, MINUTE_SECONDS_F64},
+    claims::{self, Clients},
     environment::{Environment, further_app},
     http_load,
     idle::{self, Load},
     report::{Report, Row, Target, quantile},
     scale::Scale,
+    signal,
     tickets::provision_ticket,
 };
 
 /// Redis database of the first run; each run has its own.
 const FIRST_REDIS: u16 = 50;
+/// Redis database of the first run with idle workers.
+const FIRST_IDLE_REDIS: u16 = 56;
 /// Redis database of the claims.
 const CLAIMS_REDIS: u16 = 60;
 const LEASE: Duration = Duration::from_mins(1);
+/// Part of the ceilings that must be used.
+const CEILING_USED: f64 = 0.97;
+const CEILING: &str = "points of all Apps, at most the registrations";
+/// Claims a second that any number of workers must reach: five times what 64 installations allow.
+const LEAST_CLAIMS: f64 = 1_000.0;
+/// Most time of a claim with many installations, against one.
+const MOST_CLAIM_RATIO: f64 = 1.5;
+/// Most milliseconds that an installation without a due job adds to a claim that finds nothing.
+const MOST_EMPTY_MILLIS: f64 = 0.05;
+/// Most Redis commands of an idle worker in a second.
+const MOST_IDLE_COMMANDS: f64 = 5.0;
+/// Most PostgreSQL transactions of an idle worker in a second.
+const MOST_IDLE_TRANSACTIONS: f64 = 1.0;
 /// Time until workers are idle.
 const SETTLE: Duration = Duration::from_secs(3);
 
@@ -37,7 +53,9 @@ pub(crate) async fn measure(
 ) -> anyhow::Result<()> {
     measure_apps(environment, scale, report).await?;
     measure_claims(environment, scale, report).await?;
-    measure_idle(environment, scale, report).await
+    measure_workers(environment, scale, report).await?;
+    measure_idle(environment, scale, report).await?;
+    signal::measure(environment, scale, report).await
 }
 
 /// The limit that stops the Apps of one run first.
@@ -45,9 +63,15 @@ pub(crate) async fn measure(
 enum Limit {
     /// A primary window of 100 requests in ten seconds for each App, a tenth of which is reserved for removals.
     Windows,
-    /// 1,500 registrations in five minutes, which GitHub counts for the whole organisation.
-    Registrations,
+    /// 900 points a minute for each App, which are 180 configs, and 1,500 registrations in five minutes, which GitHub
+    /// counts for the whole organisation.
+    Minute,
 }
+
+/// Configs a minute that one App's points allow.
+const POINTS_RATE: u32 = 180;
+/// Configs a minute that the organisation's registrations allow.
+const REGISTRATIONS_RATE: u32 = 300;
 
 /// One run with several Apps.
 #[derive(Clone, Copy)]
@@ -60,7 +84,7 @@ impl AppsRun {
     const fn registrations(self) -> u32 {
         match self.limit {
             Limit::Windows => 1_000_000,
-            Limit::Registrations => 1_500,
+            Limit::Minute => REGISTRATIONS_RATE * 5,
         }
     }
 
@@ -68,7 +92,7 @@ impl AppsRun {
         let minutes = |n: u64| n * MINUTE_SECONDS;
         let primary = match self.limit {
             Limit::Windows => Bucket::new(100, 10),
-            Limit::Registrations => Bucket::new(5000, minutes(60)),
+            Limit::Minute => Bucket::new(5000, minutes(60)),
         };
         Limits {
             primary: Some(primary),
@@ -82,8 +106,13 @@ impl AppsRun {
     fn runners_per_second(self) -> f64 {
         match self.limit {
             Limit::Windows => f64::from(self.apps) * 9.0,
-            Limit::Registrations => f64::from(self.registrations()) / 5.0 / MINUTE_SECONDS_F64,
+            Limit::Minute => f64::from(self.most_a_minute()) / MINUTE_SECONDS_F64,
         }
+    }
+
+    /// Returns the configs that points and registrations allow in a minute.
+    fn most_a_minute(self) -> u32 {
+        (self.apps * POINTS_RATE).min(REGISTRATIONS_RATE)
     }
 
     fn installations(self, environment: &Environment) -> anyhow::Result<Vec<Installation>> {
@@ -100,47 +129,41 @@ impl AppsRun {
         Ok(all)
     }
 
-    fn row(self, used: f64) -> Row {
+    fn row(self, created: f64) -> Row {
         let apps = self.apps;
         match self.limit {
             Limit::Windows => {
-                let row =
-                    Row::new(format!("of the windows of {apps} Apps used, less the reserve"), "%", &[used]);
-                row.target(Target::AtLeast(97.0))
+                let used = budget::percent_used(created, self.runners_per_second());
+                let name = format!("of the windows of {apps} Apps used, less the reserve");
+                Row::new(name, "%", &[used]).target(Target::AtLeast(CEILING_USED * 100.0))
             }
-            Limit::Registrations => {
-                let row = Row::new(
-                    format!("of the organisation's registrations used by {apps} Apps"),
-                    "%",
-                    &[used],
-                );
-                row.target(Target::AtLeast(95.0))
+            Limit::Minute => {
+                let ceiling = f64::from(self.most_a_minute());
+                let row =
+                    Row::new(format!("configs issued by {apps} Apps"), "/min", &[created / MEASURED_MINUTES]);
+                row.target(Target::AtLeast(ceiling * CEILING_USED)).yardstick(CEILING, &[ceiling])
             }
         }
     }
 }
 
 async fn measure_apps(environment: &Environment, scale: Scale, report: &mut Report) -> anyhow::Result<()> {
-    let windows = |apps| AppsRun { apps, limit: Limit::Windows };
-    let registrations = AppsRun { apps: 4, limit: Limit::Registrations };
-    let runs: &[AppsRun] = if scale.repetitions > 1 {
-        &[windows(1), windows(2), windows(4), registrations]
-    } else {
-        &[windows(2)]
-    };
+    let apps: &[u32] = if scale.repetitions > 1 { &[1, 2, 4] } else { &[2] };
+    let of = |limit| apps.iter().map(move |apps| AppsRun { apps: *apps, limit });
+    let runs: Vec<AppsRun> = of(Limit::Minute).chain(of(Limit::Windows)).collect();
     let mut violations = 0;
     for (nth, one) in runs.iter().enumerate() {
         let deployment = environment.deployment(&format!("pool_{nth}"), FIRST_REDIS + u16::try_from(nth)?)?;
         environment.twin.control().set_limits(one.limits());
         environment.twin.control().clear_ledger();
         let installations = one.installations(environment)?;
-        let used = budget::percent_used(&deployment, &installations, 4, one.runners_per_second()).await;
+        let created = budget::runners_created(&deployment, &installations, 4, one.runners_per_second()).await;
         violations += environment.twin.summary().violations.values().sum::<u64>();
         environment.twin.control().set_limits(Limits::off());
         for runner in environment.twin.runners() {
             environment.twin.remove_runner(runner.id)?;
         }
-        report.push(one.row(used?));
+        report.push(one.row(created?));
     }
     let violations = f64::from(u32::try_from(violations)?);
     report.push(
@@ -151,21 +174,31 @@ async fn measure_apps(environment: &Environment, scale: Scale, report: &mut Repo
 }
 
 async fn measure_claims(environment: &Environment, scale: Scale, report: &mut Report) -> anyhow::Result<()> {
-    for installations in [1, 64, 256] {
+    let mut alone = None;
+    for (installations, number) in [(1, 1.0), (64, 64.0), (256, 256.0)] {
         let (busy, empty) = (
             claim_time(environment, installations, scale.singles, Duration::ZERO).await?,
             claim_time(environment, installations, scale.singles, Duration::from_hours(1)).await?,
         );
-        report.push(Row::new(
-            format!("one claim, {installations} installations with jobs (p50)"),
-            "ms",
-            &[busy],
-        ));
-        report.push(Row::new(
-            format!("a claim that finds nothing, {installations} installations with delayed jobs (p50)"),
-            "ms",
-            &[empty],
-        ));
+        let of_one = *alone.get_or_insert(busy);
+        let row = Row::new(format!("one claim, {installations} installations with jobs"), "ms", &[busy]);
+        report.push(row.target(Target::AtMost(of_one * MOST_CLAIM_RATIO)));
+        let name = format!("a claim that finds nothing, {installations} installations");
+        let most = of_one + number * MOST_EMPTY_MILLIS;
+        report.push(Row::new(name, "ms", &[empty]).target(Target::AtMost(most)));
+    }
+    Ok(())
+}
+
+async fn measure_workers(environment: &Environment, scale: Scale, report: &mut Report) -> anyhow::Result<()> {
+    for number in [1, 16, 64] {
+        let mut rates = Vec::new();
+        for _ in 0..scale.repetitions {
+            let clients = Clients { number, want: 1 };
+            rates.push(claims::claims_per_second(environment, scale.jobs, clients).await?);
+        }
+        let row = Row::new(format!("jobs claimed one by one, {number} workers on one Redis"), "/s", &rates);
+        report.push(row.target(Target::AtLeast(LEAST_CLAIMS)));
     }
     Ok(())
 }
@@ -211,8 +244,9 @@ fn names(number: usize) -> anyhow::Result<Vec<InstallationId>> {
 }
 
 async fn measure_idle(environment: &Environment, scale: Scale, report: &mut Report) -> anyhow::Result<()> {
-    for (nth, (workers, installations)) in [(1, 1), (1, 64), (16, 1), (64, 1)].into_iter().enumerate() {
-        let redis = FIRST_REDIS + 4 + u16::try_from(nth)?;
+    let runs: [(u32, usize); 4] = [(1, 1), (1, 64), (16, 1), (64, 1)];
+    for (nth, (workers, installations)) in runs.into_iter().enumerate() {
+        let redis = FIRST_IDLE_REDIS + u16::try_from(nth)?;
         let deployment = environment.deployment(&format!("pool_idle_{nth}"), redis)?;
         deployment.start_api().await?.stop().await?;
         let first = budget::first_app(environment)?;
@@ -220,7 +254,7 @@ async fn measure_idle(environment: &Environment, scale: Scale, report: &mut Repo
         let apps: Vec<_> = std::iter::once(first.clone()).chain(more).collect();
         let (shutdown, mut running) = (Shutdown::new(), Vec::new());
         for nth in 0..workers {
-            let parts = budget::worker_parts(&deployment, &apps, nth)?;
+            let parts = budget::worker_parts(&deployment, &apps, usize::try_from(nth)?)?;
             running.push(tokio::spawn(worker::run(parts, shutdown.clone())));
         }
         sleep(SETTLE).await;
@@ -232,8 +266,11 @@ async fn measure_idle(environment: &Environment, scale: Scale, report: &mut Repo
         }
         let Load { commands, transactions, .. } = load?;
         let of = format!("{workers} idle workers, {installations} installations");
-        report.push(Row::new(format!("Redis commands of {of}"), "/s", &[commands]));
-        report.push(Row::new(format!("PostgreSQL transactions of {of}"), "/s", &[transactions]));
+        let most = |each: f64| Target::AtMost(each * f64::from(workers));
+        let row = Row::new(format!("Redis commands of {of}"), "/s", &[commands]);
+        report.push(row.target(most(MOST_IDLE_COMMANDS)));
+        let row = Row::new(format!("PostgreSQL transactions of {of}"), "/s", &[transactions]);
+        report.push(row.target(most(MOST_IDLE_TRANSACTIONS)));
     }
     Ok(())
 }
