@@ -6,6 +6,8 @@ use anyhow::{Context, anyhow};
 use operations::{Administrator, Operator};
 use runtime::{
     config::{LogConfig, Sources},
+    health::LoopMonitor,
+    service_manager::ServiceManager,
     shutdown::Shutdown,
     telemetry::{self, Metrics},
     traces::Traces,
@@ -65,6 +67,15 @@ impl Process {
                 shutdown.begin();
             }
             (name, ended)
+        });
+    }
+
+    /// Notifies systemd, if it started the process, that it is ready and, from then on, that its loops run.
+    pub(crate) fn notify_service_manager(&mut self, loops: LoopMonitor) {
+        let (manager, draining) = (ServiceManager::from_environment(), self.shutdown.draining().clone());
+        self.run("service manager", async move {
+            manager.supervise(loops, draining).await;
+            Ok(())
         });
     }
 

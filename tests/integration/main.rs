@@ -126,6 +126,7 @@ mod schemas;
 mod sealed_configs;
 #[cfg(test)]
 mod secrets;
+mod service_manager;
 #[cfg(test)]
 mod shell_client;
 #[cfg(test)]

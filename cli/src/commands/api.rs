@@ -34,7 +34,7 @@ pub(crate) async fn run(sources: &Sources) -> anyhow::Result<()> {
         Some(address) => Some(bind(&address.to_string()).await?),
         None => None,
     };
-    let store = parts.store.clone();
+    let (store, loops) = (parts.store.clone(), parts.progress.clone());
     let pools = parts.installations.keys().map(|pool| (pool.clone(), pool.clone()));
     let further = parts.further_apps.iter().map(|(app, pool)| (app.clone(), pool.clone()));
     let installations: Vec<_> = pools.chain(further).collect();
@@ -49,6 +49,7 @@ pub(crate) async fn run(sources: &Sources) -> anyhow::Result<()> {
         verifier.set_clock(now);
     }
     start(&mut process, Listeners { api: listener, metrics: metrics_listener }, parts, verifier)?;
+    process.notify_service_manager(loops);
     process.end().await
 }
 

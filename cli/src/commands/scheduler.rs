@@ -19,6 +19,8 @@ pub(crate) async fn run(sources: &Sources, part: ProcessArgs) -> anyhow::Result<
     }
     tracing::info!("scheduling");
     wiring::fetch_rate_limits(&parts.installations, &parts.queue).await;
+    let loops = parts.progress.clone();
     process.run("scheduler", scheduler::run(parts, shutdown));
+    process.notify_service_manager(loops);
     process.end().await
 }

@@ -20,7 +20,9 @@ pub(crate) async fn run(sources: &Sources, part: ProcessArgs) -> anyhow::Result<
     }
     tracing::info!(name = parts.name, concurrency = parts.concurrency, "working");
     wiring::fetch_rate_limits(&parts.installations, &parts.queue).await;
+    let loops = parts.progress.clone();
     process.run("worker", worker::run(parts, shutdown));
+    process.notify_service_manager(loops);
     let ended = process.end().await;
     store.close().await;
     ended

@@ -9,6 +9,7 @@ mod http_client;
 pub mod open_files;
 mod password_file;
 pub mod series;
+pub mod service_manager;
 pub mod shutdown;
 pub mod telemetry;
 pub mod trace;
