@@ -26,14 +26,17 @@ impl Scene {
         let world = World::builder().workers(0).start().await;
         let red = world.team(team_draft("secret-team")).await;
         let ada = world.user("ada", &[&red]).await;
-        let mut env = vec![
-            ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint),
-            ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20of-the-collector"),
-            ("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=a%20test"),
-        ];
+        let mut env = settings(endpoint);
         env.extend(changes);
         let (api, worker) = (world.program("api", &env), world.program("worker", &env));
         Self { world, ada, api, worker }
+    }
+
+    /// Starts a scheduler that exports every trace.
+    fn start_scheduler(&self, endpoint: &str) -> Program {
+        let mut env = settings(endpoint);
+        env.push(("OTEL_TRACES_SAMPLER", "always_on"));
+        self.world.program("scheduler", &env)
     }
 
     /// Asks for a runner with this `traceparent`, waits for its job and fetches its config.
@@ -58,6 +61,15 @@ impl Scene {
         self.worker.stop().await;
         self.world
     }
+}
+
+/// Returns the settings of a process that exports to this collector.
+fn settings(endpoint: &str) -> Vec<(&'static str, &str)> {
+    vec![
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20of-the-collector"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=a%20test"),
+    ]
 }
 
 #[tokio::test]
@@ -113,6 +125,12 @@ async fn exported_spans_hold_no_secret_and_no_name() {
     let collector = Collector::start().await;
     let scene = Scene::start(&collector.url, &[("OTEL_TRACES_SAMPLER", "always_on")]).await;
     let (asked, _) = scene.provision("none").await;
+    let scheduler = scene.start_scheduler(&collector.url);
+    eventually("the scheduler exports its calls", || async {
+        collector.spans().iter().any(|span| span.part == "scheduler").then_some(())
+    })
+    .await;
+    scheduler.stop().await;
     let (address, broken) = (scene.api.address().await, format!("{}x", scene.ada.token));
     let refused = scene.world.ask_at(address, "GET", "/runners?labels=secret-label", &broken).send().await;
     refused.refused(401, "invalid_token");
