@@ -177,8 +177,8 @@ async fn register(installations: &Installations, job: ClaimedJob, name: &str) ->
         work_folder: "_work".into(),
     };
     let id = InstallationId::default();
-    let github = installations.client_for_job(&id, &id, job, PrepaidRequest::default()).unwrap().github;
-    github.create_jit_config(&request).await.map(|config| config.runner.id)
+    let client = installations.client_for_job(&id, &id, job, PrepaidRequest::default()).await.unwrap();
+    client.github.create_jit_config(&request).await.map(|config| config.runner.id)
 }
 
 #[tokio::test]

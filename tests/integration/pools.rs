@@ -71,6 +71,17 @@ impl Scene {
         self.world.queue().resume(app, Reason::Budget).await.unwrap();
     }
 
+    /// Starts a process that knows both Apps, and waits until the queue knows them as one pool.
+    async fn know_the_pool(&self) -> scheduler::Parts {
+        let parts = self.world.scheduler_parts();
+        wait_until("the pool is known", async || {
+            let budgets = self.world.queue().budget().await.unwrap();
+            budgets.iter().any(|one| one.installation == second() && one.pool == first())
+        })
+        .await;
+        parts
+    }
+
     async fn code(&self) -> Value {
         self.world.get("/admin/verdict", &self.root).await.assert_status(200).body
     }
@@ -239,18 +250,34 @@ async fn worker_without_the_credential_of_one_app_uses_another() {
     let scene = Scene::start(World::builder().workers(0)).await;
     let worker = scene.world.start_worker_for(|id| id == "default");
     scene.make(1).await;
-    // A process that knows both Apps starts later.
-    let _later = scene.world.scheduler_parts();
-    wait_until("the pool is known", async || {
-        let budgets = scene.world.queue().budget().await.unwrap();
-        budgets.iter().any(|one| one.installation == second() && one.pool == first())
-    })
-    .await;
+    let _later = scene.know_the_pool().await;
     // The claim prefers an App of which no answer is known, which this worker cannot use.
     for made in scene.make(3).await {
         assert_eq!(made["app_installation"], "default");
     }
     worker.stop().await;
+}
+
+#[tokio::test]
+async fn job_whose_app_a_worker_lacks_is_soon_left_to_another_worker() {
+    let scene = Scene::start(World::builder().workers(0)).await;
+    let worker = scene.world.start_worker_for(|id| id == "default");
+    let _later = scene.know_the_pool().await;
+    scene.pause(&first()).await;
+    let asked = scene.ask().await;
+    // Its own App waits for an hour, but the App that the claim chose does not.
+    let left = "SELECT count(*) FROM jobs WHERE state = 'queued' AND blocked_on = 'worker' AND snoozes > 0
+        AND run_at < now() + interval '1 minute'";
+    wait_until("the job is left to another worker", async || scene.world.count(left).await == 1).await;
+    worker.stop().await;
+    scene.world.keep_running(scene.world.start_worker());
+    assert_eq!(scene.until_made(&asked).await["app_installation"], "second");
+    let path = format!("/jobs/{}", asked.job);
+    let job = scene.world.get(&path, &scene.root).await.assert_status(200).body;
+    let calls: Vec<_> =
+        job["calls"].as_array().unwrap().iter().map(|call| &call["app_installation"]).collect();
+    assert_eq!((calls, &job["attempts"]), (vec![&json!("second")], &json!(1)), "{job}");
+    assert!(scene.world.twin.summary().violations.is_empty());
 }
 
 #[tokio::test]

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use domain::{AuditEntry, BlockedOn, InstallationId, Job, JobId, JobKind, JobState, retry_delay};
-use operations::FailedJob;
+use domain::{BlockedOn, InstallationId, Job, JobId, JobKind, JobState, retry_delay};
+use operations::{FailedJob, Operations, ReportedSuspension};
 use queue::{Outcome, Reason};
 use store::{Counter, Postponement, StoreError};
 use tracing::Span;
@@ -31,10 +31,7 @@ pub(crate) async fn record(
         }
         JobOutcome::Lost => return Ok(lease_lost()),
         JobOutcome::OperatorNeeded { refusal, outcome } => {
-            let mut conn = app.store.conn().await?;
-            conn.installations().ensure_app(via, &job.installation).await?;
-            conn.installations().record_refusal(via, &refusal).await?;
-            drop(conn);
+            app.store.conn().await?.installations().record_refusal(via, &job.installation, &refusal).await?;
             if leave_to_sibling(app, job, via).await {
                 let delay = retry_delay(job.snoozes + 1, rand::random());
                 let (why, failure) = (BlockedOn::Retry, Some(refusal.as_str()));
@@ -44,7 +41,7 @@ pub(crate) async fn record(
             return Box::pin(record(app, started, via, *outcome)).await;
         }
         JobOutcome::Suspended(message) => {
-            record_suspension(app, &job.installation, via, &message).await?;
+            record_suspension(app, job, via, &message).await?;
             let delay = retry_delay(job.snoozes + 1, rand::random());
             let why = BlockedOn::Paused;
             let failure = Some(message.as_str());
@@ -81,27 +78,23 @@ fn lease_lost() -> Outcome {
     Outcome::Later(RECHECK_DELAY)
 }
 
-/// Records once that GitHub has suspended the installation. The response itself pauses requests; the scheduler renews
-/// the pause and detects its end.
+/// Records that GitHub has suspended the installation that sent the job's requests.
 async fn record_suspension(
     app: &App,
-    pool: &InstallationId,
-    installation: &InstallationId,
+    job: &Job,
+    via: &InstallationId,
     message: &str,
 ) -> Result<(), StoreError> {
-    let (github_id, github) =
-        (app.installations.github_id(installation), app.installations.get(installation));
+    let (github_id, github) = (app.installations.github_id(via), app.installations.get(via));
     let (Some(github_id), Some(github)) = (github_id, github) else { return Ok(()) };
-    let mut tx = app.store.begin().await?;
-    tx.installations().ensure_app(installation, pool).await?;
-    if !tx.installations().suspend(installation, Some(github_id), github.now()).await? {
-        return Ok(());
-    }
-    tracing::error!(%installation, message, "GitHub has suspended the installation; its jobs are paused");
-    let (entry, event) = AuditEntry::installation_suspended(installation, message);
-    tx.audit().write(&entry).await?;
-    tx.audit().alarm(&event, &entry).await?;
-    tx.commit().await
+    let reported = ReportedSuspension {
+        installation: via,
+        pool: &job.installation,
+        github_id,
+        at: github.now(),
+        message,
+    };
+    Operations::new(&app.store, &app.queue).record_suspension(reported).await
 }
 
 /// Pauses an App of a pool that GitHub refuses, if another App of the pool is usable. Returns whether it is: then the

@@ -131,7 +131,8 @@ async fn run_started(app: &App, claimed: &Claimed, started: Started<'_>) -> Outc
         // The prepaid call is the lane's most expensive one, independent of the row.
         let held = ClaimedJob { job: job.id, lane: claimed.lease.lane, since: claimed.since };
         let paid_by = &claimed.lease.app;
-        client = app.installations.client_for_job(&job.installation, paid_by, held, claimed.prepaid.clone());
+        client =
+            app.installations.client_for_job(&job.installation, paid_by, held, claimed.prepaid.clone()).await;
         let work = AssertUnwindSafe(jobs::run(app, job, client.as_ref())).catch_unwind();
         tokio::select! {
             biased;

@@ -66,6 +66,11 @@ impl BudgetGate {
         }
     }
 
+    /// Returns the queue with the shared budget.
+    pub(crate) fn queue(&self) -> &Queue {
+        &self.queue
+    }
+
     /// Returns `Ok` if the operation may be sent now, otherwise the time to wait. `claimed` is the job that sends it.
     pub(crate) async fn acquire(
         &self,

@@ -21,14 +21,16 @@ pub struct JobClient {
     pub app: InstallationId,
     /// Its client.
     pub github: GitHub,
+    /// Whether it stands in for the App that the claim chose, whose credential this process lacks.
+    pub stands_in: bool,
 }
 
 impl Installations {
     /// Returns the client of a claimed job of a pool, whose first request to the endpoint of its lane was paid for by
     /// the claim from the budget of `paid_by`. `prepaid` records whether that request was sent. Without a credential
-    /// for `paid_by`, the client is that of another App of the pool, which pays anew. Returns `None` if this process
-    /// has no credential for the pool.
-    pub fn client_for_job(
+    /// for `paid_by`, the client is that of another App of the pool, which pays anew: of one that no pause stops, if
+    /// there is one. Returns `None` if this process has no credential for the pool.
+    pub async fn client_for_job(
         &self,
         pool: &InstallationId,
         paid_by: &InstallationId,
@@ -38,11 +40,21 @@ impl Installations {
         let paid = self.0.by_id.get_key_value(paid_by).filter(|(_, client)| client.pool == *pool);
         let (app, client) = match paid {
             Some(paid) => paid,
-            None => self.0.by_id.get_key_value(self.0.pools.get(pool)?.first()?)?,
+            None => self.0.by_id.get_key_value(self.stand_in(pool).await?)?,
         };
         let call = PrepaidCall::new(job, prepaid, paid.is_some());
         let gate = JobGate::new(client.gate.clone(), call);
-        Some(JobClient { app: app.clone(), github: client.github.with_gate(Arc::new(gate)) })
+        let github = client.github.with_gate(Arc::new(gate));
+        Some(JobClient { app: app.clone(), github, stands_in: paid.is_none() })
+    }
+
+    /// Returns the first App of the pool that no pause stops, or else its first App.
+    async fn stand_in<'i>(&'i self, pool: &InstallationId) -> Option<&'i InstallationId> {
+        let first = self.0.pools.get(pool)?.first()?;
+        let queue = self.0.by_id.get(first)?.gate.queue();
+        // Without Redis the gate in front of GitHub decides.
+        let usable = self.usable_app(queue, pool, &[]).await.ok().flatten();
+        Some(usable.map_or(first, |(app, _)| app))
     }
 
     /// Returns all pools this process has a credential for; an installation that is alone is a pool of one.

@@ -35,6 +35,7 @@ mod runners;
 mod security;
 mod sessions;
 mod stats;
+mod suspension;
 mod sync;
 mod teams;
 mod tickets;
@@ -73,6 +74,7 @@ pub use runners::{
 };
 pub use sessions::SessionStart;
 pub use stats::count_everything;
+pub use suspension::{ReportedSuspension, SUSPENSION_PAUSE};
 pub use sync::request_sync;
 pub use teams::TeamChange;
 pub use tickets::{MAX_OPEN_TICKETS, Redeemed, Redeemer, TicketDraft, ticket_refused};

@@ -95,12 +95,21 @@ impl Installations<'_> {
         Ok(changed.unwrap_or(false))
     }
 
-    /// Records that GitHub refuses the calls of an installation until an operator acts, at most once in ten seconds.
-    pub async fn record_refusal(&mut self, installation: &InstallationId, refusal: &str) -> Result<()> {
+    /// Records that GitHub refuses the calls of an installation, which sends requests for `pool`, until an operator
+    /// acts; at most once in ten seconds.
+    pub async fn record_refusal(
+        &mut self,
+        installation: &InstallationId,
+        pool: &InstallationId,
+        refusal: &str,
+    ) -> Result<()> {
         sqlx::query!(
-            "UPDATE installations SET refused_at = now(), refusal = left($2, 500)
-             WHERE id = $1 AND (refused_at IS NULL OR refused_at < now() - interval '10 seconds')",
+            "INSERT INTO installations AS i (id, pool, refused_at, refusal)
+             VALUES ($1, nullif($2::text, $1), now(), left($3, 500))
+             ON CONFLICT (id) DO UPDATE SET refused_at = excluded.refused_at, refusal = excluded.refusal
+                WHERE i.refused_at IS NULL OR i.refused_at < now() - interval '10 seconds'",
             installation.as_str(),
+            pool.as_str(),
             refusal,
         )
         .execute(&mut *self.0)

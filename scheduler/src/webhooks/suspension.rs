@@ -1,18 +1,14 @@
 //! Pauses of installations that GitHub has suspended.
 
-use std::time::Duration;
-
 use domain::{AuditEntry, InstallationId, SecurityEvent, Severity};
 use futures::future::join_all;
 use installations::is_rate_limited;
+use operations::{Operations, ReportedSuspension, SUSPENSION_PAUSE};
 use queue::Reason;
 use serde_json::json;
 use store::{StoreError, Suspended, Tx};
 
 use crate::{Parts, StepError};
-
-/// Duration of a pause without renewal.
-const SUSPENSION_PAUSE: Duration = Duration::from_mins(2);
 
 /// Renews the pause of every suspended installation after asking GitHub whether it is still suspended; the event that
 /// says so may be lost. An installation with a different id than the configured one was installed anew. Returns the
@@ -30,7 +26,7 @@ pub async fn run(parts: Parts) -> Result<u64, StepError> {
     join_all(all).await.into_iter().sum()
 }
 
-/// Records once that a GitHub response reported a suspension, and pauses the installation.
+/// Records that a GitHub response reported a suspension.
 ///
 /// # Errors
 /// Returns the database's error.
@@ -42,17 +38,9 @@ pub(crate) async fn record_suspension(
     let (github_id, github) =
         (parts.installations.github_id(installation), parts.installations.get(installation));
     let (Some(github_id), Some(github)) = (github_id, github) else { return Ok(()) };
-    let mut tx = parts.store.begin().await?;
-    ensure_row(parts, &mut tx, installation).await?;
-    if tx.installations().suspend(installation, Some(github_id), github.now()).await? {
-        tracing::error!(%installation, message, "GitHub has suspended the installation; its jobs are paused");
-        let (entry, event) = AuditEntry::installation_suspended(installation, message);
-        tx.audit().write(&entry).await?;
-        tx.audit().alarm(&event, &entry).await?;
-        tx.commit().await?;
-    }
-    pause_suspended(parts, installation, true).await;
-    Ok(())
+    let pool = parts.installations.pool_of(installation);
+    let reported = ReportedSuspension { installation, pool, github_id, at: github.now(), message };
+    Ok(Operations::new(&parts.store, &parts.queue).record_suspension(reported).await?)
 }
 
 async fn is_lifted(parts: &Parts, one: &Suspended) -> bool {

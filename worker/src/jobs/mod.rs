@@ -113,7 +113,7 @@ pub(crate) async fn run(app: &App, job: &Job, client: Option<&JobClient>) -> Job
             deprovision::remove_orphan(app, github, job, *call, runner_name).await
         }
     };
-    ran.unwrap_or_else(|error| match error {
+    let outcome = ran.unwrap_or_else(|error| match error {
         StoreError::Inconsistent(why) => {
             tracing::warn!(
                 why,
@@ -125,7 +125,8 @@ pub(crate) async fn run(app: &App, job: &Job, client: Option<&JobClient>) -> Job
             tracing::warn!(error = %error_chain(&error), "the job was interrupted by a database error");
             JobOutcome::database_unavailable(job)
         }
-    })
+    });
+    if client.stands_in { left_to_other_worker(job, outcome) } else { outcome }
 }
 
 /// Returns the outcome of a job whose requester lost access to the team after the job was accepted, or `None`. It is
@@ -160,6 +161,21 @@ fn no_credential(job: &Job) -> JobOutcome {
     }
 }
 
+/// Returns the outcome of a job whose client stands in for another App. A wait for the budget of the stand-in does not
+/// bind a worker that has the credential of the App that the claim chose, so the job returns to the queue sooner.
+fn left_to_other_worker(job: &Job, outcome: JobOutcome) -> JobOutcome {
+    let sooner = retry_delay(job.snoozes + 1, rand::random());
+    match outcome {
+        JobOutcome::Later { delay, why: BlockedOn::Budget, count_as, problem } if delay > sooner => {
+            tracing::warn!(installation = %job.installation,
+                "this worker lacks the credential of an App of the pool, and its own Apps must wait; the job is left to another worker");
+            metrics::counter!("rts_jobs_without_credential_total").increment(1);
+            JobOutcome::Later { delay: sooner, why: BlockedOn::Worker, count_as, problem }
+        }
+        outcome => outcome,
+    }
+}
+
 /// Returns the outcome after an error that proves that GitHub did nothing.
 fn after_error(job: &Job, error: &GitHubError) -> JobOutcome {
     tracing::warn!(%error, advice = ?error.retry_advice(), "GitHub call failed");
@@ -184,7 +200,9 @@ fn operator_needed(error: &GitHubError, outcome: JobOutcome) -> JobOutcome {
 }
 
 fn refused(error: &GitHubError) -> Problem {
-    Problem::new(ProblemCode::GithubRefused, format!("GitHub refused: {error}."))
+    let error = error.to_string();
+    let subject = if error.starts_with("GitHub ") { "" } else { "GitHub refused: " };
+    Problem::new(ProblemCode::GithubRefused, format!("{subject}{}.", error.trim_end_matches('.')))
 }
 
 fn wait_for_budget(wait: Duration) -> JobOutcome {
