@@ -23,7 +23,7 @@ pub(crate) struct DepthCourse {
     pub(crate) lanes: Vec<LaneCourse>,
     /// Number of lanes that are not drawn.
     pub(crate) hidden: usize,
-    /// Steps in which a lane had waiting jobs, newest first.
+    /// Steps in which a lane had jobs that waited, newest first.
     pub(crate) numbers: Vec<DepthNumbers>,
 }
 
@@ -48,6 +48,7 @@ pub(crate) struct DepthNumbers {
     pub(crate) lane: String,
     pub(crate) installation: String,
     pub(crate) waiting: String,
+    pub(crate) delayed: String,
     pub(crate) running: String,
     pub(crate) oldest: String,
 }
@@ -99,13 +100,15 @@ fn age(milliseconds: i64) -> String {
 }
 
 fn numbers(points: &[DepthPoint]) -> Vec<DepthNumbers> {
-    let mut busy: Vec<&DepthPoint> = points.iter().filter(|point| point.waiting > 0).collect();
+    let mut busy: Vec<&DepthPoint> =
+        points.iter().filter(|point| point.waiting + point.delayed > 0).collect();
     busy.sort_by_key(|point| std::cmp::Reverse((point.at, point.oldest_ms)));
     let row = |point: &&DepthPoint| DepthNumbers {
         at: point.at,
         lane: point.lane.clone(),
         installation: point.installation.clone(),
         waiting: number(point.waiting),
+        delayed: number(point.delayed),
         running: number(point.running),
         oldest: age(point.oldest_ms),
     };
@@ -125,6 +128,7 @@ mod tests {
             installation: "home".into(),
             lane: lane.into(),
             waiting,
+            delayed: 0,
             running: 1,
             oldest_ms,
         };

@@ -45,6 +45,8 @@ pub struct DepthPoint {
     pub lane: String,
     /// Most jobs that might start.
     pub waiting: i64,
+    /// Most jobs that might not start yet.
+    pub delayed: i64,
     /// Most jobs that workers held.
     pub running: i64,
     /// Largest age of the oldest waiting job, in milliseconds.
@@ -85,7 +87,8 @@ impl QueueDepths<'_> {
         Ok(sqlx::query_as!(
             DepthPoint,
             r#"SELECT to_timestamp(floor(extract(epoch FROM at) / $3) * $3) AS "at!", installation, lane,
-                max(waiting) AS "waiting!", max(running) AS "running!", max(oldest_ms) AS "oldest_ms!"
+                max(waiting) AS "waiting!", max(delayed) AS "delayed!", max(running) AS "running!",
+                max(oldest_ms) AS "oldest_ms!"
              FROM queue_depths WHERE span IN ('minute', 'hour') AND at >= $1 AND at < $2
              GROUP BY 1, 2, 3 ORDER BY 2, 3, 1 LIMIT $4"#,
             span.since,

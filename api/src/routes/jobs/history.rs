@@ -38,6 +38,9 @@ pub(crate) struct JobCallView {
     pub(crate) generation: i16,
     /// Name requested for the runner.
     pub(crate) runner_name: String,
+    /// Installation that made the call: in an App pool, one of its Apps. Null for calls of older versions.
+    #[schema(example = "default")]
+    pub(crate) app_installation: Option<String>,
     /// `intent` (no outcome yet), `delivered`, `refused`, `effect_suspected` (the answer was lost) or `settled`.
     #[schema(example = "delivered")]
     pub(crate) state: String,
@@ -99,6 +102,7 @@ impl From<CallRow> for JobCallView {
         Self {
             generation: row.generation,
             runner_name: row.runner_name,
+            app_installation: row.app_installation,
             state: row.state,
             github_runner_id: row.github_runner_id,
             github_request_id: row.github_request_id,

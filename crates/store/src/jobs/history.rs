@@ -16,6 +16,8 @@ pub struct CallRow {
     pub generation: i16,
     /// Name requested for the runner.
     pub runner_name: String,
+    /// Installation that made the call; `None` in rows of older versions.
+    pub app_installation: Option<String>,
     /// State of the call.
     pub state: String,
     /// GitHub's id of the created runner, if known.
@@ -65,7 +67,8 @@ impl Jobs<'_> {
     pub async fn calls(&mut self, id: JobId) -> Result<Vec<CallRow>> {
         Ok(sqlx::query_as!(
             CallRow,
-            "SELECT generation, runner_name, state, github_runner_id, github_request_id, started_at, finished_at
+            "SELECT generation, runner_name, app_installation, state, github_runner_id, github_request_id, started_at,
+                finished_at
              FROM github_calls WHERE job_id = $1 ORDER BY generation LIMIT $2",
             id.uuid(),
             MAX_CALLS,

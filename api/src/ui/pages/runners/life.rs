@@ -144,6 +144,7 @@ fn of_call(call: &JobCallView, job: Uuid) -> LifeEvent {
         _ => "the call to GitHub was settled",
     };
     let mut details = vec![format!("try {} as {}", call.generation, call.runner_name)];
+    details.extend(call.app_installation.as_ref().map(|app| format!("by installation {app}")));
     if let Some(end) = call.finished_at {
         details.push(format!("after {} ms", (end - call.started_at).num_milliseconds().max(0)));
     }
