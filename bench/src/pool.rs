@@ -25,8 +25,8 @@ use crate::{
 
 /// Redis database of the first run; each run has its own.
 const FIRST_REDIS: u16 = 50;
-/// Redis database of the first run with idle workers.
-const FIRST_IDLE_REDIS: u16 = 56;
+/// Redis database of the idle workers.
+const IDLE_REDIS: u16 = 56;
 /// Redis database of the claims.
 const CLAIMS_REDIS: u16 = 60;
 const LEASE: Duration = Duration::from_mins(1);
@@ -244,11 +244,11 @@ fn names(number: usize) -> anyhow::Result<Vec<InstallationId>> {
 }
 
 async fn measure_idle(environment: &Environment, scale: Scale, report: &mut Report) -> anyhow::Result<()> {
-    let runs: [(u32, usize); 4] = [(1, 1), (1, 64), (16, 1), (64, 1)];
-    for (nth, (workers, installations)) in runs.into_iter().enumerate() {
-        let redis = FIRST_IDLE_REDIS + u16::try_from(nth)?;
-        let deployment = environment.deployment(&format!("pool_idle_{nth}"), redis)?;
-        deployment.start_api().await?.stop().await?;
+    let deployment = environment.deployment("pool_idle", IDLE_REDIS)?;
+    deployment.start_api().await?.stop().await?;
+    // The run with many installations is the last one: Redis keeps their settings.
+    let runs: [(u32, usize); 4] = [(1, 1), (16, 1), (64, 1), (1, 64)];
+    for (workers, installations) in runs {
         let first = budget::first_app(environment)?;
         let more = names(installations - 1)?.into_iter().map(|id| Installation { id, ..first.clone() });
         let apps: Vec<_> = std::iter::once(first.clone()).chain(more).collect();

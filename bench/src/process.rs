@@ -19,7 +19,7 @@ use tokio::{
 };
 
 /// Time limit for a log line that a process writes once it runs.
-const START_TIMEOUT: Duration = Duration::from_mins(1);
+const START_TIMEOUT: Duration = Duration::from_mins(3);
 /// Time limit for the end of a process after SIGTERM.
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::Utc;
 use domain::{InstallationId, Secret};
 use operations::Operations;
-use queue::{BudgetSettings, Claimer, Observation, Queue};
+use queue::{BudgetSettings, Claimer, Observation, Queue, QueueConfig};
 use store::Store;
 use tokio::time::{Instant, sleep};
 
@@ -35,16 +35,15 @@ pub(crate) async fn measure(
 ) -> anyhow::Result<()> {
     let depths: &[usize] = if scale.repetitions > 1 { &[0, 10, 100, 1_000, 10_000] } else { &[10, 10_000] };
     let mut idle = 0.0_f64;
+    let deployment = environment.deployment("signal", FIRST_REDIS)?;
+    deployment.start_api().await?.stop().await?;
+    let store = Store::new(&Secret::new(deployment.database_url.as_str()), 1)?;
     for (nth, depth) in depths.iter().enumerate() {
-        let redis = FIRST_REDIS + u16::try_from(nth)?;
-        let deployment = environment.deployment(&format!("signal_{nth}"), redis)?;
-        deployment.start_api().await?.stop().await?;
-        let queue = deployment.queue()?;
+        let url = environment.redis_url(FIRST_REDIS + u16::try_from(nth)?);
+        let queue = Queue::connect(&QueueConfig::new(url, "rts"))?;
         set_limits(&queue).await?;
         claims::enqueue_jobs(&queue, *depth).await?;
-        let store = Store::new(&Secret::new(deployment.database_url.as_str()), 1)?;
         let picture = Operations::new(&store, &queue).picture(Utc::now()).await?;
-        store.close().await;
         let scaling = picture.queue.unwrap_or_default().scaling();
         let wanted = f64::from(u32::try_from(scaling.workers_wanted(u64::from(SLOTS)))?);
         // One worker stays in any case.
@@ -53,6 +52,7 @@ pub(crate) async fn measure(
         let name = format!("workers wanted, {depth} jobs waiting, {SLOTS} slots");
         report.push(Row::new(name, "", &[wanted]).yardstick(BUSY, &[busy]));
     }
+    store.close().await;
     let row = Row::new("most workers wanted that GitHub's limits leave idle", "", &[idle]);
     report.push(row.target(Target::AtMost(0.0)));
     Ok(())
