@@ -28,6 +28,8 @@ use client_only as commands;
 
 use std::{process::ExitCode, time::Duration};
 
+use tokio::runtime::Builder;
+
 fn main() -> ExitCode {
     // Fails only if a provider is installed already.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
@@ -44,8 +46,13 @@ fn main() -> ExitCode {
 }
 
 fn run(args: args::Args) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = runtime_builder().enable_all().build()?;
     let result = runtime.block_on(commands::run(args));
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
+}
+
+/// Servers use all processors. A command of the API waits for one answer at a time.
+fn runtime_builder() -> Builder {
+    if cfg!(feature = "server") { Builder::new_multi_thread() } else { Builder::new_current_thread() }
 }

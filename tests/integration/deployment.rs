@@ -117,6 +117,21 @@ fn images_are_pinned_by_digest_and_run_without_privileges() {
 }
 
 #[test]
+fn released_program_is_the_one_whose_size_is_checked() {
+    let release = include_str!("../../.github/workflows/release.yml");
+    let place = |step: &str| release.find(step).unwrap();
+    assert!(
+        place("./dev program auditable") < place("tar -C target/small"),
+        "built and checked, then packed"
+    );
+    let dev = include_str!("../../dev");
+    let place = |step: &str| dev.find(step).unwrap();
+    let build = "build --profile small --locked -p cli --bin rts --no-default-features";
+    assert!(place(build) < place("sh scripts/program_size.sh"), "built, then checked");
+    assert!(include_str!("../../.github/workflows/ci.yml").contains("./dev program"));
+}
+
+#[test]
 fn every_service_has_only_its_own_secrets() {
     let services = services();
     let secrets = |name: &str| -> String {

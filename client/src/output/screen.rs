@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, Write},
+    panic,
     time::Duration,
 };
 
@@ -34,8 +35,14 @@ impl Size {
 struct Screen;
 
 impl Screen {
-    /// Switches to the second screen and hides the cursor.
+    /// Switches to the second screen and hides the cursor. A panic leaves it before it is reported, since the released
+    /// program ends at once then.
     fn enter() -> Self {
+        let report = panic::take_hook();
+        panic::set_hook(Box::new(move |fault| {
+            Self::leave();
+            report(fault);
+        }));
         print_raw("\u{1b}[?1049h\u{1b}[?25l");
         Self
     }
@@ -45,11 +52,15 @@ impl Screen {
         let lines: Vec<String> = frame.lines().map(|line| format!("{line}\u{1b}[K")).collect();
         print_raw(&format!("\u{1b}[H{}\u{1b}[J", lines.join("\r\n")));
     }
+
+    fn leave() {
+        print_raw("\u{1b}[?25h\u{1b}[?1049l");
+    }
 }
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        print_raw("\u{1b}[?25h\u{1b}[?1049l");
+        Self::leave();
     }
 }
 
