@@ -238,6 +238,8 @@ pub(crate) fn http_client(url: &ServiceUrl, timeout: Duration) -> Result<Client,
     let builder = builder.connect_timeout(CONNECT_TIMEOUT).timeout(timeout);
     // A proxy would carry the token of a plain-http service off this machine.
     let builder = if url.is_loopback() { builder.no_proxy() } else { builder };
+    // The system's certificates are read at once, and no connection of plain http uses them.
+    let builder = if url.is_encrypted() { builder } else { builder.tls_certs_only([]) };
     builder
         .build()
         .map_err(|error| ClientError::Failed(format!("no HTTP client: {}", domain::error_chain(&error))))

@@ -33,7 +33,7 @@ impl ServiceUrl {
             url.set_path(&path);
             url
         });
-        if base.0.scheme() == "http" && !base.is_loopback() {
+        if !base.is_encrypted() && !base.is_loopback() {
             return Err(fault("would send the token unencrypted; use https://"));
         }
         Ok(base)
@@ -47,6 +47,11 @@ impl ServiceUrl {
             Some(Host::Ipv6(address)) => IpAddr::from(address).is_loopback(),
             None => false,
         }
+    }
+
+    /// Returns whether the service is asked by https.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.0.scheme() == "https"
     }
 
     /// Returns the URL of an API path, given as segments, so that no argument can change the path.

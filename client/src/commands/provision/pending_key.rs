@@ -66,7 +66,9 @@ impl PendingKey {
             pair
         } else {
             let pair = SealingKeyPair::generate().map_err(|_| fault())?;
-            write_key(&mut file, GIVEN, Some(&pair), Utc::now()).map_err(|_| fault())?;
+            // After a power failure the caller sends this key again, and only this pair opens its config.
+            let kept = write_key(&mut file, GIVEN, Some(&pair), Utc::now()).and_then(|()| file.sync_all());
+            kept.map_err(|_| fault())?;
             pair
         };
         Ok(Self { key: key.to_owned(), pair: Some(pair), file: None })
@@ -86,7 +88,8 @@ impl PendingKey {
         };
         let (key, pair) = read_key(&file, now).unwrap_or_else(|| {
             let (key, pair) = new();
-            // A key that could not be written is a key that cannot be resumed.
+            // A key that could not be written, or that a power failure loses, is a key that cannot be resumed. The
+            // runner does not wait for the disk.
             let _ = write_key(&mut file, &key, pair.as_ref(), now);
             (key, pair)
         });
@@ -178,8 +181,7 @@ fn write_key(
     let secret = pair.map(SealingKeyPair::to_secret);
     file.set_len(0)?;
     file.rewind()?;
-    writeln!(file, "{key} {} {}", now.to_rfc3339(), secret.as_ref().map_or("", Secret::expose))?;
-    file.sync_all()
+    writeln!(file, "{key} {} {}", now.to_rfc3339(), secret.as_ref().map_or("", Secret::expose))
 }
 
 #[cfg(test)]
