@@ -204,8 +204,7 @@ async fn own_access_and_unclear_targets_are_refused() {
 #[tokio::test]
 async fn commands_begin_show_and_undo_an_incident() {
     let scene = Scene::new().await;
-    let home = scene.world.folder().to_str().unwrap().to_owned();
-    let changes = [("RTS_URL", scene.world.url()), ("RTS_TOKEN", scene.root.token.as_str()), ("HOME", &home)];
+    let changes = scene.world.caller_environment(&scene.root.token);
     let run = |words: Vec<String>| {
         let (world, changes) = (&scene.world, &changes);
         async move {

@@ -148,9 +148,7 @@ async fn dashboard_names_the_command_and_hands_nothing_out() {
 #[tokio::test]
 async fn command_seals_by_itself_and_opens_the_config_again() {
     let scene = Scene::of(World::start().await).await;
-    let home = scene.world.folder().to_str().unwrap().to_owned();
-    let variables =
-        [("RTS_URL", scene.world.url()), ("RTS_TOKEN", &scene.ada.token), ("HOME", home.as_str())];
+    let variables = scene.world.caller_environment(&scene.ada.token);
     let run = async |words: &[&str]| scene.world.command(words, &variables).await;
     let sealed = "SELECT count(*) FROM credentials WHERE key_id = 'hpke:x25519'";
 
@@ -201,8 +199,8 @@ async fn earlier_release_of_the_service_gets_the_request_without_a_key() {
     let router =
         Router::new().route("/api/v1/runners/jit", post(earlier_release)).with_state("eyJ".to_owned());
     let url = serve(router).await;
-    let home = scene.world.folder().to_str().unwrap().to_owned();
-    let variables = [("RTS_URL", url.as_str()), ("RTS_TOKEN", &scene.ada.token), ("HOME", &home)];
+    let own = scene.world.caller_environment(&scene.ada.token);
+    let variables = [&own[..], &[("RTS_URL", url.as_str())]].concat();
     let words = ["provision", "--label", "linux", "-o", "json"];
     let said = scene.world.command(&words, &variables).await.expect(0);
     assert_eq!(said.json()["encoded_jit_config"], "eyJ");

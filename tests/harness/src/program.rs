@@ -178,6 +178,14 @@ impl World {
         self.run_command(words, changes, File::open(input).unwrap().into()).await
     }
 
+    /// Returns the environment of a caller's `rts`: this service's URL, a token, and this world's folder as the home.
+    ///
+    /// # Panics
+    /// When the folder's path is no text.
+    pub fn caller_environment<'a>(&'a self, token: &'a str) -> [(&'static str, &'a str); 3] {
+        [("RTS_URL", self.url()), ("RTS_TOKEN", token), ("HOME", self.folder().to_str().unwrap())]
+    }
+
     /// Returns the path of the `rts` that the tests run.
     pub fn rts(&self) -> PathBuf {
         rts()

@@ -49,9 +49,7 @@ impl Scene {
         words: &[&str],
         changes: &[(&str, &str)],
     ) -> Output {
-        let home = self.world.folder().to_str().unwrap();
-        let own =
-            [("RTS_URL", self.world.url()), ("RTS_TOKEN", who.token().unwrap_or_default()), ("HOME", home)];
+        let own = self.world.caller_environment(who.token().unwrap_or_default());
         self.world.command(words, &[&own, changes].concat()).await
     }
 

@@ -117,12 +117,8 @@ async fn interrupted_request_gets_the_same_runner() {
     // Ctrl-C, while another equal request waits: two commands at once are two runners.
     let mut command = tokio::process::Command::new(scene.world.rts());
     command.args(["provision", "--label", "linux", "-o", "json"]).env_clear();
-    command.envs([("RTS_URL", scene.world.url()), ("RTS_TOKEN", &scene.ada.token)]);
-    command
-        .env("HOME", scene.world.folder())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    command.envs(scene.world.caller_environment(&scene.ada.token));
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut waiting = command.spawn().unwrap();
     let waiting_id = waiting.id().unwrap();
     let mut remarks = BufReader::new(waiting.stderr.take().unwrap()).lines();
@@ -176,12 +172,8 @@ async fn signals_reach_the_child_and_its_end_is_handed_on() {
     let child = "trap 'exit 9' TERM; echo ready; while :; do sleep 0.1; done";
     let mut command = tokio::process::Command::new(scene.world.rts());
     command.args(["provision", "--label", "linux", "--exec", "sh", "-c", child]).env_clear();
-    command.envs([
-        ("RTS_URL", scene.world.url()),
-        ("RTS_TOKEN", &scene.ada.token),
-        ("PATH", "/usr/bin:/bin"),
-    ]);
-    command.env("HOME", scene.world.folder()).stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+    command.envs(scene.world.caller_environment(&scene.ada.token)).env("PATH", "/usr/bin:/bin");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
     let mut running = command.spawn().unwrap();
     let mut lines = BufReader::new(running.stdout.take().unwrap()).lines();
     assert_eq!(lines.next_line().await.unwrap().as_deref(), Some("ready"));
@@ -197,12 +189,8 @@ async fn open_descriptor_gets_the_config() {
     let script = "exec \"$0\" provision --label linux --config-fd 3 3>fd.config";
     let mut command = tokio::process::Command::new("sh");
     command.args(["-c", script]).arg(rts).current_dir(scene.world.folder()).env_clear();
-    command.envs([
-        ("RTS_URL", scene.world.url()),
-        ("RTS_TOKEN", &scene.ada.token),
-        ("PATH", "/usr/bin:/bin"),
-    ]);
-    let said = command.env("HOME", scene.world.folder()).output().await.unwrap();
+    command.envs(scene.world.caller_environment(&scene.ada.token)).env("PATH", "/usr/bin:/bin");
+    let said = command.output().await.unwrap();
     assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
     let config = std::fs::read_to_string(scene.world.folder().join("fd.config")).unwrap();
     assert!(config.trim().len() > 100 && !String::from_utf8_lossy(&said.stdout).contains(config.trim()));

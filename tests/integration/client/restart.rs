@@ -14,12 +14,12 @@ async fn command_gets_its_runner_although_the_api_restarts() {
     let mut command = tokio::process::Command::new(scene.world.rts());
     let check = r#"test -n "$ACTIONS_RUNNER_INPUT_JITCONFIG" && exit 7"#;
     command.args(["provision", "--label", "linux", "--exec", "sh", "-c", check]).env_clear();
-    command.envs([
-        ("RTS_URL", format!("http://{address}").as_str()),
-        ("RTS_TOKEN", &scene.ada.token),
-        ("PATH", "/usr/bin:/bin"),
-    ]);
-    command.env("HOME", scene.world.folder()).stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
+    command.envs(scene.world.caller_environment(&scene.ada.token)).env("PATH", "/usr/bin:/bin");
+    command
+        .env("RTS_URL", format!("http://{address}"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .kill_on_drop(true);
     let mut running = command.spawn().unwrap();
     wait_until("it has asked", || async { scene.count("SELECT count(*) FROM jobs").await == 1 }).await;
     api.kill();

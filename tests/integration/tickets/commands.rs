@@ -9,8 +9,7 @@ use super::Scene;
 #[tokio::test]
 async fn machine_starts_its_runner_with_nothing_but_a_ticket() {
     let scene = Scene::new().await;
-    let home = scene.world.folder().to_str().unwrap().to_owned();
-    let member = [("RTS_URL", scene.world.url()), ("RTS_TOKEN", &scene.ada.token), ("HOME", home.as_str())];
+    let member = scene.world.caller_environment(&scene.ada.token);
     let run = async |words: &[&str]| scene.world.command(words, &member).await;
     let create = ["ticket", "create", "--label", "linux", "--address", "127.0.0.0/8"];
     let made = run(&create).await.expect(0);
@@ -20,7 +19,8 @@ async fn machine_starts_its_runner_with_nothing_but_a_ticket() {
     assert!(listed.stdout.contains("open") && !listed.stdout.contains(ticket), "{}", listed.stdout);
 
     let check = r#"test -n "$ACTIONS_RUNNER_INPUT_JITCONFIG" && test -z "$RTS_TICKET" && exit 7"#;
-    let machine = [("RTS_URL", scene.world.url()), ("RTS_TICKET", ticket), ("HOME", home.as_str())];
+    let bare = scene.world.caller_environment("");
+    let machine = [&bare[..], &[("RTS_TICKET", ticket)]].concat();
     let words = ["ticket", "redeem", "--exec", "sh", "-c", check];
     let started = scene.world.command(&words, &machine).await.expect(7);
     assert!(
@@ -36,13 +36,12 @@ async fn machine_starts_its_runner_with_nothing_but_a_ticket() {
 #[tokio::test]
 async fn redemption_reads_a_file_and_resumes_after_a_time_out() {
     let scene = Scene::of(harness::World::builder().workers(0).start().await).await;
-    let home = scene.world.folder().to_str().unwrap().to_owned();
     let ticket = scene.ticket(&scene.ada).await.assert_status(201).body;
     let path = scene.world.folder().join("ticket");
     let mut file = std::fs::File::options();
     let file = file.write(true).create_new(true).mode(0o600).open(&path).unwrap();
     std::io::Write::write_all(&mut &file, ticket["ticket"].as_str().unwrap().as_bytes()).unwrap();
-    let machine = [("RTS_URL", scene.world.url()), ("HOME", home.as_str())];
+    let machine = scene.world.caller_environment("");
     let words = ["ticket", "redeem", "--ticket-file", "ticket", "--config-file", "jit.config"];
     let late = [&words[..], &["--wait", "1s"]].concat();
     scene.world.command(&late, &machine).await.expect(6);
@@ -57,7 +56,7 @@ async fn redemption_reads_a_file_and_resumes_after_a_time_out() {
     scene.world.command(&["ticket", "redeem", "--exec", "true"], &machine).await.expect(2);
 
     let other = scene.ticket(&scene.ada).await.assert_status(201).body;
-    let member = [("RTS_URL", scene.world.url()), ("RTS_TOKEN", &scene.ada.token), ("HOME", home.as_str())];
+    let member = scene.world.caller_environment(&scene.ada.token);
     let id = other["ticket_id"].as_str().unwrap();
     scene.world.command(&["ticket", "revoke", id], &member).await.expect(0);
     scene.world.command(&["ticket", "revoke", id], &member).await.expect(4);
