@@ -2,7 +2,9 @@
 
 use axum::http::{HeaderName, header};
 use chrono::{DateTime, Utc};
-use domain::{AuditEntry, Caller, Job, JobKind, Origin, Problem, Runner, SealedConfig};
+use domain::{
+    AuditEntry, Caller, Job, JobKind, Origin, Problem, RunCommands, Runner, SealedConfig, shell_quote,
+};
 use serde::Serialize;
 use serde_json::json;
 use store::{SealedCredential, Tx};
@@ -249,6 +251,7 @@ fn open_credential(
             job_id: job.id.uuid(),
         }));
     }
+    let run = RunCommands::new(&secret);
     Ok(IssuedCredential::Jit(CredentialView {
         kind: CredentialKind::JitConfig,
         runner_id,
@@ -256,16 +259,11 @@ fn open_credential(
         encoded_jit_config: secret.expose().to_owned(),
         labels: runner.labels,
         expires_at,
-        run_command: format!("ACTIONS_RUNNER_INPUT_JITCONFIG={} ./run.sh", shell_quote(secret.expose())),
-        run_command_argv: format!("./run.sh --jitconfig {}", shell_quote(secret.expose())),
+        run_command: run.by_environment,
+        run_command_argv: run.by_argument,
         job_id: job.id.uuid(),
         warnings: Vec::new(),
     }))
-}
-
-/// Returns the text as one quoted shell word.
-fn shell_quote(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// Returns the shell command. Labels may contain any character except commas and control characters.

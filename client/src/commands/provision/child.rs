@@ -2,7 +2,7 @@
 
 use std::{io::IsTerminal, os::unix::process::ExitStatusExt, process::ExitStatus, time::Duration};
 
-use domain::{RunnerStatus, Secret};
+use domain::{JIT_CONFIG_VARIABLE, RunnerStatus, Secret};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -15,8 +15,6 @@ use tokio::{
 
 use crate::{commands::ticket::TICKET_VARIABLE, error::ClientError, output::print::note, session::Session};
 
-/// Variable in which the runner software reads its config, and which it clears at once.
-const CONFIG_VARIABLE: &str = "ACTIONS_RUNNER_INPUT_JITCONFIG";
 /// Variables with the caller's own tokens. Jobs of the runner must not see them.
 const TOKEN_VARIABLES: &[&str] = &[
     "RTS_TOKEN",
@@ -49,7 +47,7 @@ pub(crate) async fn run(
     let fault = |error: std::io::Error| ClientError::Failed(format!("{program}: {error}"));
     // Before the start: a signal in between would end this program alone.
     let mut signals = Signals::listen().map_err(fault)?;
-    let ended = match child.env(CONFIG_VARIABLE, config.expose()).spawn() {
+    let ended = match child.env(JIT_CONFIG_VARIABLE, config.expose()).spawn() {
         Ok(mut child) => signals.wait(&mut child).await.map_err(fault),
         Err(error) => Err(fault(error)),
     };

@@ -7,7 +7,7 @@ use std::{
 };
 
 use clap::ValueEnum;
-use domain::{SealedConfig, SealingKeyPair, sealed_config_context};
+use domain::{RunCommands, SealedConfig, SealingKeyPair, sealed_config_context};
 use serde_json::{Value, json};
 
 use crate::{
@@ -64,12 +64,11 @@ pub(crate) fn open(mut answer: Value, pair: Option<&SealingKeyPair>) -> Result<V
     let config = pair.open(&context, &sealed).map_err(|_| fault("its key does not open it"))?;
     if let Some(members) = answer.as_object_mut() {
         members.remove("sealed_config");
-        let quoted = format!("'{}'", config.expose().replace('\'', r"'\''"));
+        let run = RunCommands::new(&config);
         members.insert("kind".to_owned(), json!("jit_config"));
         members.insert("encoded_jit_config".to_owned(), json!(config.expose()));
-        let run = format!("ACTIONS_RUNNER_INPUT_JITCONFIG={quoted} ./run.sh");
-        members.insert("run_command".to_owned(), json!(run));
-        members.insert("run_command_argv".to_owned(), json!(format!("./run.sh --jitconfig {quoted}")));
+        members.insert("run_command".to_owned(), json!(run.by_environment));
+        members.insert("run_command_argv".to_owned(), json!(run.by_argument));
     }
     Ok(answer)
 }
