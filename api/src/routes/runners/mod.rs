@@ -10,7 +10,7 @@ pub(crate) mod view;
 
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub(super) use self::request::ProvisionBody;
+pub(super) use self::request::{ProvisionBody, parse_sealing_key};
 use crate::app::AppState;
 
 pub(crate) fn router() -> OpenApiRouter<AppState> {

@@ -83,8 +83,11 @@ pub(crate) async fn provision(
     IdempotencyKey(key): IdempotencyKey,
     Body(mut body): Body<ProvisionBody>,
 ) -> ApiResult<Response> {
-    let (request, team) = body.check()?;
-    let sealing_key = body.take_sealing_key()?;
+    let (sealing_key, wrong) = match body.take_sealing_key() {
+        Ok(key) => (key, Vec::new()),
+        Err(error) => (None, vec![error]),
+    };
+    let (request, team) = body.check_beside(wrong)?;
     let (by, hash) = (Actor { caller: &caller, origin: &origin }, hash_body(&body)?);
     let command = ProvisionCommand::new(by, Registration::Jit, request, team);
     let command = command.with_key(key, hash).sealed_to(sealing_key);

@@ -83,13 +83,32 @@ impl RegisterBody {
     }
 }
 
+/// Returns the key to which the config of a request is sealed.
+///
+/// # Errors
+/// The fault of a text that is no usable key.
+pub(crate) fn parse_sealing_key(text: Option<&str>) -> Result<Option<SealingKey>, FieldError> {
+    let key = text.map(str::parse::<SealingKey>).transpose();
+    key.map_err(|error| FieldError::new("/sealing_key", error.to_string()))
+}
+
 impl ProvisionBody {
     /// Checks all values.
     ///
     /// # Errors
     /// `validation_failed` with all invalid values.
     pub(crate) fn check(&self) -> Result<(ProvisionRequest, Option<TeamId>), Problem> {
-        let mut wrong = Vec::new();
+        self.check_beside(Vec::new())
+    }
+
+    /// Checks all values. `wrong` are errors that were found before.
+    ///
+    /// # Errors
+    /// `validation_failed` with all invalid values.
+    pub(crate) fn check_beside(
+        &self,
+        mut wrong: Vec<FieldError>,
+    ) -> Result<(ProvisionRequest, Option<TeamId>), Problem> {
         let name = self.name().map_err(|error| wrong.push(error));
         let labels = self.labels(&mut wrong);
         if self.runner_group_id.is_some_and(|id| id < 1) {
@@ -105,9 +124,6 @@ impl ProvisionBody {
         let version = self.runner_version.as_deref().map(str::parse::<RunnerVersion>).transpose();
         let version =
             version.map_err(|error| wrong.push(FieldError::new("/runner_version", error.to_string())));
-        if let Some(Err(error)) = self.sealing_key.as_deref().map(str::parse::<SealingKey>) {
-            wrong.push(FieldError::new("/sealing_key", error.to_string()));
-        }
         match name {
             Ok(name) if wrong.is_empty() => {
                 let request = ProvisionRequest {
@@ -126,10 +142,9 @@ impl ProvisionBody {
     /// Takes the key out of the body, so that the body's hash is that of the request without it.
     ///
     /// # Errors
-    /// `validation_failed` if it is no usable key.
-    pub(crate) fn take_sealing_key(&mut self) -> Result<Option<SealingKey>, Problem> {
-        let key = self.sealing_key.take().map(SealingKey::try_from).transpose();
-        key.map_err(|error| Problem::field("/sealing_key", error.to_string()))
+    /// The fault of a text that is no usable key.
+    pub(crate) fn take_sealing_key(&mut self) -> Result<Option<SealingKey>, FieldError> {
+        parse_sealing_key(self.sealing_key.take().as_deref())
     }
 
     fn name(&self) -> Result<RequestedName, FieldError> {

@@ -11,7 +11,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::{app::AppState, routes::runners::ProvisionBody};
+use crate::{
+    app::AppState,
+    routes::runners::{ProvisionBody, parse_sealing_key},
+};
 
 /// Shortest life of a ticket, in seconds.
 const MIN_LIFE: i64 = 60;
@@ -169,7 +172,6 @@ impl RedeemBody {
     /// # Errors
     /// `validation_failed` if it is no usable key.
     pub(crate) fn sealing_key(&self) -> Result<Option<SealingKey>, Problem> {
-        let key = self.sealing_key.as_deref().map(str::parse::<SealingKey>).transpose();
-        key.map_err(|error| Problem::field("/sealing_key", error.to_string()))
+        parse_sealing_key(self.sealing_key.as_deref()).map_err(|error| Problem::invalid(vec![error]))
     }
 }
