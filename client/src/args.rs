@@ -15,7 +15,7 @@ use crate::{
         job::JobVerb,
         lane::LaneVerb,
         machine_client::ClientVerb,
-        overview::{ListArgs, SecurityVerb, TokenArgs, UnmanagedVerb},
+        overview::{ListArgs, SecurityVerb, TokenArgs, UnmanagedVerb, WhoamiArgs},
         policy::{ExplainArgs, PolicyVerb},
         profile::ProfileVerb,
         provision::ProvisionArgs,
@@ -119,15 +119,15 @@ pub enum Command {
     Team(NounArgs<TeamVerb>),
     /// Show who you are to the service, and where your token comes from.
     #[command(after_help = "Examples:\n  rts whoami\n  rts whoami -o json")]
-    Whoami(PlainArgs<TokenArgs>),
+    Whoami(PlainArgs<WhoamiArgs>),
     /// Print the bearer token, for curl.
     #[command(
-        after_help = "Example:\n  curl -H \"Authorization: Bearer $(rts token)\" https://runners.example.com/api/v1/auth/me"
+        after_help = "Examples:\n  curl -H \"Authorization: Bearer $(rts token)\" https://runners.example.com/api/v1/auth/me\n  rts token --audience runner-tokens"
     )]
     Token(PlainArgs<TokenArgs>),
     /// Sign in with a code or a browser, or store a token, in a profile.
     #[command(
-        after_help = "Examples:\n  rts login --url https://runners.example.com\n  rts login --url https://runners.example.com --web\n  my-token-tool | rts login --url https://runners.example.com --with-token\n\nThe token is in $XDG_STATE_HOME/rts/credentials.toml, which only you may read, and is sent to this URL alone. It is refreshed until the provider ends the session."
+        after_help = "Examples:\n  rts login --url https://runners.example.com\n  rts login --url https://runners.example.com --web\n  rts login --url https://runners.example.com --scopes openid,email,offline_access\n  my-token-tool | rts login --url https://runners.example.com --with-token\n\nThe token is in $XDG_STATE_HOME/rts/credentials.toml, which only you may read, and is sent to this URL alone. It is refreshed until the provider ends the session."
     )]
     Login(PlainArgs<LoginArgs>),
     /// Forget the token of a profile.
@@ -207,7 +207,8 @@ impl Command {
             Self::Job(noun) => &noun.common,
             Self::Ticket(noun) => &noun.common,
             Self::Team(noun) => &noun.common,
-            Self::Whoami(command) | Self::Token(command) => &command.common,
+            Self::Whoami(command) => &command.common,
+            Self::Token(command) => &command.common,
             Self::Login(command) => &command.common,
             Self::Logout(command) => &command.common,
             Self::Profile(noun) => &noun.common,

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::{
     args::CommonArgs,
-    connection::{read_bounded, replace_private_file},
+    connection::{read_bounded, replace_private_file_at_once},
     output::{plain, scalar},
     session::Session,
 };
@@ -137,7 +137,7 @@ impl Cache {
         self.known.insert(place, Remembered { at: now, values: values.to_vec() });
         if let (Some(path), Ok(text)) = (&self.path, serde_json::to_string(&self.known)) {
             // Without a cache the next completion asks again.
-            let _ = replace_private_file(path, &text);
+            let _ = replace_private_file_at_once(path, &text);
         }
     }
 }

@@ -38,7 +38,7 @@ pub(crate) async fn run(command: Command) -> Result<(), ClientError> {
         Command::Ticket(noun) => ticket::run(&noun.common, noun.verb).await,
         Command::Team(noun) => team::run(&open(&noun.common)?, noun.verb).await,
         Command::Whoami(plain) => overview::whoami(&open(&plain.common)?).await,
-        Command::Token(plain) => overview::token(&open(&plain.common)?).await,
+        Command::Token(plain) => overview::token(&open(&plain.common)?, plain.args).await,
         Command::Login(plain) => sign_in::login(&plain.common, &plain.args).await,
         Command::Logout(plain) => sign_in::logout(&plain.common, &plain.args),
         Command::Profile(noun) => profile::run(noun.common.output.unwrap_or_default(), noun.verb),

@@ -20,9 +20,17 @@ use crate::{
     session::{Limit, Session},
 };
 
-/// Arguments of `rts whoami` and `rts token`.
+/// Arguments of `rts whoami`.
 #[derive(Debug, Args)]
-pub struct TokenArgs {}
+pub struct WhoamiArgs {}
+
+/// Arguments of `rts token`.
+#[derive(Debug, Args)]
+pub struct TokenArgs {
+    /// Audience that the token must be for. GitHub Actions issues one for it; a token from elsewhere is compared.
+    #[arg(long, value_name = "AUDIENCE", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    audience: Option<String>,
+}
 
 /// Arguments of a short list.
 #[derive(Debug, Args)]
@@ -128,10 +136,13 @@ pub(crate) async fn whoami(session: &Session) -> Result<(), ClientError> {
 }
 
 /// `rts token`.
-pub(crate) async fn token(session: &Session) -> Result<(), ClientError> {
+pub(crate) async fn token(session: &Session, args: TokenArgs) -> Result<(), ClientError> {
     let identity = session.client.identity();
     let identity = identity.ok_or_else(|| ClientError::SignedOut("there is no token".to_owned()))?;
-    let token = identity.token().await?;
+    let token = match &args.audience {
+        Some(audience) => identity.token_for(audience).await?,
+        None => identity.token().await?,
+    };
     match session.format {
         Format::Json | Format::Jsonl => {
             line(json!({ "token": token.expose(), "source": identity.source.to_string() }))

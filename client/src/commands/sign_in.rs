@@ -24,6 +24,8 @@ use crate::{
 
 /// Most bytes of a token on stdin.
 const MAX_INPUT: u64 = 64 * 1024;
+/// Most bytes of a scope.
+const MAX_SCOPE: usize = 200;
 /// Name of a profile where none is given.
 const DEFAULT_PROFILE: &str = "default";
 
@@ -42,6 +44,15 @@ pub struct LoginArgs {
     /// Issuer to sign in at, where the service has several.
     #[arg(long, value_name = "URL", conflicts_with = "with_token")]
     issuer: Option<String>,
+    /// Scopes to ask for, separated by commas, instead of those that the service names.
+    #[arg(
+        long,
+        value_name = "SCOPE",
+        value_delimiter = ',',
+        value_parser = scope,
+        conflicts_with = "with_token"
+    )]
+    scopes: Vec<String>,
 }
 
 /// Arguments of `rts logout`.
@@ -71,7 +82,10 @@ pub(crate) async fn login(common: &CommonArgs, args: &LoginArgs) -> Result<(), C
     let (tokens, offer) = if args.with_token {
         (Tokens { bearer: read_token()?, refresh: None, expires_at: None }, None)
     } else {
-        let offer = choose_offer(&service, args.issuer.as_deref()).await?;
+        let mut offer = choose_offer(&service, args.issuer.as_deref()).await?;
+        if !args.scopes.is_empty() {
+            offer.scopes.clone_from(&args.scopes);
+        }
         let tokens = if args.web { use_browser(&offer).await? } else { confirm_code(&offer).await? };
         (tokens, Some(offer))
     };
@@ -88,6 +102,17 @@ pub(crate) async fn login(common: &CommonArgs, args: &LoginArgs) -> Result<(), C
     let identity = crate::output::scalar(&me["identity"]);
     note(format_args!("signed in to {} as {identity}; profile {name}", service.host()));
     Ok(())
+}
+
+/// Checks a scope: visible ASCII characters other than `"` and `\` (RFC 6749, section 3.3).
+fn scope(text: &str) -> Result<String, String> {
+    let allowed = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\');
+    let good = (1..=MAX_SCOPE).contains(&text.len()) && text.bytes().all(allowed);
+    if good {
+        Ok(text.to_owned())
+    } else {
+        Err("visible ASCII characters without quotes and spaces".to_owned())
+    }
 }
 
 /// Asks the service where to sign in.
@@ -111,8 +136,13 @@ async fn choose_offer(service: &ServiceUrl, issuer: Option<&str>) -> Result<Sign
 async fn confirm_code(offer: &SignInOffer) -> Result<Tokens, ClientError> {
     let provider = Provider::discover(&offer.issuer).await?;
     let code = provider.begin(offer).await?;
-    let (page, text) = (crate::output::plain(&code.verification_uri), crate::output::plain(&code.user_code));
-    note(format_args!("open {page} and enter the code {text}"));
+    let text = crate::output::plain(&code.user_code);
+    if let Some(page) = &code.verification_uri_complete {
+        note(format_args!("open {} and compare the code {text}", crate::output::plain(page)));
+    } else {
+        let page = crate::output::plain(&code.verification_uri);
+        note(format_args!("open {page} and enter the code {text}"));
+    }
     provider.await_confirmation(offer, &code).await
 }
 

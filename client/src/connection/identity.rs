@@ -7,12 +7,14 @@ use reqwest::header::HeaderValue;
 use serde::Deserialize;
 use url::Url;
 
-use super::{Credentials, ServiceUrl, Target, api_client, credential_command, private_file};
-use crate::{args::ConnectionArgs, environment::Environment, error::ClientError};
+use super::{
+    Credentials, ServiceUrl, Target, api_client, audience::audiences, credential_command, private_file,
+};
+use crate::{args::ConnectionArgs, environment::Environment, error::ClientError, output::plain};
 
 /// Token that Kubernetes projects into a pod.
 const KUBERNETES_TOKEN: &str = "/var/run/secrets/rts/token";
-/// Audience asked for where none is set, as the shell client and the action ask.
+/// Audience asked for where none is set, as the shell client asks.
 const DEFAULT_AUDIENCE: &str = "runner-token-service";
 /// Most bytes of a token.
 const MAX_TOKEN: usize = 16 * 1024;
@@ -94,12 +96,32 @@ impl Identity {
         })
     }
 
+    /// Reads a token for an audience. GitHub Actions issues one; every other source has one token, which must be for it.
+    ///
+    /// # Errors
+    /// Those of [`Self::token`], and [`ClientError::SignedOut`] if the token is for another audience.
+    pub(crate) async fn token_for(&self, audience: &str) -> Result<Secret, ClientError> {
+        let token = self.read_token(Some(audience)).await?;
+        let fault = match audiences(&token) {
+            Some(all) if all.iter().any(|one| one == audience) => return Ok(token),
+            Some(all) if all.is_empty() => "names no audience".to_owned(),
+            Some(all) => format!("is for {}", plain(&all.join(", "))),
+            None => "is no JWT, so its audience is unknown".to_owned(),
+        };
+        let wanted = plain(audience);
+        Err(ClientError::SignedOut(format!("the token from {} {fault}; wanted is {wanted}", self.source)))
+    }
+
     /// Reads the token.
     ///
     /// # Errors
     /// [`ClientError::SignedOut`] if the source has no token (any more), [`ClientError::Unavailable`] if GitHub does not
     /// answer.
     pub(crate) async fn token(&self) -> Result<Secret, ClientError> {
+        self.read_token(None).await
+    }
+
+    async fn read_token(&self, audience: Option<&str>) -> Result<Secret, ClientError> {
         let gone =
             |reason: String| ClientError::SignedOut(format!("no token from {}: {reason}", self.source));
         let token = match &self.source {
@@ -108,7 +130,7 @@ impl Identity {
                 Secret::new(read.ok_or_else(|| gone("there is no such file".into()))?.trim())
             }
             Source::Variable(name) => Secret::new(self.environment.get(name).unwrap_or_default().trim()),
-            Source::Actions => self.request_from_actions().await?,
+            Source::Actions => self.request_from_actions(audience).await?,
             Source::Command { command, .. } => credential_command::read_token(command).await.map_err(gone)?,
             Source::Profile(name) => Credentials::token(&self.environment, name, &self.service).await?,
         };
@@ -116,7 +138,7 @@ impl Identity {
         Ok(token)
     }
 
-    async fn request_from_actions(&self) -> Result<Secret, ClientError> {
+    async fn request_from_actions(&self, audience: Option<&str>) -> Result<Secret, ClientError> {
         #[derive(Deserialize)]
         struct Issued {
             value: String,
@@ -125,7 +147,7 @@ impl Identity {
         let bad = || ClientError::Usage("ACTIONS_ID_TOKEN_REQUEST_URL is not an https URL".into());
         let mut url = Url::parse(get("ACTIONS_ID_TOKEN_REQUEST_URL")).map_err(|_| bad())?;
         let origin = ServiceUrl::parse(&url.origin().ascii_serialization()).map_err(|_| bad())?;
-        let audience = self.environment.get("RTS_AUDIENCE").unwrap_or(DEFAULT_AUDIENCE);
+        let audience = audience.or_else(|| self.environment.get("RTS_AUDIENCE")).unwrap_or(DEFAULT_AUDIENCE);
         url.query_pairs_mut().append_pair("audience", audience);
         let http = api_client::http_client(&origin, ACTIONS_TIMEOUT)?;
         let away = |error: reqwest::Error| {

@@ -2,6 +2,7 @@
 
 mod answer;
 mod api_client;
+mod audience;
 mod credential_command;
 mod credentials;
 mod identity;
@@ -20,8 +21,7 @@ pub(crate) use loopback::{AuthorizationCode, Loopback};
 pub(crate) use pages::{MAX_PAGE, Pages};
 pub(crate) use private_file::{
     create_folder as create_private_folder, create_new as create_private_file, read_bounded,
-    read_private as read_private_file, replace as replace_private_file,
-    replace_at_once as replace_private_file_at_once,
+    read_private as read_private_file, replace_at_once as replace_private_file_at_once,
 };
 pub(crate) use profiles::{Profile, Profiles, check_profile_name};
 pub(crate) use provider::{Provider, SignInOffer, Tokens};

@@ -56,6 +56,8 @@ pub(crate) struct Tokens {
 pub(crate) struct DeviceCode {
     #[serde(rename = "device_code")]
     secret: String,
+    /// Page that knows the code already.
+    pub(crate) verification_uri_complete: Option<String>,
     /// Code to compare or to enter.
     pub(crate) user_code: String,
     /// Page that asks for the code.

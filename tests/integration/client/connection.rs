@@ -1,6 +1,7 @@
 //! Services, tokens and lost answers.
 
 use std::{
+    collections::HashMap,
     os::unix::fs::PermissionsExt,
     path::Path,
     sync::{
@@ -13,9 +14,10 @@ use axum::{
     Json, Router,
     extract::{Query, State},
     http::{HeaderMap, StatusCode, header::RETRY_AFTER},
-    response::{IntoResponse, Response},
+    response::IntoResponse,
     routing::{any, get},
 };
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use super::{Scene, serve};
@@ -108,10 +110,13 @@ async fn github_actions_and_token_files_are_identities() {
     let token = scene.ada.token.clone();
     let router = Router::new().route(
         "/token",
-        get(move |Query(query): Query<Vec<(String, String)>>, headers: HeaderMap| async move {
-            let asked = query.contains(&("audience".to_owned(), "runner-token-service".to_owned()));
+        get(move |Query(query): Query<HashMap<String, String>>, headers: HeaderMap| async move {
             let known = headers.get("authorization").is_some_and(|value| value == "Bearer request-secret");
-            if asked && known { Json(json!({ "value": token })).into_response() } else { refuse() }
+            match query["audience"].as_str() {
+                "runner-token-service" if known => Json(json!({ "value": token })).into_response(),
+                other if known => Json(json!({ "value": unsigned_token(other) })).into_response(),
+                _ => StatusCode::FORBIDDEN.into_response(),
+            }
         }),
     );
     let url = format!("{}/token?api-version=2.0", serve(router).await);
@@ -121,6 +126,8 @@ async fn github_actions_and_token_files_are_identities() {
     ];
     let me = scene.run_with("", &["whoami"], &actions).await.expect(0);
     assert!(me.stdout.contains("ada@example.com") && me.stderr.contains("GitHub Actions"), "{me:?}");
+    let other = scene.run_with("", &["token", "--audience", "elsewhere"], &actions).await.expect(0);
+    assert_eq!(other.stdout.trim(), unsigned_token("elsewhere"));
 
     std::fs::write(scene.world.folder().join("token"), format!("{}\n", scene.ada.token)).unwrap();
     let me = scene.run("", &["whoami", "--token-file", "token"]).await.expect(0);
@@ -128,8 +135,22 @@ async fn github_actions_and_token_files_are_identities() {
     scene.run_with("", &["whoami"], &[("RTS_ID_TOKEN", scene.ada.token.as_str())]).await.expect(0);
 }
 
-fn refuse() -> Response {
-    StatusCode::FORBIDDEN.into_response()
+fn unsigned_token(audience: &str) -> String {
+    let part = |claims: Value| URL_SAFE_NO_PAD.encode(claims.to_string());
+    format!("{}.{}.c2ln", part(json!({ "alg": "none" })), part(json!({ "aud": audience })))
+}
+
+#[tokio::test]
+async fn token_for_another_audience_is_not_printed() {
+    let scene = Scene::new().await;
+    let token = async |who: &str, audience| scene.run(who, &["token", "--audience", audience]).await;
+    let own = token(&scene.ada.token, "runner-tokens").await.expect(0);
+    assert_eq!(own.stdout.trim(), scene.ada.token);
+    let other = token(&scene.ada.token, "elsewhere").await.expect(5);
+    assert!(other.stderr.contains("is for runner-tokens; wanted is elsewhere"), "{}", other.stderr);
+    let opaque = token("no-jwt", "elsewhere").await.expect(5);
+    assert!(opaque.stderr.contains("is no JWT") && !opaque.stderr.contains("no-jwt"), "{}", opaque.stderr);
+    assert!(other.stdout.is_empty() && opaque.stdout.is_empty());
 }
 
 /// Signs in with a token on stdin.
@@ -183,7 +204,7 @@ async fn token_is_tested_without_a_trace() {
     let input = scene.world.folder().join("token-to-test");
     let test = async |token: &str| {
         std::fs::write(&input, token).unwrap();
-        let own = [("RTS_URL", scene.world.url()), ("RTS_TOKEN", admin.token.as_str())];
+        let own = scene.world.caller_environment(&admin.token);
         scene.world.command_with_input(&["client", "test-token", "-o", "json"], &own, &input).await
     };
     assert_eq!(test(&scene.ada.token).await.expect(0).json()["outcome"], "user");

@@ -28,6 +28,8 @@ struct Provider {
     url: std::sync::OnceLock<String>,
     questions: AtomicUsize,
     refreshes: AtomicUsize,
+    /// Scopes that the code was asked for.
+    scopes: std::sync::Mutex<String>,
     /// Challenge and redirect of the sign-in page that was opened last.
     asked: std::sync::Mutex<(String, String)>,
 }
@@ -100,10 +102,12 @@ fn redeem(provider: &Provider, form: &str) -> Response {
 
 async fn device(State(provider): Shared, form: String) -> Json<Value> {
     let has = |name, value| has(&form, name, value);
-    assert!(has("client_id", "rts-cli") && has("scope", "openid") && has("audience", "rts"), "{form:?}");
+    assert!(has("client_id", "rts-cli") && has("audience", "rts"), "{form:?}");
+    provider.scopes.lock().unwrap().clone_from(&members_of(&form)["scope"]);
     let page = format!("{}/page", provider.url.get().unwrap());
     Json(json!({
-        "device_code": "device-secret", "user_code": "WDJB-MJHT", "verification_uri": page, "expires_in": 60,
+        "device_code": "device-secret", "user_code": "WDJB-MJHT", "verification_uri": page,
+        "verification_uri_complete": format!("{page}?user_code=WDJB-MJHT"), "expires_in": 60,
         "interval": 1,
     }))
 }
@@ -146,17 +150,32 @@ async fn code_signs_in_and_the_session_is_refreshed_once() {
     let bare = [("RTS_URL", "")];
     let said = scene.run_with("", &["login", "--url", url], &bare).await.expect(0);
     assert!(
-        said.stderr.contains("WDJB-MJHT") && said.stderr.contains("first.access.token"),
+        said.stderr.contains("/page?user_code=WDJB-MJHT and compare the code WDJB-MJHT")
+            && said.stderr.contains("first.access.token"),
         "{}",
         said.stderr
     );
     assert!(!said.stderr.contains("device-secret") && !said.stderr.contains("refresh-1"), "{}", said.stderr);
     assert_eq!(provider.questions.load(Ordering::SeqCst), 2);
+    assert_eq!(*provider.scopes.lock().unwrap(), "openid");
     for _ in 0..2 {
         let me = scene.run_with("", &["whoami", "-o", "json"], &bare).await.expect(0).json();
         assert_eq!(me["identity"], "second.access.token");
     }
     assert_eq!(provider.refreshes.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn scopes_of_the_caller_replace_those_of_the_service() {
+    let scene = Scene::new().await;
+    let provider = start().await;
+    let login = ["login", "--url", provider.url.get().unwrap(), "--scopes"];
+    let with = async |more: &[&str]| scene.run("", &[&login[..], more].concat()).await;
+    with(&["openid,offline_access"]).await.expect(0);
+    assert_eq!(*provider.scopes.lock().unwrap(), "openid offline_access");
+    for bad in [&["openid email"][..], &["openid,"], &["openid", "--with-token"]] {
+        with(bad).await.expect(2);
+    }
 }
 
 #[tokio::test]
