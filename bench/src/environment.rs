@@ -46,8 +46,15 @@ pub(crate) struct Environment {
     pub(crate) twin: Twin,
     issuer: Issuer,
     key: PathBuf,
+    choices: Choices,
+}
+
+/// What the caller brought.
+pub(crate) struct Choices {
     /// Database for the rows of a large installation, on another server; `None` for a new one on the private server.
-    large_database: Option<String>,
+    pub(crate) large_database: Option<String>,
+    /// The users' program; `None` for this program.
+    pub(crate) client_program: Option<PathBuf>,
 }
 
 /// A deployment of the service with a database and a Redis database of its own.
@@ -62,10 +69,7 @@ pub(crate) struct Deployment<'e> {
 
 impl Environment {
     /// Starts the servers, which write to disk, the twin without limits, and the issuer.
-    pub(crate) async fn start(
-        programs: &ServerPrograms,
-        large_database: Option<String>,
-    ) -> anyhow::Result<Self> {
+    pub(crate) async fn start(programs: &ServerPrograms, choices: Choices) -> anyhow::Result<Self> {
         let options = Options { durable: true, ..programs.options(None) };
         let stack = tokio::task::spawn_blocking(move || Stack::start(&options)).await??;
         let twin = Twin::start(TwinConfig {
@@ -86,7 +90,7 @@ impl Environment {
         let pem = twin.app_key().context("the twin has no key")?;
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&key)?;
         file.write_all(pem.private_pem().as_bytes())?;
-        Ok(Self { stack: Mutex::new(stack), dir, twin, issuer, key, large_database })
+        Ok(Self { stack: Mutex::new(stack), dir, twin, issuer, key, choices })
     }
 
     /// Returns a deployment with an empty database of this name and the Redis database of this number.
@@ -99,7 +103,7 @@ impl Environment {
 
     /// Returns the deployment with the rows of a large installation, or with an empty database for them.
     pub(crate) fn large_deployment(&self) -> anyhow::Result<Deployment<'_>> {
-        match &self.large_database {
+        match &self.choices.large_database {
             Some(url) => Ok(self.deployment_on(url.clone(), "large", 14)),
             None => self.deployment("large", 14),
         }
@@ -127,6 +131,14 @@ impl Environment {
     /// Returns the URL of a Redis database.
     pub(crate) fn redis_url(&self, number: u16) -> String {
         self.stack().redis_url(number)
+    }
+
+    /// Returns the path of the users' program.
+    pub(crate) fn client_program(&self) -> anyhow::Result<PathBuf> {
+        match &self.choices.client_program {
+            Some(path) => Ok(std::path::absolute(path)?),
+            None => Ok(std::env::current_exe()?),
+        }
     }
 
     /// Returns the folder with logs and sockets.

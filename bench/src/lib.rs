@@ -24,6 +24,7 @@ mod peers;
 mod pickup;
 mod pool;
 mod process;
+mod provision_command;
 mod recovery;
 mod report;
 mod scale;
@@ -47,7 +48,7 @@ use devstack::ServerPrograms;
 use domain::Secret;
 use runtime::shutdown::Shutdown;
 
-use environment::Environment;
+use environment::{Choices, Environment};
 use report::Report;
 use scale::Scale;
 use section::Section;
@@ -70,6 +71,9 @@ pub struct BenchArgs {
     /// Database for the rows of `large-lists`. They are made if it is empty, and a later run finds them there.
     #[arg(long, value_name = "URL")]
     large_database: Option<String>,
+    /// Program whose start and provisions `provision` measures, for example the users' own; by default this program.
+    #[arg(long, value_name = "FILE")]
+    client_program: Option<PathBuf>,
     #[command(flatten)]
     programs: ServerPrograms,
     /// Serve the yardstick of accepting on this database.
@@ -117,7 +121,9 @@ pub async fn run(args: BenchArgs) -> anyhow::Result<()> {
     let shutdown = Shutdown::new();
     shutdown.listen().context("cannot listen for signals")?;
     let scale = if args.quick { Scale::QUICK } else { Scale::FULL };
-    let environment = Environment::start(&args.programs, args.large_database.clone()).await?;
+    let choices =
+        Choices { large_database: args.large_database.clone(), client_program: args.client_program.clone() };
+    let environment = Environment::start(&args.programs, choices).await?;
     let measured = tokio::select! {
         measured = measure(&environment, scale, &args) => measured,
         () = shutdown.draining().cancelled() => Err(anyhow::anyhow!("interrupted")),

@@ -2,8 +2,8 @@
 
 use crate::{
     accepting, apply, budget, churn, claims, environment::Environment, fairness, http_load::PostRequests,
-    idle, large_lists, lists, pickup, pool, recovery, report::Report, scale::Scale, sync, tabs, takeover,
-    throughput, time_to_config, waiting, webhooks,
+    idle, large_lists, lists, pickup, pool, provision_command, recovery, report::Report, scale::Scale, sync,
+    tabs, takeover, throughput, time_to_config, waiting, webhooks,
 };
 
 /// A section of the benchmark.
@@ -27,6 +27,8 @@ pub(crate) enum Section {
     Pool,
     /// Throughput and memory of thousands of jobs, and single jobs on an idle system.
     Jobs,
+    /// Start of the users' program, and time from a typed `rts provision` to its started child.
+    Provision,
     /// Downtime after a worker or Redis was killed.
     Recovery,
     /// Downtime after the leading scheduler was killed.
@@ -60,6 +62,7 @@ impl Section {
             Self::Budget => "using up GitHub's limits",
             Self::Pool => "several Apps, many installations, many workers",
             Self::Jobs => "running jobs, many and single ones",
+            Self::Provision => "typing `rts provision`",
             Self::Idle => "an idle worker",
             Self::Recovery => "killing workers, then Redis",
             Self::Lead => "killing the leader",
@@ -89,6 +92,7 @@ impl Section {
             Self::Budget => budget::measure(environment, scale, report).await,
             Self::Pool => pool::measure(environment, scale, report).await,
             Self::Jobs => measure_jobs(environment, scale, report).await,
+            Self::Provision => provision_command::measure(environment, scale, report).await,
             Self::Idle => idle::measure(environment, scale, report).await,
             Self::Recovery => recovery::measure(environment, scale, report).await,
             Self::Lead => takeover::measure(environment, scale, report).await,
