@@ -8,14 +8,13 @@ use crate::args::Args;
 
 /// Groups of commands, in the order in which `rts --help` names them.
 const GROUPS: &[(&str, &[&str])] = &[
-    ("Runners", &["provision", "runner", "job", "ticket", "team", "explain"]),
+    ("Runners", &["provision", "runner", "job", "ticket", "team", "explain", "status"]),
     ("Sign-in", &["login", "logout", "whoami", "token", "profile", "call"]),
     (
         "Administration, over the API",
         &[
             "user",
             "client",
-            "status",
             "failures",
             "top",
             "lane",

@@ -11,6 +11,7 @@ pub(crate) mod auth;
 pub(crate) mod jobs;
 pub(crate) mod policies;
 pub(crate) mod runners;
+pub(crate) mod status;
 pub(crate) mod teams;
 pub(crate) mod tickets;
 pub(crate) mod webhooks;
@@ -22,6 +23,7 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
         .merge(jobs::router())
         .merge(auth::router())
         .merge(teams::router())
+        .merge(status::router())
         .merge(audit::router())
         .merge(admin::router())
         .merge(policies::router())

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use domain::{Role, VerdictCode};
+use domain::Role;
 
 use super::{
     assets::{self, AssetUrls},
-    format::span,
+    outlook::Outlook,
     snapshot::Snapshot,
     status::Status,
     visitor::Visitor,
@@ -160,7 +160,7 @@ impl Frame {
             role: Role::of(caller.is_admin, caller.is_viewer),
             notice: visitor.notice.clone(),
             status: snapshot.as_deref().filter(|_| oversees).map(|snapshot| Arc::new(Status::of(snapshot))),
-            outlook: snapshot.as_deref().filter(|_| !oversees).map(outlook),
+            outlook: snapshot.as_deref().filter(|_| !oversees).map(|snapshot| Outlook::of(snapshot).sentence),
             path: visitor.path.clone(),
             is_live: oversees && !visitor.is_paused,
             has_docs: app.server.public_docs,
@@ -198,37 +198,5 @@ impl Frame {
         self.status
             .as_ref()
             .map_or_else(|| assets::favicon(domain::VerdictLevel::Ok), |status| status.favicon())
-    }
-}
-
-/// Returns what the state of the service means for someone who wants a runner.
-fn outlook(snapshot: &Snapshot) -> String {
-    use VerdictCode::{
-        AppUnusable, DatabaseAway, GithubOutage, InstallationSuspended, MinuteLimit, Moving, NoCredential,
-        NoLeader, NoWorker, OperatorNeeded, Paused, QueueAway, RemovalsHeld, SecondaryLimit, SlotsFull,
-        Stuck, SyncBehind, TeamLimit, WindowEmpty,
-    };
-    let queue = snapshot.picture.queue.as_ref();
-    let lanes = queue.into_iter().flat_map(|queue| &queue.lanes).filter(|lane| lane.waiting > 0);
-    let waits = lanes.map(|lane| lane.oldest).max().map(span).unwrap_or_default();
-    let because = |cause: &str| {
-        if waits.is_empty() {
-            format!("New runners may wait: {cause}.")
-        } else {
-            format!("The oldest request waits {waits}: {cause}.")
-        }
-    };
-    match snapshot.verdict.code {
-        Moving | NoLeader | SyncBehind | RemovalsHeld | TeamLimit | AppUnusable => {
-            "New runners start at once.".to_owned()
-        }
-        SlotsFull => because("all workers are busy"),
-        MinuteLimit | SecondaryLimit | WindowEmpty => because("GitHub's limit is reached"),
-        GithubOutage => because("GitHub does not answer properly"),
-        Paused => because("an admin has paused jobs"),
-        DatabaseAway => "No request is accepted now; the operators see it.".to_owned(),
-        QueueAway | InstallationSuspended | OperatorNeeded | NoWorker | NoCredential | Stuck => {
-            "Requests are accepted, but no new runner starts now; the operators see it.".to_owned()
-        }
     }
 }

@@ -127,9 +127,14 @@ fn describe(outcome: &CaseOutcome) -> String {
 
 fn describe_check(check: &Check) -> String {
     let mark = if check.passed() { '✔' } else { '✖' };
-    let value = check.value.as_deref().unwrap_or_default();
+    let subject = subject(&check.kind.to_string(), check.value.as_deref().unwrap_or_default());
     let rule = check.rule.as_ref().map(|rule| format!(" ({rule})")).unwrap_or_default();
-    plain(&format!("{mark} {} {value}: {}{rule}", check.kind, check.detail))
+    plain(&format!("{mark} {subject}: {}{rule}", check.detail))
+}
+
+/// Returns what a check is about. Some checks have no value.
+fn subject(kind: &str, value: &str) -> String {
+    if value.is_empty() { kind.to_owned() } else { format!("{kind} {value}") }
 }
 
 /// Replays the requests of every team, and returns the number of those that would be refused anew.
@@ -189,8 +194,8 @@ fn print_explanation(answer: &Value) {
     for check in answer["checks"].as_array().into_iter().flatten() {
         let mark = if check["allowed"] == true { '✔' } else { '✖' };
         let rule = check["rule"].as_str().map(|rule| format!(" ({})", plain(rule))).unwrap_or_default();
-        let value = scalar(&check["value"]);
-        line(format_args!("{mark} {} {value}: {}{rule}", scalar(&check["check"]), scalar(&check["detail"])));
+        let subject = subject(&scalar(&check["check"]), &scalar(&check["value"]));
+        line(format_args!("{mark} {subject}: {}{rule}", scalar(&check["detail"])));
     }
     for (kind, detail) in [("repository", "jobs of this repository"), ("workflow", "jobs of this workflow")] {
         let rule = &answer[kind];

@@ -38,7 +38,13 @@ pub struct FailureArgs {
 pub(crate) async fn status(session: &Session) -> Result<(), ClientError> {
     const VERDICT: Noun =
         Noun { path: &["admin", "verdict"], key: "", name: "level", paged: false, columns: &[] };
-    let verdict = session.get(VERDICT.path).await?;
+    let verdict = match session.get(VERDICT.path).await {
+        // Members are told what it means for their runners.
+        Err(ClientError::Problem(problem)) if problem.code == "admin_required" => {
+            session.get(&["status"]).await?
+        }
+        answered => answered?,
+    };
     let sentence = scalar(&verdict["sentence"]);
     session.print_done(&VERDICT, &verdict, &sentence);
     if session.format.is_table()
@@ -47,7 +53,8 @@ pub(crate) async fn status(session: &Session) -> Result<(), ClientError> {
         note(crate::output::plain(notice));
     }
     if verdict["level"] == STOPPED {
-        return Err(ClientError::Unavailable(format!("jobs do not start ({})", scalar(&verdict["code"]))));
+        let code = verdict["code"].as_str().map(|code| format!(" ({})", crate::output::plain(code)));
+        return Err(ClientError::Unavailable(format!("jobs do not start{}", code.unwrap_or_default())));
     }
     Ok(())
 }

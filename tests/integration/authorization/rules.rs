@@ -162,6 +162,7 @@ rules! {
     GET "/api/v1/auth/my-label-policy": Callers, OK,
         except &[(Who::Viewer, Answer(403, "team_forbidden")), (Who::Admin, Answer(403, "team_forbidden"))];
     GET "/api/v1/teams/my-teams": Callers, OK;
+    GET "/api/v1/status": Callers, OK;
     GET "/api/v1/audit-logs": Callers, OK;
 
     POST "/api/v1/runners/jit": Callers, INVALID;

@@ -116,6 +116,8 @@ async fn state_is_one_sentence_with_a_code() {
     let admin = scene.world.admin().await;
     harness::wait_until("jobs move", || async { scene.run(&admin, &["status"]).await.code == Some(0) }).await;
     let idle = Scene::of(harness::World::builder().workers(0).start().await).await;
+    let member = scene.run(&scene.ada, &["status"]).await.expect(0);
+    assert_eq!(member.stdout, "New runners start at once.\n");
     let admin = idle.world.admin().await;
     let job = idle.world.provision(&idle.ada, harness::provision_body("ci")).await.job.to_string();
     harness::wait_until("no worker is seen", || async {
@@ -124,6 +126,10 @@ async fn state_is_one_sentence_with_a_code() {
     .await;
     let state = idle.run(&admin, &["status", "-o", "json"]).await.expect(3).json();
     assert_eq!(state["level"], "stopped");
+    harness::wait_until("a member is told", || async {
+        idle.run(&idle.ada, &["status"]).await.code == Some(3)
+    })
+    .await;
     let expire = "UPDATE jobs SET state = 'expired', finished_at = now(), error = '{\"code\":\"job_expired\",\"detail\":\"late\"}'";
     sqlx::query(expire).execute(idle.world.sql()).await.unwrap();
     let failures = idle.run(&admin, &["failures"]).await.expect(0).stdout;

@@ -120,6 +120,8 @@ async fn service_that_works_moves_and_anyone_else_sees_no_verdict() {
     let sentence = moving["sentence"].as_str().unwrap();
     assert!(sentence.starts_with("Jobs move: ") && sentence.contains("no job waits"), "{sentence}");
     world.get("/admin/verdict", &scene.ada).await.refused(403, "admin_required");
+    let told = world.get("/status", &scene.ada).await.assert_status(200).body;
+    assert_eq!(told, json!({ "level": "ok", "sentence": "New runners start at once." }));
 }
 
 #[tokio::test]
@@ -129,6 +131,12 @@ async fn redis_that_does_not_answer_is_the_verdict() {
     world.servers(|stack| stack.halt(Server::Redis)).await;
     let away = verdict(&scene, "queue_away").await;
     assert_eq!((&away["level"], &away["link"]), (&json!("stopped"), &json!("/api/v1/admin/workers")));
+    let told = eventually("a member is told", || async {
+        let body = world.get("/status", &scene.ada).await.assert_status(200).body;
+        (body["level"] == "stopped").then_some(body)
+    })
+    .await;
+    assert!(told["sentence"].as_str().unwrap().contains("no new runner starts now"), "{told}");
     world.servers(|stack| stack.restart(Server::Redis)).await;
     verdict(&scene, "no_leader").await;
 }
