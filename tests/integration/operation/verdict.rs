@@ -13,7 +13,7 @@ use store::TeamDraft;
 use super::Scene;
 
 /// For each code: the page behind the dashboard's sentence, and what that page says about the cause.
-const PAGES: [(&str, &str, &str); 16] = [
+const PAGES: [(&str, &str, &str); 17] = [
     ("queue_away", "/workers", "Redis does not answer"),
     ("installation_suspended", "/security?event_type=installation_suspended", "installation_suspended"),
     ("operator_needed", "/failures", "Not Found, or not yours"),
@@ -23,6 +23,7 @@ const PAGES: [(&str, &str, &str); 16] = [
     ("window_empty", "/budget#window", "0 of 5,000 requests left"),
     ("no_worker", "/workers", "No worker is running."),
     ("no_credential", "/workers?without=games", "have no credential of installation games"),
+    ("minute_limit", "/budget", "registrations in five minutes"),
     ("slots_full", "/workers", "of 1 slot"),
     ("team_limit", "/teams/", "red"),
     ("stuck", "/workers", "hung"),
@@ -204,6 +205,22 @@ async fn limits_of_github_are_named_with_their_ends() {
     assert_eq!(verdict(&scene, "window_empty").await["link"], "/api/v1/admin/budget");
     world.redis().flush().await;
     verdict(&scene, "no_leader").await;
+}
+
+#[tokio::test]
+async fn limit_of_registrations_that_is_used_up_is_named_while_jobs_wait() {
+    // The second registration comes a period after the first: then two of two are used, and the third has to wait as
+    // long. More jobs wait, so that the state comes again in each of the next periods.
+    let registrations_period = Duration::from_secs(15);
+    let tight = BudgetSettings { registrations: 2, registrations_period, ..BudgetSettings::default() };
+    let scene = Scene::with(World::builder().workers(1).budget(tight)).await;
+    for _ in 0..8 {
+        scene.world.provision(&scene.ada, provision_body("ci")).await;
+    }
+    let limit = verdict(&scene, "minute_limit").await;
+    let sentence = limit["sentence"].as_str().unwrap();
+    let start = "Installation default is at GitHub's limit: 2 of 2 registrations in five minutes; the oldest job waits ";
+    assert!(sentence.starts_with(start), "{sentence}");
 }
 
 #[tokio::test]
