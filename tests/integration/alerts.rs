@@ -24,6 +24,14 @@ fn alerts() -> String {
     read("deploy/prometheus/alerts.yaml")
 }
 
+/// Returns the page of the dashboard that an alert links to.
+pub(crate) fn page_of(alert: &str) -> String {
+    let alerts = alerts();
+    let (_, rest) = alerts.split_once(&format!("- alert: {alert}\n")).unwrap_or_else(|| panic!("no {alert}"));
+    let (_, page) = rest.split_once("dashboard_url: ").expect("a page");
+    page.lines().next().unwrap().to_owned()
+}
+
 /// The values of a member of the alerts, in order.
 fn members<'a>(alerts: &'a str, name: &str) -> Vec<&'a str> {
     let start = format!("{name}: ");

@@ -2,6 +2,7 @@
 
 mod acknowledge;
 mod by_ids;
+mod by_request;
 mod list;
 mod security;
 
@@ -12,6 +13,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 pub use self::{
+    by_request::RequestSubject,
     list::AuditFilter,
     security::{SecurityFilter, SecurityRow},
 };

@@ -58,7 +58,7 @@ mod versions;
 mod webhooks;
 mod workers;
 
-pub use audit::{Audit, AuditFilter, AuditRow, SecurityFilter, SecurityRow};
+pub use audit::{Audit, AuditFilter, AuditRow, RequestSubject, SecurityFilter, SecurityRow};
 pub use audit_chain::{AuditChains, RunningTransactions, StoredBlock, StoredCheckpoint};
 pub use audit_chain_rows::ChainRange;
 pub use audit_writes::RepeatKey;

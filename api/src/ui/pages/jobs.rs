@@ -1,6 +1,7 @@
 //! Pages of jobs: list, one job, and decisions about one.
 
 mod decide;
+mod held;
 mod list;
 mod query;
 mod show;

@@ -20,6 +20,7 @@ mod search;
 mod security;
 mod sessions;
 mod sinks;
+mod team_names;
 mod teams;
 mod times;
 mod words;

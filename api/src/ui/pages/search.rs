@@ -1,7 +1,7 @@
-//! Search of every page: by id, or by the name, label or requester of a runner.
+//! Search of every page: by the id of a job, a runner or a request, or by the name, label or requester of a runner.
 
 use axum::{extract::State, response::Response};
-use domain::{JobId, RunnerId};
+use domain::{Caller, JobId, RunnerId, RunnerStatus};
 use serde::Deserialize;
 use url::form_urlencoded;
 use uuid::Uuid;
@@ -9,6 +9,9 @@ use uuid::Uuid;
 use crate::{
     app::AppState,
     body::Params,
+    caller::Authorised,
+    lists::ListSource,
+    routes::runners::list,
     ui::{UiResult, UiRoutes, Visitor, notice},
 };
 
@@ -25,7 +28,7 @@ struct SearchParams {
     q: Option<String>,
 }
 
-/// Opens the job or runner of an id, else the runners that the text names.
+/// Opens the job or runner of an id or of a whole name, else the runners that the text names.
 async fn search(
     State(app): State<AppState>,
     visitor: Visitor,
@@ -35,15 +38,55 @@ async fn search(
     if text.is_empty() {
         return Ok(notice::redirect("/runners"));
     }
-    if let Ok(id) = text.parse::<Uuid>() {
-        let operations = app.operations();
-        if operations.visible_job(&visitor.caller, JobId::from(id)).await.is_ok() {
-            return Ok(notice::redirect(&format!("/jobs/{id}")));
-        }
-        if operations.visible_runner(&visitor.caller, RunnerId::from(id)).await.is_ok() {
-            return Ok(notice::redirect(&format!("/runners/{id}")));
+    let caller = &visitor.caller;
+    let found = match text.parse::<Uuid>() {
+        Ok(id) => match page_of(&app, caller, id).await {
+            Some(page) => Some(page),
+            None => page_of_request(&app, caller, id).await?,
+        },
+        Err(_) => named(&app, caller, &text).await?,
+    };
+    let query: String = form_urlencoded::byte_serialize(text.as_bytes()).collect();
+    Ok(notice::redirect(&found.unwrap_or_else(|| format!("/runners?q={query}"))))
+}
+
+/// Returns the page of the job or runner with this id, if the caller may see it.
+async fn page_of(app: &AppState, caller: &Caller, id: Uuid) -> Option<String> {
+    let operations = app.operations();
+    if operations.visible_job(caller, JobId::from(id)).await.is_ok() {
+        return Some(format!("/jobs/{id}"));
+    }
+    let is_runner = operations.visible_runner(caller, RunnerId::from(id)).await.is_ok();
+    is_runner.then(|| format!("/runners/{id}"))
+}
+
+/// Returns the page of what a request was about, if the caller may see it.
+async fn page_of_request(app: &AppState, caller: &Caller, request: Uuid) -> UiResult<Option<String>> {
+    let subject = app.store.conn().await?.audit().subject_of(request).await?;
+    let ids = subject.map(|subject| [subject.job.map(Uuid::from), subject.runner.map(Uuid::from)]);
+    for id in ids.into_iter().flatten().flatten() {
+        if let Some(page) = page_of(app, caller, id).await {
+            return Ok(Some(page));
         }
     }
-    let query: String = form_urlencoded::byte_serialize(text.as_bytes()).collect();
-    Ok(notice::redirect(&format!("/runners?q={query}")))
+    Ok(None)
+}
+
+/// Returns the page of the runner with exactly this name: one that exists, else the newest that is gone.
+async fn named(app: &AppState, caller: &Caller, name: &str) -> UiResult<Option<String>> {
+    for status in [None, Some(RunnerStatus::Deleted)] {
+        let params = list::RunnerParams {
+            q: Some(name.to_owned()),
+            status,
+            limit: Some(10),
+            ..list::RunnerParams::default()
+        };
+        let caller = Authorised(caller.clone());
+        let listed = list::list(State(app.clone()), ListSource::Primary, caller, Params(params)).await?;
+        let runners = listed.into_body().runners;
+        if let Some(runner) = runners.iter().find(|one| one.runner_name.eq_ignore_ascii_case(name)) {
+            return Ok(Some(format!("/runners/{}", runner.runner_id)));
+        }
+    }
+    Ok(None)
 }

@@ -133,8 +133,10 @@ impl WorkerRow {
         span(self.now - self.worker.heartbeat_at)
     }
 
+    /// Returns how long it runs, or ran.
     fn uptime(&self) -> String {
-        span(self.now - self.worker.started_at)
+        let end = if self.worker.alive { self.now } else { self.worker.heartbeat_at };
+        span(end - self.worker.started_at)
     }
 
     fn host(&self) -> &str {

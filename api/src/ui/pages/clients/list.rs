@@ -1,8 +1,11 @@
 //! The list of machine clients.
 
+use std::collections::BTreeMap;
+
 use askama::Template;
 use axum::{extract::State, response::Response};
 use chrono::{DateTime, TimeDelta, Utc};
+use uuid::Uuid;
 
 use crate::{
     app::AppState,
@@ -14,6 +17,7 @@ use crate::{
         pages::{
             input::PageParams,
             list_filters::{Filters, PAGE_ROWS, counted},
+            team_names::team_names,
         },
     },
 };
@@ -28,6 +32,7 @@ struct ClientsPage {
     frame: Frame,
     filters: Filters,
     rows: Vec<ClientView>,
+    teams: BTreeMap<Uuid, String>,
     total: String,
     is_first: bool,
     older: Option<String>,
@@ -55,11 +60,14 @@ pub(super) async fn show_list(
     params.limit = params.limit.or(Some(PAGE_ROWS));
     let caller = SeesAll(visitor.caller.clone());
     let listed = clients::list(State(app.clone()), caller, Params(params)).await?.into_body();
+    let teams = listed.clients.iter().map(|client| client.team_id);
+    let teams = team_names(&app, &visitor.caller, teams).await?;
     page(&ClientsPage {
         frame: Frame::new(&app, &visitor, Section::Clients, "Clients").await,
         older: filters.older(listed.next_cursor),
         filters,
         rows: listed.clients,
+        teams,
         total: counted(listed.total, listed.total_is_lower_bound, "machine client", "machine clients"),
         is_first,
         now: Utc::now(),

@@ -1,19 +1,20 @@
 //! The list of jobs.
 
-use std::collections::BTreeMap;
-
 use askama::Template;
 use axum::{
     extract::State,
     response::{IntoResponse, Redirect, Response},
 };
 use chrono::{DateTime, Utc};
-use domain::{Caller, FieldError, JobKind, JobState, Problem, TeamId};
+use domain::{Caller, FieldError, JobKind, JobState, Problem};
 use serde::Deserialize;
 use url::form_urlencoded::Serializer;
 use uuid::Uuid;
 
-use super::query::{self, Query};
+use super::{
+    held,
+    query::{self, Query},
+};
 use crate::{
     app::AppState,
     body::Params,
@@ -30,7 +31,9 @@ use crate::{
         pages::{
             input::{PageId, PageParams, Refusal},
             list_filters::{Filters, PAGE_ROWS, counted},
-            newer, times, words,
+            newer,
+            team_names::team_names,
+            times, words,
         },
     },
 };
@@ -198,25 +201,6 @@ async fn read(
     }
 }
 
-/// Returns the names of the teams of these jobs: the caller's own, and all for those who see everything.
-async fn team_names(app: &AppState, caller: &Caller, jobs: &[JobView]) -> UiResult<BTreeMap<Uuid, String>> {
-    let own = caller.teams.iter().map(|team| (team.id.uuid(), team.name.clone()));
-    let mut names: BTreeMap<Uuid, String> = own.collect();
-    let mut missing: Vec<TeamId> = jobs
-        .iter()
-        .filter_map(|job| job.team_id)
-        .filter(|id| !names.contains_key(id))
-        .map(TeamId::from)
-        .collect();
-    missing.sort_unstable();
-    missing.dedup();
-    if caller.sees_everything() && !missing.is_empty() {
-        let found = app.store.conn().await?.overviews().team_names(&missing).await?;
-        names.extend(found.into_iter().map(|(id, name)| (id.uuid(), name)));
-    }
-    Ok(names)
-}
-
 /// Shows the jobs that the visitor may see.
 pub(super) async fn show_list(
     State(app): State<AppState>,
@@ -240,7 +224,7 @@ pub(super) async fn show_list(
             Err(refusal) => (None, Some(refusal)),
         },
     };
-    let (jobs, total, next) = match listed {
+    let (mut jobs, total, next) = match listed {
         Some(listed) => {
             let total = counted(listed.total, listed.total_is_lower_bound, "job", "jobs");
             (listed.jobs, total, listed.next_cursor)
@@ -249,10 +233,13 @@ pub(super) async fn show_list(
     };
     let newest = newer::newest(jobs.first().map(|job| job.job_id));
     let is_newest = params.cursor.is_none() && fault.is_none() && refusal.is_none();
-    let (names, now) = (team_names(&app, &visitor.caller, &jobs).await?, Utc::now());
+    let (names, now) =
+        (team_names(&app, &visitor.caller, jobs.iter().filter_map(|job| job.team_id)).await?, Utc::now());
     let row = |job: JobView| JobRow { team: job.team_id.and_then(|id| names.get(&id).cloned()), job, now };
+    let frame = Frame::new(&app, &visitor, Section::Jobs, "Jobs").await;
+    held::mark_paused(&mut jobs, frame.snapshot.as_deref());
     page(&JobsPage {
-        frame: Frame::new(&app, &visitor, Section::Jobs, "Jobs").await,
+        frame,
         text: params.q.clone().unwrap_or_else(|| query::written(&given)),
         fault,
         refusal,
