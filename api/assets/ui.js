@@ -2,6 +2,8 @@
   const $ = (selector, root = document) => [...root.querySelectorAll(selector)];
   const pad = number => String(number).padStart(2, '0');
   const local = new Intl.DateTimeFormat(undefined, {dateStyle: 'medium', timeStyle: 'medium'});
+  const day = new Intl.DateTimeFormat(undefined, {dateStyle: 'medium'});
+  const clock = at => `${pad(at.getHours())}:${pad(at.getMinutes())}:${pad(at.getSeconds())}`;
 
   // UTC becomes the reader's zone.
   function times() {
@@ -9,8 +11,8 @@
       const at = new Date(one.dateTime);
       if (isNaN(at)) continue;
       one.title ||= one.dateTime.replace('T', ' ').replace('Z', ' UTC');
-      one.textContent = 'clock' in one.dataset
-        ? `${pad(at.getHours())}:${pad(at.getMinutes())}:${pad(at.getSeconds())}` : local.format(at);
+      const ms = one.dateTime.match(/\.\d+/);
+      one.textContent = 'clock' in one.dataset ? clock(at) : ms ? `${day.format(at)} ${clock(at)}${ms}` : local.format(at);
       one.dataset.done = '';
     }
   }
@@ -37,14 +39,17 @@
     }
   }
 
-  // Where no stream brings news, the page asks for them.
-  let shown, heard, asked = 0;
+  // Where no stream brings news, the page asks for them, and begins a stream that never began.
+  let shown, heard, asked = 0, begun = Date.now();
   function poll() {
     const now = Date.now(), at = $('.asof time')[0]?.dateTime, stream = $('[hx-sse\\:connect]')[0];
     if (at !== shown) { shown = at; heard = now; }
     if (!stream || document.hidden || now - heard < 10000 || now - asked < 5000) return;
     asked = now;
-    htmx.ajax('GET', stream.getAttribute('hx-sse:connect') + '&once=true', {source: stream, swap: 'none'});
+    if (now - begun > 30000) {
+      begun = now;
+      htmx.trigger(stream, 'again');
+    } else htmx.ajax('GET', stream.getAttribute('hx-sse:connect') + '&once=true', {source: stream, swap: 'none'});
   }
 
   function refresh() { times(); tab(); tick(); }

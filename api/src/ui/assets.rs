@@ -1,6 +1,6 @@
 //! Assets of the dashboard: embedded, hashed, and compressed once.
 
-use std::{io::Write, sync::LazyLock};
+use std::sync::LazyLock;
 
 use axum::{
     body::Bytes,
@@ -9,9 +9,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use domain::{VerdictLevel, sha256_hex};
-use flate2::{Compression, write::GzEncoder};
+use flate2::Compression;
 
-use super::{UiRoutes, level};
+use super::{UiRoutes, compression, level};
 
 /// Characters of a file's hash in its URL.
 const HASH_LENGTH: usize = 12;
@@ -64,16 +64,9 @@ impl Asset {
         let hash = sha256_hex(text.as_bytes());
         let url = format!("/assets/{}/{name}", &hash[..HASH_LENGTH]);
         let plain = Bytes::copy_from_slice(text.as_bytes());
-        let gzip = gzip(text.as_bytes()).map_or_else(Bytes::new, Bytes::from);
+        let gzip = compression::gzip(text.as_bytes(), Compression::best()).unwrap_or_default();
         Self { name: name.to_owned(), url, content_type, plain, gzip }
     }
-}
-
-/// Returns the compressed bytes; `None` cannot happen, as memory is written to.
-fn gzip(bytes: &[u8]) -> Option<Vec<u8>> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-    encoder.write_all(bytes).ok()?;
-    encoder.finish().ok()
 }
 
 fn favicon_name(level: VerdictLevel) -> String {
@@ -105,8 +98,7 @@ async fn serve(Path((hash, name)): Path<(String, String)>, headers: HeaderMap) -
     let Some(asset) = ASSETS.iter().find(|asset| asset.name == name) else {
         return StatusCode::NOT_FOUND.into_response();
     };
-    let accepts = headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
-    let zipped = accepts.is_some_and(accepts_gzip) && !asset.gzip.is_empty();
+    let zipped = compression::accepts_gzip(&headers) && !asset.gzip.is_empty();
     let body = if zipped { asset.gzip.clone() } else { asset.plain.clone() };
     let mut response = body.into_response();
     let fits = asset.url.split('/').nth(2) == Some(hash.as_str());
@@ -119,17 +111,6 @@ async fn serve(Path((hash, name)): Path<(String, String)>, headers: HeaderMap) -
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
     response
-}
-
-/// Returns whether an `Accept-Encoding` contains gzip with a quality above zero.
-fn accepts_gzip(accepted: &str) -> bool {
-    accepted.split(',').any(|one| {
-        let mut parts = one.split(';').map(str::trim);
-        let named = parts.next().is_some_and(|coding| coding.eq_ignore_ascii_case("gzip"));
-        let refused = parts
-            .any(|part| matches!(part.replace(' ', "").as_str(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000"));
-        named && !refused
-    })
 }
 
 #[cfg(test)]
@@ -145,15 +126,5 @@ mod tests {
             .sum();
         assert!(zipped < 40 * 1024, "{zipped} bytes");
         assert!(include_str!("../../assets/ui.js").len() <= 5 * 1024);
-    }
-
-    #[test]
-    fn gzip_is_sent_only_where_it_is_accepted() {
-        for accepted in ["gzip", "br, GZIP;q=0.5", "deflate , gzip"] {
-            assert!(accepts_gzip(accepted), "{accepted}");
-        }
-        for refused in ["", "br", "gzip;q=0", "identity, gzip; q=0"] {
-            assert!(!accepts_gzip(refused), "{refused}");
-        }
     }
 }

@@ -12,7 +12,7 @@ use super::{
 };
 
 /// Most lanes that are shown. Further installations are counted.
-const MAX_LANES: usize = 90;
+const MAX_LANES: usize = 30;
 
 /// Live part of the board.
 #[derive(Debug)]

@@ -1,19 +1,23 @@
-//! Charts drawn by the server, as SVG with attributes alone.
+//! Charts drawn by the server, as SVG paths with attributes alone.
+//!
+//! One step is one unit wide, and a path names each point by its distance from the one before: about four bytes a point.
+
+use std::fmt::Write;
 
 use super::format::number;
 
-/// Width and height of a chart in its own units.
-pub(crate) const SIZE: (f64, f64) = (600.0, 120.0);
-/// Width and height of a small chart.
-const SMALL: (f64, f64) = (240.0, 32.0);
+/// Height of a drawing in its own units.
+const HEIGHT: i64 = 120;
+/// Room of the line at the upper and lower edge.
+const ROOM: i64 = 2;
 
-/// Points of one line, scaled to the drawing.
+/// Path of one line.
 #[derive(Debug)]
 pub(crate) struct Line {
-    /// Points of the line, for `polyline`.
-    pub(crate) points: String,
-    /// The line closed along the bottom, for `polygon`.
-    pub(crate) area: String,
+    /// The line alone.
+    pub(crate) path: String,
+    /// The line with the area under it, for a path that is filled.
+    pub(crate) filled: String,
 }
 
 /// A chart of one or more series with one scale.
@@ -29,10 +33,7 @@ impl Chart {
     /// Returns the chart of these series. Values below zero are drawn as zero.
     pub(crate) fn of(series: &[Vec<i64>]) -> Self {
         let top = series.iter().flatten().copied().max().unwrap_or_default().max(1);
-        let lines = series
-            .iter()
-            .map(|values| Scale { size: SIZE, steps: values.len(), top }.line(0, values))
-            .collect();
+        let lines = series.iter().map(|values| Scale { steps: values.len(), top }.line(0, values)).collect();
         Self { lines, top: number(top) }
     }
 }
@@ -40,7 +41,7 @@ impl Chart {
 /// Returns the lines of a small chart of one series: one for each part without a gap.
 pub(crate) fn sparkline(values: &[Option<i64>]) -> Vec<Line> {
     let top = values.iter().flatten().copied().max().unwrap_or_default().max(1);
-    let scale = Scale { size: SMALL, steps: values.len(), top };
+    let scale = Scale { steps: values.len(), top };
     let mut lines = Vec::new();
     let mut begin = 0;
     for part in values.split(Option::is_none) {
@@ -53,9 +54,13 @@ pub(crate) fn sparkline(values: &[Option<i64>]) -> Vec<Line> {
     lines
 }
 
+/// Returns the `viewBox` of a drawing with this number of steps.
+pub(crate) fn view_box(steps: i64) -> String {
+    format!("0 0 {} {HEIGHT}", (steps - 1).max(1))
+}
+
 /// Scale of a drawing.
 struct Scale {
-    size: (f64, f64),
     /// Number of steps from left to right.
     steps: usize,
     /// Value at the upper edge.
@@ -64,23 +69,36 @@ struct Scale {
 
 impl Scale {
     /// Returns the line of values that begin at a step.
-    #[expect(clippy::cast_precision_loss, reason = "pixels")]
     fn line(&self, begin: usize, values: &[i64]) -> Line {
-        let (width, height) = self.size;
-        let gaps = self.steps.saturating_sub(1).max(1) as f64;
-        let x = |nth: usize| (begin + nth) as f64 / gaps * width;
-        let y = |value: i64| height - value.max(0) as f64 / self.top as f64 * (height - 4.0) - 1.0;
-        let point = |(nth, value): (usize, &i64)| format!("{:.1},{:.1}", x(nth), y(*value));
-        let mut points: Vec<String> = values.iter().enumerate().map(point).collect();
-        let mut end = x(values.len().saturating_sub(1));
-        // A single point would be no line.
-        if let [only] = values {
-            end = x(0) + 1.0;
-            points.push(format!("{end:.1},{:.1}", y(*only)));
+        let heights: Vec<i64> = values.iter().map(|value| self.height(*value)).collect();
+        let first = heights.first().copied().unwrap_or(HEIGHT);
+        let mut course = String::from("l");
+        for pair in heights.windows(2) {
+            let [before, after] = pair else { continue };
+            let separator = if course.len() > 1 { " " } else { "" };
+            let rise = after - before;
+            let between = if rise < 0 { "" } else { " " };
+            let _infallible = write!(course, "{separator}1{between}{rise}");
         }
-        let points = points.join(" ");
-        let area = format!("{:.1},{height} {points} {end:.1},{height}", x(0));
-        Line { points, area }
+        // A single point would be no line.
+        if heights.len() < 2 {
+            course.push_str("1 0");
+        }
+        let path = format!("M{begin} {first}{course}");
+        // The sides of a part that reaches an edge of the drawing lie beyond it, where they are not seen.
+        let start =
+            if begin == 0 { format!("M-1 {HEIGHT}V{first}h1") } else { format!("M{begin} {HEIGHT}V{first}") };
+        let reaches_end = begin + values.len() >= self.steps;
+        let end = if reaches_end { "h1V" } else { "V" };
+        let filled = format!("{start}{course}{end}{HEIGHT}");
+        Line { path, filled }
+    }
+
+    /// Returns the distance of a value from the upper edge.
+    fn height(&self, value: i64) -> i64 {
+        let room = i128::from(HEIGHT - 2 * ROOM);
+        let filled = i128::from(value.clamp(0, self.top)) * room / i128::from(self.top);
+        HEIGHT - ROOM - i64::try_from(filled).unwrap_or_default()
     }
 }
 
@@ -90,19 +108,21 @@ mod tests {
 
     #[test]
     fn values_are_scaled_to_the_largest_one() {
-        let chart = Chart::of(&[vec![0, 5, 10], vec![-3]]);
+        let chart = Chart::of(&[vec![0, 5, 10, 10], vec![-3]]);
         assert_eq!(chart.top, "10");
-        assert_eq!(chart.lines[0].points, "0.0,119.0 300.0,61.0 600.0,3.0");
-        assert_eq!(chart.lines[1].points, "0.0,119.0 1.0,119.0");
-        assert_eq!(chart.lines[0].area, "0.0,120 0.0,119.0 300.0,61.0 600.0,3.0 600.0,120");
+        assert_eq!(chart.lines[0].path, "M0 118l1-58 1-58 1 0");
+        assert_eq!(chart.lines[0].filled, "M-1 120V118h1l1-58 1-58 1 0h1V120");
+        assert_eq!(chart.lines[1].path, "M0 118l1 0");
         assert_eq!(Chart::of(&[vec![]]).top, "1");
+        assert_eq!(Chart::of(&[vec![i64::MAX, 0]]).lines[0].path, "M0 2l1 116");
     }
 
     #[test]
     fn small_chart_has_a_line_for_each_part_without_a_gap() {
         let lines = sparkline(&[Some(0), Some(2), None, None, Some(1)]);
-        let points: Vec<&str> = lines.iter().map(|line| line.points.as_str()).collect();
-        assert_eq!(points, ["0.0,31.0 60.0,3.0", "240.0,17.0 241.0,17.0"]);
+        let filled: Vec<&str> = lines.iter().map(|line| line.filled.as_str()).collect();
+        assert_eq!(filled, ["M-1 120V118h1l1-116V120", "M4 120V60l1 0h1V120"]);
         assert!(sparkline(&[None, None]).is_empty());
+        assert_eq!(view_box(60), "0 0 59 120");
     }
 }

@@ -5,7 +5,7 @@ use domain::{FLOW_BOUNDS_MS, FLOW_BUCKETS, FlowCounts, FlowPoint, JobKind};
 use store::FlowSpan;
 
 use super::{
-    chart::Chart,
+    chart::{self, Chart},
     format::{count, span},
 };
 
@@ -49,6 +49,11 @@ impl Reach {
             Self::Day => (1800, 48),
             Self::Month => (43_200, 60),
         }
+    }
+
+    /// Returns the `viewBox` of a chart of its steps.
+    pub(crate) fn view_box(self) -> String {
+        chart::view_box(self.steps().1)
     }
 
     /// Returns the whole span that ends with the step of `now`.

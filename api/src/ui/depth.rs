@@ -23,8 +23,6 @@ pub(crate) struct DepthCourse {
     pub(crate) lanes: Vec<LaneCourse>,
     /// Number of lanes that are not drawn.
     pub(crate) hidden: usize,
-    /// Steps in which a lane had jobs that waited, newest first.
-    pub(crate) numbers: Vec<DepthNumbers>,
 }
 
 /// Course of one lane of one installation.
@@ -73,7 +71,7 @@ impl DepthCourse {
         lanes.sort_by_key(|lane| std::cmp::Reverse(lane.rank));
         let hidden = lanes.len().saturating_sub(MAX_LANES);
         lanes.truncate(MAX_LANES);
-        Self { lanes, hidden, numbers: numbers(points) }
+        Self { lanes, hidden }
     }
 }
 
@@ -99,7 +97,8 @@ fn age(milliseconds: i64) -> String {
     if milliseconds == 0 { "–".to_owned() } else { span(TimeDelta::milliseconds(milliseconds)) }
 }
 
-fn numbers(points: &[DepthPoint]) -> Vec<DepthNumbers> {
+/// Returns the steps in which a lane had jobs that waited, newest first.
+pub(crate) fn numbers(points: &[DepthPoint]) -> Vec<DepthNumbers> {
     let mut busy: Vec<&DepthPoint> =
         points.iter().filter(|point| point.waiting + point.delayed > 0).collect();
     busy.sort_by_key(|point| std::cmp::Reverse((point.at, point.oldest_ms)));
@@ -143,7 +142,8 @@ mod tests {
         assert_eq!(names, ["provision", "drift"]);
         let first = &course.lanes[0];
         assert_eq!((first.most.as_str(), first.oldest.as_str(), first.waiting.len()), ("8", "48 s", 2));
-        assert_eq!(course.numbers.len(), 3);
-        assert_eq!(course.numbers[0].waiting, "2");
+        let numbers = numbers(&points);
+        assert_eq!(numbers.len(), 3);
+        assert_eq!(numbers[0].waiting, "2");
     }
 }

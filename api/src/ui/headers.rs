@@ -7,7 +7,7 @@ use axum::{
     response::Response,
 };
 
-use super::{cookies, error::RefusedFragment, notice};
+use super::{WholePage, compression, cookies, error::RefusedFragment};
 
 /// No page has an inline script or style, so both come from this host alone.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'none'; \
@@ -29,10 +29,11 @@ pub(crate) fn add(response: &mut Response) {
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
 }
 
-/// Middleware of the dashboard: adds the headers, and removes a notice once a page has shown it.
+/// Middleware of the dashboard: adds the headers, compresses pages, and removes a notice once a page has shown it.
 pub(super) async fn middleware(request: Request, next: Next) -> Response {
     let noticed =
         request.method() == Method::GET && cookies::read(request.headers(), cookies::NOTICE).is_some();
+    let is_compressed = compression::is_wanted(&request);
     let is_fragment = request.headers().contains_key("hx-request");
     let mut response = next.run(request).await;
     if is_fragment && let Some(refused) = response.extensions_mut().remove::<RefusedFragment>() {
@@ -41,7 +42,11 @@ pub(super) async fn middleware(request: Request, next: Next) -> Response {
         head.headers.remove(header::CONTENT_LENGTH);
         response = Response::from_parts(head, refused.render().into());
     }
-    if noticed && response.extensions().get::<notice::Shown>().is_some() {
+    let is_page = response.extensions().get::<WholePage>().is_some();
+    if is_page && is_compressed {
+        response = compression::compress(response).await;
+    }
+    if noticed && is_page {
         response.headers_mut().append(header::SET_COOKIE, cookies::clear(cookies::NOTICE));
     }
     add(&mut response);

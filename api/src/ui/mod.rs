@@ -5,6 +5,7 @@
 mod assets;
 mod board;
 mod chart;
+mod compression;
 mod cookies;
 mod course;
 mod depth;
@@ -67,6 +68,10 @@ pub fn dashboard_routes() -> Vec<(&'static str, &'static str)> {
     routes().into_list()
 }
 
+/// Marker of a response that is a whole page: it shows the notice, and the browser may get it compressed.
+#[derive(Clone, Copy, Debug)]
+struct WholePage;
+
 /// Returns a whole page.
 pub(crate) fn page(template: &impl Template) -> UiResult<Response> {
     let html = template.render().map_err(|error| {
@@ -74,6 +79,6 @@ pub(crate) fn page(template: &impl Template) -> UiResult<Response> {
         domain::Problem::new(domain::ProblemCode::InternalError, "Internal error; it has been logged.")
     })?;
     let mut response = Html(html).into_response();
-    response.extensions_mut().insert(notice::Shown);
+    response.extensions_mut().insert(WholePage);
     Ok(response)
 }

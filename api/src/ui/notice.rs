@@ -13,10 +13,6 @@ const MAX_LENGTH: usize = 300;
 /// Seconds until a notice that no page has shown is forgotten.
 const LIFE_SECONDS: u64 = 60;
 
-/// Marker of a response that is a whole page and so shows the notice.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Shown;
-
 /// Sends the browser to a page of this host, which shows the sentence once.
 pub(crate) fn done(to: &str, notice: impl Into<String>) -> Response {
     let text: String = notice.into().chars().take(MAX_LENGTH).collect();

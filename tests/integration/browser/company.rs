@@ -22,7 +22,7 @@ const DEPTHS: &str = "INSERT INTO queue_depths (span, at, installation, lane, wa
     FROM (SELECT date_trunc('minute', now()) - make_interval(mins => m) AS at, lane,
             greatest(0, CASE lane WHEN 'provision' THEN 60 * sin(m / 13.0) + 24 * sin(m / 3.1)
                 WHEN 'deprovision' THEN 9 * sin(m / 5.0) ELSE 0 END)::bigint AS n
-        FROM generate_series(1, 2800) AS m, unnest(ARRAY['provision', 'deprovision', 'drift']) AS lane) AS course
+        FROM generate_series(0, 2800) AS m, unnest(ARRAY['provision', 'deprovision', 'drift']) AS lane) AS course
     ON CONFLICT DO NOTHING";
 const SINKS: &str =
     "WITH streams AS (INSERT INTO event_streams (sink, chain, last_transaction, last_id, refusals,

@@ -44,6 +44,7 @@ fn addresses(company: &Company, route: &str) -> Vec<String> {
     match route {
         "/" => vec!["/?span=24h".to_owned(), "/?span=30d".to_owned(), "/".to_owned()],
         "/runners" => vec![route.to_owned(), "/runners?status=deleted&q=none".to_owned()],
+        "/numbers" => vec![format!("{route}?span=24h"), route.to_owned()],
         "/runners/remove" => vec![format!("{route}?id={}", online.runner)],
         "/jobs" => vec![route.to_owned(), "/jobs?q=colour%3Ared".to_owned(), "/jobs?state=failed".to_owned()],
         "/jobs/{id}" => vec![with(failed), with(waiting)],

@@ -55,10 +55,18 @@ async fn course_shows_what_was_accepted_and_has_ended() {
     sqlx::query(insert).execute(world.sql()).await.unwrap();
     let page = browser.get("/").await.assert_status(200);
     let flow = between(&page.text, "Open jobs</h2>", "</section>");
-    for part in ["1,204 accepted", "2 done", "2 failed or expired", "<polyline", "<summary>Numbers</summary>"]
-    {
+    for part in [
+        "1,204 accepted",
+        "2 done",
+        "2 failed or expired",
+        "<path class=\"line n2\"",
+        "/numbers?span=1h#flow",
+    ] {
         assert!(flow.contains(part), "{part}: {flow}");
     }
+    let numbers = browser.get("/numbers?span=1h").await.assert_status(200);
+    let row = between(&numbers.text, ">1,204</td>", "</tr>");
+    assert!(row.contains(r#"<td class="num">4</td><td class="num">2</td>"#), "{row}");
     let times = between(&page.text, "From request to config</h2>", "</section>");
     assert!(times.contains("0.8 s") && times.contains("4 samples in 1 hour"), "{times}");
     let day = browser.get("/?span=24h").await.assert_status(200);
@@ -113,6 +121,12 @@ async fn depth_of_each_lane_has_a_course_that_the_leading_scheduler_samples() {
         let page = browser.get(&format!("/?span={span}")).await.assert_status(200);
         let depths = between(&page.text, "Depth of the queue</h2>", "</section>");
         assert!(depths.contains("Waiting jobs of provision, default: at most 3"), "{span}: {depths}");
+        let numbers = browser.get(&format!("/numbers?span={span}")).await.assert_status(200);
+        let depths = between(&numbers.text, "Depth of the queue</h2>", "</section>");
+        assert!(
+            depths.contains(r#"<td>provision</td><td>default</td><td class="num">3</td>"#),
+            "{span}: {depths}"
+        );
     }
     // Minutes become hours that keep the largest numbers, and old hours go.
     let old =

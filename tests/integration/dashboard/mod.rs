@@ -16,6 +16,7 @@ mod sessions;
 mod signing_in;
 mod sinks;
 mod teams;
+mod weight;
 
 use harness::{ApiResponse, World};
 

@@ -79,6 +79,7 @@ const RULES: &[(&str, &str, Allowed)] = &[
     ("POST", "/lanes/{lane}/pause", Admins),
     ("POST", "/lanes/{lane}/resume", Admins),
     ("GET", "/live", Overseers),
+    ("GET", "/numbers", Overseers),
     ("GET", "/people", Overseers),
     ("GET", "/people/new", Admins),
     ("POST", "/people/new", Admins),

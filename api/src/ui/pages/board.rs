@@ -1,4 +1,4 @@
-//! Board: course and depth of the queue, and for what jobs wait.
+//! Board: course and depth of the queue, for what jobs wait, and the numbers behind its charts.
 
 use askama::Template;
 use axum::{
@@ -17,10 +17,10 @@ use crate::{
     error::ApiResult,
     layers,
     ui::{
-        Frame, Section, UiError, UiResult, UiRoutes, Visitor,
+        Frame, OverseeingVisitor, Section, UiError, UiResult, UiRoutes, Visitor,
         board::Board,
         course::{Course, Reach},
-        depth::DepthCourse,
+        depth::{self, DepthCourse, DepthNumbers},
         notice, page, readable,
     },
 };
@@ -29,7 +29,7 @@ use crate::{
 const NEWEST: Page = Page { limit: 10, offset: 0, before: None };
 
 pub(super) fn routes() -> UiRoutes {
-    UiRoutes::new().get("/", show)
+    UiRoutes::new().get("/", show).get("/numbers", numbers)
 }
 
 #[derive(Debug, Deserialize)]
@@ -81,6 +81,34 @@ async fn show(
     page(&BoardPage { frame, board, reach: params.span, course, depths, newest })
 }
 
+/// The numbers behind the charts of the board.
+#[derive(Template)]
+#[template(path = "numbers.html")]
+struct NumbersPage {
+    frame: Frame,
+    reach: Reach,
+    course: Course,
+    depths: Vec<DepthNumbers>,
+}
+
+/// Shows the charts of the board as tables.
+async fn numbers(
+    State(app): State<AppState>,
+    OverseeingVisitor(visitor): OverseeingVisitor,
+    Params(params): Params<BoardParams>,
+) -> UiResult<Response> {
+    let frame = Frame::new(&app, &visitor, Section::Board, "Numbers of the board").await;
+    let snapshot = frame.snapshot.as_deref();
+    let queue = snapshot.and_then(|snapshot| snapshot.picture.queue.as_ref());
+    let at = snapshot.map_or_else(Utc::now, |snapshot| snapshot.picture.at);
+    let (reach, span) = (params.span, params.span.span(at));
+    let mut lists = app.lists(&visitor.caller).await?;
+    let rows = points(&mut lists, reach, span).await;
+    let (flow, depths) = lists.respond(rows, |rows| rows)?.into_body();
+    let course = Course::of(reach, span, &flow, queue.map_or(0, open_jobs));
+    page(&NumbersPage { frame, reach, course, depths: depth::numbers(&depths) })
+}
+
 /// Time of the board, and the number of jobs that are open then.
 struct Now {
     at: DateTime<Utc>,
@@ -114,8 +142,16 @@ async fn rows(
     reach: Reach,
     span: FlowSpan,
 ) -> Result<(Vec<FlowPoint>, Vec<DepthPoint>, Vec<Job>), StoreError> {
-    let flow = lists.flow().points(span, None).await?;
-    let depths = lists.queue_depths().points(span, reach.steps().0).await?;
+    let (flow, depths) = points(lists, reach, span).await?;
     let newest = lists.jobs().list(&Visible::to(caller), &JobFilter::default(), NEWEST).await?;
     Ok((flow, depths, newest.items))
+}
+
+async fn points(
+    lists: &mut Lists,
+    reach: Reach,
+    span: FlowSpan,
+) -> Result<(Vec<FlowPoint>, Vec<DepthPoint>), StoreError> {
+    let flow = lists.flow().points(span, None).await?;
+    Ok((flow, lists.queue_depths().points(span, reach.steps().0).await?))
 }
