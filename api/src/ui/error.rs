@@ -5,7 +5,8 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
     response::{Html, IntoResponse, Response},
 };
-use domain::{Problem, ProblemCode, VerdictLevel};
+use chrono::Utc;
+use domain::{Picture, Problem, ProblemCode, Verdict, VerdictLevel};
 use operations::OperationError;
 use queue::QueueError;
 use store::StoreError;
@@ -58,12 +59,17 @@ struct ErrorPage<'a> {
     status: u16,
     title: &'static str,
     is_api: bool,
-    /// Whether the whole service stands still: the tab is an alarm then.
-    is_stopped: bool,
+    /// The verdict if the whole service stands still: the page and its tab are an alarm then.
+    stopped: Option<String>,
     favicon: &'static str,
 }
 
 impl UiError {
+    /// Returns whether it says that the database does not answer.
+    pub(super) fn is_database_away(&self) -> bool {
+        matches!(&*self.0, Refusal::Problem(problem) if problem.code == ProblemCode::DatabaseUnavailable)
+    }
+
     /// Returns the refusal of a request without a session. A GET goes to the sign-in and comes back.
     pub(super) fn needs_session(parts: &Parts, ended: bool) -> Self {
         if !parts.method.is_safe() {
@@ -124,7 +130,7 @@ pub(crate) fn problem_page(problem: &Problem, is_api: bool) -> Response {
         status: status.as_u16(),
         title: problem.code.title(),
         is_api,
-        is_stopped: problem.code == ProblemCode::DatabaseUnavailable,
+        stopped: (problem.code == ProblemCode::DatabaseUnavailable).then(database_away),
         favicon: assets::favicon(VerdictLevel::Stopped),
     };
     let mut response = match page.render() {
@@ -136,6 +142,11 @@ pub(crate) fn problem_page(problem: &Problem, is_api: bool) -> Response {
     }
     headers::add(&mut response);
     response
+}
+
+/// Returns the verdict while the database is away.
+fn database_away() -> String {
+    Verdict::of(&Picture::without_database(Utc::now())).sentence
 }
 
 /// Sends the browser to the sign-in. A fragment's request would show that page inside the old one, so htmx is asked to

@@ -22,13 +22,13 @@ use domain::{Problem, ProblemCode};
 use futures::stream::{self, Stream};
 use serde::Deserialize;
 use tokio::{
-    sync::watch,
+    sync::{Semaphore, SemaphorePermit, watch},
     time::{Instant, timeout_at},
 };
 
 use super::{
-    OverseeingVisitor, SignedIn, UiForm, UiResult, UiRoutes, board::Board, cookies, notice,
-    session::safe_return, status::Status, visitor,
+    SignedIn, StreamVisitor, UiForm, UiResult, UiRoutes, board::Board, cookies, notice, session::safe_return,
+    status::Status, visitor,
 };
 use crate::{app::AppState, body::Params, waiting::WaitSlot};
 
@@ -38,6 +38,8 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const MAX_STREAM: Duration = Duration::from_mins(20);
 /// Time between two checks of the listener's session.
 const RECHECK: Duration = Duration::from_secs(30);
+/// Sessions of streams that are looked up at the same time.
+const MAX_LOOKUPS: usize = 4;
 /// Seconds for which a browser remembers that its live data is stopped.
 const REMEMBERED_SECONDS: u64 = 180 * 86_400;
 
@@ -50,11 +52,13 @@ pub(super) fn routes() -> UiRoutes {
 pub(crate) struct Live {
     drawn: watch::Sender<Option<Arc<Drawn>>>,
     is_drawing: Arc<Mutex<bool>>,
+    lookups: Semaphore,
 }
 
 impl Default for Live {
     fn default() -> Self {
-        Self { drawn: watch::Sender::new(None), is_drawing: Arc::default() }
+        let lookups = Semaphore::new(MAX_LOOKUPS);
+        Self { drawn: watch::Sender::new(None), is_drawing: Arc::default(), lookups }
     }
 }
 
@@ -92,6 +96,11 @@ struct BoardFragment<'a> {
 }
 
 impl Live {
+    /// Waits for a turn to look up the session of a stream; the turn ends with the value.
+    pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        self.lookups.acquire().await.ok()
+    }
+
     /// Returns the drawn fragments as they change, and begins to draw if no task does.
     fn listen(&self, app: &AppState) -> watch::Receiver<Option<Arc<Drawn>>> {
         let mut is_drawing = self.is_drawing.lock().unwrap_or_else(PoisonError::into_inner);
@@ -153,7 +162,7 @@ struct LiveParams {
 
 async fn stream(
     State(app): State<AppState>,
-    OverseeingVisitor(visitor): OverseeingVisitor,
+    StreamVisitor(visitor): StreamVisitor,
     headers: HeaderMap,
     Params(params): Params<LiveParams>,
 ) -> UiResult<Response> {
@@ -172,7 +181,8 @@ async fn stream(
         app,
         sent: None,
         has_board: params.board,
-        checked: Instant::now(),
+        // Streams that began together do not check their sessions together.
+        check_at: Instant::now() + RECHECK.mul_f64(rand::random_range(0.5..1.0)),
         until: Instant::now() + MAX_STREAM,
         _slot: slot,
     };
@@ -190,7 +200,7 @@ struct LiveStream {
     cookie: String,
     sent: Option<Arc<Drawn>>,
     has_board: bool,
-    checked: Instant,
+    check_at: Instant,
     until: Instant,
     _slot: WaitSlot,
 }
@@ -206,7 +216,7 @@ impl LiveStream {
     /// Returns the next changes, `None` at the end of the stream.
     async fn next(&mut self) -> Option<String> {
         loop {
-            if self.checked.elapsed() > RECHECK {
+            if Instant::now() >= self.check_at {
                 self.check_session().await?;
             }
             let changed = tokio::select! {
@@ -226,10 +236,10 @@ impl LiveStream {
     /// Returns `None` if the session has ended, or its person may no longer see everything. A database that is away ends
     /// no stream.
     async fn check_session(&mut self) -> Option<()> {
-        self.checked = Instant::now();
-        match visitor::find(&self.app, &self.cookie).await {
-            Ok(found) => found.filter(|(_, caller)| caller.sees_everything()).map(|_| ()),
-            Err(_) => Some(()),
+        self.check_at = Instant::now() + RECHECK;
+        match visitor::find_in_turn(&self.app, &self.cookie).await {
+            Ok(Ok(found)) => found.filter(|(_, caller)| caller.sees_everything()).map(|_| ()),
+            Ok(Err(_)) | Err(_) => Some(()),
         }
     }
 }

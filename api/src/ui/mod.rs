@@ -43,7 +43,7 @@ pub(crate) use outlook::Outlook;
 pub(crate) use readable::readable_problems;
 pub(crate) use routes::UiRoutes;
 pub(crate) use snapshot::Snapshots;
-pub(crate) use visitor::{AdminVisitor, OverseeingVisitor, SignedIn, Visitor};
+pub(crate) use visitor::{AdminVisitor, OverseeingVisitor, SignedIn, StreamVisitor, Visitor};
 
 use crate::app::AppState;
 

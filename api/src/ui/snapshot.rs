@@ -4,13 +4,13 @@ use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
-use chrono::{TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use domain::{InstallationId, Picture, TeamId, Verdict};
 use store::FlowSpan;
 use tokio::{
@@ -65,11 +65,13 @@ pub(crate) struct WaitingTeam {
 pub(crate) struct Snapshots {
     latest: watch::Sender<Option<Arc<Snapshot>>>,
     is_reading: Arc<AtomicBool>,
+    /// Time at which the database last answered a page.
+    database_seen: Mutex<Option<DateTime<Utc>>>,
 }
 
 impl Default for Snapshots {
     fn default() -> Self {
-        Self { latest: watch::Sender::new(None), is_reading: Arc::default() }
+        Self { latest: watch::Sender::new(None), is_reading: Arc::default(), database_seen: Mutex::default() }
     }
 }
 
@@ -105,6 +107,16 @@ impl Snapshots {
         }
         let _too_late = timeout(MAX_WAIT, news.changed()).await;
         self.within(TOO_OLD)
+    }
+
+    /// Remembers that the database answers now.
+    pub(super) fn note_database(&self) {
+        *self.database_seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(Utc::now());
+    }
+
+    /// Returns the time at which the database last answered a page of this process.
+    pub(super) fn database_seen(&self) -> Option<DateTime<Utc>> {
+        *self.database_seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn within(&self, age: Duration) -> Option<Arc<Snapshot>> {

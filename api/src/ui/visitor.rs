@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use domain::{Caller, Origin, Problem, ProblemCode};
 use operations::Administrator;
 use store::SessionRow;
-use tokio::time::timeout;
+use tokio::time::{error::Elapsed, timeout};
 
 use super::{
     cookies,
@@ -22,6 +22,8 @@ use crate::{
 
 /// Longest time to look a session up. A page about a database that is away must come within a second.
 const MAX_LOOKUP: Duration = Duration::from_millis(700);
+/// Longest time until a stream's session is looked up, its turn included.
+const MAX_STREAM_LOOKUP: Duration = Duration::from_secs(10);
 
 /// A signed-in, active person whose role allows the method: a viewer only reads.
 #[derive(Clone, Debug)]
@@ -44,6 +46,11 @@ pub(crate) struct SignedIn(pub(crate) Visitor);
 #[derive(Clone, Debug)]
 pub(crate) struct OverseeingVisitor(pub(crate) Visitor);
 
+/// A visitor who sees everything and opens a stream. After a restart all tabs connect again at once, so their sessions
+/// are looked up a few at a time, and pages do not wait behind them.
+#[derive(Clone, Debug)]
+pub(crate) struct StreamVisitor(pub(crate) Visitor);
+
 /// A visitor who is an admin, with the permission for the operations.
 #[derive(Clone, Debug)]
 pub(crate) struct AdminVisitor {
@@ -59,10 +66,15 @@ impl AdminVisitor {
     }
 }
 
-impl FromRequestParts<AppState> for SignedIn {
-    type Rejection = UiError;
+/// Kind of a request, by which the look-up of its session waits.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Page,
+    Stream,
+}
 
-    async fn from_request_parts(parts: &mut Parts, app: &AppState) -> UiResult<Self> {
+impl SignedIn {
+    async fn read(parts: &mut Parts, app: &AppState, kind: Kind) -> UiResult<Self> {
         let RequestOrigin(origin) = RequestOrigin::from_request_parts(parts, app).await?;
         let Some(cookie) = cookies::read(&parts.headers, cookies::SESSION) else {
             return Err(UiError::needs_session(parts, false));
@@ -71,7 +83,14 @@ impl FromRequestParts<AppState> for SignedIn {
         if let Some(requester) = attempt.requester {
             app.limiter().admit_page(requester)?;
         }
-        let found = timeout(MAX_LOOKUP, find(app, cookie)).await.map_err(|_| database_away())??;
+        let found = match kind {
+            Kind::Page => timeout(MAX_LOOKUP, find(app, cookie)).await,
+            Kind::Stream => find_in_turn(app, cookie).await,
+        };
+        let found = found
+            .map_err(|_| database_away(app))?
+            .map_err(|error| if error.is_database_away() { database_away(app).into() } else { error })?;
+        app.snapshots().note_database();
         let Some((session, caller)) = found else {
             app.pre_auth().count_refusal(&attempt);
             return Err(UiError::needs_session(parts, true));
@@ -92,9 +111,21 @@ impl FromRequestParts<AppState> for SignedIn {
     }
 }
 
-fn database_away() -> Problem {
-    let detail = "The database does not answer, so this page cannot be shown and no request is accepted. Runners that \
-        are online go on working. Try again shortly; operators find the state at /health.";
+impl FromRequestParts<AppState> for SignedIn {
+    type Rejection = UiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &AppState) -> UiResult<Self> {
+        Self::read(parts, app, Kind::Page).await
+    }
+}
+
+fn database_away(app: &AppState) -> Problem {
+    let seen = app.snapshots().database_seen();
+    let since = seen.map_or_else(String::new, |seen| format!(" since {}", seen.format("%H:%M:%S UTC")));
+    let detail = format!(
+        "The database has not answered{since}, so this page cannot be shown and no request is accepted. Runners that \
+        are online go on working. Try again shortly; operators find the state at /health."
+    );
     Problem::new(ProblemCode::DatabaseUnavailable, detail).retry_after(5)
 }
 
@@ -108,6 +139,18 @@ pub(super) async fn find(app: &AppState, cookie: &str) -> UiResult<Option<(Sessi
     let known = conn.users().by_identity(&principal.issuer, &principal.subject).await?;
     let known = known.filter(|(user, _)| user.id == session.user && user.is_active);
     Ok(known.map(|(user, teams)| (session, Caller::of_user(user, principal, teams))))
+}
+
+/// Looks a session up for a stream, once it is its turn.
+pub(super) async fn find_in_turn(
+    app: &AppState,
+    cookie: &str,
+) -> Result<UiResult<Option<(SessionRow, Caller)>>, Elapsed> {
+    timeout(MAX_STREAM_LOOKUP, async {
+        let _turn = app.live().turn().await;
+        find(app, cookie).await
+    })
+    .await
 }
 
 impl FromRequestParts<AppState> for Visitor {
@@ -127,14 +170,27 @@ impl FromRequestParts<AppState> for OverseeingVisitor {
     type Rejection = UiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &AppState) -> UiResult<Self> {
-        let visitor = Visitor::from_request_parts(parts, app).await?;
-        if visitor.caller.sees_everything() {
-            return Ok(Self(visitor));
-        }
-        let detail = "This page is for admins and viewers; ask an admin of this service.";
-        let problem = Problem::new(ProblemCode::AdminRequired, detail);
-        Err(record_refusal(app, parts, &visitor.caller, "admin.denied", problem).await.into())
+        overseeing(Visitor::from_request_parts(parts, app).await?, parts, app).await.map(Self)
     }
+}
+
+impl FromRequestParts<AppState> for StreamVisitor {
+    type Rejection = UiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &AppState) -> UiResult<Self> {
+        let SignedIn(visitor) = SignedIn::read(parts, app, Kind::Stream).await?;
+        overseeing(visitor, parts, app).await.map(Self)
+    }
+}
+
+/// Returns the visitor if they see everything.
+async fn overseeing(visitor: Visitor, parts: &mut Parts, app: &AppState) -> UiResult<Visitor> {
+    if visitor.caller.sees_everything() {
+        return Ok(visitor);
+    }
+    let detail = "This page is for admins and viewers; ask an admin of this service.";
+    let problem = Problem::new(ProblemCode::AdminRequired, detail);
+    Err(record_refusal(app, parts, &visitor.caller, "admin.denied", problem).await.into())
 }
 
 impl FromRequestParts<AppState> for AdminVisitor {

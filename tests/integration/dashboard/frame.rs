@@ -114,7 +114,21 @@ async fn store_that_is_away_has_its_sentence_on_the_page() {
         Some(browser.get("/").await).filter(|page| page.status == 503)
     })
     .await;
-    assert!(page.text.contains("database"), "{}", page.text);
+    let verdict = "The database does not answer; no request is accepted.";
+    for part in [
+        verdict,
+        r#"<section class="verdict stopped""#,
+        "<title>■ Stopped – ",
+        "favicon-stopped.svg",
+        "/health/ready",
+    ] {
+        assert!(page.text.contains(part), "{part}: {}", page.text);
+    }
+    assert!(
+        page.text.contains("The database has not answered since ") && page.text.contains(" UTC, so"),
+        "{}",
+        page.text
+    );
     assert!(page.header("content-type").starts_with("text/html"));
     world.servers(|stack| stack.restart(Server::Postgres)).await;
     eventually("the page after the outage", || async {

@@ -9,6 +9,7 @@ mod new_runner;
 mod newer;
 mod operator;
 mod people;
+mod reconnecting;
 mod routes;
 mod runners;
 mod security;
