@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use domain::{Picture, QueuePicture, VerdictCode, VerdictLevel};
 use url::form_urlencoded::Serializer;
 
@@ -105,7 +105,7 @@ fn cells(snapshot: &Snapshot) -> Vec<Cell> {
         let (label, link) = ("Failed", "/failures?since=1h");
         cells.push(Cell { label, value: number(failed), detail, link, is_bad: failed > 0 });
     }
-    cells.extend(picture.queue.as_ref().and_then(|queue| window(picture, queue)));
+    cells.extend(picture.queue.as_ref().and_then(window));
     cells.push(fleet(picture));
     cells
 }
@@ -136,15 +136,14 @@ fn running(picture: &Picture, queue: &QueuePicture) -> Cell {
 }
 
 /// Returns the hourly window with the smallest part left.
-fn window(picture: &Picture, queue: &QueuePicture) -> Option<Cell> {
+fn window(queue: &QueuePicture) -> Option<Cell> {
     let windows = queue.budgets.iter().flat_map(|budget| &budget.windows).filter(|window| window.limit > 0);
     let least = windows.min_by_key(|window| window.remaining * 1000 / window.limit)?;
     let percent = least.remaining * 100 / least.limit;
-    let resets = picture.at + TimeDelta::from_std(least.reset_in).unwrap_or_default();
     Some(Cell {
         label: "GitHub budget",
         value: format!("{percent} %"),
-        detail: format!("{} left, new at {} UTC", number(least.remaining), resets.format("%H:%M")),
+        detail: format!("{} left, new in {}", number(least.remaining), span(least.reset_in)),
         link: "/budget",
         is_bad: percent < LOW_WINDOW,
     })

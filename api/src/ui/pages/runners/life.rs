@@ -88,7 +88,7 @@ fn words_of(event_type: &str) -> &str {
         "runner.provision" => "asked for",
         "runner.register" => "asked for, with a registration token",
         "token.issued" => "registration token issued",
-        "runner.registered" => "registered itself",
+        "runner.registered" => "registered on GitHub",
         "credential.fetch" => "config handed out",
         "credential.shred" => "config shredded",
         "runner.refresh" => "check on GitHub asked for",
