@@ -1,4 +1,4 @@
-//! Compression of pages, where nobody else can choose what is compressed beside their content.
+//! Compression of pages, for requests that no other site has made.
 
 use std::io::Write;
 
