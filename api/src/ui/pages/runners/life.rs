@@ -20,6 +20,8 @@ const MAX_JOBS: usize = 10;
 /// One thing that happened to a runner.
 pub(super) struct LifeEvent {
     pub(super) at: DateTime<Utc>,
+    /// Place among what one transaction has written with one time.
+    order: u8,
     /// What happened.
     pub(super) text: String,
     /// Who did it, from where, and other details.
@@ -45,7 +47,7 @@ pub(super) async fn of_runner(
     for id in jobs {
         life.extend(of_job(app, caller, id).await?);
     }
-    life.sort_by_key(|event| event.at);
+    life.sort_by_key(|event| (event.at, event.order));
     Ok(life)
 }
 
@@ -75,6 +77,7 @@ fn of_audit_row(row: &AuditView) -> LifeEvent {
     }
     LifeEvent {
         at: row.timestamp,
+        order: 1,
         text: if row.success { what.to_owned() } else { format!("not done: {what}") },
         detail: details.join(" · "),
         is_bad: !row.success,
@@ -112,6 +115,7 @@ fn of_transition(change: &TransitionView) -> LifeEvent {
     let detail = change.detail.as_ref().map_or(String::new(), |detail| format!(" · {detail}"));
     LifeEvent {
         at: change.at,
+        order: 2,
         text,
         detail: format!("seen by {}{detail}", change.source),
         is_bad: false,
@@ -128,6 +132,7 @@ fn of_job_event(event: &JobEventView, job: Uuid, kind: &str) -> LifeEvent {
     let is_bad = matches!(event.what, JobEventKind::Failed | JobEventKind::Expired | JobEventKind::Rescued);
     LifeEvent {
         at: event.at,
+        order: 3,
         text: format!("{kind} job {}", event.what),
         detail: details.join(" · "),
         is_bad,
@@ -152,6 +157,7 @@ fn of_call(call: &JobCallView, job: Uuid) -> LifeEvent {
     details.extend(call.github_request_id.as_ref().map(|id| format!("x-github-request-id {id}")));
     LifeEvent {
         at: call.finished_at.unwrap_or(call.started_at),
+        order: 0,
         text: text.to_owned(),
         detail: details.join(" · "),
         is_bad: matches!(call.state.as_str(), "refused" | "effect_suspected"),
