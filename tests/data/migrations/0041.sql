@@ -5,6 +5,7 @@ INSERT INTO runners (id, installation, team_id, owner_user, name, status, runner
 VALUES (gen_random_uuid(), 'default', '00000000-0000-0000-0000-0000000000d1', '00000000-0000-0000-0000-0000000000d2',
     'Web-1', 'requested', 1, '{GPU-Large}', true);
 -- afterwards
-SELECT (SELECT count(*) = 2 FROM pg_index WHERE indisvalid
-        AND indexrelid IN ('runners_name_search'::regclass, 'runners_label_search'::regclass))
+SELECT (SELECT count(*) = 4 FROM pg_index WHERE indisvalid
+        AND indexrelid IN ('runners_name_search'::regclass, 'runners_live_name'::regclass,
+            'runners_live_label'::regclass, 'runners_deleted_label'::regclass))
     AND (SELECT count(*) = 1 FROM runners WHERE lower(name) LIKE 'web-%' AND folded_labels(labels) @> '{gpu-large}');
