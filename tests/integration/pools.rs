@@ -262,6 +262,7 @@ async fn worker_without_the_credential_of_one_app_uses_another() {
 async fn job_whose_app_a_worker_lacks_is_soon_left_to_another_worker() {
     let scene = Scene::start(World::builder().workers(0)).await;
     let worker = scene.world.start_worker_for(|id| id == "default");
+    scene.make(1).await;
     let _later = scene.know_the_pool().await;
     scene.pause(&first()).await;
     let asked = scene.ask().await;

@@ -2,6 +2,7 @@
 
 use std::process::Stdio;
 
+use domain::InstallationId;
 use harness::{World, wait_until};
 
 use super::Scene;
@@ -21,7 +22,8 @@ async fn command_gets_its_runner_although_the_api_restarts() {
         .stdout(Stdio::null())
         .kill_on_drop(true);
     let mut running = command.spawn().unwrap();
-    wait_until("it has asked", || async { scene.count("SELECT count(*) FROM jobs").await == 1 }).await;
+    let backlogs = async || scene.world.queue().team_backlogs(&InstallationId::default()).await.unwrap();
+    wait_until("its job is in the queue", async || backlogs().await.len() == 1).await;
     api.kill();
 
     // The answer to the accepted request is lost, and the job ends while no API is there.
