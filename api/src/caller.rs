@@ -107,7 +107,7 @@ async fn refuse_inactive_team(app: &AppState, caller: &Caller) -> ApiResult<()> 
     if let (Requester::Client(_), [team]) = (caller.requester, caller.teams.as_slice())
         && !team.is_active
     {
-        let team = app.store.conn().await?.teams().policy(team.id).await?;
+        let team = app.store.conn().await?.teams().basics(team.id).await?;
         let reason = team.and_then(|team| team.deactivation_reason);
         return Err(Problem::team_inactive(reason.as_deref()).into());
     }

@@ -111,10 +111,9 @@ async fn label_required_by_a_team_is_refused_to_other_teams() {
     .await;
     let wish = |label: &str| json!({ "runner_name_prefix": "ci", "labels": [label] });
     scene.world.team(team_draft("blue")).await;
-    let common =
-        TeamDraft { required_labels: vec!["linux".into(), "self-hosted".into()], ..team_draft("common") };
-    scene.world.team(common).await;
-    for label in ["ｔeam-blue", "Team-BLUE"] {
+    let common = ["linux", "self-hosted", "Straße", "BIG", "a:b/c"].map(str::to_owned).to_vec();
+    scene.world.team(TeamDraft { required_labels: common, ..team_draft("common") }).await;
+    for label in ["ｔeam-blue", "Team-BLUE", "STRASSE", "straße", "big", "ＢＩＧ", "A:b/C"] {
         scene.assert_refused(&wish(label), ProblemCode::LabelPolicyViolation).await;
     }
     for label in ["linux", "self-hosted", "x64"] {

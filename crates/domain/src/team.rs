@@ -34,7 +34,7 @@ pub struct Team {
     pub optional_label_patterns: Vec<String>,
     /// Whether every runner gets the label `self-hosted`.
     pub add_self_hosted: bool,
-    /// Labels that other teams of the installation require; empty if the team is only displayed.
+    /// Labels that other teams of the installation require, as far as the decision that reads the team needs them.
     pub required_by_others: Vec<String>,
     /// Runner groups the team may use; empty means only the default group.
     pub allowed_runner_group_ids: Vec<i64>,
@@ -182,7 +182,9 @@ impl Team {
         let allowed =
             if listed { self.allowed_runner_group_ids.contains(&group) } else { group == default_group };
         let refusal = (!allowed).then(|| {
-            let detail = format!("The team may not use runner group {group}.");
+            let detail = format!(
+                "The team may not use runner group {group}. Leave `runner_group_id` out, or ask an admin to allow it."
+            );
             Problem::new(ProblemCode::RunnerGroupNotAllowed, detail)
         });
         let detail =
@@ -212,7 +214,9 @@ impl Team {
     pub fn check_quota(&self, in_use: i64) -> Check {
         let refusal = self.max_runners.filter(|most| in_use >= i64::from(*most)).map(|most| {
             let detail =
-                format!("The team has {in_use} of {most} runners; delete one or wait until one is done.");
+                format!(
+                    "The team has {in_use} of {most} runners; delete one, wait until one is done, or ask an admin for more."
+                );
             Problem::new(ProblemCode::QuotaExceeded, detail)
         });
         let check = Check::new(CheckKind::Quota, "within the team's maximum number of runners");

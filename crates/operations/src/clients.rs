@@ -39,7 +39,7 @@ impl Operations<'_> {
     pub async fn create_client(&self, admin: &Administrator, draft: &NewClient) -> Result<MachineClient> {
         settle(check_client_draft(draft))?;
         let mut tx = self.store.begin().await?;
-        if tx.teams().policy(draft.team).await?.is_none() {
+        if tx.teams().basics(draft.team).await?.is_none() {
             return Err(Problem::field("/team_id", "no team with this id").into());
         }
         let client = tx.clients().insert(ClientId::new(), draft, admin.identity()).await?;

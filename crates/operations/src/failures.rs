@@ -109,8 +109,9 @@ impl Operations<'_> {
         let runner = conn.runners().get(runner).await?.ok_or_else(gone)?;
         let access = conn.permissions().access(requester, team).await?;
         access.ok_or_else(Problem::requester_inactive)?.check(job.kind)?;
-        let team = conn.teams().policy(team).await?.ok_or_else(gone)?;
-        Ok(Again { request: request(job, &runner).ok_or_else(gone)?, team, runner })
+        let request = request(job, &runner).ok_or_else(gone)?;
+        let team = conn.teams().policy_on(team, &request.labels).await?.ok_or_else(gone)?;
+        Ok(Again { team, runner, request })
     }
 }
 

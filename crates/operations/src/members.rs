@@ -22,7 +22,7 @@ impl Operations<'_> {
         user: UserId,
     ) -> Result<(TeamMember, bool)> {
         let mut tx = self.store.begin().await?;
-        tx.teams().policy(team).await?.ok_or_else(|| Problem::not_found("team"))?;
+        tx.teams().basics(team).await?.ok_or_else(|| Problem::not_found("team"))?;
         let unknown = || Problem::field("/user_id", "no user with this id");
         let user = tx.users().get(user).await?.ok_or_else(unknown)?;
         let added = record_member(&mut tx, admin, team, &user).await?;

@@ -167,7 +167,7 @@ impl Operations<'_> {
             "is_admin": user.is_admin, "issuer": user.issuer, "subject": user.subject, "team_ids": teams });
         tx.audit().write(&admin.record("user.create", None, details)).await?;
         for (nth, team) in teams.iter().enumerate() {
-            if tx.teams().policy(*team).await?.is_none() {
+            if tx.teams().basics(*team).await?.is_none() {
                 return Err(Problem::field(format!("/team_ids/{nth}"), "no team with this id").into());
             }
             record_member(&mut tx, admin, *team, &user).await?;

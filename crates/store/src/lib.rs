@@ -113,7 +113,7 @@ pub use sessions::{NewSession, SessionRow, Sessions};
 pub use sign_ins::{SignInRow, SignIns};
 pub use stats::{Counts, Stats};
 pub use sync::{SyncEnd, SyncRow, SyncRuns, SyncStart, TriggeredRow};
-pub use teams::{TeamChange, TeamDraft, TeamFilter, TeamMember, Teams};
+pub use teams::{SharedGroup, TeamChange, TeamDraft, TeamFilter, TeamMember, Teams};
 pub use unmanaged::{UnmanagedRow, UnmanagedRunners};
 pub use users::{BindRefusal, Binding, OtherAdmins, UserDraft, UserFilter, Users};
 pub use versions::{VersionRow, Versions};

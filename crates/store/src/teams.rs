@@ -1,13 +1,14 @@
 //! Teams and their members.
 
 mod members;
+mod policy;
 
 use chrono::{DateTime, Utc};
 use domain::{Caller, InstallationId, Team, TeamId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-pub use self::members::TeamMember;
+pub use self::{members::TeamMember, policy::SharedGroup};
 use crate::{
     Listed, Page, Result, Search, StoreError,
     readable::{read_row, readable},
@@ -158,22 +159,21 @@ macro_rules! team_rows {
     };
 }
 
-/// Teams without their counts, for frequent reads.
+/// Teams without their counts, for frequent reads. `$others` are the labels of other teams.
 macro_rules! bare_team_rows {
-    ($tail:tt $(, $arg:expr)* $(,)?) => {
+    ($others:tt, $tail:tt $(, $arg:expr)* $(,)?) => {
         sqlx::query_as!(
             TeamRow,
             r#"SELECT id, name, description, required_labels, optional_label_patterns, allowed_runner_group_ids,
                 allowed_repositories, allowed_workflows, max_runners, weight, drift_response, installation, is_active,
-                deactivation_reason, created_at, add_self_hosted,
-                ARRAY(SELECT DISTINCT unnest(required_labels) FROM teams other
-                    WHERE other.installation = teams.installation AND other.id <> teams.id) AS "required_by_others!",
-                updated_at, 0::int8 AS "member_count!", 0::int8 AS "active_runner_count!"
+                deactivation_reason, created_at, add_self_hosted, updated_at, 0::int8 AS "member_count!",
+                0::int8 AS "active_runner_count!", "# + $others + r#" AS "required_by_others!"
              FROM teams "# + $tail
             $(, $arg)*
         )
     };
 }
+use bare_team_rows;
 
 impl Teams<'_> {
     /// Returns the team, if it exists.
@@ -182,24 +182,23 @@ impl Teams<'_> {
         read_row(row)
     }
 
-    /// Returns the team without its counts, as decisions need it.
-    pub async fn policy(&mut self, id: TeamId) -> Result<Option<Team>> {
-        let row = bare_team_rows!("WHERE id = $1", id.uuid()).fetch_optional(&mut *self.0).await?;
-        read_row(row)
+    /// Returns the team without its counts and without the labels of other teams, for everything but decisions about
+    /// labels.
+    pub async fn basics(&mut self, id: TeamId) -> Result<Option<Team>> {
+        let row = bare_team_rows!("'{}'::text[]", "WHERE id = $1", id.uuid());
+        read_row(row.fetch_optional(&mut *self.0).await?)
     }
 
-    /// Returns the team without its counts and locks its row against changes until the end of the transaction.
+    /// Returns the team as [`Self::basics`] does, and locks its row against changes until the end of the transaction.
     pub async fn lock(&mut self, id: TeamId) -> Result<Option<Team>> {
-        let row = bare_team_rows!("WHERE id = $1 FOR NO KEY UPDATE", id.uuid())
-            .fetch_optional(&mut *self.0)
-            .await?;
-        read_row(row)
+        let row = bare_team_rows!("'{}'::text[]", "WHERE id = $1 FOR NO KEY UPDATE", id.uuid());
+        read_row(row.fetch_optional(&mut *self.0).await?)
     }
 
-    /// Returns the team with this name, in any case, without its counts.
+    /// Returns the team with this name, in any case, as [`Self::basics`] does.
     pub async fn by_name(&mut self, name: &str) -> Result<Option<Team>> {
-        let row = bare_team_rows!("WHERE lower(name) = lower($1)", name).fetch_optional(&mut *self.0).await?;
-        read_row(row)
+        let row = bare_team_rows!("'{}'::text[]", "WHERE lower(name) = lower($1)", name);
+        read_row(row.fetch_optional(&mut *self.0).await?)
     }
 
     /// Locks the count of this team's runners until the end of the transaction. It is an advisory lock, so that reads
@@ -312,23 +311,6 @@ impl Teams<'_> {
         .execute(&mut *self.0)
         .await?;
         Ok(())
-    }
-
-    /// Returns the labels that other teams of an installation require, each with the name of its team.
-    pub async fn required_by_others(
-        &mut self,
-        id: TeamId,
-        installation: &InstallationId,
-    ) -> Result<Vec<(String, String)>> {
-        let rows = sqlx::query!(
-            r#"SELECT name, unnest(required_labels) AS "label!" FROM teams
-             WHERE installation = $2 AND id <> $1 ORDER BY name"#,
-            id.uuid(),
-            installation.as_str(),
-        )
-        .fetch_all(&mut *self.0)
-        .await?;
-        Ok(rows.into_iter().map(|row| (row.name, row.label)).collect())
     }
 
     /// Returns whether the team has runners that are not deleted or jobs that are not final.

@@ -31,7 +31,7 @@ pub(crate) async fn process(parts: &Parts, tx: &mut Tx, event: &JobEvent<'_>) ->
     let Some(runner) = tx.runners().get(bound.runner).await? else {
         return Ok(Outcome::ignored("on no runner of ours"));
     };
-    let Some(team) = tx.teams().policy(runner.team).await? else {
+    let Some(team) = tx.teams().policy_on(runner.team, &job.labels).await? else {
         return Ok(Outcome::ignored("on a runner without a team"));
     };
     let decision = match job.decide(&runner, &team, bound.seen.as_ref(), received_at) {
@@ -79,7 +79,7 @@ async fn on_unknown_runner(parts: &Parts, tx: &mut Tx, event: &JobEvent<'_>) -> 
         tx.webhooks().lock_deleted_runner(installation, job.runner_id, job.runner_name.as_deref()).await?;
     let Some(gone) = gone else { return Ok(unknown) };
     let Some(runner) = tx.runners().get(gone).await? else { return Ok(unknown) };
-    let Some(team) = tx.teams().policy(runner.team).await? else { return Ok(unknown) };
+    let Some(team) = tx.teams().policy_on(runner.team, &job.labels).await? else { return Ok(unknown) };
     report_late_violation(parts, tx, &runner, &team, job).await?;
     Ok(Outcome::ignored("the runner is gone"))
 }

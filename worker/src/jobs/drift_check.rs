@@ -4,7 +4,7 @@
 use chrono::TimeDelta;
 use domain::{
     ActionTaken, AuditEntry, BlockedOn, Deviation, Job, JobState, Problem, ProblemCode, Remedy, Runner,
-    RunnerStatus, SecurityEvent, SeenRunner, Severity, Source, StatusChange, Team,
+    RunnerStatus, SecurityEvent, SeenRunner, Severity, Source, StatusChange, Team, TeamId,
 };
 use github::GitHub;
 use installations::JobClient;
@@ -52,7 +52,7 @@ pub(super) async fn run(app: &App, client: &JobClient, job: &Job, source: Source
         Deviation::Name { .. } => Remedy::Record,
         Deviation::Labels { .. } => app.drift.remedy(team.drift_response, seen.busy),
     };
-    let breach = team.label_policy().breach(&seen.labels).map(|breach| breach.refused).unwrap_or_default();
+    let breach = refused_labels(app, team.id, &seen).await?;
     check.report(app, &deviation, &breach, remedy).await?;
     match (&deviation, remedy) {
         (Deviation::Name { .. }, _) => check.record_state(app, None, Some(&deviation)).await,
@@ -70,8 +70,16 @@ async fn read(app: &App, job: &Job) -> Result<Option<(Runner, Team)>, StoreError
     if matches!(runner.status, RunnerStatus::Requested | RunnerStatus::Deleted) {
         return Ok(None);
     }
-    let team = conn.teams().policy(runner.team).await?;
+    let team = conn.teams().basics(runner.team).await?;
     Ok(team.map(|team| (runner, team)))
+}
+
+/// Returns the labels of the runner that the team's policy does not allow.
+async fn refused_labels(app: &App, team: TeamId, seen: &SeenRunner) -> Result<Vec<String>, StoreError> {
+    let names: Vec<String> = seen.labels.iter().map(|label| label.name.clone()).collect();
+    let team = app.store.conn().await?.teams().policy_on(team, &names).await?;
+    let breach = team.and_then(|team| team.label_policy().breach(&seen.labels));
+    Ok(breach.map(|breach| breach.refused).unwrap_or_default())
 }
 
 struct Check<'c> {

@@ -104,7 +104,7 @@ pub(crate) async fn list(
 ) -> ApiResult<Listing<MemberList>> {
     let page = params.page()?;
     let mut lists = app.lists(&caller).await?;
-    let permission = TeamReader::from_caller(&caller, lists.teams().policy(team).await?)?;
+    let permission = TeamReader::from_caller(&caller, lists.teams().basics(team).await?)?;
     let listed = lists.teams().members(permission.team().id, page).await;
     lists.respond(listed, MemberList::new)
 }

@@ -80,7 +80,7 @@ pub(crate) async fn audit_logs(
     let page = params.page()?;
     let period = list_period(params.since, params.until)?;
     let mut lists = app.lists(&caller).await?;
-    let permission = TeamReader::from_caller(&caller, lists.teams().policy(id).await?)?;
+    let permission = TeamReader::from_caller(&caller, lists.teams().basics(id).await?)?;
     let (event_type, success) = resolve_event(params.event_type, params.success);
     let filter = AuditFilter {
         event_type,
@@ -112,7 +112,7 @@ pub(crate) async fn security_events(
     let page = params.page()?;
     let period = list_period(params.since, params.until)?;
     let mut lists = app.lists(&caller).await?;
-    let permission = TeamReader::from_caller(&caller, lists.teams().policy(id).await?)?;
+    let permission = TeamReader::from_caller(&caller, lists.teams().basics(id).await?)?;
     let filter = SecurityFilter {
         event_type: params.event_type.map(resolve_security_event),
         severity: params.severity,

@@ -40,7 +40,7 @@ impl Import<'_> {
     async fn add_team(&mut self, old: &OldTeam) -> Result<Outcome> {
         let left_out = |why: &str| Ok(Outcome::LeftOut(format!("team {}: {why}", old.name)));
         let Ok(id) = old.id.parse::<Uuid>().map(TeamId::from) else { return left_out("its id is no UUID") };
-        let here = match self.tx.teams().policy(id).await? {
+        let here = match self.tx.teams().basics(id).await? {
             Some(team) => Some(team),
             None => self.tx.teams().by_name(&old.name).await?,
         };

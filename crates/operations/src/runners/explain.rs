@@ -81,7 +81,7 @@ impl Operations<'_> {
         let (mut checks, named) = question.check_caller(rules);
         let mut conn = self.store.conn().await?;
         let team = match named {
-            Some(id) => conn.teams().policy(id).await?,
+            Some(id) => conn.teams().policy_on(id, &question.request.labels).await?,
             None => None,
         };
         let admins = conn.permissions().admin_names(MAX_ADMINS).await?;

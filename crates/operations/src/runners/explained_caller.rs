@@ -99,7 +99,7 @@ async fn of_client(conn: &mut Conn, client: &MachineClient) -> Result<ExplainedC
     let mut teams = conn.permissions().teams(Requester::Client(client.id)).await?;
     let team = teams.pop().ok_or_else(|| Problem::not_found("team"))?;
     // A machine client of a deactivated team may do nothing.
-    let stored = if team.is_active { None } else { conn.teams().policy(team.id).await? };
+    let stored = if team.is_active { None } else { conn.teams().basics(team.id).await? };
     let refusal = if client.is_active {
         stored.map(|stored| Problem::team_inactive(stored.deactivation_reason.as_deref()))
     } else {

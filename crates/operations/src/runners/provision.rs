@@ -307,7 +307,7 @@ impl ProvisionCommand<'_> {
     async fn check(&self, operations: &Operations<'_>, rules: &ProvisionRules<'_>) -> Result<Admissible> {
         let (kind, tokens) = (self.registration.kind(), rules.registration_tokens);
         let team_id = self.by.caller.check_request(kind, tokens, self.team).admit()?;
-        let team = operations.store.conn().await?.teams().policy(team_id).await?;
+        let team = operations.store.conn().await?.teams().policy_on(team_id, &self.request.labels).await?;
         let team = team.ok_or_else(Problem::unknown_team)?;
         let starts_in = queueing::estimate_start(operations.queue, &team, kind).await;
         // This is not done beside the quota check: it takes time, and other requests would wait for the lock.

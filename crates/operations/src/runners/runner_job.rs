@@ -75,7 +75,7 @@ impl RunnerJobRequest<'_> {
             return Ok(None);
         }
         let team =
-            operations.store.conn().await?.teams().policy(runner.team).await?.filter(|team| !team.is_active);
+            operations.store.conn().await?.teams().basics(runner.team).await?.filter(|team| !team.is_active);
         Ok(team.map(|team| Problem::team_inactive(team.deactivation_reason.as_deref())))
     }
 
@@ -119,7 +119,7 @@ impl RunnerJobRequest<'_> {
     }
 
     async fn enqueue(&self, operations: &Operations<'_>, runner: &Runner, job: &Job) -> Result<()> {
-        let team = operations.store.conn().await?.teams().policy(runner.team).await?;
+        let team = operations.store.conn().await?.teams().basics(runner.team).await?;
         queueing::enqueue(operations.queue, job, team.map_or(1.0, |team| team.weight)).await;
         Ok(())
     }

@@ -42,7 +42,7 @@ pub(super) async fn show(
     PageId(id): PageId<ClientId>,
 ) -> UiResult<Response> {
     let client = read(&app, id).await?;
-    let team = app.store.conn().await?.teams().policy(client.team).await?;
+    let team = app.store.conn().await?.teams().basics(client.team).await?;
     page(&ClientPage {
         frame: Frame::new(&app, &visitor, Section::Clients, client.client_id.clone()).await,
         team_name: team.map_or_else(|| client.team.to_string(), |team| team.name),

@@ -49,7 +49,7 @@ pub(super) async fn show(
 ) -> UiResult<Response> {
     let event = read(&app, id).await?;
     let team = match event.team_id {
-        Some(team) => app.store.conn().await?.teams().policy(team.into()).await?,
+        Some(team) => app.store.conn().await?.teams().basics(team.into()).await?,
         None => None,
     };
     let (meaning, what_to_do) = advice::about(&event.event_type);

@@ -33,7 +33,7 @@ pub(super) struct AddedMember {
 }
 
 async fn team(app: &AppState, id: TeamId) -> UiResult<Team> {
-    let team = app.store.conn().await?.teams().policy(id).await?;
+    let team = app.store.conn().await?.teams().basics(id).await?;
     Ok(team.ok_or_else(|| Problem::not_found("team"))?)
 }
 
