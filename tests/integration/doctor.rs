@@ -78,6 +78,13 @@ async fn processes_that_do_not_run_are_found() {
             "{text}: {faults:#?}"
         );
     }
+    for (name, repositories) in [("red", "octo/red"), ("blue", "octo/blue")] {
+        let team = harness::team_draft(name);
+        idle.team(store::TeamDraft { allowed_repositories: vec![repositories.to_owned()], ..team }).await;
+    }
+    let (code, findings) = examine(&idle, &["--only", "teams"], &[]).await;
+    only(&findings, "warn", "teams", "admit different repositories: blue, red");
+    assert_eq!(code, 0);
     idle.command(&["sync-github"], &[]).await.expect(0);
     let held = "UPDATE sync_status SET removals_held = 7";
     sqlx::query(held).execute(idle.sql()).await.unwrap();

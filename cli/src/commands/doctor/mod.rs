@@ -29,6 +29,7 @@ pub(crate) const GROUPS: &[&str] = &[
     "sync",
     "versions",
     "events",
+    "teams",
 ];
 
 /// Arguments of `rts doctor`.
@@ -78,7 +79,8 @@ async fn examine(sources: &Sources, args: &DoctorArgs) -> Vec<Finding> {
         args.only.is_empty() || groups.iter().any(|group| args.only.iter().any(|only| only == group))
     };
     let mut findings = settings::examine(sources);
-    let servers = ["clock", "postgres", "redis", "processes", "sync", "versions", "events", "github"];
+    let servers =
+        ["clock", "postgres", "redis", "processes", "sync", "versions", "events", "teams", "github"];
     if wanted(&servers)
         && let (Ok(store), Ok(queue)) = (wiring::store(sources), wiring::queue(sources))
     {

@@ -1,11 +1,11 @@
-//! Checks of workers, schedulers, installations, sync runs and sinks of events, as the database knows them.
+//! Checks of workers, schedulers, installations, sync runs, sinks of events and teams, as the database knows them.
 
 use std::collections::BTreeSet;
 
 use domain::error_chain;
 use store::{LeaseRow, Store, StoreError, Suspended, SyncRow, WorkerRow};
 
-use super::{Finding, sinks};
+use super::{Finding, sinks, teams};
 
 /// Name of the lease of the scheduler that leads.
 const SCHEDULER_LEASE: &str = "scheduler";
@@ -28,6 +28,7 @@ async fn try_examine(store: &Store) -> Result<Vec<Finding>, StoreError> {
     let suspended = conn.installations().suspended().await?;
     let syncs = conn.sync_runs().statuses().await?;
     let (streams, dead) = (conn.event_streams().list().await?, conn.event_deliveries().count_dead().await?);
+    let shared = conn.teams().shared_groups(teams::MAX_SHARED_GROUPS).await?;
     drop(conn);
     let now = store.now().await?;
     let mut findings = judge_workers(&workers);
@@ -35,6 +36,7 @@ async fn try_examine(store: &Store) -> Result<Vec<Finding>, StoreError> {
     findings.extend(suspended.iter().map(judge_suspension));
     findings.extend(syncs.iter().filter_map(judge_sync));
     findings.extend(sinks::judge(&streams, &dead, now));
+    findings.extend(teams::judge(&shared));
     Ok(findings)
 }
 

@@ -5,6 +5,7 @@
 mod fleet;
 mod servers;
 mod sinks;
+mod teams;
 
 use std::{fmt, time::Duration};
 
