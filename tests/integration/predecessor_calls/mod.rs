@@ -1,9 +1,9 @@
 //! The calls that the predecessor's dashboard makes, with its parameters, and exactly the members it reads.
 //!
-//! Scripts written for the predecessor make the same calls. The numbers are those of its list of 33 calls; the batch
-//! calls (8, 14 and 15) are missing.
+//! Scripts written for the predecessor make the same calls. The numbers are those of its list of 33 calls.
 
 mod administration;
+mod batches;
 mod records;
 mod runners;
 
