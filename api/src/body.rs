@@ -8,8 +8,8 @@ use axum::{
     http::{header, request::Parts},
 };
 use domain::{
-    FieldError, Json, NO_CONTROLS, Problem, ProblemCode, Team, TeamId, is_clean, json_pointer, read_json,
-    sanitized,
+    FieldError, Json, NO_CONTROLS, Problem, ProblemCode, Team, TeamId, is_clean, json_pointer, plain_fault,
+    read_json, sanitized, with_nearest_word,
 };
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -111,6 +111,9 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
 }
 
 fn parse_json(bytes: &[u8]) -> Result<Json, Problem> {
+    if bytes.is_empty() {
+        return Err(Problem::new(ProblemCode::MalformedBody, "The body is empty; send a JSON object."));
+    }
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let json = Json::deserialize(&mut reader).map_err(|error| {
         // serde_json reports its recursion limit only in the message.
@@ -152,8 +155,8 @@ impl<T: DeserializeOwned> FromRequestParts<AppState> for Params<T> {
         let reader = serde_urlencoded::Deserializer::new(url::form_urlencoded::parse(text.as_bytes()));
         serde_path_to_error::deserialize(reader).map(Self).map_err(|error| {
             let place = json_pointer(error.path());
-            Problem::field(format!("query:{}", place.trim_start_matches('/')), error.inner().to_string())
-                .into()
+            let fault = with_nearest_word(&plain_fault(&error.inner().to_string()));
+            Problem::field(format!("query:{}", place.trim_start_matches('/')), fault).into()
         })
     }
 }

@@ -140,10 +140,13 @@ impl From<OidcError> for ApiError {
             OidcError::Expired => {
                 Problem::new(ProblemCode::TokenExpired, "The token has expired; get a new one.")
             }
-            other => Problem::new(
-                ProblemCode::InvalidToken,
-                format!("The token was refused ({}): {other}.", other.code()),
-            ),
+            other => {
+                let detail = format!("The token was refused ({}): {other}.", other.code());
+                let elsewhere = matches!(other, OidcError::WrongAudience | OidcError::UnknownIssuer);
+                let hint =
+                    " `GET /api/v1/auth/config` names the issuers of this service, and their audience.";
+                Problem::new(ProblemCode::InvalidToken, detail + if elsewhere { hint } else { "" })
+            }
         };
         Self(problem)
     }

@@ -33,6 +33,8 @@ async fn every_line_of_the_administration_guide_works() {
         r#""code": "label_policy_violation""#,
         r#""role": "viewer""#,
         r#""deactivation_reason": "moved to web""#,
+        r#""glob:web-*""#,
+        r#""root@example.com""#,
     ] {
         assert!(stdout.contains(shown), "{shown}: {stdout}");
     }

@@ -228,7 +228,10 @@ impl Caller {
     pub fn choose_team(&self, named: Option<TeamId>) -> Result<TeamId, Problem> {
         match (named, self.teams.as_slice()) {
             (Some(team), _) if self.is_member(team) => Ok(team),
-            (Some(_), _) => Err(Problem::new(ProblemCode::TeamForbidden, "You do not belong to this team.")),
+            (Some(_), _) => {
+                let detail = "You do not belong to this team; name one of yours, or ask an admin to add you.";
+                Err(Problem::new(ProblemCode::TeamForbidden, detail))
+            }
             (None, [only]) => Ok(only.id),
             (None, []) => {
                 Err(Problem::new(ProblemCode::TeamForbidden, "You belong to no team yet; ask an admin."))

@@ -164,7 +164,32 @@ pub fn json_pointer(path: &serde_path_to_error::Path) -> String {
 /// Returns the place and the fault of the first value that is not as expected.
 pub fn read_json<T: DeserializeOwned>(json: Json) -> Result<T, FieldError> {
     serde_path_to_error::deserialize(json)
-        .map_err(|error| FieldError::new(json_pointer(error.path()), error.inner().to_string()))
+        .map_err(|error| FieldError::new(json_pointer(error.path()), plain_fault(&error.inner().to_string())))
+}
+
+/// Returns a deserializer's message without the names of Rust's types.
+pub fn plain_fault(message: &str) -> String {
+    if message.starts_with("UUID parsing failed") {
+        return "not an id: ids are UUIDs, as lists have them in `id`".to_owned();
+    }
+    let Some((start, expected)) = message.rsplit_once("expected ") else { return message.to_owned() };
+    let plain = match expected {
+        "i32" => "an integer up to 2147483647",
+        "i64" => "an integer",
+        "u8" | "u16" => "a small integer, 0 or more",
+        "u32" => "an integer from 0 to 4294967295",
+        "u64" | "usize" => "an integer, 0 or more",
+        "f32" | "f64" => "a number",
+        other => other,
+    };
+    format!("{start}expected {plain}")
+}
+
+/// Adds the nearest known name to a message about an unknown field that lists the known ones.
+pub fn with_nearest_word(message: &str) -> String {
+    let mut words = message.split('`').skip(1).step_by(2);
+    let near = message.starts_with("unknown field `").then(|| nearest_word(words.next()?, words)).flatten();
+    near.map_or_else(|| message.to_owned(), |near| format!("{message}; did you mean `{near}`?"))
 }
 
 /// A value that is not what its reader expects, as a sentence.
@@ -301,6 +326,31 @@ mod tests {
     fn read(text: &str) -> Result<Outer, String> {
         let json: Json = serde_json::from_str(text).unwrap();
         Outer::deserialize(json).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn faults_have_no_names_of_types() {
+        for (message, plain) in [
+            (
+                "invalid type: string \"many\", expected i32",
+                "invalid type: string \"many\", expected an integer up to 2147483647",
+            ),
+            (
+                "UUID parsing failed: invalid character: found `w` at 0",
+                "not an id: ids are UUIDs, as lists have them in `id`",
+            ),
+            ("missing field `name`", "missing field `name`"),
+            ("invalid type: null, expected a string", "invalid type: null, expected a string"),
+        ] {
+            assert_eq!(plain_fault(message), plain);
+        }
+        let known = "unknown field `activ`, expected one of `q`, `active_only`";
+        assert_eq!(with_nearest_word(known), format!("{known}; did you mean `active_only`?"));
+        assert_eq!(
+            with_nearest_word("unknown field `zzz`, expected `q`"),
+            "unknown field `zzz`, expected `q`"
+        );
+        assert_eq!(with_nearest_word("cannot be read"), "cannot be read");
     }
 
     #[test]

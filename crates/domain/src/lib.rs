@@ -84,7 +84,9 @@ pub use job::{
     Removal, RequestedName, busy_delay, retry_delay,
 };
 pub use job_history::{JobEvent, JobEventKind, JobHistory, JobStop, MAX_JOB_STOPS};
-pub use json::{Json, JsonError, escape_pointer, json_pointer, nearest_word, read_json};
+pub use json::{
+    Json, JsonError, escape_pointer, json_pointer, nearest_word, plain_fault, read_json, with_nearest_word,
+};
 pub use json_text::clean_json;
 pub use label::{
     MAX_LABEL, check_label, fold_label, is_look_alike, is_reserved_label, is_system_label, normalize_label,

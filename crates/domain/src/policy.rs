@@ -222,7 +222,8 @@ impl LabelPolicy {
     fn check_label(&self, at: usize, label: &str) -> Check {
         let rule = self.rule(label);
         let refusal = (!rule.allows()).then(|| {
-            let detail = "The team's label policy does not allow these labels.";
+            let detail = "The team's label policy does not allow these labels. Choose others, or ask an admin to change \
+                it; `POST /api/v1/policies/explain` shows what it allows, and names admins.";
             let error = FieldError::new(format!("/labels/{at}"), rule.reason());
             Problem::new(ProblemCode::LabelPolicyViolation, detail).with_errors(vec![error])
         });

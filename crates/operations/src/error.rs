@@ -33,7 +33,9 @@ impl From<StoreError> for OperationError {
             Some("oauth_clients_live_key") => "/client_id",
             _ => return Self::Store(error),
         };
-        Problem::new(ProblemCode::AlreadyExists, "A resource with this value exists already.")
+        let detail =
+            "A resource with this value exists already; choose another value, or change that resource.";
+        Problem::new(ProblemCode::AlreadyExists, detail)
             .with_errors(vec![FieldError::new(pointer, "taken")])
             .into()
     }

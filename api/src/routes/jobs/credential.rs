@@ -93,7 +93,8 @@ async fn refuse_hidden(app: &AppState, caller: &Caller, origin: &Origin, job: &J
 }
 
 fn not_the_requester() -> Problem {
-    Problem::new(ProblemCode::CredentialDenied, "Only the requester of this runner may fetch its config.")
+    let detail = "Only the requester of this runner may fetch its config; request a runner of your own.";
+    Problem::new(ProblemCode::CredentialDenied, detail)
 }
 
 /// Records the try of a caller who did not request the runner.
