@@ -10,7 +10,7 @@ use clap::{
     Parser, Subcommand,
     builder::{StringValueParser, TypedValueParser},
 };
-use client::ErrorFormat;
+use client::{ErrorFormat, NounArgs};
 use domain::{AuditFormat, InstallationId, RunnerStatus, Secret};
 use uuid::Uuid;
 
@@ -32,6 +32,8 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     #[command(flatten)]
     Remote(Box<client::Command>),
+    /// Show, export and verify the audit log.
+    Audit(NounArgs<audit::AuditVerb>),
     /// Serve the HTTP API. Needs no GitHub App key.
     #[command(
         after_help = "Examples:\n  rts api\n  SERVICE_HOST=0.0.0.0 SERVICE_PORT=80 rts api\n  rts --config /etc/rts/rts.toml api\n\n`rts settings` lists what it is configured with. The first SIGTERM or SIGINT drains, the second ends at once."
@@ -87,7 +89,7 @@ pub(crate) enum Command {
         after_help = "Examples:\n  rts export-audit-log --file audit.json\n  rts export-audit-log --file audit.csv --format csv --since 2026-01-01T00:00:00Z --event-type runner.provision --user ada@example.com"
     )]
     ExportAuditLog(ExportAudit),
-    /// Verify that no audit row or security event was removed, edited or inserted.
+    /// Verify that no audit row or security event was removed, edited or inserted. As `rts audit verify`.
     #[command(
         after_help = "Examples:\n  rts verify-audit-log\n  rts verify-audit-log --output json\n  rts verify-audit-log --head audit_log:4711:9f86d081… --public-key k1:3b6a27bc…\n\nExits 7 and names each difference. It reads every row, a thousand at a time, and locks nothing. With TOKEN_KEYS, or the public keys that it prints, signatures are checked too."
     )]
@@ -167,6 +169,7 @@ impl Command {
     pub(crate) fn error_format(&self) -> ErrorFormat {
         match self {
             Self::Remote(command) => command.error_format(),
+            Self::Audit(noun) => noun.error_format(),
             Self::Worker(WorkerArgs { verb: Some(verb), .. }) => verb.error_format(),
             _ => ErrorFormat::Text,
         }

@@ -19,6 +19,8 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     #[command(flatten)]
     Remote(Box<client::Command>),
+    /// Show and export the audit log.
+    Audit(client::NounArgs<client::AuditVerb>),
     /// Show and drain workers.
     #[command(subcommand)]
     Worker(client::WorkerVerb),
@@ -37,6 +39,7 @@ impl Command {
     pub(crate) fn error_format(&self) -> ErrorFormat {
         match self {
             Self::Remote(command) => command.error_format(),
+            Self::Audit(noun) => noun.error_format(),
             Self::Worker(verb) => verb.error_format(),
             Self::Completions { .. } => ErrorFormat::Text,
         }
@@ -47,6 +50,10 @@ impl Command {
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     match args.command {
         Command::Remote(command) => Ok(client::run(*command).await?),
+        Command::Audit(noun) => {
+            let (common, verb) = noun.into_parts();
+            Ok(client::run_audit(&common, verb).await?)
+        }
         Command::Worker(verb) => Ok(client::run_worker(verb).await?),
         Command::Completions { shell } => {
             client::line(help::completion_script(shell)?.trim_end());

@@ -7,7 +7,6 @@ use clap::{Args, Subcommand, ValueEnum};
 use crate::{
     commands::{
         apply::{ApplyArgs, ExportVerb, FileArgs, SchemaVerb},
-        audit::AuditVerb,
         batch::BatchVerb,
         call::CallArgs,
         event_delivery::EventDeliveryVerb,
@@ -47,7 +46,7 @@ pub(crate) struct ConnectionArgs {
 
 /// Options of every command over the API.
 #[derive(Clone, Debug, Default, Args)]
-pub(crate) struct CommonArgs {
+pub struct CommonArgs {
     #[command(flatten)]
     pub(crate) connection: ConnectionArgs,
     /// Output format.
@@ -56,6 +55,13 @@ pub(crate) struct CommonArgs {
     /// Format of an error on stderr: a sentence, or a problem document as JSON.
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT", help_heading = "Output")]
     pub(crate) error_format: ErrorFormat,
+}
+
+impl CommonArgs {
+    /// Returns whether the output is for programs.
+    pub fn wants_json(&self) -> bool {
+        matches!(self.output, Some(Format::Json | Format::Jsonl))
+    }
 }
 
 /// Form in which an error is printed.
@@ -75,6 +81,18 @@ pub struct NounArgs<V: Subcommand> {
     pub(crate) common: CommonArgs,
     #[command(subcommand)]
     pub(crate) verb: V,
+}
+
+impl<V: Subcommand> NounArgs<V> {
+    /// Returns the form in which an error of this command is printed.
+    pub const fn error_format(&self) -> ErrorFormat {
+        self.common.error_format
+    }
+
+    /// Returns the options of every command, and the verb.
+    pub fn into_parts(self) -> (CommonArgs, V) {
+        (self.common, self.verb)
+    }
 }
 
 /// A command without verbs.
@@ -175,8 +193,6 @@ pub enum Command {
     Incident(NounArgs<IncidentVerb>),
     /// Show how far the sinks have the events; send events again.
     EventDelivery(NounArgs<EventDeliveryVerb>),
-    /// Show and export the audit log.
-    Audit(NounArgs<AuditVerb>),
     /// Show what the policy decides about a request, and why.
     #[command(after_help = crate::commands::policy::EXPLAIN_HELP)]
     Explain(PlainArgs<ExplainArgs>),
@@ -226,7 +242,6 @@ impl Command {
             Self::Batch(noun) => &noun.common,
             Self::Incident(noun) => &noun.common,
             Self::EventDelivery(noun) => &noun.common,
-            Self::Audit(noun) => &noun.common,
             Self::Explain(command) => &command.common,
             Self::Apply(command) => &command.common,
             Self::Diff(command) => &command.common,

@@ -13,8 +13,8 @@ mod files;
 mod output;
 mod session;
 
-pub use args::{Command, ErrorFormat};
-pub use commands::overview::WorkerVerb;
+pub use args::{Command, CommonArgs, ErrorFormat, NounArgs};
+pub use commands::{audit::AuditVerb, overview::WorkerVerb};
 pub use error::ClientError;
 pub use output::print::{line, note};
 
@@ -32,4 +32,12 @@ pub async fn run(command: Command) -> Result<(), ClientError> {
 /// [`ClientError`], whose [`exit_code`](ClientError::exit_code) is the one the program ends with.
 pub async fn run_worker(verb: WorkerVerb) -> Result<(), ClientError> {
     commands::run_worker(verb).await
+}
+
+/// Runs a verb of `rts audit` to its end.
+///
+/// # Errors
+/// [`ClientError`], whose [`exit_code`](ClientError::exit_code) is the one the program ends with.
+pub async fn run_audit(common: &CommonArgs, verb: AuditVerb) -> Result<(), ClientError> {
+    commands::run_audit(common, verb).await
 }

@@ -5,8 +5,29 @@ use domain::{AuditChain, AuditPublicKeys, BadPublicKey, ChainHash};
 
 use super::Output;
 
+/// Verbs of `rts audit`: those over the API, and one over the database.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum AuditVerb {
+    #[command(flatten)]
+    Remote(client::AuditVerb),
+    /// Verify that no audit row or security event was removed, edited or inserted. Needs `DATABASE_URL`.
+    #[command(
+        after_help = "Examples:\n  rts audit verify\n  rts audit verify -o json\n  rts audit verify --head audit_log:4711:9f86d081… --public-key k1:3b6a27bc…\n\nExits 7 and names each difference. It reads every row, a thousand at a time, and locks nothing. With TOKEN_KEYS, or the public keys that it prints, signatures are checked too."
+    )]
+    Verify(WhatToVerify),
+}
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct VerifyAudit {
+    #[command(flatten)]
+    pub(crate) what: WhatToVerify,
+    /// Text for people, or JSON for programs.
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct WhatToVerify {
     /// Only this chain. Without it, both.
     #[arg(long, value_parser = chain)]
     pub(crate) chain: Option<AuditChain>,
@@ -16,9 +37,6 @@ pub(crate) struct VerifyAudit {
     /// A block that was noted after an earlier verification, to find a chain that was cut or rewritten since.
     #[arg(long = "head", value_name = "CHAIN:BLOCK:HASH", value_parser = noted_head)]
     pub(crate) heads: Vec<NotedHead>,
-    /// Text for people, or JSON for programs.
-    #[arg(long, value_enum, default_value_t = Output::Table)]
-    pub(crate) output: Output,
 }
 
 /// A block that was noted after an earlier verification.

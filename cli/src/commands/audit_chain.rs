@@ -23,6 +23,7 @@ const MAX_CHECKPOINT_AGE: TimeDelta = TimeDelta::minutes(10);
 
 /// Verifies the chains and prints what differs.
 pub(crate) async fn verify(sources: &Sources, which: VerifyAudit) -> anyhow::Result<()> {
+    let VerifyAudit { what: which, output: form } = which;
     let keys = if which.public_keys.is_empty() {
         wiring::audit_keys(sources)?.map(|keys| keys.public_keys()).unwrap_or_default()
     } else {
@@ -44,7 +45,7 @@ pub(crate) async fn verify(sources: &Sources, which: VerifyAudit) -> anyhow::Res
         reports.push(report?);
     }
     store.close().await;
-    match which.output {
+    match form {
         Output::Json => output::line(json_report(&reports, &keys)),
         Output::Table => print(&reports, &keys),
     }

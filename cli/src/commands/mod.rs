@@ -19,7 +19,10 @@ mod worker;
 use runtime::config::{Mode, Sources};
 
 use crate::{
-    args::{Args, Command, WorkerArgs},
+    args::{
+        Args, Command, Output, WorkerArgs,
+        audit::{AuditVerb, VerifyAudit},
+    },
     help, output,
 };
 
@@ -27,6 +30,16 @@ use crate::{
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let production = || Sources::from_process(Mode::Production, args.config.as_deref());
     match args.command {
+        Command::Audit(noun) => {
+            let (common, verb) = noun.into_parts();
+            match verb {
+                AuditVerb::Remote(verb) => Ok(client::run_audit(&common, verb).await?),
+                AuditVerb::Verify(what) => {
+                    let output = if common.wants_json() { Output::Json } else { Output::Table };
+                    audit_chain::verify(&production()?, VerifyAudit { what, output }).await
+                }
+            }
+        }
         Command::Api => api::run(&production()?).await,
         Command::Worker(WorkerArgs { verb: Some(verb), .. }) => Ok(client::run_worker(verb).await?),
         Command::Worker(WorkerArgs { part, verb: None }) => worker::run(&production()?, part).await,

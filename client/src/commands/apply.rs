@@ -140,7 +140,13 @@ async fn send(
 fn with_places(sources: &Sources, error: ClientError) -> ClientError {
     let ClientError::Problem(mut problem) = error else { return error };
     for fault in &mut problem.errors {
-        if let Some(place) = sources.place(&fault.pointer) {
+        // Consents are options here.
+        let option = match fault.pointer.as_str() {
+            "/allow/remove_admin" => Some("--allow remove-admin".to_owned()),
+            "/allow/many" => Some("--allow many".to_owned()),
+            _ => None,
+        };
+        if let Some(place) = option.or_else(|| sources.place(&fault.pointer)) {
             fault.pointer = place;
         }
     }

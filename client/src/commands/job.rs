@@ -2,18 +2,19 @@
 
 use std::time::Duration;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use domain::{JobKind, JobState};
 use reqwest::Method;
 
 use super::{
     nouns::JOB,
     provision::{Handover, HandoverArgs, fetch_and_open, follow},
-    values::{Fields, Reason, duration},
+    values::{Fields, PeriodArgs, Reason, duration},
 };
 use crate::{
     args::LimitArgs,
     completion,
+    connection::Request,
     error::ClientError,
     output::{print::note, scalar},
     session::Session,
@@ -25,7 +26,7 @@ pub enum JobVerb {
     /// List jobs, newest first.
     #[command(
         visible_alias = "ls",
-        after_help = "Examples:\n  rts job list\n  rts job list --state failed --kind provision --team web\n  rts job list --state queued -o wide"
+        after_help = "Examples:\n  rts job list\n  rts job list --state failed --kind provision --team web\n  rts job list --error github_refused --since 2h\n  rts job list --user ada@example.com --state queued -o wide"
     )]
     List {
         /// Only jobs in this state.
@@ -37,9 +38,8 @@ pub enum JobVerb {
         /// Only jobs of this team, by name or id.
         #[arg(long, value_name = "TEAM", add = completion::teams())]
         team: Option<String>,
-        /// Only about this: a runner, a person or a machine client by the beginning of the name, or an error code.
-        #[arg(long, value_name = "TEXT")]
-        search: Option<String>,
+        #[command(flatten)]
+        about: JobFilter,
         #[command(flatten)]
         limit: LimitArgs,
     },
@@ -102,13 +102,45 @@ pub enum JobVerb {
     },
 }
 
+/// What the jobs to list are about.
+#[derive(Debug, Args)]
+pub struct JobFilter {
+    /// Only jobs that this person or machine client requested: an e-mail, `issuer#subject`, client id or our id.
+    #[arg(long, value_name = "WHO")]
+    user: Option<String>,
+    /// Only jobs that ended with this problem code.
+    #[arg(long, value_name = "CODE")]
+    error: Option<String>,
+    /// Only jobs of this runner, by id.
+    #[arg(long, value_name = "ID")]
+    runner: Option<uuid::Uuid>,
+    /// Only jobs that this worker started last.
+    #[arg(long, value_name = "NAME")]
+    worker: Option<String>,
+    /// Only jobs of this GitHub installation.
+    #[arg(long, value_name = "NAME")]
+    installation: Option<String>,
+    /// Only about this: a runner, a person or a machine client by the beginning of the name, or an error code.
+    #[arg(long, value_name = "TEXT")]
+    search: Option<String>,
+    #[command(flatten)]
+    period: PeriodArgs,
+}
+
+impl JobFilter {
+    fn add_to(self, request: Request) -> Request {
+        let request = request.query("user", self.user).query("error", self.error).query("q", self.search);
+        let request = request.query("runner", self.runner).query("worker", self.worker);
+        self.period.add_to(request.query("installation", self.installation))
+    }
+}
+
 /// Runs a verb.
 pub(crate) async fn run(session: &Session, verb: JobVerb) -> Result<(), ClientError> {
     match verb {
-        JobVerb::List { state, kind, team, search, limit } => {
-            let request = session.list_request(&JOB).query("q", search);
-            let request = request.query("state", state).query("kind", kind).query("team", team);
-            session.print_list(&JOB, request, limit.into()).await
+        JobVerb::List { state, kind, team, about, limit } => {
+            let request = session.list_request(&JOB).query("state", state).query("kind", kind);
+            session.print_list(&JOB, about.add_to(request.query("team", team)), limit.into()).await
         }
         JobVerb::Show { job } => {
             session.print_thing(&JOB, &session.get(&["jobs", &job]).await?);

@@ -33,6 +33,9 @@ pub enum ClientVerb {
         /// Leave out deactivated clients.
         #[arg(long)]
         active: bool,
+        /// Only clients with this text in client id or description.
+        #[arg(long, value_name = "TEXT")]
+        search: Option<String>,
         #[command(flatten)]
         limit: LimitArgs,
     },
@@ -126,9 +129,9 @@ impl RuleArgs {
 /// Runs a verb.
 pub(crate) async fn run(session: &Session, verb: ClientVerb) -> Result<(), ClientError> {
     match verb {
-        ClientVerb::List { team, active, limit } => {
+        ClientVerb::List { team, active, search, limit } => {
             let request = session.list_request(&CLIENT).query("team", team);
-            let request = request.query("active_only", active.then_some(true));
+            let request = request.query("active_only", active.then_some(true)).query("q", search);
             session.print_list(&CLIENT, request, limit.into()).await
         }
         ClientVerb::Show { client } => {

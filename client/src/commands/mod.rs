@@ -25,8 +25,12 @@ pub(crate) mod top;
 pub(crate) mod user;
 pub(crate) mod values;
 
-use self::overview::WorkerVerb;
-use crate::{args::Command, error::ClientError, session::Session};
+use self::{audit::AuditVerb, overview::WorkerVerb};
+use crate::{
+    args::{Command, CommonArgs},
+    error::ClientError,
+    session::Session,
+};
 
 /// Runs a command.
 pub(crate) async fn run(command: Command) -> Result<(), ClientError> {
@@ -57,7 +61,6 @@ pub(crate) async fn run(command: Command) -> Result<(), ClientError> {
         Command::Batch(noun) => batch::run(&open(&noun.common)?, noun.verb).await,
         Command::Incident(noun) => incident::run(&open(&noun.common)?, noun.verb).await,
         Command::EventDelivery(noun) => event_delivery::run(&open(&noun.common)?, noun.verb).await,
-        Command::Audit(noun) => audit::run(&open(&noun.common)?, noun.verb).await,
         Command::Explain(plain) => policy::explain(&open(&plain.common)?, plain.args).await,
         Command::Apply(plain) => apply::apply(&open(&plain.common)?, plain.args).await,
         Command::Diff(plain) => apply::diff(&open(&plain.common)?, plain.args).await,
@@ -76,4 +79,9 @@ pub(crate) async fn run_worker(verb: WorkerVerb) -> Result<(), ClientError> {
         WorkerVerb::List(plain) => overview::workers(&Session::open(&plain.common)?).await,
         WorkerVerb::Drain(plain) => overview::drain(&Session::open(&plain.common)?, plain.args).await,
     }
+}
+
+/// Runs `rts audit list` and its siblings.
+pub(crate) async fn run_audit(common: &CommonArgs, verb: AuditVerb) -> Result<(), ClientError> {
+    audit::run(&Session::open(common)?, verb).await
 }

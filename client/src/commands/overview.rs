@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     nouns::{BUDGET, SECURITY, UNMANAGED, VERSION, WORKER},
-    values::{Fields, Reason},
+    values::{Fields, PeriodArgs, Reason},
 };
 use crate::{
     args::{ErrorFormat, LimitArgs, PlainArgs},
@@ -105,7 +105,18 @@ pub enum SecurityVerb {
         #[arg(long, value_name = "TEXT")]
         search: Option<String>,
         #[command(flatten)]
+        period: PeriodArgs,
+        #[command(flatten)]
         limit: LimitArgs,
+    },
+    /// Show a security event with all that was recorded.
+    #[command(
+        after_help = "Examples:\n  rts security show 0192f0c4-…\n  rts security show 0192f0c4-… -o json"
+    )]
+    Show {
+        /// Id of the event.
+        #[arg(value_name = "ID")]
+        event: uuid::Uuid,
     },
     /// Acknowledge a security event: an admin has seen it.
     #[command(
@@ -207,11 +218,21 @@ pub(crate) async fn unmanaged(session: &Session, verb: UnmanagedVerb) -> Result<
 /// `rts security`.
 pub(crate) async fn security(session: &Session, verb: SecurityVerb) -> Result<(), ClientError> {
     match verb {
-        SecurityVerb::List { severity, event_type, team, user, acknowledged, search, limit } => {
+        SecurityVerb::List { severity, event_type, team, user, acknowledged, search, period, limit } => {
             let request = session.list_request(&SECURITY).query("q", search);
             let request = request.query("severity", severity).query("event_type", event_type);
             let request = request.query("team", team).query("user", user).query("acknowledged", acknowledged);
-            session.print_list(&SECURITY, request, limit.into()).await
+            session.print_list(&SECURITY, period.add_to(request), limit.into()).await
+        }
+        SecurityVerb::Show { event } => {
+            let request = session.list_request(&SECURITY).query("q", Some(event));
+            let found = session.client.send(request).await?.body;
+            let unknown =
+                || ClientError::NotFound(format!("there is no security event {event} that you may see"));
+            let found =
+                found[SECURITY.key].as_array().and_then(|events| events.first()).ok_or_else(unknown)?;
+            session.print_thing(&SECURITY, found);
+            Ok(())
         }
         SecurityVerb::Ack { event, note } => {
             let body = Fields::default().add("note", note).into_body();

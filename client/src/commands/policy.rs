@@ -205,11 +205,15 @@ fn print_explanation(answer: &Value) {
         }
     }
     if answer["allowed"] != true {
-        let patterns = scalar(&answer["team"]["optional_label_patterns"]);
+        let list = |value: &Value| -> String {
+            let words: Vec<String> = value.as_array().into_iter().flatten().map(scalar).collect();
+            words.join(", ")
+        };
+        let patterns = list(&answer["team"]["optional_label_patterns"]);
         if answer["code"] == "label_policy_violation" && !patterns.is_empty() {
             line(format_args!("  the team's patterns: {patterns}"));
         }
-        let admins = scalar(&answer["admins"]);
+        let admins = list(&answer["admins"]);
         if !admins.is_empty() {
             line(format_args!("  ask {admins} (admins)"));
         }

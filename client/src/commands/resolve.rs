@@ -13,6 +13,8 @@ use crate::{
 
 /// Most pages that are searched for a name.
 const MAX_PAGES_SEARCHED: usize = 50;
+/// Longest text that the service searches for, in characters.
+const MAX_SEARCH: usize = 100;
 
 /// Returns the id of the runner with this id or name, the newest one of its name.
 pub(crate) async fn runner(session: &Session, text: &str) -> Result<String, ClientError> {
@@ -90,7 +92,9 @@ async fn find(
     members: &[&str],
     text: &str,
 ) -> Result<Vec<Value>, ClientError> {
-    let request = session.list_request(noun).query("limit", Some(MAX_PAGE));
+    // Subjects may be longer than a search; then every page is read.
+    let search = (text.chars().count() <= MAX_SEARCH).then_some(text);
+    let request = session.list_request(noun).query("limit", Some(MAX_PAGE)).query("q", search);
     let mut pages = Pages::new(&session.client, request, noun.key);
     let mut found = Vec::new();
     for _ in 0..MAX_PAGES_SEARCHED {

@@ -5,9 +5,9 @@ use reqwest::Method;
 use serde_json::json;
 
 use super::{
-    nouns::{MY_TEAM, TEAM, USER},
+    nouns::{AUDIT, MY_TEAM, TEAM, USER},
     resolve,
-    values::{Consent, Fields, Reason},
+    values::{Consent, Fields, PeriodArgs, Reason},
 };
 use crate::{
     args::LimitArgs,
@@ -32,6 +32,9 @@ pub enum TeamVerb {
         /// Leave out deactivated teams.
         #[arg(long)]
         active: bool,
+        /// Only teams with this text in name or description.
+        #[arg(long, value_name = "TEXT")]
+        search: Option<String>,
         #[command(flatten)]
         limit: LimitArgs,
     },
@@ -41,6 +44,25 @@ pub enum TeamVerb {
         /// The team, by name or id.
         #[arg(value_name = "NAME|ID", add = completion::teams())]
         team: String,
+    },
+    /// List what was done in a team and what was refused, newest first.
+    #[command(
+        after_help = "Examples:\n  rts team history web --since 7d\n  rts team history web --success false -o wide"
+    )]
+    History {
+        /// The team, by name or id.
+        #[arg(value_name = "NAME|ID", add = completion::teams())]
+        team: String,
+        /// Only of this type, such as runner.provision.
+        #[arg(long, value_name = "TYPE")]
+        event_type: Option<String>,
+        /// Only what was done, or only what was refused.
+        #[arg(long, value_name = "BOOL")]
+        success: Option<bool>,
+        #[command(flatten)]
+        period: PeriodArgs,
+        #[command(flatten)]
+        limit: LimitArgs,
     },
     /// Create a team.
     #[command(
@@ -195,14 +217,21 @@ pub(crate) async fn run(session: &Session, verb: TeamVerb) -> Result<(), ClientE
                 .print_list(&MY_TEAM, session.list_request(&MY_TEAM), crate::session::Limit { items: None })
                 .await
         }
-        TeamVerb::List { active, limit, .. } => {
-            let request = session.list_request(&TEAM).query("active_only", active.then_some(true));
+        TeamVerb::List { active, search, limit, .. } => {
+            let request =
+                session.list_request(&TEAM).query("active_only", active.then_some(true)).query("q", search);
             session.print_list(&TEAM, request, limit.into()).await
         }
         TeamVerb::Show { team } => {
             let id = resolve::team(session, &team).await?;
             session.print_thing(&TEAM, &session.get(&["admin", "teams", &id]).await?);
             Ok(())
+        }
+        TeamVerb::History { team, event_type, success, period, limit } => {
+            let id = resolve::team(session, &team).await?;
+            let request = session.client.request(Method::GET, &["admin", "teams", &id, "audit-logs"]);
+            let request = period.add_to(request.query("event_type", event_type).query("success", success));
+            session.print_list(&AUDIT, request, limit.into()).await
         }
         TeamVerb::Create { name, policy } => {
             let body = policy.into_fields().add("name", Some(name)).into_body();

@@ -23,6 +23,9 @@ pub enum UserVerb {
         /// Leave out deactivated people.
         #[arg(long)]
         active: bool,
+        /// Only people with this text in e-mail, name or subject.
+        #[arg(long, value_name = "TEXT")]
+        search: Option<String>,
         #[command(flatten)]
         limit: LimitArgs,
     },
@@ -135,8 +138,9 @@ impl PersonArgs {
 /// Runs a verb.
 pub(crate) async fn run(session: &Session, verb: UserVerb) -> Result<(), ClientError> {
     match verb {
-        UserVerb::List { active, limit } => {
-            let request = session.list_request(&USER).query("active_only", active.then_some(true));
+        UserVerb::List { active, search, limit } => {
+            let request =
+                session.list_request(&USER).query("active_only", active.then_some(true)).query("q", search);
             session.print_list(&USER, request, limit.into()).await
         }
         UserVerb::Show { user } => {

@@ -7,11 +7,12 @@ use std::{
     time::Duration,
 };
 
+use chrono::{DateTime, SecondsFormat, Utc};
 use clap::Args;
 use domain::RunnerStatus;
 use serde_json::{Map, Value};
 
-use crate::error::ClientError;
+use crate::{connection::Request, error::ClientError};
 
 /// Longest duration that an argument may name.
 const MAX_DURATION: Duration = Duration::from_hours(24 * 366);
@@ -33,6 +34,35 @@ pub struct Reason {
     /// Reason, for the audit log.
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
+}
+
+/// Period of the items of a list.
+#[derive(Clone, Debug, Args)]
+pub struct PeriodArgs {
+    /// Only since this time, as in 2026-01-31T12:00:00Z, or since this long ago, as in 2h.
+    #[arg(long, value_name = "TIME|DURATION", value_parser = moment)]
+    pub(crate) since: Option<DateTime<Utc>>,
+    /// Only until this time, or until this long ago.
+    #[arg(long, value_name = "TIME|DURATION", value_parser = moment)]
+    pub(crate) until: Option<DateTime<Utc>>,
+}
+
+impl PeriodArgs {
+    /// Adds the period to the request of a list.
+    pub(crate) fn add_to(&self, request: Request) -> Request {
+        let text = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::AutoSi, true);
+        request.query("since", self.since.map(text)).query("until", self.until.map(text))
+    }
+}
+
+/// Reads a time, or how long ago it was.
+fn moment(text: &str) -> Result<DateTime<Utc>, String> {
+    if let Ok(time) = text.parse() {
+        return Ok(time);
+    }
+    let ago = duration(text).map_err(|_| "a time such as 2026-01-31T12:00:00Z, or a duration such as 2h")?;
+    // The bound of a duration keeps this in the range of times.
+    Ok(Utc::now() - ago)
 }
 
 /// Reads a duration such as `90s`, `2m`, `1h` or `7d`; a bare number is seconds.
@@ -126,6 +156,17 @@ mod tests {
         assert_eq!(seconds("7d"), Ok(604_800));
         for bad in ["", "m", "-1s", "1.5h", "2w", "99999999999999999999", "400d", "ä"] {
             assert!(seconds(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn moments_are_times_or_ages() {
+        let time = moment("2026-01-31T12:00:00Z").unwrap();
+        assert_eq!(time.to_rfc3339(), "2026-01-31T12:00:00+00:00");
+        let age = Utc::now() - moment("2h").unwrap();
+        assert!((7190..7260).contains(&age.num_seconds()), "{age}");
+        for bad in ["", "yesterday", "2026-01-31", "400d"] {
+            assert!(moment(bad).unwrap_err().starts_with("a time such as"), "{bad}");
         }
     }
 

@@ -20,6 +20,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Most bytes of an answer. A page of a list ends at about 2 MB.
 const MAX_BODY: usize = 16 * 1024 * 1024;
+/// Longest time of an answer that is written as it arrives.
+const MAX_DOWNLOAD: Duration = Duration::from_hours(24);
+/// Longest pause within such an answer.
+const MAX_PAUSE: Duration = Duration::from_mins(1);
 /// Most sends of one request.
 const MAX_SENDS: u32 = 5;
 /// Longest wait before a request is repeated.
@@ -136,10 +140,49 @@ impl ApiClient {
     /// # Errors
     /// [`ClientError::Problem`] for an error status, [`ClientError::Unavailable`] without an answer.
     pub(crate) async fn send(&self, request: Request) -> Result<Answer, ClientError> {
+        let timeout = REQUEST_TIMEOUT + request.wait;
+        let response = self.repeat(&request, async |request| {
+            let response = self.send_once(request, timeout).await?;
+            let (status, headers) = (response.status(), response.headers().clone());
+            let body = read_body(response).await.map_err(SendError::Unusable)?;
+            Ok(Answer { status: status.as_u16(), body: read_value(&headers, &body) })
+        });
+        response.await
+    }
+
+    /// Sends a request and hands its answer to `write`, part by part, however long it is.
+    ///
+    /// # Errors
+    /// As [`Self::send`]; [`ClientError::Unavailable`] if the answer breaks off or pauses for a minute; errors of `write`.
+    pub(crate) async fn download(
+        &self,
+        request: Request,
+        mut write: impl FnMut(&[u8]) -> Result<(), ClientError>,
+    ) -> Result<(), ClientError> {
+        let start = self.repeat(&request, async |request| self.send_once(request, MAX_DOWNLOAD).await);
+        let mut response = start.await?;
+        loop {
+            let chunk = tokio::time::timeout(MAX_PAUSE, response.chunk()).await;
+            let chunk = chunk.map_err(|_| {
+                ClientError::Unavailable("the answer broke off: nothing came for a minute".to_owned())
+            })?;
+            match chunk.map_err(broken_off)? {
+                Some(chunk) => write(&chunk)?,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Sends a request until it has an answer, its error is final, or it was sent too often.
+    async fn repeat<A>(
+        &self,
+        request: &Request,
+        send: impl AsyncFn(&Request) -> Result<A, SendError>,
+    ) -> Result<A, ClientError> {
         let mut renewed = false;
         let mut sends = 1;
         loop {
-            let error = match self.send_once(&request).await {
+            let error = match send(request).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
@@ -155,8 +198,8 @@ impl ApiClient {
         }
     }
 
-    async fn send_once(&self, request: &Request) -> Result<Answer, SendError> {
-        let timeout = REQUEST_TIMEOUT + request.wait;
+    /// Sends a request. Returns its answer before the body is read.
+    async fn send_once(&self, request: &Request, timeout: Duration) -> Result<Response, SendError> {
         let mut builder = self.http.request(request.method.clone(), request.url.clone()).timeout(timeout);
         builder = builder.header(ACCEPT, "application/json, application/problem+json, */*;q=0.1");
         if let Some(authorization) = self.authorization().await.map_err(SendError::Unusable)? {
@@ -172,18 +215,18 @@ impl ApiClient {
         let response = sent.map_err(|error| {
             if error.is_connect() { SendError::NotSent(error) } else { SendError::Lost(error) }
         })?;
-        let (status, headers) = (response.status(), response.headers().clone());
-        let body = read_body(response).await.map_err(SendError::Unusable)?;
-        let body = read_value(&headers, &body);
+        let status = response.status();
         if status.is_redirection() && status.as_u16() != 304 {
             let text = format!("the service redirects ({status}); use the URL it redirects to as --url");
             return Err(SendError::Unusable(ClientError::Usage(text)));
         }
         if status.is_client_error() || status.is_server_error() {
-            let problem = WireProblem::read(status.as_u16(), &body);
+            let headers = response.headers().clone();
+            let body = read_body(response).await.map_err(SendError::Unusable)?;
+            let problem = WireProblem::read(status.as_u16(), &read_value(&headers, &body));
             return Err(SendError::Refused(Box::new(problem), answer::retry_after(&headers)));
         }
-        Ok(Answer { status: status.as_u16(), body })
+        Ok(response)
     }
 
     /// Returns the value of the `Authorization` header.
@@ -249,18 +292,18 @@ pub(crate) fn http_client(url: &ServiceUrl, timeout: Duration) -> Result<Client,
 pub(crate) async fn read_body(mut response: Response) -> Result<Vec<u8>, ClientError> {
     let mut body = Vec::new();
     loop {
-        let chunk = response.chunk().await.map_err(|error| {
-            ClientError::Unavailable(format!(
-                "the answer broke off: {}",
-                domain::error_chain(&error.without_url())
-            ))
-        })?;
+        let chunk = response.chunk().await.map_err(broken_off)?;
         let Some(chunk) = chunk else { return Ok(body) };
         if body.len() + chunk.len() > MAX_BODY {
             return Err(ClientError::Failed("the answer is longer than 16 MB".to_owned()));
         }
         body.extend_from_slice(&chunk);
     }
+}
+
+fn broken_off(error: reqwest::Error) -> ClientError {
+    let reason = domain::error_chain(&error.without_url());
+    ClientError::Unavailable(format!("the answer broke off: {reason}"))
 }
 
 /// A body that is not JSON, such as metrics, becomes a text.

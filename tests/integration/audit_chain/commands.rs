@@ -1,4 +1,4 @@
-//! `rts verify-audit-log`.
+//! `rts audit verify`, also called `rts verify-audit-log`.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::Value;
@@ -35,6 +35,10 @@ async fn verification_names_what_differs_and_exits_with_seven() {
     assert!(finding["row"].as_str().unwrap().len() == 36, "{finding}");
     let said = scene.world.command(&["verify-audit-log", "--chain", "audit_log"], &keys).await.expect(7);
     assert!(said.stdout.contains("was removed (block"), "{}", said.stdout);
+    // As a verb of its noun, with the noun's options.
+    let said = scene.world.command(&["audit", "verify", "-o", "json"], &keys).await.expect(7);
+    assert_eq!(said.json(), report);
+    scene.world.command(&["audit", "verify", "--chain", "security_events"], &keys).await.expect(0);
     for bad in [["--head", "x"], ["--public-key", "x"], ["--chain", "x"]] {
         scene.world.command(&["verify-audit-log", bad[0], bad[1]], &[]).await.expect(2);
     }

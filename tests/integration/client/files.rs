@@ -4,6 +4,7 @@ use std::{fs, path::PathBuf};
 
 use harness::{Output, Person, World};
 use serde_json::{Value, json};
+use store::UserDraft;
 
 use super::Scene;
 
@@ -71,7 +72,10 @@ async fn faults_are_named_by_file_line_and_column() {
             "teams:\n  - name: web\n    max_runer: 3\n",
             "bad.yaml:3:5: unknown field `max_runer`; did you mean `max_runners`?",
         ),
-        ("teams:\n  - name: web\n    max_runners: many\n", "bad.yaml:3:5: invalid type"),
+        (
+            "teams:\n  - name: web\n    max_runners: many\n",
+            "bad.yaml:3:5: invalid type: string \"many\", expected an integer",
+        ),
         (
             "teams:\n  - name: web\n    optional_label_patterns:\n      - '*'\n      - gpu-(a\n",
             "bad.yaml:5:9: not a regular expression at character 5",
@@ -89,6 +93,11 @@ async fn faults_are_named_by_file_line_and_column() {
     let folder = good.parent().unwrap().to_str().unwrap();
     let refused = scene.run(&root, &["diff", "-f", folder]).await.expect(4);
     assert!(refused.stderr.contains("many/b.yml:6:5: above 0, at most 100"), "{}", refused.stderr);
+    let eve = UserDraft { is_admin: true, ..world.user_draft("eve") };
+    world.person(eve, &[]).await;
+    let less = write(world, "less.yaml", "people:\n  - email: eve@example.com\n");
+    let refused = scene.run(&root, &["apply", "-f", less.to_str().unwrap(), "--yes"]).await.expect(4);
+    assert!(refused.stderr.contains("--allow remove-admin: an admin loses"), "{}", refused.stderr);
     let none = scene.run(&root, &["apply", "-f", "/nowhere/teams.yaml"]).await.expect(2);
     assert!(none.stderr.contains("/nowhere/teams.yaml"), "{}", none.stderr);
     assert_eq!(scene.count("SELECT count(*) FROM teams").await, 1);

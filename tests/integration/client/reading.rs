@@ -53,6 +53,14 @@ async fn pages_are_followed_to_the_end() {
     let written = std::fs::read_to_string(scene.world.folder().join("audit.jsonl")).unwrap();
     assert_eq!(written.lines().count(), 2300);
     scene.run(&admin, &words).await.expect(1);
+    let words = ["audit", "export", "--user", "eve", "--file", "audit.csv", "--format", "csv"];
+    scene.run(&admin, &words).await.expect(0);
+    let written = std::fs::read_to_string(scene.world.folder().join("audit.csv")).unwrap();
+    assert_eq!(written.lines().count(), 2301, "a header and the rows");
+    let words = ["audit", "export", "--until", "1h", "--file", "old.json", "--format", "json"];
+    scene.run(&admin, &words).await.expect(0);
+    let written = std::fs::read_to_string(scene.world.folder().join("old.json")).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&written).unwrap(), serde_json::json!([]));
     let words = ["call", "GET", "/audit-logs", "-f", "limit=1", "-f", "event_type=runner.provision"];
     let page = scene.run(&admin, &words).await.expect(0).json();
     assert_eq!(page["logs"].as_array().unwrap().len(), 1);
@@ -175,4 +183,59 @@ async fn runners_are_found_by_label_and_age() {
     };
     assert_eq!((found(&["--label", "gpu-1"]).await, found(&["--label", "gpu-3"]).await), (1, 0));
     assert_eq!((found(&["--older", "0s"]).await, found(&["--older", "1h"]).await), (2, 0));
+}
+
+#[tokio::test]
+async fn lists_are_narrowed_by_every_filter() {
+    let scene = Scene::new().await;
+    let (world, ada) = (&scene.world, &scene.ada);
+    let admin = world.admin().await;
+    let job = world.provision(ada, provision_body("ci")).await.job;
+    world.until_final(ada, job).await;
+    let refused = serde_json::json!({ "runner_name_prefix": "ci", "labels": ["forbidden"] });
+    world.jit(ada, &refused).await.assert_status(403);
+    let lines = async |words: &str| -> usize {
+        let words: Vec<&str> = words.split(' ').chain(["-o", "name"]).collect();
+        scene.run(&admin, &words).await.expect(0).stdout.lines().count()
+    };
+    for (words, count) in [
+        ("job list --user ada@example.com --since 1h", 1),
+        ("job list --user ada@example.com --until 1h", 0),
+        ("job list --error github_refused", 0),
+        ("job list --installation default", 1),
+        ("job list --worker nobody", 0),
+        ("user list --search ADA", 1),
+        ("user list --search nobody", 0),
+        ("team list --search re", 1),
+        ("client list --search nobody", 0),
+        ("team history red --event-type runner.provision --success false", 1),
+        ("team history red --until 2026-01-01T00:00:00Z", 0),
+        ("audit list --event-type runner.provision --success true --since 1h", 1),
+        ("security list --since 1h", 1),
+        ("security list --until 1h", 0),
+    ] {
+        assert_eq!(lines(words).await, count, "{words}");
+    }
+    let event = scene.run(&admin, &["security", "list", "-o", "json"]).await.expect(0).json();
+    let id = event[0]["id"].as_str().unwrap();
+    let shown = scene.run(&admin, &["security", "show", id, "-o", "json"]).await.expect(0).json();
+    assert_eq!(shown, event[0]);
+    scene.run(&admin, &["security", "show", &uuid::Uuid::nil().to_string()]).await.expect(4);
+    let said = scene.run(&admin, &["job", "list", "--since", "yesterday"]).await.expect(2);
+    assert!(said.stderr.contains("a time such as"), "{}", said.stderr);
+}
+
+#[tokio::test]
+async fn member_exports_the_rows_of_their_teams() {
+    let scene = Scene::new().await;
+    scene.world.provision(&scene.ada, provision_body("ci")).await;
+    scene.world.admin().await;
+    let words = ["audit", "export", "--file", "own.jsonl"];
+    scene.run(&scene.ada, &words).await.expect(0);
+    let written = std::fs::read_to_string(scene.world.folder().join("own.jsonl")).unwrap();
+    assert!(written.contains("runner.provision") && !written.contains("root@example.com"), "{written}");
+    let words = ["audit", "export", "--file", "own.csv", "--format", "csv"];
+    let said = scene.run(&scene.ada, &words).await.expect(2);
+    assert!(said.stderr.contains("--format jsonl"), "{}", said.stderr);
+    assert!(!scene.world.folder().join("own.csv").exists(), "an empty file could be taken for the log");
 }

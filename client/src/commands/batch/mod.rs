@@ -38,26 +38,33 @@ const MAX_IDS: usize = 1000;
 pub enum BatchVerb {
     /// Deactivate people.
     #[command(
+        alias = "users-disable",
         after_help = "Examples:\n  rts batch disable-users --team contractors --comment 'project X is over' --dry-run\n  rts batch disable-users --ids-from left.txt --comment 'they left the company' --yes\n\nYou, the last admin and, without --include-admins, every admin are spared."
     )]
     DisableUsers(Box<DisableUsersArgs>),
     /// Activate people again.
     #[command(
+        alias = "users-restore",
         after_help = "Example:\n  rts batch restore-users --id ada@example.com --comment 'deactivated by mistake'"
     )]
     RestoreUsers(Box<UsersArgs>),
     /// Remove runners from GitHub. A runner that runs a job is removed after it.
     #[command(
+        alias = "runners-remove",
         after_help = "Examples:\n  rts batch delete-runners --status offline --comment 'left over by the outage' --dry-run\n  rts runner list --team web -o name | rts batch delete-runners --ids-from - --comment 'web moves away' --yes"
     )]
     DeleteRunners(Box<RunnersArgs>),
     /// Deactivate teams. Their runners stay.
     #[command(
+        alias = "teams-deactivate",
         after_help = "Example:\n  rts batch deactivate-teams --search games- --comment 'the games are sold' --message 'ask the new owner'"
     )]
     DeactivateTeams(Box<DeactivateTeamsArgs>),
     /// Activate teams again.
-    #[command(after_help = "Example:\n  rts batch reactivate-teams --id web --comment 'the budget is back'")]
+    #[command(
+        alias = "teams-reactivate",
+        after_help = "Example:\n  rts batch reactivate-teams --id web --comment 'the budget is back'"
+    )]
     ReactivateTeams(Box<TeamsArgs>),
     /// Ask again for the runners of failed or expired jobs, each for its requester.
     #[command(
