@@ -35,6 +35,7 @@ const EXCLUSIVE_LIBRARIES: &[(&str, &str)] =
 
 /// Items of `domain` that the client may use: words of the wire, its files, and the type of its token.
 const WIRE_TYPES: &[&str] = &[
+    "AuditFormat",
     "CaseEntry",
     "CaseOutcome",
     "Check",
