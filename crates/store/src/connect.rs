@@ -4,7 +4,7 @@ use std::{str::FromStr, sync::Arc, time::Duration};
 
 use domain::{PasswordSource, Secret};
 use sqlx::{
-    Connection, Executor, PgPool,
+    AssertSqlSafe, Connection, Executor, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use tokio::{runtime::Handle, task::spawn_blocking, time::sleep};
@@ -101,6 +101,13 @@ pub(crate) fn connect_lazily(pool: PgPoolOptions, options: PgConnectOptions) -> 
             })
         })
         .connect_lazy_with(options)
+}
+
+/// Returns statements that begin a transaction with these settings, for it alone: a pooler in transaction mode keeps no
+/// setting of a session.
+pub(crate) fn begin_with(begin: &str, settings: &[(&str, &str)]) -> AssertSqlSafe<String> {
+    let locals = settings.iter().map(|(name, value)| format!("; SET LOCAL {name} = '{value}'"));
+    AssertSqlSafe(std::iter::once(begin.to_owned()).chain(locals).collect())
 }
 
 /// Returns options of a pool whose connections end their transaction before another user gets them.

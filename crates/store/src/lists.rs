@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 
 use crate::{
     Result,
-    connect::{Pooler, connect_lazily, ending_transactions},
+    connect::{Pooler, begin_with, connect_lazily, ending_transactions},
 };
 
 /// Most connections for lists in one process.
@@ -23,23 +23,23 @@ const MAX_CONNECTIONS: u32 = 6;
 /// Longest wait of a list for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Settings of these connections.
-const SETTINGS: [(&str, &str); 4] = [
+/// Settings of each list.
+const SETTINGS: [(&str, &str); 3] = [
     ("statement_timeout", "2500ms"),
     ("lock_timeout", "1s"),
-    ("default_transaction_read_only", "on"),
     // An absent filter must cost nothing, and PostgreSQL uses partial indexes only for known values.
     ("plan_cache_mode", "force_custom_plan"),
 ];
-/// Beginning of a list behind a pooler in transaction mode: the same settings, for one transaction.
-const BEGIN: &str = "BEGIN READ ONLY; SET LOCAL statement_timeout = '2500ms'; SET LOCAL lock_timeout = '1s'; SET LOCAL plan_cache_mode = 'force_custom_plan'";
 
 /// Returns the pool of these connections, which connects on first use.
 pub(crate) fn pool(options: PgConnectOptions, pooler: Pooler) -> PgPool {
     let options = options.application_name("runner-token-service lists");
     let pool = PgPoolOptions::new().max_connections(MAX_CONNECTIONS).acquire_timeout(ACQUIRE_TIMEOUT);
     match pooler {
-        Pooler::None => connect_lazily(pool, options.options(SETTINGS)),
+        Pooler::None => {
+            let read_only = [("default_transaction_read_only", "on")];
+            connect_lazily(pool, options.options(SETTINGS).options(read_only))
+        }
         Pooler::Transaction => connect_lazily(ending_transactions(pool), options),
     }
 }
@@ -63,7 +63,7 @@ impl Lists {
     pub(crate) async fn acquire(lists: &PgPool, control: &PgPool, pooler: Pooler) -> Result<Self> {
         let mut connection = lists.acquire().await?;
         if pooler == Pooler::Transaction {
-            connection.execute(BEGIN).await?;
+            connection.execute(begin_with("BEGIN READ ONLY", &SETTINGS)).await?;
         }
         let backend =
             sqlx::query_scalar!(r#"SELECT pg_backend_pid() AS "pid!""#).fetch_one(&mut *connection).await?;

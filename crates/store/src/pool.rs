@@ -18,7 +18,7 @@ use crate::{
     Jobs, Leases, Lists, Overviews, Pauses, Permissions, QueueDepths, Requesters, Result, Retention,
     Revocations, Runners, SchedulerSteps, SelfRegistered, Sessions, SignIns, Stats, SyncRuns, Teams,
     UnmanagedRunners, Users, Versions, Webhooks, Workers,
-    connect::{Pooler, StoreSettings, connect_lazily, follow_password},
+    connect::{Pooler, StoreSettings, begin_with, connect_lazily, follow_password},
     detach::CompleteInBackground,
     facts, lists,
     migrate::{self, Schema, grants},
@@ -28,8 +28,9 @@ use crate::{
 /// The migrations, in the order of their versions.
 pub static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
 
-/// Beginning of a transaction behind a pooler in transaction mode, which keeps no setting of a session.
-const LIMITED_BEGIN: &str = "BEGIN; SET LOCAL statement_timeout = '10s'; SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '30s'";
+/// Limits of each connection, and of each transaction behind a pooler in transaction mode.
+const LIMITS: [(&str, &str); 3] =
+    [("statement_timeout", "10s"), ("lock_timeout", "5s"), ("idle_in_transaction_session_timeout", "30s")];
 
 /// The database. Clones share one pool.
 #[derive(Clone, Debug)]
@@ -69,11 +70,7 @@ impl Store {
             .acquire_timeout(Duration::from_secs(3));
         let lists = lists::pool(options.clone(), settings.pooler);
         if settings.pooler == Pooler::None {
-            options = options.options([
-                ("statement_timeout", "10s"),
-                ("lock_timeout", "5s"),
-                ("idle_in_transaction_session_timeout", "30s"),
-            ]);
+            options = options.options(LIMITS);
         }
         let pool = connect_lazily(pool, options);
         let replica = settings.replica.as_ref().map(|one| Replica::open(&settings, one)).transpose()?;
@@ -163,8 +160,9 @@ impl Store {
     /// connection with an open transaction, and the next writes on it would be lost.
     pub async fn begin(&self) -> Result<Tx> {
         let (pool, pooled) = (self.pool.clone(), self.is_pooled());
-        let begin =
-            async move { if pooled { pool.begin_with(LIMITED_BEGIN).await } else { pool.begin().await } };
+        let begin = async move {
+            if pooled { pool.begin_with(begin_with("BEGIN", &LIMITS)).await } else { pool.begin().await }
+        };
         Ok(Tx(CompleteInBackground::new(begin).await?))
     }
 
@@ -172,11 +170,8 @@ impl Store {
     /// fails with `Unavailable`, so that one held lock cannot occupy all connections.
     pub async fn begin_briefly(&self) -> Result<Tx> {
         let pool = self.pool.clone();
-        let begin = if self.is_pooled() {
-            "BEGIN; SET LOCAL lock_timeout = '500ms'; SET LOCAL statement_timeout = '10s'"
-        } else {
-            "BEGIN; SET LOCAL lock_timeout = '500ms'"
-        };
+        let limits = if self.is_pooled() { &LIMITS[..] } else { &[] };
+        let begin = begin_with("BEGIN", &[limits, &[("lock_timeout", "500ms")]].concat());
         Ok(Tx(CompleteInBackground::new(async move { pool.begin_with(begin).await }).await?))
     }
 
