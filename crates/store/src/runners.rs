@@ -150,6 +150,24 @@ impl Runners<'_> {
         .await?)
     }
 
+    /// Returns the runner with this whole name, in any case, that the caller may see: one that exists, else the newest
+    /// that is gone.
+    pub async fn named(&mut self, name: &str, visible: &Visible) -> Result<Option<RunnerId>> {
+        let id = sqlx::query_scalar!(
+            "SELECT id FROM runners WHERE lower(name) = lower($1)
+                AND ($2 OR owner_user = $3 OR owner_client = $4 OR team_id = ANY($5))
+             ORDER BY status = 'deleted', id DESC LIMIT 1",
+            name,
+            visible.all,
+            visible.user,
+            visible.client,
+            &visible.teams,
+        )
+        .fetch_optional(&mut *self.0)
+        .await?;
+        Ok(id.map(RunnerId::from))
+    }
+
     /// Returns how many runners of the team are not deleted.
     pub async fn count_live(&mut self, team: TeamId) -> Result<i64> {
         Ok(sqlx::query_scalar!(

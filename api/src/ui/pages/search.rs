@@ -1,17 +1,15 @@
 //! Search of every page: by the id of a job, a runner or a request, or by the name, label or requester of a runner.
 
 use axum::{extract::State, response::Response};
-use domain::{Caller, JobId, RunnerId, RunnerStatus};
+use domain::{Caller, JobId, RunnerId};
 use serde::Deserialize;
+use store::Visible;
 use url::form_urlencoded;
 use uuid::Uuid;
 
 use crate::{
     app::AppState,
     body::Params,
-    caller::Authorised,
-    lists::ListSource,
-    routes::runners::list,
     ui::{UiResult, UiRoutes, Visitor, notice},
 };
 
@@ -74,19 +72,6 @@ async fn page_of_request(app: &AppState, caller: &Caller, request: Uuid) -> UiRe
 
 /// Returns the page of the runner with exactly this name: one that exists, else the newest that is gone.
 async fn named(app: &AppState, caller: &Caller, name: &str) -> UiResult<Option<String>> {
-    for status in [None, Some(RunnerStatus::Deleted)] {
-        let params = list::RunnerParams {
-            q: Some(name.to_owned()),
-            status,
-            limit: Some(10),
-            ..list::RunnerParams::default()
-        };
-        let caller = Authorised(caller.clone());
-        let listed = list::list(State(app.clone()), ListSource::Primary, caller, Params(params)).await?;
-        let runners = listed.into_body().runners;
-        if let Some(runner) = runners.iter().find(|one| one.runner_name.eq_ignore_ascii_case(name)) {
-            return Ok(Some(format!("/runners/{}", runner.runner_id)));
-        }
-    }
-    Ok(None)
+    let found = app.store.conn().await?.runners().named(name, &Visible::to(caller)).await?;
+    Ok(found.map(|id| format!("/runners/{id}")))
 }
