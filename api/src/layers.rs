@@ -44,8 +44,9 @@ pub(crate) async fn request_context(mut request: Request, next: Next) -> Respons
     }
     let parent = request.headers().get(trace::HEADER).and_then(|value| value.to_str().ok());
     let caller: Option<TraceContext> = parent.and_then(|parent| parent.parse().ok());
-    let context = TraceContext::from_header(parent).child();
-    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
+    let context = TraceContext::received(caller).child();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route.as_ref().map_or("none", MatchedPath::as_str);
     let method = request.method().clone();
     let path: String = request.uri().path().chars().take(MAX_LOGGED_PATH).collect();
     request.extensions_mut().insert(RequestId { ours: id.clone(), client: client_id.clone() });

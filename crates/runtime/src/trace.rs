@@ -80,10 +80,10 @@ impl TraceContext {
         Self { trace, span: span_id(), sampled }
     }
 
-    /// Returns the context in a header, or a new trace if the header is missing or malformed. A malformed header never
-    /// fails a request.
-    pub fn from_header(header: Option<&str>) -> Self {
-        let Some(given) = header.and_then(|text| text.parse::<Self>().ok()) else { return Self::generate() };
+    /// Returns the context that a caller gave, with this process's choice, or a new trace. A header that is malformed
+    /// counts as missing: it never fails a request.
+    pub fn received(given: Option<Self>) -> Self {
+        let Some(given) = given else { return Self::generate() };
         let chosen = SAMPLER.get().map(|sampler| sampler.chooses(given.trace, Some(given.sampled)));
         Self { sampled: chosen.unwrap_or(given.sampled), ..given }
     }
@@ -217,7 +217,7 @@ mod tests {
         let wide = "é".repeat(40);
         for bad in ["", "00-", zero_trace, zero_span, &upper, &ff, &signed, &wide, &"0".repeat(55)] {
             assert_eq!(bad.parse::<TraceContext>(), Err(BadTraceparent), "{bad}");
-            assert_ne!(TraceContext::from_header(Some(bad)), TraceContext::from_header(None));
+            assert_ne!(TraceContext::received(bad.parse().ok()), TraceContext::received(None));
         }
     }
 }

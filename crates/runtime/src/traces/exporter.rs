@@ -25,8 +25,10 @@ use crate::{
 const BATCH: usize = 512;
 /// Longest time a span waits for its export while the collector answers.
 const INTERVAL: Duration = Duration::from_secs(2);
-/// Time limit for a connection, and for an export.
-const LIMITS: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(5));
+/// Time limit for a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Time limit for an export.
+const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Counts spans that were not exported: `queue` is full, or the collector did not take them (`export`).
 pub(super) fn count_dropped(reason: &'static str, spans: usize) {
@@ -42,10 +44,10 @@ pub(super) fn build(
 ) -> Result<SpanExporter, TracesError> {
     let mut exporter = SpanExporter::builder()
         .with_http()
-        .with_http_client(http_client(Some(outgoing), LIMITS.0, LIMITS.1)?)
+        .with_http_client(http_client(Some(outgoing), CONNECT_TIMEOUT, EXPORT_TIMEOUT)?)
         .with_protocol(Protocol::HttpBinary)
         .with_endpoint(endpoint.as_str())
-        .with_timeout(LIMITS.1)
+        .with_timeout(EXPORT_TIMEOUT)
         .with_headers(config.headers.clone())
         .build()?;
     let given = config.attributes.iter().map(|(name, value)| KeyValue::new(name.clone(), value.clone()));
@@ -91,7 +93,7 @@ pub(super) async fn run(exporter: SpanExporter, mut spans: Receiver<SpanData>, e
 /// Exports one batch. Returns whether the collector took it; only a change is logged.
 async fn export(exporter: &SpanExporter, batch: Vec<SpanData>, answered: bool) -> bool {
     let spans = batch.len();
-    let failure = match timeout(LIMITS.1, exporter.export(batch)).await {
+    let failure = match timeout(EXPORT_TIMEOUT, exporter.export(batch)).await {
         Ok(Ok(())) => None,
         Ok(Err(error)) => Some(error.to_string()),
         Err(_) => Some("no answer in time".to_owned()),

@@ -98,7 +98,7 @@ pub(super) fn rule(name: &str, target: &str) -> Option<&'static Rule> {
 impl Rule {
     /// Returns whether a field becomes an attribute.
     pub(super) fn exports(&self, field: &str) -> bool {
-        self.fields.iter().any(|(name, _)| *name == field)
+        self.attribute(field).is_some()
     }
 
     /// Returns the name of a field's attribute.
