@@ -2,18 +2,14 @@
 
 use anyhow::ensure;
 use http_body_util::{BodyExt, Full};
-use hyper::{
-    Request, StatusCode,
-    body::Bytes,
-    header::{AUTHORIZATION, CONTENT_TYPE, HOST},
-};
+use hyper::{StatusCode, body::Bytes};
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 use tokio::time::Instant;
 
 use crate::{
     environment::Environment,
-    http_load::HttpConnection,
+    http_load::{HttpConnection, post_json},
     report::{Report, Row, Target},
     scale::Scale,
 };
@@ -45,10 +41,7 @@ pub(crate) async fn measure(
             [(1, true), (1, false), (1, false), (2, false)].into_iter().enumerate()
         {
             let body = json!({ "owner": owner, "dry_run": dry_run, "documents": documents(round, weight) });
-            let request = Request::post("/api/v1/admin/apply")
-                .header(HOST, &address)
-                .header(CONTENT_TYPE, "application/json")
-                .header(AUTHORIZATION, format!("Bearer {}", tokens[0]))
+            let request = post_json(&address, "/api/v1/admin/apply", Some(&tokens[0]))
                 .body(Full::new(Bytes::from(serde_json::to_vec(&body)?)))?;
             let start = Instant::now();
             let response = connection.begin(request).await?;

@@ -15,6 +15,7 @@ use hyper::{
     body::{Bytes, Incoming},
     client::conn::http1::{SendRequest, handshake},
     header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName},
+    http::request,
 };
 use hyper_util::rt::TokioIo;
 use tokio::{
@@ -65,6 +66,15 @@ impl PostRequests {
     }
 }
 
+/// Begins a POST request with a JSON body to a server, given as `host:port`.
+pub(crate) fn post_json(address: &str, path: &str, token: Option<&str>) -> request::Builder {
+    let request = Request::post(path).header(HOST, address).header(CONTENT_TYPE, "application/json");
+    match token {
+        Some(token) => request.header(AUTHORIZATION, format!("Bearer {token}")),
+        None => request,
+    }
+}
+
 impl RequestSource for PostRequests {
     fn address(&self) -> &str {
         &self.address
@@ -76,11 +86,8 @@ impl RequestSource for PostRequests {
 
     fn request(&self, nth: usize) -> anyhow::Result<Request<Full<Bytes>>> {
         const BODY: &[u8] = br#"{"runner_name_prefix":"bench","labels":["self-hosted","linux","gpu-large"]}"#;
-        let mut request = Request::post(self.path).header(HOST, &self.address);
-        request = request.header(CONTENT_TYPE, "application/json");
-        if let Some(token) = self.tokens.get(nth % self.tokens.len().max(1)) {
-            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
-        }
+        let token = self.tokens.get(nth % self.tokens.len().max(1));
+        let mut request = post_json(&self.address, self.path, token.map(String::as_str));
         if let Some(prefer) = self.prefer {
             request = request.header("prefer", prefer);
         }

@@ -14,11 +14,7 @@ use std::{
 use anyhow::{Context, ensure};
 use domain::SealingKeyPair;
 use http_body_util::Full;
-use hyper::{
-    Request, StatusCode,
-    body::Bytes,
-    header::{AUTHORIZATION, CONTENT_TYPE, HOST},
-};
+use hyper::{Request, StatusCode, body::Bytes};
 use serde_json::json;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -28,7 +24,7 @@ use tokio::{
 
 use crate::{
     environment::Environment,
-    http_load::{HttpConnection, RequestSource, millis},
+    http_load::{HttpConnection, RequestSource, millis, post_json},
     report::{Report, Row, Target, quantile},
     scale::Scale,
 };
@@ -191,9 +187,7 @@ impl RequestSource for JitRequests {
         if self.sealed {
             body["sealing_key"] = json!(SealingKeyPair::generate()?.public().to_string());
         }
-        let request = Request::post("/api/v1/runners/jit").header(HOST, &self.address);
-        let request = request.header(CONTENT_TYPE, "application/json").header("prefer", "wait=20");
-        let request = request.header(AUTHORIZATION, format!("Bearer {}", self.token));
-        Ok(request.body(Full::new(Bytes::from(serde_json::to_vec(&body)?)))?)
+        let request = post_json(&self.address, "/api/v1/runners/jit", Some(&self.token));
+        Ok(request.header("prefer", "wait=20").body(Full::new(Bytes::from(serde_json::to_vec(&body)?)))?)
     }
 }

@@ -8,7 +8,7 @@ use hyper::{
     Request,
     body::{Body, Bytes},
     client::conn::http1::handshake,
-    header::{AUTHORIZATION, CONTENT_TYPE, HOST},
+    header::{AUTHORIZATION, HOST},
     http::request,
 };
 use hyper_util::rt::TokioIo;
@@ -22,6 +22,7 @@ use tokio::{
 
 use crate::{
     environment::{Deployment, Environment},
+    http_load::post_json,
     idle,
     process::ServiceProcess,
     report::{Report, Row, Target},
@@ -103,10 +104,8 @@ pub(crate) fn cpu_seconds(pid: u32) -> anyhow::Result<f64> {
 
 async fn provision(address: &str, token: &str) -> anyhow::Result<String> {
     let body = r#"{"runner_name_prefix":"bench","labels":["self-hosted","linux"]}"#;
-    let request =
-        Request::post("/api/v1/runners/jit").header(HOST, address).header(CONTENT_TYPE, "application/json");
-    let request =
-        request.header(AUTHORIZATION, format!("Bearer {token}")).body(Full::new(Bytes::from(body)))?;
+    let request = post_json(address, "/api/v1/runners/jit", Some(token));
+    let request = request.body(Full::new(Bytes::from(body)))?;
     let (mut sender, connection) = handshake(TokioIo::new(TcpStream::connect(address).await?)).await?;
     tokio::spawn(connection);
     let response = sender.send_request(request).await?.into_body().collect().await?.to_bytes();
