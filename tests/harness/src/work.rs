@@ -1,10 +1,12 @@
 //! Helpers that request runners and follow their jobs.
 
+use std::net::SocketAddr;
+
 use github_twin::{Fault, FaultKind};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::{ApiResponse, Bearer, World, eventually, wait_until};
+use crate::{ApiRequest, ApiResponse, Bearer, World, eventually, wait_until};
 
 /// An accepted provision request.
 #[derive(Clone, Debug)]
@@ -50,12 +52,20 @@ impl World {
     /// # Panics
     /// When the job does not become final in time.
     pub async fn until_final(&self, who: &(impl Bearer + ?Sized), job: Uuid) -> Value {
-        let path = format!("/jobs/{job}?wait=5");
-        eventually("a final state", || async {
-            let job = self.get(&path, who).await.assert_status(200).body;
-            (!job["finished_at"].is_null()).then_some(job)
-        })
-        .await
+        until_final(|| self.ask("GET", &format!("/jobs/{job}?wait=5")).by(who)).await
+    }
+
+    /// Returns the job once it is final, as [`Self::until_final`] does, by an API process other than the world's own.
+    ///
+    /// # Panics
+    /// When the job does not become final in time.
+    pub async fn until_final_at(
+        &self,
+        address: SocketAddr,
+        who: &(impl Bearer + ?Sized),
+        job: Uuid,
+    ) -> Value {
+        until_final(|| self.ask_at(address, "GET", &format!("/jobs/{job}?wait=5"), who)).await
     }
 
     /// Waits until every configured fault has been applied as often as configured. A request delayed by a latency fault
@@ -87,4 +97,13 @@ impl World {
 
 fn id(value: &Value) -> Uuid {
     value.as_str().unwrap().parse().unwrap()
+}
+
+/// Sends the request for a job until the job is final.
+async fn until_final(ask: impl Fn() -> ApiRequest) -> Value {
+    eventually("a final state", || async {
+        let job = ask().send().await.assert_status(200).body;
+        (!job["finished_at"].is_null()).then_some(job)
+    })
+    .await
 }

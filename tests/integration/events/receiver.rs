@@ -19,6 +19,8 @@ use base64::{
 use jsonwebtoken::{Algorithm, EncodingKey};
 use serde_json::Value;
 
+use crate::client::serve;
+
 /// One request to the receiver.
 #[derive(Clone, Debug)]
 pub(super) struct Received {
@@ -73,10 +75,7 @@ pub(super) struct Receiver {
 impl Receiver {
     pub(super) async fn start() -> Self {
         let script = Arc::new(Mutex::new(Script::default()));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/hook", listener.local_addr().unwrap());
-        let app = Router::new().fallback(receive).with_state(script.clone());
-        tokio::spawn(async move { axum::serve(listener, app).await });
+        let url = serve(Router::new().fallback(receive).with_state(script.clone())).await + "/hook";
         Self { url, script }
     }
 

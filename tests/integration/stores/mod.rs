@@ -9,6 +9,10 @@ use std::{os::unix::fs::MetadataExt, path::Path};
 
 use nix::unistd::{Uid, User, geteuid};
 
+/// Settings of an API that one caller asks again and again until something has happened.
+const ASKED_OFTEN: [(&str, &str); 2] =
+    [("API_RATE_LIMIT_PER_MINUTE", "6000"), ("API_RATE_LIMIT_BURST", "1000")];
+
 /// Returns the account that a folder belongs to, if this process is root: servers refuse to run as root.
 fn owner_for_root(folder: &Path) -> Option<User> {
     let uid = std::fs::metadata(folder).unwrap().uid();

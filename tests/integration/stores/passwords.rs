@@ -42,13 +42,8 @@ async fn new_connections_to_redis_use_the_new_password() {
     for password in ["the-second", "the-third"] {
         let answer =
             world.ask_at(address, "POST", "/runners/jit", &ada).json(&provision_body("ci")).send().await;
-        let path = format!("/jobs/{}?wait=5", answer.assert_status(202).body["job_id"].as_str().unwrap());
-        let state = eventually("the job is final", || async {
-            let job = world.ask_at(address, "GET", &path, &ada).send().await.assert_status(200).body;
-            job["finished_at"].is_string().then(|| job["state"].clone())
-        })
-        .await;
-        assert_eq!(state, "succeeded");
+        let job = answer.assert_status(202).body["job_id"].as_str().unwrap().parse().unwrap();
+        assert_eq!(world.until_final_at(address, &ada, job).await["state"], "succeeded");
         change(password).await;
     }
     for program in [api, worker] {

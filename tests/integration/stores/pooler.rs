@@ -14,7 +14,7 @@ use nix::{
     unistd::Pid,
 };
 
-use super::{owner_for_root, socket_folder};
+use super::{ASKED_OFTEN, owner_for_root, socket_folder};
 
 /// Most connections that the pooler opens to a database for one role.
 const POOL: i64 = 4;
@@ -106,7 +106,8 @@ async fn work_through_a_pooler(program: &Path) {
     let ada = world.user("ada", &[&red]).await;
     let pooler = PgBouncer::start(program, &world, "of-a-test").await;
     let url = pooler.url(&world, "of-a-test");
-    let env = [("DATABASE_URL", url.as_str()), ("DATABASE_POOLER", "transaction"), ("LOG_LEVEL", "info")];
+    let own = [("DATABASE_URL", url.as_str()), ("DATABASE_POOLER", "transaction"), ("LOG_LEVEL", "info")];
+    let env = [&own[..], &ASKED_OFTEN].concat();
     let (api, worker, scheduler) =
         (world.program("api", &env), world.program("worker", &env), world.program("scheduler", &env));
     let address = api.address().await;
@@ -116,13 +117,8 @@ async fn work_through_a_pooler(program: &Path) {
             .ask_at(address, "POST", "/runners/jit", &ada)
             .header("idempotency-key", &format!("k-{nth}"));
         let answer = request.json(&provision_body("ci")).send().await.assert_status(202);
-        let job = answer.body["job_id"].as_str().unwrap().to_owned();
-        let path = format!("/jobs/{job}?wait=20");
-        let done = harness::eventually("the job is final", || async {
-            let job = world.ask_at(address, "GET", &path, &ada).send().await.assert_status(200).body;
-            (!job["finished_at"].is_null()).then_some(job)
-        })
-        .await;
+        let job = answer.body["job_id"].as_str().unwrap().parse().unwrap();
+        let done = world.until_final_at(address, &ada, job).await;
         assert_eq!(done["state"], "succeeded", "{done}");
         let config = world.ask_at(address, "POST", &format!("/jobs/{job}/credential"), &ada).send().await;
         config.assert_status(200);

@@ -14,7 +14,7 @@ use nix::{
     unistd::{Pid, User},
 };
 
-use super::{owner_for_root, socket_folder};
+use super::{ASKED_OFTEN, owner_for_root, socket_folder};
 
 /// A standby of a world's own server. Dropping it ends it.
 struct Standby {
@@ -105,10 +105,9 @@ async fn lists_come_from_a_replica_that_is_near_and_say_so() {
     let red = world.team(team_draft("red")).await;
     let (ada, bob) = (world.user("ada", &[&red]).await, world.user("bob", &[&red]).await);
     let standby = Standby::start(&world).await;
-    let api = world.program(
-        "api",
-        &[("DATABASE_READ_URL", standby.url(&world).as_str()), ("DATABASE_READ_MAX_AGE_SECONDS", "3")],
-    );
+    let url = standby.url(&world);
+    let own = [("DATABASE_READ_URL", url.as_str()), ("DATABASE_READ_MAX_AGE_SECONDS", "3")];
+    let api = world.program("api", &[&own[..], &ASKED_OFTEN].concat());
     let from_replica = async || {
         eventually("the replica answers", || async {
             let listed = list(&world, &api, &bob).await;

@@ -14,6 +14,8 @@ use opentelemetry_proto::tonic::{
 };
 use prost::Message;
 
+use crate::client::serve;
+
 /// A span as it arrived.
 #[derive(Clone, Debug)]
 pub(super) struct Received {
@@ -49,11 +51,8 @@ pub(super) struct Collector {
 impl Collector {
     pub(super) async fn start() -> Self {
         let kept = Arc::new(Mutex::new(Kept::default()));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
         let app = Router::new().route("/v1/traces", post(receive)).with_state(kept.clone());
-        tokio::spawn(async move { axum::serve(listener, app).await });
-        Self { url, kept }
+        Self { url: serve(app).await, kept }
     }
 
     /// Returns all spans so far.

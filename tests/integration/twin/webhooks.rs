@@ -10,6 +10,7 @@ use super::{
     schema::{real_payloads, same_shape},
     support::Github,
 };
+use crate::client::serve;
 
 const SECRET: &str = "hook-secret";
 
@@ -22,16 +23,13 @@ type Received = (Vec<(HeaderMap, Bytes)>, u16);
 impl Inbox {
     pub(super) async fn open() -> (Self, String) {
         let inbox = Self(Arc::new(Mutex::new((Vec::new(), 202))));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/hook", listener.local_addr().unwrap());
         let receive = async |State(inbox): State<Inbox>, headers: HeaderMap, body: Bytes| {
             let mut inner = inbox.0.lock().unwrap();
             inner.0.push((headers, body));
             StatusCode::from_u16(inner.1).unwrap()
         };
         let router = Router::new().route("/hook", post(receive)).with_state(inbox.clone());
-        tokio::spawn(async move { axum::serve(listener, router).await });
-        (inbox, url)
+        (inbox, serve(router).await + "/hook")
     }
 
     fn answer(&self, status: u16) {
