@@ -99,8 +99,8 @@ impl RequestSource for PostRequests {
 pub(crate) struct GetRequests {
     /// Server as `host:port`.
     pub(crate) address: String,
-    /// Header that names the caller, and its value.
-    pub(crate) header: (HeaderName, String),
+    /// Headers that name the caller and what the answer may be.
+    pub(crate) headers: Vec<(HeaderName, String)>,
     pub(crate) paths: Vec<String>,
 }
 
@@ -116,7 +116,7 @@ impl RequestSource for GetRequests {
     fn request(&self, nth: usize) -> anyhow::Result<Request<Full<Bytes>>> {
         let path = self.paths.get(nth % self.paths.len().max(1)).context("no path")?;
         let request = Request::get(path).header(HOST, &self.address);
-        let request = request.header(&self.header.0, &self.header.1);
+        let request = self.headers.iter().fold(request, |request, (name, value)| request.header(name, value));
         Ok(request.body(Full::new(Bytes::new()))?)
     }
 }

@@ -3,7 +3,7 @@
 use anyhow::{Context, ensure};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
-use hyper::header::{AUTHORIZATION, COOKIE};
+use hyper::header::{ACCEPT, AUTHORIZATION, COOKIE};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
 
@@ -71,7 +71,7 @@ impl LargeInstallation {
         let token = self.tokens.get(caller).context("no such caller")?;
         Ok(GetRequests {
             address: self.address.clone(),
-            header: (AUTHORIZATION, format!("Bearer {token}")),
+            headers: vec![(AUTHORIZATION, format!("Bearer {token}"))],
             paths: vec![format!("/api/v1{}", self.fill(path))],
         })
     }
@@ -80,7 +80,7 @@ impl LargeInstallation {
     pub(crate) fn page(&self, path: &str) -> GetRequests {
         GetRequests {
             address: self.address.clone(),
-            header: (COOKIE, "__Host-rts=bench".to_owned()),
+            headers: vec![(COOKIE, "__Host-rts=bench".to_owned()), (ACCEPT, "text/html".to_owned())],
             paths: vec![self.fill(path)],
         }
     }
@@ -115,6 +115,7 @@ async fn find_places(postgres: &mut PgConnection) -> anyhow::Result<Vec<(&'stati
     let mut places = vec![
         ("{deep}", URL_SAFE_NO_PAD.encode(middle)),
         ("{recent}", before(TimeDelta::hours(1))),
+        ("{day}", before(TimeDelta::days(1))),
         ("{old}", before(TimeDelta::days(45))),
     ];
     for (place, query) in [

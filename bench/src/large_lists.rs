@@ -86,9 +86,9 @@ const ADMIN_LISTS: &[(&str, &[&str])] = &[
         ],
     ),
     ("/admin/users", &["", "cursor={deep}", "active_only=true", "q=person-77", "q=nothing-has-this"]),
-    ("/admin/teams", &["", "cursor={deep}", "q=large-77"]),
-    ("/admin/oauth-clients", &["", "cursor={deep}", "q=client-77"]),
-    ("/admin/failures", &["since={recent}"]),
+    ("/admin/teams", &["", "cursor={deep}", "q=large-7"]),
+    ("/admin/oauth-clients", &["", "cursor={deep}", "q=client-7"]),
+    ("/admin/failures", &["since={day}"]),
     ("/admin/verdict", &[""]),
     ("/admin/stats", &[""]),
 ];

@@ -50,7 +50,7 @@ pub(crate) async fn measure(
     let token = tokens.into_iter().next().context("no callers")?;
     let pages = Arc::new(GetRequests {
         address,
-        header: (AUTHORIZATION, format!("Bearer {token}")),
+        headers: vec![(AUTHORIZATION, format!("Bearer {token}"))],
         paths: PATHS.map(str::to_owned).to_vec(),
     });
     let duration = Duration::from_secs(scale.seconds);
