@@ -1,4 +1,8 @@
 //! Lua scripts, each with the libraries it uses in front.
+//!
+//! Redis runs a script from its beginning at each call, so each call defines all functions again. Lua searches the list
+//! of open variables, the newest first, for each variable that a function uses. Everything after `common.lua` is
+//! therefore in a function of its own: there, the variables of `common.lua`, which most functions use, are at hand.
 
 use std::sync::LazyLock;
 
@@ -9,7 +13,9 @@ macro_rules! scripts {
         pub(crate) static $name: LazyLock<Script> = LazyLock::new(|| {
             Script::new(concat!(
                 include_str!("../scripts/lib/common.lua"),
-                $(include_str!(concat!("../scripts/", $file))),+
+                "return (function() ",
+                $(include_str!(concat!("../scripts/", $file)),)+
+                "end)()",
             ))
         });
     )+};

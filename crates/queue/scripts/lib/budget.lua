@@ -139,9 +139,10 @@ end
 
 -- GCRA that allows at most `limit` in any period: a burst first, and the rest at an even pace. GitHub counts a request
 -- on arrival, we count it when charged. We therefore use only 60/61 of the rate, so that up to 1 s of transit time
--- cannot push two periods' requests into one.
+-- cannot push two periods' requests into one. A burst costs the rate as much as it allows at once. It is at most a
+-- ninetieth of the limit, so that 97 % of GitHub's limit can be used.
 local function gcra_shape(limit, period, unit)
-  local burst = math.max(unit, math.min(BURST * unit, math.floor(limit / 45)))
+  local burst = math.max(unit, math.min(BURST * unit, math.floor(limit / 90)))
   return { burst = burst, pace = period * 61 / 60 / (limit - burst), period = period }
 end
 

@@ -139,7 +139,7 @@ async fn late_request_counts_when_it_is_sent() {
     let mut clock = clock(&BudgetSettings::default()).await;
     clock.open_window().await;
     let paid = greedy(&mut clock, Ask::WRITE, 1.0 / 3.0).await;
-    assert!(paid.len() > 60, "{}", paid.len());
+    assert!(paid.len() >= 60, "{}", paid.len());
     let mut sent = Vec::new();
     for at in &paid {
         assert_eq!(

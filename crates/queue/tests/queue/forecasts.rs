@@ -60,8 +60,8 @@ async fn estimate_of_a_team_includes_its_own_jobs() {
     let own = test.queue.forecast(&prospect(Lane::Provision, team)).await.unwrap();
     let other = forecast(&test, Lane::Provision).await;
     assert_eq!((own.team_waiting, other.team_waiting), (101, 0));
-    // 101 writes of 5 points, a burst of 20 points, 880 points in 61 s.
-    assert_eq!(own.starts_in.as_secs(), (101 * 5 - 20) * 61 / 880);
+    // 101 writes of 5 points, a burst of 10 points, 890 points in 61 s.
+    assert_eq!(own.starts_in.as_secs(), (101 * 5 - 10) * 61 / 890);
     assert!(other.starts_in < Duration::from_secs(1));
     let light = ProspectiveJob { weight: 0.1, ..prospect(Lane::Provision, TeamId::new()) };
     assert!(test.queue.forecast(&light).await.unwrap().starts_in >= other.starts_in);

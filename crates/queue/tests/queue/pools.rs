@@ -79,7 +79,7 @@ async fn claims_use_the_apps_in_proportion_to_their_windows() {
 
 #[tokio::test]
 async fn all_apps_share_the_registrations_of_the_organization() {
-    let limits = BudgetSettings { registrations: 450, registrations_period: 5 * MINUTE, ..wide() };
+    let limits = BudgetSettings { registrations: 900, registrations_period: 5 * MINUTE, ..wide() };
     let test = pool_with(&limits).await;
     for app in ["default", "b", "c"] {
         report_window(&test, app, 5_000, 5_000).await;
@@ -178,6 +178,9 @@ async fn jobs_of_many_installations_take_turns() {
     let teams: Vec<_> = (0..30).map(|_| TeamId::new()).collect();
     let of = |n: usize| queue::Ticket { installation: id(&format!("i-{}", n % 30)), ..ticket(teams[n % 30]) };
     test.queue.enqueue(&(0..90).map(of).collect::<Vec<_>>()).await.unwrap();
+    for n in 0..30 {
+        test.queue.set_budget(&id(&format!("i-{n}")), &wide()).await.unwrap();
+    }
     let claimer = claimer();
     for _ in 0..3 {
         let mut seen = std::collections::BTreeSet::new();
