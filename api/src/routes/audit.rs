@@ -110,7 +110,8 @@ list_params! {
         /// Only successes, or only failures.
         success: bool = bool,
         /// Only about this: the beginning of a runner's name, of a person's e-mail address or name, or of a client id;
-        /// a row's id; or an event type. 1 to 100 characters, in any case.
+        /// a row's id; or an event type. 1 to 100 characters, in any case. Of runners, people and
+        /// clients that the text names, the newest 50 of each are meant.
         q: String = String,
         /// Only rows since this time (RFC 3339).
         since: DateTime<Utc> = String,

@@ -6,8 +6,9 @@ use uuid::Uuid;
 
 use crate::Result;
 
-/// Most users, most machine clients, and most runners that one text names.
-const MAX_NAMED: i64 = 100;
+/// Most users, most machine clients, and most runners that one text names. A list of what has happened reads all rows of
+/// them.
+const MAX_NAMED: i64 = 50;
 /// Number of the newest runners whose names are compared with one text.
 const MAX_NEWEST: i64 = 10_000;
 /// Most runners of all ages that are found by one beginning of their name.

@@ -104,7 +104,8 @@ list_params! {
         #[serde(alias = "user_identity")]
         user: String = String,
         /// Only about this: the beginning of a runner's name, of a person's e-mail address or name, or of a client id;
-        /// an event's id; or an event type. 1 to 100 characters, in any case.
+        /// an event's id; or an event type. 1 to 100 characters, in any case. Of runners, people and
+        /// clients that the text names, the newest 50 of each are meant.
         q: String = String,
         /// Only events since this time (RFC 3339).
         since: DateTime<Utc> = String,

@@ -50,7 +50,8 @@ list_params! {
         /// Only of this installation. Without `since`, of the last 24 hours.
         installation: String = String,
         /// Only about this: the beginning of a runner's name, of a person's e-mail address or name, or of a client id;
-        /// a job's id; or the error code of failed jobs. 1 to 100 characters, in any case.
+        /// a job's id; or the error code of failed jobs. 1 to 100 characters, in any case. Of runners, people and
+        /// clients that the text names, the newest 50 of each are meant.
         q: String = String,
         /// Only accepted since this time (RFC 3339).
         since: DateTime<Utc> = String,

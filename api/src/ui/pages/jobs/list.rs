@@ -44,6 +44,7 @@ use crate::{
 pub(super) struct ListParams {
     /// Filters as a text; the page turns it into the others.
     q: Option<String>,
+    about: Option<String>,
     state: Option<String>,
     kind: Option<String>,
     team: Option<String>,
@@ -112,8 +113,8 @@ impl JobRow {
 impl ListParams {
     /// Returns the filters that are given, by their words.
     fn given(&self) -> Vec<(&'static str, String)> {
-        let Self { state, kind, team, runner, by, error, worker, installation, since, until, .. } = self;
-        let values = [state, kind, team, runner, by, error, worker, installation, since, until];
+        let Self { about, state, kind, team, runner, by, error, worker, installation, since, until, .. } = self;
+        let values = [about, state, kind, team, runner, by, error, worker, installation, since, until];
         query::WORDS
             .into_iter()
             .zip(values)
@@ -136,7 +137,7 @@ impl ListParams {
             runner: self.runner.clone(),
             worker: self.worker.clone(),
             installation: self.installation.clone(),
-            q: None,
+            q: self.about.clone(),
             since: time(&mut errors, "query:since", self.since.as_deref(), now),
             until: time(&mut errors, "query:until", self.until.as_deref(), now),
             limit: self.limit.or(Some(PAGE_ROWS)),

@@ -1,10 +1,11 @@
-//! Filters of the list of jobs, as people type them: `state:queued kind:provision team:web`.
+//! Filters of the list of jobs, as people type them: `state:queued kind:provision team:web`, or only `ci-77`.
 
+use domain::{JobKind, JobState};
 use uuid::Uuid;
 
 /// Words of the filters. A word is a field of the URL too.
-pub(super) const WORDS: [&str; 10] =
-    ["state", "kind", "team", "runner", "by", "error", "worker", "installation", "since", "until"];
+pub(super) const WORDS: [&str; 11] =
+    ["about", "state", "kind", "team", "runner", "by", "error", "worker", "installation", "since", "until"];
 /// Words whose jobs are found only by looking at all: without `since:`, those of the last 24 hours are shown.
 const SCANS: [&str; 2] = ["worker", "installation"];
 
@@ -25,17 +26,7 @@ impl Query {
     pub(super) fn read(text: &str) -> Result<Self, String> {
         let mut filters: Vec<(&'static str, String)> = Vec::new();
         for token in tokens(text) {
-            let (word, value) = match token.split_once(':') {
-                Some((word, value)) => (word, value),
-                // An id that was pasted.
-                None if token.parse::<Uuid>().is_ok() => ("id", token.as_str()),
-                None => {
-                    return Err(format!(
-                        "`{token}` has no word before it. Write for example `state:{token}`. {}",
-                        words()
-                    ));
-                }
-            };
+            let (word, value) = token.split_once(':').unwrap_or_else(|| (meant(&token), &token));
             if value.is_empty() {
                 return Err(format!("`{word}:` has no value after it. {}", words()));
             }
@@ -49,7 +40,10 @@ impl Query {
                 return Err(format!("There is no `{word}:`. {}", words()));
             };
             if filters.iter().any(|(given, _)| given == known) {
-                return Err(format!("`{word}:` is given twice; a job has one."));
+                return Err(match word {
+                    "about" => "Only one text can be searched for. Put quotation marks around it.".to_owned(),
+                    _ => format!("`{word}:` is given twice; a job has one."),
+                });
             }
             filters.push((known, value.to_owned()));
         }
@@ -58,6 +52,19 @@ impl Query {
             filters.push(("since", "24h".to_owned()));
         }
         Ok(Self::Filters(filters))
+    }
+}
+
+/// Returns the word of a part that has none: it is a pasted id, a state, a kind, or a text to search for.
+fn meant(token: &str) -> &'static str {
+    if token.parse::<Uuid>().is_ok() {
+        "id"
+    } else if JobState::ALL.iter().any(|state| state.as_str() == token) {
+        "state"
+    } else if JobKind::ALL.iter().any(|kind| kind.as_str() == token) {
+        "kind"
+    } else {
+        "about"
     }
 }
 
@@ -126,6 +133,16 @@ mod tests {
     }
 
     #[test]
+    fn part_without_a_word_is_a_state_a_kind_or_a_text() {
+        let filters = |text| match Query::read(text) {
+            Ok(Query::Filters(filters)) => written(&filters),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(filters("failed provision ci-77"), "state:failed kind:provision about:ci-77");
+        assert_eq!(filters("\"Ada Lovelace\" team:web"), "about:\"Ada Lovelace\" team:web");
+    }
+
+    #[test]
     fn id_leads_to_its_job() {
         let id = Uuid::now_v7();
         assert_eq!(Query::read(&format!("id:{id}")), Ok(Query::Job(id)));
@@ -136,7 +153,8 @@ mod tests {
     fn wrong_words_get_a_sentence() {
         for (text, part) in [
             ("colour:red", "There is no `colour:`. Words: `state:`,"),
-            ("queued", "`queued` has no word before it."),
+            ("ci-77 ci-78", "Only one text"),
+            ("queued state:failed", "given twice"),
             ("state:", "`state:` has no value"),
             ("state:queued state:failed", "given twice"),
             ("id:7", "`7` is no id"),
