@@ -102,7 +102,7 @@ const PAGES: &[&str] = &[
     "/runners/{runner}",
     "/jobs",
     "/jobs?state=failed",
-    "/jobs?q=ci-77",
+    "/jobs?about=ci-77",
     "/jobs/{job}",
     "/failures",
     "/audit",

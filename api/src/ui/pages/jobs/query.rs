@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn wrong_words_get_a_sentence() {
         for (text, part) in [
-            ("colour:red", "There is no `colour:`. Words: `state:`,"),
+            ("colour:red", "There is no `colour:`. Words: `about:`,"),
             ("ci-77 ci-78", "Only one text"),
             ("queued state:failed", "given twice"),
             ("state:", "`state:` has no value"),
