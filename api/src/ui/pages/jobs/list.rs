@@ -113,7 +113,8 @@ impl JobRow {
 impl ListParams {
     /// Returns the filters that are given, by their words.
     fn given(&self) -> Vec<(&'static str, String)> {
-        let Self { about, state, kind, team, runner, by, error, worker, installation, since, until, .. } = self;
+        let Self { about, state, kind, team, runner, by, error, worker, installation, since, until, .. } =
+            self;
         let values = [about, state, kind, team, runner, by, error, worker, installation, since, until];
         query::WORDS
             .into_iter()
