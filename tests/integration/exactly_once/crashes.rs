@@ -119,6 +119,23 @@ async fn job_that_kills_three_workers_is_poisoned() {
 }
 
 #[tokio::test]
+async fn worker_that_dies_before_it_records_the_poison_counts_no_further_rescue() {
+    let scene = Scene::new().await;
+    let asked = scene.request_runner().await;
+    // The worker of the third rescue found the job poisoned and was frozen before it could record that.
+    let frozen =
+        "UPDATE jobs SET state = 'running', fence = 4, attempts = 1, rescues = 3, started_by = 'frozen'
+        WHERE id = $1";
+    scene.world.change(frozen, asked.job).await;
+    scene.add_worker();
+    let job = scene.world.until_final(&scene.ada, asked.job).await;
+    assert_eq!((&job["state"], &job["error"]["code"]), (&"failed".into(), &"job_poisoned".into()), "{job}");
+    let counts = "SELECT concat_ws(' ', attempts, snoozes, rescues, fence) FROM jobs WHERE id = $1";
+    assert_eq!(scene.world.text(counts, asked.job).await, "1 1 3 5");
+    assert!(scene.calls(asked.job).await.is_empty(), "it ran nothing");
+}
+
+#[tokio::test]
 async fn many_jobs_survive_workers_killed_at_random() {
     let world = World::builder().workers(0).concurrency(6).start().await;
     let red = world.team(team_draft("red")).await;

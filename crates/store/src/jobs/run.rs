@@ -1,7 +1,7 @@
 //! Starts of jobs and their results, which are written only under the newest fence.
 
 use chrono::TimeDelta;
-use domain::{BlockedOn, Job, JobEventKind, JobId, JobState, Problem};
+use domain::{BlockedOn, Job, JobEventKind, JobId, JobState, MAX_RESCUES, Problem};
 
 use super::{JobRow, Jobs, job_rows, seconds};
 use crate::{Result, StoreError, readable::read_row};
@@ -35,7 +35,8 @@ impl Jobs<'_> {
     /// - `attempts`: the job was queued.
     /// - `rescues`: the job was running under another worker, which has died.
     /// - `snoozes`: the job was running under this worker, or its worker has given it back. The worker is alive; it could
-    ///   only not record the result.
+    ///   only not record the result. Or the other worker died after the last rescue ([`MAX_RESCUES`]): then it ran
+    ///   nothing and could only not record that the job is poisoned.
     ///
     /// # Errors
     /// `Inconsistent` if this version cannot read the job; nothing is written then.
@@ -50,14 +51,17 @@ impl Jobs<'_> {
         let row = job_rows!(
             "UPDATE jobs SET state = 'running', blocked_on = NULL, fence = fence + 1, started_by = $2,
                 attempts = attempts + (state = 'queued')::int,
-                snoozes = snoozes + (state = 'running' AND ($3 OR started_by IS NOT DISTINCT FROM $2))::int,
-                rescues = rescues + (state = 'running' AND NOT $3 AND started_by IS DISTINCT FROM $2)::int,
+                snoozes = snoozes
+                    + (state = 'running' AND ($3 OR started_by IS NOT DISTINCT FROM $2 OR rescues >= $4))::int,
+                rescues = rescues
+                    + (state = 'running' AND NOT ($3 OR started_by IS NOT DISTINCT FROM $2 OR rescues >= $4))::int,
                 started_at = coalesce(started_at, now()), run_started_at = now(), updated_at = now()
              WHERE id = $1 AND finished_at IS NULL RETURNING",
             "",
             id.uuid(),
             worker,
             given_back,
+            MAX_RESCUES,
         )
         .fetch_optional(&mut *self.0)
         .await?;
@@ -69,7 +73,7 @@ impl Jobs<'_> {
         let row = job_rows!(
             "WITH old AS (
                 SELECT id, state, fence, started_by, run_started_at,
-                    NOT $3 AND started_by IS DISTINCT FROM $2 AS rescue
+                    NOT $3 AND started_by IS DISTINCT FROM $2 AND rescues < $6 AS rescue
                 FROM jobs WHERE id = $1 AND finished_at IS NULL FOR UPDATE
             ), event AS (
                 INSERT INTO job_events (job_id, slot, fence, worker, started_at, what)
@@ -91,6 +95,7 @@ impl Jobs<'_> {
             given_back,
             JobEventKind::Rescued.as_str(),
             JobEventKind::Restarted.as_str(),
+            MAX_RESCUES,
         )
         .fetch_optional(&mut *self.0)
         .await?;
