@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use domain::{InstallationId, Lane};
 use github_twin::{Fault, FaultKind, Ledger, TwinConfig};
 use harness::{Accepted, Builder, ExtraInstallation, Person, World, provision_body, team_draft, wait_until};
-use queue::Reason;
+use queue::{BudgetSettings, Reason};
 use scheduler::sync::{self, PageCache};
 use serde_json::{Value, json};
 use store::TeamDraft;
@@ -279,6 +279,37 @@ async fn job_whose_app_a_worker_lacks_is_soon_left_to_another_worker() {
         job["calls"].as_array().unwrap().iter().map(|call| &call["app_installation"]).collect();
     assert_eq!((calls, &job["attempts"]), (vec![&json!("second")], &json!(1)), "{job}");
     assert!(scene.world.twin.summary().violations.is_empty());
+}
+
+#[tokio::test]
+async fn worker_that_knows_only_the_paused_app_does_not_stop_the_pool() {
+    let scene = Scene::start(World::builder().workers(1)).await;
+    scene.make(1).await;
+    scene.pause(&first()).await;
+    let _poor = scene.world.start_worker_for(|id| id == "default");
+    // What that worker writes when it starts, whenever it has done so.
+    scene.world.queue().set_budget(&first(), &BudgetSettings::default()).await.unwrap();
+    assert_eq!(made_by(&scene.make(4).await, &second()), 4);
+    assert!(scene.world.twin.summary().violations.is_empty());
+}
+
+#[tokio::test]
+async fn job_refused_for_the_only_app_a_worker_knows_is_left_to_another_worker() {
+    let scene = Scene::start(World::builder().workers(0)).await;
+    let poor = scene.world.start_worker_for(|id| id == "default");
+    scene.make(1).await;
+    let _later = scene.know_the_pool().await;
+    let permission = "organization_self_hosted_runners";
+    scene.world.twin.control().permit(FIRST_ID, permission, None).unwrap();
+    let asked = scene.ask().await;
+    wait_until("the App that GitHub refuses is paused", async || {
+        let pauses = scene.world.queue().pauses().await.unwrap();
+        pauses.iter().any(|paused| paused.pause.reason == Reason::Refused)
+    })
+    .await;
+    scene.world.keep_running(scene.world.start_worker());
+    assert_eq!(scene.until_made(&asked).await["app_installation"], "second");
+    poor.stop().await;
 }
 
 #[tokio::test]

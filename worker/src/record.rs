@@ -98,15 +98,15 @@ async fn record_suspension(
 }
 
 /// Pauses an App of a pool that GitHub refuses, if another App of the pool is usable. Returns whether it is: then the
-/// job goes on with that one.
+/// job goes on with that one, here or in a worker that has its credential.
 async fn leave_to_sibling(app: &App, job: &Job, via: &InstallationId) -> bool {
-    let refused = std::slice::from_ref(via);
     let sibling = async {
-        let sibling = app.installations.usable_app(&app.queue, &job.installation, refused).await?;
-        if sibling.is_some() {
+        let usable = app.queue.usable_apps(&job.installation).await?;
+        let has_sibling = usable.iter().any(|one| one != via);
+        if has_sibling {
             app.queue.pause(via, REFUSED_PAUSE, Reason::Refused).await?;
         }
-        Ok::<_, queue::QueueError>(sibling.is_some())
+        Ok::<_, queue::QueueError>(has_sibling)
     };
     sibling.await.unwrap_or_else(|error| {
         tracing::warn!(%error, "the queue is unavailable; the App that GitHub refuses is not paused");

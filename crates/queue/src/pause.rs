@@ -108,6 +108,15 @@ impl Queue {
         self.set_pause(format!("l:{lane}"), Duration::ZERO, "").await.map(drop)
     }
 
+    /// Returns the Apps of a pool that no pause stops, whichever processes have their credentials; none if an
+    /// administrator has paused the pool.
+    pub async fn usable_apps(&self, pool: &InstallationId) -> Result<Vec<InstallationId>, QueueError> {
+        let names: Vec<String> = self.run(&scripts::USABLE_APPS, &[pool.to_string()]).await?;
+        Ok(readable(
+            names.iter().map(|name| name.parse().map_err(|_| QueueError::Unexpected("an installation"))),
+        ))
+    }
+
     /// Returns every current pause.
     pub async fn pauses(&self) -> Result<Vec<Paused>, QueueError> {
         let rows: Vec<(String, u64)> = self.run(&scripts::PAUSES, &[]).await?;

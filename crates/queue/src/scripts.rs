@@ -44,6 +44,7 @@ scripts! {
     POSITION = ["lib/budget.lua", "lib/window.lua", "lib/account.lua", "lib/probe.lua", "lib/pool.lua", "lib/hold.lua", "lib/estimate.lua", "position.lua"],
     STATS = ["stats.lua"],
     UNLIMITED = ["lib/budget.lua", "unlimited.lua"],
+    USABLE_APPS = ["lib/budget.lua", "usable_apps.lua"],
     UNLOCK = ["unlock.lua"],
 }
 

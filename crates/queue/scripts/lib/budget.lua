@@ -1,7 +1,8 @@
 -- Budget of one installation: GitHub's limits and the rest of them. Included after common.lua.
 --
 -- budget:<inst> holds the settings under the names below; DEFAULTS apply to missing ones. In an App pool it also holds
--- `apps`, the further Apps of the pool, or `pool`, the pool of a further App; see pool.lua. limits:<inst> holds:
+-- `apps`, the further Apps of the pool, or `pool`, the pool of a further App, and `at`, the ms at which a process last
+-- announced it; see pool.lua. limits:<inst> holds:
 --   k:<endpoint>   points of an endpoint; q:<endpoint> its reads; n registrations; m writes, while slowed down.
 --                  Each is `free slot used before`: the time of a GCRA in ms, and the use in this and the last period
 --   w:<resource>   `limit remaining reset-ms mark base since-ms`, the newest primary window that a response reported.

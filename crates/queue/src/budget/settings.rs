@@ -150,6 +150,9 @@ impl InstallationBudget {
 impl Queue {
     /// Writes these limits where they differ, and then wakes a worker. `only_missing` leaves installations alone that
     /// have limits: Redis may lose them, and a process that started later may have written newer ones.
+    ///
+    /// A further App stays in its pool until no process has written it for a quarter of an hour: while settings are rolled
+    /// out, the processes that do not know it must not take it from the others.
     pub async fn write_budgets(
         &self,
         budgets: &[InstallationBudget],

@@ -157,12 +157,58 @@ async fn concurrency_of_each_app_is_counted_and_survives_a_flush() {
     assert_eq!(test.queue.claim(&claimer(), 9).await.unwrap().jobs.len(), 6, "places of dead workers");
 }
 
+/// Moves the last announcement of these Apps to 16 minutes ago.
+async fn stop_announcing(test: &TestQueue, apps: &[&str]) {
+    let script =
+        "local t = redis.call('TIME') return redis.call('HSET', KEYS[1], 'at', t[1] * 1000 - 16 * 60000)";
+    for app in apps {
+        let key = test.key(&format!("budget:{app}"));
+        test.ask::<i64>(&["EVAL", script, "1", &key]).await;
+    }
+}
+
+async fn apps_of_the_pool(test: &TestQueue) -> Option<String> {
+    test.ask(&["HGET", &test.key("budget:default"), "apps"]).await
+}
+
+#[tokio::test]
+async fn process_that_knows_one_app_takes_no_other_from_the_pool() {
+    let test = pool_with(&wide()).await;
+    // As it starts, and as it writes again what Redis has lost.
+    test.queue.set_budget(&id("default"), &wide()).await.unwrap();
+    test.queue.restore_budget(&id("default"), &wide()).await.unwrap();
+    assert_eq!(apps_of_the_pool(&test).await.as_deref(), Some("b c"));
+    test.queue.pause(&id("default"), MINUTE, Reason::Suspended).await.unwrap();
+    assert_eq!(test.queue.usable_apps(&id("default")).await.unwrap(), [id("b"), id("c")]);
+    enqueue(&test, 4).await;
+    let claimed = test.queue.claim(&claimer(), 4).await.unwrap().jobs;
+    assert_eq!(by_app(&claimed), BTreeMap::from([("b", 2), ("c", 2)]));
+
+    // Redis loses everything, and the process that knows one App is the first to write.
+    test.flush().await;
+    test.queue.restore_budget(&id("default"), &wide()).await.unwrap();
+    assert_eq!(apps_of_the_pool(&test).await, None);
+    test.queue.write_budgets(&pool(&wide()), true).await.unwrap();
+    assert_eq!(apps_of_the_pool(&test).await.as_deref(), Some("b c"));
+}
+
+#[tokio::test]
+async fn pool_paused_by_an_administrator_has_no_usable_app() {
+    let test = pool_with(&wide()).await;
+    test.queue.pause(&id("c"), MINUTE, Reason::Admin).await.unwrap();
+    assert_eq!(test.queue.usable_apps(&id("default")).await.unwrap(), [id("default"), id("b")]);
+    test.queue.pause(&id("default"), MINUTE, Reason::Admin).await.unwrap();
+    assert!(test.queue.usable_apps(&id("default")).await.unwrap().is_empty());
+    assert_eq!(test.queue.usable_apps(&id("other")).await.unwrap(), [id("other")]);
+}
+
 #[tokio::test]
 async fn pool_shrinks_when_an_app_is_removed_from_the_settings() {
     let test = pool_with(&wide()).await;
     enqueue(&test, 6).await;
     let before = test.queue.claim(&claimer(), 3).await.unwrap().jobs;
     assert_eq!(before.len(), 3);
+    stop_announcing(&test, &["b", "c"]).await;
     test.queue.set_budget(&id("default"), &wide()).await.unwrap();
     let after = test.queue.claim(&claimer(), 3).await.unwrap().jobs;
     assert_eq!(by_app(&after), BTreeMap::from([("default", 3)]));
