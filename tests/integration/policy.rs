@@ -216,9 +216,32 @@ async fn caller_of_several_teams_must_name_one() {
     for team in [&red, &blue] {
         assert!(detail.contains(&team.name) && detail.contains(&team.id.to_string()), "{detail}");
     }
-    assert_eq!(answer.pointers(), ["/team_id"]);
+    assert_eq!(answer.pointers(), ["/team"]);
     let body = json!({ "runner_name_prefix": "ci", "team_id": blue.id });
     world.jit(&ada, &body).await.assert_status(202);
+}
+
+#[tokio::test]
+async fn team_is_named_by_name_or_id_among_the_callers_own() {
+    let world = World::builder().workers(0).start().await;
+    let (red, blue) = (world.team(team_draft("red")).await, world.team(team_draft("blue")).await);
+    world.team(team_draft("green")).await;
+    let ada = world.user("ada", &[&red, &blue]).await;
+    let asked = |team: Value| json!({ "runner_name_prefix": "ci", "team": team });
+    for (named, team) in [(json!("Blue"), &blue), (json!(red.id), &red)] {
+        let runner = world.jit(&ada, &asked(named)).await.assert_status(202).body["runner_id"].clone();
+        let path = format!("/runners/{}", runner.as_str().unwrap());
+        assert_eq!(world.get(&path, &ada).await.body["team_id"], json!(team.id));
+    }
+    // A team of others and one that does not exist are told alike.
+    let other = world.jit(&ada, &asked(json!("green"))).await.refused(403, "team_forbidden").body;
+    let none = world.jit(&ada, &asked(json!("no such team"))).await.refused(403, "team_forbidden").body;
+    assert_eq!(other["detail"], none["detail"]);
+    let both = json!({ "runner_name_prefix": "ci", "team": "red", "team_id": red.id });
+    assert_eq!(world.jit(&ada, &both).await.refused(422, "validation_failed").pointers(), ["/team_id"]);
+    let ticket = json!({ "runner_name_prefix": "vm", "team": "blue", "addresses": ["10.1.0.0/16"] });
+    let made = world.ask("POST", "/runners/tickets").by(&ada).json(&ticket).send().await.assert_status(201);
+    assert_eq!(made.body["team_id"], json!(blue.id));
 }
 
 #[tokio::test]

@@ -220,6 +220,13 @@ impl Caller {
         self.teams.iter().any(|membership| membership.id == team)
     }
 
+    /// Returns the id of the team that a request names by id or name. Only names of the caller's own teams count, since
+    /// a request must not reveal which others exist; any other name gives the nil id, to which no caller belongs.
+    pub fn named_team(&self, named: &str) -> TeamId {
+        let own = || self.teams.iter().find(|team| team.name.eq_ignore_ascii_case(named));
+        named.parse().unwrap_or_else(|_| own().map_or(TeamId::NIL, |team| team.id))
+    }
+
     /// Returns the team of a request: the named one, or the caller's only one.
     ///
     /// # Errors
@@ -241,9 +248,9 @@ impl Caller {
                     several.iter().map(|team| format!("{} ({})", team.name, team.id)).collect();
                 Err(Problem::new(
                     ProblemCode::TeamRequired,
-                    format!("You belong to several teams; set team_id to one of: {}.", list.join(", ")),
+                    format!("You belong to several teams; set team to one of: {}.", list.join(", ")),
                 )
-                .with_errors(vec![crate::FieldError::new("/team_id", "needed with several teams")]))
+                .with_errors(vec![crate::FieldError::new("/team", "needed with several teams")]))
             }
         }
     }
@@ -275,5 +282,8 @@ mod tests {
         let problem = caller.choose_team(None).unwrap_err();
         assert_eq!(problem.code, ProblemCode::TeamRequired);
         assert!(problem.detail.contains("one") && problem.detail.contains("two"));
+        let (one, two) = (caller.teams[0].id, caller.teams[1].id);
+        assert_eq!((caller.named_team("ONE"), caller.named_team(&two.to_string())), (one, two));
+        assert_eq!(caller.named_team("three"), TeamId::NIL);
     }
 }

@@ -96,8 +96,7 @@ pub(crate) async fn own(
             let mut wrong = Vec::new();
             check_text(&mut wrong, "/team", named, 50);
             settle(wrong)?;
-            let own = caller.teams.iter().find(|team| team.name.eq_ignore_ascii_case(named));
-            Some(own.map_or_else(|| named.parse().unwrap_or(NO_TEAM), |team| team.id))
+            Some(caller.named_team(named))
         }
         None => None,
     };
@@ -159,12 +158,13 @@ async fn explain(
         runner_name_prefix: Some("explained".to_owned()),
         labels: body.labels,
         runner_group_id: body.runner_group_id,
+        team: None,
         team_id: None,
         work_folder: None,
         runner_version: None,
         sealing_key: None,
     };
-    let (request, _) = request.check()?;
+    let request = request.check_beside(Vec::new())?;
     let registration =
         if body.registration_token { Registration::Token { ephemeral: true } } else { Registration::Jit };
     let question = Question {

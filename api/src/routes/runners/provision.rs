@@ -87,7 +87,7 @@ pub(crate) async fn provision(
         Ok(key) => (key, Vec::new()),
         Err(error) => (None, vec![error]),
     };
-    let (request, team) = body.check_beside(wrong)?;
+    let (request, team) = (body.check_beside(wrong)?, body.named_team(&caller));
     let (by, hash) = (Actor { caller: &caller, origin: &origin }, hash_body(&body)?);
     let command = ProvisionCommand::new(by, Registration::Jit, request, team);
     let command = command.with_key(key, hash).sealed_to(sealing_key);

@@ -53,7 +53,7 @@ pub(crate) async fn register(
     IdempotencyKey(key): IdempotencyKey,
     Body(body): Body<RegisterBody>,
 ) -> ApiResult<Response> {
-    let (request, team) = body.check()?;
+    let (request, team) = body.check(&caller)?;
     let (by, hash) = (Actor { caller: &caller, origin: &origin }, hash_body(&body)?);
     let registration = Registration::Token { ephemeral: body.ephemeral };
     let command = ProvisionCommand::new(by, registration, request, team).with_key(key, hash);

@@ -1,9 +1,10 @@
 //! Bodies of provision requests and their validation.
 
 use domain::{
-    FieldError, MAX_LABELS, Problem, ProvisionRequest, RequestedName, RunnerVersion, SealingKey, TeamId,
-    is_name_prefix, normalize_label,
+    Caller, FieldError, MAX_LABELS, Problem, ProvisionRequest, RequestedName, RunnerVersion, SealingKey,
+    TeamId, is_name_prefix, normalize_label,
 };
+use operations::check_text;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -25,7 +26,11 @@ pub(crate) struct ProvisionBody {
     /// GitHub's runner group; by default the default group.
     #[schema(minimum = 1)]
     pub(crate) runner_group_id: Option<i64>,
-    /// Required for callers in several teams.
+    /// Team, by name or id. Required for callers in several teams.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 50, example = "web")]
+    pub(crate) team: Option<String>,
+    /// Team, by id, instead of `team`.
     pub(crate) team_id: Option<Uuid>,
     /// Work folder on the runner's machine, a relative path; by default `_work`.
     #[schema(min_length = 1, max_length = 100)]
@@ -52,7 +57,11 @@ pub(crate) struct RegisterBody {
     #[serde(default)]
     #[schema(max_items = 100, example = json!(["self-hosted", "linux"]))]
     pub(crate) labels: Vec<String>,
-    /// Required for callers in several teams.
+    /// Team, by name or id. Required for callers in several teams.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 50, example = "web")]
+    pub(crate) team: Option<String>,
+    /// Team, by id, instead of `team`.
     pub(crate) team_id: Option<Uuid>,
     /// Whether the runner takes one workflow job and is then removed; by default true.
     #[serde(default = "default_ephemeral")]
@@ -68,18 +77,19 @@ impl RegisterBody {
     ///
     /// # Errors
     /// `validation_failed` with all invalid values.
-    pub(crate) fn check(&self) -> Result<(ProvisionRequest, Option<TeamId>), Problem> {
+    pub(crate) fn check(&self, caller: &Caller) -> Result<(ProvisionRequest, Option<TeamId>), Problem> {
         let body = ProvisionBody {
             runner_name: Some(self.runner_name.clone()),
             runner_name_prefix: None,
             labels: self.labels.clone(),
             runner_group_id: None,
+            team: self.team.clone(),
             team_id: self.team_id,
             work_folder: None,
             runner_version: None,
             sealing_key: None,
         };
-        body.check()
+        body.check(caller)
     }
 }
 
@@ -93,22 +103,32 @@ pub(crate) fn parse_sealing_key(text: Option<&str>) -> Result<Option<SealingKey>
 }
 
 impl ProvisionBody {
-    /// Checks all values.
+    /// Checks all values. Returns the request and the team that it names.
     ///
     /// # Errors
     /// `validation_failed` with all invalid values.
-    pub(crate) fn check(&self) -> Result<(ProvisionRequest, Option<TeamId>), Problem> {
-        self.check_beside(Vec::new())
+    pub(crate) fn check(&self, caller: &Caller) -> Result<(ProvisionRequest, Option<TeamId>), Problem> {
+        let request = self.check_beside(Vec::new())?;
+        Ok((request, self.named_team(caller)))
+    }
+
+    /// Returns the team that the request names.
+    pub(crate) fn named_team(&self, caller: &Caller) -> Option<TeamId> {
+        let named = self.team.as_deref().map(|named| caller.named_team(named));
+        named.or(self.team_id.map(TeamId::from))
     }
 
     /// Checks all values. `wrong` are errors that were found before.
     ///
     /// # Errors
     /// `validation_failed` with all invalid values.
-    pub(crate) fn check_beside(
-        &self,
-        mut wrong: Vec<FieldError>,
-    ) -> Result<(ProvisionRequest, Option<TeamId>), Problem> {
+    pub(crate) fn check_beside(&self, mut wrong: Vec<FieldError>) -> Result<ProvisionRequest, Problem> {
+        if let Some(named) = &self.team {
+            check_text(&mut wrong, "/team", named, 50);
+            if self.team_id.is_some() {
+                wrong.push(FieldError::new("/team_id", "not together with team"));
+            }
+        }
         let name = self.name().map_err(|error| wrong.push(error));
         let labels = self.labels(&mut wrong);
         if self.runner_group_id.is_some_and(|id| id < 1) {
@@ -125,16 +145,13 @@ impl ProvisionBody {
         let version =
             version.map_err(|error| wrong.push(FieldError::new("/runner_version", error.to_string())));
         match name {
-            Ok(name) if wrong.is_empty() => {
-                let request = ProvisionRequest {
-                    name,
-                    labels,
-                    runner_group_id: self.runner_group_id,
-                    work_folder: folder.to_owned(),
-                    runner_version: version.unwrap_or_default(),
-                };
-                Ok((request, self.team_id.map(TeamId::from)))
-            }
+            Ok(name) if wrong.is_empty() => Ok(ProvisionRequest {
+                name,
+                labels,
+                runner_group_id: self.runner_group_id,
+                work_folder: folder.to_owned(),
+                runner_version: version.unwrap_or_default(),
+            }),
             _ => Err(Problem::invalid(wrong)),
         }
     }

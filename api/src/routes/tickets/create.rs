@@ -39,7 +39,7 @@ pub(crate) async fn create(
     RequestOrigin(origin): RequestOrigin,
     Body(body): Body<TicketBody>,
 ) -> ApiResult<Response> {
-    let checked = body.check(&app)?;
+    let checked = body.check(&app, &caller)?;
     let draft = TicketDraft {
         by: Actor { caller: &caller, origin: &origin },
         team: checked.team,

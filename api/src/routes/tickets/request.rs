@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
 use domain::{
-    AddressRange, ClaimRule, FieldError, MAX_TICKET_RANGES, Problem, SealingKey, TeamId, TicketHolder,
-    TicketIdentity, TicketRunner,
+    AddressRange, Caller, ClaimRule, FieldError, MAX_TICKET_RANGES, Problem, SealingKey, TeamId,
+    TicketHolder, TicketIdentity, TicketRunner,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -52,7 +52,10 @@ pub(crate) struct TicketBody {
     /// GitHub's runner group; by default the default group.
     #[schema(minimum = 1)]
     runner_group_id: Option<i64>,
-    /// Required for callers in several teams.
+    /// Team, by name or id. Required for callers in several teams.
+    #[schema(min_length = 1, max_length = 50, example = "web")]
+    team: Option<String>,
+    /// Team, by id, instead of `team`.
     team_id: Option<Uuid>,
     /// Work folder on the runner's machine, a relative path; by default `_work`.
     #[schema(min_length = 1, max_length = 100)]
@@ -81,7 +84,7 @@ impl TicketBody {
     ///
     /// # Errors
     /// `validation_failed` with all invalid values.
-    pub(crate) fn check(self, app: &AppState) -> Result<CheckedTicket, Problem> {
+    pub(crate) fn check(self, app: &AppState, caller: &Caller) -> Result<CheckedTicket, Problem> {
         let mut wrong = Vec::new();
         let longest = i64::try_from(app.server.ticket_max_life.as_secs()).unwrap_or(i64::MAX);
         let life = self.expires_in_seconds.unwrap_or(DEFAULT_LIFE.min(longest));
@@ -100,12 +103,13 @@ impl TicketBody {
             runner_name_prefix: Some(prefix.clone()),
             labels: self.labels,
             runner_group_id: self.runner_group_id,
+            team: self.team,
             team_id: self.team_id,
             work_folder: self.work_folder,
             runner_version: None,
             sealing_key: None,
         };
-        let (request, team) = match runner.check() {
+        let (request, team) = match runner.check(caller) {
             Ok(checked) if wrong.is_empty() => checked,
             Ok(_) => return Err(Problem::invalid(wrong)),
             Err(problem) => return Err(Problem::invalid([wrong, problem.errors].concat())),

@@ -1,6 +1,6 @@
 //! Repeated and refused requests for runners.
 
-use domain::{AuditEntry, FieldError, Job, JobId, Principal, Problem, ProblemCode};
+use domain::{AuditEntry, FieldError, Job, JobId, Principal, Problem, ProblemCode, TeamId};
 use serde_json::json;
 use store::{KeyedRequest, TakenKey, Tx};
 
@@ -90,7 +90,7 @@ impl ProvisionCommand<'_> {
         // A caller that is no member must not write text of its own into a team's log.
         let member = team.is_none_or(|team| caller.is_member(team));
         if !member {
-            data["team_id"] = json!(team);
+            data["team_id"] = json!(team.filter(|team| *team != TeamId::NIL));
         }
         let entry = AuditEntry {
             team: team.filter(|_| member),

@@ -106,6 +106,7 @@ impl RunnerForm {
             runner_name_prefix: prefix,
             labels: labels("/labels", &self.labels)?,
             runner_group_id: number("/runner_group_id", &self.group)?,
+            team: None,
             team_id: self.team()?,
             work_folder: None,
             runner_version: None,
@@ -198,7 +199,7 @@ pub(super) async fn submit(
 /// Sends the request as the API does. Returns its job.
 async fn send(app: &AppState, visitor: &Visitor, form: &RunnerForm) -> ApiResult<domain::JobId> {
     let body = form.body()?;
-    let (request, team) = body.check()?;
+    let (request, team) = body.check(&visitor.caller)?;
     let by = Actor { caller: &visitor.caller, origin: &visitor.origin };
     let key = optional(&form.key).filter(|key| key.len() <= 64 && key.bytes().all(|b| b.is_ascii_graphic()));
     let command =
