@@ -149,7 +149,7 @@ pub enum Command {
     )]
     Login(PlainArgs<LoginArgs>),
     /// Forget the token of a profile.
-    #[command(after_help = "Examples:\n  rts logout\n  rts logout --every-profile")]
+    #[command(after_help = "Examples:\n  rts logout\n  rts logout --all")]
     Logout(PlainArgs<LogoutArgs>),
     /// List, choose and remove profiles.
     Profile(NounArgs<ProfileVerb>),

@@ -59,8 +59,8 @@ pub struct LoginArgs {
 #[derive(Debug, Args)]
 pub struct LogoutArgs {
     /// Forget the tokens of all profiles.
-    #[arg(long)]
-    every_profile: bool,
+    #[arg(long, alias = "every-profile")]
+    all: bool,
 }
 
 /// Answer of `GET /auth/config`.
@@ -174,8 +174,8 @@ pub(crate) fn logout(common: &CommonArgs, args: &LogoutArgs) -> Result<(), Clien
     let environment = Environment::from_process();
     let profiles = Profiles::read(&environment)?;
     let name = profile_name(common, &environment, &profiles)?;
-    Credentials::forget(&environment, (!args.every_profile).then_some(name.as_str()))?;
-    note(if args.every_profile {
+    Credentials::forget(&environment, (!args.all).then_some(name.as_str()))?;
+    note(if args.all {
         "all tokens are forgotten".to_owned()
     } else {
         format!("the token of {name} is forgotten")
