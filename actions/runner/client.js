@@ -46,6 +46,26 @@ function send(method, address, headers, body) {
   });
 }
 
+const DEFAULT_AUDIENCE = 'runner-token-service';
+// Names that only services of this kind have.
+const OWN_AUDIENCES = [DEFAULT_AUDIENCE, 'runner-tokens'];
+
+function isOwn(audience, host) {
+  const address = audience.replace(/^https:\/\//, '');
+  return OWN_AUDIENCES.includes(audience) || address === host || address.startsWith(`${host}/`);
+}
+
+// The audience that the service names. A token for a name that other services may have too would be good there, so such a
+// name is not taken over.
+async function namedAudience(url, sleep, deadline) {
+  const client = new Client(url, undefined, sleep);
+  const answer = await client.request('GET', '/auth/config', { deadline });
+  if (![200, 404].includes(answer.status)) throw new Refused(answer.status, answer.body);
+  const audience = parse(answer.body)?.token_audience ?? DEFAULT_AUDIENCE;
+  if (isOwn(audience, new URL(url).host)) return audience;
+  throw new Error(`The service names the audience "${audience}", as others may; set the input audience to it if that is right.`);
+}
+
 // An OIDC token of this workflow run for `audience`.
 async function idToken(environment, audience) {
   const address = environment.ACTIONS_ID_TOKEN_REQUEST_URL;
@@ -64,15 +84,20 @@ class Client {
     this.sleep = sleep;
   }
 
-  // Sends until an answer comes that is no wait (429, 503, lost), at most until `deadline`.
+  // Sends until an answer comes that is no wait (429, 503, lost), at most until `deadline`. Without a token source it
+  // sends no token.
   async request(method, path, { headers = {}, body, deadline }) {
     for (let attempt = 0; ; attempt += 1) {
-      const all = { authorization: `Bearer ${await this.token()}`, ...headers };
+      const all = this.token ? { authorization: `Bearer ${await this.token()}`, ...headers } : { ...headers };
       let answer;
       try {
         if (body !== undefined) all['content-type'] = 'application/json';
         answer = await send(method, this.base + path, all, body === undefined ? undefined : JSON.stringify(body));
       } catch (error) {
+        // A wrong certificate stays wrong.
+        if (/CERT|SIGNATURE/.test(error.code ?? '')) {
+          throw new Error(`The certificate of the service cannot be trusted (${error.code}); NODE_EXTRA_CA_CERTS names a file of authorities.`);
+        }
         answer = { status: 0, headers: {}, body: JSON.stringify({ code: 'no_answer', detail: error.message }) };
       }
       if (![0, 429, 503].includes(answer.status)) return answer;
@@ -116,4 +141,15 @@ class Client {
   }
 }
 
-module.exports = { Client, Refused, idToken };
+// A client with this workflow's own token. Each token is kept from the log by `mask`.
+async function workflowClient(environment, { url, audience, sleep, mask, deadline }) {
+  const chosen = audience || (await namedAudience(url, sleep, deadline));
+  const token = async () => {
+    const text = await idToken(environment, chosen);
+    mask(text);
+    return text;
+  };
+  return new Client(url, token, sleep);
+}
+
+module.exports = { workflowClient };

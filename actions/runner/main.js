@@ -3,18 +3,13 @@
 
 const fs = require('node:fs');
 const path = require('node:path');
-const { Client, idToken } = require('./client');
+const { workflowClient } = require('./client');
 const { append, failure, info, inputs, mask, sleep } = require('./workflow');
 
 async function main(environment) {
   const { url, request, count, audience, wait } = inputs(environment);
-  const token = async () => {
-    const text = await idToken(environment, audience);
-    mask(text);
-    return text;
-  };
-  const client = new Client(url, token, sleep);
   const deadline = Date.now() + wait;
+  const client = await workflowClient(environment, { url, audience, sleep, mask, deadline });
   const folder = fs.mkdtempSync(path.join(environment.RUNNER_TEMP || '/tmp', 'rts-'));
   const run = [environment.GITHUB_RUN_ID, environment.GITHUB_RUN_ATTEMPT, environment.GITHUB_JOB, environment.GITHUB_ACTION];
   const runners = [];

@@ -1,7 +1,7 @@
 // Removes the runners of a failed job that never came online.
 'use strict';
 
-const { Client, idToken } = require('./client');
+const { workflowClient } = require('./client');
 const { info, inputs, mask, sleep } = require('./workflow');
 
 const LONGEST_MS = 60_000;
@@ -10,12 +10,8 @@ async function post(environment) {
   const ids = (environment.STATE_runners ?? '').split(' ').filter(Boolean);
   const { url, audience, removeOnFailure } = inputs(environment);
   if (!removeOnFailure || ids.length === 0) return;
-  const token = async () => {
-    const text = await idToken(environment, audience);
-    mask(text);
-    return text;
-  };
-  const client = new Client(url, token, sleep);
+  const deadline = Date.now() + LONGEST_MS;
+  const client = await workflowClient(environment, { url, audience, sleep, mask, deadline });
   for (const id of ids) {
     const removed = await client.removeUnused(id, Date.now() + LONGEST_MS);
     info(removed ? `runner ${id} never came online; its removal was requested` : `runner ${id} was used or is gone`);

@@ -21,7 +21,7 @@ function duration(text) {
 function inputs(environment) {
   const url = input(environment, 'url');
   if (!/^https?:\/\/[^/]/.test(url)) throw new Error('url: should be the https address of the service');
-  const { protocol, hostname, host } = new URL(url);
+  const { protocol, hostname } = new URL(url);
   const loopback = ['localhost', '127.0.0.1', '[::1]'].includes(hostname);
   if (protocol !== 'https:' && !loopback) throw new Error('url: the token and the config need https');
   const labels = input(environment, 'labels').split(/[\n,]/).map((label) => label.trim()).filter(Boolean);
@@ -30,14 +30,14 @@ function inputs(environment) {
   if (!Number.isInteger(count) || count < 1 || count > 50) throw new Error('count: should be 1 to 50');
   const request = { runner_name_prefix: input(environment, 'prefix') || 'ci', labels };
   const [team, group, folder] = ['team', 'group', 'work-folder'].map((name) => input(environment, name));
-  if (team) request.team_id = team;
+  if (team) request.team = team;
   if (group) request.runner_group_id = Number(group);
   if (folder) request.work_folder = folder;
   return {
     url,
     request,
     count,
-    audience: input(environment, 'audience') || host,
+    audience: input(environment, 'audience'),
     wait: duration(input(environment, 'wait') || '5m'),
     removeOnFailure: input(environment, 'remove-on-failure') !== 'false',
   };

@@ -69,6 +69,8 @@ pub struct Dependencies {
     pub webhook_secrets: Vec<WebhookSecret>,
     /// Issuers at which the command line can sign in.
     pub sign_in: Vec<SignIn>,
+    /// Audience for programs that choose the audience of their token.
+    pub token_audience: Option<String>,
     /// Issuer of machine clients that are added without one.
     pub default_issuer: String,
     /// Longest life of a config that is not fetched.

@@ -112,6 +112,7 @@ fn credential(config: CredentialConfig) -> Credential {
 pub(crate) fn api(sources: &Sources, process: &Process) -> anyhow::Result<(api::Dependencies, Verifier)> {
     let oidc: OidcConfig = sources.section()?;
     let default_issuer = oidc.issuers.first().map(|issuer| issuer.issuer.clone()).unwrap_or_default();
+    let token_audience = oidc.token_audience().map(str::to_owned);
     let sign_in = oidc.issuers.iter().filter_map(sign_in).collect();
     let clients = oidc.issuers.iter().filter_map(code_client).collect();
     let issuers = oidc.issuers.into_iter().map(TrustedIssuer::from).collect();
@@ -132,6 +133,7 @@ pub(crate) fn api(sources: &Sources, process: &Process) -> anyhow::Result<(api::
         further_apps: github.further_apps,
         webhook_secrets: sources.section::<WebhookConfig>()?.secrets,
         sign_in,
+        token_audience,
         default_issuer,
         config_life: config_life(&sources.section()?),
         settings: sources.effective(),

@@ -137,7 +137,6 @@ async fn pipelines_start_runners_with_their_own_identity() {
     let environment = [
         ("ACTIONS_ID_TOKEN_REQUEST_URL", url.as_str()),
         ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "request-secret"),
-        ("RTS_AUDIENCE", job["env"]["RTS_AUDIENCE"].as_str().unwrap()),
         ("RUNNER_TEMP", &scene.path("")),
         ("GITHUB_RUN_ID", "1"),
         ("GITHUB_RUN_ATTEMPT", "1"),

@@ -65,6 +65,8 @@ mod generated_requests;
 #[cfg(test)]
 mod github_client;
 #[cfg(test)]
+mod guide_steps;
+#[cfg(test)]
 mod guides;
 #[cfg(test)]
 mod idempotency;
@@ -120,6 +122,8 @@ mod retention;
 mod revocation;
 #[cfg(test)]
 mod roles;
+#[cfg(test)]
+mod runner_action;
 #[cfg(test)]
 mod schemas;
 #[cfg(test)]

@@ -81,7 +81,6 @@ async fn pipeline_of_ten_lines_starts_a_runner() {
     let environment = [
         ("ACTIONS_ID_TOKEN_REQUEST_URL", url.as_str()),
         ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "request-secret"),
-        ("RTS_AUDIENCE", job["env"]["RTS_AUDIENCE"].as_str().unwrap()),
     ];
     scene.starts_a_runner(job["steps"][0]["run"].as_str().unwrap(), "", &environment).await;
 }

@@ -118,6 +118,51 @@ async fn failed_connection_shows_no_text_of_the_call_before() {
 }
 
 #[tokio::test]
+async fn service_behind_a_private_authority_is_verified() {
+    let scene = Scene::new().await;
+    let (ours, other) = (harness::Authority::new("ours"), harness::Authority::new("other"));
+    let port = harness::serve_by_https(&ours.issue(&["localhost"]), scene.world.url()).await;
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../clients/rts.sh");
+    for (authority, code) in [(&other, 2), (&ours, 0)] {
+        let file = scene.world.folder().join("authority.pem");
+        std::fs::write(&file, authority.pem()).unwrap();
+        let mut sh = Command::new("sh");
+        sh.arg(&script).args(["provision", "--label", "linux"]).env_clear().env("PATH", "/usr/bin:/bin");
+        sh.env("RTS_URL", format!("https://localhost:{port}")).env("RTS_TOKEN", &scene.pipeline.token);
+        let output = sh.env("CURL_CA_BUNDLE", &file).output().await.unwrap();
+        assert_eq!(output.status.code(), Some(code), "{}", text(&output.stderr));
+        assert_eq!(text(&output.stderr).contains("CURL_CA_BUNDLE"), code == 2, "{}", text(&output.stderr));
+    }
+    assert_eq!(scene.runners().await, 1);
+}
+
+#[tokio::test]
+async fn team_is_named_by_its_name() {
+    let scene = Scene::new().await;
+    let words = ["provision", "--label", "linux", "--team", "RED"];
+    let named = scene.pipeline(&words).await;
+    assert!(named.status.success(), "{}", text(&named.stderr));
+    let other = scene.pipeline(&["provision", "--label", "linux", "--team", "blue"]).await;
+    assert_eq!(other.status.code(), Some(4));
+    assert!(text(&other.stderr).contains("team_forbidden"), "{}", text(&other.stderr));
+}
+
+#[tokio::test]
+async fn workflow_asks_for_no_audience_of_other_services() {
+    let config = axum::Json(serde_json::json!({ "issuers": [], "token_audience": "sts.amazonaws.com" }));
+    let router = axum::Router::new().route("/api/v1/auth/config", axum::routing::get(async || config));
+    let greedy = crate::client::serve(router).await;
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../clients/rts.sh");
+    let mut sh = Command::new("sh");
+    sh.arg(script).args(["whoami", "--url", &greedy]).env_clear().env("PATH", "/usr/bin:/bin");
+    // A request for a token would fail with another code.
+    sh.env("ACTIONS_ID_TOKEN_REQUEST_URL", "http://127.0.0.1:1/?x=1");
+    let output = sh.env("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "secret").output().await.unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("RTS_AUDIENCE"), "{}", text(&output.stderr));
+}
+
+#[tokio::test]
 async fn exit_codes_tell_failures_apart() {
     let scene = Scene::new().await;
     let refused = scene.pipeline(&["provision", "--label", "ubuntu-latest"]).await;

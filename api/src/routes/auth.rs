@@ -55,11 +55,14 @@ pub(crate) struct SignInView {
 pub(crate) struct SignInConfig {
     /// Issuers, the default one first; empty if none is configured for the command line.
     pub(crate) issuers: Vec<SignInView>,
+    /// Audience for programs that choose the audience of their token, such as workflows of GitHub Actions.
+    #[schema(example = "runner-tokens")]
+    pub(crate) token_audience: Option<String>,
 }
 
-/// Show where programs of people sign in.
+/// Show where programs of people sign in, and the audience for tokens of pipelines.
 ///
-/// Needs no token. `rts login` reads it.
+/// Needs no token. `rts`, the shell client and the action read it.
 #[utoipa::path(
     get, path = "/auth/config", tag = "auth", security(()),
     responses((status = 200, description = "The issuers", body = SignInConfig)),
@@ -71,7 +74,8 @@ pub(crate) async fn sign_in(State(app): State<AppState>) -> Json<SignInConfig> {
         scopes: one.scopes.clone(),
         audience: one.audience.clone(),
     };
-    Json(SignInConfig { issuers: app.sign_in.iter().map(view).collect() })
+    let issuers = app.sign_in.iter().map(view).collect();
+    Json(SignInConfig { issuers, token_audience: app.token_audience.clone() })
 }
 
 /// The caller.

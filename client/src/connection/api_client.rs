@@ -212,8 +212,10 @@ impl ApiClient {
             builder = builder.json(body);
         }
         let sent = builder.send().await;
-        let response = sent.map_err(|error| {
-            if error.is_connect() { SendError::NotSent(error) } else { SendError::Lost(error) }
+        let response = sent.map_err(|error| match untrusted(&error, &self.url) {
+            Some(fault) => SendError::Unusable(fault),
+            None if error.is_connect() => SendError::NotSent(error),
+            None => SendError::Lost(error),
         })?;
         let status = response.status();
         if status.is_redirection() && status.as_u16() != 304 {
@@ -286,6 +288,13 @@ pub(crate) fn http_client(url: &ServiceUrl, timeout: Duration) -> Result<Client,
     builder
         .build()
         .map_err(|error| ClientError::Failed(format!("no HTTP client: {}", domain::error_chain(&error))))
+}
+
+/// Returns the fault of a connection whose certificate or TLS is wrong: it stays so, however often a request is sent.
+pub(crate) fn untrusted(error: &reqwest::Error, url: &ServiceUrl) -> Option<ClientError> {
+    // The servers' setting for authorities is not the client's.
+    let advice = domain::tls_advice(error)?.replace("EXTRA_CA_FILE", "SSL_CERT_FILE");
+    Some(ClientError::Usage(format!("{} cannot be trusted: {advice}", url.host())))
 }
 
 /// Reads a body of bounded length.

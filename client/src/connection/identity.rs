@@ -1,21 +1,22 @@
 //! The caller's token, and the places it comes from.
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use domain::Secret;
 use reqwest::header::HeaderValue;
 use serde::Deserialize;
+use tokio::sync::OnceCell;
 use url::Url;
 
 use super::{
-    Credentials, ServiceUrl, Target, api_client, audience::audiences, credential_command, private_file,
+    Credentials, ServiceUrl, Target, api_client,
+    audience::{audiences, named_by},
+    credential_command, private_file,
 };
 use crate::{args::ConnectionArgs, environment::Environment, error::ClientError, output::plain};
 
 /// Token that Kubernetes projects into a pod.
 const KUBERNETES_TOKEN: &str = "/var/run/secrets/rts/token";
-/// Audience asked for where none is set, as the shell client asks.
-const DEFAULT_AUDIENCE: &str = "runner-token-service";
 /// Most bytes of a token.
 const MAX_TOKEN: usize = 16 * 1024;
 const ACTIONS_TIMEOUT: Duration = Duration::from_secs(20);
@@ -66,6 +67,8 @@ pub(crate) struct Identity {
     pub(crate) source: Source,
     environment: Environment,
     service: ServiceUrl,
+    /// Audience that the service names for tokens of pipelines.
+    audience: Arc<OnceCell<String>>,
 }
 
 impl Identity {
@@ -79,7 +82,12 @@ impl Identity {
         environment: &Environment,
         target: &Target,
     ) -> Result<Self, ClientError> {
-        let of = |source| Self { source, environment: environment.clone(), service: target.url.clone() };
+        let of = |source| Self {
+            source,
+            environment: environment.clone(),
+            service: target.url.clone(),
+            audience: Arc::default(),
+        };
         if let Some(path) = &args.token_file {
             return Ok(of(Source::File(path.clone())));
         }
@@ -147,7 +155,10 @@ impl Identity {
         let bad = || ClientError::Usage("ACTIONS_ID_TOKEN_REQUEST_URL is not an https URL".into());
         let mut url = Url::parse(get("ACTIONS_ID_TOKEN_REQUEST_URL")).map_err(|_| bad())?;
         let origin = ServiceUrl::parse(&url.origin().ascii_serialization()).map_err(|_| bad())?;
-        let audience = audience.or_else(|| self.environment.get("RTS_AUDIENCE")).unwrap_or(DEFAULT_AUDIENCE);
+        let audience = match audience.or_else(|| self.environment.get("RTS_AUDIENCE")) {
+            Some(audience) => audience,
+            None => self.audience.get_or_try_init(|| named_by(&self.service)).await?,
+        };
         url.query_pairs_mut().append_pair("audience", audience);
         let http = api_client::http_client(&origin, ACTIONS_TIMEOUT)?;
         let away = |error: reqwest::Error| {

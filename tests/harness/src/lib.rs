@@ -41,7 +41,7 @@ mod world;
 
 pub use browser::Browser;
 pub use builder::{Builder, ExtraInstallation};
-pub use certificates::Authority;
+pub use certificates::{Authority, serve_by_https};
 pub use database::{Database, copy_of, empty};
 pub use dev::{DevRun, Ending, Printed};
 pub use http::{Anyone, ApiRequest, ApiResponse, Bearer};

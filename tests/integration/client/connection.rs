@@ -113,7 +113,7 @@ async fn github_actions_and_token_files_are_identities() {
         get(move |Query(query): Query<HashMap<String, String>>, headers: HeaderMap| async move {
             let known = headers.get("authorization").is_some_and(|value| value == "Bearer request-secret");
             match query["audience"].as_str() {
-                "runner-token-service" if known => Json(json!({ "value": token })).into_response(),
+                "runner-tokens" if known => Json(json!({ "value": token })).into_response(),
                 other if known => Json(json!({ "value": unsigned_token(other) })).into_response(),
                 _ => StatusCode::FORBIDDEN.into_response(),
             }
@@ -128,6 +128,18 @@ async fn github_actions_and_token_files_are_identities() {
     assert!(me.stdout.contains("ada@example.com") && me.stderr.contains("GitHub Actions"), "{me:?}");
     let other = scene.run_with("", &["token", "--audience", "elsewhere"], &actions).await.expect(0);
     assert_eq!(other.stdout.trim(), unsigned_token("elsewhere"));
+
+    // A service that names an audience of others, and one of an earlier release, which names none.
+    let config = get(async || Json(json!({ "issuers": [], "token_audience": "sts.amazonaws.com" })));
+    let greedy = serve(Router::new().route("/api/v1/auth/config", config)).await;
+    let refused = scene.run_with("", &["token", "--url", &greedy], &actions).await.expect(2);
+    assert!(refused.stderr.contains("RTS_AUDIENCE"), "{}", refused.stderr);
+    let chosen = [actions[0], actions[1], ("RTS_AUDIENCE", "sts.amazonaws.com")];
+    let token = scene.run_with("", &["token", "--url", &greedy], &chosen).await.expect(0);
+    assert_eq!(token.stdout.trim(), unsigned_token("sts.amazonaws.com"));
+    let old = serve(Router::new()).await;
+    let token = scene.run_with("", &["token", "--url", &old], &actions).await.expect(0);
+    assert_eq!(token.stdout.trim(), unsigned_token("runner-token-service"));
 
     std::fs::write(scene.world.folder().join("token"), format!("{}\n", scene.ada.token)).unwrap();
     let me = scene.run("", &["whoami", "--token-file", "token"]).await.expect(0);
@@ -243,4 +255,32 @@ async fn command_of_a_profile_gives_the_token_for_its_service_alone() {
     std::fs::set_permissions(&config, std::fs::Permissions::from_mode(0o664)).unwrap();
     let open = run(&["whoami"]).await.expect(2);
     assert!(open.stderr.contains("others may change"), "{}", open.stderr);
+}
+
+#[tokio::test]
+async fn service_behind_a_private_authority_is_verified() {
+    let scene = Scene::new().await;
+    let (ours, other) = (harness::Authority::new("ours"), harness::Authority::new("other"));
+    let port = harness::serve_by_https(&ours.issue(&["localhost"]), scene.world.url()).await;
+    let url = format!("https://localhost:{port}");
+    let file = |name: &str, authority: &harness::Authority| {
+        let path = scene.world.folder().join(name);
+        std::fs::write(&path, authority.pem()).unwrap();
+        path.display().to_string()
+    };
+    let (ours, other) = (file("ours.pem", &ours), file("other.pem", &other));
+    let words = ["provision", "--label", "linux", "--url", &url, "--config-file", "jit.config"];
+    // A wrong certificate stays wrong: nothing is tried again until the wait is over.
+    let refused = scene.run_with(&scene.ada, &words, &[("SSL_CERT_FILE", &other)]).await.expect(2);
+    let advice = "an authority that is not trusted; name the authority's file in SSL_CERT_FILE";
+    assert!(refused.stderr.contains(advice), "{}", refused.stderr);
+    assert_eq!(scene.count("SELECT count(*) FROM runners").await, 0);
+    scene.run_with(&scene.ada, &words, &[("SSL_CERT_FILE", &ours)]).await.expect(0);
+    let config = std::fs::read_to_string(scene.world.folder().join("jit.config")).unwrap();
+    assert!(config.trim().len() > 100);
+    assert_eq!(scene.count("SELECT count(*) FROM runners").await, 1);
+    let by_name = format!("https://127.0.0.1:{port}");
+    let words = ["whoami", "--url", &by_name];
+    let other_name = scene.run_with(&scene.ada, &words, &[("SSL_CERT_FILE", &ours)]).await.expect(2);
+    assert!(other_name.stderr.contains("another host name"), "{}", other_name.stderr);
 }

@@ -216,7 +216,7 @@ async fn service_says_where_to_sign_in_without_a_token() {
     let expected = json!({ "issuers": [{
         "issuer": scene.world.issuer().url(), "client_id": "rts-cli", "scopes": ["openid", "email"],
         "audience": "runner-tokens",
-    }] });
+    }], "token_audience": "runner-tokens" });
     assert_eq!(answer, expected);
     let words = ["login", "--url", scene.world.url(), "--issuer", "https://other.example.com"];
     let refused = scene.run("", &words).await.expect(2);

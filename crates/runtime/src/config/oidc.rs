@@ -79,6 +79,21 @@ pub struct OidcConfig {
     pub issuers: Vec<IssuerConfig>,
 }
 
+impl OidcConfig {
+    /// Returns the audience for programs that choose the audience of their token, such as workflows of GitHub Actions:
+    /// that of GitHub's issuer if it is trusted, otherwise that of the first issuer.
+    pub fn token_audience(&self) -> Option<&str> {
+        let actions = self.issuers.iter().find(|one| is_github_actions(&one.issuer));
+        actions.or(self.issuers.first())?.audiences.first().map(String::as_str)
+    }
+}
+
+/// Returns whether workflows get their tokens from this issuer: on github.com, GHE.com or a GitHub Enterprise Server.
+fn is_github_actions(issuer: &str) -> bool {
+    let hosted = issuer.strip_prefix("https://").is_some_and(|rest| rest.starts_with("token.actions."));
+    hosted || issuer.ends_with("/_services/token")
+}
+
 /// One trusted issuer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IssuerConfig {

@@ -117,6 +117,7 @@ impl World {
             let listener = TcpListener::from_std(listener)?;
             let queue = redis.queue();
             let http = HttpSettings::default();
+            let token_audience = issuers.first().and_then(|first| first.audiences.first()).cloned();
             let default_issuer = issuers.first().map(|first| first.issuer.clone()).unwrap_or_default();
             let verifier = Verifier::new(issuers, &http, clock)?;
             let web_url = |id: &InstallationId| (id.clone(), format!("https://github.test/{id}"));
@@ -125,6 +126,7 @@ impl World {
                 announcements: Announcements::start(&queue),
                 queue,
                 sign_in,
+                token_audience,
                 default_issuer,
                 code_flow: CodeFlow::new(clients, &http, verifier.clone())?,
                 verifier,
