@@ -3,9 +3,11 @@
 //! A test compares every place with docs/openapi.json.
 
 mod audit;
+mod session;
 mod ticket;
 
 pub(crate) use audit::AUDIT;
+pub(crate) use session::SESSION;
 pub(crate) use ticket::TICKET;
 
 use crate::output::{Column, Noun};
@@ -339,6 +341,7 @@ mod tests {
         &TEAM,
         &MY_TEAM,
         &USER,
+        &SESSION,
         &CLIENT,
         &LANE,
         &WORKER,

@@ -1,9 +1,12 @@
 //! `rts user`.
 
+mod sessions;
+
 use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::Value;
 
+use self::sessions::SessionsArgs;
 use super::{
     nouns::USER,
     resolve,
@@ -90,6 +93,11 @@ pub enum UserVerb {
         #[command(flatten)]
         consent: Consent,
     },
+    /// List the browsers in which a person is signed in to the dashboard; sign them out.
+    #[command(
+        after_help = "Examples:\n  rts user sessions ada@example.com\n  rts user sessions ada@example.com --end 0192f0c4-… --reason 'a lost laptop' --yes\n  rts user sessions ada@example.com --end-all --reason 'a lost laptop' --yes\n\nThe person keeps their access and may sign in again; `rts user deactivate` ends the access."
+    )]
+    Sessions(SessionsArgs),
 }
 
 /// A person's identity and rights.
@@ -185,6 +193,7 @@ pub(crate) async fn run(session: &Session, verb: UserVerb) -> Result<(), ClientE
             session.prompt.confirm(&format!("This unbinds {user} from their identity."), consent.yes)?;
             comment(session, &id, "unbind", reason, "unbound; the next login binds them again").await
         }
+        UserVerb::Sessions(args) => sessions::run(session, args).await,
     }
 }
 

@@ -6,7 +6,11 @@ use serde_json::json;
 use store::{NewSession, SessionRow};
 use uuid::Uuid;
 
-use crate::{Actor, Operations, Result};
+use crate::{
+    Actor, Administrator, Operations, Result, Viewer,
+    record::{comment, extend},
+    validate::check_reason,
+};
 
 /// Most open sessions of one person; the oldest ones end.
 const MAX_SESSIONS: i64 = 10;
@@ -96,6 +100,67 @@ impl Operations<'_> {
         tx.commit().await?;
         self.announce(user).await;
         Ok(ended)
+    }
+
+    /// Returns the open sessions of a person, newest first.
+    ///
+    /// # Errors
+    /// `not_found` if there is no such person; database errors.
+    pub async fn sessions_of(&self, _: Viewer, user: UserId, idle: TimeDelta) -> Result<Vec<SessionRow>> {
+        let mut conn = self.store.conn().await?;
+        conn.users().get(user).await?.ok_or_else(|| Problem::not_found("user"))?;
+        Ok(conn.sessions().of_user(user, idle, MAX_SESSIONS).await?)
+    }
+
+    /// Ends all sessions of a person, and their streams. They may sign in again. Returns how many were open; without an
+    /// open one nothing is recorded.
+    ///
+    /// # Errors
+    /// `not_found` if there is no such person, `validation_failed` for an invalid reason; database errors.
+    pub async fn end_sessions_of(
+        &self,
+        admin: &Administrator,
+        user: UserId,
+        idle: TimeDelta,
+        reason: Option<&str>,
+    ) -> Result<usize> {
+        check_reason("/comment", reason)?;
+        let mut tx = self.store.begin().await?;
+        let person = tx.users().get(user).await?.ok_or_else(|| Problem::not_found("user"))?;
+        let ended = tx.sessions().end_open(user, idle).await?;
+        if ended > 0 {
+            let mut details = json!({ "user_id": user, "email": person.email, "sessions": ended });
+            extend(&mut details, comment(reason));
+            tx.audit().write(&admin.record("session.end", None, details)).await?;
+        }
+        tx.commit().await?;
+        self.announce(user).await;
+        Ok(ended)
+    }
+
+    /// Ends one session of a person, and its streams.
+    ///
+    /// # Errors
+    /// `not_found` if the person has no such session, `validation_failed` for an invalid reason; database errors.
+    pub async fn end_session_of(
+        &self,
+        admin: &Administrator,
+        user: UserId,
+        session: Uuid,
+        reason: Option<&str>,
+    ) -> Result<()> {
+        check_reason("/comment", reason)?;
+        let mut tx = self.store.begin().await?;
+        let person = tx.users().get(user).await?.ok_or_else(|| Problem::not_found("user"))?;
+        if !tx.sessions().end(user, session).await? {
+            return Err(Problem::not_found("session").into());
+        }
+        let mut details = json!({ "user_id": user, "email": person.email, "session_id": session });
+        extend(&mut details, comment(reason));
+        tx.audit().write(&admin.record("session.end", None, details)).await?;
+        tx.commit().await?;
+        self.announce(user).await;
+        Ok(())
     }
 
     /// Lets the open streams of a person check whether their session is still open.

@@ -156,6 +156,20 @@ impl Sessions<'_> {
         self.end_older(user, 0).await
     }
 
+    /// Ends all sessions of a person. Returns how many could still be used: those that have neither expired nor were
+    /// unused for `idle`.
+    pub async fn end_open(&mut self, user: UserId, idle: TimeDelta) -> Result<usize> {
+        let ended = sqlx::query_scalar!(
+            r#"UPDATE sessions SET ended_at = now() WHERE user_id = $1 AND ended_at IS NULL
+             RETURNING (expires_at > now() AND seen_at > now() - make_interval(secs => $2)) AS "was_open!""#,
+            user.uuid(),
+            seconds(idle),
+        )
+        .fetch_all(&mut *self.0)
+        .await?;
+        Ok(ended.into_iter().filter(|was_open| *was_open).count())
+    }
+
     /// Ends all but the newest `keep` sessions of a person. Returns how many were open.
     pub async fn end_older(&mut self, user: UserId, keep: i64) -> Result<u64> {
         let ended = sqlx::query!(

@@ -1,8 +1,9 @@
-//! Administration: roles, memberships of new users, logs of a team, searches, tests of tokens, counts and settings.
+//! Administration: roles, memberships of new users, logs of a team, sessions, searches, tests of tokens, counts and settings.
 
 mod overview;
 mod people;
 mod search;
+mod sessions;
 mod tokens;
 
 use harness::{Person, Team, World, team_draft};

@@ -205,6 +205,9 @@ rules! {
     DELETE "/api/v1/admin/users/{user_id}": Admins, NO_CONTENT;
     POST "/api/v1/admin/users/{user_id}/activate": Admins, OK;
     POST "/api/v1/admin/users/{user_id}/unbind": Admins, OK;
+    GET "/api/v1/admin/users/{user_id}/sessions": Readers, OK;
+    DELETE "/api/v1/admin/users/{user_id}/sessions": Admins, OK;
+    DELETE "/api/v1/admin/users/{user_id}/sessions/{session_id}": Admins, HIDDEN;
 
     GET "/api/v1/admin/oauth-clients": Readers, OK;
     POST "/api/v1/admin/oauth-clients": Admins, INVALID;

@@ -61,12 +61,46 @@ async fn teams_people_and_clients_are_set_up_and_taken_away() {
 }
 
 #[tokio::test]
+async fn person_is_signed_out_of_one_browser_and_of_all() {
+    let scene = Scene::new().await;
+    let admin = scene.world.admin().await;
+    let browsers = [
+        scene.world.sign_in(&scene.ada).await,
+        scene.world.sign_in(&scene.ada).await,
+        scene.world.sign_in(&scene.ada).await,
+    ];
+    let run = async |words: &[&str]| {
+        scene.run(&admin, &[&["user", "sessions", "ada@example.com"], words].concat()).await
+    };
+    let table = run(&[]).await.expect(0);
+    assert!(table.stdout.starts_with("SESSION") && table.stdout.lines().count() == 4, "{}", table.stdout);
+    let names = run(&["-o", "name"]).await.expect(0).stdout;
+    let newest = names.lines().next().unwrap();
+    run(&["--end", newest]).await.expect(2);
+    run(&["--end", newest, "--end-all", "--yes"]).await.expect(2);
+    let said = run(&["--reason", "a lost laptop"]).await.expect(2);
+    assert!(said.stderr.contains("--end-all"), "{}", said.stderr);
+    run(&["--end", newest, "--reason", "a lost laptop", "--yes"]).await.expect(0);
+    run(&["--end", newest, "--yes"]).await.expect(4);
+    let said = run(&["--end-all", "--reason", "a lost laptop", "--yes"]).await.expect(0);
+    assert_eq!(said.stdout, "2 sessions of ada@example.com have ended\n");
+    for browser in &browsers {
+        assert_eq!(browser.get("/sessions").await.status, 303);
+    }
+    assert_eq!(run(&["--end-all", "--yes", "-o", "json"]).await.expect(0).json()["ended_count"], 0);
+    let reason = "SELECT count(*) FROM audit_log WHERE event_type = 'session.end' AND event_data ->> 'comment' = 'a lost laptop'";
+    assert_eq!(scene.count(reason).await, 2);
+    scene.run(&scene.ada, &["user", "sessions", "ada@example.com"]).await.expect(4);
+}
+
+#[tokio::test]
 async fn nothing_changes_without_consent_where_no_question_can_be_asked() {
     let scene = Scene::new().await;
     let admin = scene.world.admin().await;
     for words in [
         &["user", "deactivate", "ada@example.com"][..],
         &["user", "unbind", "ada@example.com"],
+        &["user", "sessions", "ada@example.com", "--end-all"],
         &["team", "deactivate", "red", "--reason", "x"],
         &["runner", "remove", "0192f0c4-0000-7000-8000-000000000000"],
     ] {

@@ -2,6 +2,7 @@
 
 pub(crate) mod change;
 pub(crate) mod create;
+pub(crate) mod sessions;
 pub(crate) mod view;
 
 use axum::{Json, extract::State};
@@ -28,6 +29,8 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(show, change::patch, change::put, change::deactivate))
         .routes(routes!(change::activate))
         .routes(routes!(change::unbind))
+        .routes(routes!(sessions::list, sessions::end_all))
+        .routes(routes!(sessions::end_one))
 }
 
 list_params! {
