@@ -1,5 +1,7 @@
 //! Batches: many people, teams or runners in one call.
 
+mod large;
+
 use harness::{ApiResponse, Person, World, provision_body, team_draft};
 use serde_json::{Value, json};
 use store::TeamDraft;

@@ -70,7 +70,7 @@ impl Operations<'_> {
         let person = person(by.caller)?;
         let mut tx = self.store.begin().await?;
         let subjects = selector::select(&mut tx, request).await?;
-        check_count(&mut tx, request, subjects.len()).await?;
+        check_count(&mut tx, request, person, &subjects).await?;
         let batch = NewBatch {
             id: Uuid::now_v7(),
             action: request.action,
@@ -160,9 +160,14 @@ fn check(request: &BatchRequest) -> Result<()> {
 }
 
 /// Compares the number of items with the expected one. A batch that takes the access of more than a fifth of the active
-/// people needs one.
-async fn check_count(tx: &mut Tx, request: &BatchRequest, found: usize) -> Result<()> {
-    let found = i64::try_from(found).unwrap_or(i64::MAX);
+/// people needs one; people whom it spares do not count.
+async fn check_count(
+    tx: &mut Tx,
+    request: &BatchRequest,
+    admin: UserId,
+    subjects: &[BatchSubject],
+) -> Result<()> {
+    let found = i64::try_from(subjects.len()).unwrap_or(i64::MAX);
     if let Some(expected) = request.expected_count {
         if expected == found {
             return Ok(());
@@ -171,10 +176,12 @@ async fn check_count(tx: &mut Tx, request: &BatchRequest, found: usize) -> Resul
         return Err(Problem::field("/expected_count", detail).into());
     }
     if request.action == BatchAction::DisableUsers && found > NEVER_LARGE {
+        let spare_admins = request.selector.spare_admins;
+        let changed = tx.batch_runs().count_deactivations(subjects, admin, spare_admins).await?;
         let people = tx.batch_runs().count_active_users().await?;
-        if found * 100 > people * LARGE_PERCENT {
+        if changed > NEVER_LARGE && changed * 100 > people * LARGE_PERCENT {
             let detail = format!(
-                "this would deactivate {found} of {people} active people; send {found} to say that they are meant"
+                "this would deactivate {changed} of {people} active people; send {found}, the number of matches, to say that they are meant"
             );
             return Err(Problem::field("/expected_count", detail).into());
         }

@@ -1,7 +1,7 @@
 //! Selection of the items of a batch.
 
 use chrono::{DateTime, Utc};
-use domain::{InstallationId, RunnerStatus, TeamId};
+use domain::{InstallationId, RunnerStatus, TeamId, UserId};
 use uuid::Uuid;
 
 use super::BatchRuns;
@@ -78,6 +78,25 @@ impl BatchRuns<'_> {
         .await?)
     }
 
+    /// Returns the number of these people whom a deactivation would change: those who are active, are not `spared`, and
+    /// are no admins if `spare_admins`.
+    pub async fn count_deactivations(
+        &mut self,
+        people: &[BatchSubject],
+        spared: UserId,
+        spare_admins: bool,
+    ) -> Result<i64> {
+        let ids: Vec<Uuid> = people.iter().map(|person| person.id).collect();
+        let count = sqlx::query_scalar!(
+            r#"SELECT count(*) AS "n!" FROM users
+             WHERE id = ANY($1) AND is_active AND id <> $2 AND NOT (is_admin AND $3)"#,
+            &ids,
+            spared.uuid(),
+            spare_admins,
+        );
+        Ok(count.fetch_one(&mut *self.0).await?)
+    }
+
     /// Returns the number of active people.
     pub async fn count_active_users(&mut self) -> Result<i64> {
         let count = sqlx::query_scalar!(r#"SELECT count(*) AS "n!" FROM users WHERE is_active"#);
@@ -90,7 +109,7 @@ impl BatchRuns<'_> {
             BatchSubject,
             "SELECT id, name FROM teams
              WHERE ($1::uuid[] IS NULL OR id = ANY($1)) AND ($1::uuid[] IS NOT NULL OR is_active = $2)
-                AND ($4::text IS NULL OR lower(name) LIKE $4 OR lower(description) LIKE $4)
+                AND ($4::text IS NULL OR lower(name) LIKE lower($4) OR lower(description) LIKE lower($4))
                 AND ($5::text IS NULL OR installation = $5)
              ORDER BY id LIMIT $3",
             which.ids.as_deref() as Option<&[Uuid]>,
