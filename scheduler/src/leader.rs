@@ -77,6 +77,15 @@ impl Leadership {
     }
 }
 
+/// Reports in Redis that this scheduler leads, so that `rts doctor` sees a second database on the same keys. Returns 1.
+///
+/// # Errors
+/// Redis cannot be reached.
+pub async fn report(parts: Parts, leadership: Leadership) -> Result<u64, StepError> {
+    parts.queue.report_leader(leadership.holder()).await?;
+    Ok(1)
+}
+
 /// Takes or renews the lease until draining, then gives it up.
 pub(crate) async fn run(
     parts: Parts,

@@ -165,6 +165,8 @@ pub async fn run(parts: Parts, shutdown: Shutdown) -> anyhow::Result<()> {
     loops.run_every_as_leader(30, "prune", prune::run);
     let memory = chain::ChainMemory::default();
     loops.run_every_as_leader(10, "audit_chain", move |parts| chain::run(parts, memory.clone()));
+    let leader = leadership.clone();
+    loops.run_every_as_leader(10, "leader", move |parts| leader::report(parts, leader.clone()));
     loops.run_every_as_leader(2, "events", events::run);
     loops.run_every_as_leader(600, "forget_events", events::forget);
     loops.run_every_as_leader(300, "versions", runner_versions::run);

@@ -29,6 +29,7 @@ scripts! {
     ENQUEUE = ["enqueue.lua"],
     EXTEND = ["extend.lua"],
     FORECAST = ["lib/budget.lua", "lib/window.lua", "lib/account.lua", "lib/probe.lua", "lib/pool.lua", "lib/hold.lua", "lib/estimate.lua", "forecast.lua"],
+    LEADERS = ["leaders.lua"],
     OBSERVE = ["lib/budget.lua", "lib/window.lua", "lib/account.lua", "lib/probe.lua", "lib/correct.lua", "lib/hold.lua", "observe.lua"],
     OUTCOME = ["lib/budget.lua", "lib/window.lua", "lib/account.lua", "lib/probe.lua", "lib/hold.lua", "outcome.lua"],
     PAUSE = ["lib/budget.lua", "lib/window.lua", "lib/account.lua", "lib/probe.lua", "lib/hold.lua", "pause.lua"],

@@ -75,7 +75,7 @@ pub use credentials::{CredentialState, Credentials, SealedCredential};
 pub use error::StoreError;
 pub use event_deliveries::{DeliveryFilter, DeliveryOutcome, DeliveryRow, EventDeliveries, NewDeadDelivery};
 pub use event_streams::{EventStreams, EventWindow, RemovedRows, StreamFailure, StreamName, StreamRow};
-pub use facts::DatabaseFacts;
+pub use facts::{ChangedSorting, DatabaseFacts};
 pub use fleet::{Fleet, FleetCounts, RunnerCount, UnmanagedCount};
 pub use flow::{Flow, FlowSpan};
 pub use github_calls::{GithubCalls, Intent};

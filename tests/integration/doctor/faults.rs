@@ -2,6 +2,7 @@
 
 use devstack::{Server, WrongClock};
 use harness::{World, wait_until};
+use scheduler::{Leadership, leader};
 use serde_json::Value;
 
 use super::{examine, only};
@@ -70,4 +71,56 @@ async fn webhooks_that_do_not_arrive_are_found() {
     world.twin.control().queue_job("acme/web", &["gpu-7"]).unwrap();
     world.twin.webhooks_sent().await;
     only(&examine().await, "warn", "webhooks", "1 deliveries failed in the last hour");
+}
+
+#[tokio::test]
+async fn indexes_of_another_order_of_texts_are_found() {
+    let world = World::builder().workers(0).start().await;
+    let (_, findings) = examine(&world, &["--only", "postgres"], &[]).await;
+    assert!(findings.iter().all(|finding| finding["level"] != "fail"), "{findings:#?}");
+    // What a database of another operating system looks like.
+    sqlx::query("UPDATE pg_database SET datcollversion = '0.1' WHERE datname = current_database()")
+        .execute(world.sql())
+        .await
+        .unwrap();
+    let (code, findings) = examine(&world, &["--only", "postgres"], &[]).await;
+    only(&findings, "fail", "postgres", "version 0.1 of the collation");
+    assert_eq!(code, 7);
+    let repair = findings.iter().find_map(|finding| finding["repair"].as_str()).unwrap();
+    assert!(repair.contains("REFRESH COLLATION VERSION"), "{repair}");
+    let reported = report(&world).await;
+    assert!(
+        reported.iter().any(|finding| finding["detail"].to_string().contains("collation")),
+        "{reported:#?}"
+    );
+}
+
+#[tokio::test]
+async fn second_database_on_the_same_keys_is_found() {
+    let (world, other) =
+        tokio::join!(World::builder().workers(0).start(), World::builder().workers(0).start());
+    let (ours, foreign) = (Leadership::new("here"), Leadership::new("there"));
+    assert!(ours.acquire(world.store()).await.unwrap() && foreign.acquire(other.store()).await.unwrap());
+    let leads = async |leadership: &Leadership| {
+        leader::report(world.scheduler_parts(), leadership.clone()).await.unwrap();
+    };
+    let found = async || {
+        let (_, findings) = examine(&world, &["--only", "redis"], &[]).await;
+        let names = |finding: &&Value| finding["detail"].as_str().unwrap().contains("of another database");
+        findings.iter().filter(names).cloned().collect::<Vec<_>>()
+    };
+    // It reported before ours led, as a scheduler does that hands over.
+    leads(&foreign).await;
+    leads(&ours).await;
+    assert_eq!(found().await, [Value::Null; 0]);
+    wait_until("the other database is found", || async {
+        leads(&foreign).await;
+        leads(&ours).await;
+        !found().await.is_empty()
+    })
+    .await;
+    let findings = found().await;
+    assert!(findings[0]["detail"].to_string().contains(foreign.holder()), "{findings:#?}");
+    assert!(findings[0]["repair"].to_string().contains("REDIS_NAMESPACE"), "{findings:#?}");
+    assert_eq!((findings.len(), &findings[0]["level"]), (1, &Value::from("fail")));
 }

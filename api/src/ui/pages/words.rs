@@ -86,6 +86,7 @@ pub(crate) fn purpose_of_step(step: &str) -> &'static str {
         "forget" | "forget_events" | "forget_webhooks" => "removes what is no longer needed",
         "inbox" => "handles webhooks",
         "incidents" => "works on incidents",
+        "leader" => "says in Redis that this scheduler leads",
         "pauses" => "restores pauses that Redis has lost",
         "prune" => "removes rows that are older than their retention",
         "reap" => "looks for runners whose creation was not answered",

@@ -5,10 +5,7 @@ use std::collections::BTreeSet;
 use domain::error_chain;
 use store::{LeaseRow, Store, StoreError, Suspended, SyncRow, WorkerRow};
 
-use super::{Finding, sinks, teams};
-
-/// Name of the lease of the scheduler that leads.
-const SCHEDULER_LEASE: &str = "scheduler";
+use super::{Finding, SCHEDULER_LEASE, sinks, teams};
 
 /// Checks the processes. The tables must be up to date.
 pub(super) async fn examine(store: &Store) -> Vec<Finding> {

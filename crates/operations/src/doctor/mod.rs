@@ -3,6 +3,7 @@
 //! The API runs these checks, and `rts doctor` runs them together with those of settings, files, issuers and GitHub.
 
 mod fleet;
+mod leaders;
 mod servers;
 mod sinks;
 mod teams;
@@ -14,6 +15,8 @@ use queue::Queue;
 use store::Store;
 use tokio::time::timeout;
 
+/// Name of the lease of the scheduler that leads.
+const SCHEDULER_LEASE: &str = "scheduler";
 /// Longest time of one group of checks.
 const GROUP_TIMEOUT: Duration = Duration::from_secs(10);
 /// Difference of two clocks that is a warning.
@@ -107,9 +110,10 @@ pub async fn examine(store: &Store, queue: &Queue, now: impl Fn() -> DateTime<Ut
         }
         findings
     });
-    let (database, queue) = tokio::join!(database, timeout(GROUP_TIMEOUT, servers::redis(queue, &now)));
+    let (database, redis) = tokio::join!(database, timeout(GROUP_TIMEOUT, servers::redis(queue, &now)));
     let mut findings = database.unwrap_or_else(|_| vec![servers::slow("postgres", "DATABASE_URL")]);
-    findings.extend(queue.unwrap_or_else(|_| vec![servers::slow("redis", "REDIS_URL")]));
+    findings.extend(redis.unwrap_or_else(|_| vec![servers::slow("redis", "REDIS_URL")]));
+    findings.extend(timeout(GROUP_TIMEOUT, leaders::examine(store, queue)).await.unwrap_or_default());
     findings
 }
 

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use domain::error_chain;
 use queue::{Queue, RedisFacts};
-use store::{DatabaseFacts, Schema, Store, StoreError};
+use store::{ChangedSorting, DatabaseFacts, Schema, Store, StoreError};
 
 use super::{Finding, compare_clock};
 
@@ -89,7 +89,23 @@ fn judge_database(facts: &DatabaseFacts) -> Vec<Finding> {
         let repair = "Run `rts init-db --app-role ROLE` as the owner, and let the processes use that role.";
         findings.push(Finding::warn("postgres", detail, repair));
     }
+    findings.extend(facts.sorting.as_ref().map(judge_sorting));
     findings
+}
+
+/// Returns the finding about indexes that another order of texts has made unreliable. Nothing depends on which order a
+/// database has, only on that it stays.
+fn judge_sorting(changed: &ChangedSorting) -> Finding {
+    let ChangedSorting { database, recorded, actual } = changed;
+    let actual =
+        actual.as_deref().map_or("an unknown version".to_owned(), |actual| format!("version {actual}"));
+    let detail = format!(
+        "indexes of texts were built with version {recorded} of the collation, and the server sorts by {actual}: they may miss rows and accept duplicates"
+    );
+    let repair = format!(
+        "As the owner of the database, run `REINDEX DATABASE CONCURRENTLY {database}`, remove any duplicate that it names, and then run `ALTER DATABASE {database} REFRESH COLLATION VERSION`."
+    );
+    Finding::fail("postgres", detail, repair)
 }
 
 /// Checks the queue's server.
@@ -191,8 +207,13 @@ mod tests {
 
     #[test]
     fn each_fault_of_the_database_server_is_found() {
-        let good =
-            DatabaseFacts { version: 150_004, read_only: false, limits_statements: true, excess: Vec::new() };
+        let good = DatabaseFacts {
+            version: 150_004,
+            read_only: false,
+            limits_statements: true,
+            excess: Vec::new(),
+            sorting: None,
+        };
         assert_eq!(levels(&judge_database(&good)), [Level::Ok]);
         let old = DatabaseFacts { version: 140_011, ..good.clone() };
         assert_eq!(levels(&judge_database(&old)), [Level::Warn]);
@@ -200,15 +221,27 @@ mod tests {
         assert_eq!(levels(&judge_database(&replica)), [Level::Ok, Level::Fail]);
         let unlimited = DatabaseFacts { limits_statements: false, ..good.clone() };
         assert_eq!(levels(&judge_database(&unlimited)), [Level::Ok, Level::Warn]);
-        let owner = DatabaseFacts { excess: vec!["may create tables".into()], ..good };
+        let owner = DatabaseFacts { excess: vec!["may create tables".into()], ..good.clone() };
         assert_eq!(levels(&judge_database(&owner)), [Level::Ok, Level::Warn]);
+        let sorting =
+            Some(ChangedSorting { database: "\"rts-1\"".into(), recorded: "2.31".into(), actual: None });
+        let found = judge_database(&DatabaseFacts { sorting, ..good });
+        assert_eq!(levels(&found), [Level::Ok, Level::Fail]);
+        assert!(found[1].to_string().contains("CONCURRENTLY \"rts-1\"`"), "{}", found[1]);
     }
 
     #[test]
     fn what_is_not_ok_has_a_repair() {
         let facts = RedisFacts { version: Some("5".into()), appends: Some(false), ..RedisFacts::default() };
-        let database =
-            DatabaseFacts { version: 1, read_only: true, limits_statements: false, excess: vec!["x".into()] };
+        let sorting =
+            ChangedSorting { database: "rts".into(), recorded: "1".into(), actual: Some("2".into()) };
+        let database = DatabaseFacts {
+            version: 1,
+            read_only: true,
+            limits_statements: false,
+            excess: vec!["x".into()],
+            sorting: Some(sorting),
+        };
         let all = [judge_redis(&facts), judge_database(&database)].concat();
         assert!(all.iter().all(|finding| finding.level == Level::Ok || finding.repair.is_some()));
     }

@@ -31,6 +31,7 @@
 --   limits:<inst>                HASH  state of GitHub's limits, see budget.lua
 --   sites                        ZSET  installations with a budget by the time of their last update, at most 1,000
 --   full                         TEXT  set while a claim found work that only the end of another job lets start
+--   leaders                      HASH  schedulers that lead: name -> ms of the first and of the last time they said so
 --   write_check                  TEXT  written by ready.lua, lives a minute
 --   value:<name>, lock:<name>    TEXT  small values that replicas share, and the locks around them
 -- A job is in exactly one of ready (or aside), delayed and leased, and its hash says which.
