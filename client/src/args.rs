@@ -8,6 +8,7 @@ use crate::{
     commands::{
         apply::{ApplyArgs, ExportVerb, FileArgs, SchemaVerb},
         batch::BatchVerb,
+        budget::BudgetArgs,
         call::CallArgs,
         event_delivery::EventDeliveryVerb,
         incident::IncidentVerb,
@@ -165,8 +166,10 @@ pub enum Command {
     /// Show the queue's lanes; pause and resume them.
     Lane(NounArgs<LaneVerb>),
     /// Show GitHub's limits as the service keeps them.
-    #[command(after_help = "Examples:\n  rts budget\n  rts budget -o json")]
-    Budget(PlainArgs<ListArgs>),
+    #[command(
+        after_help = "Examples:\n  rts budget\n  rts budget --watch\n  rts budget --watch --interval 10s -o jsonl >> budget.jsonl"
+    )]
+    Budget(PlainArgs<BudgetArgs>),
     /// Show in one sentence whether jobs move, and why not.
     #[command(
         after_help = "Examples:\n  rts status\n  rts status -o json\n\nExits 0 while jobs move and 3 when they do not start."
@@ -232,7 +235,8 @@ impl Command {
             Self::User(noun) => &noun.common,
             Self::Client(noun) => &noun.common,
             Self::Lane(noun) => &noun.common,
-            Self::Budget(command) | Self::Versions(command) => &command.common,
+            Self::Budget(command) => &command.common,
+            Self::Versions(command) => &command.common,
             Self::Status(command) => &command.common,
             Self::Failures(command) => &command.common,
             Self::Top(command) => &command.common,

@@ -3,6 +3,7 @@
 pub(crate) mod apply;
 pub(crate) mod audit;
 pub(crate) mod batch;
+pub(crate) mod budget;
 pub(crate) mod call;
 pub(crate) mod event_delivery;
 pub(crate) mod incident;
@@ -50,7 +51,7 @@ pub(crate) async fn run(command: Command) -> Result<(), ClientError> {
         Command::User(noun) => user::run(&open(&noun.common)?, noun.verb).await,
         Command::Client(noun) => machine_client::run(&open(&noun.common)?, noun.verb).await,
         Command::Lane(noun) => lane::run(&open(&noun.common)?, noun.verb).await,
-        Command::Budget(plain) => overview::budget(&open(&plain.common)?).await,
+        Command::Budget(plain) => budget::run(&open(&plain.common)?, &plain.args).await,
         Command::Status(plain) => status::status(&open(&plain.common)?).await,
         Command::Failures(plain) => status::failures(&open(&plain.common)?, plain.args).await,
         Command::Top(plain) => top::run(&open(&plain.common)?, &plain.args).await,

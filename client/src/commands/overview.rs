@@ -1,11 +1,11 @@
-//! Commands that only show something: `whoami`, `token`, `worker`, `budget`, `versions`, `unmanaged`, `security`.
+//! Commands that only show something: `whoami`, `token`, `worker`, `versions`, `unmanaged`, `security`.
 
 use clap::{Args, Subcommand};
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
-    nouns::{BUDGET, SECURITY, UNMANAGED, VERSION, WORKER},
+    nouns::{SECURITY, UNMANAGED, VERSION, WORKER},
     values::{Fields, PeriodArgs, Reason},
 };
 use crate::{
@@ -15,7 +15,6 @@ use crate::{
     output::{
         Format, Noun,
         print::{line, note},
-        scalar,
     },
     session::{Limit, Session},
 };
@@ -175,33 +174,6 @@ pub(crate) async fn drain(session: &Session, args: DrainArgs) -> Result<(), Clie
     let done = format!("{} takes no more jobs, within about ten seconds", args.name);
     session.print_done(&WORKER, &json!({ "name": args.name }), &done);
     Ok(())
-}
-
-/// `rts budget`.
-pub(crate) async fn budget(session: &Session) -> Result<(), ClientError> {
-    whole_list(session, &BUDGET).await?;
-    if session.format.is_table() {
-        let body = session.get(BUDGET.path).await?;
-        for text in body["budgets"].as_array().into_iter().flatten().flat_map(describe_windows) {
-            line(text);
-        }
-    }
-    Ok(())
-}
-
-/// Returns one line for each window and pause of an installation.
-pub(super) fn describe_windows(budget: &Value) -> Vec<String> {
-    let name = scalar(&budget["installation"]);
-    let list = |member: &str| budget[member].as_array().cloned().unwrap_or_default();
-    let window = |one: &Value| {
-        let [resource, remaining, limit, reset] =
-            ["resource", "remaining", "limit", "reset_in_seconds"].map(|member| scalar(&one[member]));
-        format!("{name}: {resource}: {remaining} of {limit} left, new in {reset} s")
-    };
-    let pause = |one: &Value| {
-        format!("{name}: paused ({}) for {} s", scalar(&one["reason"]), scalar(&one["seconds_left"]))
-    };
-    list("windows").iter().map(window).chain(list("pauses").iter().map(pause)).collect()
 }
 
 /// `rts versions`.

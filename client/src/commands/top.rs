@@ -11,8 +11,8 @@ use reqwest::Method;
 use serde_json::Value;
 
 use super::{
+    budget::describe_windows,
     nouns::{BUDGET, JOB, LANE, WORKER},
-    overview::describe_windows,
     values::duration,
 };
 use crate::{

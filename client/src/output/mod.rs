@@ -1,5 +1,6 @@
 //! Output of the commands: formats, tables, details, prompts.
 
+mod changes;
 mod columns;
 mod detail;
 mod list;
@@ -13,6 +14,7 @@ mod text;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use changes::print_changes;
 pub(crate) use columns::{Column, Noun};
 pub(crate) use detail::detail;
 pub(crate) use list::ListWriter;

@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::error::ClientError;
 
 /// Shortest time between two looks, which keeps a command far below a caller's rate.
-const MIN_INTERVAL: Duration = Duration::from_secs(1);
+pub(super) const MIN_INTERVAL: Duration = Duration::from_secs(1);
 /// Size of a terminal that does not tell its own.
 const DEFAULT_SIZE: Size = Size { width: 100, height: 40 };
 

@@ -1,7 +1,13 @@
 //! Lists and single things in every format.
 
+use std::{process::Stdio, time::Duration};
+
 use harness::{World, provision_body};
 use serde_json::Value;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    time::timeout,
+};
 
 use super::Scene;
 
@@ -168,6 +174,34 @@ async fn board_is_printed_once_where_there_is_no_terminal() {
     assert!(board.contains("LANES (3)") && board.contains("BUDGETS"), "{board}");
     assert!(!board.contains('\u{1b}'), "{board}");
     scene.run(&scene.ada, &["top"]).await.expect(4);
+}
+
+#[tokio::test]
+async fn budgets_are_printed_once_for_each_change_where_there_is_no_terminal() {
+    let scene = Scene::new().await;
+    let admin = scene.world.admin().await;
+    let mut command = tokio::process::Command::new(scene.world.rts());
+    command.args(["budget", "--watch", "--interval", "1s", "-o", "jsonl"]).env_clear();
+    command.envs(scene.world.caller_environment(&admin.token));
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+    let mut running = command.spawn().unwrap();
+    let mut lines = BufReader::new(running.stdout.take().unwrap()).lines();
+    let mut next = async || -> Value {
+        let line = timeout(Duration::from_mins(1), lines.next_line()).await.expect("a block");
+        serde_json::from_str(&line.unwrap().unwrap()).unwrap()
+    };
+    assert_eq!(next().await["pauses"], serde_json::json!([]));
+    let pause = serde_json::json!({ "seconds": 600, "reason": "a test" });
+    let paused = scene.world.post("/admin/installations/default/pause", &admin, &pause).await;
+    assert!(paused.status < 300, "{}", paused.text);
+    // The end of the pause comes nearer with each look, which is no change.
+    assert_eq!(next().await["pauses"][0]["reason"], "admin");
+    scene.world.post("/admin/installations/default/resume", &admin, &serde_json::json!({})).await;
+    assert_eq!(next().await["pauses"], serde_json::json!([]));
+    drop(lines);
+    running.kill().await.unwrap();
+    scene.run(&scene.ada, &["budget", "--watch"]).await.expect(4);
+    scene.run(&admin, &["budget", "--interval", "1s"]).await.expect(2);
 }
 
 #[tokio::test]
